@@ -1,0 +1,87 @@
+# taskq: make && make install && make installcheck
+EXTENSION  = taskq
+EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" taskq.control)
+
+MODULE_big = taskq
+OBJS = \
+	src/access.o \
+	src/args.o \
+	src/cancel.o \
+	src/catalog.o \
+	src/claim.o \
+	src/clock.o \
+	src/ddl.o \
+	src/dispatch.o \
+	src/enqueue.o \
+	src/error.o \
+	src/guc.o \
+	src/handler.o \
+	src/history.o \
+	src/job.o \
+	src/launcher.o \
+	src/lease.o \
+	src/owner.o \
+	src/pool.o \
+	src/queue.o \
+	src/register.o \
+	src/reset.o \
+	src/retry.o \
+	src/route.o \
+	src/scheduler.o \
+	src/settle.o \
+	src/shmem.o \
+	src/stats.o \
+	src/status.o \
+	src/store.o \
+	src/taskq.o \
+	src/wait.o \
+	src/wake.o \
+	src/worker.o
+
+PG_CPPFLAGS = -DTASKQ_VERSION=\"$(EXTVERSION)\"
+# TESTING=1 adds what tests need and nobody else should have: a clock to set.
+ifdef TESTING
+PG_CPPFLAGS += -DTASKQ_TESTING
+endif
+# Strict builds for developers and CI; users' compilers are never held to it.
+ifdef WERROR
+PG_CFLAGS += -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
+endif
+ifdef COVERAGE
+PG_CFLAGS += --coverage
+SHLIB_LINK += --coverage
+EXTRA_CLEAN += src/*.gcda src/*.gcno
+endif
+
+DATA = $(wildcard sql/taskq--*--*.sql)
+DATA_built = sql/taskq--$(EXTVERSION).sql
+DOCS = doc/taskq.md
+EXTRA_CLEAN += output_iso tmp_check results regression.diffs regression.out
+
+include test/lists.mk
+REGRESS_OPTS = --inputdir=test --load-extension=pgtap
+ISOLATION_OPTS = --inputdir=test/isolation --load-extension=taskq
+PROVE_TESTS = test/t/*.pl
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+sql/taskq--$(EXTVERSION).sql: sql/taskq.sql taskq.control
+	cp $< $@
+
+# A switch changes every object, so each set of switches is a build of its own.
+$(OBJS): src/*.h Makefile .build-switches
+.build-switches: FORCE
+	@echo '$(PG_CPPFLAGS) $(PG_CFLAGS) $(PG_CONFIG)' | cmp -s - $@ || echo '$(PG_CPPFLAGS) $(PG_CFLAGS) $(PG_CONFIG)' >$@
+FORCE:
+
+.PHONY: lint format dist bench FORCE
+lint:
+	test/check_house.sh
+format:
+	clang-format -i src/*.c src/*.h
+dist:
+	git archive --format zip --prefix=$(EXTENSION)-$(EXTVERSION)/ -o $(EXTENSION)-$(EXTVERSION).zip HEAD
+bench:
+	bench/wake
