@@ -1,0 +1,192 @@
+# Shared by the scripts in this directory; sourced, not run.
+#
+# Everything happens in one private temporary directory, $WORK: a copy of the
+# sources, a copy of the PostgreSQL installation that the build is installed
+# into, the clusters and their sockets. Nothing is written to the checkout or to
+# the system, so the scripts work as root and as a normal user, several at once,
+# and beside a PostgreSQL that runs already. $WORK goes when the script ends.
+#
+#   PGVERSION  which major version to use (15)
+#   PG_CONFIG  or: the pg_config of the installation to use
+#   KEEP=1     leave $WORK behind, to look into
+# shellcheck shell=bash
+
+set -euo pipefail
+
+TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+PGVERSION=${PGVERSION:-15}
+WORK=
+
+# The caller's PostgreSQL and locale settings are none of our business.
+unset PGHOST PGHOSTADDR PGPORT PGDATABASE PGUSER PGPASSWORD PGOPTIONS PGSERVICE PGDATA PGAPPNAME PGTZ \
+	PGCLUSTER PGCLIENTENCODING PGSSLMODE PSQLRC TESTDIR TEMP_CONFIG PG_TEST_EXTRA MAKEFLAGS MAKELEVEL
+export LC_ALL=C.UTF-8 PSQL_PAGER=cat PERL5LIB=
+
+say() { printf '%s\n' "$*"; }
+die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
+
+# what is needed ------------------------------------------------------------
+
+pg_config_path() {
+	local p=/usr/lib/postgresql/$PGVERSION/bin/pg_config
+	if [ -n "${PG_CONFIG:-}" ]; then
+		p=$PG_CONFIG
+	elif [ ! -x "$p" ]; then
+		p=$(command -v pg_config || true)
+	fi
+	# Debian's /usr/bin/pg_config is a wrapper; the real one is beside the server
+	if [ -n "$p" ]; then p=$("$p" --bindir 2>/dev/null)/pg_config; fi
+	if [ -x "$p" ] && [ -x "${p%/*}/postgres" ]; then printf '%s\n' "$p"; fi
+}
+
+# The Debian packages that are missing, judged by what they bring, so that other
+# systems can be used too. $1: build, or test for what only the tests need.
+missing_packages() {
+	local pg v=$PGVERSION
+	pg=$(pg_config_path)
+	if [ -z "$pg" ]; then
+		echo "postgresql-$v" "postgresql-server-dev-$v"
+	else
+		v=$("$pg" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')
+		[ -e "$("$pg" --includedir-server)/postgres.h" ] && [ -e "$("$pg" --pgxs)" ] || echo "postgresql-server-dev-$v"
+	fi
+	command -v make >/dev/null || echo make
+	command -v gcc >/dev/null || echo gcc libc6-dev
+	command -v perl >/dev/null || echo perl
+	[ "$1" = test ] || return 0
+	[ -n "$pg" ] && [ -e "$("$pg" --sharedir)/extension/pgtap.control" ] || echo "postgresql-$v-pgtap"
+	command -v prove >/dev/null || echo perl
+	command -v nm >/dev/null || echo binutils
+	perl -MIPC::Run -e 1 2>/dev/null || echo libipc-run-perl
+}
+
+# Install what is missing when that is possible, else say what to type.
+need_packages() {
+	local missing dropin=/etc/postgresql-common/createcluster.d/no-main-cluster.conf
+	mapfile -t missing < <(missing_packages "$1" | tr ' ' '\n' | sort -u)
+	[ ${#missing[@]} -gt 0 ] || return 0
+	command -v apt-get >/dev/null || die "missing (by their Debian names): ${missing[*]}"
+	[ "$(id -u)" = 0 ] || die "missing packages; as root: apt-get update && apt-get install -y ${missing[*]}"
+	say "installing: ${missing[*]}"
+	# a private server is all we want, not one of the system's
+	if [ ! -e /etc/postgresql-common ]; then mkdir -p "${dropin%/*}"; echo "create_main_cluster = false" >"$dropin"; fi
+	{
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+	} </dev/null >/tmp/apt.$$ 2>&1 || { cat /tmp/apt.$$ >&2; rm -f /tmp/apt.$$ "$dropin"; die "cannot install ${missing[*]}"; }
+	rm -f /tmp/apt.$$ "$dropin"
+	[ -z "$(missing_packages "$1")" ] || die "still missing: $(missing_packages "$1" | tr '\n' ' ')"
+}
+
+# users and the working directory -------------------------------------------
+
+# PostgreSQL refuses to run as root, so root's share is done by user postgres.
+as_pg() {
+	if [ "$(id -u)" = 0 ]; then
+		setpriv --reuid=postgres --regid=postgres --init-groups env HOME="$WORK" USER=postgres LOGNAME=postgres "$@"
+	else
+		"$@"
+	fi
+}
+give_to_pg() { [ "$(id -u)" != 0 ] || chown -Rh postgres "$@"; }
+
+# Functions to call before $WORK goes, last one first.
+AT_EXIT=()
+at_exit() { AT_EXIT=("$1" "${AT_EXIT[@]}"); }
+
+clean_up() {
+	local rc=$? f pidfile
+	trap - EXIT
+	trap '' INT TERM HUP
+	set +e
+	for f in "${AT_EXIT[@]}"; do $f; done
+	for pidfile in "$WORK"/*/postmaster.pid "$WORK"/*/tmp_check/*/pgdata/postmaster.pid; do
+		[ -e "$pidfile" ] && as_pg "$BIN/pg_ctl" -s -D "${pidfile%/*}" -m immediate stop 2>/dev/null
+	done
+	if [ -n "${KEEP:-}" ]; then say "left behind: $WORK" >&2; else rm -rf "$WORK"; fi
+	exit $rc
+}
+
+make_work_dir() {
+	local tmp=${TMPDIR:-/tmp}
+	[ ${#tmp} -lt 40 ] || tmp=/tmp # a socket's path must fit into 107 bytes
+	WORK=$(mktemp -d "$tmp/taskq.XXXXXX")
+	trap clean_up EXIT
+	trap 'exit 130' INT
+	trap 'exit 143' TERM HUP
+	chmod 755 "$WORK"
+	give_to_pg "$WORK"
+	cd "$WORK" # one that user postgres may stand in
+}
+
+# build ---------------------------------------------------------------------
+
+# A copy of the installation to install into. PostgreSQL finds its directories
+# relative to its own program file, so a tree of links to the real one will do,
+# with real copies of the programs (links would be followed back).
+# Sets PG_CONFIG, BIN and PATH to those of the copy.
+make_tree() { # name
+	local real d tree=$WORK/$1
+	if [ -z "${REAL_PG_CONFIG:-}" ]; then
+		REAL_PG_CONFIG=$(pg_config_path)
+		REAL_PATH=$PATH
+		PGVERSION=$("$REAL_PG_CONFIG" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')
+	fi
+	real=$REAL_PG_CONFIG
+	d=$("$real" --bindir); mkdir -p "$tree$d"; cp -L "$d"/* "$tree$d/"
+	for d in "$("$real" --pkglibdir)" "$("$real" --sharedir)"; do
+		mkdir -p "$tree$d"; cp -rs "$d/." "$tree$d/"
+	done
+	for d in "$("$real" --includedir)" "$("$real" --includedir-server)" "$("$real" --pkgincludedir)" "$("$real" --libdir)"; do
+		[ -e "$tree$d" ] || { mkdir -p "$tree${d%/*}"; ln -s "$d" "$tree$d"; }
+	done
+	# a taskq that is installed in the system must not show through
+	rm -f "$tree$("$real" --pkglibdir)"/taskq.so "$tree$("$real" --sharedir)"/extension/taskq[.-]*
+	give_to_pg "$tree"
+	use_tree "$1"
+}
+use_tree() { # name
+	BIN=$WORK/$1$("$REAL_PG_CONFIG" --bindir)
+	PG_CONFIG=$BIN/pg_config
+	PATH=$BIN:$REAL_PATH
+	export PG_CONFIG PATH
+}
+
+# with_llvm=no: no bitcode, which would need clang and which nothing here uses
+make_pg() { as_pg make -s --no-print-directory PG_CONFIG="$PG_CONFIG" with_llvm=no "$@"; }
+
+# Build a copy of the sources and install it into the tree in use.
+build() { # directory below $WORK, make's arguments
+	local src=$WORK/$1; shift
+	mkdir "$src"
+	tar -C "$TOP" --exclude=./.git --exclude='*.o' --exclude='*.bc' --exclude='*.so' --exclude='*.gcda' --exclude='*.gcno' \
+		--exclude=./.build-switches --exclude=./results --exclude=./output_iso --exclude=./tmp_check \
+		--exclude=./log --exclude='./regression.*' -cf - . | tar -C "$src" --no-same-owner -xf -
+	give_to_pg "$src"
+	if ! { make_pg -C "$src" -j"$(nproc)" "$@" && make_pg -C "$src" "$@" install; } >"$src.log" 2>&1; then
+		cat "$src.log" >&2
+		die "the build failed: make $*"
+	fi
+	# a warning that WERROR does not turn into an error is still one too many
+	! grep -n 'warning:' "$src.log" >&2 || die "the build gave warnings: make $*"
+}
+
+# a server ------------------------------------------------------------------
+
+# A private server, reachable through its socket in $WORK alone.
+start_server() { # directory below $WORK, more lines of postgresql.conf
+	local data=$WORK/$1; shift
+	as_pg "$BIN/initdb" -D "$data" -U postgres -A trust -N -E UTF8 --locale=C.UTF-8 >"$data.initdb" 2>&1 ||
+		{ cat "$data.initdb" >&2; die "initdb failed"; }
+	{
+		echo "listen_addresses = ''"
+		echo "unix_socket_directories = '$WORK'"
+		echo "shared_preload_libraries = 'taskq'"
+		echo "fsync = off"
+		echo "log_line_prefix = '%m [%p] %b %q%u@%d '"
+		printf '%s\n' "$@"
+	} >>"$data/postgresql.conf"
+	export PGHOST=$WORK PGUSER=postgres PGDATABASE=postgres
+	as_pg "$BIN/pg_ctl" -s -w -D "$data" -l "$data.log" start ||
+		{ cat "$data.log" >&2; die "the server does not start"; }
+}
+stop_server() { as_pg "$BIN/pg_ctl" -s -w -D "$WORK/$1" -m fast stop; }

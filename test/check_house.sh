@@ -1,0 +1,148 @@
+#!/usr/bin/env bash
+# The rules of the house that a compiler does not check. Prints "ok" and
+# "not ok" lines; run by script/test and by make lint, in the directory above.
+# The exported symbols are looked up in the built taskq.so.
+# shellcheck disable=SC2317,SC2069,SC2016 # the rules are called by rule()
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
+
+failed=0
+# A rule holds when its command finds nothing; what it finds is shown.
+rule() { # name, command
+	local name=$1 found; shift
+	found=$("$@" 2>&1)
+	if [ -z "$found" ]; then
+		echo "ok - $name"
+	else
+		echo "not ok - $name"
+		printf "#   %s\n" "${found//$'\n'/$'\n#   '}"
+		failed=1
+	fi
+}
+
+# C without comments, line numbers kept: FILE:LINE:TEXT
+code() {
+	perl -0777 -ne '
+		s{("(?:\\.|[^"\\\n])*")|/\*.*?\*/|//[^\n]*}{defined $1 ? $1 : "\n" x ($& =~ tr/\n//)}gse;
+		my $n = 0; print map { $n++; "$ARGV:$n:$_\n" } split /\n/' "$@"
+}
+
+# a file's includes come before it in some order of all files
+cyclic_includes() {
+	local f inc
+	for f in src/*.c src/*.h; do
+		[ -e "$f" ] || continue
+		sed -nE 's/^[[:space:]]*#[[:space:]]*include[[:space:]]+"([^"]+)".*/\1/p' "$f" | while read -r inc; do
+			if [ -e "src/$inc" ]; then echo "${f#src/} $inc"; fi
+		done
+	done | tsort 2>&1 >/dev/null
+}
+
+# besides the public ones of PostgreSQL, only the headers beside the file
+foreign_includes() {
+	local f inc pg
+	pg=$("${PG_CONFIG:-pg_config}" --includedir-server)
+	grep -nE '^[[:space:]]*#[[:space:]]*include[[:space:]]+"' src/*.c src/*.h /dev/null |
+		sed -E 's/^([^:]*):[0-9]+:[^"]*"([^"]+)".*/\1 \2/' | while read -r f inc; do
+			if [ ! -e "src/$inc" ] && [ ! -e "$pg/$inc" ]; then echo "$f includes \"$inc\""; fi
+		done
+}
+
+exported_symbols() {
+	[ -e taskq.so ] || { echo "taskq.so is not built"; return; }
+	nm -D --defined-only taskq.so | awk '{print $NF}' |
+		grep -Ev '^(taskq_.*|Taskq.*|pg_finfo_taskq_.*|Pg_magic_func|_PG_init)(@.*)?$'
+}
+
+# default_version in the control file; META.json has to repeat it, nobody else may
+version() {
+	local v re
+	v=$(sed -nE "s/^default_version *= *'(.*)'/\1/p" taskq.control)
+	[ -n "$v" ] || { echo "no default_version in taskq.control"; return; }
+	re=${v//./\\.}
+	if [ -e META.json ]; then
+		perl -MJSON::PP -0777 -e '
+			my ($v) = @ARGV; local @ARGV = ("META.json"); my $m = JSON::PP::decode_json(<>);
+			for ($m->{version}, map { $_->{version} } values %{$m->{provides}}) {
+				print "META.json says $_, taskq.control $v\n" if $_ ne $v }' "$v"
+	else
+		echo "no META.json"
+	fi
+	# (the change log and update scripts name versions by their nature)
+	grep -nE "(^|[^0-9.])$re([^0-9.]|\$)" Makefile README.md CONTRIBUTING.md doc/*.md src/* sql/taskq.sql script/* \
+		test/*.sh test/lists.mk test/sql/* test/isolation/specs/* test/t/* examples/*/* bench/* .ci/* 2>/dev/null
+}
+
+listed_in() { # variable of test/lists.mk
+	printf 'include test/lists.mk\nall: ; @printf "%%s\\n" $(%s)\n' "$1" | make -s --no-print-directory -f - all | sed '/^$/d'
+}
+
+unlisted() { # variable, directory, ending, directory of expected files
+	local f name
+	for f in "$2"/*."$3"; do
+		[ -e "$f" ] || continue
+		name=$(basename "$f" ".$3")
+		listed_in "$1" | grep -qxF -- "$name" || echo "$f is not in $1 of test/lists.mk"
+	done
+	listed_in "$1" | while read -r name; do
+		[ -e "$2/$name.$3" ] || echo "$1 of test/lists.mk names $name, but there is no $2/$name.$3"
+		[ -e "$4/$name.out" ] || echo "$1: $name has no $4/$name.out"
+	done
+	listed_in "$1" | sort | uniq -d | sed "s/\$/ is in $1 twice/"
+}
+
+unexpected_files() { # variable, directory of expected files
+	local f
+	for f in "$2"/*.out; do
+		[ -e "$f" ] || continue
+		# NAME_1.out is another accepted output of NAME
+		listed_in "$1" | grep -qxE -- "$(basename "$f" .out | sed -E 's/_[0-9]$/(&)?/')" || echo "$f belongs to no test in $1"
+	done
+}
+
+only_in() { # pattern, file that may
+	code src/*.c src/*.h | grep -E "$1" | grep -vE "^src/$2:"
+}
+
+# time in queries comes from the clock, as a parameter
+time_in_queries() {
+	code src/*.c src/*.h | grep -iE '\b(now|(clock|statement|transaction)_timestamp|timeofday)[[:space:]]*\(\)|"[^"]*\bcurrent_(timestamp|date|time)\b' |
+		grep -vE 'taskq_?\.?clock_now\(\)|taskq_clock_now'
+}
+
+# each ereport(ERROR or above) says which error it is
+ereport_without_code() {
+	perl -0777 -ne '
+		s{("(?:\\.|[^"\\\n])*")|/\*.*?\*/|//[^\n]*}{defined $1 ? $1 : "\n" x ($& =~ tr/\n//)}gse;
+		while (/\bereport(?:_domain)?\s*(\((?:[^()"]|"(?:\\.|[^"\\])*"|(?1))*\))/g) {
+			my ($call, $pos) = ($1, $-[0]);
+			next unless $call =~ /^\(\s*(ERROR|FATAL|PANIC)\b/;
+			next if $call =~ /\berrcode\w*\s*\(/ or $call =~ /\btaskq_err\w*\s*\(/;
+			my $line = 1 + (substr($_, 0, $pos) =~ tr/\n//);
+			print "$ARGV:$line: ereport without errcode\n";
+		}' src/*.c
+}
+
+# made by no build: every source is compiled and every object has a source
+makefile_objects() {
+	local f
+	for f in src/*.c; do
+		[ -e "$f" ] || continue
+		grep -qE "(^|[[:space:]])${f%.c}\.o([[:space:]]|\$)" Makefile || echo "$f is not in OBJS of the Makefile"
+	done
+}
+
+rule "includes are acyclic" cyclic_includes
+rule "includes are PostgreSQL's or our own" foreign_includes
+rule "only taskq's symbols are exported" exported_symbols
+rule "the version stands in one place" version
+rule "every source is built" makefile_objects
+rule "every pgTAP test is listed and has its expected output" unlisted REGRESS test/sql sql expected
+rule "every isolation spec is listed and has its expected output" unlisted ISOLATION test/isolation/specs spec test/isolation/expected
+rule "every expected output belongs to a pgTAP test" unexpected_files REGRESS expected
+rule "every expected output belongs to a spec" unexpected_files ISOLATION test/isolation/expected
+rule "differences between versions are in compat.h alone" only_in '\bPG_VERSION_NUM\b' 'compat\.h'
+rule "the time is read in clock.c alone" only_in '\b(GetCurrentTimestamp|GetSQLCurrentTimestamp|gettimeofday|clock_gettime)\b' 'clock\.c'
+rule "queries are given the time" time_in_queries
+rule "every error has its code" ereport_without_code
+exit $failed
