@@ -40,8 +40,8 @@ pg_config_path() {
 }
 
 # The Debian packages that are missing, judged by what they bring, so that other
-# systems can be used too. $1: build, or test for what only the tests need.
-missing_packages() {
+# systems can be used too. What for: build, test, pgtap.
+missing_packages() { # what for ...
 	local pg v=$PGVERSION
 	pg=$(pg_config_path)
 	if [ -z "$pg" ]; then
@@ -53,40 +53,42 @@ missing_packages() {
 	command -v make >/dev/null || echo make
 	command -v gcc >/dev/null || echo gcc libc6-dev
 	command -v perl >/dev/null || echo perl
-	[ "$1" = test ] || return 0
-	[ -n "$pg" ] && [ -e "$("$pg" --sharedir)/extension/pgtap.control" ] || echo "postgresql-$v-pgtap"
-	command -v prove >/dev/null || echo perl
-	command -v nm >/dev/null || echo binutils
-	perl -MIPC::Run -e 1 2>/dev/null || echo libipc-run-perl
+	if [[ " $* " = *" pgtap "* ]]; then
+		[ -n "$pg" ] && [ -e "$("$pg" --sharedir)/extension/pgtap.control" ] || echo "postgresql-$v-pgtap"
+	fi
+	if [[ " $* " = *" test "* ]]; then
+		command -v prove >/dev/null || echo perl
+		command -v nm >/dev/null || echo binutils
+		perl -MIPC::Run -e 1 2>/dev/null || echo libipc-run-perl
+	fi
 }
 
 # Install what is missing when that is possible, else say what to type.
-need_packages() {
-	local missing dropin=/etc/postgresql-common/createcluster.d/no-main-cluster.conf
-	mapfile -t missing < <(missing_packages "$1" | tr ' ' '\n' | sort -u)
+need_packages() { # what for ...
+	local missing log dropin=/etc/postgresql-common/createcluster.d/no-main-cluster.conf
+	mapfile -t missing < <(missing_packages "$@" | tr ' ' '\n' | sort -u)
 	[ ${#missing[@]} -gt 0 ] || return 0
 	command -v apt-get >/dev/null || die "missing (by their Debian names): ${missing[*]}"
 	[ "$(id -u)" = 0 ] || die "missing packages; as root: apt-get update && apt-get install -y ${missing[*]}"
 	say "installing: ${missing[*]}"
+	log=$(mktemp)
 	# a private server is all we want, not one of the system's
 	if [ ! -e /etc/postgresql-common ]; then mkdir -p "${dropin%/*}"; echo "create_main_cluster = false" >"$dropin"; fi
-	{
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
-	} </dev/null >/tmp/apt.$$ 2>&1 || { cat /tmp/apt.$$ >&2; rm -f /tmp/apt.$$ "$dropin"; die "cannot install ${missing[*]}"; }
-	rm -f /tmp/apt.$$ "$dropin"
-	[ -z "$(missing_packages "$1")" ] || die "still missing: $(missing_packages "$1" | tr '\n' ' ')"
+	if ! { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+		apt-get install -y -qq --no-install-recommends "${missing[@]}"; } </dev/null >"$log" 2>&1; then
+		cat "$log" >&2
+		rm -f "$log" "$dropin"
+		die "cannot install ${missing[*]}"
+	fi
+	rm -f "$log" "$dropin"
+	[ -z "$(missing_packages "$@")" ] || die "still missing: $(missing_packages "$@" | tr '\n' ' ')"
 }
 
 # users and the working directory -------------------------------------------
 
 # PostgreSQL refuses to run as root, so root's share is done by user postgres.
-as_pg() {
-	if [ "$(id -u)" = 0 ]; then
-		setpriv --reuid=postgres --regid=postgres --init-groups env HOME="$WORK" USER=postgres LOGNAME=postgres "$@"
-	else
-		"$@"
-	fi
-}
+AS_PG=() # its form for commands in the background, set by make_work_dir
+as_pg() { "${AS_PG[@]}" "$@"; }
 give_to_pg() { [ "$(id -u)" != 0 ] || chown -Rh postgres "$@"; }
 
 # Functions to call before $WORK goes, last one first.
@@ -114,6 +116,9 @@ make_work_dir() {
 	trap 'exit 130' INT
 	trap 'exit 143' TERM HUP
 	chmod 755 "$WORK"
+	if [ "$(id -u)" = 0 ]; then
+		AS_PG=(setpriv --reuid=postgres --regid=postgres --init-groups env HOME="$WORK" USER=postgres LOGNAME=postgres)
+	fi
 	give_to_pg "$WORK"
 	cd "$WORK" # one that user postgres may stand in
 }
