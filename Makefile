@@ -5,13 +5,18 @@ EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" taskq.control
 MODULE_big = taskq
 OBJS = \
 	src/access.o \
+	src/admit.o \
+	src/adopt.o \
 	src/args.o \
 	src/cancel.o \
 	src/catalog.o \
 	src/claim.o \
+	src/claim_job.o \
 	src/clock.o \
+	src/current.o \
 	src/ddl.o \
 	src/dispatch.o \
+	src/eligible.o \
 	src/enqueue.o \
 	src/error.o \
 	src/guc.o \
@@ -20,12 +25,14 @@ OBJS = \
 	src/job.o \
 	src/launcher.o \
 	src/lease.o \
+	src/locks.o \
 	src/owner.o \
 	src/pool.o \
 	src/queue.o \
 	src/register.o \
 	src/reset.o \
 	src/retry.o \
+	src/roles.o \
 	src/route.o \
 	src/scheduler.o \
 	src/settle.o \

@@ -1,0 +1,122 @@
+/*
+ * access.c
+ *	  grant_access() and revoke_access().
+ *
+ * What each kind of access covers stands in taskq.access_rights; who was given
+ * which is kept in taskq.access_grants, so that an update script can grant new
+ * functions to the same roles.  Nobody is ever granted anything on a table.
+ */
+#include "taskq.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+
+#include "args.h"
+#include "catalog.h"
+#include "owner.h"
+
+PG_FUNCTION_INFO_V1(taskq_grant_access);
+PG_FUNCTION_INFO_V1(taskq_revoke_access);
+
+/* The two arguments, checked; the role's name for a statement. */
+static char *
+ReadArguments(FunctionCallInfo fcinfo, Datum *values)
+{
+	char	   *access;
+	char	   *role;
+
+	CheckArgCount(fcinfo, 2);
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("role must not be NULL")));
+	role = GetUserNameFromId(PG_GETARG_OID(0), true);
+	if (role == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("role with oid %u does not exist", PG_GETARG_OID(0))));
+	access = ArgName(fcinfo, 1, "access");
+	if (strcmp(access, "producer") != 0 && strcmp(access, "worker") != 0 && strcmp(access, "observer") != 0 &&
+		strcmp(access, "operator") != 0 && strcmp(access, "admin") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unknown access \"%s\"", access),
+				 errhint("Use producer, worker, observer, operator or admin.")));
+	values[0] = PG_GETARG_DATUM(0);
+	values[1] = CStringGetTextDatum(access);
+	return pstrdup(quote_identifier(role));
+}
+
+static const char *
+PrivilegeOn(const char *object)
+{
+	if (strncmp(object, "TABLE ", 6) == 0)
+		return "SELECT";
+	if (strncmp(object, "TYPE ", 5) == 0)
+		return "USAGE";
+	return "EXECUTE";
+}
+
+/* Grant or revoke on each object that the query finds. */
+static void
+ForEachObject(const char *query, Datum *values, const char *grant, const char *to, const char *role)
+{
+	Oid			types[] = {REGROLEOID, TEXTOID};
+	uint64		n = OwnerExecute(query, 2, types, values, NULL);
+	SPITupleTable *found = SPI_tuptable;
+
+	for (uint64 i = 0; i < n; i++)
+	{
+		char	   *object = SPI_getvalue(found->vals[i], found->tupdesc, 1);
+
+		OwnerExecute(psprintf("%s %s ON %s %s %s", grant, PrivilegeOn(object), object, to, role),
+					 0, NULL, NULL, NULL);
+	}
+}
+
+Datum
+taskq_grant_access(PG_FUNCTION_ARGS)
+{
+	Oid			types[] = {REGROLEOID, TEXTOID};
+	Datum		values[2];
+	char	   *role;
+	OwnerScope	scope;
+
+	CheckWritable("taskq.grant_access()");
+	role = ReadArguments(fcinfo, values);
+	OwnerEnterSpi(&scope);
+	OwnerExecute("INSERT INTO taskq.access_grants VALUES ($1, $2) ON CONFLICT DO NOTHING", 2, types, values, NULL);
+	OwnerExecute(psprintf("GRANT USAGE ON SCHEMA taskq TO %s", role), 0, NULL, NULL, NULL);
+	ForEachObject("SELECT object FROM taskq.access_rights WHERE access = $2 AND $1 IS NOT NULL",
+				  values, "GRANT", "TO", role);
+	OwnerLeaveSpi(&scope);
+	PG_RETURN_VOID();
+}
+
+/* What another kind of access that the role has covers too is left. */
+Datum
+taskq_revoke_access(PG_FUNCTION_ARGS)
+{
+	Oid			types[] = {REGROLEOID, TEXTOID};
+	Datum		values[2];
+	char	   *role;
+	bool		found;
+	OwnerScope	scope;
+
+	CheckWritable("taskq.revoke_access()");
+	role = ReadArguments(fcinfo, values);
+	OwnerEnterSpi(&scope);
+	found = OwnerExecute("DELETE FROM taskq.access_grants WHERE role = $1 AND access = $2", 2, types, values, NULL) > 0;
+	if (found)
+		ForEachObject("SELECT object FROM taskq.access_rights WHERE access = $2"
+					  " EXCEPT SELECT r.object FROM taskq.access_rights r"
+					  " JOIN taskq.access_grants g ON r.access = g.access WHERE g.role = $1",
+					  values, "REVOKE", "FROM", role);
+	if (found && OwnerExecute("SELECT FROM taskq.access_grants WHERE role = $1", 1, types, values, NULL) == 0)
+		OwnerExecute(psprintf("REVOKE USAGE ON SCHEMA taskq FROM %s", role), 0, NULL, NULL, NULL);
+	OwnerLeaveSpi(&scope);
+	PG_RETURN_BOOL(found);
+}

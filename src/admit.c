@@ -1,0 +1,122 @@
+/*
+ * admit.c
+ *	  What may keep a chosen job from starting, and what its end gives back.
+ *	  Every claim passes Admit() between choose and stamp; every run that ends
+ *	  passes Leave().
+ *
+ * A worker's max_concurrent_jobs are numbered permits.  A claim that is not
+ * committed holds its permit by a lock, a committed one by the number in the
+ * running row; a permit is free when neither is there.  So no claim is counted
+ * that others cannot see yet, none waits for another, and a rollback, to a
+ * savepoint too, needs no clean-up.
+ */
+#include "taskq.h"
+
+#include "access/genam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "catalog/pg_collation.h"
+#include "common/hashfn.h"
+#include "nodes/bitmapset.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/snapmgr.h"
+
+#include "admit.h"
+#include "cancel.h"
+#include "compat.h"
+#include "current.h"
+#include "locks.h"
+#include "shmem.h"
+#include "store.h"
+
+/* May this job, whose row is locked, start?  The caller is the owner. */
+Admission
+Admit(const TaskqJob *job)
+{
+	/* a handler that claims jobs is not given its own */
+	if (CurrentIs(job->job_id))
+		return ADMIT_LATER;
+	if (ShmemTerminationPending(job->job_id))
+		return ADMIT_LATER;
+	if (CancelRequested(job->job_id))
+		return ADMIT_CANCELLED;
+	return ADMITTED;
+}
+
+/* A run ends: give back what it held.  Its row is about to be written. */
+void
+Leave(TaskqJob *job)
+{
+	job->permit = 0;
+}
+
+static uint64
+PermitKey(const char *worker_id, int permit)
+{
+	return hash_bytes_extended((const unsigned char *) worker_id, strlen(worker_id), permit);
+}
+
+/* The permits that running rows of a worker hold, and how many hold none within max. */
+static Bitmapset *
+PermitsInRows(const char *worker_id, int max, int *n_outside)
+{
+	Relation	heap = table_open(CatalogRel(REL_JOBS), AccessShareLock);
+	Relation	index = index_open(CatalogRel(REL_JOBS_RUNNING), AccessShareLock);
+	Snapshot	snapshot = StoreSnapshot();
+	TupleTableSlot *slot = table_slot_create(heap, NULL);
+	IndexScanDesc scan = index_beginscan_compat(heap, index, snapshot, 1);
+	Bitmapset  *permits = NULL;
+	ScanKeyData key;
+	TaskqJob	job;
+
+	*n_outside = 0;
+	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid, DEFAULT_COLLATION_OID, F_TEXTEQ,
+						   CStringGetTextDatum(worker_id));
+	index_rescan(scan, &key, 1, NULL, 0);
+	while (index_getnext_slot(scan, ForwardScanDirection, slot))
+	{
+		slot_getallattrs(slot);
+		JobRead(&job, slot);
+		if (job.permit >= 1 && job.permit <= max)
+			permits = bms_add_member(permits, job.permit);
+		else
+			(*n_outside)++;
+	}
+	index_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	UnregisterSnapshot(snapshot);
+	index_close(index, AccessShareLock);
+	table_close(heap, AccessShareLock);
+	return permits;
+}
+
+/* Take one of a worker's permits until the transaction ends; 0: none is free. */
+int
+PermitTake(const char *worker_id, int max_concurrent_jobs)
+{
+	int			n_outside;
+	Bitmapset  *held = PermitsInRows(worker_id, max_concurrent_jobs, &n_outside);
+
+	/* runs from before the limit was lowered take places too */
+	for (int permit = 1; permit <= max_concurrent_jobs - n_outside; permit++)
+	{
+		if (bms_is_member(permit, held) ||
+			!LockKey(LOCK_PERMIT, PermitKey(worker_id, permit), true, false))
+			continue;
+
+		/* who had it may have committed between our look and our lock */
+		held = PermitsInRows(worker_id, max_concurrent_jobs, &n_outside);
+		if (!bms_is_member(permit, held) && permit <= max_concurrent_jobs - n_outside)
+			return permit;
+		PermitReturn(worker_id, permit);
+	}
+	return 0;
+}
+
+/* Give back a permit that was taken for nothing. */
+void
+PermitReturn(const char *worker_id, int permit)
+{
+	UnlockKey(LOCK_PERMIT, PermitKey(worker_id, permit), true);
+}

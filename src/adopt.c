@@ -1,0 +1,101 @@
+/*
+ * adopt.c
+ *	  Is this the database that the installation was made in?
+ *
+ * A logical restore, a database made from a template and a renamed one bring
+ * the jobs of another along.  They carry its row of taskq.installation, and
+ * while a row names another cluster or database nothing runs here until an
+ * administrator says that it should.  A promoted standby is the same cluster.
+ */
+#include "taskq.h"
+
+#include "access/xlog.h"
+#include "catalog/pg_type.h"
+#include "commands/dbcommands.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+
+#include "adopt.h"
+#include "args.h"
+#include "catalog.h"
+#include "clock.h"
+#include "owner.h"
+#include "shmem.h"
+#include "store.h"
+#include "wake.h"
+
+PG_FUNCTION_INFO_V1(taskq_adopt_database);
+PG_FUNCTION_INFO_V1(taskq_announce_installation);
+
+/* Columns of taskq.installation, in order. */
+enum
+{
+	I_ID = 1, I_SYSTEM_IDENTIFIER, I_DATABASE_OID, I_DATABASE_NAME
+};
+
+static void
+CompareRow(TupleTableSlot *slot, void *arg)
+{
+	bool	   *ours = arg;
+
+	if (DatumGetInt64(SlotDatum(slot, I_SYSTEM_IDENTIFIER)) != (int64) GetSystemIdentifier() ||
+		DatumGetObjectId(SlotDatum(slot, I_DATABASE_OID)) != MyDatabaseId ||
+		strcmp(SlotString(slot, I_DATABASE_NAME), get_database_name(MyDatabaseId)) != 0)
+		*ours = false;
+}
+
+bool
+AdoptedHere(void)
+{
+	bool		ours = true;
+
+	StoreScan(REL_INSTALLATION, CompareRow, &ours);
+	return ours;
+}
+
+Datum
+taskq_adopt_database(PG_FUNCTION_ARGS)
+{
+	Oid			types[] = {INT8OID, OIDOID, TEXTOID, TIMESTAMPTZOID};
+	Datum		values[4];
+	OwnerScope	scope;
+
+	CheckArgCount(fcinfo, 0);
+	CheckWritable("taskq.adopt_database()");
+	if (AdoptedHere())
+		PG_RETURN_BOOL(false);
+	values[0] = Int64GetDatum((int64) GetSystemIdentifier());
+	values[1] = ObjectIdGetDatum(MyDatabaseId);
+	values[2] = CStringGetTextDatum(get_database_name(MyDatabaseId));
+	values[3] = TimestampTzGetDatum(ClockNow());
+	OwnerEnterSpi(&scope);
+	OwnerExecute("DELETE FROM taskq.installation", 0, NULL, NULL, NULL);
+	OwnerExecute("INSERT INTO taskq.installation (system_identifier, database_oid, database_name, adopted_at)"
+				 " VALUES ($1, $2, $3, $4)", 4, types, values, NULL);
+	OwnerLeaveSpi(&scope);
+	CatalogChanged(REL_INSTALLATION);
+	if (ShmemDatabase(MyDatabaseId, true) != NULL)
+		WakeLauncher(MyDatabaseId);
+	PG_RETURN_BOOL(true);
+}
+
+/*
+ * Have the launcher look at this database once the transaction has committed.
+ * Called by the installation script, and harmless at other times.
+ */
+Datum
+taskq_announce_installation(PG_FUNCTION_ARGS)
+{
+	CheckArgCount(fcinfo, 0);
+	if (!ShmemPresent())
+		PG_RETURN_VOID();
+	if (ShmemDatabase(MyDatabaseId, true) == NULL)
+		ereport(WARNING,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("taskq has no room for another database, so no pool will run here"),
+				 errhint("Raise taskq.max_databases and restart the server.")));
+	else
+		WakeLauncher(MyDatabaseId);
+	PG_RETURN_VOID();
+}

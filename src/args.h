@@ -1,0 +1,37 @@
+/*
+ * args.h
+ *	  Checks of arguments.  Each has one message.
+ */
+#ifndef TASKQ_ARGS_H
+#define TASKQ_ARGS_H
+
+#include "taskq.h"
+
+#include "fmgr.h"
+#include "utils/array.h"
+#include "utils/timestamp.h"
+
+#define NO_MICROSECONDS PG_INT64_MIN
+
+extern void CheckArgCount(FunctionCallInfo fcinfo, int expected);
+extern void CheckWritable(const char *what);
+extern void CheckName(const char *name, const char *what);
+extern bool IsName(const char *name);
+extern char *ArgName(FunctionCallInfo fcinfo, int n, const char *what);
+extern char *ArgNameOrNull(FunctionCallInfo fcinfo, int n, const char *what);
+extern char *ArgTextOrNull(FunctionCallInfo fcinfo, int n);
+extern bool ArgBool(FunctionCallInfo fcinfo, int n, const char *what);
+extern int32 ArgInt(FunctionCallInfo fcinfo, int n, const char *what, int32 least, int32 most);
+extern int64 ArgId(FunctionCallInfo fcinfo, int n, const char *what);
+extern int64 ArgMicroseconds(FunctionCallInfo fcinfo, int n, const char *what, int64 least);
+extern ArrayType *ArgNamesOrNull(FunctionCallInfo fcinfo, int n, const char *what);
+extern ArrayType *ArgTagsOrNull(FunctionCallInfo fcinfo, int n, const char *what);
+extern ArrayType *NormalizeNames(ArrayType *names, const char *what);
+
+extern bool NamesContain(ArrayType *names, const char *name);
+extern bool NamesCover(ArrayType *have, ArrayType *need);
+extern bool NamesEqual(ArrayType *a, ArrayType *b);
+extern int	NamesIndex(ArrayType *names, const char *name);
+extern int	NamesCount(ArrayType *names);
+
+#endif							/* TASKQ_ARGS_H */

@@ -1,0 +1,199 @@
+/*
+ * cancel.c
+ *	  cancel_job(), and requests to cancel a job that is running.
+ *
+ * A job whose row is free is cancelled on the spot.  Else somebody runs it or
+ * has it in a transaction, and nobody waits for that: the request is a row of
+ * a table of its own, because a flag in the job's row would need the row.
+ * Whoever has the job meets the request: an external worker at its heartbeat or
+ * settle, a background worker by an interrupt at our commit, a claim before it
+ * starts the job, and the scheduler for what slipped through.
+ */
+#include "taskq.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/snapmgr.h"
+
+#include "args.h"
+#include "cancel.h"
+#include "clock.h"
+#include "current.h"
+#include "error.h"
+#include "history.h"
+#include "owner.h"
+#include "settle.h"
+#include "store.h"
+#include "wake.h"
+
+PG_FUNCTION_INFO_V1(taskq_cancel_job);
+
+/* Is there a request to cancel this job?  The caller is the owner. */
+bool
+CancelRequested(int64 job_id)
+{
+	Store		store;
+	Snapshot	snapshot = StoreSnapshot();
+	bool		found;
+
+	StoreOpen(&store, CatalogRel(REL_CANCELS));
+	found = StoreFindById(&store, CatalogRel(REL_CANCELS_JOB), job_id, snapshot);
+	StoreClose(&store, false);
+	UnregisterSnapshot(snapshot);
+	return found;
+}
+
+/* Is there any request at all? */
+static bool
+AnyRequest(void)
+{
+	Store		store;
+	Snapshot	snapshot = StoreSnapshot();
+	bool		found;
+
+	StoreOpen(&store, CatalogRel(REL_CANCELS));
+	found = StoreFind(&store, CatalogRel(REL_CANCELS_JOB), 0, NULL, snapshot);
+	StoreClose(&store, false);
+	UnregisterSnapshot(snapshot);
+	return found;
+}
+
+static void
+CancelRequest(int64 job_id, const char *reason)
+{
+	Oid			types[] = {INT8OID, TEXTOID, TIMESTAMPTZOID};
+	Datum		values[3];
+	OwnerScope	scope;
+
+	values[0] = Int64GetDatum(job_id);
+	values[1] = reason == NULL ? (Datum) 0 : CStringGetTextDatum(reason);
+	values[2] = TimestampTzGetDatum(ClockNow());
+	OwnerEnterSpi(&scope);
+	OwnerExecute("INSERT INTO taskq.cancel_requests (job_id, reason, requested_at) VALUES ($1, $2, $3)",
+				 3, types, values, reason == NULL ? " n " : NULL);
+	OwnerLeaveSpi(&scope);
+	WakeCancel(job_id);
+}
+
+/* Remove the requests of a job that has ended or was put back. */
+void
+CancelForget(int64 job_id)
+{
+	Oid			types[] = {INT8OID};
+	Datum		values[] = {Int64GetDatum(job_id)};
+	OwnerScope	scope;
+
+	OwnerEnterSpi(&scope);
+	OwnerExecute("DELETE FROM taskq.cancel_requests WHERE job_id = $1", 1, types, values, NULL);
+	OwnerLeaveSpi(&scope);
+}
+
+typedef enum CancelResult
+{
+	CANCEL_DONE,				/* it was waiting, and is cancelled */
+	CANCEL_RUNNING,				/* an external worker has it */
+	CANCEL_BUSY,				/* somebody has the row */
+	CANCEL_GONE					/* no live job */
+} CancelResult;
+
+/* Cancel a job if its row is free and it does not run. */
+static CancelResult
+CancelWaiting(int64 job_id, const char *reason)
+{
+	Store		jobs;
+	TaskqJob	job;
+	OwnerScope	scope;
+	Snapshot	snapshot;
+	CancelResult result = CANCEL_GONE;
+
+	OwnerEnter(&scope);
+	snapshot = StoreSnapshot();
+	StoreOpen(&jobs, CatalogRel(REL_JOBS));
+	if (StoreFindById(&jobs, CatalogRel(REL_JOBS_PKEY), job_id, snapshot))
+	{
+		ItemPointerData tid = jobs.found->tts_tid;
+
+		result = CANCEL_BUSY;
+		if (StoreLock(&jobs, &tid, snapshot, false, true) == STORE_LOCKED)
+		{
+			JobRead(&job, jobs.found);
+			result = CANCEL_RUNNING;
+			if (job.state != JOB_RUNNING)
+			{
+				if (reason != NULL)
+					job.last_error = TextOrNull(reason);
+				JobTransition(&jobs, &job, JOB_CANCELLED, NULL);
+				result = CANCEL_DONE;
+			}
+		}
+	}
+	StoreClose(&jobs, result != CANCEL_GONE);
+	UnregisterSnapshot(snapshot);
+	OwnerLeave(&scope);
+	return result;
+}
+
+Datum
+taskq_cancel_job(PG_FUNCTION_ARGS)
+{
+	int64		job_id;
+	char	   *reason;
+	TaskqJob	job;
+	TaskqEnding ending;
+
+	CheckArgCount(fcinfo, 3);
+	CheckWritable("taskq.cancel_job()");
+	job_id = ArgId(fcinfo, 0, "job_id");
+	reason = ArgTextOrNull(fcinfo, 2);
+	CurrentRefuse(job_id, "cancel");
+
+	/* its own worker gives the job up: that is a settle */
+	if (!PG_ARGISNULL(1))
+		PG_RETURN_TEXT_P(cstring_to_text(SettleCancelled(job_id, PG_GETARG_INT64(1), reason) ? "cancelled" : "final"));
+
+	switch (CancelWaiting(job_id, reason))
+	{
+		case CANCEL_DONE:
+			PG_RETURN_TEXT_P(cstring_to_text("cancelled"));
+		case CANCEL_RUNNING:
+		case CANCEL_BUSY:
+			CancelRequest(job_id, reason);
+			PG_RETURN_TEXT_P(cstring_to_text("requested"));
+		case CANCEL_GONE:
+			break;
+	}
+	if (!HistoryFind(job_id, &job, &ending))
+		JobNotFound(job_id);
+	PG_RETURN_TEXT_P(cstring_to_text("final"));
+}
+
+/*
+ * Act on requests whose job is not running any more, and forget those whose
+ * job has ended; how many there were.  Called by the scheduler.
+ */
+int
+CancelSweep(void)
+{
+	OwnerScope	scope;
+	SPITupleTable *found;
+	uint64		n;
+
+	if (!AnyRequest())
+		return 0;
+	OwnerEnterSpi(&scope);
+	n = OwnerExecute("SELECT DISTINCT job_id FROM taskq.cancel_requests LIMIT 1000", 0, NULL, NULL, NULL);
+	found = SPI_tuptable;
+	for (uint64 i = 0; i < n; i++)
+	{
+		bool		isnull;
+		int64		job_id = DatumGetInt64(SPI_getbinval(found->vals[i], found->tupdesc, 1, &isnull));
+		CancelResult result = CancelWaiting(job_id, NULL);
+
+		if (result == CANCEL_DONE || result == CANCEL_GONE)
+			CancelForget(job_id);
+	}
+	OwnerLeaveSpi(&scope);
+	return (int) n;
+}

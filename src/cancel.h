@@ -1,0 +1,14 @@
+/*
+ * cancel.h
+ *	  Requests to cancel a job that is running.
+ */
+#ifndef TASKQ_CANCEL_H
+#define TASKQ_CANCEL_H
+
+#include "taskq.h"
+
+extern bool CancelRequested(int64 job_id);
+extern void CancelForget(int64 job_id);
+extern int	CancelSweep(void);
+
+#endif							/* TASKQ_CANCEL_H */

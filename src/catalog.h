@@ -1,0 +1,42 @@
+/*
+ * catalog.h
+ *	  Where taskq's own tables are, and when what was read from them is stale.
+ */
+#ifndef TASKQ_CATALOG_H
+#define TASKQ_CATALOG_H
+
+#include "taskq.h"
+
+typedef enum TaskqRel
+{
+	REL_JOBS,
+	REL_JOBS_PKEY,
+	REL_JOBS_OPEN,
+	REL_JOBS_RUNNING,
+	REL_HISTORY,
+	REL_HISTORY_OVERFLOW,
+	REL_FAILURES,
+	REL_ROUTES,
+	REL_QUEUES,
+	REL_HANDLERS,
+	REL_POOLS,
+	REL_WORKERS,
+	REL_WORKERS_PKEY,
+	REL_CANCELS,
+	REL_CANCELS_JOB,
+	REL_INSTALLATION,
+	REL_JOB_ID_SEQ,
+	REL_EPOCH_SEQ
+} TaskqRel;
+#define TASKQ_RELS (REL_EPOCH_SEQ + 1)
+
+extern void CatalogInit(void);
+extern bool CatalogInstalled(void);
+extern Oid	CatalogExtension(void);
+extern Oid	CatalogSchema(void);
+extern Oid	CatalogOwner(void);
+extern Oid	CatalogRel(TaskqRel rel);
+extern uint64 CatalogVersion(void);
+extern void CatalogChanged(TaskqRel rel);
+
+#endif							/* TASKQ_CATALOG_H */

@@ -1,0 +1,31 @@
+/*
+ * claim.h
+ *	  Taking jobs: choose, lock, stamp.  Nothing else may start a job.
+ */
+#ifndef TASKQ_CLAIM_H
+#define TASKQ_CLAIM_H
+
+#include "taskq.h"
+
+#include "eligible.h"
+#include "job.h"
+#include "store.h"
+
+typedef struct ClaimRequest
+{
+	const TaskqWorker *worker;
+	const RouteSet *routes;		/* computed under catalog_version */
+	uint64		catalog_version;
+	const char *worker_id;
+	int			max_concurrent_jobs;	/* 0: no limit */
+	int64		lease;			/* given by the call, or NO_MICROSECONDS */
+	int64		worker_lease;	/* of the registration, or NO_MICROSECONDS */
+} ClaimRequest;
+
+typedef void (*ClaimFunction) (const TaskqJob *job, void *arg);
+
+extern int	ClaimStamped(const ClaimRequest *request, int most, ClaimFunction function, void *arg);
+extern bool ClaimToRun(const ClaimRequest *request, Store *jobs, TaskqJob *job);
+extern int	ClaimCountDue(const RouteSet *routes, int most, int *due, TimestampTz *next_due);
+
+#endif							/* TASKQ_CLAIM_H */

@@ -1,0 +1,293 @@
+/*
+ * claim_job.c
+ *	  claim_job(), claim_jobs() and wait_for_job(): claims by external workers.
+ */
+#include "taskq.h"
+
+#include <limits.h>
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "args.h"
+#include "catalog.h"
+#include "claim.h"
+#include "clock.h"
+#include "guc.h"
+#include "owner.h"
+#include "register.h"
+#include "shmem.h"
+#include "wait.h"
+
+PG_FUNCTION_INFO_V1(taskq_claim_job);
+PG_FUNCTION_INFO_V1(taskq_claim_jobs);
+PG_FUNCTION_INFO_V1(taskq_wait_for_job);
+
+/* A call of claim_job() or claim_jobs(). */
+typedef struct ClaimCall
+{
+	ExternalWorker worker;
+	RouteSet	routes;
+	ClaimRequest request;
+	int			most;
+	ReturnSetInfo *result;
+} ClaimCall;
+
+/*
+ * Under REPEATABLE READ a claim would fail at the first row that somebody else
+ * has just taken: said at once instead of now and then.
+ */
+static void
+CheckIsolation(void)
+{
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("jobs cannot be claimed in a transaction of isolation level %s",
+						XactIsoLevel == XACT_SERIALIZABLE ? "SERIALIZABLE" : "REPEATABLE READ"),
+				 errhint("Claim in a transaction of its own, or use READ COMMITTED.")));
+}
+
+/* The id of a session that names none. */
+static char *
+SessionWorkerId(void)
+{
+	return psprintf("session:%d-%lx", MyProcPid, (long) (MyStartTimestamp / USECS_PER_SEC));
+}
+
+/* Compute the worker's routes, unless nothing has changed. */
+static void
+UpdateRoutes(ClaimCall *call)
+{
+	uint64		version = CatalogVersion();
+
+	if (call->routes.ids != NULL && call->request.catalog_version == version)
+		return;
+	call->routes = EligibleRoutes(&call->worker.base);
+	if (call->worker.draining)
+		call->routes.n = 0;
+	call->request.catalog_version = version;
+}
+
+/* Put a claimed job into the result. */
+static void
+ReturnJob(const TaskqJob *job, void *arg)
+{
+	ReturnSetInfo *result = arg;
+	HeapTuple	tuple = JobTuple(job, result->setDesc);
+
+	tuplestore_puttuple(result->setResult, tuple);
+	heap_freetuple(tuple);
+}
+
+static int
+Claim(ClaimCall *call)
+{
+	UpdateRoutes(call);
+	return ClaimStamped(&call->request, call->most, ReturnJob, call->result);
+}
+
+/* Say once a session that waiting is slow without preload. */
+static void
+NoteBlindWait(void)
+{
+	static bool said = false;
+
+	if (ShmemPresent() || said)
+		return;
+	said = true;
+	ereport(NOTICE,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("taskq is not preloaded, so a waiting claim looks once a second"),
+			 errhint("Put shared_preload_libraries = 'taskq' into postgresql.conf and restart the server.")));
+}
+
+/*
+ * Claim, and if there is nothing wait for a commit that brings something.
+ * While asleep no table is open and no lock of taskq's is held; the caller's
+ * statement keeps its snapshot, so the wait is bounded by taskq.max_wait.
+ */
+static void
+ClaimOrWait(ClaimCall *call, int64 wait)
+{
+	TimestampTz deadline;
+	int			claimed = Claim(call);
+
+	if (claimed > 0 || wait <= 0)
+		return;
+	NoteBlindWait();
+	deadline = ClockNow() + Min(wait, (int64) taskq_max_wait * 1000);
+	PG_TRY();
+	{
+		for (;;)
+		{
+			long		left = ClockMillisecondsUntil(deadline, taskq_max_wait);
+
+			/* the routes may have changed; wait for those of now, then look */
+			AcceptInvalidationMessages();
+			UpdateRoutes(call);
+			WaitBegin(&call->routes);
+			claimed = Claim(call);
+			if (claimed > 0 || left <= 0)
+				break;
+			WaitSleep(left);
+			CHECK_FOR_INTERRUPTS();
+			WaitEnd();
+		}
+	}
+	PG_FINALLY();
+	{
+		WaitEndOfClaim();
+	}
+	PG_END_TRY();
+}
+
+/* Who claims, and what may it be given? */
+static void
+PrepareCall(FunctionCallInfo fcinfo, ClaimCall *call, ArrayType *task_types)
+{
+	char	   *worker_id = PG_ARGISNULL(0) ? SessionWorkerId() : ArgName(fcinfo, 0, "worker_id");
+
+	memset(call, 0, sizeof(*call));
+	WorkerForClaim(worker_id, &call->worker);
+	call->worker.base.narrow = task_types;
+	call->request.worker = &call->worker.base;
+	call->request.routes = &call->routes;
+	call->request.worker_id = call->worker.worker_id;
+	call->request.max_concurrent_jobs = call->worker.max_concurrent_jobs;
+	call->request.lease = NO_MICROSECONDS;
+	call->request.worker_lease = call->worker.lease;
+}
+
+static void
+ClaimBySql(FunctionCallInfo fcinfo, int most, int types_arg)
+{
+	ClaimCall	call;
+	ArrayType  *task_types = ArgNamesOrNull(fcinfo, types_arg, "task_types");
+	int64		wait = ArgMicroseconds(fcinfo, types_arg + 1, "wait", 0);
+	int64		lease = ArgMicroseconds(fcinfo, types_arg + 2, "lease", USECS_PER_SEC);
+
+	CheckIsolation();
+	InitMaterializedSRF(fcinfo, MAT_SRF_BLESS);
+	PrepareCall(fcinfo, &call, task_types);
+	call.most = most;
+	call.result = (ReturnSetInfo *) fcinfo->resultinfo;
+	call.request.lease = lease;
+	ClaimOrWait(&call, wait == NO_MICROSECONDS ? 0 : wait);
+}
+
+Datum
+taskq_claim_job(PG_FUNCTION_ARGS)
+{
+	CheckArgCount(fcinfo, 4);
+	CheckWritable("taskq.claim_job()");
+	ClaimBySql(fcinfo, 1, 1);
+	return (Datum) 0;
+}
+
+Datum
+taskq_claim_jobs(PG_FUNCTION_ARGS)
+{
+	CheckArgCount(fcinfo, 5);
+	CheckWritable("taskq.claim_jobs()");
+	ClaimBySql(fcinfo, ArgInt(fcinfo, 1, "max_jobs", 1, TASKQ_MAX_BATCH), 2);
+	return (Datum) 0;
+}
+
+static bool
+AnyDue(const RouteSet *routes)
+{
+	int		   *due = palloc(sizeof(int) * (routes->n + 1));
+	TimestampTz next_due;
+	bool		any = ClaimCountDue(routes, 1, due, &next_due) > 0;
+
+	pfree(due);
+	return any;
+}
+
+/*
+ * Wait without a snapshot, so that no horizon is held up: commit what the
+ * caller has, sleep between transactions and look in one of its own.
+ */
+static bool
+WaitWithoutSnapshot(ClaimCall *call, TimestampTz deadline)
+{
+	volatile bool found = false;
+
+	PG_TRY();
+	{
+		for (;;)
+		{
+			long		left = ClockMillisecondsUntil(deadline, INT_MAX);
+			UpdateRoutes(call);
+			WaitBegin(&call->routes);
+			found = AnyDue(&call->routes);
+			if (found || left <= 0)
+				break;
+			SPI_commit();
+			WaitSleep(left);
+			CHECK_FOR_INTERRUPTS();
+			WaitEnd();
+		}
+	}
+	PG_FINALLY();
+	{
+		WaitEndOfClaim();
+	}
+	PG_END_TRY();
+	return found;
+}
+
+Datum
+taskq_wait_for_job(PG_FUNCTION_ARGS)
+{
+	ClaimCall	call;
+	int64		wait;
+	bool		atomic = fcinfo->context == NULL || !IsA(fcinfo->context, CallContext) ||
+		castNode(CallContext, fcinfo->context)->atomic;
+	MemoryContext context = AllocSetContextCreate(PortalContext != NULL ? PortalContext : CurrentMemoryContext,
+												  "taskq wait_for_job", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old;
+	TupleDesc	desc;
+	Datum		value;
+	bool		isnull = false;
+
+	CheckArgCount(fcinfo, 3);
+	CheckWritable("taskq.wait_for_job()");
+	wait = ArgMicroseconds(fcinfo, 1, "max_wait", 0);
+	if (wait == NO_MICROSECONDS)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("max_wait must not be NULL")));
+	if (atomic)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
+				 errmsg("taskq.wait_for_job() cannot run inside a transaction block"),
+				 errdetail("It commits, so that it can wait without a snapshot."),
+				 errhint("In a transaction use taskq.claim_job(wait => ...).")));
+	CheckIsolation();
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	desc = BlessTupleDesc(desc);
+
+	/* what must outlive the commits */
+	old = MemoryContextSwitchTo(context);
+	PrepareCall(fcinfo, &call, NULL);
+	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	MemoryContextSwitchTo(context);
+	SPI_commit();
+	value = BoolGetDatum(WaitWithoutSnapshot(&call, ClockNow() + wait));
+	SPI_finish();
+	MemoryContextSwitchTo(old);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, &value, &isnull)));
+}

@@ -1,0 +1,18 @@
+/*
+ * clock.h
+ *	  The one door to the time.
+ */
+#ifndef TASKQ_CLOCK_H
+#define TASKQ_CLOCK_H
+
+#include "taskq.h"
+
+#include "utils/timestamp.h"
+
+extern TimestampTz ClockNow(void);
+extern TimestampTz ClockStart(void);
+extern long ClockMillisecondsUntil(TimestampTz moment, long most);
+extern int64 IntervalMicroseconds(const Interval *interval);
+extern Interval *MakeInterval(int64 microseconds);
+
+#endif							/* TASKQ_CLOCK_H */

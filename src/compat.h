@@ -1,0 +1,152 @@
+/*
+ * compat.h
+ *	  Every difference between PostgreSQL versions, and no other file has any.
+ */
+#ifndef TASKQ_COMPAT_H
+#define TASKQ_COMPAT_H
+
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "catalog/pg_database.h"
+#include "catalog/pg_proc.h"
+#include "executor/executor.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "storage/proc.h"
+#include "utils/acl.h"
+#include "utils/regproc.h"
+#include "utils/relcache.h"
+#include "utils/wait_event.h"
+
+#if PG_VERSION_NUM < 150000
+#error "taskq needs PostgreSQL 15 or later"
+#endif
+
+#if PG_VERSION_NUM >= 180000
+#define TASKQ_MODULE_MAGIC PG_MODULE_MAGIC_EXT(.name = "taskq", .version = TASKQ_VERSION)
+#else
+#define TASKQ_MODULE_MAGIC PG_MODULE_MAGIC
+#endif
+
+/* This process's place in arrays that have one entry a process. */
+static inline int
+MyProcIndex_compat(void)
+{
+#if PG_VERSION_NUM >= 170000
+	return MyProcNumber;
+#else
+	return MyProc->pgprocno;
+#endif
+}
+
+static inline void
+EvalPlanQualInit_compat(EPQState *epq, EState *estate)
+{
+#if PG_VERSION_NUM >= 160000
+	EvalPlanQualInit(epq, estate, NULL, NIL, -1, NIL);
+#else
+	EvalPlanQualInit(epq, estate, NULL, NIL, -1);
+#endif
+}
+
+static inline IndexScanDesc
+index_beginscan_compat(Relation heap, Relation index, Snapshot snapshot, int nkeys)
+{
+#if PG_VERSION_NUM >= 190000
+	return index_beginscan(heap, index, snapshot, NULL, nkeys, 0, 0);
+#elif PG_VERSION_NUM >= 180000
+	return index_beginscan(heap, index, snapshot, NULL, nkeys, 0);
+#else
+	return index_beginscan(heap, index, snapshot, nkeys, 0);
+#endif
+}
+
+static inline bool
+MayExecute_compat(Oid function, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(ProcedureRelationId, function, role, ACL_EXECUTE) == ACLCHECK_OK;
+#else
+	return pg_proc_aclcheck(function, role, ACL_EXECUTE) == ACLCHECK_OK;
+#endif
+}
+
+static inline bool
+MayConnect_compat(Oid database, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(DatabaseRelationId, database, role, ACL_CONNECT) == ACLCHECK_OK;
+#else
+	return pg_database_aclcheck(database, role, ACL_CONNECT) == ACLCHECK_OK;
+#endif
+}
+
+/* May "member" act as "role"?  From 16 on that is a right of its own. */
+static inline bool
+MayActAs_compat(Oid member, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return member_can_set_role(member, role);
+#else
+	return is_member_of_role(member, role);
+#endif
+}
+
+/* Must a role have LOGIN for a background worker to connect as it? */
+static inline bool
+WorkerNeedsLogin_compat(void)
+{
+#if PG_VERSION_NUM >= 170000
+	return false;
+#else
+	return true;
+#endif
+}
+
+static inline void
+WorkerConnect_compat(Oid database, Oid role)
+{
+#if PG_VERSION_NUM >= 170000
+	BackgroundWorkerInitializeConnectionByOid(database, role, BGWORKER_BYPASS_ROLELOGINCHECK);
+#else
+	BackgroundWorkerInitializeConnectionByOid(database, role, 0);
+#endif
+}
+
+static inline List *
+stringToQualifiedNameList_compat(const char *string)
+{
+#if PG_VERSION_NUM >= 160000
+	return stringToQualifiedNameList(string, NULL);
+#else
+	return stringToQualifiedNameList(string);
+#endif
+}
+
+static inline Oid
+RelationGetPrimaryKeyIndex_compat(Relation rel)
+{
+#if PG_VERSION_NUM >= 180000
+	return RelationGetPrimaryKeyIndex(rel, false);
+#else
+	return RelationGetPrimaryKeyIndex(rel);
+#endif
+}
+
+/* Wait events have names from 17 on. */
+static inline uint32
+WaitEvent_compat(uint32 *cached, const char *name)
+{
+#if PG_VERSION_NUM >= 170000
+	if (*cached == 0)
+		*cached = WaitEventExtensionNew(name);
+	return *cached;
+#else
+	return PG_WAIT_EXTENSION;
+#endif
+}
+
+#endif							/* TASKQ_COMPAT_H */

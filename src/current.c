@@ -1,0 +1,89 @@
+/*
+ * current.c
+ *	  The job that this process runs, if it runs one; what a handler may ask.
+ */
+#include "taskq.h"
+
+#include "access/htup_details.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "args.h"
+#include "current.h"
+#include "error.h"
+
+PG_FUNCTION_INFO_V1(taskq_current_job);
+PG_FUNCTION_INFO_V1(taskq_raise_permanent);
+PG_FUNCTION_INFO_V1(taskq_raise_retryable);
+
+static const TaskqJob *current_job = NULL;
+
+/* Set, or with NULL clear, the job.  It must live as long as it is set. */
+void
+CurrentSet(const TaskqJob *job)
+{
+	current_job = job;
+}
+
+bool
+CurrentIs(int64 job_id)
+{
+	return current_job != NULL && current_job->job_id == job_id;
+}
+
+/* A run ends by returning or raising, never by a call of its own handler. */
+void
+CurrentRefuse(int64 job_id, const char *what)
+{
+	if (!CurrentIs(job_id))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_TQ_INVALID_TRANSITION),
+			 errmsg("a handler cannot %s the job that it runs", what),
+			 errhint("Return a result to complete it; call taskq.raise_permanent() or taskq.raise_retryable() to fail it.")));
+}
+
+Datum
+taskq_current_job(PG_FUNCTION_ARGS)
+{
+	CheckArgCount(fcinfo, 0);
+	if (current_job == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(HeapTupleGetDatum(JobTuple(current_job, BlessTupleDesc(JobTupleDesc()))));
+}
+
+/*
+ * The application's error code and the wished delay travel in the error's
+ * CONSTRAINT and COLUMN fields, so that PL/pgSQL can raise the same by
+ * RAISE ... USING ERRCODE = 'TQ021', CONSTRAINT = 'code', COLUMN = '30 s'.
+ */
+static void
+RaiseForJob(int sqlstate, const char *message, const char *code, const char *retry_in)
+{
+	ereport(ERROR,
+			(errcode(sqlstate),
+			 errmsg("%s", message != NULL ? message : "the handler failed"),
+			 code != NULL ? err_generic_string(PG_DIAG_CONSTRAINT_NAME, code) : 0,
+			 retry_in != NULL ? err_generic_string(PG_DIAG_COLUMN_NAME, retry_in) : 0));
+}
+
+Datum
+taskq_raise_permanent(PG_FUNCTION_ARGS)
+{
+	CheckArgCount(fcinfo, 2);
+	RaiseForJob(ERRCODE_TQ_PERMANENT, ArgTextOrNull(fcinfo, 0), ArgTextOrNull(fcinfo, 1), NULL);
+	PG_RETURN_VOID();
+}
+
+Datum
+taskq_raise_retryable(PG_FUNCTION_ARGS)
+{
+	char	   *retry_in = NULL;
+
+	CheckArgCount(fcinfo, 3);
+	if (ArgMicroseconds(fcinfo, 2, "retry_in", 0) != NO_MICROSECONDS)
+		retry_in = DatumGetCString(DirectFunctionCall1(interval_out, PG_GETARG_DATUM(2)));
+	RaiseForJob(ERRCODE_TQ_RETRYABLE, ArgTextOrNull(fcinfo, 0), ArgTextOrNull(fcinfo, 1), retry_in);
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,16 @@
+/*
+ * current.h
+ *	  The job that this process runs, if it runs one.
+ */
+#ifndef TASKQ_CURRENT_H
+#define TASKQ_CURRENT_H
+
+#include "taskq.h"
+
+#include "job.h"
+
+extern void CurrentSet(const TaskqJob *job);
+extern bool CurrentIs(int64 job_id);
+extern void CurrentRefuse(int64 job_id, const char *what);
+
+#endif							/* TASKQ_CURRENT_H */

@@ -1,0 +1,190 @@
+/*
+ * ddl.c
+ *	  DDL that wants taskq's processes out of a database: DROP EXTENSION taskq
+ *	  and its like, DROP DATABASE, and what copies, renames or moves one.
+ *
+ * Before such a statement the database is blocked, its workers are asked to
+ * finish their job and leave, and the statement waits until scheduler and
+ * workers are gone.  Runs that take too long are interrupted and their jobs put
+ * back at no cost.  The block ends with the transaction, however that ends;
+ * then the launcher looks at the database anew.
+ */
+#include "taskq.h"
+
+#include <signal.h>
+
+#include "access/xact.h"
+#include "commands/dbcommands.h"
+#include "commands/defrem.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "storage/latch.h"
+#include "tcop/utility.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "catalog.h"
+#include "clock.h"
+#include "compat.h"
+#include "ddl.h"
+#include "shmem.h"
+#include "wake.h"
+
+#define PATIENCE (10 * USECS_PER_SEC)	/* before runs are interrupted */
+#define GIVE_UP (120 * USECS_PER_SEC)	/* before the statement goes on regardless */
+
+static ProcessUtility_hook_type previous_hook = NULL;
+
+/* Ask a database's workers to leave; with "now", not after their job but at once. */
+static void
+AskToLeave(TaskqDatabase *db, bool now)
+{
+	for (int i = 0; i < taskq_shared->n_slots; i++)
+	{
+		TaskqSlot  *slot = &taskq_slots[i];
+
+		LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
+		if (slot->worker && slot->dboid == db->dboid)
+		{
+			slot->leave = true;
+			SetLatch(slot->latch);
+			if (now && slot->interruptible)
+				kill(slot->pid, SIGINT);
+		}
+		LWLockRelease(&slot->lock);
+	}
+	ShmemWakeScheduler(db);
+}
+
+/* Block a database until this transaction ends, and wait until it is free. */
+static void
+FreeDatabase(Oid dboid)
+{
+	static uint32 event = 0;
+	TaskqDatabase *db = ShmemDatabase(dboid, false);
+	TimestampTz started = ClockNow();
+
+	if (db == NULL)
+		return;
+	if (ShmemMySlot()->worker)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("a taskq handler cannot do away with the database or extension that it runs in"),
+				 errhint("Do it from a session of your own.")));
+	WakeUnblock(dboid);
+	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
+	db->blocked++;
+	LWLockRelease(&taskq_shared->lock);
+
+	while (ShmemCountProcesses(dboid) > 0 && ClockNow() - started < GIVE_UP)
+	{
+		AskToLeave(db, ClockNow() - started > PATIENCE);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 20,
+						 WaitEvent_compat(&event, "TaskqWorkersLeaving"));
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+static bool
+DropsTaskq(DropStmt *statement)
+{
+	ListCell   *cell;
+
+	if (statement->removeType != OBJECT_EXTENSION && statement->removeType != OBJECT_SCHEMA)
+		return false;
+	foreach(cell, statement->objects)
+		if (strcmp(strVal(lfirst(cell)), statement->removeType == OBJECT_SCHEMA ? TASKQ_SCHEMA : "taskq") == 0)
+			return true;
+	return false;
+}
+
+static bool
+DropsOwnersObjects(DropOwnedStmt *statement)
+{
+	ListCell   *cell;
+	List	   *roles = roleSpecsToIds(statement->roles);
+
+	foreach(cell, roles)
+		if (lfirst_oid(cell) == CatalogOwner())
+			return true;
+	return false;
+}
+
+/* The database that CREATE DATABASE copies. */
+static Oid
+TemplateOf(CreatedbStmt *statement)
+{
+	ListCell   *cell;
+
+	foreach(cell, statement->options)
+	{
+		DefElem    *option = lfirst_node(DefElem, cell);
+
+		if (strcmp(option->defname, "template") == 0 && option->arg != NULL)
+			return get_database_oid(defGetString(option), true);
+	}
+	return InvalidOid;
+}
+
+static bool
+MovesDatabase(AlterDatabaseStmt *statement)
+{
+	ListCell   *cell;
+
+	foreach(cell, statement->options)
+		if (strcmp(lfirst_node(DefElem, cell)->defname, "tablespace") == 0)
+			return true;
+	return false;
+}
+
+/* The database that taskq must leave for this statement, or InvalidOid. */
+static Oid
+DatabaseToFree(Node *statement)
+{
+	switch (nodeTag(statement))
+	{
+		case T_DropStmt:
+			return DropsTaskq((DropStmt *) statement) && CatalogInstalled() ? MyDatabaseId : InvalidOid;
+		case T_AlterExtensionStmt:
+			return strcmp(((AlterExtensionStmt *) statement)->extname, "taskq") == 0 ? MyDatabaseId : InvalidOid;
+		case T_DropOwnedStmt:
+			return CatalogInstalled() && DropsOwnersObjects((DropOwnedStmt *) statement) ? MyDatabaseId : InvalidOid;
+		case T_DropdbStmt:
+			return get_database_oid(((DropdbStmt *) statement)->dbname, true);
+		case T_CreatedbStmt:
+			return TemplateOf((CreatedbStmt *) statement);
+		case T_AlterDatabaseStmt:
+			return MovesDatabase((AlterDatabaseStmt *) statement) ?
+				get_database_oid(((AlterDatabaseStmt *) statement)->dbname, true) : InvalidOid;
+		case T_RenameStmt:
+			return ((RenameStmt *) statement)->renameType == OBJECT_DATABASE ?
+				get_database_oid(((RenameStmt *) statement)->subname, true) : InvalidOid;
+		default:
+			return InvalidOid;
+	}
+}
+
+static void
+ProcessUtilityForTaskq(PlannedStmt *pstmt, const char *query, bool read_only_tree,
+					   ProcessUtilityContext context, ParamListInfo params,
+					   QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion)
+{
+	Oid			dboid = IsTransactionState() ? DatabaseToFree(pstmt->utilityStmt) : InvalidOid;
+
+	if (OidIsValid(dboid))
+		FreeDatabase(dboid);
+	if (previous_hook)
+		previous_hook(pstmt, query, read_only_tree, context, params, environment, dest, completion);
+	else
+		standard_ProcessUtility(pstmt, query, read_only_tree, context, params, environment, dest, completion);
+}
+
+/* Called while the library is preloaded; without preload nobody must leave. */
+void
+DdlInit(void)
+{
+	previous_hook = ProcessUtility_hook;
+	ProcessUtility_hook = ProcessUtilityForTaskq;
+}

@@ -1,0 +1,568 @@
+/*
+ * dispatch.c
+ *	  Running one claimed job in this process.
+ *
+ * One transaction a job: the row is locked by the claim, the handler runs in a
+ * subtransaction, the outcome is written beside it and all commits together.
+ * What the handler did and that the job is completed are one thing; a failure
+ * is rolled back to the subtransaction's start and recorded in the same commit
+ * under the same lock.  If the process dies, the row is free at once.
+ *
+ * The process is connected as the handler's role.  Only the settle, below the
+ * handler's subtransaction, runs as the extension's owner.
+ */
+#include "taskq.h"
+
+#include "access/xact.h"
+#include "catalog/pg_language.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "pgstat.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/timeout.h"
+
+#include "args.h"
+#include "cancel.h"
+#include "claim.h"
+#include "clock.h"
+#include "current.h"
+#include "dispatch.h"
+#include "error.h"
+#include "guc.h"
+#include "handler.h"
+#include "owner.h"
+#include "reset.h"
+#include "route.h"
+#include "settle.h"
+#include "shmem.h"
+#include "wait.h"
+
+/* A handler made ready to be called; kept while the catalog stays the same. */
+typedef struct ReadyHandler
+{
+	Oid			function;		/* hash key */
+	FmgrInfo	flinfo;
+	SPIPlanPtr	plan;			/* of SELECT f($1), for functions in SQL */
+} ReadyHandler;
+
+/* One run, from claim to settle. */
+typedef struct Run
+{
+	TaskqJob	job;
+	Store		jobs;
+	char		task_type[TASKQ_NAME_MAX + 1];
+	Oid			function;
+	bool		takes_job;
+	char	   *search_path;
+	int64		timeout;		/* microseconds; 0: none */
+	TimestampTz deadline;
+	Datum		result;
+	bool		result_is_null;
+	ErrorData  *error;			/* NULL: the handler returned */
+} Run;
+
+static MemoryContext ready_context = NULL;
+static HTAB *ready_handlers = NULL;
+static uint64 ready_version = 0;
+
+/* make ready --------------------------------------------------------------- */
+
+static void
+ForgetReadyHandlers(void)
+{
+	HASH_SEQ_STATUS status;
+	ReadyHandler *ready;
+	HASHCTL		ctl;
+
+	if (ready_handlers != NULL)
+	{
+		hash_seq_init(&status, ready_handlers);
+		while ((ready = hash_seq_search(&status)) != NULL)
+			if (ready->plan != NULL)
+				SPI_freeplan(ready->plan);
+	}
+	if (ready_context == NULL)
+		ready_context = AllocSetContextCreate(TopMemoryContext, "taskq ready handlers", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextReset(ready_context);
+	ctl.hcxt = ready_context;
+	ctl.keysize = sizeof(Oid);
+	ctl.entrysize = sizeof(ReadyHandler);
+	ready_handlers = hash_create("taskq ready handlers", 32, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+/* SQL functions run through a kept plan, which can inline them. */
+static bool
+IsSqlFunction(Oid function)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	bool		is_sql;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", function);
+	is_sql = ((Form_pg_proc) GETSTRUCT(tuple))->prolang == SQLlanguageId;
+	ReleaseSysCache(tuple);
+	return is_sql;
+}
+
+static SPIPlanPtr
+PreparePlan(Run *run)
+{
+	Oid			type = run->takes_job ? JobTypeOid() : JSONBOID;
+	char	   *sql = psprintf("SELECT %s($1)",
+							   quote_qualified_identifier(get_namespace_name(get_func_namespace(run->function)),
+														  get_func_name(run->function)));
+	SPIPlanPtr	plan = SPI_prepare(sql, 1, &type);
+
+	if (plan == NULL || SPI_keepplan(plan) != 0)
+		elog(ERROR, "could not prepare \"%s\"", sql);
+	return plan;
+}
+
+static ReadyHandler *
+MakeReady(Run *run)
+{
+	ReadyHandler *ready;
+	bool		found;
+	uint64		version = CatalogVersion();
+
+	if (ready_handlers == NULL || ready_version != version)
+	{
+		ForgetReadyHandlers();
+		ready_version = version;
+	}
+	ready = hash_search(ready_handlers, &run->function, HASH_FIND, NULL);
+	if (ready != NULL)
+		return ready;
+
+	/* entered when it is complete, as making it may fail */
+	if (IsSqlFunction(run->function))
+	{
+		SPIPlanPtr	plan = PreparePlan(run);
+
+		ready = hash_search(ready_handlers, &run->function, HASH_ENTER, &found);
+		ready->plan = plan;
+	}
+	else
+	{
+		FmgrInfo	flinfo;
+
+		fmgr_info_cxt(run->function, &flinfo, ready_context);
+		ready = hash_search(ready_handlers, &run->function, HASH_ENTER, &found);
+		ready->plan = NULL;
+		ready->flinfo = flinfo;
+	}
+	return ready;
+}
+
+/* run ---------------------------------------------------------------------- */
+
+static Datum
+HandlerArgument(Run *run)
+{
+	if (run->takes_job)
+		return HeapTupleGetDatum(JobTuple(&run->job, BlessTupleDesc(JobTupleDesc())));
+	return PointerGetDatum(run->job.payload);
+}
+
+static void
+CallBySpi(Run *run, ReadyHandler *ready, Datum argument, MemoryContext context)
+{
+	if (SPI_execute_plan(ready->plan, &argument, NULL, false, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "handler of task type \"%s\" returned no row", run->task_type);
+	run->result = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &run->result_is_null);
+	if (!run->result_is_null)
+	{
+		MemoryContext old = MemoryContextSwitchTo(context);
+
+		run->result = PointerGetDatum(PG_DETOAST_DATUM_COPY(run->result));
+		MemoryContextSwitchTo(old);
+	}
+}
+
+static void
+CallByFmgr(Run *run, ReadyHandler *ready, Datum argument)
+{
+	LOCAL_FCINFO(fcinfo, 1);
+
+	fcinfo->args[0].value = argument;
+	fcinfo->args[0].isnull = false;
+	InitFunctionCallInfoData(*fcinfo, &ready->flinfo, 1, InvalidOid, NULL, NULL);
+	run->result = FunctionCallInvoke(fcinfo);
+	run->result_is_null = fcinfo->isnull;
+}
+
+/* Have deferred constraints fail here, where they are the handler's error. */
+static void
+CheckDeferredConstraints(void)
+{
+	ConstraintsSetStmt *statement = makeNode(ConstraintsSetStmt);
+
+	statement->constraints = NIL;
+	statement->deferred = false;
+	AfterTriggerSetState(statement);
+}
+
+/* Call the handler, inside its subtransaction. */
+static void
+CallHandler(Run *run)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ReadyHandler *ready;
+
+	(void) set_config_option("search_path", run->search_path, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	PushActiveSnapshot(GetTransactionSnapshot());
+	ready = MakeReady(run);
+	if (ready->plan != NULL)
+		CallBySpi(run, ready, HandlerArgument(run), context);
+	else
+	{
+		MemoryContext spi_context = MemoryContextSwitchTo(context);
+
+		CallByFmgr(run, ready, HandlerArgument(run));
+		MemoryContextSwitchTo(spi_context);
+	}
+	PopActiveSnapshot();
+
+	/* with a snapshot that sees what the handler did */
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	CheckDeferredConstraints();
+	PopActiveSnapshot();
+	SPI_finish();
+}
+
+static void
+DescribeJob(void *arg)
+{
+	Run		   *run = arg;
+
+	errcontext("taskq job " INT64_FORMAT " (%s), attempt %d", run->job.job_id, run->task_type, run->job.attempt);
+}
+
+static void
+ArmTimer(Run *run)
+{
+	if (run->timeout <= 0)
+		return;
+	run->deadline = ClockNow() + run->timeout;
+	enable_timeout_after(STATEMENT_TIMEOUT, (int) Min(Max(run->timeout / 1000, 1), INT_MAX));
+}
+
+/*
+ * Run the handler in a subtransaction and leave the session's settings as they
+ * were.  What it did is kept or rolled back; its error, if any, is kept.
+ */
+static void
+RunHandler(Run *run)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	int			guc_level = NewGUCNestLevel();
+	ErrorContextCallback callback = {.callback = DescribeJob, .arg = run, .previous = error_context_stack};
+
+	BeginInternalSubTransaction("taskq");
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		error_context_stack = &callback;
+		ArmTimer(run);
+		CallHandler(run);
+		ResetTimers();
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		run->error = CopyErrorData();
+		FlushErrorState();
+		ResetTimers();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	error_context_stack = callback.previous;
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	AtEOXact_GUC(false, guc_level);
+}
+
+/* slot --------------------------------------------------------------------- */
+
+/* Let everybody see what this process runs, and let it be interrupted. */
+static void
+PublishRun(Run *run)
+{
+	TaskqSlot  *slot = ShmemMySlot();
+	char		activity[TASKQ_NAME_MAX + 64];
+
+	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
+	slot->job_id = run->job.job_id;
+	slot->epoch = run->job.epoch;
+	slot->attempt = run->job.attempt;
+	slot->job_started_at = run->job.started_at;
+	slot->cancel_epoch = 0;
+	slot->interruptible = true;
+	strlcpy(slot->task_type, run->task_type, sizeof(slot->task_type));
+	LWLockRelease(&slot->lock);
+	snprintf(activity, sizeof(activity), "taskq: job " INT64_FORMAT " (%s)", run->job.job_id, run->task_type);
+	pgstat_report_activity(STATE_RUNNING, activity);
+}
+
+/*
+ * The handler is over: from here on no interrupt is sent, and one that was
+ * sent is not for the settle.  Was this run asked to be cancelled?
+ */
+static bool
+CloseToInterrupts(Run *run)
+{
+	TaskqSlot  *slot = ShmemMySlot();
+	bool		cancelled;
+
+	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
+	slot->interruptible = false;
+	cancelled = slot->cancel_epoch == run->job.epoch;
+	LWLockRelease(&slot->lock);
+	QueryCancelPending = false;
+	return cancelled;
+}
+
+static void
+UnpublishRun(bool completed)
+{
+	TaskqSlot  *slot = ShmemMySlot();
+
+	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
+	slot->job_id = 0;
+	if (completed)
+		slot->completed++;
+	else
+		slot->failed++;
+	LWLockRelease(&slot->lock);
+}
+
+/* settle ------------------------------------------------------------------- */
+
+static char *
+Sqlstate(int code)
+{
+	return pstrdup(unpack_sql_state(code));
+}
+
+/* The delay that a handler wished by raise_retryable(). */
+static int64
+WishedDelay(const ErrorData *error)
+{
+	Interval   *interval;
+	int64		delay;
+
+	if (error->sqlerrcode != ERRCODE_TQ_RETRYABLE || error->column_name == NULL)
+		return NO_MICROSECONDS;
+	interval = DatumGetIntervalP(DirectFunctionCall3(interval_in, CStringGetDatum(error->column_name),
+													 ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+	delay = IntervalMicroseconds(interval);
+	return delay < 0 ? NO_MICROSECONDS : Min(delay, INT64CONST(3660) * USECS_PER_DAY);
+}
+
+static void
+FailRun(Run *run, bool timed_out)
+{
+	ErrorData  *error = run->error;
+	AttemptFailure failure = {0};
+
+	failure.outcome = timed_out ? "timeout" : "failed";
+	failure.error_type = timed_out ? ERROR_TIMEOUT : ErrorTypeOfSqlstate(error->sqlerrcode);
+	failure.message = timed_out ? psprintf("the job ran longer than its timeout of %g s", run->timeout / 1000000.0) :
+		error->message;
+	if (error->sqlerrcode == ERRCODE_TQ_PERMANENT || error->sqlerrcode == ERRCODE_TQ_RETRYABLE)
+		failure.error_code = error->constraint_name;
+	failure.sqlstate = Sqlstate(error->sqlerrcode);
+	failure.detail = error->detail;
+	failure.hint = error->hint;
+	failure.context = error->context;
+	SettleFailed(&run->jobs, &run->job, OUTCOME_FAILED, &failure,
+				 IsRetryableErrorType(failure.error_type), timed_out ? NO_MICROSECONDS : WishedDelay(error));
+}
+
+/* The run was cancelled: an attempt that counts, and the end of the job. */
+static void
+CancelRun(Run *run)
+{
+	run->job.last_outcome = OUTCOME_CANCELLED;
+	run->job.last_error = TextOrNull("cancelled while it was running");
+	JobTransition(&run->jobs, &run->job, JOB_CANCELLED, NULL);
+	CancelForget(run->job.job_id);
+}
+
+/* Write the outcome, as the owner, in the same transaction. */
+static void
+SettleRun(Run *run, bool cancelled)
+{
+	OwnerScope	scope;
+	bool		interrupted = run->error != NULL && run->error->sqlerrcode == ERRCODE_QUERY_CANCELED;
+	bool		timed_out = interrupted && run->deadline != 0 && ClockNow() >= run->deadline;
+
+	OwnerEnter(&scope);
+	if (run->error == NULL)
+		SettleCompleted(&run->jobs, &run->job,
+						run->result_is_null ? NULL : (struct varlena *) DatumGetPointer(run->result));
+	else if (timed_out || !interrupted)
+		FailRun(run, timed_out);
+	else if (cancelled)
+		CancelRun(run);
+	else
+		/* an interrupt that was meant for nobody: the job pays nothing for it */
+		SettleGivenBack(&run->jobs, &run->job, OUTCOME_RELEASED, run->job.run_at);
+	StoreClose(&run->jobs, true);
+	OwnerLeave(&scope);
+}
+
+/* dispatch ----------------------------------------------------------------- */
+
+/* Read what the run needs from the registry; false: it cannot run now. */
+static bool
+PrepareRun(Run *run)
+{
+	const TaskqHandler *handler;
+
+	strlcpy(run->task_type, RouteById(run->job.route_id)->task_type, sizeof(run->task_type));
+	handler = HandlerFind(run->task_type);
+	if (handler == NULL || handler->signature == NULL || strcmp(handler->status, "ok") != 0 ||
+		handler->run_as != GetSessionUserId())
+		return false;
+	run->function = handler->function;
+	run->takes_job = handler->takes_job;
+	run->search_path = pstrdup(handler->search_path != NULL ? handler->search_path : "");
+	run->timeout = run->job.timeout != NULL ? IntervalMicroseconds(run->job.timeout) :
+		handler->timeout != NO_MICROSECONDS ? handler->timeout : (int64) taskq_job_timeout * 1000;
+	return true;
+}
+
+/* A transaction as every one of a worker's is, whatever its role's defaults. */
+void
+BeginJobTransaction(void)
+{
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	XactIsoLevel = XACT_READ_COMMITTED;
+	XactReadOnly = false;
+	XactDeferrable = false;
+}
+
+/*
+ * The commit failed, and with it everything: record that as this attempt's
+ * failure in a transaction of its own, if nobody has taken the job meanwhile.
+ */
+static void
+RecordCommitFailure(Run *run, MemoryContext context)
+{
+	Run			again = {0};
+	Snapshot	snapshot;
+	OwnerScope	scope;
+
+	BeginJobTransaction();
+	MemoryContextSwitchTo(context);
+	OwnerEnter(&scope);
+	snapshot = StoreSnapshot();
+	StoreOpen(&again.jobs, CatalogRel(REL_JOBS));
+	if (StoreFindById(&again.jobs, CatalogRel(REL_JOBS_PKEY), run->job.job_id, snapshot))
+	{
+		ItemPointerData tid = again.jobs.found->tts_tid;
+
+		if (StoreLock(&again.jobs, &tid, snapshot, false, false) == STORE_LOCKED)
+		{
+			JobRead(&again.job, again.jobs.found);
+			if (again.job.state != JOB_RUNNING && again.job.attempt == run->job.attempt - 1)
+			{
+				again.job.state = JOB_RUNNING;
+				again.job.attempt = run->job.attempt;
+				again.job.epoch = run->job.epoch;
+				again.job.started_at = run->job.started_at;
+				again.job.worker_id = TextOrNull(ShmemMySlot()->worker_id);
+				again.error = run->error;
+				FailRun(&again, false);
+			}
+		}
+	}
+	StoreClose(&again.jobs, true);
+	UnregisterSnapshot(snapshot);
+	OwnerLeave(&scope);
+	CommitTransactionCommand();
+}
+
+/*
+ * Claim a job, run it, settle it, commit.  False: there was none.  An error
+ * outside the handler ends the process, except one of the commit.
+ */
+bool
+DispatchNext(const ClaimRequest *request)
+{
+	/* outlives the transaction, for the failure of its commit */
+	static MemoryContext run_context = NULL;
+	Run		   *run;
+	volatile bool committing = false;
+
+	if (run_context == NULL)
+		run_context = AllocSetContextCreate(TopMemoryContext, "taskq run", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextReset(run_context);
+	MemoryContextSwitchTo(run_context);
+	run = palloc0(sizeof(Run));
+	if (!ClaimToRun(request, &run->jobs, &run->job))
+		return false;
+
+	WaitEndOfClaim();
+	CurrentSet(&run->job);
+	PG_TRY();
+	{
+		if (PrepareRun(run))
+		{
+			PublishRun(run);
+			RunHandler(run);
+			CurrentSet(NULL);
+			SettleRun(run, CloseToInterrupts(run));
+		}
+		else
+		{
+			OwnerScope	scope;
+
+			CurrentSet(NULL);
+			(void) CloseToInterrupts(run);
+			OwnerEnter(&scope);
+			SettleGivenBack(&run->jobs, &run->job, OUTCOME_RELEASED, run->job.run_at);
+			StoreClose(&run->jobs, true);
+			OwnerLeave(&scope);
+		}
+		committing = true;
+		CommitTransactionCommand();
+		committing = false;
+	}
+	PG_CATCH();
+	{
+		CurrentSet(NULL);
+		if (!committing)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(run_context);
+		run->error = CopyErrorData();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		RecordCommitFailure(run, run_context);
+	}
+	PG_END_TRY();
+	UnpublishRun(run->error == NULL);
+	ResetSession();
+	return true;
+}

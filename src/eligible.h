@@ -1,0 +1,36 @@
+/*
+ * eligible.h
+ *	  May this worker run jobs of this route?
+ */
+#ifndef TASKQ_ELIGIBLE_H
+#define TASKQ_ELIGIBLE_H
+
+#include "taskq.h"
+
+#include "utils/array.h"
+
+#include "route.h"
+
+/* What the answer depends on, for background and external workers alike. */
+typedef struct TaskqWorker
+{
+	bool		background;
+	Oid			role;			/* of a background worker */
+	ArrayType  *task_types;		/* NULL: all that fit its kind */
+	ArrayType  *narrow;			/* this call's task_types; NULL: no narrower */
+	ArrayType  *queues;			/* NULL: all, as one line; else in this order */
+	ArrayType  *capabilities;
+} TaskqWorker;
+
+/* Its routes, by the rank of their queues. */
+typedef struct RouteSet
+{
+	int			n;
+	int32	   *ids;
+	int		   *ranks;
+} RouteSet;
+
+extern bool MayRun(const TaskqWorker *worker, const TaskqRoute *route);
+extern RouteSet EligibleRoutes(const TaskqWorker *worker);
+
+#endif							/* TASKQ_ELIGIBLE_H */

@@ -1,0 +1,147 @@
+/*
+ * guc.c
+ *	  All settings, in alphabetical order, with a word to the administrator.
+ */
+#include "taskq.h"
+
+#include <limits.h>
+
+#include "miscadmin.h"
+#include "utils/guc.h"
+
+#include "guc.h"
+
+/*
+ * Handlers run with the rights of the role that registered them.  A handler
+ * that runs as a superuser turns every mistake in it into one on the whole
+ * cluster, so that is refused unless the administrator says otherwise here.
+ */
+bool		taskq_allow_superuser_handlers = false;
+
+/* Size of the pool that the first in-server handler of a role brings. */
+int			taskq_default_pool_size = 4;
+
+/*
+ * Off: no scheduler and no worker runs anywhere in the cluster; what runs
+ * finishes.  Set it in a clone of a production server before its first start.
+ */
+bool		taskq_enabled = true;
+
+/* Longest run of an in-server handler that has no timeout of its own. */
+int			taskq_job_timeout = 5 * 60 * 1000;
+
+/* Lease of an external worker's claim where nothing else says. */
+int			taskq_lease = 60 * 1000;
+
+/* Databases with taskq that shared memory has room for. */
+int			taskq_max_databases = 64;
+
+/* Task types of all databases together that stat_handlers has room for. */
+int			taskq_max_handler_statistics = 1000;
+
+/* Larger payloads belong into a table of the application's own. */
+int			taskq_max_payload_size = 1024 * 1024;
+
+/*
+ * Each (queue, task type, capabilities) that was ever enqueued is a row that
+ * workers look at.  This stops a program that makes names up from the data.
+ */
+int			taskq_max_routes = 10000;
+
+/* A claim that waits pins its statement's snapshot, so the wait is bounded. */
+int			taskq_max_wait = 5 * 1000;
+
+/* This server's number among several that share work: bits 48-62 of job ids. */
+int			taskq_node_id = 0;
+
+/*
+ * Everything is woken when it is due.  This is how long a job waits at most
+ * that came past the wake-up, by a prepared transaction or a restore.
+ */
+int			taskq_poll_interval = 5 * 1000;
+
+/* How long a background worker without work stays (beyond min_size). */
+int			taskq_worker_idle = 60 * 1000;
+
+#ifdef TASKQ_TESTING
+/* Moves taskq's clock, in milliseconds.  Only in builds for tests. */
+int			taskq_clock_offset = 0;
+#endif
+
+/* Define settings that only a preloaded library may define. */
+static void
+DefinePostmasterSettings(void)
+{
+	DefineCustomIntVariable("taskq.max_databases",
+							"Number of databases with taskq that shared memory has room for.",
+							NULL, &taskq_max_databases, 64, 1, 10000,
+							PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("taskq.max_handler_statistics",
+							"Number of task types that stat_handlers has room for.",
+							NULL, &taskq_max_handler_statistics, 1000, 10, 1000000,
+							PGC_POSTMASTER, 0, NULL, NULL, NULL);
+}
+
+void
+GucInit(void)
+{
+	DefineCustomBoolVariable("taskq.allow_superuser_handlers",
+							 "Lets handlers run as a superuser.",
+							 NULL, &taskq_allow_superuser_handlers, false,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+#ifdef TASKQ_TESTING
+	DefineCustomIntVariable("taskq.clock_offset",
+							"Moves taskq's clock, for tests.",
+							NULL, &taskq_clock_offset, 0, INT_MIN, INT_MAX,
+							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
+#endif
+	DefineCustomIntVariable("taskq.default_pool_size",
+							"Size of the pool that the first in-server handler of a role brings.",
+							NULL, &taskq_default_pool_size, 4, 0, 1024,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("taskq.enabled",
+							 "Runs schedulers and pools.",
+							 NULL, &taskq_enabled, true,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("taskq.job_timeout",
+							"Longest run of an in-server handler without a timeout of its own; 0 is no limit.",
+							NULL, &taskq_job_timeout, 5 * 60 * 1000, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("taskq.lease",
+							"Lease of an external worker's claim where nothing else says.",
+							NULL, &taskq_lease, 60 * 1000, 1000, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("taskq.max_payload_size",
+							"Largest payload of a job, as stored before compression.",
+							NULL, &taskq_max_payload_size, 1024 * 1024, 1024, 256 * 1024 * 1024,
+							PGC_SUSET, GUC_UNIT_BYTE, NULL, NULL, NULL);
+	DefineCustomIntVariable("taskq.max_routes",
+							"Number of different (queue, task type, capabilities) that jobs may have.",
+							NULL, &taskq_max_routes, 10000, 1, 1000000,
+							PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("taskq.max_wait",
+							"Longest time that a claim waits for a job.",
+							NULL, &taskq_max_wait, 5 * 1000, 0, 3600 * 1000,
+							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("taskq.node_id",
+							"This server's number in bits 48 to 62 of new job ids.",
+							NULL, &taskq_node_id, 0, 0, 32767,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("taskq.poll_interval",
+							"Longest time until a job is seen that came past the wake-up.",
+							NULL, &taskq_poll_interval, 5 * 1000, 100, 3600 * 1000,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("taskq.worker_idle",
+							"How long a background worker without work stays.",
+							NULL, &taskq_worker_idle, 60 * 1000, 100, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+
+	/*
+	 * Defined after start, a PGC_POSTMASTER setting is a FATAL error for the
+	 * session that runs CREATE EXTENSION.
+	 */
+	if (process_shared_preload_libraries_in_progress)
+		DefinePostmasterSettings();
+
+	MarkGUCPrefixReserved("taskq");
+}

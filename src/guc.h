@@ -1,0 +1,29 @@
+/*
+ * guc.h
+ *	  Settings.  A setting taskq.x is the C variable taskq_x.
+ */
+#ifndef TASKQ_GUC_H
+#define TASKQ_GUC_H
+
+#include "taskq.h"
+
+extern bool taskq_allow_superuser_handlers;
+extern int	taskq_default_pool_size;
+extern bool taskq_enabled;
+extern int	taskq_job_timeout;
+extern int	taskq_lease;
+extern int	taskq_max_databases;
+extern int	taskq_max_handler_statistics;
+extern int	taskq_max_payload_size;
+extern int	taskq_max_routes;
+extern int	taskq_max_wait;
+extern int	taskq_node_id;
+extern int	taskq_poll_interval;
+extern int	taskq_worker_idle;
+#ifdef TASKQ_TESTING
+extern int	taskq_clock_offset;
+#endif
+
+extern void GucInit(void);
+
+#endif							/* TASKQ_GUC_H */

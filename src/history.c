@@ -1,0 +1,418 @@
+/*
+ * history.c
+ *	  Finished jobs, and failed attempts.
+ *
+ * job_history has a leaf for each day on which rows expire, so that retention
+ * is a partition drop.  taskq writes into the leaf, never through the parent:
+ * whoever drops a leaf needs the parent's lock for a moment, which a queue under
+ * load would never leave free.  While a day's leaf does not exist rows go to
+ * the overflow leaf, and HistoryMaintain() makes the leaf and moves them.
+ * Leaves are made when they are needed, so that a restored dump, which brings
+ * its own, meets none.
+ */
+#include "taskq.h"
+
+#include "access/genam.h"
+#include "access/xact.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/date.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "args.h"
+#include "clock.h"
+#include "compat.h"
+#include "handler.h"
+#include "history.h"
+#include "owner.h"
+#include "queue.h"
+#include "route.h"
+#include "shmem.h"
+#include "store.h"
+#include "wake.h"
+
+/* Retention of more than this is rounded up to whole periods of it. */
+#define DAYS_EXACT 31
+#define DAYS_ROUNDED 10
+
+/* Columns of taskq.attempt_failures, in order. */
+enum
+{
+	F_JOB_ID = 1, F_EPOCH, F_ATTEMPT, F_STARTED_AT, F_FINISHED_AT, F_WORKER_ID, F_HANDLER_VERSION,
+	F_OUTCOME, F_ERROR_TYPE, F_ERROR_CODE, F_ERROR_MESSAGE, F_SQLSTATE, F_DETAIL, F_HINT, F_CONTEXT
+};
+
+/* expiry ------------------------------------------------------------------- */
+
+/* The day of a moment, in UTC. */
+static DateADT
+DayOf(TimestampTz moment)
+{
+	int64		day = moment / USECS_PER_DAY;
+
+	if (moment % USECS_PER_DAY < 0)
+		day--;
+	return (DateADT) day;
+}
+
+/* The first day on which a row may go.  Never today, so its leaf is not being dropped. */
+static DateADT
+ExpiryDay(TimestampTz finished_at, int64 retention)
+{
+	DateADT		today = DayOf(finished_at);
+	DateADT		day = DayOf(finished_at + retention) + 1;
+
+	if (day - today > DAYS_EXACT + 1)
+		day = (day + DAYS_ROUNDED - 1) / DAYS_ROUNDED * DAYS_ROUNDED;
+	return day;
+}
+
+static Oid
+LeafOfDay(DateADT day)
+{
+	char		name[NAMEDATALEN];
+	struct pg_tm tm;
+
+	j2date(day + POSTGRES_EPOCH_JDATE, &tm.tm_year, &tm.tm_mon, &tm.tm_mday);
+	snprintf(name, sizeof(name), "job_history_%04d%02d%02d", tm.tm_year, tm.tm_mon, tm.tm_mday);
+	return get_relname_relid(name, CatalogSchema());
+}
+
+/* insert ------------------------------------------------------------------- */
+
+/* Write a finished job's row.  The caller is the owner. */
+void
+HistoryInsert(const TaskqJob *job, struct varlena *result, TimestampTz now)
+{
+	const TaskqRoute *route = RouteById(job->route_id);
+	const TaskqQueue *queue = QueueById(route->queue_id);
+	const TaskqHandler *handler = HandlerFind(route->task_type);
+	TaskqJob	copy = *job;
+	TaskqEnding ending = {0};
+	Store		leaf;
+	Oid			leaf_oid;
+
+	ending.finished_at = now;
+	ending.expires_on = ExpiryDay(now, job->state == JOB_COMPLETED ? queue->retain_completed : queue->retain_other);
+	ending.result = result;
+	ending.handler_version = handler == NULL ? NULL : TextOrNull(handler->version);
+
+	/* a job that did not complete may be put back, and needs its payload then */
+	if (!queue->keep_payload && job->state == JOB_COMPLETED)
+		copy.payload = NULL;
+
+	leaf_oid = LeafOfDay(ending.expires_on);
+	if (!OidIsValid(leaf_oid))
+	{
+		leaf_oid = CatalogRel(REL_HISTORY_OVERFLOW);
+		ending.expires_on = DATEVAL_NOBEGIN;
+		if (ShmemMyDatabase() != NULL)
+			pg_atomic_write_u32(&ShmemMyDatabase()->history_wanted, 1);
+		WakeSchedulerAt(now);
+	}
+	StoreOpen(&leaf, leaf_oid);
+	JobWriteEnded(&copy, &ending, StoreNewRow(&leaf));
+	StoreInsert(&leaf);
+	StoreClose(&leaf, true);
+}
+
+/* Text for a column, cut to a size at a character. */
+static void
+SetCut(TupleTableSlot *slot, int attnum, const char *string)
+{
+	int			len;
+
+	if (string == NULL)
+		return;
+	len = strlen(string);
+	if (len > TASKQ_MAX_ERROR_TEXT)
+		len = pg_mbcliplen(string, len, TASKQ_MAX_ERROR_TEXT);
+	SlotSetPointer(slot, attnum, cstring_to_text_with_len(string, len));
+}
+
+/* Write the row of an attempt that did not complete.  The caller is the owner. */
+void
+HistoryInsertFailure(const TaskqJob *job, const AttemptFailure *failure, TimestampTz now)
+{
+	const TaskqHandler *handler = HandlerFind(RouteById(job->route_id)->task_type);
+	Store		store;
+	TupleTableSlot *row;
+
+	StoreOpen(&store, CatalogRel(REL_FAILURES));
+	row = StoreNewRow(&store);
+	SlotSet(row, F_JOB_ID, Int64GetDatum(job->job_id));
+	SlotSet(row, F_EPOCH, Int64GetDatum(job->epoch));
+	SlotSet(row, F_ATTEMPT, Int32GetDatum(job->attempt));
+	if (job->started_at != 0)
+		SlotSet(row, F_STARTED_AT, TimestampTzGetDatum(job->started_at));
+	SlotSet(row, F_FINISHED_AT, TimestampTzGetDatum(now));
+	SlotSetPointer(row, F_WORKER_ID, job->worker_id);
+	SlotSetString(row, F_HANDLER_VERSION, handler == NULL ? NULL : handler->version);
+	SlotSetString(row, F_OUTCOME, failure->outcome);
+	SlotSetString(row, F_ERROR_TYPE, failure->error_type);
+	SetCut(row, F_ERROR_CODE, failure->error_code);
+	SetCut(row, F_ERROR_MESSAGE, failure->message);
+	SlotSetString(row, F_SQLSTATE, failure->sqlstate);
+	SetCut(row, F_DETAIL, failure->detail);
+	SetCut(row, F_HINT, failure->hint);
+	SetCut(row, F_CONTEXT, failure->context);
+	StoreInsert(&store);
+	StoreClose(&store, true);
+}
+
+/* find --------------------------------------------------------------------- */
+
+static int
+CompareOidsBackwards(const void *a, const void *b)
+{
+	Oid			left = *(const Oid *) a;
+	Oid			right = *(const Oid *) b;
+
+	return left < right ? 1 : left > right ? -1 : 0;
+}
+
+/* All leaves, those made last first: what ended lately is asked for most. */
+static Oid *
+Leaves(int *n)
+{
+	List	   *children = find_inheritance_children(CatalogRel(REL_HISTORY), NoLock);
+	Oid		   *leaves = palloc(sizeof(Oid) * (list_length(children) + 1));
+	ListCell   *cell;
+
+	*n = 0;
+	foreach(cell, children)
+		leaves[(*n)++] = lfirst_oid(cell);
+	qsort(leaves, *n, sizeof(Oid), CompareOidsBackwards);
+	return leaves;
+}
+
+/* Find the row of a job's last life in one leaf; leaf->found holds it. */
+static bool
+FindInLeaf(Store *leaf, int64 job_id, int life, Snapshot snapshot)
+{
+	Oid			index = RelationGetPrimaryKeyIndex_compat(leaf->rel);
+	ScanKeyData keys[2];
+
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(job_id));
+	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT2EQ, Int16GetDatum(life));
+	return OidIsValid(index) && StoreFindLast(leaf, index, life < 0 ? 1 : 2, keys, snapshot);
+}
+
+/* What to do with each row of a job that is found. */
+typedef bool (*FoundFunction) (Store *leaf, Snapshot snapshot, void *arg);
+
+/* Look a job up leaf by leaf, until the function says it is enough. */
+static bool
+ProbeLeaves(int64 job_id, int life, FoundFunction function, void *arg)
+{
+	int			n;
+	Oid		   *leaves = Leaves(&n);
+	Snapshot	snapshot = StoreSnapshot();
+	bool		enough = false;
+
+	for (int i = 0; i < n && !enough; i++)
+	{
+		Store		leaf;
+
+		/* it may have been dropped since it was listed */
+		LockRelationOid(leaves[i], RowExclusiveLock);
+		if (get_rel_name(leaves[i]) == NULL)
+		{
+			UnlockRelationOid(leaves[i], RowExclusiveLock);
+			continue;
+		}
+		StoreOpen(&leaf, leaves[i]);
+		if (FindInLeaf(&leaf, job_id, life, snapshot))
+			enough = function(&leaf, snapshot, arg);
+		StoreClose(&leaf, enough);
+		UnlockRelationOid(leaves[i], RowExclusiveLock);
+	}
+	UnregisterSnapshot(snapshot);
+	return enough;
+}
+
+typedef struct FindState
+{
+	TaskqJob   *job;
+	TaskqEnding *ending;
+} FindState;
+
+static bool
+KeepFound(Store *leaf, Snapshot snapshot, void *arg)
+{
+	FindState  *state = arg;
+	HeapTuple	copy;
+	TupleTableSlot *slot;
+
+	JobReadEnded(state->job, state->ending, leaf->found);
+	if (state->ending->superseded)
+		return false;
+
+	/* again from a copy that stays when the leaf is closed */
+	copy = ExecCopySlotHeapTuple(leaf->found);
+	slot = MakeSingleTupleTableSlot(CreateTupleDescCopy(leaf->found->tts_tupleDescriptor), &TTSOpsHeapTuple);
+	ExecStoreHeapTuple(copy, slot, false);
+	slot_getallattrs(slot);
+	JobReadEnded(state->job, state->ending, slot);
+	return true;
+}
+
+/* Find a finished job that was not put back. */
+bool
+HistoryFind(int64 job_id, TaskqJob *job, TaskqEnding *ending)
+{
+	FindState	state = {job, ending};
+
+	return ProbeLeaves(job_id, -1, KeepFound, &state);
+}
+
+static bool
+MarkSuperseded(Store *leaf, Snapshot snapshot, void *arg)
+{
+	TaskqJob	job;
+	TaskqEnding ending;
+
+	if (StoreLock(leaf, &leaf->found->tts_tid, snapshot, true, false) != STORE_LOCKED)
+		return false;
+	JobReadEnded(&job, &ending, leaf->found);
+	if (ending.superseded)
+		return false;
+	ending.superseded = true;
+	JobWriteEnded(&job, &ending, StoreCopyRow(leaf));
+	StoreUpdate(leaf);
+	return true;
+}
+
+/* Mark a finished job's row as put back; false when somebody else did. */
+bool
+HistorySupersede(int64 job_id, int life)
+{
+	return ProbeLeaves(job_id, life, MarkSuperseded, NULL);
+}
+
+/* maintain ----------------------------------------------------------------- */
+
+/* Make the leaf of a day and attach it; no lock that a settle waits for. */
+static void
+MakeLeaf(DateADT day)
+{
+	struct pg_tm tm;
+	char		name[NAMEDATALEN];
+	char	   *from = DatumGetCString(DirectFunctionCall1(date_out, DateADTGetDatum(day)));
+	char	   *to = DatumGetCString(DirectFunctionCall1(date_out, DateADTGetDatum(day + 1)));
+
+	j2date(day + POSTGRES_EPOCH_JDATE, &tm.tm_year, &tm.tm_mon, &tm.tm_mday);
+	snprintf(name, sizeof(name), "job_history_%04d%02d%02d", tm.tm_year, tm.tm_mon, tm.tm_mday);
+	OwnerExecute(psprintf("CREATE TABLE taskq.%s (LIKE taskq.job_history INCLUDING ALL)", name), 0, NULL, NULL, NULL);
+	OwnerExecute(psprintf("ALTER TABLE taskq.job_history ATTACH PARTITION taskq.%s"
+						  " FOR VALUES FROM ('%s') TO ('%s')", name, from, to), 0, NULL, NULL, NULL);
+}
+
+/*
+ * Give the rows of the overflow leaf their expiry day, make the leaves of those
+ * days and move the rows there.  The day is computed here as HistoryInsert()
+ * computes it, queue by queue.
+ */
+static void
+EmptyOverflow(void)
+{
+	/* in batches: each is one transaction's work at most */
+	static const char *const rows =
+		"SELECT h.job_id, h.life, h.finished_at, h.state = 'c', r.queue_id"
+		" FROM taskq.job_history_overflow h JOIN taskq.routes r USING (route_id)"
+		" LIMIT 10000 FOR UPDATE OF h SKIP LOCKED";
+	SPITupleTable *found;
+	uint64		n;
+
+	n = OwnerExecute(rows, 0, NULL, NULL, NULL);
+	found = SPI_tuptable;
+	for (uint64 i = 0; i < n; i++)
+	{
+		Oid			types[] = {INT8OID, INT2OID, DATEOID};
+		Datum		values[3];
+		bool		isnull;
+		TimestampTz finished_at = DatumGetTimestampTz(SPI_getbinval(found->vals[i], found->tupdesc, 3, &isnull));
+		bool		completed = DatumGetBool(SPI_getbinval(found->vals[i], found->tupdesc, 4, &isnull));
+		const TaskqQueue *queue = QueueById(DatumGetInt32(SPI_getbinval(found->vals[i], found->tupdesc, 5, &isnull)));
+		DateADT		day = ExpiryDay(finished_at, completed ? queue->retain_completed : queue->retain_other);
+
+		if (!OidIsValid(LeafOfDay(day)))
+		{
+			MakeLeaf(day);
+			CommandCounterIncrement();
+		}
+		values[0] = SPI_getbinval(found->vals[i], found->tupdesc, 1, &isnull);
+		values[1] = SPI_getbinval(found->vals[i], found->tupdesc, 2, &isnull);
+		values[2] = DateADTGetDatum(day);
+		OwnerExecute("UPDATE taskq.job_history SET expires_on = $3"
+					 " WHERE expires_on = '-infinity' AND job_id = $1 AND life = $2", 3, types, values, NULL);
+	}
+}
+
+/*
+ * Lock what dropping a leaf needs, if all of it is free at once.  A lock that
+ * waits would have every query of the history wait behind it.
+ */
+static bool
+LeafIsFree(const char *name)
+{
+	return ConditionalLockRelationOid(CatalogRel(REL_HISTORY), AccessExclusiveLock) &&
+		ConditionalLockRelationOid(get_relname_relid(name, CatalogSchema()), AccessExclusiveLock);
+}
+
+/* Drop a leaf whose day is over, and the attempts of its jobs. */
+static void
+DropLeaf(const char *name)
+{
+	OwnerExecute(psprintf("DELETE FROM taskq.attempt_failures f USING taskq.%s h"
+						  " WHERE f.job_id = h.job_id AND NOT h.superseded", name), 0, NULL, NULL, NULL);
+	OwnerExecute(psprintf("DROP TABLE taskq.%s", name), 0, NULL, NULL, NULL);
+}
+
+/* Names of leaves whose day is over. */
+static List *
+ExpiredLeaves(void)
+{
+	int			n;
+	Oid		   *leaves = Leaves(&n);
+	DateADT		today = DayOf(ClockNow());
+	List	   *expired = NIL;
+
+	for (int i = 0; i < n; i++)
+	{
+		char	   *name = get_rel_name(leaves[i]);
+		int			year,
+					month,
+					day;
+
+		if (name != NULL && sscanf(name, "job_history_%4d%2d%2d", &year, &month, &day) == 3 &&
+			date2j(year, month, day) - POSTGRES_EPOCH_JDATE < today)
+			expired = lappend(expired, name);
+	}
+	return expired;
+}
+
+/*
+ * Housekeeping of the history, in the caller's transaction: make leaves that
+ * are missing, drop one that has expired.
+ */
+void
+HistoryMaintain(void)
+{
+	OwnerScope	scope;
+	List	   *expired;
+
+	OwnerEnterSpi(&scope);
+	EmptyOverflow();
+	expired = ExpiredLeaves();
+	if (expired != NIL && LeafIsFree(linitial(expired)))
+		DropLeaf(linitial(expired));
+	OwnerLeaveSpi(&scope);
+}

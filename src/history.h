@@ -1,0 +1,31 @@
+/*
+ * history.h
+ *	  Finished jobs, and failed attempts.
+ */
+#ifndef TASKQ_HISTORY_H
+#define TASKQ_HISTORY_H
+
+#include "taskq.h"
+
+#include "job.h"
+
+/* An attempt that did not complete. */
+typedef struct AttemptFailure
+{
+	const char *outcome;		/* failed, timeout, expired, terminated, ... */
+	const char *error_type;
+	const char *error_code;
+	const char *message;
+	const char *sqlstate;
+	const char *detail;
+	const char *hint;
+	const char *context;
+} AttemptFailure;
+
+extern void HistoryInsert(const TaskqJob *job, struct varlena *result, TimestampTz now);
+extern bool HistoryFind(int64 job_id, TaskqJob *job, TaskqEnding *ending);
+extern bool HistorySupersede(int64 job_id, int life);
+extern void HistoryInsertFailure(const TaskqJob *job, const AttemptFailure *failure, TimestampTz now);
+extern void HistoryMaintain(void);
+
+#endif							/* TASKQ_HISTORY_H */

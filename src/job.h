@@ -1,0 +1,69 @@
+/*
+ * job.h
+ *	  A job in C, and its three shapes: live row, history row, taskq.job.
+ */
+#ifndef TASKQ_JOB_H
+#define TASKQ_JOB_H
+
+#include "taskq.h"
+
+#include "funcapi.h"
+#include "utils/timestamp.h"
+
+#include "store.h"
+
+/*
+ * Pointers point into the row that the job was read from; NULL stands for
+ * NULL, as 0 does in started_at, lease_expires_at, permit and last_outcome.
+ */
+typedef struct TaskqJob
+{
+	int64		job_id;
+	int64		epoch;
+	int64		group_id;
+	TimestampTz run_at;
+	TimestampTz created_at;
+	TimestampTz started_at;
+	TimestampTz lease_expires_at;
+	int32		route_id;
+	int32		attempt;
+	int32		max_attempts;
+	int32		permit;
+	int16		priority;
+	int16		life;
+	int16		terminations;
+	char		state;
+	char		last_outcome;
+	Interval   *timeout;
+	Interval   *lease;
+	struct varlena *worker_id;
+	struct varlena *payload;
+	struct varlena *progress;
+	struct varlena *tags;
+	struct varlena *tenant_id;
+	struct varlena *group_key;
+	struct varlena *last_error;
+} TaskqJob;
+
+/* What a finished job has beside. */
+typedef struct TaskqEnding
+{
+	TimestampTz finished_at;
+	int32		expires_on;		/* DateADT; DATEVAL_NOBEGIN in the overflow leaf */
+	bool		superseded;
+	struct varlena *handler_version;
+	struct varlena *result;
+} TaskqEnding;
+
+extern void JobRead(TaskqJob *job, TupleTableSlot *slot);
+extern void JobWrite(const TaskqJob *job, TupleTableSlot *slot);
+extern void JobReadEnded(TaskqJob *job, TaskqEnding *ending, TupleTableSlot *slot);
+extern void JobWriteEnded(const TaskqJob *job, const TaskqEnding *ending, TupleTableSlot *slot);
+extern HeapTuple JobTuple(const TaskqJob *job, TupleDesc desc);
+extern TupleDesc JobTupleDesc(void);
+extern Oid	JobTypeOid(void);
+extern bool JobEnded(char state);
+extern const char *JobStateName(const TaskqJob *job);
+extern struct varlena *TextOrNull(const char *string);
+
+#endif							/* TASKQ_JOB_H */

@@ -1,0 +1,12 @@
+/*
+ * launcher.h
+ *	  The process that starts all others.
+ */
+#ifndef TASKQ_LAUNCHER_H
+#define TASKQ_LAUNCHER_H
+
+#include "taskq.h"
+
+extern void LauncherRegister(void);
+
+#endif							/* TASKQ_LAUNCHER_H */

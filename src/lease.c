@@ -1,0 +1,358 @@
+/*
+ * lease.c
+ *	  Until when a claim holds without a heartbeat: extending and expiry.
+ *
+ * Leases are compared with the server's clock only.  After a restart a lease
+ * counts from the start of the server at least, for the smaller of itself and a
+ * minute: workers that were healthy all the time get the chance to say so.
+ */
+#include "taskq.h"
+
+#include "access/genam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/jsonb.h"
+#include "utils/snapmgr.h"
+
+#include "args.h"
+#include "cancel.h"
+#include "clock.h"
+#include "compat.h"
+#include "error.h"
+#include "guc.h"
+#include "handler.h"
+#include "lease.h"
+#include "owner.h"
+#include "register.h"
+#include "route.h"
+#include "settle.h"
+#include "wake.h"
+
+PG_FUNCTION_INFO_V1(taskq_heartbeat_job);
+PG_FUNCTION_INFO_V1(taskq_worker_heartbeat);
+
+#define MAX_EXPIRE 500			/* in one transaction */
+#define RESTART_GRACE (60 * USECS_PER_SEC)
+
+/* The call's lease, or the job's, the worker's, the handler's, the default. */
+int64
+LeaseLength(const TaskqJob *job, int64 given, int64 worker_lease)
+{
+	const TaskqHandler *handler;
+
+	if (given != NO_MICROSECONDS)
+		return given;
+	if (job->lease != NULL)
+		return IntervalMicroseconds(job->lease);
+	if (worker_lease != NO_MICROSECONDS)
+		return worker_lease;
+	handler = HandlerFind(RouteById(job->route_id)->task_type);
+	if (handler != NULL && handler->lease != NO_MICROSECONDS)
+		return handler->lease;
+	return (int64) taskq_lease * 1000;
+}
+
+/* When a lease is over, with the grace after a restart. */
+static TimestampTz
+LeaseEnd(const TaskqJob *job)
+{
+	int64		length = job->lease_expires_at - job->started_at;
+
+	return Max(job->lease_expires_at, ClockStart() + Min(length, RESTART_GRACE));
+}
+
+/* extend ------------------------------------------------------------------- */
+
+typedef enum BeatResult
+{
+	BEAT_OK,
+	BEAT_CANCEL,				/* it was asked to be cancelled */
+	BEAT_BUSY					/* it is being settled at this moment */
+} BeatResult;
+
+/* Extend one lease, never shortening it.  Raises TQ003 when it is lost. */
+static BeatResult
+Extend(int64 job_id, int64 epoch, int64 given, struct varlena *progress, TimestampTz *expires_at)
+{
+	OwnerScope	scope;
+	Store		jobs;
+	TaskqJob	job;
+	BeatResult	result = BEAT_BUSY;
+
+	OwnerEnter(&scope);
+	StoreOpen(&jobs, CatalogRel(REL_JOBS));
+	if (LockClaim(&jobs, &job, job_id, epoch, OUTCOME_NONE, false))
+	{
+		int64		length = LeaseLength(&job, given, WorkerLease(job.worker_id));
+
+		job.lease_expires_at = Max(job.lease_expires_at, ClockNow() + length);
+		if (progress != NULL)
+			job.progress = progress;
+		JobWrite(&job, StoreNewRow(&jobs));
+		StoreUpdate(&jobs);
+		WakeSchedulerAt(job.lease_expires_at);
+		result = CancelRequested(job_id) ? BEAT_CANCEL : BEAT_OK;
+	}
+	*expires_at = job.lease_expires_at;
+	StoreClose(&jobs, true);
+	OwnerLeave(&scope);
+	return result;
+}
+
+Datum
+taskq_heartbeat_job(PG_FUNCTION_ARGS)
+{
+	struct varlena *progress = NULL;
+	TimestampTz expires_at;
+	int64		job_id,
+				epoch,
+				lease;
+
+	CheckArgCount(fcinfo, 4);
+	CheckWritable("taskq.heartbeat_job()");
+	job_id = ArgId(fcinfo, 0, "job_id");
+	epoch = ArgId(fcinfo, 1, "epoch");
+	lease = ArgMicroseconds(fcinfo, 2, "lease", USECS_PER_SEC);
+	if (!PG_ARGISNULL(3))
+		progress = (struct varlena *) PG_GETARG_JSONB_P(3);
+	if (Extend(job_id, epoch, lease, progress, &expires_at) == BEAT_CANCEL)
+		PG_RETURN_TEXT_P(cstring_to_text("cancel"));
+	PG_RETURN_TEXT_P(cstring_to_text("ok"));
+}
+
+/* The running jobs of a worker, or those of them that end a lease. */
+typedef struct RunningList
+{
+	int			n;
+	int64	   *job_ids;
+	int64	   *epochs;
+	TimestampTz next_end;		/* of those that were not overdue */
+} RunningList;
+
+/* Read the running jobs of one worker, or with NULL those overdue of all. */
+static void
+ListRunning(RunningList *list, const char *worker_id, int most)
+{
+	Relation	heap = table_open(CatalogRel(REL_JOBS), AccessShareLock);
+	Relation	index = index_open(CatalogRel(REL_JOBS_RUNNING), AccessShareLock);
+	Snapshot	snapshot = StoreSnapshot();
+	TupleTableSlot *slot = table_slot_create(heap, NULL);
+	int			nkeys = worker_id != NULL ? 1 : 0;
+	IndexScanDesc scan = index_beginscan_compat(heap, index, snapshot, nkeys);
+	TimestampTz now = ClockNow();
+	ScanKeyData key;
+	TaskqJob	job;
+
+	list->n = 0;
+	list->next_end = DT_NOEND;
+	list->job_ids = palloc(sizeof(int64) * most);
+	list->epochs = palloc(sizeof(int64) * most);
+	if (worker_id != NULL)
+		ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid, DEFAULT_COLLATION_OID,
+							   F_TEXTEQ, CStringGetTextDatum(worker_id));
+	index_rescan(scan, &key, nkeys, NULL, 0);
+	while (list->n < most && index_getnext_slot(scan, ForwardScanDirection, slot))
+	{
+		slot_getallattrs(slot);
+		JobRead(&job, slot);
+		if (worker_id == NULL && LeaseEnd(&job) > now)
+		{
+			list->next_end = Min(list->next_end, LeaseEnd(&job));
+			continue;
+		}
+		list->job_ids[list->n] = job.job_id;
+		list->epochs[list->n++] = job.epoch;
+	}
+	index_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	UnregisterSnapshot(snapshot);
+	index_close(index, AccessShareLock);
+	table_close(heap, AccessShareLock);
+}
+
+/* The (job, epoch) pairs of the two array arguments. */
+static void
+ReadPairs(FunctionCallInfo fcinfo, RunningList *list)
+{
+	Datum	   *ids,
+			   *epochs;
+	bool	   *id_nulls,
+			   *epoch_nulls;
+	int			n_epochs;
+
+	if (PG_ARGISNULL(1) || PG_ARGISNULL(2))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("job_ids and epochs must be given together")));
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(1), INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &ids, &id_nulls, &list->n);
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(2), INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &epochs, &epoch_nulls, &n_epochs);
+	if (list->n != n_epochs)
+		ereport(ERROR,
+				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				 errmsg("job_ids has %d elements and epochs has %d", list->n, n_epochs)));
+	list->job_ids = palloc(sizeof(int64) * (list->n + 1));
+	list->epochs = palloc(sizeof(int64) * (list->n + 1));
+	for (int i = 0; i < list->n; i++)
+	{
+		if (id_nulls[i] || epoch_nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("job_ids and epochs must not contain NULL")));
+		list->job_ids[i] = DatumGetInt64(ids[i]);
+		list->epochs[i] = DatumGetInt64(epochs[i]);
+	}
+}
+
+/* Does this claim still hold the job?  Looks, locks nothing. */
+static bool
+StillHeld(int64 job_id, int64 epoch)
+{
+	OwnerScope	scope;
+	Store		jobs;
+	TaskqJob	job;
+	Snapshot	snapshot;
+	bool		held = false;
+
+	OwnerEnter(&scope);
+	snapshot = StoreSnapshot();
+	StoreOpen(&jobs, CatalogRel(REL_JOBS));
+	if (StoreFindById(&jobs, CatalogRel(REL_JOBS_PKEY), job_id, snapshot))
+	{
+		JobRead(&job, jobs.found);
+		held = job.state == JOB_RUNNING && job.epoch == epoch && EpochIsOurs(epoch);
+	}
+	StoreClose(&jobs, false);
+	UnregisterSnapshot(snapshot);
+	OwnerLeave(&scope);
+	return held;
+}
+
+Datum
+taskq_worker_heartbeat(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	char	   *worker_id;
+	RunningList list;
+
+	CheckArgCount(fcinfo, 3);
+	CheckWritable("taskq.worker_heartbeat()");
+	InitMaterializedSRF(fcinfo, 0);
+	worker_id = ArgName(fcinfo, 0, "worker_id");
+	WorkerBeat(worker_id);
+	if (PG_ARGISNULL(1) && PG_ARGISNULL(2))
+		ListRunning(&list, worker_id, TASKQ_MAX_BATCH);
+	else
+		ReadPairs(fcinfo, &list);
+
+	for (int i = 0; i < list.n; i++)
+	{
+		Datum		values[4];
+		bool		nulls[4] = {false, false, false, true};
+		const char *status = "lost";
+		TimestampTz expires_at = 0;
+
+		CHECK_FOR_INTERRUPTS();
+		if (StillHeld(list.job_ids[i], list.epochs[i]))
+		{
+			status = Extend(list.job_ids[i], list.epochs[i], NO_MICROSECONDS, NULL, &expires_at) == BEAT_CANCEL ?
+				"cancel" : "ok";
+			nulls[3] = false;
+		}
+		values[0] = Int64GetDatum(list.job_ids[i]);
+		values[1] = Int64GetDatum(list.epochs[i]);
+		values[2] = CStringGetTextDatum(status);
+		values[3] = TimestampTzGetDatum(expires_at);
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+/* expire ------------------------------------------------------------------- */
+
+/*
+ * End one claim whose lease is over, if it still is once the row is ours.  A
+ * row that somebody has is being settled, and is left to them.
+ */
+static void
+ExpireOne(int64 job_id, int64 epoch)
+{
+	OwnerScope	scope;
+	Store		jobs;
+	TaskqJob	job;
+	Snapshot	snapshot;
+	AttemptFailure failure = {
+		.outcome = "expired",
+		.error_type = ERROR_TIMEOUT,
+		.message = "the lease expired without a heartbeat",
+	};
+
+	OwnerEnter(&scope);
+	snapshot = StoreSnapshot();
+	StoreOpen(&jobs, CatalogRel(REL_JOBS));
+	if (StoreFindById(&jobs, CatalogRel(REL_JOBS_PKEY), job_id, snapshot))
+	{
+		ItemPointerData tid = jobs.found->tts_tid;
+
+		if (StoreLock(&jobs, &tid, snapshot, false, true) == STORE_LOCKED)
+		{
+			JobRead(&job, jobs.found);
+			if (job.state == JOB_RUNNING && job.epoch == epoch && LeaseEnd(&job) <= ClockNow())
+				SettleFailed(&jobs, &job, OUTCOME_EXPIRED, &failure, true, NO_MICROSECONDS);
+		}
+	}
+	StoreClose(&jobs, true);
+	UnregisterSnapshot(snapshot);
+	OwnerLeave(&scope);
+}
+
+/*
+ * End the claims whose leases are over, in the caller's transaction; when the
+ * next one will be.  Costs what runs, never the backlog.
+ */
+TimestampTz
+LeaseExpireOverdue(void)
+{
+	RunningList list;
+
+	ListRunning(&list, NULL, MAX_EXPIRE);
+	for (int i = 0; i < list.n; i++)
+		ExpireOne(list.job_ids[i], list.epochs[i]);
+	return list.n == MAX_EXPIRE ? ClockNow() : list.next_end;
+}
+
+/* Give back all jobs of a worker that leaves; how many. */
+int
+LeaseReleaseAll(const char *worker_id)
+{
+	RunningList list;
+	int			released = 0;
+
+	ListRunning(&list, worker_id, TASKQ_MAX_BATCH);
+	for (int i = 0; i < list.n; i++)
+	{
+		OwnerScope	scope;
+		Store		jobs;
+		TaskqJob	job;
+
+		if (!StillHeld(list.job_ids[i], list.epochs[i]))
+			continue;
+		OwnerEnter(&scope);
+		StoreOpen(&jobs, CatalogRel(REL_JOBS));
+		if (LockClaim(&jobs, &job, list.job_ids[i], list.epochs[i], OUTCOME_RELEASED, false))
+		{
+			SettleGivenBack(&jobs, &job, OUTCOME_RELEASED, job.run_at);
+			released++;
+		}
+		StoreClose(&jobs, true);
+		OwnerLeave(&scope);
+	}
+	return released;
+}

@@ -1,0 +1,21 @@
+/*
+ * locks.h
+ *	  Transaction-scoped heavyweight locks in a key space of taskq's own.
+ */
+#ifndef TASKQ_LOCKS_H
+#define TASKQ_LOCKS_H
+
+#include "taskq.h"
+
+/* What a key stands for.  PostgreSQL's advisory locks use 1 and 2. */
+typedef enum LockClass
+{
+	LOCK_TASK_TYPE = 11,		/* registry row of a task type */
+	LOCK_PERMIT = 12,			/* one of a worker's max_concurrent_jobs places */
+	LOCK_REGISTRATION = 13		/* an external worker's id */
+} LockClass;
+
+extern bool LockKey(LockClass class, uint64 key, bool exclusive, bool wait);
+extern void UnlockKey(LockClass class, uint64 key, bool exclusive);
+
+#endif							/* TASKQ_LOCKS_H */

@@ -1,0 +1,25 @@
+/*
+ * owner.h
+ *	  taskq's own statements run as the extension's owner.
+ */
+#ifndef TASKQ_OWNER_H
+#define TASKQ_OWNER_H
+
+#include "taskq.h"
+
+#include "executor/spi.h"
+
+typedef struct OwnerScope
+{
+	Oid			caller;
+	int			sec_context;
+	int			guc_level;		/* 0 without SPI */
+} OwnerScope;
+
+extern void OwnerEnter(OwnerScope *scope);
+extern void OwnerLeave(OwnerScope *scope);
+extern void OwnerEnterSpi(OwnerScope *scope);
+extern void OwnerLeaveSpi(OwnerScope *scope);
+extern uint64 OwnerExecute(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls);
+
+#endif							/* TASKQ_OWNER_H */

@@ -1,0 +1,349 @@
+/*
+ * pool.c
+ *	  Pools: named, sized sets of background workers with one role.
+ *
+ * This is their definition; scheduler.c starts their workers.  A change reaches
+ * running workers at commit, by the catalog version (catalog.c).
+ */
+#include "taskq.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "args.h"
+#include "catalog.h"
+#include "clock.h"
+#include "compat.h"
+#include "guc.h"
+#include "owner.h"
+#include "pool.h"
+#include "queue.h"
+#include "roles.h"
+#include "store.h"
+
+PG_FUNCTION_INFO_V1(taskq_create_pool);
+PG_FUNCTION_INFO_V1(taskq_alter_pool);
+PG_FUNCTION_INFO_V1(taskq_drop_pool);
+PG_FUNCTION_INFO_V1(taskq_pause_pool);
+PG_FUNCTION_INFO_V1(taskq_resume_pool);
+
+#define MAX_POOL_SIZE 1024
+
+/* Columns of taskq.pool_defs, in order. */
+enum
+{
+	POOL_NAME = 1, POOL_ROLE, POOL_SIZE, POOL_MIN_SIZE, POOL_TASK_TYPES, POOL_QUEUES,
+	POOL_CAPABILITIES, POOL_PAUSED
+};
+
+/* All pools, as of pools_version. */
+static MemoryContext pools_context = NULL;
+static TaskqPool *pools = NULL;
+static int	n_pools = 0;
+static int	max_pools = 0;
+static uint64 pools_version = 0;
+
+static ArrayType *
+CopyNames(TupleTableSlot *slot, int attnum)
+{
+	return SlotIsNull(slot, attnum) ? NULL : DatumGetArrayTypePCopy(SlotDatum(slot, attnum));
+}
+
+static void
+AddPoolOfRow(TupleTableSlot *slot, void *arg)
+{
+	MemoryContext old = MemoryContextSwitchTo(pools_context);
+	TaskqPool  *pool;
+
+	if (n_pools == max_pools)
+	{
+		max_pools = Max(16, max_pools * 2);
+		pools = pools == NULL ? palloc(max_pools * sizeof(TaskqPool)) :
+			repalloc(pools, max_pools * sizeof(TaskqPool));
+	}
+	pool = &pools[n_pools++];
+	strlcpy(pool->name, SlotString(slot, POOL_NAME), sizeof(pool->name));
+	pool->role = DatumGetObjectId(SlotDatum(slot, POOL_ROLE));
+	pool->size = DatumGetInt32(SlotDatum(slot, POOL_SIZE));
+	pool->min_size = DatumGetInt32(SlotDatum(slot, POOL_MIN_SIZE));
+	pool->task_types = CopyNames(slot, POOL_TASK_TYPES);
+	pool->queues = CopyNames(slot, POOL_QUEUES);
+	pool->capabilities = CopyNames(slot, POOL_CAPABILITIES);
+	pool->paused = DatumGetBool(SlotDatum(slot, POOL_PAUSED));
+	MemoryContextSwitchTo(old);
+}
+
+static void
+LoadPools(void)
+{
+	uint64		version = CatalogVersion();
+
+	if (pools_version == version)
+		return;
+	pools_version = 0;
+	if (pools_context == NULL)
+		pools_context = AllocSetContextCreate(TopMemoryContext, "taskq pools", ALLOCSET_SMALL_SIZES);
+	MemoryContextReset(pools_context);
+	pools = NULL;
+	n_pools = max_pools = 0;
+	StoreScan(REL_POOLS, AddPoolOfRow, NULL);
+	pools_version = version;
+}
+
+const TaskqPool *
+PoolFind(const char *name)
+{
+	LoadPools();
+	for (int i = 0; i < n_pools; i++)
+		if (strcmp(pools[i].name, name) == 0)
+			return &pools[i];
+	return NULL;
+}
+
+int
+PoolCount(void)
+{
+	LoadPools();
+	return n_pools;
+}
+
+/* One of the PoolCount() pools; no other look-up may come in between. */
+const TaskqPool *
+PoolAt(int i)
+{
+	return &pools[i];
+}
+
+static const TaskqPool *
+RequirePool(const char *name)
+{
+	const TaskqPool *pool = PoolFind(name);
+
+	if (pool == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("pool \"%s\" does not exist", name),
+				 errhint("See taskq.pools, or make it with taskq.create_pool().")));
+	return pool;
+}
+
+/* The names of a pool's queues must be queues. */
+static void
+CheckQueues(ArrayType *queues)
+{
+	Datum	   *values;
+	int			n;
+
+	if (queues == NULL)
+		return;
+	deconstruct_array(queues, TEXTOID, -1, false, TYPALIGN_INT, &values, NULL, &n);
+	for (int i = 0; i < n; i++)
+		QueueByName(TextDatumGetCString(values[i]), false);
+}
+
+/* An array argument of a pool: NULL as it is, empty for all. */
+static void
+SetNames(Datum *values, char *nulls, int i, ArrayType *names)
+{
+	nulls[i] = names == NULL ? 'n' : ' ';
+	values[i] = PointerGetDatum(names);
+}
+
+static void
+InsertPool(const char *name, Oid role, int32 size, int32 min_size,
+		   ArrayType *task_types, ArrayType *queues, ArrayType *capabilities)
+{
+	Oid			types[] = {TEXTOID, REGROLEOID, INT4OID, INT4OID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID};
+	Datum		values[8];
+	char		nulls[] = "        ";
+	OwnerScope	scope;
+
+	values[0] = CStringGetTextDatum(name);
+	values[1] = ObjectIdGetDatum(role);
+	values[2] = Int32GetDatum(size);
+	values[3] = Int32GetDatum(min_size);
+	SetNames(values, nulls, 4, NamesCount(task_types) > 0 ? task_types : NULL);
+	SetNames(values, nulls, 5, NamesCount(queues) > 0 ? queues : NULL);
+	SetNames(values, nulls, 6, NamesCount(capabilities) > 0 ? NormalizeNames(capabilities, "capabilities") : NULL);
+	values[7] = TimestampTzGetDatum(ClockNow());
+	OwnerEnterSpi(&scope);
+	OwnerExecute("INSERT INTO taskq.pool_defs"
+				 " (pool, role, size, min_size, task_types, queues, capabilities, created_at)"
+				 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)", 8, types, values, nulls);
+	OwnerLeaveSpi(&scope);
+	CatalogChanged(REL_POOLS);
+}
+
+static void
+CheckMinSize(int32 min_size, int32 size)
+{
+	if (min_size > size)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("min_size %d is greater than size %d", min_size, size)));
+}
+
+Datum
+taskq_create_pool(PG_FUNCTION_ARGS)
+{
+	char	   *name;
+	int32		size,
+				min_size;
+	Oid			role;
+	ArrayType  *task_types,
+			   *queues,
+			   *capabilities;
+
+	CheckArgCount(fcinfo, 7);
+	CheckWritable("taskq.create_pool()");
+	name = ArgName(fcinfo, 0, "pool");
+	size = PG_ARGISNULL(1) ? taskq_default_pool_size : ArgInt(fcinfo, 1, "size", 0, MAX_POOL_SIZE);
+	role = PG_ARGISNULL(2) ? GetUserId() : PG_GETARG_OID(2);
+	RoleCheckRunAs(role);
+	task_types = ArgNamesOrNull(fcinfo, 3, "task_types");
+	queues = ArgNamesOrNull(fcinfo, 4, "queues");
+	CheckQueues(queues);
+	capabilities = ArgTagsOrNull(fcinfo, 5, "capabilities");
+	min_size = PG_ARGISNULL(6) ? 0 : ArgInt(fcinfo, 6, "min_size", 0, MAX_POOL_SIZE);
+	CheckMinSize(min_size, size);
+	if (PoolFind(name) != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("pool \"%s\" already exists", name),
+				 errhint("Change it with taskq.alter_pool().")));
+	InsertPool(name, role, size, min_size, task_types, queues, capabilities);
+	PG_RETURN_VOID();
+}
+
+/*
+ * The first in-server handler of a role brings a pool for it, so that register
+ * and enqueue is all that a newcomer types.  It bears the role's name.
+ */
+void
+PoolMakeDefault(Oid role)
+{
+	char	   *name = RoleNameOrOid(role);
+
+	for (int i = 0; i < PoolCount(); i++)
+		if (PoolAt(i)->role == role)
+			return;
+	if (!IsName(name) || PoolFind(name) != NULL)
+		name = psprintf("role-%u", role);
+	if (PoolFind(name) != NULL)
+		return;
+	InsertPool(name, role, taskq_default_pool_size, 0, NULL, NULL, NULL);
+}
+
+static void
+CheckMayChange(const TaskqPool *pool)
+{
+	if (!MayActAs_compat(GetUserId(), pool->role))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be a member of role \"%s\" to change pool \"%s\"", RoleNameOrOid(pool->role), pool->name)));
+}
+
+Datum
+taskq_alter_pool(PG_FUNCTION_ARGS)
+{
+	Oid			types[] = {TEXTOID, INT4OID, INT4OID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID};
+	Datum		values[6];
+	char		nulls[] = "      ";
+	char	   *name;
+	const TaskqPool *pool;
+	int32		size,
+				min_size;
+	ArrayType  *queues,
+			   *capabilities;
+	OwnerScope	scope;
+
+	CheckArgCount(fcinfo, 6);
+	CheckWritable("taskq.alter_pool()");
+	name = ArgName(fcinfo, 0, "pool");
+	pool = RequirePool(name);
+	CheckMayChange(pool);
+	size = PG_ARGISNULL(1) ? pool->size : ArgInt(fcinfo, 1, "size", 0, MAX_POOL_SIZE);
+	min_size = PG_ARGISNULL(5) ? Min(pool->min_size, size) : ArgInt(fcinfo, 5, "min_size", 0, MAX_POOL_SIZE);
+	CheckMinSize(min_size, size);
+	queues = ArgNamesOrNull(fcinfo, 3, "queues");
+	CheckQueues(queues);
+	capabilities = ArgTagsOrNull(fcinfo, 4, "capabilities");
+
+	values[0] = CStringGetTextDatum(name);
+	values[1] = Int32GetDatum(size);
+	values[2] = Int32GetDatum(min_size);
+	SetNames(values, nulls, 3, ArgNamesOrNull(fcinfo, 2, "task_types"));
+	SetNames(values, nulls, 4, queues);
+	SetNames(values, nulls, 5, capabilities == NULL ? NULL : NormalizeNames(capabilities, "capabilities"));
+	OwnerEnterSpi(&scope);
+	OwnerExecute("UPDATE taskq.pool_defs SET size = $2, min_size = $3,"
+				 " task_types = NULLIF(COALESCE($4, task_types), '{}'),"
+				 " queues = NULLIF(COALESCE($5, queues), '{}'),"
+				 " capabilities = NULLIF(COALESCE($6, capabilities), '{}')"
+				 " WHERE pool = $1", 6, types, values, nulls);
+	OwnerLeaveSpi(&scope);
+	CatalogChanged(REL_POOLS);
+	PG_RETURN_VOID();
+}
+
+/* Run a statement on one pool whose name is $1; did it touch the row? */
+static bool
+ChangePool(const char *name, const char *sql)
+{
+	Oid			types[] = {TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(name)};
+	bool		changed;
+	OwnerScope	scope;
+
+	OwnerEnterSpi(&scope);
+	changed = OwnerExecute(sql, 1, types, values, NULL) > 0;
+	OwnerLeaveSpi(&scope);
+	if (changed)
+		CatalogChanged(REL_POOLS);
+	return changed;
+}
+
+Datum
+taskq_drop_pool(PG_FUNCTION_ARGS)
+{
+	char	   *name;
+	const TaskqPool *pool;
+
+	CheckArgCount(fcinfo, 1);
+	CheckWritable("taskq.drop_pool()");
+	name = ArgName(fcinfo, 0, "pool");
+	pool = PoolFind(name);
+	if (pool == NULL)
+		PG_RETURN_BOOL(false);
+	CheckMayChange(pool);
+	PG_RETURN_BOOL(ChangePool(name, "DELETE FROM taskq.pool_defs WHERE pool = $1"));
+}
+
+/* Pausing is the operator's, who need not be a member of the pool's role. */
+Datum
+taskq_pause_pool(PG_FUNCTION_ARGS)
+{
+	char	   *name;
+
+	CheckArgCount(fcinfo, 1);
+	CheckWritable("taskq.pause_pool()");
+	name = ArgName(fcinfo, 0, "pool");
+	RequirePool(name);
+	PG_RETURN_BOOL(ChangePool(name, "UPDATE taskq.pool_defs SET paused = true WHERE pool = $1 AND NOT paused"));
+}
+
+Datum
+taskq_resume_pool(PG_FUNCTION_ARGS)
+{
+	char	   *name;
+
+	CheckArgCount(fcinfo, 1);
+	CheckWritable("taskq.resume_pool()");
+	name = ArgName(fcinfo, 0, "pool");
+	RequirePool(name);
+	PG_RETURN_BOOL(ChangePool(name, "UPDATE taskq.pool_defs SET paused = false WHERE pool = $1 AND paused"));
+}

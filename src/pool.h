@@ -1,0 +1,30 @@
+/*
+ * pool.h
+ *	  Pools: named, sized sets of background workers with one role.
+ */
+#ifndef TASKQ_POOL_H
+#define TASKQ_POOL_H
+
+#include "taskq.h"
+
+#include "utils/array.h"
+
+typedef struct TaskqPool
+{
+	char		name[TASKQ_NAME_MAX + 1];
+	Oid			role;
+	int32		size;
+	int32		min_size;
+	ArrayType  *task_types;		/* NULL: all of the role's */
+	ArrayType  *queues;			/* NULL: all; else in this order */
+	ArrayType  *capabilities;
+	bool		paused;
+} TaskqPool;
+
+/* Valid until the next look-up of a pool. */
+extern const TaskqPool *PoolFind(const char *name);
+extern int	PoolCount(void);
+extern const TaskqPool *PoolAt(int i);
+extern void PoolMakeDefault(Oid role);
+
+#endif							/* TASKQ_POOL_H */

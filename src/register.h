@@ -1,0 +1,26 @@
+/*
+ * register.h
+ *	  External workers: who they are and what they take.
+ */
+#ifndef TASKQ_REGISTER_H
+#define TASKQ_REGISTER_H
+
+#include "taskq.h"
+
+#include "eligible.h"
+
+typedef struct ExternalWorker
+{
+	TaskqWorker base;
+	char		worker_id[TASKQ_NAME_MAX + 1];
+	int			max_concurrent_jobs;	/* 0: no limit */
+	int64		lease;			/* or NO_MICROSECONDS */
+	bool		draining;
+} ExternalWorker;
+
+extern void WorkerForClaim(const char *worker_id, ExternalWorker *worker);
+extern int64 WorkerLease(struct varlena *worker_id);
+extern void WorkerBeat(const char *worker_id);
+extern void WorkerForgetOld(void);
+
+#endif							/* TASKQ_REGISTER_H */

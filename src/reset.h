@@ -1,0 +1,13 @@
+/*
+ * reset.h
+ *	  Leaving nothing of one job for the next.
+ */
+#ifndef TASKQ_RESET_H
+#define TASKQ_RESET_H
+
+#include "taskq.h"
+
+extern void ResetTimers(void);
+extern void ResetSession(void);
+
+#endif							/* TASKQ_RESET_H */

@@ -1,0 +1,80 @@
+/*
+ * roles.c
+ *	  Roles that handlers run as.  Every refusal carries what to type.
+ */
+#include "taskq.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_authid.h"
+#include "commands/dbcommands.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/syscache.h"
+
+#include "compat.h"
+#include "guc.h"
+#include "roles.h"
+
+/* A role's name, or its number when it was dropped. */
+char *
+RoleNameOrOid(Oid role)
+{
+	char	   *name = GetUserNameFromId(role, true);
+
+	return name != NULL ? name : psprintf("%u", role);
+}
+
+static void
+RefuseSuperuser(Oid role)
+{
+	if (!superuser_arg(role) || taskq_allow_superuser_handlers)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("handlers do not run as superuser \"%s\"", RoleNameOrOid(role)),
+			 errdetail("A mistake in such a handler would be one in the whole cluster."),
+			 errhint("Make an ordinary role and register as it:\n"
+					 "CREATE ROLE app LOGIN;\n"
+					 "SELECT taskq.grant_access('app', access) FROM unnest(ARRAY['producer', 'worker', 'observer', 'admin']) access;\n"
+					 "SET ROLE app;\n"
+					 "Or set taskq.allow_superuser_handlers = on in postgresql.conf.")));
+}
+
+/*
+ * May the caller have handlers run as this role, and can workers connect as
+ * it?  Workers connect as the role itself: SET ROLE in a session of another
+ * would be no sandbox.
+ */
+void
+RoleCheckRunAs(Oid role)
+{
+	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(role));
+	bool		can_login;
+	char	   *name;
+
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("role with oid %u does not exist", role)));
+	can_login = ((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
+	ReleaseSysCache(tuple);
+	name = RoleNameOrOid(role);
+
+	if (!MayActAs_compat(GetUserId(), role))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be a member of role \"%s\" to have handlers run as it", name)));
+	RefuseSuperuser(role);
+	if (!can_login && WorkerNeedsLogin_compat())
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("role \"%s\" cannot log in, so no worker can run as it", name),
+				 errhint("ALTER ROLE %s LOGIN;", quote_identifier(name))));
+	if (!MayConnect_compat(MyDatabaseId, role))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("role \"%s\" may not connect to this database, so no worker can run as it", name),
+				 errhint("GRANT CONNECT ON DATABASE %s TO %s;",
+						 quote_identifier(get_database_name(MyDatabaseId)), quote_identifier(name))));
+}

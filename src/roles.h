@@ -1,0 +1,13 @@
+/*
+ * roles.h
+ *	  Roles that handlers run as.
+ */
+#ifndef TASKQ_ROLES_H
+#define TASKQ_ROLES_H
+
+#include "taskq.h"
+
+extern char *RoleNameOrOid(Oid role);
+extern void RoleCheckRunAs(Oid role);
+
+#endif							/* TASKQ_ROLES_H */

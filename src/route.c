@@ -1,0 +1,226 @@
+/*
+ * route.c
+ *	  Routes: (queue, task type, required capabilities), which jobs point at.
+ *
+ * A route is made by the first enqueue that needs it and is never deleted.
+ * There is no unique constraint: with one, the second enqueuer of a new route
+ * would wait until the first one's transaction ends.  So two rows may have one
+ * key; workers look at both, and nothing else tells them apart.
+ */
+#include "taskq.h"
+
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+
+#include "args.h"
+#include "catalog.h"
+#include "error.h"
+#include "guc.h"
+#include "owner.h"
+#include "queue.h"
+#include "route.h"
+#include "store.h"
+
+/* Columns of taskq.routes, in order. */
+enum
+{
+	ROUTE_ID = 1, ROUTE_QUEUE_ID, ROUTE_TASK_TYPE, ROUTE_CAPABILITIES
+};
+
+typedef struct RouteKey
+{
+	int32		queue_id;
+	uint32		capabilities_hash;
+	char		task_type[TASKQ_NAME_MAX + 1];
+} RouteKey;
+
+typedef struct RouteKeyEntry
+{
+	RouteKey	key;
+	int			first;			/* in routes[] */
+} RouteKeyEntry;
+
+typedef struct RouteIdEntry
+{
+	int32		route_id;
+	int			at;				/* in routes[] */
+} RouteIdEntry;
+
+/* All routes, as of routes_version. */
+static MemoryContext routes_context = NULL;
+static TaskqRoute *routes = NULL;
+static int	n_routes = 0;
+static int	max_routes = 0;
+static HTAB *routes_by_key = NULL;
+static HTAB *routes_by_id = NULL;
+static uint64 routes_version = 0;
+
+static void
+MakeKey(RouteKey *key, int32 queue_id, const char *task_type, ArrayType *capabilities)
+{
+	memset(key, 0, sizeof(*key));
+	key->queue_id = queue_id;
+	strlcpy(key->task_type, task_type, sizeof(key->task_type));
+	if (NamesCount(capabilities) > 0)
+		key->capabilities_hash = hash_bytes((unsigned char *) ARR_DATA_PTR(capabilities),
+											ARR_SIZE(capabilities) - ARR_DATA_OFFSET(capabilities));
+}
+
+static void
+AddRouteOfRow(TupleTableSlot *slot, void *arg)
+{
+	MemoryContext old = MemoryContextSwitchTo(routes_context);
+	TaskqRoute *route;
+	RouteKey	key;
+	RouteKeyEntry *by_key;
+	RouteIdEntry *by_id;
+	bool		found;
+
+	if (n_routes == max_routes)
+	{
+		max_routes = Max(64, max_routes * 2);
+		routes = routes == NULL ? palloc(max_routes * sizeof(TaskqRoute)) :
+			repalloc_huge(routes, max_routes * sizeof(TaskqRoute));
+	}
+	route = &routes[n_routes];
+	route->route_id = DatumGetInt32(SlotDatum(slot, ROUTE_ID));
+	route->queue_id = DatumGetInt32(SlotDatum(slot, ROUTE_QUEUE_ID));
+	strlcpy(route->queue, QueueById(route->queue_id)->name, sizeof(route->queue));
+	strlcpy(route->task_type, SlotString(slot, ROUTE_TASK_TYPE), sizeof(route->task_type));
+	route->capabilities = DatumGetArrayTypePCopy(SlotDatum(slot, ROUTE_CAPABILITIES));
+
+	MakeKey(&key, route->queue_id, route->task_type, route->capabilities);
+	by_key = hash_search(routes_by_key, &key, HASH_ENTER, &found);
+	route->next = found ? by_key->first : -1;
+	by_key->first = n_routes;
+	by_id = hash_search(routes_by_id, &route->route_id, HASH_ENTER, NULL);
+	by_id->at = n_routes;
+	n_routes++;
+	MemoryContextSwitchTo(old);
+}
+
+static void
+LoadRoutes(void)
+{
+	uint64		version = CatalogVersion();
+	HASHCTL		ctl;
+
+	if (routes_version == version)
+		return;
+	routes_version = 0;
+	if (routes_context == NULL)
+		routes_context = AllocSetContextCreate(TopMemoryContext, "taskq routes", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextReset(routes_context);
+	routes = NULL;
+	n_routes = max_routes = 0;
+	ctl.hcxt = routes_context;
+	ctl.keysize = sizeof(RouteKey);
+	ctl.entrysize = sizeof(RouteKeyEntry);
+	routes_by_key = hash_create("taskq routes by key", 256, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	ctl.keysize = sizeof(int32);
+	ctl.entrysize = sizeof(RouteIdEntry);
+	routes_by_id = hash_create("taskq routes by id", 256, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	StoreScan(REL_ROUTES, AddRouteOfRow, NULL);
+	routes_version = version;
+}
+
+static const TaskqRoute *
+FindById(int32 route_id)
+{
+	RouteIdEntry *entry = hash_search(routes_by_id, &route_id, HASH_FIND, NULL);
+
+	return entry == NULL ? NULL : &routes[entry->at];
+}
+
+const TaskqRoute *
+RouteById(int32 route_id)
+{
+	const TaskqRoute *route;
+
+	LoadRoutes();
+	route = FindById(route_id);
+	if (route == NULL)
+	{
+		/* a job may be seen before the news of its new route */
+		routes_version = 0;
+		LoadRoutes();
+		route = FindById(route_id);
+	}
+	if (route == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("route %d of a job does not exist", route_id)));
+	return route;
+}
+
+int
+RouteCount(void)
+{
+	LoadRoutes();
+	return n_routes;
+}
+
+/* One of the RouteCount() routes; no other look-up may come in between. */
+const TaskqRoute *
+RouteAt(int i)
+{
+	return &routes[i];
+}
+
+static int32
+FindByKey(int32 queue_id, const char *task_type, ArrayType *capabilities)
+{
+	RouteKey	key;
+	RouteKeyEntry *entry;
+
+	LoadRoutes();
+	MakeKey(&key, queue_id, task_type, capabilities);
+	entry = hash_search(routes_by_key, &key, HASH_FIND, NULL);
+	if (entry == NULL)
+		return 0;
+	for (int i = entry->first; i >= 0; i = routes[i].next)
+		if (NamesEqual(routes[i].capabilities, capabilities))
+			return routes[i].route_id;
+	return 0;
+}
+
+/* Make a route; the caller's transaction does, and may yet roll it back. */
+static int32
+MakeRoute(int32 queue_id, const char *task_type, ArrayType *capabilities)
+{
+	Oid			types[] = {INT4OID, TEXTOID, TEXTARRAYOID};
+	Datum		values[] = {Int32GetDatum(queue_id), CStringGetTextDatum(task_type), PointerGetDatum(capabilities)};
+	OwnerScope	scope;
+	int32		route_id;
+	bool		isnull;
+
+	if (RouteCount() >= taskq_max_routes)
+		ereport(ERROR,
+				(errcode(ERRCODE_TQ_LIMIT_EXCEEDED),
+				 errmsg("too many different routes"),
+				 errdetail("Jobs of %d different combinations of queue, task type and required capabilities have been enqueued.",
+						   RouteCount()),
+				 errhint("Use few task types and queues, with the data in the payload; or raise taskq.max_routes.")));
+	OwnerEnterSpi(&scope);
+	OwnerExecute("INSERT INTO taskq.routes (queue_id, task_type, capabilities)"
+				 " VALUES ($1, $2, $3) RETURNING route_id", 3, types, values, NULL);
+	route_id = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	OwnerLeaveSpi(&scope);
+	CatalogChanged(REL_ROUTES);
+
+	/* the queue may have been dropped while we waited for the table */
+	QueueById(queue_id);
+	return route_id;
+}
+
+/* The route for a new job.  "capabilities" are normalized. */
+int32
+RouteFindOrMake(int32 queue_id, const char *task_type, ArrayType *capabilities)
+{
+	int32		route_id = FindByKey(queue_id, task_type, capabilities);
+
+	return route_id != 0 ? route_id : MakeRoute(queue_id, task_type, capabilities);
+}

@@ -1,0 +1,28 @@
+/*
+ * route.h
+ *	  Routes: (queue, task type, required capabilities), which jobs point at.
+ */
+#ifndef TASKQ_ROUTE_H
+#define TASKQ_ROUTE_H
+
+#include "taskq.h"
+
+#include "utils/array.h"
+
+typedef struct TaskqRoute
+{
+	int32		route_id;
+	int32		queue_id;
+	char		queue[TASKQ_NAME_MAX + 1];
+	char		task_type[TASKQ_NAME_MAX + 1];
+	ArrayType  *capabilities;	/* normalized; empty rather than NULL */
+	int			next;			/* with the same hash key, or -1 */
+} TaskqRoute;
+
+/* Valid until the next look-up of a route. */
+extern const TaskqRoute *RouteById(int32 route_id);
+extern int	RouteCount(void);
+extern const TaskqRoute *RouteAt(int i);
+extern int32 RouteFindOrMake(int32 queue_id, const char *task_type, ArrayType *capabilities);
+
+#endif							/* TASKQ_ROUTE_H */

@@ -1,0 +1,558 @@
+/*
+ * settle.c
+ *	  The state machine: every change of a job's state goes through
+ *	  JobTransition(), and every settle of a claim through LockClaim().
+ *
+ * The fence: whoever settles a job says which claim it was given by.  An epoch
+ * is drawn from a sequence under the row's lock and carries the timeline, so
+ * no claim that was rolled back and no primary that died has given it to
+ * anybody else.
+ */
+#include "taskq.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/snapmgr.h"
+
+#include "admit.h"
+#include "args.h"
+#include "cancel.h"
+#include "clock.h"
+#include "current.h"
+#include "error.h"
+#include "handler.h"
+#include "history.h"
+#include "owner.h"
+#include "retry.h"
+#include "route.h"
+#include "settle.h"
+#include "stats.h"
+#include "wake.h"
+
+PG_FUNCTION_INFO_V1(taskq_complete_job);
+PG_FUNCTION_INFO_V1(taskq_fail_job);
+PG_FUNCTION_INFO_V1(taskq_release_job);
+PG_FUNCTION_INFO_V1(taskq_snooze_job);
+PG_FUNCTION_INFO_V1(taskq_retry_job);
+PG_FUNCTION_INFO_V1(taskq_discard_job);
+
+/* the state machine -------------------------------------------------------- */
+
+/* To which states each state may go. */
+static const struct
+{
+	char		from;
+	const char *to;
+}			transitions[] =
+{
+	{JOB_NEW, "asbd"},
+	{JOB_AVAILABLE, "arxd"},
+	{JOB_RETRYABLE, "arxd"},
+	{JOB_BLOCKED, "axd"},
+	{JOB_RUNNING, "ctdxqasb"},
+	{JOB_SUSPENDED, "arxd"},
+	{JOB_DISCARDED, "a"},
+	{JOB_CANCELLED, "a"},
+	{JOB_QUARANTINED, "a"},
+	{JOB_COMPLETED, "a"},		/* with force, which retry_job() checks */
+};
+
+static void
+RefuseTransition(const TaskqJob *job, const char *what, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_TQ_INVALID_TRANSITION),
+			 errmsg("job " INT64_FORMAT " is %s and cannot be %s", job->job_id, JobStateName(job), what),
+			 hint != NULL ? errhint("%s", hint) : 0));
+}
+
+static void
+CheckTransition(const TaskqJob *job, char to)
+{
+	TaskqJob	wanted = *job;
+
+	for (int i = 0; i < lengthof(transitions); i++)
+		if (transitions[i].from == job->state && strchr(transitions[i].to, to) != NULL)
+			return;
+	wanted.state = to;
+	RefuseTransition(job, JobStateName(&wanted), NULL);
+}
+
+/*
+ * Give a job another state and write it: the one writer of states.  The caller
+ * is the owner, has the row locked in jobs->found if there is one, and has set
+ * everything else of the job as it is to be.
+ */
+void
+JobTransition(Store *jobs, TaskqJob *job, char to, struct varlena *result)
+{
+	char		from = job->state;
+	TimestampTz now = ClockNow();
+
+	CheckTransition(job, to);
+	job->state = to;
+	if (from == JOB_RUNNING)
+		Leave(job);
+	if (from == JOB_RUNNING && !JobEnded(to))
+	{
+		job->worker_id = NULL;
+		job->started_at = 0;
+		job->lease_expires_at = 0;
+	}
+
+	if (from == JOB_NEW || JobEnded(from))
+	{
+		JobWrite(job, StoreNewRow(jobs));
+		StoreInsert(jobs);
+	}
+	else if (JobEnded(to))
+	{
+		HistoryInsert(job, result, now);
+		StoreDelete(jobs);
+	}
+	else
+	{
+		JobWrite(job, StoreNewRow(jobs));
+		StoreUpdate(jobs);
+	}
+	if (from != JOB_NEW && (to == JOB_AVAILABLE || to == JOB_RETRYABLE))
+		WakeForJob(job->route_id, job->run_at, now);
+}
+
+/* the fence ---------------------------------------------------------------- */
+
+static int64
+Timeline(void)
+{
+	return (int64) GetWALInsertionTimeLine();
+}
+
+/* A new epoch.  The caller has the job's row locked. */
+int64
+EpochNext(void)
+{
+	return (Timeline() << TASKQ_ID_BITS) | StoreNextId(REL_EPOCH_SEQ);
+}
+
+/*
+ * Was this epoch given out on this timeline?  What was promised before a
+ * promotion may contradict what was promised after the last record that the
+ * new primary has seen, and cannot be trusted.
+ */
+bool
+EpochIsOurs(int64 epoch)
+{
+	return epoch >> TASKQ_ID_BITS == Timeline();
+}
+
+void
+JobNotFound(int64 job_id)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_TQ_JOB_NOT_FOUND),
+			 errmsg("job " INT64_FORMAT " does not exist", job_id),
+			 errdetail("There is neither a live nor a finished job of this id."),
+			 errhint("Finished jobs are kept as long as their queue's retention says.")));
+}
+
+static void
+StaleLease(int64 job_id, int64 epoch, const char *why)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_TQ_STALE_LEASE),
+			 errmsg("claim " INT64_FORMAT " of job " INT64_FORMAT " is not in force", epoch, job_id),
+			 errdetail("%s", why),
+			 errhint("Stop working on the job; roll back what was done for it in this transaction.")));
+}
+
+/*
+ * A settle by an epoch that does not hold the job: harmless when it repeats
+ * what this epoch did, else stale.
+ */
+static bool
+JudgeSettled(const TaskqJob *job, int64 epoch, char outcome)
+{
+	if (job->epoch != epoch)
+		StaleLease(job->job_id, epoch, "The job was claimed again, or this claim was rolled back.");
+	if (job->last_outcome == OUTCOME_EXPIRED)
+		StaleLease(job->job_id, epoch, "Its lease expired.");
+	if (job->last_outcome != outcome)
+		StaleLease(job->job_id, epoch, "It was settled before in another way.");
+	return false;
+}
+
+/*
+ * Lock the row of a claimed job: true when this epoch holds it, false when it
+ * was settled by this epoch in the same way.  With wait = false, false also
+ * when the row is locked by whoever is settling it now.  The caller is the
+ * owner and has opened the table.
+ */
+bool
+LockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, bool wait)
+{
+	TaskqEnding ending;
+
+	CurrentRefuse(job_id, "settle");
+	for (;;)
+	{
+		Snapshot	snapshot = StoreSnapshot();
+		StoreLockResult locked = STORE_GONE;
+		ItemPointerData tid;
+
+		if (!StoreFindById(jobs, CatalogRel(REL_JOBS_PKEY), job_id, snapshot))
+		{
+			UnregisterSnapshot(snapshot);
+			break;
+		}
+		JobRead(job, jobs->found);
+		if (job->epoch != epoch || job->state != JOB_RUNNING)
+		{
+			UnregisterSnapshot(snapshot);
+			return JudgeSettled(job, epoch, outcome);
+		}
+		if (!EpochIsOurs(epoch))
+			StaleLease(job_id, epoch, "The claim was made before this server became the primary.");
+
+		/* only another settle or heartbeat of this claim can have the row */
+		tid = jobs->found->tts_tid;
+		locked = StoreLock(jobs, &tid, snapshot, wait, true);
+		UnregisterSnapshot(snapshot);
+		if (locked == STORE_BUSY)
+			return false;
+		if (locked == STORE_GONE)
+			continue;
+		JobRead(job, jobs->found);
+		if (job->epoch != epoch || job->state != JOB_RUNNING)
+			return JudgeSettled(job, epoch, outcome);
+		return true;
+	}
+	if (!HistoryFind(job_id, job, &ending))
+		JobNotFound(job_id);
+	return JudgeSettled(job, epoch, outcome);
+}
+
+/* outcomes, for claims of every kind --------------------------------------- */
+
+static void
+CountRun(const TaskqJob *job, bool completed)
+{
+	StatsCountRun(RouteById(job->route_id)->task_type, completed, ClockNow() - job->started_at);
+}
+
+void
+SettleCompleted(Store *jobs, TaskqJob *job, struct varlena *result)
+{
+	CountRun(job, true);
+	job->last_outcome = OUTCOME_COMPLETED;
+	JobTransition(jobs, job, JOB_COMPLETED, result);
+}
+
+/*
+ * The attempt failed: record it, and retry the job by its policy or discard
+ * it.  retry_in is NO_MICROSECONDS unless the failure wishes a delay.
+ */
+void
+SettleFailed(Store *jobs, TaskqJob *job, char outcome, const AttemptFailure *failure,
+			 bool retryable, int64 retry_in)
+{
+	TimestampTz now = ClockNow();
+	int64		delay;
+
+	CountRun(job, false);
+	HistoryInsertFailure(job, failure, now);
+	job->last_outcome = outcome;
+	job->last_error = TextOrNull(failure->message);
+	if (CancelRequested(job->job_id))
+	{
+		JobTransition(jobs, job, JOB_CANCELLED, NULL);
+		CancelForget(job->job_id);
+		return;
+	}
+	delay = RetryDelay(HandlerRetryPolicy(RouteById(job->route_id)->task_type), job->attempt, RetryJitter());
+	if (!retryable || delay < 0 || job->attempt >= job->max_attempts)
+	{
+		JobTransition(jobs, job, JOB_DISCARDED, NULL);
+		return;
+	}
+	if (retry_in != NO_MICROSECONDS)
+		delay = retry_in;
+	job->run_at = now + delay;
+	JobTransition(jobs, job, delay > 0 ? JOB_RETRYABLE : JOB_AVAILABLE, NULL);
+}
+
+/* The run did not end by its own doing: the attempt does not count. */
+void
+SettleGivenBack(Store *jobs, TaskqJob *job, char outcome, TimestampTz run_at)
+{
+	job->attempt--;
+	job->last_outcome = outcome;
+	job->run_at = run_at;
+	if (CancelRequested(job->job_id))
+	{
+		JobTransition(jobs, job, JOB_CANCELLED, NULL);
+		CancelForget(job->job_id);
+		return;
+	}
+	JobTransition(jobs, job, JOB_AVAILABLE, NULL);
+}
+
+/* SQL: by the holder of a claim -------------------------------------------- */
+
+typedef struct SettleScope
+{
+	OwnerScope	owner;
+	Store		jobs;
+	TaskqJob	job;
+} SettleScope;
+
+/* Take the claim's row; false: nothing is to be done. */
+static bool
+BeginSettle(SettleScope *scope, int64 job_id, int64 epoch, char outcome)
+{
+	OwnerEnter(&scope->owner);
+	StoreOpen(&scope->jobs, CatalogRel(REL_JOBS));
+	return LockClaim(&scope->jobs, &scope->job, job_id, epoch, outcome, true);
+}
+
+static void
+EndSettle(SettleScope *scope)
+{
+	StoreClose(&scope->jobs, true);
+	OwnerLeave(&scope->owner);
+}
+
+Datum
+taskq_complete_job(PG_FUNCTION_ARGS)
+{
+	SettleScope scope;
+	struct varlena *result = NULL;
+	bool		held;
+
+	CheckArgCount(fcinfo, 3);
+	CheckWritable("taskq.complete_job()");
+	if (!PG_ARGISNULL(2))
+		result = (struct varlena *) PG_GETARG_JSONB_P(2);
+	held = BeginSettle(&scope, ArgId(fcinfo, 0, "job_id"), ArgId(fcinfo, 1, "epoch"), OUTCOME_COMPLETED);
+	if (held)
+		SettleCompleted(&scope.jobs, &scope.job, result);
+	EndSettle(&scope);
+	PG_RETURN_BOOL(held);
+}
+
+Datum
+taskq_fail_job(PG_FUNCTION_ARGS)
+{
+	SettleScope scope;
+	AttemptFailure failure = {0};
+	bool		retryable;
+	int64		retry_in;
+	bool		held;
+
+	CheckArgCount(fcinfo, 10);
+	CheckWritable("taskq.fail_job()");
+	failure.outcome = "failed";
+	failure.message = ArgTextOrNull(fcinfo, 2);
+	failure.error_type = ArgNameOrNull(fcinfo, 3, "error_type");
+	if (failure.error_type == NULL)
+		failure.error_type = !PG_ARGISNULL(5) && !PG_GETARG_BOOL(5) ? ERROR_PERMANENT : ERROR_HANDLER;
+	failure.error_code = ArgTextOrNull(fcinfo, 4);
+	retryable = PG_ARGISNULL(5) ? IsRetryableErrorType(failure.error_type) : PG_GETARG_BOOL(5);
+	retry_in = ArgMicroseconds(fcinfo, 6, "retry_in", 0);
+	failure.detail = ArgTextOrNull(fcinfo, 7);
+	failure.hint = ArgTextOrNull(fcinfo, 8);
+	failure.context = ArgTextOrNull(fcinfo, 9);
+
+	held = BeginSettle(&scope, ArgId(fcinfo, 0, "job_id"), ArgId(fcinfo, 1, "epoch"), OUTCOME_FAILED);
+	if (held)
+		SettleFailed(&scope.jobs, &scope.job, OUTCOME_FAILED, &failure, retryable, retry_in);
+	EndSettle(&scope);
+	PG_RETURN_BOOL(held);
+}
+
+Datum
+taskq_release_job(PG_FUNCTION_ARGS)
+{
+	SettleScope scope;
+	bool		held;
+
+	CheckArgCount(fcinfo, 2);
+	CheckWritable("taskq.release_job()");
+	held = BeginSettle(&scope, ArgId(fcinfo, 0, "job_id"), ArgId(fcinfo, 1, "epoch"), OUTCOME_RELEASED);
+	if (held)
+		SettleGivenBack(&scope.jobs, &scope.job, OUTCOME_RELEASED, scope.job.run_at);
+	EndSettle(&scope);
+	PG_RETURN_BOOL(held);
+}
+
+Datum
+taskq_snooze_job(PG_FUNCTION_ARGS)
+{
+	SettleScope scope;
+	int64		delay;
+	bool		held;
+
+	CheckArgCount(fcinfo, 3);
+	CheckWritable("taskq.snooze_job()");
+	delay = ArgMicroseconds(fcinfo, 2, "delay", 0);
+	if (delay == NO_MICROSECONDS)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("delay must not be NULL"),
+				 errhint("To give the job back at once, use taskq.release_job().")));
+	held = BeginSettle(&scope, ArgId(fcinfo, 0, "job_id"), ArgId(fcinfo, 1, "epoch"), OUTCOME_SNOOZED);
+	if (held)
+		SettleGivenBack(&scope.jobs, &scope.job, OUTCOME_SNOOZED, ClockNow() + delay);
+	EndSettle(&scope);
+	PG_RETURN_BOOL(held);
+}
+
+/* The holder gives the job up for good. */
+bool
+SettleCancelled(int64 job_id, int64 epoch, const char *reason)
+{
+	SettleScope scope;
+	bool		held = BeginSettle(&scope, job_id, epoch, OUTCOME_CANCELLED);
+
+	if (held)
+	{
+		if (reason != NULL)
+			scope.job.last_error = TextOrNull(reason);
+		scope.job.last_outcome = OUTCOME_CANCELLED;
+		JobTransition(&scope.jobs, &scope.job, JOB_CANCELLED, NULL);
+		CancelForget(job_id);
+	}
+	EndSettle(&scope);
+	return held;
+}
+
+/* SQL: by operators -------------------------------------------------------- */
+
+/*
+ * Lock the row of a live job that does not run, without waiting for anybody.
+ * False: there is no live job of this id.
+ */
+static bool
+LockWaiting(Store *jobs, TaskqJob *job, int64 job_id, const char *what)
+{
+	Snapshot	snapshot = StoreSnapshot();
+	ItemPointerData tid;
+
+	if (!StoreFindById(jobs, CatalogRel(REL_JOBS_PKEY), job_id, snapshot))
+	{
+		UnregisterSnapshot(snapshot);
+		return false;
+	}
+	tid = jobs->found->tts_tid;
+	JobRead(job, jobs->found);
+	if (StoreLock(jobs, &tid, snapshot, false, true) != STORE_LOCKED)
+		job->state = JOB_RUNNING;
+	else
+		JobRead(job, jobs->found);
+	UnregisterSnapshot(snapshot);
+	if (job->state == JOB_RUNNING)
+		RefuseTransition(job, what, "Ask for it to be cancelled with taskq.cancel_job(), then try again.");
+	return true;
+}
+
+/* Put a finished job back, with a new life and all its attempts. */
+static void
+PutBack(Store *jobs, TaskqJob *job, TaskqEnding *ending, bool force)
+{
+	if (job->state == JOB_COMPLETED && !force)
+		RefuseTransition(job, "retried", "To run it again all the same, say force => true.");
+	if (job->payload == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_TQ_INVALID_TRANSITION),
+				 errmsg("job " INT64_FORMAT " cannot be retried because its payload was not kept", job->job_id),
+				 errhint("Its queue has keep_payload => false; enqueue a new job.")));
+	if (!HistorySupersede(job->job_id, job->life))
+		ereport(ERROR,
+				(errcode(ERRCODE_TQ_INVALID_TRANSITION),
+				 errmsg("job " INT64_FORMAT " was put back by somebody else at the same time", job->job_id)));
+	job->life++;
+	job->attempt = 0;
+	job->worker_id = NULL;
+	job->started_at = 0;
+	job->progress = NULL;
+	job->run_at = ClockNow();
+	JobTransition(jobs, job, JOB_AVAILABLE, NULL);
+	CancelForget(job->job_id);
+}
+
+Datum
+taskq_retry_job(PG_FUNCTION_ARGS)
+{
+	int64		job_id;
+	bool		force;
+	OwnerScope	scope;
+	Store		jobs;
+	TaskqJob	job;
+	TaskqEnding ending;
+	bool		changed = true;
+
+	CheckArgCount(fcinfo, 2);
+	CheckWritable("taskq.retry_job()");
+	job_id = ArgId(fcinfo, 0, "job_id");
+	force = ArgBool(fcinfo, 1, "force");
+	CurrentRefuse(job_id, "retry");
+
+	OwnerEnter(&scope);
+	StoreOpen(&jobs, CatalogRel(REL_JOBS));
+	if (LockWaiting(&jobs, &job, job_id, "retried"))
+	{
+		TimestampTz now = ClockNow();
+
+		changed = job.run_at > now;
+		if (changed)
+		{
+			job.run_at = now;
+			JobTransition(&jobs, &job, JOB_AVAILABLE, NULL);
+		}
+	}
+	else if (HistoryFind(job_id, &job, &ending))
+		PutBack(&jobs, &job, &ending, force);
+	else
+		JobNotFound(job_id);
+	StoreClose(&jobs, true);
+	OwnerLeave(&scope);
+	PG_RETURN_BOOL(changed);
+}
+
+Datum
+taskq_discard_job(PG_FUNCTION_ARGS)
+{
+	int64		job_id;
+	char	   *reason;
+	OwnerScope	scope;
+	Store		jobs;
+	TaskqJob	job;
+	TaskqEnding ending;
+	bool		changed = true;
+
+	CheckArgCount(fcinfo, 2);
+	CheckWritable("taskq.discard_job()");
+	job_id = ArgId(fcinfo, 0, "job_id");
+	reason = ArgTextOrNull(fcinfo, 1);
+	CurrentRefuse(job_id, "discard");
+
+	OwnerEnter(&scope);
+	StoreOpen(&jobs, CatalogRel(REL_JOBS));
+	if (LockWaiting(&jobs, &job, job_id, "discarded"))
+	{
+		if (reason != NULL)
+			job.last_error = TextOrNull(reason);
+		JobTransition(&jobs, &job, JOB_DISCARDED, NULL);
+	}
+	else if (!HistoryFind(job_id, &job, &ending))
+		JobNotFound(job_id);
+	else if (job.state == JOB_DISCARDED)
+		changed = false;
+	else
+		RefuseTransition(&job, "discarded", NULL);
+	StoreClose(&jobs, true);
+	OwnerLeave(&scope);
+	PG_RETURN_BOOL(changed);
+}

@@ -1,0 +1,25 @@
+/*
+ * settle.h
+ *	  The state machine: every change of a job's state goes through here.
+ */
+#ifndef TASKQ_SETTLE_H
+#define TASKQ_SETTLE_H
+
+#include "taskq.h"
+
+#include "history.h"
+#include "job.h"
+#include "store.h"
+
+extern void JobTransition(Store *jobs, TaskqJob *job, char to, struct varlena *result);
+extern void SettleFailed(Store *jobs, TaskqJob *job, char outcome, const AttemptFailure *failure,
+						 bool retryable, int64 retry_in);
+extern void SettleCompleted(Store *jobs, TaskqJob *job, struct varlena *result);
+extern void SettleGivenBack(Store *jobs, TaskqJob *job, char outcome, TimestampTz run_at);
+extern bool SettleCancelled(int64 job_id, int64 epoch, const char *reason);
+extern bool LockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, bool wait);
+extern void JobNotFound(int64 job_id) pg_attribute_noreturn();
+extern int64 EpochNext(void);
+extern bool EpochIsOurs(int64 epoch);
+
+#endif							/* TASKQ_SETTLE_H */

@@ -1,0 +1,265 @@
+/*
+ * shmem.c
+ *	  What taskq's processes know of each other: slots and databases.
+ */
+#include "taskq.h"
+
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/proc.h"
+#include "storage/shmem.h"
+
+#include "compat.h"
+#include "guc.h"
+#include "shmem.h"
+#include "stats.h"
+
+TaskqShared *taskq_shared = NULL;
+TaskqSlot  *taskq_slots = NULL;
+TaskqDatabase *taskq_databases = NULL;
+int			taskq_tranche = 0;
+
+static shmem_request_hook_type previous_request_hook = NULL;
+static shmem_startup_hook_type previous_startup_hook = NULL;
+
+/* One slot for every process number that a backend or worker can have. */
+static int
+CountSlots(void)
+{
+	return MaxBackends + NUM_AUXILIARY_PROCS;
+}
+
+static void
+RequestShmem(void)
+{
+	if (previous_request_hook)
+		previous_request_hook();
+	RequestAddinShmemSpace(MAXALIGN(sizeof(TaskqShared)));
+	RequestAddinShmemSpace(mul_size(sizeof(TaskqSlot), CountSlots()));
+	RequestAddinShmemSpace(mul_size(sizeof(TaskqDatabase), taskq_max_databases));
+	RequestAddinShmemSpace(StatsShmemSize());
+}
+
+static void
+InitSlots(void)
+{
+	for (int i = 0; i < taskq_shared->n_slots; i++)
+	{
+		memset(&taskq_slots[i], 0, sizeof(TaskqSlot));
+		pg_atomic_init_u32(&taskq_slots[i].waiting, NOT_WAITING);
+		LWLockInitialize(&taskq_slots[i].lock, taskq_tranche);
+	}
+}
+
+static void
+InitDatabases(void)
+{
+	for (int i = 0; i < taskq_shared->n_databases; i++)
+	{
+		TaskqDatabase *db = &taskq_databases[i];
+
+		memset(db, 0, sizeof(TaskqDatabase));
+		pg_atomic_init_u32(&db->n_terminations, 0);
+		pg_atomic_init_u32(&db->history_wanted, 0);
+		pg_atomic_init_u32(&db->may_grow, 1);
+		pg_atomic_init_u64(&db->next_moment, 0);
+		pg_atomic_init_u64(&db->config_version, 1);
+		for (int m = 0; m < MAX_START_MARKS; m++)
+			pg_atomic_init_u32(&db->start_marks[m], 0);
+	}
+}
+
+static void
+StartupShmem(void)
+{
+	bool		found;
+
+	if (previous_startup_hook)
+		previous_startup_hook();
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	taskq_shared = ShmemInitStruct("taskq", sizeof(TaskqShared), &found);
+	if (!found)
+	{
+		memset(taskq_shared, 0, sizeof(TaskqShared));
+		taskq_tranche = LWLockNewTrancheId();
+		LWLockInitialize(&taskq_shared->lock, taskq_tranche);
+		pg_atomic_init_u32(&taskq_shared->n_waiting, 0);
+		pg_atomic_init_u32(&taskq_shared->probe_answer, 0);
+		taskq_shared->n_slots = CountSlots();
+		taskq_shared->n_databases = taskq_max_databases;
+	}
+	taskq_tranche = taskq_shared->lock.tranche;
+	taskq_slots = ShmemInitStruct("taskq slots", mul_size(sizeof(TaskqSlot), taskq_shared->n_slots), &found);
+	if (!found)
+		InitSlots();
+	taskq_databases = ShmemInitStruct("taskq databases",
+									  mul_size(sizeof(TaskqDatabase), taskq_shared->n_databases), &found);
+	if (!found)
+		InitDatabases();
+	StatsShmemStartup();
+	LWLockRelease(AddinShmemInitLock);
+	LWLockRegisterTranche(taskq_tranche, "taskq");
+}
+
+/* Called while the library is preloaded. */
+void
+ShmemInit(void)
+{
+	previous_request_hook = shmem_request_hook;
+	shmem_request_hook = RequestShmem;
+	previous_startup_hook = shmem_startup_hook;
+	shmem_startup_hook = StartupShmem;
+}
+
+bool
+ShmemPresent(void)
+{
+	return taskq_shared != NULL;
+}
+
+/* Leave the slot as the next process with this number expects it. */
+static void
+ReleaseSlot(int code, Datum arg)
+{
+	TaskqSlot  *slot = &taskq_slots[MyProcIndex_compat()];
+
+	if (pg_atomic_exchange_u32(&slot->waiting, NOT_WAITING) != NOT_WAITING)
+		pg_atomic_fetch_sub_u32(&taskq_shared->n_waiting, 1);
+	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
+	slot->dboid = InvalidOid;
+	slot->latch = NULL;
+	slot->worker = false;
+	slot->leave = false;
+	slot->job_id = 0;
+	slot->completed = slot->failed = 0;
+	LWLockRelease(&slot->lock);
+}
+
+/* This process's slot, taken when it is first asked for. */
+TaskqSlot *
+ShmemMySlot(void)
+{
+	static TaskqSlot *my_slot = NULL;
+	TaskqSlot  *slot;
+
+	if (my_slot != NULL || !ShmemPresent())
+		return my_slot;
+	slot = &taskq_slots[MyProcIndex_compat()];
+	before_shmem_exit(ReleaseSlot, (Datum) 0);
+	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
+	slot->latch = &MyProc->procLatch;
+	slot->pid = MyProcPid;
+	slot->dboid = MyDatabaseId;
+	LWLockRelease(&slot->lock);
+	my_slot = slot;
+	return my_slot;
+}
+
+/*
+ * A database's entry; NULL when there is none, or with "make" no room left.
+ * Entries are made before they are needed, never in a commit callback.
+ */
+TaskqDatabase *
+ShmemDatabase(Oid dboid, bool make)
+{
+	TaskqDatabase *db = NULL;
+	TaskqDatabase *free = NULL;
+
+	if (!ShmemPresent())
+		return NULL;
+	LWLockAcquire(&taskq_shared->lock, make ? LW_EXCLUSIVE : LW_SHARED);
+	for (int i = 0; i < taskq_shared->n_databases && db == NULL; i++)
+	{
+		if (taskq_databases[i].dboid == dboid)
+			db = &taskq_databases[i];
+		else if (free == NULL && !OidIsValid(taskq_databases[i].dboid))
+			free = &taskq_databases[i];
+	}
+	if (db == NULL && make && free != NULL)
+	{
+		db = free;
+		db->dboid = dboid;
+		db->scheduler_pid = 0;
+		db->probe = false;
+		db->blocked = 0;
+		memset(db->terminations, 0, sizeof(db->terminations));
+		pg_atomic_write_u32(&db->n_terminations, 0);
+		pg_atomic_write_u64(&db->next_moment, 0);
+		pg_atomic_fetch_add_u64(&db->config_version, 1);
+	}
+	LWLockRelease(&taskq_shared->lock);
+	return db;
+}
+
+TaskqDatabase *
+ShmemMyDatabase(void)
+{
+	static TaskqDatabase *mine = NULL;
+
+	if (mine == NULL || mine->dboid != MyDatabaseId)
+		mine = ShmemDatabase(MyDatabaseId, false);
+	return mine;
+}
+
+uint64
+ShmemConfigVersion(void)
+{
+	TaskqDatabase *db = ShmemMyDatabase();
+
+	return db == NULL ? 0 : pg_atomic_read_u64(&db->config_version);
+}
+
+/* The latch is a process's own, so it may be set after its owner has gone. */
+void
+ShmemWakeScheduler(TaskqDatabase *db)
+{
+	Latch	   *latch = db->scheduler_latch;
+
+	if (latch != NULL)
+		SetLatch(latch);
+}
+
+void
+ShmemWakeLauncher(void)
+{
+	Latch	   *latch = ShmemPresent() ? taskq_shared->launcher_latch : NULL;
+
+	if (latch != NULL)
+		SetLatch(latch);
+}
+
+/* How many of taskq's own processes are in a database. */
+int
+ShmemCountProcesses(Oid dboid)
+{
+	TaskqDatabase *db = ShmemDatabase(dboid, false);
+	int			n = db != NULL && db->scheduler_pid != 0 ? 1 : 0;
+
+	if (db == NULL)
+		return 0;
+	for (int i = 0; i < taskq_shared->n_slots; i++)
+	{
+		LWLockAcquire(&taskq_slots[i].lock, LW_SHARED);
+		if (taskq_slots[i].worker && taskq_slots[i].dboid == dboid)
+			n++;
+		LWLockRelease(&taskq_slots[i].lock);
+	}
+	return n;
+}
+
+/* Is a job's terminated run still to be recorded?  Then it is not claimed. */
+bool
+ShmemTerminationPending(int64 job_id)
+{
+	TaskqDatabase *db = ShmemMyDatabase();
+	bool		pending = false;
+
+	if (db == NULL || pg_atomic_read_u32(&db->n_terminations) == 0)
+		return false;
+	LWLockAcquire(&taskq_shared->lock, LW_SHARED);
+	for (int i = 0; i < MAX_TERMINATIONS; i++)
+		if (db->terminations[i].job_id == job_id)
+			pending = true;
+	LWLockRelease(&taskq_shared->lock);
+	return pending;
+}

@@ -1,0 +1,127 @@
+/*
+ * shmem.h
+ *	  What taskq's processes know of each other.
+ *
+ * There is a slot for each process of the server, by its process number, so
+ * that no slot is ever searched for or handed out; and an entry for each
+ * database that has taskq.  Without preload there is no shared memory, every
+ * pointer below is NULL and whoever uses it says so or does without.
+ *
+ * Lock order: TaskqShared.lock, then one slot's lock.  Neither is held while
+ * anything that can fail or wait is called.
+ */
+#ifndef TASKQ_SHMEM_H
+#define TASKQ_SHMEM_H
+
+#include "taskq.h"
+
+#include "port/atomics.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+#include "utils/timestamp.h"
+
+/* A worker's id is its pool and its process id. */
+#define WORKER_ID_SIZE (TASKQ_NAME_MAX + 1 + 16)
+#define INTEREST_WORDS 16		/* 1024 bits, by route_id */
+
+/* TaskqSlot.waiting */
+#define NOT_WAITING 0
+#define WAITING 1
+#define WOKEN 2					/* somebody's job has been promised to it */
+
+typedef struct TaskqSlot
+{
+	/*
+	 * Waiting for jobs.  The owner writes interest and then sets waiting;
+	 * whoever commits a job turns WAITING into WOKEN and sets the latch.  No
+	 * lock: a committer that reads a stale interest has committed before the
+	 * owner's next look, which finds the job.
+	 */
+	pg_atomic_uint32 waiting;
+	uint64		interest[INTEREST_WORDS];
+
+	/* Constant while the owner lives. */
+	Oid			dboid;			/* InvalidOid: the slot is not in use */
+	Latch	   *latch;
+	int			pid;
+
+	/* Background workers only; guarded by lock. */
+	LWLock		lock;
+	bool		worker;
+	bool		leave;			/* asked to finish its job and go */
+	int			start_mark;		/* which start of the scheduler's it was */
+	char		pool[TASKQ_NAME_MAX + 1];
+	char		worker_id[WORKER_ID_SIZE];
+	TimestampTz started_at;
+	uint64		completed;
+	uint64		failed;
+
+	/* The job it runs; job_id is 0 while it runs none.  Guarded by lock. */
+	int64		job_id;
+	int64		epoch;
+	int32		attempt;
+	char		task_type[TASKQ_NAME_MAX + 1];
+	TimestampTz job_started_at;
+	bool		interruptible;	/* its handler is on the stack */
+	int64		cancel_epoch;	/* the claim that was asked to be cancelled */
+} TaskqSlot;
+
+/* A run that was ended from outside, for the scheduler to record. */
+typedef struct TaskqTermination
+{
+	int64		job_id;			/* 0: the entry is free */
+	int64		epoch;
+	TimestampTz started_at;
+	char		worker_id[WORKER_ID_SIZE];
+} TaskqTermination;
+
+#define MAX_TERMINATIONS 64
+#define MAX_START_MARKS 256
+
+typedef struct TaskqDatabase
+{
+	/* Guarded by TaskqShared.lock. */
+	Oid			dboid;			/* InvalidOid: the entry is free */
+	int			scheduler_pid;	/* 0: none runs */
+	Latch	   *scheduler_latch;
+	bool		probe;			/* the launcher is to look at the database */
+	int			blocked;		/* DDL under way that wants no taskq process here */
+	TaskqTermination terminations[MAX_TERMINATIONS];
+
+	pg_atomic_uint32 n_terminations;
+	pg_atomic_uint32 history_wanted;	/* a finished job has found no leaf */
+	pg_atomic_uint32 may_grow;	/* is it worth telling the scheduler of more work? */
+	pg_atomic_uint64 next_moment;	/* when the scheduler must look again */
+	pg_atomic_uint64 config_version;	/* raised when the configuration changes */
+	pg_atomic_uint32 start_marks[MAX_START_MARKS];	/* workers set theirs when up */
+} TaskqDatabase;
+
+typedef struct TaskqShared
+{
+	LWLock		lock;
+	Latch	   *launcher_latch; /* guarded by lock, as is the next */
+	int			launcher_pid;
+	pg_atomic_uint32 n_waiting;
+	pg_atomic_uint32 probe_answer;	/* 1: the probe has found no taskq */
+	int			n_slots;
+	int			n_databases;
+	TimestampTz slots_missing_since;	/* max_worker_processes was exhausted; guarded by lock */
+} TaskqShared;
+
+extern TaskqShared *taskq_shared;
+extern TaskqSlot *taskq_slots;
+extern TaskqDatabase *taskq_databases;
+extern int	taskq_tranche;
+
+extern void ShmemInit(void);
+extern bool ShmemPresent(void);
+extern TaskqSlot *ShmemMySlot(void);
+extern TaskqDatabase *ShmemDatabase(Oid dboid, bool make);
+extern TaskqDatabase *ShmemMyDatabase(void);
+extern uint64 ShmemConfigVersion(void);
+extern void ShmemWakeScheduler(TaskqDatabase *db);
+extern void ShmemWakeLauncher(void);
+extern int	ShmemCountProcesses(Oid dboid);
+extern bool ShmemTerminationPending(int64 job_id);
+
+#endif							/* TASKQ_SHMEM_H */

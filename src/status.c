@@ -1,0 +1,174 @@
+/*
+ * status.c
+ *	  What runs now, from shared memory, and how taskq stands here.
+ */
+#include "taskq.h"
+
+#include "access/xlog.h"
+#include "commands/dbcommands.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+
+#include "adopt.h"
+#include "args.h"
+#include "catalog.h"
+#include "clock.h"
+#include "guc.h"
+#include "shmem.h"
+
+PG_FUNCTION_INFO_V1(taskq_running_jobs);
+PG_FUNCTION_INFO_V1(taskq_background_workers);
+PG_FUNCTION_INFO_V1(taskq_status);
+PG_FUNCTION_INFO_V1(taskq_scheduler_pid);
+
+/* workers ------------------------------------------------------------------ */
+
+/* A copy of a worker's slot; false: none of this database is in it. */
+static bool
+CopyWorker(int i, TaskqSlot *copy)
+{
+	TaskqSlot  *slot = &taskq_slots[i];
+	bool		ours;
+
+	LWLockAcquire(&slot->lock, LW_SHARED);
+	ours = slot->worker && slot->dboid == MyDatabaseId;
+	if (ours)
+		memcpy(copy, slot, sizeof(TaskqSlot));
+	LWLockRelease(&slot->lock);
+	return ours;
+}
+
+Datum
+taskq_running_jobs(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	TaskqSlot  *slot = palloc(sizeof(TaskqSlot));
+
+	CheckArgCount(fcinfo, 0);
+	InitMaterializedSRF(fcinfo, 0);
+	for (int i = 0; ShmemPresent() && i < taskq_shared->n_slots; i++)
+	{
+		Datum		values[6];
+		bool		nulls[6] = {false};
+
+		if (!CopyWorker(i, slot) || slot->job_id == 0)
+			continue;
+		values[0] = Int64GetDatum(slot->job_id);
+		values[1] = Int64GetDatum(slot->epoch);
+		values[2] = Int32GetDatum(slot->attempt);
+		values[3] = CStringGetTextDatum(slot->worker_id);
+		values[4] = TimestampTzGetDatum(slot->job_started_at);
+		values[5] = Int32GetDatum(slot->pid);
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+Datum
+taskq_background_workers(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	TaskqSlot  *slot = palloc(sizeof(TaskqSlot));
+
+	CheckArgCount(fcinfo, 0);
+	InitMaterializedSRF(fcinfo, 0);
+	for (int i = 0; ShmemPresent() && i < taskq_shared->n_slots; i++)
+	{
+		Datum		values[9];
+		bool		nulls[9] = {false};
+		bool		running;
+
+		if (!CopyWorker(i, slot))
+			continue;
+		running = slot->job_id != 0;
+		values[0] = CStringGetTextDatum(slot->worker_id);
+		values[1] = CStringGetTextDatum(slot->pool);
+		values[2] = Int32GetDatum(slot->pid);
+		values[3] = CStringGetTextDatum(slot->leave ? "draining" : running ? "running" : "idle");
+		values[4] = Int64GetDatum(slot->job_id);
+		values[5] = CStringGetTextDatum(running ? slot->task_type : "");
+		values[6] = TimestampTzGetDatum(slot->started_at);
+		values[7] = Int64GetDatum((int64) slot->completed);
+		values[8] = Int64GetDatum((int64) slot->failed);
+		nulls[4] = nulls[5] = !running;
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+Datum
+taskq_scheduler_pid(PG_FUNCTION_ARGS)
+{
+	TaskqDatabase *db = ShmemMyDatabase();
+
+	CheckArgCount(fcinfo, 0);
+	if (db == NULL || db->scheduler_pid == 0)
+		PG_RETURN_NULL();
+	PG_RETURN_INT32(db->scheduler_pid);
+}
+
+/* status ------------------------------------------------------------------- */
+
+static void
+Say(ReturnSetInfo *result, const char *name, const char *value, const char *hint)
+{
+	Datum		values[3];
+	bool		nulls[3] = {false, false, hint == NULL};
+
+	values[0] = CStringGetTextDatum(name);
+	values[1] = CStringGetTextDatum(value);
+	values[2] = hint == NULL ? (Datum) 0 : CStringGetTextDatum(hint);
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+static void
+SayOfProcesses(ReturnSetInfo *result)
+{
+	TaskqDatabase *db = ShmemMyDatabase();
+	TaskqSlot  *slot = palloc(sizeof(TaskqSlot));
+	int			workers = 0,
+				running = 0;
+	bool		missing = taskq_shared->slots_missing_since != 0;
+
+	for (int i = 0; i < taskq_shared->n_slots; i++)
+		if (CopyWorker(i, slot))
+		{
+			workers++;
+			running += slot->job_id != 0;
+		}
+	Say(result, "launcher", taskq_shared->launcher_pid != 0 ? psprintf("running, pid %d", taskq_shared->launcher_pid) : "not running",
+		taskq_shared->launcher_pid != 0 ? NULL : RecoveryInProgress() ? "It starts when this standby is promoted." : "The server log says why.");
+	Say(result, "scheduler", db != NULL && db->scheduler_pid != 0 ? psprintf("running, pid %d", db->scheduler_pid) : "not running",
+		db != NULL && db->scheduler_pid != 0 ? NULL :
+		!taskq_enabled ? "taskq.enabled is off." :
+		RecoveryInProgress() ? "It starts when this standby is promoted." : "It starts within a second or two; the server log says if it cannot.");
+	Say(result, "background workers", psprintf("%d, of which %d run a job", workers, running), NULL);
+	Say(result, "background worker slots", missing ? "exhausted" : "available",
+		missing ? "Raise max_worker_processes and restart the server." : NULL);
+}
+
+/* One row a fact; a hint where something is missing. */
+Datum
+taskq_status(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	bool		adopted;
+
+	CheckArgCount(fcinfo, 0);
+	InitMaterializedSRF(fcinfo, 0);
+	Say(result, "version", TASKQ_VERSION, NULL);
+	Say(result, "preloaded", ShmemPresent() ? "yes" : "no",
+		ShmemPresent() ? NULL : "Put shared_preload_libraries = 'taskq' into postgresql.conf and restart the server: without it there is no pool and no scheduler; enqueue, claim and settle work.");
+	Say(result, "enabled", taskq_enabled ? "yes" : "no",
+		taskq_enabled ? NULL : "Set taskq.enabled = on and reload the configuration.");
+	Say(result, "server", RecoveryInProgress() ? "standby" : "primary",
+		RecoveryInProgress() ? "No job is enqueued, claimed or run on a standby." : NULL);
+	adopted = AdoptedHere();
+	Say(result, "adopted", adopted ? "yes" : "no",
+		adopted ? NULL : "This database was restored, copied or renamed; if its jobs are to run here, SELECT taskq.adopt_database().");
+	if (ShmemPresent())
+		SayOfProcesses(result);
+	return (Datum) 0;
+}

@@ -1,0 +1,268 @@
+/*
+ * store.c
+ *	  Rows of taskq's tables, by the table and index access methods.
+ *
+ * Hot paths do not go through SQL: no plan can then change how many rows a
+ * claim locks or in which order it looks, and there is no parse, plan or
+ * executor start to pay for.  Constraints and indexes are served by the same
+ * executor functions that logical replication uses.
+ */
+#include "taskq.h"
+
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "commands/sequence.h"
+#include "commands/trigger.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "catalog.h"
+#include "compat.h"
+#include "store.h"
+
+/*
+ * A trigger on one of taskq's tables would run with the owner's rights, so it
+ * could give them to whoever put it there; and nothing here would fire it.
+ */
+static void
+RefuseTriggers(Relation rel)
+{
+	if (rel->trigdesc != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table %s.%s has a trigger", TASKQ_SCHEMA, RelationGetRelationName(rel)),
+				 errdetail("The tables of taskq take no triggers."),
+				 errhint("Drop the trigger.")));
+}
+
+/* Open a table to read and write rows. */
+void
+StoreOpen(Store *store, Oid relid)
+{
+	store->rel = table_open(relid, RowExclusiveLock);
+	RefuseTriggers(store->rel);
+	store->estate = CreateExecutorState();
+	store->result = makeNode(ResultRelInfo);
+	InitResultRelInfo(store->result, store->rel, 0, NULL, 0);
+	EvalPlanQualInit_compat(&store->epq, store->estate);
+	store->found = table_slot_create(store->rel, NULL);
+	store->row = NULL;
+}
+
+/* The row to write; its indexes are opened when the first one is written. */
+static void
+OpenForWrite(Store *store)
+{
+	if (store->result->ri_IndexRelationDescs == NULL)
+		ExecOpenIndices(store->result, false);
+}
+
+/* An all-NULL row to fill and write. */
+TupleTableSlot *
+StoreNewRow(Store *store)
+{
+	if (store->row == NULL)
+		store->row = MakeSingleTupleTableSlot(RelationGetDescr(store->rel), &TTSOpsVirtual);
+	ExecClearTuple(store->row);
+	memset(store->row->tts_isnull, true, store->row->tts_tupleDescriptor->natts * sizeof(bool));
+	return store->row;
+}
+
+/* The row found, to change and write; it points into store->found. */
+TupleTableSlot *
+StoreCopyRow(Store *store)
+{
+	int			natts = store->found->tts_tupleDescriptor->natts;
+
+	StoreNewRow(store);
+	memcpy(store->row->tts_values, store->found->tts_values, natts * sizeof(Datum));
+	memcpy(store->row->tts_isnull, store->found->tts_isnull, natts * sizeof(bool));
+	return store->row;
+}
+
+/*
+ * Close it.  Whoever has written or locked a row keeps the table lock until
+ * the transaction ends; whoever has found nothing holds nothing.
+ */
+void
+StoreClose(Store *store, bool keep_lock)
+{
+	ExecDropSingleTupleTableSlot(store->found);
+	if (store->row != NULL)
+		ExecDropSingleTupleTableSlot(store->row);
+	if (store->result->ri_IndexRelationDescs != NULL)
+		ExecCloseIndices(store->result);
+	EvalPlanQualEnd(&store->epq);
+	FreeExecutorState(store->estate);
+	table_close(store->rel, keep_lock ? NoLock : RowExclusiveLock);
+
+	/* a later call in the same statement must see what this one wrote */
+	if (keep_lock)
+		CommandCounterIncrement();
+}
+
+/* Insert store->row, which the caller has filled by SlotSet...(). */
+void
+StoreInsert(Store *store)
+{
+	OpenForWrite(store);
+	ExecStoreVirtualTuple(store->row);
+	ExecSimpleRelationInsert(store->result, store->estate, store->row);
+	ResetPerTupleExprContext(store->estate);
+}
+
+/* Replace the locked row store->found by store->row. */
+void
+StoreUpdate(Store *store)
+{
+	OpenForWrite(store);
+	ExecStoreVirtualTuple(store->row);
+	ExecSimpleRelationUpdate(store->result, store->estate, &store->epq, store->found, store->row);
+	ResetPerTupleExprContext(store->estate);
+}
+
+/* Delete the locked row store->found. */
+void
+StoreDelete(Store *store)
+{
+	ExecSimpleRelationDelete(store->result, store->estate, &store->epq, store->found);
+}
+
+/*
+ * Lock a row FOR UPDATE, always the one strength, so that no multixact comes
+ * into being.  With "follow", the newest version of the row is taken when it
+ * was changed meanwhile; the caller then checks it again.
+ */
+StoreLockResult
+StoreLock(Store *store, ItemPointer tid, Snapshot snapshot, bool wait, bool follow)
+{
+	ItemPointerData row = *tid;
+	TM_FailureData failure;
+	TM_Result	result;
+
+	result = table_tuple_lock(store->rel, &row, snapshot, store->found, GetCurrentCommandId(true),
+							  LockTupleExclusive, wait ? LockWaitBlock : LockWaitSkip,
+							  follow ? TUPLE_LOCK_FLAG_FIND_LAST_VERSION : 0, &failure);
+	switch (result)
+	{
+		case TM_Ok:
+			/* a copy: a handler may run for long, and no page stays pinned for it */
+			ExecMaterializeSlot(store->found);
+			slot_getallattrs(store->found);
+			return STORE_LOCKED;
+		case TM_WouldBlock:
+			return STORE_BUSY;
+		default:
+			return STORE_GONE;
+	}
+}
+
+static bool
+FindOne(Store *store, Oid index, int nkeys, ScanKey keys, Snapshot snapshot, ScanDirection direction)
+{
+	Relation	irel = index_open(index, AccessShareLock);
+	IndexScanDesc scan = index_beginscan_compat(store->rel, irel, snapshot, nkeys);
+	bool		found;
+
+	index_rescan(scan, keys, nkeys, NULL, 0);
+	found = index_getnext_slot(scan, direction, store->found);
+	if (found)
+	{
+		/* a copy, as the scan's buffer is let go */
+		ExecMaterializeSlot(store->found);
+		slot_getallattrs(store->found);
+	}
+	index_endscan(scan);
+	index_close(irel, AccessShareLock);
+	return found;
+}
+
+/* Put the first row that the keys find into store->found. */
+bool
+StoreFind(Store *store, Oid index, int nkeys, ScanKey keys, Snapshot snapshot)
+{
+	return FindOne(store, index, nkeys, keys, snapshot, ForwardScanDirection);
+}
+
+/* Or the last one, in the order of the index. */
+bool
+StoreFindLast(Store *store, Oid index, int nkeys, ScanKey keys, Snapshot snapshot)
+{
+	return FindOne(store, index, nkeys, keys, snapshot, BackwardScanDirection);
+}
+
+bool
+StoreFindById(Store *store, Oid index, int64 id, Snapshot snapshot)
+{
+	ScanKeyData key;
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(id));
+	return StoreFind(store, index, 1, &key, snapshot);
+}
+
+/* The next value of one of taskq's sequences. */
+int64
+StoreNextId(TaskqRel sequence)
+{
+	return nextval_internal(CatalogRel(sequence), false);
+}
+
+/*
+ * A snapshot of this moment, whatever the caller's statement sees.  Claims and
+ * settles decide on what is, then lock and check.  Unregister it after use.
+ */
+Snapshot
+StoreSnapshot(void)
+{
+	return RegisterSnapshot(GetLatestSnapshot());
+}
+
+/* Call a function for each row of a small table. */
+void
+StoreScan(TaskqRel rel, StoreRowFunction function, void *arg)
+{
+	Relation	heap = table_open(CatalogRel(rel), AccessShareLock);
+	Snapshot	snapshot = StoreSnapshot();
+	TupleTableSlot *slot = table_slot_create(heap, NULL);
+	TableScanDesc scan = table_beginscan(heap, snapshot, 0, NULL);
+
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		slot_getallattrs(slot);
+		function(slot, arg);
+	}
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	UnregisterSnapshot(snapshot);
+	table_close(heap, AccessShareLock);
+}
+
+void *
+SlotPointer(TupleTableSlot *slot, int attnum)
+{
+	return SlotIsNull(slot, attnum) ? NULL : DatumGetPointer(SlotDatum(slot, attnum));
+}
+
+char *
+SlotString(TupleTableSlot *slot, int attnum)
+{
+	return SlotIsNull(slot, attnum) ? NULL : TextDatumGetCString(SlotDatum(slot, attnum));
+}
+
+void
+SlotSetPointer(TupleTableSlot *slot, int attnum, const void *value)
+{
+	slot->tts_values[attnum - 1] = PointerGetDatum(value);
+	slot->tts_isnull[attnum - 1] = value == NULL;
+}
+
+void
+SlotSetString(TupleTableSlot *slot, int attnum, const char *value)
+{
+	SlotSetPointer(slot, attnum, value == NULL ? NULL : cstring_to_text(value));
+}

@@ -1,0 +1,83 @@
+/*
+ * store.h
+ *	  Rows of taskq's tables, by the table and index access methods.
+ */
+#ifndef TASKQ_STORE_H
+#define TASKQ_STORE_H
+
+#include "taskq.h"
+
+#include "access/genam.h"
+#include "access/skey.h"
+#include "executor/executor.h"
+#include "utils/snapshot.h"
+
+#include "catalog.h"
+
+typedef struct Store
+{
+	Relation	rel;
+	EState	   *estate;
+	ResultRelInfo *result;
+	EPQState	epq;
+	TupleTableSlot *found;		/* the row found or locked last */
+	TupleTableSlot *row;		/* the row to write */
+} Store;
+
+typedef enum StoreLockResult
+{
+	STORE_LOCKED,				/* ours, and "found" holds it as it is now */
+	STORE_BUSY,					/* somebody else has it */
+	STORE_GONE					/* changed or deleted since the snapshot */
+} StoreLockResult;
+
+extern void StoreOpen(Store *store, Oid relid);
+extern void StoreClose(Store *store, bool keep_lock);
+extern TupleTableSlot *StoreNewRow(Store *store);
+extern TupleTableSlot *StoreCopyRow(Store *store);
+extern void StoreInsert(Store *store);
+extern void StoreUpdate(Store *store);
+extern void StoreDelete(Store *store);
+extern StoreLockResult StoreLock(Store *store, ItemPointer tid, Snapshot snapshot, bool wait, bool follow);
+extern bool StoreFind(Store *store, Oid index, int nkeys, ScanKey keys, Snapshot snapshot);
+extern bool StoreFindLast(Store *store, Oid index, int nkeys, ScanKey keys, Snapshot snapshot);
+extern bool StoreFindById(Store *store, Oid index, int64 id, Snapshot snapshot);
+extern int64 StoreNextId(TaskqRel sequence);
+extern Snapshot StoreSnapshot(void);
+
+typedef void (*StoreRowFunction) (TupleTableSlot *slot, void *arg);
+extern void StoreScan(TaskqRel rel, StoreRowFunction function, void *arg);
+
+/* columns of a slot; text is not detoasted, NULL pointers stand for NULL */
+extern void *SlotPointer(TupleTableSlot *slot, int attnum);
+extern char *SlotString(TupleTableSlot *slot, int attnum);
+extern void SlotSetPointer(TupleTableSlot *slot, int attnum, const void *value);
+extern void SlotSetString(TupleTableSlot *slot, int attnum, const char *value);
+
+static inline Datum
+SlotDatum(TupleTableSlot *slot, int attnum)
+{
+	return slot->tts_values[attnum - 1];
+}
+
+static inline bool
+SlotIsNull(TupleTableSlot *slot, int attnum)
+{
+	return slot->tts_isnull[attnum - 1];
+}
+
+static inline void
+SlotSet(TupleTableSlot *slot, int attnum, Datum value)
+{
+	slot->tts_values[attnum - 1] = value;
+	slot->tts_isnull[attnum - 1] = false;
+}
+
+static inline void
+SlotSetNull(TupleTableSlot *slot, int attnum)
+{
+	slot->tts_values[attnum - 1] = (Datum) 0;
+	slot->tts_isnull[attnum - 1] = true;
+}
+
+#endif							/* TASKQ_STORE_H */

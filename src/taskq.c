@@ -1,0 +1,39 @@
+/*
+ * taskq.c
+ *	  Loading the library.
+ */
+#include "taskq.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+
+#include "catalog.h"
+#include "compat.h"
+#include "ddl.h"
+#include "guc.h"
+#include "launcher.h"
+#include "shmem.h"
+#include "wake.h"
+
+TASKQ_MODULE_MAGIC;
+
+PGDLLEXPORT void _PG_init(void);
+
+void
+_PG_init(void)
+{
+	GucInit();
+	CatalogInit();
+	WakeInit();
+
+	/*
+	 * Without preload the functions work all the same, and taskq.status() says
+	 * what is missing.  pg_upgrade starts servers in which nothing may run.
+	 */
+	if (!process_shared_preload_libraries_in_progress)
+		return;
+	ShmemInit();
+	DdlInit();
+	if (!IsBinaryUpgrade)
+		LauncherRegister();
+}

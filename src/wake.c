@@ -1,0 +1,338 @@
+/*
+ * wake.c
+ *	  What is to be told to other processes when this transaction commits.
+ *
+ * An enqueue notes (route, how many jobs); its commit wakes as many waiting
+ * processes that look at the route, by their latches.  No NOTIFY: that would
+ * serialise every commit of the cluster.
+ *
+ * The commit callback cannot fail, an error there would be a PANIC: it
+ * allocates nothing, reports nothing and reads no catalogue.  The notes are in
+ * an array that was grown when they were made.  A subtransaction's notes go
+ * with it.  A prepared transaction drops its notes; the scheduler's next look
+ * finds its jobs.  A lost wake-up costs at most taskq.poll_interval.
+ */
+#include "taskq.h"
+
+#include <signal.h>
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "clock.h"
+#include "shmem.h"
+#include "wake.h"
+
+typedef enum WakeKind
+{
+	WAKE_JOBS,					/* key: route; count: jobs */
+	WAKE_SCHEDULER_AT,			/* key: moment */
+	WAKE_CONFIG_CHANGED,
+	WAKE_CANCEL,				/* key: job */
+	WAKE_LAUNCHER,				/* key: database to look at */
+	WAKE_UNBLOCK				/* key: database; at commit and abort alike */
+} WakeKind;
+
+typedef struct WakeNote
+{
+	WakeKind	kind;
+	int			level;			/* of the subtransaction that made it */
+	int64		key;
+	int			count;
+} WakeNote;
+
+static WakeNote *notes = NULL;
+static int	n_notes = 0;
+static int	max_notes = 0;
+static TaskqDatabase *notes_db = NULL;
+
+static void
+AddNote(WakeKind kind, int64 key)
+{
+	int			level = GetCurrentTransactionNestLevel();
+
+	if (!ShmemPresent())
+		return;
+	notes_db = ShmemMyDatabase();
+	if (n_notes > 0)
+	{
+		WakeNote   *last = &notes[n_notes - 1];
+
+		if (last->kind == kind && last->key == key && last->level == level)
+		{
+			last->count++;
+			return;
+		}
+	}
+	if (n_notes == max_notes)
+	{
+		int			more = Max(16, max_notes * 2);
+
+		if (notes == NULL)
+			notes = MemoryContextAlloc(TopMemoryContext, more * sizeof(WakeNote));
+		else
+			notes = repalloc_huge(notes, more * sizeof(WakeNote));
+		max_notes = more;
+	}
+	notes[n_notes].kind = kind;
+	notes[n_notes].level = level;
+	notes[n_notes].key = key;
+	notes[n_notes].count = 1;
+	n_notes++;
+}
+
+/* A job of this route becomes available, now or at run_at. */
+void
+WakeForJob(int32 route_id, TimestampTz run_at, TimestampTz now)
+{
+	if (run_at > now)
+		AddNote(WAKE_SCHEDULER_AT, run_at);
+	else
+		AddNote(WAKE_JOBS, route_id);
+}
+
+/* The scheduler must look at this moment, at the latest. */
+void
+WakeSchedulerAt(TimestampTz moment)
+{
+	AddNote(WAKE_SCHEDULER_AT, moment);
+}
+
+/* Queues, handlers, routes, pools or the like have changed. */
+void
+WakeConfigChanged(void)
+{
+	AddNote(WAKE_CONFIG_CHANGED, 0);
+}
+
+/* Interrupt the job if a background worker runs it. */
+void
+WakeCancel(int64 job_id)
+{
+	AddNote(WAKE_CANCEL, job_id);
+}
+
+/* Have the launcher look at a database.  Its entry must exist. */
+void
+WakeLauncher(Oid dboid)
+{
+	AddNote(WAKE_LAUNCHER, dboid);
+}
+
+/* Let taskq's processes back into a database, however this ends. */
+void
+WakeUnblock(Oid dboid)
+{
+	AddNote(WAKE_UNBLOCK, dboid);
+}
+
+/* the acts ----------------------------------------------------------------- */
+
+/* Wake one waiting process, unless another was faster. */
+static bool
+WakeSlot(TaskqSlot *slot)
+{
+	uint32		expected = WAITING;
+	Latch	   *latch = slot->latch;
+
+	if (latch == NULL || !pg_atomic_compare_exchange_u32(&slot->waiting, &expected, WOKEN))
+		return false;
+	SetLatch(latch);
+	return true;
+}
+
+/* Wake up to n processes that wait for jobs of a route; how many it were. */
+int
+WakeWaiters(Oid dboid, int32 route_id, int n)
+{
+	int			word = (route_id / 64) % INTEREST_WORDS;
+	uint64		bit = UINT64CONST(1) << (route_id % 64);
+	int			woken = 0;
+
+	if (pg_atomic_read_u32(&taskq_shared->n_waiting) == 0)
+		return 0;
+	for (int i = 0; i < taskq_shared->n_slots && woken < n; i++)
+	{
+		TaskqSlot  *slot = &taskq_slots[i];
+
+		if (pg_atomic_read_u32(&slot->waiting) == WAITING && slot->dboid == dboid &&
+			(slot->interest[word] & bit) != 0 && WakeSlot(slot))
+			woken++;
+	}
+	return woken;
+}
+
+/* Wake every waiting process, to look at a changed configuration. */
+void
+WakeAllWaiters(Oid dboid)
+{
+	for (int i = 0; i < taskq_shared->n_slots; i++)
+		if (pg_atomic_read_u32(&taskq_slots[i].waiting) == WAITING && taskq_slots[i].dboid == dboid)
+			WakeSlot(&taskq_slots[i]);
+}
+
+/* Bring the scheduler's next look forward to a moment. */
+static void
+BringForward(TaskqDatabase *db, int64 moment)
+{
+	uint64		next = pg_atomic_read_u64(&db->next_moment);
+
+	while ((uint64) moment < next)
+		if (pg_atomic_compare_exchange_u64(&db->next_moment, &next, (uint64) moment))
+		{
+			ShmemWakeScheduler(db);
+			return;
+		}
+}
+
+/*
+ * Tell the worker that runs the job.  It is named by job and epoch under the
+ * slot's lock, so the interrupt can never be meant for its next job.
+ */
+static void
+CancelRun(Oid dboid, int64 job_id)
+{
+	for (int i = 0; i < taskq_shared->n_slots; i++)
+	{
+		TaskqSlot  *slot = &taskq_slots[i];
+
+		if (!slot->worker || slot->dboid != dboid)
+			continue;
+		LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
+		if (slot->worker && slot->job_id == job_id)
+		{
+			slot->cancel_epoch = slot->epoch;
+			if (slot->interruptible)
+				kill(slot->pid, SIGINT);
+		}
+		LWLockRelease(&slot->lock);
+	}
+}
+
+static void
+Unblock(Oid dboid)
+{
+	TaskqDatabase *db = ShmemDatabase(dboid, false);
+
+	if (db == NULL)
+		return;
+	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
+	if (db->blocked > 0)
+		db->blocked--;
+	db->probe = true;
+	LWLockRelease(&taskq_shared->lock);
+	ShmemWakeLauncher();
+}
+
+static void
+ProbeDatabase(Oid dboid)
+{
+	TaskqDatabase *db = ShmemDatabase(dboid, false);
+
+	if (db == NULL)
+		return;
+	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
+	db->probe = true;
+	LWLockRelease(&taskq_shared->lock);
+	ShmemWakeLauncher();
+}
+
+static void
+ActOnNote(const WakeNote *note)
+{
+	TaskqDatabase *db = notes_db;
+
+	switch (note->kind)
+	{
+		case WAKE_JOBS:
+			if (WakeWaiters(MyDatabaseId, (int32) note->key, note->count) < note->count &&
+				db != NULL && pg_atomic_read_u32(&db->may_grow) != 0)
+				ShmemWakeScheduler(db);
+			break;
+		case WAKE_SCHEDULER_AT:
+			if (db != NULL)
+				BringForward(db, note->key);
+			break;
+		case WAKE_CONFIG_CHANGED:
+			if (db != NULL)
+			{
+				pg_atomic_fetch_add_u64(&db->config_version, 1);
+				ShmemWakeScheduler(db);
+			}
+			WakeAllWaiters(MyDatabaseId);
+			break;
+		case WAKE_CANCEL:
+			CancelRun(MyDatabaseId, note->key);
+			if (db != NULL)
+				ShmemWakeScheduler(db);
+			break;
+		case WAKE_LAUNCHER:
+			ProbeDatabase((Oid) note->key);
+			break;
+		case WAKE_UNBLOCK:
+			Unblock((Oid) note->key);
+			break;
+	}
+}
+
+/*
+ * The configuration's news go first, whatever the order of the notes: who is
+ * woken for a job must see the route that came with it.
+ */
+static void
+ActOnNotes(bool committed)
+{
+	for (int i = 0; committed && i < n_notes; i++)
+		if (notes[i].kind == WAKE_CONFIG_CHANGED)
+		{
+			ActOnNote(&notes[i]);
+			break;
+		}
+	for (int i = 0; i < n_notes; i++)
+		if (notes[i].kind == WAKE_UNBLOCK || (committed && notes[i].kind != WAKE_CONFIG_CHANGED))
+			ActOnNote(&notes[i]);
+	n_notes = 0;
+}
+
+static void
+AtTransactionEnd(XactEvent event, void *arg)
+{
+	if (n_notes == 0)
+		return;
+	if (event == XACT_EVENT_COMMIT)
+		ActOnNotes(true);
+	else if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+		ActOnNotes(false);
+}
+
+static void
+AtSubtransactionEnd(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	int			level = GetCurrentTransactionNestLevel();
+	int			kept = 0;
+
+	if (n_notes == 0)
+		return;
+	if (event == SUBXACT_EVENT_COMMIT_SUB)
+	{
+		for (int i = 0; i < n_notes; i++)
+			if (notes[i].level >= level)
+				notes[i].level = level - 1;
+	}
+	else if (event == SUBXACT_EVENT_ABORT_SUB)
+	{
+		for (int i = 0; i < n_notes; i++)
+			if (notes[i].level < level || notes[i].kind == WAKE_UNBLOCK)
+				notes[kept++] = notes[i];
+		n_notes = kept;
+	}
+}
+
+/* Registered once: each registration is kept for the life of the process. */
+void
+WakeInit(void)
+{
+	RegisterXactCallback(AtTransactionEnd, NULL);
+	RegisterSubXactCallback(AtSubtransactionEnd, NULL);
+}

@@ -1,0 +1,24 @@
+/*
+ * wake.h
+ *	  What is to be told to other processes when this transaction commits.
+ */
+#ifndef TASKQ_WAKE_H
+#define TASKQ_WAKE_H
+
+#include "taskq.h"
+
+#include "utils/timestamp.h"
+
+extern void WakeInit(void);
+extern void WakeForJob(int32 route_id, TimestampTz run_at, TimestampTz now);
+extern void WakeSchedulerAt(TimestampTz moment);
+extern void WakeConfigChanged(void);
+extern void WakeCancel(int64 job_id);
+extern void WakeLauncher(Oid dboid);
+extern void WakeUnblock(Oid dboid);
+
+/* at once, outside of any commit */
+extern int	WakeWaiters(Oid dboid, int32 route_id, int n);
+extern void WakeAllWaiters(Oid dboid);
+
+#endif							/* TASKQ_WAKE_H */

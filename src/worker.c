@@ -1,0 +1,289 @@
+/*
+ * worker.c
+ *	  A background worker of a pool.
+ *
+ * It is started by the scheduler when jobs wait for it, connects as the pool's
+ * role, and runs jobs of its routes one after the other.  With nothing to do
+ * it waits on its latch, which the commit of a fitting job sets; after
+ * taskq.worker_idle it leaves, unless its pool wants it to stay.  It leaves
+ * after the job in hand when it is asked to (drain_worker(), a smaller or
+ * dropped pool, DDL on the database), and during it on SIGTERM; then its
+ * transaction is rolled back, so that the job is free at once, and the
+ * scheduler records the attempt as terminated.
+ */
+#include "taskq.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+
+#include "args.h"
+#include "catalog.h"
+#include "claim.h"
+#include "clock.h"
+#include "compat.h"
+#include "dispatch.h"
+#include "eligible.h"
+#include "guc.h"
+#include "pool.h"
+#include "shmem.h"
+#include "wait.h"
+#include "worker.h"
+
+PGDLLEXPORT void taskq_worker_main(Datum arg);
+
+static WorkerParams params;
+static TaskqSlot *slot;
+static TaskqDatabase *db;
+
+/* What this worker may run, as of request.catalog_version. */
+static MemoryContext routes_context;
+static TaskqWorker me;
+static RouteSet routes;
+static ClaimRequest request;
+static int	pool_size;
+static int	pool_min_size;
+
+/* attach ------------------------------------------------------------------- */
+
+/* The run that SIGTERM ended is left for the scheduler to record. */
+static void
+ReportTermination(void)
+{
+	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < MAX_TERMINATIONS; i++)
+		if (db->terminations[i].job_id == 0)
+		{
+			db->terminations[i].job_id = slot->job_id;
+			db->terminations[i].epoch = slot->epoch;
+			db->terminations[i].started_at = slot->job_started_at;
+			strlcpy(db->terminations[i].worker_id, slot->worker_id, WORKER_ID_SIZE);
+			pg_atomic_fetch_add_u32(&db->n_terminations, 1);
+			break;
+		}
+	LWLockRelease(&taskq_shared->lock);
+}
+
+/* Runs before the transaction is aborted and the job's row is free. */
+static void
+Detach(int code, Datum arg)
+{
+	if (slot->job_id != 0 && slot->interruptible && db->blocked == 0 && !slot->leave)
+		ReportTermination();
+	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
+	slot->worker = false;
+	slot->job_id = 0;
+	LWLockRelease(&slot->lock);
+	ShmemWakeScheduler(db);
+}
+
+/* Take our place among the workers, where everybody sees it. */
+static void
+Attach(void)
+{
+	db = ShmemDatabase(params.dboid, true);
+	if (db == NULL)
+		proc_exit(0);
+	slot = ShmemMySlot();
+	before_shmem_exit(Detach, (Datum) 0);
+	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
+	slot->leave = false;
+	slot->job_id = 0;
+	slot->completed = slot->failed = 0;
+	slot->start_mark = params.start_mark;
+	slot->started_at = ClockNow();
+	strlcpy(slot->pool, params.pool, sizeof(slot->pool));
+	snprintf(slot->worker_id, sizeof(slot->worker_id), "%s:%d", params.pool, MyProcPid);
+	slot->worker = true;
+	LWLockRelease(&slot->lock);
+	pg_atomic_write_u32(&db->start_marks[params.start_mark], 1);
+}
+
+/* How many workers of this pool stand before us? */
+static int
+Rank(void)
+{
+	int			rank = 0;
+
+	for (int i = 0; i < taskq_shared->n_slots; i++)
+	{
+		TaskqSlot  *other = &taskq_slots[i];
+
+		LWLockAcquire(&other->lock, LW_SHARED);
+		if (other->worker && other != slot && other->dboid == params.dboid && !other->leave &&
+			strcmp(other->pool, params.pool) == 0 &&
+			(other->started_at < slot->started_at ||
+			 (other->started_at == slot->started_at && other < slot)))
+			rank++;
+		LWLockRelease(&other->lock);
+	}
+	return rank;
+}
+
+/* what to run -------------------------------------------------------------- */
+
+static ArrayType *
+CopyNames(ArrayType *names)
+{
+	return names == NULL ? NULL : DatumGetArrayTypePCopy(PointerGetDatum(names));
+}
+
+/*
+ * Read the pool and compute our routes, if anything has changed.  False: the
+ * pool has no use for us any more.
+ */
+static bool
+UpdateRoutes(void)
+{
+	const TaskqPool *pool;
+	MemoryContext old;
+
+	if (!CatalogInstalled())
+		return false;
+	if (request.catalog_version == CatalogVersion())
+		return true;
+	request.catalog_version = CatalogVersion();
+	MemoryContextReset(routes_context);
+	memset(&routes, 0, sizeof(routes));
+	pool = PoolFind(params.pool);
+	if (pool == NULL || pool->role != params.role)
+		return false;
+	pool_size = pool->size;
+	pool_min_size = pool->min_size;
+
+	old = MemoryContextSwitchTo(routes_context);
+	me.background = true;
+	me.role = pool->role;
+	me.task_types = CopyNames(pool->task_types);
+	me.queues = CopyNames(pool->queues);
+	me.capabilities = CopyNames(pool->capabilities);
+	if (!pool->paused)
+		routes = EligibleRoutes(&me);
+	MemoryContextSwitchTo(old);
+	return Rank() < pool_size;
+}
+
+static bool
+MustLeave(void)
+{
+	return slot->leave || !taskq_enabled || db->blocked > 0;
+}
+
+/* work --------------------------------------------------------------------- */
+
+typedef enum WorkResult
+{
+	WORKED,
+	NOTHING_TO_DO,
+	NOT_WANTED
+} WorkResult;
+
+/* Run one job, if there is one. */
+static WorkResult
+WorkOnce(bool waiting)
+{
+	BeginJobTransaction();
+	if (!UpdateRoutes())
+	{
+		CommitTransactionCommand();
+		return NOT_WANTED;
+	}
+	if (waiting)
+		WaitBegin(&routes);
+	if (DispatchNext(&request))
+	{
+		pgstat_report_stat(false);
+		return WORKED;
+	}
+	CommitTransactionCommand();
+	return NOTHING_TO_DO;
+}
+
+/* Wait for a job; false: it has been too quiet for too long. */
+static bool
+Idle(TimestampTz *idle_since)
+{
+	bool		stays = Rank() < pool_min_size;
+	TimestampTz until = *idle_since + (int64) taskq_worker_idle * 1000;
+	long		most = stays ? 3600 * 1000L : ClockMillisecondsUntil(until, 3600 * 1000L);
+
+	pgstat_report_stat(true);
+	pgstat_report_activity(STATE_IDLE, NULL);
+	WaitSleep(most);
+	CHECK_FOR_INTERRUPTS();
+	if (WaitEnd())
+		return true;
+	return stays || ClockNow() < until;
+}
+
+static void
+WorkLoop(void)
+{
+	TimestampTz idle_since = ClockNow();
+
+	for (;;)
+	{
+		WorkResult	result;
+
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+		if (MustLeave())
+			return;
+		result = WorkOnce(false);
+		if (result == NOTHING_TO_DO)
+		{
+			/* say that we wait, then look once more */
+			result = WorkOnce(true);
+			if (result == NOTHING_TO_DO && !MustLeave())
+			{
+				if (!Idle(&idle_since))
+					return;
+				continue;
+			}
+			WaitEnd();
+		}
+		if (result == NOT_WANTED)
+			return;
+		idle_since = ClockNow();
+	}
+}
+
+/* Settings of the session that are taskq's rather than the role's. */
+static void
+SetSession(void)
+{
+	SetConfigOption("max_parallel_workers_per_gather", "0", PGC_USERSET, PGC_S_OVERRIDE);
+	SetConfigOption("jit", "off", PGC_USERSET, PGC_S_OVERRIDE);
+	SetConfigOption("application_name", MyBgworkerEntry->bgw_name, PGC_USERSET, PGC_S_OVERRIDE);
+	SetConfigOption("client_min_messages", "error", PGC_USERSET, PGC_S_OVERRIDE);
+}
+
+void
+taskq_worker_main(Datum arg)
+{
+	memcpy(&params, MyBgworkerEntry->bgw_extra, sizeof(params));
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	WorkerConnect_compat(params.dboid, params.role);
+	SetSession();
+	Attach();
+
+	routes_context = AllocSetContextCreate(TopMemoryContext, "taskq worker routes", ALLOCSET_DEFAULT_SIZES);
+	request.worker = &me;
+	request.routes = &routes;
+	request.worker_id = slot->worker_id;
+	request.lease = request.worker_lease = NO_MICROSECONDS;
+	WorkLoop();
+	proc_exit(0);
+}
