@@ -52,7 +52,7 @@ PG_CPPFLAGS += -DTASKQ_TESTING
 endif
 # Strict builds for developers and CI; users' compilers are never held to it.
 ifdef WERROR
-PG_CFLAGS += -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
+PG_CFLAGS += -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -Wno-clobbered
 endif
 ifdef COVERAGE
 PG_CFLAGS += --coverage

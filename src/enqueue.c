@@ -5,6 +5,7 @@
  */
 #include "taskq.h"
 
+#include "access/detoast.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "fmgr.h"

@@ -11,6 +11,7 @@
  */
 #include "taskq.h"
 
+#include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
