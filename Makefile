@@ -60,6 +60,11 @@ SHLIB_LINK += --coverage
 EXTRA_CLEAN += src/*.gcda src/*.gcno
 endif
 
+# Only what SQL and the postmaster call is visible from outside.
+ifeq ($(shell uname),Linux)
+SHLIB_LINK += -Wl,--version-script=src/taskq.map
+endif
+
 DATA = $(wildcard sql/taskq--*--*.sql)
 DATA_built = sql/taskq--$(EXTVERSION).sql
 DOCS = doc/taskq.md

@@ -394,6 +394,7 @@ ClaimStamped(const ClaimRequest *request, int most, ClaimFunction function, void
 		JobTransition(&jobs, &job, JOB_RUNNING, NULL);
 		CommandCounterIncrement();
 		WakeSchedulerAt(job.lease_expires_at);
+		WakeClaimed();
 		function(&job, arg);
 		claimed++;
 	}

@@ -18,7 +18,7 @@ extern void SettleCompleted(Store *jobs, TaskqJob *job, struct varlena *result);
 extern void SettleGivenBack(Store *jobs, TaskqJob *job, char outcome, TimestampTz run_at);
 extern bool SettleCancelled(int64 job_id, int64 epoch, const char *reason);
 extern bool LockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, bool wait);
-extern void JobNotFound(int64 job_id) pg_attribute_noreturn();
+TASKQ_NORETURN extern void JobNotFound(int64 job_id);
 extern int64 EpochNext(void);
 extern bool EpochIsOurs(int64 epoch);
 

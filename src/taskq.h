@@ -16,6 +16,8 @@
 
 #include "postgres.h"
 
+#define TASKQ_NORETURN __attribute__((noreturn))
+
 #define TASKQ_SCHEMA "taskq"
 #define TASKQ_NAME_MAX 63		/* bytes of a task type, queue, worker, ... */
 #define TASKQ_ID_BITS 48		/* of a job_id and of an epoch; above: node, timeline */

@@ -29,6 +29,7 @@ typedef enum WakeKind
 	WAKE_JOBS,					/* key: route; count: jobs */
 	WAKE_SCHEDULER_AT,			/* key: moment */
 	WAKE_CONFIG_CHANGED,
+	WAKE_CLAIMED,				/* nothing to tell, but no PREPARE */
 	WAKE_CANCEL,				/* key: job */
 	WAKE_LAUNCHER,				/* key: database to look at */
 	WAKE_UNBLOCK				/* key: database; at commit and abort alike */
@@ -52,7 +53,7 @@ AddNote(WakeKind kind, int64 key)
 {
 	int			level = GetCurrentTransactionNestLevel();
 
-	if (!ShmemPresent())
+	if (!ShmemPresent() && kind != WAKE_CLAIMED)
 		return;
 	notes_db = ShmemMyDatabase();
 	if (n_notes > 0)
@@ -104,6 +105,16 @@ void
 WakeConfigChanged(void)
 {
 	AddNote(WAKE_CONFIG_CHANGED, 0);
+}
+
+/*
+ * A job was claimed.  The claim's lease and permit would outlive a server that
+ * ends between PREPARE and COMMIT PREPARED, so there is no PREPARE after it.
+ */
+void
+WakeClaimed(void)
+{
+	AddNote(WAKE_CLAIMED, 0);
 }
 
 /* Interrupt the job if a background worker runs it. */
@@ -262,6 +273,8 @@ ActOnNote(const WakeNote *note)
 			}
 			WakeAllWaiters(MyDatabaseId);
 			break;
+		case WAKE_CLAIMED:
+			break;
 		case WAKE_CANCEL:
 			CancelRun(MyDatabaseId, note->key);
 			if (db != NULL)
@@ -295,11 +308,25 @@ ActOnNotes(bool committed)
 	n_notes = 0;
 }
 
+/* The last moment at which an error is one. */
+static void
+RefusePrepareAfterClaim(void)
+{
+	for (int i = 0; i < n_notes; i++)
+		if (notes[i].kind == WAKE_CLAIMED)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("cannot PREPARE a transaction that has claimed a taskq job"),
+					 errhint("Claim in a transaction of its own; a transaction that only enqueues can be prepared.")));
+}
+
 static void
 AtTransactionEnd(XactEvent event, void *arg)
 {
 	if (n_notes == 0)
 		return;
+	if (event == XACT_EVENT_PRE_PREPARE)
+		RefusePrepareAfterClaim();
 	if (event == XACT_EVENT_COMMIT)
 		ActOnNotes(true);
 	else if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)

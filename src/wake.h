@@ -13,6 +13,7 @@ extern void WakeInit(void);
 extern void WakeForJob(int32 route_id, TimestampTz run_at, TimestampTz now);
 extern void WakeSchedulerAt(TimestampTz moment);
 extern void WakeConfigChanged(void);
+extern void WakeClaimed(void);
 extern void WakeCancel(int64 job_id);
 extern void WakeLauncher(Oid dboid);
 extern void WakeUnblock(Oid dboid);
