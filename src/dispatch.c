@@ -258,10 +258,14 @@ DescribeJob(void *arg)
 static void
 ArmTimer(Run *run)
 {
-	if (run->timeout <= 0)
+	int			milliseconds = (int) Min((run->timeout + 999) / 1000, INT_MAX);
+
+	if (milliseconds <= 0)
 		return;
-	run->deadline = ClockNow() + run->timeout;
-	enable_timeout_after(STATEMENT_TIMEOUT, (int) Min(Max(run->timeout / 1000, 1), INT_MAX));
+
+	/* taken before the timer's own start, so that it never fires earlier */
+	run->deadline = ClockNow() + (int64) milliseconds * 1000;
+	enable_timeout_after(STATEMENT_TIMEOUT, milliseconds);
 }
 
 /*
@@ -464,11 +468,12 @@ BeginJobTransaction(void)
 }
 
 /*
- * The commit failed, and with it everything: record that as this attempt's
- * failure in a transaction of its own, if nobody has taken the job meanwhile.
+ * Settle or commit failed, and with it everything that the handler did: record
+ * that as this attempt's failure in a transaction of its own, if nobody has
+ * taken the job meanwhile.
  */
 static void
-RecordCommitFailure(Run *run, MemoryContext context)
+RecordLostRun(Run *run, MemoryContext context)
 {
 	Run			again = {0};
 	Snapshot	snapshot;
@@ -504,9 +509,21 @@ RecordCommitFailure(Run *run, MemoryContext context)
 	CommitTransactionCommand();
 }
 
+/* A run that the registry has no handler for any more: the job waits on. */
+static void
+GiveBack(Run *run)
+{
+	OwnerScope	scope;
+
+	OwnerEnter(&scope);
+	SettleGivenBack(&run->jobs, &run->job, OUTCOME_RELEASED, run->job.run_at);
+	StoreClose(&run->jobs, true);
+	OwnerLeave(&scope);
+}
+
 /*
  * Claim a job, run it, settle it, commit.  False: there was none.  An error
- * outside the handler ends the process, except one of the commit.
+ * before the handler is called ends the process; one after it fails the run.
  */
 bool
 DispatchNext(const ClaimRequest *request)
@@ -514,7 +531,7 @@ DispatchNext(const ClaimRequest *request)
 	/* outlives the transaction, for the failure of its commit */
 	static MemoryContext run_context = NULL;
 	Run		   *run;
-	volatile bool committing = false;
+	volatile bool ran = false;	/* the handler was called */
 
 	if (run_context == NULL)
 		run_context = AllocSetContextCreate(TopMemoryContext, "taskq run", ALLOCSET_DEFAULT_SIZES);
@@ -531,35 +548,28 @@ DispatchNext(const ClaimRequest *request)
 		if (PrepareRun(run))
 		{
 			PublishRun(run);
+			ran = true;
 			RunHandler(run);
 			CurrentSet(NULL);
 			SettleRun(run, CloseToInterrupts(run));
 		}
 		else
 		{
-			OwnerScope	scope;
-
 			CurrentSet(NULL);
-			(void) CloseToInterrupts(run);
-			OwnerEnter(&scope);
-			SettleGivenBack(&run->jobs, &run->job, OUTCOME_RELEASED, run->job.run_at);
-			StoreClose(&run->jobs, true);
-			OwnerLeave(&scope);
+			GiveBack(run);
 		}
-		committing = true;
 		CommitTransactionCommand();
-		committing = false;
 	}
 	PG_CATCH();
 	{
 		CurrentSet(NULL);
-		if (!committing)
+		if (!ran)
 			PG_RE_THROW();
 		MemoryContextSwitchTo(run_context);
 		run->error = CopyErrorData();
 		FlushErrorState();
 		AbortCurrentTransaction();
-		RecordCommitFailure(run, run_context);
+		RecordLostRun(run, run_context);
 	}
 	PG_END_TRY();
 	UnpublishRun(run->error == NULL);

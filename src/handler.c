@@ -286,6 +286,8 @@ CheckFunction(Oid function, Oid run_as)
 	proc = (Form_pg_proc) GETSTRUCT(tuple);
 	if (proc->prokind != PROKIND_FUNCTION)
 		RefuseSignature(function, "It is not an ordinary function.");
+	if (isAnyTempNamespace(proc->pronamespace))
+		RefuseSignature(function, "It is temporary, so no worker sees it.");
 	if (proc->proretset)
 		RefuseSignature(function, "It returns a set.");
 	if (proc->prorettype != JSONBOID)

@@ -53,6 +53,7 @@
 PGDLLEXPORT void taskq_scheduler_main(Datum arg);
 
 #define LEAST_PAUSE 10			/* ms between two looks, however many wake-ups */
+#define PAUSE_FACTOR 10			/* and times what the last look took */
 #define MAINTAIN_EVERY USECS_PER_MINUTE
 #define DUE_AHEAD 64			/* jobs of a route that a look counts */
 #define MAX_START_DELAY (60 * USECS_PER_SEC)
@@ -583,12 +584,13 @@ Sleep(void)
 	ResetLatch(MyLatch);
 }
 
-/* Under a hail of wake-ups, look at intervals. */
+/* Under a hail of wake-ups, look at intervals: at most a tenth of a core. */
 static void
-Pause(TimestampTz last_look)
+Pause(TimestampTz last_look, int64 took)
 {
 	static uint32 event = 0;
-	long		left = ClockMillisecondsUntil(last_look + LEAST_PAUSE * 1000, LEAST_PAUSE);
+	int64		pause = Max(LEAST_PAUSE * 1000, Min(took * PAUSE_FACTOR, USECS_PER_SEC));
+	long		left = ClockMillisecondsUntil(last_look + pause, 1000);
 
 	if (left > 0)
 		(void) WaitLatch(NULL, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, left,
@@ -600,6 +602,7 @@ taskq_scheduler_main(Datum arg)
 {
 	bool		leave = false;
 	TimestampTz last_look = 0;
+	int64		took = 0;
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
@@ -626,11 +629,12 @@ taskq_scheduler_main(Datum arg)
 		}
 		if (MustLeave())
 			break;
-		Pause(last_look);
+		Pause(last_look, took);
 		MemoryContextReset(look_context);
 		pg_atomic_write_u64(&db->next_moment, PG_UINT64_MAX);
 		last_look = ClockNow();
 		SetNextMoment(Look(&leave));
+		took = ClockNow() - last_look;
 		if (leave)
 			break;
 		Sleep();

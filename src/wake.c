@@ -10,7 +10,8 @@
  * allocates nothing, reports nothing and reads no catalogue.  The notes are in
  * an array that was grown when they were made.  A subtransaction's notes go
  * with it.  A prepared transaction drops its notes; the scheduler's next look
- * finds its jobs.  A lost wake-up costs at most taskq.poll_interval.
+ * finds its jobs.  A lost wake-up costs at most taskq.poll_interval; so may one
+ * that goes to the wrong waiter, which takes more than 1024 routes.
  */
 #include "taskq.h"
 
