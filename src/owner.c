@@ -12,6 +12,7 @@
 
 #include "miscadmin.h"
 #include "utils/guc.h"
+#include "utils/snapmgr.h"
 
 #include "catalog.h"
 #include "owner.h"
@@ -22,7 +23,6 @@ OwnerEnter(OwnerScope *scope)
 {
 	Oid			owner = CatalogOwner();
 
-	scope->guc_level = 0;
 	GetUserIdAndSecContext(&scope->caller, &scope->sec_context);
 	SetUserIdAndSecContext(owner, scope->sec_context | SECURITY_LOCAL_USERID_CHANGE);
 }
@@ -46,11 +46,18 @@ OwnerEnterSpi(OwnerScope *scope)
 							 GUC_ACTION_SAVE, true, 0, false);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
+
+	/* a worker settles with no statement around it */
+	scope->snapshot = !ActiveSnapshotSet();
+	if (scope->snapshot)
+		PushActiveSnapshot(GetTransactionSnapshot());
 }
 
 void
 OwnerLeaveSpi(OwnerScope *scope)
 {
+	if (scope->snapshot)
+		PopActiveSnapshot();
 	SPI_finish();
 	AtEOXact_GUC(true, scope->guc_level);
 	OwnerLeave(scope);

@@ -13,7 +13,8 @@ typedef struct OwnerScope
 {
 	Oid			caller;
 	int			sec_context;
-	int			guc_level;		/* 0 without SPI */
+	int			guc_level;		/* SPI only, as is the next */
+	bool		snapshot;		/* one was pushed */
 } OwnerScope;
 
 extern void OwnerEnter(OwnerScope *scope);
