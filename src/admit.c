@@ -39,7 +39,7 @@ Admit(const TaskqJob *job)
 		return ADMIT_LATER;
 	if (ShmemTerminationPending(job->job_id))
 		return ADMIT_LATER;
-	if (CancelRequested(job->job_id))
+	if (CancelRequested(job->job_id, NULL))
 		return ADMIT_CANCELLED;
 	return ADMITTED;
 }

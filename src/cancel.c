@@ -30,9 +30,18 @@
 
 PG_FUNCTION_INFO_V1(taskq_cancel_job);
 
-/* Is there a request to cancel this job?  The caller is the owner. */
+/* Columns of taskq.cancel_requests, in order. */
+enum
+{
+	C_REQUEST_ID = 1, C_JOB_ID, C_REASON
+};
+
+/*
+ * Is there a request to cancel this job, and with which reason, if the caller
+ * wants to know?  The caller is the owner.
+ */
 bool
-CancelRequested(int64 job_id)
+CancelRequested(int64 job_id, char **reason)
 {
 	Store		store;
 	Snapshot	snapshot = StoreSnapshot();
@@ -40,6 +49,8 @@ CancelRequested(int64 job_id)
 
 	StoreOpen(&store, CatalogRel(REL_CANCELS));
 	found = StoreFindById(&store, CatalogRel(REL_CANCELS_JOB), job_id, snapshot);
+	if (found && reason != NULL)
+		*reason = SlotString(store.found, C_REASON);
 	StoreClose(&store, false);
 	UnregisterSnapshot(snapshot);
 	return found;
@@ -183,13 +194,14 @@ CancelSweep(void)
 	if (!AnyRequest())
 		return 0;
 	OwnerEnterSpi(&scope);
-	n = OwnerExecute("SELECT DISTINCT job_id FROM taskq.cancel_requests LIMIT 1000", 0, NULL, NULL, NULL);
+	n = OwnerExecute("SELECT job_id, max(reason) FROM taskq.cancel_requests GROUP BY job_id LIMIT 1000", 0, NULL, NULL, NULL);
 	found = SPI_tuptable;
 	for (uint64 i = 0; i < n; i++)
 	{
 		bool		isnull;
 		int64		job_id = DatumGetInt64(SPI_getbinval(found->vals[i], found->tupdesc, 1, &isnull));
-		CancelResult result = CancelWaiting(job_id, NULL);
+		char	   *reason = SPI_getvalue(found->vals[i], found->tupdesc, 2);
+		CancelResult result = CancelWaiting(job_id, reason);
 
 		if (result == CANCEL_DONE || result == CANCEL_GONE)
 			CancelForget(job_id);

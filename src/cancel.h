@@ -7,7 +7,7 @@
 
 #include "taskq.h"
 
-extern bool CancelRequested(int64 job_id);
+extern bool CancelRequested(int64 job_id, char **reason);
 extern void CancelForget(int64 job_id);
 extern int	CancelSweep(void);
 

@@ -406,8 +406,12 @@ FailRun(Run *run, bool timed_out)
 static void
 CancelRun(Run *run)
 {
+	char	   *reason = NULL;
+
 	run->job.last_outcome = OUTCOME_CANCELLED;
-	run->job.last_error = TextOrNull("cancelled while it was running");
+	if (!CancelRequested(run->job.job_id, &reason) || reason == NULL)
+		reason = "cancelled while it was running";
+	run->job.last_error = TextOrNull(reason);
 	JobTransition(&run->jobs, &run->job, JOB_CANCELLED, NULL);
 	CancelForget(run->job.job_id);
 }

@@ -250,6 +250,21 @@ SettleCompleted(Store *jobs, TaskqJob *job, struct varlena *result)
 	JobTransition(jobs, job, JOB_COMPLETED, result);
 }
 
+/* A run has ended without completing: was its job to be cancelled?  Then it is. */
+static bool
+CancelInstead(Store *jobs, TaskqJob *job)
+{
+	char	   *reason = NULL;
+
+	if (!CancelRequested(job->job_id, &reason))
+		return false;
+	if (reason != NULL)
+		job->last_error = TextOrNull(reason);
+	JobTransition(jobs, job, JOB_CANCELLED, NULL);
+	CancelForget(job->job_id);
+	return true;
+}
+
 /*
  * The attempt failed: record it, and retry the job by its policy or discard
  * it.  retry_in is NO_MICROSECONDS unless the failure wishes a delay.
@@ -265,12 +280,8 @@ SettleFailed(Store *jobs, TaskqJob *job, char outcome, const AttemptFailure *fai
 	HistoryInsertFailure(job, failure, now);
 	job->last_outcome = outcome;
 	job->last_error = TextOrNull(failure->message);
-	if (CancelRequested(job->job_id))
-	{
-		JobTransition(jobs, job, JOB_CANCELLED, NULL);
-		CancelForget(job->job_id);
+	if (CancelInstead(jobs, job))
 		return;
-	}
 	delay = RetryDelay(HandlerRetryPolicy(RouteById(job->route_id)->task_type), job->attempt, RetryJitter());
 	if (!retryable || delay < 0 || job->attempt >= job->max_attempts)
 	{
@@ -290,13 +301,8 @@ SettleGivenBack(Store *jobs, TaskqJob *job, char outcome, TimestampTz run_at)
 	job->attempt--;
 	job->last_outcome = outcome;
 	job->run_at = run_at;
-	if (CancelRequested(job->job_id))
-	{
-		JobTransition(jobs, job, JOB_CANCELLED, NULL);
-		CancelForget(job->job_id);
-		return;
-	}
-	JobTransition(jobs, job, JOB_AVAILABLE, NULL);
+	if (!CancelInstead(jobs, job))
+		JobTransition(jobs, job, JOB_AVAILABLE, NULL);
 }
 
 /* SQL: by the holder of a claim -------------------------------------------- */
