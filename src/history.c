@@ -369,13 +369,17 @@ LeafIsFree(const char *name)
 		ConditionalLockRelationOid(get_relname_relid(name, CatalogSchema()), AccessExclusiveLock);
 }
 
-/* Drop a leaf whose day is over, and the attempts of its jobs. */
+/*
+ * Drop a leaf whose day is over, and the attempts of its jobs: those first, so
+ * that the locks on the history are held for a moment only.
+ */
 static void
 DropLeaf(const char *name)
 {
 	OwnerExecute(psprintf("DELETE FROM taskq.attempt_failures f USING taskq.%s h"
 						  " WHERE f.job_id = h.job_id AND NOT h.superseded", name), 0, NULL, NULL, NULL);
-	OwnerExecute(psprintf("DROP TABLE taskq.%s", name), 0, NULL, NULL, NULL);
+	if (LeafIsFree(name))
+		OwnerExecute(psprintf("DROP TABLE taskq.%s", name), 0, NULL, NULL, NULL);
 }
 
 /* Names of leaves whose day is over. */
@@ -414,7 +418,7 @@ HistoryMaintain(void)
 	OwnerEnterSpi(&scope);
 	EmptyOverflow();
 	expired = ExpiredLeaves();
-	if (expired != NIL && LeafIsFree(linitial(expired)))
+	if (expired != NIL)
 		DropLeaf(linitial(expired));
 	OwnerLeaveSpi(&scope);
 }
