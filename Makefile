@@ -41,6 +41,7 @@ OBJS = \
 	src/status.o \
 	src/store.o \
 	src/taskq.o \
+	src/unhandled.o \
 	src/wait.o \
 	src/wake.o \
 	src/worker.o

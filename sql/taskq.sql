@@ -60,6 +60,7 @@ CREATE TABLE taskq.queue_defs (
 	keep_payload      boolean NOT NULL DEFAULT true,
 	retain_completed  interval,
 	retain_other      interval,
+	on_unhandled      text NOT NULL DEFAULT 'wait' CHECK (on_unhandled IN ('wait', 'fail', 'reject')),
 	created_at        timestamptz NOT NULL
 );
 COMMENT ON TABLE taskq.queue_defs IS 'queues; read the view taskq.queues';
@@ -345,15 +346,15 @@ COMMENT ON FUNCTION taskq.clear_handlers() IS 'unregister every handler that the
 
 CREATE FUNCTION taskq.create_queue(
 	queue text, description text DEFAULT NULL, retain_completed interval DEFAULT NULL,
-	retain_other interval DEFAULT NULL, keep_payload boolean DEFAULT true) RETURNS void
+	retain_other interval DEFAULT NULL, keep_payload boolean DEFAULT true, on_unhandled text DEFAULT 'wait') RETURNS void
 	AS 'MODULE_PATHNAME', 'taskq_create_queue' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.create_queue(text, text, interval, interval, boolean) IS 'make a queue; its finished jobs are kept 7 days when completed and 30 days otherwise unless said differently';
+COMMENT ON FUNCTION taskq.create_queue(text, text, interval, interval, boolean, text) IS 'make a queue; its finished jobs are kept 7 days when completed and 30 days otherwise unless said differently';
 
 CREATE FUNCTION taskq.alter_queue(
 	queue text, description text DEFAULT NULL, retain_completed interval DEFAULT NULL,
-	retain_other interval DEFAULT NULL, keep_payload boolean DEFAULT NULL) RETURNS void
+	retain_other interval DEFAULT NULL, keep_payload boolean DEFAULT NULL, on_unhandled text DEFAULT NULL) RETURNS void
 	AS 'MODULE_PATHNAME', 'taskq_alter_queue' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.alter_queue(text, text, interval, interval, boolean) IS 'change a queue; what is NULL stays as it is';
+COMMENT ON FUNCTION taskq.alter_queue(text, text, interval, interval, boolean, text) IS 'change a queue; what is NULL stays as it is';
 
 CREATE FUNCTION taskq.drop_queue(queue text) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'taskq_drop_queue' LANGUAGE C VOLATILE;
@@ -577,10 +578,10 @@ COMMENT ON FUNCTION taskq.announce_installation() IS 'tell the launcher, at comm
 CREATE VIEW taskq.queues WITH (security_barrier) AS
 SELECT queue, description, paused, keep_payload,
 	COALESCE(retain_completed, '7 days') AS retain_completed,
-	COALESCE(retain_other, '30 days') AS retain_other, created_at
+	COALESCE(retain_other, '30 days') AS retain_other, on_unhandled, created_at
 FROM taskq.queue_defs
 UNION ALL
-SELECT 'default', NULL, false, true, '7 days', '30 days', NULL
+SELECT 'default', NULL, false, true, '7 days', '30 days', 'wait', NULL
 WHERE NOT EXISTS (SELECT FROM taskq.queue_defs WHERE queue_id = 1);
 COMMENT ON VIEW taskq.queues IS 'the queues; default is always there';
 

@@ -26,6 +26,7 @@
 #include "route.h"
 #include "settle.h"
 #include "store.h"
+#include "unhandled.h"
 #include "wake.h"
 
 PG_FUNCTION_INFO_V1(taskq_enqueue_job);
@@ -122,6 +123,7 @@ ReadArguments(FunctionCallInfo fcinfo, TaskqJob *job, TimestampTz now)
 	job->group_key = ShortText(fcinfo, ARG_GROUP_KEY, "group_key");
 	if (job->group_key != NULL)
 		job->group_id = GroupId(job->group_key);
+	RejectIfUnhandled(QueueByName(queue_name, false), task_type);
 	job->route_id = RouteFindOrMake(QueueByName(queue_name, false)->queue_id, task_type,
 									NormalizeNames(capabilities, "required_capabilities"));
 }
@@ -147,6 +149,8 @@ EnqueueOne(Store *jobs, TaskqJob *job, struct varlena *payload)
 	job->payload = payload;
 	job->job_id = ((int64) taskq_node_id << TASKQ_ID_BITS) | StoreNextId(REL_JOB_ID_SEQ);
 	job->state = JOB_NEW;
+	if (DiscardIfUnhandled(jobs, job))
+		return job->job_id;
 	JobTransition(jobs, job, JOB_AVAILABLE, NULL);
 	WakeForJob(job->route_id, job->run_at, job->created_at);
 	return job->job_id;

@@ -170,7 +170,10 @@ TakeProbeRequests(void)
 		if (entry == NULL)
 			unknown = true;
 		else
+		{
 			entry->probed = false;
+			entry->not_before = 0;
+		}
 	}
 	LWLockRelease(&taskq_shared->lock);
 	return unknown;

@@ -30,11 +30,18 @@ PG_FUNCTION_INFO_V1(taskq_resume_queue);
 enum
 {
 	QUEUE_ID = 1, QUEUE_NAME, QUEUE_DESCRIPTION, QUEUE_PAUSED, QUEUE_KEEP_PAYLOAD,
-	QUEUE_RETAIN_COMPLETED, QUEUE_RETAIN_OTHER
+	QUEUE_RETAIN_COMPLETED, QUEUE_RETAIN_OTHER, QUEUE_ON_UNHANDLED
 };
 
 #define RETAIN_COMPLETED (7 * USECS_PER_DAY)
 #define RETAIN_OTHER (30 * USECS_PER_DAY)
+
+static const char *const unhandled_names[] =
+{
+	[UNHANDLED_WAIT] = "wait",
+	[UNHANDLED_FAIL] = "fail",
+	[UNHANDLED_REJECT] = "reject",
+};
 
 /* All queues, as of queues_version. */
 static MemoryContext queues_context = NULL;
@@ -66,6 +73,18 @@ AddQueue(int32 queue_id, const char *name)
 	return queue;
 }
 
+static bool
+UnhandledByName(const char *name, OnUnhandled *on_unhandled)
+{
+	for (int i = 0; i < lengthof(unhandled_names); i++)
+		if (strcmp(unhandled_names[i], name) == 0)
+		{
+			*on_unhandled = (OnUnhandled) i;
+			return true;
+		}
+	return false;
+}
+
 static void
 AddQueueOfRow(TupleTableSlot *slot, void *arg)
 {
@@ -77,6 +96,7 @@ AddQueueOfRow(TupleTableSlot *slot, void *arg)
 		queue->retain_completed = IntervalMicroseconds(SlotPointer(slot, QUEUE_RETAIN_COMPLETED));
 	if (!SlotIsNull(slot, QUEUE_RETAIN_OTHER))
 		queue->retain_other = IntervalMicroseconds(SlotPointer(slot, QUEUE_RETAIN_OTHER));
+	(void) UnhandledByName(SlotString(slot, QUEUE_ON_UNHANDLED), &queue->on_unhandled);
 }
 
 static void
@@ -131,7 +151,25 @@ QueueById(int32 queue_id)
 			 errmsg("queue %d of a route does not exist", queue_id)));
 }
 
-/* Retention of at least an hour, as history goes by days anyway. */
+/* on_unhandled as given, checked; NULL when it was not. */
+static Datum
+UnhandledArg(FunctionCallInfo fcinfo, int n, char *null)
+{
+	char	   *name = ArgNameOrNull(fcinfo, n, "on_unhandled");
+	OnUnhandled on_unhandled;
+
+	*null = name == NULL ? 'n' : ' ';
+	if (name == NULL)
+		return (Datum) 0;
+	if (!UnhandledByName(name, &on_unhandled))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unknown on_unhandled \"%s\"", name),
+				 errhint("Use wait, fail or reject.")));
+	return CStringGetTextDatum(name);
+}
+
+/* Retention as given; history goes by days, so any length will do. */
 static void
 RetentionArgs(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 {
@@ -148,13 +186,13 @@ RetentionArgs(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 Datum
 taskq_create_queue(PG_FUNCTION_ARGS)
 {
-	Oid			types[] = {TEXTOID, TEXTOID, INTERVALOID, INTERVALOID, BOOLOID, TIMESTAMPTZOID};
-	Datum		values[6];
-	char		nulls[] = "      ";
+	Oid			types[] = {TEXTOID, TEXTOID, INTERVALOID, INTERVALOID, BOOLOID, TIMESTAMPTZOID, TEXTOID};
+	Datum		values[7];
+	char		nulls[] = "       ";
 	char	   *name;
 	OwnerScope	scope;
 
-	CheckArgCount(fcinfo, 5);
+	CheckArgCount(fcinfo, 6);
 	CheckWritable("taskq.create_queue()");
 	name = ArgName(fcinfo, 0, "queue");
 	if (QueueByName(name, true) != NULL)
@@ -167,11 +205,12 @@ taskq_create_queue(PG_FUNCTION_ARGS)
 	RetentionArgs(fcinfo, values, nulls);
 	values[4] = BoolGetDatum(ArgBool(fcinfo, 4, "keep_payload"));
 	values[5] = TimestampTzGetDatum(ClockNow());
+	values[6] = UnhandledArg(fcinfo, 5, &nulls[6]);
 
 	OwnerEnterSpi(&scope);
 	OwnerExecute("INSERT INTO taskq.queue_defs"
-				 " (queue, description, retain_completed, retain_other, keep_payload, created_at)"
-				 " VALUES ($1, $2, $3, $4, $5, $6)", 6, types, values, nulls);
+				 " (queue, description, retain_completed, retain_other, keep_payload, created_at, on_unhandled)"
+				 " VALUES ($1, $2, $3, $4, $5, $6, COALESCE($7, 'wait'))", 7, types, values, nulls);
 	OwnerLeaveSpi(&scope);
 	CatalogChanged(REL_QUEUES);
 	PG_RETURN_VOID();
@@ -191,13 +230,13 @@ KeepDefaultQueue(void)
 Datum
 taskq_alter_queue(PG_FUNCTION_ARGS)
 {
-	Oid			types[] = {TEXTOID, TEXTOID, INTERVALOID, INTERVALOID, BOOLOID};
-	Datum		values[5];
-	char		nulls[] = "     ";
+	Oid			types[] = {TEXTOID, TEXTOID, INTERVALOID, INTERVALOID, BOOLOID, TEXTOID};
+	Datum		values[6];
+	char		nulls[] = "      ";
 	char	   *name;
 	OwnerScope	scope;
 
-	CheckArgCount(fcinfo, 5);
+	CheckArgCount(fcinfo, 6);
 	CheckWritable("taskq.alter_queue()");
 	name = ArgName(fcinfo, 0, "queue");
 	QueueByName(name, false);
@@ -205,14 +244,16 @@ taskq_alter_queue(PG_FUNCTION_ARGS)
 	values[1] = PG_ARGISNULL(1) ? (nulls[1] = 'n', (Datum) 0) : PG_GETARG_DATUM(1);
 	RetentionArgs(fcinfo, values, nulls);
 	values[4] = PG_ARGISNULL(4) ? (nulls[4] = 'n', (Datum) 0) : PG_GETARG_DATUM(4);
+	values[5] = UnhandledArg(fcinfo, 5, &nulls[5]);
 
 	OwnerEnterSpi(&scope);
 	KeepDefaultQueue();
 	OwnerExecute("UPDATE taskq.queue_defs SET description = COALESCE($2, description),"
 				 " retain_completed = COALESCE($3, retain_completed),"
 				 " retain_other = COALESCE($4, retain_other),"
-				 " keep_payload = COALESCE($5, keep_payload) WHERE queue = $1",
-				 5, types, values, nulls);
+				 " keep_payload = COALESCE($5, keep_payload),"
+				 " on_unhandled = COALESCE($6, on_unhandled) WHERE queue = $1",
+				 6, types, values, nulls);
 	OwnerLeaveSpi(&scope);
 	CatalogChanged(REL_QUEUES);
 	PG_RETURN_VOID();

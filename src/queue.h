@@ -7,6 +7,14 @@
 
 #include "taskq.h"
 
+/* What happens to a job whose type nobody has registered. */
+typedef enum OnUnhandled
+{
+	UNHANDLED_WAIT,				/* it waits, and unroutable_jobs shows it */
+	UNHANDLED_FAIL,				/* it is discarded at once */
+	UNHANDLED_REJECT			/* its enqueue is refused */
+} OnUnhandled;
+
 typedef struct TaskqQueue
 {
 	int32		queue_id;
@@ -15,6 +23,7 @@ typedef struct TaskqQueue
 	bool		keep_payload;
 	int64		retain_completed;	/* microseconds */
 	int64		retain_other;
+	OnUnhandled on_unhandled;
 } TaskqQueue;
 
 /* Valid until the next look-up of a queue. */

@@ -47,6 +47,7 @@
 #include "route.h"
 #include "settle.h"
 #include "shmem.h"
+#include "unhandled.h"
 #include "wake.h"
 #include "worker.h"
 
@@ -541,6 +542,11 @@ Look(bool *leave)
 	if (!RecordTerminations())
 		next = Min(next, ClockNow() + USECS_PER_SEC / 100);
 	Maintain();
+
+	BeginTransaction("taskq: discarding unhandled jobs");
+	if (UnhandledSweep())
+		next = ClockNow();
+	EndTransaction();
 
 	BeginTransaction("taskq: filling pools");
 	CheckStarts();

@@ -103,7 +103,9 @@ JobTransition(Store *jobs, TaskqJob *job, char to, struct varlena *result)
 		job->lease_expires_at = 0;
 	}
 
-	if (from == JOB_NEW || JobEnded(from))
+	if (from == JOB_NEW && JobEnded(to))
+		HistoryInsert(job, result, now);
+	else if (from == JOB_NEW || JobEnded(from))
 	{
 		JobWrite(job, StoreNewRow(jobs));
 		StoreInsert(jobs);
