@@ -34,6 +34,7 @@ OBJS = \
 	src/retry.o \
 	src/roles.o \
 	src/route.o \
+	src/run.o \
 	src/scheduler.o \
 	src/settle.o \
 	src/shmem.o \

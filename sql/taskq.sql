@@ -526,6 +526,26 @@ CREATE FUNCTION taskq.raise_retryable(message text, code text DEFAULT NULL, retr
 	AS 'MODULE_PATHNAME', 'taskq_raise_retryable' LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION taskq.raise_retryable(text, text, interval) IS 'inside a handler: fail and be retried, after retry_in if given (raises TQ021)';
 
+-- run: by hand ---------------------------------------------------------------
+
+CREATE FUNCTION taskq.run_job(
+	job_id bigint, handler regprocedure DEFAULT NULL,
+	OUT job_id bigint, OUT task_type text, OUT state text, OUT result jsonb, OUT error text) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'taskq_run_job' LANGUAGE C VOLATILE ROWS 1;
+COMMENT ON FUNCTION taskq.run_job(bigint, regprocedure) IS 'run and settle one waiting job in this session and transaction, with its registered handler or the one given';
+
+CREATE FUNCTION taskq.run_next(
+	task_types text[] DEFAULT NULL, handler regprocedure DEFAULT NULL,
+	OUT job_id bigint, OUT task_type text, OUT state text, OUT result jsonb, OUT error text) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'taskq_run_next' LANGUAGE C VOLATILE ROWS 1;
+COMMENT ON FUNCTION taskq.run_next(text[], regprocedure) IS 'run and settle the next due job in this session and transaction; no row when there is none';
+
+CREATE FUNCTION taskq.run_all(
+	task_types text[] DEFAULT NULL, max_jobs integer DEFAULT NULL,
+	OUT job_id bigint, OUT task_type text, OUT state text, OUT result jsonb, OUT error text) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'taskq_run_all' LANGUAGE C VOLATILE ROWS 100;
+COMMENT ON FUNCTION taskq.run_all(text[], integer) IS 'run_next() until nothing is due or max_jobs have run: the way to test handlers without a pool';
+
 -- look: functions behind the views ------------------------------------------
 
 CREATE FUNCTION taskq.running_jobs(
@@ -752,6 +772,7 @@ SELECT a, o FROM (VALUES
 		'FUNCTION taskq.claim_job', 'FUNCTION taskq.claim_jobs', 'PROCEDURE taskq.wait_for_job',
 		'FUNCTION taskq.heartbeat_job', 'FUNCTION taskq.complete_job', 'FUNCTION taskq.fail_job',
 		'FUNCTION taskq.snooze_job', 'FUNCTION taskq.release_job', 'FUNCTION taskq.cancel_job',
+		'FUNCTION taskq.run_job', 'FUNCTION taskq.run_next', 'FUNCTION taskq.run_all',
 		'FUNCTION taskq.current_job', 'FUNCTION taskq.raise_permanent', 'FUNCTION taskq.raise_retryable',
 		'FUNCTION taskq.is_standard_error_type', 'FUNCTION taskq.is_retryable_error_type', 'FUNCTION taskq.retry_delay',
 		'FUNCTION taskq.is_registered', 'FUNCTION taskq.get_registered_types', 'FUNCTION taskq.clock_now']),

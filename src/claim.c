@@ -435,3 +435,46 @@ ClaimToRun(const ClaimRequest *request, Store *jobs, TaskqJob *job)
 	OwnerLeave(&scope);
 	return found;
 }
+
+/*
+ * Claim one certain job to run and settle in this transaction, due or not.
+ * False: it is not waiting, or not for this worker.
+ */
+bool
+ClaimByIdToRun(const ClaimRequest *request, int64 job_id, Store *jobs, TaskqJob *job)
+{
+	OwnerScope	scope;
+	TypeHold	hold = {""};
+	Snapshot	snapshot;
+	bool		found;
+
+	OwnerEnter(&scope);
+	snapshot = StoreSnapshot();
+	StoreOpen(jobs, CatalogRel(REL_JOBS));
+	found = StoreFindById(jobs, CatalogRel(REL_JOBS_PKEY), job_id, snapshot);
+	if (found)
+	{
+		ItemPointerData tid = jobs->found->tts_tid;
+
+		JobRead(job, jobs->found);
+		found = MayRun(request->worker, RouteById(job->route_id)) &&
+			HoldType(&hold, request, job->route_id) &&
+			StoreLock(jobs, &tid, snapshot, false, false) == STORE_LOCKED;
+	}
+	if (found)
+	{
+		JobRead(job, jobs->found);
+		found = (job->state == JOB_AVAILABLE || job->state == JOB_RETRYABLE) && Admit(job) == ADMITTED;
+	}
+	if (found)
+	{
+		Stamp(job, request, ClockNow());
+		job->state = JOB_RUNNING;
+	}
+	else
+		StoreClose(jobs, false);
+	ReleaseType(&hold);
+	UnregisterSnapshot(snapshot);
+	OwnerLeave(&scope);
+	return found;
+}

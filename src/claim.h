@@ -26,6 +26,7 @@ typedef void (*ClaimFunction) (const TaskqJob *job, void *arg);
 
 extern int	ClaimStamped(const ClaimRequest *request, int most, ClaimFunction function, void *arg);
 extern bool ClaimToRun(const ClaimRequest *request, Store *jobs, TaskqJob *job);
+extern bool ClaimByIdToRun(const ClaimRequest *request, int64 job_id, Store *jobs, TaskqJob *job);
 extern int	ClaimCountDue(const RouteSet *routes, int most, int *due, TimestampTz *next_due);
 
 #endif							/* TASKQ_CLAIM_H */

@@ -19,11 +19,17 @@ PG_FUNCTION_INFO_V1(taskq_raise_retryable);
 
 static const TaskqJob *current_job = NULL;
 
-/* Set, or with NULL clear, the job.  It must live as long as it is set. */
-void
+/*
+ * Set, or with NULL clear, the job; which one it was before.  A job must live
+ * as long as it is set.
+ */
+const TaskqJob *
 CurrentSet(const TaskqJob *job)
 {
+	const TaskqJob *previous = current_job;
+
 	current_job = job;
+	return previous;
 }
 
 bool

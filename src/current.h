@@ -9,7 +9,7 @@
 
 #include "job.h"
 
-extern void CurrentSet(const TaskqJob *job);
+extern const TaskqJob *CurrentSet(const TaskqJob *job);
 extern bool CurrentIs(int64 job_id);
 extern void CurrentRefuse(int64 job_id, const char *what);
 

@@ -14,6 +14,7 @@
 #include "taskq.h"
 
 #include "access/xact.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
@@ -255,17 +256,25 @@ DescribeJob(void *arg)
 	errcontext("taskq job " INT64_FORMAT " (%s), attempt %d", run->job.job_id, run->task_type, run->job.attempt);
 }
 
+/* Not over a timer of the caller's own session, which run_job() may find. */
 static void
 ArmTimer(Run *run)
 {
 	int			milliseconds = (int) Min((run->timeout + 999) / 1000, INT_MAX);
 
-	if (milliseconds <= 0)
+	if (milliseconds <= 0 || get_timeout_active(STATEMENT_TIMEOUT))
 		return;
 
 	/* taken before the timer's own start, so that it never fires earlier */
 	run->deadline = ClockNow() + (int64) milliseconds * 1000;
 	enable_timeout_after(STATEMENT_TIMEOUT, milliseconds);
+}
+
+static void
+DisarmTimer(Run *run)
+{
+	if (run->deadline != 0)
+		ResetTimers();
 }
 
 /*
@@ -287,7 +296,7 @@ RunHandler(Run *run)
 		error_context_stack = &callback;
 		ArmTimer(run);
 		CallHandler(run);
-		ResetTimers();
+		DisarmTimer(run);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -295,7 +304,7 @@ RunHandler(Run *run)
 		MemoryContextSwitchTo(context);
 		run->error = CopyErrorData();
 		FlushErrorState();
-		ResetTimers();
+		DisarmTimer(run);
 		RollbackAndReleaseCurrentSubTransaction();
 	}
 	PG_END_TRY();
@@ -416,13 +425,25 @@ CancelRun(Run *run)
 	CancelForget(run->job.job_id);
 }
 
+static bool
+WasInterrupted(const Run *run)
+{
+	return run->error != NULL && run->error->sqlerrcode == ERRCODE_QUERY_CANCELED;
+}
+
+static bool
+TimedOut(const Run *run)
+{
+	return WasInterrupted(run) && run->deadline != 0 && ClockNow() >= run->deadline;
+}
+
 /* Write the outcome, as the owner, in the same transaction. */
 static void
 SettleRun(Run *run, bool cancelled)
 {
 	OwnerScope	scope;
-	bool		interrupted = run->error != NULL && run->error->sqlerrcode == ERRCODE_QUERY_CANCELED;
-	bool		timed_out = interrupted && run->deadline != 0 && ClockNow() >= run->deadline;
+	bool		interrupted = WasInterrupted(run);
+	bool		timed_out = TimedOut(run);
 
 	OwnerEnter(&scope);
 	if (run->error == NULL)
@@ -441,14 +462,25 @@ SettleRun(Run *run, bool cancelled)
 
 /* dispatch ----------------------------------------------------------------- */
 
-/* Read what the run needs from the registry; false: it cannot run now. */
+/*
+ * Read what the run needs from the registry, or from the handler given instead;
+ * false: it cannot run now.
+ */
 static bool
-PrepareRun(Run *run)
+PrepareRun(Run *run, const GivenHandler *given)
 {
 	const TaskqHandler *handler;
 
 	strlcpy(run->task_type, RouteById(run->job.route_id)->task_type, sizeof(run->task_type));
 	handler = HandlerFind(run->task_type);
+	if (given != NULL)
+	{
+		run->function = given->function;
+		run->takes_job = given->takes_job;
+		run->search_path = pstrdup(namespace_search_path);
+		run->timeout = run->job.timeout != NULL ? IntervalMicroseconds(run->job.timeout) : 0;
+		return true;
+	}
 	if (handler == NULL || handler->signature == NULL || strcmp(handler->status, "ok") != 0 ||
 		handler->run_as != GetSessionUserId())
 		return false;
@@ -549,7 +581,7 @@ DispatchNext(const ClaimRequest *request)
 	CurrentSet(&run->job);
 	PG_TRY();
 	{
-		if (PrepareRun(run))
+		if (PrepareRun(run, NULL))
 		{
 			PublishRun(run);
 			ran = true;
@@ -578,5 +610,49 @@ DispatchNext(const ClaimRequest *request)
 	PG_END_TRY();
 	UnpublishRun(run->error == NULL);
 	ResetSession();
+	return true;
+}
+
+/*
+ * Claim a job, the one named or the next of the request, run and settle it in
+ * the caller's transaction, which it commits or rolls back with the rest.
+ * False: there was none.  An interrupt of the caller's statement is the
+ * statement's, not the handler's error, and leaves the job as it was.
+ */
+bool
+DispatchHere(const ClaimRequest *request, int64 job_id, const GivenHandler *given, RunReport *report)
+{
+	Run		   *run = palloc0(sizeof(Run));
+	const TaskqJob *previous;
+
+	if (!(job_id != 0 ? ClaimByIdToRun(request, job_id, &run->jobs, &run->job) :
+		  ClaimToRun(request, &run->jobs, &run->job)))
+		return false;
+	previous = CurrentSet(&run->job);
+	PG_TRY();
+	{
+		bool		can_run = PrepareRun(run, given);
+
+		if (can_run)
+			RunHandler(run);
+		CurrentSet(previous);
+		if (WasInterrupted(run) && !TimedOut(run))
+			ReThrowError(run->error);
+		if (can_run)
+			SettleRun(run, false);
+		else
+			GiveBack(run);
+	}
+	PG_FINALLY();
+	{
+		CurrentSet(previous);
+	}
+	PG_END_TRY();
+	report->job_id = run->job.job_id;
+	strlcpy(report->task_type, run->task_type, sizeof(report->task_type));
+	report->state = JobStateName(&run->job);
+	report->result = run->error == NULL && !run->result_is_null && run->job.state == JOB_COMPLETED ?
+		(struct varlena *) DatumGetPointer(run->result) : NULL;
+	report->error = run->error == NULL ? NULL : run->error->message;
 	return true;
 }

@@ -12,4 +12,23 @@
 extern void BeginJobTransaction(void);
 extern bool DispatchNext(const ClaimRequest *request);
 
+/* A handler that the caller names instead of the registered one. */
+typedef struct GivenHandler
+{
+	Oid			function;
+	bool		takes_job;
+} GivenHandler;
+
+/* How a run in the caller's own transaction ended. */
+typedef struct RunReport
+{
+	int64		job_id;
+	char		task_type[TASKQ_NAME_MAX + 1];
+	const char *state;
+	struct varlena *result;
+	const char *error;
+} RunReport;
+
+extern bool DispatchHere(const ClaimRequest *request, int64 job_id, const GivenHandler *given, RunReport *report);
+
 #endif							/* TASKQ_DISPATCH_H */

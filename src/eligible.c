@@ -22,6 +22,8 @@ RunsType(const TaskqWorker *worker, const char *task_type)
 		return false;
 	if (worker->narrow != NULL && !NamesContain(worker->narrow, task_type))
 		return false;
+	if (worker->any_type)
+		return true;
 	handler = HandlerFind(task_type);
 	if (handler == NULL)
 		return false;

@@ -272,8 +272,8 @@ RefuseSignature(Oid function, const char *why)
 }
 
 /* Check that a function can be a handler; does it take the whole job? */
-static bool
-CheckFunction(Oid function, Oid run_as)
+bool
+HandlerCheckFunction(Oid function, Oid run_as)
 {
 	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
 	Form_pg_proc proc;
@@ -397,7 +397,7 @@ SetFunction(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 	char	   *path = ArgTextOrNull(fcinfo, 15);
 
 	RoleCheckRunAs(run_as);
-	SetColumn(values, nulls, H_TAKES_JOB, BoolGetDatum(CheckFunction(function, run_as)));
+	SetColumn(values, nulls, H_TAKES_JOB, BoolGetDatum(HandlerCheckFunction(function, run_as)));
 	SetColumn(values, nulls, H_SIGNATURE, CStringGetTextDatum(format_procedure_qualified(function)));
 	SetColumn(values, nulls, H_FUNCTION_OID, ObjectIdGetDatum(function));
 	SetColumn(values, nulls, H_RUN_AS, ObjectIdGetDatum(run_as));

@@ -34,6 +34,7 @@ typedef struct TaskqHandler
 
 /* Valid until the next look-up of a handler. */
 extern const TaskqHandler *HandlerFind(const char *task_type);
+extern bool HandlerCheckFunction(Oid function, Oid run_as);
 extern bool HandlerLockType(const char *task_type, bool exclusive, bool wait);
 extern void HandlerUnlockType(const char *task_type);
 extern RetryPolicy HandlerRetryPolicy(const char *task_type);
