@@ -31,6 +31,7 @@ OBJS = \
 	src/queue.o \
 	src/register.o \
 	src/reset.o \
+	src/result.o \
 	src/retry.o \
 	src/roles.o \
 	src/route.o \

@@ -86,7 +86,10 @@ CREATE TABLE taskq.handlers (
 	retry_base     interval,
 	retry_cap      interval,
 	registered_by  regrole NOT NULL,
-	registered_at  timestamptz NOT NULL
+	registered_at  timestamptz NOT NULL,
+	permanent_errors text[],
+	retryable_errors text[],
+	paused         boolean NOT NULL DEFAULT false
 );
 COMMENT ON TABLE taskq.handlers IS 'the registry; read taskq.list_handlers()';
 
@@ -301,9 +304,9 @@ CREATE FUNCTION taskq.register_handler(
 	queue text DEFAULT NULL, priority integer DEFAULT NULL, max_attempts integer DEFAULT NULL,
 	timeout interval DEFAULT NULL, lease interval DEFAULT NULL,
 	retry_policy text DEFAULT NULL, retry_base interval DEFAULT NULL, retry_cap interval DEFAULT NULL,
-	search_path text DEFAULT NULL) RETURNS void
+	search_path text DEFAULT NULL, permanent_errors text[] DEFAULT NULL, retryable_errors text[] DEFAULT NULL) RETURNS void
 	AS 'MODULE_PATHNAME', 'taskq_register_handler' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.register_handler(text, regprocedure, text, text, boolean, regrole, boolean, text, integer, integer, interval, interval, text, interval, interval, text)
+COMMENT ON FUNCTION taskq.register_handler(text, regprocedure, text, text, boolean, regrole, boolean, text, integer, integer, interval, interval, text, interval, interval, text, text[], text[])
 	IS 'tie a task type to the function that runs it; a handler of NULL declares a type for external workers';
 
 CREATE FUNCTION taskq.unregister_handler(task_type text) RETURNS boolean
@@ -326,7 +329,8 @@ CREATE FUNCTION taskq.list_handlers(
 	OUT task_type text, OUT handler text, OUT description text, OUT version text, OUT kind text, OUT status text,
 	OUT run_as regrole, OUT also_external boolean, OUT queue text, OUT priority integer, OUT max_attempts integer,
 	OUT timeout interval, OUT lease interval, OUT retry_policy text, OUT retry_base interval, OUT retry_cap interval,
-	OUT search_path text, OUT registered_by regrole, OUT registered_at timestamptz) RETURNS SETOF record
+	OUT search_path text, OUT registered_by regrole, OUT registered_at timestamptz,
+	OUT permanent_errors text[], OUT retryable_errors text[]) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'taskq_list_handlers' LANGUAGE C STABLE;
 COMMENT ON FUNCTION taskq.list_handlers() IS 'the registry, a row a task type; defaults that were not given are shown as they apply';
 
@@ -335,8 +339,19 @@ CREATE FUNCTION taskq.get_handler_info(
 	OUT task_type text, OUT handler text, OUT description text, OUT version text, OUT kind text, OUT status text,
 	OUT run_as regrole, OUT also_external boolean, OUT queue text, OUT priority integer, OUT max_attempts integer,
 	OUT timeout interval, OUT lease interval, OUT retry_policy text, OUT retry_base interval, OUT retry_cap interval,
-	OUT search_path text, OUT registered_by regrole, OUT registered_at timestamptz) RETURNS record
+	OUT search_path text, OUT registered_by regrole, OUT registered_at timestamptz,
+	OUT permanent_errors text[], OUT retryable_errors text[]) RETURNS record
 	AS 'MODULE_PATHNAME', 'taskq_get_handler_info' LANGUAGE C STABLE;
+
+COMMENT ON FUNCTION taskq.get_handler_info(text) IS 'a task type''s row of list_handlers(), NULL when it is not registered';
+
+CREATE FUNCTION taskq.pause_handler(task_type text) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'taskq_pause_handler' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION taskq.pause_handler(text) IS 'start no more jobs of a task type; running ones finish. False when it was paused already';
+
+CREATE FUNCTION taskq.resume_handler(task_type text) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'taskq_resume_handler' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION taskq.resume_handler(text) IS 'end pause_handler(), or the pause that three failures in a row of class 42 or 28 bring; false when it was not paused';
 
 CREATE FUNCTION taskq.clear_handlers() RETURNS integer
 	AS 'MODULE_PATHNAME', 'taskq_clear_handlers' LANGUAGE C VOLATILE;
@@ -526,6 +541,16 @@ CREATE FUNCTION taskq.raise_retryable(message text, code text DEFAULT NULL, retr
 	AS 'MODULE_PATHNAME', 'taskq_raise_retryable' LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION taskq.raise_retryable(text, text, interval) IS 'inside a handler: fail and be retried, after retry_in if given (raises TQ021)';
 
+CREATE FUNCTION taskq.success(result jsonb DEFAULT NULL) RETURNS jsonb
+	AS 'MODULE_PATHNAME', 'taskq_success' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION taskq.success(jsonb) IS 'for a handler to return: the attempt has completed with this result';
+
+CREATE FUNCTION taskq.failure(
+	message text, error_type text DEFAULT NULL, error_code text DEFAULT NULL,
+	retryable boolean DEFAULT NULL, retry_in interval DEFAULT NULL) RETURNS jsonb
+	AS 'MODULE_PATHNAME', 'taskq_failure' LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION taskq.failure(text, text, text, boolean, interval) IS 'for a handler to return: the attempt has failed, what it did is rolled back; arguments as of fail_job()';
+
 -- run: by hand ---------------------------------------------------------------
 
 CREATE FUNCTION taskq.run_job(
@@ -682,6 +707,7 @@ FROM (
 		CASE
 			WHEN h.task_type IS NULL THEN 'no handler registered'
 			WHEN q.paused THEN 'queue paused'
+			WHEN h.status = 'paused' THEN 'handler paused, see taskq.resume_handler()'
 			WHEN e.fits OR p.fits THEN NULL
 			WHEN h.signature IS NULL THEN
 				CASE WHEN e.has_type THEN 'no live worker with the capabilities' ELSE 'no live worker with the type' END
@@ -774,6 +800,7 @@ SELECT a, o FROM (VALUES
 		'FUNCTION taskq.snooze_job', 'FUNCTION taskq.release_job', 'FUNCTION taskq.cancel_job',
 		'FUNCTION taskq.run_job', 'FUNCTION taskq.run_next', 'FUNCTION taskq.run_all',
 		'FUNCTION taskq.current_job', 'FUNCTION taskq.raise_permanent', 'FUNCTION taskq.raise_retryable',
+		'FUNCTION taskq.success', 'FUNCTION taskq.failure',
 		'FUNCTION taskq.is_standard_error_type', 'FUNCTION taskq.is_retryable_error_type', 'FUNCTION taskq.retry_delay',
 		'FUNCTION taskq.is_registered', 'FUNCTION taskq.get_registered_types', 'FUNCTION taskq.clock_now']),
 	('observer', ARRAY['TABLE taskq.all_jobs', 'TABLE taskq.attempts', 'TABLE taskq.unroutable_jobs',
@@ -785,7 +812,8 @@ SELECT a, o FROM (VALUES
 		'FUNCTION taskq.is_registered', 'FUNCTION taskq.get_registered_types']),
 	('operator', ARRAY['FUNCTION taskq.cancel_job', 'FUNCTION taskq.retry_job', 'FUNCTION taskq.discard_job',
 		'FUNCTION taskq.pause_queue', 'FUNCTION taskq.resume_queue', 'FUNCTION taskq.pause_pool',
-		'FUNCTION taskq.resume_pool', 'FUNCTION taskq.drain_worker', 'FUNCTION taskq.status']),
+		'FUNCTION taskq.resume_pool', 'FUNCTION taskq.pause_handler', 'FUNCTION taskq.resume_handler',
+		'FUNCTION taskq.drain_worker', 'FUNCTION taskq.status']),
 	('admin', ARRAY['FUNCTION taskq.register_handler', 'FUNCTION taskq.unregister_handler',
 		'FUNCTION taskq.clear_handlers', 'FUNCTION taskq.list_handlers', 'FUNCTION taskq.get_handler',
 		'FUNCTION taskq.get_handler_info', 'FUNCTION taskq.is_registered', 'FUNCTION taskq.get_registered_types',

@@ -60,17 +60,19 @@ taskq_current_job(PG_FUNCTION_ARGS)
 }
 
 /*
- * The application's error code and the wished delay travel in the error's
- * CONSTRAINT and COLUMN fields, so that PL/pgSQL can raise the same by
- * RAISE ... USING ERRCODE = 'TQ021', CONSTRAINT = 'code', COLUMN = '30 s'.
+ * Fail the attempt.  The application's error code, the wished delay and the
+ * error type travel in the error's CONSTRAINT, COLUMN and DATATYPE fields, so
+ * that PL/pgSQL can raise the same by RAISE ... USING ERRCODE = 'TQ021',
+ * CONSTRAINT = 'code', COLUMN = '30 s'.
  */
-static void
-RaiseForJob(int sqlstate, const char *message, const char *code, const char *retry_in)
+void
+RaiseForJob(bool retryable, const char *message, const char *code, const char *type, const char *retry_in)
 {
 	ereport(ERROR,
-			(errcode(sqlstate),
+			(errcode(retryable ? ERRCODE_TQ_RETRYABLE : ERRCODE_TQ_PERMANENT),
 			 errmsg("%s", message != NULL ? message : "the handler failed"),
 			 code != NULL ? err_generic_string(PG_DIAG_CONSTRAINT_NAME, code) : 0,
+			 type != NULL ? err_generic_string(PG_DIAG_DATATYPE_NAME, type) : 0,
 			 retry_in != NULL ? err_generic_string(PG_DIAG_COLUMN_NAME, retry_in) : 0));
 }
 
@@ -78,7 +80,7 @@ Datum
 taskq_raise_permanent(PG_FUNCTION_ARGS)
 {
 	CheckArgCount(fcinfo, 2);
-	RaiseForJob(ERRCODE_TQ_PERMANENT, ArgTextOrNull(fcinfo, 0), ArgTextOrNull(fcinfo, 1), NULL);
+	RaiseForJob(false, ArgTextOrNull(fcinfo, 0), ArgTextOrNull(fcinfo, 1), NULL, NULL);
 	PG_RETURN_VOID();
 }
 
@@ -90,6 +92,6 @@ taskq_raise_retryable(PG_FUNCTION_ARGS)
 	CheckArgCount(fcinfo, 3);
 	if (ArgMicroseconds(fcinfo, 2, "retry_in", 0) != NO_MICROSECONDS)
 		retry_in = DatumGetCString(DirectFunctionCall1(interval_out, PG_GETARG_DATUM(2)));
-	RaiseForJob(ERRCODE_TQ_RETRYABLE, ArgTextOrNull(fcinfo, 0), ArgTextOrNull(fcinfo, 1), retry_in);
+	RaiseForJob(true, ArgTextOrNull(fcinfo, 0), ArgTextOrNull(fcinfo, 1), NULL, retry_in);
 	PG_RETURN_VOID();
 }

@@ -10,6 +10,7 @@
 #include "job.h"
 
 extern const TaskqJob *CurrentSet(const TaskqJob *job);
+extern void RaiseForJob(bool retryable, const char *message, const char *code, const char *type, const char *retry_in);
 extern bool CurrentIs(int64 job_id);
 extern void CurrentRefuse(int64 job_id, const char *what);
 

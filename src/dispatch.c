@@ -46,10 +46,15 @@
 #include "handler.h"
 #include "owner.h"
 #include "reset.h"
+#include "result.h"
 #include "route.h"
 #include "settle.h"
 #include "shmem.h"
+#include "stats.h"
 #include "wait.h"
+
+/* Failures of class 42 or 28 in a row that pause a type. */
+#define SETUP_FAILURES 3
 
 /* A handler made ready to be called; kept while the catalog stays the same. */
 typedef struct ReadyHandler
@@ -239,6 +244,8 @@ CallHandler(Run *run)
 		MemoryContextSwitchTo(spi_context);
 	}
 	PopActiveSnapshot();
+	if (!run->result_is_null)
+		run->result_is_null = !ResultUnwrap(&run->result, context);
 
 	/* with a snapshot that sees what the handler did */
 	CommandCounterIncrement();
@@ -376,6 +383,21 @@ Sqlstate(int code)
 	return pstrdup(unpack_sql_state(code));
 }
 
+/* Raised by the handler on purpose, and so judged by nobody else. */
+static bool
+IsOfTaskq(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_TQ_PERMANENT || error->sqlerrcode == ERRCODE_TQ_RETRYABLE;
+}
+
+/* A missing table, column, function, right: more likely a migration than this job. */
+static bool
+IsOfSetup(int sqlstate)
+{
+	return ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION ||
+		ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION;
+}
+
 /* The delay that a handler wished by raise_retryable(). */
 static int64
 WishedDelay(const ErrorData *error)
@@ -398,17 +420,30 @@ FailRun(Run *run, bool timed_out)
 	AttemptFailure failure = {0};
 
 	failure.outcome = timed_out ? "timeout" : "failed";
-	failure.error_type = timed_out ? ERROR_TIMEOUT : ErrorTypeOfSqlstate(error->sqlerrcode);
+	failure.error_type = timed_out ? ERROR_TIMEOUT :
+		error->datatype_name != NULL && IsOfTaskq(error) ? error->datatype_name :
+		HandlerErrorType(run->task_type, error->sqlerrcode);
+	failure.of_setup = IsOfSetup(error->sqlerrcode);
 	failure.message = timed_out ? psprintf("the job ran longer than its timeout of %g s", run->timeout / 1000000.0) :
 		error->message;
-	if (error->sqlerrcode == ERRCODE_TQ_PERMANENT || error->sqlerrcode == ERRCODE_TQ_RETRYABLE)
+	if (IsOfTaskq(error))
 		failure.error_code = error->constraint_name;
 	failure.sqlstate = Sqlstate(error->sqlerrcode);
 	failure.detail = error->detail;
 	failure.hint = error->hint;
 	failure.context = error->context;
 	SettleFailed(&run->jobs, &run->job, OUTCOME_FAILED, &failure,
-				 IsRetryableErrorType(failure.error_type), timed_out ? NO_MICROSECONDS : WishedDelay(error));
+				 IsOfTaskq(error) ? error->sqlerrcode == ERRCODE_TQ_RETRYABLE : IsRetryableErrorType(failure.error_type),
+				 timed_out ? NO_MICROSECONDS : WishedDelay(error));
+	if (failure.of_setup && StatsCountSetupFailure(run->task_type) % SETUP_FAILURES == 0)
+	{
+		HandlerPause(run->task_type);
+		ereport(WARNING,
+				(errcode(error->sqlerrcode),
+				 errmsg("task type \"%s\" is paused after %d failures in a row", run->task_type, SETUP_FAILURES),
+				 errdetail("The last one: %s", error->message),
+				 errhint("When the database is as the handler needs it, SELECT taskq.resume_handler('%s').", run->task_type)));
+	}
 }
 
 /* The run was cancelled: an attempt that counts, and the end of the job. */

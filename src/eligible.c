@@ -30,7 +30,7 @@ RunsType(const TaskqWorker *worker, const char *task_type)
 	if (worker->background)
 		return handler->signature != NULL && handler->run_as == worker->role &&
 			strcmp(handler->status, "ok") == 0;
-	return handler->signature == NULL || handler->also_external;
+	return !handler->paused && (handler->signature == NULL || handler->also_external);
 }
 
 bool

@@ -56,18 +56,21 @@ PG_FUNCTION_INFO_V1(taskq_get_registered_types);
 PG_FUNCTION_INFO_V1(taskq_list_handlers);
 PG_FUNCTION_INFO_V1(taskq_get_handler_info);
 PG_FUNCTION_INFO_V1(taskq_clear_handlers);
+PG_FUNCTION_INFO_V1(taskq_pause_handler);
+PG_FUNCTION_INFO_V1(taskq_resume_handler);
 
 /* Columns of taskq.handlers, in order. */
 enum
 {
 	H_TASK_TYPE = 1, H_SIGNATURE, H_FUNCTION_OID, H_TAKES_JOB, H_RUN_AS, H_SEARCH_PATH,
 	H_DESCRIPTION, H_VERSION, H_ALSO_EXTERNAL, H_QUEUE, H_PRIORITY, H_MAX_ATTEMPTS, H_TIMEOUT,
-	H_LEASE, H_RETRY_POLICY, H_RETRY_BASE, H_RETRY_CAP, H_REGISTERED_BY, H_REGISTERED_AT
+	H_LEASE, H_RETRY_POLICY, H_RETRY_BASE, H_RETRY_CAP, H_REGISTERED_BY, H_REGISTERED_AT,
+	H_PERMANENT_ERRORS, H_RETRYABLE_ERRORS, H_PAUSED
 };
-#define H_COLUMNS H_REGISTERED_AT
+#define H_COLUMNS H_RETRYABLE_ERRORS	/* that register_handler() writes */
 
 /* Result columns of list_handlers() and get_handler_info(), in order. */
-#define INFO_COLUMNS 19
+#define INFO_COLUMNS 21
 
 /* All handlers, as of handlers_version. */
 static MemoryContext handlers_context = NULL;
@@ -82,6 +85,16 @@ CopyString(TupleTableSlot *slot, int attnum)
 	char	   *string = SlotString(slot, attnum);
 
 	return string == NULL ? NULL : MemoryContextStrdup(handlers_context, string);
+}
+
+static ArrayType *
+CopyNames(TupleTableSlot *slot, int attnum)
+{
+	MemoryContext old = MemoryContextSwitchTo(handlers_context);
+	ArrayType  *names = SlotIsNull(slot, attnum) ? NULL : DatumGetArrayTypePCopy(SlotDatum(slot, attnum));
+
+	MemoryContextSwitchTo(old);
+	return names;
 }
 
 static int64
@@ -113,6 +126,8 @@ ResolveFunction(const TaskqHandler *handler, Oid cached)
 static const char *
 JudgeHandler(const TaskqHandler *handler)
 {
+	if (handler->paused)
+		return "paused";
 	if (handler->signature == NULL)
 		return "ok";
 	if (!OidIsValid(handler->function))
@@ -155,6 +170,9 @@ AddHandlerOfRow(TupleTableSlot *slot, void *arg)
 	if (!SlotIsNull(slot, H_RETRY_CAP))
 		handler->retry.cap = ReadMicroseconds(slot, H_RETRY_CAP);
 	handler->registered_at = DatumGetTimestampTz(SlotDatum(slot, H_REGISTERED_AT));
+	handler->permanent_errors = CopyNames(slot, H_PERMANENT_ERRORS);
+	handler->retryable_errors = CopyNames(slot, H_RETRYABLE_ERRORS);
+	handler->paused = DatumGetBool(SlotDatum(slot, H_PAUSED));
 	handler->function = InvalidOid;
 	if (handler->signature != NULL)
 		handler->function = ResolveFunction(handler, SlotIsNull(slot, H_FUNCTION_OID) ? InvalidOid :
@@ -198,6 +216,29 @@ HandlerRetryPolicy(const char *task_type)
 	return handler == NULL ? RetryDefault() : handler->retry;
 }
 
+/* Does a list of SQLSTATEs and classes name this one? */
+static bool
+ErrorsContain(ArrayType *errors, const char *sqlstate)
+{
+	char		class[3] = {sqlstate[0], sqlstate[1], '\0'};
+
+	return NamesContain(errors, sqlstate) || NamesContain(errors, class);
+}
+
+/* What an error in a type's handler is: as registered, else as usual. */
+const char *
+HandlerErrorType(const char *task_type, int sqlstate)
+{
+	const TaskqHandler *handler = HandlerFind(task_type);
+	const char *text = unpack_sql_state(sqlstate);
+
+	if (handler != NULL && ErrorsContain(handler->permanent_errors, text))
+		return ERROR_PERMANENT;
+	if (handler != NULL && ErrorsContain(handler->retryable_errors, text))
+		return ERROR_RETRYABLE;
+	return ErrorTypeOfSqlstate(sqlstate);
+}
+
 static int
 CompareHandlers(const void *a, const void *b)
 {
@@ -236,6 +277,16 @@ HandlerTypesText(void)
 	if (n == 0)
 		appendStringInfoString(&text, "none");
 	return text.data;
+}
+
+static void
+RefuseUnregistered(const char *task_type)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_TQ_NOT_REGISTERED),
+			 errmsg("No handler registered for task type \"%s\"", task_type),
+			 errdetail("Registered types: %s.", HandlerTypesText()),
+			 errhint("Register one with taskq.register_handler().")));
 }
 
 /* locks -------------------------------------------------------------------- */
@@ -344,6 +395,31 @@ SetInterval(FunctionCallInfo fcinfo, int n, const char *what, int64 least, Datum
 		SetColumn(values, nulls, column, PG_GETARG_DATUM(n));
 }
 
+/* SQLSTATEs of five characters, or classes of two. */
+static void
+SetErrors(FunctionCallInfo fcinfo, int n, const char *what, Datum *values, char *nulls, int column)
+{
+	ArrayType  *errors = ArgNamesOrNull(fcinfo, n, what);
+	Datum	   *elements;
+	int			count;
+
+	if (errors == NULL)
+		return;
+	deconstruct_array(errors, TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL, &count);
+	for (int i = 0; i < count; i++)
+	{
+		char	   *error = TextDatumGetCString(elements[i]);
+		int			len = strlen(error);
+
+		if ((len != 2 && len != 5) || strspn(error, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") != len)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("%s: \"%s\" is neither an SQLSTATE nor a class of them", what, error),
+					 errhint("An SQLSTATE has five digits or capital letters, a class two.")));
+	}
+	SetColumn(values, nulls, column, PointerGetDatum(errors));
+}
+
 /* The arguments that are the same for in-server and external handlers. */
 static void
 SetDefaultsOfJobs(FunctionCallInfo fcinfo, Datum *values, char *nulls)
@@ -386,6 +462,8 @@ SetDefaultsOfJobs(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 	}
 	SetInterval(fcinfo, 13, "retry_base", 0, values, nulls, H_RETRY_BASE);
 	SetInterval(fcinfo, 14, "retry_cap", 0, values, nulls, H_RETRY_CAP);
+	SetErrors(fcinfo, 16, "permanent_errors", values, nulls, H_PERMANENT_ERRORS);
+	SetErrors(fcinfo, 17, "retryable_errors", values, nulls, H_RETRYABLE_ERRORS);
 }
 
 /* The arguments of a handler that runs in the server; its role. */
@@ -417,14 +495,15 @@ WriteHandler(Datum *values, const char *nulls)
 {
 	static Oid	types[H_COLUMNS] = {
 		TEXTOID, TEXTOID, OIDOID, BOOLOID, REGROLEOID, TEXTOID, TEXTOID, TEXTOID, BOOLOID, TEXTOID,
-		INT4OID, INT4OID, INTERVALOID, INTERVALOID, TEXTOID, INTERVALOID, INTERVALOID, REGROLEOID, TIMESTAMPTZOID
+		INT4OID, INT4OID, INTERVALOID, INTERVALOID, TEXTOID, INTERVALOID, INTERVALOID, REGROLEOID, TIMESTAMPTZOID,
+		TEXTARRAYOID, TEXTARRAYOID
 	};
 	OwnerScope	scope;
 
 	OwnerEnterSpi(&scope);
 	OwnerExecute("DELETE FROM taskq.handlers WHERE task_type = $1", 1, types, values, nulls);
 	OwnerExecute("INSERT INTO taskq.handlers VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,"
-				 " $11, $12, $13, $14, $15, $16, $17, $18, $19)", H_COLUMNS, types, values, nulls);
+				 " $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)", H_COLUMNS, types, values, nulls);
 	OwnerLeaveSpi(&scope);
 	CatalogChanged(REL_HANDLERS);
 }
@@ -438,7 +517,7 @@ taskq_register_handler(PG_FUNCTION_ARGS)
 	const TaskqHandler *old;
 	Oid			run_as = InvalidOid;
 
-	CheckArgCount(fcinfo, 16);
+	CheckArgCount(fcinfo, 18);
 	CheckWritable("taskq.register_handler()");
 	memset(nulls, 'n', H_COLUMNS);
 	nulls[H_COLUMNS] = '\0';
@@ -531,6 +610,58 @@ taskq_clear_handlers(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(n_mine);
 }
 
+/* pause -------------------------------------------------------------------- */
+
+/* Set or clear "paused"; did that change anything? */
+static bool
+SetPaused(const char *task_type, bool paused)
+{
+	Oid			types[] = {TEXTOID, BOOLOID};
+	Datum		values[] = {CStringGetTextDatum(task_type), BoolGetDatum(paused)};
+	OwnerScope	scope;
+	bool		changed;
+
+	OwnerEnterSpi(&scope);
+	changed = OwnerExecute("UPDATE taskq.handlers SET paused = $2 WHERE task_type = $1 AND paused <> $2",
+						   2, types, values, NULL) > 0;
+	OwnerLeaveSpi(&scope);
+	if (changed)
+		CatalogChanged(REL_HANDLERS);
+	return changed;
+}
+
+/* Let a type rest whose handler cannot work as the database is now. */
+void
+HandlerPause(const char *task_type)
+{
+	(void) SetPaused(task_type, true);
+}
+
+static bool
+SetPausedBySql(FunctionCallInfo fcinfo, bool paused, const char *what)
+{
+	char	   *task_type;
+
+	CheckArgCount(fcinfo, 1);
+	CheckWritable(what);
+	task_type = ArgName(fcinfo, 0, "task type");
+	if (HandlerFind(task_type) == NULL)
+		RefuseUnregistered(task_type);
+	return SetPaused(task_type, paused);
+}
+
+Datum
+taskq_pause_handler(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(SetPausedBySql(fcinfo, true, "taskq.pause_handler()"));
+}
+
+Datum
+taskq_resume_handler(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(SetPausedBySql(fcinfo, false, "taskq.resume_handler()"));
+}
+
 /* look --------------------------------------------------------------------- */
 
 Datum
@@ -552,11 +683,7 @@ taskq_get_handler(PG_FUNCTION_ARGS)
 	task_type = ArgName(fcinfo, 0, "task type");
 	handler = HandlerFind(task_type);
 	if (handler == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_TQ_NOT_REGISTERED),
-				 errmsg("No handler registered for task type \"%s\"", task_type),
-				 errdetail("Registered types: %s.", HandlerTypesText()),
-				 errhint("Register one with taskq.register_handler().")));
+		RefuseUnregistered(task_type);
 	if (handler->signature == NULL)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(handler->signature));
@@ -615,6 +742,10 @@ InfoRow(const TaskqHandler *handler, Datum *values, bool *nulls)
 	SetText(values, nulls, 16, handler->search_path);
 	values[17] = ObjectIdGetDatum(handler->registered_by);
 	values[18] = TimestampTzGetDatum(handler->registered_at);
+	values[19] = PointerGetDatum(handler->permanent_errors);
+	nulls[19] = handler->permanent_errors == NULL;
+	values[20] = PointerGetDatum(handler->retryable_errors);
+	nulls[20] = handler->retryable_errors == NULL;
 }
 
 Datum

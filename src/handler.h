@@ -7,6 +7,9 @@
 
 #include "taskq.h"
 
+#include "utils/array.h"
+#include "utils/timestamp.h"
+
 #include "retry.h"
 
 typedef struct TaskqHandler
@@ -28,12 +31,17 @@ typedef struct TaskqHandler
 	int64		timeout;		/* microseconds; NO_MICROSECONDS: default */
 	int64		lease;
 	RetryPolicy retry;
+	ArrayType  *permanent_errors;	/* SQLSTATEs or their classes */
+	ArrayType  *retryable_errors;
+	bool		paused;
 	TimestampTz registered_at;
 	const char *status;			/* "ok", or why it cannot run */
 } TaskqHandler;
 
 /* Valid until the next look-up of a handler. */
 extern const TaskqHandler *HandlerFind(const char *task_type);
+extern void HandlerPause(const char *task_type);
+extern const char *HandlerErrorType(const char *task_type, int sqlstate);
 extern bool HandlerCheckFunction(Oid function, Oid run_as);
 extern bool HandlerLockType(const char *task_type, bool exclusive, bool wait);
 extern void HandlerUnlockType(const char *task_type);

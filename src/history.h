@@ -20,6 +20,7 @@ typedef struct AttemptFailure
 	const char *detail;
 	const char *hint;
 	const char *context;
+	bool		of_setup;		/* the database is not as the handler needs it */
 } AttemptFailure;
 
 extern void HistoryInsert(const TaskqJob *job, struct varlena *result, TimestampTz now);

@@ -39,6 +39,13 @@ PG_FUNCTION_INFO_V1(taskq_snooze_job);
 PG_FUNCTION_INFO_V1(taskq_retry_job);
 PG_FUNCTION_INFO_V1(taskq_discard_job);
 
+/*
+ * Failures of class 42 or 28 are mostly those of a migration that is under way;
+ * they pause the type at the third in a row (dispatch.c).  So that no backlog is
+ * thrown away meanwhile, a job has so many attempts more for them.
+ */
+#define SETUP_ATTEMPTS 3
+
 /* the state machine -------------------------------------------------------- */
 
 /* To which states each state may go. */
@@ -277,6 +284,7 @@ SettleFailed(Store *jobs, TaskqJob *job, char outcome, const AttemptFailure *fai
 {
 	TimestampTz now = ClockNow();
 	int64		delay;
+	int			attempts = job->max_attempts + (failure->of_setup ? SETUP_ATTEMPTS : 0);
 
 	CountRun(job, false);
 	HistoryInsertFailure(job, failure, now);
@@ -285,7 +293,7 @@ SettleFailed(Store *jobs, TaskqJob *job, char outcome, const AttemptFailure *fai
 	if (CancelInstead(jobs, job))
 		return;
 	delay = RetryDelay(HandlerRetryPolicy(RouteById(job->route_id)->task_type), job->attempt, RetryJitter());
-	if (!retryable || delay < 0 || job->attempt >= job->max_attempts)
+	if (!retryable || delay < 0 || job->attempt >= attempts)
 	{
 		JobTransition(jobs, job, JOB_DISCARDED, NULL);
 		return;

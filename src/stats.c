@@ -40,6 +40,7 @@ typedef struct StatsEntry
 	int64		least;
 	int64		most;
 	TimestampTz last_run_at;
+	int			setup_failures; /* in a row, of class 42 or 28 */
 } StatsEntry;
 
 static HTAB *stats = NULL;
@@ -89,7 +90,10 @@ CountInto(StatsEntry *entry, bool completed, int64 duration)
 
 	SpinLockAcquire(&entry->mutex);
 	if (completed)
+	{
 		entry->completed++;
+		entry->setup_failures = 0;
+	}
 	else
 		entry->failed++;
 	entry->total += duration;
@@ -97,6 +101,40 @@ CountInto(StatsEntry *entry, bool completed, int64 duration)
 	entry->most = Max(entry->most, duration);
 	entry->last_run_at = now;
 	SpinLockRelease(&entry->mutex);
+}
+
+static void
+MakeKey(StatsKey *key, const char *task_type)
+{
+	memset(key, 0, sizeof(*key));
+	key->dboid = MyDatabaseId;
+	strlcpy(key->task_type, task_type, sizeof(key->task_type));
+}
+
+/*
+ * Count a failure that says the database is not as the handler needs it, after
+ * the run itself was counted; how many it were in a row.
+ */
+int
+StatsCountSetupFailure(const char *task_type)
+{
+	StatsKey	key;
+	StatsEntry *entry;
+	int			n = 0;
+
+	if (stats == NULL)
+		return 0;
+	MakeKey(&key, task_type);
+	LWLockAcquire(&taskq_shared->lock, LW_SHARED);
+	entry = FindEntry(&key, false);
+	if (entry != NULL)
+	{
+		SpinLockAcquire(&entry->mutex);
+		n = ++entry->setup_failures;
+		SpinLockRelease(&entry->mutex);
+	}
+	LWLockRelease(&taskq_shared->lock);
+	return n;
 }
 
 /* Count a run that took so many microseconds. */
@@ -108,9 +146,7 @@ StatsCountRun(const char *task_type, bool completed, int64 duration)
 
 	if (stats == NULL)
 		return;
-	memset(&key, 0, sizeof(key));
-	key.dboid = MyDatabaseId;
-	strlcpy(key.task_type, task_type, sizeof(key.task_type));
+	MakeKey(&key, task_type);
 	LWLockAcquire(&taskq_shared->lock, LW_SHARED);
 	entry = FindEntry(&key, false);
 	if (entry == NULL)

@@ -1,0 +1,143 @@
+/*
+ * result.c
+ *	  What a handler returns: a plain result, success() or failure().
+ *
+ * The two are jsonb objects with a member "$taskq", so that a handler in any
+ * language can build and return them; what has no such member is the result.
+ */
+#include "taskq.h"
+
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "args.h"
+#include "current.h"
+#include "error.h"
+#include "result.h"
+
+PG_FUNCTION_INFO_V1(taskq_success);
+PG_FUNCTION_INFO_V1(taskq_failure);
+
+#define TAG "$taskq"
+
+/* build -------------------------------------------------------------------- */
+
+static void
+AddMember(StringInfo json, const char *key, const char *text)
+{
+	if (text == NULL)
+		return;
+	appendStringInfoString(json, json->len > 1 ? ", " : "");
+	escape_json(json, key);
+	appendStringInfoString(json, ": ");
+	escape_json(json, text);
+}
+
+static Datum
+ToJsonb(StringInfo json)
+{
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json->data));
+}
+
+Datum
+taskq_success(PG_FUNCTION_ARGS)
+{
+	StringInfoData json;
+	Jsonb	   *result;
+
+	CheckArgCount(fcinfo, 1);
+	initStringInfo(&json);
+	appendStringInfoChar(&json, '{');
+	AddMember(&json, TAG, "success");
+	if (!PG_ARGISNULL(0))
+	{
+		result = PG_GETARG_JSONB_P(0);
+		appendStringInfo(&json, ", \"result\": %s", JsonbToCString(NULL, &result->root, VARSIZE(result)));
+	}
+	appendStringInfoChar(&json, '}');
+	PG_RETURN_DATUM(ToJsonb(&json));
+}
+
+Datum
+taskq_failure(PG_FUNCTION_ARGS)
+{
+	StringInfoData json;
+	char	   *error_type;
+
+	CheckArgCount(fcinfo, 5);
+	error_type = ArgNameOrNull(fcinfo, 1, "error_type");
+	initStringInfo(&json);
+	appendStringInfoChar(&json, '{');
+	AddMember(&json, TAG, "failure");
+	AddMember(&json, "message", ArgTextOrNull(fcinfo, 0));
+	AddMember(&json, "error_type", error_type);
+	AddMember(&json, "error_code", ArgTextOrNull(fcinfo, 2));
+	if (!PG_ARGISNULL(3))
+		AddMember(&json, "retryable", PG_GETARG_BOOL(3) ? "true" : "false");
+	if (ArgMicroseconds(fcinfo, 4, "retry_in", 0) != NO_MICROSECONDS)
+		AddMember(&json, "retry_in", DatumGetCString(DirectFunctionCall1(interval_out, PG_GETARG_DATUM(4))));
+	appendStringInfoChar(&json, '}');
+	PG_RETURN_DATUM(ToJsonb(&json));
+}
+
+/* unwrap ------------------------------------------------------------------- */
+
+/* A member that is a string, or NULL. */
+static char *
+Member(Jsonb *jsonb, const char *key)
+{
+	JsonbValue	value;
+
+	if (!JB_ROOT_IS_OBJECT(jsonb) ||
+		getKeyJsonValueFromContainer(&jsonb->root, key, strlen(key), &value) == NULL ||
+		value.type != jbvString)
+		return NULL;
+	return pnstrdup(value.val.string.val, value.val.string.len);
+}
+
+/* Raise what failure() stands for. */
+static void
+RaiseFailure(Jsonb *failure)
+{
+	char	   *error_type = Member(failure, "error_type");
+	char	   *retryable = Member(failure, "retryable");
+	bool		retry = retryable != NULL ? strcmp(retryable, "true") == 0 :
+		error_type == NULL || IsRetryableErrorType(error_type);
+
+	if (error_type == NULL || !IsName(error_type))
+		error_type = retry ? ERROR_HANDLER : ERROR_PERMANENT;
+	RaiseForJob(retry, Member(failure, "message"), Member(failure, "error_code"), error_type,
+				Member(failure, "retry_in"));
+}
+
+/*
+ * Take what is inside success(), and raise what failure() says; anything else
+ * stays as it is.  False: there is no result.  The result is made in "context".
+ */
+bool
+ResultUnwrap(Datum *result, MemoryContext context)
+{
+	Jsonb	   *jsonb = DatumGetJsonbP(*result);
+	char	   *tag = Member(jsonb, TAG);
+	JsonbValue	value;
+	MemoryContext old;
+
+	if (tag == NULL)
+		return true;
+	if (strcmp(tag, "failure") == 0)
+		RaiseFailure(jsonb);
+	if (strcmp(tag, "success") != 0)
+		return true;
+	if (getKeyJsonValueFromContainer(&jsonb->root, "result", strlen("result"), &value) == NULL)
+		return false;
+	old = MemoryContextSwitchTo(context);
+	*result = JsonbPGetDatum(JsonbValueToJsonb(&value));
+	MemoryContextSwitchTo(old);
+	return true;
+}
