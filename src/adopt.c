@@ -27,6 +27,7 @@
 
 PG_FUNCTION_INFO_V1(taskq_adopt_database);
 PG_FUNCTION_INFO_V1(taskq_announce_installation);
+PG_FUNCTION_INFO_V1(taskq_is_adopted);
 
 /* Columns of taskq.installation, in order. */
 enum
@@ -45,13 +46,29 @@ CompareRow(TupleTableSlot *slot, void *arg)
 		*ours = false;
 }
 
+/* A rename needs the database for itself, so the answer holds in a session. */
 bool
 AdoptedHere(void)
 {
-	bool		ours = true;
+	static bool ours;
+	static uint64 version = 0;
+	uint64		current = CatalogVersion();
 
-	StoreScan(REL_INSTALLATION, CompareRow, &ours);
+	if (version != current)
+	{
+		version = 0;
+		ours = true;
+		StoreScan(REL_INSTALLATION, CompareRow, &ours);
+		version = current;
+	}
 	return ours;
+}
+
+Datum
+taskq_is_adopted(PG_FUNCTION_ARGS)
+{
+	CheckArgCount(fcinfo, 0);
+	PG_RETURN_BOOL(AdoptedHere());
 }
 
 Datum

@@ -134,7 +134,7 @@ CancelWaiting(int64 job_id, const char *reason)
 			if (job.state != JOB_RUNNING)
 			{
 				if (reason != NULL)
-					job.last_error = TextOrNull(reason);
+					job.last_error = ErrorText(reason);
 				JobTransition(&jobs, &job, JOB_CANCELLED, NULL);
 				result = CANCEL_DONE;
 			}

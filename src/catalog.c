@@ -18,6 +18,7 @@
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_namespace.h"
 #include "commands/extension.h"
@@ -32,26 +33,34 @@
 #include "shmem.h"
 #include "wake.h"
 
-static const char *const rel_names[TASKQ_RELS] =
+/*
+ * How many columns a table has at least.  A table of an older version has
+ * fewer, and reading one that is not there would crash the server.
+ */
+static const struct
 {
-	[REL_JOBS] = "jobs",
-	[REL_JOBS_PKEY] = "jobs_pkey",
-	[REL_JOBS_OPEN] = "jobs_open",
-	[REL_JOBS_RUNNING] = "jobs_running",
-	[REL_HISTORY] = "job_history",
-	[REL_HISTORY_OVERFLOW] = "job_history_overflow",
-	[REL_FAILURES] = "attempt_failures",
-	[REL_ROUTES] = "routes",
-	[REL_QUEUES] = "queue_defs",
-	[REL_HANDLERS] = "handlers",
-	[REL_POOLS] = "pool_defs",
-	[REL_WORKERS] = "external_workers",
-	[REL_WORKERS_PKEY] = "external_workers_pkey",
-	[REL_CANCELS] = "cancel_requests",
-	[REL_CANCELS_JOB] = "cancel_requests_job",
-	[REL_INSTALLATION] = "installation",
-	[REL_JOB_ID_SEQ] = "job_id_seq",
-	[REL_EPOCH_SEQ] = "epoch_seq",
+	const char *name;
+	int			columns;
+}			rels[TASKQ_RELS] =
+{
+	[REL_JOBS] = {"jobs", 26},
+	[REL_JOBS_PKEY] = {"jobs_pkey", 1},
+	[REL_JOBS_OPEN] = {"jobs_open", 4},
+	[REL_JOBS_RUNNING] = {"jobs_running", 2},
+	[REL_HISTORY] = {"job_history", 27},
+	[REL_HISTORY_OVERFLOW] = {"job_history_overflow", 27},
+	[REL_FAILURES] = {"attempt_failures", 15},
+	[REL_ROUTES] = {"routes", 5},
+	[REL_QUEUES] = {"queue_defs", 9},
+	[REL_HANDLERS] = {"handlers", 22},
+	[REL_POOLS] = {"pool_defs", 9},
+	[REL_WORKERS] = {"external_workers", 11},
+	[REL_WORKERS_PKEY] = {"external_workers_pkey", 1},
+	[REL_CANCELS] = {"cancel_requests", 4},
+	[REL_CANCELS_JOB] = {"cancel_requests_job", 1},
+	[REL_INSTALLATION] = {"installation", 5},
+	[REL_JOB_ID_SEQ] = {"job_id_seq", 1},
+	[REL_EPOCH_SEQ] = {"epoch_seq", 1},
 };
 
 static bool catalog_valid = false;
@@ -59,6 +68,7 @@ static Oid	extension_oid;
 static Oid	schema_oid;
 static Oid	owner_oid;
 static Oid	rel_oids[TASKQ_RELS];
+static bool catalog_matches;	/* its tables are as this library reads them */
 
 /* Raised by invalidations; everything that was read under another is stale. */
 static uint64 catalog_version = 1;
@@ -124,6 +134,21 @@ FindExtensionOwner(Oid extension)
 	return owner;
 }
 
+/* How many columns a relation has; -1 when there is none of this oid. */
+static int
+CountColumns(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	int			columns = -1;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		columns = ((Form_pg_class) GETSTRUCT(tuple))->relnatts;
+		ReleaseSysCache(tuple);
+	}
+	return columns;
+}
+
 /* Find everything anew.  A schema that only bears the name is not ours. */
 static bool
 LoadCatalog(void)
@@ -136,11 +161,12 @@ LoadCatalog(void)
 		getExtensionOfObject(NamespaceRelationId, schema_oid) != extension_oid)
 		return false;
 	owner_oid = FindExtensionOwner(extension_oid);
+	catalog_matches = true;
 	for (int i = 0; i < TASKQ_RELS; i++)
 	{
-		rel_oids[i] = get_relname_relid(rel_names[i], schema_oid);
-		if (!OidIsValid(rel_oids[i]))
-			return false;
+		rel_oids[i] = get_relname_relid(rels[i].name, schema_oid);
+		if (CountColumns(rel_oids[i]) < rels[i].columns)
+			catalog_matches = false;
 	}
 	return OidIsValid(owner_oid);
 }
@@ -149,19 +175,29 @@ LoadCatalog(void)
 bool
 CatalogInstalled(void)
 {
-	if (!catalog_valid)
+	while (!catalog_valid)
 	{
 		/*
-		 * Only found installations are remembered.  Set before the look, so
-		 * that an invalidation that comes in meanwhile is not forgotten.
+		 * Only found installations are remembered.  Set before the look: if an
+		 * invalidation comes in meanwhile, look again.
 		 */
 		catalog_valid = true;
 		memset(rel_oids, 0, sizeof(rel_oids));
 		catalog_version++;
 		if (!LoadCatalog())
+		{
 			catalog_valid = false;
+			return false;
+		}
 	}
-	return catalog_valid;
+	return true;
+}
+
+/* Are the SQL definitions at least as new as this library? */
+bool
+CatalogMatches(void)
+{
+	return CatalogInstalled() && catalog_matches;
 }
 
 static void
@@ -172,6 +208,11 @@ RequireCatalog(void)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("extension taskq is not installed in this database"),
 				 errhint("Run CREATE EXTENSION taskq.")));
+	if (!catalog_matches)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("taskq's SQL definitions are older than its library"),
+				 errhint("Run ALTER EXTENSION taskq UPDATE.")));
 }
 
 Oid

@@ -32,6 +32,7 @@ typedef enum TaskqRel
 
 extern void CatalogInit(void);
 extern bool CatalogInstalled(void);
+extern bool CatalogMatches(void);
 extern Oid	CatalogExtension(void);
 extern Oid	CatalogSchema(void);
 extern Oid	CatalogOwner(void);

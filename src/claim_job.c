@@ -23,6 +23,7 @@
 #include "claim.h"
 #include "clock.h"
 #include "guc.h"
+#include "lease.h"
 #include "owner.h"
 #include "register.h"
 #include "shmem.h"
@@ -89,10 +90,25 @@ ReturnJob(const TaskqJob *job, void *arg)
 	heap_freetuple(tuple);
 }
 
+static bool
+SchedulerRuns(void)
+{
+	TaskqDatabase *db = ShmemMyDatabase();
+
+	return db != NULL && db->scheduler_pid != 0;
+}
+
+/* Claim; where no scheduler ends leases that are over, do it for want of jobs. */
 static int
 Claim(ClaimCall *call)
 {
+	int			claimed;
+
 	UpdateRoutes(call);
+	claimed = ClaimStamped(&call->request, call->most, ReturnJob, call->result);
+	if (claimed > 0 || SchedulerRuns())
+		return claimed;
+	(void) LeaseExpireOverdue();
 	return ClaimStamped(&call->request, call->most, ReturnJob, call->result);
 }
 

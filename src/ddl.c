@@ -113,8 +113,8 @@ DropsOwnersObjects(DropOwnedStmt *statement)
 	return false;
 }
 
-/* The database that CREATE DATABASE copies. */
-static Oid
+/* The name of the database that CREATE DATABASE copies, if it names one. */
+static char *
 TemplateOf(CreatedbStmt *statement)
 {
 	ListCell   *cell;
@@ -124,9 +124,9 @@ TemplateOf(CreatedbStmt *statement)
 		DefElem    *option = lfirst_node(DefElem, cell);
 
 		if (strcmp(option->defname, "template") == 0 && option->arg != NULL)
-			return get_database_oid(defGetString(option), true);
+			return defGetString(option);
 	}
-	return InvalidOid;
+	return NULL;
 }
 
 static bool
@@ -140,28 +140,47 @@ MovesDatabase(AlterDatabaseStmt *statement)
 	return false;
 }
 
-/* The database that taskq must leave for this statement, or InvalidOid. */
+/* This database, if the user may do what takes the extension for oneself. */
+static Oid
+HereIfOwner(void)
+{
+	return CatalogInstalled() && OwnsExtension_compat(CatalogExtension(), GetUserId()) ? MyDatabaseId : InvalidOid;
+}
+
+/* Or a database of this name. */
+static Oid
+ThereIfOwner(const char *name)
+{
+	Oid			dboid = name != NULL ? get_database_oid(name, true) : InvalidOid;
+
+	return OidIsValid(dboid) && OwnsDatabase_compat(dboid, GetUserId()) ? dboid : InvalidOid;
+}
+
+/*
+ * The database that taskq must leave for this statement, or InvalidOid; that
+ * also when the statement is going to be refused for want of rights.
+ */
 static Oid
 DatabaseToFree(Node *statement)
 {
 	switch (nodeTag(statement))
 	{
 		case T_DropStmt:
-			return DropsTaskq((DropStmt *) statement) && CatalogInstalled() ? MyDatabaseId : InvalidOid;
+			return DropsTaskq((DropStmt *) statement) ? HereIfOwner() : InvalidOid;
 		case T_AlterExtensionStmt:
-			return strcmp(((AlterExtensionStmt *) statement)->extname, "taskq") == 0 ? MyDatabaseId : InvalidOid;
+			return strcmp(((AlterExtensionStmt *) statement)->extname, "taskq") == 0 ? HereIfOwner() : InvalidOid;
 		case T_DropOwnedStmt:
-			return CatalogInstalled() && DropsOwnersObjects((DropOwnedStmt *) statement) ? MyDatabaseId : InvalidOid;
+			return CatalogInstalled() && DropsOwnersObjects((DropOwnedStmt *) statement) ? HereIfOwner() : InvalidOid;
 		case T_DropdbStmt:
-			return get_database_oid(((DropdbStmt *) statement)->dbname, true);
+			return ThereIfOwner(((DropdbStmt *) statement)->dbname);
 		case T_CreatedbStmt:
-			return TemplateOf((CreatedbStmt *) statement);
+			return ThereIfOwner(TemplateOf((CreatedbStmt *) statement));
 		case T_AlterDatabaseStmt:
 			return MovesDatabase((AlterDatabaseStmt *) statement) ?
-				get_database_oid(((AlterDatabaseStmt *) statement)->dbname, true) : InvalidOid;
+				ThereIfOwner(((AlterDatabaseStmt *) statement)->dbname) : InvalidOid;
 		case T_RenameStmt:
 			return ((RenameStmt *) statement)->renameType == OBJECT_DATABASE ?
-				get_database_oid(((RenameStmt *) statement)->subname, true) : InvalidOid;
+				ThereIfOwner(((RenameStmt *) statement)->subname) : InvalidOid;
 		default:
 			return InvalidOid;
 	}

@@ -362,15 +362,15 @@ CloseToInterrupts(Run *run)
 }
 
 static void
-UnpublishRun(bool completed)
+UnpublishRun(const Run *run)
 {
 	TaskqSlot  *slot = ShmemMySlot();
 
 	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
 	slot->job_id = 0;
-	if (completed)
+	if (run->error == NULL)
 		slot->completed++;
-	else
+	else if (run->job.last_outcome == OUTCOME_FAILED)
 		slot->failed++;
 	LWLockRelease(&slot->lock);
 }
@@ -455,7 +455,7 @@ CancelRun(Run *run)
 	run->job.last_outcome = OUTCOME_CANCELLED;
 	if (!CancelRequested(run->job.job_id, &reason) || reason == NULL)
 		reason = "cancelled while it was running";
-	run->job.last_error = TextOrNull(reason);
+	run->job.last_error = ErrorText(reason);
 	JobTransition(&run->jobs, &run->job, JOB_CANCELLED, NULL);
 	CancelForget(run->job.job_id);
 }
@@ -643,7 +643,7 @@ DispatchNext(const ClaimRequest *request)
 		RecordLostRun(run, run_context);
 	}
 	PG_END_TRY();
-	UnpublishRun(run->error == NULL);
+	UnpublishRun(run);
 	ResetSession();
 	return true;
 }

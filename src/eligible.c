@@ -7,14 +7,17 @@
  */
 #include "taskq.h"
 
+#include "adopt.h"
 #include "args.h"
+#include "compat.h"
 #include "eligible.h"
 #include "handler.h"
 #include "queue.h"
+#include "version.h"
 
-/* Is there a handler that this kind of worker runs? */
+/* Is there a handler, new enough, that this kind of worker runs? */
 static bool
-RunsType(const TaskqWorker *worker, const char *task_type)
+RunsType(const TaskqWorker *worker, const char *task_type, const char *min_version)
 {
 	const TaskqHandler *handler;
 
@@ -22,10 +25,13 @@ RunsType(const TaskqWorker *worker, const char *task_type)
 		return false;
 	if (worker->narrow != NULL && !NamesContain(worker->narrow, task_type))
 		return false;
-	if (worker->any_type)
-		return true;
 	handler = HandlerFind(task_type);
+	if (worker->any_type)
+		return handler == NULL || handler->signature == NULL || handler->also_external ||
+			MayActAs_compat(worker->role, handler->run_as);
 	if (handler == NULL)
+		return false;
+	if (min_version[0] != '\0' && !VersionAtLeast(handler->version, min_version))
 		return false;
 	if (worker->background)
 		return handler->signature != NULL && handler->run_as == worker->role &&
@@ -38,7 +44,7 @@ MayRun(const TaskqWorker *worker, const TaskqRoute *route)
 {
 	if (worker->queues != NULL && !NamesContain(worker->queues, route->queue))
 		return false;
-	return RunsType(worker, route->task_type) &&
+	return RunsType(worker, route->task_type, route->min_version) &&
 		!QueueById(route->queue_id)->paused &&
 		NamesCover(worker->capabilities, route->capabilities);
 }
@@ -48,7 +54,7 @@ RouteSet
 EligibleRoutes(const TaskqWorker *worker)
 {
 	RouteSet	set = {0};
-	int			count = RouteCount();
+	int			count = AdoptedHere() ? RouteCount() : 0;
 
 	set.ids = palloc(sizeof(int32) * (count + 1));
 	set.ranks = palloc(sizeof(int) * (count + 1));

@@ -16,7 +16,7 @@ typedef struct TaskqWorker
 {
 	bool		background;
 	Oid			role;			/* of a background worker */
-	bool		any_type;		/* brings its own handler: the registry does not matter */
+	bool		any_type;		/* brings its own handler, for all that is not another role's */
 	ArrayType  *task_types;		/* NULL: all that fit its kind */
 	ArrayType  *narrow;			/* this call's task_types; NULL: no narrower */
 	ArrayType  *queues;			/* NULL: all, as one line; else in this order */

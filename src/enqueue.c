@@ -37,6 +37,7 @@ enum
 {
 	ARG_TASK_TYPE, ARG_PAYLOAD, ARG_QUEUE, ARG_PRIORITY, ARG_RUN_AT, ARG_DELAY, ARG_MAX_ATTEMPTS,
 	ARG_TIMEOUT, ARG_LEASE, ARG_TAGS, ARG_TENANT_ID, ARG_GROUP_KEY, ARG_REQUIRED_CAPABILITIES,
+	ARG_MIN_VERSION,
 	ARG_COUNT
 };
 
@@ -68,19 +69,6 @@ RunAt(FunctionCallInfo fcinfo, TimestampTz now)
 	return Max(run_at, now);
 }
 
-/* Optional short text, as given. */
-static struct varlena *
-ShortText(FunctionCallInfo fcinfo, int n, const char *what)
-{
-	if (PG_ARGISNULL(n))
-		return NULL;
-	if (VARSIZE_ANY_EXHDR(PG_GETARG_TEXT_PP(n)) < 1 || VARSIZE_ANY_EXHDR(PG_GETARG_TEXT_PP(n)) > 255)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s is empty or longer than 255 bytes", what)));
-	return (struct varlena *) PG_GETARG_TEXT_PP(n);
-}
-
 /*
  * The number that stands for a group key in indexes.  The key itself is in the
  * row, so nothing has to be looked up or made, and no second enqueuer of a new
@@ -99,6 +87,7 @@ ReadArguments(FunctionCallInfo fcinfo, TaskqJob *job, TimestampTz now)
 {
 	char	   *task_type = ArgName(fcinfo, ARG_TASK_TYPE, "task type");
 	char	   *queue_name = ArgNameOrNull(fcinfo, ARG_QUEUE, "queue");
+	char	   *min_version = ArgNameOrNull(fcinfo, ARG_MIN_VERSION, "min_version");
 	const TaskqHandler *handler = HandlerFind(task_type);
 	ArrayType  *capabilities = ArgTagsOrNull(fcinfo, ARG_REQUIRED_CAPABILITIES, "required_capabilities");
 
@@ -119,13 +108,14 @@ ReadArguments(FunctionCallInfo fcinfo, TaskqJob *job, TimestampTz now)
 	if (ArgMicroseconds(fcinfo, ARG_LEASE, "lease", USECS_PER_SEC) != NO_MICROSECONDS)
 		job->lease = PG_GETARG_INTERVAL_P(ARG_LEASE);
 	job->tags = (struct varlena *) ArgTagsOrNull(fcinfo, ARG_TAGS, "tags");
-	job->tenant_id = ShortText(fcinfo, ARG_TENANT_ID, "tenant_id");
-	job->group_key = ShortText(fcinfo, ARG_GROUP_KEY, "group_key");
+	job->tenant_id = TextOrNull(ArgNameOrNull(fcinfo, ARG_TENANT_ID, "tenant_id"));
+	job->group_key = TextOrNull(ArgNameOrNull(fcinfo, ARG_GROUP_KEY, "group_key"));
 	if (job->group_key != NULL)
 		job->group_id = GroupId(job->group_key);
 	RejectIfUnhandled(QueueByName(queue_name, false), task_type);
 	job->route_id = RouteFindOrMake(QueueByName(queue_name, false)->queue_id, task_type,
-									NormalizeNames(capabilities, "required_capabilities"));
+									NormalizeNames(capabilities, "required_capabilities"),
+									min_version == NULL ? "" : min_version);
 }
 
 static void

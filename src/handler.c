@@ -435,7 +435,8 @@ SetDefaultsOfJobs(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 		if (VARSIZE_ANY_EXHDR(PG_GETARG_TEXT_PP(3)) > TASKQ_NAME_MAX)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("version is longer than %d bytes", TASKQ_NAME_MAX)));
+					 errmsg("version is longer than %d bytes", TASKQ_NAME_MAX),
+					 errhint("Keep more in the description.")));
 		SetColumn(values, nulls, H_VERSION, PG_GETARG_DATUM(3));
 	}
 	SetColumn(values, nulls, H_ALSO_EXTERNAL, BoolGetDatum(ArgBool(fcinfo, 6, "also_external")));
@@ -489,6 +490,20 @@ SetFunction(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 	return run_as;
 }
 
+/* Keep what a type's row says before it is replaced or removed; as the owner. */
+static void
+RecordChange(const char *task_type, const char *change, Oid by)
+{
+	Oid			types[] = {TEXTOID, TEXTOID, REGROLEOID, TIMESTAMPTZOID};
+	Datum		values[] = {CStringGetTextDatum(task_type), CStringGetTextDatum(change), ObjectIdGetDatum(by),
+		TimestampTzGetDatum(ClockNow())};
+
+	OwnerExecute("INSERT INTO taskq.handler_changes (task_type, handler, run_as, description, version,"
+				 "  registered_by, registered_at, change, changed_by, changed_at)"
+				 " SELECT task_type, signature, run_as::text, description, version, registered_by::text, registered_at,"
+				 "  $2, $3::text, $4 FROM taskq.handlers WHERE task_type = $1", 4, types, values, NULL);
+}
+
 /* Write the row over whatever was there. */
 static void
 WriteHandler(Datum *values, const char *nulls)
@@ -501,6 +516,7 @@ WriteHandler(Datum *values, const char *nulls)
 	OwnerScope	scope;
 
 	OwnerEnterSpi(&scope);
+	RecordChange(TextDatumGetCString(values[H_TASK_TYPE - 1]), "overridden", scope.caller);
 	OwnerExecute("DELETE FROM taskq.handlers WHERE task_type = $1", 1, types, values, nulls);
 	OwnerExecute("INSERT INTO taskq.handlers VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,"
 				 " $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)", H_COLUMNS, types, values, nulls);
@@ -563,6 +579,7 @@ RemoveHandler(const char *task_type)
 	OwnerScope	scope;
 
 	OwnerEnterSpi(&scope);
+	RecordChange(task_type, "unregistered", scope.caller);
 	OwnerExecute("DELETE FROM taskq.handlers WHERE task_type = $1", 1, types, values, NULL);
 	OwnerLeaveSpi(&scope);
 	CatalogChanged(REL_HANDLERS);

@@ -16,7 +16,6 @@
 #include "access/xact.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
@@ -125,18 +124,10 @@ HistoryInsert(const TaskqJob *job, struct varlena *result, TimestampTz now)
 	StoreClose(&leaf, true);
 }
 
-/* Text for a column, cut to a size at a character. */
 static void
 SetCut(TupleTableSlot *slot, int attnum, const char *string)
 {
-	int			len;
-
-	if (string == NULL)
-		return;
-	len = strlen(string);
-	if (len > TASKQ_MAX_ERROR_TEXT)
-		len = pg_mbcliplen(string, len, TASKQ_MAX_ERROR_TEXT);
-	SlotSetPointer(slot, attnum, cstring_to_text_with_len(string, len));
+	SlotSetPointer(slot, attnum, ErrorText(string));
 }
 
 /* Write the row of an attempt that did not complete.  The caller is the owner. */
@@ -312,7 +303,8 @@ MakeLeaf(DateADT day)
 
 	j2date(day + POSTGRES_EPOCH_JDATE, &tm.tm_year, &tm.tm_mon, &tm.tm_mday);
 	snprintf(name, sizeof(name), "job_history_%04d%02d%02d", tm.tm_year, tm.tm_mon, tm.tm_mday);
-	OwnerExecute(psprintf("CREATE TABLE taskq.%s (LIKE taskq.job_history INCLUDING ALL)", name), 0, NULL, NULL, NULL);
+	OwnerExecute(psprintf("CREATE TABLE taskq.%s (LIKE taskq.job_history INCLUDING ALL,"
+						  " PRIMARY KEY (job_id, life, expires_on))", name), 0, NULL, NULL, NULL);
 	OwnerExecute(psprintf("ALTER TABLE taskq.job_history ATTACH PARTITION taskq.%s"
 						  " FOR VALUES FROM ('%s') TO ('%s')", name, from, to), 0, NULL, NULL, NULL);
 }

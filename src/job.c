@@ -6,6 +6,7 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/lsyscache.h"
@@ -334,4 +335,18 @@ struct varlena *
 TextOrNull(const char *string)
 {
 	return string == NULL ? NULL : (struct varlena *) cstring_to_text(string);
+}
+
+/* Text of an error, cut to what is kept of it, at a character. */
+struct varlena *
+ErrorText(const char *string)
+{
+	int			len;
+
+	if (string == NULL)
+		return NULL;
+	len = strlen(string);
+	if (len > TASKQ_MAX_ERROR_TEXT)
+		len = pg_mbcliplen(string, len, TASKQ_MAX_ERROR_TEXT);
+	return (struct varlena *) cstring_to_text_with_len(string, len);
 }

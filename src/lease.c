@@ -99,6 +99,7 @@ Extend(int64 job_id, int64 epoch, int64 given, struct varlena *progress, Timesta
 		JobWrite(&job, StoreNewRow(&jobs));
 		StoreUpdate(&jobs);
 		WakeSchedulerAt(job.lease_expires_at);
+		WorkerSeen(job.worker_id);
 		result = CancelRequested(job_id, NULL) ? BEAT_CANCEL : BEAT_OK;
 	}
 	*expires_at = job.lease_expires_at;

@@ -223,6 +223,20 @@ WorkerBeat(const char *worker_id)
 	OwnerLeave(&scope);
 }
 
+/* A worker has called about one of its jobs.  The caller is the owner. */
+void
+WorkerSeen(struct varlena *worker_id)
+{
+	Store		store;
+
+	if (worker_id == NULL)
+		return;
+	StoreOpen(&store, CatalogRel(REL_WORKERS));
+	if (FindRow(&store, text_to_cstring((text *) worker_id)))
+		Touch(&store, ClockNow(), TOUCH_EVERY);
+	StoreClose(&store, true);
+}
+
 /* Forget workers that registered themselves by a claim, an hour after their last. */
 void
 WorkerForgetOld(void)

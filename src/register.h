@@ -21,6 +21,7 @@ typedef struct ExternalWorker
 extern void WorkerForClaim(const char *worker_id, ExternalWorker *worker);
 extern int64 WorkerLease(struct varlena *worker_id);
 extern void WorkerBeat(const char *worker_id);
+extern void WorkerSeen(struct varlena *worker_id);
 extern void WorkerForgetOld(void);
 
 #endif							/* TASKQ_REGISTER_H */

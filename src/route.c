@@ -1,6 +1,7 @@
 /*
  * route.c
- *	  Routes: (queue, task type, required capabilities), which jobs point at.
+ *	  Routes: (queue, task type, required capabilities, least version of the
+ *	  handler), which jobs point at.
  *
  * A route is made by the first enqueue that needs it and is never deleted.
  * There is no unique constraint: with one, the second enqueuer of a new route
@@ -27,7 +28,7 @@
 /* Columns of taskq.routes, in order. */
 enum
 {
-	ROUTE_ID = 1, ROUTE_QUEUE_ID, ROUTE_TASK_TYPE, ROUTE_CAPABILITIES
+	ROUTE_ID = 1, ROUTE_QUEUE_ID, ROUTE_TASK_TYPE, ROUTE_CAPABILITIES, ROUTE_MIN_VERSION
 };
 
 typedef struct RouteKey
@@ -91,6 +92,8 @@ AddRouteOfRow(TupleTableSlot *slot, void *arg)
 	strlcpy(route->queue, QueueById(route->queue_id)->name, sizeof(route->queue));
 	strlcpy(route->task_type, SlotString(slot, ROUTE_TASK_TYPE), sizeof(route->task_type));
 	route->capabilities = DatumGetArrayTypePCopy(SlotDatum(slot, ROUTE_CAPABILITIES));
+	strlcpy(route->min_version, SlotIsNull(slot, ROUTE_MIN_VERSION) ? "" : SlotString(slot, ROUTE_MIN_VERSION),
+			sizeof(route->min_version));
 
 	MakeKey(&key, route->queue_id, route->task_type, route->capabilities);
 	by_key = hash_search(routes_by_key, &key, HASH_ENTER, &found);
@@ -171,7 +174,7 @@ RouteAt(int i)
 }
 
 static int32
-FindByKey(int32 queue_id, const char *task_type, ArrayType *capabilities)
+FindByKey(int32 queue_id, const char *task_type, ArrayType *capabilities, const char *min_version)
 {
 	RouteKey	key;
 	RouteKeyEntry *entry;
@@ -182,17 +185,18 @@ FindByKey(int32 queue_id, const char *task_type, ArrayType *capabilities)
 	if (entry == NULL)
 		return 0;
 	for (int i = entry->first; i >= 0; i = routes[i].next)
-		if (NamesEqual(routes[i].capabilities, capabilities))
+		if (NamesEqual(routes[i].capabilities, capabilities) && strcmp(routes[i].min_version, min_version) == 0)
 			return routes[i].route_id;
 	return 0;
 }
 
 /* Make a route; the caller's transaction does, and may yet roll it back. */
 static int32
-MakeRoute(int32 queue_id, const char *task_type, ArrayType *capabilities)
+MakeRoute(int32 queue_id, const char *task_type, ArrayType *capabilities, const char *min_version)
 {
-	Oid			types[] = {INT4OID, TEXTOID, TEXTARRAYOID};
-	Datum		values[] = {Int32GetDatum(queue_id), CStringGetTextDatum(task_type), PointerGetDatum(capabilities)};
+	Oid			types[] = {INT4OID, TEXTOID, TEXTARRAYOID, TEXTOID};
+	Datum		values[] = {Int32GetDatum(queue_id), CStringGetTextDatum(task_type), PointerGetDatum(capabilities),
+		CStringGetTextDatum(min_version)};
 	OwnerScope	scope;
 	int32		route_id;
 	bool		isnull;
@@ -201,12 +205,12 @@ MakeRoute(int32 queue_id, const char *task_type, ArrayType *capabilities)
 		ereport(ERROR,
 				(errcode(ERRCODE_TQ_LIMIT_EXCEEDED),
 				 errmsg("too many different routes"),
-				 errdetail("Jobs of %d different combinations of queue, task type and required capabilities have been enqueued.",
+				 errdetail("Jobs of %d different combinations of queue, task type, required capabilities and min_version have been enqueued.",
 						   RouteCount()),
 				 errhint("Use few task types and queues, with the data in the payload; or raise taskq.max_routes.")));
 	OwnerEnterSpi(&scope);
-	OwnerExecute("INSERT INTO taskq.routes (queue_id, task_type, capabilities)"
-				 " VALUES ($1, $2, $3) RETURNING route_id", 3, types, values, NULL);
+	OwnerExecute("INSERT INTO taskq.routes (queue_id, task_type, capabilities, min_version)"
+				 " VALUES ($1, $2, $3, NULLIF($4, '')) RETURNING route_id", 4, types, values, NULL);
 	route_id = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	OwnerLeaveSpi(&scope);
 	CatalogChanged(REL_ROUTES);
@@ -216,11 +220,11 @@ MakeRoute(int32 queue_id, const char *task_type, ArrayType *capabilities)
 	return route_id;
 }
 
-/* The route for a new job.  "capabilities" are normalized. */
+/* The route for a new job.  "capabilities" are normalized, min_version may be empty. */
 int32
-RouteFindOrMake(int32 queue_id, const char *task_type, ArrayType *capabilities)
+RouteFindOrMake(int32 queue_id, const char *task_type, ArrayType *capabilities, const char *min_version)
 {
-	int32		route_id = FindByKey(queue_id, task_type, capabilities);
+	int32		route_id = FindByKey(queue_id, task_type, capabilities, min_version);
 
-	return route_id != 0 ? route_id : MakeRoute(queue_id, task_type, capabilities);
+	return route_id != 0 ? route_id : MakeRoute(queue_id, task_type, capabilities, min_version);
 }

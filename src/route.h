@@ -1,6 +1,7 @@
 /*
  * route.h
- *	  Routes: (queue, task type, required capabilities), which jobs point at.
+ *	  Routes: (queue, task type, required capabilities, least version of the
+ *	  handler), which jobs point at.
  */
 #ifndef TASKQ_ROUTE_H
 #define TASKQ_ROUTE_H
@@ -16,6 +17,7 @@ typedef struct TaskqRoute
 	char		queue[TASKQ_NAME_MAX + 1];
 	char		task_type[TASKQ_NAME_MAX + 1];
 	ArrayType  *capabilities;	/* normalized; empty rather than NULL */
+	char		min_version[TASKQ_NAME_MAX + 1];	/* empty: any */
 	int			next;			/* with the same hash key, or -1 */
 } TaskqRoute;
 
@@ -23,6 +25,6 @@ typedef struct TaskqRoute
 extern const TaskqRoute *RouteById(int32 route_id);
 extern int	RouteCount(void);
 extern const TaskqRoute *RouteAt(int i);
-extern int32 RouteFindOrMake(int32 queue_id, const char *task_type, ArrayType *capabilities);
+extern int32 RouteFindOrMake(int32 queue_id, const char *task_type, ArrayType *capabilities, const char *min_version);
 
 #endif							/* TASKQ_ROUTE_H */

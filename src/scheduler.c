@@ -17,6 +17,7 @@
 #include "taskq.h"
 
 #include "access/xact.h"
+#include "commands/dbcommands.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -517,6 +518,39 @@ Maintain(void)
 	EndTransaction();
 }
 
+/* In a database of another origin nothing is done; said once. */
+static bool
+IsAdopted(void)
+{
+	static bool said = false;
+	bool		adopted = AdoptedHere();
+
+	if (!adopted && !said)
+		ereport(WARNING,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("database \"%s\" was restored, copied or renamed, so its taskq jobs wait",
+						get_database_name(MyDatabaseId)),
+				 errhint("If they are to run there, SELECT taskq.adopt_database().")));
+	said = !adopted;
+	return adopted;
+}
+
+/* With older SQL definitions nothing can be done; said once. */
+static bool
+DefinitionsMatch(void)
+{
+	static bool said = false;
+
+	if (!CatalogMatches() && !said)
+		ereport(WARNING,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("taskq's SQL definitions in database \"%s\" are older than its library, so its jobs wait",
+						get_database_name(MyDatabaseId)),
+				 errhint("Run ALTER EXTENSION taskq UPDATE there.")));
+	said = !CatalogMatches();
+	return CatalogMatches();
+}
+
 /*
  * Look at everything once; when to look next.  Sets *leave when there is no
  * more to be done in this database.
@@ -530,7 +564,7 @@ Look(bool *leave)
 
 	BeginTransaction("taskq: looking for what is due");
 	*leave = !CatalogInstalled();
-	adopted = !*leave && AdoptedHere();
+	adopted = !*leave && DefinitionsMatch() && IsAdopted();
 	if (adopted)
 		(void) CancelSweep();
 	if (adopted)

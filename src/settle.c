@@ -98,8 +98,13 @@ JobTransition(Store *jobs, TaskqJob *job, char to, struct varlena *result)
 {
 	char		from = job->state;
 	TimestampTz now = ClockNow();
+	bool		bring_snapshot = !ActiveSnapshotSet();
 
 	CheckTransition(job, to);
+
+	/* a large payload is read and stored anew when it moves to another table */
+	if (bring_snapshot)
+		PushActiveSnapshot(GetTransactionSnapshot());
 	job->state = to;
 	if (from == JOB_RUNNING)
 		Leave(job);
@@ -127,6 +132,8 @@ JobTransition(Store *jobs, TaskqJob *job, char to, struct varlena *result)
 		JobWrite(job, StoreNewRow(jobs));
 		StoreUpdate(jobs);
 	}
+	if (bring_snapshot)
+		PopActiveSnapshot();
 	if (from != JOB_NEW && (to == JOB_AVAILABLE || to == JOB_RETRYABLE))
 		WakeForJob(job->route_id, job->run_at, now);
 }
@@ -268,7 +275,7 @@ CancelInstead(Store *jobs, TaskqJob *job)
 	if (!CancelRequested(job->job_id, &reason))
 		return false;
 	if (reason != NULL)
-		job->last_error = TextOrNull(reason);
+		job->last_error = ErrorText(reason);
 	JobTransition(jobs, job, JOB_CANCELLED, NULL);
 	CancelForget(job->job_id);
 	return true;
@@ -289,7 +296,7 @@ SettleFailed(Store *jobs, TaskqJob *job, char outcome, const AttemptFailure *fai
 	CountRun(job, false);
 	HistoryInsertFailure(job, failure, now);
 	job->last_outcome = outcome;
-	job->last_error = TextOrNull(failure->message);
+	job->last_error = ErrorText(failure->message);
 	if (CancelInstead(jobs, job))
 		return;
 	delay = RetryDelay(HandlerRetryPolicy(RouteById(job->route_id)->task_type), job->attempt, RetryJitter());
@@ -435,7 +442,7 @@ SettleCancelled(int64 job_id, int64 epoch, const char *reason)
 	if (held)
 	{
 		if (reason != NULL)
-			scope.job.last_error = TextOrNull(reason);
+			scope.job.last_error = ErrorText(reason);
 		scope.job.last_outcome = OUTCOME_CANCELLED;
 		JobTransition(&scope.jobs, &scope.job, JOB_CANCELLED, NULL);
 		CancelForget(job_id);
@@ -559,7 +566,7 @@ taskq_discard_job(PG_FUNCTION_ARGS)
 	if (LockWaiting(&jobs, &job, job_id, "discarded"))
 	{
 		if (reason != NULL)
-			job.last_error = TextOrNull(reason);
+			job.last_error = ErrorText(reason);
 		JobTransition(&jobs, &job, JOB_DISCARDED, NULL);
 	}
 	else if (!HistoryFind(job_id, &job, &ending))

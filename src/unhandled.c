@@ -56,7 +56,7 @@ Discard(Store *jobs, TaskqJob *job, const char *task_type)
 	job->attempt = 0;
 	HistoryInsertFailure(job, &failure, ClockNow());
 	job->last_outcome = OUTCOME_FAILED;
-	job->last_error = TextOrNull(failure.message);
+	job->last_error = ErrorText(failure.message);
 	JobTransition(jobs, job, JOB_DISCARDED, NULL);
 }
 

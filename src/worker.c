@@ -144,7 +144,7 @@ UpdateRoutes(void)
 	const TaskqPool *pool;
 	MemoryContext old;
 
-	if (!CatalogInstalled())
+	if (!CatalogMatches())
 		return false;
 	if (request.catalog_version == CatalogVersion())
 		return true;
