@@ -25,13 +25,6 @@ ClockNow(void)
 	return now;
 }
 
-/* When this server started, on the same clock. */
-TimestampTz
-ClockStart(void)
-{
-	return PgStartTime;
-}
-
 /* Milliseconds to sleep until a moment, rounded up, from 0 to "most". */
 long
 ClockMillisecondsUntil(TimestampTz moment, long most)

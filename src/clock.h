@@ -10,7 +10,6 @@
 #include "utils/timestamp.h"
 
 extern TimestampTz ClockNow(void);
-extern TimestampTz ClockStart(void);
 extern long ClockMillisecondsUntil(TimestampTz moment, long most);
 extern int64 IntervalMicroseconds(const Interval *interval);
 extern Interval *MakeInterval(int64 microseconds);

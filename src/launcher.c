@@ -84,6 +84,8 @@ Attach(void)
 	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
 	taskq_shared->launcher_latch = MyLatch;
 	taskq_shared->launcher_pid = MyProcPid;
+	if (taskq_shared->up_since == 0)
+		taskq_shared->up_since = ClockNow();
 	LWLockRelease(&taskq_shared->lock);
 }
 

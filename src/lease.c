@@ -34,6 +34,7 @@
 #include "register.h"
 #include "route.h"
 #include "settle.h"
+#include "shmem.h"
 #include "wake.h"
 
 PG_FUNCTION_INFO_V1(taskq_heartbeat_job);
@@ -66,7 +67,7 @@ LeaseEnd(const TaskqJob *job)
 {
 	int64		length = job->lease_expires_at - job->started_at;
 
-	return Max(job->lease_expires_at, ClockStart() + Min(length, RESTART_GRACE));
+	return Max(job->lease_expires_at, ShmemUpSince() + Min(length, RESTART_GRACE));
 }
 
 /* extend ------------------------------------------------------------------- */

@@ -9,6 +9,7 @@
 #include "storage/proc.h"
 #include "storage/shmem.h"
 
+#include "clock.h"
 #include "compat.h"
 #include "guc.h"
 #include "shmem.h"
@@ -199,6 +200,18 @@ ShmemMyDatabase(void)
 	if (mine == NULL || mine->dboid != MyDatabaseId)
 		mine = ShmemDatabase(MyDatabaseId, false);
 	return mine;
+}
+
+/*
+ * Since when workers could have called: the end of recovery after the last
+ * start, crash restart or promotion.
+ */
+TimestampTz
+ShmemUpSince(void)
+{
+	if (!ShmemPresent())
+		return PgStartTime;
+	return taskq_shared->up_since != 0 ? taskq_shared->up_since : ClockNow();
 }
 
 uint64

@@ -101,6 +101,7 @@ typedef struct TaskqShared
 	LWLock		lock;
 	Latch	   *launcher_latch; /* guarded by lock, as is the next */
 	int			launcher_pid;
+	TimestampTz up_since;		/* recovery was over; 0 until the launcher is up */
 	pg_atomic_uint32 n_waiting;
 	pg_atomic_uint32 probe_answer;	/* 1: the probe has found no taskq */
 	int			n_slots;
@@ -118,6 +119,7 @@ extern bool ShmemPresent(void);
 extern TaskqSlot *ShmemMySlot(void);
 extern TaskqDatabase *ShmemDatabase(Oid dboid, bool make);
 extern TaskqDatabase *ShmemMyDatabase(void);
+extern TimestampTz ShmemUpSince(void);
 extern uint64 ShmemConfigVersion(void);
 extern void ShmemWakeScheduler(TaskqDatabase *db);
 extern void ShmemWakeLauncher(void);
