@@ -1,0 +1,232 @@
+# Shared by the files of test/t.
+#
+# Nothing here sleeps and nothing asserts how long something took: conditions
+# are waited for, and moments are compared in the database.
+package TaskqTest;
+
+use strict;
+use warnings;
+
+use Exporter 'import';
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+our @EXPORT = qw(
+	new_node make_app install add_type wait_until wait_for_log_line
+	pids_of pid_of hold_gate open_gate session sql sql_as fails_with log_since settled clean_log
+);
+
+# A started server with taskq preloaded and, unless told otherwise, the
+# extension in database postgres and the role app with its handlers.
+sub new_node
+{
+	my ($name, %o) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+	my %defaults = (
+		shared_preload_libraries => "'taskq'",
+		restart_after_crash => 'on',
+		max_worker_processes => 32,
+		max_connections => 50,
+		max_prepared_transactions => 10,
+		log_statement => 'none',
+		# the backend's type and the error's code are looked for in the log
+		log_line_prefix => "'%m [%p] %b %e %q%u\@%d '");
+	my %conf = (%defaults, %{ $o{conf} // {} });
+
+	$node->init(%{ $o{init} // {} });
+	$node->append_conf('postgresql.conf', join '', map { "$_ = $conf{$_}\n" } sort grep { defined $conf{$_} } keys %conf);
+	$node->start;
+	return $node if $o{bare};
+	install($node, 'postgres');
+	return $node;
+}
+
+# The extension, the schema app of role app, and its handlers in a database.
+sub install
+{
+	my ($node, $db) = @_;
+	$node->safe_psql($db, 'CREATE EXTENSION taskq');
+	make_app($node, $db, 'app');
+	return;
+}
+
+# An ordinary role with a schema of its name. Its handlers:
+#   work   writes a line into the ledger of its schema
+#   gated  the same, then waits for the gate that the payload names
+#   slow   the same, then sleeps for an hour unless interrupted
+#   broken raises an error
+# The ledger has a line for each run that committed.
+sub make_app
+{
+	my ($node, $db, $role) = @_;
+	$node->safe_psql($db, <<SQL);
+DO \$\$ BEGIN IF to_regrole('$role') IS NULL THEN CREATE ROLE $role LOGIN; END IF; END \$\$;
+CREATE SCHEMA $role AUTHORIZATION $role;
+SELECT taskq.grant_access('$role', access) FROM unnest(ARRAY['producer', 'worker', 'observer', 'operator', 'admin']) AS access;
+SET ROLE $role;
+CREATE TABLE $role.ledger (
+	job_id bigint, task_type text, attempt integer, epoch bigint, worker_id text,
+	pid integer DEFAULT pg_backend_pid(), session_role name DEFAULT session_user, role name DEFAULT current_user,
+	payload jsonb);
+CREATE FUNCTION $role.note(payload jsonb) RETURNS void LANGUAGE sql AS \$\$
+	INSERT INTO $role.ledger (job_id, task_type, attempt, epoch, worker_id, payload)
+	SELECT j.job_id, j.task_type, j.attempt, j.epoch, j.worker_id, \$1 FROM taskq.current_job() j;
+\$\$;
+CREATE FUNCTION $role.work(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS \$\$
+BEGIN
+	PERFORM $role.note(payload);
+	RETURN payload;
+END \$\$;
+CREATE FUNCTION $role.gated(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS \$\$
+BEGIN
+	PERFORM $role.note(payload);
+	PERFORM pg_advisory_xact_lock_shared((payload->>'gate')::bigint);
+	RETURN payload;
+END \$\$;
+CREATE FUNCTION $role.slow(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS \$\$
+BEGIN
+	PERFORM $role.note(payload);
+	PERFORM pg_sleep(3600);
+	RETURN payload;
+END \$\$;
+CREATE FUNCTION $role.broken(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS \$\$
+BEGIN
+	PERFORM $role.note(payload);
+	RAISE EXCEPTION 'broken on purpose';
+END \$\$;
+SQL
+	return;
+}
+
+# Register one of the functions of make_app as a task type, as the role itself.
+sub add_type
+{
+	my ($node, $db, $role, $type, $function, $more) = @_;
+	$function //= $type;
+	$more = defined $more ? ", $more" : '';
+	sql_as($node, $db, $role, "SELECT taskq.register_handler('$type', '$role.$function(jsonb)'$more)");
+	return;
+}
+
+# statements ----------------------------------------------------------------
+
+sub sql
+{
+	my ($node, $query, $db) = @_;
+	return $node->safe_psql($db // 'postgres', $query);
+}
+
+sub sql_as
+{
+	my ($node, $db, $role, $query) = @_;
+	return $node->safe_psql($db, $query, extra_params => [ '-U', $role ]);
+}
+
+# The statement raises the SQLSTATE given; returns what it wrote to stderr.
+sub fails_with
+{
+	my ($node, $sqlstate, $query, $name, %o) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my ($rc, $out, $err) = $node->psql($o{db} // 'postgres', "\\set VERBOSITY verbose\n$query",
+		on_error_stop => 1, extra_params => $o{role} ? [ '-U', $o{role} ] : []);
+	like($err, qr/(ERROR|FATAL):\s+\Q$sqlstate\E:/, $name);
+	return $err;
+}
+
+# A session in the background whose statements each have the whole time.
+sub session
+{
+	my ($node, %o) = @_;
+	my $s = $node->background_psql($o{db} // 'postgres', on_error_stop => 0,
+		extra_params => $o{role} ? [ '-U', $o{role} ] : []);
+	$s->set_query_timer_restart;
+	return $s;
+}
+
+# A gate, which holds back the handlers that wait for it.
+sub hold_gate
+{
+	my ($node, $gate, $db) = @_;
+	my $s = session($node, db => $db);
+	$s->query_safe("SELECT pg_advisory_lock($gate)");
+	return $s;
+}
+
+sub open_gate
+{
+	my ($gate) = @_;
+	$gate->quit;
+	return;
+}
+
+# waiting -------------------------------------------------------------------
+
+# A test of its own: the query becomes what is expected ("t").
+sub wait_until
+{
+	my ($node, $query, $name, %o) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	return ok($node->poll_query_until($o{db} // 'postgres', $query, $o{expected} // 't'), $name);
+}
+
+# The log's length now, to look only at what follows.
+sub log_since
+{
+	my ($node) = @_;
+	return -s $node->logfile;
+}
+
+sub wait_for_log_line
+{
+	my ($node, $regexp, $offset, $name) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	return ok(eval { $node->wait_for_log($regexp, $offset); 1 }, $name);
+}
+
+# All jobs of a database have ended.
+sub settled
+{
+	my ($node, $name, %o) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	return wait_until($node, 'SELECT NOT EXISTS (SELECT FROM taskq.jobs)', $name, %o);
+}
+
+# processes -----------------------------------------------------------------
+
+# Process ids of a kind (launcher, scheduler, worker), as the server shows them.
+sub pids_of
+{
+	my ($node, $kind, %o) = @_;
+	my $where = $o{db} ? "AND datname = '$o{db}'" : '';
+	return split /\n/, $node->safe_psql('postgres',
+		"SELECT pid FROM pg_stat_activity WHERE backend_type = 'taskq $kind' $where ORDER BY backend_start");
+}
+
+# The only process of its kind, once there is one.
+sub pid_of
+{
+	my ($node, $kind, %o) = @_;
+	my $where = $o{db} ? "AND datname = '$o{db}'" : '';
+	$node->poll_query_until('postgres',
+		"SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'taskq $kind' $where")
+	  or die "there is no single taskq $kind";
+	my @pids = pids_of($node, $kind, %o);
+	return $pids[0];
+}
+
+# what must never be in a log -----------------------------------------------
+
+# No process crashed (but where it was made to) and nothing internal went wrong.
+sub clean_log
+{
+	my ($node, %o) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my $log = slurp_file($node->logfile);
+	my @bad = grep { /\bPANIC\b|TRAP:|was terminated by signal|\bXX\d\d\d\b/ } split /\n/, $log;
+	@bad = grep { $_ !~ $o{but} } @bad if $o{but};
+	is(join("\n", @bad), '', $node->name . ': no crash and no internal error in the log');
+	return;
+}
+
+1;

@@ -1,0 +1,159 @@
+# SIGTERM and SIGINT to each of taskq's processes: nothing is lost, what was
+# ended comes back, the server does not restart.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use TaskqTest;
+
+my $node = new_node('terminate');
+add_type($node, 'postgres', 'app', 'work');
+add_type($node, 'postgres', 'app', 'gated', undef, "retry_policy => 'fixed', retry_base => '1 h'");
+add_type($node, 'postgres', 'app', 'quick_retry', 'work', "retry_policy => 'fixed', retry_base => '1 ms', max_attempts => 1000");
+my $start_time = sql($node, 'SELECT pg_postmaster_start_time()');
+my ($launcher, $scheduler) = (pid_of($node, 'launcher'), pid_of($node, 'scheduler'));
+
+# launcher and scheduler ----------------------------------------------------
+
+sql($node, "SELECT pg_terminate_backend($launcher)");
+wait_until($node, "SELECT count(*) = 1 AND min(pid) <> $launcher FROM pg_stat_activity WHERE backend_type = 'taskq launcher'",
+	'the launcher comes back');
+is(pid_of($node, 'scheduler'), $scheduler, 'the scheduler has not noticed');
+sql($node, 'CREATE DATABASE second');
+install($node, 'second');
+wait_until($node, q(SELECT count(*) = 2 FROM pg_stat_activity WHERE backend_type = 'taskq scheduler'),
+	'the new launcher brings up the scheduler of another database');
+
+$launcher = pid_of($node, 'launcher');
+kill 'TERM', $scheduler;
+wait_until($node, "SELECT count(*) = 1 AND min(pid) <> $scheduler FROM pg_stat_activity WHERE backend_type = 'taskq scheduler' AND datname = 'postgres'",
+	'the scheduler comes back');
+is(pid_of($node, 'launcher'), $launcher, 'by the same launcher');
+
+my $gate = hold_gate($node, 1);
+my $job = sql($node, q(SELECT taskq.enqueue_job('gated', '{"gate": 1}')));
+wait_until($node, qq(SELECT state = 'running' FROM taskq.all_jobs WHERE job_id = $job), 'a job runs');
+$scheduler = pid_of($node, 'scheduler', db => 'postgres');
+sql($node, qq(SELECT pg_terminate_backend($launcher); SELECT pg_terminate_backend($scheduler)));
+wait_until($node, "SELECT count(*) = 1 AND min(pid) <> $scheduler FROM pg_stat_activity WHERE backend_type = 'taskq scheduler' AND datname = 'postgres'",
+	'launcher and scheduler ended at once: the scheduler comes back');
+wait_until($node, "SELECT count(*) = 1 AND min(pid) <> $launcher FROM pg_stat_activity WHERE backend_type = 'taskq launcher'",
+	'and the launcher');
+is(sql($node, qq(SELECT state, attempt FROM taskq.all_jobs WHERE job_id = $job)), 'running|1', 'the job runs on meanwhile');
+is(sql($node, 'SELECT workers, busy FROM taskq.pools'), '1|1', 'and the new scheduler has started no second worker for it');
+open_gate($gate);
+settled($node, 'and completes');
+is(sql($node, qq(SELECT count(*) FROM taskq.attempts WHERE job_id = $job)), 1, 'in one attempt');
+
+# an idle worker ------------------------------------------------------------
+
+wait_until($node, q(SELECT state FROM taskq.workers), 'a worker is idle', expected => 'idle');
+my $worker = pid_of($node, 'worker');
+sql($node, "SELECT pg_terminate_backend($worker)");
+wait_until($node, "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $worker", 'an idle worker is terminated');
+wait_until($node, 'SELECT count(*) = 0 FROM taskq.workers', 'and no longer in taskq.workers');
+$job = sql($node, q(SELECT taskq.enqueue_job('work')));
+settled($node, 'the next job runs all the same');
+is(sql($node, qq(SELECT state, attempt FROM taskq.all_jobs WHERE job_id = $job)), 'completed|1', 'in its first attempt');
+
+sql($node, q(SELECT taskq.alter_pool('app', min_size => 2)));
+wait_until($node, q(SELECT count(*) = 2 FROM pg_stat_activity WHERE backend_type = 'taskq worker'), 'two warm workers');
+my $pids = join ',', pids_of($node, 'worker');
+sql($node, "SELECT pg_terminate_backend(pid) FROM unnest('{$pids}'::int[]) pid");
+wait_until($node, "SELECT count(*) = 2 AND bool_and(pid NOT IN ($pids)) FROM pg_stat_activity WHERE backend_type = 'taskq worker'",
+	'terminated, two others take their places');
+sql($node, q(SELECT taskq.alter_pool('app', min_size => 0)));
+
+# a worker in the middle of a job -------------------------------------------
+
+$gate = hold_gate($node, 1);
+$job = sql($node, q(SELECT taskq.enqueue_job('gated', '{"gate": 1}')));
+wait_until($node, qq(SELECT state = 'running' FROM taskq.all_jobs WHERE job_id = $job), 'a job runs');
+($worker, my $epoch, my $worker_id) = split /\|/, sql($node, qq(SELECT pid, epoch, worker_id FROM taskq.running_jobs() WHERE job_id = $job));
+kill 'TERM', $worker;
+wait_until($node, qq(SELECT state = 'running' AND attempt = 2 FROM taskq.all_jobs WHERE job_id = $job),
+	'terminated, it runs again without the retry delay of an hour');
+is(sql($node, qq(SELECT attempt, epoch, worker_id, outcome, error_type, started_at IS NOT NULL, finished_at >= started_at
+	FROM taskq.attempts WHERE job_id = $job)), "1|$epoch|$worker_id|terminated|terminated|t|t", 'the attempt is recorded as terminated');
+is(sql($node, qq(SELECT epoch > $epoch, worker_id <> '$worker_id' FROM taskq.running_jobs() WHERE job_id = $job)), 't|t',
+	'the next run has another epoch and another worker');
+is(sql($node, qq(SELECT count(*) FROM app.ledger WHERE job_id = $job)), 0, 'what the handler did was rolled back');
+$worker = sql($node, qq(SELECT pid FROM taskq.running_jobs() WHERE job_id = $job));
+sql($node, "SELECT pg_terminate_backend($worker)");
+wait_until($node, qq(SELECT state = 'retryable' AND attempt = 2 FROM taskq.all_jobs WHERE job_id = $job), 'terminated again, it waits');
+is(sql($node, qq(SELECT j.run_at > a.finished_at + interval '30 min', j.run_at < a.finished_at + interval '90 min'
+	FROM taskq.all_jobs j JOIN taskq.attempts a USING (job_id, attempt) WHERE job_id = $job)), 't|t', 'for the retry delay this time');
+is(sql($node, qq(SELECT string_agg(attempt || ' ' || outcome, ', ' ORDER BY attempt) FROM taskq.attempts WHERE job_id = $job)),
+	'1 terminated, 2 terminated', 'both attempts counted');
+open_gate($gate);
+is(sql($node, qq(SELECT taskq.retry_job($job))), 't', 'retried by hand');
+settled($node, 'it completes');
+is(sql($node, qq(SELECT state, attempt, (SELECT count(*) FROM app.ledger l WHERE l.job_id = j.job_id) FROM taskq.all_jobs j WHERE job_id = $job)),
+	'completed|3|1', 'in its third attempt, done once');
+
+$gate = hold_gate($node, 1);
+$job = sql($node, q(SELECT taskq.enqueue_job('gated', '{"gate": 1}', max_attempts => 1)));
+wait_until($node, qq(SELECT state = 'running' FROM taskq.all_jobs WHERE job_id = $job), 'a job with one attempt runs');
+sql($node, qq(SELECT pg_terminate_backend(pid) FROM taskq.running_jobs()));
+wait_until($node, qq(SELECT state FROM taskq.all_jobs WHERE job_id = $job), 'terminated, it is out of attempts', expected => 'discarded');
+is(sql($node, qq(SELECT attempt, outcome FROM taskq.attempts WHERE job_id = $job)), '1|terminated', 'and attempts says why');
+open_gate($gate);
+
+# no scheduler is there to record it at once
+$gate = hold_gate($node, 1);
+$job = sql($node, q(SELECT taskq.enqueue_job('gated', '{"gate": 1}')));
+wait_until($node, qq(SELECT state = 'running' FROM taskq.all_jobs WHERE job_id = $job), 'a job runs');
+sql($node, q(SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type IN ('taskq scheduler', 'taskq launcher', 'taskq worker')));
+wait_until($node, qq(SELECT state = 'running' AND attempt = 2 FROM taskq.all_jobs WHERE job_id = $job),
+	'all of taskq terminated at once: all comes back and the job runs again');
+is(sql($node, qq(SELECT string_agg(attempt || ' ' || outcome, ', ') FROM taskq.attempts WHERE job_id = $job)), '1 terminated', 'the attempt is recorded');
+open_gate($gate);
+settled($node, 'and completes');
+
+# SIGINT --------------------------------------------------------------------
+
+$gate = hold_gate($node, 1);
+$job = sql($node, q(SELECT taskq.enqueue_job('gated', '{"gate": 1}')));
+wait_until($node, qq(SELECT state = 'running' FROM taskq.all_jobs WHERE job_id = $job), 'a job runs');
+($worker, $epoch) = split /\|/, sql($node, qq(SELECT pid, epoch FROM taskq.running_jobs() WHERE job_id = $job));
+sql($node, "SELECT pg_cancel_backend($worker)");
+wait_until($node, qq(SELECT state = 'running' AND epoch > $epoch FROM taskq.all_jobs WHERE job_id = $job),
+	'an interrupt that nobody asked for: it runs again');
+is(sql($node, qq(SELECT attempt, (SELECT count(*) FROM taskq.attempts a WHERE a.job_id = j.job_id) FROM taskq.all_jobs j WHERE job_id = $job)),
+	'1|0', 'at no cost');
+is(sql($node, qq(SELECT pid FROM taskq.running_jobs() WHERE job_id = $job)), $worker, 'the worker lives');
+($launcher, $scheduler) = (pid_of($node, 'launcher'), pid_of($node, 'scheduler', db => 'postgres'));
+sql($node, "SELECT pg_cancel_backend($launcher), pg_cancel_backend($scheduler)");
+open_gate($gate);
+settled($node, 'the job completes');
+sql($node, q(SELECT taskq.enqueue_job('work')));
+settled($node, 'and the next');
+ok(pid_of($node, 'launcher') && pid_of($node, 'scheduler', db => 'postgres'), 'launcher and scheduler are there after an interrupt too');
+
+# under load ----------------------------------------------------------------
+
+my $first = 1 + sql($node, 'SELECT max(job_id) FROM taskq.all_jobs');
+for my $round (1 .. 40)
+{
+	my $whom = $round % 4 == 3 ? "backend_type = 'taskq scheduler'" : "backend_type = 'taskq worker'";
+	sql($node, qq(SELECT count(taskq.enqueue_job('quick_retry', jsonb_build_object('load', n))) FROM generate_series(1, 50) n));
+	sql($node, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE $whom ORDER BY random() LIMIT 2");
+}
+settled($node, 'all jobs end');
+is(sql($node, qq(SELECT count(*), count(*) FILTER (WHERE state = 'completed') FROM taskq.all_jobs WHERE job_id >= $first)), '2000|2000', 'all completed');
+is(sql($node, q(SELECT count(*), count(DISTINCT job_id) FROM app.ledger WHERE payload ? 'load')), '2000|2000', 'each exactly once');
+is(sql($node, qq(SELECT count(*) FROM taskq.all_jobs j WHERE job_id >= $first
+	AND attempt <> (SELECT count(*) FROM taskq.attempts a WHERE a.job_id = j.job_id))), 0, 'each attempt is recorded');
+is(sql($node, qq(SELECT string_agg(DISTINCT outcome, ', ' ORDER BY outcome) FROM taskq.attempts WHERE job_id >= $first AND outcome <> 'completed')),
+	sql($node, qq(SELECT CASE WHEN EXISTS (SELECT FROM taskq.attempts WHERE job_id >= $first AND outcome <> 'completed') THEN 'terminated' END)),
+	'those that did not complete were terminated');
+
+is(sql($node, 'SELECT pg_postmaster_start_time()'), $start_time, 'the server has not been restarted');
+$node->stop;
+clean_log($node);
+unlike(slurp_file($node->logfile), qr/reinitializing/, 'and has not restarted itself');
+done_testing();

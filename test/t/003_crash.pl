@@ -1,0 +1,132 @@
+# Crash restarts and immediate stops while jobs run and others are claimed by
+# external workers: every job is there, those in the server run again and
+# complete once, leases count from the start of the server.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use TaskqTest;
+
+my $node = new_node('crash');
+add_type($node, 'postgres', 'app', 'work');
+add_type($node, 'postgres', 'app', 'gated');
+sql_as($node, 'postgres', 'app', q(SELECT taskq.register_handler('outside')));
+
+# Returns the moment of the restart: pg_postmaster_start_time() does not change
+# when the postmaster lives on.
+my $interrupt = sub {
+	my ($how) = @_;
+	my $offset = log_since($node);
+	if ($how eq 'crash')
+	{
+		# a backend that has nothing to do with taskq
+		my $victim = session($node);
+		my $pid = $victim->query_safe('SELECT pg_backend_pid()');
+		kill 'KILL', $pid;
+		$node->wait_for_log(qr/database system is ready to accept connections/, $offset);
+		eval { $victim->quit };
+	}
+	elsif ($how eq 'worker')
+	{
+		my ($pid) = pids_of($node, 'worker');
+		kill 'KILL', $pid;
+		$node->wait_for_log(qr/database system is ready to accept connections/, $offset);
+	}
+	else
+	{
+		$node->stop($how);
+		$node->start;
+	}
+	$node->poll_query_until('postgres', 'SELECT true');
+	return sql($node, 'SELECT pg_postmaster_start_time()') if $how !~ /crash|worker/;
+	my ($at) = slurp_file($node->logfile, $offset) =~ /^(\S+ \S+ \S+) .*reinitializing/m or die 'no restart in the log';
+	return $at;
+};
+
+my $round = 0;
+for my $how ('crash', 'worker', 'immediate', 'fast')
+{
+	$round++;
+	my $first = 1 + sql($node, 'SELECT COALESCE(max(job_id), 0) FROM taskq.all_jobs');
+	my $mine = "job_id >= $first";
+
+	# jobs of all kinds: running in the server, waiting there, claimed outside,
+	# waiting outside, ahead
+	my $gate = hold_gate($node, $round);
+	sql($node, qq(SELECT taskq.enqueue_job('gated', '{"gate": $round}') FROM generate_series(1, 6)));
+	wait_until($node, q(SELECT count(*) = 4 FROM taskq.running_jobs()), "$how: four jobs run, two wait");
+	sql($node, q(SELECT taskq.enqueue_job('outside') FROM generate_series(1, 5)));
+	sql($node, q(SELECT taskq.enqueue_job('work', delay => '1 d')));
+	my ($long, $long_epoch) = split /\|/,
+		sql($node, q(SELECT job_id, epoch FROM taskq.claim_job('long', lease => '1 h')));
+	my ($short, $short_epoch, $short_expiry) = split /\|/,
+		sql($node, q(SELECT job_id, epoch, lease_expires_at FROM taskq.claim_job('short', lease => '1 s')));
+	my $ids = sql($node, qq(SELECT string_agg(job_id::text, ',' ORDER BY job_id) FROM taskq.all_jobs WHERE $mine));
+	my $restart = $interrupt->($how);
+	eval { open_gate($gate) };
+
+	is(sql($node, qq(SELECT string_agg(job_id::text, ',' ORDER BY job_id) FROM taskq.all_jobs WHERE $mine)), $ids, "$how: every job is there");
+	wait_until($node, qq(SELECT count(*) = 6 FROM taskq.all_jobs WHERE $mine AND task_type = 'gated' AND state = 'completed'),
+		"$how: jobs in the server complete");
+	is(sql($node, qq(SELECT count(*), count(DISTINCT job_id) FROM app.ledger WHERE $mine)), '6|6', "$how: each exactly once");
+	is(sql($node, qq(SELECT max(attempt), (SELECT count(*) FROM taskq.attempts WHERE $mine AND outcome = 'terminated') FROM app.ledger WHERE $mine)), '1|0',
+		'a shutdown costs no attempt') if $how eq 'fast';
+	is(sql($node, qq(SELECT state, attempt, run_at > clock_timestamp() FROM taskq.all_jobs WHERE $mine AND task_type = 'work')), 'scheduled|0|t',
+		"$how: a job that lies ahead still does");
+	is(sql($node, qq(SELECT state, attempt, worker_id, epoch = $long_epoch FROM taskq.all_jobs WHERE job_id = $long)), 'running|1|long|t',
+		"$how: a long lease holds on");
+
+	# the short lease ended long before the scheduler came up, or did not: in
+	# each case it holds for its length from the start of the server
+	wait_until($node, qq(SELECT count(*) = 1 FROM taskq.attempts WHERE job_id = $short), "$how: a short lease ends");
+	is(sql($node, qq(SELECT outcome, attempt, epoch = $short_epoch, worker_id FROM taskq.attempts WHERE job_id = $short)), 'expired|1|t|short',
+		"$how: it is recorded");
+	is(sql($node, qq(SELECT finished_at >= '$restart'::timestamptz + interval '1 s', finished_at >= '$short_expiry' FROM taskq.attempts WHERE job_id = $short)), 't|t',
+		"$how: not before its length has passed since the server's start");
+	fails_with($node, 'TQ003', qq(SELECT taskq.complete_job($short, $short_epoch)), "$how: its worker is refused");
+
+	is(sql($node, qq(SELECT taskq.heartbeat_job($long, $long_epoch))), 'ok', "$how: the worker with the long lease is heard");
+	is(sql($node, qq(SELECT taskq.complete_job($long, $long_epoch, '{"done": 1}'))), 't', "$how: and completes its job");
+	is(sql($node, qq(SELECT state, attempt, result->>'done' FROM taskq.all_jobs WHERE job_id = $long)), 'completed|1|1', "$how: and that counts");
+
+	# the other external jobs go on
+	wait_until($node, qq(SELECT count(*) = 4 FROM taskq.all_jobs WHERE $mine AND task_type = 'outside' AND state = 'available'),
+		"$how: the other external jobs are available in the end");
+	is(sql($node, q(SELECT count(*) FILTER (WHERE taskq.complete_job(job_id, epoch)) FROM taskq.claim_jobs('after', 10))), 4,
+		"$how: and are taken");
+	wait_until($node, qq(SELECT count(*) = 1 FROM taskq.all_jobs WHERE $mine AND state <> 'completed'), "$how: all but the one ahead are completed");
+	sql($node, qq(SELECT taskq.cancel_job(job_id) FROM taskq.all_jobs WHERE $mine AND task_type = 'work'));
+}
+
+# a lease that began before a crash holds for its whole length after it --------
+# (longer than the time that is left of it, shorter than a minute)
+sql($node, q(SELECT taskq.enqueue_job('outside')));
+my ($job, $epoch) = split /\|/, sql($node, q(SELECT job_id, epoch FROM taskq.claim_job('third', lease => '2 s')));
+$interrupt->('immediate');
+wait_until($node, qq(SELECT count(*) = 1 FROM taskq.attempts WHERE job_id = $job), 'a lease that began before the stop ends');
+is(sql($node, qq(SELECT finished_at >= pg_postmaster_start_time() + interval '2 s' FROM taskq.attempts WHERE job_id = $job)), 't',
+	'after its whole length counted from the start of the server');
+sql($node, qq(SELECT taskq.cancel_job($job)));
+
+# load ----------------------------------------------------------------------
+
+my $first = 1 + sql($node, 'SELECT max(job_id) FROM taskq.all_jobs');
+sql($node, q(SELECT count(taskq.enqueue_job('work', jsonb_build_object('load', n))) FROM generate_series(1, 3000) n));
+for my $how ('worker', 'immediate')
+{
+	wait_until($node, q(SELECT NOT EXISTS (SELECT FROM taskq.jobs) OR EXISTS (SELECT FROM taskq.background_workers())), "under load: before $how");
+	last if sql($node, 'SELECT EXISTS (SELECT FROM taskq.jobs)') eq 'f' or not pids_of($node, 'worker');
+	$interrupt->($how);
+}
+settled($node, 'under load: all jobs end');
+is(sql($node, qq(SELECT count(*), count(*) FILTER (WHERE state = 'completed') FROM taskq.all_jobs WHERE job_id >= $first)), '3000|3000', 'under load: all completed');
+is(sql($node, q(SELECT count(*), count(DISTINCT job_id) FROM app.ledger WHERE payload ? 'load')), '3000|3000', 'under load: each exactly once');
+is(sql($node, q(SELECT count(*) FROM (SELECT epoch FROM app.ledger GROUP BY epoch HAVING count(*) > 1) x)), 0, 'no epoch was given out twice');
+
+$node->stop;
+clean_log($node, but => qr/was terminated by signal 9/);
+done_testing();
