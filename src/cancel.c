@@ -116,32 +116,29 @@ CancelWaiting(int64 job_id, const char *reason)
 	Store		jobs;
 	TaskqJob	job;
 	OwnerScope	scope;
-	Snapshot	snapshot;
-	CancelResult result = CANCEL_GONE;
+	CancelResult result = CANCEL_BUSY;
 
 	OwnerEnter(&scope);
-	snapshot = StoreSnapshot();
-	StoreOpen(&jobs, CatalogRel(REL_JOBS));
-	if (StoreFindById(&jobs, CatalogRel(REL_JOBS_PKEY), job_id, snapshot))
+	switch (JobOpenAndLock(&jobs, job_id, &job))
 	{
-		ItemPointerData tid = jobs.found->tts_tid;
-
-		result = CANCEL_BUSY;
-		if (StoreLock(&jobs, &tid, snapshot, false, true) == STORE_LOCKED)
-		{
-			JobRead(&job, jobs.found);
-			result = CANCEL_RUNNING;
-			if (job.state != JOB_RUNNING)
+		case STORE_GONE:
+			result = CANCEL_GONE;
+			break;
+		case STORE_BUSY:
+			break;
+		case STORE_LOCKED:
+			if (job.state == JOB_RUNNING)
 			{
-				if (reason != NULL)
-					job.last_error = ErrorText(reason);
-				JobTransition(&jobs, &job, JOB_CANCELLED, NULL);
-				result = CANCEL_DONE;
+				result = CANCEL_RUNNING;
+				break;
 			}
-		}
+			if (reason != NULL)
+				job.last_error = ErrorText(reason);
+			JobTransition(&jobs, &job, JOB_CANCELLED, NULL);
+			result = CANCEL_DONE;
+			break;
 	}
 	StoreClose(&jobs, result != CANCEL_GONE);
-	UnregisterSnapshot(snapshot);
 	OwnerLeave(&scope);
 	return result;
 }

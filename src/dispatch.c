@@ -547,35 +547,24 @@ static void
 RecordLostRun(Run *run, MemoryContext context)
 {
 	Run			again = {0};
-	Snapshot	snapshot;
 	OwnerScope	scope;
 
 	BeginJobTransaction();
 	MemoryContextSwitchTo(context);
 	OwnerEnter(&scope);
-	snapshot = StoreSnapshot();
-	StoreOpen(&again.jobs, CatalogRel(REL_JOBS));
-	if (StoreFindById(&again.jobs, CatalogRel(REL_JOBS_PKEY), run->job.job_id, snapshot))
+	if (JobOpenAndLock(&again.jobs, run->job.job_id, &again.job) == STORE_LOCKED &&
+		again.job.state != JOB_RUNNING && again.job.attempt == run->job.attempt - 1)
 	{
-		ItemPointerData tid = again.jobs.found->tts_tid;
-
-		if (StoreLock(&again.jobs, &tid, snapshot, false, false) == STORE_LOCKED)
-		{
-			JobRead(&again.job, again.jobs.found);
-			if (again.job.state != JOB_RUNNING && again.job.attempt == run->job.attempt - 1)
-			{
-				again.job.state = JOB_RUNNING;
-				again.job.attempt = run->job.attempt;
-				again.job.epoch = run->job.epoch;
-				again.job.started_at = run->job.started_at;
-				again.job.worker_id = TextOrNull(ShmemMySlot()->worker_id);
-				again.error = run->error;
-				FailRun(&again, false);
-			}
-		}
+		again.job.state = JOB_RUNNING;
+		again.job.attempt = run->job.attempt;
+		again.job.epoch = run->job.epoch;
+		again.job.started_at = run->job.started_at;
+		again.job.worker_id = TextOrNull(ShmemMySlot()->worker_id);
+		again.error = run->error;
+		strlcpy(again.task_type, run->task_type, sizeof(again.task_type));
+		FailRun(&again, false);
 	}
 	StoreClose(&again.jobs, true);
-	UnregisterSnapshot(snapshot);
 	OwnerLeave(&scope);
 	CommitTransactionCommand();
 }

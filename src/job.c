@@ -10,6 +10,7 @@
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
@@ -349,4 +350,28 @@ ErrorText(const char *string)
 	if (len > TASKQ_MAX_ERROR_TEXT)
 		len = pg_mbcliplen(string, len, TASKQ_MAX_ERROR_TEXT);
 	return (struct varlena *) cstring_to_text_with_len(string, len);
+}
+
+/*
+ * Open the live jobs and lock the row of one, without waiting for whoever has
+ * it; STORE_GONE when it is not there.  The table is open afterwards in any
+ * case.  The caller is the owner.
+ */
+StoreLockResult
+JobOpenAndLock(Store *jobs, int64 job_id, TaskqJob *job)
+{
+	Snapshot	snapshot = StoreSnapshot();
+	StoreLockResult result = STORE_GONE;
+
+	StoreOpen(jobs, CatalogRel(REL_JOBS));
+	if (StoreFindById(jobs, CatalogRel(REL_JOBS_PKEY), job_id, snapshot))
+	{
+		ItemPointerData tid = jobs->found->tts_tid;
+
+		result = StoreLock(jobs, &tid, snapshot, false, true);
+		if (result == STORE_LOCKED)
+			JobRead(job, jobs->found);
+	}
+	UnregisterSnapshot(snapshot);
+	return result;
 }

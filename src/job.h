@@ -61,6 +61,7 @@ extern void JobReadEnded(TaskqJob *job, TaskqEnding *ending, TupleTableSlot *slo
 extern void JobWriteEnded(const TaskqJob *job, const TaskqEnding *ending, TupleTableSlot *slot);
 extern HeapTuple JobTuple(const TaskqJob *job, TupleDesc desc);
 extern TupleDesc JobTupleDesc(void);
+extern StoreLockResult JobOpenAndLock(Store *jobs, int64 job_id, TaskqJob *job);
 extern Oid	JobTypeOid(void);
 extern bool JobEnded(char state);
 extern const char *JobStateName(const TaskqJob *job);

@@ -289,7 +289,6 @@ ExpireOne(int64 job_id, int64 epoch)
 	OwnerScope	scope;
 	Store		jobs;
 	TaskqJob	job;
-	Snapshot	snapshot;
 	AttemptFailure failure = {
 		.outcome = "expired",
 		.error_type = ERROR_TIMEOUT,
@@ -297,21 +296,10 @@ ExpireOne(int64 job_id, int64 epoch)
 	};
 
 	OwnerEnter(&scope);
-	snapshot = StoreSnapshot();
-	StoreOpen(&jobs, CatalogRel(REL_JOBS));
-	if (StoreFindById(&jobs, CatalogRel(REL_JOBS_PKEY), job_id, snapshot))
-	{
-		ItemPointerData tid = jobs.found->tts_tid;
-
-		if (StoreLock(&jobs, &tid, snapshot, false, true) == STORE_LOCKED)
-		{
-			JobRead(&job, jobs.found);
-			if (job.state == JOB_RUNNING && job.epoch == epoch && LeaseEnd(&job) <= ClockNow())
-				SettleFailed(&jobs, &job, OUTCOME_EXPIRED, &failure, true, NO_MICROSECONDS);
-		}
-	}
+	if (JobOpenAndLock(&jobs, job_id, &job) == STORE_LOCKED &&
+		job.state == JOB_RUNNING && job.epoch == epoch && LeaseEnd(&job) <= ClockNow())
+		SettleFailed(&jobs, &job, OUTCOME_EXPIRED, &failure, true, NO_MICROSECONDS);
 	StoreClose(&jobs, true);
-	UnregisterSnapshot(snapshot);
 	OwnerLeave(&scope);
 }
 

@@ -131,20 +131,6 @@ RequirePool(const char *name)
 	return pool;
 }
 
-/* The names of a pool's queues must be queues. */
-static void
-CheckQueues(ArrayType *queues)
-{
-	Datum	   *values;
-	int			n;
-
-	if (queues == NULL)
-		return;
-	deconstruct_array(queues, TEXTOID, -1, false, TYPALIGN_INT, &values, NULL, &n);
-	for (int i = 0; i < n; i++)
-		QueueByName(TextDatumGetCString(values[i]), false);
-}
-
 /* An array argument of a pool: NULL as it is, empty for all. */
 static void
 SetNames(Datum *values, char *nulls, int i, ArrayType *names)
@@ -206,7 +192,7 @@ taskq_create_pool(PG_FUNCTION_ARGS)
 	RoleCheckRunAs(role);
 	task_types = ArgNamesOrNull(fcinfo, 3, "task_types");
 	queues = ArgNamesOrNull(fcinfo, 4, "queues");
-	CheckQueues(queues);
+	QueueCheckNames(queues);
 	capabilities = ArgTagsOrNull(fcinfo, 5, "capabilities");
 	min_size = PG_ARGISNULL(6) ? 0 : ArgInt(fcinfo, 6, "min_size", 0, MAX_POOL_SIZE);
 	CheckMinSize(min_size, size);
@@ -270,7 +256,7 @@ taskq_alter_pool(PG_FUNCTION_ARGS)
 	min_size = PG_ARGISNULL(5) ? Min(pool->min_size, size) : ArgInt(fcinfo, 5, "min_size", 0, MAX_POOL_SIZE);
 	CheckMinSize(min_size, size);
 	queues = ArgNamesOrNull(fcinfo, 3, "queues");
-	CheckQueues(queues);
+	QueueCheckNames(queues);
 	capabilities = ArgTagsOrNull(fcinfo, 4, "capabilities");
 
 	values[0] = CStringGetTextDatum(name);

@@ -151,6 +151,20 @@ QueueById(int32 queue_id)
 			 errmsg("queue %d of a route does not exist", queue_id)));
 }
 
+/* Names that are given for queues must be those of queues; NULL is fine. */
+void
+QueueCheckNames(ArrayType *names)
+{
+	Datum	   *values;
+	int			n;
+
+	if (names == NULL)
+		return;
+	deconstruct_array(names, TEXTOID, -1, false, TYPALIGN_INT, &values, NULL, &n);
+	for (int i = 0; i < n; i++)
+		QueueByName(TextDatumGetCString(values[i]), false);
+}
+
 /* on_unhandled as given, checked; NULL when it was not. */
 static Datum
 UnhandledArg(FunctionCallInfo fcinfo, int n, char *null)

@@ -7,6 +7,8 @@
 
 #include "taskq.h"
 
+#include "utils/array.h"
+
 /* What happens to a job whose type nobody has registered. */
 typedef enum OnUnhandled
 {
@@ -29,5 +31,6 @@ typedef struct TaskqQueue
 /* Valid until the next look-up of a queue. */
 extern const TaskqQueue *QueueByName(const char *name, bool missing_ok);
 extern const TaskqQueue *QueueById(int32 queue_id);
+extern void QueueCheckNames(ArrayType *names);
 
 #endif							/* TASKQ_QUEUE_H */

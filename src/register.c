@@ -287,19 +287,6 @@ CheckTypes(ArrayType *task_types)
 	}
 }
 
-static void
-CheckQueues(ArrayType *queues)
-{
-	Datum	   *values;
-	int			n;
-
-	if (queues == NULL)
-		return;
-	deconstruct_array(queues, TEXTOID, -1, false, TYPALIGN_INT, &values, NULL, &n);
-	for (int i = 0; i < n; i++)
-		QueueByName(TextDatumGetCString(values[i]), false);
-}
-
 /* An empty array says the same as NULL. */
 static ArrayType *
 NullIfEmpty(ArrayType *names)
@@ -348,7 +335,7 @@ taskq_register_worker(PG_FUNCTION_ARGS)
 	worker.base.task_types = NullIfEmpty(ArgNamesOrNull(fcinfo, 1, "task_types"));
 	CheckTypes(worker.base.task_types);
 	worker.base.queues = NullIfEmpty(ArgNamesOrNull(fcinfo, 2, "queues"));
-	CheckQueues(worker.base.queues);
+	QueueCheckNames(worker.base.queues);
 	worker.base.capabilities = NullIfEmpty(NormalizeNames(ArgTagsOrNull(fcinfo, 3, "capabilities"), "capabilities"));
 	worker.max_concurrent_jobs = PG_ARGISNULL(4) ? 0 : ArgInt(fcinfo, 4, "max_concurrent_jobs", 1, 100000);
 	worker.lease = ArgMicroseconds(fcinfo, 5, "lease", USECS_PER_SEC);

@@ -159,39 +159,27 @@ RecordTermination(const TaskqTermination *termination)
 	};
 	Store		jobs;
 	TaskqJob	job;
-	Snapshot	snapshot = StoreSnapshot();
 	OwnerScope	scope;
-	bool		done = true;
+	StoreLockResult locked;
 
 	OwnerEnter(&scope);
-	StoreOpen(&jobs, CatalogRel(REL_JOBS));
-	if (StoreFindById(&jobs, CatalogRel(REL_JOBS_PKEY), termination->job_id, snapshot))
+	locked = JobOpenAndLock(&jobs, termination->job_id, &job);
+	if (locked == STORE_LOCKED && job.state != JOB_RUNNING && job.epoch < termination->epoch)
 	{
-		ItemPointerData tid = jobs.found->tts_tid;
-		StoreLockResult locked = StoreLock(&jobs, &tid, snapshot, false, false);
-
-		/* the worker may still be rolling back */
-		done = locked != STORE_BUSY;
-		if (locked == STORE_LOCKED)
-		{
-			JobRead(&job, jobs.found);
-			if (job.state != JOB_RUNNING && job.epoch < termination->epoch)
-			{
-				job.state = JOB_RUNNING;
-				job.epoch = termination->epoch;
-				job.attempt++;
-				job.started_at = termination->started_at;
-				job.worker_id = TextOrNull(termination->worker_id);
-				job.terminations++;
-				SettleFailed(&jobs, &job, OUTCOME_TERMINATED, &failure, true,
-							 job.terminations == 1 ? 0 : NO_MICROSECONDS);
-			}
-		}
+		job.state = JOB_RUNNING;
+		job.epoch = termination->epoch;
+		job.attempt++;
+		job.started_at = termination->started_at;
+		job.worker_id = TextOrNull(termination->worker_id);
+		job.terminations++;
+		SettleFailed(&jobs, &job, OUTCOME_TERMINATED, &failure, true,
+					 job.terminations == 1 ? 0 : NO_MICROSECONDS);
 	}
 	StoreClose(&jobs, true);
-	UnregisterSnapshot(snapshot);
 	OwnerLeave(&scope);
-	return done;
+
+	/* the worker may still be rolling back */
+	return locked != STORE_BUSY;
 }
 
 /* Record what is reported; false: something is left for later. */

@@ -454,27 +454,23 @@ SettleCancelled(int64 job_id, int64 epoch, const char *reason)
 /* SQL: by operators -------------------------------------------------------- */
 
 /*
- * Lock the row of a live job that does not run, without waiting for anybody.
- * False: there is no live job of this id.
+ * Open the live jobs and lock one that does not run, without waiting for
+ * anybody.  False: there is no live job of this id.
  */
 static bool
 LockWaiting(Store *jobs, TaskqJob *job, int64 job_id, const char *what)
 {
-	Snapshot	snapshot = StoreSnapshot();
-	ItemPointerData tid;
-
-	if (!StoreFindById(jobs, CatalogRel(REL_JOBS_PKEY), job_id, snapshot))
+	switch (JobOpenAndLock(jobs, job_id, job))
 	{
-		UnregisterSnapshot(snapshot);
-		return false;
+		case STORE_GONE:
+			return false;
+		case STORE_BUSY:
+			job->job_id = job_id;
+			job->state = JOB_RUNNING;
+			break;
+		case STORE_LOCKED:
+			break;
 	}
-	tid = jobs->found->tts_tid;
-	JobRead(job, jobs->found);
-	if (StoreLock(jobs, &tid, snapshot, false, true) != STORE_LOCKED)
-		job->state = JOB_RUNNING;
-	else
-		JobRead(job, jobs->found);
-	UnregisterSnapshot(snapshot);
 	if (job->state == JOB_RUNNING)
 		RefuseTransition(job, what, "Ask for it to be cancelled with taskq.cancel_job(), then try again.");
 	return true;
@@ -523,7 +519,6 @@ taskq_retry_job(PG_FUNCTION_ARGS)
 	CurrentRefuse(job_id, "retry");
 
 	OwnerEnter(&scope);
-	StoreOpen(&jobs, CatalogRel(REL_JOBS));
 	if (LockWaiting(&jobs, &job, job_id, "retried"))
 	{
 		TimestampTz now = ClockNow();
@@ -562,7 +557,6 @@ taskq_discard_job(PG_FUNCTION_ARGS)
 	CurrentRefuse(job_id, "discard");
 
 	OwnerEnter(&scope);
-	StoreOpen(&jobs, CatalogRel(REL_JOBS));
 	if (LockWaiting(&jobs, &job, job_id, "discarded"))
 	{
 		if (reason != NULL)

@@ -15,7 +15,6 @@
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
-#include "utils/snapmgr.h"
 
 #include "clock.h"
 #include "error.h"
@@ -96,24 +95,13 @@ DiscardWaiting(int32 route_id, const char *task_type)
 	{
 		bool		isnull;
 		int64		job_id = DatumGetInt64(SPI_getbinval(found->vals[i], found->tupdesc, 1, &isnull));
-		Snapshot	snapshot = StoreSnapshot();
 		Store		jobs;
 		TaskqJob	job;
 
-		StoreOpen(&jobs, CatalogRel(REL_JOBS));
-		if (StoreFindById(&jobs, CatalogRel(REL_JOBS_PKEY), job_id, snapshot))
-		{
-			ItemPointerData tid = jobs.found->tts_tid;
-
-			if (StoreLock(&jobs, &tid, snapshot, false, false) == STORE_LOCKED)
-			{
-				JobRead(&job, jobs.found);
-				if (job.state == JOB_AVAILABLE || job.state == JOB_RETRYABLE)
-					Discard(&jobs, &job, task_type);
-			}
-		}
+		if (JobOpenAndLock(&jobs, job_id, &job) == STORE_LOCKED &&
+			(job.state == JOB_AVAILABLE || job.state == JOB_RETRYABLE))
+			Discard(&jobs, &job, task_type);
 		StoreClose(&jobs, true);
-		UnregisterSnapshot(snapshot);
 	}
 	OwnerLeaveSpi(&scope);
 	return (int) n;
