@@ -8,6 +8,7 @@ OBJS = \
 	src/admit.o \
 	src/adopt.o \
 	src/args.o \
+	src/call.o \
 	src/cancel.o \
 	src/catalog.o \
 	src/claim.o \
@@ -19,17 +20,20 @@ OBJS = \
 	src/eligible.o \
 	src/enqueue.o \
 	src/error.o \
+	src/fill.o \
 	src/guc.o \
 	src/handler.o \
 	src/history.o \
 	src/job.o \
 	src/launcher.o \
 	src/lease.o \
+	src/list_handlers.o \
 	src/locks.o \
 	src/owner.o \
 	src/pool.o \
 	src/queue.o \
 	src/register.o \
+	src/registry.o \
 	src/reset.o \
 	src/result.o \
 	src/retry.o \
@@ -44,6 +48,7 @@ OBJS = \
 	src/store.o \
 	src/taskq.o \
 	src/unhandled.o \
+	src/version.o \
 	src/wait.o \
 	src/wake.o \
 	src/worker.o

@@ -12,6 +12,16 @@
 
 #include "retry.h"
 
+/* Columns of taskq.handlers, in order. */
+enum
+{
+	H_TASK_TYPE = 1, H_SIGNATURE, H_FUNCTION_OID, H_TAKES_JOB, H_RUN_AS, H_SEARCH_PATH,
+	H_DESCRIPTION, H_VERSION, H_ALSO_EXTERNAL, H_QUEUE, H_PRIORITY, H_MAX_ATTEMPTS, H_TIMEOUT,
+	H_LEASE, H_RETRY_POLICY, H_RETRY_BASE, H_RETRY_CAP, H_REGISTERED_BY, H_REGISTERED_AT,
+	H_PERMANENT_ERRORS, H_RETRYABLE_ERRORS, H_PAUSED
+};
+#define H_COLUMNS H_RETRYABLE_ERRORS	/* that register_handler() writes */
+
 typedef struct TaskqHandler
 {
 	char		task_type[TASKQ_NAME_MAX + 1];	/* hash key */
@@ -40,9 +50,10 @@ typedef struct TaskqHandler
 
 /* Valid until the next look-up of a handler. */
 extern const TaskqHandler *HandlerFind(const char *task_type);
-extern void HandlerPause(const char *task_type);
+extern TaskqHandler **HandlersSorted(int *n);
+extern bool HandlerSetPaused(const char *task_type, bool paused);
+TASKQ_NORETURN extern void HandlerRefuseUnregistered(const char *task_type);
 extern const char *HandlerErrorType(const char *task_type, int sqlstate);
-extern bool HandlerCheckFunction(Oid function, Oid run_as);
 extern bool HandlerLockType(const char *task_type, bool exclusive, bool wait);
 extern void HandlerUnlockType(const char *task_type);
 extern RetryPolicy HandlerRetryPolicy(const char *task_type);

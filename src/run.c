@@ -25,6 +25,7 @@
 #include "dispatch.h"
 #include "error.h"
 #include "handler.h"
+#include "registry.h"
 #include "history.h"
 #include "job.h"
 #include "owner.h"

@@ -6,7 +6,7 @@
  * It then wakes as many waiting processes as there are jobs, or ends the lease,
  * and sleeps until the next such moment; commits that bring an earlier one say
  * so (wake.c).  It starts workers for pools that have more jobs due than
- * workers, records runs that were terminated, acts on cancel requests that
+ * workers (fill.c), records runs that were terminated, acts on cancel requests that
  * found nobody, and keeps the history's leaves.
  *
  * It is started by the launcher as a probe of a database, and leaves when taskq
@@ -39,6 +39,7 @@
 #include "compat.h"
 #include "eligible.h"
 #include "error.h"
+#include "fill.h"
 #include "guc.h"
 #include "history.h"
 #include "lease.h"
@@ -58,33 +59,9 @@ PGDLLEXPORT void taskq_scheduler_main(Datum arg);
 #define PAUSE_FACTOR 10			/* and times what the last look took */
 #define MAINTAIN_EVERY USECS_PER_MINUTE
 #define DUE_AHEAD 64			/* jobs of a route that a look counts */
-#define MAX_START_DELAY (60 * USECS_PER_SEC)
-
-/* A worker that was asked for and has not shown up yet. */
-typedef struct Start
-{
-	BackgroundWorkerHandle *handle;
-	int			mark;
-	char		pool[TASKQ_NAME_MAX + 1];
-} Start;
-
-/* A pool whose workers could not start: not tried again before then. */
-typedef struct Trouble
-{
-	char		pool[TASKQ_NAME_MAX + 1];
-	int			failures;
-	TimestampTz not_before;
-	TimestampTz warned_at;
-} Trouble;
 
 static TaskqDatabase *db;
 static MemoryContext look_context;
-static Start starts[MAX_START_MARKS];
-static int	n_starts = 0;
-static int	next_mark = 0;
-static List *troubles = NIL;
-static TimestampTz slots_retry_at = 0;
-static TimestampTz slots_warned_at = 0;
 static TimestampTz maintained_at = 0;
 
 /* attach ------------------------------------------------------------------- */
@@ -219,189 +196,7 @@ RecordTerminations(void)
 	return all;
 }
 
-/* starting workers --------------------------------------------------------- */
-
-static Trouble *
-FindTrouble(const char *pool)
-{
-	ListCell   *cell;
-
-	foreach(cell, troubles)
-		if (strcmp(((Trouble *) lfirst(cell))->pool, pool) == 0)
-			return lfirst(cell);
-	return NULL;
-}
-
-/* A worker of this pool ended before it was up. */
-static void
-NoteFailedStart(const char *pool)
-{
-	Trouble    *trouble = FindTrouble(pool);
-	TimestampTz now = ClockNow();
-	int64		delay;
-
-	if (trouble == NULL)
-	{
-		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-
-		trouble = palloc0(sizeof(Trouble));
-		strlcpy(trouble->pool, pool, sizeof(trouble->pool));
-		troubles = lappend(troubles, trouble);
-		MemoryContextSwitchTo(old);
-	}
-	delay = Min(USECS_PER_SEC << Min(trouble->failures, 6), MAX_START_DELAY);
-	trouble->failures++;
-	trouble->not_before = now + delay;
-	if (now - trouble->warned_at >= USECS_PER_MINUTE)
-	{
-		trouble->warned_at = now;
-		ereport(WARNING,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("workers of taskq pool \"%s\" cannot start", pool),
-				 errhint("The reason stands before this line; the role must exist, may need LOGIN, and must be allowed to connect.")));
-	}
-}
-
-/* See which of the workers that were asked for are up, or have failed. */
-static void
-CheckStarts(void)
-{
-	int			kept = 0;
-
-	for (int i = 0; i < n_starts; i++)
-	{
-		Start	   *start = &starts[i];
-		pid_t		pid;
-		BgwHandleStatus status = GetBackgroundWorkerPid(start->handle, &pid);
-
-		if (pg_atomic_read_u32(&db->start_marks[start->mark]) != 0)
-		{
-			Trouble    *trouble = FindTrouble(start->pool);
-
-			if (trouble != NULL)
-				troubles = list_delete_ptr(troubles, trouble);
-			pfree(start->handle);
-		}
-		else if (status == BGWH_STOPPED)
-		{
-			NoteFailedStart(start->pool);
-			pfree(start->handle);
-		}
-		else
-			starts[kept++] = *start;
-	}
-	n_starts = kept;
-}
-
-/* Workers of a pool that are up or on their way. */
-static int
-CountWorkers(const char *pool)
-{
-	int			n = 0;
-
-	for (int i = 0; i < taskq_shared->n_slots; i++)
-	{
-		TaskqSlot  *slot = &taskq_slots[i];
-
-		LWLockAcquire(&slot->lock, LW_SHARED);
-		if (slot->worker && slot->dboid == MyDatabaseId && !slot->leave && strcmp(slot->pool, pool) == 0)
-			n++;
-		LWLockRelease(&slot->lock);
-	}
-	for (int i = 0; i < n_starts; i++)
-		if (strcmp(starts[i].pool, pool) == 0)
-			n++;
-	return n;
-}
-
-/* max_worker_processes is used up: say so once a minute, try again in a second. */
-static void
-NoteMissingSlots(const char *pool)
-{
-	TimestampTz now = ClockNow();
-
-	slots_retry_at = now + USECS_PER_SEC;
-	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
-	if (taskq_shared->slots_missing_since == 0)
-		taskq_shared->slots_missing_since = now;
-	LWLockRelease(&taskq_shared->lock);
-	if (now - slots_warned_at < USECS_PER_MINUTE)
-		return;
-	slots_warned_at = now;
-	ereport(WARNING,
-			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-			 errmsg("out of background worker slots for taskq pool \"%s\"", pool),
-			 errhint("You might need to increase \"max_worker_processes\".")));
-}
-
-static void
-NoteSlotsAgain(void)
-{
-	TimestampTz since;
-
-	slots_retry_at = 0;
-	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
-	since = taskq_shared->slots_missing_since;
-	taskq_shared->slots_missing_since = 0;
-	LWLockRelease(&taskq_shared->lock);
-	if (since != 0)
-		ereport(LOG,
-				(errmsg("taskq has background worker slots again, after %ld s",
-						(long) ((ClockNow() - since) / USECS_PER_SEC))));
-}
-
-/* Ask the postmaster for a worker. */
-static bool
-StartWorker(const TaskqPool *pool)
-{
-	BackgroundWorker worker = {0};
-	WorkerParams params = {0};
-	Start	   *start = &starts[n_starts];
-	MemoryContext old;
-
-	if (n_starts == MAX_START_MARKS)
-		return false;
-	params.dboid = MyDatabaseId;
-	params.role = pool->role;
-	params.start_mark = next_mark;
-	strlcpy(params.pool, pool->name, sizeof(params.pool));
-	pg_atomic_write_u32(&db->start_marks[next_mark], 0);
-
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	worker.bgw_notify_pid = MyProcPid;
-	strlcpy(worker.bgw_library_name, "taskq", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, CppAsString(taskq_worker_main), BGW_MAXLEN);
-	snprintf(worker.bgw_name, BGW_MAXLEN, "taskq worker: %s", pool->name);
-	strlcpy(worker.bgw_type, "taskq worker", BGW_MAXLEN);
-	memcpy(worker.bgw_extra, &params, sizeof(params));
-
-	old = MemoryContextSwitchTo(TopMemoryContext);
-	if (!RegisterDynamicBackgroundWorker(&worker, &start->handle))
-	{
-		MemoryContextSwitchTo(old);
-		NoteMissingSlots(pool->name);
-		return false;
-	}
-	MemoryContextSwitchTo(old);
-	NoteSlotsAgain();
-	start->mark = next_mark;
-	strlcpy(start->pool, pool->name, sizeof(start->pool));
-	n_starts++;
-	next_mark = (next_mark + 1) % MAX_START_MARKS;
-	return true;
-}
-
 /* looking ------------------------------------------------------------------ */
-
-/* All routes of the database, and how many jobs of each are due. */
-typedef struct DueJobs
-{
-	RouteSet	routes;
-	int		   *due;
-	TimestampTz next_due;
-} DueJobs;
 
 static void
 CountDue(DueJobs *jobs)
@@ -417,69 +212,6 @@ CountDue(DueJobs *jobs)
 		jobs->routes.ids[i] = RouteAt(i)->route_id;
 	if (n > 0)
 		(void) ClaimCountDue(&jobs->routes, DUE_AHEAD, jobs->due, &jobs->next_due);
-}
-
-/* Jobs due for a pool.  Those that its workers run count as due too. */
-static int
-DueForPool(const DueJobs *jobs, const TaskqPool *pool)
-{
-	TaskqWorker worker = {
-		.background = true,
-		.role = pool->role,
-		.task_types = pool->task_types,
-		.queues = pool->queues,
-		.capabilities = pool->capabilities,
-	};
-	int			due = 0;
-
-	for (int i = 0; i < jobs->routes.n; i++)
-		if (jobs->due[i] > 0 && MayRun(&worker, RouteById(jobs->routes.ids[i])))
-			due += jobs->due[i];
-	return due;
-}
-
-/* Start the workers that a pool lacks; when to try again if it cannot be. */
-static TimestampTz
-FillPool(const TaskqPool *pool, const DueJobs *jobs, bool *may_grow)
-{
-	Trouble    *trouble = FindTrouble(pool->name);
-	int			have = CountWorkers(pool->name);
-	int			want;
-
-	if (pool->paused || have >= pool->size)
-		return DT_NOEND;
-	want = Max(pool->min_size, Min(pool->size, DueForPool(jobs, pool)));
-	for (; have < want; have++)
-	{
-		if (trouble != NULL && trouble->not_before > ClockNow())
-			return trouble->not_before;
-		if (slots_retry_at > ClockNow())
-			return slots_retry_at;
-		if (!StartWorker(pool))
-			return ClockNow() + USECS_PER_SEC;
-	}
-	if (have < pool->size)
-		*may_grow = true;
-	return DT_NOEND;
-}
-
-/* Workers beyond their pool's size find that out themselves; others are filled. */
-static TimestampTz
-FillPools(const DueJobs *jobs)
-{
-	TimestampTz again = DT_NOEND;
-	bool		may_grow = false;
-	int			n = PoolCount();
-	TaskqPool  *pools = palloc(sizeof(TaskqPool) * (n + 1));
-
-	for (int i = 0; i < n; i++)
-		pools[i] = *PoolAt(i);
-
-	/* set before the look would be safer still, but a poll covers the gap */
-	for (int i = 0; i < n; i++)
-		again = Min(again, FillPool(&pools[i], jobs, &may_grow));
-	pg_atomic_write_u32(&db->may_grow, may_grow ? 1 : 0);
-	return again;
 }
 
 /* Wake as many waiting processes as jobs are due. */
@@ -571,10 +303,9 @@ Look(bool *leave)
 	EndTransaction();
 
 	BeginTransaction("taskq: filling pools");
-	CheckStarts();
 	CountDue(&jobs);
 	WakeForDue(&jobs);
-	next = Min(next, FillPools(&jobs));
+	next = Min(next, FillPools(db, &jobs));
 	next = Min(next, jobs.next_due);
 	EndTransaction();
 	return next;

@@ -1,0 +1,283 @@
+/*
+ * call.c
+ *	  Calling a handler: in a subtransaction, with its search_path, under its
+ *	  timer, and with nothing left of it but what it did or its error.
+ */
+#include "taskq.h"
+
+#include <limits.h>
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/pg_language.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "nodes/makefuncs.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/hsearch.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/timeout.h"
+
+#include "call.h"
+#include "catalog.h"
+#include "clock.h"
+#include "reset.h"
+#include "result.h"
+
+/* A handler made ready to be called; kept while the catalog stays the same. */
+typedef struct ReadyHandler
+{
+	Oid			function;		/* hash key */
+	FmgrInfo	flinfo;
+	SPIPlanPtr	plan;			/* of SELECT f($1), for functions in SQL */
+} ReadyHandler;
+
+static MemoryContext ready_context = NULL;
+static HTAB *ready_handlers = NULL;
+static uint64 ready_version = 0;
+
+/* make ready --------------------------------------------------------------- */
+
+static void
+ForgetReadyHandlers(void)
+{
+	HASH_SEQ_STATUS status;
+	ReadyHandler *ready;
+	HASHCTL		ctl;
+
+	if (ready_handlers != NULL)
+	{
+		hash_seq_init(&status, ready_handlers);
+		while ((ready = hash_seq_search(&status)) != NULL)
+			if (ready->plan != NULL)
+				SPI_freeplan(ready->plan);
+	}
+	if (ready_context == NULL)
+		ready_context = AllocSetContextCreate(TopMemoryContext, "taskq ready handlers", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextReset(ready_context);
+	ctl.hcxt = ready_context;
+	ctl.keysize = sizeof(Oid);
+	ctl.entrysize = sizeof(ReadyHandler);
+	ready_handlers = hash_create("taskq ready handlers", 32, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+/* SQL functions run through a kept plan, which can inline them. */
+static bool
+IsSqlFunction(Oid function)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	bool		is_sql;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", function);
+	is_sql = ((Form_pg_proc) GETSTRUCT(tuple))->prolang == SQLlanguageId;
+	ReleaseSysCache(tuple);
+	return is_sql;
+}
+
+static SPIPlanPtr
+PreparePlan(Run *run)
+{
+	Oid			type = run->takes_job ? JobTypeOid() : JSONBOID;
+	char	   *sql = psprintf("SELECT %s($1)",
+							   quote_qualified_identifier(get_namespace_name(get_func_namespace(run->function)),
+														  get_func_name(run->function)));
+	SPIPlanPtr	plan = SPI_prepare(sql, 1, &type);
+
+	if (plan == NULL || SPI_keepplan(plan) != 0)
+		elog(ERROR, "could not prepare \"%s\"", sql);
+	return plan;
+}
+
+static ReadyHandler *
+MakeReady(Run *run)
+{
+	ReadyHandler *ready;
+	bool		found;
+	uint64		version = CatalogVersion();
+
+	if (ready_handlers == NULL || ready_version != version)
+	{
+		ForgetReadyHandlers();
+		ready_version = version;
+	}
+	ready = hash_search(ready_handlers, &run->function, HASH_FIND, NULL);
+	if (ready != NULL)
+		return ready;
+
+	/* entered when it is complete, as making it may fail */
+	if (IsSqlFunction(run->function))
+	{
+		SPIPlanPtr	plan = PreparePlan(run);
+
+		ready = hash_search(ready_handlers, &run->function, HASH_ENTER, &found);
+		ready->plan = plan;
+	}
+	else
+	{
+		FmgrInfo	flinfo;
+
+		fmgr_info_cxt(run->function, &flinfo, ready_context);
+		ready = hash_search(ready_handlers, &run->function, HASH_ENTER, &found);
+		ready->plan = NULL;
+		ready->flinfo = flinfo;
+	}
+	return ready;
+}
+
+/* run ---------------------------------------------------------------------- */
+
+static Datum
+HandlerArgument(Run *run)
+{
+	if (run->takes_job)
+		return HeapTupleGetDatum(JobTuple(&run->job, BlessTupleDesc(JobTupleDesc())));
+	return PointerGetDatum(run->job.payload);
+}
+
+static void
+CallBySpi(Run *run, ReadyHandler *ready, Datum argument, MemoryContext context)
+{
+	if (SPI_execute_plan(ready->plan, &argument, NULL, false, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "handler of task type \"%s\" returned no row", run->task_type);
+	run->result = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &run->result_is_null);
+	if (!run->result_is_null)
+	{
+		MemoryContext old = MemoryContextSwitchTo(context);
+
+		run->result = PointerGetDatum(PG_DETOAST_DATUM_COPY(run->result));
+		MemoryContextSwitchTo(old);
+	}
+}
+
+static void
+CallByFmgr(Run *run, ReadyHandler *ready, Datum argument)
+{
+	LOCAL_FCINFO(fcinfo, 1);
+
+	fcinfo->args[0].value = argument;
+	fcinfo->args[0].isnull = false;
+	InitFunctionCallInfoData(*fcinfo, &ready->flinfo, 1, InvalidOid, NULL, NULL);
+	run->result = FunctionCallInvoke(fcinfo);
+	run->result_is_null = fcinfo->isnull;
+}
+
+/* Have deferred constraints fail here, where they are the handler's error. */
+static void
+CheckDeferredConstraints(void)
+{
+	ConstraintsSetStmt *statement = makeNode(ConstraintsSetStmt);
+
+	statement->constraints = NIL;
+	statement->deferred = false;
+	AfterTriggerSetState(statement);
+}
+
+/* Call the handler, inside its subtransaction. */
+static void
+CallHandler(Run *run)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ReadyHandler *ready;
+
+	(void) set_config_option("search_path", run->search_path, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	PushActiveSnapshot(GetTransactionSnapshot());
+	ready = MakeReady(run);
+	if (ready->plan != NULL)
+		CallBySpi(run, ready, HandlerArgument(run), context);
+	else
+	{
+		MemoryContext spi_context = MemoryContextSwitchTo(context);
+
+		CallByFmgr(run, ready, HandlerArgument(run));
+		MemoryContextSwitchTo(spi_context);
+	}
+	PopActiveSnapshot();
+	if (!run->result_is_null)
+		run->result_is_null = !ResultUnwrap(&run->result, context);
+
+	/* with a snapshot that sees what the handler did */
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	CheckDeferredConstraints();
+	PopActiveSnapshot();
+	SPI_finish();
+}
+
+static void
+DescribeJob(void *arg)
+{
+	Run		   *run = arg;
+
+	errcontext("taskq job " INT64_FORMAT " (%s), attempt %d", run->job.job_id, run->task_type, run->job.attempt);
+}
+
+/* Not over a timer of the caller's own session, which run_job() may find. */
+static void
+ArmTimer(Run *run)
+{
+	int			milliseconds = (int) Min((run->timeout + 999) / 1000, INT_MAX);
+
+	if (milliseconds <= 0 || get_timeout_active(STATEMENT_TIMEOUT))
+		return;
+
+	/* taken before the timer's own start, so that it never fires earlier */
+	run->deadline = ClockNow() + (int64) milliseconds * 1000;
+	enable_timeout_after(STATEMENT_TIMEOUT, milliseconds);
+}
+
+static void
+DisarmTimer(Run *run)
+{
+	if (run->deadline != 0)
+		ResetTimers();
+}
+
+/*
+ * Run the handler in a subtransaction and leave the session's settings as they
+ * were.  What it did is kept or rolled back; its error, if any, is kept.
+ */
+void
+RunHandler(Run *run)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	int			guc_level = NewGUCNestLevel();
+	ErrorContextCallback callback = {.callback = DescribeJob, .arg = run, .previous = error_context_stack};
+
+	BeginInternalSubTransaction("taskq");
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		error_context_stack = &callback;
+		ArmTimer(run);
+		CallHandler(run);
+		DisarmTimer(run);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		run->error = CopyErrorData();
+		FlushErrorState();
+		DisarmTimer(run);
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	error_context_stack = callback.previous;
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	AtEOXact_GUC(false, guc_level);
+}

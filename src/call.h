@@ -1,0 +1,30 @@
+/*
+ * call.h
+ *	  Calling a handler.
+ */
+#ifndef TASKQ_CALL_H
+#define TASKQ_CALL_H
+
+#include "taskq.h"
+
+#include "job.h"
+
+/* One run, from claim to settle. */
+typedef struct Run
+{
+	TaskqJob	job;
+	Store		jobs;
+	char		task_type[TASKQ_NAME_MAX + 1];
+	Oid			function;
+	bool		takes_job;
+	char	   *search_path;
+	int64		timeout;		/* microseconds; 0: none */
+	TimestampTz deadline;
+	Datum		result;
+	bool		result_is_null;
+	ErrorData  *error;			/* NULL: the handler returned */
+} Run;
+
+extern void RunHandler(Run *run);
+
+#endif							/* TASKQ_CALL_H */

@@ -1,0 +1,180 @@
+# DROP EXTENSION and its like while workers run jobs, committed and rolled back.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use TaskqTest;
+
+my $node = new_node('drop', bare => 1);
+my $processes = q(SELECT count(*) FROM pg_stat_activity WHERE backend_type IN ('taskq scheduler', 'taskq worker') AND datname = 'postgres');
+my $start_time = sql($node, 'SELECT pg_postmaster_start_time()');
+
+# taskq and an application with jobs of all kinds, two of which run.
+my $prepare = sub {
+	sql($node, q(CREATE EXTENSION taskq));
+	make_app($node, 'postgres', 'app');
+	add_type($node, 'postgres', 'app', $_) for qw(work gated slow);
+	sql_as($node, 'postgres', 'app', q(SELECT taskq.register_handler('outside')));
+	sql($node, q(SELECT taskq.enqueue_job('work') FROM generate_series(1, 20)));
+	wait_until($node, q(SELECT count(*) = 20 FROM taskq.all_jobs WHERE state = 'completed'), 'taskq works');
+	sql($node, q(SELECT taskq.enqueue_job('outside') FROM generate_series(1, 2); SELECT taskq.claim_job('w')));
+	sql($node, q(SELECT taskq.enqueue_job('work', delay => '1 d')));
+	return;
+};
+my $run_gated = sub {
+	my $gate = hold_gate($node, 1);
+	sql($node, q(SELECT taskq.enqueue_job('gated', '{"gate": 1}') FROM generate_series(1, 2)));
+	wait_until($node, q(SELECT count(*) = 2 FROM taskq.all_jobs WHERE task_type = 'gated' AND state = 'running'), 'two jobs run');
+	return $gate;
+};
+# Nothing of taskq's is left in the database.
+my $nothing_left = sub {
+	my ($how) = @_;
+	is(sql($node, $processes), 0, "$how: no process is left in the database");
+	is(sql($node, q(SELECT count(*) FROM pg_namespace WHERE nspname = 'taskq')), 0, "$how: nor the schema");
+	is(sql($node, q(SELECT count(*) FROM pg_extension WHERE extname = 'taskq')), 0, "$how: nor the extension");
+	is(sql($node, q(SELECT count(*) FROM pg_depend d WHERE refclassid = 'pg_extension'::regclass
+		AND NOT EXISTS (SELECT FROM pg_extension e WHERE e.oid = d.refobjid))), 0, "$how: nor a dependency on it");
+	is(sql($node, q(SELECT count(*) FROM pg_proc WHERE probin LIKE '%taskq%')), 0, "$how: nor a function");
+	is(sql($node, q(SELECT count(*) FROM pg_class c WHERE NOT EXISTS (SELECT FROM pg_namespace n WHERE n.oid = c.relnamespace))), 0,
+		"$how: nor a table without a schema");
+	is(sql($node, q(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory')), 0, "$how: nor a lock");
+	return;
+};
+my $clear = sub { sql($node, 'DROP SCHEMA IF EXISTS app CASCADE; DROP OWNED BY app; DROP ROLE app') };
+
+# DROP EXTENSION while jobs run: they finish first -----------------------------
+
+$prepare->();
+my $gate = $run_gated->();
+my $dropper = session($node);
+$dropper->query_until(qr/dropping/, "\\echo dropping\nDROP EXTENSION taskq;\n\\echo dropped\n");
+wait_until($node, q(SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'taskq scheduler'), 'DROP EXTENSION: the scheduler leaves');
+is(sql($node, q(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'taskq worker' AND state = 'active')), 2, 'the jobs in hand go on');
+is(sql($node, q(SELECT count(*) FROM taskq.running_jobs())), 2, 'and taskq can still be looked at');
+open_gate($gate);
+$dropper->query_until(qr/dropped/, '');
+$dropper->quit;
+is(sql($node, q(SELECT count(*) FROM app.ledger WHERE task_type = 'gated')), 2, 'they have finished');
+$nothing_left->('DROP EXTENSION');
+fails_with($node, '3F000', q(SELECT taskq.enqueue_job('work')), 'a call after it says that there is no such schema');
+
+# and again ------------------------------------------------------------------
+
+$clear->();
+$prepare->();
+is(sql($node, q(SELECT min(job_id) FROM taskq.all_jobs)), 1, 'CREATE EXTENSION again: everything is new');
+
+# a job that does not end is interrupted, and its attempt does not count
+sql($node, q(SELECT taskq.enqueue_job('slow', '{"it": "is"}')));
+wait_until($node, 'SELECT count(*) = 1 FROM taskq.running_jobs()', 'a job runs that takes an hour');
+my $epoch = sql($node, q(SELECT epoch FROM taskq.running_jobs()));
+my $jobs = sql($node, q(SELECT count(*) FROM taskq.all_jobs));
+sql($node, q(BEGIN; DROP EXTENSION taskq; ROLLBACK));
+wait_until($node, qq(SELECT count(*) = 1 AND min(epoch) > $epoch FROM taskq.running_jobs()), 'DROP EXTENSION rolled back: the pool comes back and runs the job again');
+is(sql($node, q(SELECT attempt, (SELECT count(*) FROM taskq.attempts a WHERE a.job_id = j.job_id) FROM taskq.all_jobs j WHERE task_type = 'slow')), '1|0',
+	'the interrupted run cost nothing');
+is(sql($node, q(SELECT count(*) FROM taskq.all_jobs)), $jobs, 'every job is there');
+sql($node, q(SELECT taskq.cancel_job(job_id) FROM taskq.all_jobs WHERE task_type = 'slow'));
+wait_until($node, q(SELECT state FROM taskq.all_jobs WHERE task_type = 'slow'), 'it can be cancelled', expected => 'cancelled');
+sql($node, q(SELECT taskq.enqueue_job('work', '{"after": "rollback"}')));
+wait_until($node, q(SELECT state = 'completed' FROM taskq.all_jobs WHERE payload ? 'after'), 'new jobs run');
+
+# rolled back to a savepoint: the transaction goes on
+my $s = session($node);
+$s->query_safe('BEGIN; SAVEPOINT one; DROP EXTENSION taskq; ROLLBACK TO one');
+$s->query_safe(q(SELECT taskq.enqueue_job('work', '{"after": "savepoint"}'); COMMIT));
+$s->quit;
+wait_until($node, q(SELECT state = 'completed' FROM taskq.all_jobs WHERE payload ? 'after' AND payload->>'after' = 'savepoint'),
+	'rolled back to a savepoint: the pool comes back when the transaction ends');
+
+# a DROP that fails
+sql($node, 'CREATE VIEW public.mine AS SELECT * FROM taskq.all_jobs');
+fails_with($node, '2BP01', 'DROP EXTENSION taskq', 'DROP EXTENSION fails when something depends on it');
+sql($node, q(SELECT taskq.enqueue_job('work', '{"after": "failure"}')));
+wait_until($node, q(SELECT state = 'completed' FROM taskq.all_jobs WHERE payload ? 'after' AND payload->>'after' = 'failure'), 'and the pool comes back');
+sql($node, 'DROP VIEW public.mine');
+
+# a handler that tries it
+sql($node, q(CREATE FUNCTION app.suicide(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN DROP EXTENSION taskq; RETURN NULL; END $$;
+	ALTER FUNCTION app.suicide(jsonb) OWNER TO app));
+add_type($node, 'postgres', 'app', 'suicide', undef, 'max_attempts => 1');
+sql($node, q(SELECT taskq.enqueue_job('suicide')));
+wait_until($node, q(SELECT state = 'discarded' FROM taskq.all_jobs WHERE task_type = 'suicide'), 'a handler cannot drop what it runs in');
+is(sql($node, q(SELECT sqlstate FROM taskq.attempts WHERE error_type IS NOT NULL AND job_id = (SELECT job_id FROM taskq.all_jobs WHERE task_type = 'suicide'))),
+	'55006', 'and is told so');
+
+# DROP EXTENSION by a session that is cancelled while it waits
+$gate = $run_gated->();
+$dropper = session($node);
+my $pid = $dropper->query_safe('SELECT pg_backend_pid()');
+$dropper->query_until(qr/dropping/, "\\echo dropping\nDROP EXTENSION taskq;\n\\echo over\n");
+wait_until($node, q(SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'taskq scheduler'), 'another DROP EXTENSION waits for a job');
+sql($node, "SELECT pg_cancel_backend($pid)");
+$dropper->query_until(qr/over/, '');
+$dropper->quit;
+like($dropper->{stderr}, qr/canceling statement due to user request/, 'it can be cancelled');
+open_gate($gate);
+wait_until($node, q(SELECT NOT EXISTS (SELECT FROM taskq.all_jobs WHERE task_type = 'gated' AND state <> 'completed')), 'and taskq goes on');
+
+# DROP SCHEMA, DROP OWNED ------------------------------------------------------
+
+fails_with($node, '2BP01', 'DROP SCHEMA taskq CASCADE', 'the schema goes with the extension alone, says PostgreSQL');
+sql($node, q(SELECT taskq.enqueue_job('work', '{"after": "schema"}')));
+wait_until($node, q(SELECT state = 'completed' FROM taskq.all_jobs WHERE payload ? 'after' AND payload->>'after' = 'schema'),
+	'and jobs run on');
+sql($node, 'DROP EXTENSION taskq');
+$nothing_left->('DROP EXTENSION of an idle taskq');
+
+# the extension of another superuser, and DROP OWNED by it
+$clear->();
+sql($node, q(CREATE ROLE boss SUPERUSER LOGIN));
+sql($node, q(SET ROLE boss; CREATE EXTENSION taskq));
+make_app($node, 'postgres', 'app');
+add_type($node, 'postgres', 'app', $_) for qw(work gated);
+$gate = $run_gated->();
+$dropper = session($node);
+$dropper->query_until(qr/dropping/, "\\echo dropping\nDROP OWNED BY boss;\n\\echo dropped\n");
+wait_until($node, q(SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'taskq scheduler'), 'DROP OWNED: the scheduler leaves');
+open_gate($gate);
+$dropper->query_until(qr/dropped/, '');
+$dropper->quit;
+is(sql($node, q(SELECT count(*) FROM app.ledger WHERE task_type = 'gated')), 2, 'the running jobs have finished');
+$nothing_left->('DROP OWNED');
+
+# squatted schema, concurrent use ----------------------------------------------
+
+sql($node, 'CREATE SCHEMA taskq');
+fails_with($node, '42P06', 'CREATE EXTENSION taskq', 'a schema that is there already stops the installation');
+sql($node, 'DROP SCHEMA taskq');
+$clear->();
+$prepare->();
+
+# enqueuers that are in the middle of a transaction
+$s = session($node);
+$s->query_safe(q(BEGIN; SELECT taskq.enqueue_job('work')));
+$dropper = session($node);
+$dropper->query_until(qr/dropping/, "\\echo dropping\nDROP EXTENSION taskq;\n\\echo dropped\n");
+wait_until($node, q(SELECT count(*) = 1 FROM pg_stat_activity WHERE query = 'DROP EXTENSION taskq;' AND wait_event_type = 'Lock'),
+	'DROP EXTENSION waits for a transaction that has enqueued');
+$s->query_safe('COMMIT');
+$dropper->query_until(qr/dropped/, '');
+$dropper->quit;
+$nothing_left->('DROP EXTENSION beside an enqueue');
+my ($out, $error) = $s->query(q(SELECT taskq.enqueue_job('work')));
+ok($error, 'a session that has used taskq is told that it has gone');
+sql($node, q(CREATE EXTENSION taskq; SELECT taskq.grant_access('app', access) FROM unnest(ARRAY['producer', 'worker', 'admin']) AS access));
+add_type($node, 'postgres', 'app', 'work');
+$s->{stderr} = '';
+is($s->query_safe(q(SELECT taskq.enqueue_job('work'))), 1, 'and finds the new one');
+settled($node, 'whose pool runs');
+$s->quit;
+
+is(sql($node, 'SELECT pg_postmaster_start_time()'), $start_time, 'the server has not been restarted');
+$node->stop;
+clean_log($node);
+done_testing();
