@@ -93,10 +93,11 @@ DropsTaskq(DropStmt *statement)
 {
 	ListCell   *cell;
 
-	if (statement->removeType != OBJECT_EXTENSION && statement->removeType != OBJECT_SCHEMA)
+	/* the schema is the extension's member, and so cannot go by itself */
+	if (statement->removeType != OBJECT_EXTENSION)
 		return false;
 	foreach(cell, statement->objects)
-		if (strcmp(strVal(lfirst(cell)), statement->removeType == OBJECT_SCHEMA ? TASKQ_SCHEMA : "taskq") == 0)
+		if (strcmp(strVal(lfirst(cell)), "taskq") == 0)
 			return true;
 	return false;
 }
