@@ -22,12 +22,14 @@
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
+#include "storage/fd.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "tcop/tcopprot.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
+#include "utils/pidfile.h"
 #include "utils/snapmgr.h"
 
 #include "adopt.h"
@@ -159,13 +161,32 @@ RecordTermination(const TaskqTermination *termination)
 	return locked != STORE_BUSY;
 }
 
+/*
+ * Is the server shutting down?  Its SIGTERM to the workers looks like anybody's,
+ * but a shutdown costs no attempt.  The postmaster says so in its lock file
+ * before it signals anyone.
+ */
+static bool
+ServerIsStopping(void)
+{
+	FILE	   *file = AllocateFile("postmaster.pid", "r");
+	char		line[MAXPGPATH] = "";
+	bool		read = file != NULL;
+
+	for (int i = 0; read && i < LOCK_FILE_LINE_PM_STATUS; i++)
+		read = fgets(line, sizeof(line), file) != NULL;
+	if (file != NULL)
+		FreeFile(file);
+	return read && strncmp(line, PM_STATUS_STOPPING, strlen("stopping")) == 0;
+}
+
 /* Record what is reported; false: something is left for later. */
 static bool
 RecordTerminations(void)
 {
 	bool		all = true;
 
-	if (pg_atomic_read_u32(&db->n_terminations) == 0)
+	if (pg_atomic_read_u32(&db->n_terminations) == 0 || ServerIsStopping())
 		return true;
 	for (int i = 0; i < MAX_TERMINATIONS; i++)
 	{
