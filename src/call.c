@@ -30,6 +30,7 @@
 #include "call.h"
 #include "catalog.h"
 #include "clock.h"
+#include "handler.h"
 #include "reset.h"
 #include "result.h"
 
@@ -44,6 +45,9 @@ typedef struct ReadyHandler
 static MemoryContext ready_context = NULL;
 static HTAB *ready_handlers = NULL;
 static uint64 ready_version = 0;
+
+/* How many handlers are on the stack: more than one when they run jobs by hand. */
+static int	running = 0;
 
 /* make ready --------------------------------------------------------------- */
 
@@ -93,18 +97,48 @@ PreparePlan(Run *run)
 														  get_func_name(run->function)));
 	SPIPlanPtr	plan = SPI_prepare(sql, 1, &type);
 
-	if (plan == NULL || SPI_keepplan(plan) != 0)
+	if (plan == NULL)
 		elog(ERROR, "could not prepare \"%s\"", sql);
 	return plan;
 }
 
+/* Make a handler ready in the current context. */
+static void
+Prepare(Run *run, ReadyHandler *ready)
+{
+	/* it may have been replaced since the registry was read */
+	if (!HandlerFunctionFits(run->function, run->takes_job))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("the handler of task type \"%s\" is not a handler any more", run->task_type),
+				 errhint("Give the function its former arguments and result, or register another.")));
+	ready->function = run->function;
+	ready->plan = NULL;
+	if (IsSqlFunction(run->function))
+		ready->plan = PreparePlan(run);
+	else
+		fmgr_info_cxt(run->function, &ready->flinfo, CurrentMemoryContext);
+}
+
+/*
+ * A handler that is ready to be called, from those kept.  A run inside another
+ * handler's run makes its own, in memory that ends with it: those kept may be
+ * stale, and cannot be thrown away while one of them is on the stack.
+ */
 static ReadyHandler *
 MakeReady(Run *run)
 {
 	ReadyHandler *ready;
-	bool		found;
+	ReadyHandler fresh;
+	MemoryContext old;
 	uint64		version = CatalogVersion();
 
+	if (running > 1)
+	{
+		ready = palloc0(sizeof(ReadyHandler));
+		Prepare(run, ready);
+		return ready;
+	}
 	if (ready_handlers == NULL || ready_version != version)
 	{
 		ForgetReadyHandlers();
@@ -115,22 +149,13 @@ MakeReady(Run *run)
 		return ready;
 
 	/* entered when it is complete, as making it may fail */
-	if (IsSqlFunction(run->function))
-	{
-		SPIPlanPtr	plan = PreparePlan(run);
-
-		ready = hash_search(ready_handlers, &run->function, HASH_ENTER, &found);
-		ready->plan = plan;
-	}
-	else
-	{
-		FmgrInfo	flinfo;
-
-		fmgr_info_cxt(run->function, &flinfo, ready_context);
-		ready = hash_search(ready_handlers, &run->function, HASH_ENTER, &found);
-		ready->plan = NULL;
-		ready->flinfo = flinfo;
-	}
+	old = MemoryContextSwitchTo(ready_context);
+	Prepare(run, &fresh);
+	MemoryContextSwitchTo(old);
+	if (fresh.plan != NULL && SPI_keepplan(fresh.plan) != 0)
+		elog(ERROR, "could not keep the plan of a handler");
+	ready = hash_search(ready_handlers, &run->function, HASH_ENTER, NULL);
+	*ready = fresh;
 	return ready;
 }
 
@@ -255,6 +280,7 @@ RunHandler(Run *run)
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	int			guc_level = NewGUCNestLevel();
+	int			outer = running++;
 	ErrorContextCallback callback = {.callback = DescribeJob, .arg = run, .previous = error_context_stack};
 
 	BeginInternalSubTransaction("taskq");
@@ -276,6 +302,7 @@ RunHandler(Run *run)
 		RollbackAndReleaseCurrentSubTransaction();
 	}
 	PG_END_TRY();
+	running = outer;
 	error_context_stack = callback.previous;
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;

@@ -89,6 +89,27 @@ ResolveFunction(const TaskqHandler *handler, Oid cached)
 	return LookupFuncName(stringToQualifiedNameList_compat(name), 1, &arg, true);
 }
 
+/*
+ * Is this still a function as register_handler() demanded?  Only the signature
+ * is stored, and a function can come back under it with another result type,
+ * whose values must not be taken for jsonb.
+ */
+bool
+HandlerFunctionFits(Oid function, bool takes_job)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Form_pg_proc proc;
+	bool		fits;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	proc = (Form_pg_proc) GETSTRUCT(tuple);
+	fits = proc->prokind == PROKIND_FUNCTION && !proc->proretset && proc->prorettype == JSONBOID &&
+		proc->pronargs == 1 && proc->proargtypes.values[0] == (takes_job ? JobTypeOid() : JSONBOID);
+	ReleaseSysCache(tuple);
+	return fits;
+}
+
 /* "ok", or why the handler cannot run now; its jobs wait meanwhile. */
 static const char *
 JudgeHandler(const TaskqHandler *handler)
@@ -99,6 +120,8 @@ JudgeHandler(const TaskqHandler *handler)
 		return "ok";
 	if (!OidIsValid(handler->function))
 		return "unresolved: its function does not exist";
+	if (!HandlerFunctionFits(handler->function, handler->takes_job))
+		return "unresolved: its function is not a handler any more";
 	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(handler->run_as)))
 		return "unrunnable: its role does not exist";
 	if (!MayExecute_compat(handler->function, handler->run_as))

@@ -51,6 +51,7 @@ typedef struct TaskqHandler
 /* Valid until the next look-up of a handler. */
 extern const TaskqHandler *HandlerFind(const char *task_type);
 extern TaskqHandler **HandlersSorted(int *n);
+extern bool HandlerFunctionFits(Oid function, bool takes_job);
 extern bool HandlerSetPaused(const char *task_type, bool paused);
 TASKQ_NORETURN extern void HandlerRefuseUnregistered(const char *task_type);
 extern const char *HandlerErrorType(const char *task_type, int sqlstate);
