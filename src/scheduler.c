@@ -235,10 +235,21 @@ CountDue(DueJobs *jobs)
 		(void) ClaimCountDue(&jobs->routes, DUE_AHEAD, jobs->due, &jobs->next_due);
 }
 
-/* Wake as many waiting processes as jobs are due. */
+/*
+ * Wake as many waiting processes as jobs are due; all of them when a function,
+ * role or the like has changed, which nobody announces: handlers may have become
+ * runnable that those who wait do not look for.
+ */
 static void
 WakeForDue(const DueJobs *jobs)
 {
+	static uint64 version = 0;
+
+	if (version != CatalogVersion())
+	{
+		version = CatalogVersion();
+		WakeAllWaiters(MyDatabaseId);
+	}
 	for (int i = 0; i < jobs->routes.n; i++)
 		if (jobs->due[i] > 0)
 			(void) WakeWaiters(MyDatabaseId, jobs->routes.ids[i], jobs->due[i]);
