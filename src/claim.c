@@ -368,6 +368,7 @@ ClaimStamped(const ClaimRequest *request, int most, ClaimFunction function, void
 	ClaimScan	scan;
 	TypeHold	hold = {""};
 	TaskqJob	job;
+	TimestampTz now;
 	int			claimed = 0;
 
 	if (request->routes->n == 0)
@@ -388,9 +389,11 @@ ClaimStamped(const ClaimRequest *request, int most, ClaimFunction function, void
 				PermitReturn(request->worker_id, permit);
 			break;
 		}
-		Stamp(&job, request, scan.now);
+		/* not the scan's moment: others may have settled since, and freed the permit */
+		now = ClockNow();
+		Stamp(&job, request, now);
 		job.permit = permit;
-		job.lease_expires_at = scan.now + LeaseLength(&job, request->lease, request->worker_lease);
+		job.lease_expires_at = now + LeaseLength(&job, request->lease, request->worker_lease);
 		JobTransition(&jobs, &job, JOB_RUNNING, NULL);
 		CommandCounterIncrement();
 		WakeSchedulerAt(job.lease_expires_at);
@@ -425,7 +428,7 @@ ClaimToRun(const ClaimRequest *request, Store *jobs, TaskqJob *job)
 	found = LockNext(&scan, request, &hold, job);
 	if (found)
 	{
-		Stamp(job, request, scan.now);
+		Stamp(job, request, ClockNow());
 		job->state = JOB_RUNNING;
 	}
 	ReleaseType(&hold);

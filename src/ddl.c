@@ -14,6 +14,7 @@
 #include <signal.h>
 
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
 #include "commands/user.h"
@@ -162,8 +163,11 @@ ThereIfOwner(const char *name)
  * also when the statement is going to be refused for want of rights.
  */
 static Oid
-DatabaseToFree(Node *statement)
+DatabaseToFree(Node *statement, bool in_block)
 {
+	/* these will be refused inside a transaction block */
+	if (in_block && (IsA(statement, DropdbStmt) || IsA(statement, CreatedbStmt) || IsA(statement, AlterDatabaseStmt)))
+		return InvalidOid;
 	switch (nodeTag(statement))
 	{
 		case T_DropStmt:
@@ -192,7 +196,10 @@ ProcessUtilityForTaskq(PlannedStmt *pstmt, const char *query, bool read_only_tre
 					   ProcessUtilityContext context, ParamListInfo params,
 					   QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion)
 {
-	Oid			dboid = IsTransactionState() ? DatabaseToFree(pstmt->utilityStmt) : InvalidOid;
+	Oid			dboid = InvalidOid;
+
+	if (IsTransactionState() && !RecoveryInProgress())
+		dboid = DatabaseToFree(pstmt->utilityStmt, IsInTransactionBlock(context == PROCESS_UTILITY_TOPLEVEL));
 
 	if (OidIsValid(dboid))
 		FreeDatabase(dboid);

@@ -143,6 +143,7 @@ SayOfProcesses(ReturnSetInfo *result)
 	Say(result, "scheduler", db != NULL && db->scheduler_pid != 0 ? psprintf("running, pid %d", db->scheduler_pid) : "not running",
 		db != NULL && db->scheduler_pid != 0 ? NULL :
 		!taskq_enabled ? "taskq.enabled is off." :
+		db != NULL && db->blocked > 0 ? "A statement that drops, copies, renames or moves the database or the extension is under way." :
 		RecoveryInProgress() ? "It starts when this standby is promoted." : "It starts within a second or two; the server log says if it cannot.");
 	Say(result, "background workers", psprintf("%d, of which %d run a job", workers, running), NULL);
 	Say(result, "background worker slots", missing ? "exhausted" : "available",

@@ -223,15 +223,14 @@ CancelRun(Oid dboid, int64 job_id)
 }
 
 static void
-Unblock(Oid dboid)
+Unblock(Oid dboid, int count)
 {
 	TaskqDatabase *db = ShmemDatabase(dboid, false);
 
 	if (db == NULL)
 		return;
 	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
-	if (db->blocked > 0)
-		db->blocked--;
+	db->blocked = Max(db->blocked - count, 0);
 	db->probe = true;
 	LWLockRelease(&taskq_shared->lock);
 	ShmemWakeLauncher();
@@ -285,7 +284,7 @@ ActOnNote(const WakeNote *note)
 			ProbeDatabase((Oid) note->key);
 			break;
 		case WAKE_UNBLOCK:
-			Unblock((Oid) note->key);
+			Unblock((Oid) note->key, note->count);
 			break;
 	}
 }
