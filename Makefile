@@ -21,6 +21,7 @@ OBJS = \
 	src/enqueue.o \
 	src/error.o \
 	src/fill.o \
+	src/guard.o \
 	src/guc.o \
 	src/handler.o \
 	src/history.o \

@@ -170,18 +170,11 @@ HandlerArgument(Run *run)
 }
 
 static void
-CallBySpi(Run *run, ReadyHandler *ready, Datum argument, MemoryContext context)
+CallBySpi(Run *run, ReadyHandler *ready, Datum argument)
 {
 	if (SPI_execute_plan(ready->plan, &argument, NULL, false, 1) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "handler of task type \"%s\" returned no row", run->task_type);
 	run->result = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &run->result_is_null);
-	if (!run->result_is_null)
-	{
-		MemoryContext old = MemoryContextSwitchTo(context);
-
-		run->result = PointerGetDatum(PG_DETOAST_DATUM_COPY(run->result));
-		MemoryContextSwitchTo(old);
-	}
 }
 
 static void
@@ -221,7 +214,7 @@ CallHandler(Run *run)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	ready = MakeReady(run);
 	if (ready->plan != NULL)
-		CallBySpi(run, ready, HandlerArgument(run), context);
+		CallBySpi(run, ready, HandlerArgument(run));
 	else
 	{
 		MemoryContext spi_context = MemoryContextSwitchTo(context);
@@ -229,9 +222,16 @@ CallHandler(Run *run)
 		CallByFmgr(run, ready, HandlerArgument(run));
 		MemoryContextSwitchTo(spi_context);
 	}
-	PopActiveSnapshot();
 	if (!run->result_is_null)
+	{
+		MemoryContext spi_context = MemoryContextSwitchTo(context);
+
+		/* while what it may point to, in a table, can be fetched */
+		run->result = PointerGetDatum(PG_DETOAST_DATUM_COPY(run->result));
+		MemoryContextSwitchTo(spi_context);
 		run->result_is_null = !ResultUnwrap(&run->result, context);
+	}
+	PopActiveSnapshot();
 
 	/* with a snapshot that sees what the handler did */
 	CommandCounterIncrement();

@@ -6,8 +6,8 @@
  * process.  A change says so twice: by a relcache invalidation, which reaches
  * this transaction, every later one and servers without preload; and by a
  * counter in shared memory that the commit callback raises (wake.c), because a
- * worker that is woken by a commit may look before that commit's invalidations
- * have been sent.
+ * worker may look at any moment and must not wait for the next invalidation that
+ * it happens to process.
  */
 #include "taskq.h"
 

@@ -34,7 +34,6 @@
 
 #include "admit.h"
 #include "args.h"
-#include "cancel.h"
 #include "claim.h"
 #include "clock.h"
 #include "compat.h"
@@ -338,8 +337,7 @@ LockNext(ClaimScan *scan, const ClaimRequest *request, TypeHold *hold, TaskqJob 
 			case ADMIT_LATER:
 				break;
 			case ADMIT_CANCELLED:
-				JobTransition(scan->jobs, job, JOB_CANCELLED, NULL);
-				CancelForget(job->job_id);
+				(void) SettleIfCancelled(scan->jobs, job);
 				CommandCounterIncrement();
 				break;
 		}

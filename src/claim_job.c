@@ -79,6 +79,18 @@ UpdateRoutes(ClaimCall *call)
 	call->request.catalog_version = version;
 }
 
+/* Wait for jobs of the worker's routes as they are now. */
+static void
+WaitForRoutes(ClaimCall *call)
+{
+	do
+	{
+		AcceptInvalidationMessages();
+		UpdateRoutes(call);
+		WaitBegin(&call->routes);
+	} while (call->request.catalog_version != CatalogVersion());
+}
+
 /* Put a claimed job into the result. */
 static void
 ReturnJob(const TaskqJob *job, void *arg)
@@ -148,10 +160,7 @@ ClaimOrWait(ClaimCall *call, int64 wait)
 		{
 			long		left = ClockMillisecondsUntil(deadline, taskq_max_wait);
 
-			/* the routes may have changed; wait for those of now, then look */
-			AcceptInvalidationMessages();
-			UpdateRoutes(call);
-			WaitBegin(&call->routes);
+			WaitForRoutes(call);
 			claimed = Claim(call);
 			if (claimed > 0 || left <= 0)
 				break;
@@ -174,7 +183,7 @@ PrepareCall(FunctionCallInfo fcinfo, ClaimCall *call, ArrayType *task_types)
 	char	   *worker_id = PG_ARGISNULL(0) ? SessionWorkerId() : ArgName(fcinfo, 0, "worker_id");
 
 	memset(call, 0, sizeof(*call));
-	WorkerForClaim(worker_id, &call->worker);
+	WorkerForClaim(worker_id, &call->worker);	/* reads only */
 	call->worker.base.narrow = task_types;
 	call->request.worker = &call->worker.base;
 	call->request.routes = &call->routes;
@@ -199,6 +208,9 @@ ClaimBySql(FunctionCallInfo fcinfo, int most, int types_arg)
 	call.result = (ReturnSetInfo *) fcinfo->resultinfo;
 	call.request.lease = lease;
 	ClaimOrWait(&call, wait == NO_MICROSECONDS ? 0 : wait);
+
+	/* written last, so that nothing is locked while the claim waits */
+	WorkerHasClaimed(&call.worker);
 }
 
 Datum
@@ -244,8 +256,7 @@ WaitWithoutSnapshot(ClaimCall *call, TimestampTz deadline)
 		for (;;)
 		{
 			long		left = ClockMillisecondsUntil(deadline, INT_MAX);
-			UpdateRoutes(call);
-			WaitBegin(&call->routes);
+			WaitForRoutes(call);
 			found = AnyDue(&call->routes);
 			if (found || left <= 0)
 				break;
@@ -298,6 +309,7 @@ taskq_wait_for_job(PG_FUNCTION_ARGS)
 	/* what must outlive the commits */
 	old = MemoryContextSwitchTo(context);
 	PrepareCall(fcinfo, &call, NULL);
+	WorkerHasClaimed(&call.worker);
 	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	MemoryContextSwitchTo(context);

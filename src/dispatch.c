@@ -204,6 +204,7 @@ SettleRun(Run *run, bool cancelled)
 	bool		timed_out = TimedOut(run);
 
 	OwnerEnter(&scope);
+	PushActiveSnapshot(GetTransactionSnapshot());
 	if (run->error == NULL)
 		SettleCompleted(&run->jobs, &run->job,
 						run->result_is_null ? NULL : (struct varlena *) DatumGetPointer(run->result));
@@ -214,6 +215,7 @@ SettleRun(Run *run, bool cancelled)
 	else
 		/* an interrupt that was meant for nobody: the job pays nothing for it */
 		SettleGivenBack(&run->jobs, &run->job, OUTCOME_RELEASED, run->job.run_at);
+	PopActiveSnapshot();
 	StoreClose(&run->jobs, true);
 	OwnerLeave(&scope);
 }
@@ -274,6 +276,7 @@ RecordLostRun(Run *run, MemoryContext context)
 
 	BeginJobTransaction();
 	MemoryContextSwitchTo(context);
+	PushActiveSnapshot(GetTransactionSnapshot());
 	OwnerEnter(&scope);
 	if (JobOpenAndLock(&again.jobs, run->job.job_id, &again.job) == STORE_LOCKED &&
 		again.job.state != JOB_RUNNING && again.job.attempt == run->job.attempt - 1)
@@ -289,6 +292,7 @@ RecordLostRun(Run *run, MemoryContext context)
 	}
 	StoreClose(&again.jobs, true);
 	OwnerLeave(&scope);
+	PopActiveSnapshot();
 	CommitTransactionCommand();
 }
 
@@ -299,7 +303,9 @@ GiveBack(Run *run)
 	OwnerScope	scope;
 
 	OwnerEnter(&scope);
+	PushActiveSnapshot(GetTransactionSnapshot());
 	SettleGivenBack(&run->jobs, &run->job, OUTCOME_RELEASED, run->job.run_at);
+	PopActiveSnapshot();
 	StoreClose(&run->jobs, true);
 	OwnerLeave(&scope);
 }

@@ -59,7 +59,7 @@ FindTrouble(const char *pool)
 	return NULL;
 }
 
-/* A worker of this pool ended before it was up. */
+/* A worker of this pool ended before it was up, or later by an error. */
 static void
 NoteFailedStart(const char *pool)
 {
@@ -76,6 +76,9 @@ NoteFailedStart(const char *pool)
 		troubles = lappend(troubles, trouble);
 		MemoryContextSwitchTo(old);
 	}
+	/* all was well for a while: that trouble is over */
+	if (now - trouble->not_before > MAX_START_DELAY)
+		trouble->failures = 0;
 	delay = Min(USECS_PER_SEC << Min(trouble->failures, 6), MAX_START_DELAY);
 	trouble->failures++;
 	trouble->not_before = now + delay;
@@ -84,7 +87,7 @@ NoteFailedStart(const char *pool)
 		trouble->warned_at = now;
 		ereport(WARNING,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("workers of taskq pool \"%s\" cannot start", pool),
+				 errmsg("workers of taskq pool \"%s\" fail, so fewer are started", pool),
 				 errhint("The reason stands before this line; the role must exist, may need LOGIN, and must be allowed to connect.")));
 	}
 }
@@ -102,16 +105,7 @@ CheckStarts(void)
 		BgwHandleStatus status = GetBackgroundWorkerPid(start->handle, &pid);
 
 		if (pg_atomic_read_u32(&db->start_marks[start->mark]) != 0)
-		{
-			Trouble    *trouble = FindTrouble(start->pool);
-
-			if (trouble != NULL)
-			{
-				troubles = list_delete_ptr(troubles, trouble);
-				pfree(trouble);
-			}
 			pfree(start->handle);
-		}
 		else if (status == BGWH_STOPPED)
 		{
 			NoteFailedStart(start->pool);
@@ -121,6 +115,21 @@ CheckStarts(void)
 			starts[kept++] = *start;
 	}
 	n_starts = kept;
+}
+
+/* See which pools' workers have ended by an error. */
+static void
+CheckFailures(void)
+{
+	char		failed[MAX_FAILED_POOLS][TASKQ_NAME_MAX + 1];
+
+	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
+	memcpy(failed, db->failed_pools, sizeof(failed));
+	memset(db->failed_pools, 0, sizeof(db->failed_pools));
+	LWLockRelease(&taskq_shared->lock);
+	for (int i = 0; i < MAX_FAILED_POOLS; i++)
+		if (failed[i][0] != '\0')
+			NoteFailedStart(failed[i]);
 }
 
 /* Workers of a pool that are up or on their way. */
@@ -281,6 +290,7 @@ FillPools(TaskqDatabase *database, const DueJobs *jobs)
 
 	db = database;
 	CheckStarts();
+	CheckFailures();
 	for (int i = 0; i < n; i++)
 		pools[i] = *PoolAt(i);
 

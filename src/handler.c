@@ -77,6 +77,9 @@ ResolveFunction(const TaskqHandler *handler, Oid cached)
 	Oid			arg = handler->takes_job ? JobTypeOid() : JSONBOID;
 	char	   *name;
 	char	   *paren;
+	char	   *schema;
+	char	   *function;
+	Oid			schema_oid;
 
 	if (SearchSysCacheExists1(PROCOID, ObjectIdGetDatum(cached)) &&
 		strcmp(format_procedure_qualified(cached), handler->signature) == 0)
@@ -86,7 +89,14 @@ ResolveFunction(const TaskqHandler *handler, Oid cached)
 	if (paren == NULL)
 		return InvalidOid;
 	*paren = '\0';
-	return LookupFuncName(stringToQualifiedNameList_compat(name), 1, &arg, true);
+
+	/* by the catalogue, which asks for no rights: this is any process's cache */
+	DeconstructQualifiedName(stringToQualifiedNameList_compat(name), &schema, &function);
+	schema_oid = schema == NULL ? InvalidOid : get_namespace_oid(schema, true);
+	if (!OidIsValid(schema_oid))
+		return InvalidOid;
+	return GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(function),
+						   PointerGetDatum(buildoidvector(&arg, 1)), ObjectIdGetDatum(schema_oid));
 }
 
 /*

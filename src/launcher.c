@@ -40,6 +40,8 @@ PGDLLEXPORT void taskq_launcher_main(Datum arg);
 #define LIST_EVERY (60 * 1000L)	/* ms; new databases appear rarely */
 #define RETRY_AFTER USECS_PER_SEC
 #define RETRY_AFTER_FAILURE (5 * USECS_PER_SEC)
+#define RETRY_AT_MOST (60 * USECS_PER_SEC)
+#define SHORT_LIFE (10 * USECS_PER_SEC)
 
 /* What is known of a database. */
 typedef struct Known
@@ -48,6 +50,8 @@ typedef struct Known
 	bool		listed;			/* in the last list */
 	bool		probed;			/* nothing to do until somebody says so */
 	TimestampTz not_before;
+	TimestampTz started_at;		/* its scheduler, the last time */
+	int			failures;		/* schedulers in a row that did not live long */
 } Known;
 
 static HTAB *known;
@@ -121,7 +125,8 @@ ListDatabases(void)
 		if (!found)
 		{
 			entry->probed = false;
-			entry->not_before = 0;
+			entry->not_before = entry->started_at = 0;
+			entry->failures = 0;
 		}
 		entry->listed = true;
 	}
@@ -174,7 +179,7 @@ TakeProbeRequests(void)
 		else
 		{
 			entry->probed = false;
-			entry->not_before = 0;
+			entry->not_before = entry->started_at = 0;
 		}
 	}
 	LWLockRelease(&taskq_shared->lock);
@@ -275,7 +280,12 @@ ProbeDatabases(void)
 			again = Min(again, entry->not_before);
 			continue;
 		}
-		entry->not_before = ClockNow() + RETRY_AFTER;
+
+		/* one that fails again and again is started ever more seldom */
+		entry->failures = entry->started_at != 0 && ClockNow() - entry->started_at < SHORT_LIFE + (entry->not_before - entry->started_at) ?
+			Min(entry->failures + 1, 6) : 0;
+		entry->started_at = ClockNow();
+		entry->not_before = entry->started_at + Min(RETRY_AFTER << entry->failures, RETRY_AT_MOST);
 		pg_atomic_write_u32(&taskq_shared->probe_answer, 0);
 		handle = StartScheduler(entry->dboid);
 		if (handle == NULL)

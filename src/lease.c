@@ -27,6 +27,7 @@
 #include "clock.h"
 #include "compat.h"
 #include "error.h"
+#include "guard.h"
 #include "guc.h"
 #include "handler.h"
 #include "lease.h"
@@ -101,8 +102,10 @@ Extend(int64 job_id, int64 epoch, int64 given, struct varlena *progress, Timesta
 		StoreUpdate(&jobs);
 		WakeSchedulerAt(job.lease_expires_at);
 		WorkerSeen(job.worker_id);
-		result = CancelRequested(job_id, NULL) ? BEAT_CANCEL : BEAT_OK;
+		result = BEAT_OK;
 	}
+	if (CancelRequested(job_id, NULL))
+		result = BEAT_CANCEL;
 	*expires_at = job.lease_expires_at;
 	StoreClose(&jobs, true);
 	OwnerLeave(&scope);
@@ -284,8 +287,10 @@ taskq_worker_heartbeat(PG_FUNCTION_ARGS)
  * row that somebody has is being settled, and is left to them.
  */
 static void
-ExpireOne(int64 job_id, int64 epoch)
+ExpireOne(void *arg)
 {
+	int64		job_id = ((int64 *) arg)[0];
+	int64		epoch = ((int64 *) arg)[1];
 	OwnerScope	scope;
 	Store		jobs;
 	TaskqJob	job;
@@ -314,7 +319,11 @@ LeaseExpireOverdue(void)
 
 	ListRunning(&list, NULL, MAX_EXPIRE);
 	for (int i = 0; i < list.n; i++)
-		ExpireOne(list.job_ids[i], list.epochs[i]);
+	{
+		int64		claim[] = {list.job_ids[i], list.epochs[i]};
+
+		(void) Guard("end a lease", ExpireOne, claim);
+	}
 	return list.n == MAX_EXPIRE ? ClockNow() : list.next_end;
 }
 

@@ -118,7 +118,7 @@ Touch(Store *store, TimestampTz now, int64 every)
 }
 
 static void
-InsertRow(Store *store, const char *worker_id, ExternalWorker *worker, bool implicit, TimestampTz now)
+InsertRow(Store *store, const char *worker_id, const ExternalWorker *worker, bool implicit, TimestampTz now)
 {
 	TupleTableSlot *row = StoreNewRow(store);
 
@@ -147,17 +147,12 @@ LockRegistration(const char *worker_id, bool wait)
 
 /* for claims and heartbeats ------------------------------------------------ */
 
-/*
- * Who claims?  An unknown id is registered; while another transaction does
- * just that, the worker is simply one without limits.
- */
+/* Who claims, and what may it be given?  An unknown id is one without limits. */
 void
 WorkerForClaim(const char *worker_id, ExternalWorker *worker)
 {
 	OwnerScope	scope;
 	Store		store;
-	TimestampTz now = ClockNow();
-	Oid			caller = GetUserId();
 
 	memset(worker, 0, sizeof(*worker));
 	strlcpy(worker->worker_id, worker_id, sizeof(worker->worker_id));
@@ -165,14 +160,31 @@ WorkerForClaim(const char *worker_id, ExternalWorker *worker)
 	OwnerEnter(&scope);
 	StoreOpen(&store, CatalogRel(REL_WORKERS));
 	if (FindRow(&store, worker_id))
-	{
 		ReadWorker(worker, store.found);
+	StoreClose(&store, false);
+	OwnerLeave(&scope);
+}
+
+/*
+ * It has claimed: note when, or register it if it was unknown.  While another
+ * transaction does just that, it is left to that.
+ */
+void
+WorkerHasClaimed(const ExternalWorker *worker)
+{
+	OwnerScope	scope;
+	Store		store;
+	TimestampTz now = ClockNow();
+	Oid			caller = GetUserId();
+
+	OwnerEnter(&scope);
+	StoreOpen(&store, CatalogRel(REL_WORKERS));
+	if (FindRow(&store, worker->worker_id))
 		Touch(&store, now, TOUCH_EVERY);
-	}
-	else if (LockRegistration(worker_id, false) && !FindRow(&store, worker_id))
+	else if (LockRegistration(worker->worker_id, false) && !FindRow(&store, worker->worker_id))
 	{
 		SetUserIdAndSecContext(caller, scope.sec_context);
-		InsertRow(&store, worker_id, worker, true, now);
+		InsertRow(&store, worker->worker_id, worker, true, now);
 	}
 	StoreClose(&store, true);
 	OwnerLeave(&scope);

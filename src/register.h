@@ -19,6 +19,7 @@ typedef struct ExternalWorker
 } ExternalWorker;
 
 extern void WorkerForClaim(const char *worker_id, ExternalWorker *worker);
+extern void WorkerHasClaimed(const ExternalWorker *worker);
 extern int64 WorkerLease(struct varlena *worker_id);
 extern void WorkerBeat(const char *worker_id);
 extern void WorkerSeen(struct varlena *worker_id);

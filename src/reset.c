@@ -17,6 +17,7 @@
 #include "miscadmin.h"
 #include "storage/lock.h"
 #include "utils/portal.h"
+#include "utils/snapmgr.h"
 #include "utils/timeout.h"
 
 #include "reset.h"
@@ -43,7 +44,9 @@ ResetTemporaryTables(void)
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	XactReadOnly = false;
+	PushActiveSnapshot(GetTransactionSnapshot());
 	ResetTempTableNamespace();
+	PopActiveSnapshot();
 	CommitTransactionCommand();
 }
 

@@ -42,6 +42,7 @@
 #include "eligible.h"
 #include "error.h"
 #include "fill.h"
+#include "guard.h"
 #include "guc.h"
 #include "history.h"
 #include "lease.h"
@@ -124,13 +125,21 @@ EndTransaction(void)
 
 /* terminated runs ---------------------------------------------------------- */
 
+typedef struct TerminationStep
+{
+	TaskqTermination termination;
+	bool		done;
+} TerminationStep;
+
 /*
  * Count the attempt of a run that was ended from outside: put back at once the
  * first time, with the retry delay after that.
  */
-static bool
-RecordTermination(const TaskqTermination *termination)
+static void
+RecordTermination(void *arg)
 {
+	TerminationStep *step = arg;
+	const TaskqTermination *termination = &step->termination;
 	AttemptFailure failure = {
 		.outcome = "terminated",
 		.error_type = ERROR_TERMINATED,
@@ -158,7 +167,7 @@ RecordTermination(const TaskqTermination *termination)
 	OwnerLeave(&scope);
 
 	/* the worker may still be rolling back */
-	return locked != STORE_BUSY;
+	step->done = locked != STORE_BUSY;
 }
 
 /*
@@ -190,29 +199,29 @@ RecordTerminations(void)
 		return true;
 	for (int i = 0; i < MAX_TERMINATIONS; i++)
 	{
-		TaskqTermination termination;
+		TerminationStep step = {.done = true};
 
 		LWLockAcquire(&taskq_shared->lock, LW_SHARED);
-		termination = db->terminations[i];
+		step.termination = db->terminations[i];
 		LWLockRelease(&taskq_shared->lock);
-		if (termination.job_id == 0)
+		if (step.termination.job_id == 0)
 			continue;
-		BeginTransaction("taskq: recording a terminated run");
-		if (RecordTermination(&termination))
-		{
-			EndTransaction();
 
-			/* committed: from now on the job may be claimed again */
-			LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
-			db->terminations[i].job_id = 0;
-			LWLockRelease(&taskq_shared->lock);
-			pg_atomic_fetch_sub_u32(&db->n_terminations, 1);
-		}
-		else
+		/* one that cannot be recorded is given up: its job must not wait for that */
+		BeginTransaction("taskq: record a terminated run");
+		(void) Guard("record a terminated run", RecordTermination, &step);
+		EndTransaction();
+		if (!step.done)
 		{
-			EndTransaction();
 			all = false;
+			continue;
 		}
+
+		/* committed: from now on the job may be claimed again */
+		LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
+		db->terminations[i].job_id = 0;
+		LWLockRelease(&taskq_shared->lock);
+		pg_atomic_fetch_sub_u32(&db->n_terminations, 1);
 	}
 	return all;
 }
@@ -255,21 +264,6 @@ WakeForDue(const DueJobs *jobs)
 			(void) WakeWaiters(MyDatabaseId, jobs->routes.ids[i], jobs->due[i]);
 }
 
-/* Housekeeping once a minute, and when a settle has asked for a leaf. */
-static void
-Maintain(void)
-{
-	if (pg_atomic_exchange_u32(&db->history_wanted, 0) == 0 && ClockNow() - maintained_at < MAINTAIN_EVERY)
-		return;
-	maintained_at = ClockNow();
-	BeginTransaction("taskq: keeping the history");
-	HistoryMaintain();
-	EndTransaction();
-	BeginTransaction("taskq: forgetting old workers");
-	WorkerForgetOld();
-	EndTransaction();
-}
-
 /* In a database of another origin nothing is done; said once. */
 static bool
 IsAdopted(void)
@@ -303,44 +297,108 @@ DefinitionsMatch(void)
 	return CatalogMatches();
 }
 
+/* One look: what its steps find. */
+typedef struct LookState
+{
+	bool		leave;			/* taskq has gone from this database */
+	bool		idle;			/* or is not to do anything here */
+	TimestampTz next;			/* when to look again */
+} LookState;
+
+static void
+LookAround(void *arg)
+{
+	LookState  *look = arg;
+
+	look->leave = !CatalogInstalled();
+	look->idle = look->leave || !DefinitionsMatch() || !IsAdopted();
+}
+
+static void
+LookForLeases(void *arg)
+{
+	LookState  *look = arg;
+
+	look->next = Min(look->next, LeaseExpireOverdue());
+}
+
+static void
+LookForCancels(void *arg)
+{
+	(void) CancelSweep();
+}
+
+static void
+LookForUnhandled(void *arg)
+{
+	LookState  *look = arg;
+
+	if (UnhandledSweep())
+		look->next = ClockNow();
+}
+
+static void
+LookForDue(void *arg)
+{
+	LookState  *look = arg;
+	DueJobs		jobs;
+
+	CountDue(&jobs);
+	WakeForDue(&jobs);
+	look->next = Min(look->next, FillPools(db, &jobs));
+	look->next = Min(look->next, jobs.next_due);
+}
+
+static void
+KeepHistory(void *arg)
+{
+	HistoryMaintain();
+}
+
+static void
+ForgetWorkers(void *arg)
+{
+	WorkerForgetOld();
+}
+
 /*
- * Look at everything once; when to look next.  Sets *leave when there is no
- * more to be done in this database.
+ * A step of a look, in a transaction of its own; one that fails is tried again
+ * before long, and the others are done all the same.
  */
+static void
+Step(const char *what, GuardedFunction step, LookState *look)
+{
+	BeginTransaction(psprintf("taskq: %s", what));
+	if (!Guard(what, step, look))
+		look->next = Min(look->next, ClockNow() + USECS_PER_SEC);
+	EndTransaction();
+}
+
+/* Look at everything once; when to look next. */
 static TimestampTz
 Look(bool *leave)
 {
-	TimestampTz next = DT_NOEND;
-	DueJobs		jobs;
-	bool		adopted;
+	LookState	look = {.idle = true, .next = DT_NOEND};
 
-	BeginTransaction("taskq: looking for what is due");
-	*leave = !CatalogInstalled();
-	adopted = !*leave && DefinitionsMatch() && IsAdopted();
-	if (adopted)
-		(void) CancelSweep();
-	if (adopted)
-		next = LeaseExpireOverdue();
-	EndTransaction();
-	if (*leave || !adopted)
-		return next;
-
+	Step("look around", LookAround, &look);
+	*leave = look.leave;
+	if (look.idle)
+		return look.next;
 	if (!RecordTerminations())
-		next = Min(next, ClockNow() + USECS_PER_SEC / 100);
-	Maintain();
+		look.next = Min(look.next, ClockNow() + USECS_PER_SEC / 100);
+	Step("look for jobs that are due", LookForDue, &look);
+	Step("end leases", LookForLeases, &look);
+	Step("act on cancel requests", LookForCancels, &look);
+	Step("discard unhandled jobs", LookForUnhandled, &look);
 
-	BeginTransaction("taskq: discarding unhandled jobs");
-	if (UnhandledSweep())
-		next = ClockNow();
-	EndTransaction();
-
-	BeginTransaction("taskq: filling pools");
-	CountDue(&jobs);
-	WakeForDue(&jobs);
-	next = Min(next, FillPools(db, &jobs));
-	next = Min(next, jobs.next_due);
-	EndTransaction();
-	return next;
+	/* once a minute, and when a settle has asked for a leaf of the history */
+	if (pg_atomic_exchange_u32(&db->history_wanted, 0) != 0 || ClockNow() - maintained_at >= MAINTAIN_EVERY)
+	{
+		maintained_at = ClockNow();
+		Step("keep the history", KeepHistory, &look);
+		Step("forget old workers", ForgetWorkers, &look);
+	}
+	return look.next;
 }
 
 static bool

@@ -266,9 +266,9 @@ SettleCompleted(Store *jobs, TaskqJob *job, struct varlena *result)
 	JobTransition(jobs, job, JOB_COMPLETED, result);
 }
 
-/* A run has ended without completing: was its job to be cancelled?  Then it is. */
-static bool
-CancelInstead(Store *jobs, TaskqJob *job)
+/* A job is to wait, again or still: was it to be cancelled?  Then it is. */
+bool
+SettleIfCancelled(Store *jobs, TaskqJob *job)
 {
 	char	   *reason = NULL;
 
@@ -297,7 +297,7 @@ SettleFailed(Store *jobs, TaskqJob *job, char outcome, const AttemptFailure *fai
 	HistoryInsertFailure(job, failure, now);
 	job->last_outcome = outcome;
 	job->last_error = ErrorText(failure->message);
-	if (CancelInstead(jobs, job))
+	if (SettleIfCancelled(jobs, job))
 		return;
 	delay = RetryDelay(HandlerRetryPolicy(RouteById(job->route_id)->task_type), job->attempt, RetryJitter());
 	if (!retryable || delay < 0 || job->attempt >= attempts)
@@ -318,7 +318,7 @@ SettleGivenBack(Store *jobs, TaskqJob *job, char outcome, TimestampTz run_at)
 	job->attempt--;
 	job->last_outcome = outcome;
 	job->run_at = run_at;
-	if (!CancelInstead(jobs, job))
+	if (!SettleIfCancelled(jobs, job))
 		JobTransition(jobs, job, JOB_AVAILABLE, NULL);
 }
 

@@ -15,6 +15,7 @@ extern void JobTransition(Store *jobs, TaskqJob *job, char to, struct varlena *r
 extern void SettleFailed(Store *jobs, TaskqJob *job, char outcome, const AttemptFailure *failure,
 						 bool retryable, int64 retry_in);
 extern void SettleCompleted(Store *jobs, TaskqJob *job, struct varlena *result);
+extern bool SettleIfCancelled(Store *jobs, TaskqJob *job);
 extern void SettleGivenBack(Store *jobs, TaskqJob *job, char outcome, TimestampTz run_at);
 extern bool SettleCancelled(int64 job_id, int64 epoch, const char *reason);
 extern bool LockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, bool wait);

@@ -184,6 +184,7 @@ ShmemDatabase(Oid dboid, bool make)
 		db->probe = false;
 		db->blocked = 0;
 		memset(db->terminations, 0, sizeof(db->terminations));
+		memset(db->failed_pools, 0, sizeof(db->failed_pools));
 		pg_atomic_write_u32(&db->n_terminations, 0);
 		pg_atomic_write_u64(&db->next_moment, 0);
 		pg_atomic_fetch_add_u64(&db->config_version, 1);

@@ -77,6 +77,7 @@ typedef struct TaskqTermination
 
 #define MAX_TERMINATIONS 64
 #define MAX_START_MARKS 256
+#define MAX_FAILED_POOLS 16
 
 typedef struct TaskqDatabase
 {
@@ -87,6 +88,7 @@ typedef struct TaskqDatabase
 	bool		probe;			/* the launcher is to look at the database */
 	int			blocked;		/* DDL under way that wants no taskq process here */
 	TaskqTermination terminations[MAX_TERMINATIONS];
+	char		failed_pools[MAX_FAILED_POOLS][TASKQ_NAME_MAX + 1]; /* a worker ended by an error */
 
 	pg_atomic_uint32 n_terminations;
 	pg_atomic_uint32 history_wanted;	/* a finished job has found no leaf */

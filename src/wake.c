@@ -6,7 +6,8 @@
  * processes that look at the route, by their latches.  No NOTIFY: that would
  * serialise every commit of the cluster.
  *
- * The commit callback cannot fail, an error there would be a PANIC: it
+ * That happens once the commit's invalidations are sent and its locks are free.
+ * The callback cannot fail, an error there would be a PANIC: it
  * allocates nothing, reports nothing and reads no catalogue.  The notes are in
  * an array that was grown when they were made.  A subtransaction's notes go
  * with it.  A prepared transaction drops its notes; the scheduler's next look
@@ -20,6 +21,7 @@
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 
 #include "clock.h"
 #include "shmem.h"
@@ -48,6 +50,14 @@ static WakeNote *notes = NULL;
 static int	n_notes = 0;
 static int	max_notes = 0;
 static TaskqDatabase *notes_db = NULL;
+
+/* How the transaction has ended, from its end until the notes were acted on. */
+static enum
+{
+	TRANSACTION_RUNS,
+	TRANSACTION_COMMITTED,
+	TRANSACTION_ABORTED
+}			ended = TRANSACTION_RUNS;
 
 static void
 AddNote(WakeKind kind, int64 key)
@@ -328,9 +338,26 @@ AtTransactionEnd(XactEvent event, void *arg)
 	if (event == XACT_EVENT_PRE_PREPARE)
 		RefusePrepareAfterClaim();
 	if (event == XACT_EVENT_COMMIT)
-		ActOnNotes(true);
-	else if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+		ended = TRANSACTION_COMMITTED;
+	else if (event == XACT_EVENT_ABORT)
+		ended = TRANSACTION_ABORTED;
+	else if (event == XACT_EVENT_PREPARE)
 		ActOnNotes(false);
+}
+
+/*
+ * The moment to act: the transaction's invalidations have been sent and its
+ * locks are free, so whoever is woken finds nothing in the way.
+ */
+static void
+AfterLocks(ResourceReleasePhase phase, bool is_commit, bool is_top_level, void *arg)
+{
+	bool		committed = ended == TRANSACTION_COMMITTED;
+
+	if (phase != RESOURCE_RELEASE_AFTER_LOCKS || ended == TRANSACTION_RUNS)
+		return;
+	ended = TRANSACTION_RUNS;
+	ActOnNotes(committed);
 }
 
 static void
@@ -362,4 +389,5 @@ WakeInit(void)
 {
 	RegisterXactCallback(AtTransactionEnd, NULL);
 	RegisterSubXactCallback(AtSubtransactionEnd, NULL);
+	RegisterResourceReleaseCallback(AfterLocks, NULL);
 }

@@ -41,6 +41,7 @@ PGDLLEXPORT void taskq_worker_main(Datum arg);
 static WorkerParams params;
 static TaskqSlot *slot;
 static TaskqDatabase *db;
+static bool ended_by_error = false;
 
 /* What this worker may run, as of request.catalog_version. */
 static MemoryContext routes_context;
@@ -70,10 +71,26 @@ ReportTermination(void)
 	LWLockRelease(&taskq_shared->lock);
 }
 
+/* An error has ended us: our pool's next worker is not to start at once. */
+static void
+ReportFailure(void)
+{
+	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < MAX_FAILED_POOLS; i++)
+		if (db->failed_pools[i][0] == '\0')
+		{
+			strlcpy(db->failed_pools[i], params.pool, sizeof(db->failed_pools[i]));
+			break;
+		}
+	LWLockRelease(&taskq_shared->lock);
+}
+
 /* Runs before the transaction is aborted and the job's row is free. */
 static void
 Detach(int code, Datum arg)
 {
+	if (ended_by_error)
+		ReportFailure();
 	if (slot->job_id != 0 && slot->interruptible && db->blocked == 0 && !slot->leave)
 		ReportTermination();
 	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
@@ -184,6 +201,22 @@ typedef enum WorkResult
 	NOT_WANTED
 } WorkResult;
 
+/* Wait for jobs of the routes as they are now; false: we are not wanted any more. */
+static bool
+WaitForRoutes(void)
+{
+	for (;;)
+	{
+		WaitBegin(&routes);
+
+		/* a change before that was announced to nobody here */
+		if (request.catalog_version == CatalogVersion())
+			return true;
+		if (!UpdateRoutes())
+			return false;
+	}
+}
+
 /* Run one job, if there is one. */
 static WorkResult
 WorkOnce(bool waiting)
@@ -194,8 +227,11 @@ WorkOnce(bool waiting)
 		CommitTransactionCommand();
 		return NOT_WANTED;
 	}
-	if (waiting)
-		WaitBegin(&routes);
+	if (waiting && !WaitForRoutes())
+	{
+		CommitTransactionCommand();
+		return NOT_WANTED;
+	}
 	if (DispatchNext(&request))
 	{
 		pgstat_report_stat(false);
@@ -284,6 +320,16 @@ taskq_worker_main(Datum arg)
 	request.routes = &routes;
 	request.worker_id = slot->worker_id;
 	request.lease = request.worker_lease = NO_MICROSECONDS;
-	WorkLoop();
+	PG_TRY();
+	{
+		WorkLoop();
+	}
+	PG_CATCH();
+	{
+		/* not by SIGTERM, which does not come by here */
+		ended_by_error = true;
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 	proc_exit(0);
 }
