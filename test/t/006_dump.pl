@@ -1,0 +1,132 @@
+# pg_dump and restore: everything is carried along, and nothing runs in the
+# restored database until somebody says so.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use TaskqTest;
+
+my $node = new_node('dump');
+add_type($node, 'postgres', 'app', 'work', undef, "description => 'does it', version => '1.2', max_attempts => 3");
+add_type($node, 'postgres', 'app', 'broken', undef, "retry_policy => 'fixed', retry_base => '1 ms', max_attempts => 2");
+add_type($node, 'postgres', 'app', 'gated');
+sql_as($node, 'postgres', 'app', q(SELECT taskq.register_handler('outside')));
+sql($node, q(SELECT taskq.create_queue('side', description => 'aside', retain_completed => '2 d'); SELECT taskq.alter_queue('default', description => 'altered')));
+sql_as($node, 'postgres', 'app', q(SELECT taskq.create_pool('second', size => 2, task_types => '{work}', queues => '{side,default}')));
+sql($node, q(SELECT taskq.register_worker('registered', task_types => '{outside}', max_concurrent_jobs => 2, lease => '1 h')));
+
+# jobs in every state, with all that a job can have
+sql($node, q(SELECT taskq.enqueue_job('work', jsonb_build_object('n', n)) FROM generate_series(1, 50) n));
+sql($node, q(SELECT taskq.enqueue_job('work', '{"n": "side"}', queue => 'side', tags => '{a,"b c"}', tenant_id => 't', group_key => 'g', priority => 7)));
+sql($node, q(SELECT taskq.enqueue_job('broken')));
+settled($node, 'jobs have run');
+sql($node, q(SELECT taskq.enqueue_job('nobody', '{"x": "waits"}', required_capabilities => '{gpu}')));
+sql($node, q(SELECT taskq.enqueue_job('work', '{"x": "ahead"}', delay => '1 d', timeout => '2 s')));
+sql($node, q(SELECT taskq.cancel_job(taskq.enqueue_job('work', delay => '1 d'))));
+sql($node, q(SELECT taskq.pause_queue('side'); SELECT taskq.enqueue_job('work', '{"x": "paused"}', queue => 'side')));
+sql($node, q(SELECT taskq.enqueue_job('outside', '{"x": "claimed"}', lease => '1 s')));
+my ($claimed, $epoch) = split /\|/, sql($node, q(SELECT job_id, epoch FROM taskq.claim_job('registered', lease => '1 h')));
+my $gate = hold_gate($node, 1);
+sql($node, q(SELECT taskq.enqueue_job('gated', '{"gate": 1, "x": "runs"}')));
+wait_until($node, 'SELECT count(*) = 1 FROM taskq.running_jobs()', 'a job runs');
+# a second leaf of the history
+sql($node, q(SELECT taskq.create_queue('long', retain_completed => '25 d')));
+sql($node, q(SELECT taskq.enqueue_job('work', '{"n": "long"}', queue => 'long')));
+wait_until($node, q(SELECT count(*) >= 2 FROM pg_class WHERE relname LIKE 'job_history_%' AND relkind = 'r' AND relname <> 'job_history_overflow'
+	AND NOT EXISTS (SELECT FROM taskq.job_history_overflow)), 'the history has leaves of its own');
+
+my %look = (
+	# what runs in the source is a row like any other in the dump
+	jobs => q(SELECT count(*), string_agg(format('%s %s %s %s %s %s %s', job_id, task_type, queue, state, attempt, priority, payload), E'\n' ORDER BY job_id)
+		FROM taskq.all_jobs WHERE payload->>'x' IS DISTINCT FROM 'runs'),
+	details => q(SELECT string_agg(format('%s %s %s %s %s %s %s %s %s', job_id, result, tags, tenant_id, group_key, run_at, created_at, finished_at, last_error), E'\n' ORDER BY job_id)
+		FROM taskq.all_jobs),
+	attempts => q(SELECT count(*), string_agg(format('%s %s %s %s %s %s %s', job_id, attempt, epoch, outcome, error_type, error_message, sqlstate), E'\n' ORDER BY job_id, attempt) FROM taskq.attempts),
+	handlers => q(SELECT string_agg(h::text, E'\n' ORDER BY task_type) FROM taskq.list_handlers() h),
+	queues => q(SELECT string_agg(q::text, E'\n' ORDER BY queue) FROM taskq.queues q),
+	pools => q(SELECT string_agg(format('%s %s %s %s %s %s', pool, role, size, min_size, task_types, queues), E'\n' ORDER BY pool) FROM taskq.pools),
+	workers => q(SELECT string_agg(w::text, E'\n') FROM (SELECT worker_id, task_types, max_concurrent_jobs, registered_at FROM taskq.workers WHERE kind = 'external') w),
+	leaves => q(SELECT string_agg(c.relname || ' ' || pg_get_expr(c.relpartbound, c.oid), E'\n' ORDER BY c.relname) FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+		WHERE i.inhparent = 'taskq.job_history'::regclass),
+	grants => q(SELECT string_agg(role || ' ' || access, ', ' ORDER BY role, access) FROM taskq.access_grants),
+	rights => q(SELECT bool_and(has_function_privilege('app', oid, 'EXECUTE')), bool_or(has_function_privilege('public', oid, 'EXECUTE')), has_schema_privilege('app', 'taskq', 'USAGE')
+		FROM pg_proc WHERE proname IN ('enqueue_job', 'claim_job', 'register_handler') AND pronamespace = 'taskq'::regnamespace),
+	ledger => 'SELECT count(*) FROM app.ledger');
+my %before = map { $_ => sql($node, $look{$_}) } keys %look;
+my ($last_job, $last_epoch, $last_route) = split /\|/, sql($node, q(SELECT max(job_id), (SELECT last_value FROM taskq.epoch_seq), (SELECT max(route_id) FROM taskq.routes) FROM taskq.all_jobs));
+
+for my $way ('plain', 'custom')
+{
+	my $db = "restored_$way";
+	my $file = $node->basedir . "/$way.dump";
+	$node->command_ok([ 'pg_dump', '-F', substr($way, 0, 1), '-f', $file, $node->connstr('postgres') ], "$way: dumped while jobs run");
+	sql($node, "CREATE DATABASE $db TEMPLATE template0");
+	if ($way eq 'plain')
+	{
+		my ($rc, $out, $err) = $node->psql($db, slurp_file($file), on_error_stop => 1);
+		is($rc . $err, '0', "$way: restored without a complaint");
+	}
+	else
+	{
+		$node->command_checks_all([ 'pg_restore', '-e', '-d', $node->connstr($db), $file ], 0, [qr/^$/], [qr/^$/], "$way: restored without a complaint");
+	}
+
+	for (sort keys %look)
+	{
+		is(sql($node, $look{$_}, $db), $before{$_}, "$way: the same $_");
+	}
+	is(sql($node, q(SELECT state, attempt FROM taskq.all_jobs WHERE payload->>'x' = 'runs'), $db), 'available|0', "$way: what ran in the source waits");
+	is(sql($node, q(SELECT value, hint LIKE '%adopt_database()%' FROM taskq.status() WHERE name = 'adopted'), $db), 'no|t', "$way: not adopted");
+	wait_until($node, "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'taskq scheduler' AND datname = '$db'", "$way: its scheduler has come");
+	my $new = sql($node, q(SELECT taskq.enqueue_job('work', '{"new": "job"}')), $db);
+	cmp_ok($new, '>', $last_job, "$way: the sequence of jobs is ahead");
+	sql($node, q(SELECT taskq.enqueue_job('new_type')), $db);
+	cmp_ok(sql($node, q(SELECT max(route_id) FROM taskq.routes), $db), '>', $last_route, "$way: and that of routes");
+	sql($node, q(SELECT taskq.create_queue('newer')), $db);
+
+	# jobs enqueued later in the source have run: here nothing has
+	sql($node, qq(SELECT taskq.enqueue_job('work', '{"after": "$way"}')));
+	wait_until($node, qq(SELECT state = 'completed' FROM taskq.all_jobs WHERE payload->>'after' = '$way'), "$way: the source goes on");
+	is(sql($node, qq(SELECT state FROM taskq.all_jobs WHERE job_id = $new), $db), 'available', "$way: nothing runs in the restored database");
+	is(sql($node, qq(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'taskq worker' AND datname = '$db')), 0, "$way: no worker is there");
+	is(sql($node, $look{ledger}, $db), $before{ledger}, "$way: no handler has run");
+
+	is(sql($node, 'SELECT taskq.adopt_database()', $db), 't', "$way: adopted");
+	wait_until($node, qq(SELECT state = 'completed' FROM taskq.all_jobs WHERE job_id = $new), "$way: its jobs run", db => $db);
+	wait_until($node, q(SELECT state = 'completed' AND attempt = 1 FROM taskq.all_jobs WHERE payload->>'x' = 'runs'), "$way: also what ran in the source", db => $db);
+	is(sql($node, q(SELECT string_agg(payload->>'x' || ' ' || state, ', ' ORDER BY payload->>'x') FROM taskq.all_jobs WHERE payload->>'x' <> 'runs'), $db),
+		'ahead scheduled, claimed running, paused available, waits available', "$way: the others are as they were");
+	cmp_ok(sql($node, qq(SELECT min(epoch) FROM app.ledger WHERE job_id = $new), $db), '>', $last_epoch, "$way: epochs are ahead");
+	# the history goes on in the leaves that the dump brought
+	is(sql($node, qq(SELECT count(DISTINCT tableoid) FROM taskq.job_history WHERE job_id IN (1, $new)), $db), 1, "$way: the history goes on in the leaves that the dump brought");
+	is(sql($node, qq(SELECT taskq.retry_job(1, force => true)), $db), 't', "$way: an old job is put back");
+	wait_until($node, q(SELECT state = 'completed' FROM taskq.all_jobs WHERE job_id = 1), "$way: and runs again", db => $db);
+	is(sql($node, q(SELECT count(*) FROM taskq.all_jobs WHERE job_id = 1), $db), 1, "$way: one job");
+}
+
+# the token of the source is no token of the copy, or the other way round: both
+# took the same epoch along, and each database goes by its own rows
+is(sql($node, qq(SELECT taskq.complete_job($claimed, $epoch))), 't', 'the source completes what it has claimed');
+
+# a dump of the restored one, and so on
+$node->command_ok([ 'pg_dump', '-f', $node->basedir . '/again.sql', $node->connstr('restored_plain') ], 'the restored database can be dumped');
+sql($node, 'CREATE DATABASE again TEMPLATE template0');
+my ($rc, $out, $err) = $node->psql('again', slurp_file($node->basedir . '/again.sql'), on_error_stop => 1);
+is($rc . $err, '0', 'and restored');
+is(sql($node, q(SELECT count(*) FROM taskq.all_jobs), 'again'), sql($node, q(SELECT count(*) FROM taskq.all_jobs), 'restored_plain'), 'with all its jobs');
+
+# schema only: an empty taskq
+$node->command_ok([ 'pg_dump', '--schema-only', '-f', $node->basedir . '/schema.sql', $node->connstr('postgres') ], 'a dump of the schema');
+sql($node, 'CREATE DATABASE empty TEMPLATE template0');
+($rc, $out, $err) = $node->psql('empty', slurp_file($node->basedir . '/schema.sql'), on_error_stop => 1);
+is($rc . $err, '0', 'is restored');
+is(sql($node, q(SELECT (SELECT count(*) FROM taskq.all_jobs), (SELECT count(*) FROM taskq.list_handlers())), 'empty'), '0|0', 'without jobs and handlers');
+
+open_gate($gate);
+$node->stop;
+clean_log($node);
+done_testing();

@@ -1,0 +1,69 @@
+# max_worker_processes is used up: said once, with the setting's name, and
+# everything starts when there is room again.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use TaskqTest;
+
+# launcher, logical replication launcher, scheduler: three are left
+my $node = new_node('slots', conf => { max_worker_processes => 6, 'taskq.worker_idle' => "'300ms'" });
+my $log = sub { slurp_file($node->logfile) };
+my $warning = qr/WARNING:  out of background worker slots for taskq pool/;
+add_type($node, 'postgres', 'app', 'work');
+add_type($node, 'postgres', 'app', 'gated');
+sql_as($node, 'postgres', 'app', q(SELECT taskq.alter_pool('app', size => 10)));
+is(sql($node, q(SELECT value FROM taskq.status() WHERE name = 'background worker slots')), 'available', 'slots are available');
+
+my $gate = hold_gate($node, 1);
+sql($node, q(SELECT taskq.enqueue_job('gated', '{"gate": 1}') FROM generate_series(1, 12)));
+wait_for_log_line($node, $warning, 0, 'out of slots: a warning');
+like($log->(), qr/$warning "app"\n.*HINT:  .*max_worker_processes/, 'which names pool and setting');
+wait_until($node, 'SELECT count(*) FROM taskq.running_jobs()', 'three workers run, as many as there are slots', expected => 3);
+is(sql($node, q(SELECT value, hint LIKE '%max_worker_processes%' FROM taskq.status() WHERE name = 'background worker slots')), 'exhausted|t', 'status() says so, too');
+
+# other databases: their scheduler and their pool wait for slots
+sql($node, 'CREATE DATABASE second');
+install($node, 'second');
+add_type($node, 'second', 'app', 'work');
+sql($node, q(SELECT taskq.enqueue_job('work')), 'second');
+wait_for_log_line($node, qr/WARNING:  out of background worker slots for a taskq scheduler\n.*HINT:  .*max_worker_processes/, 0, 'a second database has no scheduler, and the log says why');
+is(sql($node, q(SELECT state FROM taskq.all_jobs), 'second'), 'available', 'its job waits');
+like(sql($node, q(SELECT value FROM taskq.status() WHERE name = 'scheduler'), 'second'), qr/not running/, 'status() says that it has no scheduler');
+
+# the scheduler tries again each second: more jobs do not bring more warnings
+sql($node, q(SELECT taskq.enqueue_job('work') FROM generate_series(1, 20)));
+wait_until($node, q(SELECT count(*) >= 3 FROM (SELECT pg_stat_clear_snapshot()) x, pg_stat_activity WHERE backend_type = 'taskq worker'), 'they are still at work');
+
+open_gate($gate);
+settled($node, 'the pool works on with the workers it has');
+settled($node, 'when they leave, the second database gets its scheduler and its workers', db => 'second');
+wait_until($node, q(SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'taskq worker'), 'all workers leave');
+sql($node, q(SELECT taskq.enqueue_job('work')));
+settled($node, 'the first database goes on', db => 'postgres');
+is(sql($node, q(SELECT value FROM taskq.status() WHERE name = 'background worker slots')), 'available', 'slots are available again');
+my @warnings = $log->() =~ /$warning/g;
+is(scalar(@warnings), 1, 'all of this in one minute brought one warning of the pool');
+my @times = $log->() =~ /^(\S+ \S+ \S+) .*out of background worker slots for a taskq scheduler/mg;
+is(sql($node, sprintf(q(SELECT count(*) FROM (SELECT t - lag(t) OVER (ORDER BY t) AS gap FROM unnest('{%s}'::timestamptz[]) t) x WHERE gap < interval '59 s'),
+	join(',', map { qq("$_") } @times))), 0, 'and at most one a minute of the scheduler');
+is(sql($node, q(SELECT count(*) FROM taskq.all_jobs WHERE state = 'completed')), 33, 'all jobs are done');
+is(sql($node, q(SELECT count(*) FROM app.ledger)), 33, 'once');
+
+# somebody else's processes take the slots, and give them back
+$node->append_conf('postgresql.conf', 'max_worker_processes = 3');
+$node->restart;
+sql($node, q(SELECT taskq.enqueue_job('work')));
+wait_for_log_line($node, $warning, 0, 'no slot for a single worker');
+is(sql($node, q(SELECT state, attempt FROM taskq.all_jobs WHERE state <> 'completed')), 'available|0', 'the job waits');
+$node->append_conf('postgresql.conf', 'max_worker_processes = 8');
+$node->restart;
+settled($node, 'with more slots it runs');
+
+$node->stop;
+clean_log($node);
+done_testing();
