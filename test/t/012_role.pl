@@ -111,7 +111,6 @@ sql($node, 'REASSIGN OWNED BY app TO other; DROP OWNED BY app; DROP ROLE app');
 $job = $waits->('the role is dropped', undef);
 is(sql($node, q(SELECT count(*) FROM taskq.unroutable_jobs WHERE task_type = 'work')), 1, 'unroutable_jobs has a row for it');
 isnt(sql($node, q(SELECT status FROM taskq.list_handlers() WHERE task_type = 'work')), 'ok', 'the registry says so');
-wait_until($node, q(SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'taskq worker' AND usename IS NULL), 'no worker of a dropped role is left');
 is(sql($node, q(SELECT count(*) FROM taskq.pools WHERE pool = 'app')), 1, 'pools can be read');
 is(sql($node, q(SELECT count(*) FROM taskq.workers WHERE state IS NULL)), 0, 'and workers');
 sql($node, q(SELECT taskq.drop_pool('app')));
