@@ -17,6 +17,7 @@ typedef struct Run
 	char		task_type[TASKQ_NAME_MAX + 1];
 	Oid			function;
 	bool		takes_job;
+	bool		is_given;		/* a handler that the caller named, not the registered one */
 	char	   *search_path;
 	int64		timeout;		/* microseconds; 0: none */
 	TimestampTz deadline;

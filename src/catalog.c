@@ -91,7 +91,7 @@ InvalidateByRelation(Datum arg, Oid relid)
 		catalog_version++;
 }
 
-/* A function or role changed: handlers may have become runnable or not. */
+/* A function, a role or the right to connect changed: handlers may have become runnable or not. */
 static void
 InvalidateByFunctionOrRole(Datum arg, int cacheid, uint32 hashvalue)
 {
@@ -112,6 +112,7 @@ CatalogInit(void)
 	CacheRegisterSyscacheCallback(NAMESPACEOID, InvalidateBySchema, (Datum) 0);
 	CacheRegisterSyscacheCallback(PROCOID, InvalidateByFunctionOrRole, (Datum) 0);
 	CacheRegisterSyscacheCallback(AUTHOID, InvalidateByFunctionOrRole, (Datum) 0);
+	CacheRegisterSyscacheCallback(DATABASEOID, InvalidateByFunctionOrRole, (Datum) 0);
 }
 
 /* The extension's owner; there is no system cache for pg_extension. */

@@ -36,7 +36,9 @@ PG_FUNCTION_INFO_V1(taskq_wait_for_job);
 /* A call of claim_job() or claim_jobs(). */
 typedef struct ClaimCall
 {
-	ExternalWorker worker;
+	const char *worker_id;
+	ArrayType  *narrow;			/* the call's task_types */
+	ExternalWorker worker;		/* as it was registered at the last look */
 	RouteSet	routes;
 	ClaimRequest request;
 	int			most;
@@ -65,18 +67,18 @@ SessionWorkerId(void)
 	return psprintf("session:%d-%lx", MyProcPid, (long) (MyStartTimestamp / USECS_PER_SEC));
 }
 
-/* Compute the worker's routes, unless nothing has changed. */
+/* Read what the worker may be given now: its registration, and its routes. */
 static void
 UpdateRoutes(ClaimCall *call)
 {
-	uint64		version = CatalogVersion();
-
-	if (call->routes.ids != NULL && call->request.catalog_version == version)
-		return;
+	WorkerForClaim(call->worker_id, &call->worker);
+	call->worker.base.narrow = call->narrow;
+	call->request.max_concurrent_jobs = call->worker.max_concurrent_jobs;
+	call->request.worker_lease = call->worker.lease;
+	call->request.catalog_version = CatalogVersion();
 	call->routes = EligibleRoutes(&call->worker.base);
 	if (call->worker.draining)
 		call->routes.n = 0;
-	call->request.catalog_version = version;
 }
 
 /* Wait for jobs of the worker's routes as they are now. */
@@ -116,12 +118,18 @@ Claim(ClaimCall *call)
 {
 	int			claimed;
 
+	if (!WorkerHold(call->worker_id))
+		return 0;
 	UpdateRoutes(call);
 	claimed = ClaimStamped(&call->request, call->most, ReturnJob, call->result);
-	if (claimed > 0 || SchedulerRuns())
-		return claimed;
-	(void) LeaseExpireOverdue();
-	return ClaimStamped(&call->request, call->most, ReturnJob, call->result);
+	if (claimed == 0 && !SchedulerRuns())
+	{
+		(void) LeaseExpireOverdue();
+		claimed = ClaimStamped(&call->request, call->most, ReturnJob, call->result);
+	}
+	if (claimed == 0)
+		WorkerRelease(call->worker_id);
+	return claimed;
 }
 
 /* Say once a session that waiting is slow without preload. */
@@ -176,21 +184,17 @@ ClaimOrWait(ClaimCall *call, int64 wait)
 	PG_END_TRY();
 }
 
-/* Who claims, and what may it be given? */
+/* Who claims, and for which types at most? */
 static void
 PrepareCall(FunctionCallInfo fcinfo, ClaimCall *call, ArrayType *task_types)
 {
-	char	   *worker_id = PG_ARGISNULL(0) ? SessionWorkerId() : ArgName(fcinfo, 0, "worker_id");
-
 	memset(call, 0, sizeof(*call));
-	WorkerForClaim(worker_id, &call->worker);	/* reads only */
-	call->worker.base.narrow = task_types;
+	call->worker_id = PG_ARGISNULL(0) ? SessionWorkerId() : ArgName(fcinfo, 0, "worker_id");
+	call->narrow = task_types;
 	call->request.worker = &call->worker.base;
 	call->request.routes = &call->routes;
-	call->request.worker_id = call->worker.worker_id;
-	call->request.max_concurrent_jobs = call->worker.max_concurrent_jobs;
+	call->request.worker_id = call->worker_id;
 	call->request.lease = NO_MICROSECONDS;
-	call->request.worker_lease = call->worker.lease;
 }
 
 static void
@@ -210,7 +214,7 @@ ClaimBySql(FunctionCallInfo fcinfo, int most, int types_arg)
 	ClaimOrWait(&call, wait == NO_MICROSECONDS ? 0 : wait);
 
 	/* written last, so that nothing is locked while the claim waits */
-	WorkerHasClaimed(&call.worker);
+	WorkerHasClaimed(call.worker_id, &call.worker);
 }
 
 Datum
@@ -309,7 +313,8 @@ taskq_wait_for_job(PG_FUNCTION_ARGS)
 	/* what must outlive the commits */
 	old = MemoryContextSwitchTo(context);
 	PrepareCall(fcinfo, &call, NULL);
-	WorkerHasClaimed(&call.worker);
+	UpdateRoutes(&call);
+	WorkerHasClaimed(call.worker_id, &call.worker);
 	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	MemoryContextSwitchTo(context);

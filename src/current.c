@@ -17,25 +17,41 @@ PG_FUNCTION_INFO_V1(taskq_current_job);
 PG_FUNCTION_INFO_V1(taskq_raise_permanent);
 PG_FUNCTION_INFO_V1(taskq_raise_retryable);
 
-static const TaskqJob *current_job = NULL;
+/* A handler may run jobs by hand, so there can be several, the last one on top. */
+#define MAX_NESTED 16
+
+static const TaskqJob *current_jobs[MAX_NESTED];
+static int	n_current = 0;
 
 /*
- * Set, or with NULL clear, the job; which one it was before.  A job must live
- * as long as it is set.
+ * A job begins to run; how many there were before, for CurrentReset().  It must
+ * live until then.
  */
-const TaskqJob *
-CurrentSet(const TaskqJob *job)
+int
+CurrentPush(const TaskqJob *job)
 {
-	const TaskqJob *previous = current_job;
-
-	current_job = job;
-	return previous;
+	if (n_current == MAX_NESTED)
+		ereport(ERROR,
+				(errcode(ERRCODE_STATEMENT_TOO_COMPLEX),
+				 errmsg("handlers run jobs within jobs more than %d deep", MAX_NESTED)));
+	current_jobs[n_current++] = job;
+	return n_current - 1;
 }
 
+void
+CurrentReset(int depth)
+{
+	n_current = depth;
+}
+
+/* Is this a job that runs in this process, however deep? */
 bool
 CurrentIs(int64 job_id)
 {
-	return current_job != NULL && current_job->job_id == job_id;
+	for (int i = 0; i < n_current; i++)
+		if (current_jobs[i]->job_id == job_id)
+			return true;
+	return false;
 }
 
 /* A run ends by returning or raising, never by a call of its own handler. */
@@ -54,9 +70,9 @@ Datum
 taskq_current_job(PG_FUNCTION_ARGS)
 {
 	CheckArgCount(fcinfo, 0);
-	if (current_job == NULL)
+	if (n_current == 0)
 		PG_RETURN_NULL();
-	PG_RETURN_DATUM(HeapTupleGetDatum(JobTuple(current_job, BlessTupleDesc(JobTupleDesc()))));
+	PG_RETURN_DATUM(HeapTupleGetDatum(JobTuple(current_jobs[n_current - 1], BlessTupleDesc(JobTupleDesc()))));
 }
 
 /*

@@ -158,7 +158,7 @@ FailRun(Run *run, bool timed_out)
 	SettleFailed(&run->jobs, &run->job, OUTCOME_FAILED, &failure,
 				 IsOfTaskq(error) ? error->sqlerrcode == ERRCODE_TQ_RETRYABLE : IsRetryableErrorType(failure.error_type),
 				 timed_out ? NO_MICROSECONDS : WishedDelay(error));
-	if (failure.of_setup && StatsCountSetupFailure(run->task_type) % SETUP_FAILURES == 0)
+	if (failure.of_setup && !run->is_given && StatsCountSetupFailure(run->task_type) % SETUP_FAILURES == 0)
 	{
 		(void) HandlerSetPaused(run->task_type, true);
 		ereport(WARNING,
@@ -235,6 +235,7 @@ PrepareRun(Run *run, const GivenHandler *given)
 	handler = HandlerFind(run->task_type);
 	if (given != NULL)
 	{
+		run->is_given = true;
 		run->function = given->function;
 		run->takes_job = given->takes_job;
 		run->search_path = pstrdup(namespace_search_path);
@@ -331,7 +332,7 @@ DispatchNext(const ClaimRequest *request)
 		return false;
 
 	WaitEndOfClaim();
-	CurrentSet(&run->job);
+	CurrentPush(&run->job);
 	PG_TRY();
 	{
 		if (PrepareRun(run, NULL))
@@ -339,19 +340,19 @@ DispatchNext(const ClaimRequest *request)
 			PublishRun(run);
 			ran = true;
 			RunHandler(run);
-			CurrentSet(NULL);
+			CurrentReset(0);
 			SettleRun(run, CloseToInterrupts(run));
 		}
 		else
 		{
-			CurrentSet(NULL);
+			CurrentReset(0);
 			GiveBack(run);
 		}
 		CommitTransactionCommand();
 	}
 	PG_CATCH();
 	{
-		CurrentSet(NULL);
+		CurrentReset(0);
 		if (!ran)
 			PG_RE_THROW();
 		MemoryContextSwitchTo(run_context);
@@ -376,19 +377,19 @@ bool
 DispatchHere(const ClaimRequest *request, int64 job_id, const GivenHandler *given, RunReport *report)
 {
 	Run		   *run = palloc0(sizeof(Run));
-	const TaskqJob *previous;
+	int			depth;
 
 	if (!(job_id != 0 ? ClaimByIdToRun(request, job_id, &run->jobs, &run->job) :
 		  ClaimToRun(request, &run->jobs, &run->job)))
 		return false;
-	previous = CurrentSet(&run->job);
+	depth = CurrentPush(&run->job);
 	PG_TRY();
 	{
 		bool		can_run = PrepareRun(run, given);
 
 		if (can_run)
 			RunHandler(run);
-		CurrentSet(previous);
+		CurrentReset(depth);
 		if (WasInterrupted(run) && !TimedOut(run))
 			ReThrowError(run->error);
 		if (can_run)
@@ -398,7 +399,7 @@ DispatchHere(const ClaimRequest *request, int64 job_id, const GivenHandler *give
 	}
 	PG_FINALLY();
 	{
-		CurrentSet(previous);
+		CurrentReset(depth);
 	}
 	PG_END_TRY();
 	report->job_id = run->job.job_id;

@@ -27,8 +27,9 @@ RunsType(const TaskqWorker *worker, const char *task_type, const char *min_versi
 		return false;
 	handler = HandlerFind(task_type);
 	if (worker->any_type)
-		return handler == NULL || handler->signature == NULL || handler->also_external ||
-			MayActAs_compat(worker->role, handler->run_as);
+		/* whoever may change the registered handler may stand in for it */
+		return handler == NULL || (handler->signature == NULL && !handler->paused) ||
+			(handler->also_external && !handler->paused) || MayActAs_compat(worker->role, handler->run_as);
 	if (handler == NULL)
 		return false;
 	if (min_version[0] != '\0' && !VersionAtLeast(handler->version, min_version))

@@ -13,6 +13,7 @@
 #include "postmaster/bgworker.h"
 #include "utils/memutils.h"
 
+#include "catalog.h"
 #include "clock.h"
 #include "fill.h"
 #include "pool.h"
@@ -36,6 +37,7 @@ typedef struct Trouble
 	int			failures;
 	TimestampTz not_before;
 	TimestampTz warned_at;
+	uint64		version;		/* of the catalog at that time: a change may mend it */
 } Trouble;
 
 static TaskqDatabase *db;
@@ -82,6 +84,7 @@ NoteFailedStart(const char *pool)
 	delay = Min(USECS_PER_SEC << Min(trouble->failures, 6), MAX_START_DELAY);
 	trouble->failures++;
 	trouble->not_before = now + delay;
+	trouble->version = CatalogVersion();
 	if (now - trouble->warned_at >= USECS_PER_MINUTE)
 	{
 		trouble->warned_at = now;
@@ -264,7 +267,7 @@ FillPool(const TaskqPool *pool, const DueJobs *jobs, bool *may_grow)
 	want = Max(pool->min_size, Min(pool->size, DueForPool(jobs, pool)));
 	for (; have < want; have++)
 	{
-		if (trouble != NULL && trouble->not_before > ClockNow())
+		if (trouble != NULL && trouble->not_before > ClockNow() && trouble->version == CatalogVersion())
 			return trouble->not_before;
 		if (slots_retry_at > ClockNow())
 			return slots_retry_at;

@@ -36,6 +36,7 @@
 #include "job.h"
 #include "locks.h"
 #include "owner.h"
+#include "roles.h"
 #include "store.h"
 
 
@@ -134,6 +135,10 @@ JudgeHandler(const TaskqHandler *handler)
 		return "unresolved: its function is not a handler any more";
 	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(handler->run_as)))
 		return "unrunnable: its role does not exist";
+	if (WorkerNeedsLogin_compat() && !RoleMayLogin(handler->run_as))
+		return "unrunnable: its role may not log in, and needs LOGIN";
+	if (!MayConnect_compat(MyDatabaseId, handler->run_as))
+		return "unrunnable: its role may not connect to this database";
 	if (!MayExecute_compat(handler->function, handler->run_as))
 		return "unrunnable: its role may not execute the function";
 	if (superuser_arg(handler->run_as) && !taskq_allow_superuser_handlers)

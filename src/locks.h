@@ -12,7 +12,8 @@ typedef enum LockClass
 {
 	LOCK_TASK_TYPE = 11,		/* registry row of a task type */
 	LOCK_PERMIT = 12,			/* one of a worker's max_concurrent_jobs places */
-	LOCK_REGISTRATION = 13		/* an external worker's id */
+	LOCK_REGISTRATION = 13,		/* an external worker's id: claims share it */
+	LOCK_FIRST_CLAIM = 14		/* to register the id by a claim */
 } LockClass;
 
 extern bool LockKey(LockClass class, uint64 key, bool exclusive, bool wait);

@@ -138,14 +138,30 @@ InsertRow(Store *store, const char *worker_id, const ExternalWorker *worker, boo
 	StoreInsert(store);
 }
 
-static bool
-LockRegistration(const char *worker_id, bool wait)
+static uint64
+IdKey(const char *worker_id)
 {
-	return LockKey(LOCK_REGISTRATION, hash_bytes_extended((const unsigned char *) worker_id, strlen(worker_id), 0),
-				   true, wait);
+	return hash_bytes_extended((const unsigned char *) worker_id, strlen(worker_id), 0);
 }
 
 /* for claims and heartbeats ------------------------------------------------ */
+
+/*
+ * Hold an id for a claim; false: it is being registered at this moment.  What a
+ * registration says holds for all claims but those that were under way, and for
+ * these it waits; a claim waits for nobody.
+ */
+bool
+WorkerHold(const char *worker_id)
+{
+	return LockKey(LOCK_REGISTRATION, IdKey(worker_id), false, false);
+}
+
+void
+WorkerRelease(const char *worker_id)
+{
+	UnlockKey(LOCK_REGISTRATION, IdKey(worker_id), false);
+}
 
 /* Who claims, and what may it be given?  An unknown id is one without limits. */
 void
@@ -155,7 +171,6 @@ WorkerForClaim(const char *worker_id, ExternalWorker *worker)
 	Store		store;
 
 	memset(worker, 0, sizeof(*worker));
-	strlcpy(worker->worker_id, worker_id, sizeof(worker->worker_id));
 	worker->lease = NO_MICROSECONDS;
 	OwnerEnter(&scope);
 	StoreOpen(&store, CatalogRel(REL_WORKERS));
@@ -170,7 +185,7 @@ WorkerForClaim(const char *worker_id, ExternalWorker *worker)
  * transaction does just that, it is left to that.
  */
 void
-WorkerHasClaimed(const ExternalWorker *worker)
+WorkerHasClaimed(const char *worker_id, const ExternalWorker *worker)
 {
 	OwnerScope	scope;
 	Store		store;
@@ -179,12 +194,13 @@ WorkerHasClaimed(const ExternalWorker *worker)
 
 	OwnerEnter(&scope);
 	StoreOpen(&store, CatalogRel(REL_WORKERS));
-	if (FindRow(&store, worker->worker_id))
+	if (FindRow(&store, worker_id))
 		Touch(&store, now, TOUCH_EVERY);
-	else if (LockRegistration(worker->worker_id, false) && !FindRow(&store, worker->worker_id))
+	else if (LockKey(LOCK_FIRST_CLAIM, IdKey(worker_id), true, false) &&
+			 !FindRow(&store, worker_id))
 	{
 		SetUserIdAndSecContext(caller, scope.sec_context);
-		InsertRow(&store, worker->worker_id, worker, true, now);
+		InsertRow(&store, worker_id, worker, true, now);
 	}
 	StoreClose(&store, true);
 	OwnerLeave(&scope);
@@ -354,7 +370,8 @@ taskq_register_worker(PG_FUNCTION_ARGS)
 	take_over = ArgBool(fcinfo, 6, "take_over");
 
 	OwnerEnter(&scope);
-	LockRegistration(worker_id, true);
+	LockKey(LOCK_REGISTRATION, IdKey(worker_id), true, true);
+	LockKey(LOCK_FIRST_CLAIM, IdKey(worker_id), true, true);
 	StoreOpen(&store, CatalogRel(REL_WORKERS));
 	is_new = !FindRow(&store, worker_id);
 	if (!is_new)

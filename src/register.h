@@ -12,14 +12,15 @@
 typedef struct ExternalWorker
 {
 	TaskqWorker base;
-	char		worker_id[TASKQ_NAME_MAX + 1];
 	int			max_concurrent_jobs;	/* 0: no limit */
 	int64		lease;			/* or NO_MICROSECONDS */
 	bool		draining;
 } ExternalWorker;
 
+extern bool WorkerHold(const char *worker_id);
+extern void WorkerRelease(const char *worker_id);
 extern void WorkerForClaim(const char *worker_id, ExternalWorker *worker);
-extern void WorkerHasClaimed(const ExternalWorker *worker);
+extern void WorkerHasClaimed(const char *worker_id, const ExternalWorker *worker);
 extern int64 WorkerLease(struct varlena *worker_id);
 extern void WorkerBeat(const char *worker_id);
 extern void WorkerSeen(struct varlena *worker_id);

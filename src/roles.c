@@ -25,6 +25,20 @@ RoleNameOrOid(Oid role)
 	return name != NULL ? name : psprintf("%u", role);
 }
 
+bool
+RoleMayLogin(Oid role)
+{
+	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(role));
+	bool		may = false;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		may = ((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
+		ReleaseSysCache(tuple);
+	}
+	return may;
+}
+
 static void
 RefuseSuperuser(Oid role)
 {
@@ -49,16 +63,12 @@ RefuseSuperuser(Oid role)
 void
 RoleCheckRunAs(Oid role)
 {
-	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(role));
-	bool		can_login;
 	char	   *name;
 
-	if (!HeapTupleIsValid(tuple))
+	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role)))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("role with oid %u does not exist", role)));
-	can_login = ((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
-	ReleaseSysCache(tuple);
 	name = RoleNameOrOid(role);
 
 	if (!MayActAs_compat(GetUserId(), role))
@@ -66,7 +76,7 @@ RoleCheckRunAs(Oid role)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("must be a member of role \"%s\" to have handlers run as it", name)));
 	RefuseSuperuser(role);
-	if (!can_login && WorkerNeedsLogin_compat())
+	if (WorkerNeedsLogin_compat() && !RoleMayLogin(role))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("role \"%s\" cannot log in, so no worker can run as it", name),

@@ -8,6 +8,7 @@
 #include "taskq.h"
 
 extern char *RoleNameOrOid(Oid role);
+extern bool RoleMayLogin(Oid role);
 extern void RoleCheckRunAs(Oid role);
 
 #endif							/* TASKQ_ROLES_H */

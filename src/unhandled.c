@@ -14,7 +14,9 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/inval.h"
+#include "utils/snapmgr.h"
 
 #include "clock.h"
 #include "error.h"
@@ -26,7 +28,8 @@
 #include "store.h"
 #include "unhandled.h"
 
-#define MAX_DISCARD 1000		/* in one transaction */
+#define MAX_DISCARD 1000		/* jobs in one transaction */
+#define MAX_TYPES 200			/* and types */
 
 void
 RejectIfUnhandled(const TaskqQueue *queue, const char *task_type)
@@ -107,6 +110,32 @@ DiscardWaiting(int32 route_id, const char *task_type)
 	return (int) n;
 }
 
+/* The routes of unhandled types in which jobs wait, of queues that discard them. */
+static int
+RoutesToDiscard(TaskqRoute *routes)
+{
+	int			count = RouteCount();
+	int			n = 0;
+	Snapshot	snapshot = StoreSnapshot();
+	Store		jobs;
+
+	StoreOpen(&jobs, CatalogRel(REL_JOBS));
+	for (int i = 0; i < count; i++)
+	{
+		const TaskqRoute *route = RouteAt(i);
+		ScanKeyData key;
+
+		if (!IsDiscarded(route))
+			continue;
+		ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(route->route_id));
+		if (StoreFind(&jobs, CatalogRel(REL_JOBS_OPEN), 1, &key, snapshot))
+			routes[n++] = *route;
+	}
+	StoreClose(&jobs, false);
+	UnregisterSnapshot(snapshot);
+	return n;
+}
+
 /*
  * Discard jobs that have become unhandled while they waited.  Called by the
  * scheduler, in a transaction of its own; true when there may be more.
@@ -114,19 +143,20 @@ DiscardWaiting(int32 route_id, const char *task_type)
 bool
 UnhandledSweep(void)
 {
-	int			n = RouteCount();
-	TaskqRoute *routes = palloc(sizeof(TaskqRoute) * (n + 1));
+	TaskqRoute *routes = palloc(sizeof(TaskqRoute) * (RouteCount() + 1));
+	int			n = RoutesToDiscard(routes);
 	bool		more = false;
 
-	for (int i = 0; i < n; i++)
-		routes[i] = *RouteAt(i);
 	for (int i = 0; i < n && !more; i++)
 	{
-		if (!IsDiscarded(&routes[i]) || !HandlerLockType(routes[i].task_type, false, false))
+		if (!HandlerLockType(routes[i].task_type, false, false))
 			continue;
 		AcceptInvalidationMessages();
 		if (IsDiscarded(&routes[i]))
 			more = DiscardWaiting(routes[i].route_id, routes[i].task_type) == MAX_DISCARD;
+
+		/* a few hundred at a time: each holds its type's lock until we commit */
+		more = more || i == MAX_TYPES;
 	}
 	pfree(routes);
 	return more;
