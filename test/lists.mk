@@ -1,4 +1,18 @@
 # Every test, by kind; test/check_house.sh proves that none is left out.
 # TAP tests are all of test/t/*.pl.
 REGRESS = contract
-ISOLATION =
+ISOLATION = \
+	claim-cancel \
+	claim-claim \
+	claim-wait \
+	complete-expiry \
+	isolation-level \
+	max-concurrent \
+	new-route \
+	pause-queue \
+	register-claim \
+	register-worker \
+	retry-retry \
+	run-claim \
+	settle-settle \
+	stale-token
