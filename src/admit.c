@@ -91,27 +91,34 @@ PermitsInRows(const char *worker_id, int max, int *n_outside)
 	return permits;
 }
 
-/* Take one of a worker's permits until the transaction ends; 0: none is free. */
+/*
+ * Take up to "most" of a worker's permits until the transaction ends; how many.
+ * One look finds which may be free, and one after the locks are ours finds those
+ * whose holder has committed in between.
+ */
 int
-PermitTake(const char *worker_id, int max_concurrent_jobs)
+PermitsTake(const char *worker_id, int max_concurrent_jobs, int most, int *permits)
 {
 	int			n_outside;
 	Bitmapset  *held = PermitsInRows(worker_id, max_concurrent_jobs, &n_outside);
+	int			locked = 0;
+	int			taken = 0;
 
 	/* runs from before the limit was lowered take places too */
-	for (int permit = 1; permit <= max_concurrent_jobs - n_outside; permit++)
+	for (int permit = 1; permit <= max_concurrent_jobs - n_outside && locked < most; permit++)
+		if (!bms_is_member(permit, held) && LockKey(LOCK_PERMIT, PermitKey(worker_id, permit), true, false))
+			permits[locked++] = permit;
+	if (locked == 0)
+		return 0;
+	held = PermitsInRows(worker_id, max_concurrent_jobs, &n_outside);
+	for (int i = 0; i < locked; i++)
 	{
-		if (bms_is_member(permit, held) ||
-			!LockKey(LOCK_PERMIT, PermitKey(worker_id, permit), true, false))
-			continue;
-
-		/* who had it may have committed between our look and our lock */
-		held = PermitsInRows(worker_id, max_concurrent_jobs, &n_outside);
-		if (!bms_is_member(permit, held) && permit <= max_concurrent_jobs - n_outside)
-			return permit;
-		PermitReturn(worker_id, permit);
+		if (!bms_is_member(permits[i], held) && permits[i] <= max_concurrent_jobs - n_outside)
+			permits[taken++] = permits[i];
+		else
+			PermitReturn(worker_id, permits[i]);
 	}
-	return 0;
+	return taken;
 }
 
 /* Give back a permit that was taken for nothing. */

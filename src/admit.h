@@ -18,7 +18,7 @@ typedef enum Admission
 
 extern Admission Admit(const TaskqJob *job);
 extern void Leave(TaskqJob *job);
-extern int	PermitTake(const char *worker_id, int max_concurrent_jobs);
+extern int	PermitsTake(const char *worker_id, int max_concurrent_jobs, int most, int *permits);
 extern void PermitReturn(const char *worker_id, int permit);
 
 #endif							/* TASKQ_ADMIT_H */

@@ -189,7 +189,10 @@ CallByFmgr(Run *run, ReadyHandler *ready, Datum argument)
 	run->result_is_null = fcinfo->isnull;
 }
 
-/* Have deferred constraints fail here, where they are the handler's error. */
+/*
+ * Have deferred constraints fail here, where they are the handler's error.  In
+ * the caller's own transaction they are the caller's, as deferred as they were.
+ */
 static void
 CheckDeferredConstraints(void)
 {
@@ -235,9 +238,12 @@ CallHandler(Run *run)
 
 	/* with a snapshot that sees what the handler did */
 	CommandCounterIncrement();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	CheckDeferredConstraints();
-	PopActiveSnapshot();
+	if (!run->is_here)
+	{
+		PushActiveSnapshot(GetTransactionSnapshot());
+		CheckDeferredConstraints();
+		PopActiveSnapshot();
+	}
 	SPI_finish();
 }
 

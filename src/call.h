@@ -18,6 +18,7 @@ typedef struct Run
 	Oid			function;
 	bool		takes_job;
 	bool		is_given;		/* a handler that the caller named, not the registered one */
+	bool		is_here;		/* in the caller's own transaction */
 	char	   *search_path;
 	int64		timeout;		/* microseconds; 0: none */
 	TimestampTz deadline;

@@ -30,6 +30,7 @@
 #include "utils/syscache.h"
 
 #include "catalog.h"
+#include "guc.h"
 #include "shmem.h"
 #include "wake.h"
 
@@ -64,6 +65,7 @@ static const struct
 };
 
 static bool catalog_valid = false;
+static bool catalog_loading = false;
 static Oid	extension_oid;
 static Oid	schema_oid;
 static Oid	owner_oid;
@@ -73,6 +75,7 @@ static bool catalog_matches;	/* its tables are as this library reads them */
 /* Raised by invalidations; everything that was read under another is stale. */
 static uint64 catalog_version = 1;
 static uint64 shared_version_seen = 0;
+static bool superusers_seen = false;	/* the setting that handlers were judged by */
 
 static void
 InvalidateByRelation(Datum arg, Oid relid)
@@ -176,6 +179,9 @@ LoadCatalog(void)
 bool
 CatalogInstalled(void)
 {
+	/* an error has cut the last look short */
+	if (catalog_loading)
+		catalog_valid = catalog_loading = false;
 	while (!catalog_valid)
 	{
 		/*
@@ -185,11 +191,13 @@ CatalogInstalled(void)
 		catalog_valid = true;
 		memset(rel_oids, 0, sizeof(rel_oids));
 		catalog_version++;
+		catalog_loading = true;
 		if (!LoadCatalog())
 		{
-			catalog_valid = false;
+			catalog_valid = catalog_loading = false;
 			return false;
 		}
+		catalog_loading = false;
 	}
 	return true;
 }
@@ -250,9 +258,10 @@ CatalogVersion(void)
 {
 	uint64		shared = ShmemConfigVersion();
 
-	if (shared != shared_version_seen)
+	if (shared != shared_version_seen || superusers_seen != taskq_allow_superuser_handlers)
 	{
 		shared_version_seen = shared;
+		superusers_seen = taskq_allow_superuser_handlers;
 		catalog_version++;
 	}
 	return catalog_version;

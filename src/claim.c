@@ -45,6 +45,7 @@
 
 #define MIN_AHEAD 8
 #define MAX_AHEAD 512
+#define MAX_PERMITS 200			/* a call takes at most: each is a lock until it commits */
 
 /* A place in the order of a claim. */
 typedef struct ClaimKey
@@ -367,6 +368,7 @@ ClaimStamped(const ClaimRequest *request, int most, ClaimFunction function, void
 	TypeHold	hold = {""};
 	TaskqJob	job;
 	TimestampTz now;
+	int			permits[MAX_PERMITS];
 	int			claimed = 0;
 
 	if (request->routes->n == 0)
@@ -374,23 +376,14 @@ ClaimStamped(const ClaimRequest *request, int most, ClaimFunction function, void
 	OwnerEnter(&scope);
 	StoreOpen(&jobs, CatalogRel(REL_JOBS));
 	BeginScan(&scan, &jobs, request->routes, most);
-	while (claimed < most)
+	if (request->max_concurrent_jobs > 0)
+		most = PermitsTake(request->worker_id, request->max_concurrent_jobs, Min(most, MAX_PERMITS), permits);
+	while (claimed < most && LockNext(&scan, request, &hold, &job))
 	{
-		int			permit = 0;
-
-		if (request->max_concurrent_jobs > 0 &&
-			(permit = PermitTake(request->worker_id, request->max_concurrent_jobs)) == 0)
-			break;
-		if (!LockNext(&scan, request, &hold, &job))
-		{
-			if (permit != 0)
-				PermitReturn(request->worker_id, permit);
-			break;
-		}
 		/* not the scan's moment: others may have settled since, and freed the permit */
 		now = ClockNow();
 		Stamp(&job, request, now);
-		job.permit = permit;
+		job.permit = request->max_concurrent_jobs > 0 ? permits[claimed] : 0;
 		job.lease_expires_at = now + LeaseLength(&job, request->lease, request->worker_lease);
 		JobTransition(&jobs, &job, JOB_RUNNING, NULL);
 		CommandCounterIncrement();
@@ -399,6 +392,10 @@ ClaimStamped(const ClaimRequest *request, int most, ClaimFunction function, void
 		function(&job, arg);
 		claimed++;
 	}
+	for (int i = claimed; i < most && request->max_concurrent_jobs > 0; i++)
+		PermitReturn(request->worker_id, permits[i]);
+	if (claimed > 0)
+		EpochKeep();
 	ReleaseType(&hold);
 	EndScan(&scan);
 	StoreClose(&jobs, claimed > 0);

@@ -32,6 +32,7 @@
 #include "dispatch.h"
 #include "error.h"
 #include "guc.h"
+#include "guard.h"
 #include "handler.h"
 #include "owner.h"
 #include "reset.h"
@@ -121,18 +122,32 @@ IsOfSetup(int sqlstate)
 		ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION;
 }
 
-/* The delay that a handler wished by raise_retryable(). */
+typedef struct WishedInterval
+{
+	const char *text;
+	int64		microseconds;
+} WishedInterval;
+
+static void
+ReadInterval(void *arg)
+{
+	WishedInterval *wished = arg;
+
+	wished->microseconds = IntervalMicroseconds(DatumGetIntervalP(
+			DirectFunctionCall3(interval_in, CStringGetDatum(wished->text), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1))));
+}
+
+/* The delay that a handler wished; none when it is not an interval. */
 static int64
 WishedDelay(const ErrorData *error)
 {
-	Interval   *interval;
+	WishedInterval wished = {error->column_name, 0};
 	int64		delay;
 
-	if (error->sqlerrcode != ERRCODE_TQ_RETRYABLE || error->column_name == NULL)
+	if (error->sqlerrcode != ERRCODE_TQ_RETRYABLE || error->column_name == NULL ||
+		!Guard("read the delay that a handler wishes", ReadInterval, &wished))
 		return NO_MICROSECONDS;
-	interval = DatumGetIntervalP(DirectFunctionCall3(interval_in, CStringGetDatum(error->column_name),
-													 ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
-	delay = IntervalMicroseconds(interval);
+	delay = wished.microseconds;
 	return delay < 0 ? NO_MICROSECONDS : Min(delay, INT64CONST(3660) * USECS_PER_DAY);
 }
 
@@ -141,6 +156,7 @@ FailRun(Run *run, bool timed_out)
 {
 	ErrorData  *error = run->error;
 	AttemptFailure failure = {0};
+	int			setup_failures = 0;
 
 	failure.outcome = timed_out ? "timeout" : "failed";
 	failure.error_type = timed_out ? ERROR_TIMEOUT :
@@ -158,7 +174,9 @@ FailRun(Run *run, bool timed_out)
 	SettleFailed(&run->jobs, &run->job, OUTCOME_FAILED, &failure,
 				 IsOfTaskq(error) ? error->sqlerrcode == ERRCODE_TQ_RETRYABLE : IsRetryableErrorType(failure.error_type),
 				 timed_out ? NO_MICROSECONDS : WishedDelay(error));
-	if (failure.of_setup && !run->is_given && StatsCountSetupFailure(run->task_type) % SETUP_FAILURES == 0)
+	if (failure.of_setup && !run->is_given)
+		setup_failures = StatsCountSetupFailure(run->task_type);
+	if (setup_failures > 0 && setup_failures % SETUP_FAILURES == 0)
 	{
 		(void) HandlerSetPaused(run->task_type, true);
 		ereport(WARNING,
@@ -183,16 +201,40 @@ CancelRun(Run *run)
 	CancelForget(run->job.job_id);
 }
 
+/* By the server; a handler that raises 57014 of its own accord has failed. */
 static bool
 WasInterrupted(const Run *run)
 {
-	return run->error != NULL && run->error->sqlerrcode == ERRCODE_QUERY_CANCELED;
+	return run->error != NULL && run->error->sqlerrcode == ERRCODE_QUERY_CANCELED &&
+		run->error->funcname != NULL && strcmp(run->error->funcname, "ProcessInterrupts") == 0;
 }
 
 static bool
 TimedOut(const Run *run)
 {
 	return WasInterrupted(run) && run->deadline != 0 && ClockNow() >= run->deadline;
+}
+
+/* Was the job asked to be cancelled between claim and start?  Then it is. */
+static bool
+WasCancelledBefore(Run *run)
+{
+	OwnerScope	scope;
+	bool		cancelled;
+
+	OwnerEnter(&scope);
+	cancelled = CancelRequested(run->job.job_id, NULL);
+	if (cancelled)
+	{
+		(void) CloseToInterrupts(run);
+		PushActiveSnapshot(GetTransactionSnapshot());
+		run->job.attempt--;
+		(void) SettleIfCancelled(&run->jobs, &run->job);
+		PopActiveSnapshot();
+		StoreClose(&run->jobs, true);
+	}
+	OwnerLeave(&scope);
+	return cancelled;
 }
 
 /* Write the outcome, as the owner, in the same transaction. */
@@ -339,9 +381,14 @@ DispatchNext(const ClaimRequest *request)
 		{
 			PublishRun(run);
 			ran = true;
-			RunHandler(run);
-			CurrentReset(0);
-			SettleRun(run, CloseToInterrupts(run));
+
+			/* a request from before others could see what we run has found nobody */
+			if (!WasCancelledBefore(run))
+			{
+				RunHandler(run);
+				CurrentReset(0);
+				SettleRun(run, CloseToInterrupts(run));
+			}
 		}
 		else
 		{
@@ -386,6 +433,8 @@ DispatchHere(const ClaimRequest *request, int64 job_id, const GivenHandler *give
 	PG_TRY();
 	{
 		bool		can_run = PrepareRun(run, given);
+
+		run->is_here = true;
 
 		if (can_run)
 			RunHandler(run);

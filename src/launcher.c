@@ -119,7 +119,8 @@ ListDatabases(void)
 		Form_pg_database form = (Form_pg_database) GETSTRUCT(tuple);
 		bool		found;
 
-		if (form->datistemplate || !form->datallowconn)
+		/* -2: what a DROP DATABASE that was cut short leaves behind */
+		if (form->datistemplate || !form->datallowconn || form->datconnlimit == -2)
 			continue;
 		entry = hash_search(known, &form->oid, HASH_ENTER, &found);
 		if (!found)
@@ -237,13 +238,14 @@ NoteMissingSlot(void)
 			 errhint("You might need to increase \"max_worker_processes\".")));
 }
 
-/* Wait until the probe has left or has become the scheduler. */
+/* Wait until the probe has left or has become the scheduler, but not for ever. */
 static void
 AwaitProbe(BackgroundWorkerHandle *handle, Oid dboid)
 {
 	static uint32 event = 0;
+	TimestampTz give_up = ClockNow() + USECS_PER_MINUTE;
 
-	for (;;)
+	while (ClockNow() < give_up)
 	{
 		pid_t		pid;
 
@@ -304,7 +306,8 @@ ProbeDatabases(void)
 		if (pg_atomic_read_u32(&taskq_shared->probe_answer) == 0)
 		{
 			/* it could not even look: not a no */
-			entry->not_before = ClockNow() + RETRY_AFTER_FAILURE;
+			entry->failures = Min(entry->failures + 1, 8);
+			entry->not_before = ClockNow() + (RETRY_AFTER_FAILURE << entry->failures);
 			again = Min(again, entry->not_before);
 			continue;
 		}

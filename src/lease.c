@@ -41,7 +41,7 @@
 PG_FUNCTION_INFO_V1(taskq_heartbeat_job);
 PG_FUNCTION_INFO_V1(taskq_worker_heartbeat);
 
-#define MAX_EXPIRE 500			/* in one transaction */
+#define MAX_EXPIRE 10000		/* in one transaction; more than are ever locked at once */
 #define RESTART_GRACE (60 * USECS_PER_SEC)
 
 /* The call's lease, or the job's, the worker's, the handler's, the default. */
@@ -80,18 +80,21 @@ typedef enum BeatResult
 	BEAT_BUSY					/* it is being settled at this moment */
 } BeatResult;
 
-/* Extend one lease, never shortening it.  Raises TQ003 when it is lost. */
+/*
+ * Extend one lease, never shortening it.  When it is lost: TQ003, or without
+ * "complain" BEAT_BUSY.
+ */
 static BeatResult
-Extend(int64 job_id, int64 epoch, int64 given, struct varlena *progress, TimestampTz *expires_at)
+Extend(int64 job_id, int64 epoch, int64 given, struct varlena *progress, bool complain, TimestampTz *expires_at)
 {
 	OwnerScope	scope;
 	Store		jobs;
-	TaskqJob	job;
+	TaskqJob	job = {0};
 	BeatResult	result = BEAT_BUSY;
 
 	OwnerEnter(&scope);
 	StoreOpen(&jobs, CatalogRel(REL_JOBS));
-	if (LockClaim(&jobs, &job, job_id, epoch, OUTCOME_NONE, false))
+	if (TryLockClaim(&jobs, &job, job_id, epoch, OUTCOME_NONE, complain))
 	{
 		int64		length = LeaseLength(&job, given, WorkerLease(job.worker_id));
 
@@ -128,7 +131,7 @@ taskq_heartbeat_job(PG_FUNCTION_ARGS)
 	lease = ArgMicroseconds(fcinfo, 2, "lease", USECS_PER_SEC);
 	if (!PG_ARGISNULL(3))
 		progress = (struct varlena *) PG_GETARG_JSONB_P(3);
-	if (Extend(job_id, epoch, lease, progress, &expires_at) == BEAT_CANCEL)
+	if (Extend(job_id, epoch, lease, progress, true, &expires_at) == BEAT_CANCEL)
 		PG_RETURN_TEXT_P(cstring_to_text("cancel"));
 	PG_RETURN_TEXT_P(cstring_to_text("ok"));
 }
@@ -267,9 +270,14 @@ taskq_worker_heartbeat(PG_FUNCTION_ARGS)
 		CHECK_FOR_INTERRUPTS();
 		if (StillHeld(list.job_ids[i], list.epochs[i]))
 		{
-			status = Extend(list.job_ids[i], list.epochs[i], NO_MICROSECONDS, NULL, &expires_at) == BEAT_CANCEL ?
-				"cancel" : "ok";
-			nulls[3] = false;
+			BeatResult	beat = Extend(list.job_ids[i], list.epochs[i], NO_MICROSECONDS, NULL, false, &expires_at);
+
+			/* it may have been settled since the look */
+			if (beat == BEAT_OK || StillHeld(list.job_ids[i], list.epochs[i]))
+			{
+				status = beat == BEAT_CANCEL ? "cancel" : "ok";
+				nulls[3] = expires_at == 0;
+			}
 		}
 		values[0] = Int64GetDatum(list.job_ids[i]);
 		values[1] = Int64GetDatum(list.epochs[i]);
@@ -345,7 +353,7 @@ LeaseReleaseAll(const char *worker_id)
 			continue;
 		OwnerEnter(&scope);
 		StoreOpen(&jobs, CatalogRel(REL_JOBS));
-		if (LockClaim(&jobs, &job, list.job_ids[i], list.epochs[i], OUTCOME_RELEASED, false))
+		if (TryLockClaim(&jobs, &job, list.job_ids[i], list.epochs[i], OUTCOME_RELEASED, false))
 		{
 			SettleGivenBack(&jobs, &job, OUTCOME_RELEASED, job.run_at);
 			released++;

@@ -139,8 +139,9 @@ SetNames(Datum *values, char *nulls, int i, ArrayType *names)
 	values[i] = PointerGetDatum(names);
 }
 
+/* With "or_ignore", two at once that make the same pool do not fail each other. */
 static void
-InsertPool(const char *name, Oid role, int32 size, int32 min_size,
+InsertPool(const char *name, bool or_ignore, Oid role, int32 size, int32 min_size,
 		   ArrayType *task_types, ArrayType *queues, ArrayType *capabilities)
 {
 	Oid			types[] = {TEXTOID, REGROLEOID, INT4OID, INT4OID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID};
@@ -157,9 +158,10 @@ InsertPool(const char *name, Oid role, int32 size, int32 min_size,
 	SetNames(values, nulls, 6, NamesCount(capabilities) > 0 ? NormalizeNames(capabilities, "capabilities") : NULL);
 	values[7] = TimestampTzGetDatum(ClockNow());
 	OwnerEnterSpi(&scope);
-	OwnerExecute("INSERT INTO taskq.pool_defs"
-				 " (pool, role, size, min_size, task_types, queues, capabilities, created_at)"
-				 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)", 8, types, values, nulls);
+	OwnerExecute(psprintf("INSERT INTO taskq.pool_defs"
+						  " (pool, role, size, min_size, task_types, queues, capabilities, created_at)"
+						  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)%s",
+						  or_ignore ? " ON CONFLICT (pool) DO NOTHING" : ""), 8, types, values, nulls);
 	OwnerLeaveSpi(&scope);
 	CatalogChanged(REL_POOLS);
 }
@@ -201,7 +203,7 @@ taskq_create_pool(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("pool \"%s\" already exists", name),
 				 errhint("Change it with taskq.alter_pool().")));
-	InsertPool(name, role, size, min_size, task_types, queues, capabilities);
+	InsertPool(name, false, role, size, min_size, task_types, queues, capabilities);
 	PG_RETURN_VOID();
 }
 
@@ -221,7 +223,7 @@ PoolMakeDefault(Oid role)
 		name = psprintf("role-%u", role);
 	if (PoolFind(name) != NULL)
 		return;
-	InsertPool(name, role, taskq_default_pool_size, 0, NULL, NULL, NULL);
+	InsertPool(name, true, role, taskq_default_pool_size, 0, NULL, NULL, NULL);
 }
 
 static void

@@ -61,7 +61,7 @@ PGDLLEXPORT void taskq_scheduler_main(Datum arg);
 #define LEAST_PAUSE 10			/* ms between two looks, however many wake-ups */
 #define PAUSE_FACTOR 10			/* and times what the last look took */
 #define MAINTAIN_EVERY USECS_PER_MINUTE
-#define DUE_AHEAD 64			/* jobs of a route that a look counts */
+#define DUE_AHEAD 64			/* jobs of a route that a look counts at least */
 
 static TaskqDatabase *db;
 static MemoryContext look_context;
@@ -232,6 +232,7 @@ static void
 CountDue(DueJobs *jobs)
 {
 	int			n = RouteCount();
+	int			ahead = DUE_AHEAD;
 
 	jobs->routes.n = n;
 	jobs->routes.ids = palloc(sizeof(int32) * (n + 1));
@@ -240,8 +241,10 @@ CountDue(DueJobs *jobs)
 	jobs->next_due = DT_NOEND;
 	for (int i = 0; i < n; i++)
 		jobs->routes.ids[i] = RouteAt(i)->route_id;
+	for (int i = 0; i < PoolCount(); i++)
+		ahead = Max(ahead, PoolAt(i)->size);
 	if (n > 0)
-		(void) ClaimCountDue(&jobs->routes, DUE_AHEAD, jobs->due, &jobs->next_due);
+		(void) ClaimCountDue(&jobs->routes, ahead, jobs->due, &jobs->next_due);
 }
 
 /*

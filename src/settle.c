@@ -10,11 +10,14 @@
  */
 #include "taskq.h"
 
+#include "access/relation.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "fmgr.h"
+#include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
+#include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 #include "admit.h"
@@ -154,6 +157,25 @@ EpochNext(void)
 }
 
 /*
+ * Called before an epoch leaves the server in a transaction that is still open:
+ * a crash must not make the sequence give it out again.  The sequence logs 32
+ * values ahead, so there is something to flush once in 32 claims.
+ */
+void
+EpochKeep(void)
+{
+	Relation	sequence = relation_open(CatalogRel(REL_EPOCH_SEQ), AccessShareLock);
+	Buffer		buffer = ReadBuffer(sequence, 0);
+	XLogRecPtr	logged;
+
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	logged = PageGetLSN(BufferGetPage(buffer));
+	UnlockReleaseBuffer(buffer);
+	relation_close(sequence, NoLock);
+	XLogFlush(logged);
+}
+
+/*
  * Was this epoch given out on this timeline?  What was promised before a
  * promotion may contradict what was promised after the last record that the
  * new primary has seen, and cannot be trusted.
@@ -200,14 +222,9 @@ JudgeSettled(const TaskqJob *job, int64 epoch, char outcome)
 	return false;
 }
 
-/*
- * Lock the row of a claimed job: true when this epoch holds it, false when it
- * was settled by this epoch in the same way.  With wait = false, false also
- * when the row is locked by whoever is settling it now.  The caller is the
- * owner and has opened the table.
- */
-bool
-LockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, bool wait)
+/* Lock the row of a claim; with "complain", being stale is an error. */
+static bool
+LockRow(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, bool wait, bool complain)
 {
 	TaskqEnding ending;
 
@@ -227,10 +244,15 @@ LockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, b
 		if (job->epoch != epoch || job->state != JOB_RUNNING)
 		{
 			UnregisterSnapshot(snapshot);
-			return JudgeSettled(job, epoch, outcome);
+			return complain && JudgeSettled(job, epoch, outcome);
 		}
 		if (!EpochIsOurs(epoch))
-			StaleLease(job_id, epoch, "The claim was made before this server became the primary.");
+		{
+			UnregisterSnapshot(snapshot);
+			if (complain)
+				StaleLease(job_id, epoch, "The claim was made before this server became the primary.");
+			return false;
+		}
 
 		/* only another settle or heartbeat of this claim can have the row */
 		tid = jobs->found->tts_tid;
@@ -242,12 +264,35 @@ LockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, b
 			continue;
 		JobRead(job, jobs->found);
 		if (job->epoch != epoch || job->state != JOB_RUNNING)
-			return JudgeSettled(job, epoch, outcome);
+			return complain && JudgeSettled(job, epoch, outcome);
 		return true;
 	}
+	if (!complain)
+		return false;
 	if (!HistoryFind(job_id, job, &ending))
 		JobNotFound(job_id);
 	return JudgeSettled(job, epoch, outcome);
+}
+
+/*
+ * Lock the row of a claimed job: true when this epoch holds it, false when it
+ * was settled by this epoch in the same way; anything else is an error.  The
+ * caller is the owner and has opened the table.
+ */
+bool
+LockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome)
+{
+	return LockRow(jobs, job, job_id, epoch, outcome, true, true);
+}
+
+/*
+ * The same without waiting: false also when the row is locked by whoever is
+ * settling it now; and without "complain" when the claim is stale.
+ */
+bool
+TryLockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, bool complain)
+{
+	return LockRow(jobs, job, job_id, epoch, outcome, false, complain);
 }
 
 /* outcomes, for claims of every kind --------------------------------------- */
@@ -337,7 +382,7 @@ BeginSettle(SettleScope *scope, int64 job_id, int64 epoch, char outcome)
 {
 	OwnerEnter(&scope->owner);
 	StoreOpen(&scope->jobs, CatalogRel(REL_JOBS));
-	return LockClaim(&scope->jobs, &scope->job, job_id, epoch, outcome, true);
+	return LockClaim(&scope->jobs, &scope->job, job_id, epoch, outcome);
 }
 
 static void

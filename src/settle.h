@@ -18,9 +18,11 @@ extern void SettleCompleted(Store *jobs, TaskqJob *job, struct varlena *result);
 extern bool SettleIfCancelled(Store *jobs, TaskqJob *job);
 extern void SettleGivenBack(Store *jobs, TaskqJob *job, char outcome, TimestampTz run_at);
 extern bool SettleCancelled(int64 job_id, int64 epoch, const char *reason);
-extern bool LockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, bool wait);
+extern bool LockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome);
+extern bool TryLockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, bool complain);
 TASKQ_NORETURN extern void JobNotFound(int64 job_id);
 extern int64 EpochNext(void);
+extern void EpochKeep(void);
 extern bool EpochIsOurs(int64 epoch);
 
 #endif							/* TASKQ_SETTLE_H */
