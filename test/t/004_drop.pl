@@ -99,14 +99,35 @@ sql($node, q(SELECT taskq.enqueue_job('work', '{"after": "failure"}')));
 wait_until($node, q(SELECT state = 'completed' FROM taskq.all_jobs WHERE payload ? 'after' AND payload->>'after' = 'failure'), 'and the pool comes back');
 sql($node, 'DROP VIEW public.mine');
 
-# a handler that tries it
-sql($node, q(CREATE FUNCTION app.suicide(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN DROP EXTENSION taskq; RETURN NULL; END $$;
-	ALTER FUNCTION app.suicide(jsonb) OWNER TO app));
-add_type($node, 'postgres', 'app', 'suicide', undef, 'max_attempts => 1');
-sql($node, q(SELECT taskq.enqueue_job('suicide')));
-wait_until($node, q(SELECT state = 'discarded' FROM taskq.all_jobs WHERE task_type = 'suicide'), 'a handler cannot drop what it runs in');
-is(sql($node, q(SELECT sqlstate FROM taskq.attempts WHERE error_type IS NOT NULL AND job_id = (SELECT job_id FROM taskq.all_jobs WHERE task_type = 'suicide'))),
-	'55006', 'and is told so');
+# handlers that try it
+sql($node, q(CREATE FUNCTION public.suicide(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN EXECUTE payload->>'sql'; RETURN NULL; END $$));
+sql_as($node, 'postgres', 'app', q(SELECT taskq.register_handler('app_suicide', 'public.suicide(jsonb)')));
+$node->append_conf('postgresql.conf', 'taskq.allow_superuser_handlers = on');
+$node->reload;
+wait_until($node, 'SHOW taskq.allow_superuser_handlers', 'handlers may run as a superuser', expected => 'on');
+sql($node, q(SELECT taskq.register_handler('suicide', 'public.suicide(jsonb)', max_attempts => 1)));
+sql($node, q(SELECT taskq.enqueue_job('suicide', '{"sql": "DROP EXTENSION taskq"}'), taskq.enqueue_job('suicide', '{"sql": "DROP OWNED BY postgres"}')));
+wait_until($node, q(SELECT count(*) = 2 FROM taskq.all_jobs WHERE task_type = 'suicide' AND state = 'discarded'), 'a handler of the owner\'s cannot drop what it runs in');
+is(sql($node, q(SELECT string_agg(DISTINCT a.sqlstate, ' ') FROM taskq.attempts a JOIN taskq.all_jobs j USING (job_id) WHERE j.task_type = 'suicide')), '55006', 'and is told so');
+sql($node, q(SELECT taskq.enqueue_job('app_suicide', '{"sql": "DROP EXTENSION taskq"}', max_attempts => 1)));
+wait_until($node, q(SELECT min(a.sqlstate) = '42501' FROM taskq.attempts a JOIN taskq.all_jobs j USING (job_id) WHERE j.task_type = 'app_suicide'), 'one of another role may not anyway');
+sql($node, q(SELECT taskq.cancel_job(job_id) FROM taskq.jobs JOIN taskq.routes USING (route_id) WHERE task_type = 'app_suicide';
+	SELECT taskq.unregister_handler(t) FROM unnest(ARRAY['suicide', 'app_suicide']) t; SELECT taskq.drop_pool('postgres')));
+
+# those who may not do it disturb nobody
+$gate = $run_gated->();
+my $epochs = sql($node, q(SELECT string_agg(epoch::text, ' ' ORDER BY epoch) FROM taskq.running_jobs()));
+my $scheduler = pid_of($node, 'scheduler');
+fails_with($node, '42501', 'DROP EXTENSION taskq', 'DROP EXTENSION by a role that may not', role => 'app');
+fails_with($node, '42501', 'DROP OWNED BY postgres', 'DROP OWNED by a role that may not', role => 'app');
+fails_with($node, '42501', 'DROP DATABASE postgres', 'DROP DATABASE by a role that may not', role => 'app', db => 'template1');
+fails_with($node, '42501', 'ALTER DATABASE postgres RENAME TO mine', 'ALTER DATABASE RENAME by a role that may not', role => 'app', db => 'template1');
+fails_with($node, '42501', 'CREATE DATABASE mine TEMPLATE postgres', 'CREATE DATABASE TEMPLATE by a role that may not', role => 'app', db => 'template1');
+fails_with($node, '25001', 'BEGIN; DROP DATABASE postgres', 'DROP DATABASE in a transaction block', db => 'template1');
+is(sql($node, q(SELECT string_agg(epoch::text, ' ' ORDER BY epoch) FROM taskq.running_jobs())) . ' ' . pid_of($node, 'scheduler'), "$epochs $scheduler",
+	'neither jobs nor the scheduler have noticed');
+open_gate($gate);
+wait_until($node, q(SELECT NOT EXISTS (SELECT FROM taskq.all_jobs WHERE task_type = 'gated' AND state <> 'completed')), 'the jobs complete');
 
 # DROP EXTENSION by a session that is cancelled while it waits
 $gate = $run_gated->();

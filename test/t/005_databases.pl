@@ -97,7 +97,7 @@ is(sql($node, 'SELECT taskq.adopt_database()', 'uno'), 'f', 'adopting again chan
 
 sql($node, q(SELECT taskq.register_handler('outside')), 'uno');
 sql($node, q(SELECT taskq.enqueue_job('outside')), 'uno');
-my ($job, $epoch) = split /\|/, sql($node, q(SELECT job_id, epoch FROM taskq.claim_job('w', lease => '1 s')), 'uno');
+my ($job, $epoch) = split /\|/, sql($node, q(SELECT job_id, epoch FROM taskq.claim_job('w', lease => '5 s')), 'uno');
 sql($node, q(SELECT taskq.enqueue_job('slow')), 'uno');
 wait_until($node, q(SELECT state = 'running' FROM taskq.all_jobs WHERE task_type = 'slow' AND state <> 'cancelled'), 'the template is busy', db => 'uno');
 sql($node, 'CREATE DATABASE copy TEMPLATE uno');
@@ -117,6 +117,15 @@ wait_until($node, qq(SELECT outcome = 'expired' FROM taskq.attempts WHERE job_id
 is(sql($node, q(SELECT count(DISTINCT installation_id) FROM taskq.installation), 'copy'), 1, 'as one installation');
 isnt(sql($node, q(SELECT installation_id FROM taskq.installation), 'copy'), sql($node, q(SELECT installation_id FROM taskq.installation), 'uno'),
 	'of its own');
+
+# SET TABLESPACE --------------------------------------------------------------
+
+sql($node, q(SET allow_in_place_tablespaces = on; CREATE TABLESPACE aside LOCATION ''));
+sql($node, q(SELECT count(taskq.enqueue_job('work', '{"move": 1}')) FROM generate_series(1, 2000)), 'three');
+wait_until($node, q(SELECT count(*) > 0 FROM taskq.all_jobs WHERE payload ? 'move' AND state = 'completed'), 'a database is busy', db => 'three');
+sql($node, 'ALTER DATABASE three SET TABLESPACE aside');
+settled($node, 'moved to another tablespace it goes on', db => 'three');
+is(sql($node, q(SELECT count(*), count(DISTINCT job_id) FROM app.ledger WHERE payload ? 'move'), 'three'), '2000|2000', 'and each job was done once');
 
 # a template database -------------------------------------------------------
 

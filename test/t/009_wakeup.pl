@@ -47,8 +47,7 @@ settled($node, 'and its job when it commits, with a lower id than others that ha
 sql($node, q(SELECT taskq.enqueue_job('work', jsonb_build_object('due', n), delay => make_interval(secs => n * 0.3)) FROM generate_series(5, 1, -1) n));
 sql($node, q(SELECT taskq.enqueue_job('work', '{"due": "no"}', delay => '1 d')));
 wait_until($node, q(SELECT count(*) = 5 FROM taskq.all_jobs WHERE payload ? 'due' AND state = 'completed'), 'jobs that lay ahead have run');
-is(sql($node, q(SELECT bool_and(started_at >= run_at), string_agg(payload->>'due', ' ' ORDER BY started_at) FROM taskq.all_jobs WHERE payload ? 'due' AND state = 'completed')),
-	't|1 2 3 4 5', 'not before they were due, and in that order');
+is(sql($node, q(SELECT bool_and(started_at >= run_at) FROM taskq.all_jobs WHERE payload ? 'due' AND state = 'completed')), 't', 'not before they were due');
 is(sql($node, q(SELECT state FROM taskq.all_jobs WHERE payload->>'due' = 'no')), 'scheduled', 'what is not due has not');
 
 # the moment comes when no worker is there

@@ -44,12 +44,12 @@ is(sql_as($node, 'postgres', 'app', q(SELECT state FROM taskq.run_next('{work}')
 
 sql($node, q(SELECT taskq.cancel_job(6)));
 my $job = sql($node, q(SELECT taskq.enqueue_job('outside')));
-my ($got, $epoch) = split /\|/, sql($node, q(SELECT job_id, epoch FROM taskq.claim_job('first', lease => '1 s')));
+my ($got, $epoch) = split /\|/, sql($node, q(SELECT job_id, epoch FROM taskq.claim_job('first', lease => '3 s')));
 is($got, $job, 'a claim with a short lease');
 is(sql($node, q(SELECT count(*) FROM taskq.claim_job('second'))), 0, 'nobody else gets it while the lease holds');
 wait_until($node, qq(SELECT count(*) = 1 FROM taskq.claim_job('second')), 'a claim that finds nothing else takes it over');
 is(sql($node, qq(SELECT worker_id, attempt, state FROM taskq.all_jobs WHERE job_id = $job)), 'second|2|running', 'as another attempt');
-is(sql($node, qq(SELECT outcome, worker_id, epoch = $epoch, finished_at >= started_at + interval '1 s' FROM taskq.attempts WHERE job_id = $job)), 'expired|first|t|t', 'the first is recorded as expired');
+is(sql($node, qq(SELECT outcome, worker_id, epoch = $epoch, finished_at >= started_at + interval '3 s' FROM taskq.attempts WHERE job_id = $job)), 'expired|first|t|t', 'the first is recorded as expired');
 fails_with($node, 'TQ003', "SELECT taskq.complete_job($job, $epoch)", 'and its token refused');
 is(sql($node, qq(SELECT taskq.complete_job($job, epoch) FROM taskq.all_jobs WHERE job_id = $job)), 't', 'the second completes');
 
