@@ -41,7 +41,6 @@ PGDLLEXPORT void taskq_launcher_main(Datum arg);
 #define RETRY_AFTER USECS_PER_SEC
 #define RETRY_AFTER_FAILURE (5 * USECS_PER_SEC)
 #define RETRY_AT_MOST (60 * USECS_PER_SEC)
-#define SHORT_LIFE (10 * USECS_PER_SEC)
 
 /* What is known of a database. */
 typedef struct Known
@@ -284,8 +283,10 @@ ProbeDatabases(void)
 		}
 
 		/* one that fails again and again is started ever more seldom */
-		entry->failures = entry->started_at != 0 && ClockNow() - entry->started_at < SHORT_LIFE + (entry->not_before - entry->started_at) ?
-			Min(entry->failures + 1, 6) : 0;
+		if (entry->started_at == 0 || (db != NULL && !db->scheduler_failed))
+			entry->failures = 0;
+		else
+			entry->failures = Min(entry->failures + 1, 6);
 		entry->started_at = ClockNow();
 		entry->not_before = entry->started_at + Min(RETRY_AFTER << entry->failures, RETRY_AT_MOST);
 		pg_atomic_write_u32(&taskq_shared->probe_answer, 0);
@@ -306,8 +307,7 @@ ProbeDatabases(void)
 		if (pg_atomic_read_u32(&taskq_shared->probe_answer) == 0)
 		{
 			/* it could not even look: not a no */
-			entry->failures = Min(entry->failures + 1, 8);
-			entry->not_before = ClockNow() + (RETRY_AFTER_FAILURE << entry->failures);
+			entry->not_before = ClockNow() + Min(RETRY_AFTER_FAILURE << entry->failures, RETRY_AT_MOST);
 			again = Min(again, entry->not_before);
 			continue;
 		}

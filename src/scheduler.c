@@ -96,6 +96,7 @@ Attach(void)
 	if (db->scheduler_pid == 0 && db->blocked == 0)
 	{
 		db->scheduler_pid = MyProcPid;
+		db->scheduler_failed = false;
 		db->scheduler_latch = MyLatch;
 		attached = true;
 	}
@@ -449,27 +450,12 @@ Pause(TimestampTz last_look, int64 took)
 						 WaitEvent_compat(&event, "TaskqSchedulerPause"));
 }
 
-void
-taskq_scheduler_main(Datum arg)
+static void
+LookLoop(void)
 {
 	bool		leave = false;
 	TimestampTz last_look = 0;
 	int64		took = 0;
-
-	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGTERM, die);
-	BackgroundWorkerUnblockSignals();
-	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), InvalidOid, 0);
-	look_context = AllocSetContextCreate(TopMemoryContext, "taskq scheduler look", ALLOCSET_DEFAULT_SIZES);
-
-	BeginTransaction("taskq: probing");
-	leave = !CatalogInstalled();
-	EndTransaction();
-	if (leave)
-		pg_atomic_write_u32(&taskq_shared->probe_answer, 1);
-	if (leave || !Attach())
-		proc_exit(0);
-	SetConfigOption("application_name", "taskq scheduler", PGC_USERSET, PGC_S_OVERRIDE);
 
 	for (;;)
 	{
@@ -491,5 +477,40 @@ taskq_scheduler_main(Datum arg)
 			break;
 		Sleep();
 	}
+}
+
+void
+taskq_scheduler_main(Datum arg)
+{
+	bool		leave;
+
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), InvalidOid, 0);
+	look_context = AllocSetContextCreate(TopMemoryContext, "taskq scheduler look", ALLOCSET_DEFAULT_SIZES);
+
+	BeginTransaction("taskq: probing");
+	leave = !CatalogInstalled();
+	EndTransaction();
+	if (leave)
+		pg_atomic_write_u32(&taskq_shared->probe_answer, 1);
+	if (leave || !Attach())
+		proc_exit(0);
+	SetConfigOption("application_name", "taskq scheduler", PGC_USERSET, PGC_S_OVERRIDE);
+
+	PG_TRY();
+	{
+		LookLoop();
+	}
+	PG_CATCH();
+	{
+		/* not by SIGTERM, which does not come by here */
+		LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
+		db->scheduler_failed = true;
+		LWLockRelease(&taskq_shared->lock);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 	proc_exit(0);
 }

@@ -181,6 +181,7 @@ ShmemDatabase(Oid dboid, bool make)
 		db = free;
 		db->dboid = dboid;
 		db->scheduler_pid = 0;
+		db->scheduler_failed = false;
 		db->probe = false;
 		db->blocked = 0;
 		memset(db->terminations, 0, sizeof(db->terminations));

@@ -85,6 +85,7 @@ typedef struct TaskqDatabase
 	Oid			dboid;			/* InvalidOid: the entry is free */
 	int			scheduler_pid;	/* 0: none runs */
 	Latch	   *scheduler_latch;
+	bool		scheduler_failed;	/* the last one was ended by an error */
 	bool		probe;			/* the launcher is to look at the database */
 	int			blocked;		/* DDL under way that wants no taskq process here */
 	TaskqTermination terminations[MAX_TERMINATIONS];
