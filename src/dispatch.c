@@ -456,6 +456,7 @@ DispatchHere(const ClaimRequest *request, int64 job_id, const GivenHandler *give
 	report->state = JobStateName(&run->job);
 	report->result = run->error == NULL && !run->result_is_null && run->job.state == JOB_COMPLETED ?
 		(struct varlena *) DatumGetPointer(run->result) : NULL;
-	report->error = run->error == NULL ? NULL : run->error->message;
+	report->error = run->error == NULL ? NULL :
+		run->job.last_error != NULL ? text_to_cstring((text *) run->job.last_error) : run->error->message;
 	return true;
 }

@@ -217,6 +217,8 @@ JudgeSettled(const TaskqJob *job, int64 epoch, char outcome)
 		StaleLease(job->job_id, epoch, "The job was claimed again, or this claim was rolled back.");
 	if (job->last_outcome == OUTCOME_EXPIRED)
 		StaleLease(job->job_id, epoch, "Its lease expired.");
+	if (job->last_outcome == OUTCOME_NONE)
+		StaleLease(job->job_id, epoch, "The job has not been claimed.");
 	if (job->last_outcome != outcome)
 		StaleLease(job->job_id, epoch, "It was settled before in another way.");
 	return false;
