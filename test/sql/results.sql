@@ -1,0 +1,230 @@
+-- What a handler's return or error makes of its job.
+\set ECHO none
+\set QUIET 1
+\pset format unaligned
+\pset tuples_only true
+\pset pager off
+SET client_min_messages = error;
+CREATE EXTENSION IF NOT EXISTS taskq;
+CREATE ROLE tq_results LOGIN;
+CREATE SCHEMA tq_results AUTHORIZATION tq_results;
+SELECT count(taskq.grant_access('tq_results', a)) FROM unnest('{producer,worker,observer}'::text[]) a \gset
+CREATE TEMP TABLE j (name text PRIMARY KEY, id bigint, e bigint);
+GRANT ALL ON j TO tq_results;
+CREATE FUNCTION pg_temp.id(n text) RETURNS bigint LANGUAGE sql AS $$ SELECT id FROM j WHERE name = n $$;
+CREATE FUNCTION pg_temp.state(n text) RETURNS text LANGUAGE sql AS
+	$$ SELECT state || ' ' || attempt FROM taskq.all_jobs WHERE job_id = (SELECT id FROM j WHERE name = n) $$;
+-- run the statement as a job and tell what became of it: state, attempt, result; error type, code, SQLSTATE, message and delay
+CREATE FUNCTION pg_temp.runs(statement text, t text DEFAULT 'res-plain', max_attempts int DEFAULT NULL) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	id bigint := taskq.enqueue_job(t, jsonb_build_object('sql', statement), max_attempts => runs.max_attempts);
+BEGIN
+	PERFORM taskq.run_job(id);
+	RETURN (SELECT concat_ws(' ', j.state, j.attempt, COALESCE(j.result::text, CASE j.state WHEN 'completed' THEN 'none' END),
+				CASE WHEN a.outcome <> 'completed' THEN concat_ws(' ', a.outcome, a.error_type, COALESCE(NULLIF(a.error_code, ''), '-'), a.sqlstate,
+					quote_literal(a.error_message), CASE WHEN j.finished_at IS NULL THEN (SELECT CASE WHEN d BETWEEN 2700 AND 4500 THEN 'by policy' ELSE d || ' s' END
+						FROM round(extract(epoch FROM j.run_at - a.finished_at)) d) END) END)
+			FROM taskq.all_jobs j JOIN taskq.attempts a USING (job_id) WHERE j.job_id = id);
+END $$;
+CREATE PROCEDURE pg_temp.until(condition text) LANGUAGE plpgsql AS $$
+DECLARE
+	done boolean;
+	deadline timestamptz := clock_timestamp() + '30 s';
+BEGIN
+	LOOP
+		EXECUTE 'SELECT ' || condition INTO done;
+		EXIT WHEN done OR clock_timestamp() > deadline;
+		COMMIT;
+		PERFORM pg_sleep(0.01);
+	END LOOP;
+END $$;
+SELECT plan(107);
+
+SELECT taskq.create_pool('tq_results', size => 0, role => 'tq_results') \gset
+SET SESSION AUTHORIZATION tq_results;
+CREATE TABLE tq_results.log (n int NOT NULL UNIQUE, CONSTRAINT small CHECK (n < 100));
+CREATE FUNCTION tq_results.does(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE result jsonb;
+BEGIN
+	EXECUTE payload->>'sql' INTO result;
+	RETURN result;
+END $$;
+CREATE FUNCTION tq_results.logs(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE result jsonb;
+BEGIN
+	INSERT INTO tq_results.log VALUES (7);
+	EXECUTE payload->>'sql' INTO result;
+	RETURN result;
+END $$;
+CREATE FUNCTION tq_results.raises(code text, message text DEFAULT 'raised', constr text DEFAULT '', col text DEFAULT '') RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+	RAISE EXCEPTION USING ERRCODE = code, MESSAGE = message, CONSTRAINT = constr, COLUMN = col;
+END $$;
+CREATE FUNCTION tq_results.catches(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM taskq.raise_permanent('never');
+EXCEPTION WHEN SQLSTATE 'TQ020' THEN
+	RETURN '"caught"';
+END $$;
+RESET SESSION AUTHORIZATION;
+CREATE FUNCTION pg_temp.register(t text, f text DEFAULT 'does', permanent text[] DEFAULT NULL, retryable text[] DEFAULT NULL, base interval DEFAULT '1 h') RETURNS void LANGUAGE sql AS
+	$$ SELECT taskq.register_handler(t, format('tq_results.%I(jsonb)', f)::regprocedure, run_as => 'tq_results', retry_policy => 'fixed', retry_base => base,
+		retry_cap => base, permanent_errors => permanent, retryable_errors => retryable, allow_override => true) $$;
+SELECT pg_temp.register('res-plain'), pg_temp.register('res-logs', 'logs'), pg_temp.register('res-catches', 'catches'),
+	pg_temp.register('res-permanent', 'does', '{23505,40}'), pg_temp.register('res-retryable', 'does', NULL, '{22012,0A,23514}'),
+	pg_temp.register('res-both', 'does', '{22012}', '{22}'), pg_temp.register('res-setup') \gset
+SET SESSION AUTHORIZATION tq_results;
+
+-- success and plain results
+SELECT is(pg_temp.runs($$ SELECT '{"a": 1}'::jsonb $$), 'completed 1 {"a": 1}', 'what a handler returns is the result');
+SELECT is(pg_temp.runs($$ SELECT NULL::jsonb $$), 'completed 1 none', 'NULL is no result');
+SELECT is(pg_temp.runs($$ SELECT 'null'::jsonb $$), 'completed 1 null', 'a JSON null is one');
+SELECT is(pg_temp.runs($$ SELECT taskq.success('{"a": [1, "x"]}') $$), 'completed 1 {"a": [1, "x"]}', 'success() of an object');
+SELECT is(pg_temp.runs($$ SELECT taskq.success('5') $$), 'completed 1 5', 'of a number');
+SELECT is(pg_temp.runs($$ SELECT taskq.success('"s\"q"') $$), 'completed 1 "s\"q"', 'of a string');
+SELECT is(pg_temp.runs($$ SELECT taskq.success('[1, 2]') $$), 'completed 1 [1, 2]', 'of an array');
+SELECT is(pg_temp.runs($$ SELECT taskq.success('null') $$), 'completed 1 null', 'of a JSON null');
+SELECT is(pg_temp.runs($$ SELECT taskq.success(NULL) $$), 'completed 1 none', 'of NULL');
+SELECT is(pg_temp.runs($$ SELECT taskq.success() $$), 'completed 1 none', 'of nothing');
+SELECT is(pg_temp.runs($$ SELECT taskq.success(taskq.failure('inside')) $$), 'completed 1 {"$taskq": "failure", "message": "inside"}', 'what is inside is not looked at');
+SELECT is(pg_temp.runs($$ SELECT '{"$taskq": 1}'::jsonb $$), 'completed 1 {"$taskq": 1}', 'a "$taskq" that is no string is the application''s');
+SELECT is(pg_temp.runs($$ SELECT '["$taskq", "failure"]'::jsonb $$), 'completed 1 ["$taskq", "failure"]', 'so is one in an array');
+SELECT is(pg_temp.runs($$ SELECT '{"x": {"$taskq": "failure"}}'::jsonb $$), 'completed 1 {"x": {"$taskq": "failure"}}', 'or further inside');
+
+-- failure
+SELECT is(pg_temp.runs($$ SELECT taskq.failure('no luck') $$), 'retryable 1 failed handler_error - TQ021 ''no luck'' by policy', 'failure() is retried by the policy');
+SELECT is(pg_temp.runs($$ SELECT taskq.failure(NULL) $$), 'retryable 1 failed handler_error - TQ021 ''the handler failed'' by policy', 'without a message');
+SELECT is(pg_temp.runs($$ SELECT taskq.failure('a "b" \ c') $$), 'retryable 1 failed handler_error - TQ021 E''a "b" \\ c'' by policy', 'with a message of any characters');
+SELECT is(pg_temp.runs($$ SELECT taskq.failure('m', error_code => 'GATEWAY') $$), 'retryable 1 failed handler_error GATEWAY TQ021 ''m'' by policy', 'with a code');
+SELECT is(pg_temp.runs($$ SELECT taskq.failure('m', 'validation_error') $$), 'discarded 1 failed validation_error - TQ020 ''m''', 'of a type that is not retried');
+SELECT is(pg_temp.runs($$ SELECT taskq.failure('m', 'permanent_error', 'C') $$), 'discarded 1 failed permanent_error C TQ020 ''m''', 'of the other, with a code');
+SELECT is(pg_temp.runs($$ SELECT taskq.failure('m', 'timeout') $$), 'retryable 1 failed timeout - TQ021 ''m'' by policy', 'of a type that is');
+SELECT is(pg_temp.runs($$ SELECT taskq.failure('m', 'app.busy') $$), 'retryable 1 failed app.busy - TQ021 ''m'' by policy', 'of the application''s own');
+SELECT is(pg_temp.runs($$ SELECT taskq.failure('m', retryable => false) $$), 'discarded 1 failed permanent_error - TQ020 ''m''', 'not retryable');
+SELECT is(pg_temp.runs($$ SELECT taskq.failure('m', 'app.busy', retryable => false) $$), 'discarded 1 failed app.busy - TQ020 ''m''', 'not retryable, of one''s own type');
+SELECT is(pg_temp.runs($$ SELECT taskq.failure('m', 'validation_error', retryable => true) $$), 'retryable 1 failed validation_error - TQ021 ''m'' by policy', 'retryable against its type');
+SELECT is(pg_temp.runs($$ SELECT taskq.failure('m', retry_in => '5 min') $$), 'retryable 1 failed handler_error - TQ021 ''m'' 300 s', 'with a delay');
+SELECT is(pg_temp.runs($$ SELECT taskq.failure('m', retry_in => '1 mon 2 h') $$), 'retryable 1 failed handler_error - TQ021 ''m'' 2599200 s', 'a month has 30 days');
+SELECT is(pg_temp.runs($$ SELECT taskq.failure('m', retry_in => '0') $$), 'available 1 failed handler_error - TQ021 ''m'' 0 s', 'without one');
+SELECT is(pg_temp.runs($$ SELECT taskq.failure('m', retry_in => '5 min') $$, max_attempts => 1), 'discarded 1 failed handler_error - TQ021 ''m''', 'at the last attempt');
+SELECT is(pg_temp.runs($$ SELECT taskq.failure('m', 'app.busy', 'C', true, '1 s') $$), 'retryable 1 failed app.busy C TQ021 ''m'' 1 s', 'all of it by position');
+SELECT throws_ok($$ SELECT taskq.failure('m', 'no such name') $$, '22023', NULL, 'a malformed type');
+SELECT throws_ok($$ SELECT taskq.failure('m', retry_in => '-1 s') $$, '22023', NULL, 'a negative delay');
+SET intervalstyle = 'iso_8601';
+SELECT is(pg_temp.runs($$ SELECT taskq.failure('m', retry_in => '1 day 00:05') $$), 'retryable 1 failed handler_error - TQ021 ''m'' 86700 s', 'in any IntervalStyle');
+SET intervalstyle = 'sql_standard';
+SELECT is(pg_temp.runs($$ SELECT taskq.failure('m', retry_in => '1 day 00:05') $$), 'retryable 1 failed handler_error - TQ021 ''m'' 86700 s', 'in another');
+RESET intervalstyle;
+SELECT is(pg_temp.runs($$ SELECT taskq.failure('m') $$, 'res-logs'), 'retryable 1 failed handler_error - TQ021 ''m'' by policy', 'a failure after a write');
+SELECT is(count(*), 0::bigint, 'takes it back') FROM tq_results.log;
+SELECT is(pg_temp.runs($$ SELECT taskq.success('1') $$, 'res-logs'), 'completed 1 1', 'success after a write');
+SELECT is(array_agg(n), '{7}', 'leaves it') FROM tq_results.log;
+
+-- raise_permanent, raise_retryable
+SELECT is(pg_temp.runs($$ SELECT taskq.raise_permanent('never') $$), 'discarded 1 failed permanent_error - TQ020 ''never''', 'raise_permanent');
+SELECT is(pg_temp.runs($$ SELECT taskq.raise_permanent('never', code => 'NO_ADDRESS') $$), 'discarded 1 failed permanent_error NO_ADDRESS TQ020 ''never''', 'with a code');
+SELECT is(pg_temp.runs($$ SELECT taskq.raise_permanent(NULL) $$), 'discarded 1 failed permanent_error - TQ020 ''the handler failed''', 'without a message');
+SELECT is(pg_temp.runs($$ SELECT taskq.raise_retryable('later') $$), 'retryable 1 failed retryable_error - TQ021 ''later'' by policy', 'raise_retryable');
+SELECT is(pg_temp.runs($$ SELECT taskq.raise_retryable('later', 'BUSY', '90 s') $$), 'retryable 1 failed retryable_error BUSY TQ021 ''later'' 90 s', 'with a code and a delay');
+SELECT is(pg_temp.runs($$ SELECT taskq.raise_retryable('later', retry_in => '90 s') $$, max_attempts => 1), 'discarded 1 failed retryable_error - TQ021 ''later''', 'at the last attempt');
+SELECT is(pg_temp.runs($$ SELECT tq_results.raises('TQ021', 'gateway is down', 'GATEWAY_DOWN', '30 s') $$), 'retryable 1 failed retryable_error GATEWAY_DOWN TQ021 ''gateway is down'' 30 s', 'the same by RAISE');
+SELECT is(pg_temp.runs($$ SELECT tq_results.raises('TQ020', 'no', 'NO', '30 s') $$), 'discarded 1 failed permanent_error NO TQ020 ''no''', 'and for good');
+SELECT is(pg_temp.runs($$ SELECT tq_results.raises('TQ021', 'm', col => 'soon') $$), 'retryable 1 failed retryable_error - TQ021 ''m'' by policy', 'a delay that is none: by policy');
+SELECT is(pg_temp.runs($$ SELECT tq_results.raises('TQ021', 'm', col => '-5 s') $$), 'retryable 1 failed retryable_error - TQ021 ''m'' by policy', 'so a negative one');
+SELECT is(pg_temp.runs('', 'res-catches'), 'completed 1 "caught"', 'a handler can catch what it raises');
+SELECT throws_ok($$ SELECT taskq.raise_permanent('x') $$, 'TQ020', 'x', 'outside a handler they are errors');
+SELECT throws_ok($$ SELECT taskq.raise_retryable('x', retry_in => '1 s') $$, 'TQ021', 'x', 'like any other');
+SELECT throws_ok($$ SELECT taskq.raise_retryable('x', retry_in => '-1 s') $$, '22023', NULL, 'a negative delay');
+
+-- by SQLSTATE
+SELECT is(pg_temp.runs($$ SELECT to_jsonb(1 / 0) $$), 'discarded 1 failed permanent_error - 22012 ''division by zero''', 'class 22 is permanent');
+SELECT is(pg_temp.runs($$ SELECT tq_results.raises('22P02') $$), 'discarded 1 failed permanent_error - 22P02 ''raised''', 'all of it');
+SELECT matches(pg_temp.runs($$ INSERT INTO tq_results.log VALUES (NULL) RETURNING '1'::jsonb $$), '^discarded 1 failed permanent_error - 23502 ', 'a NULL in a NOT NULL column');
+SELECT matches(pg_temp.runs($$ INSERT INTO tq_results.log VALUES (100) RETURNING '1'::jsonb $$), '^discarded 1 failed permanent_error - 23514 ', 'a check; its name is no error code');
+SELECT is(pg_temp.runs($$ SELECT tq_results.raises('0A000') $$), 'discarded 1 failed permanent_error - 0A000 ''raised''', 'class 0A');
+SELECT is(pg_temp.runs($$ SELECT tq_results.raises('P0001') $$), 'retryable 1 failed handler_error - P0001 ''raised'' by policy', 'RAISE EXCEPTION is retried');
+SELECT matches(pg_temp.runs($$ INSERT INTO tq_results.log VALUES (7) RETURNING '1'::jsonb $$), '^retryable 1 failed handler_error - 23505 .* by policy$', 'so is a duplicate');
+SELECT is(string_agg(split_part(pg_temp.runs(format('SELECT tq_results.raises(%L)', s)), '-', 1), ', ' ORDER BY s), repeat('retryable 1 failed handler_error , ', 6) || 'retryable 1 failed handler_error ',
+	'and what else there is') FROM unnest('{23503,40001,40P01,53200,55P03,57014,XX000}'::text[]) s;
+
+-- a handler's own lists
+SELECT is(permanent_errors::text || COALESCE(retryable_errors::text, ''), '{23505,40}', 'list_handlers shows them') FROM taskq.list_handlers() WHERE task_type = 'res-permanent';
+SELECT is(pg_temp.runs($$ SELECT tq_results.raises('23505') $$, 'res-permanent'), 'discarded 1 failed permanent_error - 23505 ''raised''', 'permanent_errors: a SQLSTATE');
+SELECT is(pg_temp.runs($$ SELECT tq_results.raises('40P01') $$, 'res-permanent'), 'discarded 1 failed permanent_error - 40P01 ''raised''', 'a class');
+SELECT is(pg_temp.runs($$ SELECT tq_results.raises('23503') $$, 'res-permanent'), 'retryable 1 failed handler_error - 23503 ''raised'' by policy', 'and no other');
+SELECT is(pg_temp.runs($$ SELECT tq_results.raises('22012') $$, 'res-permanent'), 'discarded 1 failed permanent_error - 22012 ''raised''', 'beside the rules');
+SELECT is(pg_temp.runs($$ SELECT tq_results.raises('22012') $$, 'res-retryable'), 'retryable 1 failed retryable_error - 22012 ''raised'' by policy', 'retryable_errors: a SQLSTATE');
+SELECT is(pg_temp.runs($$ SELECT tq_results.raises('0A000') $$, 'res-retryable'), 'retryable 1 failed retryable_error - 0A000 ''raised'' by policy', 'a class');
+SELECT is(pg_temp.runs($$ SELECT tq_results.raises('23514', constr => 'c') $$, 'res-retryable'), 'retryable 1 failed retryable_error - 23514 ''raised'' by policy', 'a check; its name is no error code here either');
+SELECT is(pg_temp.runs($$ SELECT tq_results.raises('22P02') $$, 'res-retryable'), 'discarded 1 failed permanent_error - 22P02 ''raised''', 'and no other');
+SELECT is(pg_temp.runs($$ SELECT tq_results.raises('22012') $$, 'res-retryable', 1), 'discarded 1 failed retryable_error - 22012 ''raised''', 'but not more often than max_attempts');
+SELECT is(split_part(pg_temp.runs($$ SELECT tq_results.raises('22012') $$, 'res-both'), '-', 1), 'discarded 1 failed permanent_error ', 'in both: permanent');
+SELECT is(split_part(pg_temp.runs($$ SELECT tq_results.raises('22P02') $$, 'res-both'), '-', 1), 'retryable 1 failed retryable_error ', 'in one');
+RESET SESSION AUTHORIZATION;
+SELECT throws_ok(format('SELECT taskq.register_handler(''res-x'', permanent_errors => %L)', e), '22023', NULL, 'no SQLSTATE: ' || e)
+	FROM unnest('{"{2}","{235}","{23505x}","{235-5}","{\"\"}"}'::text[]) e;
+SELECT throws_ok($$ SELECT taskq.register_handler('res-x', retryable_errors => '{division_by_zero}') $$, '22023', NULL, 'nor its name');
+
+-- failures of setup, in the pool: nothing is lost
+SELECT pg_temp.register('res-setup', base => '20 ms') \gset
+INSERT INTO j SELECT 'setup' || n, taskq.enqueue_job('res-setup', '{"sql": "INSERT INTO tq_results.later VALUES (1) RETURNING ''1''::jsonb"}', max_attempts => 1) FROM generate_series(1, 6) n;
+CREATE FUNCTION pg_temp.status(t text) RETURNS text LANGUAGE sql AS $$ SELECT status FROM taskq.list_handlers() WHERE task_type = t $$;
+CREATE FUNCTION pg_temp.reason(t text) RETURNS text LANGUAGE sql AS $$ SELECT reason || ' ' || jobs FROM taskq.unroutable_jobs WHERE task_type = t $$;
+SELECT is(pg_temp.status('res-setup'), 'ok', 'a type whose table is missing');
+SELECT taskq.alter_pool('tq_results', size => 1) \gset
+CALL pg_temp.until($$ pg_temp.status('res-setup') = 'paused' $$);
+SELECT is(pg_temp.status('res-setup'), 'paused', 'is paused');
+SELECT is(count(*), 3::bigint, 'after three failures') FROM taskq.attempts WHERE job_id IN (SELECT id FROM j WHERE name LIKE 'setup%');
+SELECT is(count(*), 6::bigint, 'no job is lost, though each had but one attempt') FROM taskq.all_jobs WHERE task_type = 'res-setup' AND state IN ('available', 'retryable');
+SELECT is(pg_temp.reason('res-setup'), 'handler paused, see taskq.resume_handler() 6', 'and the view says why they wait');
+SELECT ok(bool_and(error_type = 'handler_error' AND sqlstate = '42P01' AND attempt <= 2), 'the attempts say what was wrong') FROM taskq.attempts WHERE job_id IN (SELECT id FROM j WHERE name LIKE 'setup%');
+INSERT INTO j VALUES ('other', taskq.enqueue_job('res-plain', '{"sql": "SELECT ''2''::jsonb"}'));
+CALL pg_temp.until($$ pg_temp.state('other') = 'completed 1' $$);
+SELECT is(pg_temp.state('other'), 'completed 1', 'other types of the pool run');
+SELECT is(count(*), 3::bigint, 'while this one does not') FROM taskq.attempts WHERE job_id IN (SELECT id FROM j WHERE name LIKE 'setup%');
+SELECT ok(taskq.resume_handler('res-setup'), 'resumed too early');
+CALL pg_temp.until($$ pg_temp.status('res-setup') = 'paused' $$);
+SELECT is(pg_temp.status('res-setup'), 'paused', 'it is paused again');
+SELECT is(count(*), 6::bigint, 'with all its jobs') FROM taskq.all_jobs WHERE task_type = 'res-setup' AND state IN ('available', 'retryable');
+SET SESSION AUTHORIZATION tq_results;
+CREATE TABLE tq_results.later (n int);
+RESET SESSION AUTHORIZATION;
+SELECT ok(taskq.resume_handler('res-setup'), 'resumed when the table is there');
+CALL pg_temp.until($$ (SELECT count(*) FROM taskq.all_jobs WHERE task_type = 'res-setup' AND state = 'completed') = 6 $$);
+SELECT is(count(*), 6::bigint, 'all complete') FROM taskq.all_jobs WHERE task_type = 'res-setup' AND state = 'completed';
+SELECT is(count(*), 6::bigint, 'once each') FROM tq_results.later;
+SELECT ok(NOT taskq.resume_handler('res-setup'), 'resume_handler of one that is not paused: false');
+SELECT taskq.alter_pool('tq_results', size => 0) \gset
+
+-- in a row: a run that completes begins anew; by hand they count too
+SET SESSION AUTHORIZATION tq_results;
+SELECT is(string_agg(split_part(pg_temp.runs(s, 'res-setup', 1), ' ', 1), ' ' ORDER BY n), 'retryable retryable completed retryable retryable', 'two, a run that completes, and two')
+	FROM unnest(ARRAY['SELECT a FROM b', 'SELECT tq_results.raises(''28000'')', 'SELECT ''1''::jsonb', 'SELECT tq_results.raises(''42501'')', 'SELECT a FROM b']) WITH ORDINALITY AS x (s, n);
+SELECT is(pg_temp.status('res-setup'), 'ok', 'are not three in a row');
+SELECT is(split_part(pg_temp.runs('SELECT', 'res-setup', 1), ' ', 1), 'completed', 'a statement without columns completes');
+SELECT is(string_agg(split_part(pg_temp.runs('SELECT tq_results.raises(''28000'')', 'res-setup', 1), ' ', 1), ' '), 'retryable retryable retryable', 'three of class 28') FROM generate_series(1, 3);
+SELECT is(pg_temp.status('res-setup'), 'paused', 'are');
+RESET SESSION AUTHORIZATION;
+
+-- pause_handler for an external type
+SELECT taskq.register_handler('res-ext') \gset
+INSERT INTO j VALUES ('ext', taskq.enqueue_job('res-ext'));
+SELECT ok(taskq.pause_handler('res-ext'), 'pause_handler of an external type');
+SELECT ok(NOT taskq.pause_handler('res-ext'), 'again: false');
+SELECT is(count(*), 0::bigint, 'its jobs are not claimed') FROM taskq.claim_job('res-w', '{res-ext}');
+SELECT is(pg_temp.status('res-ext') || ', ' || pg_temp.reason('res-ext'), 'paused, handler paused, see taskq.resume_handler() 1', 'and registry and view say so');
+SELECT ok(taskq.resume_handler('res-ext'), 'resume_handler');
+SELECT is(count(*), 1::bigint, 'they are claimed again') FROM taskq.claim_job('res-w', '{res-ext}');
+SELECT taskq.pause_handler('res-ext'), taskq.register_handler('res-ext', allow_override => true) \gset
+SELECT is(pg_temp.status('res-ext'), 'ok', 'registering it anew ends a pause');
+SELECT throws_ok($$ SELECT taskq.pause_handler('res-none') $$, 'TQ002', NULL, 'pause_handler of a type that is not registered');
+SELECT throws_ok($$ SELECT taskq.resume_handler('res-none') $$, 'TQ002', NULL, 'resume_handler likewise');
+
+SELECT finish();
+SELECT taskq.unregister_worker('res-w') \gset
+SELECT count(taskq.unregister_handler(h.task_type)) FROM taskq.list_handlers() h WHERE h.task_type LIKE 'res-%' \gset
+SELECT count(taskq.cancel_job(job_id)) FROM taskq.all_jobs WHERE task_type LIKE 'res-%' AND finished_at IS NULL \gset
+SELECT taskq.drop_pool('tq_results') \gset
+SELECT count(taskq.revoke_access('tq_results', a)) FROM unnest('{producer,worker,observer}'::text[]) a \gset
+DROP OWNED BY tq_results CASCADE;
+DROP ROLE tq_results;
