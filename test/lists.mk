@@ -1,6 +1,6 @@
 # Every test, by kind; test/check_house.sh proves that none is left out.
 # TAP tests are all of test/t/*.pl.
-REGRESS = contract unhandled run results
+REGRESS = contract unhandled run results versions
 ISOLATION = \
 	claim-cancel \
 	claim-claim \
