@@ -1,6 +1,6 @@
 # Every test, by kind; test/check_house.sh proves that none is left out.
 # TAP tests are all of test/t/*.pl.
-REGRESS = contract unhandled run results versions
+REGRESS = contract unhandled run results versions toast
 ISOLATION = \
 	claim-cancel \
 	claim-claim \

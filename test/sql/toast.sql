@@ -1,0 +1,157 @@
+-- Large payloads and results, which are stored out of line, on every way that a job can take.
+\set ECHO none
+\set QUIET 1
+\pset format unaligned
+\pset tuples_only true
+\pset pager off
+SET client_min_messages = error;
+CREATE EXTENSION IF NOT EXISTS taskq;
+CREATE ROLE tq_toast LOGIN;
+CREATE SCHEMA tq_toast AUTHORIZATION tq_toast;
+SELECT count(taskq.grant_access('tq_toast', a)) FROM unnest('{producer,worker,observer}'::text[]) a \gset
+CREATE TEMP TABLE j (name text PRIMARY KEY, id bigint, e bigint);
+-- about 100 kB that compression cannot make smaller; another one for each n
+CREATE FUNCTION tq_toast.large(n int) RETURNS jsonb LANGUAGE sql AS
+	$$ SELECT jsonb_build_object('n', n, 'text', string_agg(encode(sha256((n || ' ' || i)::bytea), 'base64'), '')) FROM generate_series(1, 2300) i $$;
+CREATE FUNCTION tq_toast.echo(payload jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT payload $$;
+CREATE FUNCTION tq_toast.wrapped(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN taskq.success(payload); END $$;
+CREATE FUNCTION tq_toast.hash(job taskq.job) RETURNS jsonb LANGUAGE sql AS
+	$$ SELECT to_jsonb(md5(job.payload::text) || ' ' || md5((taskq.current_job()).payload::text)) $$;
+-- the result is stored in a table that the handler empties
+CREATE FUNCTION tq_toast.stored(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE doc jsonb;
+BEGIN
+	INSERT INTO tq_toast.docs VALUES (payload);
+	SELECT d.doc INTO doc FROM tq_toast.docs d;
+	DELETE FROM tq_toast.docs;
+	RETURN doc;
+END $$;
+CREATE FUNCTION tq_toast.boom(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION '%', repeat('ä', 50000); END $$;
+CREATE TABLE tq_toast.docs (doc jsonb);
+GRANT ALL ON tq_toast.docs TO tq_toast;
+CREATE FUNCTION pg_temp.add(n text, t text, size int, q text DEFAULT NULL) RETURNS void LANGUAGE sql AS
+	$$ INSERT INTO j VALUES (n, taskq.enqueue_job(t, tq_toast.large(size), queue => q)) $$;
+CREATE FUNCTION pg_temp.id(n text) RETURNS bigint LANGUAGE sql AS $$ SELECT id FROM j WHERE name = n $$;
+CREATE FUNCTION pg_temp.e(n text) RETURNS bigint LANGUAGE sql AS $$ SELECT e FROM j WHERE name = n $$;
+CREATE FUNCTION pg_temp.what(large jsonb) RETURNS text LANGUAGE sql AS
+	$$ SELECT CASE WHEN large IS NULL THEN 'nothing' WHEN large = tq_toast.large((large->>'n')::int) THEN 'document ' || (large->>'n') ELSE 'another document' END $$;
+CREATE FUNCTION pg_temp.state(n text) RETURNS text LANGUAGE sql AS
+	$$ SELECT state || ' ' || attempt || ', ' || pg_temp.what(payload) FROM taskq.all_jobs WHERE job_id = (SELECT id FROM j WHERE name = n) $$;
+CREATE FUNCTION pg_temp.result(n text) RETURNS text LANGUAGE sql AS
+	$$ SELECT pg_temp.what(result) FROM taskq.all_jobs WHERE job_id = (SELECT id FROM j WHERE name = n) $$;
+CREATE FUNCTION pg_temp.take(t text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE c taskq.job;
+BEGIN
+	SELECT * INTO c FROM taskq.claim_job('toast-w', ARRAY[t]);
+	UPDATE j SET e = c.epoch WHERE id = c.job_id;
+	RETURN concat_ws(', ', c.attempt, pg_temp.what(c.payload), pg_temp.what(c.progress));
+END $$;
+CREATE PROCEDURE pg_temp.until(condition text) LANGUAGE plpgsql AS $$
+DECLARE
+	done boolean;
+	deadline timestamptz := clock_timestamp() + '30 s';
+BEGIN
+	LOOP
+		EXECUTE 'SELECT ' || condition INTO done;
+		EXIT WHEN done OR clock_timestamp() > deadline;
+		COMMIT;
+		PERFORM pg_sleep(0.01);
+	END LOOP;
+END $$;
+SELECT plan(52);
+
+SELECT taskq.register_handler('toast-' || f, format('tq_toast.%I(jsonb)', f)::regprocedure, run_as => 'tq_toast', retry_base => '1 h') FROM unnest('{echo,wrapped,stored,boom}'::text[]) f \g /dev/null
+SELECT taskq.register_handler('toast-hash', 'tq_toast.hash(taskq.job)', run_as => 'tq_toast'), taskq.register_handler('toast-ext', retry_policy => 'fixed', retry_base => '0'),
+	taskq.create_queue('toast-bare', keep_payload => false), taskq.create_queue('toast-fail', on_unhandled => 'fail') \gset
+SELECT ok(octet_length(tq_toast.large(1)::text) > 100000 AND pg_temp.what(tq_toast.large(1)) = 'document 1' AND pg_temp.what(jsonb_set(tq_toast.large(1), '{n}', '2')) = 'another document',
+	'a document of 100 kB');
+
+-- through the pool
+SELECT pg_temp.add('echo', 'toast-echo', 1), pg_temp.add('wrapped', 'toast-wrapped', 2), pg_temp.add('hash', 'toast-hash', 3), pg_temp.add('stored', 'toast-stored', 4),
+	pg_temp.add('boom', 'toast-boom', 5), pg_temp.add('bare', 'toast-echo', 6, 'toast-bare') \gset
+CALL pg_temp.until($$ NOT EXISTS (SELECT FROM taskq.all_jobs WHERE job_id IN (SELECT id FROM j) AND state IN ('available', 'running')) $$);
+SELECT is(pg_temp.state('echo'), 'completed 1, document 1', 'a handler completes, its payload is in the history');
+SELECT ok(pg_column_size(payload) BETWEEN 50000 AND 150000 AND pg_column_size(result) BETWEEN 50000 AND 150000, 'in full size, and so is the result')
+	FROM taskq.all_jobs WHERE job_id = pg_temp.id('echo');
+SELECT is(pg_temp.result('echo'), 'document 1', 'what it returned is the result');
+SELECT is(pg_temp.state('wrapped') || ', ' || pg_temp.result('wrapped'), 'completed 1, document 2, document 2', 'also in success()');
+SELECT is(pg_temp.state('hash'), 'completed 1, document 3', 'a handler that takes the job');
+SELECT is(result, to_jsonb(md5(tq_toast.large(3)::text) || ' ' || md5(tq_toast.large(3)::text)), 'was given the payload, as is current_job()') FROM taskq.all_jobs WHERE job_id = pg_temp.id('hash');
+SELECT is(pg_temp.state('stored') || ', ' || pg_temp.result('stored'), 'completed 1, document 4, document 4', 'a result out of a row that the handler deletes');
+SELECT is(pg_temp.state('boom'), 'retryable 1, document 5', 'a failure leaves the payload');
+SELECT ok(error_message ~ '^ä+$' AND octet_length(error_message) BETWEEN 4000 AND 4096, 'a message of 100 kB is cut at a character') FROM taskq.attempts WHERE job_id = pg_temp.id('boom');
+SELECT is(pg_temp.state('bare') || ', ' || pg_temp.result('bare'), 'completed 1, nothing, document 6', 'a queue that keeps no payloads keeps the result');
+
+-- from the history, through the pool again
+SELECT ok(taskq.retry_job(pg_temp.id('echo'), force => true), 'put back');
+CALL pg_temp.until($$ (SELECT count(*) FROM taskq.attempts WHERE job_id = pg_temp.id('echo')) = 2 $$);
+SELECT is(pg_temp.state('echo') || ', ' || pg_temp.result('echo'), 'completed 1, document 1, document 1', 'it completes again with the same payload');
+SELECT is(count(*), 2::bigint, 'in a second attempt') FROM taskq.attempts WHERE job_id = pg_temp.id('echo');
+
+-- claim and settle
+SELECT pg_temp.add('ext', 'toast-ext', 11) \gset
+SELECT ok(pg_column_size(payload) > 50000, 'it is stored out of line') FROM taskq.all_jobs WHERE job_id = pg_temp.id('ext');
+SELECT is(pg_temp.take('toast-ext'), '1, document 11, nothing', 'a claim gives the payload');
+SELECT is(taskq.heartbeat_job(pg_temp.id('ext'), pg_temp.e('ext'), progress => tq_toast.large(12)), 'ok', 'a heartbeat with a large progress');
+SELECT is(pg_temp.state('ext') || ', ' || pg_temp.what(progress), 'running 1, document 11, document 12', 'stores it') FROM taskq.all_jobs WHERE job_id = pg_temp.id('ext');
+SELECT ok(taskq.fail_job(pg_temp.id('ext'), pg_temp.e('ext'), 'no luck'), 'fail');
+SELECT is(pg_temp.take('toast-ext'), '2, document 11, document 12', 'the next attempt is given both');
+SELECT ok(taskq.release_job(pg_temp.id('ext'), pg_temp.e('ext')), 'release');
+SELECT is(pg_temp.take('toast-ext'), '2, document 11, document 12', 'likewise');
+SELECT ok(taskq.snooze_job(pg_temp.id('ext'), pg_temp.e('ext'), '0'), 'snooze');
+SELECT is(pg_temp.take('toast-ext'), '2, document 11, document 12', 'likewise');
+BEGIN;
+SELECT ok(taskq.complete_job(pg_temp.id('ext'), pg_temp.e('ext'), tq_toast.large(13)), 'a completion');
+ROLLBACK;
+SELECT is(pg_temp.state('ext'), 'running 2, document 11', 'that is undone');
+SELECT ok(taskq.complete_job(pg_temp.id('ext'), pg_temp.e('ext'), tq_toast.large(14)), 'and one that is not');
+SELECT is(pg_temp.state('ext') || ', ' || pg_temp.result('ext') || ', ' || pg_temp.what(progress), 'completed 2, document 11, document 14, document 12', 'payload, result and progress are in the history')
+	FROM taskq.all_jobs WHERE job_id = pg_temp.id('ext');
+VACUUM taskq.jobs;
+SELECT is(pg_temp.state('ext') || ', ' || pg_temp.result('ext'), 'completed 2, document 11, document 14', 'with nothing left in the live jobs');
+
+-- retry_job from the history
+SELECT ok(taskq.retry_job(pg_temp.id('ext'), force => true), 'put back');
+SELECT is(pg_temp.state('ext') || ', ' || pg_temp.result('ext'), 'available 0, document 11, nothing', 'with its payload');
+VACUUM taskq.job_history;
+SELECT is(split_part(pg_temp.take('toast-ext'), ', ', 2), 'document 11', 'claimed again');
+SELECT ok(taskq.fail_job(pg_temp.id('ext'), pg_temp.e('ext'), 'never', retryable => false), 'discarded this time');
+SELECT is(pg_temp.state('ext'), 'discarded 1, document 11', 'with its payload');
+SELECT ok(taskq.retry_job(pg_temp.id('ext')), 'put back');
+SELECT ok(taskq.discard_job(pg_temp.id('ext')), 'discarded by an operator');
+SELECT is(pg_temp.state('ext'), 'discarded 0, document 11', 'with its payload');
+
+-- cancel
+SELECT pg_temp.add('waiting', 'toast-ext', 21) \gset
+SELECT is(taskq.cancel_job(pg_temp.id('waiting')), 'cancelled', 'cancel a waiting job');
+SELECT is(pg_temp.state('waiting'), 'cancelled 0, document 21', 'with its payload');
+SELECT ok(taskq.retry_job(pg_temp.id('waiting')), 'put back');
+SELECT is(pg_temp.take('toast-ext'), '1, document 21, nothing', 'claimed');
+SELECT is(taskq.cancel_job(pg_temp.id('waiting')), 'requested', 'cancel a running one');
+SELECT is(taskq.cancel_job(pg_temp.id('waiting'), pg_temp.e('waiting')), 'cancelled', 'its worker gives it up');
+SELECT is(pg_temp.state('waiting'), 'cancelled 1, document 21', 'with its payload');
+
+-- other ways in
+SELECT pg_temp.add('unhandled', 'toast-none', 31, 'toast-fail') \gset
+SELECT is(pg_temp.state('unhandled'), 'discarded 0, document 31', 'discarded at enqueue as unhandled');
+INSERT INTO j SELECT 'many' || n, id FROM taskq.enqueue_jobs('toast-ext', ARRAY(SELECT tq_toast.large(n) FROM generate_series(41, 43) n)) WITH ORDINALITY x (id, n);
+CREATE TEMP TABLE claimed AS SELECT * FROM taskq.claim_jobs('toast-w', 10, '{toast-ext}');
+SELECT is(array_agg(pg_temp.what(payload) ORDER BY job_id), '{document 41,document 42,document 43}', 'enqueue_jobs and claim_jobs') FROM claimed;
+SELECT is(array_agg(taskq.complete_job(job_id, epoch, payload)), '{t,t,t}', 'completed with the payload of the claim') FROM claimed;
+SELECT is(array_agg(pg_temp.result(name) ORDER BY name), '{document 41,document 42,document 43}', 'as their results') FROM j WHERE name LIKE 'many%';
+SELECT pg_temp.add('by hand', 'toast-none', 51) \gset
+SELECT is(r.state || ', ' || pg_temp.what(r.result), 'completed, document 51', 'run_job') FROM taskq.run_job(pg_temp.id('by hand'), 'tq_toast.stored(jsonb)') r;
+SELECT is(pg_temp.state('by hand') || ', ' || pg_temp.result('by hand'), 'completed 1, document 51, document 51', 'stores both');
+SET taskq.max_payload_size = '50kB';
+SELECT throws_ok($$ SELECT taskq.enqueue_job('toast-ext', tq_toast.large(61)) $$, 'TQ009', NULL, 'larger than taskq.max_payload_size, as it is before compression');
+SELECT throws_ok($$ SELECT taskq.enqueue_job('toast-ext', to_jsonb(repeat('x', 60000))) $$, 'TQ009', NULL, 'although compression would make it small');
+RESET taskq.max_payload_size;
+
+SELECT finish();
+SELECT taskq.unregister_worker('toast-w') \gset
+SELECT count(taskq.unregister_handler(h.task_type)) FROM taskq.list_handlers() h WHERE h.task_type LIKE 'toast-%' \gset
+SELECT count(taskq.cancel_job(job_id)) FROM taskq.all_jobs WHERE task_type LIKE 'toast-%' AND finished_at IS NULL \gset
+SELECT taskq.drop_pool('tq_toast') \gset
+SELECT count(taskq.revoke_access('tq_toast', a)) FROM unnest('{producer,worker,observer}'::text[]) a \gset
+DROP SCHEMA tq_toast CASCADE;
+DROP ROLE tq_toast;
