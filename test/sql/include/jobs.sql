@@ -1,0 +1,47 @@
+-- Jobs by names of the test's own: their ids and epochs are in a table.
+CREATE TEMP TABLE j (name text PRIMARY KEY, id bigint, e bigint);
+
+-- Enqueue a job; its name is its payload's member n.
+CREATE FUNCTION pg_temp.add(n text, t text, p integer DEFAULT NULL, at timestamptz DEFAULT NULL, q text DEFAULT NULL,
+	caps text[] DEFAULT NULL, attempts integer DEFAULT NULL, lease interval DEFAULT NULL) RETURNS void LANGUAGE sql AS
+	$$ INSERT INTO j VALUES (n, taskq.enqueue_job(t, jsonb_build_object('n', n), priority => p, run_at => at, queue => q,
+		required_capabilities => caps, max_attempts => attempts, lease => lease)) $$;
+
+-- Claim one job, keep its epoch, return its name.
+CREATE FUNCTION pg_temp.take(w text, VARIADIC types text[] DEFAULT NULL) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	c taskq.job;
+BEGIN
+	SELECT * INTO c FROM taskq.claim_job(w, types);
+	UPDATE j SET e = c.epoch WHERE id = c.job_id;
+	RETURN c.payload->>'n';
+END $$;
+
+-- Claim several, return their names in the order of the claim.
+CREATE FUNCTION pg_temp.take_many(w text, most integer, VARIADIC types text[] DEFAULT NULL) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	c taskq.job;
+	names text[] := '{}';
+BEGIN
+	FOR c IN SELECT * FROM taskq.claim_jobs(w, most, types) LOOP
+		UPDATE j SET e = c.epoch WHERE id = c.job_id;
+		names := names || (c.payload->>'n');
+	END LOOP;
+	RETURN array_to_string(names, ' ');
+END $$;
+
+CREATE FUNCTION pg_temp.id(n text) RETURNS bigint LANGUAGE sql AS $$ SELECT id FROM j WHERE name = n $$;
+CREATE FUNCTION pg_temp.e(n text) RETURNS bigint LANGUAGE sql AS $$ SELECT e FROM j WHERE name = n $$;
+
+-- State and attempt.
+CREATE FUNCTION pg_temp.state(n text) RETURNS text LANGUAGE sql AS
+	$$ SELECT state || ' ' || attempt FROM taskq.all_jobs WHERE job_id = pg_temp.id(n) $$;
+
+-- Every attempt that can be read, in order.
+CREATE FUNCTION pg_temp.attempts(n text) RETURNS text LANGUAGE sql AS
+	$$ SELECT string_agg(attempt || ' ' || outcome || COALESCE(' ' || error_type, ''), ', ' ORDER BY epoch)
+	   FROM taskq.attempts WHERE job_id = pg_temp.id(n) $$;
+
+-- A statement about a job: its id and epoch stand for %1$s and %2$s.
+CREATE FUNCTION pg_temp.of(n text, sql text) RETURNS text LANGUAGE sql AS
+	$$ SELECT format(sql, pg_temp.id(n), COALESCE(pg_temp.e(n), 0)) $$;
