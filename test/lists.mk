@@ -4,7 +4,12 @@ REGRESS = \
 	contract \
 	claim \
 	in_server \
-	settle
+	settle \
+	unhandled \
+	run \
+	results \
+	versions \
+	toast
 ISOLATION = \
 	claim-cancel \
 	claim-claim \
