@@ -205,9 +205,9 @@ typedef bool (*FoundFunction) (Store *leaf, Snapshot snapshot, void *arg);
 static bool
 ProbeLeaves(int64 job_id, int life, FoundFunction function, void *arg)
 {
+	Snapshot	snapshot = StoreSnapshot();	/* first: what it sees is in a leaf that is listed */
 	int			n;
 	Oid		   *leaves = Leaves(&n);
-	Snapshot	snapshot = StoreSnapshot();
 	bool		enough = false;
 
 	for (int i = 0; i < n && !enough; i++)

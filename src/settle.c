@@ -49,6 +49,9 @@ PG_FUNCTION_INFO_V1(taskq_discard_job);
  */
 #define SETUP_ATTEMPTS 3
 
+/* How often a history row is looked for again that has moved to its leaf. */
+#define MOVED_TRIES 5
+
 /* the state machine -------------------------------------------------------- */
 
 /* To which states each state may go. */
@@ -534,10 +537,16 @@ PutBack(Store *jobs, TaskqJob *job, TaskqEnding *ending, bool force)
 				(errcode(ERRCODE_TQ_INVALID_TRANSITION),
 				 errmsg("job " INT64_FORMAT " cannot be retried because its payload was not kept", job->job_id),
 				 errhint("Its queue has keep_payload => false; enqueue a new job.")));
-	if (!HistorySupersede(job->job_id, job->life))
-		ereport(ERROR,
-				(errcode(ERRCODE_TQ_INVALID_TRANSITION),
-				 errmsg("job " INT64_FORMAT " was put back by somebody else at the same time", job->job_id)));
+	for (int tries = 1; !HistorySupersede(job->job_id, job->life); tries++)
+	{
+		TaskqJob	again;
+
+		/* the row may only have moved, out of the overflow leaf */
+		if (tries == MOVED_TRIES || !HistoryFind(job->job_id, &again, ending) || again.life != job->life)
+			ereport(ERROR,
+					(errcode(ERRCODE_TQ_INVALID_TRANSITION),
+					 errmsg("job " INT64_FORMAT " was put back by somebody else at the same time", job->job_id)));
+	}
 	job->life++;
 	job->attempt = 0;
 	job->worker_id = NULL;
