@@ -4,6 +4,7 @@ REGRESS = \
 	contract \
 	claim \
 	in_server \
+	registry \
 	misuse \
 	settle \
 	unhandled \

@@ -29,3 +29,18 @@ EXCEPTION WHEN OTHERS THEN
 	GET STACKED DIAGNOSTICS d = PG_EXCEPTION_DETAIL;
 	RETURN d;
 END $$;
+
+-- What a statement returns to a role, or the SQLSTATE that it raises.
+CREATE FUNCTION pg_temp.as_role(role text, sql text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	answer text;
+BEGIN
+	BEGIN
+		EXECUTE format('SET LOCAL ROLE %I', role);
+		EXECUTE sql INTO answer;
+	EXCEPTION WHEN OTHERS THEN
+		RETURN SQLSTATE;
+	END;
+	RESET ROLE;
+	RETURN answer;
+END $$;
