@@ -4,6 +4,7 @@ REGRESS = \
 	contract \
 	claim \
 	in_server \
+	access \
 	registry \
 	misuse \
 	settle \

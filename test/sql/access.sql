@@ -1,0 +1,135 @@
+-- Rights: nothing to PUBLIC, and to each kind of access what is documented.
+\set ECHO none
+\i test/sql/include/tap.sql
+\i test/sql/include/jobs.sql
+BEGIN;
+SELECT plan(63);
+CREATE ROLE regress_access LOGIN;
+
+-- The functions, views and types of taskq that a role may use.
+CREATE FUNCTION pg_temp.rights(r text) RETURNS text[] LANGUAGE sql AS $$
+SELECT array_agg(o ORDER BY o COLLATE "C") FROM (
+	SELECT proname::text AS o FROM pg_proc WHERE pronamespace = 'taskq'::regnamespace AND has_function_privilege(r, oid, 'EXECUTE')
+	UNION ALL
+	SELECT relname FROM pg_class WHERE relnamespace = 'taskq'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+		AND CASE relkind WHEN 'S' THEN has_sequence_privilege(r, oid, 'USAGE,SELECT,UPDATE')
+			ELSE has_table_privilege(r, oid, 'SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER') OR has_any_column_privilege(r, oid, 'SELECT,INSERT,UPDATE,REFERENCES') END
+	UNION ALL
+	SELECT 'TYPE ' || typname FROM pg_type t WHERE typnamespace = 'taskq'::regnamespace AND typtype IN ('c', 'd', 'e') AND has_type_privilege(r, oid, 'USAGE')
+		AND (typtype <> 'c' OR EXISTS (SELECT FROM pg_class WHERE oid = t.typrelid AND relkind = 'c'))
+	UNION ALL
+	SELECT 'SCHEMA' WHERE has_schema_privilege(r, 'taskq', 'USAGE')
+	UNION ALL
+	SELECT 'SCHEMA CREATE' WHERE has_schema_privilege(r, 'taskq', 'CREATE')) x
+$$;
+
+-- to nobody -------------------------------------------------------------------
+SELECT is(pg_temp.rights('regress_access'), NULL, 'a role that was given nothing may use nothing');
+SELECT is_empty($$ SELECT oid::regprocedure FROM pg_proc, aclexplode(COALESCE(proacl, acldefault('f', proowner))) a WHERE pronamespace = 'taskq'::regnamespace AND a.grantee = 0 $$,
+	'no function is for PUBLIC');
+SELECT is_empty($$ SELECT oid::regclass FROM pg_class, aclexplode(relacl) a WHERE relnamespace = 'taskq'::regnamespace AND a.grantee = 0 $$, 'nor any table, view or sequence');
+SELECT is_empty($$ SELECT oid::regprocedure FROM pg_proc WHERE pronamespace = 'taskq'::regnamespace AND prosecdef $$, 'no function is SECURITY DEFINER');
+SELECT is_empty($$ SELECT oid::regprocedure FROM pg_proc WHERE pronamespace = 'taskq'::regnamespace AND prolang <> (SELECT oid FROM pg_language WHERE lanname = 'c') $$,
+	'all are C, so that none has code that a search_path could lead astray');
+SELECT is_empty($$ SELECT oid::regclass FROM pg_class WHERE relnamespace = 'taskq'::regnamespace AND relkind = 'v' AND NOT COALESCE('security_barrier=true' = ANY (reloptions), false) $$,
+	'every view is a security barrier');
+
+-- each kind of access ---------------------------------------------------------
+CREATE TEMP TABLE documented (access text PRIMARY KEY, rights text[]);
+INSERT INTO documented VALUES
+	('producer', '{SCHEMA,enqueue_job,enqueue_jobs,cancel_job,is_registered,get_registered_types,clock_now}'),
+	('worker', '{SCHEMA,TYPE job,register_worker,worker_heartbeat,unregister_worker,claim_job,claim_jobs,wait_for_job,heartbeat_job,complete_job,fail_job,snooze_job,release_job,cancel_job,
+		run_job,run_next,run_all,current_job,raise_permanent,raise_retryable,success,failure,is_standard_error_type,is_retryable_error_type,retry_delay,
+		is_registered,get_registered_types,clock_now}'),
+	('observer', '{SCHEMA,all_jobs,attempts,unroutable_jobs,workers,pools,queues,stat_queues,stat_handlers,stat_workers,handler_history,
+		running_jobs,background_workers,handler_statistics,scheduler_pid,status,clock_now,version_at_least,is_adopted,
+		list_handlers,get_handler,get_handler_info,is_registered,get_registered_types}'),
+	('operator', '{SCHEMA,cancel_job,retry_job,discard_job,pause_queue,resume_queue,pause_pool,resume_pool,pause_handler,resume_handler,drain_worker,status}'),
+	('admin', '{SCHEMA,register_handler,unregister_handler,clear_handlers,list_handlers,get_handler,get_handler_info,is_registered,get_registered_types,
+		create_queue,alter_queue,drop_queue,create_pool,alter_pool,drop_pool,grant_access,revoke_access,adopt_database,unregister_worker,status}');
+CREATE FUNCTION pg_temp.documented(VARIADIC kinds text[]) RETURNS text[] LANGUAGE sql AS
+	$$ SELECT array_agg(DISTINCT r COLLATE "C" ORDER BY r COLLATE "C") FROM documented, unnest(rights) r WHERE access = ANY (kinds) $$;
+-- What a role may use after it was given these, and nothing else.
+CREATE FUNCTION pg_temp.given(VARIADIC kinds text[]) RETURNS text[] LANGUAGE plpgsql AS $$
+DECLARE
+	r text[];
+BEGIN
+	PERFORM taskq.grant_access('regress_access', k) FROM unnest(kinds) k;
+	r := pg_temp.rights('regress_access');
+	PERFORM taskq.revoke_access('regress_access', k) FROM unnest(kinds) k;
+	RETURN r;
+END $$;
+SELECT is(pg_temp.given(access), pg_temp.documented(access), access || ' gives what is documented, and nothing more') FROM documented ORDER BY access COLLATE "C";
+SELECT is(pg_temp.rights('regress_access'), NULL, 'and what was taken back is gone, the schema too');
+SELECT is(pg_temp.given('producer', 'worker', 'observer', 'operator', 'admin'), pg_temp.documented('producer', 'worker', 'observer', 'operator', 'admin'), 'all together give all of it');
+SELECT is_empty($$ SELECT proname FROM pg_proc WHERE pronamespace = 'taskq'::regnamespace AND proname <> 'announce_installation'
+	EXCEPT SELECT unnest(pg_temp.documented('producer', 'worker', 'observer', 'operator', 'admin')) $$, 'so there is no function but the extension''s own that nobody can be given');
+
+SELECT taskq.grant_access('regress_access', 'producer'), taskq.grant_access('regress_access', 'worker') \gset
+SELECT taskq.grant_access('regress_access', 'producer') \gset
+SELECT is(taskq.revoke_access('regress_access', 'producer'), true, 'what was given twice is taken back at once');
+SELECT is(pg_temp.rights('regress_access'), pg_temp.documented('worker'), 'revoke_access() leaves what another kind gives');
+SELECT is(taskq.revoke_access('regress_access', 'producer'), false, 'and says when there is nothing to take back');
+SELECT taskq.revoke_access('regress_access', 'worker') \gset
+SELECT is(pg_temp.rights('regress_access'), NULL, 'the last one takes all');
+SELECT throws_ok($$ SELECT taskq.grant_access('regress_access', 'root') $$, '22023', 'unknown access "root"', 'there is no other kind');
+SELECT throws_ok($$ SELECT taskq.grant_access(NULL, 'worker') $$, '22004', NULL, 'nobody is no role');
+SELECT throws_ok($$ SELECT taskq.grant_access('regress_access', NULL) $$, '22004', NULL, 'nothing no access');
+SELECT throws_ok($$ SELECT taskq.grant_access(1, 'worker') $$, '42704', NULL, 'nor a number of nobody');
+CREATE ROLE "Regress; DROP" LOGIN;
+SELECT lives_ok($$ SELECT taskq.grant_access('"Regress; DROP"', 'producer') $$, 'a role may be called anything');
+SELECT is(pg_temp.rights('Regress; DROP'), pg_temp.documented('producer'), 'and gets its rights');
+
+-- every function without rights -----------------------------------------------
+GRANT USAGE ON SCHEMA taskq TO regress_access;
+SELECT is_empty($$ SELECT proname FROM pg_proc WHERE pronamespace = 'taskq'::regnamespace
+	AND pg_temp.as_role('regress_access', format('%s taskq.%I(%s)', CASE prokind WHEN 'p' THEN 'CALL' ELSE 'SELECT' END, proname,
+		(SELECT string_agg('NULL::' || format_type(t, NULL), ', ') FROM unnest(proargtypes) t))) IS DISTINCT FROM '42501' $$,
+	'every function is refused to who may not call it');
+REVOKE USAGE ON SCHEMA taskq FROM regress_access;
+
+-- each kind is enough for its work --------------------------------------------
+SELECT taskq.register_handler('access-a'), taskq.create_queue('access-q'), taskq.grant_access('regress_access', 'producer') \gset
+INSERT INTO j SELECT 'one', pg_temp.as_role('regress_access', $$ SELECT taskq.enqueue_job('access-a', queue => 'access-q') $$)::bigint;
+SELECT is(pg_temp.state('one'), 'available 0', 'a producer enqueues');
+SELECT is(pg_temp.as_role('regress_access', $$ SELECT count(*) FROM taskq.enqueue_jobs('access-a', '{1,2}') $$), '2', 'also several');
+SELECT is(pg_temp.as_role('regress_access', $$ SELECT state FROM taskq.all_jobs $$), '42501', 'and sees no job');
+SELECT is(pg_temp.as_role('regress_access', $$ SELECT payload FROM taskq.jobs $$), '42501', 'least of all in the tables');
+SELECT is(pg_temp.as_role('regress_access', $$ SELECT taskq.claim_job() $$), '42501', 'and claims none');
+SELECT taskq.revoke_access('regress_access', 'producer'), taskq.grant_access('regress_access', 'worker') \gset
+SELECT is(pg_temp.as_role('regress_access', $$ SELECT taskq.register_worker('access-w', '{access-a}', '{access-q}') $$), 'true', 'a worker registers');
+SELECT is(pg_temp.as_role('regress_access', $$ SELECT taskq.complete_job(job_id, epoch, '1') FROM taskq.claim_job('access-w') $$), 'true', 'claims and completes');
+SELECT is(role, 'regress_access', 'in its own name') FROM taskq.workers WHERE worker_id = 'access-w';
+SELECT is(pg_temp.as_role('regress_access', $$ SELECT (c).job_id > 0 FROM taskq.claim_job('access-w2') c $$), 'true', 'or without registering');
+SELECT is(role, 'regress_access', 'in its own name too') FROM taskq.workers WHERE worker_id = 'access-w2';
+SELECT is(pg_temp.as_role('regress_access', $$ SELECT taskq.enqueue_job('access-a') $$), '42501', 'but enqueues nothing');
+SELECT taskq.revoke_access('regress_access', 'worker'), taskq.grant_access('regress_access', 'observer') \gset
+SELECT isnt(pg_temp.as_role('regress_access', format('SELECT count(*) FROM taskq.%I', relname)), '42501', 'an observer reads ' || relname)
+FROM pg_class WHERE relnamespace = 'taskq'::regnamespace AND relkind = 'v' ORDER BY relname COLLATE "C";
+SELECT is(pg_temp.as_role('regress_access', 'SELECT count(*) > 3 FROM taskq.status()'), 'true', 'and the status');
+SELECT is(pg_temp.as_role('regress_access', format('SELECT taskq.cancel_job(%s)', pg_temp.id('one'))), '42501', 'and changes nothing');
+SELECT taskq.revoke_access('regress_access', 'observer'), taskq.grant_access('regress_access', 'operator') \gset
+SELECT is(pg_temp.as_role('regress_access', $$ SELECT taskq.pause_queue('access-q') AND taskq.resume_queue('access-q') $$), 'true', 'an operator pauses and resumes queues');
+SELECT is(pg_temp.as_role('regress_access', $$ SELECT taskq.pause_handler('access-a') AND taskq.resume_handler('access-a') $$), 'true', 'and handlers');
+SELECT is(pg_temp.as_role('regress_access', $$ SELECT taskq.drain_worker('access-w') $$), 'true', 'drains workers');
+SELECT is(pg_temp.as_role('regress_access', format('SELECT taskq.retry_job(%s, true) AND taskq.discard_job(%1$s)', pg_temp.id('one'))), 'true', 'puts jobs back and discards them');
+SELECT taskq.revoke_access('regress_access', 'operator'), taskq.grant_access('regress_access', 'admin') \gset
+SELECT is(pg_temp.as_role('regress_access', $$ SELECT taskq.create_queue('access-r') $$), '', 'an admin makes queues');
+SELECT is(pg_temp.as_role('regress_access', $$ SELECT taskq.create_pool('access-p', 1) $$), '', 'and pools of its own role');
+SELECT is(pg_temp.as_role('regress_access', $$ SELECT taskq.create_pool('access-s', 1, '"Regress; DROP"') $$), '42501', 'but not of another');
+SELECT is(pg_temp.as_role('regress_access', $$ SELECT taskq.grant_access('"Regress; DROP"', 'worker') $$), '', 'gives access to others');
+SELECT is(pg_temp.rights('Regress; DROP'), pg_temp.documented('producer', 'worker'), 'who have it then');
+SELECT is(pg_temp.as_role('regress_access', $$ SET taskq.max_payload_size = '1 GB' $$), '42501', 'and changes no limit of the server''s');
+
+-- everything has a comment ----------------------------------------------------
+SELECT is_empty($$ SELECT oid::regprocedure FROM pg_proc WHERE pronamespace = 'taskq'::regnamespace AND obj_description(oid, 'pg_proc') IS NULL $$, 'every function has a comment');
+SELECT is_empty($$ SELECT oid::regclass FROM pg_class WHERE relnamespace = 'taskq'::regnamespace AND relkind IN ('r', 'p', 'v') AND relname !~ '^job_history_[0-9]{8}$'
+	AND obj_description(oid, 'pg_class') IS NULL $$, 'every table and view');
+SELECT is_empty($$ SELECT oid::regtype FROM pg_type t WHERE typnamespace = 'taskq'::regnamespace AND typtype IN ('c', 'e', 'd') AND obj_description(oid, 'pg_type') IS NULL
+	AND (typtype <> 'c' OR EXISTS (SELECT FROM pg_class WHERE oid = t.typrelid AND relkind = 'c')) $$, 'and every type');
+SELECT isnt(obj_description('taskq'::regnamespace, 'pg_namespace'), NULL, 'the schema too');
+SELECT is_empty($$ SELECT oid::regclass FROM pg_class c WHERE relnamespace = 'taskq'::regnamespace AND relkind = 'r' AND NOT EXISTS
+	(SELECT FROM pg_constraint WHERE conrelid = c.oid AND contype = 'p') $$, 'and every table a primary key');
+
+SELECT * FROM finish();
+ROLLBACK;
