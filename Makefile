@@ -30,6 +30,7 @@ OBJS = \
 	src/lease.o \
 	src/list_handlers.o \
 	src/locks.o \
+	src/outcome.o \
 	src/owner.o \
 	src/pool.o \
 	src/queue.o \

@@ -2,7 +2,7 @@
  * reset.c
  *	  Leaving nothing of one job for the next.
  *
- * Settings are undone by the GUC nest level around the handler (dispatch.c).
+ * Settings are undone by the GUC nest level around the handler (call.c).
  * Here goes what outlives a transaction otherwise: what DISCARD ALL would do,
  * which cannot run here, less the plans, which are worth keeping as this
  * process only ever serves one role.

@@ -44,7 +44,7 @@ PG_FUNCTION_INFO_V1(taskq_discard_job);
 
 /*
  * Failures of class 42 or 28 are mostly those of a migration that is under way;
- * they pause the type at the third in a row (dispatch.c).  So that no backlog is
+ * they pause the type at the third in a row (outcome.c).  So that no backlog is
  * thrown away meanwhile, a job has so many attempts more for them.
  */
 #define SETUP_ATTEMPTS 3

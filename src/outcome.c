@@ -1,0 +1,220 @@
+/*
+ * outcome.c
+ *	  What becomes of a run in this process: completed, failed, cancelled or
+ *	  given back, as its handler's return or error says.
+ *
+ * All is written below the handler's subtransaction, as the extension's owner.
+ */
+#include "taskq.h"
+
+#include "access/xact.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "args.h"
+#include "cancel.h"
+#include "clock.h"
+#include "dispatch.h"
+#include "error.h"
+#include "guard.h"
+#include "handler.h"
+#include "outcome.h"
+#include "owner.h"
+#include "settle.h"
+#include "shmem.h"
+#include "stats.h"
+
+/* Failures of class 42 or 28 in a row that pause a type. */
+#define SETUP_FAILURES 3
+
+/* failure ------------------------------------------------------------------ */
+
+static char *
+Sqlstate(int code)
+{
+	return pstrdup(unpack_sql_state(code));
+}
+
+/* Raised by the handler on purpose, and so judged by nobody else. */
+static bool
+IsOfTaskq(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_TQ_PERMANENT || error->sqlerrcode == ERRCODE_TQ_RETRYABLE;
+}
+
+/* A missing table, column, function, right: more likely a migration than this job. */
+static bool
+IsOfSetup(int sqlstate)
+{
+	return ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION ||
+		ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION;
+}
+
+typedef struct WishedInterval
+{
+	const char *text;
+	int64		microseconds;
+} WishedInterval;
+
+static void
+ReadInterval(void *arg)
+{
+	WishedInterval *wished = arg;
+
+	wished->microseconds = IntervalMicroseconds(DatumGetIntervalP(
+			DirectFunctionCall3(interval_in, CStringGetDatum(wished->text), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1))));
+}
+
+/* The delay that a handler wished; none when it is not an interval. */
+static int64
+WishedDelay(const ErrorData *error)
+{
+	WishedInterval wished = {error->column_name, 0};
+	int64		delay;
+
+	if (error->sqlerrcode != ERRCODE_TQ_RETRYABLE || error->column_name == NULL ||
+		!Guard("read the delay that a handler wishes", ReadInterval, &wished))
+		return NO_MICROSECONDS;
+	delay = wished.microseconds;
+	return delay < 0 ? NO_MICROSECONDS : Min(delay, INT64CONST(3660) * USECS_PER_DAY);
+}
+
+static void
+FailRun(Run *run, bool timed_out)
+{
+	ErrorData  *error = run->error;
+	AttemptFailure failure = {0};
+	int			setup_failures = 0;
+
+	failure.outcome = timed_out ? "timeout" : "failed";
+	failure.error_type = timed_out ? ERROR_TIMEOUT :
+		error->datatype_name != NULL && IsOfTaskq(error) ? error->datatype_name :
+		HandlerErrorType(run->task_type, error->sqlerrcode);
+	failure.of_setup = IsOfSetup(error->sqlerrcode);
+	failure.message = timed_out ? psprintf("the job ran longer than its timeout of %g s", run->timeout / 1000000.0) :
+		error->message;
+	if (IsOfTaskq(error))
+		failure.error_code = error->constraint_name;
+	failure.sqlstate = Sqlstate(error->sqlerrcode);
+	failure.detail = error->detail;
+	failure.hint = error->hint;
+	failure.context = error->context;
+	SettleFailed(&run->jobs, &run->job, OUTCOME_FAILED, &failure,
+				 IsOfTaskq(error) ? error->sqlerrcode == ERRCODE_TQ_RETRYABLE : IsRetryableErrorType(failure.error_type),
+				 timed_out ? NO_MICROSECONDS : WishedDelay(error));
+	if (failure.of_setup && !run->is_given)
+		setup_failures = StatsCountSetupFailure(run->task_type);
+	if (setup_failures > 0 && setup_failures % SETUP_FAILURES == 0)
+	{
+		(void) HandlerSetPaused(run->task_type, true);
+		ereport(WARNING,
+				(errcode(error->sqlerrcode),
+				 errmsg("task type \"%s\" is paused after %d failures in a row", run->task_type, SETUP_FAILURES),
+				 errdetail("The last one: %s", error->message),
+				 errhint("When the database is as the handler needs it, SELECT taskq.resume_handler('%s').", run->task_type)));
+	}
+}
+
+/* settle ------------------------------------------------------------------- */
+
+/* The run was cancelled: an attempt that counts, and the end of the job. */
+static void
+CancelRun(Run *run)
+{
+	char	   *reason = NULL;
+
+	run->job.last_outcome = OUTCOME_CANCELLED;
+	if (!CancelRequested(run->job.job_id, &reason) || reason == NULL)
+		reason = "cancelled while it was running";
+	run->job.last_error = ErrorText(reason);
+	JobTransition(&run->jobs, &run->job, JOB_CANCELLED, NULL);
+	CancelForget(run->job.job_id);
+}
+
+/* By the server; a handler that raises 57014 of its own accord has failed. */
+bool
+RunWasInterrupted(const Run *run)
+{
+	return run->error != NULL && run->error->sqlerrcode == ERRCODE_QUERY_CANCELED &&
+		run->error->funcname != NULL && strcmp(run->error->funcname, "ProcessInterrupts") == 0;
+}
+
+bool
+RunTimedOut(const Run *run)
+{
+	return RunWasInterrupted(run) && run->deadline != 0 && ClockNow() >= run->deadline;
+}
+
+/* Write the outcome, as the owner, in the same transaction. */
+void
+SettleRun(Run *run, bool cancelled)
+{
+	OwnerScope	scope;
+	bool		interrupted = RunWasInterrupted(run);
+	bool		timed_out = RunTimedOut(run);
+
+	OwnerEnter(&scope);
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (run->error == NULL)
+		SettleCompleted(&run->jobs, &run->job,
+						run->result_is_null ? NULL : (struct varlena *) DatumGetPointer(run->result));
+	else if (timed_out || !interrupted)
+		FailRun(run, timed_out);
+	else if (cancelled)
+		CancelRun(run);
+	else
+		/* an interrupt that was meant for nobody: the job pays nothing for it */
+		SettleGivenBack(&run->jobs, &run->job, OUTCOME_RELEASED, run->job.run_at);
+	PopActiveSnapshot();
+	StoreClose(&run->jobs, true);
+	OwnerLeave(&scope);
+}
+
+/*
+ * Settle or commit failed, and with it everything that the handler did: record
+ * that as this attempt's failure in a transaction of its own, if nobody has
+ * taken the job meanwhile.
+ */
+void
+RecordLostRun(Run *run, MemoryContext context)
+{
+	Run			again = {0};
+	OwnerScope	scope;
+
+	BeginJobTransaction();
+	MemoryContextSwitchTo(context);
+	PushActiveSnapshot(GetTransactionSnapshot());
+	OwnerEnter(&scope);
+	if (JobOpenAndLock(&again.jobs, run->job.job_id, &again.job) == STORE_LOCKED &&
+		again.job.state != JOB_RUNNING && again.job.attempt == run->job.attempt - 1)
+	{
+		again.job.state = JOB_RUNNING;
+		again.job.attempt = run->job.attempt;
+		again.job.epoch = run->job.epoch;
+		again.job.started_at = run->job.started_at;
+		again.job.worker_id = TextOrNull(ShmemMySlot()->worker_id);
+		again.error = run->error;
+		strlcpy(again.task_type, run->task_type, sizeof(again.task_type));
+		FailRun(&again, false);
+	}
+	StoreClose(&again.jobs, true);
+	OwnerLeave(&scope);
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
+/* A run that the registry has no handler for any more: the job waits on. */
+void
+GiveBackRun(Run *run)
+{
+	OwnerScope	scope;
+
+	OwnerEnter(&scope);
+	PushActiveSnapshot(GetTransactionSnapshot());
+	SettleGivenBack(&run->jobs, &run->job, OUTCOME_RELEASED, run->job.run_at);
+	PopActiveSnapshot();
+	StoreClose(&run->jobs, true);
+	OwnerLeave(&scope);
+}

@@ -1,0 +1,18 @@
+/*
+ * outcome.h
+ *	  What becomes of a run in this process.
+ */
+#ifndef TASKQ_OUTCOME_H
+#define TASKQ_OUTCOME_H
+
+#include "taskq.h"
+
+#include "call.h"
+
+extern bool RunWasInterrupted(const Run *run);
+extern bool RunTimedOut(const Run *run);
+extern void SettleRun(Run *run, bool cancelled);
+extern void GiveBackRun(Run *run);
+extern void RecordLostRun(Run *run, MemoryContext context);
+
+#endif							/* TASKQ_OUTCOME_H */
