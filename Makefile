@@ -56,9 +56,13 @@ OBJS = \
 	src/worker.o
 
 PG_CPPFLAGS = -DTASKQ_VERSION=\"$(EXTVERSION)\"
-# TESTING=1 adds what tests need and nobody else should have: a clock to set.
+# TESTING=1 adds what tests need and nobody else should have: a clock to set, ways
+# to misbehave.
 ifdef TESTING
 PG_CPPFLAGS += -DTASKQ_TESTING
+OBJS += src/testing.o
+else
+EXTRA_CLEAN += src/testing.o src/testing.bc
 endif
 # Strict builds for developers and CI; users' compilers are never held to it.
 ifdef WERROR

@@ -13,7 +13,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 our @EXPORT = qw(
-	new_node make_app install add_type wait_until wait_for_log_line
+	new_node make_app make_misbehave install add_type wait_until wait_for_log_line
 	pids_of pid_of hold_gate open_gate session sql sql_as fails_with log_since settled clean_log
 );
 
@@ -94,6 +94,25 @@ CREATE FUNCTION $role.broken(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS \$
 BEGIN
 	PERFORM $role.note(payload);
 	RAISE EXCEPTION 'broken on purpose';
+END \$\$;
+SQL
+	return;
+}
+
+# More for a role of make_app: misbehave(how, amount) of src/testing.c, and the
+# handler bad, which notes its run and then does as its payload says:
+# {"how": "abort", "amount": 1}.
+sub make_misbehave
+{
+	my ($node, $db, $role) = @_;
+	$node->safe_psql($db, <<SQL);
+CREATE FUNCTION $role.misbehave(how text, amount bigint DEFAULT 0) RETURNS void LANGUAGE C AS 'taskq', 'taskq_test_misbehave';
+SET ROLE $role;
+CREATE FUNCTION $role.bad(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS \$\$
+BEGIN
+	PERFORM $role.note(payload);
+	PERFORM $role.misbehave(payload->>'how', COALESCE((payload->>'amount')::bigint, 0));
+	RETURN payload;
 END \$\$;
 SQL
 	return;

@@ -1,0 +1,138 @@
+/*
+ * testing.c
+ *	  Ways to misbehave, for the handlers of tests.  Only in builds with
+ *	  TESTING=1, and no part of the extension: tests make the function themselves.
+ *
+ *	  CREATE FUNCTION misbehave(how text, amount bigint DEFAULT 0) RETURNS void
+ *	      LANGUAGE C AS 'taskq', 'taskq_test_misbehave';
+ */
+#include "taskq.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "portability/instr_time.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "args.h"
+
+PG_FUNCTION_INFO_V1(taskq_test_misbehave);
+
+static void
+DereferenceNull(int64 amount)
+{
+	volatile int *nowhere = NULL;
+
+	*nowhere = 1;
+}
+
+static void
+Abort(int64 amount)
+{
+	abort();
+}
+
+static void
+Panic(int64 amount)
+{
+	ereport(PANIC, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("panic on purpose")));
+}
+
+static void
+Fatal(int64 amount)
+{
+	ereport(FATAL, (errcode(ERRCODE_ADMIN_SHUTDOWN), errmsg("fatal on purpose")));
+}
+
+/* What the kernel does to a process that it wants the memory of. */
+static void
+Kill(int64 amount)
+{
+	kill(MyProcPid, SIGKILL);
+	pause();
+}
+
+static void
+Exit(int64 amount)
+{
+	exit((int) amount);
+}
+
+static void
+ExitAtOnce(int64 amount)
+{
+	_exit((int) amount);
+}
+
+/* Deaf to every interrupt for so many milliseconds. */
+static void
+Loop(int64 amount)
+{
+	instr_time	start,
+				now;
+
+	INSTR_TIME_SET_CURRENT(start);
+	do
+	{
+		INSTR_TIME_SET_CURRENT(now);
+		INSTR_TIME_SUBTRACT(now, start);
+	} while (INSTR_TIME_GET_MILLISEC(now) < amount);
+}
+
+/* So many bytes, written to, that stay until the transaction's end. */
+static void
+Allocate(int64 amount)
+{
+	for (int64 left = amount; left > 0; left -= 1024 * 1024)
+	{
+		size_t		size = (size_t) Min(left, 1024 * 1024);
+
+		memset(MemoryContextAlloc(TopTransactionContext, size), 1, size);
+	}
+}
+
+/* The same past PostgreSQL's memory management, and never given back. */
+static void
+Leak(int64 amount)
+{
+	char	   *memory = malloc((size_t) amount);
+
+	if (memory == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	for (int64 i = 0; i < amount; i += 4096)
+		((volatile char *) memory)[i] = 1;
+}
+
+static const struct
+{
+	const char *how;
+	void		(*function) (int64 amount);
+}			ways[] =
+{
+	{"null", DereferenceNull},
+	{"abort", Abort},
+	{"panic", Panic},
+	{"fatal", Fatal},
+	{"kill", Kill},
+	{"exit", Exit},
+	{"_exit", ExitAtOnce},
+	{"loop", Loop},
+	{"allocate", Allocate},
+	{"leak", Leak},
+};
+
+Datum
+taskq_test_misbehave(PG_FUNCTION_ARGS)
+{
+	char	   *how;
+
+	CheckArgCount(fcinfo, 2);
+	how = PG_ARGISNULL(0) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(0));
+	for (int i = 0; i < lengthof(ways); i++)
+		if (strcmp(ways[i].how, how) == 0)
+			ways[i].function(PG_ARGISNULL(1) ? 0 : PG_GETARG_INT64(1));
+	PG_RETURN_VOID();
+}
