@@ -11,6 +11,7 @@ OBJS = \
 	src/call.o \
 	src/cancel.o \
 	src/catalog.o \
+	src/checkpoint.o \
 	src/claim.o \
 	src/claim_job.o \
 	src/clock.o \

@@ -29,7 +29,8 @@ CREATE TYPE taskq.job AS (
 	created_at            timestamptz,
 	started_at            timestamptz,
 	lease_expires_at      timestamptz,
-	worker_id             text
+	worker_id             text,
+	checkpoint            jsonb
 );
 COMMENT ON TYPE taskq.job IS 'a claimed job, as claim_job() returns it and handlers of the form f(taskq.job) receive it';
 
@@ -177,7 +178,8 @@ CREATE TABLE taskq.jobs (
 	tags             text[],
 	tenant_id        text,
 	group_key        text,
-	last_error       text
+	last_error       text,
+	checkpoint       jsonb
 ) WITH (fillfactor = 80, vacuum_truncate = off,
 		autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
 		autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 100000,
@@ -235,7 +237,8 @@ CREATE TABLE taskq.job_history (
 	tags            text[],
 	tenant_id       text,
 	group_key       text,
-	last_error      text
+	last_error      text,
+	checkpoint      jsonb
 ) PARTITION BY RANGE (expires_on);
 COMMENT ON TABLE taskq.job_history IS 'finished jobs, partitioned by the day on which they expire; read the view taskq.all_jobs';
 COMMENT ON COLUMN taskq.job_history.state IS 'c completed, d discarded, x cancelled, q quarantined';
@@ -503,6 +506,11 @@ CREATE FUNCTION taskq.heartbeat_job(
 	AS 'MODULE_PATHNAME', 'taskq_heartbeat_job' LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION taskq.heartbeat_job(bigint, bigint, interval, jsonb) IS 'extend the lease of a claimed job; returns ok, or cancel when it was asked to be cancelled';
 
+CREATE FUNCTION taskq.save_checkpoint(
+	job_id bigint, epoch bigint, checkpoint jsonb, lease interval DEFAULT NULL) RETURNS text
+	AS 'MODULE_PATHNAME', 'taskq_save_checkpoint_of' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION taskq.save_checkpoint(bigint, bigint, jsonb, interval) IS 'keep where the work on a claimed job has got to, and extend its lease; returns as heartbeat_job() does';
+
 -- settle --------------------------------------------------------------------
 
 CREATE FUNCTION taskq.complete_job(job_id bigint, epoch bigint, result jsonb DEFAULT NULL) RETURNS boolean
@@ -577,6 +585,18 @@ CREATE FUNCTION taskq.failure(
 	retryable boolean DEFAULT NULL, retry_in interval DEFAULT NULL) RETURNS jsonb
 	AS 'MODULE_PATHNAME', 'taskq_failure' LANGUAGE C STABLE PARALLEL SAFE;
 COMMENT ON FUNCTION taskq.failure(text, text, text, boolean, interval) IS 'for a handler to return: the attempt has failed, what it did is rolled back; arguments as of fail_job()';
+
+CREATE FUNCTION taskq.snooze(delay interval DEFAULT '0') RETURNS jsonb
+	AS 'MODULE_PATHNAME', 'taskq_snooze' LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION taskq.snooze(interval) IS 'for a handler to return: what it did is kept and the job runs again after the delay; the attempt does not count';
+
+CREATE FUNCTION taskq.save_checkpoint(checkpoint jsonb) RETURNS void
+	AS 'MODULE_PATHNAME', 'taskq_save_checkpoint' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION taskq.save_checkpoint(jsonb) IS 'inside a handler: keep where the work has got to, with what the run does; the next run finds it in its job';
+
+CREATE FUNCTION taskq.update_progress(progress jsonb) RETURNS void
+	AS 'MODULE_PATHNAME', 'taskq_update_progress' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION taskq.update_progress(jsonb) IS 'inside a handler: keep how far the work is, for people to read, with what the run does';
 
 -- run: by hand ---------------------------------------------------------------
 
@@ -709,7 +729,7 @@ SELECT j.job_id, r.task_type, COALESCE(q.queue, 'default') AS queue,
 	j.priority::integer AS priority, COALESCE(s.attempt, j.attempt) AS attempt, j.max_attempts,
 	COALESCE(s.epoch, j.epoch) AS epoch, COALESCE(s.worker_id, j.worker_id) AS worker_id, j.lease_expires_at,
 	j.payload, NULL::jsonb AS result, j.progress, j.tags, j.tenant_id, j.group_key, j.run_at, j.created_at,
-	COALESCE(s.started_at, j.started_at) AS started_at, NULL::timestamptz AS finished_at, j.last_error
+	COALESCE(s.started_at, j.started_at) AS started_at, NULL::timestamptz AS finished_at, j.last_error, j.checkpoint
 FROM taskq.jobs j JOIN taskq.routes r USING (route_id)
 	LEFT JOIN taskq.queue_defs q USING (queue_id)
 	LEFT JOIN taskq.running_jobs() s USING (job_id)
@@ -718,7 +738,7 @@ SELECT h.job_id, r.task_type, COALESCE(q.queue, 'default'),
 	CASE h.state WHEN 'c' THEN 'completed' WHEN 'd' THEN 'discarded' WHEN 'x' THEN 'cancelled' WHEN 'q' THEN 'quarantined' END,
 	h.priority::integer, h.attempt, h.max_attempts, h.epoch, h.worker_id, NULL,
 	h.payload, h.result, h.progress, h.tags, h.tenant_id, h.group_key, h.run_at, h.created_at,
-	h.started_at, h.finished_at, h.last_error
+	h.started_at, h.finished_at, h.last_error, h.checkpoint
 FROM taskq.job_history h JOIN taskq.routes r USING (route_id)
 	LEFT JOIN taskq.queue_defs q USING (queue_id)
 WHERE NOT h.superseded;
@@ -838,7 +858,9 @@ SELECT a, o FROM (VALUES
 		'FUNCTION taskq.snooze_job', 'FUNCTION taskq.release_job', 'FUNCTION taskq.cancel_job',
 		'FUNCTION taskq.run_job', 'FUNCTION taskq.run_next', 'FUNCTION taskq.run_all',
 		'FUNCTION taskq.current_job', 'FUNCTION taskq.raise_permanent', 'FUNCTION taskq.raise_retryable',
-		'FUNCTION taskq.success', 'FUNCTION taskq.failure',
+		'FUNCTION taskq.success', 'FUNCTION taskq.failure', 'FUNCTION taskq.snooze',
+		'FUNCTION taskq.save_checkpoint(jsonb)', 'FUNCTION taskq.save_checkpoint(bigint, bigint, jsonb, interval)',
+		'FUNCTION taskq.update_progress',
 		'FUNCTION taskq.is_standard_error_type', 'FUNCTION taskq.is_retryable_error_type', 'FUNCTION taskq.retry_delay',
 		'FUNCTION taskq.is_registered', 'FUNCTION taskq.get_registered_types', 'FUNCTION taskq.clock_now']),
 	('observer', ARRAY['TABLE taskq.handler_history', 'FUNCTION taskq.version_at_least', 'FUNCTION taskq.is_adopted', 'TABLE taskq.all_jobs', 'TABLE taskq.attempts', 'TABLE taskq.unroutable_jobs',

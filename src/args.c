@@ -5,16 +5,20 @@
  */
 #include "taskq.h"
 
+#include "access/detoast.h"
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "mb/pg_wchar.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
+#include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 
 #include "args.h"
 #include "clock.h"
+#include "error.h"
+#include "guc.h"
 
 /*
  * A newer library may meet the SQL definitions of an older version, and the
@@ -135,23 +139,52 @@ ArgId(FunctionCallInfo fcinfo, int n, const char *what)
 	return PG_GETARG_INT64(n);
 }
 
-/* An interval of at least "least", at most ten years; NO_MICROSECONDS if NULL. */
+/* An interval of at least "least", at most ten years. */
 int64
-ArgMicroseconds(FunctionCallInfo fcinfo, int n, const char *what, int64 least)
+CheckMicroseconds(Interval *interval, const char *what, int64 least)
 {
 	const int64 most = INT64CONST(3660) * USECS_PER_DAY;
-	int64		us;
+	int64		us = IntervalMicroseconds(interval);
 
-	if (PG_ARGISNULL(n))
-		return NO_MICROSECONDS;
-	us = IntervalMicroseconds(PG_GETARG_INTERVAL_P(n));
 	if (us < least || us > most)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s \"%s\" is out of range", what,
-						DatumGetCString(DirectFunctionCall1(interval_out, PG_GETARG_DATUM(n)))),
+						DatumGetCString(DirectFunctionCall1(interval_out, IntervalPGetDatum(interval)))),
 				 errhint("It can be from %g seconds to ten years.", (double) least / USECS_PER_SEC)));
 	return us;
+}
+
+/* The same of an argument; NO_MICROSECONDS if NULL. */
+int64
+ArgMicroseconds(FunctionCallInfo fcinfo, int n, const char *what, int64 least)
+{
+	return PG_ARGISNULL(n) ? NO_MICROSECONDS : CheckMicroseconds(PG_GETARG_INTERVAL_P(n), what, least);
+}
+
+/* Every job's row carries them, so none of its jsonb values may be large. */
+void
+CheckJsonSize(struct varlena *value, const char *what)
+{
+	Size		size = toast_raw_datum_size(PointerGetDatum(value)) - VARHDRSZ;
+
+	if (size > taskq_max_payload_size)
+		ereport(ERROR,
+				(errcode(ERRCODE_TQ_INVALID_PAYLOAD),
+				 errmsg("%s of %zu bytes is too large", what, size),
+				 errdetail("taskq.max_payload_size is %d bytes.", taskq_max_payload_size),
+				 errhint("Keep the data in a table of your own and put its key into the %s.", what)));
+}
+
+struct varlena *
+ArgJson(FunctionCallInfo fcinfo, int n, const char *what)
+{
+	struct varlena *value;
+
+	RefuseNull(fcinfo, n, what);
+	value = (struct varlena *) PG_GETARG_JSONB_P(n);
+	CheckJsonSize(value, what);
+	return value;
 }
 
 static int

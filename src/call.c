@@ -232,7 +232,7 @@ CallHandler(Run *run)
 		/* while what it may point to, in a table, can be fetched */
 		run->result = PointerGetDatum(PG_DETOAST_DATUM_COPY(run->result));
 		MemoryContextSwitchTo(spi_context);
-		run->result_is_null = !ResultUnwrap(&run->result, context);
+		run->result_is_null = !ResultUnwrap(&run->result, &run->snoozed_until, context);
 	}
 	PopActiveSnapshot();
 

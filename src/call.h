@@ -24,6 +24,7 @@ typedef struct Run
 	TimestampTz deadline;
 	Datum		result;
 	bool		result_is_null;
+	TimestampTz snoozed_until;	/* the handler wishes to run again then; 0: it does not */
 	ErrorData  *error;			/* NULL: the handler returned */
 } Run;
 

@@ -1,10 +1,12 @@
 /*
  * current.c
- *	  The job that this process runs, if it runs one; what a handler may ask.
+ *	  The job that this process runs, if it runs one; what a handler may ask
+ *	  and keep.
  */
 #include "taskq.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -20,22 +22,157 @@ PG_FUNCTION_INFO_V1(taskq_raise_retryable);
 /* A handler may run jobs by hand, so there can be several, the last one on top. */
 #define MAX_NESTED 16
 
-static const TaskqJob *current_jobs[MAX_NESTED];
+/* What a job's values were before a subtransaction changed them. */
+typedef struct Before
+{
+	struct Before *outer;		/* of the next level below that changed them */
+	int			level;			/* of the subtransaction */
+	struct varlena *checkpoint;
+	struct varlena *progress;
+} Before;
+
+typedef struct Current
+{
+	TaskqJob   *job;
+	MemoryContext context;		/* lives as long as the job */
+	Before	   *before;
+} Current;
+
+static Current currents[MAX_NESTED];
 static int	n_current = 0;
+
+/* saved values ------------------------------------------------------------- */
+
+/*
+ * A handler's checkpoint and progress are set in the job in memory; the settle
+ * writes them with the rest of its row, in the same commit.  So that they belong
+ * to what the handler does, a subtransaction that is rolled back, be it a
+ * block's in the handler or that of the whole run, takes its own with it.
+ */
+
+static void
+Forget(struct varlena *value, const struct varlena *still_used, const struct varlena *also_used)
+{
+	if (value != NULL && value != still_used && value != also_used)
+		pfree(value);
+}
+
+/* The subtransaction is rolled back: what it found is true again. */
+static void
+Restore(Current *current)
+{
+	Before	   *before = current->before;
+
+	Forget(current->job->checkpoint, before->checkpoint, NULL);
+	Forget(current->job->progress, before->progress, NULL);
+	current->job->checkpoint = before->checkpoint;
+	current->job->progress = before->progress;
+	current->before = before->outer;
+	pfree(before);
+}
+
+/* The subtransaction has become part of the one around it. */
+static void
+HandDown(Current *current, int level)
+{
+	Before	   *before = current->before;
+	Before	   *outer = before->outer;
+
+	if (outer == NULL || outer->level < level)
+	{
+		before->level = level;
+		return;
+	}
+	Forget(before->checkpoint, outer->checkpoint, current->job->checkpoint);
+	Forget(before->progress, outer->progress, current->job->progress);
+	current->before = outer;
+	pfree(before);
+}
+
+static void
+EndSubtransaction(SubXactEvent event, SubTransactionId subxact, SubTransactionId parent, void *arg)
+{
+	int			level = GetCurrentTransactionNestLevel();
+
+	if (event != SUBXACT_EVENT_COMMIT_SUB && event != SUBXACT_EVENT_ABORT_SUB)
+		return;
+	for (int i = 0; i < n_current; i++)
+	{
+		if (currents[i].before == NULL || currents[i].before->level < level)
+			continue;
+		if (event == SUBXACT_EVENT_ABORT_SUB)
+			Restore(&currents[i]);
+		else
+			HandDown(&currents[i], level - 1);
+	}
+}
+
+/* Remember the job's values as they were before this subtransaction. */
+static void
+RememberBefore(Current *current)
+{
+	static bool registered = false;
+	int			level = GetCurrentTransactionNestLevel();
+	Before	   *before;
+
+	if (!registered)
+		RegisterSubXactCallback(EndSubtransaction, NULL);
+	registered = true;
+	if (current->before != NULL && current->before->level == level)
+		return;
+	before = MemoryContextAlloc(current->context, sizeof(Before));
+	before->outer = current->before;
+	before->level = level;
+	before->checkpoint = current->job->checkpoint;
+	before->progress = current->job->progress;
+	current->before = before;
+}
+
+static void
+Save(Current *current, struct varlena **value, const struct varlena *before, struct varlena *saved)
+{
+	MemoryContext old = MemoryContextSwitchTo(current->context);
+
+	saved = PG_DETOAST_DATUM_COPY(PointerGetDatum(saved));
+	MemoryContextSwitchTo(old);
+	Forget(*value, before, NULL);
+	*value = saved;
+}
+
+/* Set what is not NULL in the job that runs; false: none does. */
+bool
+CurrentSave(struct varlena *checkpoint, struct varlena *progress)
+{
+	Current    *current;
+
+	if (n_current == 0)
+		return false;
+	current = &currents[n_current - 1];
+	RememberBefore(current);
+	if (checkpoint != NULL)
+		Save(current, &current->job->checkpoint, current->before->checkpoint, checkpoint);
+	if (progress != NULL)
+		Save(current, &current->job->progress, current->before->progress, progress);
+	return true;
+}
+
+/* who runs what ------------------------------------------------------------ */
 
 /*
  * A job begins to run; how many there were before, for CurrentReset().  It must
- * live until then.
+ * live until it is settled, and so must the current memory context.
  */
 int
-CurrentPush(const TaskqJob *job)
+CurrentPush(TaskqJob *job)
 {
 	if (n_current == MAX_NESTED)
 		ereport(ERROR,
 				(errcode(ERRCODE_STATEMENT_TOO_COMPLEX),
 				 errmsg("handlers run jobs within jobs more than %d deep", MAX_NESTED)));
-	current_jobs[n_current++] = job;
-	return n_current - 1;
+	currents[n_current].job = job;
+	currents[n_current].context = CurrentMemoryContext;
+	currents[n_current].before = NULL;
+	return n_current++;
 }
 
 void
@@ -49,7 +186,7 @@ bool
 CurrentIs(int64 job_id)
 {
 	for (int i = 0; i < n_current; i++)
-		if (current_jobs[i]->job_id == job_id)
+		if (currents[i].job->job_id == job_id)
 			return true;
 	return false;
 }
@@ -72,7 +209,7 @@ taskq_current_job(PG_FUNCTION_ARGS)
 	CheckArgCount(fcinfo, 0);
 	if (n_current == 0)
 		PG_RETURN_NULL();
-	PG_RETURN_DATUM(HeapTupleGetDatum(JobTuple(current_jobs[n_current - 1], BlessTupleDesc(JobTupleDesc()))));
+	PG_RETURN_DATUM(HeapTupleGetDatum(JobTuple(currents[n_current - 1].job, BlessTupleDesc(JobTupleDesc()))));
 }
 
 /*

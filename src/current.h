@@ -9,9 +9,10 @@
 
 #include "job.h"
 
-extern int	CurrentPush(const TaskqJob *job);
+extern int	CurrentPush(TaskqJob *job);
 extern void CurrentReset(int depth);
 extern void RaiseForJob(bool retryable, const char *message, const char *code, const char *type, const char *retry_in);
+extern bool CurrentSave(struct varlena *checkpoint, struct varlena *progress);
 extern bool CurrentIs(int64 job_id);
 extern void CurrentRefuse(int64 job_id, const char *what);
 

@@ -86,7 +86,7 @@ UnpublishRun(const Run *run)
 
 	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
 	slot->job_id = 0;
-	if (run->error == NULL)
+	if (run->error == NULL && run->job.last_outcome == OUTCOME_COMPLETED)
 		slot->completed++;
 	else if (run->job.last_outcome == OUTCOME_FAILED)
 		slot->failed++;

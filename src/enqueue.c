@@ -5,7 +5,6 @@
  */
 #include "taskq.h"
 
-#include "access/detoast.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "fmgr.h"
@@ -118,24 +117,11 @@ ReadArguments(FunctionCallInfo fcinfo, TaskqJob *job, TimestampTz now)
 									min_version == NULL ? "" : min_version);
 }
 
-static void
-CheckPayloadSize(struct varlena *payload)
-{
-	Size		size = toast_raw_datum_size(PointerGetDatum(payload)) - VARHDRSZ;
-
-	if (size > taskq_max_payload_size)
-		ereport(ERROR,
-				(errcode(ERRCODE_TQ_INVALID_PAYLOAD),
-				 errmsg("payload of %zu bytes is too large", size),
-				 errdetail("taskq.max_payload_size is %d bytes.", taskq_max_payload_size),
-				 errhint("Keep the data in a table of your own and put its key into the payload.")));
-}
-
 /* Write the job; the caller has the table open as the owner. */
 static int64
 EnqueueOne(Store *jobs, TaskqJob *job, struct varlena *payload)
 {
-	CheckPayloadSize(payload);
+	CheckJsonSize(payload, "payload");
 	job->payload = payload;
 	job->job_id = ((int64) taskq_node_id << TASKQ_ID_BITS) | StoreNextId(REL_JOB_ID_SEQ);
 	job->state = JOB_NEW;

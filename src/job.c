@@ -25,7 +25,7 @@ enum
 	JOBS_LEASE_EXPIRES_AT, JOBS_ROUTE_ID, JOBS_ATTEMPT, JOBS_MAX_ATTEMPTS, JOBS_PERMIT,
 	JOBS_PRIORITY, JOBS_LIFE, JOBS_TERMINATIONS, JOBS_GATE, JOBS_STATE, JOBS_LAST_OUTCOME,
 	JOBS_TIMEOUT, JOBS_LEASE, JOBS_WORKER_ID, JOBS_PAYLOAD, JOBS_PROGRESS, JOBS_TAGS,
-	JOBS_TENANT_ID, JOBS_GROUP_KEY, JOBS_LAST_ERROR
+	JOBS_TENANT_ID, JOBS_GROUP_KEY, JOBS_LAST_ERROR, JOBS_CHECKPOINT
 };
 
 /* Columns of taskq.job_history, in order. */
@@ -35,7 +35,7 @@ enum
 	HIST_FINISHED_AT, HIST_EXPIRES_ON, HIST_ROUTE_ID, HIST_ATTEMPT, HIST_MAX_ATTEMPTS,
 	HIST_PRIORITY, HIST_LIFE, HIST_STATE, HIST_LAST_OUTCOME, HIST_SUPERSEDED, HIST_TIMEOUT,
 	HIST_LEASE, HIST_WORKER_ID, HIST_HANDLER_VERSION, HIST_PAYLOAD, HIST_RESULT, HIST_PROGRESS,
-	HIST_TAGS, HIST_TENANT_ID, HIST_GROUP_KEY, HIST_LAST_ERROR
+	HIST_TAGS, HIST_TENANT_ID, HIST_GROUP_KEY, HIST_LAST_ERROR, HIST_CHECKPOINT
 };
 
 /* Attributes of the type taskq.job, in order. */
@@ -44,7 +44,7 @@ enum
 	TYPE_JOB_ID = 1, TYPE_EPOCH, TYPE_TASK_TYPE, TYPE_QUEUE, TYPE_PRIORITY, TYPE_ATTEMPT,
 	TYPE_MAX_ATTEMPTS, TYPE_PAYLOAD, TYPE_PROGRESS, TYPE_TAGS, TYPE_TENANT_ID, TYPE_GROUP_KEY,
 	TYPE_REQUIRED_CAPABILITIES, TYPE_TIMEOUT, TYPE_RUN_AT, TYPE_CREATED_AT, TYPE_STARTED_AT,
-	TYPE_LEASE_EXPIRES_AT, TYPE_WORKER_ID
+	TYPE_LEASE_EXPIRES_AT, TYPE_WORKER_ID, TYPE_CHECKPOINT
 };
 
 static int64
@@ -123,6 +123,7 @@ JobRead(TaskqJob *job, TupleTableSlot *slot)
 	job->tenant_id = SlotPointer(slot, JOBS_TENANT_ID);
 	job->group_key = SlotPointer(slot, JOBS_GROUP_KEY);
 	job->last_error = SlotPointer(slot, JOBS_LAST_ERROR);
+	job->checkpoint = SlotPointer(slot, JOBS_CHECKPOINT);
 }
 
 void
@@ -156,6 +157,7 @@ JobWrite(const TaskqJob *job, TupleTableSlot *slot)
 	SlotSetPointer(slot, JOBS_TENANT_ID, job->tenant_id);
 	SlotSetPointer(slot, JOBS_GROUP_KEY, job->group_key);
 	SlotSetPointer(slot, JOBS_LAST_ERROR, job->last_error);
+	SlotSetPointer(slot, JOBS_CHECKPOINT, job->checkpoint);
 }
 
 void
@@ -184,6 +186,7 @@ JobReadEnded(TaskqJob *job, TaskqEnding *ending, TupleTableSlot *slot)
 	job->tenant_id = SlotPointer(slot, HIST_TENANT_ID);
 	job->group_key = SlotPointer(slot, HIST_GROUP_KEY);
 	job->last_error = SlotPointer(slot, HIST_LAST_ERROR);
+	job->checkpoint = SlotPointer(slot, HIST_CHECKPOINT);
 
 	ending->finished_at = ReadTime(slot, HIST_FINISHED_AT);
 	ending->expires_on = DatumGetDateADT(SlotDatum(slot, HIST_EXPIRES_ON));
@@ -223,6 +226,7 @@ JobWriteEnded(const TaskqJob *job, const TaskqEnding *ending, TupleTableSlot *sl
 	SlotSetPointer(slot, HIST_TENANT_ID, job->tenant_id);
 	SlotSetPointer(slot, HIST_GROUP_KEY, job->group_key);
 	SlotSetPointer(slot, HIST_LAST_ERROR, job->last_error);
+	SlotSetPointer(slot, HIST_CHECKPOINT, job->checkpoint);
 }
 
 Oid
@@ -261,11 +265,11 @@ SetAttributePointer(Datum *values, bool *nulls, int attnum, void *value)
 HeapTuple
 JobTuple(const TaskqJob *job, TupleDesc desc)
 {
-	Datum		values[TYPE_WORKER_ID] = {0};
-	bool		nulls[TYPE_WORKER_ID];
+	Datum		values[TYPE_CHECKPOINT] = {0};
+	bool		nulls[TYPE_CHECKPOINT];
 	const TaskqRoute *route = RouteById(job->route_id);
 
-	if (desc->natts != TYPE_WORKER_ID)
+	if (desc->natts != TYPE_CHECKPOINT)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("type taskq.job is of another version than taskq's library"),
@@ -292,6 +296,7 @@ JobTuple(const TaskqJob *job, TupleDesc desc)
 	if (job->lease_expires_at != 0)
 		SetAttribute(values, nulls, TYPE_LEASE_EXPIRES_AT, TimestampTzGetDatum(job->lease_expires_at));
 	SetAttributePointer(values, nulls, TYPE_WORKER_ID, job->worker_id);
+	SetAttributePointer(values, nulls, TYPE_CHECKPOINT, job->checkpoint);
 	return heap_form_tuple(desc, values, nulls);
 }
 

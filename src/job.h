@@ -43,6 +43,7 @@ typedef struct TaskqJob
 	struct varlena *tenant_id;
 	struct varlena *group_key;
 	struct varlena *last_error;
+	struct varlena *checkpoint;
 } TaskqJob;
 
 /* What a finished job has beside. */

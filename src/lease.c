@@ -39,6 +39,7 @@
 #include "wake.h"
 
 PG_FUNCTION_INFO_V1(taskq_heartbeat_job);
+PG_FUNCTION_INFO_V1(taskq_save_checkpoint_of);
 PG_FUNCTION_INFO_V1(taskq_worker_heartbeat);
 
 #define MAX_EXPIRE 10000		/* in one transaction; more than are ever locked at once */
@@ -81,11 +82,12 @@ typedef enum BeatResult
 } BeatResult;
 
 /*
- * Extend one lease, never shortening it.  When it is lost: TQ003, or without
- * "complain" BEAT_BUSY.
+ * Extend one lease, never shortening it, and keep what is not NULL of progress
+ * and checkpoint.  When it is lost: TQ003, or without "complain" BEAT_BUSY.
  */
 static BeatResult
-Extend(int64 job_id, int64 epoch, int64 given, struct varlena *progress, bool complain, TimestampTz *expires_at)
+Extend(int64 job_id, int64 epoch, int64 given, struct varlena *progress, struct varlena *checkpoint,
+	   bool complain, TimestampTz *expires_at)
 {
 	OwnerScope	scope;
 	Store		jobs;
@@ -101,6 +103,8 @@ Extend(int64 job_id, int64 epoch, int64 given, struct varlena *progress, bool co
 		job.lease_expires_at = Max(job.lease_expires_at, ClockNow() + length);
 		if (progress != NULL)
 			job.progress = progress;
+		if (checkpoint != NULL)
+			job.checkpoint = checkpoint;
 		JobWrite(&job, StoreNewRow(&jobs));
 		StoreUpdate(&jobs);
 		WakeSchedulerAt(job.lease_expires_at);
@@ -115,25 +119,38 @@ Extend(int64 job_id, int64 epoch, int64 given, struct varlena *progress, bool co
 	return result;
 }
 
+/* A call by the holder of a claim: (job_id, epoch), and the lease where it is. */
+static Datum
+Beat(FunctionCallInfo fcinfo, int lease_arg, struct varlena *progress, struct varlena *checkpoint)
+{
+	int64		job_id = ArgId(fcinfo, 0, "job_id");
+	int64		epoch = ArgId(fcinfo, 1, "epoch");
+	int64		lease = ArgMicroseconds(fcinfo, lease_arg, "lease", USECS_PER_SEC);
+	TimestampTz expires_at;
+
+	if (Extend(job_id, epoch, lease, progress, checkpoint, true, &expires_at) == BEAT_CANCEL)
+		PG_RETURN_TEXT_P(cstring_to_text("cancel"));
+	PG_RETURN_TEXT_P(cstring_to_text("ok"));
+}
+
 Datum
 taskq_heartbeat_job(PG_FUNCTION_ARGS)
 {
 	struct varlena *progress = NULL;
-	TimestampTz expires_at;
-	int64		job_id,
-				epoch,
-				lease;
 
 	CheckArgCount(fcinfo, 4);
 	CheckWritable("taskq.heartbeat_job()");
-	job_id = ArgId(fcinfo, 0, "job_id");
-	epoch = ArgId(fcinfo, 1, "epoch");
-	lease = ArgMicroseconds(fcinfo, 2, "lease", USECS_PER_SEC);
 	if (!PG_ARGISNULL(3))
-		progress = (struct varlena *) PG_GETARG_JSONB_P(3);
-	if (Extend(job_id, epoch, lease, progress, true, &expires_at) == BEAT_CANCEL)
-		PG_RETURN_TEXT_P(cstring_to_text("cancel"));
-	PG_RETURN_TEXT_P(cstring_to_text("ok"));
+		progress = ArgJson(fcinfo, 3, "progress");
+	return Beat(fcinfo, 2, progress, NULL);
+}
+
+Datum
+taskq_save_checkpoint_of(PG_FUNCTION_ARGS)
+{
+	CheckArgCount(fcinfo, 4);
+	CheckWritable("taskq.save_checkpoint()");
+	return Beat(fcinfo, 3, NULL, ArgJson(fcinfo, 2, "checkpoint"));
 }
 
 /* The running jobs of a worker, or those of them that end a lease. */
@@ -270,7 +287,7 @@ taskq_worker_heartbeat(PG_FUNCTION_ARGS)
 		CHECK_FOR_INTERRUPTS();
 		if (StillHeld(list.job_ids[i], list.epochs[i]))
 		{
-			BeatResult	beat = Extend(list.job_ids[i], list.epochs[i], NO_MICROSECONDS, NULL, false, &expires_at);
+			BeatResult	beat = Extend(list.job_ids[i], list.epochs[i], NO_MICROSECONDS, NULL, NULL, false, &expires_at);
 
 			/* it may have been settled since the look */
 			if (beat == BEAT_OK || StillHeld(list.job_ids[i], list.epochs[i]))

@@ -157,7 +157,9 @@ SettleRun(Run *run, bool cancelled)
 
 	OwnerEnter(&scope);
 	PushActiveSnapshot(GetTransactionSnapshot());
-	if (run->error == NULL)
+	if (run->error == NULL && run->snoozed_until != 0)
+		SettleGivenBack(&run->jobs, &run->job, OUTCOME_SNOOZED, run->snoozed_until);
+	else if (run->error == NULL)
 		SettleCompleted(&run->jobs, &run->job,
 						run->result_is_null ? NULL : (struct varlena *) DatumGetPointer(run->result));
 	else if (timed_out || !interrupted)
@@ -182,16 +184,17 @@ RecordLostRun(Run *run, MemoryContext context)
 {
 	Run			again = {0};
 	OwnerScope	scope;
+	int			attempt = ShmemMySlot()->attempt;	/* a settle may have given it back */
 
 	BeginJobTransaction();
 	MemoryContextSwitchTo(context);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	OwnerEnter(&scope);
 	if (JobOpenAndLock(&again.jobs, run->job.job_id, &again.job) == STORE_LOCKED &&
-		again.job.state != JOB_RUNNING && again.job.attempt == run->job.attempt - 1)
+		again.job.state != JOB_RUNNING && again.job.attempt == attempt - 1)
 	{
 		again.job.state = JOB_RUNNING;
-		again.job.attempt = run->job.attempt;
+		again.job.attempt = attempt;
 		again.job.epoch = run->job.epoch;
 		again.job.started_at = run->job.started_at;
 		again.job.worker_id = TextOrNull(ShmemMySlot()->worker_id);

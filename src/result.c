@@ -1,8 +1,8 @@
 /*
  * result.c
- *	  What a handler returns: a plain result, success() or failure().
+ *	  What a handler returns: a plain result, success(), failure() or snooze().
  *
- * The two are jsonb objects with a member "$taskq", so that a handler in any
+ * These are jsonb objects with a member "$taskq", so that a handler in any
  * language can build and return them; what has no such member is the result.
  */
 #include "taskq.h"
@@ -17,12 +17,14 @@
 #include "utils/timestamp.h"
 
 #include "args.h"
+#include "clock.h"
 #include "current.h"
 #include "error.h"
 #include "result.h"
 
 PG_FUNCTION_INFO_V1(taskq_success);
 PG_FUNCTION_INFO_V1(taskq_failure);
+PG_FUNCTION_INFO_V1(taskq_snooze);
 
 #define TAG "$taskq"
 
@@ -86,6 +88,25 @@ taskq_failure(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(ToJsonb(&json));
 }
 
+Datum
+taskq_snooze(PG_FUNCTION_ARGS)
+{
+	StringInfoData json;
+
+	CheckArgCount(fcinfo, 1);
+	if (ArgMicroseconds(fcinfo, 0, "delay", 0) == NO_MICROSECONDS)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("delay must not be NULL"),
+				 errhint("Leave it out to run again as soon as possible.")));
+	initStringInfo(&json);
+	appendStringInfoChar(&json, '{');
+	AddMember(&json, TAG, "snooze");
+	AddMember(&json, "delay", DatumGetCString(DirectFunctionCall1(interval_out, PG_GETARG_DATUM(0))));
+	appendStringInfoChar(&json, '}');
+	PG_RETURN_DATUM(ToJsonb(&json));
+}
+
 /* unwrap ------------------------------------------------------------------- */
 
 /* A member that is a string, or NULL. */
@@ -116,12 +137,26 @@ RaiseFailure(Jsonb *failure)
 				Member(failure, "retry_in"));
 }
 
+/* Until when snooze() says, by the rules of its argument. */
+static TimestampTz
+SnoozedUntil(Jsonb *snooze)
+{
+	char	   *delay = Member(snooze, "delay");
+	Datum		interval;
+
+	if (delay == NULL)
+		return ClockNow();
+	interval = DirectFunctionCall3(interval_in, CStringGetDatum(delay), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
+	return ClockNow() + CheckMicroseconds(DatumGetIntervalP(interval), "delay", 0);
+}
+
 /*
- * Take what is inside success(), and raise what failure() says; anything else
- * stays as it is.  False: there is no result.  The result is made in "context".
+ * Take what is inside success(), raise what failure() says, and note until when
+ * snooze() wishes; anything else stays as it is.  False: there is no result.
+ * The result is made in "context".
  */
 bool
-ResultUnwrap(Datum *result, MemoryContext context)
+ResultUnwrap(Datum *result, TimestampTz *snoozed_until, MemoryContext context)
 {
 	Jsonb	   *jsonb = DatumGetJsonbP(*result);
 	char	   *tag = Member(jsonb, TAG);
@@ -132,6 +167,11 @@ ResultUnwrap(Datum *result, MemoryContext context)
 		return true;
 	if (strcmp(tag, "failure") == 0)
 		RaiseFailure(jsonb);
+	if (strcmp(tag, "snooze") == 0)
+	{
+		*snoozed_until = SnoozedUntil(jsonb);
+		return false;
+	}
 	if (strcmp(tag, "success") != 0)
 		return true;
 	if (getKeyJsonValueFromContainer(&jsonb->root, "result", strlen("result"), &value) == NULL)

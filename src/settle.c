@@ -552,6 +552,8 @@ PutBack(Store *jobs, TaskqJob *job, TaskqEnding *ending, bool force)
 	job->worker_id = NULL;
 	job->started_at = 0;
 	job->progress = NULL;
+	if (job->state == JOB_COMPLETED)
+		job->checkpoint = NULL;	/* all was done, and is to be done again */
 	job->run_at = ClockNow();
 	JobTransition(jobs, job, JOB_AVAILABLE, NULL);
 	CancelForget(job->job_id);

@@ -8,6 +8,7 @@ REGRESS = \
 	registry \
 	misuse \
 	settle \
+	checkpoint \
 	unhandled \
 	run \
 	results \
