@@ -30,7 +30,8 @@ CREATE TYPE taskq.job AS (
 	started_at            timestamptz,
 	lease_expires_at      timestamptz,
 	worker_id             text,
-	checkpoint            jsonb
+	checkpoint            jsonb,
+	correlation_id        text
 );
 COMMENT ON TYPE taskq.job IS 'a claimed job, as claim_job() returns it and handlers of the form f(taskq.job) receive it';
 
@@ -179,7 +180,8 @@ CREATE TABLE taskq.jobs (
 	tenant_id        text,
 	group_key        text,
 	last_error       text,
-	checkpoint       jsonb
+	checkpoint       jsonb,
+	correlation_id   text
 ) WITH (fillfactor = 80, vacuum_truncate = off,
 		autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
 		autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 100000,
@@ -238,7 +240,8 @@ CREATE TABLE taskq.job_history (
 	tenant_id       text,
 	group_key       text,
 	last_error      text,
-	checkpoint      jsonb
+	checkpoint      jsonb,
+	correlation_id  text
 ) PARTITION BY RANGE (expires_on);
 COMMENT ON TABLE taskq.job_history IS 'finished jobs, partitioned by the day on which they expire; read the view taskq.all_jobs';
 COMMENT ON COLUMN taskq.job_history.state IS 'c completed, d discarded, x cancelled, q quarantined';
@@ -466,9 +469,9 @@ CREATE FUNCTION taskq.enqueue_job(
 	run_at timestamptz DEFAULT NULL, delay interval DEFAULT NULL, max_attempts integer DEFAULT NULL,
 	timeout interval DEFAULT NULL, lease interval DEFAULT NULL, tags text[] DEFAULT NULL,
 	tenant_id text DEFAULT NULL, group_key text DEFAULT NULL, required_capabilities text[] DEFAULT NULL,
-	min_version text DEFAULT NULL) RETURNS bigint
+	min_version text DEFAULT NULL, correlation_id text DEFAULT NULL) RETURNS bigint
 	AS 'MODULE_PATHNAME', 'taskq_enqueue_job' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.enqueue_job(text, jsonb, text, integer, timestamptz, interval, integer, interval, interval, text[], text, text, text[], text)
+COMMENT ON FUNCTION taskq.enqueue_job(text, jsonb, text, integer, timestamptz, interval, integer, interval, interval, text[], text, text, text[], text, text)
 	IS 'put a job into a queue, in the caller''s transaction; returns its job_id';
 
 CREATE FUNCTION taskq.enqueue_jobs(
@@ -476,9 +479,9 @@ CREATE FUNCTION taskq.enqueue_jobs(
 	run_at timestamptz DEFAULT NULL, delay interval DEFAULT NULL, max_attempts integer DEFAULT NULL,
 	timeout interval DEFAULT NULL, lease interval DEFAULT NULL, tags text[] DEFAULT NULL,
 	tenant_id text DEFAULT NULL, group_key text DEFAULT NULL, required_capabilities text[] DEFAULT NULL,
-	min_version text DEFAULT NULL) RETURNS SETOF bigint
+	min_version text DEFAULT NULL, correlation_id text DEFAULT NULL) RETURNS SETOF bigint
 	AS 'MODULE_PATHNAME', 'taskq_enqueue_jobs' LANGUAGE C VOLATILE ROWS 1000;
-COMMENT ON FUNCTION taskq.enqueue_jobs(text, jsonb[], text, integer, timestamptz, interval, integer, interval, interval, text[], text, text, text[], text)
+COMMENT ON FUNCTION taskq.enqueue_jobs(text, jsonb[], text, integer, timestamptz, interval, integer, interval, interval, text[], text, text, text[], text, text)
 	IS 'put a job into a queue for each payload; returns the job_ids in the order of the payloads';
 
 -- claim ---------------------------------------------------------------------
@@ -729,7 +732,7 @@ SELECT j.job_id, r.task_type, COALESCE(q.queue, 'default') AS queue,
 	j.priority::integer AS priority, COALESCE(s.attempt, j.attempt) AS attempt, j.max_attempts,
 	COALESCE(s.epoch, j.epoch) AS epoch, COALESCE(s.worker_id, j.worker_id) AS worker_id, j.lease_expires_at,
 	j.payload, NULL::jsonb AS result, j.progress, j.tags, j.tenant_id, j.group_key, j.run_at, j.created_at,
-	COALESCE(s.started_at, j.started_at) AS started_at, NULL::timestamptz AS finished_at, j.last_error, j.checkpoint
+	COALESCE(s.started_at, j.started_at) AS started_at, NULL::timestamptz AS finished_at, j.last_error, j.checkpoint, j.correlation_id
 FROM taskq.jobs j JOIN taskq.routes r USING (route_id)
 	LEFT JOIN taskq.queue_defs q USING (queue_id)
 	LEFT JOIN taskq.running_jobs() s USING (job_id)
@@ -738,7 +741,7 @@ SELECT h.job_id, r.task_type, COALESCE(q.queue, 'default'),
 	CASE h.state WHEN 'c' THEN 'completed' WHEN 'd' THEN 'discarded' WHEN 'x' THEN 'cancelled' WHEN 'q' THEN 'quarantined' END,
 	h.priority::integer, h.attempt, h.max_attempts, h.epoch, h.worker_id, NULL,
 	h.payload, h.result, h.progress, h.tags, h.tenant_id, h.group_key, h.run_at, h.created_at,
-	h.started_at, h.finished_at, h.last_error, h.checkpoint
+	h.started_at, h.finished_at, h.last_error, h.checkpoint, h.correlation_id
 FROM taskq.job_history h JOIN taskq.routes r USING (route_id)
 	LEFT JOIN taskq.queue_defs q USING (queue_id)
 WHERE NOT h.superseded;

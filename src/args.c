@@ -104,6 +104,21 @@ ArgNameOrNull(FunctionCallInfo fcinfo, int n, const char *what)
 	return PG_ARGISNULL(n) ? NULL : ArgName(fcinfo, n, what);
 }
 
+/* Short text without rules: what an application uses to find things again. */
+char *
+ArgLabel(FunctionCallInfo fcinfo, int n, const char *what)
+{
+	char	   *label;
+
+	RefuseNull(fcinfo, n, what);
+	label = text_to_cstring(PG_GETARG_TEXT_PP(n));
+	if (label[0] == '\0' || strlen(label) > TASKQ_LABEL_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s is empty or longer than %d bytes", what, TASKQ_LABEL_MAX)));
+	return label;
+}
+
 char *
 ArgTextOrNull(FunctionCallInfo fcinfo, int n)
 {
@@ -261,10 +276,10 @@ ArgTagsOrNull(FunctionCallInfo fcinfo, int n, const char *what)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s has %d elements, more than 100", what, count)));
 	for (int i = 0; i < count; i++)
-		if (strings[i][0] == '\0' || strlen(strings[i]) > 255)
+		if (strings[i][0] == '\0' || strlen(strings[i]) > TASKQ_LABEL_MAX)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("an element of %s is empty or longer than 255 bytes", what)));
+					 errmsg("an element of %s is empty or longer than %d bytes", what, TASKQ_LABEL_MAX)));
 	return StringsToNames(strings, count);
 }
 

@@ -19,6 +19,7 @@ extern void CheckName(const char *name, const char *what);
 extern bool IsName(const char *name);
 extern char *ArgName(FunctionCallInfo fcinfo, int n, const char *what);
 extern char *ArgNameOrNull(FunctionCallInfo fcinfo, int n, const char *what);
+extern char *ArgLabel(FunctionCallInfo fcinfo, int n, const char *what);
 extern char *ArgTextOrNull(FunctionCallInfo fcinfo, int n);
 extern bool ArgBool(FunctionCallInfo fcinfo, int n, const char *what);
 extern int32 ArgInt(FunctionCallInfo fcinfo, int n, const char *what, int32 least, int32 most);

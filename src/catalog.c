@@ -44,12 +44,12 @@ static const struct
 	int			columns;
 }			rels[TASKQ_RELS] =
 {
-	[REL_JOBS] = {"jobs", 26},
+	[REL_JOBS] = {"jobs", 28},
 	[REL_JOBS_PKEY] = {"jobs_pkey", 1},
 	[REL_JOBS_OPEN] = {"jobs_open", 4},
 	[REL_JOBS_RUNNING] = {"jobs_running", 2},
-	[REL_HISTORY] = {"job_history", 27},
-	[REL_HISTORY_OVERFLOW] = {"job_history_overflow", 27},
+	[REL_HISTORY] = {"job_history", 29},
+	[REL_HISTORY_OVERFLOW] = {"job_history_overflow", 29},
 	[REL_FAILURES] = {"attempt_failures", 15},
 	[REL_ROUTES] = {"routes", 5},
 	[REL_QUEUES] = {"queue_defs", 9},

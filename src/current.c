@@ -181,6 +181,13 @@ CurrentReset(int depth)
 	n_current = depth;
 }
 
+/* The correlation id of the job that runs, which the jobs it enqueues inherit. */
+struct varlena *
+CurrentCorrelation(void)
+{
+	return n_current == 0 ? NULL : currents[n_current - 1].job->correlation_id;
+}
+
 /* Is this a job that runs in this process, however deep? */
 bool
 CurrentIs(int64 job_id)

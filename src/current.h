@@ -11,6 +11,7 @@
 
 extern int	CurrentPush(TaskqJob *job);
 extern void CurrentReset(int depth);
+extern struct varlena *CurrentCorrelation(void);
 extern void RaiseForJob(bool retryable, const char *message, const char *code, const char *type, const char *retry_in);
 extern bool CurrentSave(struct varlena *checkpoint, struct varlena *progress);
 extern bool CurrentIs(int64 job_id);

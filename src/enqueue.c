@@ -16,6 +16,7 @@
 
 #include "args.h"
 #include "clock.h"
+#include "current.h"
 #include "error.h"
 #include "guc.h"
 #include "handler.h"
@@ -36,7 +37,7 @@ enum
 {
 	ARG_TASK_TYPE, ARG_PAYLOAD, ARG_QUEUE, ARG_PRIORITY, ARG_RUN_AT, ARG_DELAY, ARG_MAX_ATTEMPTS,
 	ARG_TIMEOUT, ARG_LEASE, ARG_TAGS, ARG_TENANT_ID, ARG_GROUP_KEY, ARG_REQUIRED_CAPABILITIES,
-	ARG_MIN_VERSION,
+	ARG_MIN_VERSION, ARG_CORRELATION_ID,
 	ARG_COUNT
 };
 
@@ -111,6 +112,8 @@ ReadArguments(FunctionCallInfo fcinfo, TaskqJob *job, TimestampTz now)
 	job->group_key = TextOrNull(ArgNameOrNull(fcinfo, ARG_GROUP_KEY, "group_key"));
 	if (job->group_key != NULL)
 		job->group_id = GroupId(job->group_key);
+	job->correlation_id = PG_ARGISNULL(ARG_CORRELATION_ID) ? CurrentCorrelation() :
+		TextOrNull(ArgLabel(fcinfo, ARG_CORRELATION_ID, "correlation_id"));
 	RejectIfUnhandled(QueueByName(queue_name, false), task_type);
 	job->route_id = RouteFindOrMake(QueueByName(queue_name, false)->queue_id, task_type,
 									NormalizeNames(capabilities, "required_capabilities"),

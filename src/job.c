@@ -25,7 +25,7 @@ enum
 	JOBS_LEASE_EXPIRES_AT, JOBS_ROUTE_ID, JOBS_ATTEMPT, JOBS_MAX_ATTEMPTS, JOBS_PERMIT,
 	JOBS_PRIORITY, JOBS_LIFE, JOBS_TERMINATIONS, JOBS_GATE, JOBS_STATE, JOBS_LAST_OUTCOME,
 	JOBS_TIMEOUT, JOBS_LEASE, JOBS_WORKER_ID, JOBS_PAYLOAD, JOBS_PROGRESS, JOBS_TAGS,
-	JOBS_TENANT_ID, JOBS_GROUP_KEY, JOBS_LAST_ERROR, JOBS_CHECKPOINT
+	JOBS_TENANT_ID, JOBS_GROUP_KEY, JOBS_LAST_ERROR, JOBS_CHECKPOINT, JOBS_CORRELATION_ID
 };
 
 /* Columns of taskq.job_history, in order. */
@@ -35,7 +35,7 @@ enum
 	HIST_FINISHED_AT, HIST_EXPIRES_ON, HIST_ROUTE_ID, HIST_ATTEMPT, HIST_MAX_ATTEMPTS,
 	HIST_PRIORITY, HIST_LIFE, HIST_STATE, HIST_LAST_OUTCOME, HIST_SUPERSEDED, HIST_TIMEOUT,
 	HIST_LEASE, HIST_WORKER_ID, HIST_HANDLER_VERSION, HIST_PAYLOAD, HIST_RESULT, HIST_PROGRESS,
-	HIST_TAGS, HIST_TENANT_ID, HIST_GROUP_KEY, HIST_LAST_ERROR, HIST_CHECKPOINT
+	HIST_TAGS, HIST_TENANT_ID, HIST_GROUP_KEY, HIST_LAST_ERROR, HIST_CHECKPOINT, HIST_CORRELATION_ID
 };
 
 /* Attributes of the type taskq.job, in order. */
@@ -44,7 +44,8 @@ enum
 	TYPE_JOB_ID = 1, TYPE_EPOCH, TYPE_TASK_TYPE, TYPE_QUEUE, TYPE_PRIORITY, TYPE_ATTEMPT,
 	TYPE_MAX_ATTEMPTS, TYPE_PAYLOAD, TYPE_PROGRESS, TYPE_TAGS, TYPE_TENANT_ID, TYPE_GROUP_KEY,
 	TYPE_REQUIRED_CAPABILITIES, TYPE_TIMEOUT, TYPE_RUN_AT, TYPE_CREATED_AT, TYPE_STARTED_AT,
-	TYPE_LEASE_EXPIRES_AT, TYPE_WORKER_ID, TYPE_CHECKPOINT
+	TYPE_LEASE_EXPIRES_AT, TYPE_WORKER_ID, TYPE_CHECKPOINT, TYPE_CORRELATION_ID,
+	TYPE_COUNT = TYPE_CORRELATION_ID
 };
 
 static int64
@@ -124,6 +125,7 @@ JobRead(TaskqJob *job, TupleTableSlot *slot)
 	job->group_key = SlotPointer(slot, JOBS_GROUP_KEY);
 	job->last_error = SlotPointer(slot, JOBS_LAST_ERROR);
 	job->checkpoint = SlotPointer(slot, JOBS_CHECKPOINT);
+	job->correlation_id = SlotPointer(slot, JOBS_CORRELATION_ID);
 }
 
 void
@@ -158,6 +160,7 @@ JobWrite(const TaskqJob *job, TupleTableSlot *slot)
 	SlotSetPointer(slot, JOBS_GROUP_KEY, job->group_key);
 	SlotSetPointer(slot, JOBS_LAST_ERROR, job->last_error);
 	SlotSetPointer(slot, JOBS_CHECKPOINT, job->checkpoint);
+	SlotSetPointer(slot, JOBS_CORRELATION_ID, job->correlation_id);
 }
 
 void
@@ -187,6 +190,7 @@ JobReadEnded(TaskqJob *job, TaskqEnding *ending, TupleTableSlot *slot)
 	job->group_key = SlotPointer(slot, HIST_GROUP_KEY);
 	job->last_error = SlotPointer(slot, HIST_LAST_ERROR);
 	job->checkpoint = SlotPointer(slot, HIST_CHECKPOINT);
+	job->correlation_id = SlotPointer(slot, HIST_CORRELATION_ID);
 
 	ending->finished_at = ReadTime(slot, HIST_FINISHED_AT);
 	ending->expires_on = DatumGetDateADT(SlotDatum(slot, HIST_EXPIRES_ON));
@@ -227,6 +231,7 @@ JobWriteEnded(const TaskqJob *job, const TaskqEnding *ending, TupleTableSlot *sl
 	SlotSetPointer(slot, HIST_GROUP_KEY, job->group_key);
 	SlotSetPointer(slot, HIST_LAST_ERROR, job->last_error);
 	SlotSetPointer(slot, HIST_CHECKPOINT, job->checkpoint);
+	SlotSetPointer(slot, HIST_CORRELATION_ID, job->correlation_id);
 }
 
 Oid
@@ -265,11 +270,11 @@ SetAttributePointer(Datum *values, bool *nulls, int attnum, void *value)
 HeapTuple
 JobTuple(const TaskqJob *job, TupleDesc desc)
 {
-	Datum		values[TYPE_CHECKPOINT] = {0};
-	bool		nulls[TYPE_CHECKPOINT];
+	Datum		values[TYPE_COUNT] = {0};
+	bool		nulls[TYPE_COUNT];
 	const TaskqRoute *route = RouteById(job->route_id);
 
-	if (desc->natts != TYPE_CHECKPOINT)
+	if (desc->natts != TYPE_COUNT)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("type taskq.job is of another version than taskq's library"),
@@ -297,6 +302,7 @@ JobTuple(const TaskqJob *job, TupleDesc desc)
 		SetAttribute(values, nulls, TYPE_LEASE_EXPIRES_AT, TimestampTzGetDatum(job->lease_expires_at));
 	SetAttributePointer(values, nulls, TYPE_WORKER_ID, job->worker_id);
 	SetAttributePointer(values, nulls, TYPE_CHECKPOINT, job->checkpoint);
+	SetAttributePointer(values, nulls, TYPE_CORRELATION_ID, job->correlation_id);
 	return heap_form_tuple(desc, values, nulls);
 }
 

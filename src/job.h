@@ -44,6 +44,7 @@ typedef struct TaskqJob
 	struct varlena *group_key;
 	struct varlena *last_error;
 	struct varlena *checkpoint;
+	struct varlena *correlation_id;
 } TaskqJob;
 
 /* What a finished job has beside. */

@@ -13,7 +13,8 @@ REGRESS = \
 	run \
 	results \
 	versions \
-	toast
+	toast \
+	events
 ISOLATION = \
 	claim-cancel \
 	claim-claim \

@@ -195,7 +195,7 @@ SELECT is(array_agg(entry), '{echo-plpgsql}', 'what it wrote is there') FROM ins
 SELECT is(pg_temp.result('job-sql'), '{"task_type": "ins-job-sql", "attempt": 1, "payload": {"entry": "job-sql"}, "lease": null}', 'one in SQL that takes the job');
 SELECT is(pg_temp.result('job-plpgsql'), '{"queue": "default", "priority": 0, "same": true}', 'one in PL/pgSQL, which is the current job');
 SELECT is(pg_temp.result('current'), '{"task_type": "ins-current", "queue": "default", "priority": 0, "attempt": 1, "max_attempts": 1, "payload": {"entry": "current"},
-	"progress": null, "tags": null, "tenant_id": null, "group_key": null, "required_capabilities": [], "timeout": null, "lease_expires_at": null, "checkpoint": null}',
+	"progress": null, "tags": null, "tenant_id": null, "group_key": null, "required_capabilities": [], "timeout": null, "lease_expires_at": null, "checkpoint": null, "correlation_id": null}',
 	'current_job() is the whole job');
 SELECT is(taskq.current_job(), NULL, 'and NULL outside a handler');
 SELECT is(pg_temp.result('nothing'), NULL, 'NULL is no result');
