@@ -261,6 +261,23 @@ ArgNamesOrNull(FunctionCallInfo fcinfo, int n, const char *what)
 	return StringsToNames(strings, count);
 }
 
+/*
+ * The same, where NULL means all.  An empty array must not mean that too: who
+ * made a list and found nothing to put into it would be given everything.
+ */
+ArrayType *
+ArgSomeNamesOrNull(FunctionCallInfo fcinfo, int n, const char *what)
+{
+	ArrayType  *names = ArgNamesOrNull(fcinfo, n, what);
+
+	if (names != NULL && NamesCount(names) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s is an empty array", what),
+				 errhint("Leave it out, or give NULL, for all.")));
+	return names;
+}
+
 /* Tags and capabilities such as region=eu: short text without rules. */
 ArrayType *
 ArgTagsOrNull(FunctionCallInfo fcinfo, int n, const char *what)

@@ -29,6 +29,7 @@ extern int64 ArgMicroseconds(FunctionCallInfo fcinfo, int n, const char *what, i
 extern void CheckJsonSize(struct varlena *value, const char *what);
 extern struct varlena *ArgJson(FunctionCallInfo fcinfo, int n, const char *what);
 extern ArrayType *ArgNamesOrNull(FunctionCallInfo fcinfo, int n, const char *what);
+extern ArrayType *ArgSomeNamesOrNull(FunctionCallInfo fcinfo, int n, const char *what);
 extern ArrayType *ArgTagsOrNull(FunctionCallInfo fcinfo, int n, const char *what);
 extern ArrayType *NormalizeNames(ArrayType *names, const char *what);
 

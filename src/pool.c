@@ -153,8 +153,8 @@ InsertPool(const char *name, bool or_ignore, Oid role, int32 size, int32 min_siz
 	values[1] = ObjectIdGetDatum(role);
 	values[2] = Int32GetDatum(size);
 	values[3] = Int32GetDatum(min_size);
-	SetNames(values, nulls, 4, NamesCount(task_types) > 0 ? task_types : NULL);
-	SetNames(values, nulls, 5, NamesCount(queues) > 0 ? queues : NULL);
+	SetNames(values, nulls, 4, task_types);
+	SetNames(values, nulls, 5, queues);
 	SetNames(values, nulls, 6, NamesCount(capabilities) > 0 ? NormalizeNames(capabilities, "capabilities") : NULL);
 	values[7] = TimestampTzGetDatum(ClockNow());
 	OwnerEnterSpi(&scope);
@@ -192,8 +192,8 @@ taskq_create_pool(PG_FUNCTION_ARGS)
 	size = PG_ARGISNULL(1) ? taskq_default_pool_size : ArgInt(fcinfo, 1, "size", 0, MAX_POOL_SIZE);
 	role = PG_ARGISNULL(2) ? GetUserId() : PG_GETARG_OID(2);
 	RoleCheckRunAs(role);
-	task_types = ArgNamesOrNull(fcinfo, 3, "task_types");
-	queues = ArgNamesOrNull(fcinfo, 4, "queues");
+	task_types = ArgSomeNamesOrNull(fcinfo, 3, "task_types");
+	queues = ArgSomeNamesOrNull(fcinfo, 4, "queues");
 	QueueCheckNames(queues);
 	capabilities = ArgTagsOrNull(fcinfo, 5, "capabilities");
 	min_size = PG_ARGISNULL(6) ? 0 : ArgInt(fcinfo, 6, "min_size", 0, MAX_POOL_SIZE);

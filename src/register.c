@@ -315,13 +315,6 @@ CheckTypes(ArrayType *task_types)
 	}
 }
 
-/* An empty array says the same as NULL. */
-static ArrayType *
-NullIfEmpty(ArrayType *names)
-{
-	return NamesCount(names) == 0 ? NULL : names;
-}
-
 /* Replace a registration, if the older one is over or may be taken over. */
 static void
 ReplaceRow(Store *store, const char *worker_id, bool take_over, TimestampTz now)
@@ -360,11 +353,13 @@ taskq_register_worker(PG_FUNCTION_ARGS)
 	CheckArgCount(fcinfo, 7);
 	CheckWritable("taskq.register_worker()");
 	worker_id = ArgName(fcinfo, 0, "worker_id");
-	worker.base.task_types = NullIfEmpty(ArgNamesOrNull(fcinfo, 1, "task_types"));
+	worker.base.task_types = ArgSomeNamesOrNull(fcinfo, 1, "task_types");
 	CheckTypes(worker.base.task_types);
-	worker.base.queues = NullIfEmpty(ArgNamesOrNull(fcinfo, 2, "queues"));
+	worker.base.queues = ArgSomeNamesOrNull(fcinfo, 2, "queues");
 	QueueCheckNames(worker.base.queues);
-	worker.base.capabilities = NullIfEmpty(NormalizeNames(ArgTagsOrNull(fcinfo, 3, "capabilities"), "capabilities"));
+	worker.base.capabilities = NormalizeNames(ArgTagsOrNull(fcinfo, 3, "capabilities"), "capabilities");
+	if (NamesCount(worker.base.capabilities) == 0)
+		worker.base.capabilities = NULL;
 	worker.max_concurrent_jobs = PG_ARGISNULL(4) ? 0 : ArgInt(fcinfo, 4, "max_concurrent_jobs", 1, 100000);
 	worker.lease = ArgMicroseconds(fcinfo, 5, "lease", USECS_PER_SEC);
 	take_over = ArgBool(fcinfo, 6, "take_over");
