@@ -616,10 +616,10 @@ CREATE FUNCTION taskq.run_next(
 COMMENT ON FUNCTION taskq.run_next(text[], regprocedure) IS 'run and settle the next due job in this session and transaction; no row when there is none';
 
 CREATE FUNCTION taskq.run_all(
-	task_types text[] DEFAULT NULL, max_jobs integer DEFAULT NULL,
+	task_types text[] DEFAULT NULL, max_jobs integer DEFAULT NULL, handler regprocedure DEFAULT NULL,
 	OUT job_id bigint, OUT task_type text, OUT state text, OUT result jsonb, OUT error text) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'taskq_run_all' LANGUAGE C VOLATILE ROWS 100;
-COMMENT ON FUNCTION taskq.run_all(text[], integer) IS 'run_next() until nothing is due or max_jobs have run: the way to test handlers without a pool';
+COMMENT ON FUNCTION taskq.run_all(text[], integer, regprocedure) IS 'run_next() until nothing is due or max_jobs have run: the way to test handlers without a pool';
 
 -- look: functions behind the views ------------------------------------------
 

@@ -77,7 +77,7 @@ PrepareCall(FunctionCallInfo fcinfo, RunCall *call, int types_arg, int handler_a
 	call->worker.role = GetSessionUserId();
 	if (types_arg >= 0)
 		call->worker.narrow = ArgNamesOrNull(fcinfo, types_arg, "task_types");
-	if (handler_arg >= 0 && !PG_ARGISNULL(handler_arg))
+	if (!PG_ARGISNULL(handler_arg))
 	{
 		call->is_given = true;
 		call->given.function = PG_GETARG_OID(handler_arg);
@@ -173,6 +173,17 @@ taskq_run_job(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+/* A handler that is named in the call is for the types named beside it. */
+static void
+RequireTypesOfGiven(const RunCall *call)
+{
+	if (call->is_given && call->worker.narrow == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a handler was given without the task types that it is for"),
+				 errhint("Name them in task_types.")));
+}
+
 Datum
 taskq_run_next(PG_FUNCTION_ARGS)
 {
@@ -182,11 +193,7 @@ taskq_run_next(PG_FUNCTION_ARGS)
 	CheckWritable("taskq.run_next()");
 	InitMaterializedSRF(fcinfo, 0);
 	PrepareCall(fcinfo, &call, 0, 1);
-	if (call.is_given && call.worker.narrow == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("a handler was given without the task types that it is for"),
-				 errhint("Name them in task_types.")));
+	RequireTypesOfGiven(&call);
 	(void) RunOne(fcinfo, &call, 0);
 	return (Datum) 0;
 }
@@ -198,10 +205,11 @@ taskq_run_all(PG_FUNCTION_ARGS)
 	RunCall		call;
 	int			most;
 
-	CheckArgCount(fcinfo, 2);
+	CheckArgCount(fcinfo, 3);
 	CheckWritable("taskq.run_all()");
 	InitMaterializedSRF(fcinfo, 0);
-	PrepareCall(fcinfo, &call, 0, -1);
+	PrepareCall(fcinfo, &call, 0, 2);
+	RequireTypesOfGiven(&call);
 	most = PG_ARGISNULL(1) ? PG_INT32_MAX : ArgInt(fcinfo, 1, "max_jobs", 1, PG_INT32_MAX);
 	for (int i = 0; i < most && RunOne(fcinfo, &call, 0); i++)
 		CHECK_FOR_INTERRUPTS();
