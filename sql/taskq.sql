@@ -557,6 +557,10 @@ COMMENT ON FUNCTION taskq.retry_delay(text, integer, interval, interval, double 
 
 -- error ---------------------------------------------------------------------
 
+CREATE FUNCTION taskq.standard_error_types() RETURNS text[]
+	AS 'MODULE_PATHNAME', 'taskq_standard_error_types' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION taskq.standard_error_types() IS 'the error types that taskq knows';
+
 CREATE FUNCTION taskq.is_standard_error_type(error_type text) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'taskq_is_standard_error_type' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 COMMENT ON FUNCTION taskq.is_standard_error_type(text) IS 'whether this is one of the error types that taskq knows';
@@ -865,6 +869,7 @@ SELECT a, o FROM (VALUES
 		'FUNCTION taskq.save_checkpoint(jsonb)', 'FUNCTION taskq.save_checkpoint(bigint, bigint, jsonb, interval)',
 		'FUNCTION taskq.update_progress',
 		'FUNCTION taskq.is_standard_error_type', 'FUNCTION taskq.is_retryable_error_type', 'FUNCTION taskq.retry_delay',
+		'FUNCTION taskq.standard_error_types',
 		'FUNCTION taskq.is_registered', 'FUNCTION taskq.get_registered_types', 'FUNCTION taskq.clock_now']),
 	('observer', ARRAY['TABLE taskq.handler_history', 'FUNCTION taskq.version_at_least', 'FUNCTION taskq.is_adopted', 'TABLE taskq.all_jobs', 'TABLE taskq.attempts', 'TABLE taskq.unroutable_jobs',
 		'TABLE taskq.workers', 'TABLE taskq.pools', 'TABLE taskq.queues',

@@ -232,7 +232,7 @@ NamesToStrings(ArrayType *names, int *n, const char *what)
 	return strings;
 }
 
-static ArrayType *
+ArrayType *
 StringsToNames(char **strings, int n)
 {
 	Datum	   *values = palloc(sizeof(Datum) * Max(n, 1));

@@ -37,6 +37,7 @@ extern bool NamesContain(ArrayType *names, const char *name);
 extern bool NamesCover(ArrayType *have, ArrayType *need);
 extern bool NamesEqual(ArrayType *a, ArrayType *b);
 extern int	NamesIndex(ArrayType *names, const char *name);
+extern ArrayType *StringsToNames(char **strings, int n);
 extern int	NamesCount(ArrayType *names);
 
 #endif							/* TASKQ_ARGS_H */

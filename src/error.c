@@ -11,6 +11,7 @@
 #include "args.h"
 #include "error.h"
 
+PG_FUNCTION_INFO_V1(taskq_standard_error_types);
 PG_FUNCTION_INFO_V1(taskq_is_standard_error_type);
 PG_FUNCTION_INFO_V1(taskq_is_retryable_error_type);
 
@@ -66,6 +67,17 @@ ErrorTypeOfSqlstate(int sqlstate)
 		sqlstate == ERRCODE_CHECK_VIOLATION)
 		return ERROR_PERMANENT;
 	return ERROR_HANDLER;
+}
+
+Datum
+taskq_standard_error_types(PG_FUNCTION_ARGS)
+{
+	char	   *names[lengthof(error_types)];
+
+	CheckArgCount(fcinfo, 0);
+	for (int i = 0; i < lengthof(error_types); i++)
+		names[i] = unconstify(char *, error_types[i].name);
+	PG_RETURN_ARRAYTYPE_P(StringsToNames(names, lengthof(error_types)));
 }
 
 Datum
