@@ -6,6 +6,7 @@ REGRESS = \
 	in_server \
 	access \
 	registry \
+	coming_from \
 	misuse \
 	settle \
 	checkpoint \
