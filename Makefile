@@ -28,6 +28,7 @@ OBJS = \
 	src/history.o \
 	src/job.o \
 	src/launcher.o \
+	src/leaf.o \
 	src/lease.o \
 	src/list_handlers.o \
 	src/locks.o \

@@ -2,25 +2,17 @@
  * history.c
  *	  Finished jobs, and failed attempts.
  *
- * job_history has a leaf for each day on which rows expire, so that retention
- * is a partition drop.  taskq writes into the leaf, never through the parent:
- * whoever drops a leaf needs the parent's lock for a moment, which a queue under
- * load would never leave free.  While a day's leaf does not exist rows go to
- * the overflow leaf, and HistoryMaintain() makes the leaf and moves them.
- * Leaves are made when they are needed, so that a restored dump, which brings
- * its own, meets none.
+ * job_history is partitioned by the day on which rows expire (leaf.c).  Rows
+ * that had to go to its overflow leaf are moved by HistoryMaintain().
  */
 #include "taskq.h"
 
-#include "access/genam.h"
 #include "access/xact.h"
-#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
-#include "utils/datetime.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -32,16 +24,19 @@
 #include "compat.h"
 #include "handler.h"
 #include "history.h"
+#include "leaf.h"
 #include "owner.h"
 #include "queue.h"
 #include "route.h"
-#include "shmem.h"
 #include "store.h"
-#include "wake.h"
 
-/* Retention of more than this is rounded up to whole periods of it. */
-#define DAYS_EXACT 31
-#define DAYS_ROUNDED 10
+static const LeafTable history =
+{
+	.name = "job_history",
+	.parent = REL_HISTORY,
+	.overflow = REL_HISTORY_OVERFLOW,
+	.key = "job_id, life, expires_on",
+};
 
 /* Columns of taskq.attempt_failures, in order. */
 enum
@@ -49,42 +44,6 @@ enum
 	F_JOB_ID = 1, F_EPOCH, F_ATTEMPT, F_STARTED_AT, F_FINISHED_AT, F_WORKER_ID, F_HANDLER_VERSION,
 	F_OUTCOME, F_ERROR_TYPE, F_ERROR_CODE, F_ERROR_MESSAGE, F_SQLSTATE, F_DETAIL, F_HINT, F_CONTEXT
 };
-
-/* expiry ------------------------------------------------------------------- */
-
-/* The day of a moment, in UTC. */
-static DateADT
-DayOf(TimestampTz moment)
-{
-	int64		day = moment / USECS_PER_DAY;
-
-	if (moment % USECS_PER_DAY < 0)
-		day--;
-	return (DateADT) day;
-}
-
-/* The first day on which a row may go.  Never today, so its leaf is not being dropped. */
-static DateADT
-ExpiryDay(TimestampTz finished_at, int64 retention)
-{
-	DateADT		today = DayOf(finished_at);
-	DateADT		day = DayOf(finished_at + retention) + 1;
-
-	if (day - today > DAYS_EXACT + 1)
-		day = (day + DAYS_ROUNDED - 1) / DAYS_ROUNDED * DAYS_ROUNDED;
-	return day;
-}
-
-static Oid
-LeafOfDay(DateADT day)
-{
-	char		name[NAMEDATALEN];
-	struct pg_tm tm;
-
-	j2date(day + POSTGRES_EPOCH_JDATE, &tm.tm_year, &tm.tm_mon, &tm.tm_mday);
-	snprintf(name, sizeof(name), "job_history_%04d%02d%02d", tm.tm_year, tm.tm_mon, tm.tm_mday);
-	return get_relname_relid(name, CatalogSchema());
-}
 
 /* insert ------------------------------------------------------------------- */
 
@@ -101,7 +60,6 @@ HistoryInsert(const TaskqJob *job, struct varlena *result, TimestampTz now)
 	Oid			leaf_oid;
 
 	ending.finished_at = now;
-	ending.expires_on = ExpiryDay(now, job->state == JOB_COMPLETED ? queue->retain_completed : queue->retain_other);
 	ending.result = result;
 	ending.handler_version = handler == NULL ? NULL : TextOrNull(handler->version);
 
@@ -109,15 +67,8 @@ HistoryInsert(const TaskqJob *job, struct varlena *result, TimestampTz now)
 	if (!queue->keep_payload && job->state == JOB_COMPLETED)
 		copy.payload = NULL;
 
-	leaf_oid = LeafOfDay(ending.expires_on);
-	if (!OidIsValid(leaf_oid))
-	{
-		leaf_oid = CatalogRel(REL_HISTORY_OVERFLOW);
-		ending.expires_on = DATEVAL_NOBEGIN;
-		if (ShmemMyDatabase() != NULL)
-			pg_atomic_write_u32(&ShmemMyDatabase()->history_wanted, 1);
-		WakeSchedulerAt(now);
-	}
+	leaf_oid = LeafForRow(&history, now, job->state == JOB_COMPLETED ? queue->retain_completed : queue->retain_other,
+						  &ending.expires_on);
 	StoreOpen(&leaf, leaf_oid);
 	JobWriteEnded(&copy, &ending, StoreNewRow(&leaf));
 	StoreInsert(&leaf);
@@ -162,30 +113,6 @@ HistoryInsertFailure(const TaskqJob *job, const AttemptFailure *failure, Timesta
 
 /* find --------------------------------------------------------------------- */
 
-static int
-CompareOidsBackwards(const void *a, const void *b)
-{
-	Oid			left = *(const Oid *) a;
-	Oid			right = *(const Oid *) b;
-
-	return left < right ? 1 : left > right ? -1 : 0;
-}
-
-/* All leaves, those made last first: what ended lately is asked for most. */
-static Oid *
-Leaves(int *n)
-{
-	List	   *children = find_inheritance_children(CatalogRel(REL_HISTORY), NoLock);
-	Oid		   *leaves = palloc(sizeof(Oid) * (list_length(children) + 1));
-	ListCell   *cell;
-
-	*n = 0;
-	foreach(cell, children)
-		leaves[(*n)++] = lfirst_oid(cell);
-	qsort(leaves, *n, sizeof(Oid), CompareOidsBackwards);
-	return leaves;
-}
-
 /* Find the row of a job's last life in one leaf; leaf->found holds it. */
 static bool
 FindInLeaf(Store *leaf, int64 job_id, int life, Snapshot snapshot)
@@ -207,7 +134,7 @@ ProbeLeaves(int64 job_id, int life, FoundFunction function, void *arg)
 {
 	Snapshot	snapshot = StoreSnapshot();	/* first: what it sees is in a leaf that is listed */
 	int			n;
-	Oid		   *leaves = Leaves(&n);
+	Oid		   *leaves = LeafList(&history, &n);
 	bool		enough = false;
 
 	for (int i = 0; i < n && !enough; i++)
@@ -292,27 +219,12 @@ HistorySupersede(int64 job_id, int life)
 
 /* maintain ----------------------------------------------------------------- */
 
-/* Make the leaf of a day and attach it; no lock that a settle waits for. */
-static void
-MakeLeaf(DateADT day)
-{
-	struct pg_tm tm;
-	char		name[NAMEDATALEN];
-	char	   *from = DatumGetCString(DirectFunctionCall1(date_out, DateADTGetDatum(day)));
-	char	   *to = DatumGetCString(DirectFunctionCall1(date_out, DateADTGetDatum(day + 1)));
-
-	j2date(day + POSTGRES_EPOCH_JDATE, &tm.tm_year, &tm.tm_mon, &tm.tm_mday);
-	snprintf(name, sizeof(name), "job_history_%04d%02d%02d", tm.tm_year, tm.tm_mon, tm.tm_mday);
-	OwnerExecute(psprintf("CREATE TABLE taskq.%s (LIKE taskq.job_history INCLUDING ALL,"
-						  " PRIMARY KEY (job_id, life, expires_on))", name), 0, NULL, NULL, NULL);
-	OwnerExecute(psprintf("ALTER TABLE taskq.job_history ATTACH PARTITION taskq.%s"
-						  " FOR VALUES FROM ('%s') TO ('%s')", name, from, to), 0, NULL, NULL, NULL);
-}
-
 /*
  * Give the rows of the overflow leaf their expiry day, make the leaves of those
  * days and move the rows there.  The day is computed here as HistoryInsert()
- * computes it, queue by queue.
+ * computes it, queue by queue.  Leaves that are missing are made first, and the
+ * rows moved by another call: a query that was planned before the leaf was there
+ * would find a row that moves at once in neither place.
  */
 static void
 EmptyOverflow(void)
@@ -324,6 +236,7 @@ EmptyOverflow(void)
 		" LIMIT 10000 FOR UPDATE OF h SKIP LOCKED";
 	SPITupleTable *found;
 	uint64		n;
+	bool		made = false;
 
 	n = OwnerExecute(rows, 0, NULL, NULL, NULL);
 	found = SPI_tuptable;
@@ -335,30 +248,20 @@ EmptyOverflow(void)
 		TimestampTz finished_at = DatumGetTimestampTz(SPI_getbinval(found->vals[i], found->tupdesc, 3, &isnull));
 		bool		completed = DatumGetBool(SPI_getbinval(found->vals[i], found->tupdesc, 4, &isnull));
 		const TaskqQueue *queue = QueueById(DatumGetInt32(SPI_getbinval(found->vals[i], found->tupdesc, 5, &isnull)));
-		DateADT		day = ExpiryDay(finished_at, completed ? queue->retain_completed : queue->retain_other);
+		DateADT		day = LeafDay(finished_at, completed ? queue->retain_completed : queue->retain_other);
 
-		if (!OidIsValid(LeafOfDay(day)))
-		{
-			MakeLeaf(day);
-			CommandCounterIncrement();
-		}
+		if (LeafMake(&history, day))
+			made = true;
+		if (made)
+			continue;
 		values[0] = SPI_getbinval(found->vals[i], found->tupdesc, 1, &isnull);
 		values[1] = SPI_getbinval(found->vals[i], found->tupdesc, 2, &isnull);
 		values[2] = DateADTGetDatum(day);
 		OwnerExecute("UPDATE taskq.job_history SET expires_on = $3"
 					 " WHERE expires_on = '-infinity' AND job_id = $1 AND life = $2", 3, types, values, NULL);
 	}
-}
-
-/*
- * Lock what dropping a leaf needs, if all of it is free at once.  A lock that
- * waits would have every query of the history wait behind it.
- */
-static bool
-LeafIsFree(const char *name)
-{
-	return ConditionalLockRelationOid(CatalogRel(REL_HISTORY), AccessExclusiveLock) &&
-		ConditionalLockRelationOid(get_relname_relid(name, CatalogSchema()), AccessExclusiveLock);
+	if (made)
+		LeafWant();
 }
 
 /*
@@ -366,35 +269,11 @@ LeafIsFree(const char *name)
  * that the locks on the history are held for a moment only.
  */
 static void
-DropLeaf(const char *name)
+DropExpired(const char *name)
 {
 	OwnerExecute(psprintf("DELETE FROM taskq.attempt_failures f USING taskq.%s h"
 						  " WHERE f.job_id = h.job_id AND NOT h.superseded", name), 0, NULL, NULL, NULL);
-	if (LeafIsFree(name))
-		OwnerExecute(psprintf("DROP TABLE taskq.%s", name), 0, NULL, NULL, NULL);
-}
-
-/* Names of leaves whose day is over. */
-static List *
-ExpiredLeaves(void)
-{
-	int			n;
-	Oid		   *leaves = Leaves(&n);
-	DateADT		today = DayOf(ClockNow());
-	List	   *expired = NIL;
-
-	for (int i = 0; i < n; i++)
-	{
-		char	   *name = get_rel_name(leaves[i]);
-		int			year,
-					month,
-					day;
-
-		if (name != NULL && sscanf(name, "job_history_%4d%2d%2d", &year, &month, &day) == 3 &&
-			date2j(year, month, day) - POSTGRES_EPOCH_JDATE < today)
-			expired = lappend(expired, name);
-	}
-	return expired;
+	LeafDrop(&history, name);
 }
 
 /*
@@ -405,12 +284,12 @@ void
 HistoryMaintain(void)
 {
 	OwnerScope	scope;
-	List	   *expired;
+	char	   *expired;
 
 	OwnerEnterSpi(&scope);
 	EmptyOverflow();
-	expired = ExpiredLeaves();
-	if (expired != NIL)
-		DropLeaf(linitial(expired));
+	expired = LeafExpired(&history);
+	if (expired != NULL)
+		DropExpired(expired);
 	OwnerLeaveSpi(&scope);
 }

@@ -396,7 +396,7 @@ Look(bool *leave)
 	Step("discard unhandled jobs", LookForUnhandled, &look);
 
 	/* once a minute, and when a settle has asked for a leaf of the history */
-	if (pg_atomic_exchange_u32(&db->history_wanted, 0) != 0 || ClockNow() - maintained_at >= MAINTAIN_EVERY)
+	if (pg_atomic_exchange_u32(&db->leaves_wanted, 0) != 0 || ClockNow() - maintained_at >= MAINTAIN_EVERY)
 	{
 		maintained_at = ClockNow();
 		Step("keep the history", KeepHistory, &look);

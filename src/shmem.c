@@ -61,7 +61,7 @@ InitDatabases(void)
 
 		memset(db, 0, sizeof(TaskqDatabase));
 		pg_atomic_init_u32(&db->n_terminations, 0);
-		pg_atomic_init_u32(&db->history_wanted, 0);
+		pg_atomic_init_u32(&db->leaves_wanted, 0);
 		pg_atomic_init_u32(&db->may_grow, 1);
 		pg_atomic_init_u64(&db->next_moment, 0);
 		pg_atomic_init_u64(&db->config_version, 1);

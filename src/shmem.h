@@ -92,7 +92,7 @@ typedef struct TaskqDatabase
 	char		failed_pools[MAX_FAILED_POOLS][TASKQ_NAME_MAX + 1]; /* a worker ended by an error */
 
 	pg_atomic_uint32 n_terminations;
-	pg_atomic_uint32 history_wanted;	/* a finished job has found no leaf */
+	pg_atomic_uint32 leaves_wanted;	/* a row has found no leaf of its day */
 	pg_atomic_uint32 may_grow;	/* is it worth telling the scheduler of more work? */
 	pg_atomic_uint64 next_moment;	/* when the scheduler must look again */
 	pg_atomic_uint64 config_version;	/* raised when the configuration changes */
