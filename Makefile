@@ -17,6 +17,7 @@ OBJS = \
 	src/clock.o \
 	src/current.o \
 	src/ddl.o \
+	src/decide.o \
 	src/dispatch.o \
 	src/eligible.o \
 	src/enqueue.o \

@@ -597,6 +597,12 @@ CREATE FUNCTION taskq.snooze(delay interval DEFAULT '0') RETURNS jsonb
 	AS 'MODULE_PATHNAME', 'taskq_snooze' LANGUAGE C STABLE PARALLEL SAFE;
 COMMENT ON FUNCTION taskq.snooze(interval) IS 'for a handler to return: what it did is kept and the job runs again after the delay; the attempt does not count';
 
+CREATE FUNCTION taskq.decision(
+	activated_steps text[], routing_context jsonb DEFAULT '{}', payload jsonb DEFAULT NULL,
+	step_options jsonb DEFAULT NULL) RETURNS jsonb
+	AS 'MODULE_PATHNAME', 'taskq_decision' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION taskq.decision(text[], jsonb, jsonb, jsonb) IS 'for a handler to return, or for complete_job(): the job is completed, and a job of each of these task types is enqueued with it';
+
 CREATE FUNCTION taskq.save_checkpoint(checkpoint jsonb) RETURNS void
 	AS 'MODULE_PATHNAME', 'taskq_save_checkpoint' LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION taskq.save_checkpoint(jsonb) IS 'inside a handler: keep where the work has got to, with what the run does; the next run finds it in its job';
@@ -865,7 +871,7 @@ SELECT a, o FROM (VALUES
 		'FUNCTION taskq.snooze_job', 'FUNCTION taskq.release_job', 'FUNCTION taskq.cancel_job',
 		'FUNCTION taskq.run_job', 'FUNCTION taskq.run_next', 'FUNCTION taskq.run_all',
 		'FUNCTION taskq.current_job', 'FUNCTION taskq.raise_permanent', 'FUNCTION taskq.raise_retryable',
-		'FUNCTION taskq.success', 'FUNCTION taskq.failure', 'FUNCTION taskq.snooze',
+		'FUNCTION taskq.success', 'FUNCTION taskq.failure', 'FUNCTION taskq.snooze', 'FUNCTION taskq.decision',
 		'FUNCTION taskq.save_checkpoint(jsonb)', 'FUNCTION taskq.save_checkpoint(bigint, bigint, jsonb, interval)',
 		'FUNCTION taskq.update_progress',
 		'FUNCTION taskq.is_standard_error_type', 'FUNCTION taskq.is_retryable_error_type', 'FUNCTION taskq.retry_delay',

@@ -231,8 +231,8 @@ CallHandler(Run *run)
 
 		/* while what it may point to, in a table, can be fetched */
 		run->result = PointerGetDatum(PG_DETOAST_DATUM_COPY(run->result));
+		ResultUnwrap(run);
 		MemoryContextSwitchTo(spi_context);
-		run->result_is_null = !ResultUnwrap(&run->result, &run->snoozed_until, context);
 	}
 	PopActiveSnapshot();
 

@@ -1,6 +1,7 @@
 /*
  * result.c
- *	  What a handler returns: a plain result, success(), failure() or snooze().
+ *	  What a handler returns: a plain result, success(), failure(), snooze() or
+ *	  decision().
  *
  * These are jsonb objects with a member "$taskq", so that a handler in any
  * language can build and return them; what has no such member is the result.
@@ -19,14 +20,13 @@
 #include "args.h"
 #include "clock.h"
 #include "current.h"
+#include "decide.h"
 #include "error.h"
 #include "result.h"
 
 PG_FUNCTION_INFO_V1(taskq_success);
 PG_FUNCTION_INFO_V1(taskq_failure);
 PG_FUNCTION_INFO_V1(taskq_snooze);
-
-#define TAG "$taskq"
 
 /* build -------------------------------------------------------------------- */
 
@@ -56,7 +56,7 @@ taskq_success(PG_FUNCTION_ARGS)
 	CheckArgCount(fcinfo, 1);
 	initStringInfo(&json);
 	appendStringInfoChar(&json, '{');
-	AddMember(&json, TAG, "success");
+	AddMember(&json, RESULT_TAG, "success");
 	if (!PG_ARGISNULL(0))
 	{
 		result = PG_GETARG_JSONB_P(0);
@@ -76,7 +76,7 @@ taskq_failure(PG_FUNCTION_ARGS)
 	error_type = ArgNameOrNull(fcinfo, 1, "error_type");
 	initStringInfo(&json);
 	appendStringInfoChar(&json, '{');
-	AddMember(&json, TAG, "failure");
+	AddMember(&json, RESULT_TAG, "failure");
 	AddMember(&json, "message", ArgTextOrNull(fcinfo, 0));
 	AddMember(&json, "error_type", error_type);
 	AddMember(&json, "error_code", ArgTextOrNull(fcinfo, 2));
@@ -101,7 +101,7 @@ taskq_snooze(PG_FUNCTION_ARGS)
 				 errhint("Leave it out to run again as soon as possible.")));
 	initStringInfo(&json);
 	appendStringInfoChar(&json, '{');
-	AddMember(&json, TAG, "snooze");
+	AddMember(&json, RESULT_TAG, "snooze");
 	AddMember(&json, "delay", DatumGetCString(DirectFunctionCall1(interval_out, PG_GETARG_DATUM(0))));
 	appendStringInfoChar(&json, '}');
 	PG_RETURN_DATUM(ToJsonb(&json));
@@ -150,34 +150,37 @@ SnoozedUntil(Jsonb *snooze)
 	return ClockNow() + CheckMicroseconds(DatumGetIntervalP(interval), "delay", 0);
 }
 
-/*
- * Take what is inside success(), raise what failure() says, and note until when
- * snooze() wishes; anything else stays as it is.  False: there is no result.
- * The result is made in "context".
- */
 bool
-ResultUnwrap(Datum *result, TimestampTz *snoozed_until, MemoryContext context)
+ResultHasTag(Jsonb *result, const char *tag)
 {
-	Jsonb	   *jsonb = DatumGetJsonbP(*result);
-	char	   *tag = Member(jsonb, TAG);
-	JsonbValue	value;
-	MemoryContext old;
+	char	   *have = Member(result, RESULT_TAG);
 
-	if (tag == NULL)
-		return true;
-	if (strcmp(tag, "failure") == 0)
+	return have != NULL && strcmp(have, tag) == 0;
+}
+
+/*
+ * Take what is inside success(), raise what failure() says, note until when
+ * snooze() wishes, do what decision() says; anything else stays as it is.
+ */
+void
+ResultUnwrap(Run *run)
+{
+	Jsonb	   *jsonb = DatumGetJsonbP(run->result);
+	JsonbValue	value;
+
+	if (ResultHasTag(jsonb, "failure"))
 		RaiseFailure(jsonb);
-	if (strcmp(tag, "snooze") == 0)
+	if (ResultHasTag(jsonb, "snooze"))
 	{
-		*snoozed_until = SnoozedUntil(jsonb);
-		return false;
+		run->snoozed_until = SnoozedUntil(jsonb);
+		run->result_is_null = true;
 	}
-	if (strcmp(tag, "success") != 0)
-		return true;
-	if (getKeyJsonValueFromContainer(&jsonb->root, "result", strlen("result"), &value) == NULL)
-		return false;
-	old = MemoryContextSwitchTo(context);
-	*result = JsonbPGetDatum(JsonbValueToJsonb(&value));
-	MemoryContextSwitchTo(old);
-	return true;
+	else if (ResultHasTag(jsonb, "success"))
+	{
+		run->result_is_null = getKeyJsonValueFromContainer(&jsonb->root, "result", strlen("result"), &value) == NULL;
+		if (!run->result_is_null)
+			run->result = JsonbPGetDatum(JsonbValueToJsonb(&value));
+	}
+	else
+		run->result = PointerGetDatum(Decide((struct varlena *) jsonb, &run->job));
 }

@@ -25,6 +25,7 @@
 #include "cancel.h"
 #include "clock.h"
 #include "current.h"
+#include "decide.h"
 #include "error.h"
 #include "handler.h"
 #include "history.h"
@@ -410,7 +411,13 @@ taskq_complete_job(PG_FUNCTION_ARGS)
 		result = (struct varlena *) PG_GETARG_JSONB_P(2);
 	held = BeginSettle(&scope, ArgId(fcinfo, 0, "job_id"), ArgId(fcinfo, 1, "epoch"), OUTCOME_COMPLETED);
 	if (held)
+	{
+		/* what follows is enqueued once, and by the caller's own right */
+		OwnerLeave(&scope.owner);
+		result = Decide(result, &scope.job);
+		OwnerEnter(&scope.owner);
 		SettleCompleted(&scope.jobs, &scope.job, result);
+	}
 	EndSettle(&scope);
 	PG_RETURN_BOOL(held);
 }

@@ -10,6 +10,7 @@ REGRESS = \
 	misuse \
 	settle \
 	checkpoint \
+	decision \
 	unhandled \
 	run \
 	results \

@@ -39,7 +39,7 @@ CREATE TEMP TABLE documented (access text PRIMARY KEY, rights text[]);
 INSERT INTO documented VALUES
 	('producer', '{SCHEMA,enqueue_job,enqueue_jobs,cancel_job,is_registered,get_registered_types,clock_now}'),
 	('worker', '{SCHEMA,TYPE job,register_worker,worker_heartbeat,unregister_worker,claim_job,claim_jobs,wait_for_job,heartbeat_job,complete_job,fail_job,snooze_job,release_job,cancel_job,
-		run_job,run_next,run_all,current_job,raise_permanent,raise_retryable,success,failure,snooze,save_checkpoint,update_progress,standard_error_types,is_standard_error_type,is_retryable_error_type,retry_delay,
+		run_job,run_next,run_all,current_job,raise_permanent,raise_retryable,success,failure,snooze,decision,save_checkpoint,update_progress,standard_error_types,is_standard_error_type,is_retryable_error_type,retry_delay,
 		is_registered,get_registered_types,clock_now}'),
 	('observer', '{SCHEMA,all_jobs,attempts,unroutable_jobs,workers,pools,queues,stat_queues,stat_handlers,stat_workers,handler_history,
 		running_jobs,background_workers,handler_statistics,scheduler_pid,status,clock_now,version_at_least,is_adopted,

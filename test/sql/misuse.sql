@@ -33,7 +33,7 @@ INSERT INTO vals SELECT 'bigint', pg_temp.id(n)::text FROM unnest('{done,run,wai
 INSERT INTO vals SELECT 'interval', quote_nullable(v) FROM unnest(ARRAY[NULL, '0', '1 us', '-1 us', '1 ms', '1 s', '10 s', '-1 month 30 days', '10 years', '11 years',
 	'178000000 years', '-178000000 years', '2147483647 months 2147483647 days 2562047788 hours', '-2147483648 months -2147483648 days -2562047788 hours']) v;
 INSERT INTO vals SELECT 'timestamp with time zone', quote_nullable(v) FROM unnest(ARRAY[NULL, 'infinity', '-infinity', '4713-01-01 BC', '294276-12-31', '1970-01-01', 'tomorrow']) v;
-INSERT INTO vals SELECT 'jsonb', v FROM unnest(ARRAY['NULL', '''{}''', '''[]''', '''null''', '''0''', '''{"$taskq": "failure"}''', '''{"$taskq": "success"}''', '''{"$taskq": 1}''',
+INSERT INTO vals SELECT 'jsonb', v FROM unnest(ARRAY['NULL', '''{}''', '''[]''', '''null''', '''0''', '''{"$taskq": "failure"}''', '''{"$taskq": "success"}''', '''{"$taskq": 1}''', '''{"$taskq": "snooze"}''', '''{"$taskq": "decision", "activated_steps": ["ext"]}''',
 	'to_jsonb(repeat(''x'', 2000000))', '(repeat(''['', 500) || repeat('']'', 500))::jsonb']) v;
 INSERT INTO vals SELECT 'boolean', v FROM unnest('{NULL,true,false}'::text[]) v;
 INSERT INTO vals SELECT 'text[]', v FROM unnest(ARRAY['NULL', '''{}''', '''{ext}''', '''{in,ext,ext}''', '''{queue,default}''', '''{NULL}''', '''{ext,NULL}''', '''{""}''', '''{{ext},{in}}''',
@@ -95,6 +95,9 @@ BEGIN
 		plain := ARRAY(SELECT CASE WHEN i > f.required THEN '' WHEN f.proname = 'create_pool' THEN '''new''' ELSE harmless->>a END FROM unnest(f.names) WITH ORDINALITY u (a, i));
 		PERFORM pg_temp.try(f, plain);
 		PERFORM pg_temp.try(f, array_fill('NULL'::text, ARRAY[n]));
+		IF f.proname = 'run_job' THEN
+			PERFORM pg_temp.try(f, ARRAY[pg_temp.id('wait')::text, '''misuse.handler(jsonb)''']);
+		END IF;
 		FOR i IN 1..n LOOP
 			FOR v IN SELECT value FROM vals WHERE type = f.types[i] LOOP
 				arguments := plain;
