@@ -5,6 +5,7 @@ REGRESS = \
 	claim \
 	in_server \
 	access \
+	drop_in \
 	registry \
 	coming_from \
 	misuse \
