@@ -84,7 +84,7 @@ endif
 
 DATA = $(wildcard sql/taskq--*--*.sql)
 DATA_built = sql/taskq--$(EXTVERSION).sql
-DOCS = doc/taskq.md
+DOCS = $(wildcard doc/*.md)
 EXTRA_CLEAN += output_iso tmp_check results regression.diffs regression.out
 
 include test/lists.mk
@@ -105,11 +105,13 @@ $(OBJS): src/*.h Makefile .build-switches
 	@echo '$(PG_CPPFLAGS) $(PG_CFLAGS) $(PG_CONFIG)' | cmp -s - $@ || echo '$(PG_CPPFLAGS) $(PG_CFLAGS) $(PG_CONFIG)' >$@
 FORCE:
 
-.PHONY: lint format dist bench FORCE
+.PHONY: lint format privileges dist bench FORCE
 lint:
 	test/check_house.sh
 format:
 	clang-format -i src/*.c src/*.h
+privileges:
+	script/privileges
 dist:
 	git archive --format zip --prefix=$(EXTENSION)-$(EXTVERSION)/ -o $(EXTENSION)-$(EXTVERSION).zip HEAD
 bench:

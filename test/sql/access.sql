@@ -3,7 +3,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 BEGIN;
-SELECT plan(63);
+SELECT plan(66);
 CREATE ROLE regress_access LOGIN;
 
 -- The functions, views and types of taskq that a role may use.
@@ -35,18 +35,26 @@ SELECT is_empty($$ SELECT oid::regclass FROM pg_class WHERE relnamespace = 'task
 	'every view is a security barrier');
 
 -- each kind of access ---------------------------------------------------------
-CREATE TEMP TABLE documented (access text PRIMARY KEY, rights text[]);
-INSERT INTO documented VALUES
-	('producer', '{SCHEMA,enqueue_job,enqueue_jobs,cancel_job,is_registered,get_registered_types,clock_now}'),
-	('worker', '{SCHEMA,TYPE job,register_worker,worker_heartbeat,unregister_worker,claim_job,claim_jobs,wait_for_job,heartbeat_job,complete_job,fail_job,snooze_job,release_job,cancel_job,
-		run_job,run_next,run_all,current_job,raise_permanent,raise_retryable,success,failure,snooze,decision,save_checkpoint,update_progress,standard_error_types,is_standard_error_type,is_retryable_error_type,retry_delay,
-		is_registered,get_registered_types,clock_now}'),
-	('observer', '{SCHEMA,all_jobs,attempts,unroutable_jobs,workers,pools,queues,stat_queues,stat_handlers,stat_workers,handler_history,
-		running_jobs,background_workers,handler_statistics,scheduler_pid,status,clock_now,version_at_least,is_adopted,
-		list_handlers,get_handler,get_handler_info,is_registered,get_registered_types}'),
-	('operator', '{SCHEMA,cancel_job,retry_job,discard_job,pause_queue,resume_queue,pause_pool,resume_pool,pause_handler,resume_handler,drain_worker,status}'),
-	('admin', '{SCHEMA,register_handler,unregister_handler,clear_handlers,list_handlers,get_handler,get_handler_info,is_registered,get_registered_types,
-		create_queue,alter_queue,drop_queue,create_pool,alter_pool,drop_pool,grant_access,revoke_access,adopt_database,unregister_worker,status}');
+-- What is documented: the table in doc/security.md, which is made from the
+-- catalogue, and "Rights:" of each function in doc/taskq.md, which is not.
+\set doc `sed -n '/script.privileges -->$/,/^<!-- end/p' doc/security.md`
+\set functions `sed -n '/^## Functions/,/^## Type/p' doc/taskq.md`
+\i test/sql/include/privileges.sql
+SELECT set_config('regress.functions', :'functions', true) \gset
+CREATE TEMP TABLE lines AS SELECT line FROM regexp_split_to_table(:'doc', '\n') line WHERE line LIKE '| % `%';
+CREATE TEMP TABLE privileges AS SELECT line FROM pg_temp.privileges() line;
+SELECT is_empty($$ SELECT line FROM privileges EXCEPT SELECT line FROM lines $$, 'doc/security.md has every right that there is (if not, and the right is meant to be: make privileges)');
+SELECT is_empty($$ SELECT line FROM lines EXCEPT SELECT line FROM privileges $$, 'and no other (likewise: make privileges)');
+CREATE TEMP TABLE documented AS
+SELECT u.access, array_agg(DISTINCT CASE m[1] WHEN 'schema' THEN 'SCHEMA' WHEN 'type' THEN 'TYPE ' || m[2] ELSE m[2] END) AS rights
+FROM lines, regexp_match(line, '^\| (\w+) `(\w+).*?` \| (.*) \|$') m, unnest(string_to_array(m[3], ' | '), '{producer,worker,observer,operator,admin,PUBLIC,owner}'::text[]) u (cell, access)
+WHERE u.cell <> '' AND u.access NOT IN ('PUBLIC', 'owner') GROUP BY u.access;
+SELECT results_eq($$
+	SELECT DISTINCT (regexp_matches(heading, '`(?:CALL )?(\w+)\(', 'g'))[1] COLLATE "C", array_to_string(ARRAY(SELECT regexp_matches(rights, 'producer|worker|observer|operator|admin', 'g') ORDER BY 1), ',')
+	FROM regexp_split_to_table(current_setting('regress.functions'), '\n#### ') section, substring(section, '^[^\n]*') heading, COALESCE(substring(section, '\mRights:\s*([^.;]*)'), '') rights
+	WHERE heading LIKE '`%' ORDER BY 1 $$, $$
+	SELECT DISTINCT proname::text COLLATE "C", COALESCE((SELECT string_agg(access, ',' ORDER BY access COLLATE "C") FROM documented WHERE proname = ANY (rights)), '')
+	FROM pg_proc WHERE pronamespace = 'taskq'::regnamespace ORDER BY 1 $$, 'each function is in doc/taskq.md with its rights');
 CREATE FUNCTION pg_temp.documented(VARIADIC kinds text[]) RETURNS text[] LANGUAGE sql AS
 	$$ SELECT array_agg(DISTINCT r COLLATE "C" ORDER BY r COLLATE "C") FROM documented, unnest(rights) r WHERE access = ANY (kinds) $$;
 -- What a role may use after it was given these, and nothing else.
