@@ -6,6 +6,7 @@
 #include "taskq.h"
 
 #include "access/detoast.h"
+#include "access/tupmacs.h"
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"

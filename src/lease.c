@@ -21,6 +21,7 @@
 #include "utils/fmgroids.h"
 #include "utils/jsonb.h"
 #include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
 
 #include "args.h"
 #include "cancel.h"

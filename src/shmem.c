@@ -82,7 +82,7 @@ StartupShmem(void)
 	if (!found)
 	{
 		memset(taskq_shared, 0, sizeof(TaskqShared));
-		taskq_tranche = LWLockNewTrancheId();
+		taskq_tranche = NewTranche_compat("taskq");
 		LWLockInitialize(&taskq_shared->lock, taskq_tranche);
 		pg_atomic_init_u32(&taskq_shared->n_waiting, 0);
 		pg_atomic_init_u32(&taskq_shared->probe_answer, 0);
@@ -99,7 +99,7 @@ StartupShmem(void)
 		InitDatabases();
 	StatsShmemStartup();
 	LWLockRelease(AddinShmemInitLock);
-	LWLockRegisterTranche(taskq_tranche, "taskq");
+	RegisterTranche_compat(taskq_tranche, "taskq");
 }
 
 /* Called while the library is preloaded. */

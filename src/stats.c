@@ -14,9 +14,11 @@
 #include "storage/spin.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
+#include "utils/tuplestore.h"
 
 #include "args.h"
 #include "clock.h"
+#include "compat.h"
 #include "guc.h"
 #include "shmem.h"
 #include "stats.h"
@@ -58,8 +60,7 @@ StatsShmemStartup(void)
 
 	ctl.keysize = sizeof(StatsKey);
 	ctl.entrysize = sizeof(StatsEntry);
-	stats = ShmemInitHash("taskq handler statistics", taskq_max_handler_statistics,
-						  taskq_max_handler_statistics, &ctl, HASH_ELEM | HASH_BLOBS);
+	stats = ShmemInitHash_compat("taskq handler statistics", taskq_max_handler_statistics, &ctl, HASH_ELEM | HASH_BLOBS);
 }
 
 /* A type's entry; with the lock held shared, or exclusively to make it. */

@@ -229,7 +229,7 @@ StoreScan(TaskqRel rel, StoreRowFunction function, void *arg)
 	Relation	heap = table_open(CatalogRel(rel), AccessShareLock);
 	Snapshot	snapshot = StoreSnapshot();
 	TupleTableSlot *slot = table_slot_create(heap, NULL);
-	TableScanDesc scan = table_beginscan(heap, snapshot, 0, NULL);
+	TableScanDesc scan = table_beginscan_compat(heap, snapshot);
 
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
