@@ -1,4 +1,4 @@
-# The long form of test/t/021_torture.pl, for script/torture: MINUTES SEED DIR.
+# The long form of test/t/091_torture.pl, for script/torture: MINUTES SEED DIR.
 # Prints what happens, then the verdict, and the history of what went wrong.
 use strict;
 use warnings;
