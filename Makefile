@@ -33,6 +33,7 @@ OBJS = \
 	src/lease.o \
 	src/list_handlers.o \
 	src/locks.o \
+	src/memory.o \
 	src/outcome.o \
 	src/owner.o \
 	src/pool.o \
@@ -51,7 +52,9 @@ OBJS = \
 	src/stats.o \
 	src/status.o \
 	src/store.o \
+	src/stuck.o \
 	src/taskq.o \
+	src/timer.o \
 	src/unhandled.o \
 	src/version.o \
 	src/wait.o \

@@ -31,8 +31,10 @@
 #include "catalog.h"
 #include "clock.h"
 #include "handler.h"
+#include "memory.h"
 #include "reset.h"
 #include "result.h"
+#include "timer.h"
 
 /* A handler made ready to be called; kept while the catalog stays the same. */
 typedef struct ReadyHandler
@@ -255,24 +257,29 @@ DescribeJob(void *arg)
 	errcontext("taskq job " INT64_FORMAT " (%s), attempt %d", run->job.job_id, run->task_type, run->job.attempt);
 }
 
-/* Not over a timer of the caller's own session, which run_job() may find. */
+/*
+ * The bounds of a run: its time and, in a background worker, its memory.  They
+ * are lifted before anything else is done, as that is not the handler's.
+ */
 static void
-ArmTimer(Run *run)
+SetBounds(Run *run)
 {
-	int			milliseconds = (int) Min((run->timeout + 999) / 1000, INT_MAX);
-
-	if (milliseconds <= 0 || get_timeout_active(STATEMENT_TIMEOUT))
-		return;
-
-	/* taken before the timer's own start, so that it never fires earlier */
-	run->deadline = ClockNow() + (int64) milliseconds * 1000;
-	enable_timeout_after(STATEMENT_TIMEOUT, milliseconds);
+	if (run->timeout > 0)
+	{
+		run->deadline = ClockNow() + Min(run->timeout, (int64) INT_MAX * 1000);
+		run->outer_deadline = TimerArm(run->deadline);
+	}
+	if (!run->is_here)
+		run->has_memory_limit = MemoryLimit();
 }
 
 static void
-DisarmTimer(Run *run)
+LiftBounds(Run *run)
 {
+	MemoryUnlimit();
 	if (run->deadline != 0)
+		TimerRestore(run->outer_deadline);
+	if (!run->is_here)
 		ResetTimers();
 }
 
@@ -294,17 +301,17 @@ RunHandler(Run *run)
 	PG_TRY();
 	{
 		error_context_stack = &callback;
-		ArmTimer(run);
+		SetBounds(run);
 		CallHandler(run);
-		DisarmTimer(run);
+		LiftBounds(run);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
 	{
+		LiftBounds(run);
 		MemoryContextSwitchTo(context);
 		run->error = CopyErrorData();
 		FlushErrorState();
-		DisarmTimer(run);
 		RollbackAndReleaseCurrentSubTransaction();
 	}
 	PG_END_TRY();

@@ -21,7 +21,9 @@ typedef struct Run
 	bool		is_here;		/* in the caller's own transaction */
 	char	   *search_path;
 	int64		timeout;		/* microseconds; 0: none */
-	TimestampTz deadline;
+	TimestampTz deadline;		/* 0: none */
+	TimestampTz outer_deadline;	/* of the run inside which this one was started */
+	bool		has_memory_limit;
 	Datum		result;
 	bool		result_is_null;
 	TimestampTz snoozed_until;	/* the handler wishes to run again then; 0: it does not */

@@ -38,6 +38,16 @@ ClockMillisecondsUntil(TimestampTz moment, long most)
 	return (long) ((moment - now + 999) / 1000);
 }
 
+/* A moment of ours as the server's timers count. */
+TimestampTz
+ClockForTimer(TimestampTz moment)
+{
+#ifdef TASKQ_TESTING
+	moment -= (TimestampTz) taskq_clock_offset * 1000;
+#endif
+	return moment;
+}
+
 /* An interval's length, a month counting 30 days.  May be negative. */
 int64
 IntervalMicroseconds(const Interval *interval)

@@ -10,6 +10,7 @@
 #include "utils/timestamp.h"
 
 extern TimestampTz ClockNow(void);
+extern TimestampTz ClockForTimer(TimestampTz moment);
 extern long ClockMillisecondsUntil(TimestampTz moment, long most);
 extern int64 IntervalMicroseconds(const Interval *interval);
 extern Interval *MakeInterval(int64 microseconds);

@@ -27,6 +27,12 @@ int			taskq_default_pool_size = 4;
  */
 bool		taskq_enabled = true;
 
+/*
+ * How much memory, in kB, a run in a background worker may take beyond what the
+ * worker has.  0: as much as there is.
+ */
+int			taskq_job_memory_limit = 0;
+
 /* Longest run of an in-server handler that has no timeout of its own. */
 int			taskq_job_timeout = 5 * 60 * 1000;
 
@@ -68,6 +74,20 @@ int			taskq_worker_idle = 60 * 1000;
 int			taskq_clock_offset = 0;
 #endif
 
+/* The kernel keeps the limit, and only Linux's counts what malloc() gives out. */
+static bool
+CheckMemoryLimit(int *value, void **extra, GucSource source)
+{
+#ifndef __linux__
+	if (*value != 0)
+	{
+		GUC_check_errdetail("Memory of a run can only be limited on Linux.");
+		return false;
+	}
+#endif
+	return true;
+}
+
 /* Define settings that only a preloaded library may define. */
 static void
 DefinePostmasterSettings(void)
@@ -103,6 +123,10 @@ GucInit(void)
 							 "Runs schedulers and pools.",
 							 NULL, &taskq_enabled, true,
 							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("taskq.job_memory_limit",
+							"Most memory that a run in a background worker may take; 0 is no limit.",
+							NULL, &taskq_job_memory_limit, 0, 0, MAX_KILOBYTES,
+							PGC_SIGHUP, GUC_UNIT_KB, CheckMemoryLimit, NULL, NULL);
 	DefineCustomIntVariable("taskq.job_timeout",
 							"Longest run of an in-server handler without a timeout of its own; 0 is no limit.",
 							NULL, &taskq_job_timeout, 5 * 60 * 1000, 0, INT_MAX,

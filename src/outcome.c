@@ -10,6 +10,7 @@
 #include "access/xact.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
@@ -101,6 +102,12 @@ FailRun(Run *run, bool timed_out)
 	failure.detail = error->detail;
 	failure.hint = error->hint;
 	failure.context = error->context;
+	if (error->sqlerrcode == ERRCODE_OUT_OF_MEMORY && run->has_memory_limit)
+	{
+		failure.message = psprintf("the job needed more memory than taskq.job_memory_limit, %s",
+								   GetConfigOptionByName("taskq.job_memory_limit", NULL, false));
+		failure.hint = "Have the job do less at a time, or raise the setting.";
+	}
 	SettleFailed(&run->jobs, &run->job, OUTCOME_FAILED, &failure,
 				 IsOfTaskq(error) ? error->sqlerrcode == ERRCODE_TQ_RETRYABLE : IsRetryableErrorType(failure.error_type),
 				 timed_out ? NO_MICROSECONDS : WishedDelay(error));

@@ -53,6 +53,7 @@
 #include "route.h"
 #include "settle.h"
 #include "shmem.h"
+#include "stuck.h"
 #include "unhandled.h"
 #include "wake.h"
 #include "worker.h"
@@ -147,6 +148,11 @@ RecordTermination(void *arg)
 		.error_type = ERROR_TERMINATED,
 		.message = "the worker was terminated",
 	};
+	AttemptFailure timeout = {
+		.outcome = "timeout",
+		.error_type = ERROR_TIMEOUT,
+		.message = "the job ran longer than its timeout, and its worker had to be ended",
+	};
 	Store		jobs;
 	TaskqJob	job;
 	OwnerScope	scope;
@@ -161,9 +167,14 @@ RecordTermination(void *arg)
 		job.attempt++;
 		job.started_at = termination->started_at;
 		job.worker_id = TextOrNull(termination->worker_id);
-		job.terminations++;
-		SettleFailed(&jobs, &job, OUTCOME_TERMINATED, &failure, true,
-					 job.terminations == 1 ? 0 : NO_MICROSECONDS);
+		if (termination->timed_out)
+			SettleFailed(&jobs, &job, OUTCOME_FAILED, &timeout, true, NO_MICROSECONDS);
+		else
+		{
+			job.terminations++;
+			SettleFailed(&jobs, &job, OUTCOME_TERMINATED, &failure, true,
+						 job.terminations == 1 ? 0 : NO_MICROSECONDS);
+		}
 	}
 	StoreClose(&jobs, true);
 	OwnerLeave(&scope);
@@ -328,6 +339,14 @@ LookForLeases(void *arg)
 }
 
 static void
+LookForStuck(void *arg)
+{
+	LookState  *look = arg;
+
+	look->next = Min(look->next, StuckLook());
+}
+
+static void
 LookForCancels(void *arg)
 {
 	(void) CancelSweep();
@@ -393,6 +412,7 @@ Look(bool *leave)
 		look.next = Min(look.next, ClockNow() + USECS_PER_SEC / 100);
 	Step("look for jobs that are due", LookForDue, &look);
 	Step("end leases", LookForLeases, &look);
+	Step("look for stuck workers", LookForStuck, &look);
 	Step("act on cancel requests", LookForCancels, &look);
 	Step("discard unhandled jobs", LookForUnhandled, &look);
 

@@ -64,6 +64,10 @@ typedef struct TaskqSlot
 	TimestampTz job_started_at;
 	bool		interruptible;	/* its handler is on the stack */
 	int64		cancel_epoch;	/* the claim that was asked to be cancelled */
+	TimestampTz cancelled_at;	/* and when */
+	TimestampTz deadline;		/* by its timeout; 0: none */
+	bool		timed_out;		/* so long ago that the worker ends itself */
+	bool		stuck;			/* and does not even do that */
 } TaskqSlot;
 
 /* A run that was ended from outside, for the scheduler to record. */
@@ -72,6 +76,7 @@ typedef struct TaskqTermination
 	int64		job_id;			/* 0: the entry is free */
 	int64		epoch;
 	TimestampTz started_at;
+	bool		timed_out;		/* by itself, as nothing else ended the run */
 	char		worker_id[WORKER_ID_SIZE];
 } TaskqTermination;
 

@@ -87,7 +87,7 @@ taskq_background_workers(PG_FUNCTION_ARGS)
 		values[0] = CStringGetTextDatum(slot->worker_id);
 		values[1] = CStringGetTextDatum(slot->pool);
 		values[2] = Int32GetDatum(slot->pid);
-		values[3] = CStringGetTextDatum(slot->leave ? "draining" : running ? "running" : "idle");
+		values[3] = CStringGetTextDatum(running && slot->stuck ? "stuck" : slot->leave ? "draining" : running ? "running" : "idle");
 		values[4] = Int64GetDatum(slot->job_id);
 		values[5] = CStringGetTextDatum(running ? slot->task_type : "");
 		values[6] = TimestampTzGetDatum(slot->started_at);
@@ -130,7 +130,8 @@ SayOfProcesses(ReturnSetInfo *result)
 	TaskqDatabase *db = ShmemMyDatabase();
 	TaskqSlot  *slot = palloc(sizeof(TaskqSlot));
 	int			workers = 0,
-				running = 0;
+				running = 0,
+				stuck = 0;
 	bool		missing = taskq_shared->slots_missing_since != 0;
 
 	for (int i = 0; i < taskq_shared->n_slots; i++)
@@ -138,6 +139,7 @@ SayOfProcesses(ReturnSetInfo *result)
 		{
 			workers++;
 			running += slot->job_id != 0;
+			stuck += slot->job_id != 0 && slot->stuck;
 		}
 	Say(result, "launcher", taskq_shared->launcher_pid != 0 ? psprintf("running, pid %d", taskq_shared->launcher_pid) : "not running",
 		taskq_shared->launcher_pid != 0 ? NULL : RecoveryInProgress() ? "It starts when this standby is promoted." : "The server log says why.");
@@ -146,7 +148,9 @@ SayOfProcesses(ReturnSetInfo *result)
 		!taskq_enabled ? "taskq.enabled is off." :
 		db != NULL && db->blocked > 0 ? "A statement that drops, copies, renames or moves the database or the extension is under way." :
 		RecoveryInProgress() ? "It starts when this standby is promoted." : "It starts within a second or two; the server log says if it cannot.");
-	Say(result, "background workers", psprintf("%d, of which %d run a job", workers, running), NULL);
+	Say(result, "background workers", stuck == 0 ? psprintf("%d, of which %d run a job", workers, running) :
+		psprintf("%d, of which %d run a job, and %d are stuck in theirs", workers, running, stuck),
+		stuck == 0 ? NULL : "The server log says which handlers do not let themselves be interrupted.");
 	Say(result, "background worker slots", missing ? "exhausted" : "available",
 		missing ? "Raise max_worker_processes and restart the server." : NULL);
 }

@@ -31,6 +31,7 @@
 #include "dispatch.h"
 #include "eligible.h"
 #include "guc.h"
+#include "memory.h"
 #include "pool.h"
 #include "shmem.h"
 #include "wait.h"
@@ -64,6 +65,7 @@ ReportTermination(void)
 			db->terminations[i].job_id = slot->job_id;
 			db->terminations[i].epoch = slot->epoch;
 			db->terminations[i].started_at = slot->job_started_at;
+			db->terminations[i].timed_out = slot->timed_out;
 			strlcpy(db->terminations[i].worker_id, slot->worker_id, WORKER_ID_SIZE);
 			pg_atomic_fetch_add_u32(&db->n_terminations, 1);
 			break;
@@ -91,7 +93,8 @@ Detach(int code, Datum arg)
 {
 	if (ended_by_error)
 		ReportFailure();
-	if (slot->job_id != 0 && slot->interruptible && db->blocked == 0 && !slot->leave)
+	MemoryUnlimit();
+	if (slot->job_id != 0 && slot->interruptible && (slot->timed_out || (db->blocked == 0 && !slot->leave)))
 		ReportTermination();
 	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
 	slot->worker = false;
@@ -302,6 +305,10 @@ SetSession(void)
 	SetConfigOption("jit", "off", PGC_USERSET, PGC_S_OVERRIDE);
 	SetConfigOption("application_name", MyBgworkerEntry->bgw_name, PGC_USERSET, PGC_S_OVERRIDE);
 	SetConfigOption("client_min_messages", "error", PGC_USERSET, PGC_S_OVERRIDE);
+
+	/* a role's, where there is such a setting, would end the process */
+	if (GetConfigOption("transaction_timeout", true, false) != NULL)
+		SetConfigOption("transaction_timeout", "0", PGC_USERSET, PGC_S_OVERRIDE);
 }
 
 void

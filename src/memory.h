@@ -1,0 +1,14 @@
+/*
+ * memory.h
+ *	  How much memory a run may take, and how much this process has.
+ */
+#ifndef TASKQ_MEMORY_H
+#define TASKQ_MEMORY_H
+
+#include "taskq.h"
+
+extern bool MemoryLimit(void);
+extern void MemoryUnlimit(void);
+extern int64 MemoryUsed(void);
+
+#endif							/* TASKQ_MEMORY_H */

@@ -1,0 +1,100 @@
+/*
+ * timer.c
+ *	  The timer that bounds a run.
+ *
+ * It is one of our own and not the statement timer: nothing that a handler may
+ * set disarms it, and in a session of somebody else's it does not come into
+ * that one's way.  It cancels the run when its time is over, and again each
+ * second, in case that the handler caught the error and went on.  A background
+ * worker whose run is not over GRACE seconds later ends itself.  A handler that
+ * never looks at interrupts notices none of this; the scheduler then says that
+ * the worker is stuck (stuck.c).
+ */
+#include "taskq.h"
+
+#include <signal.h>
+
+#include "miscadmin.h"
+#include "storage/latch.h"
+#include "utils/timeout.h"
+
+#include "clock.h"
+#include "shmem.h"
+#include "timer.h"
+
+#define GRACE 5
+
+static TimeoutId timer;
+static bool registered = false;
+static TimestampTz armed_until = 0; /* 0: not armed */
+static TaskqDatabase *db;		/* whose scheduler is to look; NULL: not in a background worker */
+static volatile sig_atomic_t fired = 0;
+
+/* Runs in the signal handler. */
+static void
+Fire(void)
+{
+	fired++;
+	InterruptPending = true;
+	QueryCancelPending = true;
+	if (db == NULL)
+		return;
+	if (fired > GRACE)
+	{
+		ShmemMySlot()->timed_out = true;
+		ProcDiePending = true;
+	}
+	ShmemWakeScheduler(db);
+}
+
+static void
+Start(TimestampTz until)
+{
+	if (!registered)
+		timer = RegisterTimeout(USER_TIMEOUT, Fire);
+	registered = true;
+	db = ShmemMySlot() != NULL && ShmemMySlot()->worker ? ShmemMyDatabase() : NULL;
+	fired = 0;
+	armed_until = until;
+	enable_timeout_every(timer, ClockForTimer(until), 1000);
+}
+
+static void
+Stop(void)
+{
+	if (armed_until == 0)
+		return;
+	disable_timeout(timer, false);
+	armed_until = 0;
+
+	/* what it has asked for was meant for the run */
+	if (fired > 0)
+		QueryCancelPending = false;
+}
+
+/*
+ * Cancel what runs then.  Returns what was armed before, which may be sooner and
+ * then stays, for TimerRestore().
+ */
+TimestampTz
+TimerArm(TimestampTz until)
+{
+	TimestampTz before = armed_until;
+
+	if (before != 0 && before <= until)
+		return before;
+	Stop();
+	Start(until);
+	return before;
+}
+
+/* The run is over: back to the timer of the run around it, if there is one. */
+void
+TimerRestore(TimestampTz before)
+{
+	if (before == armed_until)
+		return;
+	Stop();
+	if (before != 0)
+		Start(before);
+}

@@ -1,0 +1,15 @@
+/*
+ * timer.h
+ *	  The timer that bounds a run.
+ */
+#ifndef TASKQ_TIMER_H
+#define TASKQ_TIMER_H
+
+#include "taskq.h"
+
+#include "utils/timestamp.h"
+
+extern TimestampTz TimerArm(TimestampTz until);
+extern void TimerRestore(TimestampTz before);
+
+#endif							/* TASKQ_TIMER_H */

@@ -1,0 +1,175 @@
+# What bounds a run: its timeout, also against a handler that does its best to
+# outlive it; its locks; its memory; and what is left to do about a handler that
+# does not look at interrupts.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use TaskqTest;
+
+my $node = new_node('limits', conf => { 'taskq.worker_idle' => "'1 h'" });
+make_misbehave($node, 'postgres', 'app');
+sql_as($node, 'postgres', 'app', <<'SQL');
+-- each must be interrupted a second after its start, whatever it does
+CREATE FUNCTION app.stubborn(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM app.note(payload);
+	CASE payload->>'how'
+		WHEN 'sleep' THEN NULL;
+		WHEN 'set' THEN SET statement_timeout = 0;
+		WHEN 'local' THEN SET LOCAL statement_timeout = '1 h';
+		WHEN 'reset' THEN RESET ALL;
+		WHEN 'catch' THEN
+			BEGIN
+				PERFORM pg_sleep(3600);
+			EXCEPTION WHEN query_canceled THEN NULL;
+			END;
+		WHEN 'block' THEN
+			BEGIN
+				SET LOCAL lock_timeout = '1 h';
+				RAISE EXCEPTION 'rolled back';
+			EXCEPTION WHEN raise_exception THEN NULL;
+			END;
+	END CASE;
+	PERFORM pg_sleep(3600);
+	RETURN NULL;
+END $$;
+-- can only be ended with its worker
+CREATE FUNCTION app.deaf(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+	LOOP
+		BEGIN
+			PERFORM pg_sleep(3600);
+		EXCEPTION WHEN query_canceled THEN NULL;
+		END;
+	END LOOP;
+END $$;
+CREATE FUNCTION app.quick(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM pg_sleep((payload->>'s')::float8);
+	RETURN to_jsonb(pg_backend_pid());
+END $$;
+SQL
+sql_as($node, 'postgres', 'app', 'SELECT taskq.alter_pool(pool, size => 1) FROM taskq.pools');
+
+# A job of the type with the payload, and its end.
+sub run_one
+{
+	my ($type, $payload, $more) = @_;
+	$more = defined $more ? ", $more" : '';
+	return sql_as($node, 'postgres', 'app', "SELECT taskq.enqueue_job('$type', '$payload', max_attempts => 1$more)");
+}
+
+sub ended
+{
+	my ($id, $name) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	return wait_until($node, "SELECT finished_at IS NOT NULL FROM taskq.all_jobs WHERE job_id = $id", $name);
+}
+
+sub outcome
+{
+	my ($id) = @_;
+	return sql($node, "SELECT outcome, error_type, sqlstate FROM taskq.attempts WHERE job_id = $id");
+}
+
+# time ------------------------------------------------------------------------
+
+add_type($node, 'postgres', 'app', 'stubborn', undef, "timeout => '1 s'");
+add_type($node, 'postgres', 'app', 'quick', undef, "timeout => '3 s'");
+sql_as($node, 'postgres', 'app', q(SELECT taskq.alter_pool('app', size => 1)));
+for my $how (qw(sleep set local reset block catch))
+{
+	my $id = run_one('stubborn', qq({"how": "$how"}));
+	ended($id, "timeout, handler does '$how': it ends");
+	is(outcome($id), 'timeout|timeout|57014', "timeout, handler does '$how': the attempt says so");
+	note(sql($node, "SELECT 'late by ' || extract(epoch FROM finished_at - started_at) - 1 || ' s' FROM taskq.attempts WHERE job_id = $id"));
+}
+# the last one's timer is not left to the next
+my $next = run_one('quick', '{"s": 2}');
+ended($next, 'a job after one that timed out');
+is(sql($node, "SELECT state FROM taskq.all_jobs WHERE job_id = $next"), 'completed', 'runs beyond the former timer');
+$next = run_one('quick', '{"s": 0.2}', "timeout => '1 ms'");
+ended($next, 'the timeout of the job');
+is(outcome($next), 'timeout|timeout|57014', 'goes before that of the handler');
+
+# the role's own timeouts end no worker: the process stays the same
+sql($node, q(ALTER ROLE app SET statement_timeout = '100ms'; ALTER ROLE app SET idle_in_transaction_session_timeout = '100ms'));
+sql($node, q(DO $$ BEGIN ALTER ROLE app SET transaction_timeout = '100ms'; EXCEPTION WHEN undefined_object THEN NULL; END $$));
+sql($node, q(SELECT taskq.drain_worker(worker_id) FROM taskq.workers));
+my ($first, $second) = map { run_one('quick', '{"s": 0.5}') } 1 .. 2;
+ended($second, q(a role's timeouts));
+is(sql($node, "SELECT count(*), count(DISTINCT result) FROM taskq.all_jobs WHERE job_id IN ($first, $second) AND state = 'completed'"), '2|1', 'neither fail a job nor end its worker');
+sql($node, q(ALTER ROLE app RESET ALL; SELECT taskq.drain_worker(worker_id) FROM taskq.workers));
+
+# a handler that catches every interrupt is ended with its worker
+add_type($node, 'postgres', 'app', 'deaf', undef, "timeout => '100 ms'");
+my $deaf = run_one('deaf', '{}');
+ended($deaf, 'a handler that catches each interrupt: the worker ends itself');
+is(outcome($deaf), 'timeout|timeout|', 'and the attempt has timed out');
+
+# memory ----------------------------------------------------------------------
+
+add_type($node, 'postgres', 'app', 'bad');
+sql($node, q(ALTER SYSTEM SET taskq.job_memory_limit = '64MB'; SELECT pg_reload_conf()));
+sql($node, q(SELECT taskq.drain_worker(worker_id) FROM taskq.workers));
+for my $how (qw(allocate leak))
+{
+	my $id = run_one('bad', qq({"how": "$how", "amount": 536870912}));
+	ended($id, "memory, $how: it ends");
+	is(outcome($id), 'failed|handler_error|53200', "memory, $how: out of memory");
+	like(sql($node, "SELECT error_message FROM taskq.attempts WHERE job_id = $id"), qr/more memory than taskq\.job_memory_limit, 64MB/, "memory, $how: and by which limit");
+	my $pid = pid_of($node, 'worker');
+	$id = run_one('bad', qq({"how": "$how", "amount": 33554432}));
+	ended($id, "memory, $how: below the limit");
+	is(sql($node, "SELECT state FROM taskq.all_jobs WHERE job_id = $id"), 'completed', "memory, $how: below the limit");
+	is(pid_of($node, 'worker'), $pid, "memory, $how: the worker is the same");
+}
+# a handler in a language of its own
+my $id = sql_as($node, 'postgres', 'app', <<'SQL');
+CREATE FUNCTION app.hog(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN to_jsonb(length(array_to_string(array_agg(repeat(i::text, 1000)), ''))) FROM generate_series(1000000, 1000000 + (payload->>'n')::int) i;
+END $$;
+SELECT FROM (SELECT taskq.register_handler('hog', 'app.hog(jsonb)')) x;
+SELECT taskq.enqueue_job('hog', '{"n": 20000}', max_attempts => 1);
+SQL
+$id =~ s/\s//g;
+ended($id, 'memory, SQL: it ends');
+is(outcome($id), 'failed|handler_error|53200', 'memory, SQL: out of memory');
+sql($node, q(ALTER SYSTEM RESET taskq.job_memory_limit; SELECT pg_reload_conf()));
+sql($node, q(SELECT taskq.drain_worker(worker_id) FROM taskq.workers));
+$id = run_one('hog', '{"n": 20000}');
+ended($id, 'memory: without a limit');
+is(sql($node, "SELECT state FROM taskq.all_jobs WHERE job_id = $id"), 'completed', 'memory: without a limit it goes through');
+
+# stuck -----------------------------------------------------------------------
+
+my $offset = log_since($node);
+my $timed_out = run_one('bad', '{"how": "loop", "amount": 20000}', "timeout => '1 s'");
+wait_until($node, q(SELECT state = 'stuck' FROM taskq.stat_workers), 'a handler deaf to its timeout: the worker is shown as stuck');
+is(sql($node, q(SELECT state FROM taskq.workers)), 'stuck', 'in the view of all workers too');
+like(sql($node, q(SELECT value FROM taskq.status() WHERE name = 'background workers')), qr/1 are stuck/, 'and by status()');
+wait_for_log_line($node, qr/WARNING:.*taskq worker app:\d+ is stuck in job $timed_out \(bad\)/, $offset, 'the log says so');
+ended($timed_out, 'it ends when the handler does');
+is(outcome($timed_out), 'timeout|timeout|', 'the attempt has timed out');
+my $said = () = substr(slurp_file($node->logfile), $offset) =~ /is stuck in job/g;
+is($said, 1, 'said once');
+
+$offset = log_since($node);
+my $cancelled = run_one('bad', '{"how": "loop", "amount": 18000}');
+wait_until($node, q(SELECT state = 'running' FROM taskq.stat_workers), 'a handler deaf to cancel_job');
+sql($node, "SELECT taskq.cancel_job($cancelled)");
+wait_for_log_line($node, qr/is stuck in job $cancelled.*request to cancel it/s, $offset, 'the log says so');
+is(sql($node, q(SELECT state FROM taskq.stat_workers)), 'stuck', 'and the view');
+ended($cancelled, 'it ends when the handler does');
+is(sql($node, "SELECT state FROM taskq.all_jobs WHERE job_id = $cancelled"), 'cancelled', 'as cancelled');
+is(sql($node, q(SELECT state FROM taskq.stat_workers)), 'idle', 'and the worker goes on');
+
+$node->stop;
+clean_log($node);
+done_testing();
