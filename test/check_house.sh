@@ -132,6 +132,30 @@ makefile_objects() {
 	done
 }
 
+# a document that says what proves it names a test that is there, and the
+# description of one of its lines, or a name in a spec or script
+unproved() {
+	perl -e '
+		sub slurp { open my $f, "<", $_[0] or return ""; local $/; return scalar <$f> }
+		for my $doc (@ARGV) {
+			my ($proof, $n) = (0, 0);
+			for (split /\n/, slurp($doc)) {
+				$n++;
+				$proof = /proved by \|$/ if /^\| theirs/;
+				next unless $proof and /^\|.*\| ([^|]*) \|$/;
+				my ($cell, $file, $text) = ($1);
+				while ($cell =~ /`([^`]+)`|"([^"]+)"/g) {
+					if (defined $2) { print "$doc:$n: $file has no test \"$2\"\n" if index($text, $2) < 0; next }
+					$file = $1;
+					my ($path) = grep { -e $_ } "test/sql/$file", "test/isolation/specs/$file", "test/t/$file", $file;
+					print "$doc:$n: there is no test $file\n" unless $path;
+					($path) = "expected/$1.out" if $file =~ /^(\w+)\.sql$/;
+					$text = slurp($path // "");
+				}
+			}
+		}' doc/coming-from.md
+}
+
 rule "includes are acyclic" cyclic_includes
 rule "includes are PostgreSQL's or our own" foreign_includes
 rule "only taskq's symbols are exported" exported_symbols
@@ -145,4 +169,5 @@ rule "differences between versions are in compat.h alone" only_in '\bPG_VERSION_
 rule "the time is read in clock.c alone" only_in '\b(GetCurrentTimestamp|GetSQLCurrentTimestamp|gettimeofday|clock_gettime)\b' 'clock\.c'
 rule "queries are given the time" time_in_queries
 rule "every error has its code" ereport_without_code
+rule "tests that documents name are there" unproved
 exit $failed
