@@ -60,6 +60,7 @@ missing_packages() { # what for ...
 		command -v prove >/dev/null || echo perl
 		command -v nm >/dev/null || echo binutils
 		perl -MIPC::Run -e 1 2>/dev/null || echo libipc-run-perl
+		/usr/bin/python3 -c 'import psycopg2' 2>/dev/null || echo python3-psycopg2
 	fi
 }
 

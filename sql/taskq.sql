@@ -569,6 +569,10 @@ CREATE FUNCTION taskq.is_retryable_error_type(error_type text) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'taskq_is_retryable_error_type' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 COMMENT ON FUNCTION taskq.is_retryable_error_type(text) IS 'whether an attempt that failed so is retried by default';
 
+CREATE FUNCTION taskq.error_type_of_http_status(status integer) RETURNS text
+	AS 'MODULE_PATHNAME', 'taskq_error_type_of_http_status' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION taskq.error_type_of_http_status(integer) IS 'the error type of an attempt that was answered so: 408, 425, 429, 5xx and NULL (no answer) are retryable, other 3xx and 4xx permanent; NULL below 300';
+
 -- dispatch: inside a handler ------------------------------------------------
 
 CREATE FUNCTION taskq.current_job() RETURNS taskq.job
@@ -875,7 +879,7 @@ SELECT a, o FROM (VALUES
 		'FUNCTION taskq.save_checkpoint(jsonb)', 'FUNCTION taskq.save_checkpoint(bigint, bigint, jsonb, interval)',
 		'FUNCTION taskq.update_progress',
 		'FUNCTION taskq.is_standard_error_type', 'FUNCTION taskq.is_retryable_error_type', 'FUNCTION taskq.retry_delay',
-		'FUNCTION taskq.standard_error_types',
+		'FUNCTION taskq.standard_error_types', 'FUNCTION taskq.error_type_of_http_status',
 		'FUNCTION taskq.is_registered', 'FUNCTION taskq.get_registered_types', 'FUNCTION taskq.clock_now']),
 	('observer', ARRAY['TABLE taskq.handler_history', 'FUNCTION taskq.version_at_least', 'FUNCTION taskq.is_adopted', 'TABLE taskq.all_jobs', 'TABLE taskq.attempts', 'TABLE taskq.unroutable_jobs',
 		'TABLE taskq.workers', 'TABLE taskq.pools', 'TABLE taskq.queues',

@@ -14,6 +14,7 @@
 PG_FUNCTION_INFO_V1(taskq_standard_error_types);
 PG_FUNCTION_INFO_V1(taskq_is_standard_error_type);
 PG_FUNCTION_INFO_V1(taskq_is_retryable_error_type);
+PG_FUNCTION_INFO_V1(taskq_error_type_of_http_status);
 
 static const struct
 {
@@ -96,4 +97,26 @@ taskq_is_retryable_error_type(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		PG_RETURN_BOOL(false);
 	PG_RETURN_BOOL(IsRetryableErrorType(text_to_cstring(PG_GETARG_TEXT_PP(0))));
+}
+
+/* How long a server needs, and that it is asked too often or too early, passes. */
+static bool
+HttpStatusPasses(int status)
+{
+	return status == 408 || status == 425 || status == 429 || status >= 500;
+}
+
+/* One rule for programs in every language; no status: no answer came. */
+Datum
+taskq_error_type_of_http_status(PG_FUNCTION_ARGS)
+{
+	int			status;
+
+	CheckArgCount(fcinfo, 1);
+	if (PG_ARGISNULL(0))
+		PG_RETURN_TEXT_P(cstring_to_text(ERROR_RETRYABLE));
+	status = ArgInt(fcinfo, 0, "status", 100, 599);
+	if (status < 300)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(HttpStatusPasses(status) ? ERROR_RETRYABLE : ERROR_PERMANENT));
 }
