@@ -22,6 +22,7 @@ OBJS = \
 	src/eligible.o \
 	src/enqueue.o \
 	src/error.o \
+	src/events.o \
 	src/fill.o \
 	src/guard.o \
 	src/guc.o \
@@ -38,6 +39,7 @@ OBJS = \
 	src/owner.o \
 	src/pool.o \
 	src/queue.o \
+	src/read_events.o \
 	src/register.o \
 	src/registry.o \
 	src/reset.o \

@@ -63,7 +63,9 @@ CREATE TABLE taskq.queue_defs (
 	retain_completed  interval,
 	retain_other      interval,
 	on_unhandled      text NOT NULL DEFAULT 'wait' CHECK (on_unhandled IN ('wait', 'fail', 'reject')),
-	created_at        timestamptz NOT NULL
+	created_at        timestamptz NOT NULL,
+	events            boolean NOT NULL DEFAULT false,
+	retain_events     interval
 );
 COMMENT ON TABLE taskq.queue_defs IS 'queues; read the view taskq.queues';
 
@@ -277,6 +279,37 @@ CREATE TABLE taskq.attempt_failures (
 );
 COMMENT ON TABLE taskq.attempt_failures IS 'attempts that did not complete; read the view taskq.attempts';
 
+-- What happened to jobs of queues that record it: only ever inserted, in one
+-- leaf for each day on which rows expire. Each leaf has its own key and index.
+CREATE TABLE taskq.event_log (
+	event_id       bigint NOT NULL,
+	job_id         bigint NOT NULL,
+	epoch          bigint,
+	at             timestamptz NOT NULL,
+	expires_on     date NOT NULL,
+	attempt        integer NOT NULL,
+	event          text NOT NULL,
+	task_type      text NOT NULL,
+	queue          text NOT NULL,
+	tenant_id      text,
+	correlation_id text,
+	worker_id      text,
+	error_type     text,
+	error_code     text,
+	error_message  text,
+	result         jsonb,
+	metadata       jsonb NOT NULL
+) PARTITION BY RANGE (expires_on);
+COMMENT ON TABLE taskq.event_log IS 'what happened to jobs, partitioned by the day on which it expires; read the view taskq.events';
+COMMENT ON COLUMN taskq.event_log.event_id IS 'the position in the log';
+
+-- Events are never moved: those of this leaf go all at once.
+CREATE TABLE taskq.event_log_overflow PARTITION OF taskq.event_log
+	FOR VALUES FROM (MINVALUE) TO ('2000-01-01');
+ALTER TABLE taskq.event_log_overflow ADD PRIMARY KEY (event_id);
+CREATE INDEX event_log_overflow_job ON taskq.event_log_overflow (job_id, event_id);
+COMMENT ON TABLE taskq.event_log_overflow IS 'events whose leaf of event_log was not there yet';
+
 CREATE TABLE taskq.access_grants (
 	role   regrole NOT NULL,
 	access text NOT NULL,
@@ -295,6 +328,8 @@ COMMENT ON TABLE taskq.access_rights IS 'the objects that each kind of access co
 -- bits 48-62 of a job_id are the node, of an epoch the timeline
 CREATE SEQUENCE taskq.job_id_seq AS bigint MAXVALUE 281474976710655;
 CREATE SEQUENCE taskq.epoch_seq AS bigint MAXVALUE 281474976710655;
+CREATE SEQUENCE taskq.event_id_seq AS bigint;
+COMMENT ON SEQUENCE taskq.event_id_seq IS 'positions in the log of events; bits 48 and up are the timeline less one, where that is larger';
 COMMENT ON SEQUENCE taskq.job_id_seq IS 'low 48 bits of job ids';
 COMMENT ON SEQUENCE taskq.epoch_seq IS 'low 48 bits of epochs; drawn under the job row''s lock';
 
@@ -316,6 +351,8 @@ SELECT pg_catalog.pg_extension_config_dump('taskq.attempt_failures', '');
 SELECT pg_catalog.pg_extension_config_dump('taskq.access_grants', '');
 SELECT pg_catalog.pg_extension_config_dump('taskq.job_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('taskq.epoch_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('taskq.event_log_overflow', '');
+SELECT pg_catalog.pg_extension_config_dump('taskq.event_id_seq', '');
 
 -- clock ---------------------------------------------------------------------
 
@@ -392,15 +429,17 @@ COMMENT ON FUNCTION taskq.clear_handlers() IS 'unregister every handler that the
 
 CREATE FUNCTION taskq.create_queue(
 	queue text, description text DEFAULT NULL, retain_completed interval DEFAULT NULL,
-	retain_other interval DEFAULT NULL, keep_payload boolean DEFAULT true, on_unhandled text DEFAULT 'wait') RETURNS void
+	retain_other interval DEFAULT NULL, keep_payload boolean DEFAULT true, on_unhandled text DEFAULT 'wait',
+	events boolean DEFAULT false, retain_events interval DEFAULT NULL) RETURNS void
 	AS 'MODULE_PATHNAME', 'taskq_create_queue' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.create_queue(text, text, interval, interval, boolean, text) IS 'make a queue; its finished jobs are kept 7 days when completed and 30 days otherwise unless said differently';
+COMMENT ON FUNCTION taskq.create_queue(text, text, interval, interval, boolean, text, boolean, interval) IS 'make a queue; its finished jobs are kept 7 days when completed and 30 days otherwise unless said differently';
 
 CREATE FUNCTION taskq.alter_queue(
 	queue text, description text DEFAULT NULL, retain_completed interval DEFAULT NULL,
-	retain_other interval DEFAULT NULL, keep_payload boolean DEFAULT NULL, on_unhandled text DEFAULT NULL) RETURNS void
+	retain_other interval DEFAULT NULL, keep_payload boolean DEFAULT NULL, on_unhandled text DEFAULT NULL,
+	events boolean DEFAULT NULL, retain_events interval DEFAULT NULL) RETURNS void
 	AS 'MODULE_PATHNAME', 'taskq_alter_queue' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.alter_queue(text, text, interval, interval, boolean, text) IS 'change a queue; what is NULL stays as it is';
+COMMENT ON FUNCTION taskq.alter_queue(text, text, interval, interval, boolean, text, boolean, interval) IS 'change a queue; what is NULL stays as it is';
 
 CREATE FUNCTION taskq.drop_queue(queue text) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'taskq_drop_queue' LANGUAGE C VOLATILE;
@@ -696,10 +735,11 @@ COMMENT ON VIEW taskq.handler_history IS 'handlers that were overridden or unreg
 CREATE VIEW taskq.queues WITH (security_barrier) AS
 SELECT queue, description, paused, keep_payload,
 	COALESCE(retain_completed, '7 days') AS retain_completed,
-	COALESCE(retain_other, '30 days') AS retain_other, on_unhandled, created_at
+	COALESCE(retain_other, '30 days') AS retain_other, on_unhandled, created_at,
+	events, COALESCE(retain_events, '3 days') AS retain_events
 FROM taskq.queue_defs
 UNION ALL
-SELECT 'default', NULL, false, true, '7 days', '30 days', 'wait', NULL
+SELECT 'default', NULL, false, true, '7 days', '30 days', 'wait', NULL, false, '3 days'
 WHERE NOT EXISTS (SELECT FROM taskq.queue_defs WHERE queue_id = 1);
 COMMENT ON VIEW taskq.queues IS 'the queues; default is always there';
 
@@ -857,6 +897,24 @@ SELECT worker_id, pool, pid, state, job_id, task_type, started_at, completed, fa
 FROM taskq.background_workers();
 COMMENT ON VIEW taskq.stat_workers IS 'what each background worker does and has done since it started';
 
+CREATE VIEW taskq.events WITH (security_barrier) AS
+SELECT event_id, at, event, job_id, attempt, epoch, task_type, queue, tenant_id, correlation_id,
+	worker_id, result, error_type, error_code, error_message, metadata
+FROM taskq.event_log;
+COMMENT ON VIEW taskq.events IS 'what happened to jobs of queues that record events; to follow it, use read_events()';
+
+-- read_events ----------------------------------------------------------------
+
+CREATE FUNCTION taskq.read_events(
+	"after" bigint DEFAULT 0, "limit" integer DEFAULT 1000, wait interval DEFAULT NULL,
+	queues text[] DEFAULT NULL, task_types text[] DEFAULT NULL, job_id bigint DEFAULT NULL) RETURNS SETOF taskq.events
+	AS 'MODULE_PATHNAME', 'taskq_read_events' LANGUAGE C VOLATILE ROWS 1000;
+COMMENT ON FUNCTION taskq.read_events(bigint, integer, interval, text[], text[], bigint) IS 'the events after a position, in order; a reader that goes on from the last event_id it got misses none';
+
+CREATE FUNCTION taskq.prune() RETURNS void
+	AS 'MODULE_PATHNAME', 'taskq_prune' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION taskq.prune() IS 'care for history and events as the scheduler does once a minute: make partitions, drop those that have expired';
+
 -- rights --------------------------------------------------------------------
 -- Nothing to PUBLIC, not even the right to name the types.
 
@@ -883,7 +941,7 @@ SELECT a, o FROM (VALUES
 		'FUNCTION taskq.is_registered', 'FUNCTION taskq.get_registered_types', 'FUNCTION taskq.clock_now']),
 	('observer', ARRAY['TABLE taskq.handler_history', 'FUNCTION taskq.version_at_least', 'FUNCTION taskq.is_adopted', 'TABLE taskq.all_jobs', 'TABLE taskq.attempts', 'TABLE taskq.unroutable_jobs',
 		'TABLE taskq.workers', 'TABLE taskq.pools', 'TABLE taskq.queues',
-		'TABLE taskq.stat_queues', 'TABLE taskq.stat_handlers', 'TABLE taskq.stat_workers',
+		'TABLE taskq.stat_queues', 'TABLE taskq.stat_handlers', 'TABLE taskq.stat_workers', 'TABLE taskq.events', 'FUNCTION taskq.read_events',
 		'FUNCTION taskq.running_jobs', 'FUNCTION taskq.background_workers', 'FUNCTION taskq.handler_statistics',
 		'FUNCTION taskq.scheduler_pid', 'FUNCTION taskq.status', 'FUNCTION taskq.clock_now',
 		'FUNCTION taskq.list_handlers', 'FUNCTION taskq.get_handler', 'FUNCTION taskq.get_handler_info',
@@ -898,7 +956,7 @@ SELECT a, o FROM (VALUES
 		'FUNCTION taskq.create_queue', 'FUNCTION taskq.alter_queue', 'FUNCTION taskq.drop_queue',
 		'FUNCTION taskq.create_pool', 'FUNCTION taskq.alter_pool', 'FUNCTION taskq.drop_pool',
 		'FUNCTION taskq.grant_access', 'FUNCTION taskq.revoke_access', 'FUNCTION taskq.adopt_database',
-		'FUNCTION taskq.unregister_worker', 'FUNCTION taskq.status'])
+		'FUNCTION taskq.unregister_worker', 'FUNCTION taskq.status', 'FUNCTION taskq.prune'])
 ) AS v (a, objects), pg_catalog.unnest(v.objects) AS o;
 
 -- this installation ---------------------------------------------------------

@@ -52,7 +52,7 @@ static const struct
 	[REL_HISTORY_OVERFLOW] = {"job_history_overflow", 29},
 	[REL_FAILURES] = {"attempt_failures", 15},
 	[REL_ROUTES] = {"routes", 5},
-	[REL_QUEUES] = {"queue_defs", 9},
+	[REL_QUEUES] = {"queue_defs", 11},
 	[REL_HANDLERS] = {"handlers", 22},
 	[REL_POOLS] = {"pool_defs", 9},
 	[REL_WORKERS] = {"external_workers", 11},
@@ -62,6 +62,9 @@ static const struct
 	[REL_INSTALLATION] = {"installation", 5},
 	[REL_JOB_ID_SEQ] = {"job_id_seq", 1},
 	[REL_EPOCH_SEQ] = {"epoch_seq", 1},
+	[REL_EVENTS] = {"event_log", 17},
+	[REL_EVENTS_OVERFLOW] = {"event_log_overflow", 17},
+	[REL_EVENT_ID_SEQ] = {"event_id_seq", 1},
 };
 
 static bool catalog_valid = false;

@@ -26,9 +26,12 @@ typedef enum TaskqRel
 	REL_CANCELS_JOB,
 	REL_INSTALLATION,
 	REL_JOB_ID_SEQ,
-	REL_EPOCH_SEQ
+	REL_EPOCH_SEQ,
+	REL_EVENTS,
+	REL_EVENTS_OVERFLOW,
+	REL_EVENT_ID_SEQ
 } TaskqRel;
-#define TASKQ_RELS (REL_EPOCH_SEQ + 1)
+#define TASKQ_RELS (REL_EVENT_ID_SEQ + 1)
 
 extern void CatalogInit(void);
 extern bool CatalogInstalled(void);

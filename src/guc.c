@@ -28,6 +28,12 @@ int			taskq_default_pool_size = 4;
 bool		taskq_enabled = true;
 
 /*
+ * NOTIFY makes all commits of the cluster wait for each other, so transactions
+ * never send one.  The scheduler may, at most so often; 0 is never.
+ */
+int			taskq_event_notify_interval = 0;
+
+/*
  * How much memory, in kB, a run in a background worker may take beyond what the
  * worker has.  0: as much as there is.
  */
@@ -123,6 +129,10 @@ GucInit(void)
 							 "Runs schedulers and pools.",
 							 NULL, &taskq_enabled, true,
 							 PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("taskq.event_notify_interval",
+							"Shortest time between two notifications of new events on channel taskq_events; 0 is none.",
+							NULL, &taskq_event_notify_interval, 0, 0, 3600 * 1000,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("taskq.job_memory_limit",
 							"Most memory that a run in a background worker may take; 0 is no limit.",
 							NULL, &taskq_job_memory_limit, 0, 0, MAX_KILOBYTES,

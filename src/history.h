@@ -10,7 +10,7 @@
 #include "job.h"
 
 /* An attempt that did not complete. */
-typedef struct AttemptFailure
+struct AttemptFailure
 {
 	const char *outcome;		/* failed, timeout, expired, terminated, ... */
 	const char *error_type;
@@ -21,7 +21,7 @@ typedef struct AttemptFailure
 	const char *hint;
 	const char *context;
 	bool		of_setup;		/* the database is not as the handler needs it */
-} AttemptFailure;
+};
 
 extern void HistoryInsert(const TaskqJob *job, struct varlena *result, TimestampTz now);
 extern bool HistoryFind(int64 job_id, TaskqJob *job, TaskqEnding *ending);

@@ -126,6 +126,7 @@ JobRead(TaskqJob *job, TupleTableSlot *slot)
 	job->last_error = SlotPointer(slot, JOBS_LAST_ERROR);
 	job->checkpoint = SlotPointer(slot, JOBS_CHECKPOINT);
 	job->correlation_id = SlotPointer(slot, JOBS_CORRELATION_ID);
+	job->failure = NULL;
 }
 
 void

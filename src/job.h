@@ -12,6 +12,8 @@
 
 #include "store.h"
 
+typedef struct AttemptFailure AttemptFailure;
+
 /*
  * Pointers point into the row that the job was read from; NULL stands for
  * NULL, as 0 does in started_at, lease_expires_at, permit and last_outcome.
@@ -45,6 +47,7 @@ typedef struct TaskqJob
 	struct varlena *last_error;
 	struct varlena *checkpoint;
 	struct varlena *correlation_id;
+	const AttemptFailure *failure;	/* how its run failed, while that is being settled */
 } TaskqJob;
 
 /* What a finished job has beside. */

@@ -28,6 +28,7 @@
 #include "clock.h"
 #include "compat.h"
 #include "error.h"
+#include "events.h"
 #include "guard.h"
 #include "guc.h"
 #include "handler.h"
@@ -108,6 +109,8 @@ Extend(int64 job_id, int64 epoch, int64 given, struct varlena *progress, struct 
 			job.checkpoint = checkpoint;
 		JobWrite(&job, StoreNewRow(&jobs));
 		StoreUpdate(&jobs);
+		if (progress != NULL)
+			EventRecordProgress(&job, ClockNow());
 		WakeSchedulerAt(job.lease_expires_at);
 		WorkerSeen(job.worker_id);
 		result = BEAT_OK;

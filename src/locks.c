@@ -12,6 +12,7 @@
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 
+#include "compat.h"
 #include "locks.h"
 
 static void
@@ -38,4 +39,35 @@ UnlockKey(LockClass class, uint64 key, bool exclusive)
 
 	MakeTag(&tag, class, key);
 	(void) LockRelease(&tag, exclusive ? ExclusiveLock : ShareLock, false);
+}
+
+/* Does this transaction have the lock, shared? */
+bool
+LockKeyIsHeld(LockClass class, uint64 key)
+{
+	LOCKTAG		tag;
+
+	MakeTag(&tag, class, key);
+	return LockHeldByMe_compat(&tag, ShareLock);
+}
+
+/* The least key that any other transaction of this database has locked. */
+uint64
+LockLeastKey(LockClass class)
+{
+	LockData   *locks = GetLockStatusData();
+	uint64		least = PG_UINT64_MAX;
+
+	for (int i = 0; i < locks->nelements; i++)
+	{
+		const LockInstanceData *lock = &locks->locks[i];
+		const LOCKTAG *tag = &lock->locktag;
+
+		if (tag->locktag_type == LOCKTAG_ADVISORY && tag->locktag_field4 == class &&
+			tag->locktag_field1 == MyDatabaseId && lock->holdMask != 0 && lock->pid != MyProcPid)
+			least = Min(least, (uint64) tag->locktag_field2 << 32 | tag->locktag_field3);
+	}
+	pfree(locks->locks);
+	pfree(locks);
+	return least;
 }

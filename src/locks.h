@@ -13,10 +13,14 @@ typedef enum LockClass
 	LOCK_TASK_TYPE = 11,		/* registry row of a task type */
 	LOCK_PERMIT = 12,			/* one of a worker's max_concurrent_jobs places */
 	LOCK_REGISTRATION = 13,		/* an external worker's id: claims share it */
-	LOCK_FIRST_CLAIM = 14		/* to register the id by a claim */
+	LOCK_FIRST_CLAIM = 14,		/* to register the id by a claim */
+	LOCK_EVENTS = 15,			/* below all events of a transaction that is open */
+	LOCK_EVENT_TIMELINE = 16	/* to write the first event on a timeline */
 } LockClass;
 
 extern bool LockKey(LockClass class, uint64 key, bool exclusive, bool wait);
 extern void UnlockKey(LockClass class, uint64 key, bool exclusive);
+extern bool LockKeyIsHeld(LockClass class, uint64 key);
+extern uint64 LockLeastKey(LockClass class);
 
 #endif							/* TASKQ_LOCKS_H */

@@ -16,6 +16,7 @@
 #include "args.h"
 #include "catalog.h"
 #include "clock.h"
+#include "leaf.h"
 #include "owner.h"
 #include "queue.h"
 #include "store.h"
@@ -30,11 +31,13 @@ PG_FUNCTION_INFO_V1(taskq_resume_queue);
 enum
 {
 	QUEUE_ID = 1, QUEUE_NAME, QUEUE_DESCRIPTION, QUEUE_PAUSED, QUEUE_KEEP_PAYLOAD,
-	QUEUE_RETAIN_COMPLETED, QUEUE_RETAIN_OTHER, QUEUE_ON_UNHANDLED
+	QUEUE_RETAIN_COMPLETED, QUEUE_RETAIN_OTHER, QUEUE_ON_UNHANDLED, QUEUE_CREATED_AT,
+	QUEUE_EVENTS, QUEUE_RETAIN_EVENTS
 };
 
 #define RETAIN_COMPLETED (7 * USECS_PER_DAY)
 #define RETAIN_OTHER (30 * USECS_PER_DAY)
+#define RETAIN_EVENTS (3 * USECS_PER_DAY)
 
 static const char *const unhandled_names[] =
 {
@@ -48,6 +51,7 @@ static MemoryContext queues_context = NULL;
 static TaskqQueue *queues = NULL;
 static int	n_queues = 0;
 static int	max_queues = 0;
+static bool any_events = false;	/* of any of them are recorded */
 static uint64 queues_version = 0;
 
 static TaskqQueue *
@@ -70,6 +74,7 @@ AddQueue(int32 queue_id, const char *name)
 	queue->keep_payload = true;
 	queue->retain_completed = RETAIN_COMPLETED;
 	queue->retain_other = RETAIN_OTHER;
+	queue->retain_events = RETAIN_EVENTS;
 	return queue;
 }
 
@@ -97,6 +102,10 @@ AddQueueOfRow(TupleTableSlot *slot, void *arg)
 	if (!SlotIsNull(slot, QUEUE_RETAIN_OTHER))
 		queue->retain_other = IntervalMicroseconds(SlotPointer(slot, QUEUE_RETAIN_OTHER));
 	(void) UnhandledByName(SlotString(slot, QUEUE_ON_UNHANDLED), &queue->on_unhandled);
+	queue->events = DatumGetBool(SlotDatum(slot, QUEUE_EVENTS));
+	if (!SlotIsNull(slot, QUEUE_RETAIN_EVENTS))
+		queue->retain_events = IntervalMicroseconds(SlotPointer(slot, QUEUE_RETAIN_EVENTS));
+	any_events = any_events || queue->events;
 }
 
 static void
@@ -112,6 +121,7 @@ LoadQueues(void)
 	MemoryContextReset(queues_context);
 	queues = NULL;
 	n_queues = max_queues = 0;
+	any_events = false;
 	StoreScan(REL_QUEUES, AddQueueOfRow, NULL);
 	for (int i = 0; i < n_queues; i++)
 		if (queues[i].queue_id == TASKQ_DEFAULT_QUEUE_ID)
@@ -151,6 +161,28 @@ QueueById(int32 queue_id)
 			 errmsg("queue %d of a route does not exist", queue_id)));
 }
 
+int
+QueueCount(void)
+{
+	LoadQueues();
+	return n_queues;
+}
+
+/* Valid until the next look-up of a queue. */
+const TaskqQueue *
+QueueAt(int i)
+{
+	return &queues[i];
+}
+
+/* Does any queue record events? */
+bool
+QueueAnyEvents(void)
+{
+	LoadQueues();
+	return any_events;
+}
+
 /* Names that are given for queues must be those of queues; NULL is fine. */
 void
 QueueCheckNames(ArrayType *names)
@@ -183,50 +215,75 @@ UnhandledArg(FunctionCallInfo fcinfo, int n, char *null)
 	return CStringGetTextDatum(name);
 }
 
-/* Retention as given; history goes by days, so any length will do. */
-static void
-RetentionArgs(FunctionCallInfo fcinfo, Datum *values, char *nulls)
+/* What create_queue() and alter_queue() are given, in the order of their arguments. */
+enum
 {
-	for (int i = 2; i <= 3; i++)
-		if (ArgMicroseconds(fcinfo, i, i == 2 ? "retain_completed" : "retain_other", 0) == NO_MICROSECONDS)
-			nulls[i] = 'n';
-		else
-		{
-			values[i] = PG_GETARG_DATUM(i);
-			nulls[i] = ' ';
-		}
+	ARG_QUEUE, ARG_DESCRIPTION, ARG_RETAIN_COMPLETED, ARG_RETAIN_OTHER, ARG_KEEP_PAYLOAD, ARG_ON_UNHANDLED,
+	ARG_EVENTS, ARG_RETAIN_EVENTS,
+	ARG_COUNT
+};
+
+static Oid	queue_arg_types[] =
+{TEXTOID, TEXTOID, INTERVALOID, INTERVALOID, BOOLOID, TEXTOID, BOOLOID, INTERVALOID, TIMESTAMPTZOID};
+
+#define QUEUE_PARAMS lengthof(queue_arg_types)	/* the arguments, and the time */
+
+/* The arguments as parameters; retention goes by days, so any length will do. */
+static char *
+QueueParams(FunctionCallInfo fcinfo, Datum *values, char *nulls)
+{
+	char	   *name;
+
+	name = ArgName(fcinfo, ARG_QUEUE, "queue");
+	(void) ArgMicroseconds(fcinfo, ARG_RETAIN_COMPLETED, "retain_completed", 0);
+	(void) ArgMicroseconds(fcinfo, ARG_RETAIN_OTHER, "retain_other", 0);
+	(void) ArgMicroseconds(fcinfo, ARG_RETAIN_EVENTS, "retain_events", 0);
+	for (int i = 0; i < ARG_COUNT; i++)
+	{
+		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
+		values[i] = PG_ARGISNULL(i) ? (Datum) 0 : PG_GETARG_DATUM(i);
+	}
+	values[ARG_ON_UNHANDLED] = UnhandledArg(fcinfo, ARG_ON_UNHANDLED, &nulls[ARG_ON_UNHANDLED]);
+	values[ARG_COUNT] = TimestampTzGetDatum(ClockNow());
+	nulls[ARG_COUNT] = ' ';
+	return name;
+}
+
+/* Tell everybody; a queue that records events wants leaves for them. */
+static void
+QueueChanged(FunctionCallInfo fcinfo)
+{
+	CatalogChanged(REL_QUEUES);
+	if (!PG_ARGISNULL(ARG_EVENTS) || !PG_ARGISNULL(ARG_RETAIN_EVENTS))
+		LeafWant();
 }
 
 Datum
 taskq_create_queue(PG_FUNCTION_ARGS)
 {
-	Oid			types[] = {TEXTOID, TEXTOID, INTERVALOID, INTERVALOID, BOOLOID, TIMESTAMPTZOID, TEXTOID};
-	Datum		values[7];
-	char		nulls[] = "       ";
+	Datum		values[QUEUE_PARAMS];
+	char		nulls[QUEUE_PARAMS];
 	char	   *name;
 	OwnerScope	scope;
 
-	CheckArgCount(fcinfo, 6);
+	CheckArgCount(fcinfo, ARG_COUNT);
 	CheckWritable("taskq.create_queue()");
-	name = ArgName(fcinfo, 0, "queue");
+	name = QueueParams(fcinfo, values, nulls);
+	(void) ArgBool(fcinfo, ARG_KEEP_PAYLOAD, "keep_payload");
+	(void) ArgBool(fcinfo, ARG_EVENTS, "events");
 	if (QueueByName(name, true) != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("queue \"%s\" already exists", name),
 				 errhint("Change it with taskq.alter_queue().")));
-	values[0] = CStringGetTextDatum(name);
-	values[1] = PG_ARGISNULL(1) ? (nulls[1] = 'n', (Datum) 0) : PG_GETARG_DATUM(1);
-	RetentionArgs(fcinfo, values, nulls);
-	values[4] = BoolGetDatum(ArgBool(fcinfo, 4, "keep_payload"));
-	values[5] = TimestampTzGetDatum(ClockNow());
-	values[6] = UnhandledArg(fcinfo, 5, &nulls[6]);
 
 	OwnerEnterSpi(&scope);
-	OwnerExecute("INSERT INTO taskq.queue_defs"
-				 " (queue, description, retain_completed, retain_other, keep_payload, created_at, on_unhandled)"
-				 " VALUES ($1, $2, $3, $4, $5, $6, COALESCE($7, 'wait'))", 7, types, values, nulls);
+	OwnerExecute("INSERT INTO taskq.queue_defs (queue, description, retain_completed, retain_other, keep_payload,"
+				 " on_unhandled, events, retain_events, created_at)"
+				 " VALUES ($1, $2, $3, $4, $5, COALESCE($6, 'wait'), $7, $8, $9)",
+				 QUEUE_PARAMS, queue_arg_types, values, nulls);
 	OwnerLeaveSpi(&scope);
-	CatalogChanged(REL_QUEUES);
+	QueueChanged(fcinfo);
 	PG_RETURN_VOID();
 }
 
@@ -244,21 +301,13 @@ KeepDefaultQueue(void)
 Datum
 taskq_alter_queue(PG_FUNCTION_ARGS)
 {
-	Oid			types[] = {TEXTOID, TEXTOID, INTERVALOID, INTERVALOID, BOOLOID, TEXTOID};
-	Datum		values[6];
-	char		nulls[] = "      ";
-	char	   *name;
+	Datum		values[QUEUE_PARAMS];
+	char		nulls[QUEUE_PARAMS];
 	OwnerScope	scope;
 
-	CheckArgCount(fcinfo, 6);
+	CheckArgCount(fcinfo, ARG_COUNT);
 	CheckWritable("taskq.alter_queue()");
-	name = ArgName(fcinfo, 0, "queue");
-	QueueByName(name, false);
-	values[0] = CStringGetTextDatum(name);
-	values[1] = PG_ARGISNULL(1) ? (nulls[1] = 'n', (Datum) 0) : PG_GETARG_DATUM(1);
-	RetentionArgs(fcinfo, values, nulls);
-	values[4] = PG_ARGISNULL(4) ? (nulls[4] = 'n', (Datum) 0) : PG_GETARG_DATUM(4);
-	values[5] = UnhandledArg(fcinfo, 5, &nulls[5]);
+	QueueByName(QueueParams(fcinfo, values, nulls), false);
 
 	OwnerEnterSpi(&scope);
 	KeepDefaultQueue();
@@ -266,10 +315,12 @@ taskq_alter_queue(PG_FUNCTION_ARGS)
 				 " retain_completed = COALESCE($3, retain_completed),"
 				 " retain_other = COALESCE($4, retain_other),"
 				 " keep_payload = COALESCE($5, keep_payload),"
-				 " on_unhandled = COALESCE($6, on_unhandled) WHERE queue = $1",
-				 6, types, values, nulls);
+				 " on_unhandled = COALESCE($6, on_unhandled),"
+				 " events = COALESCE($7, events),"
+				 " retain_events = COALESCE($8, retain_events) WHERE queue = $1",
+				 ARG_COUNT, queue_arg_types, values, nulls);
 	OwnerLeaveSpi(&scope);
-	CatalogChanged(REL_QUEUES);
+	QueueChanged(fcinfo);
 	PG_RETURN_VOID();
 }
 

@@ -26,11 +26,16 @@ typedef struct TaskqQueue
 	int64		retain_completed;	/* microseconds */
 	int64		retain_other;
 	OnUnhandled on_unhandled;
+	bool		events;			/* what happens to its jobs is recorded */
+	int64		retain_events;
 } TaskqQueue;
 
 /* Valid until the next look-up of a queue. */
 extern const TaskqQueue *QueueByName(const char *name, bool missing_ok);
 extern const TaskqQueue *QueueById(int32 queue_id);
+extern int	QueueCount(void);
+extern const TaskqQueue *QueueAt(int i);
+extern bool QueueAnyEvents(void);
 extern void QueueCheckNames(ArrayType *names);
 
 #endif							/* TASKQ_QUEUE_H */

@@ -17,6 +17,7 @@
 #include "taskq.h"
 
 #include "access/xact.h"
+#include "commands/async.h"
 #include "commands/dbcommands.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -42,6 +43,7 @@
 #include "compat.h"
 #include "eligible.h"
 #include "error.h"
+#include "events.h"
 #include "fill.h"
 #include "guard.h"
 #include "guc.h"
@@ -380,6 +382,33 @@ KeepHistory(void *arg)
 }
 
 static void
+KeepEvents(void *arg)
+{
+	EventMaintain();
+}
+
+/* Tell who listens of new events, unless that was done a moment ago. */
+static void
+NotifyOfEvents(void *arg)
+{
+	static TimestampTz notified_at = 0;
+	LookState  *look = arg;
+	TimestampTz next = notified_at + (int64) taskq_event_notify_interval * 1000;
+
+	if (taskq_event_notify_interval == 0 || pg_atomic_read_u32(&db->events_to_notify) == 0)
+		return;
+	if (ClockNow() < next)
+	{
+		look->next = Min(look->next, next);
+		return;
+	}
+	notified_at = ClockNow();
+	pg_atomic_write_u32(&db->events_to_notify, 0);
+	pg_memory_barrier();
+	Async_Notify("taskq_events", psprintf(INT64_FORMAT, EventHorizon(PG_INT64_MIN)));
+}
+
+static void
 ForgetWorkers(void *arg)
 {
 	WorkerForgetOld();
@@ -415,12 +444,14 @@ Look(bool *leave)
 	Step("look for stuck workers", LookForStuck, &look);
 	Step("act on cancel requests", LookForCancels, &look);
 	Step("discard unhandled jobs", LookForUnhandled, &look);
+	Step("notify of events", NotifyOfEvents, &look);
 
 	/* once a minute, and when a settle has asked for a leaf of the history */
 	if (pg_atomic_exchange_u32(&db->leaves_wanted, 0) != 0 || ClockNow() - maintained_at >= MAINTAIN_EVERY)
 	{
 		maintained_at = ClockNow();
 		Step("keep the history", KeepHistory, &look);
+		Step("keep the events", KeepEvents, &look);
 		Step("forget old workers", ForgetWorkers, &look);
 	}
 	return look.next;

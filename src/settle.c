@@ -10,14 +10,11 @@
  */
 #include "taskq.h"
 
-#include "access/relation.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "fmgr.h"
-#include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
-#include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 #include "admit.h"
@@ -27,6 +24,7 @@
 #include "current.h"
 #include "decide.h"
 #include "error.h"
+#include "events.h"
 #include "handler.h"
 #include "history.h"
 #include "owner.h"
@@ -113,6 +111,7 @@ JobTransition(Store *jobs, TaskqJob *job, char to, struct varlena *result)
 	if (bring_snapshot)
 		PushActiveSnapshot(GetTransactionSnapshot());
 	job->state = to;
+	EventRecord(job, from, result, now);
 	if (from == JOB_RUNNING)
 		Leave(job);
 	if (from == JOB_RUNNING && !JobEnded(to))
@@ -162,21 +161,12 @@ EpochNext(void)
 
 /*
  * Called before an epoch leaves the server in a transaction that is still open:
- * a crash must not make the sequence give it out again.  The sequence logs 32
- * values ahead, so there is something to flush once in 32 claims.
+ * a crash must not make the sequence give it out again.
  */
 void
 EpochKeep(void)
 {
-	Relation	sequence = relation_open(CatalogRel(REL_EPOCH_SEQ), AccessShareLock);
-	Buffer		buffer = ReadBuffer(sequence, 0);
-	XLogRecPtr	logged;
-
-	LockBuffer(buffer, BUFFER_LOCK_SHARE);
-	logged = PageGetLSN(BufferGetPage(buffer));
-	UnlockReleaseBuffer(buffer);
-	relation_close(sequence, NoLock);
-	XLogFlush(logged);
+	(void) StoreLastId(REL_EPOCH_SEQ);
 }
 
 /*
@@ -346,6 +336,7 @@ SettleFailed(Store *jobs, TaskqJob *job, char outcome, const AttemptFailure *fai
 
 	CountRun(job, false);
 	HistoryInsertFailure(job, failure, now);
+	job->failure = failure;
 	job->last_outcome = outcome;
 	job->last_error = ErrorText(failure->message);
 	if (SettleIfCancelled(jobs, job))

@@ -48,6 +48,7 @@ InitSlots(void)
 	{
 		memset(&taskq_slots[i], 0, sizeof(TaskqSlot));
 		pg_atomic_init_u32(&taskq_slots[i].waiting, NOT_WAITING);
+		pg_atomic_init_u32(&taskq_slots[i].reads_events, 0);
 		LWLockInitialize(&taskq_slots[i].lock, taskq_tranche);
 	}
 }
@@ -62,6 +63,7 @@ InitDatabases(void)
 		memset(db, 0, sizeof(TaskqDatabase));
 		pg_atomic_init_u32(&db->n_terminations, 0);
 		pg_atomic_init_u32(&db->leaves_wanted, 0);
+		pg_atomic_init_u32(&db->events_to_notify, 0);
 		pg_atomic_init_u32(&db->may_grow, 1);
 		pg_atomic_init_u64(&db->next_moment, 0);
 		pg_atomic_init_u64(&db->config_version, 1);
@@ -85,6 +87,7 @@ StartupShmem(void)
 		taskq_tranche = NewTranche_compat("taskq");
 		LWLockInitialize(&taskq_shared->lock, taskq_tranche);
 		pg_atomic_init_u32(&taskq_shared->n_waiting, 0);
+		pg_atomic_init_u32(&taskq_shared->n_event_readers, 0);
 		pg_atomic_init_u32(&taskq_shared->probe_answer, 0);
 		taskq_shared->n_slots = CountSlots();
 		taskq_shared->n_databases = taskq_max_databases;
@@ -126,6 +129,8 @@ ReleaseSlot(int code, Datum arg)
 
 	if (pg_atomic_exchange_u32(&slot->waiting, NOT_WAITING) != NOT_WAITING)
 		pg_atomic_fetch_sub_u32(&taskq_shared->n_waiting, 1);
+	if (pg_atomic_exchange_u32(&slot->reads_events, 0) != 0)
+		pg_atomic_fetch_sub_u32(&taskq_shared->n_event_readers, 1);
 	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
 	slot->dboid = InvalidOid;
 	slot->latch = NULL;

@@ -40,6 +40,8 @@ typedef struct TaskqSlot
 	pg_atomic_uint32 waiting;
 	uint64		interest[INTEREST_WORDS];
 
+	pg_atomic_uint32 reads_events;	/* it waits for events: set its latch and clear this */
+
 	/* Constant while the owner lives. */
 	Oid			dboid;			/* InvalidOid: the slot is not in use */
 	Latch	   *latch;
@@ -98,6 +100,7 @@ typedef struct TaskqDatabase
 
 	pg_atomic_uint32 n_terminations;
 	pg_atomic_uint32 leaves_wanted;	/* a row has found no leaf of its day */
+	pg_atomic_uint32 events_to_notify;	/* events were written since the last NOTIFY */
 	pg_atomic_uint32 may_grow;	/* is it worth telling the scheduler of more work? */
 	pg_atomic_uint64 next_moment;	/* when the scheduler must look again */
 	pg_atomic_uint64 config_version;	/* raised when the configuration changes */
@@ -111,6 +114,7 @@ typedef struct TaskqShared
 	int			launcher_pid;
 	TimestampTz up_since;		/* recovery was over; 0 until the launcher is up */
 	pg_atomic_uint32 n_waiting;
+	pg_atomic_uint32 n_event_readers;	/* processes that wait for events */
 	pg_atomic_uint32 probe_answer;	/* 1: the probe has found no taskq */
 	int			n_slots;
 	int			n_databases;

@@ -9,13 +9,17 @@
  */
 #include "taskq.h"
 
+#include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "commands/sequence.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "storage/bufpage.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
@@ -210,6 +214,36 @@ int64
 StoreNextId(TaskqRel sequence)
 {
 	return nextval_internal(CatalogRel(sequence), false);
+}
+
+/*
+ * The last value that a sequence has given out, made safe: called before values
+ * leave the server in a transaction that is still open, or one that commits
+ * without waiting for the disk, so that a crash does not make the sequence give
+ * them out again.  It logs 32 values ahead, so there is something to flush once
+ * in 32 values.
+ */
+int64
+StoreLastId(TaskqRel sequence)
+{
+	Relation	rel = relation_open(CatalogRel(sequence), AccessShareLock);
+	Buffer		buffer = ReadBuffer(rel, 0);
+	Page		page;
+	HeapTupleData tuple;
+	Form_pg_sequence_data data;
+	XLogRecPtr	logged;
+	int64		last;
+
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	page = BufferGetPage(buffer);
+	tuple.t_data = (HeapTupleHeader) PageGetItem(page, PageGetItemId(page, FirstOffsetNumber));
+	data = (Form_pg_sequence_data) GETSTRUCT(&tuple);
+	last = data->is_called ? data->last_value : data->last_value - 1;
+	logged = PageGetLSN(page);
+	UnlockReleaseBuffer(buffer);
+	relation_close(rel, NoLock);
+	XLogFlush(logged);
+	return last;
 }
 
 /*

@@ -43,6 +43,7 @@ extern bool StoreFind(Store *store, Oid index, int nkeys, ScanKey keys, Snapshot
 extern bool StoreFindLast(Store *store, Oid index, int nkeys, ScanKey keys, Snapshot snapshot);
 extern bool StoreFindById(Store *store, Oid index, int64 id, Snapshot snapshot);
 extern int64 StoreNextId(TaskqRel sequence);
+extern int64 StoreLastId(TaskqRel sequence);
 extern Snapshot StoreSnapshot(void);
 
 typedef void (*StoreRowFunction) (TupleTableSlot *slot, void *arg);

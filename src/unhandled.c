@@ -57,9 +57,11 @@ Discard(Store *jobs, TaskqJob *job, const char *task_type)
 	job->epoch = EpochNext();
 	job->attempt = 0;
 	HistoryInsertFailure(job, &failure, ClockNow());
+	job->failure = &failure;
 	job->last_outcome = OUTCOME_FAILED;
 	job->last_error = ErrorText(failure.message);
 	JobTransition(jobs, job, JOB_DISCARDED, NULL);
+	job->failure = NULL;
 }
 
 /* Does this route's queue discard jobs of this type, as things are? */

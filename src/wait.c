@@ -76,3 +76,23 @@ WaitEndOfClaim(void)
 	if (WaitEnd() && ShmemMyDatabase() != NULL)
 		ShmemWakeScheduler(ShmemMyDatabase());
 }
+
+/* From now on, transactions that have written events wake this process. */
+void
+WaitForEvents(void)
+{
+	TaskqSlot  *slot = ShmemMySlot();
+
+	if (slot != NULL && pg_atomic_exchange_u32(&slot->reads_events, 1) == 0)
+		pg_atomic_fetch_add_u32(&taskq_shared->n_event_readers, 1);
+	pg_memory_barrier();
+}
+
+void
+WaitForEventsEnd(void)
+{
+	TaskqSlot  *slot = ShmemMySlot();
+
+	if (slot != NULL && pg_atomic_exchange_u32(&slot->reads_events, 0) != 0)
+		pg_atomic_fetch_sub_u32(&taskq_shared->n_event_readers, 1);
+}

@@ -10,6 +10,8 @@
 #include "eligible.h"
 
 extern void WaitBegin(const RouteSet *routes);
+extern void WaitForEvents(void);
+extern void WaitForEventsEnd(void);
 extern void WaitSleep(long milliseconds);
 extern bool WaitEnd(void);
 extern void WaitEndOfClaim(void);

@@ -24,6 +24,7 @@
 #include "utils/resowner.h"
 
 #include "clock.h"
+#include "guc.h"
 #include "shmem.h"
 #include "wake.h"
 
@@ -35,7 +36,8 @@ typedef enum WakeKind
 	WAKE_CLAIMED,				/* nothing to tell, but no PREPARE */
 	WAKE_CANCEL,				/* key: job */
 	WAKE_LAUNCHER,				/* key: database to look at */
-	WAKE_UNBLOCK				/* key: database; at commit and abort alike */
+	WAKE_UNBLOCK,				/* key: database; at commit and abort alike */
+	WAKE_EVENTS					/* those who read events; also at abort, which held them back */
 } WakeKind;
 
 typedef struct WakeNote
@@ -50,6 +52,7 @@ static WakeNote *notes = NULL;
 static int	n_notes = 0;
 static int	max_notes = 0;
 static TaskqDatabase *notes_db = NULL;
+static bool events_noted = false;
 
 /* How the transaction has ended, from its end until the notes were acted on. */
 static enum
@@ -149,6 +152,15 @@ WakeUnblock(Oid dboid)
 	AddNote(WAKE_UNBLOCK, dboid);
 }
 
+/* Events were written: those who wait for them must look, however this ends. */
+void
+WakeForEvents(void)
+{
+	if (!events_noted)
+		AddNote(WAKE_EVENTS, 0);
+	events_noted = true;
+}
+
 /* the acts ----------------------------------------------------------------- */
 
 /* Wake one waiting process, unless another was faster. */
@@ -192,6 +204,27 @@ WakeAllWaiters(Oid dboid)
 	for (int i = 0; i < taskq_shared->n_slots; i++)
 		if (pg_atomic_read_u32(&taskq_slots[i].waiting) == WAITING && taskq_slots[i].dboid == dboid)
 			WakeSlot(&taskq_slots[i]);
+}
+
+/* Wake every process that waits for events. */
+static void
+WakeEventReaders(void)
+{
+	if (pg_atomic_read_u32(&taskq_shared->n_event_readers) == 0)
+		return;
+	for (int i = 0; i < taskq_shared->n_slots; i++)
+	{
+		TaskqSlot  *slot = &taskq_slots[i];
+		Latch	   *latch = slot->latch;
+
+		if (pg_atomic_read_u32(&slot->reads_events) == 0 || slot->dboid != MyDatabaseId || latch == NULL)
+			continue;
+		if (pg_atomic_exchange_u32(&slot->reads_events, 0) != 0)
+		{
+			pg_atomic_fetch_sub_u32(&taskq_shared->n_event_readers, 1);
+			SetLatch(latch);
+		}
+	}
 }
 
 /* Bring the scheduler's next look forward to a moment. */
@@ -297,7 +330,20 @@ ActOnNote(const WakeNote *note)
 		case WAKE_UNBLOCK:
 			Unblock((Oid) note->key, note->count);
 			break;
+		case WAKE_EVENTS:
+			WakeEventReaders();
+			if (db != NULL && taskq_event_notify_interval > 0 &&
+				pg_atomic_exchange_u32(&db->events_to_notify, 1) == 0)
+				ShmemWakeScheduler(db);
+			break;
 	}
+}
+
+/* Is it to be acted on at abort as well? */
+static bool
+IsForAnyEnd(const WakeNote *note)
+{
+	return note->kind == WAKE_UNBLOCK || note->kind == WAKE_EVENTS;
 }
 
 /*
@@ -314,9 +360,10 @@ ActOnNotes(bool committed)
 			break;
 		}
 	for (int i = 0; i < n_notes; i++)
-		if (notes[i].kind == WAKE_UNBLOCK || (committed && notes[i].kind != WAKE_CONFIG_CHANGED))
+		if (IsForAnyEnd(&notes[i]) || (committed && notes[i].kind != WAKE_CONFIG_CHANGED))
 			ActOnNote(&notes[i]);
 	n_notes = 0;
+	events_noted = false;
 }
 
 /* The last moment at which an error is one. */
@@ -378,7 +425,7 @@ AtSubtransactionEnd(SubXactEvent event, SubTransactionId mine, SubTransactionId 
 	else if (event == SUBXACT_EVENT_ABORT_SUB)
 	{
 		for (int i = 0; i < n_notes; i++)
-			if (notes[i].level < level || notes[i].kind == WAKE_UNBLOCK)
+			if (notes[i].level < level || IsForAnyEnd(&notes[i]))
 				notes[kept++] = notes[i];
 		n_notes = kept;
 	}

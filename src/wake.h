@@ -11,6 +11,7 @@
 
 extern void WakeInit(void);
 extern void WakeForJob(int32 route_id, TimestampTz run_at, TimestampTz now);
+extern void WakeForEvents(void);
 extern void WakeSchedulerAt(TimestampTz moment);
 extern void WakeConfigChanged(void);
 extern void WakeClaimed(void);

@@ -23,6 +23,7 @@ ISOLATION = \
 	claim-claim \
 	claim-wait \
 	complete-expiry \
+	events-order \
 	isolation-level \
 	max-concurrent \
 	new-route \

@@ -1,9 +1,9 @@
--- What can be followed of a job: its correlation id.
+-- What can be followed of jobs: their correlation id, and their events.
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 BEGIN;
-SELECT plan(12);
+SELECT plan(55);
 CREATE ROLE regress_events LOGIN;
 CREATE SCHEMA regress_events AUTHORIZATION regress_events;
 SELECT count(taskq.grant_access('regress_events', a)) FROM unnest('{producer,worker,observer}'::text[]) a \gset
@@ -35,6 +35,103 @@ SELECT is(pg_temp.correlation('first'), 'req 1 é', 'a job that is put back has 
 SELECT throws_ok($$ SELECT taskq.enqueue_job('ev-ext', correlation_id => '') $$, '22023', 'correlation_id is empty or longer than 255 bytes', 'an empty one is refused');
 SELECT throws_ok($$ SELECT taskq.enqueue_job('ev-ext', correlation_id => repeat('x', 256)) $$, '22023', NULL, 'and one of more than 255 bytes');
 SELECT lives_ok($$ SELECT taskq.enqueue_job('ev-ext', correlation_id => repeat('x', 255)) $$, '255 are fine');
+
+-- events --------------------------------------------------------------------------
+SELECT is_empty('SELECT FROM taskq.events', 'nothing is recorded unless a queue says so');
+SELECT results_eq($$ SELECT events, retain_events FROM taskq.queues WHERE queue = 'default' $$, $$ VALUES (false, interval '3 days') $$, 'and the view says so');
+SELECT taskq.create_queue('ev-q', events => true, retain_events => '1 day'), taskq.create_queue('ev-silent') \gset
+SELECT results_eq($$ SELECT events, retain_events FROM taskq.queues WHERE queue = 'ev-q' $$, $$ VALUES (true, interval '1 day') $$, 'a queue that records');
+SELECT taskq.register_handler('ev-retry', version => '1.2', retry_policy => 'fixed', retry_base => '1 h', max_attempts => 2) \gset
+
+-- What was recorded of a job: event, attempt, state after it.
+CREATE FUNCTION pg_temp.events(n text) RETURNS text LANGUAGE sql AS $$
+	SELECT string_agg(event || ' ' || attempt || ' ' || (metadata->>'state'), ', ' ORDER BY event_id) FROM taskq.events WHERE job_id = pg_temp.id(n) $$;
+CREATE FUNCTION pg_temp.last(n text) RETURNS taskq.events LANGUAGE sql AS $$
+	SELECT * FROM taskq.events WHERE job_id = pg_temp.id(n) ORDER BY event_id DESC LIMIT 1 $$;
+
+-- one life
+INSERT INTO j VALUES ('a', taskq.enqueue_job('ev-retry', '{"n": "a"}', 'ev-q', 7, tags => '{x,y z}', tenant_id => 't', group_key => 'g', correlation_id => 'c'));
+SELECT results_eq($$ SELECT event, job_id, attempt, epoch, task_type, queue, tenant_id, correlation_id, worker_id, result, error_type, error_code, error_message FROM taskq.events $$,
+	$$ VALUES ('enqueued', pg_temp.id('a'), 0, NULL::bigint, 'ev-retry', 'ev-q', 't', 'c', NULL, NULL::jsonb, NULL, NULL, NULL) $$, 'enqueued');
+SELECT results_eq($$ SELECT e.metadata FROM taskq.events e $$,
+	$$ SELECT jsonb_build_object('state', 'available', 'run_at', run_at, 'priority', 7, 'max_attempts', 2, 'tags', '{x,y z}'::text[], 'group_key', 'g') FROM taskq.all_jobs WHERE job_id = pg_temp.id('a') $$,
+	'with what else there is to know');
+SELECT is(pg_temp.take('ev-w', 'ev-retry'), 'a', 'a claim');
+SELECT results_eq($$ SELECT e.event, e.attempt, e.epoch, e.worker_id, e.correlation_id, e.metadata FROM pg_temp.last('a') e $$,
+	$$ SELECT 'claimed', 1, pg_temp.e('a'), 'ev-w', 'c', jsonb_build_object('state', 'running', 'lease_expires_at', lease_expires_at) FROM taskq.all_jobs WHERE job_id = pg_temp.id('a') $$, 'claimed');
+SELECT taskq.heartbeat_job(pg_temp.id('a'), pg_temp.e('a')) \gset
+SELECT is((pg_temp.last('a')).event, 'claimed', 'a mere heartbeat is no event');
+SELECT taskq.heartbeat_job(pg_temp.id('a'), pg_temp.e('a'), progress => '{"done": 3}') \gset
+SELECT results_eq($$ SELECT e.event, e.attempt, e.metadata->'progress' FROM pg_temp.last('a') e $$, $$ VALUES ('progressed', 1, '{"done": 3}'::jsonb) $$, 'progressed');
+SELECT taskq.fail_job(pg_temp.id('a'), pg_temp.e('a'), 'no "luck"', 'timeout', 'E1') \gset
+SELECT results_eq($$ SELECT e.event, e.attempt, e.epoch, e.worker_id, e.error_type, e.error_code, e.error_message, e.metadata - 'started_at' FROM pg_temp.last('a') e $$,
+	$$ SELECT 'failed', 1, pg_temp.e('a'), 'ev-w', 'timeout', 'E1', 'no "luck"', jsonb_build_object('state', 'retryable', 'run_at', run_at, 'outcome', 'failed', 'handler_version', '1.2')
+	   FROM taskq.all_jobs WHERE job_id = pg_temp.id('a') $$, 'failed');
+SELECT ok((pg_temp.last('a')).metadata ? 'started_at', 'a run that has ended has its start');
+SELECT taskq.retry_job(pg_temp.id('a')) \gset
+SELECT is(pg_temp.take('ev-w', 'ev-retry'), 'a', 'again');
+SELECT taskq.complete_job(pg_temp.id('a'), pg_temp.e('a'), '{"r": 1}') \gset
+SELECT results_eq($$ SELECT e.event, e.attempt, e.result, e.error_message FROM pg_temp.last('a') e $$, $$ VALUES ('completed', 2, '{"r": 1}'::jsonb, NULL) $$, 'completed, with its result');
+SELECT is(pg_temp.events('a'), 'enqueued 0 available, claimed 1 running, progressed 1 running, failed 1 retryable, retried 1 available, claimed 2 running, completed 2 completed',
+	'all of it, in order, the retry by hand too');
+SELECT taskq.retry_job(pg_temp.id('a'), force => true) \gset
+SELECT is((pg_temp.last('a')).event || (pg_temp.last('a')).attempt, 'retried0', 'put back');
+
+-- other ends
+SELECT pg_temp.take('ev-w', 'ev-retry'), taskq.fail_job(pg_temp.id('a'), pg_temp.e('a'), 'never', retryable => false) \gset
+SELECT alike(pg_temp.events('a'), '%, retried 0 available, claimed 1 running, failed 1 discarded, discarded 1 discarded', 'a failure that was the last: failed and discarded');
+SELECT is((pg_temp.last('a')).error_message, 'never', 'both with the reason');
+SELECT pg_temp.add('b', 'ev-ext', q => 'ev-q'), pg_temp.take('ev-w', 'ev-ext') \gset
+SELECT pg_temp.add('c', 'ev-retry', q => 'ev-q'), pg_temp.add('d', 'ev-retry', q => 'ev-q'), pg_temp.add('e', 'ev-retry', q => 'ev-q', at => taskq.clock_now() + '1 h') \gset
+SELECT pg_temp.take('ev-w', 'ev-retry'), taskq.release_job(pg_temp.id('c'), pg_temp.e('c')) \gset
+SELECT is(pg_temp.events('c'), 'enqueued 0 available, claimed 1 running, released 0 available', 'released');
+SELECT pg_temp.take('ev-w', 'ev-retry'), taskq.snooze_job(pg_temp.id('c'), pg_temp.e('c'), '1 h') \gset
+SELECT is((pg_temp.last('c')).event || ' ' || ((pg_temp.last('c')).metadata->>'state') || ' ' || (pg_temp.last('c')).worker_id, 'snoozed scheduled ev-w', 'snoozed');
+SELECT taskq.cancel_job(pg_temp.id('c'), reason => 'no need') \gset
+SELECT results_eq($$ SELECT e.event, e.error_message, e.error_type FROM pg_temp.last('c') e $$, $$ VALUES ('cancelled', 'no need', NULL) $$, 'cancelled while it waited, with the reason');
+SELECT pg_temp.take('ev-w', 'ev-retry'), taskq.cancel_job(pg_temp.id('d'), pg_temp.e('d'), 'given up') \gset
+SELECT is(pg_temp.events('d') || (pg_temp.last('d')).error_message, 'enqueued 0 available, claimed 1 running, cancelled 1 cancelledgiven up', 'cancelled by its worker: one event');
+SELECT is(pg_temp.events('e'), 'enqueued 0 scheduled', 'scheduled');
+SELECT taskq.discard_job(pg_temp.id('e'), 'old') \gset
+SELECT is((pg_temp.last('e')).event || (pg_temp.last('e')).error_message, 'discardedold', 'discarded');
+SELECT taskq.alter_queue('ev-q', on_unhandled => 'fail') \gset
+SELECT pg_temp.add('g', 'ev-nobody', q => 'ev-q') \gset
+SELECT is(pg_temp.events('g') || ' ' || (pg_temp.last('g')).error_type, 'enqueued 0 discarded, discarded 0 discarded permanent_error', 'unhandled');
+INSERT INTO j VALUES ('h', taskq.enqueue_job('ev-chain', queue => 'ev-q'));
+SELECT pg_temp.id('h') AS h \gset
+SET SESSION AUTHORIZATION regress_events;
+SELECT result FROM taskq.run_job(:h) \g /dev/null
+RESET SESSION AUTHORIZATION;
+SELECT is(pg_temp.events('h'), 'enqueued 0 available, completed 1 completed', 'a run in the server: one event, with its outcome');
+SELECT ok((pg_temp.last('h')).metadata ? 'started_at', 'that has its start');
+SELECT count(*) AS before FROM taskq.events \gset
+SELECT pg_temp.add('silent', 'ev-ext', q => 'ev-silent') \gset
+SELECT is((SELECT count(*) FROM taskq.events), :before::bigint, 'other queues are silent');
+SAVEPOINT s;
+SELECT pg_temp.add('undone', 'ev-ext', q => 'ev-q') \gset
+SELECT is(pg_temp.events('undone'), 'enqueued 0 available', 'in a savepoint');
+ROLLBACK TO s;
+SELECT is((SELECT count(*) FROM taskq.events), :before::bigint, 'and what is rolled back has not happened');
+
+-- reading -------------------------------------------------------------------------
+SELECT results_eq('SELECT * FROM taskq.read_events()', 'SELECT * FROM taskq.events ORDER BY event_id', 'read_events() reads the log in order');
+SELECT max(event_id) AS last, min(event_id) AS first FROM taskq.events \gset
+SELECT is((SELECT array_agg(event_id) FROM taskq.read_events(:first, 2)), (SELECT array_agg(event_id) FROM (SELECT event_id FROM taskq.events ORDER BY 1 OFFSET 1 LIMIT 2) x), 'from a position on, so many');
+SELECT is_empty('SELECT FROM taskq.read_events(' || :last || ')', 'nothing after the last');
+SELECT results_eq($$ SELECT event FROM taskq.read_events(job_id => pg_temp.id('c')) $$, $$ SELECT event FROM taskq.events WHERE job_id = pg_temp.id('c') ORDER BY event_id $$, 'of one job');
+SELECT is((SELECT count(*) FROM taskq.read_events(task_types => '{ev-nobody,ev-chain}')), 4::bigint, 'of some task types');
+SELECT is((SELECT count(*) FROM taskq.read_events(queues => '{ev-silent}')), 0::bigint, 'of some queues');
+SET LOCAL taskq.max_wait = '1 ms';
+SELECT is((SELECT count(*) FROM taskq.read_events(:last, wait => '1 h')), 0::bigint, 'a wait is bounded by taskq.max_wait');
+SELECT throws_ok('SELECT taskq.read_events(NULL)', '22004', NULL, 'a position is a number');
+SELECT throws_ok('SELECT taskq.read_events(0, 0)', '22023', NULL, 'some events');
+SELECT throws_ok('SELECT taskq.read_events(0, 10001)', '22023', NULL, 'at most 10000');
+SELECT throws_ok($$ SELECT taskq.read_events(0, wait => '-1 s') $$, '22023', NULL, 'forward in time');
+SELECT throws_ok($$ SELECT taskq.alter_queue('ev-q', retain_events => '-1 s') $$, '22023', NULL, 'retention is not negative');
+SELECT taskq.alter_queue('ev-q', events => false) \gset
+SELECT pg_temp.add('off', 'ev-ext', q => 'ev-q') \gset
+SELECT is(pg_temp.events('off'), NULL, 'switched off again');
+SELECT is(retain_events, interval '1 day', 'what is not named stays') FROM taskq.queues WHERE queue = 'ev-q';
 
 SELECT finish();
 ROLLBACK;
