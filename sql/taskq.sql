@@ -618,13 +618,16 @@ CREATE FUNCTION taskq.current_job() RETURNS taskq.job
 	AS 'MODULE_PATHNAME', 'taskq_current_job' LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION taskq.current_job() IS 'inside a handler, the job it runs; NULL elsewhere';
 
-CREATE FUNCTION taskq.raise_permanent(message text, code text DEFAULT NULL) RETURNS void
+CREATE FUNCTION taskq.raise_permanent(
+	message text, code text DEFAULT NULL, detail text DEFAULT NULL, hint text DEFAULT NULL) RETURNS void
 	AS 'MODULE_PATHNAME', 'taskq_raise_permanent' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.raise_permanent(text, text) IS 'inside a handler: fail for good, no retry (raises TQ020)';
+COMMENT ON FUNCTION taskq.raise_permanent(text, text, text, text) IS 'inside a handler: fail for good, no retry (raises TQ020)';
 
-CREATE FUNCTION taskq.raise_retryable(message text, code text DEFAULT NULL, retry_in interval DEFAULT NULL) RETURNS void
+CREATE FUNCTION taskq.raise_retryable(
+	message text, code text DEFAULT NULL, retry_in interval DEFAULT NULL, detail text DEFAULT NULL,
+	hint text DEFAULT NULL) RETURNS void
 	AS 'MODULE_PATHNAME', 'taskq_raise_retryable' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.raise_retryable(text, text, interval) IS 'inside a handler: fail and be retried, after retry_in if given (raises TQ021)';
+COMMENT ON FUNCTION taskq.raise_retryable(text, text, interval, text, text) IS 'inside a handler: fail and be retried, after retry_in if given (raises TQ021)';
 
 CREATE FUNCTION taskq.success(result jsonb DEFAULT NULL) RETURNS jsonb
 	AS 'MODULE_PATHNAME', 'taskq_success' LANGUAGE C IMMUTABLE PARALLEL SAFE;
@@ -632,9 +635,10 @@ COMMENT ON FUNCTION taskq.success(jsonb) IS 'for a handler to return: the attemp
 
 CREATE FUNCTION taskq.failure(
 	message text, error_type text DEFAULT NULL, error_code text DEFAULT NULL,
-	retryable boolean DEFAULT NULL, retry_in interval DEFAULT NULL) RETURNS jsonb
+	retryable boolean DEFAULT NULL, retry_in interval DEFAULT NULL, detail text DEFAULT NULL,
+	hint text DEFAULT NULL) RETURNS jsonb
 	AS 'MODULE_PATHNAME', 'taskq_failure' LANGUAGE C STABLE PARALLEL SAFE;
-COMMENT ON FUNCTION taskq.failure(text, text, text, boolean, interval) IS 'for a handler to return: the attempt has failed, what it did is rolled back; arguments as of fail_job()';
+COMMENT ON FUNCTION taskq.failure(text, text, text, boolean, interval, text, text) IS 'for a handler to return: the attempt has failed, what it did is rolled back; arguments as of fail_job()';
 
 CREATE FUNCTION taskq.snooze(delay interval DEFAULT '0') RETURNS jsonb
 	AS 'MODULE_PATHNAME', 'taskq_snooze' LANGUAGE C STABLE PARALLEL SAFE;

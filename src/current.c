@@ -226,32 +226,49 @@ taskq_current_job(PG_FUNCTION_ARGS)
  * CONSTRAINT = 'code', COLUMN = '30 s'.
  */
 void
-RaiseForJob(bool retryable, const char *message, const char *code, const char *type, const char *retry_in)
+RaiseForJob(bool retryable, const SaidFailure *said)
 {
 	ereport(ERROR,
 			(errcode(retryable ? ERRCODE_TQ_RETRYABLE : ERRCODE_TQ_PERMANENT),
-			 errmsg("%s", message != NULL ? message : "the handler failed"),
-			 code != NULL ? err_generic_string(PG_DIAG_CONSTRAINT_NAME, code) : 0,
-			 type != NULL ? err_generic_string(PG_DIAG_DATATYPE_NAME, type) : 0,
-			 retry_in != NULL ? err_generic_string(PG_DIAG_COLUMN_NAME, retry_in) : 0));
+			 errmsg("%s", said->message != NULL ? said->message : "the handler failed"),
+			 said->detail != NULL ? errdetail("%s", said->detail) : 0,
+			 said->hint != NULL ? errhint("%s", said->hint) : 0,
+			 said->code != NULL ? err_generic_string(PG_DIAG_CONSTRAINT_NAME, said->code) : 0,
+			 said->type != NULL ? err_generic_string(PG_DIAG_DATATYPE_NAME, said->type) : 0,
+			 said->retry_in != NULL ? err_generic_string(PG_DIAG_COLUMN_NAME, said->retry_in) : 0));
+}
+
+/* What both raise_permanent() and raise_retryable() can say. */
+static SaidFailure
+ReadFailure(FunctionCallInfo fcinfo, int detail_arg)
+{
+	SaidFailure said = {0};
+
+	said.message = ArgTextOrNull(fcinfo, 0);
+	said.code = ArgTextOrNull(fcinfo, 1);
+	said.detail = ArgTextOrNull(fcinfo, detail_arg);
+	said.hint = ArgTextOrNull(fcinfo, detail_arg + 1);
+	return said;
 }
 
 Datum
 taskq_raise_permanent(PG_FUNCTION_ARGS)
 {
-	CheckArgCount(fcinfo, 2);
-	RaiseForJob(false, ArgTextOrNull(fcinfo, 0), ArgTextOrNull(fcinfo, 1), NULL, NULL);
-	PG_RETURN_VOID();
+	SaidFailure said;
+
+	CheckArgCount(fcinfo, 4);
+	said = ReadFailure(fcinfo, 2);
+	RaiseForJob(false, &said);
 }
 
 Datum
 taskq_raise_retryable(PG_FUNCTION_ARGS)
 {
-	char	   *retry_in = NULL;
+	SaidFailure said;
 
-	CheckArgCount(fcinfo, 3);
+	CheckArgCount(fcinfo, 5);
+	said = ReadFailure(fcinfo, 3);
 	if (ArgMicroseconds(fcinfo, 2, "retry_in", 0) != NO_MICROSECONDS)
-		retry_in = DatumGetCString(DirectFunctionCall1(interval_out, PG_GETARG_DATUM(2)));
-	RaiseForJob(true, ArgTextOrNull(fcinfo, 0), ArgTextOrNull(fcinfo, 1), NULL, retry_in);
-	PG_RETURN_VOID();
+		said.retry_in = DatumGetCString(DirectFunctionCall1(interval_out, PG_GETARG_DATUM(2)));
+	RaiseForJob(true, &said);
 }

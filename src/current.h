@@ -9,10 +9,21 @@
 
 #include "job.h"
 
+/* What a handler says of its failure; all may be NULL. */
+typedef struct SaidFailure
+{
+	const char *message;
+	const char *code;			/* the application's own */
+	const char *type;			/* error type */
+	const char *retry_in;
+	const char *detail;
+	const char *hint;
+} SaidFailure;
+
 extern int	CurrentPush(TaskqJob *job);
 extern void CurrentReset(int depth);
 extern struct varlena *CurrentCorrelation(void);
-extern void RaiseForJob(bool retryable, const char *message, const char *code, const char *type, const char *retry_in);
+TASKQ_NORETURN extern void RaiseForJob(bool retryable, const SaidFailure *said);
 extern bool CurrentSave(struct varlena *checkpoint, struct varlena *progress);
 extern bool CurrentIs(int64 job_id);
 extern void CurrentRefuse(int64 job_id, const char *what);

@@ -72,7 +72,7 @@ taskq_failure(PG_FUNCTION_ARGS)
 	StringInfoData json;
 	char	   *error_type;
 
-	CheckArgCount(fcinfo, 5);
+	CheckArgCount(fcinfo, 7);
 	error_type = ArgNameOrNull(fcinfo, 1, "error_type");
 	initStringInfo(&json);
 	appendStringInfoChar(&json, '{');
@@ -84,6 +84,8 @@ taskq_failure(PG_FUNCTION_ARGS)
 		AddMember(&json, "retryable", PG_GETARG_BOOL(3) ? "true" : "false");
 	if (ArgMicroseconds(fcinfo, 4, "retry_in", 0) != NO_MICROSECONDS)
 		AddMember(&json, "retry_in", DatumGetCString(DirectFunctionCall1(interval_out, PG_GETARG_DATUM(4))));
+	AddMember(&json, "detail", ArgTextOrNull(fcinfo, 5));
+	AddMember(&json, "hint", ArgTextOrNull(fcinfo, 6));
 	appendStringInfoChar(&json, '}');
 	PG_RETURN_DATUM(ToJsonb(&json));
 }
@@ -130,11 +132,17 @@ RaiseFailure(Jsonb *failure)
 	char	   *retryable = Member(failure, "retryable");
 	bool		retry = retryable != NULL ? strcmp(retryable, "true") == 0 :
 		error_type == NULL || IsRetryableErrorType(error_type);
+	SaidFailure said;
 
 	if (error_type == NULL || !IsName(error_type))
 		error_type = retry ? ERROR_HANDLER : ERROR_PERMANENT;
-	RaiseForJob(retry, Member(failure, "message"), Member(failure, "error_code"), error_type,
-				Member(failure, "retry_in"));
+	said.message = Member(failure, "message");
+	said.code = Member(failure, "error_code");
+	said.type = error_type;
+	said.retry_in = Member(failure, "retry_in");
+	said.detail = Member(failure, "detail");
+	said.hint = Member(failure, "hint");
+	RaiseForJob(retry, &said);
 }
 
 /* Until when snooze() says, by the rules of its argument. */

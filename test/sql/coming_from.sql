@@ -3,7 +3,7 @@
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
-SELECT plan(74);
+SELECT plan(76);
 BEGIN;
 -- Enqueue many jobs of a type, ahead of all others.
 CREATE FUNCTION pg_temp.pile(t text, most integer) RETURNS bigint LANGUAGE sql AS
@@ -183,6 +183,24 @@ SELECT is(pg_temp.take('lang-w', 'lang-step'), 'step', 'it is given again');
 SELECT ok(taskq.complete_job(pg_temp.id('step'), pg_temp.e('step'), '{"items_processed": 3}'), 'and completed with a result');
 SELECT is(result, '{"items_processed": 3}', 'which is the same object for all') FROM taskq.all_jobs WHERE job_id = pg_temp.id('step');
 SELECT is(task_type || ' ' || taskq.is_registered(task_type), 'lang-step true', 'is_registered() and list_handlers() are the words of every language') FROM taskq.list_handlers() WHERE task_type = 'lang-step';
+
+-- detail and hint of a failure, in a handler as from outside
+CREATE FUNCTION coming_from.says(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+	CASE payload->>'n'
+		WHEN 'failure' THEN RETURN taskq.failure('m', error_code => 'C', detail => 'more', hint => 'do this');
+		WHEN 'permanent' THEN PERFORM taskq.raise_permanent('m', 'C', 'more', 'do this');
+		WHEN 'retryable' THEN PERFORM taskq.raise_retryable('m', 'C', '1 h', 'more', 'do this');
+	END CASE;
+END $$;
+SELECT pg_temp.add(n, 'lang-says') FROM unnest('{failure,permanent,retryable,outside}'::text[]) n \g /dev/null
+SELECT count(*) FROM unnest('{failure,permanent,retryable}'::text[]) n, taskq.run_job(pg_temp.id(n), 'coming_from.says(jsonb)') \gset
+SELECT taskq.register_handler('lang-says') \gset
+SELECT pg_temp.take('lang-w', 'lang-says') \gset
+SELECT taskq.fail_job(pg_temp.id('outside'), pg_temp.e('outside'), 'm', error_code => 'C', detail => 'more', hint => 'do this') \gset
+SELECT is(array_agg(DISTINCT concat_ws(', ', error_message, error_code, detail, hint)), '{"m, C, more, do this"}', 'whoever fails an attempt can add detail and hint, in the same words')
+	FROM taskq.attempts JOIN j ON id = job_id WHERE name IN ('failure', 'permanent', 'retryable', 'outside');
+SELECT is(count(*), 4::bigint, 'all four do') FROM taskq.attempts JOIN j ON id = job_id WHERE name IN ('failure', 'permanent', 'retryable', 'outside') AND hint = 'do this';
 
 SELECT * FROM finish();
 ROLLBACK;
