@@ -8,6 +8,7 @@ OBJS = \
 	src/admit.o \
 	src/adopt.o \
 	src/args.o \
+	src/blame.o \
 	src/call.o \
 	src/cancel.o \
 	src/catalog.o \
@@ -15,6 +16,7 @@ OBJS = \
 	src/claim.o \
 	src/claim_job.o \
 	src/clock.o \
+	src/crash.o \
 	src/current.o \
 	src/ddl.o \
 	src/decide.o \

@@ -135,8 +135,12 @@ CREATE TABLE taskq.pool_defs (
 	queues       text[],
 	capabilities text[],
 	paused       boolean NOT NULL DEFAULT false,
-	created_at   timestamptz NOT NULL
+	created_at   timestamptz NOT NULL,
+	paused_because text,
+	crashed_at   timestamptz[]
 );
+COMMENT ON COLUMN taskq.pool_defs.paused_because IS 'why taskq itself has paused the pool; NULL where somebody did';
+COMMENT ON COLUMN taskq.pool_defs.crashed_at IS 'when its workers may have crashed the server lately';
 COMMENT ON TABLE taskq.pool_defs IS 'pools of background workers; read the view taskq.pools';
 
 CREATE TABLE taskq.external_workers (
@@ -183,7 +187,8 @@ CREATE TABLE taskq.jobs (
 	group_key        text,
 	last_error       text,
 	checkpoint       jsonb,
-	correlation_id   text
+	correlation_id   text,
+	crashes          smallint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 80, vacuum_truncate = off,
 		autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
 		autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 100000,
@@ -195,6 +200,7 @@ COMMENT ON COLUMN taskq.jobs.state IS 'a available or scheduled, t retryable, r 
 COMMENT ON COLUMN taskq.jobs.epoch IS 'the fence: which claim the job was given out by last';
 COMMENT ON COLUMN taskq.jobs.last_outcome IS 'how the run of this epoch ended, if it has';
 COMMENT ON COLUMN taskq.jobs.life IS 'how often the job was put back after it had ended';
+COMMENT ON COLUMN taskq.jobs.crashes IS 'how often it has crashed the server';
 COMMENT ON COLUMN taskq.jobs.permit IS 'which of its worker''s max_concurrent_jobs places a running job holds';
 
 -- The order of a claim. Nothing that a heartbeat writes is in an index.
@@ -751,7 +757,7 @@ CREATE VIEW taskq.pools WITH (security_barrier) AS
 SELECT p.pool, p.role, p.size, p.min_size, p.task_types, p.queues, p.capabilities, p.paused,
 	(SELECT count(*) FROM taskq.background_workers() b WHERE b.pool = p.pool)::integer AS workers,
 	(SELECT count(*) FROM taskq.background_workers() b WHERE b.pool = p.pool AND b.state = 'running')::integer AS busy,
-	p.created_at
+	p.created_at, p.paused_because
 FROM taskq.pool_defs p;
 COMMENT ON VIEW taskq.pools IS 'pools of background workers; a NULL in task_types or queues means all';
 

@@ -23,6 +23,7 @@
 #include "utils/snapmgr.h"
 
 #include "admit.h"
+#include "blame.h"
 #include "cancel.h"
 #include "compat.h"
 #include "current.h"
@@ -37,7 +38,7 @@ Admit(const TaskqJob *job)
 	/* a handler that claims jobs is not given its own */
 	if (CurrentIs(job->job_id))
 		return ADMIT_LATER;
-	if (ShmemTerminationPending(job->job_id))
+	if (ShmemTerminationPending(job->job_id) || BlameHolds(job->job_id))
 		return ADMIT_LATER;
 	if (CancelRequested(job->job_id, NULL))
 		return ADMIT_CANCELLED;

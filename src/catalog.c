@@ -44,7 +44,7 @@ static const struct
 	int			columns;
 }			rels[TASKQ_RELS] =
 {
-	[REL_JOBS] = {"jobs", 28},
+	[REL_JOBS] = {"jobs", 29},
 	[REL_JOBS_PKEY] = {"jobs_pkey", 1},
 	[REL_JOBS_OPEN] = {"jobs_open", 4},
 	[REL_JOBS_RUNNING] = {"jobs_running", 2},
@@ -54,7 +54,7 @@ static const struct
 	[REL_ROUTES] = {"routes", 5},
 	[REL_QUEUES] = {"queue_defs", 11},
 	[REL_HANDLERS] = {"handlers", 22},
-	[REL_POOLS] = {"pool_defs", 9},
+	[REL_POOLS] = {"pool_defs", 11},
 	[REL_WORKERS] = {"external_workers", 11},
 	[REL_WORKERS_PKEY] = {"external_workers_pkey", 1},
 	[REL_CANCELS] = {"cancel_requests", 4},

@@ -22,6 +22,7 @@
 #include "utils/snapmgr.h"
 
 #include "args.h"
+#include "blame.h"
 #include "call.h"
 #include "cancel.h"
 #include "claim.h"
@@ -60,6 +61,7 @@ PublishRun(Run *run)
 	slot->interruptible = true;
 	strlcpy(slot->task_type, run->task_type, sizeof(slot->task_type));
 	LWLockRelease(&slot->lock);
+	BlameBegin(slot);
 	snprintf(activity, sizeof(activity), "taskq: job " INT64_FORMAT " (%s)", run->job.job_id, run->task_type);
 	pgstat_report_activity(STATE_RUNNING, activity);
 }
@@ -94,6 +96,7 @@ UnpublishRun(const Run *run)
 	else if (run->job.last_outcome == OUTCOME_FAILED)
 		slot->failed++;
 	LWLockRelease(&slot->lock);
+	BlameEnd();
 }
 
 /* dispatch ----------------------------------------------------------------- */
@@ -163,6 +166,23 @@ BeginJobTransaction(void)
 }
 
 /*
+ * Claim a job to run; after a crash of the server first those that it may be the
+ * fault of, alone.
+ */
+static bool
+ClaimNext(const ClaimRequest *request, Run *run)
+{
+	int64		job_id;
+
+	if (!BlamePending(&job_id))
+		return ClaimToRun(request, &run->jobs, &run->job);
+	if (job_id == 0 || request->routes->n == 0 || !ClaimByIdToRun(request, job_id, &run->jobs, &run->job))
+		return false;
+	BlameAlone(job_id);
+	return true;
+}
+
+/*
  * Claim a job, run it, settle it, commit.  False: there was none.  An error
  * before the handler is called ends the process; one after it fails the run.
  */
@@ -179,7 +199,7 @@ DispatchNext(const ClaimRequest *request)
 	MemoryContextReset(run_context);
 	MemoryContextSwitchTo(run_context);
 	run = palloc0(sizeof(Run));
-	if (!ClaimToRun(request, &run->jobs, &run->job))
+	if (!ClaimNext(request, run))
 		return false;
 
 	WaitEndOfClaim();

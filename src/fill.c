@@ -239,15 +239,10 @@ StartWorker(const TaskqPool *pool)
 static int
 DueForPool(const DueJobs *jobs, const TaskqPool *pool)
 {
-	TaskqWorker worker = {
-		.background = true,
-		.role = pool->role,
-		.task_types = pool->task_types,
-		.queues = pool->queues,
-		.capabilities = pool->capabilities,
-	};
+	TaskqWorker worker;
 	int			due = 0;
 
+	PoolWorker(pool, &worker);
 	for (int i = 0; i < jobs->routes.n; i++)
 		if (jobs->due[i] > 0 && MayRun(&worker, RouteById(jobs->routes.ids[i])))
 			due += jobs->due[i];

@@ -25,7 +25,8 @@ enum
 	JOBS_LEASE_EXPIRES_AT, JOBS_ROUTE_ID, JOBS_ATTEMPT, JOBS_MAX_ATTEMPTS, JOBS_PERMIT,
 	JOBS_PRIORITY, JOBS_LIFE, JOBS_TERMINATIONS, JOBS_GATE, JOBS_STATE, JOBS_LAST_OUTCOME,
 	JOBS_TIMEOUT, JOBS_LEASE, JOBS_WORKER_ID, JOBS_PAYLOAD, JOBS_PROGRESS, JOBS_TAGS,
-	JOBS_TENANT_ID, JOBS_GROUP_KEY, JOBS_LAST_ERROR, JOBS_CHECKPOINT, JOBS_CORRELATION_ID
+	JOBS_TENANT_ID, JOBS_GROUP_KEY, JOBS_LAST_ERROR, JOBS_CHECKPOINT, JOBS_CORRELATION_ID,
+	JOBS_CRASHES
 };
 
 /* Columns of taskq.job_history, in order. */
@@ -127,6 +128,7 @@ JobRead(TaskqJob *job, TupleTableSlot *slot)
 	job->checkpoint = SlotPointer(slot, JOBS_CHECKPOINT);
 	job->correlation_id = SlotPointer(slot, JOBS_CORRELATION_ID);
 	job->failure = NULL;
+	job->crashes = DatumGetInt16(SlotDatum(slot, JOBS_CRASHES));
 }
 
 void
@@ -162,6 +164,7 @@ JobWrite(const TaskqJob *job, TupleTableSlot *slot)
 	SlotSetPointer(slot, JOBS_LAST_ERROR, job->last_error);
 	SlotSetPointer(slot, JOBS_CHECKPOINT, job->checkpoint);
 	SlotSetPointer(slot, JOBS_CORRELATION_ID, job->correlation_id);
+	SlotSet(slot, JOBS_CRASHES, Int16GetDatum(job->crashes));
 }
 
 void

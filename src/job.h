@@ -34,6 +34,7 @@ typedef struct TaskqJob
 	int16		priority;
 	int16		life;
 	int16		terminations;
+	int16		crashes;		/* of the server, certainly by this job */
 	char		state;
 	char		last_outcome;
 	Interval   *timeout;

@@ -29,6 +29,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "blame.h"
 #include "clock.h"
 #include "compat.h"
 #include "guc.h"
@@ -88,7 +89,10 @@ Attach(void)
 	taskq_shared->launcher_latch = MyLatch;
 	taskq_shared->launcher_pid = MyProcPid;
 	if (taskq_shared->up_since == 0)
+	{
 		taskq_shared->up_since = ClockNow();
+		BlameRecoveryOver();
+	}
 	LWLockRelease(&taskq_shared->lock);
 }
 

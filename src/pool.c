@@ -37,7 +37,7 @@ PG_FUNCTION_INFO_V1(taskq_resume_pool);
 enum
 {
 	POOL_NAME = 1, POOL_ROLE, POOL_SIZE, POOL_MIN_SIZE, POOL_TASK_TYPES, POOL_QUEUES,
-	POOL_CAPABILITIES, POOL_PAUSED
+	POOL_CAPABILITIES, POOL_PAUSED, POOL_CREATED_AT, POOL_PAUSED_BECAUSE
 };
 
 /* All pools, as of pools_version. */
@@ -74,6 +74,7 @@ AddPoolOfRow(TupleTableSlot *slot, void *arg)
 	pool->queues = CopyNames(slot, POOL_QUEUES);
 	pool->capabilities = CopyNames(slot, POOL_CAPABILITIES);
 	pool->paused = DatumGetBool(SlotDatum(slot, POOL_PAUSED));
+	pool->paused_by_crashes = pool->paused && !SlotIsNull(slot, POOL_PAUSED_BECAUSE);
 	MemoryContextSwitchTo(old);
 }
 
@@ -116,6 +117,18 @@ const TaskqPool *
 PoolAt(int i)
 {
 	return &pools[i];
+}
+
+/* A worker of the pool, to ask what it may run.  Valid as long as the pool is. */
+void
+PoolWorker(const TaskqPool *pool, TaskqWorker *worker)
+{
+	memset(worker, 0, sizeof(*worker));
+	worker->background = true;
+	worker->role = pool->role;
+	worker->task_types = pool->task_types;
+	worker->queues = pool->queues;
+	worker->capabilities = pool->capabilities;
 }
 
 static const TaskqPool *
@@ -333,5 +346,37 @@ taskq_resume_pool(PG_FUNCTION_ARGS)
 	CheckWritable("taskq.resume_pool()");
 	name = ArgName(fcinfo, 0, "pool");
 	RequirePool(name);
-	PG_RETURN_BOOL(ChangePool(name, "UPDATE taskq.pool_defs SET paused = false WHERE pool = $1 AND paused"));
+	PG_RETURN_BOOL(ChangePool(name, "UPDATE taskq.pool_defs SET paused = false, paused_because = NULL, crashed_at = NULL"
+							  " WHERE pool = $1 AND paused"));
+}
+
+/*
+ * Workers of a pool may have crashed the server; true: once too often, and the
+ * pool is paused.  Said twice of the same crash it counts once.
+ */
+bool
+PoolNoteCrash(const char *name, TimestampTz crashed_at)
+{
+	Oid			types[] = {TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
+	Datum		values[3];
+	Oid			pause_types[] = {TEXTOID, INT4OID, TEXTOID};
+	Datum		pause_values[3];
+	OwnerScope	scope;
+	bool		paused;
+
+	values[0] = pause_values[0] = CStringGetTextDatum(name);
+	values[1] = TimestampTzGetDatum(crashed_at);
+	values[2] = TimestampTzGetDatum(crashed_at - POOL_CRASH_TIME);
+	pause_values[1] = Int32GetDatum(POOL_CRASHES);
+	pause_values[2] = CStringGetTextDatum(psprintf("its workers crashed the server %d times within %d minutes",
+												   POOL_CRASHES, (int) (POOL_CRASH_TIME / USECS_PER_MINUTE)));
+	OwnerEnterSpi(&scope);
+	(void) OwnerExecute("UPDATE taskq.pool_defs SET crashed_at = ARRAY(SELECT DISTINCT c FROM unnest(crashed_at || $2) c"
+						" WHERE c > $3 ORDER BY c) WHERE pool = $1", 3, types, values, NULL);
+	paused = OwnerExecute("UPDATE taskq.pool_defs SET paused = true, paused_because = $3"
+						  " WHERE pool = $1 AND NOT paused AND cardinality(crashed_at) >= $2",
+						  3, pause_types, pause_values, NULL) > 0;
+	OwnerLeaveSpi(&scope);
+	CatalogChanged(REL_POOLS);
+	return paused;
 }

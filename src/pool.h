@@ -8,6 +8,9 @@
 #include "taskq.h"
 
 #include "utils/array.h"
+#include "utils/timestamp.h"
+
+#include "eligible.h"
 
 typedef struct TaskqPool
 {
@@ -19,12 +22,19 @@ typedef struct TaskqPool
 	ArrayType  *queues;			/* NULL: all; else in this order */
 	ArrayType  *capabilities;
 	bool		paused;
+	bool		paused_by_crashes;
 } TaskqPool;
+
+/* So many crashes of the server by its workers within that time pause a pool. */
+#define POOL_CRASHES 3
+#define POOL_CRASH_TIME (10 * USECS_PER_MINUTE)
 
 /* Valid until the next look-up of a pool. */
 extern const TaskqPool *PoolFind(const char *name);
 extern int	PoolCount(void);
 extern const TaskqPool *PoolAt(int i);
+extern void PoolWorker(const TaskqPool *pool, TaskqWorker *worker);
 extern void PoolMakeDefault(Oid role);
+extern bool PoolNoteCrash(const char *name, TimestampTz crashed_at);
 
 #endif							/* TASKQ_POOL_H */

@@ -36,11 +36,13 @@
 
 #include "adopt.h"
 #include "args.h"
+#include "blame.h"
 #include "cancel.h"
 #include "catalog.h"
 #include "claim.h"
 #include "clock.h"
 #include "compat.h"
+#include "crash.h"
 #include "eligible.h"
 #include "error.h"
 #include "events.h"
@@ -241,6 +243,44 @@ RecordTerminations(void)
 	return all;
 }
 
+/* crashes ------------------------------------------------------------------ */
+
+/*
+ * Record jobs that may have crashed the server, and leave on the list those that
+ * are to run again alone; when to look again.  Before any worker is started.
+ */
+static TimestampTz
+RecordCrashes(void)
+{
+	BlameSuspect suspects[MAX_SUSPECTS];
+	int			n = BlameList(MyDatabaseId, suspects);
+
+	for (int i = 0; i < n; i++)
+	{
+		if (suspects[i].recorded)
+			continue;
+		BeginTransaction("taskq: record a crash");
+		suspects[i].recorded = CrashRecord(&suspects[i]);
+		EndTransaction();
+		if (!suspects[i].recorded)
+			return ClockNow() + USECS_PER_SEC;
+		BlameSetRecorded(&suspects[i]);
+	}
+	for (int i = 0; i < n; i++)
+	{
+		bool		may_run;
+
+		if (suspects[i].runner != 0)
+			continue;
+		BeginTransaction("taskq: look for suspects");
+		may_run = CrashMayRunNow(&suspects[i]);
+		EndTransaction();
+		if (!may_run)
+			BlameForget(&suspects[i]);
+	}
+	return BlameForgetOverdue();
+}
+
 /* looking ------------------------------------------------------------------ */
 
 static void
@@ -439,6 +479,7 @@ Look(bool *leave)
 		return look.next;
 	if (!RecordTerminations())
 		look.next = Min(look.next, ClockNow() + USECS_PER_SEC / 100);
+	look.next = Min(look.next, RecordCrashes());
 	Step("look for jobs that are due", LookForDue, &look);
 	Step("end leases", LookForLeases, &look);
 	Step("look for stuck workers", LookForStuck, &look);

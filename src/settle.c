@@ -48,6 +48,9 @@ PG_FUNCTION_INFO_V1(taskq_discard_job);
  */
 #define SETUP_ATTEMPTS 3
 
+/* A job that has certainly crashed the server so often is not run again. */
+#define MAX_CRASHES 2
+
 /* How often a history row is looked for again that has moved to its leaf. */
 #define MOVED_TRIES 5
 
@@ -351,6 +354,23 @@ SettleFailed(Store *jobs, TaskqJob *job, char outcome, const AttemptFailure *fai
 		delay = retry_in;
 	job->run_at = now + delay;
 	JobTransition(jobs, job, delay > 0 ? JOB_RETRYABLE : JOB_AVAILABLE, NULL);
+}
+
+/* The run crashed the server: that may happen once. */
+void
+SettleCrashed(Store *jobs, TaskqJob *job, const AttemptFailure *failure)
+{
+	CountRun(job, false);
+	HistoryInsertFailure(job, failure, ClockNow());
+	job->last_outcome = OUTCOME_CRASHED;
+	job->last_error = ErrorText(failure->message);
+	job->crashes++;
+	if (SettleIfCancelled(jobs, job))
+		return;
+	if (job->crashes >= MAX_CRASHES || job->attempt >= job->max_attempts)
+		JobTransition(jobs, job, JOB_QUARANTINED, NULL);
+	else
+		JobTransition(jobs, job, JOB_AVAILABLE, NULL);
 }
 
 /* The run did not end by its own doing: the attempt does not count. */

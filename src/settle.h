@@ -14,6 +14,7 @@
 extern void JobTransition(Store *jobs, TaskqJob *job, char to, struct varlena *result);
 extern void SettleFailed(Store *jobs, TaskqJob *job, char outcome, const AttemptFailure *failure,
 						 bool retryable, int64 retry_in);
+extern void SettleCrashed(Store *jobs, TaskqJob *job, const AttemptFailure *failure);
 extern void SettleCompleted(Store *jobs, TaskqJob *job, struct varlena *result);
 extern bool SettleIfCancelled(Store *jobs, TaskqJob *job);
 extern void SettleGivenBack(Store *jobs, TaskqJob *job, char outcome, TimestampTz run_at);

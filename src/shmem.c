@@ -9,6 +9,7 @@
 #include "storage/proc.h"
 #include "storage/shmem.h"
 
+#include "blame.h"
 #include "clock.h"
 #include "compat.h"
 #include "guc.h"
@@ -101,6 +102,7 @@ StartupShmem(void)
 	if (!found)
 		InitDatabases();
 	StatsShmemStartup();
+	BlameShmemStartup(CountSlots());
 	LWLockRelease(AddinShmemInitLock);
 	RegisterTranche_compat(taskq_tranche, "taskq");
 }

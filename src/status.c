@@ -17,6 +17,7 @@
 #include "catalog.h"
 #include "clock.h"
 #include "guc.h"
+#include "pool.h"
 #include "shmem.h"
 
 PG_FUNCTION_INFO_V1(taskq_running_jobs);
@@ -155,6 +156,16 @@ SayOfProcesses(ReturnSetInfo *result)
 		missing ? "Raise max_worker_processes and restart the server." : NULL);
 }
 
+/* Pools that crashes have paused. */
+static void
+SayOfCrashes(ReturnSetInfo *result)
+{
+	for (int i = 0; CatalogMatches() && i < PoolCount(); i++)
+		if (PoolAt(i)->paused_by_crashes)
+			Say(result, "paused pool", psprintf("%s: its workers crashed the server", PoolAt(i)->name),
+				psprintf("See outcome \"crashed\" in taskq.attempts; when that is mended, SELECT taskq.resume_pool('%s').", PoolAt(i)->name));
+}
+
 /* One row a fact; a hint where something is missing. */
 Datum
 taskq_status(PG_FUNCTION_ARGS)
@@ -176,5 +187,6 @@ taskq_status(PG_FUNCTION_ARGS)
 		adopted ? NULL : "This database was restored, copied or renamed; if its jobs are to run here, SELECT taskq.adopt_database().");
 	if (ShmemPresent())
 		SayOfProcesses(result);
+	SayOfCrashes(result);
 	return (Datum) 0;
 }

@@ -62,5 +62,6 @@
 #define OUTCOME_EXPIRED 'e'
 #define OUTCOME_CANCELLED 'x'
 #define OUTCOME_TERMINATED 't'
+#define OUTCOME_CRASHED 'k'
 
 #endif							/* TASKQ_H */

@@ -24,6 +24,7 @@
 #include "utils/memutils.h"
 
 #include "args.h"
+#include "blame.h"
 #include "catalog.h"
 #include "claim.h"
 #include "clock.h"
@@ -96,6 +97,7 @@ Detach(int code, Datum arg)
 	MemoryUnlimit();
 	if (slot->job_id != 0 && slot->interruptible && (slot->timed_out || (db->blocked == 0 && !slot->leave)))
 		ReportTermination();
+	BlameEnd();
 	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
 	slot->worker = false;
 	slot->job_id = 0;
@@ -122,6 +124,7 @@ Attach(void)
 	snprintf(slot->worker_id, sizeof(slot->worker_id), "%s:%d", params.pool, MyProcPid);
 	slot->worker = true;
 	LWLockRelease(&slot->lock);
+	BlameAttach();
 	pg_atomic_write_u32(&db->start_marks[params.start_mark], 1);
 }
 
