@@ -196,7 +196,11 @@ LoadSuspects(void)
 
 	if (fd < 0 && errno == ENOENT)
 		return;
-	if (fd < 0 || !ReadSuspects(fd))
+	if (fd < 0)
+		ereport(LOG,
+				(errcode_for_file_access(),
+				 errmsg("could not open file \"%s\": %m", SUSPECTS_FILE)));
+	else if (!ReadSuspects(fd))
 		ereport(LOG,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("file \"%s\" is damaged or of another cluster, and is ignored", SUSPECTS_FILE),

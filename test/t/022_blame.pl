@@ -1,0 +1,158 @@
+# Workers that end without a crash, that are stopped, and a postmaster that does
+# not outlive a crash.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes;
+use TaskqTest;
+
+my $node = new_node('ended');
+make_misbehave($node, 'postgres', 'app');
+add_type($node, 'postgres', 'app', $_) for 'work', 'gated', 'bad';
+
+# the ways to end -----------------------------------------------------------
+
+my $offset = log_since($node);
+for my $end ([ exit => 0 ], [ exit => 1 ], [ exit => 3 ], [ fatal => 0 ])
+{
+	my ($how, $amount) = @$end;
+	my $job = sql($node, qq(SELECT taskq.enqueue_job('bad', '{"how": "$how", "amount": $amount}', max_attempts => 1)));
+	wait_until($node, qq(SELECT state FROM taskq.all_jobs WHERE job_id = $job), "$how $amount: the job is out of attempts", expected => 'discarded');
+	is(sql($node, qq(SELECT attempt, outcome, error_type FROM taskq.attempts WHERE job_id = $job)), '1|terminated|terminated', "$how $amount: its attempt was terminated");
+}
+sql_as($node, 'postgres', 'app', q(CREATE FUNCTION app.suicide(jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(3600); RETURN NULL; END $$));
+add_type($node, 'postgres', 'app', 'suicide');
+my $job = sql($node, q(SELECT taskq.enqueue_job('suicide', max_attempts => 1)));
+wait_until($node, qq(SELECT state FROM taskq.all_jobs WHERE job_id = $job), 'pg_terminate_backend(): the job is out of attempts', expected => 'discarded');
+is(sql($node, qq(SELECT attempt, outcome FROM taskq.attempts WHERE job_id = $job)), '1|terminated', 'pg_terminate_backend(): its attempt was terminated');
+is(sql($node, q(SELECT count(*) FROM taskq.attempts WHERE outcome = 'crashed')), 0, 'none of it was a crash');
+unlike(slurp_file($node->logfile, $offset), qr/terminating any other active server processes/, 'nor has the server restarted');
+sql($node, q(SELECT taskq.enqueue_job('work')));
+settled($node, 'jobs go on');
+
+# stopped -------------------------------------------------------------------
+
+my $gate = hold_gate($node, 1);
+$job = sql($node, q(SELECT taskq.enqueue_job('gated', '{"gate": 1}', timeout => '1 h')));
+wait_until($node, 'SELECT count(*) = 1 FROM taskq.running_jobs()', 'a job runs');
+my $pid = sql($node, 'SELECT pid FROM taskq.running_jobs()');
+kill 'STOP', $pid;
+open_gate($gate);
+sql($node, q(ALTER SYSTEM SET taskq.clock_offset = '1 d'));
+$node->reload;
+wait_until($node, q(SELECT taskq.clock_now() > clock_timestamp() + interval '23 h'), 'its worker is stopped, and a day passes');
+sql($node, q(SELECT taskq.enqueue_job('work') FROM generate_series(1, 20)));
+wait_until($node, 'SELECT count(*) = 1 FROM taskq.jobs', 'other jobs run meanwhile');
+is(sql($node, 'SELECT job_id, attempt, pid FROM taskq.running_jobs()'), "$job|1|$pid", 'the job is still its own');
+is(sql($node, qq(SELECT count(*) FROM app.ledger WHERE job_id = $job)), 0, 'and nobody has run it');
+is(sql_as($node, 'postgres', 'app', 'SELECT count(*) FROM taskq.run_next()'), 0, 'nor can by hand');
+kill 'CONT', $pid;
+settled($node, 'continued, it ends');
+is(sql($node, qq(SELECT state, attempt, (SELECT count(*) FROM app.ledger l WHERE l.job_id = j.job_id), (SELECT min(pid) FROM app.ledger l WHERE l.job_id = j.job_id)
+	FROM taskq.all_jobs j WHERE job_id = $job)), "completed|1|1|$pid", 'done once, by that worker');
+$node->stop;
+clean_log($node);
+
+# a crash that ends the postmaster ------------------------------------------
+
+$node = new_node('left', conf => { restart_after_crash => 'off' });
+make_misbehave($node, 'postgres', 'app');
+add_type($node, 'postgres', 'app', $_) for 'work', 'gated', 'bad';
+my $file = $node->data_dir . '/pg_taskq_suspects';
+
+# Run a statement that leads to a crash, and wait until the server is down.
+my $crash = sub {
+	my ($sql) = @_;
+	my $postmaster = $node->{_pid};
+	$node->psql('postgres', $sql);
+	Time::HiRes::sleep(0.01) while kill 0, $postmaster;
+	$node->{_pid} = undef;
+};
+my $poison = q(SELECT taskq.enqueue_job('bad', '{"how": "abort"}'));
+
+$crash->("$poison; SELECT taskq.enqueue_job('work') FROM generate_series(1, 50)");
+ok(-e $file, 'the postmaster ends with the crash and leaves a file');
+is((stat $file)[2] & 0777, 0600, 'for nobody else to read');
+my $suspects = slurp_file($file);
+my $before = log_since($node);
+
+# started again, it crashes again when the job is run again
+$node->start(fail_ok => 1);
+my $postmaster = $node->{_pid};
+if ($postmaster) { Time::HiRes::sleep(0.01) while kill 0, $postmaster; }
+$node->{_pid} = undef;
+like(slurp_file($node->logfile, $before), qr/job \d+ of task type "bad" crashed the server\n/, 'the next one knows which job it was');
+ok(-e $file, 'which crashes it again');
+$node->start;
+settled($node, 'the one after that comes up, and all jobs end');
+is(sql($node, q(SELECT state, attempt FROM taskq.all_jobs WHERE task_type = 'bad')), 'quarantined|2', 'the guilty one is quarantined');
+is(sql($node, q(SELECT count(*), count(DISTINCT job_id) FROM app.ledger)), '50|50', 'the others are done once');
+ok(!-e $file, 'nothing is left of the file');
+
+# a file that is of no use --------------------------------------------------
+
+my $other = $suspects;
+substr($other, 8, 8) = pack('q', 42);
+my $damaged = $suspects;
+substr($damaged, 60, 1) ^= "\x01";
+for my $case ([ 'an empty file', '' ], [ 'a short file', substr($suspects, 0, 100) ], [ 'a damaged file', $damaged ],
+	[ 'a file of another cluster', $other ], [ 'rubbish', join('', map { chr(($_ * 7919) % 256) } 1 .. 5000) ])
+{
+	my ($what, $content) = @$case;
+	$node->stop;
+	PostgreSQL::Test::Utils::append_to_file($file, $content);
+	$before = log_since($node);
+	$node->start;
+	like(slurp_file($node->logfile, $before), qr/file "pg_taskq_suspects" is damaged or of another cluster, and is ignored/, "$what is ignored");
+	ok(!-e $file, "$what is removed");
+}
+sql($node, q(SELECT taskq.enqueue_job('work')));
+settled($node, 'jobs run');
+
+# a file of a crash that is long over: its job has ended
+$node->stop;
+PostgreSQL::Test::Utils::append_to_file($file, $suspects);
+$node->start;
+sql($node, q(SELECT taskq.enqueue_job('work')));
+settled($node, 'an old file keeps nobody from running');
+is(sql($node, q(SELECT count(*) FROM taskq.attempts WHERE outcome = 'crashed')), 2, 'and blames nobody anew');
+
+# and one that cannot be read, written or removed
+$node->stop;
+mkdir $file or die;
+PostgreSQL::Test::Utils::append_to_file("$file/x", 'x');
+$before = log_since($node);
+$node->start;
+like(slurp_file($node->logfile, $before), qr/could not remove file "pg_taskq_suspects"/, 'a file that cannot be removed: the server starts');
+my $runs = sql($node, q(SELECT count(*) FROM app.ledger));
+sql($node, q(SELECT taskq.enqueue_job('work')));
+settled($node, 'and jobs run');
+$before = log_since($node);
+sql($node, q(ALTER SYSTEM SET taskq.clock_offset = '1 h'));
+$crash->('SELECT pg_reload_conf(); ' . $poison =~ s/\)$/, max_attempts => 1)/r);
+like(slurp_file($node->logfile, $before), qr/could not write file "pg_taskq_suspects"/, 'a file that cannot be written is said');
+unlink "$file/x";
+rmdir $file;
+
+# a stop at once and the end of the postmaster blame nobody
+$node->append_conf('postgresql.conf', 'restart_after_crash = on');
+$before = log_since($node);
+$node->start;
+wait_until($node, q(SELECT count(*) = 0 FROM taskq.jobs WHERE attempt = 0), 'without it the job runs as if nothing had been');
+$gate = hold_gate($node, 1);
+sql($node, q(SELECT taskq.enqueue_job('gated', '{"gate": 1}') FROM generate_series(1, 3)));
+wait_until($node, 'SELECT count(*) = 3 FROM taskq.running_jobs()', 'three jobs run');
+$node->stop('immediate');
+eval { $gate->quit };
+ok(!-e $file, 'a stop at once leaves no file');
+$node->start;
+settled($node, 'they end after it');
+is(sql($node, q(SELECT count(*) FROM taskq.all_jobs WHERE task_type = 'gated' AND state = 'completed' AND attempt = 1)), 3, 'in their first attempt');
+$node->stop;
+clean_log($node, but => qr/was terminated by signal 6|is damaged or of another cluster|taskq does not know which jobs/);
+done_testing();
