@@ -15,6 +15,7 @@
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -234,7 +235,29 @@ RecordChange(const char *task_type, const char *change, Oid by)
 				 "  $2, $3::text, $4 FROM taskq.handlers WHERE task_type = $1", 4, types, values, NULL);
 }
 
-/* Write the row over whatever was there. */
+/* Is this the row that is there, but for when it was registered? */
+static bool
+IsSameRow(HeapTuple tuple, TupleDesc tupdesc, Datum *values, const char *nulls)
+{
+	for (int i = 0; i < H_COLUMNS; i++)
+	{
+		Form_pg_attribute attr = TupleDescAttr(tupdesc, i);
+		bool		is_null;
+		Datum		old = SPI_getbinval(tuple, tupdesc, i + 1, &is_null);
+
+		if (i + 1 == H_REGISTERED_AT)
+			continue;
+		if (is_null != (nulls[i] == 'n') ||
+			(!is_null && !datum_image_eq(old, values[i], attr->attbyval, attr->attlen)))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Write the row over whatever was there.  Programs that register all they have
+ * whenever they start change nothing by it, and nobody need look again.
+ */
 static void
 WriteHandler(Datum *values, const char *nulls)
 {
@@ -246,6 +269,12 @@ WriteHandler(Datum *values, const char *nulls)
 	OwnerScope	scope;
 
 	OwnerEnterSpi(&scope);
+	if (OwnerExecute("SELECT * FROM taskq.handlers WHERE task_type = $1 AND NOT paused", 1, types, values, nulls) > 0 &&
+		IsSameRow(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, values, nulls))
+	{
+		OwnerLeaveSpi(&scope);
+		return;
+	}
 	RecordChange(TextDatumGetCString(values[H_TASK_TYPE - 1]), "overridden", scope.caller);
 	OwnerExecute("DELETE FROM taskq.handlers WHERE task_type = $1", 1, types, values, nulls);
 	OwnerExecute("INSERT INTO taskq.handlers VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,"

@@ -3,7 +3,7 @@
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
-SELECT plan(76);
+SELECT plan(78);
 BEGIN;
 -- Enqueue many jobs of a type, ahead of all others.
 CREATE FUNCTION pg_temp.pile(t text, most integer) RETURNS bigint LANGUAGE sql AS
@@ -79,6 +79,13 @@ SELECT results_eq($$ SELECT task_type, handler, description, version FROM taskq.
 	$$ VALUES ('py-mail', 'coming_from.mail(pg_catalog.jsonb)', 'Sends mail', '1.0.0') $$, 'and get_handler_info() returns them');
 SELECT throws_ok($$ SELECT taskq.register_handler('py-mail', 'coming_from.report(jsonb)', run_as => 'regress_coming_from') $$, 'TQ001', NULL, 'a second handler for a type is refused');
 SELECT is(taskq.get_handler('py-mail'), 'coming_from.mail(pg_catalog.jsonb)', 'and the first one stays');
+SELECT registered_at FROM taskq.get_handler_info('py-mail') \gset
+SELECT taskq.register_handler('py-mail', 'coming_from.mail(jsonb)', 'Sends mail', '1.0.0', true, 'regress_coming_from') \gset
+SELECT is((SELECT count(*) FROM taskq.handler_history WHERE task_type = 'py-mail') || ' ' || (registered_at = :'registered_at'), '0 true',
+	'the same registration again changes nothing: it is not recorded as an override') FROM taskq.get_handler_info('py-mail');
+SELECT count(*) FROM (VALUES (NULL, '1.0.0', NULL, NULL), ('Sends mail', '1.0.1', NULL, NULL), ('Sends mail', '1.0.1', '{23505}', NULL), ('Sends mail', '1.0.1', '{23505}', interval '1 s')) v (d, v, p, t),
+	taskq.register_handler('py-mail', 'coming_from.mail(jsonb)', d, v, true, 'regress_coming_from', permanent_errors => p::text[], timeout => t) \gset
+SELECT is(count(*), 4::bigint, 'one that differs in anything is') FROM taskq.handler_history WHERE task_type = 'py-mail' AND change = 'overridden';
 SELECT throws_ok($$ SELECT taskq.register_handler('', 'coming_from.mail(jsonb)') $$, '22023', 'task type is empty', 'a type without a name is refused');
 SELECT throws_ok($$ SELECT taskq.register_handler('py-text', 'not_callable') $$, '22P02', NULL, 'and text that names no function');
 SELECT pg_temp.add('found', 'py-discovered') \gset
