@@ -304,6 +304,9 @@ WorkLoop(void)
 static void
 SetSession(void)
 {
+	/* a role's own settings may name another role */
+	SetConfigOption("role", "none", PGC_USERSET, PGC_S_OVERRIDE);
+
 	SetConfigOption("max_parallel_workers_per_gather", "0", PGC_USERSET, PGC_S_OVERRIDE);
 	SetConfigOption("jit", "off", PGC_USERSET, PGC_S_OVERRIDE);
 	SetConfigOption("application_name", MyBgworkerEntry->bgw_name, PGC_USERSET, PGC_S_OVERRIDE);
