@@ -260,6 +260,8 @@ EventOfOutcome(char outcome)
 			return "cancelled";
 		case OUTCOME_TERMINATED:
 			return "terminated";
+		case OUTCOME_CRASHED:
+			return "crashed";
 	}
 	return NULL;
 }

@@ -362,6 +362,7 @@ SettleCrashed(Store *jobs, TaskqJob *job, const AttemptFailure *failure)
 {
 	CountRun(job, false);
 	HistoryInsertFailure(job, failure, ClockNow());
+	job->failure = failure;
 	job->last_outcome = OUTCOME_CRASHED;
 	job->last_error = ErrorText(failure->message);
 	job->crashes++;

@@ -91,8 +91,12 @@ is(sql($node, 'SELECT count(*) FROM app.spans'), 200, 'all have run');
 # out of attempts, and retried ----------------------------------------------
 
 later(11);
+sql($node, q(SELECT taskq.alter_queue('default', events => true)));
 $job = sql($node, q(SELECT taskq.enqueue_job('timed', '{"how": "abort", "sleep": 0}', max_attempts => 1)));
 wait_until($node, qq(SELECT state FROM taskq.all_jobs WHERE job_id = $job), 'a job with one attempt is quarantined by one crash', expected => 'quarantined');
+is(sql($node, qq(SELECT string_agg(concat_ws(' ', event, attempt, error_type), ', ' ORDER BY event_id) FROM taskq.read_events(job_id => $job))),
+	'enqueued 0, crashed 1 worker_crash, quarantined 1 worker_crash', 'its events say so');
+sql($node, q(SELECT taskq.alter_queue('default', events => false)));
 my $bad = sql($node, q(SELECT taskq.enqueue_job('bad', '{"how": "null"}', max_attempts => 1)));
 wait_until($node, qq(SELECT state FROM taskq.all_jobs WHERE job_id = $bad), 'and another', expected => 'quarantined');
 sql($node, q(CREATE FUNCTION app.mended(jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT $1 $$));
