@@ -67,12 +67,12 @@ OBJS = \
 
 PG_CPPFLAGS = -DTASKQ_VERSION=\"$(EXTVERSION)\"
 # TESTING=1 adds what tests need and nobody else should have: a clock to set, ways
-# to misbehave.
+# to misbehave, places to wait at.
 ifdef TESTING
 PG_CPPFLAGS += -DTASKQ_TESTING
-OBJS += src/testing.o
+OBJS += src/testing.o src/waitpoint.o
 else
-EXTRA_CLEAN += src/testing.o src/testing.bc
+EXTRA_CLEAN += src/testing.o src/testing.bc src/waitpoint.o src/waitpoint.bc
 endif
 # Strict builds for developers and CI; users' compilers are never held to it.
 ifdef WERROR

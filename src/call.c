@@ -35,6 +35,7 @@
 #include "reset.h"
 #include "result.h"
 #include "timer.h"
+#include "waitpoint.h"
 
 /* A handler made ready to be called; kept while the catalog stays the same. */
 typedef struct ReadyHandler
@@ -315,6 +316,7 @@ RunHandler(Run *run)
 		RollbackAndReleaseCurrentSubTransaction();
 	}
 	PG_END_TRY();
+	WAITPOINT("run-returned");
 	running = outer;
 	error_context_stack = callback.previous;
 	MemoryContextSwitchTo(context);

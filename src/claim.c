@@ -41,6 +41,7 @@
 #include "lease.h"
 #include "owner.h"
 #include "settle.h"
+#include "waitpoint.h"
 #include "wake.h"
 
 #define MIN_AHEAD 8
@@ -326,6 +327,7 @@ LockNext(ClaimScan *scan, const ClaimRequest *request, TypeHold *hold, TaskqJob 
 			cursor->at = cursor->n_hints;
 			continue;
 		}
+		WAITPOINT("claim-chosen");
 		if (StoreLock(scan->jobs, &hint.tid, scan->snapshot, false, false) != STORE_LOCKED)
 			continue;
 		JobRead(job, scan->jobs->found);
@@ -380,6 +382,8 @@ ClaimStamped(const ClaimRequest *request, int most, ClaimFunction function, void
 		most = PermitsTake(request->worker_id, request->max_concurrent_jobs, Min(most, MAX_PERMITS), permits);
 	while (claimed < most && LockNext(&scan, request, &hold, &job))
 	{
+		WAITPOINT("claim-locked");
+
 		/* not the scan's moment: others may have settled since, and freed the permit */
 		now = ClockNow();
 		Stamp(&job, request, now);

@@ -28,6 +28,7 @@
 #include "settle.h"
 #include "store.h"
 #include "unhandled.h"
+#include "waitpoint.h"
 #include "wake.h"
 
 PG_FUNCTION_INFO_V1(taskq_enqueue_job);
@@ -152,6 +153,7 @@ taskq_enqueue_job(PG_FUNCTION_ARGS)
 				 errmsg("payload must not be NULL"),
 				 errhint("Leave it out to enqueue an empty object.")));
 	ReadArguments(fcinfo, &job, ClockNow());
+	WAITPOINT("enqueue-read");
 
 	OwnerEnter(&scope);
 	StoreOpen(&jobs, CatalogRel(REL_JOBS));

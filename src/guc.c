@@ -78,6 +78,9 @@ int			taskq_worker_idle = 60 * 1000;
 #ifdef TASKQ_TESTING
 /* Moves taskq's clock, in milliseconds.  Only in builds for tests. */
 int			taskq_clock_offset = 0;
+
+/* Where this session is to be held; see waitpoint.h. */
+char	   *taskq_waitpoint = NULL;
 #endif
 
 /* The kernel keeps the limit, and only Linux's counts what malloc() gives out. */
@@ -120,6 +123,11 @@ GucInit(void)
 							"Moves taskq's clock, for tests.",
 							NULL, &taskq_clock_offset, 0, INT_MIN, INT_MAX,
 							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
+#endif
+#ifdef TASKQ_TESTING
+	DefineCustomStringVariable("taskq.waitpoint",
+							   "Place at which the session waits, for tests.",
+							   NULL, &taskq_waitpoint, "", PGC_SUSET, 0, NULL, NULL, NULL);
 #endif
 	DefineCustomIntVariable("taskq.default_pool_size",
 							"Size of the pool that the first in-server handler of a role brings.",

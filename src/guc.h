@@ -24,6 +24,7 @@ extern int	taskq_poll_interval;
 extern int	taskq_worker_idle;
 #ifdef TASKQ_TESTING
 extern int	taskq_clock_offset;
+extern char *taskq_waitpoint;
 #endif
 
 extern void GucInit(void);

@@ -32,6 +32,7 @@
 #include "route.h"
 #include "settle.h"
 #include "stats.h"
+#include "waitpoint.h"
 #include "wake.h"
 
 PG_FUNCTION_INFO_V1(taskq_complete_job);
@@ -255,6 +256,7 @@ LockRow(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, boo
 
 		/* only another settle or heartbeat of this claim can have the row */
 		tid = jobs->found->tts_tid;
+		WAITPOINT("settle-found");
 		locked = StoreLock(jobs, &tid, snapshot, wait, true);
 		UnregisterSnapshot(snapshot);
 		if (locked == STORE_BUSY)

@@ -33,4 +33,5 @@ ISOLATION = \
 	retry-retry \
 	run-claim \
 	settle-settle \
-	stale-token
+	stale-token \
+	waitpoints

@@ -1,0 +1,27 @@
+/*
+ * waitpoint.c
+ *	  Waiting at a place for as long as a test wants.  Only in builds with
+ *	  TESTING=1.
+ */
+#include "taskq.h"
+
+#include "catalog/pg_collation.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+
+#include "guc.h"
+#include "waitpoint.h"
+
+/* No lock below heavyweight ones may be held here. */
+void
+Waitpoint(const char *name)
+{
+	Datum		key;
+
+	if (taskq_waitpoint == NULL || strcmp(taskq_waitpoint, name) != 0)
+		return;
+	key = Int64GetDatum(DatumGetInt32(DirectFunctionCall1Coll(hashtext, DEFAULT_COLLATION_OID, CStringGetTextDatum(name))));
+	(void) DirectFunctionCall1(pg_advisory_lock_shared_int8, key);
+	(void) DirectFunctionCall1(pg_advisory_unlock_shared_int8, key);
+}
