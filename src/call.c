@@ -297,6 +297,8 @@ RunHandler(Run *run)
 	int			outer = running++;
 	ErrorContextCallback callback = {.callback = DescribeJob, .arg = run, .previous = error_context_stack};
 
+	if (!run->is_here)
+		ResetBeforeRun();
 	BeginInternalSubTransaction("taskq");
 	MemoryContextSwitchTo(context);
 	PG_TRY();

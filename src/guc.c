@@ -75,6 +75,14 @@ int			taskq_poll_interval = 5 * 1000;
 /* How long a background worker without work stays (beyond min_size). */
 int			taskq_worker_idle = 60 * 1000;
 
+/*
+ * When a worker leaves after the job in hand, for a fresh one: after so many
+ * seconds, so many jobs, so many kB more than it began with.  0: never.
+ */
+int			taskq_worker_max_age = 3600;
+int			taskq_worker_max_jobs = 0;
+int			taskq_worker_max_memory = 256 * 1024;
+
 #ifdef TASKQ_TESTING
 /* Moves taskq's clock, in milliseconds.  Only in builds for tests. */
 int			taskq_clock_offset = 0;
@@ -177,6 +185,19 @@ GucInit(void)
 							"How long a background worker without work stays.",
 							NULL, &taskq_worker_idle, 60 * 1000, 100, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("taskq.worker_max_age",
+							"How long a background worker lives; 0 is no limit.",
+							NULL, &taskq_worker_max_age, 3600, 0, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("taskq.worker_max_jobs",
+							"How many jobs a background worker runs; 0 is no limit.",
+							NULL, &taskq_worker_max_jobs, 0, 0, INT_MAX,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("taskq.worker_max_memory",
+							"How much memory a background worker may grow by; 0 is no limit.",
+							NULL, &taskq_worker_max_memory, 256 * 1024, 0, MAX_KILOBYTES,
+							PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
 
 	/*
 	 * Defined after start, a PGC_POSTMASTER setting is a FATAL error for the

@@ -22,6 +22,9 @@ extern int	taskq_max_wait;
 extern int	taskq_node_id;
 extern int	taskq_poll_interval;
 extern int	taskq_worker_idle;
+extern int	taskq_worker_max_age;
+extern int	taskq_worker_max_jobs;
+extern int	taskq_worker_max_memory;
 #ifdef TASKQ_TESTING
 extern int	taskq_clock_offset;
 extern char *taskq_waitpoint;

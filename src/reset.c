@@ -14,13 +14,18 @@
 #include "commands/async.h"
 #include "commands/prepare.h"
 #include "commands/sequence.h"
+#include "common/pg_prng.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
+#include "utils/fmgrprotos.h"
 #include "utils/portal.h"
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
 
 #include "reset.h"
+
+/* A transaction has committed that may have made temporary objects. */
+static bool temporary_used = false;
 
 /* Disarm what a handler may be under, before anything else goes on. */
 void
@@ -31,16 +36,21 @@ ResetTimers(void)
 		disable_timeout(LOCK_TIMEOUT, false);
 }
 
-/* Drop temporary tables, in a transaction of their own, if there can be any. */
-static void
-ResetTemporaryTables(void)
+/* What taskq's own work, or a run before, has left in memory alone. */
+void
+ResetBeforeRun(void)
 {
-	Oid			namespace;
-	Oid			toast_namespace;
+	/* of lastval() and currval() */
+	ResetSequenceCaches();
 
-	GetTempNamespaceState(&namespace, &toast_namespace);
-	if (!OidIsValid(namespace))
-		return;
+	/* of random(), which setseed() may have made foreseeable */
+	(void) DirectFunctionCall1(setseed, Float8GetDatum(pg_prng_double(&pg_global_prng_state)));
+}
+
+/* Drop temporary objects, in a transaction of their own. */
+static void
+ResetTemporaryObjects(void)
+{
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	XactReadOnly = false;
@@ -48,16 +58,36 @@ ResetTemporaryTables(void)
 	ResetTempTableNamespace();
 	PopActiveSnapshot();
 	CommitTransactionCommand();
+	temporary_used = false;
 }
 
-/* Called between transactions. */
+/* Called between transactions.  What a run did not use costs next to nothing. */
 void
 ResetSession(void)
 {
 	PortalHashTableDeleteAll();
 	DropAllPreparedStatements();
-	Async_UnlistenAll();
 	LockReleaseAll(USER_LOCKMETHOD, true);
-	ResetSequenceCaches();
-	ResetTemporaryTables();
+	if (temporary_used)
+		ResetTemporaryObjects();
+}
+
+/*
+ * A transaction of this worker commits.  LISTEN is refused in background
+ * processes, but C code can do it; it can only be undone in a transaction.
+ */
+static void
+AtCommit(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_PRE_COMMIT)
+		Async_UnlistenAll();
+	else if (event == XACT_EVENT_COMMIT && (MyXactFlags & XACT_FLAGS_ACCESSEDTEMPNAMESPACE) != 0)
+		temporary_used = true;
+}
+
+/* Called once in each background worker. */
+void
+ResetInit(void)
+{
+	RegisterXactCallback(AtCommit, NULL);
 }

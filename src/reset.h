@@ -8,6 +8,8 @@
 #include "taskq.h"
 
 extern void ResetTimers(void);
+extern void ResetBeforeRun(void);
 extern void ResetSession(void);
+extern void ResetInit(void);
 
 #endif							/* TASKQ_RESET_H */

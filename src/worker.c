@@ -5,7 +5,8 @@
  * It is started by the scheduler when jobs wait for it, connects as the pool's
  * role, and runs jobs of its routes one after the other.  With nothing to do
  * it waits on its latch, which the commit of a fitting job sets; after
- * taskq.worker_idle it leaves, unless its pool wants it to stay.  It leaves
+ * taskq.worker_idle it leaves, unless its pool wants it to stay; when it has run
+ * long enough, by number of jobs, age or memory, a fresh one takes its place.  It leaves
  * after the job in hand when it is asked to (drain_worker(), a smaller or
  * dropped pool, DDL on the database), and during it on SIGTERM; then its
  * transaction is rolled back, so that the job is free at once, and the
@@ -34,16 +35,20 @@
 #include "guc.h"
 #include "memory.h"
 #include "pool.h"
+#include "reset.h"
 #include "shmem.h"
 #include "wait.h"
 #include "worker.h"
 
 PGDLLEXPORT void taskq_worker_main(Datum arg);
 
+#define MEMORY_LOOK_EVERY USECS_PER_SEC
+
 static WorkerParams params;
 static TaskqSlot *slot;
 static TaskqDatabase *db;
 static bool ended_by_error = false;
+static int64 jobs_run = 0;
 
 /* What this worker may run, as of request.catalog_version. */
 static MemoryContext routes_context;
@@ -192,6 +197,29 @@ UpdateRoutes(void)
 	return Rank() < pool_size;
 }
 
+/*
+ * Have we run for long enough, by the settings?  A process that has grown does
+ * not shrink again: what libraries and languages have leaked ends with it.
+ */
+static bool
+IsWornOut(bool idle)
+{
+	static int64 first_used = 0;
+	static TimestampTz looked_at = 0;
+	TimestampTz now = ClockNow();
+
+	if (taskq_worker_max_jobs > 0 && jobs_run >= taskq_worker_max_jobs)
+		return true;
+	if (taskq_worker_max_age > 0 && now - slot->started_at >= (int64) taskq_worker_max_age * USECS_PER_SEC)
+		return true;
+	if (taskq_worker_max_memory == 0 || (!idle && looked_at != 0 && now - looked_at < MEMORY_LOOK_EVERY))
+		return false;
+	looked_at = now;
+	if (first_used == 0)
+		first_used = MemoryUsed();
+	return MemoryUsed() - first_used > (int64) taskq_worker_max_memory * 1024;
+}
+
 static bool
 MustLeave(void)
 {
@@ -240,6 +268,7 @@ WorkOnce(bool waiting)
 	}
 	if (DispatchNext(&request))
 	{
+		jobs_run++;
 		pgstat_report_stat(false);
 		return WORKED;
 	}
@@ -255,6 +284,8 @@ Idle(TimestampTz *idle_since)
 	TimestampTz until = *idle_since + (int64) taskq_worker_idle * 1000;
 	long		most = stays ? 3600 * 1000L : ClockMillisecondsUntil(until, 3600 * 1000L);
 
+	if (taskq_worker_max_age > 0)
+		most = ClockMillisecondsUntil(slot->started_at + (int64) taskq_worker_max_age * USECS_PER_SEC, most);
 	pgstat_report_stat(true);
 	pgstat_report_activity(STATE_IDLE, NULL);
 	WaitSleep(most);
@@ -279,7 +310,7 @@ WorkLoop(void)
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
 		}
-		if (MustLeave())
+		if (MustLeave() || IsWornOut(false))
 			return;
 		result = WorkOnce(false);
 		if (result == NOTHING_TO_DO)
@@ -288,7 +319,7 @@ WorkLoop(void)
 			result = WorkOnce(true);
 			if (result == NOTHING_TO_DO && !MustLeave())
 			{
-				if (!Idle(&idle_since))
+				if (IsWornOut(true) || !Idle(&idle_since))
 					return;
 				continue;
 			}
@@ -327,6 +358,7 @@ taskq_worker_main(Datum arg)
 	WorkerConnect_compat(params.dboid, params.role);
 	SetSession();
 	Attach();
+	ResetInit();
 
 	routes_context = AllocSetContextCreate(TopMemoryContext, "taskq worker routes", ALLOCSET_DEFAULT_SIZES);
 	request.worker = &me;
