@@ -93,7 +93,8 @@ CREATE TABLE taskq.handlers (
 	registered_at  timestamptz NOT NULL,
 	permanent_errors text[],
 	retryable_errors text[],
-	paused         boolean NOT NULL DEFAULT false
+	paused         boolean NOT NULL DEFAULT false,
+	share_commit   boolean NOT NULL DEFAULT false
 );
 COMMENT ON TABLE taskq.handlers IS 'the registry; read taskq.list_handlers()';
 
@@ -374,9 +375,10 @@ CREATE FUNCTION taskq.register_handler(
 	queue text DEFAULT NULL, priority integer DEFAULT NULL, max_attempts integer DEFAULT NULL,
 	timeout interval DEFAULT NULL, lease interval DEFAULT NULL,
 	retry_policy text DEFAULT NULL, retry_base interval DEFAULT NULL, retry_cap interval DEFAULT NULL,
-	search_path text DEFAULT NULL, permanent_errors text[] DEFAULT NULL, retryable_errors text[] DEFAULT NULL) RETURNS void
+	search_path text DEFAULT NULL, permanent_errors text[] DEFAULT NULL, retryable_errors text[] DEFAULT NULL,
+	share_commit boolean DEFAULT false) RETURNS void
 	AS 'MODULE_PATHNAME', 'taskq_register_handler' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.register_handler(text, regprocedure, text, text, boolean, regrole, boolean, text, integer, integer, interval, interval, text, interval, interval, text, text[], text[])
+COMMENT ON FUNCTION taskq.register_handler(text, regprocedure, text, text, boolean, regrole, boolean, text, integer, integer, interval, interval, text, interval, interval, text, text[], text[], boolean)
 	IS 'tie a task type to the function that runs it; a handler of NULL declares a type for external workers';
 
 CREATE FUNCTION taskq.unregister_handler(task_type text) RETURNS boolean
@@ -400,7 +402,7 @@ CREATE FUNCTION taskq.list_handlers(
 	OUT run_as regrole, OUT also_external boolean, OUT queue text, OUT priority integer, OUT max_attempts integer,
 	OUT timeout interval, OUT lease interval, OUT retry_policy text, OUT retry_base interval, OUT retry_cap interval,
 	OUT search_path text, OUT registered_by regrole, OUT registered_at timestamptz,
-	OUT permanent_errors text[], OUT retryable_errors text[]) RETURNS SETOF record
+	OUT permanent_errors text[], OUT retryable_errors text[], OUT share_commit boolean) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'taskq_list_handlers' LANGUAGE C STABLE;
 COMMENT ON FUNCTION taskq.list_handlers() IS 'the registry, a row a task type; defaults that were not given are shown as they apply';
 
@@ -410,7 +412,7 @@ CREATE FUNCTION taskq.get_handler_info(
 	OUT run_as regrole, OUT also_external boolean, OUT queue text, OUT priority integer, OUT max_attempts integer,
 	OUT timeout interval, OUT lease interval, OUT retry_policy text, OUT retry_base interval, OUT retry_cap interval,
 	OUT search_path text, OUT registered_by regrole, OUT registered_at timestamptz,
-	OUT permanent_errors text[], OUT retryable_errors text[]) RETURNS record
+	OUT permanent_errors text[], OUT retryable_errors text[], OUT share_commit boolean) RETURNS record
 	AS 'MODULE_PATHNAME', 'taskq_get_handler_info' LANGUAGE C STABLE;
 
 COMMENT ON FUNCTION taskq.get_handler_info(text) IS 'a task type''s row of list_handlers(), NULL when it is not registered';

@@ -241,7 +241,7 @@ CallHandler(Run *run)
 
 	/* with a snapshot that sees what the handler did */
 	CommandCounterIncrement();
-	if (!run->is_here)
+	if (!run->is_here && !run->shares)
 	{
 		PushActiveSnapshot(GetTransactionSnapshot());
 		CheckDeferredConstraints();
@@ -285,6 +285,27 @@ LiftBounds(Run *run)
 }
 
 /*
+ * Have what is deferred fire, as it does at a commit, when others may follow in
+ * the transaction: SET CONSTRAINTS would change what they are checked for and
+ * when, and nothing can take it back.  Outside the subtransaction, which could
+ * not undo that triggers have fired.  An error fails the shared commit; run
+ * singly, the job then fails alone.
+ */
+static void
+FireDeferred(Run *run)
+{
+	PG_TRY();
+	{
+		AfterTriggerFireDeferred();
+	}
+	PG_FINALLY();
+	{
+		LiftBounds(run);
+	}
+	PG_END_TRY();
+}
+
+/*
  * Run the handler in a subtransaction and leave the session's settings as they
  * were.  What it did is kept or rolled back; its error, if any, is kept.
  */
@@ -306,7 +327,8 @@ RunHandler(Run *run)
 		error_context_stack = &callback;
 		SetBounds(run);
 		CallHandler(run);
-		LiftBounds(run);
+		if (!run->shares)
+			LiftBounds(run);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -320,8 +342,10 @@ RunHandler(Run *run)
 	PG_END_TRY();
 	WAITPOINT("run-returned");
 	running = outer;
-	error_context_stack = callback.previous;
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
+	if (run->shares && run->error == NULL)
+		FireDeferred(run);
+	error_context_stack = callback.previous;
 	AtEOXact_GUC(false, guc_level);
 }

@@ -19,6 +19,7 @@ typedef struct Run
 	bool		takes_job;
 	bool		is_given;		/* a handler that the caller named, not the registered one */
 	bool		is_here;		/* in the caller's own transaction */
+	bool		shares;			/* its transaction may run other jobs too */
 	char	   *search_path;
 	int64		timeout;		/* microseconds; 0: none */
 	TimestampTz deadline;		/* 0: none */

@@ -78,7 +78,8 @@ typedef struct ClaimCursor
 typedef struct ClaimScan
 {
 	Store	   *jobs;
-	Relation	index;
+	MemoryContext context;		/* of what is read ahead */
+	Relation	index;			/* NULL until something is to be read */
 	IndexScanDesc scan;
 	ScanKeyData keys[2];
 	ScanKeyData place[3];		/* members of keys[1], a row comparison */
@@ -97,10 +98,9 @@ static void
 BeginScan(ClaimScan *scan, Store *jobs, const RouteSet *routes, int most)
 {
 	scan->jobs = jobs;
-	scan->index = index_open(CatalogRel(REL_JOBS_OPEN), AccessShareLock);
+	scan->context = CurrentMemoryContext;
+	scan->index = NULL;
 	scan->snapshot = StoreSnapshot();
-	scan->scan = index_beginscan_compat(jobs->rel, scan->index, scan->snapshot, 2);
-	scan->slot = table_slot_create(jobs->rel, NULL);
 	scan->now = ClockNow();
 	scan->next_due = DT_NOEND;
 	scan->ahead = Max(MIN_AHEAD, Min(most, MAX_AHEAD));
@@ -117,12 +117,41 @@ BeginScan(ClaimScan *scan, Store *jobs, const RouteSet *routes, int most)
 }
 
 static void
+OpenIndex(ClaimScan *scan)
+{
+	if (scan->index != NULL)
+		return;
+	scan->index = index_open(CatalogRel(REL_JOBS_OPEN), AccessShareLock);
+	scan->scan = index_beginscan_compat(scan->jobs->rel, scan->index, scan->snapshot, 2);
+	scan->slot = table_slot_create(scan->jobs->rel, NULL);
+}
+
+static void
 EndScan(ClaimScan *scan)
 {
-	index_endscan(scan->scan);
-	ExecDropSingleTupleTableSlot(scan->slot);
+	if (scan->index != NULL)
+	{
+		index_endscan(scan->scan);
+		ExecDropSingleTupleTableSlot(scan->slot);
+		index_close(scan->index, AccessShareLock);
+	}
 	UnregisterSnapshot(scan->snapshot);
-	index_close(scan->index, AccessShareLock);
+}
+
+/*
+ * Go on where the last claim of this transaction has stopped, or have the next
+ * one go on here: what was passed over is not looked at again.
+ */
+static void
+KeepPlace(ClaimScan *scan, ClaimPlace *place)
+{
+	if (place->cursors == NULL)
+	{
+		place->cursors = MemoryContextAlloc(TopTransactionContext, sizeof(ClaimCursor) * Max(scan->n_cursors, 1));
+		memcpy(place->cursors, scan->cursors, sizeof(ClaimCursor) * scan->n_cursors);
+	}
+	scan->cursors = place->cursors;
+	scan->context = TopTransactionContext;
 }
 
 /* Position the scan behind a cursor's place: route = r AND (p, t, id) > after. */
@@ -151,7 +180,8 @@ ReadAhead(ClaimScan *scan, ClaimCursor *cursor)
 	TaskqJob	job;
 
 	if (cursor->hints == NULL)
-		cursor->hints = palloc(sizeof(ClaimHint) * scan->ahead);
+		cursor->hints = MemoryContextAlloc(scan->context, sizeof(ClaimHint) * scan->ahead);
+	OpenIndex(scan);
 	cursor->started = true;
 	cursor->at = cursor->n_hints = 0;
 	Seek(scan, cursor);
@@ -306,6 +336,14 @@ HoldType(TypeHold *hold, const ClaimRequest *request, int32 route_id)
 	return false;
 }
 
+static bool
+SharesCommits(int32 route_id)
+{
+	const TaskqHandler *handler = HandlerFind(RouteById(route_id)->task_type);
+
+	return handler != NULL && handler->share_commit;
+}
+
 /*
  * Lock the next job that may start; false when there is none.  The job is read
  * from jobs->found.
@@ -319,6 +357,9 @@ LockNext(ClaimScan *scan, const ClaimRequest *request, TypeHold *hold, TaskqJob 
 	{
 		ClaimHint	hint = cursor->hints[cursor->at++];
 
+		/* looked at before the lock, so that the job is free for whoever is next */
+		if (request->shared_only && !SharesCommits(cursor->route_id))
+			return false;
 		CHECK_FOR_INTERRUPTS();
 		if (!HoldType(hold, request, cursor->route_id))
 		{
@@ -409,10 +450,11 @@ ClaimStamped(const ClaimRequest *request, int most, ClaimFunction function, void
 
 /*
  * Claim one job to run and settle in this transaction.  When true, the table
- * stays open and jobs->found is the locked row.
+ * stays open and jobs->found is the locked row.  With the place of a claim of
+ * this transaction for the same routes, the next one in its order.
  */
 bool
-ClaimToRun(const ClaimRequest *request, Store *jobs, TaskqJob *job)
+ClaimToRun(const ClaimRequest *request, ClaimPlace *place, Store *jobs, TaskqJob *job)
 {
 	OwnerScope	scope;
 	ClaimScan	scan;
@@ -424,6 +466,8 @@ ClaimToRun(const ClaimRequest *request, Store *jobs, TaskqJob *job)
 	OwnerEnter(&scope);
 	StoreOpen(jobs, CatalogRel(REL_JOBS));
 	BeginScan(&scan, jobs, request->routes, 1);
+	if (place != NULL)
+		KeepPlace(&scan, place);
 	found = LockNext(&scan, request, &hold, job);
 	if (found)
 	{

@@ -8,6 +8,8 @@
  * workers are gone.  Runs that take too long are interrupted and their jobs put
  * back at no cost.  The block ends with the transaction, however that ends;
  * then the launcher looks at the database anew.
+ *
+ * The same hook sees SET CONSTRAINTS, for reset.c.
  */
 #include "taskq.h"
 
@@ -30,6 +32,7 @@
 #include "clock.h"
 #include "compat.h"
 #include "ddl.h"
+#include "reset.h"
 #include "shmem.h"
 #include "wake.h"
 
@@ -203,6 +206,8 @@ ProcessUtilityForTaskq(PlannedStmt *pstmt, const char *query, bool read_only_tre
 
 	if (OidIsValid(dboid))
 		FreeDatabase(dboid);
+	if (IsA(pstmt->utilityStmt, ConstraintsSetStmt))
+		ResetNoteConstraints();
 	if (previous_hook)
 		previous_hook(pstmt, query, read_only_tree, context, params, environment, dest, completion);
 	else

@@ -8,6 +8,11 @@
  * is rolled back to the subtransaction's start and recorded in the same commit
  * under the same lock.  If the process dies, the row is free at once.
  *
+ * A handler may share commits (share_commit): then the transaction takes the
+ * jobs that follow, too, a subtransaction each, and each still fails alone.
+ * When the commit fails, nothing has happened, and the jobs are run again
+ * singly, each in its own transaction.
+ *
  * The process is connected as the handler's role.  Only the settle, below the
  * handler's subtransaction, runs as the extension's owner.
  */
@@ -17,6 +22,7 @@
 #include "catalog/namespace.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -39,6 +45,31 @@
 #include "settle.h"
 #include "shmem.h"
 #include "wait.h"
+
+/*
+ * A shared commit: no more jobs than this, none begun after this time, and none
+ * when the subtransactions have used as many ids, of which a process can show
+ * 64 before everybody's snapshots become slower.
+ */
+#define MAX_SHARED_RUNS 50
+#define MAX_SHARED_TIME (10 * 1000)	/* microseconds */
+#define MAX_SHARED_SUBXIDS 40
+
+/* A transaction of a worker: one run, or some that share its commit. */
+typedef struct Turn
+{
+	Run			run;			/* the one in hand */
+	ClaimPlace	place;			/* where the next one is claimed */
+	bool		shares;
+	TimestampTz started_at;
+	int			n_runs;
+	int			completed;
+	int			failed;
+} Turn;
+
+static Turn turn;
+static MemoryContext run_context = NULL;	/* outlives the transaction, for the failure of its commit */
+static int	single_runs = 0;	/* so many are not to share, as the commit that they shared has failed */
 
 /* slot --------------------------------------------------------------------- */
 
@@ -84,22 +115,21 @@ CloseToInterrupts(Run *run)
 	return cancelled;
 }
 
+/* The transaction is over. */
 static void
-UnpublishRun(const Run *run)
+UnpublishRuns(void)
 {
 	TaskqSlot  *slot = ShmemMySlot();
 
 	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
 	slot->job_id = 0;
-	if (run->error == NULL && run->job.last_outcome == OUTCOME_COMPLETED)
-		slot->completed++;
-	else if (run->job.last_outcome == OUTCOME_FAILED)
-		slot->failed++;
+	slot->completed += turn.completed;
+	slot->failed += turn.failed;
 	LWLockRelease(&slot->lock);
 	BlameEnd();
 }
 
-/* dispatch ----------------------------------------------------------------- */
+/* prepare ------------------------------------------------------------------ */
 
 /* Was the job asked to be cancelled between claim and start?  Then it is. */
 static bool
@@ -148,6 +178,7 @@ PrepareRun(Run *run, const GivenHandler *given)
 		return false;
 	run->function = handler->function;
 	run->takes_job = handler->takes_job;
+	run->shares = handler->share_commit;
 	run->search_path = pstrdup(handler->search_path != NULL ? handler->search_path : "");
 	run->timeout = run->job.timeout != NULL ? IntervalMicroseconds(run->job.timeout) :
 		handler->timeout != NO_MICROSECONDS ? handler->timeout : (int64) taskq_job_timeout * 1000;
@@ -165,6 +196,8 @@ BeginJobTransaction(void)
 	XactDeferrable = false;
 }
 
+/* turn --------------------------------------------------------------------- */
+
 /*
  * Claim a job to run; after a crash of the server first those that it may be the
  * fault of, alone.
@@ -175,73 +208,140 @@ ClaimNext(const ClaimRequest *request, Run *run)
 	int64		job_id;
 
 	if (!BlamePending(&job_id))
-		return ClaimToRun(request, &run->jobs, &run->job);
+		return ClaimToRun(request, &turn.place, &run->jobs, &run->job);
 	if (job_id == 0 || request->routes->n == 0 || !ClaimByIdToRun(request, job_id, &run->jobs, &run->job))
 		return false;
 	BlameAlone(job_id);
 	return true;
 }
 
+/* Forget the last run and claim a job; false: there is none. */
+static bool
+ClaimForTurn(const ClaimRequest *request)
+{
+	ClaimRequest shared = *request;
+	int64		suspect;
+
+	MemoryContextReset(run_context);
+	MemoryContextSwitchTo(run_context);
+	memset(&turn.run, 0, sizeof(turn.run));
+	if (turn.n_runs == 0)
+		return ClaimNext(request, &turn.run);
+	shared.shared_only = true;
+	return !BlamePending(&suspect) && ClaimToRun(&shared, &turn.place, &turn.run.jobs, &turn.run.job);
+}
+
+/* Run the claimed job and settle it; false: the transaction must end with it. */
+static bool
+RunClaimed(void)
+{
+	Run		   *run = &turn.run;
+
+	CurrentPush(&run->job);
+	if (!PrepareRun(run, NULL))
+	{
+		CurrentReset(0);
+		GiveBackRun(run);
+		return false;
+	}
+	if (single_runs > 0)
+		run->shares = false;
+	turn.shares = run->shares;
+	turn.n_runs++;
+	PublishRun(run);
+
+	/* a request from before others could see what we run has found nobody */
+	if (!WasCancelledBefore(run))
+	{
+		RunHandler(run);
+		CurrentReset(0);
+		SettleRun(run, CloseToInterrupts(run));
+		if (run->job.last_outcome == OUTCOME_COMPLETED)
+			turn.completed++;
+		else if (run->job.last_outcome == OUTCOME_FAILED)
+			turn.failed++;
+	}
+	CurrentReset(0);
+	return run->shares;
+}
+
+/* May this transaction take another job, and is nothing left of the last one? */
+static bool
+MayGoOn(const ClaimRequest *request)
+{
+	return turn.n_runs < MAX_SHARED_RUNS &&
+		ClockNow() - turn.started_at < MAX_SHARED_TIME &&
+		MyProc->subxidStatus.count < MAX_SHARED_SUBXIDS &&
+		request->catalog_version == CatalogVersion() &&
+		ResetBetweenRuns();
+}
+
 /*
- * Claim a job, run it, settle it, commit.  False: there was none.  An error
- * before the handler is called ends the process; one after it fails the run.
+ * A shared commit has failed: nothing has happened to any of its jobs, and
+ * nothing is known against any but that they do not go together.
+ */
+static void
+RunSingly(const ErrorData *error)
+{
+	ereport(LOG,
+			(errcode(error->sqlerrcode),
+			 errmsg("a shared commit failed, so its taskq jobs are run singly"),
+			 errdetail("Jobs: %d. Error: %s", turn.n_runs, error->message)));
+	single_runs = turn.n_runs;
+	turn.completed = turn.failed = 0;
+}
+
+/*
+ * Claim a job, run it, settle it, commit; and with it, if its handler wants
+ * that, the jobs that follow in order, as far as theirs do.  False: there was
+ * none.  An error before a handler is called ends the process; one after it
+ * fails the run, or has the jobs of a shared commit run again, one by one.
  */
 bool
 DispatchNext(const ClaimRequest *request)
 {
-	/* outlives the transaction, for the failure of its commit */
-	static MemoryContext run_context = NULL;
-	Run		   *run;
-	volatile bool ran = false;	/* the handler was called */
-
 	if (run_context == NULL)
 		run_context = AllocSetContextCreate(TopMemoryContext, "taskq run", ALLOCSET_DEFAULT_SIZES);
-	MemoryContextReset(run_context);
-	MemoryContextSwitchTo(run_context);
-	run = palloc0(sizeof(Run));
-	if (!ClaimNext(request, run))
+	memset(&turn, 0, sizeof(turn));
+	if (!ClaimForTurn(request))
 		return false;
-
+	turn.started_at = turn.run.job.started_at;
 	WaitEndOfClaim();
-	CurrentPush(&run->job);
 	PG_TRY();
 	{
-		if (PrepareRun(run, NULL))
-		{
-			PublishRun(run);
-			ran = true;
-
-			/* a request from before others could see what we run has found nobody */
-			if (!WasCancelledBefore(run))
-			{
-				RunHandler(run);
-				CurrentReset(0);
-				SettleRun(run, CloseToInterrupts(run));
-			}
-		}
-		else
-		{
-			CurrentReset(0);
-			GiveBackRun(run);
-		}
+		while (RunClaimed() && MayGoOn(request) && ClaimForTurn(request))
+			SetCurrentStatementStartTimestamp();
 		CommitTransactionCommand();
+		single_runs = Max(single_runs - turn.n_runs, 0);
 	}
 	PG_CATCH();
 	{
+		ErrorData  *error;
+
 		CurrentReset(0);
-		if (!ran)
+		if (turn.n_runs == 0)
 			PG_RE_THROW();
 		MemoryContextSwitchTo(run_context);
-		run->error = CopyErrorData();
+		error = CopyErrorData();
 		FlushErrorState();
+		(void) CloseToInterrupts(&turn.run);
 		AbortCurrentTransaction();
-		RecordLostRun(run, run_context);
+		if (turn.shares)
+			RunSingly(error);
+		else
+		{
+			turn.run.error = error;
+			RecordLostRun(&turn.run, run_context);
+			turn.failed++;
+		}
 	}
 	PG_END_TRY();
-	UnpublishRun(run);
+	UnpublishRuns();
 	ResetSession();
 	return true;
 }
+
+/* by hand ------------------------------------------------------------------ */
 
 /*
  * Claim a job, the one named or the next of the request, run and settle it in
@@ -256,7 +356,7 @@ DispatchHere(const ClaimRequest *request, int64 job_id, const GivenHandler *give
 	int			depth;
 
 	if (!(job_id != 0 ? ClaimByIdToRun(request, job_id, &run->jobs, &run->job) :
-		  ClaimToRun(request, &run->jobs, &run->job)))
+		  ClaimToRun(request, NULL, &run->jobs, &run->job)))
 		return false;
 	depth = CurrentPush(&run->job);
 	PG_TRY();

@@ -178,6 +178,7 @@ AddHandlerOfRow(TupleTableSlot *slot, void *arg)
 	handler->permanent_errors = CopyNames(slot, H_PERMANENT_ERRORS);
 	handler->retryable_errors = CopyNames(slot, H_RETRYABLE_ERRORS);
 	handler->paused = DatumGetBool(SlotDatum(slot, H_PAUSED));
+	handler->share_commit = DatumGetBool(SlotDatum(slot, H_SHARE_COMMIT));
 	handler->function = InvalidOid;
 	if (handler->signature != NULL)
 		handler->function = ResolveFunction(handler, SlotIsNull(slot, H_FUNCTION_OID) ? InvalidOid :

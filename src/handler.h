@@ -18,9 +18,9 @@ enum
 	H_TASK_TYPE = 1, H_SIGNATURE, H_FUNCTION_OID, H_TAKES_JOB, H_RUN_AS, H_SEARCH_PATH,
 	H_DESCRIPTION, H_VERSION, H_ALSO_EXTERNAL, H_QUEUE, H_PRIORITY, H_MAX_ATTEMPTS, H_TIMEOUT,
 	H_LEASE, H_RETRY_POLICY, H_RETRY_BASE, H_RETRY_CAP, H_REGISTERED_BY, H_REGISTERED_AT,
-	H_PERMANENT_ERRORS, H_RETRYABLE_ERRORS, H_PAUSED
+	H_PERMANENT_ERRORS, H_RETRYABLE_ERRORS, H_PAUSED, H_SHARE_COMMIT
 };
-#define H_COLUMNS H_RETRYABLE_ERRORS	/* that register_handler() writes */
+#define H_COLUMNS H_SHARE_COMMIT	/* that register_handler() writes */
 
 typedef struct TaskqHandler
 {
@@ -44,6 +44,7 @@ typedef struct TaskqHandler
 	ArrayType  *permanent_errors;	/* SQLSTATEs or their classes */
 	ArrayType  *retryable_errors;
 	bool		paused;
+	bool		share_commit;
 	TimestampTz registered_at;
 	const char *status;			/* "ok", or why it cannot run */
 } TaskqHandler;

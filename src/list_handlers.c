@@ -24,7 +24,7 @@ PG_FUNCTION_INFO_V1(taskq_list_handlers);
 PG_FUNCTION_INFO_V1(taskq_get_handler_info);
 
 /* Result columns of list_handlers() and get_handler_info(), in order. */
-#define INFO_COLUMNS 21
+#define INFO_COLUMNS 22
 
 Datum
 taskq_is_registered(PG_FUNCTION_ARGS)
@@ -108,6 +108,7 @@ InfoRow(const TaskqHandler *handler, Datum *values, bool *nulls)
 	nulls[19] = handler->permanent_errors == NULL;
 	values[20] = PointerGetDatum(handler->retryable_errors);
 	nulls[20] = handler->retryable_errors == NULL;
+	values[21] = BoolGetDatum(handler->share_commit);
 }
 
 Datum

@@ -264,7 +264,7 @@ WriteHandler(Datum *values, const char *nulls)
 	static Oid	types[H_COLUMNS] = {
 		TEXTOID, TEXTOID, OIDOID, BOOLOID, REGROLEOID, TEXTOID, TEXTOID, TEXTOID, BOOLOID, TEXTOID,
 		INT4OID, INT4OID, INTERVALOID, INTERVALOID, TEXTOID, INTERVALOID, INTERVALOID, REGROLEOID, TIMESTAMPTZOID,
-		TEXTARRAYOID, TEXTARRAYOID
+		TEXTARRAYOID, TEXTARRAYOID, BOOLOID, BOOLOID
 	};
 	OwnerScope	scope;
 
@@ -278,7 +278,7 @@ WriteHandler(Datum *values, const char *nulls)
 	RecordChange(TextDatumGetCString(values[H_TASK_TYPE - 1]), "overridden", scope.caller);
 	OwnerExecute("DELETE FROM taskq.handlers WHERE task_type = $1", 1, types, values, nulls);
 	OwnerExecute("INSERT INTO taskq.handlers VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,"
-				 " $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)", H_COLUMNS, types, values, nulls);
+				 " $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)", H_COLUMNS, types, values, nulls);
 	OwnerLeaveSpi(&scope);
 	CatalogChanged(REL_HANDLERS);
 }
@@ -291,12 +291,14 @@ taskq_register_handler(PG_FUNCTION_ARGS)
 	char	   *task_type;
 	const TaskqHandler *old;
 	Oid			run_as = InvalidOid;
+	bool		share_commit;
 
-	CheckArgCount(fcinfo, 18);
+	CheckArgCount(fcinfo, 19);
 	CheckWritable("taskq.register_handler()");
 	memset(nulls, 'n', H_COLUMNS);
 	nulls[H_COLUMNS] = '\0';
 	task_type = ArgName(fcinfo, 0, "task type");
+	share_commit = ArgBool(fcinfo, 18, "share_commit");
 
 	/* against a registration or unregistration of the same type that is under way */
 	HandlerLockType(task_type, true, true);
@@ -313,13 +315,15 @@ taskq_register_handler(PG_FUNCTION_ARGS)
 
 	SetColumn(values, nulls, H_TASK_TYPE, CStringGetTextDatum(task_type));
 	SetColumn(values, nulls, H_TAKES_JOB, BoolGetDatum(false));
+	SetColumn(values, nulls, H_PAUSED, BoolGetDatum(false));
+	SetColumn(values, nulls, H_SHARE_COMMIT, BoolGetDatum(share_commit));
 	if (!PG_ARGISNULL(1))
 		run_as = SetFunction(fcinfo, values, nulls);
-	else if (!PG_ARGISNULL(5) || !PG_ARGISNULL(15))
+	else if (!PG_ARGISNULL(5) || !PG_ARGISNULL(15) || share_commit)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("run_as and search_path are for handlers in the server"),
-				 errhint("Name the function, or leave the two out to declare a type for external workers.")));
+				 errmsg("run_as, search_path and share_commit are for handlers in the server"),
+				 errhint("Name the function, or leave them out to declare a type for external workers.")));
 	SetDefaultsOfJobs(fcinfo, values, nulls);
 	SetColumn(values, nulls, H_REGISTERED_BY, ObjectIdGetDatum(GetUserId()));
 	SetColumn(values, nulls, H_REGISTERED_AT, TimestampTzGetDatum(ClockNow()));

@@ -27,6 +27,8 @@
 /* A transaction has committed that may have made temporary objects. */
 static bool temporary_used = false;
 
+static bool constraints_set = false;	/* by a statement of this transaction */
+
 /* Disarm what a handler may be under, before anything else goes on. */
 void
 ResetTimers(void)
@@ -61,10 +63,37 @@ ResetTemporaryObjects(void)
 	temporary_used = false;
 }
 
+/*
+ * A statement has set the mode of constraints for the rest of the transaction.
+ * There is no way to have it as it was but to end the transaction.
+ */
+void
+ResetNoteConstraints(void)
+{
+	constraints_set = true;
+}
+
+/*
+ * The same in the midst of a transaction, for the next job of a shared commit.
+ * Locks that belong to the transaction stay until it ends.  False: the job has
+ * left what only the end of the transaction can clear away.
+ */
+bool
+ResetBetweenRuns(void)
+{
+	if (constraints_set || (MyXactFlags & XACT_FLAGS_ACCESSEDTEMPNAMESPACE) != 0)
+		return false;
+	PortalHashTableDeleteAll();
+	DropAllPreparedStatements();
+	LockReleaseSession(USER_LOCKMETHOD);
+	return true;
+}
+
 /* Called between transactions.  What a run did not use costs next to nothing. */
 void
 ResetSession(void)
 {
+	constraints_set = false;
 	PortalHashTableDeleteAll();
 	DropAllPreparedStatements();
 	LockReleaseAll(USER_LOCKMETHOD, true);

@@ -11,5 +11,7 @@ extern void ResetTimers(void);
 extern void ResetBeforeRun(void);
 extern void ResetSession(void);
 extern void ResetInit(void);
+extern bool ResetBetweenRuns(void);
+extern void ResetNoteConstraints(void);
 
 #endif							/* TASKQ_RESET_H */

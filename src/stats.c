@@ -1,11 +1,11 @@
 /*
  * stats.c
  *	  Runs by task type, counted in shared memory: no table is written for
- *	  them.  A run is counted when it is settled, also when the settling
- *	  transaction is rolled back afterwards.
+ *	  them.  A run is counted when the transaction that settled it commits.
  */
 #include "taskq.h"
 
+#include "access/xact.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -14,6 +14,7 @@
 #include "storage/spin.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
+#include "utils/memutils.h"
 #include "utils/tuplestore.h"
 
 #include "args.h"
@@ -46,6 +47,19 @@ typedef struct StatsEntry
 } StatsEntry;
 
 static HTAB *stats = NULL;
+
+/* A run that this transaction has settled.  Entries are never removed. */
+typedef struct SettledRun
+{
+	StatsEntry *entry;
+	int			level;			/* of the subtransaction that settled it */
+	bool		completed;
+	int64		duration;
+} SettledRun;
+
+static SettledRun *settled_runs = NULL;
+static int	n_settled_runs = 0;
+static int	max_settled_runs = 0;
 
 Size
 StatsShmemSize(void)
@@ -91,10 +105,7 @@ CountInto(StatsEntry *entry, bool completed, int64 duration)
 
 	SpinLockAcquire(&entry->mutex);
 	if (completed)
-	{
 		entry->completed++;
-		entry->setup_failures = 0;
-	}
 	else
 		entry->failed++;
 	entry->total += duration;
@@ -138,7 +149,32 @@ StatsCountSetupFailure(const char *task_type)
 	return n;
 }
 
-/* Count a run that took so many microseconds. */
+/* Keep a settled run until the transaction ends. */
+static void
+KeepSettledRun(StatsEntry *entry, bool completed, int64 duration)
+{
+	if (n_settled_runs == max_settled_runs)
+	{
+		int			more = Max(64, max_settled_runs * 2);
+
+		if (settled_runs == NULL)
+			settled_runs = MemoryContextAlloc(TopMemoryContext, more * sizeof(SettledRun));
+		else
+			settled_runs = repalloc_huge(settled_runs, more * sizeof(SettledRun));
+		max_settled_runs = more;
+	}
+	settled_runs[n_settled_runs].entry = entry;
+	settled_runs[n_settled_runs].level = GetCurrentTransactionNestLevel();
+	settled_runs[n_settled_runs].completed = completed;
+	settled_runs[n_settled_runs].duration = duration;
+	n_settled_runs++;
+}
+
+/*
+ * Count a run that took so many microseconds, when this transaction commits.
+ * Only that failures of setup are no longer in a row is known at once, to the
+ * jobs that follow in the same transaction.
+ */
 void
 StatsCountRun(const char *task_type, bool completed, int64 duration)
 {
@@ -156,9 +192,50 @@ StatsCountRun(const char *task_type, bool completed, int64 duration)
 		LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
 		entry = FindEntry(&key, true);
 	}
-	if (entry != NULL)
-		CountInto(entry, completed, Max(duration, 0));
+	if (entry != NULL && completed)
+	{
+		SpinLockAcquire(&entry->mutex);
+		entry->setup_failures = 0;
+		SpinLockRelease(&entry->mutex);
+	}
 	LWLockRelease(&taskq_shared->lock);
+	if (entry != NULL)
+		KeepSettledRun(entry, completed, Max(duration, 0));
+}
+
+/*
+ * Just before the commit, so that whoever sees a job completed sees it counted.
+ * Allocates nothing and cannot fail.
+ */
+static void
+CountSettledRuns(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE)
+		for (int i = 0; i < n_settled_runs; i++)
+			CountInto(settled_runs[i].entry, settled_runs[i].completed, settled_runs[i].duration);
+	n_settled_runs = 0;
+}
+
+static void
+FollowSubtransaction(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	int			level = GetCurrentTransactionNestLevel();
+
+	/* the last ones are those of the innermost level */
+	if (event == SUBXACT_EVENT_COMMIT_SUB)
+		for (int i = n_settled_runs; i > 0 && settled_runs[i - 1].level >= level; i--)
+			settled_runs[i - 1].level = level - 1;
+	else if (event == SUBXACT_EVENT_ABORT_SUB)
+		while (n_settled_runs > 0 && settled_runs[n_settled_runs - 1].level >= level)
+			n_settled_runs--;
+}
+
+/* Registered once: each registration is kept for the life of the process. */
+void
+StatsInit(void)
+{
+	RegisterXactCallback(CountSettledRuns, NULL);
+	RegisterSubXactCallback(FollowSubtransaction, NULL);
 }
 
 Datum

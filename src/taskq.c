@@ -13,6 +13,7 @@
 #include "guc.h"
 #include "launcher.h"
 #include "shmem.h"
+#include "stats.h"
 #include "wake.h"
 
 TASKQ_MODULE_MAGIC;
@@ -25,6 +26,7 @@ _PG_init(void)
 	GucInit();
 	CatalogInit();
 	WakeInit();
+	StatsInit();
 
 	/*
 	 * Without preload the functions work all the same, and taskq.status() says

@@ -4,6 +4,7 @@ REGRESS = \
 	contract \
 	claim \
 	in_server \
+	share_commit \
 	access \
 	drop_in \
 	registry \
