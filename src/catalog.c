@@ -213,13 +213,20 @@ CatalogMatches(void)
 }
 
 static void
-RequireCatalog(void)
+RequireInstalled(void)
 {
 	if (!CatalogInstalled())
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("extension taskq is not installed in this database"),
 				 errhint("Run CREATE EXTENSION taskq.")));
+}
+
+/* Whoever reads the tables needs them as this library knows them. */
+static void
+RequireTables(void)
+{
+	RequireInstalled();
 	if (!catalog_matches)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -230,28 +237,28 @@ RequireCatalog(void)
 Oid
 CatalogExtension(void)
 {
-	RequireCatalog();
+	RequireInstalled();
 	return extension_oid;
 }
 
 Oid
 CatalogSchema(void)
 {
-	RequireCatalog();
+	RequireInstalled();
 	return schema_oid;
 }
 
 Oid
 CatalogOwner(void)
 {
-	RequireCatalog();
+	RequireInstalled();
 	return owner_oid;
 }
 
 Oid
 CatalogRel(TaskqRel rel)
 {
-	RequireCatalog();
+	RequireTables();
 	return rel_oids[rel];
 }
 

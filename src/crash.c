@@ -24,19 +24,6 @@
 #include "route.h"
 #include "settle.h"
 
-/* A crash may take back numbers of a sequence whose log was not flushed. */
-#define MAX_LOST_EPOCHS 100000
-
-/* The epochs drawn before the crash, this one at the latest, are not given out again. */
-static bool
-PassEpoch(int64 epoch)
-{
-	for (int i = 0; i < MAX_LOST_EPOCHS; i++)
-		if (EpochNext() >= epoch)
-			return true;
-	return false;
-}
-
 /* Is the job as it was when this run began, and the run's number one of ours? */
 static bool
 IsAsBefore(const TaskqJob *job, const BlameRun *run)
@@ -81,7 +68,7 @@ CountCrash(void *arg)
 	OwnerScope	scope;
 
 	OwnerEnter(&scope);
-	if (JobOpenAndLock(&jobs, run->job_id, &job) == STORE_LOCKED && IsAsBefore(&job, run) && PassEpoch(run->epoch))
+	if (JobOpenAndLock(&jobs, run->job_id, &job) == STORE_LOCKED && IsAsBefore(&job, run))
 	{
 		task_type = pstrdup(RouteById(job.route_id)->task_type);
 		if (job.state != JOB_RUNNING)

@@ -72,6 +72,7 @@ PGDLLEXPORT void taskq_scheduler_main(Datum arg);
 static TaskqDatabase *db;
 static MemoryContext look_context;
 static TimestampTz maintained_at = 0;
+static bool lost_epochs_passed = false;
 
 /* attach ------------------------------------------------------------------- */
 
@@ -372,6 +373,14 @@ LookAround(void *arg)
 	look->idle = look->leave || !DefinitionsMatch() || !IsAdopted();
 }
 
+/* Before this scheduler starts its first worker. */
+static void
+PassLostEpochs(void *arg)
+{
+	EpochPassLost();
+	lost_epochs_passed = true;
+}
+
 static void
 LookForLeases(void *arg)
 {
@@ -477,6 +486,8 @@ Look(bool *leave)
 	*leave = look.leave;
 	if (look.idle)
 		return look.next;
+	if (!lost_epochs_passed)
+		Step("pass lost epochs", PassLostEpochs, &look);
 	if (!RecordTerminations())
 		look.next = Min(look.next, ClockNow() + USECS_PER_SEC / 100);
 	look.next = Min(look.next, RecordCrashes());

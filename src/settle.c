@@ -14,6 +14,7 @@
 #include "access/xlog.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 #include "utils/snapmgr.h"
 
@@ -51,6 +52,9 @@ PG_FUNCTION_INFO_V1(taskq_discard_job);
 
 /* A job that has certainly crashed the server so often is not run again. */
 #define MAX_CRASHES 2
+
+/* More than are drawn between two flushes of the log. */
+#define MAX_LOST_EPOCHS 100000
 
 /* How often a history row is looked for again that has moved to its leaf. */
 #define MOVED_TRIES 5
@@ -171,6 +175,22 @@ void
 EpochKeep(void)
 {
 	(void) StoreLastId(REL_EPOCH_SEQ);
+}
+
+/*
+ * Pass the epochs that a crash may have had the sequence forget: those of runs
+ * in workers, for which nothing is flushed.  Called at the scheduler's start,
+ * before it starts a worker; there are numbers for 2.8 thousand million starts.
+ */
+void
+EpochPassLost(void)
+{
+	OwnerScope	scope;
+	int64		ahead = (EpochNext() & TASKQ_ID_MASK) + MAX_LOST_EPOCHS;
+
+	OwnerEnter(&scope);
+	DirectFunctionCall2(setval_oid, ObjectIdGetDatum(CatalogRel(REL_EPOCH_SEQ)), Int64GetDatum(ahead));
+	OwnerLeave(&scope);
 }
 
 /*

@@ -58,6 +58,7 @@ for my $how ('crash', 'worker', 'immediate', 'fast')
 	my $pid = $how eq 'crash' ? $victim->query_safe('SELECT pg_backend_pid()') : $how eq 'worker' ? (pids_of($node, 'worker'))[0] : undef;
 	my ($short, $short_epoch, $short_expiry) = split /\|/,
 		sql($node, q(SELECT job_id, epoch, lease_expires_at FROM taskq.claim_job('short', lease => '2 s')));
+	my $drawn = sql($node, 'SELECT last_value FROM taskq.epoch_seq');
 	my $restart = $interrupt->($how, $pid);
 	eval { $_->quit } for $gate, $victim;
 
@@ -84,6 +85,8 @@ for my $how ('crash', 'worker', 'immediate', 'fast')
 	is(sql($node, qq(SELECT taskq.heartbeat_job($long, $long_epoch))), 'ok', "$how: the worker with the long lease is heard");
 	is(sql($node, qq(SELECT taskq.complete_job($long, $long_epoch, '{"done": 1}'))), 't', "$how: and completes its job");
 	is(sql($node, qq(SELECT state, attempt, result->>'done' FROM taskq.all_jobs WHERE job_id = $long)), 'completed|1|1', "$how: and that counts");
+
+	wait_until($node, qq(SELECT last_value >= $drawn + 100000 FROM taskq.epoch_seq), "$how: numbers that the log may have lost are passed");
 
 	# the other external jobs go on
 	wait_until($node, qq(SELECT count(*) = 4 FROM taskq.all_jobs WHERE $mine AND task_type = 'outside' AND state = 'available'),
