@@ -1,0 +1,270 @@
+# Events: who waits for them is woken, whoever is told is told seldom, logical
+# decoding gets each once, they are pruned by the day, and positions only grow.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use TaskqTest;
+
+# Whatever wakes within this hour was woken.
+my $node = new_node('events', init => { allows_streaming => 'logical' },
+	conf => { 'taskq.poll_interval' => "'1 h'", 'taskq.max_wait' => "'1 h'", wal_level => 'logical', max_replication_slots => 4,
+		shared_buffers => "'64 MB'", bgwriter_delay => "'10 s'", checkpoint_timeout => "'1 h'" });
+add_type($node, 'postgres', 'app', 'work');
+add_type($node, 'postgres', 'app', 'slow');
+sql_as($node, 'postgres', 'app', q(SELECT taskq.register_handler('outside', retry_policy => 'none')));
+sql($node, q(SELECT taskq.alter_queue('default', events => true)));
+
+sub leaves
+{
+	return sql($node, q(SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class JOIN pg_inherits ON inhrelid = pg_class.oid
+		WHERE inhparent = 'taskq.event_log'::regclass AND relname LIKE 'event_log_2%'));
+}
+
+# The log from a position on, as "event of job, ..."
+sub events_after
+{
+	my ($position, $db) = @_;
+	return sql($node, qq(SELECT string_agg(event || ' ' || job_id, ', ' ORDER BY event_id) FROM taskq.read_events($position, 10000)), $db);
+}
+
+sub last_position
+{
+	return sql($node, 'SELECT COALESCE(max(event_id), 0) FROM taskq.events');
+}
+
+# leaves, and every end of a run ----------------------------------------------
+
+wait_until($node, q(SELECT count(*) = 2 FROM pg_inherits JOIN pg_class ON inhrelid = pg_class.oid WHERE inhparent = 'taskq.event_log'::regclass AND relname LIKE 'event_log_2%'),
+	'switching events on makes the leaves of today and tomorrow');
+my $job = sql($node, q(SELECT taskq.enqueue_job('work', correlation_id => 'r')));
+settled($node, 'a job runs in the pool');
+is(events_after(0), "enqueued $job, completed $job", 'its events');
+is(sql($node, q(SELECT worker_id LIKE 'app%', correlation_id, metadata ? 'started_at' FROM taskq.events WHERE event = 'completed')), 't|r|t', 'with worker, correlation id and start');
+is(sql($node, q(SELECT count(*) FROM taskq.event_log_overflow)), 0, 'in the leaf of their day');
+
+my $at = last_position();
+$job = sql($node, q(SELECT taskq.enqueue_job('slow')));
+wait_until($node, q(SELECT count(*) = 1 FROM taskq.running_jobs()), 'a job runs');
+is(events_after($at), "enqueued $job", 'of which nothing is recorded yet');
+sql($node, q(SELECT pg_terminate_backend(pid) FROM taskq.running_jobs()));
+wait_until($node, qq(SELECT EXISTS (SELECT FROM taskq.events WHERE job_id = $job AND event = 'terminated')), 'its worker is ended');
+wait_until($node, q(SELECT count(*) = 1 FROM taskq.running_jobs()), 'it runs again');
+sql($node, "SELECT taskq.cancel_job($job, reason => 'enough')");
+settled($node, 'and is cancelled');
+is(events_after($at), "enqueued $job, terminated $job, cancelled $job", 'its events');
+is(sql($node, "SELECT error_type FROM taskq.events WHERE job_id = $job AND event = 'terminated'"), 'terminated', 'the error type of a terminated run');
+is(sql($node, "SELECT error_message FROM taskq.events WHERE job_id = $job AND event = 'cancelled'"), 'enough', 'the reason of a cancelled one');
+
+$at = last_position();
+$job = sql($node, q(SELECT taskq.enqueue_job('outside')));
+sql($node, q(SELECT taskq.claim_job('w', lease => '1 s')));
+settled($node, 'a lease ends');
+is(events_after($at), "enqueued $job, claimed $job, expired $job, discarded $job", 'expired, and discarded as it was the last attempt');
+
+# waiting ----------------------------------------------------------------------
+
+my $reader = session($node);
+my $pid = $reader->query_safe('SELECT pg_backend_pid()');
+my $read = sub {
+	$reader->query_until(qr/reading/, "\\echo reading\nSELECT event FROM taskq.read_events($at, wait => '1 h');\n\\echo has read\n");
+	ok($node->poll_query_until('postgres', "SELECT wait_event_type = 'Extension' AND state = 'active' FROM pg_stat_activity WHERE pid = $pid"), 'a reader waits');
+	return;
+};
+my $result = sub { my $out = $reader->query_until(qr/has read/, ''); $out =~ s/\s*has read\s*$//; $out =~ s/^\s+//; $at = last_position(); return $out };
+
+$at = last_position();
+$read->();
+is(sql($node, qq(SELECT count(*) FROM pg_locks WHERE pid = $pid AND relation IS DISTINCT FROM NULL AND relation::regclass::text LIKE 'taskq.event_log%' AND mode <> 'AccessShareLock')), 0, 'it holds no lock that hinders');
+my $writer = session($node);
+$writer->query_safe(q(BEGIN; SELECT taskq.enqueue_job('outside')));
+sql($node, q(SELECT taskq.create_queue('silent'); SELECT taskq.enqueue_job('outside', queue => 'silent')));
+is(sql($node, "SELECT state FROM pg_stat_activity WHERE pid = $pid"), 'active', 'what is not committed or not recorded does not wake it');
+$writer->query_safe('COMMIT');
+is($result->(), 'enqueued', 'a commit does');
+
+$writer->query_safe(q(BEGIN; SELECT taskq.enqueue_job('outside')));
+sql($node, q(SELECT taskq.enqueue_job('outside', correlation_id => 'above')));
+$read->();
+$writer->query_safe('ROLLBACK');
+is($result->(), 'enqueued', 'so does the rollback of what held it back');
+$writer->query_safe(q(BEGIN; SAVEPOINT s; SELECT taskq.enqueue_job('outside')));
+sql($node, q(SELECT taskq.enqueue_job('outside')));
+$read->();
+$writer->query_safe('ROLLBACK TO s; COMMIT');
+is($result->(), 'enqueued', 'of a savepoint, too');
+$reader->query_safe(q(SET taskq.max_wait = '10 ms')) if 0;
+is(sql($node, qq(SET taskq.max_wait = '10 ms'; SELECT count(*) FROM taskq.read_events($at, wait => '1 h'))), 0, 'a wait ends');
+sql($node, q(SELECT count(taskq.cancel_job(job_id)) FROM taskq.all_jobs WHERE state = 'available'));
+
+# notifications ----------------------------------------------------------------
+
+my $listener = session($node);
+$listener->query_safe('LISTEN taskq_events');
+my $heard = sub { my $out = $listener->query('SELECT 1'); return join ' ', $out =~ /notification "taskq_events" with payload "(\d+)"/g };
+is($heard->(), '', 'nobody is told unless that is set');
+$node->append_conf('postgresql.conf', "taskq.event_notify_interval = '1 h'");
+$node->reload;
+ok($node->poll_query_until('postgres', q(SELECT current_setting('taskq.event_notify_interval') = '1h')), 'set to an hour');
+my @told;
+sql($node, q(SELECT taskq.enqueue_job('outside')));
+for (1 .. 1000)
+{
+	push @told, split / /, $heard->();
+	last if @told;
+	sql($node, q(SELECT taskq.enqueue_job('outside')));
+}
+is(scalar @told, 1, 'who listens is told once');
+cmp_ok($told[0], '<=', last_position(), 'up to where the log can be read');
+for (1 .. 20)
+{
+	sql($node, q(SELECT taskq.enqueue_job('outside')));
+}
+sql($node, q(SELECT taskq.enqueue_job('work')));
+wait_until($node, q(SELECT NOT EXISTS (SELECT FROM taskq.all_jobs WHERE task_type = 'work' AND state <> 'completed')), 'the scheduler has looked since');
+is($heard->(), '', 'and not again within the hour');
+$node->append_conf('postgresql.conf', "taskq.event_notify_interval = '10 ms'");
+$node->reload;
+wait_until($node, q(SELECT current_setting('taskq.event_notify_interval') = '10ms'), 'set to 10 ms');
+sql($node, q(SELECT taskq.enqueue_job('outside')));
+my $last = last_position();
+@told = ();
+for (1 .. 1000)
+{
+	push @told, split / /, $heard->();
+	last if @told && $told[-1] >= $last;
+	sql($node, 'SELECT pg_sleep(0.01)');
+}
+cmp_ok($told[-1] // 0, '>=', $last, 'the last position is told');
+$listener->quit;
+$node->append_conf('postgresql.conf', "taskq.event_notify_interval = 0");
+$node->reload;
+
+# logical decoding -------------------------------------------------------------
+
+sql($node, q(CREATE PUBLICATION taskq_events FOR TABLE taskq.event_log WITH (publish = 'insert', publish_via_partition_root = true)));
+sql($node, qq(SELECT pg_create_logical_replication_slot('$_', '$_')) ) for qw(pgoutput test_decoding);
+$at = last_position();
+$writer->query_safe(q(BEGIN; SELECT taskq.enqueue_job('outside', correlation_id => 'late')));
+sql($node, q(SELECT taskq.enqueue_job('outside', correlation_id => 'early')));
+$writer->query_safe('COMMIT');
+sql($node, q(BEGIN; SELECT taskq.enqueue_job('outside', correlation_id => 'never'); ROLLBACK));
+my $days = leaves();
+$node->append_conf('postgresql.conf', 'taskq.clock_offset = ' . 86400 * 1000);
+$node->reload;
+sql($node, 'SELECT pg_terminate_backend(taskq.scheduler_pid())');
+wait_until($node, qq(SELECT count(*) = 3 FROM pg_inherits JOIN pg_class ON inhrelid = pg_class.oid WHERE inhparent = 'taskq.event_log'::regclass AND relname LIKE 'event_log_2%'), 'a day later there is another leaf');
+sql($node, 'SET taskq.clock_offset = ' . 2 * 86400 * 1000 . q(; SELECT taskq.enqueue_job('outside', correlation_id => 'new leaf')));
+my $decoded = sql($node, q(SELECT string_agg(d, ', ' ORDER BY n) FROM (SELECT n, (regexp_match(data, 'correlation_id\[text\]:''([^'']*)'))[1] d
+	FROM pg_logical_slot_get_changes('test_decoding', NULL, NULL) WITH ORDINALITY AS c (lsn, xid, data, n) WHERE data ~ 'taskq\.event_log') x));
+is($decoded, 'early, late, new leaf', 'each event is decoded once, in the order of commits');
+is(sql($node, q(WITH c AS MATERIALIZED (SELECT chr(get_byte(data, 0)) AS kind, data FROM pg_logical_slot_get_binary_changes('pgoutput', NULL, NULL, 'proto_version', '1', 'publication_names', 'taskq_events'))
+	SELECT count(*) FILTER (WHERE kind = 'I' AND substring(data FROM 2 FOR 4) = int4send('taskq.event_log'::regclass::oid::integer)), count(*) FILTER (WHERE kind IN ('I', 'U', 'D', 'T')) FROM c)),
+	'3|3', 'and published as rows of the table');
+is(sql($node, qq(SELECT string_agg(correlation_id, ', ' ORDER BY event_id) FROM taskq.read_events($at))), 'late, early, new leaf', 'a reader gets them by their positions');
+sql($node, qq(SELECT pg_drop_replication_slot('$_')) ) for qw(pgoutput test_decoding);
+
+# dump and restore -------------------------------------------------------------
+
+my $all = sql($node, q(SELECT string_agg(e::text, E'\n' ORDER BY event_id) FROM taskq.events e));
+$last = last_position();
+sql($node, 'DROP PUBLICATION taskq_events; CREATE DATABASE restored TEMPLATE template0');
+$node->command_ok([ 'pg_dump', '-f', $node->basedir . '/events.sql', $node->connstr('postgres') ], 'dumped');
+my ($rc, $out, $err) = $node->psql('restored', slurp_file($node->basedir . '/events.sql'), on_error_stop => 1);
+is($rc . $err, '0', 'restored without a complaint');
+is(sql($node, q(SELECT string_agg(e::text, E'\n' ORDER BY event_id) FROM taskq.events e), 'restored'), $all, 'with all events');
+sql($node, q(SELECT taskq.enqueue_job('outside')), 'restored');
+is(sql($node, "SELECT count(*) FROM taskq.read_events($last)", 'restored'), 1, 'and their positions go on');
+sql($node, 'DROP DATABASE restored');
+
+# pruning ----------------------------------------------------------------------
+
+$at = last_position();
+$job = sql($node, q(SELECT taskq.enqueue_job('outside')));
+my $old = leaves();
+$node->append_conf('postgresql.conf', 'taskq.clock_offset = ' . 10 * 86400 * 1000);
+$node->reload;
+sql($node, 'SELECT pg_terminate_backend(taskq.scheduler_pid())');
+wait_until($node, qq(SELECT (SELECT count(*) FROM pg_class WHERE relnamespace = 'taskq'::regnamespace AND relname = ANY (string_to_array('$old', ' '))) = 0 FROM taskq.prune()), 'leaves whose day is over are dropped');
+is(sql($node, 'SELECT count(*) FROM taskq.events'), 0, 'with their events');
+is(scalar(split / /, leaves()), 2, 'and there are leaves for today and tomorrow');
+sql($node, qq(SELECT taskq.cancel_job($job)));
+cmp_ok(last_position(), '>', $at, 'positions go on');
+is(sql($node, 'SELECT count(*) FROM taskq.event_log_overflow'), 0, 'in the leaf');
+
+# what found no leaf goes at once, when all of it has expired
+sql($node, q(SELECT taskq.create_queue('long', events => true, retain_events => '10 d'); SELECT taskq.enqueue_job('outside', queue => 'long')));
+wait_until($node, q(SELECT count(*) > 2 FROM pg_inherits JOIN pg_class ON inhrelid = pg_class.oid WHERE inhparent = 'taskq.event_log'::regclass AND relname LIKE 'event_log_2%'), 'another retention has leaves of its own');
+is(sql($node, q(SELECT count(*) FROM taskq.events WHERE queue = 'long')), 1, 'its event is kept');
+sql($node, 'SET taskq.clock_offset = ' . 22 * 86400 * 1000 . '; SELECT taskq.prune()');
+is(sql($node, q(SELECT count(*) FROM taskq.event_log_overflow)), 0, 'and goes in the end');
+
+# crash, prepared transactions, failover ----------------------------------------
+
+$writer->quit;
+$reader->quit;
+$node->append_conf('postgresql.conf', "synchronous_commit = off\ntaskq.clock_offset = 0\nwal_writer_delay = '10 s'");
+$node->restart;
+sql($node, q(BEGIN; SELECT taskq.enqueue_job('outside', correlation_id => 'prepared'); PREPARE TRANSACTION 'p'));
+sql($node, q(SELECT taskq.enqueue_job('outside', correlation_id => 'committed')));
+$at = last_position();
+is(events_after(sql($node, "SELECT min(event_id) - 2 FROM taskq.events WHERE correlation_id = 'committed'")), '', 'a prepared transaction holds readers back');
+$node->stop('immediate');
+$node->start;
+is(sql($node, "SELECT count(*) FROM taskq.read_events() WHERE correlation_id = 'committed'"), 0, 'also after a crash');
+sql($node, "COMMIT PREPARED 'p'");
+is(sql($node, q(SELECT count(*) FROM taskq.read_events() WHERE correlation_id = 'prepared')), 1, 'until it commits');
+
+# a reader has seen events of its own transaction, which the crash undoes
+sub seen_then_crashed
+{
+	my $s = session($node);
+	$s->query_safe(q(BEGIN; SELECT count(taskq.enqueue_job('outside')) FROM generate_series(1, 100)));
+	my $seen = $s->query_safe('SELECT max(event_id) FROM taskq.read_events("limit" => 10000)');
+	$node->stop('immediate');
+	$s->{run}->finish;
+	$node->start;
+	sql($node, q(SELECT taskq.enqueue_job('outside')));
+	cmp_ok(last_position(), '>', $seen, 'no position that was read is given out again by a crash');
+	return;
+}
+seen_then_crashed() for 1 .. 3;
+
+$node->append_conf('postgresql.conf', 'synchronous_commit = on');
+$node->reload;
+$node->backup('backup');
+my $standby = PostgreSQL::Test::Cluster->new('events_standby');
+$standby->init_from_backup($node, 'backup', has_streaming => 1);
+$standby->start;
+sql($node, q(SELECT taskq.enqueue_job('outside')));
+$node->wait_for_catchup($standby, 'replay', $node->lsn('insert'));
+is(sql($standby, 'SELECT max(event_id) FROM taskq.events'), last_position(), 'a standby shows the events');
+fails_with($standby, '25006', 'SELECT taskq.read_events()', 'but does not read on in them');
+$node->stop('immediate');
+$standby->promote;
+sql($standby, q(SELECT taskq.enqueue_job('outside') FROM generate_series(1, 3)));
+is(sql($standby, q(SELECT count(*), min(event_id) >> 48 = 1 FROM taskq.read_events(1::bigint << 48))), '3|t', 'a promoted one gives out positions beyond all of the old primary');
+clean_log($_) for $node, $standby;
+$standby->stop;
+
+# without preload ----------------------------------------------------------------
+
+my $bare = new_node('events_bare', conf => { shared_preload_libraries => undef, 'taskq.max_wait' => undef });
+sql($bare, q(SELECT taskq.alter_queue('default', events => true); SELECT taskq.enqueue_job('outside')));
+is(sql($bare, 'SELECT count(*) FROM taskq.event_log_overflow'), 1, 'without preload there is no leaf');
+sql($bare, 'SELECT taskq.prune()');
+sql($bare, q(SELECT taskq.enqueue_job('outside')));
+is(sql($bare, q(SELECT count(*), count(*) FILTER (WHERE tableoid = 'taskq.event_log_overflow'::regclass) FROM taskq.event_log)), '2|1', 'until prune() makes it');
+my $late = session($bare);
+$late->query_until(qr/reading/, "\\echo reading\nSELECT event FROM taskq.read_events((SELECT max(event_id) FROM taskq.events), wait => '5 s');\n\\echo has read\n");
+wait_until($bare, q(SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE '%read_events%' AND wait_event_type = 'Extension' AND state = 'active'), 'a reader looks now and then');
+sql($bare, q(SELECT taskq.enqueue_job('outside')));
+like($late->query_until(qr/has read/, ''), qr/enqueued/, 'and finds what is new');
+$late->quit;
+$bare->stop;
+
+done_testing();
