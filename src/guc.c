@@ -89,6 +89,9 @@ int			taskq_clock_offset = 0;
 
 /* Where this session is to be held; see waitpoint.h. */
 char	   *taskq_waitpoint = NULL;
+
+/* What stands for the chance in retry delays, from -1 to 1; 2 is chance. */
+double		taskq_retry_jitter = 2;
 #endif
 
 /* The kernel keeps the limit, and only Linux's counts what malloc() gives out. */
@@ -181,6 +184,12 @@ GucInit(void)
 							"Longest time until a job is seen that came past the wake-up.",
 							NULL, &taskq_poll_interval, 5 * 1000, 100, 3600 * 1000,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+#ifdef TASKQ_TESTING
+	DefineCustomRealVariable("taskq.retry_jitter",
+							 "Stands for the chance in retry delays, for tests; 2 is chance.",
+							 NULL, &taskq_retry_jitter, 2, -1, 2,
+							 PGC_SUSET, 0, NULL, NULL, NULL);
+#endif
 	DefineCustomIntVariable("taskq.worker_idle",
 							"How long a background worker without work stays.",
 							NULL, &taskq_worker_idle, 60 * 1000, 100, INT_MAX,

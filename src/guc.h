@@ -28,6 +28,7 @@ extern int	taskq_worker_max_memory;
 #ifdef TASKQ_TESTING
 extern int	taskq_clock_offset;
 extern char *taskq_waitpoint;
+extern double taskq_retry_jitter;
 #endif
 
 extern void GucInit(void);

@@ -20,6 +20,7 @@
 
 #include "args.h"
 #include "clock.h"
+#include "guc.h"
 #include "retry.h"
 
 PG_FUNCTION_INFO_V1(taskq_retry_delay);
@@ -90,6 +91,10 @@ RetryDelay(RetryPolicy policy, int attempt, double jitter)
 double
 RetryJitter(void)
 {
+#ifdef TASKQ_TESTING
+	if (taskq_retry_jitter <= 1)
+		return taskq_retry_jitter;
+#endif
 	return pg_prng_double(&pg_global_prng_state) * 2 - 1;
 }
 
