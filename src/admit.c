@@ -93,6 +93,21 @@ PermitsInRows(const char *worker_id, int max, int *n_outside)
 }
 
 /*
+ * The highest permit that a claim may use.  Runs from before the limit was
+ * lowered hold none of these, and take places too: the highest that are free.
+ */
+static int
+LastPermit(const Bitmapset *held, int max, int n_outside)
+{
+	int			last = max;
+
+	for (; last > 0 && n_outside > 0; last--)
+		if (!bms_is_member(last, held))
+			n_outside--;
+	return last;
+}
+
+/*
  * Take up to "most" of a worker's permits until the transaction ends; how many.
  * One look finds which may be free, and one after the locks are ours finds those
  * whose holder has committed in between.
@@ -102,19 +117,20 @@ PermitsTake(const char *worker_id, int max_concurrent_jobs, int most, int *permi
 {
 	int			n_outside;
 	Bitmapset  *held = PermitsInRows(worker_id, max_concurrent_jobs, &n_outside);
+	int			last = LastPermit(held, max_concurrent_jobs, n_outside);
 	int			locked = 0;
 	int			taken = 0;
 
-	/* runs from before the limit was lowered take places too */
-	for (int permit = 1; permit <= max_concurrent_jobs - n_outside && locked < most; permit++)
+	for (int permit = 1; permit <= last && locked < most; permit++)
 		if (!bms_is_member(permit, held) && LockKey(LOCK_PERMIT, PermitKey(worker_id, permit), true, false))
 			permits[locked++] = permit;
 	if (locked == 0)
 		return 0;
 	held = PermitsInRows(worker_id, max_concurrent_jobs, &n_outside);
+	last = LastPermit(held, max_concurrent_jobs, n_outside);
 	for (int i = 0; i < locked; i++)
 	{
-		if (!bms_is_member(permits[i], held) && permits[i] <= max_concurrent_jobs - n_outside)
+		if (!bms_is_member(permits[i], held) && permits[i] <= last)
 			permits[taken++] = permits[i];
 		else
 			PermitReturn(worker_id, permits[i]);

@@ -2,7 +2,7 @@
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
-SELECT plan(91);
+SELECT plan(93);
 
 -- isolation levels ------------------------------------------------------------
 BEGIN ISOLATION LEVEL REPEATABLE READ;
@@ -121,6 +121,12 @@ SELECT throws_ok($$ SELECT * FROM taskq.claim_jobs('claim-n', 10001) $$, '22023'
 SELECT throws_ok($$ SELECT * FROM taskq.claim_jobs('claim-n', NULL) $$, '22004', NULL, 'nor NULL');
 
 -- max_concurrent_jobs ---------------------------------------------------------
+SELECT taskq.register_handler('claim-p'), taskq.register_worker('claim-five', '{claim-p}', max_concurrent_jobs => 5) \gset
+SELECT pg_temp.add('five-' || i, 'claim-p') FROM generate_series(1, 9) i \g /dev/null
+SELECT is(pg_temp.take_many('claim-five', 10), 'five-1 five-2 five-3 five-4 five-5', 'a worker is given five');
+SELECT taskq.complete_job(id, e) FROM j WHERE name IN ('five-1', 'five-2', 'five-4') \g /dev/null
+SELECT taskq.register_worker('claim-five', '{claim-p}', max_concurrent_jobs => 3, take_over => true) \gset
+SELECT is(pg_temp.take_many('claim-five', 10), 'five-6', 'of the two that it still runs when its limit is lowered to three, each takes a place');
 SELECT taskq.register_worker('claim-two', '{claim-b}', max_concurrent_jobs => 2) \gset
 SELECT pg_temp.add('m' || i, 'claim-b') FROM generate_series(1, 8) i \g /dev/null
 SAVEPOINT s;
