@@ -822,7 +822,7 @@ SELECT job_id, attempt, epoch, worker_id, handler_version, started_at, finished_
 	CASE last_outcome WHEN 'c' THEN 'completed' ELSE 'cancelled' END,
 	CASE last_outcome WHEN 'x' THEN 'cancelled' END, NULL, NULL, NULL, NULL, NULL, NULL
 FROM taskq.job_history
-WHERE last_outcome IN ('c', 'x');
+WHERE last_outcome IN ('c', 'x') AND attempt > 0;	-- 0: put back after that run, and ended without another
 COMMENT ON VIEW taskq.attempts IS 'every attempt that counted, and how it ended';
 
 CREATE VIEW taskq.unroutable_jobs WITH (security_barrier) AS

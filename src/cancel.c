@@ -15,6 +15,7 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
 #include "args.h"
@@ -30,11 +31,23 @@
 
 PG_FUNCTION_INFO_V1(taskq_cancel_job);
 
-/* Columns of taskq.cancel_requests, in order. */
-enum
+/* The reason of the first request that gave one. */
+static char *
+FirstReason(int64 job_id)
 {
-	C_REQUEST_ID = 1, C_JOB_ID, C_REASON
-};
+	Oid			types[] = {INT8OID};
+	Datum		values[] = {Int64GetDatum(job_id)};
+	MemoryContext context = CurrentMemoryContext;
+	OwnerScope	scope;
+	char	   *reason = NULL;
+
+	OwnerEnterSpi(&scope);
+	if (OwnerExecute("SELECT reason FROM taskq.cancel_requests WHERE job_id = $1 AND reason IS NOT NULL"
+					 " ORDER BY request_id LIMIT 1", 1, types, values, NULL) > 0)
+		reason = MemoryContextStrdup(context, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
+	OwnerLeaveSpi(&scope);
+	return reason;
+}
 
 /*
  * Is there a request to cancel this job, and with which reason, if the caller
@@ -49,10 +62,10 @@ CancelRequested(int64 job_id, char **reason)
 
 	StoreOpen(&store, CatalogRel(REL_CANCELS));
 	found = StoreFindById(&store, CatalogRel(REL_CANCELS_JOB), job_id, snapshot);
-	if (found && reason != NULL)
-		*reason = SlotString(store.found, C_REASON);
 	StoreClose(&store, false);
 	UnregisterSnapshot(snapshot);
+	if (found && reason != NULL)
+		*reason = FirstReason(job_id);
 	return found;
 }
 
@@ -191,7 +204,8 @@ CancelSweep(void)
 	if (!AnyRequest())
 		return 0;
 	OwnerEnterSpi(&scope);
-	n = OwnerExecute("SELECT job_id, max(reason) FROM taskq.cancel_requests GROUP BY job_id LIMIT 1000", 0, NULL, NULL, NULL);
+	n = OwnerExecute("SELECT job_id, (array_agg(reason ORDER BY request_id) FILTER (WHERE reason IS NOT NULL))[1]"
+					 " FROM taskq.cancel_requests GROUP BY job_id LIMIT 1000", 0, NULL, NULL, NULL);
 	found = SPI_tuptable;
 	for (uint64 i = 0; i < n; i++)
 	{

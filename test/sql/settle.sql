@@ -3,7 +3,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 BEGIN;
-SELECT plan(202);
+SELECT plan(204);
 
 -- every call in every state ---------------------------------------------------
 -- Make a job in a state. It is the only one of its type, whose policy is a
@@ -249,6 +249,10 @@ SELECT is(pg_temp.take('settle-w', 'settle-a'), 'a-release', 'put back, a cancel
 SELECT is(taskq.heartbeat_job(pg_temp.id('a-release'), pg_temp.e('a-release')), 'ok', 'and the request is forgotten');
 SELECT is(taskq.cancel_job(pg_temp.id('a-heartbeat'), pg_temp.e('a-heartbeat')), 'cancelled', 'its worker gives a job up that was asked for');
 SELECT is(pg_temp.attempts('a-heartbeat'), '1 cancelled cancelled', 'which is an attempt');
+SELECT pg_temp.add('a-reasons', 'settle-a', -200), pg_temp.take('settle-w', 'settle-a') \gset
+SELECT taskq.cancel_job(pg_temp.id('a-reasons')), taskq.cancel_job(pg_temp.id('a-reasons'), reason => 'first'), taskq.cancel_job(pg_temp.id('a-reasons'), reason => 'another') \gset
+SELECT taskq.release_job(pg_temp.id('a-reasons'), pg_temp.e('a-reasons')) \gset
+SELECT is(last_error, 'first', 'of several requests the first reason counts') FROM taskq.all_jobs WHERE job_id = pg_temp.id('a-reasons');
 SELECT is_empty($$ SELECT FROM taskq.cancel_requests r JOIN taskq.all_jobs j USING (job_id) WHERE j.state = 'cancelled' $$, 'no request is left of a job that was cancelled');
 
 -- putting back ----------------------------------------------------------------
@@ -256,6 +260,9 @@ SELECT is(pg_temp.hint_of(pg_temp.of('g', 'SELECT taskq.retry_job(%1$s)')), 'To 
 	'a completed job is put back only with force, says the hint');
 SELECT is(pg_temp.hint_of(pg_temp.of('a-cancel', 'SELECT taskq.discard_job(%1$s)')),
 	'Ask for it to be cancelled with taskq.cancel_job(), then try again.', 'a running one is asked to be cancelled first');
+SELECT pg_temp.add('again', 'settle-a', -200), pg_temp.take('settle-w', 'settle-a') \gset
+SELECT taskq.complete_job(pg_temp.id('again'), pg_temp.e('again')), taskq.retry_job(pg_temp.id('again'), force => true), taskq.cancel_job(pg_temp.id('again')) \gset
+SELECT is(pg_temp.attempts('again'), '1 completed', 'a job that is cancelled after it was put back has had no further attempt');
 SELECT throws_ok($$ SELECT taskq.retry_job(1, NULL) $$, '22004', NULL, 'force or not');
 SELECT taskq.create_queue('settle-lean', keep_payload => false) \gset
 SELECT pg_temp.add('lean-done', 'settle-a', q => 'settle-lean'), pg_temp.add('lean-lost', 'settle-a', q => 'settle-lean') \gset
