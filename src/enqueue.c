@@ -83,9 +83,12 @@ GroupId(struct varlena *key)
 	return (int64) hash_bytes_extended((unsigned char *) VARDATA_ANY(key), VARSIZE_ANY_EXHDR(key), 0);
 }
 
-/* Everything of a job but its id and payload, from the arguments. */
+/*
+ * Everything of a job but its id and payload, from the arguments.  The route is
+ * made for jobs only: a queue that has one cannot be dropped any more.
+ */
 static void
-ReadArguments(FunctionCallInfo fcinfo, TaskqJob *job, TimestampTz now)
+ReadArguments(FunctionCallInfo fcinfo, TaskqJob *job, TimestampTz now, bool any_jobs)
 {
 	char	   *task_type = ArgName(fcinfo, ARG_TASK_TYPE, "task type");
 	char	   *queue_name = ArgNameOrNull(fcinfo, ARG_QUEUE, "queue");
@@ -117,9 +120,10 @@ ReadArguments(FunctionCallInfo fcinfo, TaskqJob *job, TimestampTz now)
 	job->correlation_id = PG_ARGISNULL(ARG_CORRELATION_ID) ? CurrentCorrelation() :
 		TextOrNull(ArgLabel(fcinfo, ARG_CORRELATION_ID, "correlation_id"));
 	RejectIfUnhandled(QueueByName(queue_name, false), task_type);
-	job->route_id = RouteFindOrMake(QueueByName(queue_name, false)->queue_id, task_type,
-									NormalizeNames(capabilities, "required_capabilities"),
-									min_version == NULL ? "" : min_version);
+	capabilities = NormalizeNames(capabilities, "required_capabilities");
+	if (any_jobs)
+		job->route_id = RouteFindOrMake(QueueByName(queue_name, false)->queue_id, task_type, capabilities,
+										min_version == NULL ? "" : min_version);
 }
 
 /* Write the job; the caller has the table open as the owner. */
@@ -152,7 +156,7 @@ taskq_enqueue_job(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("payload must not be NULL"),
 				 errhint("Leave it out to enqueue an empty object.")));
-	ReadArguments(fcinfo, &job, ClockNow());
+	ReadArguments(fcinfo, &job, ClockNow(), true);
 	WAITPOINT("enqueue-read");
 
 	OwnerEnter(&scope);
@@ -203,7 +207,7 @@ taskq_enqueue_jobs(PG_FUNCTION_ARGS)
 	CheckWritable("taskq.enqueue_jobs()");
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	payloads = ReadPayloads(fcinfo, &n);
-	ReadArguments(fcinfo, &job, ClockNow());
+	ReadArguments(fcinfo, &job, ClockNow(), n > 0);
 
 	OwnerEnter(&scope);
 	StoreOpen(&jobs, CatalogRel(REL_JOBS));
