@@ -779,7 +779,7 @@ SELECT e.worker_id, 'external', NULL, e.registered_by, NULL,
 	e.queues, e.capabilities,
 	CASE WHEN e.draining THEN 'draining'
 		 WHEN r.n > 0 THEN 'running'
-		 WHEN e.last_seen + CASE WHEN e.implicit THEN interval '1 h' ELSE 3 * COALESCE(e.lease, '60 s') END < taskq.clock_now() THEN 'lost'
+		 WHEN e.last_seen + CASE WHEN e.implicit THEN interval '1 h' ELSE 3 * COALESCE(e.lease, current_setting('taskq.lease', true)::interval) END < taskq.clock_now() THEN 'lost'
 		 ELSE 'idle' END,
 	r.n, e.max_concurrent_jobs, r.job_id, r.task_type, e.registered_at, e.last_seen
 FROM taskq.external_workers e,
@@ -865,7 +865,7 @@ FROM (
 				bool_or(t.capabilities <@ COALESCE(x.capabilities, '{}')) AS fits
 			FROM taskq.external_workers x
 			WHERE (h.signature IS NULL OR h.also_external) AND NOT x.draining
-			  AND x.last_seen + CASE WHEN x.implicit THEN interval '1 h' ELSE 3 * COALESCE(x.lease, '60 s') END >= taskq.clock_now()
+			  AND x.last_seen + CASE WHEN x.implicit THEN interval '1 h' ELSE 3 * COALESCE(x.lease, current_setting('taskq.lease', true)::interval) END >= taskq.clock_now()
 			  AND (x.task_types IS NULL OR t.task_type = ANY (x.task_types))
 			  AND (x.queues IS NULL OR COALESCE(q.queue, 'default') = ANY (x.queues))) e ON true
 	) r,

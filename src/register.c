@@ -104,6 +104,7 @@ Touch(Store *store, TimestampTz now, int64 every)
 	ItemPointerData tid = store->found->tts_tid;
 	Snapshot	snapshot;
 
+	every = Min(every, LifeOf(store->found) / 6);
 	if (DatumGetTimestampTz(SlotDatum(store->found, W_LAST_SEEN)) + every > now)
 		return;
 	snapshot = StoreSnapshot();

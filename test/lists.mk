@@ -18,7 +18,8 @@ REGRESS = \
 	results \
 	versions \
 	toast \
-	events
+	events \
+	register_worker
 ISOLATION = \
 	claim-cancel \
 	claim-claim \

@@ -1,0 +1,99 @@
+-- External workers: their registrations, how long they live, and their end.
+\set ECHO none
+\i test/sql/include/tap.sql
+\i test/sql/include/jobs.sql
+\i test/sql/include/wait.sql
+SELECT plan(49);
+CREATE FUNCTION pg_temp.worker(w text) RETURNS text LANGUAGE sql AS
+	$$ SELECT state || ' ' || running_jobs FROM taskq.workers WHERE worker_id = w $$;
+
+-- taskq.lease ---------------------------------------------------------------------
+SELECT taskq.register_worker('rw-default') \gset
+ALTER SYSTEM SET taskq.lease = '10 min';
+\set setting taskq.lease
+\set value 10min
+\i test/sql/include/reload.sql
+SET taskq.clock_offset = '29 min';
+SELECT is(pg_temp.worker('rw-default'), 'idle 0', 'without a lease of its own a worker lives three of taskq.lease');
+SET taskq.clock_offset = '31 min';
+SELECT is(pg_temp.worker('rw-default'), 'lost 0', 'and not longer');
+RESET taskq.clock_offset;
+ALTER SYSTEM RESET taskq.lease;
+\set value 1min
+\i test/sql/include/reload.sql
+SELECT taskq.unregister_worker('rw-default') \gset
+
+BEGIN;
+SELECT taskq.register_handler('rw-a', retry_policy => 'fixed', retry_base => '0'), taskq.register_handler('rw-b'), taskq.create_queue('rw-q') \gset
+
+-- what is kept ----------------------------------------------------------------
+SELECT ok(taskq.register_worker('rw-1', '{rw-b,rw-a}', '{rw-q,default}', '{gpu,eu,gpu}', 3, '90 s'), 'a new id is registered');
+SELECT results_eq($$ SELECT kind, pool, role, pid, task_types, queues, capabilities, state, running_jobs, max_concurrent_jobs FROM taskq.workers WHERE worker_id = 'rw-1' $$,
+	$$ SELECT 'external', NULL::text, current_user::regrole, NULL::integer, '{rw-a,rw-b}'::text[], '{rw-q,default}'::text[], '{eu,gpu}'::text[], 'idle', 0, 3 $$,
+	'with types, queues in their order, capabilities once each, and its limit');
+SELECT ok(taskq.register_worker('rw-2'), 'nothing but an id will do');
+SELECT results_eq($$ SELECT task_types @> '{rw-a,rw-b}', queues, capabilities, max_concurrent_jobs FROM taskq.workers WHERE worker_id = 'rw-2' $$,
+	$$ VALUES (true, NULL::text[], NULL::text[], NULL::integer) $$, 'for all types and queues, without capabilities or a limit');
+SELECT taskq.unregister_handler('rw-b') \gset
+SELECT is(task_types, '{rw-a}', 'a type that is unregistered is not given any more') FROM taskq.workers WHERE worker_id = 'rw-1';
+SELECT taskq.register_handler('rw-b') \gset
+SELECT is(task_types, '{rw-a,rw-b}', 'and is again when it comes back') FROM taskq.workers WHERE worker_id = 'rw-1';
+
+-- arguments -------------------------------------------------------------------
+SELECT throws_ok(format('SELECT taskq.register_worker(%s)', a), code, NULL, 'refused: ' || a)
+FROM (VALUES ('NULL', '22004'), ('''''', '22023'), ('''a b''', '22023'), ('repeat(''x'', 64)', '22023'),
+	('''rw-x'', ''{rw-none}''', 'TQ002'), ('''rw-x'', ''{NULL}''', '22004'), ('''rw-x'', ''{{rw-a},{rw-b}}''', '2202E'), ('''rw-x'', ''{"r w"}''', '22023'),
+	('''rw-x'', queues => ''{rw-nowhere}''', '42704'), ('''rw-x'', queues => ''{NULL}''', '22004'),
+	('''rw-x'', capabilities => ''{NULL}''', '22004'), ('''rw-x'', capabilities => ARRAY[repeat(''x'', 256)]', '22023'),
+	('''rw-x'', max_concurrent_jobs => 0', '22023'), ('''rw-x'', max_concurrent_jobs => 100001', '22023'),
+	('''rw-x'', lease => ''999 ms''', '22023'), ('''rw-x'', lease => ''11 years''', '22023'), ('''rw-x'', take_over => NULL', '22004')) v (a, code);
+SELECT is(pg_temp.worker('rw-x'), NULL, 'what was refused is not there');
+SELECT ok(taskq.register_worker(repeat('x', 63), max_concurrent_jobs => 100000, lease => '1 s', capabilities => ARRAY[repeat('x', 255)]), 'the largest values');
+
+-- an id that is in use ----------------------------------------------------------
+SELECT throws_ok($$ SELECT taskq.register_worker('rw-1') $$, '55006', 'worker "rw-1" is already registered and alive', 'a live id is not replaced');
+SELECT is(pg_temp.hint_of($$ SELECT taskq.register_worker('rw-1') $$), 'Use another id, or replace it with take_over => true.', 'the hint says how it is');
+SET LOCAL taskq.clock_offset = '269 s';
+SELECT throws_ok($$ SELECT taskq.register_worker('rw-1') $$, '55006', NULL, 'nor within three of its leases');
+SELECT is(pg_temp.worker('rw-1'), 'idle 0', 'in which it is shown alive');
+SET LOCAL taskq.clock_offset = '271 s';
+SELECT is(pg_temp.worker('rw-1'), 'lost 0', 'after them it is lost');
+SELECT is(taskq.register_worker('rw-1', lease => '90 s'), false, 'and replaced');
+SELECT is(taskq.register_worker('rw-1', lease => '2 s', take_over => true), false, 'as is a live one with take_over');
+SELECT count(*) FROM taskq.claim_job('rw-implicit', '{rw-a}') \gset
+SELECT is(taskq.register_worker('rw-implicit'), false, 'and one that only a claim made');
+SELECT throws_ok($$ SELECT taskq.register_worker('rw-implicit') $$, '55006', NULL, 'but not the one that replaced it');
+
+-- each sign of life counts, with the shortest lease too
+CREATE FUNCTION pg_temp.alive_after(sign text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM taskq.register_worker('rw-sign', '{rw-a}', lease => '2 s', take_over => true), set_config('taskq.clock_offset', '300s', true);
+	PERFORM pg_temp.add(sign, 'rw-a'), pg_temp.take('rw-sign');
+	FOR i IN 1 .. 4 LOOP
+		PERFORM set_config('taskq.clock_offset', 300 + 2 * i || 's', true);
+		EXECUTE pg_temp.of(sign, sign);
+	END LOOP;
+	RETURN (SELECT state <> 'lost' FROM taskq.workers WHERE worker_id = 'rw-sign')
+		AND pg_temp.detail_of($q$ SELECT taskq.register_worker('rw-sign') $q$) ~ 'last seen';
+END $$;
+SET LOCAL taskq.clock_offset = '300 s';
+SELECT ok(pg_temp.alive_after('SELECT FROM taskq.claim_job(''rw-sign'')'), 'who claims is alive, also when there is nothing to claim');
+SELECT ok(pg_temp.alive_after('SELECT FROM taskq.worker_heartbeat(''rw-sign'')'), 'so is who sends a heartbeat');
+SELECT ok(pg_temp.alive_after('SELECT taskq.heartbeat_job(%1$s, %2$s)'), 'or one for a job');
+SET LOCAL taskq.clock_offset = 0;
+
+-- jobs of a registration that is replaced or ended --------------------------------
+SELECT taskq.register_worker('rw-3', '{rw-a}', take_over => true), pg_temp.add('a', 'rw-a', -9), pg_temp.add('b', 'rw-a', -8), pg_temp.add('c', 'rw-a', -7) \gset
+SELECT is(pg_temp.take_many('rw-3', 3), 'a b c', 'it claims');
+SELECT is(pg_temp.worker('rw-3'), 'running 3', 'what it runs is shown');
+SELECT is(taskq.register_worker('rw-3', '{rw-b}', take_over => true), false, 'it is replaced');
+SELECT ok(taskq.complete_job(pg_temp.id('a'), pg_temp.e('a')), 'its jobs stay with whoever has their epochs');
+SELECT is(status, 'ok', 'and with a heartbeat of the id') FROM taskq.worker_heartbeat('rw-3') WHERE job_id = pg_temp.id('b');
+SELECT ok(taskq.unregister_worker('rw-3'), 'when it is unregistered');
+SELECT is(pg_temp.state('b') || ', ' || pg_temp.state('c'), 'available 0, available 0', 'they are given back, and the attempts do not count');
+SELECT throws_ok(pg_temp.of('b', 'SELECT taskq.complete_job(%s, %s)'), 'TQ003', NULL, 'their epochs are over');
+SELECT ok(NOT taskq.unregister_worker('rw-3'), 'an id that is not registered cannot be');
+SELECT throws_ok($$ SELECT FROM taskq.worker_heartbeat('rw-3') $$, 'TQ012', 'worker "rw-3" is not registered', 'nor have a heartbeat');
+
+SELECT * FROM finish();
+ROLLBACK;
