@@ -19,7 +19,8 @@ REGRESS = \
 	versions \
 	toast \
 	events \
-	register_worker
+	register_worker \
+	model
 ISOLATION = \
 	claim-cancel \
 	claim-claim \
