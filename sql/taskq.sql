@@ -923,6 +923,10 @@ CREATE FUNCTION taskq.read_events(
 	AS 'MODULE_PATHNAME', 'taskq_read_events' LANGUAGE C VOLATILE ROWS 1000;
 COMMENT ON FUNCTION taskq.read_events(bigint, integer, interval, text[], text[], bigint) IS 'the events after a position, in order; a reader that goes on from the last event_id it got misses none';
 
+CREATE FUNCTION taskq.event_position() RETURNS bigint
+	AS 'MODULE_PATHNAME', 'taskq_event_position' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION taskq.event_position() IS 'up to which position events can be read now; to follow what is committed from now on, read after it';
+
 CREATE FUNCTION taskq.prune() RETURNS void
 	AS 'MODULE_PATHNAME', 'taskq_prune' LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION taskq.prune() IS 'care for history and events as the scheduler does once a minute: make partitions, drop those that have expired';
@@ -953,7 +957,7 @@ SELECT a, o FROM (VALUES
 		'FUNCTION taskq.is_registered', 'FUNCTION taskq.get_registered_types', 'FUNCTION taskq.clock_now']),
 	('observer', ARRAY['TABLE taskq.handler_history', 'FUNCTION taskq.version_at_least', 'FUNCTION taskq.is_adopted', 'TABLE taskq.all_jobs', 'TABLE taskq.attempts', 'TABLE taskq.unroutable_jobs',
 		'TABLE taskq.workers', 'TABLE taskq.pools', 'TABLE taskq.queues',
-		'TABLE taskq.stat_queues', 'TABLE taskq.stat_handlers', 'TABLE taskq.stat_workers', 'TABLE taskq.events', 'FUNCTION taskq.read_events',
+		'TABLE taskq.stat_queues', 'TABLE taskq.stat_handlers', 'TABLE taskq.stat_workers', 'TABLE taskq.events', 'FUNCTION taskq.read_events', 'FUNCTION taskq.event_position',
 		'FUNCTION taskq.running_jobs', 'FUNCTION taskq.background_workers', 'FUNCTION taskq.handler_statistics',
 		'FUNCTION taskq.scheduler_pid', 'FUNCTION taskq.status', 'FUNCTION taskq.clock_now',
 		'FUNCTION taskq.list_handlers', 'FUNCTION taskq.get_handler', 'FUNCTION taskq.get_handler_info',

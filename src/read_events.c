@@ -1,7 +1,8 @@
 /*
  * read_events.c
  *	  read_events(): the log of events, read on from a position, without gaps;
- *	  and prune(), its care where no scheduler runs.
+ *	  event_position(), where that begins now; and prune(), its care where no
+ *	  scheduler runs.
  */
 #include "taskq.h"
 
@@ -23,6 +24,7 @@
 #include "wait.h"
 
 PG_FUNCTION_INFO_V1(taskq_read_events);
+PG_FUNCTION_INFO_V1(taskq_event_position);
 PG_FUNCTION_INFO_V1(taskq_prune);
 
 enum
@@ -152,6 +154,14 @@ taskq_read_events(PG_FUNCTION_ARGS)
 			 PG_ARGISNULL(ARG_JOB_ID));
 	LookOrWait(&call, wait == NO_MICROSECONDS ? 0 : wait);
 	return (Datum) 0;
+}
+
+Datum
+taskq_event_position(PG_FUNCTION_ARGS)
+{
+	CheckArgCount(fcinfo, 0);
+	PreventCommandDuringRecovery("taskq.event_position()");
+	PG_RETURN_INT64(EventHorizon(PG_INT64_MIN));
 }
 
 Datum

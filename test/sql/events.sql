@@ -3,7 +3,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 BEGIN;
-SELECT plan(55);
+SELECT plan(57);
 CREATE ROLE regress_events LOGIN;
 CREATE SCHEMA regress_events AUTHORIZATION regress_events;
 SELECT count(taskq.grant_access('regress_events', a)) FROM unnest('{producer,worker,observer}'::text[]) a \gset
@@ -118,6 +118,8 @@ SELECT results_eq('SELECT * FROM taskq.read_events()', 'SELECT * FROM taskq.even
 SELECT max(event_id) AS last, min(event_id) AS first FROM taskq.events \gset
 SELECT is((SELECT array_agg(event_id) FROM taskq.read_events(:first, 2)), (SELECT array_agg(event_id) FROM (SELECT event_id FROM taskq.events ORDER BY 1 OFFSET 1 LIMIT 2) x), 'from a position on, so many');
 SELECT is_empty('SELECT FROM taskq.read_events(' || :last || ')', 'nothing after the last');
+SELECT ok(taskq.event_position() >= :last, 'which is the position that can be read to');
+SELECT is_empty('SELECT FROM taskq.read_events(taskq.event_position())', 'nothing after that');
 SELECT results_eq($$ SELECT event FROM taskq.read_events(job_id => pg_temp.id('c')) $$, $$ SELECT event FROM taskq.events WHERE job_id = pg_temp.id('c') ORDER BY event_id $$, 'of one job');
 SELECT is((SELECT count(*) FROM taskq.read_events(task_types => '{ev-nobody,ev-chain}')), 4::bigint, 'of some task types');
 SELECT is((SELECT count(*) FROM taskq.read_events(queues => '{ev-silent}')), 0::bigint, 'of some queues');
