@@ -104,7 +104,7 @@ package TaskqTorture::Client
 
 # the application ----------------------------------------------------------------
 
-# Handlers of every kind. Each writes into the ledger; the payload says what else
+# Handlers of every kind: alone in their transactions, and sharing commits. Each writes into the ledger; the payload says what else
 # happens: "fail" (so many attempts fail), "deferred" (a constraint fails at the
 # end of so many attempts), "child" (a job is enqueued), "ms" (it takes so long).
 sub _application
@@ -139,6 +139,8 @@ BEGIN
 	RETURN job.payload;
 END $$;
 SELECT taskq.register_handler('work', 'torture.work(taskq.job)', retry_policy => 'fixed', retry_base => '20 ms', max_attempts => 100000);
+CREATE FUNCTION torture.short(job taskq.job) RETURNS jsonb LANGUAGE sql AS 'SELECT torture.work(job)';
+SELECT taskq.register_handler('short', 'torture.short(taskq.job)', share_commit => true, retry_policy => 'fixed', retry_base => '20 ms', max_attempts => 100000);
 SELECT taskq.register_handler('outside', retry_policy => 'fixed', retry_base => '20 ms', max_attempts => 100000);
 SELECT taskq.alter_pool('torture', size => 4);
 SQL
@@ -163,10 +165,10 @@ sub _producer
 		{
 			my $key = "$c->{name}-$batch-$n";
 			my %payload = (key => $key);
-			my $type = $c->chance(30) ? 'outside' : 'work';
+			my $type = $c->chance(30) ? 'outside' : $c->chance(50) ? 'work' : 'short';
 			$payload{fail} = 1 + int rand 3 if $c->chance(8);
 			$payload{deferred} = 1 if $c->chance(3);
-			$payload{child} = 1 if $type eq 'work' and $c->chance(10);
+			$payload{child} = 1 if $type ne 'outside' and $c->chance(10);
 			$payload{ms} = 1 + int rand 100 if $c->chance(5);
 			$payload{permanent} = 1 if $c->chance(2);
 			push @keys, $key;
@@ -253,10 +255,18 @@ sub _spawn
 
 # chaos -------------------------------------------------------------------------
 
+# Ask a server that may not be there: exit status of psql, and the answer.
+sub _ask
+{
+	my ($node, $sql) = @_;
+	my ($rc, $out) = eval { $node->psql('postgres', $sql) };	# dies when psql ends before it has read
+	return ($rc // 2, $out);
+}
+
 sub _pids
 {
 	my ($node, $where) = @_;
-	my ($rc, $out) = $node->psql('postgres', "SELECT pid FROM pg_stat_activity WHERE $where");
+	my ($rc, $out) = _ask($node, "SELECT pid FROM pg_stat_activity WHERE $where");
 	return $rc == 0 ? split(/\n/, $out) : ();
 }
 
@@ -268,7 +278,8 @@ sub _await
 	my ($node) = @_;
 	for (1 .. 1200)
 	{
-		return if $node->psql('postgres', 'SELECT 1') == 0;
+		my ($rc) = _ask($node, 'SELECT 1');
+		return if $rc == 0;
 		sleep 0.05;
 	}
 	croak 'the server does not come back';
@@ -299,8 +310,8 @@ my @EVENTS = (
 	{ name => 'SIGTERM of a backend', weight => 4, run => sub { my $p = _one(_pids($_[0], "backend_type = 'client backend' AND pid <> pg_backend_pid()")); kill 'TERM', $p if $p; return $p } },
 	{ name => 'SIGTERM of the scheduler', weight => 1, run => sub { my $p = _one(_pids($_[0], "backend_type = 'taskq scheduler'")); kill 'TERM', $p if $p; return $p } },
 	{ name => 'a worker stands still', weight => 2, run => sub { my $p = _one(_pids($_[0], "backend_type = 'taskq worker'")); if ($p) { kill 'STOP', $p; sleep 1.5; kill 'CONT', $p } return $p } },
-	{ name => 'pause and resume of the queue', weight => 1, run => sub { $_[0]->psql('postgres', q(SELECT taskq.pause_queue('default'))); sleep 0.1; $_[0]->psql('postgres', q(SELECT taskq.resume_queue('default'))); return 1 } },
-	{ name => 'DROP EXTENSION, rolled back', weight => 1, run => sub { $_[0]->psql('postgres', 'BEGIN; DROP EXTENSION taskq CASCADE; ROLLBACK'); return 1 } },
+	{ name => 'pause and resume of the queue', weight => 1, run => sub { _ask($_[0], q(SELECT taskq.pause_queue('default'))); sleep 0.1; _ask($_[0], q(SELECT taskq.resume_queue('default'))); return 1 } },
+	{ name => 'DROP EXTENSION, rolled back', weight => 1, run => sub { _ask($_[0], 'BEGIN; DROP EXTENSION taskq CASCADE; ROLLBACK'); return 1 } },
 );
 
 sub _choose
@@ -319,8 +330,8 @@ sub _choose
 sub _resume
 {
 	my ($node) = @_;
-	$node->psql('postgres', q(SELECT taskq.resume_pool(pool) FROM taskq.pools WHERE paused));
-	$node->psql('postgres', q(SELECT taskq.resume_queue(queue) FROM taskq.queues WHERE paused));
+	_ask($node, q(SELECT taskq.resume_pool(pool) FROM taskq.pools WHERE paused));
+	_ask($node, q(SELECT taskq.resume_queue(queue) FROM taskq.queues WHERE paused));
 	return;
 }
 
@@ -355,7 +366,7 @@ sub torture
 			$happened{ $event->{name} }++;
 			$crashes++ if $event->{crash};
 			_resume($node);
-			my ($rc, $out) = $node->psql('postgres', 'SELECT last_value FROM taskq.job_id_seq');
+			my ($rc, $out) = _ask($node, 'SELECT last_value FROM taskq.job_id_seq');
 			$n_jobs = $out if $rc == 0;
 			$say->("$event->{name}: $crashes crashes, about $n_jobs jobs");
 		}
