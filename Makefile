@@ -16,6 +16,7 @@ OBJS = \
 	src/claim.o \
 	src/claim_job.o \
 	src/clock.o \
+	src/complete.o \
 	src/crash.o \
 	src/current.o \
 	src/ddl.o \

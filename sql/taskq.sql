@@ -567,6 +567,12 @@ CREATE FUNCTION taskq.complete_job(job_id bigint, epoch bigint, result jsonb DEF
 	AS 'MODULE_PATHNAME', 'taskq_complete_job' LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION taskq.complete_job(bigint, bigint, jsonb) IS 'settle a claimed job as completed; true when this call did it, false when it was done before';
 
+CREATE FUNCTION taskq.complete_jobs(
+	job_ids bigint[], epochs bigint[], results jsonb[] DEFAULT NULL,
+	OUT job_id bigint, OUT epoch bigint, OUT status text) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'taskq_complete_jobs' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION taskq.complete_jobs(bigint[], bigint[], jsonb[]) IS 'settle claimed jobs as completed; a row a job with status completed, repeated, stale or not_found';
+
 CREATE FUNCTION taskq.fail_job(
 	job_id bigint, epoch bigint, message text DEFAULT NULL, error_type text DEFAULT NULL, error_code text DEFAULT NULL,
 	retryable boolean DEFAULT NULL, retry_in interval DEFAULT NULL, detail text DEFAULT NULL,
@@ -945,7 +951,7 @@ SELECT a, o FROM (VALUES
 	('worker', ARRAY['TYPE taskq.job',
 		'FUNCTION taskq.register_worker', 'FUNCTION taskq.worker_heartbeat', 'FUNCTION taskq.unregister_worker',
 		'FUNCTION taskq.claim_job', 'FUNCTION taskq.claim_jobs', 'PROCEDURE taskq.wait_for_job',
-		'FUNCTION taskq.heartbeat_job', 'FUNCTION taskq.complete_job', 'FUNCTION taskq.fail_job',
+		'FUNCTION taskq.heartbeat_job', 'FUNCTION taskq.complete_job', 'FUNCTION taskq.complete_jobs', 'FUNCTION taskq.fail_job',
 		'FUNCTION taskq.snooze_job', 'FUNCTION taskq.release_job', 'FUNCTION taskq.cancel_job',
 		'FUNCTION taskq.run_job', 'FUNCTION taskq.run_next', 'FUNCTION taskq.run_all',
 		'FUNCTION taskq.current_job', 'FUNCTION taskq.raise_permanent', 'FUNCTION taskq.raise_retryable',

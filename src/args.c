@@ -155,6 +155,44 @@ ArgId(FunctionCallInfo fcinfo, int n, const char *what)
 	return PG_GETARG_INT64(n);
 }
 
+/* An array of ids, none of them NULL. */
+int64 *
+ArgIds(FunctionCallInfo fcinfo, int n, const char *what, int *count)
+{
+	ArrayType  *array;
+	Datum	   *values;
+	bool	   *nulls;
+	int64	   *ids;
+
+	RefuseNull(fcinfo, n, what);
+	array = PG_GETARG_ARRAYTYPE_P(n);
+	if (ARR_NDIM(array) > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				 errmsg("%s must be an array of one dimension", what)));
+	deconstruct_array(array, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &values, &nulls, count);
+	ids = palloc(sizeof(int64) * (*count + 1));
+	for (int i = 0; i < *count; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("%s must not contain NULL", what)));
+		ids[i] = DatumGetInt64(values[i]);
+	}
+	return ids;
+}
+
+/* Arrays that go together have as many elements as the first. */
+void
+CheckSameLength(const char *first, int count, const char *other, int other_count)
+{
+	if (count != other_count)
+		ereport(ERROR,
+				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				 errmsg("%s has %d elements and %s has %d", first, count, other, other_count)));
+}
+
 /* An interval of at least "least", at most ten years. */
 int64
 CheckMicroseconds(Interval *interval, const char *what, int64 least)

@@ -211,33 +211,15 @@ ListRunning(RunningList *list, const char *worker_id, int most)
 static void
 ReadPairs(FunctionCallInfo fcinfo, RunningList *list)
 {
-	Datum	   *ids,
-			   *epochs;
-	bool	   *id_nulls,
-			   *epoch_nulls;
 	int			n_epochs;
 
 	if (PG_ARGISNULL(1) || PG_ARGISNULL(2))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("job_ids and epochs must be given together")));
-	deconstruct_array(PG_GETARG_ARRAYTYPE_P(1), INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &ids, &id_nulls, &list->n);
-	deconstruct_array(PG_GETARG_ARRAYTYPE_P(2), INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &epochs, &epoch_nulls, &n_epochs);
-	if (list->n != n_epochs)
-		ereport(ERROR,
-				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
-				 errmsg("job_ids has %d elements and epochs has %d", list->n, n_epochs)));
-	list->job_ids = palloc(sizeof(int64) * (list->n + 1));
-	list->epochs = palloc(sizeof(int64) * (list->n + 1));
-	for (int i = 0; i < list->n; i++)
-	{
-		if (id_nulls[i] || epoch_nulls[i])
-			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("job_ids and epochs must not contain NULL")));
-		list->job_ids[i] = DatumGetInt64(ids[i]);
-		list->epochs[i] = DatumGetInt64(epochs[i]);
-	}
+	list->job_ids = ArgIds(fcinfo, 1, "job_ids", &list->n);
+	list->epochs = ArgIds(fcinfo, 2, "epochs", &n_epochs);
+	CheckSameLength("job_ids", list->n, "epochs", n_epochs);
 }
 
 /* Does this claim still hold the job?  Looks, locks nothing. */

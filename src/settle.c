@@ -15,7 +15,6 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/jsonb.h"
 #include "utils/snapmgr.h"
 
 #include "admit.h"
@@ -23,7 +22,6 @@
 #include "cancel.h"
 #include "clock.h"
 #include "current.h"
-#include "decide.h"
 #include "error.h"
 #include "events.h"
 #include "handler.h"
@@ -36,7 +34,6 @@
 #include "waitpoint.h"
 #include "wake.h"
 
-PG_FUNCTION_INFO_V1(taskq_complete_job);
 PG_FUNCTION_INFO_V1(taskq_fail_job);
 PG_FUNCTION_INFO_V1(taskq_release_job);
 PG_FUNCTION_INFO_V1(taskq_snooze_job);
@@ -214,7 +211,7 @@ JobNotFound(int64 job_id)
 			 errhint("Finished jobs are kept as long as their queue's retention says.")));
 }
 
-static void
+TASKQ_NORETURN static void
 StaleLease(int64 job_id, int64 epoch, const char *why)
 {
 	ereport(ERROR,
@@ -226,25 +223,31 @@ StaleLease(int64 job_id, int64 epoch, const char *why)
 
 /*
  * A settle by an epoch that does not hold the job: harmless when it repeats
- * what this epoch did, else stale.
+ * what this epoch did, else stale, and why.
  */
-static bool
-JudgeSettled(const TaskqJob *job, int64 epoch, char outcome)
+static ClaimHold
+JudgeSettled(const TaskqJob *job, int64 epoch, char outcome, const char **why)
 {
 	if (job->epoch != epoch)
-		StaleLease(job->job_id, epoch, "The job was claimed again, or this claim was rolled back.");
-	if (job->last_outcome == OUTCOME_EXPIRED)
-		StaleLease(job->job_id, epoch, "Its lease expired.");
-	if (job->last_outcome == OUTCOME_NONE)
-		StaleLease(job->job_id, epoch, "The job has not been claimed.");
-	if (job->last_outcome != outcome)
-		StaleLease(job->job_id, epoch, "It was settled before in another way.");
-	return false;
+		*why = "The job was claimed again, or this claim was rolled back.";
+	else if (job->last_outcome == OUTCOME_EXPIRED)
+		*why = "Its lease expired.";
+	else if (job->last_outcome == OUTCOME_NONE)
+		*why = "The job has not been claimed.";
+	else if (job->last_outcome != outcome)
+		*why = "It was settled before in another way.";
+	else
+		return CLAIM_SETTLED;
+	return CLAIM_STALE;
 }
 
-/* Lock the row of a claim; with "complain", being stale is an error. */
-static bool
-LockRow(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, bool wait, bool complain)
+/*
+ * Lock the row of a claim, if it is in force.  Among finished jobs is looked
+ * only where that is asked for.
+ */
+static ClaimHold
+LockRow(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, bool wait, bool look_back,
+		const char **why)
 {
 	TaskqEnding ending;
 
@@ -252,7 +255,7 @@ LockRow(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, boo
 	for (;;)
 	{
 		Snapshot	snapshot = StoreSnapshot();
-		StoreLockResult locked = STORE_GONE;
+		StoreLockResult locked;
 		ItemPointerData tid;
 
 		if (!StoreFindById(jobs, CatalogRel(REL_JOBS_PKEY), job_id, snapshot))
@@ -264,14 +267,13 @@ LockRow(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, boo
 		if (job->epoch != epoch || job->state != JOB_RUNNING)
 		{
 			UnregisterSnapshot(snapshot);
-			return complain && JudgeSettled(job, epoch, outcome);
+			return JudgeSettled(job, epoch, outcome, why);
 		}
 		if (!EpochIsOurs(epoch))
 		{
 			UnregisterSnapshot(snapshot);
-			if (complain)
-				StaleLease(job_id, epoch, "The claim was made before this server became the primary.");
-			return false;
+			*why = "The claim was made before this server became the primary.";
+			return CLAIM_STALE;
 		}
 
 		/* only another settle or heartbeat of this claim can have the row */
@@ -280,19 +282,41 @@ LockRow(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, boo
 		locked = StoreLock(jobs, &tid, snapshot, wait, true);
 		UnregisterSnapshot(snapshot);
 		if (locked == STORE_BUSY)
-			return false;
+			return CLAIM_BUSY;
 		if (locked == STORE_GONE)
 			continue;
 		JobRead(job, jobs->found);
 		if (job->epoch != epoch || job->state != JOB_RUNNING)
-			return complain && JudgeSettled(job, epoch, outcome);
-		return true;
+			return JudgeSettled(job, epoch, outcome, why);
+		return CLAIM_HELD;
 	}
-	if (!complain)
-		return false;
-	if (!HistoryFind(job_id, job, &ending))
+	if (!look_back || !HistoryFind(job_id, job, &ending))
+		return CLAIM_NOT_FOUND;
+	return JudgeSettled(job, epoch, outcome, why);
+}
+
+/*
+ * Lock the row of a claimed job, if this epoch holds it, and wait for it where
+ * another call for the same claim has it.  The caller is the owner and has opened
+ * the table.
+ */
+ClaimHold
+FindClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome)
+{
+	const char *why;
+
+	return LockRow(jobs, job, job_id, epoch, outcome, true, true, &why);
+}
+
+/* Is the claim held?  That it is not in force is an error. */
+static bool
+IsHeld(ClaimHold hold, int64 job_id, int64 epoch, const char *why)
+{
+	if (hold == CLAIM_STALE)
+		StaleLease(job_id, epoch, why);
+	if (hold == CLAIM_NOT_FOUND)
 		JobNotFound(job_id);
-	return JudgeSettled(job, epoch, outcome);
+	return hold == CLAIM_HELD;
 }
 
 /*
@@ -303,7 +327,10 @@ LockRow(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, boo
 bool
 LockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome)
 {
-	return LockRow(jobs, job, job_id, epoch, outcome, true, true);
+	const char *why = NULL;
+	ClaimHold	hold = LockRow(jobs, job, job_id, epoch, outcome, true, true, &why);
+
+	return IsHeld(hold, job_id, epoch, why);
 }
 
 /*
@@ -313,7 +340,10 @@ LockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome)
 bool
 TryLockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, bool complain)
 {
-	return LockRow(jobs, job, job_id, epoch, outcome, false, complain);
+	const char *why = NULL;
+	ClaimHold	hold = LockRow(jobs, job, job_id, epoch, outcome, false, complain, &why);
+
+	return complain ? IsHeld(hold, job_id, epoch, why) : hold == CLAIM_HELD;
 }
 
 /* outcomes, for claims of every kind --------------------------------------- */
@@ -430,30 +460,6 @@ EndSettle(SettleScope *scope)
 {
 	StoreClose(&scope->jobs, true);
 	OwnerLeave(&scope->owner);
-}
-
-Datum
-taskq_complete_job(PG_FUNCTION_ARGS)
-{
-	SettleScope scope;
-	struct varlena *result = NULL;
-	bool		held;
-
-	CheckArgCount(fcinfo, 3);
-	CheckWritable("taskq.complete_job()");
-	if (!PG_ARGISNULL(2))
-		result = (struct varlena *) PG_GETARG_JSONB_P(2);
-	held = BeginSettle(&scope, ArgId(fcinfo, 0, "job_id"), ArgId(fcinfo, 1, "epoch"), OUTCOME_COMPLETED);
-	if (held)
-	{
-		/* what follows is enqueued once, and by the caller's own right */
-		OwnerLeave(&scope.owner);
-		result = Decide(result, &scope.job);
-		OwnerEnter(&scope.owner);
-		SettleCompleted(&scope.jobs, &scope.job, result);
-	}
-	EndSettle(&scope);
-	PG_RETURN_BOOL(held);
 }
 
 Datum

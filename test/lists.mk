@@ -11,6 +11,7 @@ REGRESS = \
 	coming_from \
 	misuse \
 	settle \
+	complete_jobs \
 	checkpoint \
 	decision \
 	unhandled \

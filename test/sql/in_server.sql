@@ -3,7 +3,7 @@
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/wait.sql
-SELECT plan(101);
+SELECT plan(102);
 
 -- a role whose defaults would be in the way, and its one worker ----------------
 CREATE ROLE regress_in_server LOGIN;
@@ -103,7 +103,7 @@ DECLARE
 	call text;
 	answers jsonb := '{}';
 BEGIN
-	FOREACH call IN ARRAY '{complete_job(%s\, %s),fail_job(%s\, %s),release_job(%s\, %s),snooze_job(%s\, %s\, ''1 s''),heartbeat_job(%s\, %s),
+	FOREACH call IN ARRAY '{complete_job(%s\, %s),complete_jobs(ARRAY[%s]\, ARRAY[%s]),fail_job(%s\, %s),release_job(%s\, %s),snooze_job(%s\, %s\, ''1 s''),heartbeat_job(%s\, %s),
 			cancel_job(%s\, %s),cancel_job(%s),retry_job(%s),retry_job(%s\, true),discard_job(%s)}'::text[] LOOP
 		BEGIN
 			EXECUTE 'SELECT taskq.' || format(call, j.job_id, j.epoch);
