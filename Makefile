@@ -17,6 +17,7 @@ OBJS = \
 	src/claim_job.o \
 	src/clock.o \
 	src/complete.o \
+	src/contract.o \
 	src/crash.o \
 	src/current.o \
 	src/ddl.o \
@@ -26,6 +27,7 @@ OBJS = \
 	src/enqueue.o \
 	src/error.o \
 	src/events.o \
+	src/fields.o \
 	src/fill.o \
 	src/guard.o \
 	src/guc.o \
@@ -40,12 +42,14 @@ OBJS = \
 	src/memory.o \
 	src/outcome.o \
 	src/owner.o \
+	src/payload.o \
 	src/pool.o \
 	src/queue.o \
 	src/read_events.o \
 	src/register.o \
 	src/registry.o \
 	src/reset.o \
+	src/resolve.o \
 	src/result.o \
 	src/retry.o \
 	src/roles.o \
@@ -61,6 +65,7 @@ OBJS = \
 	src/taskq.o \
 	src/timer.o \
 	src/unhandled.o \
+	src/usercode.o \
 	src/version.o \
 	src/wait.o \
 	src/wake.o \

@@ -65,12 +65,13 @@ CREATE TABLE taskq.queue_defs (
 	on_unhandled      text NOT NULL DEFAULT 'wait' CHECK (on_unhandled IN ('wait', 'fail', 'reject')),
 	created_at        timestamptz NOT NULL,
 	events            boolean NOT NULL DEFAULT false,
-	retain_events     interval
+	retain_events     interval,
+	validate_payloads boolean NOT NULL DEFAULT true
 );
 COMMENT ON TABLE taskq.queue_defs IS 'queues; read the view taskq.queues';
 
--- One row a task type. The function is stored as signature text with its oid
--- as a cache: a regprocedure column would make pg_upgrade refuse the cluster.
+-- One row a task type. Functions and types are stored as qualified text with their
+-- oids as a cache: a regprocedure column would make pg_upgrade refuse the cluster.
 CREATE TABLE taskq.handlers (
 	task_type      text PRIMARY KEY,
 	signature      text,
@@ -94,7 +95,13 @@ CREATE TABLE taskq.handlers (
 	permanent_errors text[],
 	retryable_errors text[],
 	paused         boolean NOT NULL DEFAULT false,
-	share_commit   boolean NOT NULL DEFAULT false
+	share_commit   boolean NOT NULL DEFAULT false,
+	payload_type     text,
+	payload_type_oid oid,
+	required_fields  jsonb,
+	optional_fields  jsonb,
+	validator        text,
+	validator_oid    oid
 );
 COMMENT ON TABLE taskq.handlers IS 'the registry; read taskq.list_handlers()';
 
@@ -123,7 +130,11 @@ CREATE TABLE taskq.handler_changes (
 	registered_at timestamptz NOT NULL,
 	change        text NOT NULL,
 	changed_by    text NOT NULL,
-	changed_at    timestamptz NOT NULL
+	changed_at    timestamptz NOT NULL,
+	payload_type    text,
+	required_fields jsonb,
+	optional_fields jsonb,
+	validator       text
 );
 COMMENT ON TABLE taskq.handler_changes IS 'handlers that were overridden or unregistered; read the view taskq.handler_history';
 
@@ -376,9 +387,10 @@ CREATE FUNCTION taskq.register_handler(
 	timeout interval DEFAULT NULL, lease interval DEFAULT NULL,
 	retry_policy text DEFAULT NULL, retry_base interval DEFAULT NULL, retry_cap interval DEFAULT NULL,
 	search_path text DEFAULT NULL, permanent_errors text[] DEFAULT NULL, retryable_errors text[] DEFAULT NULL,
-	share_commit boolean DEFAULT false) RETURNS void
+	share_commit boolean DEFAULT false, payload_type regtype DEFAULT NULL, required_fields jsonb DEFAULT NULL, optional_fields jsonb DEFAULT NULL,
+	validator regprocedure DEFAULT NULL) RETURNS void
 	AS 'MODULE_PATHNAME', 'taskq_register_handler' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.register_handler(text, regprocedure, text, text, boolean, regrole, boolean, text, integer, integer, interval, interval, text, interval, interval, text, text[], text[], boolean)
+COMMENT ON FUNCTION taskq.register_handler(text, regprocedure, text, text, boolean, regrole, boolean, text, integer, integer, interval, interval, text, interval, interval, text, text[], text[], boolean, regtype, jsonb, jsonb, regprocedure)
 	IS 'tie a task type to the function that runs it; a handler of NULL declares a type for external workers';
 
 CREATE FUNCTION taskq.unregister_handler(task_type text) RETURNS boolean
@@ -402,7 +414,8 @@ CREATE FUNCTION taskq.list_handlers(
 	OUT run_as regrole, OUT also_external boolean, OUT queue text, OUT priority integer, OUT max_attempts integer,
 	OUT timeout interval, OUT lease interval, OUT retry_policy text, OUT retry_base interval, OUT retry_cap interval,
 	OUT search_path text, OUT registered_by regrole, OUT registered_at timestamptz,
-	OUT permanent_errors text[], OUT retryable_errors text[], OUT share_commit boolean) RETURNS SETOF record
+	OUT permanent_errors text[], OUT retryable_errors text[], OUT share_commit boolean,
+	OUT payload_type text, OUT required_fields jsonb, OUT optional_fields jsonb, OUT validator text, OUT contract_status text) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'taskq_list_handlers' LANGUAGE C STABLE;
 COMMENT ON FUNCTION taskq.list_handlers() IS 'the registry, a row a task type; defaults that were not given are shown as they apply';
 
@@ -412,7 +425,8 @@ CREATE FUNCTION taskq.get_handler_info(
 	OUT run_as regrole, OUT also_external boolean, OUT queue text, OUT priority integer, OUT max_attempts integer,
 	OUT timeout interval, OUT lease interval, OUT retry_policy text, OUT retry_base interval, OUT retry_cap interval,
 	OUT search_path text, OUT registered_by regrole, OUT registered_at timestamptz,
-	OUT permanent_errors text[], OUT retryable_errors text[], OUT share_commit boolean) RETURNS record
+	OUT permanent_errors text[], OUT retryable_errors text[], OUT share_commit boolean,
+	OUT payload_type text, OUT required_fields jsonb, OUT optional_fields jsonb, OUT validator text, OUT contract_status text) RETURNS record
 	AS 'MODULE_PATHNAME', 'taskq_get_handler_info' LANGUAGE C STABLE;
 
 COMMENT ON FUNCTION taskq.get_handler_info(text) IS 'a task type''s row of list_handlers(), NULL when it is not registered';
@@ -433,21 +447,27 @@ CREATE FUNCTION taskq.clear_handlers() RETURNS integer
 	AS 'MODULE_PATHNAME', 'taskq_clear_handlers' LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION taskq.clear_handlers() IS 'unregister every handler that the caller may unregister; how many';
 
+CREATE FUNCTION taskq.validate_task(task_type text, payload jsonb DEFAULT NULL) RETURNS void
+	AS 'MODULE_PATHNAME', 'taskq_validate_task' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION taskq.validate_task(text, jsonb) IS 'raise TQ002 when the type is not registered, TQ009 when its handler does not take the payload, as enqueue_job() would';
+
 -- queue ---------------------------------------------------------------------
 
 CREATE FUNCTION taskq.create_queue(
 	queue text, description text DEFAULT NULL, retain_completed interval DEFAULT NULL,
 	retain_other interval DEFAULT NULL, keep_payload boolean DEFAULT true, on_unhandled text DEFAULT 'wait',
-	events boolean DEFAULT false, retain_events interval DEFAULT NULL) RETURNS void
+	events boolean DEFAULT false, retain_events interval DEFAULT NULL,
+	validate_payloads boolean DEFAULT true) RETURNS void
 	AS 'MODULE_PATHNAME', 'taskq_create_queue' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.create_queue(text, text, interval, interval, boolean, text, boolean, interval) IS 'make a queue; its finished jobs are kept 7 days when completed and 30 days otherwise unless said differently';
+COMMENT ON FUNCTION taskq.create_queue(text, text, interval, interval, boolean, text, boolean, interval, boolean) IS 'make a queue; its finished jobs are kept 7 days when completed and 30 days otherwise unless said differently';
 
 CREATE FUNCTION taskq.alter_queue(
 	queue text, description text DEFAULT NULL, retain_completed interval DEFAULT NULL,
 	retain_other interval DEFAULT NULL, keep_payload boolean DEFAULT NULL, on_unhandled text DEFAULT NULL,
-	events boolean DEFAULT NULL, retain_events interval DEFAULT NULL) RETURNS void
+	events boolean DEFAULT NULL, retain_events interval DEFAULT NULL,
+	validate_payloads boolean DEFAULT NULL) RETURNS void
 	AS 'MODULE_PATHNAME', 'taskq_alter_queue' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.alter_queue(text, text, interval, interval, boolean, text, boolean, interval) IS 'change a queue; what is NULL stays as it is';
+COMMENT ON FUNCTION taskq.alter_queue(text, text, interval, interval, boolean, text, boolean, interval, boolean) IS 'change a queue; what is NULL stays as it is';
 
 CREATE FUNCTION taskq.drop_queue(queue text) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'taskq_drop_queue' LANGUAGE C VOLATILE;
@@ -746,7 +766,8 @@ COMMENT ON FUNCTION taskq.announce_installation() IS 'tell the launcher, at comm
 -- Columns are only ever appended.
 
 CREATE VIEW taskq.handler_history WITH (security_barrier) AS
-SELECT task_type, handler, run_as, description, version, registered_by, registered_at, change, changed_by, changed_at
+SELECT task_type, handler, run_as, description, version, registered_by, registered_at, change, changed_by, changed_at,
+	payload_type, required_fields, optional_fields, validator
 FROM taskq.handler_changes;
 COMMENT ON VIEW taskq.handler_history IS 'handlers that were overridden or unregistered, by whom and when';
 
@@ -754,10 +775,10 @@ CREATE VIEW taskq.queues WITH (security_barrier) AS
 SELECT queue, description, paused, keep_payload,
 	COALESCE(retain_completed, '7 days') AS retain_completed,
 	COALESCE(retain_other, '30 days') AS retain_other, on_unhandled, created_at,
-	events, COALESCE(retain_events, '3 days') AS retain_events
+	events, COALESCE(retain_events, '3 days') AS retain_events, validate_payloads
 FROM taskq.queue_defs
 UNION ALL
-SELECT 'default', NULL, false, true, '7 days', '30 days', 'wait', NULL, false, '3 days'
+SELECT 'default', NULL, false, true, '7 days', '30 days', 'wait', NULL, false, '3 days', true
 WHERE NOT EXISTS (SELECT FROM taskq.queue_defs WHERE queue_id = 1);
 COMMENT ON VIEW taskq.queues IS 'the queues; default is always there';
 
@@ -947,6 +968,7 @@ REVOKE ALL ON TYPE taskq.job FROM PUBLIC;
 INSERT INTO taskq.access_rights (access, object)
 SELECT a, o FROM (VALUES
 	('producer', ARRAY['FUNCTION taskq.enqueue_job', 'FUNCTION taskq.enqueue_jobs', 'FUNCTION taskq.cancel_job',
+		'FUNCTION taskq.validate_task',
 		'FUNCTION taskq.is_registered', 'FUNCTION taskq.get_registered_types', 'FUNCTION taskq.clock_now']),
 	('worker', ARRAY['TYPE taskq.job',
 		'FUNCTION taskq.register_worker', 'FUNCTION taskq.worker_heartbeat', 'FUNCTION taskq.unregister_worker',
@@ -975,6 +997,7 @@ SELECT a, o FROM (VALUES
 	('admin', ARRAY['FUNCTION taskq.register_handler', 'FUNCTION taskq.unregister_handler',
 		'FUNCTION taskq.clear_handlers', 'FUNCTION taskq.list_handlers', 'FUNCTION taskq.get_handler',
 		'FUNCTION taskq.get_handler_info', 'FUNCTION taskq.is_registered', 'FUNCTION taskq.get_registered_types',
+		'FUNCTION taskq.validate_task',
 		'FUNCTION taskq.create_queue', 'FUNCTION taskq.alter_queue', 'FUNCTION taskq.drop_queue',
 		'FUNCTION taskq.create_pool', 'FUNCTION taskq.alter_pool', 'FUNCTION taskq.drop_pool',
 		'FUNCTION taskq.grant_access', 'FUNCTION taskq.revoke_access', 'FUNCTION taskq.adopt_database',

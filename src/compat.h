@@ -12,6 +12,7 @@
 #include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -119,6 +120,16 @@ MayExecute_compat(Oid function, Oid role)
 }
 
 static inline bool
+MayUseType_compat(Oid type, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(TypeRelationId, type, role, ACL_USAGE) == ACLCHECK_OK;
+#else
+	return pg_type_aclcheck(type, role, ACL_USAGE) == ACLCHECK_OK;
+#endif
+}
+
+static inline bool
 MayConnect_compat(Oid database, Oid role)
 {
 #if PG_VERSION_NUM >= 160000
@@ -187,6 +198,15 @@ stringToQualifiedNameList_compat(const char *string)
 	return stringToQualifiedNameList(string, NULL);
 #else
 	return stringToQualifiedNameList(string);
+#endif
+}
+
+/* A descriptor that was made attribute by attribute is complete. */
+static inline void
+TupleDescFinalize_compat(TupleDesc desc)
+{
+#if PG_VERSION_NUM >= 190000
+	TupleDescFinalize(desc);
 #endif
 }
 

@@ -139,15 +139,22 @@ Save(Current *current, struct varlena **value, const struct varlena *before, str
 	*value = saved;
 }
 
+/* The job that runs on top, or NULL. */
+static Current *
+Top(void)
+{
+	return n_current == 0 || currents[n_current - 1].job == NULL ? NULL : &currents[n_current - 1];
+}
+
 /* Set what is not NULL in the job that runs; false: none does. */
 bool
 CurrentSave(struct varlena *checkpoint, struct varlena *progress)
 {
 	Current    *current;
 
-	if (n_current == 0)
+	current = Top();
+	if (current == NULL)
 		return false;
-	current = &currents[n_current - 1];
 	RememberBefore(current);
 	if (checkpoint != NULL)
 		Save(current, &current->job->checkpoint, current->before->checkpoint, checkpoint);
@@ -160,7 +167,8 @@ CurrentSave(struct varlena *checkpoint, struct varlena *progress)
 
 /*
  * A job begins to run; how many there were before, for CurrentReset().  It must
- * live until it is settled, and so must the current memory context.
+ * live until it is settled, and so must the current memory context.  NULL stands
+ * for code that is not to know of what runs below it.
  */
 int
 CurrentPush(TaskqJob *job)
@@ -185,7 +193,9 @@ CurrentReset(int depth)
 struct varlena *
 CurrentCorrelation(void)
 {
-	return n_current == 0 ? NULL : currents[n_current - 1].job->correlation_id;
+	Current    *current = Top();
+
+	return current == NULL ? NULL : current->job->correlation_id;
 }
 
 /* Is this a job that runs in this process, however deep? */
@@ -193,7 +203,7 @@ bool
 CurrentIs(int64 job_id)
 {
 	for (int i = 0; i < n_current; i++)
-		if (currents[i].job->job_id == job_id)
+		if (currents[i].job != NULL && currents[i].job->job_id == job_id)
 			return true;
 	return false;
 }
@@ -213,10 +223,12 @@ CurrentRefuse(int64 job_id, const char *what)
 Datum
 taskq_current_job(PG_FUNCTION_ARGS)
 {
+	Current    *current = Top();
+
 	CheckArgCount(fcinfo, 0);
-	if (n_current == 0)
+	if (current == NULL)
 		PG_RETURN_NULL();
-	PG_RETURN_DATUM(HeapTupleGetDatum(JobTuple(currents[n_current - 1].job, BlessTupleDesc(JobTupleDesc()))));
+	PG_RETURN_DATUM(HeapTupleGetDatum(JobTuple(current->job, BlessTupleDesc(JobTupleDesc()))));
 }
 
 /*

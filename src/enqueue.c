@@ -23,6 +23,7 @@
 #include "handler.h"
 #include "job.h"
 #include "owner.h"
+#include "payload.h"
 #include "queue.h"
 #include "route.h"
 #include "settle.h"
@@ -126,6 +127,19 @@ ReadArguments(FunctionCallInfo fcinfo, TaskqJob *job, TimestampTz now, bool any_
 										min_version == NULL ? "" : min_version);
 }
 
+/* Are the payloads as the type's handler expects them?  Unless the queue does not care. */
+static void
+CheckPayloads(const TaskqJob *job, const Datum *payloads, int n)
+{
+	const TaskqRoute *route;
+
+	if (n == 0)
+		return;					/* there is no route either */
+	route = RouteById(job->route_id);
+	if (QueueById(route->queue_id)->validate_payloads)
+		PayloadsCheck(route->task_type, payloads, n);
+}
+
 /* Write the job; the caller has the table open as the owner. */
 static int64
 EnqueueOne(Store *jobs, TaskqJob *job, struct varlena *payload)
@@ -148,6 +162,7 @@ taskq_enqueue_job(PG_FUNCTION_ARGS)
 	Store		jobs;
 	OwnerScope	scope;
 	int64		job_id;
+	Datum		payload;
 
 	CheckArgCount(fcinfo, ARG_COUNT);
 	CheckWritable("taskq.enqueue_job()");
@@ -157,11 +172,13 @@ taskq_enqueue_job(PG_FUNCTION_ARGS)
 				 errmsg("payload must not be NULL"),
 				 errhint("Leave it out to enqueue an empty object.")));
 	ReadArguments(fcinfo, &job, ClockNow(), true);
+	payload = PointerGetDatum(PG_GETARG_JSONB_P(ARG_PAYLOAD));
+	CheckPayloads(&job, &payload, 1);
 	WAITPOINT("enqueue-read");
 
 	OwnerEnter(&scope);
 	StoreOpen(&jobs, CatalogRel(REL_JOBS));
-	job_id = EnqueueOne(&jobs, &job, (struct varlena *) PG_GETARG_JSONB_P(ARG_PAYLOAD));
+	job_id = EnqueueOne(&jobs, &job, (struct varlena *) DatumGetPointer(payload));
 	StoreClose(&jobs, true);
 	OwnerLeave(&scope);
 	PG_RETURN_INT64(job_id);
@@ -208,6 +225,7 @@ taskq_enqueue_jobs(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	payloads = ReadPayloads(fcinfo, &n);
 	ReadArguments(fcinfo, &job, ClockNow(), n > 0);
+	CheckPayloads(&job, payloads, n);
 
 	OwnerEnter(&scope);
 	StoreOpen(&jobs, CatalogRel(REL_JOBS));

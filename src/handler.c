@@ -10,20 +10,17 @@
 #include "taskq.h"
 
 #include "access/htup_details.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
-#include "parser/parse_func.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/regproc.h"
 #include "utils/syscache.h"
 
 #include "args.h"
@@ -36,6 +33,7 @@
 #include "job.h"
 #include "locks.h"
 #include "owner.h"
+#include "resolve.h"
 #include "roles.h"
 #include "store.h"
 
@@ -71,33 +69,48 @@ ReadMicroseconds(TupleTableSlot *slot, int attnum)
 	return SlotIsNull(slot, attnum) ? NO_MICROSECONDS : IntervalMicroseconds(SlotPointer(slot, attnum));
 }
 
+static struct varlena *
+CopyJson(TupleTableSlot *slot, int attnum)
+{
+	MemoryContext old = MemoryContextSwitchTo(handlers_context);
+	struct varlena *json = SlotIsNull(slot, attnum) ? NULL : PG_DETOAST_DATUM_COPY(SlotDatum(slot, attnum));
+
+	MemoryContextSwitchTo(old);
+	return json;
+}
+
+/* InvalidOid stands for NULL. */
+static Oid
+SlotOid(TupleTableSlot *slot, int attnum)
+{
+	return SlotIsNull(slot, attnum) ? InvalidOid : DatumGetObjectId(SlotDatum(slot, attnum));
+}
+
+/* What a handler's payloads must be; NULL: anything. */
+static TaskqContract *
+CopyContract(TupleTableSlot *slot)
+{
+	TaskqContract contract = {
+		.payload_type = CopyString(slot, H_PAYLOAD_TYPE),
+		.payload_type_oid = SlotOid(slot, H_PAYLOAD_TYPE_OID),
+		.required_fields = CopyJson(slot, H_REQUIRED_FIELDS),
+		.optional_fields = CopyJson(slot, H_OPTIONAL_FIELDS),
+		.validator = CopyString(slot, H_VALIDATOR),
+		.validator_oid = SlotOid(slot, H_VALIDATOR_OID),
+	};
+
+	if (!ContractExists(&contract))
+		return NULL;
+	return memcpy(MemoryContextAlloc(handlers_context, sizeof(TaskqContract)), &contract, sizeof(TaskqContract));
+}
+
 /* The function that a handler's signature names now, or InvalidOid. */
 static Oid
-ResolveFunction(const TaskqHandler *handler, Oid cached)
+HandlerFunction(const TaskqHandler *handler, Oid cached)
 {
 	Oid			arg = handler->takes_job ? JobTypeOid() : JSONBOID;
-	char	   *name;
-	char	   *paren;
-	char	   *schema;
-	char	   *function;
-	Oid			schema_oid;
 
-	if (SearchSysCacheExists1(PROCOID, ObjectIdGetDatum(cached)) &&
-		strcmp(format_procedure_qualified(cached), handler->signature) == 0)
-		return cached;
-	name = pstrdup(handler->signature);
-	paren = strrchr(name, '(');
-	if (paren == NULL)
-		return InvalidOid;
-	*paren = '\0';
-
-	/* by the catalogue, which asks for no rights: this is any process's cache */
-	DeconstructQualifiedName(stringToQualifiedNameList_compat(name), &schema, &function);
-	schema_oid = schema == NULL ? InvalidOid : get_namespace_oid(schema, true);
-	if (!OidIsValid(schema_oid))
-		return InvalidOid;
-	return GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(function),
-						   PointerGetDatum(buildoidvector(&arg, 1)), ObjectIdGetDatum(schema_oid));
+	return ResolveFunction(handler->signature, cached, 1, &arg);
 }
 
 /*
@@ -155,7 +168,7 @@ AddHandlerOfRow(TupleTableSlot *slot, void *arg)
 
 	handler->signature = CopyString(slot, H_SIGNATURE);
 	handler->takes_job = DatumGetBool(SlotDatum(slot, H_TAKES_JOB));
-	handler->run_as = SlotIsNull(slot, H_RUN_AS) ? InvalidOid : DatumGetObjectId(SlotDatum(slot, H_RUN_AS));
+	handler->run_as = SlotOid(slot, H_RUN_AS);
 	handler->registered_by = DatumGetObjectId(SlotDatum(slot, H_REGISTERED_BY));
 	handler->search_path = CopyString(slot, H_SEARCH_PATH);
 	handler->description = CopyString(slot, H_DESCRIPTION);
@@ -179,10 +192,10 @@ AddHandlerOfRow(TupleTableSlot *slot, void *arg)
 	handler->retryable_errors = CopyNames(slot, H_RETRYABLE_ERRORS);
 	handler->paused = DatumGetBool(SlotDatum(slot, H_PAUSED));
 	handler->share_commit = DatumGetBool(SlotDatum(slot, H_SHARE_COMMIT));
+	handler->contract = CopyContract(slot);
 	handler->function = InvalidOid;
 	if (handler->signature != NULL)
-		handler->function = ResolveFunction(handler, SlotIsNull(slot, H_FUNCTION_OID) ? InvalidOid :
-											DatumGetObjectId(SlotDatum(slot, H_FUNCTION_OID)));
+		handler->function = HandlerFunction(handler, SlotOid(slot, H_FUNCTION_OID));
 	handler->status = JudgeHandler(handler);
 }
 
@@ -220,6 +233,13 @@ HandlerRetryPolicy(const char *task_type)
 	const TaskqHandler *handler = HandlerFind(task_type);
 
 	return handler == NULL ? RetryDefault() : handler->retry;
+}
+
+/* As whom a handler's code runs: of an external type, as who registered it. */
+Oid
+HandlerRole(const TaskqHandler *handler)
+{
+	return OidIsValid(handler->run_as) ? handler->run_as : handler->registered_by;
 }
 
 /* Does a list of SQLSTATEs and classes name this one? */

@@ -10,6 +10,7 @@
 #include "utils/array.h"
 #include "utils/timestamp.h"
 
+#include "contract.h"
 #include "retry.h"
 
 /* Columns of taskq.handlers, in order. */
@@ -18,9 +19,10 @@ enum
 	H_TASK_TYPE = 1, H_SIGNATURE, H_FUNCTION_OID, H_TAKES_JOB, H_RUN_AS, H_SEARCH_PATH,
 	H_DESCRIPTION, H_VERSION, H_ALSO_EXTERNAL, H_QUEUE, H_PRIORITY, H_MAX_ATTEMPTS, H_TIMEOUT,
 	H_LEASE, H_RETRY_POLICY, H_RETRY_BASE, H_RETRY_CAP, H_REGISTERED_BY, H_REGISTERED_AT,
-	H_PERMANENT_ERRORS, H_RETRYABLE_ERRORS, H_PAUSED, H_SHARE_COMMIT
+	H_PERMANENT_ERRORS, H_RETRYABLE_ERRORS, H_PAUSED, H_SHARE_COMMIT, H_PAYLOAD_TYPE, H_PAYLOAD_TYPE_OID,
+	H_REQUIRED_FIELDS, H_OPTIONAL_FIELDS, H_VALIDATOR, H_VALIDATOR_OID
 };
-#define H_COLUMNS H_SHARE_COMMIT	/* that register_handler() writes */
+#define H_COLUMNS H_VALIDATOR_OID	/* that register_handler() writes */
 
 typedef struct TaskqHandler
 {
@@ -45,6 +47,7 @@ typedef struct TaskqHandler
 	ArrayType  *retryable_errors;
 	bool		paused;
 	bool		share_commit;
+	TaskqContract *contract;	/* NULL: payloads may be anything */
 	TimestampTz registered_at;
 	const char *status;			/* "ok", or why it cannot run */
 } TaskqHandler;
@@ -58,6 +61,7 @@ TASKQ_NORETURN extern void HandlerRefuseUnregistered(const char *task_type);
 extern const char *HandlerErrorType(const char *task_type, int sqlstate);
 extern bool HandlerLockType(const char *task_type, bool exclusive, bool wait);
 extern void HandlerUnlockType(const char *task_type);
+extern Oid	HandlerRole(const TaskqHandler *handler);
 extern RetryPolicy HandlerRetryPolicy(const char *task_type);
 extern char *HandlerTypesText(void);
 

@@ -14,6 +14,7 @@
 
 #include "args.h"
 #include "clock.h"
+#include "contract.h"
 #include "guc.h"
 #include "handler.h"
 
@@ -24,7 +25,7 @@ PG_FUNCTION_INFO_V1(taskq_list_handlers);
 PG_FUNCTION_INFO_V1(taskq_get_handler_info);
 
 /* Result columns of list_handlers() and get_handler_info(), in order. */
-#define INFO_COLUMNS 22
+#define INFO_COLUMNS 27
 
 Datum
 taskq_is_registered(PG_FUNCTION_ARGS)
@@ -78,6 +79,28 @@ SetDuration(Datum *values, bool *nulls, int i, int64 us)
 	values[i] = us == NO_MICROSECONDS ? (Datum) 0 : IntervalPGetDatum(MakeInterval(us));
 }
 
+static void
+SetJson(Datum *values, bool *nulls, int i, struct varlena *json)
+{
+	nulls[i] = json == NULL;
+	values[i] = PointerGetDatum(json);
+}
+
+/* What the type's payloads must be, and whether that can be told now. */
+static void
+ContractColumns(const TaskqHandler *handler, Datum *values, bool *nulls)
+{
+	static const TaskqContract none;
+	TaskqContract contract = handler->contract != NULL ? *handler->contract : none;
+	const char *refusal = ContractRefusal(&contract, HandlerRole(handler));
+
+	SetText(values, nulls, 22, contract.payload_type);
+	SetJson(values, nulls, 23, contract.required_fields);
+	SetJson(values, nulls, 24, contract.optional_fields);
+	SetText(values, nulls, 25, contract.validator);
+	SetText(values, nulls, 26, handler->contract == NULL ? NULL : refusal != NULL ? refusal : "ok");
+}
+
 /* A handler as it applies: what was not given is shown with its default. */
 static void
 InfoRow(const TaskqHandler *handler, Datum *values, bool *nulls)
@@ -109,6 +132,7 @@ InfoRow(const TaskqHandler *handler, Datum *values, bool *nulls)
 	values[20] = PointerGetDatum(handler->retryable_errors);
 	nulls[20] = handler->retryable_errors == NULL;
 	values[21] = BoolGetDatum(handler->share_commit);
+	ContractColumns(handler, values, nulls);
 }
 
 Datum

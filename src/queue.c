@@ -32,7 +32,7 @@ enum
 {
 	QUEUE_ID = 1, QUEUE_NAME, QUEUE_DESCRIPTION, QUEUE_PAUSED, QUEUE_KEEP_PAYLOAD,
 	QUEUE_RETAIN_COMPLETED, QUEUE_RETAIN_OTHER, QUEUE_ON_UNHANDLED, QUEUE_CREATED_AT,
-	QUEUE_EVENTS, QUEUE_RETAIN_EVENTS
+	QUEUE_EVENTS, QUEUE_RETAIN_EVENTS, QUEUE_VALIDATE_PAYLOADS
 };
 
 #define RETAIN_COMPLETED (7 * USECS_PER_DAY)
@@ -72,6 +72,7 @@ AddQueue(int32 queue_id, const char *name)
 	queue->queue_id = queue_id;
 	strlcpy(queue->name, name, sizeof(queue->name));
 	queue->keep_payload = true;
+	queue->validate_payloads = true;
 	queue->retain_completed = RETAIN_COMPLETED;
 	queue->retain_other = RETAIN_OTHER;
 	queue->retain_events = RETAIN_EVENTS;
@@ -105,6 +106,7 @@ AddQueueOfRow(TupleTableSlot *slot, void *arg)
 	queue->events = DatumGetBool(SlotDatum(slot, QUEUE_EVENTS));
 	if (!SlotIsNull(slot, QUEUE_RETAIN_EVENTS))
 		queue->retain_events = IntervalMicroseconds(SlotPointer(slot, QUEUE_RETAIN_EVENTS));
+	queue->validate_payloads = DatumGetBool(SlotDatum(slot, QUEUE_VALIDATE_PAYLOADS));
 	any_events = any_events || queue->events;
 }
 
@@ -219,12 +221,13 @@ UnhandledArg(FunctionCallInfo fcinfo, int n, char *null)
 enum
 {
 	ARG_QUEUE, ARG_DESCRIPTION, ARG_RETAIN_COMPLETED, ARG_RETAIN_OTHER, ARG_KEEP_PAYLOAD, ARG_ON_UNHANDLED,
-	ARG_EVENTS, ARG_RETAIN_EVENTS,
+	ARG_EVENTS, ARG_RETAIN_EVENTS, ARG_VALIDATE_PAYLOADS,
 	ARG_COUNT
 };
 
 static Oid	queue_arg_types[] =
-{TEXTOID, TEXTOID, INTERVALOID, INTERVALOID, BOOLOID, TEXTOID, BOOLOID, INTERVALOID, TIMESTAMPTZOID};
+{TEXTOID, TEXTOID, INTERVALOID, INTERVALOID, BOOLOID, TEXTOID, BOOLOID, INTERVALOID, BOOLOID,
+TIMESTAMPTZOID};
 
 #define QUEUE_PARAMS lengthof(queue_arg_types)	/* the arguments, and the time */
 
@@ -271,6 +274,7 @@ taskq_create_queue(PG_FUNCTION_ARGS)
 	name = QueueParams(fcinfo, values, nulls);
 	(void) ArgBool(fcinfo, ARG_KEEP_PAYLOAD, "keep_payload");
 	(void) ArgBool(fcinfo, ARG_EVENTS, "events");
+	(void) ArgBool(fcinfo, ARG_VALIDATE_PAYLOADS, "validate_payloads");
 	if (QueueByName(name, true) != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
@@ -279,8 +283,8 @@ taskq_create_queue(PG_FUNCTION_ARGS)
 
 	OwnerEnterSpi(&scope);
 	OwnerExecute("INSERT INTO taskq.queue_defs (queue, description, retain_completed, retain_other, keep_payload,"
-				 " on_unhandled, events, retain_events, created_at)"
-				 " VALUES ($1, $2, $3, $4, $5, COALESCE($6, 'wait'), $7, $8, $9)",
+				 " on_unhandled, events, retain_events, validate_payloads, created_at)"
+				 " VALUES ($1, $2, $3, $4, $5, COALESCE($6, 'wait'), $7, $8, $9, $10)",
 				 QUEUE_PARAMS, queue_arg_types, values, nulls);
 	OwnerLeaveSpi(&scope);
 	QueueChanged(fcinfo);
@@ -317,7 +321,8 @@ taskq_alter_queue(PG_FUNCTION_ARGS)
 				 " keep_payload = COALESCE($5, keep_payload),"
 				 " on_unhandled = COALESCE($6, on_unhandled),"
 				 " events = COALESCE($7, events),"
-				 " retain_events = COALESCE($8, retain_events) WHERE queue = $1",
+				 " retain_events = COALESCE($8, retain_events),"
+				 " validate_payloads = COALESCE($9, validate_payloads) WHERE queue = $1",
 				 ARG_COUNT, queue_arg_types, values, nulls);
 	OwnerLeaveSpi(&scope);
 	QueueChanged(fcinfo);

@@ -28,6 +28,7 @@ typedef struct TaskqQueue
 	OnUnhandled on_unhandled;
 	bool		events;			/* what happens to its jobs is recorded */
 	int64		retain_events;
+	bool		validate_payloads;	/* as their types' handlers expect them */
 } TaskqQueue;
 
 /* Valid until the next look-up of a queue. */

@@ -26,6 +26,7 @@
 #include "catalog.h"
 #include "clock.h"
 #include "compat.h"
+#include "contract.h"
 #include "error.h"
 #include "handler.h"
 #include "job.h"
@@ -95,13 +96,13 @@ HandlerCheckFunction(Oid function, Oid run_as)
 static bool
 MayChange(const TaskqHandler *handler)
 {
-	return MayActAs_compat(GetUserId(), OidIsValid(handler->run_as) ? handler->run_as : handler->registered_by);
+	return MayActAs_compat(GetUserId(), HandlerRole(handler));
 }
 
 static void
 CheckMayChange(const TaskqHandler *handler)
 {
-	Oid			role = OidIsValid(handler->run_as) ? handler->run_as : handler->registered_by;
+	Oid			role = HandlerRole(handler);
 
 	if (MayChange(handler))
 		return;
@@ -198,27 +199,57 @@ SetDefaultsOfJobs(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 	SetErrors(fcinfo, 17, "retryable_errors", values, nulls, H_RETRYABLE_ERRORS);
 }
 
+/* The search_path that the type's code runs with; the one in force unless given. */
+static void
+SetSearchPath(FunctionCallInfo fcinfo, Datum *values, char *nulls)
+{
+	char	   *path = ArgTextOrNull(fcinfo, 15);
+
+	if (path == NULL)
+		path = pstrdup(namespace_search_path);
+	else
+		(void) set_config_option("search_path", path, PGC_USERSET, PGC_S_TEST, GUC_ACTION_SET, false, ERROR, false);
+	SetColumn(values, nulls, H_SEARCH_PATH, CStringGetTextDatum(path));
+}
+
 /* The arguments of a handler that runs in the server; its role. */
 static Oid
 SetFunction(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 {
 	Oid			function = PG_GETARG_OID(1);
 	Oid			run_as = PG_ARGISNULL(5) ? GetUserId() : PG_GETARG_OID(5);
-	char	   *path = ArgTextOrNull(fcinfo, 15);
 
 	RoleCheckRunAs(run_as);
 	SetColumn(values, nulls, H_TAKES_JOB, BoolGetDatum(HandlerCheckFunction(function, run_as)));
 	SetColumn(values, nulls, H_SIGNATURE, CStringGetTextDatum(format_procedure_qualified(function)));
 	SetColumn(values, nulls, H_FUNCTION_OID, ObjectIdGetDatum(function));
 	SetColumn(values, nulls, H_RUN_AS, ObjectIdGetDatum(run_as));
-
-	/* the path in force now, unless said otherwise; refused here if wrong */
-	if (path == NULL)
-		path = pstrdup(namespace_search_path);
-	else
-		(void) set_config_option("search_path", path, PGC_USERSET, PGC_S_TEST, GUC_ACTION_SET, false, ERROR, false);
-	SetColumn(values, nulls, H_SEARCH_PATH, CStringGetTextDatum(path));
 	return run_as;
+}
+
+/* What the payloads must be; true: that means to run what users bring. */
+static bool
+SetContract(FunctionCallInfo fcinfo, Oid role, Datum *values, char *nulls)
+{
+	TaskqContract contract;
+
+	ContractRead(fcinfo, 19, &contract);
+	ContractCheck(&contract, role);
+	if (contract.payload_type != NULL)
+	{
+		SetColumn(values, nulls, H_PAYLOAD_TYPE, CStringGetTextDatum(contract.payload_type));
+		SetColumn(values, nulls, H_PAYLOAD_TYPE_OID, ObjectIdGetDatum(contract.payload_type_oid));
+	}
+	if (contract.required_fields != NULL)
+		SetColumn(values, nulls, H_REQUIRED_FIELDS, PointerGetDatum(contract.required_fields));
+	if (contract.optional_fields != NULL)
+		SetColumn(values, nulls, H_OPTIONAL_FIELDS, PointerGetDatum(contract.optional_fields));
+	if (contract.validator != NULL)
+	{
+		SetColumn(values, nulls, H_VALIDATOR, CStringGetTextDatum(contract.validator));
+		SetColumn(values, nulls, H_VALIDATOR_OID, ObjectIdGetDatum(contract.validator_oid));
+	}
+	return ContractHasCode(&contract);
 }
 
 /* Keep what a type's row says before it is replaced or removed; as the owner. */
@@ -230,9 +261,10 @@ RecordChange(const char *task_type, const char *change, Oid by)
 		TimestampTzGetDatum(ClockNow())};
 
 	OwnerExecute("INSERT INTO taskq.handler_changes (task_type, handler, run_as, description, version,"
-				 "  registered_by, registered_at, change, changed_by, changed_at)"
+				 "  registered_by, registered_at, change, changed_by, changed_at,"
+				 "  payload_type, required_fields, optional_fields, validator)"
 				 " SELECT task_type, signature, run_as::text, description, version, registered_by::text, registered_at,"
-				 "  $2, $3::text, $4 FROM taskq.handlers WHERE task_type = $1", 4, types, values, NULL);
+				 "  $2, $3::text, $4, payload_type, required_fields, optional_fields, validator FROM taskq.handlers WHERE task_type = $1", 4, types, values, NULL);
 }
 
 /* Is this the row that is there, but for when it was registered? */
@@ -264,7 +296,7 @@ WriteHandler(Datum *values, const char *nulls)
 	static Oid	types[H_COLUMNS] = {
 		TEXTOID, TEXTOID, OIDOID, BOOLOID, REGROLEOID, TEXTOID, TEXTOID, TEXTOID, BOOLOID, TEXTOID,
 		INT4OID, INT4OID, INTERVALOID, INTERVALOID, TEXTOID, INTERVALOID, INTERVALOID, REGROLEOID, TIMESTAMPTZOID,
-		TEXTARRAYOID, TEXTARRAYOID, BOOLOID, BOOLOID
+		TEXTARRAYOID, TEXTARRAYOID, BOOLOID, BOOLOID, TEXTOID, OIDOID, JSONBOID, JSONBOID, TEXTOID, OIDOID
 	};
 	OwnerScope	scope;
 
@@ -278,7 +310,8 @@ WriteHandler(Datum *values, const char *nulls)
 	RecordChange(TextDatumGetCString(values[H_TASK_TYPE - 1]), "overridden", scope.caller);
 	OwnerExecute("DELETE FROM taskq.handlers WHERE task_type = $1", 1, types, values, nulls);
 	OwnerExecute("INSERT INTO taskq.handlers VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,"
-				 " $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)", H_COLUMNS, types, values, nulls);
+				 " $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,"
+				 " $24, $25, $26, $27, $28, $29)", H_COLUMNS, types, values, nulls);
 	OwnerLeaveSpi(&scope);
 	CatalogChanged(REL_HANDLERS);
 }
@@ -292,8 +325,9 @@ taskq_register_handler(PG_FUNCTION_ARGS)
 	const TaskqHandler *old;
 	Oid			run_as = InvalidOid;
 	bool		share_commit;
+	bool		has_code;
 
-	CheckArgCount(fcinfo, 19);
+	CheckArgCount(fcinfo, 23);
 	CheckWritable("taskq.register_handler()");
 	memset(nulls, 'n', H_COLUMNS);
 	nulls[H_COLUMNS] = '\0';
@@ -319,11 +353,19 @@ taskq_register_handler(PG_FUNCTION_ARGS)
 	SetColumn(values, nulls, H_SHARE_COMMIT, BoolGetDatum(share_commit));
 	if (!PG_ARGISNULL(1))
 		run_as = SetFunction(fcinfo, values, nulls);
-	else if (!PG_ARGISNULL(5) || !PG_ARGISNULL(15) || share_commit)
+	else if (!PG_ARGISNULL(5) || share_commit)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("run_as, search_path and share_commit are for handlers in the server"),
-				 errhint("Name the function, or leave them out to declare a type for external workers.")));
+				 errmsg("run_as and share_commit are for handlers in the server"),
+				 errhint("Name the function, or leave the two out to declare a type for external workers.")));
+	has_code = SetContract(fcinfo, OidIsValid(run_as) ? run_as : GetUserId(), values, nulls);
+	if (OidIsValid(run_as) || has_code)
+		SetSearchPath(fcinfo, values, nulls);
+	else if (!PG_ARGISNULL(15))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("search_path is for what runs in the server"),
+				 errhint("Name a function, payload type or validator, or leave search_path out.")));
 	SetDefaultsOfJobs(fcinfo, values, nulls);
 	SetColumn(values, nulls, H_REGISTERED_BY, ObjectIdGetDatum(GetUserId()));
 	SetColumn(values, nulls, H_REGISTERED_AT, TimestampTzGetDatum(ClockNow()));

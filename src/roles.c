@@ -40,8 +40,9 @@ RoleMayLogin(Oid role)
 	return may;
 }
 
-static void
-RefuseSuperuser(Oid role)
+/* What users bring does not run as a superuser, unless the setting says so. */
+void
+RoleRefuseSuperuser(Oid role)
 {
 	if (!superuser_arg(role) || taskq_allow_superuser_handlers)
 		return;
@@ -76,7 +77,7 @@ RoleCheckRunAs(Oid role)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("must be a member of role \"%s\" to have handlers run as it", name)));
-	RefuseSuperuser(role);
+	RoleRefuseSuperuser(role);
 	if (WorkerNeedsLogin_compat() && !RoleMayLogin(role))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -9,6 +9,7 @@
 
 extern char *RoleNameOrOid(Oid role);
 extern bool RoleMayLogin(Oid role);
+extern void RoleRefuseSuperuser(Oid role);
 extern void RoleCheckRunAs(Oid role);
 
 #endif							/* TASKQ_ROLES_H */

@@ -21,7 +21,8 @@ REGRESS = \
 	toast \
 	events \
 	register_worker \
-	model
+	model \
+	payload
 ISOLATION = \
 	claim-cancel \
 	claim-claim \

@@ -14,6 +14,8 @@ my $node = new_node('dump');
 add_type($node, 'postgres', 'app', 'work', undef, "description => 'does it', version => '1.2', max_attempts => 3");
 add_type($node, 'postgres', 'app', 'broken', undef, "retry_policy => 'fixed', retry_base => '1 ms', max_attempts => 2");
 add_type($node, 'postgres', 'app', 'gated');
+sql_as($node, 'postgres', 'app', q(CREATE TYPE app.expected AS (n integer); CREATE FUNCTION app.check(jsonb) RETURNS boolean LANGUAGE sql AS 'SELECT true';
+	SELECT taskq.register_handler('strict', payload_type => 'app.expected', required_fields => '{"n": "number"}', validator => 'app.check(jsonb)')));
 sql_as($node, 'postgres', 'app', q(SELECT taskq.register_handler('outside')));
 sql($node, q(SELECT taskq.create_queue('side', description => 'aside', retain_completed => '2 d'); SELECT taskq.alter_queue('default', description => 'altered')));
 sql_as($node, 'postgres', 'app', q(SELECT taskq.create_pool('second', size => 2, task_types => '{work}', queues => '{side,default}')));
@@ -81,6 +83,8 @@ for my $way ('plain', 'custom')
 	is(sql($node, q(SELECT state, attempt FROM taskq.all_jobs WHERE payload->>'x' = 'runs'), $db), 'available|0', "$way: what ran in the source waits");
 	is(sql($node, q(SELECT value, hint LIKE '%adopt_database()%' FROM taskq.status() WHERE name = 'adopted'), $db), 'no|t', "$way: not adopted");
 	wait_until($node, "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'taskq scheduler' AND datname = '$db'", "$way: its scheduler has come");
+	my ($code, $stdout, $stderr) = $node->psql($db, q(SELECT taskq.validate_task('strict', '{"n": 1}'), taskq.validate_task('strict', '{"n": 1, "m": 2}')));
+	like($stderr, qr/Field "m" is unknown/, "$way: payloads are checked by the type that came along");
 	my $new = sql($node, q(SELECT taskq.enqueue_job('work', '{"new": "job"}')), $db);
 	cmp_ok($new, '>', $last_job, "$way: the sequence of jobs is ahead");
 	sql($node, q(SELECT taskq.enqueue_job('new_type')), $db);

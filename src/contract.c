@@ -1,0 +1,212 @@
+/*
+ * contract.c
+ *	  What a handler's payloads must be: a type, fields, a validator, as
+ *	  register_handler() takes them and as they stand later.
+ *
+ * Types and functions can be dropped and changed, and rights withdrawn, at any
+ * time; whoever is about to use one asks ContractRefusal() first.
+ */
+#include "taskq.h"
+
+#include "access/htup_details.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/regproc.h"
+#include "utils/syscache.h"
+
+#include "args.h"
+#include "compat.h"
+#include "contract.h"
+#include "fields.h"
+#include "resolve.h"
+#include "roles.h"
+#include "usercode.h"
+
+bool
+ContractExists(const TaskqContract *contract)
+{
+	return contract->payload_type != NULL || contract->validator != NULL ||
+		contract->required_fields != NULL || contract->optional_fields != NULL;
+}
+
+/* Does keeping to it mean to run what users bring? */
+bool
+ContractHasCode(const TaskqContract *contract)
+{
+	return contract->payload_type != NULL || contract->validator != NULL;
+}
+
+/* types and functions that will do ------------------------------------------ */
+
+/* NULL, or why a type cannot say what a payload is. */
+static const char *
+TypeRefusal(Oid type)
+{
+	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	Form_pg_type form;
+	const char *refusal = NULL;
+
+	if (!HeapTupleIsValid(tuple))
+		return "It does not exist.";
+	form = (Form_pg_type) GETSTRUCT(tuple);
+	if (form->typtype != TYPTYPE_COMPOSITE && form->typtype != TYPTYPE_DOMAIN)
+		refusal = "It is neither a composite type nor a domain.";
+	else if (isAnyTempNamespace(form->typnamespace))
+		refusal = "It is temporary, so no other session sees it.";
+	ReleaseSysCache(tuple);
+	return refusal;
+}
+
+/* NULL, or why a function is no validator. */
+static const char *
+ValidatorRefusal(Oid function)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Form_pg_proc proc;
+	const char *refusal = NULL;
+
+	if (!HeapTupleIsValid(tuple))
+		return "It does not exist.";
+	proc = (Form_pg_proc) GETSTRUCT(tuple);
+	if (proc->prokind != PROKIND_FUNCTION)
+		refusal = "It is not an ordinary function.";
+	else if (isAnyTempNamespace(proc->pronamespace))
+		refusal = "It is temporary, so no other session sees it.";
+	else if (proc->proretset)
+		refusal = "It returns a set.";
+	else if (proc->prorettype != BOOLOID && proc->prorettype != TEXTOID)
+		refusal = "It returns neither boolean nor text.";
+	else if (proc->pronargs != 1 || proc->proargtypes.values[0] != JSONBOID)
+		refusal = "Its argument is not one jsonb.";
+	ReleaseSysCache(tuple);
+	return refusal;
+}
+
+/* register ----------------------------------------------------------------- */
+
+static void
+ReadType(FunctionCallInfo fcinfo, int n, TaskqContract *contract)
+{
+	Oid			type = PG_GETARG_OID(n);
+	const char *refusal = TypeRefusal(type);
+
+	if (!SearchSysCacheExists1(TYPEOID, ObjectIdGetDatum(type)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("payload type with oid %u does not exist", type)));
+	if (refusal != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("type %s cannot be a payload type", format_type_be(type)),
+				 errdetail("%s", refusal),
+				 errhint("Use a composite type, whose attributes are the payload's members, or a domain over one, over jsonb or over any other type.")));
+	contract->payload_type = QualifiedTypeName(type);
+	contract->payload_type_oid = type;
+}
+
+static void
+ReadValidator(FunctionCallInfo fcinfo, int n, TaskqContract *contract)
+{
+	Oid			function = PG_GETARG_OID(n);
+	const char *refusal = ValidatorRefusal(function);
+
+	if (!SearchSysCacheExists1(PROCOID, ObjectIdGetDatum(function)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("validator function with oid %u does not exist", function)));
+	if (refusal != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
+				 errmsg("function %s cannot be a validator", format_procedure(function)),
+				 errdetail("%s", refusal),
+				 errhint("A validator is a function f(payload jsonb) that returns boolean, true for a valid payload, or text, NULL for a valid one and else what is wrong with it.")));
+	contract->validator = format_procedure_qualified(function);
+	contract->validator_oid = function;
+}
+
+/* The arguments payload_type, required_fields, optional_fields and validator. */
+void
+ContractRead(FunctionCallInfo fcinfo, int first, TaskqContract *contract)
+{
+	memset(contract, 0, sizeof(*contract));
+	if (!PG_ARGISNULL(first))
+		ReadType(fcinfo, first, contract);
+	if (!PG_ARGISNULL(first + 1))
+		contract->required_fields = ArgJson(fcinfo, first + 1, "required_fields");
+	if (!PG_ARGISNULL(first + 2))
+		contract->optional_fields = ArgJson(fcinfo, first + 2, "optional_fields");
+	FieldsCheckDeclared(contract->required_fields, contract->optional_fields);
+	if (!PG_ARGISNULL(first + 3))
+		ReadValidator(fcinfo, first + 3, contract);
+}
+
+/* May the role, and may the caller, who has it do so, use all of this? */
+void
+ContractCheck(const TaskqContract *contract, Oid role)
+{
+	Oid			users[] = {GetUserId(), role};
+
+	if (!ContractHasCode(contract))
+		return;
+	RoleRefuseSuperuser(role);
+	for (int i = 0; i < lengthof(users); i++)
+	{
+		char	   *user = RoleNameOrOid(users[i]);
+
+		if (contract->payload_type != NULL && !MayUseType_compat(contract->payload_type_oid, users[i]))
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("role \"%s\" may not use type %s", user, contract->payload_type),
+					 errhint("GRANT USAGE ON TYPE %s TO %s;", contract->payload_type, quote_identifier(user))));
+		if (contract->validator != NULL && !MayExecute_compat(contract->validator_oid, users[i]))
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("role \"%s\" may not execute function %s", user, contract->validator),
+					 errhint("GRANT EXECUTE ON FUNCTION %s TO %s;", contract->validator, quote_identifier(user))));
+	}
+}
+
+/* later -------------------------------------------------------------------- */
+
+/*
+ * Find type and validator as they are now; NULL, or why payloads cannot be
+ * checked.
+ */
+const char *
+ContractRefusal(TaskqContract *contract, Oid role)
+{
+	Oid			arg = JSONBOID;
+	const char *refusal;
+
+	if (!ContractHasCode(contract))
+		return NULL;
+	refusal = UserCodeRefusal(role);
+	if (refusal != NULL)
+		return psprintf("unrunnable: %s", refusal);
+	if (contract->payload_type != NULL)
+	{
+		contract->payload_type_oid = ResolveType(contract->payload_type, contract->payload_type_oid);
+		if (!OidIsValid(contract->payload_type_oid))
+			return psprintf("unresolved: payload type %s does not exist", contract->payload_type);
+		if (TypeRefusal(contract->payload_type_oid) != NULL)
+			return psprintf("unresolved: type %s is not a payload type any more", contract->payload_type);
+		if (!MayUseType_compat(contract->payload_type_oid, role))
+			return psprintf("unrunnable: its role may not use type %s", contract->payload_type);
+	}
+	if (contract->validator != NULL)
+	{
+		contract->validator_oid = ResolveFunction(contract->validator, contract->validator_oid, 1, &arg);
+		if (!OidIsValid(contract->validator_oid))
+			return psprintf("unresolved: validator %s does not exist", contract->validator);
+		if (ValidatorRefusal(contract->validator_oid) != NULL)
+			return psprintf("unresolved: function %s is not a validator any more", contract->validator);
+		if (!MayExecute_compat(contract->validator_oid, role))
+			return psprintf("unrunnable: its role may not execute function %s", contract->validator);
+	}
+	return NULL;
+}
