@@ -178,6 +178,8 @@ PrepareRun(Run *run, const GivenHandler *given)
 		return false;
 	run->function = handler->function;
 	run->takes_job = handler->takes_job;
+	run->job.runs_here = true;
+	run->job.handler_version = handler->version == NULL ? NULL : pstrdup(handler->version);
 	run->shares = handler->share_commit;
 	run->search_path = pstrdup(handler->search_path != NULL ? handler->search_path : "");
 	run->timeout = run->job.timeout != NULL ? IntervalMicroseconds(run->job.timeout) :

@@ -33,7 +33,6 @@
 #include "clock.h"
 #include "compat.h"
 #include "events.h"
-#include "handler.h"
 #include "history.h"
 #include "leaf.h"
 #include "locks.h"
@@ -179,12 +178,9 @@ Metadata(const Event *event)
 		AddTime(&json, "lease_expires_at", job->lease_expires_at);
 	if (event->ended)
 	{
-		const TaskqHandler *handler = HandlerFind(RouteById(job->route_id)->task_type);
-
 		if (job->started_at != 0)
 			AddTime(&json, "started_at", job->started_at);
-		if (handler != NULL)
-			AddText(&json, "handler_version", handler->version);
+		AddText(&json, "handler_version", HistoryHandlerVersion(job));
 	}
 	if (event->ended && job->failure != NULL)
 	{

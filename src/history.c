@@ -47,13 +47,27 @@ enum
 
 /* insert ------------------------------------------------------------------- */
 
+/*
+ * The version that an attempt is recorded with.  While a run lasted its type
+ * may have been registered anew: then it is still that of what ran.
+ */
+const char *
+HistoryHandlerVersion(const TaskqJob *job)
+{
+	const TaskqHandler *handler;
+
+	if (job->runs_here)
+		return job->handler_version;
+	handler = HandlerFind(RouteById(job->route_id)->task_type);
+	return handler == NULL ? NULL : handler->version;
+}
+
 /* Write a finished job's row.  The caller is the owner. */
 void
 HistoryInsert(const TaskqJob *job, struct varlena *result, TimestampTz now)
 {
 	const TaskqRoute *route = RouteById(job->route_id);
 	const TaskqQueue *queue = QueueById(route->queue_id);
-	const TaskqHandler *handler = HandlerFind(route->task_type);
 	TaskqJob	copy = *job;
 	TaskqEnding ending = {0};
 	Store		leaf;
@@ -61,7 +75,7 @@ HistoryInsert(const TaskqJob *job, struct varlena *result, TimestampTz now)
 
 	ending.finished_at = now;
 	ending.result = result;
-	ending.handler_version = handler == NULL ? NULL : TextOrNull(handler->version);
+	ending.handler_version = TextOrNull(HistoryHandlerVersion(job));
 
 	/* a job that did not complete may be put back, and needs its payload then */
 	if (!queue->keep_payload && job->state == JOB_COMPLETED)
@@ -85,7 +99,6 @@ SetCut(TupleTableSlot *slot, int attnum, const char *string)
 void
 HistoryInsertFailure(const TaskqJob *job, const AttemptFailure *failure, TimestampTz now)
 {
-	const TaskqHandler *handler = HandlerFind(RouteById(job->route_id)->task_type);
 	Store		store;
 	TupleTableSlot *row;
 
@@ -98,7 +111,7 @@ HistoryInsertFailure(const TaskqJob *job, const AttemptFailure *failure, Timesta
 		SlotSet(row, F_STARTED_AT, TimestampTzGetDatum(job->started_at));
 	SlotSet(row, F_FINISHED_AT, TimestampTzGetDatum(now));
 	SlotSetPointer(row, F_WORKER_ID, job->worker_id);
-	SlotSetString(row, F_HANDLER_VERSION, handler == NULL ? NULL : handler->version);
+	SlotSetString(row, F_HANDLER_VERSION, HistoryHandlerVersion(job));
 	SlotSetString(row, F_OUTCOME, failure->outcome);
 	SlotSetString(row, F_ERROR_TYPE, failure->error_type);
 	SetCut(row, F_ERROR_CODE, failure->error_code);

@@ -23,6 +23,7 @@ struct AttemptFailure
 	bool		of_setup;		/* the database is not as the handler needs it */
 };
 
+extern const char *HistoryHandlerVersion(const TaskqJob *job);
 extern void HistoryInsert(const TaskqJob *job, struct varlena *result, TimestampTz now);
 extern bool HistoryFind(int64 job_id, TaskqJob *job, TaskqEnding *ending);
 extern bool HistorySupersede(int64 job_id, int life);

@@ -128,6 +128,8 @@ JobRead(TaskqJob *job, TupleTableSlot *slot)
 	job->checkpoint = SlotPointer(slot, JOBS_CHECKPOINT);
 	job->correlation_id = SlotPointer(slot, JOBS_CORRELATION_ID);
 	job->failure = NULL;
+	job->runs_here = false;
+	job->handler_version = NULL;
 	job->crashes = DatumGetInt16(SlotDatum(slot, JOBS_CRASHES));
 }
 

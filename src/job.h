@@ -49,6 +49,8 @@ typedef struct TaskqJob
 	struct varlena *checkpoint;
 	struct varlena *correlation_id;
 	const AttemptFailure *failure;	/* how its run failed, while that is being settled */
+	bool		runs_here;		/* this process runs a registered handler, of this version */
+	const char *handler_version;
 } TaskqJob;
 
 /* What a finished job has beside. */

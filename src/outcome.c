@@ -205,6 +205,8 @@ RecordLostRun(Run *run, MemoryContext context)
 		again.job.epoch = run->job.epoch;
 		again.job.started_at = run->job.started_at;
 		again.job.worker_id = TextOrNull(ShmemMySlot()->worker_id);
+		again.job.runs_here = run->job.runs_here;
+		again.job.handler_version = run->job.handler_version;
 		again.error = run->error;
 		strlcpy(again.task_type, run->task_type, sizeof(again.task_type));
 		FailRun(&again, false);

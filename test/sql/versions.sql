@@ -39,7 +39,7 @@ BEGIN
 END $$;
 CREATE FUNCTION tq_versions.one(payload jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT '1'::jsonb $$;
 CREATE FUNCTION tq_versions.two(payload jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT '2'::jsonb $$;
-SELECT plan(67);
+SELECT plan(69);
 
 -- version_at_least
 SELECT is(taskq.version_at_least(v, m), expected, format('%s at least %s: %s', COALESCE(v, 'no version'), COALESCE(m, 'nothing'), expected))
@@ -118,6 +118,19 @@ SELECT ok(NOT taskq.unregister_handler('ver-nothing'), 'or an unregistration of 
 SELECT taskq.unregister_handler('ver-mine') \gset
 SELECT is(array_agg(concat_ws(' ', description, change, registered_by, changed_by) ORDER BY changed_at), '{first overridden tq_versions tq_versions,second unregistered tq_versions tq_versions}',
 	'leave no row; the others name who it was') FROM taskq.handler_history WHERE task_type IN ('ver-mine', 'ver-nothing');
+
+-- a type that is registered anew while one of its jobs runs
+CREATE FUNCTION tq_versions.anew(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM taskq.register_handler('ver-anew', 'tq_versions.two(jsonb)', version => '2', allow_override => true);
+	RETURN '1';
+END $$;
+BEGIN;
+SELECT taskq.register_handler('ver-anew', 'tq_versions.anew(jsonb)', version => '1'), taskq.enqueue_job('ver-anew') AS anew \gset
+SELECT state AS anew_state FROM taskq.run_job(:anew) \gset
+COMMIT;
+SELECT is(handler_version, '1', 'the version is that of what ran, not of what is registered when it has run') FROM taskq.attempts WHERE job_id = :anew;
+SELECT is(version, '2', 'which is another') FROM taskq.get_handler_info('ver-anew');
 RESET SESSION AUTHORIZATION;
 
 SELECT finish();
