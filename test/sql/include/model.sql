@@ -84,7 +84,7 @@ CREATE FUNCTION model.version_at_least(version text, lowest text) RETURNS boolea
 	SELECT CASE WHEN lowest IS NULL THEN true
 		WHEN version IS NULL THEN false
 		WHEN version ~ '^\d+(\.\d+)*$' AND lowest ~ '^\d+(\.\d+)*$' THEN
-			string_to_array(version, '.')::integer[] >= string_to_array(lowest, '.')::integer[]
+			string_to_array(regexp_replace(version, '(\.0+)+$', ''), '.')::integer[] >= string_to_array(regexp_replace(lowest, '(\.0+)+$', ''), '.')::integer[]
 		ELSE version = lowest END $$;
 
 -- registry ----------------------------------------------------------------------

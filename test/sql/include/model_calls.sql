@@ -116,7 +116,7 @@ BEGIN
 			'max_attempts', CASE WHEN model.chance(0.4) THEN model.pick('1', '2', '3', '1000001') END,
 			'lease', CASE WHEN model.chance(0.1) THEN model.pick('90 s', '1 h') END,
 			'required_capabilities', CASE WHEN model.chance(0.2) THEN model.several('gpu', 'eu') END,
-			'min_version', CASE WHEN model.chance(0.15) THEN model.pick('1', '1.9', '2', 'beta') END);
+			'min_version', CASE WHEN model.chance(0.15) THEN model.pick('1.0', '1.9', '2', 'beta') END);
 		IF op = 'enqueue_job' THEN
 			a := a || jsonb_build_object('payload', model.some_payload());
 		ELSE
