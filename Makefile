@@ -29,6 +29,7 @@ OBJS = \
 	src/events.o \
 	src/fields.o \
 	src/fill.o \
+	src/frames.o \
 	src/guard.o \
 	src/guc.o \
 	src/handler.o \
@@ -46,6 +47,7 @@ OBJS = \
 	src/pool.o \
 	src/queue.o \
 	src/read_events.o \
+	src/read_frames.o \
 	src/register.o \
 	src/registry.o \
 	src/reset.o \

@@ -328,6 +328,20 @@ ALTER TABLE taskq.event_log_overflow ADD PRIMARY KEY (event_id);
 CREATE INDEX event_log_overflow_job ON taskq.event_log_overflow (job_id, event_id);
 COMMENT ON TABLE taskq.event_log_overflow IS 'events whose leaf of event_log was not there yet';
 
+-- What runs said, a row a message. A frame_log never knows more of a job than its history.
+CREATE TABLE taskq.frame_log (
+	job_id   bigint NOT NULL,
+	epoch    bigint NOT NULL,
+	frame    integer NOT NULL,
+	attempt  integer NOT NULL,
+	at       timestamptz NOT NULL,
+	level    text NOT NULL,
+	sqlstate text,
+	message  text NOT NULL,
+	PRIMARY KEY (job_id, epoch, frame)
+);
+COMMENT ON TABLE taskq.frame_log IS 'messages of runs that are settled; read the view taskq.frames';
+
 CREATE TABLE taskq.access_grants (
 	role   regrole NOT NULL,
 	access text NOT NULL,
@@ -366,6 +380,7 @@ SELECT pg_catalog.pg_extension_config_dump('taskq.cancel_requests', '');
 SELECT pg_catalog.pg_extension_config_dump('taskq.cancel_requests_request_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('taskq.job_history_overflow', '');
 SELECT pg_catalog.pg_extension_config_dump('taskq.attempt_failures', '');
+SELECT pg_catalog.pg_extension_config_dump('taskq.frame_log', '');
 SELECT pg_catalog.pg_extension_config_dump('taskq.access_grants', '');
 SELECT pg_catalog.pg_extension_config_dump('taskq.job_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('taskq.epoch_seq', '');
@@ -692,6 +707,22 @@ CREATE FUNCTION taskq.update_progress(progress jsonb) RETURNS void
 	AS 'MODULE_PATHNAME', 'taskq_update_progress' LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION taskq.update_progress(jsonb) IS 'inside a handler: keep how far the work is, for people to read, with what the run does';
 
+-- frames ---------------------------------------------------------------------
+
+CREATE FUNCTION taskq.append_frame(message text, level text DEFAULT 'info') RETURNS void
+	AS 'MODULE_PATHNAME', 'taskq_append_frame' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION taskq.append_frame(text, text) IS 'inside a handler: keep a message of the run, which can be read at once and stays when the run fails';
+
+CREATE FUNCTION taskq.append_frame(job_id bigint, epoch bigint, message text, level text DEFAULT 'info') RETURNS boolean
+	AS 'MODULE_PATHNAME', 'taskq_append_frame_of' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION taskq.append_frame(bigint, bigint, text, text) IS 'keep a message of the run of a claimed job; false when it has had 1000 of them';
+
+CREATE FUNCTION taskq.running_frames(
+	OUT job_id bigint, OUT epoch bigint, OUT frame integer, OUT attempt integer, OUT at timestamptz,
+	OUT level text, OUT sqlstate text, OUT message text) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'taskq_running_frames' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 100;
+COMMENT ON FUNCTION taskq.running_frames() IS 'messages of the runs of background workers that are not settled, from shared memory';
+
 -- run: by hand ---------------------------------------------------------------
 
 CREATE FUNCTION taskq.run_job(
@@ -852,6 +883,19 @@ FROM taskq.job_history
 WHERE last_outcome IN ('c', 'x') AND attempt > 0;	-- 0: put back after that run, and ended without another
 COMMENT ON VIEW taskq.attempts IS 'every attempt that counted, and how it ended';
 
+CREATE VIEW taskq.frames WITH (security_barrier) AS
+SELECT job_id, attempt, frame, at, level, sqlstate, message, epoch
+FROM taskq.frame_log
+UNION ALL
+SELECT r.job_id, r.attempt, r.frame, r.at, r.level, r.sqlstate, r.message, r.epoch
+FROM taskq.running_frames() r
+WHERE NOT EXISTS (SELECT FROM taskq.frame_log l WHERE l.job_id = r.job_id AND l.epoch = r.epoch AND l.frame = r.frame);
+COMMENT ON VIEW taskq.frames IS 'what runs have said, also those that still run';
+
+CREATE FUNCTION taskq.read_frames(job_id bigint, attempt integer DEFAULT NULL, after integer DEFAULT 0) RETURNS SETOF taskq.frames
+	AS 'MODULE_PATHNAME', 'taskq_read_frames' LANGUAGE C VOLATILE ROWS 100;
+COMMENT ON FUNCTION taskq.read_frames(bigint, integer, integer) IS 'what a job''s runs, or one attempt, have said, in order; after a frame''s number, to read on';
+
 CREATE VIEW taskq.unroutable_jobs WITH (security_barrier) AS
 SELECT r.queue, r.task_type, r.required_capabilities, r.reason, o.jobs, o.oldest, r.min_version
 FROM (
@@ -980,12 +1024,14 @@ SELECT a, o FROM (VALUES
 		'FUNCTION taskq.success', 'FUNCTION taskq.failure', 'FUNCTION taskq.snooze', 'FUNCTION taskq.decision',
 		'FUNCTION taskq.save_checkpoint(jsonb)', 'FUNCTION taskq.save_checkpoint(bigint, bigint, jsonb, interval)',
 		'FUNCTION taskq.update_progress',
+		'FUNCTION taskq.append_frame(text, text)', 'FUNCTION taskq.append_frame(bigint, bigint, text, text)',
 		'FUNCTION taskq.is_standard_error_type', 'FUNCTION taskq.is_retryable_error_type', 'FUNCTION taskq.retry_delay',
 		'FUNCTION taskq.standard_error_types', 'FUNCTION taskq.error_type_of_http_status',
 		'FUNCTION taskq.is_registered', 'FUNCTION taskq.get_registered_types', 'FUNCTION taskq.clock_now']),
 	('observer', ARRAY['TABLE taskq.handler_history', 'FUNCTION taskq.version_at_least', 'FUNCTION taskq.is_adopted', 'TABLE taskq.all_jobs', 'TABLE taskq.attempts', 'TABLE taskq.unroutable_jobs',
 		'TABLE taskq.workers', 'TABLE taskq.pools', 'TABLE taskq.queues',
 		'TABLE taskq.stat_queues', 'TABLE taskq.stat_handlers', 'TABLE taskq.stat_workers', 'TABLE taskq.events', 'FUNCTION taskq.read_events', 'FUNCTION taskq.event_position',
+		'TABLE taskq.frames', 'FUNCTION taskq.read_frames', 'FUNCTION taskq.running_frames',
 		'FUNCTION taskq.running_jobs', 'FUNCTION taskq.background_workers', 'FUNCTION taskq.handler_statistics',
 		'FUNCTION taskq.scheduler_pid', 'FUNCTION taskq.status', 'FUNCTION taskq.clock_now',
 		'FUNCTION taskq.list_handlers', 'FUNCTION taskq.get_handler', 'FUNCTION taskq.get_handler_info',

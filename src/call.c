@@ -30,6 +30,7 @@
 #include "call.h"
 #include "catalog.h"
 #include "clock.h"
+#include "frames.h"
 #include "handler.h"
 #include "memory.h"
 #include "reset.h"
@@ -215,6 +216,8 @@ CallHandler(Run *run)
 
 	(void) set_config_option("search_path", run->search_path, PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
+	if (!run->is_here)
+		FrameListen(true);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -320,6 +323,7 @@ RunHandler(Run *run)
 
 	if (!run->is_here)
 		ResetBeforeRun();
+	run->outer_frames = FrameBegin(&run->job, run->is_here);
 	BeginInternalSubTransaction("taskq");
 	MemoryContextSwitchTo(context);
 	PG_TRY();
@@ -338,8 +342,11 @@ RunHandler(Run *run)
 		run->error = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
+		(void) FrameAppend(ERROR, run->error->sqlerrcode, run->error->message);
 	}
 	PG_END_TRY();
+	if (!run->is_here)
+		FrameListen(false);
 	WAITPOINT("run-returned");
 	running = outer;
 	MemoryContextSwitchTo(context);

@@ -24,6 +24,7 @@ typedef struct Run
 	int64		timeout;		/* microseconds; 0: none */
 	TimestampTz deadline;		/* 0: none */
 	TimestampTz outer_deadline;	/* of the run inside which this one was started */
+	struct FrameBuffer *outer_frames;	/* of that run */
 	bool		has_memory_limit;
 	Datum		result;
 	bool		result_is_null;

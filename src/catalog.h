@@ -29,9 +29,10 @@ typedef enum TaskqRel
 	REL_EPOCH_SEQ,
 	REL_EVENTS,
 	REL_EVENTS_OVERFLOW,
-	REL_EVENT_ID_SEQ
+	REL_EVENT_ID_SEQ,
+	REL_FRAMES
 } TaskqRel;
-#define TASKQ_RELS (REL_EVENT_ID_SEQ + 1)
+#define TASKQ_RELS (REL_FRAMES + 1)
 
 extern void CatalogInit(void);
 extern bool CatalogInstalled(void);

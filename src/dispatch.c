@@ -36,6 +36,7 @@
 #include "current.h"
 #include "dispatch.h"
 #include "error.h"
+#include "frames.h"
 #include "guc.h"
 #include "handler.h"
 #include "outcome.h"
@@ -338,6 +339,7 @@ DispatchNext(const ClaimRequest *request)
 		}
 	}
 	PG_END_TRY();
+	FrameEnd(NULL);
 	UnpublishRuns();
 	ResetSession();
 	return true;
@@ -380,6 +382,7 @@ DispatchHere(const ClaimRequest *request, int64 job_id, const GivenHandler *give
 	PG_FINALLY();
 	{
 		CurrentReset(depth);
+		FrameEnd(run->outer_frames);
 	}
 	PG_END_TRY();
 	report->job_id = run->job.job_id;

@@ -33,6 +33,15 @@ bool		taskq_enabled = true;
  */
 int			taskq_event_notify_interval = 0;
 
+/* From which level on a run's messages are kept; each role and function may have its own. */
+int			taskq_frame_level = NOTICE;
+
+/*
+ * Room for the messages of one run, in kB, for each connection that the server
+ * may have.  0: none are kept.
+ */
+int			taskq_frame_memory = 16;
+
 /*
  * How much memory, in kB, a run in a background worker may take beyond what the
  * worker has.  0: as much as there is.
@@ -108,10 +117,24 @@ CheckMemoryLimit(int *value, void **extra, GucSource source)
 	return true;
 }
 
+static const struct config_enum_entry frame_levels[] =
+{
+	{"info", INFO, false},
+	{"notice", NOTICE, false},
+	{"warning", WARNING, false},
+	{"error", ERROR, false},
+	{"none", PANIC + 1, false},
+	{NULL, 0, false}
+};
+
 /* Define settings that only a preloaded library may define. */
 static void
 DefinePostmasterSettings(void)
 {
+	DefineCustomIntVariable("taskq.frame_memory",
+							"Room for the messages of a run, for each connection that the server may have; 0 keeps none.",
+							NULL, &taskq_frame_memory, 16, 0, 1024,
+							PGC_POSTMASTER, GUC_UNIT_KB, NULL, NULL, NULL);
 	DefineCustomIntVariable("taskq.max_databases",
 							"Number of databases with taskq that shared memory has room for.",
 							NULL, &taskq_max_databases, 64, 1, 10000,
@@ -152,6 +175,10 @@ GucInit(void)
 							"Shortest time between two notifications of new events on channel taskq_events; 0 is none.",
 							NULL, &taskq_event_notify_interval, 0, 0, 3600 * 1000,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomEnumVariable("taskq.frame_level",
+							 "From which level on the messages of a run are kept.",
+							 NULL, &taskq_frame_level, NOTICE, frame_levels,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("taskq.job_memory_limit",
 							"Most memory that a run in a background worker may take; 0 is no limit.",
 							NULL, &taskq_job_memory_limit, 0, 0, MAX_KILOBYTES,

@@ -11,6 +11,8 @@ extern bool taskq_allow_superuser_handlers;
 extern int	taskq_default_pool_size;
 extern bool taskq_enabled;
 extern int	taskq_event_notify_interval;
+extern int	taskq_frame_level;
+extern int	taskq_frame_memory;
 extern int	taskq_job_memory_limit;
 extern int	taskq_job_timeout;
 extern int	taskq_lease;

@@ -278,13 +278,15 @@ EmptyOverflow(void)
 }
 
 /*
- * Drop a leaf whose day is over, and the attempts of its jobs: those first, so
+ * Drop a leaf whose day is over, and the attempts and frames of its jobs: those first, so
  * that the locks on the history are held for a moment only.
  */
 static void
 DropExpired(const char *name)
 {
 	OwnerExecute(psprintf("DELETE FROM taskq.attempt_failures f USING taskq.%s h"
+						  " WHERE f.job_id = h.job_id AND NOT h.superseded", name), 0, NULL, NULL, NULL);
+	OwnerExecute(psprintf("DELETE FROM taskq.frame_log f USING taskq.%s h"
 						  " WHERE f.job_id = h.job_id AND NOT h.superseded", name), 0, NULL, NULL, NULL);
 	LeafDrop(&history, name);
 }

@@ -19,6 +19,7 @@
 #include "clock.h"
 #include "dispatch.h"
 #include "error.h"
+#include "frames.h"
 #include "guard.h"
 #include "handler.h"
 #include "outcome.h"
@@ -176,6 +177,7 @@ SettleRun(Run *run, bool cancelled)
 	else
 		/* an interrupt that was meant for nobody: the job pays nothing for it */
 		SettleGivenBack(&run->jobs, &run->job, OUTCOME_RELEASED, run->job.run_at);
+	FrameWrite();
 	PopActiveSnapshot();
 	StoreClose(&run->jobs, true);
 	OwnerLeave(&scope);
@@ -210,6 +212,8 @@ RecordLostRun(Run *run, MemoryContext context)
 		again.error = run->error;
 		strlcpy(again.task_type, run->task_type, sizeof(again.task_type));
 		FailRun(&again, false);
+		(void) FrameAppend(ERROR, run->error->sqlerrcode, run->error->message);
+		FrameWrite();
 	}
 	StoreClose(&again.jobs, true);
 	OwnerLeave(&scope);

@@ -12,6 +12,7 @@
 #include "blame.h"
 #include "clock.h"
 #include "compat.h"
+#include "frames.h"
 #include "guc.h"
 #include "shmem.h"
 #include "stats.h"
@@ -25,8 +26,8 @@ static shmem_request_hook_type previous_request_hook = NULL;
 static shmem_startup_hook_type previous_startup_hook = NULL;
 
 /* One slot for every process number that a backend or worker can have. */
-static int
-CountSlots(void)
+int
+ShmemCountSlots(void)
 {
 	return MaxBackends + NUM_AUXILIARY_PROCS;
 }
@@ -37,9 +38,10 @@ RequestShmem(void)
 	if (previous_request_hook)
 		previous_request_hook();
 	RequestAddinShmemSpace(MAXALIGN(sizeof(TaskqShared)));
-	RequestAddinShmemSpace(mul_size(sizeof(TaskqSlot), CountSlots()));
+	RequestAddinShmemSpace(mul_size(sizeof(TaskqSlot), ShmemCountSlots()));
 	RequestAddinShmemSpace(mul_size(sizeof(TaskqDatabase), taskq_max_databases));
 	RequestAddinShmemSpace(StatsShmemSize());
+	RequestAddinShmemSpace(FrameShmemSize());
 }
 
 static void
@@ -90,7 +92,7 @@ StartupShmem(void)
 		pg_atomic_init_u32(&taskq_shared->n_waiting, 0);
 		pg_atomic_init_u32(&taskq_shared->n_event_readers, 0);
 		pg_atomic_init_u32(&taskq_shared->probe_answer, 0);
-		taskq_shared->n_slots = CountSlots();
+		taskq_shared->n_slots = ShmemCountSlots();
 		taskq_shared->n_databases = taskq_max_databases;
 	}
 	taskq_tranche = taskq_shared->lock.tranche;
@@ -102,7 +104,8 @@ StartupShmem(void)
 	if (!found)
 		InitDatabases();
 	StatsShmemStartup();
-	BlameShmemStartup(CountSlots());
+	FrameShmemStartup();
+	BlameShmemStartup(ShmemCountSlots());
 	LWLockRelease(AddinShmemInitLock);
 	RegisterTranche_compat(taskq_tranche, "taskq");
 }

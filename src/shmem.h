@@ -128,6 +128,7 @@ extern int	taskq_tranche;
 
 extern void ShmemInit(void);
 extern bool ShmemPresent(void);
+extern int	ShmemCountSlots(void);
 extern TaskqSlot *ShmemMySlot(void);
 extern TaskqDatabase *ShmemDatabase(Oid dboid, bool make);
 extern TaskqDatabase *ShmemMyDatabase(void);

@@ -32,6 +32,7 @@
 #include "compat.h"
 #include "dispatch.h"
 #include "eligible.h"
+#include "frames.h"
 #include "guc.h"
 #include "memory.h"
 #include "pool.h"
@@ -359,6 +360,7 @@ taskq_worker_main(Datum arg)
 	SetSession();
 	Attach();
 	ResetInit();
+	FrameInit();
 
 	routes_context = AllocSetContextCreate(TopMemoryContext, "taskq worker routes", ALLOCSET_DEFAULT_SIZES);
 	request.worker = &me;

@@ -13,6 +13,7 @@ REGRESS = \
 	settle \
 	complete_jobs \
 	checkpoint \
+	frames \
 	decision \
 	unhandled \
 	run \
