@@ -33,7 +33,9 @@ OBJS = \
 	src/guard.o \
 	src/guc.o \
 	src/handler.o \
+	src/histogram.o \
 	src/history.o \
+	src/horizon.o \
 	src/job.o \
 	src/launcher.o \
 	src/leaf.o \
@@ -61,6 +63,7 @@ OBJS = \
 	src/settle.o \
 	src/shmem.o \
 	src/stats.o \
+	src/stats_file.o \
 	src/status.o \
 	src/store.o \
 	src/stuck.o \

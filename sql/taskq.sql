@@ -759,9 +759,16 @@ COMMENT ON FUNCTION taskq.background_workers() IS 'the background workers of thi
 
 CREATE FUNCTION taskq.handler_statistics(
 	OUT task_type text, OUT runs bigint, OUT completed bigint, OUT failed bigint, OUT total_time double precision,
-	OUT min_time double precision, OUT max_time double precision, OUT last_run_at timestamptz) RETURNS SETOF record
+	OUT min_time double precision, OUT max_time double precision, OUT last_run_at timestamptz,
+	OUT p50_time double precision, OUT p95_time double precision, OUT p99_time double precision,
+	OUT total_wait double precision, OUT p50_wait double precision, OUT p95_wait double precision, OUT p99_wait double precision,
+	OUT since timestamptz) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'taskq_handler_statistics' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 100;
-COMMENT ON FUNCTION taskq.handler_statistics() IS 'settled attempts of this database by task type since the server started, from shared memory; times in milliseconds';
+COMMENT ON FUNCTION taskq.handler_statistics() IS 'settled attempts of this database by task type, from shared memory; times in milliseconds';
+
+CREATE FUNCTION taskq.stat_reset(task_type text DEFAULT NULL) RETURNS void
+	AS 'MODULE_PATHNAME', 'taskq_stat_reset' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION taskq.stat_reset(text) IS 'begin anew with the statistics of a task type, or of all in this database';
 
 CREATE FUNCTION taskq.status(OUT name text, OUT value text, OUT hint text) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'taskq_status' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10;
@@ -971,9 +978,10 @@ FROM taskq.queues q LEFT JOIN (
 COMMENT ON VIEW taskq.stat_queues IS 'depth of each queue by state, and how long its oldest available job has been due';
 
 CREATE VIEW taskq.stat_handlers WITH (security_barrier) AS
-SELECT task_type, runs, completed, failed, total_time, total_time / NULLIF(runs, 0) AS mean_time, min_time, max_time, last_run_at
+SELECT task_type, runs, completed, failed, total_time, total_time / NULLIF(runs, 0) AS mean_time, min_time, max_time, last_run_at,
+	p50_time, p95_time, p99_time, total_wait / NULLIF(runs, 0) AS mean_wait, p50_wait, p95_wait, p99_wait, since
 FROM taskq.handler_statistics();
-COMMENT ON VIEW taskq.stat_handlers IS 'runs, failures and time by task type since the server started; times in milliseconds';
+COMMENT ON VIEW taskq.stat_handlers IS 'runs, failures and time by task type, and how long its jobs waited when they were due; times in milliseconds';
 
 CREATE VIEW taskq.stat_workers WITH (security_barrier) AS
 SELECT worker_id, pool, pid, state, job_id, task_type, started_at, completed, failed
@@ -1039,7 +1047,7 @@ SELECT a, o FROM (VALUES
 	('operator', ARRAY['FUNCTION taskq.cancel_job', 'FUNCTION taskq.retry_job', 'FUNCTION taskq.discard_job',
 		'FUNCTION taskq.pause_queue', 'FUNCTION taskq.resume_queue', 'FUNCTION taskq.pause_pool',
 		'FUNCTION taskq.resume_pool', 'FUNCTION taskq.pause_handler', 'FUNCTION taskq.resume_handler',
-		'FUNCTION taskq.drain_worker', 'FUNCTION taskq.status']),
+		'FUNCTION taskq.drain_worker', 'FUNCTION taskq.stat_reset', 'FUNCTION taskq.status']),
 	('admin', ARRAY['FUNCTION taskq.register_handler', 'FUNCTION taskq.unregister_handler',
 		'FUNCTION taskq.clear_handlers', 'FUNCTION taskq.list_handlers', 'FUNCTION taskq.get_handler',
 		'FUNCTION taskq.get_handler_info', 'FUNCTION taskq.is_registered', 'FUNCTION taskq.get_registered_types',

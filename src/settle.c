@@ -351,7 +351,8 @@ TryLockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome
 static void
 CountRun(const TaskqJob *job, bool completed)
 {
-	StatsCountRun(RouteById(job->route_id)->task_type, completed, ClockNow() - job->started_at);
+	StatsCountRun(RouteById(job->route_id)->task_type, completed, ClockNow() - job->started_at,
+				  job->started_at - job->run_at);
 }
 
 void

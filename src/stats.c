@@ -2,6 +2,7 @@
  * stats.c
  *	  Runs by task type, counted in shared memory: no table is written for
  *	  them.  A run is counted when the transaction that settled it commits.
+ *	  The numbers outlive a restart, but not a crash (stats_file.c).
  */
 #include "taskq.h"
 
@@ -23,38 +24,28 @@
 #include "guc.h"
 #include "shmem.h"
 #include "stats.h"
+#include "stats_file.h"
 
 PG_FUNCTION_INFO_V1(taskq_handler_statistics);
+PG_FUNCTION_INFO_V1(taskq_stat_reset);
 
-typedef struct StatsKey
-{
-	Oid			dboid;
-	char		task_type[TASKQ_NAME_MAX + 1];
-} StatsKey;
+/* A type that has not run for so long makes room for another in a full table. */
+#define UNUSED_FOR USECS_PER_DAY
 
-/* Found under TaskqShared.lock; the numbers are guarded by mutex. */
-typedef struct StatsEntry
-{
-	StatsKey	key;
-	slock_t		mutex;
-	int64		completed;
-	int64		failed;
-	int64		total;			/* microseconds */
-	int64		least;
-	int64		most;
-	TimestampTz last_run_at;
-	int			setup_failures; /* in a row, of class 42 or 28 */
-} StatsEntry;
+/* And no more often than this is it searched for when there was none. */
+#define TAKE_OVER_EVERY USECS_PER_MINUTE
 
 static HTAB *stats = NULL;
 
-/* A run that this transaction has settled.  Entries are never removed. */
+/* A run that this transaction has settled. */
 typedef struct SettledRun
 {
 	StatsEntry *entry;
+	uint32		generation;		/* the entry may be another type's by then */
 	int			level;			/* of the subtransaction that settled it */
 	bool		completed;
 	int64		duration;
+	int64		waited;
 } SettledRun;
 
 static SettledRun *settled_runs = NULL;
@@ -75,43 +66,103 @@ StatsShmemStartup(void)
 	ctl.keysize = sizeof(StatsKey);
 	ctl.entrysize = sizeof(StatsEntry);
 	stats = ShmemInitHash_compat("taskq handler statistics", taskq_max_handler_statistics, &ctl, HASH_ELEM | HASH_BLOBS);
+	if (IsUnderPostmaster)
+		return;
+	StatsFileLoad();
+	StatsFileSaveAtExit();
+}
+
+/* entries ------------------------------------------------------------------ */
+
+/* Nothing was counted yet; everything but key, mutex and generation. */
+static void
+Clear(StatsEntry *entry, TimestampTz now)
+{
+	memset(&entry->numbers, 0, sizeof(entry->numbers));
+	entry->numbers.least = PG_INT64_MAX;
+	entry->numbers.since = now;
+}
+
+/*
+ * In a full table, the entry of the type that has not run for the longest time,
+ * if that is long enough, becomes that of another type; else NULL.
+ */
+static StatsEntry *
+TakeOver(const StatsKey *key, TimestampTz now)
+{
+	static TimestampTz tried_at = 0;
+	HASH_SEQ_STATUS status;
+	StatsEntry *entry;
+	StatsEntry *oldest = NULL;
+
+	if (tried_at != 0 && now - tried_at < TAKE_OVER_EVERY)
+		return NULL;
+	hash_seq_init(&status, stats);
+	while ((entry = hash_seq_search(&status)) != NULL)
+		if (oldest == NULL || entry->numbers.last_run_at < oldest->numbers.last_run_at)
+			oldest = entry;
+	if (oldest == NULL || now - Max(oldest->numbers.last_run_at, oldest->numbers.since) < UNUSED_FOR)
+	{
+		tried_at = now;
+		return NULL;
+	}
+	(void) hash_update_hash_key(stats, oldest, key);
+	SpinLockAcquire(&oldest->mutex);
+	oldest->generation++;
+	Clear(oldest, now);
+	SpinLockRelease(&oldest->mutex);
+	return oldest;
 }
 
 /* A type's entry; with the lock held shared, or exclusively to make it. */
 static StatsEntry *
 FindEntry(const StatsKey *key, bool make)
 {
-	StatsEntry *entry;
-	bool		found;
+	StatsEntry *entry = hash_search(stats, key, HASH_FIND, NULL);
 
-	if (!make)
-		return hash_search(stats, key, HASH_FIND, NULL);
-	if (hash_get_num_entries(stats) >= taskq_max_handler_statistics)
-		return hash_search(stats, key, HASH_FIND, NULL);
-	entry = hash_search(stats, key, HASH_ENTER_NULL, &found);
-	if (entry != NULL && !found)
+	if (entry != NULL || !make)
+		return entry;
+	if (StatsIsFull())
+		return TakeOver(key, ClockNow());
+	entry = hash_search(stats, key, HASH_ENTER_NULL, NULL);
+	if (entry != NULL)
 	{
-		memset((char *) entry + sizeof(StatsKey), 0, sizeof(StatsEntry) - sizeof(StatsKey));
 		SpinLockInit(&entry->mutex);
-		entry->least = PG_INT64_MAX;
+		entry->generation = 0;
+		Clear(entry, ClockNow());
 	}
 	return entry;
 }
 
-static void
-CountInto(StatsEntry *entry, bool completed, int64 duration)
+/* Is there room for no other type? */
+bool
+StatsIsFull(void)
 {
+	return stats != NULL && hash_get_num_entries(stats) >= taskq_max_handler_statistics;
+}
+
+static void
+CountInto(const SettledRun *run)
+{
+	StatsEntry *entry = run->entry;
+	StatsNumbers *numbers = &entry->numbers;
 	TimestampTz now = ClockNow();
 
 	SpinLockAcquire(&entry->mutex);
-	if (completed)
-		entry->completed++;
-	else
-		entry->failed++;
-	entry->total += duration;
-	entry->least = Min(entry->least, duration);
-	entry->most = Max(entry->most, duration);
-	entry->last_run_at = now;
+	if (entry->generation == run->generation)
+	{
+		if (run->completed)
+			numbers->completed++;
+		else
+			numbers->failed++;
+		numbers->total += run->duration;
+		numbers->waited += run->waited;
+		numbers->least = Min(numbers->least, run->duration);
+		numbers->most = Max(numbers->most, run->duration);
+		numbers->last_run_at = now;
+		HistogramAdd(&numbers->runs, run->duration);
+		HistogramAdd(&numbers->waits, run->waited);
+	}
 	SpinLockRelease(&entry->mutex);
 }
 
@@ -142,7 +193,7 @@ StatsCountSetupFailure(const char *task_type)
 	if (entry != NULL)
 	{
 		SpinLockAcquire(&entry->mutex);
-		n = ++entry->setup_failures;
+		n = ++entry->numbers.setup_failures;
 		SpinLockRelease(&entry->mutex);
 	}
 	LWLockRelease(&taskq_shared->lock);
@@ -151,8 +202,10 @@ StatsCountSetupFailure(const char *task_type)
 
 /* Keep a settled run until the transaction ends. */
 static void
-KeepSettledRun(StatsEntry *entry, bool completed, int64 duration)
+KeepSettledRun(StatsEntry *entry, uint32 generation, bool completed, int64 duration, int64 waited)
 {
+	SettledRun *run;
+
 	if (n_settled_runs == max_settled_runs)
 	{
 		int			more = Max(64, max_settled_runs * 2);
@@ -163,21 +216,25 @@ KeepSettledRun(StatsEntry *entry, bool completed, int64 duration)
 			settled_runs = repalloc_huge(settled_runs, more * sizeof(SettledRun));
 		max_settled_runs = more;
 	}
-	settled_runs[n_settled_runs].entry = entry;
-	settled_runs[n_settled_runs].level = GetCurrentTransactionNestLevel();
-	settled_runs[n_settled_runs].completed = completed;
-	settled_runs[n_settled_runs].duration = duration;
-	n_settled_runs++;
+	run = &settled_runs[n_settled_runs++];
+	run->entry = entry;
+	run->generation = generation;
+	run->level = GetCurrentTransactionNestLevel();
+	run->completed = completed;
+	run->duration = duration;
+	run->waited = waited;
 }
 
 /*
- * Count a run that took so many microseconds, when this transaction commits.
+ * Count a run that took so many microseconds, and began so many after it was
+ * due, when this transaction commits.
  * Only that failures of setup are no longer in a row is known at once, to the
  * jobs that follow in the same transaction.
  */
 void
-StatsCountRun(const char *task_type, bool completed, int64 duration)
+StatsCountRun(const char *task_type, bool completed, int64 duration, int64 waited)
 {
+	uint32		generation = 0;
 	StatsKey	key;
 	StatsEntry *entry;
 
@@ -195,12 +252,14 @@ StatsCountRun(const char *task_type, bool completed, int64 duration)
 	if (entry != NULL && completed)
 	{
 		SpinLockAcquire(&entry->mutex);
-		entry->setup_failures = 0;
+		entry->numbers.setup_failures = 0;
 		SpinLockRelease(&entry->mutex);
 	}
+	if (entry != NULL)
+		generation = entry->generation;
 	LWLockRelease(&taskq_shared->lock);
 	if (entry != NULL)
-		KeepSettledRun(entry, completed, Max(duration, 0));
+		KeepSettledRun(entry, generation, completed, Max(duration, 0), Max(waited, 0));
 }
 
 /*
@@ -212,7 +271,7 @@ CountSettledRuns(XactEvent event, void *arg)
 {
 	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE)
 		for (int i = 0; i < n_settled_runs; i++)
-			CountInto(settled_runs[i].entry, settled_runs[i].completed, settled_runs[i].duration);
+			CountInto(&settled_runs[i]);
 	n_settled_runs = 0;
 }
 
@@ -238,48 +297,120 @@ StatsInit(void)
 	RegisterSubXactCallback(FollowSubtransaction, NULL);
 }
 
+/* reading ------------------------------------------------------------------ */
+
+/* Copies of a database's entries, or of all: nothing that can fail is called with the lock held. */
+StatsEntry *
+StatsCopyAll(Oid dboid, int *n)
+{
+	HASH_SEQ_STATUS status;
+	StatsEntry *entry;
+	StatsEntry *copies = palloc_extended(sizeof(StatsEntry) * taskq_max_handler_statistics, MCXT_ALLOC_HUGE);
+
+	*n = 0;
+	LWLockAcquire(&taskq_shared->lock, LW_SHARED);
+	hash_seq_init(&status, stats);
+	while ((entry = hash_seq_search(&status)) != NULL)
+		if ((entry->key.dboid == dboid || !OidIsValid(dboid)) && *n < taskq_max_handler_statistics)
+		{
+			SpinLockAcquire(&entry->mutex);
+			copies[(*n)++] = *entry;
+			SpinLockRelease(&entry->mutex);
+		}
+	LWLockRelease(&taskq_shared->lock);
+	return copies;
+}
+
+/* An entry of before the server's start. */
+void
+StatsRestore(const StatsEntry *saved)
+{
+	StatsEntry *entry;
+
+	if (StatsIsFull())
+		return;
+	entry = hash_search(stats, &saved->key, HASH_ENTER_NULL, NULL);
+	if (entry == NULL)
+		return;
+	SpinLockInit(&entry->mutex);
+	entry->generation = 0;
+	entry->numbers = saved->numbers;
+}
+
+/* In milliseconds; no more than the longest run that there was. */
+static void
+PutQuantile(Datum *values, bool *nulls, int i, const Histogram *histogram, double q, double most)
+{
+	double		microseconds = 0;
+
+	nulls[i] = !HistogramQuantile(histogram, q, &microseconds);
+	values[i] = Float8GetDatum(Min(microseconds, most) / 1000.0);
+}
+
 Datum
 taskq_handler_statistics(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	HASH_SEQ_STATUS status;
-	StatsEntry *entry;
 	StatsEntry *copies;
-	int			n = 0;
+	int			n;
 
 	CheckArgCount(fcinfo, 0);
 	InitMaterializedSRF(fcinfo, 0);
 	if (stats == NULL)
 		return (Datum) 0;
-
-	/* copied first: nothing that can fail is called with the lock held */
-	copies = palloc(sizeof(StatsEntry) * taskq_max_handler_statistics);
-	LWLockAcquire(&taskq_shared->lock, LW_SHARED);
-	hash_seq_init(&status, stats);
-	while ((entry = hash_seq_search(&status)) != NULL)
-		if (entry->key.dboid == MyDatabaseId && n < taskq_max_handler_statistics)
-		{
-			SpinLockAcquire(&entry->mutex);
-			copies[n++] = *entry;
-			SpinLockRelease(&entry->mutex);
-		}
-	LWLockRelease(&taskq_shared->lock);
-
+	copies = StatsCopyAll(MyDatabaseId, &n);
 	for (int i = 0; i < n; i++)
 	{
-		Datum		values[8];
-		bool		nulls[8] = {false};
+		const StatsNumbers *numbers = &copies[i].numbers;
+		int64		runs = numbers->completed + numbers->failed;
+		Datum		values[16];
+		bool		nulls[16] = {false};
 
-		entry = &copies[i];
-		values[0] = CStringGetTextDatum(entry->key.task_type);
-		values[1] = Int64GetDatum(entry->completed + entry->failed);
-		values[2] = Int64GetDatum(entry->completed);
-		values[3] = Int64GetDatum(entry->failed);
-		values[4] = Float8GetDatum(entry->total / 1000.0);
-		values[5] = Float8GetDatum(entry->least / 1000.0);
-		values[6] = Float8GetDatum(entry->most / 1000.0);
-		values[7] = TimestampTzGetDatum(entry->last_run_at);
+		if (runs == 0)
+			continue;
+		values[0] = CStringGetTextDatum(copies[i].key.task_type);
+		values[1] = Int64GetDatum(runs);
+		values[2] = Int64GetDatum(numbers->completed);
+		values[3] = Int64GetDatum(numbers->failed);
+		values[4] = Float8GetDatum(numbers->total / 1000.0);
+		values[5] = Float8GetDatum(numbers->least / 1000.0);
+		values[6] = Float8GetDatum(numbers->most / 1000.0);
+		values[7] = TimestampTzGetDatum(numbers->last_run_at);
+		PutQuantile(values, nulls, 8, &numbers->runs, 0.5, numbers->most);
+		PutQuantile(values, nulls, 9, &numbers->runs, 0.95, numbers->most);
+		PutQuantile(values, nulls, 10, &numbers->runs, 0.99, numbers->most);
+		values[11] = Float8GetDatum(numbers->waited / 1000.0);
+		PutQuantile(values, nulls, 12, &numbers->waits, 0.5, numbers->waited);
+		PutQuantile(values, nulls, 13, &numbers->waits, 0.95, numbers->waited);
+		PutQuantile(values, nulls, 14, &numbers->waits, 0.99, numbers->waited);
+		values[15] = TimestampTzGetDatum(numbers->since);
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;
+}
+
+/* Begin anew, with one type or all of this database. */
+Datum
+taskq_stat_reset(PG_FUNCTION_ARGS)
+{
+	char	   *task_type;
+	HASH_SEQ_STATUS status;
+	StatsEntry *entry;
+	TimestampTz now = ClockNow();
+
+	CheckArgCount(fcinfo, 1);
+	task_type = ArgNameOrNull(fcinfo, 0, "task type");
+	if (stats == NULL)
+		PG_RETURN_VOID();
+	LWLockAcquire(&taskq_shared->lock, LW_SHARED);
+	hash_seq_init(&status, stats);
+	while ((entry = hash_seq_search(&status)) != NULL)
+		if (entry->key.dboid == MyDatabaseId && (task_type == NULL || strcmp(task_type, entry->key.task_type) == 0))
+		{
+			SpinLockAcquire(&entry->mutex);
+			Clear(entry, now);
+			SpinLockRelease(&entry->mutex);
+		}
+	LWLockRelease(&taskq_shared->lock);
+	PG_RETURN_VOID();
 }

@@ -17,8 +17,10 @@
 #include "catalog.h"
 #include "clock.h"
 #include "guc.h"
+#include "horizon.h"
 #include "pool.h"
 #include "shmem.h"
+#include "stats.h"
 
 PG_FUNCTION_INFO_V1(taskq_running_jobs);
 PG_FUNCTION_INFO_V1(taskq_background_workers);
@@ -152,6 +154,9 @@ SayOfProcesses(ReturnSetInfo *result)
 	Say(result, "background workers", stuck == 0 ? psprintf("%d, of which %d run a job", workers, running) :
 		psprintf("%d, of which %d run a job, and %d are stuck in theirs", workers, running, stuck),
 		stuck == 0 ? NULL : "The server log says which handlers do not let themselves be interrupted.");
+	if (StatsIsFull())
+		Say(result, "statistics of handlers", psprintf("full, %d task types", taskq_max_handler_statistics),
+			"Other types are not counted. Raise taskq.max_handler_statistics and restart the server.");
 	Say(result, "background worker slots", missing ? "exhausted" : "available",
 		missing ? "Raise max_worker_processes and restart the server." : NULL);
 }
@@ -172,6 +177,7 @@ taskq_status(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	bool		adopted;
+	char	   *holder;
 
 	CheckArgCount(fcinfo, 0);
 	InitMaterializedSRF(fcinfo, 0);
@@ -187,6 +193,9 @@ taskq_status(PG_FUNCTION_ARGS)
 		adopted ? NULL : "This database was restored, copied or renamed; if its jobs are to run here, SELECT taskq.adopt_database().");
 	if (ShmemPresent())
 		SayOfProcesses(result);
+	holder = RecoveryInProgress() ? NULL : HorizonHolder();
+	Say(result, "oldest snapshot", holder == NULL ? "less than a minute old" : holder,
+		holder == NULL ? NULL : "While it is held, rows of finished jobs cannot be removed, and claims have to step over them.");
 	SayOfCrashes(result);
 	return (Datum) 0;
 }

@@ -1,0 +1,68 @@
+/*
+ * histogram.c
+ *	  How often what took how long: fixed buckets, so that adding is one step
+ *	  and takes no more room however much is added.
+ */
+#include "taskq.h"
+
+#include "port/pg_bitutils.h"
+
+#include "histogram.h"
+
+/* The least value of a bucket.  The first one has everything below two. */
+static double
+LowerBound(int bucket)
+{
+	double		power = (double) (UINT64CONST(1) << (bucket / 2));
+
+	if (bucket == 0)
+		return 0;
+	return bucket % 2 == 0 ? power : power * 1.5;
+}
+
+static int
+BucketOf(int64 microseconds)
+{
+	int			power;
+
+	if (microseconds < 2)
+		return 0;
+	power = pg_leftmost_one_pos64((uint64) microseconds);
+	return Min(power * 2 + (int) ((microseconds >> (power - 1)) & 1), HISTOGRAM_BUCKETS - 1);
+}
+
+void
+HistogramAdd(Histogram *histogram, int64 microseconds)
+{
+	histogram->counts[BucketOf(microseconds)]++;
+}
+
+/* The value below which a share q of all is, about; false: there are none. */
+bool
+HistogramQuantile(const Histogram *histogram, double q, double *microseconds)
+{
+	double		total = 0;
+	double		below = 0;
+	double		wanted;
+
+	for (int i = 0; i < HISTOGRAM_BUCKETS; i++)
+		total += histogram->counts[i];
+	if (total == 0)
+		return false;
+	wanted = total * q;
+	for (int i = 0; i < HISTOGRAM_BUCKETS; i++)
+	{
+		double		count = histogram->counts[i];
+
+		if (count > 0 && below + count >= wanted)
+		{
+			/* bucket 1 has nothing in it: the first one goes up to two */
+			double		upper = LowerBound(i == 0 ? 2 : i + 1);
+
+			*microseconds = LowerBound(i) + (upper - LowerBound(i)) * (wanted - below) / count;
+			return true;
+		}
+		below += count;
+	}
+	return false;
+}
