@@ -8,6 +8,7 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 
+#include "args.h"
 #include "clock.h"
 #include "guc.h"
 
@@ -75,5 +76,6 @@ MakeInterval(int64 microseconds)
 Datum
 taskq_clock_now(PG_FUNCTION_ARGS)
 {
+	CheckArgCount(fcinfo, 0);
 	PG_RETURN_TIMESTAMPTZ(ClockNow());
 }

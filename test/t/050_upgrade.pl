@@ -1,0 +1,141 @@
+# pg_upgrade, and a library that meets definitions of another version: nothing
+# runs where it must not, nothing is lost, and whoever calls is told what to do.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use TaskqTest;
+
+# pg_upgrade ------------------------------------------------------------------
+
+my $old = new_node('old');
+sql($old, 'CREATE DATABASE other');
+install($old, 'other');
+for my $db ('postgres', 'other')
+{
+	add_type($old, $db, 'app', 'work', undef, "description => 'does it', version => '1.2'");
+	add_type($old, $db, 'app', 'broken', undef, "retry_policy => 'none'");
+	sql($old, q(SELECT taskq.enqueue_job('work', jsonb_build_object('n', n)) FROM generate_series(1, 20) n; SELECT taskq.enqueue_job('broken')), $db);
+	settled($old, "$db: jobs have run", db => $db);
+	sql($old, q(SELECT taskq.enqueue_job('nobody'); SELECT taskq.enqueue_job('work', '{"x": "ahead"}', delay => '1 h');
+		SELECT taskq.create_queue('side', retain_completed => '2 d')), $db);
+}
+sql_as($old, 'postgres', 'app', q(SELECT taskq.register_handler('outside')));
+sql($old, q(SELECT taskq.enqueue_job('outside')));
+my ($claimed, $epoch) = split /\|/, sql($old, q(SELECT job_id, epoch FROM taskq.claim_job('worker', lease => '1 h')));
+my %look = (
+	jobs => q(SELECT string_agg(j::text, E'\n' ORDER BY job_id) FROM taskq.all_jobs j),
+	attempts => q(SELECT string_agg(a::text, E'\n' ORDER BY job_id, attempt) FROM taskq.attempts a),
+	handlers => q(SELECT string_agg(h::text, E'\n' ORDER BY task_type) FROM taskq.list_handlers() h),
+	pools => q(SELECT string_agg(format('%s %s %s', pool, role, size), E'\n' ORDER BY pool) FROM taskq.pools),
+	queues => q(SELECT string_agg(q::text, E'\n' ORDER BY queue) FROM taskq.queues q),
+	grants => q(SELECT string_agg(role || ' ' || access, ', ' ORDER BY role, access) FROM taskq.access_grants));
+my %before;
+for my $db ('postgres', 'other')
+{
+	$before{$db}{$_} = sql($old, $look{$_}, $db) for keys %look;
+}
+my $last = sql($old, 'SELECT max(job_id) FROM taskq.all_jobs');
+my $runs = sql($old, 'SELECT count(*) FROM app.ledger');
+$old->stop;
+
+my $new = PostgreSQL::Test::Cluster->new('new');
+$new->init;
+$new->append_conf('postgresql.conf', "shared_preload_libraries = 'taskq'\nmax_worker_processes = 32");
+my $bin = $old->config_data('--bindir');
+my @upgrade = ('pg_upgrade', '--no-sync', '--retain', '-d', $old->data_dir, '-D', $new->data_dir, '-b', $bin, '-B', $bin,
+	'-s', $new->host, '-p', $old->port, '-P', $new->port);
+# it writes where it stands
+chdir PostgreSQL::Test::Utils::tempdir() or die $!;
+command_ok([ @upgrade, '--check' ], 'pg_upgrade finds nothing to complain of');
+command_ok(\@upgrade, 'pg_upgrade does its work');
+my @logs = glob($new->data_dir . '/pg_upgrade_output.d/*/log/*.log');
+cmp_ok(scalar(@logs), '>', 0, 'its servers have written logs');
+is(join('', map { slurp_file($_) =~ /taskq (?:launcher|scheduler|worker)/ ? "$_ " : '' } @logs), '', 'no process of taskq ran meanwhile');
+
+$new->start;
+for my $db ('postgres', 'other')
+{
+	is(sql($new, $look{$_}, $db), $before{$db}{$_}, "$db: the same $_") for sort keys %look;
+	wait_until($new, "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'taskq scheduler' AND datname = '$db'", "$db: its scheduler has come");
+	is(sql($new, q(SELECT value FROM taskq.status() WHERE name = 'adopted'), $db), 'no', "$db: the new cluster has to be told that it takes over");
+}
+cmp_ok(sql($new, q(SELECT taskq.enqueue_job('work', '{"new": 1}'))), '>', $last, 'the sequence of jobs is ahead');
+is(sql($new, 'SELECT count(*) FROM app.ledger'), $runs, 'nothing has run');
+is(sql($new, 'SELECT taskq.adopt_database()'), 't', 'adopted');
+wait_until($new, q(SELECT state = 'completed' FROM taskq.all_jobs WHERE payload ? 'new'), 'jobs run');
+is(sql($new, qq(SELECT taskq.complete_job($claimed, $epoch))), 't', 'an external worker completes what it had claimed before');
+is(sql($new, 'SELECT count(*) FROM taskq.all_jobs, taskq.jobs WHERE false', 'other'), 0, 'the other database waits for its own');
+is(sql($new, q(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'taskq worker' AND datname = 'other')), 0, 'without a worker');
+
+# an older or newer library ------------------------------------------------------
+
+# Every function in C, as another version of the script might declare it: with an
+# argument less, and with one more. None is ever called with what it does not expect.
+sql($new, <<'SQL');
+CREATE FUNCTION public.answers(call text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE call;
+	RETURN 'done';
+EXCEPTION WHEN OTHERS THEN
+	RETURN SQLSTATE;
+END $$;
+SQL
+my $declare = q(
+	SELECT count(*), string_agg(DISTINCT answer, ',') FROM (
+		SELECT p.oid, public.answers(format('CREATE %s public.other_%s(%s) %s AS %L, %L LANGUAGE C', CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END, p.oid,
+			(SELECT string_agg(format_type(t, NULL), ', ' ORDER BY n) FROM unnest(%s) WITH ORDINALITY a (t, n)),
+			CASE p.prokind WHEN 'p' THEN '' ELSE 'RETURNS ' || pg_get_function_result(p.oid) END, p.probin, p.prosrc)) AS answer
+		FROM pg_proc p JOIN pg_language l ON l.oid = prolang
+		WHERE pronamespace = 'taskq'::regnamespace AND lanname = 'c') declared);
+my $call = q(
+	SELECT count(*), string_agg(DISTINCT CASE answer WHEN '55000' THEN answer ELSE prosrc || ' ' || answer END, ',') FROM (
+		SELECT prosrc, public.answers(format('%s public.%s(%s)', CASE prokind WHEN 'p' THEN 'CALL' ELSE 'SELECT' END, proname,
+			(SELECT string_agg('NULL', ', ') FROM generate_series(1, pronargs)))) AS answer
+		FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND proname LIKE 'other_%') called);
+my $forget = q(DO $$ DECLARE f regprocedure; BEGIN FOR f IN SELECT oid FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND proname LIKE 'other_%'
+	LOOP EXECUTE 'DROP ROUTINE ' || f; END LOOP; END $$);
+for my $case ([ 'more', 'p.proargtypes::oid[] || 25::oid' ], [ 'less', q((p.proargtypes::oid[])[0:p.pronargs - 2]) ])
+{
+	my ($what, $types) = @$case;
+	(my $sql = $declare) =~ s/unnest\(%s\)/unnest($types)/;
+	$sql =~ s/lanname = 'c'/lanname = 'c' AND p.pronargs > 0/ if $what eq 'less';
+	my ($n, $declared) = split /\|/, sql($new, $sql);
+	cmp_ok($n, '>', 50, "functions with an argument $what");
+	is($declared, 'done', 'are declared');
+	my ($m, $answers) = split /\|/, sql($new, $call);
+	is("$m $answers", "$n 55000", 'and all refuse to be called');
+	sql($new, $forget);
+}
+
+# A newer script has columns more: they are left alone.
+sql($new, "ALTER TABLE taskq.$_ ADD COLUMN later text DEFAULT 'x'") for qw(jobs job_history handlers routes queue_defs pool_defs attempt_failures external_workers);
+$new->restart;
+my $first = 1 + sql($new, 'SELECT max(job_id) FROM taskq.all_jobs');
+sql($new, q(SELECT taskq.enqueue_job(t) FROM unnest(ARRAY['work', 'broken', 'outside', 'brand_new']) t));
+wait_until($new, qq(SELECT count(*) = 2 FROM taskq.all_jobs WHERE job_id >= $first AND finished_at IS NOT NULL), 'with columns more, jobs run');
+is(sql($new, q(SELECT taskq.complete_job(job_id, epoch) FROM taskq.claim_job('worker'))), 't', 'and are claimed and completed outside');
+is(sql($new, qq(SELECT string_agg(state, ' ' ORDER BY job_id) FROM taskq.all_jobs WHERE job_id >= $first)), 'completed discarded completed available', 'as ever');
+sql_as($new, 'postgres', 'app', q(SELECT taskq.register_handler('later'), taskq.create_queue('later')));
+
+# An older one lacks a table or columns: nothing runs, everybody is told, and it
+# can still be dropped.
+sql($new, 'ALTER TABLE taskq.event_log RENAME TO not_yet_there');
+my $offset = log_since($new);
+$new->restart;
+wait_for_log_line($new, qr/definitions in database "postgres" are older than its library/, $offset, 'with a table less, the scheduler says so');
+fails_with($new, '55000', "SELECT * FROM taskq.$_", "and so does $_")
+  for "enqueue_job('work')", "claim_job('worker')", "complete_job($claimed, $epoch)", "register_handler('x')", "create_queue('x')", "run_next()", "cancel_job($claimed)";
+wait_until($new, q(SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'taskq worker'), 'no worker runs');
+is(() = slurp_file($new->logfile, $offset) =~ /definitions in database "postgres" are older/g, 1, 'which the log says once');
+sql($new, 'DROP EXTENSION taskq CASCADE');
+wait_until($new, q(SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type LIKE 'taskq %' AND datname = 'postgres'), 'it can be dropped, and its processes leave');
+sql($new, 'CREATE EXTENSION taskq');
+
+$new->stop;
+clean_log($new);
+done_testing();
