@@ -37,6 +37,7 @@ OBJS = \
 	src/history.o \
 	src/horizon.o \
 	src/job.o \
+	src/kit.o \
 	src/launcher.o \
 	src/leaf.o \
 	src/lease.o \

@@ -31,6 +31,7 @@
 
 #include "catalog.h"
 #include "guc.h"
+#include "kit.h"
 #include "shmem.h"
 #include "wake.h"
 
@@ -84,6 +85,7 @@ static bool superusers_seen = false;	/* the setting that handlers were judged by
 static void
 InvalidateByRelation(Datum arg, Oid relid)
 {
+	KitInvalidate(relid);
 	if (!catalog_valid)
 		return;
 	if (!OidIsValid(relid))

@@ -182,7 +182,6 @@ CompleteAll(Completion *completions, int n)
 	qsort(completions, n, sizeof(Completion), CompareByJob);
 	OwnerEnter(&scope);
 	StoreOpen(&jobs, CatalogRel(REL_JOBS));
-	StoreNewRow(&jobs);
 	old = MemoryContextSwitchTo(context);
 	error_context_stack = &callback;
 	for (int i = 0; i < n; i++)

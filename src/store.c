@@ -50,28 +50,15 @@ StoreOpen(Store *store, Oid relid)
 {
 	store->rel = table_open(relid, RowExclusiveLock);
 	RefuseTriggers(store->rel);
-	store->estate = CreateExecutorState();
-	store->result = makeNode(ResultRelInfo);
-	InitResultRelInfo(store->result, store->rel, 0, NULL, 0);
-	EvalPlanQualInit_compat(&store->epq, store->estate);
-	store->found = table_slot_create(store->rel, NULL);
-	store->row = NULL;
-}
-
-/* The row to write; its indexes are opened when the first one is written. */
-static void
-OpenForWrite(Store *store)
-{
-	if (store->result->ri_IndexRelationDescs == NULL)
-		ExecOpenIndices(store->result, false);
+	store->kit = KitTake(store->rel);
+	store->found = store->kit->found;
+	store->row = store->kit->row;
 }
 
 /* An all-NULL row to fill and write. */
 TupleTableSlot *
 StoreNewRow(Store *store)
 {
-	if (store->row == NULL)
-		store->row = MakeSingleTupleTableSlot(RelationGetDescr(store->rel), &TTSOpsVirtual);
 	ExecClearTuple(store->row);
 	memset(store->row->tts_isnull, true, store->row->tts_tupleDescriptor->natts * sizeof(bool));
 	return store->row;
@@ -96,13 +83,7 @@ StoreCopyRow(Store *store)
 void
 StoreClose(Store *store, bool keep_lock)
 {
-	ExecDropSingleTupleTableSlot(store->found);
-	if (store->row != NULL)
-		ExecDropSingleTupleTableSlot(store->row);
-	if (store->result->ri_IndexRelationDescs != NULL)
-		ExecCloseIndices(store->result);
-	EvalPlanQualEnd(&store->epq);
-	FreeExecutorState(store->estate);
+	KitReturn(store->kit);
 	table_close(store->rel, keep_lock ? NoLock : RowExclusiveLock);
 
 	/* a later call in the same statement must see what this one wrote */
@@ -114,27 +95,27 @@ StoreClose(Store *store, bool keep_lock)
 void
 StoreInsert(Store *store)
 {
-	OpenForWrite(store);
+	KitOpenIndexes(store->kit);
 	ExecStoreVirtualTuple(store->row);
-	ExecSimpleRelationInsert(store->result, store->estate, store->row);
-	ResetPerTupleExprContext(store->estate);
+	ExecSimpleRelationInsert(store->kit->result, store->kit->estate, store->row);
+	ResetPerTupleExprContext(store->kit->estate);
 }
 
 /* Replace the locked row store->found by store->row. */
 void
 StoreUpdate(Store *store)
 {
-	OpenForWrite(store);
+	KitOpenIndexes(store->kit);
 	ExecStoreVirtualTuple(store->row);
-	ExecSimpleRelationUpdate(store->result, store->estate, &store->epq, store->found, store->row);
-	ResetPerTupleExprContext(store->estate);
+	ExecSimpleRelationUpdate(store->kit->result, store->kit->estate, &store->kit->epq, store->found, store->row);
+	ResetPerTupleExprContext(store->kit->estate);
 }
 
 /* Delete the locked row store->found. */
 void
 StoreDelete(Store *store)
 {
-	ExecSimpleRelationDelete(store->result, store->estate, &store->epq, store->found);
+	ExecSimpleRelationDelete(store->kit->result, store->kit->estate, &store->kit->epq, store->found);
 }
 
 /*

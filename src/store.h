@@ -9,17 +9,15 @@
 
 #include "access/genam.h"
 #include "access/skey.h"
-#include "executor/executor.h"
 #include "utils/snapshot.h"
 
 #include "catalog.h"
+#include "kit.h"
 
 typedef struct Store
 {
 	Relation	rel;
-	EState	   *estate;
-	ResultRelInfo *result;
-	EPQState	epq;
+	StoreKit   *kit;
 	TupleTableSlot *found;		/* the row found or locked last */
 	TupleTableSlot *row;		/* the row to write */
 } Store;

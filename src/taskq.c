@@ -11,6 +11,7 @@
 #include "compat.h"
 #include "ddl.h"
 #include "guc.h"
+#include "kit.h"
 #include "launcher.h"
 #include "shmem.h"
 #include "stats.h"
@@ -25,6 +26,7 @@ _PG_init(void)
 {
 	GucInit();
 	CatalogInit();
+	KitInit();
 	WakeInit();
 	StatsInit();
 

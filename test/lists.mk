@@ -23,7 +23,8 @@ REGRESS = \
 	events \
 	register_worker \
 	model \
-	payload
+	payload \
+	kit
 ISOLATION = \
 	claim-cancel \
 	claim-claim \
