@@ -101,7 +101,8 @@ CREATE TABLE taskq.handlers (
 	required_fields  jsonb,
 	optional_fields  jsonb,
 	validator        text,
-	validator_oid    oid
+	validator_oid    oid,
+	lock_timeout     interval
 );
 COMMENT ON TABLE taskq.handlers IS 'the registry; read taskq.list_handlers()';
 
@@ -403,9 +404,9 @@ CREATE FUNCTION taskq.register_handler(
 	retry_policy text DEFAULT NULL, retry_base interval DEFAULT NULL, retry_cap interval DEFAULT NULL,
 	search_path text DEFAULT NULL, permanent_errors text[] DEFAULT NULL, retryable_errors text[] DEFAULT NULL,
 	share_commit boolean DEFAULT false, payload_type regtype DEFAULT NULL, required_fields jsonb DEFAULT NULL, optional_fields jsonb DEFAULT NULL,
-	validator regprocedure DEFAULT NULL) RETURNS void
+	validator regprocedure DEFAULT NULL, lock_timeout interval DEFAULT NULL) RETURNS void
 	AS 'MODULE_PATHNAME', 'taskq_register_handler' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.register_handler(text, regprocedure, text, text, boolean, regrole, boolean, text, integer, integer, interval, interval, text, interval, interval, text, text[], text[], boolean, regtype, jsonb, jsonb, regprocedure)
+COMMENT ON FUNCTION taskq.register_handler(text, regprocedure, text, text, boolean, regrole, boolean, text, integer, integer, interval, interval, text, interval, interval, text, text[], text[], boolean, regtype, jsonb, jsonb, regprocedure, interval)
 	IS 'tie a task type to the function that runs it; a handler of NULL declares a type for external workers';
 
 CREATE FUNCTION taskq.unregister_handler(task_type text) RETURNS boolean
@@ -430,7 +431,7 @@ CREATE FUNCTION taskq.list_handlers(
 	OUT timeout interval, OUT lease interval, OUT retry_policy text, OUT retry_base interval, OUT retry_cap interval,
 	OUT search_path text, OUT registered_by regrole, OUT registered_at timestamptz,
 	OUT permanent_errors text[], OUT retryable_errors text[], OUT share_commit boolean,
-	OUT payload_type text, OUT required_fields jsonb, OUT optional_fields jsonb, OUT validator text, OUT contract_status text) RETURNS SETOF record
+	OUT payload_type text, OUT required_fields jsonb, OUT optional_fields jsonb, OUT validator text, OUT contract_status text, OUT lock_timeout interval) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'taskq_list_handlers' LANGUAGE C STABLE;
 COMMENT ON FUNCTION taskq.list_handlers() IS 'the registry, a row a task type; defaults that were not given are shown as they apply';
 
@@ -441,7 +442,7 @@ CREATE FUNCTION taskq.get_handler_info(
 	OUT timeout interval, OUT lease interval, OUT retry_policy text, OUT retry_base interval, OUT retry_cap interval,
 	OUT search_path text, OUT registered_by regrole, OUT registered_at timestamptz,
 	OUT permanent_errors text[], OUT retryable_errors text[], OUT share_commit boolean,
-	OUT payload_type text, OUT required_fields jsonb, OUT optional_fields jsonb, OUT validator text, OUT contract_status text) RETURNS record
+	OUT payload_type text, OUT required_fields jsonb, OUT optional_fields jsonb, OUT validator text, OUT contract_status text, OUT lock_timeout interval) RETURNS record
 	AS 'MODULE_PATHNAME', 'taskq_get_handler_info' LANGUAGE C STABLE;
 
 COMMENT ON FUNCTION taskq.get_handler_info(text) IS 'a task type''s row of list_handlers(), NULL when it is not registered';

@@ -27,6 +27,7 @@
 #include "utils/syscache.h"
 #include "utils/timeout.h"
 
+#include "args.h"
 #include "call.h"
 #include "catalog.h"
 #include "clock.h"
@@ -216,6 +217,9 @@ CallHandler(Run *run)
 
 	(void) set_config_option("search_path", run->search_path, PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
+	if (run->lock_timeout != NO_MICROSECONDS)
+		(void) set_config_option("lock_timeout", psprintf("%dms", (int) Min((run->lock_timeout + 999) / 1000, INT_MAX)),
+								 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	if (!run->is_here)
 		FrameListen(true);
 	if (SPI_connect() != SPI_OK_CONNECT)

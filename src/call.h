@@ -22,6 +22,7 @@ typedef struct Run
 	bool		shares;			/* its transaction may run other jobs too */
 	char	   *search_path;
 	int64		timeout;		/* microseconds; 0: none */
+	int64		lock_timeout;	/* microseconds; NO_MICROSECONDS: as it is */
 	TimestampTz deadline;		/* 0: none */
 	TimestampTz outer_deadline;	/* of the run inside which this one was started */
 	struct FrameBuffer *outer_frames;	/* of that run */

@@ -172,6 +172,7 @@ PrepareRun(Run *run, const GivenHandler *given)
 		run->takes_job = given->takes_job;
 		run->search_path = pstrdup(namespace_search_path);
 		run->timeout = run->job.timeout != NULL ? IntervalMicroseconds(run->job.timeout) : 0;
+		run->lock_timeout = NO_MICROSECONDS;
 		return true;
 	}
 	if (handler == NULL || handler->signature == NULL || strcmp(handler->status, "ok") != 0 ||
@@ -182,6 +183,7 @@ PrepareRun(Run *run, const GivenHandler *given)
 	run->job.runs_here = true;
 	run->job.handler_version = handler->version == NULL ? NULL : pstrdup(handler->version);
 	run->shares = handler->share_commit;
+	run->lock_timeout = handler->lock_timeout;
 	run->search_path = pstrdup(handler->search_path != NULL ? handler->search_path : "");
 	run->timeout = run->job.timeout != NULL ? IntervalMicroseconds(run->job.timeout) :
 		handler->timeout != NO_MICROSECONDS ? handler->timeout : (int64) taskq_job_timeout * 1000;

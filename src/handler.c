@@ -192,6 +192,7 @@ AddHandlerOfRow(TupleTableSlot *slot, void *arg)
 	handler->retryable_errors = CopyNames(slot, H_RETRYABLE_ERRORS);
 	handler->paused = DatumGetBool(SlotDatum(slot, H_PAUSED));
 	handler->share_commit = DatumGetBool(SlotDatum(slot, H_SHARE_COMMIT));
+	handler->lock_timeout = ReadMicroseconds(slot, H_LOCK_TIMEOUT);
 	handler->contract = CopyContract(slot);
 	handler->function = InvalidOid;
 	if (handler->signature != NULL)

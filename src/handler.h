@@ -20,9 +20,9 @@ enum
 	H_DESCRIPTION, H_VERSION, H_ALSO_EXTERNAL, H_QUEUE, H_PRIORITY, H_MAX_ATTEMPTS, H_TIMEOUT,
 	H_LEASE, H_RETRY_POLICY, H_RETRY_BASE, H_RETRY_CAP, H_REGISTERED_BY, H_REGISTERED_AT,
 	H_PERMANENT_ERRORS, H_RETRYABLE_ERRORS, H_PAUSED, H_SHARE_COMMIT, H_PAYLOAD_TYPE, H_PAYLOAD_TYPE_OID,
-	H_REQUIRED_FIELDS, H_OPTIONAL_FIELDS, H_VALIDATOR, H_VALIDATOR_OID
+	H_REQUIRED_FIELDS, H_OPTIONAL_FIELDS, H_VALIDATOR, H_VALIDATOR_OID, H_LOCK_TIMEOUT
 };
-#define H_COLUMNS H_VALIDATOR_OID	/* that register_handler() writes */
+#define H_COLUMNS H_LOCK_TIMEOUT	/* that register_handler() writes */
 
 typedef struct TaskqHandler
 {
@@ -47,6 +47,7 @@ typedef struct TaskqHandler
 	ArrayType  *retryable_errors;
 	bool		paused;
 	bool		share_commit;
+	int64		lock_timeout;	/* microseconds; NO_MICROSECONDS: the role's */
 	TaskqContract *contract;	/* NULL: payloads may be anything */
 	TimestampTz registered_at;
 	const char *status;			/* "ok", or why it cannot run */

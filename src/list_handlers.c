@@ -25,7 +25,7 @@ PG_FUNCTION_INFO_V1(taskq_list_handlers);
 PG_FUNCTION_INFO_V1(taskq_get_handler_info);
 
 /* Result columns of list_handlers() and get_handler_info(), in order. */
-#define INFO_COLUMNS 27
+#define INFO_COLUMNS 28
 
 Datum
 taskq_is_registered(PG_FUNCTION_ARGS)
@@ -133,6 +133,7 @@ InfoRow(const TaskqHandler *handler, Datum *values, bool *nulls)
 	nulls[20] = handler->retryable_errors == NULL;
 	values[21] = BoolGetDatum(handler->share_commit);
 	ContractColumns(handler, values, nulls);
+	SetDuration(values, nulls, 27, handler->lock_timeout);
 }
 
 Datum

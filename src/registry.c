@@ -224,6 +224,7 @@ SetFunction(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 	SetColumn(values, nulls, H_SIGNATURE, CStringGetTextDatum(format_procedure_qualified(function)));
 	SetColumn(values, nulls, H_FUNCTION_OID, ObjectIdGetDatum(function));
 	SetColumn(values, nulls, H_RUN_AS, ObjectIdGetDatum(run_as));
+	SetInterval(fcinfo, 23, "lock_timeout", 0, values, nulls, H_LOCK_TIMEOUT);
 	return run_as;
 }
 
@@ -296,7 +297,7 @@ WriteHandler(Datum *values, const char *nulls)
 	static Oid	types[H_COLUMNS] = {
 		TEXTOID, TEXTOID, OIDOID, BOOLOID, REGROLEOID, TEXTOID, TEXTOID, TEXTOID, BOOLOID, TEXTOID,
 		INT4OID, INT4OID, INTERVALOID, INTERVALOID, TEXTOID, INTERVALOID, INTERVALOID, REGROLEOID, TIMESTAMPTZOID,
-		TEXTARRAYOID, TEXTARRAYOID, BOOLOID, BOOLOID, TEXTOID, OIDOID, JSONBOID, JSONBOID, TEXTOID, OIDOID
+		TEXTARRAYOID, TEXTARRAYOID, BOOLOID, BOOLOID, TEXTOID, OIDOID, JSONBOID, JSONBOID, TEXTOID, OIDOID, INTERVALOID
 	};
 	OwnerScope	scope;
 
@@ -311,7 +312,7 @@ WriteHandler(Datum *values, const char *nulls)
 	OwnerExecute("DELETE FROM taskq.handlers WHERE task_type = $1", 1, types, values, nulls);
 	OwnerExecute("INSERT INTO taskq.handlers VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,"
 				 " $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,"
-				 " $24, $25, $26, $27, $28, $29)", H_COLUMNS, types, values, nulls);
+				 " $24, $25, $26, $27, $28, $29, $30)", H_COLUMNS, types, values, nulls);
 	OwnerLeaveSpi(&scope);
 	CatalogChanged(REL_HANDLERS);
 }
@@ -327,7 +328,7 @@ taskq_register_handler(PG_FUNCTION_ARGS)
 	bool		share_commit;
 	bool		has_code;
 
-	CheckArgCount(fcinfo, 23);
+	CheckArgCount(fcinfo, 24);
 	CheckWritable("taskq.register_handler()");
 	memset(nulls, 'n', H_COLUMNS);
 	nulls[H_COLUMNS] = '\0';
@@ -353,11 +354,11 @@ taskq_register_handler(PG_FUNCTION_ARGS)
 	SetColumn(values, nulls, H_SHARE_COMMIT, BoolGetDatum(share_commit));
 	if (!PG_ARGISNULL(1))
 		run_as = SetFunction(fcinfo, values, nulls);
-	else if (!PG_ARGISNULL(5) || share_commit)
+	else if (!PG_ARGISNULL(5) || share_commit || !PG_ARGISNULL(23))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("run_as and share_commit are for handlers in the server"),
-				 errhint("Name the function, or leave the two out to declare a type for external workers.")));
+				 errmsg("run_as, share_commit and lock_timeout are for handlers in the server"),
+				 errhint("Name the function, or leave them out to declare a type for external workers.")));
 	has_code = SetContract(fcinfo, OidIsValid(run_as) ? run_as : GetUserId(), values, nulls);
 	if (OidIsValid(run_as) || has_code)
 		SetSearchPath(fcinfo, values, nulls);

@@ -112,6 +112,19 @@ my $deaf = run_one('deaf', '{}');
 ended($deaf, 'a handler that catches each interrupt: the worker ends itself');
 is(outcome($deaf), 'timeout|timeout|', 'and the attempt has timed out');
 
+# locks -----------------------------------------------------------------------
+
+add_type($node, 'postgres', 'app', 'gated', undef, "lock_timeout => '100 ms', retry_policy => 'fixed', retry_base => '100 ms'");
+is(sql($node, q(SELECT lock_timeout FROM taskq.get_handler_info('gated'))), '00:00:00.1', 'lock_timeout is registered');
+my $gate = hold_gate($node, 5);
+my $gated = sql_as($node, 'postgres', 'app', q(SELECT taskq.enqueue_job('gated', '{"gate": 5}', max_attempts => 1000)));
+wait_until($node, "SELECT count(*) >= 2 FROM taskq.attempts WHERE job_id = $gated", 'a handler that waits too long for a lock fails, and is retried');
+is(sql($node, "SELECT DISTINCT outcome, error_type, sqlstate FROM taskq.attempts WHERE job_id = $gated AND outcome <> 'completed'"), 'failed|handler_error|55P03', 'for want of the lock');
+open_gate($gate);
+ended($gated, 'with the lock free');
+is(sql($node, "SELECT state FROM taskq.all_jobs WHERE job_id = $gated"), 'completed', 'it completes');
+fails_with($node, '22023', q(SELECT taskq.register_handler('x', lock_timeout => '1 s')), 'lock_timeout is for handlers in the server');
+
 # memory ----------------------------------------------------------------------
 
 add_type($node, 'postgres', 'app', 'bad');
