@@ -22,6 +22,11 @@ REGRESS = \
 	toast \
 	events \
 	register_worker \
+	unroutable \
+	pools \
+	queues \
+	lease \
+	enqueue \
 	model \
 	payload \
 	kit

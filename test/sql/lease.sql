@@ -1,0 +1,93 @@
+-- Leases: heartbeats extend them, the clock ends them, and with either comes
+-- the word that a job is to be cancelled.
+\set ECHO none
+\i test/sql/include/tap.sql
+\i test/sql/include/jobs.sql
+\i test/sql/include/wait.sql
+SELECT plan(55);
+SELECT ok(pg_temp.came('SELECT taskq.scheduler_pid() IS NOT NULL'), 'the scheduler runs');
+BEGIN;
+CREATE FUNCTION pg_temp.beat(n text, more text DEFAULT '') RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	answer text;
+BEGIN
+	EXECUTE pg_temp.of(n, 'SELECT taskq.heartbeat_job(%s, %s' || more || ')') INTO answer;
+	RETURN answer;
+END $$;
+-- How long a job's lease lasts from now, to the second.
+CREATE FUNCTION pg_temp.lasts(n text) RETURNS interval LANGUAGE sql AS
+	$$ SELECT make_interval(secs => round(extract(epoch FROM lease_expires_at - taskq.clock_now()))) FROM taskq.all_jobs WHERE job_id = pg_temp.id(n) $$;
+SELECT taskq.register_handler('lease-a', retry_policy => 'fixed', retry_base => '0', lease => '100 s'), taskq.register_handler('lease-b'),
+	taskq.register_worker('lease-w'), taskq.register_worker('lease-own', lease => '200 s'), pg_temp.add('a', 'lease-a'), pg_temp.add('own', 'lease-a'), pg_temp.add('job', 'lease-a', lease => '300 s'),
+	pg_temp.add('b', 'lease-b') \gset
+SELECT pg_temp.take('lease-w', 'lease-a'), pg_temp.take('lease-own', 'lease-a'), pg_temp.take('lease-own', 'lease-a'), pg_temp.take('lease-w', 'lease-b') \gset
+
+-- how long --------------------------------------------------------------------
+SELECT is(ARRAY(SELECT pg_temp.lasts(n) FROM unnest('{a,own,job,b}'::text[]) n), '{100 s,200 s,300 s,60 s}', 'leases by the handler, the worker, the job and the setting');
+SET LOCAL taskq.clock_offset = '50 s';
+SELECT is(ARRAY(SELECT pg_temp.beat(n) FROM unnest('{a,own,job,b}'::text[]) n), '{ok,ok,ok,ok}', 'a heartbeat for each');
+SELECT is(ARRAY(SELECT pg_temp.lasts(n) FROM unnest('{a,own,job,b}'::text[]) n), '{100 s,200 s,300 s,60 s}', 'each is as long again from then');
+SELECT is(pg_temp.beat('a', ', ''40 s'''), 'ok', 'a shorter one');
+SELECT is(pg_temp.lasts('a'), '100 s', 'does not shorten it');
+SELECT is(pg_temp.beat('a', ', ''1 h'''), 'ok', 'a longer one');
+SELECT is(pg_temp.lasts('a'), '1 h', 'extends it');
+SELECT throws_ok(pg_temp.of('a', 'SELECT taskq.heartbeat_job(%s, %s, ' || l || ')'), '22023', NULL, 'not ' || l) FROM unnest('{''0'',''999 ms'',''-1 s'',''11 years''}'::text[]) l;
+SELECT throws_ok('SELECT taskq.heartbeat_job(-1, 1)', 'TQ011', NULL, 'no such job');
+SELECT throws_ok('SELECT taskq.heartbeat_job(NULL, 1)', '22004', NULL, 'no job');
+SELECT throws_ok(pg_temp.of('a', 'SELECT taskq.heartbeat_job(%s, NULL)'), '22004', NULL, 'no epoch');
+SELECT throws_ok(pg_temp.of('a', 'SELECT taskq.heartbeat_job(%s, %s + 1)'), 'TQ003', NULL, 'another epoch');
+SELECT is(pg_temp.beat('a', ', progress => ''{"n": 1}'''), 'ok', 'with how far it is');
+SELECT is(pg_temp.beat('a'), 'ok', 'and without');
+SELECT is(progress, '{"n": 1}', 'the last that was said is kept') FROM taskq.all_jobs WHERE job_id = pg_temp.id('a');
+
+-- all jobs of a worker ----------------------------------------------------------
+SET LOCAL taskq.clock_offset = '80 s';
+SELECT results_eq($$ SELECT name, status, make_interval(secs => round(extract(epoch FROM lease_expires_at - taskq.clock_now()))) FROM taskq.worker_heartbeat('lease-own') JOIN j ON id = job_id ORDER BY 1 $$,
+	$$ VALUES ('job', 'ok', '300 s'::interval), ('own', 'ok', '200 s') $$, 'worker_heartbeat is one for each of the worker''s jobs');
+SELECT results_eq($$ SELECT name, status FROM taskq.worker_heartbeat('lease-own', ARRAY[pg_temp.id('job')], ARRAY[pg_temp.e('job')]) JOIN j ON id = job_id $$, $$ VALUES ('job', 'ok') $$, 'or for those that it lists');
+SELECT results_eq($$ SELECT name, status, lease_expires_at FROM taskq.worker_heartbeat('lease-own', ARRAY[pg_temp.id('job'), pg_temp.id('own')], ARRAY[1, pg_temp.e('own') + 1]) JOIN j ON id = job_id ORDER BY 1 $$,
+	$$ VALUES ('job', 'lost', NULL::timestamptz), ('own', 'lost', NULL) $$, 'a stale epoch is said to be lost, and is no error');
+SELECT results_eq($$ SELECT status FROM taskq.worker_heartbeat('lease-own', '{-5}', '{1}') $$, $$ VALUES ('lost') $$, 'so is a job that is not there');
+SELECT is_empty($$ SELECT FROM taskq.worker_heartbeat('lease-own', '{}', '{}') $$, 'none for none');
+SELECT throws_ok(format('SELECT taskq.worker_heartbeat(%s)', a), code, NULL, 'refused: ' || a)
+FROM (VALUES ('NULL', '22004'), ('''lease-nobody''', 'TQ012'), ('''lease-w'', ''{1}''', '22004'), ('''lease-w'', ''{1}'', ''{1,2}''', '2202E'), ('''lease-w'', ''{NULL}'', ''{1}''', '22004')) v (a, code);
+
+-- over ------------------------------------------------------------------------
+-- No scheduler sees what this transaction did, and nothing else ends its leases.
+SET LOCAL taskq.clock_offset = '2 h';
+SELECT is(pg_temp.state('a'), 'running 1', 'a lease that is over is a claim still, until somebody ends it');
+SELECT ok(taskq.complete_job(pg_temp.id('a'), pg_temp.e('a')), 'and can be settled');
+SELECT is(pg_temp.beat('b'), 'ok', 'or extended');
+SELECT is(pg_temp.lasts('b'), '60 s', 'from now on');
+ROLLBACK;
+
+-- The scheduler's clock is the server's: leases of a second are over when they are.
+SELECT taskq.register_handler('lease-a', retry_policy => 'fixed', retry_base => '1 h'), taskq.register_handler('lease-now', retry_policy => 'fixed', retry_base => '0'),
+	taskq.register_worker('lease-w', lease => '1 s'), pg_temp.add('late', 'lease-a'), pg_temp.add('last', 'lease-a', attempts => 1), pg_temp.add('now', 'lease-now'), pg_temp.add('asked', 'lease-a') \gset
+SELECT pg_temp.take('lease-w', 'lease-a'), pg_temp.take('lease-w', 'lease-a'), pg_temp.take('lease-w', 'lease-a'), pg_temp.take('lease-w', 'lease-now') \gset
+SELECT taskq.cancel_job(pg_temp.id('asked'), reason => 'too late') \gset
+SELECT is(pg_temp.reaches(pg_temp.id('late'), 'retryable'), 'retryable 1', 'when its lease is over a job waits for its delay');
+SELECT is(pg_temp.reaches(pg_temp.id('last')), 'discarded 1', 'or is given up after its last attempt');
+SELECT is(pg_temp.reaches(pg_temp.id('now'), 'available'), 'available 1', 'or can be claimed at once');
+SELECT is(pg_temp.reaches(pg_temp.id('asked')), 'cancelled 1', 'or is cancelled, if that was asked for');
+SELECT results_eq($$ SELECT outcome, error_type, error_message, worker_id FROM taskq.attempts WHERE job_id = pg_temp.id('late') $$,
+	$$ VALUES ('expired', 'timeout', 'the lease expired without a heartbeat', 'lease-w') $$, 'the attempt counts, as expired');
+SELECT is(last_error, 'too late', 'the reason is kept') FROM taskq.all_jobs WHERE job_id = pg_temp.id('asked');
+SELECT throws_ok(pg_temp.of('late', 'SELECT taskq.' || call), 'TQ003', NULL, call || ' is too late')
+FROM unnest('{"complete_job(%s, %s)","fail_job(%s, %s)","release_job(%s, %s)","heartbeat_job(%s, %s)","cancel_job(%s, %s)"}'::text[]) call;
+SELECT is(pg_temp.detail_of(pg_temp.of('late', 'SELECT taskq.complete_job(%s, %s)')), 'Its lease expired.', 'the detail says why');
+SELECT is(pg_temp.take('lease-v', 'lease-now'), 'now', 'another worker is given it');
+SELECT is(pg_temp.state('now'), 'running 2', 'as its second attempt');
+
+-- to be cancelled -----------------------------------------------------------------
+SELECT is(taskq.cancel_job(pg_temp.id('now'), reason => 'no need'), 'requested', 'a running job is asked to be cancelled');
+SELECT is(taskq.heartbeat_job(pg_temp.id('now'), pg_temp.e('now')), 'cancel', 'a heartbeat tells');
+SELECT is(taskq.heartbeat_job(pg_temp.id('now'), pg_temp.e('now'), '5 min'), 'cancel', 'each time');
+SELECT is(status, 'cancel', 'and one of the worker') FROM taskq.worker_heartbeat('lease-v');
+SELECT ok(lease_expires_at > taskq.clock_now() + '4 min', 'which extend the lease all the same') FROM taskq.all_jobs WHERE job_id = pg_temp.id('now');
+SELECT is(taskq.cancel_job(pg_temp.id('now'), pg_temp.e('now')), 'cancelled', 'the worker gives it up');
+SELECT is(status, 'lost', 'after which it is lost') FROM taskq.worker_heartbeat('lease-v', ARRAY[pg_temp.id('now')], ARRAY[pg_temp.e('now')]);
+SELECT is(pg_temp.attempts('now'), '1 expired timeout, 2 cancelled cancelled', 'both attempts are kept');
+
+SELECT taskq.cancel_job(pg_temp.id('late')), taskq.unregister_handler('lease-a'), taskq.unregister_handler('lease-now'), taskq.unregister_worker('lease-w'), taskq.unregister_worker('lease-v') \gset
+SELECT * FROM finish();
