@@ -57,6 +57,7 @@ OBJS = \
 	src/resolve.o \
 	src/result.o \
 	src/retry.o \
+	src/retry_function.o \
 	src/roles.o \
 	src/route.o \
 	src/run.o \

@@ -102,7 +102,9 @@ CREATE TABLE taskq.handlers (
 	optional_fields  jsonb,
 	validator        text,
 	validator_oid    oid,
-	lock_timeout     interval
+	lock_timeout     interval,
+	retry_function     text,
+	retry_function_oid oid
 );
 COMMENT ON TABLE taskq.handlers IS 'the registry; read taskq.list_handlers()';
 
@@ -135,7 +137,8 @@ CREATE TABLE taskq.handler_changes (
 	payload_type    text,
 	required_fields jsonb,
 	optional_fields jsonb,
-	validator       text
+	validator       text,
+	retry_function  text
 );
 COMMENT ON TABLE taskq.handler_changes IS 'handlers that were overridden or unregistered; read the view taskq.handler_history';
 
@@ -404,9 +407,10 @@ CREATE FUNCTION taskq.register_handler(
 	retry_policy text DEFAULT NULL, retry_base interval DEFAULT NULL, retry_cap interval DEFAULT NULL,
 	search_path text DEFAULT NULL, permanent_errors text[] DEFAULT NULL, retryable_errors text[] DEFAULT NULL,
 	share_commit boolean DEFAULT false, payload_type regtype DEFAULT NULL, required_fields jsonb DEFAULT NULL, optional_fields jsonb DEFAULT NULL,
-	validator regprocedure DEFAULT NULL, lock_timeout interval DEFAULT NULL) RETURNS void
+	validator regprocedure DEFAULT NULL, lock_timeout interval DEFAULT NULL,
+	retry_function regprocedure DEFAULT NULL) RETURNS void
 	AS 'MODULE_PATHNAME', 'taskq_register_handler' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.register_handler(text, regprocedure, text, text, boolean, regrole, boolean, text, integer, integer, interval, interval, text, interval, interval, text, text[], text[], boolean, regtype, jsonb, jsonb, regprocedure, interval)
+COMMENT ON FUNCTION taskq.register_handler(text, regprocedure, text, text, boolean, regrole, boolean, text, integer, integer, interval, interval, text, interval, interval, text, text[], text[], boolean, regtype, jsonb, jsonb, regprocedure, interval, regprocedure)
 	IS 'tie a task type to the function that runs it; a handler of NULL declares a type for external workers';
 
 CREATE FUNCTION taskq.unregister_handler(task_type text) RETURNS boolean
@@ -431,7 +435,8 @@ CREATE FUNCTION taskq.list_handlers(
 	OUT timeout interval, OUT lease interval, OUT retry_policy text, OUT retry_base interval, OUT retry_cap interval,
 	OUT search_path text, OUT registered_by regrole, OUT registered_at timestamptz,
 	OUT permanent_errors text[], OUT retryable_errors text[], OUT share_commit boolean,
-	OUT payload_type text, OUT required_fields jsonb, OUT optional_fields jsonb, OUT validator text, OUT contract_status text, OUT lock_timeout interval) RETURNS SETOF record
+	OUT payload_type text, OUT required_fields jsonb, OUT optional_fields jsonb, OUT validator text, OUT contract_status text,
+	OUT lock_timeout interval, OUT retry_function text, OUT retry_function_status text) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'taskq_list_handlers' LANGUAGE C STABLE;
 COMMENT ON FUNCTION taskq.list_handlers() IS 'the registry, a row a task type; defaults that were not given are shown as they apply';
 
@@ -442,7 +447,8 @@ CREATE FUNCTION taskq.get_handler_info(
 	OUT timeout interval, OUT lease interval, OUT retry_policy text, OUT retry_base interval, OUT retry_cap interval,
 	OUT search_path text, OUT registered_by regrole, OUT registered_at timestamptz,
 	OUT permanent_errors text[], OUT retryable_errors text[], OUT share_commit boolean,
-	OUT payload_type text, OUT required_fields jsonb, OUT optional_fields jsonb, OUT validator text, OUT contract_status text, OUT lock_timeout interval) RETURNS record
+	OUT payload_type text, OUT required_fields jsonb, OUT optional_fields jsonb, OUT validator text, OUT contract_status text,
+	OUT lock_timeout interval, OUT retry_function text, OUT retry_function_status text) RETURNS record
 	AS 'MODULE_PATHNAME', 'taskq_get_handler_info' LANGUAGE C STABLE;
 
 COMMENT ON FUNCTION taskq.get_handler_info(text) IS 'a task type''s row of list_handlers(), NULL when it is not registered';
@@ -806,7 +812,7 @@ COMMENT ON FUNCTION taskq.announce_installation() IS 'tell the launcher, at comm
 
 CREATE VIEW taskq.handler_history WITH (security_barrier) AS
 SELECT task_type, handler, run_as, description, version, registered_by, registered_at, change, changed_by, changed_at,
-	payload_type, required_fields, optional_fields, validator
+	payload_type, required_fields, optional_fields, validator, retry_function
 FROM taskq.handler_changes;
 COMMENT ON VIEW taskq.handler_history IS 'handlers that were overridden or unregistered, by whom and when';
 

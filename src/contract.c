@@ -10,7 +10,6 @@
 
 #include "access/htup_details.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
@@ -66,25 +65,14 @@ TypeRefusal(Oid type)
 static const char *
 ValidatorRefusal(Oid function)
 {
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	Form_pg_proc proc;
-	const char *refusal = NULL;
+	Oid			arg = JSONBOID;
+	const char *refusal = FunctionRefusal(function, 1, &arg);
+	Oid			answer;
 
-	if (!HeapTupleIsValid(tuple))
-		return "It does not exist.";
-	proc = (Form_pg_proc) GETSTRUCT(tuple);
-	if (proc->prokind != PROKIND_FUNCTION)
-		refusal = "It is not an ordinary function.";
-	else if (isAnyTempNamespace(proc->pronamespace))
-		refusal = "It is temporary, so no other session sees it.";
-	else if (proc->proretset)
-		refusal = "It returns a set.";
-	else if (proc->prorettype != BOOLOID && proc->prorettype != TEXTOID)
-		refusal = "It returns neither boolean nor text.";
-	else if (proc->pronargs != 1 || proc->proargtypes.values[0] != JSONBOID)
-		refusal = "Its argument is not one jsonb.";
-	ReleaseSysCache(tuple);
-	return refusal;
+	if (refusal != NULL)
+		return refusal;
+	answer = get_func_rettype(function);
+	return answer == BOOLOID || answer == TEXTOID ? NULL : "It returns neither boolean nor text.";
 }
 
 /* register ----------------------------------------------------------------- */
@@ -115,10 +103,7 @@ ReadValidator(FunctionCallInfo fcinfo, int n, TaskqContract *contract)
 	Oid			function = PG_GETARG_OID(n);
 	const char *refusal = ValidatorRefusal(function);
 
-	if (!SearchSysCacheExists1(PROCOID, ObjectIdGetDatum(function)))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_FUNCTION),
-				 errmsg("validator function with oid %u does not exist", function)));
+	CheckFunctionExists(function, "validator");
 	if (refusal != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
@@ -163,11 +148,8 @@ ContractCheck(const TaskqContract *contract, Oid role)
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					 errmsg("role \"%s\" may not use type %s", user, contract->payload_type),
 					 errhint("GRANT USAGE ON TYPE %s TO %s;", contract->payload_type, quote_identifier(user))));
-		if (contract->validator != NULL && !MayExecute_compat(contract->validator_oid, users[i]))
-			ereport(ERROR,
-					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-					 errmsg("role \"%s\" may not execute function %s", user, contract->validator),
-					 errhint("GRANT EXECUTE ON FUNCTION %s TO %s;", contract->validator, quote_identifier(user))));
+		if (contract->validator != NULL)
+			RoleCheckExecute(users[i], contract->validator_oid);
 	}
 }
 

@@ -194,6 +194,8 @@ AddHandlerOfRow(TupleTableSlot *slot, void *arg)
 	handler->share_commit = DatumGetBool(SlotDatum(slot, H_SHARE_COMMIT));
 	handler->lock_timeout = ReadMicroseconds(slot, H_LOCK_TIMEOUT);
 	handler->contract = CopyContract(slot);
+	handler->retry_function = CopyString(slot, H_RETRY_FUNCTION);
+	handler->retry_function_oid = SlotOid(slot, H_RETRY_FUNCTION_OID);
 	handler->function = InvalidOid;
 	if (handler->signature != NULL)
 		handler->function = HandlerFunction(handler, SlotOid(slot, H_FUNCTION_OID));

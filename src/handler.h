@@ -20,9 +20,10 @@ enum
 	H_DESCRIPTION, H_VERSION, H_ALSO_EXTERNAL, H_QUEUE, H_PRIORITY, H_MAX_ATTEMPTS, H_TIMEOUT,
 	H_LEASE, H_RETRY_POLICY, H_RETRY_BASE, H_RETRY_CAP, H_REGISTERED_BY, H_REGISTERED_AT,
 	H_PERMANENT_ERRORS, H_RETRYABLE_ERRORS, H_PAUSED, H_SHARE_COMMIT, H_PAYLOAD_TYPE, H_PAYLOAD_TYPE_OID,
-	H_REQUIRED_FIELDS, H_OPTIONAL_FIELDS, H_VALIDATOR, H_VALIDATOR_OID, H_LOCK_TIMEOUT
+	H_REQUIRED_FIELDS, H_OPTIONAL_FIELDS, H_VALIDATOR, H_VALIDATOR_OID,
+	H_LOCK_TIMEOUT, H_RETRY_FUNCTION, H_RETRY_FUNCTION_OID
 };
-#define H_COLUMNS H_LOCK_TIMEOUT	/* that register_handler() writes */
+#define H_COLUMNS H_RETRY_FUNCTION_OID	/* that register_handler() writes */
 
 typedef struct TaskqHandler
 {
@@ -43,6 +44,8 @@ typedef struct TaskqHandler
 	int64		timeout;		/* microseconds; NO_MICROSECONDS: default */
 	int64		lease;
 	RetryPolicy retry;
+	char	   *retry_function; /* signature; NULL: none */
+	Oid			retry_function_oid; /* a cache */
 	ArrayType  *permanent_errors;	/* SQLSTATEs or their classes */
 	ArrayType  *retryable_errors;
 	bool		paused;

@@ -17,6 +17,7 @@
 #include "contract.h"
 #include "guc.h"
 #include "handler.h"
+#include "retry_function.h"
 
 PG_FUNCTION_INFO_V1(taskq_is_registered);
 PG_FUNCTION_INFO_V1(taskq_get_handler);
@@ -25,7 +26,7 @@ PG_FUNCTION_INFO_V1(taskq_list_handlers);
 PG_FUNCTION_INFO_V1(taskq_get_handler_info);
 
 /* Result columns of list_handlers() and get_handler_info(), in order. */
-#define INFO_COLUMNS 28
+#define INFO_COLUMNS 30
 
 Datum
 taskq_is_registered(PG_FUNCTION_ARGS)
@@ -101,6 +102,18 @@ ContractColumns(const TaskqHandler *handler, Datum *values, bool *nulls)
 	SetText(values, nulls, 26, handler->contract == NULL ? NULL : refusal != NULL ? refusal : "ok");
 }
 
+static void
+RetryFunctionColumns(const TaskqHandler *handler, Datum *values, bool *nulls)
+{
+	Oid			function = handler->retry_function_oid;
+	const char *refusal = NULL;
+
+	if (handler->retry_function != NULL)
+		refusal = RetryFunctionRefusal(handler->retry_function, &function, HandlerRole(handler));
+	SetText(values, nulls, 28, handler->retry_function);
+	SetText(values, nulls, 29, handler->retry_function == NULL ? NULL : refusal != NULL ? refusal : "ok");
+}
+
 /* A handler as it applies: what was not given is shown with its default. */
 static void
 InfoRow(const TaskqHandler *handler, Datum *values, bool *nulls)
@@ -134,6 +147,7 @@ InfoRow(const TaskqHandler *handler, Datum *values, bool *nulls)
 	values[21] = BoolGetDatum(handler->share_commit);
 	ContractColumns(handler, values, nulls);
 	SetDuration(values, nulls, 27, handler->lock_timeout);
+	RetryFunctionColumns(handler, values, nulls);
 }
 
 Datum

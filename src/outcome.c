@@ -3,7 +3,8 @@
  *	  What becomes of a run in this process: completed, failed, cancelled or
  *	  given back, as its handler's return or error says.
  *
- * All is written below the handler's subtransaction, as the extension's owner.
+ * All is written below the handler's subtransaction, as the extension's owner,
+ * which steps aside for a retry function.
  */
 #include "taskq.h"
 
@@ -24,6 +25,7 @@
 #include "handler.h"
 #include "outcome.h"
 #include "owner.h"
+#include "retry_function.h"
 #include "settle.h"
 #include "shmem.h"
 #include "stats.h"
@@ -83,10 +85,13 @@ WishedDelay(const ErrorData *error)
 	return delay < 0 ? NO_MICROSECONDS : Min(delay, INT64CONST(3660) * USECS_PER_DAY);
 }
 
+/* The caller is the owner; the retry function is asked while it is not. */
 static void
-FailRun(Run *run, bool timed_out)
+FailRun(Run *run, bool timed_out, OwnerScope *scope)
 {
 	ErrorData  *error = run->error;
+	bool		retryable;
+	int64		retry_in;
 	AttemptFailure failure = {0};
 	int			setup_failures = 0;
 
@@ -109,9 +114,12 @@ FailRun(Run *run, bool timed_out)
 								   GetConfigOptionByName("taskq.job_memory_limit", NULL, false));
 		failure.hint = "Have the job do less at a time, or raise the setting.";
 	}
-	SettleFailed(&run->jobs, &run->job, OUTCOME_FAILED, &failure,
-				 IsOfTaskq(error) ? error->sqlerrcode == ERRCODE_TQ_RETRYABLE : IsRetryableErrorType(failure.error_type),
-				 timed_out ? NO_MICROSECONDS : WishedDelay(error));
+	retryable = IsOfTaskq(error) ? error->sqlerrcode == ERRCODE_TQ_RETRYABLE : IsRetryableErrorType(failure.error_type);
+	retry_in = timed_out ? NO_MICROSECONDS : WishedDelay(error);
+	OwnerLeave(scope);
+	RetryFunctionAsk(&run->job, &failure, &retryable, &retry_in);
+	OwnerEnter(scope);
+	SettleFailed(&run->jobs, &run->job, OUTCOME_FAILED, &failure, retryable, retry_in);
 	if (failure.of_setup && !run->is_given)
 		setup_failures = StatsCountSetupFailure(run->task_type);
 	if (setup_failures > 0 && setup_failures % SETUP_FAILURES == 0)
@@ -171,7 +179,7 @@ SettleRun(Run *run, bool cancelled)
 		SettleCompleted(&run->jobs, &run->job,
 						run->result_is_null ? NULL : (struct varlena *) DatumGetPointer(run->result));
 	else if (timed_out || !interrupted)
-		FailRun(run, timed_out);
+		FailRun(run, timed_out, &scope);
 	else if (cancelled)
 		CancelRun(run);
 	else
@@ -211,7 +219,7 @@ RecordLostRun(Run *run, MemoryContext context)
 		again.job.handler_version = run->job.handler_version;
 		again.error = run->error;
 		strlcpy(again.task_type, run->task_type, sizeof(again.task_type));
-		FailRun(&again, false);
+		FailRun(&again, false, &scope);
 		(void) FrameAppend(ERROR, run->error->sqlerrcode, run->error->message);
 		FrameWrite();
 	}

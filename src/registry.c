@@ -34,6 +34,7 @@
 #include "pool.h"
 #include "registry.h"
 #include "queue.h"
+#include "retry_function.h"
 #include "roles.h"
 
 PG_FUNCTION_INFO_V1(taskq_register_handler);
@@ -83,12 +84,7 @@ HandlerCheckFunction(Oid function, Oid run_as)
 
 	if (!MayExecute_compat(function, GetUserId()))
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FUNCTION, format_procedure(function));
-	if (!MayExecute_compat(function, run_as))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("role \"%s\" may not execute function %s", GetUserNameFromId(run_as, false), format_procedure(function)),
-				 errhint("GRANT EXECUTE ON FUNCTION %s TO %s;", format_procedure_qualified(function),
-						 quote_identifier(GetUserNameFromId(run_as, false)))));
+	RoleCheckExecute(run_as, function);
 	return takes_job;
 }
 
@@ -253,6 +249,26 @@ SetContract(FunctionCallInfo fcinfo, Oid role, Datum *values, char *nulls)
 	return ContractHasCode(&contract);
 }
 
+/* The retry function, if there is one; true: there is. */
+static bool
+SetRetryFunction(FunctionCallInfo fcinfo, Oid role, Datum *values, char *nulls)
+{
+	Oid			function;
+
+	if (PG_ARGISNULL(24))
+		return false;
+	function = PG_GETARG_OID(24);
+	RetryFunctionCheck(function, role);
+	if (!PG_ARGISNULL(12) && strcmp(text_to_cstring(PG_GETARG_TEXT_PP(12)), "none") == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("retry_function and retry_policy \"none\" cannot both be given"),
+				 errhint("A retry function that returns NULL ends the job; the policy is for when it cannot be asked.")));
+	SetColumn(values, nulls, H_RETRY_FUNCTION, CStringGetTextDatum(format_procedure_qualified(function)));
+	SetColumn(values, nulls, H_RETRY_FUNCTION_OID, ObjectIdGetDatum(function));
+	return true;
+}
+
 /* Keep what a type's row says before it is replaced or removed; as the owner. */
 static void
 RecordChange(const char *task_type, const char *change, Oid by)
@@ -263,9 +279,10 @@ RecordChange(const char *task_type, const char *change, Oid by)
 
 	OwnerExecute("INSERT INTO taskq.handler_changes (task_type, handler, run_as, description, version,"
 				 "  registered_by, registered_at, change, changed_by, changed_at,"
-				 "  payload_type, required_fields, optional_fields, validator)"
+				 "  payload_type, required_fields, optional_fields, validator, retry_function)"
 				 " SELECT task_type, signature, run_as::text, description, version, registered_by::text, registered_at,"
-				 "  $2, $3::text, $4, payload_type, required_fields, optional_fields, validator FROM taskq.handlers WHERE task_type = $1", 4, types, values, NULL);
+				 "  $2, $3::text, $4, payload_type, required_fields, optional_fields, validator, retry_function"
+				 " FROM taskq.handlers WHERE task_type = $1", 4, types, values, NULL);
 }
 
 /* Is this the row that is there, but for when it was registered? */
@@ -297,7 +314,8 @@ WriteHandler(Datum *values, const char *nulls)
 	static Oid	types[H_COLUMNS] = {
 		TEXTOID, TEXTOID, OIDOID, BOOLOID, REGROLEOID, TEXTOID, TEXTOID, TEXTOID, BOOLOID, TEXTOID,
 		INT4OID, INT4OID, INTERVALOID, INTERVALOID, TEXTOID, INTERVALOID, INTERVALOID, REGROLEOID, TIMESTAMPTZOID,
-		TEXTARRAYOID, TEXTARRAYOID, BOOLOID, BOOLOID, TEXTOID, OIDOID, JSONBOID, JSONBOID, TEXTOID, OIDOID, INTERVALOID
+		TEXTARRAYOID, TEXTARRAYOID, BOOLOID, BOOLOID, TEXTOID, OIDOID, JSONBOID, JSONBOID, TEXTOID, OIDOID,
+		INTERVALOID, TEXTOID, OIDOID
 	};
 	OwnerScope	scope;
 
@@ -312,7 +330,7 @@ WriteHandler(Datum *values, const char *nulls)
 	OwnerExecute("DELETE FROM taskq.handlers WHERE task_type = $1", 1, types, values, nulls);
 	OwnerExecute("INSERT INTO taskq.handlers VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,"
 				 " $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,"
-				 " $24, $25, $26, $27, $28, $29, $30)", H_COLUMNS, types, values, nulls);
+				 " $24, $25, $26, $27, $28, $29, $30, $31, $32)", H_COLUMNS, types, values, nulls);
 	OwnerLeaveSpi(&scope);
 	CatalogChanged(REL_HANDLERS);
 }
@@ -325,10 +343,11 @@ taskq_register_handler(PG_FUNCTION_ARGS)
 	char	   *task_type;
 	const TaskqHandler *old;
 	Oid			run_as = InvalidOid;
+	Oid			role;
 	bool		share_commit;
 	bool		has_code;
 
-	CheckArgCount(fcinfo, 24);
+	CheckArgCount(fcinfo, 25);
 	CheckWritable("taskq.register_handler()");
 	memset(nulls, 'n', H_COLUMNS);
 	nulls[H_COLUMNS] = '\0';
@@ -359,14 +378,16 @@ taskq_register_handler(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("run_as, share_commit and lock_timeout are for handlers in the server"),
 				 errhint("Name the function, or leave them out to declare a type for external workers.")));
-	has_code = SetContract(fcinfo, OidIsValid(run_as) ? run_as : GetUserId(), values, nulls);
+	role = OidIsValid(run_as) ? run_as : GetUserId();
+	has_code = SetContract(fcinfo, role, values, nulls);
+	has_code = SetRetryFunction(fcinfo, role, values, nulls) || has_code;
 	if (OidIsValid(run_as) || has_code)
 		SetSearchPath(fcinfo, values, nulls);
 	else if (!PG_ARGISNULL(15))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("search_path is for what runs in the server"),
-				 errhint("Name a function, payload type or validator, or leave search_path out.")));
+				 errhint("Name a function or payload type, or leave search_path out.")));
 	SetDefaultsOfJobs(fcinfo, values, nulls);
 	SetColumn(values, nulls, H_REGISTERED_BY, ObjectIdGetDatum(GetUserId()));
 	SetColumn(values, nulls, H_REGISTERED_AT, TimestampTzGetDatum(ClockNow()));

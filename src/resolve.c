@@ -9,6 +9,7 @@
  */
 #include "taskq.h"
 
+#include "access/htup_details.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
@@ -52,6 +53,38 @@ ResolveFunction(const char *signature, Oid cached, int n_args, const Oid *args)
 		return InvalidOid;
 	return GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(name),
 						   PointerGetDatum(buildoidvector(args, n_args)), ObjectIdGetDatum(schema));
+}
+
+/* NULL, or why a function is not one that can be called with these arguments later. */
+const char *
+FunctionRefusal(Oid function, int n_args, const Oid *args)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Form_pg_proc proc;
+	const char *refusal = NULL;
+
+	if (!HeapTupleIsValid(tuple))
+		return "It does not exist.";
+	proc = (Form_pg_proc) GETSTRUCT(tuple);
+	if (proc->prokind != PROKIND_FUNCTION)
+		refusal = "It is not an ordinary function.";
+	else if (isAnyTempNamespace(proc->pronamespace))
+		refusal = "It is temporary, so no other session sees it.";
+	else if (proc->proretset)
+		refusal = "It returns a set.";
+	else if (proc->pronargs != n_args || memcmp(proc->proargtypes.values, args, n_args * sizeof(Oid)) != 0)
+		refusal = "It takes other arguments.";
+	ReleaseSysCache(tuple);
+	return refusal;
+}
+
+void
+CheckFunctionExists(Oid function, const char *what)
+{
+	if (!SearchSysCacheExists1(PROCOID, ObjectIdGetDatum(function)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("%s with oid %u does not exist", what, function)));
 }
 
 /* The type of this name, or InvalidOid. */

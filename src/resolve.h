@@ -9,6 +9,8 @@
 
 extern Oid	ResolveFunction(const char *signature, Oid cached, int n_args, const Oid *args);
 extern Oid	ResolveType(const char *name, Oid cached);
+extern const char *FunctionRefusal(Oid function, int n_args, const Oid *args);
+extern void CheckFunctionExists(Oid function, const char *what);
 extern char *QualifiedTypeName(Oid type);
 
 #endif							/* TASKQ_RESOLVE_H */

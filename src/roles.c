@@ -10,6 +10,7 @@
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/regproc.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
@@ -55,6 +56,19 @@ RoleRefuseSuperuser(Oid role)
 					 "SELECT taskq.grant_access('app', access) FROM unnest(ARRAY['producer', 'worker', 'observer', 'admin']) access;\n"
 					 "SET ROLE app;\n"
 					 "Or set taskq.allow_superuser_handlers = on in postgresql.conf.")));
+}
+
+/* May a role call the function? */
+void
+RoleCheckExecute(Oid role, Oid function)
+{
+	if (MayExecute_compat(function, role))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("role \"%s\" may not execute function %s", RoleNameOrOid(role), format_procedure(function)),
+			 errhint("GRANT EXECUTE ON FUNCTION %s TO %s;", format_procedure_qualified(function),
+					 quote_identifier(RoleNameOrOid(role)))));
 }
 
 /*

@@ -10,6 +10,7 @@
 extern char *RoleNameOrOid(Oid role);
 extern bool RoleMayLogin(Oid role);
 extern void RoleRefuseSuperuser(Oid role);
+extern void RoleCheckExecute(Oid role, Oid function);
 extern void RoleCheckRunAs(Oid role);
 
 #endif							/* TASKQ_ROLES_H */

@@ -28,6 +28,7 @@
 #include "history.h"
 #include "owner.h"
 #include "retry.h"
+#include "retry_function.h"
 #include "route.h"
 #include "settle.h"
 #include "stats.h"
@@ -378,6 +379,13 @@ SettleIfCancelled(Store *jobs, TaskqJob *job)
 	return true;
 }
 
+/* Has the job attempts left, after this failure? */
+bool
+SettleMayRetry(const TaskqJob *job, const AttemptFailure *failure)
+{
+	return job->attempt < job->max_attempts + (failure->of_setup ? SETUP_ATTEMPTS : 0);
+}
+
 /*
  * The attempt failed: record it, and retry the job by its policy or discard
  * it.  retry_in is NO_MICROSECONDS unless the failure wishes a delay.
@@ -388,7 +396,6 @@ SettleFailed(Store *jobs, TaskqJob *job, char outcome, const AttemptFailure *fai
 {
 	TimestampTz now = ClockNow();
 	int64		delay;
-	int			attempts = job->max_attempts + (failure->of_setup ? SETUP_ATTEMPTS : 0);
 
 	CountRun(job, false);
 	HistoryInsertFailure(job, failure, now);
@@ -398,7 +405,7 @@ SettleFailed(Store *jobs, TaskqJob *job, char outcome, const AttemptFailure *fai
 	if (SettleIfCancelled(jobs, job))
 		return;
 	delay = RetryDelay(HandlerRetryPolicy(RouteById(job->route_id)->task_type), job->attempt, RetryJitter());
-	if (!retryable || delay < 0 || job->attempt >= attempts)
+	if (!retryable || delay < 0 || !SettleMayRetry(job, failure))
 	{
 		JobTransition(jobs, job, JOB_DISCARDED, NULL);
 		return;
@@ -488,7 +495,12 @@ taskq_fail_job(PG_FUNCTION_ARGS)
 
 	held = BeginSettle(&scope, ArgId(fcinfo, 0, "job_id"), ArgId(fcinfo, 1, "epoch"), OUTCOME_FAILED);
 	if (held)
+	{
+		OwnerLeave(&scope.owner);
+		RetryFunctionAsk(&scope.job, &failure, &retryable, &retry_in);
+		OwnerEnter(&scope.owner);
 		SettleFailed(&scope.jobs, &scope.job, OUTCOME_FAILED, &failure, retryable, retry_in);
+	}
 	EndSettle(&scope);
 	PG_RETURN_BOOL(held);
 }

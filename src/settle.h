@@ -22,6 +22,7 @@ typedef enum ClaimHold
 } ClaimHold;
 
 extern void JobTransition(Store *jobs, TaskqJob *job, char to, struct varlena *result);
+extern bool SettleMayRetry(const TaskqJob *job, const AttemptFailure *failure);
 extern void SettleFailed(Store *jobs, TaskqJob *job, char outcome, const AttemptFailure *failure,
 						 bool retryable, int64 retry_in);
 extern void SettleCrashed(Store *jobs, TaskqJob *job, const AttemptFailure *failure);

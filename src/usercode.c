@@ -1,7 +1,7 @@
 /*
  * usercode.c
  *	  Code that users bring outside handlers: payload types with constraints,
- *	  validators.
+ *	  validators, retry functions.
  *
  * It runs in the session of whoever needs its answer, so as the role that
  * brought it: never as the caller, to whose rights it would help itself, and
@@ -22,8 +22,10 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
+#include "clock.h"
 #include "current.h"
 #include "guc.h"
+#include "timer.h"
 #include "usercode.h"
 
 /* NULL, or why nothing runs as this role now. */
@@ -35,6 +37,14 @@ UserCodeRefusal(Oid role)
 	if (superuser_arg(role) && !taskq_allow_superuser_handlers)
 		return "its role is a superuser and taskq.allow_superuser_handlers is off";
 	return NULL;
+}
+
+/* By the server; code that raises 57014 of its own accord has failed. */
+static bool
+IsInterrupt(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_QUERY_CANCELED && error->funcname != NULL &&
+		strcmp(error->funcname, "ProcessInterrupts") == 0;
 }
 
 static void
@@ -69,8 +79,9 @@ CallAsRole(const UserCode *code, UserCodeFunction function, void *arg)
 
 /*
  * Run users' code in a subtransaction; NULL, or the error it has raised, after
- * which all is as if it had not begun.  That the caller's own statement is
- * cancelled is not its error, and goes on.
+ * which all is as if it had not begun.  An interrupt that is not ours is the
+ * caller's, who is cancelled, and goes on; but where the code has a time limit, a
+ * background worker has no statement that somebody could mean to cancel.
  */
 ErrorData *
 UserCodeRun(const UserCode *code, UserCodeFunction function, void *arg)
@@ -78,13 +89,19 @@ UserCodeRun(const UserCode *code, UserCodeFunction function, void *arg)
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	ErrorData  *volatile error = NULL;
-	int			depth = CurrentPush(NULL);
+	int			depth = CurrentPush(code->job);
+	TimestampTz until = code->time_limit > 0 ? ClockNow() + code->time_limit : 0;
+	volatile TimestampTz outer = 0;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
+		if (until != 0)
+			outer = TimerArm(until);
 		CallAsRole(code, function, arg);
+		if (until != 0)
+			TimerRestore(outer);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -92,13 +109,19 @@ UserCodeRun(const UserCode *code, UserCodeFunction function, void *arg)
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
 		FlushErrorState();
+		if (until != 0)
+			TimerRestore(outer);
 		RollbackAndReleaseCurrentSubTransaction();
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
 	CurrentReset(depth);
-	if (error != NULL && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+	if (error == NULL || !IsInterrupt(error))
+		return error;
+	if (until != 0 && ClockNow() >= until)
+		error->message = psprintf("it took longer than %g s", code->time_limit / 1000000.0);
+	else if (until == 0 || MyBackendType != B_BG_WORKER)
 		ReThrowError(error);
 	return error;
 }

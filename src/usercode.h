@@ -7,11 +7,15 @@
 
 #include "taskq.h"
 
+#include "job.h"
+
 /* Whose code it is. */
 typedef struct UserCode
 {
 	Oid			role;
 	const char *search_path;	/* NULL: pg_catalog alone */
+	TaskqJob   *job;			/* that it may ask for as the current one; NULL: none */
+	int64		time_limit;		/* microseconds; 0: none but the caller's */
 } UserCode;
 
 typedef void (*UserCodeFunction) (void *arg);

@@ -101,7 +101,7 @@ Detach(int code, Datum arg)
 	if (ended_by_error)
 		ReportFailure();
 	MemoryUnlimit();
-	if (slot->job_id != 0 && slot->interruptible && (slot->timed_out || (db->blocked == 0 && !slot->leave)))
+	if (slot->job_id != 0 && (slot->timed_out || (slot->interruptible && db->blocked == 0 && !slot->leave)))
 		ReportTermination();
 	BlameEnd();
 	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);

@@ -29,7 +29,8 @@ REGRESS = \
 	enqueue \
 	model \
 	payload \
-	kit
+	kit \
+	retry
 ISOLATION = \
 	claim-cancel \
 	claim-claim \

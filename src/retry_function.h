@@ -1,0 +1,17 @@
+/*
+ * retry_function.h
+ *	  Retry policies that users bring.
+ */
+#ifndef TASKQ_RETRY_FUNCTION_H
+#define TASKQ_RETRY_FUNCTION_H
+
+#include "taskq.h"
+
+#include "history.h"
+#include "job.h"
+
+extern void RetryFunctionCheck(Oid function, Oid role);
+extern const char *RetryFunctionRefusal(const char *signature, Oid *function, Oid role);
+extern void RetryFunctionAsk(const TaskqJob *job, const AttemptFailure *failure, bool *retryable, int64 *retry_in);
+
+#endif							/* TASKQ_RETRY_FUNCTION_H */
