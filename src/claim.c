@@ -310,12 +310,9 @@ ReleaseType(TypeHold *hold)
 	hold->task_type[0] = '\0';
 }
 
-/*
- * Hold the type of a route, and check again what the choice went by if
- * anything has changed since.
- */
+/* Hold the type of a route; false: it is being changed. */
 static bool
-HoldType(TypeHold *hold, const ClaimRequest *request, int32 route_id)
+HoldType(TypeHold *hold, int32 route_id)
 {
 	const TaskqRoute *route = RouteById(route_id);
 	TaskqRoute	copy;
@@ -327,13 +324,29 @@ HoldType(TypeHold *hold, const ClaimRequest *request, int32 route_id)
 	if (!HandlerLockType(copy.task_type, false, false))
 		return false;
 	strlcpy(hold->task_type, copy.task_type, sizeof(hold->task_type));
+	return true;
+}
+
+/*
+ * The decision, with the type held and the row locked: is what the choice went
+ * by as it was?  The moment of the start is taken first, so that no job starts
+ * after the commit of what would have kept it from starting.
+ */
+static bool
+Decide(const ClaimRequest *request, TaskqJob *job)
+{
+	WAITPOINT("claim-locked");
+	job->started_at = ClockNow();
 	AcceptInvalidationMessages();
-	if (CatalogVersion() == request->catalog_version)
-		return true;
-	if (MayRun(request->worker, RouteById(route_id)))
-		return true;
-	ReleaseType(hold);
-	return false;
+	return CatalogVersion() == request->catalog_version || MayRun(request->worker, RouteById(job->route_id));
+}
+
+/* Nothing more is to be had of this route. */
+static void
+FinishCursor(ClaimCursor *cursor)
+{
+	cursor->finished = true;
+	cursor->at = cursor->n_hints;
 }
 
 static bool
@@ -361,11 +374,9 @@ LockNext(ClaimScan *scan, const ClaimRequest *request, TypeHold *hold, TaskqJob 
 		if (request->shared_only && !SharesCommits(cursor->route_id))
 			return false;
 		CHECK_FOR_INTERRUPTS();
-		if (!HoldType(hold, request, cursor->route_id))
+		if (!HoldType(hold, cursor->route_id))
 		{
-			/* its type is being changed, or is no longer ours */
-			cursor->finished = true;
-			cursor->at = cursor->n_hints;
+			FinishCursor(cursor);
 			continue;
 		}
 		WAITPOINT("claim-chosen");
@@ -377,7 +388,10 @@ LockNext(ClaimScan *scan, const ClaimRequest *request, TypeHold *hold, TaskqJob 
 		switch (Admit(job))
 		{
 			case ADMITTED:
-				return true;
+				if (Decide(request, job))
+					return true;
+				FinishCursor(cursor);
+				break;
 			case ADMIT_LATER:
 				break;
 			case ADMIT_CANCELLED:
@@ -392,12 +406,11 @@ LockNext(ClaimScan *scan, const ClaimRequest *request, TypeHold *hold, TaskqJob 
 /* stamp -------------------------------------------------------------------- */
 
 static void
-Stamp(TaskqJob *job, const ClaimRequest *request, TimestampTz now)
+Stamp(TaskqJob *job, const ClaimRequest *request)
 {
 	job->epoch = EpochNext();
 	job->attempt++;
 	job->last_outcome = OUTCOME_NONE;
-	job->started_at = now;
 	job->worker_id = TextOrNull(request->worker_id);
 }
 
@@ -410,7 +423,6 @@ ClaimStamped(const ClaimRequest *request, int most, ClaimFunction function, void
 	ClaimScan	scan;
 	TypeHold	hold = {""};
 	TaskqJob	job;
-	TimestampTz now;
 	int			permits[MAX_PERMITS];
 	int			claimed = 0;
 
@@ -423,13 +435,9 @@ ClaimStamped(const ClaimRequest *request, int most, ClaimFunction function, void
 		most = PermitsTake(request->worker_id, request->max_concurrent_jobs, Min(most, MAX_PERMITS), permits);
 	while (claimed < most && LockNext(&scan, request, &hold, &job))
 	{
-		WAITPOINT("claim-locked");
-
-		/* not the scan's moment: others may have settled since, and freed the permit */
-		now = ClockNow();
-		Stamp(&job, request, now);
+		Stamp(&job, request);
 		job.permit = request->max_concurrent_jobs > 0 ? permits[claimed] : 0;
-		job.lease_expires_at = now + LeaseLength(&job, request->lease, request->worker_lease);
+		job.lease_expires_at = job.started_at + LeaseLength(&job, request->lease, request->worker_lease);
 		JobTransition(&jobs, &job, JOB_RUNNING, NULL);
 		CommandCounterIncrement();
 		WakeSchedulerAt(job.lease_expires_at);
@@ -471,7 +479,7 @@ ClaimToRun(const ClaimRequest *request, ClaimPlace *place, Store *jobs, TaskqJob
 	found = LockNext(&scan, request, &hold, job);
 	if (found)
 	{
-		Stamp(job, request, ClockNow());
+		Stamp(job, request);
 		job->state = JOB_RUNNING;
 	}
 	ReleaseType(&hold);
@@ -504,17 +512,18 @@ ClaimByIdToRun(const ClaimRequest *request, int64 job_id, Store *jobs, TaskqJob 
 
 		JobRead(job, jobs->found);
 		found = MayRun(request->worker, RouteById(job->route_id)) &&
-			HoldType(&hold, request, job->route_id) &&
+			HoldType(&hold, job->route_id) &&
 			StoreLock(jobs, &tid, snapshot, false, false) == STORE_LOCKED;
 	}
 	if (found)
 	{
 		JobRead(job, jobs->found);
-		found = (job->state == JOB_AVAILABLE || job->state == JOB_RETRYABLE) && Admit(job) == ADMITTED;
+		found = (job->state == JOB_AVAILABLE || job->state == JOB_RETRYABLE) &&
+			Admit(job) == ADMITTED && Decide(request, job);
 	}
 	if (found)
 	{
-		Stamp(job, request, ClockNow());
+		Stamp(job, request);
 		job->state = JOB_RUNNING;
 	}
 	else
