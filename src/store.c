@@ -53,6 +53,7 @@ StoreOpen(Store *store, Oid relid)
 	store->kit = KitTake(store->rel);
 	store->found = store->kit->found;
 	store->row = store->kit->row;
+	store->scan = NULL;
 }
 
 /* An all-NULL row to fill and write. */
@@ -76,6 +77,19 @@ StoreCopyRow(Store *store)
 	return store->row;
 }
 
+static void
+CloseScan(Store *store)
+{
+	Relation	index;
+
+	if (store->scan == NULL)
+		return;
+	index = store->scan->indexRelation;
+	index_endscan(store->scan);
+	index_close(index, AccessShareLock);
+	store->scan = NULL;
+}
+
 /*
  * Close it.  Whoever has written or locked a row keeps the table lock until
  * the transaction ends; whoever has found nothing holds nothing.
@@ -83,6 +97,7 @@ StoreCopyRow(Store *store)
 void
 StoreClose(Store *store, bool keep_lock)
 {
+	CloseScan(store);
 	KitReturn(store->kit);
 	table_close(store->rel, keep_lock ? NoLock : RowExclusiveLock);
 
@@ -147,23 +162,35 @@ StoreLock(Store *store, ItemPointer tid, Snapshot snapshot, bool wait, bool foll
 	}
 }
 
+/* Have a scan of the index ready; that of the last look-up will do. */
+static void
+OpenScan(Store *store, Oid index, int nkeys, Snapshot snapshot)
+{
+	if (store->scan != NULL &&
+		(RelationGetRelid(store->scan->indexRelation) != index || store->scan->numberOfKeys != nkeys))
+		CloseScan(store);
+	if (store->scan == NULL)
+		store->scan = index_beginscan_compat(store->rel, index_open(index, AccessShareLock), snapshot, nkeys);
+	store->scan->xs_snapshot = snapshot;
+}
+
 static bool
 FindOne(Store *store, Oid index, int nkeys, ScanKey keys, Snapshot snapshot, ScanDirection direction)
 {
-	Relation	irel = index_open(index, AccessShareLock);
-	IndexScanDesc scan = index_beginscan_compat(store->rel, irel, snapshot, nkeys);
+	MemoryContext old = MemoryContextSwitchTo(store->kit->context);	/* as long as the scan */
 	bool		found;
 
-	index_rescan(scan, keys, nkeys, NULL, 0);
-	found = index_getnext_slot(scan, direction, store->found);
+	OpenScan(store, index, nkeys, snapshot);
+	index_rescan(store->scan, keys, nkeys, NULL, 0);
+	found = index_getnext_slot(store->scan, direction, store->found);
 	if (found)
 	{
-		/* a copy, as the scan's buffer is let go */
+		/* a copy, as the pages are let go */
 		ExecMaterializeSlot(store->found);
 		slot_getallattrs(store->found);
 	}
-	index_endscan(scan);
-	index_close(irel, AccessShareLock);
+	index_rescan(store->scan, NULL, 0, NULL, 0);
+	MemoryContextSwitchTo(old);
 	return found;
 }
 

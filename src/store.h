@@ -20,6 +20,7 @@ typedef struct Store
 	StoreKit   *kit;
 	TupleTableSlot *found;		/* the row found or locked last */
 	TupleTableSlot *row;		/* the row to write */
+	IndexScanDesc scan;			/* of the last look-up, for the next one; or NULL */
 } Store;
 
 typedef enum StoreLockResult
