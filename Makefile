@@ -15,6 +15,7 @@ OBJS = \
 	src/checkpoint.o \
 	src/claim.o \
 	src/claim_job.o \
+	src/claimant.o \
 	src/clock.o \
 	src/complete.o \
 	src/contract.o \

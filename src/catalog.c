@@ -79,6 +79,7 @@ static bool catalog_matches;	/* its tables are as this library reads them */
 
 /* Raised by invalidations; everything that was read under another is stale. */
 static uint64 catalog_version = 1;
+static uint64 workers_version = 1;	/* the same for registrations of external workers */
 static uint64 shared_version_seen = 0;
 static bool superusers_seen = false;	/* the setting that handlers were judged by */
 
@@ -98,6 +99,8 @@ InvalidateByRelation(Datum arg, Oid relid)
 		relid == rel_oids[REL_HANDLERS] || relid == rel_oids[REL_POOLS] ||
 		relid == rel_oids[REL_INSTALLATION])
 		catalog_version++;
+	if (relid == rel_oids[REL_WORKERS])
+		workers_version++;
 }
 
 /* A function, a role or the right to connect changed: handlers may have become runnable or not. */
@@ -278,6 +281,13 @@ CatalogVersion(void)
 		catalog_version++;
 	}
 	return catalog_version;
+}
+
+/* The same for external workers, with CatalogVersion(). */
+uint64
+CatalogWorkersVersion(void)
+{
+	return workers_version;
 }
 
 /* Tell this and, at commit, every process that a table's rows changed. */

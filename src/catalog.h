@@ -42,6 +42,7 @@ extern Oid	CatalogSchema(void);
 extern Oid	CatalogOwner(void);
 extern Oid	CatalogRel(TaskqRel rel);
 extern uint64 CatalogVersion(void);
+extern uint64 CatalogWorkersVersion(void);
 extern void CatalogChanged(TaskqRel rel);
 
 #endif							/* TASKQ_CATALOG_H */

@@ -22,6 +22,7 @@
 #include "args.h"
 #include "catalog.h"
 #include "claim.h"
+#include "claimant.h"
 #include "clock.h"
 #include "guc.h"
 #include "lease.h"
@@ -39,7 +40,7 @@ typedef struct ClaimCall
 {
 	const char *worker_id;
 	ArrayType  *narrow;			/* the call's task_types */
-	ExternalWorker worker;		/* as it was registered at the last look */
+	Claimant   *claimant;		/* the worker, as it was at the last look; NULL: none yet */
 	RouteSet	routes;
 	ClaimRequest request;
 	int			most;
@@ -72,14 +73,14 @@ SessionWorkerId(void)
 static void
 UpdateRoutes(ClaimCall *call)
 {
-	WorkerForClaim(call->worker_id, &call->worker);
-	call->worker.base.narrow = call->narrow;
-	call->request.max_concurrent_jobs = call->worker.max_concurrent_jobs;
-	call->request.worker_lease = call->worker.lease;
-	call->request.catalog_version = CatalogVersion();
-	call->routes = EligibleRoutes(&call->worker.base);
-	if (call->worker.draining)
-		call->routes.n = 0;
+	Claimant   *claimant = ClaimantFind(call->worker_id, call->narrow);
+
+	call->claimant = claimant;
+	call->routes = claimant->routes;
+	call->request.worker = &claimant->worker.base;
+	call->request.max_concurrent_jobs = claimant->worker.max_concurrent_jobs;
+	call->request.worker_lease = claimant->worker.lease;
+	call->request.catalog_version = claimant->catalog_version;
 }
 
 /* Wait for jobs of the worker's routes as they are now. */
@@ -121,6 +122,7 @@ Claim(ClaimCall *call)
 
 	if (!WorkerHold(call->worker_id))
 		return 0;
+	AcceptInvalidationMessages();
 	UpdateRoutes(call);
 	claimed = ClaimStamped(&call->request, call->most, ReturnJob, call->result);
 	if (claimed == 0 && !SchedulerRuns())
@@ -192,7 +194,6 @@ PrepareCall(FunctionCallInfo fcinfo, ClaimCall *call, ArrayType *task_types)
 	memset(call, 0, sizeof(*call));
 	call->worker_id = PG_ARGISNULL(0) ? SessionWorkerId() : ArgName(fcinfo, 0, "worker_id");
 	call->narrow = task_types;
-	call->request.worker = &call->worker.base;
 	call->request.routes = &call->routes;
 	call->request.worker_id = call->worker_id;
 	call->request.lease = NO_MICROSECONDS;
@@ -214,8 +215,12 @@ ClaimBySql(FunctionCallInfo fcinfo, int most, int types_arg)
 	call.request.lease = lease;
 	ClaimOrWait(&call, wait == NO_MICROSECONDS ? 0 : wait);
 
-	/* written last, so that nothing is locked while the claim waits */
-	WorkerHasClaimed(call.worker_id, &call.worker);
+	/*
+	 * Written last, so that nothing is locked while the claim waits; and not by
+	 * whoever found the id being registered at this moment.
+	 */
+	if (call.claimant != NULL)
+		ClaimantHasClaimed(call.claimant);
 }
 
 Datum
@@ -315,7 +320,7 @@ taskq_wait_for_job(PG_FUNCTION_ARGS)
 	old = MemoryContextSwitchTo(context);
 	PrepareCall(fcinfo, &call, NULL);
 	UpdateRoutes(&call);
-	WorkerHasClaimed(call.worker_id, &call.worker);
+	ClaimantHasClaimed(call.claimant);
 	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	MemoryContextSwitchTo(context);

@@ -10,6 +10,7 @@
  */
 #include "taskq.h"
 
+#include "access/sysattr.h"
 #include "access/xact.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
@@ -19,6 +20,7 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/inval.h"
 #include "utils/snapmgr.h"
 
 #include "args.h"
@@ -85,6 +87,14 @@ ReadWorker(ExternalWorker *worker, TupleTableSlot *slot)
 	worker->draining = DatumGetBool(SlotDatum(slot, W_DRAINING));
 }
 
+/* Tell everybody at commit that what a registration says has changed. */
+static void
+RegistrationChanged(void)
+{
+	CacheInvalidateRelcacheByRelid(CatalogRel(REL_WORKERS));
+	CommandCounterIncrement();
+}
+
 /* How long after its last call a worker counts as alive. */
 static int64
 LifeOf(TupleTableSlot *slot)
@@ -92,6 +102,23 @@ LifeOf(TupleTableSlot *slot)
 	if (DatumGetBool(SlotDatum(slot, W_IMPLICIT)))
 		return IMPLICIT_LIFE;
 	return 3 * (SlotIsNull(slot, W_LEASE) ? (int64) taskq_lease * 1000 : IntervalMicroseconds(SlotPointer(slot, W_LEASE)));
+}
+
+/* When a worker was seen long enough ago to note that it is seen again. */
+static TimestampTz
+TouchDue(Store *store, int64 every)
+{
+	return DatumGetTimestampTz(SlotDatum(store->found, W_LAST_SEEN)) + Min(every, LifeOf(store->found) / 6);
+}
+
+/* Was the row written by this transaction, which may yet be rolled back? */
+static bool
+IsRowOurs(Store *store)
+{
+	bool		isnull;
+	Datum		xmin = slot_getsysattr(store->found, MinTransactionIdAttributeNumber, &isnull);
+
+	return TransactionIdIsCurrentTransactionId(DatumGetTransactionId(xmin));
 }
 
 /*
@@ -104,8 +131,7 @@ Touch(Store *store, TimestampTz now, int64 every)
 	ItemPointerData tid = store->found->tts_tid;
 	Snapshot	snapshot;
 
-	every = Min(every, LifeOf(store->found) / 6);
-	if (DatumGetTimestampTz(SlotDatum(store->found, W_LAST_SEEN)) + every > now)
+	if (TouchDue(store, every) > now)
 		return;
 	snapshot = StoreSnapshot();
 	if (StoreLock(store, &tid, snapshot, false, false) == STORE_LOCKED)
@@ -183,20 +209,25 @@ WorkerForClaim(const char *worker_id, ExternalWorker *worker)
 
 /*
  * It has claimed: note when, or register it if it was unknown.  While another
- * transaction does just that, it is left to that.
+ * transaction does just that, it is left to that.  When there will be something
+ * to note again, as far as the row says that will stay; else 0.
  */
-void
+TimestampTz
 WorkerHasClaimed(const char *worker_id, const ExternalWorker *worker)
 {
 	OwnerScope	scope;
 	Store		store;
 	TimestampTz now = ClockNow();
+	TimestampTz due = 0;
 	Oid			caller = GetUserId();
 
 	OwnerEnter(&scope);
 	StoreOpen(&store, CatalogRel(REL_WORKERS));
 	if (FindRow(&store, worker_id))
+	{
+		due = IsRowOurs(&store) ? 0 : TouchDue(&store, TOUCH_EVERY);
 		Touch(&store, now, TOUCH_EVERY);
+	}
 	else if (LockKey(LOCK_FIRST_CLAIM, IdKey(worker_id), true, false) &&
 			 !FindRow(&store, worker_id))
 	{
@@ -205,6 +236,7 @@ WorkerHasClaimed(const char *worker_id, const ExternalWorker *worker)
 	}
 	StoreClose(&store, true);
 	OwnerLeave(&scope);
+	return due;
 }
 
 /* A worker's own lease, or NO_MICROSECONDS. */
@@ -376,6 +408,7 @@ taskq_register_worker(PG_FUNCTION_ARGS)
 	InsertRow(&store, worker_id, &worker, false, now);
 	StoreClose(&store, true);
 	OwnerLeave(&scope);
+	RegistrationChanged();
 	PG_RETURN_BOOL(is_new);
 }
 
@@ -396,7 +429,10 @@ taskq_unregister_worker(PG_FUNCTION_ARGS)
 	found = OwnerExecute("DELETE FROM taskq.external_workers WHERE worker_id = $1", 1, types, values, NULL) > 0;
 	OwnerLeaveSpi(&scope);
 	if (found)
+	{
+		RegistrationChanged();
 		(void) LeaseReleaseAll(worker_id);
+	}
 	PG_RETURN_BOOL(found);
 }
 
@@ -446,5 +482,6 @@ taskq_drain_worker(PG_FUNCTION_ARGS)
 	OwnerLeaveSpi(&scope);
 	if (!found)
 		NotRegistered(worker_id);
+	RegistrationChanged();
 	PG_RETURN_BOOL(true);
 }

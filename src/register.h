@@ -20,7 +20,7 @@ typedef struct ExternalWorker
 extern bool WorkerHold(const char *worker_id);
 extern void WorkerRelease(const char *worker_id);
 extern void WorkerForClaim(const char *worker_id, ExternalWorker *worker);
-extern void WorkerHasClaimed(const char *worker_id, const ExternalWorker *worker);
+extern TimestampTz WorkerHasClaimed(const char *worker_id, const ExternalWorker *worker);
 extern int64 WorkerLease(struct varlena *worker_id);
 extern void WorkerBeat(const char *worker_id);
 extern void WorkerSeen(struct varlena *worker_id);
