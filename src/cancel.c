@@ -26,6 +26,7 @@
 #include "history.h"
 #include "owner.h"
 #include "settle.h"
+#include "shmem.h"
 #include "store.h"
 #include "wake.h"
 
@@ -50,6 +51,28 @@ FirstReason(int64 job_id)
 }
 
 /*
+ * There is hardly ever any request, and every claim asks: the scheduler says at
+ * which count of requests it found none, be it committed or not, and each one is
+ * counted once it is in the table.
+ */
+static bool
+NoRequests(void)
+{
+	TaskqDatabase *db = ShmemMyDatabase();
+
+	return db != NULL && pg_atomic_read_u64(&db->cancels_none_at) == pg_atomic_read_u64(&db->cancels);
+}
+
+static void
+CountRequest(void)
+{
+	TaskqDatabase *db = ShmemMyDatabase();
+
+	if (db != NULL)
+		pg_atomic_fetch_add_u64(&db->cancels, 1);
+}
+
+/*
  * Is there a request to cancel this job, and with which reason, if the caller
  * wants to know?  The caller is the owner.
  */
@@ -57,9 +80,12 @@ bool
 CancelRequested(int64 job_id, char **reason)
 {
 	Store		store;
-	Snapshot	snapshot = StoreSnapshot();
+	Snapshot	snapshot;
 	bool		found;
 
+	if (NoRequests())
+		return false;
+	snapshot = StoreSnapshot();
 	StoreOpen(&store, CatalogRel(REL_CANCELS));
 	found = StoreFindById(&store, CatalogRel(REL_CANCELS_JOB), job_id, snapshot);
 	StoreClose(&store, false);
@@ -69,18 +95,24 @@ CancelRequested(int64 job_id, char **reason)
 	return found;
 }
 
-/* Is there any request at all? */
+/* Is there any request at all, of a transaction that is open or prepared too? */
 static bool
 AnyRequest(void)
 {
+	TaskqDatabase *db = ShmemMyDatabase();
+	uint64		count = db == NULL ? 0 : pg_atomic_read_u64(&db->cancels);	/* before the look */
 	Store		store;
-	Snapshot	snapshot = StoreSnapshot();
+	SnapshotData dirty;
 	bool		found;
 
+	InitDirtySnapshot(dirty);
 	StoreOpen(&store, CatalogRel(REL_CANCELS));
-	found = StoreFind(&store, CatalogRel(REL_CANCELS_JOB), 0, NULL, snapshot);
+	found = StoreFind(&store, CatalogRel(REL_CANCELS_JOB), 0, NULL, &dirty);
 	StoreClose(&store, false);
-	UnregisterSnapshot(snapshot);
+	if (!found && db != NULL)
+		pg_atomic_write_u64(&db->cancels_none_at, count);
+	else if (found && NoRequests())
+		CountRequest();			/* one that was restored */
 	return found;
 }
 
@@ -98,6 +130,7 @@ CancelRequest(int64 job_id, const char *reason)
 	OwnerExecute("INSERT INTO taskq.cancel_requests (job_id, reason, requested_at) VALUES ($1, $2, $3)",
 				 3, types, values, reason == NULL ? " n " : NULL);
 	OwnerLeaveSpi(&scope);
+	CountRequest();
 	WakeCancel(job_id);
 }
 

@@ -104,6 +104,8 @@ typedef struct TaskqDatabase
 	pg_atomic_uint32 may_grow;	/* is it worth telling the scheduler of more work? */
 	pg_atomic_uint64 next_moment;	/* when the scheduler must look again */
 	pg_atomic_uint64 config_version;	/* raised when the configuration changes */
+	pg_atomic_uint64 cancels;	/* raised by each request to cancel a job */
+	pg_atomic_uint64 cancels_none_at;	/* when it was this, there was no request */
 	pg_atomic_uint32 start_marks[MAX_START_MARKS];	/* workers set theirs when up */
 } TaskqDatabase;
 

@@ -55,6 +55,31 @@ for my $type ('tick', 'tick_shared')
 }
 sql($node, q(SELECT taskq.alter_pool('app', size => 4)));
 
+# requests that the scheduler cannot see yet ------------------------------------
+
+# a job that becomes due brings the scheduler to look at everything
+sub look_around
+{
+	my ($what) = @_;
+	my $due = sql($node, q(SELECT taskq.enqueue_job('work', delay => '100 ms')));
+	wait_until($node, qq(SELECT state = 'completed' FROM taskq.all_jobs WHERE job_id = $due), $what);
+	return;
+}
+look_around('no request is there');
+sql($node, q(SELECT count(taskq.enqueue_job('outside')) FROM generate_series(1, 2)));
+my ($first, $second) = map { [ split /\|/, $_ ] } split /\n/, sql($node, q(SELECT job_id, epoch FROM taskq.claim_jobs('cancel-w', 2, '{outside}')));
+sql($node, qq(BEGIN; SELECT taskq.cancel_job($first->[0]); PREPARE TRANSACTION 'cancel'));
+look_around('the scheduler looks while a request is prepared');
+is(sql($node, qq(SELECT taskq.heartbeat_job($first->[0], $first->[1]))), 'ok', 'nobody hears of it yet');
+sql($node, q(COMMIT PREPARED 'cancel'));
+is(sql($node, qq(SELECT taskq.heartbeat_job($first->[0], $first->[1]))), 'cancel', 'but once it has committed');
+is(sql($node, qq(SELECT taskq.cancel_job($first->[0], $first->[1]))), 'cancelled', 'and the job is given up');
+look_around('no request is there again');
+sql($node, qq(INSERT INTO taskq.cancel_requests (job_id, requested_at) VALUES ($second->[0], now())));
+look_around('the scheduler looks after one was restored from a dump');
+is(sql($node, qq(SELECT taskq.heartbeat_job($second->[0], $second->[1]))), 'cancel', 'which is heard of');
+is(sql($node, qq(SELECT taskq.cancel_job($second->[0], $second->[1]))), 'cancelled', 'and the job is given up');
+
 # nobody waits --------------------------------------------------------------------
 
 my $gate = hold_gate($node, 1);
