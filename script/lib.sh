@@ -64,24 +64,27 @@ missing_packages() { # what for ...
 	fi
 }
 
+# Install Debian packages, of which a private server is all we want, not one of
+# the system's.
+install_packages() { # package ...
+	local log dropin=/etc/postgresql-common/createcluster.d/no-main-cluster.conf failed=
+	say "installing: $*" >&2
+	log=$(mktemp)
+	if [ ! -e /etc/postgresql-common ]; then mkdir -p "${dropin%/*}"; echo "create_main_cluster = false" >"$dropin"; fi
+	{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"; } \
+		</dev/null >"$log" 2>&1 || { failed=1; cat "$log" >&2; }
+	rm -f "$log" "$dropin"
+	[ -z "$failed" ]
+}
+
 # Install what is missing when that is possible, else say what to type.
 need_packages() { # what for ...
-	local missing log dropin=/etc/postgresql-common/createcluster.d/no-main-cluster.conf
+	local missing
 	mapfile -t missing < <(missing_packages "$@" | tr ' ' '\n' | sort -u)
 	[ ${#missing[@]} -gt 0 ] || return 0
 	command -v apt-get >/dev/null || die "missing (by their Debian names): ${missing[*]}"
 	[ "$(id -u)" = 0 ] || die "missing packages; as root: apt-get update && apt-get install -y ${missing[*]}"
-	say "installing: ${missing[*]}"
-	log=$(mktemp)
-	# a private server is all we want, not one of the system's
-	if [ ! -e /etc/postgresql-common ]; then mkdir -p "${dropin%/*}"; echo "create_main_cluster = false" >"$dropin"; fi
-	if ! { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
-		apt-get install -y -qq --no-install-recommends "${missing[@]}"; } </dev/null >"$log" 2>&1; then
-		cat "$log" >&2
-		rm -f "$log" "$dropin"
-		die "cannot install ${missing[*]}"
-	fi
-	rm -f "$log" "$dropin"
+	install_packages "${missing[@]}" || die "cannot install ${missing[*]}"
 	[ -z "$(missing_packages "$@")" ] || die "still missing: $(missing_packages "$@" | tr '\n' ' ')"
 }
 

@@ -1,0 +1,1 @@
+SELECT classic.enqueue('external', '{"customer": 4711, "document": "invoice"}');

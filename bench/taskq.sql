@@ -1,0 +1,7 @@
+-- taskq anew: nothing of the last measurement is left.
+SET client_min_messages = warning;
+DROP EXTENSION IF EXISTS taskq CASCADE;
+CREATE EXTENSION taskq;
+SELECT taskq.grant_access('bench', a) FROM unnest(ARRAY['producer', 'worker', 'observer', 'admin', 'operator']) a;
+SET ROLE bench;
+SELECT taskq.register_handler('external');
