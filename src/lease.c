@@ -100,7 +100,7 @@ Extend(int64 job_id, int64 epoch, int64 given, struct varlena *progress, struct 
 	StoreOpen(&jobs, CatalogRel(REL_JOBS));
 	if (TryLockClaim(&jobs, &job, job_id, epoch, OUTCOME_NONE, complain))
 	{
-		int64		length = LeaseLength(&job, given, WorkerLease(job.worker_id));
+		int64		length = LeaseLength(&job, given, WorkerSeen(job.worker_id));
 
 		job.lease_expires_at = Max(job.lease_expires_at, ClockNow() + length);
 		if (progress != NULL)
@@ -112,7 +112,6 @@ Extend(int64 job_id, int64 epoch, int64 given, struct varlena *progress, struct 
 		if (progress != NULL)
 			EventRecordProgress(&job, ClockNow());
 		WakeSchedulerAt(job.lease_expires_at);
-		WorkerSeen(job.worker_id);
 		result = BEAT_OK;
 	}
 	if (CancelRequested(job_id, NULL))

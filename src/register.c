@@ -75,6 +75,13 @@ CopyNames(TupleTableSlot *slot, int attnum)
 	return SlotIsNull(slot, attnum) ? NULL : DatumGetArrayTypePCopy(SlotDatum(slot, attnum));
 }
 
+/* A worker's own lease, or NO_MICROSECONDS. */
+static int64
+LeaseOf(TupleTableSlot *slot)
+{
+	return SlotIsNull(slot, W_LEASE) ? NO_MICROSECONDS : IntervalMicroseconds(SlotPointer(slot, W_LEASE));
+}
+
 static void
 ReadWorker(ExternalWorker *worker, TupleTableSlot *slot)
 {
@@ -83,7 +90,7 @@ ReadWorker(ExternalWorker *worker, TupleTableSlot *slot)
 	worker->base.capabilities = CopyNames(slot, W_CAPABILITIES);
 	worker->max_concurrent_jobs = SlotIsNull(slot, W_MAX_CONCURRENT_JOBS) ? 0 :
 		DatumGetInt32(SlotDatum(slot, W_MAX_CONCURRENT_JOBS));
-	worker->lease = SlotIsNull(slot, W_LEASE) ? NO_MICROSECONDS : IntervalMicroseconds(SlotPointer(slot, W_LEASE));
+	worker->lease = LeaseOf(slot);
 	worker->draining = DatumGetBool(SlotDatum(slot, W_DRAINING));
 }
 
@@ -239,26 +246,6 @@ WorkerHasClaimed(const char *worker_id, const ExternalWorker *worker)
 	return due;
 }
 
-/* A worker's own lease, or NO_MICROSECONDS. */
-int64
-WorkerLease(struct varlena *worker_id)
-{
-	Store		store;
-	ExternalWorker worker;
-	int64		lease = NO_MICROSECONDS;
-
-	if (worker_id == NULL)
-		return NO_MICROSECONDS;
-	StoreOpen(&store, CatalogRel(REL_WORKERS));
-	if (FindRow(&store, text_to_cstring((text *) worker_id)))
-	{
-		ReadWorker(&worker, store.found);
-		lease = worker.lease;
-	}
-	StoreClose(&store, false);
-	return lease;
-}
-
 static void
 NotRegistered(const char *worker_id)
 {
@@ -284,18 +271,23 @@ WorkerBeat(const char *worker_id)
 	OwnerLeave(&scope);
 }
 
-/* A worker has called about one of its jobs.  The caller is the owner. */
-void
+/* A worker has called about one of its jobs; its own lease, or NO_MICROSECONDS.  The caller is the owner. */
+int64
 WorkerSeen(struct varlena *worker_id)
 {
 	Store		store;
+	int64		lease = NO_MICROSECONDS;
 
 	if (worker_id == NULL)
-		return;
+		return NO_MICROSECONDS;
 	StoreOpen(&store, CatalogRel(REL_WORKERS));
 	if (FindRow(&store, text_to_cstring((text *) worker_id)))
+	{
+		lease = LeaseOf(store.found);
 		Touch(&store, ClockNow(), TOUCH_EVERY);
+	}
 	StoreClose(&store, true);
+	return lease;
 }
 
 /* Forget workers that registered themselves by a claim, an hour after their last. */

@@ -21,9 +21,8 @@ extern bool WorkerHold(const char *worker_id);
 extern void WorkerRelease(const char *worker_id);
 extern void WorkerForClaim(const char *worker_id, ExternalWorker *worker);
 extern TimestampTz WorkerHasClaimed(const char *worker_id, const ExternalWorker *worker);
-extern int64 WorkerLease(struct varlena *worker_id);
 extern void WorkerBeat(const char *worker_id);
-extern void WorkerSeen(struct varlena *worker_id);
+extern int64 WorkerSeen(struct varlena *worker_id);
 extern void WorkerForgetOld(void);
 
 #endif							/* TASKQ_REGISTER_H */
