@@ -68,6 +68,7 @@ OBJS = \
 	src/stats.o \
 	src/stats_file.o \
 	src/status.o \
+	src/stepwise.o \
 	src/store.o \
 	src/stuck.o \
 	src/taskq.o \

@@ -104,7 +104,8 @@ CREATE TABLE taskq.handlers (
 	validator_oid    oid,
 	lock_timeout     interval,
 	retry_function     text,
-	retry_function_oid oid
+	retry_function_oid oid,
+	stepwise       boolean NOT NULL DEFAULT false
 );
 COMMENT ON TABLE taskq.handlers IS 'the registry; read taskq.list_handlers()';
 
@@ -411,7 +412,7 @@ CREATE FUNCTION taskq.register_handler(
 	retry_function regprocedure DEFAULT NULL) RETURNS void
 	AS 'MODULE_PATHNAME', 'taskq_register_handler' LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION taskq.register_handler(text, regprocedure, text, text, boolean, regrole, boolean, text, integer, integer, interval, interval, text, interval, interval, text, text[], text[], boolean, regtype, jsonb, jsonb, regprocedure, interval, regprocedure)
-	IS 'tie a task type to the function that runs it; a handler of NULL declares a type for external workers';
+	IS 'tie a task type to the function or procedure that runs it; a handler of NULL declares a type for external workers';
 
 CREATE FUNCTION taskq.unregister_handler(task_type text) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'taskq_unregister_handler' LANGUAGE C VOLATILE;

@@ -96,7 +96,7 @@ IsSqlFunction(Oid function)
 static SPIPlanPtr
 PreparePlan(Run *run)
 {
-	Oid			type = run->takes_job ? JobTypeOid() : JSONBOID;
+	Oid			type = run->form.takes_job ? JobTypeOid() : JSONBOID;
 	char	   *sql = psprintf("SELECT %s($1)",
 							   quote_qualified_identifier(get_namespace_name(get_func_namespace(run->function)),
 														  get_func_name(run->function)));
@@ -107,16 +107,22 @@ PreparePlan(Run *run)
 	return plan;
 }
 
-/* Make a handler ready in the current context. */
-static void
-Prepare(Run *run, ReadyHandler *ready)
+/* The handler may have been replaced since the registry was read. */
+void
+RunCheckFunction(const Run *run)
 {
-	/* it may have been replaced since the registry was read */
-	if (!HandlerFunctionFits(run->function, run->takes_job))
+	if (!HandlerFunctionFits(run->function, run->form))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_FUNCTION),
 				 errmsg("the handler of task type \"%s\" is not a handler any more", run->task_type),
 				 errhint("Give the function its former arguments and result, or register another.")));
+}
+
+/* Make a handler ready in the current context. */
+static void
+Prepare(Run *run, ReadyHandler *ready)
+{
+	RunCheckFunction(run);
 	ready->function = run->function;
 	ready->plan = NULL;
 	if (IsSqlFunction(run->function))
@@ -166,10 +172,11 @@ MakeReady(Run *run)
 
 /* run ---------------------------------------------------------------------- */
 
-static Datum
-HandlerArgument(Run *run)
+/* What the handler is called with. */
+Datum
+RunArgument(const Run *run)
 {
-	if (run->takes_job)
+	if (run->form.takes_job)
 		return HeapTupleGetDatum(JobTuple(&run->job, BlessTupleDesc(JobTupleDesc())));
 	return PointerGetDatum(run->job.payload);
 }
@@ -227,12 +234,12 @@ CallHandler(Run *run)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	ready = MakeReady(run);
 	if (ready->plan != NULL)
-		CallBySpi(run, ready, HandlerArgument(run));
+		CallBySpi(run, ready, RunArgument(run));
 	else
 	{
 		MemoryContext spi_context = MemoryContextSwitchTo(context);
 
-		CallByFmgr(run, ready, HandlerArgument(run));
+		CallByFmgr(run, ready, RunArgument(run));
 		MemoryContextSwitchTo(spi_context);
 	}
 	if (!run->result_is_null)
@@ -257,8 +264,9 @@ CallHandler(Run *run)
 	SPI_finish();
 }
 
-static void
-DescribeJob(void *arg)
+/* An error context callback: which job it was. */
+void
+RunDescribe(void *arg)
 {
 	Run		   *run = arg;
 
@@ -269,8 +277,8 @@ DescribeJob(void *arg)
  * The bounds of a run: its time and, in a background worker, its memory.  They
  * are lifted before anything else is done, as that is not the handler's.
  */
-static void
-SetBounds(Run *run)
+void
+RunSetBounds(Run *run)
 {
 	if (run->timeout > 0)
 	{
@@ -281,8 +289,8 @@ SetBounds(Run *run)
 		run->has_memory_limit = MemoryLimit();
 }
 
-static void
-LiftBounds(Run *run)
+void
+RunLiftBounds(Run *run)
 {
 	MemoryUnlimit();
 	if (run->deadline != 0)
@@ -307,7 +315,7 @@ FireDeferred(Run *run)
 	}
 	PG_FINALLY();
 	{
-		LiftBounds(run);
+		RunLiftBounds(run);
 	}
 	PG_END_TRY();
 }
@@ -323,7 +331,7 @@ RunHandler(Run *run)
 	ResourceOwner owner = CurrentResourceOwner;
 	int			guc_level = NewGUCNestLevel();
 	int			outer = running++;
-	ErrorContextCallback callback = {.callback = DescribeJob, .arg = run, .previous = error_context_stack};
+	ErrorContextCallback callback = {.callback = RunDescribe, .arg = run, .previous = error_context_stack};
 
 	if (!run->is_here)
 		ResetBeforeRun();
@@ -333,15 +341,15 @@ RunHandler(Run *run)
 	PG_TRY();
 	{
 		error_context_stack = &callback;
-		SetBounds(run);
+		RunSetBounds(run);
 		CallHandler(run);
 		if (!run->shares)
-			LiftBounds(run);
+			RunLiftBounds(run);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
 	{
-		LiftBounds(run);
+		RunLiftBounds(run);
 		MemoryContextSwitchTo(context);
 		run->error = CopyErrorData();
 		FlushErrorState();

@@ -7,6 +7,7 @@
 
 #include "taskq.h"
 
+#include "handler.h"
 #include "job.h"
 
 /* One run, from claim to settle. */
@@ -16,7 +17,7 @@ typedef struct Run
 	Store		jobs;
 	char		task_type[TASKQ_NAME_MAX + 1];
 	Oid			function;
-	bool		takes_job;
+	HandlerForm form;
 	bool		is_given;		/* a handler that the caller named, not the registered one */
 	bool		is_here;		/* in the caller's own transaction */
 	bool		shares;			/* its transaction may run other jobs too */
@@ -34,5 +35,12 @@ typedef struct Run
 } Run;
 
 extern void RunHandler(Run *run);
+
+/* for runs that are called in another way */
+extern void RunCheckFunction(const Run *run);
+extern Datum RunArgument(const Run *run);
+extern void RunDescribe(void *arg);
+extern void RunSetBounds(Run *run);
+extern void RunLiftBounds(Run *run);
 
 #endif							/* TASKQ_CALL_H */

@@ -22,6 +22,7 @@
 #include "storage/lwlock.h"
 #include "storage/proc.h"
 #include "storage/shmem.h"
+#include "tcop/pquery.h"
 #include "utils/acl.h"
 #include "utils/regproc.h"
 #include "utils/relcache.h"
@@ -227,6 +228,17 @@ LockHeldByMe_compat(const LOCKTAG *tag, LOCKMODE mode)
 	return LockHeldByMe(tag, mode, false);
 #else
 	return LockHeldByMe(tag, mode);
+#endif
+}
+
+/* Run a portal of the top level to its end. */
+static inline void
+PortalRun_compat(Portal portal, DestReceiver *dest)
+{
+#if PG_VERSION_NUM >= 180000
+	(void) PortalRun(portal, FETCH_ALL, true, dest, dest, NULL);
+#else
+	(void) PortalRun(portal, FETCH_ALL, true, true, dest, dest, NULL);
 #endif
 }
 

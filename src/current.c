@@ -107,7 +107,23 @@ EndSubtransaction(SubXactEvent event, SubTransactionId subxact, SubTransactionId
 	}
 }
 
-/* Remember the job's values as they were before this subtransaction. */
+/* A procedure has ended one of its transactions. */
+static void
+EndTransaction(XactEvent event, void *arg)
+{
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT)
+		return;
+	for (int i = 0; i < n_current; i++)
+	{
+		Current    *current = &currents[i];
+
+		while (event == XACT_EVENT_ABORT && current->before != NULL)
+			Restore(current);
+		current->before = NULL;
+	}
+}
+
+/* Remember the job's values as they were before this transaction or subtransaction. */
 static void
 RememberBefore(Current *current)
 {
@@ -116,7 +132,10 @@ RememberBefore(Current *current)
 	Before	   *before;
 
 	if (!registered)
+	{
 		RegisterSubXactCallback(EndSubtransaction, NULL);
+		RegisterXactCallback(EndTransaction, NULL);
+	}
 	registered = true;
 	if (current->before != NULL && current->before->level == level)
 		return;
@@ -196,6 +215,15 @@ CurrentCorrelation(void)
 	Current    *current = Top();
 
 	return current == NULL ? NULL : current->job->correlation_id;
+}
+
+/* The job that runs in this process, the innermost one; NULL: none. */
+const TaskqJob *
+CurrentJob(void)
+{
+	const Current *top = Top();
+
+	return top == NULL ? NULL : top->job;
 }
 
 /* Is this a job that runs in this process, however deep? */

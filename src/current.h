@@ -25,6 +25,7 @@ extern void CurrentReset(int depth);
 extern struct varlena *CurrentCorrelation(void);
 TASKQ_NORETURN extern void RaiseForJob(bool retryable, const SaidFailure *said);
 extern bool CurrentSave(struct varlena *checkpoint, struct varlena *progress);
+extern const TaskqJob *CurrentJob(void);
 extern bool CurrentIs(int64 job_id);
 extern void CurrentRefuse(int64 job_id, const char *what);
 

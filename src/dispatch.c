@@ -13,6 +13,9 @@
  * When the commit fails, nothing has happened, and the jobs are run again
  * singly, each in its own transaction.
  *
+ * A procedure commits as it goes, and is claimed and settled in transactions of
+ * their own (stepwise.c).
+ *
  * The process is connected as the handler's role.  Only the settle, below the
  * handler's subtransaction, runs as the extension's owner.
  */
@@ -45,6 +48,7 @@
 #include "route.h"
 #include "settle.h"
 #include "shmem.h"
+#include "stepwise.h"
 #include "wait.h"
 
 /*
@@ -169,7 +173,7 @@ PrepareRun(Run *run, const GivenHandler *given)
 	{
 		run->is_given = true;
 		run->function = given->function;
-		run->takes_job = given->takes_job;
+		run->form = given->form;
 		run->search_path = pstrdup(namespace_search_path);
 		run->timeout = run->job.timeout != NULL ? IntervalMicroseconds(run->job.timeout) : 0;
 		run->lock_timeout = NO_MICROSECONDS;
@@ -179,7 +183,7 @@ PrepareRun(Run *run, const GivenHandler *given)
 		handler->run_as != GetSessionUserId())
 		return false;
 	run->function = handler->function;
-	run->takes_job = handler->takes_job;
+	run->form = handler->form;
 	run->job.runs_here = true;
 	run->job.handler_version = handler->version == NULL ? NULL : pstrdup(handler->version);
 	run->shares = handler->share_commit;
@@ -258,9 +262,16 @@ RunClaimed(void)
 	/* a request from before others could see what we run has found nobody */
 	if (!WasCancelledBefore(run))
 	{
-		RunHandler(run);
+		bool		cancelled;
+
+		if (run->form.stepwise)
+			StepwiseCall(run);
+		else
+			RunHandler(run);
 		CurrentReset(0);
-		SettleRun(run, CloseToInterrupts(run));
+		cancelled = CloseToInterrupts(run);
+		if (!run->form.stepwise || StepwiseReclaim(run))
+			SettleRun(run, cancelled);
 		if (run->job.last_outcome == OUTCOME_COMPLETED)
 			turn.completed++;
 		else if (run->job.last_outcome == OUTCOME_FAILED)

@@ -8,6 +8,7 @@
 #include "taskq.h"
 
 #include "claim.h"
+#include "handler.h"
 
 extern void BeginJobTransaction(void);
 extern bool DispatchNext(const ClaimRequest *request);
@@ -16,7 +17,7 @@ extern bool DispatchNext(const ClaimRequest *request);
 typedef struct GivenHandler
 {
 	Oid			function;
-	bool		takes_job;
+	HandlerForm form;
 } GivenHandler;
 
 /* How a run in the caller's own transaction ended. */

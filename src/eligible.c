@@ -36,7 +36,7 @@ RunsType(const TaskqWorker *worker, const char *task_type, const char *min_versi
 		return false;
 	if (worker->background)
 		return handler->signature != NULL && handler->run_as == worker->role &&
-			strcmp(handler->status, "ok") == 0;
+			strcmp(handler->status, "ok") == 0 && !(worker->by_hand && handler->form.stepwise);
 	return !handler->paused && (handler->signature == NULL || handler->also_external);
 }
 

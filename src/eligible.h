@@ -16,6 +16,7 @@ typedef struct TaskqWorker
 {
 	bool		background;
 	Oid			role;			/* of a background worker */
+	bool		by_hand;		/* inside a statement, where no procedure can commit */
 	bool		any_type;		/* brings its own handler, for all that is not another role's */
 	ArrayType  *task_types;		/* NULL: all that fit its kind */
 	ArrayType  *narrow;			/* this call's task_types; NULL: no narrower */

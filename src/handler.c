@@ -10,9 +10,11 @@
 #include "taskq.h"
 
 #include "access/htup_details.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
+#include "funcapi.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
@@ -108,30 +110,85 @@ CopyContract(TupleTableSlot *slot)
 static Oid
 HandlerFunction(const TaskqHandler *handler, Oid cached)
 {
-	Oid			arg = handler->takes_job ? JobTypeOid() : JSONBOID;
+	Oid			args[] = {handler->form.takes_job ? JobTypeOid() : JSONBOID, JSONBOID};
 
-	return ResolveFunction(handler->signature, cached, 1, &arg);
+	/* the second argument is a procedure's result */
+	return ResolveFunction(handler->signature, cached, strchr(handler->signature, ',') == NULL ? 1 : 2, args);
+}
+
+static const char *
+MisfitOfFunction(Form_pg_proc proc)
+{
+	if (proc->proretset)
+		return "It returns a set.";
+	if (proc->prorettype != JSONBOID)
+		return "It does not return jsonb.";
+	if (proc->pronargs != 1)
+		return "Its argument is not one jsonb or one taskq.job.";
+	return NULL;
+}
+
+/* A procedure may have a second argument, for the result. */
+static const char *
+MisfitOfProcedure(HeapTuple tuple)
+{
+	Form_pg_proc proc = (Form_pg_proc) GETSTRUCT(tuple);
+	Oid		   *types;
+	char	  **names;
+	char	   *modes;
+	int			n = get_func_arg_info(tuple, &types, &names, &modes);
+
+	if (proc->prosecdef)
+		return "It is SECURITY DEFINER, and such a procedure cannot commit.";
+	if (!heap_attisnull(tuple, Anum_pg_proc_proconfig, NULL))
+		return "It has a SET clause, and such a procedure cannot commit.";
+	if (n == 2 && types[1] == JSONBOID && modes != NULL && modes[0] == PROARGMODE_IN &&
+		(modes[1] == PROARGMODE_INOUT || modes[1] == PROARGMODE_OUT))
+		return NULL;
+	if (n != 1 || (modes != NULL && modes[0] != PROARGMODE_IN))
+		return "Its arguments are not one jsonb or one taskq.job, and INOUT one jsonb for a result if it has one.";
+	return NULL;
+}
+
+/* What form of handler a function is; or why it cannot be one, else NULL. */
+const char *
+HandlerMisfit(Oid function, HandlerForm *form)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Form_pg_proc proc;
+	const char *misfit;
+
+	if (!HeapTupleIsValid(tuple))
+		return "It does not exist.";
+	proc = (Form_pg_proc) GETSTRUCT(tuple);
+	form->stepwise = proc->prokind == PROKIND_PROCEDURE;
+	if (!form->stepwise && proc->prokind != PROKIND_FUNCTION)
+		misfit = "It is not an ordinary function.";
+	else if (isAnyTempNamespace(proc->pronamespace))
+		misfit = "It is temporary, so no worker sees it.";
+	else
+		misfit = form->stepwise ? MisfitOfProcedure(tuple) : MisfitOfFunction(proc);
+	if (misfit == NULL)
+	{
+		form->takes_job = proc->proargtypes.values[0] != JSONBOID;
+		if (form->takes_job && proc->proargtypes.values[0] != JobTypeOid())
+			misfit = "Its argument is not one jsonb or one taskq.job.";
+	}
+	ReleaseSysCache(tuple);
+	return misfit;
 }
 
 /*
- * Is this still a function as register_handler() demanded?  Only the signature
+ * Is this still a handler of the form that was registered?  Only the signature
  * is stored, and a function can come back under it with another result type,
  * whose values must not be taken for jsonb.
  */
 bool
-HandlerFunctionFits(Oid function, bool takes_job)
+HandlerFunctionFits(Oid function, HandlerForm form)
 {
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	Form_pg_proc proc;
-	bool		fits;
+	HandlerForm now;
 
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	proc = (Form_pg_proc) GETSTRUCT(tuple);
-	fits = proc->prokind == PROKIND_FUNCTION && !proc->proretset && proc->prorettype == JSONBOID &&
-		proc->pronargs == 1 && proc->proargtypes.values[0] == (takes_job ? JobTypeOid() : JSONBOID);
-	ReleaseSysCache(tuple);
-	return fits;
+	return HandlerMisfit(function, &now) == NULL && now.takes_job == form.takes_job && now.stepwise == form.stepwise;
 }
 
 /* "ok", or why the handler cannot run now; its jobs wait meanwhile. */
@@ -144,7 +201,7 @@ JudgeHandler(const TaskqHandler *handler)
 		return "ok";
 	if (!OidIsValid(handler->function))
 		return "unresolved: its function does not exist";
-	if (!HandlerFunctionFits(handler->function, handler->takes_job))
+	if (!HandlerFunctionFits(handler->function, handler->form))
 		return "unresolved: its function is not a handler any more";
 	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(handler->run_as)))
 		return "unrunnable: its role does not exist";
@@ -167,7 +224,7 @@ AddHandlerOfRow(TupleTableSlot *slot, void *arg)
 	char	   *policy = SlotString(slot, H_RETRY_POLICY);
 
 	handler->signature = CopyString(slot, H_SIGNATURE);
-	handler->takes_job = DatumGetBool(SlotDatum(slot, H_TAKES_JOB));
+	handler->form.takes_job = DatumGetBool(SlotDatum(slot, H_TAKES_JOB));
 	handler->run_as = SlotOid(slot, H_RUN_AS);
 	handler->registered_by = DatumGetObjectId(SlotDatum(slot, H_REGISTERED_BY));
 	handler->search_path = CopyString(slot, H_SEARCH_PATH);
@@ -196,6 +253,7 @@ AddHandlerOfRow(TupleTableSlot *slot, void *arg)
 	handler->contract = CopyContract(slot);
 	handler->retry_function = CopyString(slot, H_RETRY_FUNCTION);
 	handler->retry_function_oid = SlotOid(slot, H_RETRY_FUNCTION_OID);
+	handler->form.stepwise = DatumGetBool(SlotDatum(slot, H_STEPWISE));
 	handler->function = InvalidOid;
 	if (handler->signature != NULL)
 		handler->function = HandlerFunction(handler, SlotOid(slot, H_FUNCTION_OID));

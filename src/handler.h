@@ -21,16 +21,23 @@ enum
 	H_LEASE, H_RETRY_POLICY, H_RETRY_BASE, H_RETRY_CAP, H_REGISTERED_BY, H_REGISTERED_AT,
 	H_PERMANENT_ERRORS, H_RETRYABLE_ERRORS, H_PAUSED, H_SHARE_COMMIT, H_PAYLOAD_TYPE, H_PAYLOAD_TYPE_OID,
 	H_REQUIRED_FIELDS, H_OPTIONAL_FIELDS, H_VALIDATOR, H_VALIDATOR_OID,
-	H_LOCK_TIMEOUT, H_RETRY_FUNCTION, H_RETRY_FUNCTION_OID
+	H_LOCK_TIMEOUT, H_RETRY_FUNCTION, H_RETRY_FUNCTION_OID, H_STEPWISE
 };
-#define H_COLUMNS H_RETRY_FUNCTION_OID	/* that register_handler() writes */
+#define H_COLUMNS H_STEPWISE	/* that register_handler() writes */
+
+/* What a function that is a handler looks like. */
+typedef struct HandlerForm
+{
+	bool		takes_job;		/* f(taskq.job) rather than f(jsonb) */
+	bool		stepwise;		/* a procedure, which may commit */
+} HandlerForm;
 
 typedef struct TaskqHandler
 {
 	char		task_type[TASKQ_NAME_MAX + 1];	/* hash key */
 	char	   *signature;		/* NULL: external workers run it */
 	Oid			function;		/* InvalidOid while unresolved */
-	bool		takes_job;		/* f(taskq.job) rather than f(jsonb) */
+	HandlerForm form;
 	Oid			run_as;
 	Oid			registered_by;
 	char	   *search_path;
@@ -59,7 +66,8 @@ typedef struct TaskqHandler
 /* Valid until the next look-up of a handler. */
 extern const TaskqHandler *HandlerFind(const char *task_type);
 extern TaskqHandler **HandlersSorted(int *n);
-extern bool HandlerFunctionFits(Oid function, bool takes_job);
+extern const char *HandlerMisfit(Oid function, HandlerForm *form);
+extern bool HandlerFunctionFits(Oid function, HandlerForm form);
 extern bool HandlerSetPaused(const char *task_type, bool paused);
 TASKQ_NORETURN extern void HandlerRefuseUnregistered(const char *task_type);
 extern const char *HandlerErrorType(const char *task_type, int sqlstate);

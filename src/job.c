@@ -130,6 +130,7 @@ JobRead(TaskqJob *job, TupleTableSlot *slot)
 	job->failure = NULL;
 	job->runs_here = false;
 	job->handler_version = NULL;
+	job->is_stored = false;
 	job->crashes = DatumGetInt16(SlotDatum(slot, JOBS_CRASHES));
 }
 
@@ -391,4 +392,40 @@ JobOpenAndLock(Store *jobs, int64 job_id, TaskqJob *job)
 	}
 	UnregisterSnapshot(snapshot);
 	return result;
+}
+
+static void
+Keep(struct varlena **value)
+{
+	if (*value != NULL)
+		*value = PG_DETOAST_DATUM_COPY(PointerGetDatum(*value));
+}
+
+static void
+KeepInterval(Interval **value)
+{
+	Interval   *copy;
+
+	if (*value == NULL)
+		return;
+	copy = palloc(sizeof(Interval));
+	*copy = **value;
+	*value = copy;
+}
+
+/* Copy what a job has from its row, to outlive that and its transaction. */
+void
+JobKeep(TaskqJob *job)
+{
+	KeepInterval(&job->timeout);
+	KeepInterval(&job->lease);
+	Keep(&job->worker_id);
+	Keep(&job->payload);
+	Keep(&job->progress);
+	Keep(&job->tags);
+	Keep(&job->tenant_id);
+	Keep(&job->group_key);
+	Keep(&job->last_error);
+	Keep(&job->checkpoint);
+	Keep(&job->correlation_id);
 }

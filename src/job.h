@@ -34,6 +34,7 @@ typedef struct TaskqJob
 	int16		priority;
 	int16		life;
 	int16		terminations;
+	bool		is_stored;		/* its running row is stored while it runs here */
 	int16		crashes;		/* of the server, certainly by this job */
 	char		state;
 	char		last_outcome;
@@ -69,6 +70,7 @@ extern void JobReadEnded(TaskqJob *job, TaskqEnding *ending, TupleTableSlot *slo
 extern void JobWriteEnded(const TaskqJob *job, const TaskqEnding *ending, TupleTableSlot *slot);
 extern HeapTuple JobTuple(const TaskqJob *job, TupleDesc desc);
 extern TupleDesc JobTupleDesc(void);
+extern void JobKeep(TaskqJob *job);
 extern StoreLockResult JobOpenAndLock(Store *jobs, int64 job_id, TaskqJob *job);
 extern Oid	JobTypeOid(void);
 extern bool JobEnded(char state);

@@ -24,6 +24,7 @@
 #include "utils/tuplestore.h"
 
 #include "args.h"
+#include "blame.h"
 #include "cancel.h"
 #include "clock.h"
 #include "compat.h"
@@ -65,12 +66,27 @@ LeaseLength(const TaskqJob *job, int64 given, int64 worker_lease)
 	return (int64) taskq_lease * 1000;
 }
 
-/* When a lease is over, with the grace after a restart. */
+/*
+ * The claim of a procedure in a background worker has no lease: it holds as long
+ * as the worker's slot says that it runs it.  The worker says so before the claim
+ * is committed and until its settle is, so who has seen the row running and then
+ * finds no such slot knows that the worker has gone.  What ended it is recorded
+ * before the job is given back, if it counts.
+ */
+static bool
+HasWorker(const TaskqJob *job)
+{
+	return ShmemRuns(job->job_id, job->epoch) || ShmemTerminationPending(job->job_id) || BlameHolds(job->job_id);
+}
+
+/* When a claim is over, with the grace after a restart. */
 static TimestampTz
 LeaseEnd(const TaskqJob *job)
 {
 	int64		length = job->lease_expires_at - job->started_at;
 
+	if (job->lease_expires_at == 0)
+		return HasWorker(job) ? DT_NOEND : job->started_at;
 	return Max(job->lease_expires_at, ShmemUpSince() + Min(length, RESTART_GRACE));
 }
 
@@ -102,7 +118,8 @@ Extend(int64 job_id, int64 epoch, int64 given, struct varlena *progress, struct 
 	{
 		int64		length = LeaseLength(&job, given, WorkerSeen(job.worker_id));
 
-		job.lease_expires_at = Max(job.lease_expires_at, ClockNow() + length);
+		if (job.lease_expires_at != 0)
+			job.lease_expires_at = Max(job.lease_expires_at, ClockNow() + length);
 		if (progress != NULL)
 			job.progress = progress;
 		if (checkpoint != NULL)
@@ -111,7 +128,8 @@ Extend(int64 job_id, int64 epoch, int64 given, struct varlena *progress, struct 
 		StoreUpdate(&jobs);
 		if (progress != NULL)
 			EventRecordProgress(&job, ClockNow());
-		WakeSchedulerAt(job.lease_expires_at);
+		if (job.lease_expires_at != 0)
+			WakeSchedulerAt(job.lease_expires_at);
 		result = BEAT_OK;
 	}
 	if (CancelRequested(job_id, NULL))
@@ -313,7 +331,12 @@ ExpireOne(void *arg)
 	OwnerEnter(&scope);
 	if (JobOpenAndLock(&jobs, job_id, &job) == STORE_LOCKED &&
 		job.state == JOB_RUNNING && job.epoch == epoch && LeaseEnd(&job) <= ClockNow())
-		SettleFailed(&jobs, &job, OUTCOME_EXPIRED, &failure, true, NO_MICROSECONDS);
+	{
+		if (job.lease_expires_at == 0)
+			SettleGivenBack(&jobs, &job, OUTCOME_RELEASED, job.run_at);
+		else
+			SettleFailed(&jobs, &job, OUTCOME_EXPIRED, &failure, true, NO_MICROSECONDS);
+	}
 	StoreClose(&jobs, true);
 	OwnerLeave(&scope);
 }

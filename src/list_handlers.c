@@ -123,7 +123,7 @@ InfoRow(const TaskqHandler *handler, Datum *values, bool *nulls)
 	SetText(values, nulls, 1, handler->signature);
 	SetText(values, nulls, 2, handler->description);
 	SetText(values, nulls, 3, handler->version);
-	SetText(values, nulls, 4, handler->signature != NULL ? "in-server" : "external");
+	SetText(values, nulls, 4, handler->signature == NULL ? "external" : handler->form.stepwise ? "stepwise" : "in-server");
 	SetText(values, nulls, 5, handler->status);
 	values[6] = ObjectIdGetDatum(handler->run_as);
 	nulls[6] = !OidIsValid(handler->run_as);

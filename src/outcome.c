@@ -208,7 +208,7 @@ RecordLostRun(Run *run, MemoryContext context)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	OwnerEnter(&scope);
 	if (JobOpenAndLock(&again.jobs, run->job.job_id, &again.job) == STORE_LOCKED &&
-		again.job.state != JOB_RUNNING && again.job.attempt == attempt - 1)
+		(again.job.state == JOB_RUNNING ? again.job.epoch == run->job.epoch : again.job.attempt == attempt - 1))
 	{
 		again.job.state = JOB_RUNNING;
 		again.job.attempt = attempt;

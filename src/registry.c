@@ -45,47 +45,29 @@ PG_FUNCTION_INFO_V1(taskq_resume_handler);
 
 /* register ----------------------------------------------------------------- */
 
-static void
-RefuseSignature(Oid function, const char *why)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
-			 errmsg("function %s cannot be a handler", format_procedure(function)),
-			 errdetail("%s", why),
-			 errhint("A handler is a function f(payload jsonb) RETURNS jsonb or f(job taskq.job) RETURNS jsonb.")));
-}
-
-/* Check that a function can be a handler; does it take the whole job? */
-bool
+/* Check that a function can be a handler of somebody's; of which form it is. */
+HandlerForm
 HandlerCheckFunction(Oid function, Oid run_as)
 {
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	Form_pg_proc proc;
-	bool		takes_job;
+	HandlerForm form;
+	const char *misfit;
 
-	if (!HeapTupleIsValid(tuple))
+	if (!SearchSysCacheExists1(PROCOID, ObjectIdGetDatum(function)))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_FUNCTION),
 				 errmsg("handler function with oid %u does not exist", function)));
-	proc = (Form_pg_proc) GETSTRUCT(tuple);
-	if (proc->prokind != PROKIND_FUNCTION)
-		RefuseSignature(function, "It is not an ordinary function.");
-	if (isAnyTempNamespace(proc->pronamespace))
-		RefuseSignature(function, "It is temporary, so no worker sees it.");
-	if (proc->proretset)
-		RefuseSignature(function, "It returns a set.");
-	if (proc->prorettype != JSONBOID)
-		RefuseSignature(function, "It does not return jsonb.");
-	if (proc->pronargs != 1 ||
-		(proc->proargtypes.values[0] != JSONBOID && proc->proargtypes.values[0] != JobTypeOid()))
-		RefuseSignature(function, "Its argument is not one jsonb or one taskq.job.");
-	takes_job = proc->proargtypes.values[0] != JSONBOID;
-	ReleaseSysCache(tuple);
+	misfit = HandlerMisfit(function, &form);
+	if (misfit != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
+				 errmsg("%s %s cannot be a handler", form.stepwise ? "procedure" : "function", format_procedure(function)),
+				 errdetail("%s", misfit),
+				 errhint("A handler is a function f(payload jsonb) RETURNS jsonb or f(job taskq.job) RETURNS jsonb, or a procedure with one of these arguments.")));
 
 	if (!MayExecute_compat(function, GetUserId()))
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FUNCTION, format_procedure(function));
 	RoleCheckExecute(run_as, function);
-	return takes_job;
+	return form;
 }
 
 /* May the caller replace or remove this handler? */
@@ -214,9 +196,18 @@ SetFunction(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 {
 	Oid			function = PG_GETARG_OID(1);
 	Oid			run_as = PG_ARGISNULL(5) ? GetUserId() : PG_GETARG_OID(5);
+	HandlerForm form;
 
 	RoleCheckRunAs(run_as);
-	SetColumn(values, nulls, H_TAKES_JOB, BoolGetDatum(HandlerCheckFunction(function, run_as)));
+	form = HandlerCheckFunction(function, run_as);
+	if (form.stepwise && ArgBool(fcinfo, 18, "share_commit"))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a procedure cannot share commits"),
+				 errdetail("It commits by itself."),
+				 errhint("Make it a function, or leave share_commit out.")));
+	SetColumn(values, nulls, H_TAKES_JOB, BoolGetDatum(form.takes_job));
+	SetColumn(values, nulls, H_STEPWISE, BoolGetDatum(form.stepwise));
 	SetColumn(values, nulls, H_SIGNATURE, CStringGetTextDatum(format_procedure_qualified(function)));
 	SetColumn(values, nulls, H_FUNCTION_OID, ObjectIdGetDatum(function));
 	SetColumn(values, nulls, H_RUN_AS, ObjectIdGetDatum(run_as));
@@ -315,7 +306,7 @@ WriteHandler(Datum *values, const char *nulls)
 		TEXTOID, TEXTOID, OIDOID, BOOLOID, REGROLEOID, TEXTOID, TEXTOID, TEXTOID, BOOLOID, TEXTOID,
 		INT4OID, INT4OID, INTERVALOID, INTERVALOID, TEXTOID, INTERVALOID, INTERVALOID, REGROLEOID, TIMESTAMPTZOID,
 		TEXTARRAYOID, TEXTARRAYOID, BOOLOID, BOOLOID, TEXTOID, OIDOID, JSONBOID, JSONBOID, TEXTOID, OIDOID,
-		INTERVALOID, TEXTOID, OIDOID
+		INTERVALOID, TEXTOID, OIDOID, BOOLOID
 	};
 	OwnerScope	scope;
 
@@ -330,7 +321,7 @@ WriteHandler(Datum *values, const char *nulls)
 	OwnerExecute("DELETE FROM taskq.handlers WHERE task_type = $1", 1, types, values, nulls);
 	OwnerExecute("INSERT INTO taskq.handlers VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,"
 				 " $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,"
-				 " $24, $25, $26, $27, $28, $29, $30, $31, $32)", H_COLUMNS, types, values, nulls);
+				 " $24, $25, $26, $27, $28, $29, $30, $31, $32, $33)", H_COLUMNS, types, values, nulls);
 	OwnerLeaveSpi(&scope);
 	CatalogChanged(REL_HANDLERS);
 }
@@ -371,6 +362,7 @@ taskq_register_handler(PG_FUNCTION_ARGS)
 	SetColumn(values, nulls, H_TAKES_JOB, BoolGetDatum(false));
 	SetColumn(values, nulls, H_PAUSED, BoolGetDatum(false));
 	SetColumn(values, nulls, H_SHARE_COMMIT, BoolGetDatum(share_commit));
+	SetColumn(values, nulls, H_STEPWISE, BoolGetDatum(false));
 	if (!PG_ARGISNULL(1))
 		run_as = SetFunction(fcinfo, values, nulls);
 	else if (!PG_ARGISNULL(5) || share_commit || !PG_ARGISNULL(23))

@@ -7,6 +7,6 @@
 
 #include "taskq.h"
 
-extern bool HandlerCheckFunction(Oid function, Oid run_as);
+extern HandlerForm HandlerCheckFunction(Oid function, Oid run_as);
 
 #endif							/* TASKQ_REGISTRY_H */

@@ -18,6 +18,7 @@
 #include "miscadmin.h"
 #include "storage/lock.h"
 #include "utils/fmgrprotos.h"
+#include "utils/guc.h"
 #include "utils/portal.h"
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
@@ -87,6 +88,24 @@ ResetBetweenRuns(void)
 	DropAllPreparedStatements();
 	LockReleaseSession(USER_LOCKMETHOD);
 	return true;
+}
+
+/*
+ * After a procedure, whose commits have made what it set the session's: called
+ * between transactions, so that it is so at once.  A superuser's procedure may
+ * have changed even the session's user.
+ */
+void
+ResetAfterSteps(void)
+{
+	if (GetSessionUserId() != GetAuthenticatedUserId())
+	{
+		StartTransactionCommand();
+		(void) set_config_option("session_authorization", NULL, PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SET, true, 0, false);
+		CommitTransactionCommand();
+	}
+	SetConfigOption("role", "none", PGC_USERSET, PGC_S_SESSION);
+	ResetAllOptions();
 }
 
 /* Called between transactions.  What a run did not use costs next to nothing. */

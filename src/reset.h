@@ -9,6 +9,7 @@
 
 extern void ResetTimers(void);
 extern void ResetBeforeRun(void);
+extern void ResetAfterSteps(void);
 extern void ResetSession(void);
 extern void ResetInit(void);
 extern bool ResetBetweenRuns(void);

@@ -67,7 +67,7 @@ RoleCheckExecute(Oid role, Oid function)
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("role \"%s\" may not execute function %s", RoleNameOrOid(role), format_procedure(function)),
-			 errhint("GRANT EXECUTE ON FUNCTION %s TO %s;", format_procedure_qualified(function),
+			 errhint("GRANT EXECUTE ON ROUTINE %s TO %s;", format_procedure_qualified(function),
 					 quote_identifier(RoleNameOrOid(role)))));
 }
 

@@ -16,6 +16,7 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/regproc.h"
 #include "utils/snapmgr.h"
 #include "utils/tuplestore.h"
 
@@ -75,6 +76,7 @@ PrepareCall(FunctionCallInfo fcinfo, RunCall *call, int types_arg, int handler_a
 	CheckSessionUser();
 	memset(call, 0, sizeof(*call));
 	call->worker.background = true;
+	call->worker.by_hand = true;
 	call->worker.role = GetSessionUserId();
 	if (types_arg >= 0)
 		call->worker.narrow = ArgNamesOrNull(fcinfo, types_arg, "task_types");
@@ -82,7 +84,13 @@ PrepareCall(FunctionCallInfo fcinfo, RunCall *call, int types_arg, int handler_a
 	{
 		call->is_given = true;
 		call->given.function = PG_GETARG_OID(handler_arg);
-		call->given.takes_job = HandlerCheckFunction(call->given.function, GetUserId());
+		call->given.form = HandlerCheckFunction(call->given.function, GetUserId());
+		if (call->given.form.stepwise)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
+					 errmsg("procedure %s cannot run inside a statement", format_procedure(call->given.function)),
+					 errdetail("It may commit, and a statement is part of one transaction."),
+					 errhint("Have a pool run it, or CALL it yourself.")));
 		call->worker.any_type = true;
 	}
 	call->request.worker = &call->worker;
@@ -149,7 +157,7 @@ RefuseJob(RunCall *call, int64 job_id)
 		ereport(ERROR,
 				(errcode(ERRCODE_TQ_NOT_REGISTERED),
 				 errmsg("this session cannot run jobs of task type \"%s\"", task_type),
-				 errdetail("It has no in-server handler that runs as \"%s\", or its queue is paused, or it requires capabilities.",
+				 errdetail("It has no function that runs as \"%s\" as its handler, or its queue is paused, or it requires capabilities.",
 						   GetUserNameFromId(GetSessionUserId(), true)),
 				 errhint("Name a handler in the call, or connect as the handler's role.")));
 	ereport(ERROR,

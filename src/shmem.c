@@ -275,6 +275,25 @@ ShmemCountProcesses(Oid dboid)
 	return n;
 }
 
+/* Does a background worker of this database say that it runs this claim? */
+bool
+ShmemRuns(int64 job_id, int64 epoch)
+{
+	bool		runs = false;
+
+	if (taskq_shared == NULL)
+		return false;
+	for (int i = 0; i < taskq_shared->n_slots && !runs; i++)
+	{
+		TaskqSlot  *slot = &taskq_slots[i];
+
+		LWLockAcquire(&slot->lock, LW_SHARED);
+		runs = slot->worker && slot->dboid == MyDatabaseId && slot->job_id == job_id && slot->epoch == epoch;
+		LWLockRelease(&slot->lock);
+	}
+	return runs;
+}
+
 /* Is a job's terminated run still to be recorded?  Then it is not claimed. */
 bool
 ShmemTerminationPending(int64 job_id)

@@ -139,6 +139,7 @@ extern uint64 ShmemConfigVersion(void);
 extern void ShmemWakeScheduler(TaskqDatabase *db);
 extern void ShmemWakeLauncher(void);
 extern int	ShmemCountProcesses(Oid dboid);
+extern bool ShmemRuns(int64 job_id, int64 epoch);
 extern bool ShmemTerminationPending(int64 job_id);
 
 #endif							/* TASKQ_SHMEM_H */

@@ -15,10 +15,11 @@
 #
 #   {is => 'job', job, key, kind, state, attempt, epoch, parent}
 #   {is => 'attempt', job, attempt, epoch, outcome}
-#   {is => 'ledger', job, epoch}                     written by the run itself
+#   {is => 'ledger', job, epoch, step}               written by the run itself
 #
 # kind says what may be expected of the ledger: "once" (it is written in the
-# transaction that completes the job), "steps" (at least once), "none".
+# transaction that completes the job), "steps" (in the transactions that save the
+# checkpoints: each step once, all of them when it is completed), "none".
 package TaskqHistory;
 
 use strict;
@@ -187,6 +188,10 @@ sub _check_ledger
 		elsif ($job->{kind} eq 'steps')
 		{
 			push @found, [ 'lost', $job->{job}, 'it is completed without the effects of its run' ] if $completed and @rows == 0;
+			my %times;
+			$times{ $_->{step} }++ for @rows;
+			push @found, [ 'duplicated', $job->{job}, "step $_ was done $times{$_} times" ] for grep { $times{$_} > 1 } sort keys %times;
+			push @found, [ 'lost', $job->{job}, "step $_ was passed over" ] for grep { !$times{$_} } 1 .. (sort { $b <=> $a } keys %times, 0)[0];
 		}
 	}
 	for my $id (sort keys %{ $h->{ledger} })

@@ -104,7 +104,8 @@ package TaskqTorture::Client
 
 # the application ----------------------------------------------------------------
 
-# Handlers of every kind: alone in their transactions, and sharing commits. Each writes into the ledger; the payload says what else
+# Handlers of every kind: alone in their transactions, sharing commits, and in
+# steps with checkpoints, each of which is done once. Each writes into the ledger; the payload says what else
 # happens: "fail" (so many attempts fail), "deferred" (a constraint fails at the
 # end of so many attempts), "child" (a job is enqueued), "ms" (it takes so long).
 sub _application
@@ -115,7 +116,7 @@ CREATE ROLE torture LOGIN;
 CREATE SCHEMA torture AUTHORIZATION torture;
 SELECT taskq.grant_access('torture', a) FROM unnest(ARRAY['producer', 'worker', 'observer', 'operator', 'admin']) a;
 SET ROLE torture;
-CREATE TABLE torture.ledger (job_id bigint, epoch bigint);
+CREATE TABLE torture.ledger (job_id bigint, epoch bigint, step integer);
 CREATE TABLE torture.here (id integer PRIMARY KEY);
 CREATE TABLE torture.there (id integer REFERENCES torture.here DEFERRABLE INITIALLY DEFERRED);
 CREATE FUNCTION torture.work(job taskq.job) RETURNS jsonb LANGUAGE plpgsql AS $$
@@ -141,6 +142,23 @@ END $$;
 SELECT taskq.register_handler('work', 'torture.work(taskq.job)', retry_policy => 'fixed', retry_base => '20 ms', max_attempts => 100000);
 CREATE FUNCTION torture.short(job taskq.job) RETURNS jsonb LANGUAGE sql AS 'SELECT torture.work(job)';
 SELECT taskq.register_handler('short', 'torture.short(taskq.job)', share_commit => true, retry_policy => 'fixed', retry_base => '20 ms', max_attempts => 100000);
+CREATE PROCEDURE torture.steps(job taskq.job) LANGUAGE plpgsql AS $$
+DECLARE
+	done integer := COALESCE((job.checkpoint->>'done')::integer, 0);
+BEGIN
+	FOR i IN done + 1 .. 3 LOOP
+		INSERT INTO torture.ledger VALUES (job.job_id, job.epoch, i);
+		PERFORM taskq.save_checkpoint(jsonb_build_object('done', i));
+		COMMIT;
+		IF job.payload ? 'ms' THEN
+			PERFORM pg_sleep((job.payload->>'ms')::float8 / 1000);
+		END IF;
+		IF i = 2 AND job.attempt <= (job.payload->>'fail')::integer THEN
+			RAISE EXCEPTION 'attempt % fails on purpose', job.attempt;
+		END IF;
+	END LOOP;
+END $$;
+SELECT taskq.register_handler('steps', 'torture.steps(taskq.job)', retry_policy => 'fixed', retry_base => '20 ms', max_attempts => 100000);
 SELECT taskq.register_handler('outside', retry_policy => 'fixed', retry_base => '20 ms', max_attempts => 100000);
 SELECT taskq.alter_pool('torture', size => 4);
 SQL
@@ -148,9 +166,9 @@ SQL
 
 my $END = <<'SQL';
 SELECT jsonb_build_object('is', 'job', 'job', job_id, 'key', payload->>'key', 'state', state, 'attempt', attempt, 'epoch', epoch,
-	'parent', payload->>'parent', 'has_child', payload ? 'child', 'kind', 'once') FROM taskq.all_jobs
+	'parent', payload->>'parent', 'has_child', payload ? 'child', 'kind', CASE task_type WHEN 'steps' THEN 'steps' ELSE 'once' END) FROM taskq.all_jobs
 UNION ALL SELECT jsonb_build_object('is', 'attempt', 'job', job_id, 'attempt', attempt, 'epoch', epoch, 'outcome', outcome) FROM taskq.attempts
-UNION ALL SELECT jsonb_build_object('is', 'ledger', 'job', job_id, 'epoch', epoch) FROM torture.ledger
+UNION ALL SELECT jsonb_build_object('is', 'ledger', 'job', job_id, 'epoch', epoch, 'step', step) FROM torture.ledger
 SQL
 
 sub _producer
@@ -165,10 +183,10 @@ sub _producer
 		{
 			my $key = "$c->{name}-$batch-$n";
 			my %payload = (key => $key);
-			my $type = $c->chance(30) ? 'outside' : $c->chance(50) ? 'work' : 'short';
+			my $type = $c->chance(30) ? 'outside' : $c->chance(10) ? 'steps' : $c->chance(50) ? 'work' : 'short';
 			$payload{fail} = 1 + int rand 3 if $c->chance(8);
 			$payload{deferred} = 1 if $c->chance(3);
-			$payload{child} = 1 if $type ne 'outside' and $c->chance(10);
+			$payload{child} = 1 if $type =~ /work|short/ and $c->chance(10);
 			$payload{ms} = 1 + int rand 100 if $c->chance(5);
 			$payload{permanent} = 1 if $c->chance(2);
 			push @keys, $key;

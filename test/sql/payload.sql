@@ -273,7 +273,7 @@ CREATE ROLE regress_payload_less LOGIN;
 GRANT regress_payload_less TO regress_payload_other;
 SELECT is(pg_temp.as_role('regress_payload_other', $$ SELECT taskq.register_handler('pay-x', 'pay.f(jsonb)', run_as => 'regress_payload_less', validator => 'pay.is_glad(jsonb)') $$), '42501', 'the role of the handler too');
 SELECT is(pg_temp.hint_of($$ SELECT taskq.register_handler('pay-x', 'pay.f(jsonb)', run_as => 'regress_payload_less', validator => 'pay.is_glad(jsonb)') $$),
-	'GRANT EXECUTE ON FUNCTION pay.is_glad(pg_catalog.jsonb) TO regress_payload_less;', 'the hint is what to type');
+	'GRANT EXECUTE ON ROUTINE pay.is_glad(pg_catalog.jsonb) TO regress_payload_less;', 'the hint is what to type');
 SELECT is(pg_temp.hint_of($$ SELECT taskq.register_handler('pay-x', 'pay.f(jsonb)', run_as => 'regress_payload_less', payload_type => 'pay.place') $$),
 	'GRANT USAGE ON TYPE pay.place TO regress_payload_less;', 'for a type as well');
 SELECT throws_ok($$ SELECT taskq.register_handler('pay-x', validator => 'pay.is_glad(jsonb)') $$, '42501', format('handlers do not run as superuser "%s"', current_user), 'no user''s code runs as a superuser');

@@ -43,7 +43,7 @@ CREATE FUNCTION reg.to_text(jsonb) RETURNS text LANGUAGE sql AS $$ SELECT '1' $$
 CREATE FUNCTION reg.to_nothing(jsonb) RETURNS void LANGUAGE sql AS $$ SELECT $$;
 CREATE FUNCTION reg.to_set(jsonb) RETURNS SETOF jsonb LANGUAGE sql AS $$ SELECT '1'::jsonb $$;
 CREATE FUNCTION reg.to_table(jsonb) RETURNS TABLE (a jsonb) LANGUAGE sql AS $$ SELECT '1'::jsonb $$;
-CREATE PROCEDURE reg.procedure(jsonb) LANGUAGE sql AS $$ SELECT $$;
+CREATE PROCEDURE reg.procedure(jsonb) LANGUAGE sql SECURITY DEFINER AS $$ SELECT $$;
 CREATE AGGREGATE reg.aggregate(jsonb) (SFUNC = jsonb_concat, STYPE = jsonb);
 CREATE FUNCTION pg_temp.temporary(jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT '1'::jsonb $$;
 SELECT throws_ok(format('SELECT taskq.register_handler(%L, %L, run_as => %L)', 'reg-bad', oid::regprocedure, 'regress_registry'),
@@ -52,7 +52,7 @@ FROM pg_proc WHERE proname <> 'f' AND proname <> 'g' AND pronamespace = 'reg'::r
 ORDER BY proname COLLATE "C";
 SELECT is(pg_temp.detail_of($$ SELECT taskq.register_handler('reg-bad', 'reg.to_set(jsonb)', run_as => 'regress_registry') $$), 'It returns a set.', 'the detail says why');
 SELECT is(pg_temp.hint_of($$ SELECT taskq.register_handler('reg-bad', 'reg.to_set(jsonb)', run_as => 'regress_registry') $$),
-	'A handler is a function f(payload jsonb) RETURNS jsonb or f(job taskq.job) RETURNS jsonb.', 'the hint what is one');
+	'A handler is a function f(payload jsonb) RETURNS jsonb or f(job taskq.job) RETURNS jsonb, or a procedure with one of these arguments.', 'the hint what is one');
 SELECT throws_ok($$ SELECT taskq.register_handler('reg-bad', 1, run_as => 'regress_registry') $$, '42883', NULL, 'nor what does not exist');
 SELECT throws_ok($$ SELECT taskq.register_handler('reg-bad', 'reg.nowhere(jsonb)', run_as => 'regress_registry') $$, '42883', NULL, 'nor a name of nothing');
 SELECT ok(NOT taskq.is_registered('reg-bad'), 'of all that nothing is registered');
@@ -75,7 +75,7 @@ SELECT is(pg_temp.as_role('regress_registry', $$ SELECT taskq.register_handler('
 GRANT EXECUTE ON FUNCTION reg.private TO regress_registry_member;
 SELECT is(pg_temp.as_role('regress_registry_member', $$ SELECT taskq.register_handler('reg-r', 'reg.private(jsonb)', run_as => 'regress_registry') $$), '42501', 'nor one that its role may not call');
 SELECT is(pg_temp.hint_of($$ SELECT taskq.register_handler('reg-r', 'reg.private(jsonb)', run_as => 'regress_registry') $$),
-	'GRANT EXECUTE ON FUNCTION reg.private(pg_catalog.jsonb) TO regress_registry;', 'the hint is what to type');
+	'GRANT EXECUTE ON ROUTINE reg.private(pg_catalog.jsonb) TO regress_registry;', 'the hint is what to type');
 SELECT is(pg_temp.as_role('regress_registry', $$ SELECT taskq.register_handler('reg-r', 'reg.f(jsonb)', run_as => 'regress_registry_other') $$), '42501', 'nor to run as a role that one is not a member of');
 SELECT is(pg_temp.as_role('regress_registry', format($$ SELECT taskq.register_handler('reg-r', 'reg.f(jsonb)', run_as => %L) $$, quote_ident(current_user))), '42501', 'least of all a superuser');
 SELECT is(pg_temp.as_role('regress_registry_member', $$ SELECT taskq.register_handler('reg-r', 'reg.f(jsonb)', run_as => 'regress_registry') $$), '', 'but as one that one is a member of');

@@ -50,8 +50,8 @@ my $good = {
 		{ is => 'attempt', job => 3, attempt => 2, epoch => 33, outcome => 'completed' },
 		{ is => 'attempt', job => 5, attempt => 1, epoch => 51, outcome => 'failed' },
 		{ is => 'ledger', job => 1, epoch => 12 },
-		{ is => 'ledger', job => 2, epoch => 20 },
-		{ is => 'ledger', job => 2, epoch => 21 },
+		{ is => 'ledger', job => 2, epoch => 20, step => 1 },
+		{ is => 'ledger', job => 2, epoch => 21, step => 2 },
 	] };
 
 my $verdict = check_history(@$good{ 'notes', 'end' });
@@ -81,6 +81,8 @@ my @bad = (
 	[ 'the effects are of the wrong run', sub { row(shift, ledger => 1)->{epoch} = 11 }, 'unexpected 1' ],
 	[ 'a completed run left no effects', sub { my $h = shift; without($h, row($h, ledger => 1)) }, 'lost 1' ],
 	[ 'a stepwise job completed without a step', sub { my $h = shift; without($h, $_) for row($h, ledger => 2, 20), row($h, ledger => 2, 21) }, 'lost 2' ],
+	[ 'a step was done twice', sub { row(shift, ledger => 2, 21)->{step} = 1 }, 'duplicated 2' ],
+	[ 'a step was passed over', sub { row(shift, ledger => 2, 21)->{step} = 3 }, 'lost 2' ],
 	[ 'effects without a job', sub { push @{ shift->{end} }, { is => 'ledger', job => 77, epoch => 1 } }, 'lost 77' ],
 	[ 'a follow-up job is gone', sub { my $h = shift; without($h, $_) for row($h, job => 2), row($h, attempt => 2), row($h, ledger => 2, 20), row($h, ledger => 2, 21) }, 'lost a' ],
 	[ 'a follow-up job is there twice', sub { push @{ shift->{end} }, { is => 'job', job => 9, key => 'a.2', kind => 'none', state => 'cancelled', attempt => 0, epoch => 0, parent => 'a' } }, 'duplicated a' ],
