@@ -228,7 +228,7 @@ CallHandler(Run *run)
 		(void) set_config_option("lock_timeout", psprintf("%dms", (int) Min((run->lock_timeout + 999) / 1000, INT_MAX)),
 								 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	if (!run->is_here)
-		FrameListen(true);
+		FrameListen(true, false);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -358,7 +358,7 @@ RunHandler(Run *run)
 	}
 	PG_END_TRY();
 	if (!run->is_here)
-		FrameListen(false);
+		FrameListen(false, false);
 	WAITPOINT("run-returned");
 	running = outer;
 	MemoryContextSwitchTo(context);

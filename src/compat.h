@@ -24,6 +24,7 @@
 #include "storage/shmem.h"
 #include "tcop/pquery.h"
 #include "utils/acl.h"
+#include "utils/guc.h"
 #include "utils/regproc.h"
 #include "utils/relcache.h"
 #include "utils/wait_event.h"
@@ -239,6 +240,17 @@ PortalRun_compat(Portal portal, DestReceiver *dest)
 	(void) PortalRun(portal, FETCH_ALL, true, dest, dest, NULL);
 #else
 	(void) PortalRun(portal, FETCH_ALL, true, true, dest, dest, NULL);
+#endif
+}
+
+/* From 19 on each type of process has its own. */
+static inline int
+LogMinMessages_compat(void)
+{
+#if PG_VERSION_NUM >= 190000
+	return log_min_messages[MyBackendType];
+#else
+	return log_min_messages;
 #endif
 }
 

@@ -26,6 +26,7 @@
 
 #include "catalog.h"
 #include "clock.h"
+#include "compat.h"
 #include "frames.h"
 #include "guc.h"
 #include "shmem.h"
@@ -302,17 +303,19 @@ FrameEnd(FrameBuffer *outer)
 
 /*
  * Hear the messages of the handler that is called now, or not any more.  The
- * setting is undone with the others of the run.
+ * setting is undone with the others of the run; a procedure's outlive its
+ * transactions.
  */
 void
-FrameListen(bool listen)
+FrameListen(bool listen, bool over_commits)
 {
 	listening = listen && current != NULL;
 	if (!listening)
 		return;
-	server_level = log_min_messages;
+	server_level = LogMinMessages_compat();
 	if (!IsForServerLog(INFO))
-		(void) set_config_option("log_min_messages", "info", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+		(void) set_config_option("log_min_messages", "info", PGC_SUSET, PGC_S_SESSION,
+								 over_commits ? GUC_ACTION_SET : GUC_ACTION_SAVE, true, 0, false);
 }
 
 /* Add a frame to the run in hand, unless none are wanted; false: nothing runs here. */

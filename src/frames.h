@@ -33,7 +33,7 @@ extern void FrameShmemStartup(void);
 extern void FrameInit(void);
 extern FrameBuffer *FrameBegin(const TaskqJob *job, bool is_here);
 extern void FrameEnd(FrameBuffer *outer);
-extern void FrameListen(bool listen);
+extern void FrameListen(bool listen, bool over_commits);
 extern bool FrameAppend(int level, int sqlstate, const char *message);
 extern void FrameWrite(void);
 extern FrameBuffer *FrameCopy(int slot, int64 *job_id, int64 *epoch, int32 *attempt);

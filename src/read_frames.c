@@ -14,6 +14,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
 
 #include "args.h"
 #include "catalog.h"

@@ -55,6 +55,9 @@ CommitClaim(Run *run)
 	MemoryContext context = CurrentMemoryContext;
 	OwnerScope	scope;
 
+	ResetBeforeRun();
+	run->outer_frames = FrameBegin(&run->job, false);
+	FrameListen(true, true);
 	SetForSession("search_path", run->search_path);
 	if (run->lock_timeout != NO_MICROSECONDS)
 		SetForSession("lock_timeout", psprintf("%dms", (int) Min((run->lock_timeout + 999) / 1000, INT_MAX)));
@@ -159,14 +162,11 @@ CallProcedure(Run *run)
 	MemoryContext context = CurrentMemoryContext;
 	ErrorContextCallback callback = {.callback = RunDescribe, .arg = run, .previous = error_context_stack};
 
-	ResetBeforeRun();
-	run->outer_frames = FrameBegin(&run->job, false);
 	PG_TRY();
 	{
 		BeginJobTransaction();
 		MemoryContextSwitchTo(context);
 		error_context_stack = &callback;
-		FrameListen(true);
 		RunSetBounds(run);
 		CallThroughPortal(run);
 
@@ -185,7 +185,7 @@ CallProcedure(Run *run)
 		(void) FrameAppend(ERROR, run->error->sqlerrcode, run->error->message);
 	}
 	PG_END_TRY();
-	FrameListen(false);
+	FrameListen(false, false);
 	error_context_stack = callback.previous;
 	MemoryContextSwitchTo(context);
 }

@@ -30,6 +30,7 @@ BEGIN
 			RAISE EXCEPTION 'rolled back on purpose';
 		END IF;
 		PERFORM taskq.update_progress(to_jsonb(i));
+		RAISE NOTICE 'step %', i;
 		COMMIT;
 		IF i = (job.payload->>'gate')::integer AND job.attempt = 1 THEN
 			PERFORM pg_advisory_xact_lock_shared(1);
@@ -99,6 +100,7 @@ is($look->('result, progress, checkpoint, attempt, worker_id IS NOT NULL'), '{"d
 is(sql($node, qq(SELECT count(DISTINCT (who, path)), min(who), min(path), count(DISTINCT epoch) FROM app.steps WHERE job_id = $job)), '1|app|app, pg_catalog|1',
 	'all as the role of the pool, with the search_path of the handler, in one claim');
 is(sql($node, qq(SELECT attempt, outcome FROM taskq.attempts WHERE job_id = $job)), '1|completed', 'one attempt');
+is(sql($node, qq(SELECT string_agg(message, ', ' ORDER BY frame) FROM taskq.read_frames($job))), 'step 1, step 2, step 3, step 4, step 5', 'what it said in each step is kept');
 $enqueue->('plain');
 $ends->('completed', 'one without a second argument has no result');
 for my $case ([ failure => 'discarded', q(last_error), 'for good' ], [ success => 'completed', 'result', '{"inside": 1}' ], [ snooze => 'completed', 'result, attempt', '"after"|1' ],
