@@ -1,14 +1,15 @@
 /*
  * latency.c
- *	  How long from the commit of an enqueue to the start of the job, and what
- *	  the same machine takes for comparable things.  Run by bench/wake.
+ *	  How long from the commit of an enqueue to the start of the job, where
+ *	  everybody sleeps when the job comes.  Run by bench/run.
  *
- * One process enqueues, one job at a time with a pause after each, so that
- * everybody sleeps when the next one comes.  It takes the time right before it
- * sends COMMIT and right after the answer.  The handler returns its server's
- * clock; external waiters, in a process of their own, take the time when they
- * have the job, or the notification, in hand.  All clocks are this machine's
- * CLOCK_REALTIME.
+ *	  latency MODE RUNS
+ *
+ * One process enqueues, one job at a time with a pause after each.  It takes
+ * the time right before it sends COMMIT and right after the answer.  The pool's
+ * handler returns its server's clock; external workers, in a process of their
+ * own, take the time when they have the job in hand.  All clocks are this
+ * machine's CLOCK_REALTIME.
  */
 #include <poll.h>
 #include <stdio.h>
@@ -39,7 +40,6 @@ typedef struct Seen
 
 static int	n_runs;
 static Run *runs;
-static double round_trip;		/* median of an empty statement */
 
 static double
 now_us(void)
@@ -91,36 +91,25 @@ compare(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* Print a line of the table; the median. */
-static double
-report(const char *what, double *values, int n)
+/* Print two lines: what, and the microseconds. */
+static void
+report(const char *what, double *values)
 {
-	double		median;
-
-	qsort(values, n, sizeof(double), compare);
-	median = values[n / 2];
-	if (round_trip == 0)
-		round_trip = median;
-	printf("| %-58s | %7.0f | %7.0f | %7.0f | %6.1f |\n", what, median,
-		   values[n * 95 / 100], values[n * 99 / 100], median / round_trip);
-	fflush(stdout);
-	return median;
+	qsort(values, n_runs, sizeof(double), compare);
+	printf("%s, median %.1f\n%s, p95 %.1f\n", what, values[n_runs / 2], what, values[n_runs * 95 / 100]);
 }
 
 static void
-report_runs(const char *what)
+report_runs(void)
 {
 	double	   *values = malloc(sizeof(double) * n_runs);
 
 	for (int i = 0; i < n_runs; i++)
 		values[i] = runs[i].start - runs[i].before;
-	report(what, values, n_runs);
-	for (int i = 0; i < n_runs; i++)
-		values[i] = runs[i].after - runs[i].before;
-	report("  of which COMMIT, until its client has the answer", values, n_runs);
+	report("from sending COMMIT", values);
 	for (int i = 0; i < n_runs; i++)
 		values[i] = runs[i].start - runs[i].after;
-	report("  from that answer on", values, n_runs);
+	report("from its answer", values);
 	free(values);
 }
 
@@ -141,35 +130,18 @@ send_all(PGconn *conn, const char *sql)
 	}
 }
 
-static void
-measure_empty(PGconn *conn)
-{
-	double	   *values = malloc(sizeof(double) * n_runs);
-
-	for (int i = 0; i < n_runs; i++)
-	{
-		double		before = now_us();
-
-		run(conn, "");
-		values[i] = now_us() - before;
-		usleep(PAUSE_US / 10);
-	}
-	report("round trip of an empty statement", values, n_runs);
-	free(values);
-}
-
 /* By the pool: the handler's result is when it started. */
 static void
-measure_pool(PGconn *conn, const char *what)
+measure_pool(PGconn *conn)
 {
 	PGresult   *result;
 	int			found = 0;
 
-	send_all(conn, "SELECT taskq.enqueue_job('bench_clock', '{}')");
+	send_all(conn, "SELECT taskq.enqueue_job('clock')");
 	for (int i = 0; i < 100 && run(conn, "SELECT count(*) FROM taskq.all_jobs"
-								   " WHERE task_type = 'bench_clock' AND state <> 'completed'") > 0; i++)
+								   " WHERE task_type = 'clock' AND state <> 'completed'") > 0; i++)
 		usleep(PAUSE_US);
-	result = PQexec(conn, "SELECT job_id, result FROM taskq.all_jobs WHERE task_type = 'bench_clock'"
+	result = PQexec(conn, "SELECT job_id, result FROM taskq.all_jobs WHERE task_type = 'clock'"
 					" AND state = 'completed' ORDER BY job_id");
 	for (int i = 0, j = 0; i < n_runs; i++)
 	{
@@ -186,12 +158,12 @@ measure_pool(PGconn *conn, const char *what)
 		fprintf(stderr, "latency: %d of %d jobs have completed\n", found, n_runs);
 		exit(1);
 	}
-	report_runs(what);
+	report_runs();
 }
 
 /* By a process of its own, which says on a pipe what it has seen when. */
 static void
-measure_child(PGconn *conn, const char *what, const char *sql, void (*child) (int fd))
+measure_child(PGconn *conn, const char *sql, void (*child) (int fd))
 {
 	int			fds[2];
 	int			status;
@@ -224,7 +196,7 @@ measure_child(PGconn *conn, const char *what, const char *sql, void (*child) (in
 	}
 	close(fds[0]);
 	waitpid(pid, &status, 0);
-	report_runs(what);
+	report_runs();
 }
 
 static void
@@ -244,7 +216,7 @@ child_claims(int fd)
 
 	for (int i = 0; i < n_runs;)
 	{
-		PGresult   *result = PQexec(conn, "SELECT job_id, epoch FROM taskq.claim_job('bench', '{bench_external}', '5 s')");
+		PGresult   *result = PQexec(conn, "SELECT job_id, epoch FROM taskq.claim_job('worker', '{external}', '5 s')");
 		double		at = now_us();
 		char		settle[100];
 
@@ -263,13 +235,34 @@ child_claims(int fd)
 	PQfinish(conn);
 }
 
-/* A listener: it learns that there is something, and has not got it yet. */
+/* Claim from the classic queue; whether there was a job. */
+static int
+claim_classic(PGconn *conn, int fd)
+{
+	PGresult   *result = PQexec(conn, "SELECT job_id FROM classic.claim('worker', 1)");
+	double		at = now_us();
+	int			found = PQntuples(result) == 1;
+	char		settle[100];
+
+	if (PQresultStatus(result) != PGRES_TUPLES_OK)
+		_exit(1);
+	if (found)
+	{
+		tell(fd, atoll(PQgetvalue(result, 0, 0)), at);
+		snprintf(settle, sizeof(settle), "SELECT classic.complete(ARRAY[%s]::bigint[])", PQgetvalue(result, 0, 0));
+		run(conn, settle);
+	}
+	PQclear(result);
+	return found;
+}
+
+/* A listener that claims from the classic queue when it is told to. */
 static void
 child_listens(int fd)
 {
 	PGconn	   *conn = connect_db();
 
-	run(conn, "LISTEN bench");
+	run(conn, "LISTEN classic");
 	for (int i = 0; i < n_runs;)
 	{
 		struct pollfd wait = {PQsocket(conn), POLLIN, 0};
@@ -278,38 +271,34 @@ child_listens(int fd)
 		poll(&wait, 1, -1);
 		PQconsumeInput(conn);
 		while ((notify = PQnotifies(conn)) != NULL)
-		{
-			tell(fd, ++i, now_us());
 			PQfreemem(notify);
-		}
+		while (i < n_runs && claim_classic(conn, fd))
+			i++;
 	}
 	PQfinish(conn);
 }
-
-static const char noted[] = "INSERT INTO bench.noted SELECT 1 FROM pg_notify('bench', '')";
 
 int
 main(int argc, char **argv)
 {
 	PGconn	   *conn = connect_db();
+	const char *mode = argc == 3 ? argv[1] : "";
 
-	n_runs = argc > 1 ? atoi(argv[1]) : 500;
-	if (n_runs < 100 || n_runs > MAX_RUNS)
+	n_runs = argc == 3 ? atoi(argv[2]) : 0;
+	if (n_runs < 10 || n_runs > MAX_RUNS)
+		mode = "";
+	runs = calloc(n_runs + 1, sizeof(Run));
+	if (strcmp(mode, "pool") == 0)
+		measure_pool(conn);
+	else if (strcmp(mode, "external") == 0)
+		measure_child(conn, "SELECT taskq.enqueue_job('external')", child_claims);
+	else if (strcmp(mode, "classic") == 0)
+		measure_child(conn, "SELECT classic.enqueue('external', '{}') FROM pg_notify('classic', '')", child_listens);
+	else
 	{
-		fprintf(stderr, "usage: latency [RUNS, from 100 to %d]\n", MAX_RUNS);
+		fprintf(stderr, "usage: latency pool|external|classic RUNS, from 10 to %d\n", MAX_RUNS);
 		return 2;
 	}
-	runs = calloc(n_runs, sizeof(Run));
-	printf("| %-58s | median  |   p95   |   p99   | ratio  |\n", "microseconds");
-	printf("|------------------------------------------------------------|--------:|--------:|--------:|-------:|\n");
-	measure_empty(conn);
-	measure_pool(conn, "enqueue: from sending COMMIT to the start of the handler");
-	measure_child(conn, "enqueue: ... to an external worker having the job in hand",
-				  "SELECT taskq.enqueue_job('bench_external', '{}')", child_claims);
-	measure_child(conn, "INSERT and NOTIFY: ... to the listener knowing of it", noted, child_listens);
-	run(conn, "SET synchronous_commit = off");
-	measure_pool(conn, "pool again, without the flush (synchronous_commit = off)");
-	measure_child(conn, "INSERT and NOTIFY again, without the flush", noted, child_listens);
 	PQfinish(conn);
 	return 0;
 }

@@ -6,14 +6,14 @@
 # may have functions fill_SYSTEM and empty_SYSTEM (with _ for -).
 # shellcheck shell=bash disable=SC2034,SC2317
 
-PEERS=(classic classic-keep pgq pg-boss graphile graphile-batch)
+PEERS=(classic classic-keep classic-listen pgq pg-boss graphile graphile-batch)
 
 ask() { psql -XqAt -v ON_ERROR_STOP=1 -d bench -U bench -c "$1"; }
 ask_postgres() { psql -XqAt -v ON_ERROR_STOP=1 -d bench -U postgres -c "$1"; }
 until_true() { # condition, seconds (120)
 	local i
 	for ((i = 0; i < ${2:-120} * 20; i++)); do
-		[ "$(ask "SELECT $1")" != t ] || return 0
+		[ "$(ask_postgres "SELECT $1")" != t ] || return 0
 		sleep 0.05
 	done
 	die "never came true: $1"
@@ -43,7 +43,7 @@ store_of() { # system
 	case $1 in
 		taskq*) echo taskq ;;
 		classic*) echo classic ;;
-		insert | updates* | delete) echo plain ;;
+		insert | updates* | update-each | delete | plain) echo plain ;;
 		graphile*) echo graphile ;;
 		*) echo "${1//-/_}" ;;
 	esac
@@ -67,6 +67,7 @@ pgb() { # system, operation, clients, pgbench's arguments; transactions a second
 	out=$(pgbench -n -U bench -M prepared -c "$clients" -j "$(nproc)" -D clients="$clients" -D rows=$ROWS -D n=0 -D job_id=0 -D epoch=0 \
 		-f "$TOP/bench/sql/$operation.$system.sql" "$@" bench 2>&1) || { grep -m 2 -iE "error|fatal" <<<"$out" >&2; return 1; }
 	! grep -E '(aborted|ERROR)' <<<"$out" >&2 || return 1
+	grep -q '^number of transactions.*: [1-9]' <<<"$out" || { echo "nothing was done" >&2; return 1; }
 	sed -n 's/^tps = \([0-9.]*\).*/\1/p' <<<"$out"
 }
 times() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.1f\n", a * b }'; }
@@ -82,10 +83,122 @@ rate() { # system, operation, clients
 	fi
 }
 
+# The same, second by second.
+progress() { # system, operation, clients, seconds
+	pgbench -n -U bench -M prepared -P 1 -c "$3" -j "$(nproc)" -T "$4" -f "$TOP/bench/sql/$2.$1.sql" bench 2>&1
+}
+# Microseconds that an operation takes one client, without the flush to disk:
+# the median of five.
+cost() { # system, operation
+	local i
+	for ((i = 0; i <= 5; i++)); do
+		PGOPTIONS="-c synchronous_commit=off" pgb "$1" "$2" 1 -t 500 | awk -v i=$i 'i > 0 { printf "%.1f\n", 1e6 / $1 }'
+	done | sort -n | sed -n 3p
+}
+# Claim and complete a number of jobs in batches of 500.
+drain() { # system, clients, jobs, of which there are 2000 more
+	if [ -e "$TOP/bench/sql/batch.$1.sql" ]; then
+		pgb "$1" batch "$2" -t 1 >/dev/null
+		times "$(pgb "$1" batch "$2" -t $(($3 / 500 / $2)) -D n=1)" 500
+	else
+		driver "$1" batch "$2" $(($3 + 2000))
+	fi
+}
+# A pool that has run some jobs, and jobs that wait in a paused queue.
+prepare_pool() { # workers, jobs, handler, share_commit
+	ask "SELECT taskq.create_pool('bench', size => $1, min_size => $1);
+		SELECT taskq.register_handler('inside', 'bench.$3(jsonb)', share_commit => $4)" >/dev/null
+	until_true "count(*) = $1 FROM taskq.workers WHERE kind = 'background'"
+	fill_taskq 200 inside
+	until_true "NOT EXISTS (SELECT FROM taskq.jobs)"
+	ask "SELECT taskq.pause_queue('default')" >/dev/null
+	fill_taskq "$2" inside
+}
+# Let it go; from the first one's start to the last one's end.
+run_pool() { # jobs
+	ask "SELECT taskq.resume_queue('default')" >/dev/null
+	until_true "NOT EXISTS (SELECT FROM taskq.jobs)"
+	ask "SELECT round($1 / extract(epoch FROM max(finished_at) - min(started_at)))
+		FROM (SELECT * FROM taskq.all_jobs WHERE state = 'completed' ORDER BY job_id DESC LIMIT $1) j HAVING count(*) = $1"
+}
+
+# From the commit of an enqueue to the start of the job, while everybody sleeps.
+wake_up() { # system, flush or without-flush, runs
+	local options=
+	[ -x "$WORK/latency" ] || gcc -O2 -Wall -I"$("$PG_CONFIG" --includedir)" -o "$WORK/latency" "$TOP/bench/latency.c" \
+		-L"$("$PG_CONFIG" --libdir)" -lpq
+	[ "$2" = flush ] || options="-c synchronous_commit=off"
+	case $1 in
+		taskq)
+			ask "SELECT taskq.create_pool('bench', size => 1, min_size => 1);
+				SELECT taskq.register_handler('clock', 'bench.clock(jsonb)');
+				SELECT count(taskq.enqueue_job('clock')) FROM generate_series(1, 20)" >/dev/null
+			until_true "NOT EXISTS (SELECT FROM taskq.jobs)"
+			PGOPTIONS=$options PGDATABASE=bench PGUSER=bench "$WORK/latency" pool "$3" ;;
+		taskq-external) PGOPTIONS=$options PGDATABASE=bench PGUSER=bench "$WORK/latency" external "$3" ;;
+		classic-listen) PGOPTIONS=$options PGDATABASE=bench PGUSER=bench "$WORK/latency" classic "$3" ;;
+		*) PGOPTIONS=$options driver "$1" latency 2 "$3" ;;
+	esac | sed "s/^/$2, /"
+}
+
 # peers ---------------------------------------------------------------------
 
-install_peers() { :; }
-start_peers() { :; }
-peer_versions() { :; }
-plot() { :; }
-driver() { die "nothing to do $2 with for $1"; }
+without() { # reason, system ...
+	local reason=$1 system; shift
+	say "left out: $*: $reason" >&2
+	for system; do MISSING[$system]=$reason; done
+}
+# A Debian package, judged by what it brings.
+want_package() { # a file or command that it brings, package ...
+	[ -e "$1" ] || command -v "$1" >/dev/null || {
+		shift
+		[ "$(id -u)" = 0 ] && command -v apt-get >/dev/null && install_packages "$@"
+	}
+}
+
+install_peers() {
+	local sharedir
+	sharedir=$("$(pg_config_path)" --sharedir)
+	want_package "$sharedir/extension/pgq.control" "postgresql-$PGVERSION-pgq3" ||
+		without "needs the package postgresql-$PGVERSION-pgq3" pgq
+	want_package gnuplot gnuplot-nox || say "no plots: needs gnuplot" >&2
+	want_package npm nodejs npm || { without "needs npm" pg-boss graphile graphile-batch; return 0; }
+	cp -r "$TOP/bench/peers" "$WORK/peers"
+	if ! (cd "$WORK/peers" && npm ci --no-audit --no-fund --ignore-scripts) >"$WORK/npm.log" 2>&1; then
+		without "npm ci: $(grep -m 1 -i 'error' "$WORK/npm.log")" pg-boss graphile graphile-batch
+		return 0
+	fi
+	# a Node.js of its own, as the peers want a newer one than Debian's
+	PATH=$(printf '%s:' "$WORK"/peers/node_modules/node-linux-*/bin)$PATH
+}
+node_peer() { (cd "$WORK/peers" && timeout 300 node "$@"); } # driver, operation, clients, amount
+
+start_peers() {
+	if [ -z "$(missing pgq)" ]; then
+		ask_postgres "CREATE EXTENSION pgq; GRANT pgq_admin TO bench" || without "cannot be created" pgq
+	fi
+	if [ -z "$(missing pg-boss)" ]; then
+		node_peer pg-boss.mjs install 1 0 || without "cannot be installed" pg-boss
+		node_peer graphile.mjs install 1 0 || without "cannot be installed" graphile graphile-batch
+	fi
+}
+peer_versions() {
+	local p
+	[ -n "$(missing pgq)" ] || printf 'PgQ %s. ' "$(ask_postgres "SELECT extversion FROM pg_extension WHERE extname = 'pgq'")"
+	[ -n "$(missing pg-boss)" ] || for p in pg-boss graphile-worker; do
+		printf '%s %s. ' $p "$(sed -n 's/^[[:space:]]*"version": "\(.*\)".*/\1/p' "$WORK/peers/node_modules/$p/package.json")"
+	done
+	[ -n "$(missing pg-boss)" ] || printf 'Node.js %s.\n' "$(node --version)"
+}
+
+driver() { # system, operation, clients, amount
+	node_peer "${1%-batch}.mjs" "$2" "$3" "$4"
+}
+empty_pgq() { psql -Xq -v ON_ERROR_STOP=1 -d bench -U bench -f "$TOP/bench/pgq.sql" >/dev/null; }
+fill_pgq() { ask "CALL bench.fill_pgq($1)"; }
+empty_pg_boss() { node_peer pg-boss.mjs empty 1 0; }
+fill_pg_boss() { node_peer pg-boss.mjs fill 1 "$1"; }
+empty_graphile() { ask "TRUNCATE graphile_worker._private_jobs"; }
+fill_graphile() {
+	ask "SELECT count(*) FROM graphile_worker.add_jobs(array_fill(('bench', bench.payload(), NULL, NULL, NULL, NULL, NULL, NULL)::graphile_worker.job_spec, ARRAY[$1]))" >/dev/null
+}

@@ -85,3 +85,19 @@ CREATE FUNCTION bench.writes(payload jsonb) RETURNS jsonb LANGUAGE plpgsql
 CREATE FUNCTION bench.clock(payload jsonb) RETURNS jsonb LANGUAGE sql
 	AS 'SELECT to_jsonb(round(extract(epoch FROM clock_timestamp()) * 1000000))';
 RESET ROLE;
+CREATE FUNCTION bench.empty_c(payload jsonb) RETURNS jsonb LANGUAGE c AS :'empty', 'empty_c';
+
+-- One change and one commit a job, and nothing else, inside the server.
+CREATE PROCEDURE bench.update_each(first bigint, jobs integer) LANGUAGE plpgsql AS $$
+BEGIN
+	FOR i IN 1 .. jobs LOOP
+		UPDATE bench.plain SET gate = 'c', state = 'c' WHERE job_id = first + i;
+		COMMIT;
+	END LOOP;
+END $$;
+
+-- 4 and 100 kB that do not compress.
+CREATE TABLE bench.payloads AS
+	SELECT kb, jsonb_build_object('text', (SELECT string_agg(md5(i::text), '') FROM generate_series(1, kb * 32) i)) AS payload
+	FROM (VALUES (4), (100)) s (kb);
+GRANT SELECT ON bench.payloads TO bench;

@@ -1,0 +1,4 @@
+-- a consumer of a queue of its own, as those of one queue each get every event
+SELECT pgq.next_batch('bench-' || :client_id, 'bench') AS batch \gset
+SELECT array_agg(ev_id) AS ids, array_agg(ev_data) AS payloads FROM pgq.get_batch_events(:batch) \gset
+SELECT pgq.finish_batch(:batch);

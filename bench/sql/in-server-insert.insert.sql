@@ -1,0 +1,1 @@
+INSERT INTO bench.noted VALUES (1, now());

@@ -1,0 +1,1 @@
+CALL bench.update_each(:client_id * :jobs, :jobs);

@@ -1,0 +1,4 @@
+\set n :n + 1
+\set id (:n * :clients + :client_id) % :rows + 1
+UPDATE bench.plain SET gate = 'r', state = 'r', worker_id = 'worker', epoch = epoch + 1, attempt = attempt + 1, started_at = now(), lease_expires_at = now() WHERE job_id = :id RETURNING payload \gset
+UPDATE bench.plain SET gate = 'c', state = 'c' WHERE job_id = :id;

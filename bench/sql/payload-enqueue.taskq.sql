@@ -1,0 +1,1 @@
+SELECT taskq.enqueue_job('external', (SELECT payload FROM bench.payloads WHERE kb = :kb));
