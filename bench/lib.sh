@@ -67,10 +67,9 @@ pgb() { # system, operation, clients, pgbench's arguments; transactions a second
 	out=$(pgbench -n -U bench -M prepared -c "$clients" -j "$(nproc)" -D clients="$clients" -D rows=$ROWS -D n=0 -D job_id=0 -D epoch=0 \
 		-f "$TOP/bench/sql/$operation.$system.sql" "$@" bench 2>&1) || { grep -m 2 -iE "error|fatal" <<<"$out" >&2; return 1; }
 	! grep -E '(aborted|ERROR)' <<<"$out" >&2 || return 1
-	grep -q '^number of transactions.*: [1-9]' <<<"$out" || { echo "nothing was done" >&2; return 1; }
 	sed -n 's/^tps = \([0-9.]*\).*/\1/p' <<<"$out"
 }
-times() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.1f\n", a * b }'; }
+times() { [ -n "$1" ] && awk -v a="$1" -v b="$2" 'BEGIN { printf "%.1f\n", a * b }'; }
 
 # An operation for LENGTH seconds; how often a second it was done.
 rate() { # system, operation, clients
@@ -86,6 +85,12 @@ rate() { # system, operation, clients
 # The same, second by second.
 progress() { # system, operation, clients, seconds
 	pgbench -n -U bench -M prepared -P 1 -c "$3" -j "$(nproc)" -T "$4" -f "$TOP/bench/sql/$2.$1.sql" bench 2>&1
+}
+# Two figures and the second one's ratio to the first.
+ratio() { # what the one is, figure, what the other is, figure
+	[ -n "$2" ] && [ -n "$4" ] || return 1
+	printf '%s %s\n%s %s\n' "$@"
+	awk -v a="$2" -v b="$4" 'BEGIN { printf "ratio %.4f\n", b / a }'
 }
 # Microseconds that an operation takes one client, without the flush to disk:
 # the median of five.
@@ -201,4 +206,20 @@ fill_pg_boss() { node_peer pg-boss.mjs fill 1 "$1"; }
 empty_graphile() { ask "TRUNCATE graphile_worker._private_jobs"; }
 fill_graphile() {
 	ask "SELECT count(*) FROM graphile_worker.add_jobs(array_fill(('bench', bench.payload(), NULL, NULL, NULL, NULL, NULL, NULL)::graphile_worker.job_spec, ARRAY[$1]))" >/dev/null
+}
+
+# the report ----------------------------------------------------------------
+
+plot() {
+	local n=0 scenario unit systems
+	command -v gnuplot >/dev/null || return 0
+	# how many blocks of plot.dat each scenario has, in their order
+	awk -F'"' '/^"[^"]*" "[^"]*" "/ { if (!($2 in n)) order[++k] = $2; n[$2]++; unit[$2] = $6 }
+		END { for (i = 1; i <= k; i++) print order[i] "|" unit[order[i]] "|" n[order[i]] }' "$OUT/plot.dat" |
+		while IFS='|' read -r scenario unit systems; do
+			(cd "$OUT" && gnuplot -e "scenario = '$scenario'; unit = '$unit'; first = $n; last = $((n + systems - 1))" \
+				"$TOP/bench/plot.gp") || say "gnuplot failed for $scenario" >&2
+			n=$((n + systems))
+		done
+	rm -f "$OUT/plot.dat"
 }

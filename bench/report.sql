@@ -66,6 +66,7 @@ FROM figures f JOIN scenarios s ON s.name = f.scenario ORDER BY s.nr, f.nr;
 SELECT CASE WHEN lag(system) OVER w IS DISTINCT FROM system OR lag(scenario) OVER w IS DISTINCT FROM scenario
 		THEN E'\n\n"' || scenario || '" "' || system || '" "' || unit || E'"\n' ELSE '' END
 	|| format('"%s" %s %s %s', test, coalesce(median::text, 'NaN'), coalesce(low::text, 'NaN'), coalesce(high::text, 'NaN'))
-FROM (SELECT *, min(nr) OVER (PARTITION BY scenario, system) AS block FROM figures) f WINDOW w AS (ORDER BY scenario, block, nr)
+FROM (SELECT *, min(nr) OVER (PARTITION BY scenario, system) AS block FROM figures
+	WHERE test <> 'ratio' AND test !~ 'p95$' AND scenario <> 'idle') f WINDOW w AS (ORDER BY scenario, block, nr)
 ORDER BY scenario, block, nr;
 \o

@@ -10,7 +10,7 @@ measure() {
 	fill "$1" "$BACKLOG"
 	settle
 	many=$(cost "$1" claim)
-	printf '10000 waiting %s\n%s waiting %s\nratio %s\n' "$few" "$BACKLOG" "$many" "$(awk -v a="$few" -v b="$many" 'BEGIN { print b / a }')"
+	ratio "10000 waiting" "$few" "$BACKLOG waiting" "$many"
 }
 target taskq - '<=' 1.1 ratio
 target classic - '<=' - ratio

@@ -15,6 +15,6 @@ measure() {
 		LATERAL taskq.enqueue_jobs('foreign-' || i % 10, array_fill(bench.payload(), ARRAY[1000]), priority => -10)" >/dev/null
 	settle
 	behind=$(cost taskq foreign)
-	printf 'alone %s\nbehind %s jobs %s\nratio %s\n' "$alone" "$FOREIGN" "$behind" "$(awk -v a="$alone" -v b="$behind" 'BEGIN { print b / a }')"
+	ratio alone "$alone" "behind $FOREIGN jobs" "$behind"
 }
 target taskq - '<=' 1.1 ratio

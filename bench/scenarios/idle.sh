@@ -1,5 +1,5 @@
 ABOUT="What taskq's processes do and the server writes in $(quick '20 s' '5 minutes') without jobs: launcher, scheduler and a warm pool worker; autovacuum off."
-UNIT=""
+UNIT="figure"
 CASES=('idle')
 SYSTEMS_HERE=(taskq)
 REPEAT=1

@@ -12,6 +12,6 @@ measure() {
 	ask "SELECT count(taskq.enqueue_job('type-' || i % 200, bench.payload(), queue => 'queue-' || i % 50)) FROM generate_series(1, $FILL) i" >/dev/null
 	settle
 	many=$(rate taskq claim 64)
-	printf 'one type, one queue %s\n200 types, 50 queues %s\nratio %s\n' "$one" "$many" "$(awk -v a="$one" -v b="$many" 'BEGIN { print b / a }')"
+	ratio 'one type, one queue' "$one" '200 types, 50 queues' "$many"
 }
 target taskq - '>=' 0.8 ratio

@@ -1,1 +1,2 @@
-CALL bench.update_each(:client_id * :jobs, :jobs);
+\set first :client_id * :jobs
+CALL bench.update_each(:first, :jobs);
