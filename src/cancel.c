@@ -150,8 +150,7 @@ CancelForget(int64 job_id)
 typedef enum CancelResult
 {
 	CANCEL_DONE,				/* it was waiting, and is cancelled */
-	CANCEL_RUNNING,				/* an external worker has it */
-	CANCEL_BUSY,				/* somebody has the row */
+	CANCEL_BUSY,				/* it runs, or somebody has the row */
 	CANCEL_GONE					/* no live job */
 } CancelResult;
 
@@ -165,7 +164,7 @@ CancelWaiting(int64 job_id, const char *reason)
 	CancelResult result = CANCEL_BUSY;
 
 	OwnerEnter(&scope);
-	switch (JobOpenAndLock(&jobs, job_id, &job))
+	switch (JobOpenAndLockWaiting(&jobs, job_id, &job))
 	{
 		case STORE_GONE:
 			result = CANCEL_GONE;
@@ -175,8 +174,7 @@ CancelWaiting(int64 job_id, const char *reason)
 		case STORE_LOCKED:
 			if (job.state == JOB_RUNNING)
 			{
-				result = CANCEL_RUNNING;
-				break;
+				break;		/* since we looked */
 			}
 			if (reason != NULL)
 				job.last_error = ErrorText(reason);
@@ -211,7 +209,6 @@ taskq_cancel_job(PG_FUNCTION_ARGS)
 	{
 		case CANCEL_DONE:
 			PG_RETURN_TEXT_P(cstring_to_text("cancelled"));
-		case CANCEL_RUNNING:
 		case CANCEL_BUSY:
 			CancelRequest(job_id, reason);
 			PG_RETURN_TEXT_P(cstring_to_text("requested"));

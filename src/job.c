@@ -370,13 +370,8 @@ ErrorText(const char *string)
 	return (struct varlena *) cstring_to_text_with_len(string, len);
 }
 
-/*
- * Open the live jobs and lock the row of one, without waiting for whoever has
- * it; STORE_GONE when it is not there.  The table is open afterwards in any
- * case.  The caller is the owner.
- */
-StoreLockResult
-JobOpenAndLock(Store *jobs, int64 job_id, TaskqJob *job)
+static StoreLockResult
+OpenAndLock(Store *jobs, int64 job_id, TaskqJob *job, bool running)
 {
 	Snapshot	snapshot = StoreSnapshot();
 	StoreLockResult result = STORE_GONE;
@@ -386,12 +381,38 @@ JobOpenAndLock(Store *jobs, int64 job_id, TaskqJob *job)
 	{
 		ItemPointerData tid = jobs->found->tts_tid;
 
-		result = StoreLock(jobs, &tid, snapshot, false, true);
+		JobRead(job, jobs->found);
+		if (job->state == JOB_RUNNING && !running)
+			result = STORE_BUSY;
+		else
+			result = StoreLock(jobs, &tid, snapshot, false, true);
 		if (result == STORE_LOCKED)
 			JobRead(job, jobs->found);
 	}
 	UnregisterSnapshot(snapshot);
 	return result;
+}
+
+/*
+ * Open the live jobs and lock the row of one, without waiting for whoever has
+ * it; STORE_GONE when it is not there.  The table is open afterwards in any
+ * case.  The caller is the owner.
+ */
+StoreLockResult
+JobOpenAndLock(Store *jobs, int64 job_id, TaskqJob *job)
+{
+	return OpenAndLock(jobs, job_id, job, true);
+}
+
+/*
+ * The same for who wants only a job that waits.  A running one is STORE_BUSY, as
+ * one whose row somebody has: were it locked until our caller's transaction
+ * ends, its heartbeats and its settle would be in the way of that.
+ */
+StoreLockResult
+JobOpenAndLockWaiting(Store *jobs, int64 job_id, TaskqJob *job)
+{
+	return OpenAndLock(jobs, job_id, job, false);
 }
 
 static void

@@ -72,6 +72,7 @@ extern HeapTuple JobTuple(const TaskqJob *job, TupleDesc desc);
 extern TupleDesc JobTupleDesc(void);
 extern void JobKeep(TaskqJob *job);
 extern StoreLockResult JobOpenAndLock(Store *jobs, int64 job_id, TaskqJob *job);
+extern StoreLockResult JobOpenAndLockWaiting(Store *jobs, int64 job_id, TaskqJob *job);
 extern Oid	JobTypeOid(void);
 extern bool JobEnded(char state);
 extern const char *JobStateName(const TaskqJob *job);

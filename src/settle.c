@@ -570,7 +570,7 @@ SettleCancelled(int64 job_id, int64 epoch, const char *reason)
 static bool
 LockWaiting(Store *jobs, TaskqJob *job, int64 job_id, const char *what)
 {
-	switch (JobOpenAndLock(jobs, job_id, job))
+	switch (JobOpenAndLockWaiting(jobs, job_id, job))
 	{
 		case STORE_GONE:
 			return false;

@@ -103,7 +103,7 @@ DiscardWaiting(int32 route_id, const char *task_type)
 		Store		jobs;
 		TaskqJob	job;
 
-		if (JobOpenAndLock(&jobs, job_id, &job) == STORE_LOCKED &&
+		if (JobOpenAndLockWaiting(&jobs, job_id, &job) == STORE_LOCKED &&
 			(job.state == JOB_AVAILABLE || job.state == JOB_RETRYABLE))
 			Discard(&jobs, &job, task_type);
 		StoreClose(&jobs, true);
