@@ -14,6 +14,7 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/params.h"
 #include "tcop/pquery.h"
@@ -25,6 +26,7 @@
 #include "utils/portal.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #include "args.h"
 #include "compat.h"
@@ -58,6 +60,9 @@ CommitClaim(Run *run)
 	ResetBeforeRun();
 	run->outer_frames = FrameBegin(&run->job, false);
 	FrameListen(true, true);
+
+	/* interrupted here, the job would be neither claimed nor free */
+	HOLD_INTERRUPTS();
 	SetForSession("search_path", run->search_path);
 	if (run->lock_timeout != NO_MICROSECONDS)
 		SetForSession("lock_timeout", psprintf("%dms", (int) Min((run->lock_timeout + 999) / 1000, INT_MAX)));
@@ -70,6 +75,7 @@ CommitClaim(Run *run)
 	OwnerLeave(&scope);
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(context);
+	RESUME_INTERRUPTS();
 }
 
 /* call --------------------------------------------------------------------- */
@@ -106,11 +112,28 @@ StopReceiving(DestReceiver *self)
 {
 }
 
+/* Has the procedure a second argument, INOUT or OUT? */
+static bool
+ReturnsResult(Oid function)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Oid		   *types;
+	char	  **names;
+	char	   *modes;
+	int			n;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for procedure %u", function);
+	n = get_func_arg_info(tuple, &types, &names, &modes);
+	ReleaseSysCache(tuple);
+	return n > 1;
+}
+
 /* CALL procedure($1), with a place for the result if it has one. */
 static char *
 CallStatement(const Run *run)
 {
-	return psprintf(get_func_nargs(run->function) > 1 ? "CALL %s($1, NULL::pg_catalog.jsonb)" : "CALL %s($1)",
+	return psprintf(ReturnsResult(run->function) ? "CALL %s($1, NULL::pg_catalog.jsonb)" : "CALL %s($1)",
 					quote_qualified_identifier(get_namespace_name(get_func_namespace(run->function)),
 											   get_func_name(run->function)));
 }
@@ -247,13 +270,17 @@ StepwiseReclaim(Run *run)
 	MemoryContextSwitchTo(context);
 	UnwrapResult(run);
 	OwnerEnter(&scope);
-	held = JobOpenAndLock(&run->jobs, before.job_id, &run->job) == STORE_LOCKED &&
-		run->job.state == JOB_RUNNING && run->job.epoch == before.epoch;
+	StoreOpen(&run->jobs, CatalogRel(REL_JOBS));
+	held = FindClaim(&run->jobs, &run->job, before.job_id, before.epoch, OUTCOME_NONE) == CLAIM_HELD;
 	if (!held)
 		StoreClose(&run->jobs, true);
 	OwnerLeave(&scope);
 	if (!held)
 	{
+		/* with what the result has asked for besides */
+		AbortCurrentTransaction();
+		BeginJobTransaction();
+		MemoryContextSwitchTo(context);
 		run->job = before;
 		ereport(LOG,
 				(errcode(ERRCODE_TQ_STALE_LEASE),

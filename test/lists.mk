@@ -5,6 +5,7 @@ REGRESS = \
 	claim \
 	in_server \
 	share_commit \
+	stepwise \
 	access \
 	drop_in \
 	registry \

@@ -58,6 +58,12 @@ BEGIN
 		PERFORM taskq.save_checkpoint('1');
 	END IF;
 END $$;
+CREATE PROCEDURE app.decides(payload jsonb, OUT result jsonb) LANGUAGE plpgsql AS $$
+BEGIN
+	COMMIT;
+	PERFORM pg_advisory_xact_lock_shared(1);
+	result := taskq.decision(ARRAY['plain'], '{}');
+END $$;
 CREATE TABLE app.here (id integer PRIMARY KEY);
 CREATE TABLE app.there (id integer REFERENCES app.here DEFERRABLE INITIALLY DEFERRED);
 CREATE PROCEDURE app.deferred(job taskq.job) LANGUAGE plpgsql AS $$ BEGIN INSERT INTO app.there VALUES (1); COMMIT; END $$;
@@ -80,7 +86,7 @@ BEGIN
 	result := app.tell(payload);
 END $$;
 SELECT taskq.register_handler(t, format('app.%s(%s)', t, a)::regprocedure, search_path => 'app, pg_catalog', retry_policy => p, retry_base => '10 ms')
-FROM (VALUES ('steps', 'taskq.job, jsonb', 'fixed'), ('plain', 'jsonb', 'none'), ('answers', 'taskq.job, jsonb', 'none'), ('deferred', 'taskq.job', 'none'),
+FROM (VALUES ('steps', 'taskq.job, jsonb', 'fixed'), ('plain', 'jsonb', 'none'), ('answers', 'taskq.job, jsonb', 'none'), ('decides', 'jsonb', 'none'), ('deferred', 'taskq.job', 'none'),
 	('deferred_last', 'taskq.job', 'none'), ('endless', 'jsonb', 'none'), ('dirty', 'jsonb', 'none'), ('tell', 'jsonb', 'none'), ('tell_steps', 'jsonb, jsonb', 'none')) v (t, a, p);
 SQL
 sql($node, q(CREATE ROLE other LOGIN; GRANT other TO app));
@@ -150,6 +156,34 @@ wait_until($node, qq(SELECT count(*) = 0 FROM taskq.running_jobs() WHERE job_id 
 is($look->('state, result, attempt'), 'completed|"by another"|1', 'and changes nothing');
 is(sql($node, qq(SELECT count(*) FROM taskq.attempts WHERE job_id = $job)), 1, 'one attempt');
 
+$gate = hold_gate($node, 1);
+my $decided = 'SELECT count(*) FROM taskq.all_jobs WHERE task_type = \'plain\'';
+my $before = sql($node, $decided);
+$enqueue->('decides');
+wait_until($node, qq(SELECT count(*) = 1 FROM taskq.running_jobs() WHERE job_id = $job), 'one whose result decides what follows');
+$epoch = $look->('epoch');
+is(sql($node, qq(SELECT taskq.complete_job($job, $epoch))), 't', 'is completed by somebody else');
+open_gate($gate);
+wait_until($node, qq(SELECT count(*) = 0 FROM taskq.running_jobs() WHERE job_id = $job), 'before it ends');
+is(sql($node, $decided), $before, 'and decides nothing any more');
+$enqueue->('decides');
+$ends->('completed', 'another');
+is(sql($node, $decided), $before + 1, 'decides once');
+
+$gate = hold_gate($node, 1);
+$enqueue->('steps', '{"gate": 5}');
+wait_until($node, qq(SELECT progress = '5' FROM taskq.all_jobs WHERE job_id = $job), 'while somebody else has the row of a running one');
+$epoch = $look->('epoch');
+my $pid = sql($node, qq(SELECT pid FROM taskq.stat_workers WHERE job_id = $job));
+my $other = session($node);
+$other->query_safe(qq(BEGIN; SELECT taskq.heartbeat_job($job, $epoch)));
+open_gate($gate);
+wait_until($node, qq(SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $pid), 'its settle waits');
+$other->query_safe('COMMIT');
+$other->quit;
+$ends->('completed', 'and then completes it');
+is($steps->(), '1/1 2/1 3/1 4/1 5/1', 'with nothing done twice');
+
 # whatever ends it ------------------------------------------------------------------------
 
 my %ends = (
@@ -165,7 +199,7 @@ for my $how (sort keys %ends)
 	$enqueue->('steps', '{"stay": 2}');
 	wait_until($node, qq(SELECT progress = '2' FROM taskq.all_jobs WHERE job_id = $job), "$how: in the midst of it");
 	my $first = $look->('epoch');
-	my $pid = sql($node, qq(SELECT pid FROM taskq.stat_workers WHERE job_id = $job));
+	$pid = sql($node, qq(SELECT pid FROM taskq.stat_workers WHERE job_id = $job));
 	$end->($pid);
 	$node->poll_query_until('postgres', 'SELECT true');
 	$ends->('completed', "$how: it is run again and completes");
