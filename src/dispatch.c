@@ -309,18 +309,18 @@ RunSingly(const ErrorData *error)
 
 /*
  * Claim a job, run it, settle it, commit; and with it, if its handler wants
- * that, the jobs that follow in order, as far as theirs do.  False: there was
- * none.  An error before a handler is called ends the process; one after it
+ * that, the jobs that follow in order, as far as theirs do.  How many there
+ * were.  An error before a handler is called ends the process; one after it
  * fails the run, or has the jobs of a shared commit run again, one by one.
  */
-bool
+int
 DispatchNext(const ClaimRequest *request)
 {
 	if (run_context == NULL)
 		run_context = AllocSetContextCreate(TopMemoryContext, "taskq run", ALLOCSET_DEFAULT_SIZES);
 	memset(&turn, 0, sizeof(turn));
 	if (!ClaimForTurn(request))
-		return false;
+		return 0;
 	turn.started_at = turn.run.job.started_at;
 	WaitEndOfClaim();
 	PG_TRY();
@@ -355,7 +355,7 @@ DispatchNext(const ClaimRequest *request)
 	FrameEnd(NULL);
 	UnpublishRuns();
 	ResetSession();
-	return true;
+	return Max(turn.n_runs, 1);
 }
 
 /* by hand ------------------------------------------------------------------ */

@@ -11,7 +11,7 @@
 #include "handler.h"
 
 extern void BeginJobTransaction(void);
-extern bool DispatchNext(const ClaimRequest *request);
+extern int	DispatchNext(const ClaimRequest *request);
 
 /* A handler that the caller names instead of the registered one. */
 typedef struct GivenHandler

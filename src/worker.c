@@ -256,6 +256,8 @@ WaitForRoutes(void)
 static WorkResult
 WorkOnce(bool waiting)
 {
+	int			n_runs;
+
 	BeginJobTransaction();
 	if (!UpdateRoutes())
 	{
@@ -267,9 +269,10 @@ WorkOnce(bool waiting)
 		CommitTransactionCommand();
 		return NOT_WANTED;
 	}
-	if (DispatchNext(&request))
+	n_runs = DispatchNext(&request);
+	if (n_runs > 0)
 	{
-		jobs_run++;
+		jobs_run += n_runs;
 		pgstat_report_stat(false);
 		return WORKED;
 	}
