@@ -1,0 +1,126 @@
+# Shared commits, when something ends one: its jobs are undone together, only the
+# one in hand can count an attempt, and each effect happens once.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use TaskqTest;
+
+my $node = new_node('share');
+my $shared = "share_commit => true, retry_policy => 'fixed', retry_base => '10 ms'";
+add_type($node, 'postgres', 'app', 'quick', 'work', $shared);
+add_type($node, 'postgres', 'app', 'gated', undef, $shared);
+add_type($node, 'postgres', 'app', 'broken', undef, "$shared, max_attempts => 2");
+add_type($node, 'postgres', 'app', 'alone', 'work');
+sql($node, q(SELECT taskq.alter_pool('app', size => 1, min_size => 1)));
+
+# Have a worker begin four quick jobs and a gated one, which it is then in.
+my ($gated, $gate);
+my $begin = sub {
+	my ($how) = @_;
+	$gate = hold_gate($node, 1);
+	sql($node, q(SELECT taskq.pause_queue('default')));
+	sql($node, q(TRUNCATE app.ledger; SELECT taskq.enqueue_job('quick', jsonb_build_object('n', n)) FROM generate_series(1, 4) n));
+	$gated = sql($node, q(SELECT taskq.enqueue_job('gated', '{"gate": 1}')));
+	sql($node, q(SELECT taskq.resume_queue('default')));
+	wait_until($node, qq(SELECT count(*) = 1 FROM taskq.running_jobs() WHERE job_id = $gated), "$how: the last one runs");
+	is(sql($node, qq(SELECT count(*) FROM app.ledger)),
+		sql($node, qq(SELECT count(*) FROM taskq.all_jobs WHERE state = 'completed' AND task_type = 'quick' AND job_id BETWEEN $gated - 4 AND $gated)),
+		"$how: what its neighbours did is seen when they are completed");
+	return sql($node, qq(SELECT pid FROM taskq.stat_workers WHERE job_id = $gated));
+};
+my $attempts = sub { return sql($node, qq(SELECT COALESCE(string_agg(outcome, ' ' ORDER BY attempt), '') FROM taskq.attempts WHERE job_id = $gated)) };
+
+# Each job has its line, once, and no more attempts than these.
+my $check = sub {
+	my ($how, $outcomes) = @_;
+	settled($node, "$how: all jobs end");
+	is($attempts->(), $outcomes, "$how: the attempts of the one in hand");
+	is(sql($node, qq(SELECT string_agg(DISTINCT t.outcome || t.attempt, ' ') FROM taskq.attempts t WHERE t.job_id BETWEEN $gated - 4 AND $gated - 1)),
+		'completed1', "$how: its neighbours have lost none");
+	is(sql($node, 'SELECT count(*), count(DISTINCT job_id) FROM app.ledger'), '5|5', "$how: each has done its work once");
+	return;
+};
+
+# whatever ends it --------------------------------------------------------------
+
+my %ends = (
+	'SIGTERM of the worker' => [ 'terminated completed', sub { kill 'TERM', $_[0] } ],
+	'crash of the worker' => [ 'crashed completed', sub { kill 'KILL', $_[0] } ],
+	'crash of another process' => [ 'completed', sub { my $s = session($node); kill 'KILL', $s->query_safe('SELECT pg_backend_pid()') } ],
+	'immediate stop' => [ 'completed', sub { $node->stop('immediate'); $node->start } ],
+	'fast stop' => [ 'completed', sub { $node->stop('fast'); $node->start } ]);
+for my $how (sort keys %ends)
+{
+	my ($outcomes, $end) = @{ $ends{$how} };
+	my $epoch = sql($node, 'SELECT last_value FROM taskq.epoch_seq');
+	$end->($begin->($how));
+	$node->poll_query_until('postgres', 'SELECT true');
+	eval { open_gate($gate) };
+	$check->($how, $outcomes);
+	cmp_ok(sql($node, qq(SELECT min(epoch) & ((1::bigint << 48) - 1) FROM app.ledger)), '>', $epoch, "$how: under numbers that are new");
+}
+
+# cancelled -----------------------------------------------------------------------
+
+$begin->('cancelled');
+my $first = $gated - 4;
+like(sql($node, qq(SELECT taskq.cancel_job($first))), qr/^(requested|final)$/, 'to cancel one that has run already comes too late');
+is(sql($node, qq(SELECT taskq.cancel_job($gated))), 'requested', 'the one in hand is interrupted');
+settled($node, 'all end');
+open_gate($gate);
+is($attempts->(), 'cancelled', 'and is cancelled');
+is(sql($node, q(SELECT count(*), count(DISTINCT job_id) FROM app.ledger)), '4|4', 'its neighbours complete');
+wait_until($node, 'SELECT count(*) = 0 FROM taskq.cancel_requests', 'no request is left over');
+
+# asked to leave ------------------------------------------------------------------
+
+my $pid = $begin->('drained');
+sql($node, qq(SELECT taskq.drain_worker(worker_id)) . q( FROM taskq.stat_workers));
+open_gate($gate);
+$check->('drained', 'completed');
+wait_until($node, qq(SELECT count(*) = 0 FROM taskq.workers WHERE pid = $pid), 'drained: the worker leaves after its jobs');
+
+# the ledger ----------------------------------------------------------------------
+
+sql($node, q(SELECT taskq.alter_pool('app', size => 3, min_size => 3); TRUNCATE app.ledger));
+my $last = sql($node, 'SELECT max(job_id) FROM taskq.all_jobs');
+my $jobs = 0;
+for my $round (1 .. 12)
+{
+	$jobs += sql($node, q(SELECT count(taskq.enqueue_job((ARRAY['quick', 'quick', 'broken', 'alone', 'quick'])[1 + n % 5], jsonb_build_object('n', n))) FROM generate_series(1, 200) n));
+	my @workers = pids_of($node, 'worker');
+	kill $round % 4 == 3 ? 'KILL' : 'TERM', $workers[0] if @workers;
+	if ($round == 8)
+	{
+		$node->stop('immediate');
+		$node->start;
+	}
+	$node->poll_query_until('postgres', 'SELECT true');
+
+	# no pool is to rest for what was done to it
+	sql($node, q(SELECT taskq.resume_pool(pool) FROM taskq.pools WHERE paused));
+}
+wait_until($node, q(SELECT NOT EXISTS (SELECT FROM taskq.jobs) OR (SELECT bool_or(paused) FROM taskq.pools)), 'under SIGTERM, SIGKILL and a stop all jobs end');
+sql($node, q(SELECT taskq.resume_pool(pool) FROM taskq.pools WHERE paused));
+settled($node, 'in the end');
+is(sql($node, qq(SELECT count(*) FROM taskq.all_jobs WHERE job_id > $last)), $jobs, 'none is lost');
+is(sql($node, qq(SELECT string_agg(DISTINCT task_type || ' ' || state, ', ' ORDER BY task_type || ' ' || state) FROM taskq.all_jobs WHERE job_id > $last)),
+	'alone completed, broken discarded, quick completed', 'all have ended as their handlers say');
+is(sql($node, qq(SELECT count(*) FROM taskq.all_jobs a FULL JOIN app.ledger l USING (job_id)
+	WHERE (a.job_id > $last OR a.job_id IS NULL) AND (l.job_id IS NOT NULL) <> (a.state IS NOT DISTINCT FROM 'completed'))), 0,
+	'a line for each completed job and for no other');
+is(sql($node, 'SELECT count(*) - count(DISTINCT job_id) FROM app.ledger'), 0, 'and never two');
+is(sql($node, qq(SELECT count(*) FROM app.ledger l JOIN taskq.all_jobs a USING (job_id) WHERE l.epoch <> a.epoch OR l.attempt <> a.attempt)), 0,
+	'written by the run that completed it');
+is(sql($node, qq(SELECT count(*) FROM (SELECT a.job_id FROM taskq.all_jobs a JOIN taskq.attempts t USING (job_id) WHERE a.job_id > $last
+	GROUP BY a.job_id, a.attempt HAVING count(*) <> a.attempt OR count(DISTINCT t.attempt) <> a.attempt) odd)), 0,
+	'each attempt is closed once');
+
+$node->stop;
+clean_log($node, but => qr/was terminated by signal 9/);
+done_testing();
