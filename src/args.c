@@ -9,6 +9,7 @@
 #include "access/tupmacs.h"
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
+#include "funcapi.h"
 #include "miscadmin.h"
 #include "mb/pg_wchar.h"
 #include "tcop/utility.h"
@@ -34,6 +35,26 @@ CheckArgCount(FunctionCallInfo fcinfo, int expected)
 				 errmsg("taskq's library and its SQL definitions are of different versions"),
 				 errdetail("The function was called with %d arguments and expects %d.", fcinfo->nargs, expected),
 				 errhint("Run ALTER EXTENSION taskq UPDATE, or restart the server if the library was replaced.")));
+}
+
+/* The same for the columns of a result: of one more, nothing would fill in the value. */
+void
+CheckColumnCount(TupleDesc desc, int expected)
+{
+	if (desc->natts != expected)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("taskq's library and its SQL definitions are of different versions"),
+				 errdetail("The result is declared with %d columns and has %d.", desc->natts, expected),
+				 errhint("Run ALTER EXTENSION taskq UPDATE, or restart the server if the library was replaced.")));
+}
+
+/* Begin the result of a function that returns rows. */
+void
+BeginRows(FunctionCallInfo fcinfo, int columns)
+{
+	InitMaterializedSRF(fcinfo, 0);
+	CheckColumnCount(((ReturnSetInfo *) fcinfo->resultinfo)->setDesc, columns);
 }
 
 /* Writing by the table access methods asks nobody else whether it may. */

@@ -314,6 +314,7 @@ taskq_wait_for_job(PG_FUNCTION_ARGS)
 	CheckIsolation();
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
+	CheckColumnCount(desc, 1);
 	desc = BlessTupleDesc(desc);
 
 	/* what must outlive the commits */

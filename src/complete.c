@@ -208,7 +208,7 @@ taskq_complete_jobs(PG_FUNCTION_ARGS)
 
 	CheckArgCount(fcinfo, 3);
 	CheckWritable("taskq.complete_jobs()");
-	InitMaterializedSRF(fcinfo, 0);
+	BeginRows(fcinfo, 3);
 	completions = ReadCompletions(fcinfo, &n);
 	CompleteAll(completions, n);
 	for (int i = 0; i < n; i++)

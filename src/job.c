@@ -14,6 +14,7 @@
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
+#include "args.h"
 #include "clock.h"
 #include "job.h"
 #include "route.h"
@@ -281,11 +282,7 @@ JobTuple(const TaskqJob *job, TupleDesc desc)
 	bool		nulls[TYPE_COUNT];
 	const TaskqRoute *route = RouteById(job->route_id);
 
-	if (desc->natts != TYPE_COUNT)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("type taskq.job is of another version than taskq's library"),
-				 errhint("Run ALTER EXTENSION taskq UPDATE.")));
+	CheckColumnCount(desc, TYPE_COUNT);
 	memset(nulls, true, sizeof(nulls));
 	SetAttribute(values, nulls, TYPE_JOB_ID, Int64GetDatum(job->job_id));
 	SetAttribute(values, nulls, TYPE_EPOCH, Int64GetDatum(job->epoch));

@@ -272,7 +272,7 @@ taskq_worker_heartbeat(PG_FUNCTION_ARGS)
 
 	CheckArgCount(fcinfo, 3);
 	CheckWritable("taskq.worker_heartbeat()");
-	InitMaterializedSRF(fcinfo, 0);
+	BeginRows(fcinfo, 4);
 	worker_id = ArgName(fcinfo, 0, "worker_id");
 	WorkerBeat(worker_id);
 	if (PG_ARGISNULL(1) && PG_ARGISNULL(2))

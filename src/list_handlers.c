@@ -158,7 +158,7 @@ taskq_list_handlers(PG_FUNCTION_ARGS)
 	TaskqHandler **sorted;
 
 	CheckArgCount(fcinfo, 0);
-	InitMaterializedSRF(fcinfo, 0);
+	BeginRows(fcinfo, INFO_COLUMNS);
 	sorted = HandlersSorted(&n);
 	for (int i = 0; i < n; i++)
 	{
@@ -188,6 +188,7 @@ taskq_get_handler_info(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
+	CheckColumnCount(desc, INFO_COLUMNS);
 	InfoRow(handler, values, nulls);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }

@@ -162,7 +162,7 @@ Datum
 taskq_running_frames(PG_FUNCTION_ARGS)
 {
 	CheckArgCount(fcinfo, 0);
-	InitMaterializedSRF(fcinfo, 0);
+	BeginRows(fcinfo, 8);
 	for (int i = 0; ShmemPresent() && i < taskq_shared->n_slots; i++)
 	{
 		bool		ours;

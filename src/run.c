@@ -39,6 +39,9 @@ PG_FUNCTION_INFO_V1(taskq_run_job);
 PG_FUNCTION_INFO_V1(taskq_run_next);
 PG_FUNCTION_INFO_V1(taskq_run_all);
 
+/* Result columns of each. */
+#define RUN_COLUMNS 5
+
 /* A call of one of the three. */
 typedef struct RunCall
 {
@@ -106,8 +109,8 @@ RunOne(FunctionCallInfo fcinfo, RunCall *call, int64 job_id)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	RunReport	report = {0};
-	Datum		values[5];
-	bool		nulls[5] = {false};
+	Datum		values[RUN_COLUMNS];
+	bool		nulls[RUN_COLUMNS] = {false};
 
 	call->request.catalog_version = CatalogVersion();
 	call->routes = EligibleRoutes(&call->worker);
@@ -174,7 +177,7 @@ taskq_run_job(PG_FUNCTION_ARGS)
 
 	CheckArgCount(fcinfo, 2);
 	CheckWritable("taskq.run_job()");
-	InitMaterializedSRF(fcinfo, 0);
+	BeginRows(fcinfo, RUN_COLUMNS);
 	job_id = ArgId(fcinfo, 0, "job_id");
 	PrepareCall(fcinfo, &call, -1, 1);
 	if (job_id == 0 || !RunOne(fcinfo, &call, job_id))
@@ -200,7 +203,7 @@ taskq_run_next(PG_FUNCTION_ARGS)
 
 	CheckArgCount(fcinfo, 2);
 	CheckWritable("taskq.run_next()");
-	InitMaterializedSRF(fcinfo, 0);
+	BeginRows(fcinfo, RUN_COLUMNS);
 	PrepareCall(fcinfo, &call, 0, 1);
 	RequireTypesOfGiven(&call);
 	(void) RunOne(fcinfo, &call, 0);
@@ -216,7 +219,7 @@ taskq_run_all(PG_FUNCTION_ARGS)
 
 	CheckArgCount(fcinfo, 3);
 	CheckWritable("taskq.run_all()");
-	InitMaterializedSRF(fcinfo, 0);
+	BeginRows(fcinfo, RUN_COLUMNS);
 	PrepareCall(fcinfo, &call, 0, 2);
 	RequireTypesOfGiven(&call);
 	most = PG_ARGISNULL(1) ? PG_INT32_MAX : ArgInt(fcinfo, 1, "max_jobs", 1, PG_INT32_MAX);

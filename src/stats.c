@@ -355,7 +355,7 @@ taskq_handler_statistics(PG_FUNCTION_ARGS)
 	int			n;
 
 	CheckArgCount(fcinfo, 0);
-	InitMaterializedSRF(fcinfo, 0);
+	BeginRows(fcinfo, 16);
 	if (stats == NULL)
 		return (Datum) 0;
 	copies = StatsCopyAll(MyDatabaseId, &n);

@@ -51,7 +51,7 @@ taskq_running_jobs(PG_FUNCTION_ARGS)
 	TaskqSlot  *slot = palloc(sizeof(TaskqSlot));
 
 	CheckArgCount(fcinfo, 0);
-	InitMaterializedSRF(fcinfo, 0);
+	BeginRows(fcinfo, 6);
 	for (int i = 0; ShmemPresent() && i < taskq_shared->n_slots; i++)
 	{
 		Datum		values[6];
@@ -77,7 +77,7 @@ taskq_background_workers(PG_FUNCTION_ARGS)
 	TaskqSlot  *slot = palloc(sizeof(TaskqSlot));
 
 	CheckArgCount(fcinfo, 0);
-	InitMaterializedSRF(fcinfo, 0);
+	BeginRows(fcinfo, 9);
 	for (int i = 0; ShmemPresent() && i < taskq_shared->n_slots; i++)
 	{
 		Datum		values[9];
@@ -180,7 +180,7 @@ taskq_status(PG_FUNCTION_ARGS)
 	char	   *holder;
 
 	CheckArgCount(fcinfo, 0);
-	InitMaterializedSRF(fcinfo, 0);
+	BeginRows(fcinfo, 3);
 	Say(result, "version", TASKQ_VERSION, NULL);
 	Say(result, "preloaded", ShmemPresent() ? "yes" : "no",
 		ShmemPresent() ? NULL : "Put shared_preload_libraries = 'taskq' into postgresql.conf and restart the server: without it there is no pool and no scheduler; enqueue, claim and settle work.");

@@ -112,6 +112,22 @@ for my $case ([ 'more', 'p.proargtypes::oid[] || 25::oid' ], [ 'less', q((p.proa
 	sql($new, $forget);
 }
 
+# The same with a result of one column more.
+my ($rows, $as_declared) = split /\|/, sql($new, q(
+	SELECT count(*), string_agg(DISTINCT answer, ',') FROM (
+		SELECT public.answers(format('CREATE FUNCTION public.other_%s(%s) RETURNS TABLE (%s, one_more text) AS %L, %L LANGUAGE C', p.oid,
+			(SELECT string_agg(format_type(t, NULL), ', ' ORDER BY n) FROM unnest(p.proargtypes::oid[]) WITH ORDINALITY a (t, n)),
+			(SELECT string_agg(format('c%s %s', n, format_type(t, NULL)), ', ' ORDER BY n) FROM (
+				SELECT t, n FROM unnest(p.proallargtypes, p.proargmodes) WITH ORDINALITY a (t, m, n) WHERE m IN ('o', 't')) c),
+			p.probin, p.prosrc)) AS answer
+		FROM pg_proc p JOIN pg_language l ON l.oid = prolang
+		WHERE pronamespace = 'taskq'::regnamespace AND lanname = 'c' AND prokind = 'f' AND proretset AND proallargtypes IS NOT NULL) declared));
+cmp_ok($rows, '>', 8, 'functions that return rows, with a column more');
+is($as_declared, 'done', 'are declared');
+my ($called, $refused) = split /\|/, sql($new, $call);
+is("$called $refused", "$rows 55000", 'and refuse to be called');
+sql($new, $forget);
+
 # A newer script has columns more: they are left alone.
 sql($new, "ALTER TABLE taskq.$_ ADD COLUMN later text DEFAULT 'x'") for qw(jobs job_history handlers routes queue_defs pool_defs attempt_failures external_workers);
 $new->restart;
