@@ -14,6 +14,7 @@ use TaskqTest;
 my $node = new_node('poison');
 make_misbehave($node, 'postgres', 'app');
 add_type($node, 'postgres', 'app', $_) for 'work', 'gated', 'bad';
+# (a bad one has a delay, so that whoever enqueues it has his answer before the crash)
 
 # How often the server has restarted itself since the log was so long.
 sub restarts
@@ -44,7 +45,7 @@ for my $how ('null', 'abort', 'panic', 'kill', '_exit')
 	my $bad = sql($node, <<SQL);
 SELECT bad FROM (
 	SELECT min(job) FILTER (WHERE bad) AS bad
-	FROM (SELECT n = 500 AS bad, CASE WHEN n = 500 THEN taskq.enqueue_job('bad', '{"how": "$how", "amount": 3}')
+	FROM (SELECT n = 500 AS bad, CASE WHEN n = 500 THEN taskq.enqueue_job('bad', '{"how": "$how", "amount": 3}', delay => '200 ms')
 			ELSE taskq.enqueue_job('work') END AS job
 		  FROM generate_series(1, 1001) n) x) y
 SQL
@@ -92,12 +93,12 @@ is(sql($node, 'SELECT count(*) FROM app.spans'), 200, 'all have run');
 
 later(11);
 sql($node, q(SELECT taskq.alter_queue('default', events => true)));
-$job = sql($node, q(SELECT taskq.enqueue_job('timed', '{"how": "abort", "sleep": 0}', max_attempts => 1)));
+$job = sql($node, q(SELECT taskq.enqueue_job('timed', '{"how": "abort", "sleep": 0}', max_attempts => 1, delay => '200 ms')));
 wait_until($node, qq(SELECT state FROM taskq.all_jobs WHERE job_id = $job), 'a job with one attempt is quarantined by one crash', expected => 'quarantined');
 is(sql($node, qq(SELECT string_agg(concat_ws(' ', event, attempt, error_type), ', ' ORDER BY event_id) FROM taskq.read_events(job_id => $job))),
 	'enqueued 0, crashed 1 worker_crash, quarantined 1 worker_crash', 'its events say so');
 sql($node, q(SELECT taskq.alter_queue('default', events => false)));
-my $bad = sql($node, q(SELECT taskq.enqueue_job('bad', '{"how": "null"}', max_attempts => 1)));
+my $bad = sql($node, q(SELECT taskq.enqueue_job('bad', '{"how": "null"}', max_attempts => 1, delay => '200 ms')));
 wait_until($node, qq(SELECT state FROM taskq.all_jobs WHERE job_id = $bad), 'and another', expected => 'quarantined');
 sql($node, q(CREATE FUNCTION app.mended(jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT $1 $$));
 add_type($node, 'postgres', 'app', 'bad', 'mended', 'allow_override => true');
@@ -154,7 +155,7 @@ later(11);
 $offset = log_since($node);
 for my $n (1 .. 3)
 {
-	$bad = sql($node, q(SELECT taskq.enqueue_job('bad', '{"how": "abort"}', max_attempts => 1)));
+	$bad = sql($node, q(SELECT taskq.enqueue_job('bad', '{"how": "abort"}', max_attempts => 1, delay => '200 ms')));
 	wait_until($node, qq(SELECT state FROM taskq.all_jobs WHERE job_id = $bad), "crash $n", expected => 'quarantined');
 }
 my $reason = 'its workers crashed the server 3 times within 10 minutes';
@@ -169,7 +170,7 @@ is(sql($node, qq(SELECT state FROM taskq.all_jobs WHERE job_id = $job)), 'availa
 is(sql($node, q(SELECT taskq.resume_pool('app'))), 't', 'resumed');
 settled($node, 'they run');
 is(sql($node, 'SELECT paused, paused_because FROM taskq.pools'), 'f|', 'and nothing is left of it');
-$bad = sql($node, q(SELECT taskq.enqueue_job('bad', '{"how": "abort"}', max_attempts => 1)));
+$bad = sql($node, q(SELECT taskq.enqueue_job('bad', '{"how": "abort"}', max_attempts => 1, delay => '200 ms')));
 wait_until($node, qq(SELECT state FROM taskq.all_jobs WHERE job_id = $bad), 'the next crash', expected => 'quarantined');
 is(sql($node, 'SELECT paused FROM taskq.pools'), 'f', 'does not pause it at once');
 
