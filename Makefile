@@ -137,4 +137,4 @@ privileges:
 dist:
 	git archive --format zip --prefix=$(EXTENSION)-$(EXTVERSION)/ -o $(EXTENSION)-$(EXTVERSION).zip HEAD
 bench:
-	bench/wake
+	bench/run --quick

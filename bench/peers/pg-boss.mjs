@@ -20,10 +20,6 @@ const operations = {
 		await boss.createQueue('bench');
 		await boss.createQueue('bench-notify', { notify: true });
 	},
-	async empty() {
-		await boss.deleteAllJobs('bench');
-		await boss.deleteAllJobs('bench-notify');
-	},
 	async fill() {
 		for (let left = amount; left > 0; left -= 1000) await boss.insert('bench', some(Math.min(left, 1000)));
 	},

@@ -4,7 +4,6 @@ UNIT="us"
 CASES=("$FOREIGN ahead")
 SYSTEMS_HERE=(taskq)
 prepare() {
-	empty_taskq
 	ask "SELECT taskq.register_handler('foreign-' || n) FROM generate_series(0, 9) n" >/dev/null
 	fill_taskq 10000
 }

@@ -8,7 +8,6 @@ taskq_pids() { ask_postgres "SELECT pid FROM pg_stat_activity WHERE backend_type
 cpu_of() { local pid sum=0; for pid; do sum=$((sum + $(cut -d' ' -f1 "/proc/$pid/schedstat"))); done; echo $sum; }
 naps_of() { local pid sum=0; for pid; do sum=$((sum + $(sed -n 's/^voluntary_ctxt_switches:[^0-9]*//p' "/proc/$pid/status"))); done; echo $sum; }
 prepare() {
-	empty_taskq
 	prepare_pool 1 100 empty_sql true
 	run_pool 100 >/dev/null
 }

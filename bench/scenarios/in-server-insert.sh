@@ -4,7 +4,6 @@ CASES=(2)
 SYSTEMS_HERE=(taskq taskq-each insert)
 JOBS=$((LENGTH * 6000))
 prepare() {
-	empty "$1"
 	case $1 in
 		taskq) prepare_pool "$2" $JOBS writes true ;;
 		taskq-each) prepare_pool "$2" $JOBS writes false ;;

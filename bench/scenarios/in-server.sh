@@ -2,10 +2,9 @@ ABOUT="Empty jobs by a pool of 1 and 2 workers, with shared commits by handlers 
 UNIT="jobs/s"
 read -ra CASES <<<"$(quick 2 '1 2')"
 SYSTEMS_HERE=(taskq-sql taskq-plpgsql taskq-c taskq-each update-each delete classic pgq pg-boss graphile-batch)
-JOBS=$((LENGTH * 30000))
+JOBS=$((LENGTH * 25000))
 case_jobs() { case $1 in *-each) echo $((JOBS / 5)) ;; *) echo $JOBS ;; esac; }
 prepare() {
-	empty "$1"
 	case $1 in
 		taskq-each) prepare_pool "$2" "$(case_jobs "$1")" empty_sql false ;;
 		taskq-*) prepare_pool "$2" "$(case_jobs "$1")" "empty_${1#taskq-}" true ;;

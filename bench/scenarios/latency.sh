@@ -1,4 +1,4 @@
-RUNS=$((LENGTH * 60))
+RUNS=$((LENGTH * 40))
 ABOUT="Everybody sleeps, one job is enqueued: until its handler starts, in $RUNS runs a round. taskq: in a pool with a warm worker. graphile, pg-boss: woken by LISTEN; sender and worker in one Node.js process, as in graphile-worker's own test. classic-listen: a client in C that LISTENs, then claims. No commit can be seen before it is flushed; without-flush: synchronous_commit off."
 UNIT="us"
 CASES=(flush without-flush)

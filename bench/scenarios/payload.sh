@@ -5,13 +5,12 @@ SYSTEMS_HERE=(plain taskq)
 prepare() {
 	local operation kb each
 	read -r operation kb _ <<<"$2"
-	empty "$1"
 	each=$(per_client "$2")
 	ROWS=$((each * 4))
 	[ "$operation" = enqueue ] || pgb "$1" payload-enqueue 2 -t $((ROWS / 2)) -D kb="$kb" >/dev/null
 	[ "$1 $operation" != 'plain claim' ] || ask "UPDATE bench.plain SET job_id = n FROM (SELECT ctid AS at, row_number() OVER () AS n FROM bench.plain) r WHERE plain.ctid = at"
 }
-per_client() { case $1 in *100*) echo $((LENGTH * 150)) ;; *) echo $((LENGTH * 1000)) ;; esac; } # transactions
+per_client() { case $1 in *100*) echo $((LENGTH * 100)) ;; *) echo $((LENGTH * 600)) ;; esac; } # transactions
 measure() {
 	local operation kb each
 	read -r operation kb _ <<<"$2"
