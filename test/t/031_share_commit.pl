@@ -89,12 +89,14 @@ wait_until($node, qq(SELECT count(*) = 0 FROM taskq.workers WHERE pid = $pid), '
 
 sql($node, q(SELECT taskq.alter_pool('app', size => 3, min_size => 3); TRUNCATE app.ledger));
 my $last = sql($node, 'SELECT max(job_id) FROM taskq.all_jobs');
-my $jobs = 0;
+my ($jobs, $kills) = (0, 0);
 for my $round (1 .. 12)
 {
 	$jobs += sql($node, q(SELECT count(taskq.enqueue_job((ARRAY['quick', 'quick', 'broken', 'alone', 'quick'])[1 + n % 5], jsonb_build_object('n', n))) FROM generate_series(1, 200) n));
 	my @workers = pids_of($node, 'worker');
-	kill $round % 4 == 3 ? 'KILL' : 'TERM', $workers[0] if @workers;
+	my $signal = $round % 4 == 3 ? 'KILL' : 'TERM';
+	$kills += $signal eq 'KILL';
+	kill $signal, $workers[0] if @workers;
 	if ($round == 8)
 	{
 		$node->stop('immediate');
@@ -109,8 +111,18 @@ wait_until($node, q(SELECT NOT EXISTS (SELECT FROM taskq.jobs) OR (SELECT bool_o
 sql($node, q(SELECT taskq.resume_pool(pool) FROM taskq.pools WHERE paused));
 settled($node, 'in the end');
 is(sql($node, qq(SELECT count(*) FROM taskq.all_jobs WHERE job_id > $last)), $jobs, 'none is lost');
-is(sql($node, qq(SELECT string_agg(DISTINCT task_type || ' ' || state, ', ' ORDER BY task_type || ' ' || state) FROM taskq.all_jobs WHERE job_id > $last)),
-	'alone completed, broken discarded, quick completed', 'all have ended as their handlers say');
+# A SIGKILL is held against the job in hand as a crash of its own: one that has
+# two, or has it in its last attempt, is rightly quarantined, and only such a one.
+is(sql($node, qq(SELECT string_agg(format('%s %s %s: %s', task_type, job_id, state, outcomes), ', ') FROM (
+		SELECT task_type, job_id, state, max_attempts, COALESCE(string_agg(t.outcome, ' ' ORDER BY t.attempt), '') AS outcomes,
+			count(*) FILTER (WHERE t.outcome = 'crashed') AS crashes
+		FROM taskq.all_jobs j LEFT JOIN taskq.attempts t USING (job_id) WHERE job_id > $last GROUP BY 1, 2, 3, 4) jobs
+	WHERE CASE state
+		WHEN 'completed' THEN task_type = 'broken' OR crashes > 1 OR outcomes !~ '^((crashed|terminated) )*completed\$'
+		WHEN 'discarded' THEN task_type <> 'broken' OR crashes > 1 OR outcomes !~ '^(failed|terminated|crashed) (failed|terminated)\$'
+		WHEN 'quarantined' THEN outcomes !~ 'crashed\$' OR crashes <> 2 AND array_length(string_to_array(outcomes, ' '), 1) <> max_attempts
+		ELSE true END)), '', 'all have ended as their handlers say, and what was done to them');
+cmp_ok(sql($node, qq(SELECT count(*) FROM taskq.attempts WHERE job_id > $last AND outcome = 'crashed')), '<=', $kills, 'a SIGKILL is held against one job at most');
 is(sql($node, qq(SELECT count(*) FROM taskq.all_jobs a FULL JOIN app.ledger l USING (job_id)
 	WHERE (a.job_id > $last OR a.job_id IS NULL) AND (l.job_id IS NOT NULL) <> (a.state IS NOT DISTINCT FROM 'completed'))), 0,
 	'a line for each completed job and for no other');
