@@ -9,6 +9,7 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
@@ -222,13 +223,12 @@ CallHandler(Run *run)
 	MemoryContext context = CurrentMemoryContext;
 	ReadyHandler *ready;
 
-	(void) set_config_option("search_path", run->search_path, PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
+	if (run->is_here)
+		(void) set_config_option("search_path", run->search_path, PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
 	if (run->lock_timeout != NO_MICROSECONDS)
 		(void) set_config_option("lock_timeout", psprintf("%dms", (int) Min((run->lock_timeout + 999) / 1000, INT_MAX)),
 								 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	if (!run->is_here)
-		FrameListen(true, false);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -321,6 +321,21 @@ FireDeferred(Run *run)
 }
 
 /*
+ * Have the session of a worker as the run wants it.  What the runs that follow
+ * mostly want too stays: to set a setting for one run and to undo it has the
+ * server look through all settings twice, and resolve search_path anew.
+ */
+static void
+PrepareSession(const Run *run)
+{
+	ResetBeforeRun();
+	FrameListen(true);
+	if (strcmp(namespace_search_path, run->search_path) != 0)
+		(void) set_config_option("search_path", run->search_path, PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SET, true, 0, false);
+}
+
+/*
  * Run the handler in a subtransaction and leave the session's settings as they
  * were.  What it did is kept or rolled back; its error, if any, is kept.
  */
@@ -329,13 +344,15 @@ RunHandler(Run *run)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	int			guc_level = NewGUCNestLevel();
-	int			outer = running++;
+	int			guc_level;
+	int			outer = running;
 	ErrorContextCallback callback = {.callback = RunDescribe, .arg = run, .previous = error_context_stack};
 
-	if (!run->is_here)
-		ResetBeforeRun();
 	run->outer_frames = FrameBegin(&run->job, run->is_here);
+	if (!run->is_here)
+		PrepareSession(run);
+	guc_level = NewGUCNestLevel();
+	running++;
 	BeginInternalSubTransaction("taskq");
 	MemoryContextSwitchTo(context);
 	PG_TRY();
@@ -358,7 +375,7 @@ RunHandler(Run *run)
 	}
 	PG_END_TRY();
 	if (!run->is_here)
-		FrameListen(false, false);
+		FrameListen(false);
 	WAITPOINT("run-returned");
 	running = outer;
 	MemoryContextSwitchTo(context);

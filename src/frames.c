@@ -10,8 +10,9 @@
  *
  * The messages of a background worker's handler come by the hook on the server's
  * log.  They get there although the role's log_min_messages may not want them,
- * and go no further then.  In a session that runs a job by hand there is no hook:
- * it sees its messages itself.
+ * because a worker's session has the setting lower, and what the server's log is
+ * not to have goes no further.  In a session that runs a job by hand there is no
+ * hook: it sees its messages itself.
  *
  * A buffer is guarded by the lock of its slot; only its owner writes.
  */
@@ -62,7 +63,8 @@ struct FrameBuffer
 static char *buffers = NULL;	/* one for each slot */
 static FrameBuffer *current = NULL; /* of the run in hand */
 static bool listening = false;	/* its handler is on the stack */
-static int	server_level;		/* what the server's log is to have, while listening */
+static bool lowered = false;	/* log_min_messages, to hear what this is not for: */
+static int	server_level;		/* what the server's log is to have */
 static emit_log_hook_type previous_hook = NULL;
 
 /* buffers ------------------------------------------------------------------ */
@@ -246,13 +248,11 @@ IsForServerLog(int elevel)
 static void
 HearMessage(ErrorData *error)
 {
-	if (listening && error->elevel >= INFO && error->elevel <= WARNING)
-	{
-		if (error->elevel >= taskq_frame_level && error->message != NULL)
-			Add(current, error->elevel, error->sqlerrcode, error->message);
-		if (!IsForServerLog(error->elevel))
-			error->output_to_server = false;
-	}
+	if (listening && error->elevel >= INFO && error->elevel <= WARNING &&
+		error->elevel >= taskq_frame_level && error->message != NULL)
+		Add(current, error->elevel, error->sqlerrcode, error->message);
+	if (lowered && error->elevel >= LOG && !IsForServerLog(error->elevel))
+		error->output_to_server = false;
 	if (error->output_to_server && previous_hook != NULL)
 		previous_hook(error);
 }
@@ -299,23 +299,33 @@ FrameEnd(FrameBuffer *outer)
 		ReleaseLock(current);
 	}
 	current = outer;
+	if (outer == NULL)
+		listening = false;
 }
 
 /*
  * Hear the messages of the handler that is called now, or not any more.  The
- * setting is undone with the others of the run; a procedure's outlive its
- * transactions.
+ * setting stays for the runs that follow, see PrepareSession().
  */
 void
-FrameListen(bool listen, bool over_commits)
+FrameListen(bool listen)
 {
 	listening = listen && current != NULL;
-	if (!listening)
+	if (!listening || (lowered && LogMinMessages_compat() == INFO))
 		return;
 	server_level = LogMinMessages_compat();
-	if (!IsForServerLog(INFO))
-		(void) set_config_option("log_min_messages", "info", PGC_SUSET, PGC_S_SESSION,
-								 over_commits ? GUC_ACTION_SET : GUC_ACTION_SAVE, true, 0, false);
+	lowered = !IsForServerLog(INFO);
+	if (lowered)
+		(void) set_config_option("log_min_messages", "info", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SET, true, 0, false);
+}
+
+/* The server's settings are about to be read anew. */
+void
+FrameReload(void)
+{
+	if (lowered)
+		SetConfigOption("log_min_messages", NULL, PGC_SUSET, PGC_S_SESSION);
+	lowered = false;
 }
 
 /* Add a frame to the run in hand, unless none are wanted; false: nothing runs here. */

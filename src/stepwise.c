@@ -59,7 +59,7 @@ CommitClaim(Run *run)
 
 	ResetBeforeRun();
 	run->outer_frames = FrameBegin(&run->job, false);
-	FrameListen(true, true);
+	FrameListen(true);
 
 	/* interrupted here, the job would be neither claimed nor free */
 	HOLD_INTERRUPTS();
@@ -208,7 +208,7 @@ CallProcedure(Run *run)
 		(void) FrameAppend(ERROR, run->error->sqlerrcode, run->error->message);
 	}
 	PG_END_TRY();
-	FrameListen(false, false);
+	FrameListen(false);
 	error_context_stack = callback.previous;
 	MemoryContextSwitchTo(context);
 }

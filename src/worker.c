@@ -312,6 +312,7 @@ WorkLoop(void)
 		if (ConfigReloadPending)
 		{
 			ConfigReloadPending = false;
+			FrameReload();
 			ProcessConfigFile(PGC_SIGHUP);
 		}
 		if (MustLeave() || IsWornOut(false))

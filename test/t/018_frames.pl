@@ -70,9 +70,23 @@ $id = sql_as($node, 'postgres', 'app', q(SELECT taskq.enqueue_job('at_commit', '
 settled($node, 'a run that fails at the commit');
 is(sql($node, "$frames($id)"), '1 notice said before the commit, 2 error 22012 division by zero', 'a run that fails at the commit: its frames are kept');
 
-# a log that wants notices has them
-sql($node, q(ALTER ROLE app SET log_min_messages = 'notice'; SELECT taskq.drain_worker(worker_id) FROM taskq.workers));
+# a log that wants notices has them, also from a worker that has run jobs before
 my $offset = log_since($node);
+sql($node, q(ALTER SYSTEM SET log_min_messages = 'notice'));
+sql($node, q(SELECT pg_reload_conf()));
+my $heard = 0;
+for (my $try = 0; $try < 100 && !$heard; $try++)
+{
+	# a worker comes to read the settings in its own time
+	sql_as($node, 'postgres', 'app', q(SELECT taskq.enqueue_job('speak', '{"gate": 8}')));
+	settled($node, 'settings read anew');
+	$heard = substr(slurp_file($node->logfile), $offset) =~ /taskq worker.*NOTICE:.*said notice/;
+}
+ok($heard, 'log_min_messages = notice while a worker lives: the notices are in the log');
+sql($node, q(ALTER SYSTEM RESET log_min_messages));
+sql($node, q(SELECT pg_reload_conf()));
+sql($node, q(ALTER ROLE app SET log_min_messages = 'notice'; SELECT taskq.drain_worker(worker_id) FROM taskq.workers));
+$offset = log_since($node);
 $id = sql_as($node, 'postgres', 'app', q(SELECT taskq.enqueue_job('speak', '{"gate": 8}')));
 settled($node, 'log_min_messages = notice');
 is(sql($node, "$frames($id)"), $said, 'log_min_messages = notice: the same frames');
