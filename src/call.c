@@ -14,15 +14,15 @@
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
-#include "executor/spi.h"
+#include "executor/executor.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "nodes/makefuncs.h"
-#include "utils/builtins.h"
+#include "optimizer/optimizer.h"
 #include "utils/guc.h"
 #include "utils/hsearch.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/plancache.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -45,7 +45,9 @@ typedef struct ReadyHandler
 {
 	Oid			function;		/* hash key */
 	FmgrInfo	flinfo;
-	SPIPlanPtr	plan;			/* of SELECT f($1), for functions in SQL */
+	Expr	   *call;			/* f($1), with its body for f if that can be; NULL: not in SQL */
+	CachedExpression *cached;	/* that the call is from; NULL: of this run alone */
+	char	   *search_path;	/* that its body was read with */
 } ReadyHandler;
 
 static MemoryContext ready_context = NULL;
@@ -58,6 +60,15 @@ static int	running = 0;
 /* make ready --------------------------------------------------------------- */
 
 static void
+Forget(ReadyHandler *ready)
+{
+	if (ready->cached == NULL)
+		return;
+	FreeCachedExpression(ready->cached);
+	pfree(ready->search_path);
+}
+
+static void
 ForgetReadyHandlers(void)
 {
 	HASH_SEQ_STATUS status;
@@ -68,8 +79,7 @@ ForgetReadyHandlers(void)
 	{
 		hash_seq_init(&status, ready_handlers);
 		while ((ready = hash_seq_search(&status)) != NULL)
-			if (ready->plan != NULL)
-				SPI_freeplan(ready->plan);
+			Forget(ready);
 	}
 	if (ready_context == NULL)
 		ready_context = AllocSetContextCreate(TopMemoryContext, "taskq ready handlers", ALLOCSET_DEFAULT_SIZES);
@@ -80,7 +90,6 @@ ForgetReadyHandlers(void)
 	ready_handlers = hash_create("taskq ready handlers", 32, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
 
-/* SQL functions run through a kept plan, which can inline them. */
 static bool
 IsSqlFunction(Oid function)
 {
@@ -94,18 +103,25 @@ IsSqlFunction(Oid function)
 	return is_sql;
 }
 
-static SPIPlanPtr
-PreparePlan(Run *run)
+static Oid
+ArgumentType(const Run *run)
 {
-	Oid			type = run->form.takes_job ? JobTypeOid() : JSONBOID;
-	char	   *sql = psprintf("SELECT %s($1)",
-							   quote_qualified_identifier(get_namespace_name(get_func_namespace(run->function)),
-														  get_func_name(run->function)));
-	SPIPlanPtr	plan = SPI_prepare(sql, 1, &type);
+	return run->form.takes_job ? JobTypeOid() : JSONBOID;
+}
 
-	if (plan == NULL)
-		elog(ERROR, "could not prepare \"%s\"", sql);
-	return plan;
+/* f($1) as an expression, still to be planned. */
+static Node *
+CallExpression(const Run *run)
+{
+	Param	   *argument = makeNode(Param);
+
+	argument->paramkind = PARAM_EXTERN;
+	argument->paramid = 1;
+	argument->paramtype = ArgumentType(run);
+	argument->paramtypmod = -1;
+	argument->location = -1;
+	return (Node *) makeFuncExpr(run->function, JSONBOID, list_make1(argument), InvalidOid, InvalidOid,
+								 COERCE_EXPLICIT_CALL);
 }
 
 /* The handler may have been replaced since the registry was read. */
@@ -119,17 +135,23 @@ RunCheckFunction(const Run *run)
 				 errhint("Give the function its former arguments and result, or register another.")));
 }
 
-/* Make a handler ready in the current context. */
+/* Make a handler ready, to be kept in that context or, when it is NULL, for this run alone. */
 static void
-Prepare(Run *run, ReadyHandler *ready)
+Prepare(const Run *run, ReadyHandler *ready, MemoryContext keep)
 {
 	RunCheckFunction(run);
+	memset(ready, 0, sizeof(*ready));
 	ready->function = run->function;
-	ready->plan = NULL;
-	if (IsSqlFunction(run->function))
-		ready->plan = PreparePlan(run);
+	if (!IsSqlFunction(run->function))
+		fmgr_info_cxt(run->function, &ready->flinfo, keep != NULL ? keep : CurrentMemoryContext);
+	else if (keep == NULL)
+		ready->call = expression_planner((Expr *) CallExpression(run));
 	else
-		fmgr_info_cxt(run->function, &ready->flinfo, CurrentMemoryContext);
+	{
+		ready->cached = GetCachedExpression(CallExpression(run));
+		ready->call = (Expr *) ready->cached->expr;
+		ready->search_path = MemoryContextStrdup(keep, run->search_path);
+	}
 }
 
 /*
@@ -138,17 +160,16 @@ Prepare(Run *run, ReadyHandler *ready)
  * stale, and cannot be thrown away while one of them is on the stack.
  */
 static ReadyHandler *
-MakeReady(Run *run)
+MakeReady(const Run *run)
 {
 	ReadyHandler *ready;
 	ReadyHandler fresh;
-	MemoryContext old;
 	uint64		version = CatalogVersion();
 
 	if (running > 1)
 	{
-		ready = palloc0(sizeof(ReadyHandler));
-		Prepare(run, ready);
+		ready = palloc(sizeof(ReadyHandler));
+		Prepare(run, ready, NULL);
 		return ready;
 	}
 	if (ready_handlers == NULL || ready_version != version)
@@ -157,16 +178,16 @@ MakeReady(Run *run)
 		ready_version = version;
 	}
 	ready = hash_search(ready_handlers, &run->function, HASH_FIND, NULL);
-	if (ready != NULL)
+	if (ready != NULL &&
+		(ready->cached == NULL || (ready->cached->is_valid && strcmp(ready->search_path, run->search_path) == 0)))
 		return ready;
 
 	/* entered when it is complete, as making it may fail */
-	old = MemoryContextSwitchTo(ready_context);
-	Prepare(run, &fresh);
-	MemoryContextSwitchTo(old);
-	if (fresh.plan != NULL && SPI_keepplan(fresh.plan) != 0)
-		elog(ERROR, "could not keep the plan of a handler");
-	ready = hash_search(ready_handlers, &run->function, HASH_ENTER, NULL);
+	Prepare(run, &fresh, ready_context);
+	if (ready != NULL)
+		Forget(ready);
+	else
+		ready = hash_search(ready_handlers, &run->function, HASH_ENTER, NULL);
 	*ready = fresh;
 	return ready;
 }
@@ -182,12 +203,20 @@ RunArgument(const Run *run)
 	return PointerGetDatum(run->job.payload);
 }
 
+/* Functions in SQL, which are mostly no more than an expression. */
 static void
-CallBySpi(Run *run, ReadyHandler *ready, Datum argument)
+CallByExpression(Run *run, Expr *call, Datum argument)
 {
-	if (SPI_execute_plan(ready->plan, &argument, NULL, false, 1) != SPI_OK_SELECT || SPI_processed != 1)
-		elog(ERROR, "handler of task type \"%s\" returned no row", run->task_type);
-	run->result = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &run->result_is_null);
+	ParamListInfo params = makeParamList(1);
+	ExprContext *context = CreateStandaloneExprContext();
+
+	params->params[0].value = argument;
+	params->params[0].isnull = false;
+	params->params[0].pflags = PARAM_FLAG_CONST;
+	params->params[0].ptype = ArgumentType(run);
+	context->ecxt_param_list_info = params;
+	run->result = ExecEvalExpr(ExecInitExprWithParams(call, params), context, &run->result_is_null);
+	FreeExprContext(context, true);
 }
 
 static void
@@ -220,7 +249,6 @@ CheckDeferredConstraints(void)
 static void
 CallHandler(Run *run)
 {
-	MemoryContext context = CurrentMemoryContext;
 	ReadyHandler *ready;
 
 	if (run->is_here)
@@ -229,27 +257,17 @@ CallHandler(Run *run)
 	if (run->lock_timeout != NO_MICROSECONDS)
 		(void) set_config_option("lock_timeout", psprintf("%dms", (int) Min((run->lock_timeout + 999) / 1000, INT_MAX)),
 								 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
 	PushActiveSnapshot(GetTransactionSnapshot());
 	ready = MakeReady(run);
-	if (ready->plan != NULL)
-		CallBySpi(run, ready, RunArgument(run));
+	if (ready->call != NULL)
+		CallByExpression(run, ready->call, RunArgument(run));
 	else
-	{
-		MemoryContext spi_context = MemoryContextSwitchTo(context);
-
 		CallByFmgr(run, ready, RunArgument(run));
-		MemoryContextSwitchTo(spi_context);
-	}
 	if (!run->result_is_null)
 	{
-		MemoryContext spi_context = MemoryContextSwitchTo(context);
-
 		/* while what it may point to, in a table, can be fetched */
 		run->result = PointerGetDatum(PG_DETOAST_DATUM_COPY(run->result));
 		ResultUnwrap(run);
-		MemoryContextSwitchTo(spi_context);
 	}
 	PopActiveSnapshot();
 
@@ -261,7 +279,6 @@ CallHandler(Run *run)
 		CheckDeferredConstraints();
 		PopActiveSnapshot();
 	}
-	SPI_finish();
 }
 
 /* An error context callback: which job it was. */

@@ -16,6 +16,7 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/regproc.h"
 #include "utils/snapmgr.h"
 #include "utils/tuplestore.h"
@@ -216,6 +217,8 @@ taskq_run_all(PG_FUNCTION_ARGS)
 {
 	RunCall		call;
 	int			most;
+	MemoryContext context;
+	MemoryContext old;
 
 	CheckArgCount(fcinfo, 3);
 	CheckWritable("taskq.run_all()");
@@ -223,7 +226,14 @@ taskq_run_all(PG_FUNCTION_ARGS)
 	PrepareCall(fcinfo, &call, 0, 2);
 	RequireTypesOfGiven(&call);
 	most = PG_ARGISNULL(1) ? PG_INT32_MAX : ArgInt(fcinfo, 1, "max_jobs", 1, PG_INT32_MAX);
+	context = AllocSetContextCreate(CurrentMemoryContext, "taskq run_all", ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(context);
 	for (int i = 0; i < most && RunOne(fcinfo, &call, 0); i++)
+	{
 		CHECK_FOR_INTERRUPTS();
+		MemoryContextReset(context);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
 	return (Datum) 0;
 }

@@ -27,7 +27,7 @@ BEGIN
 EXCEPTION WHEN query_canceled THEN
 	RETURN SQLSTATE;
 END $$;
-SELECT plan(95);
+SELECT plan(101);
 
 SELECT taskq.create_pool('tq_run', size => 0, role => 'tq_run'), taskq.create_pool('tq_run_other', size => 0, role => 'tq_run_other'),
 	taskq.create_queue('run-one'), taskq.create_queue('run-two') \gset
@@ -245,6 +245,31 @@ SELECT is(pg_temp.state('session'), 'available 0', 'and leaves the job as it was
 SET statement_timeout = '200 ms';
 SELECT is(pg_temp.cancelled($$ SELECT pg_temp.run('session', 'tq_run.name(taskq.job)'), pg_sleep(20) $$), '57014', 'a run does not end it');
 SET statement_timeout = 0;
+
+-- handlers in SQL: what is kept of one is what it means now, and with this search_path
+RESET SESSION AUTHORIZATION;
+CREATE SCHEMA tq_run_two AUTHORIZATION tq_run;
+CREATE FUNCTION tq_run.who() RETURNS text LANGUAGE sql AS $$ SELECT 'one' $$;
+CREATE FUNCTION tq_run_two.who() RETURNS text LANGUAGE sql AS $$ SELECT 'two' $$;
+SET search_path = tq_run, public;
+CREATE FUNCTION tq_run.say(payload jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT to_jsonb(who()) $$;
+SELECT taskq.register_handler('run-say-one', 'tq_run.say(jsonb)', run_as => 'tq_run', search_path => 'tq_run', retry_base => '1 h'),
+	taskq.register_handler('run-say-two', 'tq_run.say(jsonb)', run_as => 'tq_run', search_path => 'tq_run_two', retry_base => '1 h') \gset
+RESET search_path;
+ALTER FUNCTION tq_run.say(jsonb) OWNER TO tq_run;
+ALTER FUNCTION tq_run.who() OWNER TO tq_run;
+SET SESSION AUTHORIZATION tq_run;
+SELECT count(pg_temp.add('say' || i, CASE WHEN i % 2 = 1 THEN 'run-say-one' ELSE 'run-say-two' END)) FROM generate_series(1, 6) i \gset
+SELECT is((SELECT string_agg(result #>> '{}', ' ') FROM taskq.run_all(task_types => '{run-say-one,run-say-two}', max_jobs => 4)), 'one two one two', 'the body is read with the search_path of the type');
+CREATE OR REPLACE FUNCTION tq_run.who() RETURNS text LANGUAGE sql AS $$ SELECT 'new' $$;
+SELECT is(pg_temp.run('say5'), 'run-say-one completed "new"', 'a function that it calls was replaced');
+CREATE OR REPLACE FUNCTION tq_run.say(payload jsonb) RETURNS jsonb LANGUAGE sql AS $$ INSERT INTO tq_run.log (name) VALUES ('said') RETURNING to_jsonb(name) $$;
+SELECT is(pg_temp.run('say6'), 'run-say-two completed "said"', 'it was replaced itself, by a statement');
+SELECT is(count(*), 1::bigint, 'which was run once') FROM tq_run.log WHERE name = 'said';
+CREATE OR REPLACE FUNCTION tq_run.say(payload jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT to_jsonb(1 / (payload->>'n')::int) $$;
+SELECT pg_temp.add('divide', 'run-say-one', '{"n": 0}'), pg_temp.add('divided', 'run-say-one', '{"n": 1}') \gset
+SELECT is(pg_temp.run('divide'), 'run-say-one discarded division by zero', 'an error in an expression');
+SELECT is(pg_temp.run('divided'), 'run-say-one completed 1', 'does not harm the next run');
 
 -- inside a handler
 SELECT pg_temp.add('inner', 'run-double', '{"n": 1}') \gset
