@@ -78,12 +78,26 @@ static int	single_runs = 0;	/* so many are not to share, as the commit that they
 
 /* slot --------------------------------------------------------------------- */
 
+/* The text of this process's row in pg_stat_activity. */
+static void
+ReportActivity(const Run *run)
+{
+	char		activity[TASKQ_NAME_MAX + 64] = "taskq: job ";
+	int			length = strlen(activity);
+
+	/* not by snprintf(), which costs more than many a handler */
+	length += pg_lltoa(run->job.job_id, activity + length);
+	length += strlcpy(activity + length, " (", sizeof(activity) - length);
+	length += strlcpy(activity + length, run->task_type, sizeof(activity) - length);
+	strlcpy(activity + length, ")", sizeof(activity) - length);
+	pgstat_report_activity(STATE_RUNNING, activity);
+}
+
 /* Let everybody see what this process runs, and let it be interrupted. */
 static void
 PublishRun(Run *run)
 {
 	TaskqSlot  *slot = ShmemMySlot();
-	char		activity[TASKQ_NAME_MAX + 64];
 
 	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
 	slot->job_id = run->job.job_id;
@@ -98,8 +112,7 @@ PublishRun(Run *run)
 	strlcpy(slot->task_type, run->task_type, sizeof(slot->task_type));
 	LWLockRelease(&slot->lock);
 	BlameBegin(slot);
-	snprintf(activity, sizeof(activity), "taskq: job " INT64_FORMAT " (%s)", run->job.job_id, run->task_type);
-	pgstat_report_activity(STATE_RUNNING, activity);
+	ReportActivity(run);
 }
 
 /*

@@ -128,15 +128,27 @@ KitOpenIndexes(StoreKit *kit)
 	kit->indexes_open = true;
 }
 
+/*
+ * Close the indexes.  Their locks stay until the transaction ends, as that of
+ * the table that was written to does: the next row needs them again.
+ */
+static void
+CloseIndexes(StoreKit *kit)
+{
+	if (!kit->indexes_open)
+		return;
+	for (int i = 0; i < kit->result->ri_NumIndices; i++)
+		index_close(kit->result->ri_IndexRelationDescs[i], NoLock);
+	kit->indexes_open = false;
+}
+
 /* The caller is done with it, and about to close the table. */
 void
 KitReturn(StoreKit *kit)
 {
 	ExecClearTuple(kit->found);
 	ExecClearTuple(kit->row);
-	if (kit->indexes_open)
-		ExecCloseIndices(kit->result);
-	kit->indexes_open = false;
+	CloseIndexes(kit);
 	kit->level = 0;
 	if (!kit->kept || kit->stale)
 	{

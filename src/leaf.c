@@ -61,12 +61,18 @@ LeafName(char *name, const LeafTable *table, DateADT day)
 	snprintf(name, NAMEDATALEN, "%s_%04d%02d%02d", table->name, tm.tm_year, tm.tm_mon, tm.tm_mday);
 }
 
+/* The name of the last day that was asked for is kept, as it mostly is the next one too. */
 Oid
 LeafOfDay(const LeafTable *table, DateADT day)
 {
-	char		name[NAMEDATALEN];
+	static char name[NAMEDATALEN];
+	static const LeafTable *of_table = NULL;
+	static DateADT of_day;
 
-	LeafName(name, table, day);
+	if (table != of_table || day != of_day)
+		LeafName(name, table, day);
+	of_table = table;
+	of_day = day;
 	return get_relname_relid(name, CatalogSchema());
 }
 
