@@ -225,6 +225,49 @@ KeepSettledRun(StatsEntry *entry, uint32 generation, bool completed, int64 durat
 	run->waited = waited;
 }
 
+/* The type of the run counted last, which that of the next one mostly is. */
+static struct
+{
+	char		task_type[TASKQ_NAME_MAX + 1];
+	StatsEntry *entry;			/* NULL: there is none, or no room for it */
+	uint32		generation;
+} last;
+
+/* Find a type's entry, or make it. */
+static void
+FindLast(const char *task_type)
+{
+	StatsKey	key;
+
+	MakeKey(&key, task_type);
+	LWLockAcquire(&taskq_shared->lock, LW_SHARED);
+	last.entry = FindEntry(&key, false);
+	if (last.entry == NULL)
+	{
+		LWLockRelease(&taskq_shared->lock);
+		LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
+		last.entry = FindEntry(&key, true);
+	}
+	if (last.entry != NULL)
+		last.generation = last.entry->generation;
+	LWLockRelease(&taskq_shared->lock);
+	strlcpy(last.task_type, task_type, sizeof(last.task_type));
+}
+
+/* Note that a run has ended; false: the entry has become another type's. */
+static bool
+NoteRun(bool completed)
+{
+	bool		is_of_type;
+
+	SpinLockAcquire(&last.entry->mutex);
+	is_of_type = last.entry->generation == last.generation;
+	if (is_of_type && completed)
+		last.entry->numbers.setup_failures = 0;
+	SpinLockRelease(&last.entry->mutex);
+	return is_of_type;
+}
+
 /*
  * Count a run that took so many microseconds, and began so many after it was
  * due, when this transaction commits.
@@ -234,32 +277,16 @@ KeepSettledRun(StatsEntry *entry, uint32 generation, bool completed, int64 durat
 void
 StatsCountRun(const char *task_type, bool completed, int64 duration, int64 waited)
 {
-	uint32		generation = 0;
-	StatsKey	key;
-	StatsEntry *entry;
-
 	if (stats == NULL)
 		return;
-	MakeKey(&key, task_type);
-	LWLockAcquire(&taskq_shared->lock, LW_SHARED);
-	entry = FindEntry(&key, false);
-	if (entry == NULL)
+	if (last.entry == NULL || strcmp(last.task_type, task_type) != 0 || !NoteRun(completed))
 	{
-		LWLockRelease(&taskq_shared->lock);
-		LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
-		entry = FindEntry(&key, true);
+		FindLast(task_type);
+		if (last.entry == NULL)
+			return;
+		(void) NoteRun(completed);
 	}
-	if (entry != NULL && completed)
-	{
-		SpinLockAcquire(&entry->mutex);
-		entry->numbers.setup_failures = 0;
-		SpinLockRelease(&entry->mutex);
-	}
-	if (entry != NULL)
-		generation = entry->generation;
-	LWLockRelease(&taskq_shared->lock);
-	if (entry != NULL)
-		KeepSettledRun(entry, generation, completed, Max(duration, 0), Max(waited, 0));
+	KeepSettledRun(last.entry, last.generation, completed, Max(duration, 0), Max(waited, 0));
 }
 
 /*
