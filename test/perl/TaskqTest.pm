@@ -8,13 +8,16 @@ use strict;
 use warnings;
 
 use Exporter 'import';
+use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes;
 
 our @EXPORT = qw(
 	new_node make_app make_misbehave install add_type wait_until wait_for_log_line
 	pids_of pid_of hold_gate open_gate session sql sql_as fails_with log_since settled clean_log
+	wait_for poll crash
 );
 
 # A started server with taskq preloaded and, unless told otherwise, the
@@ -181,12 +184,41 @@ sub open_gate
 
 # waiting -------------------------------------------------------------------
 
+# Until the condition holds; false: it did not, in all the time there is.
+sub wait_for
+{
+	my ($condition) = @_;
+	for (1 .. 20 * $PostgreSQL::Test::Utils::timeout_default)
+	{
+		return 1 if $condition->();
+		Time::HiRes::sleep(0.05);
+	}
+	return 0;
+}
+
+# Until the query gives what is expected ("t"), also while the server is down. The
+# query is not sent through a pipe, as psql may end before it has read from it,
+# and who writes to it then dies of that.
+sub poll
+{
+	my ($node, $query, %o) = @_;
+	my $expected = $o{expected} // 't';
+	my ($out, $err);
+	return 1 if wait_for(sub {
+		IPC::Run::run([ 'psql', '-XAtq', '-d', $node->connstr($o{db} // 'postgres'), '-c', $query ], '<', '/dev/null', '>', \$out, '2>', \$err);
+		chomp $out;
+		return $out eq $expected && $err eq '';
+	});
+	diag("waited in vain for \"$expected\" of\n$query\nThe last answer:\n$out$err");
+	return 0;
+}
+
 # A test of its own: the query becomes what is expected ("t").
 sub wait_until
 {
 	my ($node, $query, $name, %o) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	return ok($node->poll_query_until($o{db} // 'postgres', $query, $o{expected} // 't'), $name);
+	return ok(poll($node, $query, %o), $name);
 }
 
 # The log's length now, to look only at what follows.
@@ -227,11 +259,21 @@ sub pid_of
 {
 	my ($node, $kind, %o) = @_;
 	my $where = $o{db} ? "AND datname = '$o{db}'" : '';
-	$node->poll_query_until('postgres',
-		"SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'taskq $kind' $where")
+	poll($node, "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'taskq $kind' $where")
 	  or die "there is no single taskq $kind";
 	my @pids = pids_of($node, $kind, %o);
 	return $pids[0];
+}
+
+# Kill a process, for which the server restarts itself, and wait until it is up
+# again. Once the process has gone, the postmaster knows what it has to do.
+sub crash
+{
+	my ($node, $pid) = @_;
+	kill 'KILL', $pid;
+	wait_for(sub { return !kill 0, $pid }) or die "process $pid does not end";
+	poll($node, 'SELECT true') or die 'the server does not come back';
+	return;
 }
 
 # what must never be in a log -----------------------------------------------

@@ -23,15 +23,13 @@ my $interrupt = sub {
 	my $offset = log_since($node);
 	if ($pid)
 	{
-		kill 'KILL', $pid;
-		$node->wait_for_log(qr/database system is ready to accept connections/, $offset);
+		crash($node, $pid);
 	}
 	else
 	{
 		$node->stop($how);
 		$node->start;
 	}
-	$node->poll_query_until('postgres', 'SELECT true');
 	return sql($node, 'SELECT pg_postmaster_start_time()') if $how !~ /crash|worker/;
 	my ($at) = slurp_file($node->logfile, $offset) =~ /^(\S+ \S+ \S+) .*reinitializing/m or die 'no restart in the log';
 	return $at;

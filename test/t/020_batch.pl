@@ -54,18 +54,15 @@ for my $how ('worker', 'immediate', 'terminate', 'fast')
 
 	# nothing starts again before the next row is locked
 	my $pid = (pids_of($node, 'worker'))[0];
-	my $offset = log_since($node);
 	$enable->('off');
 	if ($how eq 'worker')
 	{
-		kill 'KILL', $pid;
-		$node->wait_for_log(qr/database system is ready to accept connections/, $offset);
-		$node->poll_query_until('postgres', 'SELECT true');
+		crash($node, $pid);
 	}
 	elsif ($how eq 'terminate')
 	{
 		sql($node, "SELECT pg_terminate_backend($pid)");
-		$node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $pid)");
+		poll($node, "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $pid)");
 	}
 	else
 	{

@@ -31,7 +31,7 @@ sub later
 	$clock += $minutes * 60 * 1000;
 	sql($node, "ALTER SYSTEM SET taskq.clock_offset = $clock");
 	$node->reload;
-	$node->poll_query_until('postgres', "SELECT taskq.clock_now() > clock_timestamp() + interval '$clock ms' - interval '1 s'");
+	poll($node, "SELECT taskq.clock_now() > clock_timestamp() + interval '$clock ms' - interval '1 s'");
 	return;
 }
 
@@ -114,8 +114,7 @@ my $gate = hold_gate($node, 1);
 my $first = sql($node, q(SELECT min(taskq.enqueue_job('gated', '{"gate": 1}')) FROM generate_series(1, 6)));
 wait_until($node, 'SELECT count(*) = 4 FROM taskq.running_jobs()', 'four jobs run');
 my $victim = session($node);
-kill 'KILL', $victim->query_safe('SELECT pg_backend_pid()');
-$node->wait_for_log(qr/database system is ready to accept connections/, $offset);
+crash($node, $victim->query_safe('SELECT pg_backend_pid()'));
 eval { $_->quit } for $gate, $victim;
 settled($node, 'another process crashes while four jobs run: they end');
 is(sql($node, qq(SELECT count(*), bool_and(state = 'completed' AND attempt = 1) FROM taskq.all_jobs WHERE job_id >= $first)), '6|t', 'in their first attempt');
@@ -128,7 +127,7 @@ my $postmaster = $node->{_pid};
 $node->kill9;
 eval { $gate->quit };
 # its process may be seen for a moment yet
-Time::HiRes::sleep(0.01) while kill 0, $postmaster;
+wait_for(sub { return !kill 0, $postmaster }) or die 'the postmaster does not end';
 $node->start;
 settled($node, 'the postmaster is killed while four jobs run: they end');
 is(sql($node, qq(SELECT count(*), bool_and(state = 'completed' AND attempt = 1) FROM taskq.all_jobs WHERE job_id >= $first)), '4|t', 'in their first attempt');
@@ -142,8 +141,7 @@ sql($node, q(SELECT taskq.enqueue_job('work') FROM generate_series(1, 50)));
 wait_until($node, q(SELECT (SELECT count(*) FROM taskq.running_jobs()) = 2 AND (SELECT count(*) FROM taskq.jobs) = 2), 'two jobs run');
 kill 'STOP', split /\n/, sql($node, 'SELECT pid FROM taskq.running_jobs()');
 $victim = session($node);
-kill 'KILL', $victim->query_safe('SELECT pg_backend_pid()');
-$node->wait_for_log(qr/database system is ready to accept connections/, $offset);
+crash($node, $victim->query_safe('SELECT pg_backend_pid()'));
 eval { $_->quit } for $gate, $victim;
 settled($node, 'they end');
 is(sql($node, qq(SELECT count(*) FROM taskq.all_jobs WHERE job_id >= $first AND state = 'completed' AND attempt = 1)), 52, 'and lose no attempt');
@@ -183,9 +181,8 @@ for my $signal ('KILL', 'TERM')
 	$job = sql($node, q(SELECT taskq.enqueue_job('gated', '{"gate": 1}')));
 	wait_until($node, 'SELECT count(*) = 1 FROM taskq.running_jobs()', "$signal: a job runs");
 	my $at = Time::HiRes::time();
-	my $since = log_since($node);
-	kill $signal, sql($node, 'SELECT pid FROM taskq.running_jobs()');
-	$node->wait_for_log(qr/database system is ready to accept connections/, $since) if $signal eq 'KILL';
+	my $pid = sql($node, 'SELECT pid FROM taskq.running_jobs()');
+	$signal eq 'KILL' ? crash($node, $pid) : kill $signal, $pid;
 	wait_until($node, qq(SELECT count(*) = 1 FROM taskq.attempts WHERE job_id = $job AND outcome IN ('crashed', 'terminated')), "$signal: the attempt is recorded");
 	$signal eq 'KILL' ? settled($node, "$signal: it has run again") :
 		wait_until($node, qq(SELECT attempt = 2 FROM taskq.running_jobs()), "$signal: it runs again");

@@ -72,7 +72,7 @@ my $reader = session($node);
 my $pid = $reader->query_safe('SELECT pg_backend_pid()');
 my $read = sub {
 	$reader->query_until(qr/reading/, "\\echo reading\nSELECT event FROM taskq.read_events($at, wait => '1 h');\n\\echo has read\n");
-	ok($node->poll_query_until('postgres', "SELECT wait_event_type = 'Extension' AND state = 'active' FROM pg_stat_activity WHERE pid = $pid"), 'a reader waits');
+	wait_until($node, "SELECT wait_event_type = 'Extension' AND state = 'active' FROM pg_stat_activity WHERE pid = $pid", 'a reader waits');
 	return;
 };
 my $result = sub { my $out = $reader->query_until(qr/has read/, ''); $out =~ s/\s*has read\s*$//; $out =~ s/^\s+//; $at = last_position(); return $out };
@@ -109,7 +109,7 @@ my $heard = sub { my $out = $listener->query('SELECT 1'); return join ' ', $out 
 is($heard->(), '', 'nobody is told unless that is set');
 $node->append_conf('postgresql.conf', "taskq.event_notify_interval = '1 h'");
 $node->reload;
-ok($node->poll_query_until('postgres', q(SELECT current_setting('taskq.event_notify_interval') = '1h')), 'set to an hour');
+wait_until($node, q(SELECT current_setting('taskq.event_notify_interval') = '1h'), 'set to an hour');
 my @told;
 sql($node, q(SELECT taskq.enqueue_job('outside')));
 for (1 .. 1000)

@@ -189,8 +189,8 @@ is($steps->(), '1/1 2/1 3/1 4/1 5/1', 'with nothing done twice');
 my %ends = (
 	'SIGTERM of its worker' => [ 'terminated', sub { kill 'TERM', $_[0] } ],
 	'FATAL of its worker' => [ 'terminated', sub { sql($node, "SELECT pg_terminate_backend($_[0])") } ],
-	'crash of another process' => [ '', sub { my $s = session($node); kill 'KILL', $s->query_safe('SELECT pg_backend_pid()'); } ],
-	'crash of its worker' => [ 'crashed', sub { kill 'KILL', $_[0] } ],
+	'crash of another process' => [ '', sub { my $s = session($node); crash($node, $s->query_safe('SELECT pg_backend_pid()')) } ],
+	'crash of its worker' => [ 'crashed', sub { crash($node, $_[0]) } ],
 	'immediate stop' => [ '', sub { $node->stop('immediate'); $node->start } ],
 	'fast stop' => [ '', sub { $node->stop('fast'); $node->start } ]);
 for my $how (sort keys %ends)
@@ -201,7 +201,6 @@ for my $how (sort keys %ends)
 	my $first = $look->('epoch');
 	$pid = sql($node, qq(SELECT pid FROM taskq.stat_workers WHERE job_id = $job));
 	$end->($pid);
-	$node->poll_query_until('postgres', 'SELECT true');
 	$ends->('completed', "$how: it is run again and completes");
 	my $again = $outcome eq '' ? 1 : 2;
 	is($steps->(), "1/1 2/1 3/$again 4/$again 5/$again", "$how: from its last checkpoint");

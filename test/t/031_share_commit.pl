@@ -50,8 +50,8 @@ my $check = sub {
 
 my %ends = (
 	'SIGTERM of the worker' => [ 'terminated completed', sub { kill 'TERM', $_[0] } ],
-	'crash of the worker' => [ 'crashed completed', sub { kill 'KILL', $_[0] } ],
-	'crash of another process' => [ 'completed', sub { my $s = session($node); kill 'KILL', $s->query_safe('SELECT pg_backend_pid()') } ],
+	'crash of the worker' => [ 'crashed completed', sub { crash($node, $_[0]) } ],
+	'crash of another process' => [ 'completed', sub { my $s = session($node); crash($node, $s->query_safe('SELECT pg_backend_pid()')) } ],
 	'immediate stop' => [ 'completed', sub { $node->stop('immediate'); $node->start } ],
 	'fast stop' => [ 'completed', sub { $node->stop('fast'); $node->start } ]);
 for my $how (sort keys %ends)
@@ -59,7 +59,6 @@ for my $how (sort keys %ends)
 	my ($outcomes, $end) = @{ $ends{$how} };
 	my $epoch = sql($node, 'SELECT last_value FROM taskq.epoch_seq');
 	$end->($begin->($how));
-	$node->poll_query_until('postgres', 'SELECT true');
 	eval { open_gate($gate) };
 	$check->($how, $outcomes);
 	cmp_ok(sql($node, qq(SELECT min(epoch) & ((1::bigint << 48) - 1) FROM app.ledger)), '>', $epoch, "$how: under numbers that are new");
@@ -94,15 +93,20 @@ for my $round (1 .. 12)
 {
 	$jobs += sql($node, q(SELECT count(taskq.enqueue_job((ARRAY['quick', 'quick', 'broken', 'alone', 'quick'])[1 + n % 5], jsonb_build_object('n', n))) FROM generate_series(1, 200) n));
 	my @workers = pids_of($node, 'worker');
-	my $signal = $round % 4 == 3 ? 'KILL' : 'TERM';
-	$kills += $signal eq 'KILL';
-	kill $signal, $workers[0] if @workers;
+	if ($round % 4 == 3 and @workers)
+	{
+		crash($node, $workers[0]);
+		$kills++;
+	}
+	else
+	{
+		kill 'TERM', $workers[0] if @workers;
+	}
 	if ($round == 8)
 	{
 		$node->stop('immediate');
 		$node->start;
 	}
-	$node->poll_query_until('postgres', 'SELECT true');
 
 	# no pool is to rest for what was done to it
 	sql($node, q(SELECT taskq.resume_pool(pool) FROM taskq.pools WHERE paused));
