@@ -17,7 +17,7 @@ use Time::HiRes;
 our @EXPORT = qw(
 	new_node make_app make_misbehave install add_type wait_until wait_for_log_line
 	pids_of pid_of hold_gate open_gate session sql sql_as fails_with log_since settled clean_log
-	wait_for poll crash
+	wait_for poll crash enqueue_crashing
 );
 
 # A started server with taskq preloaded and, unless told otherwise, the
@@ -143,6 +143,17 @@ sub sql_as
 {
 	my ($node, $db, $role, $query) = @_;
 	return $node->safe_psql($db, $query, extra_params => [ '-U', $role ]);
+}
+
+# Enqueue jobs that crash the server: it has answered before any of them starts.
+# Who then lets them start may lose his connection, and cares for no answer.
+sub enqueue_crashing
+{
+	my ($node, $query) = @_;
+	sql($node, q(SELECT taskq.pause_queue('default')));
+	my $answer = sql($node, $query);
+	$node->psql('postgres', q(SELECT taskq.resume_queue('default')));
+	return $answer;
 }
 
 # The statement raises the SQLSTATE given; returns what it wrote to stderr.

@@ -14,7 +14,6 @@ use TaskqTest;
 my $node = new_node('poison');
 make_misbehave($node, 'postgres', 'app');
 add_type($node, 'postgres', 'app', $_) for 'work', 'gated', 'bad';
-# (a bad one has a delay, so that whoever enqueues it has his answer before the crash)
 
 # How often the server has restarted itself since the log was so long.
 sub restarts
@@ -42,10 +41,10 @@ for my $how ('null', 'abort', 'panic', 'kill', '_exit')
 	later(11);
 	my $offset = log_since($node);
 	my $first = 1 + sql($node, 'SELECT COALESCE(max(job_id), 0) FROM taskq.all_jobs');
-	my $bad = sql($node, <<SQL);
+	my $bad = enqueue_crashing($node, <<SQL);
 SELECT bad FROM (
 	SELECT min(job) FILTER (WHERE bad) AS bad
-	FROM (SELECT n = 500 AS bad, CASE WHEN n = 500 THEN taskq.enqueue_job('bad', '{"how": "$how", "amount": 3}', delay => '200 ms')
+	FROM (SELECT n = 500 AS bad, CASE WHEN n = 500 THEN taskq.enqueue_job('bad', '{"how": "$how", "amount": 3}')
 			ELSE taskq.enqueue_job('work') END AS job
 		  FROM generate_series(1, 1001) n) x) y
 SQL
@@ -80,7 +79,7 @@ BEGIN
 END $$;
 SQL
 add_type($node, 'postgres', 'app', 'timed');
-my $job = sql($node, q(SELECT min(job) FILTER (WHERE n = 20) FROM (
+my $job = enqueue_crashing($node, q(SELECT min(job) FILTER (WHERE n = 20) FROM (
 	SELECT n, taskq.enqueue_job('timed', CASE n WHEN 20 THEN '{"how": "kill", "sleep": 0.3}'::jsonb ELSE '{"sleep": 0.002}' END) AS job
 	FROM generate_series(1, 200) n) x));
 settled($node, 'a job that crashes once and 199 others end');
@@ -93,12 +92,12 @@ is(sql($node, 'SELECT count(*) FROM app.spans'), 200, 'all have run');
 
 later(11);
 sql($node, q(SELECT taskq.alter_queue('default', events => true)));
-$job = sql($node, q(SELECT taskq.enqueue_job('timed', '{"how": "abort", "sleep": 0}', max_attempts => 1, delay => '200 ms')));
+$job = enqueue_crashing($node, q(SELECT taskq.enqueue_job('timed', '{"how": "abort", "sleep": 0}', max_attempts => 1)));
 wait_until($node, qq(SELECT state FROM taskq.all_jobs WHERE job_id = $job), 'a job with one attempt is quarantined by one crash', expected => 'quarantined');
 is(sql($node, qq(SELECT string_agg(concat_ws(' ', event, attempt, error_type), ', ' ORDER BY event_id) FROM taskq.read_events(job_id => $job))),
 	'enqueued 0, crashed 1 worker_crash, quarantined 1 worker_crash', 'its events say so');
 sql($node, q(SELECT taskq.alter_queue('default', events => false)));
-my $bad = sql($node, q(SELECT taskq.enqueue_job('bad', '{"how": "null"}', max_attempts => 1, delay => '200 ms')));
+my $bad = enqueue_crashing($node, q(SELECT taskq.enqueue_job('bad', '{"how": "null"}', max_attempts => 1)));
 wait_until($node, qq(SELECT state FROM taskq.all_jobs WHERE job_id = $bad), 'and another', expected => 'quarantined');
 sql($node, q(CREATE FUNCTION app.mended(jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT $1 $$));
 add_type($node, 'postgres', 'app', 'bad', 'mended', 'allow_override => true');
@@ -153,7 +152,7 @@ later(11);
 $offset = log_since($node);
 for my $n (1 .. 3)
 {
-	$bad = sql($node, q(SELECT taskq.enqueue_job('bad', '{"how": "abort"}', max_attempts => 1, delay => '200 ms')));
+	$bad = enqueue_crashing($node, q(SELECT taskq.enqueue_job('bad', '{"how": "abort"}', max_attempts => 1)));
 	wait_until($node, qq(SELECT state FROM taskq.all_jobs WHERE job_id = $bad), "crash $n", expected => 'quarantined');
 }
 my $reason = 'its workers crashed the server 3 times within 10 minutes';
@@ -168,7 +167,7 @@ is(sql($node, qq(SELECT state FROM taskq.all_jobs WHERE job_id = $job)), 'availa
 is(sql($node, q(SELECT taskq.resume_pool('app'))), 't', 'resumed');
 settled($node, 'they run');
 is(sql($node, 'SELECT paused, paused_because FROM taskq.pools'), 'f|', 'and nothing is left of it');
-$bad = sql($node, q(SELECT taskq.enqueue_job('bad', '{"how": "abort"}', max_attempts => 1, delay => '200 ms')));
+$bad = enqueue_crashing($node, q(SELECT taskq.enqueue_job('bad', '{"how": "abort"}', max_attempts => 1)));
 wait_until($node, qq(SELECT state FROM taskq.all_jobs WHERE job_id = $bad), 'the next crash', expected => 'quarantined');
 is(sql($node, 'SELECT paused FROM taskq.pools'), 'f', 'does not pause it at once');
 

@@ -8,7 +8,6 @@ use lib "$FindBin::RealBin/../perl";
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes;
 use TaskqTest;
 
 my $node = new_node('ended');
@@ -65,27 +64,29 @@ make_misbehave($node, 'postgres', 'app');
 add_type($node, 'postgres', 'app', $_) for 'work', 'gated', 'bad';
 my $file = $node->data_dir . '/pg_taskq_suspects';
 
-# Run a statement that leads to a crash, and wait until the server is down.
-my $crash = sub {
-	my ($sql) = @_;
-	my $postmaster = $node->{_pid};
-	$node->psql('postgres', $sql);
-	Time::HiRes::sleep(0.01) while kill 0, $postmaster;
+# Wait until the server has gone with a crash since its log was so long.
+my $goes_down = sub {
+	my ($offset, $name) = @_;
+	wait_for_log_line($node, qr/shutting down because restart_after_crash is off/, $offset, $name);
+	wait_for(sub { return !-e $node->data_dir . '/postmaster.pid' }) or die 'the postmaster does not end';
 	$node->{_pid} = undef;
+	return;
 };
 my $poison = q(SELECT taskq.enqueue_job('bad', '{"how": "abort"}'));
 
-$crash->("$poison; SELECT taskq.enqueue_job('work') FROM generate_series(1, 50)");
-ok(-e $file, 'the postmaster ends with the crash and leaves a file');
+# (the crash may come before the answer to what leads to it)
+my $before = log_since($node);
+$node->psql('postgres', "BEGIN; $poison; SELECT taskq.enqueue_job('work') FROM generate_series(1, 50); COMMIT");
+$goes_down->($before, 'the postmaster ends with the crash');
+ok(-e $file, 'and leaves a file');
 is((stat $file)[2] & 0777, 0600, 'for nobody else to read');
 my $suspects = slurp_file($file);
-my $before = log_since($node);
 
-# started again, it crashes again when the job is run again
-$node->start(fail_ok => 1);
-my $postmaster = $node->{_pid};
-if ($postmaster) { Time::HiRes::sleep(0.01) while kill 0, $postmaster; }
-$node->{_pid} = undef;
+# started again, it crashes again when the job is run again: whether it is up
+# before that is open, and nothing to wait for
+$before = log_since($node);
+PostgreSQL::Test::Utils::system_log('pg_ctl', '-W', '-D', $node->data_dir, '-l', $node->logfile, 'start');
+$goes_down->($before, 'started again, it ends again');
 like(slurp_file($node->logfile, $before), qr/job \d+ of task type "bad" crashed the server\n/, 'the next one knows which job it was');
 ok(-e $file, 'which crashes it again');
 $node->start;
@@ -134,7 +135,8 @@ sql($node, q(SELECT taskq.enqueue_job('work')));
 settled($node, 'and jobs run');
 $before = log_since($node);
 sql($node, q(ALTER SYSTEM SET taskq.clock_offset = '1 h'));
-$crash->('SELECT pg_reload_conf(); ' . $poison =~ s/\)$/, max_attempts => 1)/r);
+$node->psql('postgres', 'SELECT pg_reload_conf(); ' . $poison =~ s/\)$/, max_attempts => 1)/r);
+$goes_down->($before, 'the next crash');
 like(slurp_file($node->logfile, $before), qr/could not write file "pg_taskq_suspects"/, 'a file that cannot be written is said');
 unlink "$file/x";
 rmdir $file;
