@@ -175,9 +175,10 @@ CREATE TABLE taskq.external_workers (
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE taskq.external_workers IS 'registrations of external workers; read the view taskq.workers';
 
--- Live jobs only. gate and state: see src/taskq.h.
+-- Live jobs only. gate and state: see src/taskq.h. The key's pages leave room for
+-- the second version of each row, which the claim of an external worker writes.
 CREATE TABLE taskq.jobs (
-	job_id           bigint PRIMARY KEY,
+	job_id           bigint PRIMARY KEY WITH (fillfactor = 50),
 	group_id         bigint,
 	run_at           timestamptz NOT NULL,
 	created_at       timestamptz NOT NULL,
