@@ -52,6 +52,7 @@ OBJS = \
 	src/queue.o \
 	src/read_events.o \
 	src/read_frames.o \
+	src/recall.o \
 	src/register.o \
 	src/registry.o \
 	src/reset.o \

@@ -98,6 +98,12 @@ GateOfState(char state)
 	elog(ERROR, "a job in state \"%c\" has no live row", state);
 }
 
+int64
+JobIdOfRow(TupleTableSlot *slot)
+{
+	return DatumGetInt64(SlotDatum(slot, JOBS_JOB_ID));
+}
+
 void
 JobRead(TaskqJob *job, TupleTableSlot *slot)
 {

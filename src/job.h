@@ -64,6 +64,7 @@ typedef struct TaskqEnding
 	struct varlena *result;
 } TaskqEnding;
 
+extern int64 JobIdOfRow(TupleTableSlot *slot);
 extern void JobRead(TaskqJob *job, TupleTableSlot *slot);
 extern void JobWrite(const TaskqJob *job, TupleTableSlot *slot);
 extern void JobReadEnded(TaskqJob *job, TaskqEnding *ending, TupleTableSlot *slot);

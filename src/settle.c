@@ -27,6 +27,7 @@
 #include "handler.h"
 #include "history.h"
 #include "owner.h"
+#include "recall.h"
 #include "retry.h"
 #include "retry_function.h"
 #include "route.h"
@@ -143,6 +144,8 @@ JobTransition(Store *jobs, TaskqJob *job, char to, struct varlena *result)
 	{
 		JobWrite(job, StoreNewRow(jobs));
 		StoreUpdate(jobs);
+		if (to == JOB_RUNNING)
+			RecallNote(job->job_id, &jobs->row->tts_tid);
 	}
 	if (bring_snapshot)
 		PopActiveSnapshot();
@@ -259,7 +262,8 @@ LockRow(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, boo
 		StoreLockResult locked;
 		ItemPointerData tid;
 
-		if (!StoreFindById(jobs, CatalogRel(REL_JOBS_PKEY), job_id, snapshot))
+		if (!RecallFind(jobs, job_id, snapshot) &&
+			!StoreFindById(jobs, CatalogRel(REL_JOBS_PKEY), job_id, snapshot))
 		{
 			UnregisterSnapshot(snapshot);
 			break;

@@ -54,6 +54,7 @@ StoreOpen(Store *store, Oid relid)
 	store->found = store->kit->found;
 	store->row = store->kit->row;
 	store->scan = NULL;
+	store->n_blocks = 0;
 }
 
 /* An all-NULL row to fill and write. */
@@ -215,6 +216,24 @@ StoreFindById(Store *store, Oid index, int64 id, Snapshot snapshot)
 
 	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(id));
 	return StoreFind(store, index, 1, &key, snapshot);
+}
+
+/*
+ * Put the version of a row that was at a place into store->found; false: the
+ * snapshot sees none there.  The caller looks whether it is the row wanted.
+ */
+bool
+StoreFetch(Store *store, ItemPointer tid, Snapshot snapshot)
+{
+	/* the table may have been cut off since, but not while it is open */
+	if (store->n_blocks == 0)
+		store->n_blocks = RelationGetNumberOfBlocks(store->rel);
+	if (ItemPointerGetBlockNumber(tid) >= store->n_blocks ||
+		!table_tuple_fetch_row_version(store->rel, tid, snapshot, store->found))
+		return false;
+	ExecMaterializeSlot(store->found);
+	slot_getallattrs(store->found);
+	return true;
 }
 
 /* The next value of one of taskq's sequences. */

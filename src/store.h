@@ -21,6 +21,7 @@ typedef struct Store
 	TupleTableSlot *found;		/* the row found or locked last */
 	TupleTableSlot *row;		/* the row to write */
 	IndexScanDesc scan;			/* of the last look-up, for the next one; or NULL */
+	BlockNumber n_blocks;		/* of the table when it was last asked for; 0: it was not */
 } Store;
 
 typedef enum StoreLockResult
@@ -40,6 +41,7 @@ extern void StoreDelete(Store *store);
 extern StoreLockResult StoreLock(Store *store, ItemPointer tid, Snapshot snapshot, bool wait, bool follow);
 extern bool StoreFind(Store *store, Oid index, int nkeys, ScanKey keys, Snapshot snapshot);
 extern bool StoreFindLast(Store *store, Oid index, int nkeys, ScanKey keys, Snapshot snapshot);
+extern bool StoreFetch(Store *store, ItemPointer tid, Snapshot snapshot);
 extern bool StoreFindById(Store *store, Oid index, int64 id, Snapshot snapshot);
 extern int64 StoreNextId(TaskqRel sequence);
 extern int64 StoreLastId(TaskqRel sequence);

@@ -3,7 +3,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 BEGIN;
-SELECT plan(29);
+SELECT plan(32);
 
 SELECT taskq.register_handler('cj-a', retry_policy => 'fixed', retry_base => '0'), taskq.register_handler('cj-next') \gset
 SELECT pg_temp.add(n, 'cj-a') FROM unnest('{a,b,c,d,released,expired,again,late,one,two,three}'::text[]) n \g /dev/null
@@ -41,6 +41,18 @@ SELECT pg_temp.take_many('cj-w', 9, 'cj-a') \gset
 SELECT is(pg_temp.complete('{two,three}', ARRAY[NULL, taskq.decision('{cj-next}')]), 'two completed, three completed', 'a result can be NULL, or a decision');
 SELECT is((SELECT result FROM taskq.all_jobs WHERE job_id = pg_temp.id('two')), NULL, 'NULL is none');
 SELECT is((SELECT count(*) FROM taskq.all_jobs WHERE task_type = 'cj-next'), 1::bigint, 'and what the decision activates is enqueued');
+
+-- where a claim has written its row is remembered, and may hold another one's or none since
+SELECT pg_temp.add('m' || n, 'cj-a') FROM generate_series(1, 5) n \g /dev/null
+SELECT pg_temp.take_many('cj-w', 5, 'cj-a') \gset
+CLUSTER taskq.jobs USING jobs_pkey;
+SELECT is(pg_temp.complete('{m1,m2,m3,m4}', '{1,2,3,4}'), 'm1 completed, m2 completed, m3 completed, m4 completed', 'the table was written anew since the claim');
+SELECT is(string_agg(name || ' ' || result, ', ' ORDER BY name), 'm1 1, m2 2, m3 3, m4 4', 'and each result is its own job''s')
+	FROM j JOIN taskq.all_jobs ON job_id = id WHERE name LIKE 'm_' AND state = 'completed';
+SAVEPOINT emptied;
+TRUNCATE taskq.jobs;
+SELECT is(pg_temp.complete('{m5}'), 'm5 not_found', 'it was emptied');
+ROLLBACK TO emptied;
 
 -- errors ------------------------------------------------------------------------
 SELECT throws_ok(format('SELECT taskq.complete_jobs(%L, %L, %L)', ARRAY[pg_temp.id('released'), pg_temp.id('again')],
