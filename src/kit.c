@@ -129,16 +129,20 @@ KitOpenIndexes(StoreKit *kit)
 }
 
 /*
- * Close the indexes.  Their locks stay until the transaction ends, as that of
- * the table that was written to does: the next row needs them again.
+ * Close the indexes.  The locks on those of a leaf stay until the transaction
+ * ends, as that on the leaf does: the next settle needs them again.  Those of
+ * other tables go, as an enqueuer may do much else in his transaction, and has
+ * room for few locks that cost next to nothing.
  */
 static void
 CloseIndexes(StoreKit *kit)
 {
+	LOCKMODE	mode = kit->result->ri_RelationDesc->rd_rel->relispartition ? NoLock : RowExclusiveLock;
+
 	if (!kit->indexes_open)
 		return;
 	for (int i = 0; i < kit->result->ri_NumIndices; i++)
-		index_close(kit->result->ri_IndexRelationDescs[i], NoLock);
+		index_close(kit->result->ri_IndexRelationDescs[i], mode);
 	kit->indexes_open = false;
 }
 
