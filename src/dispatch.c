@@ -106,7 +106,7 @@ PublishRun(Run *run)
 	slot->job_started_at = run->job.started_at;
 	slot->cancel_epoch = 0;
 	slot->cancelled_at = 0;
-	slot->deadline = run->timeout > 0 ? ClockNow() + run->timeout : 0;
+	slot->deadline = run->timeout > 0 ? run->job.started_at + run->timeout : 0;
 	slot->timed_out = slot->stuck = false;
 	slot->interruptible = true;
 	strlcpy(slot->task_type, run->task_type, sizeof(slot->task_type));

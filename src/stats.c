@@ -142,11 +142,10 @@ StatsIsFull(void)
 }
 
 static void
-CountInto(const SettledRun *run)
+CountInto(const SettledRun *run, TimestampTz now)
 {
 	StatsEntry *entry = run->entry;
 	StatsNumbers *numbers = &entry->numbers;
-	TimestampTz now = ClockNow();
 
 	SpinLockAcquire(&entry->mutex);
 	if (entry->generation == run->generation)
@@ -296,9 +295,13 @@ StatsCountRun(const char *task_type, bool completed, int64 duration, int64 waite
 static void
 CountSettledRuns(XactEvent event, void *arg)
 {
-	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE)
+	if (n_settled_runs > 0 && (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE))
+	{
+		TimestampTz now = ClockNow();
+
 		for (int i = 0; i < n_settled_runs; i++)
-			CountInto(&settled_runs[i]);
+			CountInto(&settled_runs[i], now);
+	}
 	n_settled_runs = 0;
 }
 
