@@ -80,7 +80,7 @@ sub outcome
 # time ------------------------------------------------------------------------
 
 add_type($node, 'postgres', 'app', 'stubborn', undef, "timeout => '1 s'");
-add_type($node, 'postgres', 'app', 'quick', undef, "timeout => '3 s'");
+add_type($node, 'postgres', 'app', 'quick', undef, "timeout => '1 min'");
 sql_as($node, 'postgres', 'app', q(SELECT taskq.alter_pool('app', size => 1)));
 for my $how (qw(sleep set local reset block catch))
 {
@@ -163,22 +163,26 @@ is(sql($node, "SELECT state FROM taskq.all_jobs WHERE job_id = $id"), 'completed
 # stuck -----------------------------------------------------------------------
 
 my $offset = log_since($node);
-my $timed_out = run_one('bad', '{"how": "loop", "amount": 20000}', "timeout => '1 s'");
+my $hear = $node->data_dir . '/taskq_test_hear';
+my $timed_out = run_one('bad', '{"how": "deaf"}', "timeout => '1 s'");
 wait_until($node, q(SELECT state = 'stuck' FROM taskq.stat_workers), 'a handler deaf to its timeout: the worker is shown as stuck');
 is(sql($node, q(SELECT state FROM taskq.workers)), 'stuck', 'in the view of all workers too');
 like(sql($node, q(SELECT value FROM taskq.status() WHERE name = 'background workers')), qr/1 are stuck/, 'and by status()');
 wait_for_log_line($node, qr/WARNING:.*taskq worker app:\d+ is stuck in job $timed_out \(bad\)/, $offset, 'the log says so');
+append_to_file($hear, '');
 ended($timed_out, 'it ends when the handler does');
 is(outcome($timed_out), 'timeout|timeout|', 'the attempt has timed out');
 my $said = () = substr(slurp_file($node->logfile), $offset) =~ /is stuck in job/g;
 is($said, 1, 'said once');
 
 $offset = log_since($node);
-my $cancelled = run_one('bad', '{"how": "loop", "amount": 18000}');
+unlink $hear;
+my $cancelled = run_one('bad', '{"how": "deaf"}');
 wait_until($node, q(SELECT state = 'running' FROM taskq.stat_workers), 'a handler deaf to cancel_job');
 sql($node, "SELECT taskq.cancel_job($cancelled)");
 wait_for_log_line($node, qr/is stuck in job $cancelled.*request to cancel it/s, $offset, 'the log says so');
 is(sql($node, q(SELECT state FROM taskq.stat_workers)), 'stuck', 'and the view');
+append_to_file($hear, '');
 ended($cancelled, 'it ends when the handler does');
 is(sql($node, "SELECT state FROM taskq.all_jobs WHERE job_id = $cancelled"), 'cancelled', 'as cancelled');
 is(sql($node, q(SELECT state FROM taskq.stat_workers)), 'idle', 'and the worker goes on');
