@@ -104,7 +104,7 @@ push @calls, "fail_job($job, $epoch, 'no')", "snooze_job($job, $epoch, '1 s')", 
 for my $call (@calls)
 {
 	(my $quoted = $call) =~ s/'/''/g;
-	my $answer = sql($node, "BEGIN; SET LOCAL lock_timeout = '1ms'; SELECT public.answers('$quoted'); ROLLBACK");
+	my $answer = sql($node, "BEGIN; SET LOCAL lock_timeout = '10s'; SELECT public.answers('$quoted'); ROLLBACK");
 	isnt($answer, '55P03', "$call does not wait ($answer)");
 }
 is(sql($node, qq(SELECT state, attempt, epoch = $epoch FROM taskq.all_jobs WHERE job_id = $job)), 'running|1|t', 'none of it has touched the job');
@@ -119,7 +119,7 @@ my %pauses = (
 	queue => [ q(taskq.pause_queue('default')), q(taskq.resume_queue('default')), 'true' ],
 	pool => [ q(taskq.pause_pool('app')), q(taskq.resume_pool('app')), q(task_type <> 'outside') ],
 	handler => [ q(taskq.pause_handler(t)) , q(taskq.resume_handler(t)), 'true', q(FROM unnest(ARRAY['work', 'shared', 'outside']) t) ]);
-my $claimers = IPC::Run::start([ 'pgbench', '-n', '-c', 2, '-T', 60, '-f', $node->basedir . '/claim.sql', '-h', $node->host, '-p', $node->port, 'postgres' ], '>', \my $out, '2>', \my $err);
+my $claimers = IPC::Run::start([ 'pgbench', '-n', '-c', 2, '-T', 3600, '-f', $node->basedir . '/claim.sql', '-h', $node->host, '-p', $node->port, 'postgres' ], '>', \my $out, '2>', \my $err);
 for my $what (sort keys %pauses)
 {
 	my ($pause, $resume, $whose, $from) = @{ $pauses{$what} };
