@@ -81,7 +81,7 @@ my ($held, $held_epoch) = split /\|/, sql($node, q(SELECT job_id, epoch FROM tas
 my ($short, $short_epoch) = split /\|/, sql($node, q(SELECT job_id, epoch FROM taskq.claim_job('short', lease => '1 s')));
 my $ahead = sql($node, q(SELECT taskq.enqueue_job('work', delay => '1 d')));
 sql($node, q(SELECT taskq.enqueue_job('work', delay => '1 d', payload => '{"after": "backup"}')));
-$node->wait_for_catchup($standby, 'replay', $node->lsn('insert'));
+$node->wait_for_catchup($standby);
 
 is(sql($standby, q(SELECT count(*) FROM taskq.all_jobs WHERE payload ? 'after')), 1, 'the standby shows the jobs');
 is(sql($standby, q(SELECT value FROM taskq.status() WHERE name = 'server')), 'standby', 'status() says that it is one');

@@ -160,7 +160,7 @@ $gate = hold_gate($node, 1);
 my $decided = 'SELECT count(*) FROM taskq.all_jobs WHERE task_type = \'plain\'';
 my $before = sql($node, $decided);
 $enqueue->('decides');
-wait_until($node, qq(SELECT count(*) = 1 FROM taskq.running_jobs() WHERE job_id = $job), 'one whose result decides what follows');
+wait_until($node, qq(SELECT count(*) = 1 FROM taskq.running_jobs() JOIN pg_stat_activity USING (pid) WHERE job_id = $job AND wait_event = 'advisory'), 'one whose result decides what follows');
 $epoch = $look->('epoch');
 is(sql($node, qq(SELECT taskq.complete_job($job, $epoch))), 't', 'is completed by somebody else');
 open_gate($gate);
@@ -178,7 +178,7 @@ my $pid = sql($node, qq(SELECT pid FROM taskq.stat_workers WHERE job_id = $job))
 my $other = session($node);
 $other->query_safe(qq(BEGIN; SELECT taskq.heartbeat_job($job, $epoch)));
 open_gate($gate);
-wait_until($node, qq(SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $pid), 'its settle waits');
+wait_until($node, qq(SELECT wait_event IN ('tuple', 'transactionid') FROM pg_stat_activity WHERE pid = $pid), 'its settle waits');
 $other->query_safe('COMMIT');
 $other->quit;
 $ends->('completed', 'and then completes it');
