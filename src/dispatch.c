@@ -110,8 +110,8 @@ PublishRun(Run *run)
 	slot->timed_out = slot->stuck = false;
 	slot->interruptible = true;
 	strlcpy(slot->task_type, run->task_type, sizeof(slot->task_type));
-	LWLockRelease(&slot->lock);
 	BlameBegin(slot);
+	LWLockRelease(&slot->lock);
 	ReportActivity(run);
 }
 
