@@ -16,7 +16,6 @@
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "fmgr.h"
-#include "funcapi.h"
 #include "nodes/makefuncs.h"
 #include "optimizer/optimizer.h"
 #include "utils/guc.h"
@@ -199,7 +198,7 @@ Datum
 RunArgument(const Run *run)
 {
 	if (run->form.takes_job)
-		return HeapTupleGetDatum(JobTuple(&run->job, BlessTupleDesc(JobTupleDesc())));
+		return JobDatum(&run->job);
 	return PointerGetDatum(run->job.payload);
 }
 

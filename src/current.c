@@ -5,7 +5,6 @@
  */
 #include "taskq.h"
 
-#include "access/htup_details.h"
 #include "access/xact.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
@@ -256,7 +255,7 @@ taskq_current_job(PG_FUNCTION_ARGS)
 	CheckArgCount(fcinfo, 0);
 	if (current == NULL)
 		PG_RETURN_NULL();
-	PG_RETURN_DATUM(HeapTupleGetDatum(JobTuple(current->job, BlessTupleDesc(JobTupleDesc()))));
+	PG_RETURN_DATUM(JobDatum(current->job));
 }
 
 /*

@@ -259,13 +259,6 @@ JobTypeOid(void)
 	return type;
 }
 
-/* The row type taskq.job as it is in this database now. */
-TupleDesc
-JobTupleDesc(void)
-{
-	return lookup_rowtype_tupdesc_copy(JobTypeOid(), -1);
-}
-
 static void
 SetAttribute(Datum *values, bool *nulls, int attnum, Datum value)
 {
@@ -314,6 +307,17 @@ JobTuple(const TaskqJob *job, TupleDesc desc)
 	SetAttributePointer(values, nulls, TYPE_CHECKPOINT, job->checkpoint);
 	SetAttributePointer(values, nulls, TYPE_CORRELATION_ID, job->correlation_id);
 	return heap_form_tuple(desc, values, nulls);
+}
+
+/* The same as a value of the type as it is in this database now. */
+Datum
+JobDatum(const TaskqJob *job)
+{
+	TupleDesc	desc = lookup_rowtype_tupdesc(JobTypeOid(), -1);
+	HeapTuple	tuple = JobTuple(job, desc);
+
+	ReleaseTupleDesc(desc);
+	return HeapTupleGetDatum(tuple);
 }
 
 /* Has a job in this state its row in the history? */

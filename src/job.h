@@ -70,7 +70,7 @@ extern void JobWrite(const TaskqJob *job, TupleTableSlot *slot);
 extern void JobReadEnded(TaskqJob *job, TaskqEnding *ending, TupleTableSlot *slot);
 extern void JobWriteEnded(const TaskqJob *job, const TaskqEnding *ending, TupleTableSlot *slot);
 extern HeapTuple JobTuple(const TaskqJob *job, TupleDesc desc);
-extern TupleDesc JobTupleDesc(void);
+extern Datum JobDatum(const TaskqJob *job);
 extern void JobKeep(TaskqJob *job);
 extern StoreLockResult JobOpenAndLock(Store *jobs, int64 job_id, TaskqJob *job);
 extern StoreLockResult JobOpenAndLockWaiting(Store *jobs, int64 job_id, TaskqJob *job);
