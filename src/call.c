@@ -79,6 +79,7 @@ ForgetReadyHandlers(void)
 		hash_seq_init(&status, ready_handlers);
 		while ((ready = hash_seq_search(&status)) != NULL)
 			Forget(ready);
+		ready_handlers = NULL;
 	}
 	if (ready_context == NULL)
 		ready_context = AllocSetContextCreate(TopMemoryContext, "taskq ready handlers", ALLOCSET_DEFAULT_SIZES);
