@@ -52,7 +52,12 @@ OBJS = \
 	src/queue.o \
 	src/read_events.o \
 	src/read_frames.o \
+	src/ready.o \
+	src/ready_entry.o \
+	src/ready_lane.o \
+	src/ready_xact.o \
 	src/recall.o \
+	src/recheck.o \
 	src/register.o \
 	src/registry.o \
 	src/reset.o \
@@ -63,6 +68,7 @@ OBJS = \
 	src/roles.o \
 	src/route.o \
 	src/run.o \
+	src/scan.o \
 	src/scheduler.o \
 	src/settle.o \
 	src/shmem.o \

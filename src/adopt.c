@@ -22,6 +22,7 @@
 #include "catalog.h"
 #include "clock.h"
 #include "owner.h"
+#include "ready.h"
 #include "shmem.h"
 #include "store.h"
 #include "wake.h"
@@ -93,6 +94,7 @@ taskq_adopt_database(PG_FUNCTION_ARGS)
 				 " VALUES ($1, $2, $3, $4)", 4, types, values, NULL);
 	OwnerLeaveSpi(&scope);
 	CatalogChanged(REL_INSTALLATION);
+	ReadyForget();
 	if (ShmemDatabase(MyDatabaseId, true) != NULL)
 		WakeLauncher(MyDatabaseId);
 	PG_RETURN_BOOL(true);

@@ -2,15 +2,16 @@
  * claim.c
  *	  Taking jobs: choose, lock, stamp.  Nothing else may start a job.
  *
- * Choose.  The worker's routes are index ranges in the order of a claim
- * (priority, run_at, job_id).  A cursor for each route reads a few hints ahead
- * and the first of all is tried.  Within a priority jobs are in the order of
- * run_at, so the first future one ends it and the cursor seeks the next
- * priority: future jobs are never walked, nor are jobs of foreign routes.
+ * Choose.  The worker's routes are compared by their first due jobs, and the
+ * first of all is tried.  The ready list knows them (ready.c).  Where there is
+ * none for a route, a cursor reads the index, a few hints ahead.  Within a
+ * priority jobs are in the order of run_at, so the first future one ends it and
+ * the cursor seeks the next priority: future jobs are never walked, nor are jobs
+ * of foreign routes.
  *
  * Lock.  A hint's row is locked if nobody has it, and passed over otherwise; a
- * row that has changed since the scan is passed over too.  At most as many rows
- * are locked as are wanted, whatever a plan would be: there is none.
+ * row that has changed since is passed over too.  At most as many rows are
+ * locked as are wanted, whatever a plan would be: there is none.
  *
  * Stamp.  For an external worker the row becomes a running one with owner,
  * epoch and lease.  For a background worker the row lock is the claim: the job
@@ -20,57 +21,41 @@
 
 #include <limits.h>
 
-#include "access/genam.h"
-#include "access/relscan.h"
-#include "access/table.h"
-#include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/inval.h"
+#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
 #include "admit.h"
 #include "args.h"
 #include "claim.h"
 #include "clock.h"
-#include "compat.h"
 #include "handler.h"
 #include "lease.h"
 #include "owner.h"
+#include "ready.h"
+#include "scan.h"
 #include "settle.h"
 #include "waitpoint.h"
 #include "wake.h"
 
 #define MIN_AHEAD 8
 #define MAX_AHEAD 512
+#define MAX_IN_VAIN 100			/* looks at a list that give nothing; then the index is read */
 #define MAX_PERMITS 200			/* a call takes at most: each is a lock until it commits */
-
-/* A place in the order of a claim. */
-typedef struct ClaimKey
-{
-	int16		priority;
-	TimestampTz run_at;
-	int64		job_id;
-} ClaimKey;
-
-/* A job that was due when the cursor read it. */
-typedef struct ClaimHint
-{
-	ClaimKey	key;
-	ItemPointerData tid;
-} ClaimHint;
 
 typedef struct ClaimCursor
 {
 	int32		route_id;
 	int			rank;
-	bool		started;
-	bool		finished;		/* nothing behind the hints read */
-	ClaimKey	after;			/* read on behind this place */
-	ClaimHint  *hints;
+	bool		reads;			/* the index; else its hints are of the ready list */
+	bool		finished;		/* nothing behind the hints */
+	bool		must_fill;		/* the list knows only where to read on */
+	int			in_vain;
+	JobKey		after;			/* read on behind this place */
+	ScanHint   *hints;
 	int			n_hints;
 	int			at;
 } ClaimCursor;
@@ -78,64 +63,65 @@ typedef struct ClaimCursor
 typedef struct ClaimScan
 {
 	Store	   *jobs;
-	MemoryContext context;		/* of what is read ahead */
-	Relation	index;			/* NULL until something is to be read */
-	IndexScanDesc scan;
-	ScanKeyData keys[2];
-	ScanKeyData place[3];		/* members of keys[1], a row comparison */
-	Snapshot	snapshot;
-	TupleTableSlot *slot;
+	JobScan		scan;
+	MemoryContext context;		/* of the hints */
 	TimestampTz now;
 	TimestampTz next_due;		/* the first future run_at met, or DT_NOEND */
+	int			wanted;			/* jobs */
 	int			ahead;
 	int			n_cursors;
 	ClaimCursor *cursors;
+	ClaimCursor *taken;			/* the one whose hints were taken from the list */
 } ClaimScan;
 
 /* choose ------------------------------------------------------------------- */
 
-static void
-BeginScan(ClaimScan *scan, Store *jobs, const RouteSet *routes, int most)
+/* Among jobs of its own that nobody else can see yet, a transaction reads itself. */
+static bool
+MustRead(int32 route_id, bool sees_own)
 {
+	return !ReadyInUse() || (sees_own && ReadyOpenedHere(route_id));
+}
+
+static void
+BeginScan(ClaimScan *scan, Store *jobs, const RouteSet *routes, int most, bool sees_own)
+{
+	memset(scan, 0, sizeof(*scan));
 	scan->jobs = jobs;
+	ScanBegin(&scan->scan, jobs->rel);
 	scan->context = CurrentMemoryContext;
-	scan->index = NULL;
-	scan->snapshot = StoreSnapshot();
 	scan->now = ClockNow();
 	scan->next_due = DT_NOEND;
+	scan->wanted = most;
 	scan->ahead = Max(MIN_AHEAD, Min(most, MAX_AHEAD));
 	scan->n_cursors = routes->n;
 	scan->cursors = palloc0(sizeof(ClaimCursor) * Max(routes->n, 1));
 	for (int i = 0; i < routes->n; i++)
 	{
-		scan->cursors[i].route_id = routes->ids[i];
-		scan->cursors[i].rank = routes->ranks[i];
-		scan->cursors[i].after.priority = PG_INT16_MIN;
-		scan->cursors[i].after.run_at = DT_NOBEGIN;
-		scan->cursors[i].after.job_id = PG_INT64_MIN;
+		ClaimCursor *cursor = &scan->cursors[i];
+
+		cursor->route_id = routes->ids[i];
+		cursor->rank = routes->ranks[i];
+		cursor->reads = MustRead(cursor->route_id, sees_own);
+		cursor->after = JOB_KEY_BEGIN;
 	}
 }
 
-static void
-OpenIndex(ClaimScan *scan)
+static ReadyKey
+PlaceOf(const ScanHint *hint)
 {
-	if (scan->index != NULL)
-		return;
-	scan->index = index_open(CatalogRel(REL_JOBS_OPEN), AccessShareLock);
-	scan->scan = index_beginscan_compat(scan->jobs->rel, scan->index, scan->snapshot, 2);
-	scan->slot = table_slot_create(scan->jobs->rel, NULL);
+	return (ReadyKey) {hint->key.run_at, hint->key.job_id};
 }
 
+/* Let go of what was read or taken in vain. */
 static void
 EndScan(ClaimScan *scan)
 {
-	if (scan->index != NULL)
-	{
-		index_endscan(scan->scan);
-		ExecDropSingleTupleTableSlot(scan->slot);
-		index_close(scan->index, AccessShareLock);
-	}
-	UnregisterSnapshot(scan->snapshot);
+	ClaimCursor *taken = scan->taken;
+
+	while (taken != NULL && taken->at < taken->n_hints)
+		ReadyPutBack(PlaceOf(&taken->hints[taken->at++]));
+	ScanEnd(&scan->scan);
 }
 
 /*
@@ -154,78 +140,84 @@ KeepPlace(ClaimScan *scan, ClaimPlace *place)
 	scan->context = TopTransactionContext;
 }
 
-/* Position the scan behind a cursor's place: route = r AND (p, t, id) > after. */
 static void
-Seek(ClaimScan *scan, const ClaimCursor *cursor)
+MakeHints(ClaimScan *scan, ClaimCursor *cursor)
 {
-	ScanKeyInit(&scan->keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(cursor->route_id));
-	ScanKeyEntryInitialize(&scan->place[0], SK_ROW_MEMBER, 2, BTGreaterStrategyNumber, INT2OID, InvalidOid,
-						   F_BTINT2CMP, Int16GetDatum(cursor->after.priority));
-	ScanKeyEntryInitialize(&scan->place[1], SK_ROW_MEMBER, 3, BTGreaterStrategyNumber, TIMESTAMPTZOID, InvalidOid,
-						   F_TIMESTAMPTZ_CMP, TimestampTzGetDatum(cursor->after.run_at));
-	ScanKeyEntryInitialize(&scan->place[2], SK_ROW_MEMBER | SK_ROW_END, 4, BTGreaterStrategyNumber, INT8OID, InvalidOid,
-						   F_BTINT8CMP, Int64GetDatum(cursor->after.job_id));
-	memset(&scan->keys[1], 0, sizeof(ScanKeyData));
-	scan->keys[1].sk_flags = SK_ROW_HEADER;
-	scan->keys[1].sk_attno = 2;
-	scan->keys[1].sk_strategy = BTGreaterStrategyNumber;
-	scan->keys[1].sk_argument = PointerGetDatum(scan->place);
-	index_rescan(scan->scan, scan->keys, 2, NULL, 0);
+	if (cursor->hints == NULL)
+		cursor->hints = MemoryContextAlloc(scan->context, sizeof(ScanHint) * scan->ahead);
+	cursor->at = cursor->n_hints = 0;
 }
 
 /* Read the next hints of a route. */
 static void
 ReadAhead(ClaimScan *scan, ClaimCursor *cursor)
 {
-	TaskqJob	job;
+	ScanHint	hint;
 
-	if (cursor->hints == NULL)
-		cursor->hints = MemoryContextAlloc(scan->context, sizeof(ClaimHint) * scan->ahead);
-	OpenIndex(scan);
-	cursor->started = true;
-	cursor->at = cursor->n_hints = 0;
-	Seek(scan, cursor);
+	MakeHints(scan, cursor);
+	ScanRoute(&scan->scan, cursor->route_id, &cursor->after);
 	while (cursor->n_hints < scan->ahead)
 	{
-		if (!index_getnext_slot(scan->scan, ForwardScanDirection, scan->slot))
+		if (!ScanNext(&scan->scan, &hint))
 		{
 			cursor->finished = true;
 			break;
 		}
-		slot_getallattrs(scan->slot);
-		JobRead(&job, scan->slot);
-		cursor->after.priority = job.priority;
-		cursor->after.run_at = job.run_at;
-		cursor->after.job_id = job.job_id;
-		if (job.run_at <= scan->now)
+		cursor->after = hint.key;
+		if (hint.key.run_at <= scan->now)
 		{
-			cursor->hints[cursor->n_hints].key = cursor->after;
-			cursor->hints[cursor->n_hints].tid = scan->slot->tts_tid;
-			cursor->n_hints++;
+			cursor->hints[cursor->n_hints++] = hint;
 			continue;
 		}
 		/* the rest of this priority lies ahead too: on to the next */
-		scan->next_due = Min(scan->next_due, job.run_at);
+		scan->next_due = Min(scan->next_due, hint.key.run_at);
 		cursor->after.run_at = DT_NOEND;
 		cursor->after.job_id = PG_INT64_MAX;
-		Seek(scan, cursor);
+		ScanRoute(&scan->scan, cursor->route_id, &cursor->after);
 	}
-	ExecClearTuple(scan->slot);
+	ScanRest(&scan->scan);
 }
 
+/* Ask the ready list where a route's first job is; false: none is due. */
 static bool
-HasHint(ClaimScan *scan, ClaimCursor *cursor)
+AskList(ClaimScan *scan, ClaimCursor *cursor, JobKey *key)
 {
-	if (cursor->at < cursor->n_hints)
-		return true;
-	if (cursor->finished)
+	ReadyKey	place;
+	ReadyLook	look = ReadyPeek(cursor->route_id, scan->now, &key->priority, &place);
+
+	if (look == READY_UNKNOWN)
+	{
+		ScanLearn(&scan->scan, cursor->route_id);
+		look = ReadyPeek(cursor->route_id, scan->now, &key->priority, &place);
+	}
+	if (look == READY_UNKNOWN || look == READY_UNLISTED)
+		cursor->reads = true;
+	cursor->must_fill = look == READY_FILL;
+	key->run_at = place.run_at;
+	key->job_id = place.job_id;
+	return look == READY_HINT || look == READY_FILL;
+}
+
+/* Where is, or may be, the first due job of a route?  False: nowhere. */
+static bool
+FindHead(ClaimScan *scan, ClaimCursor *cursor, JobKey *key)
+{
+	if (cursor->finished && cursor->at == cursor->n_hints)
 		return false;
-	ReadAhead(scan, cursor);
-	return cursor->n_hints > 0;
+	if (!cursor->reads && AskList(scan, cursor, key))
+		return true;
+	if (!cursor->reads)
+		return false;
+	if (cursor->at == cursor->n_hints)
+		ReadAhead(scan, cursor);
+	if (cursor->at == cursor->n_hints)
+		return false;
+	*key = cursor->hints[cursor->at].key;
+	return true;
 }
 
 static bool
-Precedes(const ClaimKey *a, const ClaimKey *b)
+Precedes(const JobKey *a, const JobKey *b)
 {
 	if (a->priority != b->priority)
 		return a->priority < b->priority;
@@ -235,34 +227,139 @@ Precedes(const ClaimKey *a, const ClaimKey *b)
 }
 
 /*
- * The cursor with the first hint of all: queues in the order of their ranks,
- * and exact order among all routes of one rank.
+ * The cursor with the first job of all, where that is, and the place of the
+ * second: queues in the order of their ranks, and exact order among all routes
+ * of one rank.
  */
 static ClaimCursor *
-FirstCursor(ClaimScan *scan)
+Choose(ClaimScan *scan, JobKey *key, JobKey *second)
 {
 	ClaimCursor *first = NULL;
 
-	for (int rank = 0; rank < INT_MAX;)
+	for (int rank = 0; rank < INT_MAX && first == NULL;)
 	{
 		int			next_rank = INT_MAX;
 
+		*second = JOB_KEY_END;
 		for (int i = 0; i < scan->n_cursors; i++)
 		{
 			ClaimCursor *cursor = &scan->cursors[i];
+			JobKey		head;
 
 			if (cursor->rank > rank)
 				next_rank = Min(next_rank, cursor->rank);
-			if (cursor->rank != rank || !HasHint(scan, cursor))
+			if (cursor->rank != rank || !FindHead(scan, cursor, &head))
 				continue;
-			if (first == NULL || Precedes(&cursor->hints[cursor->at].key, &first->hints[first->at].key))
+			if (first == NULL || Precedes(&head, key))
+			{
+				if (first != NULL)
+					*second = *key;
+				*key = head;
 				first = cursor;
+			}
+			else if (Precedes(&head, second))
+				*second = head;
 		}
-		if (first != NULL)
-			return first;
 		rank = next_rank;
 	}
-	return NULL;
+	return first;
+}
+
+/* Take hints from the list, as many as are wanted before the second route's turn. */
+static void
+TakeHints(ClaimScan *scan, ClaimCursor *cursor, const JobKey *key, const JobKey *second)
+{
+	ReadyHint	hints[MAX_AHEAD];
+	ReadyKey	bound = READY_END;
+	int			most = Max(Min(scan->wanted, scan->ahead), 1);
+	bool		low = false;
+	int			n;
+
+	if (second->priority == key->priority)
+		bound = (ReadyKey) {second->run_at, second->job_id};
+	MakeHints(scan, cursor);
+	if (cursor->must_fill)
+		n = ScanFill(&scan->scan, cursor->route_id, key->priority, scan->now, &bound, most, hints);
+	else
+	{
+		ReadyReserve(most);
+		n = ReadyTake(cursor->route_id, key->priority, scan->now, &bound, most, hints, &low);
+		ReadyHeld(cursor->route_id, key->priority, hints, n);
+	}
+	if (n == 0 && ++cursor->in_vain == MAX_IN_VAIN)
+		cursor->reads = true;
+	if (n < 0)
+	{
+		/* somebody is filling it: read for oneself, from there on */
+		cursor->reads = true;
+		cursor->after = *key;
+		if (key->job_id > PG_INT64_MIN)
+			cursor->after.job_id--;
+		return;
+	}
+	for (int i = 0; i < n; i++)
+	{
+		cursor->hints[i].key = (JobKey) {key->priority, hints[i].key.run_at, hints[i].key.job_id};
+		cursor->hints[i].tid = hints[i].tid;
+	}
+	cursor->n_hints = n;
+	scan->taken = cursor;
+	if (low)
+		(void) ScanFill(&scan->scan, cursor->route_id, key->priority, scan->now, &bound, 0, NULL);
+}
+
+/* The cursor with the first hint of all. */
+static ClaimCursor *
+FirstCursor(ClaimScan *scan)
+{
+	for (;;)
+	{
+		JobKey		key;
+		JobKey		second;
+		ClaimCursor *first;
+
+		if (scan->taken != NULL && scan->taken->at < scan->taken->n_hints)
+			return scan->taken;
+		first = Choose(scan, &key, &second);
+		if (first == NULL || first->reads)
+			return first;
+		CHECK_FOR_INTERRUPTS();
+		TakeHints(scan, first, &key, &second);
+	}
+}
+
+/* Count a route's due jobs as far as the list knows them; false: it does not know all. */
+static bool
+CountListed(ClaimScan *scan, int32 route_id, int most, int *due)
+{
+	ReadyLaneInfo lanes[READY_MAX_LANES];
+	int			n = ReadyInUse() ? ReadyLanes(route_id, scan->now, lanes) : -1;
+	ScanHint	hint;
+
+	*due = 0;
+	for (int i = 0; i < n && *due < most; i++)
+	{
+		ReadyLaneInfo *lane = &lanes[i];
+
+		*due = Min(*due + lane->n_due, most);
+		if (lane->next.run_at > scan->now)
+		{
+			scan->next_due = Min(scan->next_due, lane->next.run_at);
+			continue;
+		}
+		ScanLane(&scan->scan, route_id, lane->priority, &lane->next);
+		while (*due < most && ScanNext(&scan->scan, &hint))
+		{
+			if (hint.key.run_at > scan->now)
+			{
+				scan->next_due = Min(scan->next_due, hint.key.run_at);
+				break;
+			}
+			(*due)++;
+		}
+	}
+	ScanRest(&scan->scan);
+	return n >= 0;
 }
 
 /*
@@ -277,13 +374,18 @@ ClaimCountDue(const RouteSet *routes, int most, int *due, TimestampTz *next_due)
 	int			all = 0;
 
 	StoreOpen(&jobs, CatalogRel(REL_JOBS));
-	BeginScan(&scan, &jobs, routes, most);
+	BeginScan(&scan, &jobs, routes, most, false);
 	for (int i = 0; i < scan.n_cursors; i++)
 	{
-		ReadAhead(&scan, &scan.cursors[i]);
-		due[i] = scan.cursors[i].n_hints;
+		ClaimCursor *cursor = &scan.cursors[i];
+
+		if (!CountListed(&scan, cursor->route_id, most, &due[i]))
+		{
+			ReadAhead(&scan, cursor);
+			due[i] = cursor->n_hints;
+			pfree(cursor->hints);
+		}
 		all += due[i];
-		pfree(scan.cursors[i].hints);
 	}
 	EndScan(&scan);
 	StoreClose(&jobs, false);
@@ -345,6 +447,8 @@ Decide(const ClaimRequest *request, TaskqJob *job)
 static void
 FinishCursor(ClaimCursor *cursor)
 {
+	for (int i = cursor->at; i < cursor->n_hints && !cursor->reads; i++)
+		ReadyPutBack(PlaceOf(&cursor->hints[i]));
 	cursor->finished = true;
 	cursor->at = cursor->n_hints;
 }
@@ -355,6 +459,54 @@ SharesCommits(int32 route_id)
 	const TaskqHandler *handler = HandlerFind(RouteById(route_id)->task_type);
 
 	return handler != NULL && handler->share_commit;
+}
+
+/* Does the row found wait where the hint says?  Else whoever moved it has said so. */
+static bool
+IsAsHinted(TupleTableSlot *row, const ScanHint *hint)
+{
+	JobKey		key;
+
+	JobReadKey(&key, row);
+	return JobIsOpen(row) && key.job_id == hint->key.job_id && key.run_at == hint->key.run_at &&
+		key.priority == hint->key.priority;
+}
+
+/* Find the row that a hint of the list is at; it may have been moved to another place. */
+static bool
+FindHinted(ClaimScan *scan, const ScanHint *hint, ItemPointer tid)
+{
+	Store	   *jobs = scan->jobs;
+
+	*tid = hint->tid;
+	if (StoreFetch(jobs, tid) && IsAsHinted(jobs->found, hint))
+		return true;
+	if (!StoreFindById(jobs, CatalogRel(REL_JOBS_PKEY), hint->key.job_id, ScanRefresh(&scan->scan)))
+		return false;
+	*tid = jobs->found->tts_tid;
+	return IsAsHinted(jobs->found, hint);
+}
+
+/*
+ * Lock the row of a hint.  One from the list that leads to nothing is dropped,
+ * as is one whose row somebody else has: who will put it back.
+ */
+static bool
+LockHint(ClaimScan *scan, const ClaimCursor *cursor, const ScanHint *hint, TaskqJob *job)
+{
+	ItemPointerData tid = hint->tid;
+
+	if (cursor->reads)
+		return JobLock(scan->jobs, &tid, false, job) == STORE_LOCKED && JobIsOpen(scan->jobs->found);
+	if (FindHinted(scan, hint, &tid) &&
+		StoreLock(scan->jobs, &tid, SnapshotSelf, false, false) == STORE_LOCKED &&
+		IsAsHinted(scan->jobs->found, hint))
+	{
+		JobRead(job, scan->jobs->found);
+		return true;
+	}
+	ReadyDrop(PlaceOf(hint));
+	return false;
 }
 
 /*
@@ -368,7 +520,7 @@ LockNext(ClaimScan *scan, const ClaimRequest *request, TypeHold *hold, TaskqJob 
 
 	while ((cursor = FirstCursor(scan)) != NULL)
 	{
-		ClaimHint	hint = cursor->hints[cursor->at++];
+		const ScanHint *hint = &cursor->hints[cursor->at];
 
 		/* looked at before the lock, so that the job is free for whoever is next */
 		if (request->shared_only && !SharesCommits(cursor->route_id))
@@ -379,17 +531,18 @@ LockNext(ClaimScan *scan, const ClaimRequest *request, TypeHold *hold, TaskqJob 
 			FinishCursor(cursor);
 			continue;
 		}
+		cursor->at++;
 		WAITPOINT("claim-chosen");
-		if (StoreLock(scan->jobs, &hint.tid, scan->snapshot, false, false) != STORE_LOCKED)
-			continue;
-		JobRead(job, scan->jobs->found);
-		if (job->state != JOB_AVAILABLE && job->state != JOB_RETRYABLE)
+		if (!LockHint(scan, cursor, hint, job))
 			continue;
 		switch (Admit(job))
 		{
 			case ADMITTED:
 				if (Decide(request, job))
+				{
+					scan->wanted--;
 					return true;
+				}
 				FinishCursor(cursor);
 				break;
 			case ADMIT_LATER:
@@ -430,9 +583,9 @@ ClaimStamped(const ClaimRequest *request, int most, ClaimFunction function, void
 		return 0;
 	OwnerEnter(&scope);
 	StoreOpen(&jobs, CatalogRel(REL_JOBS));
-	BeginScan(&scan, &jobs, request->routes, most);
+	BeginScan(&scan, &jobs, request->routes, most, true);
 	if (request->max_concurrent_jobs > 0)
-		most = PermitsTake(request->worker_id, request->max_concurrent_jobs, Min(most, MAX_PERMITS), permits);
+		scan.wanted = most = PermitsTake(request->worker_id, request->max_concurrent_jobs, Min(most, MAX_PERMITS), permits);
 	while (claimed < most && LockNext(&scan, request, &hold, &job))
 	{
 		Stamp(&job, request);
@@ -473,7 +626,7 @@ ClaimToRun(const ClaimRequest *request, ClaimPlace *place, Store *jobs, TaskqJob
 		return false;
 	OwnerEnter(&scope);
 	StoreOpen(jobs, CatalogRel(REL_JOBS));
-	BeginScan(&scan, jobs, request->routes, 1);
+	BeginScan(&scan, jobs, request->routes, 1, place == NULL);
 	if (place != NULL)
 		KeepPlace(&scan, place);
 	found = LockNext(&scan, request, &hold, job);
@@ -513,14 +666,10 @@ ClaimByIdToRun(const ClaimRequest *request, int64 job_id, Store *jobs, TaskqJob 
 		JobRead(job, jobs->found);
 		found = MayRun(request->worker, RouteById(job->route_id)) &&
 			HoldType(&hold, job->route_id) &&
-			StoreLock(jobs, &tid, snapshot, false, false) == STORE_LOCKED;
+			JobLock(jobs, &tid, false, job) == STORE_LOCKED;
 	}
 	if (found)
-	{
-		JobRead(job, jobs->found);
-		found = (job->state == JOB_AVAILABLE || job->state == JOB_RETRYABLE) &&
-			Admit(job) == ADMITTED && Decide(request, job);
-	}
+		found = JobIsOpen(jobs->found) && Admit(job) == ADMITTED && Decide(request, job);
 	if (found)
 	{
 		Stamp(job, request);

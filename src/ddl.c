@@ -32,6 +32,7 @@
 #include "clock.h"
 #include "compat.h"
 #include "ddl.h"
+#include "ready.h"
 #include "reset.h"
 #include "shmem.h"
 #include "wake.h"
@@ -194,6 +195,15 @@ DatabaseToFree(Node *statement, bool in_block)
 	}
 }
 
+/* Does a prepared transaction end by this?  Its jobs come past the ready list. */
+static bool
+EndsPrepared(Node *statement)
+{
+	return IsA(statement, TransactionStmt) &&
+		(((TransactionStmt *) statement)->kind == TRANS_STMT_COMMIT_PREPARED ||
+		 ((TransactionStmt *) statement)->kind == TRANS_STMT_ROLLBACK_PREPARED);
+}
+
 static void
 ProcessUtilityForTaskq(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 					   ProcessUtilityContext context, ParamListInfo params,
@@ -212,6 +222,8 @@ ProcessUtilityForTaskq(PlannedStmt *pstmt, const char *query, bool read_only_tre
 		previous_hook(pstmt, query, read_only_tree, context, params, environment, dest, completion);
 	else
 		standard_ProcessUtility(pstmt, query, read_only_tree, context, params, environment, dest, completion);
+	if (EndsPrepared(pstmt->utilityStmt))
+		ReadyPreparedEnded();
 }
 
 /* Called while the library is preloaded; without preload nobody must leave. */

@@ -81,6 +81,15 @@ int			taskq_node_id = 0;
  */
 int			taskq_poll_interval = 5 * 1000;
 
+/*
+ * Room for so many hints at due jobs, in shared memory.  0: claims read the index
+ * from its head.
+ */
+int			taskq_ready_list_size = 65536;
+
+/* Off: the claims of a session do not go by the list, which is kept all the same. */
+bool		taskq_use_ready_list = true;
+
 /* How long a background worker without work stays (beyond min_size). */
 int			taskq_worker_idle = 60 * 1000;
 
@@ -142,6 +151,10 @@ DefinePostmasterSettings(void)
 	DefineCustomIntVariable("taskq.max_handler_statistics",
 							"Number of task types that stat_handlers has room for.",
 							NULL, &taskq_max_handler_statistics, 1000, 10, 1000000,
+							PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("taskq.ready_list_size",
+							"Number of due jobs that the ready list has room for; 0 is no list.",
+							NULL, &taskq_ready_list_size, 65536, 0, 100000000,
 							PGC_POSTMASTER, 0, NULL, NULL, NULL);
 }
 
@@ -217,6 +230,10 @@ GucInit(void)
 							 NULL, &taskq_retry_jitter, 2, -1, 2,
 							 PGC_SUSET, 0, NULL, NULL, NULL);
 #endif
+	DefineCustomBoolVariable("taskq.use_ready_list",
+							 "Has claims go by the ready list.",
+							 NULL, &taskq_use_ready_list, true,
+							 PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("taskq.worker_idle",
 							"How long a background worker without work stays.",
 							NULL, &taskq_worker_idle, 60 * 1000, 100, INT_MAX,

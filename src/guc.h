@@ -23,6 +23,8 @@ extern int	taskq_max_routes;
 extern int	taskq_max_wait;
 extern int	taskq_node_id;
 extern int	taskq_poll_interval;
+extern int	taskq_ready_list_size;
+extern bool taskq_use_ready_list;
 extern int	taskq_worker_idle;
 extern int	taskq_worker_max_age;
 extern int	taskq_worker_max_jobs;

@@ -3,7 +3,8 @@
  *	  Who keeps dead rows from being removed.
  *
  * A queue lives by its dead rows going away.  Whoever holds an old snapshot keeps
- * them all, of every table, and claims have to step over them.
+ * them all, of every table.  Claims by the ready list do not meet them, but the
+ * tables grow, and whatever reads them from their head has to step over them.
  */
 #include "taskq.h"
 

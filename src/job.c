@@ -17,6 +17,7 @@
 #include "args.h"
 #include "clock.h"
 #include "job.h"
+#include "ready.h"
 #include "route.h"
 
 /* Columns of taskq.jobs, in order. */
@@ -102,6 +103,23 @@ int64
 JobIdOfRow(TupleTableSlot *slot)
 {
 	return DatumGetInt64(SlotDatum(slot, JOBS_JOB_ID));
+}
+
+void
+JobReadKey(JobKey *key, TupleTableSlot *slot)
+{
+	slot_getsomeattrs(slot, JOBS_PRIORITY);
+	key->priority = DatumGetInt16(SlotDatum(slot, JOBS_PRIORITY));
+	key->run_at = DatumGetTimestampTz(SlotDatum(slot, JOBS_RUN_AT));
+	key->job_id = DatumGetInt64(SlotDatum(slot, JOBS_JOB_ID));
+}
+
+/* Does the job wait to be claimed? */
+bool
+JobIsOpen(TupleTableSlot *slot)
+{
+	slot_getsomeattrs(slot, JOBS_GATE);
+	return ReadChar(slot, JOBS_GATE) == GATE_OPEN;
 }
 
 void
@@ -377,6 +395,27 @@ ErrorText(const char *string)
 	return (struct varlena *) cstring_to_text_with_len(string, len);
 }
 
+/*
+ * Lock a row and read the job.  While it is locked others pass over it, so if it
+ * waits it goes back to the ready list at the end.
+ */
+StoreLockResult
+JobLock(Store *jobs, ItemPointer tid, bool follow, TaskqJob *job)
+{
+	StoreLockResult result = StoreLock(jobs, tid, SnapshotSelf, false, follow);
+
+	if (result != STORE_LOCKED)
+		return result;
+	JobRead(job, jobs->found);
+	if (JobIsOpen(jobs->found))
+	{
+		ReadyHint	hint = {{job->run_at, job->job_id}, jobs->found->tts_tid};
+
+		ReadyHeld(job->route_id, job->priority, &hint, 1);
+	}
+	return STORE_LOCKED;
+}
+
 static StoreLockResult
 OpenAndLock(Store *jobs, int64 job_id, TaskqJob *job, bool running)
 {
@@ -392,9 +431,7 @@ OpenAndLock(Store *jobs, int64 job_id, TaskqJob *job, bool running)
 		if (job->state == JOB_RUNNING && !running)
 			result = STORE_BUSY;
 		else
-			result = StoreLock(jobs, &tid, snapshot, false, true);
-		if (result == STORE_LOCKED)
-			JobRead(job, jobs->found);
+			result = JobLock(jobs, &tid, true, job);
 	}
 	UnregisterSnapshot(snapshot);
 	return result;

@@ -54,6 +54,17 @@ typedef struct TaskqJob
 	const char *handler_version;
 } TaskqJob;
 
+/* A job's place in the order of a claim, among those of its route. */
+typedef struct JobKey
+{
+	int16		priority;
+	TimestampTz run_at;
+	int64		job_id;
+} JobKey;
+
+#define JOB_KEY_BEGIN ((JobKey) {PG_INT16_MIN, DT_NOBEGIN, PG_INT64_MIN})
+#define JOB_KEY_END ((JobKey) {PG_INT16_MAX, DT_NOEND, PG_INT64_MAX})
+
 /* What a finished job has beside. */
 typedef struct TaskqEnding
 {
@@ -66,6 +77,9 @@ typedef struct TaskqEnding
 
 extern int64 JobIdOfRow(TupleTableSlot *slot);
 extern void JobRead(TaskqJob *job, TupleTableSlot *slot);
+extern void JobReadKey(JobKey *key, TupleTableSlot *slot);
+extern bool JobIsOpen(TupleTableSlot *slot);
+extern StoreLockResult JobLock(Store *jobs, ItemPointer tid, bool follow, TaskqJob *job);
 extern void JobWrite(const TaskqJob *job, TupleTableSlot *slot);
 extern void JobReadEnded(TaskqJob *job, TaskqEnding *ending, TupleTableSlot *slot);
 extern void JobWriteEnded(const TaskqJob *job, const TaskqEnding *ending, TupleTableSlot *slot);

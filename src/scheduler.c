@@ -53,6 +53,7 @@
 #include "lease.h"
 #include "owner.h"
 #include "pool.h"
+#include "recheck.h"
 #include "register.h"
 #include "route.h"
 #include "settle.h"
@@ -418,6 +419,14 @@ LookForUnhandled(void *arg)
 }
 
 static void
+Recheck(void *arg)
+{
+	LookState  *look = arg;
+
+	look->next = Min(look->next, RecheckReadyList());
+}
+
+static void
 LookForDue(void *arg)
 {
 	LookState  *look = arg;
@@ -496,6 +505,7 @@ Look(bool *leave)
 	if (!RecordTerminations())
 		look.next = Min(look.next, ClockNow() + USECS_PER_SEC / 100);
 	look.next = Min(look.next, RecordCrashes());
+	Step("check the ready list", Recheck, &look);
 	Step("look for jobs that are due", LookForDue, &look);
 	Step("end leases", LookForLeases, &look);
 	Step("look for stuck workers", LookForStuck, &look);

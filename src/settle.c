@@ -27,6 +27,7 @@
 #include "handler.h"
 #include "history.h"
 #include "owner.h"
+#include "ready.h"
 #include "recall.h"
 #include "retry.h"
 #include "retry_function.h"
@@ -149,6 +150,14 @@ JobTransition(Store *jobs, TaskqJob *job, char to, struct varlena *result)
 	}
 	if (bring_snapshot)
 		PopActiveSnapshot();
+	if (from != JOB_NEW)
+		ReadyLeft(job->job_id);
+	if (to == JOB_AVAILABLE || to == JOB_RETRYABLE)
+	{
+		ReadyHint	hint = {{job->run_at, job->job_id}, jobs->row->tts_tid};
+
+		ReadyOpened(job->route_id, job->priority, &hint);
+	}
 	if (from != JOB_NEW && (to == JOB_AVAILABLE || to == JOB_RETRYABLE))
 		WakeForJob(job->route_id, job->run_at, now);
 }

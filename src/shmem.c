@@ -14,6 +14,7 @@
 #include "compat.h"
 #include "frames.h"
 #include "guc.h"
+#include "ready.h"
 #include "shmem.h"
 #include "stats.h"
 
@@ -42,6 +43,7 @@ RequestShmem(void)
 	RequestAddinShmemSpace(mul_size(sizeof(TaskqDatabase), taskq_max_databases));
 	RequestAddinShmemSpace(StatsShmemSize());
 	RequestAddinShmemSpace(FrameShmemSize());
+	RequestAddinShmemSpace(ReadyShmemSize());
 }
 
 static void
@@ -107,6 +109,7 @@ StartupShmem(void)
 		InitDatabases();
 	StatsShmemStartup();
 	FrameShmemStartup();
+	ReadyShmemStartup();
 	BlameShmemStartup(ShmemCountSlots());
 	LWLockRelease(AddinShmemInitLock);
 	RegisterTranche_compat(taskq_tranche, "taskq");

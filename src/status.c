@@ -19,6 +19,7 @@
 #include "guc.h"
 #include "horizon.h"
 #include "pool.h"
+#include "ready.h"
 #include "shmem.h"
 #include "stats.h"
 
@@ -161,6 +162,25 @@ SayOfProcesses(ReturnSetInfo *result)
 		missing ? "Raise max_worker_processes and restart the server." : NULL);
 }
 
+/* The ready list of all databases, which is full when any part of it is. */
+static void
+SayOfReadyList(ReturnSetInfo *result)
+{
+	ReadyUsage	usage;
+	bool		full;
+
+	if (!ReadyPresent())
+	{
+		Say(result, "ready list", "off", "Claims read the index from its head. Set taskq.ready_list_size and restart the server.");
+		return;
+	}
+	ReadyCountUsage(&usage);
+	full = usage.blocks == usage.max_blocks || usage.lanes == usage.max_lanes;
+	Say(result, "ready list", psprintf("%d jobs of %d routes in %d of %d blocks, %d of %d lanes%s", usage.hints, usage.routes,
+									   usage.blocks, usage.max_blocks, usage.lanes, usage.max_lanes, full ? ": full" : ""),
+		full ? "Some claims read the index from its head. Raise taskq.ready_list_size and restart the server." : NULL);
+}
+
 /* Pools that crashes have paused. */
 static void
 SayOfCrashes(ReturnSetInfo *result)
@@ -193,9 +213,11 @@ taskq_status(PG_FUNCTION_ARGS)
 		adopted ? NULL : "This database was restored, copied or renamed; if its jobs are to run here, SELECT taskq.adopt_database().");
 	if (ShmemPresent())
 		SayOfProcesses(result);
+	if (ShmemPresent())
+		SayOfReadyList(result);
 	holder = RecoveryInProgress() ? NULL : HorizonHolder();
 	Say(result, "oldest snapshot", holder == NULL ? "less than a minute old" : holder,
-		holder == NULL ? NULL : "While it is held, rows of finished jobs cannot be removed, and claims have to step over them.");
+		holder == NULL ? NULL : "While it is held, rows of finished jobs cannot be removed, so the tables grow.");
 	SayOfCrashes(result);
 	return (Datum) 0;
 }

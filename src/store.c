@@ -163,6 +163,19 @@ StoreLock(Store *store, ItemPointer tid, Snapshot snapshot, bool wait, bool foll
 	}
 }
 
+/*
+ * Fetch the row at a place, if one is there and nobody has committed its end.  The
+ * place may be wrong, as long as it is one of a table that was never made shorter
+ * but by being written anew.
+ */
+bool
+StoreFetch(Store *store, ItemPointer tid)
+{
+	return ItemPointerIsValid(tid) &&
+		ItemPointerGetBlockNumber(tid) < RelationGetNumberOfBlocks(store->rel) &&
+		table_tuple_fetch_row_version(store->rel, tid, SnapshotSelf, store->found);
+}
+
 /* Have a scan of the index ready; that of the last look-up will do. */
 static void
 OpenScan(Store *store, Oid index, int nkeys, Snapshot snapshot)

@@ -13,6 +13,7 @@
 #include "guc.h"
 #include "kit.h"
 #include "launcher.h"
+#include "ready.h"
 #include "shmem.h"
 #include "stats.h"
 #include "wake.h"
@@ -28,6 +29,7 @@ _PG_init(void)
 	CatalogInit();
 	KitInit();
 	WakeInit();
+	ReadyInit();
 	StatsInit();
 
 	/*

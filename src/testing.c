@@ -1,10 +1,12 @@
 /*
  * testing.c
- *	  Ways to misbehave, for the handlers of tests.  Only in builds with
+ *	  Ways to misbehave, for the handlers of tests and for the ready list.  Only in builds with
  *	  TESTING=1, and no part of the extension: tests make the function themselves.
  *
  *	  CREATE FUNCTION misbehave(how text, amount bigint DEFAULT 0) RETURNS void
  *	      LANGUAGE C AS 'taskq', 'taskq_test_misbehave';
+ *	  CREATE FUNCTION misbehave_list(how text) RETURNS void
+ *	      LANGUAGE C AS 'taskq', 'taskq_test_ready_list';
  */
 #include "taskq.h"
 
@@ -17,8 +19,10 @@
 #include "utils/memutils.h"
 
 #include "args.h"
+#include "ready.h"
 
 PG_FUNCTION_INFO_V1(taskq_test_misbehave);
+PG_FUNCTION_INFO_V1(taskq_test_ready_list);
 
 static void
 DereferenceNull(int64 amount)
@@ -126,5 +130,15 @@ taskq_test_misbehave(PG_FUNCTION_ARGS)
 	for (int i = 0; i < lengthof(ways); i++)
 		if (strcmp(ways[i].how, how) == 0)
 			ways[i].function(PG_ARGISNULL(1) ? 0 : PG_GETARG_INT64(1));
+	PG_RETURN_VOID();
+}
+
+/* Have the ready list be wrong: it loses, lies, talks nonsense or is starved. */
+Datum
+taskq_test_ready_list(PG_FUNCTION_ARGS)
+{
+	CheckArgCount(fcinfo, 1);
+	if (!PG_ARGISNULL(0) && ReadyPresent())
+		ReadyMisbehave(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	PG_RETURN_VOID();
 }

@@ -42,6 +42,7 @@ ISOLATION = \
 	max-concurrent \
 	new-route \
 	pause-queue \
+	ready-list \
 	register-claim \
 	register-worker \
 	retry-retry \
