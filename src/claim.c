@@ -479,7 +479,7 @@ FindHinted(ClaimScan *scan, const ScanHint *hint, ItemPointer tid)
 	Store	   *jobs = scan->jobs;
 
 	*tid = hint->tid;
-	if (StoreFetch(jobs, tid) && IsAsHinted(jobs->found, hint))
+	if (StoreFetch(jobs, tid, SnapshotSelf) && IsAsHinted(jobs->found, hint))
 		return true;
 	if (!StoreFindById(jobs, CatalogRel(REL_JOBS_PKEY), hint->key.job_id, ScanRefresh(&scan->scan)))
 		return false;

@@ -102,6 +102,7 @@ GateOfState(char state)
 int64
 JobIdOfRow(TupleTableSlot *slot)
 {
+	slot_getsomeattrs(slot, JOBS_JOB_ID);
 	return DatumGetInt64(SlotDatum(slot, JOBS_JOB_ID));
 }
 

@@ -40,7 +40,10 @@ RecallNote(int64 job_id, const ItemPointerData *tid)
 bool
 RecallFind(Store *jobs, int64 job_id, Snapshot snapshot)
 {
-	return recalled[PlaceOf(job_id)].job_id == job_id &&
-		StoreFetch(jobs, &recalled[PlaceOf(job_id)].tid, snapshot) &&
-		JobIdOfRow(jobs->found) == job_id;
+	if (recalled[PlaceOf(job_id)].job_id != job_id ||
+		!StoreFetch(jobs, &recalled[PlaceOf(job_id)].tid, snapshot) ||
+		JobIdOfRow(jobs->found) != job_id)
+		return false;
+	slot_getallattrs(jobs->found);
+	return true;
 }

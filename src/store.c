@@ -163,19 +163,6 @@ StoreLock(Store *store, ItemPointer tid, Snapshot snapshot, bool wait, bool foll
 	}
 }
 
-/*
- * Fetch the row at a place, if one is there and nobody has committed its end.  The
- * place may be wrong, as long as it is one of a table that was never made shorter
- * but by being written anew.
- */
-bool
-StoreFetch(Store *store, ItemPointer tid)
-{
-	return ItemPointerIsValid(tid) &&
-		ItemPointerGetBlockNumber(tid) < RelationGetNumberOfBlocks(store->rel) &&
-		table_tuple_fetch_row_version(store->rel, tid, SnapshotSelf, store->found);
-}
-
 /* Have a scan of the index ready; that of the last look-up will do. */
 static void
 OpenScan(Store *store, Oid index, int nkeys, Snapshot snapshot)
@@ -233,7 +220,8 @@ StoreFindById(Store *store, Oid index, int64 id, Snapshot snapshot)
 
 /*
  * Put the version of a row that was at a place into store->found; false: the
- * snapshot sees none there.  The caller looks whether it is the row wanted.
+ * snapshot sees none there.  The caller looks whether it is the row wanted, and
+ * soon, as its page is held.
  */
 bool
 StoreFetch(Store *store, ItemPointer tid, Snapshot snapshot)
@@ -241,12 +229,8 @@ StoreFetch(Store *store, ItemPointer tid, Snapshot snapshot)
 	/* the table may have been cut off since, but not while it is open */
 	if (store->n_blocks == 0)
 		store->n_blocks = RelationGetNumberOfBlocks(store->rel);
-	if (ItemPointerGetBlockNumber(tid) >= store->n_blocks ||
-		!table_tuple_fetch_row_version(store->rel, tid, snapshot, store->found))
-		return false;
-	ExecMaterializeSlot(store->found);
-	slot_getallattrs(store->found);
-	return true;
+	return ItemPointerIsValid(tid) && ItemPointerGetBlockNumber(tid) < store->n_blocks &&
+		table_tuple_fetch_row_version(store->rel, tid, snapshot, store->found);
 }
 
 /* The next value of one of taskq's sequences. */

@@ -125,7 +125,7 @@ wait_until($node, qq(SELECT state = 'running' AND epoch > $epoch FROM taskq.all_
 	'an interrupt that nobody asked for: it runs again');
 is(sql($node, qq(SELECT attempt, (SELECT count(*) FROM taskq.attempts a WHERE a.job_id = j.job_id) FROM taskq.all_jobs j WHERE job_id = $job)),
 	'1|0', 'at no cost');
-is(sql($node, qq(SELECT pid FROM taskq.running_jobs() WHERE job_id = $job)), $worker, 'the worker lives');
+is(sql($node, qq(SELECT pid FROM taskq.stat_workers WHERE pid = $worker)), $worker, 'the worker lives');
 ($launcher, $scheduler) = (pid_of($node, 'launcher'), pid_of($node, 'scheduler', db => 'postgres'));
 sql($node, "SELECT pg_cancel_backend($launcher), pg_cancel_backend($scheduler)");
 open_gate($gate);

@@ -75,7 +75,7 @@ BEGIN
 						(SELECT count(*) FROM taskq.claim_jobs('probe', 10, ARRAY[t]));
 					COMMIT;
 				END IF;
-				PERFORM pg_sleep(random() * 0.008);
+				PERFORM pg_sleep(random() * 0.003);
 			END LOOP;
 		END LOOP;
 	END LOOP;
