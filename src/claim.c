@@ -88,7 +88,7 @@ BeginScan(ClaimScan *scan, Store *jobs, const RouteSet *routes, int most, bool s
 {
 	memset(scan, 0, sizeof(*scan));
 	scan->jobs = jobs;
-	ScanBegin(&scan->scan, jobs->rel);
+	ScanBegin(&scan->scan, jobs->rel, 0);
 	scan->context = CurrentMemoryContext;
 	scan->now = ClockNow();
 	scan->next_due = DT_NOEND;

@@ -5,11 +5,13 @@
  * Jobs can come past the list: restored into the table, replicated, put back by
  * someone who locks rows by hand.  So now and then the scheduler reads the index
  * from its head up to where each lane ends, and puts in what it finds.  A hint too
- * many does no harm.
+ * many does no harm.  There may be any number of dead entries at the head, so it
+ * reads a few at a time and goes on in its next look.
  */
 #include "taskq.h"
 
 #include "access/table.h"
+#include "utils/memutils.h"
 
 #include "clock.h"
 #include "guc.h"
@@ -17,54 +19,80 @@
 #include "recheck.h"
 #include "scan.h"
 
+#define STEPS 2000				/* dead entries that a look reads */
 #define PAUSE_FACTOR 100		/* so at most a hundredth of a core is spent on it */
 
+/* What is still to be checked in this round, and from where on the first of it. */
+static int32 *routes = NULL;
+static int	n_routes = 0;
+static JobKey place = JOB_KEY_BEGIN;
+static TimestampTz round_began = 0;
 static TimestampTz next_check = 0;
 
-/* What is below "until" goes into the list; the rest of the priority will be read anyway. */
-static void
+/*
+ * What is below "until" goes into the list; the rest of the priority will be read
+ * anyway.  False: there is more.
+ */
+static bool
 RecheckRoute(JobScan *scan, int32 route_id, TimestampTz now)
 {
-	JobKey		after = JOB_KEY_BEGIN;
-	ScanHint	hint;
+	ScanHint	hint = {place};
 
 	(void) ScanRefresh(scan);
-	ScanRoute(scan, route_id, &after);
+	ScanRoute(scan, route_id, &place);
 	while (ScanNext(scan, &hint))
 	{
 		ReadyHint	ready = {{hint.key.run_at, hint.key.job_id}, hint.tid};
 
 		if (ReadyPush(route_id, hint.key.priority, &ready, now))
 			continue;
-		after = (JobKey) {hint.key.priority, DT_NOEND, PG_INT64_MAX};
-		ScanRoute(scan, route_id, &after);
+		place = (JobKey) {hint.key.priority, DT_NOEND, PG_INT64_MAX};
+		ScanRoute(scan, route_id, &place);
 	}
 	ScanRest(scan);
+	place = scan->stopped ? hint.key : JOB_KEY_BEGIN;
+	return !scan->stopped;
 }
 
-/* Check all routes of this database, if it is time; when it will be next. */
+/* Begin anew with the routes that there are now. */
+static void
+BeginRound(TimestampTz now)
+{
+	int32	   *all;
+
+	n_routes = ReadyRoutes(&all);
+	if (routes != NULL)
+		pfree(routes);
+	routes = MemoryContextAlloc(TopMemoryContext, sizeof(int32) * (n_routes + 1));
+	memcpy(routes, all, sizeof(int32) * n_routes);
+	pfree(all);
+	place = JOB_KEY_BEGIN;
+	round_began = now;
+}
+
+/* Check the routes of this database, as far as it is time; when it will be next. */
 TimestampTz
 RecheckReadyList(void)
 {
 	TimestampTz now = ClockNow();
-	JobScan		scan;
 	Relation	jobs;
-	int32	   *routes;
-	int			n;
+	JobScan		scan;
 
 	if (!ReadyPresent())
 		return DT_NOEND;
 	if (now < next_check)
 		return next_check;
-	n = ReadyRoutes(&routes);
+	if (n_routes == 0)
+		BeginRound(now);
 	jobs = table_open(CatalogRel(REL_JOBS), AccessShareLock);
-	ScanBegin(&scan, jobs);
-	for (int i = 0; i < n; i++)
-		RecheckRoute(&scan, routes[i], now);
+	ScanBegin(&scan, jobs, STEPS);
+	while (n_routes > 0 && RecheckRoute(&scan, routes[n_routes - 1], now))
+		n_routes--;
 	ScanEnd(&scan);
 	table_close(jobs, AccessShareLock);
-	pfree(routes);
 	next_check = ClockNow();
-	next_check += Max((int64) taskq_poll_interval * 1000, (next_check - now) * PAUSE_FACTOR);
+	next_check += (next_check - now) * PAUSE_FACTOR;
+	if (n_routes == 0)
+		next_check = Max(next_check, round_began + (int64) taskq_poll_interval * 1000);
 	return next_check;
 }

@@ -19,11 +19,13 @@
 #include "scan.h"
 #include "waitpoint.h"
 
+/* With "steps", reading stops after so many entries of the index, dead or not. */
 void
-ScanBegin(JobScan *scan, Relation heap)
+ScanBegin(JobScan *scan, Relation heap, int steps)
 {
 	memset(scan, 0, sizeof(*scan));
 	scan->heap = heap;
+	scan->steps = steps;
 }
 
 void
@@ -69,7 +71,10 @@ Start(JobScan *scan, IndexScanDesc *which, int nkeys)
 		scan->slot = table_slot_create(scan->heap, NULL);
 	}
 	if (*which == NULL)
+	{
 		*which = index_beginscan_compat(scan->heap, scan->index, scan->snapshot, nkeys);
+		(*which)->xs_want_itup = scan->steps > 0;
+	}
 	scan->current = *which;
 	index_rescan(scan->current, scan->keys, nkeys, NULL, 0);
 }
@@ -118,15 +123,40 @@ ScanLane(JobScan *scan, int32 route_id, int16 priority, const ReadyKey *from)
 	Start(scan, &scan->by_lane, 3);
 }
 
+/* Where the scan is, by the index alone. */
+static void
+ReadPlace(JobScan *scan, JobKey *key)
+{
+	TupleDesc	desc = scan->current->xs_itupdesc;
+	IndexTuple	entry = scan->current->xs_itup;
+	bool		isnull;
+
+	key->priority = DatumGetInt16(index_getattr(entry, 2, desc, &isnull));
+	key->run_at = DatumGetTimestampTz(index_getattr(entry, 3, desc, &isnull));
+	key->job_id = DatumGetInt64(index_getattr(entry, 4, desc, &isnull));
+}
+
+/* The next job; false: there is none, or the scan has stopped at the hint's key. */
 bool
 ScanNext(JobScan *scan, ScanHint *hint)
 {
-	CHECK_FOR_INTERRUPTS();
-	if (!index_getnext_slot(scan->current, ForwardScanDirection, scan->slot))
-		return false;
-	JobReadKey(&hint->key, scan->slot);
-	hint->tid = scan->slot->tts_tid;
-	return true;
+	while (index_getnext_tid(scan->current, ForwardScanDirection) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (index_fetch_heap(scan->current, scan->slot))
+		{
+			JobReadKey(&hint->key, scan->slot);
+			hint->tid = scan->slot->tts_tid;
+			return true;
+		}
+		if (scan->steps > 0 && --scan->steps == 0)
+		{
+			ReadPlace(scan, &hint->key);
+			scan->stopped = true;
+			return false;
+		}
+	}
+	return false;
 }
 
 /* Hold no page until the next read. */

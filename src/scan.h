@@ -31,9 +31,11 @@ typedef struct JobScan
 	ScanKeyData keys[3];
 	ScanKeyData place[3];		/* members of the last key, a row comparison */
 	TupleTableSlot *slot;
+	int			steps;			/* so many entries of the index at most; 0: no limit */
+	bool		stopped;		/* there, and the last hint is a place only */
 } JobScan;
 
-extern void ScanBegin(JobScan *scan, Relation heap);
+extern void ScanBegin(JobScan *scan, Relation heap, int steps);
 extern void ScanEnd(JobScan *scan);
 extern Snapshot ScanRefresh(JobScan *scan);
 extern void ScanRoute(JobScan *scan, int32 route_id, const JobKey *after);

@@ -279,6 +279,10 @@ my $pages = sub {
 };
 cmp_ok($pages->('on'), '<', 60, 'dead rows at the head cost a claim by the list nothing');
 cmp_ok($pages->('off'), '>', 60, 'as they do by the index');
+sql($node, q(SELECT taskq.complete_job(job_id, epoch) FROM taskq.claim_jobs('w', 1000)));
+sql($node, q(INSERT INTO taskq.jobs (job_id, run_at, created_at, epoch, route_id, attempt, max_attempts, priority, life, terminations, gate, state, payload)
+	SELECT 998, now(), now(), 0, route_id, 0, 5, 0, 1, 0, 'o', 'a', '{"name": "behind"}' FROM taskq.routes JOIN taskq.queue_defs USING (queue_id) WHERE task_type = 'ready-a' AND queue = 'default'));
+wait_until($node, q(SELECT payload->>'name' FROM taskq.claim_job('w')), 'a row by hand is found behind them, by and by', expected => 'behind');
 $old->query_safe('COMMIT');
 $old->quit;
 
