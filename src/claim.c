@@ -463,28 +463,33 @@ SharesCommits(int32 route_id)
 
 /* Does the row found wait where the hint says?  Else whoever moved it has said so. */
 static bool
-IsAsHinted(TupleTableSlot *row, const ScanHint *hint)
+IsAsHinted(TupleTableSlot *row, int32 route_id, const ScanHint *hint)
 {
 	JobKey		key;
 
 	JobReadKey(&key, row);
 	return JobIsOpen(row) && key.job_id == hint->key.job_id && key.run_at == hint->key.run_at &&
-		key.priority == hint->key.priority;
+		key.priority == hint->key.priority && JobRouteOfRow(row) == route_id;
 }
 
-/* Find the row that a hint of the list is at; it may have been moved to another place. */
+/*
+ * Find the row that a hint is at.  No snapshot may be left that keeps the place
+ * from being another row's, or nobody's, and to lock such a one is to write where
+ * there is no row.  A row of the list may have been moved.
+ */
 static bool
-FindHinted(ClaimScan *scan, const ScanHint *hint, ItemPointer tid)
+FindHinted(ClaimScan *scan, const ClaimCursor *cursor, const ScanHint *hint, ItemPointer tid)
 {
 	Store	   *jobs = scan->jobs;
 
 	*tid = hint->tid;
-	if (StoreFetch(jobs, tid, SnapshotSelf) && IsAsHinted(jobs->found, hint))
+	if (StoreFetch(jobs, tid, SnapshotSelf) && IsAsHinted(jobs->found, cursor->route_id, hint))
 		return true;
-	if (!StoreFindById(jobs, CatalogRel(REL_JOBS_PKEY), hint->key.job_id, ScanRefresh(&scan->scan)))
+	if (cursor->reads ||
+		!StoreFindById(jobs, CatalogRel(REL_JOBS_PKEY), hint->key.job_id, ScanRefresh(&scan->scan)))
 		return false;
 	*tid = jobs->found->tts_tid;
-	return IsAsHinted(jobs->found, hint);
+	return IsAsHinted(jobs->found, cursor->route_id, hint);
 }
 
 /*
@@ -494,13 +499,14 @@ FindHinted(ClaimScan *scan, const ScanHint *hint, ItemPointer tid)
 static bool
 LockHint(ClaimScan *scan, const ClaimCursor *cursor, const ScanHint *hint, TaskqJob *job)
 {
-	ItemPointerData tid = hint->tid;
+	ItemPointerData tid;
+	bool		found = FindHinted(scan, cursor, hint, &tid);
 
 	if (cursor->reads)
-		return JobLock(scan->jobs, &tid, false, job) == STORE_LOCKED && JobIsOpen(scan->jobs->found);
-	if (FindHinted(scan, hint, &tid) &&
-		StoreLock(scan->jobs, &tid, SnapshotSelf, false, false) == STORE_LOCKED &&
-		IsAsHinted(scan->jobs->found, hint))
+		return found && JobLock(scan->jobs, &tid, false, job) == STORE_LOCKED &&
+			IsAsHinted(scan->jobs->found, cursor->route_id, hint);
+	if (found && StoreLock(scan->jobs, &tid, SnapshotSelf, false, false) == STORE_LOCKED &&
+		IsAsHinted(scan->jobs->found, cursor->route_id, hint))
 	{
 		JobRead(job, scan->jobs->found);
 		return true;

@@ -115,6 +115,13 @@ JobReadKey(JobKey *key, TupleTableSlot *slot)
 	key->job_id = DatumGetInt64(SlotDatum(slot, JOBS_JOB_ID));
 }
 
+int32
+JobRouteOfRow(TupleTableSlot *slot)
+{
+	slot_getsomeattrs(slot, JOBS_ROUTE_ID);
+	return DatumGetInt32(SlotDatum(slot, JOBS_ROUTE_ID));
+}
+
 /* Does the job wait to be claimed? */
 bool
 JobIsOpen(TupleTableSlot *slot)

@@ -76,6 +76,7 @@ typedef struct TaskqEnding
 } TaskqEnding;
 
 extern int64 JobIdOfRow(TupleTableSlot *slot);
+extern int32 JobRouteOfRow(TupleTableSlot *slot);
 extern void JobRead(TaskqJob *job, TupleTableSlot *slot);
 extern void JobReadKey(JobKey *key, TupleTableSlot *slot);
 extern bool JobIsOpen(TupleTableSlot *slot);

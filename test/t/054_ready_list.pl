@@ -207,6 +207,13 @@ is(sql($node, q(SELECT payload->>'name' FROM taskq.claim_job('w'))), 'first', 'a
 sql($node, q(INSERT INTO taskq.jobs (job_id, run_at, created_at, epoch, route_id, attempt, max_attempts, priority, life, terminations, gate, state, payload)
 	SELECT 999, now() - interval '1 day', now(), 0, route_id, 0, 5, 0, 1, 0, 'o', 'a', '{"name": "by hand"}' FROM taskq.jobs WHERE payload->>'name' = 'first'));
 wait_until($node, q(SELECT payload->>'name' FROM taskq.claim_job('w')), 'a row by hand is found', expected => 'by hand');
+# a row that somebody has given to another route
+sql($node, q(SELECT taskq.enqueue_job('ready-b', '{"name": "of b"}')));
+is(sql($node, q(SELECT payload->>'name' FROM taskq.claim_job('narrow'))), 'of b', 'a worker of few types takes its jobs');
+sql($node, q(SELECT taskq.enqueue_job('ready-a', '{"name": "of a"}'), taskq.enqueue_job('ready-b', '{"name": "moved to a"}')));
+sql($node, q(UPDATE taskq.jobs SET route_id = (SELECT route_id FROM taskq.jobs WHERE payload->>'name' = 'of a') WHERE payload->>'name' = 'moved to a'));
+is(sql($node, q(SELECT count(*) FROM taskq.claim_job('narrow'))), 0, 'and not one that is of its type no more');
+wait_until($node, q(SELECT count(*) FILTER (WHERE NOT taskq.complete_job(job_id, epoch)) >= 0 AND NOT EXISTS (SELECT FROM taskq.jobs WHERE state = 'a') FROM taskq.claim_jobs('w', 7)), 'who may run it finds it');
 my $locker = session($node);
 sql($node, q(SELECT taskq.enqueue_job('ready-a', '{"name": "locked"}')));
 $locker->query_safe(q(BEGIN; SELECT job_id FROM taskq.jobs WHERE payload->>'name' = 'locked' FOR UPDATE));
