@@ -20,6 +20,7 @@
 #include "ready.h"
 
 #define MAX_OPENED 100000		/* in one transaction; then all lists are made anew */
+#define MANY_OPENED 1000		/* too many to search */
 #define KEPT_SIZE 4096			/* entries that are kept for the next transaction */
 
 typedef struct Opened
@@ -51,6 +52,7 @@ static Held *held = NULL;
 static int	n_held = 0;
 static int	max_held = 0;
 static int	deepest_left = 0;	/* no left_level is greater */
+static int	first_left = 0;		/* none before it has one that is greater than 1 */
 
 static void *
 Grow(void *array, Size size, int *max, int wanted)
@@ -102,14 +104,16 @@ ReadyOpened(int32 route_id, int16 priority, const ReadyHint *hint)
 	last->hint = *hint;
 }
 
-/* Has this transaction jobs of the route that only it can see? */
+/* Has this transaction jobs of the route that only it can see, or may it have some? */
 bool
 ReadyOpenedHere(int32 route_id)
 {
+	if (too_many || n_opened > MANY_OPENED)
+		return true;
 	for (int i = n_opened - 1; i >= 0; i--)
 		if (opened[i].route_id == route_id)
 			return true;
-	return too_many;
+	return false;
 }
 
 /* Have room for what is about to be taken. */
@@ -160,6 +164,7 @@ ReadyLeft(int64 job_id)
 	if (i < 0 || held[i].left_level != 0)
 		return;
 	held[i].left_level = GetCurrentTransactionNestLevel();
+	first_left = deepest_left > 1 ? Min(first_left, i) : i;
 	deepest_left = Max(deepest_left, held[i].left_level);
 }
 
@@ -168,6 +173,7 @@ RemoveHeld(int i)
 {
 	memmove(&held[i], &held[i + 1], sizeof(Held) * (n_held - i - 1));
 	n_held--;
+	first_left = Min(first_left, i);
 }
 
 /* A hint has led to nothing, or to a row that somebody else has and will put back. */
@@ -260,7 +266,7 @@ MoveLeft(int level, int to)
 {
 	if (deepest_left < level)
 		return;
-	for (int i = 0; i < n_held; i++)
+	for (int i = first_left; i < n_held; i++)
 		if (held[i].left_level >= level)
 			held[i].left_level = to;
 	deepest_left = level - 1;

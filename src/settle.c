@@ -112,8 +112,10 @@ JobTransition(Store *jobs, TaskqJob *job, char to, struct varlena *result)
 	char		from = job->state;
 	TimestampTz now = ClockNow();
 	bool		bring_snapshot = !ActiveSnapshotSet();
+	bool		waited;
 
 	CheckTransition(job, to);
+	waited = from != JOB_NEW && !JobEnded(from) && JobIsOpen(jobs->found);	/* also of a run in a worker */
 
 	/* a large payload is read and stored anew when it moves to another table */
 	if (bring_snapshot)
@@ -150,7 +152,7 @@ JobTransition(Store *jobs, TaskqJob *job, char to, struct varlena *result)
 	}
 	if (bring_snapshot)
 		PopActiveSnapshot();
-	if (from != JOB_NEW)
+	if (waited)
 		ReadyLeft(job->job_id);
 	if (to == JOB_AVAILABLE || to == JOB_RETRYABLE)
 	{
