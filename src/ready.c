@@ -173,30 +173,37 @@ ReadyFillAbandon(void)
 		ReadyFillEnd(NULL, 0, fill.from);
 }
 
-/* Begin to learn which priorities a route's jobs have. */
-bool
+/* Begin to learn which priorities a route's jobs have; 0: there is no list for it. */
+uint64
 ReadyLearnBegin(int32 route_id)
 {
 	ReadyEntry *entry = EntryLock(route_id, LW_EXCLUSIVE);
+	uint64		number;
 
 	if (entry == NULL)
-		return false;
+		return 0;
 	entry->short_of_lanes = false;
+	entry->learning = number = pg_atomic_add_fetch_u64(&ready->fills, 1);
 	LWLockRelease(&entry->lock);
-	return true;
+	return number;
 }
 
 /*
  * Committed jobs have these priorities, and with "all" no other; those committed
- * since then have made their lanes themselves.
+ * since then have made their lanes themselves, unless the lists were forgotten.
  */
 void
-ReadyLearnEnd(int32 route_id, const int16 *priorities, int n, bool all)
+ReadyLearnEnd(int32 route_id, uint64 number, const int16 *priorities, int n, bool all)
 {
 	ReadyEntry *entry = EntryLock(route_id, LW_EXCLUSIVE);
 
 	if (entry == NULL)
 		return;
+	if (entry->learning != number)
+	{
+		LWLockRelease(&entry->lock);
+		return;
+	}
 	for (int i = 0; i < n && all; i++)
 		all = LaneFind(entry, priorities[i]) != NULL || LaneMake(entry, priorities[i], READY_BEGIN) != NULL;
 	entry->known = all && !entry->short_of_lanes;

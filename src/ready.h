@@ -72,8 +72,8 @@ extern int	ReadyTake(int32 route_id, int16 priority, TimestampTz now, const Read
 extern bool ReadyFillBegin(int32 route_id, int16 priority, ReadyKey *from);
 extern void ReadyFillEnd(const ReadyHint *hints, int n, ReadyKey until);
 extern void ReadyFillAbandon(void);
-extern bool ReadyLearnBegin(int32 route_id);
-extern void ReadyLearnEnd(int32 route_id, const int16 *priorities, int n, bool all);
+extern uint64 ReadyLearnBegin(int32 route_id);
+extern void ReadyLearnEnd(int32 route_id, uint64 number, const int16 *priorities, int n, bool all);
 extern bool ReadyPush(int32 route_id, int16 priority, const ReadyHint *hint, TimestampTz now);
 extern void ReadyPushRest(int32 route_id, int16 priority, ReadyKey from);
 extern void ReadyForget(void);

@@ -308,6 +308,7 @@ LanesFree(ReadyEntry *entry)
 	}
 	entry->first_lane = NONE;
 	entry->known = false;
+	entry->learning = 0;
 	entry->learn_at = 0;
 	pg_atomic_write_u64(&entry->due_at, (uint64) DT_NOBEGIN);
 }

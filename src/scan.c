@@ -224,8 +224,9 @@ ScanLearn(JobScan *scan, int32 route_id)
 	ScanHint	hint;
 	int			n = 0;
 	bool		all = true;
+	uint64		number = ReadyLearnBegin(route_id);
 
-	if (!ReadyLearnBegin(route_id))
+	if (number == 0)
 		return;
 	(void) ScanRefresh(scan);
 	for (;;)
@@ -241,5 +242,6 @@ ScanLearn(JobScan *scan, int32 route_id)
 		after.job_id = PG_INT64_MAX;
 	}
 	ScanRest(scan);
-	ReadyLearnEnd(route_id, priorities, n, all);
+	WAITPOINT("list-learnt");
+	ReadyLearnEnd(route_id, number, priorities, n, all);
 }
