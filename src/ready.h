@@ -77,6 +77,7 @@ extern void ReadyLearnEnd(int32 route_id, uint64 number, const int16 *priorities
 extern bool ReadyPush(int32 route_id, int16 priority, const ReadyHint *hint, TimestampTz now);
 extern void ReadyPushRest(int32 route_id, int16 priority, ReadyKey from);
 extern void ReadyForget(void);
+extern void ReadySweep(void);
 extern void ReadyPrepared(void);
 extern void ReadyPreparedEnded(void);
 extern int	ReadyLanes(int32 route_id, TimestampTz now, ReadyLaneInfo *lanes);

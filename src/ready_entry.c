@@ -79,6 +79,17 @@ Sweep(TimestampTz now)
 		}
 }
 
+/* Where memory is short, have back what nobody needs: of dropped databases too. */
+void
+ReadySweep(void)
+{
+	if (ready->free_route != NONE && ready->free_lane != NONE && ready->free_block != NONE)
+		return;
+	LWLockAcquire(&ready->lock, LW_EXCLUSIVE);
+	Sweep(ClockNow());
+	LWLockRelease(&ready->lock);
+}
+
 /* A new entry; NULL: there is no room.  Ready.lock is held. */
 static ReadyEntry *
 MakeEntry(int32 route_id)

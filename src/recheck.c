@@ -60,6 +60,7 @@ BeginRound(TimestampTz now)
 {
 	int32	   *all;
 
+	ReadySweep();
 	n_routes = ReadyRoutes(&all);
 	if (routes != NULL)
 		pfree(routes);
