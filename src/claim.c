@@ -182,7 +182,7 @@ ReadAhead(ClaimScan *scan, ClaimCursor *cursor)
 static bool
 AskList(ClaimScan *scan, ClaimCursor *cursor, JobKey *key)
 {
-	ReadyKey	place;
+	ReadyKey	place = READY_END;
 	ReadyLook	look = ReadyPeek(cursor->route_id, scan->now, &key->priority, &place);
 
 	if (look == READY_UNKNOWN)
@@ -275,6 +275,7 @@ TakeHints(ClaimScan *scan, ClaimCursor *cursor, const JobKey *key, const JobKey 
 	bool		low = false;
 	int			n;
 
+	scan->taken = NULL;
 	if (second->priority == key->priority)
 		bound = (ReadyKey) {second->run_at, second->job_id};
 	MakeHints(scan, cursor);
