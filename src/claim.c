@@ -600,7 +600,7 @@ ClaimStamped(const ClaimRequest *request, int most, ClaimFunction function, void
 		job.lease_expires_at = job.started_at + LeaseLength(&job, request->lease, request->worker_lease);
 		JobTransition(&jobs, &job, JOB_RUNNING, NULL);
 		CommandCounterIncrement();
-		WakeSchedulerAt(job.lease_expires_at);
+		WakeLeaseAt(job.lease_expires_at);
 		WakeClaimed();
 		function(&job, arg);
 		claimed++;

@@ -128,8 +128,6 @@ Extend(int64 job_id, int64 epoch, int64 given, struct varlena *progress, struct 
 		StoreUpdate(&jobs);
 		if (progress != NULL)
 			EventRecordProgress(&job, ClockNow());
-		if (job.lease_expires_at != 0)
-			WakeSchedulerAt(job.lease_expires_at);
 		result = BEAT_OK;
 	}
 	if (CancelRequested(job_id, NULL))
@@ -211,7 +209,9 @@ ListRunning(RunningList *list, const char *worker_id, int most)
 		JobRead(&job, slot);
 		if (worker_id == NULL && LeaseEnd(&job) > now)
 		{
-			list->next_end = Min(list->next_end, LeaseEnd(&job));
+			/* that a worker has gone is announced by nobody */
+			list->next_end = Min(list->next_end, job.lease_expires_at == 0 ?
+								 now + (int64) taskq_poll_interval * 1000 : LeaseEnd(&job));
 			continue;
 		}
 		list->job_ids[list->n] = job.job_id;
@@ -343,7 +343,8 @@ ExpireOne(void *arg)
 
 /*
  * End the claims whose leases are over, in the caller's transaction; when the
- * next one will be.  Costs what runs, never the backlog.
+ * next one will be.  Costs what runs, never the backlog; but what has run since an
+ * old snapshot was taken, too, so this is called when a lease may be over only.
  */
 TimestampTz
 LeaseExpireOverdue(void)
@@ -357,7 +358,10 @@ LeaseExpireOverdue(void)
 
 		(void) Guard("end a lease", ExpireOne, claim);
 	}
-	return list.n == MAX_EXPIRE ? ClockNow() : list.next_end;
+	if (list.n == MAX_EXPIRE)
+		return ClockNow();
+	/* one that somebody is settling may be left to us after all */
+	return list.n > 0 ? Min(list.next_end, ClockNow() + USECS_PER_SEC) : list.next_end;
 }
 
 /* Give back all jobs of a worker that leaves; how many. */

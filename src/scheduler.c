@@ -387,12 +387,27 @@ PassLostEpochs(void *arg)
 	lost_epochs_passed = true;
 }
 
+/*
+ * End leases, when one may be over.  A claim that is committed from here on brings
+ * the moment forward again.
+ */
 static void
 LookForLeases(void *arg)
 {
+	static bool known = false;
 	LookState  *look = arg;
+	TimestampTz next = (TimestampTz) pg_atomic_read_u64(&db->next_lease);
 
-	look->next = Min(look->next, LeaseExpireOverdue());
+	if (!known || next <= ClockNow())
+	{
+		known = false;
+		pg_atomic_write_u64(&db->next_lease, (uint64) DT_NOEND);
+		pg_memory_barrier();
+		next = LeaseExpireOverdue();
+		(void) WakeBringForward(&db->next_lease, next);
+		known = true;
+	}
+	look->next = Min(look->next, next);
 }
 
 static void
@@ -530,17 +545,6 @@ MustLeave(void)
 	return !taskq_enabled || db->blocked > 0;
 }
 
-/* Take the next moment from shared memory, to which commits may bring another. */
-static void
-SetNextMoment(TimestampTz next)
-{
-	uint64		current = pg_atomic_read_u64(&db->next_moment);
-
-	while ((uint64) next < current)
-		if (pg_atomic_compare_exchange_u64(&db->next_moment, &current, (uint64) next))
-			return;
-}
-
 static void
 Sleep(void)
 {
@@ -590,7 +594,7 @@ LookLoop(void)
 		MemoryContextReset(look_context);
 		pg_atomic_write_u64(&db->next_moment, PG_UINT64_MAX);
 		last_look = ClockNow();
-		SetNextMoment(Look(&leave));
+		(void) WakeBringForward(&db->next_moment, Look(&leave));
 		took = ClockNow() - last_look;
 		if (leave)
 			break;

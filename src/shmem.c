@@ -71,6 +71,7 @@ InitDatabases(void)
 		pg_atomic_init_u32(&db->events_to_notify, 0);
 		pg_atomic_init_u32(&db->may_grow, 1);
 		pg_atomic_init_u64(&db->next_moment, 0);
+		pg_atomic_init_u64(&db->next_lease, 0);
 		pg_atomic_init_u64(&db->config_version, 1);
 		pg_atomic_init_u64(&db->cancels, 1);
 		pg_atomic_init_u64(&db->cancels_none_at, 0);
@@ -203,6 +204,7 @@ ShmemDatabase(Oid dboid, bool make)
 		memset(db->failed_pools, 0, sizeof(db->failed_pools));
 		pg_atomic_write_u32(&db->n_terminations, 0);
 		pg_atomic_write_u64(&db->next_moment, 0);
+		pg_atomic_write_u64(&db->next_lease, 0);
 		pg_atomic_fetch_add_u64(&db->cancels, 1);
 		pg_atomic_fetch_add_u64(&db->config_version, 1);
 	}

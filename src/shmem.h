@@ -103,6 +103,7 @@ typedef struct TaskqDatabase
 	pg_atomic_uint32 events_to_notify;	/* events were written since the last NOTIFY */
 	pg_atomic_uint32 may_grow;	/* is it worth telling the scheduler of more work? */
 	pg_atomic_uint64 next_moment;	/* when the scheduler must look again */
+	pg_atomic_uint64 next_lease;	/* no lease is over before */
 	pg_atomic_uint64 config_version;	/* raised when the configuration changes */
 	pg_atomic_uint64 cancels;	/* raised by each request to cancel a job */
 	pg_atomic_uint64 cancels_none_at;	/* when it was this, there was no request */

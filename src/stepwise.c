@@ -14,7 +14,9 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "clock.h"
 #include "funcapi.h"
+#include "guc.h"
 #include "miscadmin.h"
 #include "nodes/params.h"
 #include "tcop/pquery.h"
@@ -38,6 +40,7 @@
 #include "result.h"
 #include "settle.h"
 #include "stepwise.h"
+#include "wake.h"
 
 /* claim -------------------------------------------------------------------- */
 
@@ -73,6 +76,7 @@ CommitClaim(Run *run)
 	run->job.is_stored = true;
 	StoreClose(&run->jobs, true);
 	OwnerLeave(&scope);
+	WakeLeaseAt(ClockNow() + (int64) taskq_poll_interval * 1000);
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(context);
 	RESUME_INTERRUPTS();

@@ -32,6 +32,7 @@ typedef enum WakeKind
 {
 	WAKE_JOBS,					/* key: route; count: jobs */
 	WAKE_SCHEDULER_AT,			/* key: moment */
+	WAKE_LEASE_AT,				/* the same, when the lease of a claim will be over */
 	WAKE_CONFIG_CHANGED,
 	WAKE_CLAIMED,				/* nothing to tell, but no PREPARE */
 	WAKE_CANCEL,				/* key: job */
@@ -112,6 +113,13 @@ void
 WakeSchedulerAt(TimestampTz moment)
 {
 	AddNote(WAKE_SCHEDULER_AT, moment);
+}
+
+/* A claim was made that must be looked at then, unless it has been settled. */
+void
+WakeLeaseAt(TimestampTz moment)
+{
+	AddNote(WAKE_LEASE_AT, moment);
 }
 
 /* Queues, handlers, routes, pools or the like have changed. */
@@ -227,18 +235,16 @@ WakeEventReaders(void)
 	}
 }
 
-/* Bring the scheduler's next look forward to a moment. */
-static void
-BringForward(TaskqDatabase *db, int64 moment)
+/* Set a moment in shared memory to an earlier one; false: it is not. */
+bool
+WakeBringForward(pg_atomic_uint64 *place, TimestampTz moment)
 {
-	uint64		next = pg_atomic_read_u64(&db->next_moment);
+	uint64		next = pg_atomic_read_u64(place);
 
 	while ((uint64) moment < next)
-		if (pg_atomic_compare_exchange_u64(&db->next_moment, &next, (uint64) moment))
-		{
-			ShmemWakeScheduler(db);
-			return;
-		}
+		if (pg_atomic_compare_exchange_u64(place, &next, (uint64) moment))
+			return true;
+	return false;
 }
 
 /*
@@ -305,9 +311,13 @@ ActOnNote(const WakeNote *note)
 				db != NULL && pg_atomic_read_u32(&db->may_grow) != 0)
 				ShmemWakeScheduler(db);
 			break;
-		case WAKE_SCHEDULER_AT:
+		case WAKE_LEASE_AT:
 			if (db != NULL)
-				BringForward(db, note->key);
+				(void) WakeBringForward(&db->next_lease, note->key);
+			/* FALLTHROUGH */
+		case WAKE_SCHEDULER_AT:
+			if (db != NULL && WakeBringForward(&db->next_moment, note->key))
+				ShmemWakeScheduler(db);
 			break;
 		case WAKE_CONFIG_CHANGED:
 			if (db != NULL)

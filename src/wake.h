@@ -7,12 +7,14 @@
 
 #include "taskq.h"
 
+#include "port/atomics.h"
 #include "utils/timestamp.h"
 
 extern void WakeInit(void);
 extern void WakeForJob(int32 route_id, TimestampTz run_at, TimestampTz now);
 extern void WakeForEvents(void);
 extern void WakeSchedulerAt(TimestampTz moment);
+extern void WakeLeaseAt(TimestampTz moment);
 extern void WakeConfigChanged(void);
 extern void WakeClaimed(void);
 extern void WakeCancel(int64 job_id);
@@ -22,5 +24,6 @@ extern void WakeUnblock(Oid dboid);
 /* at once, outside of any commit */
 extern int	WakeWaiters(Oid dboid, int32 route_id, int n);
 extern void WakeAllWaiters(Oid dboid);
+extern bool WakeBringForward(pg_atomic_uint64 *place, TimestampTz moment);
 
 #endif							/* TASKQ_WAKE_H */
