@@ -74,6 +74,7 @@ static TaskqDatabase *db;
 static MemoryContext look_context;
 static TimestampTz maintained_at = 0;
 static bool lost_epochs_passed = false;
+static TimestampTz leases_read_at = 0;	/* 0: not since this database is ours */
 
 /* attach ------------------------------------------------------------------- */
 
@@ -377,6 +378,8 @@ LookAround(void *arg)
 
 	look->leave = !CatalogInstalled();
 	look->idle = look->leave || !DefinitionsMatch() || !IsAdopted();
+	if (look->idle)
+		leases_read_at = 0;
 }
 
 /* Before this scheduler starts its first worker. */
@@ -389,23 +392,23 @@ PassLostEpochs(void *arg)
 
 /*
  * End leases, when one may be over.  A claim that is committed from here on brings
- * the moment forward again.
+ * the moment forward again.  Claims that came with a restore have told nobody, so
+ * now and then all are read whatever is known.
  */
 static void
 LookForLeases(void *arg)
 {
-	static bool known = false;
 	LookState  *look = arg;
 	TimestampTz next = (TimestampTz) pg_atomic_read_u64(&db->next_lease);
 
-	if (!known || next <= ClockNow())
+	if (next <= ClockNow() || ClockNow() - leases_read_at >= MAINTAIN_EVERY)
 	{
-		known = false;
+		leases_read_at = 0;
 		pg_atomic_write_u64(&db->next_lease, (uint64) DT_NOEND);
 		pg_memory_barrier();
 		next = LeaseExpireOverdue();
 		(void) WakeBringForward(&db->next_lease, next);
-		known = true;
+		leases_read_at = ClockNow();
 	}
 	look->next = Min(look->next, next);
 }

@@ -98,11 +98,15 @@ for my $way ('plain', 'custom')
 	is(sql($node, qq(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'taskq worker' AND datname = '$db')), 0, "$way: no worker is there");
 	is(sql($node, $look{ledger}, $db), $before{ledger}, "$way: no handler has run");
 
+	# a lease ends while nobody looks
+	sql($node, qq(UPDATE taskq.jobs SET lease_expires_at = started_at + interval '1 ms' WHERE job_id = $claimed), $db);
 	is(sql($node, 'SELECT taskq.adopt_database()', $db), 't', "$way: adopted");
 	wait_until($node, qq(SELECT state = 'completed' FROM taskq.all_jobs WHERE job_id = $new), "$way: its jobs run", db => $db);
 	wait_until($node, q(SELECT state = 'completed' AND attempt = 1 FROM taskq.all_jobs WHERE payload->>'x' = 'runs'), "$way: also what ran in the source", db => $db);
+	wait_until($node, qq(SELECT state = 'available' FROM taskq.all_jobs WHERE job_id = $claimed), "$way: a lease that was over is ended", db => $db);
+	is(sql($node, qq(SELECT outcome FROM taskq.attempts WHERE job_id = $claimed), $db), 'expired', "$way: as expired");
 	is(sql($node, q(SELECT string_agg(payload->>'x' || ' ' || state, ', ' ORDER BY payload->>'x') FROM taskq.all_jobs WHERE payload->>'x' <> 'runs'), $db),
-		'ahead scheduled, claimed running, paused available, waits available', "$way: the others are as they were");
+		'ahead scheduled, claimed available, paused available, waits available', "$way: the others are as they were");
 	cmp_ok(sql($node, qq(SELECT min(epoch) FROM app.ledger WHERE job_id = $new), $db), '>', $last_epoch, "$way: epochs are ahead");
 	# leaves of the same days are there already
 	wait_until($node, qq(SELECT EXISTS (SELECT FROM taskq.job_history WHERE job_id = $new) AND NOT EXISTS (SELECT FROM taskq.job_history_overflow)),
@@ -115,6 +119,15 @@ for my $way ('plain', 'custom')
 # the token of the source is no token of the copy, or the other way round: both
 # took the same epoch along, and each database goes by its own rows
 is(sql($node, qq(SELECT taskq.complete_job($claimed, $epoch))), 't', 'the source completes what it has claimed');
+
+# a running row that nobody has announced, as if copied into a database at work
+my $copied = sql($node, q(SELECT job_id FROM taskq.claim_job('late', lease => '1 h')), 'restored_plain');
+sql($node, qq(UPDATE taskq.jobs SET lease_expires_at = started_at + interval '1 ms' WHERE job_id = $copied), 'restored_plain');
+sql($node, q(ALTER SYSTEM SET taskq.clock_offset = '1 min'));
+sql($node, 'SELECT pg_reload_conf()');
+wait_until($node, qq(SELECT outcome = 'expired' FROM taskq.attempts WHERE job_id = $copied AND worker_id = 'late'), 'its lease is ended within a minute', db => 'restored_plain');
+sql($node, q(ALTER SYSTEM RESET taskq.clock_offset));
+sql($node, 'SELECT pg_reload_conf()');
 
 # a dump of the restored one, and so on
 $node->command_ok([ 'pg_dump', '-f', $node->basedir . '/again.sql', $node->connstr('restored_plain') ], 'the restored database can be dumped');
