@@ -221,9 +221,11 @@ COMMENT ON COLUMN taskq.jobs.life IS 'how often the job was put back after it ha
 COMMENT ON COLUMN taskq.jobs.crashes IS 'how often it has crashed the server';
 COMMENT ON COLUMN taskq.jobs.permit IS 'which of its worker''s max_concurrent_jobs places a running job holds';
 
--- The order of a claim. Nothing that a heartbeat writes is in an index.
+-- The order of a claim. Nothing that a heartbeat writes is in an index. Workers
+-- are found by their bytes: to compare by a language's rules costs more, and these
+-- may change with the system's library.
 CREATE INDEX jobs_open ON taskq.jobs (route_id, priority, run_at, job_id) WHERE gate = 'o';
-CREATE INDEX jobs_running ON taskq.jobs (worker_id, job_id) WHERE gate = 'r';
+CREATE INDEX jobs_running ON taskq.jobs (worker_id COLLATE "C", job_id) WHERE gate = 'r';
 CREATE INDEX jobs_parked ON taskq.jobs (group_id, priority, run_at, job_id) WHERE gate = 'p';
 
 -- Requests to cancel a job whose row somebody else holds at that moment.
@@ -859,7 +861,7 @@ SELECT e.worker_id, 'external', NULL, e.registered_by, NULL,
 FROM taskq.external_workers e,
 	LATERAL (SELECT count(*)::integer AS n, min(j.job_id) AS job_id, min(t.task_type) AS task_type
 			 FROM taskq.jobs j JOIN taskq.routes t USING (route_id)
-			 WHERE j.gate = 'r' AND j.worker_id = e.worker_id) r;
+			 WHERE j.gate = 'r' AND j.worker_id = e.worker_id COLLATE "C") r;
 COMMENT ON VIEW taskq.workers IS 'background and external workers with the task types they are given';
 
 CREATE VIEW taskq.all_jobs WITH (security_barrier) AS

@@ -72,7 +72,7 @@ PermitsInRows(const char *worker_id, int max, int *n_outside)
 	TaskqJob	job;
 
 	*n_outside = 0;
-	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid, DEFAULT_COLLATION_OID, F_TEXTEQ,
+	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID, F_TEXTEQ,
 						   CStringGetTextDatum(worker_id));
 	index_rescan(scan, &key, 1, NULL, 0);
 	while (index_getnext_slot(scan, ForwardScanDirection, slot))

@@ -200,7 +200,7 @@ ListRunning(RunningList *list, const char *worker_id, int most)
 	list->job_ids = palloc(sizeof(int64) * most);
 	list->epochs = palloc(sizeof(int64) * most);
 	if (worker_id != NULL)
-		ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid, DEFAULT_COLLATION_OID,
+		ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID,
 							   F_TEXTEQ, CStringGetTextDatum(worker_id));
 	index_rescan(scan, &key, nkeys, NULL, 0);
 	while (list->n < most && index_getnext_slot(scan, ForwardScanDirection, slot))
