@@ -52,11 +52,10 @@
 #include "wait.h"
 
 /*
- * A shared commit: no more jobs than this, none begun after this time, and none
- * when the subtransactions have used as many ids, of which a process can show
- * 64 before everybody's snapshots become slower.
+ * A shared commit: no more jobs than the setting says, none begun after this
+ * time, and none when the subtransactions have used as many ids, of which a
+ * process can show 64 before everybody's snapshots become slower.
  */
-#define MAX_SHARED_RUNS 50
 #define MAX_SHARED_TIME (10 * 1000)	/* microseconds */
 #define MAX_SHARED_SUBXIDS 40
 
@@ -298,7 +297,7 @@ RunClaimed(void)
 static bool
 MayGoOn(const ClaimRequest *request)
 {
-	return turn.n_runs < MAX_SHARED_RUNS &&
+	return turn.n_runs < taskq_share_commit_jobs &&
 		ClockNow() - turn.started_at < MAX_SHARED_TIME &&
 		MyProc->subxidStatus.count < MAX_SHARED_SUBXIDS &&
 		request->catalog_version == CatalogVersion() &&

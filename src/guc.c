@@ -87,6 +87,12 @@ int			taskq_poll_interval = 5 * 1000;
  */
 int			taskq_ready_list_size = 65536;
 
+/*
+ * How many runs a commit holds at most.  They are run again, singly, if it fails,
+ * and other limits come first for all but the very shortest.
+ */
+int			taskq_share_commit_jobs = 50;
+
 /* Off: the claims of a session do not go by the list, which is kept all the same. */
 bool		taskq_use_ready_list = true;
 
@@ -230,6 +236,10 @@ GucInit(void)
 							 NULL, &taskq_retry_jitter, 2, -1, 2,
 							 PGC_SUSET, 0, NULL, NULL, NULL);
 #endif
+	DefineCustomIntVariable("taskq.share_commit_jobs",
+							"How many jobs may share a commit.",
+							NULL, &taskq_share_commit_jobs, 50, 1, 10000,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("taskq.use_ready_list",
 							 "Has claims go by the ready list.",
 							 NULL, &taskq_use_ready_list, true,

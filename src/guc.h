@@ -24,6 +24,7 @@ extern int	taskq_max_wait;
 extern int	taskq_node_id;
 extern int	taskq_poll_interval;
 extern int	taskq_ready_list_size;
+extern int	taskq_share_commit_jobs;
 extern bool taskq_use_ready_list;
 extern int	taskq_worker_idle;
 extern int	taskq_worker_max_age;

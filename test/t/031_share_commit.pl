@@ -84,6 +84,19 @@ open_gate($gate);
 $check->('drained', 'completed');
 wait_until($node, qq(SELECT count(*) = 0 FROM taskq.workers WHERE pid = $pid), 'drained: the worker leaves after its jobs');
 
+# a setting -----------------------------------------------------------------------
+
+sql($node, q(CREATE FUNCTION app.began(payload jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT to_jsonb(now())'));
+add_type($node, 'postgres', 'app', 'began', undef, $shared);
+$node->append_conf('postgresql.conf', 'taskq.share_commit_jobs = 3');
+$node->restart;
+sql($node, q(SELECT taskq.enqueue_job('began') FROM generate_series(1, 60)));
+settled($node, 'three to a commit: all jobs end');
+my $together = q(SELECT count(*) AS jobs FROM taskq.all_jobs WHERE task_type = 'began' GROUP BY result);
+is(sql($node, "SELECT max(jobs) BETWEEN 2 AND 3 FROM ($together) t"), 't', 'three to a commit, and no more');
+$node->append_conf('postgresql.conf', 'taskq.share_commit_jobs = 50');
+$node->reload;
+
 # the ledger ----------------------------------------------------------------------
 
 sql($node, q(SELECT taskq.alter_pool('app', size => 3, min_size => 3); TRUNCATE app.ledger));
