@@ -16,7 +16,7 @@ measure() {
 	length=$(quick 20 300)
 	ask_postgres "ALTER SYSTEM SET autovacuum = off" && ask_postgres "SELECT pg_reload_conf()" >/dev/null
 	mapfile -t pids < <(taskq_pids)
-	sleep 16 # the server's own last record after a change comes within 15 s
+	sleep 26 # the server's own last record after a change comes within 25 s
 	cpu=$(cpu_of "${pids[@]}") naps=$(naps_of "${pids[@]}")
 	lsn=$(ask_postgres "SELECT pg_current_wal_insert_lsn()")
 	sleep "$length"
