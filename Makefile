@@ -23,6 +23,7 @@ OBJS = \
 	src/current.o \
 	src/ddl.o \
 	src/decide.o \
+	src/describe.o \
 	src/dispatch.o \
 	src/eligible.o \
 	src/enqueue.o \
@@ -58,6 +59,7 @@ OBJS = \
 	src/ready_xact.o \
 	src/recall.o \
 	src/recheck.o \
+	src/redrive.o \
 	src/register.o \
 	src/registry.o \
 	src/reset.o \

@@ -646,6 +646,14 @@ CREATE FUNCTION taskq.discard_job(job_id bigint, reason text DEFAULT NULL) RETUR
 	AS 'MODULE_PATHNAME', 'taskq_discard_job' LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION taskq.discard_job(bigint, text) IS 'end a job that is not running as discarded; false when it was discarded already';
 
+CREATE FUNCTION taskq.redrive_jobs(
+	task_type text DEFAULT NULL, queue text DEFAULT NULL, error_type text DEFAULT NULL, error_code text DEFAULT NULL,
+	error_like text DEFAULT NULL, states text[] DEFAULT '{discarded}', finished_after timestamptz DEFAULT NULL,
+	finished_before timestamptz DEFAULT NULL, tenant_id text DEFAULT NULL, max_jobs integer DEFAULT 1000) RETURNS integer
+	AS 'MODULE_PATHNAME', 'taskq_redrive_jobs' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION taskq.redrive_jobs(text, text, text, text, text, text[], timestamptz, timestamptz, text, integer)
+	IS 'put back up to max_jobs ended jobs that did not complete, those first that ended first; how many';
+
 -- retry ---------------------------------------------------------------------
 
 CREATE FUNCTION taskq.retry_delay(
@@ -781,6 +789,14 @@ CREATE FUNCTION taskq.stat_reset(task_type text DEFAULT NULL) RETURNS void
 	AS 'MODULE_PATHNAME', 'taskq_stat_reset' LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION taskq.stat_reset(text) IS 'begin anew with the statistics of a task type, or of all in this database';
 
+CREATE FUNCTION taskq.describe_job(
+	job_id bigint, OUT job_id bigint, OUT task_type text, OUT queue text, OUT state text, OUT reason text,
+	OUT priority integer, OUT attempt integer, OUT max_attempts integer, OUT run_at timestamptz, OUT created_at timestamptz,
+	OUT started_at timestamptz, OUT finished_at timestamptz, OUT worker_id text,
+	OUT error_type text, OUT error_code text, OUT last_error text) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'taskq_describe_job' LANGUAGE C VOLATILE ROWS 1;
+COMMENT ON FUNCTION taskq.describe_job(bigint) IS 'what became of a job and, where it does not run, why; raises TQ011 when there is none of this id';
+
 CREATE FUNCTION taskq.status(OUT name text, OUT value text, OUT hint text) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'taskq_status' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10;
 COMMENT ON FUNCTION taskq.status() IS 'how taskq stands in this database and, where something is missing, what to do';
@@ -914,50 +930,52 @@ CREATE FUNCTION taskq.read_frames(job_id bigint, attempt integer DEFAULT NULL, a
 	AS 'MODULE_PATHNAME', 'taskq_read_frames' LANGUAGE C VOLATILE ROWS 100;
 COMMENT ON FUNCTION taskq.read_frames(bigint, integer, integer) IS 'what a job''s runs, or one attempt, have said, in order; after a frame''s number, to read on';
 
+CREATE VIEW taskq.route_reasons WITH (security_barrier) AS
+SELECT t.route_id, COALESCE(q.queue, 'default') AS queue, t.task_type, t.capabilities AS required_capabilities, t.min_version,
+	CASE
+		WHEN NOT taskq.is_adopted() THEN 'database not adopted, see taskq.adopt_database()'
+		WHEN h.task_type IS NULL THEN 'no handler registered'
+		WHEN t.min_version IS NOT NULL AND NOT taskq.version_at_least(h.version, t.min_version) THEN 'handler version is older than min_version'
+		WHEN q.paused THEN 'queue paused'
+		WHEN h.status = 'paused' THEN 'handler paused, see taskq.resume_handler()'
+		WHEN e.fits OR p.fits THEN NULL
+		WHEN h.signature IS NULL THEN
+			CASE WHEN e.has_type THEN 'no live worker with the capabilities' ELSE 'no live worker with the type' END
+		WHEN taskq.scheduler_pid() IS NULL THEN 'no pool is running in this database, see taskq.status()'
+		WHEN h.status <> 'ok' THEN 'handler ' || h.status
+		WHEN NOT COALESCE(p.has_role, false) THEN 'no pool for the handler''s role'
+		WHEN p.all_paused THEN 'pool paused'
+		WHEN p.has_type THEN 'no live worker with the capabilities'
+		ELSE 'no live worker with the type'
+	END AS reason
+FROM taskq.routes t
+	LEFT JOIN taskq.queue_defs q USING (queue_id)
+	LEFT JOIN (SELECT l.task_type, l.handler AS signature, l.run_as, l.also_external, l.status, l.version
+			   FROM taskq.list_handlers() l) h ON h.task_type = t.task_type
+	LEFT JOIN LATERAL (
+		SELECT true AS has_role,
+			bool_and(d.paused) AS all_paused,
+			bool_or(d.takes) AS has_type,
+			bool_or(d.takes AND NOT d.paused AND h.status = 'ok' AND taskq.scheduler_pid() IS NOT NULL
+					AND t.capabilities <@ COALESCE(d.capabilities, '{}')) AS fits
+		FROM (SELECT pd.*,
+				(pd.task_types IS NULL OR t.task_type = ANY (pd.task_types))
+				AND (pd.queues IS NULL OR COALESCE(q.queue, 'default') = ANY (pd.queues)) AS takes
+			  FROM taskq.pool_defs pd WHERE pd.role = h.run_as AND pd.size > 0) d
+		HAVING count(*) > 0) p ON h.signature IS NOT NULL
+	LEFT JOIN LATERAL (
+		SELECT bool_or(true) AS has_type,
+			bool_or(t.capabilities <@ COALESCE(x.capabilities, '{}')) AS fits
+		FROM taskq.external_workers x
+		WHERE (h.signature IS NULL OR h.also_external) AND NOT x.draining
+		  AND x.last_seen + CASE WHEN x.implicit THEN interval '1 h' ELSE 3 * COALESCE(x.lease, current_setting('taskq.lease', true)::interval) END >= taskq.clock_now()
+		  AND (x.task_types IS NULL OR t.task_type = ANY (x.task_types))
+		  AND (x.queues IS NULL OR COALESCE(q.queue, 'default') = ANY (x.queues))) e ON true;
+COMMENT ON VIEW taskq.route_reasons IS 'why no worker would be given jobs of a route now, a row a route; NULL where one would';
+
 CREATE VIEW taskq.unroutable_jobs WITH (security_barrier) AS
 SELECT r.queue, r.task_type, r.required_capabilities, r.reason, o.jobs, o.oldest, r.min_version
-FROM (
-	SELECT t.route_id, COALESCE(q.queue, 'default') AS queue, t.task_type, t.capabilities AS required_capabilities, t.min_version,
-		CASE
-			WHEN NOT taskq.is_adopted() THEN 'database not adopted, see taskq.adopt_database()'
-			WHEN h.task_type IS NULL THEN 'no handler registered'
-			WHEN t.min_version IS NOT NULL AND NOT taskq.version_at_least(h.version, t.min_version) THEN 'handler version is older than min_version'
-			WHEN q.paused THEN 'queue paused'
-			WHEN h.status = 'paused' THEN 'handler paused, see taskq.resume_handler()'
-			WHEN e.fits OR p.fits THEN NULL
-			WHEN h.signature IS NULL THEN
-				CASE WHEN e.has_type THEN 'no live worker with the capabilities' ELSE 'no live worker with the type' END
-			WHEN taskq.scheduler_pid() IS NULL THEN 'no pool is running in this database, see taskq.status()'
-			WHEN h.status <> 'ok' THEN 'handler ' || h.status
-			WHEN NOT COALESCE(p.has_role, false) THEN 'no pool for the handler''s role'
-			WHEN p.all_paused THEN 'pool paused'
-			WHEN p.has_type THEN 'no live worker with the capabilities'
-			ELSE 'no live worker with the type'
-		END AS reason
-	FROM taskq.routes t
-		LEFT JOIN taskq.queue_defs q USING (queue_id)
-		LEFT JOIN (SELECT l.task_type, l.handler AS signature, l.run_as, l.also_external, l.status, l.version
-				   FROM taskq.list_handlers() l) h ON h.task_type = t.task_type
-		LEFT JOIN LATERAL (
-			SELECT true AS has_role,
-				bool_and(d.paused) AS all_paused,
-				bool_or(d.takes) AS has_type,
-				bool_or(d.takes AND NOT d.paused AND h.status = 'ok' AND taskq.scheduler_pid() IS NOT NULL
-						AND t.capabilities <@ COALESCE(d.capabilities, '{}')) AS fits
-			FROM (SELECT pd.*,
-					(pd.task_types IS NULL OR t.task_type = ANY (pd.task_types))
-					AND (pd.queues IS NULL OR COALESCE(q.queue, 'default') = ANY (pd.queues)) AS takes
-				  FROM taskq.pool_defs pd WHERE pd.role = h.run_as AND pd.size > 0) d
-			HAVING count(*) > 0) p ON h.signature IS NOT NULL
-		LEFT JOIN LATERAL (
-			SELECT bool_or(true) AS has_type,
-				bool_or(t.capabilities <@ COALESCE(x.capabilities, '{}')) AS fits
-			FROM taskq.external_workers x
-			WHERE (h.signature IS NULL OR h.also_external) AND NOT x.draining
-			  AND x.last_seen + CASE WHEN x.implicit THEN interval '1 h' ELSE 3 * COALESCE(x.lease, current_setting('taskq.lease', true)::interval) END >= taskq.clock_now()
-			  AND (x.task_types IS NULL OR t.task_type = ANY (x.task_types))
-			  AND (x.queues IS NULL OR COALESCE(q.queue, 'default') = ANY (x.queues))) e ON true
-	) r,
+FROM taskq.route_reasons r,
 	LATERAL (SELECT count(*) AS jobs, min(j.created_at) AS oldest FROM taskq.jobs j
 			 WHERE j.route_id = r.route_id AND j.gate = 'o') o
 WHERE r.reason IS NOT NULL AND o.jobs > 0;
@@ -1031,7 +1049,7 @@ REVOKE ALL ON TYPE taskq.job FROM PUBLIC;
 INSERT INTO taskq.access_rights (access, object)
 SELECT a, o FROM (VALUES
 	('producer', ARRAY['FUNCTION taskq.enqueue_job', 'FUNCTION taskq.enqueue_jobs', 'FUNCTION taskq.cancel_job',
-		'FUNCTION taskq.validate_task',
+		'FUNCTION taskq.validate_task', 'FUNCTION taskq.describe_job',
 		'FUNCTION taskq.is_registered', 'FUNCTION taskq.get_registered_types', 'FUNCTION taskq.clock_now']),
 	('worker', ARRAY['TYPE taskq.job',
 		'FUNCTION taskq.register_worker', 'FUNCTION taskq.worker_heartbeat', 'FUNCTION taskq.unregister_worker',
@@ -1047,7 +1065,7 @@ SELECT a, o FROM (VALUES
 		'FUNCTION taskq.is_standard_error_type', 'FUNCTION taskq.is_retryable_error_type', 'FUNCTION taskq.retry_delay',
 		'FUNCTION taskq.standard_error_types', 'FUNCTION taskq.error_type_of_http_status',
 		'FUNCTION taskq.is_registered', 'FUNCTION taskq.get_registered_types', 'FUNCTION taskq.clock_now']),
-	('observer', ARRAY['TABLE taskq.handler_history', 'FUNCTION taskq.version_at_least', 'FUNCTION taskq.is_adopted', 'TABLE taskq.all_jobs', 'TABLE taskq.attempts', 'TABLE taskq.unroutable_jobs',
+	('observer', ARRAY['TABLE taskq.handler_history', 'FUNCTION taskq.version_at_least', 'FUNCTION taskq.is_adopted', 'TABLE taskq.all_jobs', 'TABLE taskq.attempts', 'TABLE taskq.unroutable_jobs', 'TABLE taskq.route_reasons', 'FUNCTION taskq.describe_job',
 		'TABLE taskq.workers', 'TABLE taskq.pools', 'TABLE taskq.queues',
 		'TABLE taskq.stat_queues', 'TABLE taskq.stat_handlers', 'TABLE taskq.stat_workers', 'TABLE taskq.events', 'FUNCTION taskq.read_events', 'FUNCTION taskq.event_position',
 		'TABLE taskq.frames', 'FUNCTION taskq.read_frames', 'FUNCTION taskq.running_frames',
@@ -1055,7 +1073,7 @@ SELECT a, o FROM (VALUES
 		'FUNCTION taskq.scheduler_pid', 'FUNCTION taskq.status', 'FUNCTION taskq.clock_now',
 		'FUNCTION taskq.list_handlers', 'FUNCTION taskq.get_handler', 'FUNCTION taskq.get_handler_info',
 		'FUNCTION taskq.is_registered', 'FUNCTION taskq.get_registered_types']),
-	('operator', ARRAY['FUNCTION taskq.cancel_job', 'FUNCTION taskq.retry_job', 'FUNCTION taskq.discard_job',
+	('operator', ARRAY['FUNCTION taskq.cancel_job', 'FUNCTION taskq.retry_job', 'FUNCTION taskq.redrive_jobs', 'FUNCTION taskq.discard_job', 'FUNCTION taskq.describe_job',
 		'FUNCTION taskq.pause_queue', 'FUNCTION taskq.resume_queue', 'FUNCTION taskq.pause_pool',
 		'FUNCTION taskq.resume_pool', 'FUNCTION taskq.pause_handler', 'FUNCTION taskq.resume_handler',
 		'FUNCTION taskq.drain_worker', 'FUNCTION taskq.stat_reset', 'FUNCTION taskq.status']),

@@ -601,26 +601,22 @@ LockWaiting(Store *jobs, TaskqJob *job, int64 job_id, const char *what)
 	return true;
 }
 
-/* Put a finished job back, with a new life and all its attempts. */
-static void
-PutBack(Store *jobs, TaskqJob *job, TaskqEnding *ending, bool force)
+/*
+ * Put a finished job back, with a new life and all its attempts.  False: it was
+ * put back by somebody else at the same time.  The caller is the owner and has
+ * opened the live jobs.
+ */
+bool
+SettlePutBack(Store *jobs, TaskqJob *job)
 {
-	if (job->state == JOB_COMPLETED && !force)
-		RefuseTransition(job, "retried", "To run it again all the same, say force => true.");
-	if (job->payload == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_TQ_INVALID_TRANSITION),
-				 errmsg("job " INT64_FORMAT " cannot be retried because its payload was not kept", job->job_id),
-				 errhint("Its queue has keep_payload => false; enqueue a new job.")));
 	for (int tries = 1; !HistorySupersede(job->job_id, job->life); tries++)
 	{
 		TaskqJob	again;
+		TaskqEnding ending;
 
 		/* the row may only have moved, out of the overflow leaf */
-		if (tries == MOVED_TRIES || !HistoryFind(job->job_id, &again, ending) || again.life != job->life)
-			ereport(ERROR,
-					(errcode(ERRCODE_TQ_INVALID_TRANSITION),
-					 errmsg("job " INT64_FORMAT " was put back by somebody else at the same time", job->job_id)));
+		if (tries == MOVED_TRIES || !HistoryFind(job->job_id, &again, &ending) || again.life != job->life)
+			return false;
 	}
 	job->life++;
 	job->attempt = 0;
@@ -632,6 +628,24 @@ PutBack(Store *jobs, TaskqJob *job, TaskqEnding *ending, bool force)
 	job->run_at = ClockNow();
 	JobTransition(jobs, job, JOB_AVAILABLE, NULL);
 	CancelForget(job->job_id);
+	return true;
+}
+
+/* One that retry_job() names: why it cannot be put back is an error. */
+static void
+PutBackOrRefuse(Store *jobs, TaskqJob *job, bool force)
+{
+	if (job->state == JOB_COMPLETED && !force)
+		RefuseTransition(job, "retried", "To run it again all the same, say force => true.");
+	if (job->payload == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_TQ_INVALID_TRANSITION),
+				 errmsg("job " INT64_FORMAT " cannot be retried because its payload was not kept", job->job_id),
+				 errhint("Its queue has keep_payload => false; enqueue a new job.")));
+	if (!SettlePutBack(jobs, job))
+		ereport(ERROR,
+				(errcode(ERRCODE_TQ_INVALID_TRANSITION),
+				 errmsg("job " INT64_FORMAT " was put back by somebody else at the same time", job->job_id)));
 }
 
 Datum
@@ -664,7 +678,7 @@ taskq_retry_job(PG_FUNCTION_ARGS)
 		}
 	}
 	else if (HistoryFind(job_id, &job, &ending))
-		PutBack(&jobs, &job, &ending, force);
+		PutBackOrRefuse(&jobs, &job, force);
 	else
 		JobNotFound(job_id);
 	StoreClose(&jobs, true);

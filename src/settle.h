@@ -29,6 +29,7 @@ extern void SettleCrashed(Store *jobs, TaskqJob *job, const AttemptFailure *fail
 extern void SettleCompleted(Store *jobs, TaskqJob *job, struct varlena *result);
 extern bool SettleIfCancelled(Store *jobs, TaskqJob *job);
 extern void SettleGivenBack(Store *jobs, TaskqJob *job, char outcome, TimestampTz run_at);
+extern bool SettlePutBack(Store *jobs, TaskqJob *job);
 extern bool SettleCancelled(int64 job_id, int64 epoch, const char *reason);
 extern ClaimHold FindClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome);
 extern bool LockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome);

@@ -31,7 +31,9 @@ REGRESS = \
 	model \
 	payload \
 	kit \
-	retry
+	retry \
+	redrive \
+	describe
 ISOLATION = \
 	claim-cancel \
 	claim-claim \
