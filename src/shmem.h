@@ -67,6 +67,7 @@ typedef struct TaskqSlot
 	bool		interruptible;	/* its handler is on the stack */
 	int64		cancel_epoch;	/* the claim that was asked to be cancelled */
 	TimestampTz cancelled_at;	/* and when */
+	TimestampTz interrupted_at; /* for that, last */
 	TimestampTz deadline;		/* by its timeout; 0: none */
 	bool		timed_out;		/* so long ago that the worker ends itself */
 	bool		stuck;			/* and does not even do that */

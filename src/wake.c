@@ -264,7 +264,7 @@ CancelRun(Oid dboid, int64 job_id)
 		if (slot->worker && slot->job_id == job_id)
 		{
 			slot->cancel_epoch = slot->epoch;
-			slot->cancelled_at = ClockNow();
+			slot->cancelled_at = slot->interrupted_at = ClockNow();
 			if (slot->interruptible)
 				kill(slot->pid, SIGINT);
 		}

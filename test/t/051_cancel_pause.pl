@@ -18,6 +18,19 @@ CREATE FUNCTION app.tick(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEG
 SELECT taskq.register_handler('tick', 'app.tick(jsonb)');
 SELECT taskq.register_handler('tick_shared', 'app.tick(jsonb)', share_commit => true);
 SELECT taskq.register_handler('outside');
+-- goes on after the first interrupts
+CREATE FUNCTION app.stubborn(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+	FOR i IN 1 .. 3 LOOP
+		BEGIN
+			PERFORM pg_sleep(3600);
+		EXCEPTION WHEN query_canceled THEN NULL;
+		END;
+	END LOOP;
+	PERFORM pg_sleep(3600);
+	RETURN NULL;
+END $$;
+SELECT taskq.register_handler('stubborn', 'app.stubborn(jsonb)');
 SQL
 
 # how soon ----------------------------------------------------------------------
@@ -33,6 +46,11 @@ for my $n (1 .. 5)
 	push @ms, sql($node, qq(SELECT round(extract(epoch FROM finished_at - '$at') * 1000, 1) FROM taskq.all_jobs WHERE job_id = $job));
 }
 diag("cancel_job() to the end of a run, in ms: @ms");
+
+my $stubborn = sql($node, q(SELECT taskq.enqueue_job('stubborn')));
+wait_until($node, qq(SELECT count(*) = 1 FROM taskq.running_jobs() WHERE job_id = $stubborn), 'one that catches interrupts runs');
+is(sql($node, qq(SELECT taskq.cancel_job($stubborn))), 'requested', 'asked once to be cancelled');
+wait_until($node, qq(SELECT state = 'cancelled' FROM taskq.all_jobs WHERE job_id = $stubborn), 'it is interrupted until it ends');
 
 # the right one -----------------------------------------------------------------
 
