@@ -26,6 +26,7 @@
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
+#include "utils/builtins.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
@@ -33,6 +34,7 @@
 #include "guc.h"
 #include "kit.h"
 #include "shmem.h"
+#include "version.h"
 #include "wake.h"
 
 /*
@@ -75,7 +77,7 @@ static Oid	extension_oid;
 static Oid	schema_oid;
 static Oid	owner_oid;
 static Oid	rel_oids[TASKQ_RELS];
-static bool catalog_matches;	/* its tables are as this library reads them */
+static Definitions definitions; /* of its tables */
 
 /* Raised by invalidations; everything that was read under another is stale. */
 static uint64 catalog_version = 1;
@@ -103,15 +105,16 @@ InvalidateByRelation(Datum arg, Oid relid)
 		workers_version++;
 }
 
-/* A function, a role or the right to connect changed: handlers may have become runnable or not. */
+/* A role or the right to connect changed: handlers may have become runnable or not. */
 static void
-InvalidateByFunctionOrRole(Datum arg, int cacheid, uint32 hashvalue)
+InvalidateByRole(Datum arg, int cacheid, uint32 hashvalue)
 {
 	catalog_version++;
 }
 
+/* The same of a function; or a script has brought the extension to another version. */
 static void
-InvalidateBySchema(Datum arg, int cacheid, uint32 hashvalue)
+InvalidateByDefinition(Datum arg, int cacheid, uint32 hashvalue)
 {
 	catalog_valid = false;
 	catalog_version++;
@@ -121,15 +124,18 @@ void
 CatalogInit(void)
 {
 	CacheRegisterRelcacheCallback(InvalidateByRelation, (Datum) 0);
-	CacheRegisterSyscacheCallback(NAMESPACEOID, InvalidateBySchema, (Datum) 0);
-	CacheRegisterSyscacheCallback(PROCOID, InvalidateByFunctionOrRole, (Datum) 0);
-	CacheRegisterSyscacheCallback(AUTHOID, InvalidateByFunctionOrRole, (Datum) 0);
-	CacheRegisterSyscacheCallback(DATABASEOID, InvalidateByFunctionOrRole, (Datum) 0);
+	CacheRegisterSyscacheCallback(NAMESPACEOID, InvalidateByDefinition, (Datum) 0);
+	CacheRegisterSyscacheCallback(PROCOID, InvalidateByDefinition, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHOID, InvalidateByRole, (Datum) 0);
+	CacheRegisterSyscacheCallback(DATABASEOID, InvalidateByRole, (Datum) 0);
 }
 
-/* The extension's owner; there is no system cache for pg_extension. */
+/*
+ * The extension's owner, and whether its version is beyond ours; there is no
+ * system cache for pg_extension.
+ */
 static Oid
-FindExtensionOwner(Oid extension)
+FindExtensionOwner(Oid extension, bool *newer)
 {
 	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
 	ScanKeyData key;
@@ -141,7 +147,13 @@ FindExtensionOwner(Oid extension)
 	scan = systable_beginscan(rel, ExtensionOidIndexId, true, NULL, 1, &key);
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
+	{
+		bool		isnull;
+		Datum		version = heap_getattr(tuple, Anum_pg_extension_extversion, RelationGetDescr(rel), &isnull);
+
 		owner = ((Form_pg_extension) GETSTRUCT(tuple))->extowner;
+		*newer = !VersionAtLeast(TASKQ_VERSION, TextDatumGetCString(version));
+	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 	return owner;
@@ -166,6 +178,8 @@ CountColumns(Oid relid)
 static bool
 LoadCatalog(void)
 {
+	bool		newer = false;
+
 	extension_oid = get_extension_oid("taskq", true);
 	if (!OidIsValid(extension_oid))
 		return false;
@@ -173,13 +187,13 @@ LoadCatalog(void)
 	if (!OidIsValid(schema_oid) ||
 		getExtensionOfObject(NamespaceRelationId, schema_oid) != extension_oid)
 		return false;
-	owner_oid = FindExtensionOwner(extension_oid);
-	catalog_matches = true;
+	owner_oid = FindExtensionOwner(extension_oid, &newer);
+	definitions = newer ? DEFINITIONS_NEWER : DEFINITIONS_MATCH;
 	for (int i = 0; i < TASKQ_RELS; i++)
 	{
 		rel_oids[i] = get_relname_relid(rels[i].name, schema_oid);
-		if (CountColumns(rel_oids[i]) < rels[i].columns)
-			catalog_matches = false;
+		if (definitions == DEFINITIONS_MATCH && CountColumns(rel_oids[i]) < rels[i].columns)
+			definitions = DEFINITIONS_OLDER;
 	}
 	return OidIsValid(owner_oid);
 }
@@ -211,11 +225,17 @@ CatalogInstalled(void)
 	return true;
 }
 
-/* Are the SQL definitions at least as new as this library? */
+/* Are the SQL definitions what this library was made for?  Without taskq they are. */
+Definitions
+CatalogDefinitions(void)
+{
+	return CatalogInstalled() ? definitions : DEFINITIONS_MATCH;
+}
+
 bool
 CatalogMatches(void)
 {
-	return CatalogInstalled() && catalog_matches;
+	return CatalogInstalled() && definitions == DEFINITIONS_MATCH;
 }
 
 static void
@@ -228,16 +248,25 @@ RequireInstalled(void)
 				 errhint("Run CREATE EXTENSION taskq.")));
 }
 
-/* Whoever reads the tables needs them as this library knows them. */
+/*
+ * Whoever reads the tables needs them as this library knows them.  What a newer
+ * script has made of them, or may have put into them, it cannot know.
+ */
 static void
 RequireTables(void)
 {
 	RequireInstalled();
-	if (!catalog_matches)
+	if (definitions == DEFINITIONS_OLDER)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("taskq's SQL definitions are older than its library"),
 				 errhint("Run ALTER EXTENSION taskq UPDATE.")));
+	if (definitions == DEFINITIONS_NEWER)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("taskq's SQL definitions are newer than its library"),
+				 errdetail("The library is version %s.", TASKQ_VERSION),
+				 errhint("Restart the server to load the library that was installed with them.")));
 }
 
 Oid

@@ -34,8 +34,17 @@ typedef enum TaskqRel
 } TaskqRel;
 #define TASKQ_RELS (REL_FRAMES + 1)
 
+/* How taskq's SQL definitions in this database stand to its library. */
+typedef enum Definitions
+{
+	DEFINITIONS_MATCH,
+	DEFINITIONS_OLDER,
+	DEFINITIONS_NEWER
+} Definitions;
+
 extern void CatalogInit(void);
 extern bool CatalogInstalled(void);
+extern Definitions CatalogDefinitions(void);
 extern bool CatalogMatches(void);
 extern Oid	CatalogExtension(void);
 extern Oid	CatalogSchema(void);

@@ -347,20 +347,27 @@ IsAdopted(void)
 	return adopted;
 }
 
-/* With older SQL definitions nothing can be done; said once. */
+/* With SQL definitions of another version nothing can be done; said once. */
 static bool
 DefinitionsMatch(void)
 {
-	static bool said = false;
+	static Definitions said = DEFINITIONS_MATCH;
+	Definitions definitions = CatalogDefinitions();
 
-	if (!CatalogMatches() && !said)
+	if (definitions == DEFINITIONS_OLDER && said != definitions)
 		ereport(WARNING,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("taskq's SQL definitions in database \"%s\" are older than its library, so its jobs wait",
 						get_database_name(MyDatabaseId)),
 				 errhint("Run ALTER EXTENSION taskq UPDATE there.")));
-	said = !CatalogMatches();
-	return CatalogMatches();
+	if (definitions == DEFINITIONS_NEWER && said != definitions)
+		ereport(WARNING,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("taskq's SQL definitions in database \"%s\" are newer than its library, so its jobs wait",
+						get_database_name(MyDatabaseId)),
+				 errhint("Restart the server to load the library that was installed with them.")));
+	said = definitions;
+	return definitions == DEFINITIONS_MATCH;
 }
 
 /* One look: what its steps find. */

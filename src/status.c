@@ -191,12 +191,26 @@ SayOfCrashes(ReturnSetInfo *result)
 				psprintf("See outcome \"crashed\" in taskq.attempts; when that is mended, SELECT taskq.resume_pool('%s').", PoolAt(i)->name));
 }
 
+static void
+SayOfDatabase(ReturnSetInfo *result)
+{
+	Definitions definitions = CatalogDefinitions();
+	bool		adopted = definitions == DEFINITIONS_MATCH && AdoptedHere();
+
+	if (definitions != DEFINITIONS_MATCH)
+		Say(result, "definitions", definitions == DEFINITIONS_OLDER ? "older than the library" : "newer than the library",
+			definitions == DEFINITIONS_OLDER ? "Run ALTER EXTENSION taskq UPDATE." :
+			"Restart the server to load the library that was installed with them.");
+	else
+		Say(result, "adopted", adopted ? "yes" : "no",
+			adopted ? NULL : "This database was restored, copied or renamed; if its jobs are to run here, SELECT taskq.adopt_database().");
+}
+
 /* One row a fact; a hint where something is missing. */
 Datum
 taskq_status(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	bool		adopted;
 	char	   *holder;
 
 	CheckArgCount(fcinfo, 0);
@@ -208,9 +222,7 @@ taskq_status(PG_FUNCTION_ARGS)
 		taskq_enabled ? NULL : "Set taskq.enabled = on and reload the configuration.");
 	Say(result, "server", RecoveryInProgress() ? "standby" : "primary",
 		RecoveryInProgress() ? "No job is enqueued, claimed or run on a standby." : NULL);
-	adopted = AdoptedHere();
-	Say(result, "adopted", adopted ? "yes" : "no",
-		adopted ? NULL : "This database was restored, copied or renamed; if its jobs are to run here, SELECT taskq.adopt_database().");
+	SayOfDatabase(result);
 	if (ShmemPresent())
 		SayOfProcesses(result);
 	if (ShmemPresent())

@@ -138,16 +138,31 @@ is(sql($new, q(SELECT taskq.complete_job(job_id, epoch) FROM taskq.claim_job('wo
 is(sql($new, qq(SELECT string_agg(state, ' ' ORDER BY job_id) FROM taskq.all_jobs WHERE job_id >= $first)), 'completed discarded completed available', 'as ever');
 sql_as($new, 'postgres', 'app', q(SELECT taskq.register_handler('later'), taskq.create_queue('later')));
 
+# A script that the library does not know yet: everybody is told, until the library
+# or the script is another.
+my $version = sql($new, q(SELECT extversion FROM pg_extension WHERE extname = 'taskq'));
+my $waiting = sql($new, q(SELECT taskq.enqueue_job('work', delay => '1 s')));
+my $offset = log_since($new);
+sql($new, q(UPDATE pg_extension SET extversion = '0.1.10' WHERE extname = 'taskq'; CREATE FUNCTION public.newer() RETURNS void LANGUAGE sql AS ''));
+wait_for_log_line($new, qr/definitions in database "postgres" are newer than its library/, $offset, 'with definitions of a later version, the scheduler says so');
+wait_until($new, q(SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'taskq worker'), 'no worker runs');
+fails_with($new, '55000', "SELECT * FROM taskq.$_", "and so does $_")
+  for "enqueue_job('work')", "claim_job('worker')", "complete_job($claimed, $epoch)", "register_handler('x')", "create_queue('x')", "run_next()", "cancel_job($claimed)";
+is(sql($new, q(SELECT value, hint LIKE 'Restart the server%' FROM taskq.status() WHERE name = 'definitions')), 'newer than the library|t', 'status() says what to do');
+sql($new, qq(UPDATE pg_extension SET extversion = '$version' WHERE extname = 'taskq'; DROP FUNCTION public.newer()));
+wait_until($new, qq(SELECT state = 'completed' FROM taskq.all_jobs WHERE job_id = $waiting), 'with those of its version again, jobs run');
+
 # An older one lacks a table or columns: nothing runs, everybody is told, and it
 # can still be dropped.
 sql($new, 'ALTER TABLE taskq.event_log RENAME TO not_yet_there');
-my $offset = log_since($new);
+$offset = log_since($new);
 $new->restart;
 wait_for_log_line($new, qr/definitions in database "postgres" are older than its library/, $offset, 'with a table less, the scheduler says so');
 fails_with($new, '55000', "SELECT * FROM taskq.$_", "and so does $_")
   for "enqueue_job('work')", "claim_job('worker')", "complete_job($claimed, $epoch)", "register_handler('x')", "create_queue('x')", "run_next()", "cancel_job($claimed)";
 wait_until($new, q(SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'taskq worker'), 'no worker runs');
 is(() = slurp_file($new->logfile, $offset) =~ /definitions in database "postgres" are older/g, 1, 'which the log says once');
+is(sql($new, q(SELECT value, hint LIKE '%ALTER EXTENSION taskq UPDATE%' FROM taskq.status() WHERE name = 'definitions')), 'older than the library|t', 'and status()');
 sql($new, 'DROP EXTENSION taskq CASCADE');
 wait_until($new, q(SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type LIKE 'taskq %' AND datname = 'postgres'), 'it can be dropped, and its processes leave');
 sql($new, 'CREATE EXTENSION taskq');
