@@ -1,30 +1,12 @@
 -- What every claim and settle promises, in one transaction and without a pool.
 \set ECHO none
-\set QUIET 1
-\pset format unaligned
-\pset tuples_only true
-\pset pager off
-SET client_min_messages = warning;
-CREATE EXTENSION IF NOT EXISTS taskq;
+\i test/sql/include/tap.sql
+\i test/sql/include/jobs.sql
 BEGIN;
 SELECT plan(58);
 
 SELECT taskq.register_handler('a'), taskq.register_handler('b', max_attempts => 2, retry_policy => 'fixed', retry_base => '0'),
 	taskq.create_queue('other') \gset
-CREATE TEMP TABLE j (name text PRIMARY KEY, id bigint, e bigint);
-CREATE FUNCTION pg_temp.add(n text, t text, p int DEFAULT 0, at timestamptz DEFAULT NULL, q text DEFAULT NULL) RETURNS void LANGUAGE sql AS
-	$$ INSERT INTO j VALUES (n, taskq.enqueue_job(t, jsonb_build_object('n', n), priority => p, run_at => at, queue => q)) $$;
-CREATE FUNCTION pg_temp.take(w text, VARIADIC types text[] DEFAULT NULL) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE c taskq.job;
-BEGIN
-	SELECT * INTO c FROM taskq.claim_job(w, types);
-	UPDATE j SET e = c.epoch WHERE id = c.job_id;
-	RETURN c.payload->>'n';
-END $$;
-CREATE FUNCTION pg_temp.state(n text) RETURNS text LANGUAGE sql AS
-	$$ SELECT state || ' ' || attempt FROM taskq.all_jobs WHERE job_id = (SELECT id FROM j WHERE name = n) $$;
-CREATE FUNCTION pg_temp.id(n text) RETURNS bigint LANGUAGE sql AS $$ SELECT id FROM j WHERE name = n $$;
-CREATE FUNCTION pg_temp.e(n text) RETURNS bigint LANGUAGE sql AS $$ SELECT e FROM j WHERE name = n $$;
 
 -- order and filter
 SELECT is(pg_temp.take('w'), NULL, 'nothing there: no row, no error');

@@ -1,11 +1,8 @@
 -- What a handler's return or error makes of its job.
 \set ECHO none
-\set QUIET 1
-\pset format unaligned
-\pset tuples_only true
-\pset pager off
+\i test/sql/include/tap.sql
+\i test/sql/include/wait.sql
 SET client_min_messages = error;
-CREATE EXTENSION IF NOT EXISTS taskq;
 CREATE ROLE tq_results LOGIN;
 CREATE SCHEMA tq_results AUTHORIZATION tq_results;
 SELECT count(taskq.grant_access('tq_results', a)) FROM unnest('{producer,worker,observer}'::text[]) a \gset
@@ -25,18 +22,6 @@ BEGIN
 					quote_literal(a.error_message), CASE WHEN j.finished_at IS NULL THEN (SELECT CASE WHEN d BETWEEN 2700 AND 4500 THEN 'by policy' ELSE d || ' s' END
 						FROM round(extract(epoch FROM j.run_at - a.finished_at)) d) END) END)
 			FROM taskq.all_jobs j JOIN taskq.attempts a USING (job_id) WHERE j.job_id = id);
-END $$;
-CREATE PROCEDURE pg_temp.until(condition text) LANGUAGE plpgsql AS $$
-DECLARE
-	done boolean;
-	deadline timestamptz := clock_timestamp() + '30 s';
-BEGIN
-	LOOP
-		EXECUTE 'SELECT ' || condition INTO done;
-		EXIT WHEN done OR clock_timestamp() > deadline;
-		COMMIT;
-		PERFORM pg_sleep(0.01);
-	END LOOP;
 END $$;
 SELECT plan(107);
 
@@ -172,25 +157,25 @@ CREATE FUNCTION pg_temp.status(t text) RETURNS text LANGUAGE sql AS $$ SELECT st
 CREATE FUNCTION pg_temp.reason(t text) RETURNS text LANGUAGE sql AS $$ SELECT reason || ' ' || jobs FROM taskq.unroutable_jobs WHERE task_type = t $$;
 SELECT is(pg_temp.status('res-setup'), 'ok', 'a type whose table is missing');
 SELECT taskq.alter_pool('tq_results', size => 1) \gset
-CALL pg_temp.until($$ pg_temp.status('res-setup') = 'paused' $$);
+SELECT pg_temp.came($$ SELECT pg_temp.status('res-setup') = 'paused' $$) \gset
 SELECT is(pg_temp.status('res-setup'), 'paused', 'is paused');
 SELECT is(count(*), 3::bigint, 'after three failures') FROM taskq.attempts WHERE job_id IN (SELECT id FROM j WHERE name LIKE 'setup%');
 SELECT is(count(*), 6::bigint, 'no job is lost, though each had but one attempt') FROM taskq.all_jobs WHERE task_type = 'res-setup' AND state IN ('available', 'retryable');
 SELECT is(pg_temp.reason('res-setup'), 'handler paused, see taskq.resume_handler() 6', 'and the view says why they wait');
 SELECT ok(bool_and(error_type = 'handler_error' AND sqlstate = '42P01' AND attempt <= 2), 'the attempts say what was wrong') FROM taskq.attempts WHERE job_id IN (SELECT id FROM j WHERE name LIKE 'setup%');
 INSERT INTO j VALUES ('other', taskq.enqueue_job('res-plain', '{"sql": "SELECT ''2''::jsonb"}'));
-CALL pg_temp.until($$ pg_temp.state('other') = 'completed 1' $$);
+SELECT pg_temp.came($$ SELECT pg_temp.state('other') = 'completed 1' $$) \gset
 SELECT is(pg_temp.state('other'), 'completed 1', 'other types of the pool run');
 SELECT is(count(*), 3::bigint, 'while this one does not') FROM taskq.attempts WHERE job_id IN (SELECT id FROM j WHERE name LIKE 'setup%');
 SELECT ok(taskq.resume_handler('res-setup'), 'resumed too early');
-CALL pg_temp.until($$ pg_temp.status('res-setup') = 'paused' $$);
+SELECT pg_temp.came($$ SELECT pg_temp.status('res-setup') = 'paused' $$) \gset
 SELECT is(pg_temp.status('res-setup'), 'paused', 'it is paused again');
 SELECT is(count(*), 6::bigint, 'with all its jobs') FROM taskq.all_jobs WHERE task_type = 'res-setup' AND state IN ('available', 'retryable');
 SET SESSION AUTHORIZATION tq_results;
 CREATE TABLE tq_results.later (n int);
 RESET SESSION AUTHORIZATION;
 SELECT ok(taskq.resume_handler('res-setup'), 'resumed when the table is there');
-CALL pg_temp.until($$ (SELECT count(*) FROM taskq.all_jobs WHERE task_type = 'res-setup' AND state = 'completed') = 6 $$);
+SELECT pg_temp.came($$ SELECT (SELECT count(*) FROM taskq.all_jobs WHERE task_type = 'res-setup' AND state = 'completed') = 6 $$) \gset
 SELECT is(count(*), 6::bigint, 'all complete') FROM taskq.all_jobs WHERE task_type = 'res-setup' AND state = 'completed';
 SELECT is(count(*), 6::bigint, 'once each') FROM tq_results.later;
 SELECT ok(NOT taskq.resume_handler('res-setup'), 'resume_handler of one that is not paused: false');

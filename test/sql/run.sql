@@ -1,11 +1,6 @@
 -- Jobs run by hand: run_job, run_next and run_all.
 \set ECHO none
-\set QUIET 1
-\pset format unaligned
-\pset tuples_only true
-\pset pager off
-SET client_min_messages = warning;
-CREATE EXTENSION IF NOT EXISTS taskq;
+\i test/sql/include/tap.sql
 CREATE ROLE tq_run LOGIN;
 CREATE ROLE tq_run_other LOGIN;
 CREATE SCHEMA tq_run AUTHORIZATION tq_run;

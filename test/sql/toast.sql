@@ -1,11 +1,8 @@
 -- Large payloads and results, which are stored out of line, on every way that a job can take.
 \set ECHO none
-\set QUIET 1
-\pset format unaligned
-\pset tuples_only true
-\pset pager off
+\i test/sql/include/tap.sql
+\i test/sql/include/wait.sql
 SET client_min_messages = error;
-CREATE EXTENSION IF NOT EXISTS taskq;
 CREATE ROLE tq_toast LOGIN;
 CREATE SCHEMA tq_toast AUTHORIZATION tq_toast;
 SELECT count(taskq.grant_access('tq_toast', a)) FROM unnest('{producer,worker,observer}'::text[]) a \gset
@@ -46,18 +43,6 @@ BEGIN
 	UPDATE j SET e = c.epoch WHERE id = c.job_id;
 	RETURN concat_ws(', ', c.attempt, pg_temp.what(c.payload), pg_temp.what(c.progress));
 END $$;
-CREATE PROCEDURE pg_temp.until(condition text) LANGUAGE plpgsql AS $$
-DECLARE
-	done boolean;
-	deadline timestamptz := clock_timestamp() + '30 s';
-BEGIN
-	LOOP
-		EXECUTE 'SELECT ' || condition INTO done;
-		EXIT WHEN done OR clock_timestamp() > deadline;
-		COMMIT;
-		PERFORM pg_sleep(0.01);
-	END LOOP;
-END $$;
 SELECT plan(52);
 
 SELECT taskq.register_handler('toast-' || f, format('tq_toast.%I(jsonb)', f)::regprocedure, run_as => 'tq_toast', retry_base => '1 h') FROM unnest('{echo,wrapped,stored,boom}'::text[]) f \g /dev/null
@@ -69,7 +54,7 @@ SELECT ok(octet_length(tq_toast.large(1)::text) > 100000 AND pg_temp.what(tq_toa
 -- through the pool
 SELECT pg_temp.add('echo', 'toast-echo', 1), pg_temp.add('wrapped', 'toast-wrapped', 2), pg_temp.add('hash', 'toast-hash', 3), pg_temp.add('stored', 'toast-stored', 4),
 	pg_temp.add('boom', 'toast-boom', 5), pg_temp.add('bare', 'toast-echo', 6, 'toast-bare') \gset
-CALL pg_temp.until($$ NOT EXISTS (SELECT FROM taskq.all_jobs WHERE job_id IN (SELECT id FROM j) AND state IN ('available', 'running')) $$);
+SELECT pg_temp.came($$ SELECT NOT EXISTS (SELECT FROM taskq.all_jobs WHERE job_id IN (SELECT id FROM j) AND state IN ('available', 'running')) $$) \gset
 SELECT is(pg_temp.state('echo'), 'completed 1, document 1', 'a handler completes, its payload is in the history');
 SELECT ok(pg_column_size(payload) BETWEEN 50000 AND 150000 AND pg_column_size(result) BETWEEN 50000 AND 150000, 'in full size, and so is the result')
 	FROM taskq.all_jobs WHERE job_id = pg_temp.id('echo');
@@ -84,7 +69,7 @@ SELECT is(pg_temp.state('bare') || ', ' || pg_temp.result('bare'), 'completed 1,
 
 -- from the history, through the pool again
 SELECT ok(taskq.retry_job(pg_temp.id('echo'), force => true), 'put back');
-CALL pg_temp.until($$ (SELECT count(*) FROM taskq.attempts WHERE job_id = pg_temp.id('echo')) = 2 $$);
+SELECT pg_temp.came($$ SELECT (SELECT count(*) FROM taskq.attempts WHERE job_id = pg_temp.id('echo')) = 2 $$) \gset
 SELECT is(pg_temp.state('echo') || ', ' || pg_temp.result('echo'), 'completed 1, document 1, document 1', 'it completes again with the same payload');
 SELECT is(count(*), 2::bigint, 'in a second attempt') FROM taskq.attempts WHERE job_id = pg_temp.id('echo');
 

@@ -1,11 +1,7 @@
 -- What becomes of jobs whose task type nobody has registered: on_unhandled.
 \set ECHO none
-\set QUIET 1
-\pset format unaligned
-\pset tuples_only true
-\pset pager off
-SET client_min_messages = warning;
-CREATE EXTENSION IF NOT EXISTS taskq;
+\i test/sql/include/tap.sql
+\i test/sql/include/wait.sql
 CREATE ROLE tq_unhandled LOGIN;
 CREATE SCHEMA tq_unhandled AUTHORIZATION tq_unhandled;
 SELECT count(taskq.grant_access('tq_unhandled', a)) FROM unnest('{producer,worker,observer}'::text[]) a \gset
@@ -21,27 +17,6 @@ CREATE FUNCTION pg_temp.state(n text) RETURNS text LANGUAGE sql AS
 	$$ SELECT state || ' ' || attempt FROM taskq.all_jobs WHERE job_id = (SELECT id FROM j WHERE name = n) $$;
 CREATE FUNCTION pg_temp.attempts(n text) RETURNS text LANGUAGE sql AS
 	$$ SELECT string_agg(attempt || ' ' || outcome, ', ' ORDER BY epoch) FROM taskq.attempts WHERE job_id = (SELECT id FROM j WHERE name = n) $$;
-CREATE FUNCTION pg_temp.detail(statement text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE d text;
-BEGIN
-	EXECUTE statement;
-	RETURN 'no error';
-EXCEPTION WHEN OTHERS THEN
-	GET STACKED DIAGNOSTICS d = PG_EXCEPTION_DETAIL;
-	RETURN d;
-END $$;
-CREATE PROCEDURE pg_temp.until(condition text) LANGUAGE plpgsql AS $$
-DECLARE
-	done boolean;
-	deadline timestamptz := clock_timestamp() + '30 s';
-BEGIN
-	LOOP
-		EXECUTE 'SELECT ' || condition INTO done;
-		EXIT WHEN done OR clock_timestamp() > deadline;
-		COMMIT;
-		PERFORM pg_sleep(0.01);
-	END LOOP;
-END $$;
 SELECT plan(64);
 
 -- the setting
@@ -105,7 +80,7 @@ RESET SESSION AUTHORIZATION;
 -- registered types are handled
 SELECT pg_temp.add('handled', 'uh-ext', 'uh-fail'), pg_temp.add('pool', 'uh-run', 'uh-fail') \gset
 SELECT is(pg_temp.state('handled'), 'available 0', 'a registered type waits for its worker in any queue');
-CALL pg_temp.until($$ pg_temp.state('pool') = 'completed 1' $$);
+SELECT pg_temp.came($$ SELECT pg_temp.state('pool') = 'completed 1' $$) \gset
 SELECT is(pg_temp.state('pool') || ' ' || result, 'completed 1 42', 'and runs in the pool') FROM taskq.all_jobs WHERE job_id = pg_temp.id('pool');
 
 -- an operator's second thoughts
@@ -136,12 +111,12 @@ SELECT ok(taskq.unregister_handler('uh-none'), 'and again');
 ROLLBACK;
 SELECT taskq.alter_queue('uh-mark', on_unhandled => 'wait'), pg_temp.add('mark', 'uh-mark', 'uh-mark') \gset
 SELECT taskq.alter_queue('uh-mark', on_unhandled => 'fail') \gset
-CALL pg_temp.until($$ pg_temp.state('mark') = 'discarded 0' $$);
+SELECT pg_temp.came($$ SELECT pg_temp.state('mark') = 'discarded 0' $$) \gset
 SELECT is(pg_temp.state('mark'), 'discarded 0', 'the scheduler has looked');
 SELECT is(pg_temp.state('due') || ', ' || pg_temp.state('future'), 'available 0, scheduled 0',
 	'an unregistration that is undone, or made good in its transaction, discards nothing');
 SELECT ok(taskq.unregister_handler('uh-none'), 'unregistered for good');
-CALL pg_temp.until($$ pg_temp.state('due') = 'discarded 0' AND pg_temp.state('future') = 'discarded 0' AND pg_temp.state('failed') LIKE 'discarded%' $$);
+SELECT pg_temp.came($$ SELECT pg_temp.state('due') = 'discarded 0' AND pg_temp.state('future') = 'discarded 0' AND pg_temp.state('failed') LIKE 'discarded%' $$) \gset
 SELECT is(pg_temp.state('due'), 'discarded 0', 'an available job is discarded');
 SELECT is(pg_temp.state('future'), 'discarded 0', 'a scheduled one');
 SELECT is(pg_temp.state('failed'), 'discarded 0', 'a retryable one');
@@ -153,7 +128,7 @@ SELECT is(pg_temp.state('running') || ', ' || pg_temp.state('released'), 'runnin
 SELECT ok(taskq.complete_job(pg_temp.id('running'), pg_temp.e('running'), '1'), 'which can complete');
 SELECT is(pg_temp.state('running') || ' ' || pg_temp.attempts('running'), 'completed 1 1 completed', 'as ever');
 SELECT ok(taskq.release_job(pg_temp.id('released'), pg_temp.e('released')), 'but one that is given back');
-CALL pg_temp.until($$ pg_temp.state('released') = 'discarded 0' $$);
+SELECT pg_temp.came($$ SELECT pg_temp.state('released') = 'discarded 0' $$) \gset
 SELECT is(pg_temp.state('released') || ' ' || pg_temp.attempts('released'), 'discarded 0 0 unhandled', 'is discarded then');
 
 -- alter_queue: what waits already
@@ -161,7 +136,7 @@ SELECT pg_temp.add('old', 'uh-none', 'uh-later'), pg_temp.add('old ext', 'uh-ext
 	pg_temp.add('old ahead', 'uh-other', 'uh-later', taskq.clock_now() + '1 h') \gset
 SELECT is(pg_temp.state('old') || ', ' || pg_temp.state('old ahead'), 'available 0, scheduled 0', 'jobs wait in a queue that waits');
 SELECT taskq.alter_queue('uh-later', on_unhandled => 'fail') \gset
-CALL pg_temp.until($$ pg_temp.state('old') = 'discarded 0' AND pg_temp.state('old ahead') = 'discarded 0' $$);
+SELECT pg_temp.came($$ SELECT pg_temp.state('old') = 'discarded 0' AND pg_temp.state('old ahead') = 'discarded 0' $$) \gset
 SELECT is(pg_temp.state('old') || ', ' || pg_temp.state('old ahead'), 'discarded 0, discarded 0', 'until it is told to fail');
 SELECT is(pg_temp.attempts('old') || ', ' || pg_temp.attempts('old ahead'), '0 unhandled, 0 unhandled', 'as at enqueue');
 SELECT is(pg_temp.state('old ext'), 'available 0', 'one of a registered type waits on');
@@ -174,7 +149,7 @@ DROP FUNCTION tq_unhandled.gone(jsonb);
 INSERT INTO j VALUES ('too old', taskq.enqueue_job('uh-old', queue => 'uh-fail', min_version => '2'));
 SELECT pg_temp.add('paused', 'uh-ext', 'uh-fail'), pg_temp.add('unresolved', 'uh-gone', 'uh-fail'), taskq.alter_queue('uh-mark', on_unhandled => 'wait') \gset
 SELECT pg_temp.add('mark 2', 'uh-mark', 'uh-mark'), taskq.alter_queue('uh-mark', on_unhandled => 'fail') \gset
-CALL pg_temp.until($$ pg_temp.state('mark 2') = 'discarded 0' $$);
+SELECT pg_temp.came($$ SELECT pg_temp.state('mark 2') = 'discarded 0' $$) \gset
 SELECT is(pg_temp.state('mark 2'), 'discarded 0', 'the scheduler has looked again');
 SELECT is(string_agg(pg_temp.state(n), ', '), 'available 0, available 0, available 0', 'a paused, an outdated and an unresolved handler are handlers')
 	FROM unnest('{paused,too old,unresolved}'::text[]) n;
@@ -183,14 +158,14 @@ SELECT is(string_agg(pg_temp.state(n), ', '), 'available 0, available 0, availab
 SELECT throws_ok($$ SELECT taskq.enqueue_job('uh-none', queue => 'uh-reject') $$, 'TQ002',
 	'No handler registered for task type "uh-none"', 'reject: enqueue_job raises');
 SELECT throws_ok($$ SELECT * FROM taskq.enqueue_jobs('uh-none', '{1,2}', queue => 'uh-reject') $$, 'TQ002', NULL, 'enqueue_jobs too');
-SELECT matches(pg_temp.detail($$ SELECT taskq.enqueue_job('uh-none', queue => 'uh-reject') $$), 'uh-ext.*uh-gone.*uh-old.*uh-run', 'the detail lists the registered types');
+SELECT matches(pg_temp.detail_of($$ SELECT taskq.enqueue_job('uh-none', queue => 'uh-reject') $$), 'uh-ext.*uh-gone.*uh-old.*uh-run', 'the detail lists the registered types');
 SELECT is(count(*), 0::bigint, 'and there is no job') FROM taskq.all_jobs WHERE queue = 'uh-reject';
 SELECT pg_temp.add('taken', 'uh-old', 'uh-reject') \gset
 SELECT is(pg_temp.state('taken'), 'available 0', 'a registered type is taken');
 SELECT taskq.unregister_handler('uh-old') \gset
 SELECT taskq.alter_queue('uh-mark', on_unhandled => 'wait') \gset
 SELECT pg_temp.add('mark 3', 'uh-mark', 'uh-mark'), taskq.alter_queue('uh-mark', on_unhandled => 'fail') \gset
-CALL pg_temp.until($$ pg_temp.state('mark 3') = 'discarded 0' AND pg_temp.state('too old') = 'discarded 0' $$);
+SELECT pg_temp.came($$ SELECT pg_temp.state('mark 3') = 'discarded 0' AND pg_temp.state('too old') = 'discarded 0' $$) \gset
 SELECT is(pg_temp.state('too old'), 'discarded 0', 'unregistered afterwards, it is discarded where the queue fails');
 SELECT is(pg_temp.state('taken'), 'available 0', 'and waits where the queue only refuses new ones');
 

@@ -1,11 +1,8 @@
 -- Versions of handlers: jobs that wait for a newer one, and the history of the registry.
 \set ECHO none
-\set QUIET 1
-\pset format unaligned
-\pset tuples_only true
-\pset pager off
+\i test/sql/include/tap.sql
+\i test/sql/include/wait.sql
 SET client_min_messages = error;
-CREATE EXTENSION IF NOT EXISTS taskq;
 CREATE ROLE tq_versions LOGIN;
 CREATE SCHEMA tq_versions AUTHORIZATION tq_versions;
 SELECT count(taskq.grant_access('tq_versions', a)) FROM unnest('{producer,worker,observer,admin}'::text[]) a \gset
@@ -25,18 +22,6 @@ BEGIN
 END $$;
 CREATE FUNCTION pg_temp.waiting(t text) RETURNS text LANGUAGE sql AS
 	$$ SELECT string_agg(min_version || ' ' || jobs || ' ' || reason, ', ' ORDER BY min_version) FROM taskq.unroutable_jobs WHERE task_type = t $$;
-CREATE PROCEDURE pg_temp.until(condition text) LANGUAGE plpgsql AS $$
-DECLARE
-	done boolean;
-	deadline timestamptz := clock_timestamp() + '30 s';
-BEGIN
-	LOOP
-		EXECUTE 'SELECT ' || condition INTO done;
-		EXIT WHEN done OR clock_timestamp() > deadline;
-		COMMIT;
-		PERFORM pg_sleep(0.01);
-	END LOOP;
-END $$;
 CREATE FUNCTION tq_versions.one(payload jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT '1'::jsonb $$;
 CREATE FUNCTION tq_versions.two(payload jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT '2'::jsonb $$;
 SELECT plan(69);
@@ -93,12 +78,12 @@ SELECT ok(NOT EXISTS (SELECT FROM taskq.attempts WHERE job_id = pg_temp.id('newe
 -- the pool
 SELECT taskq.register_handler('ver-run', 'tq_versions.one(jsonb)', version => '1', run_as => 'tq_versions') \gset
 SELECT pg_temp.add('pool 2', 'ver-run', '2'), pg_temp.add('pool 3', 'ver-run', '3'), pg_temp.add('pool', 'ver-run', NULL), pg_temp.add('pool 1', 'ver-run', '1.0') \gset
-CALL pg_temp.until($$ pg_temp.state('pool') = 'completed 1 1' AND pg_temp.state('pool 1') = 'completed 1 1' $$);
+SELECT pg_temp.came($$ SELECT pg_temp.state('pool') = 'completed 1 1' AND pg_temp.state('pool 1') = 'completed 1 1' $$) \gset
 SELECT is(pg_temp.state('pool') || ', ' || pg_temp.state('pool 1'), 'completed 1 1, completed 1 1', 'the pool runs what its handler is new enough for');
 SELECT is(pg_temp.state('pool 2') || ', ' || pg_temp.state('pool 3'), 'available 0, available 0', 'the rest waits');
 SELECT is(pg_temp.waiting('ver-run'), '2 1 handler version is older than min_version, 3 1 handler version is older than min_version', 'for this reason');
 SELECT taskq.register_handler('ver-run', 'tq_versions.two(jsonb)', version => '2.1', run_as => 'tq_versions', allow_override => true) \gset
-CALL pg_temp.until($$ pg_temp.state('pool 2') = 'completed 1 2' $$);
+SELECT pg_temp.came($$ SELECT pg_temp.state('pool 2') = 'completed 1 2' $$) \gset
 SELECT is(pg_temp.state('pool 2'), 'completed 1 2', 'an override wakes the pool for what has waited');
 SELECT is(handler_version, '2.1', 'and it runs by the new handler') FROM taskq.attempts WHERE job_id = pg_temp.id('pool 2');
 SELECT is(pg_temp.state('pool 3'), 'available 0', 'what wants a newer one waits on');
