@@ -81,6 +81,7 @@ OBJS = \
 	src/store.o \
 	src/stuck.o \
 	src/taskq.o \
+	src/tenants.o \
 	src/timer.o \
 	src/unhandled.o \
 	src/usercode.o \

@@ -353,8 +353,10 @@ COMMENT ON TABLE taskq.frame_log IS 'messages of runs that are settled; read the
 CREATE TABLE taskq.access_grants (
 	role   regrole NOT NULL,
 	access text NOT NULL,
+	tenants text[],
 	PRIMARY KEY (role, access)
 );
+COMMENT ON COLUMN taskq.access_grants.tenants IS 'whose jobs an observer sees; NULL is all';
 COMMENT ON TABLE taskq.access_grants IS 'who was given which access by grant_access()';
 
 -- What each kind of access means; filled at the end of this script.
@@ -807,9 +809,9 @@ COMMENT ON FUNCTION taskq.scheduler_pid() IS 'process id of this database''s sch
 
 -- access and care -----------------------------------------------------------
 
-CREATE FUNCTION taskq.grant_access(role regrole, access text) RETURNS void
+CREATE FUNCTION taskq.grant_access(role regrole, access text, tenants text[] DEFAULT NULL) RETURNS void
 	AS 'MODULE_PATHNAME', 'taskq_grant_access' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.grant_access(regrole, text) IS 'give a role the rights of a producer, worker, observer, operator or admin; each is a set of its own';
+COMMENT ON FUNCTION taskq.grant_access(regrole, text, text[]) IS 'give a role the rights of a producer, worker, observer, operator or admin; each is a set of its own. An observer may be given some tenants only';
 
 CREATE FUNCTION taskq.revoke_access(role regrole, access text) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'taskq_revoke_access' LANGUAGE C VOLATILE;
@@ -827,8 +829,21 @@ CREATE FUNCTION taskq.announce_installation() RETURNS void
 	AS 'MODULE_PATHNAME', 'taskq_announce_installation' LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION taskq.announce_installation() IS 'tell the launcher, at commit, to look at this database; called by CREATE EXTENSION';
 
+-- tenants: what the views ask -----------------------------------------------
+
+CREATE FUNCTION taskq.sees_tenant(tenant_id text) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'taskq_sees_tenant' LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION taskq.sees_tenant(text) IS 'whether the current user may see jobs of this tenant, and the session looks at them';
+
+CREATE FUNCTION taskq.sees_all_tenants() RETURNS boolean
+	AS 'MODULE_PATHNAME', 'taskq_sees_all_tenants' LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION taskq.sees_all_tenants() IS 'whether the current user may see all jobs, and the session looks at them';
+
 -- views ---------------------------------------------------------------------
--- Columns are only ever appended.
+-- Columns are only ever appended. Who reads a view is asked for his tenants in
+-- each branch that shows jobs, or what was said and done in them. A UNION ALL is
+-- never a view's outermost level: the planner would take it apart and hand the
+-- reader's own conditions down into its branches, barrier or not.
 
 CREATE VIEW taskq.handler_history WITH (security_barrier) AS
 SELECT task_type, handler, run_as, description, version, registered_by, registered_at, change, changed_by, changed_at,
@@ -875,55 +890,69 @@ SELECT e.worker_id, 'external', NULL, e.registered_by, NULL,
 		 ELSE 'idle' END,
 	r.n, e.max_concurrent_jobs, r.job_id, r.task_type, e.registered_at, e.last_seen
 FROM taskq.external_workers e,
-	LATERAL (SELECT count(*)::integer AS n, min(j.job_id) AS job_id, min(t.task_type) AS task_type
+	LATERAL (SELECT count(*)::integer AS n, min(j.job_id) FILTER (WHERE taskq.sees_tenant(j.tenant_id)) AS job_id,
+				min(t.task_type) FILTER (WHERE taskq.sees_tenant(j.tenant_id)) AS task_type
 			 FROM taskq.jobs j JOIN taskq.routes t USING (route_id)
 			 WHERE j.gate = 'r' AND j.worker_id = e.worker_id COLLATE "C") r;
 COMMENT ON VIEW taskq.workers IS 'background and external workers with the task types they are given';
 
 CREATE VIEW taskq.all_jobs WITH (security_barrier) AS
-SELECT j.job_id, r.task_type, COALESCE(q.queue, 'default') AS queue,
-	CASE WHEN s.job_id IS NOT NULL OR j.gate = 'r' THEN 'running'
-		 WHEN j.gate = 's' THEN 'suspended'
-		 WHEN j.gate = 'b' THEN 'blocked'
-		 WHEN j.run_at > taskq.clock_now() THEN CASE WHEN j.state = 't' THEN 'retryable' ELSE 'scheduled' END
-		 ELSE 'available' END AS state,
-	j.priority::integer AS priority, COALESCE(s.attempt, j.attempt) AS attempt, j.max_attempts,
-	COALESCE(s.epoch, j.epoch) AS epoch, COALESCE(s.worker_id, j.worker_id) AS worker_id, j.lease_expires_at,
-	j.payload, NULL::jsonb AS result, j.progress, j.tags, j.tenant_id, j.group_key, j.run_at, j.created_at,
-	COALESCE(s.started_at, j.started_at) AS started_at, NULL::timestamptz AS finished_at, j.last_error, j.checkpoint, j.correlation_id
-FROM taskq.jobs j JOIN taskq.routes r USING (route_id)
-	LEFT JOIN taskq.queue_defs q USING (queue_id)
-	LEFT JOIN taskq.running_jobs() s USING (job_id)
-UNION ALL
-SELECT h.job_id, r.task_type, COALESCE(q.queue, 'default'),
-	CASE h.state WHEN 'c' THEN 'completed' WHEN 'd' THEN 'discarded' WHEN 'x' THEN 'cancelled' WHEN 'q' THEN 'quarantined' END,
-	h.priority::integer, h.attempt, h.max_attempts, h.epoch, h.worker_id, NULL,
-	h.payload, h.result, h.progress, h.tags, h.tenant_id, h.group_key, h.run_at, h.created_at,
-	h.started_at, h.finished_at, h.last_error, h.checkpoint, h.correlation_id
-FROM taskq.job_history h JOIN taskq.routes r USING (route_id)
-	LEFT JOIN taskq.queue_defs q USING (queue_id)
-WHERE NOT h.superseded;
+SELECT u.* FROM (
+	SELECT j.job_id, r.task_type, COALESCE(q.queue, 'default') AS queue,
+		CASE WHEN s.job_id IS NOT NULL OR j.gate = 'r' THEN 'running'
+			 WHEN j.gate = 's' THEN 'suspended'
+			 WHEN j.gate = 'b' THEN 'blocked'
+			 WHEN j.run_at > taskq.clock_now() THEN CASE WHEN j.state = 't' THEN 'retryable' ELSE 'scheduled' END
+			 ELSE 'available' END AS state,
+		j.priority::integer AS priority, COALESCE(s.attempt, j.attempt) AS attempt, j.max_attempts,
+		COALESCE(s.epoch, j.epoch) AS epoch, COALESCE(s.worker_id, j.worker_id) AS worker_id, j.lease_expires_at,
+		j.payload, NULL::jsonb AS result, j.progress, j.tags, j.tenant_id, j.group_key, j.run_at, j.created_at,
+		COALESCE(s.started_at, j.started_at) AS started_at, NULL::timestamptz AS finished_at, j.last_error, j.checkpoint, j.correlation_id
+	FROM taskq.jobs j JOIN taskq.routes r USING (route_id)
+		LEFT JOIN taskq.queue_defs q USING (queue_id)
+		LEFT JOIN taskq.running_jobs() s USING (job_id)
+	WHERE taskq.sees_tenant(j.tenant_id)
+	UNION ALL
+	SELECT h.job_id, r.task_type, COALESCE(q.queue, 'default'),
+		CASE h.state WHEN 'c' THEN 'completed' WHEN 'd' THEN 'discarded' WHEN 'x' THEN 'cancelled' WHEN 'q' THEN 'quarantined' END,
+		h.priority::integer, h.attempt, h.max_attempts, h.epoch, h.worker_id, NULL,
+		h.payload, h.result, h.progress, h.tags, h.tenant_id, h.group_key, h.run_at, h.created_at,
+		h.started_at, h.finished_at, h.last_error, h.checkpoint, h.correlation_id
+	FROM taskq.job_history h JOIN taskq.routes r USING (route_id)
+		LEFT JOIN taskq.queue_defs q USING (queue_id)
+	WHERE NOT h.superseded AND taskq.sees_tenant(h.tenant_id)
+) u;
 COMMENT ON VIEW taskq.all_jobs IS 'every job, live and finished';
 
 CREATE VIEW taskq.attempts WITH (security_barrier) AS
-SELECT job_id, attempt, epoch, worker_id, handler_version, started_at, finished_at, outcome,
-	error_type, error_code, error_message, sqlstate, detail, hint, context
-FROM taskq.attempt_failures
-UNION ALL
-SELECT job_id, attempt, epoch, worker_id, handler_version, started_at, finished_at,
-	CASE last_outcome WHEN 'c' THEN 'completed' ELSE 'cancelled' END,
-	CASE last_outcome WHEN 'x' THEN 'cancelled' END, NULL, NULL, NULL, NULL, NULL, NULL
-FROM taskq.job_history
-WHERE last_outcome IN ('c', 'x') AND attempt > 0;	-- 0: put back after that run, and ended without another
+SELECT u.* FROM (
+	SELECT job_id, attempt, epoch, worker_id, handler_version, started_at, finished_at, outcome,
+		error_type, error_code, error_message, sqlstate, detail, hint, context
+	FROM taskq.attempt_failures f
+	WHERE taskq.sees_all_tenants()
+		OR EXISTS (SELECT FROM taskq.jobs j WHERE j.job_id = f.job_id AND taskq.sees_tenant(j.tenant_id))
+		OR EXISTS (SELECT FROM taskq.job_history h WHERE h.job_id = f.job_id AND taskq.sees_tenant(h.tenant_id))
+	UNION ALL
+	SELECT job_id, attempt, epoch, worker_id, handler_version, started_at, finished_at,
+		CASE last_outcome WHEN 'c' THEN 'completed' ELSE 'cancelled' END,
+		CASE last_outcome WHEN 'x' THEN 'cancelled' END, NULL, NULL, NULL, NULL, NULL, NULL
+	FROM taskq.job_history
+	WHERE last_outcome IN ('c', 'x') AND attempt > 0 AND taskq.sees_tenant(tenant_id)	-- 0: put back after that run, and ended without another
+) u;
 COMMENT ON VIEW taskq.attempts IS 'every attempt that counted, and how it ended';
 
 CREATE VIEW taskq.frames WITH (security_barrier) AS
-SELECT job_id, attempt, frame, at, level, sqlstate, message, epoch
-FROM taskq.frame_log
-UNION ALL
-SELECT r.job_id, r.attempt, r.frame, r.at, r.level, r.sqlstate, r.message, r.epoch
-FROM taskq.running_frames() r
-WHERE NOT EXISTS (SELECT FROM taskq.frame_log l WHERE l.job_id = r.job_id AND l.epoch = r.epoch AND l.frame = r.frame);
+SELECT u.* FROM (
+	SELECT job_id, attempt, frame, at, level, sqlstate, message, epoch
+	FROM taskq.frame_log f
+	WHERE taskq.sees_all_tenants()
+		OR EXISTS (SELECT FROM taskq.jobs j WHERE j.job_id = f.job_id AND taskq.sees_tenant(j.tenant_id))
+		OR EXISTS (SELECT FROM taskq.job_history h WHERE h.job_id = f.job_id AND taskq.sees_tenant(h.tenant_id))
+	UNION ALL
+	SELECT r.job_id, r.attempt, r.frame, r.at, r.level, r.sqlstate, r.message, r.epoch
+	FROM taskq.running_frames() r
+	WHERE NOT EXISTS (SELECT FROM taskq.frame_log l WHERE l.job_id = r.job_id AND l.epoch = r.epoch AND l.frame = r.frame)
+) u;
 COMMENT ON VIEW taskq.frames IS 'what runs have said, also those that still run';
 
 CREATE FUNCTION taskq.read_frames(job_id bigint, attempt integer DEFAULT NULL, after integer DEFAULT 0) RETURNS SETOF taskq.frames
@@ -977,7 +1006,7 @@ CREATE VIEW taskq.unroutable_jobs WITH (security_barrier) AS
 SELECT r.queue, r.task_type, r.required_capabilities, r.reason, o.jobs, o.oldest, r.min_version
 FROM taskq.route_reasons r,
 	LATERAL (SELECT count(*) AS jobs, min(j.created_at) AS oldest FROM taskq.jobs j
-			 WHERE j.route_id = r.route_id AND j.gate = 'o') o
+			 WHERE j.route_id = r.route_id AND j.gate = 'o' AND taskq.sees_tenant(j.tenant_id)) o
 WHERE r.reason IS NOT NULL AND o.jobs > 0;
 COMMENT ON VIEW taskq.unroutable_jobs IS 'waiting jobs that no worker would be given now, a row a route, with the reason';
 
@@ -1002,7 +1031,8 @@ FROM taskq.queues q LEFT JOIN (
 				 ELSE 'available' END AS state
 		  FROM taskq.jobs j JOIN taskq.routes r USING (route_id)
 			LEFT JOIN taskq.queue_defs q USING (queue_id)
-			LEFT JOIN taskq.running_jobs() s USING (job_id)) live
+			LEFT JOIN taskq.running_jobs() s USING (job_id)
+		  WHERE taskq.sees_tenant(j.tenant_id)) live
 	GROUP BY queue) c USING (queue);
 COMMENT ON VIEW taskq.stat_queues IS 'depth of each queue by state, and how long its oldest available job has been due';
 
@@ -1020,7 +1050,8 @@ COMMENT ON VIEW taskq.stat_workers IS 'what each background worker does and has 
 CREATE VIEW taskq.events WITH (security_barrier) AS
 SELECT event_id, at, event, job_id, attempt, epoch, task_type, queue, tenant_id, correlation_id,
 	worker_id, result, error_type, error_code, error_message, metadata
-FROM taskq.event_log;
+FROM taskq.event_log
+WHERE taskq.sees_tenant(tenant_id);
 COMMENT ON VIEW taskq.events IS 'what happened to jobs of queues that record events; to follow it, use read_events()';
 
 -- read_events ----------------------------------------------------------------
@@ -1065,7 +1096,7 @@ SELECT a, o FROM (VALUES
 		'FUNCTION taskq.is_standard_error_type', 'FUNCTION taskq.is_retryable_error_type', 'FUNCTION taskq.retry_delay',
 		'FUNCTION taskq.standard_error_types', 'FUNCTION taskq.error_type_of_http_status',
 		'FUNCTION taskq.is_registered', 'FUNCTION taskq.get_registered_types', 'FUNCTION taskq.clock_now']),
-	('observer', ARRAY['TABLE taskq.handler_history', 'FUNCTION taskq.version_at_least', 'FUNCTION taskq.is_adopted', 'TABLE taskq.all_jobs', 'TABLE taskq.attempts', 'TABLE taskq.unroutable_jobs', 'TABLE taskq.route_reasons', 'FUNCTION taskq.describe_job',
+	('observer', ARRAY['FUNCTION taskq.sees_tenant', 'FUNCTION taskq.sees_all_tenants', 'TABLE taskq.handler_history', 'FUNCTION taskq.version_at_least', 'FUNCTION taskq.is_adopted', 'TABLE taskq.all_jobs', 'TABLE taskq.attempts', 'TABLE taskq.unroutable_jobs', 'TABLE taskq.route_reasons', 'FUNCTION taskq.describe_job',
 		'TABLE taskq.workers', 'TABLE taskq.pools', 'TABLE taskq.queues',
 		'TABLE taskq.stat_queues', 'TABLE taskq.stat_handlers', 'TABLE taskq.stat_workers', 'TABLE taskq.events', 'FUNCTION taskq.read_events', 'FUNCTION taskq.event_position',
 		'TABLE taskq.frames', 'FUNCTION taskq.read_frames', 'FUNCTION taskq.running_frames',

@@ -28,7 +28,6 @@ ReadArguments(FunctionCallInfo fcinfo, Datum *values)
 	char	   *access;
 	char	   *role;
 
-	CheckArgCount(fcinfo, 2);
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
@@ -60,6 +59,20 @@ PrivilegeOn(const char *object)
 	return "EXECUTE";
 }
 
+/* The tenants whose jobs an observer is to see; NULL is all. */
+static ArrayType *
+ArgTenants(FunctionCallInfo fcinfo, Datum access)
+{
+	ArrayType  *tenants = ArgSomeNamesOrNull(fcinfo, 2, "tenants");
+
+	if (tenants != NULL && strcmp(TextDatumGetCString(access), "observer") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("only an observer is granted some tenants"),
+				 errdetail("Workers and operators act on jobs of all tenants, and producers may name any.")));
+	return tenants;
+}
+
 /* Grant or revoke on each object that the query finds. */
 static void
 ForEachObject(const char *query, Datum *values, const char *grant, const char *to, const char *role)
@@ -80,15 +93,21 @@ ForEachObject(const char *query, Datum *values, const char *grant, const char *t
 Datum
 taskq_grant_access(PG_FUNCTION_ARGS)
 {
-	Oid			types[] = {REGROLEOID, TEXTOID};
-	Datum		values[2];
+	Oid			types[] = {REGROLEOID, TEXTOID, TEXTARRAYOID};
+	Datum		values[3];
 	char	   *role;
+	ArrayType  *tenants;
 	OwnerScope	scope;
 
+	CheckArgCount(fcinfo, 3);
 	CheckWritable("taskq.grant_access()");
 	role = ReadArguments(fcinfo, values);
+	tenants = ArgTenants(fcinfo, values[1]);
+	values[2] = PointerGetDatum(tenants);
 	OwnerEnterSpi(&scope);
-	OwnerExecute("INSERT INTO taskq.access_grants VALUES ($1, $2) ON CONFLICT DO NOTHING", 2, types, values, NULL);
+	OwnerExecute("INSERT INTO taskq.access_grants VALUES ($1, $2, $3)"
+				 " ON CONFLICT (role, access) DO UPDATE SET tenants = excluded.tenants",
+				 3, types, values, tenants == NULL ? "  n" : NULL);
 	OwnerExecute(psprintf("GRANT USAGE ON SCHEMA taskq TO %s", role), 0, NULL, NULL, NULL);
 	ForEachObject("SELECT object FROM taskq.access_rights WHERE access = $2 AND $1 IS NOT NULL",
 				  values, "GRANT", "TO", role);
@@ -106,6 +125,7 @@ taskq_revoke_access(PG_FUNCTION_ARGS)
 	bool		found;
 	OwnerScope	scope;
 
+	CheckArgCount(fcinfo, 2);
 	CheckWritable("taskq.revoke_access()");
 	role = ReadArguments(fcinfo, values);
 	OwnerEnterSpi(&scope);

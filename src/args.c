@@ -268,7 +268,7 @@ CompareNames(const void *a, const void *b)
 	return strcmp(*(char *const *) a, *(char *const *) b);
 }
 
-static char **
+char **
 NamesToStrings(ArrayType *names, int *n, const char *what)
 {
 	Datum	   *values;

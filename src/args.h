@@ -43,6 +43,7 @@ extern bool NamesCover(ArrayType *have, ArrayType *need);
 extern bool NamesEqual(ArrayType *a, ArrayType *b);
 extern int	NamesIndex(ArrayType *names, const char *name);
 extern ArrayType *StringsToNames(char **strings, int n);
+extern char **NamesToStrings(ArrayType *names, int *n, const char *what);
 extern int	NamesCount(ArrayType *names);
 
 #endif							/* TASKQ_ARGS_H */

@@ -69,6 +69,7 @@ static const struct
 	[REL_EVENTS_OVERFLOW] = {"event_log_overflow", 17},
 	[REL_EVENT_ID_SEQ] = {"event_id_seq", 1},
 	[REL_FRAMES] = {"frame_log", 8},
+	[REL_GRANTS] = {"access_grants", 3},
 };
 
 static bool catalog_valid = false;

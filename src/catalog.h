@@ -30,9 +30,10 @@ typedef enum TaskqRel
 	REL_EVENTS,
 	REL_EVENTS_OVERFLOW,
 	REL_EVENT_ID_SEQ,
-	REL_FRAMES
+	REL_FRAMES,
+	REL_GRANTS
 } TaskqRel;
-#define TASKQ_RELS (REL_FRAMES + 1)
+#define TASKQ_RELS (REL_GRANTS + 1)
 
 /* How taskq's SQL definitions in this database stand to its library. */
 typedef enum Definitions

@@ -71,6 +71,7 @@ int			taskq_max_routes = 10000;
 
 /* A claim that waits pins its statement's snapshot, so the wait is bounded. */
 int			taskq_max_wait = 5 * 1000;
+char	   *taskq_tenant_id = NULL;
 
 /* This server's number among several that share work: bits 48-62 of job ids. */
 int			taskq_node_id = 0;
@@ -240,6 +241,9 @@ GucInit(void)
 							"How many jobs may share a commit.",
 							NULL, &taskq_share_commit_jobs, 50, 1, 10000,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("taskq.tenant_id",
+							   "Narrows what the session sees of jobs to this tenant's.",
+							   NULL, &taskq_tenant_id, "", PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("taskq.use_ready_list",
 							 "Has claims go by the ready list.",
 							 NULL, &taskq_use_ready_list, true,

@@ -25,6 +25,7 @@ extern int	taskq_node_id;
 extern int	taskq_poll_interval;
 extern int	taskq_ready_list_size;
 extern int	taskq_share_commit_jobs;
+extern char *taskq_tenant_id;
 extern bool taskq_use_ready_list;
 extern int	taskq_worker_idle;
 extern int	taskq_worker_max_age;

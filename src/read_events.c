@@ -22,6 +22,7 @@
 #include "history.h"
 #include "owner.h"
 #include "store.h"
+#include "tenants.h"
 #include "wait.h"
 
 PG_FUNCTION_INFO_V1(taskq_read_events);
@@ -37,7 +38,7 @@ enum
 /* Parameters of the query below. */
 enum
 {
-	PARAM_AFTER, PARAM_HORIZON, PARAM_LIMIT, PARAM_QUEUES, PARAM_TASK_TYPES, PARAM_JOB_ID,
+	PARAM_AFTER, PARAM_HORIZON, PARAM_LIMIT, PARAM_QUEUES, PARAM_TASK_TYPES, PARAM_JOB_ID, PARAM_TENANTS,
 	PARAM_COUNT
 };
 
@@ -69,8 +70,8 @@ Look(EventsCall *call)
 		" worker_id, result, error_type, error_code, error_message, metadata"
 		" FROM taskq.event_log WHERE event_id > $1 AND event_id <= $2"
 		" AND ($4 IS NULL OR queue = ANY ($4)) AND ($5 IS NULL OR task_type = ANY ($5))"
-		" AND ($6 IS NULL OR job_id = $6) ORDER BY event_id LIMIT $3";
-	Oid			types[] = {INT8OID, INT8OID, INT4OID, TEXTARRAYOID, TEXTARRAYOID, INT8OID};
+		" AND ($6 IS NULL OR job_id = $6) AND ($7 IS NULL OR tenant_id = ANY ($7)) ORDER BY event_id LIMIT $3";
+	Oid			types[] = {INT8OID, INT8OID, INT4OID, TEXTARRAYOID, TEXTARRAYOID, INT8OID, TEXTARRAYOID};
 	int64		horizon = EventHorizon(call->after);
 	OwnerScope	scope;
 	Snapshot	snapshot;
@@ -138,6 +139,7 @@ taskq_read_events(PG_FUNCTION_ARGS)
 {
 	EventsCall	call = {0};
 	int64		wait;
+	ArrayType  *tenants;
 
 	CheckArgCount(fcinfo, ARG_COUNT);
 
@@ -153,6 +155,8 @@ taskq_read_events(PG_FUNCTION_ARGS)
 	NamesParam(&call, PARAM_TASK_TYPES, fcinfo, ARG_TASK_TYPES, "task_types");
 	SetParam(&call, PARAM_JOB_ID, PG_ARGISNULL(ARG_JOB_ID) ? (Datum) 0 : PG_GETARG_DATUM(ARG_JOB_ID),
 			 PG_ARGISNULL(ARG_JOB_ID));
+	tenants = TenantsSeen(false);
+	SetParam(&call, PARAM_TENANTS, PointerGetDatum(tenants), tenants == NULL);
 	LookOrWait(&call, wait == NO_MICROSECONDS ? 0 : wait);
 	return (Datum) 0;
 }

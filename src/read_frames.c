@@ -26,6 +26,7 @@
 #include "settle.h"
 #include "shmem.h"
 #include "store.h"
+#include "tenants.h"
 
 PG_FUNCTION_INFO_V1(taskq_append_frame);
 PG_FUNCTION_INFO_V1(taskq_append_frame_of);
@@ -128,8 +129,9 @@ taskq_append_frame_of(PG_FUNCTION_ARGS)
 
 /* reading ------------------------------------------------------------------ */
 
+/* Of the run of this job in a slot, if it still is there. */
 static void
-PutFrames(ReturnSetInfo *result, int slot)
+PutFrames(ReturnSetInfo *result, int slot, int64 job)
 {
 	int64		job_id,
 				epoch;
@@ -138,7 +140,7 @@ PutFrames(ReturnSetInfo *result, int slot)
 	Size		position = 0;
 	Frame		frame;
 
-	while (buffer != NULL && job_id != 0 && FrameNext(buffer, &position, &frame))
+	while (buffer != NULL && job_id == job && FrameNext(buffer, &position, &frame))
 	{
 		Datum		values[8];
 		bool		nulls[8] = {false};
@@ -161,17 +163,21 @@ PutFrames(ReturnSetInfo *result, int slot)
 Datum
 taskq_running_frames(PG_FUNCTION_ARGS)
 {
+	ArrayType  *tenants = TenantsSeen(false);
+
 	CheckArgCount(fcinfo, 0);
 	BeginRows(fcinfo, 8);
 	for (int i = 0; ShmemPresent() && i < taskq_shared->n_slots; i++)
 	{
 		bool		ours;
+		int64		job_id;
 
 		LWLockAcquire(&taskq_slots[i].lock, LW_SHARED);
-		ours = taskq_slots[i].worker && taskq_slots[i].dboid == MyDatabaseId && taskq_slots[i].job_id != 0;
+		job_id = taskq_slots[i].job_id;
+		ours = taskq_slots[i].worker && taskq_slots[i].dboid == MyDatabaseId && job_id != 0;
 		LWLockRelease(&taskq_slots[i].lock);
-		if (ours)
-			PutFrames((ReturnSetInfo *) fcinfo->resultinfo, i);
+		if (ours && TenantsSeeRunning(tenants, job_id))
+			PutFrames((ReturnSetInfo *) fcinfo->resultinfo, i, job_id);
 	}
 	return (Datum) 0;
 }
@@ -181,8 +187,10 @@ Datum
 taskq_read_frames(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	Oid			types[] = {INT8OID, INT4OID, INT4OID};
-	Datum		values[3] = {0};
+	Oid			types[] = {INT8OID, INT4OID, INT4OID, TEXTARRAYOID};
+	Datum		values[4] = {0};
+	char		nulls[] = "    ";
+	ArrayType  *tenants;
 	OwnerScope	scope;
 	uint64		n;
 
@@ -192,9 +200,14 @@ taskq_read_frames(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(1))
 		values[1] = PG_GETARG_DATUM(1);
 	values[2] = Int32GetDatum(PG_ARGISNULL(2) ? 0 : PG_GETARG_INT32(2));
+	tenants = TenantsSeen(false);
+	values[3] = PointerGetDatum(tenants);
+	nulls[1] = PG_ARGISNULL(1) ? 'n' : ' ';
+	nulls[3] = tenants == NULL ? 'n' : ' ';
 	OwnerEnterSpi(&scope);
 	n = OwnerExecute("SELECT * FROM taskq.frames WHERE job_id = $1 AND ($2 IS NULL OR attempt = $2) AND frame > $3"
-					 " ORDER BY epoch, frame", 3, types, values, PG_ARGISNULL(1) ? " n " : NULL);
+					 " AND ($4 IS NULL OR EXISTS (SELECT FROM taskq.all_jobs WHERE job_id = $1 AND tenant_id = ANY ($4)))"
+					 " ORDER BY epoch, frame", 4, types, values, nulls);
 	for (uint64 i = 0; i < n; i++)
 		tuplestore_puttuple(result->setResult, SPI_tuptable->vals[i]);
 	OwnerLeaveSpi(&scope);

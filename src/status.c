@@ -22,6 +22,7 @@
 #include "ready.h"
 #include "shmem.h"
 #include "stats.h"
+#include "tenants.h"
 
 PG_FUNCTION_INFO_V1(taskq_running_jobs);
 PG_FUNCTION_INFO_V1(taskq_background_workers);
@@ -50,6 +51,7 @@ taskq_running_jobs(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	TaskqSlot  *slot = palloc(sizeof(TaskqSlot));
+	ArrayType  *tenants = TenantsSeen(false);
 
 	CheckArgCount(fcinfo, 0);
 	BeginRows(fcinfo, 6);
@@ -58,7 +60,7 @@ taskq_running_jobs(PG_FUNCTION_ARGS)
 		Datum		values[6];
 		bool		nulls[6] = {false};
 
-		if (!CopyWorker(i, slot) || slot->job_id == 0)
+		if (!CopyWorker(i, slot) || slot->job_id == 0 || !TenantsSeeRunning(tenants, slot->job_id))
 			continue;
 		values[0] = Int64GetDatum(slot->job_id);
 		values[1] = Int64GetDatum(slot->epoch);
@@ -76,6 +78,7 @@ taskq_background_workers(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	TaskqSlot  *slot = palloc(sizeof(TaskqSlot));
+	ArrayType  *tenants = TenantsSeen(false);
 
 	CheckArgCount(fcinfo, 0);
 	BeginRows(fcinfo, 9);
@@ -97,7 +100,7 @@ taskq_background_workers(PG_FUNCTION_ARGS)
 		values[6] = TimestampTzGetDatum(slot->started_at);
 		values[7] = Int64GetDatum((int64) slot->completed);
 		values[8] = Int64GetDatum((int64) slot->failed);
-		nulls[4] = nulls[5] = !running;
+		nulls[4] = nulls[5] = !running || !TenantsSeeRunning(tenants, slot->job_id);
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;

@@ -277,7 +277,8 @@ StoreLastId(TaskqRel sequence)
 Snapshot
 StoreSnapshot(void)
 {
-	return RegisterSnapshot(GetLatestSnapshot());
+	/* a parallel query is given no other than its own, and only looks */
+	return RegisterSnapshot(IsInParallelMode() ? GetActiveSnapshot() : GetLatestSnapshot());
 }
 
 /* Call a function for each row of a small table. */

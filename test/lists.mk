@@ -33,7 +33,8 @@ REGRESS = \
 	kit \
 	retry \
 	redrive \
-	describe
+	describe \
+	tenants
 ISOLATION = \
 	claim-cancel \
 	claim-claim \

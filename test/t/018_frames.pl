@@ -41,6 +41,9 @@ SQL
 add_type($node, 'postgres', 'app', $_, undef, 'max_attempts => 1') for qw(speak mute at_commit);
 sql_as($node, 'postgres', 'app', q(SELECT taskq.alter_pool('app', size => 1), taskq.alter_queue('default', retain_completed => '1 d', retain_other => '1 d')));
 
+sql($node, "CREATE ROLE $_ LOGIN; SELECT taskq.grant_access('$_', 'observer', '{$_}')") for qw(acme bolt);
+my $sees = q(SELECT concat_ws(' ', (SELECT count(*) FROM taskq.running_frames()), (SELECT count(*) FROM taskq.frames WHERE message LIKE 'said%' OR message = 'appended'),
+	(SELECT count(*) FROM taskq.running_jobs()), (SELECT count(job_id) FROM taskq.stat_workers), (SELECT max(current_task_type) FROM taskq.workers)));
 my $frames = "SELECT string_agg(concat_ws(' ', frame, level, sqlstate, message), ', ' ORDER BY frame) FROM taskq.read_frames";
 my $said = '1 notice said notice, 2 info appended, 3 warning 01ABC said warning';
 for my $fail (0, 1)
@@ -49,10 +52,12 @@ for my $fail (0, 1)
 	my $gate = hold_gate($node, 7);
 	my $offset = log_since($node);
 	my $payload = $fail ? '{"gate": 7, "fail": true}' : '{"gate": 7}';
-	my $id = sql_as($node, 'postgres', 'app', "SELECT taskq.enqueue_job('speak', '$payload')");
+	my $id = sql_as($node, 'postgres', 'app', "SELECT taskq.enqueue_job('speak', '$payload', tenant_id => 'acme')");
 	wait_until($node, "$frames($id)", "$what: its messages can be read while it runs", expected => $said);
 	is(sql($node, "SELECT state FROM taskq.all_jobs WHERE job_id = $id"), 'running', "$what: which it does");
 	is(sql($node, "SELECT count(*) FROM taskq.running_frames()"), 3, "$what: they are in shared memory");
+	is(sql_as($node, 'postgres', 'acme', $sees), '3 ' . ($fail ? 6 : 3) . ' 1 1 speak', "$what: an observer of its tenant sees them, and what runs");
+	is(sql_as($node, 'postgres', 'bolt', $sees), '0 0 0 0', "$what: one of another tenant does not");
 	open_gate($gate);
 	settled($node, $what);
 	is(sql($node, "$frames($id)"), $said . ($fail ? ', 4 error P0001 said error' : ''), "$what: they are kept in order");

@@ -1,0 +1,15 @@
+/*
+ * tenants.h
+ *	  Of which tenants the caller may see jobs.
+ */
+#ifndef TASKQ_TENANTS_H
+#define TASKQ_TENANTS_H
+
+#include "taskq.h"
+
+#include "utils/array.h"
+
+extern ArrayType *TenantsSeen(bool without_access);
+extern bool TenantsSeeRunning(ArrayType *tenants, int64 job_id);
+
+#endif							/* TASKQ_TENANTS_H */
