@@ -276,7 +276,7 @@ RecordChange(const char *task_type, const char *change, Oid by)
 				 " FROM taskq.handlers WHERE task_type = $1", 4, types, values, NULL);
 }
 
-/* Is this the row that is there, but for when it was registered? */
+/* Is this the row that is there, but for when it was registered and whether it is paused? */
 static bool
 IsSameRow(HeapTuple tuple, TupleDesc tupdesc, Datum *values, const char *nulls)
 {
@@ -286,7 +286,7 @@ IsSameRow(HeapTuple tuple, TupleDesc tupdesc, Datum *values, const char *nulls)
 		bool		is_null;
 		Datum		old = SPI_getbinval(tuple, tupdesc, i + 1, &is_null);
 
-		if (i + 1 == H_REGISTERED_AT)
+		if (i + 1 == H_REGISTERED_AT || i + 1 == H_PAUSED)
 			continue;
 		if (is_null != (nulls[i] == 'n') ||
 			(!is_null && !datum_image_eq(old, values[i], attr->attbyval, attr->attlen)))
@@ -297,7 +297,8 @@ IsSameRow(HeapTuple tuple, TupleDesc tupdesc, Datum *values, const char *nulls)
 
 /*
  * Write the row over whatever was there.  Programs that register all they have
- * whenever they start change nothing by it, and nobody need look again.
+ * whenever they start change nothing by it, not even that an operator has paused
+ * the type, and nobody need look again.
  */
 static void
 WriteHandler(Datum *values, const char *nulls)
@@ -311,7 +312,7 @@ WriteHandler(Datum *values, const char *nulls)
 	OwnerScope	scope;
 
 	OwnerEnterSpi(&scope);
-	if (OwnerExecute("SELECT * FROM taskq.handlers WHERE task_type = $1 AND NOT paused", 1, types, values, nulls) > 0 &&
+	if (OwnerExecute("SELECT * FROM taskq.handlers WHERE task_type = $1", 1, types, values, nulls) > 0 &&
 		IsSameRow(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, values, nulls))
 	{
 		OwnerLeaveSpi(&scope);

@@ -2,7 +2,7 @@
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/wait.sql
-SELECT plan(133);
+SELECT plan(134);
 BEGIN;
 CREATE SCHEMA reg;
 GRANT USAGE ON SCHEMA reg TO PUBLIC;
@@ -130,6 +130,9 @@ SELECT is(pg_temp.status('reg-in'), 'paused', 'which it shows');
 SELECT ok(taskq.resume_handler('reg-in') AND NOT taskq.resume_handler('reg-in'), 'and resumed, once');
 SELECT taskq.pause_handler('reg-in'), taskq.register_handler('reg-in', 'reg.f(jsonb)', run_as => 'regress_registry', allow_override => true) \gset
 SELECT is(pg_temp.status('reg-in'), 'ok', 'registered anew it is not paused');
+SELECT taskq.pause_handler('reg-in'), taskq.register_handler('reg-in', 'reg.f(jsonb)', run_as => 'regress_registry', allow_override => true) \gset
+SELECT is(pg_temp.status('reg-in'), 'paused', 'the same registration again leaves a pause');
+SELECT taskq.resume_handler('reg-in') \gset
 SELECT throws_ok($$ SELECT taskq.pause_handler('reg-nobody') $$, 'TQ002', NULL, 'nobody pauses what is not registered');
 
 -- look ------------------------------------------------------------------------

@@ -23,7 +23,7 @@ BEGIN
 						FROM round(extract(epoch FROM j.run_at - a.finished_at)) d) END) END)
 			FROM taskq.all_jobs j JOIN taskq.attempts a USING (job_id) WHERE j.job_id = id);
 END $$;
-SELECT plan(107);
+SELECT plan(108);
 
 SELECT taskq.create_pool('tq_results', size => 0, role => 'tq_results') \gset
 SET SESSION AUTHORIZATION tq_results;
@@ -201,6 +201,8 @@ SELECT is(pg_temp.status('res-ext') || ', ' || pg_temp.reason('res-ext'), 'pause
 SELECT ok(taskq.resume_handler('res-ext'), 'resume_handler');
 SELECT is(count(*), 1::bigint, 'they are claimed again') FROM taskq.claim_job('res-w', '{res-ext}');
 SELECT taskq.pause_handler('res-ext'), taskq.register_handler('res-ext', allow_override => true) \gset
+SELECT is(pg_temp.status('res-ext'), 'paused', 'registering the same again leaves a pause');
+SELECT taskq.register_handler('res-ext', description => 'another', allow_override => true) \gset
 SELECT is(pg_temp.status('res-ext'), 'ok', 'registering it anew ends a pause');
 SELECT throws_ok($$ SELECT taskq.pause_handler('res-none') $$, 'TQ002', NULL, 'pause_handler of a type that is not registered');
 SELECT throws_ok($$ SELECT taskq.resume_handler('res-none') $$, 'TQ002', NULL, 'resume_handler likewise');

@@ -89,6 +89,8 @@ CREATE FUNCTION model.version_at_least(version text, lowest text) RETURNS boolea
 
 -- registry ----------------------------------------------------------------------
 CREATE FUNCTION model.register_handler(a jsonb, said jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+	old model.handlers;
 BEGIN
 	PERFORM model.check_name(a->>'task_type');
 	IF NOT COALESCE((a->>'allow_override')::boolean, false) AND EXISTS (SELECT FROM model.handlers WHERE task_type = a->>'task_type') THEN
@@ -99,11 +101,13 @@ BEGIN
 	END IF;
 	PERFORM model.check_range((a->>'priority')::integer, -32768, 32767);
 	PERFORM model.check_range((a->>'max_attempts')::integer, 1, 1000000);
-	DELETE FROM model.handlers WHERE task_type = a->>'task_type';
+	DELETE FROM model.handlers WHERE task_type = a->>'task_type' RETURNING * INTO old;
 	INSERT INTO model.handlers
 	SELECT a->>'task_type', a->>'handler' IS NOT NULL, COALESCE((a->>'also_external')::boolean, false), a->>'version', a->>'queue',
 		(a->>'priority')::integer, (a->>'max_attempts')::integer, (a->>'lease')::interval, a->>'retry_policy',
 		(a->>'retry_base')::interval, (a->>'retry_cap')::interval;
+	-- the same again leaves a pause
+	UPDATE model.handlers h SET paused = true WHERE h.task_type = old.task_type AND old.paused AND to_jsonb(h) - 'paused' = to_jsonb(old) - 'paused';
 	RETURN '""';
 END $$;
 

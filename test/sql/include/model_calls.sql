@@ -97,6 +97,11 @@ BEGIN
 		IF a->>'handler' IS NOT NULL AND a->>'retry_base' = '0' THEN
 			a := a || '{"retry_base": "7 min"}';	-- or run_all() would have no end
 		END IF;
+		-- or the same again, as a program does that starts
+		IF model.chance(0.3) AND EXISTS (SELECT FROM model.handlers WHERE task_type = a->>'task_type') THEN
+			SELECT to_jsonb(h) - 'in_server' - 'paused' || jsonb_build_object('handler', CASE WHEN in_server THEN 'model.handler(jsonb)' END, 'allow_override', true)
+			INTO a FROM model.handlers h WHERE task_type = a->>'task_type';
+		END IF;
 	WHEN 'unregister_handler', 'pause_handler', 'resume_handler' THEN
 		a := jsonb_build_object('task_type', model.some_type());
 	WHEN 'clear_handlers' THEN
