@@ -49,6 +49,9 @@ typedef struct WakeNote
 	int			count;
 } WakeNote;
 
+#define MERGE_WITHIN 8			/* notes back: calls make a few of different kinds in turn */
+
+/* In the order of their levels: those of the subtransaction that ends are the last. */
 static WakeNote *notes = NULL;
 static int	n_notes = 0;
 static int	max_notes = 0;
@@ -63,6 +66,33 @@ static enum
 	TRANSACTION_ABORTED
 }			ended = TRANSACTION_RUNS;
 
+/* Notes of moments become one, of the first; so do those that say the same. */
+static bool
+MergeNote(WakeNote *into, WakeKind kind, int64 key, int count)
+{
+	if (into->kind != kind)
+		return false;
+	if (kind == WAKE_SCHEDULER_AT || kind == WAKE_LEASE_AT)
+		into->key = Min(into->key, key);
+	else if (into->key == key)
+		into->count += count;
+	else
+		return false;
+	return true;
+}
+
+/* Does a note go with one of the last "of" notes, of its subtransaction? */
+static bool
+MergeWithLast(int of, WakeKind kind, int level, int64 key, int count)
+{
+	int			first = Max(of - MERGE_WITHIN, 0);
+
+	for (int i = of - 1; i >= first && notes[i].level == level; i--)
+		if (MergeNote(&notes[i], kind, key, count))
+			return true;
+	return false;
+}
+
 static void
 AddNote(WakeKind kind, int64 key)
 {
@@ -71,16 +101,8 @@ AddNote(WakeKind kind, int64 key)
 	if (!ShmemPresent() && kind != WAKE_CLAIMED)
 		return;
 	notes_db = ShmemMyDatabase();
-	if (n_notes > 0)
-	{
-		WakeNote   *last = &notes[n_notes - 1];
-
-		if (last->kind == kind && last->key == key && last->level == level)
-		{
-			last->count++;
-			return;
-		}
-	}
+	if (MergeWithLast(n_notes, kind, level, key, 1))
+		return;
 	if (n_notes == max_notes)
 	{
 		int			more = Max(16, max_notes * 2);
@@ -422,22 +444,23 @@ static void
 AtSubtransactionEnd(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
 {
 	int			level = GetCurrentTransactionNestLevel();
-	int			kept = 0;
+	int			first = n_notes;
+	int			end = n_notes;
 
-	if (n_notes == 0)
+	if (event != SUBXACT_EVENT_COMMIT_SUB && event != SUBXACT_EVENT_ABORT_SUB)
 		return;
-	if (event == SUBXACT_EVENT_COMMIT_SUB)
+	while (first > 0 && notes[first - 1].level >= level)
+		first--;
+	n_notes = first;
+	for (int i = first; i < end; i++)
 	{
-		for (int i = 0; i < n_notes; i++)
-			if (notes[i].level >= level)
-				notes[i].level = level - 1;
-	}
-	else if (event == SUBXACT_EVENT_ABORT_SUB)
-	{
-		for (int i = 0; i < n_notes; i++)
-			if (notes[i].level < level || IsForAnyEnd(&notes[i]))
-				notes[kept++] = notes[i];
-		n_notes = kept;
+		WakeNote   *note = &notes[i];
+
+		if (event == SUBXACT_EVENT_ABORT_SUB && !IsForAnyEnd(note))
+			continue;
+		note->level = level - 1;
+		if (!MergeWithLast(n_notes, note->kind, note->level, note->key, note->count))
+			notes[n_notes++] = *note;
 	}
 }
 
