@@ -208,7 +208,11 @@ ReadyLearnEnd(int32 route_id, uint64 number, const int16 *priorities, int n, boo
 		all = LaneFind(entry, priorities[i]) != NULL || LaneMake(entry, priorities[i], READY_BEGIN) != NULL;
 	entry->known = all && !entry->short_of_lanes;
 	if (!entry->known)
+	{
+		/* lanes that nobody goes by are only in the way of others */
+		LanesFree(entry);
 		entry->learn_at = ClockNow() + LEARN_AGAIN;
+	}
 	EntryUnlock(entry);
 }
 
@@ -216,14 +220,15 @@ ReadyLearnEnd(int32 route_id, uint64 number, const int16 *priorities, int n, boo
 
 /*
  * The lane for a job that has been committed; NULL: none is needed.  In a route
- * whose priorities are known no other job has this one; else nobody knows.
+ * whose priorities are known no other job has this one; while they are being
+ * learnt nobody knows; and else whoever begins to learn them will see the job.
  */
 static ReadyLane *
 LaneForPush(ReadyEntry *entry, int16 priority)
 {
 	ReadyLane  *lane = LaneFind(entry, priority);
 
-	if (lane == NULL)
+	if (lane == NULL && (entry->known || entry->learning != 0))
 		lane = LaneMake(entry, priority, entry->known ? READY_END : READY_BEGIN);
 	return lane;
 }
