@@ -26,6 +26,27 @@ ClockNow(void)
 	return now;
 }
 
+/* Has so much time passed since a moment?  Also when the clock was set back behind it. */
+bool
+ClockHasPassed(TimestampTz since, int64 length)
+{
+	TimestampTz now = ClockNow();
+
+	return now < since || now - since >= length;
+}
+
+/*
+ * Is a moment still to come that was at most so far ahead when it was chosen?  One
+ * that is further away was chosen before the clock was set back.
+ */
+bool
+ClockIsAhead(TimestampTz moment, int64 most)
+{
+	TimestampTz now = ClockNow();
+
+	return moment > now && moment - now <= most;
+}
+
 /* Milliseconds to sleep until a moment, rounded up, from 0 to "most". */
 long
 ClockMillisecondsUntil(TimestampTz moment, long most)

@@ -262,9 +262,9 @@ FillPool(const TaskqPool *pool, const DueJobs *jobs, bool *may_grow)
 	want = Max(pool->min_size, Min(pool->size, DueForPool(jobs, pool)));
 	for (; have < want; have++)
 	{
-		if (trouble != NULL && trouble->not_before > ClockNow() && trouble->version == CatalogVersion())
+		if (trouble != NULL && ClockIsAhead(trouble->not_before, MAX_START_DELAY) && trouble->version == CatalogVersion())
 			return trouble->not_before;
-		if (slots_retry_at > ClockNow())
+		if (ClockIsAhead(slots_retry_at, USECS_PER_SEC))
 			return slots_retry_at;
 		if (!StartWorker(pool))
 			return ClockNow() + USECS_PER_SEC;

@@ -280,7 +280,7 @@ ProbeDatabases(void)
 			continue;
 		if (HasScheduler(entry->dboid) || IsBlocked(entry->dboid))
 			continue;
-		if (entry->not_before > ClockNow())
+		if (ClockIsAhead(entry->not_before, RETRY_AT_MOST))
 		{
 			again = Min(again, entry->not_before);
 			continue;
@@ -356,7 +356,7 @@ taskq_launcher_main(Datum arg)
 		}
 		if (taskq_enabled)
 		{
-			if (TakeProbeRequests() || ClockNow() - listed_at >= LIST_EVERY * 1000)
+			if (TakeProbeRequests() || ClockHasPassed(listed_at, LIST_EVERY * 1000))
 			{
 				listed_at = ClockNow();
 				ListDatabases();

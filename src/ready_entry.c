@@ -54,7 +54,7 @@ FindShared(int32 route_id)
 static void
 Sweep(TimestampTz now)
 {
-	if (now - ready->swept_at < USECS_PER_SEC)
+	if (!ClockHasPassed(ready->swept_at, USECS_PER_SEC))
 		return;
 	ready->swept_at = now;
 	for (int b = 0; b < ready->n_lanes; b++)
@@ -167,7 +167,7 @@ EntryFindOrMake(int32 route_id)
 {
 	ReadyEntry *entry = FindEntry(route_id);
 
-	if (entry == NULL && ready->free_route == NONE && ClockNow() - ready->swept_at < USECS_PER_SEC)
+	if (entry == NULL && ready->free_route == NONE && !ClockHasPassed(ready->swept_at, USECS_PER_SEC))
 		return NULL;
 	if (entry == NULL)
 	{

@@ -26,8 +26,10 @@
 static int32 *routes = NULL;
 static int	n_routes = 0;
 static JobKey place = JOB_KEY_BEGIN;
-static TimestampTz round_began = 0;
-static TimestampTz next_check = 0;
+
+/* When that was last done, and how long it then is not. */
+static TimestampTz checked_at = 0;
+static int64 pause_length = 0;
 
 /*
  * What is below "until" goes into the list; the rest of the priority will be read
@@ -56,7 +58,7 @@ RecheckRoute(JobScan *scan, int32 route_id, TimestampTz now)
 
 /* Begin anew with the routes that there are now. */
 static void
-BeginRound(TimestampTz now)
+BeginRound(void)
 {
 	int32	   *all;
 
@@ -68,7 +70,6 @@ BeginRound(TimestampTz now)
 	memcpy(routes, all, sizeof(int32) * n_routes);
 	pfree(all);
 	place = JOB_KEY_BEGIN;
-	round_began = now;
 }
 
 /* Check the routes of this database, as far as it is time; when it will be next. */
@@ -81,19 +82,19 @@ RecheckReadyList(void)
 
 	if (!ReadyPresent())
 		return DT_NOEND;
-	if (now < next_check)
-		return next_check;
+	if (!ClockHasPassed(checked_at, pause_length))
+		return checked_at + pause_length;
 	if (n_routes == 0)
-		BeginRound(now);
+		BeginRound();
 	jobs = table_open(CatalogRel(REL_JOBS), AccessShareLock);
 	ScanBegin(&scan, jobs, STEPS);
 	while (n_routes > 0 && RecheckRoute(&scan, routes[n_routes - 1], now))
 		n_routes--;
 	ScanEnd(&scan);
 	table_close(jobs, AccessShareLock);
-	next_check = ClockNow();
-	next_check += (next_check - now) * PAUSE_FACTOR;
+	checked_at = ClockNow();
+	pause_length = Max(checked_at - now, 0) * PAUSE_FACTOR;
 	if (n_routes == 0)
-		next_check = Max(next_check, round_began + (int64) taskq_poll_interval * 1000);
-	return next_check;
+		pause_length = Max(pause_length, (int64) taskq_poll_interval * 1000);
+	return checked_at + pause_length;
 }

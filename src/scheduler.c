@@ -408,7 +408,7 @@ LookForLeases(void *arg)
 	LookState  *look = arg;
 	TimestampTz next = (TimestampTz) pg_atomic_read_u64(&db->next_lease);
 
-	if (next <= ClockNow() || ClockNow() - leases_read_at >= MAINTAIN_EVERY)
+	if (next <= ClockNow() || ClockHasPassed(leases_read_at, MAINTAIN_EVERY))
 	{
 		leases_read_at = 0;
 		pg_atomic_write_u64(&db->next_lease, (uint64) DT_NOEND);
@@ -481,13 +481,13 @@ NotifyOfEvents(void *arg)
 {
 	static TimestampTz notified_at = 0;
 	LookState  *look = arg;
-	TimestampTz next = notified_at + (int64) taskq_event_notify_interval * 1000;
+	int64		interval = (int64) taskq_event_notify_interval * 1000;
 
 	if (taskq_event_notify_interval == 0 || pg_atomic_read_u32(&db->events_to_notify) == 0)
 		return;
-	if (ClockNow() < next)
+	if (!ClockHasPassed(notified_at, interval))
 	{
-		look->next = Min(look->next, next);
+		look->next = Min(look->next, notified_at + interval);
 		return;
 	}
 	notified_at = ClockNow();
@@ -539,7 +539,7 @@ Look(bool *leave)
 	Step("notify of events", NotifyOfEvents, &look);
 
 	/* once a minute, and when a settle has asked for a leaf of the history */
-	if (pg_atomic_exchange_u32(&db->leaves_wanted, 0) != 0 || ClockNow() - maintained_at >= MAINTAIN_EVERY)
+	if (pg_atomic_exchange_u32(&db->leaves_wanted, 0) != 0 || ClockHasPassed(maintained_at, MAINTAIN_EVERY))
 	{
 		maintained_at = ClockNow();
 		Step("keep the history", KeepHistory, &look);

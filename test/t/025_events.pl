@@ -140,6 +140,18 @@ for (1 .. 1000)
 	sql($node, 'SELECT pg_sleep(0.01)');
 }
 cmp_ok($told[-1] // 0, '>=', $last, 'the last position is told');
+$node->append_conf('postgresql.conf', 'taskq.clock_offset = ' . -3600 * 1000);
+$node->reload;
+sql($node, q(SELECT taskq.enqueue_job('outside')));
+$last = last_position();
+for (1 .. 1000)
+{
+	push @told, split / /, $heard->();
+	last if $told[-1] >= $last;
+	sql($node, 'SELECT pg_sleep(0.01)');
+}
+cmp_ok($told[-1] // 0, '>=', $last, 'also when the clock has been set back by an hour');
+$node->append_conf('postgresql.conf', 'taskq.clock_offset = 0');
 $listener->quit;
 $node->append_conf('postgresql.conf', "taskq.event_notify_interval = 0");
 $node->reload;

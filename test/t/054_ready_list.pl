@@ -190,10 +190,12 @@ $node->append_conf('postgresql.conf', 'taskq.ready_list_size = 6400');
 $node->restart;
 
 # more priorities than a route can have lanes
+sql($node, q(SELECT ready.list('forget')));
 sql($node, q(SELECT taskq.enqueue_job('ready-a', '{}', priority => p) FROM generate_series(1, 300) p));
 is(sql($node, q(SELECT string_agg(priority::text, ' ') FROM taskq.claim_jobs('w', 250))), join(' ', 1 .. 250), 'many priorities: all in order');
 sql($node, q(SELECT taskq.enqueue_job('ready-a', '{}', priority => 290), taskq.enqueue_job('ready-a', '{}', priority => -7)));
 is(sql($node, q(SELECT string_agg(priority::text, ' ') FROM taskq.claim_jobs('w', 250))), join(' ', -7, 251 .. 290, 290 .. 300), 'and those that come later');
+like(sql($node, q(SELECT value FROM taskq.status() WHERE name = 'ready list')), qr/^0 jobs of \d+ routes in 0 of 100 blocks, 0 of 800 lanes$/, 'a list that would not be complete takes no memory');
 sql($node, q(SELECT taskq.complete_job(job_id, epoch) FROM taskq.all_jobs WHERE state = 'running'));
 
 # what comes past it --------------------------------------------------------------
@@ -220,7 +222,20 @@ is(sql($node, q(SELECT payload->>'name' FROM taskq.claim_job('w'))), 'first', 'a
 sql($node, q(INSERT INTO taskq.jobs (job_id, run_at, created_at, epoch, route_id, attempt, max_attempts, priority, life, terminations, gate, state, payload)
 	SELECT 999, now() - interval '1 day', now(), 0, route_id, 0, 5, 0, 1, 0, 'o', 'a', '{"name": "by hand"}' FROM taskq.jobs WHERE payload->>'name' = 'first'));
 wait_until($node, q(SELECT payload->>'name' FROM taskq.claim_job('w')), 'a row by hand is found', expected => 'by hand');
-# a row that somebody has given to another route
+# and that of a claim, whose lease nobody has announced
+sql($node, q(SELECT taskq.complete_job(job_id, epoch) FROM taskq.all_jobs WHERE state = 'running'));
+sql($node, q(SELECT taskq.enqueue_job('ready-a', '{"name": "first"}')));
+sql($node, q(SELECT taskq.claim_job('w', lease => '10 days')));
+sql($node, q(INSERT INTO taskq.jobs (job_id, run_at, created_at, epoch, route_id, attempt, max_attempts, priority, life, terminations, gate, state, payload, worker_id, started_at, lease_expires_at)
+	SELECT 99997, now() - interval '1 day', now(), 1, route_id, 1, 1, 0, 1, 0, 'r', 'r', '{"name": "claimed by hand"}', 'gone', now() - interval '1 day', now() - interval '1 hour'
+	FROM taskq.jobs WHERE payload->>'name' = 'first' LIMIT 1));
+sql($node, q(ALTER SYSTEM SET taskq.clock_offset = '2 h'));
+sql($node, 'SELECT pg_reload_conf()');
+wait_until($node, q(SELECT state FROM taskq.all_jobs WHERE job_id = 99997), 'a claim by hand ends with its lease', expected => 'discarded');
+sql($node, 'ALTER SYSTEM RESET taskq.clock_offset');
+sql($node, 'SELECT pg_reload_conf()');
+sql($node, q(SELECT taskq.complete_job(job_id, epoch) FROM taskq.all_jobs WHERE state = 'running'));
+# a row that somebody has given to another route, when the clock has just been set back
 sql($node, q(SELECT taskq.enqueue_job('ready-b', '{"name": "of b"}')));
 is(sql($node, q(SELECT payload->>'name' FROM taskq.claim_job('narrow'))), 'of b', 'a worker of few types takes its jobs');
 sql($node, q(SELECT taskq.enqueue_job('ready-a', '{"name": "of a"}'), taskq.enqueue_job('ready-b', '{"name": "moved to a"}')));
