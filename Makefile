@@ -29,6 +29,7 @@ OBJS = \
 	src/enqueue.o \
 	src/error.o \
 	src/events.o \
+	src/explain.o \
 	src/fields.o \
 	src/fill.o \
 	src/frames.o \

@@ -799,6 +799,13 @@ CREATE FUNCTION taskq.describe_job(
 	AS 'MODULE_PATHNAME', 'taskq_describe_job' LANGUAGE C VOLATILE ROWS 1;
 COMMENT ON FUNCTION taskq.describe_job(bigint) IS 'what became of a job and, where it does not run, why; raises TQ011 when there is none of this id';
 
+CREATE FUNCTION taskq.explain_claim(
+	worker_id text DEFAULT NULL, task_types text[] DEFAULT NULL,
+	OUT route_id integer, OUT queue text, OUT task_type text, OUT required_capabilities text[], OUT min_version text,
+	OUT due boolean, OUT claimable boolean, OUT reason text) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'taskq_explain_claim' LANGUAGE C VOLATILE ROWS 100;
+COMMENT ON FUNCTION taskq.explain_claim(text, text[]) IS 'of which routes a worker is given jobs, and why not of the others; arguments as of claim_job()';
+
 CREATE FUNCTION taskq.status(OUT name text, OUT value text, OUT hint text) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'taskq_status' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10;
 COMMENT ON FUNCTION taskq.status() IS 'how taskq stands in this database and, where something is missing, what to do';
@@ -1085,6 +1092,7 @@ SELECT a, o FROM (VALUES
 	('worker', ARRAY['TYPE taskq.job',
 		'FUNCTION taskq.register_worker', 'FUNCTION taskq.worker_heartbeat', 'FUNCTION taskq.unregister_worker',
 		'FUNCTION taskq.claim_job', 'FUNCTION taskq.claim_jobs', 'PROCEDURE taskq.wait_for_job',
+		'FUNCTION taskq.explain_claim',
 		'FUNCTION taskq.heartbeat_job', 'FUNCTION taskq.complete_job', 'FUNCTION taskq.complete_jobs', 'FUNCTION taskq.fail_job',
 		'FUNCTION taskq.snooze_job', 'FUNCTION taskq.release_job', 'FUNCTION taskq.cancel_job',
 		'FUNCTION taskq.run_job', 'FUNCTION taskq.run_next', 'FUNCTION taskq.run_all',
@@ -1096,7 +1104,7 @@ SELECT a, o FROM (VALUES
 		'FUNCTION taskq.is_standard_error_type', 'FUNCTION taskq.is_retryable_error_type', 'FUNCTION taskq.retry_delay',
 		'FUNCTION taskq.standard_error_types', 'FUNCTION taskq.error_type_of_http_status',
 		'FUNCTION taskq.is_registered', 'FUNCTION taskq.get_registered_types', 'FUNCTION taskq.clock_now']),
-	('observer', ARRAY['FUNCTION taskq.sees_tenant', 'FUNCTION taskq.sees_all_tenants', 'TABLE taskq.handler_history', 'FUNCTION taskq.version_at_least', 'FUNCTION taskq.is_adopted', 'TABLE taskq.all_jobs', 'TABLE taskq.attempts', 'TABLE taskq.unroutable_jobs', 'TABLE taskq.route_reasons', 'FUNCTION taskq.describe_job',
+	('observer', ARRAY['FUNCTION taskq.sees_tenant', 'FUNCTION taskq.sees_all_tenants', 'TABLE taskq.handler_history', 'FUNCTION taskq.version_at_least', 'FUNCTION taskq.is_adopted', 'TABLE taskq.all_jobs', 'TABLE taskq.attempts', 'TABLE taskq.unroutable_jobs', 'TABLE taskq.route_reasons', 'FUNCTION taskq.describe_job', 'FUNCTION taskq.explain_claim',
 		'TABLE taskq.workers', 'TABLE taskq.pools', 'TABLE taskq.queues',
 		'TABLE taskq.stat_queues', 'TABLE taskq.stat_handlers', 'TABLE taskq.stat_workers', 'TABLE taskq.events', 'FUNCTION taskq.read_events', 'FUNCTION taskq.event_position',
 		'TABLE taskq.frames', 'FUNCTION taskq.read_frames', 'FUNCTION taskq.running_frames',
@@ -1105,6 +1113,7 @@ SELECT a, o FROM (VALUES
 		'FUNCTION taskq.list_handlers', 'FUNCTION taskq.get_handler', 'FUNCTION taskq.get_handler_info',
 		'FUNCTION taskq.is_registered', 'FUNCTION taskq.get_registered_types']),
 	('operator', ARRAY['FUNCTION taskq.cancel_job', 'FUNCTION taskq.retry_job', 'FUNCTION taskq.redrive_jobs', 'FUNCTION taskq.discard_job', 'FUNCTION taskq.describe_job',
+		'FUNCTION taskq.explain_claim',
 		'FUNCTION taskq.pause_queue', 'FUNCTION taskq.resume_queue', 'FUNCTION taskq.pause_pool',
 		'FUNCTION taskq.resume_pool', 'FUNCTION taskq.pause_handler', 'FUNCTION taskq.resume_handler',
 		'FUNCTION taskq.drain_worker', 'FUNCTION taskq.stat_reset', 'FUNCTION taskq.status']),

@@ -22,6 +22,7 @@
 #include "args.h"
 #include "catalog.h"
 #include "claim.h"
+#include "claim_job.h"
 #include "claimant.h"
 #include "clock.h"
 #include "guc.h"
@@ -63,8 +64,8 @@ CheckIsolation(void)
 }
 
 /* The id of a session that names none. */
-static char *
-SessionWorkerId(void)
+char *
+ClaimSessionWorkerId(void)
 {
 	return psprintf("session:%d-%lx", MyProcPid, (long) (MyStartTimestamp / USECS_PER_SEC));
 }
@@ -192,7 +193,7 @@ static void
 PrepareCall(FunctionCallInfo fcinfo, ClaimCall *call, ArrayType *task_types)
 {
 	memset(call, 0, sizeof(*call));
-	call->worker_id = PG_ARGISNULL(0) ? SessionWorkerId() : ArgName(fcinfo, 0, "worker_id");
+	call->worker_id = PG_ARGISNULL(0) ? ClaimSessionWorkerId() : ArgName(fcinfo, 0, "worker_id");
 	call->narrow = task_types;
 	call->request.routes = &call->routes;
 	call->request.worker_id = call->worker_id;

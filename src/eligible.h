@@ -32,6 +32,7 @@ typedef struct RouteSet
 	int		   *ranks;
 } RouteSet;
 
+extern const char *WhyNotRun(const TaskqWorker *worker, const TaskqRoute *route);
 extern bool MayRun(const TaskqWorker *worker, const TaskqRoute *route);
 extern RouteSet EligibleRoutes(const TaskqWorker *worker);
 

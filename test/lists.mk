@@ -34,7 +34,8 @@ REGRESS = \
 	retry \
 	redrive \
 	describe \
-	tenants
+	tenants \
+	explain
 ISOLATION = \
 	claim-cancel \
 	claim-claim \
