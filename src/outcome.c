@@ -33,6 +33,9 @@
 /* Failures of class 42 or 28 in a row that pause a type. */
 #define SETUP_FAILURES 3
 
+/* Before a job is run again that was interrupted for no reason known. */
+#define INTERRUPTED_PAUSE USECS_PER_SEC
+
 /* failure ------------------------------------------------------------------ */
 
 static char *
@@ -183,8 +186,8 @@ SettleRun(Run *run, bool cancelled)
 	else if (cancelled)
 		CancelRun(run);
 	else
-		/* an interrupt that was meant for nobody: the job pays nothing for it */
-		SettleGivenBack(&run->jobs, &run->job, OUTCOME_RELEASED, run->job.run_at);
+		/* an interrupt that was meant for nobody: the job pays nothing for it but a moment, as it may interrupt itself */
+		SettleGivenBack(&run->jobs, &run->job, OUTCOME_RELEASED, ClockNow() + INTERRUPTED_PAUSE);
 	FrameWrite();
 	PopActiveSnapshot();
 	StoreClose(&run->jobs, true);

@@ -120,9 +120,11 @@ $gate = hold_gate($node, 1);
 $job = sql($node, q(SELECT taskq.enqueue_job('gated', '{"gate": 1}')));
 wait_until($node, qq(SELECT state = 'running' FROM taskq.all_jobs WHERE job_id = $job), 'a job runs');
 ($worker, $epoch) = split /\|/, sql($node, qq(SELECT pid, epoch FROM taskq.running_jobs() WHERE job_id = $job));
+my $interrupted_at = sql($node, 'SELECT clock_timestamp()');
 sql($node, "SELECT pg_cancel_backend($worker)");
 wait_until($node, qq(SELECT state = 'running' AND epoch > $epoch FROM taskq.all_jobs WHERE job_id = $job),
 	'an interrupt that nobody asked for: it runs again');
+is(sql($node, qq(SELECT run_at >= timestamptz '$interrupted_at' + interval '1 s' FROM taskq.all_jobs WHERE job_id = $job)), 't', 'not at once, as a handler may interrupt itself');
 is(sql($node, qq(SELECT attempt, (SELECT count(*) FROM taskq.attempts a WHERE a.job_id = j.job_id) FROM taskq.all_jobs j WHERE job_id = $job)),
 	'1|0', 'at no cost');
 is(sql($node, qq(SELECT pid FROM taskq.stat_workers WHERE pid = $worker)), $worker, 'the worker lives');
