@@ -931,6 +931,10 @@ SELECT u.* FROM (
 ) u;
 COMMENT ON VIEW taskq.all_jobs IS 'every job, live and finished';
 
+CREATE FUNCTION taskq.jobs_of_route(route_id integer, max_jobs integer DEFAULT 100) RETURNS SETOF taskq.all_jobs
+	AS 'MODULE_PATHNAME', 'taskq_jobs_of_route' LANGUAGE C VOLATILE ROWS 100;
+COMMENT ON FUNCTION taskq.jobs_of_route(integer, integer) IS 'the jobs that wait in a route, in the order in which claims take them';
+
 CREATE VIEW taskq.attempts WITH (security_barrier) AS
 SELECT u.* FROM (
 	SELECT job_id, attempt, epoch, worker_id, handler_version, started_at, finished_at, outcome,
@@ -1104,7 +1108,7 @@ SELECT a, o FROM (VALUES
 		'FUNCTION taskq.is_standard_error_type', 'FUNCTION taskq.is_retryable_error_type', 'FUNCTION taskq.retry_delay',
 		'FUNCTION taskq.standard_error_types', 'FUNCTION taskq.error_type_of_http_status',
 		'FUNCTION taskq.is_registered', 'FUNCTION taskq.get_registered_types', 'FUNCTION taskq.clock_now']),
-	('observer', ARRAY['FUNCTION taskq.sees_tenant', 'FUNCTION taskq.sees_all_tenants', 'TABLE taskq.handler_history', 'FUNCTION taskq.version_at_least', 'FUNCTION taskq.is_adopted', 'TABLE taskq.all_jobs', 'TABLE taskq.attempts', 'TABLE taskq.unroutable_jobs', 'TABLE taskq.route_reasons', 'FUNCTION taskq.describe_job', 'FUNCTION taskq.explain_claim',
+	('observer', ARRAY['FUNCTION taskq.sees_tenant', 'FUNCTION taskq.sees_all_tenants', 'TABLE taskq.handler_history', 'FUNCTION taskq.version_at_least', 'FUNCTION taskq.is_adopted', 'TABLE taskq.all_jobs', 'TABLE taskq.attempts', 'TABLE taskq.unroutable_jobs', 'TABLE taskq.route_reasons', 'FUNCTION taskq.describe_job', 'FUNCTION taskq.explain_claim', 'FUNCTION taskq.jobs_of_route',
 		'TABLE taskq.workers', 'TABLE taskq.pools', 'TABLE taskq.queues',
 		'TABLE taskq.stat_queues', 'TABLE taskq.stat_handlers', 'TABLE taskq.stat_workers', 'TABLE taskq.events', 'FUNCTION taskq.read_events', 'FUNCTION taskq.event_position',
 		'TABLE taskq.frames', 'FUNCTION taskq.read_frames', 'FUNCTION taskq.running_frames',

@@ -1,10 +1,10 @@
 /*
  * explain.c
- *	  explain_claim(): of which routes a worker is given jobs, and why not of the
- *	  others.
+ *	  What a claim goes by, for people: explain_claim(), of which routes a worker
+ *	  is given jobs and why not of the others; jobs_of_route(), which are next.
  *
- * It asks what a claim asks, WhyNotRun(), and claims nothing: it neither
- * registers the worker nor notes that it was seen.
+ * explain_claim() asks what a claim asks, WhyNotRun(), and claims nothing: it
+ * neither registers the worker nor notes that it was seen.
  */
 #include "taskq.h"
 
@@ -28,8 +28,10 @@
 #include "register.h"
 #include "route.h"
 #include "shmem.h"
+#include "tenants.h"
 
 PG_FUNCTION_INFO_V1(taskq_explain_claim);
+PG_FUNCTION_INFO_V1(taskq_jobs_of_route);
 
 #define EXPLAIN_COLUMNS 8
 
@@ -184,5 +186,39 @@ taskq_explain_claim(PG_FUNCTION_ARGS)
 		asked.reason = "database not adopted, see taskq.adopt_database()";
 	for (int i = 0; i < RouteCount(); i++)
 		PutRoute((ReturnSetInfo *) fcinfo->resultinfo, &asked, RouteAt(i), IsDue(due, RouteAt(i)->route_id));
+	return (Datum) 0;
+}
+
+/*
+ * The waiting jobs of a route, in the order of a claim.  They are chosen by the
+ * claim's index before the view is read, by their ids.
+ */
+Datum
+taskq_jobs_of_route(PG_FUNCTION_ARGS)
+{
+	static const char *const query =
+		"SELECT a.* FROM (SELECT job_id, priority, run_at FROM taskq.jobs"
+		"  WHERE route_id = $1 AND gate = 'o' AND ($3 IS NULL OR tenant_id = ANY ($3))"
+		"  ORDER BY priority, run_at, job_id LIMIT $2) j,"
+		" LATERAL (SELECT * FROM taskq.all_jobs WHERE job_id = j.job_id) a"
+		" ORDER BY j.priority, j.run_at, j.job_id";
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	Oid			types[] = {INT4OID, INT4OID, TEXTARRAYOID};
+	Datum		values[3];
+	ArrayType  *tenants;
+	OwnerScope	scope;
+	uint64		n;
+
+	CheckArgCount(fcinfo, 2);
+	InitMaterializedSRF(fcinfo, 0);
+	values[0] = Int32GetDatum(ArgInt(fcinfo, 0, "route_id", PG_INT32_MIN, PG_INT32_MAX));
+	values[1] = Int32GetDatum(ArgInt(fcinfo, 1, "max_jobs", 1, TASKQ_MAX_BATCH));
+	tenants = TenantsSeen(false);
+	values[2] = PointerGetDatum(tenants);
+	OwnerEnterSpi(&scope);
+	n = OwnerExecute(query, 3, types, values, tenants == NULL ? "  n" : NULL);
+	for (uint64 i = 0; i < n; i++)
+		tuplestore_puttuple(result->setResult, SPI_tuptable->vals[i]);
+	OwnerLeaveSpi(&scope);
 	return (Datum) 0;
 }

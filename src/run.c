@@ -139,7 +139,7 @@ RefuseJob(RunCall *call, int64 job_id)
 	Snapshot	snapshot;
 	bool		live;
 	char	   *task_type = NULL;
-	bool		may_run = false;
+	const char *why_not = NULL;
 
 	OwnerEnter(&scope);
 	snapshot = StoreSnapshot();
@@ -149,7 +149,7 @@ RefuseJob(RunCall *call, int64 job_id)
 	{
 		JobRead(&job, jobs.found);
 		task_type = pstrdup(RouteById(job.route_id)->task_type);
-		may_run = MayRun(&call->worker, RouteById(job.route_id));
+		why_not = WhyNotRun(&call->worker, RouteById(job.route_id));
 	}
 	StoreClose(&jobs, false);
 	UnregisterSnapshot(snapshot);
@@ -157,12 +157,11 @@ RefuseJob(RunCall *call, int64 job_id)
 
 	if (!live && !HistoryFind(job_id, &job, &ending))
 		JobNotFound(job_id);
-	if (live && !may_run)
+	if (why_not != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_TQ_NOT_REGISTERED),
 				 errmsg("this session cannot run jobs of task type \"%s\"", task_type),
-				 errdetail("It has no function that runs as \"%s\" as its handler, or its queue is paused, or it requires capabilities.",
-						   GetUserNameFromId(GetSessionUserId(), true)),
+				 errdetail("For role \"%s\": %s.", GetUserNameFromId(GetSessionUserId(), true), why_not),
 				 errhint("Name a handler in the call, or connect as the handler's role.")));
 	ereport(ERROR,
 			(errcode(ERRCODE_TQ_INVALID_TRANSITION),

@@ -3,7 +3,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 BEGIN;
-SELECT plan(24);
+SELECT plan(29);
 CREATE ROLE regress_explain LOGIN;
 CREATE SCHEMA explain;
 CREATE FUNCTION explain.f(jsonb) RETURNS jsonb LANGUAGE sql RETURN $1;
@@ -39,6 +39,15 @@ SELECT is((SELECT count(*) FROM taskq.workers WHERE worker_id = 'explain-new'), 
 SELECT is(pg_temp.told('b', ''), 'yes', 'this session is meant if no worker is named');
 SELECT is(pg_temp.told('a', $$'explain-w', '{explain-both}'$$), 'the type is not among those of the call', 'task_types narrows as it does in claim_job()');
 SELECT is((SELECT due FROM taskq.explain_claim('explain-new') WHERE route_id = (SELECT route_id FROM taskq.jobs WHERE job_id = pg_temp.id('future'))), false, 'it says whether a job is due');
+SELECT pg_temp.add('first', 'explain-a', -1), pg_temp.add('later', 'explain-a', -2, taskq.clock_now() + interval '1 h') \gset
+SELECT route_id FROM taskq.jobs WHERE job_id = pg_temp.id('a') \gset
+SELECT is((SELECT string_agg(payload->>'n' || ' ' || state, ', ' ORDER BY o) FROM taskq.jobs_of_route(:route_id) WITH ORDINALITY AS r (job_id, task_type, queue, state, priority, attempt, max_attempts, epoch, worker_id, lease_expires_at, payload, result, progress, tags, tenant_id, group_key, run_at, created_at, started_at, finished_at, last_error, checkpoint, correlation_id, o)),
+	'later scheduled, first available, a available', 'jobs_of_route() lists what waits, in the order of a claim');
+SELECT is((SELECT string_agg(payload->>'n', ' ') FROM taskq.jobs_of_route(:route_id, 1)), 'later', 'as many as are asked for');
+SELECT is_empty('SELECT * FROM taskq.jobs_of_route(-1)', 'none of a route that is not there');
+SELECT throws_ok('SELECT * FROM taskq.jobs_of_route(1, 0)', '22023', NULL, 'a list has a length');
+SELECT throws_ok('SELECT * FROM taskq.jobs_of_route(NULL)', '22004', NULL, 'and a route');
+SELECT taskq.discard_job(pg_temp.id('first')), taskq.discard_job(pg_temp.id('later')) \gset
 SELECT taskq.pause_queue('explain-q'), taskq.pause_handler('explain-b') \gset
 SELECT is(pg_temp.told('q', $$'explain-new'$$), 'queue paused', 'a queue that is paused');
 SELECT is(pg_temp.told('b', $$'explain-new'$$), 'handler paused', 'a handler that is');

@@ -22,7 +22,7 @@ BEGIN
 EXCEPTION WHEN query_canceled THEN
 	RETURN SQLSTATE;
 END $$;
-SELECT plan(101);
+SELECT plan(102);
 
 SELECT taskq.create_pool('tq_run', size => 0, role => 'tq_run'), taskq.create_pool('tq_run_other', size => 0, role => 'tq_run_other'),
 	taskq.create_queue('run-one'), taskq.create_queue('run-two') \gset
@@ -213,6 +213,7 @@ SELECT throws_ok($$ SELECT taskq.run_job(NULL) $$, '22004', NULL, 'no job');
 SELECT throws_ok($$ SELECT pg_temp.run('claimed', 'tq_run.double(jsonb)') $$, 'TQ008', NULL, 'a job that somebody has claimed');
 SELECT throws_ok($$ SELECT pg_temp.run('cancelled') $$, 'TQ008', NULL, 'a cancelled job');
 SELECT throws_ok($$ SELECT pg_temp.run('paused') $$, 'TQ002', NULL, 'a paused queue');
+SELECT matches(pg_temp.detail_of($$ SELECT pg_temp.run('paused') $$), 'queue paused', 'which the error says');
 SELECT throws_ok($$ SELECT pg_temp.run('stopped') $$, 'TQ002', NULL, 'a paused handler');
 SELECT throws_ok($$ SELECT pg_temp.run('gpu') $$, 'TQ002', NULL, 'a job that requires capabilities');
 SELECT throws_ok($$ SELECT pg_temp.run('newer') $$, 'TQ002', NULL, 'a job that waits for a newer handler');

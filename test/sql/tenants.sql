@@ -3,7 +3,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 BEGIN;
-SELECT plan(66);
+SELECT plan(67);
 CREATE ROLE regress_tenants LOGIN;
 CREATE ROLE regress_tenants_all LOGIN;
 CREATE ROLE regress_tenants_bolt LOGIN;
@@ -58,6 +58,7 @@ SELECT is(pg_temp.seen($$ SELECT count(*) FROM taskq.read_frames((SELECT id FROM
 SELECT is(pg_temp.seen(format('SELECT count(*) FROM taskq.read_frames(%s)', pg_temp.id('acme-failed'))), '1', 'but of its own it does');
 SELECT is(pg_temp.seen($$ SELECT state FROM taskq.describe_job((SELECT id FROM bolt)) $$), 'TQ011', 'describe_job() knows no such job');
 SELECT is(pg_temp.seen(format('SELECT state FROM taskq.describe_job(%s)', pg_temp.id('acme-failed'))), 'discarded', 'but its own');
+SELECT is(pg_temp.seen($$ SELECT string_agg(payload->>'n', ' ') FROM taskq.route_reasons, taskq.jobs_of_route(route_id) j WHERE route_reasons.task_type = 'tenants-a' $$), 'acme-waits', 'jobs_of_route() lists its jobs');
 SELECT is(pg_temp.seen($$ SELECT taskq.sees_tenant('bolt') OR taskq.sees_tenant(NULL) OR taskq.sees_all_tenants() $$), 'false', 'it may ask what it sees');
 SELECT is(pg_temp.seen($$ SELECT taskq.sees_tenant('acme') $$), 'true', 'and be told');
 SELECT is(pg_temp.seen($$ SELECT taskq.sees_tenant('ACME') $$), 'false', 'names are compared as they are');

@@ -41,6 +41,8 @@ sql($node, q(SELECT taskq.enqueue_job('work', '{"n": "long"}', queue => 'long'))
 wait_until($node, q(SELECT count(*) >= 2 FROM pg_class WHERE relname LIKE 'job_history_%' AND relkind = 'r' AND relname <> 'job_history_overflow'
 	AND NOT EXISTS (SELECT FROM taskq.job_history_overflow)), 'the history has leaves of its own');
 
+sql($node, q(SELECT taskq.grant_access('app', 'observer', '{acme,bolt}')));
+
 my %look = (
 	# what runs in the source is a row like any other in the dump
 	jobs => q(SELECT count(*), string_agg(format('%s %s %s %s %s %s %s', job_id, task_type, queue, state, attempt, priority, payload), E'\n' ORDER BY job_id)
@@ -54,7 +56,7 @@ my %look = (
 	workers => q(SELECT string_agg(w::text, E'\n') FROM (SELECT worker_id, task_types, max_concurrent_jobs, registered_at FROM taskq.workers WHERE kind = 'external') w),
 	leaves => q(SELECT string_agg(c.relname || ' ' || pg_get_expr(c.relpartbound, c.oid), E'\n' ORDER BY c.relname) FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
 		WHERE i.inhparent = 'taskq.job_history'::regclass),
-	grants => q(SELECT string_agg(role || ' ' || access, ', ' ORDER BY role, access) FROM taskq.access_grants),
+	grants => q(SELECT string_agg(concat_ws(' ', role, access, tenants), ', ' ORDER BY role, access) FROM taskq.access_grants),
 	rights => q(SELECT bool_and(has_function_privilege('app', oid, 'EXECUTE')), bool_or(has_function_privilege('public', oid, 'EXECUTE')), has_schema_privilege('app', 'taskq', 'USAGE')
 		FROM pg_proc WHERE proname IN ('enqueue_job', 'claim_job', 'register_handler') AND pronamespace = 'taskq'::regnamespace),
 	ledger => 'SELECT count(*) FROM app.ledger');
