@@ -182,6 +182,7 @@ ReadAhead(ClaimScan *scan, ClaimCursor *cursor)
 static bool
 AskList(ClaimScan *scan, ClaimCursor *cursor, JobKey *key)
 {
+	const ReadyKey begin = READY_BEGIN;
 	ReadyKey	place = READY_END;
 	ReadyLook	look = ReadyPeek(cursor->route_id, scan->now, &key->priority, &place);
 
@@ -190,6 +191,11 @@ AskList(ClaimScan *scan, ClaimCursor *cursor, JobKey *key)
 		ScanLearn(&scan->scan, cursor->route_id);
 		look = ReadyPeek(cursor->route_id, scan->now, &key->priority, &place);
 	}
+
+	/* not read yet: at once, or each of many routes would be asked anew for each other */
+	while (look == READY_FILL && ReadyCompare(&place, &begin) == 0 &&
+		   ScanFill(&scan->scan, cursor->route_id, key->priority, scan->now, &begin, 0, NULL) == 0)
+		look = ReadyPeek(cursor->route_id, scan->now, &key->priority, &place);
 	if (look == READY_UNKNOWN || look == READY_UNLISTED)
 		cursor->reads = true;
 	cursor->must_fill = look == READY_FILL;
