@@ -173,7 +173,11 @@ ReadyFillAbandon(void)
 		ReadyFillEnd(NULL, 0, fill.from);
 }
 
-/* Begin to learn which priorities a route's jobs have; 0: there is no list for it. */
+/*
+ * Begin to learn which priorities a route's jobs have; 0: there is no list for it.
+ * Any number may do so at once, lest those who come hold up whoever is about to
+ * end; but once a lane was missing, only those who begin after that will do.
+ */
 uint64
 ReadyLearnBegin(int32 route_id)
 {
@@ -182,8 +186,10 @@ ReadyLearnBegin(int32 route_id)
 
 	if (entry == NULL)
 		return 0;
+	if (entry->learning == 0 || entry->short_of_lanes)
+		entry->learning = pg_atomic_add_fetch_u64(&ready->fills, 1);
 	entry->short_of_lanes = false;
-	entry->learning = number = pg_atomic_add_fetch_u64(&ready->fills, 1);
+	number = entry->learning;
 	LWLockRelease(&entry->lock);
 	return number;
 }
@@ -314,10 +320,11 @@ ReadyPreparedEnded(void)
 {
 	TaskqDatabase *db = ShmemMyDatabase();
 
-	if (ready == NULL || !ready->any_prepared || db == NULL)
+	if (ready == NULL || !ready->any_prepared)
 		return;
 	ReadyForget();
-	ShmemWakeScheduler(db);
+	if (db != NULL)
+		ShmemWakeScheduler(db);
 }
 
 /* for others --------------------------------------------------------------- */

@@ -43,7 +43,7 @@ typedef struct ReadyEntry
 	int			next;			/* of the same bucket, or free one */
 	bool		known;			/* each priority of its jobs has a lane */
 	bool		short_of_lanes; /* since it was begun to learn them */
-	uint64		learning;		/* who has begun last; 0: what they read does not count */
+	uint64		learning;		/* those who do; 0: what they read does not count */
 	int			first_lane;
 	TimestampTz learn_at;		/* not before */
 	TimestampTz claimed_at;

@@ -216,6 +216,19 @@ is(sql($node, q(SELECT count(*) FROM taskq.claim_job('w'))), 0, 'after a restart
 sql($node, q(COMMIT PREPARED 'p'));
 is(sql($node, q(SELECT payload->>'name' FROM taskq.claim_job('w'))), 'restarted', 'and is when it is committed');
 
+# in a database for which there is no scheduler, which would look again
+$node->append_conf('postgresql.conf', 'taskq.max_databases = 1');
+$node->restart;
+pid_of($node, 'scheduler');
+sql($node, 'CREATE DATABASE other');
+sql($node, q(SET client_min_messages = error; CREATE EXTENSION taskq; SELECT taskq.register_handler('other')), 'other');
+sql($node, q(SELECT taskq.enqueue_job('other'); SELECT taskq.claim_job('w')), 'other');
+sql($node, q(BEGIN; SELECT taskq.enqueue_job('other', '{"name": "alone"}'); PREPARE TRANSACTION 'p'), 'other');
+is(sql($node, q(SELECT count(*) FROM taskq.claim_job('w')), 'other'), 0, 'without a scheduler, a prepared job is not there');
+sql($node, q(COMMIT PREPARED 'p'), 'other');
+is(sql($node, q(SELECT payload->>'name' FROM taskq.claim_job('w')), 'other'), 'alone', 'and is when it is committed');
+sql($node, 'DROP DATABASE other');
+
 # a row by hand, as a restore makes it
 sql($node, q(SELECT taskq.enqueue_job('ready-a', '{"name": "first"}')));
 is(sql($node, q(SELECT payload->>'name' FROM taskq.claim_job('w'))), 'first', 'a job');
