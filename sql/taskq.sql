@@ -443,7 +443,7 @@ CREATE FUNCTION taskq.list_handlers(
 	OUT permanent_errors text[], OUT retryable_errors text[], OUT share_commit boolean,
 	OUT payload_type text, OUT required_fields jsonb, OUT optional_fields jsonb, OUT validator text, OUT contract_status text,
 	OUT lock_timeout interval, OUT retry_function text, OUT retry_function_status text) RETURNS SETOF record
-	AS 'MODULE_PATHNAME', 'taskq_list_handlers' LANGUAGE C STABLE;
+	AS 'MODULE_PATHNAME', 'taskq_list_handlers' LANGUAGE C STABLE ROWS 50;
 COMMENT ON FUNCTION taskq.list_handlers() IS 'the registry, a row a task type; defaults that were not given are shown as they apply';
 
 CREATE FUNCTION taskq.get_handler_info(
