@@ -171,6 +171,7 @@ taskq_explain_claim(PG_FUNCTION_ARGS)
 	ArrayType  *due;
 
 	CheckArgCount(fcinfo, 2);
+	PreventCommandDuringRecovery("taskq.explain_claim()");
 	BeginRows(fcinfo, EXPLAIN_COLUMNS);
 	worker_id = PG_ARGISNULL(0) ? ClaimSessionWorkerId() : ArgName(fcinfo, 0, "worker_id");
 	narrow = ArgNamesOrNull(fcinfo, 1, "task_types");

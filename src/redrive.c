@@ -48,42 +48,35 @@ static const struct
 };
 
 static void
-RefuseState(const char *name)
+RequireState(const char *name)
 {
+	for (int k = 0; k < lengthof(ended); k++)
+		if (strcmp(ended[k].name, name) == 0)
+			return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("jobs that are \"%s\" are not put back by redrive_jobs()", name),
 			 errhint("Use discarded, cancelled or quarantined. A completed job is put back by taskq.retry_job(job_id, force => true).")));
 }
 
-/* The argument "states" as the letters that are stored. */
+/* The argument "states" as the letters that are stored; NULL stands for all that there are. */
 static Datum
 ArgStates(FunctionCallInfo fcinfo)
 {
 	ArrayType  *names = ArgSomeNamesOrNull(fcinfo, ARG_STATES, "states");
-	Datum	   *values;
-	int			n;
-	Datum	   *letters;
+	char	  **strings = NULL;
+	int			n = 0;
+	Datum		letters[lengthof(ended)];
+	int			n_letters = 0;
 
-	if (names == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("states must not be NULL"),
-				 errhint("Leave the argument out to put back discarded jobs.")));
-	deconstruct_array(names, TEXTOID, -1, false, TYPALIGN_INT, &values, NULL, &n);
-	letters = palloc(sizeof(Datum) * n);
+	if (names != NULL)
+		strings = NamesToStrings(names, &n, "states");
 	for (int i = 0; i < n; i++)
-	{
-		char	   *name = TextDatumGetCString(values[i]);
-		int			k = 0;
-
-		while (k < lengthof(ended) && strcmp(ended[k].name, name) != 0)
-			k++;
-		if (k == lengthof(ended))
-			RefuseState(name);
-		letters[i] = CharGetDatum(ended[k].state);
-	}
-	return PointerGetDatum(construct_array(letters, n, CHAROID, 1, true, TYPALIGN_CHAR));
+		RequireState(strings[i]);
+	for (int k = 0; k < lengthof(ended); k++)
+		if (names == NULL || NamesContain(names, ended[k].name))
+			letters[n_letters++] = CharGetDatum(ended[k].state);
+	return PointerGetDatum(construct_array(letters, n_letters, CHAROID, 1, true, TYPALIGN_CHAR));
 }
 
 /* A pattern that LIKE would stumble over, at the first text that fits so far. */
@@ -185,6 +178,7 @@ taskq_redrive_jobs(PG_FUNCTION_ARGS)
 		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
 	}
 	values[ARG_STATES] = ArgStates(fcinfo);
+	nulls[ARG_STATES] = ' ';
 	ids = FindJobs(values, nulls, &n);
 
 	context = AllocSetContextCreate(CurrentMemoryContext, "taskq redrive_jobs", ALLOCSET_DEFAULT_SIZES);

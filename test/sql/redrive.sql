@@ -48,6 +48,7 @@ SELECT is(pg_temp.redriven($$'redrive-c'$$), '0:', 'a type without jobs has none
 SELECT is(pg_temp.redriven($$max_jobs => 2$$), '2: a1 a2', 'not more than asked for, those first that ended first');
 SELECT is(pg_temp.redriven($$states => '{cancelled}'$$), '1: gone', 'or cancelled ones');
 SELECT is(pg_temp.redriven($$states => '{cancelled,discarded,quarantined}'$$), '5: a1 a2 b1 b2 gone', 'or all that have not completed');
+SELECT is(pg_temp.redriven($$states => NULL$$), '5: a1 a2 b1 b2 gone', 'which NULL stands for too');
 SELECT is(pg_temp.redriven(format('finished_after => %L', taskq.clock_now() + interval '1 min')), '0:', 'that ended after a moment');
 SELECT is(pg_temp.redriven(format('finished_before => %L', taskq.clock_now() - interval '1 min')), '0:', 'or before it');
 SELECT is(pg_temp.redriven(format('finished_after => %L, finished_before => %L', current_setting('regress.start'), taskq.clock_now() + interval '1 min')),
@@ -64,7 +65,6 @@ SELECT is(pg_temp.redriven($$queue => 'redrive-nopay'$$), '1: nopay', 'a job tha
 
 SELECT throws_ok($$ SELECT taskq.redrive_jobs(states => '{completed}') $$, '22023', NULL, 'completed jobs are not put back');
 SELECT throws_ok($$ SELECT taskq.redrive_jobs(states => '{running}') $$, '22023', NULL, 'nor live ones');
-SELECT throws_ok($$ SELECT taskq.redrive_jobs(states => NULL) $$, '22004', NULL, 'which, must be said');
 SELECT throws_ok($$ SELECT taskq.redrive_jobs(queue => 'redrive-typo') $$, '42704', NULL, 'a queue that is not there is a mistake');
 SELECT throws_ok($$ SELECT taskq.redrive_jobs(error_like => 'no answer\') $$, '22023', NULL, 'a pattern that ends halfway');
 SELECT throws_ok($$ SELECT taskq.redrive_jobs(max_jobs => 0) $$, '22023', NULL, 'so is none at all');
