@@ -68,6 +68,7 @@ PGDLLEXPORT void taskq_scheduler_main(Datum arg);
 #define LEAST_PAUSE 10			/* ms between two looks, however many wake-ups */
 #define PAUSE_FACTOR 10			/* and times what the last look took */
 #define MAINTAIN_EVERY USECS_PER_MINUTE
+#define LOCK_PATIENCE "2s"		/* long enough for the server to send autovacuum away */
 #define DUE_AHEAD 64			/* jobs of a route that a look counts at least */
 
 static TaskqDatabase *db;
@@ -631,6 +632,9 @@ taskq_scheduler_main(Datum arg)
 	if (leave || !Attach())
 		proc_exit(0);
 	SetConfigOption("application_name", "taskq scheduler", PGC_USERSET, PGC_S_OVERRIDE);
+
+	/* one step that has to wait must not keep the others from being done */
+	SetConfigOption("lock_timeout", LOCK_PATIENCE, PGC_USERSET, PGC_S_OVERRIDE);
 
 	PG_TRY();
 	{

@@ -58,6 +58,20 @@ for my $round (1 .. 2)
 }
 is(sql($node, q(SELECT count(*), count(*) FILTER (WHERE state = 'completed') FROM taskq.all_jobs)), join('|', (2 * @unrest * 3 * 8 * 2) x 2), 'all jobs are completed');
 is(sql($node, q(SELECT count(*), count(DISTINCT job_id) FROM app.ledger)), join('|', (2 * @unrest * 3 * 8 * 2) x 2), 'each exactly once');
+
+# A step of the scheduler that finds a table locked keeps it from nothing else. A
+# new scheduler looks after the history at once.
+my $offset = log_since($node);
+my $locker = session($node);
+$locker->query_safe('BEGIN; LOCK TABLE taskq.job_history IN ACCESS EXCLUSIVE MODE');
+sql($node, $end->('scheduler'));
+wait_until($node, q(SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'taskq scheduler' AND wait_event_type = 'Lock'), 'the scheduler waits for a table that somebody has for himself');
+my $due = sql($node, q(SELECT taskq.enqueue_job('later', delay => '10 ms')));
+wait_until($node, qq(SELECT count(*) = 1 FROM taskq.running_jobs() WHERE job_id = $due), 'a job that becomes due meanwhile is started');
+wait_for_log_line($node, qr/WARNING:.*taskq could not keep the history: canceling statement due to lock timeout/, $offset, 'the log says what waits');
+$locker->quit;
+settled($node, 'and ends');
+
 $node->stop;
 clean_log($node);
 done_testing();
