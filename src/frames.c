@@ -30,6 +30,7 @@
 #include "compat.h"
 #include "frames.h"
 #include "guc.h"
+#include "job.h"
 #include "shmem.h"
 #include "store.h"
 
@@ -157,6 +158,7 @@ Add(FrameBuffer *buffer, int level, int sqlstate, const char *message)
 		frame->at = ClockNow();
 		memcpy((char *) frame + MAXALIGN(sizeof(StoredFrame)), message, length);
 		((char *) frame + MAXALIGN(sizeof(StoredFrame)))[length] = '\0';
+		MakeValidText((char *) frame + MAXALIGN(sizeof(StoredFrame)), length);
 		buffer->used += FrameSize(length + 1);
 	}
 	ReleaseLock(buffer);

@@ -93,6 +93,7 @@ extern Oid	JobTypeOid(void);
 extern bool JobEnded(char state);
 extern const char *JobStateName(const TaskqJob *job);
 extern struct varlena *TextOrNull(const char *string);
+extern void MakeValidText(char *string, int len);
 extern struct varlena *ErrorText(const char *string);
 
 #endif							/* TASKQ_JOB_H */

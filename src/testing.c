@@ -102,6 +102,14 @@ Leak(int64 amount)
 		((volatile char *) memory)[i] = 1;
 }
 
+/* What a library may say in an encoding of its own. */
+static void
+Mumble(int64 amount)
+{
+	ereport(WARNING, (errcode(ERRCODE_WARNING), errmsg("caf\xe9 warns")));
+	ereport(ERROR, (errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION), errmsg("caf\xe9 fails"), errdetail("\xff\xfe")));
+}
+
 static const struct
 {
 	const char *how;
@@ -118,6 +126,7 @@ static const struct
 	{"deaf", Deaf},
 	{"allocate", Allocate},
 	{"leak", Leak},
+	{"mumble", Mumble},
 };
 
 Datum

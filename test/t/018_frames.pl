@@ -97,6 +97,14 @@ settled($node, 'log_min_messages = notice');
 is(sql($node, "$frames($id)"), $said, 'log_min_messages = notice: the same frames');
 like(substr(slurp_file($node->logfile), $offset), qr/taskq worker.*NOTICE:.*said notice/, 'and the notices in the log');
 
+# what a library says may be in any encoding, and is kept in the server's
+make_misbehave($node, 'postgres', 'app');
+add_type($node, 'postgres', 'app', 'bad');
+$id = sql_as($node, 'postgres', 'app', q(SELECT taskq.enqueue_job('bad', '{"how": "mumble"}', max_attempts => 1)));
+settled($node, 'what is not in the encoding of the server');
+is(sql($node, "SELECT error_message, detail, (SELECT last_error FROM taskq.all_jobs WHERE job_id = $id) FROM taskq.attempts WHERE job_id = $id"), 'caf? fails|??|caf? fails', 'is kept without it');
+is(sql($node, "SELECT string_agg(message, ', ' ORDER BY frame) FROM taskq.read_frames($id)"), 'caf? warns, caf? fails', 'in frames, too');
+
 # they go with the history
 sql($node, q(SELECT taskq.prune()));
 is(sql($node, q(SELECT count(*) > 0 FROM taskq.frames)), 't', 'there are frames');
