@@ -334,11 +334,12 @@ ActOnNote(const WakeNote *note)
 				ShmemWakeScheduler(db);
 			break;
 		case WAKE_LEASE_AT:
-			if (db != NULL)
-				(void) WakeBringForward(&db->next_lease, note->key);
-			/* FALLTHROUGH */
 		case WAKE_SCHEDULER_AT:
-			if (db != NULL && WakeBringForward(&db->next_moment, note->key))
+			if (db == NULL)
+				break;
+			if (note->kind == WAKE_LEASE_AT)
+				(void) WakeBringForward(&db->next_lease, note->key);
+			if (WakeBringForward(&db->next_moment, note->key))
 				ShmemWakeScheduler(db);
 			break;
 		case WAKE_CONFIG_CHANGED:
