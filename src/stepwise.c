@@ -71,8 +71,10 @@ CommitClaim(Run *run)
 		SetForSession("lock_timeout", psprintf("%dms", (int) Min((run->lock_timeout + 999) / 1000, INT_MAX)));
 	OwnerEnter(&scope);
 	run->job.state = JOB_AVAILABLE;
+	PushActiveSnapshot(GetTransactionSnapshot());	/* a large payload is read */
 	JobTransition(&run->jobs, &run->job, JOB_RUNNING, NULL);
 	JobKeep(&run->job);
+	PopActiveSnapshot();
 	run->job.is_stored = true;
 	StoreClose(&run->jobs, true);
 	OwnerLeave(&scope);

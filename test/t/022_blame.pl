@@ -67,7 +67,7 @@ my $file = $node->data_dir . '/pg_taskq_suspects';
 # Wait until the server has gone with a crash since its log was so long.
 my $goes_down = sub {
 	my ($offset, $name) = @_;
-	wait_for_log_line($node, qr/shutting down because restart_after_crash is off/, $offset, $name);
+	wait_for_log_line($node, qr/shutting down because "?restart_after_crash"? is off/, $offset, $name);
 	wait_for(sub { return !-e $node->data_dir . '/postmaster.pid' }) or die 'the postmaster does not end';
 	$node->{_pid} = undef;
 	return;
