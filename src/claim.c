@@ -607,7 +607,7 @@ ClaimStamped(const ClaimRequest *request, int most, ClaimFunction function, void
 		JobTransition(&jobs, &job, JOB_RUNNING, NULL);
 		CommandCounterIncrement();
 		WakeLeaseAt(job.lease_expires_at);
-		WakeClaimed();
+		WakeClaimed(job.route_id);
 		function(&job, arg);
 		claimed++;
 	}

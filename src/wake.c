@@ -34,7 +34,7 @@ typedef enum WakeKind
 	WAKE_SCHEDULER_AT,			/* key: moment */
 	WAKE_LEASE_AT,				/* the same, when the lease of a claim will be over */
 	WAKE_CONFIG_CHANGED,
-	WAKE_CLAIMED,				/* nothing to tell, but no PREPARE */
+	WAKE_CLAIMED,				/* the same, of jobs that are free again at abort; no PREPARE */
 	WAKE_CANCEL,				/* key: job */
 	WAKE_LAUNCHER,				/* key: database to look at */
 	WAKE_UNBLOCK,				/* key: database; at commit and abort alike */
@@ -152,13 +152,14 @@ WakeConfigChanged(void)
 }
 
 /*
- * A job was claimed.  The claim's lease and permit would outlive a server that
- * ends between PREPARE and COMMIT PREPARED, so there is no PREPARE after it.
+ * A job of this route was claimed.  The claim's lease and permit would outlive a
+ * server that ends between PREPARE and COMMIT PREPARED, so there is no PREPARE
+ * after it.
  */
 void
-WakeClaimed(void)
+WakeClaimed(int32 route_id)
 {
-	AddNote(WAKE_CLAIMED, 0);
+	AddNote(WAKE_CLAIMED, route_id);
 }
 
 /* Interrupt the job if a background worker runs it. */
@@ -329,6 +330,7 @@ ActOnNote(const WakeNote *note)
 	switch (note->kind)
 	{
 		case WAKE_JOBS:
+		case WAKE_CLAIMED:
 			if (WakeWaiters(MyDatabaseId, (int32) note->key, note->count) < note->count &&
 				db != NULL && pg_atomic_read_u32(&db->may_grow) != 0)
 				ShmemWakeScheduler(db);
@@ -350,8 +352,6 @@ ActOnNote(const WakeNote *note)
 			}
 			WakeAllWaiters(MyDatabaseId);
 			break;
-		case WAKE_CLAIMED:
-			break;
 		case WAKE_CANCEL:
 			CancelRun(MyDatabaseId, note->key);
 			if (db != NULL)
@@ -372,11 +372,13 @@ ActOnNote(const WakeNote *note)
 	}
 }
 
-/* Is it to be acted on at abort as well? */
+/* Is it to be acted on at this end of the transaction? */
 static bool
-IsForAnyEnd(const WakeNote *note)
+IsForEnd(const WakeNote *note, bool committed)
 {
-	return note->kind == WAKE_UNBLOCK || note->kind == WAKE_EVENTS;
+	if (note->kind == WAKE_CLAIMED)
+		return !committed && ShmemPresent();
+	return committed || note->kind == WAKE_UNBLOCK || note->kind == WAKE_EVENTS;
 }
 
 /*
@@ -393,7 +395,7 @@ ActOnNotes(bool committed)
 			break;
 		}
 	for (int i = 0; i < n_notes; i++)
-		if (IsForAnyEnd(&notes[i]) || (committed && notes[i].kind != WAKE_CONFIG_CHANGED))
+		if (IsForEnd(&notes[i], committed) && notes[i].kind != WAKE_CONFIG_CHANGED)
 			ActOnNote(&notes[i]);
 	n_notes = 0;
 	events_noted = false;
@@ -457,8 +459,14 @@ AtSubtransactionEnd(SubXactEvent event, SubTransactionId mine, SubTransactionId 
 	{
 		WakeNote   *note = &notes[i];
 
-		if (event == SUBXACT_EVENT_ABORT_SUB && !IsForAnyEnd(note))
+		if (event == SUBXACT_EVENT_ABORT_SUB && !IsForEnd(note, false))
 			continue;
+		if (event == SUBXACT_EVENT_ABORT_SUB && note->kind == WAKE_CLAIMED)
+		{
+			/* its row is free from now on */
+			ActOnNote(note);
+			continue;
+		}
 		note->level = level - 1;
 		if (!MergeWithLast(n_notes, note->kind, note->level, note->key, note->count))
 			notes[n_notes++] = *note;

@@ -16,7 +16,7 @@ extern void WakeForEvents(void);
 extern void WakeSchedulerAt(TimestampTz moment);
 extern void WakeLeaseAt(TimestampTz moment);
 extern void WakeConfigChanged(void);
-extern void WakeClaimed(void);
+extern void WakeClaimed(int32 route_id);
 extern void WakeCancel(int64 job_id);
 extern void WakeLauncher(Oid dboid);
 extern void WakeUnblock(Oid dboid);

@@ -122,6 +122,7 @@ is($result->(), 'elsewhere', 'and gets that');
 sql($node, q(SELECT count(*) FROM taskq.claim_jobs('clear', 100)));
 $claim->(q(SELECT task_type FROM taskq.claim_job('w', wait => '1 h');));
 wait_until($node, $waiting, 'a claim waits');
+my $found;
 my $due = sql($node, q(SELECT taskq.enqueue_job('outside', delay => '1 s')));
 is($result->(), 'outside', 'it gets a job that becomes due');
 is(sql($node, qq(SELECT started_at >= run_at FROM taskq.all_jobs WHERE job_id = $due)), 't', 'not before');
@@ -130,6 +131,21 @@ $claim->(q(SELECT task_type FROM taskq.claim_job('w', wait => '1 h');));
 wait_until($node, $waiting, 'a claim waits');
 sql($node, qq(SELECT taskq.release_job(job_id, epoch) FROM taskq.all_jobs WHERE job_id = $due));
 is($result->(), 'outside', 'it gets a job that somebody gives back');
+
+# a look of the scheduler would wake it too
+my ($scheduler) = pids_of($node, 'scheduler');
+kill 'STOP', $scheduler;
+for my $undo ('ROLLBACK', 'ROLLBACK TO a')
+{
+	$found = sql($node, q(SELECT taskq.enqueue_job('outside')));
+	$other->query_safe(q(BEGIN; SAVEPOINT a; SELECT * FROM taskq.claim_job('other')));
+	$claim->(q(SELECT job_id FROM taskq.claim_job('w', wait => '1 h');));
+	wait_until($node, $waiting, 'a claim waits');
+	$other->query_safe($undo);
+	is($result->(), $found, "it gets a job whose claim is undone: $undo");
+}
+$other->query_safe('COMMIT');
+kill 'CONT', $scheduler;
 
 $claim->(q(SELECT task_type FROM taskq.claim_job('w', wait => '1 h');));
 wait_until($node, $waiting, 'a claim waits');
@@ -169,7 +185,7 @@ $waiting = q(SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE '%taskq.
 $claim->(q(CALL taskq.wait_for_job('w', '1 h');));
 wait_until($node, $waiting, 'wait_for_job() waits');
 is(sql($node, qq(SELECT backend_xmin IS NULL AND backend_xid IS NULL FROM pg_stat_activity WHERE pid = $pid)), 't', 'without a snapshot');
-my $found = sql($node, q(SELECT taskq.enqueue_job('outside')));
+$found = sql($node, q(SELECT taskq.enqueue_job('outside')));
 is($result->(), 't', 'until there is a job');
 is($claimer->query_safe(q(SELECT job_id FROM taskq.claim_job('w'))), $found, 'which can be claimed then');
 is($claimer->query_safe(q(CALL taskq.wait_for_job('w', '10 ms'))), 'f', 'or the time is over');
