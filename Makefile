@@ -47,6 +47,7 @@ OBJS = \
 	src/list_handlers.o \
 	src/locks.o \
 	src/memory.o \
+	src/operator.o \
 	src/outcome.o \
 	src/owner.o \
 	src/payload.o \

@@ -19,9 +19,9 @@
 #include "args.h"
 #include "catalog.h"
 #include "history.h"
+#include "operator.h"
 #include "owner.h"
 #include "queue.h"
-#include "settle.h"
 #include "store.h"
 
 PG_FUNCTION_INFO_V1(taskq_redrive_jobs);
@@ -148,7 +148,7 @@ Redrive(int64 job_id)
 	OwnerEnter(&scope);
 	StoreOpen(&jobs, CatalogRel(REL_JOBS));
 	done = HistoryFind(job_id, &job, &ending) && job.state != JOB_COMPLETED && job.payload != NULL &&
-		SettlePutBack(&jobs, &job);
+		PutBackEnded(&jobs, &job);
 	StoreClose(&jobs, true);
 	OwnerLeave(&scope);
 	return done;

@@ -40,8 +40,6 @@
 PG_FUNCTION_INFO_V1(taskq_fail_job);
 PG_FUNCTION_INFO_V1(taskq_release_job);
 PG_FUNCTION_INFO_V1(taskq_snooze_job);
-PG_FUNCTION_INFO_V1(taskq_retry_job);
-PG_FUNCTION_INFO_V1(taskq_discard_job);
 
 /*
  * Failures of class 42 or 28 are mostly those of a migration that is under way;
@@ -55,9 +53,6 @@ PG_FUNCTION_INFO_V1(taskq_discard_job);
 
 /* More than are drawn between two flushes of the log. */
 #define MAX_LOST_EPOCHS 100000
-
-/* How often a history row is looked for again that has moved to its leaf. */
-#define MOVED_TRIES 5
 
 /* the state machine -------------------------------------------------------- */
 
@@ -80,7 +75,7 @@ static const struct
 	{JOB_COMPLETED, "a"},		/* with force, which retry_job() checks */
 };
 
-static void
+void
 RefuseTransition(const TaskqJob *job, const char *what, const char *hint)
 {
 	ereport(ERROR,
@@ -574,149 +569,4 @@ SettleCancelled(int64 job_id, int64 epoch, const char *reason)
 	}
 	EndSettle(&scope);
 	return held;
-}
-
-/* SQL: by operators -------------------------------------------------------- */
-
-/*
- * Open the live jobs and lock one that does not run, without waiting for
- * anybody.  False: there is no live job of this id.
- */
-static bool
-LockWaiting(Store *jobs, TaskqJob *job, int64 job_id, const char *what)
-{
-	switch (JobOpenAndLockWaiting(jobs, job_id, job))
-	{
-		case STORE_GONE:
-			return false;
-		case STORE_BUSY:
-			job->job_id = job_id;
-			job->state = JOB_RUNNING;
-			break;
-		case STORE_LOCKED:
-			break;
-	}
-	if (job->state == JOB_RUNNING)
-		RefuseTransition(job, what, "Ask for it to be cancelled with taskq.cancel_job(), then try again.");
-	return true;
-}
-
-/*
- * Put a finished job back, with a new life and all its attempts.  False: it was
- * put back by somebody else at the same time.  The caller is the owner and has
- * opened the live jobs.
- */
-bool
-SettlePutBack(Store *jobs, TaskqJob *job)
-{
-	for (int tries = 1; !HistorySupersede(job->job_id, job->life); tries++)
-	{
-		TaskqJob	again;
-		TaskqEnding ending;
-
-		/* the row may only have moved, out of the overflow leaf */
-		if (tries == MOVED_TRIES || !HistoryFind(job->job_id, &again, &ending) || again.life != job->life)
-			return false;
-	}
-	job->life++;
-	job->attempt = 0;
-	job->worker_id = NULL;
-	job->started_at = 0;
-	job->progress = NULL;
-	if (job->state == JOB_COMPLETED)
-		job->checkpoint = NULL;	/* all was done, and is to be done again */
-	job->run_at = ClockNow();
-	JobTransition(jobs, job, JOB_AVAILABLE, NULL);
-	CancelForget(job->job_id);
-	return true;
-}
-
-/* One that retry_job() names: why it cannot be put back is an error. */
-static void
-PutBackOrRefuse(Store *jobs, TaskqJob *job, bool force)
-{
-	if (job->state == JOB_COMPLETED && !force)
-		RefuseTransition(job, "retried", "To run it again all the same, say force => true.");
-	if (job->payload == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_TQ_INVALID_TRANSITION),
-				 errmsg("job " INT64_FORMAT " cannot be retried because its payload was not kept", job->job_id),
-				 errhint("Its queue has keep_payload => false; enqueue a new job.")));
-	if (!SettlePutBack(jobs, job))
-		ereport(ERROR,
-				(errcode(ERRCODE_TQ_INVALID_TRANSITION),
-				 errmsg("job " INT64_FORMAT " was put back by somebody else at the same time", job->job_id)));
-}
-
-Datum
-taskq_retry_job(PG_FUNCTION_ARGS)
-{
-	int64		job_id;
-	bool		force;
-	OwnerScope	scope;
-	Store		jobs;
-	TaskqJob	job;
-	TaskqEnding ending;
-	bool		changed = true;
-
-	CheckArgCount(fcinfo, 2);
-	CheckWritable("taskq.retry_job()");
-	job_id = ArgId(fcinfo, 0, "job_id");
-	force = ArgBool(fcinfo, 1, "force");
-	CurrentRefuse(job_id, "retry");
-
-	OwnerEnter(&scope);
-	if (LockWaiting(&jobs, &job, job_id, "retried"))
-	{
-		TimestampTz now = ClockNow();
-
-		changed = job.run_at > now;
-		if (changed)
-		{
-			job.run_at = now;
-			JobTransition(&jobs, &job, JOB_AVAILABLE, NULL);
-		}
-	}
-	else if (HistoryFind(job_id, &job, &ending))
-		PutBackOrRefuse(&jobs, &job, force);
-	else
-		JobNotFound(job_id);
-	StoreClose(&jobs, true);
-	OwnerLeave(&scope);
-	PG_RETURN_BOOL(changed);
-}
-
-Datum
-taskq_discard_job(PG_FUNCTION_ARGS)
-{
-	int64		job_id;
-	char	   *reason;
-	OwnerScope	scope;
-	Store		jobs;
-	TaskqJob	job;
-	TaskqEnding ending;
-	bool		changed = true;
-
-	CheckArgCount(fcinfo, 2);
-	CheckWritable("taskq.discard_job()");
-	job_id = ArgId(fcinfo, 0, "job_id");
-	reason = ArgTextOrNull(fcinfo, 1);
-	CurrentRefuse(job_id, "discard");
-
-	OwnerEnter(&scope);
-	if (LockWaiting(&jobs, &job, job_id, "discarded"))
-	{
-		if (reason != NULL)
-			job.last_error = ErrorText(reason);
-		JobTransition(&jobs, &job, JOB_DISCARDED, NULL);
-	}
-	else if (!HistoryFind(job_id, &job, &ending))
-		JobNotFound(job_id);
-	else if (job.state == JOB_DISCARDED)
-		changed = false;
-	else
-		RefuseTransition(&job, "discarded", NULL);
-	StoreClose(&jobs, true);
-	OwnerLeave(&scope);
-	PG_RETURN_BOOL(changed);
 }

@@ -22,6 +22,7 @@ typedef enum ClaimHold
 } ClaimHold;
 
 extern void JobTransition(Store *jobs, TaskqJob *job, char to, struct varlena *result);
+extern void RefuseTransition(const TaskqJob *job, const char *what, const char *hint);
 extern bool SettleMayRetry(const TaskqJob *job, const AttemptFailure *failure);
 extern void SettleFailed(Store *jobs, TaskqJob *job, char outcome, const AttemptFailure *failure,
 						 bool retryable, int64 retry_in);
@@ -29,7 +30,6 @@ extern void SettleCrashed(Store *jobs, TaskqJob *job, const AttemptFailure *fail
 extern void SettleCompleted(Store *jobs, TaskqJob *job, struct varlena *result);
 extern bool SettleIfCancelled(Store *jobs, TaskqJob *job);
 extern void SettleGivenBack(Store *jobs, TaskqJob *job, char outcome, TimestampTz run_at);
-extern bool SettlePutBack(Store *jobs, TaskqJob *job);
 extern bool SettleCancelled(int64 job_id, int64 epoch, const char *reason);
 extern ClaimHold FindClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome);
 extern bool LockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome);
