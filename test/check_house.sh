@@ -123,15 +123,6 @@ ereport_without_code() {
 		}' src/*.c
 }
 
-# made by no build: every source is compiled and every object has a source
-makefile_objects() {
-	local f
-	for f in src/*.c; do
-		[ -e "$f" ] || continue
-		grep -qE "(^|[[:space:]])${f%.c}\.o([[:space:]]|\$)" Makefile || echo "$f is not in OBJS of the Makefile"
-	done
-}
-
 # a document that says what proves it names a test that is there, and the
 # description of one of its lines, or a name in a spec or script
 unproved() {
@@ -160,7 +151,6 @@ rule "includes are acyclic" cyclic_includes
 rule "includes are PostgreSQL's or our own" foreign_includes
 rule "only taskq's symbols are exported" exported_symbols
 rule "the version stands in one place" version
-rule "every source is built" makefile_objects
 rule "every pgTAP test is listed and has its expected output" unlisted REGRESS test/sql sql expected
 rule "every isolation spec is listed and has its expected output" unlisted ISOLATION test/isolation/specs spec test/isolation/expected
 rule "every expected output belongs to a pgTAP test" unexpected_files REGRESS expected
