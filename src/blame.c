@@ -217,9 +217,11 @@ LoadSuspects(void)
  * Called when shared memory is made: when the postmaster starts, and again by
  * the same one after a crash.
  */
-void
-BlameShmemStartup(int n_processes)
+static void
+BlameShmemStartup(void)
 {
+	int			n_processes = ShmemCountSlots();
+
 	if (blame == NULL)
 	{
 		void	   *memory = mmap(NULL, offsetof(Blame, slots) + sizeof(BlameSlot) * n_processes,
@@ -243,6 +245,12 @@ BlameShmemStartup(int n_processes)
 	else
 		Judge(ClockNow());
 	AwaitSuspects(DT_NOEND);
+}
+
+void
+BlameInit(void)
+{
+	ShmemRegister(NULL, BlameShmemStartup);
 }
 
 /* Recovery is over, and the suspects' time begins.  The caller has the lock. */

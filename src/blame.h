@@ -33,7 +33,7 @@ typedef struct BlameSuspect
 	TimestampTz until;			/* others wait for it no longer than that; 0: not at all */
 } BlameSuspect;
 
-extern void BlameShmemStartup(int n_processes);
+extern void BlameInit(void);
 extern void BlameRecoveryOver(void);
 extern void BlameAttach(void);
 extern void BlameBegin(const TaskqSlot *slot);

@@ -82,13 +82,13 @@ BufferOfSlot(int slot)
 	return (FrameBuffer *) (buffers + slot * BufferSize());
 }
 
-Size
+static Size
 FrameShmemSize(void)
 {
 	return mul_size(BufferSize(), ShmemCountSlots());
 }
 
-void
+static void
 FrameShmemStartup(void)
 {
 	bool		found;
@@ -98,6 +98,12 @@ FrameShmemStartup(void)
 	buffers = ShmemInitStruct("taskq frames", FrameShmemSize(), &found);
 	for (int i = 0; !found && i < ShmemCountSlots(); i++)
 		memset(BufferOfSlot(i), 0, offsetof(FrameBuffer, data));
+}
+
+void
+FramesInit(void)
+{
+	ShmemRegister(FrameShmemSize, FrameShmemStartup);
 }
 
 /* Is the buffer of the run in hand one that others read? */

@@ -28,8 +28,7 @@ typedef struct Frame
 	const char *message;		/* ends with a zero byte */
 } Frame;
 
-extern Size FrameShmemSize(void);
-extern void FrameShmemStartup(void);
+extern void FramesInit(void);
 extern void FrameInit(void);
 extern FrameBuffer *FrameBegin(const TaskqJob *job, bool is_here);
 extern void FrameEnd(FrameBuffer *outer);

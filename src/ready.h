@@ -61,8 +61,7 @@ typedef struct ReadyUsage
 } ReadyUsage;
 
 /* ready.c: the lists */
-extern Size ReadyShmemSize(void);
-extern void ReadyShmemStartup(void);
+extern void ReadyLanesInit(void);
 extern bool ReadyPresent(void);
 extern bool ReadyInUse(void);
 extern int	ReadyCompare(const ReadyKey *a, const ReadyKey *b);

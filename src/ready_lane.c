@@ -41,7 +41,7 @@ HeadSize(void)
 	return MAXALIGN(offsetof(Ready, buckets) + sizeof(int) * CountLanes());
 }
 
-Size
+static Size
 ReadyShmemSize(void)
 {
 	Size		size = HeadSize();
@@ -77,7 +77,7 @@ InitLists(void)
 		ready_blocks[i].next = i + 1 < ready->n_blocks ? i + 1 : NONE;
 }
 
-void
+static void
 ReadyShmemStartup(void)
 {
 	bool		found;
@@ -90,6 +90,12 @@ ReadyShmemStartup(void)
 	ready_blocks = (ReadyBlock *) (ready_lanes + CountLanes());
 	if (!found)
 		InitLists();
+}
+
+void
+ReadyLanesInit(void)
+{
+	ShmemRegister(ReadyShmemSize, ReadyShmemStartup);
 }
 
 /* Are there lists, to be kept right? */

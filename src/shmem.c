@@ -9,19 +9,25 @@
 #include "storage/proc.h"
 #include "storage/shmem.h"
 
-#include "blame.h"
 #include "clock.h"
 #include "compat.h"
-#include "frames.h"
 #include "guc.h"
-#include "ready.h"
 #include "shmem.h"
-#include "stats.h"
 
 TaskqShared *taskq_shared = NULL;
 TaskqSlot  *taskq_slots = NULL;
 TaskqDatabase *taskq_databases = NULL;
 int			taskq_tranche = 0;
+
+/* What other modules keep in shared memory. */
+#define MAX_PIECES 8
+
+static struct
+{
+	ShmemSizeFunction size;
+	ShmemStartFunction start;
+}			pieces[MAX_PIECES];
+static int	n_pieces = 0;
 
 static shmem_request_hook_type previous_request_hook = NULL;
 static shmem_startup_hook_type previous_startup_hook = NULL;
@@ -41,9 +47,9 @@ RequestShmem(void)
 	RequestAddinShmemSpace(MAXALIGN(sizeof(TaskqShared)));
 	RequestAddinShmemSpace(mul_size(sizeof(TaskqSlot), ShmemCountSlots()));
 	RequestAddinShmemSpace(mul_size(sizeof(TaskqDatabase), taskq_max_databases));
-	RequestAddinShmemSpace(StatsShmemSize());
-	RequestAddinShmemSpace(FrameShmemSize());
-	RequestAddinShmemSpace(ReadyShmemSize());
+	for (int i = 0; i < n_pieces; i++)
+		if (pieces[i].size != NULL)
+			RequestAddinShmemSpace(pieces[i].size());
 }
 
 static void
@@ -108,12 +114,24 @@ StartupShmem(void)
 									  mul_size(sizeof(TaskqDatabase), taskq_shared->n_databases), &found);
 	if (!found)
 		InitDatabases();
-	StatsShmemStartup();
-	FrameShmemStartup();
-	ReadyShmemStartup();
-	BlameShmemStartup(ShmemCountSlots());
+	for (int i = 0; i < n_pieces; i++)
+		pieces[i].start();
 	LWLockRelease(AddinShmemInitLock);
 	RegisterTranche_compat(taskq_tranche, "taskq");
+}
+
+/*
+ * Have a piece of shared memory made beside ours.  Called by a module while the
+ * library is loaded; "size" may be NULL, and "start" is called at each start of
+ * shared memory, after the slots are there.
+ */
+void
+ShmemRegister(ShmemSizeFunction size, ShmemStartFunction start)
+{
+	Assert(n_pieces < MAX_PIECES);
+	pieces[n_pieces].size = size;
+	pieces[n_pieces].start = start;
+	n_pieces++;
 }
 
 /* Called while the library is preloaded. */

@@ -130,6 +130,10 @@ extern TaskqSlot *taskq_slots;
 extern TaskqDatabase *taskq_databases;
 extern int	taskq_tranche;
 
+typedef Size (*ShmemSizeFunction) (void);
+typedef void (*ShmemStartFunction) (void);
+
+extern void ShmemRegister(ShmemSizeFunction size, ShmemStartFunction start);
 extern void ShmemInit(void);
 extern bool ShmemPresent(void);
 extern int	ShmemCountSlots(void);

@@ -52,14 +52,14 @@ static SettledRun *settled_runs = NULL;
 static int	n_settled_runs = 0;
 static int	max_settled_runs = 0;
 
-Size
-StatsShmemSize(void)
+static Size
+StatsSize(void)
 {
 	return hash_estimate_size(taskq_max_handler_statistics, sizeof(StatsEntry));
 }
 
-void
-StatsShmemStartup(void)
+static void
+StatsStart(void)
 {
 	HASHCTL		ctl;
 
@@ -323,6 +323,7 @@ FollowSubtransaction(SubXactEvent event, SubTransactionId mine, SubTransactionId
 void
 StatsInit(void)
 {
+	ShmemRegister(StatsSize, StatsStart);
 	RegisterXactCallback(CountSettledRuns, NULL);
 	RegisterSubXactCallback(FollowSubtransaction, NULL);
 }

@@ -43,8 +43,6 @@ typedef struct StatsEntry
 	StatsNumbers numbers;
 } StatsEntry;
 
-extern Size StatsShmemSize(void);
-extern void StatsShmemStartup(void);
 extern void StatsInit(void);
 extern int	StatsCountSetupFailure(const char *task_type);
 extern void StatsCountRun(const char *task_type, bool completed, int64 duration, int64 waited);

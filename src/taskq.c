@@ -7,9 +7,11 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 
+#include "blame.h"
 #include "catalog.h"
 #include "compat.h"
 #include "ddl.h"
+#include "frames.h"
 #include "guc.h"
 #include "kit.h"
 #include "launcher.h"
@@ -29,8 +31,11 @@ _PG_init(void)
 	CatalogInit();
 	KitInit();
 	WakeInit();
-	ReadyInit();
 	StatsInit();
+	FramesInit();
+	ReadyLanesInit();
+	ReadyInit();
+	BlameInit();
 
 	/*
 	 * Without preload the functions work all the same, and taskq.status() says
