@@ -67,9 +67,12 @@ Grow(void *array, Size size, int *max, int wanted)
 static bool
 InRun(int32 route_id, int16 priority, int level)
 {
-	Opened	   *last = &opened[n_opened - 1];
+	Opened	   *last;
 
-	return run_length > 0 && last->route_id == route_id && last->priority == priority && last->level == level;
+	if (run_length == 0)
+		return false;
+	last = &opened[n_opened - 1];
+	return last->route_id == route_id && last->priority == priority && last->level == level;
 }
 
 /* A job will wait, if this commits. */
