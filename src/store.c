@@ -190,7 +190,7 @@ FindOne(Store *store, Oid index, int nkeys, ScanKey keys, Snapshot snapshot, Sca
 		ExecMaterializeSlot(store->found);
 		slot_getallattrs(store->found);
 	}
-	index_rescan(store->scan, NULL, 0, NULL, 0);
+	index_rescan(store->scan, keys, nkeys, NULL, 0);	/* holds no page any more */
 	MemoryContextSwitchTo(old);
 	return found;
 }
