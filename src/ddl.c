@@ -211,6 +211,9 @@ ProcessUtilityForTaskq(PlannedStmt *pstmt, const char *query, bool read_only_tre
 {
 	Oid			dboid = InvalidOid;
 
+	/* asked before, as a statement that ends a transaction may be freed with it */
+	bool		ends_prepared = EndsPrepared(pstmt->utilityStmt);
+
 	if (IsTransactionState() && !RecoveryInProgress())
 		dboid = DatabaseToFree(pstmt->utilityStmt, IsInTransactionBlock(context == PROCESS_UTILITY_TOPLEVEL));
 
@@ -222,7 +225,7 @@ ProcessUtilityForTaskq(PlannedStmt *pstmt, const char *query, bool read_only_tre
 		previous_hook(pstmt, query, read_only_tree, context, params, environment, dest, completion);
 	else
 		standard_ProcessUtility(pstmt, query, read_only_tree, context, params, environment, dest, completion);
-	if (EndsPrepared(pstmt->utilityStmt))
+	if (ends_prepared)
 		ReadyPreparedEnded();
 }
 
