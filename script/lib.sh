@@ -9,7 +9,7 @@
 #   PGVERSION  which major version to use (15)
 #   PG_CONFIG  or: the pg_config of the installation to use
 #   KEEP=1     leave $WORK behind, to look into
-#   NO_PYTHON=1  leave out what needs it, where it cannot be installed
+#   NO_PYTHON=1  leave out what needs it or PL/Perl, where they cannot be installed
 # shellcheck shell=bash
 
 set -euo pipefail
@@ -61,7 +61,11 @@ missing_packages() { # what for ...
 		command -v prove >/dev/null || echo perl
 		command -v nm >/dev/null || echo binutils
 		perl -MIPC::Run -e 1 2>/dev/null || echo libipc-run-perl
-		[ -n "${NO_PYTHON:-}" ] || /usr/bin/python3 -c 'import psycopg2' 2>/dev/null || echo python3-psycopg2
+		if [ -z "${NO_PYTHON:-}" ]; then
+			/usr/bin/python3 -c 'import psycopg2' 2>/dev/null || echo python3-psycopg2
+			[ -n "$pg" ] && [ -e "$("$pg" --pkglibdir)/plpython3.so" ] || echo "postgresql-plpython3-$v"
+			[ -n "$pg" ] && [ -e "$("$pg" --pkglibdir)/plperl.so" ] || echo "postgresql-plperl-$v"
+		fi
 	fi
 }
 

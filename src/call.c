@@ -56,6 +56,12 @@ static uint64 ready_version = 0;
 /* How many handlers are on the stack: more than one when they run jobs by hand. */
 static int	running = 0;
 
+/* The one on top: the run that an interrupt is for. */
+static const Run *innermost = NULL;
+
+/* A run by hand was interrupted, and with it the one that called for it. */
+static bool interrupt_passed = false;
+
 /* make ready --------------------------------------------------------------- */
 
 static void
@@ -281,12 +287,70 @@ CallHandler(Run *run)
 	}
 }
 
+/* Has the server raised this, because it was to interrupt what runs? */
+static bool
+IsInterrupt(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_QUERY_CANCELED && error->funcname != NULL &&
+		strcmp(error->funcname, "ProcessInterrupts") == 0;
+}
+
+/*
+ * A run was interrupted: noted as it happens, because what reaches us in the end
+ * is what the handler or its language has made of it.  PL/Perl and PL/Python
+ * raise it anew as an error of their own.
+ */
+static void
+NoteInterrupt(Run *run)
+{
+	MemoryContext old;
+	ErrorData  *error;
+
+	if (run != innermost || geterrcode() != ERRCODE_QUERY_CANCELED)
+		return;
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	error = CopyErrorData();
+	if (IsInterrupt(error))
+		run->interrupted = true;
+	FreeErrorData(error);
+	MemoryContextSwitchTo(old);
+}
+
+/* A run begins, maybe inside another one, which is returned for RunLeave(). */
+const Run *
+RunEnter(Run *run)
+{
+	const Run  *outer = innermost;
+
+	if (outer == NULL)
+		interrupt_passed = false;
+	innermost = run;
+	return outer;
+}
+
+/* It is over. */
+void
+RunLeave(Run *run, const Run *outer)
+{
+	if (interrupt_passed)
+		run->interrupted = true;
+	innermost = outer;
+}
+
+/* The interrupt of the run that is over was not for that one alone. */
+void
+RunPassInterrupt(void)
+{
+	interrupt_passed = true;
+}
+
 /* An error context callback: which job it was. */
 void
 RunDescribe(void *arg)
 {
 	Run		   *run = arg;
 
+	NoteInterrupt(run);
 	errcontext("taskq job " INT64_FORMAT " (%s), attempt %d", run->job.job_id, run->task_type, run->job.attempt);
 }
 
@@ -311,7 +375,11 @@ RunLiftBounds(Run *run)
 {
 	MemoryUnlimit();
 	if (run->deadline != 0)
+	{
+		if (TimerFired(run->deadline))
+			run->timed_out = true;
 		TimerRestore(run->outer_deadline);
+	}
 	if (!run->is_here)
 		ResetTimers();
 }
@@ -363,6 +431,7 @@ RunHandler(Run *run)
 	ResourceOwner owner = CurrentResourceOwner;
 	int			guc_level;
 	int			outer = running;
+	const Run  *outer_run;
 	ErrorContextCallback callback = {.callback = RunDescribe, .arg = run, .previous = error_context_stack};
 
 	run->outer_frames = FrameBegin(&run->job, run->is_here);
@@ -372,6 +441,7 @@ RunHandler(Run *run)
 	running++;
 	BeginInternalSubTransaction("taskq");
 	MemoryContextSwitchTo(context);
+	outer_run = RunEnter(run);
 	PG_TRY();
 	{
 		error_context_stack = &callback;
@@ -391,6 +461,7 @@ RunHandler(Run *run)
 		(void) FrameAppend(ERROR, run->error->sqlerrcode, run->error->message);
 	}
 	PG_END_TRY();
+	RunLeave(run, outer_run);
 	if (!run->is_here)
 		FrameListen(false);
 	WAITPOINT("run-returned");

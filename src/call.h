@@ -31,6 +31,8 @@ typedef struct Run
 	Datum		result;
 	bool		result_is_null;
 	TimestampTz snoozed_until;	/* the handler wishes to run again then; 0: it does not */
+	bool		timed_out;		/* its time was over before it was */
+	bool		interrupted;	/* the server has interrupted it, whatever it made of that */
 	ErrorData  *error;			/* NULL: the handler returned */
 } Run;
 
@@ -40,6 +42,9 @@ extern void RunHandler(Run *run);
 extern void RunCheckFunction(const Run *run);
 extern Datum RunArgument(const Run *run);
 extern void RunDescribe(void *arg);
+extern const Run *RunEnter(Run *run);
+extern void RunLeave(Run *run, const Run *outer);
+extern void RunPassInterrupt(void);
 extern void RunSetBounds(Run *run);
 extern void RunLiftBounds(Run *run);
 

@@ -397,8 +397,11 @@ DispatchHere(const ClaimRequest *request, int64 job_id, const GivenHandler *give
 		if (can_run)
 			RunHandler(run);
 		CurrentReset(depth);
-		if (RunWasInterrupted(run) && !RunTimedOut(run))
+		if (run->error != NULL && run->interrupted && !run->timed_out)
+		{
+			RunPassInterrupt();
 			ReThrowError(run->error);
+		}
 		if (can_run)
 			SettleRun(run, false);
 		else

@@ -88,9 +88,52 @@ WishedDelay(const ErrorData *error)
 	return delay < 0 ? NO_MICROSECONDS : Min(delay, INT64CONST(3660) * USECS_PER_DAY);
 }
 
+/* What an error was, as the attempt keeps it. */
+static void
+DescribeError(const Run *run, AttemptFailure *failure)
+{
+	const ErrorData *error = run->error;
+
+	failure->outcome = "failed";
+	failure->error_type = HandlerErrorType(run->task_type, error->sqlerrcode);
+	failure->message = error->message;
+	failure->sqlstate = Sqlstate(error->sqlerrcode);
+	failure->detail = error->detail;
+	failure->hint = error->hint;
+	failure->context = error->context;
+	failure->of_setup = IsOfSetup(error->sqlerrcode);
+	if (IsOfTaskq(error))
+	{
+		if (error->datatype_name != NULL)
+			failure->error_type = error->datatype_name;
+		failure->error_code = error->constraint_name;
+	}
+	if (error->sqlerrcode == ERRCODE_OUT_OF_MEMORY && run->has_memory_limit)
+	{
+		failure->message = psprintf("the job needed more memory than taskq.job_memory_limit, %s",
+									GetConfigOptionByName("taskq.job_memory_limit", NULL, false));
+		failure->hint = "Have the job do less at a time, or raise the setting.";
+	}
+}
+
+/* The run's time was over, whatever its handler has made of the interrupt. */
+static void
+DescribeTimeout(const Run *run, AttemptFailure *failure)
+{
+	failure->outcome = "timeout";
+	failure->error_type = ERROR_TIMEOUT;
+	failure->message = psprintf("the job ran longer than its timeout of %g s", run->timeout / 1000000.0);
+	failure->sqlstate = Sqlstate(ERRCODE_QUERY_CANCELED);
+	if (run->error->sqlerrcode != ERRCODE_QUERY_CANCELED)
+		failure->detail = psprintf("The handler then raised: %s", run->error->message);
+	failure->context = run->error->context;
+	if (IsOfTaskq(run->error))
+		failure->error_code = run->error->constraint_name;
+}
+
 /* The caller is the owner; the retry function is asked while it is not. */
 static void
-FailRun(Run *run, bool timed_out, OwnerScope *scope)
+FailRun(Run *run, OwnerScope *scope)
 {
 	ErrorData  *error = run->error;
 	bool		retryable;
@@ -98,27 +141,12 @@ FailRun(Run *run, bool timed_out, OwnerScope *scope)
 	AttemptFailure failure = {0};
 	int			setup_failures = 0;
 
-	failure.outcome = timed_out ? "timeout" : "failed";
-	failure.error_type = timed_out ? ERROR_TIMEOUT :
-		error->datatype_name != NULL && IsOfTaskq(error) ? error->datatype_name :
-		HandlerErrorType(run->task_type, error->sqlerrcode);
-	failure.of_setup = IsOfSetup(error->sqlerrcode);
-	failure.message = timed_out ? psprintf("the job ran longer than its timeout of %g s", run->timeout / 1000000.0) :
-		error->message;
-	if (IsOfTaskq(error))
-		failure.error_code = error->constraint_name;
-	failure.sqlstate = Sqlstate(error->sqlerrcode);
-	failure.detail = error->detail;
-	failure.hint = error->hint;
-	failure.context = error->context;
-	if (error->sqlerrcode == ERRCODE_OUT_OF_MEMORY && run->has_memory_limit)
-	{
-		failure.message = psprintf("the job needed more memory than taskq.job_memory_limit, %s",
-								   GetConfigOptionByName("taskq.job_memory_limit", NULL, false));
-		failure.hint = "Have the job do less at a time, or raise the setting.";
-	}
+	if (run->timed_out)
+		DescribeTimeout(run, &failure);
+	else
+		DescribeError(run, &failure);
 	retryable = IsOfTaskq(error) ? error->sqlerrcode == ERRCODE_TQ_RETRYABLE : IsRetryableErrorType(failure.error_type);
-	retry_in = timed_out ? NO_MICROSECONDS : WishedDelay(error);
+	retry_in = WishedDelay(error);
 	OwnerLeave(scope);
 	RetryFunctionAsk(&run->job, &failure, &retryable, &retry_in);
 	OwnerEnter(scope);
@@ -152,27 +180,14 @@ CancelRun(Run *run)
 	CancelForget(run->job.job_id);
 }
 
-/* By the server; a handler that raises 57014 of its own accord has failed. */
-bool
-RunWasInterrupted(const Run *run)
-{
-	return run->error != NULL && run->error->sqlerrcode == ERRCODE_QUERY_CANCELED &&
-		run->error->funcname != NULL && strcmp(run->error->funcname, "ProcessInterrupts") == 0;
-}
-
-bool
-RunTimedOut(const Run *run)
-{
-	return RunWasInterrupted(run) && run->deadline != 0 && ClockNow() >= run->deadline;
-}
-
-/* Write the outcome, as the owner, in the same transaction. */
+/*
+ * Write the outcome, as the owner, in the same transaction.  What an interrupted
+ * run has made of that does not matter, but for one that returned all the same.
+ */
 void
 SettleRun(Run *run, bool cancelled)
 {
 	OwnerScope	scope;
-	bool		interrupted = RunWasInterrupted(run);
-	bool		timed_out = RunTimedOut(run);
 
 	OwnerEnter(&scope);
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -181,8 +196,8 @@ SettleRun(Run *run, bool cancelled)
 	else if (run->error == NULL)
 		SettleCompleted(&run->jobs, &run->job,
 						run->result_is_null ? NULL : (struct varlena *) DatumGetPointer(run->result));
-	else if (timed_out || !interrupted)
-		FailRun(run, timed_out, &scope);
+	else if (run->timed_out || !run->interrupted)
+		FailRun(run, &scope);
 	else if (cancelled)
 		CancelRun(run);
 	else
@@ -222,7 +237,7 @@ RecordLostRun(Run *run, MemoryContext context)
 		again.job.handler_version = run->job.handler_version;
 		again.error = run->error;
 		strlcpy(again.task_type, run->task_type, sizeof(again.task_type));
-		FailRun(&again, false, &scope);
+		FailRun(&again, &scope);
 		(void) FrameAppend(ERROR, run->error->sqlerrcode, run->error->message);
 		FrameWrite();
 	}

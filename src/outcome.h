@@ -9,8 +9,6 @@
 
 #include "call.h"
 
-extern bool RunWasInterrupted(const Run *run);
-extern bool RunTimedOut(const Run *run);
 extern void SettleRun(Run *run, bool cancelled);
 extern void GiveBackRun(Run *run);
 extern void RecordLostRun(Run *run, MemoryContext context);

@@ -190,6 +190,7 @@ CallProcedure(Run *run)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ErrorContextCallback callback = {.callback = RunDescribe, .arg = run, .previous = error_context_stack};
+	const Run  *outer = RunEnter(run);
 
 	PG_TRY();
 	{
@@ -214,6 +215,7 @@ CallProcedure(Run *run)
 		(void) FrameAppend(ERROR, run->error->sqlerrcode, run->error->message);
 	}
 	PG_END_TRY();
+	RunLeave(run, outer);
 	FrameListen(false);
 	error_context_stack = callback.previous;
 	MemoryContextSwitchTo(context);

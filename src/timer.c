@@ -88,6 +88,13 @@ TimerArm(TimestampTz until)
 	return before;
 }
 
+/* Is the time over that was armed for, and was that said? */
+bool
+TimerFired(TimestampTz until)
+{
+	return armed_until == until && fired > 0;
+}
+
 /* The run is over: back to the timer of the run around it, if there is one. */
 void
 TimerRestore(TimestampTz before)

@@ -10,6 +10,7 @@
 #include "utils/timestamp.h"
 
 extern TimestampTz TimerArm(TimestampTz until);
+extern bool TimerFired(TimestampTz until);
 extern void TimerRestore(TimestampTz before);
 
 #endif							/* TASKQ_TIMER_H */
