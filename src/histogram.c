@@ -32,12 +32,25 @@ BucketOf(int64 microseconds)
 }
 
 void
+HistogramClear(Histogram *histogram)
+{
+	memset(histogram, 0, sizeof(*histogram));
+	histogram->least = PG_INT64_MAX;
+}
+
+void
 HistogramAdd(Histogram *histogram, int64 microseconds)
 {
 	histogram->counts[BucketOf(microseconds)]++;
+	histogram->least = Min(histogram->least, microseconds);
+	histogram->most = Max(histogram->most, microseconds);
 }
 
-/* The value below which a share q of all is, about; false: there are none. */
+/*
+ * The value below which a share q of all is, about; false: there are none.
+ * The buckets do not know where in them the values are, so the answer is kept
+ * between the least and the most that there were.
+ */
 bool
 HistogramQuantile(const Histogram *histogram, double q, double *microseconds)
 {
@@ -60,6 +73,7 @@ HistogramQuantile(const Histogram *histogram, double q, double *microseconds)
 			double		upper = LowerBound(i == 0 ? 2 : i + 1);
 
 			*microseconds = LowerBound(i) + (upper - LowerBound(i)) * (wanted - below) / count;
+			*microseconds = Min(Max(*microseconds, histogram->least), histogram->most);
 			return true;
 		}
 		below += count;

@@ -13,8 +13,11 @@
 typedef struct Histogram
 {
 	uint64		counts[HISTOGRAM_BUCKETS];
+	int64		least;			/* of all that were added, once there is one */
+	int64		most;
 } Histogram;
 
+extern void HistogramClear(Histogram *histogram);
 extern void HistogramAdd(Histogram *histogram, int64 microseconds);
 extern bool HistogramQuantile(const Histogram *histogram, double q, double *microseconds);
 

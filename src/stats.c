@@ -79,7 +79,8 @@ static void
 Clear(StatsEntry *entry, TimestampTz now)
 {
 	memset(&entry->numbers, 0, sizeof(entry->numbers));
-	entry->numbers.least = PG_INT64_MAX;
+	HistogramClear(&entry->numbers.runs);
+	HistogramClear(&entry->numbers.waits);
 	entry->numbers.since = now;
 }
 
@@ -156,8 +157,6 @@ CountInto(const SettledRun *run, TimestampTz now)
 			numbers->failed++;
 		numbers->total += run->duration;
 		numbers->waited += run->waited;
-		numbers->least = Min(numbers->least, run->duration);
-		numbers->most = Max(numbers->most, run->duration);
 		numbers->last_run_at = now;
 		HistogramAdd(&numbers->runs, run->duration);
 		HistogramAdd(&numbers->waits, run->waited);
@@ -368,14 +367,14 @@ StatsRestore(const StatsEntry *saved)
 	entry->numbers = saved->numbers;
 }
 
-/* In milliseconds; no more than the longest run that there was. */
+/* In milliseconds. */
 static void
-PutQuantile(Datum *values, bool *nulls, int i, const Histogram *histogram, double q, double most)
+PutQuantile(Datum *values, bool *nulls, int i, const Histogram *histogram, double q)
 {
 	double		microseconds = 0;
 
 	nulls[i] = !HistogramQuantile(histogram, q, &microseconds);
-	values[i] = Float8GetDatum(Min(microseconds, most) / 1000.0);
+	values[i] = Float8GetDatum(microseconds / 1000.0);
 }
 
 Datum
@@ -404,16 +403,16 @@ taskq_handler_statistics(PG_FUNCTION_ARGS)
 		values[2] = Int64GetDatum(numbers->completed);
 		values[3] = Int64GetDatum(numbers->failed);
 		values[4] = Float8GetDatum(numbers->total / 1000.0);
-		values[5] = Float8GetDatum(numbers->least / 1000.0);
-		values[6] = Float8GetDatum(numbers->most / 1000.0);
+		values[5] = Float8GetDatum(numbers->runs.least / 1000.0);
+		values[6] = Float8GetDatum(numbers->runs.most / 1000.0);
 		values[7] = TimestampTzGetDatum(numbers->last_run_at);
-		PutQuantile(values, nulls, 8, &numbers->runs, 0.5, numbers->most);
-		PutQuantile(values, nulls, 9, &numbers->runs, 0.95, numbers->most);
-		PutQuantile(values, nulls, 10, &numbers->runs, 0.99, numbers->most);
+		PutQuantile(values, nulls, 8, &numbers->runs, 0.5);
+		PutQuantile(values, nulls, 9, &numbers->runs, 0.95);
+		PutQuantile(values, nulls, 10, &numbers->runs, 0.99);
 		values[11] = Float8GetDatum(numbers->waited / 1000.0);
-		PutQuantile(values, nulls, 12, &numbers->waits, 0.5, numbers->waited);
-		PutQuantile(values, nulls, 13, &numbers->waits, 0.95, numbers->waited);
-		PutQuantile(values, nulls, 14, &numbers->waits, 0.99, numbers->waited);
+		PutQuantile(values, nulls, 12, &numbers->waits, 0.5);
+		PutQuantile(values, nulls, 13, &numbers->waits, 0.95);
+		PutQuantile(values, nulls, 14, &numbers->waits, 0.99);
 		values[15] = TimestampTzGetDatum(numbers->since);
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}

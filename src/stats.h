@@ -24,8 +24,6 @@ typedef struct StatsNumbers
 	int64		completed;
 	int64		failed;
 	int64		total;
-	int64		least;
-	int64		most;
 	int64		waited;			/* from when a job was due to its start */
 	TimestampTz last_run_at;
 	TimestampTz since;			/* counted from then on */

@@ -32,6 +32,8 @@ is($of->('sleep', 'runs, completed, failed'), '100|100|0', 'runs are counted');
 is($of->('sleep', 'p50_time BETWEEN 1 AND 50, p95_time >= 64, p99_time >= 100, p50_time <= p95_time, p95_time <= p99_time, p99_time <= max_time'),
 	't|t|t|t|t|t', 'half of them were short, some long');
 is($of->('sleep', 'mean_wait > 0, p50_wait <= p95_wait, p95_wait <= p99_wait, p99_wait >= 500, since < last_run_at'), 't|t|t|t|t', 'they have waited for each other');
+is(sql($node, q(SELECT count(*) FROM taskq.stat_handlers WHERE NOT (min_time <= p50_time AND p99_time <= max_time))), 0, 'no percentile is below the least or above the most');
+is($of->('broken', 'p50_time = min_time, p99_time = max_time, p50_wait = mean_wait, p99_wait = mean_wait'), 't|t|t|t', 'of a single run all are the same');
 is($of->('broken', 'runs, completed, failed, p50_time > 0'), '1|0|1|t', 'a failure too');
 is(sql($node, q(SELECT count(*) FROM taskq.stat_handlers WHERE task_type = 'work')), 0, 'a type that has not run is not shown');
 
