@@ -74,7 +74,6 @@ AddPoolOfRow(TupleTableSlot *slot, void *arg)
 	pool->queues = CopyNames(slot, POOL_QUEUES);
 	pool->capabilities = CopyNames(slot, POOL_CAPABILITIES);
 	pool->paused = DatumGetBool(SlotDatum(slot, POOL_PAUSED));
-	pool->paused_by_crashes = pool->paused && !SlotIsNull(slot, POOL_PAUSED_BECAUSE);
 	MemoryContextSwitchTo(old);
 }
 

@@ -22,7 +22,6 @@ typedef struct TaskqPool
 	ArrayType  *queues;			/* NULL: all; else in this order */
 	ArrayType  *capabilities;
 	bool		paused;
-	bool		paused_by_crashes;
 } TaskqPool;
 
 /* So many crashes of the server by its workers within that time pause a pool. */

@@ -17,8 +17,8 @@
 #include "catalog.h"
 #include "clock.h"
 #include "guc.h"
+#include "held.h"
 #include "horizon.h"
-#include "pool.h"
 #include "ready.h"
 #include "shmem.h"
 #include "stats.h"
@@ -184,16 +184,6 @@ SayOfReadyList(ReturnSetInfo *result)
 		full ? "Some claims read the index from its head. Raise taskq.ready_list_size and restart the server." : NULL);
 }
 
-/* Pools that crashes have paused. */
-static void
-SayOfCrashes(ReturnSetInfo *result)
-{
-	for (int i = 0; CatalogMatches() && i < PoolCount(); i++)
-		if (PoolAt(i)->paused_by_crashes)
-			Say(result, "paused pool", psprintf("%s: its workers crashed the server", PoolAt(i)->name),
-				psprintf("See outcome \"crashed\" in taskq.attempts; when that is mended, SELECT taskq.resume_pool('%s').", PoolAt(i)->name));
-}
-
 static void
 SayOfDatabase(ReturnSetInfo *result)
 {
@@ -233,6 +223,7 @@ taskq_status(PG_FUNCTION_ARGS)
 	holder = RecoveryInProgress() ? NULL : HorizonHolder();
 	Say(result, "oldest snapshot", holder == NULL ? "less than a minute old" : holder,
 		holder == NULL ? NULL : "While it is held, rows of finished jobs cannot be removed, so the tables grow.");
-	SayOfCrashes(result);
+	if (CatalogMatches() && !HeldTell(result->setResult, TenantsSeen(true)))
+		Say(result, "waiting jobs", "not counted", "Somebody has locked one of taskq's tables; pg_locks shows who.");
 	return (Datum) 0;
 }

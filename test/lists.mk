@@ -34,6 +34,7 @@ REGRESS = \
 	retry \
 	redrive \
 	describe \
+	status \
 	tenants \
 	explain
 ISOLATION = \

@@ -71,6 +71,11 @@ wait_until($node, qq(SELECT count(*) = 1 FROM taskq.running_jobs() WHERE job_id 
 wait_for_log_line($node, qr/WARNING:.*taskq could not keep the history: canceling statement due to lock timeout/, $offset, 'the log says what waits');
 $locker->quit;
 settled($node, 'and ends');
+$locker = session($node);
+$locker->query_safe('BEGIN; LOCK TABLE taskq.jobs IN ACCESS EXCLUSIVE MODE');
+is(sql($node, q(SELECT value FROM taskq.status() WHERE name = 'waiting jobs')), 'not counted', 'status() does not wait for a table that somebody has for himself');
+$locker->quit;
+is(sql($node, q(SELECT count(*) FROM taskq.status() WHERE name = 'waiting jobs')), 0, 'and counts what waits when it can');
 
 $node->stop;
 clean_log($node);

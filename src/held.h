@@ -1,0 +1,15 @@
+/*
+ * held.h
+ *	  What keeps jobs from being started, for status().
+ */
+#ifndef TASKQ_HELD_H
+#define TASKQ_HELD_H
+
+#include "taskq.h"
+
+#include "utils/array.h"
+#include "utils/tuplestore.h"
+
+extern bool HeldTell(Tuplestorestate *rows, ArrayType *tenants);
+
+#endif							/* TASKQ_HELD_H */
