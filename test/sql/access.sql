@@ -3,7 +3,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 BEGIN;
-SELECT plan(69);
+SELECT plan(71);
 CREATE ROLE regress_access LOGIN;
 
 -- The functions, views and types of taskq that a role may use.
@@ -122,6 +122,11 @@ SELECT is(pg_temp.as_role('regress_access', $$ SELECT taskq.pause_handler('acces
 SELECT is(pg_temp.as_role('regress_access', $$ SELECT taskq.drain_worker('access-w') $$), 'true', 'drains workers');
 SELECT is(pg_temp.as_role('regress_access', format('SELECT taskq.retry_job(%s, true) AND taskq.discard_job(%1$s)', pg_temp.id('one'))), 'true', 'puts jobs back and discards them');
 SELECT taskq.revoke_access('regress_access', 'operator'), taskq.grant_access('regress_access', 'admin') \gset
+CREATE SCHEMA access AUTHORIZATION regress_access;
+SET LOCAL ROLE regress_access;
+CREATE FUNCTION access.h(taskq.job) RETURNS jsonb LANGUAGE sql AS 'SELECT to_jsonb($1.job_id)';
+RESET ROLE;
+SELECT is(pg_temp.as_role('regress_access', $$ SELECT taskq.register_handler('access-h', 'access.h(taskq.job)') $$), '', 'an admin writes a handler that takes the job, and registers it');
 SELECT is(pg_temp.as_role('regress_access', $$ SELECT taskq.create_queue('access-r') $$), '', 'an admin makes queues');
 SELECT is(pg_temp.as_role('regress_access', $$ SELECT taskq.create_pool('access-p', 1) $$), '', 'and pools of its own role');
 SELECT is(pg_temp.as_role('regress_access', $$ SELECT taskq.create_pool('access-s', 1, '"Regress; DROP"') $$), '42501', 'but not of another');
@@ -135,6 +140,8 @@ SELECT is_empty($$ SELECT oid::regclass FROM pg_class WHERE relnamespace = 'task
 	AND obj_description(oid, 'pg_class') IS NULL $$, 'every table and view');
 SELECT is_empty($$ SELECT oid::regtype FROM pg_type t WHERE typnamespace = 'taskq'::regnamespace AND typtype IN ('c', 'e', 'd') AND obj_description(oid, 'pg_type') IS NULL
 	AND (typtype <> 'c' OR EXISTS (SELECT FROM pg_class WHERE oid = t.typrelid AND relkind = 'c')) $$, 'and every type');
+SELECT is_empty($$ SELECT attrelid::regclass, attname FROM pg_attribute a JOIN pg_class c ON c.oid = attrelid WHERE relnamespace = 'taskq'::regnamespace AND relkind IN ('v', 'c')
+	AND attnum > 0 AND NOT attisdropped AND col_description(attrelid, attnum) IS NULL $$, 'and every column of a view or type');
 SELECT isnt(obj_description('taskq'::regnamespace, 'pg_namespace'), NULL, 'the schema too');
 SELECT is_empty($$ SELECT oid::regclass FROM pg_class c WHERE relnamespace = 'taskq'::regnamespace AND relkind = 'r' AND NOT EXISTS
 	(SELECT FROM pg_constraint WHERE conrelid = c.oid AND contype = 'p') $$, 'and every table a primary key');
