@@ -654,7 +654,7 @@ CREATE FUNCTION taskq.redrive_jobs(
 	finished_before timestamptz DEFAULT NULL, tenant_id text DEFAULT NULL, max_jobs integer DEFAULT 1000) RETURNS integer
 	AS 'MODULE_PATHNAME', 'taskq_redrive_jobs' LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION taskq.redrive_jobs(text, text, text, text, text, text[], timestamptz, timestamptz, text, integer)
-	IS 'put back up to max_jobs ended jobs that did not complete, those first that ended first; how many';
+	IS 'put back up to max_jobs ended jobs that did not complete, those first that ended first, passing over what others have locked; how many';
 
 -- retry ---------------------------------------------------------------------
 

@@ -206,13 +206,23 @@ HistoryFind(int64 job_id, TaskqJob *job, TaskqEnding *ending)
 	return ProbeLeaves(job_id, -1, KeepFound, &state);
 }
 
+typedef struct SupersedeState
+{
+	bool		wait;
+	StoreLockResult result;
+} SupersedeState;
+
 static bool
 MarkSuperseded(Store *leaf, Snapshot snapshot, void *arg)
 {
+	SupersedeState *state = arg;
 	TaskqJob	job;
 	TaskqEnding ending;
+	StoreLockResult locked = StoreLock(leaf, &leaf->found->tts_tid, snapshot, state->wait, false);
 
-	if (StoreLock(leaf, &leaf->found->tts_tid, snapshot, true, false) != STORE_LOCKED)
+	if (locked == STORE_BUSY)
+		state->result = STORE_BUSY;
+	if (locked != STORE_LOCKED)
 		return false;
 	JobReadEnded(&job, &ending, leaf->found);
 	if (ending.superseded)
@@ -220,14 +230,21 @@ MarkSuperseded(Store *leaf, Snapshot snapshot, void *arg)
 	ending.superseded = true;
 	JobWriteEnded(&job, &ending, StoreCopyRow(leaf));
 	StoreUpdate(leaf);
+	state->result = STORE_LOCKED;
 	return true;
 }
 
-/* Mark a finished job's row as put back; false when somebody else did. */
-bool
-HistorySupersede(int64 job_id, int life)
+/*
+ * Mark a finished job's row as put back, and so keep it locked.  Gone: somebody
+ * else did that; busy, without "wait": is just doing it.
+ */
+StoreLockResult
+HistorySupersede(int64 job_id, int life, bool wait)
 {
-	return ProbeLeaves(job_id, life, MarkSuperseded, NULL);
+	SupersedeState state = {wait, STORE_GONE};
+
+	(void) ProbeLeaves(job_id, life, MarkSuperseded, &state);
+	return state.result;
 }
 
 /* maintain ----------------------------------------------------------------- */

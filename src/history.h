@@ -26,7 +26,7 @@ struct AttemptFailure
 extern const char *HistoryHandlerVersion(const TaskqJob *job);
 extern void HistoryInsert(const TaskqJob *job, struct varlena *result, TimestampTz now);
 extern bool HistoryFind(int64 job_id, TaskqJob *job, TaskqEnding *ending);
-extern bool HistorySupersede(int64 job_id, int life);
+extern StoreLockResult HistorySupersede(int64 job_id, int life, bool wait);
 extern void HistoryInsertFailure(const TaskqJob *job, const AttemptFailure *failure, TimestampTz now);
 extern void HistoryMaintain(void);
 

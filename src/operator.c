@@ -4,6 +4,7 @@
  */
 #include "taskq.h"
 
+#include "access/xact.h"
 #include "fmgr.h"
 
 #include "args.h"
@@ -46,22 +47,57 @@ LockWaiting(Store *jobs, TaskqJob *job, int64 job_id, const char *what)
 }
 
 /*
- * Put a finished job back, with a new life and all its attempts.  False: it was
- * put back by somebody else at the same time.  The caller is the owner and has
- * opened the live jobs.
+ * Of the transaction "putter", the highest id that it has put back and whose row
+ * it so has locked until it ends.
  */
-bool
-PutBackEnded(Store *jobs, TaskqJob *job)
+static TransactionId putter = InvalidTransactionId;
+static int64 highest_put_back;
+
+/*
+ * Those that put back several jobs in one transaction, in whatever order, must
+ * never wait for each other in a circle: one waits for a job's row only when it
+ * has none of a higher id.
+ */
+static bool
+MayWaitFor(int64 job_id)
 {
-	for (int tries = 1; !HistorySupersede(job->job_id, job->life); tries++)
+	return putter == InvalidTransactionId || putter != GetTopTransactionIdIfAny() || job_id > highest_put_back;
+}
+
+static void
+NotePutBack(int64 job_id)
+{
+	TransactionId transaction = GetTopTransactionIdIfAny();
+
+	if (putter != transaction)
+		highest_put_back = job_id;
+	putter = transaction;
+	highest_put_back = Max(highest_put_back, job_id);
+}
+
+/*
+ * Put a finished job back, with a new life and all its attempts.  Gone: it was
+ * put back by somebody else at the same time; busy: is just being.  The caller is
+ * the owner and has opened the live jobs.
+ */
+StoreLockResult
+PutBackEnded(Store *jobs, TaskqJob *job, bool wait)
+{
+	StoreLockResult marked;
+
+	wait = wait && MayWaitFor(job->job_id);
+	for (int tries = 1; (marked = HistorySupersede(job->job_id, job->life, wait)) == STORE_GONE; tries++)
 	{
 		TaskqJob	again;
 		TaskqEnding ending;
 
 		/* the row may only have moved, out of the overflow leaf */
 		if (tries == MOVED_TRIES || !HistoryFind(job->job_id, &again, &ending) || again.life != job->life)
-			return false;
+			return STORE_GONE;
 	}
+	if (marked == STORE_BUSY)
+		return STORE_BUSY;
+	NotePutBack(job->job_id);
 	job->life++;
 	job->attempt = 0;
 	job->worker_id = NULL;
@@ -72,7 +108,7 @@ PutBackEnded(Store *jobs, TaskqJob *job)
 	job->run_at = ClockNow();
 	JobTransition(jobs, job, JOB_AVAILABLE, NULL);
 	CancelForget(job->job_id);
-	return true;
+	return STORE_LOCKED;
 }
 
 /* One that retry_job() names: why it cannot be put back is an error. */
@@ -86,10 +122,23 @@ PutBackOrRefuse(Store *jobs, TaskqJob *job, bool force)
 				(errcode(ERRCODE_TQ_INVALID_TRANSITION),
 				 errmsg("job " INT64_FORMAT " cannot be retried because its payload was not kept", job->job_id),
 				 errhint("Its queue has keep_payload => false; enqueue a new job.")));
-	if (!PutBackEnded(jobs, job))
-		ereport(ERROR,
-				(errcode(ERRCODE_TQ_INVALID_TRANSITION),
-				 errmsg("job " INT64_FORMAT " was put back by somebody else at the same time", job->job_id)));
+	switch (PutBackEnded(jobs, job, true))
+	{
+		case STORE_LOCKED:
+			break;
+		case STORE_BUSY:
+			ereport(ERROR,
+					(errcode(ERRCODE_TQ_INVALID_TRANSITION),
+					 errmsg("job " INT64_FORMAT " is being put back by another transaction", job->job_id),
+					 errdetail("This one has put back job " INT64_FORMAT " and so cannot wait for one of a lower id.", highest_put_back),
+					 errhint("Put back several jobs in the order of their ids, or with taskq.redrive_jobs().")));
+			break;
+		case STORE_GONE:
+			ereport(ERROR,
+					(errcode(ERRCODE_TQ_INVALID_TRANSITION),
+					 errmsg("job " INT64_FORMAT " was put back by somebody else at the same time", job->job_id)));
+			break;
+	}
 }
 
 Datum

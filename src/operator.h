@@ -10,6 +10,6 @@
 #include "job.h"
 #include "store.h"
 
-extern bool PutBackEnded(Store *jobs, TaskqJob *job);
+extern StoreLockResult PutBackEnded(Store *jobs, TaskqJob *job, bool wait);
 
 #endif							/* TASKQ_OPERATOR_H */

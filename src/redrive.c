@@ -3,8 +3,9 @@
  *	  redrive_jobs(): put back many ended jobs at once, when what made them fail
  *	  is mended.
  *
- * The jobs are chosen by a query and then put back one by one as retry_job()
- * does; what somebody else puts back meanwhile is passed over.
+ * The jobs are chosen and locked by a query, which passes over those that
+ * somebody else has locked, and then put back one by one as retry_job() does, in
+ * the order of their ids.  Nobody is waited for.
  */
 #include "taskq.h"
 
@@ -95,12 +96,22 @@ CheckPattern(FunctionCallInfo fcinfo)
 				 errhint("Double the backslash.")));
 }
 
+static int
+CompareIds(const void *a, const void *b)
+{
+	int64		x = *(const int64 *) a;
+	int64		y = *(const int64 *) b;
+
+	return x < y ? -1 : x > y ? 1 : 0;
+}
+
 /*
- * The ids of the jobs that fit, those first that ended first.  A job is asked
- * about its last attempt: one that was discarded without any has no error type.
+ * Lock the jobs that fit, those first that ended first; their ids.  A job is
+ * asked about its last attempt: one that was discarded without any has no error
+ * type.
  */
 static int64 *
-FindJobs(Datum *values, const char *nulls, int *count)
+LockJobs(Datum *values, const char *nulls, int *count)
 {
 	static const char *const query =
 		"SELECT h.job_id FROM taskq.job_history h JOIN taskq.routes r USING (route_id)"
@@ -115,7 +126,7 @@ FindJobs(Datum *values, const char *nulls, int *count)
 		" AND ($7 IS NULL OR h.finished_at >= $7)"
 		" AND ($8 IS NULL OR h.finished_at < $8)"
 		" AND ($9 IS NULL OR h.tenant_id = $9)"
-		" ORDER BY h.finished_at, h.job_id LIMIT $10";
+		" ORDER BY h.finished_at, h.job_id LIMIT $10 FOR UPDATE OF h SKIP LOCKED";
 	Oid			types[ARG_COUNT] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, CHARARRAYOID,
 	TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, INT4OID};
 	MemoryContext context = CurrentMemoryContext;
@@ -132,6 +143,7 @@ FindJobs(Datum *values, const char *nulls, int *count)
 		ids[i] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
 	}
 	OwnerLeaveSpi(&scope);
+	qsort(ids, *count, sizeof(int64), CompareIds);
 	return ids;
 }
 
@@ -148,7 +160,7 @@ Redrive(int64 job_id)
 	OwnerEnter(&scope);
 	StoreOpen(&jobs, CatalogRel(REL_JOBS));
 	done = HistoryFind(job_id, &job, &ending) && job.state != JOB_COMPLETED && job.payload != NULL &&
-		PutBackEnded(&jobs, &job);
+		PutBackEnded(&jobs, &job, false) == STORE_LOCKED;
 	StoreClose(&jobs, true);
 	OwnerLeave(&scope);
 	return done;
@@ -179,7 +191,7 @@ taskq_redrive_jobs(PG_FUNCTION_ARGS)
 	}
 	values[ARG_STATES] = ArgStates(fcinfo);
 	nulls[ARG_STATES] = ' ';
-	ids = FindJobs(values, nulls, &n);
+	ids = LockJobs(values, nulls, &n);
 
 	context = AllocSetContextCreate(CurrentMemoryContext, "taskq redrive_jobs", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
