@@ -28,6 +28,7 @@
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #include "blame.h"
 #include "clock.h"
@@ -98,6 +99,13 @@ Attach(void)
 
 /* list --------------------------------------------------------------------- */
 
+/* -2: what a DROP DATABASE that was cut short leaves behind */
+static bool
+MayBeProbed(Form_pg_database form)
+{
+	return !form->datistemplate && form->datallowconn && form->datconnlimit != -2;
+}
+
 /* Read which databases there are. */
 static void
 ListDatabases(void)
@@ -122,8 +130,7 @@ ListDatabases(void)
 		Form_pg_database form = (Form_pg_database) GETSTRUCT(tuple);
 		bool		found;
 
-		/* -2: what a DROP DATABASE that was cut short leaves behind */
-		if (form->datistemplate || !form->datallowconn || form->datconnlimit == -2)
+		if (!MayBeProbed(form))
 			continue;
 		entry = hash_search(known, &form->oid, HASH_ENTER, &found);
 		if (!found)
@@ -137,6 +144,23 @@ ListDatabases(void)
 	table_endscan(scan);
 	table_close(rel, AccessShareLock);
 	CommitTransactionCommand();
+}
+
+/* Is a database still there?  A process that looks for one that is not logs a FATAL. */
+static bool
+IsStillThere(Oid dboid)
+{
+	HeapTuple	tuple;
+	bool		there;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(dboid));
+	there = HeapTupleIsValid(tuple) && MayBeProbed((Form_pg_database) GETSTRUCT(tuple));
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	CommitTransactionCommand();
+	return there;
 }
 
 /* Forget databases that are gone, and what shared memory has of them. */
@@ -261,18 +285,17 @@ AwaitProbe(BackgroundWorkerHandle *handle, Oid dboid)
 	}
 }
 
-/* See to the databases that need it; when to try again. */
-static TimestampTz
-ProbeDatabases(void)
+/* A database that is to be probed now; NULL: none is before "again". */
+static Known *
+NextToProbe(TimestampTz *again)
 {
-	TimestampTz again = DT_NOEND;
 	HASH_SEQ_STATUS status;
 	Known	   *entry;
 
+	*again = DT_NOEND;
 	hash_seq_init(&status, known);
 	while ((entry = hash_seq_search(&status)) != NULL)
 	{
-		BackgroundWorkerHandle *handle;
 		TaskqDatabase *db = ShmemDatabase(entry->dboid, false);
 
 		/* a database with taskq has an entry; without a scheduler it needs one */
@@ -280,50 +303,77 @@ ProbeDatabases(void)
 			continue;
 		if (HasScheduler(entry->dboid) || IsBlocked(entry->dboid))
 			continue;
-		if (ClockIsAhead(entry->not_before, RETRY_AT_MOST))
+		if (!ClockIsAhead(entry->not_before, RETRY_AT_MOST))
 		{
-			again = Min(again, entry->not_before);
-			continue;
+			hash_seq_term(&status);
+			return entry;
 		}
+		*again = Min(*again, entry->not_before);
+	}
+	return NULL;
+}
 
-		/* one that fails again and again is started ever more seldom */
-		if (entry->started_at == 0 || (db != NULL && !db->scheduler_failed))
-			entry->failures = 0;
-		else
-			entry->failures = Min(entry->failures + 1, 6);
-		entry->started_at = ClockNow();
-		entry->not_before = entry->started_at + Min(RETRY_AFTER << entry->failures, RETRY_AT_MOST);
-		pg_atomic_write_u32(&taskq_shared->probe_answer, 0);
-		handle = StartScheduler(entry->dboid);
-		if (handle == NULL)
-		{
-			NoteMissingSlot();
-			again = Min(again, entry->not_before);
-			continue;
-		}
-		AwaitProbe(handle, entry->dboid);
-		pfree(handle);
-		if (HasScheduler(entry->dboid))
-		{
-			entry->probed = true;
-			continue;
-		}
-		if (pg_atomic_read_u32(&taskq_shared->probe_answer) == 0)
-		{
-			/* it could not even look: not a no */
-			entry->not_before = ClockNow() + Min(RETRY_AFTER_FAILURE << entry->failures, RETRY_AT_MOST);
-			again = Min(again, entry->not_before);
-			continue;
-		}
+/* Start a probe in a database, and keep what it found; or when to try again. */
+static void
+Probe(Known *entry)
+{
+	TaskqDatabase *db = ShmemDatabase(entry->dboid, false);
+	BackgroundWorkerHandle *handle;
+
+	/* one that fails again and again is started ever more seldom */
+	if (entry->started_at == 0 || (db != NULL && !db->scheduler_failed))
+		entry->failures = 0;
+	else
+		entry->failures = Min(entry->failures + 1, 6);
+	entry->started_at = ClockNow();
+	entry->not_before = entry->started_at + Min(RETRY_AFTER << entry->failures, RETRY_AT_MOST);
+	pg_atomic_write_u32(&taskq_shared->probe_answer, 0);
+	handle = StartScheduler(entry->dboid);
+	if (handle == NULL)
+	{
+		NoteMissingSlot();
+		return;
+	}
+	AwaitProbe(handle, entry->dboid);
+	pfree(handle);
+	if (HasScheduler(entry->dboid))
+	{
 		entry->probed = true;
-		if (db != NULL && !IsBlocked(entry->dboid))
+		return;
+	}
+	if (pg_atomic_read_u32(&taskq_shared->probe_answer) == 0)
+	{
+		/* it could not even look: not a no */
+		entry->not_before = ClockNow() + Min(RETRY_AFTER_FAILURE << entry->failures, RETRY_AT_MOST);
+		return;
+	}
+	entry->probed = true;
+	if (db != NULL && !IsBlocked(entry->dboid))
+	{
+		/* taskq has gone from here: the entry goes too */
+		LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
+		if (db->scheduler_pid == 0 && db->blocked == 0 && !db->probe)
+			db->dboid = InvalidOid;
+		LWLockRelease(&taskq_shared->lock);
+	}
+}
+
+/* See to the databases that need it; when to try again. */
+static TimestampTz
+ProbeDatabases(void)
+{
+	TimestampTz again;
+	Known	   *entry;
+
+	while ((entry = NextToProbe(&again)) != NULL)
+	{
+		if (IsStillThere(entry->dboid))
 		{
-			/* taskq has gone from here: the entry goes too */
-			LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
-			if (db->scheduler_pid == 0 && db->blocked == 0 && !db->probe)
-				db->dboid = InvalidOid;
-			LWLockRelease(&taskq_shared->lock);
+			Probe(entry);
+			continue;
 		}
+		ListDatabases();
+		ForgetDropped();
 	}
 	return again;
 }

@@ -137,5 +137,6 @@ sql($node, q(ALTER DATABASE copy IS_TEMPLATE false));
 
 is(sql($node, 'SELECT pg_postmaster_start_time()'), $start_time, 'the server has not been restarted');
 $node->stop;
+unlike(slurp_file($node->logfile), qr/FATAL:.*database \d+ does not exist/, 'nothing is looked for in a database that was dropped');
 clean_log($node);
 done_testing();
