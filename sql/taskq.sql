@@ -105,8 +105,18 @@ CREATE TABLE taskq.handlers (
 	lock_timeout     interval,
 	retry_function     text,
 	retry_function_oid oid,
-	stepwise       boolean NOT NULL DEFAULT false
+	stepwise       boolean NOT NULL DEFAULT false,
+	paused_because  text,
+	paused_function text,
+	trial_at        timestamptz,
+	trials          integer NOT NULL DEFAULT 0,
+	on_trial        boolean NOT NULL DEFAULT false
 );
+COMMENT ON COLUMN taskq.handlers.paused_because IS 'why taskq itself has paused the type; NULL where somebody did';
+COMMENT ON COLUMN taskq.handlers.paused_function IS 'what the handler''s function was then: the pause ends when it changes';
+COMMENT ON COLUMN taskq.handlers.trial_at IS 'when a job of the paused type is tried';
+COMMENT ON COLUMN taskq.handlers.trials IS 'how many trials have failed since the pause began';
+COMMENT ON COLUMN taskq.handlers.on_trial IS 'whether one job at a time may run';
 COMMENT ON TABLE taskq.handlers IS 'the registry; read taskq.list_handlers()';
 
 -- A route is (queue, task type, set of required capabilities). There is no
@@ -442,7 +452,8 @@ CREATE FUNCTION taskq.list_handlers(
 	OUT search_path text, OUT registered_by regrole, OUT registered_at timestamptz,
 	OUT permanent_errors text[], OUT retryable_errors text[], OUT share_commit boolean,
 	OUT payload_type text, OUT required_fields jsonb, OUT optional_fields jsonb, OUT validator text, OUT contract_status text,
-	OUT lock_timeout interval, OUT retry_function text, OUT retry_function_status text) RETURNS SETOF record
+	OUT lock_timeout interval, OUT retry_function text, OUT retry_function_status text,
+	OUT paused_because text, OUT trial_at timestamptz) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'taskq_list_handlers' LANGUAGE C STABLE ROWS 50;
 COMMENT ON FUNCTION taskq.list_handlers() IS 'the registry, a row a task type; defaults that were not given are shown as they apply';
 
@@ -454,7 +465,8 @@ CREATE FUNCTION taskq.get_handler_info(
 	OUT search_path text, OUT registered_by regrole, OUT registered_at timestamptz,
 	OUT permanent_errors text[], OUT retryable_errors text[], OUT share_commit boolean,
 	OUT payload_type text, OUT required_fields jsonb, OUT optional_fields jsonb, OUT validator text, OUT contract_status text,
-	OUT lock_timeout interval, OUT retry_function text, OUT retry_function_status text) RETURNS record
+	OUT lock_timeout interval, OUT retry_function text, OUT retry_function_status text,
+	OUT paused_because text, OUT trial_at timestamptz) RETURNS record
 	AS 'MODULE_PATHNAME', 'taskq_get_handler_info' LANGUAGE C STABLE;
 
 COMMENT ON FUNCTION taskq.get_handler_info(text) IS 'a task type''s row of list_handlers(), NULL when it is not registered';
@@ -469,7 +481,7 @@ COMMENT ON FUNCTION taskq.pause_handler(text) IS 'start no more jobs of a task t
 
 CREATE FUNCTION taskq.resume_handler(task_type text) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'taskq_resume_handler' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.resume_handler(text) IS 'end pause_handler(), or the pause that three failures in a row of class 42 or 28 bring; false when it was not paused';
+COMMENT ON FUNCTION taskq.resume_handler(text) IS 'end pause_handler(), or the pause that taskq makes when the jobs of a type fail because of how the database is; false when it was not paused';
 
 CREATE FUNCTION taskq.clear_handlers() RETURNS integer
 	AS 'MODULE_PATHNAME', 'taskq_clear_handlers' LANGUAGE C VOLATILE;

@@ -287,31 +287,33 @@ CallHandler(Run *run)
 	}
 }
 
-/* Has the server raised this, because it was to interrupt what runs? */
 static bool
-IsInterrupt(const ErrorData *error)
+IsRaisedBy(const ErrorData *error, const char *function)
 {
-	return error->sqlerrcode == ERRCODE_QUERY_CANCELED && error->funcname != NULL &&
-		strcmp(error->funcname, "ProcessInterrupts") == 0;
+	return error->funcname != NULL && strcmp(error->funcname, function) == 0;
 }
 
 /*
- * A run was interrupted: noted as it happens, because what reaches us in the end
- * is what the handler or its language has made of it.  PL/Perl and PL/Python
- * raise it anew as an error of their own.
+ * What the server has raised, noted as it happens: what reaches us in the end is
+ * what the handler or its language has made of it.  PL/Perl and PL/Python raise it
+ * anew as an error of their own.  That is an interrupt, whatever becomes of it; or
+ * that a row-level policy has refused a row, by the code of a missing right.
  */
 static void
-NoteInterrupt(Run *run)
+NoteError(Run *run)
 {
 	MemoryContext old;
 	ErrorData  *error;
+	int			sqlstate = geterrcode();
 
-	if (run != innermost || geterrcode() != ERRCODE_QUERY_CANCELED)
+	if (run != innermost || (sqlstate != ERRCODE_QUERY_CANCELED && sqlstate != ERRCODE_INSUFFICIENT_PRIVILEGE))
 		return;
 	old = MemoryContextSwitchTo(TopMemoryContext);
 	error = CopyErrorData();
-	if (IsInterrupt(error))
+	if (IsRaisedBy(error, "ProcessInterrupts"))
 		run->interrupted = true;
+	if (sqlstate == ERRCODE_INSUFFICIENT_PRIVILEGE)
+		run->refused = IsRaisedBy(error, "ExecWithCheckOptions") ? sqlstate : 0;
 	FreeErrorData(error);
 	MemoryContextSwitchTo(old);
 }
@@ -350,7 +352,7 @@ RunDescribe(void *arg)
 {
 	Run		   *run = arg;
 
-	NoteInterrupt(run);
+	NoteError(run);
 	errcontext("taskq job " INT64_FORMAT " (%s), attempt %d", run->job.job_id, run->task_type, run->job.attempt);
 }
 

@@ -32,6 +32,8 @@ typedef struct Run
 	bool		result_is_null;
 	TimestampTz snoozed_until;	/* the handler wishes to run again then; 0: it does not */
 	bool		timed_out;		/* its time was over before it was */
+	int			refused;		/* SQLSTATE of an error that concerns this job's data alone; 0: none */
+	bool		on_trial;		/* the type is paused, and this run is to show whether that can end */
 	bool		interrupted;	/* the server has interrupted it, whatever it made of that */
 	ErrorData  *error;			/* NULL: the handler returned */
 } Run;

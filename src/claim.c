@@ -35,6 +35,7 @@
 #include "handler.h"
 #include "lease.h"
 #include "owner.h"
+#include "pause.h"
 #include "ready.h"
 #include "scan.h"
 #include "settle.h"
@@ -436,6 +437,15 @@ HoldType(TypeHold *hold, int32 route_id)
 	return true;
 }
 
+/* Of a type on trial one job at a time may run. */
+static bool
+HoldTrial(int32 route_id)
+{
+	const TaskqHandler *handler = HandlerFind(RouteById(route_id)->task_type);
+
+	return handler == NULL || !handler->on_trial || TrialTake(handler->task_type);
+}
+
 /*
  * The decision, with the type held and the row locked: is what the choice went
  * by as it was?  The moment of the start is taken first, so that no job starts
@@ -539,7 +549,7 @@ LockNext(ClaimScan *scan, const ClaimRequest *request, TypeHold *hold, TaskqJob 
 		if (request->shared_only && !SharesCommits(cursor->route_id))
 			return false;
 		CHECK_FOR_INTERRUPTS();
-		if (!HoldType(hold, cursor->route_id))
+		if (!HoldType(hold, cursor->route_id) || !HoldTrial(cursor->route_id))
 		{
 			FinishCursor(cursor);
 			continue;
@@ -679,6 +689,7 @@ ClaimByIdToRun(const ClaimRequest *request, int64 job_id, Store *jobs, TaskqJob 
 		JobRead(job, jobs->found);
 		found = MayRun(request->worker, RouteById(job->route_id)) &&
 			HoldType(&hold, job->route_id) &&
+			HoldTrial(job->route_id) &&
 			JobLock(jobs, &tid, false, job) == STORE_LOCKED;
 	}
 	if (found)

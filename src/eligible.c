@@ -25,6 +25,8 @@ WhyNotInside(const TaskqWorker *worker, const TaskqHandler *handler)
 		return "the handler runs as another role";
 	if (strcmp(handler->status, "ok") != 0)
 		return psprintf("handler %s", handler->status);
+	if (worker->by_hand && handler->paused)
+		return "handler paused";
 	if (worker->by_hand && handler->form.stepwise)
 		return "a procedure cannot be run inside a statement";
 	return NULL;

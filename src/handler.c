@@ -35,6 +35,7 @@
 #include "job.h"
 #include "locks.h"
 #include "owner.h"
+#include "pause.h"
 #include "resolve.h"
 #include "roles.h"
 #include "store.h"
@@ -195,7 +196,7 @@ HandlerFunctionFits(Oid function, HandlerForm form)
 static const char *
 JudgeHandler(const TaskqHandler *handler)
 {
-	if (handler->paused)
+	if (handler->paused && !handler->on_trial)
 		return "paused";
 	if (handler->signature == NULL)
 		return "ok";
@@ -214,6 +215,24 @@ JudgeHandler(const TaskqHandler *handler)
 	if (superuser_arg(handler->run_as) && !taskq_allow_superuser_handlers)
 		return "unrunnable: its role is a superuser and taskq.allow_superuser_handlers is off";
 	return "ok";
+}
+
+/* Is the type paused, and until when?  With its function known. */
+static void
+ReadPause(TaskqHandler *handler, TupleTableSlot *slot)
+{
+	char	   *mark = SlotString(slot, H_PAUSED_FUNCTION);
+
+	handler->paused = DatumGetBool(SlotDatum(slot, H_PAUSED));
+	handler->paused_because = CopyString(slot, H_PAUSED_BECAUSE);
+	handler->trial_at = SlotIsNull(slot, H_TRIAL_AT) ? 0 : DatumGetTimestampTz(SlotDatum(slot, H_TRIAL_AT));
+	handler->on_trial = handler->paused && DatumGetBool(SlotDatum(slot, H_ON_TRIAL));
+	handler->pause_is_over = handler->paused && mark != NULL && strcmp(mark, PauseFunctionMark(handler->function)) != 0;
+	if (!handler->pause_is_over)
+		return;
+	handler->paused = handler->on_trial = false;
+	handler->paused_because = NULL;
+	handler->trial_at = 0;
 }
 
 static void
@@ -247,7 +266,6 @@ AddHandlerOfRow(TupleTableSlot *slot, void *arg)
 	handler->registered_at = DatumGetTimestampTz(SlotDatum(slot, H_REGISTERED_AT));
 	handler->permanent_errors = CopyNames(slot, H_PERMANENT_ERRORS);
 	handler->retryable_errors = CopyNames(slot, H_RETRYABLE_ERRORS);
-	handler->paused = DatumGetBool(SlotDatum(slot, H_PAUSED));
 	handler->share_commit = DatumGetBool(SlotDatum(slot, H_SHARE_COMMIT));
 	handler->lock_timeout = ReadMicroseconds(slot, H_LOCK_TIMEOUT);
 	handler->contract = CopyContract(slot);
@@ -257,6 +275,7 @@ AddHandlerOfRow(TupleTableSlot *slot, void *arg)
 	handler->function = InvalidOid;
 	if (handler->signature != NULL)
 		handler->function = HandlerFunction(handler, SlotOid(slot, H_FUNCTION_OID));
+	ReadPause(handler, slot);
 	handler->status = JudgeHandler(handler);
 }
 
@@ -324,6 +343,16 @@ HandlerErrorType(const char *task_type, int sqlstate)
 	if (handler != NULL && ErrorsContain(handler->retryable_errors, text))
 		return ERROR_RETRYABLE;
 	return ErrorTypeOfSqlstate(sqlstate);
+}
+
+/* Has who registered the type said what an error of this kind is? */
+bool
+HandlerDeclaresError(const char *task_type, int sqlstate)
+{
+	const TaskqHandler *handler = HandlerFind(task_type);
+	const char *text = unpack_sql_state(sqlstate);
+
+	return handler != NULL && (ErrorsContain(handler->permanent_errors, text) || ErrorsContain(handler->retryable_errors, text));
 }
 
 static int
@@ -395,27 +424,4 @@ void
 HandlerUnlockType(const char *task_type)
 {
 	UnlockKey(LOCK_TASK_TYPE, hash_bytes_extended((const unsigned char *) task_type, strlen(task_type), 0), false);
-}
-
-/* pause -------------------------------------------------------------------- */
-
-/*
- * Let a type rest, or end that; did it change anything?  A type is paused by
- * an operator, or when its handler cannot work as the database is now.
- */
-bool
-HandlerSetPaused(const char *task_type, bool paused)
-{
-	Oid			types[] = {TEXTOID, BOOLOID};
-	Datum		values[] = {CStringGetTextDatum(task_type), BoolGetDatum(paused)};
-	OwnerScope	scope;
-	bool		changed;
-
-	OwnerEnterSpi(&scope);
-	changed = OwnerExecute("UPDATE taskq.handlers SET paused = $2 WHERE task_type = $1 AND paused <> $2",
-						   2, types, values, NULL) > 0;
-	OwnerLeaveSpi(&scope);
-	if (changed)
-		CatalogChanged(REL_HANDLERS);
-	return changed;
 }

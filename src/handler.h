@@ -21,7 +21,8 @@ enum
 	H_LEASE, H_RETRY_POLICY, H_RETRY_BASE, H_RETRY_CAP, H_REGISTERED_BY, H_REGISTERED_AT,
 	H_PERMANENT_ERRORS, H_RETRYABLE_ERRORS, H_PAUSED, H_SHARE_COMMIT, H_PAYLOAD_TYPE, H_PAYLOAD_TYPE_OID,
 	H_REQUIRED_FIELDS, H_OPTIONAL_FIELDS, H_VALIDATOR, H_VALIDATOR_OID,
-	H_LOCK_TIMEOUT, H_RETRY_FUNCTION, H_RETRY_FUNCTION_OID, H_STEPWISE
+	H_LOCK_TIMEOUT, H_RETRY_FUNCTION, H_RETRY_FUNCTION_OID, H_STEPWISE,
+	H_PAUSED_BECAUSE, H_PAUSED_FUNCTION, H_TRIAL_AT, H_TRIALS, H_ON_TRIAL
 };
 #define H_COLUMNS H_STEPWISE	/* that register_handler() writes */
 
@@ -56,6 +57,10 @@ typedef struct TaskqHandler
 	ArrayType  *permanent_errors;	/* SQLSTATEs or their classes */
 	ArrayType  *retryable_errors;
 	bool		paused;
+	char	   *paused_because; /* NULL: an operator has paused it, or nobody */
+	bool		pause_is_over;	/* as the function has changed, and only the row says otherwise */
+	TimestampTz trial_at;		/* when a job is tried; 0: never */
+	bool		on_trial;		/* one job at a time may run */
 	bool		share_commit;
 	int64		lock_timeout;	/* microseconds; NO_MICROSECONDS: the role's */
 	TaskqContract *contract;	/* NULL: payloads may be anything */
@@ -68,9 +73,9 @@ extern const TaskqHandler *HandlerFind(const char *task_type);
 extern TaskqHandler **HandlersSorted(int *n);
 extern const char *HandlerMisfit(Oid function, HandlerForm *form);
 extern bool HandlerFunctionFits(Oid function, HandlerForm form);
-extern bool HandlerSetPaused(const char *task_type, bool paused);
 TASKQ_NORETURN extern void HandlerRefuseUnregistered(const char *task_type);
 extern const char *HandlerErrorType(const char *task_type, int sqlstate);
+extern bool HandlerDeclaresError(const char *task_type, int sqlstate);
 extern bool HandlerLockType(const char *task_type, bool exclusive, bool wait);
 extern void HandlerUnlockType(const char *task_type);
 extern Oid	HandlerRole(const TaskqHandler *handler);

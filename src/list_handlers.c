@@ -26,7 +26,7 @@ PG_FUNCTION_INFO_V1(taskq_list_handlers);
 PG_FUNCTION_INFO_V1(taskq_get_handler_info);
 
 /* Result columns of list_handlers() and get_handler_info(), in order. */
-#define INFO_COLUMNS 30
+#define INFO_COLUMNS 32
 
 Datum
 taskq_is_registered(PG_FUNCTION_ARGS)
@@ -124,7 +124,7 @@ InfoRow(const TaskqHandler *handler, Datum *values, bool *nulls)
 	SetText(values, nulls, 2, handler->description);
 	SetText(values, nulls, 3, handler->version);
 	SetText(values, nulls, 4, handler->signature == NULL ? "external" : handler->form.stepwise ? "stepwise" : "in-server");
-	SetText(values, nulls, 5, handler->status);
+	SetText(values, nulls, 5, handler->on_trial ? "on trial" : handler->status);
 	values[6] = ObjectIdGetDatum(handler->run_as);
 	nulls[6] = !OidIsValid(handler->run_as);
 	values[7] = BoolGetDatum(handler->also_external);
@@ -148,6 +148,9 @@ InfoRow(const TaskqHandler *handler, Datum *values, bool *nulls)
 	ContractColumns(handler, values, nulls);
 	SetDuration(values, nulls, 27, handler->lock_timeout);
 	RetryFunctionColumns(handler, values, nulls);
+	SetText(values, nulls, 30, handler->paused_because);
+	values[31] = TimestampTzGetDatum(handler->trial_at);
+	nulls[31] = handler->trial_at == 0;
 }
 
 Datum

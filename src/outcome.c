@@ -25,13 +25,11 @@
 #include "handler.h"
 #include "outcome.h"
 #include "owner.h"
+#include "pause.h"
 #include "retry_function.h"
 #include "settle.h"
 #include "shmem.h"
 #include "stats.h"
-
-/* Failures of class 42 or 28 in a row that pause a type. */
-#define SETUP_FAILURES 3
 
 /* Before a job is run again that was interrupted for no reason known. */
 #define INTERRUPTED_PAUSE USECS_PER_SEC
@@ -51,12 +49,41 @@ IsOfTaskq(const ErrorData *error)
 	return error->sqlerrcode == ERRCODE_TQ_PERMANENT || error->sqlerrcode == ERRCODE_TQ_RETRYABLE;
 }
 
-/* A missing table, column, function, right: more likely a migration than this job. */
+/*
+ * Something is missing, of another kind or not allowed: more likely a migration
+ * than this job.  What the payload may bring about in a database that is as it
+ * should be, is not among it: that something exists already, a name that is too
+ * long, a row that a policy refuses.
+ */
 static bool
-IsOfSetup(int sqlstate)
+IsOfSetup(const Run *run)
 {
-	return ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION ||
-		ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION;
+	int			sqlstate = run->error->sqlerrcode;
+
+	if (run->refused == sqlstate || HandlerDeclaresError(run->task_type, sqlstate))
+		return false;
+	switch (sqlstate)
+	{
+		case ERRCODE_UNDEFINED_TABLE:
+		case ERRCODE_UNDEFINED_COLUMN:
+		case ERRCODE_UNDEFINED_FUNCTION:
+		case ERRCODE_UNDEFINED_OBJECT:
+		case ERRCODE_UNDEFINED_SCHEMA:
+		case ERRCODE_AMBIGUOUS_COLUMN:
+		case ERRCODE_AMBIGUOUS_FUNCTION:
+		case ERRCODE_AMBIGUOUS_PARAMETER:
+		case ERRCODE_AMBIGUOUS_ALIAS:
+		case ERRCODE_DATATYPE_MISMATCH:
+		case ERRCODE_WRONG_OBJECT_TYPE:
+		case ERRCODE_CANNOT_COERCE:
+		case ERRCODE_INVALID_COLUMN_REFERENCE:
+		case ERRCODE_INVALID_FUNCTION_DEFINITION:
+		case ERRCODE_SYNTAX_ERROR:
+		case ERRCODE_INSUFFICIENT_PRIVILEGE:
+			return true;
+		default:
+			return ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION;
+	}
 }
 
 typedef struct WishedInterval
@@ -101,7 +128,7 @@ DescribeError(const Run *run, AttemptFailure *failure)
 	failure->detail = error->detail;
 	failure->hint = error->hint;
 	failure->context = error->context;
-	failure->of_setup = IsOfSetup(error->sqlerrcode);
+	failure->of_setup = IsOfSetup(run);
 	if (IsOfTaskq(error))
 	{
 		if (error->datatype_name != NULL)
@@ -131,6 +158,28 @@ DescribeTimeout(const Run *run, AttemptFailure *failure)
 		failure->error_code = run->error->constraint_name;
 }
 
+/* The database is not as the handler needs it: does the type rest therefore? */
+static void
+NoteSetupFailure(const Run *run, const AttemptFailure *failure)
+{
+	if (run->is_given)
+		return;
+	if (run->on_trial)
+	{
+		/* a procedure's has failed when it was claimed, unless it completes */
+		if (!run->form.stepwise)
+			TrialFailed(run->task_type);
+		return;
+	}
+	if (StatsCountSetupFailure(run->task_type, run->job.job_id) && PauseForSetup(run->task_type, failure->message))
+		ereport(WARNING,
+				(errcode(run->error->sqlerrcode),
+				 errmsg("task type \"%s\" is paused, as %d of its jobs in a row failed because of how the database is",
+						run->task_type, SETUP_FAILURES),
+				 errdetail("The last one: %s", failure->message),
+				 errhint("A job is tried in a minute, and then at longer intervals; the pause ends when it runs, or when the function or its registration changes. To end it now, SELECT taskq.resume_handler('%s').", run->task_type)));
+}
+
 /* The caller is the owner; the retry function is asked while it is not. */
 static void
 FailRun(Run *run, OwnerScope *scope)
@@ -139,7 +188,6 @@ FailRun(Run *run, OwnerScope *scope)
 	bool		retryable;
 	int64		retry_in;
 	AttemptFailure failure = {0};
-	int			setup_failures = 0;
 
 	if (run->timed_out)
 		DescribeTimeout(run, &failure);
@@ -150,18 +198,12 @@ FailRun(Run *run, OwnerScope *scope)
 	OwnerLeave(scope);
 	RetryFunctionAsk(&run->job, &failure, &retryable, &retry_in);
 	OwnerEnter(scope);
+	/* a trial is the type's, and costs the job nothing */
+	if (run->on_trial && failure.of_setup)
+		run->job.max_attempts++;
 	SettleFailed(&run->jobs, &run->job, OUTCOME_FAILED, &failure, retryable, retry_in);
-	if (failure.of_setup && !run->is_given)
-		setup_failures = StatsCountSetupFailure(run->task_type);
-	if (setup_failures > 0 && setup_failures % SETUP_FAILURES == 0)
-	{
-		(void) HandlerSetPaused(run->task_type, true);
-		ereport(WARNING,
-				(errcode(error->sqlerrcode),
-				 errmsg("task type \"%s\" is paused after %d failures in a row", run->task_type, SETUP_FAILURES),
-				 errdetail("The last one: %s", error->message),
-				 errhint("When the database is as the handler needs it, SELECT taskq.resume_handler('%s').", run->task_type)));
-	}
+	if (failure.of_setup)
+		NoteSetupFailure(run, &failure);
 }
 
 /* settle ------------------------------------------------------------------- */
@@ -203,6 +245,8 @@ SettleRun(Run *run, bool cancelled)
 	else
 		/* an interrupt that was meant for nobody: the job pays nothing for it but a moment, as it may interrupt itself */
 		SettleGivenBack(&run->jobs, &run->job, OUTCOME_RELEASED, ClockNow() + INTERRUPTED_PAUSE);
+	if (run->error == NULL && run->on_trial)
+		TrialPassed(run->task_type);
 	FrameWrite();
 	PopActiveSnapshot();
 	StoreClose(&run->jobs, true);

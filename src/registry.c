@@ -31,6 +31,7 @@
 #include "handler.h"
 #include "job.h"
 #include "owner.h"
+#include "pause.h"
 #include "pool.h"
 #include "registry.h"
 #include "queue.h"
@@ -459,7 +460,7 @@ SetPausedBySql(FunctionCallInfo fcinfo, bool paused, const char *what)
 	task_type = ArgName(fcinfo, 0, "task type");
 	if (HandlerFind(task_type) == NULL)
 		HandlerRefuseUnregistered(task_type);
-	return HandlerSetPaused(task_type, paused);
+	return PauseSet(task_type, paused);
 }
 
 Datum

@@ -52,6 +52,7 @@
 #include "history.h"
 #include "lease.h"
 #include "owner.h"
+#include "pause.h"
 #include "pool.h"
 #include "recheck.h"
 #include "register.h"
@@ -445,6 +446,14 @@ LookForUnhandled(void *arg)
 }
 
 static void
+LookForTrials(void *arg)
+{
+	LookState  *look = arg;
+
+	look->next = Min(look->next, TrialLook());
+}
+
+static void
 Recheck(void *arg)
 {
 	LookState  *look = arg;
@@ -532,6 +541,7 @@ Look(bool *leave)
 		look.next = Min(look.next, ClockNow() + USECS_PER_SEC / 100);
 	look.next = Min(look.next, RecordCrashes());
 	Step("check the ready list", Recheck, &look);
+	Step("try paused task types", LookForTrials, &look);
 	Step("look for jobs that are due", LookForDue, &look);
 	Step("end leases", LookForLeases, &look);
 	Step("look for stuck workers", LookForStuck, &look);

@@ -42,8 +42,8 @@ PG_FUNCTION_INFO_V1(taskq_release_job);
 PG_FUNCTION_INFO_V1(taskq_snooze_job);
 
 /*
- * Failures of class 42 or 28 are mostly those of a migration that is under way;
- * they pause the type at the third in a row (outcome.c).  So that no backlog is
+ * Failures because of how the database is are mostly those of a migration that is
+ * under way; they pause the type (outcome.c, pause.c).  So that no backlog is
  * thrown away meanwhile, a job has so many attempts more for them.
  */
 #define SETUP_ATTEMPTS 3

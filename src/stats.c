@@ -172,30 +172,44 @@ MakeKey(StatsKey *key, const char *task_type)
 	strlcpy(key->task_type, task_type, sizeof(key->task_type));
 }
 
+/* One more job that failed because of the database, if it is not one of these. */
+static bool
+AddSetupJob(StatsNumbers *numbers, int64 job_id)
+{
+	for (int i = 0; i < numbers->setup_failures; i++)
+		if (numbers->setup_jobs[i] == job_id)
+			return false;
+	numbers->setup_jobs[numbers->setup_failures++] = job_id;
+	return true;
+}
+
 /*
  * Count a failure that says the database is not as the handler needs it, after
- * the run itself was counted; how many it were in a row.
+ * the run itself was counted.  Are there enough now, of different jobs and in a
+ * row?  Then the count begins anew.
  */
-int
-StatsCountSetupFailure(const char *task_type)
+bool
+StatsCountSetupFailure(const char *task_type, int64 job_id)
 {
 	StatsKey	key;
 	StatsEntry *entry;
-	int			n = 0;
+	bool		enough = false;
 
 	if (stats == NULL)
-		return 0;
+		return false;
 	MakeKey(&key, task_type);
 	LWLockAcquire(&taskq_shared->lock, LW_SHARED);
 	entry = FindEntry(&key, false);
 	if (entry != NULL)
 	{
 		SpinLockAcquire(&entry->mutex);
-		n = ++entry->numbers.setup_failures;
+		enough = AddSetupJob(&entry->numbers, job_id) && entry->numbers.setup_failures == SETUP_FAILURES;
+		if (enough)
+			entry->numbers.setup_failures = 0;
 		SpinLockRelease(&entry->mutex);
 	}
 	LWLockRelease(&taskq_shared->lock);
-	return n;
+	return enough;
 }
 
 /* Keep a settled run until the transaction ends. */

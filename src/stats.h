@@ -18,6 +18,9 @@ typedef struct StatsKey
 	char		task_type[TASKQ_NAME_MAX + 1];
 } StatsKey;
 
+/* Jobs that fail in a row because of how the database is, before their type is paused. */
+#define SETUP_FAILURES 3
+
 /* Of one task type; times in microseconds. */
 typedef struct StatsNumbers
 {
@@ -27,7 +30,8 @@ typedef struct StatsNumbers
 	int64		waited;			/* from when a job was due to its start */
 	TimestampTz last_run_at;
 	TimestampTz since;			/* counted from then on */
-	int			setup_failures; /* in a row, of class 42 or 28 */
+	int			setup_failures; /* so many different jobs in a row have failed because of the database */
+	int64		setup_jobs[SETUP_FAILURES]; /* these */
 	Histogram	runs;
 	Histogram	waits;
 } StatsNumbers;
@@ -42,7 +46,7 @@ typedef struct StatsEntry
 } StatsEntry;
 
 extern void StatsInit(void);
-extern int	StatsCountSetupFailure(const char *task_type);
+extern bool StatsCountSetupFailure(const char *task_type, int64 job_id);
 extern void StatsCountRun(const char *task_type, bool completed, int64 duration, int64 waited);
 extern bool StatsIsFull(void);
 extern StatsEntry *StatsCopyAll(Oid dboid, int *n);

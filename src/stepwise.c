@@ -36,6 +36,7 @@
 #include "error.h"
 #include "frames.h"
 #include "owner.h"
+#include "pause.h"
 #include "reset.h"
 #include "result.h"
 #include "settle.h"
@@ -77,6 +78,8 @@ CommitClaim(Run *run)
 	PopActiveSnapshot();
 	run->job.is_stored = true;
 	StoreClose(&run->jobs, true);
+	if (run->on_trial)
+		TrialFailed(run->task_type);	/* until it has completed: the lock ends with this transaction */
 	OwnerLeave(&scope);
 	WakeLeaseAt(ClockNow() + (int64) taskq_poll_interval * 1000);
 	CommitTransactionCommand();

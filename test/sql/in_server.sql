@@ -314,13 +314,13 @@ SELECT is(array_agg(entry ORDER BY entry), '{caught,parent}', 'and nothing of wh
 
 -- a handler whose table is missing --------------------------------------------
 SELECT taskq.register_handler('ins-missing', 'ins.missing(jsonb)', run_as => 'regress_in_server', max_attempts => 1, retry_policy => 'fixed', retry_base => '0', allow_override => true) \gset
-SELECT pg_temp.start('missing') \gset
-SELECT ok(pg_temp.came($$ SELECT status = 'paused' FROM taskq.get_handler_info('ins-missing') $$), 'three failures of class 42 in a row pause a type');
-SELECT is(pg_temp.state('missing') || ': ' || pg_temp.attempt('missing'), 'available 3: failed handler_error 42P01', 'and do not use up its jobs');
+SELECT pg_temp.start('missing'), count(taskq.enqueue_job('ins-missing')) FROM generate_series(1, 2) \gset
+SELECT ok(pg_temp.came($$ SELECT status = 'paused' FROM taskq.get_handler_info('ins-missing') $$), 'three jobs that fail for want of a table pause a type');
+SELECT is(split_part(pg_temp.state('missing'), ' ', 1) || ': ' || pg_temp.attempt('missing'), 'available: failed handler_error 42P01', 'and are not used up');
 CREATE TABLE ins.not_there ();
 GRANT SELECT ON ins.not_there TO regress_in_server;
 SELECT taskq.resume_handler('ins-missing') \gset
-SELECT is(pg_temp.reaches(pg_temp.id('missing')), 'completed 4', 'resumed when the table is there, they complete');
+SELECT is(split_part(pg_temp.reaches(pg_temp.id('missing')), ' ', 1), 'completed', 'resumed when the table is there, they complete');
 
 -- leave nothing behind --------------------------------------------------------
 SELECT taskq.unregister_handler(task_type) FROM taskq.list_handlers() WHERE task_type LIKE 'ins-%' \g /dev/null

@@ -145,9 +145,9 @@ RESET search_path;
 SELECT taskq.register_handler('reg-ext', description => 'measured outside') \gset
 SELECT results_eq($$ SELECT * FROM taskq.list_handlers() $$, $$ VALUES
 	('reg-ext', NULL, 'measured outside', NULL, 'external', 'ok', NULL::regrole, false, 'default', 0, 20, NULL::interval, '60 s'::interval, 'exponential', '1 s'::interval, '1 h'::interval,
-		NULL, current_user::regrole, (taskq.get_handler_info('reg-ext')).registered_at, NULL::text[], NULL::text[], false, NULL::text, NULL::jsonb, NULL::jsonb, NULL::text, NULL::text, NULL::interval, NULL::text, NULL::text),
+		NULL, current_user::regrole, (taskq.get_handler_info('reg-ext')).registered_at, NULL::text[], NULL::text[], false, NULL::text, NULL::jsonb, NULL::jsonb, NULL::text, NULL::text, NULL::interval, NULL::text, NULL::text, NULL::text, NULL::timestamptz),
 	('reg-full', 'reg.f(pg_catalog.jsonb)', 'for people', '1.2.3', 'in-server', 'ok', 'regress_registry', true, 'reg-q', 7, 3, '2 min', '3 min', 'linear', '4 s', '5 min',
-		'reg, public', current_user::regrole, (taskq.get_handler_info('reg-full')).registered_at, '{23505}', '{22,0A000}', true, NULL, NULL, NULL, NULL, NULL, '6 s', NULL, NULL) $$,
+		'reg, public', current_user::regrole, (taskq.get_handler_info('reg-full')).registered_at, '{23505}', '{22,0A000}', true, NULL, NULL, NULL, NULL, NULL, '6 s', NULL, NULL, NULL, NULL) $$,
 	'list_handlers() shows all by type, what was not given as it applies');
 SELECT results_eq($$ SELECT * FROM taskq.get_handler_info('reg-full') $$, $$ SELECT * FROM taskq.list_handlers() WHERE task_type = 'reg-full' $$, 'get_handler_info() one of them');
 SELECT ok(registered_at BETWEEN now() AND clock_timestamp(), 'with when it was registered') FROM taskq.get_handler_info('reg-full');

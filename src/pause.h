@@ -1,0 +1,21 @@
+/*
+ * pause.h
+ *	  Task types that rest: because an operator wants it, or because their
+ *	  handlers cannot work as the database is now.
+ */
+#ifndef TASKQ_PAUSE_H
+#define TASKQ_PAUSE_H
+
+#include "taskq.h"
+
+#include "utils/timestamp.h"
+
+extern bool PauseSet(const char *task_type, bool paused);
+extern char *PauseFunctionMark(Oid function);
+extern bool PauseForSetup(const char *task_type, const char *because);
+extern bool TrialTake(const char *task_type);
+extern void TrialFailed(const char *task_type);
+extern void TrialPassed(const char *task_type);
+extern TimestampTz TrialLook(void);
+
+#endif							/* TASKQ_PAUSE_H */
