@@ -106,6 +106,10 @@ CREATE TABLE taskq.handlers (
 	retry_function     text,
 	retry_function_oid oid,
 	stepwise       boolean NOT NULL DEFAULT false,
+	function_owner       regrole,
+	payload_type_owner   regrole,
+	validator_owner      regrole,
+	retry_function_owner regrole,
 	paused_because  text,
 	paused_function text,
 	trial_at        timestamptz,
@@ -117,6 +121,7 @@ COMMENT ON COLUMN taskq.handlers.paused_function IS 'what the handler''s functio
 COMMENT ON COLUMN taskq.handlers.trial_at IS 'when a job of the paused type is tried';
 COMMENT ON COLUMN taskq.handlers.trials IS 'how many trials have failed since the pause began';
 COMMENT ON COLUMN taskq.handlers.on_trial IS 'whether one job at a time may run';
+COMMENT ON COLUMN taskq.handlers.function_owner IS 'who owned the function at registration; a function of the same name is no other''s';
 COMMENT ON TABLE taskq.handlers IS 'the registry; read taskq.list_handlers()';
 
 -- A route is (queue, task type, set of required capabilities). There is no

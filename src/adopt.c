@@ -23,6 +23,7 @@
 #include "clock.h"
 #include "owner.h"
 #include "ready.h"
+#include "record_owners.h"
 #include "shmem.h"
 #include "store.h"
 #include "wake.h"
@@ -88,6 +89,7 @@ taskq_adopt_database(PG_FUNCTION_ARGS)
 	values[1] = ObjectIdGetDatum(MyDatabaseId);
 	values[2] = CStringGetTextDatum(get_database_name(MyDatabaseId));
 	values[3] = TimestampTzGetDatum(ClockNow());
+	RecordOwners(true);
 	OwnerEnterSpi(&scope);
 	OwnerExecute("DELETE FROM taskq.installation", 0, NULL, NULL, NULL);
 	OwnerExecute("INSERT INTO taskq.installation (system_identifier, database_oid, database_name, adopted_at)"

@@ -56,7 +56,7 @@ static const struct
 	[REL_FAILURES] = {"attempt_failures", 15},
 	[REL_ROUTES] = {"routes", 5},
 	[REL_QUEUES] = {"queue_defs", 12},
-	[REL_HANDLERS] = {"handlers", 38},
+	[REL_HANDLERS] = {"handlers", 42},
 	[REL_POOLS] = {"pool_defs", 11},
 	[REL_WORKERS] = {"external_workers", 11},
 	[REL_WORKERS_PKEY] = {"external_workers_pkey", 1},

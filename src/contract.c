@@ -95,6 +95,7 @@ ReadType(FunctionCallInfo fcinfo, int n, TaskqContract *contract)
 				 errhint("Use a composite type, whose attributes are the payload's members, or a domain over one, over jsonb or over any other type.")));
 	contract->payload_type = QualifiedTypeName(type);
 	contract->payload_type_oid = type;
+	contract->payload_type_owner = TypeOwner(type);
 }
 
 static void
@@ -112,6 +113,7 @@ ReadValidator(FunctionCallInfo fcinfo, int n, TaskqContract *contract)
 				 errhint("A validator is a function f(payload jsonb) that returns boolean, true for a valid payload, or text, NULL for a valid one and else what is wrong with it.")));
 	contract->validator = format_procedure_qualified(function);
 	contract->validator_oid = function;
+	contract->validator_owner = FunctionOwner(function);
 }
 
 /* The arguments payload_type, required_fields, optional_fields and validator. */
@@ -155,14 +157,54 @@ ContractCheck(const TaskqContract *contract, Oid role)
 
 /* later -------------------------------------------------------------------- */
 
+/* Find the type as it is now; NULL, or why it cannot be used. */
+static const char *
+PayloadTypeRefusal(TaskqContract *contract, Oid role, Oid registrar)
+{
+	StoredName	stored = {contract->payload_type, contract->payload_type_oid, contract->payload_type_owner, role, registrar};
+	bool		others;
+
+	contract->payload_type_oid = ResolveType(&stored, &others);
+	if (others)
+		return psprintf("unresolved: owner changed of payload type %s", contract->payload_type);
+	if (!OidIsValid(contract->payload_type_oid))
+		return psprintf("unresolved: payload type %s does not exist", contract->payload_type);
+	contract->payload_type = QualifiedTypeName(contract->payload_type_oid);
+	if (TypeRefusal(contract->payload_type_oid) != NULL)
+		return psprintf("unresolved: type %s is not a payload type any more", contract->payload_type);
+	if (!MayUseType_compat(contract->payload_type_oid, role))
+		return psprintf("unrunnable: its role may not use type %s", contract->payload_type);
+	return NULL;
+}
+
+/* The same of the validator. */
+static const char *
+ValidatorRefusalNow(TaskqContract *contract, Oid role, Oid registrar)
+{
+	StoredName	stored = {contract->validator, contract->validator_oid, contract->validator_owner, role, registrar};
+	Oid			arg = JSONBOID;
+	bool		others;
+
+	contract->validator_oid = ResolveFunction(&stored, 1, &arg, &others);
+	if (others)
+		return psprintf("unresolved: owner changed of validator %s", contract->validator);
+	if (!OidIsValid(contract->validator_oid))
+		return psprintf("unresolved: validator %s does not exist", contract->validator);
+	contract->validator = format_procedure_qualified(contract->validator_oid);
+	if (ValidatorRefusal(contract->validator_oid) != NULL)
+		return psprintf("unresolved: function %s is not a validator any more", contract->validator);
+	if (!MayExecute_compat(contract->validator_oid, role))
+		return psprintf("unrunnable: its role may not execute function %s", contract->validator);
+	return NULL;
+}
+
 /*
  * Find type and validator as they are now; NULL, or why payloads cannot be
- * checked.
+ * checked.  What has been renamed since goes by its new name.
  */
 const char *
-ContractRefusal(TaskqContract *contract, Oid role)
+ContractRefusal(TaskqContract *contract, Oid role, Oid registrar)
 {
-	Oid			arg = JSONBOID;
 	const char *refusal;
 
 	if (!ContractHasCode(contract))
@@ -171,24 +213,8 @@ ContractRefusal(TaskqContract *contract, Oid role)
 	if (refusal != NULL)
 		return psprintf("unrunnable: %s", refusal);
 	if (contract->payload_type != NULL)
-	{
-		contract->payload_type_oid = ResolveType(contract->payload_type, contract->payload_type_oid);
-		if (!OidIsValid(contract->payload_type_oid))
-			return psprintf("unresolved: payload type %s does not exist", contract->payload_type);
-		if (TypeRefusal(contract->payload_type_oid) != NULL)
-			return psprintf("unresolved: type %s is not a payload type any more", contract->payload_type);
-		if (!MayUseType_compat(contract->payload_type_oid, role))
-			return psprintf("unrunnable: its role may not use type %s", contract->payload_type);
-	}
-	if (contract->validator != NULL)
-	{
-		contract->validator_oid = ResolveFunction(contract->validator, contract->validator_oid, 1, &arg);
-		if (!OidIsValid(contract->validator_oid))
-			return psprintf("unresolved: validator %s does not exist", contract->validator);
-		if (ValidatorRefusal(contract->validator_oid) != NULL)
-			return psprintf("unresolved: function %s is not a validator any more", contract->validator);
-		if (!MayExecute_compat(contract->validator_oid, role))
-			return psprintf("unrunnable: its role may not execute function %s", contract->validator);
-	}
-	return NULL;
+		refusal = PayloadTypeRefusal(contract, role, registrar);
+	if (refusal == NULL && contract->validator != NULL)
+		refusal = ValidatorRefusalNow(contract, role, registrar);
+	return refusal;
 }

@@ -2,10 +2,9 @@
  * handler.c
  *	  The registry: which handler runs which task type.
  *
- * The handler's function is stored as signature text with its oid as a cache.
- * The oid holds while the function of that oid still has the signature; else
- * the text is resolved again (after a restore, or DROP and CREATE FUNCTION);
- * else the handler is unresolved and its jobs wait.
+ * The handler's function is stored as signature text with its oid as a cache and
+ * its owner, see resolve.c.  While the text names nothing, or somebody else's
+ * function, the handler is unresolved and its jobs wait.
  */
 #include "taskq.h"
 
@@ -23,6 +22,7 @@
 #include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/regproc.h"
 #include "utils/syscache.h"
 
 #include "args.h"
@@ -100,6 +100,8 @@ CopyContract(TupleTableSlot *slot)
 		.optional_fields = CopyJson(slot, H_OPTIONAL_FIELDS),
 		.validator = CopyString(slot, H_VALIDATOR),
 		.validator_oid = SlotOid(slot, H_VALIDATOR_OID),
+		.payload_type_owner = SlotOid(slot, H_PAYLOAD_TYPE_OWNER),
+		.validator_owner = SlotOid(slot, H_VALIDATOR_OWNER),
 	};
 
 	if (!ContractExists(&contract))
@@ -107,14 +109,19 @@ CopyContract(TupleTableSlot *slot)
 	return memcpy(MemoryContextAlloc(handlers_context, sizeof(TaskqContract)), &contract, sizeof(TaskqContract));
 }
 
-/* The function that a handler's signature names now, or InvalidOid. */
-static Oid
-HandlerFunction(const TaskqHandler *handler, Oid cached)
+/* Find the function of a handler as it is now, which may have been renamed. */
+static void
+FindFunction(TaskqHandler *handler, Oid cached)
 {
+	StoredName	stored = {handler->signature, cached, handler->function_owner,
+						  HandlerRole(handler), handler->registered_by};
 	Oid			args[] = {handler->form.takes_job ? JobTypeOid() : JSONBOID, JSONBOID};
 
 	/* the second argument is a procedure's result */
-	return ResolveFunction(handler->signature, cached, strchr(handler->signature, ',') == NULL ? 1 : 2, args);
+	handler->function = ResolveFunction(&stored, strchr(handler->signature, ',') == NULL ? 1 : 2, args,
+										&handler->owner_changed);
+	if (OidIsValid(handler->function))
+		handler->signature = MemoryContextStrdup(handlers_context, format_procedure_qualified(handler->function));
 }
 
 static const char *
@@ -200,6 +207,8 @@ JudgeHandler(const TaskqHandler *handler)
 		return "paused";
 	if (handler->signature == NULL)
 		return "ok";
+	if (handler->owner_changed)
+		return "unresolved: owner changed";
 	if (!OidIsValid(handler->function))
 		return "unresolved: its function does not exist";
 	if (!HandlerFunctionFits(handler->function, handler->form))
@@ -271,10 +280,13 @@ AddHandlerOfRow(TupleTableSlot *slot, void *arg)
 	handler->contract = CopyContract(slot);
 	handler->retry_function = CopyString(slot, H_RETRY_FUNCTION);
 	handler->retry_function_oid = SlotOid(slot, H_RETRY_FUNCTION_OID);
+	handler->retry_function_owner = SlotOid(slot, H_RETRY_FUNCTION_OWNER);
 	handler->form.stepwise = DatumGetBool(SlotDatum(slot, H_STEPWISE));
 	handler->function = InvalidOid;
+	handler->function_owner = SlotOid(slot, H_FUNCTION_OWNER);
+	handler->owner_changed = false;
 	if (handler->signature != NULL)
-		handler->function = HandlerFunction(handler, SlotOid(slot, H_FUNCTION_OID));
+		FindFunction(handler, SlotOid(slot, H_FUNCTION_OID));
 	ReadPause(handler, slot);
 	handler->status = JudgeHandler(handler);
 }
@@ -320,6 +332,14 @@ Oid
 HandlerRole(const TaskqHandler *handler)
 {
 	return OidIsValid(handler->run_as) ? handler->run_as : handler->registered_by;
+}
+
+/* Its retry function as it is stored; without a name: it has none. */
+StoredName
+HandlerRetryFunction(const TaskqHandler *handler)
+{
+	return (StoredName) {handler->retry_function, handler->retry_function_oid, handler->retry_function_owner,
+						 HandlerRole(handler), handler->registered_by};
 }
 
 /* Does a list of SQLSTATEs and classes name this one? */

@@ -11,6 +11,7 @@
 #include "utils/timestamp.h"
 
 #include "contract.h"
+#include "resolve.h"
 #include "retry.h"
 
 /* Columns of taskq.handlers, in order. */
@@ -21,10 +22,11 @@ enum
 	H_LEASE, H_RETRY_POLICY, H_RETRY_BASE, H_RETRY_CAP, H_REGISTERED_BY, H_REGISTERED_AT,
 	H_PERMANENT_ERRORS, H_RETRYABLE_ERRORS, H_PAUSED, H_SHARE_COMMIT, H_PAYLOAD_TYPE, H_PAYLOAD_TYPE_OID,
 	H_REQUIRED_FIELDS, H_OPTIONAL_FIELDS, H_VALIDATOR, H_VALIDATOR_OID,
-	H_LOCK_TIMEOUT, H_RETRY_FUNCTION, H_RETRY_FUNCTION_OID, H_STEPWISE,
+	H_LOCK_TIMEOUT, H_RETRY_FUNCTION, H_RETRY_FUNCTION_OID, H_STEPWISE, H_FUNCTION_OWNER,
+	H_PAYLOAD_TYPE_OWNER, H_VALIDATOR_OWNER, H_RETRY_FUNCTION_OWNER,
 	H_PAUSED_BECAUSE, H_PAUSED_FUNCTION, H_TRIAL_AT, H_TRIALS, H_ON_TRIAL
 };
-#define H_COLUMNS H_STEPWISE	/* that register_handler() writes */
+#define H_COLUMNS H_RETRY_FUNCTION_OWNER	/* that register_handler() writes */
 
 /* What a function that is a handler looks like. */
 typedef struct HandlerForm
@@ -38,6 +40,8 @@ typedef struct TaskqHandler
 	char		task_type[TASKQ_NAME_MAX + 1];	/* hash key */
 	char	   *signature;		/* NULL: external workers run it */
 	Oid			function;		/* InvalidOid while unresolved */
+	Oid			function_owner; /* when it was registered */
+	bool		owner_changed;	/* as the signature names somebody else's function */
 	HandlerForm form;
 	Oid			run_as;
 	Oid			registered_by;
@@ -54,6 +58,7 @@ typedef struct TaskqHandler
 	RetryPolicy retry;
 	char	   *retry_function; /* signature; NULL: none */
 	Oid			retry_function_oid; /* a cache */
+	Oid			retry_function_owner;	/* when it was registered */
 	ArrayType  *permanent_errors;	/* SQLSTATEs or their classes */
 	ArrayType  *retryable_errors;
 	bool		paused;
@@ -79,6 +84,7 @@ extern bool HandlerDeclaresError(const char *task_type, int sqlstate);
 extern bool HandlerLockType(const char *task_type, bool exclusive, bool wait);
 extern void HandlerUnlockType(const char *task_type);
 extern Oid	HandlerRole(const TaskqHandler *handler);
+extern StoredName HandlerRetryFunction(const TaskqHandler *handler);
 extern RetryPolicy HandlerRetryPolicy(const char *task_type);
 extern char *HandlerTypesText(void);
 

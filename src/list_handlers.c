@@ -93,7 +93,7 @@ ContractColumns(const TaskqHandler *handler, Datum *values, bool *nulls)
 {
 	static const TaskqContract none;
 	TaskqContract contract = handler->contract != NULL ? *handler->contract : none;
-	const char *refusal = ContractRefusal(&contract, HandlerRole(handler));
+	const char *refusal = ContractRefusal(&contract, HandlerRole(handler), handler->registered_by);
 
 	SetText(values, nulls, 22, contract.payload_type);
 	SetJson(values, nulls, 23, contract.required_fields);
@@ -105,12 +105,12 @@ ContractColumns(const TaskqHandler *handler, Datum *values, bool *nulls)
 static void
 RetryFunctionColumns(const TaskqHandler *handler, Datum *values, bool *nulls)
 {
-	Oid			function = handler->retry_function_oid;
+	StoredName	stored = HandlerRetryFunction(handler);
 	const char *refusal = NULL;
 
-	if (handler->retry_function != NULL)
-		refusal = RetryFunctionRefusal(handler->retry_function, &function, HandlerRole(handler));
-	SetText(values, nulls, 28, handler->retry_function);
+	if (stored.name != NULL)
+		refusal = RetryFunctionRefusal(&stored);
+	SetText(values, nulls, 28, stored.name);
 	SetText(values, nulls, 29, handler->retry_function == NULL ? NULL : refusal != NULL ? refusal : "ok");
 }
 

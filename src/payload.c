@@ -326,7 +326,7 @@ Begin(PayloadCheck *check, const TaskqHandler *handler)
 	check->code.role = HandlerRole(handler);
 	check->code.search_path = CopyOrNull(handler->search_path);
 
-	refusal = ContractRefusal(contract, check->code.role);
+	refusal = ContractRefusal(contract, check->code.role, handler->registered_by);
 	if (refusal != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

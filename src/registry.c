@@ -35,6 +35,7 @@
 #include "pool.h"
 #include "registry.h"
 #include "queue.h"
+#include "resolve.h"
 #include "retry_function.h"
 #include "roles.h"
 
@@ -211,6 +212,7 @@ SetFunction(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 	SetColumn(values, nulls, H_STEPWISE, BoolGetDatum(form.stepwise));
 	SetColumn(values, nulls, H_SIGNATURE, CStringGetTextDatum(format_procedure_qualified(function)));
 	SetColumn(values, nulls, H_FUNCTION_OID, ObjectIdGetDatum(function));
+	SetColumn(values, nulls, H_FUNCTION_OWNER, ObjectIdGetDatum(FunctionOwner(function)));
 	SetColumn(values, nulls, H_RUN_AS, ObjectIdGetDatum(run_as));
 	SetInterval(fcinfo, 23, "lock_timeout", 0, values, nulls, H_LOCK_TIMEOUT);
 	return run_as;
@@ -228,6 +230,7 @@ SetContract(FunctionCallInfo fcinfo, Oid role, Datum *values, char *nulls)
 	{
 		SetColumn(values, nulls, H_PAYLOAD_TYPE, CStringGetTextDatum(contract.payload_type));
 		SetColumn(values, nulls, H_PAYLOAD_TYPE_OID, ObjectIdGetDatum(contract.payload_type_oid));
+		SetColumn(values, nulls, H_PAYLOAD_TYPE_OWNER, ObjectIdGetDatum(contract.payload_type_owner));
 	}
 	if (contract.required_fields != NULL)
 		SetColumn(values, nulls, H_REQUIRED_FIELDS, PointerGetDatum(contract.required_fields));
@@ -237,6 +240,7 @@ SetContract(FunctionCallInfo fcinfo, Oid role, Datum *values, char *nulls)
 	{
 		SetColumn(values, nulls, H_VALIDATOR, CStringGetTextDatum(contract.validator));
 		SetColumn(values, nulls, H_VALIDATOR_OID, ObjectIdGetDatum(contract.validator_oid));
+		SetColumn(values, nulls, H_VALIDATOR_OWNER, ObjectIdGetDatum(contract.validator_owner));
 	}
 	return ContractHasCode(&contract);
 }
@@ -258,6 +262,7 @@ SetRetryFunction(FunctionCallInfo fcinfo, Oid role, Datum *values, char *nulls)
 				 errhint("A retry function that returns NULL ends the job; the policy is for when it cannot be asked.")));
 	SetColumn(values, nulls, H_RETRY_FUNCTION, CStringGetTextDatum(format_procedure_qualified(function)));
 	SetColumn(values, nulls, H_RETRY_FUNCTION_OID, ObjectIdGetDatum(function));
+	SetColumn(values, nulls, H_RETRY_FUNCTION_OWNER, ObjectIdGetDatum(FunctionOwner(function)));
 	return true;
 }
 
@@ -308,7 +313,7 @@ WriteHandler(Datum *values, const char *nulls)
 		TEXTOID, TEXTOID, OIDOID, BOOLOID, REGROLEOID, TEXTOID, TEXTOID, TEXTOID, BOOLOID, TEXTOID,
 		INT4OID, INT4OID, INTERVALOID, INTERVALOID, TEXTOID, INTERVALOID, INTERVALOID, REGROLEOID, TIMESTAMPTZOID,
 		TEXTARRAYOID, TEXTARRAYOID, BOOLOID, BOOLOID, TEXTOID, OIDOID, JSONBOID, JSONBOID, TEXTOID, OIDOID,
-		INTERVALOID, TEXTOID, OIDOID, BOOLOID
+		INTERVALOID, TEXTOID, OIDOID, BOOLOID, REGROLEOID, REGROLEOID, REGROLEOID, REGROLEOID
 	};
 	OwnerScope	scope;
 
@@ -323,7 +328,7 @@ WriteHandler(Datum *values, const char *nulls)
 	OwnerExecute("DELETE FROM taskq.handlers WHERE task_type = $1", 1, types, values, nulls);
 	OwnerExecute("INSERT INTO taskq.handlers VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,"
 				 " $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,"
-				 " $24, $25, $26, $27, $28, $29, $30, $31, $32, $33)", H_COLUMNS, types, values, nulls);
+				 " $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37)", H_COLUMNS, types, values, nulls);
 	OwnerLeaveSpi(&scope);
 	CatalogChanged(REL_HANDLERS);
 }

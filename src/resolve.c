@@ -3,9 +3,15 @@
  *	  Functions and types that are stored by name, with their oid as a cache.
  *
  * A column of type regprocedure or regtype would make pg_upgrade refuse the
- * cluster.  The oid holds while what has it still has the name; else the name is
- * looked up again (after a restore, or DROP and CREATE).  By the catalogue, which
- * asks for no rights: whose rights count is the business of the caller.
+ * cluster.  The name is looked up by the catalogue, which asks for no rights:
+ * whose rights count is the business of the caller.
+ *
+ * A name says little about whose code it is.  After DROP, anybody who may create
+ * objects in the schema can take it, and the schema's owner can do both.  So
+ * another object of the name is accepted only from those who could have had
+ * their code run there anyway: the owner at registration, the role as which it
+ * runs, who registered it, and superusers.  One that was renamed or moved to
+ * another schema is still found by its oid.
  */
 #include "taskq.h"
 
@@ -13,11 +19,13 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
 #include "utils/syscache.h"
 
+#include "adopt.h"
 #include "compat.h"
 #include "resolve.h"
 
@@ -31,28 +39,89 @@ SchemaOf(char *qualified, char **name)
 	return schema == NULL ? InvalidOid : get_namespace_oid(schema, true);
 }
 
-/* The function of this signature and these argument types, or InvalidOid. */
+/* owners ------------------------------------------------------------------- */
+
+/* InvalidOid: there is no such function. */
 Oid
-ResolveFunction(const char *signature, Oid cached, int n_args, const Oid *args)
+FunctionOwner(Oid function)
 {
-	char	   *qualified;
-	char	   *paren;
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Oid			owner = InvalidOid;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		owner = ((Form_pg_proc) GETSTRUCT(tuple))->proowner;
+		ReleaseSysCache(tuple);
+	}
+	return owner;
+}
+
+/* The same of a type. */
+Oid
+TypeOwner(Oid type)
+{
+	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	Oid			owner = InvalidOid;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		owner = ((Form_pg_type) GETSTRUCT(tuple))->typowner;
+		ReleaseSysCache(tuple);
+	}
+	return owner;
+}
+
+/* Is an object of this owner as good as the one that was registered? */
+static bool
+IsTrusted(const StoredName *stored, Oid owner)
+{
+	return OidIsValid(owner) &&
+		(owner == stored->owner || owner == stored->role || owner == stored->registrar || superuser_arg(owner));
+}
+
+/*
+ * Which object is meant: the one that has the name now, or the one of the oid,
+ * which may have been given another name.  The oid is a word of another
+ * database's where jobs do not run yet.
+ */
+static Oid
+Choose(const StoredName *stored, Oid named, Oid (*owner_of) (Oid), bool *others)
+{
+	Oid			cached = AdoptedHere() ? stored->oid : InvalidOid;
+
+	*others = false;
+	if (OidIsValid(named) && (named == cached || !OidIsValid(stored->owner) || IsTrusted(stored, owner_of(named))))
+		return named;
+	if (OidIsValid(cached) && IsTrusted(stored, owner_of(cached)))
+		return cached;
+	*others = OidIsValid(named);
+	return InvalidOid;
+}
+
+/* names -------------------------------------------------------------------- */
+
+/*
+ * The function of this signature and these argument types, or InvalidOid, then
+ * with "others" where there is one but in other hands.
+ */
+Oid
+ResolveFunction(const StoredName *stored, int n_args, const Oid *args, bool *others)
+{
+	char	   *qualified = pstrdup(stored->name);
+	char	   *paren = strrchr(qualified, '(');
 	char	   *name;
 	Oid			schema;
+	Oid			named = InvalidOid;
 
-	if (SearchSysCacheExists1(PROCOID, ObjectIdGetDatum(cached)) &&
-		strcmp(format_procedure_qualified(cached), signature) == 0)
-		return cached;
-	qualified = pstrdup(signature);
-	paren = strrchr(qualified, '(');
+	*others = false;
 	if (paren == NULL)
 		return InvalidOid;
 	*paren = '\0';
 	schema = SchemaOf(qualified, &name);
-	if (!OidIsValid(schema))
-		return InvalidOid;
-	return GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(name),
-						   PointerGetDatum(buildoidvector(args, n_args)), ObjectIdGetDatum(schema));
+	if (OidIsValid(schema))
+		named = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(name),
+								PointerGetDatum(buildoidvector(args, n_args)), ObjectIdGetDatum(schema));
+	return Choose(stored, named, FunctionOwner, others);
 }
 
 /* NULL, or why a function is not one that can be called with these arguments later. */
@@ -87,19 +156,17 @@ CheckFunctionExists(Oid function, const char *what)
 				 errmsg("%s with oid %u does not exist", what, function)));
 }
 
-/* The type of this name, or InvalidOid. */
+/* The type of this name, or InvalidOid, as above. */
 Oid
-ResolveType(const char *type, Oid cached)
+ResolveType(const StoredName *stored, bool *others)
 {
 	char	   *name;
-	Oid			schema;
+	Oid			schema = SchemaOf(pstrdup(stored->name), &name);
+	Oid			named = InvalidOid;
 
-	if (SearchSysCacheExists1(TYPEOID, ObjectIdGetDatum(cached)) && strcmp(QualifiedTypeName(cached), type) == 0)
-		return cached;
-	schema = SchemaOf(pstrdup(type), &name);
-	if (!OidIsValid(schema))
-		return InvalidOid;
-	return GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum(name), ObjectIdGetDatum(schema));
+	if (OidIsValid(schema))
+		named = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum(name), ObjectIdGetDatum(schema));
+	return Choose(stored, named, TypeOwner, others);
 }
 
 char *

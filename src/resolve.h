@@ -7,8 +7,20 @@
 
 #include "taskq.h"
 
-extern Oid	ResolveFunction(const char *signature, Oid cached, int n_args, const Oid *args);
-extern Oid	ResolveType(const char *name, Oid cached);
+/* A function or type that is stored by name. */
+typedef struct StoredName
+{
+	const char *name;			/* a function's signature, a type's qualified name */
+	Oid			oid;			/* a cache */
+	Oid			owner;			/* when it was registered; InvalidOid: not known */
+	Oid			role;			/* as whom it runs */
+	Oid			registrar;		/* who registered it */
+} StoredName;
+
+extern Oid	ResolveFunction(const StoredName *stored, int n_args, const Oid *args, bool *others);
+extern Oid	ResolveType(const StoredName *stored, bool *others);
+extern Oid	FunctionOwner(Oid function);
+extern Oid	TypeOwner(Oid type);
 extern const char *FunctionRefusal(Oid function, int n_args, const Oid *args);
 extern void CheckFunctionExists(Oid function, const char *what);
 extern char *QualifiedTypeName(Oid type);

@@ -71,21 +71,25 @@ RetryFunctionCheck(Oid function, Oid role)
 	RoleCheckExecute(role, function);
 }
 
-/* Find the function as it is now; NULL, or why it cannot be asked. */
+/* Find the function as it is now, oid and name; NULL, or why it cannot be asked. */
 const char *
-RetryFunctionRefusal(const char *signature, Oid *function, Oid role)
+RetryFunctionRefusal(StoredName *stored)
 {
-	const char *refusal = UserCodeRefusal(role);
+	const char *refusal = UserCodeRefusal(stored->role);
+	bool		others;
 
 	if (refusal != NULL)
 		return psprintf("unrunnable: %s", refusal);
-	*function = ResolveFunction(signature, *function, lengthof(argument_types), argument_types);
-	if (!OidIsValid(*function))
-		return psprintf("unresolved: retry function %s does not exist", signature);
-	if (Refusal(*function) != NULL)
-		return psprintf("unresolved: function %s is not a retry function any more", signature);
-	if (!MayExecute_compat(*function, role))
-		return psprintf("unrunnable: its role may not execute function %s", signature);
+	stored->oid = ResolveFunction(stored, lengthof(argument_types), argument_types, &others);
+	if (others)
+		return psprintf("unresolved: owner changed of retry function %s", stored->name);
+	if (!OidIsValid(stored->oid))
+		return psprintf("unresolved: retry function %s does not exist", stored->name);
+	stored->name = format_procedure_qualified(stored->oid);
+	if (Refusal(stored->oid) != NULL)
+		return psprintf("unresolved: function %s is not a retry function any more", stored->name);
+	if (!MayExecute_compat(stored->oid, stored->role))
+		return psprintf("unrunnable: its role may not execute function %s", stored->name);
 	return NULL;
 }
 
@@ -94,8 +98,7 @@ RetryFunctionRefusal(const char *signature, Oid *function, Oid role)
 /* A call of a retry function, and its answer. */
 typedef struct RetryCall
 {
-	char	   *signature;
-	Oid			function;
+	StoredName	function;
 	int32		attempt;
 	const AttemptFailure *failure;
 	bool		retry;			/* the answer is not NULL */
@@ -140,7 +143,7 @@ CallRetryFunction(void *arg)
 	FmgrInfo	flinfo;
 	Datum		answer;
 
-	fmgr_info(call->function, &flinfo);
+	fmgr_info(call->function.oid, &flinfo);
 	InitFunctionCallInfoData(*fcinfo, &flinfo, 2, InvalidOid, NULL, NULL);
 	fcinfo->args[0].value = Int32GetDatum(call->attempt);
 	fcinfo->args[0].isnull = false;
@@ -179,7 +182,7 @@ Call(RetryCall *call, UserCode *code, const char *task_type, bool *retryable, in
 	ErrorData  *error = UserCodeRun(code, CallRetryFunction, call);
 
 	if (error != NULL)
-		Warn(task_type, call->signature, psprintf("It failed: %s", error->message));
+		Warn(task_type, call->function.name, psprintf("It failed: %s", error->message));
 	else if (call->retry)
 		*retry_in = call->delay;
 	else
@@ -211,13 +214,13 @@ RetryFunctionAsk(const TaskqJob *job, const AttemptFailure *failure, bool *retry
 
 	/* the registry may be read anew while the function runs */
 	strlcpy(task_type, handler->task_type, sizeof(task_type));
-	call.signature = pstrdup(handler->retry_function);
-	call.function = handler->retry_function_oid;
-	code.role = HandlerRole(handler);
+	call.function = HandlerRetryFunction(handler);
+	call.function.name = pstrdup(call.function.name);
+	code.role = call.function.role;
 	code.search_path = handler->search_path == NULL ? NULL : pstrdup(handler->search_path);
-	refusal = RetryFunctionRefusal(call.signature, &call.function, code.role);
+	refusal = RetryFunctionRefusal(&call.function);
 	if (refusal != NULL)
-		Warn(task_type, call.signature, psprintf("It is %s.", refusal));
+		Warn(task_type, call.function.name, psprintf("It is %s.", refusal));
 	else
 		Call(&call, &code, task_type, retryable, retry_in);
 }

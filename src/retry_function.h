@@ -9,9 +9,10 @@
 
 #include "history.h"
 #include "job.h"
+#include "resolve.h"
 
 extern void RetryFunctionCheck(Oid function, Oid role);
-extern const char *RetryFunctionRefusal(const char *signature, Oid *function, Oid role);
+extern const char *RetryFunctionRefusal(StoredName *stored);
 extern void RetryFunctionAsk(const TaskqJob *job, const AttemptFailure *failure, bool *retryable, int64 *retry_in);
 
 #endif							/* TASKQ_RETRY_FUNCTION_H */

@@ -55,6 +55,7 @@
 #include "pause.h"
 #include "pool.h"
 #include "recheck.h"
+#include "record_owners.h"
 #include "register.h"
 #include "route.h"
 #include "settle.h"
@@ -506,6 +507,13 @@ NotifyOfEvents(void *arg)
 	Async_Notify("taskq_events", psprintf(INT64_FORMAT, EventHorizon(PG_INT64_MIN)));
 }
 
+/* Of handlers that came with a dump of before owners were recorded. */
+static void
+RecordMissingOwners(void *arg)
+{
+	RecordOwners(false);
+}
+
 static void
 ForgetWorkers(void *arg)
 {
@@ -556,6 +564,7 @@ Look(bool *leave)
 		Step("keep the history", KeepHistory, &look);
 		Step("keep the events", KeepEvents, &look);
 		Step("forget old workers", ForgetWorkers, &look);
+		Step("record who owns the handlers", RecordMissingOwners, &look);
 	}
 	return look.next;
 }

@@ -9,6 +9,7 @@ REGRESS = \
 	access \
 	drop_in \
 	registry \
+	owners \
 	coming_from \
 	misuse \
 	settle \
