@@ -1287,11 +1287,10 @@ COMMENT ON COLUMN taskq.events.error_message IS 'of a failed attempt, or the rea
 COMMENT ON COLUMN taskq.events.metadata IS 'what else there is to say';
 
 -- rights --------------------------------------------------------------------
--- Nothing to PUBLIC, not even the right to name the types.
-
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA taskq FROM PUBLIC;
-REVOKE ALL ON ALL PROCEDURES IN SCHEMA taskq FROM PUBLIC;
-REVOKE ALL ON TYPE taskq.job FROM PUBLIC;
+-- Nothing to anybody but the owner, whatever ALTER DEFAULT PRIVILEGES says, not
+-- even the right to name the types: announce_installation() takes it all back at
+-- the end of this script. A script that updates the extension revokes in the same
+-- way what it creates, before it grants.
 
 INSERT INTO taskq.access_rights (access, object)
 SELECT a, o FROM (VALUES

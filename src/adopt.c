@@ -12,6 +12,7 @@
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
+#include "commands/extension.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -24,6 +25,7 @@
 #include "owner.h"
 #include "ready.h"
 #include "record_owners.h"
+#include "rights.h"
 #include "shmem.h"
 #include "store.h"
 #include "wake.h"
@@ -94,6 +96,7 @@ taskq_adopt_database(PG_FUNCTION_ARGS)
 	OwnerExecute("DELETE FROM taskq.installation", 0, NULL, NULL, NULL);
 	OwnerExecute("INSERT INTO taskq.installation (system_identifier, database_oid, database_name, adopted_at)"
 				 " VALUES ($1, $2, $3, $4)", 4, types, values, NULL);
+	RightsRevokeOnTables(NULL);
 	OwnerLeaveSpi(&scope);
 	CatalogChanged(REL_INSTALLATION);
 	ReadyForget();
@@ -103,13 +106,22 @@ taskq_adopt_database(PG_FUNCTION_ARGS)
 }
 
 /*
- * Have the launcher look at this database once the transaction has committed.
- * Called by the installation script, and harmless at other times.
+ * The end of the installation script: take back the rights with which its
+ * objects came, and have the launcher look at this database once the transaction
+ * has committed.  At other times only the latter, which is harmless.
  */
 Datum
 taskq_announce_installation(PG_FUNCTION_ARGS)
 {
 	CheckArgCount(fcinfo, 0);
+	if (creating_extension)
+	{
+		OwnerScope	scope;
+
+		OwnerEnterSpi(&scope);
+		RightsRevokeAll();
+		OwnerLeaveSpi(&scope);
+	}
 	if (!ShmemPresent())
 		PG_RETURN_VOID();
 	if (ShmemDatabase(MyDatabaseId, true) == NULL)

@@ -70,6 +70,8 @@ static const struct
 	[REL_EVENT_ID_SEQ] = {"event_id_seq", 1},
 	[REL_FRAMES] = {"frame_log", 8},
 	[REL_GRANTS] = {"access_grants", 3},
+	[REL_RIGHTS] = {"access_rights", 2},
+	[REL_HANDLER_CHANGES] = {"handler_changes", 16},
 };
 
 static bool catalog_valid = false;
@@ -295,6 +297,14 @@ Oid
 CatalogRel(TaskqRel rel)
 {
 	RequireTables();
+	return rel_oids[rel];
+}
+
+/* The same without a word about definitions of another version. */
+Oid
+CatalogRelIfThere(TaskqRel rel)
+{
+	RequireInstalled();
 	return rel_oids[rel];
 }
 

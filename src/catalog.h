@@ -31,9 +31,11 @@ typedef enum TaskqRel
 	REL_EVENTS_OVERFLOW,
 	REL_EVENT_ID_SEQ,
 	REL_FRAMES,
-	REL_GRANTS
+	REL_GRANTS,
+	REL_RIGHTS,
+	REL_HANDLER_CHANGES
 } TaskqRel;
-#define TASKQ_RELS (REL_GRANTS + 1)
+#define TASKQ_RELS (REL_HANDLER_CHANGES + 1)
 
 /* How taskq's SQL definitions in this database stand to its library. */
 typedef enum Definitions
@@ -51,6 +53,7 @@ extern Oid	CatalogExtension(void);
 extern Oid	CatalogSchema(void);
 extern Oid	CatalogOwner(void);
 extern Oid	CatalogRel(TaskqRel rel);
+extern Oid	CatalogRelIfThere(TaskqRel rel);
 extern uint64 CatalogVersion(void);
 extern uint64 CatalogWorkersVersion(void);
 extern void CatalogChanged(TaskqRel rel);

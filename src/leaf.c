@@ -20,6 +20,7 @@
 #include "clock.h"
 #include "leaf.h"
 #include "owner.h"
+#include "rights.h"
 #include "shmem.h"
 #include "wake.h"
 
@@ -68,12 +69,15 @@ LeafOfDay(const LeafTable *table, DateADT day)
 	static char name[NAMEDATALEN];
 	static const LeafTable *of_table = NULL;
 	static DateADT of_day;
+	Oid			leaf;
 
 	if (table != of_table || day != of_day)
 		LeafName(name, table, day);
 	of_table = table;
 	of_day = day;
-	return get_relname_relid(name, CatalogSchema());
+	leaf = get_relname_relid(name, CatalogSchema());
+	/* a table that only bears the name is nobody's leaf */
+	return OidIsValid(leaf) && get_rel_relispartition(leaf) ? leaf : InvalidOid;
 }
 
 /* Have the scheduler make the leaves that are missing. */
@@ -147,6 +151,7 @@ LeafMake(const LeafTable *table, DateADT day)
 	OwnerExecute(psprintf("ALTER TABLE taskq.%s ATTACH PARTITION taskq.%s FOR VALUES FROM ('%s') TO ('%s')",
 						  table->name, name, from, to), 0, NULL, NULL, NULL);
 	CommandCounterIncrement();
+	RightsRevokeOnTables(name);
 	return true;
 }
 

@@ -16,6 +16,7 @@
 
 #include "catalog.h"
 #include "owner.h"
+#include "table_guard.h"
 
 /* Become the owner, for work through the table access methods. */
 void
@@ -33,17 +34,50 @@ OwnerLeave(OwnerScope *scope)
 	SetUserIdAndSecContext(scope->caller, scope->sec_context);
 }
 
-/* Become the owner, for SQL: nothing may be found through a caller's path. */
+/*
+ * What a caller may have set and would change what taskq's statements mean, or
+ * where and as what they make the leaves of its tables.
+ */
+static const struct
+{
+	const char *name;
+	const char *value;
+}			pins[] =
+{
+	{"search_path", "pg_catalog, pg_temp"}, /* nothing is found through a caller's path */
+	{"row_security", "on"},
+	{"default_tablespace", ""},
+	{"default_table_access_method", "heap"},
+	{"default_toast_compression", "pglz"},
+	{"standard_conforming_strings", "on"},
+	{"backslash_quote", "safe_encoding"},
+	{"transform_null_equals", "off"},
+	{"array_nulls", "on"},
+	{"quote_all_identifiers", "off"},
+	{"DateStyle", "ISO, YMD"},
+	{"IntervalStyle", "postgres"},
+	{"gin_fuzzy_search_limit", "0"},
+	{"restrict_nonsystem_relation_kind", ""},	/* where there is such a setting */
+};
+
+static void
+Pin(const char *name, const char *value)
+{
+	const char *current = GetConfigOption(name, true, false);
+
+	if (current != NULL && strcmp(current, value) != 0)
+		(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
+/* Become the owner, for SQL. */
 void
 OwnerEnterSpi(OwnerScope *scope)
 {
 	OwnerEnter(scope);
 	scope->guc_level = NewGUCNestLevel();
-	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	/* a caller's plan settings or a stricter reading must not matter either */
-	(void) set_config_option("row_security", "on", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
+	for (int i = 0; i < lengthof(pins); i++)
+		Pin(pins[i].name, pins[i].value);
+	TableGuardCheckAll();
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 

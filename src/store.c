@@ -16,7 +16,6 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "commands/sequence.h"
-#include "commands/trigger.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "storage/bufpage.h"
@@ -28,28 +27,14 @@
 #include "catalog.h"
 #include "compat.h"
 #include "store.h"
-
-/*
- * A trigger on one of taskq's tables would run with the owner's rights, so it
- * could give them to whoever put it there; and nothing here would fire it.
- */
-static void
-RefuseTriggers(Relation rel)
-{
-	if (rel->trigdesc != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table %s.%s has a trigger", TASKQ_SCHEMA, RelationGetRelationName(rel)),
-				 errdetail("The tables of taskq take no triggers."),
-				 errhint("Drop the trigger.")));
-}
+#include "table_guard.h"
 
 /* Open a table to read and write rows. */
 void
 StoreOpen(Store *store, Oid relid)
 {
 	store->rel = table_open(relid, RowExclusiveLock);
-	RefuseTriggers(store->rel);
+	TableGuardCheck(store->rel);
 	store->kit = KitTake(store->rel);
 	store->found = store->kit->found;
 	store->row = store->kit->row;

@@ -18,6 +18,7 @@
 #include "ready.h"
 #include "shmem.h"
 #include "stats.h"
+#include "table_guard.h"
 #include "wake.h"
 
 TASKQ_MODULE_MAGIC;
@@ -32,6 +33,7 @@ _PG_init(void)
 	KitInit();
 	WakeInit();
 	StatsInit();
+	TableGuardInit();
 	FramesInit();
 	ReadyLanesInit();
 	ReadyInit();

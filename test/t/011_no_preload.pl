@@ -53,6 +53,34 @@ is(sql($node, qq(SELECT outcome, worker_id, epoch = $epoch, finished_at >= start
 fails_with($node, 'TQ003', "SELECT taskq.complete_job($job, $epoch)", 'and its token refused');
 is(sql($node, qq(SELECT taskq.complete_job($job, epoch) FROM taskq.all_jobs WHERE job_id = $job)), 't', 'the second completes');
 
+# code on taskq's tables ------------------------------------------------------
+
+sql($node, q(CREATE FUNCTION public.spy() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'who? %', current_user; END $$));
+my $trigger = q(CREATE TRIGGER spy BEFORE INSERT OR UPDATE OR DELETE ON taskq.%1$s FOR EACH ROW EXECUTE FUNCTION public.spy());
+fails_with($node, '0A000', 'SELECT taskq.clock_now(); ' . sprintf($trigger, 'jobs'), 'a session that has loaded the library makes no trigger on a table of taskq');
+my %writes = (
+	jobs => q(SELECT taskq.enqueue_job('outside')),
+	access_grants => q(SELECT taskq.grant_access('app', 'observer')),
+	routes => q(SELECT taskq.enqueue_job('outside', queue => 'new')),
+	handler_changes => q(SELECT taskq.register_handler('outside', allow_override => true, description => 'other')),
+	event_log_overflow => q(SELECT taskq.prune()));
+sql($node, q(SELECT taskq.create_queue('new')));
+for my $table (sort keys %writes)
+{
+	sql($node, sprintf($trigger, $table));
+	fails_with($node, '55000', $writes{$table}, "one that was made by a session that has not keeps taskq from writing: $table");
+	sql($node, "DROP TRIGGER spy ON taskq.$table");
+	is(sql($node, "SELECT count(*) FROM ($writes{$table}) x"), 1, "until it is dropped");
+}
+sql($node, q(CREATE TABLE public.refers (job bigint REFERENCES taskq.jobs ON DELETE CASCADE)));
+fails_with($node, '55000', q(SELECT taskq.enqueue_job('outside')), 'so does a foreign key');
+sql($node, q(DROP TABLE public.refers; CREATE RULE spy AS ON DELETE TO taskq.access_grants DO ALSO SELECT 1));
+fails_with($node, '55000', q(SELECT taskq.revoke_access('app', 'observer')), 'a rule');
+sql($node, q(DROP RULE spy ON taskq.access_grants; ALTER TABLE taskq.access_grants ENABLE ROW LEVEL SECURITY));
+fails_with($node, '55000', q(SELECT taskq.revoke_access('app', 'observer')), 'and row-level security');
+sql($node, q(ALTER TABLE taskq.access_grants DISABLE ROW LEVEL SECURITY; SELECT taskq.revoke_access('app', 'observer')));
+sql($node, q(SELECT taskq.discard_job(job_id) FROM taskq.all_jobs WHERE task_type = 'outside' AND finished_at IS NULL AND state = 'available'));
+
 # waiting ---------------------------------------------------------------------
 
 $node->append_conf('postgresql.conf', "taskq.max_wait = '1 h'");

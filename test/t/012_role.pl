@@ -75,14 +75,21 @@ $job = $waits->('no EXECUTE', 'execute');
 sql($node, 'GRANT EXECUTE ON FUNCTION app.work(jsonb) TO app');
 $heals->('EXECUTE again', $job);
 sql($node, 'ALTER FUNCTION app.work(jsonb) RENAME TO away');
-$job = $waits->('the function is renamed', undef);
+$job = sql($node, q(SELECT taskq.enqueue_job('work', '{"n": "renamed"}')));
+$heals->('the function is renamed', $job);
 sql($node, 'ALTER FUNCTION app.away(jsonb) RENAME TO work');
-$heals->('it is back', $job);
 my $definition = sql($node, q(SELECT pg_get_functiondef('app.work(jsonb)'::regprocedure)));
 sql($node, 'DROP FUNCTION app.work(jsonb)');
 $job = $waits->('the function is dropped', 'unresolved');
 sql_as($node, 'postgres', 'app', $definition);
 $heals->('it is made anew', $job);
+sql($node, 'GRANT ALL ON SCHEMA app TO other');
+sql($node, 'DROP FUNCTION app.work(jsonb)');
+sql_as($node, 'postgres', 'other', $definition);
+$job = $waits->('another role has made a function of the name', 'unresolved: owner changed');
+sql($node, 'DROP FUNCTION app.work(jsonb)');
+sql_as($node, 'postgres', 'app', $definition);
+$heals->('its owner has made it again', $job);
 
 # a superuser -----------------------------------------------------------------
 

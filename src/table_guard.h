@@ -1,0 +1,16 @@
+/*
+ * table_guard.h
+ *	  Nobody's code on taskq's tables.
+ */
+#ifndef TASKQ_TABLE_GUARD_H
+#define TASKQ_TABLE_GUARD_H
+
+#include "taskq.h"
+
+#include "utils/relcache.h"
+
+extern void TableGuardInit(void);
+extern void TableGuardCheck(Relation rel);
+extern void TableGuardCheckAll(void);
+
+#endif							/* TASKQ_TABLE_GUARD_H */
