@@ -110,6 +110,17 @@ taskq_adopt_database(PG_FUNCTION_ARGS)
  * objects came, and have the launcher look at this database once the transaction
  * has committed.  At other times only the latter, which is harmless.
  */
+/* What shared_preload_libraries is to be; CREATE EXTENSION is for those who may read it. */
+static const char *
+PreloadLine(void)
+{
+	const char *libraries = shared_preload_libraries_string;
+
+	if (libraries == NULL || libraries[0] == '\0' || !superuser())
+		return "taskq";
+	return psprintf("%s, taskq", libraries);
+}
+
 Datum
 taskq_announce_installation(PG_FUNCTION_ARGS)
 {
@@ -123,8 +134,12 @@ taskq_announce_installation(PG_FUNCTION_ARGS)
 		OwnerLeaveSpi(&scope);
 	}
 	if (!ShmemPresent())
-		PG_RETURN_VOID();
-	if (ShmemDatabase(MyDatabaseId, true) == NULL)
+		ereport(WARNING,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("taskq is not preloaded, so no handler runs in this server"),
+				 errdetail("Jobs can be enqueued, claimed and settled; there is no pool, and leases end when somebody claims."),
+				 errhint("Put this line into postgresql.conf and restart the server: shared_preload_libraries = '%s'", PreloadLine())));
+	else if (ShmemDatabase(MyDatabaseId, true) == NULL)
 		ereport(WARNING,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 				 errmsg("taskq has no room for another database, so no pool will run here"),

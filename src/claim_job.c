@@ -25,7 +25,9 @@
 #include "claim_job.h"
 #include "claimant.h"
 #include "clock.h"
+#include "error.h"
 #include "guc.h"
+#include "handler.h"
 #include "lease.h"
 #include "owner.h"
 #include "register.h"
@@ -188,6 +190,38 @@ ClaimOrWait(ClaimCall *call, int64 wait)
 	PG_END_TRY();
 }
 
+/* Was this type named in a warning before in this session?  The last ones are known. */
+static bool
+WarnedOf(const char *task_type)
+{
+	static char warned[64][TASKQ_NAME_MAX + 1];
+	static int	n = 0;
+
+	for (int i = 0; i < lengthof(warned); i++)
+		if (strcmp(warned[i], task_type) == 0)
+			return true;
+	strlcpy(warned[n++ % lengthof(warned)], task_type, TASKQ_NAME_MAX + 1);
+	return false;
+}
+
+/* A type that nobody has registered brings no job: mostly its name is wrong. */
+static void
+WarnOfUnregistered(ArrayType *task_types)
+{
+	int			n;
+	char	  **types;
+
+	if (task_types == NULL)
+		return;
+	types = NamesToStrings(task_types, &n, "task_types");
+	for (int i = 0; i < n; i++)
+		if (HandlerFind(types[i]) == NULL && !WarnedOf(types[i]))
+			ereport(WARNING,
+					(errcode(ERRCODE_TQ_NOT_REGISTERED),
+					 errmsg("task type \"%s\" is not registered, so no job of it can be claimed", types[i]),
+					 errhint("Correct the name, or register the type with taskq.register_handler().")));
+}
+
 /* Who claims, and for which types at most? */
 static void
 PrepareCall(FunctionCallInfo fcinfo, ClaimCall *call, ArrayType *task_types)
@@ -210,6 +244,7 @@ ClaimBySql(FunctionCallInfo fcinfo, int most, int types_arg)
 
 	CheckIsolation();
 	InitMaterializedSRF(fcinfo, MAT_SRF_BLESS);
+	WarnOfUnregistered(task_types);
 	PrepareCall(fcinfo, &call, task_types);
 	call.most = most;
 	call.result = (ReturnSetInfo *) fcinfo->resultinfo;

@@ -9,7 +9,8 @@
  * back at no cost.  The block ends with the transaction, however that ends;
  * then the launcher looks at the database anew.
  *
- * The same hook sees SET CONSTRAINTS, for reset.c.
+ * The same hook sees SET CONSTRAINTS, for reset.c, and refuses to rename what the
+ * library finds by its name.
  */
 #include "taskq.h"
 
@@ -17,8 +18,10 @@
 
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "catalog/namespace.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
+#include "commands/extension.h"
 #include "commands/user.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
@@ -26,6 +29,7 @@
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 #include "catalog.h"
@@ -204,6 +208,37 @@ EndsPrepared(Node *statement)
 		 ((TransactionStmt *) statement)->kind == TRANS_STMT_ROLLBACK_PREPARED);
 }
 
+/* Is it in taskq's schema?  NULL: the statement is not about a relation. */
+static bool
+IsOurs(RangeVar *relation)
+{
+	Oid			relid = relation == NULL ? InvalidOid : RangeVarGetRelid(relation, NoLock, true);
+
+	return OidIsValid(relid) && get_rel_namespace(relid) == CatalogSchema();
+}
+
+/*
+ * The library finds its schema, tables and columns by their names.  The server
+ * lets them be renamed, and taskq would then be "not installed".
+ */
+static void
+RefuseRename(Node *statement)
+{
+	bool		schema = IsA(statement, RenameStmt) && ((RenameStmt *) statement)->renameType == OBJECT_SCHEMA &&
+		strcmp(((RenameStmt *) statement)->subname, "taskq") == 0;
+	RangeVar   *relation = IsA(statement, RenameStmt) ? ((RenameStmt *) statement)->relation :
+		IsA(statement, AlterObjectSchemaStmt) ? ((AlterObjectSchemaStmt *) statement)->relation : NULL;
+
+	if ((!schema && relation == NULL) || creating_extension || !CatalogInstalled())
+		return;
+	if (schema || IsOurs(relation))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 schema ? errmsg("schema \"taskq\" cannot be renamed") :
+				 errmsg("relation \"%s\" belongs to extension taskq and cannot be renamed or moved", relation->relname),
+				 errdetail("The library of the extension finds what it needs by its name.")));
+}
+
 static void
 ProcessUtilityForTaskq(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 					   ProcessUtilityContext context, ParamListInfo params,
@@ -214,7 +249,9 @@ ProcessUtilityForTaskq(PlannedStmt *pstmt, const char *query, bool read_only_tre
 	/* asked before, as a statement that ends a transaction may be freed with it */
 	bool		ends_prepared = EndsPrepared(pstmt->utilityStmt);
 
-	if (IsTransactionState() && !RecoveryInProgress())
+	if (IsTransactionState() && (IsA(pstmt->utilityStmt, RenameStmt) || IsA(pstmt->utilityStmt, AlterObjectSchemaStmt)))
+		RefuseRename(pstmt->utilityStmt);
+	if (ShmemPresent() && IsTransactionState() && !RecoveryInProgress())
 		dboid = DatabaseToFree(pstmt->utilityStmt, IsInTransactionBlock(context == PROCESS_UTILITY_TOPLEVEL));
 
 	if (OidIsValid(dboid))
@@ -225,11 +262,11 @@ ProcessUtilityForTaskq(PlannedStmt *pstmt, const char *query, bool read_only_tre
 		previous_hook(pstmt, query, read_only_tree, context, params, environment, dest, completion);
 	else
 		standard_ProcessUtility(pstmt, query, read_only_tree, context, params, environment, dest, completion);
-	if (ends_prepared)
+	if (ends_prepared && ShmemPresent())
 		ReadyPreparedEnded();
 }
 
-/* Called while the library is preloaded; without preload nobody must leave. */
+/* Called also without preload: then nobody must leave, and the rest holds. */
 void
 DdlInit(void)
 {

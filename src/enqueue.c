@@ -59,7 +59,7 @@ RunAt(FunctionCallInfo fcinfo, TimestampTz now)
 				 errmsg("run_at and delay cannot both be given"),
 				 errhint("Give the moment or the time from now.")));
 	run_at = PG_GETARG_TIMESTAMPTZ(ARG_RUN_AT);
-	if (TIMESTAMP_NOT_FINITE(run_at) || run_at > now + INT64CONST(3660) * USECS_PER_DAY)
+	if (TIMESTAMP_IS_NOEND(run_at) || run_at > now + INT64CONST(3660) * USECS_PER_DAY)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("run_at is out of range"),

@@ -41,14 +41,14 @@ IsStandardErrorType(const char *type)
 	return false;
 }
 
-/* A type that taskq does not know is the application's own, and is retried. */
+/* A type that taskq does not know is the application's own, and is retried; an empty string is none. */
 bool
 IsRetryableErrorType(const char *type)
 {
 	for (int i = 0; i < lengthof(error_types); i++)
 		if (strcmp(error_types[i].name, type) == 0)
 			return error_types[i].retryable;
-	return true;
+	return type[0] != '\0';
 }
 
 /*

@@ -14,6 +14,7 @@
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "fmgr.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/execnodes.h"
 #include "utils/builtins.h"
@@ -33,6 +34,8 @@
 #include "usercode.h"
 
 PG_FUNCTION_INFO_V1(taskq_validate_task);
+
+#define MAX_HINT 2000			/* bytes */
 
 /* JSON that is tried as a row, or as a domain over it. */
 typedef struct Conversion
@@ -371,6 +374,81 @@ CheckOne(PayloadCheck *check, Jsonb *payload)
 		CheckByValidator(check, payload);
 }
 
+/* expected ----------------------------------------------------------------- */
+
+/* Add "name (type)" to a list. */
+static void
+ListField(StringInfo list, const char *name, const char *type)
+{
+	appendStringInfo(list, "%s\"%s\" (%s)", list->len > 0 ? ", " : "", name, type);
+}
+
+/* Add the fields that are declared beside the type. */
+static void
+ListDeclared(StringInfo list, struct varlena *fields)
+{
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue	value;
+	char	   *name = NULL;
+
+	if (fields == NULL)
+		return;
+	it = JsonbIteratorInit(&((Jsonb *) fields)->root);
+	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
+		if (token == WJB_KEY)
+			name = pnstrdup(value.val.string.val, value.val.string.len);
+		else if (token == WJB_VALUE)
+			ListField(list, name, pnstrdup(value.val.string.val, value.val.string.len));
+}
+
+/* Add the columns of the type, those that must be there and those that may. */
+static void
+ListColumns(const PayloadCheck *check, StringInfo needed, StringInfo allowed)
+{
+	TupleDesc	desc = lookup_rowtype_tupdesc_copy(check->base, -1);
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc, i);
+
+		if (!attribute->attisdropped && !IsDeclared(check, NameStr(attribute->attname)))
+			ListField(IsNeeded(attribute) ? needed : allowed, NameStr(attribute->attname),
+					  format_type_with_typemod(attribute->atttypid, attribute->atttypmod));
+	}
+}
+
+/* What a payload is to be, for a producer, who may not read the registry. */
+static const char *
+WhatIsExpected(const PayloadCheck *check)
+{
+	StringInfoData needed;
+	StringInfoData allowed;
+	StringInfoData hint;
+
+	initStringInfo(&needed);
+	initStringInfo(&allowed);
+	initStringInfo(&hint);
+	if (check->contract.payload_type != NULL && !OidIsValid(check->base))
+		return psprintf("The payload must be of type %s.", check->contract.payload_type);
+	ListDeclared(&needed, check->contract.required_fields);
+	ListDeclared(&allowed, check->contract.optional_fields);
+	if (OidIsValid(check->base))
+		ListColumns(check, &needed, &allowed);
+	if (needed.len > 0)
+		appendStringInfo(&hint, "It must have %s.", needed.data);
+	if (allowed.len > 0)
+		appendStringInfo(&hint, "%sIt may have %s.", hint.len > 0 ? " " : "", allowed.data);
+	if (hint.len == 0)
+		appendStringInfo(&hint, "Validator %s decides.", check->contract.validator);
+	if (hint.len > MAX_HINT)
+	{
+		hint.data[pg_mbcliplen(hint.data, hint.len, MAX_HINT)] = '\0';
+		return psprintf("%s ...", hint.data);
+	}
+	return hint.data;
+}
+
 static void
 DescribeCheck(void *arg)
 {
@@ -412,7 +490,7 @@ PayloadsCheck(const char *task_type, const Datum *payloads, int n)
 				 n > 1 ? errmsg("payload %d is not valid for task type \"%s\"", i + 1, check.task_type) :
 				 errmsg("the payload is not valid for task type \"%s\"", check.task_type),
 				 errdetail("%s", check.problems.text.data),
-				 errhint("taskq.get_handler_info('%s') shows what it must be.", check.task_type)));
+				 errhint("%s", WhatIsExpected(&check))));
 	}
 	error_context_stack = callback.previous;
 	MemoryContextSwitchTo(MemoryContextGetParent(context));

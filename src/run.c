@@ -32,6 +32,7 @@
 #include "history.h"
 #include "job.h"
 #include "owner.h"
+#include "queue.h"
 #include "route.h"
 #include "settle.h"
 #include "store.h"
@@ -128,6 +129,21 @@ RunOne(FunctionCallInfo fcinfo, RunCall *call, int64 job_id)
 	return true;
 }
 
+/* So that a session can run jobs of a type, in a queue. */
+static const char *
+WhatToDo(const RunCall *call, const char *task_type, const char *queue)
+{
+	const TaskqHandler *handler = HandlerFind(task_type);
+
+	if (QueueByName(queue, false)->paused)
+		return psprintf("When its jobs may start, SELECT taskq.resume_queue('%s').", queue);
+	if (handler != NULL && handler->paused)
+		return psprintf("When the cause of the pause is gone, SELECT taskq.resume_handler('%s').", task_type);
+	if (call->is_given)
+		return "Connect as the handler's role.";
+	return "Name a handler in the call, or connect as the handler's role.";
+}
+
 /* Why could this job not be run? */
 static void
 RefuseJob(RunCall *call, int64 job_id)
@@ -139,6 +155,7 @@ RefuseJob(RunCall *call, int64 job_id)
 	Snapshot	snapshot;
 	bool		live;
 	char	   *task_type = NULL;
+	char	   *queue = NULL;
 	const char *why_not = NULL;
 
 	OwnerEnter(&scope);
@@ -149,6 +166,7 @@ RefuseJob(RunCall *call, int64 job_id)
 	{
 		JobRead(&job, jobs.found);
 		task_type = pstrdup(RouteById(job.route_id)->task_type);
+		queue = pstrdup(RouteById(job.route_id)->queue);
 		why_not = WhyNotRun(&call->worker, RouteById(job.route_id));
 	}
 	StoreClose(&jobs, false);
@@ -162,7 +180,7 @@ RefuseJob(RunCall *call, int64 job_id)
 				(errcode(ERRCODE_TQ_NOT_REGISTERED),
 				 errmsg("this session cannot run jobs of task type \"%s\"", task_type),
 				 errdetail("For role \"%s\": %s.", GetUserNameFromId(GetSessionUserId(), true), why_not),
-				 errhint("Name a handler in the call, or connect as the handler's role.")));
+				 errhint("%s", WhatToDo(call, task_type, queue))));
 	ereport(ERROR,
 			(errcode(ERRCODE_TQ_INVALID_TRANSITION),
 			 errmsg("job " INT64_FORMAT " is %s and cannot be run", job_id,

@@ -33,6 +33,7 @@
 #include "retry_function.h"
 #include "route.h"
 #include "settle.h"
+#include "shmem.h"
 #include "stats.h"
 #include "waitpoint.h"
 #include "wake.h"
@@ -221,14 +222,37 @@ JobNotFound(int64 job_id)
 			 errhint("Finished jobs are kept as long as their queue's retention says.")));
 }
 
+/* Why a claim is not in force, and what to do then. */
+typedef struct Refusal
+{
+	const char *detail;
+	const char *hint;
+} Refusal;
+
 TASKQ_NORETURN static void
-StaleLease(int64 job_id, int64 epoch, const char *why)
+StaleLease(int64 job_id, int64 epoch, const Refusal *refusal)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_TQ_STALE_LEASE),
 			 errmsg("claim " INT64_FORMAT " of job " INT64_FORMAT " is not in force", epoch, job_id),
-			 errdetail("%s", why),
-			 errhint("Stop working on the job; roll back what was done for it in this transaction.")));
+			 errdetail("%s", refusal->detail),
+			 errhint("%s", refusal->hint)));
+}
+
+/* Somebody else has the job, or has had it: what was done for it counts for nothing. */
+static void
+ExplainLost(const TaskqJob *job, Refusal *refusal)
+{
+	refusal->hint = "Stop working on the job; roll back what was done for it in this transaction.";
+	if (JobEnded(job->state))
+		refusal->detail = psprintf("The job is %s, and not by this claim.", JobStateName(job));
+	else if (ShmemRunsJob(job->job_id))
+	{
+		refusal->detail = "A background worker runs the job, and settles it itself.";
+		refusal->hint = "To end the run, use taskq.cancel_job().";
+	}
+	else
+		refusal->detail = "The job was claimed again, or this claim was rolled back.";
 }
 
 /*
@@ -236,18 +260,23 @@ StaleLease(int64 job_id, int64 epoch, const char *why)
  * what this epoch did, else stale, and why.
  */
 static ClaimHold
-JudgeSettled(const TaskqJob *job, int64 epoch, char outcome, const char **why)
+JudgeSettled(const TaskqJob *job, int64 epoch, char outcome, Refusal *refusal)
 {
-	if (job->epoch != epoch)
-		*why = "The job was claimed again, or this claim was rolled back.";
-	else if (job->last_outcome == OUTCOME_EXPIRED)
-		*why = "Its lease expired.";
-	else if (job->last_outcome == OUTCOME_NONE)
-		*why = "The job has not been claimed.";
-	else if (job->last_outcome != outcome)
-		*why = "It was settled before in another way.";
-	else
+	if (job->epoch == epoch && job->last_outcome == outcome && outcome != OUTCOME_NONE && outcome != OUTCOME_EXPIRED)
 		return CLAIM_SETTLED;
+	ExplainLost(job, refusal);
+	if (job->epoch == epoch && job->last_outcome == OUTCOME_EXPIRED)
+		refusal->detail = "Its lease expired.";
+	else if (job->epoch == epoch && job->last_outcome != OUTCOME_NONE)
+	{
+		refusal->detail = psprintf("This claim was settled before, and the job is %s.", JobStateName(job));
+		refusal->hint = "A claim is settled once; after that nothing is left to do with it.";
+	}
+	else if (job->epoch == epoch && !ShmemRunsJob(job->job_id))
+	{
+		refusal->detail = "The job has not been claimed.";
+		refusal->hint = "Settle with the job_id and epoch that the claim returned.";
+	}
 	return CLAIM_STALE;
 }
 
@@ -257,7 +286,7 @@ JudgeSettled(const TaskqJob *job, int64 epoch, char outcome, const char **why)
  */
 static ClaimHold
 LockRow(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, bool wait, bool look_back,
-		const char **why)
+		Refusal *refusal)
 {
 	TaskqEnding ending;
 
@@ -278,12 +307,13 @@ LockRow(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, boo
 		if (job->epoch != epoch || job->state != JOB_RUNNING)
 		{
 			UnregisterSnapshot(snapshot);
-			return JudgeSettled(job, epoch, outcome, why);
+			return JudgeSettled(job, epoch, outcome, refusal);
 		}
 		if (!EpochIsOurs(epoch))
 		{
 			UnregisterSnapshot(snapshot);
-			*why = "The claim was made before this server became the primary.";
+			ExplainLost(job, refusal);
+			refusal->detail = "The claim was made before this server became the primary.";
 			return CLAIM_STALE;
 		}
 
@@ -298,12 +328,12 @@ LockRow(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, boo
 			continue;
 		JobRead(job, jobs->found);
 		if (job->epoch != epoch || job->state != JOB_RUNNING)
-			return JudgeSettled(job, epoch, outcome, why);
+			return JudgeSettled(job, epoch, outcome, refusal);
 		return CLAIM_HELD;
 	}
 	if (!look_back || !HistoryFind(job_id, job, &ending))
 		return CLAIM_NOT_FOUND;
-	return JudgeSettled(job, epoch, outcome, why);
+	return JudgeSettled(job, epoch, outcome, refusal);
 }
 
 /*
@@ -314,17 +344,17 @@ LockRow(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, boo
 ClaimHold
 FindClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome)
 {
-	const char *why;
+	Refusal		refusal;
 
-	return LockRow(jobs, job, job_id, epoch, outcome, true, true, &why);
+	return LockRow(jobs, job, job_id, epoch, outcome, true, true, &refusal);
 }
 
 /* Is the claim held?  That it is not in force is an error. */
 static bool
-IsHeld(ClaimHold hold, int64 job_id, int64 epoch, const char *why)
+IsHeld(ClaimHold hold, int64 job_id, int64 epoch, const Refusal *refusal)
 {
 	if (hold == CLAIM_STALE)
-		StaleLease(job_id, epoch, why);
+		StaleLease(job_id, epoch, refusal);
 	if (hold == CLAIM_NOT_FOUND)
 		JobNotFound(job_id);
 	return hold == CLAIM_HELD;
@@ -338,10 +368,10 @@ IsHeld(ClaimHold hold, int64 job_id, int64 epoch, const char *why)
 bool
 LockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome)
 {
-	const char *why = NULL;
-	ClaimHold	hold = LockRow(jobs, job, job_id, epoch, outcome, true, true, &why);
+	Refusal		refusal;
+	ClaimHold	hold = LockRow(jobs, job, job_id, epoch, outcome, true, true, &refusal);
 
-	return IsHeld(hold, job_id, epoch, why);
+	return IsHeld(hold, job_id, epoch, &refusal);
 }
 
 /*
@@ -351,10 +381,10 @@ LockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome)
 bool
 TryLockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, bool complain)
 {
-	const char *why = NULL;
-	ClaimHold	hold = LockRow(jobs, job, job_id, epoch, outcome, false, complain, &why);
+	Refusal		refusal;
+	ClaimHold	hold = LockRow(jobs, job, job_id, epoch, outcome, false, complain, &refusal);
 
-	return complain ? IsHeld(hold, job_id, epoch, why) : hold == CLAIM_HELD;
+	return complain ? IsHeld(hold, job_id, epoch, &refusal) : hold == CLAIM_HELD;
 }
 
 /* outcomes, for claims of every kind --------------------------------------- */

@@ -317,6 +317,23 @@ ShmemRuns(int64 job_id, int64 epoch)
 	return runs;
 }
 
+/* The same of any epoch. */
+bool
+ShmemRunsJob(int64 job_id)
+{
+	bool		runs = false;
+
+	for (int i = 0; taskq_shared != NULL && i < taskq_shared->n_slots && !runs; i++)
+	{
+		TaskqSlot  *slot = &taskq_slots[i];
+
+		LWLockAcquire(&slot->lock, LW_SHARED);
+		runs = slot->worker && slot->dboid == MyDatabaseId && slot->job_id == job_id;
+		LWLockRelease(&slot->lock);
+	}
+	return runs;
+}
+
 /* Is a job's terminated run still to be recorded?  Then it is not claimed. */
 bool
 ShmemTerminationPending(int64 job_id)

@@ -146,6 +146,7 @@ extern void ShmemWakeScheduler(TaskqDatabase *db);
 extern void ShmemWakeLauncher(void);
 extern int	ShmemCountProcesses(Oid dboid);
 extern bool ShmemRuns(int64 job_id, int64 epoch);
+extern bool ShmemRunsJob(int64 job_id);
 extern bool ShmemTerminationPending(int64 job_id);
 
 #endif							/* TASKQ_SHMEM_H */

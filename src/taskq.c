@@ -38,6 +38,7 @@ _PG_init(void)
 	ReadyLanesInit();
 	ReadyInit();
 	BlameInit();
+	DdlInit();
 
 	/*
 	 * Without preload the functions work all the same, and taskq.status() says
@@ -46,7 +47,6 @@ _PG_init(void)
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	ShmemInit();
-	DdlInit();
 	if (!IsBinaryUpgrade)
 		LauncherRegister();
 }

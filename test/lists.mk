@@ -29,6 +29,7 @@ REGRESS = \
 	pools \
 	queues \
 	lease \
+	messages \
 	enqueue \
 	model \
 	payload \

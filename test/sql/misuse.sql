@@ -5,6 +5,7 @@
 \i test/sql/include/jobs.sql
 BEGIN;
 SELECT plan(6);
+SET client_min_messages = error; -- what it claims has never been registered
 
 -- something of each kind to hit -----------------------------------------------
 CREATE ROLE regress_misuse LOGIN;

@@ -49,7 +49,7 @@ SELECT is(pg_temp.wrong(p), d, what) FROM (VALUES
 	('[1]', 'The payload is not an object.', 'what is no object has no fields'),
 	('null', 'The payload is not an object.', 'nor has null')) v (p, d, what);
 SELECT throws_ok($$ SELECT taskq.validate_task('pay', '{}') $$, 'TQ009', 'the payload is not valid for task type "pay"', 'that is TQ009');
-SELECT is(pg_temp.hint_of($$ SELECT taskq.validate_task('pay', '{}') $$), 'taskq.get_handler_info(''pay'') shows what it must be.', 'the hint says where to look');
+SELECT is(pg_temp.hint_of($$ SELECT taskq.validate_task('pay', '{}') $$), 'It must have "amount" (number), "currency" (string). It may have "n" (integer), "note" (string|null).', 'the hint says what it must be');
 SELECT is(pg_temp.expects(format('required_fields => ''{"x": "%s"}''', t)), '', t || ' is a type') FROM unnest('{string,number,integer,boolean,object,array,"null",any,string|null|array}'::text[]) t;
 SELECT is((SELECT string_agg(t, ' ' ORDER BY n) FROM unnest('{string,number,integer,boolean,object,array,"null",any}'::text[]) WITH ORDINALITY u (t, n)
 	WHERE pg_temp.expects(format('required_fields => ''{"x": "%s"}''', t)) = '' AND pg_temp.wrong(format('{"x": %s}', v)) = 'no error'), fit, v || ' is ' || fit)

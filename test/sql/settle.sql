@@ -133,7 +133,7 @@ SELECT ok(taskq.complete_job(pg_temp.id('f'), pg_temp.e('f'), '{"first": true}')
 SELECT ok(NOT taskq.complete_job(pg_temp.id('f'), pg_temp.e('f'), '{"second": true}'), 'once');
 SELECT is(result, '{"first": true}', 'with the first result') FROM taskq.all_jobs WHERE job_id = pg_temp.id('f');
 SELECT is(pg_temp.detail_of(format('SELECT taskq.fail_job(%s, %s)', pg_temp.id('f'), pg_temp.e('f'))),
-	'It was settled before in another way.', 'another outcome is refused, and said so');
+	'This claim was settled before, and the job is completed.', 'another outcome is refused, and said so');
 SELECT taskq.retry_job(pg_temp.id('f'), force => true) \gset
 SELECT ok(NOT taskq.complete_job(pg_temp.id('f'), pg_temp.e('f')), 'a repeated settle is harmless after the job was put back');
 SELECT e AS old FROM j WHERE name = 'f' \gset

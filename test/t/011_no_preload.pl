@@ -11,6 +11,8 @@ use Test::More;
 use TaskqTest;
 
 my $node = new_node('no_preload', conf => { shared_preload_libraries => undef });
+my ($rc, $out, $err) = $node->psql('postgres', 'BEGIN; DROP EXTENSION taskq; CREATE EXTENSION taskq; ROLLBACK');
+like($err, qr/WARNING:.*not preloaded.*HINT:.*shared_preload_libraries = 'taskq'/s, 'CREATE EXTENSION says that no handler runs, and which line is missing');
 is(sql($node, q(SELECT value, hint LIKE '%shared_preload_libraries = ''taskq''%postgresql.conf%' FROM taskq.status() WHERE name = 'preloaded')), 'no|t',
 	'status() says which line of postgresql.conf brings it');
 is(sql($node, q(SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'taskq %')), 0, 'no process of taskq');
