@@ -28,6 +28,7 @@
 #include "utils/timeout.h"
 
 #include "args.h"
+#include "built.h"
 #include "call.h"
 #include "catalog.h"
 #include "clock.h"
@@ -434,6 +435,7 @@ RunHandler(Run *run)
 	int			guc_level;
 	int			outer = running;
 	const Run  *outer_run;
+	uint64		outer_scope;
 	ErrorContextCallback callback = {.callback = RunDescribe, .arg = run, .previous = error_context_stack};
 
 	run->outer_frames = FrameBegin(&run->job, run->is_here);
@@ -444,6 +446,8 @@ RunHandler(Run *run)
 	BeginInternalSubTransaction("taskq");
 	MemoryContextSwitchTo(context);
 	outer_run = RunEnter(run);
+	run->scope = BuiltNewScope();
+	outer_scope = BuiltEnter(run->scope);
 	PG_TRY();
 	{
 		error_context_stack = &callback;
@@ -463,6 +467,7 @@ RunHandler(Run *run)
 		(void) FrameAppend(ERROR, run->error->sqlerrcode, run->error->message);
 	}
 	PG_END_TRY();
+	BuiltLeave(outer_scope);
 	RunLeave(run, outer_run);
 	if (!run->is_here)
 		FrameListen(false);

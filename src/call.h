@@ -28,6 +28,7 @@ typedef struct Run
 	TimestampTz outer_deadline;	/* of the run inside which this one was started */
 	struct FrameBuffer *outer_frames;	/* of that run */
 	bool		has_memory_limit;
+	uint64		scope;			/* of what success() and the like build in this run; see built.c */
 	Datum		result;
 	bool		result_is_null;
 	TimestampTz snoozed_until;	/* the handler wishes to run again then; 0: it does not */

@@ -17,7 +17,9 @@
 
 #include "args.h"
 #include "decide.h"
+#include "error.h"
 #include "owner.h"
+#include "result.h"
 #include "settle.h"
 
 PG_FUNCTION_INFO_V1(taskq_complete_job);
@@ -30,8 +32,18 @@ PG_FUNCTION_INFO_V1(taskq_complete_jobs);
 static void
 CompleteHeld(Store *jobs, TaskqJob *job, struct varlena *result, OwnerScope *scope)
 {
+	char	   *refusal;
+	char	   *detail;
+
 	OwnerLeave(scope);
 	result = Decide(result, job);
+	refusal = result == NULL ? NULL : ResultTooLarge(result, &detail);
+	if (refusal != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_TQ_LIMIT_EXCEEDED),
+				 errmsg("%s", refusal),
+				 errdetail("%s", detail),
+				 errhint("%s", RESULT_HINT)));
 	OwnerEnter(scope);
 	SettleCompleted(jobs, job, result);
 }

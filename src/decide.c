@@ -20,6 +20,7 @@
 #include "utils/jsonb.h"
 
 #include "args.h"
+#include "built.h"
 #include "decide.h"
 #include "error.h"
 #include "handler.h"
@@ -67,6 +68,7 @@ Datum
 taskq_decision(PG_FUNCTION_ARGS)
 {
 	StringInfoData json;
+	struct varlena *decision;
 	ArrayType  *names;
 	Datum	   *values;
 	bool	   *nulls;
@@ -95,12 +97,14 @@ taskq_decision(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(3))
 		AddJson(&json, OPTIONS, ArgJson(fcinfo, 3, OPTIONS));
 	appendStringInfoChar(&json, '}');
-	PG_RETURN_POINTER(ToJsonb(&json));
+	decision = ToJsonb(&json);
+	BuiltNote((Jsonb *) decision);
+	PG_RETURN_POINTER(decision);
 }
 
 /* read --------------------------------------------------------------------- */
 
-/* A program may have built it by hand. */
+/* What decision() was given, which it does not look at. */
 typedef struct Decision
 {
 	int			n;
@@ -264,7 +268,7 @@ Decide(struct varlena *result, const TaskqJob *job)
 	StringInfoData kept;
 	StringInfoData ids;
 
-	if (result == NULL || !ResultHasTag(jsonb, "decision"))
+	if (result == NULL || !ResultHasTag(jsonb, "decision") || !ResultIsMeant(jsonb))
 		return result;
 	ReadSteps(jsonb, &decision);
 	decision.context = ObjectMember(jsonb, CONTEXT);

@@ -63,6 +63,9 @@ int			taskq_max_handler_statistics = 1000;
 /* Larger payloads belong into a table of the application's own. */
 int			taskq_max_payload_size = 1024 * 1024;
 
+/* The same of results. */
+int			taskq_max_result_size = 1024 * 1024;
+
 /*
  * Each (queue, task type, capabilities) that was ever enqueued is a row that
  * workers look at.  This stops a program that makes names up from the data.
@@ -214,6 +217,10 @@ GucInit(void)
 	DefineCustomIntVariable("taskq.max_payload_size",
 							"Largest payload of a job, as stored before compression.",
 							NULL, &taskq_max_payload_size, 1024 * 1024, 1024, 256 * 1024 * 1024,
+							PGC_SUSET, GUC_UNIT_BYTE, NULL, NULL, NULL);
+	DefineCustomIntVariable("taskq.max_result_size",
+							"Largest result of a job, as stored before compression.",
+							NULL, &taskq_max_result_size, 1024 * 1024, 1024, 256 * 1024 * 1024,
 							PGC_SUSET, GUC_UNIT_BYTE, NULL, NULL, NULL);
 	DefineCustomIntVariable("taskq.max_routes",
 							"Number of different (queue, task type, capabilities) that jobs may have.",

@@ -4,10 +4,12 @@
  *	  decision().
  *
  * These are jsonb objects with a member "$taskq", so that a handler in any
- * language can build and return them; what has no such member is the result.
+ * language can return them; what has no such member is the result.  So is one
+ * that was not built by these functions in this run: it is data (built.c).
  */
 #include "taskq.h"
 
+#include "access/detoast.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
@@ -18,10 +20,12 @@
 #include "utils/timestamp.h"
 
 #include "args.h"
+#include "built.h"
 #include "clock.h"
 #include "current.h"
 #include "decide.h"
 #include "error.h"
+#include "guc.h"
 #include "result.h"
 
 PG_FUNCTION_INFO_V1(taskq_success);
@@ -44,7 +48,10 @@ AddMember(StringInfo json, const char *key, const char *text)
 static Datum
 ToJsonb(StringInfo json)
 {
-	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json->data));
+	Datum		value = DirectFunctionCall1(jsonb_in, CStringGetDatum(json->data));
+
+	BuiltNote(DatumGetJsonbP(value));
+	return value;
 }
 
 Datum
@@ -167,15 +174,70 @@ ResultHasTag(Jsonb *result, const char *tag)
 }
 
 /*
+ * Does the result mean something to taskq?  It says so if one looks as if it
+ * did: somebody may have built it by hand.
+ */
+bool
+ResultIsMeant(Jsonb *result)
+{
+	if (Member(result, RESULT_TAG) == NULL)
+		return false;
+	if (BuiltHere(result))
+		return true;
+	ereport(NOTICE,
+			(errmsg("the result has a member \"" RESULT_TAG "\" and is kept as it is"),
+			 errdetail("Only what success(), failure(), snooze() or decision() has built in the same run means more than that."),
+			 errhint("Return what one of these functions returns, unchanged.")));
+	return false;
+}
+
+/*
+ * Is a result too large?  Then what is wrong, and how large it may be; else NULL.
+ * What is kept of a job must not fill the disk.
+ */
+char *
+ResultTooLarge(struct varlena *result, char **detail)
+{
+	Size		size = toast_raw_datum_size(PointerGetDatum(result)) - VARHDRSZ;
+
+	if (size <= taskq_max_result_size)
+		return NULL;
+	*detail = psprintf("taskq.max_result_size is %d bytes.", taskq_max_result_size);
+	return psprintf("result of %zu bytes is too large", size);
+}
+
+/* The same of a handler's result: an attempt that fails, and would fail again. */
+static void
+CheckSize(Run *run)
+{
+	SaidFailure said = {
+		.code = RESULT_TOO_LARGE,
+		.type = ERROR_PERMANENT,
+		.hint = RESULT_HINT,
+	};
+	char	   *detail;
+
+	if (run->result_is_null)
+		return;
+	said.message = ResultTooLarge((struct varlena *) DatumGetPointer(run->result), &detail);
+	if (said.message == NULL)
+		return;
+	said.detail = detail;
+	RaiseForJob(false, &said);
+}
+
+/*
  * Take what is inside success(), raise what failure() says, note until when
  * snooze() wishes, do what decision() says; anything else stays as it is.
  */
-void
-ResultUnwrap(Run *run)
+static void
+Unwrap(Run *run)
 {
 	Jsonb	   *jsonb = DatumGetJsonbP(run->result);
 	JsonbValue	value;
 
+	if (!ResultIsMeant(jsonb))
+		return;
 	if (ResultHasTag(jsonb, "failure"))
 		RaiseFailure(jsonb);
 	if (ResultHasTag(jsonb, "snooze"))
@@ -191,4 +253,11 @@ ResultUnwrap(Run *run)
 	}
 	else
 		run->result = PointerGetDatum(Decide((struct varlena *) jsonb, &run->job));
+}
+
+void
+ResultUnwrap(Run *run)
+{
+	Unwrap(run);
+	CheckSize(run);
 }

@@ -31,6 +31,7 @@
 #include "utils/syscache.h"
 
 #include "args.h"
+#include "built.h"
 #include "compat.h"
 #include "dispatch.h"
 #include "error.h"
@@ -195,6 +196,8 @@ CallProcedure(Run *run)
 	ErrorContextCallback callback = {.callback = RunDescribe, .arg = run, .previous = error_context_stack};
 	const Run  *outer = RunEnter(run);
 
+	run->scope = BuiltNewScope();
+	(void) BuiltEnter(run->scope);
 	PG_TRY();
 	{
 		BeginJobTransaction();
@@ -218,6 +221,7 @@ CallProcedure(Run *run)
 		(void) FrameAppend(ERROR, run->error->sqlerrcode, run->error->message);
 	}
 	PG_END_TRY();
+	BuiltLeave(0);
 	RunLeave(run, outer);
 	FrameListen(false);
 	error_context_stack = callback.previous;
@@ -241,11 +245,13 @@ UnwrapResult(Run *run)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
+	uint64		outer_scope;
 
 	if (run->error != NULL || run->result_is_null)
 		return;
 	BeginInternalSubTransaction("taskq");
 	MemoryContextSwitchTo(context);
+	outer_scope = BuiltEnter(run->scope);
 	PG_TRY();
 	{
 		PushActiveSnapshot(GetTransactionSnapshot());
@@ -261,6 +267,7 @@ UnwrapResult(Run *run)
 		RollbackAndReleaseCurrentSubTransaction();
 	}
 	PG_END_TRY();
+	BuiltLeave(outer_scope);
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
 }

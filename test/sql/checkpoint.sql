@@ -68,16 +68,16 @@ SELECT is(pg_temp.attempts('snooze'), NULL, 'and not listed');
 SELECT is(pg_temp.run('snooze'), 'available', 'it runs again as often as it likes');
 SELECT is(pg_temp.run('later'), 'scheduled', 'snooze with a delay');
 SELECT is(run_at > taskq.clock_now() + interval '59 min' AND run_at <= taskq.clock_now() + interval '1 h', true, 'has the job wait for it') FROM taskq.all_jobs WHERE job_id = pg_temp.id('later');
-SELECT is(pg_temp.run('by-hand'), 'available', 'languages may build it themselves');
+SELECT is(pg_temp.run('by-hand'), 'completed {"$taskq": "snooze"}', 'an object that only looks like one is data');
 SELECT is(pg_temp.run('keeps'), 'scheduled', 'what the run did');
 SELECT isnt(to_regclass('tq_checkpoint.made'), NULL, 'is kept');
 SELECT throws_ok($$ SELECT taskq.snooze(NULL) $$, '22004', NULL, 'snooze of NULL');
 SELECT throws_ok($$ SELECT taskq.snooze('-1 s') $$, '22023', NULL, 'of less than nothing');
 SELECT throws_ok($$ SELECT taskq.snooze('11 years') $$, '22023', NULL, 'of eleven years');
 SELECT count(pg_temp.does('bad' || n, format('SELECT jsonb_build_object(''$taskq'', ''snooze'', ''delay'', %L::text)', d))) FROM unnest('{soon,-1 s,"90 years"}'::text[]) WITH ORDINALITY x (d, n) \gset
-SELECT matches(pg_temp.run('bad' || n), '^discarded (invalid input syntax|delay .* is out of range)', 'a wrong one built by hand fails the attempt for good') FROM generate_series(1, 3) n;
-SELECT is(state, 'available', 'a delay that is no string is none') FROM taskq.run_job(taskq.enqueue_job('cp-does', '{"do": ["SELECT ''{\"$taskq\": \"snooze\", \"delay\": 5}''::jsonb"]}'));
-SELECT is(count(taskq.cancel_job(job_id)), 1::bigint, '(that one goes)') FROM taskq.all_jobs WHERE state = 'available' AND task_type = 'cp-does' AND job_id NOT IN (SELECT id FROM j);
+SELECT is(split_part(pg_temp.run('bad' || n), ' ', 1), 'completed', 'whatever it says') FROM generate_series(1, 3) n;
+SELECT is(state, 'completed', 'and whether it would be right') FROM taskq.run_job(taskq.enqueue_job('cp-does', '{"do": ["SELECT ''{\"$taskq\": \"snooze\", \"delay\": 5}''::jsonb"]}'));
+SELECT is(count(*), 0::bigint, 'none of them is put off') FROM taskq.all_jobs WHERE state = 'available' AND task_type = 'cp-does' AND job_id NOT IN (SELECT id FROM j);
 SELECT count(taskq.cancel_job(id)) FROM j \gset
 
 -- checkpoint and progress -----------------------------------------------------

@@ -7,7 +7,7 @@ CREATE ROLE tq_decision LOGIN;
 GRANT CREATE ON DATABASE :"DBNAME" TO tq_decision;
 SELECT count(taskq.grant_access('tq_decision', a)) FROM unnest('{producer,worker,observer,admin}'::text[]) a \gset
 GRANT ALL ON j TO tq_decision;
-SELECT plan(54);
+SELECT plan(50);
 
 -- the example, in a pool ------------------------------------------------------
 SET SESSION AUTHORIZATION tq_decision;
@@ -62,8 +62,9 @@ SELECT is(pg_temp.steps('options'), 'de-ext null de-q -7 3600, charge_card 2 def
 SELECT is(pg_temp.does('none', $$ SELECT taskq.decision('{}', '{"why": "nothing to do"}') $$), 'completed {"activated_steps": [], "routing_context": {"why": "nothing to do"}}', 'nothing may follow');
 SELECT is(result->'job_ids', '[]', 'and nothing does') FROM taskq.all_jobs WHERE job_id = pg_temp.id('none');
 SELECT is(pg_temp.does('self', $$ SELECT taskq.decision('{de-does}', payload => '{"do": "SELECT ''1''::jsonb"}') $$), 'completed {"activated_steps": ["de-does"], "routing_context": {}}', 'a type may activate itself');
-SELECT is(pg_temp.does('hand', $$ SELECT '{"$taskq": "decision", "activated_steps": ["de-ext"]}' $$), 'completed {"activated_steps": ["de-ext"], "routing_context": {}}', 'languages may build it themselves');
-SELECT is(pg_temp.steps('hand'), 'de-ext {"do": " SELECT ''{\"$taskq\": \"decision\", \"activated_steps\": [\"de-ext\"]}'' "} default 0 0', 'the payload is the decision''s own unless another is given');
+SELECT is(pg_temp.does('hand', $$ SELECT '{"$taskq": "decision", "activated_steps": ["de-ext"]}' $$), 'completed {"$taskq": "decision", "activated_steps": ["de-ext"]}', 'an object that only looks like a decision is data');
+SELECT is(pg_temp.does('through', $$ SELECT taskq.decision('{de-ext}')::text::jsonb $$), 'completed {"activated_steps": ["de-ext"], "routing_context": {}}', 'one that came through a language''s own types is a decision');
+SELECT is(pg_temp.steps('through'), 'de-ext {"do": " SELECT taskq.decision(''{de-ext}'')::text::jsonb "} default 0 0', 'the payload is the decision''s own unless another is given');
 SET search_path = decision, public;
 SELECT is(pg_temp.does('path', $$ SELECT taskq.decision('{de-ext}', step_options => '{"de-ext": {"priority": 5}}') $$), 'completed {"activated_steps": ["de-ext"], "routing_context": {}}', 'whatever the search_path');
 RESET search_path;
@@ -74,14 +75,14 @@ SELECT is(pg_temp.does('some', $$ SELECT taskq.decision('{de-ext,nobody,charge_c
 SELECT is(count(*), (:before + 1)::bigint, 'and none is enqueued') FROM taskq.all_jobs;
 SELECT is(pg_temp.does('late', $$ SELECT taskq.decision('{de-ext,charge_card}', step_options => '{"charge_card": {"queue": "de-nowhere"}}') $$), 'retryable queue "de-nowhere" does not exist', 'an option that is refused');
 SELECT is(count(*), (:before + 2)::bigint, 'rolls back the steps before it') FROM taskq.all_jobs;
-SELECT matches(pg_temp.does('bad' || n, format('SELECT %L::jsonb || ''{"$taskq": "decision"}''', d)), '^discarded ' || e, 'refused: ' || d) FROM (VALUES
-	(1, '{}', 'activated_steps of a decision must be an array of task types'), (2, '{"activated_steps": "de-ext"}', 'activated_steps of a'), (3, '{"activated_steps": {"de-ext": 1}}', 'activated_steps of a'),
-	(4, '{"activated_steps": ["de-ext", 1]}', 'activated_steps of a'), (5, '{"activated_steps": ["de ext"]}', 'step "de ext" is not a valid name'), (6, '{"activated_steps": ["de-ext", "de-ext"]}', 'step "de-ext" is activated twice'),
-	(7, '{"activated_steps": [], "routing_context": 1}', 'routing_context of a decision must be an object'), (8, '{"activated_steps": [], "step_options": []}', 'step_options of a'),
-	(9, '{"activated_steps": ["de-ext"], "step_options": {"de-ext": 1}}', 'de-ext of a decision must be an object'), (10, '{"activated_steps": ["de-ext"], "step_options": {"de-ext": {"dealy": "1 h"}}}', 'unknown option "dealy" of step "de-ext"'),
-	(11, '{"activated_steps": ["de-ext"], "step_options": {"de-ext": {"priority": "high"}}}', 'invalid input syntax for type integer'), (12, '{"activated_steps": ["de-ext"], "step_options": {"de-ext": {"delay": "-1 h"}}}', 'delay "[^"]*" is out of range')) x (n, d, e) ORDER BY n;
-SELECT matches(pg_temp.does('many', $$ SELECT jsonb_build_object('$taskq', 'decision', 'activated_steps', jsonb_agg('s' || n)) FROM generate_series(1, 1001) n $$), '^discarded a decision activates 1001 steps', 'and more than a thousand');
-SELECT is(count(*), (:before + 15)::bigint, 'none of them enqueued anything') FROM taskq.all_jobs;
+SELECT matches(pg_temp.does('bad' || n, format('SELECT taskq.decision(%s)', d)), '^discarded ' || e, 'refused: ' || d) FROM (VALUES
+	(1, $$'{de-ext,de-ext}'$$, 'step "de-ext" is activated twice'),
+	(2, $$'{}', '1'$$, 'routing_context of a decision must be an object'), (3, $$'{}', step_options => '[]'$$, 'step_options of a'),
+	(4, $$'{de-ext}', step_options => '{"de-ext": 1}'$$, 'de-ext of a decision must be an object'), (5, $$'{de-ext}', step_options => '{"de-ext": {"dealy": "1 h"}}'$$, 'unknown option "dealy" of step "de-ext"'),
+	(6, $$'{de-ext}', step_options => '{"de-ext": {"priority": "high"}}'$$, 'invalid input syntax for type integer'),
+	(7, $$'{de-ext}', step_options => '{"de-ext": {"delay": "-1 h"}}'$$, 'delay "[^"]*" is out of range')) x (n, d, e) ORDER BY n;
+SELECT matches(pg_temp.does('many', $$ SELECT taskq.decision(array_agg('s' || n)) FROM generate_series(1, 1001) n $$), '^discarded a decision activates 1001 steps', 'and more than a thousand');
+SELECT is(count(*), (:before + 10)::bigint, 'none of them enqueued anything') FROM taskq.all_jobs;
 SELECT throws_ok($$ SELECT taskq.decision(NULL) $$, '22004', NULL, 'no steps');
 SELECT throws_ok($$ SELECT taskq.decision('{NULL}') $$, '22004', NULL, 'no step');
 SELECT throws_ok($$ SELECT taskq.decision('{"a b"}') $$, '22023', NULL, 'a step that can be no task type');

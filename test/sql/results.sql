@@ -23,7 +23,7 @@ BEGIN
 						FROM round(extract(epoch FROM j.run_at - a.finished_at)) d) END) END)
 			FROM taskq.all_jobs j JOIN taskq.attempts a USING (job_id) WHERE j.job_id = id);
 END $$;
-SELECT plan(108);
+SELECT plan(122);
 
 SELECT taskq.create_pool('tq_results', size => 0, role => 'tq_results') \gset
 SET SESSION AUTHORIZATION tq_results;
@@ -75,6 +75,34 @@ SELECT is(pg_temp.runs($$ SELECT taskq.success(taskq.failure('inside')) $$), 'co
 SELECT is(pg_temp.runs($$ SELECT '{"$taskq": 1}'::jsonb $$), 'completed 1 {"$taskq": 1}', 'a "$taskq" that is no string is the application''s');
 SELECT is(pg_temp.runs($$ SELECT '["$taskq", "failure"]'::jsonb $$), 'completed 1 ["$taskq", "failure"]', 'so is one in an array');
 SELECT is(pg_temp.runs($$ SELECT '{"x": {"$taskq": "failure"}}'::jsonb $$), 'completed 1 {"x": {"$taskq": "failure"}}', 'or further inside');
+
+-- what data says is not what the handler means
+CREATE FUNCTION tq_results.echoes(payload jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT payload';
+CREATE TABLE tq_results.kept (value jsonb);
+CREATE FUNCTION tq_results.keeps(payload jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT value FROM tq_results.kept';
+RESET SESSION AUTHORIZATION;
+SELECT pg_temp.register('res-echoes', 'echoes'), pg_temp.register('res-keeps', 'keeps') \gset
+SET SESSION AUTHORIZATION tq_results;
+SELECT is(r.state || ' ' || r.result::text, 'completed ' || p::text, 'a payload that is returned is a result: ' || p::text)
+	FROM unnest(ARRAY[taskq.failure('m'), taskq.success('1'), taskq.snooze('1 h'), taskq.decision('{res-plain}'), '{"$taskq": "failure"}', '{"$taskq": "decision", "activated_steps": ["res-plain"]}']) p,
+		LATERAL taskq.run_job(taskq.enqueue_job('res-echoes', p)) r;
+SELECT is(pg_temp.runs($$ SELECT x FROM (SELECT taskq.failure('m') AS x) y WHERE taskq.success() IS NOT NULL $$), 'retryable 1 failed handler_error - TQ021 ''m'' by policy', 'one that a function has built in the run is meant');
+SELECT is(pg_temp.runs($$ SELECT taskq.failure('m')::text::jsonb $$), 'retryable 1 failed handler_error - TQ021 ''m'' by policy', 'also when it has passed through text');
+SELECT is(pg_temp.runs($$ SELECT taskq.failure('m') || '{"message": "n"}' $$), 'completed 1 {"$taskq": "failure", "message": "n"}', 'but not when it was changed');
+INSERT INTO tq_results.kept SELECT taskq.snooze('1 h');
+SELECT is(state, 'completed', 'one that was built before and kept is data') FROM taskq.run_job(taskq.enqueue_job('res-keeps'));
+
+-- too large
+RESET SESSION AUTHORIZATION;
+SET taskq.max_result_size = '10kB';
+SET SESSION AUTHORIZATION tq_results;
+SELECT is(pg_temp.runs($$ SELECT to_jsonb(repeat('x', 20000)) $$), 'discarded 1 failed permanent_error RESULT_TOO_LARGE TQ020 ''result of 20008 bytes is too large''', 'a result larger than taskq.max_result_size fails the job for good');
+SELECT is(detail, 'taskq.max_result_size is 10240 bytes.', 'and says how large it may be') FROM taskq.attempts WHERE error_code = 'RESULT_TOO_LARGE';
+SELECT matches(pg_temp.runs($$ SELECT taskq.success(to_jsonb(repeat('x', 20000))) $$), '^discarded 1 failed permanent_error RESULT_TOO_LARGE', 'also inside success()');
+SELECT matches(pg_temp.runs($$ SELECT to_jsonb(repeat('x', 10000)) $$), '^completed 1 "xx', 'a smaller one is kept');
+RESET SESSION AUTHORIZATION;
+RESET taskq.max_result_size;
+SET SESSION AUTHORIZATION tq_results;
 
 -- failure
 SELECT is(pg_temp.runs($$ SELECT taskq.failure('no luck') $$), 'retryable 1 failed handler_error - TQ021 ''no luck'' by policy', 'failure() is retried by the policy');

@@ -3,7 +3,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 BEGIN;
-SELECT plan(204);
+SELECT plan(205);
 
 -- every call in every state ---------------------------------------------------
 -- Make a job in a state. It is the only one of its type, whose policy is a
@@ -129,6 +129,9 @@ SELECT throws_ok(format('SELECT taskq.complete_job(%s, %s)', pg_temp.id('f'), pg
 SELECT throws_ok(format('SELECT taskq.complete_job(%s, NULL)', pg_temp.id('f')), '22004', 'epoch must not be NULL', 'NULL is no epoch');
 SELECT is(pg_temp.detail_of(format('SELECT taskq.complete_job(%s, 1)', pg_temp.id('f'))),
 	'The job was claimed again, or this claim was rolled back.', 'the error says why');
+SET LOCAL taskq.max_result_size = '2kB';
+SELECT throws_ok(format('SELECT taskq.complete_job(%s, %s, to_jsonb(repeat(''x'', 3000)))', pg_temp.id('f'), pg_temp.e('f')), 'TQ010', 'result of 3008 bytes is too large', 'a result larger than taskq.max_result_size is refused');
+RESET taskq.max_result_size;
 SELECT ok(taskq.complete_job(pg_temp.id('f'), pg_temp.e('f'), '{"first": true}'), 'the epoch of the claim settles it');
 SELECT ok(NOT taskq.complete_job(pg_temp.id('f'), pg_temp.e('f'), '{"second": true}'), 'once');
 SELECT is(result, '{"first": true}', 'with the first result') FROM taskq.all_jobs WHERE job_id = pg_temp.id('f');
