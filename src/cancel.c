@@ -23,6 +23,7 @@
 #include "clock.h"
 #include "current.h"
 #include "error.h"
+#include "guard.h"
 #include "history.h"
 #include "owner.h"
 #include "settle.h"
@@ -220,33 +221,76 @@ taskq_cancel_job(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text("final"));
 }
 
+/* one request that the sweep has found */
+typedef struct SweepStep
+{
+	int64		job_id;
+	char	   *reason;
+} SweepStep;
+
+/*
+ * Remove the requests of a job, but for those that somebody has locked: these are
+ * being removed, or are met again by the next sweep.
+ */
+static void
+ForgetFree(int64 job_id)
+{
+	Oid			types[] = {INT8OID};
+	Datum		values[] = {Int64GetDatum(job_id)};
+	OwnerScope	scope;
+
+	OwnerEnterSpi(&scope);
+	OwnerExecute("DELETE FROM taskq.cancel_requests WHERE ctid = ANY (ARRAY("
+				 "SELECT ctid FROM taskq.cancel_requests WHERE job_id = $1 FOR UPDATE SKIP LOCKED))", 1, types, values, NULL);
+	OwnerLeaveSpi(&scope);
+}
+
+static void
+SweepOne(void *arg)
+{
+	SweepStep  *step = arg;
+
+	if (CancelWaiting(step->job_id, step->reason) != CANCEL_BUSY)
+		ForgetFree(step->job_id);
+}
+
 /*
  * Act on requests whose job is not running any more, and forget those whose
- * job has ended; how many there were.  Called by the scheduler.
+ * job has ended: a piece of them, in the order of the jobs, from "after" on, so
+ * that those which must wait hold up no other.  False: that was the last piece.
+ * Called by the scheduler, each time in a transaction of its own.
  */
-int
-CancelSweep(void)
+bool
+CancelSweep(int64 *after)
 {
+	Oid			types[] = {INT8OID, INT4OID};
+	Datum		values[] = {Int64GetDatum(*after), Int32GetDatum(TASKQ_PIECE)};
+	MemoryContext context = CurrentMemoryContext;
 	OwnerScope	scope;
-	SPITupleTable *found;
-	uint64		n;
+	SweepStep	steps[TASKQ_PIECE];
+	int			n;
 
-	if (!AnyRequest())
-		return 0;
+	if (*after == 0 && !AnyRequest())
+		return false;
 	OwnerEnterSpi(&scope);
-	n = OwnerExecute("SELECT job_id, (array_agg(reason ORDER BY request_id) FILTER (WHERE reason IS NOT NULL))[1]"
-					 " FROM taskq.cancel_requests GROUP BY job_id LIMIT 1000", 0, NULL, NULL, NULL);
-	found = SPI_tuptable;
-	for (uint64 i = 0; i < n; i++)
+	n = (int) OwnerExecute("SELECT job_id, (array_agg(reason ORDER BY request_id) FILTER (WHERE reason IS NOT NULL))[1]"
+						   " FROM taskq.cancel_requests WHERE job_id > $1 GROUP BY job_id ORDER BY job_id LIMIT $2",
+						   2, types, values, NULL);
+	for (int i = 0; i < n; i++)
 	{
+		HeapTuple	row = SPI_tuptable->vals[i];
 		bool		isnull;
-		int64		job_id = DatumGetInt64(SPI_getbinval(found->vals[i], found->tupdesc, 1, &isnull));
-		char	   *reason = SPI_getvalue(found->vals[i], found->tupdesc, 2);
-		CancelResult result = CancelWaiting(job_id, reason);
+		char	   *reason = SPI_getvalue(row, SPI_tuptable->tupdesc, 2);
 
-		if (result == CANCEL_DONE || result == CANCEL_GONE)
-			CancelForget(job_id);
+		steps[i].job_id = DatumGetInt64(SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &isnull));
+		steps[i].reason = reason == NULL ? NULL : MemoryContextStrdup(context, reason);
 	}
 	OwnerLeaveSpi(&scope);
-	return (int) n;
+
+	for (int i = 0; i < n; i++)
+	{
+		(void) Guard("act on a cancel request", SweepOne, &steps[i]);
+		*after = steps[i].job_id;
+	}
+	return n == TASKQ_PIECE;
 }

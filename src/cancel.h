@@ -9,6 +9,6 @@
 
 extern bool CancelRequested(int64 job_id, char **reason);
 extern void CancelForget(int64 job_id);
-extern int	CancelSweep(void);
+extern bool CancelSweep(int64 *after);
 
 #endif							/* TASKQ_CANCEL_H */

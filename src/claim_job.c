@@ -130,7 +130,10 @@ Claim(ClaimCall *call)
 	claimed = ClaimStamped(&call->request, call->most, ReturnJob, call->result);
 	if (claimed == 0 && !SchedulerRuns())
 	{
-		(void) LeaseExpireOverdue();
+		LeaseSweep	sweep;
+
+		LeaseFindOverdue(&sweep, TASKQ_PIECE);
+		(void) LeaseEndSome(&sweep);
 		claimed = ClaimStamped(&call->request, call->most, ReturnJob, call->result);
 	}
 	if (claimed == 0)

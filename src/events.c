@@ -377,17 +377,21 @@ OverflowExpired(int64 longest)
 /*
  * Housekeeping of the log, in the caller's transaction: make the leaves of today
  * and tomorrow, drop one that has expired.  Rows in the overflow leaf stay there,
- * and it is emptied as a whole: events are never moved.
+ * and it is emptied as a whole: events are never moved.  Without "wait" it is left
+ * to whoever does just that.
  */
 void
-EventMaintain(void)
+EventMaintain(bool wait)
 {
 	OwnerScope	scope;
 	int64	   *retentions;
 	int64		longest;
-	int			n = Retentions(&retentions, &longest);
+	int			n;
 	char	   *expired;
 
+	if (!LeafCare(wait))
+		return;
+	n = Retentions(&retentions, &longest);
 	OwnerEnterSpi(&scope);
 	for (int i = 0; i < n; i++)
 	{

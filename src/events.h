@@ -12,6 +12,6 @@
 extern void EventRecord(const TaskqJob *job, char from, struct varlena *result, TimestampTz now);
 extern void EventRecordProgress(const TaskqJob *job, TimestampTz now);
 extern int64 EventHorizon(int64 after);
-extern void EventMaintain(void);
+extern void EventMaintain(bool wait);
 
 #endif							/* TASKQ_EVENTS_H */

@@ -38,6 +38,17 @@ static const LeafTable history =
 	.key = "job_id, life, expires_on",
 };
 
+#define MAX_MOVE 500			/* rows in one transaction */
+#define MAX_FORGET 500			/* jobs in one transaction */
+
+/* How far attempts and frames of a leaf's jobs were forgotten. */
+static struct
+{
+	char		leaf[NAMEDATALEN];
+	int64		job_id;
+	bool		all;			/* but for rows that somebody had locked */
+}			forgotten;
+
 /* Columns of taskq.attempt_failures, in order. */
 enum
 {
@@ -250,25 +261,26 @@ HistorySupersede(int64 job_id, int life, bool wait)
 /* maintain ----------------------------------------------------------------- */
 
 /*
- * Give the rows of the overflow leaf their expiry day, make the leaves of those
- * days and move the rows there.  The day is computed here as HistoryInsert()
- * computes it, queue by queue.  Leaves that are missing are made first, and the
- * rows moved by another call: a query that was planned before the leaf was there
- * would find a row that moves at once in neither place.
+ * Give rows of the overflow leaf their expiry day, make the leaves of those
+ * days and move the rows there; true: there may be more.  The day is computed here
+ * as HistoryInsert() computes it, queue by queue.  Leaves that are missing are made
+ * first, and the rows moved by another call: a query that was planned before the
+ * leaf was there would find a row that moves at once in neither place.
  */
-static void
+static bool
 EmptyOverflow(void)
 {
-	/* in batches: each is one transaction's work at most */
 	static const char *const rows =
 		"SELECT h.job_id, h.life, h.finished_at, h.state = 'c', r.queue_id"
 		" FROM taskq.job_history_overflow h JOIN taskq.routes r USING (route_id)"
-		" LIMIT 10000 FOR UPDATE OF h SKIP LOCKED";
+		" LIMIT $1 FOR UPDATE OF h SKIP LOCKED";
+	Oid			limit_type[] = {INT4OID};
+	Datum		limit[] = {Int32GetDatum(MAX_MOVE)};
 	SPITupleTable *found;
 	uint64		n;
 	bool		made = false;
 
-	n = OwnerExecute(rows, 0, NULL, NULL, NULL);
+	n = OwnerExecute(rows, 1, limit_type, limit, NULL);
 	found = SPI_tuptable;
 	for (uint64 i = 0; i < n; i++)
 	{
@@ -292,36 +304,95 @@ EmptyOverflow(void)
 	}
 	if (made)
 		LeafWant();
+	if (n > 0)
+		forgotten.leaf[0] = '\0';	/* one of them may have gone into that */
+	return n == MAX_MOVE && !made;
 }
 
-/*
- * Drop a leaf whose day is over, and the attempts and frames of its jobs: those first, so
- * that the locks on the history are held for a moment only.
- */
-static void
-DropExpired(const char *name)
+/* Delete a table's rows of these jobs; false: somebody has locked some of them. */
+static bool
+ForgetIn(const char *table, Datum job_ids)
 {
-	OwnerExecute(psprintf("DELETE FROM taskq.attempt_failures f USING taskq.%s h"
-						  " WHERE f.job_id = h.job_id AND NOT h.superseded", name), 0, NULL, NULL, NULL);
-	OwnerExecute(psprintf("DELETE FROM taskq.frame_log f USING taskq.%s h"
-						  " WHERE f.job_id = h.job_id AND NOT h.superseded", name), 0, NULL, NULL, NULL);
-	LeafDrop(&history, name);
+	Oid			types[] = {INT8ARRAYOID};
+	Datum		values[] = {job_ids};
+
+	OwnerExecute(psprintf("DELETE FROM taskq.%s WHERE ctid = ANY (ARRAY("
+						  "SELECT ctid FROM taskq.%s WHERE job_id = ANY ($1) FOR UPDATE SKIP LOCKED))", table, table),
+				 1, types, values, NULL);
+	return OwnerExecute(psprintf("SELECT FROM taskq.%s WHERE job_id = ANY ($1) LIMIT 1", table), 1, types, values, NULL) == 0;
 }
 
 /*
- * Housekeeping of the history, in the caller's transaction: make leaves that
- * are missing, drop one that has expired.
+ * Forget the attempts and frames of some jobs of a leaf whose day is over, from
+ * where the last call has stopped; false: that was all.
  */
-void
-HistoryMaintain(void)
+static bool
+ForgetSome(const char *leaf)
+{
+	Oid			types[] = {INT8OID, INT4OID};
+	Datum		values[2];
+	Datum		job_ids;
+	int64		last;
+	bool		isnull;
+	bool		gone;
+
+	if (strcmp(forgotten.leaf, leaf) != 0)
+	{
+		strlcpy(forgotten.leaf, leaf, sizeof(forgotten.leaf));
+		forgotten.job_id = PG_INT64_MIN;
+		forgotten.all = true;
+	}
+	values[0] = Int64GetDatum(forgotten.job_id);
+	values[1] = Int32GetDatum(MAX_FORGET);
+	OwnerExecute(psprintf("SELECT array_agg(job_id), max(job_id) FROM (SELECT job_id FROM taskq.%s"
+						  " WHERE job_id > $1 AND NOT superseded ORDER BY job_id LIMIT $2) j", leaf), 2, types, values, NULL);
+	job_ids = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	if (isnull)
+		return false;
+	last = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
+	gone = ForgetIn("attempt_failures", job_ids);
+	forgotten.all = ForgetIn("frame_log", job_ids) && gone && forgotten.all;
+	forgotten.job_id = last;
+	return true;
+}
+
+/*
+ * Housekeeping of the history, a piece of it, in the caller's transaction: make
+ * leaves that are missing, forget what belongs to the jobs of one that has
+ * expired, and drop it at last, so that the locks on the history are held for a
+ * moment only.  True: there is more to do.  Without "wait" it is left to whoever
+ * does just that.
+ */
+bool
+HistoryMaintain(bool wait)
 {
 	OwnerScope	scope;
 	char	   *expired;
+	bool		more;
 
+	if (!LeafCare(wait))
+		return false;
 	OwnerEnterSpi(&scope);
-	EmptyOverflow();
-	expired = LeafExpired(&history);
-	if (expired != NULL)
-		DropExpired(expired);
+	more = EmptyOverflow();
+	if (!more && (expired = LeafExpired(&history)) != NULL)
+	{
+		more = ForgetSome(expired);
+		if (!more)
+		{
+			if (forgotten.all)
+				LeafDrop(&history, expired);
+			forgotten.leaf[0] = '\0';
+		}
+	}
 	OwnerLeaveSpi(&scope);
+	return more;
+}
+
+/* All of that at once, in the caller's transaction. */
+void
+HistoryPrune(void)
+{
+	forgotten.leaf[0] = '\0';	/* the last transaction may have been rolled back */
+	while (HistoryMaintain(true))
+		CHECK_FOR_INTERRUPTS();
 }

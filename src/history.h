@@ -28,6 +28,7 @@ extern void HistoryInsert(const TaskqJob *job, struct varlena *result, Timestamp
 extern bool HistoryFind(int64 job_id, TaskqJob *job, TaskqEnding *ending);
 extern StoreLockResult HistorySupersede(int64 job_id, int life, bool wait);
 extern void HistoryInsertFailure(const TaskqJob *job, const AttemptFailure *failure, TimestampTz now);
-extern void HistoryMaintain(void);
+extern bool HistoryMaintain(bool wait);
+extern void HistoryPrune(void);
 
 #endif							/* TASKQ_HISTORY_H */

@@ -19,6 +19,7 @@
 
 #include "clock.h"
 #include "leaf.h"
+#include "locks.h"
 #include "owner.h"
 #include "rights.h"
 #include "shmem.h"
@@ -102,6 +103,16 @@ LeafForRow(const LeafTable *table, TimestampTz now, int64 retention, DateADT *ex
 	LeafWant();
 	*expires_on = DATEVAL_NOBEGIN;
 	return CatalogRel(table->overflow);
+}
+
+/*
+ * Be the only one who makes and drops leaves until the transaction ends; false:
+ * somebody else is.  A name that he has taken would be waited for.
+ */
+bool
+LeafCare(bool wait)
+{
+	return LockKey(LOCK_CARE, 0, true, wait);
 }
 
 /* leaves ------------------------------------------------------------------- */

@@ -27,6 +27,7 @@ extern Oid	LeafOfDay(const LeafTable *table, DateADT day);
 extern DateADT LeafDay(TimestampTz moment, int64 retention);
 extern Oid	LeafForRow(const LeafTable *table, TimestampTz now, int64 retention, DateADT *expires_on);
 extern Oid *LeafList(const LeafTable *table, int *n);
+extern bool LeafCare(bool wait);
 extern void LeafWant(void);
 extern bool LeafMake(const LeafTable *table, DateADT day);
 extern char *LeafExpired(const LeafTable *table);

@@ -45,7 +45,6 @@ PG_FUNCTION_INFO_V1(taskq_heartbeat_job);
 PG_FUNCTION_INFO_V1(taskq_save_checkpoint_of);
 PG_FUNCTION_INFO_V1(taskq_worker_heartbeat);
 
-#define MAX_EXPIRE 10000		/* in one transaction; more than are ever locked at once */
 #define RESTART_GRACE (60 * USECS_PER_SEC)
 
 /* The call's lease, or the job's, the worker's, the handler's, the default. */
@@ -342,26 +341,41 @@ ExpireOne(void *arg)
 }
 
 /*
- * End the claims whose leases are over, in the caller's transaction; when the
- * next one will be.  Costs what runs, never the backlog; but what has run since an
- * old snapshot was taken, too, so this is called when a lease may be over only.
+ * Find claims whose leases are over, up to "most", and when the next one will be.
+ * Costs what runs, never the backlog; but what has run since an old snapshot was
+ * taken, too, so this is called when a lease may be over only.
  */
-TimestampTz
-LeaseExpireOverdue(void)
+void
+LeaseFindOverdue(LeaseSweep *sweep, int most)
 {
 	RunningList list;
 
-	ListRunning(&list, NULL, MAX_EXPIRE);
-	for (int i = 0; i < list.n; i++)
+	ListRunning(&list, NULL, most);
+	sweep->n = list.n;
+	sweep->done = 0;
+	sweep->job_ids = list.job_ids;
+	sweep->epochs = list.epochs;
+	sweep->next = list.next_end;
+	if (list.n == most)
+		sweep->next = ClockNow();
+	else if (list.n > 0)
+		/* one that somebody is settling may be left to us after all */
+		sweep->next = Min(list.next_end, ClockNow() + USECS_PER_SEC);
+}
+
+/* End some of those claims, in the caller's transaction; false: that were the last. */
+bool
+LeaseEndSome(LeaseSweep *sweep)
+{
+	int			end = Min(sweep->n, sweep->done + TASKQ_PIECE);
+
+	for (; sweep->done < end; sweep->done++)
 	{
-		int64		claim[] = {list.job_ids[i], list.epochs[i]};
+		int64		claim[] = {sweep->job_ids[sweep->done], sweep->epochs[sweep->done]};
 
 		(void) Guard("end a lease", ExpireOne, claim);
 	}
-	if (list.n == MAX_EXPIRE)
-		return ClockNow();
-	/* one that somebody is settling may be left to us after all */
-	return list.n > 0 ? Min(list.next_end, ClockNow() + USECS_PER_SEC) : list.next_end;
+	return sweep->done < sweep->n;
 }
 
 /* Give back all jobs of a worker that leaves; how many. */

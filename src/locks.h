@@ -16,7 +16,8 @@ typedef enum LockClass
 	LOCK_FIRST_CLAIM = 14,		/* to register the id by a claim */
 	LOCK_EVENTS = 15,			/* below all events of a transaction that is open */
 	LOCK_EVENT_TIMELINE = 16,	/* to write the first event on a timeline */
-	LOCK_TRIAL = 17				/* the one job of a task type that is on trial */
+	LOCK_TRIAL = 17,				/* the one job of a task type that is on trial */
+	LOCK_CARE = 18				/* making and dropping leaves */
 } LockClass;
 
 extern bool LockKey(LockClass class, uint64 key, bool exclusive, bool wait);

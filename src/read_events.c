@@ -174,7 +174,7 @@ taskq_prune(PG_FUNCTION_ARGS)
 {
 	CheckArgCount(fcinfo, 0);
 	CheckWritable("taskq.prune()");
-	HistoryMaintain();
-	EventMaintain();
+	HistoryPrune();
+	EventMaintain(true);
 	PG_RETURN_VOID();
 }

@@ -71,12 +71,15 @@ PGDLLEXPORT void taskq_scheduler_main(Datum arg);
 #define PAUSE_FACTOR 10			/* and times what the last look took */
 #define MAINTAIN_EVERY USECS_PER_MINUTE
 #define LOCK_PATIENCE "2s"		/* long enough for the server to send autovacuum away */
+#define MAX_EXPIRE 10000		/* claims that a look ends */
+#define PIECES_TIME (USECS_PER_SEC / 5) /* for a step of a look, but for its last piece */
 #define DUE_AHEAD 64			/* jobs of a route that a look counts at least */
 
 static TaskqDatabase *db;
 static MemoryContext look_context;
 static TimestampTz maintained_at = 0;
 static bool lost_epochs_passed = false;
+static bool behind = false;		/* the last look has left pieces of its steps */
 static TimestampTz leases_read_at = 0;	/* 0: not since this database is ours */
 
 /* attach ------------------------------------------------------------------- */
@@ -379,6 +382,9 @@ typedef struct LookState
 	bool		leave;			/* taskq has gone from this database */
 	bool		idle;			/* or is not to do anything here */
 	TimestampTz next;			/* when to look again */
+	bool		more;			/* a step has another piece to do */
+	LeaseSweep	leases;			/* that are over */
+	int64		cancels_after;	/* where the sweep of requests goes on */
 } LookState;
 
 static void
@@ -400,8 +406,16 @@ PassLostEpochs(void *arg)
 	lost_epochs_passed = true;
 }
 
+/* No lease of those that were read is over any more. */
+static void
+LeasesDone(LookState *look)
+{
+	(void) WakeBringForward(&db->next_lease, look->leases.next);
+	leases_read_at = ClockNow();
+}
+
 /*
- * End leases, when one may be over.  A claim that is committed from here on brings
+ * Find leases that are over, when one may be.  A claim that is committed from here on brings
  * the moment forward again.  Claims that came with a restore have told nobody, so
  * now and then all are read whatever is known.
  */
@@ -416,11 +430,22 @@ LookForLeases(void *arg)
 		leases_read_at = 0;
 		pg_atomic_write_u64(&db->next_lease, (uint64) DT_NOEND);
 		pg_memory_barrier();
-		next = LeaseExpireOverdue();
-		(void) WakeBringForward(&db->next_lease, next);
-		leases_read_at = ClockNow();
+		LeaseFindOverdue(&look->leases, MAX_EXPIRE);
+		next = look->leases.next;
+		if (look->leases.n == 0)
+			LeasesDone(look);
 	}
 	look->next = Min(look->next, next);
+}
+
+static void
+EndLeases(void *arg)
+{
+	LookState  *look = arg;
+
+	look->more = LeaseEndSome(&look->leases);
+	if (!look->more)
+		LeasesDone(look);
 }
 
 static void
@@ -434,7 +459,9 @@ LookForStuck(void *arg)
 static void
 LookForCancels(void *arg)
 {
-	(void) CancelSweep();
+	LookState  *look = arg;
+
+	look->more = CancelSweep(&look->cancels_after);
 }
 
 static void
@@ -442,8 +469,7 @@ LookForUnhandled(void *arg)
 {
 	LookState  *look = arg;
 
-	if (UnhandledSweep())
-		look->next = ClockNow();
+	look->more = UnhandledSweep();
 }
 
 static void
@@ -477,13 +503,15 @@ LookForDue(void *arg)
 static void
 KeepHistory(void *arg)
 {
-	HistoryMaintain();
+	LookState  *look = arg;
+
+	look->more = HistoryMaintain(false);
 }
 
 static void
 KeepEvents(void *arg)
 {
-	EventMaintain();
+	EventMaintain(false);
 }
 
 /* Tell who listens of new events, unless that was done a moment ago. */
@@ -514,6 +542,12 @@ RecordMissingOwners(void *arg)
 	RecordOwners(false);
 }
 
+static bool
+MustLeave(void)
+{
+	return !taskq_enabled || db->blocked > 0;
+}
+
 static void
 ForgetWorkers(void *arg)
 {
@@ -533,12 +567,36 @@ Step(const char *what, GuardedFunction step, LookState *look)
 	EndTransaction();
 }
 
+/*
+ * A step of many pieces, each in a transaction of its own: none is long, and
+ * between two of them the look goes on when they have taken long together.  False:
+ * there are more.
+ */
+static bool
+InPieces(const char *what, GuardedFunction step, LookState *look)
+{
+	TimestampTz started = ClockNow();
+
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		look->more = false;
+		Step(what, step, look);
+	} while (look->more && !MustLeave() && !ClockHasPassed(started, PIECES_TIME));
+	if (!look->more)
+		return true;
+	look->next = ClockNow();
+	behind = true;
+	return false;
+}
+
 /* Look at everything once; when to look next. */
 static TimestampTz
 Look(bool *leave)
 {
 	LookState	look = {.idle = true, .next = DT_NOEND};
 
+	behind = false;
 	Step("look around", LookAround, &look);
 	*leave = look.leave;
 	if (look.idle)
@@ -552,27 +610,24 @@ Look(bool *leave)
 	Step("try paused task types", LookForTrials, &look);
 	Step("look for jobs that are due", LookForDue, &look);
 	Step("end leases", LookForLeases, &look);
+	if (look.leases.n > 0)
+		(void) InPieces("end leases", EndLeases, &look);
 	Step("look for stuck workers", LookForStuck, &look);
-	Step("act on cancel requests", LookForCancels, &look);
-	Step("discard unhandled jobs", LookForUnhandled, &look);
+	(void) InPieces("act on cancel requests", LookForCancels, &look);
+	(void) InPieces("discard unhandled jobs", LookForUnhandled, &look);
 	Step("notify of events", NotifyOfEvents, &look);
 
 	/* once a minute, and when a settle has asked for a leaf of the history */
 	if (pg_atomic_exchange_u32(&db->leaves_wanted, 0) != 0 || ClockHasPassed(maintained_at, MAINTAIN_EVERY))
 	{
 		maintained_at = ClockNow();
-		Step("keep the history", KeepHistory, &look);
+		if (!InPieces("keep the history", KeepHistory, &look))
+			pg_atomic_write_u32(&db->leaves_wanted, 1);
 		Step("keep the events", KeepEvents, &look);
 		Step("forget old workers", ForgetWorkers, &look);
 		Step("record who owns the handlers", RecordMissingOwners, &look);
 	}
 	return look.next;
-}
-
-static bool
-MustLeave(void)
-{
-	return !taskq_enabled || db->blocked > 0;
 }
 
 static void
@@ -590,12 +645,15 @@ Sleep(void)
 	ResetLatch(MyLatch);
 }
 
-/* Under a hail of wake-ups, look at intervals: at most a tenth of a core. */
+/*
+ * Under a hail of wake-ups, look at intervals: at most a tenth of a core, unless
+ * there is so much to do.
+ */
 static void
 Pause(TimestampTz last_look, int64 took)
 {
 	static uint32 event = 0;
-	int64		pause = Max(LEAST_PAUSE * 1000, Min(took * PAUSE_FACTOR, USECS_PER_SEC));
+	int64		pause = Max(LEAST_PAUSE * 1000, Min(behind ? 0 : took * PAUSE_FACTOR, USECS_PER_SEC));
 	long		left = ClockMillisecondsUntil(last_look + pause, 1000);
 
 	if (left > 0)

@@ -29,6 +29,7 @@
 #define TASKQ_DEFAULT_MAX_ATTEMPTS 20
 #define TASKQ_MAX_MAX_ATTEMPTS 1000000
 #define TASKQ_MAX_BATCH 10000	/* jobs a claim_jobs() call may ask for */
+#define TASKQ_PIECE 50			/* subtransactions in a transaction: every snapshot knows 64 */
 #define TASKQ_MAX_ERROR_TEXT 4096	/* bytes kept of an error's message and so on */
 
 /*

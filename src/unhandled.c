@@ -28,7 +28,7 @@
 #include "store.h"
 #include "unhandled.h"
 
-#define MAX_DISCARD 1000		/* jobs in one transaction */
+#define MAX_DISCARD 500			/* jobs in one transaction */
 #define MAX_TYPES 200			/* and types */
 
 void
@@ -94,7 +94,9 @@ DiscardWaiting(int32 route_id, const char *task_type)
 	uint64		n;
 
 	OwnerEnterSpi(&scope);
-	n = OwnerExecute("SELECT job_id FROM taskq.jobs WHERE route_id = $1 AND gate = 'o' LIMIT $2", 2, types, values, NULL);
+	/* what somebody has is his, and hides no other */
+	n = OwnerExecute("SELECT job_id FROM taskq.jobs WHERE route_id = $1 AND gate = 'o' LIMIT $2 FOR UPDATE SKIP LOCKED",
+					 2, types, values, NULL);
 	found = SPI_tuptable;
 	for (uint64 i = 0; i < n; i++)
 	{

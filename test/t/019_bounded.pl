@@ -1,0 +1,97 @@
+# The scheduler waits for no user's transaction and does much work in pieces, each
+# in a short transaction of its own.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use TaskqTest;
+
+my $node = new_node('bounded', conf => { track_commit_timestamp => 'on', 'taskq.job_timeout' => 0 });
+sql($node, q(SELECT taskq.register_handler('outside', max_attempts => 1, retry_policy => 'fixed', retry_base => '0')));
+
+sql($node, q(SELECT taskq.alter_queue('default', retain_other => '1 day')));
+
+# How many rows a query's transactions have written, the largest of them. The
+# subtransactions of one have its moment of commit.
+sub largest_transaction
+{
+	my ($xid, $from) = @_;
+	return sql($node, "SELECT COALESCE(max(n), 0) FROM (SELECT count(*) AS n FROM (SELECT $xid AS x FROM $from) r GROUP BY pg_xact_commit_timestamp(r.x)) g");
+}
+
+# requests to cancel ------------------------------------------------------------
+
+# Requests of jobs that are gone, one of which a transaction has; such a one has put
+# the job back, say.
+my $user = session($node);
+$user->query_safe('BEGIN');
+do
+{
+	# the scheduler may be faster
+	$user->query_safe('ROLLBACK; INSERT INTO taskq.cancel_requests (job_id, requested_at) VALUES (1, now()); BEGIN');
+} until $user->query_safe('SELECT count(*) FROM (SELECT FROM taskq.cancel_requests WHERE job_id = 1 FOR UPDATE) x') eq '1';
+sql($node, q(INSERT INTO taskq.cancel_requests (job_id, requested_at) VALUES (2, now()), (3, now())));
+wait_until($node, 'SELECT array_agg(job_id) = ARRAY[1::bigint] FROM taskq.cancel_requests', 'a request that a transaction has locked keeps no other from being met');
+$user->query_safe('COMMIT');
+wait_until($node, 'SELECT count(*) = 0 FROM taskq.cancel_requests', 'when that has ended, it is met');
+
+# Requests that have to wait, more of them than there are in a piece, and one of a
+# job that has ended.
+sql($node, q(SELECT count(taskq.enqueue_job('outside')) FROM generate_series(1, 120)));
+is(sql($node, q(SELECT count(*) FROM taskq.claim_jobs('w', 200, lease => '1 h'))), 120, 'jobs run');
+is(sql($node, q(SELECT count(*) FROM (SELECT taskq.cancel_job(job_id) AS answer FROM taskq.all_jobs WHERE state = 'running') c WHERE answer = 'requested')), 120,
+	'and are to be cancelled');
+sql($node, q(INSERT INTO taskq.cancel_requests (job_id, requested_at) VALUES (1000000, now())));
+wait_until($node, 'SELECT count(*) = 0 FROM taskq.cancel_requests WHERE job_id = 1000000', 'requests that have to wait hide no other');
+is(sql($node, 'SELECT count(*) FROM taskq.cancel_requests'), 120, 'they wait');
+sql($node, q(SELECT taskq.cancel_job(job_id, epoch) FROM taskq.all_jobs WHERE state = 'running'));
+
+# leases ------------------------------------------------------------------------
+
+sql($node, q(SELECT count(taskq.enqueue_job('outside')) FROM generate_series(1, 300)));
+is(sql($node, q(SELECT count(*) FROM taskq.claim_jobs('w', 300, lease => '1 s'))), 300, 'many jobs run');
+wait_until($node, q(SELECT count(*) = 300 FROM taskq.attempt_failures WHERE outcome = 'expired'), 'many leases end');
+cmp_ok(largest_transaction('xmin', q(taskq.attempt_failures WHERE outcome = 'expired')), '<=', 50, 'a few in each transaction');
+
+# retention ---------------------------------------------------------------------
+
+# More jobs of one day, with an attempt each, than are forgotten at once.
+sql($node, q(SELECT count(taskq.enqueue_job('outside')) FROM generate_series(1, 1200)));
+sql($node, q(SELECT count(taskq.fail_job(job_id, epoch)) FROM taskq.claim_jobs('w', 1200)));
+sql($node, 'SELECT taskq.prune()') for 1 .. 4;
+my $failures = sql($node, 'SELECT count(*) FROM taskq.attempt_failures');
+cmp_ok($failures, '>=', 1500, 'many attempts have failed');
+is(sql($node, 'SELECT count(*) FROM taskq.job_history_overflow'), 0, 'their jobs are in leaves');
+
+# Who has an old snapshot sees what is deleted, and by whom.
+my $old = session($node);
+$old->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ');
+is($old->query_safe('SELECT count(*) FROM taskq.attempt_failures'), $failures, 'somebody has an old snapshot');
+
+# A transaction that cares for the history itself holds up no scheduler.
+my $end = q(SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'taskq scheduler');
+$user->query_safe('BEGIN; SELECT taskq.prune()');
+sql($node, q(ALTER SYSTEM SET taskq.clock_offset = '5 d'));
+sql($node, "SELECT pg_reload_conf(); $end");
+sql($node, q(INSERT INTO taskq.cancel_requests (job_id, requested_at) VALUES (4, now())));
+wait_until($node, 'SELECT count(*) = 0 FROM taskq.cancel_requests WHERE job_id = 4', 'while somebody cares for the history, the scheduler does everything else');
+is(sql($node, 'SELECT count(*) FROM taskq.attempt_failures'), $failures, 'and leaves that to him');
+$user->query_safe('ROLLBACK');
+sql($node, $end);
+wait_until($node, 'SELECT count(*) = 0 FROM taskq.attempt_failures', 'attempts of expired jobs are forgotten');
+my @by = split /\n/, $old->query_safe('SELECT xmax FROM taskq.attempt_failures');
+is(scalar @by, $failures, 'the old snapshot still has them');
+my $by = "unnest('{" . join(',', @by) . "}'::xid[]) x";
+cmp_ok(largest_transaction('x', $by), '<=', 500, 'a few hundred in each transaction');
+$old->quit;
+$user->quit;
+wait_until($node, q(SELECT count(*) = 0 FROM taskq.all_jobs WHERE state = 'discarded'), 'and so are the jobs');
+unlike(slurp_file($node->logfile), qr/canceling statement due to lock timeout/, 'the scheduler has waited for nobody');
+
+$node->stop;
+clean_log($node);
+done_testing();
