@@ -35,6 +35,7 @@
 #include "frames.h"
 #include "handler.h"
 #include "memory.h"
+#include "pin.h"
 #include "reset.h"
 #include "result.h"
 #include "timer.h"
@@ -259,8 +260,11 @@ CallHandler(Run *run)
 	ReadyHandler *ready;
 
 	if (run->is_here)
+	{
 		(void) set_config_option("search_path", run->search_path, PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_SAVE, true, 0, false);
+		PinSettings();
+	}
 	if (run->lock_timeout != NO_MICROSECONDS)
 		(void) set_config_option("lock_timeout", psprintf("%dms", (int) Min((run->lock_timeout + 999) / 1000, INT_MAX)),
 								 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);

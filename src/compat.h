@@ -25,6 +25,7 @@
 #include "tcop/pquery.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
+#include "utils/guc_tables.h"
 #include "utils/regproc.h"
 #include "utils/relcache.h"
 #include "utils/wait_event.h"
@@ -242,6 +243,37 @@ PortalRun_compat(Portal portal, DestReceiver *dest)
 	(void) PortalRun(portal, FETCH_ALL, true, true, dest, dest, NULL);
 #endif
 }
+
+/* A setting by its name; NULL: this version has none of that name. */
+static inline struct config_generic *
+GucFind_compat(const char *name)
+{
+#if PG_VERSION_NUM >= 160000
+	return find_option(name, false, true, 0);
+#else
+	struct config_generic **all = get_guc_variables();
+
+	for (int i = 0; i < GetNumConfigOptions(); i++)
+		if (strcmp(all[i]->name, name) == 0)
+			return all[i];
+	return NULL;
+#endif
+}
+
+/* What settings have by their type; up to 18 the common part begins it. */
+#if PG_VERSION_NUM >= 190000
+#define GUC_BOOL_compat(setting) (&(setting)->_bool)
+#define GUC_INT_compat(setting) (&(setting)->_int)
+#define GUC_REAL_compat(setting) (&(setting)->_real)
+#define GUC_STRING_compat(setting) (&(setting)->_string)
+#define GUC_ENUM_compat(setting) (&(setting)->_enum)
+#else
+#define GUC_BOOL_compat(setting) ((struct config_bool *) (setting))
+#define GUC_INT_compat(setting) ((struct config_int *) (setting))
+#define GUC_REAL_compat(setting) ((struct config_real *) (setting))
+#define GUC_STRING_compat(setting) ((struct config_string *) (setting))
+#define GUC_ENUM_compat(setting) ((struct config_enum *) (setting))
+#endif
 
 /* From 19 on each type of process has its own. */
 static inline int

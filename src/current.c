@@ -235,6 +235,13 @@ CurrentIs(int64 job_id)
 	return false;
 }
 
+/* Does users' code run in this process, of a handler or besides? */
+bool
+CurrentRuns(void)
+{
+	return n_current > 0;
+}
+
 /* A run ends by returning or raising, never by a call of its own handler. */
 void
 CurrentRefuse(int64 job_id, const char *what)

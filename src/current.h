@@ -27,6 +27,7 @@ TASKQ_NORETURN extern void RaiseForJob(bool retryable, const SaidFailure *said);
 extern bool CurrentSave(struct varlena *checkpoint, struct varlena *progress);
 extern const TaskqJob *CurrentJob(void);
 extern bool CurrentIs(int64 job_id);
+extern bool CurrentRuns(void);
 extern void CurrentRefuse(int64 job_id, const char *what);
 
 #endif							/* TASKQ_CURRENT_H */

@@ -100,6 +100,9 @@ int			taskq_share_commit_jobs = 50;
 /* Off: the claims of a session do not go by the list, which is kept all the same. */
 bool		taskq_use_ready_list = true;
 
+/* How long what users bring may take to check a payload. */
+int			taskq_validation_timeout = 1000;
+
 /* How long a background worker without work stays (beyond min_size). */
 int			taskq_worker_idle = 60 * 1000;
 
@@ -255,6 +258,10 @@ GucInit(void)
 							 "Has claims go by the ready list.",
 							 NULL, &taskq_use_ready_list, true,
 							 PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("taskq.validation_timeout",
+							"How long a payload type and a validator may take to check a payload.",
+							NULL, &taskq_validation_timeout, 1000, 1, INT_MAX,
+							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("taskq.worker_idle",
 							"How long a background worker without work stays.",
 							NULL, &taskq_worker_idle, 60 * 1000, 100, INT_MAX,

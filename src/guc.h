@@ -28,6 +28,7 @@ extern int	taskq_ready_list_size;
 extern int	taskq_share_commit_jobs;
 extern char *taskq_tenant_id;
 extern bool taskq_use_ready_list;
+extern int	taskq_validation_timeout;
 extern int	taskq_worker_idle;
 extern int	taskq_worker_max_age;
 extern int	taskq_worker_max_jobs;

@@ -26,9 +26,11 @@
 #include "utils/typcache.h"
 
 #include "args.h"
+#include "clock.h"
 #include "compat.h"
 #include "error.h"
 #include "fields.h"
+#include "guc.h"
 #include "handler.h"
 #include "payload.h"
 #include "usercode.h"
@@ -114,18 +116,28 @@ Validate(void *arg)
  * something is wrong with the code, and that is passed on.
  */
 static ErrorData *
-Objection(PayloadCheck *check, UserCodeFunction function, void *arg)
+Objection(PayloadCheck *check, const char *what, UserCodeFunction function, void *arg)
 {
-	ErrorData  *error = UserCodeRun(&check->code, function, arg);
+	ErrorData  *error;
+
+	check->code.what = what;
+	error = UserCodeRun(&check->code, function, arg);
 
 	if (error != NULL && ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION &&
 		ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION &&
 		ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_PLPGSQL_ERROR)
-		ReThrowError(error);
+		UserCodePassOn(error);
 	return error;
 }
 
 /* type --------------------------------------------------------------------- */
+
+/* What it is that is asked, for messages. */
+static char *
+TypeOf(const PayloadCheck *check)
+{
+	return psprintf("payload type %s", check->contract.payload_type);
+}
 
 static void
 ConversionInit(Conversion *conversion, TupleDesc desc)
@@ -200,7 +212,7 @@ CheckMember(PayloadCheck *check, Form_pg_attribute attribute, Jsonb *object, con
 	ConversionInit(&conversion, DescOfOne(NameStr(attribute->attname), attribute->atttypid,
 										  attribute->atttypmod, attribute->attcollation));
 	conversion.json = object;
-	error = Objection(check, Convert, &conversion);
+	error = Objection(check, TypeOf(check), Convert, &conversion);
 	if (error == NULL)
 		return;
 	if (!present && error->sqlerrcode == ERRCODE_NOT_NULL_VIOLATION)
@@ -271,7 +283,7 @@ CheckType(PayloadCheck *check, Jsonb *payload)
 		return;
 	}
 	check->whole.json = OidIsValid(check->base) ? payload : Wrap(payload);
-	error = Objection(check, Convert, &check->whole);
+	error = Objection(check, TypeOf(check), Convert, &check->whole);
 	if (OidIsValid(check->base))
 		CheckMembers(check, check->base, payload, "", error != NULL);
 	if (error != NULL && check->problems.count == 0)
@@ -286,7 +298,7 @@ CheckByValidator(PayloadCheck *check, Jsonb *payload)
 	ErrorData  *error;
 
 	check->validation.payload = payload;
-	error = Objection(check, Validate, &check->validation);
+	error = Objection(check, psprintf("validator %s", check->contract.validator), Validate, &check->validation);
 	if (error != NULL)
 		ProblemAdd(&check->problems, "%s", error->message);
 	else if (!check->validation.valid && check->validation.reason != NULL)
@@ -363,6 +375,8 @@ CheckOne(PayloadCheck *check, Jsonb *payload)
 {
 	struct varlena *json = (struct varlena *) payload;
 
+	check->code.time_limit = (int64) taskq_validation_timeout * 1000;
+	check->code.until = ClockNow() + check->code.time_limit;
 	ProblemsInit(&check->problems);
 	FieldsCheck(&check->problems, json, check->contract.required_fields, true);
 	FieldsCheck(&check->problems, json, check->contract.optional_fields, false);

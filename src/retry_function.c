@@ -179,7 +179,11 @@ Call(RetryCall *call, UserCode *code, const char *task_type, bool *retryable, in
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "taskq retry function", ALLOCSET_SMALL_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	ErrorData  *error = UserCodeRun(code, CallRetryFunction, call);
+	ErrorData  *error;
+
+	code->what = psprintf("retry function %s", call->function.name);
+	code->until = ClockNow() + TIME_LIMIT;
+	error = UserCodeRun(code, CallRetryFunction, call);
 
 	if (error != NULL)
 		Warn(task_type, call->function.name, psprintf("It failed: %s", error->message));
@@ -203,7 +207,7 @@ RetryFunctionAsk(const TaskqJob *job, const AttemptFailure *failure, bool *retry
 	TaskqJob	shown = *job;	/* what the function does to it is nothing */
 	char		task_type[TASKQ_NAME_MAX + 1];
 	RetryCall	call = {.attempt = job->attempt,.failure = failure};
-	UserCode	code = {.job = &shown,.time_limit = TIME_LIMIT};
+	UserCode	code = {.job = &shown,.time_limit = TIME_LIMIT,.settles = true};
 	const char *refusal;
 
 	if (!*retryable || *retry_in != NO_MICROSECONDS || !SettleMayRetry(job, failure))

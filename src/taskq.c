@@ -10,6 +10,7 @@
 #include "blame.h"
 #include "catalog.h"
 #include "compat.h"
+#include "confine.h"
 #include "ddl.h"
 #include "frames.h"
 #include "guc.h"
@@ -30,6 +31,7 @@ _PG_init(void)
 {
 	GucInit();
 	CatalogInit();
+	ConfineInit();
 	KitInit();
 	WakeInit();
 	StatsInit();

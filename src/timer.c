@@ -105,3 +105,59 @@ TimerRestore(TimestampTz before)
 	if (before != 0)
 		Start(before);
 }
+
+/* users' code outside handlers --------------------------------------------- */
+
+/*
+ * It has a timer of its own, which ends any session, not only a worker's: the
+ * code is not of the session's role, and nothing gentler stops one that catches
+ * its cancels.
+ */
+static TimeoutId code_timer;
+static bool code_registered = false;
+static volatile sig_atomic_t code_fired = 0;
+
+/* Runs in the signal handler. */
+static void
+FireAtCode(void)
+{
+	code_fired++;
+	InterruptPending = true;
+	QueryCancelPending = true;
+	if (code_fired <= GRACE)
+		return;
+	ProcDiePending = true;
+
+	/* so that the scheduler records the run that the worker was at */
+	if (ShmemMySlot() != NULL && ShmemMySlot()->worker)
+		ShmemMySlot()->timed_out = true;
+}
+
+void
+TimerCodeStart(TimestampTz until)
+{
+	if (!code_registered)
+		code_timer = RegisterTimeout(USER_TIMEOUT, FireAtCode);
+	code_registered = true;
+	code_fired = 0;
+	enable_timeout_every(code_timer, ClockForTimer(until), 1000);
+}
+
+/* Is the session to end? */
+bool
+TimerCodeOverdue(void)
+{
+	return code_fired > GRACE;
+}
+
+/* The code has come to its end; was it interrupted for its time? */
+bool
+TimerCodeStop(void)
+{
+	if (code_registered)
+		disable_timeout(code_timer, false);
+	if (code_fired == 0)
+		return false;
+	QueryCancelPending = false;
+	return true;
+}

@@ -6,11 +6,16 @@
  * It runs in the session of whoever needs its answer, so as the role that
  * brought it: never as the caller, to whose rights it would help itself, and
  * never as the extension's owner.  A security-restricted operation is what
- * keeps it there: it cannot become another role, and leaves nothing behind that
- * would run later as somebody else: no deferred trigger, no cursor WITH HOLD, no
- * temporary object.  Nor does the caller lead it astray: it finds names by its
- * own search_path, in which a caller's temporary objects come last, and the job
- * of a caller that is a handler is none of its business.
+ * keeps it there: it cannot become another role.  All it has is its answer: its
+ * subtransaction is read-only and always rolled back, the portals of before are
+ * hidden (portals.c), and what else belongs to the session is refused
+ * (confine.c).  An error's context, too, begins with it, as the frames below it
+ * tell what the caller does.
+ *
+ * Nor does the caller lead it astray: it finds names by its own search_path, in
+ * which a caller's temporary objects come last, reads and writes by fixed
+ * settings (pin.c), and the job of a caller that is a handler is none of its
+ * business.
  */
 #include "taskq.h"
 
@@ -19,12 +24,14 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
+#include "utils/rls.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
-#include "clock.h"
+#include "confine.h"
 #include "current.h"
 #include "guc.h"
+#include "pin.h"
 #include "timer.h"
 #include "usercode.h"
 
@@ -47,41 +54,113 @@ IsInterrupt(const ErrorData *error)
 		strcmp(error->funcname, "ProcessInterrupts") == 0;
 }
 
+/* errors that it meets ----------------------------------------------------- */
+
+typedef struct Watch
+{
+	const UserCode *code;
+	MemoryContext context;
+	ErrorData  *interrupt;		/* the first one that the server has raised in it */
+} Watch;
+
+static void
+NoteInterrupt(Watch *watch)
+{
+	MemoryContext old = MemoryContextSwitchTo(watch->context);
+	ErrorData  *error = CopyErrorData();
+
+	if (IsInterrupt(error))
+		watch->interrupt = error;
+	MemoryContextSwitchTo(old);
+}
+
+static int
+SayWhyItEnds(const UserCode *code)
+{
+	errcode(ERRCODE_QUERY_CANCELED);
+	errmsg("terminating the session because %s does not come to an end", code->what);
+	errdetail("It has %g s, and has caught the errors by which it was interrupted then.", code->time_limit / 1000000.0);
+	return errhint("Code that handles query_canceled must raise it again.");
+}
+
+/*
+ * The error context callback of users' code, and the last one that is called in
+ * it.  It sees errors as they are raised, also those that the code goes on to
+ * catch.
+ */
+static void
+WatchErrors(void *arg)
+{
+	Watch	   *watch = arg;
+
+	if (watch->interrupt == NULL && geterrcode() == ERRCODE_QUERY_CANCELED)
+		NoteInterrupt(watch);
+	if (TimerCodeOverdue() && geterrcode() == ERRCODE_ADMIN_SHUTDOWN)
+		(void) SayWhyItEnds(watch->code);
+}
+
+/* Raise an error of users' code, in the context that was kept from it. */
+void
+UserCodePassOn(ErrorData *error)
+{
+	ThrowErrorData(error);
+	pg_unreachable();
+}
+
+/* run ---------------------------------------------------------------------- */
+
 static void
 SetOption(const char *name, const char *value)
 {
 	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
-/* Call it as its role; the caller is in a subtransaction, which an error ends. */
+/*
+ * Call it as its role, in a subtransaction whose end gives back role, settings
+ * and snapshots.
+ */
 static void
 CallAsRole(const UserCode *code, UserCodeFunction function, void *arg)
 {
-	int			guc_level = NewGUCNestLevel();
-	char	   *path;
 	Oid			caller;
 	int			sec_context;
 
 	/* temporary relations and types come first unless the path says otherwise */
-	path = psprintf("%s, pg_temp", code->search_path == NULL || code->search_path[0] == '\0' ?
-					"pg_catalog" : code->search_path);
+	SetOption("search_path", psprintf("%s, pg_temp", code->search_path == NULL || code->search_path[0] == '\0' ?
+									  "pg_catalog" : code->search_path));
+	if (!row_security)
+		SetOption("row_security", "on");
+	PinSettings();
 	GetUserIdAndSecContext(&caller, &sec_context);
 	SetUserIdAndSecContext(code->role,
 						   sec_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
-	SetOption("search_path", path);
-	SetOption("row_security", "on");
+	XactReadOnly = true;
 	PushActiveSnapshot(GetTransactionSnapshot());
 	function(arg);
 	PopActiveSnapshot();
-	SetUserIdAndSecContext(caller, sec_context);
-	AtEOXact_GUC(false, guc_level);
 }
 
 /*
- * Run users' code in a subtransaction; NULL, or the error it has raised, after
- * which all is as if it had not begun.  An interrupt that is not ours is the
- * caller's, who is cancelled, and goes on; but where the code has a time limit, a
- * background worker has no statement that somebody could mean to cancel.
+ * Was the code interrupted?  An interrupt for its own time is its error, any
+ * other the caller's, whether the code has let it pass or not.
+ */
+static ErrorData *
+JudgeInterrupt(const UserCode *code, ErrorData *interrupt, bool timed_out)
+{
+	if (timed_out)
+	{
+		interrupt->message = psprintf("%s took longer than %g s", code->what, code->time_limit / 1000000.0);
+		interrupt->hint = NULL;
+	}
+	else if (!code->settles || MyBackendType != B_BG_WORKER)
+		UserCodePassOn(interrupt);
+	return interrupt;
+}
+
+/*
+ * Run users' code; NULL, or the error it has raised.  All is as if it had not
+ * run but for what "function" has put into memory that is the caller's, which
+ * must not point to anything in a table.
  */
 ErrorData *
 UserCodeRun(const UserCode *code, UserCodeFunction function, void *arg)
@@ -89,39 +168,37 @@ UserCodeRun(const UserCode *code, UserCodeFunction function, void *arg)
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	ErrorData  *volatile error = NULL;
+	volatile bool timed_out = false;
 	int			depth = CurrentPush(code->job);
-	TimestampTz until = code->time_limit > 0 ? ClockNow() + code->time_limit : 0;
-	volatile TimestampTz outer = 0;
+	Confinement confinement = {0};
+	Watch		watch = {.code = code,.context = context};
+	ErrorContextCallback callback = {.callback = WatchErrors,.arg = &watch};
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		if (until != 0)
-			outer = TimerArm(until);
+		error_context_stack = &callback;
+		ConfineBegin(&confinement);
+		TimerCodeStart(code->until);
 		CallAsRole(code, function, arg);
-		if (until != 0)
-			TimerRestore(outer);
-		ReleaseCurrentSubTransaction();
+		timed_out = TimerCodeStop();
+		ConfineEnd(&confinement);
 	}
 	PG_CATCH();
 	{
+		timed_out = TimerCodeStop();
+		ConfineEnd(&confinement);
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
 		FlushErrorState();
-		if (until != 0)
-			TimerRestore(outer);
-		RollbackAndReleaseCurrentSubTransaction();
 	}
 	PG_END_TRY();
+	if (TimerCodeOverdue())
+		ereport(FATAL, (errcode(ERRCODE_QUERY_CANCELED), SayWhyItEnds(code)));
+	RollbackAndReleaseCurrentSubTransaction();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
 	CurrentReset(depth);
-	if (error == NULL || !IsInterrupt(error))
-		return error;
-	if (until != 0 && ClockNow() >= until)
-		error->message = psprintf("it took longer than %g s", code->time_limit / 1000000.0);
-	else if (until == 0 || MyBackendType != B_BG_WORKER)
-		ReThrowError(error);
-	return error;
+	return watch.interrupt == NULL ? error : JudgeInterrupt(code, watch.interrupt, timed_out);
 }

@@ -353,7 +353,8 @@ SetSession(void)
 	SetConfigOption("application_name", MyBgworkerEntry->bgw_name, PGC_USERSET, PGC_S_OVERRIDE);
 	SetConfigOption("client_min_messages", "error", PGC_USERSET, PGC_S_OVERRIDE);
 
-	/* a role's, where there is such a setting, would end the process */
+	/* a role's would end the process, the second where there is such a setting */
+	SetConfigOption("exit_on_error", "off", PGC_USERSET, PGC_S_OVERRIDE);
 	if (GetConfigOption("transaction_timeout", true, false) != NULL)
 		SetConfigOption("transaction_timeout", "0", PGC_USERSET, PGC_S_OVERRIDE);
 }

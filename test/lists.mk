@@ -33,6 +33,7 @@ REGRESS = \
 	enqueue \
 	model \
 	payload \
+	users_code \
 	kit \
 	retry \
 	redrive \

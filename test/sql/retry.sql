@@ -4,7 +4,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 \i test/sql/include/wait.sql
-SELECT plan(144);
+SELECT plan(142);
 
 -- the arithmetic --------------------------------------------------------------
 SELECT is(taskq.retry_delay(policy, attempt, base, cap, jitter), delay, format('%s, attempt %s of %s up to %s, chance %s', policy, attempt, base, cap, jitter))
@@ -82,10 +82,15 @@ SELECT is(pg_temp.state('e'), 'cancelled 1', 'a job that is to be cancelled is, 
 
 -- what it is told
 SET ROLE tq_retry;
-CREATE TABLE tq_retry.log (attempt integer, error jsonb, who text, job bigint, path text);
-CREATE FUNCTION tq_retry.log(attempt integer, error jsonb) RETURNS interval LANGUAGE plpgsql AS $$
+CREATE TABLE tq_retry.expected (attempt integer, job bigint, error jsonb);
+-- At once, where all is as expected; it cannot write down what it is told.
+CREATE FUNCTION tq_retry.expects(attempt integer, error jsonb) RETURNS interval LANGUAGE sql AS $$
+	SELECT CASE WHEN EXISTS (SELECT FROM tq_retry.expected e WHERE e.attempt = expects.attempt AND e.job = (taskq.current_job()).job_id AND e.error = expects.error - 'context')
+		AND current_user = 'tq_retry' AND (current_schemas(true))[1:2] = '{pg_catalog,tq_retry}' THEN interval '0' ELSE interval '5 min' END
+$$;
+CREATE FUNCTION tq_retry.writes(attempt integer, error jsonb) RETURNS interval LANGUAGE plpgsql AS $$
 BEGIN
-	INSERT INTO tq_retry.log VALUES (attempt, error, current_user, (taskq.current_job()).job_id, current_setting('search_path'));
+	INSERT INTO tq_retry.expected VALUES (attempt);
 	RETURN '0';
 END $$;
 CREATE FUNCTION tq_retry.in_server(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
@@ -96,30 +101,33 @@ BEGIN
 	RAISE EXCEPTION 'no luck' USING ERRCODE = 'P1234', DETAIL = 'none at all', HINT = 'try again';
 END $$;
 RESET ROLE;
-SELECT is(pg_temp.asks('log', 'tq_retry.log(integer, jsonb)', ', search_path => ''tq_retry'''), '', 'a function that writes');
-SELECT pg_temp.add('log', 'retry-log') \gset
-SELECT is(pg_temp.fails('log', $$, 'it broke', 'validation_error', 'E1', true, NULL, 'the detail', 'the hint', 'the context'$$), 'available 00:00:00', 'no delay is one');
-SELECT is(error, '{"outcome": "failed", "error_type": "validation_error", "error_code": "E1", "message": "it broke", "sqlstate": null, "detail": "the detail", "hint": "the hint", "context": "the context"}', 'it is told all that there is')
-FROM tq_retry.log;
-SELECT is(format('%s %s %s %s', attempt, who, job = pg_temp.id('log'), path), '1 tq_retry t tq_retry, pg_temp', 'the attempt, the job, in its role and with its path') FROM tq_retry.log;
-TRUNCATE tq_retry.log;
-SELECT pg_temp.add('log2', 'retry-log') \gset
-SELECT is(state, 'available', 'a job that is run by hand asks too') FROM taskq.run_job(pg_temp.id('log2'), 'tq_retry.in_server(jsonb)');
-SELECT is(error - 'context', '{"outcome": "failed", "error_type": "handler_error", "error_code": null, "message": "no luck", "sqlstate": "P1234", "detail": "none at all", "hint": "try again"}', 'with the error that was raised')
-FROM tq_retry.log;
-TRUNCATE tq_retry.log;
-SELECT is(pg_temp.as_role('tq_retry_worker', $$ SELECT taskq.fail_job(job_id, epoch) FROM taskq.claim_job('retry-v', '{retry-log}') $$), 'true', 'whoever fails it');
-SELECT is(who, 'tq_retry', 'it runs in the role of the handler') FROM tq_retry.log;
-SELECT is(pg_temp.as_role('tq_retry_worker', 'SELECT who FROM tq_retry.log'), '42501', 'whose table is not for everybody');
+SELECT is(pg_temp.asks('writes', 'tq_retry.writes(integer, jsonb)'), '', 'a function that writes');
+SELECT pg_temp.add('writes', 'retry-writes') \gset
+SELECT is(pg_temp.fails('writes'), 'retryable 00:00:33', 'has failed');
+SELECT is(count(*), 0::bigint, 'and has not written') FROM tq_retry.expected;
+SELECT is(pg_temp.asks('expects', 'tq_retry.expects(integer, jsonb)', ', search_path => ''tq_retry'''), '', 'a function that compares');
+SELECT pg_temp.add('told', 'retry-expects') \gset
+INSERT INTO tq_retry.expected VALUES (1, pg_temp.id('told'), '{"outcome": "failed", "error_type": "validation_error", "error_code": "E1", "message": "it broke", "sqlstate": null, "detail": "the detail", "hint": "the hint"}');
+SELECT is(pg_temp.fails('told', $$, 'it broke', 'validation_error', 'E1', true, NULL, 'the detail', 'the hint', 'the context'$$), 'available 00:00:00', 'it is told the attempt, the job and the error, in its role and with its path; no delay is one');
+SELECT pg_temp.add('told2', 'retry-expects') \gset
+INSERT INTO tq_retry.expected VALUES (1, pg_temp.id('told2'), '{"outcome": "failed", "error_type": "handler_error", "error_code": null, "message": "no luck", "sqlstate": "P1234", "detail": "none at all", "hint": "try again"}');
+SELECT is(state, 'available', 'a job that is run by hand asks too, with the error that was raised') FROM taskq.run_job(pg_temp.id('told2'), 'tq_retry.in_server(jsonb)');
+SELECT taskq.cancel_job(pg_temp.id('told')), taskq.cancel_job(pg_temp.id('told2')) \g /dev/null
+SELECT pg_temp.add('told3', 'retry-expects') \gset
+INSERT INTO tq_retry.expected VALUES (1, pg_temp.id('told3'), '{"outcome": "failed", "error_type": "handler_error", "error_code": null, "message": null, "sqlstate": null, "detail": null, "hint": null}');
+SELECT is(pg_temp.as_role('tq_retry_worker', $$ SELECT taskq.fail_job(job_id, epoch) FROM taskq.claim_job('retry-v', '{retry-expects}') $$), 'true', 'whoever fails it');
+SELECT is(pg_temp.state('told3'), 'available 1', 'it runs in the role of the handler');
+SELECT taskq.cancel_job(pg_temp.id('told3')) \g /dev/null
+SELECT is(pg_temp.as_role('tq_retry_worker', 'SELECT job FROM tq_retry.expected'), '42501', 'whose table is not for everybody');
 
 -- in a background worker
-TRUNCATE tq_retry.log;
 SET ROLE tq_retry;
-SELECT taskq.register_handler('retry-in', 'tq_retry.in_server(jsonb)', retry_function => 'tq_retry.log(integer, jsonb)', max_attempts => 3) \g /dev/null
+CREATE FUNCTION tq_retry.asked(attempt integer, error jsonb) RETURNS interval LANGUAGE sql AS
+	$$ SELECT CASE WHEN error->>'sqlstate' = 'P1234' AND current_user = 'tq_retry' AND attempt < 3 THEN interval '0' ELSE interval '1 h' END $$;
+SELECT taskq.register_handler('retry-in', 'tq_retry.in_server(jsonb)', retry_function => 'tq_retry.asked(integer, jsonb)', max_attempts => 3, retry_policy => 'fixed', retry_base => '1 h') \g /dev/null
 RESET ROLE;
 SELECT taskq.enqueue_job('retry-in') AS in_server \gset
 SELECT is(pg_temp.reaches(:in_server), 'discarded 3', 'a background worker asks as well');
-SELECT is(array_agg(attempt || ' ' || who || ' ' || (error->>'sqlstate') ORDER BY attempt), '{1 tq_retry P1234,2 tq_retry P1234}', 'but not after the last attempt') FROM tq_retry.log;
 
 -- one that nothing stops, which the end of this test waits for
 SET ROLE tq_retry;
@@ -143,7 +151,6 @@ CREATE FUNCTION tq_retry.useless(attempt integer, error jsonb) RETURNS interval 
 DECLARE
 	answer interval;
 BEGIN
-	INSERT INTO tq_retry.log VALUES (attempt, error);
 	EXECUTE error->>'message' INTO answer;
 	RETURN answer;
 END $$;
@@ -157,7 +164,6 @@ EXCEPTION WHEN query_canceled THEN
 END $$;
 RESET ROLE;
 SELECT is(pg_temp.asks('useless', 'tq_retry.useless(integer, jsonb)'), '', 'a function that does what the error says');
-TRUNCATE tq_retry.log;
 CREATE TEMP TABLE answers (n text, sql text, delay text, what text);
 INSERT INTO answers VALUES
 	('u1', 'SELECT interval ''5 s''', '00:00:05', 'what it answers is done'),
@@ -167,7 +173,6 @@ INSERT INTO answers VALUES
 	('u8', 'DO $x$ BEGIN RAISE EXCEPTION ''x'' USING ERRCODE = ''57014''; END $x$', '00:00:33', 'also one that looks like a cancel'),
 	('u9', 'SELECT pg_sleep(60)::text::interval', '00:00:33', 'it has a second'), ('u10', 'SELECT tq_retry.deaf()', '00:00:33', 'however deaf it is');
 SELECT is(pg_temp.fails(n, format(', %L', sql)), 'retryable ' || delay, what) FROM (SELECT pg_temp.add(n, 'retry-useless'), * FROM answers) a;
-SELECT is(count(*), 2::bigint, 'what it did stays where it answers, and only there') FROM tq_retry.log;
 SELECT is(count(*), 10::bigint, 'each failure is recorded once') FROM taskq.attempts JOIN taskq.all_jobs USING (job_id) WHERE task_type = 'retry-useless';
 
 -- rights ----------------------------------------------------------------------
@@ -181,25 +186,24 @@ BEGIN
 	EXECUTE error->>'message';
 	RETURN '1 min';
 EXCEPTION
-	WHEN insufficient_privilege THEN RETURN '42 min';
-	WHEN SQLSTATE 'TQ008' THEN RETURN '8 min';
+	WHEN insufficient_privilege OR read_only_sql_transaction THEN RETURN '42 min';
 END $$;
 RESET ROLE;
 SELECT is(pg_temp.asks('tries', 'tq_retry.tries(integer, jsonb)'), '', 'a function that tries things');
 TRUNCATE answers;
-INSERT INTO answers SELECT 't' || row_number() OVER (), sql, CASE what WHEN 'refused' THEN '00:42:00' WHEN 'not by itself' THEN '00:08:00' ELSE '00:01:00' END, what FROM (VALUES
+INSERT INTO answers SELECT 't' || row_number() OVER (), sql, CASE what WHEN 'refused' THEN '00:42:00' ELSE '00:01:00' END, what FROM (VALUES
 	('allowed', 'SELECT 1'), ('refused', 'SELECT * FROM tq_retry.secret'), ('refused', 'SELECT * FROM taskq.jobs'), ('refused', 'UPDATE taskq.jobs SET priority = 1'),
 	('refused', 'RESET ROLE'), ('refused', 'SET ROLE NONE'), ('refused', 'SET SESSION AUTHORIZATION DEFAULT'),
 	('refused', 'CREATE TEMP TABLE t (a integer)'), ('refused', 'DECLARE c CURSOR WITH HOLD FOR SELECT 1'), ('refused', 'LISTEN x'),
 	('refused', 'INSERT INTO tq_retry.deferred VALUES (1), (1)'),
-	('not by itself', 'SELECT taskq.complete_job((taskq.current_job()).job_id, (taskq.current_job()).epoch)'),
-	('not by itself', 'SELECT taskq.fail_job((taskq.current_job()).job_id, (taskq.current_job()).epoch)'),
-	('not by itself', 'SELECT taskq.release_job((taskq.current_job()).job_id, (taskq.current_job()).epoch)'),
-	('not by itself', 'SELECT taskq.heartbeat_job((taskq.current_job()).job_id, (taskq.current_job()).epoch)'),
-	('not by itself', 'SELECT taskq.cancel_job((taskq.current_job()).job_id, (taskq.current_job()).epoch)'),
-	('not by itself', 'SELECT taskq.cancel_job((taskq.current_job()).job_id)'),
-	('not by itself', 'SELECT taskq.retry_job((taskq.current_job()).job_id)'), ('not by itself', 'SELECT taskq.discard_job((taskq.current_job()).job_id)'),
-	('in vain', 'SELECT taskq.save_checkpoint(''"x"'')'), ('allowed', 'SELECT taskq.unregister_handler(''retry-other'')')) v (what, sql);
+	('refused', 'SELECT taskq.complete_job((taskq.current_job()).job_id, (taskq.current_job()).epoch)'),
+	('refused', 'SELECT taskq.fail_job((taskq.current_job()).job_id, (taskq.current_job()).epoch)'),
+	('refused', 'SELECT taskq.release_job((taskq.current_job()).job_id, (taskq.current_job()).epoch)'),
+	('refused', 'SELECT taskq.heartbeat_job((taskq.current_job()).job_id, (taskq.current_job()).epoch)'),
+	('refused', 'SELECT taskq.cancel_job((taskq.current_job()).job_id, (taskq.current_job()).epoch)'),
+	('refused', 'SELECT taskq.cancel_job((taskq.current_job()).job_id)'),
+	('refused', 'SELECT taskq.retry_job((taskq.current_job()).job_id)'), ('refused', 'SELECT taskq.discard_job((taskq.current_job()).job_id)'),
+	('refused', 'SELECT taskq.save_checkpoint(''"x"'')'), ('refused', 'SELECT taskq.unregister_handler(''retry-other'')')) v (what, sql);
 SELECT pg_temp.add(n, 'retry-tries') FROM answers \g /dev/null
 SELECT is(pg_temp.fails(n, format(', %L', sql)), 'retryable ' || delay, what || ': ' || sql) FROM answers;
 SELECT is(count(*), 21::bigint, 'every job is as it should be') FROM taskq.all_jobs JOIN j ON id = job_id JOIN answers ON n = name WHERE state = 'retryable' AND attempt = 1 AND checkpoint IS NULL;
@@ -229,7 +233,7 @@ ALTER ROLE tq_retry NOSUPERUSER;
 -- where nobody reports the failure, nobody's code is run
 BEGIN;
 SET LOCAL taskq.clock_offset = '-1 h';
-SELECT pg_temp.add('lost', 'retry-log', lease => '1 s'), pg_temp.take('retry-w', 'retry-log') \gset
+SELECT pg_temp.add('lost', 'retry-expects', lease => '1 s'), pg_temp.take('retry-w', 'retry-expects') \gset
 COMMIT;
 SELECT ok(pg_temp.came($$ SELECT pg_temp.state('lost') = 'retryable 1' $$), 'after a lease that is over');
 SELECT ok(run_at - a.finished_at BETWEEN '24 s' AND '42 s', 'the policy decides') FROM taskq.all_jobs j JOIN taskq.attempts a USING (job_id) WHERE job_id = pg_temp.id('lost');
@@ -253,10 +257,10 @@ SELECT throws_ok($$ SELECT taskq.register_handler('retry-bad', retry_function =>
 SELECT is(pg_temp.hint_of($$ SELECT taskq.register_handler('retry-bad', 'tq_retry.external(jsonb)', run_as => 'tq_retry', retry_function => 'tq_retry.private(integer, jsonb)') $$),
 	'GRANT EXECUTE ON ROUTINE tq_retry.private(integer,pg_catalog.jsonb) TO tq_retry;', 'the hint is what to type');
 SELECT ok(NOT taskq.is_registered('retry-bad'), 'nothing of that is registered');
-SELECT results_eq($$ SELECT retry_function, retry_function_status, contract_status, search_path, retry_policy FROM taskq.get_handler_info('retry-log') $$,
-	$$ VALUES ('tq_retry.log(integer,pg_catalog.jsonb)', 'ok', NULL, 'tq_retry', 'fixed') $$, 'the registry shows the function beside the policy');
-SELECT taskq.unregister_handler('retry-log') \g /dev/null
-SELECT is(retry_function, 'tq_retry.log(integer,pg_catalog.jsonb)', 'and the history') FROM taskq.handler_history WHERE task_type = 'retry-log' ORDER BY changed_at DESC LIMIT 1;
+SELECT results_eq($$ SELECT retry_function, retry_function_status, contract_status, search_path, retry_policy FROM taskq.get_handler_info('retry-expects') $$,
+	$$ VALUES ('tq_retry.expects(integer,pg_catalog.jsonb)', 'ok', NULL, 'tq_retry', 'fixed') $$, 'the registry shows the function beside the policy');
+SELECT taskq.unregister_handler('retry-expects') \g /dev/null
+SELECT is(retry_function, 'tq_retry.expects(integer,pg_catalog.jsonb)', 'and the history') FROM taskq.handler_history WHERE task_type = 'retry-expects' ORDER BY changed_at DESC LIMIT 1;
 
 SELECT finish();
 SELECT taskq.unregister_worker(w) FROM unnest('{retry-w,retry-v}'::text[]) w \g /dev/null

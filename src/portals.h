@@ -1,0 +1,29 @@
+/*
+ * portals.h
+ *	  Keeping the session's portals out of users' code's reach.
+ */
+#ifndef TASKQ_PORTALS_H
+#define TASKQ_PORTALS_H
+
+#include "taskq.h"
+
+#include "utils/portal.h"
+
+/* A portal as it was before it was hidden. */
+typedef struct HiddenPortal
+{
+	Portal		portal;
+	PortalStatus status;
+	bool		visible;
+} HiddenPortal;
+
+typedef struct HiddenPortals
+{
+	int			n;
+	HiddenPortal *portals;
+} HiddenPortals;
+
+extern void PortalsHide(HiddenPortals *hidden);
+extern void PortalsShow(HiddenPortals *hidden);
+
+#endif							/* TASKQ_PORTALS_H */
