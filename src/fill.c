@@ -2,6 +2,9 @@
  * fill.c
  *	  Starting the workers that pools lack.  Called by the scheduler.
  *
+ * All pools together leave some worker slots to others, and those of one role leave
+ * some to other roles (pool.c), however large they are.
+ *
  * A pool's size is a ceiling: a worker is started when more jobs are due for
  * the pool than it has workers.  A start that fails, by the role or for want of
  * max_worker_processes, is tried again after a while and said once a minute.
@@ -16,6 +19,7 @@
 #include "catalog.h"
 #include "clock.h"
 #include "fill.h"
+#include "guc.h"
 #include "pool.h"
 #include "route.h"
 #include "worker.h"
@@ -28,6 +32,7 @@ typedef struct Start
 	BackgroundWorkerHandle *handle;
 	int			mark;
 	char		pool[TASKQ_NAME_MAX + 1];
+	Oid			role;
 } Start;
 
 /* A pool whose workers could not start: not tried again before then. */
@@ -156,6 +161,45 @@ CountWorkers(const char *pool)
 	return n;
 }
 
+/* Workers of all databases that are up or on their way here; "role": its own only. */
+static int
+CountAllWorkers(Oid role)
+{
+	int			n = 0;
+
+	for (int i = 0; i < taskq_shared->n_slots; i++)
+	{
+		TaskqSlot  *slot = &taskq_slots[i];
+
+		LWLockAcquire(&slot->lock, LW_SHARED);
+		if (slot->worker && (!OidIsValid(role) || slot->role == role))
+			n++;
+		LWLockRelease(&slot->lock);
+	}
+	for (int i = 0; i < n_starts; i++)
+		if (!OidIsValid(role) || starts[i].role == role)
+			n++;
+	return n;
+}
+
+/* A role has as many workers as it may have: said once a minute. */
+static void
+NoteShare(const TaskqPool *pool)
+{
+	static TimestampTz warned_at = 0;
+	TimestampTz now = ClockNow();
+
+	if (now - warned_at < USECS_PER_MINUTE)
+		return;
+	warned_at = now;
+	ereport(WARNING,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			 errmsg("taskq pool \"%s\" is given no more workers, as its role has its share", pool->name),
+			 errdetail("The role's pools have %d workers, and taskq.role_share is %d percent.",
+					   CountAllWorkers(pool->role), taskq_role_share),
+			 errhint("You might need to increase \"max_worker_processes\".")));
+}
+
 /* max_worker_processes is used up: say so once a minute, try again in a second. */
 static void
 NoteMissingSlots(const char *pool)
@@ -230,6 +274,7 @@ StartWorker(const TaskqPool *pool)
 	NoteSlotsAgain();
 	start->mark = next_mark;
 	strlcpy(start->pool, pool->name, sizeof(start->pool));
+	start->role = pool->role;
 	n_starts++;
 	next_mark = (next_mark + 1) % MAX_START_MARKS;
 	return true;
@@ -266,6 +311,16 @@ FillPool(const TaskqPool *pool, const DueJobs *jobs, bool *may_grow)
 			return trouble->not_before;
 		if (ClockIsAhead(slots_retry_at, USECS_PER_SEC))
 			return slots_retry_at;
+		if (CountAllWorkers(pool->role) >= PoolRoleShare(pool->role) && CountAllWorkers(InvalidOid) < PoolMostWorkers())
+		{
+			NoteShare(pool);
+			return ClockNow() + USECS_PER_SEC;
+		}
+		if (CountAllWorkers(InvalidOid) >= PoolMostWorkers())
+		{
+			NoteMissingSlots(pool->name);
+			return slots_retry_at;
+		}
 		if (!StartWorker(pool))
 			return ClockNow() + USECS_PER_SEC;
 	}

@@ -92,6 +92,17 @@ int			taskq_poll_interval = 5 * 1000;
 int			taskq_ready_list_size = 65536;
 
 /*
+ * Worker slots that pools leave to others: to parallel queries, to replication.
+ */
+int			taskq_reserved_workers = 1;
+
+/*
+ * How much one role may take, in percent, of what all share and others may need:
+ * worker slots where several roles have pools, and routes.
+ */
+int			taskq_role_share = 75;
+
+/*
  * How many runs a commit holds at most.  They are run again, singly, if it fails,
  * and other limits come first for all but the very shortest.
  */
@@ -247,6 +258,14 @@ GucInit(void)
 							 NULL, &taskq_retry_jitter, 2, -1, 2,
 							 PGC_SUSET, 0, NULL, NULL, NULL);
 #endif
+	DefineCustomIntVariable("taskq.reserved_workers",
+							"How many of max_worker_processes the workers of pools leave to others.",
+							NULL, &taskq_reserved_workers, 1, 0, 1024,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("taskq.role_share",
+							"How much one role may take of worker slots and routes, in percent.",
+							NULL, &taskq_role_share, 75, 1, 100,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("taskq.share_commit_jobs",
 							"How many jobs may share a commit.",
 							NULL, &taskq_share_commit_jobs, 50, 1, 10000,

@@ -25,6 +25,8 @@ extern int	taskq_max_wait;
 extern int	taskq_node_id;
 extern int	taskq_poll_interval;
 extern int	taskq_ready_list_size;
+extern int	taskq_reserved_workers;
+extern int	taskq_role_share;
 extern int	taskq_share_commit_jobs;
 extern char *taskq_tenant_id;
 extern bool taskq_use_ready_list;

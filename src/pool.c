@@ -23,6 +23,7 @@
 #include "pool.h"
 #include "queue.h"
 #include "roles.h"
+#include "shmem.h"
 #include "store.h"
 
 PG_FUNCTION_INFO_V1(taskq_create_pool);
@@ -116,6 +117,50 @@ const TaskqPool *
 PoolAt(int i)
 {
 	return &pools[i];
+}
+
+/*
+ * How many workers the pools of all databases can have together.  The launcher
+ * and each scheduler have a slot, too.
+ */
+int
+PoolMostWorkers(void)
+{
+	int			schedulers = 0;
+
+	for (int i = 0; ShmemPresent() && i < taskq_shared->n_databases; i++)
+		if (taskq_databases[i].scheduler_pid != 0)
+			schedulers++;
+	return Max(max_worker_processes - taskq_reserved_workers - 1 - Max(schedulers, 1), 0);
+}
+
+/*
+ * How many of them the pools of one role may have.  Where others have pools, too,
+ * a role that fills its own, be it with idle workers, leaves them something.
+ */
+int
+PoolRoleShare(Oid role)
+{
+	int			most = PoolMostWorkers();
+
+	for (int i = 0; i < PoolCount(); i++)
+		if (PoolAt(i)->role != role && PoolAt(i)->size > 0)
+			return Max(most * taskq_role_share / 100, Min(most, 1));
+	return most;
+}
+
+/* A size that no server of this kind can give is kept, as settings change. */
+static void
+WarnOfSize(const char *name, int32 size)
+{
+	int			most = PoolMostWorkers();
+
+	if (size > most && size > taskq_default_pool_size)
+		ereport(WARNING,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("pool \"%s\" cannot have %d workers in this server", name, size),
+				 errdetail("All pools together have at most %d: \"max_worker_processes\" is %d, of which taskq.reserved_workers leaves %d to others.",
+						   most, max_worker_processes, taskq_reserved_workers)));
 }
 
 /* A worker of the pool, to ask what it may run.  Valid as long as the pool is. */
@@ -215,6 +260,7 @@ taskq_create_pool(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("pool \"%s\" already exists", name),
 				 errhint("Change it with taskq.alter_pool().")));
+	WarnOfSize(name, size);
 	InsertPool(name, false, role, size, min_size, task_types, queues, capabilities);
 	PG_RETURN_VOID();
 }
@@ -272,6 +318,8 @@ taskq_alter_pool(PG_FUNCTION_ARGS)
 	queues = ArgNamesOrNull(fcinfo, 3, "queues");
 	QueueCheckNames(queues);
 	capabilities = ArgTagsOrNull(fcinfo, 4, "capabilities");
+	if (!PG_ARGISNULL(1))
+		WarnOfSize(name, size);
 
 	values[0] = CStringGetTextDatum(name);
 	values[1] = Int32GetDatum(size);

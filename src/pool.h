@@ -30,6 +30,8 @@ typedef struct TaskqPool
 
 /* Valid until the next look-up of a pool. */
 extern const TaskqPool *PoolFind(const char *name);
+extern int	PoolMostWorkers(void);
+extern int	PoolRoleShare(Oid role);
 extern int	PoolCount(void);
 extern const TaskqPool *PoolAt(int i);
 extern void PoolWorker(const TaskqPool *pool, TaskqWorker *worker);

@@ -53,6 +53,7 @@ typedef struct TaskqSlot
 	bool		leave;			/* asked to finish its job and go */
 	int			start_mark;		/* which start of the scheduler's it was */
 	char		pool[TASKQ_NAME_MAX + 1];
+	Oid			role;			/* the pool's */
 	char		worker_id[WORKER_ID_SIZE];
 	TimestampTz started_at;
 	uint64		completed;

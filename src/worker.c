@@ -127,6 +127,7 @@ Attach(void)
 	slot->start_mark = params.start_mark;
 	slot->started_at = ClockNow();
 	strlcpy(slot->pool, params.pool, sizeof(slot->pool));
+	slot->role = params.role;
 	snprintf(slot->worker_id, sizeof(slot->worker_id), "%s:%d", params.pool, MyProcPid);
 	slot->worker = true;
 	LWLockRelease(&slot->lock);
