@@ -117,6 +117,25 @@ AnyRequest(void)
 	return found;
 }
 
+/*
+ * Is there a request that says all that this one would?  One of another open
+ * transaction does not count, as that may roll back, and nobody waits for it: so
+ * there is one for each that asks at the same time, and not one for each call.
+ */
+static bool
+SaysEnough(int64 job_id, const char *reason)
+{
+	char	   *first = NULL;
+	bool		found;
+	OwnerScope	scope;
+
+	OwnerEnter(&scope);
+	found = CancelRequested(job_id, &first);
+	OwnerLeave(&scope);
+	return found && (first != NULL || reason == NULL);
+}
+
+/* Ask for a job to be cancelled, once; whoever runs it is interrupted each time. */
 static void
 CancelRequest(int64 job_id, const char *reason)
 {
@@ -124,6 +143,11 @@ CancelRequest(int64 job_id, const char *reason)
 	Datum		values[3];
 	OwnerScope	scope;
 
+	if (SaysEnough(job_id, reason))
+	{
+		WakeCancel(job_id);
+		return;
+	}
 	values[0] = Int64GetDatum(job_id);
 	values[1] = reason == NULL ? (Datum) 0 : CStringGetTextDatum(reason);
 	values[2] = TimestampTzGetDatum(ClockNow());

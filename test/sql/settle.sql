@@ -3,7 +3,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 BEGIN;
-SELECT plan(205);
+SELECT plan(206);
 
 -- every call in every state ---------------------------------------------------
 -- Make a job in a state. It is the only one of its type, whose policy is a
@@ -254,6 +254,8 @@ SELECT is(taskq.cancel_job(pg_temp.id('a-heartbeat'), pg_temp.e('a-heartbeat')),
 SELECT is(pg_temp.attempts('a-heartbeat'), '1 cancelled cancelled', 'which is an attempt');
 SELECT pg_temp.add('a-reasons', 'settle-a', -200), pg_temp.take('settle-w', 'settle-a') \gset
 SELECT taskq.cancel_job(pg_temp.id('a-reasons')), taskq.cancel_job(pg_temp.id('a-reasons'), reason => 'first'), taskq.cancel_job(pg_temp.id('a-reasons'), reason => 'another') \gset
+SELECT count(taskq.cancel_job(pg_temp.id('a-reasons'), reason => 'again ' || n)) FROM generate_series(1, 100) n \gset
+SELECT is(string_agg(COALESCE(reason, 'none'), ', ' ORDER BY request_id), 'none, first', 'and are not kept: one that says nothing more adds nothing') FROM taskq.cancel_requests WHERE job_id = pg_temp.id('a-reasons');
 SELECT taskq.release_job(pg_temp.id('a-reasons'), pg_temp.e('a-reasons')) \gset
 SELECT is(last_error, 'first', 'of several requests the first reason counts') FROM taskq.all_jobs WHERE job_id = pg_temp.id('a-reasons');
 SELECT is_empty($$ SELECT FROM taskq.cancel_requests r JOIN taskq.all_jobs j USING (job_id) WHERE j.state = 'cancelled' $$, 'no request is left of a job that was cancelled');
