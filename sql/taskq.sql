@@ -48,8 +48,10 @@ CREATE TABLE taskq.installation (
 	system_identifier bigint NOT NULL,
 	database_oid      oid NOT NULL,
 	database_name     text NOT NULL,
-	adopted_at        timestamptz NOT NULL DEFAULT pg_catalog.now()
+	adopted_at        timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	roles_from        timestamptz NOT NULL DEFAULT '-infinity'
 );
+COMMENT ON COLUMN taskq.installation.roles_from IS 'since when the jobs were enqueued by roles of this cluster: those that came with a dump name roles of another';
 COMMENT ON TABLE taskq.installation IS 'which cluster and database this installation belongs to';
 
 -- Queue 1, 'default', has no row until one of its settings is changed, so that
@@ -221,7 +223,8 @@ CREATE TABLE taskq.jobs (
 	group_key        text,
 	last_error       text,
 	checkpoint       jsonb,
-	correlation_id   text
+	correlation_id   text,
+	created_by       oid
 ) WITH (fillfactor = 80, vacuum_truncate = off,
 		autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
 		autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 100000,
@@ -232,6 +235,8 @@ COMMENT ON COLUMN taskq.jobs.gate IS 'o open, r running, s suspended, b blocked,
 COMMENT ON COLUMN taskq.jobs.state IS 'a available or scheduled, t retryable, r running, s suspended, b blocked';
 COMMENT ON COLUMN taskq.jobs.epoch IS 'the fence: which claim the job was given out by last';
 COMMENT ON COLUMN taskq.jobs.last_outcome IS 'how the run of this epoch ended, if it has';
+-- an oid, as a name that is not there would keep a dump from being restored
+COMMENT ON COLUMN taskq.jobs.created_by IS 'the role that has enqueued it';
 COMMENT ON COLUMN taskq.jobs.life IS 'how often the job was put back after it had ended';
 COMMENT ON COLUMN taskq.jobs.crashes IS 'how often it has crashed the server';
 COMMENT ON COLUMN taskq.jobs.permit IS 'which of its worker''s max_concurrent_jobs places a running job holds';
@@ -284,7 +289,8 @@ CREATE TABLE taskq.job_history (
 	group_key       text,
 	last_error      text,
 	checkpoint      jsonb,
-	correlation_id  text
+	correlation_id  text,
+	created_by      oid
 ) PARTITION BY RANGE (expires_on);
 COMMENT ON TABLE taskq.job_history IS 'finished jobs, partitioned by the day on which they expire; read the view taskq.all_jobs';
 COMMENT ON COLUMN taskq.job_history.state IS 'c completed, d discarded, x cancelled, q quarantined';
@@ -371,7 +377,7 @@ CREATE TABLE taskq.access_grants (
 	tenants text[],
 	PRIMARY KEY (role, access)
 );
-COMMENT ON COLUMN taskq.access_grants.tenants IS 'whose jobs an observer sees; NULL is all';
+COMMENT ON COLUMN taskq.access_grants.tenants IS 'whose jobs an observer sees, or a producer enqueues and may cancel; NULL is no such limit';
 COMMENT ON TABLE taskq.access_grants IS 'who was given which access by grant_access()';
 
 -- What each kind of access means; filled at the end of this script.
@@ -655,7 +661,7 @@ COMMENT ON FUNCTION taskq.snooze_job(bigint, bigint, interval) IS 'give a claime
 
 CREATE FUNCTION taskq.cancel_job(job_id bigint, epoch bigint DEFAULT NULL, reason text DEFAULT NULL) RETURNS text
 	AS 'MODULE_PATHNAME', 'taskq_cancel_job' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.cancel_job(bigint, bigint, text) IS 'cancel a job: cancelled, requested (it is running and will be told) or final (it had ended). With an epoch: its worker gives it up';
+COMMENT ON FUNCTION taskq.cancel_job(bigint, bigint, text) IS 'cancel a job: cancelled, requested (it is running and will be told) or final (it had ended). With an epoch: its worker gives it up. Raises TQ011 when there is none that the caller may cancel: producers those that they have enqueued, or of tenants that they were granted; operators all';
 
 CREATE FUNCTION taskq.retry_job(job_id bigint, force boolean DEFAULT false) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'taskq_retry_job' LANGUAGE C VOLATILE;
@@ -814,7 +820,7 @@ CREATE FUNCTION taskq.describe_job(
 	OUT started_at timestamptz, OUT finished_at timestamptz, OUT worker_id text,
 	OUT error_type text, OUT error_code text, OUT last_error text) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'taskq_describe_job' LANGUAGE C VOLATILE ROWS 1;
-COMMENT ON FUNCTION taskq.describe_job(bigint) IS 'what became of a job and, where it does not run, why; raises TQ011 when there is none of this id';
+COMMENT ON FUNCTION taskq.describe_job(bigint) IS 'what became of a job and, where it does not run, why; raises TQ011 when there is none that is for the caller: a producer''s own, those of tenants that it was granted, an observer''s; operators all';
 
 CREATE FUNCTION taskq.explain_claim(
 	worker_id text DEFAULT NULL, task_types text[] DEFAULT NULL,
@@ -835,7 +841,7 @@ COMMENT ON FUNCTION taskq.scheduler_pid() IS 'process id of this database''s sch
 
 CREATE FUNCTION taskq.grant_access(role regrole, access text, tenants text[] DEFAULT NULL) RETURNS void
 	AS 'MODULE_PATHNAME', 'taskq_grant_access' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.grant_access(regrole, text, text[]) IS 'give a role the rights of a producer, worker, observer, operator or admin; each is a set of its own. An observer may be given some tenants only';
+COMMENT ON FUNCTION taskq.grant_access(regrole, text, text[]) IS 'give a role the rights of a producer, worker, observer, operator or admin; each is a set of its own. An observer may be given some tenants, whose jobs alone it sees, a producer some, for which alone it enqueues and whose jobs it may cancel';
 
 CREATE FUNCTION taskq.revoke_access(role regrole, access text) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'taskq_revoke_access' LANGUAGE C VOLATILE;
@@ -931,7 +937,8 @@ SELECT u.* FROM (
 		j.priority::integer AS priority, COALESCE(s.attempt, j.attempt) AS attempt, j.max_attempts,
 		COALESCE(s.epoch, j.epoch) AS epoch, COALESCE(s.worker_id, j.worker_id) AS worker_id, j.lease_expires_at,
 		j.payload, NULL::jsonb AS result, j.progress, j.tags, j.tenant_id, j.group_key, j.run_at, j.created_at,
-		COALESCE(s.started_at, j.started_at) AS started_at, NULL::timestamptz AS finished_at, j.last_error, j.checkpoint, j.correlation_id
+		COALESCE(s.started_at, j.started_at) AS started_at, NULL::timestamptz AS finished_at, j.last_error, j.checkpoint, j.correlation_id,
+		CASE WHEN j.created_at >= (SELECT max(i.roles_from) FROM taskq.installation i) THEN j.created_by::regrole END AS created_by
 	FROM taskq.jobs j JOIN taskq.routes r USING (route_id)
 		LEFT JOIN taskq.queue_defs q USING (queue_id)
 		LEFT JOIN taskq.running_jobs() s USING (job_id)
@@ -941,7 +948,8 @@ SELECT u.* FROM (
 		CASE h.state WHEN 'c' THEN 'completed' WHEN 'd' THEN 'discarded' WHEN 'x' THEN 'cancelled' WHEN 'q' THEN 'quarantined' END,
 		h.priority::integer, h.attempt, h.max_attempts, h.epoch, h.worker_id, NULL,
 		h.payload, h.result, h.progress, h.tags, h.tenant_id, h.group_key, h.run_at, h.created_at,
-		h.started_at, h.finished_at, h.last_error, h.checkpoint, h.correlation_id
+		h.started_at, h.finished_at, h.last_error, h.checkpoint, h.correlation_id,
+		CASE WHEN h.created_at >= (SELECT max(i.roles_from) FROM taskq.installation i) THEN h.created_by::regrole END
 	FROM taskq.job_history h JOIN taskq.routes r USING (route_id)
 		LEFT JOIN taskq.queue_defs q USING (queue_id)
 	WHERE NOT h.superseded AND taskq.sees_tenant(h.tenant_id)
@@ -1144,6 +1152,7 @@ COMMENT ON COLUMN taskq.all_jobs.started_at IS 'when its run was claimed; of an 
 COMMENT ON COLUMN taskq.all_jobs.finished_at IS 'when the job ended; NULL while it lives';
 COMMENT ON COLUMN taskq.all_jobs.last_error IS 'message of the last failed attempt, or the reason given when it was cancelled or discarded';
 COMMENT ON COLUMN taskq.all_jobs.checkpoint IS 'what save_checkpoint() kept';
+COMMENT ON COLUMN taskq.all_jobs.created_by IS 'the role that has enqueued it; NULL where it came with a dump of another cluster';
 COMMENT ON COLUMN taskq.all_jobs.correlation_id IS 'as enqueued, or inherited from the job whose handler enqueued it';
 COMMENT ON COLUMN taskq.attempts.job_id IS 'number of the job';
 COMMENT ON COLUMN taskq.attempts.attempt IS 'number of the run; 0 for a job that was discarded unhandled';

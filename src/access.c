@@ -59,17 +59,18 @@ PrivilegeOn(const char *object)
 	return "EXECUTE";
 }
 
-/* The tenants whose jobs an observer is to see; NULL is all. */
+/* The tenants whose jobs an observer is to see, or a producer to enqueue; NULL is all. */
 static ArrayType *
 ArgTenants(FunctionCallInfo fcinfo, Datum access)
 {
 	ArrayType  *tenants = ArgSomeNamesOrNull(fcinfo, 2, "tenants");
 
-	if (tenants != NULL && strcmp(TextDatumGetCString(access), "observer") != 0)
+	if (tenants != NULL && strcmp(TextDatumGetCString(access), "observer") != 0 &&
+		strcmp(TextDatumGetCString(access), "producer") != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("only an observer is granted some tenants"),
-				 errdetail("Workers and operators act on jobs of all tenants, and producers may name any.")));
+				 errmsg("only observers and producers are granted some tenants"),
+				 errdetail("Workers and operators act on jobs of all tenants.")));
 	return tenants;
 }
 
@@ -112,6 +113,7 @@ taskq_grant_access(PG_FUNCTION_ARGS)
 	ForEachObject("SELECT object FROM taskq.access_rights WHERE access = $2 AND $1 IS NOT NULL",
 				  values, "GRANT", "TO", role);
 	OwnerLeaveSpi(&scope);
+	CatalogChanged(REL_GRANTS);
 	PG_RETURN_VOID();
 }
 
@@ -138,5 +140,6 @@ taskq_revoke_access(PG_FUNCTION_ARGS)
 	if (found && OwnerExecute("SELECT FROM taskq.access_grants WHERE role = $1", 1, types, values, NULL) == 0)
 		OwnerExecute(psprintf("REVOKE USAGE ON SCHEMA taskq FROM %s", role), 0, NULL, NULL, NULL);
 	OwnerLeaveSpi(&scope);
+	CatalogChanged(REL_GRANTS);
 	PG_RETURN_BOOL(found);
 }

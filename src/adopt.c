@@ -37,7 +37,7 @@ PG_FUNCTION_INFO_V1(taskq_is_adopted);
 /* Columns of taskq.installation, in order. */
 enum
 {
-	I_ID = 1, I_SYSTEM_IDENTIFIER, I_DATABASE_OID, I_DATABASE_NAME
+	I_ID = 1, I_SYSTEM_IDENTIFIER, I_DATABASE_OID, I_DATABASE_NAME, I_ADOPTED_AT, I_ROLES_FROM
 };
 
 static void
@@ -69,6 +69,38 @@ AdoptedHere(void)
 	return ours;
 }
 
+static void
+ReadRolesFrom(TupleTableSlot *slot, void *arg)
+{
+	TimestampTz *from = arg;
+
+	if (DatumGetInt64(SlotDatum(slot, I_SYSTEM_IDENTIFIER)) != (int64) GetSystemIdentifier())
+		*from = DT_NOEND;
+	else
+		*from = Max(*from, DatumGetTimestampTz(SlotDatum(slot, I_ROLES_FROM)));
+}
+
+/*
+ * Since when the roles of jobs are this cluster's.  Those of a dump are oids of
+ * another, which may be anybody's here.
+ */
+TimestampTz
+AdoptedRolesFrom(void)
+{
+	static TimestampTz from;
+	static uint64 version = 0;
+	uint64		current = CatalogVersion();
+
+	if (version != current)
+	{
+		version = 0;
+		from = DT_NOBEGIN;
+		StoreScan(REL_INSTALLATION, ReadRolesFrom, &from);
+		version = current;
+	}
+	return from;
+}
+
 Datum
 taskq_is_adopted(PG_FUNCTION_ARGS)
 {
@@ -79,8 +111,8 @@ taskq_is_adopted(PG_FUNCTION_ARGS)
 Datum
 taskq_adopt_database(PG_FUNCTION_ARGS)
 {
-	Oid			types[] = {INT8OID, OIDOID, TEXTOID, TIMESTAMPTZOID};
-	Datum		values[4];
+	Oid			types[] = {INT8OID, OIDOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
+	Datum		values[5];
 	OwnerScope	scope;
 
 	CheckArgCount(fcinfo, 0);
@@ -91,11 +123,12 @@ taskq_adopt_database(PG_FUNCTION_ARGS)
 	values[1] = ObjectIdGetDatum(MyDatabaseId);
 	values[2] = CStringGetTextDatum(get_database_name(MyDatabaseId));
 	values[3] = TimestampTzGetDatum(ClockNow());
+	values[4] = AdoptedRolesFrom() == DT_NOEND ? values[3] : TimestampTzGetDatum(AdoptedRolesFrom());
 	RecordOwners(true);
 	OwnerEnterSpi(&scope);
 	OwnerExecute("DELETE FROM taskq.installation", 0, NULL, NULL, NULL);
-	OwnerExecute("INSERT INTO taskq.installation (system_identifier, database_oid, database_name, adopted_at)"
-				 " VALUES ($1, $2, $3, $4)", 4, types, values, NULL);
+	OwnerExecute("INSERT INTO taskq.installation (system_identifier, database_oid, database_name, adopted_at, roles_from)"
+				 " VALUES ($1, $2, $3, $4, $5)", 5, types, values, NULL);
 	RightsRevokeOnTables(NULL);
 	OwnerLeaveSpi(&scope);
 	CatalogChanged(REL_INSTALLATION);

@@ -7,6 +7,9 @@
 
 #include "taskq.h"
 
+#include "utils/timestamp.h"
+
 extern bool AdoptedHere(void);
+extern TimestampTz AdoptedRolesFrom(void);
 
 #endif							/* TASKQ_ADOPT_H */

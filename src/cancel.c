@@ -30,6 +30,7 @@
 #include "shmem.h"
 #include "store.h"
 #include "wake.h"
+#include "whose.h"
 
 PG_FUNCTION_INFO_V1(taskq_cancel_job);
 
@@ -226,6 +227,10 @@ taskq_cancel_job(PG_FUNCTION_ARGS)
 	reason = ArgTextOrNull(fcinfo, 2);
 	CurrentRefuse(job_id, "cancel");
 
+	/* before anything is locked: the answer must not tell of other people's jobs */
+	if (!(!PG_ARGISNULL(1) && WhoseMayWork()) && !WhoseMayCancel(job_id))
+		WhoseNotSeen(job_id);
+
 	/* its own worker gives the job up: that is a settle */
 	if (!PG_ARGISNULL(1))
 		PG_RETURN_TEXT_P(cstring_to_text(SettleCancelled(job_id, PG_GETARG_INT64(1), reason) ? "cancelled" : "final"));
@@ -241,7 +246,7 @@ taskq_cancel_job(PG_FUNCTION_ARGS)
 			break;
 	}
 	if (!HistoryFind(job_id, &job, &ending))
-		JobNotFound(job_id);
+		WhoseNotSeen(job_id);
 	PG_RETURN_TEXT_P(cstring_to_text("final"));
 }
 

@@ -47,12 +47,12 @@ static const struct
 	int			columns;
 }			rels[TASKQ_RELS] =
 {
-	[REL_JOBS] = {"jobs", 29},
+	[REL_JOBS] = {"jobs", 30},
 	[REL_JOBS_PKEY] = {"jobs_pkey", 1},
 	[REL_JOBS_OPEN] = {"jobs_open", 4},
 	[REL_JOBS_RUNNING] = {"jobs_running", 2},
-	[REL_HISTORY] = {"job_history", 29},
-	[REL_HISTORY_OVERFLOW] = {"job_history_overflow", 29},
+	[REL_HISTORY] = {"job_history", 30},
+	[REL_HISTORY_OVERFLOW] = {"job_history_overflow", 30},
 	[REL_FAILURES] = {"attempt_failures", 15},
 	[REL_ROUTES] = {"routes", 5},
 	[REL_QUEUES] = {"queue_defs", 12},
@@ -62,7 +62,7 @@ static const struct
 	[REL_WORKERS_PKEY] = {"external_workers_pkey", 1},
 	[REL_CANCELS] = {"cancel_requests", 4},
 	[REL_CANCELS_JOB] = {"cancel_requests_job", 1},
-	[REL_INSTALLATION] = {"installation", 5},
+	[REL_INSTALLATION] = {"installation", 6},
 	[REL_JOB_ID_SEQ] = {"job_id_seq", 1},
 	[REL_EPOCH_SEQ] = {"epoch_seq", 1},
 	[REL_EVENTS] = {"event_log", 17},
@@ -102,7 +102,7 @@ InvalidateByRelation(Datum arg, Oid relid)
 	}
 	if (relid == rel_oids[REL_ROUTES] || relid == rel_oids[REL_QUEUES] ||
 		relid == rel_oids[REL_HANDLERS] || relid == rel_oids[REL_POOLS] ||
-		relid == rel_oids[REL_INSTALLATION])
+		relid == rel_oids[REL_INSTALLATION] || relid == rel_oids[REL_GRANTS])
 		catalog_version++;
 	if (relid == rel_oids[REL_WORKERS])
 		workers_version++;

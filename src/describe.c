@@ -3,8 +3,7 @@
  *	  describe_job(): what became of one job, and why it does not run.
  *
  * For those who may not read all jobs.  So it says nothing of what is in the
- * job: no payload, no result, no progress.  An observer of some tenants asks
- * about their jobs only, also where it is a producer.
+ * job: no payload, no result, no progress.  Who may ask about which: whose.c.
  */
 #include "taskq.h"
 
@@ -18,8 +17,7 @@
 
 #include "args.h"
 #include "owner.h"
-#include "settle.h"
-#include "tenants.h"
+#include "whose.h"
 
 PG_FUNCTION_INFO_V1(taskq_describe_job);
 
@@ -52,15 +50,14 @@ static const char *const query =
 	"  WHERE a.job_id = j.job_id AND j.finished_at IS NULL ORDER BY a.epoch DESC LIMIT 1) l ON true"
 	" LEFT JOIN LATERAL (SELECT w.reason FROM taskq.route_reasons w"
 	"  WHERE w.route_id = (SELECT s.route_id FROM taskq.jobs s WHERE s.job_id = j.job_id)) r ON true"
-	" WHERE j.job_id = $1 AND ($2 IS NULL OR j.tenant_id = ANY ($2))";
+	" WHERE j.job_id = $1";
 
 Datum
 taskq_describe_job(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	Oid			types[] = {INT8OID, TEXTARRAYOID};
-	Datum		values[2];
-	ArrayType  *tenants = TenantsSeen(true);
+	Oid			types[] = {INT8OID};
+	Datum		values[1];
 	int64		job_id;
 	OwnerScope	scope;
 	uint64		n;
@@ -69,15 +66,16 @@ taskq_describe_job(PG_FUNCTION_ARGS)
 	BeginRows(fcinfo, DESCRIBE_COLUMNS);
 	job_id = ArgId(fcinfo, 0, "job_id");
 	values[0] = Int64GetDatum(job_id);
-	values[1] = PointerGetDatum(tenants);
+	if (!WhoseMaySee(job_id))
+		WhoseNotSeen(job_id);
 	OwnerEnterSpi(&scope);
 	/* for one row never worth it, whatever the planner makes of the views */
 	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	n = OwnerExecute(query, 2, types, values, tenants == NULL ? " n" : NULL);
+	n = OwnerExecute(query, 1, types, values, NULL);
 	for (uint64 i = 0; i < n; i++)
 		tuplestore_puttuple(result->setResult, SPI_tuptable->vals[i]);
 	OwnerLeaveSpi(&scope);
 	if (n == 0)
-		JobNotFound(job_id);
+		WhoseNotSeen(job_id);
 	return (Datum) 0;
 }

@@ -28,6 +28,7 @@
 #include "route.h"
 #include "settle.h"
 #include "store.h"
+#include "tenants.h"
 #include "unhandled.h"
 #include "waitpoint.h"
 #include "wake.h"
@@ -100,6 +101,7 @@ ReadArguments(FunctionCallInfo fcinfo, TaskqJob *job, TimestampTz now, bool any_
 	memset(job, 0, sizeof(*job));
 	job->state = JOB_NEW;
 	job->created_at = now;
+	job->created_by = GetUserId();
 	job->run_at = RunAt(fcinfo, now);
 	job->priority = !PG_ARGISNULL(ARG_PRIORITY) ?
 		ArgInt(fcinfo, ARG_PRIORITY, "priority", PG_INT16_MIN, PG_INT16_MAX) :
@@ -114,7 +116,7 @@ ReadArguments(FunctionCallInfo fcinfo, TaskqJob *job, TimestampTz now, bool any_
 	if (ArgMicroseconds(fcinfo, ARG_LEASE, "lease", USECS_PER_SEC) != NO_MICROSECONDS)
 		job->lease = PG_GETARG_INTERVAL_P(ARG_LEASE);
 	job->tags = (struct varlena *) ArgTagsOrNull(fcinfo, ARG_TAGS, "tags");
-	job->tenant_id = TextOrNull(ArgNameOrNull(fcinfo, ARG_TENANT_ID, "tenant_id"));
+	job->tenant_id = TenantToEnqueue(TextOrNull(ArgNameOrNull(fcinfo, ARG_TENANT_ID, "tenant_id")));
 	job->group_key = TextOrNull(ArgNameOrNull(fcinfo, ARG_GROUP_KEY, "group_key"));
 	if (job->group_key != NULL)
 		job->group_id = GroupId(job->group_key);

@@ -29,6 +29,7 @@
 #include "route.h"
 #include "shmem.h"
 #include "tenants.h"
+#include "whose.h"
 
 PG_FUNCTION_INFO_V1(taskq_explain_claim);
 PG_FUNCTION_INFO_V1(taskq_jobs_of_route);
@@ -104,12 +105,20 @@ AskBackground(const TaskqPool *pool, bool leaves, Asked *asked)
 		asked->reason = "pool paused";
 }
 
+/* Workers and operators act on the jobs of all tenants; an observer asks about those it sees. */
+static ArrayType *
+TenantsAskedAbout(void)
+{
+	return WhoseMayWork() || WhoseMayOperate() ? NULL : TenantsSeen(false);
+}
+
 /* The routes in which a job is due now, as an array of integers. */
 static ArrayType *
 RoutesDue(void)
 {
-	Oid			types[] = {TIMESTAMPTZOID};
-	Datum		values[] = {TimestampTzGetDatum(ClockNow())};
+	ArrayType  *tenants = TenantsAskedAbout();
+	Oid			types[] = {TIMESTAMPTZOID, TEXTARRAYOID};
+	Datum		values[] = {TimestampTzGetDatum(ClockNow()), PointerGetDatum(tenants)};
 	MemoryContext context = CurrentMemoryContext;
 	OwnerScope	scope;
 	Datum		due;
@@ -117,7 +126,8 @@ RoutesDue(void)
 
 	OwnerEnterSpi(&scope);
 	OwnerExecute("SELECT ARRAY(SELECT route_id FROM taskq.routes r WHERE EXISTS (SELECT FROM taskq.jobs j"
-				 " WHERE j.route_id = r.route_id AND j.gate = 'o' AND j.run_at <= $1))", 1, types, values, NULL);
+				 " WHERE j.route_id = r.route_id AND j.gate = 'o' AND j.run_at <= $1"
+				 " AND ($2 IS NULL OR j.tenant_id = ANY ($2))))", 2, types, values, tenants == NULL ? " n" : NULL);
 	due = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	MemoryContextSwitchTo(context);
 	due = PointerGetDatum(DatumGetArrayTypePCopy(due));

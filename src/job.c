@@ -28,7 +28,7 @@ enum
 	JOBS_STATE, JOBS_GROUP_ID, JOBS_STARTED_AT, JOBS_LEASE_EXPIRES_AT, JOBS_PERMIT,
 	JOBS_LAST_OUTCOME, JOBS_TIMEOUT, JOBS_LEASE, JOBS_WORKER_ID, JOBS_PAYLOAD, JOBS_PROGRESS,
 	JOBS_TAGS, JOBS_TENANT_ID, JOBS_GROUP_KEY, JOBS_LAST_ERROR, JOBS_CHECKPOINT,
-	JOBS_CORRELATION_ID
+	JOBS_CORRELATION_ID, JOBS_CREATED_BY
 };
 
 /* Columns of taskq.job_history, in order. */
@@ -39,7 +39,7 @@ enum
 	HIST_STATE, HIST_SUPERSEDED, HIST_GROUP_ID, HIST_STARTED_AT, HIST_LAST_OUTCOME,
 	HIST_TIMEOUT, HIST_LEASE, HIST_WORKER_ID, HIST_HANDLER_VERSION, HIST_PAYLOAD, HIST_RESULT,
 	HIST_PROGRESS, HIST_TAGS, HIST_TENANT_ID, HIST_GROUP_KEY, HIST_LAST_ERROR, HIST_CHECKPOINT,
-	HIST_CORRELATION_ID
+	HIST_CORRELATION_ID, HIST_CREATED_BY
 };
 
 /* Attributes of the type taskq.job, in order. */
@@ -63,6 +63,21 @@ WriteTime(TupleTableSlot *slot, int attnum, TimestampTz time)
 {
 	if (time != 0)
 		SlotSet(slot, attnum, TimestampTzGetDatum(time));
+	else
+		SlotSetNull(slot, attnum);
+}
+
+static Oid
+ReadOid(TupleTableSlot *slot, int attnum)
+{
+	return SlotIsNull(slot, attnum) ? InvalidOid : DatumGetObjectId(SlotDatum(slot, attnum));
+}
+
+static void
+WriteOid(TupleTableSlot *slot, int attnum, Oid oid)
+{
+	if (OidIsValid(oid))
+		SlotSet(slot, attnum, ObjectIdGetDatum(oid));
 	else
 		SlotSetNull(slot, attnum);
 }
@@ -161,6 +176,7 @@ JobRead(TaskqJob *job, TupleTableSlot *slot)
 	job->last_error = SlotPointer(slot, JOBS_LAST_ERROR);
 	job->checkpoint = SlotPointer(slot, JOBS_CHECKPOINT);
 	job->correlation_id = SlotPointer(slot, JOBS_CORRELATION_ID);
+	job->created_by = ReadOid(slot, JOBS_CREATED_BY);
 	job->failure = NULL;
 	job->runs_here = false;
 	job->handler_version = NULL;
@@ -201,6 +217,7 @@ JobWrite(const TaskqJob *job, TupleTableSlot *slot)
 	SlotSetPointer(slot, JOBS_LAST_ERROR, job->last_error);
 	SlotSetPointer(slot, JOBS_CHECKPOINT, job->checkpoint);
 	SlotSetPointer(slot, JOBS_CORRELATION_ID, job->correlation_id);
+	WriteOid(slot, JOBS_CREATED_BY, job->created_by);
 	SlotSet(slot, JOBS_CRASHES, Int16GetDatum(job->crashes));
 }
 
@@ -232,6 +249,7 @@ JobReadEnded(TaskqJob *job, TaskqEnding *ending, TupleTableSlot *slot)
 	job->last_error = SlotPointer(slot, HIST_LAST_ERROR);
 	job->checkpoint = SlotPointer(slot, HIST_CHECKPOINT);
 	job->correlation_id = SlotPointer(slot, HIST_CORRELATION_ID);
+	job->created_by = ReadOid(slot, HIST_CREATED_BY);
 
 	ending->finished_at = ReadTime(slot, HIST_FINISHED_AT);
 	ending->expires_on = DatumGetDateADT(SlotDatum(slot, HIST_EXPIRES_ON));
@@ -273,6 +291,7 @@ JobWriteEnded(const TaskqJob *job, const TaskqEnding *ending, TupleTableSlot *sl
 	SlotSetPointer(slot, HIST_LAST_ERROR, job->last_error);
 	SlotSetPointer(slot, HIST_CHECKPOINT, job->checkpoint);
 	SlotSetPointer(slot, HIST_CORRELATION_ID, job->correlation_id);
+	WriteOid(slot, HIST_CREATED_BY, job->created_by);
 }
 
 Oid

@@ -31,6 +31,7 @@ typedef struct TaskqJob
 	int32		attempt;
 	int32		max_attempts;
 	int32		permit;
+	Oid			created_by;		/* the role that has enqueued it; InvalidOid: not known */
 	int16		priority;
 	int16		life;
 	int16		terminations;

@@ -25,6 +25,7 @@
 #include "catalog.h"
 #include "claim.h"
 #include "clock.h"
+#include "compat.h"
 #include "dispatch.h"
 #include "error.h"
 #include "handler.h"
@@ -36,6 +37,7 @@
 #include "route.h"
 #include "settle.h"
 #include "store.h"
+#include "whose.h"
 
 PG_FUNCTION_INFO_V1(taskq_run_job);
 PG_FUNCTION_INFO_V1(taskq_run_next);
@@ -144,6 +146,16 @@ WhatToDo(const RunCall *call, const char *task_type, const char *queue)
 	return "Name a handler in the call, or connect as the handler's role.";
 }
 
+/* Are jobs of this type given to the caller, as an external worker or as the handler's role? */
+static bool
+IsForCaller(const char *task_type)
+{
+	const TaskqHandler *handler = HandlerFind(task_type);
+
+	return handler == NULL || handler->signature == NULL || handler->also_external ||
+		MayActAs_compat(GetUserId(), handler->run_as);
+}
+
 /* Why could this job not be run? */
 static void
 RefuseJob(RunCall *call, int64 job_id)
@@ -163,18 +175,19 @@ RefuseJob(RunCall *call, int64 job_id)
 	StoreOpen(&jobs, CatalogRel(REL_JOBS));
 	live = StoreFindById(&jobs, CatalogRel(REL_JOBS_PKEY), job_id, snapshot);
 	if (live)
-	{
 		JobRead(&job, jobs.found);
-		task_type = pstrdup(RouteById(job.route_id)->task_type);
-		queue = pstrdup(RouteById(job.route_id)->queue);
-		why_not = WhyNotRun(&call->worker, RouteById(job.route_id));
-	}
 	StoreClose(&jobs, false);
 	UnregisterSnapshot(snapshot);
 	OwnerLeave(&scope);
 
 	if (!live && !HistoryFind(job_id, &job, &ending))
-		JobNotFound(job_id);
+		WhoseNotSeen(job_id);
+	task_type = pstrdup(RouteById(job.route_id)->task_type);
+	if (!IsForCaller(task_type) && !WhoseMaySee(job_id))
+		WhoseNotSeen(job_id);
+	queue = pstrdup(RouteById(job.route_id)->queue);
+	if (live)
+		why_not = WhyNotRun(&call->worker, RouteById(job.route_id));
 	if (why_not != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_TQ_NOT_REGISTERED),

@@ -1,6 +1,6 @@
 /*
  * tenants.h
- *	  Of which tenants the caller may see jobs.
+ *	  Of which tenants the caller may see jobs, or enqueue them.
  */
 #ifndef TASKQ_TENANTS_H
 #define TASKQ_TENANTS_H
@@ -10,6 +10,8 @@
 #include "utils/array.h"
 
 extern ArrayType *TenantsSeen(bool without_access);
+extern ArrayType *TenantsProduced(void);
+extern struct varlena *TenantToEnqueue(struct varlena *tenant);
 extern bool TenantsSeeRunning(ArrayType *tenants, int64 job_id);
 
 #endif							/* TASKQ_TENANTS_H */

@@ -40,6 +40,7 @@ REGRESS = \
 	describe \
 	status \
 	tenants \
+	whose \
 	explain
 ISOLATION = \
 	claim-cancel \

@@ -8,6 +8,10 @@ CREATE ROLE regress_describe LOGIN;
 SELECT taskq.register_handler('describe-a', max_attempts => 2, retry_base => '1 min'), taskq.create_queue('describe-q'),
 	taskq.create_queue('describe-f', on_unhandled => 'fail'), taskq.register_worker('describe-w', '{describe-a}'),
 	taskq.grant_access('regress_describe', 'producer') \gset
+-- What the test enqueues is this producer's.
+ALTER FUNCTION pg_temp.add(text, text, integer, timestamptz, text, text[], integer, interval) SECURITY DEFINER;
+ALTER FUNCTION pg_temp.add(text, text, integer, timestamptz, text, text[], integer, interval) OWNER TO regress_describe;
+GRANT INSERT ON j TO regress_describe;
 -- State, attempt and reason, as a producer sees them.
 CREATE FUNCTION pg_temp.told(n text) RETURNS text LANGUAGE sql AS $$
 	SELECT pg_temp.as_role('regress_describe', format('SELECT concat_ws('' '', state, attempt || ''/'' || max_attempts, reason) FROM taskq.describe_job(%s)', pg_temp.id(n))) $$;

@@ -19,7 +19,7 @@ CREATE POLICY tenant ON shop.orders USING (tenant = current_setting('shop.tenant
 CREATE TABLE shop.secrets (secret text);
 RESET ROLE;
 SELECT taskq.register_handler('drop-in'), taskq.register_handler('drop-in-other') \gset
-SELECT pg_temp.add(t, 'drop-in') FROM unnest('{first,waits}'::text[]) t \g /dev/null
+SELECT pg_temp.add(t, 'drop-in') FROM unnest('{first,waits,gone}'::text[]) t \g /dev/null
 INSERT INTO j SELECT t, taskq.enqueue_job('drop-in', jsonb_build_object('n', t), tenant_id => t) FROM unnest('{acme,bolt,coil}'::text[]) t;
 
 -- The worker's role. What it makes is named like what taskq uses, and tells who it was called by.
@@ -97,7 +97,8 @@ SELECT status FROM taskq.worker_heartbeat('drop-in', ARRAY[:second_job_id]::bigi
 SELECT taskq.release_job(:second_job_id, :second_epoch) AS released \gset
 SELECT job_id, epoch FROM taskq.claim_job('drop-in') \gset second_
 SELECT taskq.fail_job(:second_job_id, :second_epoch, 'no', 'timeout', 'CODE', retry_in => '1 h') AS failed \gset
-SELECT taskq.cancel_job(:second_job_id) AS cancelled \gset
+SELECT job_id, epoch FROM taskq.claim_job('drop-in') \gset third_
+SELECT taskq.cancel_job(:third_job_id, :third_epoch) AS cancelled \gset
 CREATE TABLE hostile.claimed AS SELECT job_id, epoch, tenant_id FROM taskq.claim_jobs('drop-in', 10);
 SELECT count(*) FILTER (WHERE taskq.complete_job(job_id, epoch, '{"sent": true}')) AS completed FROM hostile.claimed \gset
 SELECT taskq.is_registered('drop-in') AS known, taskq.retry_delay('fixed', 1, '7 s', jitter => 0) AS delay \gset
@@ -112,7 +113,7 @@ SELECT is(:'registered' || :'beat' || :'snoozed' || :'status' || :'released' || 
 SELECT is(:completed, 3, 'and completes');
 SELECT is(array_agg(tenant_id || ' ' || state || ' ' || (result->>'sent') ORDER BY tenant_id), '{acme completed true,bolt completed true,coil completed true}', 'the jobs of all tenants')
 	FROM taskq.all_jobs WHERE tenant_id IS NOT NULL AND task_type = 'drop-in';
-SELECT is(pg_temp.state('first') || ', ' || pg_temp.state('waits'), 'scheduled 0, cancelled 1', 'what it said of the others is so');
+SELECT is(pg_temp.state('first') || ', ' || pg_temp.state('waits') || ', ' || pg_temp.state('gone'), 'scheduled 0, retryable 1, cancelled 1', 'what it said of the others is so');
 SELECT is(:'known' || ' ' || :'delay', 't 0:00:07', 'every call answers as it would anybody');
 SELECT is(:ran, 0, 'with nothing to run by hand');
 
