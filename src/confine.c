@@ -49,6 +49,7 @@ static ExecutorStart_hook_type previous_executor = NULL;
 static GucBoolCheckHook previous_exit_on_error = NULL;
 static GucIntCheckHook previous_transaction_timeout = NULL;
 static GucRealCheckHook previous_seed = NULL;
+static GucIntCheckHook previous_parallel = NULL;
 
 static bool confined = false;
 
@@ -237,19 +238,34 @@ CheckSeed(double *value, void **extra, GucSource source)
 	return previous_seed == NULL || previous_seed(value, extra, source);
 }
 
+/*
+ * A parallel worker has the session's settings, but is a process of its own, in
+ * which nothing is refused.  So there are none, whatever a function asks for.
+ */
+static bool
+CheckParallel(int *value, void **extra, GucSource source)
+{
+	if (confined)
+		*value = 0;
+	return previous_parallel == NULL || previous_parallel(value, extra, source);
+}
+
 static void
 WrapCheckHooks(void)
 {
+	struct config_generic *parallel = GucFind_compat("max_parallel_workers_per_gather");
 	struct config_generic *exit_on_error = GucFind_compat("exit_on_error");
 	struct config_generic *seed = GucFind_compat("seed");
 	struct config_generic *transaction_timeout = GucFind_compat("transaction_timeout");
 
-	if (exit_on_error == NULL || seed == NULL)
+	if (exit_on_error == NULL || seed == NULL || parallel == NULL)
 		elog(ERROR, "could not find the settings that users' code may not change");
 	previous_exit_on_error = GUC_BOOL_compat(exit_on_error)->check_hook;
 	GUC_BOOL_compat(exit_on_error)->check_hook = CheckExitOnError;
 	previous_seed = GUC_REAL_compat(seed)->check_hook;
 	GUC_REAL_compat(seed)->check_hook = CheckSeed;
+	previous_parallel = GUC_INT_compat(parallel)->check_hook;
+	GUC_INT_compat(parallel)->check_hook = CheckParallel;
 	if (transaction_timeout == NULL)
 		return;
 	previous_transaction_timeout = GUC_INT_compat(transaction_timeout)->check_hook;

@@ -21,6 +21,7 @@
 
 #include "access/xact.h"
 #include "miscadmin.h"
+#include "optimizer/cost.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
@@ -130,6 +131,8 @@ CallAsRole(const UserCode *code, UserCodeFunction function, void *arg)
 									  "pg_catalog" : code->search_path));
 	if (!row_security)
 		SetOption("row_security", "on");
+	if (max_parallel_workers_per_gather > 0)
+		SetOption("max_parallel_workers_per_gather", "0");
 	PinSettings();
 	GetUserIdAndSecContext(&caller, &sec_context);
 	SetUserIdAndSecContext(code->role,

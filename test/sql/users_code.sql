@@ -3,7 +3,7 @@
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
-SELECT plan(158);
+SELECT plan(161);
 
 CREATE SCHEMA uc;
 CREATE ROLE regress_uc LOGIN;
@@ -188,6 +188,16 @@ CREATE FUNCTION uc.inlined() RETURNS boolean LANGUAGE sql AS 'SELECT pg_catalog.
 CREATE DOMAIN uc.locked AS integer CHECK (pg_try_advisory_lock(VALUE));
 CREATE VIEW uc.view AS SELECT pg_try_advisory_lock(1);
 CREATE FUNCTION uc.ends() RETURNS integer LANGUAGE plpgsql SET exit_on_error = on AS $$ BEGIN RETURN 1/0; END $$;
+CREATE FUNCTION uc.secret() RETURNS text LANGUAGE plpgsql PARALLEL SAFE AS $$ BEGIN RETURN current_setting('uc.secret', true); END $$;
+CREATE FUNCTION uc.parallel() RETURNS text LANGUAGE plpgsql SET parallel_leader_participation = off SET max_parallel_workers_per_gather = 4 SET parallel_setup_cost = 0 SET parallel_tuple_cost = 0 SET min_parallel_table_scan_size = 0 AS $$
+DECLARE
+	answer text;
+BEGIN
+	EXECUTE 'SELECT min(uc.secret()) FROM uc.many' INTO answer;
+	RETURN answer;
+END $$;
+CREATE FUNCTION uc.assigns() RETURNS boolean LANGUAGE plpgsql AS $$ DECLARE b boolean; BEGIN b := pg_try_advisory_lock(1); RETURN b; END $$;
+CREATE TABLE uc.many AS SELECT n FROM generate_series(1, 1000) n;
 CREATE FUNCTION uc.seeds() RETURNS integer LANGUAGE sql SET seed = 0.5 AS 'SELECT 1';
 CREATE FUNCTION uc.writable() RETURNS integer LANGUAGE sql SET transaction_read_only = off AS 'SELECT 1';
 CREATE FUNCTION uc.its_own() RETURNS text LANGUAGE sql SET timezone = 'Europe/Berlin' AS $$ SELECT to_char(timestamptz '2026-01-01 00:00+00', 'HH24') $$;
@@ -222,7 +232,7 @@ SELECT is(pg_temp.tries(sql), '25006', sql) FROM unnest(ARRAY[
 	'INSERT INTO uc.t VALUES (1)', 'UPDATE pg_settings SET setting = 1 WHERE name = ''work_mem''', 'UPDATE uc.t SET a = 1', 'DELETE FROM uc.t', 'WITH w AS (DELETE FROM uc.t RETURNING 1) SELECT 1', 'INSERT INTO mine VALUES (1)', 'DELETE FROM mine', 'SELECT 1 FROM uc.t FOR SHARE']) sql;
 SELECT is(pg_temp.tries(sql), answer, sql) FROM (VALUES
 	('SELECT current_user', 'regress_uc'), ('SELECT count(*) FROM uc.t', '0'), ('SELECT max(a) FROM (VALUES (1), (2)) v (a)', '2'), ('SELECT length(md5(random()::text)) + length(gen_random_uuid()::text)', '68'),
-	('SELECT clock_timestamp() >= now()', 'true'), ('SELECT uc.its_own()', '01'), ('SELECT to_jsonb(now()) IS NOT NULL', 'true'), ('SELECT pg_sleep(0) IS NOT NULL', 'true'), ('SELECT uc.writable()', '25001'), ('SELECT uc.ends()', '55P02'), ('SELECT uc.seeds()', '55P02')) v (sql, answer);
+	('SELECT clock_timestamp() >= now()', 'true'), ('SELECT uc.its_own()', '01'), ('SELECT to_jsonb(now()) IS NOT NULL', 'true'), ('SELECT pg_sleep(0) IS NOT NULL', 'true'), ('SELECT uc.writable()', '25001'), ('SELECT uc.parallel()', '42501'), ('SELECT uc.assigns()', '42501'), ('SELECT uc.assigns()', '42501'), ('SELECT uc.ends()', '55P02'), ('SELECT uc.seeds()', '55P02')) v (sql, answer);
 
 SELECT is(count(*), 1::bigint, 'the caller has the lock that it had') FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND objid = 17 AND classid = 0;
 SELECT is((SELECT lastval() WHERE n > 0 AND pg_temp.tries('SELECT nextval(''uc.t_b_seq'')') = '42501'), n, 'its last value') FROM (SELECT nextval('uc.caller_b_seq') AS n OFFSET 0) x;
