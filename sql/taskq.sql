@@ -188,8 +188,10 @@ CREATE TABLE taskq.external_workers (
 	draining            boolean NOT NULL DEFAULT false,
 	registered_by       regrole NOT NULL,
 	registered_at       timestamptz NOT NULL,
-	last_seen           timestamptz NOT NULL
+	last_seen           timestamptz NOT NULL,
+	ended_at            timestamptz
 ) WITH (fillfactor = 50);
+COMMENT ON COLUMN taskq.external_workers.ended_at IS 'when it was unregistered; its id is given no jobs for an hour, unless it is registered anew';
 COMMENT ON TABLE taskq.external_workers IS 'registrations of external workers; read the view taskq.workers';
 
 -- Live jobs only. gate and state: see src/taskq.h. The key's pages leave room for
@@ -574,11 +576,11 @@ COMMENT ON FUNCTION taskq.worker_heartbeat(text, bigint[], bigint[]) IS 'say tha
 
 CREATE FUNCTION taskq.drain_worker(worker_id text) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'taskq_drain_worker' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.drain_worker(text) IS 'give a worker no more jobs; those it has it may finish. A background worker leaves and is replaced';
+COMMENT ON FUNCTION taskq.drain_worker(text) IS 'give a worker no more jobs; those it has it may finish. A background worker leaves and is replaced. For operators, and an external worker for members of the role that registered it';
 
 CREATE FUNCTION taskq.unregister_worker(worker_id text) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'taskq_unregister_worker' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.unregister_worker(text) IS 'end a registration; the worker''s running jobs are released. False when there is none of that id';
+COMMENT ON FUNCTION taskq.unregister_worker(text) IS 'end a registration; the worker''s running jobs are released, and its id gets no more until it is registered anew. For members of the role that registered it, and admins. False when there is none of that id';
 
 -- enqueue -------------------------------------------------------------------
 
@@ -608,7 +610,7 @@ CREATE FUNCTION taskq.claim_job(
 	worker_id text DEFAULT NULL, task_types text[] DEFAULT NULL, wait interval DEFAULT NULL,
 	lease interval DEFAULT NULL) RETURNS SETOF taskq.job
 	AS 'MODULE_PATHNAME', 'taskq_claim_job' LANGUAGE C VOLATILE ROWS 1;
-COMMENT ON FUNCTION taskq.claim_job(text, text[], interval, interval) IS 'take the next job that the worker has registered for; no row when there is none';
+COMMENT ON FUNCTION taskq.claim_job(text, text[], interval, interval) IS 'take the next job that the worker has registered for; no row when there is none. An id that nobody has registered must name task_types; without an id, the session takes all external types';
 
 CREATE FUNCTION taskq.claim_jobs(
 	worker_id text DEFAULT NULL, max_jobs integer DEFAULT 1, task_types text[] DEFAULT NULL,
@@ -906,7 +908,8 @@ SELECT b.worker_id, 'background' AS kind, b.pool, p.role, b.pid,
 		  WHERE h.signature IS NOT NULL AND h.run_as = p.role
 			AND (p.task_types IS NULL OR h.task_type = ANY (p.task_types)) ORDER BY 1) AS task_types,
 	p.queues, p.capabilities, b.state, (b.job_id IS NOT NULL)::integer AS running_jobs, 1 AS max_concurrent_jobs,
-	b.job_id AS current_job_id, b.task_type AS current_task_type, b.started_at AS registered_at, NULL::timestamptz AS last_seen
+	b.job_id AS current_job_id, b.task_type AS current_task_type, b.started_at AS registered_at, NULL::timestamptz AS last_seen,
+	false AS implicit
 FROM taskq.background_workers() b LEFT JOIN taskq.pool_defs p USING (pool)
 UNION ALL
 SELECT e.worker_id, 'external', NULL, e.registered_by, NULL,
@@ -916,15 +919,18 @@ SELECT e.worker_id, 'external', NULL, e.registered_by, NULL,
 	e.queues, e.capabilities,
 	CASE WHEN e.draining THEN 'draining'
 		 WHEN r.n > 0 THEN 'running'
-		 WHEN e.last_seen + CASE WHEN e.implicit THEN interval '1 h' ELSE 3 * COALESCE(e.lease, current_setting('taskq.lease', true)::interval) END < taskq.clock_now() THEN 'lost'
+		 WHEN e.last_seen + 3 * COALESCE(e.lease, current_setting('taskq.lease', true)::interval) < taskq.clock_now() THEN 'lost'
 		 ELSE 'idle' END,
-	r.n, e.max_concurrent_jobs, r.job_id, r.task_type, e.registered_at, e.last_seen
+	r.n, e.max_concurrent_jobs, r.job_id, r.task_type, e.registered_at, e.last_seen,
+	e.implicit
 FROM taskq.external_workers e,
 	LATERAL (SELECT count(*)::integer AS n, min(j.job_id) FILTER (WHERE taskq.sees_tenant(j.tenant_id)) AS job_id,
 				min(t.task_type) FILTER (WHERE taskq.sees_tenant(j.tenant_id)) AS task_type
 			 FROM taskq.jobs j JOIN taskq.routes t USING (route_id)
-			 WHERE j.gate = 'r' AND j.worker_id = e.worker_id COLLATE "C") r;
+			 WHERE j.gate = 'r' AND j.worker_id = e.worker_id COLLATE "C") r
+WHERE e.ended_at IS NULL;
 COMMENT ON VIEW taskq.workers IS 'background and external workers with the task types they are given';
+COMMENT ON COLUMN taskq.workers.implicit IS 'registered by a claim, for the task types that its calls have named, and not by register_worker()';
 
 CREATE VIEW taskq.all_jobs WITH (security_barrier) AS
 SELECT u.* FROM (
@@ -1004,6 +1010,7 @@ SELECT t.route_id, COALESCE(q.queue, 'default') AS queue, t.task_type, t.capabil
 		WHEN q.paused THEN 'queue paused'
 		WHEN h.status = 'paused' THEN 'handler paused, see taskq.resume_handler()'
 		WHEN e.fits OR p.fits THEN NULL
+		WHEN e.fits_implicit THEN 'only implicit workers take the type, see taskq.register_worker()'
 		WHEN h.signature IS NULL THEN
 			CASE WHEN e.has_type THEN 'no live worker with the capabilities' ELSE 'no live worker with the type' END
 		WHEN taskq.scheduler_pid() IS NULL THEN 'no pool is running in this database, see taskq.status()'
@@ -1030,13 +1037,14 @@ FROM taskq.routes t
 		HAVING count(*) > 0) p ON h.signature IS NOT NULL
 	LEFT JOIN LATERAL (
 		SELECT bool_or(true) AS has_type,
-			bool_or(t.capabilities <@ COALESCE(x.capabilities, '{}')) AS fits
+			bool_or(t.capabilities <@ COALESCE(x.capabilities, '{}') AND NOT x.implicit) AS fits,
+			bool_or(t.capabilities <@ COALESCE(x.capabilities, '{}') AND x.implicit) AS fits_implicit
 		FROM taskq.external_workers x
-		WHERE (h.signature IS NULL OR h.also_external) AND NOT x.draining
-		  AND x.last_seen + CASE WHEN x.implicit THEN interval '1 h' ELSE 3 * COALESCE(x.lease, current_setting('taskq.lease', true)::interval) END >= taskq.clock_now()
+		WHERE (h.signature IS NULL OR h.also_external) AND NOT x.draining AND x.ended_at IS NULL
+		  AND x.last_seen + 3 * COALESCE(x.lease, current_setting('taskq.lease', true)::interval) >= taskq.clock_now()
 		  AND (x.task_types IS NULL OR t.task_type = ANY (x.task_types))
 		  AND (x.queues IS NULL OR COALESCE(q.queue, 'default') = ANY (x.queues))) e ON true;
-COMMENT ON VIEW taskq.route_reasons IS 'why no worker would be given jobs of a route now, a row a route; NULL where one would';
+COMMENT ON VIEW taskq.route_reasons IS 'why no registered worker would be given jobs of a route now, a row a route; NULL where one would';
 
 CREATE VIEW taskq.unroutable_jobs WITH (security_barrier) AS
 SELECT r.queue, r.task_type, r.required_capabilities, r.reason, o.jobs, o.oldest, r.min_version
@@ -1044,7 +1052,7 @@ FROM taskq.route_reasons r,
 	LATERAL (SELECT count(*) AS jobs, min(j.created_at) AS oldest FROM taskq.jobs j
 			 WHERE j.route_id = r.route_id AND j.gate = 'o' AND taskq.sees_tenant(j.tenant_id)) o
 WHERE r.reason IS NOT NULL AND o.jobs > 0;
-COMMENT ON VIEW taskq.unroutable_jobs IS 'waiting jobs that no worker would be given now, a row a route, with the reason';
+COMMENT ON VIEW taskq.unroutable_jobs IS 'waiting jobs that no worker would be given now, or only one that nobody has registered, a row a route, with the reason';
 
 CREATE VIEW taskq.stat_queues WITH (security_barrier) AS
 SELECT q.queue, q.paused, COALESCE(c.available, 0) AS available, COALESCE(c.scheduled, 0) AS scheduled,
@@ -1307,7 +1315,7 @@ SELECT a, o FROM (VALUES
 		'FUNCTION taskq.validate_task', 'FUNCTION taskq.describe_job',
 		'FUNCTION taskq.is_registered', 'FUNCTION taskq.get_registered_types', 'FUNCTION taskq.clock_now']),
 	('worker', ARRAY['TYPE taskq.job',
-		'FUNCTION taskq.register_worker', 'FUNCTION taskq.worker_heartbeat', 'FUNCTION taskq.unregister_worker',
+		'FUNCTION taskq.register_worker', 'FUNCTION taskq.worker_heartbeat', 'FUNCTION taskq.unregister_worker', 'FUNCTION taskq.drain_worker',
 		'FUNCTION taskq.claim_job', 'FUNCTION taskq.claim_jobs', 'PROCEDURE taskq.wait_for_job',
 		'FUNCTION taskq.explain_claim',
 		'FUNCTION taskq.heartbeat_job', 'FUNCTION taskq.complete_job', 'FUNCTION taskq.complete_jobs', 'FUNCTION taskq.fail_job',

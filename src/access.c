@@ -14,12 +14,52 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 
+#include "access.h"
 #include "args.h"
 #include "catalog.h"
 #include "owner.h"
+#include "store.h"
 
 PG_FUNCTION_INFO_V1(taskq_grant_access);
 PG_FUNCTION_INFO_V1(taskq_revoke_access);
+
+/* Columns of taskq.access_grants that are read here. */
+enum
+{
+	G_ROLE = 1, G_ACCESS
+};
+
+typedef struct AccessQuestion
+{
+	Oid			role;
+	const char *access;
+	bool		has;
+} AccessQuestion;
+
+static void
+LookAtGrant(TupleTableSlot *slot, void *arg)
+{
+	AccessQuestion *question = arg;
+
+	if (strcmp(SlotString(slot, G_ACCESS), question->access) == 0 &&
+		has_privs_of_role(question->role, DatumGetObjectId(SlotDatum(slot, G_ROLE))))
+		question->has = true;
+}
+
+/*
+ * Has a role this kind of access, itself or as a member of one that has?  The
+ * extension's owner has every kind, and so has a superuser.
+ */
+bool
+AccessHas(Oid role, const char *access)
+{
+	AccessQuestion question = {role, access};
+
+	if (has_privs_of_role(role, CatalogOwner()))
+		return true;
+	StoreScan(REL_GRANTS, LookAtGrant, &question);
+	return question.has;
+}
 
 /* The two arguments, checked; the role's name for a statement. */
 static char *

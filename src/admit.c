@@ -28,8 +28,10 @@
 #include "compat.h"
 #include "current.h"
 #include "locks.h"
+#include "register.h"
 #include "shmem.h"
 #include "store.h"
+#include "wake.h"
 
 /* May this job, whose row is locked, start?  The caller is the owner. */
 Admission
@@ -45,11 +47,17 @@ Admit(const TaskqJob *job)
 	return ADMITTED;
 }
 
-/* A run ends: give back what it held.  Its row is about to be written. */
+/*
+ * A run ends: give back what it held, and tell who waits for it.  Its row is
+ * about to be written.  A run without a permit took a place, too, if the worker
+ * has a limit by now.
+ */
 void
 Leave(TaskqJob *job)
 {
 	job->permit = 0;
+	if (job->worker_id != NULL && job->lease_expires_at != 0)
+		WakePermit(WorkerKey(text_to_cstring((text *) job->worker_id)));
 }
 
 static uint64
@@ -133,14 +141,17 @@ PermitsTake(const char *worker_id, int max_concurrent_jobs, int most, int *permi
 		if (!bms_is_member(permits[i], held) && permits[i] <= last)
 			permits[taken++] = permits[i];
 		else
-			PermitReturn(worker_id, permits[i]);
+			UnlockKey(LOCK_PERMIT, PermitKey(worker_id, permits[i]), true);
 	}
 	return taken;
 }
 
-/* Give back a permit that was taken for nothing. */
+/* Give back permits that were taken for nothing: others may have found none meanwhile. */
 void
-PermitReturn(const char *worker_id, int permit)
+PermitsReturn(const char *worker_id, const int *permits, int n)
 {
-	UnlockKey(LOCK_PERMIT, PermitKey(worker_id, permit), true);
+	for (int i = 0; i < n; i++)
+		UnlockKey(LOCK_PERMIT, PermitKey(worker_id, permits[i]), true);
+	if (n > 0)
+		WakeForPermit(WorkerKey(worker_id));
 }

@@ -19,6 +19,6 @@ typedef enum Admission
 extern Admission Admit(const TaskqJob *job);
 extern void Leave(TaskqJob *job);
 extern int	PermitsTake(const char *worker_id, int max_concurrent_jobs, int most, int *permits);
-extern void PermitReturn(const char *worker_id, int permit);
+extern void PermitsReturn(const char *worker_id, const int *permits, int n);
 
 #endif							/* TASKQ_ADMIT_H */

@@ -120,6 +120,32 @@ ArgName(FunctionCallInfo fcinfo, int n, const char *what)
 	return name;
 }
 
+/* Is it the id of a background worker, pool#pid?  No name has a #. */
+bool
+IsServerWorkerId(const char *worker_id)
+{
+	return strchr(worker_id, '#') != NULL;
+}
+
+/* A worker of either kind, to ask about or to drain. */
+char *
+ArgWorkerId(FunctionCallInfo fcinfo, int n, const char *what)
+{
+	char	   *id;
+	char	   *mark;
+
+	RefuseNull(fcinfo, n, what);
+	id = text_to_cstring(PG_GETARG_TEXT_PP(n));
+	mark = strchr(id, '#');
+	if (mark == NULL || mark == id || strlen(mark) < 2 || strspn(mark + 1, "0123456789") != strlen(mark + 1))
+	{
+		CheckName(id, what);
+		return id;
+	}
+	CheckName(pnstrdup(id, mark - id), what);
+	return id;
+}
+
 char *
 ArgNameOrNull(FunctionCallInfo fcinfo, int n, const char *what)
 {

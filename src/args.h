@@ -21,6 +21,8 @@ extern void CheckWritable(const char *what);
 extern void CheckName(const char *name, const char *what);
 extern bool IsName(const char *name);
 extern char *ArgName(FunctionCallInfo fcinfo, int n, const char *what);
+extern bool IsServerWorkerId(const char *worker_id);
+extern char *ArgWorkerId(FunctionCallInfo fcinfo, int n, const char *what);
 extern char *ArgNameOrNull(FunctionCallInfo fcinfo, int n, const char *what);
 extern char *ArgLabel(FunctionCallInfo fcinfo, int n, const char *what);
 extern char *ArgTextOrNull(FunctionCallInfo fcinfo, int n);

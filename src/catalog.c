@@ -58,7 +58,7 @@ static const struct
 	[REL_QUEUES] = {"queue_defs", 12},
 	[REL_HANDLERS] = {"handlers", 42},
 	[REL_POOLS] = {"pool_defs", 11},
-	[REL_WORKERS] = {"external_workers", 11},
+	[REL_WORKERS] = {"external_workers", 12},
 	[REL_WORKERS_PKEY] = {"external_workers_pkey", 1},
 	[REL_CANCELS] = {"cancel_requests", 4},
 	[REL_CANCELS_JOB] = {"cancel_requests_job", 1},

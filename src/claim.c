@@ -26,6 +26,7 @@
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
 #include "admit.h"
@@ -37,6 +38,7 @@
 #include "owner.h"
 #include "pause.h"
 #include "ready.h"
+#include "register.h"
 #include "scan.h"
 #include "settle.h"
 #include "waitpoint.h"
@@ -590,9 +592,26 @@ Stamp(TaskqJob *job, const ClaimRequest *request)
 	job->worker_id = TextOrNull(request->worker_id);
 }
 
+/*
+ * Take permits for up to "most" jobs, if the worker has a limit; for how many
+ * jobs that is.
+ */
+static int
+TakePermits(ClaimRequest *request, int most, int *permits)
+{
+	request->at_limit = false;
+	if (request->max_concurrent_jobs == 0)
+		return most;
+	most = PermitsTake(request->worker_id, request->max_concurrent_jobs, Min(most, MAX_PERMITS), permits);
+	request->at_limit = most == 0;
+	if (most > 0)
+		WakePermitHeld(WorkerKey(request->worker_id));
+	return most;
+}
+
 /* Claim up to "most" jobs for an external worker; the function gets each. */
 int
-ClaimStamped(const ClaimRequest *request, int most, ClaimFunction function, void *arg)
+ClaimStamped(ClaimRequest *request, int most, ClaimFunction function, void *arg)
 {
 	OwnerScope	scope;
 	Store		jobs;
@@ -602,13 +621,13 @@ ClaimStamped(const ClaimRequest *request, int most, ClaimFunction function, void
 	int			permits[MAX_PERMITS];
 	int			claimed = 0;
 
+	request->at_limit = false;
 	if (request->routes->n == 0)
 		return 0;
 	OwnerEnter(&scope);
 	StoreOpen(&jobs, CatalogRel(REL_JOBS));
 	BeginScan(&scan, &jobs, request->routes, most, true);
-	if (request->max_concurrent_jobs > 0)
-		scan.wanted = most = PermitsTake(request->worker_id, request->max_concurrent_jobs, Min(most, MAX_PERMITS), permits);
+	scan.wanted = most = TakePermits(request, most, permits);
 	while (claimed < most && LockNext(&scan, request, &hold, &job))
 	{
 		Stamp(&job, request);
@@ -621,8 +640,8 @@ ClaimStamped(const ClaimRequest *request, int most, ClaimFunction function, void
 		function(&job, arg);
 		claimed++;
 	}
-	for (int i = claimed; i < most && request->max_concurrent_jobs > 0; i++)
-		PermitReturn(request->worker_id, permits[i]);
+	if (request->max_concurrent_jobs > 0)
+		PermitsReturn(request->worker_id, permits + claimed, most - claimed);
 	if (claimed > 0)
 		EpochKeep();
 	ReleaseType(&hold);
@@ -630,6 +649,75 @@ ClaimStamped(const ClaimRequest *request, int most, ClaimFunction function, void
 	StoreClose(&jobs, claimed > 0);
 	OwnerLeave(&scope);
 	return claimed;
+}
+
+/* All that a claim of one job does, short of the stamp; is there one? */
+static bool
+LockForLook(ClaimRequest *request)
+{
+	OwnerScope	scope;
+	Store		jobs;
+	ClaimScan	scan;
+	TypeHold	hold = {""};
+	TaskqJob	job;
+	int			permit;
+	bool		found;
+
+	if (!WorkerHold(request->worker_id))
+		return false;
+	OwnerEnter(&scope);
+	StoreOpen(&jobs, CatalogRel(REL_JOBS));
+	BeginScan(&scan, &jobs, request->routes, 1, true);
+	found = TakePermits(request, 1, &permit) > 0 && LockNext(&scan, request, &hold, &job);
+
+	/* whoever passes over it now is woken when it is let go */
+	if (found)
+		WakeClaimed(job.route_id);
+	ReleaseType(&hold);
+	EndScan(&scan);
+	StoreClose(&jobs, true);
+	OwnerLeave(&scope);
+	return found;
+}
+
+/*
+ * Could the worker claim a job now?  That there is a due one does not say so:
+ * others may have it, or the worker all that it may have.  So one is locked, in
+ * a subtransaction that is rolled back.
+ */
+bool
+ClaimCould(ClaimRequest *request)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool found = false;
+
+	request->at_limit = false;
+	if (request->routes->n == 0)
+		return false;
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		found = LockForLook(request);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		ReThrowError(error);
+	}
+	PG_END_TRY();
+	RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return found;
 }
 
 /*

@@ -21,6 +21,7 @@ typedef struct ClaimRequest
 	int			max_concurrent_jobs;	/* 0: no limit */
 	int64		lease;			/* given by the call, or NO_MICROSECONDS */
 	int64		worker_lease;	/* of the registration, or NO_MICROSECONDS */
+	bool		at_limit;		/* set by the claim: the worker has max_concurrent_jobs */
 } ClaimRequest;
 
 /* Where a claim has stopped; zeroed before the first of a transaction. */
@@ -31,7 +32,8 @@ typedef struct ClaimPlace
 
 typedef void (*ClaimFunction) (const TaskqJob *job, void *arg);
 
-extern int	ClaimStamped(const ClaimRequest *request, int most, ClaimFunction function, void *arg);
+extern int	ClaimStamped(ClaimRequest *request, int most, ClaimFunction function, void *arg);
+extern bool ClaimCould(ClaimRequest *request);
 extern bool ClaimToRun(const ClaimRequest *request, ClaimPlace *place, Store *jobs, TaskqJob *job);
 extern bool ClaimByIdToRun(const ClaimRequest *request, int64 job_id, Store *jobs, TaskqJob *job);
 extern int	ClaimCountDue(const RouteSet *routes, int most, int *due, TimestampTz *next_due);

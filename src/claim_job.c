@@ -22,7 +22,6 @@
 #include "args.h"
 #include "catalog.h"
 #include "claim.h"
-#include "claim_job.h"
 #include "claimant.h"
 #include "clock.h"
 #include "error.h"
@@ -32,6 +31,7 @@
 #include "owner.h"
 #include "register.h"
 #include "shmem.h"
+#include "standing.h"
 #include "wait.h"
 
 PG_FUNCTION_INFO_V1(taskq_claim_job);
@@ -65,13 +65,6 @@ CheckIsolation(void)
 				 errhint("Claim in a transaction of its own, or use READ COMMITTED.")));
 }
 
-/* The id of a session that names none. */
-char *
-ClaimSessionWorkerId(void)
-{
-	return psprintf("session:%d-%lx", MyProcPid, (long) (MyStartTimestamp / USECS_PER_SEC));
-}
-
 /* Read what the worker may be given now: its registration, and its routes. */
 static void
 UpdateRoutes(ClaimCall *call)
@@ -86,15 +79,15 @@ UpdateRoutes(ClaimCall *call)
 	call->request.catalog_version = claimant->catalog_version;
 }
 
-/* Wait for jobs of the worker's routes as they are now. */
+/* Wait for jobs of the worker's routes as they are now, or for one of its permits. */
 static void
-WaitForRoutes(ClaimCall *call)
+BeginWait(ClaimCall *call, bool at_limit)
 {
 	do
 	{
 		AcceptInvalidationMessages();
 		UpdateRoutes(call);
-		WaitBegin(&call->routes);
+		WaitBegin(&call->routes, WorkerKey(call->worker_id), at_limit);
 	} while (call->request.catalog_version != CatalogVersion());
 }
 
@@ -157,6 +150,73 @@ NoteBlindWait(void)
 }
 
 /*
+ * A worker that drains need not wait.  That is said once, or else a program that
+ * claims in a loop would do so without a pause.
+ */
+static bool
+LearnsThatItDrains(ClaimCall *call)
+{
+	Claimant   *claimant = call->claimant;
+
+	if (claimant == NULL || !claimant->worker.draining || claimant->told)
+		return false;
+	claimant->told = true;
+	ereport(NOTICE,
+			(errmsg("worker \"%s\" is draining and is given no more jobs", call->worker_id),
+			 errhint("It may finish those it has, and end.")));
+	return true;
+}
+
+/* What a waiting call looks for: true when it is there. */
+typedef bool (*LookFunction) (ClaimCall *call);
+
+/*
+ * Look, and sleep until a commit may have brought something; was it there?
+ * Who waits at the limit of a worker is not told of jobs, so when a look finds
+ * that this has changed, it is said anew what one waits for, and looked again.
+ */
+static bool
+LookAndSleep(ClaimCall *call, LookFunction look, TimestampTz deadline, bool between_transactions)
+{
+	bool		at_limit = call->request.at_limit;
+	bool		promised = false;
+
+	for (;;)
+	{
+		long		left = ClockMillisecondsUntil(deadline, INT_MAX);
+		bool		found;
+
+		BeginWait(call, at_limit);
+		WaitCheckClient();
+		found = look(call);
+		if (found)
+			WaitCheckClient();
+		if (found || left <= 0 || LearnsThatItDrains(call))
+			return found;
+		if (call->request.at_limit != at_limit)
+		{
+			/* a job that was promised is for somebody else */
+			if ((WaitEnd() || promised) && !at_limit && ShmemMyDatabase() != NULL)
+				ShmemWakeScheduler(ShmemMyDatabase());
+			at_limit = call->request.at_limit;
+			promised = false;
+			continue;
+		}
+		if (between_transactions)
+			SPI_commit();
+		WaitSleep(left);
+		CHECK_FOR_INTERRUPTS();
+		promised = WaitEnd() && !at_limit;
+	}
+}
+
+static bool
+LookByClaim(ClaimCall *call)
+{
+	return Claim(call) > 0;
+}
+
+/*
  * Claim, and if there is nothing wait for a commit that brings something.
  * While asleep no table is open and no lock of taskq's is held; the caller's
  * statement keeps its snapshot, so the wait is bounded by taskq.max_wait.
@@ -164,27 +224,14 @@ NoteBlindWait(void)
 static void
 ClaimOrWait(ClaimCall *call, int64 wait)
 {
-	TimestampTz deadline;
 	int			claimed = Claim(call);
 
 	if (claimed > 0 || wait <= 0)
 		return;
 	NoteBlindWait();
-	deadline = ClockNow() + Min(wait, (int64) taskq_max_wait * 1000);
 	PG_TRY();
 	{
-		for (;;)
-		{
-			long		left = ClockMillisecondsUntil(deadline, taskq_max_wait);
-
-			WaitForRoutes(call);
-			claimed = Claim(call);
-			if (claimed > 0 || left <= 0)
-				break;
-			WaitSleep(left);
-			CHECK_FOR_INTERRUPTS();
-			WaitEnd();
-		}
+		(void) LookAndSleep(call, LookByClaim, ClockNow() + Min(wait, (int64) taskq_max_wait * 1000), false);
 	}
 	PG_FINALLY();
 	{
@@ -230,7 +277,9 @@ static void
 PrepareCall(FunctionCallInfo fcinfo, ClaimCall *call, ArrayType *task_types)
 {
 	memset(call, 0, sizeof(*call));
-	call->worker_id = PG_ARGISNULL(0) ? ClaimSessionWorkerId() : ArgName(fcinfo, 0, "worker_id");
+	call->worker_id = PG_ARGISNULL(0) ? SessionWorkerId() : ArgName(fcinfo, 0, "worker_id");
+	if (strcmp(call->worker_id, SessionWorkerId()) != 0)
+		StandingRefuseReserved(call->worker_id);
 	call->narrow = task_types;
 	call->request.routes = &call->routes;
 	call->request.worker_id = call->worker_id;
@@ -291,6 +340,14 @@ AnyDue(const RouteSet *routes)
 	return any;
 }
 
+/* Could it claim a job now, if there is one that is due? */
+static bool
+LookOnly(ClaimCall *call)
+{
+	call->request.at_limit = false;
+	return AnyDue(&call->routes) && ClaimCould(&call->request);
+}
+
 /*
  * Wait without a snapshot, so that no horizon is held up: commit what the
  * caller has, sleep between transactions and look in one of its own.
@@ -302,18 +359,7 @@ WaitWithoutSnapshot(ClaimCall *call, TimestampTz deadline)
 
 	PG_TRY();
 	{
-		for (;;)
-		{
-			long		left = ClockMillisecondsUntil(deadline, INT_MAX);
-			WaitForRoutes(call);
-			found = AnyDue(&call->routes);
-			if (found || left <= 0)
-				break;
-			SPI_commit();
-			WaitSleep(left);
-			CHECK_FOR_INTERRUPTS();
-			WaitEnd();
-		}
+		found = LookAndSleep(call, LookOnly, deadline, true);
 	}
 	PG_FINALLY();
 	{

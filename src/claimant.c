@@ -13,6 +13,7 @@
 #include "catalog.h"
 #include "claimant.h"
 #include "clock.h"
+#include "standing.h"
 
 #define MAX_CLAIMANTS 4			/* a session behind a pooler may claim for some by turns */
 
@@ -58,21 +59,23 @@ Load(Claimant *claimant, const char *worker_id, ArrayType *narrow)
 		claimant->context = AllocSetContextCreate(TopMemoryContext, "taskq claimant", ALLOCSET_SMALL_SIZES);
 	MemoryContextReset(claimant->context);
 	claimant->touch_at = 0;
+	claimant->told = false;
 	claimant->catalog_version = CatalogVersion();
 	claimant->workers_version = CatalogWorkersVersion();
 	old = MemoryContextSwitchTo(claimant->context);
-	WorkerForClaim(worker_id, &claimant->worker);
-	claimant->worker.base.narrow = narrow == NULL ? NULL : DatumGetArrayTypePCopy(PointerGetDatum(narrow));
+	narrow = narrow == NULL ? NULL : DatumGetArrayTypePCopy(PointerGetDatum(narrow));
+	StandingOf(worker_id, narrow, &claimant->worker);
+	claimant->worker.base.narrow = narrow;
 	claimant->routes = EligibleRoutes(&claimant->worker.base);
 	MemoryContextSwitchTo(old);
-	if (claimant->worker.draining)
+	if (claimant->worker.draining || StandingWhyNot(&claimant->worker, narrow) != NULL)
 		claimant->routes.n = 0;
 	strlcpy(claimant->worker_id, worker_id, sizeof(claimant->worker_id));
 }
 
 /*
- * Who claims, and what may it be given?  Valid until the next call.  The caller
- * has accepted what others have changed.
+ * Who claims, and what may it be given?  An error when that is nothing at all.
+ * Valid until the next call.  The caller has accepted what others have changed.
  */
 Claimant *
 ClaimantFind(const char *worker_id, ArrayType *narrow)
@@ -83,6 +86,12 @@ ClaimantFind(const char *worker_id, ArrayType *narrow)
 	if (claimant->worker_id[0] == '\0' || claimant->catalog_version != CatalogVersion() ||
 		claimant->workers_version != CatalogWorkersVersion())
 		Load(claimant, worker_id, narrow);
+	if (StandingWhyNot(&claimant->worker, narrow) != NULL)
+	{
+		/* looked up anew by the next call: a claim may register it unannounced */
+		claimant->worker_id[0] = '\0';
+		StandingRefuse(worker_id, &claimant->worker);
+	}
 	return claimant;
 }
 

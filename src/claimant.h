@@ -19,6 +19,7 @@ typedef struct Claimant
 	RouteSet	routes;			/* none while it is draining */
 	uint64		catalog_version;	/* under which that is so, with the next one */
 	uint64		workers_version;
+	bool		told;			/* that it is draining */
 	TimestampTz touch_at;		/* when its row is to say again that it was seen */
 	uint64		used;			/* larger than that of all used before */
 	MemoryContext context;

@@ -286,6 +286,16 @@ LogMinMessages_compat(void)
 #endif
 }
 
+/*
+ * Of libpq/libpq.h, which needs the headers of the Kerberos library that the
+ * server was built with.
+ */
+struct WaitEventSet;
+extern PGDLLIMPORT struct WaitEventSet *FeBeWaitSet;
+extern bool pq_check_connection(void);
+#define CLIENT_SOCKET_POS_COMPAT 0
+#define CLIENT_EVENTS_COMPAT 3	/* its socket, the latch, the end of the postmaster */
+
 /* Wait events have names from 17 on. */
 static inline uint32
 WaitEvent_compat(uint32 *cached, const char *name)

@@ -20,7 +20,6 @@
 
 #include "adopt.h"
 #include "args.h"
-#include "claim_job.h"
 #include "clock.h"
 #include "eligible.h"
 #include "owner.h"
@@ -28,6 +27,7 @@
 #include "register.h"
 #include "route.h"
 #include "shmem.h"
+#include "standing.h"
 #include "tenants.h"
 #include "whose.h"
 
@@ -83,12 +83,15 @@ RunningOf(const char *worker_id)
 }
 
 static void
-AskExternal(const char *worker_id, Asked *asked)
+AskExternal(const char *worker_id, ArrayType *narrow, Asked *asked)
 {
 	ExternalWorker worker;
 
-	WorkerForClaim(worker_id, &worker);
+	StandingOf(worker_id, narrow, &worker);
 	asked->worker = worker.base;
+	asked->reason = StandingWhyNot(&worker, narrow);
+	if (asked->reason != NULL)
+		return;
 	if (worker.draining)
 		asked->reason = "the worker is draining";
 	else if (worker.max_concurrent_jobs > 0 && RunningOf(worker_id) >= worker.max_concurrent_jobs)
@@ -183,15 +186,17 @@ taskq_explain_claim(PG_FUNCTION_ARGS)
 	CheckArgCount(fcinfo, 2);
 	PreventCommandDuringRecovery("taskq.explain_claim()");
 	BeginRows(fcinfo, EXPLAIN_COLUMNS);
-	worker_id = PG_ARGISNULL(0) ? ClaimSessionWorkerId() : ArgName(fcinfo, 0, "worker_id");
+	worker_id = PG_ARGISNULL(0) ? SessionWorkerId() : ArgWorkerId(fcinfo, 0, "worker_id");
 	narrow = ArgNamesOrNull(fcinfo, 1, "task_types");
 	due = RoutesDue();
 	AcceptInvalidationMessages();
 	pool = PoolOfWorker(worker_id, &leaves);
 	if (pool != NULL)
 		AskBackground(pool, leaves, &asked);
+	else if (IsServerWorkerId(worker_id))
+		asked.reason = "no such background worker runs";
 	else
-		AskExternal(worker_id, &asked);
+		AskExternal(worker_id, narrow, &asked);
 	asked.worker.narrow = narrow;
 	if (!AdoptedHere())
 		asked.reason = "database not adopted, see taskq.adopt_database()";

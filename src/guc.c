@@ -42,6 +42,9 @@ int			taskq_frame_level = NOTICE;
  */
 int			taskq_frame_memory = 16;
 
+/* Off: no worker is given a job that was not registered. */
+bool		taskq_implicit_workers = true;
+
 /*
  * How much memory, in kB, a run in a background worker may take beyond what the
  * worker has.  0: as much as there is.
@@ -216,6 +219,10 @@ GucInit(void)
 							 "From which level on the messages of a run are kept.",
 							 NULL, &taskq_frame_level, NOTICE, frame_levels,
 							 PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("taskq.implicit_workers",
+							 "Lets workers claim that were not registered.",
+							 NULL, &taskq_implicit_workers, true,
+							 PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("taskq.job_memory_limit",
 							"Most memory that a run in a background worker may take; 0 is no limit.",
 							NULL, &taskq_job_memory_limit, 0, 0, MAX_KILOBYTES,

@@ -13,6 +13,7 @@ extern bool taskq_enabled;
 extern int	taskq_event_notify_interval;
 extern int	taskq_frame_level;
 extern int	taskq_frame_memory;
+extern bool taskq_implicit_workers;
 extern int	taskq_job_memory_limit;
 extern int	taskq_job_timeout;
 extern int	taskq_lease;

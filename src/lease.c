@@ -208,7 +208,7 @@ ListRunning(RunningList *list, const char *worker_id, int most)
 		JobRead(&job, slot);
 		if (worker_id == NULL && LeaseEnd(&job) > now)
 		{
-			/* that a worker has gone is announced by nobody */
+			/* that a background worker has gone is announced by nobody */
 			list->next_end = Min(list->next_end, job.lease_expires_at == 0 ?
 								 now + (int64) taskq_poll_interval * 1000 : LeaseEnd(&job));
 			continue;
@@ -378,7 +378,7 @@ LeaseEndSome(LeaseSweep *sweep)
 	return sweep->done < sweep->n;
 }
 
-/* Give back all jobs of a worker that leaves; how many. */
+/* Give back all jobs of an external worker that leaves; how many. */
 int
 LeaseReleaseAll(const char *worker_id)
 {
@@ -396,7 +396,8 @@ LeaseReleaseAll(const char *worker_id)
 			continue;
 		OwnerEnter(&scope);
 		StoreOpen(&jobs, CatalogRel(REL_JOBS));
-		if (TryLockClaim(&jobs, &job, list.job_ids[i], list.epochs[i], OUTCOME_RELEASED, false))
+		if (TryLockClaim(&jobs, &job, list.job_ids[i], list.epochs[i], OUTCOME_RELEASED, false) &&
+			job.lease_expires_at != 0)
 		{
 			SettleGivenBack(&jobs, &job, OUTCOME_RELEASED, job.run_at);
 			released++;

@@ -3,10 +3,13 @@
  *	  External workers: who they are and what they take.
  *
  * A worker that claims without having registered is registered by that claim,
- * for all external types in all queues, and forgotten an hour after its last
- * call.  A second registration of an id is refused while the first is alive,
- * unless it says take_over; alive is a worker that was seen within three of its
- * leases.  Jobs that the older one has stay with whoever has their epochs.
+ * for the task types that it names, in all queues, and forgotten an hour after
+ * its last call; standing.c says who may claim at all.
+ *
+ * A second registration of an id is refused while the first is alive, unless it
+ * says take_over; alive is a worker that was seen within three of its leases.
+ * Jobs that the older one has stay with whoever has their epochs.  That one has
+ * ended is remembered for an hour (unregister.c).
  */
 #include "taskq.h"
 
@@ -29,27 +32,26 @@
 #include "error.h"
 #include "guc.h"
 #include "handler.h"
-#include "lease.h"
 #include "locks.h"
 #include "owner.h"
 #include "queue.h"
 #include "register.h"
-#include "shmem.h"
+#include "standing.h"
 #include "store.h"
+#include "unregister.h"
 #include "wake.h"
 
 PG_FUNCTION_INFO_V1(taskq_register_worker);
-PG_FUNCTION_INFO_V1(taskq_unregister_worker);
-PG_FUNCTION_INFO_V1(taskq_drain_worker);
 
-#define IMPLICIT_LIFE USECS_PER_HOUR
+#define REMEMBERED USECS_PER_HOUR	/* an implicit registration, and that one has ended */
 #define TOUCH_EVERY (10 * USECS_PER_SEC)
+#define MAX_IMPLICIT_TYPES 10000
 
 /* Columns of taskq.external_workers, in order. */
 enum
 {
 	W_WORKER_ID = 1, W_TASK_TYPES, W_QUEUES, W_CAPABILITIES, W_MAX_CONCURRENT_JOBS, W_LEASE,
-	W_IMPLICIT, W_DRAINING, W_REGISTERED_BY, W_REGISTERED_AT, W_LAST_SEEN
+	W_IMPLICIT, W_DRAINING, W_REGISTERED_BY, W_REGISTERED_AT, W_LAST_SEEN, W_ENDED_AT
 };
 
 /* the row ------------------------------------------------------------------ */
@@ -92,22 +94,29 @@ ReadWorker(ExternalWorker *worker, TupleTableSlot *slot)
 		DatumGetInt32(SlotDatum(slot, W_MAX_CONCURRENT_JOBS));
 	worker->lease = LeaseOf(slot);
 	worker->draining = DatumGetBool(SlotDatum(slot, W_DRAINING));
+	worker->ended_at = SlotIsNull(slot, W_ENDED_AT) ? 0 : DatumGetTimestampTz(SlotDatum(slot, W_ENDED_AT));
+	if (worker->ended_at != 0)
+		worker->standing = WORKER_ENDED;
+	else
+		worker->standing = DatumGetBool(SlotDatum(slot, W_IMPLICIT)) ? WORKER_IMPLICIT : WORKER_REGISTERED;
 }
 
-/* Tell everybody at commit that what a registration says has changed. */
-static void
-RegistrationChanged(void)
+/*
+ * Tell everybody at commit that what a registration says has changed; whoever
+ * waits for jobs of this worker is to look at once.
+ */
+void
+RegistrationChanged(const char *worker_id)
 {
 	CacheInvalidateRelcacheByRelid(CatalogRel(REL_WORKERS));
 	CommandCounterIncrement();
+	WakeWorker(WorkerKey(worker_id));
 }
 
 /* How long after its last call a worker counts as alive. */
 static int64
 LifeOf(TupleTableSlot *slot)
 {
-	if (DatumGetBool(SlotDatum(slot, W_IMPLICIT)))
-		return IMPLICIT_LIFE;
 	return 3 * (SlotIsNull(slot, W_LEASE) ? (int64) taskq_lease * 1000 : IntervalMicroseconds(SlotPointer(slot, W_LEASE)));
 }
 
@@ -172,8 +181,9 @@ InsertRow(Store *store, const char *worker_id, const ExternalWorker *worker, boo
 	StoreInsert(store);
 }
 
-static uint64
-IdKey(const char *worker_id)
+/* What stands for an id in locks and wake-ups. */
+uint64
+WorkerKey(const char *worker_id)
 {
 	return hash_bytes_extended((const unsigned char *) worker_id, strlen(worker_id), 0);
 }
@@ -188,23 +198,31 @@ IdKey(const char *worker_id)
 bool
 WorkerHold(const char *worker_id)
 {
-	return LockKey(LOCK_REGISTRATION, IdKey(worker_id), false, false);
+	return LockKey(LOCK_REGISTRATION, WorkerKey(worker_id), false, false);
 }
 
 void
 WorkerRelease(const char *worker_id)
 {
-	UnlockKey(LOCK_REGISTRATION, IdKey(worker_id), false);
+	UnlockKey(LOCK_REGISTRATION, WorkerKey(worker_id), false);
 }
 
-/* Who claims, and what may it be given?  An unknown id is one without limits. */
+/* Take no jobs for an id while its registration ends or drains, unless that is to wait. */
 void
-WorkerForClaim(const char *worker_id, ExternalWorker *worker)
+WorkerHoldOff(const char *worker_id)
+{
+	(void) LockKey(LOCK_REGISTRATION, WorkerKey(worker_id), true, false);
+}
+
+/* What is known of an id. */
+void
+WorkerFind(const char *worker_id, ExternalWorker *worker)
 {
 	OwnerScope	scope;
 	Store		store;
 
 	memset(worker, 0, sizeof(*worker));
+	worker->standing = WORKER_UNKNOWN;
 	worker->lease = NO_MICROSECONDS;
 	OwnerEnter(&scope);
 	StoreOpen(&store, CatalogRel(REL_WORKERS));
@@ -212,6 +230,84 @@ WorkerForClaim(const char *worker_id, ExternalWorker *worker)
 		ReadWorker(worker, store.found);
 	StoreClose(&store, false);
 	OwnerLeave(&scope);
+}
+
+/* All that either list has. */
+static ArrayType *
+UnionOf(ArrayType *a, ArrayType *b)
+{
+	int			n_a;
+	int			n_b;
+	char	  **names_a = NamesToStrings(a, &n_a, "task_types");
+	char	  **names_b = NamesToStrings(b, &n_b, "task_types");
+	char	  **all = palloc(sizeof(char *) * (n_a + n_b + 1));
+	int			n = 0;
+
+	for (int i = 0; i < n_b; i++)
+		all[n++] = names_b[i];
+	for (int i = 0; i < n_a && n < MAX_IMPLICIT_TYPES; i++)
+		if (!NamesContain(b, names_a[i]))
+			all[n++] = names_a[i];
+	return StringsToNames(all, n);
+}
+
+/*
+ * Have the row of an implicit registration say what this call names, too, if it
+ * does not; true: it is to be written.
+ */
+static bool
+MustCover(Store *store, const ExternalWorker *worker, ArrayType **types)
+{
+	if (worker->standing == WORKER_REGISTERED || !DatumGetBool(SlotDatum(store->found, W_IMPLICIT)) ||
+		SlotIsNull(store->found, W_TASK_TYPES))
+		return false;
+	*types = DatumGetArrayTypeP(SlotDatum(store->found, W_TASK_TYPES));
+	if (worker->base.task_types != NULL && NamesCover(*types, worker->base.task_types))
+		return false;
+	*types = worker->base.task_types == NULL ? NULL : UnionOf(*types, worker->base.task_types);
+	return true;
+}
+
+static void
+WriteTypes(Store *store, const char *worker_id, ArrayType *types, TimestampTz now)
+{
+	ItemPointerData tid = store->found->tts_tid;
+	Snapshot	snapshot = StoreSnapshot();
+
+	/* if somebody else has the row, a later call does it */
+	if (StoreLock(store, &tid, snapshot, false, false) == STORE_LOCKED)
+	{
+		TupleTableSlot *row = StoreCopyRow(store);
+
+		if (types == NULL)
+			SlotSetNull(row, W_TASK_TYPES);
+		else
+			SlotSetPointer(row, W_TASK_TYPES, types);
+		SlotSet(row, W_LAST_SEEN, TimestampTzGetDatum(now));
+		StoreUpdate(store);
+		RegistrationChanged(worker_id);
+	}
+	UnregisterSnapshot(snapshot);
+}
+
+/* The row of a worker that has claimed is there: when is it to be written again? */
+static TimestampTz
+NoteClaim(Store *store, const char *worker_id, const ExternalWorker *worker, TimestampTz now)
+{
+	TimestampTz due = 0;
+	ArrayType  *types;
+
+	if (!SlotIsNull(store->found, W_ENDED_AT))
+		return 0;
+	if (MustCover(store, worker, &types))
+	{
+		WriteTypes(store, worker_id, types, now);
+		return 0;
+	}
+	if (!IsRowOurs(store))
+		due = TouchDue(store, TOUCH_EVERY);
+	Touch(store, now, TOUCH_EVERY);
+	return due;
 }
 
 /*
@@ -231,11 +327,8 @@ WorkerHasClaimed(const char *worker_id, const ExternalWorker *worker)
 	OwnerEnter(&scope);
 	StoreOpen(&store, CatalogRel(REL_WORKERS));
 	if (FindRow(&store, worker_id))
-	{
-		due = IsRowOurs(&store) ? 0 : TouchDue(&store, TOUCH_EVERY);
-		Touch(&store, now, TOUCH_EVERY);
-	}
-	else if (LockKey(LOCK_FIRST_CLAIM, IdKey(worker_id), true, false) &&
+		due = NoteClaim(&store, worker_id, worker, now);
+	else if (worker->standing != WORKER_REGISTERED && LockKey(LOCK_FIRST_CLAIM, WorkerKey(worker_id), true, false) &&
 			 !FindRow(&store, worker_id))
 	{
 		SetUserIdAndSecContext(caller, scope.sec_context);
@@ -246,13 +339,13 @@ WorkerHasClaimed(const char *worker_id, const ExternalWorker *worker)
 	return due;
 }
 
-static void
-NotRegistered(const char *worker_id)
+void
+WorkerNotRegistered(const char *worker_id)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_TQ_WORKER_NOT_REGISTERED),
 			 errmsg("worker \"%s\" is not registered", worker_id),
-			 errhint("Register it with taskq.register_worker(), or let it claim a job.")));
+			 errhint("Register it with taskq.register_worker().")));
 }
 
 /* A worker says that it lives. */
@@ -264,8 +357,8 @@ WorkerBeat(const char *worker_id)
 
 	OwnerEnter(&scope);
 	StoreOpen(&store, CatalogRel(REL_WORKERS));
-	if (!FindRow(&store, worker_id))
-		NotRegistered(worker_id);
+	if (!FindRow(&store, worker_id) || !SlotIsNull(store.found, W_ENDED_AT))
+		WorkerNotRegistered(worker_id);
 	Touch(&store, ClockNow(), 0);
 	StoreClose(&store, true);
 	OwnerLeave(&scope);
@@ -281,7 +374,7 @@ WorkerSeen(struct varlena *worker_id)
 	if (worker_id == NULL)
 		return NO_MICROSECONDS;
 	StoreOpen(&store, CatalogRel(REL_WORKERS));
-	if (FindRow(&store, text_to_cstring((text *) worker_id)))
+	if (FindRow(&store, text_to_cstring((text *) worker_id)) && SlotIsNull(store.found, W_ENDED_AT))
 	{
 		lease = LeaseOf(store.found);
 		Touch(&store, ClockNow(), TOUCH_EVERY);
@@ -290,22 +383,26 @@ WorkerSeen(struct varlena *worker_id)
 	return lease;
 }
 
-/* Forget workers that registered themselves by a claim, an hour after their last. */
+/* Forget workers that registered themselves by a claim, an hour after their last, and those that have ended. */
 void
 WorkerForgetOld(void)
 {
 	Oid			types[] = {TIMESTAMPTZOID};
-	Datum		values[] = {TimestampTzGetDatum(ClockNow() - IMPLICIT_LIFE)};
+	Datum		values[] = {TimestampTzGetDatum(ClockNow() - REMEMBERED)};
 	OwnerScope	scope;
+	bool		any;
 
 	OwnerEnterSpi(&scope);
-	OwnerExecute("DELETE FROM taskq.external_workers w USING"
-				 " (SELECT worker_id FROM taskq.external_workers WHERE implicit AND last_seen < $1"
-				 "  FOR UPDATE SKIP LOCKED) old"
-				 " WHERE w.worker_id = old.worker_id"
-				 "   AND NOT EXISTS (SELECT FROM taskq.jobs j WHERE j.gate = 'r' AND j.worker_id = w.worker_id)",
-				 1, types, values, NULL);
+	any = OwnerExecute("DELETE FROM taskq.external_workers w USING"
+					   " (SELECT worker_id FROM taskq.external_workers"
+					   "  WHERE implicit AND last_seen < $1 OR ended_at < $1"
+					   "  FOR UPDATE SKIP LOCKED) old"
+					   " WHERE w.worker_id = old.worker_id"
+					   "   AND NOT EXISTS (SELECT FROM taskq.jobs j WHERE j.gate = 'r' AND j.worker_id = w.worker_id)",
+					   1, types, values, NULL) > 0;
 	OwnerLeaveSpi(&scope);
+	if (any)
+		CacheInvalidateRelcacheByRelid(CatalogRel(REL_WORKERS));
 }
 
 /* SQL ---------------------------------------------------------------------- */
@@ -340,21 +437,33 @@ CheckTypes(ArrayType *task_types)
 	}
 }
 
-/* Replace a registration, if the older one is over or may be taken over. */
+/*
+ * May the caller replace this registration?  That is whoever made it, also by
+ * membership, or an admin; one that has ended is anybody's.
+ */
 static void
-ReplaceRow(Store *store, const char *worker_id, bool take_over, TimestampTz now)
+CheckMayReplace(TupleTableSlot *slot, const char *worker_id, bool take_over, TimestampTz now, Oid caller)
 {
-	Snapshot	snapshot = StoreSnapshot();
-	ItemPointerData tid = store->found->tts_tid;
-	TimestampTz last_seen = DatumGetTimestampTz(SlotDatum(store->found, W_LAST_SEEN));
-	bool		implicit = DatumGetBool(SlotDatum(store->found, W_IMPLICIT));
+	TimestampTz last_seen = DatumGetTimestampTz(SlotDatum(slot, W_LAST_SEEN));
 
-	if (!take_over && !implicit && last_seen + LifeOf(store->found) > now)
+	if (!SlotIsNull(slot, W_ENDED_AT))
+		return;
+	if (!take_over && !DatumGetBool(SlotDatum(slot, W_IMPLICIT)) && last_seen + LifeOf(slot) > now)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("worker \"%s\" is already registered and alive", worker_id),
 				 errdetail("It was last seen at %s.", timestamptz_to_str(last_seen)),
 				 errhint("Use another id, or replace it with take_over => true.")));
+	WorkerCheckOwner(worker_id, DatumGetObjectId(SlotDatum(slot, W_REGISTERED_BY)), caller, "replace", "admin");
+}
+
+static void
+ReplaceRow(Store *store, const char *worker_id, bool take_over, TimestampTz now, Oid caller)
+{
+	Snapshot	snapshot = StoreSnapshot();
+	ItemPointerData tid = store->found->tts_tid;
+
+	CheckMayReplace(store->found, worker_id, take_over, now, caller);
 	if (StoreLock(store, &tid, snapshot, true, true) == STORE_LOCKED)
 	{
 		StoreDelete(store);
@@ -371,6 +480,7 @@ taskq_register_worker(PG_FUNCTION_ARGS)
 	ExternalWorker worker = {0};
 	char	   *worker_id;
 	bool		take_over;
+	bool		found;
 	bool		is_new;
 	TimestampTz now = ClockNow();
 	Oid			caller = GetUserId();
@@ -378,6 +488,7 @@ taskq_register_worker(PG_FUNCTION_ARGS)
 	CheckArgCount(fcinfo, 7);
 	CheckWritable("taskq.register_worker()");
 	worker_id = ArgName(fcinfo, 0, "worker_id");
+	StandingRefuseReserved(worker_id);
 	worker.base.task_types = ArgSomeNamesOrNull(fcinfo, 1, "task_types");
 	CheckTypes(worker.base.task_types);
 	worker.base.queues = ArgSomeNamesOrNull(fcinfo, 2, "queues");
@@ -390,90 +501,17 @@ taskq_register_worker(PG_FUNCTION_ARGS)
 	take_over = ArgBool(fcinfo, 6, "take_over");
 
 	OwnerEnter(&scope);
-	LockKey(LOCK_REGISTRATION, IdKey(worker_id), true, true);
-	LockKey(LOCK_FIRST_CLAIM, IdKey(worker_id), true, true);
+	LockKey(LOCK_REGISTRATION, WorkerKey(worker_id), true, true);
+	LockKey(LOCK_FIRST_CLAIM, WorkerKey(worker_id), true, true);
 	StoreOpen(&store, CatalogRel(REL_WORKERS));
-	is_new = !FindRow(&store, worker_id);
-	if (!is_new)
-		ReplaceRow(&store, worker_id, take_over, now);
+	found = FindRow(&store, worker_id);
+	is_new = !found || !SlotIsNull(store.found, W_ENDED_AT);
+	if (found)
+		ReplaceRow(&store, worker_id, take_over, now, caller);
 	SetUserIdAndSecContext(caller, scope.sec_context);
 	InsertRow(&store, worker_id, &worker, false, now);
 	StoreClose(&store, true);
 	OwnerLeave(&scope);
-	RegistrationChanged();
+	RegistrationChanged(worker_id);
 	PG_RETURN_BOOL(is_new);
-}
-
-Datum
-taskq_unregister_worker(PG_FUNCTION_ARGS)
-{
-	Oid			types[] = {TEXTOID};
-	Datum		values[1];
-	OwnerScope	scope;
-	char	   *worker_id;
-	bool		found;
-
-	CheckArgCount(fcinfo, 1);
-	CheckWritable("taskq.unregister_worker()");
-	worker_id = ArgName(fcinfo, 0, "worker_id");
-	values[0] = CStringGetTextDatum(worker_id);
-	OwnerEnterSpi(&scope);
-	found = OwnerExecute("DELETE FROM taskq.external_workers WHERE worker_id = $1", 1, types, values, NULL) > 0;
-	OwnerLeaveSpi(&scope);
-	if (found)
-	{
-		RegistrationChanged();
-		(void) LeaseReleaseAll(worker_id);
-	}
-	PG_RETURN_BOOL(found);
-}
-
-/* Ask a background worker to finish its job and leave; was there one? */
-static bool
-DrainBackground(const char *worker_id)
-{
-	bool		found = false;
-
-	for (int i = 0; ShmemPresent() && i < taskq_shared->n_slots; i++)
-	{
-		TaskqSlot  *slot = &taskq_slots[i];
-
-		LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
-		if (slot->worker && slot->dboid == MyDatabaseId && strcmp(slot->worker_id, worker_id) == 0)
-		{
-			slot->leave = true;
-			SetLatch(slot->latch);
-			found = true;
-		}
-		LWLockRelease(&slot->lock);
-	}
-	return found;
-}
-
-Datum
-taskq_drain_worker(PG_FUNCTION_ARGS)
-{
-	Oid			types[] = {TEXTOID};
-	Datum		values[1];
-	OwnerScope	scope;
-	char	   *worker_id;
-	bool		found;
-
-	CheckArgCount(fcinfo, 1);
-	CheckWritable("taskq.drain_worker()");
-	if (PG_ARGISNULL(0))
-		worker_id = ArgName(fcinfo, 0, "worker_id");	/* says what is wrong */
-	worker_id = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	if (DrainBackground(worker_id))
-		PG_RETURN_BOOL(true);
-	CheckName(worker_id, "worker_id");
-	values[0] = CStringGetTextDatum(worker_id);
-	OwnerEnterSpi(&scope);
-	found = OwnerExecute("UPDATE taskq.external_workers SET draining = true WHERE worker_id = $1",
-						 1, types, values, NULL) > 0;
-	OwnerLeaveSpi(&scope);
-	if (!found)
-		NotRegistered(worker_id);
-	RegistrationChanged();
-	PG_RETURN_BOOL(true);
 }

@@ -101,6 +101,7 @@ StartupShmem(void)
 		taskq_tranche = NewTranche_compat("taskq");
 		LWLockInitialize(&taskq_shared->lock, taskq_tranche);
 		pg_atomic_init_u32(&taskq_shared->n_waiting, 0);
+		pg_atomic_init_u32(&taskq_shared->n_at_limit, 0);
 		pg_atomic_init_u32(&taskq_shared->n_event_readers, 0);
 		pg_atomic_init_u32(&taskq_shared->probe_answer, 0);
 		taskq_shared->n_slots = ShmemCountSlots();
@@ -158,6 +159,9 @@ ReleaseSlot(int code, Datum arg)
 
 	if (pg_atomic_exchange_u32(&slot->waiting, NOT_WAITING) != NOT_WAITING)
 		pg_atomic_fetch_sub_u32(&taskq_shared->n_waiting, 1);
+	if (slot->at_limit)
+		pg_atomic_fetch_sub_u32(&taskq_shared->n_at_limit, 1);
+	slot->at_limit = false;
 	if (pg_atomic_exchange_u32(&slot->reads_events, 0) != 0)
 		pg_atomic_fetch_sub_u32(&taskq_shared->n_event_readers, 1);
 	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);

@@ -39,6 +39,8 @@ typedef struct TaskqSlot
 	 */
 	pg_atomic_uint32 waiting;
 	uint64		interest[INTEREST_WORDS];
+	uint64		worker_key;		/* of the external worker that it claims for */
+	bool		at_limit;		/* it waits for one of that worker's permits, not for jobs */
 
 	pg_atomic_uint32 reads_events;	/* it waits for events: set its latch and clear this */
 
@@ -119,6 +121,7 @@ typedef struct TaskqShared
 	int			launcher_pid;
 	TimestampTz up_since;		/* recovery was over; 0 until the launcher is up */
 	pg_atomic_uint32 n_waiting;
+	pg_atomic_uint32 n_at_limit;	/* those of them that wait for a permit */
 	pg_atomic_uint32 n_event_readers;	/* processes that wait for events */
 	pg_atomic_uint32 probe_answer;	/* 1: the probe has found no taskq */
 	int			n_slots;

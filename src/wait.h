@@ -9,7 +9,8 @@
 
 #include "eligible.h"
 
-extern void WaitBegin(const RouteSet *routes);
+extern void WaitBegin(const RouteSet *routes, uint64 worker_key, bool at_limit);
+extern void WaitCheckClient(void);
 extern void WaitForEvents(void);
 extern void WaitForEventsEnd(void);
 extern void WaitSleep(long milliseconds);

@@ -35,6 +35,9 @@ typedef enum WakeKind
 	WAKE_LEASE_AT,				/* the same, when the lease of a claim will be over */
 	WAKE_CONFIG_CHANGED,
 	WAKE_CLAIMED,				/* the same, of jobs that are free again at abort; no PREPARE */
+	WAKE_WORKER,				/* key: external worker; its registration has changed */
+	WAKE_PERMIT,				/* key: external worker; one of its runs has ended */
+	WAKE_PERMIT_HELD,			/* the same, of permits that are free again at abort */
 	WAKE_CANCEL,				/* key: job */
 	WAKE_LAUNCHER,				/* key: database to look at */
 	WAKE_UNBLOCK,				/* key: database; at commit and abort alike */
@@ -65,6 +68,9 @@ static enum
 	TRANSACTION_COMMITTED,
 	TRANSACTION_ABORTED
 }			ended = TRANSACTION_RUNS;
+
+/* Of the subtransaction that is being rolled back; 0: none is. */
+static int	aborted_level = 0;
 
 /* Notes of moments become one, of the first; so do those that say the same. */
 static bool
@@ -162,6 +168,27 @@ WakeClaimed(int32 route_id)
 	AddNote(WAKE_CLAIMED, route_id);
 }
 
+/* What an external worker is given has changed. */
+void
+WakeWorker(uint64 worker_key)
+{
+	AddNote(WAKE_WORKER, (int64) worker_key);
+}
+
+/* A run of an external worker ends. */
+void
+WakePermit(uint64 worker_key)
+{
+	AddNote(WAKE_PERMIT, (int64) worker_key);
+}
+
+/* This transaction holds permits of an external worker. */
+void
+WakePermitHeld(uint64 worker_key)
+{
+	AddNote(WAKE_PERMIT_HELD, (int64) worker_key);
+}
+
 /* Interrupt the job if a background worker runs it. */
 void
 WakeCancel(int64 job_id)
@@ -235,6 +262,31 @@ WakeAllWaiters(Oid dboid)
 	for (int i = 0; i < taskq_shared->n_slots; i++)
 		if (pg_atomic_read_u32(&taskq_slots[i].waiting) == WAITING && taskq_slots[i].dboid == dboid)
 			WakeSlot(&taskq_slots[i]);
+}
+
+/* Wake every process that waits for jobs of an external worker, or those at its limit. */
+static void
+WakeForWorker(uint64 worker_key, bool only_at_limit)
+{
+	for (int i = 0; i < taskq_shared->n_slots; i++)
+	{
+		TaskqSlot  *slot = &taskq_slots[i];
+
+		if (pg_atomic_read_u32(&slot->waiting) == WAITING && slot->dboid == MyDatabaseId &&
+			slot->worker_key == worker_key && (slot->at_limit || !only_at_limit))
+			WakeSlot(slot);
+	}
+}
+
+/* A permit is free: those who wait for one must look. */
+void
+WakeForPermit(uint64 worker_key)
+{
+	if (!ShmemPresent())
+		return;
+	pg_memory_barrier();
+	if (pg_atomic_read_u32(&taskq_shared->n_at_limit) > 0)
+		WakeForWorker(worker_key, true);
 }
 
 /* Wake every process that waits for events. */
@@ -352,6 +404,14 @@ ActOnNote(const WakeNote *note)
 			}
 			WakeAllWaiters(MyDatabaseId);
 			break;
+		case WAKE_WORKER:
+			if (pg_atomic_read_u32(&taskq_shared->n_waiting) > 0)
+				WakeForWorker((uint64) note->key, false);
+			break;
+		case WAKE_PERMIT:
+		case WAKE_PERMIT_HELD:
+			WakeForPermit((uint64) note->key);
+			break;
 		case WAKE_CANCEL:
 			CancelRun(MyDatabaseId, note->key);
 			if (db != NULL)
@@ -376,7 +436,7 @@ ActOnNote(const WakeNote *note)
 static bool
 IsForEnd(const WakeNote *note, bool committed)
 {
-	if (note->kind == WAKE_CLAIMED)
+	if (note->kind == WAKE_CLAIMED || note->kind == WAKE_PERMIT_HELD)
 		return !committed && ShmemPresent();
 	return committed || note->kind == WAKE_UNBLOCK || note->kind == WAKE_EVENTS;
 }
@@ -429,29 +489,16 @@ AtTransactionEnd(XactEvent event, void *arg)
 }
 
 /*
- * The moment to act: the transaction's invalidations have been sent and its
- * locks are free, so whoever is woken finds nothing in the way.
+ * A subtransaction has ended: its notes are its parent's from now on.  Those of
+ * one that was rolled back go with it, but for those of claims: what they had is
+ * free.
  */
 static void
-AfterLocks(ResourceReleasePhase phase, bool is_commit, bool is_top_level, void *arg)
+EndLevel(int level, bool committed)
 {
-	bool		committed = ended == TRANSACTION_COMMITTED;
-
-	if (phase != RESOURCE_RELEASE_AFTER_LOCKS || ended == TRANSACTION_RUNS)
-		return;
-	ended = TRANSACTION_RUNS;
-	ActOnNotes(committed);
-}
-
-static void
-AtSubtransactionEnd(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
-{
-	int			level = GetCurrentTransactionNestLevel();
 	int			first = n_notes;
 	int			end = n_notes;
 
-	if (event != SUBXACT_EVENT_COMMIT_SUB && event != SUBXACT_EVENT_ABORT_SUB)
-		return;
 	while (first > 0 && notes[first - 1].level >= level)
 		first--;
 	n_notes = first;
@@ -459,11 +506,10 @@ AtSubtransactionEnd(SubXactEvent event, SubTransactionId mine, SubTransactionId 
 	{
 		WakeNote   *note = &notes[i];
 
-		if (event == SUBXACT_EVENT_ABORT_SUB && !IsForEnd(note, false))
+		if (!committed && !IsForEnd(note, false))
 			continue;
-		if (event == SUBXACT_EVENT_ABORT_SUB && note->kind == WAKE_CLAIMED)
+		if (!committed && (note->kind == WAKE_CLAIMED || note->kind == WAKE_PERMIT_HELD))
 		{
-			/* its row is free from now on */
 			ActOnNote(note);
 			continue;
 		}
@@ -471,6 +517,36 @@ AtSubtransactionEnd(SubXactEvent event, SubTransactionId mine, SubTransactionId 
 		if (!MergeWithLast(n_notes, note->kind, note->level, note->key, note->count))
 			notes[n_notes++] = *note;
 	}
+}
+
+static void
+AtSubtransactionEnd(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_COMMIT_SUB)
+		EndLevel(GetCurrentTransactionNestLevel(), true);
+	else if (event == SUBXACT_EVENT_ABORT_SUB)
+		aborted_level = GetCurrentTransactionNestLevel();
+}
+
+/*
+ * The moment to act: the transaction's invalidations have been sent and its
+ * locks are free, so whoever is woken finds nothing in the way.
+ */
+static void
+AfterLocks(ResourceReleasePhase phase, bool is_commit, bool is_top_level, void *arg)
+{
+	int			level = aborted_level;
+	bool		committed = ended == TRANSACTION_COMMITTED;
+
+	if (phase != RESOURCE_RELEASE_AFTER_LOCKS)
+		return;
+	aborted_level = 0;
+	if (level > 0 && !is_commit && !is_top_level)
+		EndLevel(level, false);
+	if (ended == TRANSACTION_RUNS)
+		return;
+	ended = TRANSACTION_RUNS;
+	ActOnNotes(committed);
 }
 
 /* Registered once: each registration is kept for the life of the process. */

@@ -128,7 +128,7 @@ Attach(void)
 	slot->started_at = ClockNow();
 	strlcpy(slot->pool, params.pool, sizeof(slot->pool));
 	slot->role = params.role;
-	snprintf(slot->worker_id, sizeof(slot->worker_id), "%s:%d", params.pool, MyProcPid);
+	snprintf(slot->worker_id, sizeof(slot->worker_id), "%s#%d", params.pool, MyProcPid);
 	slot->worker = true;
 	LWLockRelease(&slot->lock);
 	BlameAttach();
@@ -243,7 +243,7 @@ WaitForRoutes(void)
 {
 	for (;;)
 	{
-		WaitBegin(&routes);
+		WaitBegin(&routes, 0, false);
 
 		/* a change before that was announced to nobody here */
 		if (request.catalog_version == CatalogVersion())

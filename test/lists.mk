@@ -25,6 +25,7 @@ REGRESS = \
 	toast \
 	events \
 	register_worker \
+	standing \
 	unroutable \
 	pools \
 	queues \

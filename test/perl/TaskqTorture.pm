@@ -238,7 +238,7 @@ sub _worker
 	{
 		my $n = 1 + int rand 20;
 		my $jobs = $c->call('claim',
-			"SELECT job_id, epoch, payload->>'key' FROM taskq.claim_jobs('$c->{name}', $n, lease => '1 s', wait => '200 ms')", {},
+			"SELECT job_id, epoch, payload->>'key' FROM taskq.claim_jobs('$c->{name}', $n, '{outside}', lease => '1 s', wait => '200 ms')", {},
 			sub { my ($rows) = @_; return (jobs => [ map { [ $_->[0] + 0, $_->[1] + 0, $_->[2] ] } @$rows ]) });
 		_settle($c, @$_[ 0, 1 ]) for @{ $jobs // [] };
 	}
@@ -410,7 +410,7 @@ sub _drain
 	for (1 .. 1200)
 	{
 		_resume($node);
-		my $jobs = $c->call('claim', q(SELECT job_id, epoch, payload->>'key' FROM taskq.claim_jobs('drain', 100, lease => '5 s')), {},
+		my $jobs = $c->call('claim', q(SELECT job_id, epoch, payload->>'key' FROM taskq.claim_jobs('drain', 100, '{outside}', lease => '5 s')), {},
 			sub { my ($rows) = @_; return (jobs => [ map { [ $_->[0] + 0, $_->[1] + 0, $_->[2] ] } @$rows ]) });
 		for my $job (@{ $jobs // [] })
 		{

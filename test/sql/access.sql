@@ -108,7 +108,7 @@ SELECT taskq.revoke_access('regress_access', 'producer'), taskq.grant_access('re
 SELECT is(pg_temp.as_role('regress_access', $$ SELECT taskq.register_worker('access-w', '{access-a}', '{access-q}') $$), 'true', 'a worker registers');
 SELECT is(pg_temp.as_role('regress_access', $$ SELECT taskq.complete_job(job_id, epoch, '1') FROM taskq.claim_job('access-w') $$), 'true', 'claims and completes');
 SELECT is(role, 'regress_access', 'in its own name') FROM taskq.workers WHERE worker_id = 'access-w';
-SELECT is(pg_temp.as_role('regress_access', $$ SELECT (c).job_id > 0 FROM taskq.claim_job('access-w2') c $$), 'true', 'or without registering');
+SELECT is(pg_temp.as_role('regress_access', $$ SELECT (c).job_id > 0 FROM taskq.claim_job('access-w2', '{access-a}') c $$), 'true', 'or without registering');
 SELECT is(role, 'regress_access', 'in its own name too') FROM taskq.workers WHERE worker_id = 'access-w2';
 SELECT is(pg_temp.as_role('regress_access', $$ SELECT taskq.enqueue_job('access-a') $$), '42501', 'but enqueues nothing');
 SELECT taskq.revoke_access('regress_access', 'worker'), taskq.grant_access('regress_access', 'observer') \gset

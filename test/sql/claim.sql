@@ -24,6 +24,7 @@ COMMIT;
 BEGIN;
 SELECT taskq.register_handler('claim-a'), taskq.register_handler('claim-b'),
 	taskq.create_queue('claim-1'), taskq.create_queue('claim-2') \gset
+SELECT count(taskq.register_worker(w)) FROM unnest('{claim-w,claim-v,claim-n,claim-x,claim-z}'::text[]) w \gset
 
 -- order -----------------------------------------------------------------------
 SELECT is_empty($$ SELECT * FROM taskq.claim_job('claim-w') $$, 'nothing there: no row, no error');
@@ -186,9 +187,8 @@ SELECT throws_ok($$ SELECT taskq.drain_worker('claim-nobody') $$, 'TQ012', 'work
 -- implicit registration -------------------------------------------------------
 SELECT is_empty($$ SELECT * FROM taskq.claim_job('claim-new', '{claim-unknown}') $$, 'a claim by an unknown worker');
 SELECT results_eq($$ SELECT kind, task_types, queues, capabilities, max_concurrent_jobs, state FROM taskq.workers WHERE worker_id = 'claim-new' $$,
-	$$ SELECT 'external', ARRAY(SELECT task_type FROM taskq.list_handlers() WHERE kind = 'external' OR also_external ORDER BY 1),
-		NULL::text[], NULL::text[], NULL::integer, 'idle' $$,
-	'registers it for all external types in all queues, without capabilities and limits');
+	$$ SELECT 'external', '{}'::text[], NULL::text[], NULL::text[], NULL::integer, 'idle' $$,
+	'registers it for the types that it names, in all queues, without capabilities and limits');
 SELECT ok(NOT taskq.register_worker('claim-new', '{claim-a}'), 'which a registration replaces');
 SELECT is(count(*), 1::bigint, 'a claim without an id is one by the session')
 	FROM taskq.workers WHERE worker_id LIKE 'session:' || pg_backend_pid() || '-%';

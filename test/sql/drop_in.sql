@@ -189,7 +189,7 @@ SELECT is(:'done' || ' ' || :'tenants_after', 't acme', 'as it does when the job
 -- who was given nothing
 CREATE ROLE regress_drop_in_none;
 SELECT is(pg_temp.as_role('regress_drop_in_none', $$ SELECT taskq.claim_job() $$), '42501', 'who was given nothing claims nothing');
-CREATE FUNCTION hostile.lend() RETURNS bigint LANGUAGE sql SECURITY DEFINER AS $$ SELECT job_id FROM taskq.claim_job('lent') $$;
+CREATE FUNCTION hostile.lend() RETURNS bigint LANGUAGE sql SECURITY DEFINER AS $$ SELECT job_id FROM taskq.claim_job('lent', '{drop-in}') $$;
 ALTER FUNCTION hostile.lend() OWNER TO regress_drop_in;
 GRANT USAGE ON SCHEMA hostile TO regress_drop_in_none;
 SELECT is(pg_temp.as_role('regress_drop_in_none', 'SELECT hostile.lend()'), pg_temp.id('again bolt')::text, 'unless a worker lends it one, by a SECURITY DEFINER function of its own');

@@ -10,7 +10,7 @@ SELECT count(taskq.grant_access('regress_events', a)) FROM unnest('{producer,wor
 CREATE FUNCTION regress_events.chain(payload jsonb) RETURNS jsonb LANGUAGE sql AS $$
 	SELECT to_jsonb(taskq.enqueue_job('ev-ext', correlation_id => payload->>'correlation')) $$;
 SELECT taskq.create_pool('regress_events', 0, 'regress_events'), taskq.register_handler('ev-ext', retry_policy => 'none'),
-	taskq.register_handler('ev-chain', 'regress_events.chain(jsonb)', run_as => 'regress_events') \gset
+	taskq.register_handler('ev-chain', 'regress_events.chain(jsonb)', run_as => 'regress_events'), taskq.register_worker('ev-w') \gset
 
 -- correlation -------------------------------------------------------------------
 INSERT INTO j SELECT 'first', taskq.enqueue_job('ev-chain', correlation_id => 'req 1 é');

@@ -3,7 +3,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 BEGIN;
-SELECT plan(29);
+SELECT plan(30);
 CREATE ROLE regress_explain LOGIN;
 CREATE SCHEMA explain;
 CREATE FUNCTION explain.f(jsonb) RETURNS jsonb LANGUAGE sql RETURN $1;
@@ -34,7 +34,8 @@ SELECT is(pg_temp.told('in', $$'explain-new'$$), 'the type is handled in the ser
 SELECT results_eq($$ SELECT min_version, reason, due FROM taskq.explain_claim('explain-w') WHERE task_type = 'explain-a' AND min_version IS NOT NULL $$,
 	$$ VALUES ('2', 'handler version is older than min_version', true) $$, 'nor what wants a newer handler');
 SELECT is(pg_temp.told('none', $$'explain-new'$$), 'no handler registered', 'nobody is given what nobody handles');
-SELECT is(pg_temp.told('b', $$'explain-new'$$), 'yes', 'a worker that is not registered takes all external types');
+SELECT is(pg_temp.told('b', $$'explain-new'$$), 'the worker is not registered, and the call names no task types', 'a worker that is not registered must name types');
+SELECT is(pg_temp.told('b', $$'explain-new', '{explain-b}'$$), 'yes', 'and is given these');
 SELECT is((SELECT count(*) FROM taskq.workers WHERE worker_id = 'explain-new'), 0::bigint, 'to ask does not register it');
 SELECT is(pg_temp.told('b', ''), 'yes', 'this session is meant if no worker is named');
 SELECT is(pg_temp.told('a', $$'explain-w', '{explain-both}'$$), 'the type is not among those of the call', 'task_types narrows as it does in claim_job()');
@@ -50,7 +51,7 @@ SELECT throws_ok('SELECT * FROM taskq.jobs_of_route(NULL)', '22004', NULL, 'and 
 SELECT taskq.discard_job(pg_temp.id('first')), taskq.discard_job(pg_temp.id('later')) \gset
 SELECT taskq.pause_queue('explain-q'), taskq.pause_handler('explain-b') \gset
 SELECT is(pg_temp.told('q', $$'explain-new'$$), 'queue paused', 'a queue that is paused');
-SELECT is(pg_temp.told('b', $$'explain-new'$$), 'handler paused', 'a handler that is');
+SELECT is(pg_temp.told('b', $$'explain-new', '{explain-b}'$$), 'handler paused', 'a handler that is');
 SELECT is(pg_temp.take_many('explain-w', 10), 'a both', 'a claim gives what was said');
 SELECT pg_temp.add('more', 'explain-a') \gset
 SELECT is(pg_temp.told('more'), 'the worker has max_concurrent_jobs', 'at its limit a worker is given nothing');

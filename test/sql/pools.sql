@@ -7,7 +7,7 @@ CREATE ROLE regress_pools LOGIN;
 CREATE ROLE regress_pools_member LOGIN IN ROLE regress_pools;
 CREATE ROLE regress_pools_other LOGIN;
 CREATE SCHEMA pools AUTHORIZATION regress_pools;
-CREATE FUNCTION pools.who(jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT to_jsonb(pg_catalog.split_part((taskq.current_job()).worker_id, ':', 1)) $$;
+CREATE FUNCTION pools.who(jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT to_jsonb(pg_catalog.split_part((taskq.current_job()).worker_id, '#', 1)) $$;
 SELECT taskq.grant_access(r, a) FROM unnest('{regress_pools,regress_pools_member,regress_pools_other}'::regrole[]) r, unnest('{worker,admin}'::text[]) a \g /dev/null
 CREATE FUNCTION pg_temp.workers(p text) RETURNS integer LANGUAGE sql AS $$ SELECT workers FROM taskq.pools WHERE pool = p $$;
 

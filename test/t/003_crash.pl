@@ -15,6 +15,7 @@ my $node = new_node('crash');
 add_type($node, 'postgres', 'app', 'work');
 add_type($node, 'postgres', 'app', 'gated');
 sql_as($node, 'postgres', 'app', q(SELECT taskq.register_handler('outside')));
+sql($node, q(SELECT taskq.register_worker(w) FROM unnest('{long,short,after}'::text[]) AS w));
 
 # Returns the moment of the restart: pg_postmaster_start_time() does not change
 # when the postmaster lives on.

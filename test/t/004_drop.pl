@@ -19,6 +19,7 @@ my $prepare = sub {
 	make_app($node, 'postgres', 'app');
 	add_type($node, 'postgres', 'app', $_) for qw(work gated slow);
 	sql_as($node, 'postgres', 'app', q(SELECT taskq.register_handler('outside')));
+	sql($node, q(SELECT taskq.register_worker(w) FROM unnest('{w}'::text[]) AS w));
 	sql($node, q(SELECT taskq.enqueue_job('work') FROM generate_series(1, 20)));
 	wait_until($node, q(SELECT count(*) = 20 FROM taskq.all_jobs WHERE state = 'completed'), 'taskq works');
 	sql($node, q(SELECT taskq.enqueue_job('outside') FROM generate_series(1, 2); SELECT taskq.claim_job('w')));

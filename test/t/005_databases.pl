@@ -96,6 +96,7 @@ is(sql($node, 'SELECT taskq.adopt_database()', 'uno'), 'f', 'adopting again chan
 # TEMPLATE ------------------------------------------------------------------
 
 sql($node, q(SELECT taskq.register_handler('outside')), 'uno');
+sql($node, q(SELECT taskq.register_worker(w) FROM unnest('{w}'::text[]) AS w), 'uno');
 sql($node, q(SELECT taskq.enqueue_job('outside')), 'uno');
 my ($job, $epoch) = split /\|/, sql($node, q(SELECT job_id, epoch FROM taskq.claim_job('w', lease => '5 s')), 'uno');
 sql($node, q(SELECT taskq.enqueue_job('slow')), 'uno');

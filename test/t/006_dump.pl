@@ -17,6 +17,7 @@ add_type($node, 'postgres', 'app', 'gated');
 sql_as($node, 'postgres', 'app', q(CREATE TYPE app.expected AS (n integer); CREATE FUNCTION app.check(jsonb) RETURNS boolean LANGUAGE sql AS 'SELECT true';
 	SELECT taskq.register_handler('strict', payload_type => 'app.expected', required_fields => '{"n": "number"}', validator => 'app.check(jsonb)')));
 sql_as($node, 'postgres', 'app', q(SELECT taskq.register_handler('outside')));
+sql($node, q(SELECT taskq.register_worker(w) FROM unnest('{late}'::text[]) AS w));
 sql($node, q(SELECT taskq.create_queue('side', description => 'aside', retain_completed => '2 d'); SELECT taskq.alter_queue('default', description => 'altered')));
 sql_as($node, 'postgres', 'app', q(SELECT taskq.create_pool('second', size => 2, task_types => '{work}', queues => '{side,default}')));
 sql($node, q(SELECT taskq.register_worker('registered', task_types => '{outside}', max_concurrent_jobs => 2, lease => '1 h')));

@@ -101,7 +101,7 @@ is(sql($node, q(SELECT count(*) FROM taskq.all_jobs)), 3 * 150 * 9, 'every job i
 cmp_ok(sql($node, q(SELECT count(*) FROM taskq.attempts WHERE worker_id = 'ext' AND outcome <> 'completed')), '>', 20, '(the external worker failed some, too)');
 
 # each attempt ever made, by task type and who made it
-my $who = q(SELECT j.task_type, j.queue, CASE WHEN a.worker_id IN ('ext', 'prober') THEN a.worker_id ELSE split_part(a.worker_id, ':', 1) END AS who
+my $who = q(SELECT j.task_type, j.queue, CASE WHEN a.worker_id IN ('ext', 'prober') THEN a.worker_id ELSE split_part(a.worker_id, '#', 1) END AS who
 	FROM taskq.attempts a JOIN taskq.all_jobs j USING (job_id));
 is(sql($node, qq(SELECT task_type || ': ' || string_agg(DISTINCT who, ' ' ORDER BY who) FROM ($who) x WHERE task_type <> 'both' GROUP BY task_type ORDER BY task_type)),
 	"alpha: app\nbeta: beta\ndelta: other\ngamma: other\nmeasure: ext\nprobe: prober", 'nobody ever ran a foreign type');

@@ -14,6 +14,7 @@ use TaskqTest;
 my $node = new_node('primary', init => { allows_streaming => 1 }, conf => { max_connections => 30, max_wal_senders => 4 });
 add_type($node, 'postgres', 'app', 'work');
 sql_as($node, 'postgres', 'app', q(SELECT taskq.register_handler(t) FROM unnest(ARRAY['outside', 'elsewhere']) AS t));
+sql($node, q(SELECT taskq.register_worker(w) FROM unnest('{after,first,long,second,short,two-phases}'::text[]) AS w));
 
 # a claim that was rolled back -----------------------------------------------
 

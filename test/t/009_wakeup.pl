@@ -14,6 +14,7 @@ my $node = new_node('wakeup', conf => { 'taskq.poll_interval' => "'1 h'", 'taskq
 add_type($node, 'postgres', 'app', 'work');
 add_type($node, 'postgres', 'app', 'failing', 'broken', "retry_policy => 'fixed', retry_base => '1 s', max_attempts => 2");
 sql_as($node, 'postgres', 'app', q(SELECT taskq.register_handler(t) FROM unnest(ARRAY['outside', 'elsewhere']) AS t));
+sql($node, q(SELECT taskq.register_worker(w) FROM unnest('{many,other,w,clear}'::text[]) AS w));
 is(sql($node, 'SHOW taskq.poll_interval'), '1h', 'the poll interval is an hour');
 
 # the pool ------------------------------------------------------------------

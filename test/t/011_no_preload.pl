@@ -18,6 +18,7 @@ is(sql($node, q(SELECT value, hint LIKE '%shared_preload_libraries = ''taskq''%p
 is(sql($node, q(SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'taskq %')), 0, 'no process of taskq');
 add_type($node, 'postgres', 'app', 'work');
 sql_as($node, 'postgres', 'app', q(SELECT taskq.register_handler('outside')));
+sql($node, q(SELECT taskq.register_worker(w) FROM unnest('{first,second,w,clear}'::text[]) AS w));
 
 # claim and settle ------------------------------------------------------------
 

@@ -86,6 +86,7 @@ CREATE PROCEDURE race.work(worker text, most integer) LANGUAGE plpgsql AS $$
 DECLARE
 	claimed taskq.job[];
 BEGIN
+	PERFORM taskq.register_worker(worker);
 	WHILE NOT race.over() LOOP
 		claimed := ARRAY(SELECT c FROM taskq.claim_jobs(worker, most) c);
 		COMMIT;

@@ -17,6 +17,7 @@ my $node = new_node('events', init => { allows_streaming => 'logical' },
 add_type($node, 'postgres', 'app', 'work');
 add_type($node, 'postgres', 'app', 'slow');
 sql_as($node, 'postgres', 'app', q(SELECT taskq.register_handler('outside', retry_policy => 'none')));
+sql($node, q(SELECT taskq.register_worker(w) FROM unnest('{w}'::text[]) AS w));
 sql($node, q(SELECT taskq.alter_queue('default', events => true)));
 
 sub leaves

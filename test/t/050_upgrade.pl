@@ -25,6 +25,7 @@ for my $db ('postgres', 'other')
 		SELECT taskq.create_queue('side', retain_completed => '2 d')), $db);
 }
 sql_as($old, 'postgres', 'app', q(SELECT taskq.register_handler('outside')));
+sql($old, q(SELECT taskq.register_worker(w) FROM unnest('{worker}'::text[]) AS w));
 sql($old, q(SELECT taskq.enqueue_job('outside')));
 my ($claimed, $epoch) = split /\|/, sql($old, q(SELECT job_id, epoch FROM taskq.claim_job('worker', lease => '1 h')));
 my %look = (

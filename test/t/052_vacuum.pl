@@ -13,6 +13,7 @@ use TaskqTest;
 my $node = new_node('vacuum', conf => { autovacuum => 'off' });
 add_type($node, 'postgres', 'app', 'work');
 sql($node, q(SELECT taskq.register_handler('outside')));
+sql($node, q(SELECT taskq.register_worker(w) FROM unnest('{vacuum-w}'::text[]) AS w));
 
 # How many rows of the live jobs were updated, and how many of them HOT, by a
 # statement that is run for each job in a transaction of its own.

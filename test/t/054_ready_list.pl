@@ -123,7 +123,7 @@ BEGIN
 END $$;
 SELECT taskq.register_handler('ready-' || t) FROM unnest('{a,b,c}'::text[]) t;
 SELECT taskq.create_queue('slow');
-SELECT taskq.register_worker('narrow', task_types => '{ready-b}'), taskq.register_worker('slow-first', queues => '{slow,default}');
+SELECT taskq.register_worker('w'), taskq.register_worker('narrow', task_types => '{ready-b}'), taskq.register_worker('slow-first', queues => '{slow,default}');
 SQL
 
 # the same histories --------------------------------------------------------------

@@ -7,11 +7,16 @@ CREATE FUNCTION pg_temp.add(n text, t text, p integer DEFAULT NULL, at timestamp
 	$$ INSERT INTO j VALUES (n, taskq.enqueue_job(t, jsonb_build_object('n', n), priority => p, run_at => at, queue => q,
 		required_capabilities => caps, max_attempts => attempts, lease => lease)) $$;
 
+-- Register a worker that nobody has registered, for all types.
+CREATE FUNCTION pg_temp.know(w text) RETURNS void LANGUAGE sql AS
+	$$ SELECT taskq.register_worker(w) WHERE NOT EXISTS (SELECT FROM taskq.workers WHERE worker_id = w) $$;
+
 -- Claim one job, keep its epoch, return its name.
 CREATE FUNCTION pg_temp.take(w text, VARIADIC types text[] DEFAULT NULL) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	c taskq.job;
 BEGIN
+	PERFORM pg_temp.know(w);
 	SELECT * INTO c FROM taskq.claim_job(w, types);
 	UPDATE j SET e = c.epoch WHERE id = c.job_id;
 	RETURN c.payload->>'n';
@@ -23,6 +28,7 @@ DECLARE
 	c taskq.job;
 	names text[] := '{}';
 BEGIN
+	PERFORM pg_temp.know(w);
 	FOR c IN SELECT * FROM taskq.claim_jobs(w, most, types) LOOP
 		UPDATE j SET e = c.epoch WHERE id = c.job_id;
 		names := names || (c.payload->>'n');

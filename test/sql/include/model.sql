@@ -15,7 +15,7 @@ CREATE TABLE model.handlers (task_type text PRIMARY KEY, in_server boolean NOT N
 	queue text, priority integer, max_attempts integer, lease interval, retry_policy text, retry_base interval, retry_cap interval,
 	paused boolean NOT NULL DEFAULT false);
 CREATE TABLE model.workers (worker_id text PRIMARY KEY, task_types text[], queues text[], capabilities text[],
-	max_concurrent_jobs integer, lease interval, implicit boolean NOT NULL, draining boolean NOT NULL DEFAULT false,
+	max_concurrent_jobs integer, lease interval, implicit boolean NOT NULL, draining boolean NOT NULL DEFAULT false, ended boolean NOT NULL DEFAULT false,
 	last_seen timestamptz NOT NULL);
 CREATE TABLE model.jobs (job_id bigint PRIMARY KEY, task_type text NOT NULL, queue text NOT NULL, required_capabilities text[] NOT NULL,
 	min_version text, payload jsonb, priority integer NOT NULL, max_attempts integer NOT NULL, lease interval,
@@ -254,7 +254,7 @@ CREATE FUNCTION model.enqueue_jobs(a jsonb, said jsonb) RETURNS jsonb LANGUAGE s
 
 -- workers -----------------------------------------------------------------------
 CREATE FUNCTION model.life(w model.workers) RETURNS interval LANGUAGE sql AS
-	$$ SELECT CASE WHEN w.implicit THEN interval '1 h' ELSE 3 * COALESCE(w.lease, interval '60 s') END $$;
+	$$ SELECT 3 * COALESCE(w.lease, interval '60 s') $$;
 
 CREATE FUNCTION model.register_worker(a jsonb, said jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
@@ -273,6 +273,7 @@ BEGIN
 	w.lease := (a->>'lease')::interval;
 	w.implicit := false;
 	w.draining := false;
+	w.ended := false;
 	w.last_seen := model.now();
 	IF EXISTS (SELECT FROM unnest(w.task_types) t WHERE NOT EXISTS (SELECT FROM model.handlers WHERE task_type = t AND (NOT in_server OR also_external))) THEN
 		PERFORM model.refuse('TQ002');
@@ -285,17 +286,17 @@ BEGIN
 		INSERT INTO model.workers SELECT w.*;
 		RETURN 'true';
 	END IF;
-	IF NOT COALESCE((a->>'take_over')::boolean, false) AND NOT old.implicit AND old.last_seen + model.life(old) > model.now() THEN
+	IF NOT old.ended AND NOT COALESCE((a->>'take_over')::boolean, false) AND NOT old.implicit AND old.last_seen + model.life(old) > model.now() THEN
 		PERFORM model.refuse('55006');
 	END IF;
 	DELETE FROM model.workers WHERE worker_id = w.worker_id;
 	INSERT INTO model.workers SELECT w.*;
-	RETURN 'false';
+	RETURN to_jsonb(old.ended);
 END $$;
 
 CREATE FUNCTION model.drain_worker(a jsonb, said jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
-	UPDATE model.workers SET draining = true WHERE worker_id = model.check_name(a->>'worker_id');
+	UPDATE model.workers SET draining = true WHERE worker_id = model.check_name(a->>'worker_id') AND NOT ended;
 	IF NOT FOUND THEN
 		PERFORM model.refuse('TQ012');
 	END IF;
@@ -306,7 +307,7 @@ CREATE FUNCTION model.unregister_worker(a jsonb, said jsonb) RETURNS jsonb LANGU
 DECLARE
 	j model.jobs;
 BEGIN
-	DELETE FROM model.workers WHERE worker_id = model.check_name(a->>'worker_id');
+	UPDATE model.workers SET ended = true, draining = false WHERE worker_id = model.check_name(a->>'worker_id') AND NOT ended;
 	IF NOT FOUND THEN
 		RETURN 'false';
 	END IF;
@@ -321,7 +322,7 @@ DECLARE
 	answer jsonb := '[]';
 	j model.jobs;
 BEGIN
-	UPDATE model.workers SET last_seen = model.now() WHERE worker_id = model.check_name(a->>'worker_id');
+	UPDATE model.workers SET last_seen = model.now() WHERE worker_id = model.check_name(a->>'worker_id') AND NOT ended;
 	IF NOT FOUND THEN
 		PERFORM model.refuse('TQ012');
 	END IF;
@@ -347,6 +348,7 @@ CREATE FUNCTION model.claim(a jsonb, most integer, said jsonb) RETURNS jsonb LAN
 DECLARE
 	w model.workers;
 	id text := COALESCE(a->>'worker_id', 'session');
+	types text[] := (a->>'task_types')::text[];
 	answer jsonb;
 BEGIN
 	PERFORM model.check_name(id);
@@ -354,8 +356,14 @@ BEGIN
 	PERFORM model.check_range(most, 1, 10000);
 	PERFORM model.check_interval((a->>'lease')::interval, '1 s');
 	SELECT * INTO w FROM model.workers WHERE worker_id = id;
-	IF w.worker_id IS NULL THEN
-		INSERT INTO model.workers (worker_id, implicit, last_seen) VALUES (id, true, model.now()) RETURNING * INTO w;
+	-- nobody gets more than somebody has said of it; a session that gives no id gets all
+	IF w.ended OR w.worker_id IS NULL AND types IS NULL AND id <> 'session' THEN
+		PERFORM model.refuse('TQ012');
+	ELSIF w.worker_id IS NULL THEN
+		INSERT INTO model.workers (worker_id, task_types, implicit, last_seen) VALUES (id, types, true, model.now()) RETURNING * INTO w;
+	ELSIF w.implicit AND (types IS NOT NULL OR id = 'session') THEN
+		UPDATE model.workers x SET task_types = CASE WHEN types IS NOT NULL AND x.task_types IS NOT NULL THEN x.task_types || types END
+		WHERE worker_id = id RETURNING * INTO w;
 	END IF;
 	answer := model.take(w, a, most, said);
 	IF answer = '[]' AND EXISTS (SELECT FROM model.jobs WHERE state = 'running' AND lease_end <= model.now()) THEN
@@ -420,7 +428,7 @@ DECLARE
 	length interval;
 BEGIN
 	SELECT * INTO j FROM model.jobs WHERE job_id = id;
-	length := COALESCE(given, j.lease, (SELECT lease FROM model.workers WHERE worker_id = j.worker_id),
+	length := COALESCE(given, j.lease, (SELECT lease FROM model.workers WHERE worker_id = j.worker_id AND NOT ended),
 		(SELECT lease FROM model.handlers WHERE task_type = j.task_type), '60 s');
 	UPDATE model.jobs SET lease_end = greatest(lease_end, model.now() + length),
 		lease_end_to = greatest(lease_end, model.until() + length) WHERE job_id = id;
@@ -801,7 +809,7 @@ UNION ALL
 				AND (w.task_types IS NULL OR h.task_type = ANY (w.task_types)) ORDER BY 1),
 			queues, capabilities, CASE WHEN draining THEN 'draining' WHEN n > 0 THEN 'running'
 				WHEN last_seen + model.life(w) <= model.now() THEN 'lost' ELSE 'idle' END, n, max_concurrent_jobs)::text AS m
-		FROM model.workers w, LATERAL (SELECT count(*) AS n FROM model.jobs j WHERE j.state = 'running' AND j.worker_id = w.worker_id) r) y USING (worker_id)
+		FROM model.workers w, LATERAL (SELECT count(*) AS n FROM model.jobs j WHERE j.state = 'running' AND j.worker_id = w.worker_id) r WHERE NOT ended) y USING (worker_id)
 	WHERE a IS DISTINCT FROM m)
 LIMIT 1);
 END $$;
@@ -809,7 +817,7 @@ END $$;
 -- Why nobody would be given a route's jobs; no scheduler runs here.
 CREATE FUNCTION model.reason(t text, q text, capabilities text[], lowest text) RETURNS text LANGUAGE sql AS $$
 	WITH h AS (SELECT * FROM model.handlers WHERE task_type = t),
-	takers AS (SELECT w.* FROM model.workers w, h WHERE (NOT h.in_server OR h.also_external) AND NOT w.draining
+	takers AS (SELECT w.* FROM model.workers w, h WHERE (NOT h.in_server OR h.also_external) AND NOT w.draining AND NOT w.ended
 		AND w.last_seen + model.life(w) > model.now()
 		AND (w.task_types IS NULL OR t = ANY (w.task_types)) AND (w.queues IS NULL OR q = ANY (w.queues)))
 	SELECT CASE
@@ -817,7 +825,8 @@ CREATE FUNCTION model.reason(t text, q text, capabilities text[], lowest text) R
 		WHEN NOT (SELECT model.version_at_least(version, lowest) FROM h) THEN 'handler version is older than min_version'
 		WHEN (SELECT x.paused FROM model.queues x WHERE x.queue = q) THEN 'queue paused'
 		WHEN (SELECT paused FROM h) THEN 'handler paused, see taskq.resume_handler()'
-		WHEN EXISTS (SELECT FROM takers x WHERE reason.capabilities <@ COALESCE(x.capabilities, '{}')) THEN NULL
+		WHEN EXISTS (SELECT FROM takers x WHERE reason.capabilities <@ COALESCE(x.capabilities, '{}') AND NOT x.implicit) THEN NULL
+		WHEN EXISTS (SELECT FROM takers x WHERE reason.capabilities <@ COALESCE(x.capabilities, '{}')) THEN 'only implicit workers take the type, see taskq.register_worker()'
 		WHEN (SELECT in_server FROM h) THEN 'no pool is running in this database, see taskq.status()'
 		WHEN EXISTS (SELECT FROM takers) THEN 'no live worker with the capabilities'
 		ELSE 'no live worker with the type' END $$;

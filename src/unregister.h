@@ -1,0 +1,12 @@
+/*
+ * unregister.h
+ *	  Workers that are to be given no more jobs.
+ */
+#ifndef TASKQ_UNREGISTER_H
+#define TASKQ_UNREGISTER_H
+
+#include "taskq.h"
+
+extern void WorkerCheckOwner(const char *worker_id, Oid registered_by, Oid caller, const char *what, const char *access);
+
+#endif							/* TASKQ_UNREGISTER_H */

@@ -1,0 +1,144 @@
+# Waiting claims: whose client has gone, whose worker is at its limit, drains, is
+# unregistered or registered anew. The poll interval is an hour, so whoever is not
+# woken stays asleep.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use TaskqTest;
+
+my $node = new_node('waiting', conf => { 'taskq.poll_interval' => "'1 h'", 'taskq.max_wait' => "'1 h'" });
+sql_as($node, 'postgres', 'app', q(SELECT taskq.register_handler(t) FROM unnest(ARRAY['outside', 'elsewhere']) AS t));
+
+my $waiting = q(SELECT count(*) = %d FROM pg_stat_activity WHERE query ~ 'taskq\.(claim_job|wait_for_job)' AND pid <> pg_backend_pid() AND wait_event_type = 'Extension' AND state = 'active');
+sub waits { my ($name, $n) = @_; return wait_until($node, sprintf($waiting, $n // 1), $name) }
+
+my $claimer = session($node);
+sub begin
+{
+	my ($sql) = @_;
+	$claimer->query_until(qr/claiming/, "\\echo claiming\n$sql\n\\echo claimed\n");
+	return;
+}
+sub answer { my $out = $claimer->query_until(qr/claimed/, ''); $out =~ s/\s*claimed\s*$//; $out =~ s/^\s+//; return $out }
+sub last_error { my $error = $claimer->{stderr}; $claimer->{stderr} = ''; return $error }
+my $claim_one = q(SELECT task_type FROM taskq.claim_job('one', wait => '1 h'););
+
+# a client that has gone --------------------------------------------------------
+
+for my $interval ('0', '1s')
+{
+	my @psql = ('psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', "SET client_connection_check_interval = '$interval'", '-c', q(SELECT job_id FROM taskq.claim_job('gone', '{outside}', '1 h')));
+	my $psql = IPC::Run::start(\@psql, '<', '/dev/null', '>', \my $out, '2>', \my $err);
+	waits("a client waits, client_connection_check_interval = $interval");
+	$psql->kill_kill;
+	wait_until($node, sprintf($waiting, 0), 'when it is killed, its claim ends');
+	my $job = sql($node, q(SELECT taskq.enqueue_job('outside', max_attempts => 1)));
+	is(sql($node, qq(SELECT state, attempt FROM taskq.all_jobs WHERE job_id = $job)), 'available|0', 'and takes no job');
+	sql($node, qq(SELECT taskq.cancel_job($job)));
+}
+
+# a worker at its limit ---------------------------------------------------------------
+
+sql($node, q(SELECT taskq.register_worker('one', max_concurrent_jobs => 1), taskq.register_worker('free')));
+sub take { return split /\|/, sql($node, q(SELECT job_id, epoch FROM taskq.claim_job('one', lease => '1 h'))) }
+my %ends = (
+	complete_job => sub { sql($node, "SELECT taskq.complete_job($_[0], $_[1])") },
+	fail_job => sub { sql($node, "SELECT taskq.fail_job($_[0], $_[1], 'no', retryable => false)") },
+	release_job => sub { sql($node, "SELECT taskq.release_job($_[0], $_[1])") },
+	snooze_job => sub { sql($node, "SELECT taskq.snooze_job($_[0], $_[1], '1 h')") },
+	cancel_job => sub { sql($node, "SELECT taskq.cancel_job($_[0], $_[1])") },
+	'a higher limit' => sub { sql($node, q(SELECT taskq.register_worker('one', max_concurrent_jobs => 2, take_over => true))) });
+my $clear = q(SELECT count(taskq.complete_job(job_id, epoch)) FROM taskq.all_jobs WHERE state = 'running';
+	SELECT count(taskq.discard_job(job_id)) FROM taskq.all_jobs WHERE state IN ('available', 'scheduled', 'retryable'));
+for my $end (sort keys %ends)
+{
+	sql($node, q(SELECT taskq.register_worker('one', max_concurrent_jobs => 1, take_over => true); SELECT taskq.enqueue_job('outside') FROM generate_series(1, 2)));
+	my ($job, $epoch) = take();
+	is(sql($node, q(CALL taskq.wait_for_job('one', '10 ms'))), 'f', "$end: at its limit, wait_for_job() finds nothing to do");
+	begin($claim_one);
+	waits("$end: and a claim waits");
+	$ends{$end}->($job, $epoch);
+	is(answer(), 'outside', "$end: which it wakes");
+	sql($node, $clear);
+}
+
+sql($node, q(SELECT taskq.register_worker('one', max_concurrent_jobs => 1, take_over => true); SELECT taskq.enqueue_job('outside') FROM generate_series(1, 2)));
+sql($node, q(SELECT 1 FROM taskq.claim_job('one', lease => '1 s')));
+begin($claim_one);
+is(answer(), 'outside', 'the end of a lease wakes it');
+sql($node, $clear);
+
+my $other = session($node);
+for my $undo ('ROLLBACK', 'ROLLBACK TO a')
+{
+	sql($node, q(SELECT taskq.enqueue_job('outside') FROM generate_series(1, 2)));
+	$other->query_safe(q(BEGIN; SAVEPOINT a; SELECT * FROM taskq.claim_job('one')));
+	begin($claim_one);
+	waits("$undo: a claim waits for one that is not committed");
+	$other->query_safe($undo);
+	is(answer(), 'outside', "$undo: and takes its permit when that is undone");
+	$other->query_safe('ROLLBACK') if $undo ne 'ROLLBACK';
+	sql($node, $clear);
+}
+
+# what is promised to a worker at its limit would be lost to others
+sql($node, q(SELECT taskq.enqueue_job('outside')));
+my ($held, $held_epoch) = take();
+begin($claim_one);
+waits('a worker waits at its limit');
+$other->query_until(qr/claiming/, "\\echo claiming\nSELECT 'given ' || task_type FROM taskq.claim_job('free', wait => '1 h');\n\\echo claimed\n");
+waits('another one waits, too', 2);
+sql($node, q(SELECT taskq.enqueue_job('outside')));
+like($other->query_until(qr/claimed/, ''), qr/given outside/, 'a job goes to who can take it');
+sql($node, "SELECT taskq.enqueue_job('outside'); SELECT taskq.complete_job($held, $held_epoch)");
+is(answer(), 'outside', 'and the next one to the first, when its run has ended');
+sql($node, $clear);
+
+# wait_for_job() --------------------------------------------------------------------------
+
+sql($node, q(SELECT taskq.enqueue_job('outside')));
+$other->query_safe(q(BEGIN; SELECT * FROM taskq.claim_job('free')));
+is(sql($node, q(CALL taskq.wait_for_job('one', '10 ms'))), 'f', 'a job that somebody else is claiming is nothing to do');
+begin(q(CALL taskq.wait_for_job('one', '1 h');));
+waits('wait_for_job() waits for it');
+$other->query_safe('ROLLBACK');
+is(answer(), 't', 'and finds it when that is undone');
+is(sql($node, q(SELECT state, attempt, worker_id IS NULL FROM taskq.all_jobs WHERE state = 'available')), 'available|0|t', 'the look has left the job as it was');
+sql($node, $clear);
+
+# what a registration says ------------------------------------------------------------------
+
+sql($node, q(SELECT taskq.register_worker('one', '{elsewhere}', take_over => true); SELECT taskq.enqueue_job('outside')));
+begin($claim_one);
+waits('a claim waits for its type');
+sql($node, q(SELECT taskq.register_worker('one', '{elsewhere,outside}', take_over => true)));
+is(answer(), 'outside', 'a new registration with another type wakes it');
+sql($node, q(SELECT taskq.enqueue_job('outside', required_capabilities => '{gpu}')));
+begin($claim_one);
+waits('a claim waits without a capability');
+sql($node, q(SELECT taskq.register_worker('one', capabilities => '{gpu}', take_over => true)));
+is(answer(), 'outside', 'a new registration with it wakes it');
+
+begin($claim_one);
+waits('a claim waits');
+sql($node, q(SELECT taskq.drain_worker('one')));
+is(answer(), '', 'when its worker drains, it ends without a job');
+like(last_error(), qr/NOTICE:  worker "one" is draining/, 'and says why');
+sql($node, q(SELECT taskq.register_worker('one', '{elsewhere}', take_over => true)));
+begin($claim_one);
+waits('a claim waits');
+my $foreign = sql($node, q(SELECT taskq.enqueue_job('outside')));
+sql($node, q(SELECT taskq.unregister_worker('one')));
+is(answer(), '', 'when its worker is unregistered, it ends');
+like(last_error(), qr/ERROR:  worker "one" was unregistered/, 'with an error');
+is(sql($node, qq(SELECT state, attempt FROM taskq.all_jobs WHERE job_id = $foreign)), 'available|0', 'and is given no type that it never asked for');
+is(sql($node, q(SELECT count(*) FROM taskq.workers WHERE worker_id = 'one')), 0, 'nor is it registered by that');
+
+$_->quit for $claimer, $other;
+done_testing();
