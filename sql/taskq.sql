@@ -572,7 +572,7 @@ CREATE FUNCTION taskq.worker_heartbeat(
 	worker_id text, job_ids bigint[] DEFAULT NULL, epochs bigint[] DEFAULT NULL,
 	OUT job_id bigint, OUT epoch bigint, OUT status text, OUT lease_expires_at timestamptz) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'taskq_worker_heartbeat' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.worker_heartbeat(text, bigint[], bigint[]) IS 'say that a worker is alive and extend the leases of its jobs, all or those listed; a row a job with status ok, cancel or lost';
+COMMENT ON FUNCTION taskq.worker_heartbeat(text, bigint[], bigint[]) IS 'say that a worker is alive and extend the leases of its jobs, all or those listed; a row a job with status ok, cancel, timeout or lost';
 
 CREATE FUNCTION taskq.drain_worker(worker_id text) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'taskq_drain_worker' LANGUAGE C VOLATILE;
@@ -627,7 +627,7 @@ COMMENT ON PROCEDURE taskq.wait_for_job(text, interval, boolean) IS 'commit, the
 CREATE FUNCTION taskq.heartbeat_job(
 	job_id bigint, epoch bigint, lease interval DEFAULT NULL, progress jsonb DEFAULT NULL) RETURNS text
 	AS 'MODULE_PATHNAME', 'taskq_heartbeat_job' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.heartbeat_job(bigint, bigint, interval, jsonb) IS 'extend the lease of a claimed job; returns ok, or cancel when it was asked to be cancelled';
+COMMENT ON FUNCTION taskq.heartbeat_job(bigint, bigint, interval, jsonb) IS 'extend the lease of a claimed job; returns ok, cancel when it was asked to be cancelled, or timeout when its timeout is over and the lease was not extended';
 
 CREATE FUNCTION taskq.save_checkpoint(
 	job_id bigint, epoch bigint, checkpoint jsonb, lease interval DEFAULT NULL) RETURNS text

@@ -89,18 +89,46 @@ LeaseEnd(const TaskqJob *job)
 	return Max(job->lease_expires_at, ShmemUpSince() + Min(length, RESTART_GRACE));
 }
 
+/*
+ * The timeout of an external run, if the job or its handler has one; else 0.  The
+ * default is for handlers in the server: a program outside says by its heartbeats
+ * that it is at work.
+ */
+static int64
+OutsideTimeout(const TaskqJob *job)
+{
+	const TaskqHandler *handler;
+
+	if (job->lease_expires_at == 0)
+		return 0;
+	if (job->timeout != NULL)
+		return IntervalMicroseconds(job->timeout);
+	handler = HandlerFind(RouteById(job->route_id)->task_type);
+	return handler != NULL && handler->timeout != NO_MICROSECONDS ? handler->timeout : 0;
+}
+
+/* Has an external run lasted longer than its timeout at this moment? */
+static bool
+IsOverTime(const TaskqJob *job, TimestampTz moment)
+{
+	int64		timeout = OutsideTimeout(job);
+
+	return timeout > 0 && moment - job->started_at >= timeout;
+}
+
 /* extend ------------------------------------------------------------------- */
 
 typedef enum BeatResult
 {
 	BEAT_OK,
 	BEAT_CANCEL,				/* it was asked to be cancelled */
+	BEAT_TIMEOUT,				/* its timeout is over, and the lease was not extended */
 	BEAT_BUSY					/* it is being settled at this moment */
 } BeatResult;
 
 /*
- * Extend one lease, never shortening it, and keep what is not NULL of progress
- * and checkpoint.  When it is lost: TQ003, or without "complain" BEAT_BUSY.
+ * Extend one lease, never shortening it, unless the run's timeout is over, and
+ * keep what is not NULL of progress and checkpoint.  When it is lost: TQ003, or without "complain" BEAT_BUSY.
  */
 static BeatResult
 Extend(int64 job_id, int64 epoch, int64 given, struct varlena *progress, struct varlena *checkpoint,
@@ -116,8 +144,9 @@ Extend(int64 job_id, int64 epoch, int64 given, struct varlena *progress, struct 
 	if (TryLockClaim(&jobs, &job, job_id, epoch, OUTCOME_NONE, complain))
 	{
 		int64		length = LeaseLength(&job, given, WorkerSeen(job.worker_id));
+		bool		over = IsOverTime(&job, ClockNow());
 
-		if (job.lease_expires_at != 0)
+		if (job.lease_expires_at != 0 && !over)
 			job.lease_expires_at = Max(job.lease_expires_at, ClockNow() + length);
 		if (progress != NULL)
 			job.progress = progress;
@@ -127,7 +156,7 @@ Extend(int64 job_id, int64 epoch, int64 given, struct varlena *progress, struct 
 		StoreUpdate(&jobs);
 		if (progress != NULL)
 			EventRecordProgress(&job, ClockNow());
-		result = BEAT_OK;
+		result = over ? BEAT_TIMEOUT : BEAT_OK;
 	}
 	if (CancelRequested(job_id, NULL))
 		result = BEAT_CANCEL;
@@ -135,6 +164,22 @@ Extend(int64 job_id, int64 epoch, int64 given, struct varlena *progress, struct 
 	StoreClose(&jobs, true);
 	OwnerLeave(&scope);
 	return result;
+}
+
+static const char *
+BeatAnswer(BeatResult result)
+{
+	switch (result)
+	{
+		case BEAT_CANCEL:
+			return "cancel";
+		case BEAT_TIMEOUT:
+			return "timeout";
+		case BEAT_OK:
+		case BEAT_BUSY:
+			break;
+	}
+	return "ok";
 }
 
 /* A call by the holder of a claim: (job_id, epoch), and the lease where it is. */
@@ -146,9 +191,7 @@ Beat(FunctionCallInfo fcinfo, int lease_arg, struct varlena *progress, struct va
 	int64		lease = ArgMicroseconds(fcinfo, lease_arg, "lease", USECS_PER_SEC);
 	TimestampTz expires_at;
 
-	if (Extend(job_id, epoch, lease, progress, checkpoint, true, &expires_at) == BEAT_CANCEL)
-		PG_RETURN_TEXT_P(cstring_to_text("cancel"));
-	PG_RETURN_TEXT_P(cstring_to_text("ok"));
+	PG_RETURN_TEXT_P(cstring_to_text(BeatAnswer(Extend(job_id, epoch, lease, progress, checkpoint, true, &expires_at))));
 }
 
 Datum
@@ -294,7 +337,7 @@ taskq_worker_heartbeat(PG_FUNCTION_ARGS)
 			/* it may have been settled since the look */
 			if (beat == BEAT_OK || StillHeld(list.job_ids[i], list.epochs[i]))
 			{
-				status = beat == BEAT_CANCEL ? "cancel" : "ok";
+				status = BeatAnswer(beat);
 				nulls[3] = expires_at == 0;
 			}
 		}
@@ -334,7 +377,15 @@ ExpireOne(void *arg)
 		if (job.lease_expires_at == 0)
 			SettleGivenBack(&jobs, &job, OUTCOME_RELEASED, job.run_at);
 		else
+		{
+			if (IsOverTime(&job, job.lease_expires_at))
+			{
+				failure.outcome = "timeout";
+				failure.message = psprintf("the job ran longer than its timeout of %g s",
+										   OutsideTimeout(&job) / 1000000.0);
+			}
 			SettleFailed(&jobs, &job, OUTCOME_EXPIRED, &failure, true, NO_MICROSECONDS);
+		}
 	}
 	StoreClose(&jobs, true);
 	OwnerLeave(&scope);

@@ -4,7 +4,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 \i test/sql/include/wait.sql
-SELECT plan(55);
+SELECT plan(68);
 SELECT ok(pg_temp.came('SELECT taskq.scheduler_pid() IS NOT NULL'), 'the scheduler runs');
 BEGIN;
 CREATE FUNCTION pg_temp.beat(n text, more text DEFAULT '') RETURNS text LANGUAGE plpgsql AS $$
@@ -88,6 +88,30 @@ SELECT ok(lease_expires_at > taskq.clock_now() + '4 min', 'which extend the leas
 SELECT is(taskq.cancel_job(pg_temp.id('now'), pg_temp.e('now')), 'cancelled', 'the worker gives it up');
 SELECT is(status, 'lost', 'after which it is lost') FROM taskq.worker_heartbeat('lease-v', ARRAY[pg_temp.id('now')], ARRAY[pg_temp.e('now')]);
 SELECT is(pg_temp.attempts('now'), '1 expired timeout, 2 cancelled cancelled', 'both attempts are kept');
+
+-- timeouts --------------------------------------------------------------------------
+SELECT taskq.register_handler('lease-over', timeout => '1 ms', retry_policy => 'none'), taskq.register_handler('lease-long', retry_policy => 'none') \gset
+INSERT INTO j SELECT n, taskq.enqueue_job(t, jsonb_build_object('n', n), timeout => x::interval)
+FROM (VALUES ('job''s', 'lease-long', '1 ms'), ('handler''s', 'lease-over', NULL), ('settled', 'lease-over', NULL), ('longer', 'lease-over', '1 d'), ('default', 'lease-long', NULL)) v (n, t, x);
+UPDATE j SET e = c.epoch FROM taskq.claim_jobs('lease-v', 10, '{lease-over,lease-long}', lease => '2 s') c WHERE id = c.job_id;
+SELECT lease_expires_at AS over_at FROM taskq.all_jobs WHERE job_id = pg_temp.id('handler''s') \gset
+SELECT is(taskq.heartbeat_job(pg_temp.id(n), pg_temp.e(n), progress => '{"half": 1}'), 'timeout', 'a heartbeat tells that a timeout is over: the ' || n) FROM unnest('{job''s,handler''s}'::text[]) n;
+SELECT is(taskq.save_checkpoint(pg_temp.id('handler''s'), pg_temp.e('handler''s'), '2'), 'timeout', 'so does a checkpoint');
+SELECT is(string_agg(job_id::text, ',' ORDER BY job_id), (SELECT string_agg(id::text, ',' ORDER BY id) FROM j WHERE name IN ('job''s', 'handler''s', 'settled')), 'and a heartbeat of the worker, of those jobs')
+	FROM taskq.worker_heartbeat('lease-v') WHERE status = 'timeout';
+SELECT results_eq($$ SELECT lease_expires_at, progress, checkpoint FROM taskq.all_jobs WHERE job_id = pg_temp.id('handler''s') $$,
+	format('VALUES (%L::timestamptz, %L::jsonb, %L::jsonb)', :'over_at', '{"half": 1}', '2'), 'which extends no lease, but keeps what it brings');
+SELECT is(taskq.heartbeat_job(pg_temp.id(n), pg_temp.e(n), '1 h'), 'ok', n || ' timeout is not over') FROM unnest('{longer,default}'::text[]) n;
+SELECT ok(taskq.complete_job(pg_temp.id('settled'), pg_temp.e('settled')), 'until the lease is over the job can be settled');
+SELECT is(pg_temp.reaches(pg_temp.id('handler''s')), 'discarded 1', 'then the attempt is over');
+SELECT is(pg_temp.attempts('handler''s'), '1 timeout timeout', 'with that outcome');
+SELECT is(last_error, 'the job ran longer than its timeout of 0.001 s', 'and says so') FROM taskq.all_jobs WHERE job_id = pg_temp.id('handler''s');
+SET taskq.clock_offset = '30 min';
+SELECT is(taskq.heartbeat_job(pg_temp.id('default'), pg_temp.e('default')), 'ok', 'taskq.job_timeout is for runs in the server');
+RESET taskq.clock_offset;
+SELECT throws_ok(pg_temp.of('handler''s', 'SELECT taskq.complete_job(%s, %s)'), 'TQ003', NULL, 'to complete it is too late');
+SELECT taskq.complete_job(pg_temp.id(n), pg_temp.e(n)) FROM unnest('{longer,default}'::text[]) n \g /dev/null
+SELECT taskq.unregister_handler('lease-over'), taskq.unregister_handler('lease-long') \gset
 
 SELECT taskq.cancel_job(pg_temp.id('late')), taskq.unregister_handler('lease-a'), taskq.unregister_handler('lease-now'), taskq.unregister_worker('lease-w'), taskq.unregister_worker('lease-v') \gset
 SELECT * FROM finish();
