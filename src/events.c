@@ -343,11 +343,12 @@ EventRecordProgress(const TaskqJob *job, TimestampTz now)
 static int
 Retentions(int64 **retentions, int64 *longest)
 {
+	int			count = QueueCount();	/* asked once: the next answer may be another */
 	int			n = 0;
 
-	*retentions = palloc(sizeof(int64) * (QueueCount() + 1));
+	*retentions = palloc(sizeof(int64) * (count + 1));
 	*longest = 0;
-	for (int i = 0; i < QueueCount(); i++)
+	for (int i = 0; i < count; i++)
 	{
 		const TaskqQueue *queue = QueueAt(i);
 

@@ -341,12 +341,11 @@ FillPools(TaskqDatabase *database, const DueJobs *jobs)
 	int			n = PoolCount();
 	TaskqPool  *pools = palloc(sizeof(TaskqPool) * (n + 1));
 
+	for (int i = 0; i < n; i++)
+		pools[i] = *PoolAt(i);
 	db = database;
 	CheckStarts();
 	CheckFailures();
-	for (int i = 0; i < n; i++)
-		pools[i] = *PoolAt(i);
-
 	for (int i = 0; i < n; i++)
 		again = Min(again, FillPool(&pools[i], jobs, &may_grow));
 	pg_atomic_write_u32(&db->may_grow, may_grow ? 1 : 0);

@@ -116,6 +116,7 @@ PoolCount(void)
 const TaskqPool *
 PoolAt(int i)
 {
+	Assert(i >= 0 && i < n_pools);
 	return &pools[i];
 }
 

@@ -174,6 +174,7 @@ QueueCount(void)
 const TaskqQueue *
 QueueAt(int i)
 {
+	Assert(i >= 0 && i < n_queues);
 	return &queues[i];
 }
 

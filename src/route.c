@@ -170,6 +170,7 @@ RouteCount(void)
 const TaskqRoute *
 RouteAt(int i)
 {
+	Assert(i >= 0 && i < n_routes);
 	return &routes[i];
 }
 

@@ -114,11 +114,15 @@ DiscardWaiting(int32 route_id, const char *task_type)
 	return (int) n;
 }
 
-/* The routes of unhandled types in which jobs wait, of queues that discard them. */
+/*
+ * The routes of unhandled types in which jobs wait, of queues that discard them.
+ * They are copies: who works through them looks up others.
+ */
 static int
-RoutesToDiscard(TaskqRoute *routes)
+RoutesToDiscard(TaskqRoute **discard)
 {
-	int			count = RouteCount();
+	int			count = RouteCount();	/* asked once: the next answer may be another */
+	TaskqRoute *routes = palloc(sizeof(TaskqRoute) * (count + 1));
 	int			n = 0;
 	Snapshot	snapshot = StoreSnapshot();
 	Store		jobs;
@@ -137,6 +141,7 @@ RoutesToDiscard(TaskqRoute *routes)
 	}
 	StoreClose(&jobs, false);
 	UnregisterSnapshot(snapshot);
+	*discard = routes;
 	return n;
 }
 
@@ -147,8 +152,8 @@ RoutesToDiscard(TaskqRoute *routes)
 bool
 UnhandledSweep(void)
 {
-	TaskqRoute *routes = palloc(sizeof(TaskqRoute) * (RouteCount() + 1));
-	int			n = RoutesToDiscard(routes);
+	TaskqRoute *routes;
+	int			n = RoutesToDiscard(&routes);
 	bool		more = false;
 
 	for (int i = 0; i < n && !more; i++)
