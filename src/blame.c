@@ -15,7 +15,9 @@
  * blame.  Only where a crash ends the postmaster because restart_after_crash is
  * off does it leave the suspects in a file for the next one.
  *
- * The suspects are guarded by TaskqShared.lock.
+ * The suspects are guarded by TaskqShared.lock.  The postmaster reads this memory
+ * after a process has gone wild, which may have written into it: it takes no
+ * size from there, and no run that cannot have been one.
  */
 #include "taskq.h"
 
@@ -58,7 +60,6 @@ typedef struct Blame
 {
 	pg_atomic_uint32 n_suspects;
 	BlameSuspect suspects[MAX_SUSPECTS];	/* in the order in which they are run */
-	int			n_slots;
 	BlameSlot	slots[FLEXIBLE_ARRAY_MEMBER];	/* by the process number */
 } Blame;
 
@@ -71,16 +72,52 @@ typedef struct SuspectsFile
 } SuspectsFile;
 
 static Blame *blame = NULL;
+static int	n_slots = 0;		/* there is room for */
 static BlameSlot *my_slot = NULL;
 static uint64 system_identifier;
 
+static int
+CountSuspects(void)
+{
+	uint32		n = pg_atomic_read_u32(&blame->n_suspects);
+
+	return (int) Min(n, MAX_SUSPECTS);
+}
+
 /* judge -------------------------------------------------------------------- */
+
+static bool
+IsString(const char *string, Size size)
+{
+	return memchr(string, '\0', size) != NULL;
+}
+
+/* Can this be a run? */
+static bool
+IsRun(const BlameRun *run)
+{
+	return OidIsValid(run->dboid) && run->job_id > 0 && run->epoch > 0 &&
+		IsString(run->pool, sizeof(run->pool)) && IsString(run->worker_id, sizeof(run->worker_id));
+}
+
+/* Forget suspects that are none, which somebody has written over. */
+static void
+DropDamaged(void)
+{
+	int			kept = 0;
+
+	if (pg_atomic_read_u32(&blame->n_suspects) <= MAX_SUSPECTS)
+		for (int i = 0; i < CountSuspects(); i++)
+			if (IsRun(&blame->suspects[i].run))
+				blame->suspects[kept++] = blame->suspects[i];
+	pg_atomic_write_u32(&blame->n_suspects, kept);
+}
 
 /* Add a run to the suspects, or bring up to date that it is one. */
 static void
 AddSuspect(const BlameRun *run, bool certain, TimestampTz now)
 {
-	int			n = pg_atomic_read_u32(&blame->n_suspects);
+	int			n = CountSuspects();
 	BlameSuspect *suspect = NULL;
 
 	for (int i = 0; i < n && suspect == NULL; i++)
@@ -99,26 +136,34 @@ AddSuspect(const BlameRun *run, bool certain, TimestampTz now)
 	suspect->crashed_at = now;
 }
 
+/* Did this process run a job, and was not told to quit? */
+static bool
+IsUnexplained(const BlameSlot *slot)
+{
+	return slot->running && !slot->told_to_quit && IsRun(&slot->run);
+}
+
 /* All processes have died: whose fault was it? */
 static void
 Judge(TimestampTz now)
 {
 	int			unexplained = 0;
 
-	for (int i = 0; i < blame->n_slots; i++)
-		if (blame->slots[i].running && !blame->slots[i].told_to_quit)
+	DropDamaged();
+	for (int i = 0; i < n_slots; i++)
+		if (IsUnexplained(&blame->slots[i]))
 			unexplained++;
-	for (int i = 0; i < blame->n_slots; i++)
-		if (blame->slots[i].running && !blame->slots[i].told_to_quit)
+	for (int i = 0; i < n_slots; i++)
+		if (IsUnexplained(&blame->slots[i]))
 			AddSuspect(&blame->slots[i].run, unexplained == 1, now);
-	memset(blame->slots, 0, sizeof(BlameSlot) * blame->n_slots);
+	memset(blame->slots, 0, sizeof(BlameSlot) * n_slots);
 }
 
 /* Others wait for the suspects until then. */
 static void
 AwaitSuspects(TimestampTz until)
 {
-	for (int i = 0; i < pg_atomic_read_u32(&blame->n_suspects); i++)
+	for (int i = 0; i < CountSuspects(); i++)
 	{
 		blame->suspects[i].runner = 0;
 		blame->suspects[i].until = until;
@@ -142,7 +187,7 @@ SaveSuspects(int code, Datum arg)
 	if (code == 0)
 		return;
 	Judge(ClockNow());
-	header.n_suspects = pg_atomic_read_u32(&blame->n_suspects);
+	header.n_suspects = CountSuspects();
 	if (header.n_suspects == 0)
 		return;
 	header.system_identifier = system_identifier;
@@ -236,7 +281,7 @@ BlameShmemStartup(void)
 			return;
 		}
 		blame = memory;
-		blame->n_slots = n_processes;
+		n_slots = n_processes;
 		pg_atomic_init_u32(&blame->n_suspects, 0);
 		system_identifier = GetSystemIdentifier();
 		LoadSuspects();
@@ -323,7 +368,7 @@ BlameBegin(const TaskqSlot *slot)
 static void
 RemoveSuspect(int i)
 {
-	int			n = pg_atomic_read_u32(&blame->n_suspects) - 1;
+	int			n = CountSuspects() - 1;
 
 	memmove(&blame->suspects[i], &blame->suspects[i + 1], sizeof(BlameSuspect) * (n - i));
 	pg_atomic_write_u32(&blame->n_suspects, n);
@@ -356,7 +401,7 @@ BlameEnd(void)
 	if (pg_atomic_read_u32(&blame->n_suspects) == 0)
 		return;
 	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
-	for (int i = pg_atomic_read_u32(&blame->n_suspects) - 1; i >= 0; i--)
+	for (int i = CountSuspects() - 1; i >= 0; i--)
 		if (blame->suspects[i].runner == MyProcPid)
 		{
 			RemoveSuspect(i);
@@ -382,7 +427,7 @@ BlamePending(int64 *job_id)
 		return false;
 	now = ClockNow();
 	LWLockAcquire(&taskq_shared->lock, LW_SHARED);
-	for (int i = 0; i < pg_atomic_read_u32(&blame->n_suspects) && !pending; i++)
+	for (int i = 0; i < CountSuspects() && !pending; i++)
 	{
 		BlameSuspect *suspect = &blame->suspects[i];
 
@@ -401,7 +446,7 @@ void
 BlameAlone(int64 job_id)
 {
 	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < pg_atomic_read_u32(&blame->n_suspects); i++)
+	for (int i = 0; i < CountSuspects(); i++)
 	{
 		BlameSuspect *suspect = &blame->suspects[i];
 
@@ -423,7 +468,7 @@ BlameHolds(int64 job_id)
 	if (blame == NULL || pg_atomic_read_u32(&blame->n_suspects) == 0)
 		return false;
 	LWLockAcquire(&taskq_shared->lock, LW_SHARED);
-	for (int i = 0; i < pg_atomic_read_u32(&blame->n_suspects); i++)
+	for (int i = 0; i < CountSuspects(); i++)
 		if (blame->suspects[i].run.dboid == MyDatabaseId && blame->suspects[i].run.job_id == job_id &&
 			!blame->suspects[i].recorded)
 			held = true;
@@ -442,7 +487,7 @@ BlameList(Oid dboid, BlameSuspect *suspects)
 	if (blame == NULL || pg_atomic_read_u32(&blame->n_suspects) == 0)
 		return 0;
 	LWLockAcquire(&taskq_shared->lock, LW_SHARED);
-	for (int i = 0; i < pg_atomic_read_u32(&blame->n_suspects); i++)
+	for (int i = 0; i < CountSuspects(); i++)
 		if (blame->suspects[i].run.dboid == dboid)
 			suspects[n++] = blame->suspects[i];
 	LWLockRelease(&taskq_shared->lock);
@@ -452,7 +497,7 @@ BlameList(Oid dboid, BlameSuspect *suspects)
 static int
 FindSuspect(const BlameSuspect *suspect)
 {
-	for (int i = 0; i < pg_atomic_read_u32(&blame->n_suspects); i++)
+	for (int i = 0; i < CountSuspects(); i++)
 		if (blame->suspects[i].run.dboid == suspect->run.dboid &&
 			blame->suspects[i].run.job_id == suspect->run.job_id)
 			return i;
@@ -501,7 +546,7 @@ BlameForgetOverdue(void)
 		return DT_NOEND;
 	now = ClockNow();
 	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
-	for (int i = pg_atomic_read_u32(&blame->n_suspects) - 1; i >= 0; i--)
+	for (int i = CountSuspects() - 1; i >= 0; i--)
 		if (blame->suspects[i].until <= now)
 		{
 			changed |= blame->suspects[i].until != 0;
@@ -516,3 +561,12 @@ BlameForgetOverdue(void)
 		WakeEverybody();
 	return next;
 }
+
+#ifdef TASKQ_TESTING
+/* As a process might that has gone wild. */
+void
+BlameScribble(void)
+{
+	memset(blame, 0x7f, offsetof(Blame, slots) + sizeof(BlameSlot) * n_slots);
+}
+#endif

@@ -48,6 +48,10 @@ extern void BlameSetRecorded(const BlameSuspect *suspect);
 extern void BlameForget(const BlameSuspect *suspect);
 extern TimestampTz BlameForgetOverdue(void);
 
+#ifdef TASKQ_TESTING
+extern void BlameScribble(void);
+#endif
+
 #define MAX_SUSPECTS 64
 
 #endif							/* TASKQ_BLAME_H */

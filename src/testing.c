@@ -19,6 +19,7 @@
 #include "utils/memutils.h"
 
 #include "args.h"
+#include "blame.h"
 #include "ready.h"
 
 PG_FUNCTION_INFO_V1(taskq_test_misbehave);
@@ -102,6 +103,14 @@ Leak(int64 amount)
 		((volatile char *) memory)[i] = 1;
 }
 
+/* What a process that has gone wild may do to the others. */
+static void
+ScribbleAndAbort(int64 amount)
+{
+	BlameScribble();
+	abort();
+}
+
 /* What a library may say in an encoding of its own. */
 static void
 Mumble(int64 amount)
@@ -126,6 +135,7 @@ static const struct
 	{"deaf", Deaf},
 	{"allocate", Allocate},
 	{"leak", Leak},
+	{"scribble and abort", ScribbleAndAbort},
 	{"mumble", Mumble},
 };
 

@@ -155,6 +155,12 @@ ok(!-e $file, 'a stop at once leaves no file');
 $node->start;
 settled($node, 'they end after it');
 is(sql($node, q(SELECT count(*) FROM taskq.all_jobs WHERE task_type = 'gated' AND state = 'completed' AND attempt = 1)), 3, 'in their first attempt');
+
+# a process that writes over the memory of blame before it crashes takes nothing else along
+$node->psql('postgres', q(SELECT app.misbehave('scribble and abort')));
+ok(poll($node, 'SELECT true'), 'blame written over: the server comes back');
+sql($node, q(SELECT taskq.enqueue_job('work')));
+settled($node, 'blame written over: jobs go on');
 $node->stop;
 clean_log($node, but => qr/was terminated by signal 6|is damaged or of another cluster|taskq does not know which jobs/);
 done_testing();
