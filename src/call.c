@@ -351,12 +351,13 @@ RunPassInterrupt(void)
 	interrupt_passed = true;
 }
 
-/* An error context callback: which job it was. */
+/* An error context callback: which job it was.  From an error on, memory is there to deal with it. */
 void
 RunDescribe(void *arg)
 {
 	Run		   *run = arg;
 
+	MemoryAtMessage();
 	NoteError(run);
 	errcontext("taskq job " INT64_FORMAT " (%s), attempt %d", run->job.job_id, run->task_type, run->job.attempt);
 }
@@ -380,7 +381,9 @@ RunSetBounds(Run *run)
 void
 RunLiftBounds(Run *run)
 {
-	MemoryUnlimit();
+	/* a run by hand is within the ceiling of the run that it is inside of */
+	if (run->has_memory_limit)
+		MemoryUnlimit();
 	if (run->deadline != 0)
 	{
 		if (TimerFired(run->deadline))

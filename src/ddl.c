@@ -36,6 +36,7 @@
 #include "clock.h"
 #include "compat.h"
 #include "ddl.h"
+#include "memory.h"
 #include "ready.h"
 #include "reset.h"
 #include "shmem.h"
@@ -249,6 +250,7 @@ ProcessUtilityForTaskq(PlannedStmt *pstmt, const char *query, bool read_only_tre
 	/* asked before, as a statement that ends a transaction may be freed with it */
 	bool		ends_prepared = EndsPrepared(pstmt->utilityStmt);
 
+	MemoryStatementBegins();
 	if (IsTransactionState() && (IsA(pstmt->utilityStmt, RenameStmt) || IsA(pstmt->utilityStmt, AlterObjectSchemaStmt)))
 		RefuseRename(pstmt->utilityStmt);
 	if (ShmemPresent() && IsTransactionState() && !RecoveryInProgress())

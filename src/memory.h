@@ -9,6 +9,9 @@
 
 extern bool MemoryLimit(void);
 extern void MemoryUnlimit(void);
+extern void MemoryStatementBegins(void);
+extern void MemoryAtMessage(void);
+extern void MemoryInit(void);
 extern int64 MemoryUsed(void);
 
 #endif							/* TASKQ_MEMORY_H */

@@ -11,6 +11,7 @@
 #include "taskq.h"
 
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "fmgr.h"
@@ -103,6 +104,29 @@ Leak(int64 amount)
 		((volatile char *) memory)[i] = 1;
 }
 
+/* All the memory that the run may take, but for so many bytes.  Never given back. */
+static void
+Fill(int64 amount)
+{
+	struct rlimit limit;
+	void	   *left = malloc((size_t) amount);
+
+	if (getrlimit(RLIMIT_DATA, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("this process may take all there is")));
+	for (size_t size = 1024 * 1024; size >= 16; size /= 2)
+		while (malloc(size) != NULL)
+			continue;
+	free(left);
+}
+
+/* What a library does that cannot go on without. */
+static void
+FillAndAbort(int64 amount)
+{
+	Fill(0);
+	abort();
+}
+
 /* What a process that has gone wild may do to the others. */
 static void
 ScribbleAndAbort(int64 amount)
@@ -135,6 +159,8 @@ static const struct
 	{"deaf", Deaf},
 	{"allocate", Allocate},
 	{"leak", Leak},
+	{"fill", Fill},
+	{"fill and abort", FillAndAbort},
 	{"scribble and abort", ScribbleAndAbort},
 	{"mumble", Mumble},
 };

@@ -372,6 +372,7 @@ taskq_worker_main(Datum arg)
 	Attach();
 	ResetInit();
 	FrameInit();
+	MemoryInit();
 
 	routes_context = AllocSetContextCreate(TopMemoryContext, "taskq worker routes", ALLOCSET_DEFAULT_SIZES);
 	request.worker = &me;

@@ -154,6 +154,68 @@ SQL
 $id =~ s/\s//g;
 ended($id, 'memory, SQL: it ends');
 is(outcome($id), 'failed|handler_error|53200', 'memory, SQL: out of memory');
+# the server's own work at the end of a transaction is not held to the limit
+sql_as($node, 'postgres', 'app', <<'SQL');
+CREATE PROCEDURE app.brim(payload jsonb) LANGUAGE plpgsql AS $$
+BEGIN
+	FOR i IN 1 .. 300 LOOP
+		EXECUTE format('CREATE TABLE app.brim_%s_%s (a int PRIMARY KEY, b text)', payload->>'left', i);
+	END LOOP;
+	COMMIT;
+	FOR i IN 1 .. 300 LOOP
+		EXECUTE format('DROP TABLE app.brim_%s_%s', payload->>'left', i);
+	END LOOP;
+	PERFORM app.misbehave('fill', (payload->>'left')::bigint);
+	COMMIT;
+END $$;
+SELECT FROM (SELECT taskq.register_handler('brim', 'app.brim(jsonb)')) x;
+SQL
+for my $left (0, 300000, 600000, 900000)
+{
+	my $id = run_one('brim', qq({"left": $left}));
+	ended($id, "memory, COMMIT with $left bytes left: it ends");
+	is(sql($node, "SELECT state FROM taskq.all_jobs WHERE job_id = $id"), 'completed', "memory, COMMIT with $left bytes left: it commits");
+	sql($node, q(SELECT taskq.drain_worker(worker_id) FROM taskq.workers));
+}
+
+# but what the handler does after that is, whatever it did before
+sql_as($node, 'postgres', 'app', <<'SQL');
+CREATE FUNCTION app.over(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+	CASE payload->>'after'
+		WHEN 'error' THEN
+			BEGIN
+				PERFORM app.misbehave('allocate', 536870912);
+			EXCEPTION WHEN out_of_memory THEN NULL;
+			END;
+		WHEN 'message' THEN RAISE WARNING 'no error';
+		WHEN 'job' THEN PERFORM taskq.run_job(taskq.enqueue_job('broken', max_attempts => 1));
+	END CASE;
+	PERFORM app.misbehave('allocate', 536870912);
+	RETURN NULL;
+END $$;
+CREATE PROCEDURE app.over_again(payload jsonb) LANGUAGE plpgsql AS $$
+BEGIN
+	COMMIT;
+	PERFORM app.misbehave('allocate', 536870912);
+END $$;
+SELECT FROM (SELECT taskq.register_handler('over', 'app.over(jsonb)'), taskq.register_handler('over_again', 'app.over_again(jsonb)')) x;
+SQL
+add_type($node, 'postgres', 'app', 'broken');
+for my $after (qw(error message job commit))
+{
+	my $id = run_one($after eq 'commit' ? 'over_again' : 'over', qq({"after": "$after"}));
+	ended($id, "memory, after $after: it ends");
+	is(outcome($id), 'failed|handler_error|53200', "memory, after $after: the limit holds");
+}
+# a library that aborts the process for want of memory ends its worker, not the server
+my $before_abort = log_since($node);
+my $aborts = run_one('bad', '{"how": "fill and abort"}');
+ended($aborts, 'memory, a library that aborts: it ends');
+is(outcome($aborts), 'terminated|terminated|', 'memory, a library that aborts: with its worker');
+like(substr(slurp_file($node->logfile), $before_abort), qr/53200 FATAL:\s+code of the handler aborted the process because it got no memory/, 'memory, a library that aborts: the log says why');
+unlike(substr(slurp_file($node->logfile), $before_abort), qr/terminating any other active server processes/, 'memory, a library that aborts: the server goes on');
+
 sql($node, q(ALTER SYSTEM RESET taskq.job_memory_limit; SELECT pg_reload_conf()));
 sql($node, q(SELECT taskq.drain_worker(worker_id) FROM taskq.workers));
 $id = run_one('hog', '{"n": 20000}');
