@@ -389,6 +389,7 @@ DispatchHere(const ClaimRequest *request, int64 job_id, const GivenHandler *give
 		  ClaimToRun(request, NULL, &run->jobs, &run->job)))
 		return false;
 	depth = CurrentPush(&run->job);
+	run->outer_frames = FrameInHand();	/* to go back to, even if the run does not come to begin */
 	PG_TRY();
 	{
 		bool		can_run = PrepareRun(run, given);

@@ -273,6 +273,13 @@ FrameInit(void)
 	emit_log_hook = HearMessage;
 }
 
+/* The buffer of the run in hand; NULL: there is none. */
+FrameBuffer *
+FrameInHand(void)
+{
+	return current;
+}
+
 /*
  * A run begins, in the caller's own transaction or in a worker's; returns what
  * was in hand before, for FrameEnd().

@@ -30,6 +30,7 @@ typedef struct Frame
 
 extern void FramesInit(void);
 extern void FrameInit(void);
+extern FrameBuffer *FrameInHand(void);
 extern FrameBuffer *FrameBegin(const TaskqJob *job, bool is_here);
 extern void FrameEnd(FrameBuffer *outer);
 extern void FrameListen(bool listen);

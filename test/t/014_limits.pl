@@ -11,7 +11,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use TaskqTest;
 
-my $node = new_node('limits', conf => { 'taskq.worker_idle' => "'1 h'" });
+my $node = new_node('limits', conf => { 'taskq.worker_idle' => "'1 h'", 'taskq.frame_memory' => "'1MB'" });
 make_misbehave($node, 'postgres', 'app');
 sql_as($node, 'postgres', 'app', <<'SQL');
 -- each must be interrupted a second after its start, whatever it does
@@ -216,6 +216,28 @@ is(outcome($aborts), 'terminated|terminated|', 'memory, a library that aborts: w
 like(substr(slurp_file($node->logfile), $before_abort), qr/53200 FATAL:\s+code of the handler aborted the process because it got no memory/, 'memory, a library that aborts: the log says why');
 unlike(substr(slurp_file($node->logfile), $before_abort), qr/terminating any other active server processes/, 'memory, a library that aborts: the server goes on');
 
+# a run by hand for which there is no memory costs the run around it nothing that it has said
+sql_as($node, 'postgres', 'app', <<'SQL');
+CREATE FUNCTION app.tells(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+	inner_id bigint := taskq.enqueue_job('broken', run_at => now() + interval '1 h');
+BEGIN
+	RAISE NOTICE 'said before';
+	PERFORM app.misbehave('fill', 600000);
+	BEGIN
+		PERFORM taskq.run_job(inner_id);
+	EXCEPTION WHEN out_of_memory THEN
+		RAISE NOTICE 'said in between';
+	END;
+	RAISE NOTICE 'said after';
+	RETURN NULL;
+END $$;
+SQL
+add_type($node, 'postgres', 'app', 'tells');
+my $tells = run_one('tells', '{}');
+ended($tells, 'memory, a run inside: it ends');
+is(sql($node, "SELECT string_agg(message, ', ' ORDER BY frame) FROM taskq.frames WHERE job_id = $tells"), 'said before, said in between, said after',
+	'memory, a run inside: what the outer run has said is kept');
 sql($node, q(ALTER SYSTEM RESET taskq.job_memory_limit; SELECT pg_reload_conf()));
 sql($node, q(SELECT taskq.drain_worker(worker_id) FROM taskq.workers));
 $id = run_one('hog', '{"n": 20000}');
