@@ -172,7 +172,7 @@ UserCodeRun(const UserCode *code, UserCodeFunction function, void *arg)
 	ResourceOwner owner = CurrentResourceOwner;
 	ErrorData  *volatile error = NULL;
 	volatile bool timed_out = false;
-	int			depth = CurrentPush(code->job);
+	volatile int depth = -1;
 	Confinement confinement = {0};
 	Watch		watch = {.code = code,.context = context};
 	ErrorContextCallback callback = {.callback = WatchErrors,.arg = &watch};
@@ -182,6 +182,7 @@ UserCodeRun(const UserCode *code, UserCodeFunction function, void *arg)
 	PG_TRY();
 	{
 		error_context_stack = &callback;
+		depth = CurrentPush(code->job);
 		ConfineBegin(&confinement);
 		TimerCodeStart(code->until);
 		CallAsRole(code, function, arg);
@@ -202,6 +203,7 @@ UserCodeRun(const UserCode *code, UserCodeFunction function, void *arg)
 	RollbackAndReleaseCurrentSubTransaction();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
-	CurrentReset(depth);
+	if (depth >= 0)
+		CurrentReset(depth);
 	return watch.interrupt == NULL ? error : JudgeInterrupt(code, watch.interrupt, timed_out);
 }

@@ -80,8 +80,6 @@ call_fails($node, q(SELECT taskq.enqueue_job('deafened')),
 sql($node, q(SELECT taskq.enqueue_job('retry-deaf')));
 call_fails($node, q(SELECT taskq.fail_job(job_id, epoch) FROM taskq.claim_job('w', '{retry-deaf}')),
 	qr/FATAL:  terminating the session because retry function low\.deaf\(integer,pg_catalog\.jsonb\) does not come to an end/, 'and a retry function');
-call_fails($node, q(SET statement_timeout = '50ms'; SET taskq.validation_timeout = '200ms'; SELECT taskq.validate_task('deaf', '{}')),
-	qr/FATAL:  terminating the session/, 'a statement_timeout that comes first changes nothing of that');
 call_fails($node, q(SELECT taskq.validate_task('obey', '{"sql": "SELECT pg_sleep(3600)"}')),
 	qr/ERROR:  validator low\.obey\(pg_catalog\.jsonb\) took longer than 0\.1 s/, 'what takes too long and can be interrupted is an error');
 
