@@ -33,10 +33,18 @@ endif
 
 DATA = $(wildcard sql/taskq--*--*.sql)
 DATA_built = sql/taskq--$(EXTVERSION).sql
-DOCS = $(wildcard doc/*.md)
-EXTRA_CLEAN += output_iso tmp_check results regression.diffs regression.out
+# Pages share a directory with those of other extensions, so their names begin with
+# taskq, and links follow them.
+PAGES = $(patsubst doc/%.md,taskq-%.md,$(filter-out doc/taskq.md,$(wildcard doc/*.md))) taskq.md taskq-README.md taskq-CHANGELOG.md
+DOCS = $(addprefix doc/installed/,$(PAGES))
+EXTRA_CLEAN += doc/installed output_iso tmp_check results regression.diffs regression.out
 
 include test/lists.mk
+# Tests that move the clock, or have something misbehave, need a build with TESTING=1.
+ifndef TESTING
+REGRESS := $(filter-out $(NEED_TESTING),$(REGRESS))
+ISOLATION := $(filter-out $(NEED_TESTING),$(ISOLATION))
+endif
 REGRESS_OPTS = --inputdir=test --load-extension=pgtap
 ISOLATION_OPTS = --inputdir=test/isolation --load-extension=taskq
 PROVE_TESTS = test/t/*.pl
@@ -48,13 +56,34 @@ include $(PGXS)
 sql/taskq--$(EXTVERSION).sql: sql/taskq.sql taskq.control
 	cp $< $@
 
+all: $(DOCS)
+doc/installed/taskq.md: doc/taskq.md script/installed-page
+	@mkdir -p $(@D)
+	script/installed-page $< >$@
+doc/installed/taskq-%.md: doc/%.md script/installed-page
+	@mkdir -p $(@D)
+	script/installed-page $< >$@
+doc/installed/taskq-%.md: %.md script/installed-page
+	@mkdir -p $(@D)
+	script/installed-page $< >$@
+# PGXS looks for them by the names that they have here
+uninstall: uninstall-pages
+uninstall-pages:
+	rm -f $(addprefix '$(DESTDIR)$(docdir)/$(docmoduledir)'/,$(PAGES))
+
+ifndef TESTING
+installcheck: say-skipped
+say-skipped:
+	@echo 'skipped, as they need a build with TESTING=1: $(NEED_TESTING)'
+endif
+
 # A switch changes every object, so each set of switches is a build of its own.
 $(OBJS): src/*.h Makefile .build-switches
 .build-switches: FORCE
 	@echo '$(PG_CPPFLAGS) $(PG_CFLAGS) $(PG_CONFIG)' | cmp -s - $@ || echo '$(PG_CPPFLAGS) $(PG_CFLAGS) $(PG_CONFIG)' >$@
 FORCE:
 
-.PHONY: lint format privileges dist bench FORCE
+.PHONY: uninstall-pages say-skipped lint format privileges dist bench FORCE
 lint:
 	test/check_house.sh
 format:

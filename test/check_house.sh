@@ -91,6 +91,21 @@ unlisted() { # variable, directory, ending, directory of expected files
 	listed_in "$1" | sort | uniq -d | sed "s/\$/ is in $1 twice/"
 }
 
+# tests that use what only a build for tests has say so, and no others do
+need_testing() {
+	local f includes name
+	for f in test/sql/*.sql test/isolation/specs/*.spec; do
+		name=$(basename "$f"); name=${name%.*}
+		includes=$(sed -nE 's/^\\i (.*)/\1/p' "$f")
+		# shellcheck disable=SC2086 # names without blanks
+		if grep -qE 'taskq\.(clock_offset|waitpoint|retry_jitter)' "$f" $includes; then
+			listed_in NEED_TESTING | grep -qxF -- "$name" || echo "$f needs a build with TESTING=1, but is not in NEED_TESTING of test/lists.mk"
+		else
+			! listed_in NEED_TESTING | grep -qxF -- "$name" || echo "$f is in NEED_TESTING of test/lists.mk and does not need it"
+		fi
+	done
+}
+
 unexpected_files() { # variable, directory of expected files
 	local f
 	for f in "$2"/*.out; do
@@ -155,6 +170,7 @@ rule "every pgTAP test is listed and has its expected output" unlisted REGRESS t
 rule "every isolation spec is listed and has its expected output" unlisted ISOLATION test/isolation/specs spec test/isolation/expected
 rule "every expected output belongs to a pgTAP test" unexpected_files REGRESS expected
 rule "every expected output belongs to a spec" unexpected_files ISOLATION test/isolation/expected
+rule "tests that need a build for tests say so" need_testing
 rule "differences between versions are in compat.h alone" only_in '\bPG_VERSION_NUM\b' 'compat\.h'
 rule "the time is read in clock.c alone" only_in '\b(GetCurrentTimestamp|GetSQLCurrentTimestamp|gettimeofday|clock_gettime)\b' 'clock\.c'
 rule "queries are given the time" time_in_queries

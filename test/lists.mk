@@ -61,3 +61,17 @@ ISOLATION = \
 	settle-settle \
 	stale-token \
 	waitpoints
+# Those that need a build with TESTING=1, whose clock can be moved.
+NEED_TESTING = \
+	checkpoint \
+	claim \
+	enqueue \
+	lease \
+	model \
+	register_worker \
+	retry \
+	settle \
+	standing \
+	unroutable \
+	ready-list \
+	waitpoints
