@@ -198,8 +198,15 @@ BEGIN
 END $$;
 CREATE FUNCTION uc.assigns() RETURNS boolean LANGUAGE plpgsql AS $$ DECLARE b boolean; BEGIN b := pg_try_advisory_lock(1); RETURN b; END $$;
 CREATE TABLE uc.many AS SELECT n FROM generate_series(1, 1000) n;
-CREATE FUNCTION uc.seeds() RETURNS integer LANGUAGE sql SET seed = 0.5 AS 'SELECT 1';
-CREATE FUNCTION uc.writable() RETURNS integer LANGUAGE sql SET transaction_read_only = off AS 'SELECT 1';
+-- Later versions refuse these when they are made.
+DO $do$
+BEGIN
+	CREATE FUNCTION uc.seeds() RETURNS integer LANGUAGE sql SET seed = 0.5 AS 'SELECT 1';
+	CREATE FUNCTION uc.writable() RETURNS integer LANGUAGE sql SET transaction_read_only = off AS 'SELECT 1';
+EXCEPTION WHEN OTHERS THEN
+	CREATE FUNCTION uc.seeds() RETURNS integer LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused' USING ERRCODE = '55P02'; END $$;
+	CREATE FUNCTION uc.writable() RETURNS integer LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused' USING ERRCODE = '25001'; END $$;
+END $do$;
 CREATE FUNCTION uc.its_own() RETURNS text LANGUAGE sql SET timezone = 'Europe/Berlin' AS $$ SELECT to_char(timestamptz '2026-01-01 00:00+00', 'HH24') $$;
 RESET ROLE;
 CREATE TABLE uc.caller (a integer UNIQUE DEFERRABLE INITIALLY DEFERRED, b serial);
