@@ -173,7 +173,7 @@ like(sql($node, q(SELECT value FROM taskq.status() WHERE name = 'ready list')), 
 sql($node, q(SELECT ready.list('forget')));
 sql($node, 'CREATE DATABASE gone');
 sql($node, q(CREATE EXTENSION taskq), 'gone');
-sql($node, q(SELECT taskq.register_handler('gone')), 'gone');
+sql($node, q(SELECT taskq.register_handler('gone'), taskq.register_worker('w')), 'gone');
 sql($node, q(SELECT taskq.enqueue_job('gone', '{}') FROM generate_series(1, 3)), 'gone');
 is(sql($node, q(SELECT count(*) FROM taskq.claim_job('w')), 'gone'), 1, 'another database has hints');
 sql($node, 'DROP DATABASE gone');
@@ -221,7 +221,7 @@ $node->append_conf('postgresql.conf', 'taskq.max_databases = 1');
 $node->restart;
 pid_of($node, 'scheduler');
 sql($node, 'CREATE DATABASE other');
-sql($node, q(SET client_min_messages = error; CREATE EXTENSION taskq; SELECT taskq.register_handler('other')), 'other');
+sql($node, q(SET client_min_messages = error; CREATE EXTENSION taskq; SELECT taskq.register_handler('other'), taskq.register_worker('w')), 'other');
 sql($node, q(SELECT taskq.enqueue_job('other'); SELECT taskq.claim_job('w')), 'other');
 sql($node, q(BEGIN; SELECT taskq.enqueue_job('other', '{"name": "alone"}'); PREPARE TRANSACTION 'p'), 'other');
 is(sql($node, q(SELECT count(*) FROM taskq.claim_job('w')), 'other'), 0, 'without a scheduler, a prepared job is not there');
