@@ -41,7 +41,7 @@ pg_config_path() {
 }
 
 # The Debian packages that are missing, judged by what they bring, so that other
-# systems can be used too. What for: build, test, pgtap.
+# systems can be used too. What for: build, test, pgtap, postgres (to build it).
 missing_packages() { # what for ...
 	local pg v=$PGVERSION
 	pg=$(pg_config_path)
@@ -56,6 +56,11 @@ missing_packages() { # what for ...
 	command -v perl >/dev/null || echo perl
 	if [[ " $* " = *" pgtap "* ]]; then
 		[ -n "$pg" ] && [ -e "$("$pg" --sharedir)/extension/pgtap.control" ] || echo "postgresql-$v-pgtap"
+	fi
+	if [[ " $* " = *" postgres "* ]]; then
+		command -v bzip2 >/dev/null || echo bzip2
+		command -v bison >/dev/null || echo bison
+		command -v flex >/dev/null || echo flex
 	fi
 	if [[ " $* " = *" test "* ]]; then
 		command -v prove >/dev/null || echo perl
@@ -134,17 +139,21 @@ make_work_dir() {
 
 # build ---------------------------------------------------------------------
 
+# The installation to copy, once for all.
+find_postgres() {
+	[ -z "${REAL_PG_CONFIG:-}" ] || return 0
+	REAL_PG_CONFIG=$(pg_config_path)
+	REAL_PATH=$PATH
+	PGVERSION=$("$REAL_PG_CONFIG" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')
+}
+
 # A copy of the installation to install into. PostgreSQL finds its directories
 # relative to its own program file, so a tree of links to the real one will do,
 # with real copies of the programs (links would be followed back).
 # Sets PG_CONFIG, BIN and PATH to those of the copy.
 make_tree() { # name
 	local real d tree=$WORK/$1
-	if [ -z "${REAL_PG_CONFIG:-}" ]; then
-		REAL_PG_CONFIG=$(pg_config_path)
-		REAL_PATH=$PATH
-		PGVERSION=$("$REAL_PG_CONFIG" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')
-	fi
+	find_postgres
 	real=$REAL_PG_CONFIG
 	d=$("$real" --bindir); mkdir -p "$tree$d"; cp -L "$d"/* "$tree$d/"
 	for d in "$("$real" --pkglibdir)" "$("$real" --sharedir)"; do
@@ -186,7 +195,9 @@ build() { # directory below $WORK, make's arguments
 
 # a server ------------------------------------------------------------------
 
-# A private server, reachable through its socket in $WORK alone.
+# A private server, reachable through its socket in $WORK alone, with these
+# variables in its environment.
+SERVER_ENV=()
 start_server() { # directory below $WORK, more lines of postgresql.conf
 	local data=$WORK/$1; shift
 	as_pg "$BIN/initdb" -D "$data" -U postgres -A trust -N -E UTF8 --locale=C.UTF-8 >"$data.initdb" 2>&1 ||
@@ -200,7 +211,7 @@ start_server() { # directory below $WORK, more lines of postgresql.conf
 		printf '%s\n' "$@"
 	} >>"$data/postgresql.conf"
 	export PGHOST=$WORK PGUSER=postgres PGDATABASE=postgres
-	as_pg "$BIN/pg_ctl" -s -w -D "$data" -l "$data.log" start ||
+	as_pg env "${SERVER_ENV[@]}" "$BIN/pg_ctl" -s -w -D "$data" -l "$data.log" start ||
 		{ cat "$data.log" >&2; die "the server does not start"; }
 }
 stop_server() { as_pg "$BIN/pg_ctl" -s -w -D "$WORK/$1" -m fast stop; }
