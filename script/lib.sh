@@ -177,6 +177,19 @@ use_tree() { # name
 # with_llvm=no: no bitcode, which would need clang and which nothing here uses
 make_pg() { as_pg make -s --no-print-directory PG_CONFIG="$PG_CONFIG" with_llvm=no "$@"; }
 
+# On a terminal, show how many of the sources are compiled until a build is done;
+# its status.
+show_progress() { # directory, process
+	local all
+	all=$(find "$1/src" -name '*.c' | wc -l)
+	while [ -t 1 ] && kill -0 "$2" 2>/dev/null; do
+		printf '\r   compiled %d of %d files\e[K' "$(find "$1/src" -name '*.o' | wc -l)" "$all"
+		sleep 0.3
+	done
+	[ ! -t 1 ] || printf '\r\e[K'
+	wait "$2"
+}
+
 # Build a copy of the sources and install it into the tree in use.
 build() { # directory below $WORK, make's arguments
 	local src=$WORK/$1; shift
@@ -185,7 +198,8 @@ build() { # directory below $WORK, make's arguments
 		--exclude=./.build-switches --exclude=./results --exclude=./output_iso --exclude=./tmp_check \
 		--exclude=./log --exclude='./regression.*' -cf - . | tar -C "$src" --no-same-owner -xf -
 	give_to_pg "$src"
-	if ! { make_pg -C "$src" -j"$(nproc)" "$@" && make_pg -C "$src" "$@" install; } >"$src.log" 2>&1; then
+	{ make_pg -C "$src" -j"$(nproc)" "$@" && make_pg -C "$src" "$@" install; } >"$src.log" 2>&1 &
+	if ! show_progress "$src" $!; then
 		cat "$src.log" >&2
 		die "the build failed: make $*"
 	fi
