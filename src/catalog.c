@@ -28,6 +28,7 @@
 #include "utils/lsyscache.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
+#include "utils/memutils.h"
 #include "utils/syscache.h"
 
 #include "catalog.h"
@@ -337,4 +338,17 @@ CatalogChanged(TaskqRel rel)
 	CacheInvalidateRelcacheByRelid(CatalogRel(rel));
 	CommandCounterIncrement();
 	WakeConfigChanged();
+}
+
+/*
+ * Have a new, empty context for what is read anew.  What was read before stays
+ * until the transaction ends: whoever asks for a handler, say, may have it read
+ * anew by his next question, and goes on with the first answer.
+ */
+void
+CatalogRenew(MemoryContext *context, const char *name)
+{
+	if (*context != NULL)
+		MemoryContextSetParent(*context, TopTransactionContext);
+	*context = AllocSetContextCreateInternal(TopMemoryContext, name, ALLOCSET_DEFAULT_SIZES);
 }

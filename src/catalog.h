@@ -59,3 +59,4 @@ extern uint64 CatalogWorkersVersion(void);
 extern void CatalogChanged(TaskqRel rel);
 
 #endif							/* TASKQ_CATALOG_H */
+extern void CatalogRenew(MemoryContext *context, const char *name);

@@ -300,9 +300,7 @@ LoadHandlers(void)
 	if (handlers_version == version)
 		return;
 	handlers_version = 0;
-	if (handlers_context == NULL)
-		handlers_context = AllocSetContextCreate(TopMemoryContext, "taskq handlers", ALLOCSET_DEFAULT_SIZES);
-	MemoryContextReset(handlers_context);
+	CatalogRenew(&handlers_context, "taskq handlers");
 	ctl.hcxt = handlers_context;
 	ctl.keysize = TASKQ_NAME_MAX + 1;
 	ctl.entrysize = sizeof(TaskqHandler);

@@ -86,9 +86,7 @@ LoadPools(void)
 	if (pools_version == version)
 		return;
 	pools_version = 0;
-	if (pools_context == NULL)
-		pools_context = AllocSetContextCreate(TopMemoryContext, "taskq pools", ALLOCSET_SMALL_SIZES);
-	MemoryContextReset(pools_context);
+	CatalogRenew(&pools_context, "taskq pools");
 	pools = NULL;
 	n_pools = max_pools = 0;
 	StoreScan(REL_POOLS, AddPoolOfRow, NULL);

@@ -118,9 +118,7 @@ LoadQueues(void)
 	if (queues_version == version)
 		return;
 	queues_version = 0;
-	if (queues_context == NULL)
-		queues_context = AllocSetContextCreate(TopMemoryContext, "taskq queues", ALLOCSET_SMALL_SIZES);
-	MemoryContextReset(queues_context);
+	CatalogRenew(&queues_context, "taskq queues");
 	queues = NULL;
 	n_queues = max_queues = 0;
 	any_events = false;

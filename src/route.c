@@ -114,9 +114,7 @@ LoadRoutes(void)
 	if (routes_version == version)
 		return;
 	routes_version = 0;
-	if (routes_context == NULL)
-		routes_context = AllocSetContextCreate(TopMemoryContext, "taskq routes", ALLOCSET_DEFAULT_SIZES);
-	MemoryContextReset(routes_context);
+	CatalogRenew(&routes_context, "taskq routes");
 	routes = NULL;
 	n_routes = max_routes = 0;
 	ctl.hcxt = routes_context;
