@@ -37,7 +37,7 @@
 #include "compat.h"
 #include "ddl.h"
 #include "memory.h"
-#include "ready.h"
+#include "prepared.h"
 #include "reset.h"
 #include "shmem.h"
 #include "wake.h"
@@ -200,7 +200,7 @@ DatabaseToFree(Node *statement, bool in_block)
 	}
 }
 
-/* Does a prepared transaction end by this?  Its jobs come past the ready list. */
+/* Does a prepared transaction end by this? */
 static bool
 EndsPrepared(Node *statement)
 {
@@ -264,8 +264,8 @@ ProcessUtilityForTaskq(PlannedStmt *pstmt, const char *query, bool read_only_tre
 		previous_hook(pstmt, query, read_only_tree, context, params, environment, dest, completion);
 	else
 		standard_ProcessUtility(pstmt, query, read_only_tree, context, params, environment, dest, completion);
-	if (ends_prepared && ShmemPresent())
-		ReadyPreparedEnded();
+	if (ends_prepared)
+		PreparedEnded();
 }
 
 /* Called also without preload: then nobody must leave, and the rest holds. */

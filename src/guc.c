@@ -84,7 +84,7 @@ int			taskq_node_id = 0;
 
 /*
  * Everything is woken when it is due.  This is how long a job waits at most
- * that came past the wake-up, by a prepared transaction or a restore.
+ * that came past the wake-up, by a restore or replication.
  */
 int			taskq_poll_interval = 5 * 1000;
 

@@ -114,7 +114,7 @@ LookOrWait(EventsCall *call, int64 wait)
 			if (Look(call) > 0 || left <= 0)
 				break;
 
-			/* not longer: what was prepared commits without a word */
+			/* not longer: what came by replication tells nobody */
 			WaitSleep(Min(left, taskq_poll_interval));
 			CHECK_FOR_INTERRUPTS();
 		}

@@ -306,27 +306,6 @@ ReadyForget(void)
 	LWLockRelease(&ready->lock);
 }
 
-/* A transaction was prepared that makes jobs wait or holds waiting ones. */
-void
-ReadyPrepared(void)
-{
-	if (ready != NULL)
-		ready->any_prepared = true;
-}
-
-/* A prepared transaction has ended.  Its jobs are seen, but nobody was told of them. */
-void
-ReadyPreparedEnded(void)
-{
-	TaskqDatabase *db = ShmemMyDatabase();
-
-	if (ready == NULL || !ready->any_prepared)
-		return;
-	ReadyForget();
-	if (db != NULL)
-		ShmemWakeScheduler(db);
-}
-
 /* for others --------------------------------------------------------------- */
 
 /* Copy what is known of a route's lanes; how many, or -1 when it is not all. */

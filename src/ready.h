@@ -77,8 +77,6 @@ extern bool ReadyPush(int32 route_id, int16 priority, const ReadyHint *hint, Tim
 extern void ReadyPushRest(int32 route_id, int16 priority, ReadyKey from);
 extern void ReadyForget(void);
 extern void ReadySweep(void);
-extern void ReadyPrepared(void);
-extern void ReadyPreparedEnded(void);
 extern int	ReadyLanes(int32 route_id, TimestampTz now, ReadyLaneInfo *lanes);
 extern int	ReadyRoutes(int32 **route_ids);
 extern void ReadyCountUsage(ReadyUsage *usage);

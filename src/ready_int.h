@@ -62,7 +62,6 @@ typedef struct Ready
 	int			lanes_used;
 	int			blocks_used;
 	TimestampTz swept_at;
-	bool		any_prepared;	/* there may be prepared transactions with jobs */
 	pg_atomic_uint64 version;	/* raised when a route comes or goes */
 	pg_atomic_uint64 fills;		/* begun so far */
 	int			buckets[FLEXIBLE_ARRAY_MEMBER]; /* n_lanes */

@@ -61,7 +61,6 @@ InitLists(void)
 	SpinLockInit(&ready->mutex);
 	ready->n_lanes = CountLanes();
 	ready->n_blocks = CountBlocks();
-	ready->any_prepared = true; /* by the server that ran before */
 	pg_atomic_init_u64(&ready->version, 1);
 	pg_atomic_init_u64(&ready->fills, 0);
 	for (int i = 0; i < ready->n_lanes; i++)

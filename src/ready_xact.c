@@ -17,6 +17,7 @@
 #include "utils/memutils.h"
 
 #include "clock.h"
+#include "prepared.h"
 #include "ready.h"
 
 #define MAX_OPENED 100000		/* in one transaction; then all lists are made anew */
@@ -254,7 +255,7 @@ AtTransactionEnd(XactEvent event, void *arg)
 	if (event == XACT_EVENT_COMMIT)
 		PushOpened();
 	if (event == XACT_EVENT_PREPARE)
-		ReadyPrepared();
+		PreparedNote();
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT)
 		for (int i = 0; i < n_held; i++)
 			if (event == XACT_EVENT_ABORT || held[i].left_level == 0)

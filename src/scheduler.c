@@ -54,6 +54,7 @@
 #include "owner.h"
 #include "pause.h"
 #include "pool.h"
+#include "prepared.h"
 #include "recheck.h"
 #include "record_owners.h"
 #include "register.h"
@@ -481,6 +482,12 @@ LookForTrials(void *arg)
 }
 
 static void
+LookForPrepared(void *arg)
+{
+	PreparedLook(db);
+}
+
+static void
 Recheck(void *arg)
 {
 	LookState  *look = arg;
@@ -606,6 +613,8 @@ Look(bool *leave)
 	if (!RecordTerminations())
 		look.next = Min(look.next, ClockNow() + USECS_PER_SEC / 100);
 	look.next = Min(look.next, RecordCrashes());
+	if (PreparedAny(db))
+		Step("look for prepared transactions that have ended", LookForPrepared, &look);
 	Step("check the ready list", Recheck, &look);
 	Step("try paused task types", LookForTrials, &look);
 	Step("look for jobs that are due", LookForDue, &look);

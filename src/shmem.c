@@ -196,7 +196,7 @@ ShmemMySlot(void)
 
 /*
  * A database's entry; NULL when there is none, or with "make" no room left.
- * Entries are made before they are needed, never in a commit callback.
+ * Cannot fail, so that a commit callback may ask.
  */
 TaskqDatabase *
 ShmemDatabase(Oid dboid, bool make)
@@ -222,6 +222,8 @@ ShmemDatabase(Oid dboid, bool make)
 		db->scheduler_failed = false;
 		db->probe = false;
 		db->blocked = 0;
+		db->n_prepared = 0;
+		db->prepared_known = false;
 		memset(db->terminations, 0, sizeof(db->terminations));
 		memset(db->failed_pools, 0, sizeof(db->failed_pools));
 		pg_atomic_write_u32(&db->n_terminations, 0);

@@ -89,6 +89,7 @@ typedef struct TaskqTermination
 #define MAX_TERMINATIONS 64
 #define MAX_START_MARKS 256
 #define MAX_FAILED_POOLS 16
+#define MAX_PREPARED 256
 
 typedef struct TaskqDatabase
 {
@@ -100,6 +101,9 @@ typedef struct TaskqDatabase
 	bool		probe;			/* the launcher is to look at the database */
 	int			blocked;		/* DDL under way that wants no taskq process here */
 	TaskqTermination terminations[MAX_TERMINATIONS];
+	TransactionId prepared[MAX_PREPARED];	/* prepared, and of taskq's (prepared.c) */
+	int			n_prepared;
+	bool		prepared_known; /* no other is */
 	char		failed_pools[MAX_FAILED_POOLS][TASKQ_NAME_MAX + 1]; /* a worker ended by an error */
 
 	pg_atomic_uint32 n_terminations;

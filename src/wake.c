@@ -10,8 +10,8 @@
  * The callback cannot fail, an error there would be a PANIC: it
  * allocates nothing, reports nothing and reads no catalogue.  The notes are in
  * an array that was grown when they were made.  A subtransaction's notes go
- * with it.  A prepared transaction drops its notes; the scheduler's next look
- * finds its jobs.  A lost wake-up costs at most taskq.poll_interval; so may one
+ * with it.  A prepared transaction drops its notes; once it has ended, everything
+ * is looked at (prepared.c).  A lost wake-up costs at most taskq.poll_interval; so may one
  * that goes to the wrong waiter, which takes more than 1024 routes.
  */
 #include "taskq.h"
@@ -25,6 +25,7 @@
 
 #include "clock.h"
 #include "guc.h"
+#include "prepared.h"
 #include "shmem.h"
 #include "wake.h"
 
@@ -196,7 +197,7 @@ WakeCancel(int64 job_id)
 	AddNote(WAKE_CANCEL, job_id);
 }
 
-/* Have the launcher look at a database.  Its entry must exist. */
+/* Have the launcher look at a database. */
 void
 WakeLauncher(Oid dboid)
 {
@@ -364,7 +365,8 @@ Unblock(Oid dboid, int count)
 static void
 ProbeDatabase(Oid dboid)
 {
-	TaskqDatabase *db = ShmemDatabase(dboid, false);
+	/* a probe that saw nothing of this transaction yet has done away with the entry */
+	TaskqDatabase *db = ShmemDatabase(dboid, true);
 
 	if (db == NULL)
 		return;
@@ -485,7 +487,10 @@ AtTransactionEnd(XactEvent event, void *arg)
 	else if (event == XACT_EVENT_ABORT)
 		ended = TRANSACTION_ABORTED;
 	else if (event == XACT_EVENT_PREPARE)
+	{
+		PreparedNote();
 		ActOnNotes(false);
+	}
 }
 
 /*

@@ -1,0 +1,123 @@
+# What acts at commit does so too when another session says COMMIT PREPARED, and
+# prepared transactions that have nothing to do with taskq cost it nothing. The
+# poll interval is an hour: nothing is found by looking now and then.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use TaskqTest;
+
+my $node = new_node('prepared', bare => 1, conf => { 'taskq.poll_interval' => "'1 h'", 'taskq.worker_idle' => "'1 h'", log_min_messages => 'debug1' });
+
+# A new launcher asks each database whether it has taskq, and has had its answer.
+my $look_anew = sub {
+	my ($db) = @_;
+	my $offset = log_since($node);
+	my $oid = sql($node, "SELECT oid FROM pg_database WHERE datname = '$db'");
+	sql($node, q(SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'taskq launcher'));
+	$node->wait_for_log(qr/unregistering background worker "taskq scheduler for database $oid"/, $offset);
+	return;
+};
+my $has_scheduler = sub {
+	my ($db, $name) = @_;
+	return wait_until($node, "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'taskq scheduler' AND datname = '$db'", $name);
+};
+
+# CREATE EXTENSION -------------------------------------------------------------
+
+sql($node, q(BEGIN; CREATE EXTENSION taskq; PREPARE TRANSACTION 'create'));
+$look_anew->('postgres');
+sql($node, q(COMMIT PREPARED 'create'));
+$has_scheduler->('postgres', 'CREATE EXTENSION ends by COMMIT PREPARED: the database has a scheduler');
+like(sql($node, q(SELECT value FROM taskq.status() WHERE name = 'scheduler')), qr/^running/, 'and status() says so');
+
+sql($node, 'CREATE DATABASE slow');
+my $s = session($node, db => 'slow');
+$s->query_safe('BEGIN; CREATE EXTENSION taskq');
+$look_anew->('slow');
+$s->query_safe('COMMIT');
+$s->quit;
+$has_scheduler->('slow', 'the launcher has looked before CREATE EXTENSION commits: the database has a scheduler all the same');
+
+# enqueue, registry --------------------------------------------------------------
+
+make_app($node, 'postgres', 'app');
+add_type($node, 'postgres', 'app', 'work');
+sql($node, q(SELECT taskq.enqueue_job('work')));
+settled($node, 'the pool is up');
+sql($node, q(BEGIN; SELECT taskq.enqueue_job('work', '{"prepared": 1}'), taskq.enqueue_job('work', '{"prepared": 2}'); PREPARE TRANSACTION 'jobs'));
+sql($node, q(SELECT taskq.enqueue_job('work')));
+settled($node, 'other jobs run meanwhile');
+sql($node, q(COMMIT PREPARED 'jobs'));
+wait_until($node, q(SELECT count(*) = 2 FROM taskq.all_jobs WHERE payload ? 'prepared' AND state = 'completed'), 'jobs of a prepared transaction run when it commits');
+
+# a type that is registered by a prepared transaction
+my $job = sql($node, q(SELECT taskq.enqueue_job('late')));
+sql_as($node, 'postgres', 'app', q(BEGIN; SELECT taskq.register_handler('late', 'app.work(jsonb)'); PREPARE TRANSACTION 'late'));
+is(sql($node, "SELECT state FROM taskq.all_jobs WHERE job_id = $job"), 'available', 'a type that a prepared transaction registers is not registered yet');
+sql($node, q(COMMIT PREPARED 'late'));
+settled($node, 'its jobs run when that commits');
+sql_as($node, 'postgres', 'app', q(BEGIN; SELECT taskq.unregister_handler('late'); PREPARE TRANSACTION 'gone'));
+sql($node, q(COMMIT PREPARED 'gone'));
+$job = sql($node, q(SELECT taskq.enqueue_job('late')));
+is(sql($node, q(SELECT task_type FROM taskq.unroutable_jobs)), 'late', 'nor is one that was unregistered by one any more');
+sql($node, "SELECT taskq.cancel_job($job)");
+
+# a claim that waits
+sql_as($node, 'postgres', 'app', q(SELECT taskq.register_handler('outside')));
+sql($node, q(SELECT taskq.register_worker('w', ARRAY['outside'])));
+sql($node, q(BEGIN; SELECT taskq.enqueue_job('outside'); PREPARE TRANSACTION 'outside'));
+$s = session($node);
+$s->query_until(qr/waiting/, "\\echo waiting\nCALL taskq.wait_for_job('w', '1 h');\n\\echo woken\n");
+wait_until($node, q(SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE 'CALL taskq.wait_for_job%' AND wait_event_type = 'Extension'), 'somebody waits for a job');
+sql($node, q(COMMIT PREPARED 'outside'));
+$s->query_until(qr/woken/, '');
+$s->quit;
+pass('and is woken by COMMIT PREPARED');
+sql($node, q(SELECT taskq.complete_job(job_id, epoch) FROM taskq.claim_job('w', ARRAY['outside'])));
+
+# ready list -----------------------------------------------------------------------
+
+my $list = sub { return sql($node, q(SELECT substring(value from '^\d+ jobs') FROM taskq.status() WHERE name = 'ready list')) };
+sql($node, q(SELECT taskq.enqueue_job('outside') FROM generate_series(1, 10)));
+sql($node, q(SELECT taskq.complete_job(job_id, epoch) FROM taskq.claim_job('w', ARRAY['outside'])));
+is($list->(), '9 jobs', 'the ready list has the jobs that wait');
+sql($node, q(BEGIN; CREATE TABLE public.mine (); PREPARE TRANSACTION 'foreign'));
+sql($node, q(COMMIT PREPARED 'foreign'));
+sql($node, q(BEGIN; DROP TABLE public.mine; PREPARE TRANSACTION 'foreign'));
+sql($node, q(ROLLBACK PREPARED 'foreign'));
+is($list->(), '9 jobs', 'and keeps them when a prepared transaction of somebody else ends, though there were some of taskq');
+sql($node, q(BEGIN; SELECT taskq.enqueue_job('outside'); PREPARE TRANSACTION 'ours'));
+sql($node, q(BEGIN; CREATE TABLE public.yours (); PREPARE TRANSACTION 'foreign'));
+sql($node, q(COMMIT PREPARED 'foreign'));
+is($list->(), '9 jobs', 'also while one of taskq is prepared');
+
+# what was prepared before a restart is not forgotten by it
+$node->restart;
+sql($node, q(SELECT taskq.complete_job(job_id, epoch) FROM taskq.claim_job('w', ARRAY['outside'])));
+is($list->(), '8 jobs', 'after a restart the list is made anew');
+wait_until($node, q(SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'taskq scheduler' AND datname = 'postgres' AND state = 'idle'), 'and the scheduler has looked');
+sql($node, q(COMMIT PREPARED 'ours'));
+is(sql($node, q(SELECT count(*) FROM taskq.claim_jobs('w', 100, ARRAY['outside']))), 9, 'what was prepared before it is found when it commits');
+sql($node, q(SELECT taskq.cancel_job(job_id) FROM taskq.all_jobs WHERE state = 'running'));
+sql($node, q(SELECT taskq.complete_job(job_id, epoch) FROM taskq.jobs WHERE state = 'r'));
+
+# DROP EXTENSION -----------------------------------------------------------------
+
+sql($node, q(BEGIN; DROP EXTENSION taskq; PREPARE TRANSACTION 'drop'));
+sql($node, q(ROLLBACK PREPARED 'drop'));
+sql($node, q(SELECT taskq.enqueue_job('work', '{"after": "rollback"}')));
+wait_until($node, q(SELECT count(*) = 1 FROM taskq.all_jobs WHERE payload ? 'after' AND state = 'completed'), 'DROP EXTENSION is rolled back by ROLLBACK PREPARED: jobs run');
+sql($node, q(BEGIN; DROP EXTENSION taskq; PREPARE TRANSACTION 'drop'));
+sql($node, q(COMMIT PREPARED 'drop'));
+wait_until($node, q(SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type IN ('taskq scheduler', 'taskq worker') AND datname = 'postgres'), 'it is committed: no process is left in the database');
+sql($node, 'DROP OWNED BY app; CREATE EXTENSION taskq');
+$has_scheduler->('postgres', 'CREATE EXTENSION brings a new one');
+
+$node->stop;
+clean_log($node);
+done_testing();
