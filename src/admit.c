@@ -70,7 +70,7 @@ PermitKey(const char *worker_id, int permit)
 static Bitmapset *
 PermitsInRows(const char *worker_id, int max, int *n_outside)
 {
-	Relation	heap = table_open(CatalogRel(REL_JOBS), AccessShareLock);
+	Relation	heap = CatalogOpen(REL_JOBS, AccessShareLock);
 	Relation	index = index_open(CatalogRel(REL_JOBS_RUNNING), AccessShareLock);
 	Snapshot	snapshot = StoreSnapshot();
 	TupleTableSlot *slot = table_slot_create(heap, NULL);

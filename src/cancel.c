@@ -88,7 +88,7 @@ CancelRequested(int64 job_id, char **reason)
 	if (NoRequests())
 		return false;
 	snapshot = StoreSnapshot();
-	StoreOpen(&store, CatalogRel(REL_CANCELS));
+	StoreOpenRel(&store, REL_CANCELS);
 	found = StoreFindById(&store, CatalogRel(REL_CANCELS_JOB), job_id, snapshot);
 	StoreClose(&store, false);
 	UnregisterSnapshot(snapshot);
@@ -108,7 +108,7 @@ AnyRequest(void)
 	bool		found;
 
 	InitDirtySnapshot(dirty);
-	StoreOpen(&store, CatalogRel(REL_CANCELS));
+	StoreOpenRel(&store, REL_CANCELS);
 	found = StoreFind(&store, CatalogRel(REL_CANCELS_JOB), 0, NULL, &dirty);
 	StoreClose(&store, false);
 	if (!found && db != NULL)

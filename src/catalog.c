@@ -13,12 +13,14 @@
 
 #include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/relation.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_namespace.h"
 #include "commands/extension.h"
@@ -26,12 +28,13 @@
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
-#include "utils/memutils.h"
 #include "utils/syscache.h"
 
 #include "catalog.h"
+#include "find_index.h"
 #include "guc.h"
 #include "kit.h"
 #include "shmem.h"
@@ -39,19 +42,27 @@
 #include "wake.h"
 
 /*
- * How many columns a table has at least.  A table of an older version has
- * fewer, and reading one that is not there would crash the server.
+ * How many columns a table has at least: a table of an older version has fewer,
+ * and reading one that is not there would crash the server.  And what an index
+ * must be.
  */
 static const struct
 {
 	const char *name;
 	int			columns;
+	TaskqRel	table;			/* of an index */
+	IndexWanted index;
 }			rels[TASKQ_RELS] =
 {
 	[REL_JOBS] = {"jobs", 30},
-	[REL_JOBS_PKEY] = {"jobs_pkey", 1},
-	[REL_JOBS_OPEN] = {"jobs_open", 4},
-	[REL_JOBS_RUNNING] = {"jobs_running", 2},
+	[REL_JOBS_PKEY] = {"jobs_pkey", 1, REL_JOBS,
+		{1, {1}, .definition = "ALTER TABLE taskq.jobs ADD CONSTRAINT jobs_pkey PRIMARY KEY (job_id)"}},
+	[REL_JOBS_OPEN] = {"jobs_open", 4, REL_JOBS,
+		{4, {5, 8, 2, 1}, .gate_column = 12, .gate = 'o',
+		.definition = "CREATE INDEX jobs_open ON taskq.jobs (route_id, priority, run_at, job_id) WHERE gate = 'o'"}},
+	[REL_JOBS_RUNNING] = {"jobs_running", 2, REL_JOBS,
+		{2, {21, 1}, .collation = C_COLLATION_OID, .gate_column = 12, .gate = 'r',
+		.definition = "CREATE INDEX jobs_running ON taskq.jobs (worker_id COLLATE \"C\", job_id) WHERE gate = 'r'"}},
 	[REL_HISTORY] = {"job_history", 30},
 	[REL_HISTORY_OVERFLOW] = {"job_history_overflow", 30},
 	[REL_FAILURES] = {"attempt_failures", 15},
@@ -60,9 +71,12 @@ static const struct
 	[REL_HANDLERS] = {"handlers", 42},
 	[REL_POOLS] = {"pool_defs", 11},
 	[REL_WORKERS] = {"external_workers", 12},
-	[REL_WORKERS_PKEY] = {"external_workers_pkey", 1},
+	[REL_WORKERS_PKEY] = {"external_workers_pkey", 1, REL_WORKERS,
+		{1, {1}, .collation = DEFAULT_COLLATION_OID,
+		.definition = "ALTER TABLE taskq.external_workers ADD CONSTRAINT external_workers_pkey PRIMARY KEY (worker_id)"}},
 	[REL_CANCELS] = {"cancel_requests", 4},
-	[REL_CANCELS_JOB] = {"cancel_requests_job", 1},
+	[REL_CANCELS_JOB] = {"cancel_requests_job", 1, REL_CANCELS,
+		{1, {2}, .definition = "CREATE INDEX cancel_requests_job ON taskq.cancel_requests (job_id)"}},
 	[REL_INSTALLATION] = {"installation", 6},
 	[REL_JOB_ID_SEQ] = {"job_id_seq", 1},
 	[REL_EPOCH_SEQ] = {"epoch_seq", 1},
@@ -76,11 +90,13 @@ static const struct
 };
 
 static bool catalog_valid = false;
+static bool rels_valid = false;	/* and where the tables and indexes are */
 static bool catalog_loading = false;
 static Oid	extension_oid;
 static Oid	schema_oid;
 static Oid	owner_oid;
 static Oid	rel_oids[TASKQ_RELS];
+static bool newer;				/* the extension's version is beyond ours */
 static Definitions definitions; /* of its tables */
 
 /* Raised by invalidations; everything that was read under another is stale. */
@@ -107,6 +123,11 @@ InvalidateByRelation(Datum arg, Oid relid)
 		catalog_version++;
 	if (relid == rel_oids[REL_WORKERS])
 		workers_version++;
+
+	/* it may have been swapped for another: an index by REINDEX CONCURRENTLY, say */
+	for (int i = 0; i < TASKQ_RELS && rels_valid; i++)
+		if (relid == rel_oids[i])
+			rels_valid = false;
 }
 
 /* A role or the right to connect changed: handlers may have become runnable or not. */
@@ -139,7 +160,7 @@ CatalogInit(void)
  * system cache for pg_extension.
  */
 static Oid
-FindExtensionOwner(Oid extension, bool *newer)
+FindExtensionOwner(Oid extension)
 {
 	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
 	ScanKeyData key;
@@ -156,7 +177,7 @@ FindExtensionOwner(Oid extension, bool *newer)
 		Datum		version = heap_getattr(tuple, Anum_pg_extension_extversion, RelationGetDescr(rel), &isnull);
 
 		owner = ((Form_pg_extension) GETSTRUCT(tuple))->extowner;
-		*newer = !VersionAtLeast(TASKQ_VERSION, TextDatumGetCString(version));
+		newer = !VersionAtLeast(TASKQ_VERSION, TextDatumGetCString(version));
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
@@ -178,12 +199,11 @@ CountColumns(Oid relid)
 	return columns;
 }
 
-/* Find everything anew.  A schema that only bears the name is not ours. */
+/* Find the extension anew.  A schema that only bears the name is not ours. */
 static bool
 LoadCatalog(void)
 {
-	bool		newer = false;
-
+	newer = false;
 	extension_oid = get_extension_oid("taskq", true);
 	if (!OidIsValid(extension_oid))
 		return false;
@@ -191,15 +211,26 @@ LoadCatalog(void)
 	if (!OidIsValid(schema_oid) ||
 		getExtensionOfObject(NamespaceRelationId, schema_oid) != extension_oid)
 		return false;
-	owner_oid = FindExtensionOwner(extension_oid, &newer);
+	owner_oid = FindExtensionOwner(extension_oid);
+	return OidIsValid(owner_oid);
+}
+
+/* Find its tables and their indexes anew. */
+static void
+LoadRels(void)
+{
 	definitions = newer ? DEFINITIONS_NEWER : DEFINITIONS_MATCH;
 	for (int i = 0; i < TASKQ_RELS; i++)
 	{
+		if (rels[i].index.n_keys > 0)
+			continue;
 		rel_oids[i] = get_relname_relid(rels[i].name, schema_oid);
 		if (definitions == DEFINITIONS_MATCH && CountColumns(rel_oids[i]) < rels[i].columns)
 			definitions = DEFINITIONS_OLDER;
 	}
-	return OidIsValid(owner_oid);
+	for (int i = 0; i < TASKQ_RELS; i++)
+		if (rels[i].index.n_keys > 0)
+			rel_oids[i] = IndexFind(&rels[i].index, rels[i].name, rel_oids[rels[i].table]);
 }
 
 /* Is taskq installed in this database?  Needs a transaction. */
@@ -208,22 +239,27 @@ CatalogInstalled(void)
 {
 	/* an error has cut the last look short */
 	if (catalog_loading)
-		catalog_valid = catalog_loading = false;
-	while (!catalog_valid)
+		catalog_valid = rels_valid = catalog_loading = false;
+	while (!catalog_valid || !rels_valid)
 	{
-		/*
-		 * Only found installations are remembered.  Set before the look: if an
-		 * invalidation comes in meanwhile, look again.
-		 */
-		catalog_valid = true;
-		memset(rel_oids, 0, sizeof(rel_oids));
-		catalog_version++;
 		catalog_loading = true;
-		if (!LoadCatalog())
+		if (!catalog_valid)
 		{
-			catalog_valid = catalog_loading = false;
-			return false;
+			/*
+			 * Only found installations are remembered.  Set before the look: if an
+			 * invalidation comes in meanwhile, look again.
+			 */
+			catalog_valid = true;
+			memset(rel_oids, 0, sizeof(rel_oids));
+			catalog_version++;
+			if (!LoadCatalog())
+			{
+				catalog_valid = catalog_loading = false;
+				return false;
+			}
 		}
+		rels_valid = true;
+		LoadRels();
 		catalog_loading = false;
 	}
 	return true;
@@ -294,10 +330,33 @@ CatalogOwner(void)
 	return owner_oid;
 }
 
+/* Has somebody dropped an index without which nothing works? */
+static bool
+IsMissing(TaskqRel rel)
+{
+	return rels[rel].index.n_keys > 0 && !OidIsValid(rel_oids[rel]);
+}
+
+/*
+ * Where a table or sequence is; or an index, which is asked for when its table
+ * has been opened: so long as that is locked the answer holds.
+ */
 Oid
 CatalogRel(TaskqRel rel)
 {
 	RequireTables();
+	if (IsMissing(rel))
+	{
+		/* a new one is announced for the table, but its other name is not */
+		rels_valid = false;
+		RequireTables();
+	}
+	if (IsMissing(rel))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("index \"%s\" of table taskq.%s does not exist", rels[rel].name, rels[rels[rel].table].name),
+				 errdetail("taskq cannot work without it."),
+				 errhint("Run %s;", rels[rel].index.definition)));
 	return rel_oids[rel];
 }
 
@@ -307,6 +366,44 @@ CatalogRelIfThere(TaskqRel rel)
 {
 	RequireInstalled();
 	return rel_oids[rel];
+}
+
+/* The name of an index that is missing, and the statement that makes it if that is asked for; or NULL. */
+const char *
+CatalogMissingIndex(const char **definition)
+{
+	for (int i = 0; CatalogMatches() && i < TASKQ_RELS; i++)
+		if (IsMissing(i))
+		{
+			if (definition != NULL)
+				*definition = rels[i].index.definition;
+			return rels[i].name;
+		}
+	return NULL;
+}
+
+/*
+ * Open one of taskq's tables or sequences.  Whoever has to wait for the lock may
+ * find that it has been dropped meanwhile, with the extension, which is said as at
+ * any other time; or that there is another one, by which one goes then.
+ */
+Relation
+CatalogOpen(TaskqRel rel, LOCKMODE mode)
+{
+	for (;;)
+	{
+		Oid			relid = CatalogRel(rel);
+		Relation	opened = try_relation_open(relid, mode);
+
+		/* the lock came with the news of what others have done */
+		if (opened != NULL && CatalogRel(rel) == relid)
+			return opened;
+		if (opened != NULL)
+			relation_close(opened, mode);
+		CHECK_FOR_INTERRUPTS();
+		AcceptInvalidationMessages();
+		rels_valid = false;
+	}
 }
 
 /* What was read under another version than this must be read again. */

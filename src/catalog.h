@@ -7,6 +7,9 @@
 
 #include "taskq.h"
 
+#include "storage/lockdefs.h"
+#include "utils/relcache.h"
+
 typedef enum TaskqRel
 {
 	REL_JOBS,
@@ -54,9 +57,11 @@ extern Oid	CatalogSchema(void);
 extern Oid	CatalogOwner(void);
 extern Oid	CatalogRel(TaskqRel rel);
 extern Oid	CatalogRelIfThere(TaskqRel rel);
+extern Relation CatalogOpen(TaskqRel rel, LOCKMODE mode);
+extern const char *CatalogMissingIndex(const char **definition);
 extern uint64 CatalogVersion(void);
 extern uint64 CatalogWorkersVersion(void);
 extern void CatalogChanged(TaskqRel rel);
+extern void CatalogRenew(MemoryContext *context, const char *name);
 
 #endif							/* TASKQ_CATALOG_H */
-extern void CatalogRenew(MemoryContext *context, const char *name);

@@ -383,7 +383,7 @@ ClaimCountDue(const RouteSet *routes, int most, int *due, TimestampTz *next_due)
 	ClaimScan	scan;
 	int			all = 0;
 
-	StoreOpen(&jobs, CatalogRel(REL_JOBS));
+	StoreOpenRel(&jobs, REL_JOBS);
 	BeginScan(&scan, &jobs, routes, most, false);
 	for (int i = 0; i < scan.n_cursors; i++)
 	{
@@ -625,7 +625,7 @@ ClaimStamped(ClaimRequest *request, int most, ClaimFunction function, void *arg)
 	if (request->routes->n == 0)
 		return 0;
 	OwnerEnter(&scope);
-	StoreOpen(&jobs, CatalogRel(REL_JOBS));
+	StoreOpenRel(&jobs, REL_JOBS);
 	BeginScan(&scan, &jobs, request->routes, most, true);
 	scan.wanted = most = TakePermits(request, most, permits);
 	while (claimed < most && LockNext(&scan, request, &hold, &job))
@@ -666,7 +666,7 @@ LockForLook(ClaimRequest *request)
 	if (!WorkerHold(request->worker_id))
 		return false;
 	OwnerEnter(&scope);
-	StoreOpen(&jobs, CatalogRel(REL_JOBS));
+	StoreOpenRel(&jobs, REL_JOBS);
 	BeginScan(&scan, &jobs, request->routes, 1, true);
 	found = TakePermits(request, 1, &permit) > 0 && LockNext(&scan, request, &hold, &job);
 
@@ -736,7 +736,7 @@ ClaimToRun(const ClaimRequest *request, ClaimPlace *place, Store *jobs, TaskqJob
 	if (request->routes->n == 0)
 		return false;
 	OwnerEnter(&scope);
-	StoreOpen(jobs, CatalogRel(REL_JOBS));
+	StoreOpenRel(jobs, REL_JOBS);
 	BeginScan(&scan, jobs, request->routes, 1, place == NULL);
 	if (place != NULL)
 		KeepPlace(&scan, place);
@@ -768,7 +768,7 @@ ClaimByIdToRun(const ClaimRequest *request, int64 job_id, Store *jobs, TaskqJob 
 
 	OwnerEnter(&scope);
 	snapshot = StoreSnapshot();
-	StoreOpen(jobs, CatalogRel(REL_JOBS));
+	StoreOpenRel(jobs, REL_JOBS);
 	found = StoreFindById(jobs, CatalogRel(REL_JOBS_PKEY), job_id, snapshot);
 	if (found)
 	{

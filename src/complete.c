@@ -66,7 +66,7 @@ taskq_complete_job(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(2))
 		result = (struct varlena *) PG_GETARG_JSONB_P(2);
 	OwnerEnter(&scope);
-	StoreOpen(&jobs, CatalogRel(REL_JOBS));
+	StoreOpenRel(&jobs, REL_JOBS);
 	held = LockClaim(&jobs, &job, job_id, epoch, OUTCOME_COMPLETED);
 	if (held)
 		CompleteHeld(&jobs, &job, result, &scope);
@@ -193,7 +193,7 @@ CompleteAll(Completion *completions, int n)
 
 	qsort(completions, n, sizeof(Completion), CompareByJob);
 	OwnerEnter(&scope);
-	StoreOpen(&jobs, CatalogRel(REL_JOBS));
+	StoreOpenRel(&jobs, REL_JOBS);
 	old = MemoryContextSwitchTo(context);
 	error_context_stack = &callback;
 	for (int i = 0; i < n; i++)

@@ -126,7 +126,7 @@ CrashMayRunNow(const BlameSuspect *suspect)
 
 	OwnerEnter(&scope);
 	snapshot = StoreSnapshot();
-	StoreOpen(&jobs, CatalogRel(REL_JOBS));
+	StoreOpenRel(&jobs, REL_JOBS);
 	if (StoreFindById(&jobs, CatalogRel(REL_JOBS_PKEY), suspect->run.job_id, snapshot))
 	{
 		JobRead(&job, jobs.found);

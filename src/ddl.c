@@ -19,6 +19,7 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
 #include "commands/extension.h"
@@ -209,13 +210,17 @@ EndsPrepared(Node *statement)
 		 ((TransactionStmt *) statement)->kind == TRANS_STMT_ROLLBACK_PREPARED);
 }
 
-/* Is it in taskq's schema?  NULL: the statement is not about a relation. */
+/*
+ * Is it in taskq's schema?  NULL: the statement is not about a relation.  An index
+ * is known by its definition, and may bear what name it likes.
+ */
 static bool
 IsOurs(RangeVar *relation)
 {
 	Oid			relid = relation == NULL ? InvalidOid : RangeVarGetRelid(relation, NoLock, true);
 
-	return OidIsValid(relid) && get_rel_namespace(relid) == CatalogSchema();
+	return OidIsValid(relid) && get_rel_namespace(relid) == CatalogSchema() &&
+		get_rel_relkind(relid) != RELKIND_INDEX && get_rel_relkind(relid) != RELKIND_PARTITIONED_INDEX;
 }
 
 /*

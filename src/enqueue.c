@@ -179,7 +179,7 @@ taskq_enqueue_job(PG_FUNCTION_ARGS)
 	WAITPOINT("enqueue-read");
 
 	OwnerEnter(&scope);
-	StoreOpen(&jobs, CatalogRel(REL_JOBS));
+	StoreOpenRel(&jobs, REL_JOBS);
 	job_id = EnqueueOne(&jobs, &job, (struct varlena *) DatumGetPointer(payload));
 	StoreClose(&jobs, true);
 	OwnerLeave(&scope);
@@ -230,7 +230,7 @@ taskq_enqueue_jobs(PG_FUNCTION_ARGS)
 	CheckPayloads(&job, payloads, n);
 
 	OwnerEnter(&scope);
-	StoreOpen(&jobs, CatalogRel(REL_JOBS));
+	StoreOpenRel(&jobs, REL_JOBS);
 	for (int i = 0; i < n; i++)
 	{
 		Datum		id;

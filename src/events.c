@@ -206,7 +206,7 @@ Write(const Event *event)
 	Store		leaf;
 	TupleTableSlot *row;
 
-	StoreOpen(&leaf, LeafForRow(&events, event->now, QueueById(route->queue_id)->retain_events, &expires_on));
+	LeafOpenForRow(&leaf, &events, event->now, QueueById(route->queue_id)->retain_events, &expires_on);
 	row = StoreNewRow(&leaf);
 	SlotSet(row, E_EVENT_ID, Int64GetDatum(NextEventId()));
 	SlotSet(row, E_JOB_ID, Int64GetDatum(job->job_id));
@@ -367,7 +367,7 @@ OverflowExpired(int64 longest)
 	Store		leaf;
 	bool		expired;
 
-	StoreOpen(&leaf, CatalogRel(REL_EVENTS_OVERFLOW));
+	StoreOpenRel(&leaf, REL_EVENTS_OVERFLOW);
 	expired = StoreFindLast(&leaf, RelationGetPrimaryKeyIndex_compat(leaf.rel), 0, NULL, snapshot) &&
 		DatumGetTimestampTz(SlotDatum(leaf.found, E_AT)) < ClockNow() - longest;
 	StoreClose(&leaf, false);

@@ -363,7 +363,7 @@ FrameInsert(int64 job_id, int64 epoch, int32 attempt, const Frame *frame)
 	Store		log;
 	TupleTableSlot *row;
 
-	StoreOpen(&log, CatalogRel(REL_FRAMES));
+	StoreOpenRel(&log, REL_FRAMES);
 	row = StoreNewRow(&log);
 	SlotSet(row, R_JOB_ID, Int64GetDatum(job_id));
 	SlotSet(row, R_EPOCH, Int64GetDatum(epoch));

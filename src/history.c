@@ -82,7 +82,6 @@ HistoryInsert(const TaskqJob *job, struct varlena *result, TimestampTz now)
 	TaskqJob	copy = *job;
 	TaskqEnding ending = {0};
 	Store		leaf;
-	Oid			leaf_oid;
 
 	ending.finished_at = now;
 	ending.result = result;
@@ -92,9 +91,8 @@ HistoryInsert(const TaskqJob *job, struct varlena *result, TimestampTz now)
 	if (!queue->keep_payload && job->state == JOB_COMPLETED)
 		copy.payload = NULL;
 
-	leaf_oid = LeafForRow(&history, now, job->state == JOB_COMPLETED ? queue->retain_completed : queue->retain_other,
-						  &ending.expires_on);
-	StoreOpen(&leaf, leaf_oid);
+	LeafOpenForRow(&leaf, &history, now, job->state == JOB_COMPLETED ? queue->retain_completed : queue->retain_other,
+				   &ending.expires_on);
 	JobWriteEnded(&copy, &ending, StoreNewRow(&leaf));
 	StoreInsert(&leaf);
 	StoreClose(&leaf, true);
@@ -113,7 +111,7 @@ HistoryInsertFailure(const TaskqJob *job, const AttemptFailure *failure, Timesta
 	Store		store;
 	TupleTableSlot *row;
 
-	StoreOpen(&store, CatalogRel(REL_FAILURES));
+	StoreOpenRel(&store, REL_FAILURES);
 	row = StoreNewRow(&store);
 	SlotSet(row, F_JOB_ID, Int64GetDatum(job->job_id));
 	SlotSet(row, F_EPOCH, Int64GetDatum(job->epoch));
@@ -166,17 +164,11 @@ ProbeLeaves(int64 job_id, int life, FoundFunction function, void *arg)
 		Store		leaf;
 
 		/* it may have been dropped since it was listed */
-		LockRelationOid(leaves[i], RowExclusiveLock);
-		if (get_rel_name(leaves[i]) == NULL)
-		{
-			UnlockRelationOid(leaves[i], RowExclusiveLock);
+		if (!StoreOpenLeaf(&leaf, leaves[i]))
 			continue;
-		}
-		StoreOpen(&leaf, leaves[i]);
 		if (FindInLeaf(&leaf, job_id, life, snapshot))
 			enough = function(&leaf, snapshot, arg);
 		StoreClose(&leaf, enough);
-		UnlockRelationOid(leaves[i], RowExclusiveLock);
 	}
 	UnregisterSnapshot(snapshot);
 	return enough;

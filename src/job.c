@@ -467,7 +467,7 @@ OpenAndLock(Store *jobs, int64 job_id, TaskqJob *job, bool running)
 	Snapshot	snapshot = StoreSnapshot();
 	StoreLockResult result = STORE_GONE;
 
-	StoreOpen(jobs, CatalogRel(REL_JOBS));
+	StoreOpenRel(jobs, REL_JOBS);
 	if (StoreFindById(jobs, CatalogRel(REL_JOBS_PKEY), job_id, snapshot))
 	{
 		ItemPointerData tid = jobs->found->tts_tid;

@@ -6,8 +6,9 @@
  * predicates and partition bounds made ready to be evaluated: to make all that
  * costs more than to write one row.  So a process keeps it for the tables it has
  * used last.  The table and its indexes are opened and locked for each use all the
- * same.  A kit is made anew when the table has changed, which a relcache
- * invalidation says, and thrown away when an error has ended its use.
+ * same.  A kit is made anew when the table or one of its indexes has changed, which
+ * a relcache invalidation says, and thrown away when an error has ended its use.
+ * That an index is ready for rows is said for the index alone.
  */
 #include "taskq.h"
 
@@ -99,6 +100,7 @@ DescribeIndexes(StoreKit *kit)
 	ResultRelInfo *result = kit->result;
 	MemoryContext old = MemoryContextSwitchTo(kit->context);
 
+	kit->describing = true;
 	ExecOpenIndices(result, false);
 	kit->indexes = palloc(sizeof(Oid) * (result->ri_NumIndices + 1));
 	for (int i = 0; i < result->ri_NumIndices; i++)
@@ -109,6 +111,7 @@ DescribeIndexes(StoreKit *kit)
 		if (index->rd_rel->relam != BTREE_AM_OID || result->ri_IndexRelationInfo[i]->ii_Expressions != NIL)
 			kit->kept = false;
 	}
+	kit->describing = false;
 	MemoryContextSwitchTo(old);
 }
 
@@ -171,6 +174,15 @@ KitReturn(StoreKit *kit)
 	}
 }
 
+static bool
+HasIndex(const StoreKit *kit, Oid relid)
+{
+	for (int i = 0; kit->indexes != NULL && i < kit->result->ri_NumIndices; i++)
+		if (kit->indexes[i] == relid)
+			return true;
+	return false;
+}
+
 /* A relation has changed; InvalidOid: any may have. */
 void
 KitInvalidate(Oid relid)
@@ -181,7 +193,8 @@ KitInvalidate(Oid relid)
 	{
 		StoreKit   *kit = dlist_container(StoreKit, node, i.cur);
 
-		if (!OidIsValid(relid) || kit->relid == relid)
+		/* of an index that is being described the oid is not known yet */
+		if (!OidIsValid(relid) || kit->relid == relid || kit->describing || HasIndex(kit, relid))
 			kit->stale = true;
 	}
 }

@@ -17,6 +17,7 @@ typedef struct StoreKit
 	int			level;			/* of the subtransaction that uses it; 0: none does */
 	bool		stale;			/* the table was changed since it was made */
 	bool		kept;			/* may be used again */
+	bool		describing;		/* the indexes, just now */
 	bool		indexes_open;
 	Oid		   *indexes;		/* NULL until the first row is written */
 	MemoryContext context;		/* of all of it */

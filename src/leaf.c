@@ -90,19 +90,19 @@ LeafWant(void)
 	WakeSchedulerAt(ClockNow());
 }
 
-/* Where to write a row that is kept so long, and its day there. */
-Oid
-LeafForRow(const LeafTable *table, TimestampTz now, int64 retention, DateADT *expires_on)
+/* Open the leaf for a row that is kept so long; and the row's day there. */
+void
+LeafOpenForRow(Store *leaf, const LeafTable *table, TimestampTz now, int64 retention, DateADT *expires_on)
 {
-	Oid			leaf;
+	Oid			of_day;
 
 	*expires_on = LeafDay(now, retention);
-	leaf = LeafOfDay(table, *expires_on);
-	if (OidIsValid(leaf))
-		return leaf;
+	of_day = LeafOfDay(table, *expires_on);
+	if (OidIsValid(of_day) && StoreOpenLeaf(leaf, of_day))
+		return;
 	LeafWant();
 	*expires_on = DATEVAL_NOBEGIN;
-	return CatalogRel(table->overflow);
+	StoreOpenRel(leaf, table->overflow);
 }
 
 /*

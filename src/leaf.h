@@ -12,6 +12,7 @@
 #include "utils/timestamp.h"
 
 #include "catalog.h"
+#include "store.h"
 
 /* A partitioned table whose rows are pruned by the day. */
 typedef struct LeafTable
@@ -25,7 +26,7 @@ typedef struct LeafTable
 
 extern Oid	LeafOfDay(const LeafTable *table, DateADT day);
 extern DateADT LeafDay(TimestampTz moment, int64 retention);
-extern Oid	LeafForRow(const LeafTable *table, TimestampTz now, int64 retention, DateADT *expires_on);
+extern void LeafOpenForRow(Store *leaf, const LeafTable *table, TimestampTz now, int64 retention, DateADT *expires_on);
 extern Oid *LeafList(const LeafTable *table, int *n);
 extern bool LeafCare(bool wait);
 extern void LeafWant(void);

@@ -140,7 +140,7 @@ Extend(int64 job_id, int64 epoch, int64 given, struct varlena *progress, struct 
 	BeatResult	result = BEAT_BUSY;
 
 	OwnerEnter(&scope);
-	StoreOpen(&jobs, CatalogRel(REL_JOBS));
+	StoreOpenRel(&jobs, REL_JOBS);
 	if (TryLockClaim(&jobs, &job, job_id, epoch, OUTCOME_NONE, complain))
 	{
 		int64		length = LeaseLength(&job, given, WorkerSeen(job.worker_id));
@@ -227,7 +227,7 @@ typedef struct RunningList
 static void
 ListRunning(RunningList *list, const char *worker_id, int most)
 {
-	Relation	heap = table_open(CatalogRel(REL_JOBS), AccessShareLock);
+	Relation	heap = CatalogOpen(REL_JOBS, AccessShareLock);
 	Relation	index = index_open(CatalogRel(REL_JOBS_RUNNING), AccessShareLock);
 	Snapshot	snapshot = StoreSnapshot();
 	TupleTableSlot *slot = table_slot_create(heap, NULL);
@@ -293,7 +293,7 @@ StillHeld(int64 job_id, int64 epoch)
 
 	OwnerEnter(&scope);
 	snapshot = StoreSnapshot();
-	StoreOpen(&jobs, CatalogRel(REL_JOBS));
+	StoreOpenRel(&jobs, REL_JOBS);
 	if (StoreFindById(&jobs, CatalogRel(REL_JOBS_PKEY), job_id, snapshot))
 	{
 		JobRead(&job, jobs.found);
@@ -446,7 +446,7 @@ LeaseReleaseAll(const char *worker_id)
 		if (!StillHeld(list.job_ids[i], list.epochs[i]))
 			continue;
 		OwnerEnter(&scope);
-		StoreOpen(&jobs, CatalogRel(REL_JOBS));
+		StoreOpenRel(&jobs, REL_JOBS);
 		if (TryLockClaim(&jobs, &job, list.job_ids[i], list.epochs[i], OUTCOME_RELEASED, false) &&
 			job.lease_expires_at != 0)
 		{

@@ -86,7 +86,7 @@ LastFrame(int64 job_id, int64 epoch)
 	ScanKeyData keys[2];
 	int32		last = 0;
 
-	StoreOpen(&log, CatalogRel(REL_FRAMES));
+	StoreOpenRel(&log, REL_FRAMES);
 	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(job_id));
 	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(epoch));
 	if (StoreFindLast(&log, RelationGetPrimaryKeyIndex_compat(log.rel), 2, keys, snapshot))
@@ -117,7 +117,7 @@ taskq_append_frame_of(PG_FUNCTION_ARGS)
 	frame.at = ClockNow();
 
 	OwnerEnter(&scope);
-	StoreOpen(&jobs, CatalogRel(REL_JOBS));
+	StoreOpenRel(&jobs, REL_JOBS);
 	(void) TryLockClaim(&jobs, &job, job_id, epoch, OUTCOME_NONE, true);
 	frame.number = LastFrame(job_id, epoch) + 1;
 	if (frame.number <= MAX_FRAMES)

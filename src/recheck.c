@@ -86,7 +86,7 @@ RecheckReadyList(void)
 		return checked_at + pause_length;
 	if (n_routes == 0)
 		BeginRound();
-	jobs = table_open(CatalogRel(REL_JOBS), AccessShareLock);
+	jobs = CatalogOpen(REL_JOBS, AccessShareLock);
 	ScanBegin(&scan, jobs, STEPS);
 	while (n_routes > 0 && RecheckRoute(&scan, routes[n_routes - 1], now))
 		n_routes--;

@@ -158,7 +158,7 @@ Redrive(int64 job_id)
 	bool		done;
 
 	OwnerEnter(&scope);
-	StoreOpen(&jobs, CatalogRel(REL_JOBS));
+	StoreOpenRel(&jobs, REL_JOBS);
 	done = HistoryFind(job_id, &job, &ending) && job.state != JOB_COMPLETED && job.payload != NULL &&
 		PutBackEnded(&jobs, &job, false) == STORE_LOCKED;
 	StoreClose(&jobs, true);

@@ -225,7 +225,7 @@ WorkerFind(const char *worker_id, ExternalWorker *worker)
 	worker->standing = WORKER_UNKNOWN;
 	worker->lease = NO_MICROSECONDS;
 	OwnerEnter(&scope);
-	StoreOpen(&store, CatalogRel(REL_WORKERS));
+	StoreOpenRel(&store, REL_WORKERS);
 	if (FindRow(&store, worker_id))
 		ReadWorker(worker, store.found);
 	StoreClose(&store, false);
@@ -325,7 +325,7 @@ WorkerHasClaimed(const char *worker_id, const ExternalWorker *worker)
 	Oid			caller = GetUserId();
 
 	OwnerEnter(&scope);
-	StoreOpen(&store, CatalogRel(REL_WORKERS));
+	StoreOpenRel(&store, REL_WORKERS);
 	if (FindRow(&store, worker_id))
 		due = NoteClaim(&store, worker_id, worker, now);
 	else if (worker->standing != WORKER_REGISTERED && LockKey(LOCK_FIRST_CLAIM, WorkerKey(worker_id), true, false) &&
@@ -356,7 +356,7 @@ WorkerBeat(const char *worker_id)
 	Store		store;
 
 	OwnerEnter(&scope);
-	StoreOpen(&store, CatalogRel(REL_WORKERS));
+	StoreOpenRel(&store, REL_WORKERS);
 	if (!FindRow(&store, worker_id) || !SlotIsNull(store.found, W_ENDED_AT))
 		WorkerNotRegistered(worker_id);
 	Touch(&store, ClockNow(), 0);
@@ -373,7 +373,7 @@ WorkerSeen(struct varlena *worker_id)
 
 	if (worker_id == NULL)
 		return NO_MICROSECONDS;
-	StoreOpen(&store, CatalogRel(REL_WORKERS));
+	StoreOpenRel(&store, REL_WORKERS);
 	if (FindRow(&store, text_to_cstring((text *) worker_id)) && SlotIsNull(store.found, W_ENDED_AT))
 	{
 		lease = LeaseOf(store.found);
@@ -503,7 +503,7 @@ taskq_register_worker(PG_FUNCTION_ARGS)
 	OwnerEnter(&scope);
 	LockKey(LOCK_REGISTRATION, WorkerKey(worker_id), true, true);
 	LockKey(LOCK_FIRST_CLAIM, WorkerKey(worker_id), true, true);
-	StoreOpen(&store, CatalogRel(REL_WORKERS));
+	StoreOpenRel(&store, REL_WORKERS);
 	found = FindRow(&store, worker_id);
 	is_new = !found || !SlotIsNull(store.found, W_ENDED_AT);
 	if (found)

@@ -172,7 +172,7 @@ RefuseJob(RunCall *call, int64 job_id)
 
 	OwnerEnter(&scope);
 	snapshot = StoreSnapshot();
-	StoreOpen(&jobs, CatalogRel(REL_JOBS));
+	StoreOpenRel(&jobs, REL_JOBS);
 	live = StoreFindById(&jobs, CatalogRel(REL_JOBS_PKEY), job_id, snapshot);
 	if (live)
 		JobRead(&job, jobs.found);

@@ -499,7 +499,7 @@ static bool
 BeginSettle(SettleScope *scope, int64 job_id, int64 epoch, char outcome)
 {
 	OwnerEnter(&scope->owner);
-	StoreOpen(&scope->jobs, CatalogRel(REL_JOBS));
+	StoreOpenRel(&scope->jobs, REL_JOBS);
 	return LockClaim(&scope->jobs, &scope->job, job_id, epoch, outcome);
 }
 

@@ -189,6 +189,8 @@ SayOfDatabase(ReturnSetInfo *result)
 {
 	Definitions definitions = CatalogDefinitions();
 	bool		adopted = definitions == DEFINITIONS_MATCH && AdoptedHere();
+	const char *definition;
+	const char *missing;
 
 	if (definitions != DEFINITIONS_MATCH)
 		Say(result, "definitions", definitions == DEFINITIONS_OLDER ? "older than the library" : "newer than the library",
@@ -197,6 +199,9 @@ SayOfDatabase(ReturnSetInfo *result)
 	else
 		Say(result, "adopted", adopted ? "yes" : "no",
 			adopted ? NULL : "This database was restored, copied or renamed; if its jobs are to run here, SELECT taskq.adopt_database().");
+	missing = CatalogMissingIndex(&definition);
+	if (missing != NULL)
+		Say(result, "indexes", psprintf("%s is missing", missing), psprintf("Run %s;", definition));
 }
 
 /* One row a fact; a hint where something is missing. */
@@ -223,7 +228,7 @@ taskq_status(PG_FUNCTION_ARGS)
 	holder = RecoveryInProgress() ? NULL : HorizonHolder();
 	Say(result, "oldest snapshot", holder == NULL ? "less than a minute old" : holder,
 		holder == NULL ? NULL : "While it is held, rows of finished jobs cannot be removed, so the tables grow.");
-	if (CatalogMatches() && !HeldTell(result->setResult, TenantsSeen(true)))
+	if (CatalogMatches() && CatalogMissingIndex(NULL) == NULL && !HeldTell(result->setResult, TenantsSeen(true)))
 		Say(result, "waiting jobs", "not counted", "Somebody has locked one of taskq's tables; pg_locks shows who.");
 	return (Datum) 0;
 }

@@ -288,7 +288,7 @@ StepwiseReclaim(Run *run)
 	MemoryContextSwitchTo(context);
 	UnwrapResult(run);
 	OwnerEnter(&scope);
-	StoreOpen(&run->jobs, CatalogRel(REL_JOBS));
+	StoreOpenRel(&run->jobs, REL_JOBS);
 	held = FindClaim(&run->jobs, &run->job, before.job_id, before.epoch, OUTCOME_NONE) == CLAIM_HELD;
 	if (!held)
 		StoreClose(&run->jobs, true);

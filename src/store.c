@@ -29,17 +29,39 @@
 #include "store.h"
 #include "table_guard.h"
 
-/* Open a table to read and write rows. */
-void
-StoreOpen(Store *store, Oid relid)
+static void
+Begin(Store *store, Relation rel)
 {
-	store->rel = table_open(relid, RowExclusiveLock);
+	store->rel = rel;
 	TableGuardCheck(store->rel);
 	store->kit = KitTake(store->rel);
 	store->found = store->kit->found;
 	store->row = store->kit->row;
 	store->scan = NULL;
 	store->n_blocks = 0;
+}
+
+/* Open a table to read and write rows. */
+void
+StoreOpenRel(Store *store, TaskqRel rel)
+{
+	Begin(store, CatalogOpen(rel, RowExclusiveLock));
+}
+
+/* The same of a leaf that was found a moment ago; false: it has gone since. */
+bool
+StoreOpenLeaf(Store *store, Oid leaf)
+{
+	Relation	rel = try_table_open(leaf, RowExclusiveLock);
+
+	if (rel != NULL && !rel->rd_rel->relispartition)
+	{
+		table_close(rel, RowExclusiveLock);
+		rel = NULL;
+	}
+	if (rel != NULL)
+		Begin(store, rel);
+	return rel != NULL;
 }
 
 /* An all-NULL row to fill and write. */
@@ -235,7 +257,7 @@ StoreNextId(TaskqRel sequence)
 int64
 StoreLastId(TaskqRel sequence)
 {
-	Relation	rel = relation_open(CatalogRel(sequence), AccessShareLock);
+	Relation	rel = CatalogOpen(sequence, AccessShareLock);
 	Buffer		buffer = ReadBuffer(rel, 0);
 	Page		page;
 	HeapTupleData tuple;
@@ -270,7 +292,7 @@ StoreSnapshot(void)
 void
 StoreScan(TaskqRel rel, StoreRowFunction function, void *arg)
 {
-	Relation	heap = table_open(CatalogRel(rel), AccessShareLock);
+	Relation	heap = CatalogOpen(rel, AccessShareLock);
 	Snapshot	snapshot = StoreSnapshot();
 	TupleTableSlot *slot = table_slot_create(heap, NULL);
 	TableScanDesc scan = table_beginscan_compat(heap, snapshot);

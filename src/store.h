@@ -31,7 +31,8 @@ typedef enum StoreLockResult
 	STORE_GONE					/* changed or deleted since the snapshot */
 } StoreLockResult;
 
-extern void StoreOpen(Store *store, Oid relid);
+extern void StoreOpenRel(Store *store, TaskqRel rel);
+extern bool StoreOpenLeaf(Store *store, Oid leaf);
 extern void StoreClose(Store *store, bool keep_lock);
 extern TupleTableSlot *StoreNewRow(Store *store);
 extern TupleTableSlot *StoreCopyRow(Store *store);

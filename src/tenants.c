@@ -209,7 +209,7 @@ TenantsSeeRunning(ArrayType *tenants, int64 job_id)
 
 	if (tenants == NULL)
 		return true;
-	StoreOpen(&jobs, CatalogRel(REL_JOBS));
+	StoreOpenRel(&jobs, REL_JOBS);
 	if (StoreFindById(&jobs, CatalogRel(REL_JOBS_PKEY), job_id, GetActiveSnapshot()))
 	{
 		JobRead(&job, jobs.found);

@@ -127,7 +127,7 @@ RoutesToDiscard(TaskqRoute **discard)
 	Snapshot	snapshot = StoreSnapshot();
 	Store		jobs;
 
-	StoreOpen(&jobs, CatalogRel(REL_JOBS));
+	StoreOpenRel(&jobs, REL_JOBS);
 	for (int i = 0; i < count; i++)
 	{
 		const TaskqRoute *route = RouteAt(i);

@@ -121,7 +121,7 @@ Ask(int64 job_id, bool (*may) (const TaskqJob *job))
 
 	OwnerEnter(&scope);
 	snapshot = StoreSnapshot();
-	StoreOpen(&jobs, CatalogRel(REL_JOBS));
+	StoreOpenRel(&jobs, REL_JOBS);
 	live = StoreFindById(&jobs, CatalogRel(REL_JOBS_PKEY), job_id, snapshot);
 	if (live)
 	{
