@@ -8,6 +8,7 @@
  */
 #include "taskq.h"
 
+#include "access/table.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -131,6 +132,16 @@ ForEachObject(const char *query, Datum *values, const char *grant, const char *t
 	}
 }
 
+/*
+ * One at a time, until it commits.  When two change the rights on one function at
+ * once, the second fails; and most kinds of access have functions in common.
+ */
+static void
+LockGrants(void)
+{
+	table_close(CatalogOpen(REL_GRANTS, ShareRowExclusiveLock), NoLock);
+}
+
 Datum
 taskq_grant_access(PG_FUNCTION_ARGS)
 {
@@ -146,6 +157,7 @@ taskq_grant_access(PG_FUNCTION_ARGS)
 	tenants = ArgTenants(fcinfo, values[1]);
 	values[2] = PointerGetDatum(tenants);
 	OwnerEnterSpi(&scope);
+	LockGrants();
 	OwnerExecute("INSERT INTO taskq.access_grants VALUES ($1, $2, $3)"
 				 " ON CONFLICT (role, access) DO UPDATE SET tenants = excluded.tenants",
 				 3, types, values, tenants == NULL ? "  n" : NULL);
@@ -171,6 +183,7 @@ taskq_revoke_access(PG_FUNCTION_ARGS)
 	CheckWritable("taskq.revoke_access()");
 	role = ReadArguments(fcinfo, values);
 	OwnerEnterSpi(&scope);
+	LockGrants();
 	found = OwnerExecute("DELETE FROM taskq.access_grants WHERE role = $1 AND access = $2", 2, types, values, NULL) > 0;
 	if (found)
 		ForEachObject("SELECT object FROM taskq.access_rights WHERE access = $2"

@@ -81,12 +81,13 @@ static void
 ReadType(FunctionCallInfo fcinfo, int n, TaskqContract *contract)
 {
 	Oid			type = PG_GETARG_OID(n);
-	const char *refusal = TypeRefusal(type);
+	const char *refusal;
 
-	if (!SearchSysCacheExists1(TYPEOID, ObjectIdGetDatum(type)))
+	if (!HoldObject(TypeRelationId, type))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("payload type with oid %u does not exist", type)));
+	refusal = TypeRefusal(type);
 	if (refusal != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
@@ -102,9 +103,10 @@ static void
 ReadValidator(FunctionCallInfo fcinfo, int n, TaskqContract *contract)
 {
 	Oid			function = PG_GETARG_OID(n);
-	const char *refusal = ValidatorRefusal(function);
+	const char *refusal;
 
 	CheckFunctionExists(function, "validator");
+	refusal = ValidatorRefusal(function);
 	if (refusal != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
@@ -217,4 +219,49 @@ ContractRefusal(TaskqContract *contract, Oid role, Oid registrar)
 	if (refusal == NULL && contract->validator != NULL)
 		refusal = ValidatorRefusalNow(contract, role, registrar);
 	return refusal;
+}
+
+static void
+ReleaseObjects(Oid type, Oid validator)
+{
+	if (OidIsValid(type))
+		ReleaseObject(TypeRelationId, type);
+	if (OidIsValid(validator))
+		ReleaseObject(ProcedureRelationId, validator);
+}
+
+/*
+ * The same, and have type and validator stay as they are until ContractRelease(),
+ * so that nobody drops what is just being used.
+ */
+const char *
+ContractHold(TaskqContract *contract, Oid role, Oid registrar)
+{
+	for (;;)
+	{
+		const char *refusal = ContractRefusal(contract, role, registrar);
+		Oid			type = contract->payload_type != NULL ? contract->payload_type_oid : InvalidOid;
+		Oid			validator = contract->validator != NULL ? contract->validator_oid : InvalidOid;
+
+		if (refusal != NULL)
+			return refusal;
+		if (OidIsValid(type))
+			(void) HoldObject(TypeRelationId, type);
+		if (OidIsValid(validator))
+			(void) HoldObject(ProcedureRelationId, validator);
+
+		/* as they are now that nobody can change that */
+		refusal = ContractRefusal(contract, role, registrar);
+		if (refusal == NULL && (type == InvalidOid || type == contract->payload_type_oid) &&
+			(validator == InvalidOid || validator == contract->validator_oid))
+			return NULL;
+		ReleaseObjects(type, validator);
+	}
+}
+
+void
+ContractRelease(const TaskqContract *contract)
+{
+	ReleaseObjects(contract->payload_type != NULL ? contract->payload_type_oid : InvalidOid,
+				   contract->validator != NULL ? contract->validator_oid : InvalidOid);
 }

@@ -25,6 +25,8 @@ extern bool ContractExists(const TaskqContract *contract);
 extern bool ContractHasCode(const TaskqContract *contract);
 extern void ContractRead(FunctionCallInfo fcinfo, int first, TaskqContract *contract);
 extern void ContractCheck(const TaskqContract *contract, Oid role);
+extern const char *ContractHold(TaskqContract *contract, Oid role, Oid registrar);
+extern void ContractRelease(const TaskqContract *contract);
 extern const char *ContractRefusal(TaskqContract *contract, Oid role, Oid registrar);
 
 #endif							/* TASKQ_CONTRACT_H */

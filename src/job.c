@@ -301,7 +301,13 @@ JobTypeOid(void)
 									   ObjectIdGetDatum(CatalogSchema()));
 
 	if (!OidIsValid(type))
-		elog(ERROR, "type taskq.job does not exist");
+	{
+		/* if that is so because the extension has just been dropped, say this */
+		(void) CatalogSchema();
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("type taskq.job does not exist")));
+	}
 	return type;
 }
 

@@ -10,7 +10,9 @@
  */
 #include "taskq.h"
 
+#include "catalog/pg_extension.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/guc.h"
 #include "utils/snapmgr.h"
 
@@ -69,10 +71,27 @@ Pin(const char *name, const char *value)
 		(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
+/*
+ * Have the extension stay until the transaction ends.  Else DROP EXTENSION could
+ * come in between, and a statement complain of one table or another.
+ */
+static void
+HoldExtension(void)
+{
+	Oid			extension;
+
+	do
+	{
+		extension = CatalogExtension();
+		LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
+	} while (CatalogExtension() != extension);
+}
+
 /* Become the owner, for SQL. */
 void
 OwnerEnterSpi(OwnerScope *scope)
 {
+	HoldExtension();
 	OwnerEnter(scope);
 	scope->guc_level = NewGUCNestLevel();
 	for (int i = 0; i < lengthof(pins); i++)

@@ -341,7 +341,7 @@ Begin(PayloadCheck *check, const TaskqHandler *handler)
 	check->code.role = HandlerRole(handler);
 	check->code.search_path = CopyOrNull(handler->search_path);
 
-	refusal = ContractRefusal(contract, check->code.role, handler->registered_by);
+	refusal = ContractHold(contract, check->code.role, handler->registered_by);
 	if (refusal != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -507,6 +507,7 @@ PayloadsCheck(const char *task_type, const Datum *payloads, int n)
 				 errhint("%s", WhatIsExpected(&check))));
 	}
 	error_context_stack = callback.previous;
+	ContractRelease(&check.contract);
 	MemoryContextSwitchTo(MemoryContextGetParent(context));
 	MemoryContextDelete(context);
 }

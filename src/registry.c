@@ -34,6 +34,7 @@
 #include "pause.h"
 #include "pool.h"
 #include "registry.h"
+#include "resolve.h"
 #include "queue.h"
 #include "resolve.h"
 #include "retry_function.h"
@@ -54,10 +55,7 @@ HandlerCheckFunction(Oid function, Oid run_as)
 	HandlerForm form;
 	const char *misfit;
 
-	if (!SearchSysCacheExists1(PROCOID, ObjectIdGetDatum(function)))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_FUNCTION),
-				 errmsg("handler function with oid %u does not exist", function)));
+	CheckFunctionExists(function, "handler function");
 	misfit = HandlerMisfit(function, &form);
 	if (misfit != NULL)
 		ereport(ERROR,

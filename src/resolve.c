@@ -20,6 +20,7 @@
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
@@ -147,10 +148,28 @@ FunctionRefusal(Oid function, int n_args, const Oid *args)
 	return refusal;
 }
 
+/*
+ * Keep a function or type from being dropped, renamed or moved until the
+ * transaction ends, or ReleaseObject() is called; false: it has been dropped.
+ */
+bool
+HoldObject(Oid class, Oid object)
+{
+	LockDatabaseObject(class, object, 0, AccessShareLock);
+	return SearchSysCacheExists1(class == TypeRelationId ? TYPEOID : PROCOID, ObjectIdGetDatum(object));
+}
+
+void
+ReleaseObject(Oid class, Oid object)
+{
+	UnlockDatabaseObject(class, object, 0, AccessShareLock);
+}
+
+/* A function that is about to be registered exists, and will until it is. */
 void
 CheckFunctionExists(Oid function, const char *what)
 {
-	if (!SearchSysCacheExists1(PROCOID, ObjectIdGetDatum(function)))
+	if (!HoldObject(ProcedureRelationId, function))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_FUNCTION),
 				 errmsg("%s with oid %u does not exist", what, function)));

@@ -22,6 +22,8 @@ extern Oid	ResolveType(const StoredName *stored, bool *others);
 extern Oid	FunctionOwner(Oid function);
 extern Oid	TypeOwner(Oid type);
 extern const char *FunctionRefusal(Oid function, int n_args, const Oid *args);
+extern bool HoldObject(Oid class, Oid object);
+extern void ReleaseObject(Oid class, Oid object);
 extern void CheckFunctionExists(Oid function, const char *what);
 extern char *QualifiedTypeName(Oid type);
 

@@ -57,9 +57,10 @@ Refusal(Oid function)
 void
 RetryFunctionCheck(Oid function, Oid role)
 {
-	const char *refusal = Refusal(function);
+	const char *refusal;
 
 	CheckFunctionExists(function, "retry function");
+	refusal = Refusal(function);
 	if (refusal != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),

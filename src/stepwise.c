@@ -133,7 +133,9 @@ ReturnsResult(Oid function)
 	int			n;
 
 	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for procedure %u", function);
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("handler procedure with oid %u does not exist", function)));
 	n = get_func_arg_info(tuple, &types, &names, &modes);
 	ReleaseSysCache(tuple);
 	return n > 1;

@@ -1,0 +1,171 @@
+# Calls that meet DROP EXTENSION, DROP FUNCTION, DROP TYPE or one of their own kind
+# half way: each waits, then says plainly what is the matter, or works.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use IPC::Run;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use TaskqTest;
+
+my $node = new_node('race');
+add_type($node, 'postgres', 'app', 'work');
+sql_as($node, 'postgres', 'app', q(SELECT taskq.register_handler('outside')));
+
+# Begin a statement in a session, and wait until it waits for a lock.
+my $begin = sub {
+	my ($session, $statement) = @_;
+	my $pid = $session->query_safe('SELECT pg_backend_pid()');
+	$session->{stderr} = '';
+	$session->query_until(qr/begun/, "\\echo begun\n$statement;\n\\echo ended\n");
+	return poll($node, "SELECT count(*) = 1 FROM pg_stat_activity WHERE pid = $pid AND wait_event_type = 'Lock'");
+};
+my $end = sub {
+	my ($session) = @_;
+	$session->query_until(qr/ended/, '');
+	my $told = $session->{stderr};
+	$session->{stderr} = '';
+	return $told;
+};
+my ($one, $two) = map { session($node, on_error_stop => 0) } 1 .. 2;
+$_->query('\set VERBOSITY verbose') for $one, $two;
+
+# grant_access ---------------------------------------------------------------------
+
+sql($node, 'CREATE ROLE first; CREATE ROLE second');
+$one->query_safe(q(BEGIN; SELECT taskq.grant_access('first', 'producer')));
+ok($begin->($two, q(SELECT taskq.grant_access('second', 'producer'))), 'a second grant_access waits for the first');
+$one->query_safe('COMMIT');
+is($end->($two), '', 'and succeeds then');
+$one->query_safe(q(BEGIN; SELECT taskq.revoke_access('first', 'producer')));
+ok($begin->($two, q(SELECT taskq.grant_access('second', 'worker'))), 'the same with revoke_access');
+$one->query_safe('COMMIT');
+is($end->($two), '', 'which is as well');
+is(sql($node, q(SELECT has_function_privilege('first', p.oid, 'EXECUTE'), has_function_privilege('second', p.oid, 'EXECUTE') FROM pg_proc p WHERE proname = 'enqueue_jobs')), 'f|t',
+	'each role has what it was given');
+
+# register_handler -------------------------------------------------------------------
+
+sql($node, q(SET ROLE app;
+	CREATE FUNCTION app.going(p jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT p';
+	CREATE FUNCTION app.judge(p jsonb) RETURNS text LANGUAGE sql AS 'SELECT NULL::text';
+	CREATE FUNCTION app.again(a integer, e jsonb) RETURNS interval LANGUAGE sql AS 'SELECT NULL::interval';
+	CREATE TYPE app.going_type AS (a integer)));
+$_->query_safe('SET ROLE app') for $one, $two;
+my %named = (
+	'FUNCTION app.going(jsonb)' => [ q('app.going(jsonb)'), '42883' ],
+	'FUNCTION app.judge(jsonb)' => [ q(validator => 'app.judge(jsonb)'), '42883' ],
+	'FUNCTION app.again(integer, jsonb)' => [ q(retry_function => 'app.again(integer, jsonb)'), '42883' ],
+	'TYPE app.going_type' => [ q(payload_type => 'app.going_type'), '42704' ]);
+for my $object (sort keys %named)
+{
+	my ($argument, $sqlstate) = @{ $named{$object} };
+	$one->query_safe("BEGIN; SELECT taskq.register_handler('going', $argument)");
+	ok($begin->($two, "DROP $object"), "DROP $object waits for who is about to register it");
+	$one->query_safe('ROLLBACK');
+	is($end->($two), '', 'and goes on then');
+	$two->query_safe($object =~ /going\(/ ? q(CREATE FUNCTION app.going(p jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT p')
+		: $object =~ /judge/ ? q(CREATE FUNCTION app.judge(p jsonb) RETURNS text LANGUAGE sql AS 'SELECT NULL::text')
+		: $object =~ /again/ ? q(CREATE FUNCTION app.again(a integer, e jsonb) RETURNS interval LANGUAGE sql AS 'SELECT NULL::interval')
+		: q(CREATE TYPE app.going_type AS (a integer)));
+	$one->query_safe("BEGIN; DROP $object");
+	ok($begin->($two, "SELECT taskq.register_handler('going', $argument)"), "who registers it waits for DROP $object");
+	$one->query_safe('COMMIT');
+	like($end->($two), qr/ERROR:\s+$sqlstate: .* does not exist/, 'and is told that it has gone');
+}
+
+# under load: a type, a function and rights that come and go
+sql($node, q(GRANT CREATE ON SCHEMA public TO app));
+my @loads = (
+	q(DROP TYPE IF EXISTS app.payload; CREATE TYPE app.payload AS (a integer);),
+	q(SELECT taskq.register_handler('typed', payload_type => 'app.payload', allow_override => true);),
+	q(SELECT taskq.enqueue_jobs('typed', array_agg('{"a": 1}'::jsonb)) FROM generate_series(1, 20);),
+	q(DROP FUNCTION IF EXISTS app.come(jsonb); CREATE FUNCTION app.come(p jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT p';),
+	q(SELECT taskq.register_handler('come', 'app.come(jsonb)', allow_override => true);),
+	q(SELECT taskq.enqueue_job('come');),
+	q(SELECT taskq.grant_access('app', 'observer'); SELECT taskq.revoke_access('first', 'observer');),
+	q(SELECT taskq.grant_access('first', 'observer'); SELECT * FROM taskq.list_handlers();),
+);
+# Run each script over and over, all at once; what they were told of.
+my $run_all = sub {
+	my ($role, $times, @scripts) = @_;
+	my @psql;
+	for my $script (@scripts)
+	{
+		my $file = $node->basedir . '/script' . @psql . '.sql';
+		unlink $file;
+		append_to_file($file, "\\set VERBOSITY verbose\n" . "$script\n" x ($script =~ /EXTENSION/ ? 15 : $times));
+		my $err = '';
+		my %psql = (err => \$err);
+		$psql{run} = IPC::Run::start([ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=0', '-U', $role, '-d', $node->connstr('postgres'), '-f', $file ],
+			'<', '/dev/null', '>', '/dev/null', '2>', \$err);
+		push @psql, \%psql;
+	}
+	$_->{run}->finish for @psql;
+	my %told;
+	$told{$_}++ for map { ${ $_->{err} } =~ /(?:ERROR|FATAL):\s+(\w{5}: [^\n]*)/g } @psql;
+	return join "\n", sort keys %told;
+};
+my $told = $run_all->('app', 100, @loads);
+note($told);
+unlike($told, qr/^XX|could not open|cache lookup|concurrently/m, 'types, functions and rights come and go: nothing internal is said');
+
+# DROP EXTENSION ---------------------------------------------------------------------
+
+# all kinds of calls, half way when it commits
+my $job = sql($node, q(SELECT taskq.enqueue_job('outside')));
+my $claim = sql($node, q(SELECT job_id || ', ' || epoch FROM taskq.claim_job('w', ARRAY['outside'])));
+sql($node, q(SELECT taskq.register_worker('w2', ARRAY['outside']); SELECT taskq.enqueue_job('outside') FROM generate_series(1, 5)));
+my @calls = (
+	q(taskq.enqueue_job('work')), q(taskq.enqueue_jobs('work', ARRAY['{}', '{}']::jsonb[])),
+	q(taskq.claim_job('w', ARRAY['outside'])), q(taskq.claim_jobs('w', 2, ARRAY['outside'])),
+	"taskq.heartbeat_job($claim)", "taskq.complete_job($claim)", "taskq.fail_job($claim, 'no')",
+	"taskq.snooze_job($claim, '1 min')", "taskq.release_job($claim)", "taskq.cancel_job($job)", "taskq.retry_job($job)",
+	"taskq.describe_job($job)", "taskq.save_checkpoint($claim, '{}')", "taskq.append_frame($claim, 'frame')",
+	q(taskq.worker_heartbeat('w2')), q(taskq.register_worker('w3', ARRAY['outside'])), q(taskq.unregister_worker('w2')),
+	q(taskq.register_handler('new')), q(taskq.unregister_handler('work')), q(taskq.pause_handler('work')), q(taskq.create_queue('q')),
+	q(taskq.pause_pool('app')), q(taskq.grant_access('first', 'worker')), q(taskq.redrive_jobs()));
+my @sessions = map { session($node, on_error_stop => 0) } @calls;
+for (@sessions)
+{
+	# What they have read stays in their memory. PostgreSQL itself looks for the type
+	# that claims return, the first time, before taskq is called.
+	$_->query(q(SELECT count(*) FROM taskq.list_handlers(); SELECT taskq.is_registered('work')));
+	$_->query(q(BEGIN; SELECT taskq.claim_job('first', ARRAY['outside']); ROLLBACK));
+	$_->query('\set VERBOSITY verbose');
+}
+$one->query_safe('RESET ROLE; BEGIN; DROP EXTENSION taskq');
+my @waits = map { $begin->($sessions[$_], "SELECT $calls[$_]") } 0 .. $#calls;
+$one->query_safe('COMMIT');
+for (0 .. $#calls)
+{
+	like($end->($sessions[$_]), qr/ERROR:\s+55000: extension taskq is not installed in this database/, "$calls[$_]: says that taskq has gone");
+}
+is(scalar(grep { !$_ } @waits), 0, 'all have waited for DROP EXTENSION');
+$_->quit for @sessions;
+
+# and as it comes
+sql($node, 'CREATE EXTENSION taskq');
+$told = $run_all->('postgres', 60,
+	q(DROP EXTENSION IF EXISTS taskq; CREATE EXTENSION IF NOT EXISTS taskq;),
+	q(SELECT taskq.register_handler('outside', allow_override => true); SELECT taskq.enqueue_job('outside') FROM generate_series(1, 5);),
+	q(SELECT taskq.enqueue_jobs('outside', ARRAY['{}', '{}']::jsonb[]); SELECT * FROM taskq.all_jobs;),
+	q(SELECT taskq.complete_job(job_id, epoch) FROM taskq.claim_jobs('w', 3, ARRAY['outside'], wait => '10 ms');),
+	q(SELECT taskq.register_worker('x', ARRAY['outside']); SELECT taskq.worker_heartbeat('x'); SELECT taskq.unregister_worker('x');),
+	q(SELECT * FROM taskq.status(); SELECT * FROM taskq.workers; SELECT taskq.describe_job(1); SELECT taskq.cancel_job(1);),
+	q(SELECT taskq.grant_access('app', 'worker'); SELECT taskq.create_queue('q'); SELECT taskq.drop_queue('q');));
+note($told);
+# what PostgreSQL says of a function, or of the type that it returns, which was dropped before it called it
+my $not_called = qr/XX000.*(cache lookup failed for (function|type)|could not open relation)/;
+is(join("\n", grep { /^XX/ && !/$not_called/ } split /\n/, $told), '', 'DROP EXTENSION and CREATE EXTENSION over and over: taskq says nothing internal');
+sql($node, 'CREATE EXTENSION IF NOT EXISTS taskq');
+wait_until($node, q(SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'taskq scheduler'), 'and there is a scheduler in the end');
+
+$_->quit for $one, $two;
+unlike(slurp_file($node->logfile), qr/taskq (scheduler|worker|launcher) XX|concurrently updated/, 'nor is there a word in the log');
+$node->stop;
+clean_log($node, but => qr{$not_called|XX000.*STATEMENT:});
+done_testing();
