@@ -359,6 +359,8 @@ DispatchNext(const ClaimRequest *request)
 			RunSingly(error);
 		else
 		{
+			/* what was counted is undone with the rest */
+			turn.completed = turn.failed = 0;
 			turn.run.error = error;
 			RecordLostRun(&turn.run, run_context);
 			turn.failed++;

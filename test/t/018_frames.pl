@@ -71,9 +71,12 @@ settled($node, 'a handler with a level of its own');
 is(sql($node, "$frames($id)"), '1 info appended, 2 warning 01ABC said warning', 'keeps from there on, and what was appended');
 is(sql($node, q(SELECT count(*) FROM taskq.running_frames())), 0, 'nothing is left in shared memory');
 
+my $counts = q(SELECT sum(completed) || ' ' || sum(failed) FROM taskq.stat_workers);
+my ($completed, $failed) = split / /, sql($node, $counts);
 $id = sql_as($node, 'postgres', 'app', q(SELECT taskq.enqueue_job('at_commit', '{}')));
 settled($node, 'a run that fails at the commit');
 is(sql($node, "$frames($id)"), '1 notice said before the commit, 2 error 22012 division by zero', 'a run that fails at the commit: its frames are kept');
+is(sql($node, $counts), join(' ', $completed, $failed + 1), 'a run that fails at the commit: it is counted as failed, not as completed');
 
 # a log that wants notices has them, also from a worker that has run jobs before
 my $offset = log_since($node);
