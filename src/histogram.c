@@ -46,6 +46,14 @@ HistogramAdd(Histogram *histogram, int64 microseconds)
 	histogram->most = Max(histogram->most, microseconds);
 }
 
+/* Take back what was added; the least and the most are not known without it. */
+void
+HistogramRemove(Histogram *histogram, int64 microseconds)
+{
+	if (histogram->counts[BucketOf(microseconds)] > 0)
+		histogram->counts[BucketOf(microseconds)]--;
+}
+
 /*
  * The value below which a share q of all is, about; false: there are none.
  * The buckets do not know where in them the values are, so the answer is kept

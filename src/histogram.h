@@ -19,6 +19,7 @@ typedef struct Histogram
 
 extern void HistogramClear(Histogram *histogram);
 extern void HistogramAdd(Histogram *histogram, int64 microseconds);
+extern void HistogramRemove(Histogram *histogram, int64 microseconds);
 extern bool HistogramQuantile(const Histogram *histogram, double q, double *microseconds);
 
 #endif							/* TASKQ_HISTOGRAM_H */

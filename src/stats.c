@@ -164,6 +164,28 @@ CountInto(const SettledRun *run, TimestampTz now)
 	SpinLockRelease(&entry->mutex);
 }
 
+/* The commit has failed after all.  The extremes and the last moment stay as they are. */
+static void
+TakeBack(const SettledRun *run)
+{
+	StatsEntry *entry = run->entry;
+	StatsNumbers *numbers = &entry->numbers;
+
+	SpinLockAcquire(&entry->mutex);
+	if (entry->generation == run->generation)
+	{
+		if (run->completed)
+			numbers->completed = Max(numbers->completed - 1, 0);
+		else
+			numbers->failed = Max(numbers->failed - 1, 0);
+		numbers->total = Max(numbers->total - run->duration, 0);
+		numbers->waited = Max(numbers->waited - run->waited, 0);
+		HistogramRemove(&numbers->runs, run->duration);
+		HistogramRemove(&numbers->waits, run->waited);
+	}
+	SpinLockRelease(&entry->mutex);
+}
+
 static void
 MakeKey(StatsKey *key, const char *task_type)
 {
@@ -302,19 +324,29 @@ StatsCountRun(const char *task_type, bool completed, int64 duration, int64 waite
 }
 
 /*
- * Just before the commit, so that whoever sees a job completed sees it counted.
- * Allocates nothing and cannot fail.
+ * Just before the commit, so that whoever sees a job completed sees it counted;
+ * a commit that fails even then takes it back.  Allocates nothing and cannot
+ * fail.
  */
 static void
 CountSettledRuns(XactEvent event, void *arg)
 {
-	if (n_settled_runs > 0 && (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE))
-	{
-		TimestampTz now = ClockNow();
+	static bool counted = false;
+	TimestampTz now;
 
+	if (n_settled_runs == 0)
+		return;
+	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE)
+	{
+		now = ClockNow();
 		for (int i = 0; i < n_settled_runs; i++)
 			CountInto(&settled_runs[i], now);
+		counted = true;
+		return;
 	}
+	for (int i = 0; i < n_settled_runs && counted && event == XACT_EVENT_ABORT; i++)
+		TakeBack(&settled_runs[i]);
+	counted = false;
 	n_settled_runs = 0;
 }
 

@@ -37,6 +37,25 @@ is($of->('broken', 'p50_time = min_time, p99_time = max_time, p50_wait = mean_wa
 is($of->('broken', 'runs, completed, failed, p50_time > 0'), '1|0|1|t', 'a failure too');
 is(sql($node, q(SELECT count(*) FROM taskq.stat_handlers WHERE task_type = 'work')), 0, 'a type that has not run is not shown');
 
+# a commit that fails at its very end -----------------------------------------
+
+sql_as($node, 'postgres', 'app', q(CREATE TABLE app.skew AS SELECT i AS id, 0 AS v FROM generate_series(1, 2) i; ALTER TABLE app.skew ADD PRIMARY KEY (id);
+	SELECT taskq.register_handler('outside'), taskq.register_worker('w', '{outside}'), taskq.enqueue_job('outside')));
+my $claimed = sql_as($node, 'postgres', 'app', q(SELECT job_id || ', ' || epoch FROM taskq.claim_job('w')));
+my ($first, $second) = map { session($node, role => 'app') } 1 .. 2;
+for my $s ([ $first, 1 ], [ $second, 2 ])
+{
+	$s->[0]->query_safe("BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT sum(v) FROM app.skew; UPDATE app.skew SET v = 1 WHERE id = $s->[1]");
+	$s->[0]->query_safe("SELECT taskq.complete_job($claimed)") if $s->[0] == $first;
+}
+$second->query_safe('COMMIT');
+$first->query('COMMIT');
+is(sql($node, "SELECT state FROM taskq.all_jobs WHERE task_type = 'outside'"), 'running', 'a settle whose commit fails at its very end has not happened');
+is(sql($node, "SELECT count(*) FROM taskq.stat_handlers WHERE task_type = 'outside' AND runs > 0"), 0, 'and is not counted');
+sql_as($node, 'postgres', 'app', "SELECT taskq.complete_job($claimed)");
+is($of->('outside', 'runs, completed'), '1|1', 'the next one is');
+$_->quit for $first, $second;
+
 # restarts --------------------------------------------------------------------
 
 my $all = 'SELECT string_agg(s::text, chr(10) ORDER BY task_type) FROM taskq.stat_handlers s';
