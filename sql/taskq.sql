@@ -839,6 +839,10 @@ CREATE FUNCTION taskq.scheduler_pid() RETURNS integer
 	AS 'MODULE_PATHNAME', 'taskq_scheduler_pid' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION taskq.scheduler_pid() IS 'process id of this database''s scheduler, NULL while none runs';
 
+CREATE FUNCTION taskq.pool_state(pool text) RETURNS text
+	AS 'MODULE_PATHNAME', 'taskq_pool_state' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION taskq.pool_state(text) IS 'whether a pool of this database can have workers: ready; no slot, when it has none and no slot of max_worker_processes is free; not running, when taskq starts none here';
+
 -- access and care -----------------------------------------------------------
 
 CREATE FUNCTION taskq.grant_access(role regrole, access text, tenants text[] DEFAULT NULL) RETURNS void
@@ -1013,10 +1017,11 @@ SELECT t.route_id, COALESCE(q.queue, 'default') AS queue, t.task_type, t.capabil
 		WHEN e.fits_implicit THEN 'only implicit workers take the type, see taskq.register_worker()'
 		WHEN h.signature IS NULL THEN
 			CASE WHEN e.has_type THEN 'no live worker with the capabilities' ELSE 'no live worker with the type' END
-		WHEN taskq.scheduler_pid() IS NULL THEN 'no pool is running in this database, see taskq.status()'
+		WHEN taskq.pool_state(NULL) = 'not running' THEN 'no pool is running in this database, see taskq.status()'
 		WHEN h.status <> 'ok' THEN 'handler ' || h.status
 		WHEN NOT COALESCE(p.has_role, false) THEN 'no pool for the handler''s role'
 		WHEN p.all_paused THEN 'pool paused'
+		WHEN p.no_slot THEN 'no background worker slot is free, see taskq.status()'
 		WHEN p.has_type THEN 'no live worker with the capabilities'
 		ELSE 'no live worker with the type'
 	END AS reason
@@ -1028,8 +1033,10 @@ FROM taskq.routes t
 		SELECT true AS has_role,
 			bool_and(d.paused) AS all_paused,
 			bool_or(d.takes) AS has_type,
-			bool_or(d.takes AND NOT d.paused AND h.status = 'ok' AND taskq.scheduler_pid() IS NOT NULL
-					AND t.capabilities <@ COALESCE(d.capabilities, '{}')) AS fits
+			bool_or(d.takes AND NOT d.paused AND h.status = 'ok' AND taskq.pool_state(d.pool) = 'ready'
+					AND t.capabilities <@ COALESCE(d.capabilities, '{}')) AS fits,
+			bool_or(d.takes AND NOT d.paused AND taskq.pool_state(d.pool) = 'no slot'
+					AND t.capabilities <@ COALESCE(d.capabilities, '{}')) AS no_slot
 		FROM (SELECT pd.*,
 				(pd.task_types IS NULL OR t.task_type = ANY (pd.task_types))
 				AND (pd.queues IS NULL OR COALESCE(q.queue, 'default') = ANY (pd.queues)) AS takes
@@ -1334,7 +1341,7 @@ SELECT a, o FROM (VALUES
 		'TABLE taskq.stat_queues', 'TABLE taskq.stat_handlers', 'TABLE taskq.stat_workers', 'TABLE taskq.events', 'FUNCTION taskq.read_events', 'FUNCTION taskq.event_position',
 		'TABLE taskq.frames', 'FUNCTION taskq.read_frames', 'FUNCTION taskq.running_frames',
 		'FUNCTION taskq.running_jobs', 'FUNCTION taskq.background_workers', 'FUNCTION taskq.handler_statistics',
-		'FUNCTION taskq.scheduler_pid', 'FUNCTION taskq.status', 'FUNCTION taskq.clock_now',
+		'FUNCTION taskq.scheduler_pid', 'FUNCTION taskq.pool_state', 'FUNCTION taskq.status', 'FUNCTION taskq.clock_now',
 		'FUNCTION taskq.list_handlers', 'FUNCTION taskq.get_handler', 'FUNCTION taskq.get_handler_info',
 		'FUNCTION taskq.is_registered', 'FUNCTION taskq.get_registered_types']),
 	('operator', ARRAY['FUNCTION taskq.cancel_job', 'FUNCTION taskq.retry_job', 'FUNCTION taskq.redrive_jobs', 'FUNCTION taskq.discard_job', 'FUNCTION taskq.describe_job',

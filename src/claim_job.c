@@ -107,7 +107,7 @@ SchedulerRuns(void)
 {
 	TaskqDatabase *db = ShmemMyDatabase();
 
-	return db != NULL && db->scheduler_pid != 0;
+	return db != NULL && (db->scheduler_pid != 0 || db->rests);
 }
 
 /* Claim; where no scheduler ends leases that are over, do it for want of jobs. */

@@ -22,6 +22,7 @@
 #include "guc.h"
 #include "pool.h"
 #include "route.h"
+#include "slots.h"
 #include "worker.h"
 
 #define MAX_START_DELAY (60 * USECS_PER_SEC)
@@ -272,6 +273,7 @@ StartWorker(const TaskqPool *pool)
 	}
 	MemoryContextSwitchTo(old);
 	NoteSlotsAgain();
+	SlotsTaken(db);
 	start->mark = next_mark;
 	strlcpy(start->pool, pool->name, sizeof(start->pool));
 	start->role = pool->role;
@@ -294,23 +296,44 @@ DueForPool(const DueJobs *jobs, const TaskqPool *pool)
 	return due;
 }
 
+/* What a look at all pools has found. */
+typedef struct FillState
+{
+	bool		may_grow;		/* there are pools that more jobs would bring more workers */
+	bool		busy;			/* jobs are due for a pool */
+	int			lacking;		/* workers for which there is no slot */
+} FillState;
+
 /* Start the workers that a pool lacks; when to try again if it cannot be. */
 static TimestampTz
-FillPool(const TaskqPool *pool, const DueJobs *jobs, bool *may_grow)
+FillPool(const TaskqPool *pool, const DueJobs *jobs, FillState *state)
 {
 	Trouble    *trouble = FindTrouble(pool->name);
 	int			have = CountWorkers(pool->name);
+	int			due;
 	int			want;
 
-	if (pool->paused || have >= pool->size)
+	if (pool->paused || pool->size == 0)
 		return DT_NOEND;
-	want = Max(pool->min_size, Min(pool->size, DueForPool(jobs, pool)));
+	due = DueForPool(jobs, pool);
+	if (due > 0)
+		state->busy = true;
+	if (have >= pool->size)
+		return DT_NOEND;
+
+	/* none is kept warm where others have none at all */
+	want = Max(SlotsAreShort() ? 0 : pool->min_size, Min(pool->size, due));
 	for (; have < want; have++)
 	{
 		if (trouble != NULL && ClockIsAhead(trouble->not_before, MAX_START_DELAY) && trouble->version == CatalogVersion())
 			return trouble->not_before;
+		if (!ClockIsAhead(slots_retry_at, USECS_PER_SEC) && !SlotsMayTake(db))
+			NoteMissingSlots(pool->name);
 		if (ClockIsAhead(slots_retry_at, USECS_PER_SEC))
+		{
+			state->lacking += want - have;
 			return slots_retry_at;
+		}
 		if (CountAllWorkers(pool->role) >= PoolRoleShare(pool->role) && CountAllWorkers(InvalidOid) < PoolMostWorkers())
 		{
 			NoteShare(pool);
@@ -319,13 +342,17 @@ FillPool(const TaskqPool *pool, const DueJobs *jobs, bool *may_grow)
 		if (CountAllWorkers(InvalidOid) >= PoolMostWorkers())
 		{
 			NoteMissingSlots(pool->name);
+			state->lacking += want - have;
 			return slots_retry_at;
 		}
 		if (!StartWorker(pool))
+		{
+			state->lacking += want - have;
 			return ClockNow() + USECS_PER_SEC;
+		}
 	}
 	if (have < pool->size)
-		*may_grow = true;
+		state->may_grow = true;
 	return DT_NOEND;
 }
 
@@ -334,10 +361,10 @@ FillPool(const TaskqPool *pool, const DueJobs *jobs, bool *may_grow)
  * beyond their pool's size find that out themselves.
  */
 TimestampTz
-FillPools(TaskqDatabase *database, const DueJobs *jobs)
+FillPools(TaskqDatabase *database, const DueJobs *jobs, bool *busy)
 {
 	TimestampTz again = DT_NOEND;
-	bool		may_grow = false;
+	FillState	state = {0};
 	int			n = PoolCount();
 	TaskqPool  *pools = palloc(sizeof(TaskqPool) * (n + 1));
 
@@ -347,7 +374,17 @@ FillPools(TaskqDatabase *database, const DueJobs *jobs)
 	CheckStarts();
 	CheckFailures();
 	for (int i = 0; i < n; i++)
-		again = Min(again, FillPool(&pools[i], jobs, &may_grow));
-	pg_atomic_write_u32(&db->may_grow, may_grow ? 1 : 0);
+		again = Min(again, FillPool(&pools[i], jobs, &state));
+	pg_atomic_write_u32(&db->may_grow, state.may_grow ? 1 : 0);
+	if (state.lacking > 0 || db->slots_wanted > 0)
+		SlotsWant(db, state.lacking);
+	*busy = state.busy || n_starts > 0;
 	return again;
+}
+
+/* Has a worker that was asked for not shown up yet? */
+bool
+FillIsPending(void)
+{
+	return n_starts > 0;
 }

@@ -18,6 +18,7 @@ typedef struct DueJobs
 	TimestampTz next_due;
 } DueJobs;
 
-extern TimestampTz FillPools(TaskqDatabase *database, const DueJobs *jobs);
+extern TimestampTz FillPools(TaskqDatabase *database, const DueJobs *jobs, bool *busy);
+extern bool FillIsPending(void);
 
 #endif							/* TASKQ_FILL_H */

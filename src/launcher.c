@@ -4,8 +4,9 @@
  *
  * It connects to no user database, only to the shared catalogs.  It sees to it
  * that each database with taskq has a scheduler: for a database that it does
- * not know it starts one as a probe, one at a time, which stays or leaves.  It
- * looks again when CREATE EXTENSION or the end of DDL says so (TaskqDatabase.
+ * not know it starts one as a probe, which stays or leaves.  One that hangs holds
+ * up no other.  Where there are more databases than places for schedulers, they
+ * have them in turn (slots.c).  It looks again when CREATE EXTENSION or the end of DDL says so (TaskqDatabase.
  * probe), when a scheduler has ended, and at each new database.  Databases that
  * are templates or take no connections are left alone.
  */
@@ -36,6 +37,7 @@
 #include "guc.h"
 #include "launcher.h"
 #include "shmem.h"
+#include "slots.h"
 
 PGDLLEXPORT void taskq_launcher_main(Datum arg);
 
@@ -43,6 +45,10 @@ PGDLLEXPORT void taskq_launcher_main(Datum arg);
 #define RETRY_AFTER USECS_PER_SEC
 #define RETRY_AFTER_FAILURE (5 * USECS_PER_SEC)
 #define RETRY_AT_MOST (60 * USECS_PER_SEC)
+#define PROBES_AT_ONCE 2
+#define HANGS_AFTER (2 * USECS_PER_SEC)	/* a probe that is not up by then holds up no other */
+#define GIVE_UP_AFTER USECS_PER_MINUTE	/* and is then asked to end */
+#define VISIT_AFTER (4 * USECS_PER_MINUTE)	/* so that each database is looked at within five */
 
 /* What is known of a database. */
 typedef struct Known
@@ -53,6 +59,11 @@ typedef struct Known
 	TimestampTz not_before;
 	TimestampTz started_at;		/* its scheduler, the last time */
 	int			failures;		/* schedulers in a row that did not live long */
+	TimestampTz waits_since;	/* it needs one for which there is no slot; 0: it does not */
+	BackgroundWorkerHandle *handle; /* of its scheduler or probe; NULL: none that we have started */
+	int			number;			/* of the probe; -1: it is the scheduler */
+	bool		ended;			/* the probe, by us */
+	bool		again;			/* it was to be looked at anew while the probe was under way */
 } Known;
 
 static HTAB *known;
@@ -135,9 +146,15 @@ ListDatabases(void)
 		entry = hash_search(known, &form->oid, HASH_ENTER, &found);
 		if (!found)
 		{
-			entry->probed = false;
-			entry->not_before = entry->started_at = 0;
+			TaskqDatabase *db = ShmemDatabase(form->oid, false);
+
+			/* of one that rests we know, though we may be new */
+			entry->probed = db != NULL && db->rests;
+			entry->not_before = entry->started_at = entry->waits_since = 0;
 			entry->failures = 0;
+			entry->handle = NULL;
+			entry->number = -1;
+			entry->ended = entry->again = false;
 		}
 		entry->listed = true;
 	}
@@ -182,6 +199,8 @@ ForgetDropped(void)
 		if (db != NULL && db->scheduler_pid == 0 && db->blocked == 0)
 			db->dboid = InvalidOid;
 		LWLockRelease(&taskq_shared->lock);
+		if (entry->handle != NULL)
+			pfree(entry->handle);
 		(void) hash_search(known, &entry->dboid, HASH_REMOVE, NULL);
 	}
 }
@@ -206,6 +225,8 @@ TakeProbeRequests(void)
 			unknown = true;
 		else
 		{
+			/* a probe that is under way may have looked before */
+			entry->again = entry->handle != NULL;
 			entry->probed = false;
 			entry->not_before = entry->started_at = 0;
 		}
@@ -214,7 +235,7 @@ TakeProbeRequests(void)
 	return unknown;
 }
 
-/* probe -------------------------------------------------------------------- */
+/* start -------------------------------------------------------------------- */
 
 static bool
 HasScheduler(Oid dboid)
@@ -234,147 +255,310 @@ IsBlocked(Oid dboid)
 
 /* Start a database's scheduler; NULL: there is no slot for it. */
 static BackgroundWorkerHandle *
-StartScheduler(Oid dboid)
+StartScheduler(Oid dboid, int number)
 {
 	BackgroundWorker worker = {0};
 	BackgroundWorkerHandle *handle;
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+	bool		started;
 
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
 	worker.bgw_restart_time = BGW_NEVER_RESTART;
 	worker.bgw_notify_pid = MyProcPid;
 	worker.bgw_main_arg = ObjectIdGetDatum(dboid);
+	memcpy(worker.bgw_extra, &number, sizeof(number));
 	strlcpy(worker.bgw_library_name, "taskq", BGW_MAXLEN);
 	strlcpy(worker.bgw_function_name, "taskq_scheduler_main", BGW_MAXLEN);
 	snprintf(worker.bgw_name, BGW_MAXLEN, "taskq scheduler for database %u", dboid);
 	strlcpy(worker.bgw_type, "taskq scheduler", BGW_MAXLEN);
-	return RegisterDynamicBackgroundWorker(&worker, &handle) ? handle : NULL;
+	started = RegisterDynamicBackgroundWorker(&worker, &handle);
+	MemoryContextSwitchTo(old);
+	return started ? handle : NULL;
 }
 
 static void
-NoteMissingSlot(void)
+NoteMissingSlot(SlotsShort lack)
 {
 	static TimestampTz warned_at = 0;
 
-	if (warned_at != 0 && ClockNow() - warned_at < USECS_PER_MINUTE)
+	SlotsNoteShort();
+	if (warned_at != 0 && !ClockHasPassed(warned_at, USECS_PER_MINUTE))
 		return;
 	warned_at = ClockNow();
-	ereport(WARNING,
-			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-			 errmsg("out of background worker slots for a taskq scheduler"),
-			 errhint("You might need to increase \"max_worker_processes\".")));
+	if (lack == SLOTS_NO_SLOT)
+		ereport(WARNING,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("out of background worker slots for a taskq scheduler"),
+				 errhint("You might need to increase \"max_worker_processes\".")));
+	else
+		ereport(WARNING,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("more databases need a taskq scheduler than the %d that there may be, so they take turns", SlotsForSchedulers()),
+				 errdetail("Of max_worker_processes (%d), one is the launcher's, taskq.reserved_workers leaves %d to others, and a quarter is for workers.",
+						   max_worker_processes, taskq_reserved_workers),
+				 errhint("You might need to increase \"max_worker_processes\".")));
 }
 
-/* Wait until the probe has left or has become the scheduler, but not for ever. */
-static void
-AwaitProbe(BackgroundWorkerHandle *handle, Oid dboid)
+/* A number for a probe; -1: all are in use. */
+static int
+FreeNumber(void)
 {
-	static uint32 event = 0;
-	TimestampTz give_up = ClockNow() + USECS_PER_MINUTE;
-
-	while (ClockNow() < give_up)
-	{
-		pid_t		pid;
-
-		if (GetBackgroundWorkerPid(handle, &pid) == BGWH_STOPPED || HasScheduler(dboid) || IsBlocked(dboid))
-			return;
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 100,
-						 WaitEvent_compat(&event, "TaskqLauncherProbe"));
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
-	}
-}
-
-/* A database that is to be probed now; NULL: none is before "again". */
-static Known *
-NextToProbe(TimestampTz *again)
-{
+	bool		used[MAX_PROBES] = {false};
 	HASH_SEQ_STATUS status;
 	Known	   *entry;
 
-	*again = DT_NOEND;
 	hash_seq_init(&status, known);
 	while ((entry = hash_seq_search(&status)) != NULL)
-	{
-		TaskqDatabase *db = ShmemDatabase(entry->dboid, false);
-
-		/* a database with taskq has an entry; without a scheduler it needs one */
-		if (entry->probed && (db == NULL || db->scheduler_pid != 0))
-			continue;
-		if (HasScheduler(entry->dboid) || IsBlocked(entry->dboid))
-			continue;
-		if (!ClockIsAhead(entry->not_before, RETRY_AT_MOST))
-		{
-			hash_seq_term(&status);
-			return entry;
-		}
-		*again = Min(*again, entry->not_before);
-	}
-	return NULL;
+		if (entry->handle != NULL && entry->number >= 0)
+			used[entry->number] = true;
+	for (int i = 0; i < MAX_PROBES; i++)
+		if (!used[i])
+			return i;
+	return -1;
 }
 
-/* Start a probe in a database, and keep what it found; or when to try again. */
+/* A database's scheduler is up: it is no probe any more. */
 static void
-Probe(Known *entry)
+NoteUp(Known *entry)
+{
+	entry->probed = true;
+	entry->again = false;
+	entry->number = -1;
+}
+
+/* A probe has left, or a scheduler: what do we know now? */
+static void
+NoteEnd(Known *entry)
 {
 	TaskqDatabase *db = ShmemDatabase(entry->dboid, false);
-	BackgroundWorkerHandle *handle;
+	bool		was_up = entry->number < 0;
+	bool		none = !was_up && pg_atomic_read_u32(&taskq_shared->probe_answers[entry->number]) == entry->dboid;
 
-	/* one that fails again and again is started ever more seldom */
-	if (entry->started_at == 0 || (db != NULL && !db->scheduler_failed))
-		entry->failures = 0;
-	else
-		entry->failures = Min(entry->failures + 1, 6);
-	entry->started_at = ClockNow();
-	entry->not_before = entry->started_at + Min(RETRY_AFTER << entry->failures, RETRY_AT_MOST);
-	pg_atomic_write_u32(&taskq_shared->probe_answer, 0);
-	handle = StartScheduler(entry->dboid);
-	if (handle == NULL)
+	pfree(entry->handle);
+	entry->handle = NULL;
+	entry->number = -1;
+	if (was_up)
 	{
-		NoteMissingSlot();
+		/* one that has made room comes back when it is needed */
+		if (db != NULL && db->rests)
+			entry->not_before = entry->started_at = 0;
 		return;
 	}
-	AwaitProbe(handle, entry->dboid);
-	pfree(handle);
-	if (HasScheduler(entry->dboid))
+	if (entry->again || IsBlocked(entry->dboid))
 	{
-		entry->probed = true;
+		entry->again = false;
 		return;
 	}
-	if (pg_atomic_read_u32(&taskq_shared->probe_answer) == 0)
+	if (!none)
 	{
 		/* it could not even look: not a no */
 		entry->not_before = ClockNow() + Min(RETRY_AFTER_FAILURE << entry->failures, RETRY_AT_MOST);
 		return;
 	}
 	entry->probed = true;
-	if (db != NULL && !IsBlocked(entry->dboid))
+	if (db == NULL)
+		return;
+
+	/* taskq has gone from here: the entry goes too */
+	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
+	if (db->scheduler_pid == 0 && db->blocked == 0 && !db->probe)
+		db->dboid = InvalidOid;
+	LWLockRelease(&taskq_shared->lock);
+}
+
+/* See what has become of those that were started. */
+static void
+CheckStarted(void)
+{
+	HASH_SEQ_STATUS status;
+	Known	   *entry;
+
+	hash_seq_init(&status, known);
+	while ((entry = hash_seq_search(&status)) != NULL)
 	{
-		/* taskq has gone from here: the entry goes too */
-		LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
-		if (db->scheduler_pid == 0 && db->blocked == 0 && !db->probe)
-			db->dboid = InvalidOid;
-		LWLockRelease(&taskq_shared->lock);
+		pid_t		pid;
+
+		if (entry->handle == NULL)
+			continue;
+		if (HasScheduler(entry->dboid))
+			NoteUp(entry);
+		if (GetBackgroundWorkerPid(entry->handle, &pid) == BGWH_STOPPED)
+			NoteEnd(entry);
+		else if (entry->number >= 0 && !entry->ended &&
+				 (IsBlocked(entry->dboid) || ClockHasPassed(entry->started_at, GIVE_UP_AFTER)))
+		{
+			/* a probe that hangs, or is in somebody's way */
+			entry->ended = true;
+			TerminateBackgroundWorker(entry->handle);
+		}
 	}
 }
 
-/* See to the databases that need it; when to try again. */
+/* When does a database need a scheduler that it has not got?  DT_NOEND: nobody knows. */
 static TimestampTz
-ProbeDatabases(void)
+NeededAt(const Known *entry)
 {
-	TimestampTz again;
+	TaskqDatabase *db = ShmemDatabase(entry->dboid, false);
+	TimestampTz moment;
+
+	if (entry->handle != NULL || IsBlocked(entry->dboid) || (db != NULL && db->scheduler_pid != 0))
+		return DT_NOEND;
+	if (entry->probed && db == NULL)
+		return DT_NOEND;		/* there is no taskq */
+	moment = ClockIsAhead(entry->not_before, RETRY_AT_MOST) ? entry->not_before : ClockNow();
+	if (!entry->probed || !db->rests || pg_atomic_read_u32(&db->signalled) != 0 || !SlotsAreShort())
+		return moment;
+	return Max(moment, Min((TimestampTz) Min(pg_atomic_read_u64(&db->next_moment), (uint64) DT_NOEND),
+						   db->looked_at + VISIT_AFTER));
+}
+
+/* Start a database's scheduler, or its probe; false: there is no slot. */
+static bool
+Start(Known *entry)
+{
+	TaskqDatabase *db = ShmemDatabase(entry->dboid, false);
+
+	/* one that fails again and again is started ever more seldom */
+	if (entry->started_at == 0 || (db != NULL && !db->scheduler_failed))
+		entry->failures = 0;
+	else
+		entry->failures = Min(entry->failures + 1, 6);
+	entry->number = FreeNumber();
+	if (entry->number < 0)
+		return false;
+	pg_atomic_write_u32(&taskq_shared->probe_answers[entry->number], InvalidOid);
+	entry->handle = StartScheduler(entry->dboid, entry->number);
+	if (entry->handle == NULL)
+		return false;
+	entry->started_at = ClockNow();
+	entry->not_before = entry->started_at + Min(RETRY_AFTER << entry->failures, RETRY_AT_MOST);
+	entry->ended = false;
+	return true;
+}
+
+/* What keeps schedulers that are needed from being started. */
+typedef struct Places
+{
+	int			taken;			/* of those for schedulers */
+	int			probes;			/* under way, but for those that hang */
+} Places;
+
+/* A probe that hangs takes no place, as long as one is left for it to hang in. */
+static Places
+CountPlaces(void)
+{
+	Places		places = {0};
+	int			hanging = 0;
+	HASH_SEQ_STATUS status;
 	Known	   *entry;
 
-	while ((entry = NextToProbe(&again)) != NULL)
+	hash_seq_init(&status, known);
+	while ((entry = hash_seq_search(&status)) != NULL)
 	{
-		if (IsStillThere(entry->dboid))
+		if (HasScheduler(entry->dboid))
+			places.taken++;
+		else if (entry->handle == NULL)
+			continue;
+		else if (ClockHasPassed(entry->started_at, HANGS_AFTER))
+			hanging++;
+		else
 		{
-			Probe(entry);
+			places.taken++;
+			places.probes++;
+		}
+	}
+	places.taken += Min(hanging, SlotsForSchedulers() - 1);
+	return places;
+}
+
+static void
+NoteWaiting(Known *entry, bool waits)
+{
+	TaskqDatabase *db = ShmemDatabase(entry->dboid, false);
+
+	entry->waits_since = !waits ? 0 : entry->waits_since != 0 ? entry->waits_since : ClockNow();
+	if (db == NULL)
+		return;
+	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
+	db->waits_since = entry->waits_since;
+	LWLockRelease(&taskq_shared->lock);
+}
+
+/* The database that has needed a scheduler for the longest time; and when the next one will. */
+static Known *
+NextNeeded(TimestampTz *again, int *n)
+{
+	TimestampTz now = ClockNow();
+	Known	   *first = NULL;
+	HASH_SEQ_STATUS status;
+	Known	   *entry;
+
+	*n = 0;
+	hash_seq_init(&status, known);
+	while ((entry = hash_seq_search(&status)) != NULL)
+	{
+		TimestampTz at = NeededAt(entry);
+
+		if (at > now)
+		{
+			if (entry->waits_since != 0)
+				NoteWaiting(entry, false);
+			*again = Min(*again, at);
 			continue;
 		}
-		ListDatabases();
-		ForgetDropped();
+		if (entry->waits_since == 0)
+			NoteWaiting(entry, true);
+		(*n)++;
+		if (first == NULL || entry->waits_since < first->waits_since)
+			first = entry;
 	}
+	return first;
+}
+
+/*
+ * Start the schedulers that are needed, in the order in which they are, and have
+ * others make room for those that cannot be started; when to try again.
+ */
+static TimestampTz
+StartNeeded(void)
+{
+	TimestampTz again = DT_NOEND;
+	SlotsShort	lack = SLOTS_ENOUGH;
+	Known	   *entry;
+	int			n;
+
+	CheckStarted();
+	while (lack == SLOTS_ENOUGH && (entry = NextNeeded(&again, &n)) != NULL)
+	{
+		Places		places = CountPlaces();
+
+		if (!IsStillThere(entry->dboid))
+		{
+			ListDatabases();
+			ForgetDropped();
+			continue;
+		}
+
+		/* a start of the server is no stampede: the next one when these are up */
+		if (places.probes >= PROBES_AT_ONCE)
+		{
+			again = Min(again, ClockNow() + HANGS_AFTER);
+			break;
+		}
+		if (places.taken >= SlotsForSchedulers())
+			lack = SLOTS_NO_PLACE;
+		else if (Start(entry))
+			NoteWaiting(entry, false);
+		else
+			lack = SLOTS_NO_SLOT;
+	}
+	if (lack != SLOTS_ENOUGH)
+		NoteMissingSlot(lack);
+	if (SlotsMakeRoom(lack, lack == SLOTS_ENOUGH ? 0 : n))
+		again = Min(again, ClockNow() + USECS_PER_SEC);
+	if (SlotsAreShort())
+		again = Min(again, ClockNow() + LIST_EVERY * 1000);
 	return again;
 }
 
@@ -412,7 +596,7 @@ taskq_launcher_main(Datum arg)
 				ListDatabases();
 				ForgetDropped();
 			}
-			again = ProbeDatabases();
+			again = StartNeeded();
 		}
 		pgstat_report_activity(STATE_IDLE, NULL);
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,

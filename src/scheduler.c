@@ -61,8 +61,10 @@
 #include "route.h"
 #include "settle.h"
 #include "shmem.h"
+#include "slots.h"
 #include "stuck.h"
 #include "unhandled.h"
+#include "waitpoint.h"
 #include "wake.h"
 #include "worker.h"
 
@@ -74,6 +76,7 @@ PGDLLEXPORT void taskq_scheduler_main(Datum arg);
 #define LOCK_PATIENCE "2s"		/* long enough for the server to send autovacuum away */
 #define MAX_EXPIRE 10000		/* claims that a look ends */
 #define PIECES_TIME (USECS_PER_SEC / 5) /* for a step of a look, but for its last piece */
+#define IDLE_PATIENCE USECS_PER_MINUTE	/* before an idle scheduler leaves its slot to others */
 #define DUE_AHEAD 64			/* jobs of a route that a look counts at least */
 
 static TaskqDatabase *db;
@@ -114,9 +117,14 @@ Attach(void)
 		db->scheduler_pid = MyProcPid;
 		db->scheduler_failed = false;
 		db->scheduler_latch = MyLatch;
+		db->scheduler_since = ClockNow();
+		db->idle_since = 0;
+		db->make_room = db->rests = false;
 		attached = true;
 	}
 	LWLockRelease(&taskq_shared->lock);
+	if (attached)
+		ShmemWakeLauncher();
 	return attached;
 }
 
@@ -383,6 +391,7 @@ typedef struct LookState
 	bool		leave;			/* taskq has gone from this database */
 	bool		idle;			/* or is not to do anything here */
 	TimestampTz next;			/* when to look again */
+	bool		busy;			/* there are jobs for its workers, or pieces left */
 	bool		more;			/* a step has another piece to do */
 	LeaseSweep	leases;			/* that are over */
 	int64		cancels_after;	/* where the sweep of requests goes on */
@@ -503,7 +512,7 @@ LookForDue(void *arg)
 
 	CountDue(&jobs);
 	WakeForDue(&jobs);
-	look->next = Min(look->next, FillPools(db, &jobs));
+	look->next = Min(look->next, FillPools(db, &jobs, &look->busy));
 	look->next = Min(look->next, jobs.next_due);
 }
 
@@ -593,8 +602,21 @@ InPieces(const char *what, GuardedFunction step, LookState *look)
 	if (!look->more)
 		return true;
 	look->next = ClockNow();
-	behind = true;
+	look->busy = behind = true;
 	return false;
+}
+
+/* Note when everything was looked at, and since when there is no work. */
+static void
+NoteLook(bool busy)
+{
+	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
+	db->looked_at = ClockNow();
+	if (busy)
+		db->idle_since = 0;
+	else if (db->idle_since == 0)
+		db->idle_since = db->looked_at;
+	LWLockRelease(&taskq_shared->lock);
 }
 
 /* Look at everything once; when to look next. */
@@ -607,7 +629,10 @@ Look(bool *leave)
 	Step("look around", LookAround, &look);
 	*leave = look.leave;
 	if (look.idle)
+	{
+		NoteLook(false);
 		return look.next;
+	}
 	if (!lost_epochs_passed)
 		Step("pass lost epochs", PassLostEpochs, &look);
 	if (!RecordTerminations())
@@ -636,6 +661,7 @@ Look(bool *leave)
 		Step("forget old workers", ForgetWorkers, &look);
 		Step("record who owns the handlers", RecordMissingOwners, &look);
 	}
+	NoteLook(look.busy);
 	return look.next;
 }
 
@@ -670,6 +696,29 @@ Pause(TimestampTz last_look, int64 took)
 						 WaitEvent_compat(&event, "TaskqSchedulerPause"));
 }
 
+/*
+ * Leave the slot to another database, if that is wanted and nothing would be lost:
+ * the launcher starts us again when there is work (slots.c).
+ */
+static bool
+MakeRoom(void)
+{
+	bool		busy = db->idle_since == 0;
+
+	if (FillIsPending() || pg_atomic_read_u32(&db->n_terminations) > 0)
+		return false;
+	if (!db->make_room && (busy || !SlotsAreShort() || !ClockHasPassed(db->idle_since, IDLE_PATIENCE)))
+		return false;
+	pg_atomic_write_u32(&db->may_grow, 1);
+	if (busy)
+		pg_atomic_write_u32(&db->signalled, 1);
+	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
+	db->slots_wanted = 0;
+	db->rests = true;
+	LWLockRelease(&taskq_shared->lock);
+	return true;
+}
+
 static void
 LookLoop(void)
 {
@@ -690,13 +739,24 @@ LookLoop(void)
 		Pause(last_look, took);
 		MemoryContextReset(look_context);
 		pg_atomic_write_u64(&db->next_moment, PG_UINT64_MAX);
+		(void) pg_atomic_exchange_u32(&db->signalled, 0);
 		last_look = ClockNow();
 		(void) WakeBringForward(&db->next_moment, Look(&leave));
 		took = ClockNow() - last_look;
-		if (leave)
+		if (leave || MakeRoom())
 			break;
 		Sleep();
 	}
+}
+
+/* Where the launcher looks for our answer. */
+static int
+ProbeNumber(void)
+{
+	int			number;
+
+	memcpy(&number, MyBgworkerEntry->bgw_extra, sizeof(number));
+	return number;
 }
 
 void
@@ -708,19 +768,20 @@ taskq_scheduler_main(Datum arg)
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), InvalidOid, 0);
+	WAITPOINT("probe");
+
+	/* one step that has to wait must not keep the others from being done */
+	SetConfigOption("lock_timeout", LOCK_PATIENCE, PGC_USERSET, PGC_S_OVERRIDE);
 	look_context = AllocSetContextCreate(TopMemoryContext, "taskq scheduler look", ALLOCSET_DEFAULT_SIZES);
 
 	BeginTransaction("taskq: probing");
 	leave = !CatalogInstalled();
 	EndTransaction();
 	if (leave)
-		pg_atomic_write_u32(&taskq_shared->probe_answer, 1);
+		pg_atomic_write_u32(&taskq_shared->probe_answers[ProbeNumber()], MyDatabaseId);
 	if (leave || !Attach())
 		proc_exit(0);
 	SetConfigOption("application_name", "taskq scheduler", PGC_USERSET, PGC_S_OVERRIDE);
-
-	/* one step that has to wait must not keep the others from being done */
-	SetConfigOption("lock_timeout", LOCK_PATIENCE, PGC_USERSET, PGC_S_OVERRIDE);
 
 	PG_TRY();
 	{

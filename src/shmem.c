@@ -75,6 +75,7 @@ InitDatabases(void)
 		pg_atomic_init_u32(&db->n_terminations, 0);
 		pg_atomic_init_u32(&db->leaves_wanted, 0);
 		pg_atomic_init_u32(&db->events_to_notify, 0);
+		pg_atomic_init_u32(&db->signalled, 0);
 		pg_atomic_init_u32(&db->may_grow, 1);
 		pg_atomic_init_u64(&db->next_moment, 0);
 		pg_atomic_init_u64(&db->next_lease, 0);
@@ -103,7 +104,9 @@ StartupShmem(void)
 		pg_atomic_init_u32(&taskq_shared->n_waiting, 0);
 		pg_atomic_init_u32(&taskq_shared->n_at_limit, 0);
 		pg_atomic_init_u32(&taskq_shared->n_event_readers, 0);
-		pg_atomic_init_u32(&taskq_shared->probe_answer, 0);
+		for (int i = 0; i < MAX_PROBES; i++)
+			pg_atomic_init_u32(&taskq_shared->probe_answers[i], InvalidOid);
+		pg_atomic_init_u64(&taskq_shared->slots_short_at, 0);
 		taskq_shared->n_slots = ShmemCountSlots();
 		taskq_shared->n_databases = taskq_max_databases;
 	}
@@ -224,6 +227,11 @@ ShmemDatabase(Oid dboid, bool make)
 		db->blocked = 0;
 		db->n_prepared = 0;
 		db->prepared_known = false;
+		db->scheduler_since = db->looked_at = db->idle_since = db->waits_since = 0;
+		db->make_room = db->rests = false;
+		db->slots_wanted = 0;
+		db->slot_taken_at = 0;
+		pg_atomic_write_u32(&db->may_grow, 1);
 		memset(db->terminations, 0, sizeof(db->terminations));
 		memset(db->failed_pools, 0, sizeof(db->failed_pools));
 		pg_atomic_write_u32(&db->n_terminations, 0);
@@ -266,14 +274,20 @@ ShmemConfigVersion(void)
 	return db == NULL ? 0 : pg_atomic_read_u64(&db->config_version);
 }
 
-/* The latch is a process's own, so it may be set after its owner has gone. */
+/*
+ * The latch is a process's own, so it may be set after its owner has gone.  A
+ * scheduler that rests is started again: the launcher is told once.
+ */
 void
 ShmemWakeScheduler(TaskqDatabase *db)
 {
+	bool		is_told = pg_atomic_exchange_u32(&db->signalled, 1) != 0;
 	Latch	   *latch = db->scheduler_latch;
 
 	if (latch != NULL)
 		SetLatch(latch);
+	else if (!is_told)
+		ShmemWakeLauncher();
 }
 
 void

@@ -90,6 +90,7 @@ typedef struct TaskqTermination
 #define MAX_START_MARKS 256
 #define MAX_FAILED_POOLS 16
 #define MAX_PREPARED 256
+#define MAX_PROBES 64			/* on their way at a time */
 
 typedef struct TaskqDatabase
 {
@@ -100,6 +101,15 @@ typedef struct TaskqDatabase
 	bool		scheduler_failed;	/* the last one was ended by an error */
 	bool		probe;			/* the launcher is to look at the database */
 	int			blocked;		/* DDL under way that wants no taskq process here */
+	TimestampTz scheduler_since;	/* that it runs */
+	TimestampTz looked_at;		/* by the scheduler, last; 0: not since the start */
+	TimestampTz idle_since;		/* the scheduler has had no work; 0: it has */
+	TimestampTz waits_since;	/* there is no slot for the scheduler; 0: there is */
+	bool		make_room;		/* the scheduler is asked to leave */
+	bool		rests;			/* it has done so */
+	int			slots_wanted;	/* for workers, when it was last tried to start some */
+	TimestampTz slots_wanted_at;	/* that was */
+	TimestampTz slot_taken_at;	/* a worker was started last */
 	TaskqTermination terminations[MAX_TERMINATIONS];
 	TransactionId prepared[MAX_PREPARED];	/* prepared, and of taskq's (prepared.c) */
 	int			n_prepared;
@@ -109,6 +119,7 @@ typedef struct TaskqDatabase
 	pg_atomic_uint32 n_terminations;
 	pg_atomic_uint32 leaves_wanted;	/* a row has found no leaf of its day */
 	pg_atomic_uint32 events_to_notify;	/* events were written since the last NOTIFY */
+	pg_atomic_uint32 signalled; /* the scheduler is to look */
 	pg_atomic_uint32 may_grow;	/* is it worth telling the scheduler of more work? */
 	pg_atomic_uint64 next_moment;	/* when the scheduler must look again */
 	pg_atomic_uint64 next_lease;	/* no lease is over before */
@@ -127,7 +138,9 @@ typedef struct TaskqShared
 	pg_atomic_uint32 n_waiting;
 	pg_atomic_uint32 n_at_limit;	/* those of them that wait for a permit */
 	pg_atomic_uint32 n_event_readers;	/* processes that wait for events */
-	pg_atomic_uint32 probe_answer;	/* 1: the probe has found no taskq */
+	pg_atomic_uint32 probe_answers[MAX_PROBES]; /* the database in which a probe has found no taskq */
+	pg_atomic_uint64 slots_short_at;	/* somebody has lacked a slot, last */
+	bool		schedulers_lack_slots;	/* now; guarded by lock */
 	int			n_slots;
 	int			n_databases;
 	TimestampTz slots_missing_since;	/* max_worker_processes was exhausted; guarded by lock */

@@ -140,6 +140,8 @@ SayOfProcesses(ReturnSetInfo *result)
 				running = 0,
 				stuck = 0;
 	bool		missing = taskq_shared->slots_missing_since != 0;
+	bool		waits = db != NULL && db->scheduler_pid == 0 && db->waits_since != 0;
+	bool		rests = db != NULL && db->scheduler_pid == 0 && db->rests && taskq_enabled;
 
 	for (int i = 0; i < taskq_shared->n_slots; i++)
 		if (CopyWorker(i, slot))
@@ -150,7 +152,10 @@ SayOfProcesses(ReturnSetInfo *result)
 		}
 	Say(result, "launcher", taskq_shared->launcher_pid != 0 ? psprintf("running, pid %d", taskq_shared->launcher_pid) : "not running",
 		taskq_shared->launcher_pid != 0 ? NULL : RecoveryInProgress() ? "It starts when this standby is promoted." : "The server log says why.");
-	Say(result, "scheduler", db != NULL && db->scheduler_pid != 0 ? psprintf("running, pid %d", db->scheduler_pid) : "not running",
+	Say(result, "scheduler", db != NULL && db->scheduler_pid != 0 ? psprintf("running, pid %d", db->scheduler_pid) :
+		waits ? "waits for a slot" : rests ? "rests, as there is no work" : "not running",
+		waits ? "Databases with work take turns. Raise max_worker_processes and restart the server." :
+		rests ? "Slots of max_worker_processes are short; it starts again when there is work, and every few minutes." :
 		db != NULL && db->scheduler_pid != 0 ? NULL :
 		!taskq_enabled ? "taskq.enabled is off." :
 		db != NULL && db->blocked > 0 ? "A statement that drops, copies, renames or moves the database or the extension is under way." :
