@@ -2,7 +2,8 @@
  * lease.c
  *	  Until when a claim holds without a heartbeat: extending and expiry.
  *
- * Leases are compared with the server's clock only.  After a restart a lease
+ * Leases are compared with the server's clock only, and grow by what a pause of the
+ * machine or a jump of the clock has taken from them (watch.c).  After a restart a lease
  * counts from the start of the server at least, for the smaller of itself and a
  * minute: workers that were healthy all the time get the chance to say so.
  */
@@ -40,6 +41,7 @@
 #include "settle.h"
 #include "shmem.h"
 #include "wake.h"
+#include "watch.h"
 
 PG_FUNCTION_INFO_V1(taskq_heartbeat_job);
 PG_FUNCTION_INFO_V1(taskq_save_checkpoint_of);
@@ -78,15 +80,21 @@ HasWorker(const TaskqJob *job)
 	return ShmemRuns(job->job_id, job->epoch) || ShmemTerminationPending(job->job_id) || BlameHolds(job->job_id);
 }
 
-/* When a claim is over, with the grace after a restart. */
+/*
+ * When a claim is over whose row this is, with the time that was lost and the grace
+ * after a restart, which a clock that was set back does not make any longer.
+ */
 static TimestampTz
-LeaseEnd(const TaskqJob *job)
+LeaseEnd(const TaskqJob *job, TupleTableSlot *row)
 {
 	int64		length = job->lease_expires_at - job->started_at;
+	TimestampTz grace = ShmemUpSince() + Min(length, RESTART_GRACE);
+	TimestampTz end;
 
 	if (job->lease_expires_at == 0)
 		return HasWorker(job) ? DT_NOEND : job->started_at;
-	return Max(job->lease_expires_at, ShmemUpSince() + Min(length, RESTART_GRACE));
+	end = WatchLease(job->lease_expires_at, row);
+	return ClockIsAhead(grace, RESTART_GRACE) ? Max(end, grace) : end;
 }
 
 /*
@@ -146,8 +154,8 @@ Extend(int64 job_id, int64 epoch, int64 given, struct varlena *progress, struct 
 		int64		length = LeaseLength(&job, given, WorkerSeen(job.worker_id));
 		bool		over = IsOverTime(&job, ClockNow());
 
-		if (job.lease_expires_at != 0 && !over)
-			job.lease_expires_at = Max(job.lease_expires_at, ClockNow() + length);
+		if (job.lease_expires_at != 0)
+			job.lease_expires_at = Max(WatchLease(job.lease_expires_at, jobs.found), over ? 0 : ClockNow() + length);
 		if (progress != NULL)
 			job.progress = progress;
 		if (checkpoint != NULL)
@@ -233,7 +241,7 @@ ListRunning(RunningList *list, const char *worker_id, int most)
 	TupleTableSlot *slot = table_slot_create(heap, NULL);
 	int			nkeys = worker_id != NULL ? 1 : 0;
 	IndexScanDesc scan = index_beginscan_compat(heap, index, snapshot, nkeys);
-	TimestampTz now = ClockNow();
+	TimestampTz now = WatchNow();
 	ScanKeyData key;
 	TaskqJob	job;
 
@@ -249,11 +257,11 @@ ListRunning(RunningList *list, const char *worker_id, int most)
 	{
 		slot_getallattrs(slot);
 		JobRead(&job, slot);
-		if (worker_id == NULL && LeaseEnd(&job) > now)
+		if (worker_id == NULL && LeaseEnd(&job, slot) > now)
 		{
 			/* that a background worker has gone is announced by nobody */
 			list->next_end = Min(list->next_end, job.lease_expires_at == 0 ?
-								 now + (int64) taskq_poll_interval * 1000 : LeaseEnd(&job));
+								 now + (int64) taskq_poll_interval * 1000 : LeaseEnd(&job, slot));
 			continue;
 		}
 		list->job_ids[list->n] = job.job_id;
@@ -364,6 +372,7 @@ ExpireOne(void *arg)
 	OwnerScope	scope;
 	Store		jobs;
 	TaskqJob	job;
+	TimestampTz now = WatchNow();
 	AttemptFailure failure = {
 		.outcome = "expired",
 		.error_type = ERROR_TIMEOUT,
@@ -372,7 +381,7 @@ ExpireOne(void *arg)
 
 	OwnerEnter(&scope);
 	if (JobOpenAndLock(&jobs, job_id, &job) == STORE_LOCKED &&
-		job.state == JOB_RUNNING && job.epoch == epoch && LeaseEnd(&job) <= ClockNow())
+		job.state == JOB_RUNNING && job.epoch == epoch && LeaseEnd(&job, jobs.found) <= now)
 	{
 		if (job.lease_expires_at == 0)
 			SettleGivenBack(&jobs, &job, OUTCOME_RELEASED, job.run_at);

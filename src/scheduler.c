@@ -66,6 +66,7 @@
 #include "unhandled.h"
 #include "waitpoint.h"
 #include "wake.h"
+#include "watch.h"
 #include "worker.h"
 
 PGDLLEXPORT void taskq_scheduler_main(Datum arg);
@@ -76,6 +77,7 @@ PGDLLEXPORT void taskq_scheduler_main(Datum arg);
 #define LOCK_PATIENCE "2s"		/* long enough for the server to send autovacuum away */
 #define MAX_EXPIRE 10000		/* claims that a look ends */
 #define PIECES_TIME (USECS_PER_SEC / 5) /* for a step of a look, but for its last piece */
+#define WATCH_EVERY 250			/* ms between two looks at the clocks, while there are leases */
 #define IDLE_PATIENCE USECS_PER_MINUTE	/* before an idle scheduler leaves its slot to others */
 #define DUE_AHEAD 64			/* jobs of a route that a look counts at least */
 
@@ -435,7 +437,9 @@ LookForLeases(void *arg)
 	LookState  *look = arg;
 	TimestampTz next = (TimestampTz) pg_atomic_read_u64(&db->next_lease);
 
-	if (next <= ClockNow() || ClockHasPassed(leases_read_at, MAINTAIN_EVERY))
+	if (WatchNote())
+		leases_read_at = 0;
+	if (leases_read_at == 0 || next <= ClockNow() || ClockHasPassed(leases_read_at, MAINTAIN_EVERY))
 	{
 		leases_read_at = 0;
 		pg_atomic_write_u64(&db->next_lease, (uint64) DT_NOEND);
@@ -665,19 +669,46 @@ Look(bool *leave)
 	return look.next;
 }
 
+/* Sleep for a while; false: until then nothing has happened. */
+static bool
+SleepFor(long milliseconds)
+{
+	static uint32 event = 0;
+	int			woken;
+
+	WatchSleep(milliseconds);
+	woken = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds,
+					  WaitEvent_compat(&event, "TaskqSchedulerMain"));
+	ResetLatch(MyLatch);
+	if (WatchNote())
+	{
+		leases_read_at = 0;
+		return true;
+	}
+	return (woken & WL_LATCH_SET) != 0;
+}
+
+/*
+ * Sleep until the next look is due.  While somebody has a lease that is done in
+ * short pieces, so that a pause of the machine is seen, and is seen for what it was.
+ */
 static void
 Sleep(void)
 {
-	static uint32 event = 0;
 	uint64		moment = pg_atomic_read_u64(&db->next_moment);
 	TimestampTz next = (TimestampTz) Min(moment, (uint64) DT_NOEND);
+	bool		watch = pg_atomic_read_u64(&db->next_lease) < (uint64) DT_NOEND;
+	long		left = ClockMillisecondsUntil(next, taskq_poll_interval);
 
 	pgstat_report_stat(true);
 	pgstat_report_activity(STATE_IDLE, NULL);
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-					 ClockMillisecondsUntil(next, taskq_poll_interval),
-					 WaitEvent_compat(&event, "TaskqSchedulerMain"));
-	ResetLatch(MyLatch);
+	while (watch && left > WATCH_EVERY)
+	{
+		if (SleepFor(WATCH_EVERY))
+			return;
+		left -= WATCH_EVERY;
+	}
+	(void) SleepFor(left);
 }
 
 /*
@@ -691,9 +722,13 @@ Pause(TimestampTz last_look, int64 took)
 	int64		pause = Max(LEAST_PAUSE * 1000, Min(behind ? 0 : took * PAUSE_FACTOR, USECS_PER_SEC));
 	long		left = ClockMillisecondsUntil(last_look + pause, 1000);
 
-	if (left > 0)
-		(void) WaitLatch(NULL, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, left,
-						 WaitEvent_compat(&event, "TaskqSchedulerPause"));
+	if (left <= 0)
+		return;
+	WatchSleep(left);
+	(void) WaitLatch(NULL, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, left,
+					 WaitEvent_compat(&event, "TaskqSchedulerPause"));
+	if (WatchNote())
+		leases_read_at = 0;
 }
 
 /*
@@ -783,6 +818,7 @@ taskq_scheduler_main(Datum arg)
 		proc_exit(0);
 	SetConfigOption("application_name", "taskq scheduler", PGC_USERSET, PGC_S_OVERRIDE);
 
+	WatchBegin(db);
 	PG_TRY();
 	{
 		LookLoop();

@@ -230,6 +230,8 @@ ShmemDatabase(Oid dboid, bool make)
 		db->scheduler_since = db->looked_at = db->idle_since = db->waits_since = 0;
 		db->make_room = db->rests = false;
 		db->slots_wanted = 0;
+		db->n_shifts = 0;
+		db->watched_at = 0;
 		db->slot_taken_at = 0;
 		pg_atomic_write_u32(&db->may_grow, 1);
 		memset(db->terminations, 0, sizeof(db->terminations));

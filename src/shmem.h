@@ -92,6 +92,17 @@ typedef struct TaskqTermination
 #define MAX_PREPARED 256
 #define MAX_PROBES 64			/* on their way at a time */
 
+/* Time that was lost: leases from before are moved by it (watch.c). */
+typedef struct TaskqShift
+{
+	TransactionId xid;			/* of which no transaction had one then */
+	TimestampTz from;			/* before it was lost */
+	TimestampTz at;				/* when that was noted */
+	int64		by;				/* microseconds; less than 0: the clock was set back */
+} TaskqShift;
+
+#define MAX_SHIFTS 16
+
 typedef struct TaskqDatabase
 {
 	/* Guarded by TaskqShared.lock. */
@@ -119,6 +130,13 @@ typedef struct TaskqDatabase
 	pg_atomic_uint32 n_terminations;
 	pg_atomic_uint32 leaves_wanted;	/* a row has found no leaf of its day */
 	pg_atomic_uint32 events_to_notify;	/* events were written since the last NOTIFY */
+	int			n_shifts;
+	TaskqShift	shifts[MAX_SHIFTS];
+
+	/* The scheduler's own: when it has looked at the clocks, and what the steady one said. */
+	TimestampTz watched_at;
+	int64		watched_steady;
+
 	pg_atomic_uint32 signalled; /* the scheduler is to look */
 	pg_atomic_uint32 may_grow;	/* is it worth telling the scheduler of more work? */
 	pg_atomic_uint64 next_moment;	/* when the scheduler must look again */

@@ -380,6 +380,7 @@ static void
 ActOnNote(const WakeNote *note)
 {
 	TaskqDatabase *db = notes_db;
+	bool		first = false;
 
 	switch (note->kind)
 	{
@@ -394,8 +395,13 @@ ActOnNote(const WakeNote *note)
 			if (db == NULL)
 				break;
 			if (note->kind == WAKE_LEASE_AT)
+			{
+				first = pg_atomic_read_u64(&db->next_lease) == (uint64) DT_NOEND;
 				(void) WakeBringForward(&db->next_lease, note->key);
-			if (WakeBringForward(&db->next_moment, note->key))
+			}
+
+			/* while there are leases it watches the clock */
+			if (WakeBringForward(&db->next_moment, note->key) || first)
 				ShmemWakeScheduler(db);
 			break;
 		case WAKE_CONFIG_CHANGED:

@@ -1,0 +1,84 @@
+# A pause of the machine, or a clock that is set, takes no job from a worker that is
+# well, and leaves none with one that is dead.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use TaskqTest;
+
+my $node = new_node('pause');
+sql($node, q(SELECT taskq.register_handler('outside', max_attempts => 1)));
+
+# All processes of the server, as a machine that is suspended stops them.
+sub processes
+{
+	my $postmaster = (split /\n/, slurp_file($node->data_dir . '/postmaster.pid'))[0];
+	return ($postmaster, map { /^\s*(\d+)/ ? $1 : () } split /\n/, `ps -o pid= --ppid $postmaster`);
+}
+
+sub set_clock
+{
+	my ($offset) = @_;
+	sql($node, "ALTER SYSTEM SET taskq.clock_offset = '$offset'");
+	sql($node, 'SELECT pg_reload_conf()');
+	wait_until($node, "SELECT current_setting('taskq.clock_offset')::interval = '$offset'", "the clock is set by $offset");
+	return;
+}
+
+# Jobs of one worker that is well, and of one that is dead.
+sub claim_two
+{
+	my ($lease) = @_;
+	sql($node, q(SELECT taskq.enqueue_job('outside') FROM generate_series(1, 2)));
+	my %of = map { $_ => [ split /\|/, sql($node, "SELECT job_id, epoch FROM taskq.claim_job('$_', lease => '$lease')") ] } 'well', 'dead';
+	wait_until($node, 'SELECT count(*) > 0 FROM (SELECT pg_stat_clear_snapshot()) x, pg_stat_activity WHERE backend_type = \'taskq scheduler\' AND state = \'idle\'', 'the scheduler sleeps');
+	return %of;
+}
+
+my $worker = session($node);
+my $beat = sub { $worker->query_safe("SELECT taskq.heartbeat_job($_[0][0], $_[0][1])") };
+my $expired = sub { "SELECT outcome = 'expired' FROM taskq.attempts WHERE job_id = $_[0][0]" };
+
+# a pause, longer than the lease ------------------------------------------------
+
+my %of = claim_two('8 s');
+is($beat->($of{well}), 'ok', 'the worker is well');
+my @stopped = processes();
+cmp_ok(scalar @stopped, '>', 5, 'the server has processes');
+kill 'STOP', @stopped;
+my $until = time() + 11;
+wait_for(sub { time() >= $until });
+kill 'CONT', reverse @stopped;
+is($beat->($of{well}), 'ok', 'after a pause of the machine it still has its job');
+wait_until($node, 'SELECT taskq.clock_now() > lease_expires_at - interval \'7 s\' FROM taskq.all_jobs WHERE job_id = ' . $of{well}[0], 'the scheduler has looked');
+is($beat->($of{well}), 'ok', 'and keeps it');
+wait_until($node, $expired->($of{dead}), 'the lease of a worker that is dead ends');
+is(sql($node, "SELECT taskq.complete_job($of{well}[0], $of{well}[1])"), 't', 'the other completes its job');
+
+# a clock that is set ahead -----------------------------------------------------
+
+%of = claim_two('10 s');
+set_clock('1 h');
+sql($node, q(SELECT taskq.enqueue_job('outside')));
+is(sql($node, q(SELECT count(*) FROM taskq.claim_job('other', lease => '1 s'))), 1, 'a job is claimed by the new clock');
+wait_until($node, q(SELECT count(*) = 1 FROM taskq.attempts WHERE outcome = 'expired' AND worker_id = 'other'), 'and is given up by it');
+is($beat->($of{well}), 'ok', 'a clock that is set ahead ends no lease of before');
+wait_until($node, $expired->($of{dead}), 'but a worker that is dead loses its job in time');
+is(sql($node, "SELECT taskq.complete_job($of{well}[0], $of{well}[1])"), 't', 'the other has kept its job');
+
+# and one that is set back ------------------------------------------------------
+
+%of = claim_two('5 s');
+set_clock('0');
+wait_until($node, $expired->($of{dead}), 'a clock that is set back keeps no job of a worker that is dead');
+%of = claim_two('5 s');
+is($beat->($of{well}), 'ok', 'leases of after are as they were');
+wait_until($node, $expired->($of{dead}), 'and end');
+
+$node->stop;
+clean_log($node);
+done_testing();
