@@ -429,7 +429,21 @@ COMMENT ON FUNCTION taskq.clock_now() IS 'the time taskq goes by';
 -- handler -------------------------------------------------------------------
 
 CREATE FUNCTION taskq.register_handler(
-	task_type text, handler regprocedure DEFAULT NULL, description text DEFAULT NULL, version text DEFAULT NULL,
+	task_type text, handler text DEFAULT NULL, description text DEFAULT NULL, version text DEFAULT NULL,
+	allow_override boolean DEFAULT false, run_as regrole DEFAULT NULL, also_external boolean DEFAULT false,
+	queue text DEFAULT NULL, priority integer DEFAULT NULL, max_attempts integer DEFAULT NULL,
+	timeout interval DEFAULT NULL, lease interval DEFAULT NULL,
+	retry_policy text DEFAULT NULL, retry_base interval DEFAULT NULL, retry_cap interval DEFAULT NULL,
+	search_path text DEFAULT NULL, permanent_errors text[] DEFAULT NULL, retryable_errors text[] DEFAULT NULL,
+	share_commit boolean DEFAULT false, payload_type regtype DEFAULT NULL, required_fields jsonb DEFAULT NULL, optional_fields jsonb DEFAULT NULL,
+	validator text DEFAULT NULL, lock_timeout interval DEFAULT NULL,
+	retry_function text DEFAULT NULL) RETURNS void
+	AS 'MODULE_PATHNAME', 'taskq_register_handler_by_name' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION taskq.register_handler(text, text, text, text, boolean, regrole, boolean, text, integer, integer, interval, interval, text, interval, interval, text, text[], text[], boolean, regtype, jsonb, jsonb, text, interval, text)
+	IS 'tie a task type to the function or procedure that runs it; a handler of NULL declares a type for external workers. handler, validator and retry_function are names of functions, with argument types where one name has several';
+
+CREATE FUNCTION taskq.register_handler(
+	task_type text, handler regprocedure, description text DEFAULT NULL, version text DEFAULT NULL,
 	allow_override boolean DEFAULT false, run_as regrole DEFAULT NULL, also_external boolean DEFAULT false,
 	queue text DEFAULT NULL, priority integer DEFAULT NULL, max_attempts integer DEFAULT NULL,
 	timeout interval DEFAULT NULL, lease interval DEFAULT NULL,
@@ -1349,7 +1363,8 @@ SELECT a, o FROM (VALUES
 		'FUNCTION taskq.pause_queue', 'FUNCTION taskq.resume_queue', 'FUNCTION taskq.pause_pool',
 		'FUNCTION taskq.resume_pool', 'FUNCTION taskq.pause_handler', 'FUNCTION taskq.resume_handler',
 		'FUNCTION taskq.drain_worker', 'FUNCTION taskq.stat_reset', 'FUNCTION taskq.status']),
-	('admin', ARRAY['FUNCTION taskq.register_handler', 'FUNCTION taskq.unregister_handler',
+	('admin', ARRAY['FUNCTION taskq.register_handler(text, text, text, text, boolean, regrole, boolean, text, integer, integer, interval, interval, text, interval, interval, text, text[], text[], boolean, regtype, jsonb, jsonb, text, interval, text)',
+		'FUNCTION taskq.register_handler(text, regprocedure, text, text, boolean, regrole, boolean, text, integer, integer, interval, interval, text, interval, interval, text, text[], text[], boolean, regtype, jsonb, jsonb, regprocedure, interval, regprocedure)', 'FUNCTION taskq.unregister_handler',
 		'FUNCTION taskq.clear_handlers', 'FUNCTION taskq.list_handlers', 'FUNCTION taskq.get_handler',
 		'FUNCTION taskq.get_handler_info', 'FUNCTION taskq.is_registered', 'FUNCTION taskq.get_registered_types',
 		'FUNCTION taskq.validate_task',

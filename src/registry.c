@@ -30,6 +30,7 @@
 #include "error.h"
 #include "handler.h"
 #include "job.h"
+#include "named_function.h"
 #include "owner.h"
 #include "pause.h"
 #include "pool.h"
@@ -41,6 +42,7 @@
 #include "roles.h"
 
 PG_FUNCTION_INFO_V1(taskq_register_handler);
+PG_FUNCTION_INFO_V1(taskq_register_handler_by_name);
 PG_FUNCTION_INFO_V1(taskq_unregister_handler);
 PG_FUNCTION_INFO_V1(taskq_clear_handlers);
 PG_FUNCTION_INFO_V1(taskq_pause_handler);
@@ -392,6 +394,24 @@ taskq_register_handler(PG_FUNCTION_ARGS)
 	if (OidIsValid(run_as))
 		PoolMakeDefault(run_as);
 	PG_RETURN_VOID();
+}
+
+/* Make an argument that names a function in text one that is its oid. */
+static void
+ReplaceName(FunctionCallInfo fcinfo, int n, const char *argument)
+{
+	if (!PG_ARGISNULL(n))
+		fcinfo->args[n].value = ObjectIdGetDatum(NamedFunction(ArgTextOrNull(fcinfo, n), argument));
+}
+
+Datum
+taskq_register_handler_by_name(PG_FUNCTION_ARGS)
+{
+	CheckArgCount(fcinfo, 25);
+	ReplaceName(fcinfo, 1, "handler");
+	ReplaceName(fcinfo, 22, "validator");
+	ReplaceName(fcinfo, 24, "retry_function");
+	return taskq_register_handler(fcinfo);
 }
 
 /* Remove a type's row; its lock keeps claims of the type out until we commit. */

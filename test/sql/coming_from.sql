@@ -87,7 +87,7 @@ SELECT count(*) FROM (VALUES (NULL, '1.0.0', NULL, NULL), ('Sends mail', '1.0.1'
 	taskq.register_handler('py-mail', 'coming_from.mail(jsonb)', d, v, true, 'regress_coming_from', permanent_errors => p::text[], timeout => t) \gset
 SELECT is(count(*), 4::bigint, 'one that differs in anything is') FROM taskq.handler_history WHERE task_type = 'py-mail' AND change = 'overridden';
 SELECT throws_ok($$ SELECT taskq.register_handler('', 'coming_from.mail(jsonb)') $$, '22023', 'task type is empty', 'a type without a name is refused');
-SELECT throws_ok($$ SELECT taskq.register_handler('py-text', 'not_callable') $$, '22P02', NULL, 'and text that names no function');
+SELECT throws_ok($$ SELECT taskq.register_handler('py-text', 'not_callable') $$, '42883', NULL, 'and text that names no function');
 SELECT pg_temp.add('found', 'py-discovered') \gset
 SELECT is(taskq.get_registered_types(), '{py-mail}', 'no type is registered by a job of its name');
 SELECT is(taskq.unregister_handler('py-discovered'), false, 'unregister_handler() answers false for a type that was not there');

@@ -3,7 +3,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 \i test/sql/include/wait.sql
-SELECT plan(27);
+SELECT plan(35);
 SELECT ok(pg_temp.came('SELECT taskq.scheduler_pid() IS NOT NULL'), 'the scheduler runs');
 CREATE ROLE regress_messages LOGIN;
 GRANT CREATE ON DATABASE :"DBNAME" TO regress_messages;
@@ -68,6 +68,18 @@ SELECT throws_ok('ALTER TABLE taskq.jobs RENAME COLUMN gate TO door', '0A000', N
 SELECT lives_ok('ALTER INDEX taskq.jobs_open RENAME TO open; ALTER INDEX taskq.open RENAME TO jobs_open', 'an index is known by its definition, and may have any');
 SELECT throws_ok('ALTER TABLE taskq.jobs SET SCHEMA public', '0A000', NULL, 'and each stays in its schema');
 SELECT lives_ok('CREATE SCHEMA msg_other; ALTER SCHEMA msg_other RENAME TO msg_else; ALTER TYPE msg.msg_t RENAME TO msg_u; CREATE TABLE msg_else.a (); ALTER TABLE msg_else.a RENAME TO b; ALTER TABLE msg_else.b SET SCHEMA public', 'other names are one''s own');
+
+-- functions by name ------------------------------------------------------------------
+SET SESSION AUTHORIZATION regress_messages;
+SELECT lives_ok($$ SELECT taskq.register_handler('msg-name', 'msg.f') $$, 'a name that one function has is enough for a handler');
+SELECT is(taskq.get_handler('msg-name'), 'msg.f(pg_catalog.jsonb)', 'which is stored with its signature');
+SELECT lives_ok($$ SELECT taskq.register_handler('msg-oid', 'msg.f(jsonb)'::regprocedure) $$, 'an oid does as well');
+SELECT throws_ok($$ SELECT taskq.register_handler('msg-no', 'not_callable') $$, '42883', 'function "not_callable" does not exist', 'a name that no function has');
+SELECT matches(pg_temp.hint_of($$ SELECT taskq.register_handler('msg-no', 'not_callable') $$), '^Give handler as the name of one function', 'is answered with what is wanted');
+SELECT throws_ok($$ SELECT taskq.register_handler('msg-no', 'format') $$, '42725', NULL, 'as is one that several have');
+SELECT matches(pg_temp.hint_of($$ SELECT taskq.register_handler('msg-no', 'msg.f', validator => 'nobody') $$), '^Give validator as', 'a validator is named alike');
+SELECT throws_ok(format('SELECT taskq.register_handler(''msg-no'', %L)', n), '42883', NULL, 'a number names no function') FROM (VALUES ('1242')) v (n);
+RESET SESSION AUTHORIZATION;
 
 -- small ones ----------------------------------------------------------------------
 SELECT ok(NOT taskq.is_retryable_error_type(''), 'an empty string is no error type');
