@@ -197,7 +197,7 @@ ForgetDropped(void)
 		db = ShmemDatabase(entry->dboid, false);
 		LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
 		if (db != NULL && db->scheduler_pid == 0 && db->blocked == 0)
-			db->dboid = InvalidOid;
+			ShmemForgetDatabase(db);
 		LWLockRelease(&taskq_shared->lock);
 		if (entry->handle != NULL)
 			pfree(entry->handle);
@@ -363,7 +363,7 @@ NoteEnd(Known *entry)
 	/* taskq has gone from here: the entry goes too */
 	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
 	if (db->scheduler_pid == 0 && db->blocked == 0 && !db->probe)
-		db->dboid = InvalidOid;
+		ShmemForgetDatabase(db);
 	LWLockRelease(&taskq_shared->lock);
 }
 

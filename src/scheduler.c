@@ -239,14 +239,14 @@ RecordTerminations(void)
 
 	if (pg_atomic_read_u32(&db->n_terminations) == 0 || ServerIsStopping())
 		return true;
-	for (int i = 0; i < MAX_TERMINATIONS; i++)
+	for (int i = 0; i < taskq_shared->n_slots; i++)
 	{
 		TerminationStep step = {.done = true};
 
 		LWLockAcquire(&taskq_shared->lock, LW_SHARED);
-		step.termination = db->terminations[i];
+		step.termination = taskq_terminations[i];
 		LWLockRelease(&taskq_shared->lock);
-		if (step.termination.job_id == 0)
+		if (step.termination.job_id == 0 || step.termination.dboid != MyDatabaseId)
 			continue;
 
 		/* one that cannot be recorded is given up: its job must not wait for that */
@@ -261,7 +261,7 @@ RecordTerminations(void)
 
 		/* committed: from now on the job may be claimed again */
 		LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
-		db->terminations[i].job_id = 0;
+		taskq_terminations[i].job_id = 0;
 		LWLockRelease(&taskq_shared->lock);
 		pg_atomic_fetch_sub_u32(&db->n_terminations, 1);
 	}

@@ -17,6 +17,7 @@
 TaskqShared *taskq_shared = NULL;
 TaskqSlot  *taskq_slots = NULL;
 TaskqDatabase *taskq_databases = NULL;
+TaskqTermination *taskq_terminations = NULL;
 int			taskq_tranche = 0;
 
 /* What other modules keep in shared memory. */
@@ -47,6 +48,7 @@ RequestShmem(void)
 	RequestAddinShmemSpace(MAXALIGN(sizeof(TaskqShared)));
 	RequestAddinShmemSpace(mul_size(sizeof(TaskqSlot), ShmemCountSlots()));
 	RequestAddinShmemSpace(mul_size(sizeof(TaskqDatabase), taskq_max_databases));
+	RequestAddinShmemSpace(mul_size(sizeof(TaskqTermination), ShmemCountSlots()));
 	for (int i = 0; i < n_pieces; i++)
 		if (pieces[i].size != NULL)
 			RequestAddinShmemSpace(pieces[i].size());
@@ -118,6 +120,10 @@ StartupShmem(void)
 									  mul_size(sizeof(TaskqDatabase), taskq_shared->n_databases), &found);
 	if (!found)
 		InitDatabases();
+	taskq_terminations = ShmemInitStruct("taskq terminations",
+										 mul_size(sizeof(TaskqTermination), taskq_shared->n_slots), &found);
+	if (!found)
+		memset(taskq_terminations, 0, sizeof(TaskqTermination) * taskq_shared->n_slots);
 	for (int i = 0; i < n_pieces; i++)
 		pieces[i].start();
 	LWLockRelease(AddinShmemInitLock);
@@ -234,7 +240,6 @@ ShmemDatabase(Oid dboid, bool make)
 		db->watched_at = 0;
 		db->slot_taken_at = 0;
 		pg_atomic_write_u32(&db->may_grow, 1);
-		memset(db->terminations, 0, sizeof(db->terminations));
 		memset(db->failed_pools, 0, sizeof(db->failed_pools));
 		pg_atomic_write_u32(&db->n_terminations, 0);
 		pg_atomic_write_u64(&db->next_moment, 0);
@@ -244,6 +249,16 @@ ShmemDatabase(Oid dboid, bool make)
 	}
 	LWLockRelease(&taskq_shared->lock);
 	return db;
+}
+
+/* The entry is free for another database.  The caller has the lock. */
+void
+ShmemForgetDatabase(TaskqDatabase *db)
+{
+	for (int i = 0; i < taskq_shared->n_slots; i++)
+		if (taskq_terminations[i].dboid == db->dboid)
+			taskq_terminations[i].job_id = 0;
+	db->dboid = InvalidOid;
 }
 
 TaskqDatabase *
@@ -366,8 +381,8 @@ ShmemTerminationPending(int64 job_id)
 	if (db == NULL || pg_atomic_read_u32(&db->n_terminations) == 0)
 		return false;
 	LWLockAcquire(&taskq_shared->lock, LW_SHARED);
-	for (int i = 0; i < MAX_TERMINATIONS; i++)
-		if (db->terminations[i].job_id == job_id)
+	for (int i = 0; i < taskq_shared->n_slots; i++)
+		if (taskq_terminations[i].dboid == MyDatabaseId && taskq_terminations[i].job_id == job_id)
 			pending = true;
 	LWLockRelease(&taskq_shared->lock);
 	return pending;

@@ -76,9 +76,14 @@ typedef struct TaskqSlot
 	bool		stuck;			/* and does not even do that */
 } TaskqSlot;
 
-/* A run that was ended from outside, for the scheduler to record. */
+/*
+ * A run that was ended from outside, for the scheduler to record.  There is room
+ * for as many as there can be processes: a worker is only started when those that
+ * were reported before have been recorded.
+ */
 typedef struct TaskqTermination
 {
+	Oid			dboid;
 	int64		job_id;			/* 0: the entry is free */
 	int64		epoch;
 	TimestampTz started_at;
@@ -86,7 +91,6 @@ typedef struct TaskqTermination
 	char		worker_id[WORKER_ID_SIZE];
 } TaskqTermination;
 
-#define MAX_TERMINATIONS 64
 #define MAX_START_MARKS 256
 #define MAX_FAILED_POOLS 16
 #define MAX_PREPARED 256
@@ -121,7 +125,6 @@ typedef struct TaskqDatabase
 	int			slots_wanted;	/* for workers, when it was last tried to start some */
 	TimestampTz slots_wanted_at;	/* that was */
 	TimestampTz slot_taken_at;	/* a worker was started last */
-	TaskqTermination terminations[MAX_TERMINATIONS];
 	TransactionId prepared[MAX_PREPARED];	/* prepared, and of taskq's (prepared.c) */
 	int			n_prepared;
 	bool		prepared_known; /* no other is */
@@ -167,6 +170,7 @@ typedef struct TaskqShared
 extern TaskqShared *taskq_shared;
 extern TaskqSlot *taskq_slots;
 extern TaskqDatabase *taskq_databases;
+extern TaskqTermination *taskq_terminations;	/* n_slots of them, guarded by TaskqShared.lock */
 extern int	taskq_tranche;
 
 typedef Size (*ShmemSizeFunction) (void);
@@ -179,6 +183,7 @@ extern int	ShmemCountSlots(void);
 extern TaskqSlot *ShmemMySlot(void);
 extern TaskqDatabase *ShmemDatabase(Oid dboid, bool make);
 extern TaskqDatabase *ShmemMyDatabase(void);
+extern void ShmemForgetDatabase(TaskqDatabase *db);
 extern TimestampTz ShmemUpSince(void);
 extern uint64 ShmemConfigVersion(void);
 extern void ShmemWakeScheduler(TaskqDatabase *db);

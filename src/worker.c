@@ -66,17 +66,21 @@ static void
 ReportTermination(void)
 {
 	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < MAX_TERMINATIONS; i++)
-		if (db->terminations[i].job_id == 0)
-		{
-			db->terminations[i].job_id = slot->job_id;
-			db->terminations[i].epoch = slot->epoch;
-			db->terminations[i].started_at = slot->job_started_at;
-			db->terminations[i].timed_out = slot->timed_out;
-			strlcpy(db->terminations[i].worker_id, slot->worker_id, WORKER_ID_SIZE);
-			pg_atomic_fetch_add_u32(&db->n_terminations, 1);
-			break;
-		}
+	for (int i = 0; i < taskq_shared->n_slots; i++)
+	{
+		TaskqTermination *termination = &taskq_terminations[i];
+
+		if (termination->job_id != 0)
+			continue;
+		termination->dboid = params.dboid;
+		termination->job_id = slot->job_id;
+		termination->epoch = slot->epoch;
+		termination->started_at = slot->job_started_at;
+		termination->timed_out = slot->timed_out;
+		strlcpy(termination->worker_id, slot->worker_id, WORKER_ID_SIZE);
+		pg_atomic_fetch_add_u32(&db->n_terminations, 1);
+		break;
+	}
 	LWLockRelease(&taskq_shared->lock);
 }
 

@@ -158,4 +158,23 @@ is(sql($node, 'SELECT pg_postmaster_start_time()'), $start_time, 'the server has
 $node->stop;
 clean_log($node);
 unlike(slurp_file($node->logfile), qr/reinitializing/, 'and has not restarted itself');
+
+# many at once ----------------------------------------------------------------
+
+my $crowd = new_node('crowd', conf => { max_worker_processes => 80, max_connections => 60, 'taskq.worker_idle' => "'1 h'" });
+add_type($crowd, 'postgres', 'app', 'gated', undef, 'max_attempts => 1');
+sql_as($crowd, 'postgres', 'app', q(SELECT taskq.alter_pool('app', size => 70)));
+$gate = hold_gate($crowd, 1);
+sql($crowd, q(SELECT count(taskq.enqueue_job('gated', '{"gate": 1}')) FROM generate_series(1, 70)));
+wait_until($crowd, 'SELECT count(*) = 70 FROM taskq.running_jobs()', 'seventy jobs run');
+$scheduler = pid_of($crowd, 'scheduler');
+kill 'STOP', $scheduler;
+sql($crowd, q(SELECT pg_terminate_backend(pid) FROM taskq.running_jobs()));
+wait_until($crowd, q(SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'taskq worker'), 'their workers are terminated before the scheduler looks');
+kill 'CONT', $scheduler;
+wait_until($crowd, 'SELECT count(*) = 0 FROM taskq.jobs', 'all are recorded');
+is(sql($crowd, q(SELECT outcome, count(*) FROM taskq.attempts GROUP BY outcome)), 'terminated|70', 'each as terminated');
+open_gate($gate);
+$crowd->stop;
+clean_log($crowd);
 done_testing();
