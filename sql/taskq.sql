@@ -135,8 +135,14 @@ CREATE TABLE taskq.routes (
 	queue_id     integer NOT NULL,
 	task_type    text NOT NULL,
 	capabilities text[] NOT NULL,
-	min_version  text
+	min_version  text,
+	made_by      regrole,
+	retired_at   timestamptz,
+	removable_on date
 );
+COMMENT ON COLUMN taskq.routes.made_by IS 'whose enqueue has made it, and whose share it counts for';
+COMMENT ON COLUMN taskq.routes.retired_at IS 'since when no new job points at it; NULL while it is in use';
+COMMENT ON COLUMN taskq.routes.removable_on IS 'no live job points at it, and no finished one when the leaves up to this day are gone';
 COMMENT ON TABLE taskq.routes IS 'what jobs point at: queue, task type, required capabilities and least version of the handler';
 
 -- What was registered before. Roles are names here: it is a record, not a right.

@@ -66,7 +66,7 @@ static const struct
 	[REL_HISTORY] = {"job_history", 30},
 	[REL_HISTORY_OVERFLOW] = {"job_history_overflow", 30},
 	[REL_FAILURES] = {"attempt_failures", 15},
-	[REL_ROUTES] = {"routes", 5},
+	[REL_ROUTES] = {"routes", 8},
 	[REL_QUEUES] = {"queue_defs", 12},
 	[REL_HANDLERS] = {"handlers", 42},
 	[REL_POOLS] = {"pool_defs", 11},

@@ -105,6 +105,9 @@ int			taskq_reserved_workers = 1;
  */
 int			taskq_role_share = 75;
 
+/* After how long without a job a route is removed. */
+int			taskq_route_idle = 24 * 3600 * 1000;
+
 /*
  * How many runs a commit holds at most.  They are run again, singly, if it fails,
  * and other limits come first for all but the very shortest.
@@ -273,6 +276,10 @@ GucInit(void)
 							"How much one role may take of worker slots and routes, in percent.",
 							NULL, &taskq_role_share, 75, 1, 100,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("taskq.route_idle",
+							"After how long without a job a combination of queue, task type, capabilities and min_version is forgotten.",
+							NULL, &taskq_route_idle, 24 * 3600 * 1000, 1000, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("taskq.share_commit_jobs",
 							"How many jobs may share a commit.",
 							NULL, &taskq_share_commit_jobs, 50, 1, 10000,

@@ -28,6 +28,7 @@ extern int	taskq_poll_interval;
 extern int	taskq_ready_list_size;
 extern int	taskq_reserved_workers;
 extern int	taskq_role_share;
+extern int	taskq_route_idle;
 extern int	taskq_share_commit_jobs;
 extern char *taskq_tenant_id;
 extern bool taskq_use_ready_list;

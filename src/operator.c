@@ -15,6 +15,7 @@
 #include "history.h"
 #include "operator.h"
 #include "owner.h"
+#include "route.h"
 #include "settle.h"
 
 PG_FUNCTION_INFO_V1(taskq_retry_job);
@@ -98,6 +99,7 @@ PutBackEnded(Store *jobs, TaskqJob *job, bool wait)
 	if (marked == STORE_BUSY)
 		return STORE_BUSY;
 	NotePutBack(job->job_id);
+	job->route_id = RouteForPutBack(job->route_id);
 	job->life++;
 	job->attempt = 0;
 	job->worker_id = NULL;

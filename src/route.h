@@ -18,6 +18,8 @@ typedef struct TaskqRoute
 	char		task_type[TASKQ_NAME_MAX + 1];
 	ArrayType  *capabilities;	/* normalized; empty rather than NULL */
 	char		min_version[TASKQ_NAME_MAX + 1];	/* empty: any */
+	Oid			made_by;		/* InvalidOid: nobody in particular */
+	bool		retiring;		/* no new job is to point at it */
 	int			next;			/* with the same hash key, or -1 */
 } TaskqRoute;
 
@@ -25,6 +27,7 @@ typedef struct TaskqRoute
 extern const TaskqRoute *RouteById(int32 route_id);
 extern int	RouteCount(void);
 extern const TaskqRoute *RouteAt(int i);
+extern int32 RouteForPutBack(int32 route_id);
 extern int32 RouteFindOrMake(int32 queue_id, const char *task_type, ArrayType *capabilities, const char *min_version);
 
 #endif							/* TASKQ_ROUTE_H */

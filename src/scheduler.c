@@ -59,6 +59,7 @@
 #include "record_owners.h"
 #include "register.h"
 #include "route.h"
+#include "route_care.h"
 #include "settle.h"
 #include "shmem.h"
 #include "slots.h"
@@ -501,6 +502,14 @@ LookForPrepared(void *arg)
 }
 
 static void
+CareForRoutes(void *arg)
+{
+	LookState  *look = arg;
+
+	look->next = Min(look->next, RouteCare());
+}
+
+static void
 Recheck(void *arg)
 {
 	LookState  *look = arg;
@@ -654,6 +663,7 @@ Look(bool *leave)
 	(void) InPieces("act on cancel requests", LookForCancels, &look);
 	(void) InPieces("discard unhandled jobs", LookForUnhandled, &look);
 	Step("notify of events", NotifyOfEvents, &look);
+	Step("remove unused routes", CareForRoutes, &look);
 
 	/* once a minute, and when a settle has asked for a leaf of the history */
 	if (pg_atomic_exchange_u32(&db->leaves_wanted, 0) != 0 || ClockHasPassed(maintained_at, MAINTAIN_EVERY))

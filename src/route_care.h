@@ -1,0 +1,14 @@
+/*
+ * route_care.h
+ *	  Removing routes that nothing uses any more.
+ */
+#ifndef TASKQ_ROUTE_CARE_H
+#define TASKQ_ROUTE_CARE_H
+
+#include "taskq.h"
+
+#include "utils/timestamp.h"
+
+extern TimestampTz RouteCare(void);
+
+#endif							/* TASKQ_ROUTE_CARE_H */
