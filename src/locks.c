@@ -8,12 +8,34 @@
  */
 #include "taskq.h"
 
+#include "access/xact.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 
 #include "compat.h"
+#include "error.h"
 #include "locks.h"
+
+/* The server has room for some thousands of locks, which all sessions share. */
+#define MAX_LOCKS 1000
+
+/* How many locks the transaction holds; those freed by a savepoint are counted still. */
+static int	n_held = 0;
+
+static void
+AtTransactionEnd(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+		n_held = 0;
+}
+
+/* Registered once: each registration is kept for the life of the process. */
+void
+LocksInit(void)
+{
+	RegisterXactCallback(AtTransactionEnd, NULL);
+}
 
 static void
 MakeTag(LOCKTAG *tag, LockClass class, uint64 key)
@@ -21,14 +43,31 @@ MakeTag(LOCKTAG *tag, LockClass class, uint64 key)
 	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, (uint32) (key >> 32), (uint32) key, class);
 }
 
+/* One transaction must not use up the lock table for all. */
+static void
+CheckCount(void)
+{
+	if (n_held >= MAX_LOCKS)
+		ereport(ERROR,
+				(errcode(ERRCODE_TQ_LIMIT_EXCEEDED),
+				 errmsg("too many locks of taskq in one transaction"),
+				 errdetail("Each worker or handler that is registered, and each claim of a worker with max_concurrent_jobs, holds locks until the transaction ends."),
+				 errhint("Commit after some hundreds of such calls.")));
+}
+
 /* Take a lock until the transaction ends; false when it is not to be had. */
 bool
 LockKey(LockClass class, uint64 key, bool exclusive, bool wait)
 {
 	LOCKTAG		tag;
+	LockAcquireResult result;
 
+	CheckCount();
 	MakeTag(&tag, class, key);
-	return LockAcquire(&tag, exclusive ? ExclusiveLock : ShareLock, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
+	result = LockAcquire(&tag, exclusive ? ExclusiveLock : ShareLock, false, !wait);
+	if (result == LOCKACQUIRE_OK)
+		n_held++;
+	return result != LOCKACQUIRE_NOT_AVAIL;
 }
 
 /* Give it back before the transaction ends. */
@@ -38,6 +77,7 @@ UnlockKey(LockClass class, uint64 key, bool exclusive)
 	LOCKTAG		tag;
 
 	MakeTag(&tag, class, key);
+	n_held = Max(n_held - 1, 0);
 	(void) LockRelease(&tag, exclusive ? ExclusiveLock : ShareLock, false);
 }
 

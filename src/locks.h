@@ -20,6 +20,7 @@ typedef enum LockClass
 	LOCK_CARE = 18				/* making and dropping leaves */
 } LockClass;
 
+extern void LocksInit(void);
 extern bool LockKey(LockClass class, uint64 key, bool exclusive, bool wait);
 extern void UnlockKey(LockClass class, uint64 key, bool exclusive);
 extern bool LockKeyIsHeld(LockClass class, uint64 key);

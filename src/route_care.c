@@ -25,6 +25,7 @@
 
 #include "access/table.h"
 #include "access/transam.h"
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "storage/lmgr.h"
@@ -237,7 +238,14 @@ RouteCare(void)
 				next_care = ClockNow() + Min(CARE_EVERY, Max((int64) taskq_route_idle * 1000, USECS_PER_SEC));
 			break;
 		case STAGE_MARKED:
-			begun_before = ReadNextTransactionId();
+			/*
+			 * The commit of the mark is seen before its news is sent, so a
+			 * transaction that has begun in between may lack the news, too.  With
+			 * an id of our own, which comes after the news, it is told from
+			 * those that begin later.
+			 */
+			begun_before = GetCurrentTransactionId();
+			TransactionIdAdvance(begun_before);
 			stage = STAGE_WAITING;
 			break;
 		case STAGE_WAITING:

@@ -16,6 +16,7 @@
 #include "guc.h"
 #include "kit.h"
 #include "launcher.h"
+#include "locks.h"
 #include "ready.h"
 #include "shmem.h"
 #include "stats.h"
@@ -33,6 +34,7 @@ _PG_init(void)
 	CatalogInit();
 	ConfineInit();
 	KitInit();
+	LocksInit();
 	WakeInit();
 	StatsInit();
 	TableGuardInit();

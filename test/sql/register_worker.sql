@@ -3,7 +3,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 \i test/sql/include/wait.sql
-SELECT plan(49);
+SELECT plan(51);
 CREATE FUNCTION pg_temp.worker(w text) RETURNS text LANGUAGE sql AS
 	$$ SELECT state || ' ' || running_jobs FROM taskq.workers WHERE worker_id = w $$;
 
@@ -94,6 +94,9 @@ SELECT is(pg_temp.state('b') || ', ' || pg_temp.state('c'), 'available 0, availa
 SELECT throws_ok(pg_temp.of('b', 'SELECT taskq.complete_job(%s, %s)'), 'TQ003', NULL, 'their epochs are over');
 SELECT ok(NOT taskq.unregister_worker('rw-3'), 'an id that is not registered cannot be');
 SELECT throws_ok($$ SELECT FROM taskq.worker_heartbeat('rw-3') $$, 'TQ012', 'worker "rw-3" is not registered', 'nor have a heartbeat');
+
+SELECT throws_ok($$ SELECT taskq.register_worker('rw-many-' || i, '{rw-a}') FROM generate_series(1, 2000) i $$, 'TQ010', 'too many locks of taskq in one transaction', 'a loop of registrations does not fill the lock table');
+SELECT throws_ok($$ SELECT FROM generate_series(1, 2000) i, taskq.claim_job('rw-each-' || i, '{rw-a}') $$, 'TQ010', NULL, 'nor does one of claims by ids that are not registered');
 
 SELECT * FROM finish();
 ROLLBACK;
