@@ -99,7 +99,8 @@ typedef struct TaskqTermination
 /* Time that was lost: leases from before are moved by it (watch.c). */
 typedef struct TaskqShift
 {
-	TransactionId xid;			/* of which no transaction had one then */
+	TransactionId xid_before;	/* the next one before it was lost */
+	TransactionId xid;			/* and when that was noted */
 	TimestampTz from;			/* before it was lost */
 	TimestampTz at;				/* when that was noted */
 	int64		by;				/* microseconds; less than 0: the clock was set back */
@@ -139,6 +140,7 @@ typedef struct TaskqDatabase
 	/* The scheduler's own: when it has looked at the clocks, and what the steady one said. */
 	TimestampTz watched_at;
 	int64		watched_steady;
+	TransactionId watched_xid;
 
 	pg_atomic_uint32 signalled; /* the scheduler is to look */
 	pg_atomic_uint32 may_grow;	/* is it worth telling the scheduler of more work? */

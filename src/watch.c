@@ -44,7 +44,6 @@ static void
 AddShift(TimestampTz from, int64 by)
 {
 	TaskqShift *shifts = db->shifts;
-	TransactionId xid = ReadNextTransactionId();
 	int			first = 0;
 
 	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
@@ -57,10 +56,13 @@ AddShift(TimestampTz from, int64 by)
 		/* the two oldest become one: leases from between are moved by too much */
 		shifts[1].by += shifts[0].by;
 		shifts[1].from = Min(shifts[0].from, shifts[1].from);
+		shifts[1].xid_before = shifts[1].xid;
 		db->n_shifts--;
 		memmove(shifts, shifts + 1, sizeof(TaskqShift) * db->n_shifts);
 	}
-	shifts[db->n_shifts] = (TaskqShift) {.xid = xid, .from = from, .at = ClockNow(), .by = by};
+	shifts[db->n_shifts] = (TaskqShift) {
+		.xid_before = db->watched_xid, .xid = ReadNextTransactionId(), .from = from, .at = ClockNow(), .by = by,
+	};
 	db->n_shifts++;
 	LWLockRelease(&taskq_shared->lock);
 	ereport(by >= NEWS || by <= -NEWS ? LOG : DEBUG1,
@@ -77,6 +79,7 @@ WatchBegin(TaskqDatabase *database)
 	{
 		db->watched_at = ClockNow();
 		db->watched_steady = SteadyNow();
+		db->watched_xid = ReadNextTransactionId();
 	}
 	allowed = PG_INT64_MAX;
 	(void) WatchNote();
@@ -108,13 +111,12 @@ WatchNote(void)
 	db->watched_at = ClockNow();
 	db->watched_steady = SteadyNow();
 	allowed = 0;
-	if (late < TOLERANCE && apart < TOLERANCE && apart > -TOLERANCE)
-		return false;
 	if (late >= TOLERANCE)
 		AddShift(from, late);
 	if (apart >= TOLERANCE || apart <= -TOLERANCE)
 		AddShift(from, apart);
-	return true;
+	db->watched_xid = ReadNextTransactionId();
+	return late >= TOLERANCE || apart >= TOLERANCE || apart <= -TOLERANCE;
 }
 
 /* What time it is.  What was lost before is noted, what is lost from here on does no harm. */
@@ -125,6 +127,21 @@ WatchNow(void)
 
 	(void) WatchNote();
 	return now;
+}
+
+/*
+ * Is a lease of before to be moved?  One that was extended just before, or just
+ * after, is told by where it ends: within what was lost, or behind where the clock
+ * then was.
+ */
+static bool
+IsMoved(const TaskqShift *shift, TimestampTz expires_at, TransactionId xmin)
+{
+	if (!TransactionIdPrecedes(xmin, shift->xid))
+		return false;
+	if (TransactionIdPrecedes(xmin, shift->xid_before))
+		return shift->by < 0 || expires_at > shift->from;
+	return expires_at > shift->from && (shift->by < 0 || expires_at < shift->from + shift->by);
 }
 
 /* When a lease ends that is stored in this row as it is, by the clock as it is now. */
@@ -143,7 +160,7 @@ WatchLease(TimestampTz expires_at, TupleTableSlot *row)
 	{
 		const TaskqShift *shift = &database->shifts[i];
 
-		if (TransactionIdPrecedes(xmin, shift->xid) && (shift->by < 0 || expires_at > shift->from))
+		if (IsMoved(shift, expires_at, xmin))
 			expires_at += shift->by;
 	}
 	LWLockRelease(&taskq_shared->lock);

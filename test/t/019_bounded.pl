@@ -42,7 +42,7 @@ wait_until($node, 'SELECT count(*) = 0 FROM taskq.cancel_requests', 'when that h
 # Requests that have to wait, more of them than there are in a piece, and one of a
 # job that has ended.
 sql($node, q(SELECT count(taskq.enqueue_job('outside')) FROM generate_series(1, 120)));
-is(sql($node, q(SELECT count(*) FROM taskq.claim_jobs('w', 200, lease => '1 h'))), 120, 'jobs run');
+is(sql($node, q(SELECT count(*) FROM taskq.claim_jobs('w', 200, task_types => '{outside}', lease => '1 h'))), 120, 'jobs run');
 is(sql($node, q(SELECT count(*) FROM (SELECT taskq.cancel_job(job_id) AS answer FROM taskq.all_jobs WHERE state = 'running') c WHERE answer = 'requested')), 120,
 	'and are to be cancelled');
 sql($node, q(INSERT INTO taskq.cancel_requests (job_id, requested_at) VALUES (1000000, now())));
@@ -53,7 +53,7 @@ sql($node, q(SELECT taskq.cancel_job(job_id, epoch) FROM taskq.all_jobs WHERE st
 # leases ------------------------------------------------------------------------
 
 sql($node, q(SELECT count(taskq.enqueue_job('outside')) FROM generate_series(1, 300)));
-is(sql($node, q(SELECT count(*) FROM taskq.claim_jobs('w', 300, lease => '1 s'))), 300, 'many jobs run');
+is(sql($node, q(SELECT count(*) FROM taskq.claim_jobs('w', 300, task_types => '{outside}', lease => '1 s'))), 300, 'many jobs run');
 wait_until($node, q(SELECT count(*) = 300 FROM taskq.attempt_failures WHERE outcome = 'expired'), 'many leases end');
 cmp_ok(largest_transaction('xmin', q(taskq.attempt_failures WHERE outcome = 'expired')), '<=', 50, 'a few in each transaction');
 
@@ -61,7 +61,7 @@ cmp_ok(largest_transaction('xmin', q(taskq.attempt_failures WHERE outcome = 'exp
 
 # More jobs of one day, with an attempt each, than are forgotten at once.
 sql($node, q(SELECT count(taskq.enqueue_job('outside')) FROM generate_series(1, 1200)));
-sql($node, q(SELECT count(taskq.fail_job(job_id, epoch)) FROM taskq.claim_jobs('w', 1200)));
+sql($node, q(SELECT count(taskq.fail_job(job_id, epoch)) FROM taskq.claim_jobs('w', 1200, task_types => '{outside}')));
 sql($node, 'SELECT taskq.prune()') for 1 .. 4;
 my $failures = sql($node, 'SELECT count(*) FROM taskq.attempt_failures');
 cmp_ok($failures, '>=', 1500, 'many attempts have failed');

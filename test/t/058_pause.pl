@@ -34,7 +34,7 @@ sub claim_two
 {
 	my ($lease) = @_;
 	sql($node, q(SELECT taskq.enqueue_job('outside') FROM generate_series(1, 2)));
-	my %of = map { $_ => [ split /\|/, sql($node, "SELECT job_id, epoch FROM taskq.claim_job('$_', lease => '$lease')") ] } 'well', 'dead';
+	my %of = map { $_ => [ split /\|/, sql($node, "SELECT job_id, epoch FROM taskq.claim_job('$_', '{outside}', lease => '$lease')") ] } 'well', 'dead';
 	wait_until($node, 'SELECT count(*) > 0 FROM (SELECT pg_stat_clear_snapshot()) x, pg_stat_activity WHERE backend_type = \'taskq scheduler\' AND state = \'idle\'', 'the scheduler sleeps');
 	return %of;
 }
@@ -64,7 +64,7 @@ is(sql($node, "SELECT taskq.complete_job($of{well}[0], $of{well}[1])"), 't', 'th
 %of = claim_two('10 s');
 set_clock('1 h');
 sql($node, q(SELECT taskq.enqueue_job('outside')));
-is(sql($node, q(SELECT count(*) FROM taskq.claim_job('other', lease => '1 s'))), 1, 'a job is claimed by the new clock');
+is(sql($node, q(SELECT count(*) FROM taskq.claim_job('other', '{outside}', lease => '1 s'))), 1, 'a job is claimed by the new clock');
 wait_until($node, q(SELECT count(*) = 1 FROM taskq.attempts WHERE outcome = 'expired' AND worker_id = 'other'), 'and is given up by it');
 is($beat->($of{well}), 'ok', 'a clock that is set ahead ends no lease of before');
 wait_until($node, $expired->($of{dead}), 'but a worker that is dead loses its job in time');

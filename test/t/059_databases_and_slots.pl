@@ -35,7 +35,7 @@ wait_for_log_line($node, qr/WARNING:  more databases need a taskq scheduler than
 
 # What is due later is known to the launcher, and so is the end of a lease.
 sql($node, q(SELECT taskq.enqueue_job('work', delay => '2 s'); SELECT taskq.enqueue_job('outside', max_attempts => 1)), $_) for @dbs;
-is(sql($node, q(SELECT count(*) FROM taskq.claim_job('w', lease => '2 s')), $_), 1, "$_: a program has a job") for @dbs;
+is(sql($node, q(SELECT count(*) FROM taskq.claim_job('w', '{outside}', lease => '2 s')), $_), 1, "$_: a program has a job") for @dbs;
 settled($node, "$_: what is due later runs, and leases end", db => $_) for @dbs;
 
 # After a restart every database is looked at once.
