@@ -57,7 +57,7 @@ Leave(TaskqJob *job)
 {
 	job->permit = 0;
 	if (job->worker_id != NULL && job->lease_expires_at != 0)
-		WakePermit(WorkerKey(text_to_cstring((text *) job->worker_id)));
+		WakePermit(NameKey(text_to_cstring((text *) job->worker_id)));
 }
 
 static uint64
@@ -153,5 +153,5 @@ PermitsReturn(const char *worker_id, const int *permits, int n)
 	for (int i = 0; i < n; i++)
 		UnlockKey(LOCK_PERMIT, PermitKey(worker_id, permits[i]), true);
 	if (n > 0)
-		WakeForPermit(WorkerKey(worker_id));
+		WakeForPermit(NameKey(worker_id));
 }

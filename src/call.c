@@ -116,7 +116,7 @@ IsSqlFunction(Oid function)
 static Oid
 ArgumentType(const Run *run)
 {
-	return run->form.takes_job ? JobTypeOid() : JSONBOID;
+	return run->form.takes_job ? CatalogJobType() : JSONBOID;
 }
 
 /* f($1) as an expression, still to be planned. */

@@ -23,6 +23,7 @@
 #include "catalog/pg_collation.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_namespace.h"
+#include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "utils/fmgroids.h"
@@ -328,6 +329,24 @@ CatalogOwner(void)
 {
 	RequireInstalled();
 	return owner_oid;
+}
+
+/* The row type taskq.job. */
+Oid
+CatalogJobType(void)
+{
+	Oid			type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("job"),
+									   ObjectIdGetDatum(CatalogSchema()));
+
+	if (!OidIsValid(type))
+	{
+		/* if that is so because the extension has just been dropped, say this */
+		(void) CatalogSchema();
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("type taskq.job does not exist")));
+	}
+	return type;
 }
 
 /* Has somebody dropped an index without which nothing works? */

@@ -55,6 +55,7 @@ extern bool CatalogMatches(void);
 extern Oid	CatalogExtension(void);
 extern Oid	CatalogSchema(void);
 extern Oid	CatalogOwner(void);
+extern Oid	CatalogJobType(void);
 extern Oid	CatalogRel(TaskqRel rel);
 extern Oid	CatalogRelIfThere(TaskqRel rel);
 extern Relation CatalogOpen(TaskqRel rel, LOCKMODE mode);

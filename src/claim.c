@@ -35,6 +35,7 @@
 #include "clock.h"
 #include "handler.h"
 #include "lease.h"
+#include "locks.h"
 #include "owner.h"
 #include "pause.h"
 #include "ready.h"
@@ -605,7 +606,7 @@ TakePermits(ClaimRequest *request, int most, int *permits)
 	most = PermitsTake(request->worker_id, request->max_concurrent_jobs, Min(most, MAX_PERMITS), permits);
 	request->at_limit = most == 0;
 	if (most > 0)
-		WakePermitHeld(WorkerKey(request->worker_id));
+		WakePermitHeld(NameKey(request->worker_id));
 	return most;
 }
 

@@ -28,6 +28,7 @@
 #include "guc.h"
 #include "handler.h"
 #include "lease.h"
+#include "locks.h"
 #include "owner.h"
 #include "register.h"
 #include "shmem.h"
@@ -87,7 +88,7 @@ BeginWait(ClaimCall *call, bool at_limit)
 	{
 		AcceptInvalidationMessages();
 		UpdateRoutes(call);
-		WaitBegin(&call->routes, WorkerKey(call->worker_id), at_limit);
+		WaitBegin(&call->routes, NameKey(call->worker_id), at_limit);
 	} while (call->request.catalog_version != CatalogVersion());
 }
 

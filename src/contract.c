@@ -22,9 +22,9 @@
 #include "compat.h"
 #include "contract.h"
 #include "fields.h"
+#include "object_owner.h"
 #include "resolve.h"
 #include "roles.h"
-#include "usercode.h"
 
 bool
 ContractExists(const TaskqContract *contract)
@@ -211,7 +211,7 @@ ContractRefusal(TaskqContract *contract, Oid role, Oid registrar)
 
 	if (!ContractHasCode(contract))
 		return NULL;
-	refusal = UserCodeRefusal(role);
+	refusal = RoleCodeRefusal(role);
 	if (refusal != NULL)
 		return psprintf("unrunnable: %s", refusal);
 	if (contract->payload_type != NULL)

@@ -38,7 +38,7 @@
 #include "compat.h"
 #include "ddl.h"
 #include "memory.h"
-#include "prepared.h"
+#include "prepared_end.h"
 #include "reset.h"
 #include "shmem.h"
 #include "wake.h"

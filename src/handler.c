@@ -32,7 +32,6 @@
 #include "error.h"
 #include "guc.h"
 #include "handler.h"
-#include "job.h"
 #include "locks.h"
 #include "owner.h"
 #include "pause.h"
@@ -115,7 +114,7 @@ FindFunction(TaskqHandler *handler, Oid cached)
 {
 	StoredName	stored = {handler->signature, cached, handler->function_owner,
 						  HandlerRole(handler), handler->registered_by};
-	Oid			args[] = {handler->form.takes_job ? JobTypeOid() : JSONBOID, JSONBOID};
+	Oid			args[] = {handler->form.takes_job ? CatalogJobType() : JSONBOID, JSONBOID};
 
 	/* the second argument is a procedure's result */
 	handler->function = ResolveFunction(&stored, strchr(handler->signature, ',') == NULL ? 1 : 2, args,
@@ -179,7 +178,7 @@ HandlerMisfit(Oid function, HandlerForm *form)
 	if (misfit == NULL)
 	{
 		form->takes_job = proc->proargtypes.values[0] != JSONBOID;
-		if (form->takes_job && proc->proargtypes.values[0] != JobTypeOid())
+		if (form->takes_job && proc->proargtypes.values[0] != CatalogJobType())
 			misfit = "Its argument is not one jsonb or one taskq.job.";
 	}
 	ReleaseSysCache(tuple);
@@ -434,12 +433,12 @@ HandlerRefuseUnregistered(const char *task_type)
 bool
 HandlerLockType(const char *task_type, bool exclusive, bool wait)
 {
-	return LockKey(LOCK_TASK_TYPE, hash_bytes_extended((const unsigned char *) task_type, strlen(task_type), 0),
+	return LockKey(LOCK_TASK_TYPE, NameKey(task_type),
 				   exclusive, wait);
 }
 
 void
 HandlerUnlockType(const char *task_type)
 {
-	UnlockKey(LOCK_TASK_TYPE, hash_bytes_extended((const unsigned char *) task_type, strlen(task_type), 0), false);
+	UnlockKey(LOCK_TASK_TYPE, NameKey(task_type), false);
 }

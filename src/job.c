@@ -294,23 +294,6 @@ JobWriteEnded(const TaskqJob *job, const TaskqEnding *ending, TupleTableSlot *sl
 	WriteOid(slot, HIST_CREATED_BY, job->created_by);
 }
 
-Oid
-JobTypeOid(void)
-{
-	Oid			type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("job"),
-									   ObjectIdGetDatum(CatalogSchema()));
-
-	if (!OidIsValid(type))
-	{
-		/* if that is so because the extension has just been dropped, say this */
-		(void) CatalogSchema();
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("type taskq.job does not exist")));
-	}
-	return type;
-}
-
 static void
 SetAttribute(Datum *values, bool *nulls, int attnum, Datum value)
 {
@@ -365,7 +348,7 @@ JobTuple(const TaskqJob *job, TupleDesc desc)
 Datum
 JobDatum(const TaskqJob *job)
 {
-	TupleDesc	desc = lookup_rowtype_tupdesc(JobTypeOid(), -1);
+	TupleDesc	desc = lookup_rowtype_tupdesc(CatalogJobType(), -1);
 	HeapTuple	tuple = JobTuple(job, desc);
 
 	ReleaseTupleDesc(desc);

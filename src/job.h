@@ -90,7 +90,6 @@ extern Datum JobDatum(const TaskqJob *job);
 extern void JobKeep(TaskqJob *job);
 extern StoreLockResult JobOpenAndLock(Store *jobs, int64 job_id, TaskqJob *job);
 extern StoreLockResult JobOpenAndLockWaiting(Store *jobs, int64 job_id, TaskqJob *job);
-extern Oid	JobTypeOid(void);
 extern bool JobEnded(char state);
 extern const char *JobStateName(const TaskqJob *job);
 extern struct varlena *TextOrNull(const char *string);

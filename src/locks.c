@@ -9,6 +9,7 @@
 #include "taskq.h"
 
 #include "access/xact.h"
+#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
@@ -35,6 +36,13 @@ void
 LocksInit(void)
 {
 	RegisterXactCallback(AtTransactionEnd, NULL);
+}
+
+/* The key of what has a name. */
+uint64
+NameKey(const char *name)
+{
+	return hash_bytes_extended((const unsigned char *) name, strlen(name), 0);
 }
 
 static void

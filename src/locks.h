@@ -21,6 +21,7 @@ typedef enum LockClass
 } LockClass;
 
 extern void LocksInit(void);
+extern uint64 NameKey(const char *name);
 extern bool LockKey(LockClass class, uint64 key, bool exclusive, bool wait);
 extern void UnlockKey(LockClass class, uint64 key, bool exclusive);
 extern bool LockKeyIsHeld(LockClass class, uint64 key);

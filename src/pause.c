@@ -112,7 +112,7 @@ PauseForSetup(const char *task_type, const char *because)
 bool
 TrialTake(const char *task_type)
 {
-	return LockKey(LOCK_TRIAL, hash_bytes_extended((const unsigned char *) task_type, strlen(task_type), 0), true, false);
+	return LockKey(LOCK_TRIAL, NameKey(task_type), true, false);
 }
 
 /* The next trial is later than this one was, by twice as much. */

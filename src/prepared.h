@@ -1,6 +1,6 @@
 /*
  * prepared.h
- *	  What a prepared transaction has done to taskq, acted on when it ends.
+ *	  Which prepared transactions are taskq's.
  */
 #ifndef TASKQ_PREPARED_H
 #define TASKQ_PREPARED_H
@@ -10,8 +10,6 @@
 #include "shmem.h"
 
 extern void PreparedNote(void);
-extern void PreparedEnded(void);
-extern bool PreparedAny(const TaskqDatabase *db);
-extern void PreparedLook(TaskqDatabase *db);
+extern void PreparedAdd(TaskqDatabase *db, TransactionId xid);
 
 #endif							/* TASKQ_PREPARED_H */

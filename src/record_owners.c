@@ -15,6 +15,7 @@
 #include "catalog.h"
 #include "contract.h"
 #include "handler.h"
+#include "object_owner.h"
 #include "owner.h"
 #include "record_owners.h"
 #include "resolve.h"

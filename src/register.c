@@ -110,7 +110,7 @@ RegistrationChanged(const char *worker_id)
 {
 	CacheInvalidateRelcacheByRelid(CatalogRel(REL_WORKERS));
 	CommandCounterIncrement();
-	WakeWorker(WorkerKey(worker_id));
+	WakeWorker(NameKey(worker_id));
 }
 
 /* How long after its last call a worker counts as alive. */
@@ -181,13 +181,6 @@ InsertRow(Store *store, const char *worker_id, const ExternalWorker *worker, boo
 	StoreInsert(store);
 }
 
-/* What stands for an id in locks and wake-ups. */
-uint64
-WorkerKey(const char *worker_id)
-{
-	return hash_bytes_extended((const unsigned char *) worker_id, strlen(worker_id), 0);
-}
-
 /* for claims and heartbeats ------------------------------------------------ */
 
 /*
@@ -198,20 +191,20 @@ WorkerKey(const char *worker_id)
 bool
 WorkerHold(const char *worker_id)
 {
-	return LockKey(LOCK_REGISTRATION, WorkerKey(worker_id), false, false);
+	return LockKey(LOCK_REGISTRATION, NameKey(worker_id), false, false);
 }
 
 void
 WorkerRelease(const char *worker_id)
 {
-	UnlockKey(LOCK_REGISTRATION, WorkerKey(worker_id), false);
+	UnlockKey(LOCK_REGISTRATION, NameKey(worker_id), false);
 }
 
 /* Take no jobs for an id while its registration ends or drains, unless that is to wait. */
 void
 WorkerHoldOff(const char *worker_id)
 {
-	(void) LockKey(LOCK_REGISTRATION, WorkerKey(worker_id), true, false);
+	(void) LockKey(LOCK_REGISTRATION, NameKey(worker_id), true, false);
 }
 
 /* What is known of an id. */
@@ -328,7 +321,7 @@ WorkerHasClaimed(const char *worker_id, const ExternalWorker *worker)
 	StoreOpenRel(&store, REL_WORKERS);
 	if (FindRow(&store, worker_id))
 		due = NoteClaim(&store, worker_id, worker, now);
-	else if (worker->standing != WORKER_REGISTERED && LockKey(LOCK_FIRST_CLAIM, WorkerKey(worker_id), true, false) &&
+	else if (worker->standing != WORKER_REGISTERED && LockKey(LOCK_FIRST_CLAIM, NameKey(worker_id), true, false) &&
 			 !FindRow(&store, worker_id))
 	{
 		SetUserIdAndSecContext(caller, scope.sec_context);
@@ -501,8 +494,8 @@ taskq_register_worker(PG_FUNCTION_ARGS)
 	take_over = ArgBool(fcinfo, 6, "take_over");
 
 	OwnerEnter(&scope);
-	LockKey(LOCK_REGISTRATION, WorkerKey(worker_id), true, true);
-	LockKey(LOCK_FIRST_CLAIM, WorkerKey(worker_id), true, true);
+	LockKey(LOCK_REGISTRATION, NameKey(worker_id), true, true);
+	LockKey(LOCK_FIRST_CLAIM, NameKey(worker_id), true, true);
 	StoreOpenRel(&store, REL_WORKERS);
 	found = FindRow(&store, worker_id);
 	is_new = !found || !SlotIsNull(store.found, W_ENDED_AT);

@@ -32,7 +32,6 @@ typedef struct ExternalWorker
 } ExternalWorker;
 
 /* for claims and heartbeats */
-extern uint64 WorkerKey(const char *worker_id);
 extern bool WorkerHold(const char *worker_id);
 extern void WorkerRelease(const char *worker_id);
 extern void WorkerHoldOff(const char *worker_id);

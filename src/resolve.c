@@ -28,6 +28,7 @@
 
 #include "adopt.h"
 #include "compat.h"
+#include "object_owner.h"
 #include "resolve.h"
 
 /* The schema of a qualified name, or InvalidOid, and the rest of the name. */
@@ -41,36 +42,6 @@ SchemaOf(char *qualified, char **name)
 }
 
 /* owners ------------------------------------------------------------------- */
-
-/* InvalidOid: there is no such function. */
-Oid
-FunctionOwner(Oid function)
-{
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	Oid			owner = InvalidOid;
-
-	if (HeapTupleIsValid(tuple))
-	{
-		owner = ((Form_pg_proc) GETSTRUCT(tuple))->proowner;
-		ReleaseSysCache(tuple);
-	}
-	return owner;
-}
-
-/* The same of a type. */
-Oid
-TypeOwner(Oid type)
-{
-	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
-	Oid			owner = InvalidOid;
-
-	if (HeapTupleIsValid(tuple))
-	{
-		owner = ((Form_pg_type) GETSTRUCT(tuple))->typowner;
-		ReleaseSysCache(tuple);
-	}
-	return owner;
-}
 
 /* Is an object of this owner as good as the one that was registered? */
 static bool

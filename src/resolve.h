@@ -19,8 +19,6 @@ typedef struct StoredName
 
 extern Oid	ResolveFunction(const StoredName *stored, int n_args, const Oid *args, bool *others);
 extern Oid	ResolveType(const StoredName *stored, bool *others);
-extern Oid	FunctionOwner(Oid function);
-extern Oid	TypeOwner(Oid type);
 extern const char *FunctionRefusal(Oid function, int n_args, const Oid *args);
 extern bool HoldObject(Oid class, Oid object);
 extern void ReleaseObject(Oid class, Oid object);

@@ -76,7 +76,7 @@ RetryFunctionCheck(Oid function, Oid role)
 const char *
 RetryFunctionRefusal(StoredName *stored)
 {
-	const char *refusal = UserCodeRefusal(stored->role);
+	const char *refusal = RoleCodeRefusal(stored->role);
 	bool		others;
 
 	if (refusal != NULL)

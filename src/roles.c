@@ -104,3 +104,14 @@ RoleCheckRunAs(Oid role)
 				 errhint("GRANT CONNECT ON DATABASE %s TO %s;",
 						 quote_identifier(get_database_name(MyDatabaseId)), quote_identifier(name))));
 }
+
+/* NULL, or why nothing runs as this role now. */
+const char *
+RoleCodeRefusal(Oid role)
+{
+	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role)))
+		return "its role does not exist";
+	if (superuser_arg(role) && !taskq_allow_superuser_handlers)
+		return "its role is a superuser and taskq.allow_superuser_handlers is off";
+	return NULL;
+}

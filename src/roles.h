@@ -12,5 +12,6 @@ extern bool RoleMayLogin(Oid role);
 extern void RoleRefuseSuperuser(Oid role);
 extern void RoleCheckExecute(Oid role, Oid function);
 extern void RoleCheckRunAs(Oid role);
+extern const char *RoleCodeRefusal(Oid role);
 
 #endif							/* TASKQ_ROLES_H */

@@ -54,7 +54,7 @@
 #include "owner.h"
 #include "pause.h"
 #include "pool.h"
-#include "prepared.h"
+#include "prepared_end.h"
 #include "recheck.h"
 #include "record_owners.h"
 #include "register.h"

@@ -32,6 +32,7 @@
 
 #include "args.h"
 #include "built.h"
+#include "catalog.h"
 #include "compat.h"
 #include "dispatch.h"
 #include "error.h"
@@ -158,7 +159,7 @@ CallStatement(const Run *run)
 static void
 CallThroughPortal(Run *run)
 {
-	Oid			type = run->form.takes_job ? JobTypeOid() : JSONBOID;
+	Oid			type = run->form.takes_job ? CatalogJobType() : JSONBOID;
 	char	   *sql;
 	List	   *statements;
 	ParamListInfo params = makeParamList(1);

@@ -47,7 +47,7 @@
 #include "utils/syscache.h"
 
 #include "catalog.h"
-#include "resolve.h"
+#include "object_owner.h"
 #include "table_guard.h"
 
 static object_access_hook_type previous_access_hook = NULL;

@@ -36,17 +36,6 @@
 #include "timer.h"
 #include "usercode.h"
 
-/* NULL, or why nothing runs as this role now. */
-const char *
-UserCodeRefusal(Oid role)
-{
-	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role)))
-		return "its role does not exist";
-	if (superuser_arg(role) && !taskq_allow_superuser_handlers)
-		return "its role is a superuser and taskq.allow_superuser_handlers is off";
-	return NULL;
-}
-
 /* By the server; code that raises 57014 of its own accord has failed. */
 static bool
 IsInterrupt(const ErrorData *error)

@@ -25,7 +25,6 @@ typedef struct UserCode
 
 typedef void (*UserCodeFunction) (void *arg);
 
-extern const char *UserCodeRefusal(Oid role);
 extern ErrorData *UserCodeRun(const UserCode *code, UserCodeFunction function, void *arg);
 TASKQ_NORETURN extern void UserCodePassOn(ErrorData *error);
 
