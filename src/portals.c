@@ -76,6 +76,7 @@ PortalsHide(HiddenPortals *hidden)
 		saved->portal = portal;
 		saved->status = portal->status;
 		saved->visible = portal->visible;
+		saved->pinned = portal->portalPinned;
 		hidden->n++;
 	}
 	for (int i = 0; i < hidden->n; i++)
@@ -93,6 +94,9 @@ PortalsShow(HiddenPortals *hidden)
 	{
 		hidden->portals[i].portal->status = hidden->portals[i].status;
 		hidden->portals[i].portal->visible = hidden->portals[i].visible;
+
+		/* PL/Perl unpins a portal before it tries to close it */
+		hidden->portals[i].portal->portalPinned = hidden->portals[i].pinned;
 	}
 	hidden->n = 0;
 }

@@ -15,6 +15,7 @@ typedef struct HiddenPortal
 	Portal		portal;
 	PortalStatus status;
 	bool		visible;
+	bool		pinned;
 } HiddenPortal;
 
 typedef struct HiddenPortals

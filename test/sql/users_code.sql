@@ -3,7 +3,7 @@
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
-SELECT plan(161);
+SELECT plan(162);
 
 CREATE SCHEMA uc;
 CREATE ROLE regress_uc LOGIN;
@@ -141,14 +141,15 @@ SELECT bool_or(name = 'plperl') AS perl, bool_or(name = 'plpython3u') AS python 
 CREATE EXTENSION IF NOT EXISTS plperl;
 CREATE FUNCTION uc.perl(p jsonb) RETURNS text LANGUAGE plperl AS $$
 	my @said;
-	for my $do (sub { spi_fetchrow('c') }, sub { spi_cursor_close('c') }, sub { spi_exec_query('CLOSE c') }, sub { spi_exec_query('SELECT pg_advisory_lock(1)') },
+	spi_cursor_close('c') if $_[0] =~ /close/;
+	for my $do (sub { spi_fetchrow('c') }, sub { spi_exec_query('CLOSE c') }, sub { spi_exec_query('SELECT pg_advisory_lock(1)') },
 		sub { spi_exec_query("SET seed = 0.5") }, sub { my $q = spi_query('SELECT 1 AS a'); push @said, spi_fetchrow($q)->{a}; die "mine\n" }) {
 		eval { $do->(); }; push @said, $@ ? 'error' : 'done';
 	}
 	return join(' ', @said);
 $$;
 \else
-CREATE FUNCTION uc.perl(p jsonb) RETURNS text LANGUAGE sql AS $$ SELECT 'error error error error error 1 error' $$;
+CREATE FUNCTION uc.perl(p jsonb) RETURNS text LANGUAGE sql AS $$ SELECT CASE WHEN p ? 'close' THEN 1 / 0 || '' ELSE 'error error error error 1 error' END $$;
 \endif
 \if :python
 CREATE EXTENSION IF NOT EXISTS plpython3u;
@@ -165,15 +166,16 @@ said.append(str(next(plpy.cursor('SELECT 1 AS a'))['a']))
 return ' '.join(said)
 $$;
 \else
-CREATE FUNCTION uc.python(p jsonb) RETURNS text LANGUAGE sql AS $$ SELECT '24000 55000 42501 42501 done 1' $$;
+CREATE FUNCTION uc.python(p jsonb) RETURNS text LANGUAGE sql AS $$ SELECT '42501 55000 42501 42501 done 1' $$;
 \endif
 SET ROLE regress_uc;
 SELECT taskq.register_handler('uc-perl', validator => 'uc.perl(jsonb)'), taskq.register_handler('uc-python', validator => 'uc.python(jsonb)') \g /dev/null
 RESET ROLE;
 BEGIN;
 DECLARE c CURSOR FOR SELECT 'caller ' || n FROM generate_series(1, 9) n;
-SELECT is(pg_temp.detail_of($$ SELECT taskq.validate_task('uc-perl', '{}') $$), 'error error error error error 1 error', 'PL/Perl has its own cursors only');
-SELECT is(pg_temp.detail_of($$ SELECT taskq.validate_task('uc-python', '{}') $$), '24000 55000 42501 42501 done 1', 'so has PL/Python');
+SELECT is(pg_temp.detail_of($$ SELECT taskq.validate_task('uc-perl', '{}') $$), 'error error error error 1 error', 'PL/Perl has its own cursors only');
+SELECT throws_like($$ SELECT taskq.validate_task('uc-perl', '{"close": true}') $$, '%', 'nor does it unpin one');
+SELECT is(pg_temp.detail_of($$ SELECT taskq.validate_task('uc-python', '{}') $$), '42501 55000 42501 42501 done 1', 'so has PL/Python');
 FETCH c;
 COMMIT;
 
