@@ -4,10 +4,10 @@ EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" taskq.control
 
 MODULE_big = taskq
 # every source but those that only a test build has, see TESTING below
-TESTING_SOURCES = src/testing.c src/waitpoint.c
-OBJS = $(patsubst %.c,%.o,$(filter-out $(TESTING_SOURCES),$(sort $(wildcard src/*.c))))
+TESTING_SOURCES = src/admin/testing.c src/base/injection_point.c
+OBJS = $(patsubst %.c,%.o,$(filter-out $(TESTING_SOURCES),$(sort $(wildcard src/*.c src/*/*.c))))
 
-PG_CPPFLAGS = -DTASKQ_VERSION=\"$(EXTVERSION)\"
+PG_CPPFLAGS = -I$(srcdir)/src -DTASKQ_VERSION=\"$(EXTVERSION)\"
 # TESTING=1 adds what tests need and nobody else should have: a clock to set, ways
 # to misbehave, places to wait at.
 ifdef TESTING
@@ -23,7 +23,7 @@ endif
 ifdef COVERAGE
 PG_CFLAGS += --coverage
 SHLIB_LINK += --coverage
-EXTRA_CLEAN += src/*.gcda src/*.gcno
+EXTRA_CLEAN += src/*.gcda src/*.gcno src/*/*.gcda src/*/*.gcno
 endif
 
 # Only what SQL and the postmaster call is visible from outside.
@@ -53,8 +53,10 @@ PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
-sql/taskq--$(EXTVERSION).sql: sql/taskq.sql taskq.control
-	cp $< $@
+# The script that is installed, from its parts in the order in which they build on each other.
+SQL_PARTS = head vocabulary tables clock handler queue pool register enqueue claim lease settle retry error dispatch frames run look access tenants views read_events columns rights installation
+sql/taskq--$(EXTVERSION).sql: $(SQL_PARTS:%=sql/parts/%.sql) taskq.control
+	cat $(SQL_PARTS:%=sql/parts/%.sql) >$@
 
 all: $(DOCS)
 doc/installed/taskq.md: doc/taskq.md script/installed-page
@@ -78,7 +80,7 @@ say-skipped:
 endif
 
 # A switch changes every object, so each set of switches is a build of its own.
-$(OBJS): src/*.h Makefile .build-switches
+$(OBJS): src/*.h src/*/*.h Makefile .build-switches
 .build-switches: FORCE
 	@echo '$(PG_CPPFLAGS) $(PG_CFLAGS) $(PG_CONFIG)' | cmp -s - $@ || echo '$(PG_CPPFLAGS) $(PG_CFLAGS) $(PG_CONFIG)' >$@
 FORCE:
@@ -87,7 +89,7 @@ FORCE:
 lint:
 	test/check_house.sh
 format:
-	clang-format -i src/*.c src/*.h
+	clang-format -i src/*.[ch] src/*/*.[ch]
 privileges:
 	script/privileges
 dist:

@@ -30,7 +30,7 @@ code() {
 # a file's includes come before it in some order of all files
 cyclic_includes() {
 	local f inc
-	for f in src/*.c src/*.h; do
+	for f in src/*.[ch] src/*/*.[ch]; do
 		[ -e "$f" ] || continue
 		sed -nE 's/^[[:space:]]*#[[:space:]]*include[[:space:]]+"([^"]+)".*/\1/p' "$f" | while read -r inc; do
 			if [ -e "src/$inc" ]; then echo "${f#src/} $inc"; fi
@@ -42,10 +42,51 @@ cyclic_includes() {
 foreign_includes() {
 	local f inc pg
 	pg=$("${PG_CONFIG:-pg_config}" --includedir-server)
-	grep -nE '^[[:space:]]*#[[:space:]]*include[[:space:]]+"' src/*.c src/*.h /dev/null |
+	grep -nE '^[[:space:]]*#[[:space:]]*include[[:space:]]+"' src/*.[ch] src/*/*.[ch] /dev/null |
 		sed -E 's/^([^:]*):[0-9]+:[^"]*"([^"]+)".*/\1 \2/' | while read -r f inc; do
 			if [ ! -e "src/$inc" ] && [ ! -e "$pg/$inc" ]; then echo "$f includes \"$inc\""; fi
 		done
+}
+
+# The rooms of src/, in the order of the table in src/README.md.
+rooms() {
+	sed -nE '/^## Rooms/,/^## /s/^\| `([a-z]+)` \|.*/\1/p' src/README.md
+}
+
+# Every folder of src/ is a room of the table, and the other way round.
+rooms_listed() {
+	diff <(rooms | sort) <(for d in src/*/; do basename "$d"; done | sort)
+}
+
+# A room includes from itself and from rooms before it, and calls only those:
+# what an object of it needs is defined in none that comes later.
+upward_calls() {
+	local objects
+	objects=$(find src -name '*.o')
+	[ -n "$objects" ] || { echo "nothing is built"; return; }
+	perl -e '
+		my ($n, %place, %home, %needs) = 0;
+		$place{$_} = $n++ for split " ", shift;
+		my $room = sub { $_[0] =~ m{^src/(\w+)/} ? $place{$1} : $n };
+		for my $file (glob "src/*/*.[ch]") {
+			open my $f, "<", $file or die "$file: $!";
+			while (<$f>) {
+				next unless m{^\s*#\s*include "(\w+)/} and exists $place{$1};
+				print "$file includes from src/$1\n" if $place{$1} > $room->($file);
+			}
+		}
+		for my $object (@ARGV) {
+			for (qx{nm \Q$object\E}) {
+				my ($kind, $symbol) = /([A-Za-z]) (\S+)$/ or next;
+				if ($kind eq "U") { $needs{$object}{$symbol} = 1 } else { $home{$symbol} = $object if $kind =~ /[TDBRC]/ }
+			}
+		}
+		for my $object (sort keys %needs) {
+			for my $symbol (sort keys %{$needs{$object}}) {
+				my $target = $home{$symbol} // next;
+				print "$object uses $symbol of $target\n" if $room->($target) > $room->($object);
+			}
+		}' "$(rooms | tr '\n' ' ')" $objects
 }
 
 exported_symbols() {
@@ -69,7 +110,7 @@ version() {
 		echo "no META.json"
 	fi
 	# (the change log and update scripts name versions by their nature)
-	grep -nE "(^|[^0-9.])$re([^0-9.]|\$)" Makefile README.md CONTRIBUTING.md doc/*.md src/* sql/taskq.sql script/* \
+	grep -nE "(^|[^0-9.])$re([^0-9.]|\$)" Makefile README.md CONTRIBUTING.md doc/*.md src/* src/*/* sql/parts/* script/* \
 		test/*.sh test/lists.mk test/sql/* test/isolation/specs/* test/t/* examples/*/* bench/* .ci/* 2>/dev/null
 }
 
@@ -98,7 +139,7 @@ need_testing() {
 		name=$(basename "$f"); name=${name%.*}
 		includes=$(sed -nE 's/^\\i (.*)/\1/p' "$f")
 		# shellcheck disable=SC2086 # names without blanks
-		if grep -qE 'taskq\.(clock_offset|waitpoint|retry_jitter)' "$f" $includes; then
+		if grep -qE 'taskq\.(clock_offset|injection_point|retry_jitter)' "$f" $includes; then
 			listed_in NEED_TESTING | grep -qxF -- "$name" || echo "$f needs a build with TESTING=1, but is not in NEED_TESTING of test/lists.mk"
 		else
 			! listed_in NEED_TESTING | grep -qxF -- "$name" || echo "$f is in NEED_TESTING of test/lists.mk and does not need it"
@@ -116,12 +157,12 @@ unexpected_files() { # variable, directory of expected files
 }
 
 only_in() { # pattern, file that may
-	code src/*.c src/*.h | grep -E "$1" | grep -vE "^src/$2:"
+	code src/*.[ch] src/*/*.[ch] | grep -E "$1" | grep -vE "^src/$2:"
 }
 
 # time in queries comes from the clock, as a parameter
 time_in_queries() {
-	code src/*.c src/*.h | grep -iE '\b(now|(clock|statement|transaction)_timestamp|timeofday)[[:space:]]*\(\)|"[^"]*\bcurrent_(timestamp|date|time)\b' |
+	code src/*.[ch] src/*/*.[ch] | grep -iE '\b(now|(clock|statement|transaction)_timestamp|timeofday)[[:space:]]*\(\)|"[^"]*\bcurrent_(timestamp|date|time)\b' |
 		grep -vE 'taskq_?\.?clock_now\(\)|taskq_clock_now'
 }
 
@@ -135,7 +176,7 @@ ereport_without_code() {
 			next if $call =~ /\berrcode\w*\s*\(/ or $call =~ /\btaskq_err\w*\s*\(/;
 			my $line = 1 + (substr($_, 0, $pos) =~ tr/\n//);
 			print "$ARGV:$line: ereport without errcode\n";
-		}' src/*.c
+		}' src/*.c src/*/*.c
 }
 
 # a document that says what proves it names a test that is there, and the
@@ -163,6 +204,8 @@ unproved() {
 }
 
 rule "includes are acyclic" cyclic_includes
+rule "the rooms of src/ are those of its README" rooms_listed
+rule "a room uses only itself and rooms before it" upward_calls
 rule "includes are PostgreSQL's or our own" foreign_includes
 rule "only taskq's symbols are exported" exported_symbols
 rule "the version stands in one place" version
@@ -171,8 +214,8 @@ rule "every isolation spec is listed and has its expected output" unlisted ISOLA
 rule "every expected output belongs to a pgTAP test" unexpected_files REGRESS expected
 rule "every expected output belongs to a spec" unexpected_files ISOLATION test/isolation/expected
 rule "tests that need a build for tests say so" need_testing
-rule "differences between versions are in compat.h alone" only_in '\bPG_VERSION_NUM\b' 'compat\.h'
-rule "the time is read in clock.c alone" only_in '\b(GetCurrentTimestamp|GetSQLCurrentTimestamp|gettimeofday|clock_gettime)\b' 'clock\.c'
+rule "differences between versions are in compat.h alone" only_in '\bPG_VERSION_NUM\b' 'base/compat\.h'
+rule "the time is read in clock.c alone" only_in '\b(GetCurrentTimestamp|GetSQLCurrentTimestamp|gettimeofday|clock_gettime)\b' 'base/clock\.c'
 rule "queries are given the time" time_in_queries
 rule "every error has its code" ereport_without_code
 rule "tests that documents name are there" unproved

@@ -60,7 +60,7 @@ ISOLATION = \
 	run-claim \
 	settle-settle \
 	stale-token \
-	waitpoints
+	injection-points
 # Those that need a build with TESTING=1, whose clock can be moved.
 NEED_TESTING = \
 	checkpoint \
@@ -74,4 +74,4 @@ NEED_TESTING = \
 	standing \
 	unroutable \
 	ready-list \
-	waitpoints
+	injection-points

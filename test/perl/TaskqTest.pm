@@ -102,7 +102,7 @@ SQL
 	return;
 }
 
-# More for a role of make_app: misbehave(how, amount) of src/testing.c, and the
+# More for a role of make_app: misbehave(how, amount) of src/admin/testing.c, and the
 # handler bad, which notes its run and then does as its payload says:
 # {"how": "abort", "amount": 1}.
 sub make_misbehave

@@ -3,7 +3,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 \i test/sql/include/wait.sql
-SELECT plan(35);
+SELECT plan(36);
 SELECT ok(pg_temp.came('SELECT taskq.scheduler_pid() IS NOT NULL'), 'the scheduler runs');
 CREATE ROLE regress_messages LOGIN;
 GRANT CREATE ON DATABASE :"DBNAME" TO regress_messages;
@@ -79,6 +79,7 @@ SELECT matches(pg_temp.hint_of($$ SELECT taskq.register_handler('msg-no', 'not_c
 SELECT throws_ok($$ SELECT taskq.register_handler('msg-no', 'format') $$, '42725', NULL, 'as is one that several have');
 SELECT matches(pg_temp.hint_of($$ SELECT taskq.register_handler('msg-no', 'msg.f', validator => 'nobody') $$), '^Give validator as', 'a validator is named alike');
 SELECT throws_ok(format('SELECT taskq.register_handler(''msg-no'', %L)', n), '42883', NULL, 'a number names no function') FROM (VALUES ('1242')) v (n);
+SELECT lives_ok($$ SELECT taskq.register_handler('msg-each-' || i, 'msg.f') FROM generate_series(1, 3) i $$, 'one statement may register several');
 RESET SESSION AUTHORIZATION;
 
 -- small ones ----------------------------------------------------------------------

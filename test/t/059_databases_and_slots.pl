@@ -73,9 +73,9 @@ $node->restart;
 for my $n (1 .. 4)
 {
 	sql($node, "CREATE DATABASE hung$n");
-	sql($node, "ALTER DATABASE hung$n SET taskq.waitpoint = 'probe'");
+	sql($node, "ALTER DATABASE hung$n SET taskq.injection_point = 'probe'");
 }
-my @holders = map { my $s = session($node, db => "hung$_"); $s->query_safe(q(SET taskq.waitpoint = ''; SELECT pg_advisory_lock(hashtext('probe')))); $s } 1 .. 4;
+my @holders = map { my $s = session($node, db => "hung$_"); $s->query_safe(q(SET taskq.injection_point = ''; SELECT pg_advisory_lock(hashtext('probe')))); $s } 1 .. 4;
 sql($node, q(SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'taskq launcher'));
 wait_until($node, q(SELECT count(*) = 4 FROM pg_stat_activity WHERE backend_type = 'taskq scheduler' AND datname LIKE 'hung%'), 'probes hang');
 sql($node, q(SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'taskq scheduler' AND datname NOT LIKE 'hung%'));

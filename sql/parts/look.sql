@@ -1,0 +1,54 @@
+-- look: functions behind the views ------------------------------------------
+
+CREATE FUNCTION taskq.running_jobs(
+	OUT job_id bigint, OUT epoch bigint, OUT attempt integer, OUT worker_id text, OUT started_at timestamptz,
+	OUT pid integer) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'taskq_running_jobs' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10;
+COMMENT ON FUNCTION taskq.running_jobs() IS 'the jobs that background workers of this database run now, from shared memory';
+
+CREATE FUNCTION taskq.background_workers(
+	OUT worker_id text, OUT pool text, OUT pid integer, OUT state text, OUT job_id bigint, OUT task_type text,
+	OUT started_at timestamptz, OUT completed bigint, OUT failed bigint) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'taskq_background_workers' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10;
+COMMENT ON FUNCTION taskq.background_workers() IS 'the background workers of this database, from shared memory';
+
+CREATE FUNCTION taskq.handler_statistics(
+	OUT task_type text, OUT runs bigint, OUT completed bigint, OUT failed bigint, OUT total_time double precision,
+	OUT min_time double precision, OUT max_time double precision, OUT last_run_at timestamptz,
+	OUT p50_time double precision, OUT p95_time double precision, OUT p99_time double precision,
+	OUT total_wait double precision, OUT p50_wait double precision, OUT p95_wait double precision, OUT p99_wait double precision,
+	OUT since timestamptz) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'taskq_handler_statistics' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 100;
+COMMENT ON FUNCTION taskq.handler_statistics() IS 'settled attempts of this database by task type, from shared memory; times in milliseconds';
+
+CREATE FUNCTION taskq.stat_reset(task_type text DEFAULT NULL) RETURNS void
+	AS 'MODULE_PATHNAME', 'taskq_stat_reset' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION taskq.stat_reset(text) IS 'begin anew with the statistics of a task type, or of all in this database';
+
+CREATE FUNCTION taskq.describe_job(
+	job_id bigint, OUT job_id bigint, OUT task_type text, OUT queue text, OUT state text, OUT reason text,
+	OUT priority integer, OUT attempt integer, OUT max_attempts integer, OUT run_at timestamptz, OUT created_at timestamptz,
+	OUT started_at timestamptz, OUT finished_at timestamptz, OUT worker_id text,
+	OUT error_type text, OUT error_code text, OUT last_error text) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'taskq_describe_job' LANGUAGE C VOLATILE ROWS 1;
+COMMENT ON FUNCTION taskq.describe_job(bigint) IS 'what became of a job and, where it does not run, why; raises TQ011 when there is none that is for the caller: a producer''s own, those of tenants that it was granted, an observer''s; operators all';
+
+CREATE FUNCTION taskq.explain_claim(
+	worker_id text DEFAULT NULL, task_types text[] DEFAULT NULL,
+	OUT route_id integer, OUT queue text, OUT task_type text, OUT required_capabilities text[], OUT min_version text,
+	OUT due boolean, OUT claimable boolean, OUT reason text) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'taskq_explain_claim' LANGUAGE C VOLATILE ROWS 100;
+COMMENT ON FUNCTION taskq.explain_claim(text, text[]) IS 'of which routes a worker is given jobs, and why not of the others; arguments as of claim_job()';
+
+CREATE FUNCTION taskq.status(OUT name text, OUT value text, OUT hint text) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'taskq_status' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10;
+COMMENT ON FUNCTION taskq.status() IS 'how taskq stands in this database and, where something is missing, what to do';
+
+CREATE FUNCTION taskq.scheduler_pid() RETURNS integer
+	AS 'MODULE_PATHNAME', 'taskq_scheduler_pid' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION taskq.scheduler_pid() IS 'process id of this database''s scheduler, NULL while none runs';
+
+CREATE FUNCTION taskq.pool_state(pool text) RETURNS text
+	AS 'MODULE_PATHNAME', 'taskq_pool_state' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION taskq.pool_state(text) IS 'whether a pool of this database can have workers: ready; no slot, when it has none and no slot of max_worker_processes is free; not running, when taskq starts none here';
+

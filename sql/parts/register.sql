@@ -1,0 +1,22 @@
+-- register: external workers ------------------------------------------------
+
+CREATE FUNCTION taskq.register_worker(
+	worker_id text, task_types text[] DEFAULT NULL, queues text[] DEFAULT NULL, capabilities text[] DEFAULT NULL,
+	max_concurrent_jobs integer DEFAULT NULL, lease interval DEFAULT NULL, take_over boolean DEFAULT false) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'taskq_register_worker' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION taskq.register_worker(text, text[], text[], text[], integer, interval, boolean) IS 'register an external worker; true when the id is new, false when an older registration was replaced';
+
+CREATE FUNCTION taskq.worker_heartbeat(
+	worker_id text, job_ids bigint[] DEFAULT NULL, epochs bigint[] DEFAULT NULL,
+	OUT job_id bigint, OUT epoch bigint, OUT status text, OUT lease_expires_at timestamptz) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'taskq_worker_heartbeat' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION taskq.worker_heartbeat(text, bigint[], bigint[]) IS 'say that a worker is alive and extend the leases of its jobs, all or those listed; a row a job with status ok, cancel, timeout or lost';
+
+CREATE FUNCTION taskq.drain_worker(worker_id text) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'taskq_drain_worker' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION taskq.drain_worker(text) IS 'give a worker no more jobs; those it has it may finish. A background worker leaves and is replaced. For operators, and an external worker for members of the role that registered it';
+
+CREATE FUNCTION taskq.unregister_worker(worker_id text) RETURNS boolean
+	AS 'MODULE_PATHNAME', 'taskq_unregister_worker' LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION taskq.unregister_worker(text) IS 'end a registration; the worker''s running jobs are released, and its id gets no more until it is registered anew. For members of the role that registered it, and admins. False when there is none of that id';
+

@@ -1,0 +1,230 @@
+-- views ---------------------------------------------------------------------
+-- Columns are only ever appended. Who reads a view is asked for his tenants in
+-- each branch that shows jobs, or what was said and done in them. A UNION ALL is
+-- never a view's outermost level: the planner would take it apart and hand the
+-- reader's own conditions down into its branches, barrier or not.
+
+CREATE VIEW taskq.handler_history WITH (security_barrier) AS
+SELECT task_type, handler, run_as, description, version, registered_by, registered_at, change, changed_by, changed_at,
+	payload_type, required_fields, optional_fields, validator, retry_function
+FROM taskq.handler_changes;
+COMMENT ON VIEW taskq.handler_history IS 'handlers that were overridden or unregistered, by whom and when';
+
+CREATE VIEW taskq.queues WITH (security_barrier) AS
+SELECT queue, description, paused, keep_payload,
+	COALESCE(retain_completed, '7 days') AS retain_completed,
+	COALESCE(retain_other, '30 days') AS retain_other, on_unhandled, created_at,
+	events, COALESCE(retain_events, '3 days') AS retain_events, validate_payloads
+FROM taskq.queue_defs
+UNION ALL
+SELECT 'default', NULL, false, true, '7 days', '30 days', 'wait', NULL, false, '3 days', true
+WHERE NOT EXISTS (SELECT FROM taskq.queue_defs WHERE queue_id = 1);
+COMMENT ON VIEW taskq.queues IS 'the queues; default is always there';
+
+CREATE VIEW taskq.pools WITH (security_barrier) AS
+SELECT p.pool, p.role, p.size, p.min_size, p.task_types, p.queues, p.capabilities, p.paused,
+	(SELECT count(*) FROM taskq.background_workers() b WHERE b.pool = p.pool)::integer AS workers,
+	(SELECT count(*) FROM taskq.background_workers() b WHERE b.pool = p.pool AND b.state = 'running')::integer AS busy,
+	p.created_at, p.paused_because
+FROM taskq.pool_defs p;
+COMMENT ON VIEW taskq.pools IS 'pools of background workers; a NULL in task_types or queues means all';
+
+CREATE VIEW taskq.workers WITH (security_barrier) AS
+SELECT b.worker_id, 'background' AS kind, b.pool, p.role, b.pid,
+	ARRAY(SELECT h.task_type FROM taskq.handlers h
+		  WHERE h.signature IS NOT NULL AND h.run_as = p.role
+			AND (p.task_types IS NULL OR h.task_type = ANY (p.task_types)) ORDER BY 1) AS task_types,
+	p.queues, p.capabilities, b.state, (b.job_id IS NOT NULL)::integer AS running_jobs, 1 AS max_concurrent_jobs,
+	b.job_id AS current_job_id, b.task_type AS current_task_type, b.started_at AS registered_at, NULL::timestamptz AS last_seen,
+	false AS implicit
+FROM taskq.background_workers() b LEFT JOIN taskq.pool_defs p USING (pool)
+UNION ALL
+SELECT e.worker_id, 'external', NULL, e.registered_by, NULL,
+	ARRAY(SELECT h.task_type FROM taskq.handlers h
+		  WHERE (h.signature IS NULL OR h.also_external)
+			AND (e.task_types IS NULL OR h.task_type = ANY (e.task_types)) ORDER BY 1),
+	e.queues, e.capabilities,
+	CASE WHEN e.draining THEN 'draining'
+		 WHEN r.n > 0 THEN 'running'
+		 WHEN e.last_seen + 3 * COALESCE(e.lease, current_setting('taskq.lease', true)::interval) < taskq.clock_now() THEN 'lost'
+		 ELSE 'idle' END,
+	r.n, e.max_concurrent_jobs, r.job_id, r.task_type, e.registered_at, e.last_seen,
+	e.implicit
+FROM taskq.external_workers e,
+	LATERAL (SELECT count(*)::integer AS n, min(j.job_id) FILTER (WHERE taskq.sees_tenant(j.tenant_id)) AS job_id,
+				min(t.task_type) FILTER (WHERE taskq.sees_tenant(j.tenant_id)) AS task_type
+			 FROM taskq.jobs j JOIN taskq.routes t USING (route_id)
+			 WHERE j.gate = 'r' AND j.worker_id = e.worker_id COLLATE "C") r
+WHERE e.ended_at IS NULL;
+COMMENT ON VIEW taskq.workers IS 'background and external workers with the task types they are given';
+COMMENT ON COLUMN taskq.workers.implicit IS 'registered by a claim, for the task types that its calls have named, and not by register_worker()';
+
+CREATE VIEW taskq.all_jobs WITH (security_barrier) AS
+SELECT u.* FROM (
+	SELECT j.job_id, r.task_type, COALESCE(q.queue, 'default') AS queue,
+		CASE WHEN s.job_id IS NOT NULL OR j.gate = 'r' THEN 'running'
+			 WHEN j.gate = 's' THEN 'suspended'
+			 WHEN j.gate = 'b' THEN 'blocked'
+			 WHEN j.run_at > taskq.clock_now() THEN CASE WHEN j.state = 't' THEN 'retryable' ELSE 'scheduled' END
+			 ELSE 'available' END AS state,
+		j.priority::integer AS priority, COALESCE(s.attempt, j.attempt) AS attempt, j.max_attempts,
+		COALESCE(s.epoch, j.epoch) AS epoch, COALESCE(s.worker_id, j.worker_id) AS worker_id, j.lease_expires_at,
+		j.payload, NULL::jsonb AS result, j.progress, j.tags, j.tenant_id, j.group_key, j.run_at, j.created_at,
+		COALESCE(s.started_at, j.started_at) AS started_at, NULL::timestamptz AS finished_at, j.last_error, j.checkpoint, j.correlation_id,
+		CASE WHEN j.created_at >= (SELECT max(i.roles_from) FROM taskq.installation i) THEN j.created_by::regrole END AS created_by
+	FROM taskq.jobs j JOIN taskq.routes r USING (route_id)
+		LEFT JOIN taskq.queue_defs q USING (queue_id)
+		LEFT JOIN taskq.running_jobs() s USING (job_id)
+	WHERE taskq.sees_tenant(j.tenant_id)
+	UNION ALL
+	SELECT h.job_id, r.task_type, COALESCE(q.queue, 'default'),
+		CASE h.state WHEN 'c' THEN 'completed' WHEN 'd' THEN 'discarded' WHEN 'x' THEN 'cancelled' WHEN 'q' THEN 'quarantined' END,
+		h.priority::integer, h.attempt, h.max_attempts, h.epoch, h.worker_id, NULL,
+		h.payload, h.result, h.progress, h.tags, h.tenant_id, h.group_key, h.run_at, h.created_at,
+		h.started_at, h.finished_at, h.last_error, h.checkpoint, h.correlation_id,
+		CASE WHEN h.created_at >= (SELECT max(i.roles_from) FROM taskq.installation i) THEN h.created_by::regrole END
+	FROM taskq.job_history h JOIN taskq.routes r USING (route_id)
+		LEFT JOIN taskq.queue_defs q USING (queue_id)
+	WHERE NOT h.superseded AND taskq.sees_tenant(h.tenant_id)
+) u;
+COMMENT ON VIEW taskq.all_jobs IS 'every job, live and finished';
+
+CREATE FUNCTION taskq.jobs_of_route(route_id integer, max_jobs integer DEFAULT 100) RETURNS SETOF taskq.all_jobs
+	AS 'MODULE_PATHNAME', 'taskq_jobs_of_route' LANGUAGE C VOLATILE ROWS 100;
+COMMENT ON FUNCTION taskq.jobs_of_route(integer, integer) IS 'the jobs that wait in a route, in the order in which claims take them';
+
+CREATE VIEW taskq.attempts WITH (security_barrier) AS
+SELECT u.* FROM (
+	SELECT job_id, attempt, epoch, worker_id, handler_version, started_at, finished_at, outcome,
+		error_type, error_code, error_message, sqlstate, detail, hint, context
+	FROM taskq.attempt_failures f
+	WHERE taskq.sees_all_tenants()
+		OR EXISTS (SELECT FROM taskq.jobs j WHERE j.job_id = f.job_id AND taskq.sees_tenant(j.tenant_id))
+		OR EXISTS (SELECT FROM taskq.job_history h WHERE h.job_id = f.job_id AND taskq.sees_tenant(h.tenant_id))
+	UNION ALL
+	SELECT job_id, attempt, epoch, worker_id, handler_version, started_at, finished_at,
+		CASE last_outcome WHEN 'c' THEN 'completed' ELSE 'cancelled' END,
+		CASE last_outcome WHEN 'x' THEN 'cancelled' END, NULL, NULL, NULL, NULL, NULL, NULL
+	FROM taskq.job_history
+	WHERE last_outcome IN ('c', 'x') AND attempt > 0 AND taskq.sees_tenant(tenant_id)	-- 0: put back after that run, and ended without another
+) u;
+COMMENT ON VIEW taskq.attempts IS 'every attempt that counted, and how it ended';
+
+CREATE VIEW taskq.frames WITH (security_barrier) AS
+SELECT u.* FROM (
+	SELECT job_id, attempt, frame, at, level, sqlstate, message, epoch
+	FROM taskq.frame_log f
+	WHERE taskq.sees_all_tenants()
+		OR EXISTS (SELECT FROM taskq.jobs j WHERE j.job_id = f.job_id AND taskq.sees_tenant(j.tenant_id))
+		OR EXISTS (SELECT FROM taskq.job_history h WHERE h.job_id = f.job_id AND taskq.sees_tenant(h.tenant_id))
+	UNION ALL
+	SELECT r.job_id, r.attempt, r.frame, r.at, r.level, r.sqlstate, r.message, r.epoch
+	FROM taskq.running_frames() r
+	WHERE NOT EXISTS (SELECT FROM taskq.frame_log l WHERE l.job_id = r.job_id AND l.epoch = r.epoch AND l.frame = r.frame)
+) u;
+COMMENT ON VIEW taskq.frames IS 'what runs have said, also those that still run';
+
+CREATE FUNCTION taskq.read_frames(job_id bigint, attempt integer DEFAULT NULL, after integer DEFAULT 0) RETURNS SETOF taskq.frames
+	AS 'MODULE_PATHNAME', 'taskq_read_frames' LANGUAGE C VOLATILE ROWS 100;
+COMMENT ON FUNCTION taskq.read_frames(bigint, integer, integer) IS 'what a job''s runs, or one attempt, have said, in order; after a frame''s number, to read on';
+
+CREATE VIEW taskq.route_reasons WITH (security_barrier) AS
+SELECT t.route_id, COALESCE(q.queue, 'default') AS queue, t.task_type, t.capabilities AS required_capabilities, t.min_version,
+	CASE
+		WHEN NOT taskq.is_adopted() THEN 'database not adopted, see taskq.adopt_database()'
+		WHEN h.task_type IS NULL THEN 'no handler registered'
+		WHEN t.min_version IS NOT NULL AND NOT taskq.version_at_least(h.version, t.min_version) THEN 'handler version is older than min_version'
+		WHEN q.paused THEN 'queue paused'
+		WHEN h.status = 'paused' THEN 'handler paused, see taskq.resume_handler()'
+		WHEN e.fits OR p.fits THEN NULL
+		WHEN e.fits_implicit THEN 'only implicit workers take the type, see taskq.register_worker()'
+		WHEN h.signature IS NULL THEN
+			CASE WHEN e.has_type THEN 'no live worker with the capabilities' ELSE 'no live worker with the type' END
+		WHEN taskq.pool_state(NULL) = 'not running' THEN 'no pool is running in this database, see taskq.status()'
+		WHEN h.status <> 'ok' THEN 'handler ' || h.status
+		WHEN NOT COALESCE(p.has_role, false) THEN 'no pool for the handler''s role'
+		WHEN p.all_paused THEN 'pool paused'
+		WHEN p.no_slot THEN 'no background worker slot is free, see taskq.status()'
+		WHEN p.has_type THEN 'no live worker with the capabilities'
+		ELSE 'no live worker with the type'
+	END AS reason
+FROM taskq.routes t
+	LEFT JOIN taskq.queue_defs q USING (queue_id)
+	LEFT JOIN (SELECT l.task_type, l.handler AS signature, l.run_as, l.also_external, l.status, l.version
+			   FROM taskq.list_handlers() l) h ON h.task_type = t.task_type
+	LEFT JOIN LATERAL (
+		SELECT true AS has_role,
+			bool_and(d.paused) AS all_paused,
+			bool_or(d.takes) AS has_type,
+			bool_or(d.takes AND NOT d.paused AND h.status = 'ok' AND taskq.pool_state(d.pool) = 'ready'
+					AND t.capabilities <@ COALESCE(d.capabilities, '{}')) AS fits,
+			bool_or(d.takes AND NOT d.paused AND taskq.pool_state(d.pool) = 'no slot'
+					AND t.capabilities <@ COALESCE(d.capabilities, '{}')) AS no_slot
+		FROM (SELECT pd.*,
+				(pd.task_types IS NULL OR t.task_type = ANY (pd.task_types))
+				AND (pd.queues IS NULL OR COALESCE(q.queue, 'default') = ANY (pd.queues)) AS takes
+			  FROM taskq.pool_defs pd WHERE pd.role = h.run_as AND pd.size > 0) d
+		HAVING count(*) > 0) p ON h.signature IS NOT NULL
+	LEFT JOIN LATERAL (
+		SELECT bool_or(true) AS has_type,
+			bool_or(t.capabilities <@ COALESCE(x.capabilities, '{}') AND NOT x.implicit) AS fits,
+			bool_or(t.capabilities <@ COALESCE(x.capabilities, '{}') AND x.implicit) AS fits_implicit
+		FROM taskq.external_workers x
+		WHERE (h.signature IS NULL OR h.also_external) AND NOT x.draining AND x.ended_at IS NULL
+		  AND x.last_seen + 3 * COALESCE(x.lease, current_setting('taskq.lease', true)::interval) >= taskq.clock_now()
+		  AND (x.task_types IS NULL OR t.task_type = ANY (x.task_types))
+		  AND (x.queues IS NULL OR COALESCE(q.queue, 'default') = ANY (x.queues))) e ON true;
+COMMENT ON VIEW taskq.route_reasons IS 'why no registered worker would be given jobs of a route now, a row a route; NULL where one would';
+
+CREATE VIEW taskq.unroutable_jobs WITH (security_barrier) AS
+SELECT r.queue, r.task_type, r.required_capabilities, r.reason, o.jobs, o.oldest, r.min_version
+FROM taskq.route_reasons r,
+	LATERAL (SELECT count(*) AS jobs, min(j.created_at) AS oldest FROM taskq.jobs j
+			 WHERE j.route_id = r.route_id AND j.gate = 'o' AND taskq.sees_tenant(j.tenant_id)) o
+WHERE r.reason IS NOT NULL AND o.jobs > 0;
+COMMENT ON VIEW taskq.unroutable_jobs IS 'waiting jobs that no worker would be given now, or only one that nobody has registered, a row a route, with the reason';
+
+CREATE VIEW taskq.stat_queues WITH (security_barrier) AS
+SELECT q.queue, q.paused, COALESCE(c.available, 0) AS available, COALESCE(c.scheduled, 0) AS scheduled,
+	COALESCE(c.retryable, 0) AS retryable, COALESCE(c.running, 0) AS running,
+	COALESCE(c.blocked, 0) AS blocked, COALESCE(c.suspended, 0) AS suspended,
+	taskq.clock_now() - c.oldest AS oldest_available_age
+FROM taskq.queues q LEFT JOIN (
+	SELECT queue, count(*) FILTER (WHERE state = 'available') AS available,
+		count(*) FILTER (WHERE state = 'scheduled') AS scheduled,
+		count(*) FILTER (WHERE state = 'retryable') AS retryable,
+		count(*) FILTER (WHERE state = 'running') AS running,
+		count(*) FILTER (WHERE state = 'blocked') AS blocked,
+		count(*) FILTER (WHERE state = 'suspended') AS suspended,
+		min(run_at) FILTER (WHERE state = 'available') AS oldest
+	FROM (SELECT COALESCE(q.queue, 'default') AS queue, j.run_at,
+			CASE WHEN s.job_id IS NOT NULL OR j.gate = 'r' THEN 'running'
+				 WHEN j.gate = 's' THEN 'suspended'
+				 WHEN j.gate = 'b' THEN 'blocked'
+				 WHEN j.run_at > taskq.clock_now() THEN CASE WHEN j.state = 't' THEN 'retryable' ELSE 'scheduled' END
+				 ELSE 'available' END AS state
+		  FROM taskq.jobs j JOIN taskq.routes r USING (route_id)
+			LEFT JOIN taskq.queue_defs q USING (queue_id)
+			LEFT JOIN taskq.running_jobs() s USING (job_id)
+		  WHERE taskq.sees_tenant(j.tenant_id)) live
+	GROUP BY queue) c USING (queue);
+COMMENT ON VIEW taskq.stat_queues IS 'depth of each queue by state, and how long its oldest available job has been due';
+
+CREATE VIEW taskq.stat_handlers WITH (security_barrier) AS
+SELECT task_type, runs, completed, failed, total_time, total_time / NULLIF(runs, 0) AS mean_time, min_time, max_time, last_run_at,
+	p50_time, p95_time, p99_time, total_wait / NULLIF(runs, 0) AS mean_wait, p50_wait, p95_wait, p99_wait, since
+FROM taskq.handler_statistics();
+COMMENT ON VIEW taskq.stat_handlers IS 'runs, failures and time by task type, and how long its jobs waited when they were due; times in milliseconds';
+
+CREATE VIEW taskq.stat_workers WITH (security_barrier) AS
+SELECT worker_id, pool, pid, state, job_id, task_type, started_at, completed, failed
+FROM taskq.background_workers();
+COMMENT ON VIEW taskq.stat_workers IS 'what each background worker does and has done since it started';
+
+CREATE VIEW taskq.events WITH (security_barrier) AS
+SELECT event_id, at, event, job_id, attempt, epoch, task_type, queue, tenant_id, correlation_id,
+	worker_id, result, error_type, error_code, error_message, metadata
+FROM taskq.event_log
+WHERE taskq.sees_tenant(tenant_id);
+COMMENT ON VIEW taskq.events IS 'what happened to jobs of queues that record events; to follow it, use read_events()';
+

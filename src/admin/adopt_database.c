@@ -1,0 +1,104 @@
+/*
+ * adopt_database.c
+ *	  Making a database ours: the end of the installation script, and
+ *	  adopt_database() for one that was restored or copied.
+ */
+#include "taskq.h"
+
+#include "access/xlog.h"
+#include "catalog/pg_type.h"
+#include "commands/dbcommands.h"
+#include "commands/extension.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "base/args.h"
+#include "base/clock.h"
+#include "base/compat.h"
+#include "config/adopt.h"
+#include "ready/ready.h"
+#include "registry/record_owners.h"
+#include "shared/shmem.h"
+#include "shared/wake.h"
+#include "store/catalog.h"
+#include "store/owner.h"
+#include "store/rights.h"
+
+PG_FUNCTION_INFO_V1(taskq_adopt_database);
+PG_FUNCTION_INFO_V1(taskq_announce_installation);
+
+Datum
+taskq_adopt_database(PG_FUNCTION_ARGS)
+{
+	Oid			types[] = {INT8OID, OIDOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
+	Datum		values[5];
+	OwnerScope	scope;
+
+	CheckArgCount(fcinfo, 0);
+	CheckWritable("taskq.adopt_database()");
+	if (AdoptedHere())
+		PG_RETURN_BOOL(false);
+	values[0] = Int64GetDatum((int64) GetSystemIdentifier());
+	values[1] = ObjectIdGetDatum(MyDatabaseId);
+	values[2] = CStringGetTextDatum(get_database_name(MyDatabaseId));
+	values[3] = TimestampTzGetDatum(ClockNow());
+	values[4] = AdoptedRolesFrom() == DT_NOEND ? values[3] : TimestampTzGetDatum(AdoptedRolesFrom());
+	RecordOwners(true);
+	OwnerEnterSpi(&scope);
+	OwnerExecute("DELETE FROM taskq.installation", 0, NULL, NULL, NULL);
+	OwnerExecute("INSERT INTO taskq.installation (system_identifier, database_oid, database_name, adopted_at, roles_from)"
+				 " VALUES ($1, $2, $3, $4, $5)", 5, types, values, NULL);
+	RightsRevokeOnTables(NULL);
+	OwnerLeaveSpi(&scope);
+	CatalogChanged(REL_INSTALLATION);
+	ReadyForget();
+	if (ShmemDatabase(MyDatabaseId, true) != NULL)
+		WakeLauncher(MyDatabaseId);
+	PG_RETURN_BOOL(true);
+}
+
+/* What shared_preload_libraries is to be; CREATE EXTENSION is for those who may read it. */
+static const char *
+PreloadLine(void)
+{
+	const char *libraries = shared_preload_libraries_string;
+
+	if (libraries == NULL || libraries[0] == '\0' || !superuser())
+		return "taskq";
+	return psprintf("%s, taskq", libraries);
+}
+
+/*
+ * The end of the installation script: take back the rights with which its
+ * objects came, and have the launcher look at this database once the transaction
+ * has committed.  At other times only the latter, which is harmless.
+ */
+Datum
+taskq_announce_installation(PG_FUNCTION_ARGS)
+{
+	CheckArgCount(fcinfo, 0);
+	if (creating_extension)
+	{
+		OwnerScope	scope;
+
+		OwnerEnterSpi(&scope);
+		RightsRevokeAll();
+		OwnerLeaveSpi(&scope);
+	}
+	if (!ShmemPresent())
+		ereport(WARNING,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("taskq is not preloaded, so no handler runs in this server"),
+				 errdetail("Jobs can be enqueued, claimed and settled; there is no pool, and leases end when somebody claims."),
+				 errhint("Put this line into postgresql.conf and restart the server: shared_preload_libraries = '%s'", PreloadLine())));
+	else if (ShmemDatabase(MyDatabaseId, true) == NULL)
+		ereport(WARNING,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("taskq has no room for another database, so no pool will run here"),
+				 errhint("Raise taskq.max_databases and restart the server.")));
+	else
+		WakeLauncher(MyDatabaseId);
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,81 @@
+/*
+ * describe.c
+ *	  describe_job(): what became of one job, and why it does not run.
+ *
+ * For those who may not read all jobs.  So it says nothing of what is in the
+ * job: no payload, no result, no progress.  Who may ask about which: whose.c.
+ */
+#include "taskq.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/tuplestore.h"
+
+#include "base/args.h"
+#include "job/whose.h"
+#include "store/owner.h"
+
+PG_FUNCTION_INFO_V1(taskq_describe_job);
+
+#define DESCRIBE_COLUMNS 16
+
+/*
+ * Of a job that waits, what it waits for; of one that has ended without having
+ * completed, why.  A route for which there is a worker has no reason.
+ */
+static const char *const query =
+	"SELECT j.job_id, j.task_type, j.queue, j.state,"
+	" CASE j.state"
+	"  WHEN 'available' THEN COALESCE(r.reason, 'waits for its turn')"
+	"  WHEN 'scheduled' THEN COALESCE(r.reason, 'waits for its run_at')"
+	"  WHEN 'retryable' THEN COALESCE(r.reason, 'waits for its next attempt')"
+	"  WHEN 'blocked' THEN 'waits for other jobs'"
+	"  WHEN 'suspended' THEN 'waits for a signal'"
+	"  WHEN 'running' THEN CASE WHEN EXISTS (SELECT FROM taskq.cancel_requests c WHERE c.job_id = j.job_id)"
+	"   THEN 'is to be cancelled' END"
+	"  WHEN 'discarded' THEN CASE WHEN f.outcome IS NULL THEN 'discarded by an operator'"
+	"   WHEN f.outcome = 'unhandled' THEN 'no handler registered'"
+	"   WHEN j.attempt >= j.max_attempts THEN 'no attempts left' ELSE 'not worth a retry' END"
+	"  WHEN 'quarantined' THEN 'it crashed the server'"
+	" END,"
+	" j.priority, j.attempt, j.max_attempts, j.run_at, j.created_at, j.started_at, j.finished_at, j.worker_id,"
+	" COALESCE(f.error_type, l.error_type), COALESCE(f.error_code, l.error_code), j.last_error"
+	" FROM taskq.all_jobs j"
+	" LEFT JOIN taskq.attempt_failures f ON f.job_id = j.job_id AND f.epoch = j.epoch"
+	" LEFT JOIN LATERAL (SELECT a.error_type, a.error_code FROM taskq.attempt_failures a"
+	"  WHERE a.job_id = j.job_id AND j.finished_at IS NULL ORDER BY a.epoch DESC LIMIT 1) l ON true"
+	" LEFT JOIN LATERAL (SELECT w.reason FROM taskq.route_reasons w"
+	"  WHERE w.route_id = (SELECT s.route_id FROM taskq.jobs s WHERE s.job_id = j.job_id)) r ON true"
+	" WHERE j.job_id = $1";
+
+Datum
+taskq_describe_job(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	Oid			types[] = {INT8OID};
+	Datum		values[1];
+	int64		job_id;
+	OwnerScope	scope;
+	uint64		n;
+
+	CheckArgCount(fcinfo, 1);
+	BeginRows(fcinfo, DESCRIBE_COLUMNS);
+	job_id = ArgId(fcinfo, 0, "job_id");
+	values[0] = Int64GetDatum(job_id);
+	if (!WhoseMaySee(job_id))
+		WhoseNotSeen(job_id);
+	OwnerEnterSpi(&scope);
+	/* for one row never worth it, whatever the planner makes of the views */
+	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	n = OwnerExecute(query, 1, types, values, NULL);
+	for (uint64 i = 0; i < n; i++)
+		tuplestore_puttuple(result->setResult, SPI_tuptable->vals[i]);
+	OwnerLeaveSpi(&scope);
+	if (n == 0)
+		WhoseNotSeen(job_id);
+	return (Datum) 0;
+}

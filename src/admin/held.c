@@ -1,0 +1,106 @@
+/*
+ * held.c
+ *	  What keeps jobs from being started, for status(): queues, task types and
+ *	  pools that are paused, and jobs that nobody would be given.
+ *
+ * Somebody who asks for the status wants an answer at once, so waiting jobs are
+ * counted up to a thousand a route, and things of a kind are listed up to ten.
+ */
+#include "taskq.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/tuplestore.h"
+
+#include "admin/held.h"
+#include "store/catalog.h"
+#include "store/owner.h"
+
+/*
+ * $1 are the tenants whose jobs the caller sees.  A reason that another row of
+ * status() gives, for all jobs at once, is not repeated for each type.
+ */
+static const char *const query =
+	"WITH waiting AS ("
+	" SELECT t.route_id, t.task_type, COALESCE(q.queue, 'default') AS queue, c.n"
+	" FROM taskq.routes t LEFT JOIN taskq.queue_defs q USING (queue_id),"
+	"  LATERAL (SELECT count(*) AS n FROM (SELECT FROM taskq.jobs j WHERE j.route_id = t.route_id AND j.gate = 'o'"
+	"   AND ($1 IS NULL OR j.tenant_id = ANY ($1)) LIMIT 1001) l) c),"
+	" held AS ("
+	" SELECT 1 AS kind, 'paused queue' AS name, q.queue AS what, ': ' AS because, sum(w.n) AS n, max(w.n) AS most,"
+	"  format('When its jobs may start, SELECT taskq.resume_queue(%L).', q.queue) AS hint"
+	" FROM taskq.queue_defs q LEFT JOIN waiting w USING (queue) WHERE q.paused GROUP BY q.queue"
+	" UNION ALL"
+	" SELECT 2, 'paused task type', h.task_type, ': ', sum(w.n), max(w.n),"
+	"  format('When the cause is gone, SELECT taskq.resume_handler(%L).', h.task_type)"
+	" FROM taskq.handlers h LEFT JOIN waiting w USING (task_type) WHERE h.paused GROUP BY h.task_type"
+	" UNION ALL"
+	" SELECT 3, 'paused pool', p.pool,"
+	"  CASE WHEN p.paused_because IS NULL THEN ': somebody paused it' ELSE ': its workers crashed the server' END, NULL, NULL,"
+	"  CASE WHEN p.paused_because IS NULL THEN format('When it may start jobs, SELECT taskq.resume_pool(%L).', p.pool)"
+	"   ELSE format('See outcome \"crashed\" in taskq.attempts; when that is mended, SELECT taskq.resume_pool(%L).', p.pool) END"
+	" FROM taskq.pool_defs p WHERE p.paused"
+	" UNION ALL"
+	" SELECT 4, 'unroutable jobs', CASE count(DISTINCT r.task_type) WHEN 1 THEN 'type ' ELSE 'types ' END"
+	"  || array_to_string((array_agg(DISTINCT r.task_type))[:3], ', ')"
+	"  || CASE WHEN count(DISTINCT r.task_type) > 3 THEN format(' and %s more', count(DISTINCT r.task_type) - 3) ELSE '' END,"
+	"  r.reason, sum(w.n), max(w.n),"
+	"  CASE r.reason WHEN 'no handler registered' THEN"
+	"   'Register the type with taskq.register_handler(), or correct the name where it is enqueued. See taskq.unroutable_jobs.'"
+	"   ELSE 'See taskq.unroutable_jobs.' END"
+	" FROM taskq.route_reasons r JOIN waiting w USING (route_id)"
+	" WHERE w.n > 0 AND r.reason NOT LIKE '%paused%' AND r.reason NOT LIKE '%taskq.status()' AND taskq.is_adopted()"
+	" GROUP BY r.reason),"
+	" told AS ("
+	" SELECT kind, name, what, because, hint, row_number() OVER of_kind AS i, count(*) OVER (PARTITION BY kind) AS all_of_kind,"
+	"  CASE WHEN most > 1000 THEN 'more than 1000' ELSE COALESCE(n, 0)::text END AS n, COALESCE(n, 0) = 1 AS single"
+	" FROM held WINDOW of_kind AS (PARTITION BY kind ORDER BY n DESC NULLS LAST, what COLLATE \"C\"))"
+	" SELECT name,"
+	"  CASE WHEN i > 10 THEN format('and %s more', all_of_kind - 10)"
+	"   WHEN kind IN (1, 2) THEN what || because || n || CASE WHEN single THEN ' job waits' ELSE ' jobs wait' END"
+	"   WHEN kind = 3 THEN what || because"
+	"   ELSE n || ' of ' || what || ': ' || because END,"
+	"  CASE WHEN i > 10 THEN 'See ' || (ARRAY['taskq.queues', 'taskq.list_handlers()', 'taskq.pools', 'taskq.unroutable_jobs'])[kind] || '.' ELSE hint END"
+	" FROM told WHERE i <= 11 ORDER BY kind, i";
+
+/* Can what the query reads be read at once?  A REINDEX locks no more than an index. */
+static bool
+IsReadable(void)
+{
+	static const TaskqRel rels[] = {
+		REL_JOBS, REL_JOBS_PKEY, REL_JOBS_OPEN, REL_JOBS_RUNNING, REL_ROUTES, REL_QUEUES, REL_HANDLERS,
+		REL_POOLS, REL_WORKERS, REL_INSTALLATION
+	};
+
+	for (int i = 0; i < lengthof(rels); i++)
+		if (!ConditionalLockRelationOid(CatalogRel(rels[i]), AccessShareLock))
+			return false;
+	return true;
+}
+
+/*
+ * Add rows of (name, value, hint); the caller sees jobs of these tenants, or of
+ * all.  False: somebody has a table locked, and status() does not wait for that.
+ */
+bool
+HeldTell(Tuplestorestate *rows, ArrayType *tenants)
+{
+	Oid			types[] = {TEXTARRAYOID};
+	Datum		values[] = {PointerGetDatum(tenants)};
+	OwnerScope	scope;
+	uint64		n;
+
+	if (!IsReadable())
+		return false;
+	OwnerEnterSpi(&scope);
+	/* for some rows never worth it, whatever the planner makes of the view */
+	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	n = OwnerExecute(query, 1, types, values, tenants == NULL ? "n" : NULL);
+	for (uint64 i = 0; i < n; i++)
+		tuplestore_puttuple(rows, SPI_tuptable->vals[i]);
+	OwnerLeaveSpi(&scope);
+	return true;
+}

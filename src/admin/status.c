@@ -1,0 +1,239 @@
+/*
+ * status.c
+ *	  What runs now, from shared memory, and how taskq stands here.
+ */
+#include "taskq.h"
+
+#include "access/xlog.h"
+#include "commands/dbcommands.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/tuplestore.h"
+
+#include "admin/held.h"
+#include "admin/horizon.h"
+#include "base/args.h"
+#include "base/clock.h"
+#include "base/guc.h"
+#include "config/adopt.h"
+#include "job/tenants.h"
+#include "ready/ready.h"
+#include "shared/shmem.h"
+#include "shared/stats.h"
+#include "store/catalog.h"
+
+PG_FUNCTION_INFO_V1(taskq_running_jobs);
+PG_FUNCTION_INFO_V1(taskq_background_workers);
+PG_FUNCTION_INFO_V1(taskq_status);
+PG_FUNCTION_INFO_V1(taskq_scheduler_pid);
+
+/* workers ------------------------------------------------------------------ */
+
+/* A copy of a worker's slot; false: none of this database is in it. */
+static bool
+CopyWorker(int i, TaskqSlot *copy)
+{
+	TaskqSlot  *slot = &taskq_slots[i];
+	bool		ours;
+
+	LWLockAcquire(&slot->lock, LW_SHARED);
+	ours = slot->worker && slot->dboid == MyDatabaseId;
+	if (ours)
+		memcpy(copy, slot, sizeof(TaskqSlot));
+	LWLockRelease(&slot->lock);
+	return ours;
+}
+
+Datum
+taskq_running_jobs(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	TaskqSlot  *slot = palloc(sizeof(TaskqSlot));
+	ArrayType  *tenants = TenantsSeen(false);
+
+	CheckArgCount(fcinfo, 0);
+	BeginRows(fcinfo, 6);
+	for (int i = 0; ShmemPresent() && i < taskq_shared->n_slots; i++)
+	{
+		Datum		values[6];
+		bool		nulls[6] = {false};
+
+		if (!CopyWorker(i, slot) || slot->job_id == 0 || !TenantsSeeRunning(tenants, slot->job_id))
+			continue;
+		values[0] = Int64GetDatum(slot->job_id);
+		values[1] = Int64GetDatum(slot->epoch);
+		values[2] = Int32GetDatum(slot->attempt);
+		values[3] = CStringGetTextDatum(slot->worker_id);
+		values[4] = TimestampTzGetDatum(slot->job_started_at);
+		values[5] = Int32GetDatum(slot->pid);
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+Datum
+taskq_background_workers(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	TaskqSlot  *slot = palloc(sizeof(TaskqSlot));
+	ArrayType  *tenants = TenantsSeen(false);
+
+	CheckArgCount(fcinfo, 0);
+	BeginRows(fcinfo, 9);
+	for (int i = 0; ShmemPresent() && i < taskq_shared->n_slots; i++)
+	{
+		Datum		values[9];
+		bool		nulls[9] = {false};
+		bool		running;
+
+		if (!CopyWorker(i, slot))
+			continue;
+		running = slot->job_id != 0;
+		values[0] = CStringGetTextDatum(slot->worker_id);
+		values[1] = CStringGetTextDatum(slot->pool);
+		values[2] = Int32GetDatum(slot->pid);
+		values[3] = CStringGetTextDatum(running && slot->stuck ? "stuck" : slot->leave ? "draining" : running ? "running" : "idle");
+		values[4] = Int64GetDatum(slot->job_id);
+		values[5] = CStringGetTextDatum(running ? slot->task_type : "");
+		values[6] = TimestampTzGetDatum(slot->started_at);
+		values[7] = Int64GetDatum((int64) slot->completed);
+		values[8] = Int64GetDatum((int64) slot->failed);
+		nulls[4] = nulls[5] = !running || !TenantsSeeRunning(tenants, slot->job_id);
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+Datum
+taskq_scheduler_pid(PG_FUNCTION_ARGS)
+{
+	TaskqDatabase *db = ShmemMyDatabase();
+
+	CheckArgCount(fcinfo, 0);
+	if (db == NULL || db->scheduler_pid == 0)
+		PG_RETURN_NULL();
+	PG_RETURN_INT32(db->scheduler_pid);
+}
+
+/* status ------------------------------------------------------------------- */
+
+static void
+Say(ReturnSetInfo *result, const char *name, const char *value, const char *hint)
+{
+	Datum		values[3];
+	bool		nulls[3] = {false, false, hint == NULL};
+
+	values[0] = CStringGetTextDatum(name);
+	values[1] = CStringGetTextDatum(value);
+	values[2] = hint == NULL ? (Datum) 0 : CStringGetTextDatum(hint);
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+static void
+SayOfProcesses(ReturnSetInfo *result)
+{
+	TaskqDatabase *db = ShmemMyDatabase();
+	TaskqSlot  *slot = palloc(sizeof(TaskqSlot));
+	int			workers = 0,
+				running = 0,
+				stuck = 0;
+	bool		missing = taskq_shared->slots_missing_since != 0;
+	bool		waits = db != NULL && db->scheduler_pid == 0 && db->waits_since != 0;
+	bool		rests = db != NULL && db->scheduler_pid == 0 && db->rests && taskq_enabled;
+
+	for (int i = 0; i < taskq_shared->n_slots; i++)
+		if (CopyWorker(i, slot))
+		{
+			workers++;
+			running += slot->job_id != 0;
+			stuck += slot->job_id != 0 && slot->stuck;
+		}
+	Say(result, "launcher", taskq_shared->launcher_pid != 0 ? psprintf("running, pid %d", taskq_shared->launcher_pid) : "not running",
+		taskq_shared->launcher_pid != 0 ? NULL : RecoveryInProgress() ? "It starts when this standby is promoted." : "The server log says why.");
+	Say(result, "scheduler", db != NULL && db->scheduler_pid != 0 ? psprintf("running, pid %d", db->scheduler_pid) :
+		waits ? "waits for a slot" : rests ? "rests, as there is no work" : "not running",
+		waits ? "Databases with work take turns. Raise max_worker_processes and restart the server." :
+		rests ? "Slots of max_worker_processes are short; it starts again when there is work, and every few minutes." :
+		db != NULL && db->scheduler_pid != 0 ? NULL :
+		!taskq_enabled ? "taskq.enabled is off." :
+		db != NULL && db->blocked > 0 ? "A statement that drops, copies, renames or moves the database or the extension is under way." :
+		RecoveryInProgress() ? "It starts when this standby is promoted." : "It starts within a second or two; the server log says if it cannot.");
+	Say(result, "background workers", stuck == 0 ? psprintf("%d, of which %d run a job", workers, running) :
+		psprintf("%d, of which %d run a job, and %d are stuck in theirs", workers, running, stuck),
+		stuck == 0 ? NULL : "The server log says which handlers do not let themselves be interrupted.");
+	if (StatsIsFull())
+		Say(result, "statistics of handlers", psprintf("full, %d task types", taskq_max_handler_statistics),
+			"Other types are not counted. Raise taskq.max_handler_statistics and restart the server.");
+	Say(result, "background worker slots", missing ? "exhausted" : "available",
+		missing ? "Raise max_worker_processes and restart the server." : NULL);
+}
+
+/* The ready list of all databases, which is full when any part of it is. */
+static void
+SayOfReadyList(ReturnSetInfo *result)
+{
+	ReadyUsage	usage;
+	bool		full;
+
+	if (!ReadyPresent())
+	{
+		Say(result, "ready list", "off", "Claims read the index from its head. Set taskq.ready_list_size and restart the server.");
+		return;
+	}
+	ReadyCountUsage(&usage);
+	full = usage.blocks == usage.max_blocks || usage.lanes == usage.max_lanes;
+	Say(result, "ready list", psprintf("%d jobs of %d routes in %d of %d blocks, %d of %d lanes%s", usage.hints, usage.routes,
+									   usage.blocks, usage.max_blocks, usage.lanes, usage.max_lanes, full ? ": full" : ""),
+		full ? "Some claims read the index from its head. Raise taskq.ready_list_size and restart the server." : NULL);
+}
+
+static void
+SayOfDatabase(ReturnSetInfo *result)
+{
+	Definitions definitions = CatalogDefinitions();
+	bool		adopted = definitions == DEFINITIONS_MATCH && AdoptedHere();
+	const char *definition;
+	const char *missing;
+
+	if (definitions != DEFINITIONS_MATCH)
+		Say(result, "definitions", definitions == DEFINITIONS_OLDER ? "older than the library" : "newer than the library",
+			definitions == DEFINITIONS_OLDER ? "Run ALTER EXTENSION taskq UPDATE." :
+			"Restart the server to load the library that was installed with them.");
+	else
+		Say(result, "adopted", adopted ? "yes" : "no",
+			adopted ? NULL : "This database was restored, copied or renamed; if its jobs are to run here, SELECT taskq.adopt_database().");
+	missing = CatalogMissingIndex(&definition);
+	if (missing != NULL)
+		Say(result, "indexes", psprintf("%s is missing", missing), psprintf("Run %s;", definition));
+}
+
+/* One row a fact; a hint where something is missing. */
+Datum
+taskq_status(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	char	   *holder;
+
+	CheckArgCount(fcinfo, 0);
+	BeginRows(fcinfo, 3);
+	Say(result, "version", TASKQ_VERSION, NULL);
+	Say(result, "preloaded", ShmemPresent() ? "yes" : "no",
+		ShmemPresent() ? NULL : "Put shared_preload_libraries = 'taskq' into postgresql.conf and restart the server: without it there is no pool and no scheduler; enqueue, claim and settle work.");
+	Say(result, "enabled", taskq_enabled ? "yes" : "no",
+		taskq_enabled ? NULL : "Set taskq.enabled = on and reload the configuration.");
+	Say(result, "server", RecoveryInProgress() ? "standby" : "primary",
+		RecoveryInProgress() ? "No job is enqueued, claimed or run on a standby." : NULL);
+	SayOfDatabase(result);
+	if (ShmemPresent())
+		SayOfProcesses(result);
+	if (ShmemPresent())
+		SayOfReadyList(result);
+	holder = RecoveryInProgress() ? NULL : HorizonHolder();
+	Say(result, "oldest snapshot", holder == NULL ? "less than a minute old" : holder,
+		holder == NULL ? NULL : "While it is held, rows of finished jobs cannot be removed, so the tables grow.");
+	if (CatalogMatches() && CatalogMissingIndex(NULL) == NULL && !HeldTell(result->setResult, TenantsSeen(true)))
+		Say(result, "waiting jobs", "not counted", "Somebody has locked one of taskq's tables; pg_locks shows who.");
+	return (Datum) 0;
+}

@@ -1,0 +1,189 @@
+/*
+ * testing.c
+ *	  Ways to misbehave, for the handlers of tests and for the ready list.  Only in builds with
+ *	  TESTING=1, and no part of the extension: tests make the function themselves.
+ *
+ *	  CREATE FUNCTION misbehave(how text, amount bigint DEFAULT 0) RETURNS void
+ *	      LANGUAGE C AS 'taskq', 'taskq_test_misbehave';
+ *	  CREATE FUNCTION misbehave_list(how text) RETURNS void
+ *	      LANGUAGE C AS 'taskq', 'taskq_test_ready_list';
+ */
+#include "taskq.h"
+
+#include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "base/args.h"
+#include "ready/ready.h"
+#include "shared/blame.h"
+
+PG_FUNCTION_INFO_V1(taskq_test_misbehave);
+PG_FUNCTION_INFO_V1(taskq_test_ready_list);
+
+static void
+DereferenceNull(int64 amount)
+{
+	volatile int *nowhere = NULL;
+
+	*nowhere = 1;
+}
+
+static void
+Abort(int64 amount)
+{
+	abort();
+}
+
+static void
+Panic(int64 amount)
+{
+	ereport(PANIC, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("panic on purpose")));
+}
+
+static void
+Fatal(int64 amount)
+{
+	ereport(FATAL, (errcode(ERRCODE_ADMIN_SHUTDOWN), errmsg("fatal on purpose")));
+}
+
+/* What the kernel does to a process that it wants the memory of. */
+static void
+Kill(int64 amount)
+{
+	kill(MyProcPid, SIGKILL);
+	pause();
+}
+
+static void
+Exit(int64 amount)
+{
+	exit((int) amount);
+}
+
+static void
+ExitAtOnce(int64 amount)
+{
+	_exit((int) amount);
+}
+
+/* Deaf to every interrupt, until the test puts this file into the data directory. */
+static void
+Deaf(int64 amount)
+{
+	while (access("taskq_test_hear", F_OK) != 0)
+		pg_usleep(1000);
+}
+
+/* So many bytes, written to, that stay until the transaction's end. */
+static void
+Allocate(int64 amount)
+{
+	for (int64 left = amount; left > 0; left -= 1024 * 1024)
+	{
+		size_t		size = (size_t) Min(left, 1024 * 1024);
+
+		memset(MemoryContextAlloc(TopTransactionContext, size), 1, size);
+	}
+}
+
+/* The same past PostgreSQL's memory management, and never given back. */
+static void
+Leak(int64 amount)
+{
+	char	   *memory = malloc((size_t) amount);
+
+	if (memory == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	for (int64 i = 0; i < amount; i += 4096)
+		((volatile char *) memory)[i] = 1;
+}
+
+/* All the memory that the run may take, but for so many bytes.  Never given back. */
+static void
+Fill(int64 amount)
+{
+	struct rlimit limit;
+	void	   *left = malloc((size_t) amount);
+
+	if (getrlimit(RLIMIT_DATA, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("this process may take all there is")));
+	for (size_t size = 1024 * 1024; size >= 16; size /= 2)
+		while (malloc(size) != NULL)
+			continue;
+	free(left);
+}
+
+/* What a library does that cannot go on without. */
+static void
+FillAndAbort(int64 amount)
+{
+	Fill(0);
+	abort();
+}
+
+/* What a process that has gone wild may do to the others. */
+static void
+ScribbleAndAbort(int64 amount)
+{
+	BlameScribble();
+	abort();
+}
+
+/* What a library may say in an encoding of its own. */
+static void
+Mumble(int64 amount)
+{
+	ereport(WARNING, (errcode(ERRCODE_WARNING), errmsg("caf\xe9 warns")));
+	ereport(ERROR, (errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION), errmsg("caf\xe9 fails"), errdetail("\xff\xfe")));
+}
+
+static const struct
+{
+	const char *how;
+	void		(*function) (int64 amount);
+}			ways[] =
+{
+	{"null", DereferenceNull},
+	{"abort", Abort},
+	{"panic", Panic},
+	{"fatal", Fatal},
+	{"kill", Kill},
+	{"exit", Exit},
+	{"_exit", ExitAtOnce},
+	{"deaf", Deaf},
+	{"allocate", Allocate},
+	{"leak", Leak},
+	{"fill", Fill},
+	{"fill and abort", FillAndAbort},
+	{"scribble and abort", ScribbleAndAbort},
+	{"mumble", Mumble},
+};
+
+Datum
+taskq_test_misbehave(PG_FUNCTION_ARGS)
+{
+	char	   *how;
+
+	CheckArgCount(fcinfo, 2);
+	how = PG_ARGISNULL(0) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(0));
+	for (int i = 0; i < lengthof(ways); i++)
+		if (strcmp(ways[i].how, how) == 0)
+			ways[i].function(PG_ARGISNULL(1) ? 0 : PG_GETARG_INT64(1));
+	PG_RETURN_VOID();
+}
+
+/* Have the ready list be wrong: it loses, lies, talks nonsense or is starved. */
+Datum
+taskq_test_ready_list(PG_FUNCTION_ARGS)
+{
+	CheckArgCount(fcinfo, 1);
+	if (!PG_ARGISNULL(0) && ReadyPresent())
+		ReadyMisbehave(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	PG_RETURN_VOID();
+}

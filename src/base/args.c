@@ -1,0 +1,461 @@
+/*
+ * args.c
+ *	  Checks of arguments.  SQL-callable functions are not STRICT: a NULL where
+ *	  none may be is a mistake to be told, not a silent NULL result.
+ */
+#include "taskq.h"
+
+#include "access/detoast.h"
+#include "access/tupmacs.h"
+#include "access/xlog.h"
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "mb/pg_wchar.h"
+#include "tcop/utility.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+
+#include "base/args.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/guc.h"
+
+/*
+ * A newer library may meet the SQL definitions of an older version, and the
+ * reverse; reading an argument that is not there would crash the server.
+ */
+void
+CheckArgCount(FunctionCallInfo fcinfo, int expected)
+{
+	if (fcinfo->nargs != expected)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("taskq's library and its SQL definitions are of different versions"),
+				 errdetail("The function was called with %d arguments and expects %d.", fcinfo->nargs, expected),
+				 errhint("Run ALTER EXTENSION taskq UPDATE, or restart the server if the library was replaced.")));
+}
+
+/* The same for the columns of a result: of one more, nothing would fill in the value. */
+void
+CheckColumnCount(TupleDesc desc, int expected)
+{
+	if (desc->natts != expected)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("taskq's library and its SQL definitions are of different versions"),
+				 errdetail("The result is declared with %d columns and has %d.", desc->natts, expected),
+				 errhint("Run ALTER EXTENSION taskq UPDATE, or restart the server if the library was replaced.")));
+}
+
+/* Begin the result of a function that returns rows. */
+void
+BeginRows(FunctionCallInfo fcinfo, int columns)
+{
+	InitMaterializedSRF(fcinfo, 0);
+	CheckColumnCount(((ReturnSetInfo *) fcinfo->resultinfo)->setDesc, columns);
+}
+
+/* Writing by the table access methods asks nobody else whether it may. */
+void
+CheckWritable(const char *what)
+{
+	PreventCommandIfReadOnly(what);
+	PreventCommandIfParallelMode(what);
+	PreventCommandDuringRecovery(what);
+}
+
+/* Names are safe to print, to log and to type; nothing is built from them. */
+bool
+IsName(const char *name)
+{
+	int			len = strlen(name);
+
+	if (len < 1 || len > TASKQ_NAME_MAX)
+		return false;
+	for (int i = 0; i < len; i++)
+		if (!((name[i] >= 'a' && name[i] <= 'z') || (name[i] >= 'A' && name[i] <= 'Z') ||
+			  (name[i] >= '0' && name[i] <= '9') || strchr("_.:/-\\", name[i]) != NULL))
+			return false;
+	return true;
+}
+
+void
+CheckName(const char *name, const char *what)
+{
+	if (IsName(name))
+		return;
+	if (name[0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s is empty", what),
+				 errhint("Names are 1 to %d bytes of letters, digits and _ . : / - \\.", TASKQ_NAME_MAX)));
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("%s \"%.*s\" is not a valid name", what,
+					pg_mbcliplen(name, strlen(name), 100), name),
+			 errdetail("Names are 1 to %d bytes of letters, digits and _ . : / - \\.", TASKQ_NAME_MAX),
+			 errhint("Keep other text in the payload or in tags.")));
+}
+
+static void
+RefuseNull(FunctionCallInfo fcinfo, int n, const char *what)
+{
+	if (PG_ARGISNULL(n))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be NULL", what),
+				 errhint("Leave the argument out to get its default, if it has one.")));
+}
+
+char *
+ArgName(FunctionCallInfo fcinfo, int n, const char *what)
+{
+	char	   *name;
+
+	RefuseNull(fcinfo, n, what);
+	name = text_to_cstring(PG_GETARG_TEXT_PP(n));
+	CheckName(name, what);
+	return name;
+}
+
+/* Is it the id of a background worker, pool#pid?  No name has a #. */
+bool
+IsServerWorkerId(const char *worker_id)
+{
+	return strchr(worker_id, '#') != NULL;
+}
+
+/* A worker of either kind, to ask about or to drain. */
+char *
+ArgWorkerId(FunctionCallInfo fcinfo, int n, const char *what)
+{
+	char	   *id;
+	char	   *mark;
+
+	RefuseNull(fcinfo, n, what);
+	id = text_to_cstring(PG_GETARG_TEXT_PP(n));
+	mark = strchr(id, '#');
+	if (mark == NULL || mark == id || strlen(mark) < 2 || strspn(mark + 1, "0123456789") != strlen(mark + 1))
+	{
+		CheckName(id, what);
+		return id;
+	}
+	CheckName(pnstrdup(id, mark - id), what);
+	return id;
+}
+
+char *
+ArgNameOrNull(FunctionCallInfo fcinfo, int n, const char *what)
+{
+	return PG_ARGISNULL(n) ? NULL : ArgName(fcinfo, n, what);
+}
+
+/* Short text without rules: what an application uses to find things again. */
+char *
+ArgLabel(FunctionCallInfo fcinfo, int n, const char *what)
+{
+	char	   *label;
+
+	RefuseNull(fcinfo, n, what);
+	label = text_to_cstring(PG_GETARG_TEXT_PP(n));
+	if (label[0] == '\0' || strlen(label) > TASKQ_LABEL_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s is empty or longer than %d bytes", what, TASKQ_LABEL_MAX)));
+	return label;
+}
+
+char *
+ArgTextOrNull(FunctionCallInfo fcinfo, int n)
+{
+	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
+}
+
+bool
+ArgBool(FunctionCallInfo fcinfo, int n, const char *what)
+{
+	RefuseNull(fcinfo, n, what);
+	return PG_GETARG_BOOL(n);
+}
+
+int32
+ArgInt(FunctionCallInfo fcinfo, int n, const char *what, int32 least, int32 most)
+{
+	int32		value;
+
+	RefuseNull(fcinfo, n, what);
+	value = PG_GETARG_INT32(n);
+	if (value < least || value > most)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s %d is out of range", what, value),
+				 errhint("It can be from %d to %d.", least, most)));
+	return value;
+}
+
+int64
+ArgId(FunctionCallInfo fcinfo, int n, const char *what)
+{
+	RefuseNull(fcinfo, n, what);
+	return PG_GETARG_INT64(n);
+}
+
+/* An array of ids, none of them NULL. */
+int64 *
+ArgIds(FunctionCallInfo fcinfo, int n, const char *what, int *count)
+{
+	ArrayType  *array;
+	Datum	   *values;
+	bool	   *nulls;
+	int64	   *ids;
+
+	RefuseNull(fcinfo, n, what);
+	array = PG_GETARG_ARRAYTYPE_P(n);
+	if (ARR_NDIM(array) > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				 errmsg("%s must be an array of one dimension", what)));
+	deconstruct_array(array, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &values, &nulls, count);
+	ids = palloc(sizeof(int64) * (*count + 1));
+	for (int i = 0; i < *count; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("%s must not contain NULL", what)));
+		ids[i] = DatumGetInt64(values[i]);
+	}
+	return ids;
+}
+
+/* Arrays that go together have as many elements as the first. */
+void
+CheckSameLength(const char *first, int count, const char *other, int other_count)
+{
+	if (count != other_count)
+		ereport(ERROR,
+				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				 errmsg("%s has %d elements and %s has %d", first, count, other, other_count)));
+}
+
+/* An interval of at least "least", at most ten years. */
+int64
+CheckMicroseconds(Interval *interval, const char *what, int64 least)
+{
+	const int64 most = INT64CONST(3660) * USECS_PER_DAY;
+	int64		us = IntervalMicroseconds(interval);
+
+	if (us < least || us > most)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s \"%s\" is out of range", what,
+						DatumGetCString(DirectFunctionCall1(interval_out, IntervalPGetDatum(interval)))),
+				 errhint("It can be from %g seconds to ten years.", (double) least / USECS_PER_SEC)));
+	return us;
+}
+
+/* The same of an argument; NO_MICROSECONDS if NULL. */
+int64
+ArgMicroseconds(FunctionCallInfo fcinfo, int n, const char *what, int64 least)
+{
+	return PG_ARGISNULL(n) ? NO_MICROSECONDS : CheckMicroseconds(PG_GETARG_INTERVAL_P(n), what, least);
+}
+
+/* Every job's row carries them, so none of its jsonb values may be large. */
+void
+CheckJsonSize(struct varlena *value, const char *what)
+{
+	Size		size = toast_raw_datum_size(PointerGetDatum(value)) - VARHDRSZ;
+
+	if (size > taskq_max_payload_size)
+		ereport(ERROR,
+				(errcode(ERRCODE_TQ_INVALID_PAYLOAD),
+				 errmsg("%s of %zu bytes is too large", what, size),
+				 errdetail("taskq.max_payload_size is %d bytes.", taskq_max_payload_size),
+				 errhint("Keep the data in a table of your own and put its key into the %s.", what)));
+}
+
+struct varlena *
+ArgJson(FunctionCallInfo fcinfo, int n, const char *what)
+{
+	struct varlena *value;
+
+	RefuseNull(fcinfo, n, what);
+	value = (struct varlena *) PG_GETARG_JSONB_P(n);
+	CheckJsonSize(value, what);
+	return value;
+}
+
+static int
+CompareNames(const void *a, const void *b)
+{
+	return strcmp(*(char *const *) a, *(char *const *) b);
+}
+
+char **
+NamesToStrings(ArrayType *names, int *n, const char *what)
+{
+	Datum	   *values;
+	bool	   *nulls;
+	char	  **strings;
+
+	if (ARR_NDIM(names) > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				 errmsg("%s must be an array of one dimension", what)));
+	deconstruct_array(names, TEXTOID, -1, false, TYPALIGN_INT, &values, &nulls, n);
+	strings = palloc(sizeof(char *) * Max(*n, 1));
+	for (int i = 0; i < *n; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("%s must not contain NULL", what)));
+		strings[i] = TextDatumGetCString(values[i]);
+	}
+	return strings;
+}
+
+ArrayType *
+StringsToNames(char **strings, int n)
+{
+	Datum	   *values = palloc(sizeof(Datum) * Max(n, 1));
+
+	for (int i = 0; i < n; i++)
+		values[i] = CStringGetTextDatum(strings[i]);
+	return construct_array(values, n, TEXTOID, -1, false, TYPALIGN_INT);
+}
+
+/* An array of names as given: its order may matter, as that of queues does. */
+ArrayType *
+ArgNamesOrNull(FunctionCallInfo fcinfo, int n, const char *what)
+{
+	char	  **strings;
+	int			count;
+
+	if (PG_ARGISNULL(n))
+		return NULL;
+	strings = NamesToStrings(PG_GETARG_ARRAYTYPE_P(n), &count, what);
+	if (count > 10000)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s has %d elements, more than 10000", what, count)));
+	for (int i = 0; i < count; i++)
+		CheckName(strings[i], what);
+	return StringsToNames(strings, count);
+}
+
+/*
+ * The same, where NULL means all.  An empty array must not mean that too: who
+ * made a list and found nothing to put into it would be given everything.
+ */
+ArrayType *
+ArgSomeNamesOrNull(FunctionCallInfo fcinfo, int n, const char *what)
+{
+	ArrayType  *names = ArgNamesOrNull(fcinfo, n, what);
+
+	if (names != NULL && NamesCount(names) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s is an empty array", what),
+				 errhint("Leave it out, or give NULL, for all.")));
+	return names;
+}
+
+/* Tags and capabilities such as region=eu: short text without rules. */
+ArrayType *
+ArgTagsOrNull(FunctionCallInfo fcinfo, int n, const char *what)
+{
+	char	  **strings;
+	int			count;
+
+	if (PG_ARGISNULL(n))
+		return NULL;
+	strings = NamesToStrings(PG_GETARG_ARRAYTYPE_P(n), &count, what);
+	if (count > 100)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s has %d elements, more than 100", what, count)));
+	for (int i = 0; i < count; i++)
+		if (strings[i][0] == '\0' || strlen(strings[i]) > TASKQ_LABEL_MAX)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("an element of %s is empty or longer than %d bytes", what, TASKQ_LABEL_MAX)));
+	return StringsToNames(strings, count);
+}
+
+/* The same set in the one way it is stored: sorted, each name once. */
+ArrayType *
+NormalizeNames(ArrayType *names, const char *what)
+{
+	char	  **strings;
+	int			n = 0,
+				kept = 0;
+
+	if (names == NULL)
+		return StringsToNames(NULL, 0);
+	strings = NamesToStrings(names, &n, what);
+	qsort(strings, n, sizeof(char *), CompareNames);
+	for (int i = 0; i < n; i++)
+		if (kept == 0 || strcmp(strings[kept - 1], strings[i]) != 0)
+			strings[kept++] = strings[i];
+	return StringsToNames(strings, kept);
+}
+
+int
+NamesCount(ArrayType *names)
+{
+	return names == NULL ? 0 : ArrayGetNItems(ARR_NDIM(names), ARR_DIMS(names));
+}
+
+/* Where a name stands in an array, or -1.  Stored arrays have no NULLs. */
+int
+NamesIndex(ArrayType *names, const char *name)
+{
+	int			n = NamesCount(names);
+	int			len = strlen(name);
+	char	   *p;
+
+	if (n == 0 || ARR_HASNULL(names))
+		return -1;
+	p = ARR_DATA_PTR(names);
+	for (int i = 0; i < n; i++)
+	{
+		if (VARSIZE_ANY_EXHDR(p) == len && memcmp(VARDATA_ANY(p), name, len) == 0)
+			return i;
+		p = att_addlength_pointer(p, -1, p);
+		p = (char *) att_align_nominal(p, TYPALIGN_INT);
+	}
+	return -1;
+}
+
+bool
+NamesContain(ArrayType *names, const char *name)
+{
+	return NamesIndex(names, name) >= 0;
+}
+
+/* Does "have" hold all of "need"? */
+bool
+NamesCover(ArrayType *have, ArrayType *need)
+{
+	char	  **strings;
+	int			n;
+
+	if (NamesCount(need) == 0)
+		return true;
+	strings = NamesToStrings(need, &n, "required_capabilities");
+	for (int i = 0; i < n; i++)
+		if (!NamesContain(have, strings[i]))
+			return false;
+	return true;
+}
+
+/* Are two normalized arrays the same set? */
+bool
+NamesEqual(ArrayType *a, ArrayType *b)
+{
+	return NamesCount(a) == NamesCount(b) && NamesCover(a, b);
+}

@@ -1,0 +1,122 @@
+/*
+ * error.c
+ *	  Error types of an attempt: the same words for every language.
+ */
+#include "taskq.h"
+
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/errcodes.h"
+
+#include "base/args.h"
+#include "base/error.h"
+
+PG_FUNCTION_INFO_V1(taskq_standard_error_types);
+PG_FUNCTION_INFO_V1(taskq_is_standard_error_type);
+PG_FUNCTION_INFO_V1(taskq_is_retryable_error_type);
+PG_FUNCTION_INFO_V1(taskq_error_type_of_http_status);
+
+static const struct
+{
+	const char *name;
+	bool		retryable;
+}			error_types[] =
+{
+	{ERROR_PERMANENT, false},
+	{ERROR_RETRYABLE, true},
+	{ERROR_VALIDATION, false},
+	{ERROR_TIMEOUT, true},
+	{ERROR_HANDLER, true},
+	{ERROR_WORKER_CRASH, true},
+	{ERROR_TERMINATED, true},
+	{ERROR_CANCELLED, false},
+};
+
+bool
+IsStandardErrorType(const char *type)
+{
+	for (int i = 0; i < lengthof(error_types); i++)
+		if (strcmp(error_types[i].name, type) == 0)
+			return true;
+	return false;
+}
+
+/* A type that taskq does not know is the application's own, and is retried; an empty string is none. */
+bool
+IsRetryableErrorType(const char *type)
+{
+	for (int i = 0; i < lengthof(error_types); i++)
+		if (strcmp(error_types[i].name, type) == 0)
+			return error_types[i].retryable;
+	return type[0] != '\0';
+}
+
+/*
+ * What an error inside a handler is: data that cannot be right however often
+ * it is tried is permanent, all else is worth another attempt.
+ */
+const char *
+ErrorTypeOfSqlstate(int sqlstate)
+{
+	if (sqlstate == ERRCODE_TQ_PERMANENT)
+		return ERROR_PERMANENT;
+	if (sqlstate == ERRCODE_TQ_RETRYABLE)
+		return ERROR_RETRYABLE;
+	if (ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_DATA_EXCEPTION ||
+		ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_FEATURE_NOT_SUPPORTED ||
+		sqlstate == ERRCODE_NOT_NULL_VIOLATION ||
+		sqlstate == ERRCODE_CHECK_VIOLATION)
+		return ERROR_PERMANENT;
+	return ERROR_HANDLER;
+}
+
+Datum
+taskq_standard_error_types(PG_FUNCTION_ARGS)
+{
+	char	   *names[lengthof(error_types)];
+
+	CheckArgCount(fcinfo, 0);
+	for (int i = 0; i < lengthof(error_types); i++)
+		names[i] = unconstify(char *, error_types[i].name);
+	PG_RETURN_ARRAYTYPE_P(StringsToNames(names, lengthof(error_types)));
+}
+
+Datum
+taskq_is_standard_error_type(PG_FUNCTION_ARGS)
+{
+	CheckArgCount(fcinfo, 1);
+	if (PG_ARGISNULL(0))
+		PG_RETURN_BOOL(false);
+	PG_RETURN_BOOL(IsStandardErrorType(text_to_cstring(PG_GETARG_TEXT_PP(0))));
+}
+
+Datum
+taskq_is_retryable_error_type(PG_FUNCTION_ARGS)
+{
+	CheckArgCount(fcinfo, 1);
+	if (PG_ARGISNULL(0))
+		PG_RETURN_BOOL(false);
+	PG_RETURN_BOOL(IsRetryableErrorType(text_to_cstring(PG_GETARG_TEXT_PP(0))));
+}
+
+/* How long a server needs, and that it is asked too often or too early, passes. */
+static bool
+HttpStatusPasses(int status)
+{
+	return status == 408 || status == 425 || status == 429 || status >= 500;
+}
+
+/* One rule for programs in every language; no status: no answer came. */
+Datum
+taskq_error_type_of_http_status(PG_FUNCTION_ARGS)
+{
+	int			status;
+
+	CheckArgCount(fcinfo, 1);
+	if (PG_ARGISNULL(0))
+		PG_RETURN_TEXT_P(cstring_to_text(ERROR_RETRYABLE));
+	status = ArgInt(fcinfo, 0, "status", 100, 599);
+	if (status < 300)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(HttpStatusPasses(status) ? ERROR_RETRYABLE : ERROR_PERMANENT));
+}

@@ -1,0 +1,62 @@
+/*
+ * guard.c
+ *	  Steps whose failure must not keep others from being done: one bad row, or
+ *	  one refused statement, costs itself and nothing else.
+ */
+#include "taskq.h"
+
+#include "access/xact.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/timestamp.h"
+
+#include "base/clock.h"
+#include "base/guard.h"
+
+/* Say that a step has failed, but not again and again. */
+static void
+Report(const char *what, const ErrorData *error)
+{
+	static TimestampTz reported_at = 0;
+
+	if (reported_at != 0 && ClockNow() - reported_at < USECS_PER_MINUTE)
+		return;
+	reported_at = ClockNow();
+	ereport(WARNING,
+			(errcode(error->sqlerrcode),
+			 errmsg("taskq could not %s: %s", what, error->message),
+			 error->detail != NULL ? errdetail("%s", error->detail) : 0,
+			 errhint("It is tried again; further failures are reported once a minute.")));
+}
+
+/* Do something in a subtransaction; false: it failed, and is as if not begun. */
+bool
+Guard(const char *what, GuardedFunction function, void *arg)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		function(arg);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	if (error == NULL)
+		return true;
+	Report(what, error);
+	FreeErrorData(error);
+	return false;
+}

@@ -1,0 +1,31 @@
+/*
+ * claimant.h
+ *	  What a session knows of the workers that it claims for.
+ */
+#ifndef TASKQ_CLAIMANT_H
+#define TASKQ_CLAIMANT_H
+
+#include "taskq.h"
+
+#include "utils/timestamp.h"
+
+#include "claim/register.h"
+#include "config/eligible.h"
+
+typedef struct Claimant
+{
+	char		worker_id[TASKQ_NAME_MAX + 1];	/* empty: nothing is known */
+	ExternalWorker worker;		/* as it is registered, narrowed by the call */
+	RouteSet	routes;			/* none while it is draining */
+	uint64		catalog_version;	/* under which that is so, with the next one */
+	uint64		workers_version;
+	bool		told;			/* that it is draining */
+	TimestampTz touch_at;		/* when its row is to say again that it was seen */
+	uint64		used;			/* larger than that of all used before */
+	MemoryContext context;
+} Claimant;
+
+extern Claimant *ClaimantFind(const char *worker_id, ArrayType *narrow);
+extern void ClaimantHasClaimed(Claimant *claimant);
+
+#endif							/* TASKQ_CLAIMANT_H */

@@ -1,0 +1,240 @@
+/*
+ * explain.c
+ *	  What a claim goes by, for people: explain_claim(), of which routes a worker
+ *	  is given jobs and why not of the others; jobs_of_route(), which are next.
+ *
+ * explain_claim() asks what a claim asks, WhyNotRun(), and claims nothing: it
+ * neither registers the worker nor notes that it was seen.
+ */
+#include "taskq.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/tuplestore.h"
+
+#include "base/args.h"
+#include "base/clock.h"
+#include "claim/register.h"
+#include "claim/standing.h"
+#include "config/adopt.h"
+#include "config/eligible.h"
+#include "config/pool.h"
+#include "config/route.h"
+#include "job/tenants.h"
+#include "job/whose.h"
+#include "shared/shmem.h"
+#include "store/owner.h"
+
+PG_FUNCTION_INFO_V1(taskq_explain_claim);
+PG_FUNCTION_INFO_V1(taskq_jobs_of_route);
+
+#define EXPLAIN_COLUMNS 8
+
+/* The worker that is asked about. */
+typedef struct Asked
+{
+	TaskqWorker worker;
+	const char *reason;			/* why it is given nothing at all, or NULL */
+} Asked;
+
+/* The pool of a background worker of this id, and whether it is to leave. */
+static const TaskqPool *
+PoolOfWorker(const char *worker_id, bool *leaves)
+{
+	for (int i = 0; ShmemPresent() && i < taskq_shared->n_slots; i++)
+	{
+		TaskqSlot  *slot = &taskq_slots[i];
+		char		pool[TASKQ_NAME_MAX + 1];
+		bool		found;
+
+		LWLockAcquire(&slot->lock, LW_SHARED);
+		found = slot->worker && slot->dboid == MyDatabaseId && strcmp(slot->worker_id, worker_id) == 0;
+		if (found)
+			strlcpy(pool, slot->pool, sizeof(pool));
+		*leaves = found && slot->leave;
+		LWLockRelease(&slot->lock);
+		if (found)
+			return PoolFind(pool);
+	}
+	return NULL;
+}
+
+/* How many jobs an external worker has. */
+static int64
+RunningOf(const char *worker_id)
+{
+	Oid			types[] = {TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(worker_id)};
+	OwnerScope	scope;
+	int64		running;
+	bool		isnull;
+
+	OwnerEnterSpi(&scope);
+	OwnerExecute("SELECT count(*) FROM taskq.jobs WHERE gate = 'r' AND worker_id = $1", 1, types, values, NULL);
+	running = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	OwnerLeaveSpi(&scope);
+	return running;
+}
+
+static void
+AskExternal(const char *worker_id, ArrayType *narrow, Asked *asked)
+{
+	ExternalWorker worker;
+
+	StandingOf(worker_id, narrow, &worker);
+	asked->worker = worker.base;
+	asked->reason = StandingWhyNot(&worker, narrow);
+	if (asked->reason != NULL)
+		return;
+	if (worker.draining)
+		asked->reason = "the worker is draining";
+	else if (worker.max_concurrent_jobs > 0 && RunningOf(worker_id) >= worker.max_concurrent_jobs)
+		asked->reason = "the worker has max_concurrent_jobs";
+}
+
+static void
+AskBackground(const TaskqPool *pool, bool leaves, Asked *asked)
+{
+	PoolWorker(pool, &asked->worker);
+	if (leaves)
+		asked->reason = "the worker is draining";
+	else if (pool->paused)
+		asked->reason = "pool paused";
+}
+
+/* Workers and operators act on the jobs of all tenants; an observer asks about those it sees. */
+static ArrayType *
+TenantsAskedAbout(void)
+{
+	return WhoseMayWork() || WhoseMayOperate() ? NULL : TenantsSeen(false);
+}
+
+/* The routes in which a job is due now, as an array of integers. */
+static ArrayType *
+RoutesDue(void)
+{
+	ArrayType  *tenants = TenantsAskedAbout();
+	Oid			types[] = {TIMESTAMPTZOID, TEXTARRAYOID};
+	Datum		values[] = {TimestampTzGetDatum(ClockNow()), PointerGetDatum(tenants)};
+	MemoryContext context = CurrentMemoryContext;
+	OwnerScope	scope;
+	Datum		due;
+	bool		isnull;
+
+	OwnerEnterSpi(&scope);
+	OwnerExecute("SELECT ARRAY(SELECT route_id FROM taskq.routes r WHERE EXISTS (SELECT FROM taskq.jobs j"
+				 " WHERE j.route_id = r.route_id AND j.gate = 'o' AND j.run_at <= $1"
+				 " AND ($2 IS NULL OR j.tenant_id = ANY ($2))))", 2, types, values, tenants == NULL ? " n" : NULL);
+	due = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	MemoryContextSwitchTo(context);
+	due = PointerGetDatum(DatumGetArrayTypePCopy(due));
+	OwnerLeaveSpi(&scope);
+	return DatumGetArrayTypeP(due);
+}
+
+static bool
+IsDue(ArrayType *due, int32 route_id)
+{
+	int			n = ArrayGetNItems(ARR_NDIM(due), ARR_DIMS(due));
+	int32	   *ids = (int32 *) ARR_DATA_PTR(due);
+
+	for (int i = 0; i < n; i++)
+		if (ids[i] == route_id)
+			return true;
+	return false;
+}
+
+static void
+PutRoute(ReturnSetInfo *result, const Asked *asked, const TaskqRoute *route, bool due)
+{
+	const char *reason = asked->reason;
+	Datum		values[EXPLAIN_COLUMNS];
+	bool		nulls[EXPLAIN_COLUMNS] = {false};
+
+	/* what is the route's own says more than what holds for all */
+	if (WhyNotRun(&asked->worker, route) != NULL)
+		reason = WhyNotRun(&asked->worker, route);
+	values[0] = Int32GetDatum(route->route_id);
+	values[1] = CStringGetTextDatum(route->queue);
+	values[2] = CStringGetTextDatum(route->task_type);
+	values[3] = PointerGetDatum(route->capabilities);
+	values[4] = CStringGetTextDatum(route->min_version);
+	nulls[4] = route->min_version[0] == '\0';
+	values[5] = BoolGetDatum(due);
+	values[6] = BoolGetDatum(reason == NULL);
+	values[7] = CStringGetTextDatum(reason == NULL ? "" : reason);
+	nulls[7] = reason == NULL;
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+Datum
+taskq_explain_claim(PG_FUNCTION_ARGS)
+{
+	Asked		asked = {0};
+	char	   *worker_id;
+	const TaskqPool *pool;
+	bool		leaves = false;
+	ArrayType  *narrow;
+	ArrayType  *due;
+
+	CheckArgCount(fcinfo, 2);
+	PreventCommandDuringRecovery("taskq.explain_claim()");
+	BeginRows(fcinfo, EXPLAIN_COLUMNS);
+	worker_id = PG_ARGISNULL(0) ? SessionWorkerId() : ArgWorkerId(fcinfo, 0, "worker_id");
+	narrow = ArgNamesOrNull(fcinfo, 1, "task_types");
+	due = RoutesDue();
+	AcceptInvalidationMessages();
+	pool = PoolOfWorker(worker_id, &leaves);
+	if (pool != NULL)
+		AskBackground(pool, leaves, &asked);
+	else if (IsServerWorkerId(worker_id))
+		asked.reason = "no such background worker runs";
+	else
+		AskExternal(worker_id, narrow, &asked);
+	asked.worker.narrow = narrow;
+	if (!AdoptedHere())
+		asked.reason = "database not adopted, see taskq.adopt_database()";
+	for (int i = 0; i < RouteCount(); i++)
+		PutRoute((ReturnSetInfo *) fcinfo->resultinfo, &asked, RouteAt(i), IsDue(due, RouteAt(i)->route_id));
+	return (Datum) 0;
+}
+
+/*
+ * The waiting jobs of a route, in the order of a claim.  They are chosen by the
+ * claim's index before the view is read, by their ids.
+ */
+Datum
+taskq_jobs_of_route(PG_FUNCTION_ARGS)
+{
+	static const char *const query =
+		"SELECT a.* FROM (SELECT job_id, priority, run_at FROM taskq.jobs"
+		"  WHERE route_id = $1 AND gate = 'o' AND ($3 IS NULL OR tenant_id = ANY ($3))"
+		"  ORDER BY priority, run_at, job_id LIMIT $2) j,"
+		" LATERAL (SELECT * FROM taskq.all_jobs WHERE job_id = j.job_id) a"
+		" ORDER BY j.priority, j.run_at, j.job_id";
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	Oid			types[] = {INT4OID, INT4OID, TEXTARRAYOID};
+	Datum		values[3];
+	ArrayType  *tenants;
+	OwnerScope	scope;
+	uint64		n;
+
+	CheckArgCount(fcinfo, 2);
+	InitMaterializedSRF(fcinfo, 0);
+	values[0] = Int32GetDatum(ArgInt(fcinfo, 0, "route_id", PG_INT32_MIN, PG_INT32_MAX));
+	values[1] = Int32GetDatum(ArgInt(fcinfo, 1, "max_jobs", 1, TASKQ_MAX_BATCH));
+	tenants = TenantsSeen(false);
+	values[2] = PointerGetDatum(tenants);
+	OwnerEnterSpi(&scope);
+	n = OwnerExecute(query, 3, types, values, tenants == NULL ? "  n" : NULL);
+	for (uint64 i = 0; i < n; i++)
+		tuplestore_puttuple(result->setResult, SPI_tuptable->vals[i]);
+	OwnerLeaveSpi(&scope);
+	return (Datum) 0;
+}

@@ -1,0 +1,247 @@
+/*
+ * scan.c
+ *	  Reading the index of waiting jobs, in the order of a claim: priority,
+ *	  run_at, job_id within each route.
+ *
+ * A claim does so where there is no ready list for a route; else the list's lanes
+ * are filled from here, each reading on where the last one has stopped.
+ */
+#include "taskq.h"
+
+#include "access/genam.h"
+#include "access/tableam.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/fmgroids.h"
+#include "utils/snapmgr.h"
+
+#include "base/compat.h"
+#include "base/injection_point.h"
+#include "claim/scan.h"
+
+/* With "steps", reading stops after so many entries of the index, dead or not. */
+void
+ScanBegin(JobScan *scan, Relation heap, int steps)
+{
+	memset(scan, 0, sizeof(*scan));
+	scan->heap = heap;
+	scan->steps = steps;
+}
+
+void
+ScanEnd(JobScan *scan)
+{
+	if (scan->by_route != NULL)
+		index_endscan(scan->by_route);
+	if (scan->by_lane != NULL)
+		index_endscan(scan->by_lane);
+	if (scan->index != NULL)
+	{
+		ExecDropSingleTupleTableSlot(scan->slot);
+		index_close(scan->index, AccessShareLock);
+	}
+	if (scan->snapshot != NULL)
+		UnregisterSnapshot(scan->snapshot);
+}
+
+/* From now on, see what is committed now. */
+Snapshot
+ScanRefresh(JobScan *scan)
+{
+	Snapshot	old = scan->snapshot;
+
+	scan->snapshot = StoreSnapshot();
+	if (scan->by_route != NULL)
+		scan->by_route->xs_snapshot = scan->snapshot;
+	if (scan->by_lane != NULL)
+		scan->by_lane->xs_snapshot = scan->snapshot;
+	if (old != NULL)
+		UnregisterSnapshot(old);
+	return scan->snapshot;
+}
+
+static void
+Start(JobScan *scan, IndexScanDesc *which, int nkeys)
+{
+	if (scan->snapshot == NULL)
+		(void) ScanRefresh(scan);
+	if (scan->index == NULL)
+	{
+		scan->index = index_open(CatalogRel(REL_JOBS_OPEN), AccessShareLock);
+		scan->slot = table_slot_create(scan->heap, NULL);
+	}
+	if (*which == NULL)
+	{
+		*which = index_beginscan_compat(scan->heap, scan->index, scan->snapshot, nkeys);
+		(*which)->xs_want_itup = scan->steps > 0;
+	}
+	scan->current = *which;
+	index_rescan(scan->current, scan->keys, nkeys, NULL, 0);
+}
+
+/* The key that the columns from "first" on are behind these values. */
+static void
+SetPlace(JobScan *scan, ScanKey key, AttrNumber first)
+{
+	memset(key, 0, sizeof(ScanKeyData));
+	key->sk_flags = SK_ROW_HEADER;
+	key->sk_attno = first;
+	key->sk_strategy = BTGreaterStrategyNumber;
+	key->sk_argument = PointerGetDatum(&scan->place[first - 2]);
+}
+
+static void
+SetMember(JobScan *scan, AttrNumber column, Oid type, Oid function, Datum value, int flags)
+{
+	ScanKeyEntryInitialize(&scan->place[column - 2], SK_ROW_MEMBER | flags, column, BTGreaterStrategyNumber, type,
+						   InvalidOid, function, value);
+}
+
+/* Read a route's jobs behind a place: route = r AND (p, t, id) > after. */
+void
+ScanRoute(JobScan *scan, int32 route_id, const JobKey *after)
+{
+	ScanKeyInit(&scan->keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(route_id));
+	SetMember(scan, 2, INT2OID, F_BTINT2CMP, Int16GetDatum(after->priority), 0);
+	SetMember(scan, 3, TIMESTAMPTZOID, F_TIMESTAMPTZ_CMP, TimestampTzGetDatum(after->run_at), 0);
+	SetMember(scan, 4, INT8OID, F_BTINT8CMP, Int64GetDatum(after->job_id), SK_ROW_END);
+	SetPlace(scan, &scan->keys[1], 2);
+	Start(scan, &scan->by_route, 2);
+}
+
+/* Read a route's jobs of one priority from a key on. */
+void
+ScanLane(JobScan *scan, int32 route_id, int16 priority, const ReadyKey *from)
+{
+	int64		before = from->job_id == PG_INT64_MIN ? PG_INT64_MIN : from->job_id - 1;
+
+	ScanKeyInit(&scan->keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(route_id));
+	ScanKeyInit(&scan->keys[1], 2, BTEqualStrategyNumber, F_INT2EQ, Int16GetDatum(priority));
+	SetMember(scan, 3, TIMESTAMPTZOID, F_TIMESTAMPTZ_CMP, TimestampTzGetDatum(from->run_at), 0);
+	SetMember(scan, 4, INT8OID, F_BTINT8CMP, Int64GetDatum(before), SK_ROW_END);
+	SetPlace(scan, &scan->keys[2], 3);
+	Start(scan, &scan->by_lane, 3);
+}
+
+/* Where the scan is, by the index alone. */
+static void
+ReadPlace(JobScan *scan, JobKey *key)
+{
+	TupleDesc	desc = scan->current->xs_itupdesc;
+	IndexTuple	entry = scan->current->xs_itup;
+	bool		isnull;
+
+	key->priority = DatumGetInt16(index_getattr(entry, 2, desc, &isnull));
+	key->run_at = DatumGetTimestampTz(index_getattr(entry, 3, desc, &isnull));
+	key->job_id = DatumGetInt64(index_getattr(entry, 4, desc, &isnull));
+}
+
+/* The next job; false: there is none, or the scan has stopped at the hint's key. */
+bool
+ScanNext(JobScan *scan, ScanHint *hint)
+{
+	while (index_getnext_tid(scan->current, ForwardScanDirection) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (index_fetch_heap(scan->current, scan->slot))
+		{
+			JobReadKey(&hint->key, scan->slot);
+			hint->tid = scan->slot->tts_tid;
+			return true;
+		}
+		if (scan->steps > 0 && --scan->steps == 0)
+		{
+			ReadPlace(scan, &hint->key);
+			scan->stopped = true;
+			return false;
+		}
+	}
+	return false;
+}
+
+/* Hold no page until the next read. */
+void
+ScanRest(JobScan *scan)
+{
+	if (scan->slot != NULL)
+		ExecClearTuple(scan->slot);
+}
+
+/*
+ * Fill a lane of the ready list, and take those of its first jobs that do not lie
+ * behind the bound, up to "most".  How many; -1 if somebody else is filling it.
+ */
+int
+ScanFill(JobScan *scan, int32 route_id, int16 priority, TimestampTz now, const ReadyKey *bound, int most,
+		 ReadyHint *hints)
+{
+	int			room = most + READY_ROOM;
+	ReadyHint  *found = palloc(sizeof(ReadyHint) * room);
+	ReadyKey	from;
+	ReadyKey	until = READY_END;
+	ScanHint	hint;
+	int			n = 0;
+	int			taken = 0;
+
+	ReadyReserve(most);
+	if (!ReadyFillBegin(route_id, priority, &from))
+	{
+		pfree(found);
+		return -1;
+	}
+	(void) ScanRefresh(scan);
+	ScanLane(scan, route_id, priority, &from);
+	while (ScanNext(scan, &hint))
+	{
+		ReadyKey	key = {hint.key.run_at, hint.key.job_id};
+
+		if (n == room || key.run_at > now)
+		{
+			until = key;
+			break;
+		}
+		found[n].key = key;
+		found[n++].tid = hint.tid;
+	}
+	ScanRest(scan);
+	TASKQ_INJECTION_POINT("list-read");
+	while (taken < most && taken < n && ReadyCompare(&found[taken].key, bound) <= 0)
+		taken++;
+	ReadyFillEnd(found + taken, n - taken, until);
+	ReadyHeld(route_id, priority, found, taken);
+	if (taken > 0)
+		memcpy(hints, found, sizeof(ReadyHint) * taken);
+	pfree(found);
+	return taken;
+}
+
+/* Learn which priorities a route's jobs have, so that each has a lane. */
+void
+ScanLearn(JobScan *scan, int32 route_id)
+{
+	int16		priorities[READY_MAX_LANES];
+	JobKey		after = {PG_INT16_MIN, DT_NOBEGIN, PG_INT64_MIN};
+	ScanHint	hint;
+	int			n = 0;
+	bool		all = true;
+	uint64		number = ReadyLearnBegin(route_id);
+
+	if (number == 0)
+		return;
+	(void) ScanRefresh(scan);
+	for (;;)
+	{
+		ScanRoute(scan, route_id, &after);
+		if (!ScanNext(scan, &hint))
+			break;
+		all = n < READY_MAX_LANES;
+		if (!all)
+			break;
+		priorities[n++] = after.priority = hint.key.priority;
+		after.run_at = DT_NOEND;
+		after.job_id = PG_INT64_MAX;
+	}
+	ScanRest(scan);
+	TASKQ_INJECTION_POINT("list-learnt");
+	ReadyLearnEnd(route_id, number, priorities, n, all);
+}

@@ -1,0 +1,18 @@
+/*
+ * standing.h
+ *	  May this id claim jobs at all?
+ */
+#ifndef TASKQ_STANDING_H
+#define TASKQ_STANDING_H
+
+#include "taskq.h"
+
+#include "claim/register.h"
+
+extern char *SessionWorkerId(void);
+extern void StandingRefuseReserved(const char *worker_id);
+extern void StandingOf(const char *worker_id, ArrayType *narrow, ExternalWorker *worker);
+extern const char *StandingWhyNot(const ExternalWorker *worker, const ArrayType *narrow);
+TASKQ_NORETURN extern void StandingRefuse(const char *worker_id, const ExternalWorker *worker);
+
+#endif							/* TASKQ_STANDING_H */

@@ -1,0 +1,98 @@
+/*
+ * adopt.c
+ *	  Is this the database that the installation was made in?
+ *
+ * A logical restore, a database made from a template and a renamed one bring
+ * the jobs of another along.  They carry its row of taskq.installation, and
+ * while a row names another cluster or database nothing runs here until an
+ * administrator says that it should.  A promoted standby is the same cluster.
+ */
+#include "taskq.h"
+
+#include "access/xlog.h"
+#include "commands/dbcommands.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "base/args.h"
+#include "config/adopt.h"
+#include "store/catalog.h"
+#include "store/store.h"
+
+PG_FUNCTION_INFO_V1(taskq_is_adopted);
+
+/* Columns of taskq.installation, in order. */
+enum
+{
+	I_ID = 1, I_SYSTEM_IDENTIFIER, I_DATABASE_OID, I_DATABASE_NAME, I_ADOPTED_AT, I_ROLES_FROM
+};
+
+static void
+CompareRow(TupleTableSlot *slot, void *arg)
+{
+	bool	   *ours = arg;
+
+	if (DatumGetInt64(SlotDatum(slot, I_SYSTEM_IDENTIFIER)) != (int64) GetSystemIdentifier() ||
+		DatumGetObjectId(SlotDatum(slot, I_DATABASE_OID)) != MyDatabaseId ||
+		strcmp(SlotString(slot, I_DATABASE_NAME), get_database_name(MyDatabaseId)) != 0)
+		*ours = false;
+}
+
+/* A rename needs the database for itself, so the answer holds in a session. */
+bool
+AdoptedHere(void)
+{
+	static bool ours;
+	static uint64 version = 0;
+	uint64		current = CatalogVersion();
+
+	if (version != current)
+	{
+		version = 0;
+		ours = true;
+		StoreScan(REL_INSTALLATION, CompareRow, &ours);
+		version = current;
+	}
+	return ours;
+}
+
+static void
+ReadRolesFrom(TupleTableSlot *slot, void *arg)
+{
+	TimestampTz *from = arg;
+
+	if (DatumGetInt64(SlotDatum(slot, I_SYSTEM_IDENTIFIER)) != (int64) GetSystemIdentifier())
+		*from = DT_NOEND;
+	else
+		*from = Max(*from, DatumGetTimestampTz(SlotDatum(slot, I_ROLES_FROM)));
+}
+
+/*
+ * Since when the roles of jobs are this cluster's.  Those of a dump are oids of
+ * another, which may be anybody's here.
+ */
+TimestampTz
+AdoptedRolesFrom(void)
+{
+	static TimestampTz from;
+	static uint64 version = 0;
+	uint64		current = CatalogVersion();
+
+	if (version != current)
+	{
+		version = 0;
+		from = DT_NOBEGIN;
+		StoreScan(REL_INSTALLATION, ReadRolesFrom, &from);
+		version = current;
+	}
+	return from;
+}
+
+Datum
+taskq_is_adopted(PG_FUNCTION_ARGS)
+{
+	CheckArgCount(fcinfo, 0);
+	PG_RETURN_BOOL(AdoptedHere());
+}

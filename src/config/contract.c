@@ -1,0 +1,267 @@
+/*
+ * contract.c
+ *	  What a handler's payloads must be: a type, fields, a validator, as
+ *	  register_handler() takes them and as they stand later.
+ *
+ * Types and functions can be dropped and changed, and rights withdrawn, at any
+ * time; whoever is about to use one asks ContractRefusal() first.
+ */
+#include "taskq.h"
+
+#include "access/htup_details.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/regproc.h"
+#include "utils/syscache.h"
+
+#include "base/args.h"
+#include "base/compat.h"
+#include "config/contract.h"
+#include "config/fields.h"
+#include "config/resolve.h"
+#include "config/roles.h"
+#include "store/object_owner.h"
+
+bool
+ContractExists(const TaskqContract *contract)
+{
+	return contract->payload_type != NULL || contract->validator != NULL ||
+		contract->required_fields != NULL || contract->optional_fields != NULL;
+}
+
+/* Does keeping to it mean to run what users bring? */
+bool
+ContractHasCode(const TaskqContract *contract)
+{
+	return contract->payload_type != NULL || contract->validator != NULL;
+}
+
+/* types and functions that will do ------------------------------------------ */
+
+/* NULL, or why a type cannot say what a payload is. */
+static const char *
+TypeRefusal(Oid type)
+{
+	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	Form_pg_type form;
+	const char *refusal = NULL;
+
+	if (!HeapTupleIsValid(tuple))
+		return "It does not exist.";
+	form = (Form_pg_type) GETSTRUCT(tuple);
+	if (form->typtype != TYPTYPE_COMPOSITE && form->typtype != TYPTYPE_DOMAIN)
+		refusal = "It is neither a composite type nor a domain.";
+	else if (isAnyTempNamespace(form->typnamespace))
+		refusal = "It is temporary, so no other session sees it.";
+	ReleaseSysCache(tuple);
+	return refusal;
+}
+
+/* NULL, or why a function is no validator. */
+static const char *
+ValidatorRefusal(Oid function)
+{
+	Oid			arg = JSONBOID;
+	const char *refusal = FunctionRefusal(function, 1, &arg);
+	Oid			answer;
+
+	if (refusal != NULL)
+		return refusal;
+	answer = get_func_rettype(function);
+	return answer == BOOLOID || answer == TEXTOID ? NULL : "It returns neither boolean nor text.";
+}
+
+/* register ----------------------------------------------------------------- */
+
+static void
+ReadType(FunctionCallInfo fcinfo, int n, TaskqContract *contract)
+{
+	Oid			type = PG_GETARG_OID(n);
+	const char *refusal;
+
+	if (!HoldObject(TypeRelationId, type))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("payload type with oid %u does not exist", type)));
+	refusal = TypeRefusal(type);
+	if (refusal != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("type %s cannot be a payload type", format_type_be(type)),
+				 errdetail("%s", refusal),
+				 errhint("Use a composite type, whose attributes are the payload's members, or a domain over one, over jsonb or over any other type.")));
+	contract->payload_type = QualifiedTypeName(type);
+	contract->payload_type_oid = type;
+	contract->payload_type_owner = TypeOwner(type);
+}
+
+static void
+ReadValidator(FunctionCallInfo fcinfo, int n, TaskqContract *contract)
+{
+	Oid			function = PG_GETARG_OID(n);
+	const char *refusal;
+
+	CheckFunctionExists(function, "validator");
+	refusal = ValidatorRefusal(function);
+	if (refusal != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
+				 errmsg("function %s cannot be a validator", format_procedure(function)),
+				 errdetail("%s", refusal),
+				 errhint("A validator is a function f(payload jsonb) that returns boolean, true for a valid payload, or text, NULL for a valid one and else what is wrong with it.")));
+	contract->validator = format_procedure_qualified(function);
+	contract->validator_oid = function;
+	contract->validator_owner = FunctionOwner(function);
+}
+
+/* The arguments payload_type, required_fields, optional_fields and validator. */
+void
+ContractRead(FunctionCallInfo fcinfo, int first, TaskqContract *contract)
+{
+	memset(contract, 0, sizeof(*contract));
+	if (!PG_ARGISNULL(first))
+		ReadType(fcinfo, first, contract);
+	if (!PG_ARGISNULL(first + 1))
+		contract->required_fields = ArgJson(fcinfo, first + 1, "required_fields");
+	if (!PG_ARGISNULL(first + 2))
+		contract->optional_fields = ArgJson(fcinfo, first + 2, "optional_fields");
+	FieldsCheckDeclared(contract->required_fields, contract->optional_fields);
+	if (!PG_ARGISNULL(first + 3))
+		ReadValidator(fcinfo, first + 3, contract);
+}
+
+/* May the role, and may the caller, who has it do so, use all of this? */
+void
+ContractCheck(const TaskqContract *contract, Oid role)
+{
+	Oid			users[] = {GetUserId(), role};
+
+	if (!ContractHasCode(contract))
+		return;
+	RoleRefuseSuperuser(role);
+	for (int i = 0; i < lengthof(users); i++)
+	{
+		char	   *user = RoleNameOrOid(users[i]);
+
+		if (contract->payload_type != NULL && !MayUseType_compat(contract->payload_type_oid, users[i]))
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("role \"%s\" may not use type %s", user, contract->payload_type),
+					 errhint("GRANT USAGE ON TYPE %s TO %s;", contract->payload_type, quote_identifier(user))));
+		if (contract->validator != NULL)
+			RoleCheckExecute(users[i], contract->validator_oid);
+	}
+}
+
+/* later -------------------------------------------------------------------- */
+
+/* Find the type as it is now; NULL, or why it cannot be used. */
+static const char *
+PayloadTypeRefusal(TaskqContract *contract, Oid role, Oid registrar)
+{
+	StoredName	stored = {contract->payload_type, contract->payload_type_oid, contract->payload_type_owner, role, registrar};
+	bool		others;
+
+	contract->payload_type_oid = ResolveType(&stored, &others);
+	if (others)
+		return psprintf("unresolved: owner changed of payload type %s", contract->payload_type);
+	if (!OidIsValid(contract->payload_type_oid))
+		return psprintf("unresolved: payload type %s does not exist", contract->payload_type);
+	contract->payload_type = QualifiedTypeName(contract->payload_type_oid);
+	if (TypeRefusal(contract->payload_type_oid) != NULL)
+		return psprintf("unresolved: type %s is not a payload type any more", contract->payload_type);
+	if (!MayUseType_compat(contract->payload_type_oid, role))
+		return psprintf("unrunnable: its role may not use type %s", contract->payload_type);
+	return NULL;
+}
+
+/* The same of the validator. */
+static const char *
+ValidatorRefusalNow(TaskqContract *contract, Oid role, Oid registrar)
+{
+	StoredName	stored = {contract->validator, contract->validator_oid, contract->validator_owner, role, registrar};
+	Oid			arg = JSONBOID;
+	bool		others;
+
+	contract->validator_oid = ResolveFunction(&stored, 1, &arg, &others);
+	if (others)
+		return psprintf("unresolved: owner changed of validator %s", contract->validator);
+	if (!OidIsValid(contract->validator_oid))
+		return psprintf("unresolved: validator %s does not exist", contract->validator);
+	contract->validator = format_procedure_qualified(contract->validator_oid);
+	if (ValidatorRefusal(contract->validator_oid) != NULL)
+		return psprintf("unresolved: function %s is not a validator any more", contract->validator);
+	if (!MayExecute_compat(contract->validator_oid, role))
+		return psprintf("unrunnable: its role may not execute function %s", contract->validator);
+	return NULL;
+}
+
+/*
+ * Find type and validator as they are now; NULL, or why payloads cannot be
+ * checked.  What has been renamed since goes by its new name.
+ */
+const char *
+ContractRefusal(TaskqContract *contract, Oid role, Oid registrar)
+{
+	const char *refusal;
+
+	if (!ContractHasCode(contract))
+		return NULL;
+	refusal = RoleCodeRefusal(role);
+	if (refusal != NULL)
+		return psprintf("unrunnable: %s", refusal);
+	if (contract->payload_type != NULL)
+		refusal = PayloadTypeRefusal(contract, role, registrar);
+	if (refusal == NULL && contract->validator != NULL)
+		refusal = ValidatorRefusalNow(contract, role, registrar);
+	return refusal;
+}
+
+static void
+ReleaseObjects(Oid type, Oid validator)
+{
+	if (OidIsValid(type))
+		ReleaseObject(TypeRelationId, type);
+	if (OidIsValid(validator))
+		ReleaseObject(ProcedureRelationId, validator);
+}
+
+/*
+ * The same, and have type and validator stay as they are until ContractRelease(),
+ * so that nobody drops what is just being used.
+ */
+const char *
+ContractHold(TaskqContract *contract, Oid role, Oid registrar)
+{
+	for (;;)
+	{
+		const char *refusal = ContractRefusal(contract, role, registrar);
+		Oid			type = contract->payload_type != NULL ? contract->payload_type_oid : InvalidOid;
+		Oid			validator = contract->validator != NULL ? contract->validator_oid : InvalidOid;
+
+		if (refusal != NULL)
+			return refusal;
+		if (OidIsValid(type))
+			(void) HoldObject(TypeRelationId, type);
+		if (OidIsValid(validator))
+			(void) HoldObject(ProcedureRelationId, validator);
+
+		/* as they are now that nobody can change that */
+		refusal = ContractRefusal(contract, role, registrar);
+		if (refusal == NULL && (type == InvalidOid || type == contract->payload_type_oid) &&
+			(validator == InvalidOid || validator == contract->validator_oid))
+			return NULL;
+		ReleaseObjects(type, validator);
+	}
+}
+
+void
+ContractRelease(const TaskqContract *contract)
+{
+	ReleaseObjects(contract->payload_type != NULL ? contract->payload_type_oid : InvalidOid,
+				   contract->validator != NULL ? contract->validator_oid : InvalidOid);
+}

@@ -1,0 +1,120 @@
+/*
+ * eligible.c
+ *	  May this worker run jobs of this route?  The one place that decides it.
+ *
+ * The answer is computed per route, not per job: a claim then looks only at
+ * the index ranges of the worker's routes, and a foreign job costs nothing.
+ */
+#include "taskq.h"
+
+#include "base/args.h"
+#include "base/compat.h"
+#include "base/version.h"
+#include "config/adopt.h"
+#include "config/eligible.h"
+#include "config/handler.h"
+#include "config/queue.h"
+
+/* Why a background worker does not run the type of this handler; NULL: it does. */
+static const char *
+WhyNotInside(const TaskqWorker *worker, const TaskqHandler *handler)
+{
+	if (handler->signature == NULL)
+		return "the type is for external workers";
+	if (handler->run_as != worker->role)
+		return "the handler runs as another role";
+	if (strcmp(handler->status, "ok") != 0)
+		return psprintf("handler %s", handler->status);
+	if (worker->by_hand && handler->paused)
+		return "handler paused";
+	if (worker->by_hand && handler->form.stepwise)
+		return "a procedure cannot be run inside a statement";
+	return NULL;
+}
+
+/* The same of an external worker. */
+static const char *
+WhyNotOutside(const TaskqHandler *handler)
+{
+	if (handler->signature != NULL && !handler->also_external)
+		return "the type is handled in the server, and not also_external";
+	if (handler->paused)
+		return "handler paused";
+	return NULL;
+}
+
+/* The same of who brings a handler of his own: who may change the registered one may stand in for it. */
+static const char *
+WhyNotAny(const TaskqWorker *worker, const TaskqHandler *handler)
+{
+	if (handler == NULL || (handler->signature == NULL && !handler->paused) ||
+		(handler->also_external && !handler->paused) || MayActAs_compat(worker->role, handler->run_as))
+		return NULL;
+	return handler->paused ? "handler paused" : "the handler runs as another role";
+}
+
+/* The same of a type, in jobs that ask for a least version of its handler. */
+static const char *
+WhyNotType(const TaskqWorker *worker, const char *task_type, const char *min_version)
+{
+	const TaskqHandler *handler;
+
+	if (worker->task_types != NULL && !NamesContain(worker->task_types, task_type))
+		return "the worker does not take this type";
+	if (worker->narrow != NULL && !NamesContain(worker->narrow, task_type))
+		return "the type is not among those of the call";
+	handler = HandlerFind(task_type);
+	if (worker->any_type)
+		return WhyNotAny(worker, handler);
+	if (handler == NULL)
+		return "no handler registered";
+	if (min_version[0] != '\0' && !VersionAtLeast(handler->version, min_version))
+		return "handler version is older than min_version";
+	return worker->background ? WhyNotInside(worker, handler) : WhyNotOutside(handler);
+}
+
+/* Why may this worker not run jobs of this route?  NULL: it may. */
+const char *
+WhyNotRun(const TaskqWorker *worker, const TaskqRoute *route)
+{
+	const char *reason;
+
+	if (worker->queues != NULL && !NamesContain(worker->queues, route->queue))
+		return "the worker does not take this queue";
+	reason = WhyNotType(worker, route->task_type, route->min_version);
+	if (reason != NULL)
+		return reason;
+	if (QueueById(route->queue_id)->paused)
+		return "queue paused";
+	if (!NamesCover(worker->capabilities, route->capabilities))
+		return "the worker lacks capabilities";
+	return NULL;
+}
+
+bool
+MayRun(const TaskqWorker *worker, const TaskqRoute *route)
+{
+	return WhyNotRun(worker, route) == NULL;
+}
+
+/* All routes of a worker.  The result is allocated in the current context. */
+RouteSet
+EligibleRoutes(const TaskqWorker *worker)
+{
+	RouteSet	set = {0};
+	int			count = AdoptedHere() ? RouteCount() : 0;
+
+	set.ids = palloc(sizeof(int32) * (count + 1));
+	set.ranks = palloc(sizeof(int) * (count + 1));
+	for (int i = 0; i < count; i++)
+	{
+		const TaskqRoute *route = RouteAt(i);
+
+		if (!MayRun(worker, route))
+			continue;
+		set.ids[set.n] = route->route_id;
+		set.ranks[set.n] = worker->queues == NULL ? 0 : NamesIndex(worker->queues, route->queue);
+		set.n++;
+	}
+	return set;
+}

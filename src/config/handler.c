@@ -1,0 +1,444 @@
+/*
+ * handler.c
+ *	  The registry: which handler runs which task type.
+ *
+ * The handler's function is stored as signature text with its oid as a cache and
+ * its owner, see resolve.c.  While the text names nothing, or somebody else's
+ * function, the handler is unresolved and its jobs wait.
+ */
+#include "taskq.h"
+
+#include "access/htup_details.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "funcapi.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/regproc.h"
+#include "utils/syscache.h"
+
+#include "base/args.h"
+#include "base/clock.h"
+#include "base/compat.h"
+#include "base/error.h"
+#include "base/guc.h"
+#include "config/handler.h"
+#include "config/pause.h"
+#include "config/resolve.h"
+#include "config/roles.h"
+#include "shared/locks.h"
+#include "store/catalog.h"
+#include "store/owner.h"
+#include "store/store.h"
+
+
+/* All handlers, as of handlers_version. */
+static MemoryContext handlers_context = NULL;
+static HTAB *handlers = NULL;
+static uint64 handlers_version = 0;
+
+/* the cache ---------------------------------------------------------------- */
+
+static char *
+CopyString(TupleTableSlot *slot, int attnum)
+{
+	char	   *string = SlotString(slot, attnum);
+
+	return string == NULL ? NULL : MemoryContextStrdup(handlers_context, string);
+}
+
+static ArrayType *
+CopyNames(TupleTableSlot *slot, int attnum)
+{
+	MemoryContext old = MemoryContextSwitchTo(handlers_context);
+	ArrayType  *names = SlotIsNull(slot, attnum) ? NULL : DatumGetArrayTypePCopy(SlotDatum(slot, attnum));
+
+	MemoryContextSwitchTo(old);
+	return names;
+}
+
+static int64
+ReadMicroseconds(TupleTableSlot *slot, int attnum)
+{
+	return SlotIsNull(slot, attnum) ? NO_MICROSECONDS : IntervalMicroseconds(SlotPointer(slot, attnum));
+}
+
+static struct varlena *
+CopyJson(TupleTableSlot *slot, int attnum)
+{
+	MemoryContext old = MemoryContextSwitchTo(handlers_context);
+	struct varlena *json = SlotIsNull(slot, attnum) ? NULL : PG_DETOAST_DATUM_COPY(SlotDatum(slot, attnum));
+
+	MemoryContextSwitchTo(old);
+	return json;
+}
+
+/* InvalidOid stands for NULL. */
+static Oid
+SlotOid(TupleTableSlot *slot, int attnum)
+{
+	return SlotIsNull(slot, attnum) ? InvalidOid : DatumGetObjectId(SlotDatum(slot, attnum));
+}
+
+/* What a handler's payloads must be; NULL: anything. */
+static TaskqContract *
+CopyContract(TupleTableSlot *slot)
+{
+	TaskqContract contract = {
+		.payload_type = CopyString(slot, H_PAYLOAD_TYPE),
+		.payload_type_oid = SlotOid(slot, H_PAYLOAD_TYPE_OID),
+		.required_fields = CopyJson(slot, H_REQUIRED_FIELDS),
+		.optional_fields = CopyJson(slot, H_OPTIONAL_FIELDS),
+		.validator = CopyString(slot, H_VALIDATOR),
+		.validator_oid = SlotOid(slot, H_VALIDATOR_OID),
+		.payload_type_owner = SlotOid(slot, H_PAYLOAD_TYPE_OWNER),
+		.validator_owner = SlotOid(slot, H_VALIDATOR_OWNER),
+	};
+
+	if (!ContractExists(&contract))
+		return NULL;
+	return memcpy(MemoryContextAlloc(handlers_context, sizeof(TaskqContract)), &contract, sizeof(TaskqContract));
+}
+
+/* Find the function of a handler as it is now, which may have been renamed. */
+static void
+FindFunction(TaskqHandler *handler, Oid cached)
+{
+	StoredName	stored = {handler->signature, cached, handler->function_owner,
+						  HandlerRole(handler), handler->registered_by};
+	Oid			args[] = {handler->form.takes_job ? CatalogJobType() : JSONBOID, JSONBOID};
+
+	/* the second argument is a procedure's result */
+	handler->function = ResolveFunction(&stored, strchr(handler->signature, ',') == NULL ? 1 : 2, args,
+										&handler->owner_changed);
+	if (OidIsValid(handler->function))
+		handler->signature = MemoryContextStrdup(handlers_context, format_procedure_qualified(handler->function));
+}
+
+static const char *
+MisfitOfFunction(Form_pg_proc proc)
+{
+	if (proc->proretset)
+		return "It returns a set.";
+	if (proc->prorettype != JSONBOID)
+		return "It does not return jsonb.";
+	if (proc->pronargs != 1)
+		return "Its argument is not one jsonb or one taskq.job.";
+	return NULL;
+}
+
+/* A procedure may have a second argument, for the result. */
+static const char *
+MisfitOfProcedure(HeapTuple tuple)
+{
+	Form_pg_proc proc = (Form_pg_proc) GETSTRUCT(tuple);
+	Oid		   *types;
+	char	  **names;
+	char	   *modes;
+	int			n = get_func_arg_info(tuple, &types, &names, &modes);
+
+	if (proc->prosecdef)
+		return "It is SECURITY DEFINER, and such a procedure cannot commit.";
+	if (!heap_attisnull(tuple, Anum_pg_proc_proconfig, NULL))
+		return "It has a SET clause, and such a procedure cannot commit.";
+	if (n == 2 && types[1] == JSONBOID && modes != NULL && modes[0] == PROARGMODE_IN &&
+		(modes[1] == PROARGMODE_INOUT || modes[1] == PROARGMODE_OUT))
+		return NULL;
+	if (n != 1 || (modes != NULL && modes[0] != PROARGMODE_IN))
+		return "Its arguments are not one jsonb or one taskq.job, and INOUT one jsonb for a result if it has one.";
+	return NULL;
+}
+
+/* What form of handler a function is; or why it cannot be one, else NULL. */
+const char *
+HandlerMisfit(Oid function, HandlerForm *form)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Form_pg_proc proc;
+	const char *misfit;
+
+	if (!HeapTupleIsValid(tuple))
+		return "It does not exist.";
+	proc = (Form_pg_proc) GETSTRUCT(tuple);
+	form->stepwise = proc->prokind == PROKIND_PROCEDURE;
+	if (!form->stepwise && proc->prokind != PROKIND_FUNCTION)
+		misfit = "It is not an ordinary function.";
+	else if (isAnyTempNamespace(proc->pronamespace))
+		misfit = "It is temporary, so no worker sees it.";
+	else
+		misfit = form->stepwise ? MisfitOfProcedure(tuple) : MisfitOfFunction(proc);
+	if (misfit == NULL)
+	{
+		form->takes_job = proc->proargtypes.values[0] != JSONBOID;
+		if (form->takes_job && proc->proargtypes.values[0] != CatalogJobType())
+			misfit = "Its argument is not one jsonb or one taskq.job.";
+	}
+	ReleaseSysCache(tuple);
+	return misfit;
+}
+
+/*
+ * Is this still a handler of the form that was registered?  Only the signature
+ * is stored, and a function can come back under it with another result type,
+ * whose values must not be taken for jsonb.
+ */
+bool
+HandlerFunctionFits(Oid function, HandlerForm form)
+{
+	HandlerForm now;
+
+	return HandlerMisfit(function, &now) == NULL && now.takes_job == form.takes_job && now.stepwise == form.stepwise;
+}
+
+/* "ok", or why the handler cannot run now; its jobs wait meanwhile. */
+static const char *
+JudgeHandler(const TaskqHandler *handler)
+{
+	if (handler->paused && !handler->on_trial)
+		return "paused";
+	if (handler->signature == NULL)
+		return "ok";
+	if (handler->owner_changed)
+		return "unresolved: owner changed";
+	if (!OidIsValid(handler->function))
+		return "unresolved: its function does not exist";
+	if (!HandlerFunctionFits(handler->function, handler->form))
+		return "unresolved: its function is not a handler any more";
+	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(handler->run_as)))
+		return "unrunnable: its role does not exist";
+	if (WorkerNeedsLogin_compat() && !RoleMayLogin(handler->run_as))
+		return "unrunnable: its role may not log in, and needs LOGIN";
+	if (!MayConnect_compat(MyDatabaseId, handler->run_as))
+		return "unrunnable: its role may not connect to this database";
+	if (!MayExecute_compat(handler->function, handler->run_as))
+		return "unrunnable: its role may not execute the function";
+	if (superuser_arg(handler->run_as) && !taskq_allow_superuser_handlers)
+		return "unrunnable: its role is a superuser and taskq.allow_superuser_handlers is off";
+	return "ok";
+}
+
+/* Is the type paused, and until when?  With its function known. */
+static void
+ReadPause(TaskqHandler *handler, TupleTableSlot *slot)
+{
+	char	   *mark = SlotString(slot, H_PAUSED_FUNCTION);
+
+	handler->paused = DatumGetBool(SlotDatum(slot, H_PAUSED));
+	handler->paused_because = CopyString(slot, H_PAUSED_BECAUSE);
+	handler->trial_at = SlotIsNull(slot, H_TRIAL_AT) ? 0 : DatumGetTimestampTz(SlotDatum(slot, H_TRIAL_AT));
+	handler->on_trial = handler->paused && DatumGetBool(SlotDatum(slot, H_ON_TRIAL));
+	handler->pause_is_over = handler->paused && mark != NULL && strcmp(mark, PauseFunctionMark(handler->function)) != 0;
+	if (!handler->pause_is_over)
+		return;
+	handler->paused = handler->on_trial = false;
+	handler->paused_because = NULL;
+	handler->trial_at = 0;
+}
+
+static void
+AddHandlerOfRow(TupleTableSlot *slot, void *arg)
+{
+	char	   *task_type = SlotString(slot, H_TASK_TYPE);
+	TaskqHandler *handler = hash_search(handlers, task_type, HASH_ENTER, NULL);
+	char	   *policy = SlotString(slot, H_RETRY_POLICY);
+
+	handler->signature = CopyString(slot, H_SIGNATURE);
+	handler->form.takes_job = DatumGetBool(SlotDatum(slot, H_TAKES_JOB));
+	handler->run_as = SlotOid(slot, H_RUN_AS);
+	handler->registered_by = DatumGetObjectId(SlotDatum(slot, H_REGISTERED_BY));
+	handler->search_path = CopyString(slot, H_SEARCH_PATH);
+	handler->description = CopyString(slot, H_DESCRIPTION);
+	handler->version = CopyString(slot, H_VERSION);
+	handler->also_external = DatumGetBool(SlotDatum(slot, H_ALSO_EXTERNAL));
+	handler->queue = CopyString(slot, H_QUEUE);
+	handler->has_priority = !SlotIsNull(slot, H_PRIORITY);
+	handler->priority = handler->has_priority ? DatumGetInt32(SlotDatum(slot, H_PRIORITY)) : 0;
+	handler->max_attempts = SlotIsNull(slot, H_MAX_ATTEMPTS) ? 0 : DatumGetInt32(SlotDatum(slot, H_MAX_ATTEMPTS));
+	handler->timeout = ReadMicroseconds(slot, H_TIMEOUT);
+	handler->lease = ReadMicroseconds(slot, H_LEASE);
+	handler->retry = RetryDefault();
+	if (policy != NULL)
+		(void) RetryKindByName(policy, &handler->retry.kind);
+	if (!SlotIsNull(slot, H_RETRY_BASE))
+		handler->retry.base = ReadMicroseconds(slot, H_RETRY_BASE);
+	if (!SlotIsNull(slot, H_RETRY_CAP))
+		handler->retry.cap = ReadMicroseconds(slot, H_RETRY_CAP);
+	handler->registered_at = DatumGetTimestampTz(SlotDatum(slot, H_REGISTERED_AT));
+	handler->permanent_errors = CopyNames(slot, H_PERMANENT_ERRORS);
+	handler->retryable_errors = CopyNames(slot, H_RETRYABLE_ERRORS);
+	handler->share_commit = DatumGetBool(SlotDatum(slot, H_SHARE_COMMIT));
+	handler->lock_timeout = ReadMicroseconds(slot, H_LOCK_TIMEOUT);
+	handler->contract = CopyContract(slot);
+	handler->retry_function = CopyString(slot, H_RETRY_FUNCTION);
+	handler->retry_function_oid = SlotOid(slot, H_RETRY_FUNCTION_OID);
+	handler->retry_function_owner = SlotOid(slot, H_RETRY_FUNCTION_OWNER);
+	handler->form.stepwise = DatumGetBool(SlotDatum(slot, H_STEPWISE));
+	handler->function = InvalidOid;
+	handler->function_owner = SlotOid(slot, H_FUNCTION_OWNER);
+	handler->owner_changed = false;
+	if (handler->signature != NULL)
+		FindFunction(handler, SlotOid(slot, H_FUNCTION_OID));
+	ReadPause(handler, slot);
+	handler->status = JudgeHandler(handler);
+}
+
+static void
+LoadHandlers(void)
+{
+	uint64		version = CatalogVersion();
+	HASHCTL		ctl;
+
+	if (handlers_version == version)
+		return;
+	handlers_version = 0;
+	CatalogRenew(&handlers_context, "taskq handlers");
+	ctl.hcxt = handlers_context;
+	ctl.keysize = TASKQ_NAME_MAX + 1;
+	ctl.entrysize = sizeof(TaskqHandler);
+	handlers = hash_create("taskq handlers", 64, &ctl, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	StoreScan(REL_HANDLERS, AddHandlerOfRow, NULL);
+	handlers_version = version;
+}
+
+/* A task type's handler, or NULL when the type is not registered. */
+const TaskqHandler *
+HandlerFind(const char *task_type)
+{
+	LoadHandlers();
+	return hash_search(handlers, task_type, HASH_FIND, NULL);
+}
+
+RetryPolicy
+HandlerRetryPolicy(const char *task_type)
+{
+	const TaskqHandler *handler = HandlerFind(task_type);
+
+	return handler == NULL ? RetryDefault() : handler->retry;
+}
+
+/* As whom a handler's code runs: of an external type, as who registered it. */
+Oid
+HandlerRole(const TaskqHandler *handler)
+{
+	return OidIsValid(handler->run_as) ? handler->run_as : handler->registered_by;
+}
+
+/* Its retry function as it is stored; without a name: it has none. */
+StoredName
+HandlerRetryFunction(const TaskqHandler *handler)
+{
+	return (StoredName) {handler->retry_function, handler->retry_function_oid, handler->retry_function_owner,
+						 HandlerRole(handler), handler->registered_by};
+}
+
+/* Does a list of SQLSTATEs and classes name this one? */
+static bool
+ErrorsContain(ArrayType *errors, const char *sqlstate)
+{
+	char		class[3] = {sqlstate[0], sqlstate[1], '\0'};
+
+	return NamesContain(errors, sqlstate) || NamesContain(errors, class);
+}
+
+/* What an error in a type's handler is: as registered, else as usual. */
+const char *
+HandlerErrorType(const char *task_type, int sqlstate)
+{
+	const TaskqHandler *handler = HandlerFind(task_type);
+	const char *text = unpack_sql_state(sqlstate);
+
+	if (handler != NULL && ErrorsContain(handler->permanent_errors, text))
+		return ERROR_PERMANENT;
+	if (handler != NULL && ErrorsContain(handler->retryable_errors, text))
+		return ERROR_RETRYABLE;
+	return ErrorTypeOfSqlstate(sqlstate);
+}
+
+/* Has who registered the type said what an error of this kind is? */
+bool
+HandlerDeclaresError(const char *task_type, int sqlstate)
+{
+	const TaskqHandler *handler = HandlerFind(task_type);
+	const char *text = unpack_sql_state(sqlstate);
+
+	return handler != NULL && (ErrorsContain(handler->permanent_errors, text) || ErrorsContain(handler->retryable_errors, text));
+}
+
+static int
+CompareHandlers(const void *a, const void *b)
+{
+	return strcmp((*(TaskqHandler *const *) a)->task_type, (*(TaskqHandler *const *) b)->task_type);
+}
+
+/* All handlers by task type; valid until the next look-up. */
+TaskqHandler **
+HandlersSorted(int *n)
+{
+	HASH_SEQ_STATUS status;
+	TaskqHandler *handler;
+	TaskqHandler **sorted;
+
+	LoadHandlers();
+	sorted = palloc(sizeof(TaskqHandler *) * (hash_get_num_entries(handlers) + 1));
+	*n = 0;
+	hash_seq_init(&status, handlers);
+	while ((handler = hash_seq_search(&status)) != NULL)
+		sorted[(*n)++] = handler;
+	qsort(sorted, *n, sizeof(TaskqHandler *), CompareHandlers);
+	return sorted;
+}
+
+/* The registered task types in words, for error messages. */
+char *
+HandlerTypesText(void)
+{
+	StringInfoData text;
+	int			n;
+	TaskqHandler **sorted = HandlersSorted(&n);
+
+	initStringInfo(&text);
+	for (int i = 0; i < n && text.len < 1000; i++)
+		appendStringInfo(&text, "%s%s", i > 0 ? ", " : "", sorted[i]->task_type);
+	if (n == 0)
+		appendStringInfoString(&text, "none");
+	return text.data;
+}
+
+void
+HandlerRefuseUnregistered(const char *task_type)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_TQ_NOT_REGISTERED),
+			 errmsg("No handler registered for task type \"%s\"", task_type),
+			 errdetail("Registered types: %s.", HandlerTypesText()),
+			 errhint("Register one with taskq.register_handler().")));
+}
+
+/* locks -------------------------------------------------------------------- */
+
+/*
+ * A claim holds its job's type shared while it chooses and stamps;
+ * unregister_handler() holds it exclusively until it commits.  So no claim is
+ * decided for a type after its unregistration has committed.  A claim does not
+ * wait for the lock: it leaves the type alone.
+ */
+bool
+HandlerLockType(const char *task_type, bool exclusive, bool wait)
+{
+	return LockKey(LOCK_TASK_TYPE, NameKey(task_type),
+				   exclusive, wait);
+}
+
+void
+HandlerUnlockType(const char *task_type)
+{
+	UnlockKey(LOCK_TASK_TYPE, NameKey(task_type), false);
+}

@@ -1,0 +1,41 @@
+/*
+ * pool.h
+ *	  Pools: named, sized sets of background workers with one role.
+ */
+#ifndef TASKQ_POOL_H
+#define TASKQ_POOL_H
+
+#include "taskq.h"
+
+#include "utils/array.h"
+#include "utils/timestamp.h"
+
+#include "config/eligible.h"
+
+typedef struct TaskqPool
+{
+	char		name[TASKQ_NAME_MAX + 1];
+	Oid			role;
+	int32		size;
+	int32		min_size;
+	ArrayType  *task_types;		/* NULL: all of the role's */
+	ArrayType  *queues;			/* NULL: all; else in this order */
+	ArrayType  *capabilities;
+	bool		paused;
+} TaskqPool;
+
+/* So many crashes of the server by its workers within that time pause a pool. */
+#define POOL_CRASHES 3
+#define POOL_CRASH_TIME (10 * USECS_PER_MINUTE)
+
+/* Valid until the next look-up of a pool. */
+extern const TaskqPool *PoolFind(const char *name);
+extern int	PoolMostWorkers(void);
+extern int	PoolRoleShare(Oid role);
+extern int	PoolCount(void);
+extern const TaskqPool *PoolAt(int i);
+extern void PoolWorker(const TaskqPool *pool, TaskqWorker *worker);
+extern void PoolMakeDefault(Oid role);
+extern bool PoolNoteCrash(const char *name, TimestampTz crashed_at);
+
+#endif							/* TASKQ_POOL_H */

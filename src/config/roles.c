@@ -1,0 +1,117 @@
+/*
+ * roles.c
+ *	  Roles that handlers run as.  Every refusal carries what to type.
+ */
+#include "taskq.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_authid.h"
+#include "commands/dbcommands.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/regproc.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "base/compat.h"
+#include "base/guc.h"
+#include "config/roles.h"
+
+/* A role's name, or its number when it was dropped. */
+char *
+RoleNameOrOid(Oid role)
+{
+	char	   *name = GetUserNameFromId(role, true);
+
+	return name != NULL ? name : psprintf("%u", role);
+}
+
+bool
+RoleMayLogin(Oid role)
+{
+	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(role));
+	bool		may = false;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		may = ((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
+		ReleaseSysCache(tuple);
+	}
+	return may;
+}
+
+/* What users bring does not run as a superuser, unless the setting says so. */
+void
+RoleRefuseSuperuser(Oid role)
+{
+	if (!superuser_arg(role) || taskq_allow_superuser_handlers)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("handlers do not run as superuser \"%s\"", RoleNameOrOid(role)),
+			 errdetail("A mistake in such a handler would be one in the whole cluster."),
+			 errhint("Make an ordinary role and register as it:\n"
+					 "CREATE ROLE app LOGIN;\n"
+					 "SELECT taskq.grant_access('app', access) FROM unnest(ARRAY['producer', 'worker', 'observer', 'admin']) access;\n"
+					 "SET ROLE app;\n"
+					 "Or set taskq.allow_superuser_handlers = on in postgresql.conf.")));
+}
+
+/* May a role call the function? */
+void
+RoleCheckExecute(Oid role, Oid function)
+{
+	if (MayExecute_compat(function, role))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("role \"%s\" may not execute function %s", RoleNameOrOid(role), format_procedure(function)),
+			 errhint("GRANT EXECUTE ON ROUTINE %s TO %s;", format_procedure_qualified(function),
+					 quote_identifier(RoleNameOrOid(role)))));
+}
+
+/*
+ * May the caller have handlers run as this role, and can workers connect as
+ * it?  Workers connect as the role itself: SET ROLE in a session of another
+ * would be no sandbox.
+ */
+void
+RoleCheckRunAs(Oid role)
+{
+	char	   *name;
+
+	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("role with oid %u does not exist", role)));
+	name = RoleNameOrOid(role);
+
+	if (!MayActAs_compat(GetUserId(), role))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be a member of role \"%s\" to have handlers run as it", name)));
+	RoleRefuseSuperuser(role);
+	if (WorkerNeedsLogin_compat() && !RoleMayLogin(role))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("role \"%s\" cannot log in, so no worker can run as it", name),
+				 errhint("ALTER ROLE %s LOGIN;", quote_identifier(name))));
+	if (!MayConnect_compat(MyDatabaseId, role))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("role \"%s\" may not connect to this database, so no worker can run as it", name),
+				 errhint("GRANT CONNECT ON DATABASE %s TO %s;",
+						 quote_identifier(get_database_name(MyDatabaseId)), quote_identifier(name))));
+}
+
+/* NULL, or why nothing runs as this role now. */
+const char *
+RoleCodeRefusal(Oid role)
+{
+	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role)))
+		return "its role does not exist";
+	if (superuser_arg(role) && !taskq_allow_superuser_handlers)
+		return "its role is a superuser and taskq.allow_superuser_handlers is off";
+	return NULL;
+}

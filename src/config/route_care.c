@@ -1,0 +1,258 @@
+/*
+ * route_care.c
+ *	  Removing routes that nothing uses any more.  Called by the scheduler.
+ *
+ * No job may ever point at a route that is not there, and an enqueue locks none:
+ * it takes the route's id from what its process has read of the table, and the
+ * job may be seen an hour later.  So a route goes in steps, each committed before
+ * the next one begins:
+ *
+ * 1. Without a live job for taskq.route_idle, it is marked (retired_at).  From then
+ *    on whoever needs such a route makes another row of the same key, which is
+ *    nothing new; workers still look at it.
+ * 2. All transactions end that may have read it before: those with an id or a
+ *    snapshot from then.
+ * 3. If a job points at it now, the mark is taken back.  Else nobody looks at it
+ *    any more; but finished jobs point at it, so the row stays until the last leaf
+ *    of the history that there is has been dropped (removable_on).  A finished job
+ *    that is put back meanwhile is given another route.
+ * 4. Then the row is deleted.
+ *
+ * Marks that no scheduler remembers, because it has ended or the database was
+ * restored, are taken back.
+ */
+#include "taskq.h"
+
+#include "access/table.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "storage/lmgr.h"
+#include "storage/procarray.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "base/clock.h"
+#include "base/guc.h"
+#include "config/route.h"
+#include "config/route_care.h"
+#include "store/catalog.h"
+#include "store/owner.h"
+#include "store/store.h"
+
+#define CARE_EVERY USECS_PER_MINUTE
+#define MAX_RETIRING 1000		/* at a time */
+
+/* A route that had no live job when it was looked at, and since when. */
+typedef struct Idle
+{
+	int32		route_id;		/* hash key */
+	TimestampTz since;
+	uint32		look;			/* the last that saw it so */
+} Idle;
+
+typedef enum Stage
+{
+	STAGE_NONE,
+	STAGE_MARKED,				/* and committed, when we look again */
+	STAGE_WAITING				/* for transactions from before */
+} Stage;
+
+static Stage stage = STAGE_NONE;
+static int32 retiring[MAX_RETIRING];
+static int	n_retiring = 0;
+static TransactionId begun_before;	/* transactions that may have read the routes without the mark */
+static HTAB *idle = NULL;
+static uint32 looks = 0;
+static bool old_marks_are_gone = false;
+static TimestampTz next_care = 0;
+
+/* Run a statement on routes, mostly on those of the array $1. */
+static int
+ChangeRoutes(const char *sql, const int32 *ids, int n)
+{
+	Datum	   *elements = palloc(sizeof(Datum) * (n + 1));
+	Oid			types[] = {INT4ARRAYOID, TIMESTAMPTZOID};
+	Datum		values[2];
+	OwnerScope	scope;
+	int			changed;
+
+	for (int i = 0; i < n; i++)
+		elements[i] = Int32GetDatum(ids[i]);
+	values[0] = PointerGetDatum(construct_array(elements, n, INT4OID, sizeof(int32), true, TYPALIGN_INT));
+	values[1] = TimestampTzGetDatum(ClockNow());
+	OwnerEnterSpi(&scope);
+	changed = (int) OwnerExecute(sql, lengthof(types), types, values, NULL);
+	OwnerLeaveSpi(&scope);
+	if (changed > 0)
+		CatalogChanged(REL_ROUTES);
+	return changed;
+}
+
+/* The live jobs' condition: each gate that a live job may have has its index. */
+#define HAS_JOB \
+	"(EXISTS (SELECT FROM taskq.jobs j WHERE j.route_id = r.route_id AND j.gate = 'o')" \
+	" OR r.route_id IN (SELECT j.route_id FROM taskq.jobs j WHERE j.gate = 'r'))"
+
+/* Take back marks of a scheduler before us, and what a restore has brought jobs for. */
+static void
+TakeBackOldMarks(void)
+{
+	(void) ChangeRoutes("UPDATE taskq.routes r SET retired_at = NULL, removable_on = NULL"
+						" WHERE retired_at IS NOT NULL AND (removable_on IS NULL OR " HAS_JOB ") AND $1 IS NOT NULL AND $2 IS NOT NULL",
+						NULL, 0);
+	old_marks_are_gone = true;
+}
+
+/* Delete the rows that no finished job can point at. */
+static void
+DeleteRemovable(void)
+{
+	(void) ChangeRoutes("DELETE FROM taskq.routes WHERE removable_on < COALESCE("
+						" (SELECT min(pg_catalog.to_date(pg_catalog.right(c.relname, 8), 'YYYYMMDD'))"
+						"  FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid"
+						"  WHERE i.inhparent = 'taskq.job_history'::pg_catalog.regclass AND c.relname ~ '_[0-9]{8}$'), 'infinity')"
+						" AND $1 IS NOT NULL AND $2 IS NOT NULL", NULL, 0);
+}
+
+/* Has the route a job that waits, or runs in a background worker? */
+static bool
+HasWaiting(Store *jobs, int32 route_id, Snapshot snapshot)
+{
+	ScanKeyData key;
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(route_id));
+	return StoreFind(jobs, CatalogRel(REL_JOBS_OPEN), 1, &key, snapshot);
+}
+
+/* Note that a route has no waiting job; has it had none for long enough? */
+static bool
+IsIdle(int32 route_id)
+{
+	bool		found;
+	Idle	   *entry = hash_search(idle, &route_id, HASH_ENTER, &found);
+
+	if (!found || entry->look != looks - 1)
+		entry->since = ClockNow();
+	entry->look = looks;
+	return ClockHasPassed(entry->since, (int64) taskq_route_idle * 1000);
+}
+
+/* Forget those that were used, or are gone. */
+static void
+ForgetUsed(void)
+{
+	HASH_SEQ_STATUS status;
+	Idle	   *entry;
+
+	hash_seq_init(&status, idle);
+	while ((entry = hash_seq_search(&status)) != NULL)
+		if (entry->look != looks)
+			(void) hash_search(idle, &entry->route_id, HASH_REMOVE, NULL);
+}
+
+/* Find routes that have been idle for long enough. */
+static void
+FindIdle(void)
+{
+	HASHCTL		ctl = {.keysize = sizeof(int32),.entrysize = sizeof(Idle),.hcxt = TopMemoryContext};
+	OwnerScope	scope;
+	Store		jobs;
+	Snapshot	snapshot;
+	int			n = RouteCount();
+	int32	   *ids = palloc(sizeof(int32) * (n + 1));
+
+	if (idle == NULL)
+		idle = hash_create("taskq idle routes", 256, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	looks++;
+	n_retiring = 0;
+	for (int i = 0; i < n; i++)
+		ids[i] = RouteAt(i)->route_id;
+	OwnerEnter(&scope);
+	snapshot = StoreSnapshot();
+	StoreOpenRel(&jobs, REL_JOBS);
+	for (int i = 0; i < n; i++)
+		if (!HasWaiting(&jobs, ids[i], snapshot) && IsIdle(ids[i]) && n_retiring < MAX_RETIRING)
+			retiring[n_retiring++] = ids[i];
+	StoreClose(&jobs, false);
+	UnregisterSnapshot(snapshot);
+	OwnerLeave(&scope);
+	ForgetUsed();
+}
+
+/* Have all transactions ended that may have read the routes without our mark? */
+static bool
+NobodyIsFromBefore(void)
+{
+	Relation	jobs = table_open(CatalogRel(REL_JOBS), AccessShareLock);
+	TransactionId oldest = GetOldestNonRemovableTransactionId(jobs);
+
+	table_close(jobs, AccessShareLock);
+	return TransactionIdFollowsOrEquals(oldest, begun_before);
+}
+
+/* What has found no job is retired for good. */
+static void
+Retire(void)
+{
+	(void) ChangeRoutes("UPDATE taskq.routes r SET retired_at = NULL WHERE route_id = ANY ($1) AND $2 IS NOT NULL AND (" HAS_JOB
+						" OR EXISTS (SELECT FROM taskq.job_history_overflow h WHERE h.route_id = r.route_id))",
+						retiring, n_retiring);
+	(void) ChangeRoutes("UPDATE taskq.routes SET removable_on = COALESCE("
+						" (SELECT max(pg_catalog.to_date(pg_catalog.right(c.relname, 8), 'YYYYMMDD'))"
+						"  FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid"
+						"  WHERE i.inhparent = 'taskq.job_history'::pg_catalog.regclass AND c.relname ~ '_[0-9]{8}$'), $2::date)"
+						" WHERE route_id = ANY ($1) AND retired_at IS NOT NULL", retiring, n_retiring);
+}
+
+/* One step; when the next one is to follow. */
+TimestampTz
+RouteCare(void)
+{
+	if (ClockIsAhead(next_care, CARE_EVERY))
+		return next_care;
+
+	/* somebody who drops a queue has it, and is not waited for */
+	next_care = ClockNow() + USECS_PER_SEC;
+	if (!ConditionalLockRelationOid(CatalogRel(REL_ROUTES), RowExclusiveLock))
+		return next_care;
+	switch (stage)
+	{
+		case STAGE_NONE:
+			if (!old_marks_are_gone)
+				TakeBackOldMarks();
+			DeleteRemovable();
+			FindIdle();
+			if (n_retiring > 0)
+				(void) ChangeRoutes("UPDATE taskq.routes r SET retired_at = $2 WHERE route_id = ANY ($1) AND retired_at IS NULL AND NOT " HAS_JOB,
+									retiring, n_retiring);
+			if (n_retiring > 0)
+				stage = STAGE_MARKED;
+			else
+				next_care = ClockNow() + Min(CARE_EVERY, Max((int64) taskq_route_idle * 1000, USECS_PER_SEC));
+			break;
+		case STAGE_MARKED:
+			/*
+			 * The commit of the mark is seen before its news is sent, so a
+			 * transaction that has begun in between may lack the news, too.  With
+			 * an id of our own, which comes after the news, it is told from
+			 * those that begin later.
+			 */
+			begun_before = GetCurrentTransactionId();
+			TransactionIdAdvance(begun_before);
+			stage = STAGE_WAITING;
+			break;
+		case STAGE_WAITING:
+			if (!NobodyIsFromBefore())
+				break;
+			Retire();
+			stage = STAGE_NONE;
+			break;
+	}
+	return next_care;
+}

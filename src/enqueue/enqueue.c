@@ -1,0 +1,246 @@
+/*
+ * enqueue.c
+ *	  enqueue_job() and enqueue_jobs(): a job is a row of the caller's
+ *	  transaction, and is there if and only if that commits.
+ */
+#include "taskq.h"
+
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/tuplestore.h"
+
+#include "base/args.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/guc.h"
+#include "base/injection_point.h"
+#include "config/handler.h"
+#include "config/queue.h"
+#include "config/route.h"
+#include "enqueue/unhandled.h"
+#include "job/current.h"
+#include "job/job.h"
+#include "job/settle.h"
+#include "job/tenants.h"
+#include "registry/payload.h"
+#include "shared/wake.h"
+#include "store/owner.h"
+#include "store/store.h"
+
+PG_FUNCTION_INFO_V1(taskq_enqueue_job);
+PG_FUNCTION_INFO_V1(taskq_enqueue_jobs);
+
+/* Arguments of both functions, in order; the second is payload or payloads. */
+enum
+{
+	ARG_TASK_TYPE, ARG_PAYLOAD, ARG_QUEUE, ARG_PRIORITY, ARG_RUN_AT, ARG_DELAY, ARG_MAX_ATTEMPTS,
+	ARG_TIMEOUT, ARG_LEASE, ARG_TAGS, ARG_TENANT_ID, ARG_GROUP_KEY, ARG_REQUIRED_CAPABILITIES,
+	ARG_MIN_VERSION, ARG_CORRELATION_ID,
+	ARG_COUNT
+};
+
+/* When the job is to run: at a moment, after a delay, or now. */
+static TimestampTz
+RunAt(FunctionCallInfo fcinfo, TimestampTz now)
+{
+	int64		delay = ArgMicroseconds(fcinfo, ARG_DELAY, "delay", 0);
+	TimestampTz run_at;
+
+	if (PG_ARGISNULL(ARG_RUN_AT))
+		return delay == NO_MICROSECONDS ? now : now + delay;
+	if (delay != NO_MICROSECONDS)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("run_at and delay cannot both be given"),
+				 errhint("Give the moment or the time from now.")));
+	run_at = PG_GETARG_TIMESTAMPTZ(ARG_RUN_AT);
+	if (TIMESTAMP_IS_NOEND(run_at) || run_at > now + INT64CONST(3660) * USECS_PER_DAY)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("run_at is out of range"),
+				 errhint("It can be at most ten years ahead.")));
+
+	/*
+	 * A moment in the past means now.  It could not mean more without jumping
+	 * over jobs that have been waiting.
+	 */
+	return Max(run_at, now);
+}
+
+/*
+ * The number that stands for a group key in indexes.  The key itself is in the
+ * row, so nothing has to be looked up or made, and no second enqueuer of a new
+ * key waits for the first.  Two keys of one hash would share their limits,
+ * never exceed them.
+ */
+static int64
+GroupId(struct varlena *key)
+{
+	return (int64) hash_bytes_extended((unsigned char *) VARDATA_ANY(key), VARSIZE_ANY_EXHDR(key), 0);
+}
+
+/*
+ * Everything of a job but its id and payload, from the arguments.  The route is
+ * made for jobs only: a queue that has one cannot be dropped any more.
+ */
+static void
+ReadArguments(FunctionCallInfo fcinfo, TaskqJob *job, TimestampTz now, bool any_jobs)
+{
+	char	   *task_type = ArgName(fcinfo, ARG_TASK_TYPE, "task type");
+	char	   *queue_name = ArgNameOrNull(fcinfo, ARG_QUEUE, "queue");
+	char	   *min_version = ArgNameOrNull(fcinfo, ARG_MIN_VERSION, "min_version");
+	const TaskqHandler *handler = HandlerFind(task_type);
+	ArrayType  *capabilities = ArgTagsOrNull(fcinfo, ARG_REQUIRED_CAPABILITIES, "required_capabilities");
+
+	memset(job, 0, sizeof(*job));
+	job->state = JOB_NEW;
+	job->created_at = now;
+	job->created_by = GetUserId();
+	job->run_at = RunAt(fcinfo, now);
+	job->priority = !PG_ARGISNULL(ARG_PRIORITY) ?
+		ArgInt(fcinfo, ARG_PRIORITY, "priority", PG_INT16_MIN, PG_INT16_MAX) :
+		handler != NULL ? handler->priority : 0;
+	job->max_attempts = !PG_ARGISNULL(ARG_MAX_ATTEMPTS) ?
+		ArgInt(fcinfo, ARG_MAX_ATTEMPTS, "max_attempts", 1, TASKQ_MAX_MAX_ATTEMPTS) :
+		handler != NULL && handler->max_attempts > 0 ? handler->max_attempts : TASKQ_DEFAULT_MAX_ATTEMPTS;
+	if (queue_name == NULL)
+		queue_name = handler != NULL && handler->queue != NULL ? pstrdup(handler->queue) : TASKQ_DEFAULT_QUEUE;
+	if (ArgMicroseconds(fcinfo, ARG_TIMEOUT, "timeout", 1000) != NO_MICROSECONDS)
+		job->timeout = PG_GETARG_INTERVAL_P(ARG_TIMEOUT);
+	if (ArgMicroseconds(fcinfo, ARG_LEASE, "lease", USECS_PER_SEC) != NO_MICROSECONDS)
+		job->lease = PG_GETARG_INTERVAL_P(ARG_LEASE);
+	job->tags = (struct varlena *) ArgTagsOrNull(fcinfo, ARG_TAGS, "tags");
+	job->tenant_id = TenantToEnqueue(TextOrNull(ArgNameOrNull(fcinfo, ARG_TENANT_ID, "tenant_id")));
+	job->group_key = TextOrNull(ArgNameOrNull(fcinfo, ARG_GROUP_KEY, "group_key"));
+	if (job->group_key != NULL)
+		job->group_id = GroupId(job->group_key);
+	job->correlation_id = PG_ARGISNULL(ARG_CORRELATION_ID) ? CurrentCorrelation() :
+		TextOrNull(ArgLabel(fcinfo, ARG_CORRELATION_ID, "correlation_id"));
+	RejectIfUnhandled(QueueByName(queue_name, false), task_type);
+	capabilities = NormalizeNames(capabilities, "required_capabilities");
+	if (any_jobs)
+		job->route_id = RouteFindOrMake(QueueByName(queue_name, false)->queue_id, task_type, capabilities,
+										min_version == NULL ? "" : min_version);
+}
+
+/* Are the payloads as the type's handler expects them?  Unless the queue does not care. */
+static void
+CheckPayloads(const TaskqJob *job, const Datum *payloads, int n)
+{
+	const TaskqRoute *route;
+
+	if (n == 0)
+		return;					/* there is no route either */
+	route = RouteById(job->route_id);
+	if (QueueById(route->queue_id)->validate_payloads)
+		PayloadsCheck(route->task_type, payloads, n);
+}
+
+/* Write the job; the caller has the table open as the owner. */
+static int64
+EnqueueOne(Store *jobs, TaskqJob *job, struct varlena *payload)
+{
+	CheckJsonSize(payload, "payload");
+	job->payload = payload;
+	job->job_id = ((int64) taskq_node_id << TASKQ_ID_BITS) | StoreNextId(REL_JOB_ID_SEQ);
+	job->state = JOB_NEW;
+	if (DiscardIfUnhandled(jobs, job))
+		return job->job_id;
+	JobTransition(jobs, job, JOB_AVAILABLE, NULL);
+	WakeForJob(job->route_id, job->run_at, job->created_at);
+	return job->job_id;
+}
+
+Datum
+taskq_enqueue_job(PG_FUNCTION_ARGS)
+{
+	TaskqJob	job;
+	Store		jobs;
+	OwnerScope	scope;
+	int64		job_id;
+	Datum		payload;
+
+	CheckArgCount(fcinfo, ARG_COUNT);
+	CheckWritable("taskq.enqueue_job()");
+	if (PG_ARGISNULL(ARG_PAYLOAD))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("payload must not be NULL"),
+				 errhint("Leave it out to enqueue an empty object.")));
+	ReadArguments(fcinfo, &job, ClockNow(), true);
+	payload = PointerGetDatum(PG_GETARG_JSONB_P(ARG_PAYLOAD));
+	CheckPayloads(&job, &payload, 1);
+	TASKQ_INJECTION_POINT("enqueue-read");
+
+	OwnerEnter(&scope);
+	StoreOpenRel(&jobs, REL_JOBS);
+	job_id = EnqueueOne(&jobs, &job, (struct varlena *) DatumGetPointer(payload));
+	StoreClose(&jobs, true);
+	OwnerLeave(&scope);
+	PG_RETURN_INT64(job_id);
+}
+
+/* The payloads; NULL for the array or in it is refused. */
+static Datum *
+ReadPayloads(FunctionCallInfo fcinfo, int *n)
+{
+	ArrayType  *array;
+	Datum	   *payloads;
+	bool	   *nulls;
+
+	if (PG_ARGISNULL(ARG_PAYLOAD))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("payloads must not be NULL")));
+	array = PG_GETARG_ARRAYTYPE_P(ARG_PAYLOAD);
+	if (ARR_NDIM(array) > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				 errmsg("payloads must be an array of one dimension")));
+	deconstruct_array(array, JSONBOID, -1, false, TYPALIGN_INT, &payloads, &nulls, n);
+	for (int i = 0; i < *n; i++)
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("payload %d must not be NULL", i + 1)));
+	return payloads;
+}
+
+Datum
+taskq_enqueue_jobs(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	TaskqJob	job;
+	Store		jobs;
+	OwnerScope	scope;
+	Datum	   *payloads;
+	int			n;
+
+	CheckArgCount(fcinfo, ARG_COUNT);
+	CheckWritable("taskq.enqueue_jobs()");
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	payloads = ReadPayloads(fcinfo, &n);
+	ReadArguments(fcinfo, &job, ClockNow(), n > 0);
+	CheckPayloads(&job, payloads, n);
+
+	OwnerEnter(&scope);
+	StoreOpenRel(&jobs, REL_JOBS);
+	for (int i = 0; i < n; i++)
+	{
+		Datum		id;
+		bool		null = false;
+
+		CHECK_FOR_INTERRUPTS();
+		id = Int64GetDatum(EnqueueOne(&jobs, &job, (struct varlena *) DatumGetPointer(payloads[i])));
+		tuplestore_putvalues(result->setResult, result->setDesc, &id, &null);
+	}
+	StoreClose(&jobs, true);
+	OwnerLeave(&scope);
+	return (Datum) 0;
+}

@@ -1,0 +1,17 @@
+/*
+ * unhandled.h
+ *	  Jobs whose task type nobody has registered.
+ */
+#ifndef TASKQ_UNHANDLED_H
+#define TASKQ_UNHANDLED_H
+
+#include "taskq.h"
+
+#include "config/queue.h"
+#include "job/job.h"
+
+extern void RejectIfUnhandled(const TaskqQueue *queue, const char *task_type);
+extern bool DiscardIfUnhandled(Store *jobs, TaskqJob *job);
+extern bool UnhandledSweep(void);
+
+#endif							/* TASKQ_UNHANDLED_H */

@@ -1,0 +1,252 @@
+/*
+ * fence.c
+ *	  The fence: whoever settles a job says which claim it was given by.
+ *
+ * An epoch is drawn from a sequence under the row's lock and carries the
+ * timeline, so no claim that was rolled back and no primary that died has given
+ * it to anybody else.
+ */
+#include "taskq.h"
+
+#include "access/xlog.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/snapmgr.h"
+
+#include "base/error.h"
+#include "base/injection_point.h"
+#include "job/current.h"
+#include "job/fence.h"
+#include "job/history.h"
+#include "job/recall.h"
+#include "shared/shmem.h"
+#include "store/owner.h"
+
+/* More than are drawn between two flushes of the log. */
+#define MAX_LOST_EPOCHS 100000
+
+static int64
+Timeline(void)
+{
+	return (int64) GetWALInsertionTimeLine();
+}
+
+/* A new epoch.  The caller has the job's row locked. */
+int64
+EpochNext(void)
+{
+	return (Timeline() << TASKQ_ID_BITS) | StoreNextId(REL_EPOCH_SEQ);
+}
+
+/*
+ * Called before an epoch leaves the server in a transaction that is still open:
+ * a crash must not make the sequence give it out again.
+ */
+void
+EpochKeep(void)
+{
+	(void) StoreLastId(REL_EPOCH_SEQ);
+}
+
+/*
+ * Pass the epochs that a crash may have had the sequence forget: those of runs
+ * in workers, for which nothing is flushed.  Called at the scheduler's start,
+ * before it starts a worker; there are numbers for 2.8 thousand million starts.
+ */
+void
+EpochPassLost(void)
+{
+	OwnerScope	scope;
+	int64		ahead = (EpochNext() & TASKQ_ID_MASK) + MAX_LOST_EPOCHS;
+
+	OwnerEnter(&scope);
+	DirectFunctionCall2(setval_oid, ObjectIdGetDatum(CatalogRel(REL_EPOCH_SEQ)), Int64GetDatum(ahead));
+	OwnerLeave(&scope);
+}
+
+/*
+ * Was this epoch given out on this timeline?  What was promised before a
+ * promotion may contradict what was promised after the last record that the
+ * new primary has seen, and cannot be trusted.
+ */
+bool
+EpochIsOurs(int64 epoch)
+{
+	return epoch >> TASKQ_ID_BITS == Timeline();
+}
+
+void
+JobNotFound(int64 job_id)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_TQ_JOB_NOT_FOUND),
+			 errmsg("job " INT64_FORMAT " does not exist", job_id),
+			 errdetail("There is neither a live nor a finished job of this id."),
+			 errhint("Finished jobs are kept as long as their queue's retention says.")));
+}
+
+/* Why a claim is not in force, and what to do then. */
+typedef struct Refusal
+{
+	const char *detail;
+	const char *hint;
+} Refusal;
+
+TASKQ_NORETURN static void
+StaleLease(int64 job_id, int64 epoch, const Refusal *refusal)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_TQ_STALE_LEASE),
+			 errmsg("claim " INT64_FORMAT " of job " INT64_FORMAT " is not in force", epoch, job_id),
+			 errdetail("%s", refusal->detail),
+			 errhint("%s", refusal->hint)));
+}
+
+/* Somebody else has the job, or has had it: what was done for it counts for nothing. */
+static void
+ExplainLost(const TaskqJob *job, Refusal *refusal)
+{
+	refusal->hint = "Stop working on the job; roll back what was done for it in this transaction.";
+	if (JobEnded(job->state))
+		refusal->detail = psprintf("The job is %s, and not by this claim.", JobStateName(job));
+	else if (ShmemRunsJob(job->job_id))
+	{
+		refusal->detail = "A background worker runs the job, and settles it itself.";
+		refusal->hint = "To end the run, use taskq.cancel_job().";
+	}
+	else
+		refusal->detail = "The job was claimed again, or this claim was rolled back.";
+}
+
+/*
+ * A settle by an epoch that does not hold the job: harmless when it repeats
+ * what this epoch did, else stale, and why.
+ */
+static ClaimHold
+JudgeSettled(const TaskqJob *job, int64 epoch, char outcome, Refusal *refusal)
+{
+	if (job->epoch == epoch && job->last_outcome == outcome && outcome != OUTCOME_NONE && outcome != OUTCOME_EXPIRED)
+		return CLAIM_SETTLED;
+	ExplainLost(job, refusal);
+	if (job->epoch == epoch && job->last_outcome == OUTCOME_EXPIRED)
+		refusal->detail = "Its lease expired.";
+	else if (job->epoch == epoch && job->last_outcome != OUTCOME_NONE)
+	{
+		refusal->detail = psprintf("This claim was settled before, and the job is %s.", JobStateName(job));
+		refusal->hint = "A claim is settled once; after that nothing is left to do with it.";
+	}
+	else if (job->epoch == epoch && !ShmemRunsJob(job->job_id))
+	{
+		refusal->detail = "The job has not been claimed.";
+		refusal->hint = "Settle with the job_id and epoch that the claim returned.";
+	}
+	return CLAIM_STALE;
+}
+
+/*
+ * Lock the row of a claim, if it is in force.  Among finished jobs is looked
+ * only where that is asked for.
+ */
+static ClaimHold
+LockRow(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, bool wait, bool look_back,
+		Refusal *refusal)
+{
+	TaskqEnding ending;
+
+	CurrentRefuse(job_id, "settle");
+	for (;;)
+	{
+		Snapshot	snapshot = StoreSnapshot();
+		StoreLockResult locked;
+		ItemPointerData tid;
+
+		if (!RecallFind(jobs, job_id, snapshot) &&
+			!StoreFindById(jobs, CatalogRel(REL_JOBS_PKEY), job_id, snapshot))
+		{
+			UnregisterSnapshot(snapshot);
+			break;
+		}
+		JobRead(job, jobs->found);
+		if (job->epoch != epoch || job->state != JOB_RUNNING)
+		{
+			UnregisterSnapshot(snapshot);
+			return JudgeSettled(job, epoch, outcome, refusal);
+		}
+		if (!EpochIsOurs(epoch))
+		{
+			UnregisterSnapshot(snapshot);
+			ExplainLost(job, refusal);
+			refusal->detail = "The claim was made before this server became the primary.";
+			return CLAIM_STALE;
+		}
+
+		/* only another settle or heartbeat of this claim can have the row */
+		tid = jobs->found->tts_tid;
+		TASKQ_INJECTION_POINT("settle-found");
+		locked = StoreLock(jobs, &tid, snapshot, wait, true);
+		UnregisterSnapshot(snapshot);
+		if (locked == STORE_BUSY)
+			return CLAIM_BUSY;
+		if (locked == STORE_GONE)
+			continue;
+		JobRead(job, jobs->found);
+		if (job->epoch != epoch || job->state != JOB_RUNNING)
+			return JudgeSettled(job, epoch, outcome, refusal);
+		return CLAIM_HELD;
+	}
+	if (!look_back || !HistoryFind(job_id, job, &ending))
+		return CLAIM_NOT_FOUND;
+	return JudgeSettled(job, epoch, outcome, refusal);
+}
+
+/*
+ * Lock the row of a claimed job, if this epoch holds it, and wait for it where
+ * another call for the same claim has it.  The caller is the owner and has opened
+ * the table.
+ */
+ClaimHold
+FindClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome)
+{
+	Refusal		refusal;
+
+	return LockRow(jobs, job, job_id, epoch, outcome, true, true, &refusal);
+}
+
+/* Is the claim held?  That it is not in force is an error. */
+static bool
+IsHeld(ClaimHold hold, int64 job_id, int64 epoch, const Refusal *refusal)
+{
+	if (hold == CLAIM_STALE)
+		StaleLease(job_id, epoch, refusal);
+	if (hold == CLAIM_NOT_FOUND)
+		JobNotFound(job_id);
+	return hold == CLAIM_HELD;
+}
+
+/*
+ * Lock the row of a claimed job: true when this epoch holds it, false when it
+ * was settled by this epoch in the same way; anything else is an error.  The
+ * caller is the owner and has opened the table.
+ */
+bool
+LockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome)
+{
+	Refusal		refusal;
+	ClaimHold	hold = LockRow(jobs, job, job_id, epoch, outcome, true, true, &refusal);
+
+	return IsHeld(hold, job_id, epoch, &refusal);
+}
+
+/*
+ * The same without waiting: false also when the row is locked by whoever is
+ * settling it now; and without "complain" when the claim is stale.
+ */
+bool
+TryLockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, bool complain)
+{
+	Refusal		refusal;
+	ClaimHold	hold = LockRow(jobs, job, job_id, epoch, outcome, false, complain, &refusal);
+
+	return complain ? IsHeld(hold, job_id, epoch, &refusal) : hold == CLAIM_HELD;
+}

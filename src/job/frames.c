@@ -1,0 +1,389 @@
+/*
+ * frames.c
+ *	  What a run says while it runs: its messages, kept in order.
+ *
+ * A run is one transaction, so nobody could read rows that it writes before it
+ * ends, and those of a run that fails would be lost.  So frames are kept in
+ * shared memory, a buffer for each slot, where others read them, and the settle
+ * writes them into taskq.frame_log, in the same commit.  A buffer that is full
+ * loses its oldest frames; the numbers tell.
+ *
+ * The messages of a background worker's handler come by the hook on the server's
+ * log.  They get there although the role's log_min_messages may not want them,
+ * because a worker's session has the setting lower, and what the server's log is
+ * not to have goes no further.  In a session that runs a job by hand there is no
+ * hook: it sees its messages itself.
+ *
+ * A buffer is guarded by the lock of its slot; only its owner writes.
+ */
+#include "taskq.h"
+
+#include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
+#include "storage/shmem.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+
+#include "base/clock.h"
+#include "base/compat.h"
+#include "base/guc.h"
+#include "job/frames.h"
+#include "job/job.h"
+#include "shared/shmem.h"
+#include "store/catalog.h"
+#include "store/store.h"
+
+/* Columns of taskq.frame_log, in order. */
+enum
+{
+	R_JOB_ID = 1, R_EPOCH, R_FRAME, R_ATTEMPT, R_AT, R_LEVEL, R_SQLSTATE, R_MESSAGE
+};
+
+/* The oldest first, each with its message after it, aligned. */
+typedef struct StoredFrame
+{
+	int32		number;
+	int32		level;
+	int32		sqlstate;
+	int32		length;			/* of the message, with its zero byte */
+	TimestampTz at;
+} StoredFrame;
+
+struct FrameBuffer
+{
+	int64		job_id;			/* 0: of no run */
+	int64		epoch;
+	int32		attempt;
+	int32		last;			/* number of the last frame */
+	Size		size;			/* of what follows */
+	Size		used;
+	char		data[FLEXIBLE_ARRAY_MEMBER];
+};
+
+static char *buffers = NULL;	/* one for each slot */
+static FrameBuffer *current = NULL; /* of the run in hand */
+static bool listening = false;	/* its handler is on the stack */
+static bool lowered = false;	/* log_min_messages, to hear what this is not for: */
+static int	server_level;		/* what the server's log is to have */
+static emit_log_hook_type previous_hook = NULL;
+
+/* buffers ------------------------------------------------------------------ */
+
+static Size
+BufferSize(void)
+{
+	return (Size) taskq_frame_memory * 1024;
+}
+
+static FrameBuffer *
+BufferOfSlot(int slot)
+{
+	return (FrameBuffer *) (buffers + slot * BufferSize());
+}
+
+static Size
+FrameShmemSize(void)
+{
+	return mul_size(BufferSize(), ShmemCountSlots());
+}
+
+static void
+FrameShmemStartup(void)
+{
+	bool		found;
+
+	if (taskq_frame_memory == 0)
+		return;
+	buffers = ShmemInitStruct("taskq frames", FrameShmemSize(), &found);
+	for (int i = 0; !found && i < ShmemCountSlots(); i++)
+		memset(BufferOfSlot(i), 0, offsetof(FrameBuffer, data));
+}
+
+void
+FramesInit(void)
+{
+	ShmemRegister(FrameShmemSize, FrameShmemStartup);
+}
+
+/* Is the buffer of the run in hand one that others read? */
+static LWLock *
+Lock(const FrameBuffer *buffer)
+{
+	TaskqSlot  *slot = ShmemMySlot();
+
+	return slot != NULL && buffers != NULL && buffer == BufferOfSlot(slot - taskq_slots) ? &slot->lock : NULL;
+}
+
+static void
+AcquireLock(const FrameBuffer *buffer)
+{
+	if (Lock(buffer) != NULL)
+		LWLockAcquire(Lock(buffer), LW_EXCLUSIVE);
+}
+
+static void
+ReleaseLock(const FrameBuffer *buffer)
+{
+	if (Lock(buffer) != NULL)
+		LWLockRelease(Lock(buffer));
+}
+
+static Size
+FrameSize(int length)
+{
+	return MAXALIGN(sizeof(StoredFrame)) + MAXALIGN(length);
+}
+
+static void
+DropOldest(FrameBuffer *buffer)
+{
+	Size		size = FrameSize(((StoredFrame *) buffer->data)->length);
+
+	memmove(buffer->data, buffer->data + size, buffer->used - size);
+	buffer->used -= size;
+}
+
+/* Called in the midst of anything: allocates nothing and cannot fail. */
+static void
+Add(FrameBuffer *buffer, int level, int sqlstate, const char *message)
+{
+	int			length = pg_mbcliplen(message, strlen(message), MAX_FRAME_MESSAGE - 1);
+	StoredFrame *frame;
+
+	AcquireLock(buffer);
+	while (buffer->used > 0 && buffer->size - buffer->used < FrameSize(length + 1))
+		DropOldest(buffer);
+	if (buffer->size - buffer->used >= FrameSize(length + 1))
+	{
+		frame = (StoredFrame *) (buffer->data + buffer->used);
+		frame->number = ++buffer->last;
+		frame->level = level;
+		frame->sqlstate = sqlstate;
+		frame->length = length + 1;
+		frame->at = ClockNow();
+		memcpy((char *) frame + MAXALIGN(sizeof(StoredFrame)), message, length);
+		((char *) frame + MAXALIGN(sizeof(StoredFrame)))[length] = '\0';
+		MakeValidText((char *) frame + MAXALIGN(sizeof(StoredFrame)), length);
+		buffer->used += FrameSize(length + 1);
+	}
+	ReleaseLock(buffer);
+}
+
+/* Read the frame at a position, which begins with 0; false: there is none. */
+bool
+FrameNext(const FrameBuffer *buffer, Size *position, Frame *frame)
+{
+	const StoredFrame *stored = (const StoredFrame *) (buffer->data + *position);
+
+	if (*position >= buffer->used)
+		return false;
+	frame->number = stored->number;
+	frame->at = stored->at;
+	frame->level = stored->level;
+	frame->sqlstate = stored->sqlstate;
+	frame->message = (const char *) stored + MAXALIGN(sizeof(StoredFrame));
+	*position += FrameSize(stored->length);
+	return true;
+}
+
+/* A copy of what the run in a slot has said; NULL: nothing. */
+FrameBuffer *
+FrameCopy(int slot, int64 *job_id, int64 *epoch, int32 *attempt)
+{
+	FrameBuffer *copy;
+
+	if (buffers == NULL)
+		return NULL;
+	copy = palloc(BufferSize());
+	LWLockAcquire(&taskq_slots[slot].lock, LW_SHARED);
+	memcpy(copy, BufferOfSlot(slot), BufferSize());
+	LWLockRelease(&taskq_slots[slot].lock);
+	*job_id = copy->job_id;
+	*epoch = copy->epoch;
+	*attempt = copy->attempt;
+	return copy;
+}
+
+/* levels ------------------------------------------------------------------- */
+
+static const struct
+{
+	const char *name;
+	int			level;
+}			levels[] =
+{
+	{"info", INFO},
+	{"notice", NOTICE},
+	{"warning", WARNING},
+	{"error", ERROR},
+};
+
+const char *
+FrameLevelName(int level)
+{
+	for (int i = 0; i < lengthof(levels); i++)
+		if (levels[i].level == level)
+			return levels[i].name;
+	return "error";
+}
+
+bool
+FrameLevelByName(const char *name, int *level)
+{
+	for (int i = 0; i < lengthof(levels); i++)
+		if (strcmp(levels[i].name, name) == 0)
+		{
+			*level = levels[i].level;
+			return true;
+		}
+	return false;
+}
+
+/* Would the server's log have this message without us?  As elog.c decides it. */
+static bool
+IsForServerLog(int elevel)
+{
+	if (elevel == LOG || elevel == LOG_SERVER_ONLY)
+		return server_level == LOG || server_level <= ERROR;
+	if (server_level == LOG)
+		return elevel >= FATAL;
+	return elevel >= server_level;
+}
+
+/* runs --------------------------------------------------------------------- */
+
+static void
+HearMessage(ErrorData *error)
+{
+	if (listening && error->elevel >= INFO && error->elevel <= WARNING &&
+		error->elevel >= taskq_frame_level && error->message != NULL)
+		Add(current, error->elevel, error->sqlerrcode, error->message);
+	if (lowered && error->elevel >= LOG && !IsForServerLog(error->elevel))
+		error->output_to_server = false;
+	if (error->output_to_server && previous_hook != NULL)
+		previous_hook(error);
+}
+
+/* Called once in each background worker. */
+void
+FrameInit(void)
+{
+	previous_hook = emit_log_hook;
+	emit_log_hook = HearMessage;
+}
+
+/* The buffer of the run in hand; NULL: there is none. */
+FrameBuffer *
+FrameInHand(void)
+{
+	return current;
+}
+
+/*
+ * A run begins, in the caller's own transaction or in a worker's; returns what
+ * was in hand before, for FrameEnd().
+ */
+FrameBuffer *
+FrameBegin(const TaskqJob *job, bool is_here)
+{
+	FrameBuffer *outer = current;
+
+	if (taskq_frame_memory == 0)
+		return outer;
+	current = is_here ? palloc(BufferSize()) : BufferOfSlot(ShmemMySlot() - taskq_slots);
+	AcquireLock(current);
+	current->job_id = job->job_id;
+	current->epoch = job->epoch;
+	current->attempt = job->attempt;
+	current->last = 0;
+	current->size = BufferSize() - offsetof(FrameBuffer, data);
+	current->used = 0;
+	ReleaseLock(current);
+	return outer;
+}
+
+/* The run is settled, or will never be. */
+void
+FrameEnd(FrameBuffer *outer)
+{
+	if (current != NULL && outer == NULL)
+	{
+		AcquireLock(current);
+		current->job_id = 0;
+		ReleaseLock(current);
+	}
+	current = outer;
+	if (outer == NULL)
+		listening = false;
+}
+
+/*
+ * Hear the messages of the handler that is called now, or not any more.  The
+ * setting stays for the runs that follow, see PrepareSession().
+ */
+void
+FrameListen(bool listen)
+{
+	listening = listen && current != NULL;
+	if (!listening || (lowered && LogMinMessages_compat() == INFO))
+		return;
+	server_level = LogMinMessages_compat();
+	lowered = !IsForServerLog(INFO);
+	if (lowered)
+		(void) set_config_option("log_min_messages", "info", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SET, true, 0, false);
+}
+
+/* The server's settings are about to be read anew. */
+void
+FrameReload(void)
+{
+	if (lowered)
+		SetConfigOption("log_min_messages", NULL, PGC_SUSET, PGC_S_SESSION);
+	lowered = false;
+}
+
+/* Add a frame to the run in hand, unless none are wanted; false: nothing runs here. */
+bool
+FrameAppend(int level, int sqlstate, const char *message)
+{
+	if (current == NULL)
+		return false;
+	if (taskq_frame_level <= ERROR)
+		Add(current, level, sqlstate, message);
+	return true;
+}
+
+/* rows --------------------------------------------------------------------- */
+
+/* Write one frame; the caller is the owner. */
+void
+FrameInsert(int64 job_id, int64 epoch, int32 attempt, const Frame *frame)
+{
+	Store		log;
+	TupleTableSlot *row;
+
+	StoreOpenRel(&log, REL_FRAMES);
+	row = StoreNewRow(&log);
+	SlotSet(row, R_JOB_ID, Int64GetDatum(job_id));
+	SlotSet(row, R_EPOCH, Int64GetDatum(epoch));
+	SlotSet(row, R_FRAME, Int32GetDatum(frame->number));
+	SlotSet(row, R_ATTEMPT, Int32GetDatum(attempt));
+	SlotSet(row, R_AT, TimestampTzGetDatum(frame->at));
+	SlotSetString(row, R_LEVEL, FrameLevelName(frame->level));
+	SlotSetString(row, R_SQLSTATE, frame->sqlstate == 0 ? NULL : unpack_sql_state(frame->sqlstate));
+	SlotSetString(row, R_MESSAGE, frame->message);
+	StoreInsert(&log);
+	StoreClose(&log, true);
+}
+
+/* Write what the run in hand has said; the caller is the owner. */
+void
+FrameWrite(void)
+{
+	Size		position = 0;
+	Frame		frame;
+
+	while (current != NULL && FrameNext(current, &position, &frame))
+		FrameInsert(current->job_id, current->epoch, current->attempt, &frame);
+}

@@ -1,0 +1,264 @@
+/*
+ * tenants.c
+ *	  Of which tenants the caller may see jobs, as the views ask, or enqueue them.
+ *
+ * The current user decides, as for any right: an observer of some tenants sees
+ * theirs, with those of the roles whose rights it has; an observer without a
+ * list sees all, as the extension's owner does, and superusers.  taskq.tenant_id
+ * narrows that to one of them.  A view's functions run as whoever reads the view,
+ * so they ask about the right user; what reads a view as the owner has asked
+ * before it became the owner.
+ */
+#include "taskq.h"
+
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "base/args.h"
+#include "base/guc.h"
+#include "config/roles.h"
+#include "job/job.h"
+#include "job/tenants.h"
+#include "store/catalog.h"
+#include "store/store.h"
+
+PG_FUNCTION_INFO_V1(taskq_sees_tenant);
+PG_FUNCTION_INFO_V1(taskq_sees_all_tenants);
+
+/* Columns of taskq.access_grants, in order. */
+enum
+{
+	G_ROLE = 1, G_ACCESS, G_TENANTS
+};
+
+/* A row of them. */
+typedef struct Grant
+{
+	Oid			role;
+	char		access[TASKQ_NAME_MAX + 1];
+	List	   *tenants;		/* char *; NIL: all */
+} Grant;
+
+/* All of them, as of grants_version. */
+static MemoryContext grants_context = NULL;
+static List *grants = NIL;
+static uint64 grants_version = 0;
+
+static void
+AddGrant(TupleTableSlot *slot, void *arg)
+{
+	MemoryContext old = MemoryContextSwitchTo(grants_context);
+	Grant	   *grant = palloc0(sizeof(Grant));
+
+	grant->role = DatumGetObjectId(SlotDatum(slot, G_ROLE));
+	strlcpy(grant->access, SlotString(slot, G_ACCESS), sizeof(grant->access));
+	if (!SlotIsNull(slot, G_TENANTS))
+	{
+		int			n;
+		char	  **tenants = NamesToStrings(DatumGetArrayTypePCopy(SlotDatum(slot, G_TENANTS)), &n, "tenants");
+
+		for (int i = 0; i < n; i++)
+			grant->tenants = lappend(grant->tenants, tenants[i]);
+	}
+	grants = lappend(grants, grant);
+	MemoryContextSwitchTo(old);
+}
+
+/* Everybody's grants: each enqueue asks, so they are kept in memory. */
+static List *
+Grants(void)
+{
+	uint64		version = CatalogVersion();
+
+	if (grants_version == version)
+		return grants;
+	grants_version = 0;
+	grants = NIL;
+	if (grants_context == NULL)
+		grants_context = AllocSetContextCreate(TopMemoryContext, "taskq grants", ALLOCSET_SMALL_SIZES);
+	MemoryContextReset(grants_context);
+	StoreScan(REL_GRANTS, AddGrant, NULL);
+	grants_version = version;
+	return grants;
+}
+
+/* What the caller was granted of one kind of access, by its own and others' rights. */
+typedef struct Granted
+{
+	bool		any;
+	bool		all;			/* without a list of tenants */
+	List	   *tenants;		/* char * */
+} Granted;
+
+static Granted
+GrantedToCaller(const char *access)
+{
+	Granted		granted = {0};
+	ListCell   *cell;
+
+	foreach(cell, Grants())
+	{
+		Grant	   *grant = lfirst(cell);
+
+		if (strcmp(grant->access, access) != 0 || !has_privs_of_role(GetUserId(), grant->role))
+			continue;
+		granted.any = true;
+		if (grant->tenants == NIL)
+			granted.all = true;
+		granted.tenants = list_concat_copy(granted.tenants, grant->tenants);
+	}
+	return granted;
+}
+
+/* For error messages. */
+static char *
+NamesText(List *list)
+{
+	StringInfoData text;
+	ListCell   *cell;
+
+	initStringInfo(&text);
+	foreach(cell, list)
+		appendStringInfo(&text, "%s%s", text.len > 0 ? ", " : "", (char *) lfirst(cell));
+	return text.data;
+}
+
+static ArrayType *
+NamesOfList(List *list)
+{
+	char	  **strings = palloc(sizeof(char *) * (list_length(list) + 1));
+	ListCell   *cell;
+
+	foreach(cell, list)
+		strings[foreach_current_index(cell)] = lfirst(cell);
+	return StringsToNames(strings, list_length(list));
+}
+
+/* Superusers and the extension's owner have every role's rights, and no limits. */
+static bool
+IsUnlimited(void)
+{
+	return has_privs_of_role(GetUserId(), CatalogOwner());
+}
+
+/*
+ * The tenants whose jobs the caller sees; NULL stands for all jobs, also those
+ * without a tenant.  Who is no observer sees all or none, as the caller of this
+ * function says.
+ */
+ArrayType *
+TenantsSeen(bool without_access)
+{
+	Granted		granted = GrantedToCaller("observer");
+	char	   *narrow = taskq_tenant_id;
+	bool		all = IsUnlimited() || (granted.any ? granted.all : without_access);
+
+	if (narrow[0] == '\0')
+		return all ? NULL : NamesOfList(granted.tenants);
+	if (all || NamesContain(NamesOfList(granted.tenants), narrow))
+		return StringsToNames(&narrow, 1);
+	return StringsToNames(NULL, 0);
+}
+
+/* The tenants that the caller was granted as a producer, whose jobs are its own, too. */
+ArrayType *
+TenantsProduced(void)
+{
+	return NamesOfList(GrantedToCaller("producer").tenants);
+}
+
+/*
+ * The tenant of a job that the caller enqueues: as it says, if it may; a producer
+ * of a single tenant need not name it.
+ */
+struct varlena *
+TenantToEnqueue(struct varlena *tenant)
+{
+	Granted		granted;
+
+	if (IsUnlimited())
+		return tenant;
+	granted = GrantedToCaller("producer");
+	if (!granted.any || granted.all)
+		return tenant;
+	if (tenant == NULL && list_length(granted.tenants) == 1)
+		return TextOrNull(linitial(granted.tenants));
+	if (tenant == NULL || !NamesContain(NamesOfList(granted.tenants), text_to_cstring((text *) tenant)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 tenant == NULL ? errmsg("role \"%s\" may not enqueue jobs of no tenant", RoleNameOrOid(GetUserId())) :
+				 errmsg("role \"%s\" may not enqueue jobs of tenant \"%s\"", RoleNameOrOid(GetUserId()),
+						text_to_cstring((text *) tenant)),
+				 errdetail("It was granted: %s.", NamesText(granted.tenants)),
+				 errhint("Name one of these in tenant_id, or have an admin grant the tenant with taskq.grant_access().")));
+	return tenant;
+}
+
+/* Is a job that runs in a worker one of these tenants'? */
+bool
+TenantsSeeRunning(ArrayType *tenants, int64 job_id)
+{
+	Store		jobs;
+	TaskqJob	job;
+	bool		seen = false;
+
+	if (tenants == NULL)
+		return true;
+	StoreOpenRel(&jobs, REL_JOBS);
+	if (StoreFindById(&jobs, CatalogRel(REL_JOBS_PKEY), job_id, GetActiveSnapshot()))
+	{
+		JobRead(&job, jobs.found);
+		seen = job.tenant_id != NULL && NamesContain(tenants, text_to_cstring((text *) job.tenant_id));
+	}
+	StoreClose(&jobs, false);
+	return seen;
+}
+
+/* Looked up once a statement, for each place where it calls. */
+typedef struct Seen
+{
+	Oid			user;
+	ArrayType  *tenants;
+} Seen;
+
+static ArrayType *
+SeenByStatement(FunctionCallInfo fcinfo)
+{
+	Seen	   *seen = fcinfo->flinfo->fn_extra;
+
+	if (seen == NULL || seen->user != GetUserId())
+	{
+		MemoryContext old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+
+		seen = palloc(sizeof(Seen));
+		seen->user = GetUserId();
+		seen->tenants = TenantsSeen(false);
+		fcinfo->flinfo->fn_extra = seen;
+		MemoryContextSwitchTo(old);
+	}
+	return seen->tenants;
+}
+
+Datum
+taskq_sees_tenant(PG_FUNCTION_ARGS)
+{
+	ArrayType  *tenants;
+
+	CheckArgCount(fcinfo, 1);
+	tenants = SeenByStatement(fcinfo);
+	if (tenants == NULL)
+		PG_RETURN_BOOL(true);
+	PG_RETURN_BOOL(!PG_ARGISNULL(0) && NamesContain(tenants, text_to_cstring(PG_GETARG_TEXT_PP(0))));
+}
+
+Datum
+taskq_sees_all_tenants(PG_FUNCTION_ARGS)
+{
+	CheckArgCount(fcinfo, 0);
+	PG_RETURN_BOOL(SeenByStatement(fcinfo) == NULL);
+}

@@ -1,0 +1,150 @@
+/*
+ * crash.c
+ *	  What becomes of jobs that crashed the server, as blame.c found out.
+ *
+ * The scheduler records it before it starts a worker.  A job whose worker was
+ * the only suspect has crashed the server: that attempt counts, it is run again
+ * alone, and at the second time, or when it is out of attempts, it is
+ * quarantined.  One of several suspects has lost nothing yet and is run again
+ * alone.  A pool whose workers were suspects in three crashes within ten minutes
+ * is paused.
+ */
+#include "taskq.h"
+
+#include "utils/snapmgr.h"
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/guard.h"
+#include "config/eligible.h"
+#include "config/pool.h"
+#include "config/route.h"
+#include "job/settle.h"
+#include "process/crash.h"
+#include "shared/blame.h"
+#include "store/owner.h"
+
+/* Is the job as it was when this run began, and the run's number one of ours? */
+static bool
+IsAsBefore(const TaskqJob *job, const BlameRun *run)
+{
+	if (!EpochIsOurs(run->epoch))
+		return false;
+	if (job->state == JOB_RUNNING)
+		return job->epoch == run->epoch;
+	return (job->state == JOB_AVAILABLE || job->state == JOB_RETRYABLE) && job->epoch < run->epoch;
+}
+
+static void
+SayWhatBecame(const TaskqJob *job, const char *task_type)
+{
+	if (job->state == JOB_QUARANTINED)
+		ereport(WARNING,
+				(errcode(ERRCODE_CRASH_SHUTDOWN),
+				 errmsg("job " INT64_FORMAT " of task type \"%s\" crashed the server, and is quarantined", job->job_id, task_type),
+				 errhint("When its handler is mended, SELECT taskq.retry_job(" INT64_FORMAT ").", job->job_id)));
+	else
+		ereport(WARNING,
+				(errcode(ERRCODE_CRASH_SHUTDOWN),
+				 errmsg("job " INT64_FORMAT " of task type \"%s\" crashed the server", job->job_id, task_type),
+				 errdetail("It is run again while no other job runs, and quarantined if that happens again.")));
+}
+
+/* Count the attempt of a run that certainly crashed the server. */
+static void
+CountCrash(void *arg)
+{
+	const BlameSuspect *suspect = arg;
+	const BlameRun *run = &suspect->run;
+	AttemptFailure failure = {
+		.outcome = "crashed",
+		.error_type = ERROR_WORKER_CRASH,
+		.message = "the worker's process crashed",
+		.detail = "The server log has the signal or exit code of the process that worker_id names.",
+	};
+	char	   *task_type;
+	Store		jobs;
+	TaskqJob	job;
+	OwnerScope	scope;
+
+	OwnerEnter(&scope);
+	if (JobOpenAndLock(&jobs, run->job_id, &job) == STORE_LOCKED && IsAsBefore(&job, run))
+	{
+		task_type = pstrdup(RouteById(job.route_id)->task_type);
+		if (job.state != JOB_RUNNING)
+		{
+			job.state = JOB_RUNNING;
+			job.epoch = run->epoch;
+			job.attempt++;
+			job.started_at = run->started_at;
+			job.worker_id = TextOrNull(run->worker_id);
+		}
+		SettleCrashed(&jobs, &job, &failure);
+		SayWhatBecame(&job, task_type);
+	}
+	StoreClose(&jobs, true);
+	OwnerLeave(&scope);
+}
+
+static void
+CountPoolCrash(void *arg)
+{
+	const BlameSuspect *suspect = arg;
+
+	if (!PoolNoteCrash(suspect->run.pool, suspect->crashed_at))
+		return;
+	ereport(WARNING,
+			(errcode(ERRCODE_CRASH_SHUTDOWN),
+			 errmsg("taskq pool \"%s\" is paused because its workers crashed the server %d times within %d minutes",
+					suspect->run.pool, POOL_CRASHES, (int) (POOL_CRASH_TIME / USECS_PER_MINUTE)),
+			 errdetail("The jobs are those with outcome \"crashed\" in taskq.attempts."),
+			 errhint("When that is mended, SELECT taskq.resume_pool('%s').", suspect->run.pool)));
+}
+
+/* Record a suspect, in the caller's transaction; false: that has to be done again. */
+bool
+CrashRecord(const BlameSuspect *suspect)
+{
+	if (!suspect->certain)
+		ereport(LOG,
+				(errmsg("job " INT64_FORMAT " may have crashed the server, and is run again while no other job runs",
+						suspect->run.job_id)));
+	return (!suspect->certain || Guard("record a job that crashed the server", CountCrash, unconstify(BlameSuspect *, suspect))) &&
+		Guard("record a crash of a pool", CountPoolCrash, unconstify(BlameSuspect *, suspect));
+}
+
+/* Is a suspect's job there, and is there a pool that would run it? */
+bool
+CrashMayRunNow(const BlameSuspect *suspect)
+{
+	OwnerScope	scope;
+	Store		jobs;
+	TaskqJob	job;
+	TaskqWorker worker;
+	Snapshot	snapshot;
+	int32		route_id = 0;
+
+	OwnerEnter(&scope);
+	snapshot = StoreSnapshot();
+	StoreOpenRel(&jobs, REL_JOBS);
+	if (StoreFindById(&jobs, CatalogRel(REL_JOBS_PKEY), suspect->run.job_id, snapshot))
+	{
+		JobRead(&job, jobs.found);
+		if (job.state == JOB_AVAILABLE || job.state == JOB_RETRYABLE)
+			route_id = job.route_id;
+	}
+	StoreClose(&jobs, false);
+	UnregisterSnapshot(snapshot);
+	OwnerLeave(&scope);
+	for (int i = 0; i < PoolCount() && route_id != 0; i++)
+	{
+		const TaskqPool *pool = PoolAt(i);
+
+		if (pool->paused || pool->size == 0)
+			continue;
+		PoolWorker(pool, &worker);
+		if (MayRun(&worker, RouteById(route_id)))
+			return true;
+	}
+	return false;
+}

@@ -1,0 +1,282 @@
+/*
+ * ddl.c
+ *	  DDL that wants taskq's processes out of a database: DROP EXTENSION taskq
+ *	  and its like, DROP DATABASE, and what copies, renames or moves one.
+ *
+ * Before such a statement the database is blocked, its workers are asked to
+ * finish their job and leave, and the statement waits until scheduler and
+ * workers are gone.  Runs that take too long are interrupted and their jobs put
+ * back at no cost.  The block ends with the transaction, however that ends;
+ * then the launcher looks at the database anew.
+ *
+ * The same hook sees SET CONSTRAINTS, for reset.c, and refuses to rename what the
+ * library finds by its name.
+ */
+#include "taskq.h"
+
+#include <signal.h>
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "commands/dbcommands.h"
+#include "commands/defrem.h"
+#include "commands/extension.h"
+#include "commands/user.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "storage/latch.h"
+#include "tcop/utility.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+
+#include "base/clock.h"
+#include "base/compat.h"
+#include "base/memory.h"
+#include "process/ddl.h"
+#include "process/prepared_end.h"
+#include "run/reset.h"
+#include "shared/shmem.h"
+#include "shared/wake.h"
+#include "store/catalog.h"
+
+#define PATIENCE (10 * USECS_PER_SEC)	/* before runs are interrupted */
+#define GIVE_UP (120 * USECS_PER_SEC)	/* before the statement goes on regardless */
+
+static ProcessUtility_hook_type previous_hook = NULL;
+
+/* Ask a database's workers to leave; with "now", not after their job but at once. */
+static void
+AskToLeave(TaskqDatabase *db, bool now)
+{
+	for (int i = 0; i < taskq_shared->n_slots; i++)
+	{
+		TaskqSlot  *slot = &taskq_slots[i];
+
+		LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
+		if (slot->worker && slot->dboid == db->dboid)
+		{
+			slot->leave = true;
+			SetLatch(slot->latch);
+			if (now && slot->interruptible)
+				kill(slot->pid, SIGINT);
+		}
+		LWLockRelease(&slot->lock);
+	}
+	ShmemWakeScheduler(db);
+}
+
+/* Block a database until this transaction ends, and wait until it is free. */
+static void
+FreeDatabase(Oid dboid)
+{
+	static uint32 event = 0;
+	TaskqDatabase *db = ShmemDatabase(dboid, false);
+	TimestampTz started = ClockNow();
+
+	if (db == NULL)
+		return;
+	if (ShmemMySlot()->worker)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("a taskq handler cannot do away with the database or extension that it runs in"),
+				 errhint("Do it from a session of your own.")));
+	WakeUnblock(dboid);
+	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
+	db->blocked++;
+	LWLockRelease(&taskq_shared->lock);
+
+	while (ShmemCountProcesses(dboid) > 0 && ClockNow() - started < GIVE_UP)
+	{
+		AskToLeave(db, ClockNow() - started > PATIENCE);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 20,
+						 WaitEvent_compat(&event, "TaskqWorkersLeaving"));
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+static bool
+DropsTaskq(DropStmt *statement)
+{
+	ListCell   *cell;
+
+	/* the schema is the extension's member, and so cannot go by itself */
+	if (statement->removeType != OBJECT_EXTENSION)
+		return false;
+	foreach(cell, statement->objects)
+		if (strcmp(strVal(lfirst(cell)), "taskq") == 0)
+			return true;
+	return false;
+}
+
+static bool
+DropsOwnersObjects(DropOwnedStmt *statement)
+{
+	ListCell   *cell;
+	List	   *roles = roleSpecsToIds(statement->roles);
+
+	foreach(cell, roles)
+		if (lfirst_oid(cell) == CatalogOwner())
+			return true;
+	return false;
+}
+
+/* The name of the database that CREATE DATABASE copies, if it names one. */
+static char *
+TemplateOf(CreatedbStmt *statement)
+{
+	ListCell   *cell;
+
+	foreach(cell, statement->options)
+	{
+		DefElem    *option = lfirst_node(DefElem, cell);
+
+		if (strcmp(option->defname, "template") == 0 && option->arg != NULL)
+			return defGetString(option);
+	}
+	return NULL;
+}
+
+static bool
+MovesDatabase(AlterDatabaseStmt *statement)
+{
+	ListCell   *cell;
+
+	foreach(cell, statement->options)
+		if (strcmp(lfirst_node(DefElem, cell)->defname, "tablespace") == 0)
+			return true;
+	return false;
+}
+
+/* This database, if the user may do what takes the extension for oneself. */
+static Oid
+HereIfOwner(void)
+{
+	return CatalogInstalled() && OwnsExtension_compat(CatalogExtension(), GetUserId()) ? MyDatabaseId : InvalidOid;
+}
+
+/* Or a database of this name. */
+static Oid
+ThereIfOwner(const char *name)
+{
+	Oid			dboid = name != NULL ? get_database_oid(name, true) : InvalidOid;
+
+	return OidIsValid(dboid) && OwnsDatabase_compat(dboid, GetUserId()) ? dboid : InvalidOid;
+}
+
+/*
+ * The database that taskq must leave for this statement, or InvalidOid; that
+ * also when the statement is going to be refused for want of rights.
+ */
+static Oid
+DatabaseToFree(Node *statement, bool in_block)
+{
+	/* these will be refused inside a transaction block */
+	if (in_block && (IsA(statement, DropdbStmt) || IsA(statement, CreatedbStmt) || IsA(statement, AlterDatabaseStmt)))
+		return InvalidOid;
+	switch (nodeTag(statement))
+	{
+		case T_DropStmt:
+			return DropsTaskq((DropStmt *) statement) ? HereIfOwner() : InvalidOid;
+		case T_AlterExtensionStmt:
+			return strcmp(((AlterExtensionStmt *) statement)->extname, "taskq") == 0 ? HereIfOwner() : InvalidOid;
+		case T_DropOwnedStmt:
+			return CatalogInstalled() && DropsOwnersObjects((DropOwnedStmt *) statement) ? HereIfOwner() : InvalidOid;
+		case T_DropdbStmt:
+			return ThereIfOwner(((DropdbStmt *) statement)->dbname);
+		case T_CreatedbStmt:
+			return ThereIfOwner(TemplateOf((CreatedbStmt *) statement));
+		case T_AlterDatabaseStmt:
+			return MovesDatabase((AlterDatabaseStmt *) statement) ?
+				ThereIfOwner(((AlterDatabaseStmt *) statement)->dbname) : InvalidOid;
+		case T_RenameStmt:
+			return ((RenameStmt *) statement)->renameType == OBJECT_DATABASE ?
+				ThereIfOwner(((RenameStmt *) statement)->subname) : InvalidOid;
+		default:
+			return InvalidOid;
+	}
+}
+
+/* Does a prepared transaction end by this? */
+static bool
+EndsPrepared(Node *statement)
+{
+	return IsA(statement, TransactionStmt) &&
+		(((TransactionStmt *) statement)->kind == TRANS_STMT_COMMIT_PREPARED ||
+		 ((TransactionStmt *) statement)->kind == TRANS_STMT_ROLLBACK_PREPARED);
+}
+
+/*
+ * Is it in taskq's schema?  NULL: the statement is not about a relation.  An index
+ * is known by its definition, and may bear what name it likes.
+ */
+static bool
+IsOurs(RangeVar *relation)
+{
+	Oid			relid = relation == NULL ? InvalidOid : RangeVarGetRelid(relation, NoLock, true);
+
+	return OidIsValid(relid) && get_rel_namespace(relid) == CatalogSchema() &&
+		get_rel_relkind(relid) != RELKIND_INDEX && get_rel_relkind(relid) != RELKIND_PARTITIONED_INDEX;
+}
+
+/*
+ * The library finds its schema, tables and columns by their names.  The server
+ * lets them be renamed, and taskq would then be "not installed".
+ */
+static void
+RefuseRename(Node *statement)
+{
+	bool		schema = IsA(statement, RenameStmt) && ((RenameStmt *) statement)->renameType == OBJECT_SCHEMA &&
+		strcmp(((RenameStmt *) statement)->subname, "taskq") == 0;
+	RangeVar   *relation = IsA(statement, RenameStmt) ? ((RenameStmt *) statement)->relation :
+		IsA(statement, AlterObjectSchemaStmt) ? ((AlterObjectSchemaStmt *) statement)->relation : NULL;
+
+	if ((!schema && relation == NULL) || creating_extension || !CatalogInstalled())
+		return;
+	if (schema || IsOurs(relation))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 schema ? errmsg("schema \"taskq\" cannot be renamed") :
+				 errmsg("relation \"%s\" belongs to extension taskq and cannot be renamed or moved", relation->relname),
+				 errdetail("The library of the extension finds what it needs by its name.")));
+}
+
+static void
+ProcessUtilityForTaskq(PlannedStmt *pstmt, const char *query, bool read_only_tree,
+					   ProcessUtilityContext context, ParamListInfo params,
+					   QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion)
+{
+	Oid			dboid = InvalidOid;
+
+	/* asked before, as a statement that ends a transaction may be freed with it */
+	bool		ends_prepared = EndsPrepared(pstmt->utilityStmt);
+
+	MemoryStatementBegins();
+	if (IsTransactionState() && (IsA(pstmt->utilityStmt, RenameStmt) || IsA(pstmt->utilityStmt, AlterObjectSchemaStmt)))
+		RefuseRename(pstmt->utilityStmt);
+	if (ShmemPresent() && IsTransactionState() && !RecoveryInProgress())
+		dboid = DatabaseToFree(pstmt->utilityStmt, IsInTransactionBlock(context == PROCESS_UTILITY_TOPLEVEL));
+
+	if (OidIsValid(dboid))
+		FreeDatabase(dboid);
+	if (IsA(pstmt->utilityStmt, ConstraintsSetStmt))
+		ResetNoteConstraints();
+	if (previous_hook)
+		previous_hook(pstmt, query, read_only_tree, context, params, environment, dest, completion);
+	else
+		standard_ProcessUtility(pstmt, query, read_only_tree, context, params, environment, dest, completion);
+	if (ends_prepared)
+		PreparedEnded();
+}
+
+/* Called also without preload: then nobody must leave, and the rest holds. */
+void
+DdlInit(void)
+{
+	previous_hook = ProcessUtility_hook;
+	ProcessUtility_hook = ProcessUtilityForTaskq;
+}

@@ -1,0 +1,390 @@
+/*
+ * fill.c
+ *	  Starting the workers that pools lack.  Called by the scheduler.
+ *
+ * All pools together leave some worker slots to others, and those of one role leave
+ * some to other roles (pool.c), however large they are.
+ *
+ * A pool's size is a ceiling: a worker is started when more jobs are due for
+ * the pool than it has workers.  A start that fails, by the role or for want of
+ * max_worker_processes, is tried again after a while and said once a minute.
+ */
+#include "taskq.h"
+
+#include "miscadmin.h"
+#include "nodes/pg_list.h"
+#include "postmaster/bgworker.h"
+#include "utils/memutils.h"
+
+#include "base/clock.h"
+#include "base/guc.h"
+#include "config/pool.h"
+#include "config/route.h"
+#include "process/fill.h"
+#include "process/worker.h"
+#include "shared/slots.h"
+#include "store/catalog.h"
+
+#define MAX_START_DELAY (60 * USECS_PER_SEC)
+
+/* A worker that was asked for and has not shown up yet. */
+typedef struct Start
+{
+	BackgroundWorkerHandle *handle;
+	int			mark;
+	char		pool[TASKQ_NAME_MAX + 1];
+	Oid			role;
+} Start;
+
+/* A pool whose workers could not start: not tried again before then. */
+typedef struct Trouble
+{
+	char		pool[TASKQ_NAME_MAX + 1];
+	int			failures;
+	TimestampTz not_before;
+	TimestampTz warned_at;
+	uint64		version;		/* of the catalog at that time: a change may mend it */
+} Trouble;
+
+static TaskqDatabase *db;
+static Start starts[MAX_START_MARKS];
+static int	n_starts = 0;
+static int	next_mark = 0;
+static List *troubles = NIL;
+static TimestampTz slots_retry_at = 0;
+static TimestampTz slots_warned_at = 0;
+
+/* starting workers --------------------------------------------------------- */
+
+static Trouble *
+FindTrouble(const char *pool)
+{
+	ListCell   *cell;
+
+	foreach(cell, troubles)
+		if (strcmp(((Trouble *) lfirst(cell))->pool, pool) == 0)
+			return lfirst(cell);
+	return NULL;
+}
+
+/* A worker of this pool ended before it was up, or later by an error. */
+static void
+NoteFailedStart(const char *pool)
+{
+	Trouble    *trouble = FindTrouble(pool);
+	TimestampTz now = ClockNow();
+	int64		delay;
+
+	if (trouble == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+		trouble = palloc0(sizeof(Trouble));
+		strlcpy(trouble->pool, pool, sizeof(trouble->pool));
+		troubles = lappend(troubles, trouble);
+		MemoryContextSwitchTo(old);
+	}
+	/* all was well for a while: that trouble is over */
+	if (now - trouble->not_before > MAX_START_DELAY)
+		trouble->failures = 0;
+	delay = Min(USECS_PER_SEC << Min(trouble->failures, 6), MAX_START_DELAY);
+	trouble->failures++;
+	trouble->not_before = now + delay;
+	trouble->version = CatalogVersion();
+	if (now - trouble->warned_at >= USECS_PER_MINUTE)
+	{
+		trouble->warned_at = now;
+		ereport(WARNING,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("workers of taskq pool \"%s\" fail, so fewer are started", pool),
+				 errhint("The reason stands before this line; the role must exist, may need LOGIN, and must be allowed to connect.")));
+	}
+}
+
+/* See which of the workers that were asked for are up, or have failed. */
+static void
+CheckStarts(void)
+{
+	int			kept = 0;
+
+	for (int i = 0; i < n_starts; i++)
+	{
+		Start	   *start = &starts[i];
+		pid_t		pid;
+		BgwHandleStatus status = GetBackgroundWorkerPid(start->handle, &pid);
+
+		if (pg_atomic_read_u32(&db->start_marks[start->mark]) != 0)
+			pfree(start->handle);
+		else if (status == BGWH_STOPPED)
+		{
+			NoteFailedStart(start->pool);
+			pfree(start->handle);
+		}
+		else
+			starts[kept++] = *start;
+	}
+	n_starts = kept;
+}
+
+/* See which pools' workers have ended by an error. */
+static void
+CheckFailures(void)
+{
+	char		failed[MAX_FAILED_POOLS][TASKQ_NAME_MAX + 1];
+
+	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
+	memcpy(failed, db->failed_pools, sizeof(failed));
+	memset(db->failed_pools, 0, sizeof(db->failed_pools));
+	LWLockRelease(&taskq_shared->lock);
+	for (int i = 0; i < MAX_FAILED_POOLS; i++)
+		if (failed[i][0] != '\0')
+			NoteFailedStart(failed[i]);
+}
+
+/* Workers of a pool that are up or on their way. */
+static int
+CountWorkers(const char *pool)
+{
+	int			n = 0;
+
+	for (int i = 0; i < taskq_shared->n_slots; i++)
+	{
+		TaskqSlot  *slot = &taskq_slots[i];
+
+		LWLockAcquire(&slot->lock, LW_SHARED);
+		if (slot->worker && slot->dboid == MyDatabaseId && !slot->leave && strcmp(slot->pool, pool) == 0)
+			n++;
+		LWLockRelease(&slot->lock);
+	}
+	for (int i = 0; i < n_starts; i++)
+		if (strcmp(starts[i].pool, pool) == 0)
+			n++;
+	return n;
+}
+
+/* Workers of all databases that are up or on their way here; "role": its own only. */
+static int
+CountAllWorkers(Oid role)
+{
+	int			n = 0;
+
+	for (int i = 0; i < taskq_shared->n_slots; i++)
+	{
+		TaskqSlot  *slot = &taskq_slots[i];
+
+		LWLockAcquire(&slot->lock, LW_SHARED);
+		if (slot->worker && (!OidIsValid(role) || slot->role == role))
+			n++;
+		LWLockRelease(&slot->lock);
+	}
+	for (int i = 0; i < n_starts; i++)
+		if (!OidIsValid(role) || starts[i].role == role)
+			n++;
+	return n;
+}
+
+/* A role has as many workers as it may have: said once a minute. */
+static void
+NoteShare(const TaskqPool *pool)
+{
+	static TimestampTz warned_at = 0;
+	TimestampTz now = ClockNow();
+
+	if (now - warned_at < USECS_PER_MINUTE)
+		return;
+	warned_at = now;
+	ereport(WARNING,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			 errmsg("taskq pool \"%s\" is given no more workers, as its role has its share", pool->name),
+			 errdetail("The role's pools have %d workers, and taskq.role_share is %d percent.",
+					   CountAllWorkers(pool->role), taskq_role_share),
+			 errhint("You might need to increase \"max_worker_processes\".")));
+}
+
+/* max_worker_processes is used up: say so once a minute, try again in a second. */
+static void
+NoteMissingSlots(const char *pool)
+{
+	TimestampTz now = ClockNow();
+
+	slots_retry_at = now + USECS_PER_SEC;
+	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
+	if (taskq_shared->slots_missing_since == 0)
+		taskq_shared->slots_missing_since = now;
+	LWLockRelease(&taskq_shared->lock);
+	if (now - slots_warned_at < USECS_PER_MINUTE)
+		return;
+	slots_warned_at = now;
+	ereport(WARNING,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			 errmsg("out of background worker slots for taskq pool \"%s\"", pool),
+			 errhint("You might need to increase \"max_worker_processes\".")));
+}
+
+static void
+NoteSlotsAgain(void)
+{
+	TimestampTz since;
+
+	slots_retry_at = 0;
+	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
+	since = taskq_shared->slots_missing_since;
+	taskq_shared->slots_missing_since = 0;
+	LWLockRelease(&taskq_shared->lock);
+	if (since != 0)
+		ereport(LOG,
+				(errmsg("taskq has background worker slots again, after %ld s",
+						(long) ((ClockNow() - since) / USECS_PER_SEC))));
+}
+
+/* Ask the postmaster for a worker. */
+static bool
+StartWorker(const TaskqPool *pool)
+{
+	BackgroundWorker worker = {0};
+	WorkerParams params = {0};
+	Start	   *start = &starts[n_starts];
+	MemoryContext old;
+
+	if (n_starts == MAX_START_MARKS)
+		return false;
+	params.dboid = MyDatabaseId;
+	params.role = pool->role;
+	params.start_mark = next_mark;
+	strlcpy(params.pool, pool->name, sizeof(params.pool));
+	pg_atomic_write_u32(&db->start_marks[next_mark], 0);
+
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	worker.bgw_notify_pid = MyProcPid;
+	strlcpy(worker.bgw_library_name, "taskq", BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, CppAsString(taskq_worker_main), BGW_MAXLEN);
+	snprintf(worker.bgw_name, BGW_MAXLEN, "taskq worker: %s", pool->name);
+	strlcpy(worker.bgw_type, "taskq worker", BGW_MAXLEN);
+	memcpy(worker.bgw_extra, &params, sizeof(params));
+
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	if (!RegisterDynamicBackgroundWorker(&worker, &start->handle))
+	{
+		MemoryContextSwitchTo(old);
+		NoteMissingSlots(pool->name);
+		return false;
+	}
+	MemoryContextSwitchTo(old);
+	NoteSlotsAgain();
+	SlotsTaken(db);
+	start->mark = next_mark;
+	strlcpy(start->pool, pool->name, sizeof(start->pool));
+	start->role = pool->role;
+	n_starts++;
+	next_mark = (next_mark + 1) % MAX_START_MARKS;
+	return true;
+}
+
+/* Jobs due for a pool.  Those that its workers run count as due too. */
+static int
+DueForPool(const DueJobs *jobs, const TaskqPool *pool)
+{
+	TaskqWorker worker;
+	int			due = 0;
+
+	PoolWorker(pool, &worker);
+	for (int i = 0; i < jobs->routes.n; i++)
+		if (jobs->due[i] > 0 && MayRun(&worker, RouteById(jobs->routes.ids[i])))
+			due += jobs->due[i];
+	return due;
+}
+
+/* What a look at all pools has found. */
+typedef struct FillState
+{
+	bool		may_grow;		/* there are pools that more jobs would bring more workers */
+	bool		busy;			/* jobs are due for a pool */
+	int			lacking;		/* workers for which there is no slot */
+} FillState;
+
+/* Start the workers that a pool lacks; when to try again if it cannot be. */
+static TimestampTz
+FillPool(const TaskqPool *pool, const DueJobs *jobs, FillState *state)
+{
+	Trouble    *trouble = FindTrouble(pool->name);
+	int			have = CountWorkers(pool->name);
+	int			due;
+	int			want;
+
+	if (pool->paused || pool->size == 0)
+		return DT_NOEND;
+	due = DueForPool(jobs, pool);
+	if (due > 0)
+		state->busy = true;
+	if (have >= pool->size)
+		return DT_NOEND;
+
+	/* none is kept warm where others have none at all */
+	want = Max(SlotsAreShort() ? 0 : pool->min_size, Min(pool->size, due));
+	for (; have < want; have++)
+	{
+		if (trouble != NULL && ClockIsAhead(trouble->not_before, MAX_START_DELAY) && trouble->version == CatalogVersion())
+			return trouble->not_before;
+		if (!ClockIsAhead(slots_retry_at, USECS_PER_SEC) && !SlotsMayTake(db))
+			NoteMissingSlots(pool->name);
+		if (ClockIsAhead(slots_retry_at, USECS_PER_SEC))
+		{
+			state->lacking += want - have;
+			return slots_retry_at;
+		}
+		if (CountAllWorkers(pool->role) >= PoolRoleShare(pool->role) && CountAllWorkers(InvalidOid) < PoolMostWorkers())
+		{
+			NoteShare(pool);
+			return ClockNow() + USECS_PER_SEC;
+		}
+		if (CountAllWorkers(InvalidOid) >= PoolMostWorkers())
+		{
+			NoteMissingSlots(pool->name);
+			state->lacking += want - have;
+			return slots_retry_at;
+		}
+		if (!StartWorker(pool))
+		{
+			state->lacking += want - have;
+			return ClockNow() + USECS_PER_SEC;
+		}
+	}
+	if (have < pool->size)
+		state->may_grow = true;
+	return DT_NOEND;
+}
+
+/*
+ * Start the workers that pools lack; when to try again if it cannot be.  Workers
+ * beyond their pool's size find that out themselves.
+ */
+TimestampTz
+FillPools(TaskqDatabase *database, const DueJobs *jobs, bool *busy)
+{
+	TimestampTz again = DT_NOEND;
+	FillState	state = {0};
+	int			n = PoolCount();
+	TaskqPool  *pools = palloc(sizeof(TaskqPool) * (n + 1));
+
+	for (int i = 0; i < n; i++)
+		pools[i] = *PoolAt(i);
+	db = database;
+	CheckStarts();
+	CheckFailures();
+	for (int i = 0; i < n; i++)
+		again = Min(again, FillPool(&pools[i], jobs, &state));
+	pg_atomic_write_u32(&db->may_grow, state.may_grow ? 1 : 0);
+	if (state.lacking > 0 || db->slots_wanted > 0)
+		SlotsWant(db, state.lacking);
+	*busy = state.busy || n_starts > 0;
+	return again;
+}
+
+/* Has a worker that was asked for not shown up yet? */
+bool
+FillIsPending(void)
+{
+	return n_starts > 0;
+}

@@ -1,0 +1,398 @@
+/*
+ * worker.c
+ *	  A background worker of a pool.
+ *
+ * It is started by the scheduler when jobs wait for it, connects as the pool's
+ * role, and runs jobs of its routes one after the other.  With nothing to do
+ * it waits on its latch, which the commit of a fitting job sets; after
+ * taskq.worker_idle it leaves, unless its pool wants it to stay; when it has run
+ * long enough, by number of jobs, age or memory, a fresh one takes its place.  It leaves
+ * after the job in hand when it is asked to (drain_worker(), a smaller or
+ * dropped pool, DDL on the database), and during it on SIGTERM; then its
+ * transaction is rolled back, so that the job is free at once, and the
+ * scheduler records the attempt as terminated.
+ */
+#include "taskq.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+
+#include "base/args.h"
+#include "base/clock.h"
+#include "base/compat.h"
+#include "base/guc.h"
+#include "base/memory.h"
+#include "claim/claim.h"
+#include "config/eligible.h"
+#include "config/pool.h"
+#include "job/frames.h"
+#include "process/worker.h"
+#include "run/dispatch.h"
+#include "run/reset.h"
+#include "shared/blame.h"
+#include "shared/shmem.h"
+#include "shared/wait.h"
+#include "store/catalog.h"
+
+PGDLLEXPORT void taskq_worker_main(Datum arg);
+
+#define MEMORY_LOOK_EVERY USECS_PER_SEC
+
+static WorkerParams params;
+static TaskqSlot *slot;
+static TaskqDatabase *db;
+static bool ended_by_error = false;
+static int64 jobs_run = 0;
+
+/* What this worker may run, as of request.catalog_version. */
+static MemoryContext routes_context;
+static TaskqWorker me;
+static RouteSet routes;
+static ClaimRequest request;
+static int	pool_size;
+static int	pool_min_size;
+
+/* attach ------------------------------------------------------------------- */
+
+/* The run that SIGTERM ended is left for the scheduler to record. */
+static void
+ReportTermination(void)
+{
+	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < taskq_shared->n_slots; i++)
+	{
+		TaskqTermination *termination = &taskq_terminations[i];
+
+		if (termination->job_id != 0)
+			continue;
+		termination->dboid = params.dboid;
+		termination->job_id = slot->job_id;
+		termination->epoch = slot->epoch;
+		termination->started_at = slot->job_started_at;
+		termination->timed_out = slot->timed_out;
+		strlcpy(termination->worker_id, slot->worker_id, WORKER_ID_SIZE);
+		pg_atomic_fetch_add_u32(&db->n_terminations, 1);
+		break;
+	}
+	LWLockRelease(&taskq_shared->lock);
+}
+
+/* An error has ended us: our pool's next worker is not to start at once. */
+static void
+ReportFailure(void)
+{
+	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < MAX_FAILED_POOLS; i++)
+		if (db->failed_pools[i][0] == '\0')
+		{
+			strlcpy(db->failed_pools[i], params.pool, sizeof(db->failed_pools[i]));
+			break;
+		}
+	LWLockRelease(&taskq_shared->lock);
+}
+
+/* Runs before the transaction is aborted and the job's row is free. */
+static void
+Detach(int code, Datum arg)
+{
+	if (ended_by_error)
+		ReportFailure();
+	MemoryUnlimit();
+	if (slot->job_id != 0 && (slot->timed_out || (slot->interruptible && db->blocked == 0 && !slot->leave)))
+		ReportTermination();
+	BlameEnd();
+	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
+	slot->worker = false;
+	slot->job_id = 0;
+	LWLockRelease(&slot->lock);
+	ShmemWakeScheduler(db);
+}
+
+/* Take our place among the workers, where everybody sees it. */
+static void
+Attach(void)
+{
+	db = ShmemDatabase(params.dboid, true);
+	if (db == NULL)
+		proc_exit(0);
+	slot = ShmemMySlot();
+	before_shmem_exit(Detach, (Datum) 0);
+	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
+	slot->leave = false;
+	slot->job_id = 0;
+	slot->completed = slot->failed = 0;
+	slot->start_mark = params.start_mark;
+	slot->started_at = ClockNow();
+	strlcpy(slot->pool, params.pool, sizeof(slot->pool));
+	slot->role = params.role;
+	snprintf(slot->worker_id, sizeof(slot->worker_id), "%s#%d", params.pool, MyProcPid);
+	slot->worker = true;
+	LWLockRelease(&slot->lock);
+	BlameAttach();
+	pg_atomic_write_u32(&db->start_marks[params.start_mark], 1);
+}
+
+/* How many workers of this pool stand before us? */
+static int
+Rank(void)
+{
+	int			rank = 0;
+
+	for (int i = 0; i < taskq_shared->n_slots; i++)
+	{
+		TaskqSlot  *other = &taskq_slots[i];
+
+		LWLockAcquire(&other->lock, LW_SHARED);
+		if (other->worker && other != slot && other->dboid == params.dboid && !other->leave &&
+			strcmp(other->pool, params.pool) == 0 &&
+			(other->started_at < slot->started_at ||
+			 (other->started_at == slot->started_at && other < slot)))
+			rank++;
+		LWLockRelease(&other->lock);
+	}
+	return rank;
+}
+
+/* what to run -------------------------------------------------------------- */
+
+static ArrayType *
+CopyNames(ArrayType *names)
+{
+	return names == NULL ? NULL : DatumGetArrayTypePCopy(PointerGetDatum(names));
+}
+
+/*
+ * Read the pool and compute our routes, if anything has changed.  False: the
+ * pool has no use for us any more.
+ */
+static bool
+UpdateRoutes(void)
+{
+	const TaskqPool *pool;
+	MemoryContext old;
+
+	if (!CatalogMatches())
+		return false;
+	if (request.catalog_version == CatalogVersion())
+		return true;
+	request.catalog_version = CatalogVersion();
+	MemoryContextReset(routes_context);
+	memset(&routes, 0, sizeof(routes));
+	pool = PoolFind(params.pool);
+	if (pool == NULL || pool->role != params.role)
+		return false;
+	pool_size = pool->size;
+	pool_min_size = pool->min_size;
+
+	old = MemoryContextSwitchTo(routes_context);
+	me.background = true;
+	me.role = pool->role;
+	me.task_types = CopyNames(pool->task_types);
+	me.queues = CopyNames(pool->queues);
+	me.capabilities = CopyNames(pool->capabilities);
+	if (!pool->paused)
+		routes = EligibleRoutes(&me);
+	MemoryContextSwitchTo(old);
+	return Rank() < pool_size;
+}
+
+/*
+ * Have we run for long enough, by the settings?  A process that has grown does
+ * not shrink again: what libraries and languages have leaked ends with it.
+ */
+static bool
+IsWornOut(bool idle)
+{
+	static int64 first_used = 0;
+	static TimestampTz looked_at = 0;
+	TimestampTz now = ClockNow();
+
+	if (taskq_worker_max_jobs > 0 && jobs_run >= taskq_worker_max_jobs)
+		return true;
+	if (taskq_worker_max_age > 0 && now - slot->started_at >= (int64) taskq_worker_max_age * USECS_PER_SEC)
+		return true;
+	if (taskq_worker_max_memory == 0 || (!idle && looked_at != 0 && now - looked_at < MEMORY_LOOK_EVERY))
+		return false;
+	looked_at = now;
+	if (first_used == 0)
+		first_used = MemoryUsed();
+	return MemoryUsed() - first_used > (int64) taskq_worker_max_memory * 1024;
+}
+
+static bool
+MustLeave(void)
+{
+	return slot->leave || !taskq_enabled || db->blocked > 0;
+}
+
+/* work --------------------------------------------------------------------- */
+
+typedef enum WorkResult
+{
+	WORKED,
+	NOTHING_TO_DO,
+	NOT_WANTED
+} WorkResult;
+
+/* Wait for jobs of the routes as they are now; false: we are not wanted any more. */
+static bool
+WaitForRoutes(void)
+{
+	for (;;)
+	{
+		WaitBegin(&routes, 0, false);
+
+		/* a change before that was announced to nobody here */
+		if (request.catalog_version == CatalogVersion())
+			return true;
+		if (!UpdateRoutes())
+			return false;
+	}
+}
+
+/* Run one job, if there is one. */
+static WorkResult
+WorkOnce(bool waiting)
+{
+	int			n_runs;
+
+	BeginJobTransaction();
+	if (!UpdateRoutes())
+	{
+		CommitTransactionCommand();
+		return NOT_WANTED;
+	}
+	if (waiting && !WaitForRoutes())
+	{
+		CommitTransactionCommand();
+		return NOT_WANTED;
+	}
+	n_runs = DispatchNext(&request);
+	if (n_runs > 0)
+	{
+		jobs_run += n_runs;
+		pgstat_report_stat(false);
+		return WORKED;
+	}
+	CommitTransactionCommand();
+	return NOTHING_TO_DO;
+}
+
+/* Wait for a job; false: it has been too quiet for too long. */
+static bool
+Idle(TimestampTz *idle_since)
+{
+	bool		stays = Rank() < pool_min_size;
+	TimestampTz until = *idle_since + (int64) taskq_worker_idle * 1000;
+	long		most = stays ? 3600 * 1000L : ClockMillisecondsUntil(until, 3600 * 1000L);
+
+	if (taskq_worker_max_age > 0)
+		most = ClockMillisecondsUntil(slot->started_at + (int64) taskq_worker_max_age * USECS_PER_SEC, most);
+	pgstat_report_stat(true);
+	pgstat_report_activity(STATE_IDLE, NULL);
+	WaitSleep(most);
+	CHECK_FOR_INTERRUPTS();
+	if (WaitEnd())
+		return true;
+	return stays || ClockNow() < until;
+}
+
+static void
+WorkLoop(void)
+{
+	TimestampTz idle_since = ClockNow();
+
+	for (;;)
+	{
+		WorkResult	result;
+
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			FrameReload();
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+		if (MustLeave() || IsWornOut(false))
+			return;
+		result = WorkOnce(false);
+		if (result == NOTHING_TO_DO)
+		{
+			/* say that we wait, then look once more */
+			result = WorkOnce(true);
+			if (result == NOTHING_TO_DO && !MustLeave())
+			{
+				if (IsWornOut(true) || !Idle(&idle_since))
+					return;
+				continue;
+			}
+			WaitEnd();
+		}
+		if (result == NOT_WANTED)
+			return;
+		idle_since = ClockNow();
+	}
+}
+
+/* Settings of the session that are taskq's rather than the role's. */
+static void
+SetSession(void)
+{
+	/* a role's own settings may name another role */
+	SetConfigOption("role", "none", PGC_USERSET, PGC_S_OVERRIDE);
+
+	/* of the transactions that a procedure begins by its commits */
+	SetConfigOption("default_transaction_isolation", "read committed", PGC_USERSET, PGC_S_OVERRIDE);
+	SetConfigOption("default_transaction_read_only", "off", PGC_USERSET, PGC_S_OVERRIDE);
+	SetConfigOption("default_transaction_deferrable", "off", PGC_USERSET, PGC_S_OVERRIDE);
+
+	SetConfigOption("max_parallel_workers_per_gather", "0", PGC_USERSET, PGC_S_OVERRIDE);
+	SetConfigOption("jit", "off", PGC_USERSET, PGC_S_OVERRIDE);
+	SetConfigOption("application_name", MyBgworkerEntry->bgw_name, PGC_USERSET, PGC_S_OVERRIDE);
+	SetConfigOption("client_min_messages", "error", PGC_USERSET, PGC_S_OVERRIDE);
+
+	/* a role's would end the process, the second where there is such a setting */
+	SetConfigOption("exit_on_error", "off", PGC_USERSET, PGC_S_OVERRIDE);
+	if (GetConfigOption("transaction_timeout", true, false) != NULL)
+		SetConfigOption("transaction_timeout", "0", PGC_USERSET, PGC_S_OVERRIDE);
+}
+
+void
+taskq_worker_main(Datum arg)
+{
+	memcpy(&params, MyBgworkerEntry->bgw_extra, sizeof(params));
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	WorkerConnect_compat(params.dboid, params.role);
+	SetSession();
+	Attach();
+	ResetInit();
+	FrameInit();
+	MemoryInit();
+
+	routes_context = AllocSetContextCreate(TopMemoryContext, "taskq worker routes", ALLOCSET_DEFAULT_SIZES);
+	request.worker = &me;
+	request.routes = &routes;
+	request.worker_id = slot->worker_id;
+	request.lease = request.worker_lease = NO_MICROSECONDS;
+	PG_TRY();
+	{
+		WorkLoop();
+	}
+	PG_CATCH();
+	{
+		/* not by SIGTERM, which does not come by here */
+		ended_by_error = true;
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	proc_exit(0);
+}

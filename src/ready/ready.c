@@ -1,0 +1,443 @@
+/*
+ * ready.c
+ *	  The ready list: hints in shared memory at the jobs that are due.
+ *
+ * Each route has a lane for each priority that its jobs have: hints in the order
+ * of a claim, and a key, "until", below which the lane is complete.  Whoever
+ * commits a job puts its hint in if its key lies below "until"; a job beyond is
+ * left to whoever fills the lane from there by reading the index (scan.c).  So
+ * no entry of the index is read twice, and what a claim costs depends neither on
+ * the backlog nor on dead rows ahead of it nor on how many others claim.
+ *
+ * A hint is nothing but that: a claim locks and checks the row.  Whoever takes a
+ * hint, or locks the row of a waiting job, puts it back at the transaction's end
+ * unless the job has left its state (ready_xact.c).
+ *
+ * Filling and committing.  A filler reads with a snapshot, and a job that is
+ * committed behind it may lie beyond "until", but before the key that the filler
+ * is going to set.  So while a lane is filled, the lowest such key is kept in
+ * "missed", and the lane becomes complete up to that only.
+ *
+ * Only routes that are claimed from have lanes.  Where memory is short a lane
+ * has no hints, and its "until" alone says where to read; or a route has no lane,
+ * and the claim reads the index from its head.  All this is lost when the server
+ * restarts after a crash, and is made anew by the first claims.
+ *
+ * Whatever is called in the middle of a commit allocates nothing and cannot fail.
+ */
+#include "taskq.h"
+
+#include "miscadmin.h"
+
+#include "base/clock.h"
+#include "base/guc.h"
+#include "ready/ready_int.h"
+#include "shared/shmem.h"
+
+#define LOW_WATER (READY_ROOM / 4)	/* filled again before it is empty */
+#define LEARN_AGAIN (10 * USECS_PER_SEC)	/* when a route had more priorities than there was room for */
+
+/* The one that this process fills; 0: none. */
+static struct
+{
+	uint64		number;
+	int32		route_id;
+	int16		priority;
+	ReadyKey	from;
+}			fill = {0};
+
+/* by claims ---------------------------------------------------------------- */
+
+/* Where is the first due job of a route? */
+ReadyLook
+ReadyPeek(int32 route_id, TimestampTz now, int16 *priority, ReadyKey *key)
+{
+	ReadyEntry *entry = EntryFindOrMake(route_id);
+	ReadyLook	look = READY_NOTHING;
+
+	if (entry == NULL)
+		return READY_UNLISTED;
+	if ((TimestampTz) pg_atomic_read_u64(&entry->due_at) > now && EntryIs(entry, route_id))
+		return READY_NOTHING;
+	entry = EntryLock(route_id, LW_SHARED);
+	if (entry == NULL)
+		return READY_UNLISTED;
+	if (!entry->known)
+		look = entry->learn_at <= now ? READY_UNKNOWN : READY_UNLISTED;
+	for (int i = entry->first_lane; i != NONE && look == READY_NOTHING; i = ready_lanes[i].next)
+	{
+		*key = LaneHead(&ready_lanes[i]);
+		*priority = ready_lanes[i].priority;
+		if (key->run_at <= now)
+			look = ready_lanes[i].n > 0 ? READY_HINT : READY_FILL;
+	}
+	LWLockRelease(&entry->lock);
+	return look;
+}
+
+/*
+ * Take the first due hints of a lane that do not lie behind the bound; how many.
+ * Is it low, so that the caller should fill it?
+ */
+int
+ReadyTake(int32 route_id, int16 priority, TimestampTz now, const ReadyKey *bound, int most,
+		  ReadyHint *hints, bool *low)
+{
+	ReadyEntry *entry = EntryLock(route_id, LW_EXCLUSIVE);
+	ReadyLane  *lane;
+	int			n = 0;
+
+	*low = false;
+	if (entry == NULL)
+		return 0;
+	entry->claimed_at = now;
+	lane = LaneFind(entry, priority);
+	if (lane != NULL)
+	{
+		while (n < most && n < lane->n && LaneHints(lane)[n].key.run_at <= now &&
+			   ReadyCompare(&LaneHints(lane)[n].key, bound) <= 0)
+			n++;
+		if (n > 0)
+			memcpy(hints, LaneHints(lane), sizeof(ReadyHint) * n);
+		lane->first += n;
+		LaneSetCount(lane, lane->n - n);
+		*low = lane->n < LOW_WATER && lane->until.run_at <= now && lane->filling == 0;
+	}
+	EntryUnlock(entry);
+	return n;
+}
+
+/* Begin to fill a lane, reading from a key on; false: somebody else does. */
+bool
+ReadyFillBegin(int32 route_id, int16 priority, ReadyKey *from)
+{
+	ReadyEntry *entry = EntryLock(route_id, LW_EXCLUSIVE);
+	ReadyLane  *lane;
+
+	if (entry == NULL)
+		return false;
+	lane = LaneFind(entry, priority);
+	if (lane != NULL && lane->filling == 0)
+	{
+		fill.number = pg_atomic_add_fetch_u64(&ready->fills, 1);
+		fill.route_id = route_id;
+		fill.priority = priority;
+		fill.from = *from = lane->until;
+		lane->filling = fill.number;
+		lane->missed = READY_END;
+		entry->claimed_at = ClockNow();
+	}
+	else
+		lane = NULL;
+	LWLockRelease(&entry->lock);
+	return lane != NULL;
+}
+
+/*
+ * What was found: hints at due jobs, in order, which are all below "until" that
+ * were committed when the fill began.
+ */
+void
+ReadyFillEnd(const ReadyHint *hints, int n, ReadyKey until)
+{
+	ReadyEntry *entry = EntryLock(fill.route_id, LW_EXCLUSIVE);
+	ReadyLane  *lane;
+
+	if (entry == NULL)
+	{
+		fill.number = 0;
+		return;
+	}
+	lane = LaneFind(entry, fill.priority);
+	if (lane != NULL && lane->filling == fill.number)
+	{
+		lane->filling = 0;
+		if (ReadyCompare(&lane->until, &fill.from) == 0)
+		{
+			if (ReadyCompare(&lane->missed, &until) < 0)
+				until = lane->missed;
+			lane->until = until;
+			for (int i = 0; i < n && ReadyCompare(&hints[i].key, &lane->until) < 0; i++)
+				LaneInsert(lane, &hints[i]);
+		}
+	}
+	fill.number = 0;
+	EntryUnlock(entry);
+}
+
+/* The fill has failed.  May be called when there is none. */
+void
+ReadyFillAbandon(void)
+{
+	if (fill.number != 0)
+		ReadyFillEnd(NULL, 0, fill.from);
+}
+
+/*
+ * Begin to learn which priorities a route's jobs have; 0: there is no list for it.
+ * Any number may do so at once, lest those who come hold up whoever is about to
+ * end; but once a lane was missing, only those who begin after that will do.
+ */
+uint64
+ReadyLearnBegin(int32 route_id)
+{
+	ReadyEntry *entry = EntryLock(route_id, LW_EXCLUSIVE);
+	uint64		number;
+
+	if (entry == NULL)
+		return 0;
+	if (entry->learning == 0 || entry->short_of_lanes)
+		entry->learning = pg_atomic_add_fetch_u64(&ready->fills, 1);
+	entry->short_of_lanes = false;
+	number = entry->learning;
+	LWLockRelease(&entry->lock);
+	return number;
+}
+
+/*
+ * Committed jobs have these priorities, and with "all" no other; those committed
+ * since then have made their lanes themselves, unless the lists were forgotten.
+ */
+void
+ReadyLearnEnd(int32 route_id, uint64 number, const int16 *priorities, int n, bool all)
+{
+	ReadyEntry *entry = EntryLock(route_id, LW_EXCLUSIVE);
+
+	if (entry == NULL)
+		return;
+	if (entry->learning != number)
+	{
+		LWLockRelease(&entry->lock);
+		return;
+	}
+	for (int i = 0; i < n && all; i++)
+		all = LaneFind(entry, priorities[i]) != NULL || LaneMake(entry, priorities[i], READY_BEGIN) != NULL;
+	entry->known = all && !entry->short_of_lanes;
+	if (!entry->known)
+	{
+		/* lanes that nobody goes by are only in the way of others */
+		LanesFree(entry);
+		entry->learn_at = ClockNow() + LEARN_AGAIN;
+	}
+	EntryUnlock(entry);
+}
+
+/* by commits --------------------------------------------------------------- */
+
+/*
+ * The lane for a job that has been committed; NULL: none is needed.  In a route
+ * whose priorities are known no other job has this one; while they are being
+ * learnt nobody knows; and else whoever begins to learn them will see the job.
+ */
+static ReadyLane *
+LaneForPush(ReadyEntry *entry, int16 priority)
+{
+	ReadyLane  *lane = LaneFind(entry, priority);
+
+	if (lane == NULL && (entry->known || entry->learning != 0))
+		lane = LaneMake(entry, priority, entry->known ? READY_END : READY_BEGIN);
+	return lane;
+}
+
+/* Is the key below that up to which the lane is complete?  Else somebody will read it. */
+static bool
+IsBelow(ReadyLane *lane, const ReadyKey *key)
+{
+	if (ReadyCompare(key, &lane->until) < 0)
+		return true;
+	if (lane->filling != 0 && ReadyCompare(key, &lane->missed) < 0)
+		lane->missed = *key;
+	return false;
+}
+
+/* A job is waiting: put its hint in.  False: it is to be found by reading on from "until". */
+bool
+ReadyPush(int32 route_id, int16 priority, const ReadyHint *hint, TimestampTz now)
+{
+	ReadyEntry *entry = EntryLock(route_id, LW_EXCLUSIVE);
+	ReadyLane  *lane;
+	bool		below;
+
+	if (entry == NULL)
+		return false;
+	lane = LaneForPush(entry, priority);
+	below = lane != NULL && IsBelow(lane, &hint->key);
+	if (below && hint->key.run_at <= now)
+		LaneInsert(lane, hint);
+	else if (below)
+		LaneLower(lane, hint->key);
+	EntryUnlock(entry);
+	return below;
+}
+
+/* More jobs than hints are kept of are waiting, from this key on. */
+void
+ReadyPushRest(int32 route_id, int16 priority, ReadyKey from)
+{
+	ReadyEntry *entry = EntryLock(route_id, LW_EXCLUSIVE);
+	ReadyLane  *lane;
+
+	if (entry == NULL)
+		return;
+	lane = LaneForPush(entry, priority);
+	if (lane != NULL && IsBelow(lane, &from))
+		LaneLower(lane, from);
+	EntryUnlock(entry);
+}
+
+/* Jobs of this database have come past the lists: make all of them anew. */
+void
+ReadyForget(void)
+{
+	if (ready == NULL)
+		return;
+	LWLockAcquire(&ready->lock, LW_SHARED);
+	for (int i = 0; i < ready->n_lanes; i++)
+	{
+		ReadyEntry *entry = &ready_entries[i];
+
+		if (entry->dboid != MyDatabaseId)
+			continue;
+		LWLockAcquire(&entry->lock, LW_EXCLUSIVE);
+		if (entry->dboid == MyDatabaseId)
+			LanesFree(entry);
+		LWLockRelease(&entry->lock);
+	}
+	LWLockRelease(&ready->lock);
+}
+
+/* for others --------------------------------------------------------------- */
+
+/* Copy what is known of a route's lanes; how many, or -1 when it is not all. */
+int
+ReadyLanes(int32 route_id, TimestampTz now, ReadyLaneInfo *lanes)
+{
+	ReadyEntry *entry = EntryLock(route_id, LW_SHARED);
+	int			n = 0;
+
+	if (entry == NULL)
+		return -1;
+	for (int i = entry->first_lane; i != NONE; i = ready_lanes[i].next)
+	{
+		ReadyLane  *lane = &ready_lanes[i];
+		int			due = 0;
+
+		while (due < lane->n && LaneHints(lane)[due].key.run_at <= now)
+			due++;
+		lanes[n].priority = lane->priority;
+		lanes[n].n_due = due;
+		lanes[n].next = due < lane->n ? LaneHints(lane)[due].key : lane->until;
+		n++;
+	}
+	if (!entry->known)
+		n = -1;
+	LWLockRelease(&entry->lock);
+	return n;
+}
+
+/* The routes of this database that have lists. */
+int
+ReadyRoutes(int32 **route_ids)
+{
+	int			n = 0;
+
+	*route_ids = palloc(sizeof(int32) * (ready != NULL ? ready->n_lanes : 1));
+	if (ready == NULL)
+		return 0;
+	LWLockAcquire(&ready->lock, LW_SHARED);
+	for (int i = 0; i < ready->n_lanes; i++)
+		if (ready_entries[i].dboid == MyDatabaseId)
+			(*route_ids)[n++] = ready_entries[i].route_id;
+	LWLockRelease(&ready->lock);
+	return n;
+}
+
+/* How full the lists of all databases are. */
+void
+ReadyCountUsage(ReadyUsage *usage)
+{
+	memset(usage, 0, sizeof(*usage));
+	LWLockAcquire(&ready->lock, LW_SHARED);
+	for (int i = 0; i < ready->n_lanes; i++)
+	{
+		ReadyEntry *entry = &ready_entries[i];
+
+		if (!OidIsValid(entry->dboid))
+			continue;
+		usage->routes++;
+		LWLockAcquire(&entry->lock, LW_SHARED);
+		for (int l = entry->first_lane; l != NONE; l = ready_lanes[l].next)
+			usage->hints += ready_lanes[l].n;
+		LWLockRelease(&entry->lock);
+	}
+	LWLockRelease(&ready->lock);
+	SpinLockAcquire(&ready->mutex);
+	usage->lanes = ready->lanes_used;
+	usage->blocks = ready->blocks_used;
+	SpinLockRelease(&ready->mutex);
+	usage->max_lanes = ready->n_lanes;
+	usage->max_blocks = ready->n_blocks;
+}
+
+#ifdef TASKQ_TESTING
+
+/* Let a lane point at what is not there, by places that hold no row or another's. */
+static void
+FillWithNonsense(ReadyLane *lane)
+{
+	for (int i = 0; i < READY_ROOM / 2; i++)
+	{
+		ReadyHint	hint = {{DT_NOBEGIN + 1 + i, i}};
+
+		if (i % 2 == 1)
+		{
+			hint.key = LaneHints(lane)[lane->n - 1].key;
+			hint.key.job_id -= i;
+		}
+		ItemPointerSet(&hint.tid, i % 3 == 0 ? 0 : i * 1000, (i * 7) % 300 + 1);
+		LaneInsert(lane, &hint);
+		if (lane->n == 0)
+			return;				/* there is no memory */
+	}
+	for (int i = 0; i < lane->n; i += 3)
+		ItemPointerSet(&LaneHints(lane)[i].tid, 0, i + 1);
+}
+
+/* Make the lists of this database wrong, or forget them, or be short of memory for good. */
+void
+ReadyMisbehave(const char *how)
+{
+	if (strcmp(how, "forget") == 0)
+		ReadyForget();
+	LWLockAcquire(&ready->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < ready->n_lanes; i++)
+	{
+		ReadyEntry *entry = &ready_entries[i];
+
+		LWLockAcquire(&entry->lock, LW_EXCLUSIVE);
+		for (int l = entry->dboid == MyDatabaseId ? entry->first_lane : NONE; l != NONE; l = ready_lanes[l].next)
+		{
+			if (strcmp(how, "lose") == 0)
+				LaneSetCount(&ready_lanes[l], 0);
+			if (strcmp(how, "lose") == 0 || strcmp(how, "lie") == 0)
+				ready_lanes[l].until = READY_END;
+			if (strcmp(how, "nonsense") == 0)
+				FillWithNonsense(&ready_lanes[l]);
+		}
+		EntryUnlock(entry);
+	}
+	SpinLockAcquire(&ready->mutex);
+	if (strcmp(how, "starve") == 0)
+	{
+		ready->free_block = NONE;
+		ready->blocks_used = ready->n_blocks;
+	}
+	if (strcmp(how, "starve more") == 0)
+		ready->free_lane = NONE;
+	SpinLockRelease(&ready->mutex);
+	if (strcmp(how, "starve more") == 0)
+		ready->free_route = NONE;
+	LWLockRelease(&ready->lock);
+}
+
+#endif

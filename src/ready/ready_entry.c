@@ -1,0 +1,206 @@
+/*
+ * ready_entry.c
+ *	  Which routes have a ready list: their entries in shared memory.
+ *
+ * An entry is made by the first claim from a route.  It goes when room is short
+ * and nobody has claimed from the route for long.  Each process remembers where
+ * entries are, so whoever locks one looks whether it is still the route's.
+ */
+#include "taskq.h"
+
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "base/clock.h"
+#include "ready/ready_int.h"
+
+#define FORGET_AFTER (10 * USECS_PER_MINUTE)
+#define MAX_CACHED_ROUTES 65536
+
+/* Where routes are, by route_id, as of a version. */
+static ReadyEntry **cached = NULL;
+static int	n_cached = 0;
+static uint64 cached_version = 0;
+
+/* Say before which moment nobody need look at a route. */
+static void
+SetDueAt(ReadyEntry *entry)
+{
+	TimestampTz due_at = entry->known ? DT_NOEND : DT_NOBEGIN;
+
+	for (int i = entry->first_lane; i != NONE; i = ready_lanes[i].next)
+		due_at = Min(due_at, LaneHead(&ready_lanes[i]).run_at);
+	if (due_at != (TimestampTz) pg_atomic_read_u64(&entry->due_at))
+		pg_atomic_write_u64(&entry->due_at, (uint64) due_at);
+}
+
+static int *
+Bucket(Oid dboid, int32 route_id)
+{
+	return &ready->buckets[hash_combine(murmurhash32(dboid), murmurhash32(route_id)) % ready->n_lanes];
+}
+
+static ReadyEntry *
+FindShared(int32 route_id)
+{
+	for (int i = *Bucket(MyDatabaseId, route_id); i != NONE; i = ready_entries[i].next)
+		if (ready_entries[i].route_id == route_id && ready_entries[i].dboid == MyDatabaseId)
+			return &ready_entries[i];
+	return NULL;
+}
+
+/* Let go routes that nobody has claimed from for long.  Ready.lock is held. */
+static void
+Sweep(TimestampTz now)
+{
+	if (!ClockHasPassed(ready->swept_at, USECS_PER_SEC))
+		return;
+	ready->swept_at = now;
+	for (int b = 0; b < ready->n_lanes; b++)
+		for (int *link = &ready->buckets[b]; *link != NONE;)
+		{
+			int			i = *link;
+			ReadyEntry *entry = &ready_entries[i];
+
+			LWLockAcquire(&entry->lock, LW_EXCLUSIVE);
+			if (now - entry->claimed_at > FORGET_AFTER)
+			{
+				LanesFree(entry);
+				entry->dboid = InvalidOid;
+				*link = entry->next;
+				entry->next = ready->free_route;
+				ready->free_route = i;
+				pg_atomic_fetch_add_u64(&ready->version, 1);
+			}
+			else
+				link = &entry->next;
+			LWLockRelease(&entry->lock);
+		}
+}
+
+/* Where memory is short, have back what nobody needs: of dropped databases too. */
+void
+ReadySweep(void)
+{
+	if (ready->free_route != NONE && ready->free_lane != NONE && ready->free_block != NONE)
+		return;
+	LWLockAcquire(&ready->lock, LW_EXCLUSIVE);
+	Sweep(ClockNow());
+	LWLockRelease(&ready->lock);
+}
+
+/* A new entry; NULL: there is no room.  Ready.lock is held. */
+static ReadyEntry *
+MakeEntry(int32 route_id)
+{
+	int		   *bucket = Bucket(MyDatabaseId, route_id);
+	TimestampTz now = ClockNow();
+	ReadyEntry *entry;
+	int			i;
+
+	if (ready->free_route == NONE || ready->free_lane == NONE)
+		Sweep(now);
+	i = ready->free_route;
+	if (i == NONE)
+		return NULL;
+	entry = &ready_entries[i];
+	ready->free_route = entry->next;
+	LWLockAcquire(&entry->lock, LW_EXCLUSIVE);
+	entry->dboid = MyDatabaseId;
+	entry->route_id = route_id;
+	entry->next = *bucket;
+	*bucket = i;
+	entry->first_lane = NONE;
+	LanesFree(entry);
+	entry->claimed_at = now;
+	LWLockRelease(&entry->lock);
+	pg_atomic_fetch_add_u64(&ready->version, 1);
+	return entry;
+}
+
+bool
+EntryIs(const ReadyEntry *entry, int32 route_id)
+{
+	return entry->route_id == route_id && entry->dboid == MyDatabaseId;
+}
+
+/* Have room in the cache for a entry; it holds nothing of another version. */
+static void
+PrepareCache(int32 route_id)
+{
+	uint64		version = pg_atomic_read_u64(&ready->version);
+
+	if (cached_version != version && cached != NULL)
+		memset(cached, 0, sizeof(ReadyEntry *) * n_cached);
+	cached_version = version;
+	if (route_id >= n_cached && route_id < MAX_CACHED_ROUTES)
+	{
+		int			n = Max(256, Min(route_id * 2, MAX_CACHED_ROUTES));
+
+		if (cached == NULL)
+			cached = MemoryContextAlloc(TopMemoryContext, sizeof(ReadyEntry *) * n);
+		else
+			cached = repalloc(cached, sizeof(ReadyEntry *) * n);
+		memset(cached + n_cached, 0, sizeof(ReadyEntry *) * (n - n_cached));
+		n_cached = n;
+	}
+}
+
+/* A route's entry.  It may go at any moment: see EntryLock(). */
+static ReadyEntry *
+FindEntry(int32 route_id)
+{
+	ReadyEntry *entry;
+
+	if (route_id >= 0 && route_id < n_cached && cached_version == pg_atomic_read_u64(&ready->version) &&
+		cached[route_id] != NULL)
+		return cached[route_id];
+	LWLockAcquire(&ready->lock, LW_SHARED);
+	entry = FindShared(route_id);
+	LWLockRelease(&ready->lock);
+	return entry;
+}
+
+ReadyEntry *
+EntryFindOrMake(int32 route_id)
+{
+	ReadyEntry *entry = FindEntry(route_id);
+
+	if (entry == NULL && ready->free_route == NONE && !ClockHasPassed(ready->swept_at, USECS_PER_SEC))
+		return NULL;
+	if (entry == NULL)
+	{
+		LWLockAcquire(&ready->lock, LW_EXCLUSIVE);
+		entry = FindShared(route_id);
+		if (entry == NULL)
+			entry = MakeEntry(route_id);
+		LWLockRelease(&ready->lock);
+	}
+	PrepareCache(route_id);
+	if (route_id >= 0 && route_id < n_cached && entry != NULL && EntryIs(entry, route_id))
+		cached[route_id] = entry;
+	return entry;
+}
+
+/* Lock the entry of a entry; NULL: there is none. */
+ReadyEntry *
+EntryLock(int32 route_id, LWLockMode mode)
+{
+	ReadyEntry *entry = FindEntry(route_id);
+
+	if (entry == NULL)
+		return NULL;
+	LWLockAcquire(&entry->lock, mode);
+	if (EntryIs(entry, route_id))
+		return entry;
+	LWLockRelease(&entry->lock);
+	return NULL;
+}
+
+void
+EntryUnlock(ReadyEntry *entry)
+{
+	SetDueAt(entry);
+	LWLockRelease(&entry->lock);
+}

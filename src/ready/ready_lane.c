@@ -1,0 +1,319 @@
+/*
+ * ready_lane.c
+ *	  The ready list's memory, and its lanes: the hints of one priority of a route.
+ *
+ * A lane has a block of hints while it has any.  Lanes and blocks that are free
+ * are chained, under the spinlock; all else of a lane is guarded by the lock of
+ * its route's entry.
+ */
+#include "taskq.h"
+
+#include "miscadmin.h"
+#include "storage/shmem.h"
+
+#include "base/guc.h"
+#include "ready/ready_int.h"
+#include "shared/shmem.h"
+
+Ready	   *ready = NULL;
+ReadyEntry *ready_entries;
+ReadyLane  *ready_lanes;
+ReadyBlock *ready_blocks;
+
+/* memory ------------------------------------------------------------------- */
+
+static int
+CountBlocks(void)
+{
+	return (taskq_ready_list_size + READY_ROOM - 1) / READY_ROOM;
+}
+
+/* Lanes need less room than hints do, and many are empty. */
+static int
+CountLanes(void)
+{
+	return Max(64, taskq_ready_list_size / 8);
+}
+
+static Size
+HeadSize(void)
+{
+	return MAXALIGN(offsetof(Ready, buckets) + sizeof(int) * CountLanes());
+}
+
+static Size
+ReadyShmemSize(void)
+{
+	Size		size = HeadSize();
+
+	if (taskq_ready_list_size == 0)
+		return 0;
+	size = add_size(size, mul_size(sizeof(ReadyEntry), CountLanes()));
+	size = add_size(size, mul_size(sizeof(ReadyLane), CountLanes()));
+	return add_size(size, mul_size(sizeof(ReadyBlock), CountBlocks()));
+}
+
+static void
+InitLists(void)
+{
+	memset(ready, 0, ReadyShmemSize());
+	LWLockInitialize(&ready->lock, taskq_tranche);
+	SpinLockInit(&ready->mutex);
+	ready->n_lanes = CountLanes();
+	ready->n_blocks = CountBlocks();
+	pg_atomic_init_u64(&ready->version, 1);
+	pg_atomic_init_u64(&ready->fills, 0);
+	for (int i = 0; i < ready->n_lanes; i++)
+	{
+		int			next = i + 1 < ready->n_lanes ? i + 1 : NONE;
+
+		ready->buckets[i] = NONE;
+		ready_entries[i].next = ready_lanes[i].next = next;
+		LWLockInitialize(&ready_entries[i].lock, taskq_tranche);
+		pg_atomic_init_u64(&ready_entries[i].due_at, 0);
+	}
+	for (int i = 0; i < ready->n_blocks; i++)
+		ready_blocks[i].next = i + 1 < ready->n_blocks ? i + 1 : NONE;
+}
+
+static void
+ReadyShmemStartup(void)
+{
+	bool		found;
+
+	if (taskq_ready_list_size == 0)
+		return;
+	ready = ShmemInitStruct("taskq ready list", ReadyShmemSize(), &found);
+	ready_entries = (ReadyEntry *) ((char *) ready + HeadSize());
+	ready_lanes = (ReadyLane *) (ready_entries + CountLanes());
+	ready_blocks = (ReadyBlock *) (ready_lanes + CountLanes());
+	if (!found)
+		InitLists();
+}
+
+void
+ReadyLanesInit(void)
+{
+	ShmemRegister(ReadyShmemSize, ReadyShmemStartup);
+}
+
+/* Are there lists, to be kept right? */
+bool
+ReadyPresent(void)
+{
+	return ready != NULL;
+}
+
+/* And do this session's claims go by them? */
+bool
+ReadyInUse(void)
+{
+	return ready != NULL && taskq_use_ready_list;
+}
+
+/* lanes -------------------------------------------------------------------- */
+
+int
+ReadyCompare(const ReadyKey *a, const ReadyKey *b)
+{
+	if (a->run_at != b->run_at)
+		return a->run_at < b->run_at ? -1 : 1;
+	if (a->job_id != b->job_id)
+		return a->job_id < b->job_id ? -1 : 1;
+	return 0;
+}
+
+ReadyHint *
+LaneHints(ReadyLane *lane)
+{
+	return &ready_blocks[lane->block].hints[lane->first];
+}
+
+/* Have room for hints; false: there is none. */
+static bool
+TakeBlock(ReadyLane *lane)
+{
+	if (lane->block != NONE)
+		return true;
+	SpinLockAcquire(&ready->mutex);
+	lane->block = ready->free_block;
+	if (lane->block != NONE)
+	{
+		ready->free_block = ready_blocks[lane->block].next;
+		ready->blocks_used++;
+	}
+	SpinLockRelease(&ready->mutex);
+	lane->first = 0;
+	return lane->block != NONE;
+}
+
+/* The lane has so many hints left: none needs no room. */
+void
+LaneSetCount(ReadyLane *lane, int n)
+{
+	lane->n = n;
+	if (n > 0 || lane->block == NONE)
+		return;
+	SpinLockAcquire(&ready->mutex);
+	ready_blocks[lane->block].next = ready->free_block;
+	ready->free_block = lane->block;
+	ready->blocks_used--;
+	SpinLockRelease(&ready->mutex);
+	lane->block = NONE;
+}
+
+/* The lane is complete below this key only. */
+void
+LaneLower(ReadyLane *lane, ReadyKey until)
+{
+	int			n = lane->n;
+
+	lane->until = until;
+	while (n > 0 && ReadyCompare(&LaneHints(lane)[n - 1].key, &until) >= 0)
+		n--;
+	LaneSetCount(lane, n);
+}
+
+/* Put a hint in its place.  The lane is complete below the last one that finds no room. */
+void
+LaneInsert(ReadyLane *lane, const ReadyHint *hint)
+{
+	int			at = lane->n;
+
+	if (!TakeBlock(lane))
+	{
+		LaneLower(lane, hint->key);
+		return;
+	}
+	while (at > 0 && ReadyCompare(&LaneHints(lane)[at - 1].key, &hint->key) > 0)
+		at--;
+	if (at > 0 && ReadyCompare(&LaneHints(lane)[at - 1].key, &hint->key) == 0)
+	{
+		LaneHints(lane)[at - 1] = *hint;
+		return;
+	}
+	if (lane->n == READY_ROOM)
+	{
+		LaneLower(lane, at == READY_ROOM ? hint->key : LaneHints(lane)[READY_ROOM - 1].key);
+		if (at == READY_ROOM)
+			return;
+	}
+	if (lane->first + lane->n == READY_ROOM)
+	{
+		memmove(ready_blocks[lane->block].hints, LaneHints(lane), sizeof(ReadyHint) * lane->n);
+		lane->first = 0;
+	}
+	memmove(LaneHints(lane) + at + 1, LaneHints(lane) + at, sizeof(ReadyHint) * (lane->n - at));
+	LaneHints(lane)[at] = *hint;
+	lane->n++;
+}
+
+/* Where the lane's first job is, or may be. */
+ReadyKey
+LaneHead(ReadyLane *lane)
+{
+	return lane->n > 0 ? LaneHints(lane)[0].key : lane->until;
+}
+
+ReadyLane *
+LaneFind(ReadyEntry *entry, int16 priority)
+{
+	for (int i = entry->first_lane; i != NONE; i = ready_lanes[i].next)
+		if (ready_lanes[i].priority == priority)
+			return &ready_lanes[i];
+	return NULL;
+}
+
+static void
+FreeLane(int i)
+{
+	LaneSetCount(&ready_lanes[i], 0);
+	SpinLockAcquire(&ready->mutex);
+	ready_lanes[i].next = ready->free_lane;
+	ready->free_lane = i;
+	ready->lanes_used--;
+	SpinLockRelease(&ready->mutex);
+}
+
+/* Let a lane go that has no job: the next one of its priority brings it back. */
+static void
+FreeOneEmptyLane(ReadyEntry *entry)
+{
+	ReadyKey	end = READY_END;
+
+	for (int *link = &entry->first_lane; *link != NONE; link = &ready_lanes[*link].next)
+	{
+		int			i = *link;
+
+		if (ready_lanes[i].n == 0 && ready_lanes[i].filling == 0 && ReadyCompare(&ready_lanes[i].until, &end) == 0)
+		{
+			*link = ready_lanes[i].next;
+			FreeLane(i);
+			return;
+		}
+	}
+}
+
+static int
+CountLanesOf(const ReadyEntry *entry)
+{
+	int			n = 0;
+
+	for (int i = entry->first_lane; i != NONE; i = ready_lanes[i].next)
+		n++;
+	return n;
+}
+
+/* A new lane; NULL: there is no room, so the route's priorities are not known. */
+ReadyLane *
+LaneMake(ReadyEntry *entry, int16 priority, ReadyKey until)
+{
+	int		   *link = &entry->first_lane;
+	int			i = NONE;
+
+	if (CountLanesOf(entry) >= READY_MAX_LANES)
+		FreeOneEmptyLane(entry);
+	if (CountLanesOf(entry) < READY_MAX_LANES)
+	{
+		SpinLockAcquire(&ready->mutex);
+		i = ready->free_lane;
+		if (i != NONE)
+		{
+			ready->free_lane = ready_lanes[i].next;
+			ready->lanes_used++;
+		}
+		SpinLockRelease(&ready->mutex);
+	}
+	if (i == NONE)
+	{
+		entry->known = false;
+		entry->short_of_lanes = true;
+		return NULL;
+	}
+	while (*link != NONE && ready_lanes[*link].priority < priority)
+		link = &ready_lanes[*link].next;
+	memset(&ready_lanes[i], 0, sizeof(ReadyLane));
+	ready_lanes[i].next = *link;
+	*link = i;
+	ready_lanes[i].priority = priority;
+	ready_lanes[i].block = NONE;
+	ready_lanes[i].until = until;
+	return &ready_lanes[i];
+}
+
+void
+LanesFree(ReadyEntry *entry)
+{
+	for (int i = entry->first_lane; i != NONE;)
+	{
+		int			next = ready_lanes[i].next;
+
+		FreeLane(i);
+		i = next;
+	}
+	entry->first_lane = NONE;
+	entry->known = false;
+	entry->learning = 0;
+	entry->learn_at = 0;
+	pg_atomic_write_u64(&entry->due_at, (uint64) DT_NOBEGIN);
+}

@@ -1,0 +1,304 @@
+/*
+ * confine.c
+ *	  What users' code outside handlers may not do in somebody else's session.
+ *
+ * A validator, a payload type's constraint, a retry function runs as its own
+ * role, but in the session of whoever needs its answer.  That session has what
+ * belongs to no role: cursors, prepared statements, advisory locks, settings, the
+ * mode of constraints, connections and other state of extensions.  A read-only
+ * subtransaction that is always rolled back takes care of tables only.  So three
+ * hooks stand beside it, which are there without preload too:
+ *
+ * - executor: nothing but SELECT without locks, whatever transaction_read_only
+ *   says, and also for temporary tables;
+ * - utility: nothing but cursors of its own, DO and CALL;
+ * - object access: no function in C that is volatile, which is how those are
+ *   declared that do something to the session or the server.  A list of what is
+ *   refused would be incomplete with each extension and version; so the list here
+ *   is of what is known to be harmless, and a second one of functions that only
+ *   look at the session and so are not volatile.
+ *
+ * Functions in SQL and procedural languages consist of what these hooks see.
+ * Settings that can be part of a function's definition come past them: they reach
+ * the check hooks of the settings.
+ */
+#include "taskq.h"
+
+#include "access/htup_details.h"
+#include "catalog/objectaccess.h"
+#include "catalog/pg_language.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_proc.h"
+#include "executor/executor.h"
+#include "nodes/parsenodes.h"
+#include "tcop/cmdtag.h"
+#include "tcop/utility.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/regproc.h"
+#include "utils/syscache.h"
+
+#include "base/compat.h"
+#include "job/current.h"
+#include "registry/confine.h"
+#include "store/catalog.h"
+
+static object_access_hook_type previous_access = NULL;
+static ProcessUtility_hook_type previous_utility = NULL;
+static ExecutorStart_hook_type previous_executor = NULL;
+static GucBoolCheckHook previous_exit_on_error = NULL;
+static GucIntCheckHook previous_transaction_timeout = NULL;
+static GucRealCheckHook previous_seed = NULL;
+static GucIntCheckHook previous_parallel = NULL;
+
+static bool confined = false;
+
+/* Volatile functions of PostgreSQL that nobody else notices. */
+static const char *const allowed[] =
+{
+	"clock_timestamp",
+	"gen_random_uuid",
+	"pg_sleep",
+	"random",
+	"random_normal",
+	"timeofday",
+	"uuidv4",
+	"uuidv7",
+};
+
+/* And of taskq. */
+static const char *const allowed_of_taskq[] =
+{
+	"current_job",
+	"raise_permanent",
+	"raise_retryable",
+	"retry_delay",
+};
+
+/* Functions of PostgreSQL that look at the session, or at what it is doing. */
+static const char *const refused[] =
+{
+	"current_setting",
+	"inet_client_addr",
+	"inet_client_port",
+	"pg_cursor",
+	"pg_event_trigger_ddl_commands",
+	"pg_event_trigger_dropped_objects",
+	"pg_event_trigger_table_rewrite_oid",
+	"pg_event_trigger_table_rewrite_reason",
+	"pg_listening_channels",
+	"pg_prepared_statement",
+	"pg_show_all_settings",
+};
+
+static void
+Refuse(int sqlstate, const char *what)
+{
+	ereport(ERROR,
+			(errcode(sqlstate),
+			 errmsg("%s is not allowed in users' code outside handlers", what),
+			 errdetail("Validators, payload types and retry functions run in the session of somebody else, which they can neither change nor look at."),
+			 errhint("Go by the arguments, and by tables.")));
+}
+
+/* functions ---------------------------------------------------------------- */
+
+static bool
+IsAmong(const char *name, const char *const *names, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	return false;
+}
+
+static bool
+ReachesSession(Form_pg_proc proc)
+{
+	const char *name = NameStr(proc->proname);
+
+	if (proc->provolatile == PROVOLATILE_IMMUTABLE ||
+		(proc->prolang != INTERNALlanguageId && proc->prolang != ClanguageId))
+		return false;
+	if (proc->provolatile != PROVOLATILE_VOLATILE)
+		return proc->pronamespace == PG_CATALOG_NAMESPACE && IsAmong(name, refused, lengthof(refused));
+	if (proc->pronamespace == PG_CATALOG_NAMESPACE)
+		return !IsAmong(name, allowed, lengthof(allowed));
+	return proc->pronamespace != CatalogSchema() || !IsAmong(name, allowed_of_taskq, lengthof(allowed_of_taskq));
+}
+
+/* Called when a function is about to be used in an expression. */
+static void
+CheckFunction(Oid function)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	bool		reaches;
+
+	if (!HeapTupleIsValid(tuple))
+		return;
+	reaches = ReachesSession((Form_pg_proc) GETSTRUCT(tuple));
+	ReleaseSysCache(tuple);
+	if (reaches)
+		Refuse(ERRCODE_INSUFFICIENT_PRIVILEGE, psprintf("function %s", format_procedure(function)));
+}
+
+static void
+ConfineAccess(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *arg)
+{
+	if (previous_access)
+		previous_access(access, class_id, object_id, sub_id, arg);
+	if (confined && access == OAT_FUNCTION_EXECUTE)
+		CheckFunction(object_id);
+}
+
+/* statements --------------------------------------------------------------- */
+
+static bool
+IsAllowed(Node *statement)
+{
+	switch (nodeTag(statement))
+	{
+		case T_CallStmt:
+		case T_DeclareCursorStmt:
+		case T_DoStmt:
+		case T_FetchStmt:
+			return true;
+		case T_ClosePortalStmt:
+			return ((ClosePortalStmt *) statement)->portalname != NULL;
+		default:
+			return false;
+	}
+}
+
+static void
+ConfineUtility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
+			   ProcessUtilityContext context, ParamListInfo params,
+			   QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion)
+{
+	if (confined && !IsAllowed(pstmt->utilityStmt))
+		Refuse(ERRCODE_INSUFFICIENT_PRIVILEGE, CreateCommandName(pstmt->utilityStmt));
+	if (previous_utility)
+		previous_utility(pstmt, query, read_only_tree, context, params, environment, dest, completion);
+	else
+		standard_ProcessUtility(pstmt, query, read_only_tree, context, params, environment, dest, completion);
+}
+
+static void
+ConfineExecutor(QueryDesc *query, int eflags)
+{
+	if (confined && (query->operation != CMD_SELECT || query->plannedstmt->hasModifyingCTE ||
+					 query->plannedstmt->rowMarks != NIL))
+		Refuse(ERRCODE_READ_ONLY_SQL_TRANSACTION,
+			   query->operation == CMD_SELECT && query->plannedstmt->rowMarks != NIL ? "locking rows" : "writing");
+	if (previous_executor)
+		previous_executor(query, eflags);
+	else
+		standard_ExecutorStart(query, eflags);
+}
+
+/* settings ----------------------------------------------------------------- */
+
+/*
+ * With these, an error or the time makes an end of the whole session: for
+ * handlers, too, whose error would be lost with the worker.
+ */
+static bool
+MaySetEnd(bool to_end)
+{
+	if (!to_end || !CurrentRuns())
+		return true;
+	GUC_check_errcode(ERRCODE_CANT_CHANGE_RUNTIME_PARAM);
+	GUC_check_errdetail("Code that taskq runs cannot have the session ended.");
+	return false;
+}
+
+static bool
+CheckExitOnError(bool *value, void **extra, GucSource source)
+{
+	return MaySetEnd(*value) && (previous_exit_on_error == NULL || previous_exit_on_error(value, extra, source));
+}
+
+static bool
+CheckTransactionTimeout(int *value, void **extra, GucSource source)
+{
+	return MaySetEnd(*value != 0) &&
+		(previous_transaction_timeout == NULL || previous_transaction_timeout(value, extra, source));
+}
+
+/* A way to call setseed(). */
+static bool
+CheckSeed(double *value, void **extra, GucSource source)
+{
+	if (confined)
+	{
+		GUC_check_errcode(ERRCODE_CANT_CHANGE_RUNTIME_PARAM);
+		GUC_check_errdetail("The random numbers of a session are not for users' code outside handlers to choose.");
+		return false;
+	}
+	return previous_seed == NULL || previous_seed(value, extra, source);
+}
+
+/*
+ * A parallel worker has the session's settings, but is a process of its own, in
+ * which nothing is refused.  So there are none, whatever a function asks for.
+ */
+static bool
+CheckParallel(int *value, void **extra, GucSource source)
+{
+	if (confined)
+		*value = 0;
+	return previous_parallel == NULL || previous_parallel(value, extra, source);
+}
+
+static void
+WrapCheckHooks(void)
+{
+	struct config_generic *parallel = GucFind_compat("max_parallel_workers_per_gather");
+	struct config_generic *exit_on_error = GucFind_compat("exit_on_error");
+	struct config_generic *seed = GucFind_compat("seed");
+	struct config_generic *transaction_timeout = GucFind_compat("transaction_timeout");
+
+	if (exit_on_error == NULL || seed == NULL || parallel == NULL)
+		elog(ERROR, "could not find the settings that users' code may not change");
+	previous_exit_on_error = GUC_BOOL_compat(exit_on_error)->check_hook;
+	GUC_BOOL_compat(exit_on_error)->check_hook = CheckExitOnError;
+	previous_seed = GUC_REAL_compat(seed)->check_hook;
+	GUC_REAL_compat(seed)->check_hook = CheckSeed;
+	previous_parallel = GUC_INT_compat(parallel)->check_hook;
+	GUC_INT_compat(parallel)->check_hook = CheckParallel;
+	if (transaction_timeout == NULL)
+		return;
+	previous_transaction_timeout = GUC_INT_compat(transaction_timeout)->check_hook;
+	GUC_INT_compat(transaction_timeout)->check_hook = CheckTransactionTimeout;
+}
+
+/* begin and end ------------------------------------------------------------ */
+
+/* Called when the library is loaded. */
+void
+ConfineInit(void)
+{
+	previous_access = object_access_hook;
+	object_access_hook = ConfineAccess;
+	previous_utility = ProcessUtility_hook;
+	ProcessUtility_hook = ConfineUtility;
+	previous_executor = ExecutorStart_hook;
+	ExecutorStart_hook = ConfineExecutor;
+	WrapCheckHooks();
+}
+
+/* From here on it is users' code that runs.  Call ConfineEnd() on every way out. */
+void
+ConfineBegin(Confinement *confinement)
+{
+	confinement->confined = confined;
+	PortalsHide(&confinement->hidden);
+	confined = true;
+}
+
+void
+ConfineEnd(Confinement *confinement)
+{
+	confined = confinement->confined;
+	PortalsShow(&confinement->hidden);
+}

@@ -1,0 +1,505 @@
+/*
+ * registry.c
+ *	  Changing the registry: register_handler(), unregister_handler(),
+ *	  clear_handlers(), pause_handler() and resume_handler().
+ */
+#include "taskq.h"
+
+#include "access/htup_details.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/regproc.h"
+#include "utils/syscache.h"
+
+#include "base/args.h"
+#include "base/clock.h"
+#include "base/compat.h"
+#include "base/error.h"
+#include "config/contract.h"
+#include "config/handler.h"
+#include "config/named_function.h"
+#include "config/pause.h"
+#include "config/pool.h"
+#include "config/queue.h"
+#include "config/resolve.h"
+#include "config/roles.h"
+#include "job/job.h"
+#include "registry/registry.h"
+#include "registry/retry_function.h"
+#include "store/catalog.h"
+#include "store/object_owner.h"
+#include "store/owner.h"
+
+PG_FUNCTION_INFO_V1(taskq_register_handler);
+PG_FUNCTION_INFO_V1(taskq_register_handler_by_name);
+PG_FUNCTION_INFO_V1(taskq_unregister_handler);
+PG_FUNCTION_INFO_V1(taskq_clear_handlers);
+PG_FUNCTION_INFO_V1(taskq_pause_handler);
+PG_FUNCTION_INFO_V1(taskq_resume_handler);
+
+#define REGISTER_ARGS 25
+
+/* register ----------------------------------------------------------------- */
+
+/* Check that a function can be a handler of somebody's; of which form it is. */
+HandlerForm
+HandlerCheckFunction(Oid function, Oid run_as)
+{
+	HandlerForm form;
+	const char *misfit;
+
+	CheckFunctionExists(function, "handler function");
+	misfit = HandlerMisfit(function, &form);
+	if (misfit != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
+				 errmsg("%s %s cannot be a handler", form.stepwise ? "procedure" : "function", format_procedure(function)),
+				 errdetail("%s", misfit),
+				 errhint("A handler is a function f(payload jsonb) RETURNS jsonb or f(job taskq.job) RETURNS jsonb, or a procedure with one of these arguments.")));
+
+	if (!MayExecute_compat(function, GetUserId()))
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FUNCTION, format_procedure(function));
+	RoleCheckExecute(run_as, function);
+	return form;
+}
+
+/* May the caller replace or remove this handler? */
+static bool
+MayChange(const TaskqHandler *handler)
+{
+	return MayActAs_compat(GetUserId(), HandlerRole(handler));
+}
+
+static void
+CheckMayChange(const TaskqHandler *handler)
+{
+	Oid			role = HandlerRole(handler);
+
+	if (MayChange(handler))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("must be a member of role \"%s\" to change the handler of task type \"%s\"",
+					RoleNameOrOid(role), handler->task_type)));
+}
+
+/* A value for the row, if it was given. */
+static void
+SetColumn(Datum *values, char *nulls, int column, Datum value)
+{
+	values[column - 1] = value;
+	nulls[column - 1] = ' ';
+}
+
+static void
+SetInterval(FunctionCallInfo fcinfo, int n, const char *what, int64 least, Datum *values, char *nulls, int column)
+{
+	if (ArgMicroseconds(fcinfo, n, what, least) != NO_MICROSECONDS)
+		SetColumn(values, nulls, column, PG_GETARG_DATUM(n));
+}
+
+/* SQLSTATEs of five characters, or classes of two. */
+static void
+SetErrors(FunctionCallInfo fcinfo, int n, const char *what, Datum *values, char *nulls, int column)
+{
+	ArrayType  *errors = ArgNamesOrNull(fcinfo, n, what);
+	Datum	   *elements;
+	int			count;
+
+	if (errors == NULL)
+		return;
+	deconstruct_array(errors, TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL, &count);
+	for (int i = 0; i < count; i++)
+	{
+		char	   *error = TextDatumGetCString(elements[i]);
+		int			len = strlen(error);
+
+		if ((len != 2 && len != 5) || strspn(error, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") != len)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("%s: \"%s\" is neither an SQLSTATE nor a class of them", what, error),
+					 errhint("An SQLSTATE has five digits or capital letters, a class two.")));
+	}
+	SetColumn(values, nulls, column, PointerGetDatum(errors));
+}
+
+/* The arguments that are the same for in-server and external handlers. */
+static void
+SetDefaultsOfJobs(FunctionCallInfo fcinfo, Datum *values, char *nulls)
+{
+	char	   *queue = ArgNameOrNull(fcinfo, 7, "queue");
+	char	   *policy = ArgNameOrNull(fcinfo, 12, "retry_policy");
+	RetryKind	kind;
+
+	if (!PG_ARGISNULL(2))
+		SetColumn(values, nulls, H_DESCRIPTION, PG_GETARG_DATUM(2));
+	if (!PG_ARGISNULL(3))
+	{
+		if (VARSIZE_ANY_EXHDR(PG_GETARG_TEXT_PP(3)) > TASKQ_NAME_MAX)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("version is longer than %d bytes", TASKQ_NAME_MAX),
+					 errhint("Keep more in the description.")));
+		SetColumn(values, nulls, H_VERSION, PG_GETARG_DATUM(3));
+	}
+	SetColumn(values, nulls, H_ALSO_EXTERNAL, BoolGetDatum(ArgBool(fcinfo, 6, "also_external")));
+	if (queue != NULL)
+	{
+		QueueByName(queue, false);
+		SetColumn(values, nulls, H_QUEUE, CStringGetTextDatum(queue));
+	}
+	if (!PG_ARGISNULL(8))
+		SetColumn(values, nulls, H_PRIORITY, Int32GetDatum(ArgInt(fcinfo, 8, "priority", PG_INT16_MIN, PG_INT16_MAX)));
+	if (!PG_ARGISNULL(9))
+		SetColumn(values, nulls, H_MAX_ATTEMPTS,
+				  Int32GetDatum(ArgInt(fcinfo, 9, "max_attempts", 1, TASKQ_MAX_MAX_ATTEMPTS)));
+	SetInterval(fcinfo, 10, "timeout", 1000, values, nulls, H_TIMEOUT);
+	SetInterval(fcinfo, 11, "lease", USECS_PER_SEC, values, nulls, H_LEASE);
+	if (policy != NULL)
+	{
+		if (!RetryKindByName(policy, &kind))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("unknown retry policy \"%s\"", policy),
+					 errhint("Use exponential, linear, fixed or none.")));
+		SetColumn(values, nulls, H_RETRY_POLICY, CStringGetTextDatum(policy));
+	}
+	SetInterval(fcinfo, 13, "retry_base", 0, values, nulls, H_RETRY_BASE);
+	SetInterval(fcinfo, 14, "retry_cap", 0, values, nulls, H_RETRY_CAP);
+	SetErrors(fcinfo, 16, "permanent_errors", values, nulls, H_PERMANENT_ERRORS);
+	SetErrors(fcinfo, 17, "retryable_errors", values, nulls, H_RETRYABLE_ERRORS);
+}
+
+/* The search_path that the type's code runs with; the one in force unless given. */
+static void
+SetSearchPath(FunctionCallInfo fcinfo, Datum *values, char *nulls)
+{
+	char	   *path = ArgTextOrNull(fcinfo, 15);
+
+	if (path == NULL)
+		path = pstrdup(namespace_search_path);
+	else
+		(void) set_config_option("search_path", path, PGC_USERSET, PGC_S_TEST, GUC_ACTION_SET, false, ERROR, false);
+	SetColumn(values, nulls, H_SEARCH_PATH, CStringGetTextDatum(path));
+}
+
+/* The arguments of a handler that runs in the server; its role. */
+static Oid
+SetFunction(FunctionCallInfo fcinfo, Datum *values, char *nulls)
+{
+	Oid			function = PG_GETARG_OID(1);
+	Oid			run_as = PG_ARGISNULL(5) ? GetUserId() : PG_GETARG_OID(5);
+	HandlerForm form;
+
+	RoleCheckRunAs(run_as);
+	form = HandlerCheckFunction(function, run_as);
+	if (form.stepwise && ArgBool(fcinfo, 18, "share_commit"))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a procedure cannot share commits"),
+				 errdetail("It commits by itself."),
+				 errhint("Make it a function, or leave share_commit out.")));
+	SetColumn(values, nulls, H_TAKES_JOB, BoolGetDatum(form.takes_job));
+	SetColumn(values, nulls, H_STEPWISE, BoolGetDatum(form.stepwise));
+	SetColumn(values, nulls, H_SIGNATURE, CStringGetTextDatum(format_procedure_qualified(function)));
+	SetColumn(values, nulls, H_FUNCTION_OID, ObjectIdGetDatum(function));
+	SetColumn(values, nulls, H_FUNCTION_OWNER, ObjectIdGetDatum(FunctionOwner(function)));
+	SetColumn(values, nulls, H_RUN_AS, ObjectIdGetDatum(run_as));
+	SetInterval(fcinfo, 23, "lock_timeout", 0, values, nulls, H_LOCK_TIMEOUT);
+	return run_as;
+}
+
+/* What the payloads must be; true: that means to run what users bring. */
+static bool
+SetContract(FunctionCallInfo fcinfo, Oid role, Datum *values, char *nulls)
+{
+	TaskqContract contract;
+
+	ContractRead(fcinfo, 19, &contract);
+	ContractCheck(&contract, role);
+	if (contract.payload_type != NULL)
+	{
+		SetColumn(values, nulls, H_PAYLOAD_TYPE, CStringGetTextDatum(contract.payload_type));
+		SetColumn(values, nulls, H_PAYLOAD_TYPE_OID, ObjectIdGetDatum(contract.payload_type_oid));
+		SetColumn(values, nulls, H_PAYLOAD_TYPE_OWNER, ObjectIdGetDatum(contract.payload_type_owner));
+	}
+	if (contract.required_fields != NULL)
+		SetColumn(values, nulls, H_REQUIRED_FIELDS, PointerGetDatum(contract.required_fields));
+	if (contract.optional_fields != NULL)
+		SetColumn(values, nulls, H_OPTIONAL_FIELDS, PointerGetDatum(contract.optional_fields));
+	if (contract.validator != NULL)
+	{
+		SetColumn(values, nulls, H_VALIDATOR, CStringGetTextDatum(contract.validator));
+		SetColumn(values, nulls, H_VALIDATOR_OID, ObjectIdGetDatum(contract.validator_oid));
+		SetColumn(values, nulls, H_VALIDATOR_OWNER, ObjectIdGetDatum(contract.validator_owner));
+	}
+	return ContractHasCode(&contract);
+}
+
+/* The retry function, if there is one; true: there is. */
+static bool
+SetRetryFunction(FunctionCallInfo fcinfo, Oid role, Datum *values, char *nulls)
+{
+	Oid			function;
+
+	if (PG_ARGISNULL(24))
+		return false;
+	function = PG_GETARG_OID(24);
+	RetryFunctionCheck(function, role);
+	if (!PG_ARGISNULL(12) && strcmp(text_to_cstring(PG_GETARG_TEXT_PP(12)), "none") == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("retry_function and retry_policy \"none\" cannot both be given"),
+				 errhint("A retry function that returns NULL ends the job; the policy is for when it cannot be asked.")));
+	SetColumn(values, nulls, H_RETRY_FUNCTION, CStringGetTextDatum(format_procedure_qualified(function)));
+	SetColumn(values, nulls, H_RETRY_FUNCTION_OID, ObjectIdGetDatum(function));
+	SetColumn(values, nulls, H_RETRY_FUNCTION_OWNER, ObjectIdGetDatum(FunctionOwner(function)));
+	return true;
+}
+
+/* Keep what a type's row says before it is replaced or removed; as the owner. */
+static void
+RecordChange(const char *task_type, const char *change, Oid by)
+{
+	Oid			types[] = {TEXTOID, TEXTOID, REGROLEOID, TIMESTAMPTZOID};
+	Datum		values[] = {CStringGetTextDatum(task_type), CStringGetTextDatum(change), ObjectIdGetDatum(by),
+		TimestampTzGetDatum(ClockNow())};
+
+	OwnerExecute("INSERT INTO taskq.handler_changes (task_type, handler, run_as, description, version,"
+				 "  registered_by, registered_at, change, changed_by, changed_at,"
+				 "  payload_type, required_fields, optional_fields, validator, retry_function)"
+				 " SELECT task_type, signature, run_as::text, description, version, registered_by::text, registered_at,"
+				 "  $2, $3::text, $4, payload_type, required_fields, optional_fields, validator, retry_function"
+				 " FROM taskq.handlers WHERE task_type = $1", 4, types, values, NULL);
+}
+
+/* Is this the row that is there, but for when it was registered and whether it is paused? */
+static bool
+IsSameRow(HeapTuple tuple, TupleDesc tupdesc, Datum *values, const char *nulls)
+{
+	for (int i = 0; i < H_COLUMNS; i++)
+	{
+		Form_pg_attribute attr = TupleDescAttr(tupdesc, i);
+		bool		is_null;
+		Datum		old = SPI_getbinval(tuple, tupdesc, i + 1, &is_null);
+
+		if (i + 1 == H_REGISTERED_AT || i + 1 == H_PAUSED)
+			continue;
+		if (is_null != (nulls[i] == 'n') ||
+			(!is_null && !datum_image_eq(old, values[i], attr->attbyval, attr->attlen)))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Write the row over whatever was there.  Programs that register all they have
+ * whenever they start change nothing by it, not even that an operator has paused
+ * the type, and nobody need look again.
+ */
+static void
+WriteHandler(Datum *values, const char *nulls)
+{
+	static Oid	types[H_COLUMNS] = {
+		TEXTOID, TEXTOID, OIDOID, BOOLOID, REGROLEOID, TEXTOID, TEXTOID, TEXTOID, BOOLOID, TEXTOID,
+		INT4OID, INT4OID, INTERVALOID, INTERVALOID, TEXTOID, INTERVALOID, INTERVALOID, REGROLEOID, TIMESTAMPTZOID,
+		TEXTARRAYOID, TEXTARRAYOID, BOOLOID, BOOLOID, TEXTOID, OIDOID, JSONBOID, JSONBOID, TEXTOID, OIDOID,
+		INTERVALOID, TEXTOID, OIDOID, BOOLOID, REGROLEOID, REGROLEOID, REGROLEOID, REGROLEOID
+	};
+	OwnerScope	scope;
+
+	OwnerEnterSpi(&scope);
+	if (OwnerExecute("SELECT * FROM taskq.handlers WHERE task_type = $1", 1, types, values, nulls) > 0 &&
+		IsSameRow(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, values, nulls))
+	{
+		OwnerLeaveSpi(&scope);
+		return;
+	}
+	RecordChange(TextDatumGetCString(values[H_TASK_TYPE - 1]), "overridden", scope.caller);
+	OwnerExecute("DELETE FROM taskq.handlers WHERE task_type = $1", 1, types, values, nulls);
+	OwnerExecute("INSERT INTO taskq.handlers VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,"
+				 " $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,"
+				 " $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37)", H_COLUMNS, types, values, nulls);
+	OwnerLeaveSpi(&scope);
+	CatalogChanged(REL_HANDLERS);
+}
+
+Datum
+taskq_register_handler(PG_FUNCTION_ARGS)
+{
+	Datum		values[H_COLUMNS] = {0};
+	char		nulls[H_COLUMNS + 1];
+	char	   *task_type;
+	const TaskqHandler *old;
+	Oid			run_as = InvalidOid;
+	Oid			role;
+	bool		share_commit;
+	bool		has_code;
+
+	CheckArgCount(fcinfo, REGISTER_ARGS);
+	CheckWritable("taskq.register_handler()");
+	memset(nulls, 'n', H_COLUMNS);
+	nulls[H_COLUMNS] = '\0';
+	task_type = ArgName(fcinfo, 0, "task type");
+	share_commit = ArgBool(fcinfo, 18, "share_commit");
+
+	/* against a registration or unregistration of the same type that is under way */
+	HandlerLockType(task_type, true, true);
+	AcceptInvalidationMessages();
+	old = HandlerFind(task_type);
+	if (old != NULL && !ArgBool(fcinfo, 4, "allow_override"))
+		ereport(ERROR,
+				(errcode(ERRCODE_TQ_ALREADY_REGISTERED),
+				 errmsg("task type \"%s\" already has a handler", task_type),
+				 errdetail("It is registered for %s.", old->signature != NULL ? old->signature : "external workers"),
+				 errhint("Replace it with allow_override => true, or unregister it first.")));
+	if (old != NULL)
+		CheckMayChange(old);
+
+	SetColumn(values, nulls, H_TASK_TYPE, CStringGetTextDatum(task_type));
+	SetColumn(values, nulls, H_TAKES_JOB, BoolGetDatum(false));
+	SetColumn(values, nulls, H_PAUSED, BoolGetDatum(false));
+	SetColumn(values, nulls, H_SHARE_COMMIT, BoolGetDatum(share_commit));
+	SetColumn(values, nulls, H_STEPWISE, BoolGetDatum(false));
+	if (!PG_ARGISNULL(1))
+		run_as = SetFunction(fcinfo, values, nulls);
+	else if (!PG_ARGISNULL(5) || share_commit || !PG_ARGISNULL(23))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("run_as, share_commit and lock_timeout are for handlers in the server"),
+				 errhint("Name the function, or leave them out to declare a type for external workers.")));
+	role = OidIsValid(run_as) ? run_as : GetUserId();
+	has_code = SetContract(fcinfo, role, values, nulls);
+	has_code = SetRetryFunction(fcinfo, role, values, nulls) || has_code;
+	if (OidIsValid(run_as) || has_code)
+		SetSearchPath(fcinfo, values, nulls);
+	else if (!PG_ARGISNULL(15))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("search_path is for what runs in the server"),
+				 errhint("Name a function or payload type, or leave search_path out.")));
+	SetDefaultsOfJobs(fcinfo, values, nulls);
+	SetColumn(values, nulls, H_REGISTERED_BY, ObjectIdGetDatum(GetUserId()));
+	SetColumn(values, nulls, H_REGISTERED_AT, TimestampTzGetDatum(ClockNow()));
+	WriteHandler(values, nulls);
+	if (OidIsValid(run_as))
+		PoolMakeDefault(run_as);
+	PG_RETURN_VOID();
+}
+
+/* An argument that names a function in text, as its oid. */
+static void
+ReadName(FunctionCallInfo fcinfo, int n, const char *argument, FunctionCallInfo with_oids)
+{
+	if (!PG_ARGISNULL(n))
+		with_oids->args[n].value = ObjectIdGetDatum(NamedFunction(ArgTextOrNull(fcinfo, n), argument));
+}
+
+/* The arguments are the executor's, which may use them again: the oids go into a copy. */
+Datum
+taskq_register_handler_by_name(PG_FUNCTION_ARGS)
+{
+	LOCAL_FCINFO(with_oids, REGISTER_ARGS);
+
+	CheckArgCount(fcinfo, REGISTER_ARGS);
+	memcpy(with_oids, fcinfo, SizeForFunctionCallInfo(REGISTER_ARGS));
+	ReadName(fcinfo, 1, "handler", with_oids);
+	ReadName(fcinfo, 22, "validator", with_oids);
+	ReadName(fcinfo, 24, "retry_function", with_oids);
+	return taskq_register_handler(with_oids);
+}
+
+/* Remove a type's row; its lock keeps claims of the type out until we commit. */
+static void
+RemoveHandler(const char *task_type)
+{
+	Oid			types[] = {TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(task_type)};
+	OwnerScope	scope;
+
+	OwnerEnterSpi(&scope);
+	RecordChange(task_type, "unregistered", scope.caller);
+	OwnerExecute("DELETE FROM taskq.handlers WHERE task_type = $1", 1, types, values, NULL);
+	OwnerLeaveSpi(&scope);
+	CatalogChanged(REL_HANDLERS);
+}
+
+Datum
+taskq_unregister_handler(PG_FUNCTION_ARGS)
+{
+	char	   *task_type;
+	const TaskqHandler *handler;
+
+	CheckArgCount(fcinfo, 1);
+	CheckWritable("taskq.unregister_handler()");
+	task_type = ArgName(fcinfo, 0, "task type");
+	HandlerLockType(task_type, true, true);
+	AcceptInvalidationMessages();
+	handler = HandlerFind(task_type);
+	if (handler == NULL)
+		PG_RETURN_BOOL(false);
+	CheckMayChange(handler);
+	RemoveHandler(task_type);
+	PG_RETURN_BOOL(true);
+}
+
+Datum
+taskq_clear_handlers(PG_FUNCTION_ARGS)
+{
+	TaskqHandler **sorted;
+	int			n;
+	int			n_mine = 0;
+	char	  **mine;
+
+	CheckArgCount(fcinfo, 0);
+	CheckWritable("taskq.clear_handlers()");
+	sorted = HandlersSorted(&n);
+	mine = palloc(sizeof(char *) * (n + 1));
+	for (int i = 0; i < n; i++)
+		if (MayChange(sorted[i]))
+			mine[n_mine++] = pstrdup(sorted[i]->task_type);
+	for (int i = 0; i < n_mine; i++)
+	{
+		HandlerLockType(mine[i], true, true);
+		RemoveHandler(mine[i]);
+	}
+	PG_RETURN_INT32(n_mine);
+}
+
+/* pause -------------------------------------------------------------------- */
+
+static bool
+SetPausedBySql(FunctionCallInfo fcinfo, bool paused, const char *what)
+{
+	char	   *task_type;
+
+	CheckArgCount(fcinfo, 1);
+	CheckWritable(what);
+	task_type = ArgName(fcinfo, 0, "task type");
+	if (HandlerFind(task_type) == NULL)
+		HandlerRefuseUnregistered(task_type);
+	return PauseSet(task_type, paused);
+}
+
+Datum
+taskq_pause_handler(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(SetPausedBySql(fcinfo, true, "taskq.pause_handler()"));
+}
+
+Datum
+taskq_resume_handler(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(SetPausedBySql(fcinfo, false, "taskq.resume_handler()"));
+}

@@ -1,0 +1,18 @@
+/*
+ * retry_function.h
+ *	  Retry policies that users bring.
+ */
+#ifndef TASKQ_RETRY_FUNCTION_H
+#define TASKQ_RETRY_FUNCTION_H
+
+#include "taskq.h"
+
+#include "config/resolve.h"
+#include "job/history.h"
+#include "job/job.h"
+
+extern void RetryFunctionCheck(Oid function, Oid role);
+extern const char *RetryFunctionRefusal(StoredName *stored);
+extern void RetryFunctionAsk(const TaskqJob *job, const AttemptFailure *failure, bool *retryable, int64 *retry_in);
+
+#endif							/* TASKQ_RETRY_FUNCTION_H */

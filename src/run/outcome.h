@@ -1,0 +1,16 @@
+/*
+ * outcome.h
+ *	  What becomes of a run in this process.
+ */
+#ifndef TASKQ_OUTCOME_H
+#define TASKQ_OUTCOME_H
+
+#include "taskq.h"
+
+#include "run/call.h"
+
+extern void SettleRun(Run *run, bool cancelled);
+extern void GiveBackRun(Run *run);
+extern void RecordLostRun(Run *run, MemoryContext context);
+
+#endif							/* TASKQ_OUTCOME_H */

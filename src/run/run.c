@@ -1,0 +1,269 @@
+/*
+ * run.c
+ *	  run_job(), run_next() and run_all(): jobs run by hand, in the caller's
+ *	  session and transaction.
+ *
+ * With the registered handler only where the session user is the handler's
+ * role: its code must find no more rights on the stack than it would have in a
+ * worker.  Or with a handler that the caller names, whose code runs with the
+ * caller's rights as any function that it calls does.  No pool is needed, and
+ * run_all() is deterministic: tests of handlers are what this is for.
+ */
+#include "taskq.h"
+
+#include "access/xact.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/regproc.h"
+#include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
+
+#include "base/args.h"
+#include "base/clock.h"
+#include "base/compat.h"
+#include "base/error.h"
+#include "claim/claim.h"
+#include "config/handler.h"
+#include "config/queue.h"
+#include "config/route.h"
+#include "job/history.h"
+#include "job/job.h"
+#include "job/settle.h"
+#include "job/whose.h"
+#include "registry/registry.h"
+#include "run/dispatch.h"
+#include "store/catalog.h"
+#include "store/owner.h"
+#include "store/store.h"
+
+PG_FUNCTION_INFO_V1(taskq_run_job);
+PG_FUNCTION_INFO_V1(taskq_run_next);
+PG_FUNCTION_INFO_V1(taskq_run_all);
+
+/* Result columns of each. */
+#define RUN_COLUMNS 5
+
+/* A call of one of the three. */
+typedef struct RunCall
+{
+	TaskqWorker worker;
+	RouteSet	routes;
+	ClaimRequest request;
+	GivenHandler given;
+	bool		is_given;
+} RunCall;
+
+/*
+ * Someone who borrows rights, by SET ROLE or a SECURITY DEFINER function, may
+ * not lend them to a handler, which could keep them.
+ */
+static void
+CheckSessionUser(void)
+{
+	if (GetUserId() != GetSessionUserId())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("jobs are run by hand only as the session user"),
+				 errdetail("The session user is \"%s\", the current user \"%s\".",
+						   GetUserNameFromId(GetSessionUserId(), true), GetUserNameFromId(GetUserId(), true)),
+				 errhint("Connect as the handler's role.")));
+}
+
+static void
+PrepareCall(FunctionCallInfo fcinfo, RunCall *call, int types_arg, int handler_arg)
+{
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("jobs cannot be claimed in a transaction of this isolation level"),
+				 errhint("Use READ COMMITTED.")));
+	CheckSessionUser();
+	memset(call, 0, sizeof(*call));
+	call->worker.background = true;
+	call->worker.by_hand = true;
+	call->worker.role = GetSessionUserId();
+	if (types_arg >= 0)
+		call->worker.narrow = ArgNamesOrNull(fcinfo, types_arg, "task_types");
+	if (!PG_ARGISNULL(handler_arg))
+	{
+		call->is_given = true;
+		call->given.function = PG_GETARG_OID(handler_arg);
+		call->given.form = HandlerCheckFunction(call->given.function, GetUserId());
+		if (call->given.form.stepwise)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
+					 errmsg("procedure %s cannot run inside a statement", format_procedure(call->given.function)),
+					 errdetail("It may commit, and a statement is part of one transaction."),
+					 errhint("Have a pool run it, or CALL it yourself.")));
+		call->worker.any_type = true;
+	}
+	call->request.worker = &call->worker;
+	call->request.routes = &call->routes;
+	call->request.worker_id = psprintf("session:%d", MyProcPid);
+	call->request.lease = call->request.worker_lease = NO_MICROSECONDS;
+	call->request.catalog_version = CatalogVersion();
+}
+
+/* Run one job and add its row to the result; false: there was none. */
+static bool
+RunOne(FunctionCallInfo fcinfo, RunCall *call, int64 job_id)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	RunReport	report = {0};
+	Datum		values[RUN_COLUMNS];
+	bool		nulls[RUN_COLUMNS] = {false};
+
+	call->request.catalog_version = CatalogVersion();
+	call->routes = EligibleRoutes(&call->worker);
+	if (!DispatchHere(&call->request, job_id, call->is_given ? &call->given : NULL, &report))
+		return false;
+	values[0] = Int64GetDatum(report.job_id);
+	values[1] = CStringGetTextDatum(report.task_type);
+	values[2] = CStringGetTextDatum(report.state);
+	values[3] = PointerGetDatum(report.result);
+	nulls[3] = report.result == NULL;
+	values[4] = report.error == NULL ? (Datum) 0 : CStringGetTextDatum(report.error);
+	nulls[4] = report.error == NULL;
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	return true;
+}
+
+/* So that a session can run jobs of a type, in a queue. */
+static const char *
+WhatToDo(const RunCall *call, const char *task_type, const char *queue)
+{
+	const TaskqHandler *handler = HandlerFind(task_type);
+
+	if (QueueByName(queue, false)->paused)
+		return psprintf("When its jobs may start, SELECT taskq.resume_queue('%s').", queue);
+	if (handler != NULL && handler->paused)
+		return psprintf("When the cause of the pause is gone, SELECT taskq.resume_handler('%s').", task_type);
+	if (call->is_given)
+		return "Connect as the handler's role.";
+	return "Name a handler in the call, or connect as the handler's role.";
+}
+
+/* Are jobs of this type given to the caller, as an external worker or as the handler's role? */
+static bool
+IsForCaller(const char *task_type)
+{
+	const TaskqHandler *handler = HandlerFind(task_type);
+
+	return handler == NULL || handler->signature == NULL || handler->also_external ||
+		MayActAs_compat(GetUserId(), handler->run_as);
+}
+
+/* Why could this job not be run? */
+static void
+RefuseJob(RunCall *call, int64 job_id)
+{
+	TaskqJob	job;
+	TaskqEnding ending;
+	Store		jobs;
+	OwnerScope	scope;
+	Snapshot	snapshot;
+	bool		live;
+	char	   *task_type = NULL;
+	char	   *queue = NULL;
+	const char *why_not = NULL;
+
+	OwnerEnter(&scope);
+	snapshot = StoreSnapshot();
+	StoreOpenRel(&jobs, REL_JOBS);
+	live = StoreFindById(&jobs, CatalogRel(REL_JOBS_PKEY), job_id, snapshot);
+	if (live)
+		JobRead(&job, jobs.found);
+	StoreClose(&jobs, false);
+	UnregisterSnapshot(snapshot);
+	OwnerLeave(&scope);
+
+	if (!live && !HistoryFind(job_id, &job, &ending))
+		WhoseNotSeen(job_id);
+	task_type = pstrdup(RouteById(job.route_id)->task_type);
+	if (!IsForCaller(task_type) && !WhoseMaySee(job_id))
+		WhoseNotSeen(job_id);
+	queue = pstrdup(RouteById(job.route_id)->queue);
+	if (live)
+		why_not = WhyNotRun(&call->worker, RouteById(job.route_id));
+	if (why_not != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_TQ_NOT_REGISTERED),
+				 errmsg("this session cannot run jobs of task type \"%s\"", task_type),
+				 errdetail("For role \"%s\": %s.", GetUserNameFromId(GetSessionUserId(), true), why_not),
+				 errhint("%s", WhatToDo(call, task_type, queue))));
+	ereport(ERROR,
+			(errcode(ERRCODE_TQ_INVALID_TRANSITION),
+			 errmsg("job " INT64_FORMAT " is %s and cannot be run", job_id,
+					live && job.state != JOB_RUNNING ? "in use" : JobStateName(&job))));
+}
+
+Datum
+taskq_run_job(PG_FUNCTION_ARGS)
+{
+	RunCall		call;
+	int64		job_id;
+
+	CheckArgCount(fcinfo, 2);
+	CheckWritable("taskq.run_job()");
+	BeginRows(fcinfo, RUN_COLUMNS);
+	job_id = ArgId(fcinfo, 0, "job_id");
+	PrepareCall(fcinfo, &call, -1, 1);
+	if (job_id == 0 || !RunOne(fcinfo, &call, job_id))
+		RefuseJob(&call, job_id);
+	return (Datum) 0;
+}
+
+/* A handler that is named in the call is for the types named beside it. */
+static void
+RequireTypesOfGiven(const RunCall *call)
+{
+	if (call->is_given && call->worker.narrow == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a handler was given without the task types that it is for"),
+				 errhint("Name them in task_types.")));
+}
+
+Datum
+taskq_run_next(PG_FUNCTION_ARGS)
+{
+	RunCall		call;
+
+	CheckArgCount(fcinfo, 2);
+	CheckWritable("taskq.run_next()");
+	BeginRows(fcinfo, RUN_COLUMNS);
+	PrepareCall(fcinfo, &call, 0, 1);
+	RequireTypesOfGiven(&call);
+	(void) RunOne(fcinfo, &call, 0);
+	return (Datum) 0;
+}
+
+/* Run until nothing is due, including what the handlers themselves enqueue. */
+Datum
+taskq_run_all(PG_FUNCTION_ARGS)
+{
+	RunCall		call;
+	int			most;
+	MemoryContext context;
+	MemoryContext old;
+
+	CheckArgCount(fcinfo, 3);
+	CheckWritable("taskq.run_all()");
+	BeginRows(fcinfo, RUN_COLUMNS);
+	PrepareCall(fcinfo, &call, 0, 2);
+	RequireTypesOfGiven(&call);
+	most = PG_ARGISNULL(1) ? PG_INT32_MAX : ArgInt(fcinfo, 1, "max_jobs", 1, PG_INT32_MAX);
+	context = AllocSetContextCreate(CurrentMemoryContext, "taskq run_all", ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(context);
+	for (int i = 0; i < most && RunOne(fcinfo, &call, 0); i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		MemoryContextReset(context);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	return (Datum) 0;
+}

@@ -1,0 +1,109 @@
+/*
+ * unwrap.c
+ *	  What the value means that a handler has returned.
+ */
+#include "taskq.h"
+
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+#include "base/args.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "job/current.h"
+#include "run/unwrap.h"
+#include "settle/decide.h"
+#include "settle/result.h"
+
+/* Raise what failure() stands for. */
+static void
+RaiseFailure(Jsonb *failure)
+{
+	char	   *error_type = ResultMember(failure, "error_type");
+	char	   *retryable = ResultMember(failure, "retryable");
+	bool		retry = retryable != NULL ? strcmp(retryable, "true") == 0 :
+		error_type == NULL || IsRetryableErrorType(error_type);
+	SaidFailure said;
+
+	if (error_type == NULL || !IsName(error_type))
+		error_type = retry ? ERROR_HANDLER : ERROR_PERMANENT;
+	said.message = ResultMember(failure, "message");
+	said.code = ResultMember(failure, "error_code");
+	said.type = error_type;
+	said.retry_in = ResultMember(failure, "retry_in");
+	said.detail = ResultMember(failure, "detail");
+	said.hint = ResultMember(failure, "hint");
+	RaiseForJob(retry, &said);
+}
+
+/* Until when snooze() says, by the rules of its argument. */
+static TimestampTz
+SnoozedUntil(Jsonb *snooze)
+{
+	char	   *delay = ResultMember(snooze, "delay");
+	Datum		interval;
+
+	if (delay == NULL)
+		return ClockNow();
+	interval = DirectFunctionCall3(interval_in, CStringGetDatum(delay), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
+	return ClockNow() + CheckMicroseconds(DatumGetIntervalP(interval), "delay", 0);
+}
+
+/* The same of a handler's result: an attempt that fails, and would fail again. */
+static void
+CheckSize(Run *run)
+{
+	SaidFailure said = {
+		.code = RESULT_TOO_LARGE,
+		.type = ERROR_PERMANENT,
+		.hint = RESULT_HINT,
+	};
+	char	   *detail;
+
+	if (run->result_is_null)
+		return;
+	said.message = ResultTooLarge((struct varlena *) DatumGetPointer(run->result), &detail);
+	if (said.message == NULL)
+		return;
+	said.detail = detail;
+	RaiseForJob(false, &said);
+}
+
+/*
+ * Take what is inside success(), raise what failure() says, note until when
+ * snooze() wishes, do what decision() says; anything else stays as it is.
+ */
+static void
+Unwrap(Run *run)
+{
+	Jsonb	   *jsonb = DatumGetJsonbP(run->result);
+	JsonbValue	value;
+
+	if (!ResultIsMeant(jsonb))
+		return;
+	if (ResultHasTag(jsonb, "failure"))
+		RaiseFailure(jsonb);
+	if (ResultHasTag(jsonb, "snooze"))
+	{
+		run->snoozed_until = SnoozedUntil(jsonb);
+		run->result_is_null = true;
+	}
+	else if (ResultHasTag(jsonb, "success"))
+	{
+		run->result_is_null = getKeyJsonValueFromContainer(&jsonb->root, "result", strlen("result"), &value) == NULL;
+		if (!run->result_is_null)
+			run->result = JsonbPGetDatum(JsonbValueToJsonb(&value));
+	}
+	else
+		run->result = PointerGetDatum(Decide((struct varlena *) jsonb, &run->job));
+}
+
+void
+ResultUnwrap(Run *run)
+{
+	Unwrap(run);
+	CheckSize(run);
+}

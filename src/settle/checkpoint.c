@@ -1,0 +1,88 @@
+/*
+ * checkpoint.c
+ *	  What a handler keeps of its job while it runs: where it has got to, and how
+ *	  far that is.
+ *
+ * Both belong to the run: they commit with what the handler did, or a procedure
+ * has done so far, and are rolled back with it.
+ */
+#include "taskq.h"
+
+#include "fmgr.h"
+
+#include "base/args.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "job/current.h"
+#include "job/events.h"
+#include "store/owner.h"
+
+PG_FUNCTION_INFO_V1(taskq_save_checkpoint);
+PG_FUNCTION_INFO_V1(taskq_update_progress);
+
+/* A procedure's claim is stored, and what it keeps goes there with its next commit. */
+static void
+SaveInRow(const TaskqJob *running, struct varlena *checkpoint, struct varlena *progress)
+{
+	OwnerScope	scope;
+	Store		jobs;
+	TaskqJob	job;
+	bool		held;
+
+	OwnerEnter(&scope);
+	held = JobOpenAndLock(&jobs, running->job_id, &job) == STORE_LOCKED &&
+		job.state == JOB_RUNNING && job.epoch == running->epoch;
+	if (held)
+	{
+		if (checkpoint != NULL)
+			job.checkpoint = checkpoint;
+		if (progress != NULL)
+			job.progress = progress;
+		JobWrite(&job, StoreNewRow(&jobs));
+		StoreUpdate(&jobs);
+		if (progress != NULL)
+			EventRecordProgress(&job, ClockNow());
+	}
+	StoreClose(&jobs, true);
+	OwnerLeave(&scope);
+	if (!held)
+		ereport(ERROR,
+				(errcode(ERRCODE_TQ_STALE_LEASE),
+				 errmsg("claim " INT64_FORMAT " of job " INT64_FORMAT " is not in force", running->epoch, running->job_id),
+				 errdetail("The job was settled by somebody else while its procedure runs.")));
+}
+
+/* The one place that knows where the values of a run are kept. */
+static void
+SaveInRun(struct varlena *checkpoint, struct varlena *progress, const char *what, const char *instead)
+{
+	const TaskqJob *running = CurrentJob();
+
+	if (running != NULL && running->is_stored)
+		SaveInRow(running, checkpoint, progress);
+	if (CurrentSave(checkpoint, progress))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("%s can only be called in a handler", what),
+			 errdetail("This session runs no job."),
+			 errhint("A program that has claimed a job calls %s.", instead)));
+}
+
+Datum
+taskq_save_checkpoint(PG_FUNCTION_ARGS)
+{
+	CheckArgCount(fcinfo, 1);
+	SaveInRun(ArgJson(fcinfo, 0, "checkpoint"), NULL, "taskq.save_checkpoint(checkpoint)",
+			  "taskq.save_checkpoint(job_id, epoch, checkpoint)");
+	PG_RETURN_VOID();
+}
+
+Datum
+taskq_update_progress(PG_FUNCTION_ARGS)
+{
+	CheckArgCount(fcinfo, 1);
+	SaveInRun(NULL, ArgJson(fcinfo, 0, "progress"), "taskq.update_progress()",
+			  "taskq.heartbeat_job(job_id, epoch, progress => ...)");
+	PG_RETURN_VOID();
+}

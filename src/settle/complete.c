@@ -1,0 +1,237 @@
+/*
+ * complete.c
+ *	  complete_job() and complete_jobs(): by the holders of claims.
+ */
+#include "taskq.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/memutils.h"
+#include "utils/tuplestore.h"
+
+#include "base/args.h"
+#include "base/error.h"
+#include "job/settle.h"
+#include "settle/decide.h"
+#include "settle/result.h"
+#include "store/owner.h"
+
+PG_FUNCTION_INFO_V1(taskq_complete_job);
+PG_FUNCTION_INFO_V1(taskq_complete_jobs);
+
+/*
+ * Complete a job whose row is locked.  What its result activates is enqueued
+ * once, and by the caller's own right.
+ */
+static void
+CompleteHeld(Store *jobs, TaskqJob *job, struct varlena *result, OwnerScope *scope)
+{
+	char	   *refusal;
+	char	   *detail;
+
+	OwnerLeave(scope);
+	result = Decide(result, job);
+	refusal = result == NULL ? NULL : ResultTooLarge(result, &detail);
+	if (refusal != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_TQ_LIMIT_EXCEEDED),
+				 errmsg("%s", refusal),
+				 errdetail("%s", detail),
+				 errhint("%s", RESULT_HINT)));
+	OwnerEnter(scope);
+	SettleCompleted(jobs, job, result);
+}
+
+Datum
+taskq_complete_job(PG_FUNCTION_ARGS)
+{
+	OwnerScope	scope;
+	Store		jobs;
+	TaskqJob	job;
+	int64		job_id;
+	int64		epoch;
+	struct varlena *result = NULL;
+	bool		held;
+
+	CheckArgCount(fcinfo, 3);
+	CheckWritable("taskq.complete_job()");
+	job_id = ArgId(fcinfo, 0, "job_id");
+	epoch = ArgId(fcinfo, 1, "epoch");
+	if (!PG_ARGISNULL(2))
+		result = (struct varlena *) PG_GETARG_JSONB_P(2);
+	OwnerEnter(&scope);
+	StoreOpenRel(&jobs, REL_JOBS);
+	held = LockClaim(&jobs, &job, job_id, epoch, OUTCOME_COMPLETED);
+	if (held)
+		CompleteHeld(&jobs, &job, result, &scope);
+	StoreClose(&jobs, true);
+	OwnerLeave(&scope);
+	PG_RETURN_BOOL(held);
+}
+
+/* several ------------------------------------------------------------------ */
+
+/* One of the claims of complete_jobs(). */
+typedef struct Completion
+{
+	int64		job_id;
+	int64		epoch;
+	int			position;		/* in the arrays */
+	struct varlena *result;		/* NULL: none */
+	const char *status;
+} Completion;
+
+/* The results, one a job; none at all where the argument is NULL. */
+static void
+ReadResults(FunctionCallInfo fcinfo, Completion *completions, int n)
+{
+	ArrayType  *array;
+	Datum	   *values;
+	bool	   *nulls;
+	int			count;
+
+	if (PG_ARGISNULL(2))
+		return;
+	array = PG_GETARG_ARRAYTYPE_P(2);
+	if (ARR_NDIM(array) > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				 errmsg("results must be an array of one dimension")));
+	deconstruct_array(array, JSONBOID, -1, false, TYPALIGN_INT, &values, &nulls, &count);
+	CheckSameLength("job_ids", n, "results", count);
+	for (int i = 0; i < n; i++)
+		if (!nulls[i])
+			completions[i].result = (struct varlena *) DatumGetJsonbP(values[i]);
+}
+
+static Completion *
+ReadCompletions(FunctionCallInfo fcinfo, int *n)
+{
+	int64	   *job_ids = ArgIds(fcinfo, 0, "job_ids", n);
+	int			n_epochs;
+	int64	   *epochs = ArgIds(fcinfo, 1, "epochs", &n_epochs);
+	Completion *completions = palloc0(sizeof(Completion) * (*n + 1));
+
+	CheckSameLength("job_ids", *n, "epochs", n_epochs);
+	for (int i = 0; i < *n; i++)
+	{
+		completions[i].job_id = job_ids[i];
+		completions[i].epoch = epochs[i];
+		completions[i].position = i;
+	}
+	ReadResults(fcinfo, completions, *n);
+	return completions;
+}
+
+/* A job that is named twice is completed by the first of them. */
+static int
+CompareByJob(const void *a, const void *b)
+{
+	const Completion *left = a;
+	const Completion *right = b;
+
+	if (left->job_id != right->job_id)
+		return left->job_id < right->job_id ? -1 : 1;
+	return left->position - right->position;
+}
+
+static int
+CompareByPosition(const void *a, const void *b)
+{
+	return ((const Completion *) a)->position - ((const Completion *) b)->position;
+}
+
+/* Complete one of them, whatever becomes of the others. */
+static const char *
+CompleteOne(Store *jobs, const Completion *completion, OwnerScope *scope)
+{
+	TaskqJob	job;
+
+	switch (FindClaim(jobs, &job, completion->job_id, completion->epoch, OUTCOME_COMPLETED))
+	{
+		case CLAIM_HELD:
+			CompleteHeld(jobs, &job, completion->result, scope);
+			CommandCounterIncrement();
+			return "completed";
+		case CLAIM_SETTLED:
+			return "repeated";
+		case CLAIM_STALE:
+			return "stale";
+		case CLAIM_NOT_FOUND:
+			return "not_found";
+		case CLAIM_BUSY:
+			break;
+	}
+	elog(ERROR, "a settle that waits found its claim busy");
+}
+
+/* Which of them an error is about. */
+static void
+NameJob(void *arg)
+{
+	errcontext("completing job " INT64_FORMAT, ((const Completion *) arg)->job_id);
+}
+
+/*
+ * Complete them in the order of their ids, so that two calls with jobs in common
+ * never wait for each other.
+ */
+static void
+CompleteAll(Completion *completions, int n)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "taskq complete_jobs", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old;
+	ErrorContextCallback callback = {.previous = error_context_stack,.callback = NameJob};
+	OwnerScope	scope;
+	Store		jobs;
+
+	qsort(completions, n, sizeof(Completion), CompareByJob);
+	OwnerEnter(&scope);
+	StoreOpenRel(&jobs, REL_JOBS);
+	old = MemoryContextSwitchTo(context);
+	error_context_stack = &callback;
+	for (int i = 0; i < n; i++)
+	{
+		callback.arg = &completions[i];
+		CHECK_FOR_INTERRUPTS();
+		completions[i].status = CompleteOne(&jobs, &completions[i], &scope);
+		MemoryContextReset(context);
+	}
+	error_context_stack = callback.previous;
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	StoreClose(&jobs, true);
+	OwnerLeave(&scope);
+	qsort(completions, n, sizeof(Completion), CompareByPosition);
+}
+
+Datum
+taskq_complete_jobs(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	Completion *completions;
+	int			n;
+
+	CheckArgCount(fcinfo, 3);
+	CheckWritable("taskq.complete_jobs()");
+	BeginRows(fcinfo, 3);
+	completions = ReadCompletions(fcinfo, &n);
+	CompleteAll(completions, n);
+	for (int i = 0; i < n; i++)
+	{
+		Datum		values[3];
+		bool		nulls[3] = {false, false, false};
+
+		values[0] = Int64GetDatum(completions[i].job_id);
+		values[1] = Int64GetDatum(completions[i].epoch);
+		values[2] = CStringGetTextDatum(completions[i].status);
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}

@@ -1,0 +1,296 @@
+/*
+ * decide.c
+ *	  Decisions: a result that names the steps which follow.  They are enqueued in
+ *	  the transaction that completes the job, and what is kept as the result says
+ *	  which, why, and by what ids.
+ *
+ * A step is a task type.  It is enqueued by a call of enqueue_job() like any
+ * other, with the rights of whoever decides: of the handler's role, or of who
+ * calls complete_job().  Nothing here runs as the extension's owner.
+ */
+#include "taskq.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+
+#include "base/args.h"
+#include "base/error.h"
+#include "config/handler.h"
+#include "job/built.h"
+#include "settle/decide.h"
+#include "settle/result.h"
+
+PG_FUNCTION_INFO_V1(taskq_decision);
+
+#define STEPS "activated_steps"
+#define CONTEXT "routing_context"
+#define PAYLOAD "payload"
+#define OPTIONS "step_options"
+
+#define MAX_STEPS 1000
+
+/* build -------------------------------------------------------------------- */
+
+static void
+AddStrings(StringInfo json, char **strings, int n)
+{
+	appendStringInfoChar(json, '[');
+	for (int i = 0; i < n; i++)
+	{
+		appendStringInfoString(json, i > 0 ? ", " : "");
+		escape_json(json, strings[i]);
+	}
+	appendStringInfoChar(json, ']');
+}
+
+static void
+AddJson(StringInfo json, const char *key, struct varlena *value)
+{
+	Jsonb	   *jsonb = (Jsonb *) value;
+
+	appendStringInfo(json, ", \"%s\": ", key);
+	(void) JsonbToCString(json, &jsonb->root, VARSIZE(jsonb));
+}
+
+static struct varlena *
+ToJsonb(StringInfo json)
+{
+	return (struct varlena *) DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(json->data)));
+}
+
+Datum
+taskq_decision(PG_FUNCTION_ARGS)
+{
+	StringInfoData json;
+	struct varlena *decision;
+	ArrayType  *names;
+	Datum	   *values;
+	bool	   *nulls;
+	char	  **steps;
+	int			n;
+
+	CheckArgCount(fcinfo, 4);
+	names = ArgNamesOrNull(fcinfo, 0, STEPS);
+	if (names == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("activated_steps must not be NULL"),
+				 errhint("A decision that nothing follows has an empty array.")));
+	deconstruct_array(names, TEXTOID, -1, false, TYPALIGN_INT, &values, &nulls, &n);
+	steps = palloc(sizeof(char *) * (n + 1));
+	for (int i = 0; i < n; i++)
+		steps[i] = TextDatumGetCString(values[i]);
+
+	initStringInfo(&json);
+	appendStringInfo(&json, "{\"%s\": \"decision\", \"%s\": ", RESULT_TAG, STEPS);
+	AddStrings(&json, steps, n);
+	if (!PG_ARGISNULL(1))
+		AddJson(&json, CONTEXT, ArgJson(fcinfo, 1, CONTEXT));
+	if (!PG_ARGISNULL(2))
+		AddJson(&json, PAYLOAD, ArgJson(fcinfo, 2, PAYLOAD));
+	if (!PG_ARGISNULL(3))
+		AddJson(&json, OPTIONS, ArgJson(fcinfo, 3, OPTIONS));
+	appendStringInfoChar(&json, '}');
+	decision = ToJsonb(&json);
+	BuiltNote((Jsonb *) decision);
+	PG_RETURN_POINTER(decision);
+}
+
+/* read --------------------------------------------------------------------- */
+
+/* What decision() was given, which it does not look at. */
+typedef struct Decision
+{
+	int			n;
+	char	  **steps;
+	Jsonb	   *context;		/* NULL: none */
+	Jsonb	   *payload;		/* NULL: that of the job which decides */
+	Jsonb	   *options;		/* NULL: none */
+} Decision;
+
+TASKQ_NORETURN static void
+RefuseMember(const char *key, const char *what)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("%s of a decision must be %s", key, what),
+			 errhint("Build the result with taskq.decision().")));
+}
+
+static Jsonb *
+Member(Jsonb *object, const char *key)
+{
+	JsonbValue	value;
+
+	if (getKeyJsonValueFromContainer(&object->root, key, strlen(key), &value) == NULL)
+		return NULL;
+	return JsonbValueToJsonb(&value);
+}
+
+static Jsonb *
+ObjectMember(Jsonb *object, const char *key)
+{
+	Jsonb	   *member = Member(object, key);
+
+	if (member != NULL && !JB_ROOT_IS_OBJECT(member))
+		RefuseMember(key, "an object");
+	return member;
+}
+
+static void
+ReadSteps(Jsonb *result, Decision *decision)
+{
+	Jsonb	   *steps = Member(result, STEPS);
+
+	if (steps == NULL || !JB_ROOT_IS_ARRAY(steps) || JB_ROOT_IS_SCALAR(steps))
+		RefuseMember(STEPS, "an array of task types");
+	decision->n = JB_ROOT_COUNT(steps);
+	if (decision->n > MAX_STEPS)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a decision activates %d steps, more than %d", decision->n, MAX_STEPS)));
+	decision->steps = palloc(sizeof(char *) * (decision->n + 1));
+	for (int i = 0; i < decision->n; i++)
+	{
+		JsonbValue *step = getIthJsonbValueFromContainer(&steps->root, i);
+
+		if (step->type != jbvString)
+			RefuseMember(STEPS, "an array of task types");
+		decision->steps[i] = pnstrdup(step->val.string.val, step->val.string.len);
+		CheckName(decision->steps[i], "step");
+		for (int j = 0; j < i; j++)
+			if (strcmp(decision->steps[i], decision->steps[j]) == 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						 errmsg("step \"%s\" is activated twice by one decision", decision->steps[i]),
+						 errhint("For several jobs of one type use taskq.enqueue_jobs().")));
+	}
+}
+
+/* Nothing is enqueued when one of them is unknown, and no retry makes it known. */
+static void
+RefuseUnknown(const Decision *decision)
+{
+	StringInfoData unknown;
+
+	initStringInfo(&unknown);
+	for (int i = 0; i < decision->n; i++)
+		if (HandlerFind(decision->steps[i]) == NULL)
+			appendStringInfo(&unknown, "%s%s", unknown.len > 0 ? ", " : "", decision->steps[i]);
+	if (unknown.len > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_TQ_PERMANENT),
+				 errmsg("the decision activates steps that are not registered: %s", unknown.data),
+				 errdetail("Registered types: %s.", HandlerTypesText()),
+				 errhint("Register them with taskq.register_handler(), then put the job back with taskq.retry_job().")));
+}
+
+/* What a step is to be enqueued with, or NULL. */
+static Jsonb *
+OptionsOf(const Decision *decision, const char *step)
+{
+	Jsonb	   *options = decision->options == NULL ? NULL : ObjectMember(decision->options, step);
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue	key;
+
+	if (options == NULL)
+		return NULL;
+	iterator = JsonbIteratorInit(&options->root);
+	while ((token = JsonbIteratorNext(&iterator, &key, true)) != WJB_DONE)
+	{
+		char	   *name;
+
+		if (token != WJB_KEY)
+			continue;
+		name = pnstrdup(key.val.string.val, key.val.string.len);
+		if (strcmp(name, "payload") != 0 && strcmp(name, "queue") != 0 &&
+			strcmp(name, "priority") != 0 && strcmp(name, "delay") != 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("unknown option \"%s\" of step \"%s\"", name, step),
+					 errhint("A step can be given payload, queue, priority and delay.")));
+	}
+	return options;
+}
+
+/* follow ------------------------------------------------------------------- */
+
+/* Enqueue a step; it works for whom the job worked. */
+static int64
+EnqueueStep(const Decision *decision, const char *step, const TaskqJob *job)
+{
+	static const char *const statement =
+		"SELECT taskq.enqueue_job($1, COALESCE($3 OPERATOR(pg_catalog.->) 'payload', $2),"
+		" queue => $3 OPERATOR(pg_catalog.->>) 'queue',"
+		" priority => ($3 OPERATOR(pg_catalog.->>) 'priority')::pg_catalog.int4,"
+		" delay => ($3 OPERATOR(pg_catalog.->>) 'delay')::pg_catalog.interval,"
+		" tags => $4, tenant_id => $5, group_key => $6, correlation_id => $7)";
+	Oid			types[] = {TEXTOID, JSONBOID, JSONBOID, TEXTARRAYOID, TEXTOID, TEXTOID, TEXTOID};
+	const void *arguments[] = {
+		cstring_to_text(step),
+		decision->payload != NULL ? (void *) decision->payload : (void *) job->payload,
+		OptionsOf(decision, step),
+		job->tags,
+		job->tenant_id,
+		job->group_key,
+		job->correlation_id,
+	};
+	Datum		values[lengthof(types)];
+	char		nulls[lengthof(types)];
+	bool		isnull;
+
+	for (int i = 0; i < lengthof(types); i++)
+	{
+		values[i] = PointerGetDatum(arguments[i]);
+		nulls[i] = arguments[i] == NULL ? 'n' : ' ';
+	}
+	if (SPI_execute_with_args(statement, lengthof(types), types, values, nulls, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not enqueue a step");
+	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+}
+
+/*
+ * Do what a decision says and return the result to keep, in the current memory
+ * context; any other result is returned as it is.
+ */
+struct varlena *
+Decide(struct varlena *result, const TaskqJob *job)
+{
+	Jsonb	   *jsonb = (Jsonb *) result;
+	Decision	decision;
+	StringInfoData kept;
+	StringInfoData ids;
+
+	if (result == NULL || !ResultHasTag(jsonb, "decision") || !ResultIsMeant(jsonb))
+		return result;
+	ReadSteps(jsonb, &decision);
+	decision.context = ObjectMember(jsonb, CONTEXT);
+	decision.payload = Member(jsonb, PAYLOAD);
+	decision.options = ObjectMember(jsonb, OPTIONS);
+	RefuseUnknown(&decision);
+
+	initStringInfo(&kept);
+	initStringInfo(&ids);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	for (int i = 0; i < decision.n; i++)
+		appendStringInfo(&ids, "%s" INT64_FORMAT, i > 0 ? ", " : "", EnqueueStep(&decision, decision.steps[i], job));
+	SPI_finish();
+
+	appendStringInfo(&kept, "{\"%s\": ", STEPS);
+	AddStrings(&kept, decision.steps, decision.n);
+	appendStringInfo(&kept, ", \"job_ids\": [%s], \"%s\": ", ids.data, CONTEXT);
+	if (decision.context != NULL)
+		(void) JsonbToCString(&kept, &decision.context->root, VARSIZE(decision.context));
+	else
+		appendStringInfoString(&kept, "{}");
+	appendStringInfoChar(&kept, '}');
+	return ToJsonb(&kept);
+}

@@ -1,0 +1,14 @@
+/*
+ * decide.h
+ *	  Decisions: results that name the steps which follow.
+ */
+#ifndef TASKQ_DECIDE_H
+#define TASKQ_DECIDE_H
+
+#include "taskq.h"
+
+#include "job/job.h"
+
+extern struct varlena *Decide(struct varlena *result, const TaskqJob *job);
+
+#endif							/* TASKQ_DECIDE_H */

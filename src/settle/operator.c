@@ -1,0 +1,217 @@
+/*
+ * operator.c
+ *	  What operators do with jobs that do not run: retry_job(), discard_job().
+ */
+#include "taskq.h"
+
+#include "access/xact.h"
+#include "fmgr.h"
+
+#include "base/args.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "config/route.h"
+#include "job/cancel.h"
+#include "job/current.h"
+#include "job/history.h"
+#include "job/settle.h"
+#include "settle/operator.h"
+#include "store/owner.h"
+
+PG_FUNCTION_INFO_V1(taskq_retry_job);
+PG_FUNCTION_INFO_V1(taskq_discard_job);
+
+/* How often a history row is looked for again that has moved to its leaf. */
+#define MOVED_TRIES 5
+
+/*
+ * Open the live jobs and lock one that does not run, without waiting for
+ * anybody.  False: there is no live job of this id.
+ */
+static bool
+LockWaiting(Store *jobs, TaskqJob *job, int64 job_id, const char *what)
+{
+	switch (JobOpenAndLockWaiting(jobs, job_id, job))
+	{
+		case STORE_GONE:
+			return false;
+		case STORE_BUSY:
+			job->job_id = job_id;
+			job->state = JOB_RUNNING;
+			break;
+		case STORE_LOCKED:
+			break;
+	}
+	if (job->state == JOB_RUNNING)
+		RefuseTransition(job, what, "Ask for it to be cancelled with taskq.cancel_job(), then try again.");
+	return true;
+}
+
+/*
+ * Of the transaction "putter", the highest id that it has put back and whose row
+ * it so has locked until it ends.
+ */
+static TransactionId putter = InvalidTransactionId;
+static int64 highest_put_back;
+
+/*
+ * Those that put back several jobs in one transaction, in whatever order, must
+ * never wait for each other in a circle: one waits for a job's row only when it
+ * has none of a higher id.
+ */
+static bool
+MayWaitFor(int64 job_id)
+{
+	return putter == InvalidTransactionId || putter != GetTopTransactionIdIfAny() || job_id > highest_put_back;
+}
+
+static void
+NotePutBack(int64 job_id)
+{
+	TransactionId transaction = GetTopTransactionIdIfAny();
+
+	if (putter != transaction)
+		highest_put_back = job_id;
+	putter = transaction;
+	highest_put_back = Max(highest_put_back, job_id);
+}
+
+/*
+ * Put a finished job back, with a new life and all its attempts.  Gone: it was
+ * put back by somebody else at the same time; busy: is just being.  The caller is
+ * the owner and has opened the live jobs.
+ */
+StoreLockResult
+PutBackEnded(Store *jobs, TaskqJob *job, bool wait)
+{
+	StoreLockResult marked;
+
+	wait = wait && MayWaitFor(job->job_id);
+	for (int tries = 1; (marked = HistorySupersede(job->job_id, job->life, wait)) == STORE_GONE; tries++)
+	{
+		TaskqJob	again;
+		TaskqEnding ending;
+
+		/* the row may only have moved, out of the overflow leaf */
+		if (tries == MOVED_TRIES || !HistoryFind(job->job_id, &again, &ending) || again.life != job->life)
+			return STORE_GONE;
+	}
+	if (marked == STORE_BUSY)
+		return STORE_BUSY;
+	NotePutBack(job->job_id);
+	job->route_id = RouteForPutBack(job->route_id);
+	job->life++;
+	job->attempt = 0;
+	job->worker_id = NULL;
+	job->started_at = 0;
+	job->progress = NULL;
+	if (job->state == JOB_COMPLETED)
+		job->checkpoint = NULL;	/* all was done, and is to be done again */
+	job->run_at = ClockNow();
+	JobTransition(jobs, job, JOB_AVAILABLE, NULL);
+	CancelForget(job->job_id);
+	return STORE_LOCKED;
+}
+
+/* One that retry_job() names: why it cannot be put back is an error. */
+static void
+PutBackOrRefuse(Store *jobs, TaskqJob *job, bool force)
+{
+	if (job->state == JOB_COMPLETED && !force)
+		RefuseTransition(job, "retried", "To run it again all the same, say force => true.");
+	if (job->payload == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_TQ_INVALID_TRANSITION),
+				 errmsg("job " INT64_FORMAT " cannot be retried because its payload was not kept", job->job_id),
+				 errhint("Its queue has keep_payload => false; enqueue a new job.")));
+	switch (PutBackEnded(jobs, job, true))
+	{
+		case STORE_LOCKED:
+			break;
+		case STORE_BUSY:
+			ereport(ERROR,
+					(errcode(ERRCODE_TQ_INVALID_TRANSITION),
+					 errmsg("job " INT64_FORMAT " is being put back by another transaction", job->job_id),
+					 errdetail("This one has put back job " INT64_FORMAT " and so cannot wait for one of a lower id.", highest_put_back),
+					 errhint("Put back several jobs in the order of their ids, or with taskq.redrive_jobs().")));
+			break;
+		case STORE_GONE:
+			ereport(ERROR,
+					(errcode(ERRCODE_TQ_INVALID_TRANSITION),
+					 errmsg("job " INT64_FORMAT " was put back by somebody else at the same time", job->job_id)));
+			break;
+	}
+}
+
+Datum
+taskq_retry_job(PG_FUNCTION_ARGS)
+{
+	int64		job_id;
+	bool		force;
+	OwnerScope	scope;
+	Store		jobs;
+	TaskqJob	job;
+	TaskqEnding ending;
+	bool		changed = true;
+
+	CheckArgCount(fcinfo, 2);
+	CheckWritable("taskq.retry_job()");
+	job_id = ArgId(fcinfo, 0, "job_id");
+	force = ArgBool(fcinfo, 1, "force");
+	CurrentRefuse(job_id, "retry");
+
+	OwnerEnter(&scope);
+	if (LockWaiting(&jobs, &job, job_id, "retried"))
+	{
+		TimestampTz now = ClockNow();
+
+		changed = job.run_at > now;
+		if (changed)
+		{
+			job.run_at = now;
+			JobTransition(&jobs, &job, JOB_AVAILABLE, NULL);
+		}
+	}
+	else if (HistoryFind(job_id, &job, &ending))
+		PutBackOrRefuse(&jobs, &job, force);
+	else
+		JobNotFound(job_id);
+	StoreClose(&jobs, true);
+	OwnerLeave(&scope);
+	PG_RETURN_BOOL(changed);
+}
+
+Datum
+taskq_discard_job(PG_FUNCTION_ARGS)
+{
+	int64		job_id;
+	char	   *reason;
+	OwnerScope	scope;
+	Store		jobs;
+	TaskqJob	job;
+	TaskqEnding ending;
+	bool		changed = true;
+
+	CheckArgCount(fcinfo, 2);
+	CheckWritable("taskq.discard_job()");
+	job_id = ArgId(fcinfo, 0, "job_id");
+	reason = ArgTextOrNull(fcinfo, 1);
+	CurrentRefuse(job_id, "discard");
+
+	OwnerEnter(&scope);
+	if (LockWaiting(&jobs, &job, job_id, "discarded"))
+	{
+		if (reason != NULL)
+			job.last_error = ErrorText(reason);
+		JobTransition(&jobs, &job, JOB_DISCARDED, NULL);
+	}
+	else if (!HistoryFind(job_id, &job, &ending))
+		JobNotFound(job_id);
+	else if (job.state == JOB_DISCARDED)
+		changed = false;
+	else
+		RefuseTransition(&job, "discarded", NULL);
+	StoreClose(&jobs, true);
+	OwnerLeave(&scope);
+	PG_RETURN_BOOL(changed);
+}

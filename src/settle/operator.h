@@ -1,0 +1,15 @@
+/*
+ * operator.h
+ *	  What operators do with jobs that do not run.
+ */
+#ifndef TASKQ_OPERATOR_H
+#define TASKQ_OPERATOR_H
+
+#include "taskq.h"
+
+#include "job/job.h"
+#include "store/store.h"
+
+extern StoreLockResult PutBackEnded(Store *jobs, TaskqJob *job, bool wait);
+
+#endif							/* TASKQ_OPERATOR_H */

@@ -1,0 +1,168 @@
+/*
+ * result.c
+ *	  What a handler returns: a plain result, success(), failure(), snooze() or
+ *	  decision().
+ *
+ * These are jsonb objects with a member "$taskq", so that a handler in any
+ * language can return them; what has no such member is the result.  So is one
+ * that was not built by these functions in this run: it is data (built.c).
+ */
+#include "taskq.h"
+
+#include "access/detoast.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+#include "utils/memutils.h"
+
+#include "base/args.h"
+#include "base/guc.h"
+#include "job/built.h"
+#include "settle/result.h"
+
+PG_FUNCTION_INFO_V1(taskq_success);
+PG_FUNCTION_INFO_V1(taskq_failure);
+PG_FUNCTION_INFO_V1(taskq_snooze);
+
+/* build -------------------------------------------------------------------- */
+
+static void
+AddMember(StringInfo json, const char *key, const char *text)
+{
+	if (text == NULL)
+		return;
+	appendStringInfoString(json, json->len > 1 ? ", " : "");
+	escape_json(json, key);
+	appendStringInfoString(json, ": ");
+	escape_json(json, text);
+}
+
+static Datum
+ToJsonb(StringInfo json)
+{
+	Datum		value = DirectFunctionCall1(jsonb_in, CStringGetDatum(json->data));
+
+	BuiltNote(DatumGetJsonbP(value));
+	return value;
+}
+
+Datum
+taskq_success(PG_FUNCTION_ARGS)
+{
+	StringInfoData json;
+	Jsonb	   *result;
+
+	CheckArgCount(fcinfo, 1);
+	initStringInfo(&json);
+	appendStringInfoChar(&json, '{');
+	AddMember(&json, RESULT_TAG, "success");
+	if (!PG_ARGISNULL(0))
+	{
+		result = PG_GETARG_JSONB_P(0);
+		appendStringInfo(&json, ", \"result\": %s", JsonbToCString(NULL, &result->root, VARSIZE(result)));
+	}
+	appendStringInfoChar(&json, '}');
+	PG_RETURN_DATUM(ToJsonb(&json));
+}
+
+Datum
+taskq_failure(PG_FUNCTION_ARGS)
+{
+	StringInfoData json;
+	char	   *error_type;
+
+	CheckArgCount(fcinfo, 7);
+	error_type = ArgNameOrNull(fcinfo, 1, "error_type");
+	initStringInfo(&json);
+	appendStringInfoChar(&json, '{');
+	AddMember(&json, RESULT_TAG, "failure");
+	AddMember(&json, "message", ArgTextOrNull(fcinfo, 0));
+	AddMember(&json, "error_type", error_type);
+	AddMember(&json, "error_code", ArgTextOrNull(fcinfo, 2));
+	if (!PG_ARGISNULL(3))
+		AddMember(&json, "retryable", PG_GETARG_BOOL(3) ? "true" : "false");
+	if (ArgMicroseconds(fcinfo, 4, "retry_in", 0) != NO_MICROSECONDS)
+		AddMember(&json, "retry_in", DatumGetCString(DirectFunctionCall1(interval_out, PG_GETARG_DATUM(4))));
+	AddMember(&json, "detail", ArgTextOrNull(fcinfo, 5));
+	AddMember(&json, "hint", ArgTextOrNull(fcinfo, 6));
+	appendStringInfoChar(&json, '}');
+	PG_RETURN_DATUM(ToJsonb(&json));
+}
+
+Datum
+taskq_snooze(PG_FUNCTION_ARGS)
+{
+	StringInfoData json;
+
+	CheckArgCount(fcinfo, 1);
+	if (ArgMicroseconds(fcinfo, 0, "delay", 0) == NO_MICROSECONDS)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("delay must not be NULL"),
+				 errhint("Leave it out to run again as soon as possible.")));
+	initStringInfo(&json);
+	appendStringInfoChar(&json, '{');
+	AddMember(&json, RESULT_TAG, "snooze");
+	AddMember(&json, "delay", DatumGetCString(DirectFunctionCall1(interval_out, PG_GETARG_DATUM(0))));
+	appendStringInfoChar(&json, '}');
+	PG_RETURN_DATUM(ToJsonb(&json));
+}
+
+/* reading ------------------------------------------------------------------ */
+
+/* A member that is a string, or NULL. */
+char *
+ResultMember(Jsonb *jsonb, const char *key)
+{
+	JsonbValue	value;
+
+	if (!JB_ROOT_IS_OBJECT(jsonb) ||
+		getKeyJsonValueFromContainer(&jsonb->root, key, strlen(key), &value) == NULL ||
+		value.type != jbvString)
+		return NULL;
+	return pnstrdup(value.val.string.val, value.val.string.len);
+}
+
+bool
+ResultHasTag(Jsonb *result, const char *tag)
+{
+	char	   *have = ResultMember(result, RESULT_TAG);
+
+	return have != NULL && strcmp(have, tag) == 0;
+}
+
+/*
+ * Does the result mean something to taskq?  It says so if one looks as if it
+ * did: somebody may have built it by hand.
+ */
+bool
+ResultIsMeant(Jsonb *result)
+{
+	if (ResultMember(result, RESULT_TAG) == NULL)
+		return false;
+	if (BuiltHere(result))
+		return true;
+	ereport(NOTICE,
+			(errmsg("the result has a member \"" RESULT_TAG "\" and is kept as it is"),
+			 errdetail("Only what success(), failure(), snooze() or decision() has built in the same run means more than that."),
+			 errhint("Return what one of these functions returns, unchanged.")));
+	return false;
+}
+
+/*
+ * Is a result too large?  Then what is wrong, and how large it may be; else NULL.
+ * What is kept of a job must not fill the disk.
+ */
+char *
+ResultTooLarge(struct varlena *result, char **detail)
+{
+	Size		size = toast_raw_datum_size(PointerGetDatum(result)) - VARHDRSZ;
+
+	if (size <= taskq_max_result_size)
+		return NULL;
+	*detail = psprintf("taskq.max_result_size is %d bytes.", taskq_max_result_size);
+	return psprintf("result of %zu bytes is too large", size);
+}

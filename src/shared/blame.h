@@ -1,0 +1,57 @@
+/*
+ * blame.h
+ *	  Which run crashed the server.
+ */
+#ifndef TASKQ_BLAME_H
+#define TASKQ_BLAME_H
+
+#include "taskq.h"
+
+#include "utils/timestamp.h"
+
+#include "shared/shmem.h"
+
+/* A run of a background worker. */
+typedef struct BlameRun
+{
+	Oid			dboid;
+	int64		job_id;
+	int64		epoch;
+	TimestampTz started_at;
+	char		pool[TASKQ_NAME_MAX + 1];
+	char		worker_id[WORKER_ID_SIZE];
+} BlameRun;
+
+/* A run whose process died in a crash without having been told to. */
+typedef struct BlameSuspect
+{
+	BlameRun	run;
+	TimestampTz crashed_at;
+	bool		certain;		/* it was the only one */
+	bool		recorded;		/* in its database; from then on it may run, alone */
+	int			runner;			/* the process that runs it now, or 0 */
+	TimestampTz until;			/* others wait for it no longer than that; 0: not at all */
+} BlameSuspect;
+
+extern void BlameInit(void);
+extern void BlameRecoveryOver(void);
+extern void BlameAttach(void);
+extern void BlameBegin(const TaskqSlot *slot);
+extern void BlameEnd(void);
+extern bool BlamePending(int64 *job_id);
+extern void BlameAlone(int64 job_id);
+extern bool BlameHolds(int64 job_id);
+
+/* for the schedulers, who record and forget */
+extern int	BlameList(Oid dboid, BlameSuspect *suspects);
+extern void BlameSetRecorded(const BlameSuspect *suspect);
+extern void BlameForget(const BlameSuspect *suspect);
+extern TimestampTz BlameForgetOverdue(void);
+
+#ifdef TASKQ_TESTING
+extern void BlameScribble(void);
+#endif
+
+#define MAX_SUSPECTS 64
+
+#endif							/* TASKQ_BLAME_H */

@@ -1,0 +1,15 @@
+/*
+ * prepared.h
+ *	  Which prepared transactions are taskq's.
+ */
+#ifndef TASKQ_PREPARED_H
+#define TASKQ_PREPARED_H
+
+#include "taskq.h"
+
+#include "shared/shmem.h"
+
+extern void PreparedNote(void);
+extern void PreparedAdd(TaskqDatabase *db, TransactionId xid);
+
+#endif							/* TASKQ_PREPARED_H */

@@ -1,0 +1,289 @@
+/*
+ * slots.c
+ *	  Sharing the server's worker slots between databases.
+ *
+ * Launcher, schedulers and workers are background workers, of which the server
+ * has max_worker_processes.  Schedulers are as many as leave a quarter of these to
+ * workers, and taskq.reserved_workers to others.  Where that is not enough for all databases, or
+ * no slot is left, those that have no work make room, and when there are none of
+ * these, databases take turns: a scheduler, or a worker after the job in hand,
+ * leaves when it has been there for ten seconds.  The launcher says who.
+ *
+ * A scheduler that has made room rests: the launcher starts it again when a
+ * commit says that there is work, when something is due, and to look once in a
+ * while (launcher.c).
+ */
+#include "taskq.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+
+#include "base/args.h"
+#include "base/clock.h"
+#include "base/guc.h"
+#include "shared/shmem.h"
+#include "shared/slots.h"
+
+PG_FUNCTION_INFO_V1(taskq_pool_state);
+
+#define TURN (10 * USECS_PER_SEC)	/* how long a database has its slots for certain */
+#define SHORT_FOR (60 * USECS_PER_SEC)	/* after slots were short they may be again */
+#define WANT_LASTS (5 * USECS_PER_SEC)	/* a scheduler that lacks a slot says so each second */
+
+/* How many schedulers, and probes of databases, there may be. */
+int
+SlotsForSchedulers(void)
+{
+	return Max(max_worker_processes - taskq_reserved_workers - 1 - Max(max_worker_processes / 4, 1), 1);
+}
+
+/* Has somebody lacked a slot a moment ago? */
+bool
+SlotsAreShort(void)
+{
+	TimestampTz short_at = (TimestampTz) pg_atomic_read_u64(&taskq_shared->slots_short_at);
+
+	return short_at != 0 && !ClockHasPassed(short_at, SHORT_FOR);
+}
+
+void
+SlotsNoteShort(void)
+{
+	pg_atomic_write_u64(&taskq_shared->slots_short_at, (uint64) ClockNow());
+}
+
+/* A scheduler lacks slots for so many workers.  Repeated each second while that is so. */
+void
+SlotsWant(TaskqDatabase *db, int n)
+{
+	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
+	db->slots_wanted = n;
+	db->slots_wanted_at = ClockNow();
+	LWLockRelease(&taskq_shared->lock);
+	if (n == 0)
+		return;
+	SlotsNoteShort();
+	ShmemWakeLauncher();
+}
+
+/* The caller has TaskqShared.lock. */
+static bool
+Wants(const TaskqDatabase *db)
+{
+	return OidIsValid(db->dboid) && db->slots_wanted > 0 && !ClockHasPassed(db->slots_wanted_at, WANT_LASTS);
+}
+
+/* Workers of a database that are to stay. */
+static int
+CountWorkers(Oid dboid)
+{
+	int			n = 0;
+
+	for (int i = 0; i < taskq_shared->n_slots; i++)
+		if (taskq_slots[i].worker && !taskq_slots[i].leave && taskq_slots[i].dboid == dboid)
+			n++;
+	return n;
+}
+
+/*
+ * May a database start a worker?  Not while another one lacks a slot and has fewer,
+ * or as many and has had its turn longer ago.
+ */
+bool
+SlotsMayTake(const TaskqDatabase *db)
+{
+	int			mine = CountWorkers(db->dboid);
+	bool		may = true;
+
+	LWLockAcquire(&taskq_shared->lock, LW_SHARED);
+	if (mine > 0 && taskq_shared->schedulers_lack_slots)
+		may = false;
+	for (int i = 0; i < taskq_shared->n_databases && may; i++)
+	{
+		TaskqDatabase *other = &taskq_databases[i];
+		int			theirs;
+
+		if (other == db || !Wants(other))
+			continue;
+		theirs = CountWorkers(other->dboid);
+		if (theirs < mine || (theirs == mine && other->slot_taken_at < db->slot_taken_at))
+			may = false;
+	}
+	LWLockRelease(&taskq_shared->lock);
+	return may;
+}
+
+/* It has started one. */
+void
+SlotsTaken(TaskqDatabase *db)
+{
+	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
+	db->slot_taken_at = ClockNow();
+	LWLockRelease(&taskq_shared->lock);
+}
+
+/* make room ---------------------------------------------------------------- */
+
+/* Schedulers that were asked to leave and are still there. */
+static int
+CountLeaving(void)
+{
+	int			n = 0;
+
+	for (int i = 0; i < taskq_shared->n_databases; i++)
+		if (OidIsValid(taskq_databases[i].dboid) && taskq_databases[i].scheduler_pid != 0 && taskq_databases[i].make_room)
+			n++;
+	return n;
+}
+
+/*
+ * Ask a scheduler to leave: the one that has been without work for the longest
+ * time, or, where it need not be idle, the one that had its turn first.  The caller
+ * has TaskqShared.lock.
+ */
+static bool
+AskScheduler(bool idle)
+{
+	TaskqDatabase *chosen = NULL;
+
+	for (int i = 0; i < taskq_shared->n_databases; i++)
+	{
+		TaskqDatabase *db = &taskq_databases[i];
+		TimestampTz since = idle ? db->idle_since : db->scheduler_since;
+
+		if (!OidIsValid(db->dboid) || db->scheduler_pid == 0 || db->make_room || since == 0 ||
+			(!idle && !ClockHasPassed(since, TURN)))
+			continue;
+		if (chosen == NULL || since < (idle ? chosen->idle_since : chosen->scheduler_since))
+			chosen = db;
+	}
+	if (chosen == NULL)
+		return false;
+	chosen->make_room = true;
+	if (chosen->scheduler_latch != NULL)
+		SetLatch(chosen->scheduler_latch);
+	return true;
+}
+
+/*
+ * Ask a worker to leave, of a database that has more of them than one with
+ * "least": one that waits for jobs, or else the one that was there first, of the
+ * database that has most.  The caller has TaskqShared.lock.
+ */
+static void
+AskWorker(int least)
+{
+	TaskqSlot  *chosen = NULL;
+	int			most = 0;
+
+	for (int i = 0; i < taskq_shared->n_slots; i++)
+	{
+		TaskqSlot  *slot = &taskq_slots[i];
+		bool		idle = pg_atomic_read_u32(&slot->waiting) == WAITING;
+		int			n;
+
+		if (!slot->worker || slot->leave)
+			continue;
+		n = idle ? INT_MAX : CountWorkers(slot->dboid);
+		if (!idle && (!ClockHasPassed(slot->started_at, TURN) || (least > 0 ? n < least + 2 : n == 0)))
+			continue;
+		if (idle && CountWorkers(slot->dboid) <= least)
+			continue;
+		if (chosen == NULL || n > most || (n == most && slot->started_at < chosen->started_at))
+		{
+			chosen = slot;
+			most = n;
+		}
+	}
+	if (chosen == NULL)
+		return;
+	LWLockAcquire(&chosen->lock, LW_EXCLUSIVE);
+	if (chosen->worker)
+	{
+		chosen->leave = true;
+		SetLatch(chosen->latch);
+	}
+	LWLockRelease(&chosen->lock);
+}
+
+/* Of the databases that lack slots for workers, the fewest that one has; -1: none lacks any. */
+static int
+LeastWorkers(void)
+{
+	int			least = -1;
+
+	for (int i = 0; i < taskq_shared->n_databases; i++)
+		if (Wants(&taskq_databases[i]))
+		{
+			int			n = CountWorkers(taskq_databases[i].dboid);
+
+			least = least < 0 ? n : Min(least, n);
+		}
+	return least;
+}
+
+/*
+ * Have others make room for so many schedulers that cannot be started, and for
+ * workers; true: look again in a second.  Called by the launcher.
+ */
+bool
+SlotsMakeRoom(SlotsShort schedulers, int n_schedulers)
+{
+	static TimestampTz worker_asked_at = 0;
+	int			least;
+	int			leaving;
+	bool		asked = true;
+
+	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
+	taskq_shared->schedulers_lack_slots = schedulers == SLOTS_NO_SLOT;
+	least = schedulers == SLOTS_NO_SLOT ? 0 : LeastWorkers();
+	leaving = CountLeaving();
+	for (int i = leaving; i < n_schedulers && asked; i++)
+		asked = AskScheduler(true) || (schedulers == SLOTS_NO_PLACE && AskScheduler(false));
+
+	/* slots that workers lack may be those of schedulers without work */
+	if (least >= 0 && leaving == 0 && n_schedulers == 0)
+		asked = AskScheduler(true);
+	if (least >= 0 && (!asked || n_schedulers > 0) && ClockHasPassed(worker_asked_at, USECS_PER_SEC))
+	{
+		worker_asked_at = ClockNow();
+		AskWorker(least);
+	}
+	LWLockRelease(&taskq_shared->lock);
+	return n_schedulers > 0 || least >= 0;
+}
+
+/* SQL ---------------------------------------------------------------------- */
+
+/* Is there a worker of this pool? */
+static bool
+HasWorker(const char *pool)
+{
+	bool		found = false;
+
+	for (int i = 0; i < taskq_shared->n_slots && !found; i++)
+	{
+		TaskqSlot  *slot = &taskq_slots[i];
+
+		LWLockAcquire(&slot->lock, LW_SHARED);
+		found = slot->worker && slot->dboid == MyDatabaseId && strcmp(slot->pool, pool) == 0;
+		LWLockRelease(&slot->lock);
+	}
+	return found;
+}
+
+/* Can a pool of this database have workers: "ready", "no slot" or "not running"? */
+Datum
+taskq_pool_state(PG_FUNCTION_ARGS)
+{
+	TaskqDatabase *db = ShmemMyDatabase();
+	const char *state = "ready";
+
+	CheckArgCount(fcinfo, 1);
+	if (db == NULL || !taskq_enabled || (db->scheduler_pid == 0 && !db->rests && db->waits_since == 0))
+		state = "not running";
+	else if ((db->scheduler_pid == 0 && db->waits_since != 0) || db->slots_wanted > 0)
+		state = !PG_ARGISNULL(0) && HasWorker(text_to_cstring(PG_GETARG_TEXT_PP(0))) ? "ready" : "no slot";
+	PG_RETURN_TEXT_P(cstring_to_text(state));
+}

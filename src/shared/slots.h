@@ -1,0 +1,28 @@
+/*
+ * slots.h
+ *	  Sharing the server's worker slots between databases.
+ */
+#ifndef TASKQ_SLOTS_H
+#define TASKQ_SLOTS_H
+
+#include "taskq.h"
+
+#include "shared/shmem.h"
+
+/* Where a process that a database needs cannot be started. */
+typedef enum SlotsShort
+{
+	SLOTS_ENOUGH,
+	SLOTS_NO_PLACE,				/* as many schedulers as there may be */
+	SLOTS_NO_SLOT				/* max_worker_processes is used up */
+} SlotsShort;
+
+extern int	SlotsForSchedulers(void);
+extern bool SlotsAreShort(void);
+extern void SlotsNoteShort(void);
+extern void SlotsWant(TaskqDatabase *db, int n);
+extern bool SlotsMayTake(const TaskqDatabase *db);
+extern void SlotsTaken(TaskqDatabase *db);
+extern bool SlotsMakeRoom(SlotsShort schedulers, int n_schedulers);
+
+#endif							/* TASKQ_SLOTS_H */

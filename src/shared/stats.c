@@ -1,0 +1,492 @@
+/*
+ * stats.c
+ *	  Runs by task type, counted in shared memory: no table is written for
+ *	  them.  A run is counted when the transaction that settled it commits.
+ *	  The numbers outlive a restart, but not a crash (stats_file.c).
+ */
+#include "taskq.h"
+
+#include "access/xact.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+#include "storage/spin.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/tuplestore.h"
+
+#include "base/args.h"
+#include "base/clock.h"
+#include "base/compat.h"
+#include "base/guc.h"
+#include "shared/shmem.h"
+#include "shared/stats.h"
+#include "shared/stats_file.h"
+
+PG_FUNCTION_INFO_V1(taskq_handler_statistics);
+PG_FUNCTION_INFO_V1(taskq_stat_reset);
+
+/* A type that has not run for so long makes room for another in a full table. */
+#define UNUSED_FOR USECS_PER_DAY
+
+/* And no more often than this is it searched for when there was none. */
+#define TAKE_OVER_EVERY USECS_PER_MINUTE
+
+static HTAB *stats = NULL;
+
+/* A run that this transaction has settled. */
+typedef struct SettledRun
+{
+	StatsEntry *entry;
+	uint32		generation;		/* the entry may be another type's by then */
+	int			level;			/* of the subtransaction that settled it */
+	bool		completed;
+	int64		duration;
+	int64		waited;
+} SettledRun;
+
+static SettledRun *settled_runs = NULL;
+static int	n_settled_runs = 0;
+static int	max_settled_runs = 0;
+
+static Size
+StatsSize(void)
+{
+	return hash_estimate_size(taskq_max_handler_statistics, sizeof(StatsEntry));
+}
+
+static void
+StatsStart(void)
+{
+	HASHCTL		ctl;
+
+	ctl.keysize = sizeof(StatsKey);
+	ctl.entrysize = sizeof(StatsEntry);
+	stats = ShmemInitHash_compat("taskq handler statistics", taskq_max_handler_statistics, &ctl, HASH_ELEM | HASH_BLOBS);
+	if (IsUnderPostmaster)
+		return;
+	StatsFileLoad();
+	StatsFileSaveAtExit();
+}
+
+/* entries ------------------------------------------------------------------ */
+
+/* Nothing was counted yet; everything but key, mutex and generation. */
+static void
+Clear(StatsEntry *entry, TimestampTz now)
+{
+	memset(&entry->numbers, 0, sizeof(entry->numbers));
+	HistogramClear(&entry->numbers.runs);
+	HistogramClear(&entry->numbers.waits);
+	entry->numbers.since = now;
+}
+
+/*
+ * In a full table, the entry of the type that has not run for the longest time,
+ * if that is long enough, becomes that of another type; else NULL.
+ */
+static StatsEntry *
+TakeOver(const StatsKey *key, TimestampTz now)
+{
+	static TimestampTz tried_at = 0;
+	HASH_SEQ_STATUS status;
+	StatsEntry *entry;
+	StatsEntry *oldest = NULL;
+
+	if (tried_at != 0 && now - tried_at < TAKE_OVER_EVERY)
+		return NULL;
+	hash_seq_init(&status, stats);
+	while ((entry = hash_seq_search(&status)) != NULL)
+		if (oldest == NULL || entry->numbers.last_run_at < oldest->numbers.last_run_at)
+			oldest = entry;
+	if (oldest == NULL || now - Max(oldest->numbers.last_run_at, oldest->numbers.since) < UNUSED_FOR)
+	{
+		tried_at = now;
+		return NULL;
+	}
+	(void) hash_update_hash_key(stats, oldest, key);
+	SpinLockAcquire(&oldest->mutex);
+	oldest->generation++;
+	Clear(oldest, now);
+	SpinLockRelease(&oldest->mutex);
+	return oldest;
+}
+
+/* A type's entry; with the lock held shared, or exclusively to make it. */
+static StatsEntry *
+FindEntry(const StatsKey *key, bool make)
+{
+	StatsEntry *entry = hash_search(stats, key, HASH_FIND, NULL);
+
+	if (entry != NULL || !make)
+		return entry;
+	if (StatsIsFull())
+		return TakeOver(key, ClockNow());
+	entry = hash_search(stats, key, HASH_ENTER_NULL, NULL);
+	if (entry != NULL)
+	{
+		SpinLockInit(&entry->mutex);
+		entry->generation = 0;
+		Clear(entry, ClockNow());
+	}
+	return entry;
+}
+
+/* Is there room for no other type? */
+bool
+StatsIsFull(void)
+{
+	return stats != NULL && hash_get_num_entries(stats) >= taskq_max_handler_statistics;
+}
+
+static void
+CountInto(const SettledRun *run, TimestampTz now)
+{
+	StatsEntry *entry = run->entry;
+	StatsNumbers *numbers = &entry->numbers;
+
+	SpinLockAcquire(&entry->mutex);
+	if (entry->generation == run->generation)
+	{
+		if (run->completed)
+			numbers->completed++;
+		else
+			numbers->failed++;
+		numbers->total += run->duration;
+		numbers->waited += run->waited;
+		numbers->last_run_at = now;
+		HistogramAdd(&numbers->runs, run->duration);
+		HistogramAdd(&numbers->waits, run->waited);
+	}
+	SpinLockRelease(&entry->mutex);
+}
+
+/* The commit has failed after all.  The extremes and the last moment stay as they are. */
+static void
+TakeBack(const SettledRun *run)
+{
+	StatsEntry *entry = run->entry;
+	StatsNumbers *numbers = &entry->numbers;
+
+	SpinLockAcquire(&entry->mutex);
+	if (entry->generation == run->generation)
+	{
+		if (run->completed)
+			numbers->completed = Max(numbers->completed - 1, 0);
+		else
+			numbers->failed = Max(numbers->failed - 1, 0);
+		numbers->total = Max(numbers->total - run->duration, 0);
+		numbers->waited = Max(numbers->waited - run->waited, 0);
+		HistogramRemove(&numbers->runs, run->duration);
+		HistogramRemove(&numbers->waits, run->waited);
+	}
+	SpinLockRelease(&entry->mutex);
+}
+
+static void
+MakeKey(StatsKey *key, const char *task_type)
+{
+	memset(key, 0, sizeof(*key));
+	key->dboid = MyDatabaseId;
+	strlcpy(key->task_type, task_type, sizeof(key->task_type));
+}
+
+/* One more job that failed because of the database, if it is not one of these. */
+static bool
+AddSetupJob(StatsNumbers *numbers, int64 job_id)
+{
+	for (int i = 0; i < numbers->setup_failures; i++)
+		if (numbers->setup_jobs[i] == job_id)
+			return false;
+	numbers->setup_jobs[numbers->setup_failures++] = job_id;
+	return true;
+}
+
+/*
+ * Count a failure that says the database is not as the handler needs it, after
+ * the run itself was counted.  Are there enough now, of different jobs and in a
+ * row?  Then the count begins anew.
+ */
+bool
+StatsCountSetupFailure(const char *task_type, int64 job_id)
+{
+	StatsKey	key;
+	StatsEntry *entry;
+	bool		enough = false;
+
+	if (stats == NULL)
+		return false;
+	MakeKey(&key, task_type);
+	LWLockAcquire(&taskq_shared->lock, LW_SHARED);
+	entry = FindEntry(&key, false);
+	if (entry != NULL)
+	{
+		SpinLockAcquire(&entry->mutex);
+		enough = AddSetupJob(&entry->numbers, job_id) && entry->numbers.setup_failures == SETUP_FAILURES;
+		if (enough)
+			entry->numbers.setup_failures = 0;
+		SpinLockRelease(&entry->mutex);
+	}
+	LWLockRelease(&taskq_shared->lock);
+	return enough;
+}
+
+/* Keep a settled run until the transaction ends. */
+static void
+KeepSettledRun(StatsEntry *entry, uint32 generation, bool completed, int64 duration, int64 waited)
+{
+	SettledRun *run;
+
+	if (n_settled_runs == max_settled_runs)
+	{
+		int			more = Max(64, max_settled_runs * 2);
+
+		if (settled_runs == NULL)
+			settled_runs = MemoryContextAlloc(TopMemoryContext, more * sizeof(SettledRun));
+		else
+			settled_runs = repalloc_huge(settled_runs, more * sizeof(SettledRun));
+		max_settled_runs = more;
+	}
+	run = &settled_runs[n_settled_runs++];
+	run->entry = entry;
+	run->generation = generation;
+	run->level = GetCurrentTransactionNestLevel();
+	run->completed = completed;
+	run->duration = duration;
+	run->waited = waited;
+}
+
+/* The type of the run counted last, which that of the next one mostly is. */
+static struct
+{
+	char		task_type[TASKQ_NAME_MAX + 1];
+	StatsEntry *entry;			/* NULL: there is none, or no room for it */
+	uint32		generation;
+} last;
+
+/* Find a type's entry, or make it. */
+static void
+FindLast(const char *task_type)
+{
+	StatsKey	key;
+
+	MakeKey(&key, task_type);
+	LWLockAcquire(&taskq_shared->lock, LW_SHARED);
+	last.entry = FindEntry(&key, false);
+	if (last.entry == NULL)
+	{
+		LWLockRelease(&taskq_shared->lock);
+		LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
+		last.entry = FindEntry(&key, true);
+	}
+	if (last.entry != NULL)
+		last.generation = last.entry->generation;
+	LWLockRelease(&taskq_shared->lock);
+	strlcpy(last.task_type, task_type, sizeof(last.task_type));
+}
+
+/* Note that a run has ended; false: the entry has become another type's. */
+static bool
+NoteRun(bool completed)
+{
+	bool		is_of_type;
+
+	SpinLockAcquire(&last.entry->mutex);
+	is_of_type = last.entry->generation == last.generation;
+	if (is_of_type && completed)
+		last.entry->numbers.setup_failures = 0;
+	SpinLockRelease(&last.entry->mutex);
+	return is_of_type;
+}
+
+/*
+ * Count a run that took so many microseconds, and began so many after it was
+ * due, when this transaction commits.
+ * Only that failures of setup are no longer in a row is known at once, to the
+ * jobs that follow in the same transaction.
+ */
+void
+StatsCountRun(const char *task_type, bool completed, int64 duration, int64 waited)
+{
+	if (stats == NULL)
+		return;
+	if (last.entry == NULL || strcmp(last.task_type, task_type) != 0 || !NoteRun(completed))
+	{
+		FindLast(task_type);
+		if (last.entry == NULL)
+			return;
+		(void) NoteRun(completed);
+	}
+	KeepSettledRun(last.entry, last.generation, completed, Max(duration, 0), Max(waited, 0));
+}
+
+/*
+ * Just before the commit, so that whoever sees a job completed sees it counted;
+ * a commit that fails even then takes it back.  Allocates nothing and cannot
+ * fail.
+ */
+static void
+CountSettledRuns(XactEvent event, void *arg)
+{
+	static bool counted = false;
+	TimestampTz now;
+
+	if (n_settled_runs == 0)
+		return;
+	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE)
+	{
+		now = ClockNow();
+		for (int i = 0; i < n_settled_runs; i++)
+			CountInto(&settled_runs[i], now);
+		counted = true;
+		return;
+	}
+	for (int i = 0; i < n_settled_runs && counted && event == XACT_EVENT_ABORT; i++)
+		TakeBack(&settled_runs[i]);
+	counted = false;
+	n_settled_runs = 0;
+}
+
+static void
+FollowSubtransaction(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	int			level = GetCurrentTransactionNestLevel();
+
+	/* the last ones are those of the innermost level */
+	if (event == SUBXACT_EVENT_COMMIT_SUB)
+		for (int i = n_settled_runs; i > 0 && settled_runs[i - 1].level >= level; i--)
+			settled_runs[i - 1].level = level - 1;
+	else if (event == SUBXACT_EVENT_ABORT_SUB)
+		while (n_settled_runs > 0 && settled_runs[n_settled_runs - 1].level >= level)
+			n_settled_runs--;
+}
+
+/* Registered once: each registration is kept for the life of the process. */
+void
+StatsInit(void)
+{
+	ShmemRegister(StatsSize, StatsStart);
+	RegisterXactCallback(CountSettledRuns, NULL);
+	RegisterSubXactCallback(FollowSubtransaction, NULL);
+}
+
+/* reading ------------------------------------------------------------------ */
+
+/* Copies of a database's entries, or of all: nothing that can fail is called with the lock held. */
+StatsEntry *
+StatsCopyAll(Oid dboid, int *n)
+{
+	HASH_SEQ_STATUS status;
+	StatsEntry *entry;
+	StatsEntry *copies = palloc_extended(sizeof(StatsEntry) * taskq_max_handler_statistics, MCXT_ALLOC_HUGE);
+
+	*n = 0;
+	LWLockAcquire(&taskq_shared->lock, LW_SHARED);
+	hash_seq_init(&status, stats);
+	while ((entry = hash_seq_search(&status)) != NULL)
+		if ((entry->key.dboid == dboid || !OidIsValid(dboid)) && *n < taskq_max_handler_statistics)
+		{
+			SpinLockAcquire(&entry->mutex);
+			copies[(*n)++] = *entry;
+			SpinLockRelease(&entry->mutex);
+		}
+	LWLockRelease(&taskq_shared->lock);
+	return copies;
+}
+
+/* An entry of before the server's start. */
+void
+StatsRestore(const StatsEntry *saved)
+{
+	StatsEntry *entry;
+
+	if (StatsIsFull())
+		return;
+	entry = hash_search(stats, &saved->key, HASH_ENTER_NULL, NULL);
+	if (entry == NULL)
+		return;
+	SpinLockInit(&entry->mutex);
+	entry->generation = 0;
+	entry->numbers = saved->numbers;
+}
+
+/* In milliseconds. */
+static void
+PutQuantile(Datum *values, bool *nulls, int i, const Histogram *histogram, double q)
+{
+	double		microseconds = 0;
+
+	nulls[i] = !HistogramQuantile(histogram, q, &microseconds);
+	values[i] = Float8GetDatum(microseconds / 1000.0);
+}
+
+Datum
+taskq_handler_statistics(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	StatsEntry *copies;
+	int			n;
+
+	CheckArgCount(fcinfo, 0);
+	BeginRows(fcinfo, 16);
+	if (stats == NULL)
+		return (Datum) 0;
+	copies = StatsCopyAll(MyDatabaseId, &n);
+	for (int i = 0; i < n; i++)
+	{
+		const StatsNumbers *numbers = &copies[i].numbers;
+		int64		runs = numbers->completed + numbers->failed;
+		Datum		values[16];
+		bool		nulls[16] = {false};
+
+		if (runs == 0)
+			continue;
+		values[0] = CStringGetTextDatum(copies[i].key.task_type);
+		values[1] = Int64GetDatum(runs);
+		values[2] = Int64GetDatum(numbers->completed);
+		values[3] = Int64GetDatum(numbers->failed);
+		values[4] = Float8GetDatum(numbers->total / 1000.0);
+		values[5] = Float8GetDatum(numbers->runs.least / 1000.0);
+		values[6] = Float8GetDatum(numbers->runs.most / 1000.0);
+		values[7] = TimestampTzGetDatum(numbers->last_run_at);
+		PutQuantile(values, nulls, 8, &numbers->runs, 0.5);
+		PutQuantile(values, nulls, 9, &numbers->runs, 0.95);
+		PutQuantile(values, nulls, 10, &numbers->runs, 0.99);
+		values[11] = Float8GetDatum(numbers->waited / 1000.0);
+		PutQuantile(values, nulls, 12, &numbers->waits, 0.5);
+		PutQuantile(values, nulls, 13, &numbers->waits, 0.95);
+		PutQuantile(values, nulls, 14, &numbers->waits, 0.99);
+		values[15] = TimestampTzGetDatum(numbers->since);
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+/* Begin anew, with one type or all of this database. */
+Datum
+taskq_stat_reset(PG_FUNCTION_ARGS)
+{
+	char	   *task_type;
+	HASH_SEQ_STATUS status;
+	StatsEntry *entry;
+	TimestampTz now = ClockNow();
+
+	CheckArgCount(fcinfo, 1);
+	task_type = ArgNameOrNull(fcinfo, 0, "task type");
+	if (stats == NULL)
+		PG_RETURN_VOID();
+	LWLockAcquire(&taskq_shared->lock, LW_SHARED);
+	hash_seq_init(&status, stats);
+	while ((entry = hash_seq_search(&status)) != NULL)
+		if (entry->key.dboid == MyDatabaseId && (task_type == NULL || strcmp(task_type, entry->key.task_type) == 0))
+		{
+			SpinLockAcquire(&entry->mutex);
+			Clear(entry, now);
+			SpinLockRelease(&entry->mutex);
+		}
+	LWLockRelease(&taskq_shared->lock);
+	PG_RETURN_VOID();
+}

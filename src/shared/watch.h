@@ -1,0 +1,21 @@
+/*
+ * watch.h
+ *	  Noticing that time was lost.
+ */
+#ifndef TASKQ_WATCH_H
+#define TASKQ_WATCH_H
+
+#include "taskq.h"
+
+#include "executor/tuptable.h"
+#include "utils/timestamp.h"
+
+#include "shared/shmem.h"
+
+extern void WatchBegin(TaskqDatabase *database);
+extern void WatchSleep(long milliseconds);
+extern bool WatchNote(void);
+extern TimestampTz WatchNow(void);
+extern TimestampTz WatchLease(TimestampTz expires_at, TupleTableSlot *row);
+
+#endif							/* TASKQ_WATCH_H */

@@ -1,0 +1,236 @@
+/*
+ * kit.c
+ *	  What it takes to write rows of a table, kept from one use to the next.
+ *
+ * Slots, the executor's state, the tables' indexes as it wants them described,
+ * predicates and partition bounds made ready to be evaluated: to make all that
+ * costs more than to write one row.  So a process keeps it for the tables it has
+ * used last.  The table and its indexes are opened and locked for each use all the
+ * same.  A kit is made anew when the table or one of its indexes has changed, which
+ * a relcache invalidation says, and thrown away when an error has ended its use.
+ * That an index is ready for rows is said for the index alone.
+ */
+#include "taskq.h"
+
+#include "access/genam.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_am.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+#include "base/compat.h"
+#include "store/kit.h"
+
+#define MAX_KITS 16				/* kept by a process, a few kB each */
+
+static dlist_head kits = DLIST_STATIC_INIT(kits);
+static int	n_kits = 0;
+
+static StoreKit *
+Make(Relation rel)
+{
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "taskq kit", ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	StoreKit   *kit = palloc0(sizeof(StoreKit));
+	TupleDesc	desc = CreateTupleDescCopyConstr(RelationGetDescr(rel));	/* its own: nobody counts who uses it */
+
+	kit->context = context;
+	kit->relid = RelationGetRelid(rel);
+	kit->kept = true;
+	kit->estate = CreateExecutorState();
+	EvalPlanQualInit_compat(&kit->epq, kit->estate);
+	kit->result = makeNode(ResultRelInfo);
+	InitResultRelInfo(kit->result, rel, 0, NULL, 0);
+	kit->found = MakeSingleTupleTableSlot(desc, table_slot_callbacks(rel));
+	kit->row = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
+	MemoryContextSwitchTo(old);
+	dlist_push_head(&kits, &kit->node);
+	n_kits++;
+	return kit;
+}
+
+/* Forget it.  What an error has left in it is not looked at. */
+static void
+Discard(StoreKit *kit)
+{
+	dlist_delete(&kit->node);
+	n_kits--;
+	MemoryContextDelete(kit->context);
+}
+
+/* The kit of a table that was just opened, for the caller alone until it is returned. */
+StoreKit *
+KitTake(Relation rel)
+{
+	StoreKit   *kit = NULL;
+	dlist_mutable_iter i;
+
+	dlist_foreach_modify(i, &kits)
+	{
+		StoreKit   *candidate = dlist_container(StoreKit, node, i.cur);
+
+		if (candidate->level > 0)
+			continue;
+		if (candidate->stale)
+			Discard(candidate);
+		else if (candidate->relid == RelationGetRelid(rel))
+		{
+			kit = candidate;
+			break;
+		}
+	}
+	if (kit == NULL)
+		kit = Make(rel);
+	else
+		dlist_move_head(&kits, &kit->node);
+	kit->level = GetCurrentTransactionNestLevel();
+	kit->result->ri_RelationDesc = rel;
+	return kit;
+}
+
+/*
+ * The first time: have the executor describe the indexes.  Those of other kinds
+ * than ours keep what they please in the description, and others yet evaluate
+ * users' expressions: such a kit serves once.
+ */
+static void
+DescribeIndexes(StoreKit *kit)
+{
+	ResultRelInfo *result = kit->result;
+	MemoryContext old = MemoryContextSwitchTo(kit->context);
+
+	kit->describing = true;
+	ExecOpenIndices(result, false);
+	kit->indexes = palloc(sizeof(Oid) * (result->ri_NumIndices + 1));
+	for (int i = 0; i < result->ri_NumIndices; i++)
+	{
+		Relation	index = result->ri_IndexRelationDescs[i];
+
+		kit->indexes[i] = RelationGetRelid(index);
+		if (index->rd_rel->relam != BTREE_AM_OID || result->ri_IndexRelationInfo[i]->ii_Expressions != NIL)
+			kit->kept = false;
+	}
+	kit->describing = false;
+	MemoryContextSwitchTo(old);
+}
+
+/* Open the table's indexes to write to them. */
+void
+KitOpenIndexes(StoreKit *kit)
+{
+	ResultRelInfo *result = kit->result;
+
+	if (kit->indexes_open)
+		return;
+	if (kit->indexes == NULL)
+		DescribeIndexes(kit);
+	else
+		for (int i = 0; i < result->ri_NumIndices; i++)
+			result->ri_IndexRelationDescs[i] = index_open(kit->indexes[i], RowExclusiveLock);
+	kit->indexes_open = true;
+}
+
+/*
+ * Close the indexes.  The locks on those of a leaf stay until the transaction
+ * ends, as that on the leaf does: the next settle needs them again.  Those of
+ * other tables go, as an enqueuer may do much else in his transaction, and has
+ * room for few locks that cost next to nothing.
+ */
+static void
+CloseIndexes(StoreKit *kit)
+{
+	LOCKMODE	mode = kit->result->ri_RelationDesc->rd_rel->relispartition ? NoLock : RowExclusiveLock;
+
+	if (!kit->indexes_open)
+		return;
+	for (int i = 0; i < kit->result->ri_NumIndices; i++)
+		index_close(kit->result->ri_IndexRelationDescs[i], mode);
+	kit->indexes_open = false;
+}
+
+/* The caller is done with it, and about to close the table. */
+void
+KitReturn(StoreKit *kit)
+{
+	ExecClearTuple(kit->found);
+	ExecClearTuple(kit->row);
+	CloseIndexes(kit);
+	kit->level = 0;
+	if (!kit->kept || kit->stale)
+	{
+		EvalPlanQualEnd(&kit->epq);
+		FreeExecutorState(kit->estate);
+		Discard(kit);
+		return;
+	}
+	ReScanExprContext(GetPerTupleExprContext(kit->estate));
+	if (n_kits > MAX_KITS)
+	{
+		StoreKit   *oldest = dlist_tail_element(StoreKit, node, &kits);
+
+		if (oldest->level == 0)
+			Discard(oldest);
+	}
+}
+
+static bool
+HasIndex(const StoreKit *kit, Oid relid)
+{
+	for (int i = 0; kit->indexes != NULL && i < kit->result->ri_NumIndices; i++)
+		if (kit->indexes[i] == relid)
+			return true;
+	return false;
+}
+
+/* A relation has changed; InvalidOid: any may have. */
+void
+KitInvalidate(Oid relid)
+{
+	dlist_iter	i;
+
+	dlist_foreach(i, &kits)
+	{
+		StoreKit   *kit = dlist_container(StoreKit, node, i.cur);
+
+		/* of an index that is being described the oid is not known yet */
+		if (!OidIsValid(relid) || kit->relid == relid || kit->describing || HasIndex(kit, relid))
+			kit->stale = true;
+	}
+}
+
+/* An error has ended the use of kits taken at this level and above. */
+static void
+DiscardUsed(int level)
+{
+	dlist_mutable_iter i;
+
+	dlist_foreach_modify(i, &kits)
+	{
+		StoreKit   *kit = dlist_container(StoreKit, node, i.cur);
+
+		if (kit->level >= level)
+			Discard(kit);
+	}
+}
+
+static void
+AtTransactionEnd(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_ABORT)
+		DiscardUsed(1);
+}
+
+static void
+AtSubtransactionEnd(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		DiscardUsed(GetCurrentTransactionNestLevel());
+}
+
+void
+KitInit(void)
+{
+	RegisterXactCallback(AtTransactionEnd, NULL);
+	RegisterSubXactCallback(AtSubtransactionEnd, NULL);
+}

@@ -1,0 +1,210 @@
+/*
+ * leaf.c
+ *	  Tables with a leaf for each day on which rows expire, so that retention of
+ *	  any length is a partition drop.
+ *
+ * taskq writes into the leaf, never through the parent: whoever drops a leaf
+ * needs the parent's lock for a moment, which a queue under load would never
+ * leave free.  While a day's leaf does not exist rows go to the overflow leaf.
+ * Leaves are made when they are needed, so that a restored dump, which brings
+ * its own, meets none.
+ */
+#include "taskq.h"
+
+#include "catalog/pg_inherits.h"
+#include "storage/lmgr.h"
+#include "utils/datetime.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+
+#include "base/clock.h"
+#include "shared/locks.h"
+#include "shared/shmem.h"
+#include "shared/wake.h"
+#include "store/leaf.h"
+#include "store/owner.h"
+#include "store/rights.h"
+
+/* Retention of more than this is rounded up to whole periods of it. */
+#define DAYS_EXACT 31
+#define DAYS_ROUNDED 10
+
+/* days --------------------------------------------------------------------- */
+
+/* The day of a moment, in UTC. */
+static DateADT
+DayOf(TimestampTz moment)
+{
+	int64		day = moment / USECS_PER_DAY;
+
+	if (moment % USECS_PER_DAY < 0)
+		day--;
+	return (DateADT) day;
+}
+
+/* The first day on which a row of this moment may go.  Never today, so its leaf is not being dropped. */
+DateADT
+LeafDay(TimestampTz moment, int64 retention)
+{
+	DateADT		today = DayOf(moment);
+	DateADT		day = DayOf(moment + retention) + 1;
+
+	if (day - today > DAYS_EXACT + 1)
+		day = (day + DAYS_ROUNDED - 1) / DAYS_ROUNDED * DAYS_ROUNDED;
+	return day;
+}
+
+static void
+LeafName(char *name, const LeafTable *table, DateADT day)
+{
+	struct pg_tm tm;
+
+	j2date(day + POSTGRES_EPOCH_JDATE, &tm.tm_year, &tm.tm_mon, &tm.tm_mday);
+	snprintf(name, NAMEDATALEN, "%s_%04d%02d%02d", table->name, tm.tm_year, tm.tm_mon, tm.tm_mday);
+}
+
+/* The name of the last day that was asked for is kept, as it mostly is the next one too. */
+Oid
+LeafOfDay(const LeafTable *table, DateADT day)
+{
+	static char name[NAMEDATALEN];
+	static const LeafTable *of_table = NULL;
+	static DateADT of_day;
+	Oid			leaf;
+
+	if (table != of_table || day != of_day)
+		LeafName(name, table, day);
+	of_table = table;
+	of_day = day;
+	leaf = get_relname_relid(name, CatalogSchema());
+	/* a table that only bears the name is nobody's leaf */
+	return OidIsValid(leaf) && get_rel_relispartition(leaf) ? leaf : InvalidOid;
+}
+
+/* Have the scheduler make the leaves that are missing. */
+void
+LeafWant(void)
+{
+	if (ShmemMyDatabase() != NULL)
+		pg_atomic_write_u32(&ShmemMyDatabase()->leaves_wanted, 1);
+	WakeSchedulerAt(ClockNow());
+}
+
+/* Open the leaf for a row that is kept so long; and the row's day there. */
+void
+LeafOpenForRow(Store *leaf, const LeafTable *table, TimestampTz now, int64 retention, DateADT *expires_on)
+{
+	Oid			of_day;
+
+	*expires_on = LeafDay(now, retention);
+	of_day = LeafOfDay(table, *expires_on);
+	if (OidIsValid(of_day) && StoreOpenLeaf(leaf, of_day))
+		return;
+	LeafWant();
+	*expires_on = DATEVAL_NOBEGIN;
+	StoreOpenRel(leaf, table->overflow);
+}
+
+/*
+ * Be the only one who makes and drops leaves until the transaction ends; false:
+ * somebody else is.  A name that he has taken would be waited for.
+ */
+bool
+LeafCare(bool wait)
+{
+	return LockKey(LOCK_CARE, 0, true, wait);
+}
+
+/* leaves ------------------------------------------------------------------- */
+
+static int
+CompareOidsBackwards(const void *a, const void *b)
+{
+	Oid			left = *(const Oid *) a;
+	Oid			right = *(const Oid *) b;
+
+	return left < right ? 1 : left > right ? -1 : 0;
+}
+
+/* All leaves, those made last first: what is new is asked for most. */
+Oid *
+LeafList(const LeafTable *table, int *n)
+{
+	List	   *children = find_inheritance_children(CatalogRel(table->parent), NoLock);
+	Oid		   *leaves = palloc(sizeof(Oid) * (list_length(children) + 1));
+	ListCell   *cell;
+
+	*n = 0;
+	foreach(cell, children)
+		leaves[(*n)++] = lfirst_oid(cell);
+	qsort(leaves, *n, sizeof(Oid), CompareOidsBackwards);
+	return leaves;
+}
+
+/*
+ * Make the leaf of a day and attach it; no lock that a writer waits for.  False:
+ * it is there.  The caller is the owner, in SPI.
+ */
+bool
+LeafMake(const LeafTable *table, DateADT day)
+{
+	char		name[NAMEDATALEN];
+	char	   *from = DatumGetCString(DirectFunctionCall1(date_out, DateADTGetDatum(day)));
+	char	   *to = DatumGetCString(DirectFunctionCall1(date_out, DateADTGetDatum(day + 1)));
+
+	if (OidIsValid(LeafOfDay(table, day)))
+		return false;
+	LeafName(name, table, day);
+	OwnerExecute(psprintf("CREATE TABLE taskq.%s (LIKE taskq.%s INCLUDING ALL, PRIMARY KEY (%s))",
+						  name, table->name, table->key), 0, NULL, NULL, NULL);
+	if (table->index != NULL)
+		OwnerExecute(psprintf("CREATE INDEX ON taskq.%s (%s)", name, table->index), 0, NULL, NULL, NULL);
+	OwnerExecute(psprintf("ALTER TABLE taskq.%s ATTACH PARTITION taskq.%s FOR VALUES FROM ('%s') TO ('%s')",
+						  table->name, name, from, to), 0, NULL, NULL, NULL);
+	CommandCounterIncrement();
+	RightsRevokeOnTables(name);
+	return true;
+}
+
+/* The name of a leaf whose day is over; NULL when there is none. */
+char *
+LeafExpired(const LeafTable *table)
+{
+	int			n;
+	Oid		   *leaves = LeafList(table, &n);
+	DateADT		today = DayOf(ClockNow());
+	int			length = strlen(table->name);
+
+	for (int i = 0; i < n; i++)
+	{
+		char	   *name = get_rel_name(leaves[i]);
+		int			year,
+					month,
+					day;
+
+		if (name != NULL && strncmp(name, table->name, length) == 0 &&
+			sscanf(name + length, "_%4d%2d%2d", &year, &month, &day) == 3 &&
+			date2j(year, month, day) - POSTGRES_EPOCH_JDATE < today)
+			return name;
+	}
+	return NULL;
+}
+
+/*
+ * Lock what dropping or emptying a leaf needs, if all of it is free at once.  A
+ * lock that waits would have every query of the table wait behind it.
+ */
+bool
+LeafIsFree(const LeafTable *table, Oid leaf)
+{
+	return ConditionalLockRelationOid(CatalogRel(table->parent), AccessExclusiveLock) &&
+		ConditionalLockRelationOid(leaf, AccessExclusiveLock);
+}
+
+/* Drop a leaf if that need not wait; else it is tried again later. */
+void
+LeafDrop(const LeafTable *table, const char *name)
+{
+	if (LeafIsFree(table, get_relname_relid(name, CatalogSchema())))
+		OwnerExecute(psprintf("DROP TABLE taskq.%s", name), 0, NULL, NULL, NULL);
+}

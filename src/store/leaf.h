@@ -1,0 +1,38 @@
+/*
+ * leaf.h
+ *	  Tables with a leaf for each day on which rows expire.
+ */
+#ifndef TASKQ_LEAF_H
+#define TASKQ_LEAF_H
+
+#include "taskq.h"
+
+#include "nodes/pg_list.h"
+#include "utils/date.h"
+#include "utils/timestamp.h"
+
+#include "store/catalog.h"
+#include "store/store.h"
+
+/* A partitioned table whose rows are pruned by the day. */
+typedef struct LeafTable
+{
+	const char *name;			/* its leaves are called so, with the day */
+	TaskqRel	parent;
+	TaskqRel	overflow;
+	const char *key;			/* the columns of each leaf's primary key */
+	const char *index;			/* and of another index, if there is one */
+} LeafTable;
+
+extern Oid	LeafOfDay(const LeafTable *table, DateADT day);
+extern DateADT LeafDay(TimestampTz moment, int64 retention);
+extern void LeafOpenForRow(Store *leaf, const LeafTable *table, TimestampTz now, int64 retention, DateADT *expires_on);
+extern Oid *LeafList(const LeafTable *table, int *n);
+extern bool LeafCare(bool wait);
+extern void LeafWant(void);
+extern bool LeafMake(const LeafTable *table, DateADT day);
+extern char *LeafExpired(const LeafTable *table);
+extern bool LeafIsFree(const LeafTable *table, Oid leaf);
+extern void LeafDrop(const LeafTable *table, const char *name);
+
+#endif							/* TASKQ_LEAF_H */

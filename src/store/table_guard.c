@@ -1,0 +1,430 @@
+/*
+ * table_guard.c
+ *	  Nobody's code on taskq's tables.
+ *
+ * taskq reads and writes its tables as the extension's owner, and so would the
+ * code run that a trigger, a rule, a foreign key or a policy on one of them
+ * brings; and tables of others that inherit from one would be read with it.  All
+ * that is refused when it is made, to everybody: a superuser who adds a trigger in
+ * good faith would lend the owner's rights to whoever owns its function.  What an
+ * index, a constraint, a default or statistics compute may call functions of
+ * superusers and of the extension's owner only.
+ *
+ * A session that has not loaded this library is not seen making one, where it is
+ * not preloaded.  So the tables are looked at before they are used, too.
+ */
+#include "taskq.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/dependency.h"
+#include "catalog/indexing.h"
+#include "catalog/namespace.h"
+#include "catalog/objectaccess.h"
+#include "catalog/pg_attrdef.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
+#include "catalog/pg_index.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_policy.h"
+#include "catalog/pg_rewrite.h"
+#include "catalog/pg_statistic_ext.h"
+#include "catalog/pg_trigger.h"
+#include "commands/extension.h"
+#include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "nodes/parsenodes.h"
+#include "tcop/utility.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#include "store/catalog.h"
+#include "store/object_owner.h"
+#include "store/table_guard.h"
+
+static object_access_hook_type previous_access_hook = NULL;
+static ProcessUtility_hook_type previous_utility_hook = NULL;
+
+/* The tables that were looked at, and whether one of them has changed since. */
+static Oid *checked = NULL;
+static int	n_checked = 0;
+static int	max_checked = 0;
+static bool all_checked = false;
+
+/* whose tables ------------------------------------------------------------- */
+
+/*
+ * Is this a table or view of taskq's?  Asked while anything may be under way, so
+ * by the name of the schema first.
+ */
+static bool
+IsOurs(Oid relid)
+{
+	Oid			schema = get_rel_namespace(relid);
+	char	   *name = OidIsValid(schema) ? get_namespace_name(schema) : NULL;
+	Oid			extension;
+
+	if (name == NULL || strcmp(name, TASKQ_SCHEMA) != 0)
+		return false;
+	extension = get_extension_oid("taskq", true);
+	return OidIsValid(extension) && getExtensionOfObject(NamespaceRelationId, schema) == extension;
+}
+
+/* The extension's own scripts do what they do; pg_upgrade brings back what was there. */
+static bool
+IsTrustedScript(void)
+{
+	return IsBinaryUpgrade ||
+		(creating_extension && CurrentExtensionObject == get_extension_oid("taskq", true));
+}
+
+static void
+Refuse(Oid relid, const char *what, const char *detail, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("%s.%s takes no %s", TASKQ_SCHEMA, get_rel_name(relid), what),
+			 errdetail("%s", detail),
+			 errhint("%s", hint)));
+}
+
+static void
+RefuseOurs(Oid relid, const char *what)
+{
+	if (IsOurs(relid))
+		Refuse(relid, what, "taskq works on its tables as the extension's owner, and so would the code that comes with it.",
+			   "To act on what happens to jobs, follow taskq.read_events() or enqueue another job.");
+}
+
+/* expressions -------------------------------------------------------------- */
+
+/* Is code of this owner's trusted as the extension's own? */
+static bool
+IsTrustedOwner(Oid owner)
+{
+	return superuser_arg(owner) || owner == CatalogOwner();
+}
+
+static bool
+IsForeignFunction(Oid function, void *context)
+{
+	return !IsTrustedOwner(FunctionOwner(function));
+}
+
+static bool
+CallsForeignCode(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (check_functions_in_node(node, IsForeignFunction, context))
+		return true;
+	if (IsA(node, CoerceToDomain) && !IsTrustedOwner(TypeOwner(((CoerceToDomain *) node)->resulttype)))
+		return true;
+	return expression_tree_walker(node, CallsForeignCode, context);
+}
+
+/* An expression as it stands in a catalogue, or NULL. */
+static void
+RefuseForeignCode(Oid relid, HeapTuple tuple, TupleDesc desc, int attnum, const char *what)
+{
+	bool		isnull;
+	Datum		expression = heap_getattr(tuple, attnum, desc, &isnull);
+
+	if (!isnull && CallsForeignCode(stringToNode(TextDatumGetCString(expression)), NULL))
+		Refuse(relid, what, "It calls a function, or uses a domain, that belongs neither to a superuser nor to the extension's owner, and would run it as the owner.",
+			   "Use functions of PostgreSQL's own.");
+}
+
+/* what is made ------------------------------------------------------------- */
+
+typedef void (*RowFunction) (HeapTuple tuple, TupleDesc desc);
+
+/* A row of a catalogue that was written by this command, by its oid. */
+static void
+WithRow(Oid catalog, Oid index, AttrNumber key, Oid object, RowFunction function)
+{
+	Relation	rel = table_open(catalog, AccessShareLock);
+	ScanKeyData scankey;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&scankey, key, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(object));
+	scan = systable_beginscan(rel, index, true, SnapshotSelf, 1, &scankey);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		function(tuple, RelationGetDescr(rel));
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+}
+
+static void
+LookAtTrigger(HeapTuple tuple, TupleDesc desc)
+{
+	RefuseOurs(((Form_pg_trigger) GETSTRUCT(tuple))->tgrelid, "triggers");
+}
+
+static void
+LookAtRule(HeapTuple tuple, TupleDesc desc)
+{
+	Form_pg_rewrite rule = (Form_pg_rewrite) GETSTRUCT(tuple);
+
+	/* a view of somebody's own in the schema is made of a rule */
+	if (get_rel_relkind(rule->ev_class) != RELKIND_VIEW ||
+		OidIsValid(getExtensionOfObject(RelationRelationId, rule->ev_class)))
+		RefuseOurs(rule->ev_class, "rules");
+}
+
+static void
+LookAtPolicy(HeapTuple tuple, TupleDesc desc)
+{
+	RefuseOurs(((Form_pg_policy) GETSTRUCT(tuple))->polrelid, "policies");
+}
+
+static void
+LookAtConstraint(HeapTuple tuple, TupleDesc desc)
+{
+	Form_pg_constraint constraint = (Form_pg_constraint) GETSTRUCT(tuple);
+
+	if (constraint->contype == CONSTRAINT_FOREIGN)
+	{
+		RefuseOurs(constraint->conrelid, "foreign keys");
+		RefuseOurs(constraint->confrelid, "foreign keys");
+	}
+	else if (constraint->contype == CONSTRAINT_CHECK && IsOurs(constraint->conrelid))
+		RefuseForeignCode(constraint->conrelid, tuple, desc, Anum_pg_constraint_conbin, "such constraint");
+}
+
+static void
+LookAtDefault(HeapTuple tuple, TupleDesc desc)
+{
+	Form_pg_attrdef def = (Form_pg_attrdef) GETSTRUCT(tuple);
+
+	if (IsOurs(def->adrelid))
+		RefuseForeignCode(def->adrelid, tuple, desc, Anum_pg_attrdef_adbin, "such default");
+}
+
+static void
+LookAtIndex(HeapTuple tuple, TupleDesc desc)
+{
+	Form_pg_index index = (Form_pg_index) GETSTRUCT(tuple);
+
+	if (!IsOurs(index->indrelid))
+		return;
+	RefuseForeignCode(index->indrelid, tuple, desc, Anum_pg_index_indexprs, "such index");
+	RefuseForeignCode(index->indrelid, tuple, desc, Anum_pg_index_indpred, "such index");
+}
+
+static void
+LookAtStatistics(HeapTuple tuple, TupleDesc desc)
+{
+	Form_pg_statistic_ext statistics = (Form_pg_statistic_ext) GETSTRUCT(tuple);
+
+	if (IsOurs(statistics->stxrelid))
+		RefuseForeignCode(statistics->stxrelid, tuple, desc, Anum_pg_statistic_ext_stxexprs, "such statistics");
+}
+
+/* A table inherits, or becomes a partition.  Leaves of a dump are attached so. */
+static void
+LookAtInheritance(Oid child, Oid parent)
+{
+	if (IsOurs(parent) && (get_rel_relkind(parent) != RELKIND_PARTITIONED_TABLE || !IsOurs(child)))
+		Refuse(parent, "children", "A table that inherits from it, or is its partition, would be read and written with it as the extension's owner.",
+			   "Make the table LIKE it instead.");
+}
+
+static void
+LookAtObject(ObjectAccessType access, Oid class, Oid object, void *arg)
+{
+	if (access == OAT_POST_ALTER && class == InheritsRelationId)
+		LookAtInheritance(object, ((ObjectAccessPostAlter *) arg)->auxiliary_id);
+	if (access != OAT_POST_CREATE)
+		return;
+	switch (class)
+	{
+		case TriggerRelationId:
+			WithRow(class, TriggerOidIndexId, Anum_pg_trigger_oid, object, LookAtTrigger);
+			break;
+		case RewriteRelationId:
+			WithRow(class, RewriteOidIndexId, Anum_pg_rewrite_oid, object, LookAtRule);
+			break;
+		case PolicyRelationId:
+			WithRow(class, PolicyOidIndexId, Anum_pg_policy_oid, object, LookAtPolicy);
+			break;
+		case ConstraintRelationId:
+			WithRow(class, ConstraintOidIndexId, Anum_pg_constraint_oid, object, LookAtConstraint);
+			break;
+		case AttrDefaultRelationId:	/* named by its table */
+			WithRow(class, AttrDefaultIndexId, Anum_pg_attrdef_adrelid, object, LookAtDefault);
+			break;
+		case RelationRelationId:
+			WithRow(IndexRelationId, IndexRelidIndexId, Anum_pg_index_indexrelid, object, LookAtIndex);
+			break;
+		case StatisticExtRelationId:
+			WithRow(class, StatisticExtOidIndexId, Anum_pg_statistic_ext_oid, object, LookAtStatistics);
+			break;
+	}
+}
+
+static void
+AccessHook(ObjectAccessType access, Oid class, Oid object, int sub, void *arg)
+{
+	if (previous_access_hook)
+		previous_access_hook(access, class, object, sub, arg);
+	if ((access == OAT_POST_CREATE || access == OAT_POST_ALTER) && !IsTrustedScript())
+		LookAtObject(access, class, object, arg);
+}
+
+/* Row-level security has no object of its own that would be made. */
+static void
+LookAtRowSecurity(AlterTableStmt *statement)
+{
+	ListCell   *cell;
+
+	foreach(cell, statement->cmds)
+	{
+		AlterTableCmd *command = lfirst_node(AlterTableCmd, cell);
+
+		if (command->subtype == AT_EnableRowSecurity || command->subtype == AT_ForceRowSecurity)
+			RefuseOurs(RangeVarGetRelid(statement->relation, NoLock, true), "policies");
+	}
+}
+
+static void
+UtilityHook(PlannedStmt *pstmt, const char *query, bool read_only_tree,
+			ProcessUtilityContext context, ParamListInfo params,
+			QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion)
+{
+	if (IsA(pstmt->utilityStmt, AlterTableStmt) && !IsTrustedScript())
+		LookAtRowSecurity((AlterTableStmt *) pstmt->utilityStmt);
+	if (previous_utility_hook)
+		previous_utility_hook(pstmt, query, read_only_tree, context, params, environment, dest, completion);
+	else
+		standard_ProcessUtility(pstmt, query, read_only_tree, context, params, environment, dest, completion);
+}
+
+/* before tables are used --------------------------------------------------- */
+
+static void
+RefuseToUse(Relation rel, const char *what, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("table %s.%s has %s", TASKQ_SCHEMA, RelationGetRelationName(rel), what),
+			 errdetail("Its code would run as the extension's owner, so the tables of taskq take none."),
+			 errhint("%s", hint)));
+}
+
+/* A table is about to be read or written as the owner. */
+void
+TableGuardCheck(Relation rel)
+{
+	if (rel->trigdesc != NULL)
+		RefuseToUse(rel, "a trigger", "Drop the trigger, or the foreign key that refers to the table.");
+	if (rel->rd_rules != NULL)
+		RefuseToUse(rel, "a rule", "Drop the rule.");
+	if (rel->rd_rel->relrowsecurity)
+		RefuseToUse(rel, "row-level security", "ALTER TABLE ... DISABLE ROW LEVEL SECURITY.");
+}
+
+static void
+Remember(Oid relid)
+{
+	if (n_checked == max_checked)
+	{
+		max_checked = max_checked == 0 ? 64 : 2 * max_checked;
+		checked = checked == NULL ? MemoryContextAlloc(TopMemoryContext, max_checked * sizeof(Oid)) :
+			repalloc(checked, max_checked * sizeof(Oid));
+	}
+	checked[n_checked++] = relid;
+}
+
+/* Only a table whose row in the catalogue says so can have anything; it may say so wrongly. */
+static void
+CheckTable(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Form_pg_class form;
+	bool		suspect;
+	bool		parent;
+
+	if (!HeapTupleIsValid(tuple))
+		return;
+	Remember(relid);
+	form = (Form_pg_class) GETSTRUCT(tuple);
+	suspect = form->relhastriggers || form->relhasrules || form->relrowsecurity;
+	parent = form->relkind == RELKIND_PARTITIONED_TABLE;
+	ReleaseSysCache(tuple);
+	if (suspect)
+	{
+		Relation	rel = RelationIdGetRelation(relid);
+
+		if (RelationIsValid(rel))
+		{
+			TableGuardCheck(rel);
+			RelationClose(rel);
+		}
+	}
+	if (parent)
+	{
+		ListCell   *cell;
+
+		foreach(cell, find_inheritance_children(relid, NoLock))
+			CheckTable(lfirst_oid(cell));
+	}
+}
+
+/* Statements are about to be run on them as the owner. */
+void
+TableGuardCheckAll(void)
+{
+	if (all_checked)
+		return;
+
+	/* set before the look: if something changes meanwhile, look again */
+	all_checked = true;
+	n_checked = 0;
+	PG_TRY();
+	{
+		for (TaskqRel rel = 0; rel < TASKQ_RELS; rel++)
+		{
+			Oid			relid = CatalogRelIfThere(rel);
+			char		kind = get_rel_relkind(relid);
+
+			if (kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE)
+				CheckTable(relid);
+		}
+	}
+	PG_CATCH();
+	{
+		all_checked = false;
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+}
+
+static void
+TableChanged(Datum arg, Oid relid)
+{
+	if (!OidIsValid(relid))
+		all_checked = false;
+	for (int i = 0; i < n_checked && all_checked; i++)
+		if (checked[i] == relid)
+			all_checked = false;
+}
+
+void
+TableGuardInit(void)
+{
+	CacheRegisterRelcacheCallback(TableChanged, (Datum) 0);
+	previous_access_hook = object_access_hook;
+	object_access_hook = AccessHook;
+	previous_utility_hook = ProcessUtility_hook;
+	ProcessUtility_hook = UtilityHook;
+}
