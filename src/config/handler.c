@@ -293,7 +293,7 @@ AddHandlerOfRow(TupleTableSlot *slot, void *arg)
 static void
 LoadHandlers(void)
 {
-	uint64		version = CatalogVersion();
+	uint64		version = CatalogRegistryVersion();
 	HASHCTL		ctl;
 
 	if (handlers_version == version)

@@ -81,7 +81,7 @@ AddPoolOfRow(TupleTableSlot *slot, void *arg)
 static void
 LoadPools(void)
 {
-	uint64		version = CatalogVersion();
+	uint64		version = CatalogRegistryVersion();
 
 	if (pools_version == version)
 		return;

@@ -113,7 +113,7 @@ AddQueueOfRow(TupleTableSlot *slot, void *arg)
 static void
 LoadQueues(void)
 {
-	uint64		version = CatalogVersion();
+	uint64		version = CatalogRegistryVersion();
 
 	if (queues_version == version)
 		return;

@@ -87,28 +87,34 @@ ReadRoute(TupleTableSlot *slot, TaskqRoute *route)
 	route->retiring = !SlotIsNull(slot, ROUTE_RETIRED_AT);
 }
 
-static void
-AddRouteOfRow(TupleTableSlot *slot, void *arg)
+/*
+ * Room for one more route.  The array that was there stays, as somebody may look
+ * at a route of it.
+ */
+static TaskqRoute *
+NewRoute(void)
 {
-	MemoryContext old;
-	TaskqRoute *route;
+	if (n_routes == max_routes)
+	{
+		TaskqRoute *old = routes;
+
+		max_routes = Max(64, max_routes * 2);
+		routes = MemoryContextAllocHuge(routes_context, max_routes * sizeof(TaskqRoute));
+		if (n_routes > 0)
+			memcpy(routes, old, n_routes * sizeof(TaskqRoute));
+	}
+	return &routes[n_routes];
+}
+
+/* Have the new route found by key and id. */
+static void
+AddRoute(void)
+{
+	TaskqRoute *route = &routes[n_routes];
 	RouteKey	key;
 	RouteKeyEntry *by_key;
 	RouteIdEntry *by_id;
 	bool		found;
-
-	/* of finished jobs alone: see FindRetired() */
-	if (!SlotIsNull(slot, ROUTE_REMOVABLE_ON))
-		return;
-	old = MemoryContextSwitchTo(routes_context);
-	if (n_routes == max_routes)
-	{
-		max_routes = Max(64, max_routes * 2);
-		routes = routes == NULL ? palloc(max_routes * sizeof(TaskqRoute)) :
-			repalloc_huge(routes, max_routes * sizeof(TaskqRoute));
-	}
-	route = &routes[n_routes];
-	ReadRoute(slot, route);
 
 	MakeKey(&key, route->queue_id, route->task_type, route->capabilities);
 	by_key = hash_search(routes_by_key, &key, HASH_ENTER, &found);
@@ -117,6 +123,19 @@ AddRouteOfRow(TupleTableSlot *slot, void *arg)
 	by_id = hash_search(routes_by_id, &route->route_id, HASH_ENTER, NULL);
 	by_id->at = n_routes;
 	n_routes++;
+}
+
+static void
+AddRouteOfRow(TupleTableSlot *slot, void *arg)
+{
+	MemoryContext old;
+
+	/* of finished jobs alone: see FindRetired() */
+	if (!SlotIsNull(slot, ROUTE_REMOVABLE_ON))
+		return;
+	old = MemoryContextSwitchTo(routes_context);
+	ReadRoute(slot, NewRoute());
+	AddRoute();
 	MemoryContextSwitchTo(old);
 }
 
@@ -265,6 +284,28 @@ CheckCount(Oid role)
 				 errhint("Use few task types and queues, with the data in the payload. Those that are not used are removed after taskq.route_idle.")));
 }
 
+/*
+ * Have our own new route without reading all of them anew, which would cost the
+ * square of what a transaction makes.  If it is rolled back, they are read anew.
+ */
+static void
+KeepMade(int32 route_id, int32 queue_id, const char *task_type, ArrayType *capabilities, const char *min_version, Oid role)
+{
+	MemoryContext old = MemoryContextSwitchTo(routes_context);
+	TaskqRoute *route = NewRoute();
+
+	memset(route, 0, sizeof(TaskqRoute));
+	route->route_id = route_id;
+	route->queue_id = queue_id;
+	strlcpy(route->queue, QueueById(queue_id)->name, sizeof(route->queue));
+	strlcpy(route->task_type, task_type, sizeof(route->task_type));
+	route->capabilities = DatumGetArrayTypePCopy(PointerGetDatum(capabilities));
+	strlcpy(route->min_version, min_version, sizeof(route->min_version));
+	route->made_by = role;
+	AddRoute();
+	MemoryContextSwitchTo(old);
+}
+
 /* Make a route; the caller's transaction does, and may yet roll it back. */
 static int32
 MakeRoute(int32 queue_id, const char *task_type, ArrayType *capabilities, const char *min_version, Oid role)
@@ -273,10 +314,12 @@ MakeRoute(int32 queue_id, const char *task_type, ArrayType *capabilities, const 
 	Datum		values[] = {Int32GetDatum(queue_id), CStringGetTextDatum(task_type), PointerGetDatum(capabilities),
 		CStringGetTextDatum(min_version), ObjectIdGetDatum(role)};
 	OwnerScope	scope;
+	uint64		before;
 	int32		route_id;
 	bool		isnull;
 
 	CheckCount(role);
+	before = routes_version;
 	OwnerEnterSpi(&scope);
 	OwnerExecute("INSERT INTO taskq.routes (queue_id, task_type, capabilities, min_version, made_by)"
 				 " VALUES ($1, $2, $3, NULLIF($4, ''), $5) RETURNING route_id", 5, types, values,
@@ -287,6 +330,13 @@ MakeRoute(int32 queue_id, const char *task_type, ArrayType *capabilities, const 
 
 	/* the queue may have been dropped while we waited for the table */
 	QueueById(queue_id);
+
+	/* if nothing has changed but by us */
+	if (routes_version == before && CatalogVersion() == before + 1)
+	{
+		KeepMade(route_id, queue_id, task_type, capabilities, min_version, role);
+		routes_version = before + 1;
+	}
 	return route_id;
 }
 

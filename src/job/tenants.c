@@ -73,7 +73,7 @@ AddGrant(TupleTableSlot *slot, void *arg)
 static List *
 Grants(void)
 {
-	uint64		version = CatalogVersion();
+	uint64		version = CatalogRegistryVersion();
 
 	if (grants_version == version)
 		return grants;

@@ -174,7 +174,7 @@ MakeReady(const Run *run)
 {
 	ReadyHandler *ready;
 	ReadyHandler fresh;
-	uint64		version = CatalogVersion();
+	uint64		version = CatalogRegistryVersion();
 
 	if (running > 1)
 	{

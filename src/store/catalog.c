@@ -102,9 +102,17 @@ static Definitions definitions; /* of its tables */
 
 /* Raised by invalidations; everything that was read under another is stale. */
 static uint64 catalog_version = 1;
+static uint64 registry_version = 1; /* the same, but for new routes */
 static uint64 workers_version = 1;	/* the same for registrations of external workers */
 static uint64 shared_version_seen = 0;
 static bool superusers_seen = false;	/* the setting that handlers were judged by */
+
+static void
+Outdate(void)
+{
+	catalog_version++;
+	registry_version++;
+}
 
 static void
 InvalidateByRelation(Datum arg, Oid relid)
@@ -115,13 +123,14 @@ InvalidateByRelation(Datum arg, Oid relid)
 	if (!OidIsValid(relid))
 	{
 		catalog_valid = false;
-		catalog_version++;
+		Outdate();
 		return;
 	}
-	if (relid == rel_oids[REL_ROUTES] || relid == rel_oids[REL_QUEUES] ||
-		relid == rel_oids[REL_HANDLERS] || relid == rel_oids[REL_POOLS] ||
-		relid == rel_oids[REL_INSTALLATION] || relid == rel_oids[REL_GRANTS])
+	if (relid == rel_oids[REL_ROUTES])
 		catalog_version++;
+	if (relid == rel_oids[REL_QUEUES] || relid == rel_oids[REL_HANDLERS] || relid == rel_oids[REL_POOLS] ||
+		relid == rel_oids[REL_INSTALLATION] || relid == rel_oids[REL_GRANTS])
+		Outdate();
 	if (relid == rel_oids[REL_WORKERS])
 		workers_version++;
 
@@ -135,7 +144,7 @@ InvalidateByRelation(Datum arg, Oid relid)
 static void
 InvalidateByRole(Datum arg, int cacheid, uint32 hashvalue)
 {
-	catalog_version++;
+	Outdate();
 }
 
 /* The same of a function; or a script has brought the extension to another version. */
@@ -143,7 +152,7 @@ static void
 InvalidateByDefinition(Datum arg, int cacheid, uint32 hashvalue)
 {
 	catalog_valid = false;
-	catalog_version++;
+	Outdate();
 }
 
 void
@@ -252,7 +261,7 @@ CatalogInstalled(void)
 			 */
 			catalog_valid = true;
 			memset(rel_oids, 0, sizeof(rel_oids));
-			catalog_version++;
+			Outdate();
 			if (!LoadCatalog())
 			{
 				catalog_valid = catalog_loading = false;
@@ -435,9 +444,17 @@ CatalogVersion(void)
 	{
 		shared_version_seen = shared;
 		superusers_seen = taskq_allow_superuser_handlers;
-		catalog_version++;
+		Outdate();
 	}
 	return catalog_version;
+}
+
+/* The same for whom new routes do not matter, of which a transaction may make thousands. */
+uint64
+CatalogRegistryVersion(void)
+{
+	(void) CatalogVersion();
+	return registry_version;
 }
 
 /* The same for external workers, with CatalogVersion(). */

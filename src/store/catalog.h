@@ -61,6 +61,7 @@ extern Oid	CatalogRelIfThere(TaskqRel rel);
 extern Relation CatalogOpen(TaskqRel rel, LOCKMODE mode);
 extern const char *CatalogMissingIndex(const char **definition);
 extern uint64 CatalogVersion(void);
+extern uint64 CatalogRegistryVersion(void);
 extern uint64 CatalogWorkersVersion(void);
 extern void CatalogChanged(TaskqRel rel);
 extern void CatalogRenew(MemoryContext *context, const char *name);

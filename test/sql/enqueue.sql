@@ -2,7 +2,7 @@
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
-SELECT plan(94);
+SELECT plan(95);
 BEGIN;
 SET LOCAL timezone = 'UTC';
 SELECT taskq.create_queue('enq-q'), taskq.create_queue('enq-reject', on_unhandled => 'reject'), taskq.register_handler('enq-plain'),
@@ -99,6 +99,10 @@ SELECT is_empty(format('SELECT FROM taskq.all_jobs WHERE job_id = %s', :id), 'wh
 SELECT ok(taskq.enqueue_job('enq-nobody') > :id, 'and nobody is given its id again');
 
 -- routes ----------------------------------------------------------------------
+SELECT taskq.enqueue_job('enq-routes') \gset
+SELECT count(*) AS contexts FROM pg_backend_memory_contexts WHERE name = 'taskq routes' \gset
+SELECT taskq.enqueue_job('enq-routes', required_capabilities => ARRAY['c' || i]) FROM generate_series(1, 100) i \g /dev/null
+SELECT is(count(*), :contexts::bigint, 'a transaction reads the routes once, however many it makes') FROM pg_backend_memory_contexts WHERE name = 'taskq routes';
 SET LOCAL taskq.max_routes = 1;
 SELECT lives_ok($$ SELECT taskq.enqueue_job('enq-nobody') $$, 'at taskq.max_routes what has a route is enqueued');
 SELECT throws_ok($$ SELECT taskq.enqueue_job('enq-another') $$, 'TQ010', NULL, 'what needs another is refused');
