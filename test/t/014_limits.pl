@@ -252,7 +252,7 @@ my $timed_out = run_one('bad', '{"how": "deaf"}', "timeout => '1 s'");
 wait_until($node, q(SELECT state = 'stuck' FROM taskq.stat_workers), 'a handler deaf to its timeout: the worker is shown as stuck');
 is(sql($node, q(SELECT state FROM taskq.workers)), 'stuck', 'in the view of all workers too');
 like(sql($node, q(SELECT value FROM taskq.status() WHERE name = 'background workers')), qr/1 are stuck/, 'and by status()');
-wait_for_log_line($node, qr/WARNING:.*taskq worker app:\d+ is stuck in job $timed_out \(bad\)/, $offset, 'the log says so');
+wait_for_log_line($node, qr/WARNING:.*taskq worker app#\d+ is stuck in job $timed_out \(bad\)/, $offset, 'the log says so');
 append_to_file($hear, '');
 ended($timed_out, 'it ends when the handler does');
 is(outcome($timed_out), 'timeout|timeout|', 'the attempt has timed out');

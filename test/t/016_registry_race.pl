@@ -105,7 +105,7 @@ my @sessions;
 my $in_background = sub {
 	my ($out, $err) = ('', '');
 	push @sessions, { err => \$err, h => IPC::Run::start([ 'psql', '-XAqt', '-v', 'ON_ERROR_STOP=1', '-h', $node->host, '-p', $node->port,
-		'-d', 'postgres', '-c', $_[0] ], '>', \$out, '2>', \$err) };
+		'-d', 'postgres', '-c', 'SET client_min_messages = error', '-c', $_[0] ], '>', \$out, '2>', \$err) };
 };
 $in_background->("CALL race.churn('{$_}')") for map { join ',', @$_ } [ @inside[ 0, 1 ] ], [ @outside[ 0, 1 ], $inside[2] ], [ @outside[ 2, 3 ], $inside[3] ];
 $in_background->("CALL race.work('one-$_', 1)") for 1 .. 2;
