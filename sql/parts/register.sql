@@ -10,7 +10,7 @@ CREATE FUNCTION taskq.worker_heartbeat(
 	worker_id text, job_ids bigint[] DEFAULT NULL, epochs bigint[] DEFAULT NULL,
 	OUT job_id bigint, OUT epoch bigint, OUT status text, OUT lease_expires_at timestamptz) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'taskq_worker_heartbeat' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.worker_heartbeat(text, bigint[], bigint[]) IS 'say that a worker is alive and extend the leases of its jobs, all or those listed; a row a job with status ok, cancel, timeout or lost';
+COMMENT ON FUNCTION taskq.worker_heartbeat(text, bigint[], bigint[]) IS 'say that a worker is alive and extend the leases of its jobs, all or those listed; a row a job with status ok, cancel, timeout or lost. For members of the role that registered the worker, and operators';
 
 CREATE FUNCTION taskq.drain_worker(worker_id text) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'taskq_drain_worker' LANGUAGE C VOLATILE;

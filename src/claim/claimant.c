@@ -4,15 +4,18 @@
  *
  * A program claims again and again for the one worker that it is.  So its
  * registration and its routes are kept, under the version of the configuration
- * and that of the registrations, until one of them changes.
+ * and that of the registrations, until one of them changes; so is whether the role
+ * that claims may claim for it.
  */
 #include "taskq.h"
 
+#include "miscadmin.h"
 #include "utils/memutils.h"
 
 #include "base/clock.h"
 #include "claim/claimant.h"
 #include "claim/standing.h"
+#include "claim/unregister.h"
 #include "store/catalog.h"
 
 #define MAX_CLAIMANTS 4			/* a session behind a pooler may claim for some by turns */
@@ -25,7 +28,7 @@ IsFor(const Claimant *claimant, const char *worker_id, const ArrayType *narrow)
 {
 	const ArrayType *known = claimant->worker.base.narrow;
 
-	if (strcmp(claimant->worker_id, worker_id) != 0 || (known == NULL) != (narrow == NULL))
+	if (strcmp(claimant->worker_id, worker_id) != 0 || claimant->caller != GetUserId() || (known == NULL) != (narrow == NULL))
 		return false;
 	return narrow == NULL ||
 		(VARSIZE(known) == VARSIZE(narrow) && memcmp(known, narrow, VARSIZE(narrow)) == 0);
@@ -48,6 +51,18 @@ Choose(const char *worker_id, const ArrayType *narrow)
 	return oldest;
 }
 
+/*
+ * Is it the worker of a role that the caller is no member of?  The id of a session
+ * is its own, whichever role it has taken on.
+ */
+static bool
+IsOfOthers(const ExternalWorker *worker)
+{
+	if (worker->of_session || worker->standing == WORKER_UNKNOWN || worker->standing == WORKER_ENDED)
+		return false;
+	return !WorkerIsOf(worker->registered_by, GetUserId(), "operator");
+}
+
 /* Read it anew.  The versions go first: what changes after them is read again. */
 static void
 Load(Claimant *claimant, const char *worker_id, ArrayType *narrow)
@@ -60,11 +75,13 @@ Load(Claimant *claimant, const char *worker_id, ArrayType *narrow)
 	MemoryContextReset(claimant->context);
 	claimant->touch_at = 0;
 	claimant->told = false;
+	claimant->caller = GetUserId();
 	claimant->catalog_version = CatalogVersion();
 	claimant->workers_version = CatalogWorkersVersion();
 	old = MemoryContextSwitchTo(claimant->context);
 	narrow = narrow == NULL ? NULL : DatumGetArrayTypePCopy(PointerGetDatum(narrow));
 	StandingOf(worker_id, narrow, &claimant->worker);
+	claimant->of_others = IsOfOthers(&claimant->worker);
 	claimant->worker.base.narrow = narrow;
 	claimant->routes = EligibleRoutes(&claimant->worker.base);
 	MemoryContextSwitchTo(old);
@@ -86,6 +103,11 @@ ClaimantFind(const char *worker_id, ArrayType *narrow)
 	if (claimant->worker_id[0] == '\0' || claimant->catalog_version != CatalogVersion() ||
 		claimant->workers_version != CatalogWorkersVersion())
 		Load(claimant, worker_id, narrow);
+	if (claimant->of_others)
+	{
+		claimant->worker_id[0] = '\0';
+		StandingRefuseOthers(worker_id, &claimant->worker);
+	}
 	if (StandingWhyNot(&claimant->worker, narrow) != NULL)
 	{
 		/* looked up anew by the next call: a claim may register it unannounced */
@@ -101,4 +123,8 @@ ClaimantHasClaimed(Claimant *claimant)
 {
 	if (claimant->touch_at <= ClockNow())
 		claimant->touch_at = WorkerHasClaimed(claimant->worker_id, &claimant->worker);
+
+	/* somebody has registered it since it was read, by a first claim that tells nobody */
+	if (claimant->touch_at != 0 && claimant->worker.standing == WORKER_UNKNOWN)
+		claimant->worker_id[0] = '\0';
 }

@@ -20,6 +20,8 @@ typedef struct Claimant
 	uint64		catalog_version;	/* under which that is so, with the next one */
 	uint64		workers_version;
 	bool		told;			/* that it is draining */
+	Oid			caller;			/* the role that claims */
+	bool		of_others;		/* another role has registered the worker */
 	TimestampTz touch_at;		/* when its row is to say again that it was seen */
 	uint64		used;			/* larger than that of all used before */
 	MemoryContext context;

@@ -94,6 +94,7 @@ ReadWorker(ExternalWorker *worker, TupleTableSlot *slot)
 		DatumGetInt32(SlotDatum(slot, W_MAX_CONCURRENT_JOBS));
 	worker->lease = LeaseOf(slot);
 	worker->draining = DatumGetBool(SlotDatum(slot, W_DRAINING));
+	worker->registered_by = DatumGetObjectId(SlotDatum(slot, W_REGISTERED_BY));
 	worker->ended_at = SlotIsNull(slot, W_ENDED_AT) ? 0 : DatumGetTimestampTz(SlotDatum(slot, W_ENDED_AT));
 	if (worker->ended_at != 0)
 		worker->standing = WORKER_ENDED;
@@ -341,17 +342,23 @@ WorkerNotRegistered(const char *worker_id)
 			 errhint("Register it with taskq.register_worker().")));
 }
 
-/* A worker says that it lives. */
+/*
+ * A worker says that it lives.  The answer has the epochs of its jobs, so whose
+ * it is comes first, before a row is locked.
+ */
 void
 WorkerBeat(const char *worker_id)
 {
 	OwnerScope	scope;
 	Store		store;
+	Oid			caller = GetUserId();
 
 	OwnerEnter(&scope);
 	StoreOpenRel(&store, REL_WORKERS);
 	if (!FindRow(&store, worker_id) || !SlotIsNull(store.found, W_ENDED_AT))
 		WorkerNotRegistered(worker_id);
+	WorkerCheckOwner(worker_id, DatumGetObjectId(SlotDatum(store.found, W_REGISTERED_BY)), caller,
+					 "send heartbeats for", "operator");
 	Touch(&store, ClockNow(), 0);
 	StoreClose(&store, true);
 	OwnerLeave(&scope);

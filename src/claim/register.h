@@ -28,6 +28,7 @@ typedef struct ExternalWorker
 	int			max_concurrent_jobs;	/* 0: no limit */
 	int64		lease;			/* or NO_MICROSECONDS */
 	bool		draining;
+	Oid			registered_by;	/* or InvalidOid */
 	TimestampTz ended_at;		/* or 0 */
 } ExternalWorker;
 

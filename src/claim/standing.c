@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "base/guc.h"
 #include "claim/standing.h"
+#include "config/roles.h"
 
 #define SESSION_PREFIX "session:"
 
@@ -98,3 +99,16 @@ StandingRefuse(const char *worker_id, const ExternalWorker *worker)
 			 errhint("Register it with taskq.register_worker(), or name the task types in the call.")));
 }
 
+/*
+ * It is another role's.  Were it given jobs all the same, they would count against
+ * that worker's limit, and their epochs be told to whoever sends its heartbeats.
+ */
+void
+StandingRefuseOthers(const char *worker_id, const ExternalWorker *worker)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("permission denied to claim jobs for worker \"%s\"", worker_id),
+			 errdetail("It was registered by role \"%s\".", RoleNameOrOid(worker->registered_by)),
+			 errhint("Use another worker id. Programs that share one log in as the same role, or as members of it.")));
+}

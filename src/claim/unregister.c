@@ -34,10 +34,17 @@ PG_FUNCTION_INFO_V1(taskq_unregister_worker);
 PG_FUNCTION_INFO_V1(taskq_drain_worker);
 
 /* A worker is its registrar's, and of those with this kind of access. */
+bool
+WorkerIsOf(Oid registered_by, Oid caller, const char *access)
+{
+	return has_privs_of_role(caller, registered_by) || AccessHas(caller, access);
+}
+
+/* The same, or an error. */
 void
 WorkerCheckOwner(const char *worker_id, Oid registered_by, Oid caller, const char *what, const char *access)
 {
-	if (has_privs_of_role(caller, registered_by) || AccessHas(caller, access))
+	if (WorkerIsOf(registered_by, caller, access))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

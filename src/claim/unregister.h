@@ -7,6 +7,7 @@
 
 #include "taskq.h"
 
+extern bool WorkerIsOf(Oid registered_by, Oid caller, const char *access);
 extern void WorkerCheckOwner(const char *worker_id, Oid registered_by, Oid caller, const char *what, const char *access);
 
 #endif							/* TASKQ_UNREGISTER_H */

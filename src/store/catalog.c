@@ -140,7 +140,7 @@ InvalidateByRelation(Datum arg, Oid relid)
 			rels_valid = false;
 }
 
-/* A role or the right to connect changed: handlers may have become runnable or not. */
+/* A role, who is a member of it, or the right to connect changed: handlers may have become runnable or not. */
 static void
 InvalidateByRole(Datum arg, int cacheid, uint32 hashvalue)
 {
@@ -162,6 +162,7 @@ CatalogInit(void)
 	CacheRegisterSyscacheCallback(NAMESPACEOID, InvalidateByDefinition, (Datum) 0);
 	CacheRegisterSyscacheCallback(PROCOID, InvalidateByDefinition, (Datum) 0);
 	CacheRegisterSyscacheCallback(AUTHOID, InvalidateByRole, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, InvalidateByRole, (Datum) 0);
 	CacheRegisterSyscacheCallback(DATABASEOID, InvalidateByRole, (Datum) 0);
 }
 

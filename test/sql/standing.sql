@@ -3,7 +3,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 \i test/sql/include/wait.sql
-SELECT plan(46);
+SELECT plan(64);
 CREATE FUNCTION pg_temp.shown(w text) RETURNS text LANGUAGE sql AS
 	$$ SELECT concat_ws(' ', CASE WHEN implicit THEN 'implicit' ELSE 'registered' END, state, task_types) FROM taskq.workers WHERE worker_id = w $$;
 CREATE FUNCTION pg_temp.given(w text, VARIADIC types text[] DEFAULT NULL) RETURNS text LANGUAGE sql AS
@@ -82,6 +82,42 @@ RESET ROLE;
 SELECT taskq.grant_access('regress_standing_b', 'admin') \gset
 SET LOCAL ROLE regress_standing_b;
 SELECT ok(taskq.unregister_worker('st-a'), 'an admin ends it');
+RESET ROLE;
+
+-- whose heartbeats and claims ----------------------------------------------------------------
+CREATE ROLE regress_standing_d;
+SELECT taskq.grant_access('regress_standing_d', 'worker'), pg_temp.add('own', 'st-mail'), pg_temp.add('first', 'st-image') \gset
+SET LOCAL ROLE regress_standing_a;
+SELECT ok(taskq.register_worker('st-own', '{st-mail}', max_concurrent_jobs => 1), 'a role registers a worker');
+SELECT is(pg_temp.given('st-own'), 'st-mail', 'and claims for it');
+SELECT is(pg_temp.given('st-first', 'st-image') LIKE 'st-image%', true, 'for another one without registering it');
+SET LOCAL ROLE regress_standing_d;
+SELECT throws_ok($$ SELECT * FROM taskq.worker_heartbeat('st-own') $$, '42501', 'permission denied to send heartbeats for worker "st-own"', 'another role is not told of the jobs of the first one');
+SELECT is(pg_temp.hint_of($$ SELECT * FROM taskq.worker_heartbeat('st-own') $$), 'A member of that role may, or a role with the access "operator".', 'the hint says who is');
+SELECT throws_ok($$ SELECT * FROM taskq.worker_heartbeat('st-own', '{}', '{}') $$, '42501', NULL, 'nor keeps it alive');
+SELECT throws_ok($$ SELECT * FROM taskq.worker_heartbeat('st-first') $$, '42501', NULL, 'nor is told of those of the other');
+SELECT throws_ok($$ SELECT * FROM taskq.claim_job('st-own') $$, '42501', 'permission denied to claim jobs for worker "st-own"', 'nor uses up what the worker may have');
+SELECT is(pg_temp.hint_of($$ SELECT * FROM taskq.claim_job('st-own') $$), 'Use another worker id. Programs that share one log in as the same role, or as members of it.', 'the hint says what to do');
+SELECT throws_ok($$ SELECT * FROM taskq.claim_jobs('st-first', 2, '{st-mail}') $$, '42501', NULL, 'nor claims for the other');
+SET LOCAL ROLE regress_standing_c;
+SELECT is(count(*), 1::bigint, 'a member of the role sends heartbeats') FROM taskq.worker_heartbeat('st-own') WHERE status = 'ok';
+SELECT lives_ok($$ SELECT * FROM taskq.claim_job('st-own') $$, 'and claims');
+SELECT lives_ok($$ SELECT * FROM taskq.claim_job() $$, 'what a session claims without an id is its own');
+SET LOCAL ROLE regress_standing_d;
+SELECT lives_ok($$ SELECT * FROM taskq.claim_job() $$, 'as whichever role');
+RESET ROLE;
+GRANT regress_standing_a TO regress_standing_d;
+SET LOCAL ROLE regress_standing_d;
+SELECT lives_ok($$ SELECT * FROM taskq.claim_job('st-own') $$, 'a role claims from when it is a member');
+RESET ROLE;
+REVOKE regress_standing_a FROM regress_standing_d;
+SET LOCAL ROLE regress_standing_d;
+SELECT throws_ok($$ SELECT * FROM taskq.claim_job('st-own') $$, '42501', NULL, 'until it is none');
+RESET ROLE;
+SELECT taskq.grant_access('regress_standing_d', 'operator') \gset
+SET LOCAL ROLE regress_standing_d;
+SELECT lives_ok($$ SELECT * FROM taskq.worker_heartbeat('st-own') $$, 'an operator sends heartbeats');
+SELECT lives_ok($$ SELECT * FROM taskq.claim_job('st-own') $$, 'and claims');
 RESET ROLE;
 
 -- without implicit workers -----------------------------------------------------------------
