@@ -16,6 +16,7 @@
 #include "job/history.h"
 #include "job/settle.h"
 #include "settle/operator.h"
+#include "shared/shmem.h"
 #include "store/owner.h"
 
 PG_FUNCTION_INFO_V1(taskq_retry_job);
@@ -23,6 +24,24 @@ PG_FUNCTION_INFO_V1(taskq_discard_job);
 
 /* How often a history row is looked for again that has moved to its leaf. */
 #define MOVED_TRIES 5
+
+/*
+ * Somebody has the row.  It runs if it says so, or if a background worker says
+ * that it runs it; else its row is only held, by a claim that is not committed yet, say,
+ * or by another operator's transaction.
+ */
+static void
+RefuseBusy(TaskqJob *job, const char *what)
+{
+	if (job->state != JOB_RUNNING && !ShmemRunsJob(job->job_id))
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("job " INT64_FORMAT " is held by another transaction and cannot be %s", job->job_id, what),
+				 errdetail("That transaction has locked the job's row, and may be claiming the job."),
+				 errhint("Try again when it has ended.")));
+	job->state = JOB_RUNNING;
+	RefuseTransition(job, what, "Ask for it to be cancelled with taskq.cancel_job(), then try again.");
+}
 
 /*
  * Open the live jobs and lock one that does not run, without waiting for
@@ -36,14 +55,13 @@ LockWaiting(Store *jobs, TaskqJob *job, int64 job_id, const char *what)
 		case STORE_GONE:
 			return false;
 		case STORE_BUSY:
-			job->job_id = job_id;
-			job->state = JOB_RUNNING;
+			RefuseBusy(job, what);
 			break;
 		case STORE_LOCKED:
+			if (job->state == JOB_RUNNING)
+				RefuseBusy(job, what);	/* since we looked */
 			break;
 	}
-	if (job->state == JOB_RUNNING)
-		RefuseTransition(job, what, "Ask for it to be cancelled with taskq.cancel_job(), then try again.");
 	return true;
 }
 
