@@ -150,21 +150,17 @@ NoteBlindWait(void)
 			 errhint("Put shared_preload_libraries = 'taskq' into postgresql.conf and restart the server.")));
 }
 
-/*
- * A worker that drains need not wait.  That is said once, or else a program that
- * claims in a loop would do so without a pause.
- */
+/* A worker that drains need not wait, and is told so each time that it would. */
 static bool
 LearnsThatItDrains(ClaimCall *call)
 {
 	Claimant   *claimant = call->claimant;
 
-	if (claimant == NULL || !claimant->worker.draining || claimant->told)
+	if (claimant == NULL || !claimant->worker.draining)
 		return false;
-	claimant->told = true;
 	ereport(NOTICE,
 			(errmsg("worker \"%s\" is draining and is given no more jobs", call->worker_id),
-			 errhint("It may finish those it has, and end.")));
+			 errhint("Finish those that it has, and end. A program sees that it drains by taskq.explain_claim().")));
 	return true;
 }
 

@@ -74,7 +74,6 @@ Load(Claimant *claimant, const char *worker_id, ArrayType *narrow)
 		claimant->context = AllocSetContextCreate(TopMemoryContext, "taskq claimant", ALLOCSET_SMALL_SIZES);
 	MemoryContextReset(claimant->context);
 	claimant->touch_at = 0;
-	claimant->told = false;
 	claimant->caller = GetUserId();
 	claimant->catalog_version = CatalogVersion();
 	claimant->workers_version = CatalogWorkersVersion();

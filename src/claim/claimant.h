@@ -19,7 +19,6 @@ typedef struct Claimant
 	RouteSet	routes;			/* none while it is draining */
 	uint64		catalog_version;	/* under which that is so, with the next one */
 	uint64		workers_version;
-	bool		told;			/* that it is draining */
 	Oid			caller;			/* the role that claims */
 	bool		of_others;		/* another role has registered the worker */
 	TimestampTz touch_at;		/* when its row is to say again that it was seen */

@@ -41,6 +41,7 @@ typedef struct Asked
 {
 	TaskqWorker worker;
 	const char *reason;			/* why it is given nothing at all, or NULL */
+	bool		gone;			/* that is for good, so it comes before what is said of a route */
 } Asked;
 
 /* The pool of a background worker of this id, and whether it is to leave. */
@@ -90,11 +91,12 @@ AskExternal(const char *worker_id, ArrayType *narrow, Asked *asked)
 	StandingOf(worker_id, narrow, &worker);
 	asked->worker = worker.base;
 	asked->reason = StandingWhyNot(&worker, narrow);
+	if (asked->reason == NULL && worker.draining)
+		asked->reason = "the worker is draining";
+	asked->gone = worker.standing == WORKER_ENDED || worker.draining;
 	if (asked->reason != NULL)
 		return;
-	if (worker.draining)
-		asked->reason = "the worker is draining";
-	else if (worker.max_concurrent_jobs > 0 && RunningOf(worker_id) >= worker.max_concurrent_jobs)
+	if (worker.max_concurrent_jobs > 0 && RunningOf(worker_id) >= worker.max_concurrent_jobs)
 		asked->reason = "the worker has max_concurrent_jobs";
 }
 
@@ -102,6 +104,7 @@ static void
 AskBackground(const TaskqPool *pool, bool leaves, Asked *asked)
 {
 	PoolWorker(pool, &asked->worker);
+	asked->gone = leaves;
 	if (leaves)
 		asked->reason = "the worker is draining";
 	else if (pool->paused)
@@ -157,8 +160,8 @@ PutRoute(ReturnSetInfo *result, const Asked *asked, const TaskqRoute *route, boo
 	Datum		values[EXPLAIN_COLUMNS];
 	bool		nulls[EXPLAIN_COLUMNS] = {false};
 
-	/* what is the route's own says more than what holds for all */
-	if (WhyNotRun(&asked->worker, route) != NULL)
+	/* what is the route's own says more than what holds for all now */
+	if (!asked->gone && WhyNotRun(&asked->worker, route) != NULL)
 		reason = WhyNotRun(&asked->worker, route);
 	values[0] = Int32GetDatum(route->route_id);
 	values[1] = CStringGetTextDatum(route->queue);
@@ -194,7 +197,10 @@ taskq_explain_claim(PG_FUNCTION_ARGS)
 	if (pool != NULL)
 		AskBackground(pool, leaves, &asked);
 	else if (IsServerWorkerId(worker_id))
+	{
 		asked.reason = "no such background worker runs";
+		asked.gone = true;
+	}
 	else
 		AskExternal(worker_id, narrow, &asked);
 	asked.worker.narrow = narrow;

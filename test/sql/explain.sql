@@ -3,7 +3,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 BEGIN;
-SELECT plan(30);
+SELECT plan(32);
 CREATE ROLE regress_explain LOGIN;
 CREATE SCHEMA explain;
 CREATE FUNCTION explain.f(jsonb) RETURNS jsonb LANGUAGE sql RETURN $1;
@@ -60,6 +60,8 @@ SELECT taskq.complete_job(pg_temp.id('a'), pg_temp.e('a')) \gset
 SELECT is(pg_temp.told('more'), 'yes', 'below it it is');
 SELECT taskq.drain_worker('explain-w') \gset
 SELECT is(pg_temp.told('more'), 'the worker is draining', 'one that drains is not');
+SELECT is((SELECT string_agg(DISTINCT reason, ';') FROM taskq.explain_claim('explain-w')), 'the worker is draining', 'which is said of every route');
+SELECT is((SELECT string_agg(DISTINCT reason, ';') FROM taskq.explain_claim('nobody#1')), 'no such background worker runs', 'as it is that there is no such worker');
 SELECT is(pg_temp.as_role('regress_explain', 'SELECT * FROM taskq.explain_claim()'), '42501', 'a role without access is told nothing');
 SELECT taskq.grant_access('regress_explain', 'worker') \gset
 SELECT is(pg_temp.as_role('regress_explain', $$ SELECT count(*) > 0 FROM taskq.explain_claim('explain-w') $$), 'true', 'a worker may ask');

@@ -59,7 +59,7 @@ SELECT throws_ok($$ SELECT * FROM taskq.claim_job('st-mailer', '{st-mail}') $$, 
 SELECT throws_ok($$ SELECT * FROM taskq.worker_heartbeat('st-mailer') $$, 'TQ012', NULL, 'nor is it alive');
 SELECT is(pg_temp.shown('st-mailer'), NULL, 'it is not among the workers');
 SELECT ok(NOT taskq.unregister_worker('st-mailer'), 'and not unregistered twice');
-SELECT is(reason, 'the worker was unregistered', 'explain_claim() says so') FROM taskq.explain_claim('st-mailer') WHERE task_type = 'st-mail';
+SELECT is((SELECT string_agg(DISTINCT reason, ';') FROM taskq.explain_claim('st-mailer')), 'the worker was unregistered', 'explain_claim() says so of every route');
 SELECT ok(taskq.register_worker('st-mailer', '{st-mail}'), 'it can be registered anew, as a new one');
 SELECT is(pg_temp.given('st-mailer'), 'st-mail', 'and is given jobs again');
 SELECT ok(taskq.unregister_worker('st-new'), 'an implicit registration ends in the same way');
