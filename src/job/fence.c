@@ -115,8 +115,16 @@ ExplainLost(const TaskqJob *job, Refusal *refusal)
 		refusal->detail = "A background worker runs the job, and settles it itself.";
 		refusal->hint = "To end the run, use taskq.cancel_job().";
 	}
-	else
+	else if (job->state == JOB_RUNNING)
 		refusal->detail = "The job was claimed again, or this claim was rolled back.";
+	else
+	{
+		/* a claim that is not committed yet cannot be told from one that never was */
+		refusal->detail = job->epoch == 0 ?
+			"The job has not been claimed, or its claim was rolled back or has not been committed yet." :
+			"The job was claimed again, or this claim was rolled back or has not been committed yet.";
+		refusal->hint = "Commit the claim before the job is settled elsewhere; else stop working on the job, and roll back what was done for it in this transaction.";
+	}
 }
 
 /*
