@@ -6,8 +6,10 @@
 #include "taskq.h"
 
 #include "access/detoast.h"
+#include "access/htup_details.h"
 #include "access/tupmacs.h"
 #include "access/xlog.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -16,6 +18,7 @@
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
 
 #include "base/args.h"
 #include "base/clock.h"
@@ -99,6 +102,23 @@ CheckName(const char *name, const char *what)
 			 errhint("Keep other text in the payload or in tags.")));
 }
 
+/* Has this argument a default, so that it may be left out? */
+static bool
+HasDefault(FunctionCallInfo fcinfo, int n)
+{
+	HeapTuple	tuple;
+	bool		has;
+
+	if (fcinfo->flinfo == NULL)
+		return false;
+	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(fcinfo->flinfo->fn_oid));
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	has = n >= ((Form_pg_proc) GETSTRUCT(tuple))->pronargs - ((Form_pg_proc) GETSTRUCT(tuple))->pronargdefaults;
+	ReleaseSysCache(tuple);
+	return has;
+}
+
 static void
 RefuseNull(FunctionCallInfo fcinfo, int n, const char *what)
 {
@@ -106,7 +126,7 @@ RefuseNull(FunctionCallInfo fcinfo, int n, const char *what)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("%s must not be NULL", what),
-				 errhint("Leave the argument out to get its default, if it has one.")));
+				 HasDefault(fcinfo, n) ? errhint("Leave the argument out to get its default.") : 0));
 }
 
 char *

@@ -3,7 +3,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 \i test/sql/include/wait.sql
-SELECT plan(36);
+SELECT plan(41);
 SELECT ok(pg_temp.came('SELECT taskq.scheduler_pid() IS NOT NULL'), 'the scheduler runs');
 CREATE ROLE regress_messages LOGIN;
 GRANT CREATE ON DATABASE :"DBNAME" TO regress_messages;
@@ -29,6 +29,8 @@ SELECT is(pg_temp.detail_of(format('SELECT taskq.complete_job(%s, 1)', pg_temp.i
 SELECT pg_temp.add('a', 'msg-a') \gset
 SELECT is(pg_temp.detail_of(pg_temp.of('a', 'SELECT taskq.complete_job(%s, %s)')), 'The job has not been claimed.', 'a job that nobody has claimed');
 SELECT is(pg_temp.hint_of(pg_temp.of('a', 'SELECT taskq.complete_job(%s, %s)')), 'Settle with the job_id and epoch that the claim returned.', 'is settled by nobody');
+SELECT is(pg_temp.detail_of(format('SELECT taskq.complete_job(%s, 1)', pg_temp.id('a'))), 'The job has not been claimed, or its claim was rolled back or has not been committed yet.', 'nor by an epoch that nobody was given, or whose claim is not committed');
+SELECT matches(pg_temp.hint_of(format('SELECT taskq.complete_job(%s, 1)', pg_temp.id('a'))), '^Commit the claim', 'which is to be committed first');
 SELECT pg_temp.take('msg-w') \gset
 SELECT is(pg_temp.detail_of(format('SELECT taskq.complete_job(%s, 1)', pg_temp.id('a'))), 'The job was claimed again, or this claim was rolled back.', 'another claim has it');
 SELECT matches(pg_temp.hint_of(format('SELECT taskq.complete_job(%s, 1)', pg_temp.id('a'))), 'roll back', 'what was done for it is to be rolled back');
@@ -38,6 +40,12 @@ SELECT is(pg_temp.hint_of(pg_temp.of('a', 'SELECT taskq.heartbeat_job(%s, %s)'))
 SELECT pg_temp.add('b', 'msg-a'), pg_temp.take('msg-w') \gset
 SELECT taskq.fail_job(pg_temp.id('b'), pg_temp.e('b'), 'no') \gset
 SELECT is(pg_temp.detail_of(pg_temp.of('b', 'SELECT taskq.complete_job(%s, %s)')), 'This claim was settled before, and the job is available.', 'another outcome, of a job that waits again');
+
+SELECT is(pg_temp.detail_of(format('SELECT taskq.complete_job(%s, 1)', pg_temp.id('b'))), 'The job was claimed again, or this claim was rolled back or has not been committed yet.', 'of a job that waits again the claim may not be committed');
+
+-- arguments -----------------------------------------------------------------------
+SELECT is(pg_temp.hint_of('SELECT taskq.complete_job(1, NULL)'), '', 'an argument that has no default is not to be left out');
+SELECT is(pg_temp.hint_of('SELECT taskq.retry_job(1, NULL)'), 'Leave the argument out to get its default.', 'one that has may be');
 
 -- run by hand ---------------------------------------------------------------------
 SELECT taskq.pause_handler('msg-f'), taskq.pause_queue('msg-q'), pg_temp.add('stopped', 'msg-f'), pg_temp.add('paused', 'msg-a', q => 'msg-q') \gset
