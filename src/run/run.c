@@ -131,15 +131,24 @@ RunOne(FunctionCallInfo fcinfo, RunCall *call, int64 job_id)
 	return true;
 }
 
-/* So that a session can run jobs of a type, in a queue. */
+/* A pause is told before other reasons: it holds for whoever would run the job. */
 static const char *
-WhatToDo(const RunCall *call, const char *task_type, const char *queue)
+PauseOr(const char *why_not, const char *task_type, const char *queue)
 {
 	const TaskqHandler *handler = HandlerFind(task_type);
 
-	if (QueueByName(queue, false)->paused)
-		return psprintf("When its jobs may start, SELECT taskq.resume_queue('%s').", queue);
 	if (handler != NULL && handler->paused)
+		why_not = "handler paused";
+	return QueueByName(queue, false)->paused ? "queue paused" : why_not;
+}
+
+/* So that a session can run jobs of a type, in a queue. */
+static const char *
+WhatToDo(const RunCall *call, const char *why_not, const char *task_type, const char *queue)
+{
+	if (strcmp(why_not, "queue paused") == 0)
+		return psprintf("When its jobs may start, SELECT taskq.resume_queue('%s').", queue);
+	if (strcmp(why_not, "handler paused") == 0)
 		return psprintf("When the cause of the pause is gone, SELECT taskq.resume_handler('%s').", task_type);
 	if (call->is_given)
 		return "Connect as the handler's role.";
@@ -189,11 +198,13 @@ RefuseJob(RunCall *call, int64 job_id)
 	if (live)
 		why_not = WhyNotRun(&call->worker, RouteById(job.route_id));
 	if (why_not != NULL)
+		why_not = PauseOr(why_not, task_type, queue);
+	if (why_not != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_TQ_NOT_REGISTERED),
 				 errmsg("this session cannot run jobs of task type \"%s\"", task_type),
 				 errdetail("For role \"%s\": %s.", GetUserNameFromId(GetSessionUserId(), true), why_not),
-				 errhint("%s", WhatToDo(call, task_type, queue))));
+				 errhint("%s", WhatToDo(call, why_not, task_type, queue))));
 	ereport(ERROR,
 			(errcode(ERRCODE_TQ_INVALID_TRANSITION),
 			 errmsg("job " INT64_FORMAT " is %s and cannot be run", job_id,
