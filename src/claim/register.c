@@ -19,6 +19,7 @@
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "fmgr.h"
+#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -407,19 +408,42 @@ WorkerForgetOld(void)
 
 /* SQL ---------------------------------------------------------------------- */
 
+/* Those of the types that nobody has registered, as a list, and how many. */
+static char *
+UnknownTypes(char **types, int n, int *unknown)
+{
+	StringInfoData list;
+
+	initStringInfo(&list);
+	*unknown = 0;
+	for (int i = 0; i < n; i++)
+		if (HandlerFind(types[i]) == NULL)
+			appendStringInfo(&list, "%s\"%s\"", (*unknown)++ > 0 ? ", " : "", types[i]);
+	return list.data;
+}
+
 /* Every type must be one that external workers may handle. */
 static void
 CheckTypes(ArrayType *task_types)
 {
-	Datum	   *values;
+	char	  **types;
+	char	   *list;
 	int			n;
+	int			unknown;
 
 	if (task_types == NULL)
 		return;
-	deconstruct_array(task_types, TEXTOID, -1, false, TYPALIGN_INT, &values, NULL, &n);
+	types = NamesToStrings(task_types, &n, "task_types");
+	list = UnknownTypes(types, n, &unknown);
+	if (unknown > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_TQ_NOT_REGISTERED),
+				 errmsg("No handlers registered for task types %s", list),
+				 errdetail("Registered types: %s.", HandlerTypesText()),
+				 errhint("Declare each for external workers with taskq.register_handler().")));
 	for (int i = 0; i < n; i++)
 	{
-		char	   *type = TextDatumGetCString(values[i]);
+		char	   *type = types[i];
 		const TaskqHandler *handler = HandlerFind(type);
 
 		if (handler == NULL)

@@ -3,7 +3,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 \i test/sql/include/wait.sql
-SELECT plan(41);
+SELECT plan(44);
 SELECT ok(pg_temp.came('SELECT taskq.scheduler_pid() IS NOT NULL'), 'the scheduler runs');
 CREATE ROLE regress_messages LOGIN;
 GRANT CREATE ON DATABASE :"DBNAME" TO regress_messages;
@@ -52,7 +52,10 @@ SELECT taskq.pause_handler('msg-f'), taskq.pause_queue('msg-q'), pg_temp.add('st
 SELECT format('SELECT taskq.run_job(%s)', pg_temp.id('stopped')) AS run_stopped, format('SELECT taskq.run_job(%s)', pg_temp.id('paused')) AS run_paused, pg_temp.id('stopped') AS stopped \gset
 SELECT is(pg_temp.hint_of(:'run_stopped'), 'When the cause of the pause is gone, SELECT taskq.resume_handler(''msg-f'').', 'a type that is paused is to be resumed');
 SELECT is(pg_temp.hint_of(:'run_paused'), 'When its jobs may start, SELECT taskq.resume_queue(''msg-q'').', 'a queue that is paused, too');
-SELECT taskq.resume_handler('msg-f'), taskq.resume_queue('msg-q') \gset
+SELECT matches(pg_temp.detail_of(:'run_paused'), 'queue paused', 'the detail says so, too');
+SELECT taskq.pause_handler('msg-a'), taskq.resume_queue('msg-q') \gset
+SELECT matches(pg_temp.detail_of(:'run_paused') || ' ' || pg_temp.hint_of(:'run_paused'), 'handler paused.*resume_handler', 'of an external type that is paused, detail and hint say the same');
+SELECT taskq.resume_handler('msg-f'), taskq.resume_handler('msg-a'), taskq.resume_queue('msg-q') \gset
 SELECT is(pg_temp.hint_of(:'run_paused'), 'Name a handler in the call, or connect as the handler''s role.', 'else it is the handler that is missing');
 
 -- payloads ------------------------------------------------------------------------
@@ -89,6 +92,8 @@ SELECT matches(pg_temp.hint_of($$ SELECT taskq.register_handler('msg-no', 'msg.f
 SELECT throws_ok(format('SELECT taskq.register_handler(''msg-no'', %L)', n), '42883', NULL, 'a number names no function') FROM (VALUES ('1242')) v (n);
 SELECT lives_ok($$ SELECT taskq.register_handler('msg-each-' || i, 'msg.f') FROM generate_series(1, 3) i $$, 'one statement may register several');
 RESET SESSION AUTHORIZATION;
+
+SELECT throws_ok($$ SELECT taskq.register_worker('msg-no', '{msg-x,msg-a,msg-y}') $$, 'TQ002', 'No handlers registered for task types "msg-x", "msg-y"', 'all types that nobody has registered are named');
 
 -- small ones ----------------------------------------------------------------------
 SELECT ok(NOT taskq.is_retryable_error_type(''), 'an empty string is no error type');
