@@ -275,6 +275,26 @@ GucFind_compat(const char *name)
 #define GUC_ENUM_compat(setting) ((struct config_enum *) (setting))
 #endif
 
+/* The arguments of planner_hook and standard_planner(). */
+#if PG_VERSION_NUM >= 190000
+#define PLANNER_ARGS_COMPAT Query *parse, const char *query_string, int cursor_options, ParamListInfo params, struct ExplainState *es
+#define PLANNER_PASS_COMPAT parse, query_string, cursor_options, params, es
+#else
+#define PLANNER_ARGS_COMPAT Query *parse, const char *query_string, int cursor_options, ParamListInfo params
+#define PLANNER_PASS_COMPAT parse, query_string, cursor_options, params
+#endif
+
+/* From 17 on there are also JSON_TABLEs. */
+static inline bool
+IsXmlTable_compat(const TableFunc *table)
+{
+#if PG_VERSION_NUM >= 170000
+	return table->functype == TFT_XMLTABLE;
+#else
+	return true;
+#endif
+}
+
 /* From 19 on each type of process has its own. */
 static inline int
 LogMinMessages_compat(void)

@@ -6,7 +6,7 @@
  * role, but in the session of whoever needs its answer.  That session has what
  * belongs to no role: cursors, prepared statements, advisory locks, settings, the
  * mode of constraints, connections and other state of extensions.  A read-only
- * subtransaction that is always rolled back takes care of tables only.  So three
+ * subtransaction that is always rolled back takes care of tables only.  So these
  * hooks stand beside it, which are there without preload too:
  *
  * - executor: nothing but SELECT without locks, whatever transaction_read_only
@@ -16,7 +16,11 @@
  *   declared that do something to the session or the server.  A list of what is
  *   refused would be incomplete with each extension and version; so the list here
  *   is of what is known to be harmless, and a second one of functions that only
- *   look at the session and so are not volatile.
+ *   look at the session and so are not volatile;
+ * - planner: the same functions, before it calls them itself (confine_plan.c).
+ *
+ * What cannot be interrupted and takes as long as its arguments say is refused
+ * likewise, as it would hang the caller.
  *
  * Functions in SQL and procedural languages consist of what these hooks see.
  * Settings that can be part of a function's definition come past them: they reach
@@ -41,6 +45,7 @@
 #include "base/compat.h"
 #include "job/current.h"
 #include "registry/confine.h"
+#include "registry/confine_plan.h"
 #include "store/catalog.h"
 
 static object_access_hook_type previous_access = NULL;
@@ -50,6 +55,7 @@ static GucBoolCheckHook previous_exit_on_error = NULL;
 static GucIntCheckHook previous_transaction_timeout = NULL;
 static GucRealCheckHook previous_seed = NULL;
 static GucIntCheckHook previous_parallel = NULL;
+static GucStringCheckHook previous_encoding = NULL;
 
 static bool confined = false;
 
@@ -81,14 +87,32 @@ static const char *const refused[] =
 	"current_setting",
 	"inet_client_addr",
 	"inet_client_port",
+	"inet_server_addr",
+	"inet_server_port",
+	"pg_client_encoding",
+	"pg_current_xact_id",		/* and gives the caller one */
+	"pg_current_xact_id_if_assigned",
 	"pg_cursor",
 	"pg_event_trigger_ddl_commands",
 	"pg_event_trigger_dropped_objects",
 	"pg_event_trigger_table_rewrite_oid",
 	"pg_event_trigger_table_rewrite_reason",
+	"pg_is_other_temp_schema",
 	"pg_listening_channels",
+	"pg_my_temp_schema",
 	"pg_prepared_statement",
 	"pg_show_all_settings",
+	"pg_trigger_depth",
+	"txid_current",
+	"txid_current_if_assigned",
+};
+
+/* Those that cannot be interrupted, however long their arguments make them take. */
+static const char *const endless[] =
+{
+	"xmlexists",
+	"xpath",
+	"xpath_exists",
 };
 
 static void
@@ -99,6 +123,16 @@ Refuse(int sqlstate, const char *what)
 			 errmsg("%s is not allowed in users' code outside handlers", what),
 			 errdetail("Validators, payload types and retry functions run in the session of somebody else, which they can neither change nor look at."),
 			 errhint("Go by the arguments, and by tables.")));
+}
+
+static void
+RefuseEndless(const char *what)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("%s is not allowed in users' code outside handlers", what),
+			 errdetail("Validators, payload types and retry functions run in the session of somebody else, and this cannot be interrupted."),
+			 errhint("Let the handler do it.")));
 }
 
 /* functions ---------------------------------------------------------------- */
@@ -127,19 +161,42 @@ ReachesSession(Form_pg_proc proc)
 	return proc->pronamespace != CatalogSchema() || !IsAmong(name, allowed_of_taskq, lengthof(allowed_of_taskq));
 }
 
-/* Called when a function is about to be used in an expression. */
-static void
-CheckFunction(Oid function)
+/* Is it one of those functions, or of the extension xml2? */
+static bool
+IsEndless(HeapTuple tuple)
+{
+	Form_pg_proc proc = (Form_pg_proc) GETSTRUCT(tuple);
+	Datum		library;
+	bool		isnull;
+
+	if (proc->pronamespace == PG_CATALOG_NAMESPACE)
+		return IsAmong(NameStr(proc->proname), endless, lengthof(endless));
+	if (proc->prolang != ClanguageId)
+		return false;
+	library = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_probin, &isnull);
+	return !isnull && strstr(TextDatumGetCString(library), "pgxml") != NULL;
+}
+
+/*
+ * Called when a function is about to be used in an expression, or is part of a
+ * query that is about to be planned.
+ */
+void
+ConfineCheckFunction(Oid function)
 {
 	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
 	bool		reaches;
+	bool		is_endless;
 
 	if (!HeapTupleIsValid(tuple))
 		return;
 	reaches = ReachesSession((Form_pg_proc) GETSTRUCT(tuple));
+	is_endless = IsEndless(tuple);
 	ReleaseSysCache(tuple);
 	if (reaches)
 		Refuse(ERRCODE_INSUFFICIENT_PRIVILEGE, psprintf("function %s", format_procedure(function)));
+	if (is_endless)
+		RefuseEndless(psprintf("function %s", format_procedure(function)));
 }
 
 static void
@@ -148,7 +205,7 @@ ConfineAccess(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, 
 	if (previous_access)
 		previous_access(access, class_id, object_id, sub_id, arg);
 	if (confined && access == OAT_FUNCTION_EXECUTE)
-		CheckFunction(object_id);
+		ConfineCheckFunction(object_id);
 }
 
 /* statements --------------------------------------------------------------- */
@@ -250,15 +307,29 @@ CheckParallel(int *value, void **extra, GucSource source)
 	return previous_parallel == NULL || previous_parallel(value, extra, source);
 }
 
+/* The client is told in it what it has not asked for. */
+static bool
+CheckEncoding(char **value, void **extra, GucSource source)
+{
+	if (confined)
+	{
+		GUC_check_errcode(ERRCODE_CANT_CHANGE_RUNTIME_PARAM);
+		GUC_check_errdetail("How the client of a session reads is not for users' code outside handlers to choose.");
+		return false;
+	}
+	return previous_encoding == NULL || previous_encoding(value, extra, source);
+}
+
 static void
 WrapCheckHooks(void)
 {
+	struct config_generic *encoding = GucFind_compat("client_encoding");
 	struct config_generic *parallel = GucFind_compat("max_parallel_workers_per_gather");
 	struct config_generic *exit_on_error = GucFind_compat("exit_on_error");
 	struct config_generic *seed = GucFind_compat("seed");
 	struct config_generic *transaction_timeout = GucFind_compat("transaction_timeout");
 
-	if (exit_on_error == NULL || seed == NULL || parallel == NULL)
+	if (exit_on_error == NULL || seed == NULL || parallel == NULL || encoding == NULL)
 		elog(ERROR, "could not find the settings that users' code may not change");
 	previous_exit_on_error = GUC_BOOL_compat(exit_on_error)->check_hook;
 	GUC_BOOL_compat(exit_on_error)->check_hook = CheckExitOnError;
@@ -266,10 +337,34 @@ WrapCheckHooks(void)
 	GUC_REAL_compat(seed)->check_hook = CheckSeed;
 	previous_parallel = GUC_INT_compat(parallel)->check_hook;
 	GUC_INT_compat(parallel)->check_hook = CheckParallel;
+	previous_encoding = GUC_STRING_compat(encoding)->check_hook;
+	GUC_STRING_compat(encoding)->check_hook = CheckEncoding;
 	if (transaction_timeout == NULL)
 		return;
 	previous_transaction_timeout = GUC_INT_compat(transaction_timeout)->check_hook;
 	GUC_INT_compat(transaction_timeout)->check_hook = CheckTransactionTimeout;
+}
+
+/* the planner -------------------------------------------------------------- */
+
+bool
+ConfineIsOn(void)
+{
+	return confined;
+}
+
+/* A default of a table that may not be written is not the first thing to complain about. */
+void
+ConfineCheckCommand(CmdType command)
+{
+	if (command != CMD_SELECT)
+		Refuse(ERRCODE_READ_ONLY_SQL_TRANSACTION, "writing");
+}
+
+void
+ConfineRefuseXmlTable(void)
+{
+	RefuseEndless("XMLTABLE");
 }
 
 /* begin and end ------------------------------------------------------------ */
@@ -284,6 +379,7 @@ ConfineInit(void)
 	ProcessUtility_hook = ConfineUtility;
 	previous_executor = ExecutorStart_hook;
 	ExecutorStart_hook = ConfineExecutor;
+	ConfinePlanInit();
 	WrapCheckHooks();
 }
 

@@ -7,6 +7,8 @@
 
 #include "taskq.h"
 
+#include "nodes/nodes.h"
+
 #include "registry/portals.h"
 
 /* What has to be undone on every way out. */
@@ -19,5 +21,11 @@ typedef struct Confinement
 extern void ConfineInit(void);
 extern void ConfineBegin(Confinement *confinement);
 extern void ConfineEnd(Confinement *confinement);
+
+/* for confine_plan.c */
+extern bool ConfineIsOn(void);
+extern void ConfineCheckFunction(Oid function);
+extern void ConfineCheckCommand(CmdType command);
+extern void ConfineRefuseXmlTable(void);
 
 #endif							/* TASKQ_CONFINE_H */

@@ -65,11 +65,18 @@ NoteInterrupt(Watch *watch)
 }
 
 static int
-SayWhyItEnds(const UserCode *code)
+SayWhyItEnds(const Watch *watch)
 {
+	double		seconds = watch->code->time_limit / 1000000.0;
+
 	errcode(ERRCODE_QUERY_CANCELED);
-	errmsg("terminating the session because %s does not come to an end", code->what);
-	errdetail("It has %g s, and has caught the errors by which it was interrupted then.", code->time_limit / 1000000.0);
+	errmsg("terminating the session because %s does not come to an end", watch->code->what);
+	if (watch->interrupt == NULL)
+	{
+		errdetail("It has %g s, and could not be interrupted then.", seconds);
+		return errhint("Code that runs for long without calling the server belongs in the handler.");
+	}
+	errdetail("It has %g s, and has caught the errors by which it was interrupted then.", seconds);
 	return errhint("Code that handles query_canceled must raise it again.");
 }
 
@@ -86,7 +93,7 @@ WatchErrors(void *arg)
 	if (watch->interrupt == NULL && geterrcode() == ERRCODE_QUERY_CANCELED)
 		NoteInterrupt(watch);
 	if (TimerCodeOverdue() && geterrcode() == ERRCODE_ADMIN_SHUTDOWN)
-		(void) SayWhyItEnds(watch->code);
+		(void) SayWhyItEnds(watch);
 }
 
 /* Raise an error of users' code, in the context that was kept from it. */
@@ -188,7 +195,7 @@ UserCodeRun(const UserCode *code, UserCodeFunction function, void *arg)
 	}
 	PG_END_TRY();
 	if (TimerCodeOverdue())
-		ereport(FATAL, (errcode(ERRCODE_QUERY_CANCELED), SayWhyItEnds(code)));
+		ereport(FATAL, (errcode(ERRCODE_QUERY_CANCELED), SayWhyItEnds(&watch)));
 	RollbackAndReleaseCurrentSubTransaction();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;

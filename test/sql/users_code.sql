@@ -3,7 +3,7 @@
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
-SELECT plan(162);
+SELECT plan(201);
 
 CREATE SCHEMA uc;
 CREATE ROLE regress_uc LOGIN;
@@ -227,7 +227,7 @@ SELECT is(pg_temp.tries(sql), '42501', sql) FROM unnest(ARRAY[
 	'SELECT OPERATOR(uc.!!) 1::bigint', 'SELECT uc.sets(''x'', false)', 'SELECT uc.with_default()', 'SELECT uc.inlined()', 'SELECT 1::uc.locked', 'TABLE uc.view',
 	'SELECT 1 WHERE pg_try_advisory_lock(1)', 'SELECT 1 ORDER BY pg_try_advisory_lock(1)', 'SELECT * FROM pg_advisory_lock(1)', 'SELECT CASE WHEN random() < 2 THEN pg_try_advisory_lock(1) END', 'VALUES (pg_try_advisory_lock(1))',
 	'SELECT setseed(0.5)', 'SET seed = 0.5', 'SELECT set_config(''seed'', ''0.5'', true)', 'SELECT set_config(''work_mem'', ''1MB'', true)',
-	'SET work_mem = ''1MB''', 'SET LOCAL timezone = ''UTC''', 'RESET ALL', 'RESET transaction_read_only', 'SET transaction_read_only TO DEFAULT', 'SET TRANSACTION READ WRITE',
+	'UPDATE pg_settings SET setting = 1 WHERE name = ''work_mem''', 'SET work_mem = ''1MB''', 'SET LOCAL timezone = ''UTC''', 'RESET ALL', 'RESET transaction_read_only', 'SET transaction_read_only TO DEFAULT', 'SET TRANSACTION READ WRITE',
 	'SET exit_on_error = on', 'SELECT set_config(''exit_on_error'', ''on'', true)',
 	'SET CONSTRAINTS ALL IMMEDIATE', 'NOTIFY x', 'SELECT pg_notify(''x'', '''')', 'LISTEN x', 'UNLISTEN *', 'SELECT pg_listening_channels()',
 	'SELECT nextval(''uc.t_b_seq'')', 'SELECT nextval(''mine_b_seq'')', 'SELECT lastval()', 'SELECT currval(''uc.t_b_seq'')', 'SELECT setval(''uc.t_b_seq'', 5)',
@@ -238,7 +238,7 @@ SELECT is(pg_temp.tries(sql), '42501', sql) FROM unnest(ARRAY[
 	'CREATE TABLE uc.x ()', 'CREATE TABLE uc.x AS SELECT 1', 'DROP TABLE uc.t', 'TRUNCATE uc.t', 'ANALYZE uc.t', 'REFRESH MATERIALIZED VIEW uc.m', 'EXPLAIN SELECT 1',
 	'SELECT taskq.enqueue_job(''x'')', 'SELECT taskq.validate_task(''uc-try'', ''{}'')', 'SELECT taskq.save_checkpoint(''{}'')', 'SELECT taskq.append_frame(''x'', ''y'')', 'SELECT taskq.run_all()', 'SELECT taskq.stat_reset()']) sql;
 SELECT is(pg_temp.tries(sql), '25006', sql) FROM unnest(ARRAY[
-	'INSERT INTO uc.t VALUES (1)', 'UPDATE pg_settings SET setting = 1 WHERE name = ''work_mem''', 'UPDATE uc.t SET a = 1', 'DELETE FROM uc.t', 'WITH w AS (DELETE FROM uc.t RETURNING 1) SELECT 1', 'INSERT INTO mine VALUES (1)', 'DELETE FROM mine', 'SELECT 1 FROM uc.t FOR SHARE']) sql;
+	'INSERT INTO uc.t VALUES (1)', 'UPDATE uc.t SET a = 1', 'DELETE FROM uc.t', 'WITH w AS (DELETE FROM uc.t RETURNING 1) SELECT 1', 'INSERT INTO mine VALUES (1)', 'DELETE FROM mine', 'SELECT 1 FROM uc.t FOR SHARE']) sql;
 SELECT is(pg_temp.tries(sql), answer, sql) FROM (VALUES
 	('SELECT current_user', 'regress_uc'), ('SELECT count(*) FROM uc.t', '0'), ('SELECT max(a) FROM (VALUES (1), (2)) v (a)', '2'), ('SELECT length(md5(random()::text)) + length(gen_random_uuid()::text)', '68'),
 	('SELECT clock_timestamp() >= now()', 'true'), ('SELECT uc.its_own()', '01'), ('SELECT to_jsonb(now()) IS NOT NULL', 'true'), ('SELECT pg_sleep(0) IS NOT NULL', 'true'), ('SELECT uc.writable()', '25001'), ('SELECT uc.parallel()', '42501'), ('SELECT uc.assigns()', '42501'), ('SELECT uc.assigns()', '42501'), ('SELECT uc.ends()', '55P02'), ('SELECT uc.seeds()', '55P02')) v (sql, answer);
@@ -251,6 +251,65 @@ ROLLBACK;
 UNLISTEN *;
 SELECT pg_advisory_unlock(17) \g /dev/null
 SELECT lo_unlink(4711) \g /dev/null
+
+-- what the planner does -----------------------------------------------------------
+-- It calls the functions of operators itself, on what ANALYZE has found.
+SELECT bool_or(name = 'xml2') AS xml2 FROM pg_available_extensions \gset
+\if :xml2
+CREATE EXTENSION xml2 SCHEMA uc;
+\else
+CREATE FUNCTION uc.xpath_bool(text, text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE insufficient_privilege; END $$;
+\endif
+SET ROLE regress_uc;
+CREATE TABLE uc.ones AS SELECT 1 AS n FROM generate_series(1, 100);
+CREATE TABLE uc.indexed AS SELECT 1 AS n FROM generate_series(1, 100);
+CREATE OPERATOR uc.!!! (leftarg = integer, rightarg = integer, function = pg_catalog.pg_advisory_unlock, restrict = eqsel, join = eqjoinsel);
+CREATE OPERATOR uc.!!@ (leftarg = integer, rightarg = integer, function = pg_catalog.pg_advisory_unlock, restrict = eqsel, join = eqjoinsel);
+CREATE OPERATOR uc.<>@ (leftarg = integer, rightarg = integer, function = int4ne, negator = OPERATOR(uc.!!@), restrict = neqsel, join = neqjoinsel);
+CREATE OPERATOR uc.!!# (leftarg = integer, rightarg = integer, function = pg_catalog.pg_advisory_unlock, restrict = scalargtsel);
+CREATE OPERATOR uc.<<# (leftarg = integer, rightarg = integer, function = int4lt, commutator = OPERATOR(uc.!!#), restrict = scalarltsel);
+CREATE INDEX ON uc.indexed (n) WHERE n OPERATOR(uc.<>@) 17;
+CREATE FUNCTION uc.hides(integer) RETURNS boolean LANGUAGE sql AS 'SELECT $1 OPERATOR(uc.!!!) 17';
+CREATE FUNCTION uc.hides_set() RETURNS SETOF integer LANGUAGE sql STABLE AS 'SELECT n FROM uc.ones WHERE n OPERATOR(uc.!!!) 17';
+CREATE FUNCTION uc.hides_default(integer, boolean DEFAULT 1 OPERATOR(uc.!!!) 17) RETURNS boolean LANGUAGE sql AS 'SELECT $2';
+CREATE DOMAIN uc.hidden AS integer CHECK (uc.hides(VALUE));
+CREATE VIEW uc.hiding AS SELECT n FROM uc.ones WHERE n OPERATOR(uc.!!!) 17;
+CREATE FUNCTION uc.adds(integer, integer) RETURNS integer LANGUAGE sql AS 'SELECT $1 + $2';
+CREATE FUNCTION uc.above(integer) RETURNS SETOF integer LANGUAGE sql STABLE AS 'SELECT n FROM uc.many WHERE n > $1';
+CREATE FUNCTION uc.same(anyelement) RETURNS anyelement LANGUAGE sql AS 'SELECT $1';
+RESET ROLE;
+ANALYZE uc.ones, uc.indexed;
+BEGIN;
+SELECT pg_advisory_lock(1, 17) \g /dev/null
+CREATE FUNCTION pg_temp.locks(sql text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	answer text := pg_temp.tries(sql);
+BEGIN
+	IF NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND classid = 1 AND objid = 17 AND objsubid = 2) THEN
+		PERFORM pg_advisory_lock(1, 17);
+		RETURN answer || ' lost';
+	END IF;
+	RETURN answer || ' held';
+END $$;
+SELECT is(pg_temp.locks(sql), '42501 held', sql) FROM unnest(ARRAY[
+	'SELECT 1 FROM uc.ones WHERE n OPERATOR(uc.!!!) 17', 'SELECT 1 FROM uc.ones WHERE NOT n OPERATOR(uc.!!!) 17', 'SELECT 1 FROM uc.ones WHERE n OPERATOR(uc.!!!) ANY (ARRAY[17])',
+	'SELECT 1 FROM uc.ones WHERE n OPERATOR(uc.<>@) 17', 'SELECT 1 FROM uc.ones WHERE 17 OPERATOR(uc.<<#) n', 'SELECT 1 FROM uc.ones a JOIN uc.ones b ON a.n OPERATOR(uc.<>@) b.n', 'SELECT 1 FROM uc.indexed WHERE n = 1',
+	'SELECT 1 WHERE EXISTS (SELECT 1 FROM uc.ones WHERE n OPERATOR(uc.<>@) 17)', 'WITH w AS MATERIALIZED (SELECT n FROM uc.ones WHERE n OPERATOR(uc.!!!) 17) TABLE w', 'SELECT * FROM (SELECT n FROM uc.ones WHERE n OPERATOR(uc.!!!) 17 OFFSET 0) x',
+	'SELECT 1 FROM uc.many UNION ALL SELECT 1 FROM uc.ones WHERE n OPERATOR(uc.<>@) 17', 'TABLE uc.hiding', 'SELECT 1 FROM uc.ones WHERE uc.hides(n)', 'SELECT * FROM uc.hides_set()', 'SELECT 1 FROM uc.ones WHERE uc.hides_default(n)',
+	'SELECT n::uc.hidden FROM uc.ones', 'DECLARE hides CURSOR FOR SELECT 1 FROM uc.ones WHERE n OPERATOR(uc.!!!) 17', 'DO $x$ BEGIN PERFORM 1 FROM uc.ones WHERE n OPERATOR(uc.!!!) 17; END $x$']) sql;
+ROLLBACK;
+SELECT pg_advisory_unlock_all() \g /dev/null
+SELECT is(pg_temp.tries(sql), answer, sql) FROM (VALUES
+	('SELECT uc.adds(1, 2)', '3'), ('SELECT sum(uc.adds(n, 1)) FROM uc.ones', '200'), ('SELECT count(*) FROM uc.above(990)', '10'), ('SELECT uc.same(uc.above(998)) LIMIT 1', '999'), ('SELECT uc.same(now()) IS NOT NULL', 'true')) v (sql, answer);
+-- what cannot be interrupted, and what gives the caller a transaction id.
+SELECT is(pg_temp.tries(sql), '42501', sql) FROM unnest(ARRAY[
+	'SELECT xpath(''//a'', NULL::xml)', 'SELECT xpath(''//a'', NULL::xml, ''{}'')', 'SELECT xpath_exists(''//a'', NULL::xml)', 'SELECT XMLEXISTS(''//a'' PASSING (NULL::xml))', 'SELECT uc.xpath_bool(NULL, NULL)',
+	'SELECT * FROM XMLTABLE(''//a'' PASSING (NULL::xml) COLUMNS a text)', 'SELECT 1 FROM uc.ones, LATERAL (SELECT * FROM XMLTABLE(''//a'' PASSING (NULL::xml) COLUMNS a text) x) y',
+	'SELECT pg_current_xact_id()', 'SELECT pg_current_xact_id_if_assigned()', 'SELECT txid_current()', 'SELECT txid_current_if_assigned()', 'SELECT pg_trigger_depth()', 'SELECT pg_my_temp_schema()', 'SELECT pg_client_encoding()', 'SELECT inet_server_port()']) sql;
+SET ROLE regress_uc;
+CREATE FUNCTION uc.garbles() RETURNS integer LANGUAGE plpgsql SET client_encoding = 'LATIN1' AS $$ BEGIN RAISE WARNING 'x'; RETURN 1; END $$;
+RESET ROLE;
+SELECT is(pg_temp.tries('SELECT uc.garbles()'), '55P02', 'how the client reads');
 
 -- what the caller does ----------------------------------------------------------
 SET ROLE regress_uc;

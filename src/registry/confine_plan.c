@@ -1,0 +1,197 @@
+/*
+ * confine_plan.c
+ *	  What users' code outside handlers may not have planned.
+ *
+ * The planner calls functions itself, without asking object access hooks: its
+ * estimators try an operator, its negator or its commutator on the values that
+ * ANALYZE has found.  So whatever a query names is checked before it is planned,
+ * and what the planner adds to it from the definition of a table when it adds
+ * it: predicates of indexes, generated columns.
+ *
+ * Functions in SQL would be put into the query after that.  While users' code is
+ * confined they are not inlined: fmgr says that there is a hook for them, which
+ * makes the planner leave them as they are.  Their own queries are then planned
+ * by themselves.
+ */
+#include "taskq.h"
+
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/pg_language.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_proc.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/plancat.h"
+#include "optimizer/planner.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "base/compat.h"
+#include "registry/confine.h"
+#include "registry/confine_plan.h"
+
+static planner_hook_type previous_planner = NULL;
+static get_relation_info_hook_type previous_relation_info = NULL;
+static needs_fmgr_hook_type previous_needs_fmgr = NULL;
+
+/* queries ------------------------------------------------------------------ */
+
+static bool
+CheckOne(Oid function, void *context)
+{
+	if (OidIsValid(function))
+		ConfineCheckFunction(function);
+	return false;
+}
+
+/*
+ * Check an operator's function, and those of all that can be put in its place:
+ * negators and commutators, of which one need not lead back to where it came from.
+ */
+static void
+CheckOperator(Oid operator)
+{
+	List	   *operators = list_make1_oid(operator);
+
+	for (int i = 0; i < list_length(operators); i++)
+	{
+		HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(list_nth_oid(operators, i)));
+		FormData_pg_operator form;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		form = *(Form_pg_operator) GETSTRUCT(tuple);
+		ReleaseSysCache(tuple);
+		(void) CheckOne(form.oprcode, NULL);
+		operators = list_append_unique_oid(operators, form.oprnegate);
+		operators = list_append_unique_oid(operators, form.oprcom);
+	}
+	list_free(operators);
+}
+
+static void
+CheckOperators(Node *node)
+{
+	ListCell   *cell;
+
+	switch (nodeTag(node))
+	{
+		case T_OpExpr:
+		case T_DistinctExpr:
+		case T_NullIfExpr:
+			CheckOperator(((OpExpr *) node)->opno);
+			break;
+		case T_ScalarArrayOpExpr:
+			CheckOperator(((ScalarArrayOpExpr *) node)->opno);
+			break;
+		case T_RowCompareExpr:
+			foreach(cell, ((RowCompareExpr *) node)->opnos)
+				CheckOperator(lfirst_oid(cell));
+			break;
+		default:
+			break;
+	}
+}
+
+static bool
+CheckNode(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, CheckNode, context, 0);
+	if (IsA(node, TableFunc) && IsXmlTable_compat((TableFunc *) node))
+		ConfineRefuseXmlTable();
+	(void) check_functions_in_node(node, CheckOne, context);
+	CheckOperators(node);
+	return expression_tree_walker(node, CheckNode, context);
+}
+
+static PlannedStmt *
+ConfinePlanner(PLANNER_ARGS_COMPAT)
+{
+	if (ConfineIsOn())
+	{
+		ConfineCheckCommand(parse->commandType);
+		(void) CheckNode((Node *) parse, NULL);
+	}
+	if (previous_planner)
+		return previous_planner(PLANNER_PASS_COMPAT);
+	return standard_planner(PLANNER_PASS_COMPAT);
+}
+
+/* tables ------------------------------------------------------------------- */
+
+static void
+CheckGeneratedColumns(Relation relation)
+{
+	TupleConstr *constr = RelationGetDescr(relation)->constr;
+
+	for (int i = 0; constr != NULL && i < constr->num_defval; i++)
+		if (TupleDescAttr(RelationGetDescr(relation), constr->defval[i].adnum - 1)->attgenerated != '\0')
+			(void) CheckNode(stringToNode(constr->defval[i].adbin), NULL);
+}
+
+static void
+CheckRelation(Oid oid, RelOptInfo *rel)
+{
+	Relation	relation = table_open(oid, NoLock);
+	ListCell   *cell;
+
+	CheckGeneratedColumns(relation);
+	table_close(relation, NoLock);
+	foreach(cell, rel->indexlist)
+	{
+		IndexOptInfo *index = lfirst_node(IndexOptInfo, cell);
+
+		(void) CheckNode((Node *) index->indpred, NULL);
+		(void) CheckNode((Node *) index->indexprs, NULL);
+	}
+}
+
+/* Called for each table of a query, also those that inherit from one. */
+static void
+ConfineRelationInfo(PlannerInfo *root, Oid oid, bool inhparent, RelOptInfo *rel)
+{
+	if (ConfineIsOn())
+		CheckRelation(oid, rel);
+	if (previous_relation_info)
+		previous_relation_info(root, oid, inhparent, rel);
+}
+
+/* functions ---------------------------------------------------------------- */
+
+static bool
+IsInSql(Oid function)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	bool		is_sql;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	is_sql = ((Form_pg_proc) GETSTRUCT(tuple))->prolang == SQLlanguageId;
+	ReleaseSysCache(tuple);
+	return is_sql;
+}
+
+/* With no fmgr_hook nothing is called for them; they are just not inlined. */
+static bool
+ConfineNeedsFmgr(Oid function)
+{
+	return (previous_needs_fmgr && previous_needs_fmgr(function)) || (ConfineIsOn() && IsInSql(function));
+}
+
+/* Called when the library is loaded. */
+void
+ConfinePlanInit(void)
+{
+	previous_planner = planner_hook;
+	planner_hook = ConfinePlanner;
+	previous_relation_info = get_relation_info_hook;
+	get_relation_info_hook = ConfineRelationInfo;
+	previous_needs_fmgr = needs_fmgr_hook;
+	needs_fmgr_hook = ConfineNeedsFmgr;
+}
