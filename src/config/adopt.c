@@ -46,7 +46,7 @@ AdoptedHere(void)
 {
 	static bool ours;
 	static uint64 version = 0;
-	uint64		current = CatalogRegistryVersion();
+	uint64		current = CatalogVersion();
 
 	if (version != current)
 	{
@@ -78,7 +78,7 @@ AdoptedRolesFrom(void)
 {
 	static TimestampTz from;
 	static uint64 version = 0;
-	uint64		current = CatalogRegistryVersion();
+	uint64		current = CatalogVersion();
 
 	if (version != current)
 	{

@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "base/guc.h"
+#include "config/adopt.h"
 #include "config/pool.h"
 #include "config/route.h"
 #include "process/fill.h"
@@ -246,7 +247,8 @@ StartWorker(const TaskqPool *pool)
 	Start	   *start = &starts[n_starts];
 	MemoryContext old;
 
-	if (n_starts == MAX_START_MARKS)
+	/* a restore may have said otherwise since the look began */
+	if (n_starts == MAX_START_MARKS || !AdoptedHere())
 		return false;
 	params.dboid = MyDatabaseId;
 	params.role = pool->role;
