@@ -48,7 +48,7 @@ typedef struct ClaimCall
 	RouteSet	routes;
 	ClaimRequest request;
 	int			most;
-	ReturnSetInfo *result;
+	ReturnSetInfo *result;		/* NULL in wait_for_job(), which names no types */
 } ClaimCall;
 
 /*
@@ -70,7 +70,7 @@ CheckIsolation(void)
 static void
 UpdateRoutes(ClaimCall *call)
 {
-	Claimant   *claimant = ClaimantFind(call->worker_id, call->narrow);
+	Claimant   *claimant = ClaimantFind(call->worker_id, call->narrow, call->result != NULL);
 
 	call->claimant = claimant;
 	call->routes = claimant->routes;

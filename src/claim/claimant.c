@@ -94,7 +94,7 @@ Load(Claimant *claimant, const char *worker_id, ArrayType *narrow)
  * Valid until the next call.  The caller has accepted what others have changed.
  */
 Claimant *
-ClaimantFind(const char *worker_id, ArrayType *narrow)
+ClaimantFind(const char *worker_id, ArrayType *narrow, bool names_types)
 {
 	Claimant   *claimant = Choose(worker_id, narrow);
 
@@ -111,7 +111,7 @@ ClaimantFind(const char *worker_id, ArrayType *narrow)
 	{
 		/* looked up anew by the next call: a claim may register it unannounced */
 		claimant->worker_id[0] = '\0';
-		StandingRefuse(worker_id, &claimant->worker);
+		StandingRefuse(worker_id, &claimant->worker, names_types);
 	}
 	return claimant;
 }

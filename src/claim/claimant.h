@@ -26,7 +26,7 @@ typedef struct Claimant
 	MemoryContext context;
 } Claimant;
 
-extern Claimant *ClaimantFind(const char *worker_id, ArrayType *narrow);
+extern Claimant *ClaimantFind(const char *worker_id, ArrayType *narrow, bool names_types);
 extern void ClaimantHasClaimed(Claimant *claimant);
 
 #endif							/* TASKQ_CLAIMANT_H */

@@ -76,9 +76,9 @@ StandingWhyNot(const ExternalWorker *worker, const ArrayType *narrow)
 	return NULL;
 }
 
-/* The same as an error. */
+/* The same as an error; does the call have an argument that names types? */
 void
-StandingRefuse(const char *worker_id, const ExternalWorker *worker)
+StandingRefuse(const char *worker_id, const ExternalWorker *worker, bool names_types)
 {
 	if (worker->standing == WORKER_ENDED)
 		ereport(ERROR,
@@ -96,7 +96,8 @@ StandingRefuse(const char *worker_id, const ExternalWorker *worker)
 			(errcode(ERRCODE_TQ_WORKER_NOT_REGISTERED),
 			 errmsg("worker \"%s\" is not registered", worker_id),
 			 errdetail("Nothing says which task types it takes."),
-			 errhint("Register it with taskq.register_worker(), or name the task types in the call.")));
+			 names_types ? errhint("Register it with taskq.register_worker(), or name the task types in the call.") :
+			 errhint("Register it with taskq.register_worker().")));
 }
 
 /*

@@ -95,6 +95,10 @@ RESET SESSION AUTHORIZATION;
 
 SELECT throws_ok($$ SELECT taskq.register_worker('msg-no', '{msg-x,msg-a,msg-y}') $$, 'TQ002', 'No handlers registered for task types "msg-x", "msg-y"', 'all types that nobody has registered are named');
 
+\set VERBOSITY default
+CALL taskq.wait_for_job('msg-nobody', '0', NULL);
+\set VERBOSITY terse
+
 -- small ones ----------------------------------------------------------------------
 SELECT ok(NOT taskq.is_retryable_error_type(''), 'an empty string is no error type');
 SELECT is(taskq.enqueue_job('msg-a', run_at => '-infinity') IS NOT NULL, true, 'a moment before all others is now, as any in the past');
