@@ -22,6 +22,7 @@
 #include "job/history.h"
 #include "job/tenants.h"
 #include "shared/wait.h"
+#include "store/catalog.h"
 #include "store/owner.h"
 #include "store/store.h"
 
@@ -117,6 +118,7 @@ LookOrWait(EventsCall *call, int64 wait)
 			/* not longer: what came by replication tells nobody */
 			WaitSleep(Min(left, taskq_poll_interval));
 			CHECK_FOR_INTERRUPTS();
+			CatalogRecheck();
 		}
 	}
 	PG_FINALLY();

@@ -203,6 +203,7 @@ LookAndSleep(ClaimCall *call, LookFunction look, TimestampTz deadline, bool betw
 			SPI_commit();
 		WaitSleep(left);
 		CHECK_FOR_INTERRUPTS();
+		CatalogRecheck();
 		promised = WaitEnd() && !at_limit;
 	}
 }

@@ -320,6 +320,14 @@ RequireTables(void)
 				 errhint("Restart the server to load the library that was installed with them.")));
 }
 
+/* After a wait: what has become of the extension meanwhile?  An error if it has gone. */
+void
+CatalogRecheck(void)
+{
+	AcceptInvalidationMessages();
+	RequireTables();
+}
+
 Oid
 CatalogExtension(void)
 {

@@ -52,6 +52,7 @@ extern void CatalogInit(void);
 extern bool CatalogInstalled(void);
 extern Definitions CatalogDefinitions(void);
 extern bool CatalogMatches(void);
+extern void CatalogRecheck(void);
 extern Oid	CatalogExtension(void);
 extern Oid	CatalogSchema(void);
 extern Oid	CatalogOwner(void);

@@ -272,7 +272,9 @@ StoreLastId(TaskqRel sequence)
 	last = data->is_called ? data->last_value : data->last_value - 1;
 	logged = PageGetLSN(page);
 	UnlockReleaseBuffer(buffer);
-	relation_close(rel, NoLock);
+
+	/* who waits for events keeps nothing locked: DROP EXTENSION need not wait for him */
+	relation_close(rel, AccessShareLock);
 	XLogFlush(logged);
 	return last;
 }

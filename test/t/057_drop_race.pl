@@ -147,6 +147,29 @@ for (0 .. $#calls)
 is(scalar(grep { !$_ } @waits), 0, 'all have waited for DROP EXTENSION');
 $_->quit for @sessions;
 
+# who waits for a job or an event when it comes holds nothing that DROP EXTENSION waits for
+sql($node, 'CREATE EXTENSION taskq');
+sql($node, q(SELECT taskq.register_handler('outside'); SELECT taskq.register_worker('w', '{outside}')));
+$one->query_safe('RESET ROLE');
+my @waiting = ('SELECT * FROM taskq.claim_job(\'w\', \'{outside}\', wait => \'10 s\')', 'SELECT * FROM taskq.read_events(wait => \'10 s\')',
+	'CALL taskq.wait_for_job(\'w\', \'10 s\', NULL)');
+my @sleepers = map { session($node, on_error_stop => 0) } @waiting;
+for (0 .. $#waiting)
+{
+	my $pid = $sleepers[$_]->query_safe('SELECT pg_backend_pid()');
+	$sleepers[$_]->query("SET taskq.max_wait = '10 s'");
+	$sleepers[$_]->query('\set VERBOSITY verbose');
+	$sleepers[$_]->{stderr} = '';
+	$sleepers[$_]->query_until(qr/begun/, "\\echo begun\n$waiting[$_];\n\\echo ended\n");
+	wait_until($node, "SELECT count(*) = 1 FROM pg_stat_activity WHERE pid = $pid AND state = 'active' AND wait_event_type = 'Extension'", "$waiting[$_] waits");
+}
+$one->query_safe('DROP EXTENSION taskq CASCADE');
+for (0 .. $#waiting)
+{
+	like($end->($sleepers[$_]), qr/ERROR:\s+55000: extension taskq is not installed in this database/, "$waiting[$_]: says that taskq has gone");
+	$sleepers[$_]->quit;
+}
+
 # and as it comes
 sql($node, 'CREATE EXTENSION taskq');
 $told = $run_all->('postgres', 60,
