@@ -45,6 +45,7 @@
 PG_FUNCTION_INFO_V1(taskq_register_worker);
 
 #define REMEMBERED USECS_PER_HOUR	/* an implicit registration, and that one has ended */
+#define LOST_REMEMBERED (7 * USECS_PER_DAY)	/* a registration after it was lost */
 #define TOUCH_EVERY (10 * USECS_PER_SEC)
 #define MAX_IMPLICIT_TYPES 10000
 
@@ -384,12 +385,18 @@ WorkerSeen(struct varlena *worker_id)
 	return lease;
 }
 
-/* Forget workers that registered themselves by a claim, an hour after their last, and those that have ended. */
+/*
+ * Forget workers that registered themselves by a claim, an hour after their last,
+ * and those that have ended; and those that have been lost for a week, whose id
+ * nobody will use again if it was made of a process id, say.
+ */
 void
 WorkerForgetOld(void)
 {
-	Oid			types[] = {TIMESTAMPTZOID};
-	Datum		values[] = {TimestampTzGetDatum(ClockNow() - REMEMBERED)};
+	Oid			types[] = {TIMESTAMPTZOID, TIMESTAMPTZOID, INTERVALOID};
+	TimestampTz now = ClockNow();
+	Datum		values[] = {TimestampTzGetDatum(now - REMEMBERED), TimestampTzGetDatum(now - LOST_REMEMBERED),
+	PointerGetDatum(MakeInterval((int64) taskq_lease * 1000))};
 	OwnerScope	scope;
 	bool		any;
 
@@ -397,10 +404,11 @@ WorkerForgetOld(void)
 	any = OwnerExecute("DELETE FROM taskq.external_workers w USING"
 					   " (SELECT worker_id FROM taskq.external_workers"
 					   "  WHERE implicit AND last_seen < $1 OR ended_at < $1"
+					   "     OR last_seen + 3 * COALESCE(lease, $3) < $2"
 					   "  FOR UPDATE SKIP LOCKED) old"
 					   " WHERE w.worker_id = old.worker_id"
 					   "   AND NOT EXISTS (SELECT FROM taskq.jobs j WHERE j.gate = 'r' AND j.worker_id = w.worker_id)",
-					   1, types, values, NULL) > 0;
+					   3, types, values, NULL) > 0;
 	OwnerLeaveSpi(&scope);
 	if (any)
 		CacheInvalidateRelcacheByRelid(CatalogRel(REL_WORKERS));
@@ -477,7 +485,7 @@ CheckMayReplace(TupleTableSlot *slot, const char *worker_id, bool take_over, Tim
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("worker \"%s\" is already registered and alive", worker_id),
 				 errdetail("It was last seen at %s.", timestamptz_to_str(last_seen)),
-				 errhint("Use another id, or replace it with take_over => true.")));
+				 errhint("Use another id. If the process that used this one has ended, call taskq.unregister_worker() first, which gives its jobs back at once; with take_over => true they stay claimed until their leases are over.")));
 	WorkerCheckOwner(worker_id, DatumGetObjectId(SlotDatum(slot, W_REGISTERED_BY)), caller, "replace", "admin");
 }
 

@@ -188,7 +188,7 @@ RefuseUnknown(const Decision *decision)
 				(errcode(ERRCODE_TQ_PERMANENT),
 				 errmsg("the decision activates steps that are not registered: %s", unknown.data),
 				 errdetail("Registered types: %s.", HandlerTypesText()),
-				 errhint("Register them with taskq.register_handler(), then put the job back with taskq.retry_job().")));
+				 errhint("Register them with taskq.register_handler(), then complete the job again if it is still claimed, else put it back with taskq.retry_job().")));
 }
 
 /* What a step is to be enqueued with, or NULL. */

@@ -52,7 +52,7 @@ SELECT ok(taskq.register_worker(repeat('x', 63), max_concurrent_jobs => 100000, 
 
 -- an id that is in use ----------------------------------------------------------
 SELECT throws_ok($$ SELECT taskq.register_worker('rw-1') $$, '55006', 'worker "rw-1" is already registered and alive', 'a live id is not replaced');
-SELECT is(pg_temp.hint_of($$ SELECT taskq.register_worker('rw-1') $$), 'Use another id, or replace it with take_over => true.', 'the hint says how it is');
+SELECT is(pg_temp.hint_of($$ SELECT taskq.register_worker('rw-1') $$), 'Use another id. If the process that used this one has ended, call taskq.unregister_worker() first, which gives its jobs back at once; with take_over => true they stay claimed until their leases are over.', 'the hint says how it is');
 SET LOCAL taskq.clock_offset = '269 s';
 SELECT throws_ok($$ SELECT taskq.register_worker('rw-1') $$, '55006', NULL, 'nor within three of its leases');
 SELECT is(pg_temp.worker('rw-1'), 'idle 0', 'in which it is shown alive');

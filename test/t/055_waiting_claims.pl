@@ -144,4 +144,12 @@ is(sql($node, qq(SELECT state, attempt FROM taskq.all_jobs WHERE job_id = $forei
 is(sql($node, q(SELECT count(*) FROM taskq.workers WHERE worker_id = 'one')), 0, 'nor is it registered by that');
 
 $_->quit for $claimer, $other;
+
+# what was lost stays known for a week, so that its jobs can be given back
+sql($node, q(SELECT taskq.register_worker(w, '{outside}', lease => l, take_over => true) FROM (VALUES ('lost-long', NULL::interval), ('lost-lately', NULL), ('long-lease', '3 d')) v (w, l)));
+sql($node, q(UPDATE taskq.external_workers SET last_seen = now() - CASE worker_id WHEN 'lost-lately' THEN interval '6 d 23 h' ELSE '7 d 1 h' END WHERE worker_id ~ '^lo'));
+$node->restart;
+wait_until($node, q(SELECT count(*) = 0 FROM taskq.workers WHERE worker_id = 'lost-long'), 'a registration that has been lost for a week is forgotten');
+is(sql($node, q(SELECT string_agg(worker_id || ' ' || state, ', ' ORDER BY worker_id COLLATE "C") FROM taskq.workers WHERE worker_id ~ '^lo')), 'long-lease idle, lost-lately lost',
+	'one that has not, or lives by its own lease, is not');
 done_testing();
