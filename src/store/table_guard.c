@@ -29,9 +29,11 @@
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_policy.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_rewrite.h"
 #include "catalog/pg_statistic_ext.h"
 #include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
@@ -47,6 +49,7 @@
 #include "utils/syscache.h"
 
 #include "store/catalog.h"
+#include "store/definition_guard.h"
 #include "store/object_owner.h"
 #include "store/table_guard.h"
 
@@ -65,8 +68,8 @@ static bool all_checked = false;
  * Is this a table or view of taskq's?  Asked while anything may be under way, so
  * by the name of the schema first.
  */
-static bool
-IsOurs(Oid relid)
+bool
+TableGuardIsOurs(Oid relid)
 {
 	Oid			schema = get_rel_namespace(relid);
 	char	   *name = OidIsValid(schema) ? get_namespace_name(schema) : NULL;
@@ -76,6 +79,20 @@ IsOurs(Oid relid)
 		return false;
 	extension = get_extension_oid("taskq", true);
 	return OidIsValid(extension) && getExtensionOfObject(NamespaceRelationId, schema) == extension;
+}
+
+/* The same of a function. */
+bool
+TableGuardIsOurFunction(Oid function)
+{
+	Oid			schema = get_func_namespace(function);
+	char	   *name = OidIsValid(schema) ? get_namespace_name(schema) : NULL;
+	Oid			extension;
+
+	if (name == NULL || strcmp(name, TASKQ_SCHEMA) != 0)
+		return false;
+	extension = get_extension_oid("taskq", true);
+	return OidIsValid(extension) && getExtensionOfObject(ProcedureRelationId, function) == extension;
 }
 
 /* The extension's own scripts do what they do; pg_upgrade brings back what was there. */
@@ -99,7 +116,7 @@ Refuse(Oid relid, const char *what, const char *detail, const char *hint)
 static void
 RefuseOurs(Oid relid, const char *what)
 {
-	if (IsOurs(relid))
+	if (TableGuardIsOurs(relid))
 		Refuse(relid, what, "taskq works on its tables as the extension's owner, and so would the code that comes with it.",
 			   "To act on what happens to jobs, follow taskq.read_events() or enqueue another job.");
 }
@@ -119,6 +136,65 @@ IsForeignFunction(Oid function, void *context)
 	return !IsTrustedOwner(FunctionOwner(function));
 }
 
+static bool CallsForeignCode(Node *node, void *context);
+
+/* Do the constraints of a domain call foreign code? */
+static bool
+DomainCallsForeignCode(Oid domain)
+{
+	Relation	rel = table_open(ConstraintRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		foreign = false;
+
+	ScanKeyInit(&key, Anum_pg_constraint_contypid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(domain));
+	scan = systable_beginscan(rel, ConstraintTypidIndexId, true, NULL, 1, &key);
+	while (!foreign && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool		isnull;
+		Datum		expression = heap_getattr(tuple, Anum_pg_constraint_conbin, RelationGetDescr(rel), &isnull);
+
+		foreign = !isnull && CallsForeignCode(stringToNode(TextDatumGetCString(expression)), NULL);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return foreign;
+}
+
+/* What a domain is made of, which may be another domain. */
+static Oid
+DomainBase(Oid domain)
+{
+	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(domain));
+	Oid			base = InvalidOid;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		base = ((Form_pg_type) GETSTRUCT(tuple))->typbasetype;
+		ReleaseSysCache(tuple);
+	}
+	return base;
+}
+
+/*
+ * Is the code that a type brings trusted?  What the columns of a composite type
+ * bring is not looked for: it is not.
+ */
+bool
+TableGuardTrustsType(Oid type)
+{
+	Oid			element;
+
+	check_stack_depth();
+	if (!IsTrustedOwner(TypeOwner(type)) || get_typtype(type) == TYPTYPE_COMPOSITE)
+		return false;
+	if (get_typtype(type) == TYPTYPE_DOMAIN)
+		return !DomainCallsForeignCode(type) && TableGuardTrustsType(DomainBase(type));
+	element = get_element_type(type);
+	return !OidIsValid(element) || TableGuardTrustsType(element);
+}
+
 static bool
 CallsForeignCode(Node *node, void *context)
 {
@@ -126,7 +202,7 @@ CallsForeignCode(Node *node, void *context)
 		return false;
 	if (check_functions_in_node(node, IsForeignFunction, context))
 		return true;
-	if (IsA(node, CoerceToDomain) && !IsTrustedOwner(TypeOwner(((CoerceToDomain *) node)->resulttype)))
+	if (IsA(node, CoerceToDomain) && !TableGuardTrustsType(((CoerceToDomain *) node)->resulttype))
 		return true;
 	return expression_tree_walker(node, CallsForeignCode, context);
 }
@@ -197,7 +273,7 @@ LookAtConstraint(HeapTuple tuple, TupleDesc desc)
 		RefuseOurs(constraint->conrelid, "foreign keys");
 		RefuseOurs(constraint->confrelid, "foreign keys");
 	}
-	else if (constraint->contype == CONSTRAINT_CHECK && IsOurs(constraint->conrelid))
+	else if (constraint->contype == CONSTRAINT_CHECK && TableGuardIsOurs(constraint->conrelid))
 		RefuseForeignCode(constraint->conrelid, tuple, desc, Anum_pg_constraint_conbin, "such constraint");
 }
 
@@ -206,7 +282,7 @@ LookAtDefault(HeapTuple tuple, TupleDesc desc)
 {
 	Form_pg_attrdef def = (Form_pg_attrdef) GETSTRUCT(tuple);
 
-	if (IsOurs(def->adrelid))
+	if (TableGuardIsOurs(def->adrelid))
 		RefuseForeignCode(def->adrelid, tuple, desc, Anum_pg_attrdef_adbin, "such default");
 }
 
@@ -215,7 +291,7 @@ LookAtIndex(HeapTuple tuple, TupleDesc desc)
 {
 	Form_pg_index index = (Form_pg_index) GETSTRUCT(tuple);
 
-	if (!IsOurs(index->indrelid))
+	if (!TableGuardIsOurs(index->indrelid))
 		return;
 	RefuseForeignCode(index->indrelid, tuple, desc, Anum_pg_index_indexprs, "such index");
 	RefuseForeignCode(index->indrelid, tuple, desc, Anum_pg_index_indpred, "such index");
@@ -226,7 +302,7 @@ LookAtStatistics(HeapTuple tuple, TupleDesc desc)
 {
 	Form_pg_statistic_ext statistics = (Form_pg_statistic_ext) GETSTRUCT(tuple);
 
-	if (IsOurs(statistics->stxrelid))
+	if (TableGuardIsOurs(statistics->stxrelid))
 		RefuseForeignCode(statistics->stxrelid, tuple, desc, Anum_pg_statistic_ext_stxexprs, "such statistics");
 }
 
@@ -234,7 +310,7 @@ LookAtStatistics(HeapTuple tuple, TupleDesc desc)
 static void
 LookAtInheritance(Oid child, Oid parent)
 {
-	if (IsOurs(parent) && (get_rel_relkind(parent) != RELKIND_PARTITIONED_TABLE || !IsOurs(child)))
+	if (TableGuardIsOurs(parent) && (get_rel_relkind(parent) != RELKIND_PARTITIONED_TABLE || !TableGuardIsOurs(child)))
 		Refuse(parent, "children", "A table that inherits from it, or is its partition, would be read and written with it as the extension's owner.",
 			   "Make the table LIKE it instead.");
 }
@@ -301,8 +377,12 @@ UtilityHook(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 			ProcessUtilityContext context, ParamListInfo params,
 			QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion)
 {
-	if (IsA(pstmt->utilityStmt, AlterTableStmt) && !IsTrustedScript())
-		LookAtRowSecurity((AlterTableStmt *) pstmt->utilityStmt);
+	if (!IsTrustedScript())
+	{
+		if (IsA(pstmt->utilityStmt, AlterTableStmt))
+			LookAtRowSecurity((AlterTableStmt *) pstmt->utilityStmt);
+		DefinitionGuard(pstmt->utilityStmt);
+	}
 	if (previous_utility_hook)
 		previous_utility_hook(pstmt, query, read_only_tree, context, params, environment, dest, completion);
 	else

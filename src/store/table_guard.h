@@ -10,6 +10,9 @@
 #include "utils/relcache.h"
 
 extern void TableGuardInit(void);
+extern bool TableGuardIsOurs(Oid relid);
+extern bool TableGuardIsOurFunction(Oid function);
+extern bool TableGuardTrustsType(Oid type);
 extern void TableGuardCheck(Relation rel);
 extern void TableGuardCheckAll(void);
 

@@ -12,7 +12,7 @@ ALTER DEFAULT PRIVILEGES GRANT ALL ON TYPES TO regress_guard_app;
 ALTER DEFAULT PRIVILEGES GRANT ALL ON SCHEMAS TO regress_guard_app;
 \i test/sql/include/tap.sql
 BEGIN;
-SELECT plan(46);
+SELECT plan(62);
 CREATE FUNCTION pg_temp.foreign_rights() RETURNS TABLE (what text) LANGUAGE sql AS $$
 	SELECT c.oid::regclass::text FROM pg_class c, aclexplode(c.relacl) a WHERE c.relnamespace = 'taskq'::regnamespace AND a.grantee <> c.relowner
 	UNION ALL SELECT p.oid::regprocedure::text FROM pg_proc p, aclexplode(COALESCE(p.proacl, acldefault('f', p.proowner))) a WHERE p.pronamespace = 'taskq'::regnamespace AND a.grantee <> p.proowner
@@ -70,6 +70,27 @@ SELECT throws_ok(sql, '0A000', 'taskq.' || t || ' takes no ' || what, 'refused: 
 	('jobs', 'such statistics', 'CREATE STATISTICS guard.st ON (guard.theirs(route_id)), priority FROM taskq.jobs')
 ) v (t, what, sql) WHERE t <> 'queue_defs';
 SELECT throws_ok('ALTER TABLE taskq.jobs ADD FOREIGN KEY (route_id) REFERENCES taskq.queue_defs', '0A000', 'taskq.jobs takes no foreign keys', 'refused: of ours to ours');
+CREATE DOMAIN guard.calls AS integer CHECK (guard.theirs(VALUE) > 0);
+CREATE DOMAIN guard.over AS guard.calls;
+CREATE DOMAIN guard.fine AS integer CHECK (VALUE > 0);
+SELECT throws_ok(sql, '0A000', 'taskq.jobs takes no such column', 'refused: ' || sql) FROM (VALUES
+	('ALTER TABLE taskq.jobs ADD COLUMN x guard.theirs'),
+	('ALTER TABLE taskq.jobs ADD COLUMN x guard.theirs[]'),
+	('ALTER TABLE taskq.jobs ADD COLUMN x guard.calls'),
+	('ALTER TABLE taskq.jobs ADD COLUMN x guard.over'),
+	('ALTER TABLE taskq.jobs ALTER route_id TYPE guard.theirs')) v (sql);
+SELECT throws_ok('CREATE INDEX ON taskq.jobs ((route_id::guard.calls))', '0A000', 'taskq.jobs takes no such index', 'refused: a domain of a superuser that calls a function of another');
+SELECT throws_ok(sql, '0A000', what || ' cannot be changed', 'refused: ' || sql) FROM (VALUES
+	('the persistence of taskq.jobs', 'ALTER TABLE taskq.jobs SET UNLOGGED'),
+	('the definition of taskq.job_id_seq', 'ALTER SEQUENCE taskq.job_id_seq RESTART'),
+	('the definition of taskq.epoch_seq', 'ALTER SEQUENCE taskq.epoch_seq CYCLE'),
+	('the options of taskq.all_jobs', 'ALTER VIEW taskq.all_jobs RESET (security_barrier)'),
+	('the options of taskq.all_jobs', 'ALTER TABLE taskq.all_jobs SET (security_barrier = false)'),
+	('the definition of taskq.prune', 'ALTER FUNCTION taskq.prune() STRICT'),
+	('the definition of taskq.prune', 'ALTER ROUTINE taskq.prune() SECURITY DEFINER')) v (what, sql);
+SELECT matches(pg_temp.hint_of('ALTER TABLE taskq.jobs SET UNLOGGED'), 'many jobs in one call', 'with a hint');
+SELECT lives_ok(sql, 'allowed: ' || sql) FROM (VALUES
+	('ALTER TABLE taskq.jobs ADD COLUMN x guard.fine'), ('ALTER TABLE taskq.jobs DROP COLUMN x')) v (sql);
 CREATE TABLE guard.attached (LIKE taskq.job_history);
 SELECT throws_ok($$ ALTER TABLE taskq.job_history ATTACH PARTITION guard.attached FOR VALUES FROM ('2000-01-01') TO ('2000-01-02') $$, '0A000', 'taskq.job_history takes no children', 'refused: a partition from elsewhere');
 SELECT throws_ok($$ ALTER TABLE guard.attached INHERIT taskq.jobs $$, '42804', NULL, 'what PostgreSQL refuses it refuses');

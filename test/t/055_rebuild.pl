@@ -63,7 +63,6 @@ my @rebuilds = (
 	[ 'VACUUM FULL taskq.jobs' ],
 	[ 'VACUUM FULL' ],
 	[ 'ALTER TABLE taskq.jobs SET (fillfactor = 70)' ],
-	[ 'ALTER TABLE taskq.jobs SET UNLOGGED', 'ALTER TABLE taskq.jobs SET LOGGED' ],
 	[ 'ALTER INDEX taskq.jobs_open SET TABLESPACE elsewhere', 'ALTER TABLE taskq.jobs SET TABLESPACE elsewhere',
 		'ALTER INDEX taskq.jobs_pkey SET TABLESPACE elsewhere' ],
 	[ 'REINDEX (CONCURRENTLY, TABLESPACE pg_default) TABLE taskq.jobs' ],
