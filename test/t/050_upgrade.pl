@@ -157,8 +157,9 @@ wait_until($new, qq(SELECT state = 'completed' FROM taskq.all_jobs WHERE job_id 
 # can still be dropped.
 # (ALTER TABLE ... RENAME is refused)
 sql($new, q(UPDATE pg_class SET relname = 'not_yet_there' WHERE oid = 'taskq.event_log'::regclass));
+$new->stop; # its scheduler may have said it, too
 $offset = log_since($new);
-$new->restart;
+$new->start;
 wait_for_log_line($new, qr/definitions in database "postgres" are older than its library/, $offset, 'with a table less, the scheduler says so');
 fails_with($new, '55000', "SELECT * FROM taskq.$_", "and so does $_")
   for "enqueue_job('work')", "claim_job('worker')", "complete_job($claimed, $epoch)", "register_handler('x')", "create_queue('x')", "run_next()", "cancel_job($claimed)";
