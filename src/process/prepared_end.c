@@ -90,6 +90,10 @@ PreparedEnded(void)
 
 	/* who drops the extension so leaves the scheduler to find out */
 	db = CatalogInstalled() ? ShmemDatabase(MyDatabaseId, true) : ShmemMyDatabase();
+
+	/* where there is no room to note any, each may be one of taskq's */
+	if (db == NULL && CatalogInstalled())
+		ReadyForget();
 	if (db != NULL && (RemoveEnded(db) || !db->prepared_known))
 		ActOnEnd();
 }
