@@ -149,7 +149,7 @@ CREATE FUNCTION uc.perl(p jsonb) RETURNS text LANGUAGE plperl AS $$
 	return join(' ', @said);
 $$;
 \else
-CREATE FUNCTION uc.perl(p jsonb) RETURNS text LANGUAGE sql AS $$ SELECT CASE WHEN p ? 'close' THEN 1 / 0 || '' ELSE 'error error error error 1 error' END $$;
+CREATE FUNCTION uc.perl(p jsonb) RETURNS text LANGUAGE sql AS $$ SELECT CASE WHEN p ? 'close' THEN 1 / (p::text = '')::int || '' ELSE 'error error error error 1 error' END $$;
 \endif
 \if :python
 CREATE EXTENSION IF NOT EXISTS plpython3u;
