@@ -100,8 +100,8 @@ LastFrame(int64 job_id, int64 epoch)
 Datum
 taskq_append_frame_of(PG_FUNCTION_ARGS)
 {
-	int64		job_id,
-				epoch;
+	int64		job_id;
+	int64		epoch;
 	Store		jobs;
 	TaskqJob	job;
 	Frame		frame = {0};
@@ -133,8 +133,8 @@ taskq_append_frame_of(PG_FUNCTION_ARGS)
 static void
 PutFrames(ReturnSetInfo *result, int slot, int64 job)
 {
-	int64		job_id,
-				epoch;
+	int64		job_id;
+	int64		epoch;
 	int32		attempt;
 	FrameBuffer *buffer = FrameCopy(slot, &job_id, &epoch, &attempt);
 	Size		position = 0;

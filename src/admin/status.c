@@ -73,6 +73,16 @@ taskq_running_jobs(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+static const char *
+StateOfWorker(const TaskqSlot *slot)
+{
+	if (slot->job_id != 0 && slot->stuck)
+		return "stuck";
+	if (slot->leave)
+		return "draining";
+	return slot->job_id != 0 ? "running" : "idle";
+}
+
 Datum
 taskq_background_workers(PG_FUNCTION_ARGS)
 {
@@ -94,7 +104,7 @@ taskq_background_workers(PG_FUNCTION_ARGS)
 		values[0] = CStringGetTextDatum(slot->worker_id);
 		values[1] = CStringGetTextDatum(slot->pool);
 		values[2] = Int32GetDatum(slot->pid);
-		values[3] = CStringGetTextDatum(running && slot->stuck ? "stuck" : slot->leave ? "draining" : running ? "running" : "idle");
+		values[3] = CStringGetTextDatum(StateOfWorker(slot));
 		values[4] = Int64GetDatum(slot->job_id);
 		values[5] = CStringGetTextDatum(running ? slot->task_type : "");
 		values[6] = TimestampTzGetDatum(slot->started_at);
@@ -131,17 +141,45 @@ Say(ReturnSetInfo *result, const char *name, const char *value, const char *hint
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
+/* The scheduler of this database; why it does not run, if it does not. */
+static void
+SayOfScheduler(ReturnSetInfo *result, const TaskqDatabase *db)
+{
+	const char *state = "not running";
+	const char *hint = "It starts within a second or two; the server log says if it cannot.";
+
+	if (db != NULL && db->scheduler_pid != 0)
+	{
+		state = psprintf("running, pid %d", db->scheduler_pid);
+		hint = NULL;
+	}
+	else if (db != NULL && db->waits_since != 0)
+	{
+		state = "waits for a slot";
+		hint = "Databases with work take turns. Raise max_worker_processes and restart the server.";
+	}
+	else if (db != NULL && db->rests && taskq_enabled)
+	{
+		state = "rests, as there is no work";
+		hint = "Slots of max_worker_processes are short; it starts again when there is work, and every few minutes.";
+	}
+	else if (!taskq_enabled)
+		hint = "taskq.enabled is off.";
+	else if (db != NULL && db->blocked > 0)
+		hint = "A statement that drops, copies, renames or moves the database or the extension is under way.";
+	else if (RecoveryInProgress())
+		hint = "It starts when this standby is promoted.";
+	Say(result, "scheduler", state, hint);
+}
+
 static void
 SayOfProcesses(ReturnSetInfo *result)
 {
-	TaskqDatabase *db = ShmemMyDatabase();
 	TaskqSlot  *slot = palloc(sizeof(TaskqSlot));
-	int			workers = 0,
-				running = 0,
-				stuck = 0;
+	int			workers = 0;
+	int			running = 0;
+	int			stuck = 0;
 	bool		missing = taskq_shared->slots_missing_since != 0;
-	bool		waits = db != NULL && db->scheduler_pid == 0 && db->waits_since != 0;
-	bool		rests = db != NULL && db->scheduler_pid == 0 && db->rests && taskq_enabled;
 
 	for (int i = 0; i < taskq_shared->n_slots; i++)
 		if (CopyWorker(i, slot))
@@ -150,19 +188,18 @@ SayOfProcesses(ReturnSetInfo *result)
 			running += slot->job_id != 0;
 			stuck += slot->job_id != 0 && slot->stuck;
 		}
-	Say(result, "launcher", taskq_shared->launcher_pid != 0 ? psprintf("running, pid %d", taskq_shared->launcher_pid) : "not running",
-		taskq_shared->launcher_pid != 0 ? NULL : RecoveryInProgress() ? "It starts when this standby is promoted." : "The server log says why.");
-	Say(result, "scheduler", db != NULL && db->scheduler_pid != 0 ? psprintf("running, pid %d", db->scheduler_pid) :
-		waits ? "waits for a slot" : rests ? "rests, as there is no work" : "not running",
-		waits ? "Databases with work take turns. Raise max_worker_processes and restart the server." :
-		rests ? "Slots of max_worker_processes are short; it starts again when there is work, and every few minutes." :
-		db != NULL && db->scheduler_pid != 0 ? NULL :
-		!taskq_enabled ? "taskq.enabled is off." :
-		db != NULL && db->blocked > 0 ? "A statement that drops, copies, renames or moves the database or the extension is under way." :
-		RecoveryInProgress() ? "It starts when this standby is promoted." : "It starts within a second or two; the server log says if it cannot.");
-	Say(result, "background workers", stuck == 0 ? psprintf("%d, of which %d run a job", workers, running) :
-		psprintf("%d, of which %d run a job, and %d are stuck in theirs", workers, running, stuck),
-		stuck == 0 ? NULL : "The server log says which handlers do not let themselves be interrupted.");
+	if (taskq_shared->launcher_pid != 0)
+		Say(result, "launcher", psprintf("running, pid %d", taskq_shared->launcher_pid), NULL);
+	else
+		Say(result, "launcher", "not running",
+			RecoveryInProgress() ? "It starts when this standby is promoted." : "The server log says why.");
+	SayOfScheduler(result, ShmemMyDatabase());
+	if (stuck == 0)
+		Say(result, "background workers", psprintf("%d, of which %d run a job", workers, running), NULL);
+	else
+		Say(result, "background workers",
+			psprintf("%d, of which %d run a job, and %d are stuck in theirs", workers, running, stuck),
+			"The server log says which handlers do not let themselves be interrupted.");
 	if (StatsIsFull())
 		Say(result, "statistics of handlers", psprintf("full, %d task types", taskq_max_handler_statistics),
 			"Other types are not counted. Raise taskq.max_handler_statistics and restart the server.");

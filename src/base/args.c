@@ -411,8 +411,8 @@ ArrayType *
 NormalizeNames(ArrayType *names, const char *what)
 {
 	char	  **strings;
-	int			n = 0,
-				kept = 0;
+	int			n = 0;
+	int			kept = 0;
 
 	if (names == NULL)
 		return StringsToNames(NULL, 0);

@@ -52,9 +52,9 @@ CompareDotted(const char *a, const char *b)
 {
 	while (*a != '\0' || *b != '\0')
 	{
-		int			a_len,
-					b_len,
-					order;
+		int			a_len;
+		int			b_len;
+		int			order;
 		const char *a_digits = NextNumber(&a, &a_len);
 		const char *b_digits = NextNumber(&b, &b_len);
 

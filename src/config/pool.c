@@ -235,8 +235,8 @@ Datum
 taskq_create_pool(PG_FUNCTION_ARGS)
 {
 	char	   *name;
-	int32		size,
-				min_size;
+	int32		size;
+	int32		min_size;
 	Oid			role;
 	ArrayType  *task_types,
 			   *queues,
@@ -300,8 +300,8 @@ taskq_alter_pool(PG_FUNCTION_ARGS)
 	char		nulls[] = "      ";
 	char	   *name;
 	const TaskqPool *pool;
-	int32		size,
-				min_size;
+	int32		size;
+	int32		min_size;
 	ArrayType  *queues,
 			   *capabilities;
 	OwnerScope	scope;

@@ -103,12 +103,15 @@ ReadArguments(FunctionCallInfo fcinfo, TaskqJob *job, TimestampTz now, bool any_
 	job->created_at = now;
 	job->created_by = GetUserId();
 	job->run_at = RunAt(fcinfo, now);
-	job->priority = !PG_ARGISNULL(ARG_PRIORITY) ?
-		ArgInt(fcinfo, ARG_PRIORITY, "priority", PG_INT16_MIN, PG_INT16_MAX) :
-		handler != NULL ? handler->priority : 0;
-	job->max_attempts = !PG_ARGISNULL(ARG_MAX_ATTEMPTS) ?
-		ArgInt(fcinfo, ARG_MAX_ATTEMPTS, "max_attempts", 1, TASKQ_MAX_MAX_ATTEMPTS) :
-		handler != NULL && handler->max_attempts > 0 ? handler->max_attempts : TASKQ_DEFAULT_MAX_ATTEMPTS;
+	if (!PG_ARGISNULL(ARG_PRIORITY))
+		job->priority = ArgInt(fcinfo, ARG_PRIORITY, "priority", PG_INT16_MIN, PG_INT16_MAX);
+	else if (handler != NULL)
+		job->priority = handler->priority;
+	job->max_attempts = TASKQ_DEFAULT_MAX_ATTEMPTS;
+	if (!PG_ARGISNULL(ARG_MAX_ATTEMPTS))
+		job->max_attempts = ArgInt(fcinfo, ARG_MAX_ATTEMPTS, "max_attempts", 1, TASKQ_MAX_MAX_ATTEMPTS);
+	else if (handler != NULL && handler->max_attempts > 0)
+		job->max_attempts = handler->max_attempts;
 	if (queue_name == NULL)
 		queue_name = handler != NULL && handler->queue != NULL ? pstrdup(handler->queue) : TASKQ_DEFAULT_QUEUE;
 	if (ArgMicroseconds(fcinfo, ARG_TIMEOUT, "timeout", 1000) != NO_MICROSECONDS)

@@ -270,8 +270,11 @@ EventOfState(const TaskqJob *job, char from)
 	{
 		case JOB_AVAILABLE:
 		case JOB_RETRYABLE:
-			return from == JOB_RUNNING || from == JOB_NEW ? NULL :
-				from == JOB_BLOCKED ? "unblocked" : from == JOB_SUSPENDED ? "resumed" : "retried";
+			if (from == JOB_RUNNING || from == JOB_NEW)
+				return NULL;
+			if (from == JOB_BLOCKED)
+				return "unblocked";
+			return from == JOB_SUSPENDED ? "resumed" : "retried";
 		case JOB_RUNNING:
 			return "claimed";
 		case JOB_BLOCKED:
@@ -312,8 +315,10 @@ EventRecord(const TaskqJob *job, char from, struct varlena *result, TimestampTz 
 		event.name = EventOfOutcome(job->last_outcome);
 		event.ended = true;
 		event.result = result;
-		event.error_message = job->failure != NULL ? ErrorText(job->failure->message) :
-			job->state == JOB_CANCELLED ? job->last_error : NULL;
+		if (job->failure != NULL)
+			event.error_message = ErrorText(job->failure->message);
+		else if (job->state == JOB_CANCELLED)
+			event.error_message = job->last_error;
 		Write(&event);
 	}
 	state = EventOfState(job, from);

@@ -232,9 +232,12 @@ RefuseRename(Node *statement)
 {
 	bool		schema = IsA(statement, RenameStmt) && ((RenameStmt *) statement)->renameType == OBJECT_SCHEMA &&
 		strcmp(((RenameStmt *) statement)->subname, "taskq") == 0;
-	RangeVar   *relation = IsA(statement, RenameStmt) ? ((RenameStmt *) statement)->relation :
-		IsA(statement, AlterObjectSchemaStmt) ? ((AlterObjectSchemaStmt *) statement)->relation : NULL;
+	RangeVar   *relation = NULL;
 
+	if (IsA(statement, RenameStmt))
+		relation = ((RenameStmt *) statement)->relation;
+	else if (IsA(statement, AlterObjectSchemaStmt))
+		relation = ((AlterObjectSchemaStmt *) statement)->relation;
 	if ((!schema && relation == NULL) || creating_extension || !CatalogInstalled())
 		return;
 	if (schema || IsOurs(relation))

@@ -477,7 +477,10 @@ NoteWaiting(Known *entry, bool waits)
 {
 	TaskqDatabase *db = ShmemDatabase(entry->dboid, false);
 
-	entry->waits_since = !waits ? 0 : entry->waits_since != 0 ? entry->waits_since : ClockNow();
+	if (!waits)
+		entry->waits_since = 0;
+	else if (entry->waits_since == 0)
+		entry->waits_since = ClockNow();
 	if (db == NULL)
 		return;
 	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);

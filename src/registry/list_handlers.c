@@ -87,6 +87,12 @@ SetJson(Datum *values, bool *nulls, int i, struct varlena *json)
 	values[i] = PointerGetDatum(json);
 }
 
+static const char *
+OkOr(const char *refusal)
+{
+	return refusal == NULL ? "ok" : refusal;
+}
+
 /* What the type's payloads must be, and whether that can be told now. */
 static void
 ContractColumns(const TaskqHandler *handler, Datum *values, bool *nulls)
@@ -99,7 +105,7 @@ ContractColumns(const TaskqHandler *handler, Datum *values, bool *nulls)
 	SetJson(values, nulls, 23, contract.required_fields);
 	SetJson(values, nulls, 24, contract.optional_fields);
 	SetText(values, nulls, 25, contract.validator);
-	SetText(values, nulls, 26, handler->contract == NULL ? NULL : refusal != NULL ? refusal : "ok");
+	SetText(values, nulls, 26, handler->contract == NULL ? NULL : OkOr(refusal));
 }
 
 static void
@@ -111,7 +117,24 @@ RetryFunctionColumns(const TaskqHandler *handler, Datum *values, bool *nulls)
 	if (stored.name != NULL)
 		refusal = RetryFunctionRefusal(&stored);
 	SetText(values, nulls, 28, stored.name);
-	SetText(values, nulls, 29, handler->retry_function == NULL ? NULL : refusal != NULL ? refusal : "ok");
+	SetText(values, nulls, 29, handler->retry_function == NULL ? NULL : OkOr(refusal));
+}
+
+static const char *
+PlaceOfRun(const TaskqHandler *handler)
+{
+	if (handler->signature == NULL)
+		return "external";
+	return handler->form.stepwise ? "stepwise" : "in-server";
+}
+
+/* External jobs have a timeout only if one was set. */
+static int64
+TimeoutOf(const TaskqHandler *handler)
+{
+	if (handler->timeout != NO_MICROSECONDS || handler->signature == NULL)
+		return handler->timeout;
+	return (int64) taskq_job_timeout * 1000;
 }
 
 /* A handler as it applies: what was not given is shown with its default. */
@@ -123,7 +146,7 @@ InfoRow(const TaskqHandler *handler, Datum *values, bool *nulls)
 	SetText(values, nulls, 1, handler->signature);
 	SetText(values, nulls, 2, handler->description);
 	SetText(values, nulls, 3, handler->version);
-	SetText(values, nulls, 4, handler->signature == NULL ? "external" : handler->form.stepwise ? "stepwise" : "in-server");
+	SetText(values, nulls, 4, PlaceOfRun(handler));
 	SetText(values, nulls, 5, handler->on_trial ? "on trial" : handler->status);
 	values[6] = ObjectIdGetDatum(handler->run_as);
 	nulls[6] = !OidIsValid(handler->run_as);
@@ -131,8 +154,7 @@ InfoRow(const TaskqHandler *handler, Datum *values, bool *nulls)
 	SetText(values, nulls, 8, handler->queue != NULL ? handler->queue : TASKQ_DEFAULT_QUEUE);
 	values[9] = Int32GetDatum(handler->priority);
 	values[10] = Int32GetDatum(handler->max_attempts > 0 ? handler->max_attempts : TASKQ_DEFAULT_MAX_ATTEMPTS);
-	SetDuration(values, nulls, 11, handler->timeout != NO_MICROSECONDS ? handler->timeout :
-				handler->signature != NULL ? (int64) taskq_job_timeout * 1000 : NO_MICROSECONDS);
+	SetDuration(values, nulls, 11, TimeoutOf(handler));
 	SetDuration(values, nulls, 12, handler->lease != NO_MICROSECONDS ? handler->lease : (int64) taskq_lease * 1000);
 	SetText(values, nulls, 13, RetryKindName(handler->retry.kind));
 	SetDuration(values, nulls, 14, handler->retry.base);

@@ -202,8 +202,11 @@ PrepareRun(Run *run, const GivenHandler *given)
 	run->on_trial = handler->on_trial;
 	run->lock_timeout = handler->lock_timeout;
 	run->search_path = pstrdup(handler->search_path != NULL ? handler->search_path : "");
-	run->timeout = run->job.timeout != NULL ? IntervalMicroseconds(run->job.timeout) :
-		handler->timeout != NO_MICROSECONDS ? handler->timeout : (int64) taskq_job_timeout * 1000;
+	run->timeout = (int64) taskq_job_timeout * 1000;
+	if (run->job.timeout != NULL)
+		run->timeout = IntervalMicroseconds(run->job.timeout);
+	else if (handler->timeout != NO_MICROSECONDS)
+		run->timeout = handler->timeout;
 	return true;
 }
 
@@ -420,9 +423,13 @@ DispatchHere(const ClaimRequest *request, int64 job_id, const GivenHandler *give
 	report->job_id = run->job.job_id;
 	strlcpy(report->task_type, run->task_type, sizeof(report->task_type));
 	report->state = JobStateName(&run->job);
-	report->result = run->error == NULL && !run->result_is_null && run->job.state == JOB_COMPLETED ?
-		(struct varlena *) DatumGetPointer(run->result) : NULL;
-	report->error = run->error == NULL ? NULL :
-		run->job.last_error != NULL ? text_to_cstring((text *) run->job.last_error) : run->error->message;
+	report->result = NULL;
+	report->error = NULL;
+	if (run->error == NULL && !run->result_is_null && run->job.state == JOB_COMPLETED)
+		report->result = (struct varlena *) DatumGetPointer(run->result);
+	if (run->error != NULL && run->job.last_error != NULL)
+		report->error = text_to_cstring((text *) run->job.last_error);
+	else if (run->error != NULL)
+		report->error = run->error->message;
 	return true;
 }

@@ -102,7 +102,7 @@ CompareIds(const void *a, const void *b)
 	int64		x = *(const int64 *) a;
 	int64		y = *(const int64 *) b;
 
-	return x < y ? -1 : x > y ? 1 : 0;
+	return (x > y) - (x < y);
 }
 
 /*
@@ -174,8 +174,8 @@ taskq_redrive_jobs(PG_FUNCTION_ARGS)
 	int64	   *ids;
 	int			n;
 	int			redriven = 0;
-	MemoryContext context,
-				old;
+	MemoryContext context;
+	MemoryContext old;
 
 	CheckArgCount(fcinfo, ARG_COUNT);
 	CheckWritable("taskq.redrive_jobs()");

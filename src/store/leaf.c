@@ -123,7 +123,7 @@ CompareOidsBackwards(const void *a, const void *b)
 	Oid			left = *(const Oid *) a;
 	Oid			right = *(const Oid *) b;
 
-	return left < right ? 1 : left > right ? -1 : 0;
+	return (left < right) - (left > right);
 }
 
 /* All leaves, those made last first: what is new is asked for most. */
@@ -178,9 +178,9 @@ LeafExpired(const LeafTable *table)
 	for (int i = 0; i < n; i++)
 	{
 		char	   *name = get_rel_name(leaves[i]);
-		int			year,
-					month,
-					day;
+		int			year;
+		int			month;
+		int			day;
 
 		if (name != NULL && strncmp(name, table->name, length) == 0 &&
 			sscanf(name + length, "_%4d%2d%2d", &year, &month, &day) == 3 &&
