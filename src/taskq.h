@@ -19,18 +19,18 @@
 #define TASKQ_NORETURN __attribute__((noreturn))
 
 #define TASKQ_SCHEMA "taskq"
-#define TASKQ_NAME_MAX 63		/* bytes of a task type, queue, worker, ... */
-#define TASKQ_LABEL_MAX 255		/* bytes of a tag, capability, correlation id */
-#define TASKQ_ID_BITS 48		/* of a job_id and of an epoch; above: node, timeline */
+#define TASKQ_NAME_MAX 63	/* bytes of a task type, queue, worker, ... */
+#define TASKQ_LABEL_MAX 255 /* bytes of a tag, capability, correlation id */
+#define TASKQ_ID_BITS 48	/* of a job_id and of an epoch; above: node, timeline */
 #define TASKQ_ID_MASK ((INT64CONST(1) << TASKQ_ID_BITS) - 1)
 
 #define TASKQ_DEFAULT_QUEUE_ID 1
 #define TASKQ_DEFAULT_QUEUE "default"
 #define TASKQ_DEFAULT_MAX_ATTEMPTS 20
 #define TASKQ_MAX_MAX_ATTEMPTS 1000000
-#define TASKQ_MAX_BATCH 10000	/* jobs a claim_jobs() call may ask for */
-#define TASKQ_PIECE 50			/* subtransactions in a transaction: every snapshot knows 64 */
-#define TASKQ_MAX_ERROR_TEXT 4096	/* bytes kept of an error's message and so on */
+#define TASKQ_MAX_BATCH 10000	  /* jobs a claim_jobs() call may ask for */
+#define TASKQ_PIECE 50			  /* subtransactions in a transaction: every snapshot knows 64 */
+#define TASKQ_MAX_ERROR_TEXT 4096 /* bytes kept of an error's message and so on */
 
 /*
  * States as stored.  'scheduled' is shown for an available job whose run_at is
@@ -65,4 +65,4 @@
 #define OUTCOME_TERMINATED 't'
 #define OUTCOME_CRASHED 'k'
 
-#endif							/* TASKQ_H */
+#endif /* TASKQ_H */

@@ -32,9 +32,9 @@ PG_FUNCTION_INFO_V1(taskq_announce_installation);
 Datum
 taskq_adopt_database(PG_FUNCTION_ARGS)
 {
-	Oid			types[] = {INT8OID, OIDOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
-	Datum		values[5];
-	OwnerScope	scope;
+	Oid		   types[] = { INT8OID, OIDOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID };
+	Datum	   values[5];
+	OwnerScope scope;
 
 	CheckArgCount(fcinfo, 0);
 	CheckWritable("taskq.adopt_database()");
@@ -49,7 +49,8 @@ taskq_adopt_database(PG_FUNCTION_ARGS)
 	OwnerEnterSpi(&scope);
 	OwnerExecute("DELETE FROM taskq.installation", 0, NULL, NULL, NULL);
 	OwnerExecute("INSERT INTO taskq.installation (system_identifier, database_oid, database_name, adopted_at, roles_from)"
-				 " VALUES ($1, $2, $3, $4, $5)", 5, types, values, NULL);
+				 " VALUES ($1, $2, $3, $4, $5)",
+				 5, types, values, NULL);
 	RightsRevokeOnTables(NULL);
 	OwnerLeaveSpi(&scope);
 	CatalogChanged(REL_INSTALLATION);
@@ -81,7 +82,7 @@ taskq_announce_installation(PG_FUNCTION_ARGS)
 	CheckArgCount(fcinfo, 0);
 	if (creating_extension)
 	{
-		OwnerScope	scope;
+		OwnerScope scope;
 
 		OwnerEnterSpi(&scope);
 		RightsRevokeAll();

@@ -56,11 +56,11 @@ Datum
 taskq_describe_job(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	Oid			types[] = {INT8OID};
-	Datum		values[1];
-	int64		job_id;
-	OwnerScope	scope;
-	uint64		n;
+	Oid			   types[] = { INT8OID };
+	Datum		   values[1];
+	int64		   job_id;
+	OwnerScope	   scope;
+	uint64		   n;
 
 	CheckArgCount(fcinfo, 1);
 	BeginRows(fcinfo, DESCRIBE_COLUMNS);

@@ -88,10 +88,10 @@ IsReadable(void)
 bool
 HeldTell(Tuplestorestate *rows, ArrayType *tenants)
 {
-	Oid			types[] = {TEXTARRAYOID};
-	Datum		values[] = {PointerGetDatum(tenants)};
-	OwnerScope	scope;
-	uint64		n;
+	Oid		   types[] = { TEXTARRAYOID };
+	Datum	   values[] = { PointerGetDatum(tenants) };
+	OwnerScope scope;
+	uint64	   n;
 
 	if (!IsReadable())
 		return false;

@@ -12,4 +12,4 @@
 
 extern bool HeldTell(Tuplestorestate *rows, ArrayType *tenants);
 
-#endif							/* TASKQ_HELD_H */
+#endif /* TASKQ_HELD_H */

@@ -22,11 +22,11 @@
 char *
 HorizonHolder(void)
 {
-	Oid			types[] = {TIMESTAMPTZOID};
-	Datum		values[] = {TimestampTzGetDatum(ClockNow())};
+	Oid			  types[] = { TIMESTAMPTZOID };
+	Datum		  values[] = { TimestampTzGetDatum(ClockNow()) };
 	MemoryContext caller = CurrentMemoryContext;
-	char	   *holder = NULL;
-	OwnerScope	scope;
+	char		 *holder = NULL;
+	OwnerScope	  scope;
 
 	OwnerEnterSpi(&scope);
 	if (OwnerExecute("SELECT format('%s, %s transactions ago', holder, age) FROM ("
@@ -43,7 +43,8 @@ HorizonHolder(void)
 					 " UNION ALL"
 					 " SELECT format('replication slot %s', slot_name), age(xmin)"
 					 " FROM pg_replication_slots WHERE age(xmin) > 10000) h"
-					 " WHERE age IS NOT NULL ORDER BY age DESC LIMIT 1", 1, types, values, NULL) > 0)
+					 " WHERE age IS NOT NULL ORDER BY age DESC LIMIT 1",
+					 1, types, values, NULL) > 0)
 		holder = MemoryContextStrdup(caller, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
 	OwnerLeaveSpi(&scope);
 	return holder;

@@ -9,4 +9,4 @@
 
 extern char *HorizonHolder(void);
 
-#endif							/* TASKQ_HORIZON_H */
+#endif /* TASKQ_HORIZON_H */

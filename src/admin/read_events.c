@@ -32,23 +32,34 @@ PG_FUNCTION_INFO_V1(taskq_prune);
 
 enum
 {
-	ARG_AFTER, ARG_LIMIT, ARG_WAIT, ARG_QUEUES, ARG_TASK_TYPES, ARG_JOB_ID,
+	ARG_AFTER,
+	ARG_LIMIT,
+	ARG_WAIT,
+	ARG_QUEUES,
+	ARG_TASK_TYPES,
+	ARG_JOB_ID,
 	ARG_COUNT
 };
 
 /* Parameters of the query below. */
 enum
 {
-	PARAM_AFTER, PARAM_HORIZON, PARAM_LIMIT, PARAM_QUEUES, PARAM_TASK_TYPES, PARAM_JOB_ID, PARAM_TENANTS,
+	PARAM_AFTER,
+	PARAM_HORIZON,
+	PARAM_LIMIT,
+	PARAM_QUEUES,
+	PARAM_TASK_TYPES,
+	PARAM_JOB_ID,
+	PARAM_TENANTS,
 	PARAM_COUNT
 };
 
 typedef struct EventsCall
 {
 	ReturnSetInfo *result;
-	int64		after;
-	Datum		values[PARAM_COUNT];
-	char		nulls[PARAM_COUNT + 1];
+	int64		   after;
+	Datum		   values[PARAM_COUNT];
+	char		   nulls[PARAM_COUNT + 1];
 } EventsCall;
 
 static void
@@ -72,12 +83,12 @@ Look(EventsCall *call)
 		" FROM taskq.event_log WHERE event_id > $1 AND event_id <= $2"
 		" AND ($4 IS NULL OR queue = ANY ($4)) AND ($5 IS NULL OR task_type = ANY ($5))"
 		" AND ($6 IS NULL OR job_id = $6) AND ($7 IS NULL OR tenant_id = ANY ($7)) ORDER BY event_id LIMIT $3";
-	Oid			types[] = {INT8OID, INT8OID, INT4OID, TEXTARRAYOID, TEXTARRAYOID, INT8OID, TEXTARRAYOID};
-	int64		horizon = EventHorizon(call->after);
-	OwnerScope	scope;
-	Snapshot	snapshot;
-	SPIPlanPtr	plan;
-	uint64		n;
+	Oid		   types[] = { INT8OID, INT8OID, INT4OID, TEXTARRAYOID, TEXTARRAYOID, INT8OID, TEXTARRAYOID };
+	int64	   horizon = EventHorizon(call->after);
+	OwnerScope scope;
+	Snapshot   snapshot;
+	SPIPlanPtr plan;
+	uint64	   n;
 
 	if (horizon <= call->after)
 		return 0;
@@ -109,7 +120,7 @@ LookOrWait(EventsCall *call, int64 wait)
 	{
 		for (;;)
 		{
-			long		left = ClockMillisecondsUntil(deadline, taskq_max_wait);
+			long left = ClockMillisecondsUntil(deadline, taskq_max_wait);
 
 			WaitForEvents();
 			if (Look(call) > 0 || left <= 0)
@@ -131,7 +142,7 @@ LookOrWait(EventsCall *call, int64 wait)
 static void
 NamesParam(EventsCall *call, int param, FunctionCallInfo fcinfo, int arg, const char *what)
 {
-	ArrayType  *names = ArgNamesOrNull(fcinfo, arg, what);
+	ArrayType *names = ArgNamesOrNull(fcinfo, arg, what);
 
 	SetParam(call, param, PointerGetDatum(names), names == NULL);
 }
@@ -139,9 +150,9 @@ NamesParam(EventsCall *call, int param, FunctionCallInfo fcinfo, int arg, const 
 Datum
 taskq_read_events(PG_FUNCTION_ARGS)
 {
-	EventsCall	call = {0};
-	int64		wait;
-	ArrayType  *tenants;
+	EventsCall call = { 0 };
+	int64	   wait;
+	ArrayType *tenants;
 
 	CheckArgCount(fcinfo, ARG_COUNT);
 

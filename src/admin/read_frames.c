@@ -46,8 +46,8 @@ ArgText(FunctionCallInfo fcinfo, int n, const char *what)
 static int
 ArgLevel(FunctionCallInfo fcinfo, int n)
 {
-	char	   *name = ArgText(fcinfo, n, "level");
-	int			level;
+	char *name = ArgText(fcinfo, n, "level");
+	int	  level;
 
 	if (!FrameLevelByName(name, &level))
 		ereport(ERROR,
@@ -60,8 +60,8 @@ ArgLevel(FunctionCallInfo fcinfo, int n)
 Datum
 taskq_append_frame(PG_FUNCTION_ARGS)
 {
-	char	   *message;
-	int			level;
+	char *message;
+	int	  level;
 
 	CheckArgCount(fcinfo, 2);
 	message = ArgText(fcinfo, 0, "message");
@@ -100,12 +100,12 @@ LastFrame(int64 job_id, int64 epoch)
 Datum
 taskq_append_frame_of(PG_FUNCTION_ARGS)
 {
-	int64		job_id;
-	int64		epoch;
-	Store		jobs;
-	TaskqJob	job;
-	Frame		frame = {0};
-	OwnerScope	scope;
+	int64	   job_id;
+	int64	   epoch;
+	Store	   jobs;
+	TaskqJob   job;
+	Frame	   frame = { 0 };
+	OwnerScope scope;
 
 	CheckArgCount(fcinfo, 4);
 	CheckWritable("taskq.append_frame()");
@@ -133,17 +133,17 @@ taskq_append_frame_of(PG_FUNCTION_ARGS)
 static void
 PutFrames(ReturnSetInfo *result, int slot, int64 job)
 {
-	int64		job_id;
-	int64		epoch;
-	int32		attempt;
+	int64		 job_id;
+	int64		 epoch;
+	int32		 attempt;
 	FrameBuffer *buffer = FrameCopy(slot, &job_id, &epoch, &attempt);
-	Size		position = 0;
-	Frame		frame;
+	Size		 position = 0;
+	Frame		 frame;
 
 	while (buffer != NULL && job_id == job && FrameNext(buffer, &position, &frame))
 	{
-		Datum		values[8];
-		bool		nulls[8] = {false};
+		Datum values[8];
+		bool  nulls[8] = { false };
 
 		values[0] = Int64GetDatum(job_id);
 		values[1] = Int64GetDatum(epoch);
@@ -163,14 +163,14 @@ PutFrames(ReturnSetInfo *result, int slot, int64 job)
 Datum
 taskq_running_frames(PG_FUNCTION_ARGS)
 {
-	ArrayType  *tenants = TenantsSeen(false);
+	ArrayType *tenants = TenantsSeen(false);
 
 	CheckArgCount(fcinfo, 0);
 	BeginRows(fcinfo, 8);
 	for (int i = 0; ShmemPresent() && i < taskq_shared->n_slots; i++)
 	{
-		bool		ours;
-		int64		job_id;
+		bool  ours;
+		int64 job_id;
 
 		LWLockAcquire(&taskq_slots[i].lock, LW_SHARED);
 		job_id = taskq_slots[i].job_id;
@@ -187,12 +187,12 @@ Datum
 taskq_read_frames(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	Oid			types[] = {INT8OID, INT4OID, INT4OID, TEXTARRAYOID};
-	Datum		values[4] = {0};
-	char		nulls[] = "    ";
-	ArrayType  *tenants;
-	OwnerScope	scope;
-	uint64		n;
+	Oid			   types[] = { INT8OID, INT4OID, INT4OID, TEXTARRAYOID };
+	Datum		   values[4] = { 0 };
+	char		   nulls[] = "    ";
+	ArrayType	  *tenants;
+	OwnerScope	   scope;
+	uint64		   n;
 
 	CheckArgCount(fcinfo, 3);
 	InitMaterializedSRF(fcinfo, 0);
@@ -207,7 +207,8 @@ taskq_read_frames(PG_FUNCTION_ARGS)
 	OwnerEnterSpi(&scope);
 	n = OwnerExecute("SELECT * FROM taskq.frames WHERE job_id = $1 AND ($2 IS NULL OR attempt = $2) AND frame > $3"
 					 " AND ($4 IS NULL OR EXISTS (SELECT FROM taskq.all_jobs WHERE job_id = $1 AND tenant_id = ANY ($4)))"
-					 " ORDER BY epoch, frame", 4, types, values, nulls);
+					 " ORDER BY epoch, frame",
+					 4, types, values, nulls);
 	for (uint64 i = 0; i < n; i++)
 		tuplestore_puttuple(result->setResult, SPI_tuptable->vals[i]);
 	OwnerLeaveSpi(&scope);

@@ -35,8 +35,8 @@ PG_FUNCTION_INFO_V1(taskq_scheduler_pid);
 static bool
 CopyWorker(int i, TaskqSlot *copy)
 {
-	TaskqSlot  *slot = &taskq_slots[i];
-	bool		ours;
+	TaskqSlot *slot = &taskq_slots[i];
+	bool	   ours;
 
 	LWLockAcquire(&slot->lock, LW_SHARED);
 	ours = slot->worker && slot->dboid == MyDatabaseId;
@@ -50,15 +50,15 @@ Datum
 taskq_running_jobs(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	TaskqSlot  *slot = palloc(sizeof(TaskqSlot));
-	ArrayType  *tenants = TenantsSeen(false);
+	TaskqSlot	  *slot = palloc(sizeof(TaskqSlot));
+	ArrayType	  *tenants = TenantsSeen(false);
 
 	CheckArgCount(fcinfo, 0);
 	BeginRows(fcinfo, 6);
 	for (int i = 0; ShmemPresent() && i < taskq_shared->n_slots; i++)
 	{
-		Datum		values[6];
-		bool		nulls[6] = {false};
+		Datum values[6];
+		bool  nulls[6] = { false };
 
 		if (!CopyWorker(i, slot) || slot->job_id == 0 || !TenantsSeeRunning(tenants, slot->job_id))
 			continue;
@@ -87,16 +87,16 @@ Datum
 taskq_background_workers(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	TaskqSlot  *slot = palloc(sizeof(TaskqSlot));
-	ArrayType  *tenants = TenantsSeen(false);
+	TaskqSlot	  *slot = palloc(sizeof(TaskqSlot));
+	ArrayType	  *tenants = TenantsSeen(false);
 
 	CheckArgCount(fcinfo, 0);
 	BeginRows(fcinfo, 9);
 	for (int i = 0; ShmemPresent() && i < taskq_shared->n_slots; i++)
 	{
-		Datum		values[9];
-		bool		nulls[9] = {false};
-		bool		running;
+		Datum values[9];
+		bool  nulls[9] = { false };
+		bool  running;
 
 		if (!CopyWorker(i, slot))
 			continue;
@@ -132,8 +132,8 @@ taskq_scheduler_pid(PG_FUNCTION_ARGS)
 static void
 Say(ReturnSetInfo *result, const char *name, const char *value, const char *hint)
 {
-	Datum		values[3];
-	bool		nulls[3] = {false, false, hint == NULL};
+	Datum values[3];
+	bool  nulls[3] = { false, false, hint == NULL };
 
 	values[0] = CStringGetTextDatum(name);
 	values[1] = CStringGetTextDatum(value);
@@ -175,11 +175,11 @@ SayOfScheduler(ReturnSetInfo *result, const TaskqDatabase *db)
 static void
 SayOfProcesses(ReturnSetInfo *result)
 {
-	TaskqSlot  *slot = palloc(sizeof(TaskqSlot));
-	int			workers = 0;
-	int			running = 0;
-	int			stuck = 0;
-	bool		missing = taskq_shared->slots_missing_since != 0;
+	TaskqSlot *slot = palloc(sizeof(TaskqSlot));
+	int		   workers = 0;
+	int		   running = 0;
+	int		   stuck = 0;
+	bool	   missing = taskq_shared->slots_missing_since != 0;
 
 	for (int i = 0; i < taskq_shared->n_slots; i++)
 		if (CopyWorker(i, slot))
@@ -211,8 +211,8 @@ SayOfProcesses(ReturnSetInfo *result)
 static void
 SayOfReadyList(ReturnSetInfo *result)
 {
-	ReadyUsage	usage;
-	bool		full;
+	ReadyUsage usage;
+	bool	   full;
 
 	if (!ReadyPresent())
 	{
@@ -221,8 +221,7 @@ SayOfReadyList(ReturnSetInfo *result)
 	}
 	ReadyCountUsage(&usage);
 	full = usage.blocks == usage.max_blocks || usage.lanes == usage.max_lanes;
-	Say(result, "ready list", psprintf("%d jobs of %d routes in %d of %d blocks, %d of %d lanes%s", usage.hints, usage.routes,
-									   usage.blocks, usage.max_blocks, usage.lanes, usage.max_lanes, full ? ": full" : ""),
+	Say(result, "ready list", psprintf("%d jobs of %d routes in %d of %d blocks, %d of %d lanes%s", usage.hints, usage.routes, usage.blocks, usage.max_blocks, usage.lanes, usage.max_lanes, full ? ": full" : ""),
 		full ? "Some claims read the index from its head. Raise taskq.ready_list_size and restart the server." : NULL);
 }
 
@@ -236,8 +235,7 @@ SayOfDatabase(ReturnSetInfo *result)
 
 	if (definitions != DEFINITIONS_MATCH)
 		Say(result, "definitions", definitions == DEFINITIONS_OLDER ? "older than the library" : "newer than the library",
-			definitions == DEFINITIONS_OLDER ? "Run ALTER EXTENSION taskq UPDATE." :
-			"Restart the server to load the library that was installed with them.");
+			definitions == DEFINITIONS_OLDER ? "Run ALTER EXTENSION taskq UPDATE." : "Restart the server to load the library that was installed with them.");
 	else
 		Say(result, "adopted", adopted ? "yes" : "no",
 			adopted ? NULL : "This database was restored, copied or renamed; if its jobs are to run here, SELECT taskq.adopt_database().");
@@ -251,7 +249,7 @@ Datum
 taskq_status(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	char	   *holder;
+	char		  *holder;
 
 	CheckArgCount(fcinfo, 0);
 	BeginRows(fcinfo, 3);

@@ -86,7 +86,7 @@ Allocate(int64 amount)
 {
 	for (int64 left = amount; left > 0; left -= 1024 * 1024)
 	{
-		size_t		size = (size_t) Min(left, 1024 * 1024);
+		size_t size = (size_t) Min(left, 1024 * 1024);
 
 		memset(MemoryContextAlloc(TopTransactionContext, size), 1, size);
 	}
@@ -96,7 +96,7 @@ Allocate(int64 amount)
 static void
 Leak(int64 amount)
 {
-	char	   *memory = malloc((size_t) amount);
+	char *memory = malloc((size_t) amount);
 
 	if (memory == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
@@ -109,7 +109,7 @@ static void
 Fill(int64 amount)
 {
 	struct rlimit limit;
-	void	   *left = malloc((size_t) amount);
+	void		 *left = malloc((size_t) amount);
 
 	if (getrlimit(RLIMIT_DATA, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("this process may take all there is")));
@@ -146,29 +146,28 @@ Mumble(int64 amount)
 static const struct
 {
 	const char *how;
-	void		(*function) (int64 amount);
-}			ways[] =
-{
-	{"null", DereferenceNull},
-	{"abort", Abort},
-	{"panic", Panic},
-	{"fatal", Fatal},
-	{"kill", Kill},
-	{"exit", Exit},
-	{"_exit", ExitAtOnce},
-	{"deaf", Deaf},
-	{"allocate", Allocate},
-	{"leak", Leak},
-	{"fill", Fill},
-	{"fill and abort", FillAndAbort},
-	{"scribble and abort", ScribbleAndAbort},
-	{"mumble", Mumble},
+	void (*function)(int64 amount);
+} ways[] = {
+	{ "null", DereferenceNull },
+	{ "abort", Abort },
+	{ "panic", Panic },
+	{ "fatal", Fatal },
+	{ "kill", Kill },
+	{ "exit", Exit },
+	{ "_exit", ExitAtOnce },
+	{ "deaf", Deaf },
+	{ "allocate", Allocate },
+	{ "leak", Leak },
+	{ "fill", Fill },
+	{ "fill and abort", FillAndAbort },
+	{ "scribble and abort", ScribbleAndAbort },
+	{ "mumble", Mumble },
 };
 
 Datum
 taskq_test_misbehave(PG_FUNCTION_ARGS)
 {
-	char	   *how;
+	char *how;
 
 	CheckArgCount(fcinfo, 2);
 	how = PG_ARGISNULL(0) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(0));

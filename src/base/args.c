@@ -73,7 +73,7 @@ CheckWritable(const char *what)
 bool
 IsName(const char *name)
 {
-	int			len = strlen(name);
+	int len = strlen(name);
 
 	if (len < 1 || len > TASKQ_NAME_MAX)
 		return false;
@@ -106,8 +106,8 @@ CheckName(const char *name, const char *what)
 static bool
 HasDefault(FunctionCallInfo fcinfo, int n)
 {
-	HeapTuple	tuple;
-	bool		has;
+	HeapTuple tuple;
+	bool	  has;
 
 	if (fcinfo->flinfo == NULL)
 		return false;
@@ -132,7 +132,7 @@ RefuseNull(FunctionCallInfo fcinfo, int n, const char *what)
 char *
 ArgName(FunctionCallInfo fcinfo, int n, const char *what)
 {
-	char	   *name;
+	char *name;
 
 	RefuseNull(fcinfo, n, what);
 	name = text_to_cstring(PG_GETARG_TEXT_PP(n));
@@ -151,8 +151,8 @@ IsServerWorkerId(const char *worker_id)
 char *
 ArgWorkerId(FunctionCallInfo fcinfo, int n, const char *what)
 {
-	char	   *id;
-	char	   *mark;
+	char *id;
+	char *mark;
 
 	RefuseNull(fcinfo, n, what);
 	id = text_to_cstring(PG_GETARG_TEXT_PP(n));
@@ -176,7 +176,7 @@ ArgNameOrNull(FunctionCallInfo fcinfo, int n, const char *what)
 char *
 ArgLabel(FunctionCallInfo fcinfo, int n, const char *what)
 {
-	char	   *label;
+	char *label;
 
 	RefuseNull(fcinfo, n, what);
 	label = text_to_cstring(PG_GETARG_TEXT_PP(n));
@@ -203,7 +203,7 @@ ArgBool(FunctionCallInfo fcinfo, int n, const char *what)
 int32
 ArgInt(FunctionCallInfo fcinfo, int n, const char *what, int32 least, int32 most)
 {
-	int32		value;
+	int32 value;
 
 	RefuseNull(fcinfo, n, what);
 	value = PG_GETARG_INT32(n);
@@ -226,10 +226,10 @@ ArgId(FunctionCallInfo fcinfo, int n, const char *what)
 int64 *
 ArgIds(FunctionCallInfo fcinfo, int n, const char *what, int *count)
 {
-	ArrayType  *array;
-	Datum	   *values;
-	bool	   *nulls;
-	int64	   *ids;
+	ArrayType *array;
+	Datum	  *values;
+	bool	  *nulls;
+	int64	  *ids;
 
 	RefuseNull(fcinfo, n, what);
 	array = PG_GETARG_ARRAYTYPE_P(n);
@@ -287,7 +287,7 @@ ArgMicroseconds(FunctionCallInfo fcinfo, int n, const char *what, int64 least)
 void
 CheckJsonSize(struct varlena *value, const char *what)
 {
-	Size		size = toast_raw_datum_size(PointerGetDatum(value)) - VARHDRSZ;
+	Size size = toast_raw_datum_size(PointerGetDatum(value)) - VARHDRSZ;
 
 	if (size > taskq_max_payload_size)
 		ereport(ERROR,
@@ -317,9 +317,9 @@ CompareNames(const void *a, const void *b)
 char **
 NamesToStrings(ArrayType *names, int *n, const char *what)
 {
-	Datum	   *values;
-	bool	   *nulls;
-	char	  **strings;
+	Datum *values;
+	bool  *nulls;
+	char **strings;
 
 	if (ARR_NDIM(names) > 1)
 		ereport(ERROR,
@@ -341,7 +341,7 @@ NamesToStrings(ArrayType *names, int *n, const char *what)
 ArrayType *
 StringsToNames(char **strings, int n)
 {
-	Datum	   *values = palloc(sizeof(Datum) * Max(n, 1));
+	Datum *values = palloc(sizeof(Datum) * Max(n, 1));
 
 	for (int i = 0; i < n; i++)
 		values[i] = CStringGetTextDatum(strings[i]);
@@ -352,8 +352,8 @@ StringsToNames(char **strings, int n)
 ArrayType *
 ArgNamesOrNull(FunctionCallInfo fcinfo, int n, const char *what)
 {
-	char	  **strings;
-	int			count;
+	char **strings;
+	int	   count;
 
 	if (PG_ARGISNULL(n))
 		return NULL;
@@ -374,7 +374,7 @@ ArgNamesOrNull(FunctionCallInfo fcinfo, int n, const char *what)
 ArrayType *
 ArgSomeNamesOrNull(FunctionCallInfo fcinfo, int n, const char *what)
 {
-	ArrayType  *names = ArgNamesOrNull(fcinfo, n, what);
+	ArrayType *names = ArgNamesOrNull(fcinfo, n, what);
 
 	if (names != NULL && NamesCount(names) == 0)
 		ereport(ERROR,
@@ -388,8 +388,8 @@ ArgSomeNamesOrNull(FunctionCallInfo fcinfo, int n, const char *what)
 ArrayType *
 ArgTagsOrNull(FunctionCallInfo fcinfo, int n, const char *what)
 {
-	char	  **strings;
-	int			count;
+	char **strings;
+	int	   count;
 
 	if (PG_ARGISNULL(n))
 		return NULL;
@@ -410,9 +410,9 @@ ArgTagsOrNull(FunctionCallInfo fcinfo, int n, const char *what)
 ArrayType *
 NormalizeNames(ArrayType *names, const char *what)
 {
-	char	  **strings;
-	int			n = 0;
-	int			kept = 0;
+	char **strings;
+	int	   n = 0;
+	int	   kept = 0;
 
 	if (names == NULL)
 		return StringsToNames(NULL, 0);
@@ -434,9 +434,9 @@ NamesCount(ArrayType *names)
 int
 NamesIndex(ArrayType *names, const char *name)
 {
-	int			n = NamesCount(names);
-	int			len = strlen(name);
-	char	   *p;
+	int	  n = NamesCount(names);
+	int	  len = strlen(name);
+	char *p;
 
 	if (n == 0 || ARR_HASNULL(names))
 		return -1;
@@ -461,8 +461,8 @@ NamesContain(ArrayType *names, const char *name)
 bool
 NamesCover(ArrayType *have, ArrayType *need)
 {
-	char	  **strings;
-	int			n;
+	char **strings;
+	int	   n;
 
 	if (NamesCount(need) == 0)
 		return true;

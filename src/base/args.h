@@ -14,38 +14,38 @@
 
 #define NO_MICROSECONDS PG_INT64_MIN
 
-extern void CheckArgCount(FunctionCallInfo fcinfo, int expected);
-extern void CheckColumnCount(TupleDesc desc, int expected);
-extern void BeginRows(FunctionCallInfo fcinfo, int columns);
-extern void CheckWritable(const char *what);
-extern void CheckName(const char *name, const char *what);
-extern bool IsName(const char *name);
-extern char *ArgName(FunctionCallInfo fcinfo, int n, const char *what);
-extern bool IsServerWorkerId(const char *worker_id);
-extern char *ArgWorkerId(FunctionCallInfo fcinfo, int n, const char *what);
-extern char *ArgNameOrNull(FunctionCallInfo fcinfo, int n, const char *what);
-extern char *ArgLabel(FunctionCallInfo fcinfo, int n, const char *what);
-extern char *ArgTextOrNull(FunctionCallInfo fcinfo, int n);
-extern bool ArgBool(FunctionCallInfo fcinfo, int n, const char *what);
-extern int32 ArgInt(FunctionCallInfo fcinfo, int n, const char *what, int32 least, int32 most);
-extern int64 ArgId(FunctionCallInfo fcinfo, int n, const char *what);
-extern int64 *ArgIds(FunctionCallInfo fcinfo, int n, const char *what, int *count);
-extern void CheckSameLength(const char *first, int count, const char *other, int other_count);
-extern int64 CheckMicroseconds(Interval *interval, const char *what, int64 least);
-extern int64 ArgMicroseconds(FunctionCallInfo fcinfo, int n, const char *what, int64 least);
-extern void CheckJsonSize(struct varlena *value, const char *what);
+extern void			   CheckArgCount(FunctionCallInfo fcinfo, int expected);
+extern void			   CheckColumnCount(TupleDesc desc, int expected);
+extern void			   BeginRows(FunctionCallInfo fcinfo, int columns);
+extern void			   CheckWritable(const char *what);
+extern void			   CheckName(const char *name, const char *what);
+extern bool			   IsName(const char *name);
+extern char			  *ArgName(FunctionCallInfo fcinfo, int n, const char *what);
+extern bool			   IsServerWorkerId(const char *worker_id);
+extern char			  *ArgWorkerId(FunctionCallInfo fcinfo, int n, const char *what);
+extern char			  *ArgNameOrNull(FunctionCallInfo fcinfo, int n, const char *what);
+extern char			  *ArgLabel(FunctionCallInfo fcinfo, int n, const char *what);
+extern char			  *ArgTextOrNull(FunctionCallInfo fcinfo, int n);
+extern bool			   ArgBool(FunctionCallInfo fcinfo, int n, const char *what);
+extern int32		   ArgInt(FunctionCallInfo fcinfo, int n, const char *what, int32 least, int32 most);
+extern int64		   ArgId(FunctionCallInfo fcinfo, int n, const char *what);
+extern int64		  *ArgIds(FunctionCallInfo fcinfo, int n, const char *what, int *count);
+extern void			   CheckSameLength(const char *first, int count, const char *other, int other_count);
+extern int64		   CheckMicroseconds(Interval *interval, const char *what, int64 least);
+extern int64		   ArgMicroseconds(FunctionCallInfo fcinfo, int n, const char *what, int64 least);
+extern void			   CheckJsonSize(struct varlena *value, const char *what);
 extern struct varlena *ArgJson(FunctionCallInfo fcinfo, int n, const char *what);
-extern ArrayType *ArgNamesOrNull(FunctionCallInfo fcinfo, int n, const char *what);
-extern ArrayType *ArgSomeNamesOrNull(FunctionCallInfo fcinfo, int n, const char *what);
-extern ArrayType *ArgTagsOrNull(FunctionCallInfo fcinfo, int n, const char *what);
-extern ArrayType *NormalizeNames(ArrayType *names, const char *what);
+extern ArrayType	  *ArgNamesOrNull(FunctionCallInfo fcinfo, int n, const char *what);
+extern ArrayType	  *ArgSomeNamesOrNull(FunctionCallInfo fcinfo, int n, const char *what);
+extern ArrayType	  *ArgTagsOrNull(FunctionCallInfo fcinfo, int n, const char *what);
+extern ArrayType	  *NormalizeNames(ArrayType *names, const char *what);
 
-extern bool NamesContain(ArrayType *names, const char *name);
-extern bool NamesCover(ArrayType *have, ArrayType *need);
-extern bool NamesEqual(ArrayType *a, ArrayType *b);
-extern int	NamesIndex(ArrayType *names, const char *name);
+extern bool		  NamesContain(ArrayType *names, const char *name);
+extern bool		  NamesCover(ArrayType *have, ArrayType *need);
+extern bool		  NamesEqual(ArrayType *a, ArrayType *b);
+extern int		  NamesIndex(ArrayType *names, const char *name);
 extern ArrayType *StringsToNames(char **strings, int n);
-extern char **NamesToStrings(ArrayType *names, int *n, const char *what);
-extern int	NamesCount(ArrayType *names);
+extern char		**NamesToStrings(ArrayType *names, int *n, const char *what);
+extern int		  NamesCount(ArrayType *names);
 
-#endif							/* TASKQ_ARGS_H */
+#endif /* TASKQ_ARGS_H */

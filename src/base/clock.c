@@ -74,7 +74,7 @@ ClockForTimer(TimestampTz moment)
 int64
 IntervalMicroseconds(const Interval *interval)
 {
-	int64		days = (int64) interval->month * DAYS_PER_MONTH + interval->day;
+	int64 days = (int64) interval->month * DAYS_PER_MONTH + interval->day;
 
 	if (days > PG_INT64_MAX / USECS_PER_DAY / 2)
 		return PG_INT64_MAX / 2;
@@ -88,7 +88,7 @@ IntervalMicroseconds(const Interval *interval)
 Interval *
 MakeInterval(int64 microseconds)
 {
-	Interval   *interval = palloc0(sizeof(Interval));
+	Interval *interval = palloc0(sizeof(Interval));
 
 	interval->time = microseconds;
 	return interval;

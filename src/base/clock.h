@@ -11,10 +11,10 @@
 
 extern TimestampTz ClockNow(void);
 extern TimestampTz ClockForTimer(TimestampTz moment);
-extern bool ClockHasPassed(TimestampTz since, int64 length);
-extern bool ClockIsAhead(TimestampTz moment, int64 most);
-extern long ClockMillisecondsUntil(TimestampTz moment, long most);
-extern int64 IntervalMicroseconds(const Interval *interval);
-extern Interval *MakeInterval(int64 microseconds);
+extern bool		   ClockHasPassed(TimestampTz since, int64 length);
+extern bool		   ClockIsAhead(TimestampTz moment, int64 most);
+extern long		   ClockMillisecondsUntil(TimestampTz moment, long most);
+extern int64	   IntervalMicroseconds(const Interval *interval);
+extern Interval	  *MakeInterval(int64 microseconds);
 
-#endif							/* TASKQ_CLOCK_H */
+#endif /* TASKQ_CLOCK_H */

@@ -312,9 +312,9 @@ LogMinMessages_compat(void)
  */
 struct WaitEventSet;
 extern PGDLLIMPORT struct WaitEventSet *FeBeWaitSet;
-extern bool pq_check_connection(void);
+extern bool								pq_check_connection(void);
 #define CLIENT_SOCKET_POS_COMPAT 0
-#define CLIENT_EVENTS_COMPAT 3	/* its socket, the latch, the end of the postmaster */
+#define CLIENT_EVENTS_COMPAT 3 /* its socket, the latch, the end of the postmaster */
 
 /* Wait events have names from 17 on. */
 static inline uint32
@@ -329,4 +329,4 @@ WaitEvent_compat(uint32 *cached, const char *name)
 #endif
 }
 
-#endif							/* TASKQ_COMPAT_H */
+#endif /* TASKQ_COMPAT_H */

@@ -20,16 +20,15 @@ static const struct
 {
 	const char *name;
 	bool		retryable;
-}			error_types[] =
-{
-	{ERROR_PERMANENT, false},
-	{ERROR_RETRYABLE, true},
-	{ERROR_VALIDATION, false},
-	{ERROR_TIMEOUT, true},
-	{ERROR_HANDLER, true},
-	{ERROR_WORKER_CRASH, true},
-	{ERROR_TERMINATED, true},
-	{ERROR_CANCELLED, false},
+} error_types[] = {
+	{ ERROR_PERMANENT, false },
+	{ ERROR_RETRYABLE, true },
+	{ ERROR_VALIDATION, false },
+	{ ERROR_TIMEOUT, true },
+	{ ERROR_HANDLER, true },
+	{ ERROR_WORKER_CRASH, true },
+	{ ERROR_TERMINATED, true },
+	{ ERROR_CANCELLED, false },
 };
 
 bool
@@ -73,7 +72,7 @@ ErrorTypeOfSqlstate(int sqlstate)
 Datum
 taskq_standard_error_types(PG_FUNCTION_ARGS)
 {
-	char	   *names[lengthof(error_types)];
+	char *names[lengthof(error_types)];
 
 	CheckArgCount(fcinfo, 0);
 	for (int i = 0; i < lengthof(error_types); i++)
@@ -110,7 +109,7 @@ HttpStatusPasses(int status)
 Datum
 taskq_error_type_of_http_status(PG_FUNCTION_ARGS)
 {
-	int			status;
+	int status;
 
 	CheckArgCount(fcinfo, 1);
 	if (PG_ARGISNULL(0))

@@ -7,8 +7,8 @@
 
 #include "taskq.h"
 
-typedef void (*GuardedFunction) (void *arg);
+typedef void (*GuardedFunction)(void *arg);
 
 extern bool Guard(const char *what, GuardedFunction function, void *arg);
 
-#endif							/* TASKQ_GUARD_H */
+#endif /* TASKQ_GUARD_H */

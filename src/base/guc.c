@@ -16,130 +16,130 @@
  * that runs as a superuser turns every mistake in it into one on the whole
  * cluster, so that is refused unless the administrator says otherwise here.
  */
-bool		taskq_allow_superuser_handlers = false;
+bool taskq_allow_superuser_handlers = false;
 
 /* Size of the pool that the first in-server handler of a role brings. */
-int			taskq_default_pool_size = 4;
+int taskq_default_pool_size = 4;
 
 /*
  * Off: no scheduler and no worker runs anywhere in the cluster; what runs
  * finishes.  Set it in a clone of a production server before its first start.
  */
-bool		taskq_enabled = true;
+bool taskq_enabled = true;
 
 /*
  * NOTIFY makes all commits of the cluster wait for each other, so transactions
  * never send one.  The scheduler may, at most so often; 0 is never.
  */
-int			taskq_event_notify_interval = 0;
+int taskq_event_notify_interval = 0;
 
 /* From which level on a run's messages are kept; each role and function may have its own. */
-int			taskq_frame_level = NOTICE;
+int taskq_frame_level = NOTICE;
 
 /*
  * Room for the messages of one run, in kB, for each connection that the server
  * may have.  0: none are kept.
  */
-int			taskq_frame_memory = 16;
+int taskq_frame_memory = 16;
 
 /* Off: no worker is given a job that was not registered. */
-bool		taskq_implicit_workers = true;
+bool taskq_implicit_workers = true;
 
 /*
  * How much memory, in kB, a run in a background worker may take beyond what the
  * worker has.  0: as much as there is.
  */
-int			taskq_job_memory_limit = 0;
+int taskq_job_memory_limit = 0;
 
 /* Longest run of an in-server handler that has no timeout of its own. */
-int			taskq_job_timeout = 5 * 60 * 1000;
+int taskq_job_timeout = 5 * 60 * 1000;
 
 /* Lease of an external worker's claim where nothing else says. */
-int			taskq_lease = 60 * 1000;
+int taskq_lease = 60 * 1000;
 
 /* Databases with taskq that shared memory has room for. */
-int			taskq_max_databases = 64;
+int taskq_max_databases = 64;
 
 /* Task types of all databases together that stat_handlers has room for. */
-int			taskq_max_handler_statistics = 1000;
+int taskq_max_handler_statistics = 1000;
 
 /* Larger payloads belong into a table of the application's own. */
-int			taskq_max_payload_size = 1024 * 1024;
+int taskq_max_payload_size = 1024 * 1024;
 
 /* The same of results. */
-int			taskq_max_result_size = 1024 * 1024;
+int taskq_max_result_size = 1024 * 1024;
 
 /*
  * Each (queue, task type, capabilities) that was ever enqueued is a row that
  * workers look at.  This stops a program that makes names up from the data.
  */
-int			taskq_max_routes = 10000;
+int taskq_max_routes = 10000;
 
 /* A claim that waits pins its statement's snapshot, so the wait is bounded. */
-int			taskq_max_wait = 5 * 1000;
-char	   *taskq_tenant_id = NULL;
+int	  taskq_max_wait = 5 * 1000;
+char *taskq_tenant_id = NULL;
 
 /* This server's number among several that share work: bits 48-62 of job ids. */
-int			taskq_node_id = 0;
+int taskq_node_id = 0;
 
 /*
  * Everything is woken when it is due.  This is how long a job waits at most
  * that came past the wake-up, by a restore or replication.
  */
-int			taskq_poll_interval = 5 * 1000;
+int taskq_poll_interval = 5 * 1000;
 
 /*
  * Room for so many hints at due jobs, in shared memory.  0: claims read the index
  * from its head.
  */
-int			taskq_ready_list_size = 65536;
+int taskq_ready_list_size = 65536;
 
 /*
  * Worker slots that pools leave to others: to parallel queries, to replication.
  */
-int			taskq_reserved_workers = 1;
+int taskq_reserved_workers = 1;
 
 /*
  * How much one role may take, in percent, of what all share and others may need:
  * worker slots where several roles have pools, and routes.
  */
-int			taskq_role_share = 75;
+int taskq_role_share = 75;
 
 /* After how long without a job a route is removed. */
-int			taskq_route_idle = 24 * 3600 * 1000;
+int taskq_route_idle = 24 * 3600 * 1000;
 
 /*
  * How many runs a commit holds at most.  They are run again, singly, if it fails,
  * and other limits come first for all but the very shortest.
  */
-int			taskq_share_commit_jobs = 50;
+int taskq_share_commit_jobs = 50;
 
 /* Off: the claims of a session do not go by the list, which is kept all the same. */
-bool		taskq_use_ready_list = true;
+bool taskq_use_ready_list = true;
 
 /* How long what users bring may take to check a payload. */
-int			taskq_validation_timeout = 1000;
+int taskq_validation_timeout = 1000;
 
 /* How long a background worker without work stays (beyond min_size). */
-int			taskq_worker_idle = 60 * 1000;
+int taskq_worker_idle = 60 * 1000;
 
 /*
  * When a worker leaves after the job in hand, for a fresh one: after so many
  * seconds, so many jobs, so many kB more than it began with.  0: never.
  */
-int			taskq_worker_max_age = 3600;
-int			taskq_worker_max_jobs = 0;
-int			taskq_worker_max_memory = 256 * 1024;
+int taskq_worker_max_age = 3600;
+int taskq_worker_max_jobs = 0;
+int taskq_worker_max_memory = 256 * 1024;
 
 #ifdef TASKQ_TESTING
 /* Moves taskq's clock, in milliseconds.  Only in builds for tests. */
-int			taskq_clock_offset = 0;
+int taskq_clock_offset = 0;
 
 /* Where this session is to be held; see injection_point.h. */
-char	   *taskq_injection_point = NULL;
+char *taskq_injection_point = NULL;
 
 /* What stands for the chance in retry delays, from -1 to 1; 2 is chance. */
-double		taskq_retry_jitter = 2;
+double taskq_retry_jitter = 2;
 #endif
 
 /* The kernel keeps the limit, and only Linux's counts what malloc() gives out. */
@@ -156,14 +156,13 @@ CheckMemoryLimit(int *value, void **extra, GucSource source)
 	return true;
 }
 
-static const struct config_enum_entry frame_levels[] =
-{
-	{"info", INFO, false},
-	{"notice", NOTICE, false},
-	{"warning", WARNING, false},
-	{"error", ERROR, false},
-	{"none", PANIC + 1, false},
-	{NULL, 0, false}
+static const struct config_enum_entry frame_levels[] = {
+	{ "info", INFO, false },
+	{ "notice", NOTICE, false },
+	{ "warning", WARNING, false },
+	{ "error", ERROR, false },
+	{ "none", PANIC + 1, false },
+	{ NULL, 0, false }
 };
 
 /* Define settings that only a preloaded library may define. */

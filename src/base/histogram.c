@@ -13,7 +13,7 @@
 static double
 LowerBound(int bucket)
 {
-	double		power = (double) (UINT64CONST(1) << (bucket / 2));
+	double power = (double) (UINT64CONST(1) << (bucket / 2));
 
 	if (bucket == 0)
 		return 0;
@@ -23,7 +23,7 @@ LowerBound(int bucket)
 static int
 BucketOf(int64 microseconds)
 {
-	int			power;
+	int power;
 
 	if (microseconds < 2)
 		return 0;
@@ -62,9 +62,9 @@ HistogramRemove(Histogram *histogram, int64 microseconds)
 bool
 HistogramQuantile(const Histogram *histogram, double q, double *microseconds)
 {
-	double		total = 0;
-	double		below = 0;
-	double		wanted;
+	double total = 0;
+	double below = 0;
+	double wanted;
 
 	for (int i = 0; i < HISTOGRAM_BUCKETS; i++)
 		total += histogram->counts[i];
@@ -73,12 +73,12 @@ HistogramQuantile(const Histogram *histogram, double q, double *microseconds)
 	wanted = total * q;
 	for (int i = 0; i < HISTOGRAM_BUCKETS; i++)
 	{
-		double		count = histogram->counts[i];
+		double count = histogram->counts[i];
 
 		if (count > 0 && below + count >= wanted)
 		{
 			/* bucket 1 has nothing in it: the first one goes up to two */
-			double		upper = LowerBound(i == 0 ? 2 : i + 1);
+			double upper = LowerBound(i == 0 ? 2 : i + 1);
 
 			*microseconds = LowerBound(i) + (upper - LowerBound(i)) * (wanted - below) / count;
 			*microseconds = Min(Max(*microseconds, histogram->least), histogram->most);

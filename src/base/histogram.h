@@ -12,9 +12,9 @@
 
 typedef struct Histogram
 {
-	uint64		counts[HISTOGRAM_BUCKETS];
-	int64		least;			/* of all that were added, once there is one */
-	int64		most;
+	uint64 counts[HISTOGRAM_BUCKETS];
+	int64  least; /* of all that were added, once there is one */
+	int64  most;
 } Histogram;
 
 extern void HistogramClear(Histogram *histogram);
@@ -22,4 +22,4 @@ extern void HistogramAdd(Histogram *histogram, int64 microseconds);
 extern void HistogramRemove(Histogram *histogram, int64 microseconds);
 extern bool HistogramQuantile(const Histogram *histogram, double q, double *microseconds);
 
-#endif							/* TASKQ_HISTOGRAM_H */
+#endif /* TASKQ_HISTOGRAM_H */

@@ -17,7 +17,7 @@
 void
 InjectionPoint(const char *name)
 {
-	Datum		key;
+	Datum key;
 
 	if (taskq_injection_point == NULL || strcmp(taskq_injection_point, name) != 0)
 		return;

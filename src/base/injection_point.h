@@ -15,4 +15,4 @@ extern void InjectionPoint(const char *name);
 #define TASKQ_INJECTION_POINT(name) ((void) 0)
 #endif
 
-#endif							/* TASKQ_INJECTION_POINT_H */
+#endif /* TASKQ_INJECTION_POINT_H */

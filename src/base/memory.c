@@ -40,19 +40,19 @@
 
 typedef struct MemoryUse
 {
-	int64		data;			/* bytes of private writable memory */
-	int64		resident;		/* bytes of it that are in RAM */
+	int64 data;		/* bytes of private writable memory */
+	int64 resident; /* bytes of it that are in RAM */
 } MemoryUse;
 
 /* What the kernel counts for this process; false: it does not say. */
 static bool
 ReadMemoryUse(MemoryUse *use)
 {
-	long		page = sysconf(_SC_PAGESIZE);
+	long		  page = sysconf(_SC_PAGESIZE);
 	unsigned long pages[6];
-	char		line[256];
-	int			file = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-	ssize_t		len;
+	char		  line[256];
+	int			  file = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	ssize_t		  len;
 
 	if (file < 0)
 		return false;
@@ -77,9 +77,9 @@ static enum
 	IN_FORCE,
 	LIFTED_TO_COMMIT,
 	LIFTED_BY_ERROR
-}			state = NO_CEILING;
+} state = NO_CEILING;
 static rlim_t ceiling;
-static rlim_t before;			/* what the process had without it */
+static rlim_t before; /* what the process had without it */
 
 static void
 SetSoftLimit(rlim_t limit)
@@ -103,7 +103,7 @@ PutInForce(void)
 bool
 MemoryLimit(void)
 {
-	MemoryUse	use;
+	MemoryUse	  use;
 	struct rlimit current;
 
 	if (taskq_job_memory_limit == 0 || state != NO_CEILING || getrlimit(RLIMIT_DATA, &current) != 0 ||
@@ -137,8 +137,8 @@ static int
 LevelOfMessage(void)
 {
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-	ErrorData  *message = CopyErrorData();
-	int			level = message->elevel;
+	ErrorData	 *message = CopyErrorData();
+	int			  level = message->elevel;
 
 	FreeErrorData(message);
 	MemoryContextSwitchTo(old);
@@ -175,7 +175,7 @@ AtTransactionFreed(void *arg)
 static void
 AtTransactionEnd(XactEvent event, void *arg)
 {
-	static MemoryContextCallback callback = {.func = AtTransactionFreed};
+	static MemoryContextCallback callback = { .func = AtTransactionFreed };
 
 	if (event != XACT_EVENT_PRE_COMMIT || state == NO_CEILING)
 		return;
@@ -192,7 +192,7 @@ AtTransactionEnd(XactEvent event, void *arg)
 static void
 AbortUnderCeiling(SIGNAL_ARGS)
 {
-	bool		no_memory = errno == ENOMEM;
+	bool no_memory = errno == ENOMEM;
 
 #ifdef USE_ASSERT_CHECKING
 	/* an assertion of the server's may have failed as well */
@@ -235,14 +235,14 @@ MemoryInit(void)
 int64
 MemoryUsed(void)
 {
-	MemoryUse	use;
+	MemoryUse use;
 
 	if (ReadMemoryUse(&use))
 		return use.resident;
 	return (int64) MemoryContextMemAllocated(TopMemoryContext, true);
 }
 
-#else							/* elsewhere guc.c refuses the setting */
+#else /* elsewhere guc.c refuses the setting */
 
 bool
 MemoryLimit(void)

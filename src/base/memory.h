@@ -7,11 +7,11 @@
 
 #include "taskq.h"
 
-extern bool MemoryLimit(void);
-extern void MemoryUnlimit(void);
-extern void MemoryStatementBegins(void);
-extern void MemoryAtMessage(void);
-extern void MemoryInit(void);
+extern bool	 MemoryLimit(void);
+extern void	 MemoryUnlimit(void);
+extern void	 MemoryStatementBegins(void);
+extern void	 MemoryAtMessage(void);
+extern void	 MemoryInit(void);
 extern int64 MemoryUsed(void);
 
-#endif							/* TASKQ_MEMORY_H */
+#endif /* TASKQ_MEMORY_H */

@@ -17,7 +17,7 @@ PG_FUNCTION_INFO_V1(taskq_version_at_least);
 static bool
 IsDotted(const char *version)
 {
-	bool		digit = false;
+	bool digit = false;
 
 	for (; *version != '\0'; version++)
 	{
@@ -81,8 +81,8 @@ VersionAtLeast(const char *version, const char *least)
 Datum
 taskq_version_at_least(PG_FUNCTION_ARGS)
 {
-	char	   *version;
-	char	   *least;
+	char *version;
+	char *least;
 
 	CheckArgCount(fcinfo, 2);
 	version = ArgTextOrNull(fcinfo, 0);

@@ -9,4 +9,4 @@
 
 extern bool VersionAtLeast(const char *version, const char *least);
 
-#endif							/* TASKQ_VERSION_H */
+#endif /* TASKQ_VERSION_H */

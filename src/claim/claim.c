@@ -47,35 +47,35 @@
 
 #define MIN_AHEAD 8
 #define MAX_AHEAD 512
-#define MAX_IN_VAIN 100			/* looks at a list that give nothing; then the index is read */
-#define MAX_PERMITS 200			/* a call takes at most: each is a lock until it commits */
+#define MAX_IN_VAIN 100 /* looks at a list that give nothing; then the index is read */
+#define MAX_PERMITS 200 /* a call takes at most: each is a lock until it commits */
 
 typedef struct ClaimCursor
 {
-	int32		route_id;
-	int			rank;
-	bool		reads;			/* the index; else its hints are of the ready list */
-	bool		finished;		/* nothing behind the hints */
-	bool		must_fill;		/* the list knows only where to read on */
-	int			in_vain;
-	JobKey		after;			/* read on behind this place */
-	ScanHint   *hints;
-	int			n_hints;
-	int			at;
+	int32	  route_id;
+	int		  rank;
+	bool	  reads;	 /* the index; else its hints are of the ready list */
+	bool	  finished;	 /* nothing behind the hints */
+	bool	  must_fill; /* the list knows only where to read on */
+	int		  in_vain;
+	JobKey	  after; /* read on behind this place */
+	ScanHint *hints;
+	int		  n_hints;
+	int		  at;
 } ClaimCursor;
 
 typedef struct ClaimScan
 {
-	Store	   *jobs;
-	JobScan		scan;
-	MemoryContext context;		/* of the hints */
-	TimestampTz now;
-	TimestampTz next_due;		/* the first future run_at met, or DT_NOEND */
-	int			wanted;			/* jobs */
-	int			ahead;
-	int			n_cursors;
-	ClaimCursor *cursors;
-	ClaimCursor *taken;			/* the one whose hints were taken from the list */
+	Store		 *jobs;
+	JobScan		  scan;
+	MemoryContext context; /* of the hints */
+	TimestampTz	  now;
+	TimestampTz	  next_due; /* the first future run_at met, or DT_NOEND */
+	int			  wanted;	/* jobs */
+	int			  ahead;
+	int			  n_cursors;
+	ClaimCursor	 *cursors;
+	ClaimCursor	 *taken; /* the one whose hints were taken from the list */
 } ClaimScan;
 
 /* choose ------------------------------------------------------------------- */
@@ -114,7 +114,7 @@ BeginScan(ClaimScan *scan, Store *jobs, const RouteSet *routes, int most, bool s
 static ReadyKey
 PlaceOf(const ScanHint *hint)
 {
-	return (ReadyKey) {hint->key.run_at, hint->key.job_id};
+	return (ReadyKey){ hint->key.run_at, hint->key.job_id };
 }
 
 /* Let go of what was read or taken in vain. */
@@ -156,7 +156,7 @@ MakeHints(ClaimScan *scan, ClaimCursor *cursor)
 static void
 ReadAhead(ClaimScan *scan, ClaimCursor *cursor)
 {
-	ScanHint	hint;
+	ScanHint hint;
 
 	MakeHints(scan, cursor);
 	ScanRoute(&scan->scan, cursor->route_id, &cursor->after);
@@ -187,8 +187,8 @@ static bool
 AskList(ClaimScan *scan, ClaimCursor *cursor, JobKey *key)
 {
 	const ReadyKey begin = READY_BEGIN;
-	ReadyKey	place = READY_END;
-	ReadyLook	look = ReadyPeek(cursor->route_id, scan->now, &key->priority, &place);
+	ReadyKey	   place = READY_END;
+	ReadyLook	   look = ReadyPeek(cursor->route_id, scan->now, &key->priority, &place);
 
 	if (look == READY_UNKNOWN)
 	{
@@ -248,13 +248,13 @@ Choose(ClaimScan *scan, JobKey *key, JobKey *second)
 
 	for (int rank = 0; rank < INT_MAX && first == NULL;)
 	{
-		int			next_rank = INT_MAX;
+		int next_rank = INT_MAX;
 
 		*second = JOB_KEY_END;
 		for (int i = 0; i < scan->n_cursors; i++)
 		{
 			ClaimCursor *cursor = &scan->cursors[i];
-			JobKey		head;
+			JobKey		 head;
 
 			if (cursor->rank > rank)
 				next_rank = Min(next_rank, cursor->rank);
@@ -279,15 +279,15 @@ Choose(ClaimScan *scan, JobKey *key, JobKey *second)
 static void
 TakeHints(ClaimScan *scan, ClaimCursor *cursor, const JobKey *key, const JobKey *second)
 {
-	ReadyHint	hints[MAX_AHEAD];
-	ReadyKey	bound = READY_END;
-	int			most = Max(Min(scan->wanted, scan->ahead), 1);
-	bool		low = false;
-	int			n;
+	ReadyHint hints[MAX_AHEAD];
+	ReadyKey  bound = READY_END;
+	int		  most = Max(Min(scan->wanted, scan->ahead), 1);
+	bool	  low = false;
+	int		  n;
 
 	scan->taken = NULL;
 	if (second->priority == key->priority)
-		bound = (ReadyKey) {second->run_at, second->job_id};
+		bound = (ReadyKey){ second->run_at, second->job_id };
 	MakeHints(scan, cursor);
 	if (cursor->must_fill)
 		n = ScanFill(&scan->scan, cursor->route_id, key->priority, scan->now, &bound, most, hints);
@@ -310,7 +310,7 @@ TakeHints(ClaimScan *scan, ClaimCursor *cursor, const JobKey *key, const JobKey 
 	}
 	for (int i = 0; i < n; i++)
 	{
-		cursor->hints[i].key = (JobKey) {key->priority, hints[i].key.run_at, hints[i].key.job_id};
+		cursor->hints[i].key = (JobKey){ key->priority, hints[i].key.run_at, hints[i].key.job_id };
 		cursor->hints[i].tid = hints[i].tid;
 	}
 	cursor->n_hints = n;
@@ -325,8 +325,8 @@ FirstCursor(ClaimScan *scan)
 {
 	for (;;)
 	{
-		JobKey		key;
-		JobKey		second;
+		JobKey		 key;
+		JobKey		 second;
 		ClaimCursor *first;
 
 		if (scan->taken != NULL && scan->taken->at < scan->taken->n_hints)
@@ -344,8 +344,8 @@ static bool
 CountListed(ClaimScan *scan, int32 route_id, int most, int *due)
 {
 	ReadyLaneInfo lanes[READY_MAX_LANES];
-	int			n = ReadyInUse() ? ReadyLanes(route_id, scan->now, lanes) : -1;
-	ScanHint	hint;
+	int			  n = ReadyInUse() ? ReadyLanes(route_id, scan->now, lanes) : -1;
+	ScanHint	  hint;
 
 	*due = 0;
 	for (int i = 0; i < n && *due < most; i++)
@@ -380,9 +380,9 @@ CountListed(ClaimScan *scan, int32 route_id, int most, int *due)
 int
 ClaimCountDue(const RouteSet *routes, int most, int *due, TimestampTz *next_due)
 {
-	Store		jobs;
-	ClaimScan	scan;
-	int			all = 0;
+	Store	  jobs;
+	ClaimScan scan;
+	int		  all = 0;
 
 	StoreOpenRel(&jobs, REL_JOBS);
 	BeginScan(&scan, &jobs, routes, most, false);
@@ -412,7 +412,7 @@ ClaimCountDue(const RouteSet *routes, int most, int *due, TimestampTz *next_due)
  */
 typedef struct TypeHold
 {
-	char		task_type[TASKQ_NAME_MAX + 1];	/* empty: none is held */
+	char task_type[TASKQ_NAME_MAX + 1]; /* empty: none is held */
 } TypeHold;
 
 static void
@@ -428,7 +428,7 @@ static bool
 HoldType(TypeHold *hold, int32 route_id)
 {
 	const TaskqRoute *route = RouteById(route_id);
-	TaskqRoute	copy;
+	TaskqRoute		  copy;
 
 	if (strcmp(hold->task_type, route->task_type) == 0)
 		return true;
@@ -485,11 +485,11 @@ SharesCommits(int32 route_id)
 static bool
 IsAsHinted(TupleTableSlot *row, int32 route_id, const ScanHint *hint)
 {
-	JobKey		key;
+	JobKey key;
 
 	JobReadKey(&key, row);
 	return JobIsOpen(row) && key.job_id == hint->key.job_id && key.run_at == hint->key.run_at &&
-		key.priority == hint->key.priority && JobRouteOfRow(row) == route_id;
+		   key.priority == hint->key.priority && JobRouteOfRow(row) == route_id;
 }
 
 /*
@@ -500,7 +500,7 @@ IsAsHinted(TupleTableSlot *row, int32 route_id, const ScanHint *hint)
 static bool
 FindHinted(ClaimScan *scan, const ClaimCursor *cursor, const ScanHint *hint, ItemPointer tid)
 {
-	Store	   *jobs = scan->jobs;
+	Store *jobs = scan->jobs;
 
 	*tid = hint->tid;
 	if (StoreFetch(jobs, tid, SnapshotSelf) && IsAsHinted(jobs->found, cursor->route_id, hint))
@@ -520,11 +520,11 @@ static bool
 LockHint(ClaimScan *scan, const ClaimCursor *cursor, const ScanHint *hint, TaskqJob *job)
 {
 	ItemPointerData tid;
-	bool		found = FindHinted(scan, cursor, hint, &tid);
+	bool			found = FindHinted(scan, cursor, hint, &tid);
 
 	if (cursor->reads)
 		return found && JobLock(scan->jobs, &tid, false, job) == STORE_LOCKED &&
-			IsAsHinted(scan->jobs->found, cursor->route_id, hint);
+			   IsAsHinted(scan->jobs->found, cursor->route_id, hint);
 	if (found && StoreLock(scan->jobs, &tid, SnapshotSelf, false, false) == STORE_LOCKED &&
 		IsAsHinted(scan->jobs->found, cursor->route_id, hint))
 	{
@@ -614,13 +614,13 @@ TakePermits(ClaimRequest *request, int most, int *permits)
 int
 ClaimStamped(ClaimRequest *request, int most, ClaimFunction function, void *arg)
 {
-	OwnerScope	scope;
-	Store		jobs;
-	ClaimScan	scan;
-	TypeHold	hold = {""};
-	TaskqJob	job;
-	int			permits[MAX_PERMITS];
-	int			claimed = 0;
+	OwnerScope scope;
+	Store	   jobs;
+	ClaimScan  scan;
+	TypeHold   hold = { "" };
+	TaskqJob   job;
+	int		   permits[MAX_PERMITS];
+	int		   claimed = 0;
 
 	request->at_limit = false;
 	if (request->routes->n == 0)
@@ -656,13 +656,13 @@ ClaimStamped(ClaimRequest *request, int most, ClaimFunction function, void *arg)
 static bool
 LockForLook(ClaimRequest *request)
 {
-	OwnerScope	scope;
-	Store		jobs;
-	ClaimScan	scan;
-	TypeHold	hold = {""};
-	TaskqJob	job;
-	int			permit;
-	bool		found;
+	OwnerScope scope;
+	Store	   jobs;
+	ClaimScan  scan;
+	TypeHold   hold = { "" };
+	TaskqJob   job;
+	int		   permit;
+	bool	   found;
 
 	if (!WorkerHold(request->worker_id))
 		return false;
@@ -704,7 +704,7 @@ ClaimCould(ClaimRequest *request)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
+		ErrorData *error;
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
@@ -729,10 +729,10 @@ ClaimCould(ClaimRequest *request)
 bool
 ClaimToRun(const ClaimRequest *request, ClaimPlace *place, Store *jobs, TaskqJob *job)
 {
-	OwnerScope	scope;
-	ClaimScan	scan;
-	TypeHold	hold = {""};
-	bool		found;
+	OwnerScope scope;
+	ClaimScan  scan;
+	TypeHold   hold = { "" };
+	bool	   found;
 
 	if (request->routes->n == 0)
 		return false;
@@ -762,10 +762,10 @@ ClaimToRun(const ClaimRequest *request, ClaimPlace *place, Store *jobs, TaskqJob
 bool
 ClaimByIdToRun(const ClaimRequest *request, int64 job_id, Store *jobs, TaskqJob *job)
 {
-	OwnerScope	scope;
-	TypeHold	hold = {""};
-	Snapshot	snapshot;
-	bool		found;
+	OwnerScope scope;
+	TypeHold   hold = { "" };
+	Snapshot   snapshot;
+	bool	   found;
 
 	OwnerEnter(&scope);
 	snapshot = StoreSnapshot();
@@ -777,9 +777,9 @@ ClaimByIdToRun(const ClaimRequest *request, int64 job_id, Store *jobs, TaskqJob 
 
 		JobRead(job, jobs->found);
 		found = MayRun(request->worker, RouteById(job->route_id)) &&
-			HoldType(&hold, job->route_id) &&
-			HoldTrial(job->route_id) &&
-			JobLock(jobs, &tid, false, job) == STORE_LOCKED;
+				HoldType(&hold, job->route_id) &&
+				HoldTrial(job->route_id) &&
+				JobLock(jobs, &tid, false, job) == STORE_LOCKED;
 	}
 	if (found)
 		found = JobIsOpen(jobs->found) && Admit(job) == ADMITTED && Decide(request, job);

@@ -14,14 +14,14 @@
 typedef struct ClaimRequest
 {
 	const TaskqWorker *worker;
-	const RouteSet *routes;		/* computed under catalog_version */
-	uint64		catalog_version;
-	bool		shared_only;	/* end before a job whose handler does not share commits */
-	const char *worker_id;
-	int			max_concurrent_jobs;	/* 0: no limit */
-	int64		lease;			/* given by the call, or NO_MICROSECONDS */
-	int64		worker_lease;	/* of the registration, or NO_MICROSECONDS */
-	bool		at_limit;		/* set by the claim: the worker has max_concurrent_jobs */
+	const RouteSet	  *routes; /* computed under catalog_version */
+	uint64			   catalog_version;
+	bool			   shared_only; /* end before a job whose handler does not share commits */
+	const char		  *worker_id;
+	int				   max_concurrent_jobs; /* 0: no limit */
+	int64			   lease;				/* given by the call, or NO_MICROSECONDS */
+	int64			   worker_lease;		/* of the registration, or NO_MICROSECONDS */
+	bool			   at_limit;			/* set by the claim: the worker has max_concurrent_jobs */
 } ClaimRequest;
 
 /* Where a claim has stopped; zeroed before the first of a transaction. */
@@ -30,7 +30,7 @@ typedef struct ClaimPlace
 	struct ClaimCursor *cursors;
 } ClaimPlace;
 
-typedef void (*ClaimFunction) (const TaskqJob *job, void *arg);
+typedef void (*ClaimFunction)(const TaskqJob *job, void *arg);
 
 extern int	ClaimStamped(ClaimRequest *request, int most, ClaimFunction function, void *arg);
 extern bool ClaimCould(ClaimRequest *request);
@@ -38,4 +38,4 @@ extern bool ClaimToRun(const ClaimRequest *request, ClaimPlace *place, Store *jo
 extern bool ClaimByIdToRun(const ClaimRequest *request, int64 job_id, Store *jobs, TaskqJob *job);
 extern int	ClaimCountDue(const RouteSet *routes, int most, int *due, TimestampTz *next_due);
 
-#endif							/* TASKQ_CLAIM_H */
+#endif /* TASKQ_CLAIM_H */

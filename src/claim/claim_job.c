@@ -42,13 +42,13 @@ PG_FUNCTION_INFO_V1(taskq_wait_for_job);
 /* A call of claim_job() or claim_jobs(). */
 typedef struct ClaimCall
 {
-	const char *worker_id;
-	ArrayType  *narrow;			/* the call's task_types */
-	Claimant   *claimant;		/* the worker, as it was at the last look; NULL: none yet */
-	RouteSet	routes;
-	ClaimRequest request;
-	int			most;
-	ReturnSetInfo *result;		/* NULL in wait_for_job(), which names no types */
+	const char	  *worker_id;
+	ArrayType	  *narrow;	 /* the call's task_types */
+	Claimant	  *claimant; /* the worker, as it was at the last look; NULL: none yet */
+	RouteSet	   routes;
+	ClaimRequest   request;
+	int			   most;
+	ReturnSetInfo *result; /* NULL in wait_for_job(), which names no types */
 } ClaimCall;
 
 /*
@@ -70,7 +70,7 @@ CheckIsolation(void)
 static void
 UpdateRoutes(ClaimCall *call)
 {
-	Claimant   *claimant = ClaimantFind(call->worker_id, call->narrow, call->result != NULL);
+	Claimant *claimant = ClaimantFind(call->worker_id, call->narrow, call->result != NULL);
 
 	call->claimant = claimant;
 	call->routes = claimant->routes;
@@ -97,7 +97,7 @@ static void
 ReturnJob(const TaskqJob *job, void *arg)
 {
 	ReturnSetInfo *result = arg;
-	HeapTuple	tuple = JobTuple(job, result->setDesc);
+	HeapTuple	   tuple = JobTuple(job, result->setDesc);
 
 	tuplestore_puttuple(result->setResult, tuple);
 	heap_freetuple(tuple);
@@ -115,7 +115,7 @@ SchedulerRuns(void)
 static int
 Claim(ClaimCall *call)
 {
-	int			claimed;
+	int claimed;
 
 	if (!WorkerHold(call->worker_id))
 		return 0;
@@ -124,7 +124,7 @@ Claim(ClaimCall *call)
 	claimed = ClaimStamped(&call->request, call->most, ReturnJob, call->result);
 	if (claimed == 0 && !SchedulerRuns())
 	{
-		LeaseSweep	sweep;
+		LeaseSweep sweep;
 
 		LeaseFindOverdue(&sweep, TASKQ_PIECE);
 		(void) LeaseEndSome(&sweep);
@@ -154,7 +154,7 @@ NoteBlindWait(void)
 static bool
 LearnsThatItDrains(ClaimCall *call)
 {
-	Claimant   *claimant = call->claimant;
+	Claimant *claimant = call->claimant;
 
 	if (claimant == NULL || !claimant->worker.draining)
 		return false;
@@ -165,7 +165,7 @@ LearnsThatItDrains(ClaimCall *call)
 }
 
 /* What a waiting call looks for: true when it is there. */
-typedef bool (*LookFunction) (ClaimCall *call);
+typedef bool (*LookFunction)(ClaimCall *call);
 
 /*
  * Look, and sleep until a commit may have brought something; was it there?
@@ -175,13 +175,13 @@ typedef bool (*LookFunction) (ClaimCall *call);
 static bool
 LookAndSleep(ClaimCall *call, LookFunction look, TimestampTz deadline, bool between_transactions)
 {
-	bool		at_limit = call->request.at_limit;
-	bool		promised = false;
+	bool at_limit = call->request.at_limit;
+	bool promised = false;
 
 	for (;;)
 	{
-		long		left = ClockMillisecondsUntil(deadline, INT_MAX);
-		bool		found;
+		long left = ClockMillisecondsUntil(deadline, INT_MAX);
+		bool found;
 
 		BeginWait(call, at_limit);
 		WaitCheckClient();
@@ -222,7 +222,7 @@ LookByClaim(ClaimCall *call)
 static void
 ClaimOrWait(ClaimCall *call, int64 wait)
 {
-	int			claimed = Claim(call);
+	int claimed = Claim(call);
 
 	if (claimed > 0 || wait <= 0)
 		return;
@@ -256,8 +256,8 @@ WarnedOf(const char *task_type)
 static void
 WarnOfUnregistered(ArrayType *task_types)
 {
-	int			n;
-	char	  **types;
+	int	   n;
+	char **types;
 
 	if (task_types == NULL)
 		return;
@@ -287,10 +287,10 @@ PrepareCall(FunctionCallInfo fcinfo, ClaimCall *call, ArrayType *task_types)
 static void
 ClaimBySql(FunctionCallInfo fcinfo, int most, int types_arg)
 {
-	ClaimCall	call;
-	ArrayType  *task_types = ArgNamesOrNull(fcinfo, types_arg, "task_types");
-	int64		wait = ArgMicroseconds(fcinfo, types_arg + 1, "wait", 0);
-	int64		lease = ArgMicroseconds(fcinfo, types_arg + 2, "lease", USECS_PER_SEC);
+	ClaimCall  call;
+	ArrayType *task_types = ArgNamesOrNull(fcinfo, types_arg, "task_types");
+	int64	   wait = ArgMicroseconds(fcinfo, types_arg + 1, "wait", 0);
+	int64	   lease = ArgMicroseconds(fcinfo, types_arg + 2, "lease", USECS_PER_SEC);
 
 	CheckIsolation();
 	InitMaterializedSRF(fcinfo, MAT_SRF_BLESS);
@@ -370,16 +370,16 @@ WaitWithoutSnapshot(ClaimCall *call, TimestampTz deadline)
 Datum
 taskq_wait_for_job(PG_FUNCTION_ARGS)
 {
-	ClaimCall	call;
-	int64		wait;
-	bool		atomic = fcinfo->context == NULL || !IsA(fcinfo->context, CallContext) ||
-		castNode(CallContext, fcinfo->context)->atomic;
+	ClaimCall call;
+	int64	  wait;
+	bool	  atomic = fcinfo->context == NULL || !IsA(fcinfo->context, CallContext) ||
+				  castNode(CallContext, fcinfo->context)->atomic;
 	MemoryContext context = AllocSetContextCreate(PortalContext != NULL ? PortalContext : CurrentMemoryContext,
 												  "taskq wait_for_job", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old;
-	TupleDesc	desc;
-	Datum		value;
-	bool		isnull = false;
+	TupleDesc	  desc;
+	Datum		  value;
+	bool		  isnull = false;
 
 	CheckArgCount(fcinfo, 3);
 	CheckWritable("taskq.wait_for_job()");

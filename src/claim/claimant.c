@@ -18,10 +18,10 @@
 #include "claim/unregister.h"
 #include "store/catalog.h"
 
-#define MAX_CLAIMANTS 4			/* a session behind a pooler may claim for some by turns */
+#define MAX_CLAIMANTS 4 /* a session behind a pooler may claim for some by turns */
 
 static Claimant claimants[MAX_CLAIMANTS];
-static uint64 uses = 0;
+static uint64	uses = 0;
 
 static bool
 IsFor(const Claimant *claimant, const char *worker_id, const ArrayType *narrow)
@@ -31,14 +31,14 @@ IsFor(const Claimant *claimant, const char *worker_id, const ArrayType *narrow)
 	if (strcmp(claimant->worker_id, worker_id) != 0 || claimant->caller != GetUserId() || (known == NULL) != (narrow == NULL))
 		return false;
 	return narrow == NULL ||
-		(VARSIZE(known) == VARSIZE(narrow) && memcmp(known, narrow, VARSIZE(narrow)) == 0);
+		   (VARSIZE(known) == VARSIZE(narrow) && memcmp(known, narrow, VARSIZE(narrow)) == 0);
 }
 
 /* The one for this worker, or the one that was not used for longest. */
 static Claimant *
 Choose(const char *worker_id, const ArrayType *narrow)
 {
-	Claimant   *oldest = &claimants[0];
+	Claimant *oldest = &claimants[0];
 
 	for (int i = 0; i < MAX_CLAIMANTS; i++)
 	{
@@ -96,7 +96,7 @@ Load(Claimant *claimant, const char *worker_id, ArrayType *narrow)
 Claimant *
 ClaimantFind(const char *worker_id, ArrayType *narrow, bool names_types)
 {
-	Claimant   *claimant = Choose(worker_id, narrow);
+	Claimant *claimant = Choose(worker_id, narrow);
 
 	claimant->used = ++uses;
 	if (claimant->worker_id[0] == '\0' || claimant->catalog_version != CatalogVersion() ||

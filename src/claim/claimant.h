@@ -14,19 +14,19 @@
 
 typedef struct Claimant
 {
-	char		worker_id[TASKQ_NAME_MAX + 1];	/* empty: nothing is known */
-	ExternalWorker worker;		/* as it is registered, narrowed by the call */
-	RouteSet	routes;			/* none while it is draining */
-	uint64		catalog_version;	/* under which that is so, with the next one */
-	uint64		workers_version;
-	Oid			caller;			/* the role that claims */
-	bool		of_others;		/* another role has registered the worker */
-	TimestampTz touch_at;		/* when its row is to say again that it was seen */
-	uint64		used;			/* larger than that of all used before */
-	MemoryContext context;
+	char		   worker_id[TASKQ_NAME_MAX + 1]; /* empty: nothing is known */
+	ExternalWorker worker;						  /* as it is registered, narrowed by the call */
+	RouteSet	   routes;						  /* none while it is draining */
+	uint64		   catalog_version;				  /* under which that is so, with the next one */
+	uint64		   workers_version;
+	Oid			   caller;	  /* the role that claims */
+	bool		   of_others; /* another role has registered the worker */
+	TimestampTz	   touch_at;  /* when its row is to say again that it was seen */
+	uint64		   used;	  /* larger than that of all used before */
+	MemoryContext  context;
 } Claimant;
 
 extern Claimant *ClaimantFind(const char *worker_id, ArrayType *narrow, bool names_types);
-extern void ClaimantHasClaimed(Claimant *claimant);
+extern void		 ClaimantHasClaimed(Claimant *claimant);
 
-#endif							/* TASKQ_CLAIMANT_H */
+#endif /* TASKQ_CLAIMANT_H */

@@ -40,8 +40,8 @@ PG_FUNCTION_INFO_V1(taskq_jobs_of_route);
 typedef struct Asked
 {
 	TaskqWorker worker;
-	const char *reason;			/* why it is given nothing at all, or NULL */
-	bool		gone;			/* that is for good, so it comes before what is said of a route */
+	const char *reason; /* why it is given nothing at all, or NULL */
+	bool		gone;	/* that is for good, so it comes before what is said of a route */
 } Asked;
 
 /* The pool of a background worker of this id, and whether it is to leave. */
@@ -50,9 +50,9 @@ PoolOfWorker(const char *worker_id, bool *leaves)
 {
 	for (int i = 0; ShmemPresent() && i < taskq_shared->n_slots; i++)
 	{
-		TaskqSlot  *slot = &taskq_slots[i];
-		char		pool[TASKQ_NAME_MAX + 1];
-		bool		found;
+		TaskqSlot *slot = &taskq_slots[i];
+		char	   pool[TASKQ_NAME_MAX + 1];
+		bool	   found;
 
 		LWLockAcquire(&slot->lock, LW_SHARED);
 		found = slot->worker && slot->dboid == MyDatabaseId && strcmp(slot->worker_id, worker_id) == 0;
@@ -70,11 +70,11 @@ PoolOfWorker(const char *worker_id, bool *leaves)
 static int64
 RunningOf(const char *worker_id)
 {
-	Oid			types[] = {TEXTOID};
-	Datum		values[] = {CStringGetTextDatum(worker_id)};
-	OwnerScope	scope;
-	int64		running;
-	bool		isnull;
+	Oid		   types[] = { TEXTOID };
+	Datum	   values[] = { CStringGetTextDatum(worker_id) };
+	OwnerScope scope;
+	int64	   running;
+	bool	   isnull;
 
 	OwnerEnterSpi(&scope);
 	OwnerExecute("SELECT count(*) FROM taskq.jobs WHERE gate = 'r' AND worker_id = $1", 1, types, values, NULL);
@@ -122,18 +122,19 @@ TenantsAskedAbout(void)
 static ArrayType *
 RoutesDue(void)
 {
-	ArrayType  *tenants = TenantsAskedAbout();
-	Oid			types[] = {TIMESTAMPTZOID, TEXTARRAYOID};
-	Datum		values[] = {TimestampTzGetDatum(ClockNow()), PointerGetDatum(tenants)};
+	ArrayType	 *tenants = TenantsAskedAbout();
+	Oid			  types[] = { TIMESTAMPTZOID, TEXTARRAYOID };
+	Datum		  values[] = { TimestampTzGetDatum(ClockNow()), PointerGetDatum(tenants) };
 	MemoryContext context = CurrentMemoryContext;
-	OwnerScope	scope;
-	Datum		due;
-	bool		isnull;
+	OwnerScope	  scope;
+	Datum		  due;
+	bool		  isnull;
 
 	OwnerEnterSpi(&scope);
 	OwnerExecute("SELECT ARRAY(SELECT route_id FROM taskq.routes r WHERE EXISTS (SELECT FROM taskq.jobs j"
 				 " WHERE j.route_id = r.route_id AND j.gate = 'o' AND j.run_at <= $1"
-				 " AND ($2 IS NULL OR j.tenant_id = ANY ($2))))", 2, types, values, tenants == NULL ? " n" : NULL);
+				 " AND ($2 IS NULL OR j.tenant_id = ANY ($2))))",
+				 2, types, values, tenants == NULL ? " n" : NULL);
 	due = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	MemoryContextSwitchTo(context);
 	due = PointerGetDatum(DatumGetArrayTypePCopy(due));
@@ -144,8 +145,8 @@ RoutesDue(void)
 static bool
 IsDue(ArrayType *due, int32 route_id)
 {
-	int			n = ArrayGetNItems(ARR_NDIM(due), ARR_DIMS(due));
-	int32	   *ids = (int32 *) ARR_DATA_PTR(due);
+	int	   n = ArrayGetNItems(ARR_NDIM(due), ARR_DIMS(due));
+	int32 *ids = (int32 *) ARR_DATA_PTR(due);
 
 	for (int i = 0; i < n; i++)
 		if (ids[i] == route_id)
@@ -158,7 +159,7 @@ PutRoute(ReturnSetInfo *result, const Asked *asked, const TaskqRoute *route, boo
 {
 	const char *reason = asked->reason;
 	Datum		values[EXPLAIN_COLUMNS];
-	bool		nulls[EXPLAIN_COLUMNS] = {false};
+	bool		nulls[EXPLAIN_COLUMNS] = { false };
 
 	/* what is the route's own says more than what holds for all now */
 	if (!asked->gone && WhyNotRun(&asked->worker, route) != NULL)
@@ -179,12 +180,12 @@ PutRoute(ReturnSetInfo *result, const Asked *asked, const TaskqRoute *route, boo
 Datum
 taskq_explain_claim(PG_FUNCTION_ARGS)
 {
-	Asked		asked = {0};
-	char	   *worker_id;
+	Asked			 asked = { 0 };
+	char			*worker_id;
 	const TaskqPool *pool;
-	bool		leaves = false;
-	ArrayType  *narrow;
-	ArrayType  *due;
+	bool			 leaves = false;
+	ArrayType		*narrow;
+	ArrayType		*due;
 
 	CheckArgCount(fcinfo, 2);
 	PreventCommandDuringRecovery("taskq.explain_claim()");
@@ -225,11 +226,11 @@ taskq_jobs_of_route(PG_FUNCTION_ARGS)
 		" LATERAL (SELECT * FROM taskq.all_jobs WHERE job_id = j.job_id) a"
 		" ORDER BY j.priority, j.run_at, j.job_id";
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	Oid			types[] = {INT4OID, INT4OID, TEXTARRAYOID};
-	Datum		values[3];
-	ArrayType  *tenants;
-	OwnerScope	scope;
-	uint64		n;
+	Oid			   types[] = { INT4OID, INT4OID, TEXTARRAYOID };
+	Datum		   values[3];
+	ArrayType	  *tenants;
+	OwnerScope	   scope;
+	uint64		   n;
 
 	CheckArgCount(fcinfo, 2);
 	InitMaterializedSRF(fcinfo, 0);

@@ -119,7 +119,7 @@ OutsideTimeout(const TaskqJob *job)
 static bool
 IsOverTime(const TaskqJob *job, TimestampTz moment)
 {
-	int64		timeout = OutsideTimeout(job);
+	int64 timeout = OutsideTimeout(job);
 
 	return timeout > 0 && moment - job->started_at >= timeout;
 }
@@ -129,9 +129,9 @@ IsOverTime(const TaskqJob *job, TimestampTz moment)
 typedef enum BeatResult
 {
 	BEAT_OK,
-	BEAT_CANCEL,				/* it was asked to be cancelled */
-	BEAT_TIMEOUT,				/* its timeout is over, and the lease was not extended */
-	BEAT_BUSY					/* it is being settled at this moment */
+	BEAT_CANCEL,  /* it was asked to be cancelled */
+	BEAT_TIMEOUT, /* its timeout is over, and the lease was not extended */
+	BEAT_BUSY	  /* it is being settled at this moment */
 } BeatResult;
 
 /*
@@ -142,17 +142,17 @@ static BeatResult
 Extend(int64 job_id, int64 epoch, int64 given, struct varlena *progress, struct varlena *checkpoint,
 	   bool complain, TimestampTz *expires_at)
 {
-	OwnerScope	scope;
-	Store		jobs;
-	TaskqJob	job = {0};
-	BeatResult	result = BEAT_BUSY;
+	OwnerScope scope;
+	Store	   jobs;
+	TaskqJob   job = { 0 };
+	BeatResult result = BEAT_BUSY;
 
 	OwnerEnter(&scope);
 	StoreOpenRel(&jobs, REL_JOBS);
 	if (TryLockClaim(&jobs, &job, job_id, epoch, OUTCOME_NONE, complain))
 	{
-		int64		length = LeaseLength(&job, given, WorkerSeen(job.worker_id));
-		bool		over = IsOverTime(&job, ClockNow());
+		int64 length = LeaseLength(&job, given, WorkerSeen(job.worker_id));
+		bool  over = IsOverTime(&job, ClockNow());
 
 		if (job.lease_expires_at != 0)
 			job.lease_expires_at = Max(WatchLease(job.lease_expires_at, jobs.found), over ? 0 : ClockNow() + length);
@@ -228,22 +228,22 @@ typedef struct RunningList
 	int			n;
 	int64	   *job_ids;
 	int64	   *epochs;
-	TimestampTz next_end;		/* of those that were not overdue */
+	TimestampTz next_end; /* of those that were not overdue */
 } RunningList;
 
 /* Read the running jobs of one worker, or with NULL those overdue of all. */
 static void
 ListRunning(RunningList *list, const char *worker_id, int most)
 {
-	Relation	heap = CatalogOpen(REL_JOBS, AccessShareLock);
-	Relation	index = index_open(CatalogRel(REL_JOBS_RUNNING), AccessShareLock);
-	Snapshot	snapshot = StoreSnapshot();
+	Relation		heap = CatalogOpen(REL_JOBS, AccessShareLock);
+	Relation		index = index_open(CatalogRel(REL_JOBS_RUNNING), AccessShareLock);
+	Snapshot		snapshot = StoreSnapshot();
 	TupleTableSlot *slot = table_slot_create(heap, NULL);
-	int			nkeys = worker_id != NULL ? 1 : 0;
-	IndexScanDesc scan = index_beginscan_compat(heap, index, snapshot, nkeys);
-	TimestampTz now = WatchNow();
-	ScanKeyData key;
-	TaskqJob	job;
+	int				nkeys = worker_id != NULL ? 1 : 0;
+	IndexScanDesc	scan = index_beginscan_compat(heap, index, snapshot, nkeys);
+	TimestampTz		now = WatchNow();
+	ScanKeyData		key;
+	TaskqJob		job;
 
 	list->n = 0;
 	list->next_end = DT_NOEND;
@@ -260,8 +260,7 @@ ListRunning(RunningList *list, const char *worker_id, int most)
 		if (worker_id == NULL && LeaseEnd(&job, slot) > now)
 		{
 			/* that a background worker has gone is announced by nobody */
-			list->next_end = Min(list->next_end, job.lease_expires_at == 0 ?
-								 now + (int64) taskq_poll_interval * 1000 : LeaseEnd(&job, slot));
+			list->next_end = Min(list->next_end, job.lease_expires_at == 0 ? now + (int64) taskq_poll_interval * 1000 : LeaseEnd(&job, slot));
 			continue;
 		}
 		list->job_ids[list->n] = job.job_id;
@@ -278,7 +277,7 @@ ListRunning(RunningList *list, const char *worker_id, int most)
 static void
 ReadPairs(FunctionCallInfo fcinfo, RunningList *list)
 {
-	int			n_epochs;
+	int n_epochs;
 
 	if (PG_ARGISNULL(1) || PG_ARGISNULL(2))
 		ereport(ERROR,
@@ -293,11 +292,11 @@ ReadPairs(FunctionCallInfo fcinfo, RunningList *list)
 static bool
 StillHeld(int64 job_id, int64 epoch)
 {
-	OwnerScope	scope;
-	Store		jobs;
-	TaskqJob	job;
-	Snapshot	snapshot;
-	bool		held = false;
+	OwnerScope scope;
+	Store	   jobs;
+	TaskqJob   job;
+	Snapshot   snapshot;
+	bool	   held = false;
 
 	OwnerEnter(&scope);
 	snapshot = StoreSnapshot();
@@ -317,8 +316,8 @@ Datum
 taskq_worker_heartbeat(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	char	   *worker_id;
-	RunningList list;
+	char		  *worker_id;
+	RunningList	   list;
 
 	CheckArgCount(fcinfo, 3);
 	CheckWritable("taskq.worker_heartbeat()");
@@ -333,14 +332,14 @@ taskq_worker_heartbeat(PG_FUNCTION_ARGS)
 	for (int i = 0; i < list.n; i++)
 	{
 		Datum		values[4];
-		bool		nulls[4] = {false, false, false, true};
+		bool		nulls[4] = { false, false, false, true };
 		const char *status = "lost";
 		TimestampTz expires_at = 0;
 
 		CHECK_FOR_INTERRUPTS();
 		if (StillHeld(list.job_ids[i], list.epochs[i]))
 		{
-			BeatResult	beat = Extend(list.job_ids[i], list.epochs[i], NO_MICROSECONDS, NULL, NULL, false, &expires_at);
+			BeatResult beat = Extend(list.job_ids[i], list.epochs[i], NO_MICROSECONDS, NULL, NULL, false, &expires_at);
 
 			/* it may have been settled since the look */
 			if (beat == BEAT_OK || StillHeld(list.job_ids[i], list.epochs[i]))
@@ -367,12 +366,12 @@ taskq_worker_heartbeat(PG_FUNCTION_ARGS)
 static void
 ExpireOne(void *arg)
 {
-	int64		job_id = ((int64 *) arg)[0];
-	int64		epoch = ((int64 *) arg)[1];
-	OwnerScope	scope;
-	Store		jobs;
-	TaskqJob	job;
-	TimestampTz now = WatchNow();
+	int64		   job_id = ((int64 *) arg)[0];
+	int64		   epoch = ((int64 *) arg)[1];
+	OwnerScope	   scope;
+	Store		   jobs;
+	TaskqJob	   job;
+	TimestampTz	   now = WatchNow();
 	AttemptFailure failure = {
 		.outcome = "expired",
 		.error_type = ERROR_TIMEOUT,
@@ -427,11 +426,11 @@ LeaseFindOverdue(LeaseSweep *sweep, int most)
 bool
 LeaseEndSome(LeaseSweep *sweep)
 {
-	int			end = Min(sweep->n, sweep->done + TASKQ_PIECE);
+	int end = Min(sweep->n, sweep->done + TASKQ_PIECE);
 
 	for (; sweep->done < end; sweep->done++)
 	{
-		int64		claim[] = {sweep->job_ids[sweep->done], sweep->epochs[sweep->done]};
+		int64 claim[] = { sweep->job_ids[sweep->done], sweep->epochs[sweep->done] };
 
 		(void) Guard("end a lease", ExpireOne, claim);
 	}
@@ -448,9 +447,9 @@ LeaseReleaseAll(const char *worker_id)
 	ListRunning(&list, worker_id, TASKQ_MAX_BATCH);
 	for (int i = 0; i < list.n; i++)
 	{
-		OwnerScope	scope;
-		Store		jobs;
-		TaskqJob	job;
+		OwnerScope scope;
+		Store	   jobs;
+		TaskqJob   job;
 
 		if (!StillHeld(list.job_ids[i], list.epochs[i]))
 			continue;

@@ -13,15 +13,15 @@
 typedef struct LeaseSweep
 {
 	int			n;
-	int			done;			/* of these, in order */
+	int			done; /* of these, in order */
 	int64	   *job_ids;
 	int64	   *epochs;
-	TimestampTz next;			/* when to look again once they are done */
+	TimestampTz next; /* when to look again once they are done */
 } LeaseSweep;
 
 extern int64 LeaseLength(const TaskqJob *job, int64 given, int64 worker_lease);
-extern void LeaseFindOverdue(LeaseSweep *sweep, int most);
-extern bool LeaseEndSome(LeaseSweep *sweep);
-extern int	LeaseReleaseAll(const char *worker_id);
+extern void	 LeaseFindOverdue(LeaseSweep *sweep, int most);
+extern bool	 LeaseEndSome(LeaseSweep *sweep);
+extern int	 LeaseReleaseAll(const char *worker_id);
 
-#endif							/* TASKQ_LEASE_H */
+#endif /* TASKQ_LEASE_H */

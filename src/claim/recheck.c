@@ -19,17 +19,17 @@
 #include "claim/scan.h"
 #include "ready/ready.h"
 
-#define STEPS 2000				/* dead entries that a look reads */
-#define PAUSE_FACTOR 100		/* so at most a hundredth of a core is spent on it */
+#define STEPS 2000		 /* dead entries that a look reads */
+#define PAUSE_FACTOR 100 /* so at most a hundredth of a core is spent on it */
 
 /* What is still to be checked in this round, and from where on the first of it. */
 static int32 *routes = NULL;
-static int	n_routes = 0;
+static int	  n_routes = 0;
 static JobKey place = JOB_KEY_BEGIN;
 
 /* When that was last done, and how long it then is not. */
 static TimestampTz checked_at = 0;
-static int64 pause_length = 0;
+static int64	   pause_length = 0;
 
 /*
  * What is below "until" goes into the list; the rest of the priority will be read
@@ -38,17 +38,17 @@ static int64 pause_length = 0;
 static bool
 RecheckRoute(JobScan *scan, int32 route_id, TimestampTz now)
 {
-	ScanHint	hint = {place};
+	ScanHint hint = { place };
 
 	(void) ScanRefresh(scan);
 	ScanRoute(scan, route_id, &place);
 	while (ScanNext(scan, &hint))
 	{
-		ReadyHint	ready = {{hint.key.run_at, hint.key.job_id}, hint.tid};
+		ReadyHint ready = { { hint.key.run_at, hint.key.job_id }, hint.tid };
 
 		if (ReadyPush(route_id, hint.key.priority, &ready, now))
 			continue;
-		place = (JobKey) {hint.key.priority, DT_NOEND, PG_INT64_MAX};
+		place = (JobKey){ hint.key.priority, DT_NOEND, PG_INT64_MAX };
 		ScanRoute(scan, route_id, &place);
 	}
 	ScanRest(scan);
@@ -60,7 +60,7 @@ RecheckRoute(JobScan *scan, int32 route_id, TimestampTz now)
 static void
 BeginRound(void)
 {
-	int32	   *all;
+	int32 *all;
 
 	ReadySweep();
 	n_routes = ReadyRoutes(&all);

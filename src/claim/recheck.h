@@ -11,4 +11,4 @@
 
 extern TimestampTz RecheckReadyList(void);
 
-#endif							/* TASKQ_RECHECK_H */
+#endif /* TASKQ_RECHECK_H */

@@ -44,16 +44,26 @@
 
 PG_FUNCTION_INFO_V1(taskq_register_worker);
 
-#define REMEMBERED USECS_PER_HOUR	/* an implicit registration, and that one has ended */
-#define LOST_REMEMBERED (7 * USECS_PER_DAY)	/* a registration after it was lost */
+#define REMEMBERED USECS_PER_HOUR			/* an implicit registration, and that one has ended */
+#define LOST_REMEMBERED (7 * USECS_PER_DAY) /* a registration after it was lost */
 #define TOUCH_EVERY (10 * USECS_PER_SEC)
 #define MAX_IMPLICIT_TYPES 10000
 
 /* Columns of taskq.external_workers, in order. */
 enum
 {
-	W_WORKER_ID = 1, W_TASK_TYPES, W_QUEUES, W_CAPABILITIES, W_MAX_CONCURRENT_JOBS, W_LEASE,
-	W_IMPLICIT, W_DRAINING, W_REGISTERED_BY, W_REGISTERED_AT, W_LAST_SEEN, W_ENDED_AT
+	W_WORKER_ID = 1,
+	W_TASK_TYPES,
+	W_QUEUES,
+	W_CAPABILITIES,
+	W_MAX_CONCURRENT_JOBS,
+	W_LEASE,
+	W_IMPLICIT,
+	W_DRAINING,
+	W_REGISTERED_BY,
+	W_REGISTERED_AT,
+	W_LAST_SEEN,
+	W_ENDED_AT
 };
 
 /* the row ------------------------------------------------------------------ */
@@ -92,8 +102,7 @@ ReadWorker(ExternalWorker *worker, TupleTableSlot *slot)
 	worker->base.task_types = CopyNames(slot, W_TASK_TYPES);
 	worker->base.queues = CopyNames(slot, W_QUEUES);
 	worker->base.capabilities = CopyNames(slot, W_CAPABILITIES);
-	worker->max_concurrent_jobs = SlotIsNull(slot, W_MAX_CONCURRENT_JOBS) ? 0 :
-		DatumGetInt32(SlotDatum(slot, W_MAX_CONCURRENT_JOBS));
+	worker->max_concurrent_jobs = SlotIsNull(slot, W_MAX_CONCURRENT_JOBS) ? 0 : DatumGetInt32(SlotDatum(slot, W_MAX_CONCURRENT_JOBS));
 	worker->lease = LeaseOf(slot);
 	worker->draining = DatumGetBool(SlotDatum(slot, W_DRAINING));
 	worker->registered_by = DatumGetObjectId(SlotDatum(slot, W_REGISTERED_BY));
@@ -134,8 +143,8 @@ TouchDue(Store *store, int64 every)
 static bool
 IsRowOurs(Store *store)
 {
-	bool		isnull;
-	Datum		xmin = slot_getsysattr(store->found, MinTransactionIdAttributeNumber, &isnull);
+	bool  isnull;
+	Datum xmin = slot_getsysattr(store->found, MinTransactionIdAttributeNumber, &isnull);
 
 	return TransactionIdIsCurrentTransactionId(DatumGetTransactionId(xmin));
 }
@@ -148,7 +157,7 @@ static void
 Touch(Store *store, TimestampTz now, int64 every)
 {
 	ItemPointerData tid = store->found->tts_tid;
-	Snapshot	snapshot;
+	Snapshot		snapshot;
 
 	if (TouchDue(store, every) > now)
 		return;
@@ -214,8 +223,8 @@ WorkerHoldOff(const char *worker_id)
 void
 WorkerFind(const char *worker_id, ExternalWorker *worker)
 {
-	OwnerScope	scope;
-	Store		store;
+	OwnerScope scope;
+	Store	   store;
 
 	memset(worker, 0, sizeof(*worker));
 	worker->standing = WORKER_UNKNOWN;
@@ -232,12 +241,12 @@ WorkerFind(const char *worker_id, ExternalWorker *worker)
 static ArrayType *
 UnionOf(ArrayType *a, ArrayType *b)
 {
-	int			n_a;
-	int			n_b;
-	char	  **names_a = NamesToStrings(a, &n_a, "task_types");
-	char	  **names_b = NamesToStrings(b, &n_b, "task_types");
-	char	  **all = palloc(sizeof(char *) * (n_a + n_b + 1));
-	int			n = 0;
+	int	   n_a;
+	int	   n_b;
+	char **names_a = NamesToStrings(a, &n_a, "task_types");
+	char **names_b = NamesToStrings(b, &n_b, "task_types");
+	char **all = palloc(sizeof(char *) * (n_a + n_b + 1));
+	int	   n = 0;
 
 	for (int i = 0; i < n_b; i++)
 		all[n++] = names_b[i];
@@ -268,7 +277,7 @@ static void
 WriteTypes(Store *store, const char *worker_id, ArrayType *types, TimestampTz now)
 {
 	ItemPointerData tid = store->found->tts_tid;
-	Snapshot	snapshot = StoreSnapshot();
+	Snapshot		snapshot = StoreSnapshot();
 
 	/* if somebody else has the row, a later call does it */
 	if (StoreLock(store, &tid, snapshot, false, false) == STORE_LOCKED)
@@ -351,9 +360,9 @@ WorkerNotRegistered(const char *worker_id)
 void
 WorkerBeat(const char *worker_id)
 {
-	OwnerScope	scope;
-	Store		store;
-	Oid			caller = GetUserId();
+	OwnerScope scope;
+	Store	   store;
+	Oid		   caller = GetUserId();
 
 	OwnerEnter(&scope);
 	StoreOpenRel(&store, REL_WORKERS);
@@ -370,8 +379,8 @@ WorkerBeat(const char *worker_id)
 int64
 WorkerSeen(struct varlena *worker_id)
 {
-	Store		store;
-	int64		lease = NO_MICROSECONDS;
+	Store store;
+	int64 lease = NO_MICROSECONDS;
 
 	if (worker_id == NULL)
 		return NO_MICROSECONDS;
@@ -393,10 +402,10 @@ WorkerSeen(struct varlena *worker_id)
 void
 WorkerForgetOld(void)
 {
-	Oid			types[] = {TIMESTAMPTZOID, TIMESTAMPTZOID, INTERVALOID};
+	Oid			types[] = { TIMESTAMPTZOID, TIMESTAMPTZOID, INTERVALOID };
 	TimestampTz now = ClockNow();
-	Datum		values[] = {TimestampTzGetDatum(now - REMEMBERED), TimestampTzGetDatum(now - LOST_REMEMBERED),
-	PointerGetDatum(MakeInterval((int64) taskq_lease * 1000))};
+	Datum		values[] = { TimestampTzGetDatum(now - REMEMBERED), TimestampTzGetDatum(now - LOST_REMEMBERED),
+							 PointerGetDatum(MakeInterval((int64) taskq_lease * 1000)) };
 	OwnerScope	scope;
 	bool		any;
 
@@ -434,10 +443,10 @@ UnknownTypes(char **types, int n, int *unknown)
 static void
 CheckTypes(ArrayType *task_types)
 {
-	char	  **types;
-	char	   *list;
-	int			n;
-	int			unknown;
+	char **types;
+	char  *list;
+	int	   n;
+	int	   unknown;
 
 	if (task_types == NULL)
 		return;
@@ -451,7 +460,7 @@ CheckTypes(ArrayType *task_types)
 				 errhint("Declare each for external workers with taskq.register_handler().")));
 	for (int i = 0; i < n; i++)
 	{
-		char	   *type = types[i];
+		char			   *type = types[i];
 		const TaskqHandler *handler = HandlerFind(type);
 
 		if (handler == NULL)
@@ -492,7 +501,7 @@ CheckMayReplace(TupleTableSlot *slot, const char *worker_id, bool take_over, Tim
 static void
 ReplaceRow(Store *store, const char *worker_id, bool take_over, TimestampTz now, Oid caller)
 {
-	Snapshot	snapshot = StoreSnapshot();
+	Snapshot		snapshot = StoreSnapshot();
 	ItemPointerData tid = store->found->tts_tid;
 
 	CheckMayReplace(store->found, worker_id, take_over, now, caller);
@@ -507,15 +516,15 @@ ReplaceRow(Store *store, const char *worker_id, bool take_over, TimestampTz now,
 Datum
 taskq_register_worker(PG_FUNCTION_ARGS)
 {
-	OwnerScope	scope;
-	Store		store;
-	ExternalWorker worker = {0};
-	char	   *worker_id;
-	bool		take_over;
-	bool		found;
-	bool		is_new;
-	TimestampTz now = ClockNow();
-	Oid			caller = GetUserId();
+	OwnerScope	   scope;
+	Store		   store;
+	ExternalWorker worker = { 0 };
+	char		  *worker_id;
+	bool		   take_over;
+	bool		   found;
+	bool		   is_new;
+	TimestampTz	   now = ClockNow();
+	Oid			   caller = GetUserId();
 
 	CheckArgCount(fcinfo, 7);
 	CheckWritable("taskq.register_worker()");

@@ -16,32 +16,32 @@ typedef enum WorkerStanding
 {
 	WORKER_UNKNOWN,
 	WORKER_REGISTERED,
-	WORKER_IMPLICIT,			/* by a claim */
-	WORKER_ENDED				/* it was unregistered, and not registered since */
+	WORKER_IMPLICIT, /* by a claim */
+	WORKER_ENDED	 /* it was unregistered, and not registered since */
 } WorkerStanding;
 
 typedef struct ExternalWorker
 {
-	TaskqWorker base;
+	TaskqWorker	   base;
 	WorkerStanding standing;
-	bool		of_session;		/* the call gives no id */
-	int			max_concurrent_jobs;	/* 0: no limit */
-	int64		lease;			/* or NO_MICROSECONDS */
-	bool		draining;
-	Oid			registered_by;	/* or InvalidOid */
-	TimestampTz ended_at;		/* or 0 */
+	bool		   of_session;			/* the call gives no id */
+	int			   max_concurrent_jobs; /* 0: no limit */
+	int64		   lease;				/* or NO_MICROSECONDS */
+	bool		   draining;
+	Oid			   registered_by; /* or InvalidOid */
+	TimestampTz	   ended_at;	  /* or 0 */
 } ExternalWorker;
 
 /* for claims and heartbeats */
-extern bool WorkerHold(const char *worker_id);
-extern void WorkerRelease(const char *worker_id);
-extern void WorkerHoldOff(const char *worker_id);
-extern void WorkerFind(const char *worker_id, ExternalWorker *worker);
-extern TimestampTz WorkerHasClaimed(const char *worker_id, const ExternalWorker *worker);
-extern void WorkerBeat(const char *worker_id);
-extern int64 WorkerSeen(struct varlena *worker_id);
-extern void WorkerForgetOld(void);
+extern bool				   WorkerHold(const char *worker_id);
+extern void				   WorkerRelease(const char *worker_id);
+extern void				   WorkerHoldOff(const char *worker_id);
+extern void				   WorkerFind(const char *worker_id, ExternalWorker *worker);
+extern TimestampTz		   WorkerHasClaimed(const char *worker_id, const ExternalWorker *worker);
+extern void				   WorkerBeat(const char *worker_id);
+extern int64			   WorkerSeen(struct varlena *worker_id);
+extern void				   WorkerForgetOld(void);
 TASKQ_NORETURN extern void WorkerNotRegistered(const char *worker_id);
-extern void RegistrationChanged(const char *worker_id);
+extern void				   RegistrationChanged(const char *worker_id);
 
-#endif							/* TASKQ_REGISTER_H */
+#endif /* TASKQ_REGISTER_H */

@@ -48,7 +48,7 @@ ScanEnd(JobScan *scan)
 Snapshot
 ScanRefresh(JobScan *scan)
 {
-	Snapshot	old = scan->snapshot;
+	Snapshot old = scan->snapshot;
 
 	scan->snapshot = StoreSnapshot();
 	if (scan->by_route != NULL)
@@ -113,7 +113,7 @@ ScanRoute(JobScan *scan, int32 route_id, const JobKey *after)
 void
 ScanLane(JobScan *scan, int32 route_id, int16 priority, const ReadyKey *from)
 {
-	int64		before = from->job_id == PG_INT64_MIN ? PG_INT64_MIN : from->job_id - 1;
+	int64 before = from->job_id == PG_INT64_MIN ? PG_INT64_MIN : from->job_id - 1;
 
 	ScanKeyInit(&scan->keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(route_id));
 	ScanKeyInit(&scan->keys[1], 2, BTEqualStrategyNumber, F_INT2EQ, Int16GetDatum(priority));
@@ -127,9 +127,9 @@ ScanLane(JobScan *scan, int32 route_id, int16 priority, const ReadyKey *from)
 static void
 ReadPlace(JobScan *scan, JobKey *key)
 {
-	TupleDesc	desc = scan->current->xs_itupdesc;
-	IndexTuple	entry = scan->current->xs_itup;
-	bool		isnull;
+	TupleDesc  desc = scan->current->xs_itupdesc;
+	IndexTuple entry = scan->current->xs_itup;
+	bool	   isnull;
 
 	key->priority = DatumGetInt16(index_getattr(entry, 2, desc, &isnull));
 	key->run_at = DatumGetTimestampTz(index_getattr(entry, 3, desc, &isnull));
@@ -175,13 +175,13 @@ int
 ScanFill(JobScan *scan, int32 route_id, int16 priority, TimestampTz now, const ReadyKey *bound, int most,
 		 ReadyHint *hints)
 {
-	int			room = most + READY_ROOM;
-	ReadyHint  *found = palloc(sizeof(ReadyHint) * room);
-	ReadyKey	from;
-	ReadyKey	until = READY_END;
-	ScanHint	hint;
-	int			n = 0;
-	int			taken = 0;
+	int		   room = most + READY_ROOM;
+	ReadyHint *found = palloc(sizeof(ReadyHint) * room);
+	ReadyKey   from;
+	ReadyKey   until = READY_END;
+	ScanHint   hint;
+	int		   n = 0;
+	int		   taken = 0;
 
 	ReadyReserve(most);
 	if (!ReadyFillBegin(route_id, priority, &from))
@@ -193,7 +193,7 @@ ScanFill(JobScan *scan, int32 route_id, int16 priority, TimestampTz now, const R
 	ScanLane(scan, route_id, priority, &from);
 	while (ScanNext(scan, &hint))
 	{
-		ReadyKey	key = {hint.key.run_at, hint.key.job_id};
+		ReadyKey key = { hint.key.run_at, hint.key.job_id };
 
 		if (n == room || key.run_at > now)
 		{
@@ -219,12 +219,12 @@ ScanFill(JobScan *scan, int32 route_id, int16 priority, TimestampTz now, const R
 void
 ScanLearn(JobScan *scan, int32 route_id)
 {
-	int16		priorities[READY_MAX_LANES];
-	JobKey		after = {PG_INT16_MIN, DT_NOBEGIN, PG_INT64_MIN};
-	ScanHint	hint;
-	int			n = 0;
-	bool		all = true;
-	uint64		number = ReadyLearnBegin(route_id);
+	int16	 priorities[READY_MAX_LANES];
+	JobKey	 after = { PG_INT16_MIN, DT_NOBEGIN, PG_INT64_MIN };
+	ScanHint hint;
+	int		 n = 0;
+	bool	 all = true;
+	uint64	 number = ReadyLearnBegin(route_id);
 
 	if (number == 0)
 		return;

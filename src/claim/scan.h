@@ -16,34 +16,34 @@
 /* A waiting job that was seen there. */
 typedef struct ScanHint
 {
-	JobKey		key;
+	JobKey			key;
 	ItemPointerData tid;
 } ScanHint;
 
 typedef struct JobScan
 {
-	Relation	heap;
-	Relation	index;			/* NULL until something is to be read */
-	Snapshot	snapshot;		/* NULL until then */
-	IndexScanDesc by_route;		/* of which "current" is one */
-	IndexScanDesc by_lane;
-	IndexScanDesc current;
-	ScanKeyData keys[3];
-	ScanKeyData place[3];		/* members of the last key, a row comparison */
+	Relation		heap;
+	Relation		index;	  /* NULL until something is to be read */
+	Snapshot		snapshot; /* NULL until then */
+	IndexScanDesc	by_route; /* of which "current" is one */
+	IndexScanDesc	by_lane;
+	IndexScanDesc	current;
+	ScanKeyData		keys[3];
+	ScanKeyData		place[3]; /* members of the last key, a row comparison */
 	TupleTableSlot *slot;
-	int			steps;			/* so many entries of the index at most; 0: no limit */
-	bool		stopped;		/* there, and the last hint is a place only */
+	int				steps;	 /* so many entries of the index at most; 0: no limit */
+	bool			stopped; /* there, and the last hint is a place only */
 } JobScan;
 
-extern void ScanBegin(JobScan *scan, Relation heap, int steps);
-extern void ScanEnd(JobScan *scan);
+extern void		ScanBegin(JobScan *scan, Relation heap, int steps);
+extern void		ScanEnd(JobScan *scan);
 extern Snapshot ScanRefresh(JobScan *scan);
-extern void ScanRoute(JobScan *scan, int32 route_id, const JobKey *after);
-extern void ScanLane(JobScan *scan, int32 route_id, int16 priority, const ReadyKey *from);
-extern bool ScanNext(JobScan *scan, ScanHint *hint);
-extern void ScanRest(JobScan *scan);
-extern int	ScanFill(JobScan *scan, int32 route_id, int16 priority, TimestampTz now,
-					 const ReadyKey *bound, int most, ReadyHint *hints);
-extern void ScanLearn(JobScan *scan, int32 route_id);
+extern void		ScanRoute(JobScan *scan, int32 route_id, const JobKey *after);
+extern void		ScanLane(JobScan *scan, int32 route_id, int16 priority, const ReadyKey *from);
+extern bool		ScanNext(JobScan *scan, ScanHint *hint);
+extern void		ScanRest(JobScan *scan);
+extern int		ScanFill(JobScan *scan, int32 route_id, int16 priority, TimestampTz now,
+						 const ReadyKey *bound, int most, ReadyHint *hints);
+extern void		ScanLearn(JobScan *scan, int32 route_id);
 
-#endif							/* TASKQ_SCAN_H */
+#endif /* TASKQ_SCAN_H */

@@ -96,8 +96,7 @@ StandingRefuse(const char *worker_id, const ExternalWorker *worker, bool names_t
 			(errcode(ERRCODE_TQ_WORKER_NOT_REGISTERED),
 			 errmsg("worker \"%s\" is not registered", worker_id),
 			 errdetail("Nothing says which task types it takes."),
-			 names_types ? errhint("Register it with taskq.register_worker(), or name the task types in the call.") :
-			 errhint("Register it with taskq.register_worker().")));
+			 names_types ? errhint("Register it with taskq.register_worker(), or name the task types in the call.") : errhint("Register it with taskq.register_worker().")));
 }
 
 /*

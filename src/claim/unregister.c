@@ -57,11 +57,11 @@ WorkerCheckOwner(const char *worker_id, Oid registered_by, Oid caller, const cha
 static bool
 FindRegistrar(const char *worker_id, Oid *registered_by)
 {
-	Oid			types[] = {TEXTOID};
-	Datum		values[] = {CStringGetTextDatum(worker_id)};
-	OwnerScope	scope;
-	bool		found;
-	bool		isnull;
+	Oid		   types[] = { TEXTOID };
+	Datum	   values[] = { CStringGetTextDatum(worker_id) };
+	OwnerScope scope;
+	bool	   found;
+	bool	   isnull;
 
 	OwnerEnterSpi(&scope);
 	found = OwnerExecute("SELECT registered_by FROM taskq.external_workers WHERE worker_id = $1 AND ended_at IS NULL",
@@ -76,10 +76,10 @@ FindRegistrar(const char *worker_id, Oid *registered_by)
 static bool
 Mark(const char *worker_id, Oid registered_by, const char *set)
 {
-	Oid			types[] = {TEXTOID, REGROLEOID, TIMESTAMPTZOID};
-	Datum		values[3];
-	OwnerScope	scope;
-	bool		found;
+	Oid		   types[] = { TEXTOID, REGROLEOID, TIMESTAMPTZOID };
+	Datum	   values[3];
+	OwnerScope scope;
+	bool	   found;
 
 	values[0] = CStringGetTextDatum(worker_id);
 	values[1] = ObjectIdGetDatum(registered_by);
@@ -96,8 +96,8 @@ Mark(const char *worker_id, Oid registered_by, const char *set)
 Datum
 taskq_unregister_worker(PG_FUNCTION_ARGS)
 {
-	char	   *worker_id;
-	Oid			registered_by;
+	char *worker_id;
+	Oid	  registered_by;
 
 	CheckArgCount(fcinfo, 1);
 	CheckWritable("taskq.unregister_worker()");
@@ -117,11 +117,11 @@ taskq_unregister_worker(PG_FUNCTION_ARGS)
 static bool
 DrainBackground(const char *worker_id)
 {
-	bool		found = false;
+	bool found = false;
 
 	for (int i = 0; ShmemPresent() && i < taskq_shared->n_slots; i++)
 	{
-		TaskqSlot  *slot = &taskq_slots[i];
+		TaskqSlot *slot = &taskq_slots[i];
 
 		LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
 		if (slot->worker && slot->dboid == MyDatabaseId && strcmp(slot->worker_id, worker_id) == 0)
@@ -160,8 +160,8 @@ CheckMayDrainBackground(const char *worker_id)
 Datum
 taskq_drain_worker(PG_FUNCTION_ARGS)
 {
-	char	   *worker_id;
-	Oid			registered_by;
+	char *worker_id;
+	Oid	  registered_by;
 
 	CheckArgCount(fcinfo, 1);
 	CheckWritable("taskq.drain_worker()");

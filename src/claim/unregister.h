@@ -10,4 +10,4 @@
 extern bool WorkerIsOf(Oid registered_by, Oid caller, const char *access);
 extern void WorkerCheckOwner(const char *worker_id, Oid registered_by, Oid caller, const char *what, const char *access);
 
-#endif							/* TASKQ_UNREGISTER_H */
+#endif /* TASKQ_UNREGISTER_H */

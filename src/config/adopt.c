@@ -26,13 +26,18 @@ PG_FUNCTION_INFO_V1(taskq_is_adopted);
 /* Columns of taskq.installation, in order. */
 enum
 {
-	I_ID = 1, I_SYSTEM_IDENTIFIER, I_DATABASE_OID, I_DATABASE_NAME, I_ADOPTED_AT, I_ROLES_FROM
+	I_ID = 1,
+	I_SYSTEM_IDENTIFIER,
+	I_DATABASE_OID,
+	I_DATABASE_NAME,
+	I_ADOPTED_AT,
+	I_ROLES_FROM
 };
 
 static void
 CompareRow(TupleTableSlot *slot, void *arg)
 {
-	bool	   *ours = arg;
+	bool *ours = arg;
 
 	if (DatumGetInt64(SlotDatum(slot, I_SYSTEM_IDENTIFIER)) != (int64) GetSystemIdentifier() ||
 		DatumGetObjectId(SlotDatum(slot, I_DATABASE_OID)) != MyDatabaseId ||
@@ -44,9 +49,9 @@ CompareRow(TupleTableSlot *slot, void *arg)
 bool
 AdoptedHere(void)
 {
-	static bool ours;
+	static bool	  ours;
 	static uint64 version = 0;
-	uint64		current = CatalogVersion();
+	uint64		  current = CatalogVersion();
 
 	if (version != current)
 	{
@@ -77,8 +82,8 @@ TimestampTz
 AdoptedRolesFrom(void)
 {
 	static TimestampTz from;
-	static uint64 version = 0;
-	uint64		current = CatalogVersion();
+	static uint64	   version = 0;
+	uint64			   current = CatalogVersion();
 
 	if (version != current)
 	{

@@ -9,7 +9,7 @@
 
 #include "utils/timestamp.h"
 
-extern bool AdoptedHere(void);
+extern bool		   AdoptedHere(void);
 extern TimestampTz AdoptedRolesFrom(void);
 
-#endif							/* TASKQ_ADOPT_H */
+#endif /* TASKQ_ADOPT_H */

@@ -30,7 +30,7 @@ bool
 ContractExists(const TaskqContract *contract)
 {
 	return contract->payload_type != NULL || contract->validator != NULL ||
-		contract->required_fields != NULL || contract->optional_fields != NULL;
+		   contract->required_fields != NULL || contract->optional_fields != NULL;
 }
 
 /* Does keeping to it mean to run what users bring? */
@@ -46,9 +46,9 @@ ContractHasCode(const TaskqContract *contract)
 static const char *
 TypeRefusal(Oid type)
 {
-	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	HeapTuple	 tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
 	Form_pg_type form;
-	const char *refusal = NULL;
+	const char	*refusal = NULL;
 
 	if (!HeapTupleIsValid(tuple))
 		return "It does not exist.";
@@ -138,14 +138,14 @@ ContractRead(FunctionCallInfo fcinfo, int first, TaskqContract *contract)
 void
 ContractCheck(const TaskqContract *contract, Oid role)
 {
-	Oid			users[] = {GetUserId(), role};
+	Oid users[] = { GetUserId(), role };
 
 	if (!ContractHasCode(contract))
 		return;
 	RoleRefuseSuperuser(role);
 	for (int i = 0; i < lengthof(users); i++)
 	{
-		char	   *user = RoleNameOrOid(users[i]);
+		char *user = RoleNameOrOid(users[i]);
 
 		if (contract->payload_type != NULL && !MayUseType_compat(contract->payload_type_oid, users[i]))
 			ereport(ERROR,
@@ -163,8 +163,8 @@ ContractCheck(const TaskqContract *contract, Oid role)
 static const char *
 PayloadTypeRefusal(TaskqContract *contract, Oid role, Oid registrar)
 {
-	StoredName	stored = {contract->payload_type, contract->payload_type_oid, contract->payload_type_owner, role, registrar};
-	bool		others;
+	StoredName stored = { contract->payload_type, contract->payload_type_oid, contract->payload_type_owner, role, registrar };
+	bool	   others;
 
 	contract->payload_type_oid = ResolveType(&stored, &others);
 	if (others)
@@ -183,9 +183,9 @@ PayloadTypeRefusal(TaskqContract *contract, Oid role, Oid registrar)
 static const char *
 ValidatorRefusalNow(TaskqContract *contract, Oid role, Oid registrar)
 {
-	StoredName	stored = {contract->validator, contract->validator_oid, contract->validator_owner, role, registrar};
-	Oid			arg = JSONBOID;
-	bool		others;
+	StoredName stored = { contract->validator, contract->validator_oid, contract->validator_owner, role, registrar };
+	Oid		   arg = JSONBOID;
+	bool	   others;
 
 	contract->validator_oid = ResolveFunction(&stored, 1, &arg, &others);
 	if (others)

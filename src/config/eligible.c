@@ -101,8 +101,8 @@ MayRun(const TaskqWorker *worker, const TaskqRoute *route)
 RouteSet
 EligibleRoutes(const TaskqWorker *worker)
 {
-	RouteSet	set = {0};
-	int			count = AdoptedHere() ? RouteCount() : 0;
+	RouteSet set = { 0 };
+	int		 count = AdoptedHere() ? RouteCount() : 0;
 
 	set.ids = palloc(sizeof(int32) * (count + 1));
 	set.ranks = palloc(sizeof(int) * (count + 1));

@@ -16,7 +16,7 @@
 
 #define FIELD_TYPES "string, number, integer, boolean, object, array, null and any"
 #define MAX_PROBLEMS 100
-#define MAX_SENTENCE 500		/* bytes: it can quote what is in the payload */
+#define MAX_SENTENCE 500 /* bytes: it can quote what is in the payload */
 
 /* problems ----------------------------------------------------------------- */
 
@@ -29,11 +29,11 @@ ProblemsInit(Problems *problems)
 
 /* Add a sentence, unless it was said before or enough has been. */
 void
-ProblemAdd(Problems *problems, const char *format,...)
+ProblemAdd(Problems *problems, const char *format, ...)
 {
 	StringInfoData sentence;
-	va_list		args;
-	int			needed;
+	va_list		   args;
+	int			   needed;
 
 	initStringInfo(&sentence);
 	for (;;)
@@ -95,7 +95,7 @@ TypeOfValue(const JsonbValue *value)
 static bool
 IsInteger(Numeric number)
 {
-	Datum		whole = DirectFunctionCall2(numeric_trunc, NumericGetDatum(number), Int32GetDatum(0));
+	Datum whole = DirectFunctionCall2(numeric_trunc, NumericGetDatum(number), Int32GetDatum(0));
 
 	return DatumGetBool(DirectFunctionCall2(numeric_eq, NumericGetDatum(number), whole));
 }
@@ -109,7 +109,7 @@ IsOfType(const JsonbValue *value, const char *types)
 
 	for (;;)
 	{
-		int			len = strcspn(type, "|");
+		int len = strcspn(type, "|");
 
 		if ((len == 3 && strncmp(type, "any", 3) == 0) ||
 			(len == strlen(actual) && strncmp(type, actual, len) == 0) ||
@@ -124,7 +124,7 @@ IsOfType(const JsonbValue *value, const char *types)
 static bool
 IsTypeWord(const char *word, int len)
 {
-	static const char *const words[] = {"string", "number", "integer", "boolean", "object", "array", "null", "any"};
+	static const char *const words[] = { "string", "number", "integer", "boolean", "object", "array", "null", "any" };
 
 	for (int i = 0; i < lengthof(words); i++)
 		if (len == strlen(words[i]) && strncmp(word, words[i], len) == 0)
@@ -153,14 +153,14 @@ RefuseDeclared(const char *what, const char *detail)
 static void
 CheckType(const char *what, const char *field, const JsonbValue *type)
 {
-	char	   *types;
+	char *types;
 
 	if (type->type != jbvString)
 		RefuseDeclared(what, psprintf("The type of field \"%s\" is not a string.", field));
 	types = KeyString(type);
 	for (const char *word = types;; word++)
 	{
-		int			len = strcspn(word, "|");
+		int len = strcspn(word, "|");
 
 		if (!IsTypeWord(word, len))
 			RefuseDeclared(what, psprintf("Field \"%s\" has the unknown type \"%.*s\".", field,
@@ -175,18 +175,18 @@ CheckType(const char *what, const char *field, const JsonbValue *type)
 static void
 CheckDeclared(const char *what, struct varlena *fields, Jsonb *other)
 {
-	Jsonb	   *jsonb = (Jsonb *) fields;
-	JsonbIterator *it;
+	Jsonb			  *jsonb = (Jsonb *) fields;
+	JsonbIterator	  *it;
 	JsonbIteratorToken token;
-	JsonbValue	key;
-	JsonbValue	type;
+	JsonbValue		   key;
+	JsonbValue		   type;
 
 	if (!JB_ROOT_IS_OBJECT(jsonb))
 		RefuseDeclared(what, "It is not an object.");
 	it = JsonbIteratorInit(&jsonb->root);
 	while ((token = JsonbIteratorNext(&it, &key, true)) != WJB_DONE)
 	{
-		JsonbValue	also;
+		JsonbValue also;
 
 		if (token != WJB_KEY)
 			continue;
@@ -213,11 +213,11 @@ FieldsCheckDeclared(struct varlena *required, struct varlena *optional)
 void
 FieldsCheck(Problems *problems, struct varlena *payload, struct varlena *fields, bool required)
 {
-	Jsonb	   *jsonb = (Jsonb *) payload;
-	JsonbIterator *it;
+	Jsonb			  *jsonb = (Jsonb *) payload;
+	JsonbIterator	  *it;
 	JsonbIteratorToken token;
-	JsonbValue	key;
-	JsonbValue	type;
+	JsonbValue		   key;
+	JsonbValue		   type;
 
 	if (fields == NULL)
 		return;
@@ -229,8 +229,8 @@ FieldsCheck(Problems *problems, struct varlena *payload, struct varlena *fields,
 	it = JsonbIteratorInit(&((Jsonb *) fields)->root);
 	while ((token = JsonbIteratorNext(&it, &key, true)) != WJB_DONE)
 	{
-		JsonbValue	value;
-		char	   *field;
+		JsonbValue value;
+		char	  *field;
 
 		if (token != WJB_KEY)
 			continue;

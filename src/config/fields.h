@@ -13,7 +13,7 @@
 typedef struct Problems
 {
 	StringInfoData text;
-	int			count;
+	int			   count;
 } Problems;
 
 extern void ProblemsInit(Problems *problems);
@@ -23,4 +23,4 @@ extern void FieldMissing(Problems *problems, const char *field);
 extern void FieldsCheckDeclared(struct varlena *required, struct varlena *optional);
 extern void FieldsCheck(Problems *problems, struct varlena *payload, struct varlena *fields, bool required);
 
-#endif							/* TASKQ_FIELDS_H */
+#endif /* TASKQ_FIELDS_H */

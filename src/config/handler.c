@@ -42,15 +42,15 @@
 
 /* All handlers, as of handlers_version. */
 static MemoryContext handlers_context = NULL;
-static HTAB *handlers = NULL;
-static uint64 handlers_version = 0;
+static HTAB			*handlers = NULL;
+static uint64		 handlers_version = 0;
 
 /* the cache ---------------------------------------------------------------- */
 
 static char *
 CopyString(TupleTableSlot *slot, int attnum)
 {
-	char	   *string = SlotString(slot, attnum);
+	char *string = SlotString(slot, attnum);
 
 	return string == NULL ? NULL : MemoryContextStrdup(handlers_context, string);
 }
@@ -59,7 +59,7 @@ static ArrayType *
 CopyNames(TupleTableSlot *slot, int attnum)
 {
 	MemoryContext old = MemoryContextSwitchTo(handlers_context);
-	ArrayType  *names = SlotIsNull(slot, attnum) ? NULL : DatumGetArrayTypePCopy(SlotDatum(slot, attnum));
+	ArrayType	 *names = SlotIsNull(slot, attnum) ? NULL : DatumGetArrayTypePCopy(SlotDatum(slot, attnum));
 
 	MemoryContextSwitchTo(old);
 	return names;
@@ -74,7 +74,7 @@ ReadMicroseconds(TupleTableSlot *slot, int attnum)
 static struct varlena *
 CopyJson(TupleTableSlot *slot, int attnum)
 {
-	MemoryContext old = MemoryContextSwitchTo(handlers_context);
+	MemoryContext	old = MemoryContextSwitchTo(handlers_context);
 	struct varlena *json = SlotIsNull(slot, attnum) ? NULL : PG_DETOAST_DATUM_COPY(SlotDatum(slot, attnum));
 
 	MemoryContextSwitchTo(old);
@@ -112,9 +112,9 @@ CopyContract(TupleTableSlot *slot)
 static void
 FindFunction(TaskqHandler *handler, Oid cached)
 {
-	StoredName	stored = {handler->signature, cached, handler->function_owner,
-						  HandlerRole(handler), handler->registered_by};
-	Oid			args[] = {handler->form.takes_job ? CatalogJobType() : JSONBOID, JSONBOID};
+	StoredName stored = { handler->signature, cached, handler->function_owner,
+						  HandlerRole(handler), handler->registered_by };
+	Oid		   args[] = { handler->form.takes_job ? CatalogJobType() : JSONBOID, JSONBOID };
 
 	/* the second argument is a procedure's result */
 	handler->function = ResolveFunction(&stored, strchr(handler->signature, ',') == NULL ? 1 : 2, args,
@@ -140,10 +140,10 @@ static const char *
 MisfitOfProcedure(HeapTuple tuple)
 {
 	Form_pg_proc proc = (Form_pg_proc) GETSTRUCT(tuple);
-	Oid		   *types;
-	char	  **names;
-	char	   *modes;
-	int			n = get_func_arg_info(tuple, &types, &names, &modes);
+	Oid			*types;
+	char	   **names;
+	char		*modes;
+	int			 n = get_func_arg_info(tuple, &types, &names, &modes);
 
 	if (proc->prosecdef)
 		return "It is SECURITY DEFINER, and such a procedure cannot commit.";
@@ -161,9 +161,9 @@ MisfitOfProcedure(HeapTuple tuple)
 const char *
 HandlerMisfit(Oid function, HandlerForm *form)
 {
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	HeapTuple	 tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
 	Form_pg_proc proc;
-	const char *misfit;
+	const char	*misfit;
 
 	if (!HeapTupleIsValid(tuple))
 		return "It does not exist.";
@@ -229,7 +229,7 @@ JudgeHandler(const TaskqHandler *handler)
 static void
 ReadPause(TaskqHandler *handler, TupleTableSlot *slot)
 {
-	char	   *mark = SlotString(slot, H_PAUSED_FUNCTION);
+	char *mark = SlotString(slot, H_PAUSED_FUNCTION);
 
 	handler->paused = DatumGetBool(SlotDatum(slot, H_PAUSED));
 	handler->paused_because = CopyString(slot, H_PAUSED_BECAUSE);
@@ -246,9 +246,9 @@ ReadPause(TaskqHandler *handler, TupleTableSlot *slot)
 static void
 AddHandlerOfRow(TupleTableSlot *slot, void *arg)
 {
-	char	   *task_type = SlotString(slot, H_TASK_TYPE);
+	char		 *task_type = SlotString(slot, H_TASK_TYPE);
 	TaskqHandler *handler = hash_search(handlers, task_type, HASH_ENTER, NULL);
-	char	   *policy = SlotString(slot, H_RETRY_POLICY);
+	char		 *policy = SlotString(slot, H_RETRY_POLICY);
 
 	handler->signature = CopyString(slot, H_SIGNATURE);
 	handler->form.takes_job = DatumGetBool(SlotDatum(slot, H_TAKES_JOB));
@@ -293,8 +293,8 @@ AddHandlerOfRow(TupleTableSlot *slot, void *arg)
 static void
 LoadHandlers(void)
 {
-	uint64		version = CatalogRegistryVersion();
-	HASHCTL		ctl;
+	uint64	version = CatalogRegistryVersion();
+	HASHCTL ctl;
 
 	if (handlers_version == version)
 		return;
@@ -335,15 +335,15 @@ HandlerRole(const TaskqHandler *handler)
 StoredName
 HandlerRetryFunction(const TaskqHandler *handler)
 {
-	return (StoredName) {handler->retry_function, handler->retry_function_oid, handler->retry_function_owner,
-						 HandlerRole(handler), handler->registered_by};
+	return (StoredName){ handler->retry_function, handler->retry_function_oid, handler->retry_function_owner,
+						 HandlerRole(handler), handler->registered_by };
 }
 
 /* Does a list of SQLSTATEs and classes name this one? */
 static bool
 ErrorsContain(ArrayType *errors, const char *sqlstate)
 {
-	char		class[3] = {sqlstate[0], sqlstate[1], '\0'};
+	char class[3] = { sqlstate[0], sqlstate[1], '\0' };
 
 	return NamesContain(errors, sqlstate) || NamesContain(errors, class);
 }
@@ -353,7 +353,7 @@ const char *
 HandlerErrorType(const char *task_type, int sqlstate)
 {
 	const TaskqHandler *handler = HandlerFind(task_type);
-	const char *text = unpack_sql_state(sqlstate);
+	const char		   *text = unpack_sql_state(sqlstate);
 
 	if (handler != NULL && ErrorsContain(handler->permanent_errors, text))
 		return ERROR_PERMANENT;
@@ -367,7 +367,7 @@ bool
 HandlerDeclaresError(const char *task_type, int sqlstate)
 {
 	const TaskqHandler *handler = HandlerFind(task_type);
-	const char *text = unpack_sql_state(sqlstate);
+	const char		   *text = unpack_sql_state(sqlstate);
 
 	return handler != NULL && (ErrorsContain(handler->permanent_errors, text) || ErrorsContain(handler->retryable_errors, text));
 }
@@ -383,8 +383,8 @@ TaskqHandler **
 HandlersSorted(int *n)
 {
 	HASH_SEQ_STATUS status;
-	TaskqHandler *handler;
-	TaskqHandler **sorted;
+	TaskqHandler   *handler;
+	TaskqHandler  **sorted;
 
 	LoadHandlers();
 	sorted = palloc(sizeof(TaskqHandler *) * (hash_get_num_entries(handlers) + 1));
@@ -401,7 +401,7 @@ char *
 HandlerTypesText(void)
 {
 	StringInfoData text;
-	int			n;
+	int			   n;
 	TaskqHandler **sorted = HandlersSorted(&n);
 
 	initStringInfo(&text);

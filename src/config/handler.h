@@ -17,75 +17,109 @@
 /* Columns of taskq.handlers, in order. */
 enum
 {
-	H_TASK_TYPE = 1, H_SIGNATURE, H_FUNCTION_OID, H_TAKES_JOB, H_RUN_AS, H_SEARCH_PATH,
-	H_DESCRIPTION, H_VERSION, H_ALSO_EXTERNAL, H_QUEUE, H_PRIORITY, H_MAX_ATTEMPTS, H_TIMEOUT,
-	H_LEASE, H_RETRY_POLICY, H_RETRY_BASE, H_RETRY_CAP, H_REGISTERED_BY, H_REGISTERED_AT,
-	H_PERMANENT_ERRORS, H_RETRYABLE_ERRORS, H_PAUSED, H_SHARE_COMMIT, H_PAYLOAD_TYPE, H_PAYLOAD_TYPE_OID,
-	H_REQUIRED_FIELDS, H_OPTIONAL_FIELDS, H_VALIDATOR, H_VALIDATOR_OID,
-	H_LOCK_TIMEOUT, H_RETRY_FUNCTION, H_RETRY_FUNCTION_OID, H_STEPWISE, H_FUNCTION_OWNER,
-	H_PAYLOAD_TYPE_OWNER, H_VALIDATOR_OWNER, H_RETRY_FUNCTION_OWNER,
-	H_PAUSED_BECAUSE, H_PAUSED_FUNCTION, H_TRIAL_AT, H_TRIALS, H_ON_TRIAL
+	H_TASK_TYPE = 1,
+	H_SIGNATURE,
+	H_FUNCTION_OID,
+	H_TAKES_JOB,
+	H_RUN_AS,
+	H_SEARCH_PATH,
+	H_DESCRIPTION,
+	H_VERSION,
+	H_ALSO_EXTERNAL,
+	H_QUEUE,
+	H_PRIORITY,
+	H_MAX_ATTEMPTS,
+	H_TIMEOUT,
+	H_LEASE,
+	H_RETRY_POLICY,
+	H_RETRY_BASE,
+	H_RETRY_CAP,
+	H_REGISTERED_BY,
+	H_REGISTERED_AT,
+	H_PERMANENT_ERRORS,
+	H_RETRYABLE_ERRORS,
+	H_PAUSED,
+	H_SHARE_COMMIT,
+	H_PAYLOAD_TYPE,
+	H_PAYLOAD_TYPE_OID,
+	H_REQUIRED_FIELDS,
+	H_OPTIONAL_FIELDS,
+	H_VALIDATOR,
+	H_VALIDATOR_OID,
+	H_LOCK_TIMEOUT,
+	H_RETRY_FUNCTION,
+	H_RETRY_FUNCTION_OID,
+	H_STEPWISE,
+	H_FUNCTION_OWNER,
+	H_PAYLOAD_TYPE_OWNER,
+	H_VALIDATOR_OWNER,
+	H_RETRY_FUNCTION_OWNER,
+	H_PAUSED_BECAUSE,
+	H_PAUSED_FUNCTION,
+	H_TRIAL_AT,
+	H_TRIALS,
+	H_ON_TRIAL
 };
-#define H_COLUMNS H_RETRY_FUNCTION_OWNER	/* that register_handler() writes */
+#define H_COLUMNS H_RETRY_FUNCTION_OWNER /* that register_handler() writes */
 
 /* What a function that is a handler looks like. */
 typedef struct HandlerForm
 {
-	bool		takes_job;		/* f(taskq.job) rather than f(jsonb) */
-	bool		stepwise;		/* a procedure, which may commit */
+	bool takes_job; /* f(taskq.job) rather than f(jsonb) */
+	bool stepwise;	/* a procedure, which may commit */
 } HandlerForm;
 
 typedef struct TaskqHandler
 {
-	char		task_type[TASKQ_NAME_MAX + 1];	/* hash key */
-	char	   *signature;		/* NULL: external workers run it */
-	Oid			function;		/* InvalidOid while unresolved */
-	Oid			function_owner; /* when it was registered */
-	bool		owner_changed;	/* as the signature names somebody else's function */
-	HandlerForm form;
-	Oid			run_as;
-	Oid			registered_by;
-	char	   *search_path;
-	char	   *description;
-	char	   *version;
-	bool		also_external;
-	char	   *queue;
-	int32		priority;
-	bool		has_priority;
-	int32		max_attempts;	/* 0: default */
-	int64		timeout;		/* microseconds; NO_MICROSECONDS: default */
-	int64		lease;
-	RetryPolicy retry;
-	char	   *retry_function; /* signature; NULL: none */
-	Oid			retry_function_oid; /* a cache */
-	Oid			retry_function_owner;	/* when it was registered */
-	ArrayType  *permanent_errors;	/* SQLSTATEs or their classes */
-	ArrayType  *retryable_errors;
-	bool		paused;
-	char	   *paused_because; /* NULL: an operator has paused it, or nobody */
-	bool		pause_is_over;	/* as the function has changed, and only the row says otherwise */
-	TimestampTz trial_at;		/* when a job is tried; 0: never */
-	bool		on_trial;		/* one job at a time may run */
-	bool		share_commit;
-	int64		lock_timeout;	/* microseconds; NO_MICROSECONDS: the role's */
-	TaskqContract *contract;	/* NULL: payloads may be anything */
-	TimestampTz registered_at;
-	const char *status;			/* "ok", or why it cannot run */
+	char		   task_type[TASKQ_NAME_MAX + 1]; /* hash key */
+	char		  *signature;					  /* NULL: external workers run it */
+	Oid			   function;					  /* InvalidOid while unresolved */
+	Oid			   function_owner;				  /* when it was registered */
+	bool		   owner_changed;				  /* as the signature names somebody else's function */
+	HandlerForm	   form;
+	Oid			   run_as;
+	Oid			   registered_by;
+	char		  *search_path;
+	char		  *description;
+	char		  *version;
+	bool		   also_external;
+	char		  *queue;
+	int32		   priority;
+	bool		   has_priority;
+	int32		   max_attempts; /* 0: default */
+	int64		   timeout;		 /* microseconds; NO_MICROSECONDS: default */
+	int64		   lease;
+	RetryPolicy	   retry;
+	char		  *retry_function;		 /* signature; NULL: none */
+	Oid			   retry_function_oid;	 /* a cache */
+	Oid			   retry_function_owner; /* when it was registered */
+	ArrayType	  *permanent_errors;	 /* SQLSTATEs or their classes */
+	ArrayType	  *retryable_errors;
+	bool		   paused;
+	char		  *paused_because; /* NULL: an operator has paused it, or nobody */
+	bool		   pause_is_over;  /* as the function has changed, and only the row says otherwise */
+	TimestampTz	   trial_at;	   /* when a job is tried; 0: never */
+	bool		   on_trial;	   /* one job at a time may run */
+	bool		   share_commit;
+	int64		   lock_timeout; /* microseconds; NO_MICROSECONDS: the role's */
+	TaskqContract *contract;	 /* NULL: payloads may be anything */
+	TimestampTz	   registered_at;
+	const char	  *status; /* "ok", or why it cannot run */
 } TaskqHandler;
 
 /* Valid until the next look-up of a handler. */
 extern const TaskqHandler *HandlerFind(const char *task_type);
-extern TaskqHandler **HandlersSorted(int *n);
-extern const char *HandlerMisfit(Oid function, HandlerForm *form);
-extern bool HandlerFunctionFits(Oid function, HandlerForm form);
+extern TaskqHandler		 **HandlersSorted(int *n);
+extern const char		  *HandlerMisfit(Oid function, HandlerForm *form);
+extern bool				   HandlerFunctionFits(Oid function, HandlerForm form);
 TASKQ_NORETURN extern void HandlerRefuseUnregistered(const char *task_type);
-extern const char *HandlerErrorType(const char *task_type, int sqlstate);
-extern bool HandlerDeclaresError(const char *task_type, int sqlstate);
-extern bool HandlerLockType(const char *task_type, bool exclusive, bool wait);
-extern void HandlerUnlockType(const char *task_type);
-extern Oid	HandlerRole(const TaskqHandler *handler);
-extern StoredName HandlerRetryFunction(const TaskqHandler *handler);
-extern RetryPolicy HandlerRetryPolicy(const char *task_type);
-extern char *HandlerTypesText(void);
+extern const char		  *HandlerErrorType(const char *task_type, int sqlstate);
+extern bool				   HandlerDeclaresError(const char *task_type, int sqlstate);
+extern bool				   HandlerLockType(const char *task_type, bool exclusive, bool wait);
+extern void				   HandlerUnlockType(const char *task_type);
+extern Oid				   HandlerRole(const TaskqHandler *handler);
+extern StoredName		   HandlerRetryFunction(const TaskqHandler *handler);
+extern RetryPolicy		   HandlerRetryPolicy(const char *task_type);
+extern char				  *HandlerTypesText(void);
 
-#endif							/* TASKQ_HANDLER_H */
+#endif /* TASKQ_HANDLER_H */

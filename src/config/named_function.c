@@ -29,9 +29,9 @@ SayWhatIsWanted(void *arg)
 Oid
 NamedFunction(const char *name, const char *argument)
 {
-	PGFunction	input = strchr(name, '(') != NULL ? regprocedurein : regprocin;
-	ErrorContextCallback callback = {.callback = SayWhatIsWanted,.arg = unconstify(char *, argument)};
-	Oid			function;
+	PGFunction			 input = strchr(name, '(') != NULL ? regprocedurein : regprocin;
+	ErrorContextCallback callback = { .callback = SayWhatIsWanted, .arg = unconstify(char *, argument) };
+	Oid					 function;
 
 	/* the input functions take a number, or "-", for any oid at all */
 	if (name[0] == '\0' || name[0] == '-' || strspn(name, "0123456789") == strlen(name))

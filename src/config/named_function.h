@@ -7,6 +7,6 @@
 
 #include "taskq.h"
 
-extern Oid	NamedFunction(const char *name, const char *argument);
+extern Oid NamedFunction(const char *name, const char *argument);
 
-#endif							/* TASKQ_NAMED_FUNCTION_H */
+#endif /* TASKQ_NAMED_FUNCTION_H */

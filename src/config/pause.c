@@ -42,8 +42,8 @@
 static bool
 Change(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls)
 {
-	OwnerScope	scope;
-	bool		changed;
+	OwnerScope scope;
+	bool	   changed;
 
 	OwnerEnterSpi(&scope);
 	changed = OwnerExecute(sql, nargs, types, values, nulls) > 0;
@@ -57,13 +57,14 @@ Change(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls)
 bool
 PauseSet(const char *task_type, bool paused)
 {
-	Oid			types[] = {TEXTOID};
-	Datum		values[] = {CStringGetTextDatum(task_type)};
+	Oid	  types[] = { TEXTOID };
+	Datum values[] = { CStringGetTextDatum(task_type) };
 
 	if (!paused)
 		return Change("UPDATE taskq.handlers SET " NOT_PAUSED " WHERE task_type = $1 AND paused", 1, types, values, NULL);
 	return Change("UPDATE taskq.handlers SET paused = true, " NO_TRIAL
-				  " WHERE task_type = $1 AND (NOT paused OR paused_because IS NOT NULL)", 1, types, values, NULL);
+				  " WHERE task_type = $1 AND (NOT paused OR paused_because IS NOT NULL)",
+				  1, types, values, NULL);
 }
 
 /*
@@ -73,8 +74,8 @@ PauseSet(const char *task_type, bool paused)
 char *
 PauseFunctionMark(Oid function)
 {
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	char	   *mark;
+	HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	char	 *mark;
 
 	if (!HeapTupleIsValid(tuple))
 		return pstrdup("");
@@ -89,8 +90,8 @@ bool
 PauseForSetup(const char *task_type, const char *because)
 {
 	const TaskqHandler *handler = HandlerFind(task_type);
-	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID};
-	Datum		values[4];
+	Oid					types[] = { TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID };
+	Datum				values[4];
 
 	if (handler == NULL)
 		return false;
@@ -99,8 +100,8 @@ PauseForSetup(const char *task_type, const char *because)
 	values[2] = CStringGetTextDatum(PauseFunctionMark(handler->function));
 	values[3] = TimestampTzGetDatum(ClockNow() + FIRST_TRIAL);
 	return Change("UPDATE taskq.handlers SET paused = true, paused_because = $2, paused_function = $3, trial_at = $4,"
-				  " trials = 0, on_trial = false"
-				  FREE_ROW("(NOT paused OR paused_function <> $3)"), 4, types, values, NULL);
+				  " trials = 0, on_trial = false" FREE_ROW("(NOT paused OR paused_function <> $3)"),
+				  4, types, values, NULL);
 }
 
 /* trial -------------------------------------------------------------------- */
@@ -119,19 +120,19 @@ TrialTake(const char *task_type)
 void
 TrialFailed(const char *task_type)
 {
-	Oid			types[] = {TEXTOID, TIMESTAMPTZOID};
-	Datum		values[] = {CStringGetTextDatum(task_type), TimestampTzGetDatum(ClockNow())};
+	Oid	  types[] = { TEXTOID, TIMESTAMPTZOID };
+	Datum values[] = { CStringGetTextDatum(task_type), TimestampTzGetDatum(ClockNow()) };
 
 	(void) Change("UPDATE taskq.handlers SET on_trial = false, trials = trials + 1,"
-				  " trial_at = $2 + LEAST(interval '1 min' * power(2, LEAST(trials + 1, 10)), interval '1 h')"
-				  FREE_ROW("on_trial"), 2, types, values, NULL);
+				  " trial_at = $2 + LEAST(interval '1 min' * power(2, LEAST(trials + 1, 10)), interval '1 h')" FREE_ROW("on_trial"),
+				  2, types, values, NULL);
 }
 
 void
 TrialPassed(const char *task_type)
 {
-	Oid			types[] = {TEXTOID};
-	Datum		values[] = {CStringGetTextDatum(task_type)};
+	Oid	  types[] = { TEXTOID };
+	Datum values[] = { CStringGetTextDatum(task_type) };
 
 	if (Change("UPDATE taskq.handlers SET " NOT_PAUSED FREE_ROW("paused_because IS NOT NULL"), 1, types, values, NULL))
 		ereport(LOG,
@@ -142,8 +143,8 @@ TrialPassed(const char *task_type)
 static bool
 Advance(const char *task_type, bool is_over)
 {
-	Oid			types[] = {TEXTOID};
-	Datum		values[] = {CStringGetTextDatum(task_type)};
+	Oid	  types[] = { TEXTOID };
+	Datum values[] = { CStringGetTextDatum(task_type) };
 
 	if (!is_over)
 		return Change("UPDATE taskq.handlers SET on_trial = true" FREE_ROW("paused_because IS NOT NULL"),
@@ -162,10 +163,10 @@ Advance(const char *task_type, bool is_over)
 TimestampTz
 TrialLook(void)
 {
-	static uint64 version = 0;
+	static uint64	   version = 0;
 	static TimestampTz next = 0;
-	TaskqHandler **sorted;
-	int			n;
+	TaskqHandler	 **sorted;
+	int				   n;
 
 	if (version == CatalogVersion() && next > ClockNow())
 		return next;
@@ -175,7 +176,7 @@ TrialLook(void)
 	for (int i = 0; i < n; i++)
 	{
 		const TaskqHandler *handler = sorted[i];
-		bool		waits = handler->trial_at != 0 && !handler->on_trial;
+		bool				waits = handler->trial_at != 0 && !handler->on_trial;
 
 		if (waits && handler->trial_at > ClockNow())
 			next = Min(next, handler->trial_at);

@@ -37,16 +37,24 @@ PG_FUNCTION_INFO_V1(taskq_resume_pool);
 /* Columns of taskq.pool_defs, in order. */
 enum
 {
-	POOL_NAME = 1, POOL_ROLE, POOL_SIZE, POOL_MIN_SIZE, POOL_TASK_TYPES, POOL_QUEUES,
-	POOL_CAPABILITIES, POOL_PAUSED, POOL_CREATED_AT, POOL_PAUSED_BECAUSE
+	POOL_NAME = 1,
+	POOL_ROLE,
+	POOL_SIZE,
+	POOL_MIN_SIZE,
+	POOL_TASK_TYPES,
+	POOL_QUEUES,
+	POOL_CAPABILITIES,
+	POOL_PAUSED,
+	POOL_CREATED_AT,
+	POOL_PAUSED_BECAUSE
 };
 
 /* All pools, as of pools_version. */
 static MemoryContext pools_context = NULL;
-static TaskqPool *pools = NULL;
-static int	n_pools = 0;
-static int	max_pools = 0;
-static uint64 pools_version = 0;
+static TaskqPool	*pools = NULL;
+static int			 n_pools = 0;
+static int			 max_pools = 0;
+static uint64		 pools_version = 0;
 
 static ArrayType *
 CopyNames(TupleTableSlot *slot, int attnum)
@@ -58,13 +66,12 @@ static void
 AddPoolOfRow(TupleTableSlot *slot, void *arg)
 {
 	MemoryContext old = MemoryContextSwitchTo(pools_context);
-	TaskqPool  *pool;
+	TaskqPool	 *pool;
 
 	if (n_pools == max_pools)
 	{
 		max_pools = Max(16, max_pools * 2);
-		pools = pools == NULL ? palloc(max_pools * sizeof(TaskqPool)) :
-			repalloc(pools, max_pools * sizeof(TaskqPool));
+		pools = pools == NULL ? palloc(max_pools * sizeof(TaskqPool)) : repalloc(pools, max_pools * sizeof(TaskqPool));
 	}
 	pool = &pools[n_pools++];
 	strlcpy(pool->name, SlotString(slot, POOL_NAME), sizeof(pool->name));
@@ -81,7 +88,7 @@ AddPoolOfRow(TupleTableSlot *slot, void *arg)
 static void
 LoadPools(void)
 {
-	uint64		version = CatalogRegistryVersion();
+	uint64 version = CatalogRegistryVersion();
 
 	if (pools_version == version)
 		return;
@@ -125,7 +132,7 @@ PoolAt(int i)
 int
 PoolMostWorkers(void)
 {
-	int			schedulers = 0;
+	int schedulers = 0;
 
 	for (int i = 0; ShmemPresent() && i < taskq_shared->n_databases; i++)
 		if (taskq_databases[i].scheduler_pid != 0)
@@ -140,7 +147,7 @@ PoolMostWorkers(void)
 int
 PoolRoleShare(Oid role)
 {
-	int			most = PoolMostWorkers();
+	int most = PoolMostWorkers();
 
 	for (int i = 0; i < PoolCount(); i++)
 		if (PoolAt(i)->role != role && PoolAt(i)->size > 0)
@@ -152,7 +159,7 @@ PoolRoleShare(Oid role)
 static void
 WarnOfSize(const char *name, int32 size)
 {
-	int			most = PoolMostWorkers();
+	int most = PoolMostWorkers();
 
 	if (size > most && size > taskq_default_pool_size)
 		ereport(WARNING,
@@ -200,10 +207,10 @@ static void
 InsertPool(const char *name, bool or_ignore, Oid role, int32 size, int32 min_size,
 		   ArrayType *task_types, ArrayType *queues, ArrayType *capabilities)
 {
-	Oid			types[] = {TEXTOID, REGROLEOID, INT4OID, INT4OID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID};
-	Datum		values[8];
-	char		nulls[] = "        ";
-	OwnerScope	scope;
+	Oid		   types[] = { TEXTOID, REGROLEOID, INT4OID, INT4OID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID };
+	Datum	   values[8];
+	char	   nulls[] = "        ";
+	OwnerScope scope;
 
 	values[0] = CStringGetTextDatum(name);
 	values[1] = ObjectIdGetDatum(role);
@@ -217,7 +224,8 @@ InsertPool(const char *name, bool or_ignore, Oid role, int32 size, int32 min_siz
 	OwnerExecute(psprintf("INSERT INTO taskq.pool_defs"
 						  " (pool, role, size, min_size, task_types, queues, capabilities, created_at)"
 						  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)%s",
-						  or_ignore ? " ON CONFLICT (pool) DO NOTHING" : ""), 8, types, values, nulls);
+						  or_ignore ? " ON CONFLICT (pool) DO NOTHING" : ""),
+				 8, types, values, nulls);
 	OwnerLeaveSpi(&scope);
 	CatalogChanged(REL_POOLS);
 }
@@ -234,13 +242,13 @@ CheckMinSize(int32 min_size, int32 size)
 Datum
 taskq_create_pool(PG_FUNCTION_ARGS)
 {
-	char	   *name;
-	int32		size;
-	int32		min_size;
-	Oid			role;
-	ArrayType  *task_types,
-			   *queues,
-			   *capabilities;
+	char	  *name;
+	int32	   size;
+	int32	   min_size;
+	Oid		   role;
+	ArrayType *task_types,
+		*queues,
+		*capabilities;
 
 	CheckArgCount(fcinfo, 7);
 	CheckWritable("taskq.create_pool()");
@@ -271,7 +279,7 @@ taskq_create_pool(PG_FUNCTION_ARGS)
 void
 PoolMakeDefault(Oid role)
 {
-	char	   *name = RoleNameOrOid(role);
+	char *name = RoleNameOrOid(role);
 
 	for (int i = 0; i < PoolCount(); i++)
 		if (PoolAt(i)->role == role)
@@ -295,16 +303,16 @@ CheckMayChange(const TaskqPool *pool)
 Datum
 taskq_alter_pool(PG_FUNCTION_ARGS)
 {
-	Oid			types[] = {TEXTOID, INT4OID, INT4OID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID};
-	Datum		values[6];
-	char		nulls[] = "      ";
-	char	   *name;
+	Oid				 types[] = { TEXTOID, INT4OID, INT4OID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID };
+	Datum			 values[6];
+	char			 nulls[] = "      ";
+	char			*name;
 	const TaskqPool *pool;
-	int32		size;
-	int32		min_size;
-	ArrayType  *queues,
-			   *capabilities;
-	OwnerScope	scope;
+	int32			 size;
+	int32			 min_size;
+	ArrayType		*queues,
+		*capabilities;
+	OwnerScope scope;
 
 	CheckArgCount(fcinfo, 6);
 	CheckWritable("taskq.alter_pool()");
@@ -331,7 +339,8 @@ taskq_alter_pool(PG_FUNCTION_ARGS)
 				 " task_types = NULLIF(COALESCE($4, task_types), '{}'),"
 				 " queues = NULLIF(COALESCE($5, queues), '{}'),"
 				 " capabilities = NULLIF(COALESCE($6, capabilities), '{}')"
-				 " WHERE pool = $1", 6, types, values, nulls);
+				 " WHERE pool = $1",
+				 6, types, values, nulls);
 	OwnerLeaveSpi(&scope);
 	CatalogChanged(REL_POOLS);
 	PG_RETURN_VOID();
@@ -341,10 +350,10 @@ taskq_alter_pool(PG_FUNCTION_ARGS)
 static bool
 ChangePool(const char *name, const char *sql)
 {
-	Oid			types[] = {TEXTOID};
-	Datum		values[] = {CStringGetTextDatum(name)};
-	bool		changed;
-	OwnerScope	scope;
+	Oid		   types[] = { TEXTOID };
+	Datum	   values[] = { CStringGetTextDatum(name) };
+	bool	   changed;
+	OwnerScope scope;
 
 	OwnerEnterSpi(&scope);
 	changed = OwnerExecute(sql, 1, types, values, NULL) > 0;
@@ -357,7 +366,7 @@ ChangePool(const char *name, const char *sql)
 Datum
 taskq_drop_pool(PG_FUNCTION_ARGS)
 {
-	char	   *name;
+	char			*name;
 	const TaskqPool *pool;
 
 	CheckArgCount(fcinfo, 1);
@@ -374,7 +383,7 @@ taskq_drop_pool(PG_FUNCTION_ARGS)
 Datum
 taskq_pause_pool(PG_FUNCTION_ARGS)
 {
-	char	   *name;
+	char *name;
 
 	CheckArgCount(fcinfo, 1);
 	CheckWritable("taskq.pause_pool()");
@@ -386,14 +395,14 @@ taskq_pause_pool(PG_FUNCTION_ARGS)
 Datum
 taskq_resume_pool(PG_FUNCTION_ARGS)
 {
-	char	   *name;
+	char *name;
 
 	CheckArgCount(fcinfo, 1);
 	CheckWritable("taskq.resume_pool()");
 	name = ArgName(fcinfo, 0, "pool");
 	RequirePool(name);
 	PG_RETURN_BOOL(ChangePool(name, "UPDATE taskq.pool_defs SET paused = false, paused_because = NULL, crashed_at = NULL"
-							  " WHERE pool = $1 AND paused"));
+									" WHERE pool = $1 AND paused"));
 }
 
 /*
@@ -403,12 +412,12 @@ taskq_resume_pool(PG_FUNCTION_ARGS)
 bool
 PoolNoteCrash(const char *name, TimestampTz crashed_at)
 {
-	Oid			types[] = {TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
-	Datum		values[3];
-	Oid			pause_types[] = {TEXTOID, INT4OID, TEXTOID};
-	Datum		pause_values[3];
-	OwnerScope	scope;
-	bool		paused;
+	Oid		   types[] = { TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID };
+	Datum	   values[3];
+	Oid		   pause_types[] = { TEXTOID, INT4OID, TEXTOID };
+	Datum	   pause_values[3];
+	OwnerScope scope;
+	bool	   paused;
 
 	values[0] = pause_values[0] = CStringGetTextDatum(name);
 	values[1] = TimestampTzGetDatum(crashed_at);
@@ -418,7 +427,8 @@ PoolNoteCrash(const char *name, TimestampTz crashed_at)
 												   POOL_CRASHES, (int) (POOL_CRASH_TIME / USECS_PER_MINUTE)));
 	OwnerEnterSpi(&scope);
 	(void) OwnerExecute("UPDATE taskq.pool_defs SET crashed_at = ARRAY(SELECT DISTINCT c FROM unnest(crashed_at || $2) c"
-						" WHERE c > $3 ORDER BY c) WHERE pool = $1", 3, types, values, NULL);
+						" WHERE c > $3 ORDER BY c) WHERE pool = $1",
+						3, types, values, NULL);
 	paused = OwnerExecute("UPDATE taskq.pool_defs SET paused = true, paused_because = $3"
 						  " WHERE pool = $1 AND NOT paused AND cardinality(crashed_at) >= $2",
 						  3, pause_types, pause_values, NULL) > 0;

@@ -14,14 +14,14 @@
 
 typedef struct TaskqPool
 {
-	char		name[TASKQ_NAME_MAX + 1];
-	Oid			role;
-	int32		size;
-	int32		min_size;
-	ArrayType  *task_types;		/* NULL: all of the role's */
-	ArrayType  *queues;			/* NULL: all; else in this order */
-	ArrayType  *capabilities;
-	bool		paused;
+	char	   name[TASKQ_NAME_MAX + 1];
+	Oid		   role;
+	int32	   size;
+	int32	   min_size;
+	ArrayType *task_types; /* NULL: all of the role's */
+	ArrayType *queues;	   /* NULL: all; else in this order */
+	ArrayType *capabilities;
+	bool	   paused;
 } TaskqPool;
 
 /* So many crashes of the server by its workers within that time pause a pool. */
@@ -30,12 +30,12 @@ typedef struct TaskqPool
 
 /* Valid until the next look-up of a pool. */
 extern const TaskqPool *PoolFind(const char *name);
-extern int	PoolMostWorkers(void);
-extern int	PoolRoleShare(Oid role);
-extern int	PoolCount(void);
+extern int				PoolMostWorkers(void);
+extern int				PoolRoleShare(Oid role);
+extern int				PoolCount(void);
 extern const TaskqPool *PoolAt(int i);
-extern void PoolWorker(const TaskqPool *pool, TaskqWorker *worker);
-extern void PoolMakeDefault(Oid role);
-extern bool PoolNoteCrash(const char *name, TimestampTz crashed_at);
+extern void				PoolWorker(const TaskqPool *pool, TaskqWorker *worker);
+extern void				PoolMakeDefault(Oid role);
+extern bool				PoolNoteCrash(const char *name, TimestampTz crashed_at);
 
-#endif							/* TASKQ_POOL_H */
+#endif /* TASKQ_POOL_H */

@@ -30,17 +30,25 @@ PG_FUNCTION_INFO_V1(taskq_resume_queue);
 /* Columns of taskq.queue_defs, in order. */
 enum
 {
-	QUEUE_ID = 1, QUEUE_NAME, QUEUE_DESCRIPTION, QUEUE_PAUSED, QUEUE_KEEP_PAYLOAD,
-	QUEUE_RETAIN_COMPLETED, QUEUE_RETAIN_OTHER, QUEUE_ON_UNHANDLED, QUEUE_CREATED_AT,
-	QUEUE_EVENTS, QUEUE_RETAIN_EVENTS, QUEUE_VALIDATE_PAYLOADS
+	QUEUE_ID = 1,
+	QUEUE_NAME,
+	QUEUE_DESCRIPTION,
+	QUEUE_PAUSED,
+	QUEUE_KEEP_PAYLOAD,
+	QUEUE_RETAIN_COMPLETED,
+	QUEUE_RETAIN_OTHER,
+	QUEUE_ON_UNHANDLED,
+	QUEUE_CREATED_AT,
+	QUEUE_EVENTS,
+	QUEUE_RETAIN_EVENTS,
+	QUEUE_VALIDATE_PAYLOADS
 };
 
 #define RETAIN_COMPLETED (7 * USECS_PER_DAY)
 #define RETAIN_OTHER (30 * USECS_PER_DAY)
 #define RETAIN_EVENTS (3 * USECS_PER_DAY)
 
-static const char *const unhandled_names[] =
-{
+static const char *const unhandled_names[] = {
 	[UNHANDLED_WAIT] = "wait",
 	[UNHANDLED_FAIL] = "fail",
 	[UNHANDLED_REJECT] = "reject",
@@ -48,11 +56,11 @@ static const char *const unhandled_names[] =
 
 /* All queues, as of queues_version. */
 static MemoryContext queues_context = NULL;
-static TaskqQueue *queues = NULL;
-static int	n_queues = 0;
-static int	max_queues = 0;
-static bool any_events = false;	/* of any of them are recorded */
-static uint64 queues_version = 0;
+static TaskqQueue	*queues = NULL;
+static int			 n_queues = 0;
+static int			 max_queues = 0;
+static bool			 any_events = false; /* of any of them are recorded */
+static uint64		 queues_version = 0;
 
 static TaskqQueue *
 AddQueue(int32 queue_id, const char *name)
@@ -113,7 +121,7 @@ AddQueueOfRow(TupleTableSlot *slot, void *arg)
 static void
 LoadQueues(void)
 {
-	uint64		version = CatalogRegistryVersion();
+	uint64 version = CatalogRegistryVersion();
 
 	if (queues_version == version)
 		return;
@@ -188,8 +196,8 @@ QueueAnyEvents(void)
 void
 QueueCheckNames(ArrayType *names)
 {
-	Datum	   *values;
-	int			n;
+	Datum *values;
+	int	   n;
 
 	if (names == NULL)
 		return;
@@ -219,22 +227,28 @@ UnhandledArg(FunctionCallInfo fcinfo, int n, char *null)
 /* What create_queue() and alter_queue() are given, in the order of their arguments. */
 enum
 {
-	ARG_QUEUE, ARG_DESCRIPTION, ARG_RETAIN_COMPLETED, ARG_RETAIN_OTHER, ARG_KEEP_PAYLOAD, ARG_ON_UNHANDLED,
-	ARG_EVENTS, ARG_RETAIN_EVENTS, ARG_VALIDATE_PAYLOADS,
+	ARG_QUEUE,
+	ARG_DESCRIPTION,
+	ARG_RETAIN_COMPLETED,
+	ARG_RETAIN_OTHER,
+	ARG_KEEP_PAYLOAD,
+	ARG_ON_UNHANDLED,
+	ARG_EVENTS,
+	ARG_RETAIN_EVENTS,
+	ARG_VALIDATE_PAYLOADS,
 	ARG_COUNT
 };
 
-static Oid	queue_arg_types[] =
-{TEXTOID, TEXTOID, INTERVALOID, INTERVALOID, BOOLOID, TEXTOID, BOOLOID, INTERVALOID, BOOLOID,
-TIMESTAMPTZOID};
+static Oid queue_arg_types[] = { TEXTOID, TEXTOID, INTERVALOID, INTERVALOID, BOOLOID, TEXTOID, BOOLOID, INTERVALOID, BOOLOID,
+								 TIMESTAMPTZOID };
 
-#define QUEUE_PARAMS lengthof(queue_arg_types)	/* the arguments, and the time */
+#define QUEUE_PARAMS lengthof(queue_arg_types) /* the arguments, and the time */
 
 /* The arguments as parameters; retention goes by days, so any length will do. */
 static char *
 QueueParams(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 {
-	char	   *name;
+	char *name;
 
 	name = ArgName(fcinfo, ARG_QUEUE, "queue");
 	(void) ArgMicroseconds(fcinfo, ARG_RETAIN_COMPLETED, "retain_completed", 0);
@@ -263,10 +277,10 @@ QueueChanged(FunctionCallInfo fcinfo)
 Datum
 taskq_create_queue(PG_FUNCTION_ARGS)
 {
-	Datum		values[QUEUE_PARAMS];
-	char		nulls[QUEUE_PARAMS];
-	char	   *name;
-	OwnerScope	scope;
+	Datum	   values[QUEUE_PARAMS];
+	char	   nulls[QUEUE_PARAMS];
+	char	  *name;
+	OwnerScope scope;
 
 	CheckArgCount(fcinfo, ARG_COUNT);
 	CheckWritable("taskq.create_queue()");
@@ -294,19 +308,20 @@ taskq_create_queue(PG_FUNCTION_ARGS)
 static void
 KeepDefaultQueue(void)
 {
-	Oid			types[] = {TIMESTAMPTZOID};
-	Datum		values[] = {TimestampTzGetDatum(ClockNow())};
+	Oid	  types[] = { TIMESTAMPTZOID };
+	Datum values[] = { TimestampTzGetDatum(ClockNow()) };
 
 	OwnerExecute("INSERT INTO taskq.queue_defs (queue_id, queue, created_at)"
-				 " VALUES (1, 'default', $1) ON CONFLICT (queue_id) DO NOTHING", 1, types, values, NULL);
+				 " VALUES (1, 'default', $1) ON CONFLICT (queue_id) DO NOTHING",
+				 1, types, values, NULL);
 }
 
 Datum
 taskq_alter_queue(PG_FUNCTION_ARGS)
 {
-	Datum		values[QUEUE_PARAMS];
-	char		nulls[QUEUE_PARAMS];
-	OwnerScope	scope;
+	Datum	   values[QUEUE_PARAMS];
+	char	   nulls[QUEUE_PARAMS];
+	OwnerScope scope;
 
 	CheckArgCount(fcinfo, ARG_COUNT);
 	CheckWritable("taskq.alter_queue()");
@@ -331,11 +346,11 @@ taskq_alter_queue(PG_FUNCTION_ARGS)
 Datum
 taskq_drop_queue(PG_FUNCTION_ARGS)
 {
-	Oid			types[] = {INT4OID};
-	Datum		values[1];
-	char	   *name;
+	Oid				  types[] = { INT4OID };
+	Datum			  values[1];
+	char			 *name;
 	const TaskqQueue *queue;
-	OwnerScope	scope;
+	OwnerScope		  scope;
 
 	CheckArgCount(fcinfo, 1);
 	CheckWritable("taskq.drop_queue()");
@@ -373,11 +388,11 @@ taskq_drop_queue(PG_FUNCTION_ARGS)
 static bool
 SetPaused(FunctionCallInfo fcinfo, bool paused, const char *what)
 {
-	Oid			types[] = {TEXTOID, BOOLOID};
-	Datum		values[2];
-	char	   *name;
-	bool		changed;
-	OwnerScope	scope;
+	Oid		   types[] = { TEXTOID, BOOLOID };
+	Datum	   values[2];
+	char	  *name;
+	bool	   changed;
+	OwnerScope scope;
 
 	CheckArgCount(fcinfo, 1);
 	CheckWritable(what);

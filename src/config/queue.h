@@ -12,9 +12,9 @@
 /* What happens to a job whose type nobody has registered. */
 typedef enum OnUnhandled
 {
-	UNHANDLED_WAIT,				/* it waits, and unroutable_jobs shows it */
-	UNHANDLED_FAIL,				/* it is discarded at once */
-	UNHANDLED_REJECT			/* its enqueue is refused */
+	UNHANDLED_WAIT,	 /* it waits, and unroutable_jobs shows it */
+	UNHANDLED_FAIL,	 /* it is discarded at once */
+	UNHANDLED_REJECT /* its enqueue is refused */
 } OnUnhandled;
 
 typedef struct TaskqQueue
@@ -23,20 +23,20 @@ typedef struct TaskqQueue
 	char		name[TASKQ_NAME_MAX + 1];
 	bool		paused;
 	bool		keep_payload;
-	int64		retain_completed;	/* microseconds */
+	int64		retain_completed; /* microseconds */
 	int64		retain_other;
 	OnUnhandled on_unhandled;
-	bool		events;			/* what happens to its jobs is recorded */
+	bool		events; /* what happens to its jobs is recorded */
 	int64		retain_events;
-	bool		validate_payloads;	/* as their types' handlers expect them */
+	bool		validate_payloads; /* as their types' handlers expect them */
 } TaskqQueue;
 
 /* Valid until the next look-up of a queue. */
 extern const TaskqQueue *QueueByName(const char *name, bool missing_ok);
 extern const TaskqQueue *QueueById(int32 queue_id);
-extern int	QueueCount(void);
+extern int				 QueueCount(void);
 extern const TaskqQueue *QueueAt(int i);
-extern bool QueueAnyEvents(void);
-extern void QueueCheckNames(ArrayType *names);
+extern bool				 QueueAnyEvents(void);
+extern void				 QueueCheckNames(ArrayType *names);
 
-#endif							/* TASKQ_QUEUE_H */
+#endif /* TASKQ_QUEUE_H */

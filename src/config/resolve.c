@@ -35,7 +35,7 @@
 static Oid
 SchemaOf(char *qualified, char **name)
 {
-	char	   *schema;
+	char *schema;
 
 	DeconstructQualifiedName(stringToQualifiedNameList_compat(qualified), &schema, name);
 	return schema == NULL ? InvalidOid : get_namespace_oid(schema, true);
@@ -48,7 +48,7 @@ static bool
 IsTrusted(const StoredName *stored, Oid owner)
 {
 	return OidIsValid(owner) &&
-		(owner == stored->owner || owner == stored->role || owner == stored->registrar || superuser_arg(owner));
+		   (owner == stored->owner || owner == stored->role || owner == stored->registrar || superuser_arg(owner));
 }
 
 /*
@@ -57,9 +57,9 @@ IsTrusted(const StoredName *stored, Oid owner)
  * database's where jobs do not run yet.
  */
 static Oid
-Choose(const StoredName *stored, Oid named, Oid (*owner_of) (Oid), bool *others)
+Choose(const StoredName *stored, Oid named, Oid (*owner_of)(Oid), bool *others)
 {
-	Oid			cached = AdoptedHere() ? stored->oid : InvalidOid;
+	Oid cached = AdoptedHere() ? stored->oid : InvalidOid;
 
 	*others = false;
 	if (OidIsValid(named) && (named == cached || !OidIsValid(stored->owner) || IsTrusted(stored, owner_of(named))))
@@ -79,11 +79,11 @@ Choose(const StoredName *stored, Oid named, Oid (*owner_of) (Oid), bool *others)
 Oid
 ResolveFunction(const StoredName *stored, int n_args, const Oid *args, bool *others)
 {
-	char	   *qualified = pstrdup(stored->name);
-	char	   *paren = strrchr(qualified, '(');
-	char	   *name;
-	Oid			schema;
-	Oid			named = InvalidOid;
+	char *qualified = pstrdup(stored->name);
+	char *paren = strrchr(qualified, '(');
+	char *name;
+	Oid	  schema;
+	Oid	  named = InvalidOid;
 
 	*others = false;
 	if (paren == NULL)
@@ -100,9 +100,9 @@ ResolveFunction(const StoredName *stored, int n_args, const Oid *args, bool *oth
 const char *
 FunctionRefusal(Oid function, int n_args, const Oid *args)
 {
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	HeapTuple	 tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
 	Form_pg_proc proc;
-	const char *refusal = NULL;
+	const char	*refusal = NULL;
 
 	if (!HeapTupleIsValid(tuple))
 		return "It does not exist.";
@@ -150,9 +150,9 @@ CheckFunctionExists(Oid function, const char *what)
 Oid
 ResolveType(const StoredName *stored, bool *others)
 {
-	char	   *name;
-	Oid			schema = SchemaOf(pstrdup(stored->name), &name);
-	Oid			named = InvalidOid;
+	char *name;
+	Oid	  schema = SchemaOf(pstrdup(stored->name), &name);
+	Oid	  named = InvalidOid;
 
 	if (OidIsValid(schema))
 		named = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum(name), ObjectIdGetDatum(schema));

@@ -10,19 +10,19 @@
 /* A function or type that is stored by name. */
 typedef struct StoredName
 {
-	const char *name;			/* a function's signature, a type's qualified name */
-	Oid			oid;			/* a cache */
-	Oid			owner;			/* when it was registered; InvalidOid: not known */
-	Oid			role;			/* as whom it runs */
-	Oid			registrar;		/* who registered it */
+	const char *name;	   /* a function's signature, a type's qualified name */
+	Oid			oid;	   /* a cache */
+	Oid			owner;	   /* when it was registered; InvalidOid: not known */
+	Oid			role;	   /* as whom it runs */
+	Oid			registrar; /* who registered it */
 } StoredName;
 
-extern Oid	ResolveFunction(const StoredName *stored, int n_args, const Oid *args, bool *others);
-extern Oid	ResolveType(const StoredName *stored, bool *others);
+extern Oid		   ResolveFunction(const StoredName *stored, int n_args, const Oid *args, bool *others);
+extern Oid		   ResolveType(const StoredName *stored, bool *others);
 extern const char *FunctionRefusal(Oid function, int n_args, const Oid *args);
-extern bool HoldObject(Oid class, Oid object);
-extern void ReleaseObject(Oid class, Oid object);
-extern void CheckFunctionExists(Oid function, const char *what);
-extern char *QualifiedTypeName(Oid type);
+extern bool		   HoldObject(Oid class, Oid object);
+extern void		   ReleaseObject(Oid class, Oid object);
+extern void		   CheckFunctionExists(Oid function, const char *what);
+extern char		  *QualifiedTypeName(Oid type);
 
-#endif							/* TASKQ_RESOLVE_H */
+#endif /* TASKQ_RESOLVE_H */

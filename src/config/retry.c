@@ -27,8 +27,7 @@ PG_FUNCTION_INFO_V1(taskq_retry_delay);
 
 #define JITTER_SHARE 0.25
 
-static const char *const kind_names[] =
-{
+static const char *const kind_names[] = {
 	[RETRY_EXPONENTIAL] = "exponential",
 	[RETRY_LINEAR] = "linear",
 	[RETRY_FIXED] = "fixed",
@@ -38,7 +37,7 @@ static const char *const kind_names[] =
 RetryPolicy
 RetryDefault(void)
 {
-	RetryPolicy policy = {RETRY_EXPONENTIAL, USECS_PER_SEC, USECS_PER_HOUR};
+	RetryPolicy policy = { RETRY_EXPONENTIAL, USECS_PER_SEC, USECS_PER_HOUR };
 
 	return policy;
 }
@@ -65,7 +64,7 @@ RetryKindName(RetryKind kind)
 int64
 RetryDelay(RetryPolicy policy, int attempt, double jitter)
 {
-	double		delay = (double) policy.base;
+	double delay = (double) policy.base;
 
 	switch (policy.kind)
 	{

@@ -17,15 +17,15 @@ typedef enum RetryKind
 
 typedef struct RetryPolicy
 {
-	RetryKind	kind;
-	int64		base;			/* microseconds */
-	int64		cap;
+	RetryKind kind;
+	int64	  base; /* microseconds */
+	int64	  cap;
 } RetryPolicy;
 
 extern RetryPolicy RetryDefault(void);
-extern bool RetryKindByName(const char *name, RetryKind *kind);
+extern bool		   RetryKindByName(const char *name, RetryKind *kind);
 extern const char *RetryKindName(RetryKind kind);
-extern int64 RetryDelay(RetryPolicy policy, int attempt, double jitter);
-extern double RetryJitter(void);
+extern int64	   RetryDelay(RetryPolicy policy, int attempt, double jitter);
+extern double	   RetryJitter(void);
 
-#endif							/* TASKQ_RETRY_H */
+#endif /* TASKQ_RETRY_H */

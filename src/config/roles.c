@@ -22,7 +22,7 @@
 char *
 RoleNameOrOid(Oid role)
 {
-	char	   *name = GetUserNameFromId(role, true);
+	char *name = GetUserNameFromId(role, true);
 
 	return name != NULL ? name : psprintf("%u", role);
 }
@@ -30,8 +30,8 @@ RoleNameOrOid(Oid role)
 bool
 RoleMayLogin(Oid role)
 {
-	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(role));
-	bool		may = false;
+	HeapTuple tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(role));
+	bool	  may = false;
 
 	if (HeapTupleIsValid(tuple))
 	{
@@ -79,7 +79,7 @@ RoleCheckExecute(Oid role, Oid function)
 void
 RoleCheckRunAs(Oid role)
 {
-	char	   *name;
+	char *name;
 
 	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role)))
 		ereport(ERROR,

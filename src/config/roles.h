@@ -7,11 +7,11 @@
 
 #include "taskq.h"
 
-extern char *RoleNameOrOid(Oid role);
-extern bool RoleMayLogin(Oid role);
-extern void RoleRefuseSuperuser(Oid role);
-extern void RoleCheckExecute(Oid role, Oid function);
-extern void RoleCheckRunAs(Oid role);
+extern char		  *RoleNameOrOid(Oid role);
+extern bool		   RoleMayLogin(Oid role);
+extern void		   RoleRefuseSuperuser(Oid role);
+extern void		   RoleCheckExecute(Oid role, Oid function);
+extern void		   RoleCheckRunAs(Oid role);
 extern const char *RoleCodeRefusal(Oid role);
 
-#endif							/* TASKQ_ROLES_H */
+#endif /* TASKQ_ROLES_H */

@@ -30,37 +30,43 @@
 /* Columns of taskq.routes, in order. */
 enum
 {
-	ROUTE_ID = 1, ROUTE_QUEUE_ID, ROUTE_TASK_TYPE, ROUTE_CAPABILITIES, ROUTE_MIN_VERSION,
-	ROUTE_MADE_BY, ROUTE_RETIRED_AT, ROUTE_REMOVABLE_ON
+	ROUTE_ID = 1,
+	ROUTE_QUEUE_ID,
+	ROUTE_TASK_TYPE,
+	ROUTE_CAPABILITIES,
+	ROUTE_MIN_VERSION,
+	ROUTE_MADE_BY,
+	ROUTE_RETIRED_AT,
+	ROUTE_REMOVABLE_ON
 };
 
 typedef struct RouteKey
 {
-	int32		queue_id;
-	uint32		capabilities_hash;
-	char		task_type[TASKQ_NAME_MAX + 1];
+	int32  queue_id;
+	uint32 capabilities_hash;
+	char   task_type[TASKQ_NAME_MAX + 1];
 } RouteKey;
 
 typedef struct RouteKeyEntry
 {
-	RouteKey	key;
-	int			first;			/* in routes[] */
+	RouteKey key;
+	int		 first; /* in routes[] */
 } RouteKeyEntry;
 
 typedef struct RouteIdEntry
 {
-	int32		route_id;
-	int			at;				/* in routes[] */
+	int32 route_id;
+	int	  at; /* in routes[] */
 } RouteIdEntry;
 
 /* All routes, as of routes_version. */
 static MemoryContext routes_context = NULL;
-static TaskqRoute *routes = NULL;
-static int	n_routes = 0;
-static int	max_routes = 0;
-static HTAB *routes_by_key = NULL;
-static HTAB *routes_by_id = NULL;
-static uint64 routes_version = 0;
+static TaskqRoute	*routes = NULL;
+static int			 n_routes = 0;
+static int			 max_routes = 0;
+static HTAB			*routes_by_key = NULL;
+static HTAB			*routes_by_id = NULL;
+static uint64		 routes_version = 0;
 
 static void
 MakeKey(RouteKey *key, int32 queue_id, const char *task_type, ArrayType *capabilities)
@@ -110,11 +116,11 @@ NewRoute(void)
 static void
 AddRoute(void)
 {
-	TaskqRoute *route = &routes[n_routes];
-	RouteKey	key;
+	TaskqRoute	  *route = &routes[n_routes];
+	RouteKey	   key;
 	RouteKeyEntry *by_key;
-	RouteIdEntry *by_id;
-	bool		found;
+	RouteIdEntry  *by_id;
+	bool		   found;
 
 	MakeKey(&key, route->queue_id, route->task_type, route->capabilities);
 	by_key = hash_search(routes_by_key, &key, HASH_ENTER, &found);
@@ -142,8 +148,8 @@ AddRouteOfRow(TupleTableSlot *slot, void *arg)
 static void
 LoadRoutes(void)
 {
-	uint64		version = CatalogVersion();
-	HASHCTL		ctl;
+	uint64	version = CatalogVersion();
+	HASHCTL ctl;
 
 	if (routes_version == version)
 		return;
@@ -173,13 +179,13 @@ FindById(int32 route_id)
 typedef struct FindState
 {
 	int32		route_id;
-	TaskqRoute *route;			/* NULL: not found yet */
+	TaskqRoute *route; /* NULL: not found yet */
 } FindState;
 
 static void
 FindInRow(TupleTableSlot *slot, void *arg)
 {
-	FindState  *state = arg;
+	FindState	 *state = arg;
 	MemoryContext old;
 
 	if (DatumGetInt32(SlotDatum(slot, ROUTE_ID)) != state->route_id)
@@ -194,7 +200,7 @@ FindInRow(TupleTableSlot *slot, void *arg)
 static const TaskqRoute *
 FindRetired(int32 route_id)
 {
-	FindState	state = {route_id, NULL};
+	FindState state = { route_id, NULL };
 
 	StoreScan(REL_ROUTES, FindInRow, &state);
 	return state.route;
@@ -241,7 +247,7 @@ RouteAt(int i)
 static int32
 FindByKey(int32 queue_id, const char *task_type, ArrayType *capabilities, const char *min_version)
 {
-	RouteKey	key;
+	RouteKey	   key;
 	RouteKeyEntry *entry;
 
 	LoadRoutes();
@@ -262,9 +268,9 @@ FindByKey(int32 queue_id, const char *task_type, ArrayType *capabilities, const 
 static void
 CheckCount(Oid role)
 {
-	int			share = Max((int) ((int64) taskq_max_routes * taskq_role_share / 100), 1);
-	int			n = RouteCount();
-	int			n_own = 0;
+	int share = Max((int) ((int64) taskq_max_routes * taskq_role_share / 100), 1);
+	int n = RouteCount();
+	int n_own = 0;
 
 	if (n >= taskq_max_routes)
 		ereport(ERROR,
@@ -292,7 +298,7 @@ static void
 KeepMade(int32 route_id, int32 queue_id, const char *task_type, ArrayType *capabilities, const char *min_version, Oid role)
 {
 	MemoryContext old = MemoryContextSwitchTo(routes_context);
-	TaskqRoute *route = NewRoute();
+	TaskqRoute	 *route = NewRoute();
 
 	memset(route, 0, sizeof(TaskqRoute));
 	route->route_id = route_id;
@@ -310,19 +316,20 @@ KeepMade(int32 route_id, int32 queue_id, const char *task_type, ArrayType *capab
 static int32
 MakeRoute(int32 queue_id, const char *task_type, ArrayType *capabilities, const char *min_version, Oid role)
 {
-	Oid			types[] = {INT4OID, TEXTOID, TEXTARRAYOID, TEXTOID, REGROLEOID};
-	Datum		values[] = {Int32GetDatum(queue_id), CStringGetTextDatum(task_type), PointerGetDatum(capabilities),
-		CStringGetTextDatum(min_version), ObjectIdGetDatum(role)};
-	OwnerScope	scope;
-	uint64		before;
-	int32		route_id;
-	bool		isnull;
+	Oid		   types[] = { INT4OID, TEXTOID, TEXTARRAYOID, TEXTOID, REGROLEOID };
+	Datum	   values[] = { Int32GetDatum(queue_id), CStringGetTextDatum(task_type), PointerGetDatum(capabilities),
+							CStringGetTextDatum(min_version), ObjectIdGetDatum(role) };
+	OwnerScope scope;
+	uint64	   before;
+	int32	   route_id;
+	bool	   isnull;
 
 	CheckCount(role);
 	before = routes_version;
 	OwnerEnterSpi(&scope);
 	OwnerExecute("INSERT INTO taskq.routes (queue_id, task_type, capabilities, min_version, made_by)"
-				 " VALUES ($1, $2, $3, NULLIF($4, ''), $5) RETURNING route_id", 5, types, values,
+				 " VALUES ($1, $2, $3, NULLIF($4, ''), $5) RETURNING route_id",
+				 5, types, values,
 				 OidIsValid(role) ? NULL : "    n");
 	route_id = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	OwnerLeaveSpi(&scope);
@@ -344,7 +351,7 @@ MakeRoute(int32 queue_id, const char *task_type, ArrayType *capabilities, const 
 int32
 RouteFindOrMake(int32 queue_id, const char *task_type, ArrayType *capabilities, const char *min_version)
 {
-	int32		route_id = FindByKey(queue_id, task_type, capabilities, min_version);
+	int32 route_id = FindByKey(queue_id, task_type, capabilities, min_version);
 
 	return route_id != 0 ? route_id : MakeRoute(queue_id, task_type, capabilities, min_version, GetUserId());
 }
@@ -353,8 +360,8 @@ RouteFindOrMake(int32 queue_id, const char *task_type, ArrayType *capabilities, 
 int32
 RouteForPutBack(int32 route_id)
 {
-	TaskqRoute	route = *RouteById(route_id);
-	int32		found;
+	TaskqRoute route = *RouteById(route_id);
+	int32	   found;
 
 	if (!route.retiring)
 		return route_id;

@@ -12,22 +12,22 @@
 
 typedef struct TaskqRoute
 {
-	int32		route_id;
-	int32		queue_id;
-	char		queue[TASKQ_NAME_MAX + 1];
-	char		task_type[TASKQ_NAME_MAX + 1];
-	ArrayType  *capabilities;	/* normalized; empty rather than NULL */
-	char		min_version[TASKQ_NAME_MAX + 1];	/* empty: any */
-	Oid			made_by;		/* InvalidOid: nobody in particular */
-	bool		retiring;		/* no new job is to point at it */
-	int			next;			/* with the same hash key, or -1 */
+	int32	   route_id;
+	int32	   queue_id;
+	char	   queue[TASKQ_NAME_MAX + 1];
+	char	   task_type[TASKQ_NAME_MAX + 1];
+	ArrayType *capabilities;					/* normalized; empty rather than NULL */
+	char	   min_version[TASKQ_NAME_MAX + 1]; /* empty: any */
+	Oid		   made_by;							/* InvalidOid: nobody in particular */
+	bool	   retiring;						/* no new job is to point at it */
+	int		   next;							/* with the same hash key, or -1 */
 } TaskqRoute;
 
 /* Valid until the next look-up of a route. */
 extern const TaskqRoute *RouteById(int32 route_id);
-extern int	RouteCount(void);
+extern int				 RouteCount(void);
 extern const TaskqRoute *RouteAt(int i);
-extern int32 RouteForPutBack(int32 route_id);
-extern int32 RouteFindOrMake(int32 queue_id, const char *task_type, ArrayType *capabilities, const char *min_version);
+extern int32			 RouteForPutBack(int32 route_id);
+extern int32			 RouteFindOrMake(int32 queue_id, const char *task_type, ArrayType *capabilities, const char *min_version);
 
-#endif							/* TASKQ_ROUTE_H */
+#endif /* TASKQ_ROUTE_H */

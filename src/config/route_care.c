@@ -46,41 +46,41 @@
 #include "store/store.h"
 
 #define CARE_EVERY USECS_PER_MINUTE
-#define MAX_RETIRING 1000		/* at a time */
+#define MAX_RETIRING 1000 /* at a time */
 
 /* A route that had no live job when it was looked at, and since when. */
 typedef struct Idle
 {
-	int32		route_id;		/* hash key */
+	int32		route_id; /* hash key */
 	TimestampTz since;
-	uint32		look;			/* the last that saw it so */
+	uint32		look; /* the last that saw it so */
 } Idle;
 
 typedef enum Stage
 {
 	STAGE_NONE,
-	STAGE_MARKED,				/* and committed, when we look again */
-	STAGE_WAITING				/* for transactions from before */
+	STAGE_MARKED, /* and committed, when we look again */
+	STAGE_WAITING /* for transactions from before */
 } Stage;
 
-static Stage stage = STAGE_NONE;
-static int32 retiring[MAX_RETIRING];
-static int	n_retiring = 0;
-static TransactionId begun_before;	/* transactions that may have read the routes without the mark */
-static HTAB *idle = NULL;
-static uint32 looks = 0;
-static bool old_marks_are_gone = false;
-static TimestampTz next_care = 0;
+static Stage		 stage = STAGE_NONE;
+static int32		 retiring[MAX_RETIRING];
+static int			 n_retiring = 0;
+static TransactionId begun_before; /* transactions that may have read the routes without the mark */
+static HTAB			*idle = NULL;
+static uint32		 looks = 0;
+static bool			 old_marks_are_gone = false;
+static TimestampTz	 next_care = 0;
 
 /* Run a statement on routes, mostly on those of the array $1. */
 static int
 ChangeRoutes(const char *sql, const int32 *ids, int n)
 {
-	Datum	   *elements = palloc(sizeof(Datum) * (n + 1));
-	Oid			types[] = {INT4ARRAYOID, TIMESTAMPTZOID};
-	Datum		values[2];
-	OwnerScope	scope;
-	int			changed;
+	Datum	  *elements = palloc(sizeof(Datum) * (n + 1));
+	Oid		   types[] = { INT4ARRAYOID, TIMESTAMPTZOID };
+	Datum	   values[2];
+	OwnerScope scope;
+	int		   changed;
 
 	for (int i = 0; i < n; i++)
 		elements[i] = Int32GetDatum(ids[i]);
@@ -95,7 +95,7 @@ ChangeRoutes(const char *sql, const int32 *ids, int n)
 }
 
 /* The live jobs' condition: each gate that a live job may have has its index. */
-#define HAS_JOB \
+#define HAS_JOB                                                                         \
 	"(EXISTS (SELECT FROM taskq.jobs j WHERE j.route_id = r.route_id AND j.gate = 'o')" \
 	" OR r.route_id IN (SELECT j.route_id FROM taskq.jobs j WHERE j.gate = 'r'))"
 
@@ -117,7 +117,8 @@ DeleteRemovable(void)
 						" (SELECT min(pg_catalog.to_date(pg_catalog.right(c.relname, 8), 'YYYYMMDD'))"
 						"  FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid"
 						"  WHERE i.inhparent = 'taskq.job_history'::pg_catalog.regclass AND c.relname ~ '_[0-9]{8}$'), 'infinity')"
-						" AND $1 IS NOT NULL AND $2 IS NOT NULL", NULL, 0);
+						" AND $1 IS NOT NULL AND $2 IS NOT NULL",
+						NULL, 0);
 }
 
 /* Has the route a job that waits, or runs in a background worker? */
@@ -134,8 +135,8 @@ HasWaiting(Store *jobs, int32 route_id, Snapshot snapshot)
 static bool
 IsIdle(int32 route_id)
 {
-	bool		found;
-	Idle	   *entry = hash_search(idle, &route_id, HASH_ENTER, &found);
+	bool  found;
+	Idle *entry = hash_search(idle, &route_id, HASH_ENTER, &found);
 
 	if (!found || entry->look != looks - 1)
 		entry->since = ClockNow();
@@ -148,7 +149,7 @@ static void
 ForgetUsed(void)
 {
 	HASH_SEQ_STATUS status;
-	Idle	   *entry;
+	Idle		   *entry;
 
 	hash_seq_init(&status, idle);
 	while ((entry = hash_seq_search(&status)) != NULL)
@@ -160,12 +161,12 @@ ForgetUsed(void)
 static void
 FindIdle(void)
 {
-	HASHCTL		ctl = {.keysize = sizeof(int32),.entrysize = sizeof(Idle),.hcxt = TopMemoryContext};
-	OwnerScope	scope;
-	Store		jobs;
-	Snapshot	snapshot;
-	int			n = RouteCount();
-	int32	   *ids = palloc(sizeof(int32) * (n + 1));
+	HASHCTL	   ctl = { .keysize = sizeof(int32), .entrysize = sizeof(Idle), .hcxt = TopMemoryContext };
+	OwnerScope scope;
+	Store	   jobs;
+	Snapshot   snapshot;
+	int		   n = RouteCount();
+	int32	  *ids = palloc(sizeof(int32) * (n + 1));
 
 	if (idle == NULL)
 		idle = hash_create("taskq idle routes", 256, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
@@ -189,7 +190,7 @@ FindIdle(void)
 static bool
 NobodyIsFromBefore(void)
 {
-	Relation	jobs = table_open(CatalogRel(REL_JOBS), AccessShareLock);
+	Relation	  jobs = table_open(CatalogRel(REL_JOBS), AccessShareLock);
 	TransactionId oldest = GetOldestNonRemovableTransactionId(jobs);
 
 	table_close(jobs, AccessShareLock);
@@ -207,7 +208,8 @@ Retire(void)
 						" (SELECT max(pg_catalog.to_date(pg_catalog.right(c.relname, 8), 'YYYYMMDD'))"
 						"  FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid"
 						"  WHERE i.inhparent = 'taskq.job_history'::pg_catalog.regclass AND c.relname ~ '_[0-9]{8}$'), $2::date)"
-						" WHERE route_id = ANY ($1) AND retired_at IS NOT NULL", retiring, n_retiring);
+						" WHERE route_id = ANY ($1) AND retired_at IS NOT NULL",
+						retiring, n_retiring);
 }
 
 /* One step; when the next one is to follow. */

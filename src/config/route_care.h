@@ -11,4 +11,4 @@
 
 extern TimestampTz RouteCare(void);
 
-#endif							/* TASKQ_ROUTE_CARE_H */
+#endif /* TASKQ_ROUTE_CARE_H */

@@ -39,9 +39,21 @@ PG_FUNCTION_INFO_V1(taskq_enqueue_jobs);
 /* Arguments of both functions, in order; the second is payload or payloads. */
 enum
 {
-	ARG_TASK_TYPE, ARG_PAYLOAD, ARG_QUEUE, ARG_PRIORITY, ARG_RUN_AT, ARG_DELAY, ARG_MAX_ATTEMPTS,
-	ARG_TIMEOUT, ARG_LEASE, ARG_TAGS, ARG_TENANT_ID, ARG_GROUP_KEY, ARG_REQUIRED_CAPABILITIES,
-	ARG_MIN_VERSION, ARG_CORRELATION_ID,
+	ARG_TASK_TYPE,
+	ARG_PAYLOAD,
+	ARG_QUEUE,
+	ARG_PRIORITY,
+	ARG_RUN_AT,
+	ARG_DELAY,
+	ARG_MAX_ATTEMPTS,
+	ARG_TIMEOUT,
+	ARG_LEASE,
+	ARG_TAGS,
+	ARG_TENANT_ID,
+	ARG_GROUP_KEY,
+	ARG_REQUIRED_CAPABILITIES,
+	ARG_MIN_VERSION,
+	ARG_CORRELATION_ID,
 	ARG_COUNT
 };
 
@@ -92,11 +104,11 @@ GroupId(struct varlena *key)
 static void
 ReadArguments(FunctionCallInfo fcinfo, TaskqJob *job, TimestampTz now, bool any_jobs)
 {
-	char	   *task_type = ArgName(fcinfo, ARG_TASK_TYPE, "task type");
-	char	   *queue_name = ArgNameOrNull(fcinfo, ARG_QUEUE, "queue");
-	char	   *min_version = ArgNameOrNull(fcinfo, ARG_MIN_VERSION, "min_version");
+	char			   *task_type = ArgName(fcinfo, ARG_TASK_TYPE, "task type");
+	char			   *queue_name = ArgNameOrNull(fcinfo, ARG_QUEUE, "queue");
+	char			   *min_version = ArgNameOrNull(fcinfo, ARG_MIN_VERSION, "min_version");
 	const TaskqHandler *handler = HandlerFind(task_type);
-	ArrayType  *capabilities = ArgTagsOrNull(fcinfo, ARG_REQUIRED_CAPABILITIES, "required_capabilities");
+	ArrayType		   *capabilities = ArgTagsOrNull(fcinfo, ARG_REQUIRED_CAPABILITIES, "required_capabilities");
 
 	memset(job, 0, sizeof(*job));
 	job->state = JOB_NEW;
@@ -123,8 +135,7 @@ ReadArguments(FunctionCallInfo fcinfo, TaskqJob *job, TimestampTz now, bool any_
 	job->group_key = TextOrNull(ArgNameOrNull(fcinfo, ARG_GROUP_KEY, "group_key"));
 	if (job->group_key != NULL)
 		job->group_id = GroupId(job->group_key);
-	job->correlation_id = PG_ARGISNULL(ARG_CORRELATION_ID) ? CurrentCorrelation() :
-		TextOrNull(ArgLabel(fcinfo, ARG_CORRELATION_ID, "correlation_id"));
+	job->correlation_id = PG_ARGISNULL(ARG_CORRELATION_ID) ? CurrentCorrelation() : TextOrNull(ArgLabel(fcinfo, ARG_CORRELATION_ID, "correlation_id"));
 	RejectIfUnhandled(QueueByName(queue_name, false), task_type);
 	capabilities = NormalizeNames(capabilities, "required_capabilities");
 	if (any_jobs)
@@ -139,7 +150,7 @@ CheckPayloads(const TaskqJob *job, const Datum *payloads, int n)
 	const TaskqRoute *route;
 
 	if (n == 0)
-		return;					/* there is no route either */
+		return; /* there is no route either */
 	route = RouteById(job->route_id);
 	if (QueueById(route->queue_id)->validate_payloads)
 		PayloadsCheck(route->task_type, payloads, n);
@@ -163,11 +174,11 @@ EnqueueOne(Store *jobs, TaskqJob *job, struct varlena *payload)
 Datum
 taskq_enqueue_job(PG_FUNCTION_ARGS)
 {
-	TaskqJob	job;
-	Store		jobs;
-	OwnerScope	scope;
-	int64		job_id;
-	Datum		payload;
+	TaskqJob   job;
+	Store	   jobs;
+	OwnerScope scope;
+	int64	   job_id;
+	Datum	   payload;
 
 	CheckArgCount(fcinfo, ARG_COUNT);
 	CheckWritable("taskq.enqueue_job()");
@@ -193,9 +204,9 @@ taskq_enqueue_job(PG_FUNCTION_ARGS)
 static Datum *
 ReadPayloads(FunctionCallInfo fcinfo, int *n)
 {
-	ArrayType  *array;
-	Datum	   *payloads;
-	bool	   *nulls;
+	ArrayType *array;
+	Datum	  *payloads;
+	bool	  *nulls;
 
 	if (PG_ARGISNULL(ARG_PAYLOAD))
 		ereport(ERROR,
@@ -219,11 +230,11 @@ Datum
 taskq_enqueue_jobs(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	TaskqJob	job;
-	Store		jobs;
-	OwnerScope	scope;
-	Datum	   *payloads;
-	int			n;
+	TaskqJob	   job;
+	Store		   jobs;
+	OwnerScope	   scope;
+	Datum		  *payloads;
+	int			   n;
 
 	CheckArgCount(fcinfo, ARG_COUNT);
 	CheckWritable("taskq.enqueue_jobs()");
@@ -236,8 +247,8 @@ taskq_enqueue_jobs(PG_FUNCTION_ARGS)
 	StoreOpenRel(&jobs, REL_JOBS);
 	for (int i = 0; i < n; i++)
 	{
-		Datum		id;
-		bool		null = false;
+		Datum id;
+		bool  null = false;
 
 		CHECK_FOR_INTERRUPTS();
 		id = Int64GetDatum(EnqueueOne(&jobs, &job, (struct varlena *) DatumGetPointer(payloads[i])));

@@ -28,8 +28,8 @@
 #include "store/owner.h"
 #include "store/store.h"
 
-#define MAX_DISCARD 500			/* jobs in one transaction */
-#define MAX_TYPES 200			/* and types */
+#define MAX_DISCARD 500 /* jobs in one transaction */
+#define MAX_TYPES 200	/* and types */
 
 void
 RejectIfUnhandled(const TaskqQueue *queue, const char *task_type)
@@ -87,11 +87,11 @@ DiscardIfUnhandled(Store *jobs, TaskqJob *job)
 static int
 DiscardWaiting(int32 route_id, const char *task_type)
 {
-	Oid			types[] = {INT4OID, INT4OID};
-	Datum		values[] = {Int32GetDatum(route_id), Int32GetDatum(MAX_DISCARD)};
-	OwnerScope	scope;
+	Oid			   types[] = { INT4OID, INT4OID };
+	Datum		   values[] = { Int32GetDatum(route_id), Int32GetDatum(MAX_DISCARD) };
+	OwnerScope	   scope;
 	SPITupleTable *found;
-	uint64		n;
+	uint64		   n;
 
 	OwnerEnterSpi(&scope);
 	/* what somebody has is his, and hides no other */
@@ -100,10 +100,10 @@ DiscardWaiting(int32 route_id, const char *task_type)
 	found = SPI_tuptable;
 	for (uint64 i = 0; i < n; i++)
 	{
-		bool		isnull;
-		int64		job_id = DatumGetInt64(SPI_getbinval(found->vals[i], found->tupdesc, 1, &isnull));
-		Store		jobs;
-		TaskqJob	job;
+		bool	 isnull;
+		int64	 job_id = DatumGetInt64(SPI_getbinval(found->vals[i], found->tupdesc, 1, &isnull));
+		Store	 jobs;
+		TaskqJob job;
 
 		if (JobOpenAndLockWaiting(&jobs, job_id, &job) == STORE_LOCKED &&
 			(job.state == JOB_AVAILABLE || job.state == JOB_RETRYABLE))
@@ -121,7 +121,7 @@ DiscardWaiting(int32 route_id, const char *task_type)
 static int
 RoutesToDiscard(TaskqRoute **discard)
 {
-	int			count = RouteCount();	/* asked once: the next answer may be another */
+	int			count = RouteCount(); /* asked once: the next answer may be another */
 	TaskqRoute *routes = palloc(sizeof(TaskqRoute) * (count + 1));
 	int			n = 0;
 	Snapshot	snapshot = StoreSnapshot();
@@ -131,7 +131,7 @@ RoutesToDiscard(TaskqRoute **discard)
 	for (int i = 0; i < count; i++)
 	{
 		const TaskqRoute *route = RouteAt(i);
-		ScanKeyData key;
+		ScanKeyData		  key;
 
 		if (!IsDiscarded(route))
 			continue;

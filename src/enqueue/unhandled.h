@@ -14,4 +14,4 @@ extern void RejectIfUnhandled(const TaskqQueue *queue, const char *task_type);
 extern bool DiscardIfUnhandled(Store *jobs, TaskqJob *job);
 extern bool UnhandledSweep(void);
 
-#endif							/* TASKQ_UNHANDLED_H */
+#endif /* TASKQ_UNHANDLED_H */

@@ -27,7 +27,8 @@ PG_FUNCTION_INFO_V1(taskq_revoke_access);
 /* Columns of taskq.access_grants that are read here. */
 enum
 {
-	G_ROLE = 1, G_ACCESS
+	G_ROLE = 1,
+	G_ACCESS
 };
 
 typedef struct AccessQuestion
@@ -54,7 +55,7 @@ LookAtGrant(TupleTableSlot *slot, void *arg)
 bool
 AccessHas(Oid role, const char *access)
 {
-	AccessQuestion question = {role, access};
+	AccessQuestion question = { role, access };
 
 	if (has_privs_of_role(role, CatalogOwner()))
 		return true;
@@ -66,8 +67,8 @@ AccessHas(Oid role, const char *access)
 static char *
 ReadArguments(FunctionCallInfo fcinfo, Datum *values)
 {
-	char	   *access;
-	char	   *role;
+	char *access;
+	char *role;
 
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
@@ -104,7 +105,7 @@ PrivilegeOn(const char *object)
 static ArrayType *
 ArgTenants(FunctionCallInfo fcinfo, Datum access)
 {
-	ArrayType  *tenants = ArgSomeNamesOrNull(fcinfo, 2, "tenants");
+	ArrayType *tenants = ArgSomeNamesOrNull(fcinfo, 2, "tenants");
 
 	if (tenants != NULL && strcmp(TextDatumGetCString(access), "observer") != 0 &&
 		strcmp(TextDatumGetCString(access), "producer") != 0)
@@ -119,13 +120,13 @@ ArgTenants(FunctionCallInfo fcinfo, Datum access)
 static void
 ForEachObject(const char *query, Datum *values, const char *grant, const char *to, const char *role)
 {
-	Oid			types[] = {REGROLEOID, TEXTOID};
-	uint64		n = OwnerExecute(query, 2, types, values, NULL);
+	Oid			   types[] = { REGROLEOID, TEXTOID };
+	uint64		   n = OwnerExecute(query, 2, types, values, NULL);
 	SPITupleTable *found = SPI_tuptable;
 
 	for (uint64 i = 0; i < n; i++)
 	{
-		char	   *object = SPI_getvalue(found->vals[i], found->tupdesc, 1);
+		char *object = SPI_getvalue(found->vals[i], found->tupdesc, 1);
 
 		OwnerExecute(psprintf("%s %s ON %s %s %s", grant, PrivilegeOn(object), object, to, role),
 					 0, NULL, NULL, NULL);
@@ -145,11 +146,11 @@ LockGrants(void)
 Datum
 taskq_grant_access(PG_FUNCTION_ARGS)
 {
-	Oid			types[] = {REGROLEOID, TEXTOID, TEXTARRAYOID};
-	Datum		values[3];
-	char	   *role;
-	ArrayType  *tenants;
-	OwnerScope	scope;
+	Oid		   types[] = { REGROLEOID, TEXTOID, TEXTARRAYOID };
+	Datum	   values[3];
+	char	  *role;
+	ArrayType *tenants;
+	OwnerScope scope;
 
 	CheckArgCount(fcinfo, 3);
 	CheckWritable("taskq.grant_access()");
@@ -173,11 +174,11 @@ taskq_grant_access(PG_FUNCTION_ARGS)
 Datum
 taskq_revoke_access(PG_FUNCTION_ARGS)
 {
-	Oid			types[] = {REGROLEOID, TEXTOID};
-	Datum		values[2];
-	char	   *role;
-	bool		found;
-	OwnerScope	scope;
+	Oid		   types[] = { REGROLEOID, TEXTOID };
+	Datum	   values[2];
+	char	  *role;
+	bool	   found;
+	OwnerScope scope;
 
 	CheckArgCount(fcinfo, 2);
 	CheckWritable("taskq.revoke_access()");

@@ -9,4 +9,4 @@
 
 extern bool AccessHas(Oid role, const char *access);
 
-#endif							/* TASKQ_ACCESS_H */
+#endif /* TASKQ_ACCESS_H */

@@ -69,14 +69,14 @@ PermitKey(const char *worker_id, int permit)
 static Bitmapset *
 PermitsInRows(const char *worker_id, int max, int *n_outside)
 {
-	Relation	heap = CatalogOpen(REL_JOBS, AccessShareLock);
-	Relation	index = index_open(CatalogRel(REL_JOBS_RUNNING), AccessShareLock);
-	Snapshot	snapshot = StoreSnapshot();
+	Relation		heap = CatalogOpen(REL_JOBS, AccessShareLock);
+	Relation		index = index_open(CatalogRel(REL_JOBS_RUNNING), AccessShareLock);
+	Snapshot		snapshot = StoreSnapshot();
 	TupleTableSlot *slot = table_slot_create(heap, NULL);
-	IndexScanDesc scan = index_beginscan_compat(heap, index, snapshot, 1);
-	Bitmapset  *permits = NULL;
-	ScanKeyData key;
-	TaskqJob	job;
+	IndexScanDesc	scan = index_beginscan_compat(heap, index, snapshot, 1);
+	Bitmapset	   *permits = NULL;
+	ScanKeyData		key;
+	TaskqJob		job;
 
 	*n_outside = 0;
 	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID, F_TEXTEQ,
@@ -106,7 +106,7 @@ PermitsInRows(const char *worker_id, int max, int *n_outside)
 static int
 LastPermit(const Bitmapset *held, int max, int n_outside)
 {
-	int			last = max;
+	int last = max;
 
 	for (; last > 0 && n_outside > 0; last--)
 		if (!bms_is_member(last, held))
@@ -122,11 +122,11 @@ LastPermit(const Bitmapset *held, int max, int n_outside)
 int
 PermitsTake(const char *worker_id, int max_concurrent_jobs, int most, int *permits)
 {
-	int			n_outside;
-	Bitmapset  *held = PermitsInRows(worker_id, max_concurrent_jobs, &n_outside);
-	int			last = LastPermit(held, max_concurrent_jobs, n_outside);
-	int			locked = 0;
-	int			taken = 0;
+	int		   n_outside;
+	Bitmapset *held = PermitsInRows(worker_id, max_concurrent_jobs, &n_outside);
+	int		   last = LastPermit(held, max_concurrent_jobs, n_outside);
+	int		   locked = 0;
+	int		   taken = 0;
 
 	for (int permit = 1; permit <= last && locked < most; permit++)
 		if (!bms_is_member(permit, held) && LockKey(LOCK_PERMIT, PermitKey(worker_id, permit), true, false))

@@ -12,13 +12,13 @@
 typedef enum Admission
 {
 	ADMITTED,
-	ADMIT_LATER,				/* leave the job alone for now */
-	ADMIT_CANCELLED				/* it was asked to be cancelled before it started */
+	ADMIT_LATER,	/* leave the job alone for now */
+	ADMIT_CANCELLED /* it was asked to be cancelled before it started */
 } Admission;
 
 extern Admission Admit(const TaskqJob *job);
-extern void Leave(TaskqJob *job);
-extern int	PermitsTake(const char *worker_id, int max_concurrent_jobs, int most, int *permits);
-extern void PermitsReturn(const char *worker_id, const int *permits, int n);
+extern void		 Leave(TaskqJob *job);
+extern int		 PermitsTake(const char *worker_id, int max_concurrent_jobs, int most, int *permits);
+extern void		 PermitsReturn(const char *worker_id, const int *permits, int n);
 
-#endif							/* TASKQ_ADMIT_H */
+#endif /* TASKQ_ADMIT_H */

@@ -21,15 +21,15 @@
 
 typedef struct Built
 {
-	uint64		scope;			/* the run; 0: no run */
-	uint64		hashes[2];
+	uint64 scope; /* the run; 0: no run */
+	uint64 hashes[2];
 } Built;
 
 static MemoryContext built_context = NULL;
-static HTAB *built = NULL;
-static uint64 scope = 0;
-static uint64 last_scope = 0;
-static TimestampTz transaction; /* whose values of no run are known */
+static HTAB			*built = NULL;
+static uint64		 scope = 0;
+static uint64		 last_scope = 0;
+static TimestampTz	 transaction; /* whose values of no run are known */
 
 /* Forget all of them. */
 static void
@@ -43,7 +43,7 @@ Forget(void)
 static void
 MakeTable(void)
 {
-	HASHCTL		ctl;
+	HASHCTL ctl;
 
 	if (built_context == NULL)
 		built_context = AllocSetContextCreate(TopMemoryContext, "taskq built values", ALLOCSET_SMALL_SIZES);
@@ -56,7 +56,7 @@ static void
 MakeKey(Built *key, Jsonb *value)
 {
 	static uint64 seeds[2];
-	static bool seeded = false;
+	static bool	  seeded = false;
 
 	if (!seeded)
 	{
@@ -84,7 +84,7 @@ BuiltNewScope(void)
 uint64
 BuiltEnter(uint64 new_scope)
 {
-	uint64		outer = scope;
+	uint64 outer = scope;
 
 	scope = new_scope;
 	return outer;
@@ -100,7 +100,7 @@ BuiltLeave(uint64 outer)
 void
 BuiltNote(Jsonb *value)
 {
-	Built		key;
+	Built key;
 
 	if (scope == 0 && transaction != GetCurrentTransactionStartTimestamp())
 	{
@@ -117,7 +117,7 @@ BuiltNote(Jsonb *value)
 bool
 BuiltHere(Jsonb *value)
 {
-	Built		key;
+	Built key;
 
 	if (built == NULL || (scope == 0 && transaction != GetCurrentTransactionStartTimestamp()))
 		return false;

@@ -11,8 +11,8 @@
 
 extern uint64 BuiltEnter(uint64 scope);
 extern uint64 BuiltNewScope(void);
-extern void BuiltLeave(uint64 outer);
-extern void BuiltNote(Jsonb *value);
-extern bool BuiltHere(Jsonb *value);
+extern void	  BuiltLeave(uint64 outer);
+extern void	  BuiltNote(Jsonb *value);
+extern bool	  BuiltHere(Jsonb *value);
 
-#endif							/* TASKQ_BUILT_H */
+#endif /* TASKQ_BUILT_H */

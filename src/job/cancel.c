@@ -38,15 +38,16 @@ PG_FUNCTION_INFO_V1(taskq_cancel_job);
 static char *
 FirstReason(int64 job_id)
 {
-	Oid			types[] = {INT8OID};
-	Datum		values[] = {Int64GetDatum(job_id)};
+	Oid			  types[] = { INT8OID };
+	Datum		  values[] = { Int64GetDatum(job_id) };
 	MemoryContext context = CurrentMemoryContext;
-	OwnerScope	scope;
-	char	   *reason = NULL;
+	OwnerScope	  scope;
+	char		 *reason = NULL;
 
 	OwnerEnterSpi(&scope);
 	if (OwnerExecute("SELECT reason FROM taskq.cancel_requests WHERE job_id = $1 AND reason IS NOT NULL"
-					 " ORDER BY request_id LIMIT 1", 1, types, values, NULL) > 0)
+					 " ORDER BY request_id LIMIT 1",
+					 1, types, values, NULL) > 0)
 		reason = MemoryContextStrdup(context, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
 	OwnerLeaveSpi(&scope);
 	return reason;
@@ -81,9 +82,9 @@ CountRequest(void)
 bool
 CancelRequested(int64 job_id, char **reason)
 {
-	Store		store;
-	Snapshot	snapshot;
-	bool		found;
+	Store	 store;
+	Snapshot snapshot;
+	bool	 found;
 
 	if (NoRequests())
 		return false;
@@ -102,10 +103,10 @@ static bool
 AnyRequest(void)
 {
 	TaskqDatabase *db = ShmemMyDatabase();
-	uint64		count = db == NULL ? 0 : pg_atomic_read_u64(&db->cancels);	/* before the look */
-	Store		store;
-	SnapshotData dirty;
-	bool		found;
+	uint64		   count = db == NULL ? 0 : pg_atomic_read_u64(&db->cancels); /* before the look */
+	Store		   store;
+	SnapshotData   dirty;
+	bool		   found;
 
 	InitDirtySnapshot(dirty);
 	StoreOpenRel(&store, REL_CANCELS);
@@ -114,7 +115,7 @@ AnyRequest(void)
 	if (!found && db != NULL)
 		pg_atomic_write_u64(&db->cancels_none_at, count);
 	else if (found && NoRequests())
-		CountRequest();			/* one that was restored */
+		CountRequest(); /* one that was restored */
 	return found;
 }
 
@@ -126,9 +127,9 @@ AnyRequest(void)
 static bool
 SaysEnough(int64 job_id, const char *reason)
 {
-	char	   *first = NULL;
-	bool		found;
-	OwnerScope	scope;
+	char	  *first = NULL;
+	bool	   found;
+	OwnerScope scope;
 
 	OwnerEnter(&scope);
 	found = CancelRequested(job_id, &first);
@@ -140,9 +141,9 @@ SaysEnough(int64 job_id, const char *reason)
 static void
 CancelRequest(int64 job_id, const char *reason)
 {
-	Oid			types[] = {INT8OID, TEXTOID, TIMESTAMPTZOID};
-	Datum		values[3];
-	OwnerScope	scope;
+	Oid		   types[] = { INT8OID, TEXTOID, TIMESTAMPTZOID };
+	Datum	   values[3];
+	OwnerScope scope;
 
 	if (SaysEnough(job_id, reason))
 	{
@@ -164,9 +165,9 @@ CancelRequest(int64 job_id, const char *reason)
 void
 CancelForget(int64 job_id)
 {
-	Oid			types[] = {INT8OID};
-	Datum		values[] = {Int64GetDatum(job_id)};
-	OwnerScope	scope;
+	Oid		   types[] = { INT8OID };
+	Datum	   values[] = { Int64GetDatum(job_id) };
+	OwnerScope scope;
 
 	OwnerEnterSpi(&scope);
 	OwnerExecute("DELETE FROM taskq.cancel_requests WHERE job_id = $1", 1, types, values, NULL);
@@ -175,18 +176,18 @@ CancelForget(int64 job_id)
 
 typedef enum CancelResult
 {
-	CANCEL_DONE,				/* it was waiting, and is cancelled */
-	CANCEL_BUSY,				/* it runs, or somebody has the row */
-	CANCEL_GONE					/* no live job */
+	CANCEL_DONE, /* it was waiting, and is cancelled */
+	CANCEL_BUSY, /* it runs, or somebody has the row */
+	CANCEL_GONE	 /* no live job */
 } CancelResult;
 
 /* Cancel a job if its row is free and it does not run. */
 static CancelResult
 CancelWaiting(int64 job_id, const char *reason)
 {
-	Store		jobs;
-	TaskqJob	job;
-	OwnerScope	scope;
+	Store		 jobs;
+	TaskqJob	 job;
+	OwnerScope	 scope;
 	CancelResult result = CANCEL_BUSY;
 
 	OwnerEnter(&scope);
@@ -200,7 +201,7 @@ CancelWaiting(int64 job_id, const char *reason)
 		case STORE_LOCKED:
 			if (job.state == JOB_RUNNING)
 			{
-				break;		/* since we looked */
+				break; /* since we looked */
 			}
 			if (reason != NULL)
 				job.last_error = ErrorText(reason);
@@ -253,8 +254,8 @@ taskq_cancel_job(PG_FUNCTION_ARGS)
 /* one request that the sweep has found */
 typedef struct SweepStep
 {
-	int64		job_id;
-	char	   *reason;
+	int64 job_id;
+	char *reason;
 } SweepStep;
 
 /*
@@ -264,20 +265,21 @@ typedef struct SweepStep
 static void
 ForgetFree(int64 job_id)
 {
-	Oid			types[] = {INT8OID};
-	Datum		values[] = {Int64GetDatum(job_id)};
-	OwnerScope	scope;
+	Oid		   types[] = { INT8OID };
+	Datum	   values[] = { Int64GetDatum(job_id) };
+	OwnerScope scope;
 
 	OwnerEnterSpi(&scope);
 	OwnerExecute("DELETE FROM taskq.cancel_requests WHERE ctid = ANY (ARRAY("
-				 "SELECT ctid FROM taskq.cancel_requests WHERE job_id = $1 FOR UPDATE SKIP LOCKED))", 1, types, values, NULL);
+				 "SELECT ctid FROM taskq.cancel_requests WHERE job_id = $1 FOR UPDATE SKIP LOCKED))",
+				 1, types, values, NULL);
 	OwnerLeaveSpi(&scope);
 }
 
 static void
 SweepOne(void *arg)
 {
-	SweepStep  *step = arg;
+	SweepStep *step = arg;
 
 	if (CancelWaiting(step->job_id, step->reason) != CANCEL_BUSY)
 		ForgetFree(step->job_id);
@@ -292,12 +294,12 @@ SweepOne(void *arg)
 bool
 CancelSweep(int64 *after)
 {
-	Oid			types[] = {INT8OID, INT4OID};
-	Datum		values[] = {Int64GetDatum(*after), Int32GetDatum(TASKQ_PIECE)};
+	Oid			  types[] = { INT8OID, INT4OID };
+	Datum		  values[] = { Int64GetDatum(*after), Int32GetDatum(TASKQ_PIECE) };
 	MemoryContext context = CurrentMemoryContext;
-	OwnerScope	scope;
-	SweepStep	steps[TASKQ_PIECE];
-	int			n;
+	OwnerScope	  scope;
+	SweepStep	  steps[TASKQ_PIECE];
+	int			  n;
 
 	if (*after == 0 && !AnyRequest())
 		return false;
@@ -307,9 +309,9 @@ CancelSweep(int64 *after)
 						   2, types, values, NULL);
 	for (int i = 0; i < n; i++)
 	{
-		HeapTuple	row = SPI_tuptable->vals[i];
-		bool		isnull;
-		char	   *reason = SPI_getvalue(row, SPI_tuptable->tupdesc, 2);
+		HeapTuple row = SPI_tuptable->vals[i];
+		bool	  isnull;
+		char	 *reason = SPI_getvalue(row, SPI_tuptable->tupdesc, 2);
 
 		steps[i].job_id = DatumGetInt64(SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &isnull));
 		steps[i].reason = reason == NULL ? NULL : MemoryContextStrdup(context, reason);

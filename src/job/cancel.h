@@ -11,4 +11,4 @@ extern bool CancelRequested(int64 job_id, char **reason);
 extern void CancelForget(int64 job_id);
 extern bool CancelSweep(int64 *after);
 
-#endif							/* TASKQ_CANCEL_H */
+#endif /* TASKQ_CANCEL_H */

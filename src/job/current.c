@@ -24,21 +24,21 @@ PG_FUNCTION_INFO_V1(taskq_raise_retryable);
 /* What a job's values were before a subtransaction changed them. */
 typedef struct Before
 {
-	struct Before *outer;		/* of the next level below that changed them */
-	int			level;			/* of the subtransaction */
+	struct Before  *outer; /* of the next level below that changed them */
+	int				level; /* of the subtransaction */
 	struct varlena *checkpoint;
 	struct varlena *progress;
 } Before;
 
 typedef struct Current
 {
-	TaskqJob   *job;
-	MemoryContext context;		/* lives as long as the job */
-	Before	   *before;
+	TaskqJob	 *job;
+	MemoryContext context; /* lives as long as the job */
+	Before		 *before;
 } Current;
 
 static Current currents[MAX_NESTED];
-static int	n_current = 0;
+static int	   n_current = 0;
 
 /* saved values ------------------------------------------------------------- */
 
@@ -60,7 +60,7 @@ Forget(struct varlena *value, const struct varlena *still_used, const struct var
 static void
 Restore(Current *current)
 {
-	Before	   *before = current->before;
+	Before *before = current->before;
 
 	Forget(current->job->checkpoint, before->checkpoint, NULL);
 	Forget(current->job->progress, before->progress, NULL);
@@ -74,8 +74,8 @@ Restore(Current *current)
 static void
 HandDown(Current *current, int level)
 {
-	Before	   *before = current->before;
-	Before	   *outer = before->outer;
+	Before *before = current->before;
+	Before *outer = before->outer;
 
 	if (outer == NULL || outer->level < level)
 	{
@@ -91,7 +91,7 @@ HandDown(Current *current, int level)
 static void
 EndSubtransaction(SubXactEvent event, SubTransactionId subxact, SubTransactionId parent, void *arg)
 {
-	int			level = GetCurrentTransactionNestLevel();
+	int level = GetCurrentTransactionNestLevel();
 
 	if (event != SUBXACT_EVENT_COMMIT_SUB && event != SUBXACT_EVENT_ABORT_SUB)
 		return;
@@ -114,7 +114,7 @@ EndTransaction(XactEvent event, void *arg)
 		return;
 	for (int i = 0; i < n_current; i++)
 	{
-		Current    *current = &currents[i];
+		Current *current = &currents[i];
 
 		while (event == XACT_EVENT_ABORT && current->before != NULL)
 			Restore(current);
@@ -168,7 +168,7 @@ Top(void)
 bool
 CurrentSave(struct varlena *checkpoint, struct varlena *progress)
 {
-	Current    *current;
+	Current *current;
 
 	current = Top();
 	if (current == NULL)
@@ -211,7 +211,7 @@ CurrentReset(int depth)
 struct varlena *
 CurrentCorrelation(void)
 {
-	Current    *current = Top();
+	Current *current = Top();
 
 	return current == NULL ? NULL : current->job->correlation_id;
 }
@@ -257,7 +257,7 @@ CurrentRefuse(int64 job_id, const char *what)
 Datum
 taskq_current_job(PG_FUNCTION_ARGS)
 {
-	Current    *current = Top();
+	Current *current = Top();
 
 	CheckArgCount(fcinfo, 0);
 	if (current == NULL)
@@ -288,7 +288,7 @@ RaiseForJob(bool retryable, const SaidFailure *said)
 static SaidFailure
 ReadFailure(FunctionCallInfo fcinfo, int detail_arg)
 {
-	SaidFailure said = {0};
+	SaidFailure said = { 0 };
 
 	said.message = ArgTextOrNull(fcinfo, 0);
 	said.code = ArgTextOrNull(fcinfo, 1);

@@ -13,21 +13,21 @@
 typedef struct SaidFailure
 {
 	const char *message;
-	const char *code;			/* the application's own */
-	const char *type;			/* error type */
+	const char *code; /* the application's own */
+	const char *type; /* error type */
 	const char *retry_in;
 	const char *detail;
 	const char *hint;
 } SaidFailure;
 
-extern int	CurrentPush(TaskqJob *job);
-extern void CurrentReset(int depth);
-extern struct varlena *CurrentCorrelation(void);
+extern int				   CurrentPush(TaskqJob *job);
+extern void				   CurrentReset(int depth);
+extern struct varlena	  *CurrentCorrelation(void);
 TASKQ_NORETURN extern void RaiseForJob(bool retryable, const SaidFailure *said);
-extern bool CurrentSave(struct varlena *checkpoint, struct varlena *progress);
-extern const TaskqJob *CurrentJob(void);
-extern bool CurrentIs(int64 job_id);
-extern bool CurrentRuns(void);
-extern void CurrentRefuse(int64 job_id, const char *what);
+extern bool				   CurrentSave(struct varlena *checkpoint, struct varlena *progress);
+extern const TaskqJob	  *CurrentJob(void);
+extern bool				   CurrentIs(int64 job_id);
+extern bool				   CurrentRuns(void);
+extern void				   CurrentRefuse(int64 job_id, const char *what);
 
-#endif							/* TASKQ_CURRENT_H */
+#endif /* TASKQ_CURRENT_H */

@@ -45,13 +45,26 @@
 /* Columns of taskq.event_log, in order. */
 enum
 {
-	E_EVENT_ID = 1, E_JOB_ID, E_EPOCH, E_AT, E_EXPIRES_ON, E_ATTEMPT, E_EVENT, E_TASK_TYPE, E_QUEUE,
-	E_TENANT_ID, E_CORRELATION_ID, E_WORKER_ID, E_ERROR_TYPE, E_ERROR_CODE, E_ERROR_MESSAGE,
-	E_RESULT, E_METADATA
+	E_EVENT_ID = 1,
+	E_JOB_ID,
+	E_EPOCH,
+	E_AT,
+	E_EXPIRES_ON,
+	E_ATTEMPT,
+	E_EVENT,
+	E_TASK_TYPE,
+	E_QUEUE,
+	E_TENANT_ID,
+	E_CORRELATION_ID,
+	E_WORKER_ID,
+	E_ERROR_TYPE,
+	E_ERROR_CODE,
+	E_ERROR_MESSAGE,
+	E_RESULT,
+	E_METADATA
 };
 
-static const LeafTable events =
-{
+static const LeafTable events = {
 	.name = "event_log",
 	.parent = REL_EVENTS,
 	.overflow = REL_EVENTS_OVERFLOW,
@@ -68,8 +81,8 @@ static const LeafTable events =
 static int64
 NextPosition(void)
 {
-	int64		least = (int64) (GetWALInsertionTimeLine() - 1) << TASKQ_ID_BITS;
-	int64		position = StoreNextId(REL_EVENT_ID_SEQ);
+	int64 least = (int64) (GetWALInsertionTimeLine() - 1) << TASKQ_ID_BITS;
+	int64 position = StoreNextId(REL_EVENT_ID_SEQ);
 
 	if (position >= least)
 		return position;
@@ -107,8 +120,8 @@ NextEventId(void)
 int64
 EventHorizon(int64 after)
 {
-	int64		last = StoreLastId(REL_EVENT_ID_SEQ);
-	uint64		locked;
+	int64  last = StoreLastId(REL_EVENT_ID_SEQ);
+	uint64 locked;
 
 	if (last <= after)
 		return after;
@@ -122,11 +135,11 @@ EventHorizon(int64 after)
 /* An event to be written. */
 typedef struct Event
 {
-	const char *name;
+	const char	   *name;
 	const TaskqJob *job;
-	TimestampTz now;
-	bool		enqueued;
-	bool		ended;			/* a run */
+	TimestampTz		now;
+	bool			enqueued;
+	bool			ended; /* a run */
 	struct varlena *result;
 	struct varlena *progress;
 	struct varlena *error_message;
@@ -135,7 +148,7 @@ typedef struct Event
 static void
 AddTime(StringInfo json, const char *key, TimestampTz moment)
 {
-	char		text[MAXDATELEN + 1];
+	char text[MAXDATELEN + 1];
 
 	JsonEncodeDateTime(text, TimestampTzGetDatum(moment), TIMESTAMPTZOID, NULL);
 	appendStringInfo(json, ", \"%s\": \"%s\"", key, text);
@@ -166,7 +179,7 @@ static Datum
 Metadata(const Event *event)
 {
 	const TaskqJob *job = event->job;
-	StringInfoData json;
+	StringInfoData	json;
 
 	initStringInfo(&json);
 	appendStringInfo(&json, "{\"state\": \"%s\"", JobStateName(job));
@@ -197,14 +210,14 @@ Metadata(const Event *event)
 static void
 Write(const Event *event)
 {
-	const TaskqJob *job = event->job;
+	const TaskqJob	 *job = event->job;
 	const TaskqRoute *route = RouteById(job->route_id);
-	Datum		task_type = CStringGetTextDatum(route->task_type);
-	Datum		queue = CStringGetTextDatum(route->queue);
-	Datum		metadata = Metadata(event);
-	DateADT		expires_on;
-	Store		leaf;
-	TupleTableSlot *row;
+	Datum			  task_type = CStringGetTextDatum(route->task_type);
+	Datum			  queue = CStringGetTextDatum(route->queue);
+	Datum			  metadata = Metadata(event);
+	DateADT			  expires_on;
+	Store			  leaf;
+	TupleTableSlot	 *row;
 
 	LeafOpenForRow(&leaf, &events, event->now, QueueById(route->queue_id)->retain_events, &expires_on);
 	row = StoreNewRow(&leaf);
@@ -298,7 +311,7 @@ IsRecorded(const TaskqJob *job)
 void
 EventRecord(const TaskqJob *job, char from, struct varlena *result, TimestampTz now)
 {
-	Event		event = {.job = job, .now = now};
+	Event		event = { .job = job, .now = now };
 	const char *state;
 
 	if (!IsRecorded(job))
@@ -336,7 +349,7 @@ EventRecord(const TaskqJob *job, char from, struct varlena *result, TimestampTz 
 void
 EventRecordProgress(const TaskqJob *job, TimestampTz now)
 {
-	Event		event = {.name = "progressed", .job = job, .now = now, .progress = job->progress};
+	Event event = { .name = "progressed", .job = job, .now = now, .progress = job->progress };
 
 	if (IsRecorded(job))
 		Write(&event);
@@ -348,8 +361,8 @@ EventRecordProgress(const TaskqJob *job, TimestampTz now)
 static int
 Retentions(int64 **retentions, int64 *longest)
 {
-	int			count = QueueCount();	/* asked once: the next answer may be another */
-	int			n = 0;
+	int count = QueueCount(); /* asked once: the next answer may be another */
+	int n = 0;
 
 	*retentions = palloc(sizeof(int64) * (count + 1));
 	*longest = 0;
@@ -368,13 +381,13 @@ Retentions(int64 **retentions, int64 *longest)
 static bool
 OverflowExpired(int64 longest)
 {
-	Snapshot	snapshot = StoreSnapshot();
-	Store		leaf;
-	bool		expired;
+	Snapshot snapshot = StoreSnapshot();
+	Store	 leaf;
+	bool	 expired;
 
 	StoreOpenRel(&leaf, REL_EVENTS_OVERFLOW);
 	expired = StoreFindLast(&leaf, RelationGetPrimaryKeyIndex_compat(leaf.rel), 0, NULL, snapshot) &&
-		DatumGetTimestampTz(SlotDatum(leaf.found, E_AT)) < ClockNow() - longest;
+			  DatumGetTimestampTz(SlotDatum(leaf.found, E_AT)) < ClockNow() - longest;
 	StoreClose(&leaf, false);
 	UnregisterSnapshot(snapshot);
 	return expired;
@@ -389,11 +402,11 @@ OverflowExpired(int64 longest)
 void
 EventMaintain(bool wait)
 {
-	OwnerScope	scope;
-	int64	   *retentions;
-	int64		longest;
-	int			n;
-	char	   *expired;
+	OwnerScope scope;
+	int64	  *retentions;
+	int64	   longest;
+	int		   n;
+	char	  *expired;
 
 	if (!LeafCare(wait))
 		return;

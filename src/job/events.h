@@ -9,9 +9,9 @@
 
 #include "job/job.h"
 
-extern void EventRecord(const TaskqJob *job, char from, struct varlena *result, TimestampTz now);
-extern void EventRecordProgress(const TaskqJob *job, TimestampTz now);
+extern void	 EventRecord(const TaskqJob *job, char from, struct varlena *result, TimestampTz now);
+extern void	 EventRecordProgress(const TaskqJob *job, TimestampTz now);
 extern int64 EventHorizon(int64 after);
-extern void EventMaintain(bool wait);
+extern void	 EventMaintain(bool wait);
 
-#endif							/* TASKQ_EVENTS_H */
+#endif /* TASKQ_EVENTS_H */

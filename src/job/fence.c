@@ -57,8 +57,8 @@ EpochKeep(void)
 void
 EpochPassLost(void)
 {
-	OwnerScope	scope;
-	int64		ahead = (EpochNext() & TASKQ_ID_MASK) + MAX_LOST_EPOCHS;
+	OwnerScope scope;
+	int64	   ahead = (EpochNext() & TASKQ_ID_MASK) + MAX_LOST_EPOCHS;
 
 	OwnerEnter(&scope);
 	DirectFunctionCall2(setval_oid, ObjectIdGetDatum(CatalogRel(REL_EPOCH_SEQ)), Int64GetDatum(ahead));
@@ -120,9 +120,7 @@ ExplainLost(const TaskqJob *job, Refusal *refusal)
 	else
 	{
 		/* a claim that is not committed yet cannot be told from one that never was */
-		refusal->detail = job->epoch == 0 ?
-			"The job has not been claimed, or its claim was rolled back or has not been committed yet." :
-			"The job was claimed again, or this claim was rolled back or has not been committed yet.";
+		refusal->detail = job->epoch == 0 ? "The job has not been claimed, or its claim was rolled back or has not been committed yet." : "The job was claimed again, or this claim was rolled back or has not been committed yet.";
 		refusal->hint = "Commit the claim before the job is settled elsewhere; else stop working on the job, and roll back what was done for it in this transaction.";
 	}
 }
@@ -165,7 +163,7 @@ LockRow(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, boo
 	CurrentRefuse(job_id, "settle");
 	for (;;)
 	{
-		Snapshot	snapshot = StoreSnapshot();
+		Snapshot		snapshot = StoreSnapshot();
 		StoreLockResult locked;
 		ItemPointerData tid;
 
@@ -216,7 +214,7 @@ LockRow(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, boo
 ClaimHold
 FindClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome)
 {
-	Refusal		refusal;
+	Refusal refusal;
 
 	return LockRow(jobs, job, job_id, epoch, outcome, true, true, &refusal);
 }
@@ -240,8 +238,8 @@ IsHeld(ClaimHold hold, int64 job_id, int64 epoch, const Refusal *refusal)
 bool
 LockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome)
 {
-	Refusal		refusal;
-	ClaimHold	hold = LockRow(jobs, job, job_id, epoch, outcome, true, true, &refusal);
+	Refusal	  refusal;
+	ClaimHold hold = LockRow(jobs, job, job_id, epoch, outcome, true, true, &refusal);
 
 	return IsHeld(hold, job_id, epoch, &refusal);
 }
@@ -253,8 +251,8 @@ LockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome)
 bool
 TryLockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, bool complain)
 {
-	Refusal		refusal;
-	ClaimHold	hold = LockRow(jobs, job, job_id, epoch, outcome, false, complain, &refusal);
+	Refusal	  refusal;
+	ClaimHold hold = LockRow(jobs, job, job_id, epoch, outcome, false, complain, &refusal);
 
 	return complain ? IsHeld(hold, job_id, epoch, &refusal) : hold == CLAIM_HELD;
 }

@@ -37,7 +37,14 @@
 /* Columns of taskq.frame_log, in order. */
 enum
 {
-	R_JOB_ID = 1, R_EPOCH, R_FRAME, R_ATTEMPT, R_AT, R_LEVEL, R_SQLSTATE, R_MESSAGE
+	R_JOB_ID = 1,
+	R_EPOCH,
+	R_FRAME,
+	R_ATTEMPT,
+	R_AT,
+	R_LEVEL,
+	R_SQLSTATE,
+	R_MESSAGE
 };
 
 /* The oldest first, each with its message after it, aligned. */
@@ -46,26 +53,26 @@ typedef struct StoredFrame
 	int32		number;
 	int32		level;
 	int32		sqlstate;
-	int32		length;			/* of the message, with its zero byte */
+	int32		length; /* of the message, with its zero byte */
 	TimestampTz at;
 } StoredFrame;
 
 struct FrameBuffer
 {
-	int64		job_id;			/* 0: of no run */
-	int64		epoch;
-	int32		attempt;
-	int32		last;			/* number of the last frame */
-	Size		size;			/* of what follows */
-	Size		used;
-	char		data[FLEXIBLE_ARRAY_MEMBER];
+	int64 job_id; /* 0: of no run */
+	int64 epoch;
+	int32 attempt;
+	int32 last; /* number of the last frame */
+	Size  size; /* of what follows */
+	Size  used;
+	char  data[FLEXIBLE_ARRAY_MEMBER];
 };
 
-static char *buffers = NULL;	/* one for each slot */
-static FrameBuffer *current = NULL; /* of the run in hand */
-static bool listening = false;	/* its handler is on the stack */
-static bool lowered = false;	/* log_min_messages, to hear what this is not for: */
-static int	server_level;		/* what the server's log is to have */
+static char				 *buffers = NULL;	 /* one for each slot */
+static FrameBuffer		 *current = NULL;	 /* of the run in hand */
+static bool				  listening = false; /* its handler is on the stack */
+static bool				  lowered = false;	 /* log_min_messages, to hear what this is not for: */
+static int				  server_level;		 /* what the server's log is to have */
 static emit_log_hook_type previous_hook = NULL;
 
 /* buffers ------------------------------------------------------------------ */
@@ -91,7 +98,7 @@ FrameShmemSize(void)
 static void
 FrameShmemStartup(void)
 {
-	bool		found;
+	bool found;
 
 	if (taskq_frame_memory == 0)
 		return;
@@ -110,7 +117,7 @@ FramesInit(void)
 static LWLock *
 Lock(const FrameBuffer *buffer)
 {
-	TaskqSlot  *slot = ShmemMySlot();
+	TaskqSlot *slot = ShmemMySlot();
 
 	return slot != NULL && buffers != NULL && buffer == BufferOfSlot(slot - taskq_slots) ? &slot->lock : NULL;
 }
@@ -138,7 +145,7 @@ FrameSize(int length)
 static void
 DropOldest(FrameBuffer *buffer)
 {
-	Size		size = FrameSize(((StoredFrame *) buffer->data)->length);
+	Size size = FrameSize(((StoredFrame *) buffer->data)->length);
 
 	memmove(buffer->data, buffer->data + size, buffer->used - size);
 	buffer->used -= size;
@@ -148,7 +155,7 @@ DropOldest(FrameBuffer *buffer)
 static void
 Add(FrameBuffer *buffer, int level, int sqlstate, const char *message)
 {
-	int			length = pg_mbcliplen(message, strlen(message), MAX_FRAME_MESSAGE - 1);
+	int			 length = pg_mbcliplen(message, strlen(message), MAX_FRAME_MESSAGE - 1);
 	StoredFrame *frame;
 
 	AcquireLock(buffer);
@@ -211,12 +218,11 @@ static const struct
 {
 	const char *name;
 	int			level;
-}			levels[] =
-{
-	{"info", INFO},
-	{"notice", NOTICE},
-	{"warning", WARNING},
-	{"error", ERROR},
+} levels[] = {
+	{ "info", INFO },
+	{ "notice", NOTICE },
+	{ "warning", WARNING },
+	{ "error", ERROR },
 };
 
 const char *
@@ -360,7 +366,7 @@ FrameAppend(int level, int sqlstate, const char *message)
 void
 FrameInsert(int64 job_id, int64 epoch, int32 attempt, const Frame *frame)
 {
-	Store		log;
+	Store			log;
 	TupleTableSlot *row;
 
 	StoreOpenRel(&log, REL_FRAMES);
@@ -381,8 +387,8 @@ FrameInsert(int64 job_id, int64 epoch, int32 attempt, const Frame *frame)
 void
 FrameWrite(void)
 {
-	Size		position = 0;
-	Frame		frame;
+	Size  position = 0;
+	Frame frame;
 
 	while (current != NULL && FrameNext(current, &position, &frame))
 		FrameInsert(current->job_id, current->epoch, current->attempt, &frame);

@@ -30,30 +30,42 @@
 #include "store/owner.h"
 #include "store/store.h"
 
-static const LeafTable history =
-{
+static const LeafTable history = {
 	.name = "job_history",
 	.parent = REL_HISTORY,
 	.overflow = REL_HISTORY_OVERFLOW,
 	.key = "job_id, life, expires_on",
 };
 
-#define MAX_MOVE 500			/* rows in one transaction */
-#define MAX_FORGET 500			/* jobs in one transaction */
+#define MAX_MOVE 500   /* rows in one transaction */
+#define MAX_FORGET 500 /* jobs in one transaction */
 
 /* How far attempts and frames of a leaf's jobs were forgotten. */
 static struct
 {
-	char		leaf[NAMEDATALEN];
-	int64		job_id;
-	bool		all;			/* but for rows that somebody had locked */
-}			forgotten;
+	char  leaf[NAMEDATALEN];
+	int64 job_id;
+	bool  all; /* but for rows that somebody had locked */
+} forgotten;
 
 /* Columns of taskq.attempt_failures, in order. */
 enum
 {
-	F_JOB_ID = 1, F_EPOCH, F_ATTEMPT, F_STARTED_AT, F_FINISHED_AT, F_WORKER_ID, F_HANDLER_VERSION,
-	F_OUTCOME, F_ERROR_TYPE, F_ERROR_CODE, F_ERROR_MESSAGE, F_SQLSTATE, F_DETAIL, F_HINT, F_CONTEXT
+	F_JOB_ID = 1,
+	F_EPOCH,
+	F_ATTEMPT,
+	F_STARTED_AT,
+	F_FINISHED_AT,
+	F_WORKER_ID,
+	F_HANDLER_VERSION,
+	F_OUTCOME,
+	F_ERROR_TYPE,
+	F_ERROR_CODE,
+	F_ERROR_MESSAGE,
+	F_SQLSTATE,
+	F_DETAIL,
+	F_HINT,
+	F_CONTEXT
 };
 
 /* insert ------------------------------------------------------------------- */
@@ -79,9 +91,9 @@ HistoryInsert(const TaskqJob *job, struct varlena *result, TimestampTz now)
 {
 	const TaskqRoute *route = RouteById(job->route_id);
 	const TaskqQueue *queue = QueueById(route->queue_id);
-	TaskqJob	copy = *job;
-	TaskqEnding ending = {0};
-	Store		leaf;
+	TaskqJob		  copy = *job;
+	TaskqEnding		  ending = { 0 };
+	Store			  leaf;
 
 	ending.finished_at = now;
 	ending.result = result;
@@ -108,7 +120,7 @@ SetCut(TupleTableSlot *slot, int attnum, const char *string)
 void
 HistoryInsertFailure(const TaskqJob *job, const AttemptFailure *failure, TimestampTz now)
 {
-	Store		store;
+	Store			store;
 	TupleTableSlot *row;
 
 	StoreOpenRel(&store, REL_FAILURES);
@@ -148,20 +160,20 @@ FindInLeaf(Store *leaf, int64 job_id, int life, Snapshot snapshot)
 }
 
 /* What to do with each row of a job that is found. */
-typedef bool (*FoundFunction) (Store *leaf, Snapshot snapshot, void *arg);
+typedef bool (*FoundFunction)(Store *leaf, Snapshot snapshot, void *arg);
 
 /* Look a job up leaf by leaf, until the function says it is enough. */
 static bool
 ProbeLeaves(int64 job_id, int life, FoundFunction function, void *arg)
 {
-	Snapshot	snapshot = StoreSnapshot();	/* first: what it sees is in a leaf that is listed */
-	int			n;
-	Oid		   *leaves = LeafList(&history, &n);
-	bool		enough = false;
+	Snapshot snapshot = StoreSnapshot(); /* first: what it sees is in a leaf that is listed */
+	int		 n;
+	Oid		*leaves = LeafList(&history, &n);
+	bool	 enough = false;
 
 	for (int i = 0; i < n && !enough; i++)
 	{
-		Store		leaf;
+		Store leaf;
 
 		/* it may have been dropped since it was listed */
 		if (!StoreOpenLeaf(&leaf, leaves[i]))
@@ -176,15 +188,15 @@ ProbeLeaves(int64 job_id, int life, FoundFunction function, void *arg)
 
 typedef struct FindState
 {
-	TaskqJob   *job;
+	TaskqJob	*job;
 	TaskqEnding *ending;
 } FindState;
 
 static bool
 KeepFound(Store *leaf, Snapshot snapshot, void *arg)
 {
-	FindState  *state = arg;
-	HeapTuple	copy;
+	FindState	   *state = arg;
+	HeapTuple		copy;
 	TupleTableSlot *slot;
 
 	JobReadEnded(state->job, state->ending, leaf->found);
@@ -204,14 +216,14 @@ KeepFound(Store *leaf, Snapshot snapshot, void *arg)
 bool
 HistoryFind(int64 job_id, TaskqJob *job, TaskqEnding *ending)
 {
-	FindState	state = {job, ending};
+	FindState state = { job, ending };
 
 	return ProbeLeaves(job_id, -1, KeepFound, &state);
 }
 
 typedef struct SupersedeState
 {
-	bool		wait;
+	bool			wait;
 	StoreLockResult result;
 } SupersedeState;
 
@@ -219,8 +231,8 @@ static bool
 MarkSuperseded(Store *leaf, Snapshot snapshot, void *arg)
 {
 	SupersedeState *state = arg;
-	TaskqJob	job;
-	TaskqEnding ending;
+	TaskqJob		job;
+	TaskqEnding		ending;
 	StoreLockResult locked = StoreLock(leaf, &leaf->found->tts_tid, snapshot, state->wait, false);
 
 	if (locked == STORE_BUSY)
@@ -244,7 +256,7 @@ MarkSuperseded(Store *leaf, Snapshot snapshot, void *arg)
 StoreLockResult
 HistorySupersede(int64 job_id, int life, bool wait)
 {
-	SupersedeState state = {wait, STORE_GONE};
+	SupersedeState state = { wait, STORE_GONE };
 
 	(void) ProbeLeaves(job_id, life, MarkSuperseded, &state);
 	return state.result;
@@ -266,23 +278,23 @@ EmptyOverflow(void)
 		"SELECT h.job_id, h.life, h.finished_at, h.state = 'c', r.queue_id"
 		" FROM taskq.job_history_overflow h JOIN taskq.routes r USING (route_id)"
 		" LIMIT $1 FOR UPDATE OF h SKIP LOCKED";
-	Oid			limit_type[] = {INT4OID};
-	Datum		limit[] = {Int32GetDatum(MAX_MOVE)};
+	Oid			   limit_type[] = { INT4OID };
+	Datum		   limit[] = { Int32GetDatum(MAX_MOVE) };
 	SPITupleTable *found;
-	uint64		n;
-	bool		made = false;
+	uint64		   n;
+	bool		   made = false;
 
 	n = OwnerExecute(rows, 1, limit_type, limit, NULL);
 	found = SPI_tuptable;
 	for (uint64 i = 0; i < n; i++)
 	{
-		Oid			types[] = {INT8OID, INT2OID, DATEOID};
-		Datum		values[3];
-		bool		isnull;
-		TimestampTz finished_at = DatumGetTimestampTz(SPI_getbinval(found->vals[i], found->tupdesc, 3, &isnull));
-		bool		completed = DatumGetBool(SPI_getbinval(found->vals[i], found->tupdesc, 4, &isnull));
+		Oid				  types[] = { INT8OID, INT2OID, DATEOID };
+		Datum			  values[3];
+		bool			  isnull;
+		TimestampTz		  finished_at = DatumGetTimestampTz(SPI_getbinval(found->vals[i], found->tupdesc, 3, &isnull));
+		bool			  completed = DatumGetBool(SPI_getbinval(found->vals[i], found->tupdesc, 4, &isnull));
 		const TaskqQueue *queue = QueueById(DatumGetInt32(SPI_getbinval(found->vals[i], found->tupdesc, 5, &isnull)));
-		DateADT		day = LeafDay(finished_at, completed ? queue->retain_completed : queue->retain_other);
+		DateADT			  day = LeafDay(finished_at, completed ? queue->retain_completed : queue->retain_other);
 
 		if (LeafMake(&history, day))
 			made = true;
@@ -292,12 +304,13 @@ EmptyOverflow(void)
 		values[1] = SPI_getbinval(found->vals[i], found->tupdesc, 2, &isnull);
 		values[2] = DateADTGetDatum(day);
 		OwnerExecute("UPDATE taskq.job_history SET expires_on = $3"
-					 " WHERE expires_on = '-infinity' AND job_id = $1 AND life = $2", 3, types, values, NULL);
+					 " WHERE expires_on = '-infinity' AND job_id = $1 AND life = $2",
+					 3, types, values, NULL);
 	}
 	if (made)
 		LeafWant();
 	if (n > 0)
-		forgotten.leaf[0] = '\0';	/* one of them may have gone into that */
+		forgotten.leaf[0] = '\0'; /* one of them may have gone into that */
 	return n == MAX_MOVE && !made;
 }
 
@@ -305,11 +318,12 @@ EmptyOverflow(void)
 static bool
 ForgetIn(const char *table, Datum job_ids)
 {
-	Oid			types[] = {INT8ARRAYOID};
-	Datum		values[] = {job_ids};
+	Oid	  types[] = { INT8ARRAYOID };
+	Datum values[] = { job_ids };
 
 	OwnerExecute(psprintf("DELETE FROM taskq.%s WHERE ctid = ANY (ARRAY("
-						  "SELECT ctid FROM taskq.%s WHERE job_id = ANY ($1) FOR UPDATE SKIP LOCKED))", table, table),
+						  "SELECT ctid FROM taskq.%s WHERE job_id = ANY ($1) FOR UPDATE SKIP LOCKED))",
+						  table, table),
 				 1, types, values, NULL);
 	return OwnerExecute(psprintf("SELECT FROM taskq.%s WHERE job_id = ANY ($1) LIMIT 1", table), 1, types, values, NULL) == 0;
 }
@@ -321,12 +335,12 @@ ForgetIn(const char *table, Datum job_ids)
 static bool
 ForgetSome(const char *leaf)
 {
-	Oid			types[] = {INT8OID, INT4OID};
-	Datum		values[2];
-	Datum		job_ids;
-	int64		last;
-	bool		isnull;
-	bool		gone;
+	Oid	  types[] = { INT8OID, INT4OID };
+	Datum values[2];
+	Datum job_ids;
+	int64 last;
+	bool  isnull;
+	bool  gone;
 
 	if (strcmp(forgotten.leaf, leaf) != 0)
 	{
@@ -337,7 +351,9 @@ ForgetSome(const char *leaf)
 	values[0] = Int64GetDatum(forgotten.job_id);
 	values[1] = Int32GetDatum(MAX_FORGET);
 	OwnerExecute(psprintf("SELECT array_agg(job_id), max(job_id) FROM (SELECT job_id FROM taskq.%s"
-						  " WHERE job_id > $1 AND NOT superseded ORDER BY job_id LIMIT $2) j", leaf), 2, types, values, NULL);
+						  " WHERE job_id > $1 AND NOT superseded ORDER BY job_id LIMIT $2) j",
+						  leaf),
+				 2, types, values, NULL);
 	job_ids = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	if (isnull)
 		return false;
@@ -358,9 +374,9 @@ ForgetSome(const char *leaf)
 bool
 HistoryMaintain(bool wait)
 {
-	OwnerScope	scope;
-	char	   *expired;
-	bool		more;
+	OwnerScope scope;
+	char	  *expired;
+	bool	   more;
 
 	if (!LeafCare(wait))
 		return false;
@@ -384,7 +400,7 @@ HistoryMaintain(bool wait)
 void
 HistoryPrune(void)
 {
-	forgotten.leaf[0] = '\0';	/* the last transaction may have been rolled back */
+	forgotten.leaf[0] = '\0'; /* the last transaction may have been rolled back */
 	while (HistoryMaintain(true))
 		CHECK_FOR_INTERRUPTS();
 }

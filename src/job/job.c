@@ -23,32 +23,97 @@
 /* Columns of taskq.jobs, in order. */
 enum
 {
-	JOBS_JOB_ID = 1, JOBS_RUN_AT, JOBS_CREATED_AT, JOBS_EPOCH, JOBS_ROUTE_ID, JOBS_ATTEMPT,
-	JOBS_MAX_ATTEMPTS, JOBS_PRIORITY, JOBS_LIFE, JOBS_TERMINATIONS, JOBS_CRASHES, JOBS_GATE,
-	JOBS_STATE, JOBS_GROUP_ID, JOBS_STARTED_AT, JOBS_LEASE_EXPIRES_AT, JOBS_PERMIT,
-	JOBS_LAST_OUTCOME, JOBS_TIMEOUT, JOBS_LEASE, JOBS_WORKER_ID, JOBS_PAYLOAD, JOBS_PROGRESS,
-	JOBS_TAGS, JOBS_TENANT_ID, JOBS_GROUP_KEY, JOBS_LAST_ERROR, JOBS_CHECKPOINT,
-	JOBS_CORRELATION_ID, JOBS_CREATED_BY
+	JOBS_JOB_ID = 1,
+	JOBS_RUN_AT,
+	JOBS_CREATED_AT,
+	JOBS_EPOCH,
+	JOBS_ROUTE_ID,
+	JOBS_ATTEMPT,
+	JOBS_MAX_ATTEMPTS,
+	JOBS_PRIORITY,
+	JOBS_LIFE,
+	JOBS_TERMINATIONS,
+	JOBS_CRASHES,
+	JOBS_GATE,
+	JOBS_STATE,
+	JOBS_GROUP_ID,
+	JOBS_STARTED_AT,
+	JOBS_LEASE_EXPIRES_AT,
+	JOBS_PERMIT,
+	JOBS_LAST_OUTCOME,
+	JOBS_TIMEOUT,
+	JOBS_LEASE,
+	JOBS_WORKER_ID,
+	JOBS_PAYLOAD,
+	JOBS_PROGRESS,
+	JOBS_TAGS,
+	JOBS_TENANT_ID,
+	JOBS_GROUP_KEY,
+	JOBS_LAST_ERROR,
+	JOBS_CHECKPOINT,
+	JOBS_CORRELATION_ID,
+	JOBS_CREATED_BY
 };
 
 /* Columns of taskq.job_history, in order. */
 enum
 {
-	HIST_JOB_ID = 1, HIST_RUN_AT, HIST_CREATED_AT, HIST_EPOCH, HIST_FINISHED_AT,
-	HIST_EXPIRES_ON, HIST_ROUTE_ID, HIST_ATTEMPT, HIST_MAX_ATTEMPTS, HIST_PRIORITY, HIST_LIFE,
-	HIST_STATE, HIST_SUPERSEDED, HIST_GROUP_ID, HIST_STARTED_AT, HIST_LAST_OUTCOME,
-	HIST_TIMEOUT, HIST_LEASE, HIST_WORKER_ID, HIST_HANDLER_VERSION, HIST_PAYLOAD, HIST_RESULT,
-	HIST_PROGRESS, HIST_TAGS, HIST_TENANT_ID, HIST_GROUP_KEY, HIST_LAST_ERROR, HIST_CHECKPOINT,
-	HIST_CORRELATION_ID, HIST_CREATED_BY
+	HIST_JOB_ID = 1,
+	HIST_RUN_AT,
+	HIST_CREATED_AT,
+	HIST_EPOCH,
+	HIST_FINISHED_AT,
+	HIST_EXPIRES_ON,
+	HIST_ROUTE_ID,
+	HIST_ATTEMPT,
+	HIST_MAX_ATTEMPTS,
+	HIST_PRIORITY,
+	HIST_LIFE,
+	HIST_STATE,
+	HIST_SUPERSEDED,
+	HIST_GROUP_ID,
+	HIST_STARTED_AT,
+	HIST_LAST_OUTCOME,
+	HIST_TIMEOUT,
+	HIST_LEASE,
+	HIST_WORKER_ID,
+	HIST_HANDLER_VERSION,
+	HIST_PAYLOAD,
+	HIST_RESULT,
+	HIST_PROGRESS,
+	HIST_TAGS,
+	HIST_TENANT_ID,
+	HIST_GROUP_KEY,
+	HIST_LAST_ERROR,
+	HIST_CHECKPOINT,
+	HIST_CORRELATION_ID,
+	HIST_CREATED_BY
 };
 
 /* Attributes of the type taskq.job, in order. */
 enum
 {
-	TYPE_JOB_ID = 1, TYPE_EPOCH, TYPE_TASK_TYPE, TYPE_QUEUE, TYPE_PRIORITY, TYPE_ATTEMPT,
-	TYPE_MAX_ATTEMPTS, TYPE_PAYLOAD, TYPE_PROGRESS, TYPE_TAGS, TYPE_TENANT_ID, TYPE_GROUP_KEY,
-	TYPE_REQUIRED_CAPABILITIES, TYPE_TIMEOUT, TYPE_RUN_AT, TYPE_CREATED_AT, TYPE_STARTED_AT,
-	TYPE_LEASE_EXPIRES_AT, TYPE_WORKER_ID, TYPE_CHECKPOINT, TYPE_CORRELATION_ID,
+	TYPE_JOB_ID = 1,
+	TYPE_EPOCH,
+	TYPE_TASK_TYPE,
+	TYPE_QUEUE,
+	TYPE_PRIORITY,
+	TYPE_ATTEMPT,
+	TYPE_MAX_ATTEMPTS,
+	TYPE_PAYLOAD,
+	TYPE_PROGRESS,
+	TYPE_TAGS,
+	TYPE_TENANT_ID,
+	TYPE_GROUP_KEY,
+	TYPE_REQUIRED_CAPABILITIES,
+	TYPE_TIMEOUT,
+	TYPE_RUN_AT,
+	TYPE_CREATED_AT,
+	TYPE_STARTED_AT,
+	TYPE_LEASE_EXPIRES_AT,
+	TYPE_WORKER_ID,
+	TYPE_CHECKPOINT,
+	TYPE_CORRELATION_ID,
 	TYPE_COUNT = TYPE_CORRELATION_ID
 };
 
@@ -312,8 +377,8 @@ SetAttributePointer(Datum *values, bool *nulls, int attnum, void *value)
 HeapTuple
 JobTuple(const TaskqJob *job, TupleDesc desc)
 {
-	Datum		values[TYPE_COUNT] = {0};
-	bool		nulls[TYPE_COUNT];
+	Datum			  values[TYPE_COUNT] = { 0 };
+	bool			  nulls[TYPE_COUNT];
 	const TaskqRoute *route = RouteById(job->route_id);
 
 	CheckColumnCount(desc, TYPE_COUNT);
@@ -348,8 +413,8 @@ JobTuple(const TaskqJob *job, TupleDesc desc)
 Datum
 JobDatum(const TaskqJob *job)
 {
-	TupleDesc	desc = lookup_rowtype_tupdesc(CatalogJobType(), -1);
-	HeapTuple	tuple = JobTuple(job, desc);
+	TupleDesc desc = lookup_rowtype_tupdesc(CatalogJobType(), -1);
+	HeapTuple tuple = JobTuple(job, desc);
 
 	ReleaseTupleDesc(desc);
 	return HeapTupleGetDatum(tuple);
@@ -360,7 +425,7 @@ bool
 JobEnded(char state)
 {
 	return state == JOB_COMPLETED || state == JOB_DISCARDED ||
-		state == JOB_CANCELLED || state == JOB_QUARANTINED;
+		   state == JOB_CANCELLED || state == JOB_QUARANTINED;
 }
 
 const char *
@@ -416,8 +481,8 @@ MakeValidText(char *string, int len)
 struct varlena *
 ErrorText(const char *string)
 {
-	text	   *kept;
-	int			len;
+	text *kept;
+	int	  len;
 
 	if (string == NULL)
 		return NULL;
@@ -443,7 +508,7 @@ JobLock(Store *jobs, ItemPointer tid, bool follow, TaskqJob *job)
 	JobRead(job, jobs->found);
 	if (JobIsOpen(jobs->found))
 	{
-		ReadyHint	hint = {{job->run_at, job->job_id}, jobs->found->tts_tid};
+		ReadyHint hint = { { job->run_at, job->job_id }, jobs->found->tts_tid };
 
 		ReadyHeld(job->route_id, job->priority, &hint, 1);
 	}
@@ -453,7 +518,7 @@ JobLock(Store *jobs, ItemPointer tid, bool follow, TaskqJob *job)
 static StoreLockResult
 OpenAndLock(Store *jobs, int64 job_id, TaskqJob *job, bool running)
 {
-	Snapshot	snapshot = StoreSnapshot();
+	Snapshot		snapshot = StoreSnapshot();
 	StoreLockResult result = STORE_GONE;
 
 	StoreOpenRel(jobs, REL_JOBS);
@@ -503,7 +568,7 @@ Keep(struct varlena **value)
 static void
 KeepInterval(Interval **value)
 {
-	Interval   *copy;
+	Interval *copy;
 
 	if (*value == NULL)
 		return;

@@ -20,39 +20,39 @@ typedef struct AttemptFailure AttemptFailure;
  */
 typedef struct TaskqJob
 {
-	int64		job_id;
-	int64		epoch;
-	int64		group_id;
-	TimestampTz run_at;
-	TimestampTz created_at;
-	TimestampTz started_at;
-	TimestampTz lease_expires_at;
-	int32		route_id;
-	int32		attempt;
-	int32		max_attempts;
-	int32		permit;
-	Oid			created_by;		/* the role that has enqueued it; InvalidOid: not known */
-	int16		priority;
-	int16		life;
-	int16		terminations;
-	bool		is_stored;		/* its running row is stored while it runs here */
-	int16		crashes;		/* of the server, certainly by this job */
-	char		state;
-	char		last_outcome;
-	Interval   *timeout;
-	Interval   *lease;
-	struct varlena *worker_id;
-	struct varlena *payload;
-	struct varlena *progress;
-	struct varlena *tags;
-	struct varlena *tenant_id;
-	struct varlena *group_key;
-	struct varlena *last_error;
-	struct varlena *checkpoint;
-	struct varlena *correlation_id;
-	const AttemptFailure *failure;	/* how its run failed, while that is being settled */
-	bool		runs_here;		/* this process runs a registered handler, of this version */
-	const char *handler_version;
+	int64				  job_id;
+	int64				  epoch;
+	int64				  group_id;
+	TimestampTz			  run_at;
+	TimestampTz			  created_at;
+	TimestampTz			  started_at;
+	TimestampTz			  lease_expires_at;
+	int32				  route_id;
+	int32				  attempt;
+	int32				  max_attempts;
+	int32				  permit;
+	Oid					  created_by; /* the role that has enqueued it; InvalidOid: not known */
+	int16				  priority;
+	int16				  life;
+	int16				  terminations;
+	bool				  is_stored; /* its running row is stored while it runs here */
+	int16				  crashes;	 /* of the server, certainly by this job */
+	char				  state;
+	char				  last_outcome;
+	Interval			 *timeout;
+	Interval			 *lease;
+	struct varlena		 *worker_id;
+	struct varlena		 *payload;
+	struct varlena		 *progress;
+	struct varlena		 *tags;
+	struct varlena		 *tenant_id;
+	struct varlena		 *group_key;
+	struct varlena		 *last_error;
+	struct varlena		 *checkpoint;
+	struct varlena		 *correlation_id;
+	const AttemptFailure *failure;	 /* how its run failed, while that is being settled */
+	bool				  runs_here; /* this process runs a registered handler, of this version */
+	const char			 *handler_version;
 } TaskqJob;
 
 /* A job's place in the order of a claim, among those of its route. */
@@ -63,37 +63,37 @@ typedef struct JobKey
 	int64		job_id;
 } JobKey;
 
-#define JOB_KEY_BEGIN ((JobKey) {PG_INT16_MIN, DT_NOBEGIN, PG_INT64_MIN})
-#define JOB_KEY_END ((JobKey) {PG_INT16_MAX, DT_NOEND, PG_INT64_MAX})
+#define JOB_KEY_BEGIN ((JobKey){ PG_INT16_MIN, DT_NOBEGIN, PG_INT64_MIN })
+#define JOB_KEY_END ((JobKey){ PG_INT16_MAX, DT_NOEND, PG_INT64_MAX })
 
 /* What a finished job has beside. */
 typedef struct TaskqEnding
 {
-	TimestampTz finished_at;
-	int32		expires_on;		/* DateADT; DATEVAL_NOBEGIN in the overflow leaf */
-	bool		superseded;
+	TimestampTz		finished_at;
+	int32			expires_on; /* DateADT; DATEVAL_NOBEGIN in the overflow leaf */
+	bool			superseded;
 	struct varlena *handler_version;
 	struct varlena *result;
 } TaskqEnding;
 
-extern int64 JobIdOfRow(TupleTableSlot *slot);
-extern int32 JobRouteOfRow(TupleTableSlot *slot);
-extern void JobRead(TaskqJob *job, TupleTableSlot *slot);
-extern void JobReadKey(JobKey *key, TupleTableSlot *slot);
-extern bool JobIsOpen(TupleTableSlot *slot);
+extern int64		   JobIdOfRow(TupleTableSlot *slot);
+extern int32		   JobRouteOfRow(TupleTableSlot *slot);
+extern void			   JobRead(TaskqJob *job, TupleTableSlot *slot);
+extern void			   JobReadKey(JobKey *key, TupleTableSlot *slot);
+extern bool			   JobIsOpen(TupleTableSlot *slot);
 extern StoreLockResult JobLock(Store *jobs, ItemPointer tid, bool follow, TaskqJob *job);
-extern void JobWrite(const TaskqJob *job, TupleTableSlot *slot);
-extern void JobReadEnded(TaskqJob *job, TaskqEnding *ending, TupleTableSlot *slot);
-extern void JobWriteEnded(const TaskqJob *job, const TaskqEnding *ending, TupleTableSlot *slot);
-extern HeapTuple JobTuple(const TaskqJob *job, TupleDesc desc);
-extern Datum JobDatum(const TaskqJob *job);
-extern void JobKeep(TaskqJob *job);
+extern void			   JobWrite(const TaskqJob *job, TupleTableSlot *slot);
+extern void			   JobReadEnded(TaskqJob *job, TaskqEnding *ending, TupleTableSlot *slot);
+extern void			   JobWriteEnded(const TaskqJob *job, const TaskqEnding *ending, TupleTableSlot *slot);
+extern HeapTuple	   JobTuple(const TaskqJob *job, TupleDesc desc);
+extern Datum		   JobDatum(const TaskqJob *job);
+extern void			   JobKeep(TaskqJob *job);
 extern StoreLockResult JobOpenAndLock(Store *jobs, int64 job_id, TaskqJob *job);
 extern StoreLockResult JobOpenAndLockWaiting(Store *jobs, int64 job_id, TaskqJob *job);
-extern bool JobEnded(char state);
-extern const char *JobStateName(const TaskqJob *job);
+extern bool			   JobEnded(char state);
+extern const char	  *JobStateName(const TaskqJob *job);
 extern struct varlena *TextOrNull(const char *string);
-extern void MakeValidText(char *string, int len);
+extern void			   MakeValidText(char *string, int len);
 extern struct varlena *ErrorText(const char *string);
 
-#endif							/* TASKQ_JOB_H */
+#endif /* TASKQ_JOB_H */

@@ -13,13 +13,13 @@
 #include "job/job.h"
 #include "job/recall.h"
 
-#define MAX_RECALLED 1024		/* more than a large batch; a power of two */
+#define MAX_RECALLED 1024 /* more than a large batch; a power of two */
 
 static struct
 {
-	int64		job_id;			/* 0: none */
+	int64			job_id; /* 0: none */
 	ItemPointerData tid;
-}			recalled[MAX_RECALLED];
+} recalled[MAX_RECALLED];
 
 /* Consecutive ids, as a batch mostly has, take places of their own. */
 static int

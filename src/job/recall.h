@@ -12,4 +12,4 @@
 extern void RecallNote(int64 job_id, const ItemPointerData *tid);
 extern bool RecallFind(Store *jobs, int64 job_id, Snapshot snapshot);
 
-#endif							/* TASKQ_RECALL_H */
+#endif /* TASKQ_RECALL_H */

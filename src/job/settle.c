@@ -47,7 +47,7 @@ SettleCompleted(Store *jobs, TaskqJob *job, struct varlena *result)
 bool
 SettleIfCancelled(Store *jobs, TaskqJob *job)
 {
-	char	   *reason = NULL;
+	char *reason = NULL;
 
 	if (!CancelRequested(job->job_id, &reason))
 		return false;

@@ -16,9 +16,9 @@
 
 typedef struct SettleScope
 {
-	OwnerScope	owner;
-	Store		jobs;
-	TaskqJob	job;
+	OwnerScope owner;
+	Store	   jobs;
+	TaskqJob   job;
 } SettleScope;
 
 extern bool SettleMayRetry(const TaskqJob *job, const AttemptFailure *failure);
@@ -32,4 +32,4 @@ extern bool BeginSettle(SettleScope *scope, int64 job_id, int64 epoch, char outc
 extern void EndSettle(SettleScope *scope);
 extern bool SettleCancelled(int64 job_id, int64 epoch, const char *reason);
 
-#endif							/* TASKQ_SETTLE_H */
+#endif /* TASKQ_SETTLE_H */

@@ -33,34 +33,36 @@ PG_FUNCTION_INFO_V1(taskq_sees_all_tenants);
 /* Columns of taskq.access_grants, in order. */
 enum
 {
-	G_ROLE = 1, G_ACCESS, G_TENANTS
+	G_ROLE = 1,
+	G_ACCESS,
+	G_TENANTS
 };
 
 /* A row of them. */
 typedef struct Grant
 {
-	Oid			role;
-	char		access[TASKQ_NAME_MAX + 1];
-	List	   *tenants;		/* char *; NIL: all */
+	Oid	  role;
+	char  access[TASKQ_NAME_MAX + 1];
+	List *tenants; /* char *; NIL: all */
 } Grant;
 
 /* All of them, as of grants_version. */
 static MemoryContext grants_context = NULL;
-static List *grants = NIL;
-static uint64 grants_version = 0;
+static List			*grants = NIL;
+static uint64		 grants_version = 0;
 
 static void
 AddGrant(TupleTableSlot *slot, void *arg)
 {
 	MemoryContext old = MemoryContextSwitchTo(grants_context);
-	Grant	   *grant = palloc0(sizeof(Grant));
+	Grant		 *grant = palloc0(sizeof(Grant));
 
 	grant->role = DatumGetObjectId(SlotDatum(slot, G_ROLE));
 	strlcpy(grant->access, SlotString(slot, G_ACCESS), sizeof(grant->access));
 	if (!SlotIsNull(slot, G_TENANTS))
 	{
-		int			n;
-		char	  **tenants = NamesToStrings(DatumGetArrayTypePCopy(SlotDatum(slot, G_TENANTS)), &n, "tenants");
+		int	   n;
+		char **tenants = NamesToStrings(DatumGetArrayTypePCopy(SlotDatum(slot, G_TENANTS)), &n, "tenants");
 
 		for (int i = 0; i < n; i++)
 			grant->tenants = lappend(grant->tenants, tenants[i]);
@@ -73,7 +75,7 @@ AddGrant(TupleTableSlot *slot, void *arg)
 static List *
 Grants(void)
 {
-	uint64		version = CatalogRegistryVersion();
+	uint64 version = CatalogRegistryVersion();
 
 	if (grants_version == version)
 		return grants;
@@ -90,20 +92,20 @@ Grants(void)
 /* What the caller was granted of one kind of access, by its own and others' rights. */
 typedef struct Granted
 {
-	bool		any;
-	bool		all;			/* without a list of tenants */
-	List	   *tenants;		/* char * */
+	bool  any;
+	bool  all;	   /* without a list of tenants */
+	List *tenants; /* char * */
 } Granted;
 
 static Granted
 GrantedToCaller(const char *access)
 {
-	Granted		granted = {0};
-	ListCell   *cell;
+	Granted	  granted = { 0 };
+	ListCell *cell;
 
-	foreach(cell, Grants())
+	foreach (cell, Grants())
 	{
-		Grant	   *grant = lfirst(cell);
+		Grant *grant = lfirst(cell);
 
 		if (strcmp(grant->access, access) != 0 || !has_privs_of_role(GetUserId(), grant->role))
 			continue;
@@ -120,10 +122,10 @@ static char *
 NamesText(List *list)
 {
 	StringInfoData text;
-	ListCell   *cell;
+	ListCell	  *cell;
 
 	initStringInfo(&text);
-	foreach(cell, list)
+	foreach (cell, list)
 		appendStringInfo(&text, "%s%s", text.len > 0 ? ", " : "", (char *) lfirst(cell));
 	return text.data;
 }
@@ -131,10 +133,10 @@ NamesText(List *list)
 static ArrayType *
 NamesOfList(List *list)
 {
-	char	  **strings = palloc(sizeof(char *) * (list_length(list) + 1));
-	ListCell   *cell;
+	char	**strings = palloc(sizeof(char *) * (list_length(list) + 1));
+	ListCell *cell;
 
-	foreach(cell, list)
+	foreach (cell, list)
 		strings[foreach_current_index(cell)] = lfirst(cell);
 	return StringsToNames(strings, list_length(list));
 }
@@ -154,9 +156,9 @@ IsUnlimited(void)
 ArrayType *
 TenantsSeen(bool without_access)
 {
-	Granted		granted = GrantedToCaller("observer");
-	char	   *narrow = taskq_tenant_id;
-	bool		all = IsUnlimited() || (granted.any ? granted.all : without_access);
+	Granted granted = GrantedToCaller("observer");
+	char   *narrow = taskq_tenant_id;
+	bool	all = IsUnlimited() || (granted.any ? granted.all : without_access);
 
 	if (narrow[0] == '\0')
 		return all ? NULL : NamesOfList(granted.tenants);
@@ -179,7 +181,7 @@ TenantsProduced(void)
 struct varlena *
 TenantToEnqueue(struct varlena *tenant)
 {
-	Granted		granted;
+	Granted granted;
 
 	if (IsUnlimited())
 		return tenant;
@@ -191,9 +193,7 @@ TenantToEnqueue(struct varlena *tenant)
 	if (tenant == NULL || !NamesContain(NamesOfList(granted.tenants), text_to_cstring((text *) tenant)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 tenant == NULL ? errmsg("role \"%s\" may not enqueue jobs of no tenant", RoleNameOrOid(GetUserId())) :
-				 errmsg("role \"%s\" may not enqueue jobs of tenant \"%s\"", RoleNameOrOid(GetUserId()),
-						text_to_cstring((text *) tenant)),
+				 tenant == NULL ? errmsg("role \"%s\" may not enqueue jobs of no tenant", RoleNameOrOid(GetUserId())) : errmsg("role \"%s\" may not enqueue jobs of tenant \"%s\"", RoleNameOrOid(GetUserId()), text_to_cstring((text *) tenant)),
 				 errdetail("It was granted: %s.", NamesText(granted.tenants)),
 				 errhint("Name one of these in tenant_id, or have an admin grant the tenant with taskq.grant_access().")));
 	return tenant;
@@ -203,9 +203,9 @@ TenantToEnqueue(struct varlena *tenant)
 bool
 TenantsSeeRunning(ArrayType *tenants, int64 job_id)
 {
-	Store		jobs;
-	TaskqJob	job;
-	bool		seen = false;
+	Store	 jobs;
+	TaskqJob job;
+	bool	 seen = false;
 
 	if (tenants == NULL)
 		return true;
@@ -222,14 +222,14 @@ TenantsSeeRunning(ArrayType *tenants, int64 job_id)
 /* Looked up once a statement, for each place where it calls. */
 typedef struct Seen
 {
-	Oid			user;
-	ArrayType  *tenants;
+	Oid		   user;
+	ArrayType *tenants;
 } Seen;
 
 static ArrayType *
 SeenByStatement(FunctionCallInfo fcinfo)
 {
-	Seen	   *seen = fcinfo->flinfo->fn_extra;
+	Seen *seen = fcinfo->flinfo->fn_extra;
 
 	if (seen == NULL || seen->user != GetUserId())
 	{
@@ -247,7 +247,7 @@ SeenByStatement(FunctionCallInfo fcinfo)
 Datum
 taskq_sees_tenant(PG_FUNCTION_ARGS)
 {
-	ArrayType  *tenants;
+	ArrayType *tenants;
 
 	CheckArgCount(fcinfo, 1);
 	tenants = SeenByStatement(fcinfo);

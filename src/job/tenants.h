@@ -9,9 +9,9 @@
 
 #include "utils/array.h"
 
-extern ArrayType *TenantsSeen(bool without_access);
-extern ArrayType *TenantsProduced(void);
+extern ArrayType	  *TenantsSeen(bool without_access);
+extern ArrayType	  *TenantsProduced(void);
 extern struct varlena *TenantToEnqueue(struct varlena *tenant);
-extern bool TenantsSeeRunning(ArrayType *tenants, int64 job_id);
+extern bool			   TenantsSeeRunning(ArrayType *tenants, int64 job_id);
 
-#endif							/* TASKQ_TENANTS_H */
+#endif /* TASKQ_TENANTS_H */

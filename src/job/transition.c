@@ -22,18 +22,17 @@ static const struct
 {
 	char		from;
 	const char *to;
-}			transitions[] =
-{
-	{JOB_NEW, "asbd"},
-	{JOB_AVAILABLE, "arxd"},
-	{JOB_RETRYABLE, "arxd"},
-	{JOB_BLOCKED, "axd"},
-	{JOB_RUNNING, "ctdxqasb"},
-	{JOB_SUSPENDED, "arxd"},
-	{JOB_DISCARDED, "a"},
-	{JOB_CANCELLED, "a"},
-	{JOB_QUARANTINED, "a"},
-	{JOB_COMPLETED, "a"},		/* with force, which retry_job() checks */
+} transitions[] = {
+	{ JOB_NEW, "asbd" },
+	{ JOB_AVAILABLE, "arxd" },
+	{ JOB_RETRYABLE, "arxd" },
+	{ JOB_BLOCKED, "axd" },
+	{ JOB_RUNNING, "ctdxqasb" },
+	{ JOB_SUSPENDED, "arxd" },
+	{ JOB_DISCARDED, "a" },
+	{ JOB_CANCELLED, "a" },
+	{ JOB_QUARANTINED, "a" },
+	{ JOB_COMPLETED, "a" }, /* with force, which retry_job() checks */
 };
 
 void
@@ -48,7 +47,7 @@ RefuseTransition(const TaskqJob *job, const char *what, const char *hint)
 static void
 CheckTransition(const TaskqJob *job, char to)
 {
-	TaskqJob	wanted = *job;
+	TaskqJob wanted = *job;
 
 	for (int i = 0; i < lengthof(transitions); i++)
 		if (transitions[i].from == job->state && strchr(transitions[i].to, to) != NULL)
@@ -71,7 +70,7 @@ JobTransition(Store *jobs, TaskqJob *job, char to, struct varlena *result)
 	bool		waited;
 
 	CheckTransition(job, to);
-	waited = from != JOB_NEW && !JobEnded(from) && JobIsOpen(jobs->found);	/* also of a run in a worker */
+	waited = from != JOB_NEW && !JobEnded(from) && JobIsOpen(jobs->found); /* also of a run in a worker */
 
 	/* a large payload is read and stored anew when it moves to another table */
 	if (bring_snapshot)
@@ -112,7 +111,7 @@ JobTransition(Store *jobs, TaskqJob *job, char to, struct varlena *result)
 		ReadyLeft(job->job_id);
 	if (to == JOB_AVAILABLE || to == JOB_RETRYABLE)
 	{
-		ReadyHint	hint = {{job->run_at, job->job_id}, jobs->row->tts_tid};
+		ReadyHint hint = { { job->run_at, job->job_id }, jobs->row->tts_tid };
 
 		ReadyOpened(job->route_id, job->priority, &hint);
 	}

@@ -13,4 +13,4 @@
 extern void JobTransition(Store *jobs, TaskqJob *job, char to, struct varlena *result);
 extern void RefuseTransition(const TaskqJob *job, const char *what, const char *hint);
 
-#endif							/* TASKQ_TRANSITION_H */
+#endif /* TASKQ_TRANSITION_H */

@@ -35,9 +35,9 @@
 static bool
 MayCall(const char *name, const Oid *args, int n_args)
 {
-	Oid			function = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(name),
-										   PointerGetDatum(buildoidvector(args, n_args)),
-										   ObjectIdGetDatum(CatalogSchema()));
+	Oid function = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(name),
+								   PointerGetDatum(buildoidvector(args, n_args)),
+								   ObjectIdGetDatum(CatalogSchema()));
 
 	return OidIsValid(function) && MayExecute_compat(function, GetUserId());
 }
@@ -46,7 +46,7 @@ MayCall(const char *name, const Oid *args, int n_args)
 bool
 WhoseMayWork(void)
 {
-	static const Oid args[] = {INT8OID, INT8OID, JSONBOID};
+	static const Oid args[] = { INT8OID, INT8OID, JSONBOID };
 
 	return MayCall("complete_job", args, lengthof(args));
 }
@@ -55,7 +55,7 @@ WhoseMayWork(void)
 bool
 WhoseMayOperate(void)
 {
-	static const Oid args[] = {INT8OID, TEXTOID};
+	static const Oid args[] = { INT8OID, TEXTOID };
 
 	return MayCall("discard_job", args, lengthof(args));
 }
@@ -67,7 +67,7 @@ static bool
 IsCreator(const TaskqJob *job)
 {
 	return OidIsValid(job->created_by) && job->created_at >= AdoptedRolesFrom() &&
-		has_privs_of_role(GetUserId(), job->created_by);
+		   has_privs_of_role(GetUserId(), job->created_by);
 }
 
 static bool
@@ -80,7 +80,7 @@ HasTenant(ArrayType *tenants, const TaskqJob *job)
 static bool
 IsNarrowedAway(const TaskqJob *job)
 {
-	char	   *narrow = taskq_tenant_id;
+	char *narrow = taskq_tenant_id;
 
 	return narrow[0] != '\0' && !HasTenant(StringsToNames(&narrow, 1), job);
 }
@@ -96,7 +96,7 @@ MayCancel(const TaskqJob *job)
 static bool
 MaySee(const TaskqJob *job)
 {
-	ArrayType  *tenants;
+	ArrayType *tenants;
 
 	if (IsNarrowedAway(job))
 		return false;
@@ -110,7 +110,7 @@ MaySee(const TaskqJob *job)
 
 /* Ask about a job, be it live or finished; false also when there is none. */
 static bool
-Ask(int64 job_id, bool (*may) (const TaskqJob *job))
+Ask(int64 job_id, bool (*may)(const TaskqJob *job))
 {
 	Store		jobs;
 	TaskqJob	job;

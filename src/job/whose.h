@@ -7,10 +7,10 @@
 
 #include "taskq.h"
 
-extern bool WhoseMaySee(int64 job_id);
-extern bool WhoseMayCancel(int64 job_id);
-extern bool WhoseMayWork(void);
-extern bool WhoseMayOperate(void);
+extern bool				   WhoseMaySee(int64 job_id);
+extern bool				   WhoseMayCancel(int64 job_id);
+extern bool				   WhoseMayWork(void);
+extern bool				   WhoseMayOperate(void);
 TASKQ_NORETURN extern void WhoseNotSeen(int64 job_id);
 
-#endif							/* TASKQ_WHOSE_H */
+#endif /* TASKQ_WHOSE_H */

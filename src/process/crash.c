@@ -55,17 +55,17 @@ static void
 CountCrash(void *arg)
 {
 	const BlameSuspect *suspect = arg;
-	const BlameRun *run = &suspect->run;
-	AttemptFailure failure = {
-		.outcome = "crashed",
-		.error_type = ERROR_WORKER_CRASH,
-		.message = "the worker's process crashed",
-		.detail = "The server log has the signal or exit code of the process that worker_id names.",
+	const BlameRun	   *run = &suspect->run;
+	AttemptFailure		failure = {
+			 .outcome = "crashed",
+			 .error_type = ERROR_WORKER_CRASH,
+			 .message = "the worker's process crashed",
+			 .detail = "The server log has the signal or exit code of the process that worker_id names.",
 	};
-	char	   *task_type;
-	Store		jobs;
-	TaskqJob	job;
-	OwnerScope	scope;
+	char	  *task_type;
+	Store	   jobs;
+	TaskqJob   job;
+	OwnerScope scope;
 
 	OwnerEnter(&scope);
 	if (JobOpenAndLock(&jobs, run->job_id, &job) == STORE_LOCKED && IsAsBefore(&job, run))
@@ -110,7 +110,7 @@ CrashRecord(const BlameSuspect *suspect)
 				(errmsg("job " INT64_FORMAT " may have crashed the server, and is run again while no other job runs",
 						suspect->run.job_id)));
 	return (!suspect->certain || Guard("record a job that crashed the server", CountCrash, unconstify(BlameSuspect *, suspect))) &&
-		Guard("record a crash of a pool", CountPoolCrash, unconstify(BlameSuspect *, suspect));
+		   Guard("record a crash of a pool", CountPoolCrash, unconstify(BlameSuspect *, suspect));
 }
 
 /* Is a suspect's job there, and is there a pool that would run it? */

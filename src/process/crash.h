@@ -12,4 +12,4 @@
 extern bool CrashRecord(const BlameSuspect *suspect);
 extern bool CrashMayRunNow(const BlameSuspect *suspect);
 
-#endif							/* TASKQ_CRASH_H */
+#endif /* TASKQ_CRASH_H */

@@ -43,8 +43,8 @@
 #include "shared/wake.h"
 #include "store/catalog.h"
 
-#define PATIENCE (10 * USECS_PER_SEC)	/* before runs are interrupted */
-#define GIVE_UP (120 * USECS_PER_SEC)	/* before the statement goes on regardless */
+#define PATIENCE (10 * USECS_PER_SEC) /* before runs are interrupted */
+#define GIVE_UP (120 * USECS_PER_SEC) /* before the statement goes on regardless */
 
 static ProcessUtility_hook_type previous_hook = NULL;
 
@@ -54,7 +54,7 @@ AskToLeave(TaskqDatabase *db, bool now)
 {
 	for (int i = 0; i < taskq_shared->n_slots; i++)
 	{
-		TaskqSlot  *slot = &taskq_slots[i];
+		TaskqSlot *slot = &taskq_slots[i];
 
 		LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
 		if (slot->worker && slot->dboid == db->dboid)
@@ -73,9 +73,9 @@ AskToLeave(TaskqDatabase *db, bool now)
 static void
 FreeDatabase(Oid dboid)
 {
-	static uint32 event = 0;
+	static uint32  event = 0;
 	TaskqDatabase *db = ShmemDatabase(dboid, false);
-	TimestampTz started = ClockNow();
+	TimestampTz	   started = ClockNow();
 
 	if (db == NULL)
 		return;
@@ -102,12 +102,12 @@ FreeDatabase(Oid dboid)
 static bool
 DropsTaskq(DropStmt *statement)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	/* the schema is the extension's member, and so cannot go by itself */
 	if (statement->removeType != OBJECT_EXTENSION)
 		return false;
-	foreach(cell, statement->objects)
+	foreach (cell, statement->objects)
 		if (strcmp(strVal(lfirst(cell)), "taskq") == 0)
 			return true;
 	return false;
@@ -116,10 +116,10 @@ DropsTaskq(DropStmt *statement)
 static bool
 DropsOwnersObjects(DropOwnedStmt *statement)
 {
-	ListCell   *cell;
-	List	   *roles = roleSpecsToIds(statement->roles);
+	ListCell *cell;
+	List	 *roles = roleSpecsToIds(statement->roles);
 
-	foreach(cell, roles)
+	foreach (cell, roles)
 		if (lfirst_oid(cell) == CatalogOwner())
 			return true;
 	return false;
@@ -129,11 +129,11 @@ DropsOwnersObjects(DropOwnedStmt *statement)
 static char *
 TemplateOf(CreatedbStmt *statement)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
-	foreach(cell, statement->options)
+	foreach (cell, statement->options)
 	{
-		DefElem    *option = lfirst_node(DefElem, cell);
+		DefElem *option = lfirst_node(DefElem, cell);
 
 		if (strcmp(option->defname, "template") == 0 && option->arg != NULL)
 			return defGetString(option);
@@ -144,9 +144,9 @@ TemplateOf(CreatedbStmt *statement)
 static bool
 MovesDatabase(AlterDatabaseStmt *statement)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
-	foreach(cell, statement->options)
+	foreach (cell, statement->options)
 		if (strcmp(lfirst_node(DefElem, cell)->defname, "tablespace") == 0)
 			return true;
 	return false;
@@ -163,7 +163,7 @@ HereIfOwner(void)
 static Oid
 ThereIfOwner(const char *name)
 {
-	Oid			dboid = name != NULL ? get_database_oid(name, true) : InvalidOid;
+	Oid dboid = name != NULL ? get_database_oid(name, true) : InvalidOid;
 
 	return OidIsValid(dboid) && OwnsDatabase_compat(dboid, GetUserId()) ? dboid : InvalidOid;
 }
@@ -191,11 +191,9 @@ DatabaseToFree(Node *statement, bool in_block)
 		case T_CreatedbStmt:
 			return ThereIfOwner(TemplateOf((CreatedbStmt *) statement));
 		case T_AlterDatabaseStmt:
-			return MovesDatabase((AlterDatabaseStmt *) statement) ?
-				ThereIfOwner(((AlterDatabaseStmt *) statement)->dbname) : InvalidOid;
+			return MovesDatabase((AlterDatabaseStmt *) statement) ? ThereIfOwner(((AlterDatabaseStmt *) statement)->dbname) : InvalidOid;
 		case T_RenameStmt:
-			return ((RenameStmt *) statement)->renameType == OBJECT_DATABASE ?
-				ThereIfOwner(((RenameStmt *) statement)->subname) : InvalidOid;
+			return ((RenameStmt *) statement)->renameType == OBJECT_DATABASE ? ThereIfOwner(((RenameStmt *) statement)->subname) : InvalidOid;
 		default:
 			return InvalidOid;
 	}
@@ -206,8 +204,8 @@ static bool
 EndsPrepared(Node *statement)
 {
 	return IsA(statement, TransactionStmt) &&
-		(((TransactionStmt *) statement)->kind == TRANS_STMT_COMMIT_PREPARED ||
-		 ((TransactionStmt *) statement)->kind == TRANS_STMT_ROLLBACK_PREPARED);
+		   (((TransactionStmt *) statement)->kind == TRANS_STMT_COMMIT_PREPARED ||
+			((TransactionStmt *) statement)->kind == TRANS_STMT_ROLLBACK_PREPARED);
 }
 
 /*
@@ -217,10 +215,10 @@ EndsPrepared(Node *statement)
 static bool
 IsOurs(RangeVar *relation)
 {
-	Oid			relid = relation == NULL ? InvalidOid : RangeVarGetRelid(relation, NoLock, true);
+	Oid relid = relation == NULL ? InvalidOid : RangeVarGetRelid(relation, NoLock, true);
 
 	return OidIsValid(relid) && get_rel_namespace(relid) == CatalogSchema() &&
-		get_rel_relkind(relid) != RELKIND_INDEX && get_rel_relkind(relid) != RELKIND_PARTITIONED_INDEX;
+		   get_rel_relkind(relid) != RELKIND_INDEX && get_rel_relkind(relid) != RELKIND_PARTITIONED_INDEX;
 }
 
 /*
@@ -230,9 +228,9 @@ IsOurs(RangeVar *relation)
 static void
 RefuseRename(Node *statement)
 {
-	bool		schema = IsA(statement, RenameStmt) && ((RenameStmt *) statement)->renameType == OBJECT_SCHEMA &&
-		strcmp(((RenameStmt *) statement)->subname, "taskq") == 0;
-	RangeVar   *relation = NULL;
+	bool schema = IsA(statement, RenameStmt) && ((RenameStmt *) statement)->renameType == OBJECT_SCHEMA &&
+				  strcmp(((RenameStmt *) statement)->subname, "taskq") == 0;
+	RangeVar *relation = NULL;
 
 	if (IsA(statement, RenameStmt))
 		relation = ((RenameStmt *) statement)->relation;
@@ -243,8 +241,7 @@ RefuseRename(Node *statement)
 	if (schema || IsOurs(relation))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 schema ? errmsg("schema \"taskq\" cannot be renamed") :
-				 errmsg("relation \"%s\" belongs to extension taskq and cannot be renamed or moved", relation->relname),
+				 schema ? errmsg("schema \"taskq\" cannot be renamed") : errmsg("relation \"%s\" belongs to extension taskq and cannot be renamed or moved", relation->relname),
 				 errdetail("The library of the extension finds what it needs by its name.")));
 }
 
@@ -253,10 +250,10 @@ ProcessUtilityForTaskq(PlannedStmt *pstmt, const char *query, bool read_only_tre
 					   ProcessUtilityContext context, ParamListInfo params,
 					   QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion)
 {
-	Oid			dboid = InvalidOid;
+	Oid dboid = InvalidOid;
 
 	/* asked before, as a statement that ends a transaction may be freed with it */
-	bool		ends_prepared = EndsPrepared(pstmt->utilityStmt);
+	bool ends_prepared = EndsPrepared(pstmt->utilityStmt);
 
 	MemoryStatementBegins();
 	if (IsTransactionState() && (IsA(pstmt->utilityStmt, RenameStmt) || IsA(pstmt->utilityStmt, AlterObjectSchemaStmt)))

@@ -9,4 +9,4 @@
 
 extern void DdlInit(void);
 
-#endif							/* TASKQ_DDL_H */
+#endif /* TASKQ_DDL_H */

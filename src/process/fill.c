@@ -32,9 +32,9 @@
 typedef struct Start
 {
 	BackgroundWorkerHandle *handle;
-	int			mark;
-	char		pool[TASKQ_NAME_MAX + 1];
-	Oid			role;
+	int						mark;
+	char					pool[TASKQ_NAME_MAX + 1];
+	Oid						role;
 } Start;
 
 /* A pool whose workers could not start: not tried again before then. */
@@ -44,25 +44,25 @@ typedef struct Trouble
 	int			failures;
 	TimestampTz not_before;
 	TimestampTz warned_at;
-	uint64		version;		/* of the catalog at that time: a change may mend it */
+	uint64		version; /* of the catalog at that time: a change may mend it */
 } Trouble;
 
 static TaskqDatabase *db;
-static Start starts[MAX_START_MARKS];
-static int	n_starts = 0;
-static int	next_mark = 0;
-static List *troubles = NIL;
-static TimestampTz slots_retry_at = 0;
-static TimestampTz slots_warned_at = 0;
+static Start		  starts[MAX_START_MARKS];
+static int			  n_starts = 0;
+static int			  next_mark = 0;
+static List			 *troubles = NIL;
+static TimestampTz	  slots_retry_at = 0;
+static TimestampTz	  slots_warned_at = 0;
 
 /* starting workers --------------------------------------------------------- */
 
 static Trouble *
 FindTrouble(const char *pool)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
-	foreach(cell, troubles)
+	foreach (cell, troubles)
 		if (strcmp(((Trouble *) lfirst(cell))->pool, pool) == 0)
 			return lfirst(cell);
 	return NULL;
@@ -72,7 +72,7 @@ FindTrouble(const char *pool)
 static void
 NoteFailedStart(const char *pool)
 {
-	Trouble    *trouble = FindTrouble(pool);
+	Trouble	   *trouble = FindTrouble(pool);
 	TimestampTz now = ClockNow();
 	int64		delay;
 
@@ -106,12 +106,12 @@ NoteFailedStart(const char *pool)
 static void
 CheckStarts(void)
 {
-	int			kept = 0;
+	int kept = 0;
 
 	for (int i = 0; i < n_starts; i++)
 	{
-		Start	   *start = &starts[i];
-		pid_t		pid;
+		Start		   *start = &starts[i];
+		pid_t			pid;
 		BgwHandleStatus status = GetBackgroundWorkerPid(start->handle, &pid);
 
 		if (pg_atomic_read_u32(&db->start_marks[start->mark]) != 0)
@@ -131,7 +131,7 @@ CheckStarts(void)
 static void
 CheckFailures(void)
 {
-	char		failed[MAX_FAILED_POOLS][TASKQ_NAME_MAX + 1];
+	char failed[MAX_FAILED_POOLS][TASKQ_NAME_MAX + 1];
 
 	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
 	memcpy(failed, db->failed_pools, sizeof(failed));
@@ -146,11 +146,11 @@ CheckFailures(void)
 static int
 CountWorkers(const char *pool)
 {
-	int			n = 0;
+	int n = 0;
 
 	for (int i = 0; i < taskq_shared->n_slots; i++)
 	{
-		TaskqSlot  *slot = &taskq_slots[i];
+		TaskqSlot *slot = &taskq_slots[i];
 
 		LWLockAcquire(&slot->lock, LW_SHARED);
 		if (slot->worker && slot->dboid == MyDatabaseId && !slot->leave && strcmp(slot->pool, pool) == 0)
@@ -167,11 +167,11 @@ CountWorkers(const char *pool)
 static int
 CountAllWorkers(Oid role)
 {
-	int			n = 0;
+	int n = 0;
 
 	for (int i = 0; i < taskq_shared->n_slots; i++)
 	{
-		TaskqSlot  *slot = &taskq_slots[i];
+		TaskqSlot *slot = &taskq_slots[i];
 
 		LWLockAcquire(&slot->lock, LW_SHARED);
 		if (slot->worker && (!OidIsValid(role) || slot->role == role))
@@ -189,7 +189,7 @@ static void
 NoteShare(const TaskqPool *pool)
 {
 	static TimestampTz warned_at = 0;
-	TimestampTz now = ClockNow();
+	TimestampTz		   now = ClockNow();
 
 	if (now - warned_at < USECS_PER_MINUTE)
 		return;
@@ -242,10 +242,10 @@ NoteSlotsAgain(void)
 static bool
 StartWorker(const TaskqPool *pool)
 {
-	BackgroundWorker worker = {0};
-	WorkerParams params = {0};
-	Start	   *start = &starts[n_starts];
-	MemoryContext old;
+	BackgroundWorker worker = { 0 };
+	WorkerParams	 params = { 0 };
+	Start			*start = &starts[n_starts];
+	MemoryContext	 old;
 
 	/* a restore may have said otherwise since the look began */
 	if (n_starts == MAX_START_MARKS || !AdoptedHere())
@@ -301,19 +301,19 @@ DueForPool(const DueJobs *jobs, const TaskqPool *pool)
 /* What a look at all pools has found. */
 typedef struct FillState
 {
-	bool		may_grow;		/* there are pools that more jobs would bring more workers */
-	bool		busy;			/* jobs are due for a pool */
-	int			lacking;		/* workers for which there is no slot */
+	bool may_grow; /* there are pools that more jobs would bring more workers */
+	bool busy;	   /* jobs are due for a pool */
+	int	 lacking;  /* workers for which there is no slot */
 } FillState;
 
 /* Start the workers that a pool lacks; when to try again if it cannot be. */
 static TimestampTz
 FillPool(const TaskqPool *pool, const DueJobs *jobs, FillState *state)
 {
-	Trouble    *trouble = FindTrouble(pool->name);
-	int			have = CountWorkers(pool->name);
-	int			due;
-	int			want;
+	Trouble *trouble = FindTrouble(pool->name);
+	int		 have = CountWorkers(pool->name);
+	int		 due;
+	int		 want;
 
 	if (pool->paused || pool->size == 0)
 		return DT_NOEND;
@@ -366,7 +366,7 @@ TimestampTz
 FillPools(TaskqDatabase *database, const DueJobs *jobs, bool *busy)
 {
 	TimestampTz again = DT_NOEND;
-	FillState	state = {0};
+	FillState	state = { 0 };
 	int			n = PoolCount();
 	TaskqPool  *pools = palloc(sizeof(TaskqPool) * (n + 1));
 

@@ -19,6 +19,6 @@ typedef struct DueJobs
 } DueJobs;
 
 extern TimestampTz FillPools(TaskqDatabase *database, const DueJobs *jobs, bool *busy);
-extern bool FillIsPending(void);
+extern bool		   FillIsPending(void);
 
-#endif							/* TASKQ_FILL_H */
+#endif /* TASKQ_FILL_H */

@@ -41,29 +41,29 @@
 
 PGDLLEXPORT void taskq_launcher_main(Datum arg);
 
-#define LIST_EVERY (60 * 1000L)	/* ms; new databases appear rarely */
+#define LIST_EVERY (60 * 1000L) /* ms; new databases appear rarely */
 #define RETRY_AFTER USECS_PER_SEC
 #define RETRY_AFTER_FAILURE (5 * USECS_PER_SEC)
 #define RETRY_AT_MOST (60 * USECS_PER_SEC)
 #define PROBES_AT_ONCE 2
-#define HANGS_AFTER (2 * USECS_PER_SEC)	/* a probe that is not up by then holds up no other */
-#define GIVE_UP_AFTER USECS_PER_MINUTE	/* and is then asked to end */
-#define VISIT_AFTER (4 * USECS_PER_MINUTE)	/* so that each database is looked at within five */
+#define HANGS_AFTER (2 * USECS_PER_SEC)	   /* a probe that is not up by then holds up no other */
+#define GIVE_UP_AFTER USECS_PER_MINUTE	   /* and is then asked to end */
+#define VISIT_AFTER (4 * USECS_PER_MINUTE) /* so that each database is looked at within five */
 
 /* What is known of a database. */
 typedef struct Known
 {
-	Oid			dboid;			/* hash key */
-	bool		listed;			/* in the last list */
-	bool		probed;			/* nothing to do until somebody says so */
-	TimestampTz not_before;
-	TimestampTz started_at;		/* its scheduler, the last time */
-	int			failures;		/* schedulers in a row that did not live long */
-	TimestampTz waits_since;	/* it needs one for which there is no slot; 0: it does not */
-	BackgroundWorkerHandle *handle; /* of its scheduler or probe; NULL: none that we have started */
-	int			number;			/* of the probe; -1: it is the scheduler */
-	bool		ended;			/* the probe, by us */
-	bool		again;			/* it was to be looked at anew while the probe was under way */
+	Oid						dboid;	/* hash key */
+	bool					listed; /* in the last list */
+	bool					probed; /* nothing to do until somebody says so */
+	TimestampTz				not_before;
+	TimestampTz				started_at;	 /* its scheduler, the last time */
+	int						failures;	 /* schedulers in a row that did not live long */
+	TimestampTz				waits_since; /* it needs one for which there is no slot; 0: it does not */
+	BackgroundWorkerHandle *handle;		 /* of its scheduler or probe; NULL: none that we have started */
+	int						number;		 /* of the probe; -1: it is the scheduler */
+	bool					ended;		 /* the probe, by us */
+	bool					again;		 /* it was to be looked at anew while the probe was under way */
 } Known;
 
 static HTAB *known;
@@ -72,7 +72,7 @@ static HTAB *known;
 void
 LauncherRegister(void)
 {
-	BackgroundWorker worker = {0};
+	BackgroundWorker worker = { 0 };
 
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
@@ -121,11 +121,11 @@ MayBeProbed(Form_pg_database form)
 static void
 ListDatabases(void)
 {
-	Relation	rel;
-	TableScanDesc scan;
-	HeapTuple	tuple;
+	Relation		rel;
+	TableScanDesc	scan;
+	HeapTuple		tuple;
 	HASH_SEQ_STATUS status;
-	Known	   *entry;
+	Known		   *entry;
 
 	hash_seq_init(&status, known);
 	while ((entry = hash_seq_search(&status)) != NULL)
@@ -139,7 +139,7 @@ ListDatabases(void)
 	while (HeapTupleIsValid(tuple = heap_getnext(scan, ForwardScanDirection)))
 	{
 		Form_pg_database form = (Form_pg_database) GETSTRUCT(tuple);
-		bool		found;
+		bool			 found;
 
 		if (!MayBeProbed(form))
 			continue;
@@ -167,8 +167,8 @@ ListDatabases(void)
 static bool
 IsStillThere(Oid dboid)
 {
-	HeapTuple	tuple;
-	bool		there;
+	HeapTuple tuple;
+	bool	  there;
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
@@ -185,7 +185,7 @@ static void
 ForgetDropped(void)
 {
 	HASH_SEQ_STATUS status;
-	Known	   *entry;
+	Known		   *entry;
 
 	hash_seq_init(&status, known);
 	while ((entry = hash_seq_search(&status)) != NULL)
@@ -209,13 +209,13 @@ ForgetDropped(void)
 static bool
 TakeProbeRequests(void)
 {
-	bool		unknown = false;
+	bool unknown = false;
 
 	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < taskq_shared->n_databases; i++)
 	{
 		TaskqDatabase *db = &taskq_databases[i];
-		Known	   *entry;
+		Known		  *entry;
 
 		if (!OidIsValid(db->dboid) || !db->probe || db->blocked > 0)
 			continue;
@@ -257,10 +257,10 @@ IsBlocked(Oid dboid)
 static BackgroundWorkerHandle *
 StartScheduler(Oid dboid, int number)
 {
-	BackgroundWorker worker = {0};
+	BackgroundWorker		worker = { 0 };
 	BackgroundWorkerHandle *handle;
-	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-	bool		started;
+	MemoryContext			old = MemoryContextSwitchTo(TopMemoryContext);
+	bool					started;
 
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
@@ -304,9 +304,9 @@ NoteMissingSlot(SlotsShort lack)
 static int
 FreeNumber(void)
 {
-	bool		used[MAX_PROBES] = {false};
+	bool			used[MAX_PROBES] = { false };
 	HASH_SEQ_STATUS status;
-	Known	   *entry;
+	Known		   *entry;
 
 	hash_seq_init(&status, known);
 	while ((entry = hash_seq_search(&status)) != NULL)
@@ -332,8 +332,8 @@ static void
 NoteEnd(Known *entry)
 {
 	TaskqDatabase *db = ShmemDatabase(entry->dboid, false);
-	bool		was_up = entry->number < 0;
-	bool		none = !was_up && pg_atomic_read_u32(&taskq_shared->probe_answers[entry->number]) == entry->dboid;
+	bool		   was_up = entry->number < 0;
+	bool		   none = !was_up && pg_atomic_read_u32(&taskq_shared->probe_answers[entry->number]) == entry->dboid;
 
 	pfree(entry->handle);
 	entry->handle = NULL;
@@ -372,12 +372,12 @@ static void
 CheckStarted(void)
 {
 	HASH_SEQ_STATUS status;
-	Known	   *entry;
+	Known		   *entry;
 
 	hash_seq_init(&status, known);
 	while ((entry = hash_seq_search(&status)) != NULL)
 	{
-		pid_t		pid;
+		pid_t pid;
 
 		if (entry->handle == NULL)
 			continue;
@@ -400,12 +400,12 @@ static TimestampTz
 NeededAt(const Known *entry)
 {
 	TaskqDatabase *db = ShmemDatabase(entry->dboid, false);
-	TimestampTz moment;
+	TimestampTz	   moment;
 
 	if (entry->handle != NULL || IsBlocked(entry->dboid) || (db != NULL && db->scheduler_pid != 0))
 		return DT_NOEND;
 	if (entry->probed && db == NULL)
-		return DT_NOEND;		/* there is no taskq */
+		return DT_NOEND; /* there is no taskq */
 	moment = ClockIsAhead(entry->not_before, RETRY_AT_MOST) ? entry->not_before : ClockNow();
 	if (!entry->probed || !db->rests || pg_atomic_read_u32(&db->signalled) != 0 || !SlotsAreShort())
 		return moment;
@@ -440,18 +440,18 @@ Start(Known *entry)
 /* What keeps schedulers that are needed from being started. */
 typedef struct Places
 {
-	int			taken;			/* of those for schedulers */
-	int			probes;			/* under way, but for those that hang */
+	int taken;	/* of those for schedulers */
+	int probes; /* under way, but for those that hang */
 } Places;
 
 /* A probe that hangs takes no place, as long as one is left for it to hang in. */
 static Places
 CountPlaces(void)
 {
-	Places		places = {0};
-	int			hanging = 0;
+	Places			places = { 0 };
+	int				hanging = 0;
 	HASH_SEQ_STATUS status;
-	Known	   *entry;
+	Known		   *entry;
 
 	hash_seq_init(&status, known);
 	while ((entry = hash_seq_search(&status)) != NULL)
@@ -492,10 +492,10 @@ NoteWaiting(Known *entry, bool waits)
 static Known *
 NextNeeded(TimestampTz *again, int *n)
 {
-	TimestampTz now = ClockNow();
-	Known	   *first = NULL;
+	TimestampTz		now = ClockNow();
+	Known		   *first = NULL;
 	HASH_SEQ_STATUS status;
-	Known	   *entry;
+	Known		   *entry;
 
 	*n = 0;
 	hash_seq_init(&status, known);
@@ -534,7 +534,7 @@ StartNeeded(void)
 	CheckStarted();
 	while (lack == SLOTS_ENOUGH && (entry = NextNeeded(&again, &n)) != NULL)
 	{
-		Places		places = CountPlaces();
+		Places places = CountPlaces();
 
 		if (!IsStillThere(entry->dboid))
 		{
@@ -569,8 +569,8 @@ void
 taskq_launcher_main(Datum arg)
 {
 	static uint32 event = 0;
-	HASHCTL		ctl;
-	TimestampTz listed_at = 0;
+	HASHCTL		  ctl;
+	TimestampTz	  listed_at = 0;
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);

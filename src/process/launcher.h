@@ -9,4 +9,4 @@
 
 extern void LauncherRegister(void);
 
-#endif							/* TASKQ_LAUNCHER_H */
+#endif /* TASKQ_LAUNCHER_H */

@@ -52,8 +52,8 @@ static bool
 RemoveEnded(TaskqDatabase *db)
 {
 	TransactionId prepared[MAX_PREPARED];
-	int			n;
-	bool		any = false;
+	int			  n;
+	bool		  any = false;
 
 	LWLockAcquire(&taskq_shared->lock, LW_SHARED);
 	n = db->n_prepared;
@@ -102,8 +102,8 @@ PreparedEnded(void)
 static void
 ListAll(TaskqDatabase *db)
 {
-	OwnerScope	scope;
-	uint64		n;
+	OwnerScope scope;
+	uint64	   n;
 
 	/* first: one that is prepared meanwhile, for which there is no room, says so */
 	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
@@ -111,10 +111,11 @@ ListAll(TaskqDatabase *db)
 	LWLockRelease(&taskq_shared->lock);
 	OwnerEnterSpi(&scope);
 	n = OwnerExecute("SELECT transaction FROM pg_catalog.pg_prepared_xacts"
-					 " WHERE database = pg_catalog.current_database()", 0, NULL, NULL, NULL);
+					 " WHERE database = pg_catalog.current_database()",
+					 0, NULL, NULL, NULL);
 	for (uint64 i = 0; i < n; i++)
 	{
-		bool		isnull;
+		bool isnull;
 
 		PreparedAdd(db, DatumGetTransactionId(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull)));
 	}
@@ -139,7 +140,7 @@ PreparedAny(const TaskqDatabase *db)
 void
 PreparedLook(TaskqDatabase *db)
 {
-	bool		ended = RemoveEnded(db);
+	bool ended = RemoveEnded(db);
 
 	if (MustList(db))
 	{

@@ -13,4 +13,4 @@ extern void PreparedEnded(void);
 extern bool PreparedAny(const TaskqDatabase *db);
 extern void PreparedLook(TaskqDatabase *db);
 
-#endif							/* TASKQ_PREPARED_END_H */
+#endif /* TASKQ_PREPARED_END_H */

@@ -72,22 +72,22 @@
 
 PGDLLEXPORT void taskq_scheduler_main(Datum arg);
 
-#define LEAST_PAUSE 10			/* ms between two looks, however many wake-ups */
-#define PAUSE_FACTOR 10			/* and times what the last look took */
+#define LEAST_PAUSE 10	/* ms between two looks, however many wake-ups */
+#define PAUSE_FACTOR 10 /* and times what the last look took */
 #define MAINTAIN_EVERY USECS_PER_MINUTE
-#define LOCK_PATIENCE "2s"		/* long enough for the server to send autovacuum away */
-#define MAX_EXPIRE 10000		/* claims that a look ends */
+#define LOCK_PATIENCE "2s"				/* long enough for the server to send autovacuum away */
+#define MAX_EXPIRE 10000				/* claims that a look ends */
 #define PIECES_TIME (USECS_PER_SEC / 5) /* for a step of a look, but for its last piece */
-#define WATCH_EVERY 250			/* ms between two looks at the clocks, while there are leases */
+#define WATCH_EVERY 250					/* ms between two looks at the clocks, while there are leases */
 #define IDLE_PATIENCE USECS_PER_MINUTE	/* before an idle scheduler leaves its slot to others */
-#define DUE_AHEAD 64			/* jobs of a route that a look counts at least */
+#define DUE_AHEAD 64					/* jobs of a route that a look counts at least */
 
 static TaskqDatabase *db;
-static MemoryContext look_context;
-static TimestampTz maintained_at = 0;
-static bool lost_epochs_passed = false;
-static bool behind = false;		/* the last look has left pieces of its steps */
-static TimestampTz leases_read_at = 0;	/* 0: not since this database is ours */
+static MemoryContext  look_context;
+static TimestampTz	  maintained_at = 0;
+static bool			  lost_epochs_passed = false;
+static bool			  behind = false;	  /* the last look has left pieces of its steps */
+static TimestampTz	  leases_read_at = 0; /* 0: not since this database is ours */
 
 /* attach ------------------------------------------------------------------- */
 
@@ -108,7 +108,7 @@ Detach(int code, Datum arg)
 static bool
 Attach(void)
 {
-	bool		attached = false;
+	bool attached = false;
 
 	db = ShmemDatabase(MyDatabaseId, true);
 	if (db == NULL)
@@ -156,7 +156,7 @@ EndTransaction(void)
 typedef struct TerminationStep
 {
 	TaskqTermination termination;
-	bool		done;
+	bool			 done;
 } TerminationStep;
 
 /*
@@ -166,21 +166,21 @@ typedef struct TerminationStep
 static void
 RecordTermination(void *arg)
 {
-	TerminationStep *step = arg;
+	TerminationStep		   *step = arg;
 	const TaskqTermination *termination = &step->termination;
-	AttemptFailure failure = {
-		.outcome = "terminated",
-		.error_type = ERROR_TERMINATED,
-		.message = "the worker was terminated",
+	AttemptFailure			failure = {
+				 .outcome = "terminated",
+				 .error_type = ERROR_TERMINATED,
+				 .message = "the worker was terminated",
 	};
 	AttemptFailure timeout = {
 		.outcome = "timeout",
 		.error_type = ERROR_TIMEOUT,
 		.message = "the job ran longer than its timeout, and its worker had to be ended",
 	};
-	Store		jobs;
-	TaskqJob	job;
-	OwnerScope	scope;
+	Store			jobs;
+	TaskqJob		job;
+	OwnerScope		scope;
 	StoreLockResult locked;
 
 	OwnerEnter(&scope);
@@ -221,9 +221,9 @@ RecordTermination(void *arg)
 static bool
 ServerIsStopping(void)
 {
-	FILE	   *file = AllocateFile("postmaster.pid", "r");
-	char		line[MAXPGPATH] = "";
-	bool		read = file != NULL;
+	FILE *file = AllocateFile("postmaster.pid", "r");
+	char  line[MAXPGPATH] = "";
+	bool  read = file != NULL;
 
 	for (int i = 0; read && i < LOCK_FILE_LINE_PM_STATUS; i++)
 		read = fgets(line, sizeof(line), file) != NULL;
@@ -236,13 +236,13 @@ ServerIsStopping(void)
 static bool
 RecordTerminations(void)
 {
-	bool		all = true;
+	bool all = true;
 
 	if (pg_atomic_read_u32(&db->n_terminations) == 0 || ServerIsStopping())
 		return true;
 	for (int i = 0; i < taskq_shared->n_slots; i++)
 	{
-		TerminationStep step = {.done = true};
+		TerminationStep step = { .done = true };
 
 		LWLockAcquire(&taskq_shared->lock, LW_SHARED);
 		step.termination = taskq_terminations[i];
@@ -279,7 +279,7 @@ static TimestampTz
 RecordCrashes(void)
 {
 	BlameSuspect suspects[MAX_SUSPECTS];
-	int			n = BlameList(MyDatabaseId, suspects);
+	int			 n = BlameList(MyDatabaseId, suspects);
 
 	for (int i = 0; i < n; i++)
 	{
@@ -294,7 +294,7 @@ RecordCrashes(void)
 	}
 	for (int i = 0; i < n; i++)
 	{
-		bool		may_run;
+		bool may_run;
 
 		if (suspects[i].runner != 0)
 			continue;
@@ -312,8 +312,8 @@ RecordCrashes(void)
 static void
 CountDue(DueJobs *jobs)
 {
-	int			n = RouteCount();
-	int			ahead = DUE_AHEAD;
+	int n = RouteCount();
+	int ahead = DUE_AHEAD;
 
 	jobs->routes.n = n;
 	jobs->routes.ids = palloc(sizeof(int32) * (n + 1));
@@ -370,7 +370,7 @@ static bool
 DefinitionsMatch(void)
 {
 	static Definitions said = DEFINITIONS_MATCH;
-	Definitions definitions = CatalogDefinitions();
+	Definitions		   definitions = CatalogDefinitions();
 
 	if (definitions == DEFINITIONS_OLDER && said != definitions)
 		ereport(WARNING,
@@ -391,19 +391,19 @@ DefinitionsMatch(void)
 /* One look: what its steps find. */
 typedef struct LookState
 {
-	bool		leave;			/* taskq has gone from this database */
-	bool		idle;			/* or is not to do anything here */
-	TimestampTz next;			/* when to look again */
-	bool		busy;			/* there are jobs for its workers, or pieces left */
-	bool		more;			/* a step has another piece to do */
-	LeaseSweep	leases;			/* that are over */
-	int64		cancels_after;	/* where the sweep of requests goes on */
+	bool		leave;		   /* taskq has gone from this database */
+	bool		idle;		   /* or is not to do anything here */
+	TimestampTz next;		   /* when to look again */
+	bool		busy;		   /* there are jobs for its workers, or pieces left */
+	bool		more;		   /* a step has another piece to do */
+	LeaseSweep	leases;		   /* that are over */
+	int64		cancels_after; /* where the sweep of requests goes on */
 } LookState;
 
 static void
 LookAround(void *arg)
 {
-	LookState  *look = arg;
+	LookState *look = arg;
 
 	look->leave = !CatalogInstalled();
 	look->idle = look->leave || !DefinitionsMatch() || !IsAdopted();
@@ -456,7 +456,7 @@ LookForLeases(void *arg)
 static void
 EndLeases(void *arg)
 {
-	LookState  *look = arg;
+	LookState *look = arg;
 
 	look->more = LeaseEndSome(&look->leases);
 	if (!look->more)
@@ -466,7 +466,7 @@ EndLeases(void *arg)
 static void
 LookForStuck(void *arg)
 {
-	LookState  *look = arg;
+	LookState *look = arg;
 
 	look->next = Min(look->next, StuckLook());
 }
@@ -474,7 +474,7 @@ LookForStuck(void *arg)
 static void
 LookForCancels(void *arg)
 {
-	LookState  *look = arg;
+	LookState *look = arg;
 
 	look->more = CancelSweep(&look->cancels_after);
 }
@@ -482,7 +482,7 @@ LookForCancels(void *arg)
 static void
 LookForUnhandled(void *arg)
 {
-	LookState  *look = arg;
+	LookState *look = arg;
 
 	look->more = UnhandledSweep();
 }
@@ -490,7 +490,7 @@ LookForUnhandled(void *arg)
 static void
 LookForTrials(void *arg)
 {
-	LookState  *look = arg;
+	LookState *look = arg;
 
 	look->next = Min(look->next, TrialLook());
 }
@@ -504,7 +504,7 @@ LookForPrepared(void *arg)
 static void
 CareForRoutes(void *arg)
 {
-	LookState  *look = arg;
+	LookState *look = arg;
 
 	look->next = Min(look->next, RouteCare());
 }
@@ -512,7 +512,7 @@ CareForRoutes(void *arg)
 static void
 Recheck(void *arg)
 {
-	LookState  *look = arg;
+	LookState *look = arg;
 
 	look->next = Min(look->next, RecheckReadyList());
 }
@@ -520,8 +520,8 @@ Recheck(void *arg)
 static void
 LookForDue(void *arg)
 {
-	LookState  *look = arg;
-	DueJobs		jobs;
+	LookState *look = arg;
+	DueJobs	   jobs;
 
 	CountDue(&jobs);
 	WakeForDue(&jobs);
@@ -532,7 +532,7 @@ LookForDue(void *arg)
 static void
 KeepHistory(void *arg)
 {
-	LookState  *look = arg;
+	LookState *look = arg;
 
 	look->more = HistoryMaintain(false);
 }
@@ -548,8 +548,8 @@ static void
 NotifyOfEvents(void *arg)
 {
 	static TimestampTz notified_at = 0;
-	LookState  *look = arg;
-	int64		interval = (int64) taskq_event_notify_interval * 1000;
+	LookState		  *look = arg;
+	int64			   interval = (int64) taskq_event_notify_interval * 1000;
 
 	if (taskq_event_notify_interval == 0 || pg_atomic_read_u32(&db->events_to_notify) == 0)
 		return;
@@ -636,7 +636,7 @@ NoteLook(bool busy)
 static TimestampTz
 Look(bool *leave)
 {
-	LookState	look = {.idle = true, .next = DT_NOEND};
+	LookState look = { .idle = true, .next = DT_NOEND };
 
 	behind = false;
 	Step("look around", LookAround, &look);
@@ -684,7 +684,7 @@ static bool
 SleepFor(long milliseconds)
 {
 	static uint32 event = 0;
-	int			woken;
+	int			  woken;
 
 	WatchSleep(milliseconds);
 	woken = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds,
@@ -729,8 +729,8 @@ static void
 Pause(TimestampTz last_look, int64 took)
 {
 	static uint32 event = 0;
-	int64		pause = Max(LEAST_PAUSE * 1000, Min(behind ? 0 : took * PAUSE_FACTOR, USECS_PER_SEC));
-	long		left = ClockMillisecondsUntil(last_look + pause, 1000);
+	int64		  pause = Max(LEAST_PAUSE * 1000, Min(behind ? 0 : took * PAUSE_FACTOR, USECS_PER_SEC));
+	long		  left = ClockMillisecondsUntil(last_look + pause, 1000);
 
 	if (left <= 0)
 		return;
@@ -748,7 +748,7 @@ Pause(TimestampTz last_look, int64 took)
 static bool
 MakeRoom(void)
 {
-	bool		busy = db->idle_since == 0;
+	bool busy = db->idle_since == 0;
 
 	if (FillIsPending() || pg_atomic_read_u32(&db->n_terminations) > 0)
 		return false;
@@ -798,7 +798,7 @@ LookLoop(void)
 static int
 ProbeNumber(void)
 {
-	int			number;
+	int number;
 
 	memcpy(&number, MyBgworkerEntry->bgw_extra, sizeof(number));
 	return number;
@@ -807,7 +807,7 @@ ProbeNumber(void)
 void
 taskq_scheduler_main(Datum arg)
 {
-	bool		leave;
+	bool leave;
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);

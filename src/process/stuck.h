@@ -11,4 +11,4 @@
 
 extern TimestampTz StuckLook(void);
 
-#endif							/* TASKQ_STUCK_H */
+#endif /* TASKQ_STUCK_H */

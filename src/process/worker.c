@@ -45,19 +45,19 @@ PGDLLEXPORT void taskq_worker_main(Datum arg);
 
 #define MEMORY_LOOK_EVERY USECS_PER_SEC
 
-static WorkerParams params;
-static TaskqSlot *slot;
+static WorkerParams	  params;
+static TaskqSlot	 *slot;
 static TaskqDatabase *db;
-static bool ended_by_error = false;
-static int64 jobs_run = 0;
+static bool			  ended_by_error = false;
+static int64		  jobs_run = 0;
 
 /* What this worker may run, as of request.catalog_version. */
 static MemoryContext routes_context;
-static TaskqWorker me;
-static RouteSet routes;
-static ClaimRequest request;
-static int	pool_size;
-static int	pool_min_size;
+static TaskqWorker	 me;
+static RouteSet		 routes;
+static ClaimRequest	 request;
+static int			 pool_size;
+static int			 pool_min_size;
 
 /* attach ------------------------------------------------------------------- */
 
@@ -143,11 +143,11 @@ Attach(void)
 static int
 Rank(void)
 {
-	int			rank = 0;
+	int rank = 0;
 
 	for (int i = 0; i < taskq_shared->n_slots; i++)
 	{
-		TaskqSlot  *other = &taskq_slots[i];
+		TaskqSlot *other = &taskq_slots[i];
 
 		LWLockAcquire(&other->lock, LW_SHARED);
 		if (other->worker && other != slot && other->dboid == params.dboid && !other->leave &&
@@ -176,7 +176,7 @@ static bool
 UpdateRoutes(void)
 {
 	const TaskqPool *pool;
-	MemoryContext old;
+	MemoryContext	 old;
 
 	if (!CatalogMatches())
 		return false;
@@ -210,9 +210,9 @@ UpdateRoutes(void)
 static bool
 IsWornOut(bool idle)
 {
-	static int64 first_used = 0;
+	static int64	   first_used = 0;
 	static TimestampTz looked_at = 0;
-	TimestampTz now = ClockNow();
+	TimestampTz		   now = ClockNow();
 
 	if (taskq_worker_max_jobs > 0 && jobs_run >= taskq_worker_max_jobs)
 		return true;
@@ -261,7 +261,7 @@ WaitForRoutes(void)
 static WorkResult
 WorkOnce(bool waiting)
 {
-	int			n_runs;
+	int n_runs;
 
 	BeginJobTransaction();
 	if (!UpdateRoutes())
@@ -311,7 +311,7 @@ WorkLoop(void)
 
 	for (;;)
 	{
-		WorkResult	result;
+		WorkResult result;
 
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)

@@ -11,12 +11,12 @@
 
 typedef struct WorkerParams
 {
-	Oid			dboid;
-	Oid			role;
-	int			start_mark;
-	char		pool[TASKQ_NAME_MAX + 1];
+	Oid	 dboid;
+	Oid	 role;
+	int	 start_mark;
+	char pool[TASKQ_NAME_MAX + 1];
 } WorkerParams;
 
 StaticAssertDecl(sizeof(WorkerParams) <= BGW_EXTRALEN, "WorkerParams must fit into bgw_extra");
 
-#endif							/* TASKQ_WORKER_H */
+#endif /* TASKQ_WORKER_H */

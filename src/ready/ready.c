@@ -34,17 +34,17 @@
 #include "ready/ready_int.h"
 #include "shared/shmem.h"
 
-#define LOW_WATER (READY_ROOM / 4)	/* filled again before it is empty */
-#define LEARN_AGAIN (10 * USECS_PER_SEC)	/* when a route had more priorities than there was room for */
+#define LOW_WATER (READY_ROOM / 4)		 /* filled again before it is empty */
+#define LEARN_AGAIN (10 * USECS_PER_SEC) /* when a route had more priorities than there was room for */
 
 /* The one that this process fills; 0: none. */
 static struct
 {
-	uint64		number;
-	int32		route_id;
-	int16		priority;
-	ReadyKey	from;
-}			fill = {0};
+	uint64	 number;
+	int32	 route_id;
+	int16	 priority;
+	ReadyKey from;
+} fill = { 0 };
 
 /* by claims ---------------------------------------------------------------- */
 
@@ -232,7 +232,7 @@ ReadyLearnEnd(int32 route_id, uint64 number, const int16 *priorities, int n, boo
 static ReadyLane *
 LaneForPush(ReadyEntry *entry, int16 priority)
 {
-	ReadyLane  *lane = LaneFind(entry, priority);
+	ReadyLane *lane = LaneFind(entry, priority);
 
 	if (lane == NULL && (entry->known || entry->learning != 0))
 		lane = LaneMake(entry, priority, entry->known ? READY_END : READY_BEGIN);
@@ -319,8 +319,8 @@ ReadyLanes(int32 route_id, TimestampTz now, ReadyLaneInfo *lanes)
 		return -1;
 	for (int i = entry->first_lane; i != NONE; i = ready_lanes[i].next)
 	{
-		ReadyLane  *lane = &ready_lanes[i];
-		int			due = 0;
+		ReadyLane *lane = &ready_lanes[i];
+		int		   due = 0;
 
 		while (due < lane->n && LaneHints(lane)[due].key.run_at <= now)
 			due++;
@@ -339,7 +339,7 @@ ReadyLanes(int32 route_id, TimestampTz now, ReadyLaneInfo *lanes)
 int
 ReadyRoutes(int32 **route_ids)
 {
-	int			n = 0;
+	int n = 0;
 
 	*route_ids = palloc(sizeof(int32) * (ready != NULL ? ready->n_lanes : 1));
 	if (ready == NULL)
@@ -387,7 +387,7 @@ FillWithNonsense(ReadyLane *lane)
 {
 	for (int i = 0; i < READY_ROOM / 2; i++)
 	{
-		ReadyHint	hint = {{DT_NOBEGIN + 1 + i, i}};
+		ReadyHint hint = { { DT_NOBEGIN + 1 + i, i } };
 
 		if (i % 2 == 1)
 		{
@@ -397,7 +397,7 @@ FillWithNonsense(ReadyLane *lane)
 		ItemPointerSet(&hint.tid, i % 3 == 0 ? 0 : i * 1000, (i * 7) % 300 + 1);
 		LaneInsert(lane, &hint);
 		if (lane->n == 0)
-			return;				/* there is no memory */
+			return; /* there is no memory */
 	}
 	for (int i = 0; i < lane->n; i += 3)
 		ItemPointerSet(&LaneHints(lane)[i].tid, 0, i + 1);

@@ -20,8 +20,8 @@
 
 /* Where routes are, by route_id, as of a version. */
 static ReadyEntry **cached = NULL;
-static int	n_cached = 0;
-static uint64 cached_version = 0;
+static int			n_cached = 0;
+static uint64		cached_version = 0;
 
 /* Say before which moment nobody need look at a route. */
 static void
@@ -129,14 +129,14 @@ EntryIs(const ReadyEntry *entry, int32 route_id)
 static void
 PrepareCache(int32 route_id)
 {
-	uint64		version = pg_atomic_read_u64(&ready->version);
+	uint64 version = pg_atomic_read_u64(&ready->version);
 
 	if (cached_version != version && cached != NULL)
 		memset(cached, 0, sizeof(ReadyEntry *) * n_cached);
 	cached_version = version;
 	if (route_id >= n_cached && route_id < MAX_CACHED_ROUTES)
 	{
-		int			n = Max(256, Min(route_id * 2, MAX_CACHED_ROUTES));
+		int n = Max(256, Min(route_id * 2, MAX_CACHED_ROUTES));
 
 		if (cached == NULL)
 			cached = MemoryContextAlloc(TopMemoryContext, sizeof(ReadyEntry *) * n);

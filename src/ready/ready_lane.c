@@ -44,7 +44,7 @@ HeadSize(void)
 static Size
 ReadyShmemSize(void)
 {
-	Size		size = HeadSize();
+	Size size = HeadSize();
 
 	if (taskq_ready_list_size == 0)
 		return 0;
@@ -65,7 +65,7 @@ InitLists(void)
 	pg_atomic_init_u64(&ready->fills, 0);
 	for (int i = 0; i < ready->n_lanes; i++)
 	{
-		int			next = i + 1 < ready->n_lanes ? i + 1 : NONE;
+		int next = i + 1 < ready->n_lanes ? i + 1 : NONE;
 
 		ready->buckets[i] = NONE;
 		ready_entries[i].next = ready_lanes[i].next = next;
@@ -79,7 +79,7 @@ InitLists(void)
 static void
 ReadyShmemStartup(void)
 {
-	bool		found;
+	bool found;
 
 	if (taskq_ready_list_size == 0)
 		return;
@@ -166,7 +166,7 @@ LaneSetCount(ReadyLane *lane, int n)
 void
 LaneLower(ReadyLane *lane, ReadyKey until)
 {
-	int			n = lane->n;
+	int n = lane->n;
 
 	lane->until = until;
 	while (n > 0 && ReadyCompare(&LaneHints(lane)[n - 1].key, &until) >= 0)
@@ -178,7 +178,7 @@ LaneLower(ReadyLane *lane, ReadyKey until)
 void
 LaneInsert(ReadyLane *lane, const ReadyHint *hint)
 {
-	int			at = lane->n;
+	int at = lane->n;
 
 	if (!TakeBlock(lane))
 	{
@@ -239,11 +239,11 @@ FreeLane(int i)
 static void
 FreeOneEmptyLane(ReadyEntry *entry)
 {
-	ReadyKey	end = READY_END;
+	ReadyKey end = READY_END;
 
 	for (int *link = &entry->first_lane; *link != NONE; link = &ready_lanes[*link].next)
 	{
-		int			i = *link;
+		int i = *link;
 
 		if (ready_lanes[i].n == 0 && ready_lanes[i].filling == 0 && ReadyCompare(&ready_lanes[i].until, &end) == 0)
 		{
@@ -257,7 +257,7 @@ FreeOneEmptyLane(ReadyEntry *entry)
 static int
 CountLanesOf(const ReadyEntry *entry)
 {
-	int			n = 0;
+	int n = 0;
 
 	for (int i = entry->first_lane; i != NONE; i = ready_lanes[i].next)
 		n++;
@@ -268,8 +268,8 @@ CountLanesOf(const ReadyEntry *entry)
 ReadyLane *
 LaneMake(ReadyEntry *entry, int16 priority, ReadyKey until)
 {
-	int		   *link = &entry->first_lane;
-	int			i = NONE;
+	int *link = &entry->first_lane;
+	int	 i = NONE;
 
 	if (CountLanesOf(entry) >= READY_MAX_LANES)
 		FreeOneEmptyLane(entry);
@@ -306,7 +306,7 @@ LanesFree(ReadyEntry *entry)
 {
 	for (int i = entry->first_lane; i != NONE;)
 	{
-		int			next = ready_lanes[i].next;
+		int next = ready_lanes[i].next;
 
 		FreeLane(i);
 		i = next;

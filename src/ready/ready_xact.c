@@ -20,40 +20,40 @@
 #include "ready/ready.h"
 #include "shared/prepared.h"
 
-#define MAX_OPENED 100000		/* in one transaction; then all lists are made anew */
-#define MANY_OPENED 1000		/* too many to search */
-#define KEPT_SIZE 4096			/* entries that are kept for the next transaction */
+#define MAX_OPENED 100000 /* in one transaction; then all lists are made anew */
+#define MANY_OPENED 1000  /* too many to search */
+#define KEPT_SIZE 4096	  /* entries that are kept for the next transaction */
 
 typedef struct Opened
 {
-	int32		route_id;
-	int16		priority;
-	bool		rest;			/* stands for itself and all behind it */
-	int			level;			/* of the subtransaction */
-	ReadyHint	hint;
+	int32	  route_id;
+	int16	  priority;
+	bool	  rest;	 /* stands for itself and all behind it */
+	int		  level; /* of the subtransaction */
+	ReadyHint hint;
 } Opened;
 
 typedef struct Held
 {
-	int32		route_id;
-	int16		priority;
-	int			level;
-	int			left_level;		/* of the subtransaction in which the job left its state; 0: none */
-	ReadyHint	hint;
+	int32	  route_id;
+	int16	  priority;
+	int		  level;
+	int		  left_level; /* of the subtransaction in which the job left its state; 0: none */
+	ReadyHint hint;
 } Held;
 
 static Opened *opened = NULL;
-static int	n_opened = 0;
-static int	max_opened = 0;
-static int	run_length = 0;		/* of the last ones, which are of one lane and level */
-static bool too_many = false;
+static int	   n_opened = 0;
+static int	   max_opened = 0;
+static int	   run_length = 0; /* of the last ones, which are of one lane and level */
+static bool	   too_many = false;
 
 /* In the order of their levels, as the opened ones are. */
 static Held *held = NULL;
-static int	n_held = 0;
-static int	max_held = 0;
-static int	deepest_left = 0;	/* no left_level is greater */
-static int	first_left = 0;		/* none before it has one that is greater than 1 */
+static int	 n_held = 0;
+static int	 max_held = 0;
+static int	 deepest_left = 0; /* no left_level is greater */
+static int	 first_left = 0;   /* none before it has one that is greater than 1 */
 
 static void *
 Grow(void *array, Size size, int *max, int wanted)
@@ -68,7 +68,7 @@ Grow(void *array, Size size, int *max, int wanted)
 static bool
 InRun(int32 route_id, int16 priority, int level)
 {
-	Opened	   *last;
+	Opened *last;
 
 	if (run_length == 0)
 		return false;
@@ -80,8 +80,8 @@ InRun(int32 route_id, int16 priority, int level)
 void
 ReadyOpened(int32 route_id, int16 priority, const ReadyHint *hint)
 {
-	int			level = GetCurrentTransactionNestLevel();
-	Opened	   *last;
+	int		level = GetCurrentTransactionNestLevel();
+	Opened *last;
 
 	if (!ReadyPresent() || too_many)
 		return;
@@ -137,7 +137,7 @@ ReadyHeld(int32 route_id, int16 priority, const ReadyHint *hints, int n)
 	ReadyReserve(n);
 	for (int i = 0; i < n; i++)
 	{
-		Held	   *hold = &held[n_held++];
+		Held *hold = &held[n_held++];
 
 		hold->route_id = route_id;
 		hold->priority = priority;
@@ -161,7 +161,7 @@ FindHeld(const ReadyKey *key)
 void
 ReadyLeft(int64 job_id)
 {
-	int			i = n_held - 1;
+	int i = n_held - 1;
 
 	while (i >= 0 && held[i].hint.key.job_id != job_id)
 		i--;
@@ -184,7 +184,7 @@ RemoveHeld(int i)
 void
 ReadyDrop(ReadyKey key)
 {
-	int			i = FindHeld(&key);
+	int i = FindHeld(&key);
 
 	if (i >= 0)
 		RemoveHeld(i);
@@ -194,7 +194,7 @@ ReadyDrop(ReadyKey key)
 void
 ReadyPutBack(ReadyKey key)
 {
-	int			i = FindHeld(&key);
+	int i = FindHeld(&key);
 
 	if (i < 0)
 		return;
@@ -300,7 +300,7 @@ AtSubAbort(int level)
 static void
 AtSubtransactionEnd(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
 {
-	int			level = GetCurrentTransactionNestLevel();
+	int level = GetCurrentTransactionNestLevel();
 
 	if (event == SUBXACT_EVENT_ABORT_SUB)
 		ReadyFillAbandon();

@@ -48,20 +48,19 @@
 #include "registry/confine_plan.h"
 #include "store/catalog.h"
 
-static object_access_hook_type previous_access = NULL;
+static object_access_hook_type	previous_access = NULL;
 static ProcessUtility_hook_type previous_utility = NULL;
-static ExecutorStart_hook_type previous_executor = NULL;
-static GucBoolCheckHook previous_exit_on_error = NULL;
-static GucIntCheckHook previous_transaction_timeout = NULL;
-static GucRealCheckHook previous_seed = NULL;
-static GucIntCheckHook previous_parallel = NULL;
-static GucStringCheckHook previous_encoding = NULL;
+static ExecutorStart_hook_type	previous_executor = NULL;
+static GucBoolCheckHook			previous_exit_on_error = NULL;
+static GucIntCheckHook			previous_transaction_timeout = NULL;
+static GucRealCheckHook			previous_seed = NULL;
+static GucIntCheckHook			previous_parallel = NULL;
+static GucStringCheckHook		previous_encoding = NULL;
 
 static bool confined = false;
 
 /* Volatile functions of PostgreSQL that nobody else notices. */
-static const char *const allowed[] =
-{
+static const char *const allowed[] = {
 	"clock_timestamp",
 	"gen_random_uuid",
 	"pg_sleep",
@@ -73,8 +72,7 @@ static const char *const allowed[] =
 };
 
 /* And of taskq. */
-static const char *const allowed_of_taskq[] =
-{
+static const char *const allowed_of_taskq[] = {
 	"current_job",
 	"raise_permanent",
 	"raise_retryable",
@@ -82,15 +80,14 @@ static const char *const allowed_of_taskq[] =
 };
 
 /* Functions of PostgreSQL that look at the session, or at what it is doing. */
-static const char *const refused[] =
-{
+static const char *const refused[] = {
 	"current_setting",
 	"inet_client_addr",
 	"inet_client_port",
 	"inet_server_addr",
 	"inet_server_port",
 	"pg_client_encoding",
-	"pg_current_xact_id",		/* and gives the caller one */
+	"pg_current_xact_id", /* and gives the caller one */
 	"pg_current_xact_id_if_assigned",
 	"pg_cursor",
 	"pg_event_trigger_ddl_commands",
@@ -108,8 +105,7 @@ static const char *const refused[] =
 };
 
 /* Those that cannot be interrupted, however long their arguments make them take. */
-static const char *const endless[] =
-{
+static const char *const endless[] = {
 	"xmlexists",
 	"xpath",
 	"xpath_exists",
@@ -166,8 +162,8 @@ static bool
 IsEndless(HeapTuple tuple)
 {
 	Form_pg_proc proc = (Form_pg_proc) GETSTRUCT(tuple);
-	Datum		library;
-	bool		isnull;
+	Datum		 library;
+	bool		 isnull;
 
 	if (proc->pronamespace == PG_CATALOG_NAMESPACE)
 		return IsAmong(NameStr(proc->proname), endless, lengthof(endless));
@@ -184,9 +180,9 @@ IsEndless(HeapTuple tuple)
 void
 ConfineCheckFunction(Oid function)
 {
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	bool		reaches;
-	bool		is_endless;
+	HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	bool	  reaches;
+	bool	  is_endless;
 
 	if (!HeapTupleIsValid(tuple))
 		return;
@@ -279,7 +275,7 @@ static bool
 CheckTransactionTimeout(int *value, void **extra, GucSource source)
 {
 	return MaySetEnd(*value != 0) &&
-		(previous_transaction_timeout == NULL || previous_transaction_timeout(value, extra, source));
+		   (previous_transaction_timeout == NULL || previous_transaction_timeout(value, extra, source));
 }
 
 /* A way to call setseed(). */

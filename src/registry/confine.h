@@ -14,7 +14,7 @@
 /* What has to be undone on every way out. */
 typedef struct Confinement
 {
-	bool		confined;
+	bool		  confined;
 	HiddenPortals hidden;
 } Confinement;
 
@@ -28,4 +28,4 @@ extern void ConfineCheckFunction(Oid function);
 extern void ConfineCheckCommand(CmdType command);
 extern void ConfineRefuseXmlTable(void);
 
-#endif							/* TASKQ_CONFINE_H */
+#endif /* TASKQ_CONFINE_H */

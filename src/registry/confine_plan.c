@@ -32,9 +32,9 @@
 #include "registry/confine.h"
 #include "registry/confine_plan.h"
 
-static planner_hook_type previous_planner = NULL;
+static planner_hook_type		   previous_planner = NULL;
 static get_relation_info_hook_type previous_relation_info = NULL;
-static needs_fmgr_hook_type previous_needs_fmgr = NULL;
+static needs_fmgr_hook_type		   previous_needs_fmgr = NULL;
 
 /* queries ------------------------------------------------------------------ */
 
@@ -53,11 +53,11 @@ CheckOne(Oid function, void *context)
 static void
 CheckOperator(Oid operator)
 {
-	List	   *operators = list_make1_oid(operator);
+	List *operators = list_make1_oid(operator);
 
 	for (int i = 0; i < list_length(operators); i++)
 	{
-		HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(list_nth_oid(operators, i)));
+		HeapTuple			 tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(list_nth_oid(operators, i)));
 		FormData_pg_operator form;
 
 		CHECK_FOR_INTERRUPTS();
@@ -75,7 +75,7 @@ CheckOperator(Oid operator)
 static void
 CheckOperators(Node *node)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	switch (nodeTag(node))
 	{
@@ -88,7 +88,7 @@ CheckOperators(Node *node)
 			CheckOperator(((ScalarArrayOpExpr *) node)->opno);
 			break;
 		case T_RowCompareExpr:
-			foreach(cell, ((RowCompareExpr *) node)->opnos)
+			foreach (cell, ((RowCompareExpr *) node)->opnos)
 				CheckOperator(lfirst_oid(cell));
 			break;
 		default:
@@ -138,12 +138,12 @@ CheckGeneratedColumns(Relation relation)
 static void
 CheckRelation(Oid oid, RelOptInfo *rel)
 {
-	Relation	relation = table_open(oid, NoLock);
-	ListCell   *cell;
+	Relation  relation = table_open(oid, NoLock);
+	ListCell *cell;
 
 	CheckGeneratedColumns(relation);
 	table_close(relation, NoLock);
-	foreach(cell, rel->indexlist)
+	foreach (cell, rel->indexlist)
 	{
 		IndexOptInfo *index = lfirst_node(IndexOptInfo, cell);
 
@@ -167,8 +167,8 @@ ConfineRelationInfo(PlannerInfo *root, Oid oid, bool inhparent, RelOptInfo *rel)
 static bool
 IsInSql(Oid function)
 {
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	bool		is_sql;
+	HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	bool	  is_sql;
 
 	if (!HeapTupleIsValid(tuple))
 		return false;

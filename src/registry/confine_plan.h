@@ -9,4 +9,4 @@
 
 extern void ConfinePlanInit(void);
 
-#endif							/* TASKQ_CONFINE_PLAN_H */
+#endif /* TASKQ_CONFINE_PLAN_H */

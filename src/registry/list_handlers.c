@@ -40,7 +40,7 @@ taskq_is_registered(PG_FUNCTION_ARGS)
 Datum
 taskq_get_handler(PG_FUNCTION_ARGS)
 {
-	char	   *task_type;
+	char			   *task_type;
 	const TaskqHandler *handler;
 
 	CheckArgCount(fcinfo, 1);
@@ -56,9 +56,9 @@ taskq_get_handler(PG_FUNCTION_ARGS)
 Datum
 taskq_get_registered_types(PG_FUNCTION_ARGS)
 {
-	int			n;
+	int			   n;
 	TaskqHandler **sorted = HandlersSorted(&n);
-	Datum	   *types = palloc(sizeof(Datum) * (n + 1));
+	Datum		  *types = palloc(sizeof(Datum) * (n + 1));
 
 	CheckArgCount(fcinfo, 0);
 	for (int i = 0; i < n; i++)
@@ -98,8 +98,8 @@ static void
 ContractColumns(const TaskqHandler *handler, Datum *values, bool *nulls)
 {
 	static const TaskqContract none;
-	TaskqContract contract = handler->contract != NULL ? *handler->contract : none;
-	const char *refusal = ContractRefusal(&contract, HandlerRole(handler), handler->registered_by);
+	TaskqContract			   contract = handler->contract != NULL ? *handler->contract : none;
+	const char				  *refusal = ContractRefusal(&contract, HandlerRole(handler), handler->registered_by);
 
 	SetText(values, nulls, 22, contract.payload_type);
 	SetJson(values, nulls, 23, contract.required_fields);
@@ -179,7 +179,7 @@ Datum
 taskq_list_handlers(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	int			n;
+	int			   n;
 	TaskqHandler **sorted;
 
 	CheckArgCount(fcinfo, 0);
@@ -187,8 +187,8 @@ taskq_list_handlers(PG_FUNCTION_ARGS)
 	sorted = HandlersSorted(&n);
 	for (int i = 0; i < n; i++)
 	{
-		Datum		values[INFO_COLUMNS];
-		bool		nulls[INFO_COLUMNS];
+		Datum values[INFO_COLUMNS];
+		bool  nulls[INFO_COLUMNS];
 
 		InfoRow(sorted[i], values, nulls);
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
@@ -200,9 +200,9 @@ taskq_list_handlers(PG_FUNCTION_ARGS)
 Datum
 taskq_get_handler_info(PG_FUNCTION_ARGS)
 {
-	Datum		values[INFO_COLUMNS];
-	bool		nulls[INFO_COLUMNS];
-	TupleDesc	desc;
+	Datum				values[INFO_COLUMNS];
+	bool				nulls[INFO_COLUMNS];
+	TupleDesc			desc;
 	const TaskqHandler *handler;
 
 	CheckArgCount(fcinfo, 1);

@@ -37,37 +37,37 @@
 
 PG_FUNCTION_INFO_V1(taskq_validate_task);
 
-#define MAX_HINT 2000			/* bytes */
+#define MAX_HINT 2000 /* bytes */
 
 /* JSON that is tried as a row, or as a domain over it. */
 typedef struct Conversion
 {
-	FmgrInfo	flinfo;			/* of jsonb_to_record() */
-	TupleDesc	desc;
-	Oid			domain;			/* InvalidOid: none */
-	void	   *domain_state;
-	Jsonb	   *json;
+	FmgrInfo	  flinfo; /* of jsonb_to_record() */
+	TupleDesc	  desc;
+	Oid			  domain; /* InvalidOid: none */
+	void		 *domain_state;
+	Jsonb		 *json;
 	MemoryContext context;
 } Conversion;
 
 typedef struct Validation
 {
-	FmgrInfo	flinfo;
-	bool		returns_text;
-	Jsonb	   *payload;
-	bool		valid;
-	char	   *reason;			/* why it is not, if it was said */
+	FmgrInfo flinfo;
+	bool	 returns_text;
+	Jsonb	*payload;
+	bool	 valid;
+	char	*reason; /* why it is not, if it was said */
 } Validation;
 
 typedef struct PayloadCheck
 {
-	char		task_type[TASKQ_NAME_MAX + 1];
+	char		  task_type[TASKQ_NAME_MAX + 1];
 	TaskqContract contract;
-	UserCode	code;
-	Oid			base;			/* the composite type of the payload type, or InvalidOid */
-	Conversion	whole;
-	Validation	validation;
-	Problems	problems;
+	UserCode	  code;
+	Oid			  base; /* the composite type of the payload type, or InvalidOid */
+	Conversion	  whole;
+	Validation	  validation;
+	Problems	  problems;
 } PayloadCheck;
 
 /* calls, in the role of the handler ---------------------------------------- */
@@ -77,8 +77,8 @@ Convert(void *arg)
 {
 	Conversion *conversion = arg;
 	LOCAL_FCINFO(fcinfo, 1);
-	ReturnSetInfo wanted = {.type = T_ReturnSetInfo, .expectedDesc = conversion->desc};
-	Datum		row;
+	ReturnSetInfo wanted = { .type = T_ReturnSetInfo, .expectedDesc = conversion->desc };
+	Datum		  row;
 
 	InitFunctionCallInfoData(*fcinfo, &conversion->flinfo, 1, InvalidOid, NULL, (Node *) &wanted);
 	fcinfo->args[0].value = JsonbPGetDatum(conversion->json);
@@ -93,7 +93,7 @@ Validate(void *arg)
 {
 	Validation *validation = arg;
 	LOCAL_FCINFO(fcinfo, 1);
-	Datum		answer;
+	Datum answer;
 
 	InitFunctionCallInfoData(*fcinfo, &validation->flinfo, 1, InvalidOid, NULL, NULL);
 	fcinfo->args[0].value = JsonbPGetDatum(validation->payload);
@@ -118,7 +118,7 @@ Validate(void *arg)
 static ErrorData *
 Objection(PayloadCheck *check, const char *what, UserCodeFunction function, void *arg)
 {
-	ErrorData  *error;
+	ErrorData *error;
 
 	check->code.what = what;
 	error = UserCodeRun(&check->code, function, arg);
@@ -152,7 +152,7 @@ ConversionInit(Conversion *conversion, TupleDesc desc)
 static TupleDesc
 DescOfOne(const char *name, Oid type, int32 typmod, Oid collation)
 {
-	TupleDesc	desc = CreateTemplateTupleDesc(1);
+	TupleDesc desc = CreateTemplateTupleDesc(1);
 
 	TupleDescInitEntry(desc, 1, name, type, typmod, 0);
 	TupleDescInitEntryCollation(desc, 1, collation);
@@ -164,7 +164,7 @@ DescOfOne(const char *name, Oid type, int32 typmod, Oid collation)
 static Jsonb *
 Wrap(Jsonb *payload)
 {
-	Datum		name = CStringGetTextDatum("payload");
+	Datum name = CStringGetTextDatum("payload");
 
 	return DatumGetJsonbP(DirectFunctionCall4(jsonb_set, DirectFunctionCall1(jsonb_in, CStringGetDatum("{\"payload\": null}")),
 											  PointerGetDatum(construct_array(&name, 1, TEXTOID, -1, false, TYPALIGN_INT)),
@@ -191,13 +191,13 @@ static void CheckMembers(PayloadCheck *check, Oid type, Jsonb *object, const cha
 static void
 CheckMember(PayloadCheck *check, Form_pg_attribute attribute, Jsonb *object, const char *path, bool convert)
 {
-	Oid			base = getBaseType(attribute->atttypid);
-	char	   *name = psprintf("%s%s", path, NameStr(attribute->attname));
-	int			before = check->problems.count;
-	Conversion	conversion;
-	ErrorData  *error;
-	JsonbValue	value;
-	bool		present = MemberOf(object, NameStr(attribute->attname), &value) != NULL;
+	Oid		   base = getBaseType(attribute->atttypid);
+	char	  *name = psprintf("%s%s", path, NameStr(attribute->attname));
+	int		   before = check->problems.count;
+	Conversion conversion;
+	ErrorData *error;
+	JsonbValue value;
+	bool	   present = MemberOf(object, NameStr(attribute->attname), &value) != NULL;
 
 	if (!present && IsNeeded(attribute))
 		FieldMissing(&check->problems, name);
@@ -225,26 +225,26 @@ CheckMember(PayloadCheck *check, Form_pg_attribute attribute, Jsonb *object, con
 static bool
 IsDeclared(const PayloadCheck *check, const char *name)
 {
-	JsonbValue	type;
+	JsonbValue type;
 
 	return (check->contract.required_fields != NULL &&
 			MemberOf((Jsonb *) check->contract.required_fields, name, &type) != NULL) ||
-		(check->contract.optional_fields != NULL &&
-		 MemberOf((Jsonb *) check->contract.optional_fields, name, &type) != NULL);
+		   (check->contract.optional_fields != NULL &&
+			MemberOf((Jsonb *) check->contract.optional_fields, name, &type) != NULL);
 }
 
 /* Name the members of an object that the type does not have. */
 static void
 CheckUnknown(PayloadCheck *check, TupleDesc desc, Jsonb *object, const char *path)
 {
-	JsonbIterator *it = JsonbIteratorInit(&object->root);
+	JsonbIterator	  *it = JsonbIteratorInit(&object->root);
 	JsonbIteratorToken token;
-	JsonbValue	key;
+	JsonbValue		   key;
 
 	while ((token = JsonbIteratorNext(&it, &key, true)) != WJB_DONE)
 	{
-		char	   *name;
-		bool		known;
+		char *name;
+		bool  known;
 
 		if (token != WJB_KEY)
 			continue;
@@ -264,7 +264,7 @@ CheckUnknown(PayloadCheck *check, TupleDesc desc, Jsonb *object, const char *pat
 static void
 CheckMembers(PayloadCheck *check, Oid type, Jsonb *object, const char *path, bool convert)
 {
-	TupleDesc	desc = lookup_rowtype_tupdesc_copy(type, -1);
+	TupleDesc desc = lookup_rowtype_tupdesc_copy(type, -1);
 
 	for (int i = 0; i < desc->natts; i++)
 		if (!TupleDescAttr(desc, i)->attisdropped)
@@ -275,7 +275,7 @@ CheckMembers(PayloadCheck *check, Oid type, Jsonb *object, const char *path, boo
 static void
 CheckType(PayloadCheck *check, Jsonb *payload)
 {
-	ErrorData  *error;
+	ErrorData *error;
 
 	if (OidIsValid(check->base) && !JB_ROOT_IS_OBJECT(payload))
 	{
@@ -295,7 +295,7 @@ CheckType(PayloadCheck *check, Jsonb *payload)
 static void
 CheckByValidator(PayloadCheck *check, Jsonb *payload)
 {
-	ErrorData  *error;
+	ErrorData *error;
 
 	check->validation.payload = payload;
 	error = Objection(check, psprintf("validator %s", check->contract.validator), Validate, &check->validation);
@@ -329,7 +329,7 @@ static void
 Begin(PayloadCheck *check, const TaskqHandler *handler)
 {
 	TaskqContract *contract = &check->contract;
-	const char *refusal;
+	const char	  *refusal;
 
 	memset(check, 0, sizeof(*check));
 	strlcpy(check->task_type, handler->task_type, sizeof(check->task_type));
@@ -350,8 +350,8 @@ Begin(PayloadCheck *check, const TaskqHandler *handler)
 				 errhint("Make it as it was, or register the handler anew; a queue with validate_payloads => false takes them unchecked.")));
 	if (contract->payload_type != NULL)
 	{
-		Oid			type = contract->payload_type_oid;
-		Oid			base = getBaseType(type);
+		Oid type = contract->payload_type_oid;
+		Oid base = getBaseType(type);
 
 		if (get_typtype(base) == TYPTYPE_COMPOSITE)
 		{
@@ -401,10 +401,10 @@ ListField(StringInfo list, const char *name, const char *type)
 static void
 ListDeclared(StringInfo list, struct varlena *fields)
 {
-	JsonbIterator *it;
+	JsonbIterator	  *it;
 	JsonbIteratorToken token;
-	JsonbValue	value;
-	char	   *name = NULL;
+	JsonbValue		   value;
+	char			  *name = NULL;
 
 	if (fields == NULL)
 		return;
@@ -420,7 +420,7 @@ ListDeclared(StringInfo list, struct varlena *fields)
 static void
 ListColumns(const PayloadCheck *check, StringInfo needed, StringInfo allowed)
 {
-	TupleDesc	desc = lookup_rowtype_tupdesc_copy(check->base, -1);
+	TupleDesc desc = lookup_rowtype_tupdesc_copy(check->base, -1);
 
 	for (int i = 0; i < desc->natts; i++)
 	{
@@ -476,11 +476,11 @@ DescribeCheck(void *arg)
 void
 PayloadsCheck(const char *task_type, const Datum *payloads, int n)
 {
-	const TaskqHandler *handler = HandlerFind(task_type);
-	PayloadCheck check;
-	MemoryContext context;
-	MemoryContext each;
-	ErrorContextCallback callback = {.callback = DescribeCheck, .arg = &check};
+	const TaskqHandler	*handler = HandlerFind(task_type);
+	PayloadCheck		 check;
+	MemoryContext		 context;
+	MemoryContext		 each;
+	ErrorContextCallback callback = { .callback = DescribeCheck, .arg = &check };
 
 	if (handler == NULL || handler->contract == NULL)
 		return;
@@ -501,8 +501,7 @@ PayloadsCheck(const char *task_type, const Datum *payloads, int n)
 		error_context_stack = callback.previous;
 		ereport(ERROR,
 				(errcode(ERRCODE_TQ_INVALID_PAYLOAD),
-				 n > 1 ? errmsg("payload %d is not valid for task type \"%s\"", i + 1, check.task_type) :
-				 errmsg("the payload is not valid for task type \"%s\"", check.task_type),
+				 n > 1 ? errmsg("payload %d is not valid for task type \"%s\"", i + 1, check.task_type) : errmsg("the payload is not valid for task type \"%s\"", check.task_type),
 				 errdetail("%s", check.problems.text.data),
 				 errhint("%s", WhatIsExpected(&check))));
 	}
@@ -516,7 +515,7 @@ PayloadsCheck(const char *task_type, const Datum *payloads, int n)
 Datum
 taskq_validate_task(PG_FUNCTION_ARGS)
 {
-	char	   *task_type;
+	char *task_type;
 
 	CheckArgCount(fcinfo, 2);
 	task_type = ArgName(fcinfo, 0, "task type");
@@ -524,7 +523,7 @@ taskq_validate_task(PG_FUNCTION_ARGS)
 		HandlerRefuseUnregistered(task_type);
 	if (!PG_ARGISNULL(1))
 	{
-		Datum		payload = PointerGetDatum(ArgJson(fcinfo, 1, "payload"));
+		Datum payload = PointerGetDatum(ArgJson(fcinfo, 1, "payload"));
 
 		PayloadsCheck(task_type, &payload, 1);
 	}

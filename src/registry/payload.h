@@ -9,4 +9,4 @@
 
 extern void PayloadsCheck(const char *task_type, const Datum *payloads, int n);
 
-#endif							/* TASKQ_PAYLOAD_H */
+#endif /* TASKQ_PAYLOAD_H */

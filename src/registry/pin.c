@@ -22,39 +22,38 @@ typedef struct Pin
 
 	/* found once: settings of the server stay where they are */
 	struct config_generic *setting; /* NULL: this version has none of that name */
-	int			number;			/* the value of what is no text */
+	int					   number;	/* the value of what is no text */
 } Pin;
 
-static Pin	pins[] =
-{
+static Pin pins[] = {
 	/* how statements and literals are read */
-	{"standard_conforming_strings", "on"},
-	{"backslash_quote", "safe_encoding"},
-	{"transform_null_equals", "off"},
-	{"array_nulls", "on"},
-	{"xmloption", "content"},
+	{ "standard_conforming_strings", "on" },
+	{ "backslash_quote", "safe_encoding" },
+	{ "transform_null_equals", "off" },
+	{ "array_nulls", "on" },
+	{ "xmloption", "content" },
 
 	/* dates, times, numbers, money */
-	{"DateStyle", "ISO, MDY"},
-	{"IntervalStyle", "postgres"},
-	{"TimeZone", "UTC"},
-	{"timezone_abbreviations", "Default"},
-	{"extra_float_digits", "1"},
-	{"lc_monetary", "C"},
-	{"lc_numeric", "C"},
-	{"lc_time", "C"},
+	{ "DateStyle", "ISO, MDY" },
+	{ "IntervalStyle", "postgres" },
+	{ "TimeZone", "UTC" },
+	{ "timezone_abbreviations", "Default" },
+	{ "extra_float_digits", "1" },
+	{ "lc_monetary", "C" },
+	{ "lc_numeric", "C" },
+	{ "lc_time", "C" },
 
 	/* how the rest is written */
-	{"bytea_output", "hex"},
-	{"quote_all_identifiers", "off"},
-	{"xmlbinary", "base64"},
+	{ "bytea_output", "hex" },
+	{ "quote_all_identifiers", "off" },
+	{ "xmlbinary", "base64" },
 
 	/* what a search finds */
-	{"default_text_search_config", "pg_catalog.simple"},
-	{"gin_fuzzy_search_limit", "0"},
+	{ "default_text_search_config", "pg_catalog.simple" },
+	{ "gin_fuzzy_search_limit", "0" },
 
 	/* an error is an error, and no end of the session */
-	{"exit_on_error", "off"},
+	{ "exit_on_error", "off" },
 };
 
 /* Find a setting, and what its value is there. */
@@ -85,7 +84,7 @@ IsPinned(const Pin *pin)
 			return *GUC_ENUM_compat(pin->setting)->variable == pin->number;
 		case PGC_STRING:
 			return *GUC_STRING_compat(pin->setting)->variable != NULL &&
-				strcmp(*GUC_STRING_compat(pin->setting)->variable, pin->value) == 0;
+				   strcmp(*GUC_STRING_compat(pin->setting)->variable, pin->value) == 0;
 		default:
 			return false;
 	}

@@ -9,4 +9,4 @@
 
 extern void PinSettings(void);
 
-#endif							/* TASKQ_PIN_H */
+#endif /* TASKQ_PIN_H */

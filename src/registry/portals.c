@@ -41,7 +41,7 @@ PortalsContext(void)
 static Portal
 PortalOfContext(MemoryContext context)
 {
-	Portal		portal;
+	Portal portal;
 
 	if (strcmp(context->name, "PortalContext") != 0)
 		return NULL;
@@ -49,7 +49,7 @@ PortalOfContext(MemoryContext context)
 		elog(ERROR, "could not find the name of a portal");
 	portal = GetPortalByName(context->ident);
 	if (portal == NULL || portal->portalContext != context)
-		portal = GetPortalByName("");	/* shown as another name */
+		portal = GetPortalByName(""); /* shown as another name */
 	return portal != NULL && portal->portalContext == context ? portal : NULL;
 }
 
@@ -58,7 +58,7 @@ void
 PortalsHide(HiddenPortals *hidden)
 {
 	MemoryContext top = PortalsContext();
-	int			most = 0;
+	int			  most = 0;
 
 	hidden->n = 0;
 	for (MemoryContext child = top->firstchild; child != NULL; child = child->nextchild)
@@ -68,7 +68,7 @@ PortalsHide(HiddenPortals *hidden)
 	/* nothing can fail from the first one on that is changed */
 	for (MemoryContext child = top->firstchild; child != NULL; child = child->nextchild)
 	{
-		Portal		portal = PortalOfContext(child);
+		Portal		  portal = PortalOfContext(child);
 		HiddenPortal *saved = &hidden->portals[hidden->n];
 
 		if (portal == NULL)

@@ -12,19 +12,19 @@
 /* A portal as it was before it was hidden. */
 typedef struct HiddenPortal
 {
-	Portal		portal;
+	Portal		 portal;
 	PortalStatus status;
-	bool		visible;
-	bool		pinned;
+	bool		 visible;
+	bool		 pinned;
 } HiddenPortal;
 
 typedef struct HiddenPortals
 {
-	int			n;
+	int			  n;
 	HiddenPortal *portals;
 } HiddenPortals;
 
 extern void PortalsHide(HiddenPortals *hidden);
 extern void PortalsShow(HiddenPortals *hidden);
 
-#endif							/* TASKQ_PORTALS_H */
+#endif /* TASKQ_PORTALS_H */

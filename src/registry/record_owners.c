@@ -21,7 +21,7 @@
 #include "store/object_owner.h"
 #include "store/owner.h"
 
-#define NAMES 4					/* that a handler can have stored */
+#define NAMES 4 /* that a handler can have stored */
 
 static bool
 IsMissing(const char *name, Oid owner)
@@ -35,9 +35,9 @@ MissesOwner(const TaskqHandler *handler)
 	const TaskqContract *contract = handler->contract;
 
 	return IsMissing(handler->signature, handler->function_owner) ||
-		IsMissing(handler->retry_function, handler->retry_function_owner) ||
-		(contract != NULL && (IsMissing(contract->payload_type, contract->payload_type_owner) ||
-							  IsMissing(contract->validator, contract->validator_owner)));
+		   IsMissing(handler->retry_function, handler->retry_function_owner) ||
+		   (contract != NULL && (IsMissing(contract->payload_type, contract->payload_type_owner) ||
+								 IsMissing(contract->validator, contract->validator_owner)));
 }
 
 static void
@@ -53,12 +53,12 @@ Set(Datum *values, char *nulls, int i, Oid oid, Oid owner)
 static void
 Record(const TaskqHandler *handler, bool oids)
 {
-	Oid			types[1 + 2 * NAMES] = {TEXTOID, OIDOID, OIDOID, OIDOID, OIDOID,
-	REGROLEOID, REGROLEOID, REGROLEOID, REGROLEOID};
-	Datum		values[1 + 2 * NAMES] = {CStringGetTextDatum(handler->task_type)};
-	char		nulls[] = "         ";
-	TaskqContract contract = {0};
-	StoredName	retry = HandlerRetryFunction(handler);
+	Oid			  types[1 + 2 * NAMES] = { TEXTOID, OIDOID, OIDOID, OIDOID, OIDOID,
+										   REGROLEOID, REGROLEOID, REGROLEOID, REGROLEOID };
+	Datum		  values[1 + 2 * NAMES] = { CStringGetTextDatum(handler->task_type) };
+	char		  nulls[] = "         ";
+	TaskqContract contract = { 0 };
+	StoredName	  retry = HandlerRetryFunction(handler);
 
 	if (handler->contract != NULL)
 		contract = *handler->contract;
@@ -76,17 +76,18 @@ Record(const TaskqHandler *handler, bool oids)
 				 " validator_oid = $4, retry_function_oid = $5,"
 				 " function_owner = COALESCE(function_owner, $6), payload_type_owner = COALESCE(payload_type_owner, $7),"
 				 " validator_owner = COALESCE(validator_owner, $8), retry_function_owner = COALESCE(retry_function_owner, $9)"
-				 " WHERE task_type = $1", 1 + 2 * NAMES, types, values, nulls);
+				 " WHERE task_type = $1",
+				 1 + 2 * NAMES, types, values, nulls);
 }
 
 /* Record the owners that are missing, or with "oids" everything of every handler. */
 void
 RecordOwners(bool oids)
 {
-	int			n;
+	int			   n;
 	TaskqHandler **sorted = HandlersSorted(&n);
-	bool		any = false;
-	OwnerScope	scope;
+	bool		   any = false;
+	OwnerScope	   scope;
 
 	for (int i = 0; i < n && !any; i++)
 		any = oids || MissesOwner(sorted[i]);

@@ -9,4 +9,4 @@
 
 extern void RecordOwners(bool oids);
 
-#endif							/* TASKQ_RECORD_OWNERS_H */
+#endif /* TASKQ_RECORD_OWNERS_H */

@@ -84,7 +84,7 @@ MayChange(const TaskqHandler *handler)
 static void
 CheckMayChange(const TaskqHandler *handler)
 {
-	Oid			role = HandlerRole(handler);
+	Oid role = HandlerRole(handler);
 
 	if (MayChange(handler))
 		return;
@@ -113,17 +113,17 @@ SetInterval(FunctionCallInfo fcinfo, int n, const char *what, int64 least, Datum
 static void
 SetErrors(FunctionCallInfo fcinfo, int n, const char *what, Datum *values, char *nulls, int column)
 {
-	ArrayType  *errors = ArgNamesOrNull(fcinfo, n, what);
-	Datum	   *elements;
-	int			count;
+	ArrayType *errors = ArgNamesOrNull(fcinfo, n, what);
+	Datum	  *elements;
+	int		   count;
 
 	if (errors == NULL)
 		return;
 	deconstruct_array(errors, TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL, &count);
 	for (int i = 0; i < count; i++)
 	{
-		char	   *error = TextDatumGetCString(elements[i]);
-		int			len = strlen(error);
+		char *error = TextDatumGetCString(elements[i]);
+		int	  len = strlen(error);
 
 		if ((len != 2 && len != 5) || strspn(error, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") != len)
 			ereport(ERROR,
@@ -138,9 +138,9 @@ SetErrors(FunctionCallInfo fcinfo, int n, const char *what, Datum *values, char 
 static void
 SetDefaultsOfJobs(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 {
-	char	   *queue = ArgNameOrNull(fcinfo, 7, "queue");
-	char	   *policy = ArgNameOrNull(fcinfo, 12, "retry_policy");
-	RetryKind	kind;
+	char	 *queue = ArgNameOrNull(fcinfo, 7, "queue");
+	char	 *policy = ArgNameOrNull(fcinfo, 12, "retry_policy");
+	RetryKind kind;
 
 	if (!PG_ARGISNULL(2))
 		SetColumn(values, nulls, H_DESCRIPTION, PG_GETARG_DATUM(2));
@@ -185,7 +185,7 @@ SetDefaultsOfJobs(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 static void
 SetSearchPath(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 {
-	char	   *path = ArgTextOrNull(fcinfo, 15);
+	char *path = ArgTextOrNull(fcinfo, 15);
 
 	if (path == NULL)
 		path = pstrdup(namespace_search_path);
@@ -251,7 +251,7 @@ SetContract(FunctionCallInfo fcinfo, Oid role, Datum *values, char *nulls)
 static bool
 SetRetryFunction(FunctionCallInfo fcinfo, Oid role, Datum *values, char *nulls)
 {
-	Oid			function;
+	Oid function;
 
 	if (PG_ARGISNULL(24))
 		return false;
@@ -272,16 +272,17 @@ SetRetryFunction(FunctionCallInfo fcinfo, Oid role, Datum *values, char *nulls)
 static void
 RecordChange(const char *task_type, const char *change, Oid by)
 {
-	Oid			types[] = {TEXTOID, TEXTOID, REGROLEOID, TIMESTAMPTZOID};
-	Datum		values[] = {CStringGetTextDatum(task_type), CStringGetTextDatum(change), ObjectIdGetDatum(by),
-		TimestampTzGetDatum(ClockNow())};
+	Oid	  types[] = { TEXTOID, TEXTOID, REGROLEOID, TIMESTAMPTZOID };
+	Datum values[] = { CStringGetTextDatum(task_type), CStringGetTextDatum(change), ObjectIdGetDatum(by),
+					   TimestampTzGetDatum(ClockNow()) };
 
 	OwnerExecute("INSERT INTO taskq.handler_changes (task_type, handler, run_as, description, version,"
 				 "  registered_by, registered_at, change, changed_by, changed_at,"
 				 "  payload_type, required_fields, optional_fields, validator, retry_function)"
 				 " SELECT task_type, signature, run_as::text, description, version, registered_by::text, registered_at,"
 				 "  $2, $3::text, $4, payload_type, required_fields, optional_fields, validator, retry_function"
-				 " FROM taskq.handlers WHERE task_type = $1", 4, types, values, NULL);
+				 " FROM taskq.handlers WHERE task_type = $1",
+				 4, types, values, NULL);
 }
 
 /* Is this the row that is there, but for when it was registered and whether it is paused? */
@@ -291,8 +292,8 @@ IsSameRow(HeapTuple tuple, TupleDesc tupdesc, Datum *values, const char *nulls)
 	for (int i = 0; i < H_COLUMNS; i++)
 	{
 		Form_pg_attribute attr = TupleDescAttr(tupdesc, i);
-		bool		is_null;
-		Datum		old = SPI_getbinval(tuple, tupdesc, i + 1, &is_null);
+		bool			  is_null;
+		Datum			  old = SPI_getbinval(tuple, tupdesc, i + 1, &is_null);
 
 		if (i + 1 == H_REGISTERED_AT || i + 1 == H_PAUSED)
 			continue;
@@ -311,13 +312,13 @@ IsSameRow(HeapTuple tuple, TupleDesc tupdesc, Datum *values, const char *nulls)
 static void
 WriteHandler(Datum *values, const char *nulls)
 {
-	static Oid	types[H_COLUMNS] = {
+	static Oid types[H_COLUMNS] = {
 		TEXTOID, TEXTOID, OIDOID, BOOLOID, REGROLEOID, TEXTOID, TEXTOID, TEXTOID, BOOLOID, TEXTOID,
 		INT4OID, INT4OID, INTERVALOID, INTERVALOID, TEXTOID, INTERVALOID, INTERVALOID, REGROLEOID, TIMESTAMPTZOID,
 		TEXTARRAYOID, TEXTARRAYOID, BOOLOID, BOOLOID, TEXTOID, OIDOID, JSONBOID, JSONBOID, TEXTOID, OIDOID,
 		INTERVALOID, TEXTOID, OIDOID, BOOLOID, REGROLEOID, REGROLEOID, REGROLEOID, REGROLEOID
 	};
-	OwnerScope	scope;
+	OwnerScope scope;
 
 	OwnerEnterSpi(&scope);
 	if (OwnerExecute("SELECT * FROM taskq.handlers WHERE task_type = $1", 1, types, values, nulls) > 0 &&
@@ -330,7 +331,8 @@ WriteHandler(Datum *values, const char *nulls)
 	OwnerExecute("DELETE FROM taskq.handlers WHERE task_type = $1", 1, types, values, nulls);
 	OwnerExecute("INSERT INTO taskq.handlers VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,"
 				 " $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,"
-				 " $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37)", H_COLUMNS, types, values, nulls);
+				 " $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37)",
+				 H_COLUMNS, types, values, nulls);
 	OwnerLeaveSpi(&scope);
 	CatalogChanged(REL_HANDLERS);
 }
@@ -338,14 +340,14 @@ WriteHandler(Datum *values, const char *nulls)
 Datum
 taskq_register_handler(PG_FUNCTION_ARGS)
 {
-	Datum		values[H_COLUMNS] = {0};
-	char		nulls[H_COLUMNS + 1];
-	char	   *task_type;
+	Datum				values[H_COLUMNS] = { 0 };
+	char				nulls[H_COLUMNS + 1];
+	char			   *task_type;
 	const TaskqHandler *old;
-	Oid			run_as = InvalidOid;
-	Oid			role;
-	bool		share_commit;
-	bool		has_code;
+	Oid					run_as = InvalidOid;
+	Oid					role;
+	bool				share_commit;
+	bool				has_code;
 
 	CheckArgCount(fcinfo, REGISTER_ARGS);
 	CheckWritable("taskq.register_handler()");
@@ -424,9 +426,9 @@ taskq_register_handler_by_name(PG_FUNCTION_ARGS)
 static void
 RemoveHandler(const char *task_type)
 {
-	Oid			types[] = {TEXTOID};
-	Datum		values[] = {CStringGetTextDatum(task_type)};
-	OwnerScope	scope;
+	Oid		   types[] = { TEXTOID };
+	Datum	   values[] = { CStringGetTextDatum(task_type) };
+	OwnerScope scope;
 
 	OwnerEnterSpi(&scope);
 	RecordChange(task_type, "unregistered", scope.caller);
@@ -438,7 +440,7 @@ RemoveHandler(const char *task_type)
 Datum
 taskq_unregister_handler(PG_FUNCTION_ARGS)
 {
-	char	   *task_type;
+	char			   *task_type;
 	const TaskqHandler *handler;
 
 	CheckArgCount(fcinfo, 1);
@@ -458,9 +460,9 @@ Datum
 taskq_clear_handlers(PG_FUNCTION_ARGS)
 {
 	TaskqHandler **sorted;
-	int			n;
-	int			n_mine = 0;
-	char	  **mine;
+	int			   n;
+	int			   n_mine = 0;
+	char		 **mine;
 
 	CheckArgCount(fcinfo, 0);
 	CheckWritable("taskq.clear_handlers()");
@@ -482,7 +484,7 @@ taskq_clear_handlers(PG_FUNCTION_ARGS)
 static bool
 SetPausedBySql(FunctionCallInfo fcinfo, bool paused, const char *what)
 {
-	char	   *task_type;
+	char *task_type;
 
 	CheckArgCount(fcinfo, 1);
 	CheckWritable(what);

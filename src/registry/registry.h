@@ -9,4 +9,4 @@
 
 extern HandlerForm HandlerCheckFunction(Oid function, Oid run_as);
 
-#endif							/* TASKQ_REGISTRY_H */
+#endif /* TASKQ_REGISTRY_H */

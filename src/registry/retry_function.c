@@ -40,7 +40,7 @@
 
 #define TIME_LIMIT USECS_PER_SEC
 
-static const Oid argument_types[] = {INT4OID, JSONBOID};
+static const Oid argument_types[] = { INT4OID, JSONBOID };
 
 /* NULL, or why a function is no retry function. */
 static const char *
@@ -99,11 +99,11 @@ RetryFunctionRefusal(StoredName *stored)
 /* A call of a retry function, and its answer. */
 typedef struct RetryCall
 {
-	StoredName	function;
-	int32		attempt;
+	StoredName			  function;
+	int32				  attempt;
 	const AttemptFailure *failure;
-	bool		retry;			/* the answer is not NULL */
-	int64		delay;			/* microseconds */
+	bool				  retry; /* the answer is not NULL */
+	int64				  delay; /* microseconds */
 } RetryCall;
 
 static void
@@ -139,10 +139,10 @@ ErrorAsJson(const AttemptFailure *failure)
 static void
 CallRetryFunction(void *arg)
 {
-	RetryCall  *call = arg;
+	RetryCall *call = arg;
 	LOCAL_FCINFO(fcinfo, 2);
-	FmgrInfo	flinfo;
-	Datum		answer;
+	FmgrInfo flinfo;
+	Datum	 answer;
 
 	fmgr_info(call->function.oid, &flinfo);
 	InitFunctionCallInfoData(*fcinfo, &flinfo, 2, InvalidOid, NULL, NULL);
@@ -161,7 +161,7 @@ static void
 Warn(const char *task_type, const char *signature, const char *why)
 {
 	static TimestampTz warned_at = 0;
-	static char warned_of[TASKQ_NAME_MAX + 1];
+	static char		   warned_of[TASKQ_NAME_MAX + 1];
 
 	if (warned_at != 0 && ClockNow() - warned_at < USECS_PER_MINUTE && strcmp(warned_of, task_type) == 0)
 		return;
@@ -180,7 +180,7 @@ Call(RetryCall *call, UserCode *code, const char *task_type, bool *retryable, in
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "taskq retry function", ALLOCSET_SMALL_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	ErrorData  *error;
+	ErrorData	 *error;
 
 	code->what = psprintf("retry function %s", call->function.name);
 	code->until = ClockNow() + TIME_LIMIT;
@@ -205,11 +205,11 @@ void
 RetryFunctionAsk(const TaskqJob *job, const AttemptFailure *failure, bool *retryable, int64 *retry_in)
 {
 	const TaskqHandler *handler;
-	TaskqJob	shown = *job;	/* what the function does to it is nothing */
-	char		task_type[TASKQ_NAME_MAX + 1];
-	RetryCall	call = {.attempt = job->attempt,.failure = failure};
-	UserCode	code = {.job = &shown,.time_limit = TIME_LIMIT,.settles = true};
-	const char *refusal;
+	TaskqJob			shown = *job; /* what the function does to it is nothing */
+	char				task_type[TASKQ_NAME_MAX + 1];
+	RetryCall			call = { .attempt = job->attempt, .failure = failure };
+	UserCode			code = { .job = &shown, .time_limit = TIME_LIMIT, .settles = true };
+	const char		   *refusal;
 
 	if (!*retryable || *retry_in != NO_MICROSECONDS || !SettleMayRetry(job, failure))
 		return;

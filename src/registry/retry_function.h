@@ -11,8 +11,8 @@
 #include "job/history.h"
 #include "job/job.h"
 
-extern void RetryFunctionCheck(Oid function, Oid role);
+extern void		   RetryFunctionCheck(Oid function, Oid role);
 extern const char *RetryFunctionRefusal(StoredName *stored);
-extern void RetryFunctionAsk(const TaskqJob *job, const AttemptFailure *failure, bool *retryable, int64 *retry_in);
+extern void		   RetryFunctionAsk(const TaskqJob *job, const AttemptFailure *failure, bool *retryable, int64 *retry_in);
 
-#endif							/* TASKQ_RETRY_FUNCTION_H */
+#endif /* TASKQ_RETRY_FUNCTION_H */

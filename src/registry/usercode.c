@@ -41,7 +41,7 @@ static bool
 IsInterrupt(const ErrorData *error)
 {
 	return error->sqlerrcode == ERRCODE_QUERY_CANCELED && error->funcname != NULL &&
-		strcmp(error->funcname, "ProcessInterrupts") == 0;
+		   strcmp(error->funcname, "ProcessInterrupts") == 0;
 }
 
 /* errors that it meets ----------------------------------------------------- */
@@ -49,15 +49,15 @@ IsInterrupt(const ErrorData *error)
 typedef struct Watch
 {
 	const UserCode *code;
-	MemoryContext context;
-	ErrorData  *interrupt;		/* the first one that the server has raised in it */
+	MemoryContext	context;
+	ErrorData	   *interrupt; /* the first one that the server has raised in it */
 } Watch;
 
 static void
 NoteInterrupt(Watch *watch)
 {
 	MemoryContext old = MemoryContextSwitchTo(watch->context);
-	ErrorData  *error = CopyErrorData();
+	ErrorData	 *error = CopyErrorData();
 
 	if (IsInterrupt(error))
 		watch->interrupt = error;
@@ -67,7 +67,7 @@ NoteInterrupt(Watch *watch)
 static int
 SayWhyItEnds(const Watch *watch)
 {
-	double		seconds = watch->code->time_limit / 1000000.0;
+	double seconds = watch->code->time_limit / 1000000.0;
 
 	errcode(ERRCODE_QUERY_CANCELED);
 	errmsg("terminating the session because %s does not come to an end", watch->code->what);
@@ -88,7 +88,7 @@ SayWhyItEnds(const Watch *watch)
 static void
 WatchErrors(void *arg)
 {
-	Watch	   *watch = arg;
+	Watch *watch = arg;
 
 	if (watch->interrupt == NULL && geterrcode() == ERRCODE_QUERY_CANCELED)
 		NoteInterrupt(watch);
@@ -119,12 +119,11 @@ SetOption(const char *name, const char *value)
 static void
 CallAsRole(const UserCode *code, UserCodeFunction function, void *arg)
 {
-	Oid			caller;
-	int			sec_context;
+	Oid caller;
+	int sec_context;
 
 	/* temporary relations and types come first unless the path says otherwise */
-	SetOption("search_path", psprintf("%s, pg_temp", code->search_path == NULL || code->search_path[0] == '\0' ?
-									  "pg_catalog" : code->search_path));
+	SetOption("search_path", psprintf("%s, pg_temp", code->search_path == NULL || code->search_path[0] == '\0' ? "pg_catalog" : code->search_path));
 	if (!row_security)
 		SetOption("row_security", "on");
 	if (max_parallel_workers_per_gather > 0)
@@ -166,12 +165,12 @@ UserCodeRun(const UserCode *code, UserCodeFunction function, void *arg)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
-	volatile bool timed_out = false;
-	volatile int depth = -1;
-	Confinement confinement = {0};
-	Watch		watch = {.code = code,.context = context};
-	ErrorContextCallback callback = {.callback = WatchErrors,.arg = &watch};
+	ErrorData *volatile error = NULL;
+	volatile bool		 timed_out = false;
+	volatile int		 depth = -1;
+	Confinement			 confinement = { 0 };
+	Watch				 watch = { .code = code, .context = context };
+	ErrorContextCallback callback = { .callback = WatchErrors, .arg = &watch };
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);

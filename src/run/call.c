@@ -44,19 +44,19 @@
 /* A handler made ready to be called; kept while the catalog stays the same. */
 typedef struct ReadyHandler
 {
-	Oid			function;		/* hash key */
-	FmgrInfo	flinfo;
-	Expr	   *call;			/* f($1), with its body for f if that can be; NULL: not in SQL */
-	CachedExpression *cached;	/* that the call is from; NULL: of this run alone */
-	char	   *search_path;	/* that its body was read with */
+	Oid				  function; /* hash key */
+	FmgrInfo		  flinfo;
+	Expr			 *call;		   /* f($1), with its body for f if that can be; NULL: not in SQL */
+	CachedExpression *cached;	   /* that the call is from; NULL: of this run alone */
+	char			 *search_path; /* that its body was read with */
 } ReadyHandler;
 
 static MemoryContext ready_context = NULL;
-static HTAB *ready_handlers = NULL;
-static uint64 ready_version = 0;
+static HTAB			*ready_handlers = NULL;
+static uint64		 ready_version = 0;
 
 /* How many handlers are on the stack: more than one when they run jobs by hand. */
-static int	running = 0;
+static int running = 0;
 
 /* The one on top: the run that an interrupt is for. */
 static const Run *innermost = NULL;
@@ -79,8 +79,8 @@ static void
 ForgetReadyHandlers(void)
 {
 	HASH_SEQ_STATUS status;
-	ReadyHandler *ready;
-	HASHCTL		ctl;
+	ReadyHandler   *ready;
+	HASHCTL			ctl;
 
 	if (ready_handlers != NULL)
 	{
@@ -101,8 +101,8 @@ ForgetReadyHandlers(void)
 static bool
 IsSqlFunction(Oid function)
 {
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	bool		is_sql;
+	HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	bool	  is_sql;
 
 	if (!HeapTupleIsValid(tuple))
 		ereport(ERROR,
@@ -123,7 +123,7 @@ ArgumentType(const Run *run)
 static Node *
 CallExpression(const Run *run)
 {
-	Param	   *argument = makeNode(Param);
+	Param *argument = makeNode(Param);
 
 	argument->paramkind = PARAM_EXTERN;
 	argument->paramid = 1;
@@ -173,8 +173,8 @@ static ReadyHandler *
 MakeReady(const Run *run)
 {
 	ReadyHandler *ready;
-	ReadyHandler fresh;
-	uint64		version = CatalogRegistryVersion();
+	ReadyHandler  fresh;
+	uint64		  version = CatalogRegistryVersion();
 
 	if (running > 1)
 	{
@@ -218,7 +218,7 @@ static void
 CallByExpression(Run *run, Expr *call, Datum argument)
 {
 	ParamListInfo params = makeParamList(1);
-	ExprContext *context = CreateStandaloneExprContext();
+	ExprContext	 *context = CreateStandaloneExprContext();
 
 	params->params[0].value = argument;
 	params->params[0].isnull = false;
@@ -310,8 +310,8 @@ static void
 NoteError(Run *run)
 {
 	MemoryContext old;
-	ErrorData  *error;
-	int			sqlstate = geterrcode();
+	ErrorData	 *error;
+	int			  sqlstate = geterrcode();
 
 	if (run != innermost || (sqlstate != ERRCODE_QUERY_CANCELED && sqlstate != ERRCODE_INSUFFICIENT_PRIVILEGE))
 		return;
@@ -329,7 +329,7 @@ NoteError(Run *run)
 const Run *
 RunEnter(Run *run)
 {
-	const Run  *outer = innermost;
+	const Run *outer = innermost;
 
 	if (outer == NULL)
 		interrupt_passed = false;
@@ -357,7 +357,7 @@ RunPassInterrupt(void)
 void
 RunDescribe(void *arg)
 {
-	Run		   *run = arg;
+	Run *run = arg;
 
 	MemoryAtMessage();
 	NoteError(run);
@@ -439,13 +439,13 @@ PrepareSession(const Run *run)
 void
 RunHandler(Run *run)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	int			guc_level;
-	int			outer = running;
-	const Run  *outer_run;
-	uint64		outer_scope;
-	ErrorContextCallback callback = {.callback = RunDescribe, .arg = run, .previous = error_context_stack};
+	MemoryContext		 context = CurrentMemoryContext;
+	ResourceOwner		 owner = CurrentResourceOwner;
+	int					 guc_level;
+	int					 outer = running;
+	const Run			*outer_run;
+	uint64				 outer_scope;
+	ErrorContextCallback callback = { .callback = RunDescribe, .arg = run, .previous = error_context_stack };
 
 	run->outer_frames = FrameBegin(&run->job, run->is_here);
 	if (!run->is_here)

@@ -56,14 +56,14 @@
  * time, and none when the subtransactions have used as many ids, of which a
  * process can show 64 before everybody's snapshots become slower.
  */
-#define MAX_SHARED_TIME (10 * 1000)	/* microseconds */
+#define MAX_SHARED_TIME (10 * 1000) /* microseconds */
 #define MAX_SHARED_SUBXIDS 40
 
 /* A transaction of a worker: one run, or some that share its commit. */
 typedef struct Turn
 {
-	Run			run;			/* the one in hand */
-	ClaimPlace	place;			/* where the next one is claimed */
+	Run			run;   /* the one in hand */
+	ClaimPlace	place; /* where the next one is claimed */
 	bool		shares;
 	TimestampTz started_at;
 	int			n_runs;
@@ -71,9 +71,9 @@ typedef struct Turn
 	int			failed;
 } Turn;
 
-static Turn turn;
-static MemoryContext run_context = NULL;	/* outlives the transaction, for the failure of its commit */
-static int	single_runs = 0;	/* so many are not to share, as the commit that they shared has failed */
+static Turn			 turn;
+static MemoryContext run_context = NULL; /* outlives the transaction, for the failure of its commit */
+static int			 single_runs = 0;	 /* so many are not to share, as the commit that they shared has failed */
 
 /* slot --------------------------------------------------------------------- */
 
@@ -81,8 +81,8 @@ static int	single_runs = 0;	/* so many are not to share, as the commit that they
 static void
 ReportActivity(const Run *run)
 {
-	char		activity[TASKQ_NAME_MAX + 64] = "taskq: job ";
-	int			length = strlen(activity);
+	char activity[TASKQ_NAME_MAX + 64] = "taskq: job ";
+	int	 length = strlen(activity);
 
 	/* not by snprintf(), which costs more than many a handler */
 	length += pg_lltoa(run->job.job_id, activity + length);
@@ -96,7 +96,7 @@ ReportActivity(const Run *run)
 static void
 PublishRun(Run *run)
 {
-	TaskqSlot  *slot = ShmemMySlot();
+	TaskqSlot *slot = ShmemMySlot();
 
 	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
 	slot->job_id = run->job.job_id;
@@ -121,8 +121,8 @@ PublishRun(Run *run)
 static bool
 CloseToInterrupts(Run *run)
 {
-	TaskqSlot  *slot = ShmemMySlot();
-	bool		cancelled;
+	TaskqSlot *slot = ShmemMySlot();
+	bool	   cancelled;
 
 	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
 	slot->interruptible = false;
@@ -136,7 +136,7 @@ CloseToInterrupts(Run *run)
 static void
 UnpublishRuns(void)
 {
-	TaskqSlot  *slot = ShmemMySlot();
+	TaskqSlot *slot = ShmemMySlot();
 
 	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
 	slot->job_id = 0;
@@ -152,8 +152,8 @@ UnpublishRuns(void)
 static bool
 WasCancelledBefore(Run *run)
 {
-	OwnerScope	scope;
-	bool		cancelled;
+	OwnerScope scope;
+	bool	   cancelled;
 
 	OwnerEnter(&scope);
 	cancelled = CancelRequested(run->job.job_id, NULL);
@@ -230,7 +230,7 @@ BeginJobTransaction(void)
 static bool
 ClaimNext(const ClaimRequest *request, Run *run)
 {
-	int64		job_id;
+	int64 job_id;
 
 	if (!BlamePending(&job_id))
 		return ClaimToRun(request, &turn.place, &run->jobs, &run->job);
@@ -245,7 +245,7 @@ static bool
 ClaimForTurn(const ClaimRequest *request)
 {
 	ClaimRequest shared = *request;
-	int64		suspect;
+	int64		 suspect;
 
 	MemoryContextReset(run_context);
 	MemoryContextSwitchTo(run_context);
@@ -260,7 +260,7 @@ ClaimForTurn(const ClaimRequest *request)
 static bool
 RunClaimed(void)
 {
-	Run		   *run = &turn.run;
+	Run *run = &turn.run;
 
 	CurrentPush(&run->job);
 	if (!PrepareRun(run, NULL))
@@ -278,7 +278,7 @@ RunClaimed(void)
 	/* a request from before others could see what we run has found nobody */
 	if (!WasCancelledBefore(run))
 	{
-		bool		cancelled;
+		bool cancelled;
 
 		if (run->form.stepwise)
 			StepwiseCall(run);
@@ -302,10 +302,10 @@ static bool
 MayGoOn(const ClaimRequest *request)
 {
 	return turn.n_runs < taskq_share_commit_jobs &&
-		ClockNow() - turn.started_at < MAX_SHARED_TIME &&
-		MyProc->subxidStatus.count < MAX_SHARED_SUBXIDS &&
-		request->catalog_version == CatalogVersion() &&
-		ResetBetweenRuns();
+		   ClockNow() - turn.started_at < MAX_SHARED_TIME &&
+		   MyProc->subxidStatus.count < MAX_SHARED_SUBXIDS &&
+		   request->catalog_version == CatalogVersion() &&
+		   ResetBetweenRuns();
 }
 
 /*
@@ -348,7 +348,7 @@ DispatchNext(const ClaimRequest *request)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
+		ErrorData *error;
 
 		CurrentReset(0);
 		if (turn.n_runs == 0)
@@ -387,17 +387,16 @@ DispatchNext(const ClaimRequest *request)
 bool
 DispatchHere(const ClaimRequest *request, int64 job_id, const GivenHandler *given, RunReport *report)
 {
-	Run		   *run = palloc0(sizeof(Run));
-	int			depth;
+	Run *run = palloc0(sizeof(Run));
+	int	 depth;
 
-	if (!(job_id != 0 ? ClaimByIdToRun(request, job_id, &run->jobs, &run->job) :
-		  ClaimToRun(request, NULL, &run->jobs, &run->job)))
+	if (!(job_id != 0 ? ClaimByIdToRun(request, job_id, &run->jobs, &run->job) : ClaimToRun(request, NULL, &run->jobs, &run->job)))
 		return false;
 	depth = CurrentPush(&run->job);
-	run->outer_frames = FrameInHand();	/* to go back to, even if the run does not come to begin */
+	run->outer_frames = FrameInHand(); /* to go back to, even if the run does not come to begin */
 	PG_TRY();
 	{
-		bool		can_run = PrepareRun(run, given);
+		bool can_run = PrepareRun(run, given);
 
 		run->is_here = true;
 

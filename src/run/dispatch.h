@@ -23,13 +23,13 @@ typedef struct GivenHandler
 /* How a run in the caller's own transaction ended. */
 typedef struct RunReport
 {
-	int64		job_id;
-	char		task_type[TASKQ_NAME_MAX + 1];
-	const char *state;
+	int64			job_id;
+	char			task_type[TASKQ_NAME_MAX + 1];
+	const char	   *state;
 	struct varlena *result;
-	const char *error;
+	const char	   *error;
 } RunReport;
 
 extern bool DispatchHere(const ClaimRequest *request, int64 job_id, const GivenHandler *given, RunReport *report);
 
-#endif							/* TASKQ_DISPATCH_H */
+#endif /* TASKQ_DISPATCH_H */

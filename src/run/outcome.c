@@ -58,7 +58,7 @@ IsOfTaskq(const ErrorData *error)
 static bool
 IsOfSetup(const Run *run)
 {
-	int			sqlstate = run->error->sqlerrcode;
+	int sqlstate = run->error->sqlerrcode;
 
 	if (run->refused == sqlstate || HandlerDeclaresError(run->task_type, sqlstate))
 		return false;
@@ -98,15 +98,15 @@ ReadInterval(void *arg)
 	WishedInterval *wished = arg;
 
 	wished->microseconds = IntervalMicroseconds(DatumGetIntervalP(
-			DirectFunctionCall3(interval_in, CStringGetDatum(wished->text), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1))));
+		DirectFunctionCall3(interval_in, CStringGetDatum(wished->text), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1))));
 }
 
 /* The delay that a handler wished; none when it is not an interval. */
 static int64
 WishedDelay(const ErrorData *error)
 {
-	WishedInterval wished = {error->column_name, 0};
-	int64		delay;
+	WishedInterval wished = { error->column_name, 0 };
+	int64		   delay;
 
 	if (error->sqlerrcode != ERRCODE_TQ_RETRYABLE || error->column_name == NULL ||
 		!Guard("read the delay that a handler wishes", ReadInterval, &wished))
@@ -184,10 +184,10 @@ NoteSetupFailure(const Run *run, const AttemptFailure *failure)
 static void
 FailRun(Run *run, OwnerScope *scope)
 {
-	ErrorData  *error = run->error;
-	bool		retryable;
-	int64		retry_in;
-	AttemptFailure failure = {0};
+	ErrorData	  *error = run->error;
+	bool		   retryable;
+	int64		   retry_in;
+	AttemptFailure failure = { 0 };
 
 	if (run->timed_out)
 		DescribeTimeout(run, &failure);
@@ -212,7 +212,7 @@ FailRun(Run *run, OwnerScope *scope)
 static void
 CancelRun(Run *run)
 {
-	char	   *reason = NULL;
+	char *reason = NULL;
 
 	run->job.last_outcome = OUTCOME_CANCELLED;
 	if (!CancelRequested(run->job.job_id, &reason) || reason == NULL)
@@ -229,7 +229,7 @@ CancelRun(Run *run)
 void
 SettleRun(Run *run, bool cancelled)
 {
-	OwnerScope	scope;
+	OwnerScope scope;
 
 	OwnerEnter(&scope);
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -261,9 +261,9 @@ SettleRun(Run *run, bool cancelled)
 void
 RecordLostRun(Run *run, MemoryContext context)
 {
-	Run			again = {0};
-	OwnerScope	scope;
-	int			attempt = ShmemMySlot()->attempt;	/* a settle may have given it back */
+	Run		   again = { 0 };
+	OwnerScope scope;
+	int		   attempt = ShmemMySlot()->attempt; /* a settle may have given it back */
 
 	BeginJobTransaction();
 	MemoryContextSwitchTo(context);
@@ -295,7 +295,7 @@ RecordLostRun(Run *run, MemoryContext context)
 void
 GiveBackRun(Run *run)
 {
-	OwnerScope	scope;
+	OwnerScope scope;
 
 	OwnerEnter(&scope);
 	PushActiveSnapshot(GetTransactionSnapshot());

@@ -13,4 +13,4 @@ extern void SettleRun(Run *run, bool cancelled);
 extern void GiveBackRun(Run *run);
 extern void RecordLostRun(Run *run, MemoryContext context);
 
-#endif							/* TASKQ_OUTCOME_H */
+#endif /* TASKQ_OUTCOME_H */

@@ -28,7 +28,7 @@
 /* A transaction has committed that may have made temporary objects. */
 static bool temporary_used = false;
 
-static bool constraints_set = false;	/* by a statement of this transaction */
+static bool constraints_set = false; /* by a statement of this transaction */
 
 /* Disarm what a handler may be under, before anything else goes on. */
 void

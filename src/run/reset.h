@@ -15,4 +15,4 @@ extern void ResetInit(void);
 extern bool ResetBetweenRuns(void);
 extern void ResetNoteConstraints(void);
 
-#endif							/* TASKQ_RESET_H */
+#endif /* TASKQ_RESET_H */

@@ -49,11 +49,11 @@ PG_FUNCTION_INFO_V1(taskq_run_all);
 /* A call of one of the three. */
 typedef struct RunCall
 {
-	TaskqWorker worker;
-	RouteSet	routes;
+	TaskqWorker	 worker;
+	RouteSet	 routes;
 	ClaimRequest request;
 	GivenHandler given;
-	bool		is_given;
+	bool		 is_given;
 } RunCall;
 
 /*
@@ -112,9 +112,9 @@ static bool
 RunOne(FunctionCallInfo fcinfo, RunCall *call, int64 job_id)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	RunReport	report = {0};
-	Datum		values[RUN_COLUMNS];
-	bool		nulls[RUN_COLUMNS] = {false};
+	RunReport	   report = { 0 };
+	Datum		   values[RUN_COLUMNS];
+	bool		   nulls[RUN_COLUMNS] = { false };
 
 	call->request.catalog_version = CatalogVersion();
 	call->routes = EligibleRoutes(&call->worker);
@@ -162,7 +162,7 @@ IsForCaller(const char *task_type)
 	const TaskqHandler *handler = HandlerFind(task_type);
 
 	return handler == NULL || handler->signature == NULL || handler->also_external ||
-		MayActAs_compat(GetUserId(), handler->run_as);
+		   MayActAs_compat(GetUserId(), handler->run_as);
 }
 
 /* Why could this job not be run? */
@@ -214,8 +214,8 @@ RefuseJob(RunCall *call, int64 job_id)
 Datum
 taskq_run_job(PG_FUNCTION_ARGS)
 {
-	RunCall		call;
-	int64		job_id;
+	RunCall call;
+	int64	job_id;
 
 	CheckArgCount(fcinfo, 2);
 	CheckWritable("taskq.run_job()");
@@ -241,7 +241,7 @@ RequireTypesOfGiven(const RunCall *call)
 Datum
 taskq_run_next(PG_FUNCTION_ARGS)
 {
-	RunCall		call;
+	RunCall call;
 
 	CheckArgCount(fcinfo, 2);
 	CheckWritable("taskq.run_next()");
@@ -256,8 +256,8 @@ taskq_run_next(PG_FUNCTION_ARGS)
 Datum
 taskq_run_all(PG_FUNCTION_ARGS)
 {
-	RunCall		call;
-	int			most;
+	RunCall		  call;
+	int			  most;
 	MemoryContext context;
 	MemoryContext old;
 

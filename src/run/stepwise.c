@@ -61,7 +61,7 @@ static void
 CommitClaim(Run *run)
 {
 	MemoryContext context = CurrentMemoryContext;
-	OwnerScope	scope;
+	OwnerScope	  scope;
 
 	ResetBeforeRun();
 	run->outer_frames = FrameBegin(&run->job, false);
@@ -74,14 +74,14 @@ CommitClaim(Run *run)
 		SetForSession("lock_timeout", psprintf("%dms", (int) Min((run->lock_timeout + 999) / 1000, INT_MAX)));
 	OwnerEnter(&scope);
 	run->job.state = JOB_AVAILABLE;
-	PushActiveSnapshot(GetTransactionSnapshot());	/* a large payload is read */
+	PushActiveSnapshot(GetTransactionSnapshot()); /* a large payload is read */
 	JobTransition(&run->jobs, &run->job, JOB_RUNNING, NULL);
 	JobKeep(&run->job);
 	PopActiveSnapshot();
 	run->job.is_stored = true;
 	StoreClose(&run->jobs, true);
 	if (run->on_trial)
-		TrialFailed(run->task_type);	/* until it has completed: the lock ends with this transaction */
+		TrialFailed(run->task_type); /* until it has completed: the lock ends with this transaction */
 	OwnerLeave(&scope);
 	WakeLeaseAt(ClockNow() + (int64) taskq_poll_interval * 1000);
 	CommitTransactionCommand();
@@ -94,8 +94,8 @@ CommitClaim(Run *run)
 /* Takes the row that a procedure with a second argument returns. */
 typedef struct ResultReceiver
 {
-	DestReceiver pub;
-	Run		   *run;
+	DestReceiver  pub;
+	Run			 *run;
 	MemoryContext context;
 } ResultReceiver;
 
@@ -103,8 +103,8 @@ static bool
 ReceiveResult(TupleTableSlot *slot, DestReceiver *self)
 {
 	ResultReceiver *receiver = (ResultReceiver *) self;
-	Run		   *run = receiver->run;
-	MemoryContext old = MemoryContextSwitchTo(receiver->context);
+	Run			   *run = receiver->run;
+	MemoryContext	old = MemoryContextSwitchTo(receiver->context);
 
 	run->result = slot_getattr(slot, 1, &run->result_is_null);
 	if (!run->result_is_null)
@@ -127,11 +127,11 @@ StopReceiving(DestReceiver *self)
 static bool
 ReturnsResult(Oid function)
 {
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	Oid		   *types;
-	char	  **names;
-	char	   *modes;
-	int			n;
+	HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Oid		 *types;
+	char	**names;
+	char	 *modes;
+	int		  n;
 
 	if (!HeapTupleIsValid(tuple))
 		ereport(ERROR,
@@ -159,13 +159,13 @@ CallStatement(const Run *run)
 static void
 CallThroughPortal(Run *run)
 {
-	Oid			type = run->form.takes_job ? CatalogJobType() : JSONBOID;
-	char	   *sql;
-	List	   *statements;
-	ParamListInfo params = makeParamList(1);
-	Portal		portal;
+	Oid			   type = run->form.takes_job ? CatalogJobType() : JSONBOID;
+	char		  *sql;
+	List		  *statements;
+	ParamListInfo  params = makeParamList(1);
+	Portal		   portal;
 	ResultReceiver receiver = {
-		.pub = {ReceiveResult, StartReceiving, StopReceiving, StopReceiving, DestNone},
+		.pub = { ReceiveResult, StartReceiving, StopReceiving, StopReceiving, DestNone },
 		.run = run,
 		.context = CurrentMemoryContext,
 	};
@@ -195,9 +195,9 @@ CallThroughPortal(Run *run)
 static void
 CallProcedure(Run *run)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ErrorContextCallback callback = {.callback = RunDescribe, .arg = run, .previous = error_context_stack};
-	const Run  *outer = RunEnter(run);
+	MemoryContext		 context = CurrentMemoryContext;
+	ErrorContextCallback callback = { .callback = RunDescribe, .arg = run, .previous = error_context_stack };
+	const Run			*outer = RunEnter(run);
 
 	run->scope = BuiltNewScope();
 	(void) BuiltEnter(run->scope);
@@ -248,7 +248,7 @@ UnwrapResult(Run *run)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	uint64		outer_scope;
+	uint64		  outer_scope;
 
 	if (run->error != NULL || run->result_is_null)
 		return;
@@ -283,9 +283,9 @@ bool
 StepwiseReclaim(Run *run)
 {
 	MemoryContext context = CurrentMemoryContext;
-	TaskqJob	before = run->job;
-	OwnerScope	scope;
-	bool		held;
+	TaskqJob	  before = run->job;
+	OwnerScope	  scope;
+	bool		  held;
 
 	BeginJobTransaction();
 	MemoryContextSwitchTo(context);

@@ -12,4 +12,4 @@
 extern void StepwiseCall(Run *run);
 extern bool StepwiseReclaim(Run *run);
 
-#endif							/* TASKQ_STEPWISE_H */
+#endif /* TASKQ_STEPWISE_H */

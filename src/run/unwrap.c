@@ -24,8 +24,7 @@ RaiseFailure(Jsonb *failure)
 {
 	char	   *error_type = ResultMember(failure, "error_type");
 	char	   *retryable = ResultMember(failure, "retryable");
-	bool		retry = retryable != NULL ? strcmp(retryable, "true") == 0 :
-		error_type == NULL || IsRetryableErrorType(error_type);
+	bool		retry = retryable != NULL ? strcmp(retryable, "true") == 0 : error_type == NULL || IsRetryableErrorType(error_type);
 	SaidFailure said;
 
 	if (error_type == NULL || !IsName(error_type))
@@ -43,8 +42,8 @@ RaiseFailure(Jsonb *failure)
 static TimestampTz
 SnoozedUntil(Jsonb *snooze)
 {
-	char	   *delay = ResultMember(snooze, "delay");
-	Datum		interval;
+	char *delay = ResultMember(snooze, "delay");
+	Datum interval;
 
 	if (delay == NULL)
 		return ClockNow();
@@ -61,7 +60,7 @@ CheckSize(Run *run)
 		.type = ERROR_PERMANENT,
 		.hint = RESULT_HINT,
 	};
-	char	   *detail;
+	char *detail;
 
 	if (run->result_is_null)
 		return;
@@ -79,8 +78,8 @@ CheckSize(Run *run)
 static void
 Unwrap(Run *run)
 {
-	Jsonb	   *jsonb = DatumGetJsonbP(run->result);
-	JsonbValue	value;
+	Jsonb	  *jsonb = DatumGetJsonbP(run->result);
+	JsonbValue value;
 
 	if (!ResultIsMeant(jsonb))
 		return;

@@ -11,4 +11,4 @@
 
 extern void ResultUnwrap(Run *run);
 
-#endif							/* TASKQ_UNWRAP_H */
+#endif /* TASKQ_UNWRAP_H */

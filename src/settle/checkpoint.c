@@ -24,14 +24,14 @@ PG_FUNCTION_INFO_V1(taskq_update_progress);
 static void
 SaveInRow(const TaskqJob *running, struct varlena *checkpoint, struct varlena *progress)
 {
-	OwnerScope	scope;
-	Store		jobs;
-	TaskqJob	job;
-	bool		held;
+	OwnerScope scope;
+	Store	   jobs;
+	TaskqJob   job;
+	bool	   held;
 
 	OwnerEnter(&scope);
 	held = JobOpenAndLock(&jobs, running->job_id, &job) == STORE_LOCKED &&
-		job.state == JOB_RUNNING && job.epoch == running->epoch;
+		   job.state == JOB_RUNNING && job.epoch == running->epoch;
 	if (held)
 	{
 		if (checkpoint != NULL)

@@ -32,8 +32,8 @@ PG_FUNCTION_INFO_V1(taskq_complete_jobs);
 static void
 CompleteHeld(Store *jobs, TaskqJob *job, struct varlena *result, OwnerScope *scope)
 {
-	char	   *refusal;
-	char	   *detail;
+	char *refusal;
+	char *detail;
 
 	OwnerLeave(scope);
 	result = Decide(result, job);
@@ -51,13 +51,13 @@ CompleteHeld(Store *jobs, TaskqJob *job, struct varlena *result, OwnerScope *sco
 Datum
 taskq_complete_job(PG_FUNCTION_ARGS)
 {
-	OwnerScope	scope;
-	Store		jobs;
-	TaskqJob	job;
-	int64		job_id;
-	int64		epoch;
+	OwnerScope		scope;
+	Store			jobs;
+	TaskqJob		job;
+	int64			job_id;
+	int64			epoch;
 	struct varlena *result = NULL;
-	bool		held;
+	bool			held;
 
 	CheckArgCount(fcinfo, 3);
 	CheckWritable("taskq.complete_job()");
@@ -80,21 +80,21 @@ taskq_complete_job(PG_FUNCTION_ARGS)
 /* One of the claims of complete_jobs(). */
 typedef struct Completion
 {
-	int64		job_id;
-	int64		epoch;
-	int			position;		/* in the arrays */
-	struct varlena *result;		/* NULL: none */
-	const char *status;
+	int64			job_id;
+	int64			epoch;
+	int				position; /* in the arrays */
+	struct varlena *result;	  /* NULL: none */
+	const char	   *status;
 } Completion;
 
 /* The results, one a job; none at all where the argument is NULL. */
 static void
 ReadResults(FunctionCallInfo fcinfo, Completion *completions, int n)
 {
-	ArrayType  *array;
-	Datum	   *values;
-	bool	   *nulls;
-	int			count;
+	ArrayType *array;
+	Datum	  *values;
+	bool	  *nulls;
+	int		   count;
 
 	if (PG_ARGISNULL(2))
 		return;
@@ -151,7 +151,7 @@ CompareByPosition(const void *a, const void *b)
 static const char *
 CompleteOne(Store *jobs, const Completion *completion, OwnerScope *scope)
 {
-	TaskqJob	job;
+	TaskqJob job;
 
 	switch (FindClaim(jobs, &job, completion->job_id, completion->epoch, OUTCOME_COMPLETED))
 	{
@@ -185,11 +185,11 @@ NameJob(void *arg)
 static void
 CompleteAll(Completion *completions, int n)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "taskq complete_jobs", ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old;
-	ErrorContextCallback callback = {.previous = error_context_stack,.callback = NameJob};
-	OwnerScope	scope;
-	Store		jobs;
+	MemoryContext		 context = AllocSetContextCreate(CurrentMemoryContext, "taskq complete_jobs", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext		 old;
+	ErrorContextCallback callback = { .previous = error_context_stack, .callback = NameJob };
+	OwnerScope			 scope;
+	Store				 jobs;
 
 	qsort(completions, n, sizeof(Completion), CompareByJob);
 	OwnerEnter(&scope);
@@ -215,8 +215,8 @@ Datum
 taskq_complete_jobs(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	Completion *completions;
-	int			n;
+	Completion	  *completions;
+	int			   n;
 
 	CheckArgCount(fcinfo, 3);
 	CheckWritable("taskq.complete_jobs()");
@@ -225,8 +225,8 @@ taskq_complete_jobs(PG_FUNCTION_ARGS)
 	CompleteAll(completions, n);
 	for (int i = 0; i < n; i++)
 	{
-		Datum		values[3];
-		bool		nulls[3] = {false, false, false};
+		Datum values[3];
+		bool  nulls[3] = { false, false, false };
 
 		values[0] = Int64GetDatum(completions[i].job_id);
 		values[1] = Int64GetDatum(completions[i].epoch);

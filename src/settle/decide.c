@@ -52,7 +52,7 @@ AddStrings(StringInfo json, char **strings, int n)
 static void
 AddJson(StringInfo json, const char *key, struct varlena *value)
 {
-	Jsonb	   *jsonb = (Jsonb *) value;
+	Jsonb *jsonb = (Jsonb *) value;
 
 	appendStringInfo(json, ", \"%s\": ", key);
 	(void) JsonbToCString(json, &jsonb->root, VARSIZE(jsonb));
@@ -67,13 +67,13 @@ ToJsonb(StringInfo json)
 Datum
 taskq_decision(PG_FUNCTION_ARGS)
 {
-	StringInfoData json;
+	StringInfoData	json;
 	struct varlena *decision;
-	ArrayType  *names;
-	Datum	   *values;
-	bool	   *nulls;
-	char	  **steps;
-	int			n;
+	ArrayType	   *names;
+	Datum		   *values;
+	bool		   *nulls;
+	char		  **steps;
+	int				n;
 
 	CheckArgCount(fcinfo, 4);
 	names = ArgNamesOrNull(fcinfo, 0, STEPS);
@@ -107,11 +107,11 @@ taskq_decision(PG_FUNCTION_ARGS)
 /* What decision() was given, which it does not look at. */
 typedef struct Decision
 {
-	int			n;
-	char	  **steps;
-	Jsonb	   *context;		/* NULL: none */
-	Jsonb	   *payload;		/* NULL: that of the job which decides */
-	Jsonb	   *options;		/* NULL: none */
+	int	   n;
+	char **steps;
+	Jsonb *context; /* NULL: none */
+	Jsonb *payload; /* NULL: that of the job which decides */
+	Jsonb *options; /* NULL: none */
 } Decision;
 
 TASKQ_NORETURN static void
@@ -126,7 +126,7 @@ RefuseMember(const char *key, const char *what)
 static Jsonb *
 Member(Jsonb *object, const char *key)
 {
-	JsonbValue	value;
+	JsonbValue value;
 
 	if (getKeyJsonValueFromContainer(&object->root, key, strlen(key), &value) == NULL)
 		return NULL;
@@ -136,7 +136,7 @@ Member(Jsonb *object, const char *key)
 static Jsonb *
 ObjectMember(Jsonb *object, const char *key)
 {
-	Jsonb	   *member = Member(object, key);
+	Jsonb *member = Member(object, key);
 
 	if (member != NULL && !JB_ROOT_IS_OBJECT(member))
 		RefuseMember(key, "an object");
@@ -146,7 +146,7 @@ ObjectMember(Jsonb *object, const char *key)
 static void
 ReadSteps(Jsonb *result, Decision *decision)
 {
-	Jsonb	   *steps = Member(result, STEPS);
+	Jsonb *steps = Member(result, STEPS);
 
 	if (steps == NULL || !JB_ROOT_IS_ARRAY(steps) || JB_ROOT_IS_SCALAR(steps))
 		RefuseMember(STEPS, "an array of task types");
@@ -195,17 +195,17 @@ RefuseUnknown(const Decision *decision)
 static Jsonb *
 OptionsOf(const Decision *decision, const char *step)
 {
-	Jsonb	   *options = decision->options == NULL ? NULL : ObjectMember(decision->options, step);
-	JsonbIterator *iterator;
+	Jsonb			  *options = decision->options == NULL ? NULL : ObjectMember(decision->options, step);
+	JsonbIterator	  *iterator;
 	JsonbIteratorToken token;
-	JsonbValue	key;
+	JsonbValue		   key;
 
 	if (options == NULL)
 		return NULL;
 	iterator = JsonbIteratorInit(&options->root);
 	while ((token = JsonbIteratorNext(&iterator, &key, true)) != WJB_DONE)
 	{
-		char	   *name;
+		char *name;
 
 		if (token != WJB_KEY)
 			continue;
@@ -232,7 +232,7 @@ EnqueueStep(const Decision *decision, const char *step, const TaskqJob *job)
 		" priority => ($3 OPERATOR(pg_catalog.->>) 'priority')::pg_catalog.int4,"
 		" delay => ($3 OPERATOR(pg_catalog.->>) 'delay')::pg_catalog.interval,"
 		" tags => $4, tenant_id => $5, group_key => $6, correlation_id => $7)";
-	Oid			types[] = {TEXTOID, JSONBOID, JSONBOID, TEXTARRAYOID, TEXTOID, TEXTOID, TEXTOID};
+	Oid			types[] = { TEXTOID, JSONBOID, JSONBOID, TEXTARRAYOID, TEXTOID, TEXTOID, TEXTOID };
 	const void *arguments[] = {
 		cstring_to_text(step),
 		decision->payload != NULL ? (void *) decision->payload : (void *) job->payload,
@@ -242,9 +242,9 @@ EnqueueStep(const Decision *decision, const char *step, const TaskqJob *job)
 		job->group_key,
 		job->correlation_id,
 	};
-	Datum		values[lengthof(types)];
-	char		nulls[lengthof(types)];
-	bool		isnull;
+	Datum values[lengthof(types)];
+	char  nulls[lengthof(types)];
+	bool  isnull;
 
 	for (int i = 0; i < lengthof(types); i++)
 	{
@@ -263,8 +263,8 @@ EnqueueStep(const Decision *decision, const char *step, const TaskqJob *job)
 struct varlena *
 Decide(struct varlena *result, const TaskqJob *job)
 {
-	Jsonb	   *jsonb = (Jsonb *) result;
-	Decision	decision;
+	Jsonb		  *jsonb = (Jsonb *) result;
+	Decision	   decision;
 	StringInfoData kept;
 	StringInfoData ids;
 

@@ -11,4 +11,4 @@
 
 extern struct varlena *Decide(struct varlena *result, const TaskqJob *job);
 
-#endif							/* TASKQ_DECIDE_H */
+#endif /* TASKQ_DECIDE_H */

@@ -21,11 +21,11 @@ PG_FUNCTION_INFO_V1(taskq_snooze_job);
 Datum
 taskq_fail_job(PG_FUNCTION_ARGS)
 {
-	SettleScope scope;
-	AttemptFailure failure = {0};
-	bool		retryable;
-	int64		retry_in;
-	bool		held;
+	SettleScope	   scope;
+	AttemptFailure failure = { 0 };
+	bool		   retryable;
+	int64		   retry_in;
+	bool		   held;
 
 	CheckArgCount(fcinfo, 10);
 	CheckWritable("taskq.fail_job()");

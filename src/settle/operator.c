@@ -59,7 +59,7 @@ LockWaiting(Store *jobs, TaskqJob *job, int64 job_id, const char *what)
 			break;
 		case STORE_LOCKED:
 			if (job->state == JOB_RUNNING)
-				RefuseBusy(job, what);	/* since we looked */
+				RefuseBusy(job, what); /* since we looked */
 			break;
 	}
 	return true;
@@ -70,7 +70,7 @@ LockWaiting(Store *jobs, TaskqJob *job, int64 job_id, const char *what)
  * it so has locked until it ends.
  */
 static TransactionId putter = InvalidTransactionId;
-static int64 highest_put_back;
+static int64		 highest_put_back;
 
 /*
  * Those that put back several jobs in one transaction, in whatever order, must
@@ -124,7 +124,7 @@ PutBackEnded(Store *jobs, TaskqJob *job, bool wait)
 	job->started_at = 0;
 	job->progress = NULL;
 	if (job->state == JOB_COMPLETED)
-		job->checkpoint = NULL;	/* all was done, and is to be done again */
+		job->checkpoint = NULL; /* all was done, and is to be done again */
 	job->run_at = ClockNow();
 	JobTransition(jobs, job, JOB_AVAILABLE, NULL);
 	CancelForget(job->job_id);

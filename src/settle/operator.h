@@ -12,4 +12,4 @@
 
 extern StoreLockResult PutBackEnded(Store *jobs, TaskqJob *job, bool wait);
 
-#endif							/* TASKQ_OPERATOR_H */
+#endif /* TASKQ_OPERATOR_H */

@@ -27,12 +27,20 @@
 
 PG_FUNCTION_INFO_V1(taskq_redrive_jobs);
 
-#define MAX_REDRIVE 1000000		/* all in one transaction */
+#define MAX_REDRIVE 1000000 /* all in one transaction */
 
 enum
 {
-	ARG_TASK_TYPE, ARG_QUEUE, ARG_ERROR_TYPE, ARG_ERROR_CODE, ARG_ERROR_LIKE, ARG_STATES,
-	ARG_FINISHED_AFTER, ARG_FINISHED_BEFORE, ARG_TENANT_ID, ARG_MAX_JOBS,
+	ARG_TASK_TYPE,
+	ARG_QUEUE,
+	ARG_ERROR_TYPE,
+	ARG_ERROR_CODE,
+	ARG_ERROR_LIKE,
+	ARG_STATES,
+	ARG_FINISHED_AFTER,
+	ARG_FINISHED_BEFORE,
+	ARG_TENANT_ID,
+	ARG_MAX_JOBS,
 	ARG_COUNT
 };
 
@@ -41,11 +49,10 @@ static const struct
 {
 	const char *name;
 	char		state;
-}			ended[] =
-{
-	{"discarded", JOB_DISCARDED},
-	{"cancelled", JOB_CANCELLED},
-	{"quarantined", JOB_QUARANTINED},
+} ended[] = {
+	{ "discarded", JOB_DISCARDED },
+	{ "cancelled", JOB_CANCELLED },
+	{ "quarantined", JOB_QUARANTINED },
 };
 
 static void
@@ -64,11 +71,11 @@ RequireState(const char *name)
 static Datum
 ArgStates(FunctionCallInfo fcinfo)
 {
-	ArrayType  *names = ArgSomeNamesOrNull(fcinfo, ARG_STATES, "states");
-	char	  **strings = NULL;
-	int			n = 0;
-	Datum		letters[lengthof(ended)];
-	int			n_letters = 0;
+	ArrayType *names = ArgSomeNamesOrNull(fcinfo, ARG_STATES, "states");
+	char	 **strings = NULL;
+	int		   n = 0;
+	Datum	   letters[lengthof(ended)];
+	int		   n_letters = 0;
 
 	if (names != NULL)
 		strings = NamesToStrings(names, &n, "states");
@@ -84,8 +91,8 @@ ArgStates(FunctionCallInfo fcinfo)
 static void
 CheckPattern(FunctionCallInfo fcinfo)
 {
-	char	   *pattern = ArgTextOrNull(fcinfo, ARG_ERROR_LIKE);
-	int			escapes = 0;
+	char *pattern = ArgTextOrNull(fcinfo, ARG_ERROR_LIKE);
+	int	  escapes = 0;
 
 	for (int i = pattern == NULL ? 0 : strlen(pattern); i > 0 && pattern[i - 1] == '\\'; i--)
 		escapes++;
@@ -99,8 +106,8 @@ CheckPattern(FunctionCallInfo fcinfo)
 static int
 CompareIds(const void *a, const void *b)
 {
-	int64		x = *(const int64 *) a;
-	int64		y = *(const int64 *) b;
+	int64 x = *(const int64 *) a;
+	int64 y = *(const int64 *) b;
 
 	return (x > y) - (x < y);
 }
@@ -127,18 +134,18 @@ LockJobs(Datum *values, const char *nulls, int *count)
 		" AND ($8 IS NULL OR h.finished_at < $8)"
 		" AND ($9 IS NULL OR h.tenant_id = $9)"
 		" ORDER BY h.finished_at, h.job_id LIMIT $10 FOR UPDATE OF h SKIP LOCKED";
-	Oid			types[ARG_COUNT] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, CHARARRAYOID,
-	TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, INT4OID};
+	Oid			  types[ARG_COUNT] = { TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, CHARARRAYOID,
+									   TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, INT4OID };
 	MemoryContext context = CurrentMemoryContext;
-	OwnerScope	scope;
-	int64	   *ids;
+	OwnerScope	  scope;
+	int64		 *ids;
 
 	OwnerEnterSpi(&scope);
 	*count = (int) OwnerExecute(query, ARG_COUNT, types, values, nulls);
 	ids = MemoryContextAllocHuge(context, sizeof(int64) * (*count + 1));
 	for (int i = 0; i < *count; i++)
 	{
-		bool		isnull;
+		bool isnull;
 
 		ids[i] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
 	}
@@ -160,7 +167,7 @@ Redrive(int64 job_id)
 	OwnerEnter(&scope);
 	StoreOpenRel(&jobs, REL_JOBS);
 	done = HistoryFind(job_id, &job, &ending) && job.state != JOB_COMPLETED && job.payload != NULL &&
-		PutBackEnded(&jobs, &job, false) == STORE_LOCKED;
+		   PutBackEnded(&jobs, &job, false) == STORE_LOCKED;
 	StoreClose(&jobs, true);
 	OwnerLeave(&scope);
 	return done;
@@ -169,11 +176,11 @@ Redrive(int64 job_id)
 Datum
 taskq_redrive_jobs(PG_FUNCTION_ARGS)
 {
-	Datum		values[ARG_COUNT];
-	char		nulls[ARG_COUNT + 1] = {0};
-	int64	   *ids;
-	int			n;
-	int			redriven = 0;
+	Datum		  values[ARG_COUNT];
+	char		  nulls[ARG_COUNT + 1] = { 0 };
+	int64		 *ids;
+	int			  n;
+	int			  redriven = 0;
 	MemoryContext context;
 	MemoryContext old;
 

@@ -43,7 +43,7 @@ AddMember(StringInfo json, const char *key, const char *text)
 static Datum
 ToJsonb(StringInfo json)
 {
-	Datum		value = DirectFunctionCall1(jsonb_in, CStringGetDatum(json->data));
+	Datum value = DirectFunctionCall1(jsonb_in, CStringGetDatum(json->data));
 
 	BuiltNote(DatumGetJsonbP(value));
 	return value;
@@ -53,7 +53,7 @@ Datum
 taskq_success(PG_FUNCTION_ARGS)
 {
 	StringInfoData json;
-	Jsonb	   *result;
+	Jsonb		  *result;
 
 	CheckArgCount(fcinfo, 1);
 	initStringInfo(&json);
@@ -72,7 +72,7 @@ Datum
 taskq_failure(PG_FUNCTION_ARGS)
 {
 	StringInfoData json;
-	char	   *error_type;
+	char		  *error_type;
 
 	CheckArgCount(fcinfo, 7);
 	error_type = ArgNameOrNull(fcinfo, 1, "error_type");
@@ -117,7 +117,7 @@ taskq_snooze(PG_FUNCTION_ARGS)
 char *
 ResultMember(Jsonb *jsonb, const char *key)
 {
-	JsonbValue	value;
+	JsonbValue value;
 
 	if (!JB_ROOT_IS_OBJECT(jsonb) ||
 		getKeyJsonValueFromContainer(&jsonb->root, key, strlen(key), &value) == NULL ||
@@ -129,7 +129,7 @@ ResultMember(Jsonb *jsonb, const char *key)
 bool
 ResultHasTag(Jsonb *result, const char *tag)
 {
-	char	   *have = ResultMember(result, RESULT_TAG);
+	char *have = ResultMember(result, RESULT_TAG);
 
 	return have != NULL && strcmp(have, tag) == 0;
 }
@@ -159,7 +159,7 @@ ResultIsMeant(Jsonb *result)
 char *
 ResultTooLarge(struct varlena *result, char **detail)
 {
-	Size		size = toast_raw_datum_size(PointerGetDatum(result)) - VARHDRSZ;
+	Size size = toast_raw_datum_size(PointerGetDatum(result)) - VARHDRSZ;
 
 	if (size <= taskq_max_result_size)
 		return NULL;

@@ -18,8 +18,8 @@
 #define RESULT_HINT "Keep the data in a table of your own and put its key into the result."
 
 extern char *ResultTooLarge(struct varlena *result, char **detail);
-extern bool ResultHasTag(Jsonb *result, const char *tag);
-extern bool ResultIsMeant(Jsonb *result);
+extern bool	 ResultHasTag(Jsonb *result, const char *tag);
+extern bool	 ResultIsMeant(Jsonb *result);
 extern char *ResultMember(Jsonb *jsonb, const char *key);
 
-#endif							/* TASKQ_RESULT_H */
+#endif /* TASKQ_RESULT_H */

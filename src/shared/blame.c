@@ -53,33 +53,33 @@ typedef struct BlameSlot
 {
 	volatile sig_atomic_t running;
 	volatile sig_atomic_t told_to_quit;
-	BlameRun	run;
+	BlameRun			  run;
 } BlameSlot;
 
 typedef struct Blame
 {
 	pg_atomic_uint32 n_suspects;
-	BlameSuspect suspects[MAX_SUSPECTS];	/* in the order in which they are run */
-	BlameSlot	slots[FLEXIBLE_ARRAY_MEMBER];	/* by the process number */
+	BlameSuspect	 suspects[MAX_SUSPECTS];	   /* in the order in which they are run */
+	BlameSlot		 slots[FLEXIBLE_ARRAY_MEMBER]; /* by the process number */
 } Blame;
 
 typedef struct SuspectsFile
 {
-	uint32		magic;
-	uint32		n_suspects;
-	uint64		system_identifier;
-	pg_crc32c	crc;			/* of the suspects */
+	uint32	  magic;
+	uint32	  n_suspects;
+	uint64	  system_identifier;
+	pg_crc32c crc; /* of the suspects */
 } SuspectsFile;
 
-static Blame *blame = NULL;
-static int	n_slots = 0;		/* there is room for */
+static Blame	 *blame = NULL;
+static int		  n_slots = 0; /* there is room for */
 static BlameSlot *my_slot = NULL;
-static uint64 system_identifier;
+static uint64	  system_identifier;
 
 static int
 CountSuspects(void)
 {
-	uint32		n = pg_atomic_read_u32(&blame->n_suspects);
+	uint32 n = pg_atomic_read_u32(&blame->n_suspects);
 
 	return (int) Min(n, MAX_SUSPECTS);
 }
@@ -97,14 +97,14 @@ static bool
 IsRun(const BlameRun *run)
 {
 	return OidIsValid(run->dboid) && run->job_id > 0 && run->epoch > 0 &&
-		IsString(run->pool, sizeof(run->pool)) && IsString(run->worker_id, sizeof(run->worker_id));
+		   IsString(run->pool, sizeof(run->pool)) && IsString(run->worker_id, sizeof(run->worker_id));
 }
 
 /* Forget suspects that are none, which somebody has written over. */
 static void
 DropDamaged(void)
 {
-	int			kept = 0;
+	int kept = 0;
 
 	if (pg_atomic_read_u32(&blame->n_suspects) <= MAX_SUSPECTS)
 		for (int i = 0; i < CountSuspects(); i++)
@@ -117,7 +117,7 @@ DropDamaged(void)
 static void
 AddSuspect(const BlameRun *run, bool certain, TimestampTz now)
 {
-	int			n = CountSuspects();
+	int			  n = CountSuspects();
 	BlameSuspect *suspect = NULL;
 
 	for (int i = 0; i < n && suspect == NULL; i++)
@@ -147,7 +147,7 @@ IsUnexplained(const BlameSlot *slot)
 static void
 Judge(TimestampTz now)
 {
-	int			unexplained = 0;
+	int unexplained = 0;
 
 	DropDamaged();
 	for (int i = 0; i < n_slots; i++)
@@ -179,10 +179,10 @@ AwaitSuspects(TimestampTz until)
 static void
 SaveSuspects(int code, Datum arg)
 {
-	SuspectsFile header = {SUSPECTS_MAGIC};
-	size_t		size;
-	int			fd;
-	bool		written;
+	SuspectsFile header = { SUSPECTS_MAGIC };
+	size_t		 size;
+	int			 fd;
+	bool		 written;
 
 	if (code == 0)
 		return;
@@ -199,7 +199,7 @@ SaveSuspects(int code, Datum arg)
 	/* not made durable: who loses it to a power failure loses no more than blame */
 	fd = open(SUSPECTS_FILE, O_WRONLY | O_CREAT | O_TRUNC | PG_BINARY, pg_file_create_mode);
 	written = fd >= 0 && write(fd, &header, sizeof(header)) == sizeof(header) &&
-		write(fd, blame->suspects, size) == size;
+			  write(fd, blame->suspects, size) == size;
 	if (!written)
 		ereport(LOG,
 				(errcode_for_file_access(),
@@ -215,8 +215,8 @@ static bool
 ReadSuspects(int fd)
 {
 	SuspectsFile header;
-	pg_crc32c	crc;
-	size_t		size;
+	pg_crc32c	 crc;
+	size_t		 size;
 
 	if (read(fd, &header, sizeof(header)) != sizeof(header) || header.magic != SUSPECTS_MAGIC ||
 		header.n_suspects > MAX_SUSPECTS || header.system_identifier != system_identifier)
@@ -237,7 +237,7 @@ ReadSuspects(int fd)
 static void
 LoadSuspects(void)
 {
-	int			fd = open(SUSPECTS_FILE, O_RDONLY | PG_BINARY, 0);
+	int fd = open(SUSPECTS_FILE, O_RDONLY | PG_BINARY, 0);
 
 	if (fd < 0 && errno == ENOENT)
 		return;
@@ -265,12 +265,12 @@ LoadSuspects(void)
 static void
 BlameShmemStartup(void)
 {
-	int			n_processes = ShmemCountSlots();
+	int n_processes = ShmemCountSlots();
 
 	if (blame == NULL)
 	{
-		void	   *memory = mmap(NULL, offsetof(Blame, slots) + sizeof(BlameSlot) * n_processes,
-								  PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+		void *memory = mmap(NULL, offsetof(Blame, slots) + sizeof(BlameSlot) * n_processes,
+							PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 		if (memory == MAP_FAILED)
 		{
@@ -348,7 +348,7 @@ BlameAttach(void)
 void
 BlameBegin(const TaskqSlot *slot)
 {
-	BlameRun   *run;
+	BlameRun *run;
 
 	if (my_slot == NULL)
 		return;
@@ -368,7 +368,7 @@ BlameBegin(const TaskqSlot *slot)
 static void
 RemoveSuspect(int i)
 {
-	int			n = CountSuspects() - 1;
+	int n = CountSuspects() - 1;
 
 	memmove(&blame->suspects[i], &blame->suspects[i + 1], sizeof(BlameSuspect) * (n - i));
 	pg_atomic_write_u32(&blame->n_suspects, n);
@@ -393,7 +393,7 @@ WakeEverybody(void)
 void
 BlameEnd(void)
 {
-	bool		cleared = false;
+	bool cleared = false;
 
 	if (my_slot == NULL)
 		return;
@@ -463,7 +463,7 @@ BlameAlone(int64 job_id)
 bool
 BlameHolds(int64 job_id)
 {
-	bool		held = false;
+	bool held = false;
 
 	if (blame == NULL || pg_atomic_read_u32(&blame->n_suspects) == 0)
 		return false;
@@ -482,7 +482,7 @@ BlameHolds(int64 job_id)
 int
 BlameList(Oid dboid, BlameSuspect *suspects)
 {
-	int			n = 0;
+	int n = 0;
 
 	if (blame == NULL || pg_atomic_read_u32(&blame->n_suspects) == 0)
 		return 0;
@@ -507,7 +507,7 @@ FindSuspect(const BlameSuspect *suspect)
 void
 BlameSetRecorded(const BlameSuspect *suspect)
 {
-	int			i;
+	int i;
 
 	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
 	i = FindSuspect(suspect);
@@ -521,7 +521,7 @@ BlameSetRecorded(const BlameSuspect *suspect)
 void
 BlameForget(const BlameSuspect *suspect)
 {
-	int			i;
+	int i;
 
 	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
 	i = FindSuspect(suspect);

@@ -27,10 +27,10 @@ typedef struct BlameSuspect
 {
 	BlameRun	run;
 	TimestampTz crashed_at;
-	bool		certain;		/* it was the only one */
-	bool		recorded;		/* in its database; from then on it may run, alone */
-	int			runner;			/* the process that runs it now, or 0 */
-	TimestampTz until;			/* others wait for it no longer than that; 0: not at all */
+	bool		certain;  /* it was the only one */
+	bool		recorded; /* in its database; from then on it may run, alone */
+	int			runner;	  /* the process that runs it now, or 0 */
+	TimestampTz until;	  /* others wait for it no longer than that; 0: not at all */
 } BlameSuspect;
 
 extern void BlameInit(void);
@@ -43,9 +43,9 @@ extern void BlameAlone(int64 job_id);
 extern bool BlameHolds(int64 job_id);
 
 /* for the schedulers, who record and forget */
-extern int	BlameList(Oid dboid, BlameSuspect *suspects);
-extern void BlameSetRecorded(const BlameSuspect *suspect);
-extern void BlameForget(const BlameSuspect *suspect);
+extern int		   BlameList(Oid dboid, BlameSuspect *suspects);
+extern void		   BlameSetRecorded(const BlameSuspect *suspect);
+extern void		   BlameForget(const BlameSuspect *suspect);
 extern TimestampTz BlameForgetOverdue(void);
 
 #ifdef TASKQ_TESTING
@@ -54,4 +54,4 @@ extern void BlameScribble(void);
 
 #define MAX_SUSPECTS 64
 
-#endif							/* TASKQ_BLAME_H */
+#endif /* TASKQ_BLAME_H */

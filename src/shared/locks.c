@@ -22,7 +22,7 @@
 #define MAX_LOCKS 1000
 
 /* How many locks the transaction holds; those freed by a savepoint are counted still. */
-static int	n_held = 0;
+static int n_held = 0;
 
 static void
 AtTransactionEnd(XactEvent event, void *arg)
@@ -67,7 +67,7 @@ CheckCount(void)
 bool
 LockKey(LockClass class, uint64 key, bool exclusive, bool wait)
 {
-	LOCKTAG		tag;
+	LOCKTAG			  tag;
 	LockAcquireResult result;
 
 	CheckCount();
@@ -82,7 +82,7 @@ LockKey(LockClass class, uint64 key, bool exclusive, bool wait)
 void
 UnlockKey(LockClass class, uint64 key, bool exclusive)
 {
-	LOCKTAG		tag;
+	LOCKTAG tag;
 
 	MakeTag(&tag, class, key);
 	n_held = Max(n_held - 1, 0);
@@ -93,7 +93,7 @@ UnlockKey(LockClass class, uint64 key, bool exclusive)
 bool
 LockKeyIsHeld(LockClass class, uint64 key)
 {
-	LOCKTAG		tag;
+	LOCKTAG tag;
 
 	MakeTag(&tag, class, key);
 	return LockHeldByMe_compat(&tag, ShareLock);
@@ -103,13 +103,13 @@ LockKeyIsHeld(LockClass class, uint64 key)
 uint64
 LockLeastKey(LockClass class)
 {
-	LockData   *locks = GetLockStatusData();
-	uint64		least = PG_UINT64_MAX;
+	LockData *locks = GetLockStatusData();
+	uint64	  least = PG_UINT64_MAX;
 
 	for (int i = 0; i < locks->nelements; i++)
 	{
 		const LockInstanceData *lock = &locks->locks[i];
-		const LOCKTAG *tag = &lock->locktag;
+		const LOCKTAG		   *tag = &lock->locktag;
 
 		if (tag->locktag_type == LOCKTAG_ADVISORY && tag->locktag_field4 == class &&
 			tag->locktag_field1 == MyDatabaseId && lock->holdMask != 0 && lock->pid != MyProcPid)

@@ -13,7 +13,7 @@
 void
 PreparedAdd(TaskqDatabase *db, TransactionId xid)
 {
-	bool		found = false;
+	bool found = false;
 
 	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < db->n_prepared && !found; i++)

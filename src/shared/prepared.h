@@ -12,4 +12,4 @@
 extern void PreparedNote(void);
 extern void PreparedAdd(TaskqDatabase *db, TransactionId xid);
 
-#endif							/* TASKQ_PREPARED_H */
+#endif /* TASKQ_PREPARED_H */

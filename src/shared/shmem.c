@@ -14,21 +14,21 @@
 #include "base/guc.h"
 #include "shared/shmem.h"
 
-TaskqShared *taskq_shared = NULL;
-TaskqSlot  *taskq_slots = NULL;
-TaskqDatabase *taskq_databases = NULL;
+TaskqShared		 *taskq_shared = NULL;
+TaskqSlot		 *taskq_slots = NULL;
+TaskqDatabase	 *taskq_databases = NULL;
 TaskqTermination *taskq_terminations = NULL;
-int			taskq_tranche = 0;
+int				  taskq_tranche = 0;
 
 /* What other modules keep in shared memory. */
 #define MAX_PIECES 8
 
 static struct
 {
-	ShmemSizeFunction size;
+	ShmemSizeFunction  size;
 	ShmemStartFunction start;
-}			pieces[MAX_PIECES];
-static int	n_pieces = 0;
+} pieces[MAX_PIECES];
+static int n_pieces = 0;
 
 static shmem_request_hook_type previous_request_hook = NULL;
 static shmem_startup_hook_type previous_startup_hook = NULL;
@@ -92,7 +92,7 @@ InitDatabases(void)
 static void
 StartupShmem(void)
 {
-	bool		found;
+	bool found;
 
 	if (previous_startup_hook)
 		previous_startup_hook();
@@ -164,7 +164,7 @@ ShmemPresent(void)
 static void
 ReleaseSlot(int code, Datum arg)
 {
-	TaskqSlot  *slot = &taskq_slots[MyProcIndex_compat()];
+	TaskqSlot *slot = &taskq_slots[MyProcIndex_compat()];
 
 	if (pg_atomic_exchange_u32(&slot->waiting, NOT_WAITING) != NOT_WAITING)
 		pg_atomic_fetch_sub_u32(&taskq_shared->n_waiting, 1);
@@ -188,7 +188,7 @@ TaskqSlot *
 ShmemMySlot(void)
 {
 	static TaskqSlot *my_slot = NULL;
-	TaskqSlot  *slot;
+	TaskqSlot		 *slot;
 
 	if (my_slot != NULL || !ShmemPresent())
 		return my_slot;
@@ -298,8 +298,8 @@ ShmemConfigVersion(void)
 void
 ShmemWakeScheduler(TaskqDatabase *db)
 {
-	bool		is_told = pg_atomic_exchange_u32(&db->signalled, 1) != 0;
-	Latch	   *latch = db->scheduler_latch;
+	bool   is_told = pg_atomic_exchange_u32(&db->signalled, 1) != 0;
+	Latch *latch = db->scheduler_latch;
 
 	if (latch != NULL)
 		SetLatch(latch);
@@ -310,7 +310,7 @@ ShmemWakeScheduler(TaskqDatabase *db)
 void
 ShmemWakeLauncher(void)
 {
-	Latch	   *latch = ShmemPresent() ? taskq_shared->launcher_latch : NULL;
+	Latch *latch = ShmemPresent() ? taskq_shared->launcher_latch : NULL;
 
 	if (latch != NULL)
 		SetLatch(latch);
@@ -321,7 +321,7 @@ int
 ShmemCountProcesses(Oid dboid)
 {
 	TaskqDatabase *db = ShmemDatabase(dboid, false);
-	int			n = db != NULL && db->scheduler_pid != 0 ? 1 : 0;
+	int			   n = db != NULL && db->scheduler_pid != 0 ? 1 : 0;
 
 	if (db == NULL)
 		return 0;
@@ -339,13 +339,13 @@ ShmemCountProcesses(Oid dboid)
 bool
 ShmemRuns(int64 job_id, int64 epoch)
 {
-	bool		runs = false;
+	bool runs = false;
 
 	if (taskq_shared == NULL)
 		return false;
 	for (int i = 0; i < taskq_shared->n_slots && !runs; i++)
 	{
-		TaskqSlot  *slot = &taskq_slots[i];
+		TaskqSlot *slot = &taskq_slots[i];
 
 		LWLockAcquire(&slot->lock, LW_SHARED);
 		runs = slot->worker && slot->dboid == MyDatabaseId && slot->job_id == job_id && slot->epoch == epoch;
@@ -358,11 +358,11 @@ ShmemRuns(int64 job_id, int64 epoch)
 bool
 ShmemRunsJob(int64 job_id)
 {
-	bool		runs = false;
+	bool runs = false;
 
 	for (int i = 0; taskq_shared != NULL && i < taskq_shared->n_slots && !runs; i++)
 	{
-		TaskqSlot  *slot = &taskq_slots[i];
+		TaskqSlot *slot = &taskq_slots[i];
 
 		LWLockAcquire(&slot->lock, LW_SHARED);
 		runs = slot->worker && slot->dboid == MyDatabaseId && slot->job_id == job_id;
@@ -376,7 +376,7 @@ bool
 ShmemTerminationPending(int64 job_id)
 {
 	TaskqDatabase *db = ShmemMyDatabase();
-	bool		pending = false;
+	bool		   pending = false;
 
 	if (db == NULL || pg_atomic_read_u32(&db->n_terminations) == 0)
 		return false;

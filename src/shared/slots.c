@@ -27,9 +27,9 @@
 
 PG_FUNCTION_INFO_V1(taskq_pool_state);
 
-#define TURN (10 * USECS_PER_SEC)	/* how long a database has its slots for certain */
-#define SHORT_FOR (60 * USECS_PER_SEC)	/* after slots were short they may be again */
-#define WANT_LASTS (5 * USECS_PER_SEC)	/* a scheduler that lacks a slot says so each second */
+#define TURN (10 * USECS_PER_SEC)	   /* how long a database has its slots for certain */
+#define SHORT_FOR (60 * USECS_PER_SEC) /* after slots were short they may be again */
+#define WANT_LASTS (5 * USECS_PER_SEC) /* a scheduler that lacks a slot says so each second */
 
 /* How many schedulers, and probes of databases, there may be. */
 int
@@ -78,7 +78,7 @@ Wants(const TaskqDatabase *db)
 static int
 CountWorkers(Oid dboid)
 {
-	int			n = 0;
+	int n = 0;
 
 	for (int i = 0; i < taskq_shared->n_slots; i++)
 		if (taskq_slots[i].worker && !taskq_slots[i].leave && taskq_slots[i].dboid == dboid)
@@ -93,8 +93,8 @@ CountWorkers(Oid dboid)
 bool
 SlotsMayTake(const TaskqDatabase *db)
 {
-	int			mine = CountWorkers(db->dboid);
-	bool		may = true;
+	int	 mine = CountWorkers(db->dboid);
+	bool may = true;
 
 	LWLockAcquire(&taskq_shared->lock, LW_SHARED);
 	if (mine > 0 && taskq_shared->schedulers_lack_slots)
@@ -102,7 +102,7 @@ SlotsMayTake(const TaskqDatabase *db)
 	for (int i = 0; i < taskq_shared->n_databases && may; i++)
 	{
 		TaskqDatabase *other = &taskq_databases[i];
-		int			theirs;
+		int			   theirs;
 
 		if (other == db || !Wants(other))
 			continue;
@@ -129,7 +129,7 @@ SlotsTaken(TaskqDatabase *db)
 static int
 CountLeaving(void)
 {
-	int			n = 0;
+	int n = 0;
 
 	for (int i = 0; i < taskq_shared->n_databases; i++)
 		if (OidIsValid(taskq_databases[i].dboid) && taskq_databases[i].scheduler_pid != 0 && taskq_databases[i].make_room)
@@ -150,7 +150,7 @@ AskScheduler(bool idle)
 	for (int i = 0; i < taskq_shared->n_databases; i++)
 	{
 		TaskqDatabase *db = &taskq_databases[i];
-		TimestampTz since = idle ? db->idle_since : db->scheduler_since;
+		TimestampTz	   since = idle ? db->idle_since : db->scheduler_since;
 
 		if (!OidIsValid(db->dboid) || db->scheduler_pid == 0 || db->make_room || since == 0 ||
 			(!idle && !ClockHasPassed(since, TURN)))
@@ -174,14 +174,14 @@ AskScheduler(bool idle)
 static void
 AskWorker(int least)
 {
-	TaskqSlot  *chosen = NULL;
-	int			most = 0;
+	TaskqSlot *chosen = NULL;
+	int		   most = 0;
 
 	for (int i = 0; i < taskq_shared->n_slots; i++)
 	{
-		TaskqSlot  *slot = &taskq_slots[i];
-		bool		idle = pg_atomic_read_u32(&slot->waiting) == WAITING;
-		int			n;
+		TaskqSlot *slot = &taskq_slots[i];
+		bool	   idle = pg_atomic_read_u32(&slot->waiting) == WAITING;
+		int		   n;
 
 		if (!slot->worker || slot->leave)
 			continue;
@@ -211,12 +211,12 @@ AskWorker(int least)
 static int
 LeastWorkers(void)
 {
-	int			least = -1;
+	int least = -1;
 
 	for (int i = 0; i < taskq_shared->n_databases; i++)
 		if (Wants(&taskq_databases[i]))
 		{
-			int			n = CountWorkers(taskq_databases[i].dboid);
+			int n = CountWorkers(taskq_databases[i].dboid);
 
 			least = least < 0 ? n : Min(least, n);
 		}
@@ -231,9 +231,9 @@ bool
 SlotsMakeRoom(SlotsShort schedulers, int n_schedulers)
 {
 	static TimestampTz worker_asked_at = 0;
-	int			least;
-	int			leaving;
-	bool		asked = true;
+	int				   least;
+	int				   leaving;
+	bool			   asked = true;
 
 	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
 	taskq_shared->schedulers_lack_slots = schedulers == SLOTS_NO_SLOT;
@@ -260,11 +260,11 @@ SlotsMakeRoom(SlotsShort schedulers, int n_schedulers)
 static bool
 HasWorker(const char *pool)
 {
-	bool		found = false;
+	bool found = false;
 
 	for (int i = 0; i < taskq_shared->n_slots && !found; i++)
 	{
-		TaskqSlot  *slot = &taskq_slots[i];
+		TaskqSlot *slot = &taskq_slots[i];
 
 		LWLockAcquire(&slot->lock, LW_SHARED);
 		found = slot->worker && slot->dboid == MyDatabaseId && strcmp(slot->pool, pool) == 0;
@@ -278,7 +278,7 @@ Datum
 taskq_pool_state(PG_FUNCTION_ARGS)
 {
 	TaskqDatabase *db = ShmemMyDatabase();
-	const char *state = "ready";
+	const char	  *state = "ready";
 
 	CheckArgCount(fcinfo, 1);
 	if (db == NULL || !taskq_enabled || (db->scheduler_pid == 0 && !db->rests && db->waits_since == 0))

@@ -13,8 +13,8 @@
 typedef enum SlotsShort
 {
 	SLOTS_ENOUGH,
-	SLOTS_NO_PLACE,				/* as many schedulers as there may be */
-	SLOTS_NO_SLOT				/* max_worker_processes is used up */
+	SLOTS_NO_PLACE, /* as many schedulers as there may be */
+	SLOTS_NO_SLOT	/* max_worker_processes is used up */
 } SlotsShort;
 
 extern int	SlotsForSchedulers(void);
@@ -25,4 +25,4 @@ extern bool SlotsMayTake(const TaskqDatabase *db);
 extern void SlotsTaken(TaskqDatabase *db);
 extern bool SlotsMakeRoom(SlotsShort schedulers, int n_schedulers);
 
-#endif							/* TASKQ_SLOTS_H */
+#endif /* TASKQ_SLOTS_H */

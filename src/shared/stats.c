@@ -41,16 +41,16 @@ static HTAB *stats = NULL;
 typedef struct SettledRun
 {
 	StatsEntry *entry;
-	uint32		generation;		/* the entry may be another type's by then */
-	int			level;			/* of the subtransaction that settled it */
+	uint32		generation; /* the entry may be another type's by then */
+	int			level;		/* of the subtransaction that settled it */
 	bool		completed;
 	int64		duration;
 	int64		waited;
 } SettledRun;
 
 static SettledRun *settled_runs = NULL;
-static int	n_settled_runs = 0;
-static int	max_settled_runs = 0;
+static int		   n_settled_runs = 0;
+static int		   max_settled_runs = 0;
 
 static Size
 StatsSize(void)
@@ -61,7 +61,7 @@ StatsSize(void)
 static void
 StatsStart(void)
 {
-	HASHCTL		ctl;
+	HASHCTL ctl;
 
 	ctl.keysize = sizeof(StatsKey);
 	ctl.entrysize = sizeof(StatsEntry);
@@ -92,9 +92,9 @@ static StatsEntry *
 TakeOver(const StatsKey *key, TimestampTz now)
 {
 	static TimestampTz tried_at = 0;
-	HASH_SEQ_STATUS status;
-	StatsEntry *entry;
-	StatsEntry *oldest = NULL;
+	HASH_SEQ_STATUS	   status;
+	StatsEntry		  *entry;
+	StatsEntry		  *oldest = NULL;
 
 	if (tried_at != 0 && now - tried_at < TAKE_OVER_EVERY)
 		return NULL;
@@ -145,7 +145,7 @@ StatsIsFull(void)
 static void
 CountInto(const SettledRun *run, TimestampTz now)
 {
-	StatsEntry *entry = run->entry;
+	StatsEntry	 *entry = run->entry;
 	StatsNumbers *numbers = &entry->numbers;
 
 	SpinLockAcquire(&entry->mutex);
@@ -168,7 +168,7 @@ CountInto(const SettledRun *run, TimestampTz now)
 static void
 TakeBack(const SettledRun *run)
 {
-	StatsEntry *entry = run->entry;
+	StatsEntry	 *entry = run->entry;
 	StatsNumbers *numbers = &entry->numbers;
 
 	SpinLockAcquire(&entry->mutex);
@@ -242,7 +242,7 @@ KeepSettledRun(StatsEntry *entry, uint32 generation, bool completed, int64 durat
 
 	if (n_settled_runs == max_settled_runs)
 	{
-		int			more = Max(64, max_settled_runs * 2);
+		int more = Max(64, max_settled_runs * 2);
 
 		if (settled_runs == NULL)
 			settled_runs = MemoryContextAlloc(TopMemoryContext, more * sizeof(SettledRun));
@@ -263,7 +263,7 @@ KeepSettledRun(StatsEntry *entry, uint32 generation, bool completed, int64 durat
 static struct
 {
 	char		task_type[TASKQ_NAME_MAX + 1];
-	StatsEntry *entry;			/* NULL: there is none, or no room for it */
+	StatsEntry *entry; /* NULL: there is none, or no room for it */
 	uint32		generation;
 } last;
 
@@ -271,7 +271,7 @@ static struct
 static void
 FindLast(const char *task_type)
 {
-	StatsKey	key;
+	StatsKey key;
 
 	MakeKey(&key, task_type);
 	LWLockAcquire(&taskq_shared->lock, LW_SHARED);
@@ -292,7 +292,7 @@ FindLast(const char *task_type)
 static bool
 NoteRun(bool completed)
 {
-	bool		is_of_type;
+	bool is_of_type;
 
 	SpinLockAcquire(&last.entry->mutex);
 	is_of_type = last.entry->generation == last.generation;
@@ -353,7 +353,7 @@ CountSettledRuns(XactEvent event, void *arg)
 static void
 FollowSubtransaction(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
 {
-	int			level = GetCurrentTransactionNestLevel();
+	int level = GetCurrentTransactionNestLevel();
 
 	/* the last ones are those of the innermost level */
 	if (event == SUBXACT_EVENT_COMMIT_SUB)
@@ -380,8 +380,8 @@ StatsEntry *
 StatsCopyAll(Oid dboid, int *n)
 {
 	HASH_SEQ_STATUS status;
-	StatsEntry *entry;
-	StatsEntry *copies = palloc_extended(sizeof(StatsEntry) * taskq_max_handler_statistics, MCXT_ALLOC_HUGE);
+	StatsEntry	   *entry;
+	StatsEntry	   *copies = palloc_extended(sizeof(StatsEntry) * taskq_max_handler_statistics, MCXT_ALLOC_HUGE);
 
 	*n = 0;
 	LWLockAcquire(&taskq_shared->lock, LW_SHARED);
@@ -417,7 +417,7 @@ StatsRestore(const StatsEntry *saved)
 static void
 PutQuantile(Datum *values, bool *nulls, int i, const Histogram *histogram, double q)
 {
-	double		microseconds = 0;
+	double microseconds = 0;
 
 	nulls[i] = !HistogramQuantile(histogram, q, &microseconds);
 	values[i] = Float8GetDatum(microseconds / 1000.0);
@@ -427,8 +427,8 @@ Datum
 taskq_handler_statistics(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	StatsEntry *copies;
-	int			n;
+	StatsEntry	  *copies;
+	int			   n;
 
 	CheckArgCount(fcinfo, 0);
 	BeginRows(fcinfo, 16);
@@ -438,9 +438,9 @@ taskq_handler_statistics(PG_FUNCTION_ARGS)
 	for (int i = 0; i < n; i++)
 	{
 		const StatsNumbers *numbers = &copies[i].numbers;
-		int64		runs = numbers->completed + numbers->failed;
-		Datum		values[16];
-		bool		nulls[16] = {false};
+		int64				runs = numbers->completed + numbers->failed;
+		Datum				values[16];
+		bool				nulls[16] = { false };
 
 		if (runs == 0)
 			continue;
@@ -469,10 +469,10 @@ taskq_handler_statistics(PG_FUNCTION_ARGS)
 Datum
 taskq_stat_reset(PG_FUNCTION_ARGS)
 {
-	char	   *task_type;
+	char		   *task_type;
 	HASH_SEQ_STATUS status;
-	StatsEntry *entry;
-	TimestampTz now = ClockNow();
+	StatsEntry	   *entry;
+	TimestampTz		now = ClockNow();
 
 	CheckArgCount(fcinfo, 1);
 	task_type = ArgNameOrNull(fcinfo, 0, "task type");

@@ -14,8 +14,8 @@
 
 typedef struct StatsKey
 {
-	Oid			dboid;
-	char		task_type[TASKQ_NAME_MAX + 1];
+	Oid	 dboid;
+	char task_type[TASKQ_NAME_MAX + 1];
 } StatsKey;
 
 /* Jobs that fail in a row because of how the database is, before their type is paused. */
@@ -27,10 +27,10 @@ typedef struct StatsNumbers
 	int64		completed;
 	int64		failed;
 	int64		total;
-	int64		waited;			/* from when a job was due to its start */
+	int64		waited; /* from when a job was due to its start */
 	TimestampTz last_run_at;
-	TimestampTz since;			/* counted from then on */
-	int			setup_failures; /* so many different jobs in a row have failed because of the database */
+	TimestampTz since;						/* counted from then on */
+	int			setup_failures;				/* so many different jobs in a row have failed because of the database */
 	int64		setup_jobs[SETUP_FAILURES]; /* these */
 	Histogram	runs;
 	Histogram	waits;
@@ -39,17 +39,17 @@ typedef struct StatsNumbers
 /* Found under TaskqShared.lock; what follows the key is guarded by mutex. */
 typedef struct StatsEntry
 {
-	StatsKey	key;
-	slock_t		mutex;
-	uint32		generation;		/* another one when the entry is reused */
+	StatsKey	 key;
+	slock_t		 mutex;
+	uint32		 generation; /* another one when the entry is reused */
 	StatsNumbers numbers;
 } StatsEntry;
 
-extern void StatsInit(void);
-extern bool StatsCountSetupFailure(const char *task_type, int64 job_id);
-extern void StatsCountRun(const char *task_type, bool completed, int64 duration, int64 waited);
-extern bool StatsIsFull(void);
+extern void		   StatsInit(void);
+extern bool		   StatsCountSetupFailure(const char *task_type, int64 job_id);
+extern void		   StatsCountRun(const char *task_type, bool completed, int64 duration, int64 waited);
+extern bool		   StatsIsFull(void);
 extern StatsEntry *StatsCopyAll(Oid dboid, int *n);
-extern void StatsRestore(const StatsEntry *saved);
+extern void		   StatsRestore(const StatsEntry *saved);
 
-#endif							/* TASKQ_STATS_H */
+#endif /* TASKQ_STATS_H */

@@ -25,9 +25,9 @@
 
 typedef struct StatsFileHeader
 {
-	uint32		magic;
-	uint32		entry_size;		/* one of another version is not read */
-	uint32		n;
+	uint32 magic;
+	uint32 entry_size; /* one of another version is not read */
+	uint32 n;
 } StatsFileHeader;
 
 /* Read the file into the table, which is empty; false: it is not as we wrote it. */
@@ -35,7 +35,7 @@ static bool
 ReadEntries(FILE *file)
 {
 	StatsFileHeader header;
-	StatsEntry	entry;
+	StatsEntry		entry;
 
 	if (fread(&header, sizeof(header), 1, file) != 1 ||
 		header.magic != STATS_FILE_MAGIC || header.entry_size != sizeof(StatsEntry))
@@ -53,9 +53,9 @@ ReadEntries(FILE *file)
 static bool
 WasShutDown(void)
 {
-	bool		crc_ok;
+	bool			 crc_ok;
 	ControlFileData *control = get_controlfile(DataDir, &crc_ok);
-	bool		was = crc_ok && (control->state == DB_SHUTDOWNED || control->state == DB_SHUTDOWNED_IN_RECOVERY);
+	bool			 was = crc_ok && (control->state == DB_SHUTDOWNED || control->state == DB_SHUTDOWNED_IN_RECOVERY);
 
 	pfree(control);
 	return was;
@@ -65,7 +65,7 @@ WasShutDown(void)
 void
 StatsFileLoad(void)
 {
-	FILE	   *file = AllocateFile(STATS_FILE, PG_BINARY_R);
+	FILE *file = AllocateFile(STATS_FILE, PG_BINARY_R);
 
 	if (file == NULL)
 		return;
@@ -80,19 +80,19 @@ StatsFileLoad(void)
 static bool
 WriteEntries(FILE *file)
 {
-	int			n;
-	StatsEntry *entries = StatsCopyAll(InvalidOid, &n);
-	StatsFileHeader header = {STATS_FILE_MAGIC, sizeof(StatsEntry), (uint32) n};
+	int				n;
+	StatsEntry	   *entries = StatsCopyAll(InvalidOid, &n);
+	StatsFileHeader header = { STATS_FILE_MAGIC, sizeof(StatsEntry), (uint32) n };
 
 	return fwrite(&header, sizeof(header), 1, file) == 1 &&
-		fwrite(entries, sizeof(StatsEntry), n, file) == n;
+		   fwrite(entries, sizeof(StatsEntry), n, file) == n;
 }
 
 static void
 Save(int code, Datum arg)
 {
-	FILE	   *file;
-	bool		written;
+	FILE *file;
+	bool  written;
 
 	/* after a crash the table is not to be trusted */
 	if (code != 0)

@@ -12,4 +12,4 @@
 extern void StatsFileLoad(void);
 extern void StatsFileSaveAtExit(void);
 
-#endif							/* TASKQ_STATS_FILE_H */
+#endif /* TASKQ_STATS_FILE_H */

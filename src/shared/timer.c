@@ -24,10 +24,10 @@
 
 #define GRACE 5
 
-static TimeoutId timer;
-static bool registered = false;
-static TimestampTz armed_until = 0; /* 0: not armed */
-static TaskqDatabase *db;		/* whose scheduler is to look; NULL: not in a background worker */
+static TimeoutId			 timer;
+static bool					 registered = false;
+static TimestampTz			 armed_until = 0; /* 0: not armed */
+static TaskqDatabase		*db;			  /* whose scheduler is to look; NULL: not in a background worker */
 static volatile sig_atomic_t fired = 0;
 
 /* Runs in the signal handler. */
@@ -113,8 +113,8 @@ TimerRestore(TimestampTz before)
  * code is not of the session's role, and nothing gentler stops one that catches
  * its cancels.
  */
-static TimeoutId code_timer;
-static bool code_registered = false;
+static TimeoutId			 code_timer;
+static bool					 code_registered = false;
 static volatile sig_atomic_t code_fired = 0;
 
 /* Runs in the signal handler. */

@@ -10,10 +10,10 @@
 #include "utils/timestamp.h"
 
 extern TimestampTz TimerArm(TimestampTz until);
-extern bool TimerFired(TimestampTz until);
-extern void TimerRestore(TimestampTz before);
-extern void TimerCodeStart(TimestampTz until);
-extern bool TimerCodeOverdue(void);
-extern bool TimerCodeStop(void);
+extern bool		   TimerFired(TimestampTz until);
+extern void		   TimerRestore(TimestampTz before);
+extern void		   TimerCodeStart(TimestampTz until);
+extern bool		   TimerCodeOverdue(void);
+extern bool		   TimerCodeStop(void);
 
-#endif							/* TASKQ_TIMER_H */
+#endif /* TASKQ_TIMER_H */

@@ -48,7 +48,7 @@ SetAtLimit(TaskqSlot *slot, bool at_limit)
 void
 WaitBegin(const RouteSet *routes, uint64 worker_key, bool at_limit)
 {
-	TaskqSlot  *slot = ShmemMySlot();
+	TaskqSlot *slot = ShmemMySlot();
 
 	if (slot == NULL)
 		return;
@@ -93,20 +93,20 @@ WaitCheckClient(void)
 static bool
 IsWoken(void)
 {
-	TaskqSlot  *slot = ShmemMySlot();
+	TaskqSlot *slot = ShmemMySlot();
 
 	if (slot == NULL)
 		return false;
 	return pg_atomic_read_u32(&slot->waiting) == WOKEN ||
-		(waits_for_events && pg_atomic_read_u32(&slot->reads_events) == 0);
+		   (waits_for_events && pg_atomic_read_u32(&slot->reads_events) == 0);
 }
 
 /* Sleep until the latch is set, the time is over or the client has gone. */
 static void
 SleepForClient(long milliseconds, uint32 wait_event)
 {
-	WaitEvent	events[CLIENT_EVENTS_COMPAT];
-	int			n;
+	WaitEvent events[CLIENT_EVENTS_COMPAT];
+	int		  n;
 
 	ModifyWaitEvent(FeBeWaitSet, CLIENT_SOCKET_POS_COMPAT, WL_SOCKET_CLOSED, NULL);
 	n = WaitEventSetWait(FeBeWaitSet, milliseconds, events, lengthof(events), wait_event);
@@ -124,8 +124,8 @@ void
 WaitSleep(long milliseconds)
 {
 	static uint32 event = 0;
-	uint32		wait_event = WaitEvent_compat(&event, "TaskqWaitForJob");
-	long		most = ShmemPresent() ? milliseconds : Min(milliseconds, BLIND_LOOK);
+	uint32		  wait_event = WaitEvent_compat(&event, "TaskqWaitForJob");
+	long		  most = ShmemPresent() ? milliseconds : Min(milliseconds, BLIND_LOOK);
 
 	if (IsWoken())
 		return;
@@ -140,8 +140,8 @@ WaitSleep(long milliseconds)
 bool
 WaitEnd(void)
 {
-	TaskqSlot  *slot = ShmemMySlot();
-	uint32		was;
+	TaskqSlot *slot = ShmemMySlot();
+	uint32	   was;
 
 	if (slot == NULL)
 		return false;
@@ -168,7 +168,7 @@ WaitEndOfClaim(void)
 void
 WaitForEvents(void)
 {
-	TaskqSlot  *slot = ShmemMySlot();
+	TaskqSlot *slot = ShmemMySlot();
 
 	if (slot != NULL && pg_atomic_exchange_u32(&slot->reads_events, 1) == 0)
 		pg_atomic_fetch_add_u32(&taskq_shared->n_event_readers, 1);
@@ -179,7 +179,7 @@ WaitForEvents(void)
 void
 WaitForEventsEnd(void)
 {
-	TaskqSlot  *slot = ShmemMySlot();
+	TaskqSlot *slot = ShmemMySlot();
 
 	waits_for_events = false;
 	if (slot != NULL && pg_atomic_exchange_u32(&slot->reads_events, 0) != 0)

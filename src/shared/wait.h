@@ -10,9 +10,9 @@
 /* Its routes, by the rank of their queues. */
 typedef struct RouteSet
 {
-	int			n;
-	int32	   *ids;
-	int		   *ranks;
+	int	   n;
+	int32 *ids;
+	int	  *ranks;
 } RouteSet;
 
 extern void WaitBegin(const RouteSet *routes, uint64 worker_key, bool at_limit);
@@ -23,4 +23,4 @@ extern void WaitSleep(long milliseconds);
 extern bool WaitEnd(void);
 extern void WaitEndOfClaim(void);
 
-#endif							/* TASKQ_WAIT_H */
+#endif /* TASKQ_WAIT_H */

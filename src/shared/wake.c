@@ -31,36 +31,36 @@
 
 typedef enum WakeKind
 {
-	WAKE_JOBS,					/* key: route; count: jobs */
-	WAKE_SCHEDULER_AT,			/* key: moment */
-	WAKE_LEASE_AT,				/* the same, when the lease of a claim will be over */
+	WAKE_JOBS,		   /* key: route; count: jobs */
+	WAKE_SCHEDULER_AT, /* key: moment */
+	WAKE_LEASE_AT,	   /* the same, when the lease of a claim will be over */
 	WAKE_CONFIG_CHANGED,
-	WAKE_CLAIMED,				/* the same, of jobs that are free again at abort; no PREPARE */
-	WAKE_WORKER,				/* key: external worker; its registration has changed */
-	WAKE_PERMIT,				/* key: external worker; one of its runs has ended */
-	WAKE_PERMIT_HELD,			/* the same, of permits that are free again at abort */
-	WAKE_CANCEL,				/* key: job */
-	WAKE_LAUNCHER,				/* key: database to look at */
-	WAKE_UNBLOCK,				/* key: database; at commit and abort alike */
-	WAKE_EVENTS					/* those who read events; also at abort, which held them back */
+	WAKE_CLAIMED,	  /* the same, of jobs that are free again at abort; no PREPARE */
+	WAKE_WORKER,	  /* key: external worker; its registration has changed */
+	WAKE_PERMIT,	  /* key: external worker; one of its runs has ended */
+	WAKE_PERMIT_HELD, /* the same, of permits that are free again at abort */
+	WAKE_CANCEL,	  /* key: job */
+	WAKE_LAUNCHER,	  /* key: database to look at */
+	WAKE_UNBLOCK,	  /* key: database; at commit and abort alike */
+	WAKE_EVENTS		  /* those who read events; also at abort, which held them back */
 } WakeKind;
 
 typedef struct WakeNote
 {
-	WakeKind	kind;
-	int			level;			/* of the subtransaction that made it */
-	int64		key;
-	int			count;
+	WakeKind kind;
+	int		 level; /* of the subtransaction that made it */
+	int64	 key;
+	int		 count;
 } WakeNote;
 
-#define MERGE_WITHIN 8			/* notes back: calls make a few of different kinds in turn */
+#define MERGE_WITHIN 8 /* notes back: calls make a few of different kinds in turn */
 
 /* In the order of their levels: those of the subtransaction that ends are the last. */
-static WakeNote *notes = NULL;
-static int	n_notes = 0;
-static int	max_notes = 0;
+static WakeNote		 *notes = NULL;
+static int			  n_notes = 0;
+static int			  max_notes = 0;
 static TaskqDatabase *notes_db = NULL;
-static bool events_noted = false;
+static bool			  events_noted = false;
 
 /* How the transaction has ended, from its end until the notes were acted on. */
 static enum
@@ -68,10 +68,10 @@ static enum
 	TRANSACTION_RUNS,
 	TRANSACTION_COMMITTED,
 	TRANSACTION_ABORTED
-}			ended = TRANSACTION_RUNS;
+} ended = TRANSACTION_RUNS;
 
 /* Of the subtransaction that is being rolled back; 0: none is. */
-static int	aborted_level = 0;
+static int aborted_level = 0;
 
 /* Notes of moments become one, of the first; so do those that say the same. */
 static bool
@@ -92,7 +92,7 @@ MergeNote(WakeNote *into, WakeKind kind, int64 key, int count)
 static bool
 MergeWithLast(int of, WakeKind kind, int level, int64 key, int count)
 {
-	int			first = Max(of - MERGE_WITHIN, 0);
+	int first = Max(of - MERGE_WITHIN, 0);
 
 	for (int i = of - 1; i >= first && notes[i].level == level; i--)
 		if (MergeNote(&notes[i], kind, key, count))
@@ -103,7 +103,7 @@ MergeWithLast(int of, WakeKind kind, int level, int64 key, int count)
 static void
 AddNote(WakeKind kind, int64 key)
 {
-	int			level = GetCurrentTransactionNestLevel();
+	int level = GetCurrentTransactionNestLevel();
 
 	if (!ShmemPresent() && kind != WAKE_CLAIMED)
 		return;
@@ -112,7 +112,7 @@ AddNote(WakeKind kind, int64 key)
 		return;
 	if (n_notes == max_notes)
 	{
-		int			more = Max(16, max_notes * 2);
+		int more = Max(16, max_notes * 2);
 
 		if (notes == NULL)
 			notes = MemoryContextAlloc(TopMemoryContext, more * sizeof(WakeNote));
@@ -226,8 +226,8 @@ WakeForEvents(void)
 static bool
 WakeSlot(TaskqSlot *slot)
 {
-	uint32		expected = WAITING;
-	Latch	   *latch = slot->latch;
+	uint32 expected = WAITING;
+	Latch *latch = slot->latch;
 
 	if (latch == NULL || !pg_atomic_compare_exchange_u32(&slot->waiting, &expected, WOKEN))
 		return false;
@@ -239,15 +239,15 @@ WakeSlot(TaskqSlot *slot)
 int
 WakeWaiters(Oid dboid, int32 route_id, int n)
 {
-	int			word = (route_id / 64) % INTEREST_WORDS;
-	uint64		bit = UINT64CONST(1) << (route_id % 64);
-	int			woken = 0;
+	int	   word = (route_id / 64) % INTEREST_WORDS;
+	uint64 bit = UINT64CONST(1) << (route_id % 64);
+	int	   woken = 0;
 
 	if (pg_atomic_read_u32(&taskq_shared->n_waiting) == 0)
 		return 0;
 	for (int i = 0; i < taskq_shared->n_slots && woken < n; i++)
 	{
-		TaskqSlot  *slot = &taskq_slots[i];
+		TaskqSlot *slot = &taskq_slots[i];
 
 		if (pg_atomic_read_u32(&slot->waiting) == WAITING && slot->dboid == dboid &&
 			(slot->interest[word] & bit) != 0 && WakeSlot(slot))
@@ -271,7 +271,7 @@ WakeForWorker(uint64 worker_key, bool only_at_limit)
 {
 	for (int i = 0; i < taskq_shared->n_slots; i++)
 	{
-		TaskqSlot  *slot = &taskq_slots[i];
+		TaskqSlot *slot = &taskq_slots[i];
 
 		if (pg_atomic_read_u32(&slot->waiting) == WAITING && slot->dboid == MyDatabaseId &&
 			slot->worker_key == worker_key && (slot->at_limit || !only_at_limit))
@@ -298,8 +298,8 @@ WakeEventReaders(void)
 		return;
 	for (int i = 0; i < taskq_shared->n_slots; i++)
 	{
-		TaskqSlot  *slot = &taskq_slots[i];
-		Latch	   *latch = slot->latch;
+		TaskqSlot *slot = &taskq_slots[i];
+		Latch	  *latch = slot->latch;
 
 		if (pg_atomic_read_u32(&slot->reads_events) == 0 || slot->dboid != MyDatabaseId || latch == NULL)
 			continue;
@@ -315,7 +315,7 @@ WakeEventReaders(void)
 bool
 WakeBringForward(pg_atomic_uint64 *place, TimestampTz moment)
 {
-	uint64		next = pg_atomic_read_u64(place);
+	uint64 next = pg_atomic_read_u64(place);
 
 	while ((uint64) moment < next)
 		if (pg_atomic_compare_exchange_u64(place, &next, (uint64) moment))
@@ -332,7 +332,7 @@ CancelRun(Oid dboid, int64 job_id)
 {
 	for (int i = 0; i < taskq_shared->n_slots; i++)
 	{
-		TaskqSlot  *slot = &taskq_slots[i];
+		TaskqSlot *slot = &taskq_slots[i];
 
 		if (!slot->worker || slot->dboid != dboid)
 			continue;
@@ -380,7 +380,7 @@ static void
 ActOnNote(const WakeNote *note)
 {
 	TaskqDatabase *db = notes_db;
-	bool		first = false;
+	bool		   first = false;
 
 	switch (note->kind)
 	{
@@ -507,15 +507,15 @@ AtTransactionEnd(XactEvent event, void *arg)
 static void
 EndLevel(int level, bool committed)
 {
-	int			first = n_notes;
-	int			end = n_notes;
+	int first = n_notes;
+	int end = n_notes;
 
 	while (first > 0 && notes[first - 1].level >= level)
 		first--;
 	n_notes = first;
 	for (int i = first; i < end; i++)
 	{
-		WakeNote   *note = &notes[i];
+		WakeNote *note = &notes[i];
 
 		if (!committed && !IsForEnd(note, false))
 			continue;
@@ -546,8 +546,8 @@ AtSubtransactionEnd(SubXactEvent event, SubTransactionId mine, SubTransactionId 
 static void
 AfterLocks(ResourceReleasePhase phase, bool is_commit, bool is_top_level, void *arg)
 {
-	int			level = aborted_level;
-	bool		committed = ended == TRANSACTION_COMMITTED;
+	int	 level = aborted_level;
+	bool committed = ended == TRANSACTION_COMMITTED;
 
 	if (phase != RESOURCE_RELEASE_AFTER_LOCKS)
 		return;

@@ -30,4 +30,4 @@ extern void WakeAllWaiters(Oid dboid);
 extern void WakeForPermit(uint64 worker_key);
 extern bool WakeBringForward(pg_atomic_uint64 *place, TimestampTz moment);
 
-#endif							/* TASKQ_WAKE_H */
+#endif /* TASKQ_WAKE_H */

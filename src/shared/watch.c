@@ -23,17 +23,17 @@
 #include "shared/watch.h"
 
 #define TOLERANCE (USECS_PER_SEC / 2)
-#define NEWS (5 * USECS_PER_SEC)	/* less is a machine with much to do */
-#define REMEMBERED USECS_PER_DAY	/* who lives calls before */
+#define NEWS (5 * USECS_PER_SEC) /* less is a machine with much to do */
+#define REMEMBERED USECS_PER_DAY /* who lives calls before */
 
 static TaskqDatabase *db = NULL;
-static int64 allowed = 0;		/* how long we may have slept since the last look */
+static int64		  allowed = 0; /* how long we may have slept since the last look */
 
 /* Microseconds of the clock that nobody sets. */
 static int64
 SteadyNow(void)
 {
-	instr_time	now;
+	instr_time now;
 
 	INSTR_TIME_SET_CURRENT(now);
 	return (int64) INSTR_TIME_GET_MICROSEC(now);
@@ -60,8 +60,12 @@ AddShift(TimestampTz from, int64 by)
 		db->n_shifts--;
 		memmove(shifts, shifts + 1, sizeof(TaskqShift) * db->n_shifts);
 	}
-	shifts[db->n_shifts] = (TaskqShift) {
-		.xid_before = db->watched_xid, .xid = ReadNextTransactionId(), .from = from, .at = ClockNow(), .by = by,
+	shifts[db->n_shifts] = (TaskqShift){
+		.xid_before = db->watched_xid,
+		.xid = ReadNextTransactionId(),
+		.from = from,
+		.at = ClockNow(),
+		.by = by,
 	};
 	db->n_shifts++;
 	LWLockRelease(&taskq_shared->lock);
@@ -149,8 +153,8 @@ TimestampTz
 WatchLease(TimestampTz expires_at, TupleTableSlot *row)
 {
 	TaskqDatabase *database = ShmemMyDatabase();
-	TransactionId xmin;
-	bool		isnull;
+	TransactionId  xmin;
+	bool		   isnull;
 
 	if (database == NULL || database->n_shifts == 0 || expires_at == 0)
 		return expires_at;

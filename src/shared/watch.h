@@ -12,10 +12,10 @@
 
 #include "shared/shmem.h"
 
-extern void WatchBegin(TaskqDatabase *database);
-extern void WatchSleep(long milliseconds);
-extern bool WatchNote(void);
+extern void		   WatchBegin(TaskqDatabase *database);
+extern void		   WatchSleep(long milliseconds);
+extern bool		   WatchNote(void);
 extern TimestampTz WatchNow(void);
 extern TimestampTz WatchLease(TimestampTz expires_at, TupleTableSlot *row);
 
-#endif							/* TASKQ_WATCH_H */
+#endif /* TASKQ_WATCH_H */

@@ -51,53 +51,44 @@ static const struct
 {
 	const char *name;
 	int			columns;
-	TaskqRel	table;			/* of an index */
+	TaskqRel	table; /* of an index */
 	IndexWanted index;
-}			rels[TASKQ_RELS] =
-{
-	[REL_JOBS] = {"jobs", 30},
-	[REL_JOBS_PKEY] = {"jobs_pkey", 1, REL_JOBS,
-		{1, {1}, .definition = "ALTER TABLE taskq.jobs ADD CONSTRAINT jobs_pkey PRIMARY KEY (job_id)"}},
-	[REL_JOBS_OPEN] = {"jobs_open", 4, REL_JOBS,
-		{4, {5, 8, 2, 1}, .gate_column = 12, .gate = 'o',
-		.definition = "CREATE INDEX jobs_open ON taskq.jobs (route_id, priority, run_at, job_id) WHERE gate = 'o'"}},
-	[REL_JOBS_RUNNING] = {"jobs_running", 2, REL_JOBS,
-		{2, {21, 1}, .collation = C_COLLATION_OID, .gate_column = 12, .gate = 'r',
-		.definition = "CREATE INDEX jobs_running ON taskq.jobs (worker_id COLLATE \"C\", job_id) WHERE gate = 'r'"}},
-	[REL_HISTORY] = {"job_history", 30},
-	[REL_HISTORY_OVERFLOW] = {"job_history_overflow", 30},
-	[REL_FAILURES] = {"attempt_failures", 15},
-	[REL_ROUTES] = {"routes", 8},
-	[REL_QUEUES] = {"queue_defs", 12},
-	[REL_HANDLERS] = {"handlers", 42},
-	[REL_POOLS] = {"pool_defs", 11},
-	[REL_WORKERS] = {"external_workers", 12},
-	[REL_WORKERS_PKEY] = {"external_workers_pkey", 1, REL_WORKERS,
-		{1, {1}, .collation = DEFAULT_COLLATION_OID,
-		.definition = "ALTER TABLE taskq.external_workers ADD CONSTRAINT external_workers_pkey PRIMARY KEY (worker_id)"}},
-	[REL_CANCELS] = {"cancel_requests", 4},
-	[REL_CANCELS_JOB] = {"cancel_requests_job", 1, REL_CANCELS,
-		{1, {2}, .definition = "CREATE INDEX cancel_requests_job ON taskq.cancel_requests (job_id)"}},
-	[REL_INSTALLATION] = {"installation", 6},
-	[REL_JOB_ID_SEQ] = {"job_id_seq", 1},
-	[REL_EPOCH_SEQ] = {"epoch_seq", 1},
-	[REL_EVENTS] = {"event_log", 17},
-	[REL_EVENTS_OVERFLOW] = {"event_log_overflow", 17},
-	[REL_EVENT_ID_SEQ] = {"event_id_seq", 1},
-	[REL_FRAMES] = {"frame_log", 8},
-	[REL_GRANTS] = {"access_grants", 3},
-	[REL_RIGHTS] = {"access_rights", 2},
-	[REL_HANDLER_CHANGES] = {"handler_changes", 16},
+} rels[TASKQ_RELS] = {
+	[REL_JOBS] = { "jobs", 30 },
+	[REL_JOBS_PKEY] = { "jobs_pkey", 1, REL_JOBS, { 1, { 1 }, .definition = "ALTER TABLE taskq.jobs ADD CONSTRAINT jobs_pkey PRIMARY KEY (job_id)" } },
+	[REL_JOBS_OPEN] = { "jobs_open", 4, REL_JOBS, { 4, { 5, 8, 2, 1 }, .gate_column = 12, .gate = 'o', .definition = "CREATE INDEX jobs_open ON taskq.jobs (route_id, priority, run_at, job_id) WHERE gate = 'o'" } },
+	[REL_JOBS_RUNNING] = { "jobs_running", 2, REL_JOBS, { 2, { 21, 1 }, .collation = C_COLLATION_OID, .gate_column = 12, .gate = 'r', .definition = "CREATE INDEX jobs_running ON taskq.jobs (worker_id COLLATE \"C\", job_id) WHERE gate = 'r'" } },
+	[REL_HISTORY] = { "job_history", 30 },
+	[REL_HISTORY_OVERFLOW] = { "job_history_overflow", 30 },
+	[REL_FAILURES] = { "attempt_failures", 15 },
+	[REL_ROUTES] = { "routes", 8 },
+	[REL_QUEUES] = { "queue_defs", 12 },
+	[REL_HANDLERS] = { "handlers", 42 },
+	[REL_POOLS] = { "pool_defs", 11 },
+	[REL_WORKERS] = { "external_workers", 12 },
+	[REL_WORKERS_PKEY] = { "external_workers_pkey", 1, REL_WORKERS, { 1, { 1 }, .collation = DEFAULT_COLLATION_OID, .definition = "ALTER TABLE taskq.external_workers ADD CONSTRAINT external_workers_pkey PRIMARY KEY (worker_id)" } },
+	[REL_CANCELS] = { "cancel_requests", 4 },
+	[REL_CANCELS_JOB] = { "cancel_requests_job", 1, REL_CANCELS, { 1, { 2 }, .definition = "CREATE INDEX cancel_requests_job ON taskq.cancel_requests (job_id)" } },
+	[REL_INSTALLATION] = { "installation", 6 },
+	[REL_JOB_ID_SEQ] = { "job_id_seq", 1 },
+	[REL_EPOCH_SEQ] = { "epoch_seq", 1 },
+	[REL_EVENTS] = { "event_log", 17 },
+	[REL_EVENTS_OVERFLOW] = { "event_log_overflow", 17 },
+	[REL_EVENT_ID_SEQ] = { "event_id_seq", 1 },
+	[REL_FRAMES] = { "frame_log", 8 },
+	[REL_GRANTS] = { "access_grants", 3 },
+	[REL_RIGHTS] = { "access_rights", 2 },
+	[REL_HANDLER_CHANGES] = { "handler_changes", 16 },
 };
 
-static bool catalog_valid = false;
-static bool rels_valid = false;	/* and where the tables and indexes are */
-static bool catalog_loading = false;
-static Oid	extension_oid;
-static Oid	schema_oid;
-static Oid	owner_oid;
-static Oid	rel_oids[TASKQ_RELS];
-static bool newer;				/* the extension's version is beyond ours */
+static bool		   catalog_valid = false;
+static bool		   rels_valid = false; /* and where the tables and indexes are */
+static bool		   catalog_loading = false;
+static Oid		   extension_oid;
+static Oid		   schema_oid;
+static Oid		   owner_oid;
+static Oid		   rel_oids[TASKQ_RELS];
+static bool		   newer;		/* the extension's version is beyond ours */
 static Definitions definitions; /* of its tables */
 
 /* Raised by invalidations; everything that was read under another is stale. */
@@ -105,7 +96,7 @@ static uint64 catalog_version = 1;
 static uint64 registry_version = 1; /* the same, but for new routes */
 static uint64 workers_version = 1;	/* the same for registrations of external workers */
 static uint64 shared_version_seen = 0;
-static bool superusers_seen = false;	/* the setting that handlers were judged by */
+static bool	  superusers_seen = false; /* the setting that handlers were judged by */
 
 static void
 Outdate(void)
@@ -184,8 +175,8 @@ FindExtensionOwner(Oid extension)
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
 	{
-		bool		isnull;
-		Datum		version = heap_getattr(tuple, Anum_pg_extension_extversion, RelationGetDescr(rel), &isnull);
+		bool  isnull;
+		Datum version = heap_getattr(tuple, Anum_pg_extension_extversion, RelationGetDescr(rel), &isnull);
 
 		owner = ((Form_pg_extension) GETSTRUCT(tuple))->extowner;
 		newer = !VersionAtLeast(TASKQ_VERSION, TextDatumGetCString(version));
@@ -199,8 +190,8 @@ FindExtensionOwner(Oid extension)
 static int
 CountColumns(Oid relid)
 {
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	int			columns = -1;
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	int		  columns = -1;
 
 	if (HeapTupleIsValid(tuple))
 	{
@@ -353,8 +344,8 @@ CatalogOwner(void)
 Oid
 CatalogJobType(void)
 {
-	Oid			type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("job"),
-									   ObjectIdGetDatum(CatalogSchema()));
+	Oid type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("job"),
+							   ObjectIdGetDatum(CatalogSchema()));
 
 	if (!OidIsValid(type))
 	{
@@ -429,8 +420,8 @@ CatalogOpen(TaskqRel rel, LOCKMODE mode)
 {
 	for (;;)
 	{
-		Oid			relid = CatalogRel(rel);
-		Relation	opened = try_relation_open(relid, mode);
+		Oid		 relid = CatalogRel(rel);
+		Relation opened = try_relation_open(relid, mode);
 
 		/* the lock came with the news of what others have done */
 		if (opened != NULL && CatalogRel(rel) == relid)
@@ -447,7 +438,7 @@ CatalogOpen(TaskqRel rel, LOCKMODE mode)
 uint64
 CatalogVersion(void)
 {
-	uint64		shared = ShmemConfigVersion();
+	uint64 shared = ShmemConfigVersion();
 
 	if (shared != shared_version_seen || superusers_seen != taskq_allow_superuser_handlers)
 	{

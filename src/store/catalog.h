@@ -48,23 +48,23 @@ typedef enum Definitions
 	DEFINITIONS_NEWER
 } Definitions;
 
-extern void CatalogInit(void);
-extern bool CatalogInstalled(void);
+extern void		   CatalogInit(void);
+extern bool		   CatalogInstalled(void);
 extern Definitions CatalogDefinitions(void);
-extern bool CatalogMatches(void);
-extern void CatalogRecheck(void);
-extern Oid	CatalogExtension(void);
-extern Oid	CatalogSchema(void);
-extern Oid	CatalogOwner(void);
-extern Oid	CatalogJobType(void);
-extern Oid	CatalogRel(TaskqRel rel);
-extern Oid	CatalogRelIfThere(TaskqRel rel);
-extern Relation CatalogOpen(TaskqRel rel, LOCKMODE mode);
+extern bool		   CatalogMatches(void);
+extern void		   CatalogRecheck(void);
+extern Oid		   CatalogExtension(void);
+extern Oid		   CatalogSchema(void);
+extern Oid		   CatalogOwner(void);
+extern Oid		   CatalogJobType(void);
+extern Oid		   CatalogRel(TaskqRel rel);
+extern Oid		   CatalogRelIfThere(TaskqRel rel);
+extern Relation	   CatalogOpen(TaskqRel rel, LOCKMODE mode);
 extern const char *CatalogMissingIndex(const char **definition);
-extern uint64 CatalogVersion(void);
-extern uint64 CatalogRegistryVersion(void);
-extern uint64 CatalogWorkersVersion(void);
-extern void CatalogChanged(TaskqRel rel);
-extern void CatalogRenew(MemoryContext *context, const char *name);
+extern uint64	   CatalogVersion(void);
+extern uint64	   CatalogRegistryVersion(void);
+extern uint64	   CatalogWorkersVersion(void);
+extern void		   CatalogChanged(TaskqRel rel);
+extern void		   CatalogRenew(MemoryContext *context, const char *name);
 
-#endif							/* TASKQ_CATALOG_H */
+#endif /* TASKQ_CATALOG_H */

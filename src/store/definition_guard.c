@@ -36,9 +36,8 @@ RefuseChange(const char *name, const char *what, const char *detail, const char 
 static void
 LookAtColumn(Oid relid, ColumnDef *column)
 {
-	Type		type = column == NULL || column->typeName == NULL ? NULL :
-		LookupTypeName(NULL, column->typeName, NULL, true);
-	Oid			type_id;
+	Type type = column == NULL || column->typeName == NULL ? NULL : LookupTypeName(NULL, column->typeName, NULL, true);
+	Oid	 type_id;
 
 	if (type == NULL)
 		return;
@@ -55,14 +54,14 @@ LookAtColumn(Oid relid, ColumnDef *column)
 static void
 LookAtAlterTable(AlterTableStmt *statement)
 {
-	Oid			relid = RangeVarGetRelid(statement->relation, NoLock, true);
-	char		kind;
-	ListCell   *cell;
+	Oid		  relid = RangeVarGetRelid(statement->relation, NoLock, true);
+	char	  kind;
+	ListCell *cell;
 
 	if (!OidIsValid(relid) || !TableGuardIsOurs(relid))
 		return;
 	kind = get_rel_relkind(relid);
-	foreach(cell, statement->cmds)
+	foreach (cell, statement->cmds)
 	{
 		AlterTableCmd *command = lfirst_node(AlterTableCmd, cell);
 
@@ -96,7 +95,7 @@ LookAtAlterTable(AlterTableStmt *statement)
 static void
 LookAtAlterSequence(AlterSeqStmt *statement)
 {
-	Oid			relid = RangeVarGetRelid(statement->sequence, NoLock, true);
+	Oid relid = RangeVarGetRelid(statement->sequence, NoLock, true);
 
 	if (OidIsValid(relid) && TableGuardIsOurs(relid) && OidIsValid(getExtensionOfObject(RelationRelationId, relid)))
 		RefuseChange(get_rel_name(relid), "the definition",
@@ -108,14 +107,14 @@ LookAtAlterSequence(AlterSeqStmt *statement)
 static void
 LookAtAlterFunction(AlterFunctionStmt *statement)
 {
-	Oid			function = LookupFuncWithArgs(statement->objtype, statement->func, true);
-	ListCell   *cell;
+	Oid		  function = LookupFuncWithArgs(statement->objtype, statement->func, true);
+	ListCell *cell;
 
 	if (!OidIsValid(function) || !TableGuardIsOurFunction(function))
 		return;
-	foreach(cell, statement->actions)
+	foreach (cell, statement->actions)
 	{
-		DefElem    *action = lfirst_node(DefElem, cell);
+		DefElem *action = lfirst_node(DefElem, cell);
 
 		if (strcmp(action->defname, "cost") != 0 && strcmp(action->defname, "rows") != 0)
 			RefuseChange(get_func_name(function), "the definition",

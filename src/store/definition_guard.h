@@ -11,4 +11,4 @@
 
 extern void DefinitionGuard(Node *statement);
 
-#endif							/* TASKQ_DEFINITION_GUARD_H */
+#endif /* TASKQ_DEFINITION_GUARD_H */

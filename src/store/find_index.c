@@ -35,9 +35,9 @@
 static bool
 IsGate(Node *predicate, const IndexWanted *wanted)
 {
-	OpExpr	   *comparison;
-	Node	   *column;
-	Node	   *value;
+	OpExpr *comparison;
+	Node   *column;
+	Node   *value;
 
 	/* as it is stored: a list of what is to be true, or the only such thing */
 	if (IsA(predicate, List) && list_length((List *) predicate) == 1)
@@ -50,16 +50,16 @@ IsGate(Node *predicate, const IndexWanted *wanted)
 	column = linitial(comparison->args);
 	value = lsecond(comparison->args);
 	return IsA(column, Var) && ((Var *) column)->varattno == wanted->gate_column &&
-		IsA(value, Const) && !((Const *) value)->constisnull &&
-		DatumGetChar(((Const *) value)->constvalue) == wanted->gate;
+		   IsA(value, Const) && !((Const *) value)->constisnull &&
+		   DatumGetChar(((Const *) value)->constvalue) == wanted->gate;
 }
 
 /* Does an index hold the rows that are wanted? */
 static bool
 HoldsRows(HeapTuple tuple, TupleDesc desc, const IndexWanted *wanted)
 {
-	bool		isnull;
-	Datum		predicate = heap_getattr(tuple, Anum_pg_index_indpred, desc, &isnull);
+	bool  isnull;
+	Datum predicate = heap_getattr(tuple, Anum_pg_index_indpred, desc, &isnull);
 
 	if (wanted->gate == '\0')
 		return isnull;
@@ -71,9 +71,9 @@ static bool
 HasKeys(HeapTuple tuple, TupleDesc desc, const IndexWanted *wanted)
 {
 	Form_pg_index index = (Form_pg_index) GETSTRUCT(tuple);
-	bool		isnull;
-	oidvector  *collations;
-	int2vector *options;
+	bool		  isnull;
+	oidvector	 *collations;
+	int2vector	 *options;
 
 	if (index->indnkeyatts != wanted->n_keys)
 		return false;
@@ -88,8 +88,8 @@ HasKeys(HeapTuple tuple, TupleDesc desc, const IndexWanted *wanted)
 static bool
 IsBtree(Oid index)
 {
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(index));
-	bool		is_btree = HeapTupleIsValid(tuple) && ((Form_pg_class) GETSTRUCT(tuple))->relam == BTREE_AM_OID;
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(index));
+	bool	  is_btree = HeapTupleIsValid(tuple) && ((Form_pg_class) GETSTRUCT(tuple))->relam == BTREE_AM_OID;
 
 	if (HeapTupleIsValid(tuple))
 		ReleaseSysCache(tuple);
@@ -102,7 +102,7 @@ Serves(HeapTuple tuple, TupleDesc desc, const IndexWanted *wanted)
 	Form_pg_index index = (Form_pg_index) GETSTRUCT(tuple);
 
 	return index->indisvalid && index->indisready && index->indislive &&
-		HasKeys(tuple, desc, wanted) && HoldsRows(tuple, desc, wanted) && IsBtree(index->indexrelid);
+		   HasKeys(tuple, desc, wanted) && HoldsRows(tuple, desc, wanted) && IsBtree(index->indexrelid);
 }
 
 /* The index of a table that serves, the one of this name if there are several; or InvalidOid. */
@@ -119,8 +119,8 @@ IndexFind(const IndexWanted *wanted, const char *name, Oid table)
 	scan = systable_beginscan(rel, IndexIndrelidIndexId, true, NULL, 1, &key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		Oid			index = ((Form_pg_index) GETSTRUCT(tuple))->indexrelid;
-		char	   *its_name;
+		Oid	  index = ((Form_pg_index) GETSTRUCT(tuple))->indexrelid;
+		char *its_name;
 
 		if (!Serves(tuple, RelationGetDescr(rel), wanted))
 			continue;

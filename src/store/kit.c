@@ -22,18 +22,18 @@
 #include "base/compat.h"
 #include "store/kit.h"
 
-#define MAX_KITS 16				/* kept by a process, a few kB each */
+#define MAX_KITS 16 /* kept by a process, a few kB each */
 
 static dlist_head kits = DLIST_STATIC_INIT(kits);
-static int	n_kits = 0;
+static int		  n_kits = 0;
 
 static StoreKit *
 Make(Relation rel)
 {
 	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "taskq kit", ALLOCSET_SMALL_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	StoreKit   *kit = palloc0(sizeof(StoreKit));
-	TupleDesc	desc = CreateTupleDescCopyConstr(RelationGetDescr(rel));	/* its own: nobody counts who uses it */
+	StoreKit	 *kit = palloc0(sizeof(StoreKit));
+	TupleDesc	  desc = CreateTupleDescCopyConstr(RelationGetDescr(rel)); /* its own: nobody counts who uses it */
 
 	kit->context = context;
 	kit->relid = RelationGetRelid(rel);
@@ -63,12 +63,12 @@ Discard(StoreKit *kit)
 StoreKit *
 KitTake(Relation rel)
 {
-	StoreKit   *kit = NULL;
+	StoreKit		  *kit = NULL;
 	dlist_mutable_iter i;
 
-	dlist_foreach_modify(i, &kits)
+	dlist_foreach_modify (i, &kits)
 	{
-		StoreKit   *candidate = dlist_container(StoreKit, node, i.cur);
+		StoreKit *candidate = dlist_container(StoreKit, node, i.cur);
 
 		if (candidate->level > 0)
 			continue;
@@ -98,14 +98,14 @@ static void
 DescribeIndexes(StoreKit *kit)
 {
 	ResultRelInfo *result = kit->result;
-	MemoryContext old = MemoryContextSwitchTo(kit->context);
+	MemoryContext  old = MemoryContextSwitchTo(kit->context);
 
 	kit->describing = true;
 	ExecOpenIndices(result, false);
 	kit->indexes = palloc(sizeof(Oid) * (result->ri_NumIndices + 1));
 	for (int i = 0; i < result->ri_NumIndices; i++)
 	{
-		Relation	index = result->ri_IndexRelationDescs[i];
+		Relation index = result->ri_IndexRelationDescs[i];
 
 		kit->indexes[i] = RelationGetRelid(index);
 		if (index->rd_rel->relam != BTREE_AM_OID || result->ri_IndexRelationInfo[i]->ii_Expressions != NIL)
@@ -140,7 +140,7 @@ KitOpenIndexes(StoreKit *kit)
 static void
 CloseIndexes(StoreKit *kit)
 {
-	LOCKMODE	mode = kit->result->ri_RelationDesc->rd_rel->relispartition ? NoLock : RowExclusiveLock;
+	LOCKMODE mode = kit->result->ri_RelationDesc->rd_rel->relispartition ? NoLock : RowExclusiveLock;
 
 	if (!kit->indexes_open)
 		return;
@@ -167,7 +167,7 @@ KitReturn(StoreKit *kit)
 	ReScanExprContext(GetPerTupleExprContext(kit->estate));
 	if (n_kits > MAX_KITS)
 	{
-		StoreKit   *oldest = dlist_tail_element(StoreKit, node, &kits);
+		StoreKit *oldest = dlist_tail_element(StoreKit, node, &kits);
 
 		if (oldest->level == 0)
 			Discard(oldest);
@@ -187,11 +187,11 @@ HasIndex(const StoreKit *kit, Oid relid)
 void
 KitInvalidate(Oid relid)
 {
-	dlist_iter	i;
+	dlist_iter i;
 
-	dlist_foreach(i, &kits)
+	dlist_foreach (i, &kits)
 	{
-		StoreKit   *kit = dlist_container(StoreKit, node, i.cur);
+		StoreKit *kit = dlist_container(StoreKit, node, i.cur);
 
 		/* of an index that is being described the oid is not known yet */
 		if (!OidIsValid(relid) || kit->relid == relid || kit->describing || HasIndex(kit, relid))
@@ -205,9 +205,9 @@ DiscardUsed(int level)
 {
 	dlist_mutable_iter i;
 
-	dlist_foreach_modify(i, &kits)
+	dlist_foreach_modify (i, &kits)
 	{
-		StoreKit   *kit = dlist_container(StoreKit, node, i.cur);
+		StoreKit *kit = dlist_container(StoreKit, node, i.cur);
 
 		if (kit->level >= level)
 			Discard(kit);

@@ -35,7 +35,7 @@
 static DateADT
 DayOf(TimestampTz moment)
 {
-	int64		day = moment / USECS_PER_DAY;
+	int64 day = moment / USECS_PER_DAY;
 
 	if (moment % USECS_PER_DAY < 0)
 		day--;
@@ -46,8 +46,8 @@ DayOf(TimestampTz moment)
 DateADT
 LeafDay(TimestampTz moment, int64 retention)
 {
-	DateADT		today = DayOf(moment);
-	DateADT		day = DayOf(moment + retention) + 1;
+	DateADT today = DayOf(moment);
+	DateADT day = DayOf(moment + retention) + 1;
 
 	if (day - today > DAYS_EXACT + 1)
 		day = (day + DAYS_ROUNDED - 1) / DAYS_ROUNDED * DAYS_ROUNDED;
@@ -67,10 +67,10 @@ LeafName(char *name, const LeafTable *table, DateADT day)
 Oid
 LeafOfDay(const LeafTable *table, DateADT day)
 {
-	static char name[NAMEDATALEN];
+	static char				name[NAMEDATALEN];
 	static const LeafTable *of_table = NULL;
-	static DateADT of_day;
-	Oid			leaf;
+	static DateADT			of_day;
+	Oid						leaf;
 
 	if (table != of_table || day != of_day)
 		LeafName(name, table, day);
@@ -94,7 +94,7 @@ LeafWant(void)
 void
 LeafOpenForRow(Store *leaf, const LeafTable *table, TimestampTz now, int64 retention, DateADT *expires_on)
 {
-	Oid			of_day;
+	Oid of_day;
 
 	*expires_on = LeafDay(now, retention);
 	of_day = LeafOfDay(table, *expires_on);
@@ -120,8 +120,8 @@ LeafCare(bool wait)
 static int
 CompareOidsBackwards(const void *a, const void *b)
 {
-	Oid			left = *(const Oid *) a;
-	Oid			right = *(const Oid *) b;
+	Oid left = *(const Oid *) a;
+	Oid right = *(const Oid *) b;
 
 	return (left < right) - (left > right);
 }
@@ -130,12 +130,12 @@ CompareOidsBackwards(const void *a, const void *b)
 Oid *
 LeafList(const LeafTable *table, int *n)
 {
-	List	   *children = find_inheritance_children(CatalogRel(table->parent), NoLock);
-	Oid		   *leaves = palloc(sizeof(Oid) * (list_length(children) + 1));
-	ListCell   *cell;
+	List	 *children = find_inheritance_children(CatalogRel(table->parent), NoLock);
+	Oid		 *leaves = palloc(sizeof(Oid) * (list_length(children) + 1));
+	ListCell *cell;
 
 	*n = 0;
-	foreach(cell, children)
+	foreach (cell, children)
 		leaves[(*n)++] = lfirst_oid(cell);
 	qsort(leaves, *n, sizeof(Oid), CompareOidsBackwards);
 	return leaves;
@@ -148,19 +148,21 @@ LeafList(const LeafTable *table, int *n)
 bool
 LeafMake(const LeafTable *table, DateADT day)
 {
-	char		name[NAMEDATALEN];
-	char	   *from = DatumGetCString(DirectFunctionCall1(date_out, DateADTGetDatum(day)));
-	char	   *to = DatumGetCString(DirectFunctionCall1(date_out, DateADTGetDatum(day + 1)));
+	char  name[NAMEDATALEN];
+	char *from = DatumGetCString(DirectFunctionCall1(date_out, DateADTGetDatum(day)));
+	char *to = DatumGetCString(DirectFunctionCall1(date_out, DateADTGetDatum(day + 1)));
 
 	if (OidIsValid(LeafOfDay(table, day)))
 		return false;
 	LeafName(name, table, day);
 	OwnerExecute(psprintf("CREATE TABLE taskq.%s (LIKE taskq.%s INCLUDING ALL, PRIMARY KEY (%s))",
-						  name, table->name, table->key), 0, NULL, NULL, NULL);
+						  name, table->name, table->key),
+				 0, NULL, NULL, NULL);
 	if (table->index != NULL)
 		OwnerExecute(psprintf("CREATE INDEX ON taskq.%s (%s)", name, table->index), 0, NULL, NULL, NULL);
 	OwnerExecute(psprintf("ALTER TABLE taskq.%s ATTACH PARTITION taskq.%s FOR VALUES FROM ('%s') TO ('%s')",
-						  table->name, name, from, to), 0, NULL, NULL, NULL);
+						  table->name, name, from, to),
+				 0, NULL, NULL, NULL);
 	CommandCounterIncrement();
 	RightsRevokeOnTables(name);
 	return true;
@@ -170,17 +172,17 @@ LeafMake(const LeafTable *table, DateADT day)
 char *
 LeafExpired(const LeafTable *table)
 {
-	int			n;
-	Oid		   *leaves = LeafList(table, &n);
-	DateADT		today = DayOf(ClockNow());
-	int			length = strlen(table->name);
+	int		n;
+	Oid	   *leaves = LeafList(table, &n);
+	DateADT today = DayOf(ClockNow());
+	int		length = strlen(table->name);
 
 	for (int i = 0; i < n; i++)
 	{
-		char	   *name = get_rel_name(leaves[i]);
-		int			year;
-		int			month;
-		int			day;
+		char *name = get_rel_name(leaves[i]);
+		int	  year;
+		int	  month;
+		int	  day;
 
 		if (name != NULL && strncmp(name, table->name, length) == 0 &&
 			sscanf(name + length, "_%4d%2d%2d", &year, &month, &day) == 3 &&
@@ -198,7 +200,7 @@ bool
 LeafIsFree(const LeafTable *table, Oid leaf)
 {
 	return ConditionalLockRelationOid(CatalogRel(table->parent), AccessExclusiveLock) &&
-		ConditionalLockRelationOid(leaf, AccessExclusiveLock);
+		   ConditionalLockRelationOid(leaf, AccessExclusiveLock);
 }
 
 /* Drop a leaf if that need not wait; else it is tried again later. */

@@ -17,22 +17,22 @@
 /* A partitioned table whose rows are pruned by the day. */
 typedef struct LeafTable
 {
-	const char *name;			/* its leaves are called so, with the day */
+	const char *name; /* its leaves are called so, with the day */
 	TaskqRel	parent;
 	TaskqRel	overflow;
-	const char *key;			/* the columns of each leaf's primary key */
-	const char *index;			/* and of another index, if there is one */
+	const char *key;   /* the columns of each leaf's primary key */
+	const char *index; /* and of another index, if there is one */
 } LeafTable;
 
-extern Oid	LeafOfDay(const LeafTable *table, DateADT day);
+extern Oid	   LeafOfDay(const LeafTable *table, DateADT day);
 extern DateADT LeafDay(TimestampTz moment, int64 retention);
-extern void LeafOpenForRow(Store *leaf, const LeafTable *table, TimestampTz now, int64 retention, DateADT *expires_on);
-extern Oid *LeafList(const LeafTable *table, int *n);
-extern bool LeafCare(bool wait);
-extern void LeafWant(void);
-extern bool LeafMake(const LeafTable *table, DateADT day);
-extern char *LeafExpired(const LeafTable *table);
-extern bool LeafIsFree(const LeafTable *table, Oid leaf);
-extern void LeafDrop(const LeafTable *table, const char *name);
+extern void	   LeafOpenForRow(Store *leaf, const LeafTable *table, TimestampTz now, int64 retention, DateADT *expires_on);
+extern Oid	  *LeafList(const LeafTable *table, int *n);
+extern bool	   LeafCare(bool wait);
+extern void	   LeafWant(void);
+extern bool	   LeafMake(const LeafTable *table, DateADT day);
+extern char	  *LeafExpired(const LeafTable *table);
+extern bool	   LeafIsFree(const LeafTable *table, Oid leaf);
+extern void	   LeafDrop(const LeafTable *table, const char *name);
 
-#endif							/* TASKQ_LEAF_H */
+#endif /* TASKQ_LEAF_H */

@@ -15,8 +15,8 @@
 Oid
 FunctionOwner(Oid function)
 {
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	Oid			owner = InvalidOid;
+	HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Oid		  owner = InvalidOid;
 
 	if (HeapTupleIsValid(tuple))
 	{
@@ -30,8 +30,8 @@ FunctionOwner(Oid function)
 Oid
 TypeOwner(Oid type)
 {
-	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
-	Oid			owner = InvalidOid;
+	HeapTuple tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	Oid		  owner = InvalidOid;
 
 	if (HeapTupleIsValid(tuple))
 	{

@@ -7,7 +7,7 @@
 
 #include "taskq.h"
 
-extern Oid	FunctionOwner(Oid function);
-extern Oid	TypeOwner(Oid type);
+extern Oid FunctionOwner(Oid function);
+extern Oid TypeOwner(Oid type);
 
-#endif							/* TASKQ_OBJECT_OWNER_H */
+#endif /* TASKQ_OBJECT_OWNER_H */

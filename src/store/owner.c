@@ -24,7 +24,7 @@
 void
 OwnerEnter(OwnerScope *scope)
 {
-	Oid			owner = CatalogOwner();
+	Oid owner = CatalogOwner();
 
 	GetUserIdAndSecContext(&scope->caller, &scope->sec_context);
 	SetUserIdAndSecContext(owner, scope->sec_context | SECURITY_LOCAL_USERID_CHANGE);
@@ -44,22 +44,21 @@ static const struct
 {
 	const char *name;
 	const char *value;
-}			pins[] =
-{
-	{"search_path", "pg_catalog, pg_temp"}, /* nothing is found through a caller's path */
-	{"row_security", "on"},
-	{"default_tablespace", ""},
-	{"default_table_access_method", "heap"},
-	{"default_toast_compression", "pglz"},
-	{"standard_conforming_strings", "on"},
-	{"backslash_quote", "safe_encoding"},
-	{"transform_null_equals", "off"},
-	{"array_nulls", "on"},
-	{"quote_all_identifiers", "off"},
-	{"DateStyle", "ISO, YMD"},
-	{"IntervalStyle", "postgres"},
-	{"gin_fuzzy_search_limit", "0"},
-	{"restrict_nonsystem_relation_kind", ""},	/* where there is such a setting */
+} pins[] = {
+	{ "search_path", "pg_catalog, pg_temp" }, /* nothing is found through a caller's path */
+	{ "row_security", "on" },
+	{ "default_tablespace", "" },
+	{ "default_table_access_method", "heap" },
+	{ "default_toast_compression", "pglz" },
+	{ "standard_conforming_strings", "on" },
+	{ "backslash_quote", "safe_encoding" },
+	{ "transform_null_equals", "off" },
+	{ "array_nulls", "on" },
+	{ "quote_all_identifiers", "off" },
+	{ "DateStyle", "ISO, YMD" },
+	{ "IntervalStyle", "postgres" },
+	{ "gin_fuzzy_search_limit", "0" },
+	{ "restrict_nonsystem_relation_kind", "" }, /* where there is such a setting */
 };
 
 static void
@@ -78,7 +77,7 @@ Pin(const char *name, const char *value)
 static void
 HoldExtension(void)
 {
-	Oid			extension;
+	Oid extension;
 
 	do
 	{
@@ -120,7 +119,7 @@ OwnerLeaveSpi(OwnerScope *scope)
 uint64
 OwnerExecute(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls)
 {
-	int			rc = SPI_execute_with_args(sql, nargs, types, values, nulls, false, 0);
+	int rc = SPI_execute_with_args(sql, nargs, types, values, nulls, false, 0);
 
 	if (rc < 0)
 		elog(ERROR, "taskq statement failed: %s: %s", SPI_result_code_string(rc), sql);

@@ -11,16 +11,16 @@
 
 typedef struct OwnerScope
 {
-	Oid			caller;
-	int			sec_context;
-	int			guc_level;		/* SPI only, as is the next */
-	bool		snapshot;		/* one was pushed */
+	Oid	 caller;
+	int	 sec_context;
+	int	 guc_level; /* SPI only, as is the next */
+	bool snapshot;	/* one was pushed */
 } OwnerScope;
 
-extern void OwnerEnter(OwnerScope *scope);
-extern void OwnerLeave(OwnerScope *scope);
-extern void OwnerEnterSpi(OwnerScope *scope);
-extern void OwnerLeaveSpi(OwnerScope *scope);
+extern void	  OwnerEnter(OwnerScope *scope);
+extern void	  OwnerLeave(OwnerScope *scope);
+extern void	  OwnerEnterSpi(OwnerScope *scope);
+extern void	  OwnerLeaveSpi(OwnerScope *scope);
 extern uint64 OwnerExecute(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls);
 
-#endif							/* TASKQ_OWNER_H */
+#endif /* TASKQ_OWNER_H */

@@ -22,40 +22,40 @@
  * Statements that take back all rights on these objects, one for each object and
  * role that has any.
  */
-#define STATEMENTS(objects) \
-	"SELECT DISTINCT format('REVOKE ALL ON %s %s FROM %s CASCADE', o.kind, o.name," \
-	"  CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END)" \
+#define STATEMENTS(objects)                                                                 \
+	"SELECT DISTINCT format('REVOKE ALL ON %s %s FROM %s CASCADE', o.kind, o.name,"         \
+	"  CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(r.rolname) END)"                \
 	" FROM (" objects ") o (kind, name, acl, owner) CROSS JOIN LATERAL aclexplode(o.acl) a" \
-	" LEFT JOIN pg_roles r ON r.oid = a.grantee" \
+	" LEFT JOIN pg_roles r ON r.oid = a.grantee"                                            \
 	" WHERE a.grantee <> o.owner AND (a.grantee = 0 OR r.oid IS NOT NULL)"
 
 #define IS_TABLE \
 	" c.relnamespace = 'taskq'::regnamespace AND c.relkind IN ('r', 'p') AND ($1 IS NULL OR c.relname = $1)"
 
 /* with their columns and their row types, of which PUBLIC has the use by default */
-#define TABLES \
-	"SELECT 'TABLE', format('taskq.%I', c.relname), c.relacl, c.relowner FROM pg_class c WHERE" IS_TABLE \
-	" UNION ALL SELECT 'TABLE', format('taskq.%I', c.relname), t.attacl, c.relowner" \
-	" FROM pg_class c JOIN pg_attribute t ON t.attrelid = c.oid WHERE" IS_TABLE " AND t.attacl IS NOT NULL" \
+#define TABLES                                                                                                             \
+	"SELECT 'TABLE', format('taskq.%I', c.relname), c.relacl, c.relowner FROM pg_class c WHERE" IS_TABLE                   \
+	" UNION ALL SELECT 'TABLE', format('taskq.%I', c.relname), t.attacl, c.relowner"                                       \
+	" FROM pg_class c JOIN pg_attribute t ON t.attrelid = c.oid WHERE" IS_TABLE " AND t.attacl IS NOT NULL"                \
 	" UNION ALL SELECT 'TYPE', format('taskq.%I', t.typname), COALESCE(t.typacl, acldefault('T', t.typowner)), t.typowner" \
 	" FROM pg_class c JOIN pg_type t ON t.oid = c.reltype WHERE" IS_TABLE
 
-#define THE_REST \
+#define THE_REST                                                                                                           \
 	"SELECT CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, format('taskq.%I', c.relname), c.relacl, c.relowner" \
-	" FROM pg_class c WHERE c.relnamespace = 'taskq'::regnamespace AND c.relkind IN ('v', 'S')" \
+	" FROM pg_class c WHERE c.relnamespace = 'taskq'::regnamespace AND c.relkind IN ('v', 'S')"                            \
 	" UNION ALL SELECT 'TYPE', format('taskq.%I', t.typname), COALESCE(t.typacl, acldefault('T', t.typowner)), t.typowner" \
-	" FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid" \
-	" WHERE t.typnamespace = 'taskq'::regnamespace AND t.typtype IN ('c', 'd', 'e') AND COALESCE(c.relkind, 'c') = 'c'" \
-	" UNION ALL SELECT 'ROUTINE', p.oid::regprocedure::text, COALESCE(p.proacl, acldefault('f', p.proowner)), p.proowner" \
-	" FROM pg_proc p WHERE p.pronamespace = 'taskq'::regnamespace" \
+	" FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid"                                                           \
+	" WHERE t.typnamespace = 'taskq'::regnamespace AND t.typtype IN ('c', 'd', 'e') AND COALESCE(c.relkind, 'c') = 'c'"    \
+	" UNION ALL SELECT 'ROUTINE', p.oid::regprocedure::text, COALESCE(p.proacl, acldefault('f', p.proowner)), p.proowner"  \
+	" FROM pg_proc p WHERE p.pronamespace = 'taskq'::regnamespace"                                                         \
 	" UNION ALL SELECT 'SCHEMA', n.nspname::text, n.nspacl, n.nspowner FROM pg_namespace n WHERE n.nspname = 'taskq'"
 
 static void
 Revoke(const char *query, const char *table)
 {
-	Oid			types[] = {TEXTOID};
-	Datum		values[] = {table == NULL ? (Datum) 0 : CStringGetTextDatum(table)};
-	uint64		n = OwnerExecute(query, 1, types, values, table == NULL ? "n" : NULL);
+	Oid			   types[] = { TEXTOID };
+	Datum		   values[] = { table == NULL ? (Datum) 0 : CStringGetTextDatum(table) };
+	uint64		   n = OwnerExecute(query, 1, types, values, table == NULL ? "n" : NULL);
 	SPITupleTable *found = SPI_tuptable;
 
 	for (uint64 i = 0; i < n; i++)

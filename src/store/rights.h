@@ -10,4 +10,4 @@
 extern void RightsRevokeAll(void);
 extern void RightsRevokeOnTables(const char *table);
 
-#endif							/* TASKQ_RIGHTS_H */
+#endif /* TASKQ_RIGHTS_H */

@@ -52,7 +52,7 @@ StoreOpenRel(Store *store, TaskqRel rel)
 bool
 StoreOpenLeaf(Store *store, Oid leaf)
 {
-	Relation	rel = try_table_open(leaf, RowExclusiveLock);
+	Relation rel = try_table_open(leaf, RowExclusiveLock);
 
 	if (rel != NULL && !rel->rd_rel->relispartition)
 	{
@@ -77,7 +77,7 @@ StoreNewRow(Store *store)
 TupleTableSlot *
 StoreCopyRow(Store *store)
 {
-	int			natts = store->found->tts_tupleDescriptor->natts;
+	int natts = store->found->tts_tupleDescriptor->natts;
 
 	StoreNewRow(store);
 	memcpy(store->row->tts_values, store->found->tts_values, natts * sizeof(Datum));
@@ -88,7 +88,7 @@ StoreCopyRow(Store *store)
 static void
 CloseScan(Store *store)
 {
-	Relation	index;
+	Relation index;
 
 	if (store->scan == NULL)
 		return;
@@ -150,8 +150,8 @@ StoreLockResult
 StoreLock(Store *store, ItemPointer tid, Snapshot snapshot, bool wait, bool follow)
 {
 	ItemPointerData row = *tid;
-	TM_FailureData failure;
-	TM_Result	result;
+	TM_FailureData	failure;
+	TM_Result		result;
 
 	result = table_tuple_lock(store->rel, &row, snapshot, store->found, GetCurrentCommandId(true),
 							  LockTupleExclusive, wait ? LockWaitBlock : LockWaitSkip,
@@ -185,8 +185,8 @@ OpenScan(Store *store, Oid index, int nkeys, Snapshot snapshot)
 static bool
 FindOne(Store *store, Oid index, int nkeys, ScanKey keys, Snapshot snapshot, ScanDirection direction)
 {
-	MemoryContext old = MemoryContextSwitchTo(store->kit->context);	/* as long as the scan */
-	bool		found;
+	MemoryContext old = MemoryContextSwitchTo(store->kit->context); /* as long as the scan */
+	bool		  found;
 
 	OpenScan(store, index, nkeys, snapshot);
 	index_rescan(store->scan, keys, nkeys, NULL, 0);
@@ -197,7 +197,7 @@ FindOne(Store *store, Oid index, int nkeys, ScanKey keys, Snapshot snapshot, Sca
 		ExecMaterializeSlot(store->found);
 		slot_getallattrs(store->found);
 	}
-	index_rescan(store->scan, keys, nkeys, NULL, 0);	/* holds no page any more */
+	index_rescan(store->scan, keys, nkeys, NULL, 0); /* holds no page any more */
 	MemoryContextSwitchTo(old);
 	return found;
 }
@@ -237,7 +237,7 @@ StoreFetch(Store *store, ItemPointer tid, Snapshot snapshot)
 	if (store->n_blocks == 0)
 		store->n_blocks = RelationGetNumberOfBlocks(store->rel);
 	return ItemPointerIsValid(tid) && ItemPointerGetBlockNumber(tid) < store->n_blocks &&
-		table_tuple_fetch_row_version(store->rel, tid, snapshot, store->found);
+		   table_tuple_fetch_row_version(store->rel, tid, snapshot, store->found);
 }
 
 /* The next value of one of taskq's sequences. */
@@ -257,13 +257,13 @@ StoreNextId(TaskqRel sequence)
 int64
 StoreLastId(TaskqRel sequence)
 {
-	Relation	rel = CatalogOpen(sequence, AccessShareLock);
-	Buffer		buffer = ReadBuffer(rel, 0);
-	Page		page;
-	HeapTupleData tuple;
+	Relation			  rel = CatalogOpen(sequence, AccessShareLock);
+	Buffer				  buffer = ReadBuffer(rel, 0);
+	Page				  page;
+	HeapTupleData		  tuple;
 	Form_pg_sequence_data data;
-	XLogRecPtr	logged;
-	int64		last;
+	XLogRecPtr			  logged;
+	int64				  last;
 
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
 	page = BufferGetPage(buffer);
@@ -294,10 +294,10 @@ StoreSnapshot(void)
 void
 StoreScan(TaskqRel rel, StoreRowFunction function, void *arg)
 {
-	Relation	heap = CatalogOpen(rel, AccessShareLock);
-	Snapshot	snapshot = StoreSnapshot();
+	Relation		heap = CatalogOpen(rel, AccessShareLock);
+	Snapshot		snapshot = StoreSnapshot();
 	TupleTableSlot *slot = table_slot_create(heap, NULL);
-	TableScanDesc scan = table_beginscan_compat(heap, snapshot);
+	TableScanDesc	scan = table_beginscan_compat(heap, snapshot);
 
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{

@@ -16,46 +16,46 @@
 
 typedef struct Store
 {
-	Relation	rel;
-	StoreKit   *kit;
-	TupleTableSlot *found;		/* the row found or locked last */
-	TupleTableSlot *row;		/* the row to write */
-	IndexScanDesc scan;			/* of the last look-up, for the next one; or NULL */
-	BlockNumber n_blocks;		/* of the table when it was last asked for; 0: it was not */
+	Relation		rel;
+	StoreKit	   *kit;
+	TupleTableSlot *found;	  /* the row found or locked last */
+	TupleTableSlot *row;	  /* the row to write */
+	IndexScanDesc	scan;	  /* of the last look-up, for the next one; or NULL */
+	BlockNumber		n_blocks; /* of the table when it was last asked for; 0: it was not */
 } Store;
 
 typedef enum StoreLockResult
 {
-	STORE_LOCKED,				/* ours, and "found" holds it as it is now */
-	STORE_BUSY,					/* somebody else has it */
-	STORE_GONE					/* changed or deleted since the snapshot */
+	STORE_LOCKED, /* ours, and "found" holds it as it is now */
+	STORE_BUSY,	  /* somebody else has it */
+	STORE_GONE	  /* changed or deleted since the snapshot */
 } StoreLockResult;
 
-extern void StoreOpenRel(Store *store, TaskqRel rel);
-extern bool StoreOpenLeaf(Store *store, Oid leaf);
-extern void StoreClose(Store *store, bool keep_lock);
+extern void			   StoreOpenRel(Store *store, TaskqRel rel);
+extern bool			   StoreOpenLeaf(Store *store, Oid leaf);
+extern void			   StoreClose(Store *store, bool keep_lock);
 extern TupleTableSlot *StoreNewRow(Store *store);
 extern TupleTableSlot *StoreCopyRow(Store *store);
-extern void StoreInsert(Store *store);
-extern void StoreUpdate(Store *store);
-extern void StoreDelete(Store *store);
+extern void			   StoreInsert(Store *store);
+extern void			   StoreUpdate(Store *store);
+extern void			   StoreDelete(Store *store);
 extern StoreLockResult StoreLock(Store *store, ItemPointer tid, Snapshot snapshot, bool wait, bool follow);
-extern bool StoreFind(Store *store, Oid index, int nkeys, ScanKey keys, Snapshot snapshot);
-extern bool StoreFindLast(Store *store, Oid index, int nkeys, ScanKey keys, Snapshot snapshot);
-extern bool StoreFetch(Store *store, ItemPointer tid, Snapshot snapshot);
-extern bool StoreFindById(Store *store, Oid index, int64 id, Snapshot snapshot);
-extern int64 StoreNextId(TaskqRel sequence);
-extern int64 StoreLastId(TaskqRel sequence);
-extern Snapshot StoreSnapshot(void);
+extern bool			   StoreFind(Store *store, Oid index, int nkeys, ScanKey keys, Snapshot snapshot);
+extern bool			   StoreFindLast(Store *store, Oid index, int nkeys, ScanKey keys, Snapshot snapshot);
+extern bool			   StoreFetch(Store *store, ItemPointer tid, Snapshot snapshot);
+extern bool			   StoreFindById(Store *store, Oid index, int64 id, Snapshot snapshot);
+extern int64		   StoreNextId(TaskqRel sequence);
+extern int64		   StoreLastId(TaskqRel sequence);
+extern Snapshot		   StoreSnapshot(void);
 
-typedef void (*StoreRowFunction) (TupleTableSlot *slot, void *arg);
+typedef void (*StoreRowFunction)(TupleTableSlot *slot, void *arg);
 extern void StoreScan(TaskqRel rel, StoreRowFunction function, void *arg);
 
 /* columns of a slot; text is not detoasted, NULL pointers stand for NULL */
 extern void *SlotPointer(TupleTableSlot *slot, int attnum);
 extern char *SlotString(TupleTableSlot *slot, int attnum);
-extern void SlotSetPointer(TupleTableSlot *slot, int attnum, const void *value);
-extern void SlotSetString(TupleTableSlot *slot, int attnum, const char *value);
+extern void	 SlotSetPointer(TupleTableSlot *slot, int attnum, const void *value);
+extern void	 SlotSetString(TupleTableSlot *slot, int attnum, const char *value);
 
 static inline Datum
 SlotDatum(TupleTableSlot *slot, int attnum)
@@ -83,4 +83,4 @@ SlotSetNull(TupleTableSlot *slot, int attnum)
 	slot->tts_isnull[attnum - 1] = true;
 }
 
-#endif							/* TASKQ_STORE_H */
+#endif /* TASKQ_STORE_H */

@@ -53,7 +53,7 @@
 #include "store/object_owner.h"
 #include "store/table_guard.h"
 
-static object_access_hook_type previous_access_hook = NULL;
+static object_access_hook_type	previous_access_hook = NULL;
 static ProcessUtility_hook_type previous_utility_hook = NULL;
 
 /* The tables that were looked at, and whether one of them has changed since. */
@@ -71,9 +71,9 @@ static bool all_checked = false;
 bool
 TableGuardIsOurs(Oid relid)
 {
-	Oid			schema = get_rel_namespace(relid);
-	char	   *name = OidIsValid(schema) ? get_namespace_name(schema) : NULL;
-	Oid			extension;
+	Oid	  schema = get_rel_namespace(relid);
+	char *name = OidIsValid(schema) ? get_namespace_name(schema) : NULL;
+	Oid	  extension;
 
 	if (name == NULL || strcmp(name, TASKQ_SCHEMA) != 0)
 		return false;
@@ -85,9 +85,9 @@ TableGuardIsOurs(Oid relid)
 bool
 TableGuardIsOurFunction(Oid function)
 {
-	Oid			schema = get_func_namespace(function);
-	char	   *name = OidIsValid(schema) ? get_namespace_name(schema) : NULL;
-	Oid			extension;
+	Oid	  schema = get_func_namespace(function);
+	char *name = OidIsValid(schema) ? get_namespace_name(schema) : NULL;
+	Oid	  extension;
 
 	if (name == NULL || strcmp(name, TASKQ_SCHEMA) != 0)
 		return false;
@@ -100,7 +100,7 @@ static bool
 IsTrustedScript(void)
 {
 	return IsBinaryUpgrade ||
-		(creating_extension && CurrentExtensionObject == get_extension_oid("taskq", true));
+		   (creating_extension && CurrentExtensionObject == get_extension_oid("taskq", true));
 }
 
 static void
@@ -152,8 +152,8 @@ DomainCallsForeignCode(Oid domain)
 	scan = systable_beginscan(rel, ConstraintTypidIndexId, true, NULL, 1, &key);
 	while (!foreign && HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		bool		isnull;
-		Datum		expression = heap_getattr(tuple, Anum_pg_constraint_conbin, RelationGetDescr(rel), &isnull);
+		bool  isnull;
+		Datum expression = heap_getattr(tuple, Anum_pg_constraint_conbin, RelationGetDescr(rel), &isnull);
 
 		foreign = !isnull && CallsForeignCode(stringToNode(TextDatumGetCString(expression)), NULL);
 	}
@@ -166,8 +166,8 @@ DomainCallsForeignCode(Oid domain)
 static Oid
 DomainBase(Oid domain)
 {
-	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(domain));
-	Oid			base = InvalidOid;
+	HeapTuple tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(domain));
+	Oid		  base = InvalidOid;
 
 	if (HeapTupleIsValid(tuple))
 	{
@@ -184,7 +184,7 @@ DomainBase(Oid domain)
 bool
 TableGuardTrustsType(Oid type)
 {
-	Oid			element;
+	Oid element;
 
 	check_stack_depth();
 	if (!IsTrustedOwner(TypeOwner(type)) || get_typtype(type) == TYPTYPE_COMPOSITE)
@@ -211,8 +211,8 @@ CallsForeignCode(Node *node, void *context)
 static void
 RefuseForeignCode(Oid relid, HeapTuple tuple, TupleDesc desc, int attnum, const char *what)
 {
-	bool		isnull;
-	Datum		expression = heap_getattr(tuple, attnum, desc, &isnull);
+	bool  isnull;
+	Datum expression = heap_getattr(tuple, attnum, desc, &isnull);
 
 	if (!isnull && CallsForeignCode(stringToNode(TextDatumGetCString(expression)), NULL))
 		Refuse(relid, what, "It calls a function, or uses a domain, that belongs neither to a superuser nor to the extension's owner, and would run it as the owner.",
@@ -221,7 +221,7 @@ RefuseForeignCode(Oid relid, HeapTuple tuple, TupleDesc desc, int attnum, const 
 
 /* what is made ------------------------------------------------------------- */
 
-typedef void (*RowFunction) (HeapTuple tuple, TupleDesc desc);
+typedef void (*RowFunction)(HeapTuple tuple, TupleDesc desc);
 
 /* A row of a catalogue that was written by this command, by its oid. */
 static void
@@ -336,7 +336,7 @@ LookAtObject(ObjectAccessType access, Oid class, Oid object, void *arg)
 		case ConstraintRelationId:
 			WithRow(class, ConstraintOidIndexId, Anum_pg_constraint_oid, object, LookAtConstraint);
 			break;
-		case AttrDefaultRelationId:	/* named by its table */
+		case AttrDefaultRelationId: /* named by its table */
 			WithRow(class, AttrDefaultIndexId, Anum_pg_attrdef_adrelid, object, LookAtDefault);
 			break;
 		case RelationRelationId:
@@ -361,9 +361,9 @@ AccessHook(ObjectAccessType access, Oid class, Oid object, int sub, void *arg)
 static void
 LookAtRowSecurity(AlterTableStmt *statement)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
-	foreach(cell, statement->cmds)
+	foreach (cell, statement->cmds)
 	{
 		AlterTableCmd *command = lfirst_node(AlterTableCmd, cell);
 
@@ -419,8 +419,7 @@ Remember(Oid relid)
 	if (n_checked == max_checked)
 	{
 		max_checked = max_checked == 0 ? 64 : 2 * max_checked;
-		checked = checked == NULL ? MemoryContextAlloc(TopMemoryContext, max_checked * sizeof(Oid)) :
-			repalloc(checked, max_checked * sizeof(Oid));
+		checked = checked == NULL ? MemoryContextAlloc(TopMemoryContext, max_checked * sizeof(Oid)) : repalloc(checked, max_checked * sizeof(Oid));
 	}
 	checked[n_checked++] = relid;
 }
@@ -429,10 +428,10 @@ Remember(Oid relid)
 static void
 CheckTable(Oid relid)
 {
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	HeapTuple	  tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
 	Form_pg_class form;
-	bool		suspect;
-	bool		parent;
+	bool		  suspect;
+	bool		  parent;
 
 	if (!HeapTupleIsValid(tuple))
 		return;
@@ -443,7 +442,7 @@ CheckTable(Oid relid)
 	ReleaseSysCache(tuple);
 	if (suspect)
 	{
-		Relation	rel = RelationIdGetRelation(relid);
+		Relation rel = RelationIdGetRelation(relid);
 
 		if (RelationIsValid(rel))
 		{
@@ -453,9 +452,9 @@ CheckTable(Oid relid)
 	}
 	if (parent)
 	{
-		ListCell   *cell;
+		ListCell *cell;
 
-		foreach(cell, find_inheritance_children(relid, NoLock))
+		foreach (cell, find_inheritance_children(relid, NoLock))
 			CheckTable(lfirst_oid(cell));
 	}
 }
@@ -474,8 +473,8 @@ TableGuardCheckAll(void)
 	{
 		for (TaskqRel rel = 0; rel < TASKQ_RELS; rel++)
 		{
-			Oid			relid = CatalogRelIfThere(rel);
-			char		kind = get_rel_relkind(relid);
+			Oid	 relid = CatalogRelIfThere(rel);
+			char kind = get_rel_relkind(relid);
 
 			if (kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE)
 				CheckTable(relid);

@@ -16,4 +16,4 @@ extern bool TableGuardTrustsType(Oid type);
 extern void TableGuardCheck(Relation rel);
 extern void TableGuardCheckAll(void);
 
-#endif							/* TASKQ_TABLE_GUARD_H */
+#endif /* TASKQ_TABLE_GUARD_H */
