@@ -41,7 +41,7 @@ pg_config_path() {
 }
 
 # The Debian packages that are missing, judged by what they bring, so that other
-# systems can be used too. What for: build, test, pgtap, postgres (to build it).
+# systems can be used too. What for: build, test, pgtap, layout, postgres (to build it).
 missing_packages() { # what for ...
 	local pg v=$PGVERSION
 	pg=$(pg_config_path)
@@ -56,6 +56,9 @@ missing_packages() { # what for ...
 	command -v perl >/dev/null || echo perl
 	if [[ " $* " = *" pgtap "* ]]; then
 		[ -n "$pg" ] && [ -e "$("$pg" --sharedir)/extension/pgtap.control" ] || echo "postgresql-$v-pgtap"
+	fi
+	if [[ " $* " = *" layout "* ]]; then
+		command -v clang-format >/dev/null || echo clang-format
 	fi
 	if [[ " $* " = *" postgres "* ]]; then
 		command -v bzip2 >/dev/null || echo bzip2

@@ -27,6 +27,11 @@ code() {
 		my $n = 0; print map { $n++; "$ARGV:$n:$_\n" } split /\n/' "$@"
 }
 
+# a part of the script that make does not join
+unlisted_parts() {
+	comm -13 <(sed -n 's/^SQL_PARTS = //p' Makefile | tr ' ' '\n' | sort) <(basename -s .sql sql/parts/*.sql | sort)
+}
+
 # a file's includes come before it in some order of all files
 cyclic_includes() {
 	local f inc
@@ -203,6 +208,18 @@ unproved() {
 		}' doc/coming-from.md
 }
 
+# The layout is that of one release of clang-format; others differ in details.
+not_laid_out() {
+	clang-format --dry-run src/*.[ch] src/*/*.[ch] 2>&1 |
+		sed -nE 's/^(.*:[0-9]+):[0-9]+: .*/\1: make format changes this line/p' | sort -u
+}
+
+if clang-format --version 2>/dev/null | grep -q 'version 14\.'; then
+	rule "the code is laid out as make format does it" not_laid_out
+else
+	echo "ok - the code is laid out as make format does it # SKIP clang-format 14 is not here"
+fi
+rule "every part of the script is in the list of the Makefile" unlisted_parts
 rule "includes are acyclic" cyclic_includes
 rule "the rooms of src/ are those of its README" rooms_listed
 rule "a room uses only itself and rooms before it" upward_calls
