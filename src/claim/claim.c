@@ -32,6 +32,7 @@
 #include "base/args.h"
 #include "base/clock.h"
 #include "base/injection_point.h"
+#include "base/text.h"
 #include "claim/claim.h"
 #include "claim/lease.h"
 #include "claim/register.h"

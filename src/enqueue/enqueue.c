@@ -20,6 +20,7 @@
 #include "base/error.h"
 #include "base/guc.h"
 #include "base/injection_point.h"
+#include "base/text.h"
 #include "config/handler.h"
 #include "config/queue.h"
 #include "config/route.h"

@@ -20,6 +20,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/text.h"
 #include "config/handler.h"
 #include "config/route.h"
 #include "enqueue/unhandled.h"

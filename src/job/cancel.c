@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/guard.h"
+#include "base/text.h"
 #include "job/cancel.h"
 #include "job/current.h"
 #include "job/history.h"

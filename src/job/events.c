@@ -32,6 +32,7 @@
 
 #include "base/clock.h"
 #include "base/compat.h"
+#include "base/text.h"
 #include "config/queue.h"
 #include "config/route.h"
 #include "job/events.h"

@@ -28,6 +28,7 @@
 #include "base/clock.h"
 #include "base/compat.h"
 #include "base/guc.h"
+#include "base/text.h"
 #include "job/frames.h"
 #include "job/job.h"
 #include "shared/shmem.h"

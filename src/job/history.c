@@ -22,6 +22,7 @@
 #include "base/args.h"
 #include "base/clock.h"
 #include "base/compat.h"
+#include "base/text.h"
 #include "config/handler.h"
 #include "config/queue.h"
 #include "config/route.h"

@@ -92,8 +92,5 @@ extern StoreLockResult JobOpenAndLock(Store *jobs, int64 job_id, TaskqJob *job);
 extern StoreLockResult JobOpenAndLockWaiting(Store *jobs, int64 job_id, TaskqJob *job);
 extern bool			   JobEnded(char state);
 extern const char	  *JobStateName(const TaskqJob *job);
-extern struct varlena *TextOrNull(const char *string);
-extern void			   MakeValidText(char *string, int len);
-extern struct varlena *ErrorText(const char *string);
 
 #endif /* TASKQ_JOB_H */

@@ -7,6 +7,7 @@
 
 #include "base/args.h"
 #include "base/clock.h"
+#include "base/text.h"
 #include "config/handler.h"
 #include "config/retry.h"
 #include "config/route.h"

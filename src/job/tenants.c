@@ -21,6 +21,7 @@
 
 #include "base/args.h"
 #include "base/guc.h"
+#include "base/text.h"
 #include "config/roles.h"
 #include "job/job.h"
 #include "job/tenants.h"

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/guard.h"
+#include "base/text.h"
 #include "config/eligible.h"
 #include "config/pool.h"
 #include "config/route.h"

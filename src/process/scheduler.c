@@ -41,6 +41,7 @@
 #include "base/guard.h"
 #include "base/guc.h"
 #include "base/injection_point.h"
+#include "base/text.h"
 #include "claim/claim.h"
 #include "claim/lease.h"
 #include "claim/recheck.h"

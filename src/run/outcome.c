@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/guard.h"
+#include "base/text.h"
 #include "config/handler.h"
 #include "config/pause.h"
 #include "job/cancel.h"

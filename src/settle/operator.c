@@ -10,6 +10,7 @@
 #include "base/args.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/text.h"
 #include "config/route.h"
 #include "job/cancel.h"
 #include "job/current.h"
