@@ -35,7 +35,7 @@ DATA = $(wildcard sql/taskq--*--*.sql)
 DATA_built = sql/taskq--$(EXTVERSION).sql
 # Pages share a directory with those of other extensions, so their names begin with
 # taskq, and links follow them.
-PAGES = $(patsubst doc/%.md,taskq-%.md,$(filter-out doc/taskq.md,$(wildcard doc/*.md))) taskq.md taskq-README.md taskq-CHANGELOG.md
+PAGES = $(patsubst doc/%.md,taskq-%.md,$(filter-out doc/taskq.md doc/internals.md,$(wildcard doc/*.md))) taskq.md taskq-README.md taskq-CHANGELOG.md
 DOCS = $(addprefix doc/installed/,$(PAGES))
 EXTRA_CLEAN += doc/installed output_iso tmp_check results regression.diffs regression.out
 
