@@ -15,7 +15,6 @@
 #include "base/clock.h"
 #include "claim/claimant.h"
 #include "claim/standing.h"
-#include "claim/unregister.h"
 #include "store/catalog.h"
 
 #define MAX_CLAIMANTS 4 /* a session behind a pooler may claim for some by turns */

@@ -9,7 +9,7 @@
 
 #include "utils/timestamp.h"
 
-#include "claim/register.h"
+#include "claim/external_worker.h"
 #include "config/eligible.h"
 
 typedef struct Claimant

@@ -20,7 +20,7 @@
 
 #include "base/args.h"
 #include "base/clock.h"
-#include "claim/register.h"
+#include "claim/external_worker.h"
 #include "claim/standing.h"
 #include "config/adopt.h"
 #include "config/eligible.h"

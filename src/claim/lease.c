@@ -1,6 +1,6 @@
 /*
  * lease.c
- *	  Until when a claim holds without a heartbeat: extending and expiry.
+ *	  Until when a claim holds without a heartbeat: its length and its end.
  *
  * Leases are compared with the server's clock only, and grow by what a pause of the
  * machine or a jump of the clock has taken from them (watch.c).  After a restart a lease
@@ -9,43 +9,23 @@
  */
 #include "taskq.h"
 
-#include "access/genam.h"
-#include "access/table.h"
-#include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/pg_collation.h"
-#include "catalog/pg_type.h"
-#include "fmgr.h"
-#include "funcapi.h"
-#include "utils/array.h"
-#include "utils/builtins.h"
-#include "utils/fmgroids.h"
-#include "utils/jsonb.h"
 #include "utils/snapmgr.h"
-#include "utils/tuplestore.h"
 
 #include "base/args.h"
 #include "base/clock.h"
-#include "base/compat.h"
 #include "base/error.h"
 #include "base/guard.h"
 #include "base/guc.h"
 #include "claim/lease.h"
-#include "claim/register.h"
+#include "claim/running.h"
 #include "config/handler.h"
 #include "config/route.h"
-#include "job/cancel.h"
-#include "job/events.h"
 #include "job/settle.h"
 #include "shared/blame.h"
 #include "shared/shmem.h"
-#include "shared/wake.h"
 #include "shared/watch.h"
 #include "store/owner.h"
-
-PG_FUNCTION_INFO_V1(taskq_heartbeat_job);
-PG_FUNCTION_INFO_V1(taskq_save_checkpoint_of);
-PG_FUNCTION_INFO_V1(taskq_worker_heartbeat);
 
 #define RESTART_GRACE (60 * USECS_PER_SEC)
 
@@ -84,7 +64,7 @@ HasWorker(const TaskqJob *job)
  * When a claim is over whose row this is, with the time that was lost and the grace
  * after a restart, which a clock that was set back does not make any longer.
  */
-static TimestampTz
+TimestampTz
 LeaseEnd(const TaskqJob *job, TupleTableSlot *row)
 {
 	int64		length = job->lease_expires_at - job->started_at;
@@ -103,7 +83,7 @@ LeaseEnd(const TaskqJob *job, TupleTableSlot *row)
  * that it is at work.
  */
 static int64
-OutsideTimeout(const TaskqJob *job)
+LeaseTimeout(const TaskqJob *job)
 {
 	const TaskqHandler *handler;
 
@@ -116,245 +96,12 @@ OutsideTimeout(const TaskqJob *job)
 }
 
 /* Has an external run lasted longer than its timeout at this moment? */
-static bool
-IsOverTime(const TaskqJob *job, TimestampTz moment)
+bool
+LeaseIsOverTime(const TaskqJob *job, TimestampTz moment)
 {
-	int64 timeout = OutsideTimeout(job);
+	int64 timeout = LeaseTimeout(job);
 
 	return timeout > 0 && moment - job->started_at >= timeout;
-}
-
-/* extend ------------------------------------------------------------------- */
-
-typedef enum BeatResult
-{
-	BEAT_OK,
-	BEAT_CANCEL,  /* it was asked to be cancelled */
-	BEAT_TIMEOUT, /* its timeout is over, and the lease was not extended */
-	BEAT_BUSY	  /* it is being settled at this moment */
-} BeatResult;
-
-/*
- * Extend one lease, never shortening it, unless the run's timeout is over, and
- * keep what is not NULL of progress and checkpoint.  When it is lost: TQ003, or without "complain" BEAT_BUSY.
- */
-static BeatResult
-Extend(int64 job_id, int64 epoch, int64 given, struct varlena *progress, struct varlena *checkpoint,
-	   bool complain, TimestampTz *expires_at)
-{
-	OwnerScope scope;
-	Store	   jobs;
-	TaskqJob   job = { 0 };
-	BeatResult result = BEAT_BUSY;
-
-	OwnerEnter(&scope);
-	StoreOpenRel(&jobs, REL_JOBS);
-	if (TryLockClaim(&jobs, &job, job_id, epoch, OUTCOME_NONE, complain))
-	{
-		int64 length = LeaseLength(&job, given, WorkerSeen(job.worker_id));
-		bool  over = IsOverTime(&job, ClockNow());
-
-		if (job.lease_expires_at != 0)
-			job.lease_expires_at = Max(WatchLease(job.lease_expires_at, jobs.found), over ? 0 : ClockNow() + length);
-		if (progress != NULL)
-			job.progress = progress;
-		if (checkpoint != NULL)
-			job.checkpoint = checkpoint;
-		JobWrite(&job, StoreNewRow(&jobs));
-		StoreUpdate(&jobs);
-		if (progress != NULL)
-			EventRecordProgress(&job, ClockNow());
-		result = over ? BEAT_TIMEOUT : BEAT_OK;
-	}
-	if (CancelRequested(job_id, NULL))
-		result = BEAT_CANCEL;
-	*expires_at = job.lease_expires_at;
-	StoreClose(&jobs, true);
-	OwnerLeave(&scope);
-	return result;
-}
-
-static const char *
-BeatAnswer(BeatResult result)
-{
-	switch (result)
-	{
-		case BEAT_CANCEL:
-			return "cancel";
-		case BEAT_TIMEOUT:
-			return "timeout";
-		case BEAT_OK:
-		case BEAT_BUSY:
-			break;
-	}
-	return "ok";
-}
-
-/* A call by the holder of a claim: (job_id, epoch), and the lease where it is. */
-static Datum
-Beat(FunctionCallInfo fcinfo, int lease_arg, struct varlena *progress, struct varlena *checkpoint)
-{
-	int64		job_id = ArgId(fcinfo, 0, "job_id");
-	int64		epoch = ArgId(fcinfo, 1, "epoch");
-	int64		lease = ArgMicroseconds(fcinfo, lease_arg, "lease", USECS_PER_SEC);
-	TimestampTz expires_at;
-
-	PG_RETURN_TEXT_P(cstring_to_text(BeatAnswer(Extend(job_id, epoch, lease, progress, checkpoint, true, &expires_at))));
-}
-
-Datum
-taskq_heartbeat_job(PG_FUNCTION_ARGS)
-{
-	struct varlena *progress = NULL;
-
-	CheckArgCount(fcinfo, 4);
-	CheckWritable("taskq.heartbeat_job()");
-	if (!PG_ARGISNULL(3))
-		progress = ArgJson(fcinfo, 3, "progress");
-	return Beat(fcinfo, 2, progress, NULL);
-}
-
-Datum
-taskq_save_checkpoint_of(PG_FUNCTION_ARGS)
-{
-	CheckArgCount(fcinfo, 4);
-	CheckWritable("taskq.save_checkpoint()");
-	return Beat(fcinfo, 3, NULL, ArgJson(fcinfo, 2, "checkpoint"));
-}
-
-/* The running jobs of a worker, or those of them that end a lease. */
-typedef struct RunningList
-{
-	int			n;
-	int64	   *job_ids;
-	int64	   *epochs;
-	TimestampTz next_end; /* of those that were not overdue */
-} RunningList;
-
-/* Read the running jobs of one worker, or with NULL those overdue of all. */
-static void
-ListRunning(RunningList *list, const char *worker_id, int most)
-{
-	Relation		heap = CatalogOpen(REL_JOBS, AccessShareLock);
-	Relation		index = index_open(CatalogRel(REL_JOBS_RUNNING), AccessShareLock);
-	Snapshot		snapshot = StoreSnapshot();
-	TupleTableSlot *slot = table_slot_create(heap, NULL);
-	int				nkeys = worker_id != NULL ? 1 : 0;
-	IndexScanDesc	scan = index_beginscan_compat(heap, index, snapshot, nkeys);
-	TimestampTz		now = WatchNow();
-	ScanKeyData		key;
-	TaskqJob		job;
-
-	list->n = 0;
-	list->next_end = DT_NOEND;
-	list->job_ids = palloc(sizeof(int64) * most);
-	list->epochs = palloc(sizeof(int64) * most);
-	if (worker_id != NULL)
-		ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID,
-							   F_TEXTEQ, CStringGetTextDatum(worker_id));
-	index_rescan(scan, &key, nkeys, NULL, 0);
-	while (list->n < most && index_getnext_slot(scan, ForwardScanDirection, slot))
-	{
-		slot_getallattrs(slot);
-		JobRead(&job, slot);
-		if (worker_id == NULL && LeaseEnd(&job, slot) > now)
-		{
-			/* that a background worker has gone is announced by nobody */
-			list->next_end = Min(list->next_end, job.lease_expires_at == 0 ? now + (int64) taskq_poll_interval * 1000 : LeaseEnd(&job, slot));
-			continue;
-		}
-		list->job_ids[list->n] = job.job_id;
-		list->epochs[list->n++] = job.epoch;
-	}
-	index_endscan(scan);
-	ExecDropSingleTupleTableSlot(slot);
-	UnregisterSnapshot(snapshot);
-	index_close(index, AccessShareLock);
-	table_close(heap, AccessShareLock);
-}
-
-/* The (job, epoch) pairs of the two array arguments. */
-static void
-ReadPairs(FunctionCallInfo fcinfo, RunningList *list)
-{
-	int n_epochs;
-
-	if (PG_ARGISNULL(1) || PG_ARGISNULL(2))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("job_ids and epochs must be given together")));
-	list->job_ids = ArgIds(fcinfo, 1, "job_ids", &list->n);
-	list->epochs = ArgIds(fcinfo, 2, "epochs", &n_epochs);
-	CheckSameLength("job_ids", list->n, "epochs", n_epochs);
-}
-
-/* Does this claim still hold the job?  Looks, locks nothing. */
-static bool
-StillHeld(int64 job_id, int64 epoch)
-{
-	OwnerScope scope;
-	Store	   jobs;
-	TaskqJob   job;
-	Snapshot   snapshot;
-	bool	   held = false;
-
-	OwnerEnter(&scope);
-	snapshot = StoreSnapshot();
-	StoreOpenRel(&jobs, REL_JOBS);
-	if (StoreFindById(&jobs, CatalogRel(REL_JOBS_PKEY), job_id, snapshot))
-	{
-		JobRead(&job, jobs.found);
-		held = job.state == JOB_RUNNING && job.epoch == epoch && EpochIsOurs(epoch);
-	}
-	StoreClose(&jobs, false);
-	UnregisterSnapshot(snapshot);
-	OwnerLeave(&scope);
-	return held;
-}
-
-Datum
-taskq_worker_heartbeat(PG_FUNCTION_ARGS)
-{
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	char		  *worker_id;
-	RunningList	   list;
-
-	CheckArgCount(fcinfo, 3);
-	CheckWritable("taskq.worker_heartbeat()");
-	BeginRows(fcinfo, 4);
-	worker_id = ArgName(fcinfo, 0, "worker_id");
-	WorkerBeat(worker_id);
-	if (PG_ARGISNULL(1) && PG_ARGISNULL(2))
-		ListRunning(&list, worker_id, TASKQ_MAX_BATCH);
-	else
-		ReadPairs(fcinfo, &list);
-
-	for (int i = 0; i < list.n; i++)
-	{
-		Datum		values[4];
-		bool		nulls[4] = { false, false, false, true };
-		const char *status = "lost";
-		TimestampTz expires_at = 0;
-
-		CHECK_FOR_INTERRUPTS();
-		if (StillHeld(list.job_ids[i], list.epochs[i]))
-		{
-			BeatResult beat = Extend(list.job_ids[i], list.epochs[i], NO_MICROSECONDS, NULL, NULL, false, &expires_at);
-
-			/* it may have been settled since the look */
-			if (beat == BEAT_OK || StillHeld(list.job_ids[i], list.epochs[i]))
-			{
-				status = BeatAnswer(beat);
-				nulls[3] = expires_at == 0;
-			}
-		}
-		values[0] = Int64GetDatum(list.job_ids[i]);
-		values[1] = Int64GetDatum(list.epochs[i]);
-		values[2] = CStringGetTextDatum(status);
-		values[3] = TimestampTzGetDatum(expires_at);
-		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
-	}
-	return (Datum) 0;
 }
 
 /* expire ------------------------------------------------------------------- */
@@ -386,11 +133,11 @@ ExpireOne(void *arg)
 			SettleGivenBack(&jobs, &job, OUTCOME_RELEASED, job.run_at);
 		else
 		{
-			if (IsOverTime(&job, job.lease_expires_at))
+			if (LeaseIsOverTime(&job, job.lease_expires_at))
 			{
 				failure.outcome = "timeout";
 				failure.message = psprintf("the job ran longer than its timeout of %g s",
-										   OutsideTimeout(&job) / 1000000.0);
+										   LeaseTimeout(&job) / 1000000.0);
 			}
 			SettleFailed(&jobs, &job, OUTCOME_EXPIRED, &failure, true, NO_MICROSECONDS);
 		}
@@ -409,7 +156,7 @@ LeaseFindOverdue(LeaseSweep *sweep, int most)
 {
 	RunningList list;
 
-	ListRunning(&list, NULL, most);
+	RunningOf(&list, NULL, most);
 	sweep->n = list.n;
 	sweep->done = 0;
 	sweep->job_ids = list.job_ids;
@@ -444,14 +191,14 @@ LeaseReleaseAll(const char *worker_id)
 	RunningList list;
 	int			released = 0;
 
-	ListRunning(&list, worker_id, TASKQ_MAX_BATCH);
+	RunningOf(&list, worker_id, TASKQ_MAX_BATCH);
 	for (int i = 0; i < list.n; i++)
 	{
 		OwnerScope scope;
 		Store	   jobs;
 		TaskqJob   job;
 
-		if (!StillHeld(list.job_ids[i], list.epochs[i]))
+		if (!IsStillHeld(list.job_ids[i], list.epochs[i]))
 			continue;
 		OwnerEnter(&scope);
 		StoreOpenRel(&jobs, REL_JOBS);

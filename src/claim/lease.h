@@ -7,6 +7,8 @@
 
 #include "taskq.h"
 
+#include "executor/tuptable.h"
+
 #include "job/job.h"
 
 /* Claims whose leases were over when somebody looked. */
@@ -19,9 +21,11 @@ typedef struct LeaseSweep
 	TimestampTz next; /* when to look again once they are done */
 } LeaseSweep;
 
-extern int64 LeaseLength(const TaskqJob *job, int64 given, int64 worker_lease);
-extern void	 LeaseFindOverdue(LeaseSweep *sweep, int most);
-extern bool	 LeaseEndSome(LeaseSweep *sweep);
-extern int	 LeaseReleaseAll(const char *worker_id);
+extern int64	   LeaseLength(const TaskqJob *job, int64 given, int64 worker_lease);
+extern void		   LeaseFindOverdue(LeaseSweep *sweep, int most);
+extern TimestampTz LeaseEnd(const TaskqJob *job, TupleTableSlot *row);
+extern bool		   LeaseIsOverTime(const TaskqJob *job, TimestampTz moment);
+extern bool		   LeaseEndSome(LeaseSweep *sweep);
+extern int		   LeaseReleaseAll(const char *worker_id);
 
 #endif /* TASKQ_LEASE_H */

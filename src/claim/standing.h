@@ -7,7 +7,7 @@
 
 #include "taskq.h"
 
-#include "claim/register.h"
+#include "claim/external_worker.h"
 
 extern char				  *SessionWorkerId(void);
 extern void				   StandingRefuseReserved(const char *worker_id);

@@ -45,7 +45,7 @@
 #include "claim/claim.h"
 #include "claim/lease.h"
 #include "claim/recheck.h"
-#include "claim/register.h"
+#include "claim/external_worker.h"
 #include "config/adopt.h"
 #include "config/eligible.h"
 #include "config/pause.h"

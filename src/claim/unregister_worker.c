@@ -1,5 +1,5 @@
 /*
- * unregister.c
+ * unregister_worker.c
  *	  Workers that are to be given no more jobs: drain_worker(), after which
  *	  they may finish those they have, and unregister_worker(), which gives these
  *	  back.
@@ -23,8 +23,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "claim/lease.h"
-#include "claim/register.h"
-#include "claim/unregister.h"
+#include "claim/external_worker.h"
 #include "config/roles.h"
 #include "job/access.h"
 #include "shared/shmem.h"
@@ -32,26 +31,6 @@
 
 PG_FUNCTION_INFO_V1(taskq_unregister_worker);
 PG_FUNCTION_INFO_V1(taskq_drain_worker);
-
-/* A worker is its registrar's, and of those with this kind of access. */
-bool
-WorkerIsOf(Oid registered_by, Oid caller, const char *access)
-{
-	return has_privs_of_role(caller, registered_by) || AccessHas(caller, access);
-}
-
-/* The same, or an error. */
-void
-WorkerCheckOwner(const char *worker_id, Oid registered_by, Oid caller, const char *what, const char *access)
-{
-	if (WorkerIsOf(registered_by, caller, access))
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("permission denied to %s worker \"%s\"", what, worker_id),
-			 errdetail("It was registered by role \"%s\".", RoleNameOrOid(registered_by)),
-			 errhint("A member of that role may, or a role with the access \"%s\".", access)));
-}
 
 /* Who registered a worker that is in force?  False: there is none. */
 static bool

@@ -1,9 +1,9 @@
 /*
- * register.h
+ * external_worker.h
  *	  External workers: who they are and what they take.
  */
-#ifndef TASKQ_REGISTER_H
-#define TASKQ_REGISTER_H
+#ifndef TASKQ_EXTERNAL_WORKER_H
+#define TASKQ_EXTERNAL_WORKER_H
 
 #include "taskq.h"
 
@@ -43,5 +43,7 @@ extern int64			   WorkerSeen(struct varlena *worker_id);
 extern void				   WorkerForgetOld(void);
 TASKQ_NORETURN extern void WorkerNotRegistered(const char *worker_id);
 extern void				   RegistrationChanged(const char *worker_id);
+extern bool				   WorkerIsOf(Oid registered_by, Oid caller, const char *access);
+extern void				   WorkerCheckOwner(const char *worker_id, Oid registered_by, Oid caller, const char *what, const char *access);
 
-#endif /* TASKQ_REGISTER_H */
+#endif /* TASKQ_EXTERNAL_WORKER_H */

@@ -1,0 +1,358 @@
+/*
+ * choose.c
+ *	  Which job a claim tries next.
+ *
+ * The routes of a claim are compared by their first due jobs, and the first of all
+ * is tried.  The ready list knows them (ready.c).  Where there is none for a route,
+ * a cursor reads the index, a few hints ahead.  Within a priority, jobs are in the
+ * order of run_at, so the first future one ends it and the cursor seeks the next
+ * priority: future jobs are never walked, nor are jobs of other routes.
+ */
+#include "taskq.h"
+
+#include <limits.h>
+
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "base/clock.h"
+#include "claim/choose.h"
+#include "ready/ready.h"
+
+#define MIN_AHEAD 8
+#define MAX_AHEAD 512
+#define MAX_IN_VAIN 100 /* looks at a list that give nothing; then the index is read */
+
+/* Among jobs of its own that nobody else can see yet, a transaction reads itself. */
+static bool
+MustRead(int32 route_id, bool sees_own)
+{
+	return !ReadyInUse() || (sees_own && ReadyOpenedHere(route_id));
+}
+
+void
+ChooseBegin(ClaimScan *scan, Store *jobs, const RouteSet *routes, int most, bool sees_own)
+{
+	memset(scan, 0, sizeof(*scan));
+	scan->jobs = jobs;
+	ScanBegin(&scan->scan, jobs->rel, 0);
+	scan->context = CurrentMemoryContext;
+	scan->now = ClockNow();
+	scan->next_due = DT_NOEND;
+	scan->wanted = most;
+	scan->ahead = Max(MIN_AHEAD, Min(most, MAX_AHEAD));
+	scan->n_cursors = routes->n;
+	scan->cursors = palloc0(sizeof(ClaimCursor) * Max(routes->n, 1));
+	for (int i = 0; i < routes->n; i++)
+	{
+		ClaimCursor *cursor = &scan->cursors[i];
+
+		cursor->route_id = routes->ids[i];
+		cursor->rank = routes->ranks[i];
+		cursor->reads = MustRead(cursor->route_id, sees_own);
+		cursor->after = JOB_KEY_BEGIN;
+	}
+}
+
+ReadyKey
+HintPlace(const ScanHint *hint)
+{
+	return (ReadyKey){ hint->key.run_at, hint->key.job_id };
+}
+
+/* Let go of what was read or taken in vain. */
+void
+ChooseEnd(ClaimScan *scan)
+{
+	ClaimCursor *taken = scan->taken;
+
+	while (taken != NULL && taken->at < taken->n_hints)
+		ReadyPutBack(HintPlace(&taken->hints[taken->at++]));
+	ScanEnd(&scan->scan);
+}
+
+/*
+ * Go on where the last claim of this transaction has stopped, or have the next
+ * one go on here: what was passed over is not looked at again.
+ */
+void
+ChooseKeepPlace(ClaimScan *scan, ClaimPlace *place)
+{
+	if (place->cursors == NULL)
+	{
+		place->cursors = MemoryContextAlloc(TopTransactionContext, sizeof(ClaimCursor) * Max(scan->n_cursors, 1));
+		memcpy(place->cursors, scan->cursors, sizeof(ClaimCursor) * scan->n_cursors);
+	}
+	scan->cursors = place->cursors;
+	scan->context = TopTransactionContext;
+}
+
+static void
+MakeHints(ClaimScan *scan, ClaimCursor *cursor)
+{
+	if (cursor->hints == NULL)
+		cursor->hints = MemoryContextAlloc(scan->context, sizeof(ScanHint) * scan->ahead);
+	cursor->at = cursor->n_hints = 0;
+}
+
+/* Read the next hints of a route. */
+static void
+ReadAhead(ClaimScan *scan, ClaimCursor *cursor)
+{
+	ScanHint hint;
+
+	MakeHints(scan, cursor);
+	ScanRoute(&scan->scan, cursor->route_id, &cursor->after);
+	while (cursor->n_hints < scan->ahead)
+	{
+		if (!ScanNext(&scan->scan, &hint))
+		{
+			cursor->finished = true;
+			break;
+		}
+		cursor->after = hint.key;
+		if (hint.key.run_at <= scan->now)
+		{
+			cursor->hints[cursor->n_hints++] = hint;
+			continue;
+		}
+		/* the rest of this priority lies ahead too: on to the next */
+		scan->next_due = Min(scan->next_due, hint.key.run_at);
+		cursor->after.run_at = DT_NOEND;
+		cursor->after.job_id = PG_INT64_MAX;
+		ScanRoute(&scan->scan, cursor->route_id, &cursor->after);
+	}
+	ScanRest(&scan->scan);
+}
+
+/* Ask the ready list where a route's first job is; false: none is due. */
+static bool
+AskList(ClaimScan *scan, ClaimCursor *cursor, JobKey *key)
+{
+	const ReadyKey begin = READY_BEGIN;
+	ReadyKey	   place = READY_END;
+	ReadyLook	   look = ReadyPeek(cursor->route_id, scan->now, &key->priority, &place);
+
+	if (look == READY_UNKNOWN)
+	{
+		ScanLearn(&scan->scan, cursor->route_id);
+		look = ReadyPeek(cursor->route_id, scan->now, &key->priority, &place);
+	}
+
+	/* not read yet: at once, or each of many routes would be asked anew for each other */
+	while (look == READY_FILL && ReadyCompare(&place, &begin) == 0 &&
+		   ScanFill(&scan->scan, cursor->route_id, key->priority, scan->now, &begin, 0, NULL) == 0)
+		look = ReadyPeek(cursor->route_id, scan->now, &key->priority, &place);
+	if (look == READY_UNKNOWN || look == READY_UNLISTED)
+		cursor->reads = true;
+	cursor->must_fill = look == READY_FILL;
+	key->run_at = place.run_at;
+	key->job_id = place.job_id;
+	return look == READY_HINT || look == READY_FILL;
+}
+
+/* Where is, or may be, the first due job of a route?  False: nowhere. */
+static bool
+FindHead(ClaimScan *scan, ClaimCursor *cursor, JobKey *key)
+{
+	if (cursor->finished && cursor->at == cursor->n_hints)
+		return false;
+	if (!cursor->reads && AskList(scan, cursor, key))
+		return true;
+	if (!cursor->reads)
+		return false;
+	if (cursor->at == cursor->n_hints)
+		ReadAhead(scan, cursor);
+	if (cursor->at == cursor->n_hints)
+		return false;
+	*key = cursor->hints[cursor->at].key;
+	return true;
+}
+
+static bool
+Precedes(const JobKey *a, const JobKey *b)
+{
+	if (a->priority != b->priority)
+		return a->priority < b->priority;
+	if (a->run_at != b->run_at)
+		return a->run_at < b->run_at;
+	return a->job_id < b->job_id;
+}
+
+/*
+ * The cursor with the first job of all, where that is, and the place of the
+ * second: queues in the order of their ranks, and exact order among all routes
+ * of one rank.
+ */
+static ClaimCursor *
+Choose(ClaimScan *scan, JobKey *key, JobKey *second)
+{
+	ClaimCursor *first = NULL;
+
+	for (int rank = 0; rank < INT_MAX && first == NULL;)
+	{
+		int next_rank = INT_MAX;
+
+		*second = JOB_KEY_END;
+		for (int i = 0; i < scan->n_cursors; i++)
+		{
+			ClaimCursor *cursor = &scan->cursors[i];
+			JobKey		 head;
+
+			if (cursor->rank > rank)
+				next_rank = Min(next_rank, cursor->rank);
+			if (cursor->rank != rank || !FindHead(scan, cursor, &head))
+				continue;
+			if (first == NULL || Precedes(&head, key))
+			{
+				if (first != NULL)
+					*second = *key;
+				*key = head;
+				first = cursor;
+			}
+			else if (Precedes(&head, second))
+				*second = head;
+		}
+		rank = next_rank;
+	}
+	return first;
+}
+
+/* Take hints from the list, as many as are wanted before the second route's turn. */
+static void
+TakeHints(ClaimScan *scan, ClaimCursor *cursor, const JobKey *key, const JobKey *second)
+{
+	ReadyHint hints[MAX_AHEAD];
+	ReadyKey  bound = READY_END;
+	int		  most = Max(Min(scan->wanted, scan->ahead), 1);
+	bool	  low = false;
+	int		  n;
+
+	scan->taken = NULL;
+	if (second->priority == key->priority)
+		bound = (ReadyKey){ second->run_at, second->job_id };
+	MakeHints(scan, cursor);
+	if (cursor->must_fill)
+		n = ScanFill(&scan->scan, cursor->route_id, key->priority, scan->now, &bound, most, hints);
+	else
+	{
+		ReadyReserve(most);
+		n = ReadyTake(cursor->route_id, key->priority, scan->now, &bound, most, hints, &low);
+		ReadyHeld(cursor->route_id, key->priority, hints, n);
+	}
+	if (n == 0 && ++cursor->in_vain == MAX_IN_VAIN)
+		cursor->reads = true;
+	if (n < 0)
+	{
+		/* somebody is filling it: read for oneself, from there on */
+		cursor->reads = true;
+		cursor->after = *key;
+		if (key->job_id > PG_INT64_MIN)
+			cursor->after.job_id--;
+		return;
+	}
+	for (int i = 0; i < n; i++)
+	{
+		cursor->hints[i].key = (JobKey){ key->priority, hints[i].key.run_at, hints[i].key.job_id };
+		cursor->hints[i].tid = hints[i].tid;
+	}
+	cursor->n_hints = n;
+	scan->taken = cursor;
+	if (low)
+		(void) ScanFill(&scan->scan, cursor->route_id, key->priority, scan->now, &bound, 0, NULL);
+}
+
+/* The cursor with the first hint of all. */
+ClaimCursor *
+ChooseNext(ClaimScan *scan)
+{
+	for (;;)
+	{
+		JobKey		 key;
+		JobKey		 second;
+		ClaimCursor *first;
+
+		if (scan->taken != NULL && scan->taken->at < scan->taken->n_hints)
+			return scan->taken;
+		first = Choose(scan, &key, &second);
+		if (first == NULL || first->reads)
+			return first;
+		CHECK_FOR_INTERRUPTS();
+		TakeHints(scan, first, &key, &second);
+	}
+}
+
+/* Nothing more is to be had of this route. */
+void
+ChooseFinish(ClaimCursor *cursor)
+{
+	for (int i = cursor->at; i < cursor->n_hints && !cursor->reads; i++)
+		ReadyPutBack(HintPlace(&cursor->hints[i]));
+	cursor->finished = true;
+	cursor->at = cursor->n_hints;
+}
+
+/* Count a route's due jobs as far as the list knows them; false: it does not know all. */
+static bool
+CountListed(ClaimScan *scan, int32 route_id, int most, int *due)
+{
+	ReadyLaneInfo lanes[READY_MAX_LANES];
+	int			  n = ReadyInUse() ? ReadyLanes(route_id, scan->now, lanes) : -1;
+	ScanHint	  hint;
+
+	*due = 0;
+	for (int i = 0; i < n && *due < most; i++)
+	{
+		ReadyLaneInfo *lane = &lanes[i];
+
+		*due = Min(*due + lane->n_due, most);
+		if (lane->next.run_at > scan->now)
+		{
+			scan->next_due = Min(scan->next_due, lane->next.run_at);
+			continue;
+		}
+		ScanLane(&scan->scan, route_id, lane->priority, &lane->next);
+		while (*due < most && ScanNext(&scan->scan, &hint))
+		{
+			if (hint.key.run_at > scan->now)
+			{
+				scan->next_due = Min(scan->next_due, hint.key.run_at);
+				break;
+			}
+			(*due)++;
+		}
+	}
+	ScanRest(&scan->scan);
+	return n >= 0;
+}
+
+/*
+ * How many jobs of each of these routes are due, counting to "most" at the
+ * most, and when the next one will be.  Locks nothing; how many in all.
+ */
+int
+ClaimCountDue(const RouteSet *routes, int most, int *due, TimestampTz *next_due)
+{
+	Store	  jobs;
+	ClaimScan scan;
+	int		  all = 0;
+
+	StoreOpenRel(&jobs, REL_JOBS);
+	ChooseBegin(&scan, &jobs, routes, most, false);
+	for (int i = 0; i < scan.n_cursors; i++)
+	{
+		ClaimCursor *cursor = &scan.cursors[i];
+
+		if (!CountListed(&scan, cursor->route_id, most, &due[i]))
+		{
+			ReadAhead(&scan, cursor);
+			due[i] = cursor->n_hints;
+			pfree(cursor->hints);
+		}
+		all += due[i];
+	}
+	ChooseEnd(&scan);
+	StoreClose(&jobs, false);
+	*next_due = scan.next_due;
+	return all;
+}

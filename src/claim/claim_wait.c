@@ -1,0 +1,148 @@
+/*
+ * claim_wait.c
+ *	  A call that claims, or waits to: who it is for, and waiting until a commit
+ *	  may have brought something.
+ */
+#include "taskq.h"
+
+#include <limits.h>
+
+#include "access/xact.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/inval.h"
+
+#include "base/args.h"
+#include "base/clock.h"
+#include "claim/claim_wait.h"
+#include "claim/standing.h"
+#include "shared/locks.h"
+#include "shared/shmem.h"
+#include "shared/wait.h"
+#include "store/catalog.h"
+
+/*
+ * Under REPEATABLE READ a claim would fail at the first row that somebody else
+ * has just taken: said at once instead of now and then.
+ */
+void
+ClaimCheckIsolation(void)
+{
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("jobs cannot be claimed in a transaction of isolation level %s",
+						XactIsoLevel == XACT_SERIALIZABLE ? "SERIALIZABLE" : "REPEATABLE READ"),
+				 errhint("Claim in a transaction of its own, or use READ COMMITTED.")));
+}
+
+/* Who claims, and for which types at most? */
+void
+ClaimPrepare(FunctionCallInfo fcinfo, ClaimCall *call, ArrayType *task_types)
+{
+	memset(call, 0, sizeof(*call));
+	call->worker_id = PG_ARGISNULL(0) ? SessionWorkerId() : ArgName(fcinfo, 0, "worker_id");
+	if (strcmp(call->worker_id, SessionWorkerId()) != 0)
+		StandingRefuseReserved(call->worker_id);
+	call->narrow = task_types;
+	call->request.routes = &call->routes;
+	call->request.worker_id = call->worker_id;
+	call->request.lease = NO_MICROSECONDS;
+}
+
+/* Read what the worker may be given now: its registration, and its routes. */
+void
+ClaimUpdateRoutes(ClaimCall *call)
+{
+	Claimant *claimant = ClaimantFind(call->worker_id, call->narrow, call->result != NULL);
+
+	call->claimant = claimant;
+	call->routes = claimant->routes;
+	call->request.worker = &claimant->worker.base;
+	call->request.max_concurrent_jobs = claimant->worker.max_concurrent_jobs;
+	call->request.worker_lease = claimant->worker.lease;
+	call->request.catalog_version = claimant->catalog_version;
+}
+
+/* Wait for jobs of the worker's routes as they are now, or for one of its permits. */
+static void
+BeginWait(ClaimCall *call, bool at_limit)
+{
+	do
+	{
+		AcceptInvalidationMessages();
+		ClaimUpdateRoutes(call);
+		WaitBegin(&call->routes, NameKey(call->worker_id), at_limit);
+	} while (call->request.catalog_version != CatalogVersion());
+}
+
+/* Say once a session that waiting is slow without preload. */
+void
+ClaimNoteBlindWait(void)
+{
+	static bool said = false;
+
+	if (ShmemPresent() || said)
+		return;
+	said = true;
+	ereport(NOTICE,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("taskq is not preloaded, so a waiting claim looks once a second"),
+			 errhint("Put shared_preload_libraries = 'taskq' into postgresql.conf and restart the server.")));
+}
+
+/* A worker that drains need not wait, and is told so each time that it would. */
+static bool
+LearnsThatItDrains(ClaimCall *call)
+{
+	Claimant *claimant = call->claimant;
+
+	if (claimant == NULL || !claimant->worker.draining)
+		return false;
+	ereport(NOTICE,
+			(errmsg("worker \"%s\" is draining and is given no more jobs", call->worker_id),
+			 errhint("Finish those that it has, and end. A program sees that it drains by taskq.explain_claim().")));
+	return true;
+}
+
+/*
+ * Look, and sleep until a commit may have brought something; was it there?
+ * Who waits at the limit of a worker is not told of jobs, so when a look finds
+ * that this has changed, it is said anew what one waits for, and looked again.
+ */
+bool
+ClaimWait(ClaimCall *call, LookFunction look, TimestampTz deadline, bool between_transactions)
+{
+	bool at_limit = call->request.at_limit;
+	bool promised = false;
+
+	for (;;)
+	{
+		long left = ClockMillisecondsUntil(deadline, INT_MAX);
+		bool found;
+
+		BeginWait(call, at_limit);
+		WaitCheckClient();
+		found = look(call);
+		if (found)
+			WaitCheckClient();
+		if (found || left <= 0 || LearnsThatItDrains(call))
+			return found;
+		if (call->request.at_limit != at_limit)
+		{
+			/* a job that was promised is for somebody else */
+			if ((WaitEnd() || promised) && !at_limit && ShmemMyDatabase() != NULL)
+				ShmemWakeScheduler(ShmemMyDatabase());
+			at_limit = call->request.at_limit;
+			promised = false;
+			continue;
+		}
+		if (between_transactions)
+			SPI_commit();
+		WaitSleep(left);
+		CHECK_FOR_INTERRUPTS();
+		CatalogRecheck();
+		promised = WaitEnd() && !at_limit;
+	}
+}

@@ -1,0 +1,225 @@
+/*
+ * external_worker.c
+ *	  External workers: who they are and what they take.
+ *
+ * A worker that claims without having registered is registered by that claim,
+ * for the task types that it names, in all queues, and forgotten an hour after
+ * its last call; standing.c says who may claim at all.
+ */
+#include "taskq.h"
+
+#include "access/xact.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/inval.h"
+#include "utils/snapmgr.h"
+
+#include "base/args.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/guc.h"
+#include "claim/external_worker.h"
+#include "claim/external_worker_row.h"
+#include "config/roles.h"
+#include "job/access.h"
+#include "shared/locks.h"
+#include "shared/wake.h"
+#include "store/owner.h"
+#include "store/store.h"
+
+#define REMEMBERED USECS_PER_HOUR			/* an implicit registration, and that one has ended */
+#define LOST_REMEMBERED (7 * USECS_PER_DAY) /* a registration after it was lost */
+
+/* the row ------------------------------------------------------------------ */
+
+/* Find a worker's row; the caller is the owner and has opened the table. */
+bool
+WorkerFindRow(Store *store, const char *worker_id)
+{
+	Snapshot	snapshot = StoreSnapshot();
+	ScanKeyData key;
+	bool		found;
+
+	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid, DEFAULT_COLLATION_OID, F_TEXTEQ,
+						   CStringGetTextDatum(worker_id));
+	found = StoreFind(store, CatalogRel(REL_WORKERS_PKEY), 1, &key, snapshot);
+	UnregisterSnapshot(snapshot);
+	return found;
+}
+
+static ArrayType *
+CopyNames(TupleTableSlot *slot, int attnum)
+{
+	return SlotIsNull(slot, attnum) ? NULL : DatumGetArrayTypePCopy(SlotDatum(slot, attnum));
+}
+
+/* A worker's own lease, or NO_MICROSECONDS. */
+int64
+WorkerLeaseOf(TupleTableSlot *slot)
+{
+	return SlotIsNull(slot, W_LEASE) ? NO_MICROSECONDS : IntervalMicroseconds(SlotPointer(slot, W_LEASE));
+}
+
+static void
+ReadWorker(ExternalWorker *worker, TupleTableSlot *slot)
+{
+	worker->base.task_types = CopyNames(slot, W_TASK_TYPES);
+	worker->base.queues = CopyNames(slot, W_QUEUES);
+	worker->base.capabilities = CopyNames(slot, W_CAPABILITIES);
+	worker->max_concurrent_jobs = SlotIsNull(slot, W_MAX_CONCURRENT_JOBS) ? 0 : DatumGetInt32(SlotDatum(slot, W_MAX_CONCURRENT_JOBS));
+	worker->lease = WorkerLeaseOf(slot);
+	worker->draining = DatumGetBool(SlotDatum(slot, W_DRAINING));
+	worker->registered_by = DatumGetObjectId(SlotDatum(slot, W_REGISTERED_BY));
+	worker->ended_at = SlotIsNull(slot, W_ENDED_AT) ? 0 : DatumGetTimestampTz(SlotDatum(slot, W_ENDED_AT));
+	if (worker->ended_at != 0)
+		worker->standing = WORKER_ENDED;
+	else
+		worker->standing = DatumGetBool(SlotDatum(slot, W_IMPLICIT)) ? WORKER_IMPLICIT : WORKER_REGISTERED;
+}
+
+/*
+ * Tell everybody at commit that what a registration says has changed; whoever
+ * waits for jobs of this worker is to look at once.
+ */
+void
+RegistrationChanged(const char *worker_id)
+{
+	CacheInvalidateRelcacheByRelid(CatalogRel(REL_WORKERS));
+	CommandCounterIncrement();
+	WakeWorker(NameKey(worker_id));
+}
+
+/* How long after its last call a worker counts as alive. */
+int64
+WorkerLife(TupleTableSlot *slot)
+{
+	return 3 * (SlotIsNull(slot, W_LEASE) ? (int64) taskq_lease * 1000 : IntervalMicroseconds(SlotPointer(slot, W_LEASE)));
+}
+
+void
+WorkerInsertRow(Store *store, const char *worker_id, const ExternalWorker *worker, bool implicit, TimestampTz now)
+{
+	TupleTableSlot *row = StoreNewRow(store);
+
+	SlotSetString(row, W_WORKER_ID, worker_id);
+	SlotSetPointer(row, W_TASK_TYPES, worker->base.task_types);
+	SlotSetPointer(row, W_QUEUES, worker->base.queues);
+	SlotSetPointer(row, W_CAPABILITIES, worker->base.capabilities);
+	if (worker->max_concurrent_jobs > 0)
+		SlotSet(row, W_MAX_CONCURRENT_JOBS, Int32GetDatum(worker->max_concurrent_jobs));
+	if (worker->lease != NO_MICROSECONDS)
+		SlotSetPointer(row, W_LEASE, MakeInterval(worker->lease));
+	SlotSet(row, W_IMPLICIT, BoolGetDatum(implicit));
+	SlotSet(row, W_DRAINING, BoolGetDatum(false));
+	SlotSet(row, W_REGISTERED_BY, ObjectIdGetDatum(GetUserId()));
+	SlotSet(row, W_REGISTERED_AT, TimestampTzGetDatum(now));
+	SlotSet(row, W_LAST_SEEN, TimestampTzGetDatum(now));
+	StoreInsert(store);
+}
+
+/* by id -------------------------------------------------------------------- */
+
+/*
+ * Hold an id for a claim; false: it is being registered at this moment.  What a
+ * registration says holds for all claims but those that were under way, and for
+ * these it waits; a claim waits for nobody.
+ */
+bool
+WorkerHold(const char *worker_id)
+{
+	return LockKey(LOCK_REGISTRATION, NameKey(worker_id), false, false);
+}
+
+void
+WorkerRelease(const char *worker_id)
+{
+	UnlockKey(LOCK_REGISTRATION, NameKey(worker_id), false);
+}
+
+/* Take no jobs for an id while its registration ends or drains, unless that is to wait. */
+void
+WorkerHoldOff(const char *worker_id)
+{
+	(void) LockKey(LOCK_REGISTRATION, NameKey(worker_id), true, false);
+}
+
+/* What is known of an id. */
+void
+WorkerFind(const char *worker_id, ExternalWorker *worker)
+{
+	OwnerScope scope;
+	Store	   store;
+
+	memset(worker, 0, sizeof(*worker));
+	worker->standing = WORKER_UNKNOWN;
+	worker->lease = NO_MICROSECONDS;
+	OwnerEnter(&scope);
+	StoreOpenRel(&store, REL_WORKERS);
+	if (WorkerFindRow(&store, worker_id))
+		ReadWorker(worker, store.found);
+	StoreClose(&store, false);
+	OwnerLeave(&scope);
+}
+
+void
+WorkerNotRegistered(const char *worker_id)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_TQ_WORKER_NOT_REGISTERED),
+			 errmsg("worker \"%s\" is not registered", worker_id),
+			 errhint("Register it with taskq.register_worker().")));
+}
+
+/* A worker is its registrar's, and of those with this kind of access. */
+bool
+WorkerIsOf(Oid registered_by, Oid caller, const char *access)
+{
+	return has_privs_of_role(caller, registered_by) || AccessHas(caller, access);
+}
+
+/* The same, or an error. */
+void
+WorkerCheckOwner(const char *worker_id, Oid registered_by, Oid caller, const char *what, const char *access)
+{
+	if (WorkerIsOf(registered_by, caller, access))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("permission denied to %s worker \"%s\"", what, worker_id),
+			 errdetail("It was registered by role \"%s\".", RoleNameOrOid(registered_by)),
+			 errhint("A member of that role may, or a role with the access \"%s\".", access)));
+}
+
+/*
+ * Forget workers that registered themselves by a claim, an hour after their last,
+ * and those that have ended; and those that have been lost for a week, whose id
+ * nobody will use again if it was made of a process id, say.
+ */
+void
+WorkerForgetOld(void)
+{
+	Oid			types[] = { TIMESTAMPTZOID, TIMESTAMPTZOID, INTERVALOID };
+	TimestampTz now = ClockNow();
+	Datum		values[] = { TimestampTzGetDatum(now - REMEMBERED), TimestampTzGetDatum(now - LOST_REMEMBERED),
+							 PointerGetDatum(MakeInterval((int64) taskq_lease * 1000)) };
+	OwnerScope	scope;
+	bool		any;
+
+	OwnerEnterSpi(&scope);
+	any = OwnerExecute("DELETE FROM taskq.external_workers w USING"
+					   " (SELECT worker_id FROM taskq.external_workers"
+					   "  WHERE implicit AND last_seen < $1 OR ended_at < $1"
+					   "     OR last_seen + 3 * COALESCE(lease, $3) < $2"
+					   "  FOR UPDATE SKIP LOCKED) old"
+					   " WHERE w.worker_id = old.worker_id"
+					   "   AND NOT EXISTS (SELECT FROM taskq.jobs j WHERE j.gate = 'r' AND j.worker_id = w.worker_id)",
+					   3, types, values, NULL) > 0;
+	OwnerLeaveSpi(&scope);
+	if (any)
+		CacheInvalidateRelcacheByRelid(CatalogRel(REL_WORKERS));
+}

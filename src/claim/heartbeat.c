@@ -1,0 +1,184 @@
+/*
+ * heartbeat.c
+ *	  Heartbeats: the holders of claims extend their leases, and keep progress and
+ *	  checkpoints.
+ */
+#include "taskq.h"
+
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/tuplestore.h"
+
+#include "base/args.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "claim/external_worker.h"
+#include "claim/lease.h"
+#include "claim/running.h"
+#include "job/cancel.h"
+#include "job/events.h"
+#include "job/settle.h"
+#include "shared/watch.h"
+#include "store/owner.h"
+
+PG_FUNCTION_INFO_V1(taskq_heartbeat_job);
+PG_FUNCTION_INFO_V1(taskq_save_checkpoint_of);
+PG_FUNCTION_INFO_V1(taskq_worker_heartbeat);
+
+typedef enum BeatResult
+{
+	BEAT_OK,
+	BEAT_CANCEL,  /* it was asked to be cancelled */
+	BEAT_TIMEOUT, /* its timeout is over, and the lease was not extended */
+	BEAT_BUSY	  /* it is being settled at this moment */
+} BeatResult;
+
+/*
+ * Extend one lease, never shortening it, unless the run's timeout is over, and
+ * keep what is not NULL of progress and checkpoint.  When it is lost: TQ003, or without "complain" BEAT_BUSY.
+ */
+static BeatResult
+Extend(int64 job_id, int64 epoch, int64 given, struct varlena *progress, struct varlena *checkpoint,
+	   bool complain, TimestampTz *expires_at)
+{
+	OwnerScope scope;
+	Store	   jobs;
+	TaskqJob   job = { 0 };
+	BeatResult result = BEAT_BUSY;
+
+	OwnerEnter(&scope);
+	StoreOpenRel(&jobs, REL_JOBS);
+	if (TryLockClaim(&jobs, &job, job_id, epoch, OUTCOME_NONE, complain))
+	{
+		int64 length = LeaseLength(&job, given, WorkerSeen(job.worker_id));
+		bool  over = LeaseIsOverTime(&job, ClockNow());
+
+		if (job.lease_expires_at != 0)
+			job.lease_expires_at = Max(WatchLease(job.lease_expires_at, jobs.found), over ? 0 : ClockNow() + length);
+		if (progress != NULL)
+			job.progress = progress;
+		if (checkpoint != NULL)
+			job.checkpoint = checkpoint;
+		JobWrite(&job, StoreNewRow(&jobs));
+		StoreUpdate(&jobs);
+		if (progress != NULL)
+			EventRecordProgress(&job, ClockNow());
+		result = over ? BEAT_TIMEOUT : BEAT_OK;
+	}
+	if (CancelRequested(job_id, NULL))
+		result = BEAT_CANCEL;
+	*expires_at = job.lease_expires_at;
+	StoreClose(&jobs, true);
+	OwnerLeave(&scope);
+	return result;
+}
+
+static const char *
+BeatAnswer(BeatResult result)
+{
+	switch (result)
+	{
+		case BEAT_CANCEL:
+			return "cancel";
+		case BEAT_TIMEOUT:
+			return "timeout";
+		case BEAT_OK:
+		case BEAT_BUSY:
+			break;
+	}
+	return "ok";
+}
+
+/* A call by the holder of a claim: (job_id, epoch), and the lease where it is. */
+static Datum
+Beat(FunctionCallInfo fcinfo, int lease_arg, struct varlena *progress, struct varlena *checkpoint)
+{
+	int64		job_id = ArgId(fcinfo, 0, "job_id");
+	int64		epoch = ArgId(fcinfo, 1, "epoch");
+	int64		lease = ArgMicroseconds(fcinfo, lease_arg, "lease", USECS_PER_SEC);
+	TimestampTz expires_at;
+
+	PG_RETURN_TEXT_P(cstring_to_text(BeatAnswer(Extend(job_id, epoch, lease, progress, checkpoint, true, &expires_at))));
+}
+
+Datum
+taskq_heartbeat_job(PG_FUNCTION_ARGS)
+{
+	struct varlena *progress = NULL;
+
+	CheckArgCount(fcinfo, 4);
+	CheckWritable("taskq.heartbeat_job()");
+	if (!PG_ARGISNULL(3))
+		progress = ArgJson(fcinfo, 3, "progress");
+	return Beat(fcinfo, 2, progress, NULL);
+}
+
+Datum
+taskq_save_checkpoint_of(PG_FUNCTION_ARGS)
+{
+	CheckArgCount(fcinfo, 4);
+	CheckWritable("taskq.save_checkpoint()");
+	return Beat(fcinfo, 3, NULL, ArgJson(fcinfo, 2, "checkpoint"));
+}
+
+/* The (job, epoch) pairs of the two array arguments. */
+static void
+ReadPairs(FunctionCallInfo fcinfo, RunningList *list)
+{
+	int n_epochs;
+
+	if (PG_ARGISNULL(1) || PG_ARGISNULL(2))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("job_ids and epochs must be given together")));
+	list->job_ids = ArgIds(fcinfo, 1, "job_ids", &list->n);
+	list->epochs = ArgIds(fcinfo, 2, "epochs", &n_epochs);
+	CheckSameLength("job_ids", list->n, "epochs", n_epochs);
+}
+
+Datum
+taskq_worker_heartbeat(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	char		  *worker_id;
+	RunningList	   list;
+
+	CheckArgCount(fcinfo, 3);
+	CheckWritable("taskq.worker_heartbeat()");
+	BeginRows(fcinfo, 4);
+	worker_id = ArgName(fcinfo, 0, "worker_id");
+	WorkerBeat(worker_id);
+	if (PG_ARGISNULL(1) && PG_ARGISNULL(2))
+		RunningOf(&list, worker_id, TASKQ_MAX_BATCH);
+	else
+		ReadPairs(fcinfo, &list);
+
+	for (int i = 0; i < list.n; i++)
+	{
+		Datum		values[4];
+		bool		nulls[4] = { false, false, false, true };
+		const char *status = "lost";
+		TimestampTz expires_at = 0;
+
+		CHECK_FOR_INTERRUPTS();
+		if (IsStillHeld(list.job_ids[i], list.epochs[i]))
+		{
+			BeatResult beat = Extend(list.job_ids[i], list.epochs[i], NO_MICROSECONDS, NULL, NULL, false, &expires_at);
+
+			/* it may have been settled since the look */
+			if (beat == BEAT_OK || IsStillHeld(list.job_ids[i], list.epochs[i]))
+			{
+				status = BeatAnswer(beat);
+				nulls[3] = expires_at == 0;
+			}
+		}
+		values[0] = Int64GetDatum(list.job_ids[i]);
+		values[1] = Int64GetDatum(list.epochs[i]);
+		values[2] = CStringGetTextDatum(status);
+		values[3] = TimestampTzGetDatum(expires_at);
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}

@@ -1,0 +1,165 @@
+/*
+ * register_worker.c
+ *	  register_worker(): an external worker says what it takes.
+ *
+ * A second registration of an id is refused while the first is alive, unless it
+ * says take_over; alive is a worker that was seen within three of its leases.
+ * Jobs that the older one has stay with whoever has their epochs.  That one has
+ * ended is remembered for an hour (unregister_worker.c).
+ */
+#include "taskq.h"
+
+#include "access/xact.h"
+#include "common/hashfn.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/snapmgr.h"
+
+#include "base/args.h"
+#include "base/clock.h"
+#include "base/compat.h"
+#include "base/error.h"
+#include "claim/external_worker.h"
+#include "claim/external_worker_row.h"
+#include "claim/standing.h"
+#include "config/handler.h"
+#include "config/queue.h"
+#include "shared/locks.h"
+#include "store/owner.h"
+#include "store/store.h"
+
+PG_FUNCTION_INFO_V1(taskq_register_worker);
+
+/* Those of the types that nobody has registered, as a list, and how many. */
+static char *
+UnknownTypes(char **types, int n, int *unknown)
+{
+	StringInfoData list;
+
+	initStringInfo(&list);
+	*unknown = 0;
+	for (int i = 0; i < n; i++)
+		if (HandlerFind(types[i]) == NULL)
+			appendStringInfo(&list, "%s\"%s\"", (*unknown)++ > 0 ? ", " : "", types[i]);
+	return list.data;
+}
+
+/* Every type must be one that external workers may handle. */
+static void
+CheckTypes(ArrayType *task_types)
+{
+	char **types;
+	char  *list;
+	int	   n;
+	int	   unknown;
+
+	if (task_types == NULL)
+		return;
+	types = NamesToStrings(task_types, &n, "task_types");
+	list = UnknownTypes(types, n, &unknown);
+	if (unknown > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_TQ_NOT_REGISTERED),
+				 errmsg("No handlers registered for task types %s", list),
+				 errdetail("Registered types: %s.", HandlerTypesText()),
+				 errhint("Declare each for external workers with taskq.register_handler().")));
+	for (int i = 0; i < n; i++)
+	{
+		char			   *type = types[i];
+		const TaskqHandler *handler = HandlerFind(type);
+
+		if (handler == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_TQ_NOT_REGISTERED),
+					 errmsg("No handler registered for task type \"%s\"", type),
+					 errdetail("Registered types: %s.", HandlerTypesText()),
+					 errhint("Declare it for external workers with taskq.register_handler('%s').", type)));
+		if (handler->signature != NULL && !handler->also_external)
+			ereport(ERROR,
+					(errcode(ERRCODE_TQ_NOT_REGISTERED),
+					 errmsg("task type \"%s\" is handled in the server", type),
+					 errdetail("Its handler is %s.", handler->signature),
+					 errhint("To let external workers take it too, register it with also_external => true.")));
+	}
+}
+
+/*
+ * May the caller replace this registration?  That is whoever made it, also by
+ * membership, or an admin; one that has ended is anybody's.
+ */
+static void
+CheckMayReplace(TupleTableSlot *slot, const char *worker_id, bool take_over, TimestampTz now, Oid caller)
+{
+	TimestampTz last_seen = DatumGetTimestampTz(SlotDatum(slot, W_LAST_SEEN));
+
+	if (!SlotIsNull(slot, W_ENDED_AT))
+		return;
+	if (!take_over && !DatumGetBool(SlotDatum(slot, W_IMPLICIT)) && last_seen + WorkerLife(slot) > now)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("worker \"%s\" is already registered and alive", worker_id),
+				 errdetail("It was last seen at %s.", timestamptz_to_str(last_seen)),
+				 errhint("Use another id. If the process that used this one has ended, call taskq.unregister_worker() first, which gives its jobs back at once; with take_over => true they stay claimed until their leases are over.")));
+	WorkerCheckOwner(worker_id, DatumGetObjectId(SlotDatum(slot, W_REGISTERED_BY)), caller, "replace", "admin");
+}
+
+static void
+ReplaceRow(Store *store, const char *worker_id, bool take_over, TimestampTz now, Oid caller)
+{
+	Snapshot		snapshot = StoreSnapshot();
+	ItemPointerData tid = store->found->tts_tid;
+
+	CheckMayReplace(store->found, worker_id, take_over, now, caller);
+	if (StoreLock(store, &tid, snapshot, true, true) == STORE_LOCKED)
+	{
+		StoreDelete(store);
+		CommandCounterIncrement();
+	}
+	UnregisterSnapshot(snapshot);
+}
+
+Datum
+taskq_register_worker(PG_FUNCTION_ARGS)
+{
+	OwnerScope	   scope;
+	Store		   store;
+	ExternalWorker worker = { 0 };
+	char		  *worker_id;
+	bool		   take_over;
+	bool		   found;
+	bool		   is_new;
+	TimestampTz	   now = ClockNow();
+	Oid			   caller = GetUserId();
+
+	CheckArgCount(fcinfo, 7);
+	CheckWritable("taskq.register_worker()");
+	worker_id = ArgName(fcinfo, 0, "worker_id");
+	StandingRefuseReserved(worker_id);
+	worker.base.task_types = ArgSomeNamesOrNull(fcinfo, 1, "task_types");
+	CheckTypes(worker.base.task_types);
+	worker.base.queues = ArgSomeNamesOrNull(fcinfo, 2, "queues");
+	QueueCheckNames(worker.base.queues);
+	worker.base.capabilities = NormalizeNames(ArgTagsOrNull(fcinfo, 3, "capabilities"), "capabilities");
+	if (NamesCount(worker.base.capabilities) == 0)
+		worker.base.capabilities = NULL;
+	worker.max_concurrent_jobs = PG_ARGISNULL(4) ? 0 : ArgInt(fcinfo, 4, "max_concurrent_jobs", 1, 100000);
+	worker.lease = ArgMicroseconds(fcinfo, 5, "lease", USECS_PER_SEC);
+	take_over = ArgBool(fcinfo, 6, "take_over");
+
+	OwnerEnter(&scope);
+	LockKey(LOCK_REGISTRATION, NameKey(worker_id), true, true);
+	LockKey(LOCK_FIRST_CLAIM, NameKey(worker_id), true, true);
+	StoreOpenRel(&store, REL_WORKERS);
+	found = WorkerFindRow(&store, worker_id);
+	is_new = !found || !SlotIsNull(store.found, W_ENDED_AT);
+	if (found)
+		ReplaceRow(&store, worker_id, take_over, now, caller);
+	SetUserIdAndSecContext(caller, scope.sec_context);
+	WorkerInsertRow(&store, worker_id, &worker, false, now);
+	StoreClose(&store, true);
+	OwnerLeave(&scope);
+	RegistrationChanged(worker_id);
+	PG_RETURN_BOOL(is_new);
+}

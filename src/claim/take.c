@@ -1,0 +1,195 @@
+/*
+ * take.c
+ *	  Locking and stamping the job that a claim has chosen.
+ *
+ * Lock.  A hint's row is locked if nobody has it, and passed over otherwise; a
+ * row that has changed since is passed over too.  At most as many rows are
+ * locked as are wanted, whatever a plan would be: there is none.
+ *
+ * Stamp.  For an external worker the row becomes a running one with owner,
+ * epoch and lease.  For a background worker the row lock is the claim: the job
+ * runs and is settled in the same transaction, and only memory is stamped.
+ */
+#include "taskq.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "utils/inval.h"
+#include "utils/snapmgr.h"
+
+#include "base/clock.h"
+#include "base/injection_point.h"
+#include "base/text.h"
+#include "claim/choose.h"
+#include "claim/take.h"
+#include "config/handler.h"
+#include "config/pause.h"
+#include "job/admit.h"
+#include "job/settle.h"
+#include "ready/ready.h"
+
+void
+TypeRelease(TypeHold *hold)
+{
+	if (hold->task_type[0] != '\0')
+		HandlerUnlockType(hold->task_type);
+	hold->task_type[0] = '\0';
+}
+
+/* Hold the type of a route; false: it is being changed. */
+bool
+TypeTake(TypeHold *hold, int32 route_id)
+{
+	const TaskqRoute *route = RouteById(route_id);
+	TaskqRoute		  copy;
+
+	if (strcmp(hold->task_type, route->task_type) == 0)
+		return true;
+	copy = *route;
+	TypeRelease(hold);
+	if (!HandlerLockType(copy.task_type, false, false))
+		return false;
+	strlcpy(hold->task_type, copy.task_type, sizeof(hold->task_type));
+	return true;
+}
+
+/* Of a type on trial one job at a time may run. */
+bool
+TrialTakeFor(int32 route_id)
+{
+	const TaskqHandler *handler = HandlerFind(RouteById(route_id)->task_type);
+
+	return handler == NULL || !handler->on_trial || TrialTake(handler->task_type);
+}
+
+/*
+ * The decision, with the type held and the row locked: is what the choice went
+ * by as it was?  The moment of the start is taken first, so that no job starts
+ * after the commit of what would have kept it from starting.
+ */
+bool
+IsStillAllowed(const ClaimRequest *request, TaskqJob *job)
+{
+	TASKQ_INJECTION_POINT("claim-locked");
+	job->started_at = ClockNow();
+	AcceptInvalidationMessages();
+	return CatalogVersion() == request->catalog_version || MayRun(request->worker, RouteById(job->route_id));
+}
+
+static bool
+SharesCommits(int32 route_id)
+{
+	const TaskqHandler *handler = HandlerFind(RouteById(route_id)->task_type);
+
+	return handler != NULL && handler->share_commit;
+}
+
+/* Does the row found wait where the hint says?  Else whoever moved it has said so. */
+static bool
+IsAsHinted(TupleTableSlot *row, int32 route_id, const ScanHint *hint)
+{
+	JobKey key;
+
+	JobReadKey(&key, row);
+	return JobIsOpen(row) && key.job_id == hint->key.job_id && key.run_at == hint->key.run_at &&
+		   key.priority == hint->key.priority && JobRouteOfRow(row) == route_id;
+}
+
+/*
+ * Find the row that a hint is at.  No snapshot may be left that keeps the place
+ * from being another row's, or nobody's, and to lock such a one is to write where
+ * there is no row.  A row of the list may have been moved.
+ */
+static bool
+FindHinted(ClaimScan *scan, const ClaimCursor *cursor, const ScanHint *hint, ItemPointer tid)
+{
+	Store *jobs = scan->jobs;
+
+	*tid = hint->tid;
+	if (StoreFetch(jobs, tid, SnapshotSelf) && IsAsHinted(jobs->found, cursor->route_id, hint))
+		return true;
+	if (cursor->reads ||
+		!StoreFindById(jobs, CatalogRel(REL_JOBS_PKEY), hint->key.job_id, ScanRefresh(&scan->scan)))
+		return false;
+	*tid = jobs->found->tts_tid;
+	return IsAsHinted(jobs->found, cursor->route_id, hint);
+}
+
+/*
+ * Lock the row of a hint.  One from the list that leads to nothing is dropped,
+ * as is one whose row somebody else has: who will put it back.
+ */
+static bool
+LockHint(ClaimScan *scan, const ClaimCursor *cursor, const ScanHint *hint, TaskqJob *job)
+{
+	ItemPointerData tid;
+	bool			found = FindHinted(scan, cursor, hint, &tid);
+
+	if (cursor->reads)
+		return found && JobLock(scan->jobs, &tid, false, job) == STORE_LOCKED &&
+			   IsAsHinted(scan->jobs->found, cursor->route_id, hint);
+	if (found && StoreLock(scan->jobs, &tid, SnapshotSelf, false, false) == STORE_LOCKED &&
+		IsAsHinted(scan->jobs->found, cursor->route_id, hint))
+	{
+		JobRead(job, scan->jobs->found);
+		return true;
+	}
+	ReadyDrop(HintPlace(hint));
+	return false;
+}
+
+/*
+ * Lock the next job that may start; false when there is none.  The job is read
+ * from jobs->found.
+ */
+bool
+TakeNext(ClaimScan *scan, const ClaimRequest *request, TypeHold *hold, TaskqJob *job)
+{
+	ClaimCursor *cursor;
+
+	while ((cursor = ChooseNext(scan)) != NULL)
+	{
+		const ScanHint *hint = &cursor->hints[cursor->at];
+
+		/* looked at before the lock, so that the job is free for whoever is next */
+		if (request->shared_only && !SharesCommits(cursor->route_id))
+			return false;
+		CHECK_FOR_INTERRUPTS();
+		if (!TypeTake(hold, cursor->route_id) || !TrialTakeFor(cursor->route_id))
+		{
+			ChooseFinish(cursor);
+			continue;
+		}
+		cursor->at++;
+		TASKQ_INJECTION_POINT("claim-chosen");
+		if (!LockHint(scan, cursor, hint, job))
+			continue;
+		switch (Admit(job))
+		{
+			case ADMITTED:
+				if (IsStillAllowed(request, job))
+				{
+					scan->wanted--;
+					return true;
+				}
+				ChooseFinish(cursor);
+				break;
+			case ADMIT_LATER:
+				break;
+			case ADMIT_CANCELLED:
+				(void) SettleIfCancelled(scan->jobs, job);
+				CommandCounterIncrement();
+				break;
+		}
+	}
+	return false;
+}
+
+void
+TakeStamp(TaskqJob *job, const ClaimRequest *request)
+{
+	job->epoch = EpochNext();
+	job->attempt++;
+	job->last_outcome = OUTCOME_NONE;
+	job->worker_id = TextOrNull(request->worker_id);
+}

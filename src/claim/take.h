@@ -1,0 +1,30 @@
+/*
+ * take.h
+ *	  Locking and stamping the job that a claim has chosen.
+ */
+#ifndef TASKQ_TAKE_H
+#define TASKQ_TAKE_H
+
+#include "taskq.h"
+
+#include "claim/choose.h"
+#include "claim/claim.h"
+#include "job/job.h"
+
+/*
+ * The claim's hold on the type that it decides about.  Taken shared for choose
+ * and stamp; see HandlerLockType().
+ */
+typedef struct TypeHold
+{
+	char task_type[TASKQ_NAME_MAX + 1]; /* empty: none is held */
+} TypeHold;
+
+extern void TypeRelease(TypeHold *hold);
+extern bool TakeNext(ClaimScan *scan, const ClaimRequest *request, TypeHold *hold, TaskqJob *job);
+extern void TakeStamp(TaskqJob *job, const ClaimRequest *request);
+extern bool TypeTake(TypeHold *hold, int32 route_id);
+extern bool TrialTakeFor(int32 route_id);
+extern bool IsStillAllowed(const ClaimRequest *request, TaskqJob *job);
+
+#endif /* TASKQ_TAKE_H */

@@ -1,0 +1,110 @@
+/*
+ * wait_for_job.c
+ *	  wait_for_job(): waiting for a job without a snapshot, and without claiming it.
+ */
+#include "taskq.h"
+
+#include "access/htup_details.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "nodes/parsenodes.h"
+#include "utils/memutils.h"
+
+#include "base/args.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "claim/claim.h"
+#include "claim/claim_wait.h"
+#include "claim/claimant.h"
+#include "shared/wait.h"
+
+PG_FUNCTION_INFO_V1(taskq_wait_for_job);
+
+static bool
+AnyDue(const RouteSet *routes)
+{
+	int		   *due = palloc(sizeof(int) * (routes->n + 1));
+	TimestampTz next_due;
+	bool		any = ClaimCountDue(routes, 1, due, &next_due) > 0;
+
+	pfree(due);
+	return any;
+}
+
+/* Could it claim a job now, if there is one that is due? */
+static bool
+LookOnly(ClaimCall *call)
+{
+	call->request.at_limit = false;
+	return AnyDue(&call->routes) && ClaimCould(&call->request);
+}
+
+/*
+ * Wait without a snapshot, so that no horizon is held up: commit what the
+ * caller has, sleep between transactions and look in one of its own.
+ */
+static bool
+WaitWithoutSnapshot(ClaimCall *call, TimestampTz deadline)
+{
+	volatile bool found = false;
+
+	PG_TRY();
+	{
+		found = ClaimWait(call, LookOnly, deadline, true);
+	}
+	PG_FINALLY();
+	{
+		WaitEndOfClaim();
+	}
+	PG_END_TRY();
+	return found;
+}
+
+Datum
+taskq_wait_for_job(PG_FUNCTION_ARGS)
+{
+	ClaimCall call;
+	int64	  wait;
+	bool	  atomic = fcinfo->context == NULL || !IsA(fcinfo->context, CallContext) ||
+				  castNode(CallContext, fcinfo->context)->atomic;
+	MemoryContext context = AllocSetContextCreate(PortalContext != NULL ? PortalContext : CurrentMemoryContext,
+												  "taskq wait_for_job", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old;
+	TupleDesc	  desc;
+	Datum		  value;
+	bool		  isnull = false;
+
+	CheckArgCount(fcinfo, 3);
+	CheckWritable("taskq.wait_for_job()");
+	wait = ArgMicroseconds(fcinfo, 1, "max_wait", 0);
+	if (wait == NO_MICROSECONDS)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("max_wait must not be NULL")));
+	if (atomic)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
+				 errmsg("taskq.wait_for_job() cannot run inside a transaction block"),
+				 errdetail("It commits, so that it can wait without a snapshot."),
+				 errhint("In a transaction use taskq.claim_job(wait => ...).")));
+	ClaimCheckIsolation();
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	CheckColumnCount(desc, 1);
+	desc = BlessTupleDesc(desc);
+
+	/* what must outlive the commits */
+	old = MemoryContextSwitchTo(context);
+	ClaimPrepare(fcinfo, &call, NULL);
+	ClaimUpdateRoutes(&call);
+	ClaimantHasClaimed(call.claimant);
+	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	MemoryContextSwitchTo(context);
+	SPI_commit();
+	value = BoolGetDatum(WaitWithoutSnapshot(&call, ClockNow() + wait));
+	SPI_finish();
+	MemoryContextSwitchTo(old);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, &value, &isnull)));
+}
