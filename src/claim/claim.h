@@ -13,15 +13,15 @@
 
 typedef struct ClaimRequest
 {
-	const TaskqWorker *worker;
-	const RouteSet	  *routes; /* computed under catalog_version */
-	uint64			   catalog_version;
-	bool			   shared_only; /* end before a job whose handler does not share commits */
-	const char		  *worker_id;
-	int				   max_concurrent_jobs; /* 0: no limit */
-	int64			   lease;				/* given by the call, or NO_MICROSECONDS */
-	int64			   worker_lease;		/* of the registration, or NO_MICROSECONDS */
-	bool			   at_limit;			/* set by the claim: the worker has max_concurrent_jobs */
+	const Claimant *worker;
+	const RouteSet *routes; /* computed under catalog_version */
+	uint64			catalog_version;
+	bool			shared_only; /* end before a job whose handler does not share commits */
+	const char	   *worker_id;
+	int				max_concurrent_jobs; /* 0: no limit */
+	int64			lease;				 /* given by the call, or NO_MICROSECONDS */
+	int64			worker_lease;		 /* of the registration, or NO_MICROSECONDS */
+	bool			at_limit;			 /* set by the claim: the worker has max_concurrent_jobs */
 } ClaimRequest;
 
 /* Where a claim has stopped; zeroed before the first of a transaction. */

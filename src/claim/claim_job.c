@@ -16,7 +16,7 @@
 #include "base/guc.h"
 #include "claim/claim.h"
 #include "claim/claim_wait.h"
-#include "claim/claimant.h"
+#include "claim/known_worker.h"
 #include "claim/external_worker.h"
 #include "claim/lease.h"
 #include "config/handler.h"
@@ -152,8 +152,8 @@ ClaimBySql(FunctionCallInfo fcinfo, int most, int types_arg)
 	 * Written last, so that nothing is locked while the claim waits; and not by
 	 * whoever found the id being registered at this moment.
 	 */
-	if (call.claimant != NULL)
-		ClaimantHasClaimed(call.claimant);
+	if (call.known != NULL)
+		KnownWorkerHasClaimed(call.known);
 }
 
 Datum

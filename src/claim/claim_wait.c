@@ -55,14 +55,14 @@ ClaimPrepare(FunctionCallInfo fcinfo, ClaimCall *call, ArrayType *task_types)
 void
 ClaimUpdateRoutes(ClaimCall *call)
 {
-	Claimant *claimant = ClaimantFind(call->worker_id, call->narrow, call->result != NULL);
+	KnownWorker *known = KnownWorkerFind(call->worker_id, call->narrow, call->result != NULL);
 
-	call->claimant = claimant;
-	call->routes = claimant->routes;
-	call->request.worker = &claimant->worker.base;
-	call->request.max_concurrent_jobs = claimant->worker.max_concurrent_jobs;
-	call->request.worker_lease = claimant->worker.lease;
-	call->request.catalog_version = claimant->catalog_version;
+	call->known = known;
+	call->routes = known->routes;
+	call->request.worker = &known->worker.base;
+	call->request.max_concurrent_jobs = known->worker.max_concurrent_jobs;
+	call->request.worker_lease = known->worker.lease;
+	call->request.catalog_version = known->catalog_version;
 }
 
 /* Wait for jobs of the worker's routes as they are now, or for one of its permits. */
@@ -96,9 +96,9 @@ ClaimNoteBlindWait(void)
 static bool
 LearnsThatItDrains(ClaimCall *call)
 {
-	Claimant *claimant = call->claimant;
+	KnownWorker *known = call->known;
 
-	if (claimant == NULL || !claimant->worker.draining)
+	if (known == NULL || !known->worker.draining)
 		return false;
 	ereport(NOTICE,
 			(errmsg("worker \"%s\" is draining and is given no more jobs", call->worker_id),

@@ -11,14 +11,14 @@
 #include "nodes/execnodes.h"
 
 #include "claim/claim.h"
-#include "claim/claimant.h"
+#include "claim/known_worker.h"
 
 /* A call of claim_job() or claim_jobs(). */
 typedef struct ClaimCall
 {
 	const char	  *worker_id;
-	ArrayType	  *narrow;	 /* the call's task_types */
-	Claimant	  *claimant; /* the worker, as it was at the last look; NULL: none yet */
+	ArrayType	  *narrow; /* the call's task_types */
+	KnownWorker	  *known;  /* the worker, as it was at the last look; NULL: none yet */
 	RouteSet	   routes;
 	ClaimRequest   request;
 	int			   most;

@@ -39,7 +39,7 @@ PG_FUNCTION_INFO_V1(taskq_jobs_of_route);
 /* The worker that is asked about. */
 typedef struct Asked
 {
-	TaskqWorker worker;
+	Claimant	worker;
 	const char *reason; /* why it is given nothing at all, or NULL */
 	bool		gone;	/* that is for good, so it comes before what is said of a route */
 } Asked;

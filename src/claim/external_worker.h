@@ -22,7 +22,7 @@ typedef enum WorkerStanding
 
 typedef struct ExternalWorker
 {
-	TaskqWorker	   base;
+	Claimant	   base;
 	WorkerStanding standing;
 	bool		   of_session;			/* the call gives no id */
 	int			   max_concurrent_jobs; /* 0: no limit */

@@ -16,7 +16,7 @@
 #include "base/error.h"
 #include "claim/claim.h"
 #include "claim/claim_wait.h"
-#include "claim/claimant.h"
+#include "claim/known_worker.h"
 #include "shared/wait.h"
 
 PG_FUNCTION_INFO_V1(taskq_wait_for_job);
@@ -98,7 +98,7 @@ taskq_wait_for_job(PG_FUNCTION_ARGS)
 	old = MemoryContextSwitchTo(context);
 	ClaimPrepare(fcinfo, &call, NULL);
 	ClaimUpdateRoutes(&call);
-	ClaimantHasClaimed(call.claimant);
+	KnownWorkerHasClaimed(call.known);
 	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	MemoryContextSwitchTo(context);

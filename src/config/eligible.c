@@ -17,7 +17,7 @@
 
 /* Why a background worker does not run the type of this handler; NULL: it does. */
 static const char *
-WhyNotInside(const TaskqWorker *worker, const TaskqHandler *handler)
+WhyNotInside(const Claimant *worker, const TaskqHandler *handler)
 {
 	if (handler->signature == NULL)
 		return "the type is for external workers";
@@ -45,7 +45,7 @@ WhyNotOutside(const TaskqHandler *handler)
 
 /* The same of who brings a handler of his own: who may change the registered one may stand in for it. */
 static const char *
-WhyNotAny(const TaskqWorker *worker, const TaskqHandler *handler)
+WhyNotAny(const Claimant *worker, const TaskqHandler *handler)
 {
 	if (handler == NULL || (handler->signature == NULL && !handler->paused) ||
 		(handler->also_external && !handler->paused) || MayActAs_compat(worker->role, handler->run_as))
@@ -55,7 +55,7 @@ WhyNotAny(const TaskqWorker *worker, const TaskqHandler *handler)
 
 /* The same of a type, in jobs that ask for a least version of its handler. */
 static const char *
-WhyNotType(const TaskqWorker *worker, const char *task_type, const char *min_version)
+WhyNotType(const Claimant *worker, const char *task_type, const char *min_version)
 {
 	const TaskqHandler *handler;
 
@@ -75,7 +75,7 @@ WhyNotType(const TaskqWorker *worker, const char *task_type, const char *min_ver
 
 /* Why may this worker not run jobs of this route?  NULL: it may. */
 const char *
-WhyNotRun(const TaskqWorker *worker, const TaskqRoute *route)
+WhyNotRun(const Claimant *worker, const TaskqRoute *route)
 {
 	const char *reason;
 
@@ -92,14 +92,14 @@ WhyNotRun(const TaskqWorker *worker, const TaskqRoute *route)
 }
 
 bool
-MayRun(const TaskqWorker *worker, const TaskqRoute *route)
+MayRun(const Claimant *worker, const TaskqRoute *route)
 {
 	return WhyNotRun(worker, route) == NULL;
 }
 
 /* All routes of a worker.  The result is allocated in the current context. */
 RouteSet
-EligibleRoutes(const TaskqWorker *worker)
+EligibleRoutes(const Claimant *worker)
 {
 	RouteSet set = { 0 };
 	int		 count = AdoptedHere() ? RouteCount() : 0;

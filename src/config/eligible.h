@@ -12,8 +12,8 @@
 #include "config/route.h"
 #include "shared/wait.h"
 
-/* What the answer depends on, for background and external workers alike. */
-typedef struct TaskqWorker
+/* Who claims, as far as it says which jobs it may be given: workers of both kinds, and sessions. */
+typedef struct Claimant
 {
 	bool	   background;
 	Oid		   role;	   /* of a background worker */
@@ -23,10 +23,10 @@ typedef struct TaskqWorker
 	ArrayType *narrow;	   /* this call's task_types; NULL: no narrower */
 	ArrayType *queues;	   /* NULL: all, as one line; else in this order */
 	ArrayType *capabilities;
-} TaskqWorker;
+} Claimant;
 
-extern const char *WhyNotRun(const TaskqWorker *worker, const TaskqRoute *route);
-extern bool		   MayRun(const TaskqWorker *worker, const TaskqRoute *route);
-extern RouteSet	   EligibleRoutes(const TaskqWorker *worker);
+extern const char *WhyNotRun(const Claimant *worker, const TaskqRoute *route);
+extern bool		   MayRun(const Claimant *worker, const TaskqRoute *route);
+extern RouteSet	   EligibleRoutes(const Claimant *worker);
 
 #endif /* TASKQ_ELIGIBLE_H */

@@ -171,7 +171,7 @@ WarnOfSize(const char *name, int32 size)
 
 /* A worker of the pool, to ask what it may run.  Valid as long as the pool is. */
 void
-PoolWorker(const TaskqPool *pool, TaskqWorker *worker)
+PoolWorker(const TaskqPool *pool, Claimant *worker)
 {
 	memset(worker, 0, sizeof(*worker));
 	worker->background = true;

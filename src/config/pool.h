@@ -34,7 +34,7 @@ extern int				PoolMostWorkers(void);
 extern int				PoolRoleShare(Oid role);
 extern int				PoolCount(void);
 extern const TaskqPool *PoolAt(int i);
-extern void				PoolWorker(const TaskqPool *pool, TaskqWorker *worker);
+extern void				PoolWorker(const TaskqPool *pool, Claimant *worker);
 extern void				PoolMakeDefault(Oid role);
 extern bool				PoolNoteCrash(const char *name, TimestampTz crashed_at);
 

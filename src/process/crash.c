@@ -118,12 +118,12 @@ CrashRecord(const BlameSuspect *suspect)
 bool
 CrashMayRunNow(const BlameSuspect *suspect)
 {
-	OwnerScope	scope;
-	Store		jobs;
-	TaskqJob	job;
-	TaskqWorker worker;
-	Snapshot	snapshot;
-	int32		route_id = 0;
+	OwnerScope scope;
+	Store	   jobs;
+	TaskqJob   job;
+	Claimant   worker;
+	Snapshot   snapshot;
+	int32	   route_id = 0;
 
 	OwnerEnter(&scope);
 	snapshot = StoreSnapshot();

@@ -288,8 +288,8 @@ StartWorker(const TaskqPool *pool)
 static int
 DueForPool(const DueJobs *jobs, const TaskqPool *pool)
 {
-	TaskqWorker worker;
-	int			due = 0;
+	Claimant worker;
+	int		 due = 0;
 
 	PoolWorker(pool, &worker);
 	for (int i = 0; i < jobs->routes.n; i++)

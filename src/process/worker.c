@@ -53,7 +53,7 @@ static int64		  jobs_run = 0;
 
 /* What this worker may run, as of request.catalog_version. */
 static MemoryContext routes_context;
-static TaskqWorker	 me;
+static Claimant		 me;
 static RouteSet		 routes;
 static ClaimRequest	 request;
 static int			 pool_size;

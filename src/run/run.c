@@ -49,7 +49,7 @@ PG_FUNCTION_INFO_V1(taskq_run_all);
 /* A call of one of the three. */
 typedef struct RunCall
 {
-	TaskqWorker	 worker;
+	Claimant	 worker;
 	RouteSet	 routes;
 	ClaimRequest request;
 	GivenHandler given;

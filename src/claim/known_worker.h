@@ -1,9 +1,9 @@
 /*
- * claimant.h
+ * known_worker.h
  *	  What a session knows of the workers that it claims for.
  */
-#ifndef TASKQ_CLAIMANT_H
-#define TASKQ_CLAIMANT_H
+#ifndef TASKQ_KNOWN_WORKER_H
+#define TASKQ_KNOWN_WORKER_H
 
 #include "taskq.h"
 
@@ -12,7 +12,7 @@
 #include "claim/external_worker.h"
 #include "config/eligible.h"
 
-typedef struct Claimant
+typedef struct KnownWorker
 {
 	char		   worker_id[TASKQ_NAME_MAX + 1]; /* empty: nothing is known */
 	ExternalWorker worker;						  /* as it is registered, narrowed by the call */
@@ -24,9 +24,9 @@ typedef struct Claimant
 	TimestampTz	   touch_at;  /* when its row is to say again that it was seen */
 	uint64		   used;	  /* larger than that of all used before */
 	MemoryContext  context;
-} Claimant;
+} KnownWorker;
 
-extern Claimant *ClaimantFind(const char *worker_id, ArrayType *narrow, bool names_types);
-extern void		 ClaimantHasClaimed(Claimant *claimant);
+extern KnownWorker *KnownWorkerFind(const char *worker_id, ArrayType *narrow, bool names_types);
+extern void			KnownWorkerHasClaimed(KnownWorker *known);
 
-#endif /* TASKQ_CLAIMANT_H */
+#endif /* TASKQ_KNOWN_WORKER_H */

@@ -1,0 +1,128 @@
+/*
+ * known_worker.c
+ *	  What a session knows of the workers that it claims for.
+ *
+ * A program claims again and again for the one worker that it is.  So its
+ * registration and its routes are kept, under the version of the configuration
+ * and that of the registrations, until one of them changes; so is whether the role
+ * that claims may claim for it.
+ */
+#include "taskq.h"
+
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "base/clock.h"
+#include "claim/known_worker.h"
+#include "claim/standing.h"
+#include "store/catalog.h"
+
+#define MAX_KNOWN_WORKERS 4 /* a session behind a pooler may claim for some by turns */
+
+static KnownWorker known_workers[MAX_KNOWN_WORKERS];
+static uint64	   uses = 0;
+
+static bool
+IsFor(const KnownWorker *known, const char *worker_id, const ArrayType *narrow)
+{
+	const ArrayType *its = known->worker.base.narrow;
+
+	if (strcmp(known->worker_id, worker_id) != 0 || known->caller != GetUserId() || (its == NULL) != (narrow == NULL))
+		return false;
+	return narrow == NULL ||
+		   (VARSIZE(its) == VARSIZE(narrow) && memcmp(its, narrow, VARSIZE(narrow)) == 0);
+}
+
+/* The one for this worker, or the one that was not used for longest. */
+static KnownWorker *
+Choose(const char *worker_id, const ArrayType *narrow)
+{
+	KnownWorker *oldest = &known_workers[0];
+
+	for (int i = 0; i < MAX_KNOWN_WORKERS; i++)
+	{
+		if (IsFor(&known_workers[i], worker_id, narrow))
+			return &known_workers[i];
+		if (known_workers[i].used < oldest->used)
+			oldest = &known_workers[i];
+	}
+	oldest->worker_id[0] = '\0';
+	return oldest;
+}
+
+/*
+ * Is it the worker of a role that the caller is no member of?  The id of a session
+ * is its own, whichever role it has taken on.
+ */
+static bool
+IsOfOthers(const ExternalWorker *worker)
+{
+	if (worker->of_session || worker->standing == WORKER_UNKNOWN || worker->standing == WORKER_ENDED)
+		return false;
+	return !WorkerIsOf(worker->registered_by, GetUserId(), "operator");
+}
+
+/* Read it anew.  The versions go first: what changes after them is read again. */
+static void
+Load(KnownWorker *known, const char *worker_id, ArrayType *narrow)
+{
+	MemoryContext old;
+
+	known->worker_id[0] = '\0';
+	if (known->context == NULL)
+		known->context = AllocSetContextCreate(TopMemoryContext, "taskq known worker", ALLOCSET_SMALL_SIZES);
+	MemoryContextReset(known->context);
+	known->touch_at = 0;
+	known->caller = GetUserId();
+	known->catalog_version = CatalogVersion();
+	known->workers_version = CatalogWorkersVersion();
+	old = MemoryContextSwitchTo(known->context);
+	narrow = narrow == NULL ? NULL : DatumGetArrayTypePCopy(PointerGetDatum(narrow));
+	StandingOf(worker_id, narrow, &known->worker);
+	known->of_others = IsOfOthers(&known->worker);
+	known->worker.base.narrow = narrow;
+	known->routes = EligibleRoutes(&known->worker.base);
+	MemoryContextSwitchTo(old);
+	if (known->worker.draining || StandingWhyNot(&known->worker, narrow) != NULL)
+		known->routes.n = 0;
+	strlcpy(known->worker_id, worker_id, sizeof(known->worker_id));
+}
+
+/*
+ * Who claims, and what may it be given?  An error when that is nothing at all.
+ * Valid until the next call.  The caller has accepted what others have changed.
+ */
+KnownWorker *
+KnownWorkerFind(const char *worker_id, ArrayType *narrow, bool names_types)
+{
+	KnownWorker *known = Choose(worker_id, narrow);
+
+	known->used = ++uses;
+	if (known->worker_id[0] == '\0' || known->catalog_version != CatalogVersion() ||
+		known->workers_version != CatalogWorkersVersion())
+		Load(known, worker_id, narrow);
+	if (known->of_others)
+	{
+		known->worker_id[0] = '\0';
+		StandingRefuseOthers(worker_id, &known->worker);
+	}
+	if (StandingWhyNot(&known->worker, narrow) != NULL)
+	{
+		/* looked up anew by the next call: a claim may register it unannounced */
+		known->worker_id[0] = '\0';
+		StandingRefuse(worker_id, &known->worker, names_types);
+	}
+	return known;
+}
+
+/* It has called: now and then its row is to say so. */
+void
+KnownWorkerHasClaimed(KnownWorker *known)
+{
+	if (known->touch_at <= ClockNow())
+		known->touch_at = WorkerHasClaimed(known->worker_id, &known->worker);
+
+	/* somebody has registered it since it was read, by a first claim that tells nobody */
+	if (known->touch_at != 0 && known->worker.standing == WORKER_UNKNOWN)
+		known->worker_id[0] = '\0';
+}
