@@ -17,9 +17,9 @@
 #include "claim/external_worker.h"
 #include "claim/lease.h"
 #include "claim/running.h"
-#include "job/cancel.h"
+#include "job/cancel_requests.h"
 #include "job/events.h"
-#include "job/settle.h"
+#include "job/fence.h"
 #include "shared/watch.h"
 #include "store/owner.h"
 

@@ -21,7 +21,7 @@
 #include "claim/running.h"
 #include "config/handler.h"
 #include "config/route.h"
-#include "job/settle.h"
+#include "settle/settle.h"
 #include "shared/blame.h"
 #include "shared/shmem.h"
 #include "shared/watch.h"

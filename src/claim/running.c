@@ -17,7 +17,7 @@
 #include "base/guc.h"
 #include "claim/lease.h"
 #include "claim/running.h"
-#include "job/settle.h"
+#include "job/fence.h"
 #include "shared/watch.h"
 #include "store/owner.h"
 

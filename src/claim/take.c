@@ -25,8 +25,8 @@
 #include "config/handler.h"
 #include "config/pause.h"
 #include "job/admit.h"
-#include "job/settle.h"
 #include "ready/ready.h"
+#include "settle/settle.h"
 
 void
 TypeRelease(TypeHold *hold)

@@ -24,8 +24,9 @@
 #include "config/handler.h"
 #include "config/route.h"
 #include "enqueue/unhandled.h"
-#include "job/history.h"
-#include "job/settle.h"
+#include "job/attempt.h"
+#include "job/fence.h"
+#include "job/transition.h"
 #include "store/owner.h"
 #include "store/store.h"
 
@@ -57,7 +58,7 @@ Discard(Store *jobs, TaskqJob *job, const char *task_type)
 
 	job->epoch = EpochNext();
 	job->attempt = 0;
-	HistoryInsertFailure(job, &failure, ClockNow());
+	AttemptRecordFailure(job, &failure, ClockNow());
 	job->failure = &failure;
 	job->last_outcome = OUTCOME_FAILED;
 	job->last_error = ErrorText(failure.message);

@@ -24,7 +24,7 @@
 
 #include "base/compat.h"
 #include "job/admit.h"
-#include "job/cancel.h"
+#include "job/cancel_requests.h"
 #include "job/current.h"
 #include "shared/blame.h"
 #include "shared/locks.h"

@@ -5,42 +5,27 @@
  * Off unless the job's queue says otherwise.  Rows are only ever inserted, never
  * moved, and pruned by dropping leaves (leaf.c), so a replication slot sees each
  * of them once.
- *
- * An event_id is a position in the log, and readers go on from the last one they
- * got.  They must not pass over a transaction that commits later with a lower
- * id.  So whoever writes events first draws a number, locks it until the end of
- * the transaction, and then draws its ids, which are larger.  A reader looks
- * first at the last id given out, then at the locked numbers, then at the rows
- * (EventHorizon()): whose lock it does not meet has ended, and can be seen, or
- * draws ids beyond.  Locks follow subtransactions, stay with a prepared
- * transaction and come back with it after a crash.
  */
 #include "taskq.h"
 
-#include "access/xlog.h"
 #include "catalog/pg_type.h"
-#include "commands/sequence.h"
 #include "lib/stringinfo.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
-#include "utils/rel.h"
-#include "utils/snapmgr.h"
 
 #include "base/clock.h"
 #include "base/compat.h"
 #include "base/text.h"
 #include "config/queue.h"
 #include "config/route.h"
+#include "job/attempt.h"
+#include "job/event_position.h"
 #include "job/events.h"
-#include "job/history.h"
-#include "shared/locks.h"
 #include "shared/wake.h"
 #include "store/leaf.h"
-#include "store/owner.h"
 #include "store/store.h"
 
 /* Columns of taskq.event_log, in order. */
@@ -65,71 +50,13 @@ enum
 	E_METADATA
 };
 
-static const LeafTable events = {
+const LeafTable events_table = {
 	.name = "event_log",
 	.parent = REL_EVENTS,
 	.overflow = REL_EVENTS_OVERFLOW,
 	.key = "event_id",
 	.index = "job_id, event_id",
 };
-
-/* positions ---------------------------------------------------------------- */
-
-/*
- * The next position.  The first one on a timeline jumps beyond all that the old
- * primary can have given out: its last ones may never have come here.
- */
-static int64
-NextPosition(void)
-{
-	int64 least = (int64) (GetWALInsertionTimeLine() - 1) << TASKQ_ID_BITS;
-	int64 position = StoreNextId(REL_EVENT_ID_SEQ);
-
-	if (position >= least)
-		return position;
-	(void) LockKey(LOCK_EVENT_TIMELINE, 0, true, true);
-	position = StoreNextId(REL_EVENT_ID_SEQ);
-	if (position < least)
-	{
-		DirectFunctionCall2(setval_oid, ObjectIdGetDatum(CatalogRel(REL_EVENT_ID_SEQ)), Int64GetDatum(least));
-		position = StoreNextId(REL_EVENT_ID_SEQ);
-	}
-	UnlockKey(LOCK_EVENT_TIMELINE, 0, true);
-	return position;
-}
-
-/* The next event's id; readers wait at the number locked below it. */
-static int64
-NextEventId(void)
-{
-	static int64 locked = 0;
-
-	/* not of this transaction, or of a savepoint that was rolled back */
-	if (locked == 0 || !LockKeyIsHeld(LOCK_EVENTS, locked))
-	{
-		locked = NextPosition();
-		(void) LockKey(LOCK_EVENTS, locked, false, true);
-	}
-	return NextPosition();
-}
-
-/*
- * Up to which position the log can be read, by a snapshot that is taken
- * afterwards: nobody will commit an event there any more.  What is given out
- * here is never given out again, not even after a crash.
- */
-int64
-EventHorizon(int64 after)
-{
-	int64  last = StoreLastId(REL_EVENT_ID_SEQ);
-	uint64 locked;
-
-	if (last <= after)
-		return after;
-	pg_memory_barrier();
-	locked = LockLeastKey(LOCK_EVENTS);
-	return Min((uint64) last, locked);
-}
 
 /* rows --------------------------------------------------------------------- */
 
@@ -194,7 +121,7 @@ Metadata(const Event *event)
 	{
 		if (job->started_at != 0)
 			AddTime(&json, "started_at", job->started_at);
-		AddText(&json, "handler_version", HistoryHandlerVersion(job));
+		AddText(&json, "handler_version", AttemptHandlerVersion(job));
 	}
 	if (event->ended && job->failure != NULL)
 	{
@@ -220,9 +147,9 @@ Write(const Event *event)
 	Store			  leaf;
 	TupleTableSlot	 *row;
 
-	LeafOpenForRow(&leaf, &events, event->now, QueueById(route->queue_id)->retain_events, &expires_on);
+	LeafOpenForRow(&leaf, &events_table, event->now, QueueById(route->queue_id)->retain_events, &expires_on);
 	row = StoreNewRow(&leaf);
-	SlotSet(row, E_EVENT_ID, Int64GetDatum(NextEventId()));
+	SlotSet(row, E_EVENT_ID, Int64GetDatum(EventNextId()));
 	SlotSet(row, E_JOB_ID, Int64GetDatum(job->job_id));
 	if (job->epoch != 0)
 		SlotSet(row, E_EPOCH, Int64GetDatum(job->epoch));
@@ -356,72 +283,8 @@ EventRecordProgress(const TaskqJob *job, TimestampTz now)
 		Write(&event);
 }
 
-/* maintain ----------------------------------------------------------------- */
-
-/* How long the queues keep their events; how many record any. */
-static int
-Retentions(int64 **retentions, int64 *longest)
+TimestampTz
+EventTimeOfRow(TupleTableSlot *slot)
 {
-	int count = QueueCount(); /* asked once: the next answer may be another */
-	int n = 0;
-
-	*retentions = palloc(sizeof(int64) * (count + 1));
-	*longest = 0;
-	for (int i = 0; i < count; i++)
-	{
-		const TaskqQueue *queue = QueueAt(i);
-
-		*longest = Max(*longest, queue->retain_events);
-		if (queue->events)
-			(*retentions)[n++] = queue->retain_events;
-	}
-	return n;
-}
-
-/* Is there a row in the overflow leaf, and none that a queue still keeps? */
-static bool
-OverflowExpired(int64 longest)
-{
-	Snapshot snapshot = StoreSnapshot();
-	Store	 leaf;
-	bool	 expired;
-
-	StoreOpenRel(&leaf, REL_EVENTS_OVERFLOW);
-	expired = StoreFindLast(&leaf, RelationGetPrimaryKeyIndex_compat(leaf.rel), 0, NULL, snapshot) &&
-			  DatumGetTimestampTz(SlotDatum(leaf.found, E_AT)) < ClockNow() - longest;
-	StoreClose(&leaf, false);
-	UnregisterSnapshot(snapshot);
-	return expired;
-}
-
-/*
- * Housekeeping of the log, in the caller's transaction: make the leaves of today
- * and tomorrow, drop one that has expired.  Rows in the overflow leaf stay there,
- * and it is emptied as a whole: events are never moved.  Without "wait" it is left
- * to whoever does just that.
- */
-void
-EventMaintain(bool wait)
-{
-	OwnerScope scope;
-	int64	  *retentions;
-	int64	   longest;
-	int		   n;
-	char	  *expired;
-
-	if (!LeafCare(wait))
-		return;
-	n = Retentions(&retentions, &longest);
-	OwnerEnterSpi(&scope);
-	for (int i = 0; i < n; i++)
-	{
-		(void) LeafMake(&events, LeafDay(ClockNow(), retentions[i]));
-		(void) LeafMake(&events, LeafDay(ClockNow() + USECS_PER_DAY, retentions[i]));
-	}
-	expired = LeafExpired(&events);
-	if (expired != NULL)
-		LeafDrop(&events, expired);
-	if (OverflowExpired(longest) && LeafIsFree(&events, CatalogRel(REL_EVENTS_OVERFLOW)))
-		OwnerExecute("TRUNCATE taskq.event_log_overflow", 0, NULL, NULL, NULL);
-	OwnerLeaveSpi(&scope);
+	return DatumGetTimestampTz(SlotDatum(slot, E_AT));
 }

@@ -8,10 +8,12 @@
 #include "taskq.h"
 
 #include "job/job.h"
+#include "store/leaf.h"
 
-extern void	 EventRecord(const TaskqJob *job, char from, struct varlena *result, TimestampTz now);
-extern void	 EventRecordProgress(const TaskqJob *job, TimestampTz now);
-extern int64 EventHorizon(int64 after);
-extern void	 EventMaintain(bool wait);
+extern const LeafTable events_table;
+
+extern void		   EventRecord(const TaskqJob *job, char from, struct varlena *result, TimestampTz now);
+extern TimestampTz EventTimeOfRow(TupleTableSlot *slot);
+extern void		   EventRecordProgress(const TaskqJob *job, TimestampTz now);
 
 #endif /* TASKQ_EVENTS_H */

@@ -20,8 +20,8 @@
 #include "config/eligible.h"
 #include "config/pool.h"
 #include "config/route.h"
-#include "job/settle.h"
 #include "process/crash.h"
+#include "settle/settle.h"
 #include "shared/blame.h"
 #include "store/owner.h"
 

@@ -34,7 +34,7 @@
 #include "config/resolve.h"
 #include "config/roles.h"
 #include "config/route.h"
-#include "job/settle.h"
+#include "job/attempt.h"
 #include "registry/retry_function.h"
 #include "registry/usercode.h"
 
@@ -211,7 +211,7 @@ RetryFunctionAsk(const TaskqJob *job, const AttemptFailure *failure, bool *retry
 	UserCode			code = { .job = &shown, .time_limit = TIME_LIMIT, .settles = true };
 	const char		   *refusal;
 
-	if (!*retryable || *retry_in != NO_MICROSECONDS || !SettleMayRetry(job, failure))
+	if (!*retryable || *retry_in != NO_MICROSECONDS || !AttemptsLeft(job, failure))
 		return;
 	handler = HandlerFind(RouteById(job->route_id)->task_type);
 	if (handler == NULL || handler->retry_function == NULL)

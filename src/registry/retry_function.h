@@ -8,7 +8,7 @@
 #include "taskq.h"
 
 #include "config/resolve.h"
-#include "job/history.h"
+#include "job/attempt.h"
 #include "job/job.h"
 
 extern void		   RetryFunctionCheck(Oid function, Oid role);

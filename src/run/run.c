@@ -31,7 +31,6 @@
 #include "config/route.h"
 #include "job/history.h"
 #include "job/job.h"
-#include "job/settle.h"
 #include "job/whose.h"
 #include "registry/registry.h"
 #include "run/dispatch.h"

@@ -17,9 +17,9 @@
 
 #include "base/args.h"
 #include "base/error.h"
-#include "job/settle.h"
 #include "settle/decide.h"
 #include "settle/result.h"
+#include "settle/settle.h"
 #include "store/owner.h"
 
 PG_FUNCTION_INFO_V1(taskq_complete_job);

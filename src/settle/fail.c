@@ -10,8 +10,8 @@
 #include "base/args.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "job/settle.h"
 #include "registry/retry_function.h"
+#include "settle/settle.h"
 #include "store/owner.h"
 
 PG_FUNCTION_INFO_V1(taskq_fail_job);

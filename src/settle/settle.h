@@ -7,8 +7,8 @@
 
 #include "taskq.h"
 
+#include "job/attempt.h"
 #include "job/fence.h"
-#include "job/history.h"
 #include "job/job.h"
 #include "job/transition.h"
 #include "store/owner.h"
@@ -21,7 +21,6 @@ typedef struct SettleScope
 	TaskqJob   job;
 } SettleScope;
 
-extern bool SettleMayRetry(const TaskqJob *job, const AttemptFailure *failure);
 extern void SettleFailed(Store *jobs, TaskqJob *job, char outcome, const AttemptFailure *failure,
 						 bool retryable, int64 retry_in);
 extern void SettleCrashed(Store *jobs, TaskqJob *job, const AttemptFailure *failure);

@@ -7,8 +7,6 @@
 
 #include "taskq.h"
 
-extern bool CancelRequested(int64 job_id, char **reason);
-extern void CancelForget(int64 job_id);
 extern bool CancelSweep(int64 *after);
 
 #endif /* TASKQ_CANCEL_H */

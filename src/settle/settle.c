@@ -4,25 +4,15 @@
  */
 #include "taskq.h"
 
-
 #include "base/args.h"
 #include "base/clock.h"
 #include "base/text.h"
 #include "config/handler.h"
 #include "config/retry.h"
 #include "config/route.h"
-#include "job/cancel.h"
-#include "job/history.h"
-#include "job/settle.h"
+#include "job/cancel_requests.h"
+#include "settle/settle.h"
 #include "shared/stats.h"
-#include "store/owner.h"
-
-/*
- * Failures because of how the database is are mostly those of a migration that is
- * under way; they pause the type (outcome.c, pause.c).  So that no backlog is
- * thrown away meanwhile, a job has so many attempts more for them.
- */
-#define SETUP_ATTEMPTS 3
 
 /* A job that has certainly crashed the server so often is not run again. */
 #define MAX_CRASHES 2
@@ -59,13 +49,6 @@ SettleIfCancelled(Store *jobs, TaskqJob *job)
 	return true;
 }
 
-/* Has the job attempts left, after this failure? */
-bool
-SettleMayRetry(const TaskqJob *job, const AttemptFailure *failure)
-{
-	return job->attempt < job->max_attempts + (failure->of_setup ? SETUP_ATTEMPTS : 0);
-}
-
 /*
  * The attempt failed: record it, and retry the job by its policy or discard
  * it.  retry_in is NO_MICROSECONDS unless the failure wishes a delay.
@@ -78,14 +61,14 @@ SettleFailed(Store *jobs, TaskqJob *job, char outcome, const AttemptFailure *fai
 	int64		delay;
 
 	CountRun(job, false);
-	HistoryInsertFailure(job, failure, now);
+	AttemptRecordFailure(job, failure, now);
 	job->failure = failure;
 	job->last_outcome = outcome;
 	job->last_error = ErrorText(failure->message);
 	if (SettleIfCancelled(jobs, job))
 		return;
 	delay = RetryDelay(HandlerRetryPolicy(RouteById(job->route_id)->task_type), job->attempt, RetryJitter());
-	if (!retryable || delay < 0 || !SettleMayRetry(job, failure))
+	if (!retryable || delay < 0 || !AttemptsLeft(job, failure))
 	{
 		JobTransition(jobs, job, JOB_DISCARDED, NULL);
 		return;
@@ -101,7 +84,7 @@ void
 SettleCrashed(Store *jobs, TaskqJob *job, const AttemptFailure *failure)
 {
 	CountRun(job, false);
-	HistoryInsertFailure(job, failure, ClockNow());
+	AttemptRecordFailure(job, failure, ClockNow());
 	job->failure = failure;
 	job->last_outcome = OUTCOME_CRASHED;
 	job->last_error = ErrorText(failure->message);

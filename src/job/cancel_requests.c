@@ -1,39 +1,24 @@
 /*
- * cancel.c
- *	  cancel_job(), and requests to cancel a job that is running.
+ * cancel_requests.c
+ *	  Requests to cancel a job that is running.
  *
- * A job whose row is free is cancelled on the spot.  Else somebody runs it or
- * has it in a transaction, and nobody waits for that: the request is a row of
- * a table of its own, because a flag in the job's row would need the row.
- * Whoever has the job meets the request: an external worker at its heartbeat or
- * settle, a background worker by an interrupt at our commit, a claim before it
- * starts the job, and the scheduler for what slipped through.
+ * A request is a row of a table of its own, because a flag in the job's row
+ * would need the row, which whoever runs the job has locked.
  */
 #include "taskq.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "fmgr.h"
+#include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-#include "base/args.h"
 #include "base/clock.h"
-#include "base/error.h"
-#include "base/guard.h"
-#include "base/text.h"
-#include "job/cancel.h"
-#include "job/current.h"
-#include "job/history.h"
-#include "job/settle.h"
-#include "job/whose.h"
+#include "job/cancel_requests.h"
 #include "shared/shmem.h"
 #include "shared/wake.h"
 #include "store/owner.h"
 #include "store/store.h"
-
-PG_FUNCTION_INFO_V1(taskq_cancel_job);
 
 /* The reason of the first request that gave one. */
 static char *
@@ -100,8 +85,8 @@ CancelRequested(int64 job_id, char **reason)
 }
 
 /* Is there any request at all, of a transaction that is open or prepared too? */
-static bool
-AnyRequest(void)
+bool
+CancelAnyRequest(void)
 {
 	TaskqDatabase *db = ShmemMyDatabase();
 	uint64		   count = db == NULL ? 0 : pg_atomic_read_u64(&db->cancels); /* before the look */
@@ -139,7 +124,7 @@ SaysEnough(int64 job_id, const char *reason)
 }
 
 /* Ask for a job to be cancelled, once; whoever runs it is interrupted each time. */
-static void
+void
 CancelRequest(int64 job_id, const char *reason)
 {
 	Oid		   types[] = { INT8OID, TEXTOID, TIMESTAMPTZOID };
@@ -175,96 +160,12 @@ CancelForget(int64 job_id)
 	OwnerLeaveSpi(&scope);
 }
 
-typedef enum CancelResult
-{
-	CANCEL_DONE, /* it was waiting, and is cancelled */
-	CANCEL_BUSY, /* it runs, or somebody has the row */
-	CANCEL_GONE	 /* no live job */
-} CancelResult;
-
-/* Cancel a job if its row is free and it does not run. */
-static CancelResult
-CancelWaiting(int64 job_id, const char *reason)
-{
-	Store		 jobs;
-	TaskqJob	 job;
-	OwnerScope	 scope;
-	CancelResult result = CANCEL_BUSY;
-
-	OwnerEnter(&scope);
-	switch (JobOpenAndLockWaiting(&jobs, job_id, &job))
-	{
-		case STORE_GONE:
-			result = CANCEL_GONE;
-			break;
-		case STORE_BUSY:
-			break;
-		case STORE_LOCKED:
-			if (job.state == JOB_RUNNING)
-			{
-				break; /* since we looked */
-			}
-			if (reason != NULL)
-				job.last_error = ErrorText(reason);
-			JobTransition(&jobs, &job, JOB_CANCELLED, NULL);
-			result = CANCEL_DONE;
-			break;
-	}
-	StoreClose(&jobs, result != CANCEL_GONE);
-	OwnerLeave(&scope);
-	return result;
-}
-
-Datum
-taskq_cancel_job(PG_FUNCTION_ARGS)
-{
-	int64		job_id;
-	char	   *reason;
-	TaskqJob	job;
-	TaskqEnding ending;
-
-	CheckArgCount(fcinfo, 3);
-	CheckWritable("taskq.cancel_job()");
-	job_id = ArgId(fcinfo, 0, "job_id");
-	reason = ArgTextOrNull(fcinfo, 2);
-	CurrentRefuse(job_id, "cancel");
-
-	/* before anything is locked: the answer must not tell of other people's jobs */
-	if (!(!PG_ARGISNULL(1) && WhoseMayWork()) && !WhoseMayCancel(job_id))
-		WhoseNotSeen(job_id);
-
-	/* its own worker gives the job up: that is a settle */
-	if (!PG_ARGISNULL(1))
-		PG_RETURN_TEXT_P(cstring_to_text(SettleCancelled(job_id, PG_GETARG_INT64(1), reason) ? "cancelled" : "final"));
-
-	switch (CancelWaiting(job_id, reason))
-	{
-		case CANCEL_DONE:
-			PG_RETURN_TEXT_P(cstring_to_text("cancelled"));
-		case CANCEL_BUSY:
-			CancelRequest(job_id, reason);
-			PG_RETURN_TEXT_P(cstring_to_text("requested"));
-		case CANCEL_GONE:
-			break;
-	}
-	if (!HistoryFind(job_id, &job, &ending))
-		WhoseNotSeen(job_id);
-	PG_RETURN_TEXT_P(cstring_to_text("final"));
-}
-
-/* one request that the sweep has found */
-typedef struct SweepStep
-{
-	int64 job_id;
-	char *reason;
-} SweepStep;
-
 /*
  * Remove the requests of a job, but for those that somebody has locked: these are
  * being removed, or are met again by the next sweep.
  */
-static void
-ForgetFree(int64 job_id)
+void
+CancelForgetFree(int64 job_id)
 {
 	Oid		   types[] = { INT8OID };
 	Datum	   values[] = { Int64GetDatum(job_id) };
@@ -275,54 +176,4 @@ ForgetFree(int64 job_id)
 				 "SELECT ctid FROM taskq.cancel_requests WHERE job_id = $1 FOR UPDATE SKIP LOCKED))",
 				 1, types, values, NULL);
 	OwnerLeaveSpi(&scope);
-}
-
-static void
-SweepOne(void *arg)
-{
-	SweepStep *step = arg;
-
-	if (CancelWaiting(step->job_id, step->reason) != CANCEL_BUSY)
-		ForgetFree(step->job_id);
-}
-
-/*
- * Act on requests whose job is not running any more, and forget those whose
- * job has ended: a piece of them, in the order of the jobs, from "after" on, so
- * that those which must wait hold up no other.  False: that was the last piece.
- * Called by the scheduler, each time in a transaction of its own.
- */
-bool
-CancelSweep(int64 *after)
-{
-	Oid			  types[] = { INT8OID, INT4OID };
-	Datum		  values[] = { Int64GetDatum(*after), Int32GetDatum(TASKQ_PIECE) };
-	MemoryContext context = CurrentMemoryContext;
-	OwnerScope	  scope;
-	SweepStep	  steps[TASKQ_PIECE];
-	int			  n;
-
-	if (*after == 0 && !AnyRequest())
-		return false;
-	OwnerEnterSpi(&scope);
-	n = (int) OwnerExecute("SELECT job_id, (array_agg(reason ORDER BY request_id) FILTER (WHERE reason IS NOT NULL))[1]"
-						   " FROM taskq.cancel_requests WHERE job_id > $1 GROUP BY job_id ORDER BY job_id LIMIT $2",
-						   2, types, values, NULL);
-	for (int i = 0; i < n; i++)
-	{
-		HeapTuple row = SPI_tuptable->vals[i];
-		bool	  isnull;
-		char	 *reason = SPI_getvalue(row, SPI_tuptable->tupdesc, 2);
-
-		steps[i].job_id = DatumGetInt64(SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &isnull));
-		steps[i].reason = reason == NULL ? NULL : MemoryContextStrdup(context, reason);
-	}
-	OwnerLeaveSpi(&scope);
-
-	for (int i = 0; i < n; i++)
-	{
-		(void) Guard("act on a cancel request", SweepOne, &steps[i]);
-		*after = steps[i].job_id;
-	}
-	return n == TASKQ_PIECE;
 }

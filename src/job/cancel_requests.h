@@ -1,0 +1,16 @@
+/*
+ * cancel_requests.h
+ *	  Requests to cancel a job that is running.
+ */
+#ifndef TASKQ_CANCEL_REQUESTS_H
+#define TASKQ_CANCEL_REQUESTS_H
+
+#include "taskq.h"
+
+extern bool CancelRequested(int64 job_id, char **reason);
+extern bool CancelAnyRequest(void);
+extern void CancelRequest(int64 job_id, const char *reason);
+extern void CancelForget(int64 job_id);
+extern void CancelForgetFree(int64 job_id);
+
+#endif /* TASKQ_CANCEL_REQUESTS_H */
