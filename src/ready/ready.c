@@ -1,29 +1,30 @@
 /*
  * ready.c
- *	  The ready list: hints in shared memory at the jobs that are due.
+ *	  The ready list: hints in shared memory that say which jobs are due.
  *
- * Each route has a lane for each priority that its jobs have: hints in the order
- * of a claim, and a key, "until", below which the lane is complete.  Whoever
- * commits a job puts its hint in if its key lies below "until"; a job beyond is
- * left to whoever fills the lane from there by reading the index (scan.c).  So
- * no entry of the index is read twice, and what a claim costs depends neither on
- * the backlog nor on dead rows ahead of it nor on how many others claim.
+ * Each route has a lane for each priority that its jobs have.  A lane holds hints
+ * in the order in which claims take them, and a key, "until", below which the lane
+ * is complete.  A commit adds the hints of its jobs that lie below "until".  Jobs
+ * beyond it are found by filling the lane: a claim reads the index from "until"
+ * on (scan.c).  So each entry of the index is read once, and the cost of a claim
+ * depends neither on the backlog, nor on dead rows at the head of the index, nor
+ * on the number of claimers.
  *
- * A hint is nothing but that: a claim locks and checks the row.  Whoever takes a
- * hint, or locks the row of a waiting job, puts it back at the transaction's end
- * unless the job has left its state (ready_xact.c).
+ * A hint may be wrong: a claim locks the row and checks it.  A process that takes
+ * a hint, or locks the row of a waiting job, puts the hint back at the end of its
+ * transaction unless the job has left its state (ready_xact.c).
  *
- * Filling and committing.  A filler reads with a snapshot, and a job that is
- * committed behind it may lie beyond "until", but before the key that the filler
- * is going to set.  So while a lane is filled, the lowest such key is kept in
- * "missed", and the lane becomes complete up to that only.
+ * A fill reads with a snapshot.  A job that commits after that snapshot was taken
+ * may lie beyond "until", and yet before the key that the fill is going to set.
+ * Commits therefore keep the lowest such key in "missed" while a lane is filled,
+ * and the lane becomes complete up to "missed" only.
  *
- * Only routes that are claimed from have lanes.  Where memory is short a lane
- * has no hints, and its "until" alone says where to read; or a route has no lane,
- * and the claim reads the index from its head.  All this is lost when the server
- * restarts after a crash, and is made anew by the first claims.
+ * Only routes from which jobs are claimed have lanes.  Where memory is short, a
+ * lane has no hints and its "until" says where to read, or a route has no lane
+ * and its claims read the index from its head.  A crash restart empties the
+ * lists, and the first claims make them anew.
  *
- * Whatever is called in the middle of a commit allocates nothing and cannot fail.
+ * Functions that are called during a commit allocate no memory and cannot fail.
  */
 #include "taskq.h"
 
@@ -34,10 +35,10 @@
 #include "ready/ready_int.h"
 #include "shared/shmem.h"
 
-#define LOW_WATER (READY_ROOM / 4)		 /* filled again before it is empty */
-#define LEARN_AGAIN (10 * USECS_PER_SEC) /* when a route had more priorities than there was room for */
+#define LOW_WATER (READY_ROOM / 4)		 /* a lane with fewer hints is filled again */
+#define LEARN_AGAIN (10 * USECS_PER_SEC) /* after a lane could not be made for want of memory */
 
-/* The one that this process fills; 0: none. */
+/* The fill that this process has under way; its number is 0 if there is none. */
 static struct
 {
 	uint64	 number;
@@ -46,9 +47,9 @@ static struct
 	ReadyKey from;
 } fill = { 0 };
 
-/* by claims ---------------------------------------------------------------- */
+/* for claims ---------------------------------------------------------------- */
 
-/* Where is the first due job of a route? */
+/* Find the first due job of a route. */
 ReadyLook
 ReadyPeek(int32 route_id, TimestampTz now, int16 *priority, ReadyKey *key)
 {
@@ -76,8 +77,8 @@ ReadyPeek(int32 route_id, TimestampTz now, int16 *priority, ReadyKey *key)
 }
 
 /*
- * Take the first due hints of a lane that do not lie behind the bound; how many.
- * Is it low, so that the caller should fill it?
+ * Take the first due hints of a lane, up to the bound, and return their number.
+ * "low" is set when the caller should fill the lane.
  */
 int
 ReadyTake(int32 route_id, int16 priority, TimestampTz now, const ReadyKey *bound, int most,
@@ -107,7 +108,7 @@ ReadyTake(int32 route_id, int16 priority, TimestampTz now, const ReadyKey *bound
 	return n;
 }
 
-/* Begin to fill a lane, reading from a key on; false: somebody else does. */
+/* Begin to fill a lane; the caller reads from the key on.  False if somebody else fills it. */
 bool
 ReadyFillBegin(int32 route_id, int16 priority, ReadyKey *from)
 {
@@ -134,8 +135,8 @@ ReadyFillBegin(int32 route_id, int16 priority, ReadyKey *from)
 }
 
 /*
- * What was found: hints at due jobs, in order, which are all below "until" that
- * were committed when the fill began.
+ * End a fill with what it has found: the hints of due jobs, in order.  They are all
+ * the jobs below "until" that were committed when the fill began.
  */
 void
 ReadyFillEnd(const ReadyHint *hints, int n, ReadyKey until)
@@ -165,7 +166,7 @@ ReadyFillEnd(const ReadyHint *hints, int n, ReadyKey until)
 	EntryUnlock(entry);
 }
 
-/* The fill has failed.  May be called when there is none. */
+/* End a fill that has failed, if there is one. */
 void
 ReadyFillAbandon(void)
 {
@@ -174,9 +175,10 @@ ReadyFillAbandon(void)
 }
 
 /*
- * Begin to learn which priorities a route's jobs have; 0: there is no list for it.
- * Any number may do so at once, lest those who come hold up whoever is about to
- * end; but once a lane was missing, only those who begin after that will do.
+ * Begin to learn which priorities a route's jobs have.  Returns the number to
+ * pass to ReadyLearnEnd(), or 0 if the route has no list.  Several processes may
+ * learn at once under the same number.  Once a commit could not make a lane, only
+ * a process that begins afterwards can learn all priorities, so it gets a new one.
  */
 uint64
 ReadyLearnBegin(int32 route_id)
@@ -195,8 +197,9 @@ ReadyLearnBegin(int32 route_id)
 }
 
 /*
- * Committed jobs have these priorities, and with "all" no other; those committed
- * since then have made their lanes themselves, unless the lists were forgotten.
+ * End learning: committed jobs have these priorities, and, with "all", no others.
+ * Jobs that were committed since learning began have made their lanes themselves,
+ * unless the lists were forgotten meanwhile.
  */
 void
 ReadyLearnEnd(int32 route_id, uint64 number, const int16 *priorities, int n, bool all)
@@ -215,19 +218,20 @@ ReadyLearnEnd(int32 route_id, uint64 number, const int16 *priorities, int n, boo
 	entry->known = all && !entry->short_of_lanes;
 	if (!entry->known)
 	{
-		/* lanes that nobody goes by are only in the way of others */
+		/* Free the lanes, which nobody will use. */
 		LanesFree(entry);
 		entry->learn_at = ClockNow() + LEARN_AGAIN;
 	}
 	EntryUnlock(entry);
 }
 
-/* by commits --------------------------------------------------------------- */
+/* for commits --------------------------------------------------------------- */
 
 /*
- * The lane for a job that has been committed; NULL: none is needed.  In a route
- * whose priorities are known no other job has this one; while they are being
- * learnt nobody knows; and else whoever begins to learn them will see the job.
+ * The lane for a job that has been committed, or NULL if it needs none.  If the
+ * route's priorities are known and this one has no lane, the job is the only one
+ * of its priority, so the new lane is complete.  If they are being learnt, the new
+ * lane knows nothing.  Otherwise the process that learns them will see the job.
  */
 static ReadyLane *
 LaneForPush(ReadyEntry *entry, int16 priority)
@@ -239,7 +243,7 @@ LaneForPush(ReadyEntry *entry, int16 priority)
 	return lane;
 }
 
-/* Is the key below that up to which the lane is complete?  Else somebody will read it. */
+/* Is the key in the part of the lane that is complete?  If not, a fill will find the job. */
 static bool
 IsBelow(ReadyLane *lane, const ReadyKey *key)
 {
@@ -250,7 +254,7 @@ IsBelow(ReadyLane *lane, const ReadyKey *key)
 	return false;
 }
 
-/* A job is waiting: put its hint in.  False: it is to be found by reading on from "until". */
+/* Add the hint of a waiting job.  Returns false if a fill will find the job. */
 bool
 ReadyPush(int32 route_id, int16 priority, const ReadyHint *hint, TimestampTz now)
 {
@@ -270,7 +274,7 @@ ReadyPush(int32 route_id, int16 priority, const ReadyHint *hint, TimestampTz now
 	return below;
 }
 
-/* More jobs than hints are kept of are waiting, from this key on. */
+/* Note that jobs without hints are waiting from this key on. */
 void
 ReadyPushRest(int32 route_id, int16 priority, ReadyKey from)
 {
@@ -285,7 +289,7 @@ ReadyPushRest(int32 route_id, int16 priority, ReadyKey from)
 	EntryUnlock(entry);
 }
 
-/* Jobs of this database have come past the lists: make all of them anew. */
+/* Forget the lists of this database, because jobs may be waiting that they do not know. */
 void
 ReadyForget(void)
 {
@@ -306,9 +310,9 @@ ReadyForget(void)
 	LWLockRelease(&ready->lock);
 }
 
-/* for others --------------------------------------------------------------- */
+/* for the scheduler and the views --------------------------------------------------------------- */
 
-/* Copy what is known of a route's lanes; how many, or -1 when it is not all. */
+/* Copy a route's lanes and return their number, or -1 if some are not known. */
 int
 ReadyLanes(int32 route_id, TimestampTz now, ReadyLaneInfo *lanes)
 {
@@ -381,7 +385,7 @@ ReadyCountUsage(ReadyUsage *usage)
 
 #ifdef TASKQ_TESTING
 
-/* Let a lane point at what is not there, by places that hold no row or another's. */
+/* Fill a lane with hints whose places hold no row, or the row of another job. */
 static void
 FillWithNonsense(ReadyLane *lane)
 {
@@ -403,7 +407,7 @@ FillWithNonsense(ReadyLane *lane)
 		ItemPointerSet(&LaneHints(lane)[i].tid, 0, i + 1);
 }
 
-/* Make the lists of this database wrong, or forget them, or be short of memory for good. */
+/* For tests: make the lists of this database wrong, forget them, or exhaust their memory for good. */
 void
 ReadyMisbehave(const char *how)
 {

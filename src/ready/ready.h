@@ -1,6 +1,6 @@
 /*
  * ready.h
- *	  The ready list: hints in shared memory at the jobs that are due.
+ *	  The ready list: hints in shared memory that say which jobs are due.
  */
 #ifndef TASKQ_READY_H
 #define TASKQ_READY_H
@@ -20,24 +20,24 @@ typedef struct ReadyKey
 #define READY_BEGIN ((ReadyKey){ DT_NOBEGIN, PG_INT64_MIN })
 #define READY_END ((ReadyKey){ DT_NOEND, PG_INT64_MAX })
 
-/* A job that may be waiting there. */
+/* A job that is probably waiting, and where its row was. */
 typedef struct ReadyHint
 {
 	ReadyKey		key;
 	ItemPointerData tid;
 } ReadyHint;
 
-/* So many hints of one route and priority at most. */
+/* The greatest number of hints that a route has for one priority. */
 #define READY_ROOM 64
 
 /* What the list knows of a route's first due job. */
 typedef enum ReadyLook
 {
-	READY_NOTHING, /* none is due */
-	READY_HINT,	   /* it is at the key */
-	READY_FILL,	   /* it may be at the key or behind it, so look there */
-	READY_UNKNOWN, /* the priorities of its jobs are not known yet */
-	READY_UNLISTED /* there is no list for this route */
+	READY_NOTHING, /* no job is due */
+	READY_HINT,	   /* the first due job has the returned key */
+	READY_FILL,	   /* read the index from the returned key on: the lane knows no more */
+	READY_UNKNOWN, /* the priorities of the route's jobs are not known yet */
+	READY_UNLISTED /* the route has no list */
 } ReadyLook;
 
 /* One priority of a route, as ReadyLanes() copies it. */
@@ -45,10 +45,10 @@ typedef struct ReadyLaneInfo
 {
 	int16	 priority;
 	int		 n_due;
-	ReadyKey next; /* behind the due ones */
+	ReadyKey next; /* the key of the first job that is not due, or may not be */
 } ReadyLaneInfo;
 
-#define READY_MAX_LANES 64 /* priorities of a route that the list can tell apart */
+#define READY_MAX_LANES 64 /* the greatest number of priorities in a route's list */
 
 typedef struct ReadyUsage
 {
@@ -85,7 +85,7 @@ extern void		 ReadyCountUsage(ReadyUsage *usage);
 extern void ReadyMisbehave(const char *how);
 #endif
 
-/* ready_xact.c: what a transaction takes and puts in */
+/* ready_xact.c: what a transaction takes from the lists and adds to them */
 extern void ReadyInit(void);
 extern void ReadyOpened(int32 route_id, int16 priority, const ReadyHint *hint);
 extern bool ReadyOpenedHere(int32 route_id);

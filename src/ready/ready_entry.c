@@ -2,9 +2,9 @@
  * ready_entry.c
  *	  Which routes have a ready list: their entries in shared memory.
  *
- * An entry is made by the first claim from a route.  It goes when room is short
- * and nobody has claimed from the route for long.  Each process remembers where
- * entries are, so whoever locks one looks whether it is still the route's.
+ * The first claim from a route makes its entry.  An entry is removed when memory is
+ * short and no claim has used it for ten minutes.  Each process caches where the
+ * entries are; a process that locks an entry checks that it is still the route's.
  */
 #include "taskq.h"
 
@@ -18,12 +18,12 @@
 #define FORGET_AFTER (10 * USECS_PER_MINUTE)
 #define MAX_CACHED_ROUTES 65536
 
-/* Where routes are, by route_id, as of a version. */
+/* Cached entries by route_id, and the version of the lists for which they are right. */
 static ReadyEntry **cached = NULL;
 static int			n_cached = 0;
 static uint64		cached_version = 0;
 
-/* Say before which moment nobody need look at a route. */
+/* Compute the moment before which no job of the route is due. */
 static void
 SetDueAt(ReadyEntry *entry)
 {
@@ -50,7 +50,7 @@ FindShared(int32 route_id)
 	return NULL;
 }
 
-/* Let go routes that nobody has claimed from for long.  Ready.lock is held. */
+/* Remove the entries that no claim has used for long.  The caller holds Ready.lock. */
 static void
 Sweep(TimestampTz now)
 {
@@ -79,7 +79,7 @@ Sweep(TimestampTz now)
 		}
 }
 
-/* Where memory is short, have back what nobody needs: of dropped databases too. */
+/* If memory is short, remove entries that are not used, such as those of dropped databases. */
 void
 ReadySweep(void)
 {
@@ -90,7 +90,7 @@ ReadySweep(void)
 	LWLockRelease(&ready->lock);
 }
 
-/* A new entry; NULL: there is no room.  Ready.lock is held. */
+/* Make an entry.  Returns NULL if there is no room.  The caller holds Ready.lock. */
 static ReadyEntry *
 MakeEntry(int32 route_id)
 {
@@ -125,7 +125,7 @@ EntryIs(const ReadyEntry *entry, int32 route_id)
 	return entry->route_id == route_id && entry->dboid == MyDatabaseId;
 }
 
-/* Have room in the cache for a entry; it holds nothing of another version. */
+/* Make room for a route in the cache, and clear the cache if it is out of date. */
 static void
 PrepareCache(int32 route_id)
 {
@@ -147,7 +147,7 @@ PrepareCache(int32 route_id)
 	}
 }
 
-/* A route's entry.  It may go at any moment: see EntryLock(). */
+/* Find a route's entry.  It can be removed at any moment, so use EntryLock(). */
 static ReadyEntry *
 FindEntry(int32 route_id)
 {
@@ -183,7 +183,7 @@ EntryFindOrMake(int32 route_id)
 	return entry;
 }
 
-/* Lock the entry of a entry; NULL: there is none. */
+/* Lock a route's entry.  Returns NULL if the route has none. */
 ReadyEntry *
 EntryLock(int32 route_id, LWLockMode mode)
 {

@@ -1,6 +1,6 @@
 /*
  * ready_int.h
- *	  The ready list from inside, for ready*.c only: what lies in shared memory.
+ *	  The structures of the ready list in shared memory; for ready*.c only.
  *
  * Lock order: Ready.lock, one entry's lock, Ready.mutex.
  */
@@ -19,42 +19,42 @@
 
 typedef struct ReadyBlock
 {
-	int		  next; /* free one */
+	int		  next; /* the next free block, if this block is free */
 	ReadyHint hints[READY_ROOM];
 } ReadyBlock;
 
 typedef struct ReadyLane
 {
-	int		 next; /* of the route, by priority; or free one */
+	int		 next; /* the route's next lane, by priority; or the next free lane */
 	int16	 priority;
 	int		 block; /* NONE while there are no hints */
-	int		 first; /* in the block */
+	int		 first; /* index of the first hint in the block */
 	int		 n;
-	ReadyKey until;	  /* all due jobs below it are here, or taken */
-	uint64	 filling; /* who does; 0: nobody */
-	ReadyKey missed;  /* the lowest left out since then */
+	ReadyKey until;	  /* each due job below it has a hint here, or is taken */
+	uint64	 filling; /* number of the fill under way; 0 if there is none */
+	ReadyKey missed;  /* the lowest key that commits have left out during the fill */
 } ReadyLane;
 
 typedef struct ReadyEntry
 {
-	LWLock			 lock;	/* of all but the next three */
-	Oid				 dboid; /* InvalidOid: free.  Changed under Ready.lock too. */
+	LWLock			 lock;	/* guards all fields but the next three */
+	Oid				 dboid; /* InvalidOid if the entry is free; Ready.lock guards it, too */
 	int32			 route_id;
-	int				 next;			 /* of the same bucket, or free one */
-	bool			 known;			 /* each priority of its jobs has a lane */
-	bool			 short_of_lanes; /* since it was begun to learn them */
-	uint64			 learning;		 /* those who do; 0: what they read does not count */
+	int				 next;			 /* next entry of the bucket, or next free entry */
+	bool			 known;			 /* each priority of the route's jobs has a lane */
+	bool			 short_of_lanes; /* a lane could not be made since learning began */
+	uint64			 learning;		 /* number of those who learn; 0 if what they read is out of date */
 	int				 first_lane;
-	TimestampTz		 learn_at; /* not before */
+	TimestampTz		 learn_at; /* learn the priorities no earlier */
 	TimestampTz		 claimed_at;
-	pg_atomic_uint64 due_at; /* nothing is due before, as an int64 */
+	pg_atomic_uint64 due_at; /* an int64: no job is due before this moment */
 } ReadyEntry;
 
 typedef struct Ready
 {
-	LWLock			 lock;	  /* of buckets and free routes */
-	slock_t			 mutex;	  /* of free lanes and blocks */
-	int				 n_lanes; /* of routes, too */
+	LWLock			 lock;	  /* guards the buckets and the free entries */
+	slock_t			 mutex;	  /* guards the free lanes and blocks */
+	int				 n_lanes; /* also the number of entries and of buckets */
 	int				 n_blocks;
 	int				 free_route;
 	int				 free_lane;
@@ -62,8 +62,8 @@ typedef struct Ready
 	int				 lanes_used;
 	int				 blocks_used;
 	TimestampTz		 swept_at;
-	pg_atomic_uint64 version;						 /* raised when a route comes or goes */
-	pg_atomic_uint64 fills;							 /* begun so far */
+	pg_atomic_uint64 version;						 /* incremented when an entry is made or removed */
+	pg_atomic_uint64 fills;							 /* number of fills begun so far */
 	int				 buckets[FLEXIBLE_ARRAY_MEMBER]; /* n_lanes */
 } Ready;
 

@@ -1,10 +1,10 @@
 /*
  * ready_lane.c
- *	  The ready list's memory, and its lanes: the hints of one priority of a route.
+ *	  The memory of the ready list, and its lanes.
  *
- * A lane has a block of hints while it has any.  Lanes and blocks that are free
- * are chained, under the spinlock; all else of a lane is guarded by the lock of
- * its route's entry.
+ * A lane holds the hints of one priority of a route.  It has a block of memory
+ * while it has hints.  Free lanes and free blocks are in chains, which the
+ * spinlock guards.  The lock of the route's entry guards everything else of a lane.
  */
 #include "taskq.h"
 
@@ -28,7 +28,7 @@ CountBlocks(void)
 	return (taskq_ready_list_size + READY_ROOM - 1) / READY_ROOM;
 }
 
-/* Lanes need less room than hints do, and many are empty. */
+/* Lanes are smaller than blocks, and many have no hints. */
 static int
 CountLanes(void)
 {
@@ -97,14 +97,14 @@ ReadyLanesInit(void)
 	ShmemRegister(ReadyShmemSize, ReadyShmemStartup);
 }
 
-/* Are there lists, to be kept right? */
+/* Does this server keep ready lists? */
 bool
 ReadyPresent(void)
 {
 	return ready != NULL;
 }
 
-/* And do this session's claims go by them? */
+/* Do the claims of this session use the ready lists? */
 bool
 ReadyInUse(void)
 {
@@ -129,7 +129,7 @@ LaneHints(ReadyLane *lane)
 	return &ready_blocks[lane->block].hints[lane->first];
 }
 
-/* Have room for hints; false: there is none. */
+/* Make sure that the lane has a block.  Returns false if no memory is left. */
 static bool
 TakeBlock(ReadyLane *lane)
 {
@@ -147,7 +147,7 @@ TakeBlock(ReadyLane *lane)
 	return lane->block != NONE;
 }
 
-/* The lane has so many hints left: none needs no room. */
+/* Set the number of hints; free the block when it reaches zero. */
 void
 LaneSetCount(ReadyLane *lane, int n)
 {
@@ -162,7 +162,7 @@ LaneSetCount(ReadyLane *lane, int n)
 	lane->block = NONE;
 }
 
-/* The lane is complete below this key only. */
+/* Make the lane complete below this key only. */
 void
 LaneLower(ReadyLane *lane, ReadyKey until)
 {
@@ -174,7 +174,7 @@ LaneLower(ReadyLane *lane, ReadyKey until)
 	LaneSetCount(lane, n);
 }
 
-/* Put a hint in its place.  The lane is complete below the last one that finds no room. */
+/* Insert a hint in order.  If a hint finds no room, the lane is complete below that hint only. */
 void
 LaneInsert(ReadyLane *lane, const ReadyHint *hint)
 {
@@ -208,7 +208,7 @@ LaneInsert(ReadyLane *lane, const ReadyHint *hint)
 	lane->n++;
 }
 
-/* Where the lane's first job is, or may be. */
+/* The lowest key that the lane's first job can have. */
 ReadyKey
 LaneHead(ReadyLane *lane)
 {
@@ -235,7 +235,7 @@ FreeLane(int i)
 	SpinLockRelease(&ready->mutex);
 }
 
-/* Let a lane go that has no job: the next one of its priority brings it back. */
+/* Free a lane whose priority has no jobs; the next job of that priority makes it again. */
 static void
 FreeOneEmptyLane(ReadyEntry *entry)
 {
@@ -264,7 +264,7 @@ CountLanesOf(const ReadyEntry *entry)
 	return n;
 }
 
-/* A new lane; NULL: there is no room, so the route's priorities are not known. */
+/* Make a lane.  Returns NULL if no memory is left; the route's priorities are not known then. */
 ReadyLane *
 LaneMake(ReadyEntry *entry, int16 priority, ReadyKey until)
 {

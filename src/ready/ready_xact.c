@@ -1,15 +1,16 @@
 /*
  * ready_xact.c
- *	  What a transaction takes from the ready list and is to put into it.
+ *	  What a transaction takes from the ready list and adds to it.
  *
- * Opened: jobs that it makes wait; their hints go in at its commit.  Held: hints
- * that it has taken, and waiting jobs whose rows it has locked, which others
- * pass over from then on.  These go back at its end, however it ends, but for
- * those whose job has left its state, and then at abort only.
+ * "Opened" jobs are those that the transaction makes wait.  Their hints are added
+ * at commit.  "Held" hints are those that the transaction has taken, and those of
+ * waiting jobs whose rows it has locked, which others skip.  They are put back at
+ * the end of the transaction; at commit, those of jobs that have left their state
+ * are not.
  *
- * The callbacks allocate nothing and cannot fail.  At a commit or abort they are
- * called when the transaction is seen to have ended, so whoever takes a hint
- * finds its row.
+ * The callbacks allocate no memory and cannot fail.  They are called when other
+ * processes already see that the transaction has ended, so a process that takes a
+ * hint finds its row.
  */
 #include "taskq.h"
 
@@ -20,16 +21,16 @@
 #include "ready/ready.h"
 #include "shared/prepared.h"
 
-#define MAX_OPENED 100000 /* in one transaction; then all lists are made anew */
-#define MANY_OPENED 1000  /* too many to search */
-#define KEPT_SIZE 4096	  /* entries that are kept for the next transaction */
+#define MAX_OPENED 100000 /* a transaction that opens more makes all lists anew */
+#define MANY_OPENED 1000  /* more are not searched */
+#define KEPT_SIZE 4096	  /* larger arrays are freed at the end of a transaction */
 
 typedef struct Opened
 {
 	int32	  route_id;
 	int16	  priority;
-	bool	  rest;	 /* stands for itself and all behind it */
-	int		  level; /* of the subtransaction */
+	bool	  rest;	 /* it stands for all further jobs of its lane */
+	int		  level; /* nesting level of the subtransaction */
 	ReadyHint hint;
 } Opened;
 
@@ -38,22 +39,22 @@ typedef struct Held
 	int32	  route_id;
 	int16	  priority;
 	int		  level;
-	int		  left_level; /* of the subtransaction in which the job left its state; 0: none */
+	int		  left_level; /* nesting level at which the job left its state; 0 if it has not */
 	ReadyHint hint;
 } Held;
 
 static Opened *opened = NULL;
 static int	   n_opened = 0;
 static int	   max_opened = 0;
-static int	   run_length = 0; /* of the last ones, which are of one lane and level */
+static int	   run_length = 0; /* how many of the last ones have the same lane and level */
 static bool	   too_many = false;
 
-/* In the order of their levels, as the opened ones are. */
+/* Ordered by level, as "opened" is. */
 static Held *held = NULL;
 static int	 n_held = 0;
 static int	 max_held = 0;
 static int	 deepest_left = 0; /* no left_level is greater */
-static int	 first_left = 0;   /* none before it has one that is greater than 1 */
+static int	 first_left = 0;   /* no earlier element has a left_level above 1 */
 
 static void *
 Grow(void *array, Size size, int *max, int wanted)
@@ -64,7 +65,7 @@ Grow(void *array, Size size, int *max, int wanted)
 	return array == NULL ? MemoryContextAllocHuge(TopMemoryContext, size * *max) : repalloc_huge(array, size * *max);
 }
 
-/* Does it go with the last one? */
+/* Has the last opened job the same lane and level? */
 static bool
 InRun(int32 route_id, int16 priority, int level)
 {
@@ -76,7 +77,7 @@ InRun(int32 route_id, int16 priority, int level)
 	return last->route_id == route_id && last->priority == priority && last->level == level;
 }
 
-/* A job will wait, if this commits. */
+/* Note that a job will wait if this transaction commits. */
 void
 ReadyOpened(int32 route_id, int16 priority, const ReadyHint *hint)
 {
@@ -88,7 +89,7 @@ ReadyOpened(int32 route_id, int16 priority, const ReadyHint *hint)
 	run_length = InRun(route_id, priority, level) ? run_length + 1 : 1;
 	if (run_length > READY_ROOM + 1)
 	{
-		/* a lane has no room for more: the last one stands for the rest */
+		/* A lane has no room for more hints, so the last one stands for the rest. */
 		last = &opened[n_opened - 1];
 		if (ReadyCompare(&hint->key, &last->hint.key) < 0)
 			last->hint.key = hint->key;
@@ -108,7 +109,7 @@ ReadyOpened(int32 route_id, int16 priority, const ReadyHint *hint)
 	last->hint = *hint;
 }
 
-/* Has this transaction jobs of the route that only it can see, or may it have some? */
+/* Can this transaction have jobs of the route that only it sees? */
 bool
 ReadyOpenedHere(int32 route_id)
 {
@@ -120,7 +121,7 @@ ReadyOpenedHere(int32 route_id)
 	return false;
 }
 
-/* Have room for what is about to be taken. */
+/* Make room for n hints that are about to be taken. */
 void
 ReadyReserve(int n)
 {
@@ -128,7 +129,7 @@ ReadyReserve(int n)
 		held = Grow(held, sizeof(Held), &max_held, n_held + n);
 }
 
-/* It has taken these hints, or locked the rows of these waiting jobs. */
+/* Note hints that were taken, or of waiting jobs whose rows were locked. */
 void
 ReadyHeld(int32 route_id, int16 priority, const ReadyHint *hints, int n)
 {
@@ -147,7 +148,7 @@ ReadyHeld(int32 route_id, int16 priority, const ReadyHint *hints, int n)
 	}
 }
 
-/* Those that are asked for are mostly among the last. */
+/* Search from the end, where most of those looked for are. */
 static int
 FindHeld(const ReadyKey *key)
 {
@@ -157,7 +158,7 @@ FindHeld(const ReadyKey *key)
 	return -1;
 }
 
-/* A held job has another state now, if this commits. */
+/* Note that a held job leaves its state if this transaction commits. */
 void
 ReadyLeft(int64 job_id)
 {
@@ -180,7 +181,7 @@ RemoveHeld(int i)
 	first_left = Min(first_left, i);
 }
 
-/* A hint has led to nothing, or to a row that somebody else has and will put back. */
+/* Drop a hint that led to no waiting job, or to a row that another transaction holds and will put back. */
 void
 ReadyDrop(ReadyKey key)
 {
@@ -190,7 +191,7 @@ ReadyDrop(ReadyKey key)
 		RemoveHeld(i);
 }
 
-/* A hint that was taken is not wanted. */
+/* Put a hint back at once. */
 void
 ReadyPutBack(ReadyKey key)
 {
@@ -264,7 +265,7 @@ AtTransactionEnd(XactEvent event, void *arg)
 		Forget();
 }
 
-/* What was left in the subtransaction that ends: it counts for its parent, or not at all. */
+/* Give the states that were left in a subtransaction to its parent (to), or forget them (0). */
 static void
 MoveLeft(int level, int to)
 {
@@ -312,7 +313,7 @@ AtSubtransactionEnd(SubXactEvent event, SubTransactionId mine, SubTransactionId 
 		AtSubAbort(level);
 }
 
-/* Registered once: each registration is kept for the life of the process. */
+/* Called once in a process, as callbacks stay registered. */
 void
 ReadyInit(void)
 {
