@@ -1,54 +1,45 @@
 /*
  * blame.c
- *	  Which run crashed the server.
+ *	  Finding the run that crashed the server.
  *
- * When a process of PostgreSQL dies by a signal, all others are told to quit and
- * shared memory is made anew.  So that the guilty one is still known, each
- * worker notes what it runs in memory that the postmaster maps once and that
- * lives as long as it does; and a worker that is told to quit says so there.
- * Whoever ran a job and was not told has crashed, or did not hear in time: a
- * suspect.  A single one is certainly guilty.  A suspect is run again alone:
- * while one is waited for, no other job starts in the whole cluster.
+ * When a process of PostgreSQL dies by a signal, the postmaster tells all others
+ * to quit and makes shared memory anew.  The memory here survives that: the
+ * postmaster maps it once.  Each worker writes there which job it runs, and a
+ * worker that is told to quit writes that, too.  After a crash, a worker that ran
+ * a job and was not told to quit has crashed, or did not get the signal in time: it
+ * is a suspect.  A single suspect is certainly guilty.  A suspect is run again
+ * alone; until that has happened, no other job starts in the cluster.
  *
- * A stop of the server, however rough, and the death of the postmaster or of
- * the machine crash no handler: they take this memory along, and with it all
- * blame.  Only where a crash ends the postmaster because restart_after_crash is
- * off does it leave the suspects in a file for the next one.
+ * A stop of the server, the end of the postmaster and the end of the machine are
+ * no handler's fault.  They end this memory, too.  Only with restart_after_crash =
+ * off the postmaster leaves the suspects to the next one (suspects_file.c).
  *
- * The suspects are guarded by TaskqShared.lock.  The postmaster reads this memory
- * after a process has gone wild, which may have written into it: it takes no
- * size from there, and no run that cannot have been one.
+ * TaskqShared.lock guards the suspects.  A process may have written anywhere
+ * before it crashed, so the postmaster takes no size from this memory and ignores
+ * runs that cannot be right.
  */
 #include "taskq.h"
 
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "access/parallel.h"
-#include "access/xlog.h"
-#include "common/file_perm.h"
 #include "libpq/pqsignal.h"
 #include "miscadmin.h"
-#include "port/pg_crc32c.h"
 #include "storage/ipc.h"
 
 #include "base/clock.h"
 #include "base/compat.h"
 #include "shared/blame.h"
+#include "shared/suspects_file.h"
 #include "shared/wake.h"
 
-/* In the data directory. */
-#define SUSPECTS_FILE "pg_taskq_suspects"
-#define SUSPECTS_MAGIC 0x74715301
-
-/* How long others wait for a suspect to start, and to end. */
+/* How long other jobs wait for a suspect to start, and to end. */
 #define START_PATIENCE (30 * USECS_PER_SEC)
 #define RUN_PATIENCE (60 * USECS_PER_SEC)
 
-/* What a process runs.  Written by it alone, read when it is dead. */
+/* What a process runs.  Only that process writes it, and it is read after its death. */
 typedef struct BlameSlot
 {
 	volatile sig_atomic_t running;
@@ -59,22 +50,13 @@ typedef struct BlameSlot
 typedef struct Blame
 {
 	pg_atomic_uint32 n_suspects;
-	BlameSuspect	 suspects[MAX_SUSPECTS];	   /* in the order in which they are run */
-	BlameSlot		 slots[FLEXIBLE_ARRAY_MEMBER]; /* by the process number */
+	BlameSuspect	 suspects[MAX_SUSPECTS];	   /* in the order in which they run */
+	BlameSlot		 slots[FLEXIBLE_ARRAY_MEMBER]; /* indexed by process number */
 } Blame;
 
-typedef struct SuspectsFile
-{
-	uint32	  magic;
-	uint32	  n_suspects;
-	uint64	  system_identifier;
-	pg_crc32c crc; /* of the suspects */
-} SuspectsFile;
-
 static Blame	 *blame = NULL;
-static int		  n_slots = 0; /* there is room for */
+static int		  n_slots = 0; /* number of slots; not read from the memory, which may be damaged */
 static BlameSlot *my_slot = NULL;
-static uint64	  system_identifier;
 
 static int
 CountSuspects(void)
@@ -92,7 +74,7 @@ IsString(const char *string, Size size)
 	return memchr(string, '\0', size) != NULL;
 }
 
-/* Can this be a run? */
+/* Are these the values of a run? */
 static bool
 IsRun(const BlameRun *run)
 {
@@ -100,7 +82,7 @@ IsRun(const BlameRun *run)
 		   IsString(run->pool, sizeof(run->pool)) && IsString(run->worker_id, sizeof(run->worker_id));
 }
 
-/* Forget suspects that are none, which somebody has written over. */
+/* Remove suspects that a process has overwritten. */
 static void
 DropDamaged(void)
 {
@@ -113,7 +95,7 @@ DropDamaged(void)
 	pg_atomic_write_u32(&blame->n_suspects, kept);
 }
 
-/* Add a run to the suspects, or bring up to date that it is one. */
+/* Add a run to the suspects, or renew the suspect of its job. */
 static void
 AddSuspect(const BlameRun *run, bool certain, TimestampTz now)
 {
@@ -136,14 +118,14 @@ AddSuspect(const BlameRun *run, bool certain, TimestampTz now)
 	suspect->crashed_at = now;
 }
 
-/* Did this process run a job, and was not told to quit? */
+/* Did this process run a job without being told to quit? */
 static bool
 IsUnexplained(const BlameSlot *slot)
 {
 	return slot->running && !slot->told_to_quit && IsRun(&slot->run);
 }
 
-/* All processes have died: whose fault was it? */
+/* Find the suspects when all processes have died. */
 static void
 Judge(TimestampTz now)
 {
@@ -159,7 +141,7 @@ Judge(TimestampTz now)
 	memset(blame->slots, 0, sizeof(BlameSlot) * n_slots);
 }
 
-/* Others wait for the suspects until then. */
+/* Let other jobs wait for the suspects until this moment. */
 static void
 AwaitSuspects(TimestampTz until)
 {
@@ -170,97 +152,20 @@ AwaitSuspects(TimestampTz until)
 	}
 }
 
-/* from one postmaster to the next ------------------------------------------ */
-
-/*
- * The postmaster exits.  With a code other than 0 it may do so because of a
- * crash.  Shared memory has gone by now.
- */
+/* Called when the postmaster exits. */
 static void
 SaveSuspects(int code, Datum arg)
 {
-	SuspectsFile header = { SUSPECTS_MAGIC };
-	size_t		 size;
-	int			 fd;
-	bool		 written;
-
 	if (code == 0)
-		return;
+		return; /* not because of a crash */
 	Judge(ClockNow());
-	header.n_suspects = CountSuspects();
-	if (header.n_suspects == 0)
-		return;
-	header.system_identifier = system_identifier;
-	size = sizeof(BlameSuspect) * header.n_suspects;
-	INIT_CRC32C(header.crc);
-	COMP_CRC32C(header.crc, blame->suspects, size);
-	FIN_CRC32C(header.crc);
-
-	/* not made durable: who loses it to a power failure loses no more than blame */
-	fd = open(SUSPECTS_FILE, O_WRONLY | O_CREAT | O_TRUNC | PG_BINARY, pg_file_create_mode);
-	written = fd >= 0 && write(fd, &header, sizeof(header)) == sizeof(header) &&
-			  write(fd, blame->suspects, size) == size;
-	if (!written)
-		ereport(LOG,
-				(errcode_for_file_access(),
-				 errmsg("could not write file \"%s\": %m", SUSPECTS_FILE),
-				 errdetail("taskq will not know which jobs may have crashed the server.")));
-	if (fd >= 0)
-		close(fd);
-	if (!written)
-		(void) unlink(SUSPECTS_FILE);
-}
-
-static bool
-ReadSuspects(int fd)
-{
-	SuspectsFile header;
-	pg_crc32c	 crc;
-	size_t		 size;
-
-	if (read(fd, &header, sizeof(header)) != sizeof(header) || header.magic != SUSPECTS_MAGIC ||
-		header.n_suspects > MAX_SUSPECTS || header.system_identifier != system_identifier)
-		return false;
-	size = sizeof(BlameSuspect) * header.n_suspects;
-	if (read(fd, blame->suspects, size) != size)
-		return false;
-	INIT_CRC32C(crc);
-	COMP_CRC32C(crc, blame->suspects, size);
-	FIN_CRC32C(crc);
-	if (!EQ_CRC32C(crc, header.crc))
-		return false;
-	pg_atomic_write_u32(&blame->n_suspects, header.n_suspects);
-	return true;
-}
-
-/* Take over what the last postmaster has left.  Nothing here keeps the server from starting. */
-static void
-LoadSuspects(void)
-{
-	int fd = open(SUSPECTS_FILE, O_RDONLY | PG_BINARY, 0);
-
-	if (fd < 0 && errno == ENOENT)
-		return;
-	if (fd < 0)
-		ereport(LOG,
-				(errcode_for_file_access(),
-				 errmsg("could not open file \"%s\": %m", SUSPECTS_FILE)));
-	else if (!ReadSuspects(fd))
-		ereport(LOG,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("file \"%s\" is damaged or of another cluster, and is ignored", SUSPECTS_FILE),
-				 errdetail("taskq does not know which jobs may have crashed the server.")));
-	if (fd >= 0)
-		close(fd);
-	if (unlink(SUSPECTS_FILE) != 0)
-		ereport(LOG,
-				(errcode_for_file_access(),
-				 errmsg("could not remove file \"%s\": %m", SUSPECTS_FILE)));
+	if (CountSuspects() > 0)
+		SuspectsSave(blame->suspects, CountSuspects());
 }
 
 /*
- * Called when shared memory is made: when the postmaster starts, and again by
- * the same one after a crash.
+ * Called when shared memory is made: when the postmaster starts, and again after
+ * each crash.
  */
 static void
 BlameShmemStartup(void)
@@ -283,8 +188,7 @@ BlameShmemStartup(void)
 		blame = memory;
 		n_slots = n_processes;
 		pg_atomic_init_u32(&blame->n_suspects, 0);
-		system_identifier = GetSystemIdentifier();
-		LoadSuspects();
+		pg_atomic_write_u32(&blame->n_suspects, SuspectsLoad(blame->suspects));
 		on_proc_exit(SaveSuspects, (Datum) 0);
 	}
 	else
@@ -298,7 +202,7 @@ BlameInit(void)
 	ShmemRegister(NULL, BlameShmemStartup);
 }
 
-/* Recovery is over, and the suspects' time begins.  The caller has the lock. */
+/* Recovery is over, so the suspects can start now.  The caller holds the lock. */
 void
 BlameRecoveryOver(void)
 {
@@ -309,8 +213,8 @@ BlameRecoveryOver(void)
 /* of a worker -------------------------------------------------------------- */
 
 /*
- * SIGQUIT: another process has crashed, or the server stops at once.  A run
- * with parallel workers does not get off so easily: one of them may be it.
+ * SIGQUIT: another process has crashed, or the server stops immediately.  A run
+ * with parallel workers stays a suspect, as one of them may have crashed.
  */
 static void
 QuitWhenTold(SIGNAL_ARGS)
@@ -321,9 +225,8 @@ QuitWhenTold(SIGNAL_ARGS)
 }
 
 /*
- * The last thing that is done on exit.  A handler that calls exit(), with
- * whatever code, has ended its worker: everything has been cleaned up by now,
- * and there is no need for the postmaster to take it for a crash.
+ * Called last at exit.  If a handler has called exit(), everything has been cleaned
+ * up by now, so the postmaster must not take the exit code for a crash.
  */
 static void
 ExitPlainly(int code, Datum arg)
@@ -344,7 +247,7 @@ BlameAttach(void)
 	pqsignal(SIGQUIT, QuitWhenTold);
 }
 
-/* From here on a crash of this process is the fault of what its slot shows. */
+/* A run begins: from now on a crash of this process is its fault. */
 void
 BlameBegin(const TaskqSlot *slot)
 {
@@ -364,7 +267,7 @@ BlameBegin(const TaskqSlot *slot)
 	my_slot->running = true;
 }
 
-/* Take a suspect off the list; the next one's turn comes. */
+/* Remove a suspect.  The time of the others begins anew. */
 static void
 RemoveSuspect(int i)
 {
@@ -377,7 +280,7 @@ RemoveSuspect(int i)
 			blame->suspects[i].until = ClockNow() + START_PATIENCE;
 }
 
-/* The list has changed: all look again. */
+/* Wake everybody after the list of suspects has changed. */
 static void
 WakeEverybody(void)
 {
@@ -389,7 +292,7 @@ WakeEverybody(void)
 		}
 }
 
-/* The run is over without a crash. */
+/* A run ends without a crash. */
 void
 BlameEnd(void)
 {
@@ -413,8 +316,8 @@ BlameEnd(void)
 }
 
 /*
- * Must a worker wait for suspects?  Then job_id says which one it may run, if
- * it is in its database and nobody runs one; else it is 0.
+ * Must other jobs wait for suspects?  job_id is set to the suspect that this
+ * process may run, or to 0 if there is none in its database or one is running.
  */
 bool
 BlamePending(int64 *job_id)
@@ -441,7 +344,7 @@ BlamePending(int64 *job_id)
 	return pending;
 }
 
-/* This process has claimed a suspect, and runs it now. */
+/* Note that this process runs a suspect. */
 void
 BlameAlone(int64 job_id)
 {
@@ -459,7 +362,7 @@ BlameAlone(int64 job_id)
 	LWLockRelease(&taskq_shared->lock);
 }
 
-/* Is a job's crash still to be recorded?  Then it is not claimed. */
+/* Must a job not be claimed, because its crash has not been recorded yet? */
 bool
 BlameHolds(int64 job_id)
 {
@@ -478,7 +381,7 @@ BlameHolds(int64 job_id)
 
 /* of the schedulers -------------------------------------------------------- */
 
-/* Copies of a database's suspects; there is room for MAX_SUSPECTS. */
+/* Copy the suspects of a database; there is room for MAX_SUSPECTS. */
 int
 BlameList(Oid dboid, BlameSuspect *suspects)
 {
@@ -517,7 +420,7 @@ BlameSetRecorded(const BlameSuspect *suspect)
 	WakeEverybody();
 }
 
-/* Others need not wait for this one, unless it runs by now. */
+/* Remove a suspect that does not run. */
 void
 BlameForget(const BlameSuspect *suspect)
 {
@@ -532,8 +435,8 @@ BlameForget(const BlameSuspect *suspect)
 }
 
 /*
- * Forget suspects of any database that have been waited for long enough, but for
- * those whose scheduler has not recorded them; when to look again.
+ * Stop waiting for suspects whose time is over, and remove those that have been
+ * recorded.  Returns the moment at which to look again.
  */
 TimestampTz
 BlameForgetOverdue(void)
@@ -563,7 +466,7 @@ BlameForgetOverdue(void)
 }
 
 #ifdef TASKQ_TESTING
-/* As a process might that has gone wild. */
+/* For tests: overwrite the memory as a broken process might. */
 void
 BlameScribble(void)
 {

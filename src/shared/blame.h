@@ -1,6 +1,6 @@
 /*
  * blame.h
- *	  Which run crashed the server.
+ *	  Finding the run that crashed the server.
  */
 #ifndef TASKQ_BLAME_H
 #define TASKQ_BLAME_H
@@ -22,15 +22,15 @@ typedef struct BlameRun
 	char		worker_id[WORKER_ID_SIZE];
 } BlameRun;
 
-/* A run whose process died in a crash without having been told to. */
+/* A run whose process died in a crash and was not told to quit. */
 typedef struct BlameSuspect
 {
 	BlameRun	run;
 	TimestampTz crashed_at;
-	bool		certain;  /* it was the only one */
-	bool		recorded; /* in its database; from then on it may run, alone */
-	int			runner;	  /* the process that runs it now, or 0 */
-	TimestampTz until;	  /* others wait for it no longer than that; 0: not at all */
+	bool		certain;  /* it was the only suspect */
+	bool		recorded; /* its database knows; it may run now, alone */
+	int			runner;	  /* pid of the process that runs it now, or 0 */
+	TimestampTz until;	  /* other jobs wait for it until this moment; 0 if they do not wait */
 } BlameSuspect;
 
 extern void BlameInit(void);
@@ -42,7 +42,7 @@ extern bool BlamePending(int64 *job_id);
 extern void BlameAlone(int64 job_id);
 extern bool BlameHolds(int64 job_id);
 
-/* for the schedulers, who record and forget */
+/* for the schedulers */
 extern int		   BlameList(Oid dboid, BlameSuspect *suspects);
 extern void		   BlameSetRecorded(const BlameSuspect *suspect);
 extern void		   BlameForget(const BlameSuspect *suspect);

@@ -1,17 +1,18 @@
 /*
  * wait.c
- *	  Sleeping until a job of one's routes is committed, or a permit is free.
+ *	  Sleeping until there is something to claim.
  *
- * The order that loses no wake-up: WaitBegin() says what one waits for, then
- * one looks, then WaitSleep().  Whoever commits a job after the look finds the
- * waiter; who committed before is found by the look.  After WaitEnd() one looks
- * once more, as a job may have been promised meanwhile.
+ * This order loses no wake-up: WaitBegin() says what the process waits for, the
+ * process looks for a job, and WaitSleep() sleeps.  A commit after the look finds
+ * the waiting process; the look finds the jobs of a commit before it.  After
+ * WaitEnd() the process looks once more, because it may have been woken for a job.
  *
- * A worker at its limit waits for the end of one of its runs instead: a job that
- * was promised to it would be one that nobody else is told of.
+ * A worker that has reached its max_concurrent_jobs waits for the end of one of its
+ * runs instead.  It could not take a job for which it is woken, and nobody else
+ * would be woken for that job.
  *
- * Who sleeps for a client watches its connection: what would be taken for one
- * that has gone would be lost until a lease is over.
+ * A process that sleeps for a client watches the client's connection.  A job that
+ * is claimed for a client that has gone would be stuck until its lease ends.
  */
 #include "taskq.h"
 
@@ -23,7 +24,7 @@
 #include "shared/shmem.h"
 #include "shared/wait.h"
 
-/* Without preload nobody wakes anybody: look once a second. */
+/* Without preload nobody wakes a waiting process, so it looks once a second. */
 #define BLIND_LOOK 1000
 
 static bool waits_for_events = false;
@@ -41,9 +42,9 @@ SetAtLimit(TaskqSlot *slot, bool at_limit)
 }
 
 /*
- * From now on, what changes of this external worker (0: of none) wakes this
- * process, and commits of jobs of these routes do; or, while the worker is at its
- * limit, not these, but the end of one of its runs.
+ * Begin to wait.  Commits of jobs of these routes wake this process, and so does a
+ * change of the registration of the external worker (0 if there is none).  With
+ * at_limit, the end of a run of that worker wakes it instead of new jobs.
  */
 void
 WaitBegin(const RouteSet *routes, uint64 worker_key, bool at_limit)
@@ -61,18 +62,18 @@ WaitBegin(const RouteSet *routes, uint64 worker_key, bool at_limit)
 	if (pg_atomic_exchange_u32(&slot->waiting, WAITING) == NOT_WAITING)
 		pg_atomic_fetch_add_u32(&taskq_shared->n_waiting, 1);
 
-	/* the look that follows must not be done before others can see us */
+	/* Others must see that we wait before we look for a job. */
 	pg_memory_barrier();
 }
 
-/* Can the end of the client's connection be seen without reading from it? */
+/* Can we notice the end of the client's connection without reading from it? */
 static bool
 WatchesClient(void)
 {
 	return MyProcPort != NULL && FeBeWaitSet != NULL && WaitEventSetCanReportClosed();
 }
 
-/* As client_connection_check_interval has it: the session ends at the next check for interrupts. */
+/* End the session at the next check for interrupts, as client_connection_check_interval does. */
 static void
 ClientHasGone(void)
 {
@@ -80,7 +81,7 @@ ClientHasGone(void)
 	InterruptPending = true;
 }
 
-/* End the session if nobody is there any more to be given what it would take. */
+/* End the session if its client has gone. */
 void
 WaitCheckClient(void)
 {
@@ -89,7 +90,7 @@ WaitCheckClient(void)
 	CHECK_FOR_INTERRUPTS();
 }
 
-/* Has a wake-up come since we said that we wait?  Its latch may have been reset. */
+/* Have we been woken since we began to wait?  The latch may have been reset since. */
 static bool
 IsWoken(void)
 {
@@ -101,7 +102,7 @@ IsWoken(void)
 		   (waits_for_events && pg_atomic_read_u32(&slot->reads_events) == 0);
 }
 
-/* Sleep until the latch is set, the time is over or the client has gone. */
+/* Sleep until the latch is set, the time is over, or the client has gone. */
 static void
 SleepForClient(long milliseconds, uint32 wait_event)
 {
@@ -119,7 +120,7 @@ SleepForClient(long milliseconds, uint32 wait_event)
 	}
 }
 
-/* Sleep until woken, interrupted or the time is over; or until the client has gone. */
+/* Sleep until we are woken or interrupted, the time is over, or the client has gone. */
 void
 WaitSleep(long milliseconds)
 {
@@ -136,7 +137,7 @@ WaitSleep(long milliseconds)
 	ResetLatch(MyLatch);
 }
 
-/* Wait no longer; was a job promised to us meanwhile? */
+/* End waiting.  Returns true if we have been woken. */
 bool
 WaitEnd(void)
 {
@@ -153,9 +154,8 @@ WaitEnd(void)
 }
 
 /*
- * Wait no longer because a look has found something, or for good.  A job that
- * was promised to us meanwhile may be another one: have the scheduler see that
- * somebody takes it.
+ * End waiting after a job was found, or for good.  If we have been woken, it may
+ * have been for another job, so the scheduler must find somebody who takes it.
  */
 void
 WaitEndOfClaim(void)
@@ -164,7 +164,7 @@ WaitEndOfClaim(void)
 		ShmemWakeScheduler(ShmemMyDatabase());
 }
 
-/* From now on, transactions that have written events wake this process. */
+/* Begin to wait for events: transactions that have written events wake this process. */
 void
 WaitForEvents(void)
 {

@@ -1,13 +1,13 @@
 /*
  * wait.h
- *	  Sleeping until a job of one's routes is committed.
+ *	  Sleeping until there is something to claim.
  */
 #ifndef TASKQ_WAIT_H
 #define TASKQ_WAIT_H
 
 #include "taskq.h"
 
-/* Its routes, by the rank of their queues. */
+/* A worker's routes, and the ranks of their queues. */
 typedef struct RouteSet
 {
 	int	   n;

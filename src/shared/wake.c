@@ -1,29 +1,27 @@
 /*
  * wake.c
- *	  What is to be told to other processes when this transaction commits.
+ *	  What this transaction tells other processes when it ends.
  *
- * An enqueue notes (route, how many jobs); its commit wakes as many waiting
- * processes that look at the route, by their latches.  No NOTIFY: that would
- * serialise every commit of the cluster.
+ * An enqueue notes the route and the number of jobs.  Its commit sets the latches
+ * of as many processes that wait for the route.  NOTIFY is not used, as it would
+ * make all commits of the cluster wait for each other.
  *
- * That happens once the commit's invalidations are sent and its locks are free.
- * The callback cannot fail, an error there would be a PANIC: it
- * allocates nothing, reports nothing and reads no catalogue.  The notes are in
- * an array that was grown when they were made.  A subtransaction's notes go
- * with it.  A prepared transaction drops its notes; once it has ended, everything
- * is looked at (prepared.c).  A lost wake-up costs at most taskq.poll_interval; so may one
- * that goes to the wrong waiter, which takes more than 1024 routes.
+ * The notes are acted on when the invalidations of the commit have been sent and
+ * its locks are released.  An error in that callback would be a PANIC, so the
+ * callback allocates no memory, raises no error and reads no catalogue; the array
+ * of notes grows when a note is made.  The notes of a subtransaction are dropped
+ * when it aborts.  PREPARE TRANSACTION drops all notes, and the end of the prepared
+ * transaction has everything looked at (prepared.c).  A lost wake-up delays a job
+ * by taskq.poll_interval at most; so does a wake-up of the wrong process, which is
+ * possible with more than 1024 routes.
  */
 #include "taskq.h"
-
-#include <signal.h>
 
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
-#include "base/clock.h"
 #include "base/guc.h"
 #include "shared/prepared.h"
 #include "shared/shmem.h"
@@ -31,38 +29,38 @@
 
 typedef enum WakeKind
 {
-	WAKE_JOBS,		   /* key: route; count: jobs */
+	WAKE_JOBS,		   /* key: route; count: number of jobs */
 	WAKE_SCHEDULER_AT, /* key: moment */
-	WAKE_LEASE_AT,	   /* the same, when the lease of a claim will be over */
+	WAKE_LEASE_AT,	   /* key: the end of a lease */
 	WAKE_CONFIG_CHANGED,
-	WAKE_CLAIMED,	  /* the same, of jobs that are free again at abort; no PREPARE */
-	WAKE_WORKER,	  /* key: external worker; its registration has changed */
-	WAKE_PERMIT,	  /* key: external worker; one of its runs has ended */
-	WAKE_PERMIT_HELD, /* the same, of permits that are free again at abort */
+	WAKE_CLAIMED,	  /* key: route; at abort its job is free again; forbids PREPARE */
+	WAKE_WORKER,	  /* key: external worker, whose registration has changed */
+	WAKE_PERMIT,	  /* key: external worker, of which a run has ended */
+	WAKE_PERMIT_HELD, /* key: external worker, of which a permit is free again at abort */
 	WAKE_CANCEL,	  /* key: job */
 	WAKE_LAUNCHER,	  /* key: database to look at */
-	WAKE_UNBLOCK,	  /* key: database; at commit and abort alike */
-	WAKE_EVENTS		  /* those who read events; also at abort, which held them back */
+	WAKE_UNBLOCK,	  /* key: database; acted on at commit and at abort */
+	WAKE_EVENTS		  /* wake readers of events; also at abort, because an open transaction holds them back */
 } WakeKind;
 
 typedef struct WakeNote
 {
 	WakeKind kind;
-	int		 level; /* of the subtransaction that made it */
+	int		 level; /* nesting level of the subtransaction that made the note */
 	int64	 key;
 	int		 count;
 } WakeNote;
 
-#define MERGE_WITHIN 8 /* notes back: calls make a few of different kinds in turn */
+#define MERGE_WITHIN 8 /* a note is merged with one of the last 8, as calls make notes of a few kinds in turn */
 
-/* In the order of their levels: those of the subtransaction that ends are the last. */
+/* Ordered by level, so the notes of the innermost subtransaction are the last ones. */
 static WakeNote		 *notes = NULL;
 static int			  n_notes = 0;
 static int			  max_notes = 0;
 static TaskqDatabase *notes_db = NULL;
 static bool			  events_noted = false;
 
-/* How the transaction has ended, from its end until the notes were acted on. */
+/* How the transaction has ended; set until its notes have been acted on. */
 static enum
 {
 	TRANSACTION_RUNS,
@@ -70,10 +68,10 @@ static enum
 	TRANSACTION_ABORTED
 } ended = TRANSACTION_RUNS;
 
-/* Of the subtransaction that is being rolled back; 0: none is. */
+/* Nesting level of the subtransaction that is being rolled back; 0 if there is none. */
 static int aborted_level = 0;
 
-/* Notes of moments become one, of the first; so do those that say the same. */
+/* Merge a note into another of its kind.  Of moments, the earliest is kept. */
 static bool
 MergeNote(WakeNote *into, WakeKind kind, int64 key, int count)
 {
@@ -88,7 +86,7 @@ MergeNote(WakeNote *into, WakeKind kind, int64 key, int count)
 	return true;
 }
 
-/* Does a note go with one of the last "of" notes, of its subtransaction? */
+/* Merge a note into one of the last notes of the same subtransaction, if possible. */
 static bool
 MergeWithLast(int of, WakeKind kind, int level, int64 key, int count)
 {
@@ -127,7 +125,7 @@ AddNote(WakeKind kind, int64 key)
 	n_notes++;
 }
 
-/* A job of this route becomes available, now or at run_at. */
+/* Note that a job of this route becomes available, now or at run_at. */
 void
 WakeForJob(int32 route_id, TimestampTz run_at, TimestampTz now)
 {
@@ -137,21 +135,21 @@ WakeForJob(int32 route_id, TimestampTz run_at, TimestampTz now)
 		AddNote(WAKE_JOBS, route_id);
 }
 
-/* The scheduler must look at this moment, at the latest. */
+/* Note that the scheduler must look for work at this moment. */
 void
 WakeSchedulerAt(TimestampTz moment)
 {
 	AddNote(WAKE_SCHEDULER_AT, moment);
 }
 
-/* A claim was made that must be looked at then, unless it has been settled. */
+/* Note the end of the lease of a claim. */
 void
 WakeLeaseAt(TimestampTz moment)
 {
 	AddNote(WAKE_LEASE_AT, moment);
 }
 
-/* Queues, handlers, routes, pools or the like have changed. */
+/* Note that queues, handlers, routes, pools or the like have changed. */
 void
 WakeConfigChanged(void)
 {
@@ -159,9 +157,9 @@ WakeConfigChanged(void)
 }
 
 /*
- * A job of this route was claimed.  The claim's lease and permit would outlive a
- * server that ends between PREPARE and COMMIT PREPARED, so there is no PREPARE
- * after it.
+ * Note that a job of this route was claimed.  Such a transaction cannot be
+ * prepared, because the claim's lease and permit could not be kept until COMMIT
+ * PREPARED if the server restarts.
  */
 void
 WakeClaimed(int32 route_id)
@@ -169,49 +167,49 @@ WakeClaimed(int32 route_id)
 	AddNote(WAKE_CLAIMED, route_id);
 }
 
-/* What an external worker is given has changed. */
+/* Note that the registration of an external worker has changed. */
 void
 WakeWorker(uint64 worker_key)
 {
 	AddNote(WAKE_WORKER, (int64) worker_key);
 }
 
-/* A run of an external worker ends. */
+/* Note that a run of an external worker ends. */
 void
 WakePermit(uint64 worker_key)
 {
 	AddNote(WAKE_PERMIT, (int64) worker_key);
 }
 
-/* This transaction holds permits of an external worker. */
+/* Note that this transaction holds permits of an external worker. */
 void
 WakePermitHeld(uint64 worker_key)
 {
 	AddNote(WAKE_PERMIT_HELD, (int64) worker_key);
 }
 
-/* Interrupt the job if a background worker runs it. */
+/* Note that a job is to be interrupted if a background worker runs it. */
 void
 WakeCancel(int64 job_id)
 {
 	AddNote(WAKE_CANCEL, job_id);
 }
 
-/* Have the launcher look at a database. */
+/* Note that the launcher must look at a database. */
 void
 WakeLauncher(Oid dboid)
 {
 	AddNote(WAKE_LAUNCHER, dboid);
 }
 
-/* Let taskq's processes back into a database, however this ends. */
+/* Note that taskq's processes may return to a database, at commit and at abort. */
 void
 WakeUnblock(Oid dboid)
 {
 	AddNote(WAKE_UNBLOCK, dboid);
 }
 
-/* Events were written: those who wait for them must look, however this ends. */
+/* Note that events were written, so that their readers look, at commit and at abort. */
 void
 WakeForEvents(void)
 {
@@ -220,161 +218,7 @@ WakeForEvents(void)
 	events_noted = true;
 }
 
-/* the acts ----------------------------------------------------------------- */
-
-/* Wake one waiting process, unless another was faster. */
-static bool
-WakeSlot(TaskqSlot *slot)
-{
-	uint32 expected = WAITING;
-	Latch *latch = slot->latch;
-
-	if (latch == NULL || !pg_atomic_compare_exchange_u32(&slot->waiting, &expected, WOKEN))
-		return false;
-	SetLatch(latch);
-	return true;
-}
-
-/* Wake up to n processes that wait for jobs of a route; how many it were. */
-int
-WakeWaiters(Oid dboid, int32 route_id, int n)
-{
-	int	   word = (route_id / 64) % INTEREST_WORDS;
-	uint64 bit = UINT64CONST(1) << (route_id % 64);
-	int	   woken = 0;
-
-	if (pg_atomic_read_u32(&taskq_shared->n_waiting) == 0)
-		return 0;
-	for (int i = 0; i < taskq_shared->n_slots && woken < n; i++)
-	{
-		TaskqSlot *slot = &taskq_slots[i];
-
-		if (pg_atomic_read_u32(&slot->waiting) == WAITING && slot->dboid == dboid &&
-			(slot->interest[word] & bit) != 0 && WakeSlot(slot))
-			woken++;
-	}
-	return woken;
-}
-
-/* Wake every waiting process, to look at a changed configuration. */
-void
-WakeAllWaiters(Oid dboid)
-{
-	for (int i = 0; i < taskq_shared->n_slots; i++)
-		if (pg_atomic_read_u32(&taskq_slots[i].waiting) == WAITING && taskq_slots[i].dboid == dboid)
-			WakeSlot(&taskq_slots[i]);
-}
-
-/* Wake every process that waits for jobs of an external worker, or those at its limit. */
-static void
-WakeForWorker(uint64 worker_key, bool only_at_limit)
-{
-	for (int i = 0; i < taskq_shared->n_slots; i++)
-	{
-		TaskqSlot *slot = &taskq_slots[i];
-
-		if (pg_atomic_read_u32(&slot->waiting) == WAITING && slot->dboid == MyDatabaseId &&
-			slot->worker_key == worker_key && (slot->at_limit || !only_at_limit))
-			WakeSlot(slot);
-	}
-}
-
-/* A permit is free: those who wait for one must look. */
-void
-WakeForPermit(uint64 worker_key)
-{
-	if (!ShmemPresent())
-		return;
-	pg_memory_barrier();
-	if (pg_atomic_read_u32(&taskq_shared->n_at_limit) > 0)
-		WakeForWorker(worker_key, true);
-}
-
-/* Wake every process that waits for events. */
-static void
-WakeEventReaders(void)
-{
-	if (pg_atomic_read_u32(&taskq_shared->n_event_readers) == 0)
-		return;
-	for (int i = 0; i < taskq_shared->n_slots; i++)
-	{
-		TaskqSlot *slot = &taskq_slots[i];
-		Latch	  *latch = slot->latch;
-
-		if (pg_atomic_read_u32(&slot->reads_events) == 0 || slot->dboid != MyDatabaseId || latch == NULL)
-			continue;
-		if (pg_atomic_exchange_u32(&slot->reads_events, 0) != 0)
-		{
-			pg_atomic_fetch_sub_u32(&taskq_shared->n_event_readers, 1);
-			SetLatch(latch);
-		}
-	}
-}
-
-/* Set a moment in shared memory to an earlier one; false: it is not. */
-bool
-WakeBringForward(pg_atomic_uint64 *place, TimestampTz moment)
-{
-	uint64 next = pg_atomic_read_u64(place);
-
-	while ((uint64) moment < next)
-		if (pg_atomic_compare_exchange_u64(place, &next, (uint64) moment))
-			return true;
-	return false;
-}
-
-/*
- * Tell the worker that runs the job.  It is named by job and epoch under the
- * slot's lock, so the interrupt can never be meant for its next job.
- */
-static void
-CancelRun(Oid dboid, int64 job_id)
-{
-	for (int i = 0; i < taskq_shared->n_slots; i++)
-	{
-		TaskqSlot *slot = &taskq_slots[i];
-
-		if (!slot->worker || slot->dboid != dboid)
-			continue;
-		LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
-		if (slot->worker && slot->job_id == job_id)
-		{
-			slot->cancel_epoch = slot->epoch;
-			slot->cancelled_at = slot->interrupted_at = ClockNow();
-			if (slot->interruptible)
-				kill(slot->pid, SIGINT);
-		}
-		LWLockRelease(&slot->lock);
-	}
-}
-
-static void
-Unblock(Oid dboid, int count)
-{
-	TaskqDatabase *db = ShmemDatabase(dboid, false);
-
-	if (db == NULL)
-		return;
-	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
-	db->blocked = Max(db->blocked - count, 0);
-	db->probe = true;
-	LWLockRelease(&taskq_shared->lock);
-	ShmemWakeLauncher();
-}
-
-static void
-ProbeDatabase(Oid dboid)
-{
-	/* a probe that saw nothing of this transaction yet has done away with the entry */
-	TaskqDatabase *db = ShmemDatabase(dboid, true);
-
-	if (db == NULL)
-		return;
-	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
-	db->probe = true;
-	LWLockRelease(&taskq_shared->lock);
-	ShmemWakeLauncher();
-}
+/* acting on notes ---------------------------------------------------------- */
 
 static void
 ActOnNote(const WakeNote *note)
@@ -400,7 +244,7 @@ ActOnNote(const WakeNote *note)
 				(void) WakeBringForward(&db->next_lease, note->key);
 			}
 
-			/* while there are leases it watches the clock */
+			/* The first lease also wakes the scheduler: it watches the clock while there are leases. */
 			if (WakeBringForward(&db->next_moment, note->key) || first)
 				ShmemWakeScheduler(db);
 			break;
@@ -421,15 +265,15 @@ ActOnNote(const WakeNote *note)
 			WakeForPermit((uint64) note->key);
 			break;
 		case WAKE_CANCEL:
-			CancelRun(MyDatabaseId, note->key);
+			WakeCancelledRun(MyDatabaseId, note->key);
 			if (db != NULL)
 				ShmemWakeScheduler(db);
 			break;
 		case WAKE_LAUNCHER:
-			ProbeDatabase((Oid) note->key);
+			WakeLauncherNow((Oid) note->key);
 			break;
 		case WAKE_UNBLOCK:
-			Unblock((Oid) note->key, note->count);
+			WakeUnblockNow((Oid) note->key, note->count);
 			break;
 		case WAKE_EVENTS:
 			WakeEventReaders();
@@ -440,7 +284,7 @@ ActOnNote(const WakeNote *note)
 	}
 }
 
-/* Is it to be acted on at this end of the transaction? */
+/* Must a note be acted on at this end of the transaction? */
 static bool
 IsForEnd(const WakeNote *note, bool committed)
 {
@@ -450,8 +294,8 @@ IsForEnd(const WakeNote *note, bool committed)
 }
 
 /*
- * The configuration's news go first, whatever the order of the notes: who is
- * woken for a job must see the route that came with it.
+ * Act on all notes.  Changes of the configuration come first: a process that is
+ * woken for a job must see the job's route, which may be new.
  */
 static void
 ActOnNotes(bool committed)
@@ -469,7 +313,7 @@ ActOnNotes(bool committed)
 	events_noted = false;
 }
 
-/* The last moment at which an error is one. */
+/* Called before PREPARE, when an error is still possible. */
 static void
 RefusePrepareAfterClaim(void)
 {
@@ -500,9 +344,9 @@ AtTransactionEnd(XactEvent event, void *arg)
 }
 
 /*
- * A subtransaction has ended: its notes are its parent's from now on.  Those of
- * one that was rolled back go with it, but for those of claims: what they had is
- * free.
+ * Handle the notes of a subtransaction that has ended.  If it has committed, they
+ * belong to its parent from now on.  If it has aborted, they are dropped, but those
+ * of claims are acted on, because their jobs and permits are free again.
  */
 static void
 EndLevel(int level, bool committed)
@@ -540,8 +384,8 @@ AtSubtransactionEnd(SubXactEvent event, SubTransactionId mine, SubTransactionId 
 }
 
 /*
- * The moment to act: the transaction's invalidations have been sent and its
- * locks are free, so whoever is woken finds nothing in the way.
+ * Act on the notes now, when the invalidations of the transaction have been sent
+ * and its locks are released, so that the processes woken need not wait for it.
  */
 static void
 AfterLocks(ResourceReleasePhase phase, bool is_commit, bool is_top_level, void *arg)
@@ -560,7 +404,7 @@ AfterLocks(ResourceReleasePhase phase, bool is_commit, bool is_top_level, void *
 	ActOnNotes(committed);
 }
 
-/* Registered once: each registration is kept for the life of the process. */
+/* Called once in a process, as callbacks stay registered. */
 void
 WakeInit(void)
 {

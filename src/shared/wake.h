@@ -1,6 +1,6 @@
 /*
  * wake.h
- *	  What is to be told to other processes when this transaction commits.
+ *	  What this transaction tells other processes when it ends.
  */
 #ifndef TASKQ_WAKE_H
 #define TASKQ_WAKE_H
@@ -24,10 +24,15 @@ extern void WakeCancel(int64 job_id);
 extern void WakeLauncher(Oid dboid);
 extern void WakeUnblock(Oid dboid);
 
-/* at once, outside of any commit */
+/* wake_now.c: at once, not at commit */
 extern int	WakeWaiters(Oid dboid, int32 route_id, int n);
 extern void WakeAllWaiters(Oid dboid);
+extern void WakeForWorker(uint64 worker_key, bool only_at_limit);
 extern void WakeForPermit(uint64 worker_key);
+extern void WakeEventReaders(void);
+extern void WakeCancelledRun(Oid dboid, int64 job_id);
+extern void WakeUnblockNow(Oid dboid, int count);
+extern void WakeLauncherNow(Oid dboid);
 extern bool WakeBringForward(pg_atomic_uint64 *place, TimestampTz moment);
 
 #endif /* TASKQ_WAKE_H */

@@ -109,7 +109,7 @@ for my $case ([ 'an empty file', '' ], [ 'a short file', substr($suspects, 0, 10
 	PostgreSQL::Test::Utils::append_to_file($file, $content);
 	$before = log_since($node);
 	$node->start;
-	like(slurp_file($node->logfile, $before), qr/file "pg_taskq_suspects" is damaged or of another cluster, and is ignored/, "$what is ignored");
+	like(slurp_file($node->logfile, $before), qr/file "pg_taskq_suspects" is damaged or belongs to another cluster, and is ignored/, "$what is ignored");
 	ok(!-e $file, "$what is removed");
 }
 sql($node, q(SELECT taskq.enqueue_job('work')));
@@ -162,5 +162,5 @@ ok(poll($node, 'SELECT true'), 'blame written over: the server comes back');
 sql($node, q(SELECT taskq.enqueue_job('work')));
 settled($node, 'blame written over: jobs go on');
 $node->stop;
-clean_log($node, but => qr/was terminated by signal 6|is damaged or of another cluster|taskq does not know which jobs/);
+clean_log($node, but => qr/was terminated by signal 6|is damaged or belongs to another cluster|taskq does not know which jobs/);
 done_testing();
