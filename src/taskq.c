@@ -21,6 +21,7 @@
 #include "shared/wake.h"
 #include "store/catalog.h"
 #include "store/kit.h"
+#include "store/table_check.h"
 #include "store/table_guard.h"
 
 TASKQ_MODULE_MAGIC;
@@ -38,6 +39,7 @@ _PG_init(void)
 	WakeInit();
 	StatsInit();
 	TableGuardInit();
+	TableCheckInit();
 	FramesInit();
 	ReadyLanesInit();
 	ReadyInit();

@@ -12,6 +12,8 @@
 #include "utils/array.h"
 #include "utils/timestamp.h"
 
+#include "base/names.h"
+
 #define NO_MICROSECONDS PG_INT64_MIN
 
 extern void			   CheckArgCount(FunctionCallInfo fcinfo, int expected);
@@ -35,17 +37,5 @@ extern int64		   CheckMicroseconds(Interval *interval, const char *what, int64 l
 extern int64		   ArgMicroseconds(FunctionCallInfo fcinfo, int n, const char *what, int64 least);
 extern void			   CheckJsonSize(struct varlena *value, const char *what);
 extern struct varlena *ArgJson(FunctionCallInfo fcinfo, int n, const char *what);
-extern ArrayType	  *ArgNamesOrNull(FunctionCallInfo fcinfo, int n, const char *what);
-extern ArrayType	  *ArgSomeNamesOrNull(FunctionCallInfo fcinfo, int n, const char *what);
-extern ArrayType	  *ArgTagsOrNull(FunctionCallInfo fcinfo, int n, const char *what);
-extern ArrayType	  *NormalizeNames(ArrayType *names, const char *what);
-
-extern bool		  NamesContain(ArrayType *names, const char *name);
-extern bool		  NamesCover(ArrayType *have, ArrayType *need);
-extern bool		  NamesEqual(ArrayType *a, ArrayType *b);
-extern int		  NamesIndex(ArrayType *names, const char *name);
-extern ArrayType *StringsToNames(char **strings, int n);
-extern char		**NamesToStrings(ArrayType *names, int *n, const char *what);
-extern int		  NamesCount(ArrayType *names);
 
 #endif /* TASKQ_ARGS_H */

@@ -8,20 +8,12 @@
  */
 #include "taskq.h"
 
-#include "access/htup_details.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
-#include "common/hashfn.h"
-#include "funcapi.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/array.h"
-#include "utils/builtins.h"
 #include "utils/hsearch.h"
-#include "utils/lsyscache.h"
-#include "utils/memutils.h"
 #include "utils/regproc.h"
 #include "utils/syscache.h"
 
@@ -32,11 +24,8 @@
 #include "base/guc.h"
 #include "config/handler.h"
 #include "config/pause.h"
-#include "config/resolve.h"
 #include "config/roles.h"
 #include "shared/locks.h"
-#include "store/catalog.h"
-#include "store/owner.h"
 #include "store/store.h"
 
 
@@ -121,81 +110,6 @@ FindFunction(TaskqHandler *handler, Oid cached)
 										&handler->owner_changed);
 	if (OidIsValid(handler->function))
 		handler->signature = MemoryContextStrdup(handlers_context, format_procedure_qualified(handler->function));
-}
-
-static const char *
-MisfitOfFunction(Form_pg_proc proc)
-{
-	if (proc->proretset)
-		return "It returns a set.";
-	if (proc->prorettype != JSONBOID)
-		return "It does not return jsonb.";
-	if (proc->pronargs != 1)
-		return "Its argument is not one jsonb or one taskq.job.";
-	return NULL;
-}
-
-/* A procedure may have a second argument, for the result. */
-static const char *
-MisfitOfProcedure(HeapTuple tuple)
-{
-	Form_pg_proc proc = (Form_pg_proc) GETSTRUCT(tuple);
-	Oid			*types;
-	char	   **names;
-	char		*modes;
-	int			 n = get_func_arg_info(tuple, &types, &names, &modes);
-
-	if (proc->prosecdef)
-		return "It is SECURITY DEFINER, and such a procedure cannot commit.";
-	if (!heap_attisnull(tuple, Anum_pg_proc_proconfig, NULL))
-		return "It has a SET clause, and such a procedure cannot commit.";
-	if (n == 2 && types[1] == JSONBOID && modes != NULL && modes[0] == PROARGMODE_IN &&
-		(modes[1] == PROARGMODE_INOUT || modes[1] == PROARGMODE_OUT))
-		return NULL;
-	if (n != 1 || (modes != NULL && modes[0] != PROARGMODE_IN))
-		return "Its arguments are not one jsonb or one taskq.job, and INOUT one jsonb for a result if it has one.";
-	return NULL;
-}
-
-/* What form of handler a function is; or why it cannot be one, else NULL. */
-const char *
-HandlerMisfit(Oid function, HandlerForm *form)
-{
-	HeapTuple	 tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	Form_pg_proc proc;
-	const char	*misfit;
-
-	if (!HeapTupleIsValid(tuple))
-		return "It does not exist.";
-	proc = (Form_pg_proc) GETSTRUCT(tuple);
-	form->stepwise = proc->prokind == PROKIND_PROCEDURE;
-	if (!form->stepwise && proc->prokind != PROKIND_FUNCTION)
-		misfit = "It is not an ordinary function.";
-	else if (isAnyTempNamespace(proc->pronamespace))
-		misfit = "It is temporary, so no worker sees it.";
-	else
-		misfit = form->stepwise ? MisfitOfProcedure(tuple) : MisfitOfFunction(proc);
-	if (misfit == NULL)
-	{
-		form->takes_job = proc->proargtypes.values[0] != JSONBOID;
-		if (form->takes_job && proc->proargtypes.values[0] != CatalogJobType())
-			misfit = "Its argument is not one jsonb or one taskq.job.";
-	}
-	ReleaseSysCache(tuple);
-	return misfit;
-}
-
-/*
- * Is this still a handler of the form that was registered?  Only the signature
- * is stored, and a function can come back under it with another result type,
- * whose values must not be taken for jsonb.
- */
-bool
-HandlerFunctionFits(Oid function, HandlerForm form)
-{
-	HandlerForm now;
-
-	return HandlerMisfit(function, &now) == NULL && now.takes_job == form.takes_job && now.stepwise == form.stepwise;
 }
 
 /* "ok", or why the handler cannot run now; its jobs wait meanwhile. */
@@ -337,39 +251,6 @@ HandlerRetryFunction(const TaskqHandler *handler)
 {
 	return (StoredName){ handler->retry_function, handler->retry_function_oid, handler->retry_function_owner,
 						 HandlerRole(handler), handler->registered_by };
-}
-
-/* Does a list of SQLSTATEs and classes name this one? */
-static bool
-ErrorsContain(ArrayType *errors, const char *sqlstate)
-{
-	char class[3] = { sqlstate[0], sqlstate[1], '\0' };
-
-	return NamesContain(errors, sqlstate) || NamesContain(errors, class);
-}
-
-/* What an error in a type's handler is: as registered, else as usual. */
-const char *
-HandlerErrorType(const char *task_type, int sqlstate)
-{
-	const TaskqHandler *handler = HandlerFind(task_type);
-	const char		   *text = unpack_sql_state(sqlstate);
-
-	if (handler != NULL && ErrorsContain(handler->permanent_errors, text))
-		return ERROR_PERMANENT;
-	if (handler != NULL && ErrorsContain(handler->retryable_errors, text))
-		return ERROR_RETRYABLE;
-	return ErrorTypeOfSqlstate(sqlstate);
-}
-
-/* Has who registered the type said what an error of this kind is? */
-bool
-HandlerDeclaresError(const char *task_type, int sqlstate)
-{
-	const TaskqHandler *handler = HandlerFind(task_type);
-	const char		   *text = unpack_sql_state(sqlstate);
-
-	return handler != NULL && (ErrorsContain(handler->permanent_errors, text) || ErrorsContain(handler->retryable_errors, text));
 }
 
 static int

@@ -31,6 +31,8 @@ typedef struct TaskqQueue
 	bool		validate_payloads; /* as their types' handlers expect them */
 } TaskqQueue;
 
+extern bool UnhandledByName(const char *name, OnUnhandled *on_unhandled);
+
 /* Valid until the next look-up of a queue. */
 extern const TaskqQueue *QueueByName(const char *name, bool missing_ok);
 extern const TaskqQueue *QueueById(int32 queue_id);

@@ -1,56 +1,40 @@
 /*
  * registry.c
- *	  Changing the registry: register_handler(), unregister_handler(),
- *	  clear_handlers(), pause_handler() and resume_handler().
+ *	  Changing the registry: register_handler().
  */
 #include "taskq.h"
 
-#include "access/htup_details.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_authid.h"
-#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
+#include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
-#include "utils/guc.h"
 #include "utils/inval.h"
-#include "utils/lsyscache.h"
 #include "utils/regproc.h"
-#include "utils/syscache.h"
 
 #include "base/args.h"
 #include "base/clock.h"
 #include "base/compat.h"
 #include "base/error.h"
-#include "config/contract.h"
 #include "config/handler.h"
 #include "config/named_function.h"
-#include "config/pause.h"
 #include "config/pool.h"
 #include "config/queue.h"
-#include "config/resolve.h"
 #include "config/roles.h"
-#include "job/job.h"
 #include "registry/registry.h"
 #include "registry/retry_function.h"
-#include "store/catalog.h"
+#include "registry/unregister_handler.h"
 #include "store/object_owner.h"
 #include "store/owner.h"
 
 PG_FUNCTION_INFO_V1(taskq_register_handler);
 PG_FUNCTION_INFO_V1(taskq_register_handler_by_name);
-PG_FUNCTION_INFO_V1(taskq_unregister_handler);
-PG_FUNCTION_INFO_V1(taskq_clear_handlers);
-PG_FUNCTION_INFO_V1(taskq_pause_handler);
-PG_FUNCTION_INFO_V1(taskq_resume_handler);
 
 #define REGISTER_ARGS 25
-
-/* register ----------------------------------------------------------------- */
 
 /* Check that a function can be a handler of somebody's; of which form it is. */
 HandlerForm
@@ -72,26 +56,6 @@ HandlerCheckFunction(Oid function, Oid run_as)
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FUNCTION, format_procedure(function));
 	RoleCheckExecute(run_as, function);
 	return form;
-}
-
-/* May the caller replace or remove this handler? */
-static bool
-MayChange(const TaskqHandler *handler)
-{
-	return MayActAs_compat(GetUserId(), HandlerRole(handler));
-}
-
-static void
-CheckMayChange(const TaskqHandler *handler)
-{
-	Oid role = HandlerRole(handler);
-
-	if (MayChange(handler))
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("must be a member of role \"%s\" to change the handler of task type \"%s\"",
-					RoleNameOrOid(role), handler->task_type)));
 }
 
 /* A value for the row, if it was given. */
@@ -268,23 +232,6 @@ SetRetryFunction(FunctionCallInfo fcinfo, Oid role, Datum *values, char *nulls)
 	return true;
 }
 
-/* Keep what a type's row says before it is replaced or removed; as the owner. */
-static void
-RecordChange(const char *task_type, const char *change, Oid by)
-{
-	Oid	  types[] = { TEXTOID, TEXTOID, REGROLEOID, TIMESTAMPTZOID };
-	Datum values[] = { CStringGetTextDatum(task_type), CStringGetTextDatum(change), ObjectIdGetDatum(by),
-					   TimestampTzGetDatum(ClockNow()) };
-
-	OwnerExecute("INSERT INTO taskq.handler_changes (task_type, handler, run_as, description, version,"
-				 "  registered_by, registered_at, change, changed_by, changed_at,"
-				 "  payload_type, required_fields, optional_fields, validator, retry_function)"
-				 " SELECT task_type, signature, run_as::text, description, version, registered_by::text, registered_at,"
-				 "  $2, $3::text, $4, payload_type, required_fields, optional_fields, validator, retry_function"
-				 " FROM taskq.handlers WHERE task_type = $1",
-				 4, types, values, NULL);
-}
-
 /* Is this the row that is there, but for when it was registered and whether it is paused? */
 static bool
 IsSameRow(HeapTuple tuple, TupleDesc tupdesc, Datum *values, const char *nulls)
@@ -327,7 +274,7 @@ WriteHandler(Datum *values, const char *nulls)
 		OwnerLeaveSpi(&scope);
 		return;
 	}
-	RecordChange(TextDatumGetCString(values[H_TASK_TYPE - 1]), "overridden", scope.caller);
+	HandlerRecordChange(TextDatumGetCString(values[H_TASK_TYPE - 1]), "overridden", scope.caller);
 	OwnerExecute("DELETE FROM taskq.handlers WHERE task_type = $1", 1, types, values, nulls);
 	OwnerExecute("INSERT INTO taskq.handlers VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,"
 				 " $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,"
@@ -367,7 +314,7 @@ taskq_register_handler(PG_FUNCTION_ARGS)
 				 errdetail("It is registered for %s.", old->signature != NULL ? old->signature : "external workers"),
 				 errhint("Replace it with allow_override => true, or unregister it first.")));
 	if (old != NULL)
-		CheckMayChange(old);
+		HandlerCheckMayChange(old);
 
 	SetColumn(values, nulls, H_TASK_TYPE, CStringGetTextDatum(task_type));
 	SetColumn(values, nulls, H_TAKES_JOB, BoolGetDatum(false));
@@ -420,88 +367,4 @@ taskq_register_handler_by_name(PG_FUNCTION_ARGS)
 	ReadName(fcinfo, 22, "validator", with_oids);
 	ReadName(fcinfo, 24, "retry_function", with_oids);
 	return taskq_register_handler(with_oids);
-}
-
-/* Remove a type's row; its lock keeps claims of the type out until we commit. */
-static void
-RemoveHandler(const char *task_type)
-{
-	Oid		   types[] = { TEXTOID };
-	Datum	   values[] = { CStringGetTextDatum(task_type) };
-	OwnerScope scope;
-
-	OwnerEnterSpi(&scope);
-	RecordChange(task_type, "unregistered", scope.caller);
-	OwnerExecute("DELETE FROM taskq.handlers WHERE task_type = $1", 1, types, values, NULL);
-	OwnerLeaveSpi(&scope);
-	CatalogChanged(REL_HANDLERS);
-}
-
-Datum
-taskq_unregister_handler(PG_FUNCTION_ARGS)
-{
-	char			   *task_type;
-	const TaskqHandler *handler;
-
-	CheckArgCount(fcinfo, 1);
-	CheckWritable("taskq.unregister_handler()");
-	task_type = ArgName(fcinfo, 0, "task type");
-	HandlerLockType(task_type, true, true);
-	AcceptInvalidationMessages();
-	handler = HandlerFind(task_type);
-	if (handler == NULL)
-		PG_RETURN_BOOL(false);
-	CheckMayChange(handler);
-	RemoveHandler(task_type);
-	PG_RETURN_BOOL(true);
-}
-
-Datum
-taskq_clear_handlers(PG_FUNCTION_ARGS)
-{
-	TaskqHandler **sorted;
-	int			   n;
-	int			   n_mine = 0;
-	char		 **mine;
-
-	CheckArgCount(fcinfo, 0);
-	CheckWritable("taskq.clear_handlers()");
-	sorted = HandlersSorted(&n);
-	mine = palloc(sizeof(char *) * (n + 1));
-	for (int i = 0; i < n; i++)
-		if (MayChange(sorted[i]))
-			mine[n_mine++] = pstrdup(sorted[i]->task_type);
-	for (int i = 0; i < n_mine; i++)
-	{
-		HandlerLockType(mine[i], true, true);
-		RemoveHandler(mine[i]);
-	}
-	PG_RETURN_INT32(n_mine);
-}
-
-/* pause -------------------------------------------------------------------- */
-
-static bool
-SetPausedBySql(FunctionCallInfo fcinfo, bool paused, const char *what)
-{
-	char *task_type;
-
-	CheckArgCount(fcinfo, 1);
-	CheckWritable(what);
-	task_type = ArgName(fcinfo, 0, "task type");
-	if (HandlerFind(task_type) == NULL)
-		HandlerRefuseUnregistered(task_type);
-	return PauseSet(task_type, paused);
-}
-
-Datum
-taskq_pause_handler(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_BOOL(SetPausedBySql(fcinfo, true, "taskq.pause_handler()"));
-}
-
-Datum
-taskq_resume_handler(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_BOOL(SetPausedBySql(fcinfo, false, "taskq.resume_handler()"));
 }

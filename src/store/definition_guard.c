@@ -20,7 +20,8 @@
 
 #include "store/catalog.h"
 #include "store/definition_guard.h"
-#include "store/table_guard.h"
+#include "store/ours.h"
+#include "store/foreign_code.h"
 
 static void
 RefuseChange(const char *name, const char *what, const char *detail, const char *hint)
@@ -43,7 +44,7 @@ LookAtColumn(Oid relid, ColumnDef *column)
 		return;
 	type_id = typeTypeId(type);
 	ReleaseSysCache(type);
-	if (!TableGuardTrustsType(type_id))
+	if (!TypeIsTrusted(type_id))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("%s.%s takes no such column", TASKQ_SCHEMA, get_rel_name(relid)),
@@ -58,7 +59,7 @@ LookAtAlterTable(AlterTableStmt *statement)
 	char	  kind;
 	ListCell *cell;
 
-	if (!OidIsValid(relid) || !TableGuardIsOurs(relid))
+	if (!OidIsValid(relid) || !RelationIsOurs(relid))
 		return;
 	kind = get_rel_relkind(relid);
 	foreach (cell, statement->cmds)
@@ -97,7 +98,7 @@ LookAtAlterSequence(AlterSeqStmt *statement)
 {
 	Oid relid = RangeVarGetRelid(statement->sequence, NoLock, true);
 
-	if (OidIsValid(relid) && TableGuardIsOurs(relid) && OidIsValid(getExtensionOfObject(RelationRelationId, relid)))
+	if (OidIsValid(relid) && RelationIsOurs(relid) && OidIsValid(getExtensionOfObject(RelationRelationId, relid)))
 		RefuseChange(get_rel_name(relid), "the definition",
 					 "A number that is given out twice would name two jobs, claims or events.",
 					 "A restored sequence is set by taskq.adopt_database().");
@@ -110,7 +111,7 @@ LookAtAlterFunction(AlterFunctionStmt *statement)
 	Oid		  function = LookupFuncWithArgs(statement->objtype, statement->func, true);
 	ListCell *cell;
 
-	if (!OidIsValid(function) || !TableGuardIsOurFunction(function))
+	if (!OidIsValid(function) || !FunctionIsOurs(function))
 		return;
 	foreach (cell, statement->actions)
 	{

@@ -18,7 +18,7 @@
 
 #include "store/catalog.h"
 #include "store/owner.h"
-#include "store/table_guard.h"
+#include "store/table_check.h"
 
 /* Become the owner, for work through the table access methods. */
 void
@@ -95,7 +95,7 @@ OwnerEnterSpi(OwnerScope *scope)
 	scope->guc_level = NewGUCNestLevel();
 	for (int i = 0; i < lengthof(pins); i++)
 		Pin(pins[i].name, pins[i].value);
-	TableGuardCheckAll();
+	TableCheckAll();
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 

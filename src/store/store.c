@@ -27,13 +27,13 @@
 #include "base/compat.h"
 #include "store/catalog.h"
 #include "store/store.h"
-#include "store/table_guard.h"
+#include "store/table_check.h"
 
 static void
 Begin(Store *store, Relation rel)
 {
 	store->rel = rel;
-	TableGuardCheck(store->rel);
+	TableCheck(store->rel);
 	store->kit = KitTake(store->rel);
 	store->found = store->kit->found;
 	store->row = store->kit->row;

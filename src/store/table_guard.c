@@ -11,7 +11,8 @@
  * superusers and of the extension's owner only.
  *
  * A session that has not loaded this library is not seen making one, where it is
- * not preloaded.  So the tables are looked at before they are used, too.
+ * not preloaded.  So the tables are looked at before they are used, too: see
+ * table_check.c.
  */
 #include "taskq.h"
 
@@ -19,81 +20,32 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/dependency.h"
-#include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/objectaccess.h"
 #include "catalog/pg_attrdef.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
-#include "catalog/pg_index.h"
 #include "catalog/pg_inherits.h"
-#include "catalog/pg_namespace.h"
 #include "catalog/pg_policy.h"
-#include "catalog/pg_proc.h"
 #include "catalog/pg_rewrite.h"
 #include "catalog/pg_statistic_ext.h"
 #include "catalog/pg_trigger.h"
-#include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
-#include "nodes/nodeFuncs.h"
-#include "nodes/parsenodes.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
-#include "utils/syscache.h"
 
-#include "store/catalog.h"
 #include "store/definition_guard.h"
-#include "store/object_owner.h"
+#include "store/foreign_code.h"
+#include "store/ours.h"
 #include "store/table_guard.h"
 
 static object_access_hook_type	previous_access_hook = NULL;
 static ProcessUtility_hook_type previous_utility_hook = NULL;
-
-/* The tables that were looked at, and whether one of them has changed since. */
-static Oid *checked = NULL;
-static int	n_checked = 0;
-static int	max_checked = 0;
-static bool all_checked = false;
-
-/* whose tables ------------------------------------------------------------- */
-
-/*
- * Is this a table or view of taskq's?  Asked while anything may be under way, so
- * by the name of the schema first.
- */
-bool
-TableGuardIsOurs(Oid relid)
-{
-	Oid	  schema = get_rel_namespace(relid);
-	char *name = OidIsValid(schema) ? get_namespace_name(schema) : NULL;
-	Oid	  extension;
-
-	if (name == NULL || strcmp(name, TASKQ_SCHEMA) != 0)
-		return false;
-	extension = get_extension_oid("taskq", true);
-	return OidIsValid(extension) && getExtensionOfObject(NamespaceRelationId, schema) == extension;
-}
-
-/* The same of a function. */
-bool
-TableGuardIsOurFunction(Oid function)
-{
-	Oid	  schema = get_func_namespace(function);
-	char *name = OidIsValid(schema) ? get_namespace_name(schema) : NULL;
-	Oid	  extension;
-
-	if (name == NULL || strcmp(name, TASKQ_SCHEMA) != 0)
-		return false;
-	extension = get_extension_oid("taskq", true);
-	return OidIsValid(extension) && getExtensionOfObject(ProcedureRelationId, function) == extension;
-}
 
 /* The extension's own scripts do what they do; pg_upgrade brings back what was there. */
 static bool
@@ -116,96 +68,12 @@ Refuse(Oid relid, const char *what, const char *detail, const char *hint)
 static void
 RefuseOurs(Oid relid, const char *what)
 {
-	if (TableGuardIsOurs(relid))
+	if (RelationIsOurs(relid))
 		Refuse(relid, what, "taskq works on its tables as the extension's owner, and so would the code that comes with it.",
 			   "To act on what happens to jobs, follow taskq.read_events() or enqueue another job.");
 }
 
 /* expressions -------------------------------------------------------------- */
-
-/* Is code of this owner's trusted as the extension's own? */
-static bool
-IsTrustedOwner(Oid owner)
-{
-	return superuser_arg(owner) || owner == CatalogOwner();
-}
-
-static bool
-IsForeignFunction(Oid function, void *context)
-{
-	return !IsTrustedOwner(FunctionOwner(function));
-}
-
-static bool CallsForeignCode(Node *node, void *context);
-
-/* Do the constraints of a domain call foreign code? */
-static bool
-DomainCallsForeignCode(Oid domain)
-{
-	Relation	rel = table_open(ConstraintRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	bool		foreign = false;
-
-	ScanKeyInit(&key, Anum_pg_constraint_contypid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(domain));
-	scan = systable_beginscan(rel, ConstraintTypidIndexId, true, NULL, 1, &key);
-	while (!foreign && HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		bool  isnull;
-		Datum expression = heap_getattr(tuple, Anum_pg_constraint_conbin, RelationGetDescr(rel), &isnull);
-
-		foreign = !isnull && CallsForeignCode(stringToNode(TextDatumGetCString(expression)), NULL);
-	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return foreign;
-}
-
-/* What a domain is made of, which may be another domain. */
-static Oid
-DomainBase(Oid domain)
-{
-	HeapTuple tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(domain));
-	Oid		  base = InvalidOid;
-
-	if (HeapTupleIsValid(tuple))
-	{
-		base = ((Form_pg_type) GETSTRUCT(tuple))->typbasetype;
-		ReleaseSysCache(tuple);
-	}
-	return base;
-}
-
-/*
- * Is the code that a type brings trusted?  What the columns of a composite type
- * bring is not looked for: it is not.
- */
-bool
-TableGuardTrustsType(Oid type)
-{
-	Oid element;
-
-	check_stack_depth();
-	if (!IsTrustedOwner(TypeOwner(type)) || get_typtype(type) == TYPTYPE_COMPOSITE)
-		return false;
-	if (get_typtype(type) == TYPTYPE_DOMAIN)
-		return !DomainCallsForeignCode(type) && TableGuardTrustsType(DomainBase(type));
-	element = get_element_type(type);
-	return !OidIsValid(element) || TableGuardTrustsType(element);
-}
-
-static bool
-CallsForeignCode(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	if (check_functions_in_node(node, IsForeignFunction, context))
-		return true;
-	if (IsA(node, CoerceToDomain) && !TableGuardTrustsType(((CoerceToDomain *) node)->resulttype))
-		return true;
-	return expression_tree_walker(node, CallsForeignCode, context);
-}
 
 /* An expression as it stands in a catalogue, or NULL. */
 static void
@@ -273,7 +141,7 @@ LookAtConstraint(HeapTuple tuple, TupleDesc desc)
 		RefuseOurs(constraint->conrelid, "foreign keys");
 		RefuseOurs(constraint->confrelid, "foreign keys");
 	}
-	else if (constraint->contype == CONSTRAINT_CHECK && TableGuardIsOurs(constraint->conrelid))
+	else if (constraint->contype == CONSTRAINT_CHECK && RelationIsOurs(constraint->conrelid))
 		RefuseForeignCode(constraint->conrelid, tuple, desc, Anum_pg_constraint_conbin, "such constraint");
 }
 
@@ -282,7 +150,7 @@ LookAtDefault(HeapTuple tuple, TupleDesc desc)
 {
 	Form_pg_attrdef def = (Form_pg_attrdef) GETSTRUCT(tuple);
 
-	if (TableGuardIsOurs(def->adrelid))
+	if (RelationIsOurs(def->adrelid))
 		RefuseForeignCode(def->adrelid, tuple, desc, Anum_pg_attrdef_adbin, "such default");
 }
 
@@ -291,7 +159,7 @@ LookAtIndex(HeapTuple tuple, TupleDesc desc)
 {
 	Form_pg_index index = (Form_pg_index) GETSTRUCT(tuple);
 
-	if (!TableGuardIsOurs(index->indrelid))
+	if (!RelationIsOurs(index->indrelid))
 		return;
 	RefuseForeignCode(index->indrelid, tuple, desc, Anum_pg_index_indexprs, "such index");
 	RefuseForeignCode(index->indrelid, tuple, desc, Anum_pg_index_indpred, "such index");
@@ -302,7 +170,7 @@ LookAtStatistics(HeapTuple tuple, TupleDesc desc)
 {
 	Form_pg_statistic_ext statistics = (Form_pg_statistic_ext) GETSTRUCT(tuple);
 
-	if (TableGuardIsOurs(statistics->stxrelid))
+	if (RelationIsOurs(statistics->stxrelid))
 		RefuseForeignCode(statistics->stxrelid, tuple, desc, Anum_pg_statistic_ext_stxexprs, "such statistics");
 }
 
@@ -310,7 +178,7 @@ LookAtStatistics(HeapTuple tuple, TupleDesc desc)
 static void
 LookAtInheritance(Oid child, Oid parent)
 {
-	if (TableGuardIsOurs(parent) && (get_rel_relkind(parent) != RELKIND_PARTITIONED_TABLE || !TableGuardIsOurs(child)))
+	if (RelationIsOurs(parent) && (get_rel_relkind(parent) != RELKIND_PARTITIONED_TABLE || !RelationIsOurs(child)))
 		Refuse(parent, "children", "A table that inherits from it, or is its partition, would be read and written with it as the extension's owner.",
 			   "Make the table LIKE it instead.");
 }
@@ -389,119 +257,9 @@ UtilityHook(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 		standard_ProcessUtility(pstmt, query, read_only_tree, context, params, environment, dest, completion);
 }
 
-/* before tables are used --------------------------------------------------- */
-
-static void
-RefuseToUse(Relation rel, const char *what, const char *hint)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("table %s.%s has %s", TASKQ_SCHEMA, RelationGetRelationName(rel), what),
-			 errdetail("Its code would run as the extension's owner, so the tables of taskq take none."),
-			 errhint("%s", hint)));
-}
-
-/* A table is about to be read or written as the owner. */
-void
-TableGuardCheck(Relation rel)
-{
-	if (rel->trigdesc != NULL)
-		RefuseToUse(rel, "a trigger", "Drop the trigger, or the foreign key that refers to the table.");
-	if (rel->rd_rules != NULL)
-		RefuseToUse(rel, "a rule", "Drop the rule.");
-	if (rel->rd_rel->relrowsecurity)
-		RefuseToUse(rel, "row-level security", "ALTER TABLE ... DISABLE ROW LEVEL SECURITY.");
-}
-
-static void
-Remember(Oid relid)
-{
-	if (n_checked == max_checked)
-	{
-		max_checked = max_checked == 0 ? 64 : 2 * max_checked;
-		checked = checked == NULL ? MemoryContextAlloc(TopMemoryContext, max_checked * sizeof(Oid)) : repalloc(checked, max_checked * sizeof(Oid));
-	}
-	checked[n_checked++] = relid;
-}
-
-/* Only a table whose row in the catalogue says so can have anything; it may say so wrongly. */
-static void
-CheckTable(Oid relid)
-{
-	HeapTuple	  tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	Form_pg_class form;
-	bool		  suspect;
-	bool		  parent;
-
-	if (!HeapTupleIsValid(tuple))
-		return;
-	Remember(relid);
-	form = (Form_pg_class) GETSTRUCT(tuple);
-	suspect = form->relhastriggers || form->relhasrules || form->relrowsecurity;
-	parent = form->relkind == RELKIND_PARTITIONED_TABLE;
-	ReleaseSysCache(tuple);
-	if (suspect)
-	{
-		Relation rel = RelationIdGetRelation(relid);
-
-		if (RelationIsValid(rel))
-		{
-			TableGuardCheck(rel);
-			RelationClose(rel);
-		}
-	}
-	if (parent)
-	{
-		ListCell *cell;
-
-		foreach (cell, find_inheritance_children(relid, NoLock))
-			CheckTable(lfirst_oid(cell));
-	}
-}
-
-/* Statements are about to be run on them as the owner. */
-void
-TableGuardCheckAll(void)
-{
-	if (all_checked)
-		return;
-
-	/* set before the look: if something changes meanwhile, look again */
-	all_checked = true;
-	n_checked = 0;
-	PG_TRY();
-	{
-		for (TaskqRel rel = 0; rel < TASKQ_RELS; rel++)
-		{
-			Oid	 relid = CatalogRelIfThere(rel);
-			char kind = get_rel_relkind(relid);
-
-			if (kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE)
-				CheckTable(relid);
-		}
-	}
-	PG_CATCH();
-	{
-		all_checked = false;
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
-}
-
-static void
-TableChanged(Datum arg, Oid relid)
-{
-	if (!OidIsValid(relid))
-		all_checked = false;
-	for (int i = 0; i < n_checked && all_checked; i++)
-		if (checked[i] == relid)
-			all_checked = false;
-}
-
 void
 TableGuardInit(void)
 {
-	CacheRegisterRelcacheCallback(TableChanged, (Datum) 0);
 	previous_access_hook = object_access_hook;
 	object_access_hook = AccessHook;
 	previous_utility_hook = ProcessUtility_hook;

@@ -7,13 +7,6 @@
 
 #include "taskq.h"
 
-#include "utils/relcache.h"
-
 extern void TableGuardInit(void);
-extern bool TableGuardIsOurs(Oid relid);
-extern bool TableGuardIsOurFunction(Oid function);
-extern bool TableGuardTrustsType(Oid type);
-extern void TableGuardCheck(Relation rel);
-extern void TableGuardCheckAll(void);
 
 #endif /* TASKQ_TABLE_GUARD_H */

@@ -1,0 +1,186 @@
+/*
+ * names.c
+ *	  Arrays of names: task types, queues, capabilities.
+ */
+#include "taskq.h"
+
+#include "access/tupmacs.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+
+#include "base/args.h"
+#include "base/names.h"
+
+static int
+CompareNames(const void *a, const void *b)
+{
+	return strcmp(*(char *const *) a, *(char *const *) b);
+}
+
+char **
+NamesToStrings(ArrayType *names, int *n, const char *what)
+{
+	Datum *values;
+	bool  *nulls;
+	char **strings;
+
+	if (ARR_NDIM(names) > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				 errmsg("%s must be an array of one dimension", what)));
+	deconstruct_array(names, TEXTOID, -1, false, TYPALIGN_INT, &values, &nulls, n);
+	strings = palloc(sizeof(char *) * Max(*n, 1));
+	for (int i = 0; i < *n; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("%s must not contain NULL", what)));
+		strings[i] = TextDatumGetCString(values[i]);
+	}
+	return strings;
+}
+
+ArrayType *
+StringsToNames(char **strings, int n)
+{
+	Datum *values = palloc(sizeof(Datum) * Max(n, 1));
+
+	for (int i = 0; i < n; i++)
+		values[i] = CStringGetTextDatum(strings[i]);
+	return construct_array(values, n, TEXTOID, -1, false, TYPALIGN_INT);
+}
+
+/* An array of names as given: its order may matter, as that of queues does. */
+ArrayType *
+ArgNamesOrNull(FunctionCallInfo fcinfo, int n, const char *what)
+{
+	char **strings;
+	int	   count;
+
+	if (PG_ARGISNULL(n))
+		return NULL;
+	strings = NamesToStrings(PG_GETARG_ARRAYTYPE_P(n), &count, what);
+	if (count > 10000)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s has %d elements, more than 10000", what, count)));
+	for (int i = 0; i < count; i++)
+		CheckName(strings[i], what);
+	return StringsToNames(strings, count);
+}
+
+/*
+ * The same, where NULL means all.  An empty array must not mean that too: who
+ * made a list and found nothing to put into it would be given everything.
+ */
+ArrayType *
+ArgSomeNamesOrNull(FunctionCallInfo fcinfo, int n, const char *what)
+{
+	ArrayType *names = ArgNamesOrNull(fcinfo, n, what);
+
+	if (names != NULL && NamesCount(names) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s is an empty array", what),
+				 errhint("Leave it out, or give NULL, for all.")));
+	return names;
+}
+
+/* Tags and capabilities such as region=eu: short text without rules. */
+ArrayType *
+ArgTagsOrNull(FunctionCallInfo fcinfo, int n, const char *what)
+{
+	char **strings;
+	int	   count;
+
+	if (PG_ARGISNULL(n))
+		return NULL;
+	strings = NamesToStrings(PG_GETARG_ARRAYTYPE_P(n), &count, what);
+	if (count > 100)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s has %d elements, more than 100", what, count)));
+	for (int i = 0; i < count; i++)
+		if (strings[i][0] == '\0' || strlen(strings[i]) > TASKQ_LABEL_MAX)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("an element of %s is empty or longer than %d bytes", what, TASKQ_LABEL_MAX)));
+	return StringsToNames(strings, count);
+}
+
+/* The same set in the one way it is stored: sorted, each name once. */
+ArrayType *
+NormalizeNames(ArrayType *names, const char *what)
+{
+	char **strings;
+	int	   n = 0;
+	int	   kept = 0;
+
+	if (names == NULL)
+		return StringsToNames(NULL, 0);
+	strings = NamesToStrings(names, &n, what);
+	qsort(strings, n, sizeof(char *), CompareNames);
+	for (int i = 0; i < n; i++)
+		if (kept == 0 || strcmp(strings[kept - 1], strings[i]) != 0)
+			strings[kept++] = strings[i];
+	return StringsToNames(strings, kept);
+}
+
+int
+NamesCount(ArrayType *names)
+{
+	return names == NULL ? 0 : ArrayGetNItems(ARR_NDIM(names), ARR_DIMS(names));
+}
+
+/* Where a name stands in an array, or -1.  Stored arrays have no NULLs. */
+int
+NamesIndex(ArrayType *names, const char *name)
+{
+	int	  n = NamesCount(names);
+	int	  len = strlen(name);
+	char *p;
+
+	if (n == 0 || ARR_HASNULL(names))
+		return -1;
+	p = ARR_DATA_PTR(names);
+	for (int i = 0; i < n; i++)
+	{
+		if (VARSIZE_ANY_EXHDR(p) == len && memcmp(VARDATA_ANY(p), name, len) == 0)
+			return i;
+		p = att_addlength_pointer(p, -1, p);
+		p = (char *) att_align_nominal(p, TYPALIGN_INT);
+	}
+	return -1;
+}
+
+bool
+NamesContain(ArrayType *names, const char *name)
+{
+	return NamesIndex(names, name) >= 0;
+}
+
+/* Does "have" hold all of "need"? */
+bool
+NamesCover(ArrayType *have, ArrayType *need)
+{
+	char **strings;
+	int	   n;
+
+	if (NamesCount(need) == 0)
+		return true;
+	strings = NamesToStrings(need, &n, "required_capabilities");
+	for (int i = 0; i < n; i++)
+		if (!NamesContain(have, strings[i]))
+			return false;
+	return true;
+}
+
+/* Are two normalized arrays the same set? */
+bool
+NamesEqual(ArrayType *a, ArrayType *b)
+{
+	return NamesCount(a) == NamesCount(b) && NamesCover(a, b);
+}

@@ -1,0 +1,300 @@
+/*
+ * create_pool.c
+ *	  create_pool(), alter_pool(), drop_pool(), pause_pool() and resume_pool(); pools
+ *	  that are made or paused by taskq itself.
+ */
+#include "taskq.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+
+#include "base/args.h"
+#include "base/clock.h"
+#include "base/compat.h"
+#include "base/guc.h"
+#include "config/pool.h"
+#include "config/queue.h"
+#include "config/roles.h"
+#include "store/catalog.h"
+#include "store/owner.h"
+
+PG_FUNCTION_INFO_V1(taskq_create_pool);
+PG_FUNCTION_INFO_V1(taskq_alter_pool);
+PG_FUNCTION_INFO_V1(taskq_drop_pool);
+PG_FUNCTION_INFO_V1(taskq_pause_pool);
+PG_FUNCTION_INFO_V1(taskq_resume_pool);
+
+#define MAX_POOL_SIZE 1024
+
+/* A size that no server of this kind can give is kept, as settings change. */
+static void
+WarnOfSize(const char *name, int32 size)
+{
+	int most = PoolMostWorkers();
+
+	if (size > most && size > taskq_default_pool_size)
+		ereport(WARNING,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("pool \"%s\" cannot have %d workers in this server", name, size),
+				 errdetail("All pools together have at most %d: \"max_worker_processes\" is %d, of which taskq.reserved_workers leaves %d to others.",
+						   most, max_worker_processes, taskq_reserved_workers)));
+}
+
+static const TaskqPool *
+RequirePool(const char *name)
+{
+	const TaskqPool *pool = PoolFind(name);
+
+	if (pool == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("pool \"%s\" does not exist", name),
+				 errhint("See taskq.pools, or make it with taskq.create_pool().")));
+	return pool;
+}
+
+/* An array argument of a pool: NULL as it is, empty for all. */
+static void
+SetNames(Datum *values, char *nulls, int i, ArrayType *names)
+{
+	nulls[i] = names == NULL ? 'n' : ' ';
+	values[i] = PointerGetDatum(names);
+}
+
+/* With "or_ignore", two at once that make the same pool do not fail each other. */
+static void
+InsertPool(const char *name, bool or_ignore, Oid role, int32 size, int32 min_size,
+		   ArrayType *task_types, ArrayType *queues, ArrayType *capabilities)
+{
+	Oid		   types[] = { TEXTOID, REGROLEOID, INT4OID, INT4OID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID };
+	Datum	   values[8];
+	char	   nulls[] = "        ";
+	OwnerScope scope;
+
+	values[0] = CStringGetTextDatum(name);
+	values[1] = ObjectIdGetDatum(role);
+	values[2] = Int32GetDatum(size);
+	values[3] = Int32GetDatum(min_size);
+	SetNames(values, nulls, 4, task_types);
+	SetNames(values, nulls, 5, queues);
+	SetNames(values, nulls, 6, NamesCount(capabilities) > 0 ? NormalizeNames(capabilities, "capabilities") : NULL);
+	values[7] = TimestampTzGetDatum(ClockNow());
+	OwnerEnterSpi(&scope);
+	OwnerExecute(psprintf("INSERT INTO taskq.pool_defs"
+						  " (pool, role, size, min_size, task_types, queues, capabilities, created_at)"
+						  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)%s",
+						  or_ignore ? " ON CONFLICT (pool) DO NOTHING" : ""),
+				 8, types, values, nulls);
+	OwnerLeaveSpi(&scope);
+	CatalogChanged(REL_POOLS);
+}
+
+static void
+CheckMinSize(int32 min_size, int32 size)
+{
+	if (min_size > size)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("min_size %d is greater than size %d", min_size, size)));
+}
+
+Datum
+taskq_create_pool(PG_FUNCTION_ARGS)
+{
+	char	  *name;
+	int32	   size;
+	int32	   min_size;
+	Oid		   role;
+	ArrayType *task_types,
+		*queues,
+		*capabilities;
+
+	CheckArgCount(fcinfo, 7);
+	CheckWritable("taskq.create_pool()");
+	name = ArgName(fcinfo, 0, "pool");
+	size = PG_ARGISNULL(1) ? taskq_default_pool_size : ArgInt(fcinfo, 1, "size", 0, MAX_POOL_SIZE);
+	role = PG_ARGISNULL(2) ? GetUserId() : PG_GETARG_OID(2);
+	RoleCheckRunAs(role);
+	task_types = ArgSomeNamesOrNull(fcinfo, 3, "task_types");
+	queues = ArgSomeNamesOrNull(fcinfo, 4, "queues");
+	QueueCheckNames(queues);
+	capabilities = ArgTagsOrNull(fcinfo, 5, "capabilities");
+	min_size = PG_ARGISNULL(6) ? 0 : ArgInt(fcinfo, 6, "min_size", 0, MAX_POOL_SIZE);
+	CheckMinSize(min_size, size);
+	if (PoolFind(name) != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("pool \"%s\" already exists", name),
+				 errhint("Change it with taskq.alter_pool().")));
+	WarnOfSize(name, size);
+	InsertPool(name, false, role, size, min_size, task_types, queues, capabilities);
+	PG_RETURN_VOID();
+}
+
+/*
+ * The first in-server handler of a role brings a pool for it, so that register
+ * and enqueue is all that a newcomer types.  It bears the role's name.
+ */
+void
+PoolMakeDefault(Oid role)
+{
+	char *name = RoleNameOrOid(role);
+
+	for (int i = 0; i < PoolCount(); i++)
+		if (PoolAt(i)->role == role)
+			return;
+	if (!IsName(name) || PoolFind(name) != NULL)
+		name = psprintf("role-%u", role);
+	if (PoolFind(name) != NULL)
+		return;
+	InsertPool(name, true, role, taskq_default_pool_size, 0, NULL, NULL, NULL);
+}
+
+static void
+CheckMayChange(const TaskqPool *pool)
+{
+	if (!MayActAs_compat(GetUserId(), pool->role))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be a member of role \"%s\" to change pool \"%s\"", RoleNameOrOid(pool->role), pool->name)));
+}
+
+Datum
+taskq_alter_pool(PG_FUNCTION_ARGS)
+{
+	Oid				 types[] = { TEXTOID, INT4OID, INT4OID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID };
+	Datum			 values[6];
+	char			 nulls[] = "      ";
+	char			*name;
+	const TaskqPool *pool;
+	int32			 size;
+	int32			 min_size;
+	ArrayType		*queues,
+		*capabilities;
+	OwnerScope scope;
+
+	CheckArgCount(fcinfo, 6);
+	CheckWritable("taskq.alter_pool()");
+	name = ArgName(fcinfo, 0, "pool");
+	pool = RequirePool(name);
+	CheckMayChange(pool);
+	size = PG_ARGISNULL(1) ? pool->size : ArgInt(fcinfo, 1, "size", 0, MAX_POOL_SIZE);
+	min_size = PG_ARGISNULL(5) ? Min(pool->min_size, size) : ArgInt(fcinfo, 5, "min_size", 0, MAX_POOL_SIZE);
+	CheckMinSize(min_size, size);
+	queues = ArgNamesOrNull(fcinfo, 3, "queues");
+	QueueCheckNames(queues);
+	capabilities = ArgTagsOrNull(fcinfo, 4, "capabilities");
+	if (!PG_ARGISNULL(1))
+		WarnOfSize(name, size);
+
+	values[0] = CStringGetTextDatum(name);
+	values[1] = Int32GetDatum(size);
+	values[2] = Int32GetDatum(min_size);
+	SetNames(values, nulls, 3, ArgNamesOrNull(fcinfo, 2, "task_types"));
+	SetNames(values, nulls, 4, queues);
+	SetNames(values, nulls, 5, capabilities == NULL ? NULL : NormalizeNames(capabilities, "capabilities"));
+	OwnerEnterSpi(&scope);
+	OwnerExecute("UPDATE taskq.pool_defs SET size = $2, min_size = $3,"
+				 " task_types = NULLIF(COALESCE($4, task_types), '{}'),"
+				 " queues = NULLIF(COALESCE($5, queues), '{}'),"
+				 " capabilities = NULLIF(COALESCE($6, capabilities), '{}')"
+				 " WHERE pool = $1",
+				 6, types, values, nulls);
+	OwnerLeaveSpi(&scope);
+	CatalogChanged(REL_POOLS);
+	PG_RETURN_VOID();
+}
+
+/* Run a statement on one pool whose name is $1; did it touch the row? */
+static bool
+ChangePool(const char *name, const char *sql)
+{
+	Oid		   types[] = { TEXTOID };
+	Datum	   values[] = { CStringGetTextDatum(name) };
+	bool	   changed;
+	OwnerScope scope;
+
+	OwnerEnterSpi(&scope);
+	changed = OwnerExecute(sql, 1, types, values, NULL) > 0;
+	OwnerLeaveSpi(&scope);
+	if (changed)
+		CatalogChanged(REL_POOLS);
+	return changed;
+}
+
+Datum
+taskq_drop_pool(PG_FUNCTION_ARGS)
+{
+	char			*name;
+	const TaskqPool *pool;
+
+	CheckArgCount(fcinfo, 1);
+	CheckWritable("taskq.drop_pool()");
+	name = ArgName(fcinfo, 0, "pool");
+	pool = PoolFind(name);
+	if (pool == NULL)
+		PG_RETURN_BOOL(false);
+	CheckMayChange(pool);
+	PG_RETURN_BOOL(ChangePool(name, "DELETE FROM taskq.pool_defs WHERE pool = $1"));
+}
+
+/* Pausing is the operator's, who need not be a member of the pool's role. */
+Datum
+taskq_pause_pool(PG_FUNCTION_ARGS)
+{
+	char *name;
+
+	CheckArgCount(fcinfo, 1);
+	CheckWritable("taskq.pause_pool()");
+	name = ArgName(fcinfo, 0, "pool");
+	RequirePool(name);
+	PG_RETURN_BOOL(ChangePool(name, "UPDATE taskq.pool_defs SET paused = true WHERE pool = $1 AND NOT paused"));
+}
+
+Datum
+taskq_resume_pool(PG_FUNCTION_ARGS)
+{
+	char *name;
+
+	CheckArgCount(fcinfo, 1);
+	CheckWritable("taskq.resume_pool()");
+	name = ArgName(fcinfo, 0, "pool");
+	RequirePool(name);
+	PG_RETURN_BOOL(ChangePool(name, "UPDATE taskq.pool_defs SET paused = false, paused_because = NULL, crashed_at = NULL"
+									" WHERE pool = $1 AND paused"));
+}
+
+/*
+ * Workers of a pool may have crashed the server; true: once too often, and the
+ * pool is paused.  Said twice of the same crash it counts once.
+ */
+bool
+PoolNoteCrash(const char *name, TimestampTz crashed_at)
+{
+	Oid		   types[] = { TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID };
+	Datum	   values[3];
+	Oid		   pause_types[] = { TEXTOID, INT4OID, TEXTOID };
+	Datum	   pause_values[3];
+	OwnerScope scope;
+	bool	   paused;
+
+	values[0] = pause_values[0] = CStringGetTextDatum(name);
+	values[1] = TimestampTzGetDatum(crashed_at);
+	values[2] = TimestampTzGetDatum(crashed_at - POOL_CRASH_TIME);
+	pause_values[1] = Int32GetDatum(POOL_CRASHES);
+	pause_values[2] = CStringGetTextDatum(psprintf("its workers crashed the server %d times within %d minutes",
+												   POOL_CRASHES, (int) (POOL_CRASH_TIME / USECS_PER_MINUTE)));
+	OwnerEnterSpi(&scope);
+	(void) OwnerExecute("UPDATE taskq.pool_defs SET crashed_at = ARRAY(SELECT DISTINCT c FROM unnest(crashed_at || $2) c"
+						" WHERE c > $3 ORDER BY c) WHERE pool = $1",
+						3, types, values, NULL);
+	paused = OwnerExecute("UPDATE taskq.pool_defs SET paused = true, paused_because = $3"
+						  " WHERE pool = $1 AND NOT paused AND cardinality(crashed_at) >= $2",
+						  3, pause_types, pause_values, NULL) > 0;
+	OwnerLeaveSpi(&scope);
+	CatalogChanged(REL_POOLS);
+	return paused;
+}

@@ -1,0 +1,238 @@
+/*
+ * create_queue.c
+ *	  create_queue(), alter_queue(), drop_queue(), pause_queue() and resume_queue().
+ */
+#include "taskq.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+
+#include "base/args.h"
+#include "base/clock.h"
+#include "config/queue.h"
+#include "store/leaf.h"
+#include "store/owner.h"
+
+PG_FUNCTION_INFO_V1(taskq_create_queue);
+PG_FUNCTION_INFO_V1(taskq_alter_queue);
+PG_FUNCTION_INFO_V1(taskq_drop_queue);
+PG_FUNCTION_INFO_V1(taskq_pause_queue);
+PG_FUNCTION_INFO_V1(taskq_resume_queue);
+
+/* on_unhandled as given, checked; NULL when it was not. */
+static Datum
+UnhandledArg(FunctionCallInfo fcinfo, int n, char *null)
+{
+	char	   *name = ArgNameOrNull(fcinfo, n, "on_unhandled");
+	OnUnhandled on_unhandled;
+
+	*null = name == NULL ? 'n' : ' ';
+	if (name == NULL)
+		return (Datum) 0;
+	if (!UnhandledByName(name, &on_unhandled))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unknown on_unhandled \"%s\"", name),
+				 errhint("Use wait, fail or reject.")));
+	return CStringGetTextDatum(name);
+}
+
+/* What create_queue() and alter_queue() are given, in the order of their arguments. */
+enum
+{
+	ARG_QUEUE,
+	ARG_DESCRIPTION,
+	ARG_RETAIN_COMPLETED,
+	ARG_RETAIN_OTHER,
+	ARG_KEEP_PAYLOAD,
+	ARG_ON_UNHANDLED,
+	ARG_EVENTS,
+	ARG_RETAIN_EVENTS,
+	ARG_VALIDATE_PAYLOADS,
+	ARG_COUNT
+};
+
+static Oid queue_arg_types[] = { TEXTOID, TEXTOID, INTERVALOID, INTERVALOID, BOOLOID, TEXTOID, BOOLOID, INTERVALOID, BOOLOID,
+								 TIMESTAMPTZOID };
+
+#define QUEUE_PARAMS lengthof(queue_arg_types) /* the arguments, and the time */
+
+/* The arguments as parameters; retention goes by days, so any length will do. */
+static char *
+QueueParams(FunctionCallInfo fcinfo, Datum *values, char *nulls)
+{
+	char *name;
+
+	name = ArgName(fcinfo, ARG_QUEUE, "queue");
+	(void) ArgMicroseconds(fcinfo, ARG_RETAIN_COMPLETED, "retain_completed", 0);
+	(void) ArgMicroseconds(fcinfo, ARG_RETAIN_OTHER, "retain_other", 0);
+	(void) ArgMicroseconds(fcinfo, ARG_RETAIN_EVENTS, "retain_events", 0);
+	for (int i = 0; i < ARG_COUNT; i++)
+	{
+		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
+		values[i] = PG_ARGISNULL(i) ? (Datum) 0 : PG_GETARG_DATUM(i);
+	}
+	values[ARG_ON_UNHANDLED] = UnhandledArg(fcinfo, ARG_ON_UNHANDLED, &nulls[ARG_ON_UNHANDLED]);
+	values[ARG_COUNT] = TimestampTzGetDatum(ClockNow());
+	nulls[ARG_COUNT] = ' ';
+	return name;
+}
+
+/* Tell everybody; a queue that records events wants leaves for them. */
+static void
+QueueChanged(FunctionCallInfo fcinfo)
+{
+	CatalogChanged(REL_QUEUES);
+	if (!PG_ARGISNULL(ARG_EVENTS) || !PG_ARGISNULL(ARG_RETAIN_EVENTS))
+		LeafWant();
+}
+
+Datum
+taskq_create_queue(PG_FUNCTION_ARGS)
+{
+	Datum	   values[QUEUE_PARAMS];
+	char	   nulls[QUEUE_PARAMS];
+	char	  *name;
+	OwnerScope scope;
+
+	CheckArgCount(fcinfo, ARG_COUNT);
+	CheckWritable("taskq.create_queue()");
+	name = QueueParams(fcinfo, values, nulls);
+	(void) ArgBool(fcinfo, ARG_KEEP_PAYLOAD, "keep_payload");
+	(void) ArgBool(fcinfo, ARG_EVENTS, "events");
+	(void) ArgBool(fcinfo, ARG_VALIDATE_PAYLOADS, "validate_payloads");
+	if (QueueByName(name, true) != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("queue \"%s\" already exists", name),
+				 errhint("Change it with taskq.alter_queue().")));
+
+	OwnerEnterSpi(&scope);
+	OwnerExecute("INSERT INTO taskq.queue_defs (queue, description, retain_completed, retain_other, keep_payload,"
+				 " on_unhandled, events, retain_events, validate_payloads, created_at)"
+				 " VALUES ($1, $2, $3, $4, $5, COALESCE($6, 'wait'), $7, $8, $9, $10)",
+				 QUEUE_PARAMS, queue_arg_types, values, nulls);
+	OwnerLeaveSpi(&scope);
+	QueueChanged(fcinfo);
+	PG_RETURN_VOID();
+}
+
+/* Give the default queue its row, before the first change. */
+static void
+KeepDefaultQueue(void)
+{
+	Oid	  types[] = { TIMESTAMPTZOID };
+	Datum values[] = { TimestampTzGetDatum(ClockNow()) };
+
+	OwnerExecute("INSERT INTO taskq.queue_defs (queue_id, queue, created_at)"
+				 " VALUES (1, 'default', $1) ON CONFLICT (queue_id) DO NOTHING",
+				 1, types, values, NULL);
+}
+
+Datum
+taskq_alter_queue(PG_FUNCTION_ARGS)
+{
+	Datum	   values[QUEUE_PARAMS];
+	char	   nulls[QUEUE_PARAMS];
+	OwnerScope scope;
+
+	CheckArgCount(fcinfo, ARG_COUNT);
+	CheckWritable("taskq.alter_queue()");
+	QueueByName(QueueParams(fcinfo, values, nulls), false);
+
+	OwnerEnterSpi(&scope);
+	KeepDefaultQueue();
+	OwnerExecute("UPDATE taskq.queue_defs SET description = COALESCE($2, description),"
+				 " retain_completed = COALESCE($3, retain_completed),"
+				 " retain_other = COALESCE($4, retain_other),"
+				 " keep_payload = COALESCE($5, keep_payload),"
+				 " on_unhandled = COALESCE($6, on_unhandled),"
+				 " events = COALESCE($7, events),"
+				 " retain_events = COALESCE($8, retain_events),"
+				 " validate_payloads = COALESCE($9, validate_payloads) WHERE queue = $1",
+				 ARG_COUNT, queue_arg_types, values, nulls);
+	OwnerLeaveSpi(&scope);
+	QueueChanged(fcinfo);
+	PG_RETURN_VOID();
+}
+
+Datum
+taskq_drop_queue(PG_FUNCTION_ARGS)
+{
+	Oid				  types[] = { INT4OID };
+	Datum			  values[1];
+	char			 *name;
+	const TaskqQueue *queue;
+	OwnerScope		  scope;
+
+	CheckArgCount(fcinfo, 1);
+	CheckWritable("taskq.drop_queue()");
+	name = ArgName(fcinfo, 0, "queue");
+	queue = QueueByName(name, true);
+	if (queue == NULL)
+		PG_RETURN_BOOL(false);
+	if (queue->queue_id == TASKQ_DEFAULT_QUEUE_ID)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("queue \"%s\" cannot be dropped", name),
+				 errhint("It can be paused with taskq.pause_queue().")));
+	values[0] = Int32GetDatum(queue->queue_id);
+
+	OwnerEnterSpi(&scope);
+
+	/*
+	 * Routes are what jobs and their history point at.  Once there is one, the
+	 * name must stay; the lock keeps a first enqueue out until we commit.
+	 */
+	OwnerExecute("LOCK TABLE taskq.routes IN SHARE ROW EXCLUSIVE MODE", 0, NULL, NULL, NULL);
+	if (OwnerExecute("SELECT FROM taskq.routes WHERE queue_id = $1 LIMIT 1", 1, types, values, NULL) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+				 errmsg("queue \"%s\" cannot be dropped because it has had jobs", name),
+				 errdetail("Live and finished jobs show its name."),
+				 errhint("Pause it with taskq.pause_queue().")));
+	OwnerExecute("DELETE FROM taskq.queue_defs WHERE queue_id = $1", 1, types, values, NULL);
+	OwnerLeaveSpi(&scope);
+	CatalogChanged(REL_QUEUES);
+	PG_RETURN_BOOL(true);
+}
+
+/* Set or clear "paused"; did that change anything? */
+static bool
+SetPaused(FunctionCallInfo fcinfo, bool paused, const char *what)
+{
+	Oid		   types[] = { TEXTOID, BOOLOID };
+	Datum	   values[2];
+	char	  *name;
+	bool	   changed;
+	OwnerScope scope;
+
+	CheckArgCount(fcinfo, 1);
+	CheckWritable(what);
+	name = ArgName(fcinfo, 0, "queue");
+	QueueByName(name, false);
+	values[0] = CStringGetTextDatum(name);
+	values[1] = BoolGetDatum(paused);
+
+	OwnerEnterSpi(&scope);
+	KeepDefaultQueue();
+	changed = OwnerExecute("UPDATE taskq.queue_defs SET paused = $2 WHERE queue = $1 AND paused <> $2",
+						   2, types, values, NULL) > 0;
+	OwnerLeaveSpi(&scope);
+	if (changed)
+		CatalogChanged(REL_QUEUES);
+	return changed;
+}
+
+Datum
+taskq_pause_queue(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(SetPaused(fcinfo, true, "taskq.pause_queue()"));
+}
+
+Datum
+taskq_resume_queue(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(SetPaused(fcinfo, false, "taskq.resume_queue()"));
+}

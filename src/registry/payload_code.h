@@ -1,0 +1,56 @@
+/*
+ * payload_code.h
+ *	  Does a payload fit its type, and what does the validator say?
+ */
+#ifndef TASKQ_PAYLOAD_CODE_H
+#define TASKQ_PAYLOAD_CODE_H
+
+#include "taskq.h"
+
+#include "access/tupdesc.h"
+#include "catalog/pg_attribute.h"
+#include "fmgr.h"
+#include "utils/jsonb.h"
+
+#include "config/contract.h"
+#include "config/fields.h"
+#include "registry/usercode.h"
+
+/* JSON that is tried as a row, or as a domain over it. */
+typedef struct Conversion
+{
+	FmgrInfo	  flinfo; /* of jsonb_to_record() */
+	TupleDesc	  desc;
+	Oid			  domain; /* InvalidOid: none */
+	void		 *domain_state;
+	Jsonb		 *json;
+	MemoryContext context;
+} Conversion;
+
+typedef struct Validation
+{
+	FmgrInfo flinfo;
+	bool	 returns_text;
+	Jsonb	*payload;
+	bool	 valid;
+	char	*reason; /* why it is not, if it was said */
+} Validation;
+
+typedef struct PayloadCheck
+{
+	char		  task_type[TASKQ_NAME_MAX + 1];
+	TaskqContract contract;
+	UserCode	  code;
+	Oid			  base; /* the composite type of the payload type, or InvalidOid */
+	Conversion	  whole;
+	Validation	  validation;
+	Problems	  problems;
+} PayloadCheck;
+
+extern void PayloadCodeBegin(PayloadCheck *check);
+extern void PayloadCheckType(PayloadCheck *check, Jsonb *payload);
+extern void PayloadCheckByValidator(PayloadCheck *check, Jsonb *payload);
+extern bool PayloadNeeds(Form_pg_attribute attribute);
+extern bool PayloadDeclares(const PayloadCheck *check, const char *name);
+
+#endif /* TASKQ_PAYLOAD_CODE_H */

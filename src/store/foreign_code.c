@@ -1,0 +1,107 @@
+/*
+ * foreign_code.c
+ *	  Does an expression or a type bring code that is not trusted as the extension's
+ *	  own?  Trusted is what belongs to a superuser or to the extension's owner.
+ */
+#include "taskq.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/pg_constraint.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "store/catalog.h"
+#include "store/foreign_code.h"
+#include "store/object_owner.h"
+
+/* Is code of this owner's trusted as the extension's own? */
+static bool
+IsTrustedOwner(Oid owner)
+{
+	return superuser_arg(owner) || owner == CatalogOwner();
+}
+
+static bool
+IsForeignFunction(Oid function, void *context)
+{
+	return !IsTrustedOwner(FunctionOwner(function));
+}
+
+/* Do the constraints of a domain call foreign code? */
+static bool
+DomainCallsForeignCode(Oid domain)
+{
+	Relation	rel = table_open(ConstraintRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		foreign = false;
+
+	ScanKeyInit(&key, Anum_pg_constraint_contypid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(domain));
+	scan = systable_beginscan(rel, ConstraintTypidIndexId, true, NULL, 1, &key);
+	while (!foreign && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool  isnull;
+		Datum expression = heap_getattr(tuple, Anum_pg_constraint_conbin, RelationGetDescr(rel), &isnull);
+
+		foreign = !isnull && CallsForeignCode(stringToNode(TextDatumGetCString(expression)), NULL);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return foreign;
+}
+
+/* What a domain is made of, which may be another domain. */
+static Oid
+DomainBase(Oid domain)
+{
+	HeapTuple tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(domain));
+	Oid		  base = InvalidOid;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		base = ((Form_pg_type) GETSTRUCT(tuple))->typbasetype;
+		ReleaseSysCache(tuple);
+	}
+	return base;
+}
+
+/*
+ * Is the code that a type brings trusted?  What the columns of a composite type
+ * bring is not looked for: it is not.
+ */
+bool
+TypeIsTrusted(Oid type)
+{
+	Oid element;
+
+	check_stack_depth();
+	if (!IsTrustedOwner(TypeOwner(type)) || get_typtype(type) == TYPTYPE_COMPOSITE)
+		return false;
+	if (get_typtype(type) == TYPTYPE_DOMAIN)
+		return !DomainCallsForeignCode(type) && TypeIsTrusted(DomainBase(type));
+	element = get_element_type(type);
+	return !OidIsValid(element) || TypeIsTrusted(element);
+}
+
+/* To be called with context NULL. */
+bool
+CallsForeignCode(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (check_functions_in_node(node, IsForeignFunction, context))
+		return true;
+	if (IsA(node, CoerceToDomain) && !TypeIsTrusted(((CoerceToDomain *) node)->resulttype))
+		return true;
+	return expression_tree_walker(node, CallsForeignCode, context);
+}

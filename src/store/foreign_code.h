@@ -1,0 +1,15 @@
+/*
+ * foreign_code.h
+ *	  Does an expression or a type bring code that is not trusted?
+ */
+#ifndef TASKQ_FOREIGN_CODE_H
+#define TASKQ_FOREIGN_CODE_H
+
+#include "taskq.h"
+
+#include "nodes/nodes.h"
+
+extern bool TypeIsTrusted(Oid type);
+extern bool CallsForeignCode(Node *node, void *context);
+
+#endif /* TASKQ_FOREIGN_CODE_H */
