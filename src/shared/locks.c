@@ -1,10 +1,10 @@
 /*
  * locks.c
- *	  Transaction-scoped heavyweight locks in a key space of taskq's own.
+ *	  Heavyweight locks in taskq's own key space.
  *
- * They are of the advisory kind, so they are per database, show in pg_locks
- * (with objsubid from 11) and end with the transaction or savepoint; the key
- * space is one that no SQL function can reach.
+ * They are advisory locks of the transaction: each belongs to a database, is shown
+ * in pg_locks (with an objsubid of 11 or more), and is released at the end of the
+ * transaction or savepoint.  No SQL function can reach their key space.
  */
 #include "taskq.h"
 
@@ -18,10 +18,10 @@
 #include "base/error.h"
 #include "shared/locks.h"
 
-/* The server has room for some thousands of locks, which all sessions share. */
+/* All sessions share a lock table of some thousands of locks. */
 #define MAX_LOCKS 1000
 
-/* How many locks the transaction holds; those freed by a savepoint are counted still. */
+/* How many locks the transaction has taken, including those that a rolled back savepoint has released. */
 static int n_held = 0;
 
 static void
@@ -31,14 +31,14 @@ AtTransactionEnd(XactEvent event, void *arg)
 		n_held = 0;
 }
 
-/* Registered once: each registration is kept for the life of the process. */
+/* Called once in a process, as callbacks stay registered. */
 void
 LocksInit(void)
 {
 	RegisterXactCallback(AtTransactionEnd, NULL);
 }
 
-/* The key of what has a name. */
+/* The key for a name. */
 uint64
 NameKey(const char *name)
 {
@@ -51,7 +51,7 @@ MakeTag(LOCKTAG *tag, LockClass class, uint64 key)
 	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, (uint32) (key >> 32), (uint32) key, class);
 }
 
-/* One transaction must not use up the lock table for all. */
+/* Prevent a transaction from using up the lock table. */
 static void
 CheckCount(void)
 {
@@ -63,7 +63,7 @@ CheckCount(void)
 				 errhint("Commit after some hundreds of such calls.")));
 }
 
-/* Take a lock until the transaction ends; false when it is not to be had. */
+/* Take a lock until the transaction ends.  Returns false if it is not available and "wait" is false. */
 bool
 LockKey(LockClass class, uint64 key, bool exclusive, bool wait)
 {
@@ -78,7 +78,7 @@ LockKey(LockClass class, uint64 key, bool exclusive, bool wait)
 	return result != LOCKACQUIRE_NOT_AVAIL;
 }
 
-/* Give it back before the transaction ends. */
+/* Release a lock before the transaction ends. */
 void
 UnlockKey(LockClass class, uint64 key, bool exclusive)
 {
@@ -89,7 +89,7 @@ UnlockKey(LockClass class, uint64 key, bool exclusive)
 	(void) LockRelease(&tag, exclusive ? ExclusiveLock : ShareLock, false);
 }
 
-/* Does this transaction have the lock, shared? */
+/* Does this transaction hold the lock in share mode? */
 bool
 LockKeyIsHeld(LockClass class, uint64 key)
 {
@@ -99,7 +99,7 @@ LockKeyIsHeld(LockClass class, uint64 key)
 	return LockHeldByMe_compat(&tag, ShareLock);
 }
 
-/* The least key that any other transaction of this database has locked. */
+/* Return the lowest key of the class that another transaction of this database has locked. */
 uint64
 LockLeastKey(LockClass class)
 {

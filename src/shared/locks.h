@@ -1,6 +1,6 @@
 /*
  * locks.h
- *	  Transaction-scoped heavyweight locks in a key space of taskq's own.
+ *	  Heavyweight locks in taskq's own key space.
  */
 #ifndef TASKQ_LOCKS_H
 #define TASKQ_LOCKS_H
@@ -10,13 +10,13 @@
 /* What a key stands for.  PostgreSQL's advisory locks use 1 and 2. */
 typedef enum LockClass
 {
-	LOCK_TASK_TYPE = 11,	  /* registry row of a task type */
-	LOCK_PERMIT = 12,		  /* one of a worker's max_concurrent_jobs places */
+	LOCK_TASK_TYPE = 11,	  /* the registration of a task type */
+	LOCK_PERMIT = 12,		  /* one of a worker's max_concurrent_jobs permits */
 	LOCK_REGISTRATION = 13,	  /* an external worker's id: claims share it */
-	LOCK_FIRST_CLAIM = 14,	  /* to register the id by a claim */
-	LOCK_EVENTS = 15,		  /* below all events of a transaction that is open */
-	LOCK_EVENT_TIMELINE = 16, /* to write the first event on a timeline */
-	LOCK_TRIAL = 17,		  /* the one job of a task type that is on trial */
+	LOCK_FIRST_CLAIM = 14,	  /* registering an external worker by its first claim */
+	LOCK_EVENTS = 15,		  /* a position below all events of an open transaction */
+	LOCK_EVENT_TIMELINE = 16, /* writing the first event of a timeline */
+	LOCK_TRIAL = 17,		  /* the trial job of a paused task type */
 	LOCK_CARE = 18			  /* making and dropping leaves */
 } LockClass;
 

@@ -1,6 +1,7 @@
 /*
  * prepared.c
- *	  Which prepared transactions are taskq's; prepared_end.c says what for.
+ *	  The prepared transactions that have something to tell.  prepared_end.c handles
+ *	  their end.
  */
 #include "taskq.h"
 
@@ -9,7 +10,7 @@
 #include "shared/prepared.h"
 #include "shared/shmem.h"
 
-/* Have a transaction on the list; when that is full, any may be one of taskq's. */
+/* Add a transaction to the list.  If the list is full, any prepared transaction may matter. */
 void
 PreparedAdd(TaskqDatabase *db, TransactionId xid)
 {
@@ -26,8 +27,8 @@ PreparedAdd(TaskqDatabase *db, TransactionId xid)
 }
 
 /*
- * This transaction is being prepared, and has done something of which others are
- * to be told.  Nobody can end it before this has returned.  Cannot fail.
+ * Note that this transaction, which is being prepared, has something to tell.
+ * Nobody can end it before this function returns.  The function cannot fail.
  */
 void
 PreparedNote(void)

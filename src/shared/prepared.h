@@ -1,6 +1,6 @@
 /*
  * prepared.h
- *	  Which prepared transactions are taskq's.
+ *	  The prepared transactions that have something to tell.
  */
 #ifndef TASKQ_PREPARED_H
 #define TASKQ_PREPARED_H

@@ -1,6 +1,6 @@
 /*
  * shmem.c
- *	  What taskq's processes know of each other: slots and databases.
+ *	  Shared memory: slots of processes, and entries of databases.
  */
 #include "taskq.h"
 
@@ -20,7 +20,7 @@ TaskqDatabase	 *taskq_databases = NULL;
 TaskqTermination *taskq_terminations = NULL;
 int				  taskq_tranche = 0;
 
-/* What other modules keep in shared memory. */
+/* The pieces of shared memory of other modules. */
 #define MAX_PIECES 8
 
 static struct
@@ -33,7 +33,7 @@ static int n_pieces = 0;
 static shmem_request_hook_type previous_request_hook = NULL;
 static shmem_startup_hook_type previous_startup_hook = NULL;
 
-/* One slot for every process number that a backend or worker can have. */
+/* The number of slots: one for each process number. */
 int
 ShmemCountSlots(void)
 {
@@ -131,9 +131,9 @@ StartupShmem(void)
 }
 
 /*
- * Have a piece of shared memory made beside ours.  Called by a module while the
- * library is loaded; "size" may be NULL, and "start" is called at each start of
- * shared memory, after the slots are there.
+ * Register a piece of shared memory.  A module calls this while the library is
+ * loaded.  "size" may be NULL.  "start" is called each time that shared memory is
+ * made, when the slots are there.
  */
 void
 ShmemRegister(ShmemSizeFunction size, ShmemStartFunction start)
@@ -160,7 +160,7 @@ ShmemPresent(void)
 	return taskq_shared != NULL;
 }
 
-/* Leave the slot as the next process with this number expects it. */
+/* Clear the slot for the next process with this number. */
 static void
 ReleaseSlot(int code, Datum arg)
 {
@@ -183,7 +183,7 @@ ReleaseSlot(int code, Datum arg)
 	LWLockRelease(&slot->lock);
 }
 
-/* This process's slot, taken when it is first asked for. */
+/* Return the slot of this process, or NULL without preload. */
 TaskqSlot *
 ShmemMySlot(void)
 {
@@ -204,8 +204,8 @@ ShmemMySlot(void)
 }
 
 /*
- * A database's entry; NULL when there is none, or with "make" no room left.
- * Cannot fail, so that a commit callback may ask.
+ * Find the entry of a database, or make it.  Returns NULL if there is none, or no
+ * room for one.  This cannot fail, as commit callbacks call it.
  */
 TaskqDatabase *
 ShmemDatabase(Oid dboid, bool make)
@@ -251,7 +251,7 @@ ShmemDatabase(Oid dboid, bool make)
 	return db;
 }
 
-/* The entry is free for another database.  The caller has the lock. */
+/* Free the entry of a database.  The caller holds the lock. */
 void
 ShmemForgetDatabase(TaskqDatabase *db)
 {
@@ -272,8 +272,8 @@ ShmemMyDatabase(void)
 }
 
 /*
- * Since when workers could have called: the end of recovery after the last
- * start, crash restart or promotion.
+ * Return the moment from which workers could extend their leases: the end of
+ * recovery after the last start, crash restart or promotion.
  */
 TimestampTz
 ShmemUpSince(void)
@@ -292,8 +292,9 @@ ShmemConfigVersion(void)
 }
 
 /*
- * The latch is a process's own, so it may be set after its owner has gone.  A
- * scheduler that rests is started again: the launcher is told once.
+ * Wake the scheduler of a database.  If it rests, the launcher is told once to
+ * start it.  The latch belongs to a process structure, so it may be set after the
+ * process has exited.
  */
 void
 ShmemWakeScheduler(TaskqDatabase *db)
@@ -316,7 +317,7 @@ ShmemWakeLauncher(void)
 		SetLatch(latch);
 }
 
-/* How many of taskq's own processes are in a database. */
+/* Count taskq's own processes in a database. */
 int
 ShmemCountProcesses(Oid dboid)
 {
@@ -335,7 +336,7 @@ ShmemCountProcesses(Oid dboid)
 	return n;
 }
 
-/* Does a background worker of this database say that it runs this claim? */
+/* Does a background worker of this database run this claim? */
 bool
 ShmemRuns(int64 job_id, int64 epoch)
 {
@@ -354,7 +355,7 @@ ShmemRuns(int64 job_id, int64 epoch)
 	return runs;
 }
 
-/* The same of any epoch. */
+/* Does a background worker of this database run this job, under any epoch? */
 bool
 ShmemRunsJob(int64 job_id)
 {
@@ -371,7 +372,7 @@ ShmemRunsJob(int64 job_id)
 	return runs;
 }
 
-/* Is a job's terminated run still to be recorded?  Then it is not claimed. */
+/* Must a job not be claimed, because the end of its run has not been recorded yet? */
 bool
 ShmemTerminationPending(int64 job_id)
 {

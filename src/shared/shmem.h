@@ -1,14 +1,14 @@
 /*
  * shmem.h
- *	  What taskq's processes know of each other.
+ *	  Shared memory: slots of processes, and entries of databases.
  *
- * There is a slot for each process of the server, by its process number, so
- * that no slot is ever searched for or handed out; and an entry for each
- * database that has taskq.  Without preload there is no shared memory, every
- * pointer below is NULL and whoever uses it says so or does without.
+ * Each process of the server has a slot, which its process number indexes, so
+ * slots need not be searched for or allocated.  Each database that has taskq has
+ * an entry.  Without preload there is no shared memory, and every pointer below is
+ * NULL; the code that uses one says so or works without it.
  *
- * Lock order: TaskqShared.lock, then one slot's lock.  Neither is held while
- * anything that can fail or wait is called.
+ * Lock order: TaskqShared.lock, then one slot's lock.  Code that holds one of them
+ * calls nothing that can fail or wait.
  */
 #ifndef TASKQ_SHMEM_H
 #define TASKQ_SHMEM_H
@@ -20,90 +20,90 @@
 #include "storage/lwlock.h"
 #include "utils/timestamp.h"
 
-/* A worker's id is its pool and its process id. */
+/* The id of a background worker consists of its pool and its process id. */
 #define WORKER_ID_SIZE (TASKQ_NAME_MAX + 1 + 16)
-#define INTEREST_WORDS 16 /* 1024 bits, by route_id */
+#define INTEREST_WORDS 16 /* a bit for each route_id modulo 1024 */
 
 /* TaskqSlot.waiting */
 #define NOT_WAITING 0
 #define WAITING 1
-#define WOKEN 2 /* somebody's job has been promised to it */
+#define WOKEN 2 /* it was woken and has not looked yet */
 
 typedef struct TaskqSlot
 {
 	/*
-	 * Waiting for jobs.  The owner writes interest and then sets waiting;
-	 * whoever commits a job turns WAITING into WOKEN and sets the latch.  No
-	 * lock: a committer that reads a stale interest has committed before the
-	 * owner's next look, which finds the job.
+	 * Waiting for jobs.  The owner writes "interest" and then sets "waiting".  A
+	 * commit changes WAITING to WOKEN and sets the latch.  There is no lock: a
+	 * commit that reads an old "interest" happens before the owner's next look,
+	 * which finds the job.
 	 */
 	pg_atomic_uint32 waiting;
 	uint64			 interest[INTEREST_WORDS];
-	uint64			 worker_key; /* of the external worker that it claims for */
-	bool			 at_limit;	 /* it waits for one of that worker's permits, not for jobs */
+	uint64			 worker_key; /* the external worker for which it claims, or 0 */
+	bool			 at_limit;	 /* it waits for a permit of that worker, not for jobs */
 
-	pg_atomic_uint32 reads_events; /* it waits for events: set its latch and clear this */
+	pg_atomic_uint32 reads_events; /* it waits for events; who wakes it clears this */
 
-	/* Constant while the owner lives. */
-	Oid	   dboid; /* InvalidOid: the slot is not in use */
+	/* Set once by the owner. */
+	Oid	   dboid; /* InvalidOid if the slot is not in use */
 	Latch *latch;
 	int	   pid;
 
 	/* Background workers only; guarded by lock. */
 	LWLock		lock;
 	bool		worker;
-	bool		leave;		/* asked to finish its job and go */
-	int			start_mark; /* which start of the scheduler's it was */
+	bool		leave;		/* it was asked to finish its job and exit */
+	int			start_mark; /* index in start_marks of the start that made it */
 	char		pool[TASKQ_NAME_MAX + 1];
-	Oid			role; /* the pool's */
+	Oid			role; /* the role of the pool */
 	char		worker_id[WORKER_ID_SIZE];
 	TimestampTz started_at;
 	uint64		completed;
 	uint64		failed;
 
-	/* The job it runs; job_id is 0 while it runs none.  Guarded by lock. */
+	/* The job that it runs; job_id is 0 if there is none.  Guarded by lock. */
 	int64		job_id;
 	int64		epoch;
 	int32		attempt;
 	char		task_type[TASKQ_NAME_MAX + 1];
 	TimestampTz job_started_at;
-	bool		interruptible;	/* its handler is on the stack */
-	int64		cancel_epoch;	/* the claim that was asked to be cancelled */
-	TimestampTz cancelled_at;	/* and when */
-	TimestampTz interrupted_at; /* for that, last */
-	TimestampTz deadline;		/* by its timeout; 0: none */
-	bool		timed_out;		/* so long ago that the worker ends itself */
-	bool		stuck;			/* and does not even do that */
+	bool		interruptible;	/* its handler runs, so it may be interrupted */
+	int64		cancel_epoch;	/* epoch of the claim whose cancel was requested */
+	TimestampTz cancelled_at;	/* when that was */
+	TimestampTz interrupted_at; /* when it was interrupted for that last */
+	TimestampTz deadline;		/* when its timeout is over; 0 if it has none */
+	bool		timed_out;		/* its worker ends itself, as the handler went on after its timeout */
+	bool		stuck;			/* its worker does not check for interrupts */
 } TaskqSlot;
 
 /*
- * A run that was ended from outside, for the scheduler to record.  There is room
- * for as many as there can be processes: a worker is only started when those that
- * were reported before have been recorded.
+ * A run that was terminated, which the scheduler must record.  There are as many
+ * entries as processes, because a worker starts only after the terminations of
+ * earlier ones have been recorded.
  */
 typedef struct TaskqTermination
 {
 	Oid			dboid;
-	int64		job_id; /* 0: the entry is free */
+	int64		job_id; /* 0 if the entry is free */
 	int64		epoch;
 	TimestampTz started_at;
-	bool		timed_out; /* by itself, as nothing else ended the run */
+	bool		timed_out; /* its worker ended itself after the timeout */
 	char		worker_id[WORKER_ID_SIZE];
 } TaskqTermination;
 
 #define MAX_START_MARKS 256
 #define MAX_FAILED_POOLS 16
 #define MAX_PREPARED 256
-#define MAX_PROBES 64 /* on their way at a time */
+#define MAX_PROBES 64 /* at one time */
 
-/* Time that was lost: leases from before are moved by it (watch.c). */
+/* Time that was lost, by which the ends of earlier leases move (watch.c). */
 typedef struct TaskqShift
 {
-	TransactionId xid_before; /* the next one before it was lost */
-	TransactionId xid;		  /* and when that was noted */
-	TimestampTz	  from;		  /* before it was lost */
-	TimestampTz	  at;		  /* when that was noted */
-	int64		  by;		  /* microseconds; less than 0: the clock was set back */
+	TransactionId xid_before; /* the next transaction id before the pause */
+	TransactionId xid;		  /* the next transaction id when the pause was noted */
+	TimestampTz	  from;		  /* the last moment before the pause */
+	TimestampTz	  at;		  /* when the pause was noted */
+	int64		  by;		  /* in microseconds; negative if the clock was set back */
 } TaskqShift;
 
 #define MAX_SHIFTS 16
@@ -111,62 +111,62 @@ typedef struct TaskqShift
 typedef struct TaskqDatabase
 {
 	/* Guarded by TaskqShared.lock. */
-	Oid			  dboid;		 /* InvalidOid: the entry is free */
-	int			  scheduler_pid; /* 0: none runs */
+	Oid			  dboid;		 /* InvalidOid if the entry is free */
+	int			  scheduler_pid; /* 0 if none runs */
 	Latch		 *scheduler_latch;
-	bool		  scheduler_failed;		  /* the last one was ended by an error */
-	bool		  probe;				  /* the launcher is to look at the database */
-	int			  blocked;				  /* DDL under way that wants no taskq process here */
-	TimestampTz	  scheduler_since;		  /* that it runs */
-	TimestampTz	  looked_at;			  /* by the scheduler, last; 0: not since the start */
-	TimestampTz	  idle_since;			  /* the scheduler has had no work; 0: it has */
-	TimestampTz	  waits_since;			  /* there is no slot for the scheduler; 0: there is */
-	bool		  make_room;			  /* the scheduler is asked to leave */
-	bool		  rests;				  /* it has done so */
-	int			  slots_wanted;			  /* for workers, when it was last tried to start some */
-	TimestampTz	  slots_wanted_at;		  /* that was */
-	TimestampTz	  slot_taken_at;		  /* a worker was started last */
-	TransactionId prepared[MAX_PREPARED]; /* prepared, and of taskq's (prepared.c) */
+	bool		  scheduler_failed;		  /* the last scheduler has failed */
+	bool		  probe;				  /* the launcher must look at the database */
+	int			  blocked;				  /* how many statements under way need the database free of taskq's processes */
+	TimestampTz	  scheduler_since;		  /* when the scheduler was started */
+	TimestampTz	  looked_at;			  /* when the scheduler looked last; 0 if it has not since the server started */
+	TimestampTz	  idle_since;			  /* since when the scheduler has had no work; 0 if it has work */
+	TimestampTz	  waits_since;			  /* since when the scheduler lacks a slot; 0 if it does not */
+	bool		  make_room;			  /* the scheduler was asked to exit */
+	bool		  rests;				  /* it has exited for that, and rests */
+	int			  slots_wanted;			  /* how many workers could not be started */
+	TimestampTz	  slots_wanted_at;		  /* when that was */
+	TimestampTz	  slot_taken_at;		  /* when a worker was started last */
+	TransactionId prepared[MAX_PREPARED]; /* prepared transactions that have something to tell (prepared.c) */
 	int			  n_prepared;
-	bool		  prepared_known;									  /* no other is */
-	char		  failed_pools[MAX_FAILED_POOLS][TASKQ_NAME_MAX + 1]; /* a worker ended by an error */
+	bool		  prepared_known;									  /* the list is complete */
+	char		  failed_pools[MAX_FAILED_POOLS][TASKQ_NAME_MAX + 1]; /* pools whose last worker has failed */
 
 	pg_atomic_uint32 n_terminations;
-	pg_atomic_uint32 leaves_wanted;	   /* a row has found no leaf of its day */
+	pg_atomic_uint32 leaves_wanted;	   /* a row had to go to an overflow leaf */
 	pg_atomic_uint32 events_to_notify; /* events were written since the last NOTIFY */
 	int				 n_shifts;
 	TaskqShift		 shifts[MAX_SHIFTS];
 
-	/* The scheduler's own: when it has looked at the clocks, and what the steady one said. */
+	/* For watch.c only: when the scheduler looked at the clocks, and what it saw. */
 	TimestampTz	  watched_at;
 	int64		  watched_steady;
 	TransactionId watched_xid;
 
-	pg_atomic_uint32 signalled;					   /* the scheduler is to look */
-	pg_atomic_uint32 may_grow;					   /* is it worth telling the scheduler of more work? */
-	pg_atomic_uint64 next_moment;				   /* when the scheduler must look again */
-	pg_atomic_uint64 next_lease;				   /* no lease is over before */
-	pg_atomic_uint64 config_version;			   /* raised when the configuration changes */
-	pg_atomic_uint64 cancels;					   /* raised by each request to cancel a job */
-	pg_atomic_uint64 cancels_none_at;			   /* when it was this, there was no request */
-	pg_atomic_uint32 start_marks[MAX_START_MARKS]; /* workers set theirs when up */
+	pg_atomic_uint32 signalled;					   /* the scheduler must look for work */
+	pg_atomic_uint32 may_grow;					   /* 0 if the scheduler could not start more workers */
+	pg_atomic_uint64 next_moment;				   /* the next moment at which the scheduler must look */
+	pg_atomic_uint64 next_lease;				   /* no lease ends before this moment */
+	pg_atomic_uint64 config_version;			   /* incremented when the configuration changes */
+	pg_atomic_uint64 cancels;					   /* incremented by each request to cancel a job */
+	pg_atomic_uint64 cancels_none_at;			   /* the value of "cancels" at which there was no request */
+	pg_atomic_uint32 start_marks[MAX_START_MARKS]; /* a worker sets its mark when it is up */
 } TaskqDatabase;
 
 typedef struct TaskqShared
 {
 	LWLock			 lock;
-	Latch			*launcher_latch; /* guarded by lock, as is the next */
+	Latch			*launcher_latch; /* guarded by lock, as is launcher_pid */
 	int				 launcher_pid;
-	TimestampTz		 up_since; /* recovery was over; 0 until the launcher is up */
+	TimestampTz		 up_since; /* when recovery was over; 0 until the launcher runs */
 	pg_atomic_uint32 n_waiting;
-	pg_atomic_uint32 n_at_limit;				/* those of them that wait for a permit */
+	pg_atomic_uint32 n_at_limit;				/* how many of these wait for a permit */
 	pg_atomic_uint32 n_event_readers;			/* processes that wait for events */
-	pg_atomic_uint32 probe_answers[MAX_PROBES]; /* the database in which a probe has found no taskq */
-	pg_atomic_uint64 slots_short_at;			/* somebody has lacked a slot, last */
-	bool			 schedulers_lack_slots;		/* now; guarded by lock */
+	pg_atomic_uint32 probe_answers[MAX_PROBES]; /* databases in which a probe has found no taskq */
+	pg_atomic_uint64 slots_short_at;			/* when a process lacked a slot last */
+	bool			 schedulers_lack_slots;		/* a scheduler lacks a slot now; guarded by lock */
 	int				 n_slots;
 	int				 n_databases;
-	TimestampTz		 slots_missing_since; /* max_worker_processes was exhausted; guarded by lock */
+	TimestampTz		 slots_missing_since; /* since when max_worker_processes is exhausted; guarded by lock */
 } TaskqShared;
 
 extern TaskqShared		*taskq_shared;

@@ -3,15 +3,14 @@
  *	  Sharing the server's worker slots between databases.
  *
  * Launcher, schedulers and workers are background workers, of which the server
- * has max_worker_processes.  Schedulers are as many as leave a quarter of these to
- * workers, and taskq.reserved_workers to others.  Where that is not enough for all databases, or
- * no slot is left, those that have no work make room, and when there are none of
- * these, databases take turns: a scheduler, or a worker after the job in hand,
- * leaves when it has been there for ten seconds.  The launcher says who.
+ * has max_worker_processes.  The number of schedulers is limited, so that a quarter
+ * of the slots is left to workers, and taskq.reserved_workers slots to others.  When
+ * there are more databases than that, or no slot is left, schedulers without work
+ * make room.  If all have work, databases take turns: a scheduler that has run for
+ * ten seconds exits, or a worker after its job.  The launcher chooses which.
  *
- * A scheduler that has made room rests: the launcher starts it again when a
- * commit says that there is work, when something is due, and to look once in a
- * while (launcher.c).
+ * A scheduler that has made room rests.  The launcher starts it again when a commit
+ * brings work, when something is due, and once in a while (launcher.c).
  */
 #include "taskq.h"
 
@@ -27,18 +26,18 @@
 
 PG_FUNCTION_INFO_V1(taskq_pool_state);
 
-#define TURN (10 * USECS_PER_SEC)	   /* how long a database has its slots for certain */
-#define SHORT_FOR (60 * USECS_PER_SEC) /* after slots were short they may be again */
-#define WANT_LASTS (5 * USECS_PER_SEC) /* a scheduler that lacks a slot says so each second */
+#define TURN (10 * USECS_PER_SEC)	   /* a database keeps its slots for this time */
+#define SHORT_FOR (60 * USECS_PER_SEC) /* slots count as short for this time */
+#define WANT_LASTS (5 * USECS_PER_SEC) /* a scheduler repeats each second that it lacks slots */
 
-/* How many schedulers, and probes of databases, there may be. */
+/* The greatest number of schedulers and probes. */
 int
 SlotsForSchedulers(void)
 {
 	return Max(max_worker_processes - taskq_reserved_workers - 1 - Max(max_worker_processes / 4, 1), 1);
 }
 
-/* Has somebody lacked a slot a moment ago? */
+/* Has a process lacked a slot lately? */
 bool
 SlotsAreShort(void)
 {
@@ -53,7 +52,7 @@ SlotsNoteShort(void)
 	pg_atomic_write_u64(&taskq_shared->slots_short_at, (uint64) ClockNow());
 }
 
-/* A scheduler lacks slots for so many workers.  Repeated each second while that is so. */
+/* Note that a scheduler lacks slots for n workers.  It repeats this each second. */
 void
 SlotsWant(TaskqDatabase *db, int n)
 {
@@ -67,14 +66,14 @@ SlotsWant(TaskqDatabase *db, int n)
 	ShmemWakeLauncher();
 }
 
-/* The caller has TaskqShared.lock. */
+/* Does a database lack slots for workers?  The caller holds TaskqShared.lock. */
 static bool
 Wants(const TaskqDatabase *db)
 {
 	return OidIsValid(db->dboid) && db->slots_wanted > 0 && !ClockHasPassed(db->slots_wanted_at, WANT_LASTS);
 }
 
-/* Workers of a database that are to stay. */
+/* Count the workers of a database that were not asked to exit. */
 static int
 CountWorkers(Oid dboid)
 {
@@ -87,8 +86,8 @@ CountWorkers(Oid dboid)
 }
 
 /*
- * May a database start a worker?  Not while another one lacks a slot and has fewer,
- * or as many and has had its turn longer ago.
+ * May a database start a worker?  It may not while another database lacks a slot
+ * and has fewer workers, or as many and was given a slot longer ago.
  */
 bool
 SlotsMayTake(const TaskqDatabase *db)
@@ -114,7 +113,7 @@ SlotsMayTake(const TaskqDatabase *db)
 	return may;
 }
 
-/* It has started one. */
+/* Note that a database has started a worker. */
 void
 SlotsTaken(TaskqDatabase *db)
 {
@@ -125,7 +124,7 @@ SlotsTaken(TaskqDatabase *db)
 
 /* make room ---------------------------------------------------------------- */
 
-/* Schedulers that were asked to leave and are still there. */
+/* Count the schedulers that were asked to exit and still run. */
 static int
 CountLeaving(void)
 {
@@ -138,9 +137,9 @@ CountLeaving(void)
 }
 
 /*
- * Ask a scheduler to leave: the one that has been without work for the longest
- * time, or, where it need not be idle, the one that had its turn first.  The caller
- * has TaskqShared.lock.
+ * Ask a scheduler to exit: with "idle" the one that has been without work for the
+ * longest time, otherwise the one that was started first.  The caller holds
+ * TaskqShared.lock.
  */
 static bool
 AskScheduler(bool idle)
@@ -167,9 +166,9 @@ AskScheduler(bool idle)
 }
 
 /*
- * Ask a worker to leave, of a database that has more of them than one with
- * "least": one that waits for jobs, or else the one that was there first, of the
- * database that has most.  The caller has TaskqShared.lock.
+ * Ask a worker to exit whose database has more workers than one with "least".  A
+ * worker that waits for jobs is preferred, otherwise the oldest worker of the
+ * database that has most.  The caller holds TaskqShared.lock.
  */
 static void
 AskWorker(int least)
@@ -207,7 +206,7 @@ AskWorker(int least)
 	LWLockRelease(&chosen->lock);
 }
 
-/* Of the databases that lack slots for workers, the fewest that one has; -1: none lacks any. */
+/* The lowest number of workers among databases that lack slots; -1 if none lacks any. */
 static int
 LeastWorkers(void)
 {
@@ -224,8 +223,8 @@ LeastWorkers(void)
 }
 
 /*
- * Have others make room for so many schedulers that cannot be started, and for
- * workers; true: look again in a second.  Called by the launcher.
+ * Ask processes to make room for n schedulers that cannot be started, and for
+ * workers.  Called by the launcher.  Returns true if it must look again in a second.
  */
 bool
 SlotsMakeRoom(SlotsShort schedulers, int n_schedulers)
@@ -242,7 +241,7 @@ SlotsMakeRoom(SlotsShort schedulers, int n_schedulers)
 	for (int i = leaving; i < n_schedulers && asked; i++)
 		asked = AskScheduler(true) || (schedulers == SLOTS_NO_PLACE && AskScheduler(false));
 
-	/* slots that workers lack may be those of schedulers without work */
+	/* Schedulers without work may hold the slots that workers lack. */
 	if (least >= 0 && leaving == 0 && n_schedulers == 0)
 		asked = AskScheduler(true);
 	if (least >= 0 && (!asked || n_schedulers > 0) && ClockHasPassed(worker_asked_at, USECS_PER_SEC))
@@ -256,7 +255,7 @@ SlotsMakeRoom(SlotsShort schedulers, int n_schedulers)
 
 /* SQL ---------------------------------------------------------------------- */
 
-/* Is there a worker of this pool? */
+/* Has this pool of this database a worker? */
 static bool
 HasWorker(const char *pool)
 {

@@ -9,11 +9,11 @@
 
 #include "shared/shmem.h"
 
-/* Where a process that a database needs cannot be started. */
+/* Why a scheduler cannot be started. */
 typedef enum SlotsShort
 {
 	SLOTS_ENOUGH,
-	SLOTS_NO_PLACE, /* as many schedulers as there may be */
+	SLOTS_NO_PLACE, /* there are as many schedulers as allowed */
 	SLOTS_NO_SLOT	/* max_worker_processes is used up */
 } SlotsShort;
 

@@ -1,8 +1,9 @@
 /*
  * stats.c
- *	  Runs by task type, counted in shared memory: no table is written for
- *	  them.  A run is counted when the transaction that settled it commits.
- *	  The numbers outlive a restart, but not a crash (stats_file.c).
+ *	  Statistics of runs for each task type, in shared memory.
+ *
+ * A run is counted when the transaction that settles it commits.  The numbers are
+ * kept over a restart of the server, but not over a crash (stats_file.c).
  */
 #include "taskq.h"
 
@@ -26,13 +27,10 @@
 #include "shared/stats.h"
 #include "shared/stats_file.h"
 
-PG_FUNCTION_INFO_V1(taskq_handler_statistics);
-PG_FUNCTION_INFO_V1(taskq_stat_reset);
-
-/* A type that has not run for so long makes room for another in a full table. */
+/* In a full table, a type that has not run for this long is replaced by another. */
 #define UNUSED_FOR USECS_PER_DAY
 
-/* And no more often than this is it searched for when there was none. */
+/* If there was none, another search is made no sooner than this. */
 #define TAKE_OVER_EVERY USECS_PER_MINUTE
 
 static HTAB *stats = NULL;
@@ -41,8 +39,8 @@ static HTAB *stats = NULL;
 typedef struct SettledRun
 {
 	StatsEntry *entry;
-	uint32		generation; /* the entry may be another type's by then */
-	int			level;		/* of the subtransaction that settled it */
+	uint32		generation; /* to notice that the entry was given to another type */
+	int			level;		/* nesting level of the subtransaction that settled it */
 	bool		completed;
 	int64		duration;
 	int64		waited;
@@ -74,7 +72,7 @@ StatsStart(void)
 
 /* entries ------------------------------------------------------------------ */
 
-/* Nothing was counted yet; everything but key, mutex and generation. */
+/* Clear all but the key, the mutex and the generation. */
 static void
 Clear(StatsEntry *entry, TimestampTz now)
 {
@@ -85,8 +83,8 @@ Clear(StatsEntry *entry, TimestampTz now)
 }
 
 /*
- * In a full table, the entry of the type that has not run for the longest time,
- * if that is long enough, becomes that of another type; else NULL.
+ * Give the entry of the type that has not run for the longest time to another
+ * type.  Returns NULL if every type has run lately.
  */
 static StatsEntry *
 TakeOver(const StatsKey *key, TimestampTz now)
@@ -115,7 +113,7 @@ TakeOver(const StatsKey *key, TimestampTz now)
 	return oldest;
 }
 
-/* A type's entry; with the lock held shared, or exclusively to make it. */
+/* Find a type's entry, or make it.  The caller holds the lock, exclusively with "make". */
 static StatsEntry *
 FindEntry(const StatsKey *key, bool make)
 {
@@ -135,7 +133,14 @@ FindEntry(const StatsKey *key, bool make)
 	return entry;
 }
 
-/* Is there room for no other type? */
+/* Does this server count runs? */
+bool
+StatsPresent(void)
+{
+	return stats != NULL;
+}
+
+/* Is the table full? */
 bool
 StatsIsFull(void)
 {
@@ -164,7 +169,7 @@ CountInto(const SettledRun *run, TimestampTz now)
 	SpinLockRelease(&entry->mutex);
 }
 
-/* The commit has failed after all.  The extremes and the last moment stay as they are. */
+/* Take back what CountInto() has counted, except extremes and the last moment. */
 static void
 TakeBack(const SettledRun *run)
 {
@@ -194,7 +199,7 @@ MakeKey(StatsKey *key, const char *task_type)
 	strlcpy(key->task_type, task_type, sizeof(key->task_type));
 }
 
-/* One more job that failed because of the database, if it is not one of these. */
+/* Add a job that failed because of the database.  Returns false if it was counted before. */
 static bool
 AddSetupJob(StatsNumbers *numbers, int64 job_id)
 {
@@ -206,9 +211,9 @@ AddSetupJob(StatsNumbers *numbers, int64 job_id)
 }
 
 /*
- * Count a failure that says the database is not as the handler needs it, after
- * the run itself was counted.  Are there enough now, of different jobs and in a
- * row?  Then the count begins anew.
+ * Count a job that has failed because the database is not as the handler needs it.
+ * Call it after StatsCountRun().  Returns true, and begins anew, when enough
+ * different jobs in a row have failed so.
  */
 bool
 StatsCountSetupFailure(const char *task_type, int64 job_id)
@@ -234,7 +239,7 @@ StatsCountSetupFailure(const char *task_type, int64 job_id)
 	return enough;
 }
 
-/* Keep a settled run until the transaction ends. */
+/* Remember a run until the transaction ends. */
 static void
 KeepSettledRun(StatsEntry *entry, uint32 generation, bool completed, int64 duration, int64 waited)
 {
@@ -259,15 +264,15 @@ KeepSettledRun(StatsEntry *entry, uint32 generation, bool completed, int64 durat
 	run->waited = waited;
 }
 
-/* The type of the run counted last, which that of the next one mostly is. */
+/* The entry of the last run that was counted, because the next run mostly has the same type. */
 static struct
 {
 	char		task_type[TASKQ_NAME_MAX + 1];
-	StatsEntry *entry; /* NULL: there is none, or no room for it */
+	StatsEntry *entry; /* NULL if there is none, or no room for one */
 	uint32		generation;
 } last;
 
-/* Find a type's entry, or make it. */
+/* Set "last" to the entry of a type. */
 static void
 FindLast(const char *task_type)
 {
@@ -288,7 +293,7 @@ FindLast(const char *task_type)
 	strlcpy(last.task_type, task_type, sizeof(last.task_type));
 }
 
-/* Note that a run has ended; false: the entry has become another type's. */
+/* Note in "last" that a run has ended.  Returns false if the entry was given to another type. */
 static bool
 NoteRun(bool completed)
 {
@@ -303,10 +308,9 @@ NoteRun(bool completed)
 }
 
 /*
- * Count a run that took so many microseconds, and began so many after it was
- * due, when this transaction commits.
- * Only that failures of setup are no longer in a row is known at once, to the
- * jobs that follow in the same transaction.
+ * Count a run at commit: how long it took, and how long its job had been due before
+ * it began, in microseconds.  Only the row of failures because of the database is
+ * ended at once, for the next jobs of the same transaction.
  */
 void
 StatsCountRun(const char *task_type, bool completed, int64 duration, int64 waited)
@@ -324,9 +328,9 @@ StatsCountRun(const char *task_type, bool completed, int64 duration, int64 waite
 }
 
 /*
- * Just before the commit, so that whoever sees a job completed sees it counted;
- * a commit that fails even then takes it back.  Allocates nothing and cannot
- * fail.
+ * Count the settled runs just before the commit, so that a job is counted when
+ * others see it completed.  If the commit fails after that, the counts are taken
+ * back.  This allocates no memory and cannot fail.
  */
 static void
 CountSettledRuns(XactEvent event, void *arg)
@@ -355,7 +359,7 @@ FollowSubtransaction(SubXactEvent event, SubTransactionId mine, SubTransactionId
 {
 	int level = GetCurrentTransactionNestLevel();
 
-	/* the last ones are those of the innermost level */
+	/* The last runs are those of the innermost subtransaction. */
 	if (event == SUBXACT_EVENT_COMMIT_SUB)
 		for (int i = n_settled_runs; i > 0 && settled_runs[i - 1].level >= level; i--)
 			settled_runs[i - 1].level = level - 1;
@@ -364,7 +368,7 @@ FollowSubtransaction(SubXactEvent event, SubTransactionId mine, SubTransactionId
 			n_settled_runs--;
 }
 
-/* Registered once: each registration is kept for the life of the process. */
+/* Called once in a process, as callbacks stay registered. */
 void
 StatsInit(void)
 {
@@ -375,7 +379,7 @@ StatsInit(void)
 
 /* reading ------------------------------------------------------------------ */
 
-/* Copies of a database's entries, or of all: nothing that can fail is called with the lock held. */
+/* Copy the entries of a database, or of all if dboid is invalid. */
 StatsEntry *
 StatsCopyAll(Oid dboid, int *n)
 {
@@ -397,7 +401,7 @@ StatsCopyAll(Oid dboid, int *n)
 	return copies;
 }
 
-/* An entry of before the server's start. */
+/* Add an entry that was saved before the server's start. */
 void
 StatsRestore(const StatsEntry *saved)
 {
@@ -413,71 +417,14 @@ StatsRestore(const StatsEntry *saved)
 	entry->numbers = saved->numbers;
 }
 
-/* In milliseconds. */
-static void
-PutQuantile(Datum *values, bool *nulls, int i, const Histogram *histogram, double q)
+/* Begin anew with a task type of this database, or with all if it is NULL. */
+void
+StatsReset(const char *task_type)
 {
-	double microseconds = 0;
-
-	nulls[i] = !HistogramQuantile(histogram, q, &microseconds);
-	values[i] = Float8GetDatum(microseconds / 1000.0);
-}
-
-Datum
-taskq_handler_statistics(PG_FUNCTION_ARGS)
-{
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	StatsEntry	  *copies;
-	int			   n;
-
-	CheckArgCount(fcinfo, 0);
-	BeginRows(fcinfo, 16);
-	if (stats == NULL)
-		return (Datum) 0;
-	copies = StatsCopyAll(MyDatabaseId, &n);
-	for (int i = 0; i < n; i++)
-	{
-		const StatsNumbers *numbers = &copies[i].numbers;
-		int64				runs = numbers->completed + numbers->failed;
-		Datum				values[16];
-		bool				nulls[16] = { false };
-
-		if (runs == 0)
-			continue;
-		values[0] = CStringGetTextDatum(copies[i].key.task_type);
-		values[1] = Int64GetDatum(runs);
-		values[2] = Int64GetDatum(numbers->completed);
-		values[3] = Int64GetDatum(numbers->failed);
-		values[4] = Float8GetDatum(numbers->total / 1000.0);
-		values[5] = Float8GetDatum(numbers->runs.least / 1000.0);
-		values[6] = Float8GetDatum(numbers->runs.most / 1000.0);
-		values[7] = TimestampTzGetDatum(numbers->last_run_at);
-		PutQuantile(values, nulls, 8, &numbers->runs, 0.5);
-		PutQuantile(values, nulls, 9, &numbers->runs, 0.95);
-		PutQuantile(values, nulls, 10, &numbers->runs, 0.99);
-		values[11] = Float8GetDatum(numbers->waited / 1000.0);
-		PutQuantile(values, nulls, 12, &numbers->waits, 0.5);
-		PutQuantile(values, nulls, 13, &numbers->waits, 0.95);
-		PutQuantile(values, nulls, 14, &numbers->waits, 0.99);
-		values[15] = TimestampTzGetDatum(numbers->since);
-		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
-	}
-	return (Datum) 0;
-}
-
-/* Begin anew, with one type or all of this database. */
-Datum
-taskq_stat_reset(PG_FUNCTION_ARGS)
-{
-	char		   *task_type;
 	HASH_SEQ_STATUS status;
 	StatsEntry	   *entry;
 	TimestampTz		now = ClockNow();
 
-	CheckArgCount(fcinfo, 1);
-	task_type = ArgNameOrNull(fcinfo, 0, "task type");
-	if (stats == NULL)
-		PG_RETURN_VOID();
 	LWLockAcquire(&taskq_shared->lock, LW_SHARED);
 	hash_seq_init(&status, stats);
 	while ((entry = hash_seq_search(&status)) != NULL)
@@ -488,5 +435,4 @@ taskq_stat_reset(PG_FUNCTION_ARGS)
 			SpinLockRelease(&entry->mutex);
 		}
 	LWLockRelease(&taskq_shared->lock);
-	PG_RETURN_VOID();
 }

@@ -1,6 +1,6 @@
 /*
  * stats.h
- *	  Runs by task type, counted in shared memory.
+ *	  Statistics of runs for each task type, in shared memory.
  */
 #ifndef TASKQ_STATS_H
 #define TASKQ_STATS_H
@@ -18,38 +18,40 @@ typedef struct StatsKey
 	char task_type[TASKQ_NAME_MAX + 1];
 } StatsKey;
 
-/* Jobs that fail in a row because of how the database is, before their type is paused. */
+/* A type is paused when this many jobs in a row fail because of the state of the database. */
 #define SETUP_FAILURES 3
 
-/* Of one task type; times in microseconds. */
+/* The statistics of a task type; times are in microseconds. */
 typedef struct StatsNumbers
 {
 	int64		completed;
 	int64		failed;
 	int64		total;
-	int64		waited; /* from when a job was due to its start */
+	int64		waited; /* time between the moment at which a job was due and its start */
 	TimestampTz last_run_at;
-	TimestampTz since;						/* counted from then on */
-	int			setup_failures;				/* so many different jobs in a row have failed because of the database */
-	int64		setup_jobs[SETUP_FAILURES]; /* these */
+	TimestampTz since;						/* when counting began */
+	int			setup_failures;				/* how many jobs in a row have failed because of the database */
+	int64		setup_jobs[SETUP_FAILURES]; /* those jobs, which are different */
 	Histogram	runs;
 	Histogram	waits;
 } StatsNumbers;
 
-/* Found under TaskqShared.lock; what follows the key is guarded by mutex. */
+/* TaskqShared.lock guards the table; mutex guards the fields after the key. */
 typedef struct StatsEntry
 {
 	StatsKey	 key;
 	slock_t		 mutex;
-	uint32		 generation; /* another one when the entry is reused */
+	uint32		 generation; /* changes when the entry is given to another type */
 	StatsNumbers numbers;
 } StatsEntry;
 
 extern void		   StatsInit(void);
 extern bool		   StatsCountSetupFailure(const char *task_type, int64 job_id);
 extern void		   StatsCountRun(const char *task_type, bool completed, int64 duration, int64 waited);
+extern bool		   StatsPresent(void);
 extern bool		   StatsIsFull(void);
 extern StatsEntry *StatsCopyAll(Oid dboid, int *n);
 extern void		   StatsRestore(const StatsEntry *saved);
+extern void		   StatsReset(const char *task_type);
 
 #endif /* TASKQ_STATS_H */

@@ -1,9 +1,10 @@
 /*
  * stats_file.c
- *	  Statistics over a restart of the server: written when it stops, read when
- *	  it starts, and gone after a crash, as PostgreSQL's own are.
+ *	  Keeping the statistics over a restart of the server.
  *
- * Only the postmaster comes by here, when it has no children.
+ * They are written when the server stops and read when it starts.  After a crash
+ * they begin anew, as PostgreSQL's own do.  Only the postmaster calls this, when it
+ * has no children.
  */
 #include "taskq.h"
 
@@ -26,11 +27,11 @@
 typedef struct StatsFileHeader
 {
 	uint32 magic;
-	uint32 entry_size; /* one of another version is not read */
+	uint32 entry_size; /* a file of another version is not read */
 	uint32 n;
 } StatsFileHeader;
 
-/* Read the file into the table, which is empty; false: it is not as we wrote it. */
+/* Read the file into the empty table.  Returns false if we have not written it, or not all of it. */
 static bool
 ReadEntries(FILE *file)
 {
@@ -49,7 +50,7 @@ ReadEntries(FILE *file)
 	return true;
 }
 
-/* Has the server been shut down in an orderly way? */
+/* Was the server shut down properly? */
 static bool
 WasShutDown(void)
 {
@@ -61,7 +62,7 @@ WasShutDown(void)
 	return was;
 }
 
-/* It is removed, so that it is not read again after a crash. */
+/* Read the file, and remove it so that it is not read again after a crash. */
 void
 StatsFileLoad(void)
 {
@@ -72,7 +73,7 @@ StatsFileLoad(void)
 	if (WasShutDown() && !ReadEntries(file))
 		ereport(LOG,
 				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("file \"%s\" is not one of this version of taskq, so its statistics begin anew", STATS_FILE)));
+				 errmsg("file \"%s\" was not written by this version of taskq, so the statistics begin anew", STATS_FILE)));
 	FreeFile(file);
 	(void) unlink(STATS_FILE);
 }
@@ -94,7 +95,7 @@ Save(int code, Datum arg)
 	FILE *file;
 	bool  written;
 
-	/* after a crash the table is not to be trusted */
+	/* After a crash the table may be damaged. */
 	if (code != 0)
 		return;
 	file = AllocateFile(STATS_FILE_NEW, PG_BINARY_W);

@@ -1,6 +1,6 @@
 /*
  * stats_file.h
- *	  Statistics over a restart of the server.
+ *	  Keeping the statistics over a restart of the server.
  */
 #ifndef TASKQ_STATS_FILE_H
 #define TASKQ_STATS_FILE_H

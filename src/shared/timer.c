@@ -1,14 +1,14 @@
 /*
  * timer.c
- *	  The timer that bounds a run.
+ *	  The timers that bound runs and users' code.
  *
- * It is one of our own and not the statement timer: nothing that a handler may
- * set disarms it, and in a session of somebody else's it does not come into
- * that one's way.  It cancels the run when its time is over, and again each
- * second, in case that the handler caught the error and went on.  A background
- * worker whose run is not over GRACE seconds later ends itself.  A handler that
- * never looks at interrupts notices none of this; the scheduler then says that
- * the worker is stuck (stuck.c).
+ * The timer of a run is taskq's own, not the statement timer.  A handler cannot
+ * disarm it by a setting, and it does not disturb the timer of a session that runs
+ * a job by hand.  It cancels the run when its time is over, and again each second,
+ * because the handler may catch the error and go on.  A background worker ends
+ * itself if its run has not ended GRACE seconds later.  A handler that never checks
+ * for interrupts is not stopped; the scheduler reports that its worker is stuck
+ * (stuck.c).
  */
 #include "taskq.h"
 
@@ -26,8 +26,8 @@
 
 static TimeoutId			 timer;
 static bool					 registered = false;
-static TimestampTz			 armed_until = 0; /* 0: not armed */
-static TaskqDatabase		*db;			  /* whose scheduler is to look; NULL: not in a background worker */
+static TimestampTz			 armed_until = 0; /* 0 if it is not armed */
+static TaskqDatabase		*db;			  /* the database whose scheduler to wake; NULL outside background workers */
 static volatile sig_atomic_t fired = 0;
 
 /* Runs in the signal handler. */
@@ -67,14 +67,14 @@ Stop(void)
 	disable_timeout(timer, false);
 	armed_until = 0;
 
-	/* what it has asked for was meant for the run */
+	/* The cancel was meant for the run, which has ended. */
 	if (fired > 0)
 		QueryCancelPending = false;
 }
 
 /*
- * Cancel what runs then.  Returns what was armed before, which may be sooner and
- * then stays, for TimerRestore().
+ * Arm the timer to cancel what runs at a moment.  If it is armed for an earlier
+ * moment already, that stays.  Returns what it was armed for, for TimerRestore().
  */
 TimestampTz
 TimerArm(TimestampTz until)
@@ -88,14 +88,14 @@ TimerArm(TimestampTz until)
 	return before;
 }
 
-/* Is the time over that was armed for, and was that said? */
+/* Has the timer fired that was armed for this moment? */
 bool
 TimerFired(TimestampTz until)
 {
 	return armed_until == until && fired > 0;
 }
 
-/* The run is over: back to the timer of the run around it, if there is one. */
+/* Arm the timer for the outer run again, if there is one. */
 void
 TimerRestore(TimestampTz before)
 {
@@ -109,9 +109,9 @@ TimerRestore(TimestampTz before)
 /* users' code outside handlers --------------------------------------------- */
 
 /*
- * It has a timer of its own, which ends any session, not only a worker's: the
- * code is not of the session's role, and nothing gentler stops one that catches
- * its cancels.
+ * Users' code outside handlers has another timer.  It ends any session, not only a
+ * worker's: the code does not belong to the session's role, and code that catches
+ * its cancels cannot be stopped otherwise.
  */
 static TimeoutId			 code_timer;
 static bool					 code_registered = false;
@@ -128,7 +128,7 @@ FireAtCode(void)
 		return;
 	ProcDiePending = true;
 
-	/* so that the scheduler records the run that the worker was at */
+	/* The scheduler records the worker's run as timed out. */
 	if (ShmemMySlot() != NULL && ShmemMySlot()->worker)
 		ShmemMySlot()->timed_out = true;
 }
@@ -143,14 +143,14 @@ TimerCodeStart(TimestampTz until)
 	enable_timeout_every(code_timer, ClockForTimer(until), 1000);
 }
 
-/* Is the session to end? */
+/* Must the session end? */
 bool
 TimerCodeOverdue(void)
 {
 	return code_fired > GRACE;
 }
 
-/* The code has come to its end; was it interrupted for its time? */
+/* Disarm the timer of users' code.  Returns true if it has fired. */
 bool
 TimerCodeStop(void)
 {

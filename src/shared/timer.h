@@ -1,6 +1,6 @@
 /*
  * timer.h
- *	  The timer that bounds a run.
+ *	  The timers that bound runs and users' code.
  */
 #ifndef TASKQ_TIMER_H
 #define TASKQ_TIMER_H

@@ -1,16 +1,17 @@
 /*
  * watch.c
- *	  Noticing that time was lost: the machine stood still, or the clock was set.
+ *	  Noticing that the machine stood still or its clock was set.
  *
- * A lease is a moment of the server's clock.  While the machine stands still no
- * worker can extend one, and a clock that is set ahead ends all of them; one that is
- * set back would keep the jobs of dead workers.  The scheduler sees both: its own
- * sleep has taken longer than it asked for, or the server's clock and one that
- * nobody sets went apart.  It then notes by how much leases are to be moved: exactly
- * what was lost, so that on a machine that is always late they still end.
+ * A lease ends at a moment of the server's clock.  While the machine stands still,
+ * no worker can extend its lease.  A clock that is set ahead would end all leases,
+ * and a clock that is set back would keep the jobs of dead workers.  The scheduler
+ * notices both: its sleep has taken longer than it asked for, or the server's clock
+ * and the monotonic clock went apart.  It then notes by how much the ends of leases
+ * move: exactly by the time that was lost, so leases still end on a machine that is
+ * always late.
  *
- * Only leases from before are moved: a row says by its xmin when its lease was
- * extended last.
+ * Only leases from before the pause are moved.  The xmin of a row says when its
+ * lease was extended last.
  */
 #include "taskq.h"
 
@@ -23,13 +24,13 @@
 #include "shared/watch.h"
 
 #define TOLERANCE (USECS_PER_SEC / 2)
-#define NEWS (5 * USECS_PER_SEC) /* less is a machine with much to do */
-#define REMEMBERED USECS_PER_DAY /* who lives calls before */
+#define NEWS (5 * USECS_PER_SEC) /* a shorter delay is usual on a busy machine, and is not logged */
+#define REMEMBERED USECS_PER_DAY /* a live worker extends its lease within this time */
 
 static TaskqDatabase *db = NULL;
-static int64		  allowed = 0; /* how long we may have slept since the last look */
+static int64		  allowed = 0; /* the time that may pass until the next look */
 
-/* Microseconds of the clock that nobody sets. */
+/* The monotonic clock, in microseconds. */
 static int64
 SteadyNow(void)
 {
@@ -39,7 +40,7 @@ SteadyNow(void)
 	return (int64) INSTR_TIME_GET_MICROSEC(now);
 }
 
-/* Leases that were extended before now, and were in force then, are to be moved. */
+/* Note that leases which were valid at "from" move by "by" microseconds. */
 static void
 AddShift(TimestampTz from, int64 by)
 {
@@ -53,7 +54,7 @@ AddShift(TimestampTz from, int64 by)
 	memmove(shifts, shifts + first, sizeof(TaskqShift) * db->n_shifts);
 	if (db->n_shifts == MAX_SHIFTS)
 	{
-		/* the two oldest become one: leases from between are moved by too much */
+		/* Merge the two oldest.  Leases extended between them move by too much. */
 		shifts[1].by += shifts[0].by;
 		shifts[1].from = Min(shifts[0].from, shifts[1].from);
 		shifts[1].xid_before = shifts[1].xid;
@@ -74,7 +75,7 @@ AddShift(TimestampTz from, int64 by)
 			 errdetail("The machine stood still or was late, or its clock was set.")));
 }
 
-/* Begin to watch.  What was seen before says by how much the clock was set since. */
+/* Begin to watch.  An earlier scheduler may have left its last look. */
 void
 WatchBegin(TaskqDatabase *database)
 {
@@ -89,7 +90,7 @@ WatchBegin(TaskqDatabase *database)
 	(void) WatchNote();
 }
 
-/* We are going to sleep for so long. */
+/* Note that we are going to sleep. */
 void
 WatchSleep(long milliseconds)
 {
@@ -97,7 +98,7 @@ WatchSleep(long milliseconds)
 	allowed = (int64) milliseconds * 1000;
 }
 
-/* Note what was lost since the last call; was anything? */
+/* Note the time that was lost since the last call.  Returns true if any was. */
 bool
 WatchNote(void)
 {
@@ -123,7 +124,7 @@ WatchNote(void)
 	return late >= TOLERANCE || apart >= TOLERANCE || apart <= -TOLERANCE;
 }
 
-/* What time it is.  What was lost before is noted, what is lost from here on does no harm. */
+/* Return the time, after noting what was lost until now. */
 TimestampTz
 WatchNow(void)
 {
@@ -134,9 +135,9 @@ WatchNow(void)
 }
 
 /*
- * Is a lease of before to be moved?  One that was extended just before, or just
- * after, is told by where it ends: within what was lost, or behind where the clock
- * then was.
+ * Must a lease be moved?  The transaction id says whether it was extended before or
+ * after the pause.  If it was extended about that time, its end decides: it lies
+ * within the time that was lost, or after the moment to which the clock was set.
  */
 static bool
 IsMoved(const TaskqShift *shift, TimestampTz expires_at, TransactionId xmin)
@@ -148,7 +149,7 @@ IsMoved(const TaskqShift *shift, TimestampTz expires_at, TransactionId xmin)
 	return expires_at > shift->from && (shift->by < 0 || expires_at < shift->from + shift->by);
 }
 
-/* When a lease ends that is stored in this row as it is, by the clock as it is now. */
+/* Return the end of a lease by the present clock; the row is the one that stores it. */
 TimestampTz
 WatchLease(TimestampTz expires_at, TupleTableSlot *row)
 {

@@ -1,6 +1,6 @@
 /*
  * watch.h
- *	  Noticing that time was lost.
+ *	  Noticing that the machine stood still or its clock was set.
  */
 #ifndef TASKQ_WATCH_H
 #define TASKQ_WATCH_H
