@@ -1,7 +1,7 @@
 /*
  * clock.c
- *	  The one door to the time.  Nothing else in taskq asks what time it is, so
- *	  a build for tests can move everything by one setting.
+ *	  The current time.  All of taskq takes it from here, so that in a build for
+ *	  tests one setting, taskq.clock_offset, moves it everywhere.
  */
 #include "taskq.h"
 
@@ -14,7 +14,7 @@
 
 PG_FUNCTION_INFO_V1(taskq_clock_now);
 
-/* What time it is. */
+/* Return the current time. */
 TimestampTz
 ClockNow(void)
 {
@@ -26,7 +26,10 @@ ClockNow(void)
 	return now;
 }
 
-/* Has so much time passed since a moment?  Also when the clock was set back behind it. */
+/*
+ * Return whether at least "length" microseconds have passed since a moment.  If
+ * the moment lies in the future, the clock was set back, and the answer is true.
+ */
 bool
 ClockHasPassed(TimestampTz since, int64 length)
 {
@@ -36,8 +39,9 @@ ClockHasPassed(TimestampTz since, int64 length)
 }
 
 /*
- * Is a moment still to come that was at most so far ahead when it was chosen?  One
- * that is further away was chosen before the clock was set back.
+ * Return whether a moment is in the future, but at most "most" microseconds away.
+ * Callers choose moments that are no further ahead than that; if the moment is
+ * further away, the clock was set back since, and the answer is false.
  */
 bool
 ClockIsAhead(TimestampTz moment, int64 most)
@@ -47,7 +51,7 @@ ClockIsAhead(TimestampTz moment, int64 most)
 	return moment > now && moment - now <= most;
 }
 
-/* Milliseconds to sleep until a moment, rounded up, from 0 to "most". */
+/* Return the milliseconds from now to a moment, rounded up, between 0 and "most". */
 long
 ClockMillisecondsUntil(TimestampTz moment, long most)
 {
@@ -60,7 +64,7 @@ ClockMillisecondsUntil(TimestampTz moment, long most)
 	return (long) ((moment - now + 999) / 1000);
 }
 
-/* A moment of ours as the server's timers count. */
+/* Convert a moment of taskq's clock to the server's clock, which timeouts use. */
 TimestampTz
 ClockForTimer(TimestampTz moment)
 {
@@ -70,7 +74,10 @@ ClockForTimer(TimestampTz moment)
 	return moment;
 }
 
-/* An interval's length, a month counting 30 days.  May be negative. */
+/*
+ * Return the length of an interval in microseconds, with 30 days to the month.  It
+ * may be negative.  A length that would overflow is replaced by a smaller one.
+ */
 int64
 IntervalMicroseconds(const Interval *interval)
 {

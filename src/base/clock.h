@@ -1,6 +1,6 @@
 /*
  * clock.h
- *	  The one door to the time.
+ *	  The current time.
  */
 #ifndef TASKQ_CLOCK_H
 #define TASKQ_CLOCK_H

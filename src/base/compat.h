@@ -1,6 +1,6 @@
 /*
  * compat.h
- *	  Every difference between PostgreSQL versions, and no other file has any.
+ *	  The differences between PostgreSQL versions.  No other file tests the version.
  */
 #ifndef TASKQ_COMPAT_H
 #define TASKQ_COMPAT_H
@@ -40,7 +40,7 @@
 #define TASKQ_MODULE_MAGIC PG_MODULE_MAGIC
 #endif
 
-/* This process's place in arrays that have one entry a process. */
+/* Return this process's index in arrays that have one entry for each process. */
 static inline int
 MyProcIndex_compat(void)
 {
@@ -83,7 +83,10 @@ table_beginscan_compat(Relation rel, Snapshot snapshot)
 #endif
 }
 
-/* A tranche is named when it is made from 19 on, and before that in each process. */
+/*
+ * From 19 on, a tranche gets its name when it is made.  In older versions each
+ * process registers the name, by RegisterTranche_compat().
+ */
 static inline int
 NewTranche_compat(const char *name)
 {
@@ -162,7 +165,7 @@ OwnsDatabase_compat(Oid database, Oid role)
 #endif
 }
 
-/* May "member" act as "role"?  From 16 on that is a right of its own. */
+/* Return whether "member" may SET ROLE to "role".  From 16 on, a membership can exclude that. */
 static inline bool
 MayActAs_compat(Oid member, Oid role)
 {
@@ -173,7 +176,7 @@ MayActAs_compat(Oid member, Oid role)
 #endif
 }
 
-/* Must a role have LOGIN for a background worker to connect as it? */
+/* Return whether a background worker can only connect as a role that has LOGIN. */
 static inline bool
 WorkerNeedsLogin_compat(void)
 {
@@ -204,7 +207,7 @@ stringToQualifiedNameList_compat(const char *string)
 #endif
 }
 
-/* A descriptor that was made attribute by attribute is complete. */
+/* Finish a descriptor after its last attribute was added. */
 static inline void
 TupleDescFinalize_compat(TupleDesc desc)
 {
@@ -233,7 +236,7 @@ LockHeldByMe_compat(const LOCKTAG *tag, LOCKMODE mode)
 #endif
 }
 
-/* Run a portal of the top level to its end. */
+/* Run a top-level portal to completion. */
 static inline void
 PortalRun_compat(Portal portal, DestReceiver *dest)
 {
@@ -244,7 +247,7 @@ PortalRun_compat(Portal portal, DestReceiver *dest)
 #endif
 }
 
-/* A setting by its name; NULL: this version has none of that name. */
+/* Find a setting by its name.  Returns NULL if this version has none of that name. */
 static inline struct config_generic *
 GucFind_compat(const char *name)
 {
@@ -260,7 +263,10 @@ GucFind_compat(const char *name)
 #endif
 }
 
-/* What settings have by their type; up to 18 the common part begins it. */
+/*
+ * The part of a setting that depends on its type.  Up to 18, each type has a struct
+ * that begins with the common part.
+ */
 #if PG_VERSION_NUM >= 190000
 #define GUC_BOOL_compat(setting) (&(setting)->_bool)
 #define GUC_INT_compat(setting) (&(setting)->_int)
@@ -284,7 +290,7 @@ GucFind_compat(const char *name)
 #define PLANNER_PASS_COMPAT parse, query_string, cursor_options, params
 #endif
 
-/* From 17 on there are also JSON_TABLEs. */
+/* Return whether a table function is XMLTABLE.  From 17 on, it can also be JSON_TABLE. */
 static inline bool
 IsXmlTable_compat(const TableFunc *table)
 {
@@ -295,7 +301,7 @@ IsXmlTable_compat(const TableFunc *table)
 #endif
 }
 
-/* From 19 on each type of process has its own. */
+/* Return log_min_messages.  From 19 on, each type of process has its own value. */
 static inline int
 LogMinMessages_compat(void)
 {
@@ -307,16 +313,19 @@ LogMinMessages_compat(void)
 }
 
 /*
- * Of libpq/libpq.h, which needs the headers of the Kerberos library that the
- * server was built with.
+ * Declarations from libpq/libpq.h.  We do not include it, because it needs the
+ * headers of the Kerberos library with which the server was built.
  */
 struct WaitEventSet;
 extern PGDLLIMPORT struct WaitEventSet *FeBeWaitSet;
 extern bool								pq_check_connection(void);
 #define CLIENT_SOCKET_POS_COMPAT 0
-#define CLIENT_EVENTS_COMPAT 3 /* its socket, the latch, the end of the postmaster */
+#define CLIENT_EVENTS_COMPAT 3 /* FeBeWaitSet has: the socket, the latch, the death of the postmaster */
 
-/* Wait events have names from 17 on. */
+/*
+ * Return a wait event.  From 17 on, extensions can name their wait events; "cached"
+ * keeps the number of the named event and is 0 before the first call.
+ */
 static inline uint32
 WaitEvent_compat(uint32 *cached, const char *name)
 {

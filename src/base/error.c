@@ -1,6 +1,6 @@
 /*
  * error.c
- *	  Error types of an attempt: the same words for every language.
+ *	  Error types of an attempt.  Client programs in all languages use the same names.
  */
 #include "taskq.h"
 
@@ -40,7 +40,10 @@ IsStandardErrorType(const char *type)
 	return false;
 }
 
-/* A type that taskq does not know is the application's own, and is retried; an empty string is none. */
+/*
+ * Return whether an error of this type is retried.  A type that is not in the list
+ * is the application's own and is retried.  An empty string is not a type: false.
+ */
 bool
 IsRetryableErrorType(const char *type)
 {
@@ -51,8 +54,8 @@ IsRetryableErrorType(const char *type)
 }
 
 /*
- * What an error inside a handler is: data that cannot be right however often
- * it is tried is permanent, all else is worth another attempt.
+ * Return the error type for an SQLSTATE that a handler raised.  Errors in the data
+ * itself recur at each attempt, so they are permanent.  All others are retried.
  */
 const char *
 ErrorTypeOfSqlstate(int sqlstate)
@@ -98,14 +101,17 @@ taskq_is_retryable_error_type(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(IsRetryableErrorType(text_to_cstring(PG_GETARG_TEXT_PP(0))));
 }
 
-/* How long a server needs, and that it is asked too often or too early, passes. */
+/* Return whether an HTTP status is temporary: a timeout, too early, too many requests, or a server error. */
 static bool
 HttpStatusPasses(int status)
 {
 	return status == 408 || status == 425 || status == 429 || status >= 500;
 }
 
-/* One rule for programs in every language; no status: no answer came. */
+/*
+ * SQL-callable error_type_of_http_status(): classify an HTTP response.  Status NULL
+ * means that no response arrived.  The result is NULL if the request succeeded.
+ */
 Datum
 taskq_error_type_of_http_status(PG_FUNCTION_ARGS)
 {

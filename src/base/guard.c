@@ -1,7 +1,7 @@
 /*
  * guard.c
- *	  Steps whose failure must not keep others from being done: one bad row, or
- *	  one refused statement, costs itself and nothing else.
+ *	  Run a step in a subtransaction, so that its failure (a bad row, a refused
+ *	  statement) does not stop the steps after it.
  */
 #include "taskq.h"
 
@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "base/guard.h"
 
-/* Say that a step has failed, but not again and again. */
+/* Report the failure of a step, at most once a minute in each process. */
 static void
 Report(const char *what, const ErrorData *error)
 {
@@ -29,7 +29,11 @@ Report(const char *what, const ErrorData *error)
 			 errhint("It is tried again; further failures are reported once a minute.")));
 }
 
-/* Do something in a subtransaction; false: it failed, and is as if not begun. */
+/*
+ * Call a function in a subtransaction.  If it raises an error, roll the
+ * subtransaction back, report the error as a WARNING and return false.  "what"
+ * completes the sentence "taskq could not ...".
+ */
 bool
 Guard(const char *what, GuardedFunction function, void *arg)
 {

@@ -1,6 +1,6 @@
 /*
  * guard.h
- *	  Steps whose failure must not keep others from being done.
+ *	  Run a step in a subtransaction, so that its failure does not stop the steps after it.
  */
 #ifndef TASKQ_GUARD_H
 #define TASKQ_GUARD_H

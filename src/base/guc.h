@@ -1,6 +1,6 @@
 /*
  * guc.h
- *	  Settings.  A setting taskq.x is the C variable taskq_x.
+ *	  Settings.  The value of the setting taskq.x is in the C variable taskq_x.
  */
 #ifndef TASKQ_GUC_H
 #define TASKQ_GUC_H

@@ -1,7 +1,7 @@
 /*
  * histogram.c
- *	  How often what took how long: fixed buckets, so that adding is one step
- *	  and takes no more room however much is added.
+ *	  Histograms of durations.  The buckets are fixed, so adding a value takes
+ *	  constant time and the size of a histogram never changes.
  */
 #include "taskq.h"
 
@@ -9,7 +9,7 @@
 
 #include "base/histogram.h"
 
-/* The least value of a bucket.  The first one has everything below two. */
+/* Return the lower bound of a bucket.  The first bucket has all values below two. */
 static double
 LowerBound(int bucket)
 {
@@ -46,7 +46,7 @@ HistogramAdd(Histogram *histogram, int64 microseconds)
 	histogram->most = Max(histogram->most, microseconds);
 }
 
-/* Take back what was added; the least and the most are not known without it. */
+/* Remove a value that was added.  "least" and "most" are left as they are. */
 void
 HistogramRemove(Histogram *histogram, int64 microseconds)
 {
@@ -55,9 +55,9 @@ HistogramRemove(Histogram *histogram, int64 microseconds)
 }
 
 /*
- * The value below which a share q of all is, about; false: there are none.
- * The buckets do not know where in them the values are, so the answer is kept
- * between the least and the most that there were.
+ * Estimate the q-quantile.  Returns false if the histogram is empty.  The estimate
+ * interpolates within a bucket, as if its values were evenly spread, and is clamped
+ * to the least and the greatest value that were added.
  */
 bool
 HistogramQuantile(const Histogram *histogram, double q, double *microseconds)
@@ -77,7 +77,7 @@ HistogramQuantile(const Histogram *histogram, double q, double *microseconds)
 
 		if (count > 0 && below + count >= wanted)
 		{
-			/* bucket 1 has nothing in it: the first one goes up to two */
+			/* Bucket 1 is never used, because the first bucket goes up to two. */
 			double upper = LowerBound(i == 0 ? 2 : i + 1);
 
 			*microseconds = LowerBound(i) + (upper - LowerBound(i)) * (wanted - below) / count;

@@ -1,6 +1,6 @@
 /*
  * histogram.h
- *	  How often what took how long.
+ *	  Histograms of durations.
  */
 #ifndef TASKQ_HISTOGRAM_H
 #define TASKQ_HISTOGRAM_H
@@ -13,8 +13,8 @@
 typedef struct Histogram
 {
 	uint64 counts[HISTOGRAM_BUCKETS];
-	int64  least; /* of all that were added, once there is one */
-	int64  most;
+	int64  least; /* least value ever added; PG_INT64_MAX if there is none */
+	int64  most;  /* greatest value ever added; 0 if there is none */
 } Histogram;
 
 extern void HistogramClear(Histogram *histogram);

@@ -1,7 +1,7 @@
 /*
  * injection_point.c
- *	  Waiting at a place for as long as a test wants.  Only in builds with
- *	  TESTING=1.
+ *	  Injection points: places where a process waits for as long as a test wants.
+ *	  They exist only in builds with TESTING=1.
  */
 #include "taskq.h"
 
@@ -13,7 +13,10 @@
 #include "base/guc.h"
 #include "base/injection_point.h"
 
-/* No lock below heavyweight ones may be held here. */
+/*
+ * Wait at a named place if this session has set taskq.injection_point to its name.
+ * The caller must not hold an LWLock or a spinlock.
+ */
 void
 InjectionPoint(const char *name)
 {

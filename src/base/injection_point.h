@@ -1,9 +1,10 @@
 /*
  * injection_point.h
- *	  Places where a test can hold a process, to look at what others do meanwhile.
+ *	  Places where a test can make a process wait while it observes other processes.
  *
- * A session that has set taskq.injection_point to the name of a place waits there for
- * whoever has pg_advisory_lock(hashtext(name)).  Only in builds with TESTING=1.
+ * A session that has set taskq.injection_point to the name of a place waits there
+ * until no other session holds pg_advisory_lock(hashtext(name)).  Injection points
+ * exist only in builds with TESTING=1.
  */
 #ifndef TASKQ_INJECTION_POINT_H
 #define TASKQ_INJECTION_POINT_H

@@ -1,23 +1,22 @@
 /*
  * memory.c
- *	  How much memory a run may take, and how much this process has.
+ *	  Limit the memory of a run, and measure the memory of this process.
  *
- * The ceiling is the kernel's (RLIMIT_DATA): it counts all private writable
- * memory, be it allocated by PostgreSQL, by a language or by a library.  Where
- * it is reached malloc() fails, which PostgreSQL turns into an error; the
- * process lives on.  Without a ceiling, a run that takes all of the machine's
- * memory has the kernel kill a process, and that restarts the server.
+ * The kernel enforces the limit (RLIMIT_DATA).  It counts all private writable
+ * memory, whether PostgreSQL, a language or a library allocated it.  At the limit
+ * malloc() fails; PostgreSQL turns that into an error, and the process goes on.
+ * Without a limit, a run that takes all memory of the machine makes the kernel kill
+ * a process, and the server restarts.
  *
- * The server's own work must not fail for want of it.  A commit that fails after
- * its record is written is a PANIC, and an abort that fails is tried again by
- * the same code.  So the ceiling is lifted
- * - from PRE_COMMIT, after which no user's code runs, until the transaction's
- *   memory is freed, which is the last that a commit does;
- * - at every error, before anything unwinds, until the next statement.
+ * The server's own work must not fail at the limit.  An error in a commit whose
+ * record is already written is a PANIC, and an error in an abort makes the server
+ * run the same abort again.  So the limit is lifted
+ * - from PRE_COMMIT, after which no user's code runs, until the memory of the
+ *   transaction is freed, which is the last step of a commit;
+ * - from the report of an error, before the stack unwinds, until the next statement.
  *
- * An interpreter or library that is refused memory may know no better than to
- * call abort(), which restarts the server as any crash does.  Under a ceiling
- * that ends the worker alone.
+ * An interpreter or library may call abort() when malloc() fails.  That would
+ * restart the server as any crash does.  Under a limit only the worker exits.
  */
 #include "taskq.h"
 
@@ -41,10 +40,10 @@
 typedef struct MemoryUse
 {
 	int64 data;		/* bytes of private writable memory */
-	int64 resident; /* bytes of it that are in RAM */
+	int64 resident; /* bytes of memory in RAM that is not shared */
 } MemoryUse;
 
-/* What the kernel counts for this process; false: it does not say. */
+/* Read what the kernel counts for this process.  Returns false if that is not possible. */
 static bool
 ReadMemoryUse(MemoryUse *use)
 {
@@ -62,7 +61,7 @@ ReadMemoryUse(MemoryUse *use)
 		return false;
 	line[len] = '\0';
 
-	/* size, resident, shared, code, 0, data and stack */
+	/* The fields are: size, resident, shared, code, 0, data and stack. */
 	if (sscanf(line, "%lu %lu %lu %lu %lu %lu", &pages[0], &pages[1], &pages[2], &pages[3], &pages[4], &pages[5]) != 6)
 		return false;
 	use->data = (int64) pages[5] * page;
@@ -70,16 +69,16 @@ ReadMemoryUse(MemoryUse *use)
 	return true;
 }
 
-/* The ceiling of the run in hand. */
+/* The state of the current run's limit. */
 static enum
 {
-	NO_CEILING,
-	IN_FORCE,
-	LIFTED_TO_COMMIT,
-	LIFTED_BY_ERROR
+	NO_CEILING,		  /* there is no run, or its memory is not limited */
+	IN_FORCE,		  /* the limit is set */
+	LIFTED_TO_COMMIT, /* a commit is under way */
+	LIFTED_BY_ERROR	  /* an error was reported, and no statement has begun since */
 } state = NO_CEILING;
-static rlim_t ceiling;
-static rlim_t before; /* what the process had without it */
+static rlim_t ceiling; /* the limit, in bytes */
+static rlim_t before;  /* the limit of the process outside runs */
 
 static void
 SetSoftLimit(rlim_t limit)
@@ -99,7 +98,11 @@ PutInForce(void)
 	state = IN_FORCE;
 }
 
-/* From now on this process may take so much more, by taskq.job_memory_limit; false: as much as there is. */
+/*
+ * Limit this process to taskq.job_memory_limit more than it has now.  Returns false
+ * if no limit was set: because the setting is 0, a limit is set already, or the
+ * kernel does not tell.
+ */
 bool
 MemoryLimit(void)
 {
@@ -115,7 +118,7 @@ MemoryLimit(void)
 	return true;
 }
 
-/* The run is over: as much as before, for what settles it. */
+/* End the limit after a run, before taskq writes its outcome. */
 void
 MemoryUnlimit(void)
 {
@@ -124,7 +127,7 @@ MemoryUnlimit(void)
 	state = NO_CEILING;
 }
 
-/* A statement begins: whatever error there was, it has been dealt with. */
+/* At the start of a statement, set a limit again that an error lifted: the handler has caught the error. */
 void
 MemoryStatementBegins(void)
 {
@@ -132,7 +135,7 @@ MemoryStatementBegins(void)
 		PutInForce();
 }
 
-/* The level of the message that is in the making. */
+/* Return the level of the message that is being reported. */
 static int
 LevelOfMessage(void)
 {
@@ -145,13 +148,16 @@ LevelOfMessage(void)
 	return level;
 }
 
-/* Called while the context of a message is put together, which is before an error is thrown. */
+/*
+ * Lift the limit if the message that is being reported is an error.  Error context
+ * callbacks call this, so it happens before the error is thrown.
+ */
 void
 MemoryAtMessage(void)
 {
 	if (state == IN_FORCE)
 	{
-		/* else to look at it might fail itself */
+		/* Lift the limit first, because LevelOfMessage() allocates memory. */
 		SetSoftLimit(before);
 		if (LevelOfMessage() < ERROR)
 		{
@@ -163,7 +169,7 @@ MemoryAtMessage(void)
 		state = LIFTED_BY_ERROR;
 }
 
-/* The transaction has committed, and its memory is freed. */
+/* Called when the memory of a committed transaction has been freed. */
 static void
 AtTransactionFreed(void *arg)
 {
@@ -171,7 +177,10 @@ AtTransactionFreed(void *arg)
 		PutInForce();
 }
 
-/* A procedure commits; whether it will have a next transaction is not known here. */
+/*
+ * Lift the limit for a commit that the handler, a procedure, makes.  It is set again
+ * when the transaction's memory is freed, in case the procedure goes on.
+ */
 static void
 AtTransactionEnd(XactEvent event, void *arg)
 {
@@ -185,9 +194,11 @@ AtTransactionEnd(XactEvent event, void *arg)
 }
 
 /*
- * SIGABRT, raised by abort(), whose caller does not expect to go on.  Not where
- * malloc() has not just failed, as then the process may be damaged, and not where
- * the server's own code has no error but PANIC, or has a lock.
+ * Handler of SIGABRT, which abort() raises.  Under a limit, turn it into a FATAL
+ * error, which ends this process only.  Otherwise return, and abort() crashes the
+ * process: if malloc() has not just failed, the process may be damaged; in a
+ * critical section every error is a PANIC; and interrupts may be held off because
+ * the process holds an LWLock.
  */
 static void
 AbortUnderCeiling(SIGNAL_ARGS)
@@ -195,7 +206,7 @@ AbortUnderCeiling(SIGNAL_ARGS)
 	bool no_memory = errno == ENOMEM;
 
 #ifdef USE_ASSERT_CHECKING
-	/* an assertion of the server's may have failed as well */
+	/* The cause may also be a failed assertion of the server. */
 	no_memory = false;
 #endif
 	pqsignal(SIGABRT, SIG_DFL);
@@ -231,7 +242,7 @@ MemoryInit(void)
 	pqsignal(SIGABRT, AbortUnderCeiling);
 }
 
-/* Bytes of memory that are this process's alone. */
+/* Return the bytes of memory that this process does not share with others. */
 int64
 MemoryUsed(void)
 {
@@ -242,7 +253,7 @@ MemoryUsed(void)
 	return (int64) MemoryContextMemAllocated(TopMemoryContext, true);
 }
 
-#else /* elsewhere guc.c refuses the setting */
+#else /* not Linux: CheckMemoryLimit() refuses the setting */
 
 bool
 MemoryLimit(void)

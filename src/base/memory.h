@@ -1,6 +1,6 @@
 /*
  * memory.h
- *	  How much memory a run may take, and how much this process has.
+ *	  Limit the memory of a run, and measure the memory of this process.
  */
 #ifndef TASKQ_MEMORY_H
 #define TASKQ_MEMORY_H

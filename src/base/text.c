@@ -1,6 +1,6 @@
 /*
  * text.c
- *	  Text values for tables.
+ *	  Make text values that are stored in tables.
  */
 #include "taskq.h"
 
@@ -16,8 +16,9 @@ TextOrNull(const char *string)
 }
 
 /*
- * What code in C says may be in any encoding.  In a table, bytes that are not the
- * server's would keep a dump from being restored.
+ * Make a string valid in the server's encoding: if it is not, replace each non-ASCII
+ * byte by a question mark.  Messages of C code may be in any encoding, and invalid
+ * bytes in a table would make a dump impossible to restore.
  */
 void
 MakeValidText(char *string, int len)
@@ -29,7 +30,10 @@ MakeValidText(char *string, int len)
 			string[i] = '?';
 }
 
-/* Text of an error, cut to what is kept of it, at a character. */
+/*
+ * Make the text of an error, cut at a character to TASKQ_MAX_ERROR_TEXT bytes at most.
+ * Returns NULL for NULL.
+ */
 struct varlena *
 ErrorText(const char *string)
 {

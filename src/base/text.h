@@ -1,6 +1,6 @@
 /*
  * text.h
- *	  Text values for tables.
+ *	  Make text values that are stored in tables.
  */
 #ifndef TASKQ_TEXT_H
 #define TASKQ_TEXT_H

@@ -1,7 +1,7 @@
 /*
  * version.c
- *	  Versions of handlers: dotted integers are ordered number by number, any
- *	  other version is only equal to itself.
+ *	  Compare versions of handlers.  Versions that are dotted integers are compared
+ *	  number by number.  Any other version is equal to itself only.
  */
 #include "taskq.h"
 
@@ -13,7 +13,7 @@
 
 PG_FUNCTION_INFO_V1(taskq_version_at_least);
 
-/* 1, 1.2, 1.2.10 and so on. */
+/* Return whether a version is of the form 1, 1.2, 1.2.10 and so on. */
 static bool
 IsDotted(const char *version)
 {
@@ -31,7 +31,10 @@ IsDotted(const char *version)
 	return digit;
 }
 
-/* Step over one number; its digits without leading zeros. */
+/*
+ * Move past the next number and the dot after it.  Returns the number's first digit
+ * after leading zeros, and the count of digits from there in "len".
+ */
 static const char *
 NextNumber(const char **version, int *len)
 {
@@ -46,7 +49,10 @@ NextNumber(const char **version, int *len)
 	return digits;
 }
 
-/* Numbers may be longer than any integer type.  A missing one counts as 0. */
+/*
+ * Compare two dotted versions, as strcmp() does.  Numbers may be longer than any
+ * integer type, so they are compared as strings.  A missing number counts as 0.
+ */
 static int
 CompareDotted(const char *a, const char *b)
 {
@@ -67,7 +73,10 @@ CompareDotted(const char *a, const char *b)
 	return 0;
 }
 
-/* Does a handler of this version, if it has one, take jobs of that min_version? */
+/*
+ * Return whether a handler of this version takes jobs with "least" as min_version.
+ * A handler without a version (NULL) takes none.
+ */
 bool
 VersionAtLeast(const char *version, const char *least)
 {

@@ -1,6 +1,6 @@
 /*
  * version.h
- *	  Versions of handlers.
+ *	  Compare versions of handlers.
  */
 #ifndef TASKQ_VERSION_H
 #define TASKQ_VERSION_H
