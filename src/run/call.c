@@ -7,24 +7,15 @@
 
 #include <limits.h>
 
-#include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_language.h"
-#include "catalog/pg_proc.h"
-#include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "fmgr.h"
-#include "nodes/makefuncs.h"
-#include "optimizer/optimizer.h"
 #include "utils/guc.h"
-#include "utils/hsearch.h"
 #include "utils/memutils.h"
-#include "utils/plancache.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
-#include "utils/syscache.h"
 #include "utils/timeout.h"
 
 #include "base/args.h"
@@ -36,24 +27,10 @@
 #include "job/frames.h"
 #include "registry/pin.h"
 #include "run/call.h"
+#include "run/prepare.h"
 #include "run/reset.h"
 #include "run/unwrap.h"
 #include "shared/timer.h"
-#include "store/catalog.h"
-
-/* A handler made ready to be called; kept while the catalog stays the same. */
-typedef struct ReadyHandler
-{
-	Oid				  function; /* hash key */
-	FmgrInfo		  flinfo;
-	Expr			 *call;		   /* f($1), with its body for f if that can be; NULL: not in SQL */
-	CachedExpression *cached;	   /* that the call is from; NULL: of this run alone */
-	char			 *search_path; /* that its body was read with */
-} ReadyHandler;
-
-static MemoryContext ready_context = NULL;
-static HTAB			*ready_handlers = NULL;
-static uint64		 ready_version = 0;
 
 /* How many handlers are on the stack: more than one when they run jobs by hand. */
 static int running = 0;
@@ -63,144 +40,6 @@ static const Run *innermost = NULL;
 
 /* A run by hand was interrupted, and with it the one that called for it. */
 static bool interrupt_passed = false;
-
-/* make ready --------------------------------------------------------------- */
-
-static void
-Forget(ReadyHandler *ready)
-{
-	if (ready->cached == NULL)
-		return;
-	FreeCachedExpression(ready->cached);
-	pfree(ready->search_path);
-}
-
-static void
-ForgetReadyHandlers(void)
-{
-	HASH_SEQ_STATUS status;
-	ReadyHandler   *ready;
-	HASHCTL			ctl;
-
-	if (ready_handlers != NULL)
-	{
-		hash_seq_init(&status, ready_handlers);
-		while ((ready = hash_seq_search(&status)) != NULL)
-			Forget(ready);
-		ready_handlers = NULL;
-	}
-	if (ready_context == NULL)
-		ready_context = AllocSetContextCreate(TopMemoryContext, "taskq ready handlers", ALLOCSET_DEFAULT_SIZES);
-	MemoryContextReset(ready_context);
-	ctl.hcxt = ready_context;
-	ctl.keysize = sizeof(Oid);
-	ctl.entrysize = sizeof(ReadyHandler);
-	ready_handlers = hash_create("taskq ready handlers", 32, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-}
-
-static bool
-IsSqlFunction(Oid function)
-{
-	HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	bool	  is_sql;
-
-	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_FUNCTION),
-				 errmsg("handler function with oid %u does not exist", function)));
-	is_sql = ((Form_pg_proc) GETSTRUCT(tuple))->prolang == SQLlanguageId;
-	ReleaseSysCache(tuple);
-	return is_sql;
-}
-
-static Oid
-ArgumentType(const Run *run)
-{
-	return run->form.takes_job ? CatalogJobType() : JSONBOID;
-}
-
-/* f($1) as an expression, still to be planned. */
-static Node *
-CallExpression(const Run *run)
-{
-	Param *argument = makeNode(Param);
-
-	argument->paramkind = PARAM_EXTERN;
-	argument->paramid = 1;
-	argument->paramtype = ArgumentType(run);
-	argument->paramtypmod = -1;
-	argument->location = -1;
-	return (Node *) makeFuncExpr(run->function, JSONBOID, list_make1(argument), InvalidOid, InvalidOid,
-								 COERCE_EXPLICIT_CALL);
-}
-
-/* The handler may have been replaced since the registry was read. */
-void
-RunCheckFunction(const Run *run)
-{
-	if (!HandlerFunctionFits(run->function, run->form))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_FUNCTION),
-				 errmsg("the handler of task type \"%s\" is not a handler any more", run->task_type),
-				 errhint("Give the function its former arguments and result, or register another.")));
-}
-
-/* Make a handler ready, to be kept in that context or, when it is NULL, for this run alone. */
-static void
-Prepare(const Run *run, ReadyHandler *ready, MemoryContext keep)
-{
-	RunCheckFunction(run);
-	memset(ready, 0, sizeof(*ready));
-	ready->function = run->function;
-	if (!IsSqlFunction(run->function))
-		fmgr_info_cxt(run->function, &ready->flinfo, keep != NULL ? keep : CurrentMemoryContext);
-	else if (keep == NULL)
-		ready->call = expression_planner((Expr *) CallExpression(run));
-	else
-	{
-		ready->cached = GetCachedExpression(CallExpression(run));
-		ready->call = (Expr *) ready->cached->expr;
-		ready->search_path = MemoryContextStrdup(keep, run->search_path);
-	}
-}
-
-/*
- * A handler that is ready to be called, from those kept.  A run inside another
- * handler's run makes its own, in memory that ends with it: those kept may be
- * stale, and cannot be thrown away while one of them is on the stack.
- */
-static ReadyHandler *
-MakeReady(const Run *run)
-{
-	ReadyHandler *ready;
-	ReadyHandler  fresh;
-	uint64		  version = CatalogRegistryVersion();
-
-	if (running > 1)
-	{
-		ready = palloc(sizeof(ReadyHandler));
-		Prepare(run, ready, NULL);
-		return ready;
-	}
-	if (ready_handlers == NULL || ready_version != version)
-	{
-		ForgetReadyHandlers();
-		ready_version = version;
-	}
-	ready = hash_search(ready_handlers, &run->function, HASH_FIND, NULL);
-	if (ready != NULL &&
-		(ready->cached == NULL || (ready->cached->is_valid && strcmp(ready->search_path, run->search_path) == 0)))
-		return ready;
-
-	/* entered when it is complete, as making it may fail */
-	Prepare(run, &fresh, ready_context);
-	if (ready != NULL)
-		Forget(ready);
-	else
-		ready = hash_search(ready_handlers, &run->function, HASH_ENTER, NULL);
-	*ready = fresh;
-	return ready;
-}
 
 /* run ---------------------------------------------------------------------- */
 
@@ -223,7 +62,7 @@ CallByExpression(Run *run, Expr *call, Datum argument)
 	params->params[0].value = argument;
 	params->params[0].isnull = false;
 	params->params[0].pflags = PARAM_FLAG_CONST;
-	params->params[0].ptype = ArgumentType(run);
+	params->params[0].ptype = RunArgumentType(run);
 	context->ecxt_param_list_info = params;
 	run->result = ExecEvalExpr(ExecInitExprWithParams(call, params), context, &run->result_is_null);
 	FreeExprContext(context, true);
@@ -271,7 +110,7 @@ CallHandler(Run *run)
 		(void) set_config_option("lock_timeout", psprintf("%dms", (int) Min((run->lock_timeout + 999) / 1000, INT_MAX)),
 								 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	PushActiveSnapshot(GetTransactionSnapshot());
-	ready = MakeReady(run);
+	ready = RunMakeReady(run, running > 1);
 	if (ready->call != NULL)
 		CallByExpression(run, ready->call, RunArgument(run));
 	else

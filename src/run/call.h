@@ -42,7 +42,6 @@ typedef struct Run
 extern void RunHandler(Run *run);
 
 /* for runs that are called in another way */
-extern void		  RunCheckFunction(const Run *run);
 extern Datum	  RunArgument(const Run *run);
 extern void		  RunDescribe(void *arg);
 extern const Run *RunEnter(Run *run);

@@ -22,7 +22,6 @@
 #include "taskq.h"
 
 #include "access/xact.h"
-#include "catalog/namespace.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/proc.h"
@@ -30,19 +29,16 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-#include "base/args.h"
 #include "base/clock.h"
-#include "base/error.h"
 #include "base/guc.h"
 #include "claim/claim.h"
-#include "config/handler.h"
-#include "config/route.h"
 #include "job/cancel_requests.h"
 #include "job/current.h"
 #include "job/frames.h"
 #include "run/call.h"
 #include "run/dispatch.h"
 #include "run/outcome.h"
+#include "run/prepare.h"
 #include "run/reset.h"
 #include "run/stepwise.h"
 #include "settle/settle.h"
@@ -168,46 +164,6 @@ WasCancelledBefore(Run *run)
 	}
 	OwnerLeave(&scope);
 	return cancelled;
-}
-
-/*
- * Read what the run needs from the registry, or from the handler given instead;
- * false: it cannot run now.
- */
-static bool
-PrepareRun(Run *run, const GivenHandler *given)
-{
-	const TaskqHandler *handler;
-
-	strlcpy(run->task_type, RouteById(run->job.route_id)->task_type, sizeof(run->task_type));
-	handler = HandlerFind(run->task_type);
-	if (given != NULL)
-	{
-		run->is_given = true;
-		run->function = given->function;
-		run->form = given->form;
-		run->search_path = pstrdup(namespace_search_path);
-		run->timeout = run->job.timeout != NULL ? IntervalMicroseconds(run->job.timeout) : 0;
-		run->lock_timeout = NO_MICROSECONDS;
-		return true;
-	}
-	if (handler == NULL || handler->signature == NULL || strcmp(handler->status, "ok") != 0 ||
-		handler->run_as != GetSessionUserId())
-		return false;
-	run->function = handler->function;
-	run->form = handler->form;
-	run->job.runs_here = true;
-	run->job.handler_version = handler->version == NULL ? NULL : pstrdup(handler->version);
-	run->shares = handler->share_commit && !handler->on_trial;
-	run->on_trial = handler->on_trial;
-	run->lock_timeout = handler->lock_timeout;
-	run->search_path = pstrdup(handler->search_path != NULL ? handler->search_path : "");
-	run->timeout = (int64) taskq_job_timeout * 1000;
-	if (run->job.timeout != NULL)
-		run->timeout = IntervalMicroseconds(run->job.timeout);
-	else if (handler->timeout != NO_MICROSECONDS)
-		run->timeout = handler->timeout;
-	return true;
 }
 
 /* A transaction as every one of a worker's is, whatever its role's defaults. */
@@ -374,61 +330,4 @@ DispatchNext(const ClaimRequest *request)
 	UnpublishRuns();
 	ResetSession();
 	return Max(turn.n_runs, 1);
-}
-
-/* by hand ------------------------------------------------------------------ */
-
-/*
- * Claim a job, the one named or the next of the request, run and settle it in
- * the caller's transaction, which it commits or rolls back with the rest.
- * False: there was none.  An interrupt of the caller's statement is the
- * statement's, not the handler's error, and leaves the job as it was.
- */
-bool
-DispatchHere(const ClaimRequest *request, int64 job_id, const GivenHandler *given, RunReport *report)
-{
-	Run *run = palloc0(sizeof(Run));
-	int	 depth;
-
-	if (!(job_id != 0 ? ClaimByIdToRun(request, job_id, &run->jobs, &run->job) : ClaimToRun(request, NULL, &run->jobs, &run->job)))
-		return false;
-	depth = CurrentPush(&run->job);
-	run->outer_frames = FrameInHand(); /* to go back to, even if the run does not come to begin */
-	PG_TRY();
-	{
-		bool can_run = PrepareRun(run, given);
-
-		run->is_here = true;
-
-		if (can_run)
-			RunHandler(run);
-		CurrentReset(depth);
-		if (run->error != NULL && run->interrupted && !run->timed_out)
-		{
-			RunPassInterrupt();
-			ReThrowError(run->error);
-		}
-		if (can_run)
-			SettleRun(run, false);
-		else
-			GiveBackRun(run);
-	}
-	PG_FINALLY();
-	{
-		CurrentReset(depth);
-		FrameEnd(run->outer_frames);
-	}
-	PG_END_TRY();
-	report->job_id = run->job.job_id;
-	strlcpy(report->task_type, run->task_type, sizeof(report->task_type));
-	report->state = JobStateName(&run->job);
-	report->result = NULL;
-	report->error = NULL;
-	if (run->error == NULL && !run->result_is_null && run->job.state == JOB_COMPLETED)
-		report->result = (struct varlena *) DatumGetPointer(run->result);
-	if (run->error != NULL && run->job.last_error != NULL)
-		report->error = text_to_cstring((text *) run->job.last_error);
-	else if (run->error != NULL)
-		report->error = run->error->message;
-	return true;
 }

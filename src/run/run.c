@@ -29,11 +29,15 @@
 #include "config/handler.h"
 #include "config/queue.h"
 #include "config/route.h"
+#include "job/current.h"
+#include "job/frames.h"
 #include "job/history.h"
 #include "job/job.h"
 #include "job/whose.h"
 #include "registry/registry.h"
-#include "run/dispatch.h"
+#include "run/call.h"
+#include "run/outcome.h"
+#include "run/prepare.h"
 #include "store/catalog.h"
 #include "store/owner.h"
 #include "store/store.h"
@@ -104,6 +108,71 @@ PrepareCall(FunctionCallInfo fcinfo, RunCall *call, int types_arg, int handler_a
 	call->request.worker_id = psprintf("session:%d", MyProcPid);
 	call->request.lease = call->request.worker_lease = NO_MICROSECONDS;
 	call->request.catalog_version = CatalogVersion();
+}
+
+/* How a run in the caller's own transaction ended. */
+typedef struct RunReport
+{
+	int64			job_id;
+	char			task_type[TASKQ_NAME_MAX + 1];
+	const char	   *state;
+	struct varlena *result;
+	const char	   *error;
+} RunReport;
+
+/*
+ * Claim a job, the one named or the next of the request, run and settle it in
+ * the caller's transaction, which it commits or rolls back with the rest.
+ * False: there was none.  An interrupt of the caller's statement is the
+ * statement's, not the handler's error, and leaves the job as it was.
+ */
+static bool
+DispatchHere(const ClaimRequest *request, int64 job_id, const GivenHandler *given, RunReport *report)
+{
+	Run *run = palloc0(sizeof(Run));
+	int	 depth;
+
+	if (!(job_id != 0 ? ClaimByIdToRun(request, job_id, &run->jobs, &run->job) : ClaimToRun(request, NULL, &run->jobs, &run->job)))
+		return false;
+	depth = CurrentPush(&run->job);
+	run->outer_frames = FrameInHand(); /* to go back to, even if the run does not come to begin */
+	PG_TRY();
+	{
+		bool can_run = PrepareRun(run, given);
+
+		run->is_here = true;
+
+		if (can_run)
+			RunHandler(run);
+		CurrentReset(depth);
+		if (run->error != NULL && run->interrupted && !run->timed_out)
+		{
+			RunPassInterrupt();
+			ReThrowError(run->error);
+		}
+		if (can_run)
+			SettleRun(run, false);
+		else
+			GiveBackRun(run);
+	}
+	PG_FINALLY();
+	{
+		CurrentReset(depth);
+		FrameEnd(run->outer_frames);
+	}
+	PG_END_TRY();
+	report->job_id = run->job.job_id;
+	strlcpy(report->task_type, run->task_type, sizeof(report->task_type));
+	report->state = JobStateName(&run->job);
+	report->result = NULL;
+	report->error = NULL;
+	if (run->error == NULL && !run->result_is_null && run->job.state == JOB_COMPLETED)
+		report->result = (struct varlena *) DatumGetPointer(run->result);
+	if (run->error != NULL && run->job.last_error != NULL)
+		report->error = text_to_cstring((text *) run->job.last_error);
+	else if (run->error != NULL)
+		report->error = run->error->message;
+	return true;
 }
 
 /* Run one job and add its row to the result; false: there was none. */

@@ -39,6 +39,7 @@
 #include "job/frames.h"
 #include "job/transition.h"
 #include "run/dispatch.h"
+#include "run/prepare.h"
 #include "run/reset.h"
 #include "run/stepwise.h"
 #include "run/unwrap.h"
