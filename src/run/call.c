@@ -1,7 +1,8 @@
 /*
  * call.c
- *	  Calling a handler: in a subtransaction, with its search_path, under its
- *	  timer, and with nothing left of it but what it did or its error.
+ *	  Call a handler: in a subtransaction, with its search_path and within its time
+ *	  limit.  Afterwards the session is as before, and the run has the handler's
+ *	  result or its error.
  */
 #include "taskq.h"
 
@@ -32,18 +33,18 @@
 #include "run/unwrap.h"
 #include "shared/timer.h"
 
-/* How many handlers are on the stack: more than one when they run jobs by hand. */
+/* Number of handlers on the stack.  It is more than one if a handler runs jobs by hand. */
 static int running = 0;
 
-/* The one on top: the run that an interrupt is for. */
+/* The run of the handler on top of the stack, or NULL.  An interrupt is for that run. */
 static const Run *innermost = NULL;
 
-/* A run by hand was interrupted, and with it the one that called for it. */
+/* Whether a run by hand was interrupted, so that the outer runs count as interrupted too. */
 static bool interrupt_passed = false;
 
 /* run ---------------------------------------------------------------------- */
 
-/* What the handler is called with. */
+/* Return the argument of the handler: the job, or its payload. */
 Datum
 RunArgument(const Run *run)
 {
@@ -52,7 +53,7 @@ RunArgument(const Run *run)
 	return PointerGetDatum(run->job.payload);
 }
 
-/* Functions in SQL, which are mostly no more than an expression. */
+/* Call an SQL function by its planned expression, which mostly contains the function's body. */
 static void
 CallByExpression(Run *run, Expr *call, Datum argument)
 {
@@ -81,8 +82,9 @@ CallByFmgr(Run *run, ReadyHandler *ready, Datum argument)
 }
 
 /*
- * Have deferred constraints fail here, where they are the handler's error.  In
- * the caller's own transaction they are the caller's, as deferred as they were.
+ * Check all deferred constraints now (SET CONSTRAINTS ALL IMMEDIATE), so that a
+ * violation is the handler's error.  Runs by hand do not call this: in the caller's
+ * transaction, constraints stay as deferred as the caller has set them.
  */
 static void
 CheckDeferredConstraints(void)
@@ -94,7 +96,7 @@ CheckDeferredConstraints(void)
 	AfterTriggerSetState(statement);
 }
 
-/* Call the handler, inside its subtransaction. */
+/* Call the handler.  The caller has begun its subtransaction. */
 static void
 CallHandler(Run *run)
 {
@@ -117,13 +119,13 @@ CallHandler(Run *run)
 		CallByFmgr(run, ready, RunArgument(run));
 	if (!run->result_is_null)
 	{
-		/* while what it may point to, in a table, can be fetched */
+		/* Detoast while the snapshot is active: the result may point to a TOAST table. */
 		run->result = PointerGetDatum(PG_DETOAST_DATUM_COPY(run->result));
 		ResultUnwrap(run);
 	}
 	PopActiveSnapshot();
 
-	/* with a snapshot that sees what the handler did */
+	/* The constraints must be checked with a snapshot that sees what the handler did. */
 	CommandCounterIncrement();
 	if (!run->is_here && !run->shares)
 	{
@@ -140,10 +142,11 @@ IsRaisedBy(const ErrorData *error, const char *function)
 }
 
 /*
- * What the server has raised, noted as it happens: what reaches us in the end is
- * what the handler or its language has made of it.  PL/Perl and PL/Python raise it
- * anew as an error of their own.  That is an interrupt, whatever becomes of it; or
- * that a row-level policy has refused a row, by the code of a missing right.
+ * Note two kinds of errors of the server at the moment when they are raised: an
+ * interrupt, and a row that a row-level security policy refuses, which has the
+ * SQLSTATE of a missing privilege.  The error that finally leaves the handler may be
+ * another one: handlers catch errors, and PL/Perl and PL/Python replace them by
+ * errors of their own.
  */
 static void
 NoteError(Run *run)
@@ -164,7 +167,7 @@ NoteError(Run *run)
 	MemoryContextSwitchTo(old);
 }
 
-/* A run begins, maybe inside another one, which is returned for RunLeave(). */
+/* Make a run the innermost one.  Returns the run that it is inside of, or NULL, for RunLeave(). */
 const Run *
 RunEnter(Run *run)
 {
@@ -176,7 +179,7 @@ RunEnter(Run *run)
 	return outer;
 }
 
-/* It is over. */
+/* End the innermost run. */
 void
 RunLeave(Run *run, const Run *outer)
 {
@@ -185,14 +188,14 @@ RunLeave(Run *run, const Run *outer)
 	innermost = outer;
 }
 
-/* The interrupt of the run that is over was not for that one alone. */
+/* Note that the interrupt of the run that has just ended is also for the runs outside of it. */
 void
 RunPassInterrupt(void)
 {
 	interrupt_passed = true;
 }
 
-/* An error context callback: which job it was.  From an error on, memory is there to deal with it. */
+/* The error context callback of a run: name the job.  An error also lifts the memory limit. */
 void
 RunDescribe(void *arg)
 {
@@ -204,8 +207,9 @@ RunDescribe(void *arg)
 }
 
 /*
- * The bounds of a run: its time and, in a background worker, its memory.  They
- * are lifted before anything else is done, as that is not the handler's.
+ * Set the limits of a run: its time and, in a background worker, its memory.  They
+ * are lifted as soon as the handler has ended, since taskq's own work must not fail
+ * by them.
  */
 void
 RunSetBounds(Run *run)
@@ -222,7 +226,7 @@ RunSetBounds(Run *run)
 void
 RunLiftBounds(Run *run)
 {
-	/* a run by hand is within the ceiling of the run that it is inside of */
+	/* A run by hand has no limit of its own; the limit of an outer run stays in force. */
 	if (run->has_memory_limit)
 		MemoryUnlimit();
 	if (run->deadline != 0)
@@ -236,11 +240,11 @@ RunLiftBounds(Run *run)
 }
 
 /*
- * Have what is deferred fire, as it does at a commit, when others may follow in
- * the transaction: SET CONSTRAINTS would change what they are checked for and
- * when, and nothing can take it back.  Outside the subtransaction, which could
- * not undo that triggers have fired.  An error fails the shared commit; run
- * singly, the job then fails alone.
+ * Fire deferred triggers as a commit does, in a transaction in which other jobs may
+ * follow.  CheckDeferredConstraints() cannot be used there, because SET CONSTRAINTS
+ * lasts until the transaction ends.  The caller has ended the subtransaction, whose
+ * rollback could not undo that triggers have fired.  An error fails the shared
+ * commit; the job then runs singly, and fails alone.
  */
 static void
 FireDeferred(Run *run)
@@ -257,9 +261,10 @@ FireDeferred(Run *run)
 }
 
 /*
- * Have the session of a worker as the run wants it.  What the runs that follow
- * mostly want too stays: to set a setting for one run and to undo it has the
- * server look through all settings twice, and resolve search_path anew.
+ * Prepare the session of a worker for a run.  search_path is set for the session and
+ * not reset after the run, because the next run mostly has the same: setting and
+ * resetting it makes the server look through all settings twice and resolve the path
+ * anew.
  */
 static void
 PrepareSession(const Run *run)
@@ -272,8 +277,9 @@ PrepareSession(const Run *run)
 }
 
 /*
- * Run the handler in a subtransaction and leave the session's settings as they
- * were.  What it did is kept or rolled back; its error, if any, is kept.
+ * Run the handler in a subtransaction, and restore the session's settings.  If the
+ * handler returns, its work is kept and run->result set.  If it raises an error, its
+ * work is rolled back and run->error set.
  */
 void
 RunHandler(Run *run)

@@ -1,6 +1,6 @@
 /*
  * call.h
- *	  Calling a handler.
+ *	  Call a handler.
  */
 #ifndef TASKQ_CALL_H
 #define TASKQ_CALL_H
@@ -10,7 +10,7 @@
 #include "config/handler.h"
 #include "job/job.h"
 
-/* One run, from claim to settle. */
+/* A run of a job in this process, from its claim to its settle. */
 typedef struct Run
 {
 	TaskqJob			job;
@@ -18,30 +18,30 @@ typedef struct Run
 	char				task_type[TASKQ_NAME_MAX + 1];
 	Oid					function;
 	HandlerForm			form;
-	bool				is_given; /* a handler that the caller named, not the registered one */
-	bool				is_here;  /* in the caller's own transaction */
-	bool				shares;	  /* its transaction may run other jobs too */
+	bool				is_given; /* the caller named the handler; it is not the registered one */
+	bool				is_here;  /* a run by hand, in the caller's session and transaction */
+	bool				shares;	  /* other jobs may run in the same transaction */
 	char			   *search_path;
 	int64				timeout;		/* microseconds; 0: none */
-	int64				lock_timeout;	/* microseconds; NO_MICROSECONDS: as it is */
+	int64				lock_timeout;	/* microseconds; NO_MICROSECONDS: lock_timeout is not set */
 	TimestampTz			deadline;		/* 0: none */
-	TimestampTz			outer_deadline; /* of the run inside which this one was started */
-	struct FrameBuffer *outer_frames;	/* of that run */
+	TimestampTz			outer_deadline; /* deadline of the run inside which this one runs, to be restored */
+	struct FrameBuffer *outer_frames;	/* frames of that outer run, to be restored */
 	bool				has_memory_limit;
-	uint64				scope; /* of what success() and the like build in this run; see built.c */
+	uint64				scope; /* identifies what success() and the like build in this run; see built.c */
 	Datum				result;
 	bool				result_is_null;
-	TimestampTz			snoozed_until; /* the handler wishes to run again then; 0: it does not */
-	bool				timed_out;	   /* its time was over before it was */
-	int					refused;	   /* SQLSTATE of an error that concerns this job's data alone; 0: none */
-	bool				on_trial;	   /* the type is paused, and this run is to show whether that can end */
-	bool				interrupted;   /* the server has interrupted it, whatever it made of that */
-	ErrorData		   *error;		   /* NULL: the handler returned */
+	TimestampTz			snoozed_until; /* when the job runs again, if the handler returned snooze(); else 0 */
+	bool				timed_out;	   /* the deadline passed before the handler ended */
+	int					refused;	   /* SQLSTATE with which a row-level policy refused a row; 0: none did */
+	bool				on_trial;	   /* the task type is paused, and this run tries whether the pause can end */
+	bool				interrupted;   /* the server interrupted the handler, even if the handler caught that */
+	ErrorData		   *error;		   /* the handler's error; NULL: the handler returned */
 } Run;
 
 extern void RunHandler(Run *run);
 
-/* for runs that are called in another way */
+/* for stepwise.c, which calls procedures, and for run.c */
 extern Datum	  RunArgument(const Run *run);
 extern void		  RunDescribe(void *arg);
 extern const Run *RunEnter(Run *run);

@@ -1,23 +1,24 @@
 /*
  * dispatch.c
- *	  Running one claimed job in this process.
+ *	  Claim a job, run it and settle it, in a background worker.
  *
- * One transaction a job: the row is locked by the claim, the handler runs in a
- * subtransaction, the outcome is written beside it and all commits together.
- * What the handler did and that the job is completed are one thing; a failure
- * is rolled back to the subtransaction's start and recorded in the same commit
- * under the same lock.  If the process dies, the row is free at once.
+ * Each job has one transaction.  The claim locks the job's row, the handler runs in
+ * a subtransaction, and the outcome is written after that; all of it commits
+ * together.  So the handler's work and the completion of its job commit or fail as
+ * one.  If the handler fails, its subtransaction is rolled back, and the failure is
+ * recorded in the same transaction, under the same lock.  If the process dies, the
+ * row is unlocked at once.
  *
- * A handler may share commits (share_commit): then the transaction takes the
- * jobs that follow, too, a subtransaction each, and each still fails alone.
- * When the commit fails, nothing has happened, and the jobs are run again
- * singly, each in its own transaction.
+ * If a handler shares commits (share_commit), the transaction also takes the next
+ * jobs, with a subtransaction for each, so that each still fails alone.  If the
+ * commit fails, none of the jobs has run, and they run again singly, each in its own
+ * transaction.
  *
- * A procedure commits as it goes, and is claimed and settled in transactions of
- * their own (stepwise.c).
+ * A procedure commits by itself; its claim and its settle are transactions of their
+ * own (stepwise.c).
  *
- * The process is connected as the handler's role.  Only the settle, below the
- * handler's subtransaction, runs as the extension's owner.
+ * The process is connected as the handler's role.  Only the code that settles, which
+ * runs outside the handler's subtransaction, acts as the extension's owner.
  */
 #include "taskq.h"
 
@@ -48,39 +49,39 @@
 #include "store/owner.h"
 
 /*
- * A shared commit: no more jobs than the setting says, none begun after this
- * time, and none when the subtransactions have used as many ids, of which a
- * process can show 64 before everybody's snapshots become slower.
+ * Limits of a shared commit, beside taskq.share_commit_jobs.  No job is added once
+ * the transaction has taken this time, or once its subtransactions have so many ids:
+ * beyond 64 ids in one process, the snapshots of all processes become slower.
  */
 #define MAX_SHARED_TIME (10 * 1000) /* microseconds */
 #define MAX_SHARED_SUBXIDS 40
 
-/* A transaction of a worker: one run, or some that share its commit. */
+/* A transaction of a worker, with one run or with several that share its commit. */
 typedef struct Turn
 {
-	Run			run;   /* the one in hand */
-	ClaimPlace	place; /* where the next one is claimed */
-	bool		shares;
+	Run			run;	/* the current run */
+	ClaimPlace	place;	/* where the next claim goes on */
+	bool		shares; /* the current run shares the commit */
 	TimestampTz started_at;
-	int			n_runs;
+	int			n_runs; /* runs whose handler was found, the current one included */
 	int			completed;
 	int			failed;
 } Turn;
 
 static Turn			 turn;
-static MemoryContext run_context = NULL; /* outlives the transaction, for the failure of its commit */
-static int			 single_runs = 0;	 /* so many are not to share, as the commit that they shared has failed */
+static MemoryContext run_context = NULL; /* outlives the transaction: it is needed if the commit fails */
+static int			 single_runs = 0;	 /* number of next runs that do not share, after a shared commit failed */
 
 /* slot --------------------------------------------------------------------- */
 
-/* The text of this process's row in pg_stat_activity. */
+/* Show the job in this process's row of pg_stat_activity. */
 static void
 ReportActivity(const Run *run)
 {
 	char activity[TASKQ_NAME_MAX + 64] = "taskq: job ";
 	int	 length = strlen(activity);
 
-	/* not by snprintf(), which costs more than many a handler */
+	/* Do not use snprintf(), which takes longer than many handlers do. */
 	length += pg_lltoa(run->job.job_id, activity + length);
 	length += strlcpy(activity + length, " (", sizeof(activity) - length);
 	length += strlcpy(activity + length, run->task_type, sizeof(activity) - length);
@@ -88,7 +89,7 @@ ReportActivity(const Run *run)
 	pgstat_report_activity(STATE_RUNNING, activity);
 }
 
-/* Let everybody see what this process runs, and let it be interrupted. */
+/* Enter the run in this process's slot, so that others see it and can interrupt it. */
 static void
 PublishRun(Run *run)
 {
@@ -111,8 +112,8 @@ PublishRun(Run *run)
 }
 
 /*
- * The handler is over: from here on no interrupt is sent, and one that was
- * sent is not for the settle.  Was this run asked to be cancelled?
+ * Accept no more interrupts for the run, because its handler has ended, and clear
+ * one that has arrived since.  Returns whether somebody asked to cancel the run.
  */
 static bool
 CloseToInterrupts(Run *run)
@@ -128,7 +129,7 @@ CloseToInterrupts(Run *run)
 	return cancelled;
 }
 
-/* The transaction is over. */
+/* Clear the run from this process's slot, and count the runs, after the transaction has ended. */
 static void
 UnpublishRuns(void)
 {
@@ -144,7 +145,10 @@ UnpublishRuns(void)
 
 /* prepare ------------------------------------------------------------------ */
 
-/* Was the job asked to be cancelled between claim and start?  Then it is. */
+/*
+ * Cancel the job if somebody asked for that before PublishRun() showed others that
+ * this process runs it.  Returns whether the job is cancelled.
+ */
 static bool
 WasCancelledBefore(Run *run)
 {
@@ -166,7 +170,7 @@ WasCancelledBefore(Run *run)
 	return cancelled;
 }
 
-/* A transaction as every one of a worker's is, whatever its role's defaults. */
+/* Begin a transaction with the isolation level and modes that workers use, whatever the role's defaults are. */
 void
 BeginJobTransaction(void)
 {
@@ -180,8 +184,9 @@ BeginJobTransaction(void)
 /* turn --------------------------------------------------------------------- */
 
 /*
- * Claim a job to run; after a crash of the server first those that it may be the
- * fault of, alone.
+ * Claim a job to run.  After a crash of the server, claim the jobs that may have
+ * caused it first, one at a time while nothing else runs.  Returns false if there is
+ * no job.
  */
 static bool
 ClaimNext(const ClaimRequest *request, Run *run)
@@ -196,7 +201,10 @@ ClaimNext(const ClaimRequest *request, Run *run)
 	return true;
 }
 
-/* Forget the last run and claim a job; false: there is none. */
+/*
+ * Forget the last run, and claim a job for the turn.  After the first job of a turn,
+ * claim only jobs whose handlers share commits.  Returns false if there is none.
+ */
 static bool
 ClaimForTurn(const ClaimRequest *request)
 {
@@ -212,7 +220,7 @@ ClaimForTurn(const ClaimRequest *request)
 	return !BlamePending(&suspect) && ClaimToRun(&shared, &turn.place, &turn.run.jobs, &turn.run.job);
 }
 
-/* Run the claimed job and settle it; false: the transaction must end with it. */
+/* Run the claimed job and settle it.  Returns whether another job may follow in the transaction. */
 static bool
 RunClaimed(void)
 {
@@ -231,7 +239,7 @@ RunClaimed(void)
 	turn.n_runs++;
 	PublishRun(run);
 
-	/* a request from before others could see what we run has found nobody */
+	/* A request to cancel that was made before PublishRun() has interrupted nobody. */
 	if (!WasCancelledBefore(run))
 	{
 		bool cancelled;
@@ -253,7 +261,10 @@ RunClaimed(void)
 	return run->shares;
 }
 
-/* May this transaction take another job, and is nothing left of the last one? */
+/*
+ * Return whether this transaction may take another job.  What the last run left in
+ * the session is reset; if that is not possible in this transaction, return false.
+ */
 static bool
 MayGoOn(const ClaimRequest *request)
 {
@@ -265,8 +276,8 @@ MayGoOn(const ClaimRequest *request)
 }
 
 /*
- * A shared commit has failed: nothing has happened to any of its jobs, and
- * nothing is known against any but that they do not go together.
+ * Make the jobs of a shared commit that failed run singly.  All of their work was
+ * rolled back, and it is not known which of them made the commit fail.
  */
 static void
 RunSingly(const ErrorData *error)
@@ -280,10 +291,14 @@ RunSingly(const ErrorData *error)
 }
 
 /*
- * Claim a job, run it, settle it, commit; and with it, if its handler wants
- * that, the jobs that follow in order, as far as theirs do.  How many there
- * were.  An error before a handler is called ends the process; one after it
- * fails the run, or has the jobs of a shared commit run again, one by one.
+ * Claim a job, run it, settle it, and commit.  If its handler shares commits, do the
+ * same with the next jobs before the commit, as long as their handlers share it too.
+ * The caller has begun the transaction.  Returns the number of runs (1 for a job that
+ * could only be given back), or 0 if there was no job.
+ *
+ * An error before the first run begins is passed on, and ends the process.  A later
+ * one, in a settle or in the commit, fails the run; in a shared commit, the jobs run
+ * again singly instead.
  */
 int
 DispatchNext(const ClaimRequest *request)
@@ -318,7 +333,7 @@ DispatchNext(const ClaimRequest *request)
 			RunSingly(error);
 		else
 		{
-			/* what was counted is undone with the rest */
+			/* The abort has undone the outcome that was counted. */
 			turn.completed = turn.failed = 0;
 			turn.run.error = error;
 			RecordLostRun(&turn.run, run_context);

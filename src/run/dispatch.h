@@ -1,6 +1,6 @@
 /*
  * dispatch.h
- *	  Running one claimed job in this process.
+ *	  Claim a job, run it and settle it, in a background worker.
  */
 #ifndef TASKQ_DISPATCH_H
 #define TASKQ_DISPATCH_H

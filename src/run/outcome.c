@@ -1,10 +1,10 @@
 /*
  * outcome.c
- *	  What becomes of a run in this process: completed, failed, cancelled or
- *	  given back, as its handler's return or error says.
+ *	  Settle a run in this process: by its handler's result or error, the job is
+ *	  completed, failed, cancelled or given back.
  *
- * All is written below the handler's subtransaction, as the extension's owner,
- * which steps aside for a retry function.
+ * The outcome is written outside the handler's subtransaction, as the extension's
+ * owner.  Only a retry function is called while the process is not the owner.
  */
 #include "taskq.h"
 
@@ -32,7 +32,7 @@
 #include "shared/stats.h"
 #include "store/owner.h"
 
-/* Before a job is run again that was interrupted for no reason known. */
+/* Pause before a job runs again whose run was interrupted for an unknown reason. */
 #define INTERRUPTED_PAUSE USECS_PER_SEC
 
 /* failure ------------------------------------------------------------------ */
@@ -43,7 +43,7 @@ Sqlstate(int code)
 	return pstrdup(unpack_sql_state(code));
 }
 
-/* Raised by the handler on purpose, and so judged by nobody else. */
+/* Return whether the handler raised the error by taskq's functions, so that the error itself says how to treat it. */
 static bool
 IsOfTaskq(const ErrorData *error)
 {
@@ -51,10 +51,11 @@ IsOfTaskq(const ErrorData *error)
 }
 
 /*
- * Something is missing, of another kind or not allowed: more likely a migration
- * than this job.  What the payload may bring about in a database that is as it
- * should be, is not among it: that something exists already, a name that is too
- * long, a row that a policy refuses.
+ * Return whether the error is probably caused by the database's setup, such as an
+ * unfinished migration, and not by the job: an object is missing, is of another kind
+ * or may not be used.  Errors that a payload can cause in a database that is set up
+ * correctly do not count: an object that exists already, a name that is too long, a
+ * row that a policy refuses, and the SQLSTATEs that the handler declares.
  */
 static bool
 IsOfSetup(const Run *run)
@@ -102,7 +103,7 @@ ReadInterval(void *arg)
 		DirectFunctionCall3(interval_in, CStringGetDatum(wished->text), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1))));
 }
 
-/* The delay that a handler wished; none when it is not an interval. */
+/* Return the delay that a handler asked for, or NO_MICROSECONDS if there is none or it is not a valid interval. */
 static int64
 WishedDelay(const ErrorData *error)
 {
@@ -116,7 +117,7 @@ WishedDelay(const ErrorData *error)
 	return delay < 0 ? NO_MICROSECONDS : Min(delay, INT64CONST(3660) * USECS_PER_DAY);
 }
 
-/* What an error was, as the attempt keeps it. */
+/* Fill in the failure of the attempt from the handler's error. */
 static void
 DescribeError(const Run *run, AttemptFailure *failure)
 {
@@ -144,7 +145,7 @@ DescribeError(const Run *run, AttemptFailure *failure)
 	}
 }
 
-/* The run's time was over, whatever its handler has made of the interrupt. */
+/* Fill in the failure of an attempt that timed out.  The handler's error may be another one than the interrupt. */
 static void
 DescribeTimeout(const Run *run, AttemptFailure *failure)
 {
@@ -159,7 +160,7 @@ DescribeTimeout(const Run *run, AttemptFailure *failure)
 		failure->error_code = run->error->constraint_name;
 }
 
-/* The database is not as the handler needs it: does the type rest therefore? */
+/* Count a failure that is caused by the database's setup, and pause the task type after several in a row. */
 static void
 NoteSetupFailure(const Run *run, const AttemptFailure *failure)
 {
@@ -167,7 +168,7 @@ NoteSetupFailure(const Run *run, const AttemptFailure *failure)
 		return;
 	if (run->on_trial)
 	{
-		/* a procedure's has failed when it was claimed, unless it completes */
+		/* For a procedure, CommitClaim() has recorded the trial as failed already. */
 		if (!run->form.stepwise)
 			TrialFailed(run->task_type);
 		return;
@@ -181,7 +182,10 @@ NoteSetupFailure(const Run *run, const AttemptFailure *failure)
 				 errhint("A job is tried in a minute, and then at longer intervals; the pause ends when it runs, or when the function or its registration changes. To end it now, SELECT taskq.resume_handler('%s').", run->task_type)));
 }
 
-/* The caller is the owner; the retry function is asked while it is not. */
+/*
+ * Settle a failed run.  The caller is the extension's owner, and is not while the
+ * retry function is called.
+ */
 static void
 FailRun(Run *run, OwnerScope *scope)
 {
@@ -199,7 +203,7 @@ FailRun(Run *run, OwnerScope *scope)
 	OwnerLeave(scope);
 	RetryFunctionAsk(&run->job, &failure, &retryable, &retry_in);
 	OwnerEnter(scope);
-	/* a trial is the type's, and costs the job nothing */
+	/* A failed trial does not cost the job an attempt. */
 	if (run->on_trial && failure.of_setup)
 		run->job.max_attempts++;
 	SettleFailed(&run->jobs, &run->job, OUTCOME_FAILED, &failure, retryable, retry_in);
@@ -209,7 +213,7 @@ FailRun(Run *run, OwnerScope *scope)
 
 /* settle ------------------------------------------------------------------- */
 
-/* The run was cancelled: an attempt that counts, and the end of the job. */
+/* Settle a run that was cancelled: the attempt counts, and the job ends. */
 static void
 CancelRun(Run *run)
 {
@@ -224,8 +228,9 @@ CancelRun(Run *run)
 }
 
 /*
- * Write the outcome, as the owner, in the same transaction.  What an interrupted
- * run has made of that does not matter, but for one that returned all the same.
+ * Write the outcome of a run in the current transaction.  A handler that returns has
+ * completed its job even if it was interrupted.  If it was interrupted and raises an
+ * error, the cause of the interrupt decides and not the error.
  */
 void
 SettleRun(Run *run, bool cancelled)
@@ -244,7 +249,7 @@ SettleRun(Run *run, bool cancelled)
 	else if (cancelled)
 		CancelRun(run);
 	else
-		/* an interrupt that was meant for nobody: the job pays nothing for it but a moment, as it may interrupt itself */
+		/* Nobody asked to cancel this run.  The attempt does not count, but the job pauses, as it may interrupt itself. */
 		SettleGivenBack(&run->jobs, &run->job, OUTCOME_RELEASED, ClockNow() + INTERRUPTED_PAUSE);
 	if (run->error == NULL && run->on_trial)
 		TrialPassed(run->task_type);
@@ -255,16 +260,17 @@ SettleRun(Run *run, bool cancelled)
 }
 
 /*
- * Settle or commit failed, and with it everything that the handler did: record
- * that as this attempt's failure in a transaction of its own, if nobody has
- * taken the job meanwhile.
+ * Record the failure of an attempt whose settle or commit failed, which has rolled
+ * back all that the handler did.  This takes a transaction of its own, in which the
+ * job's row must be locked anew; if somebody has taken the job meanwhile, nothing is
+ * recorded.
  */
 void
 RecordLostRun(Run *run, MemoryContext context)
 {
 	Run		   again = { 0 };
 	OwnerScope scope;
-	int		   attempt = ShmemMySlot()->attempt; /* a settle may have given it back */
+	int		   attempt = ShmemMySlot()->attempt; /* run->job.attempt may have been decremented by the settle */
 
 	BeginJobTransaction();
 	MemoryContextSwitchTo(context);
@@ -292,7 +298,7 @@ RecordLostRun(Run *run, MemoryContext context)
 	CommitTransactionCommand();
 }
 
-/* A run that the registry has no handler for any more: the job waits on. */
+/* Give back a job whose handler cannot run, so that it waits again. */
 void
 GiveBackRun(Run *run)
 {

@@ -1,6 +1,6 @@
 /*
  * outcome.h
- *	  What becomes of a run in this process.
+ *	  Settle a run in this process.
  */
 #ifndef TASKQ_OUTCOME_H
 #define TASKQ_OUTCOME_H

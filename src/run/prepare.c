@@ -34,8 +34,9 @@ static uint64		 ready_version = 0;
 /* registry ----------------------------------------------------------------- */
 
 /*
- * Read what the run needs from the registry, or from the handler given instead;
- * false: it cannot run now.
+ * Fill in the run from the registry or, if "given" is not NULL, for the handler that
+ * the caller names.  Returns false if the registered handler cannot run now or not
+ * in this session.
  */
 bool
 PrepareRun(Run *run, const GivenHandler *given)
@@ -128,7 +129,7 @@ RunArgumentType(const Run *run)
 	return run->form.takes_job ? CatalogJobType() : JSONBOID;
 }
 
-/* f($1) as an expression, still to be planned. */
+/* Make the expression f($1), which is not planned yet. */
 static Node *
 CallExpression(const Run *run)
 {
@@ -143,7 +144,7 @@ CallExpression(const Run *run)
 								 COERCE_EXPLICIT_CALL);
 }
 
-/* The handler may have been replaced since the registry was read. */
+/* Raise an error if the function was replaced, since the registry was read, by one that is not a handler. */
 void
 RunCheckFunction(const Run *run)
 {
@@ -154,7 +155,7 @@ RunCheckFunction(const Run *run)
 				 errhint("Give the function its former arguments and result, or register another.")));
 }
 
-/* Make a handler ready, to be kept in that context or, when it is NULL, for this run alone. */
+/* Make a handler ready in the context "keep" or, if it is NULL, for this run only. */
 static void
 Prepare(const Run *run, ReadyHandler *ready, MemoryContext keep)
 {
@@ -174,9 +175,10 @@ Prepare(const Run *run, ReadyHandler *ready, MemoryContext keep)
 }
 
 /*
- * A handler that is ready to be called, from those kept.  A run inside another
- * handler's run makes its own, in memory that ends with it: those kept may be
- * stale, and cannot be thrown away while one of them is on the stack.
+ * Return the run's handler, ready to be called.  It is taken from the cache, or made
+ * and put there.  A nested run, one inside another handler's run, makes its own in
+ * the current memory context: the cache may be out of date, and cannot be emptied
+ * while one of its handlers is on the stack.
  */
 ReadyHandler *
 RunMakeReady(const Run *run, bool nested)
@@ -201,7 +203,7 @@ RunMakeReady(const Run *run, bool nested)
 		(ready->cached == NULL || (ready->cached->is_valid && strcmp(ready->search_path, run->search_path) == 0)))
 		return ready;
 
-	/* entered when it is complete, as making it may fail */
+	/* Enter it only when it is complete, because making it may fail. */
 	Prepare(run, &fresh, ready_context);
 	if (ready != NULL)
 		Forget(ready);

@@ -20,14 +20,14 @@ typedef struct GivenHandler
 	HandlerForm form;
 } GivenHandler;
 
-/* A handler made ready to be called; kept while the catalog stays the same. */
+/* A handler that is ready to be called.  It is kept while the registry does not change. */
 typedef struct ReadyHandler
 {
 	Oid				  function; /* hash key */
 	FmgrInfo		  flinfo;
-	Expr			 *call;		   /* f($1), with its body for f if that can be; NULL: not in SQL */
-	CachedExpression *cached;	   /* that the call is from; NULL: of this run alone */
-	char			 *search_path; /* that its body was read with */
+	Expr			 *call;		   /* planned expression f($1), with f inlined if possible; NULL: f is not in SQL */
+	CachedExpression *cached;	   /* owner of "call"; NULL: not in SQL, or made for one run */
+	char			 *search_path; /* search_path with which "cached" was made */
 } ReadyHandler;
 
 extern bool			 PrepareRun(Run *run, const GivenHandler *given);

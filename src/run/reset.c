@@ -1,11 +1,11 @@
 /*
  * reset.c
- *	  Leaving nothing of one job for the next.
+ *	  Reset a worker's session after a run, so that the next job finds nothing of it.
  *
- * Settings are undone by the GUC nest level around the handler (call.c).
- * Here goes what outlives a transaction otherwise: what DISCARD ALL would do,
- * which cannot run here, less the plans, which are worth keeping as this
- * process only ever serves one role.
+ * The GUC nest level around the handler restores the settings (call.c).  The
+ * functions here reset what else outlives a transaction, as DISCARD ALL does, which
+ * cannot run in a worker.  They keep the cached plans, because this process serves
+ * only one role.
  */
 #include "taskq.h"
 
@@ -25,12 +25,13 @@
 
 #include "run/reset.h"
 
-/* A transaction has committed that may have made temporary objects. */
+/* Whether a committed transaction may have made temporary objects. */
 static bool temporary_used = false;
 
-static bool constraints_set = false; /* by a statement of this transaction */
+/* Whether a statement of this transaction has executed SET CONSTRAINTS. */
+static bool constraints_set = false;
 
-/* Disarm what a handler may be under, before anything else goes on. */
+/* Disarm the timeouts that the handler may have set. */
 void
 ResetTimers(void)
 {
@@ -39,14 +40,14 @@ ResetTimers(void)
 		disable_timeout(LOCK_TIMEOUT, false);
 }
 
-/* What taskq's own work, or a run before, has left in memory alone. */
+/* Reset state in memory that taskq's own work, or an earlier run in this transaction, may have left. */
 void
 ResetBeforeRun(void)
 {
-	/* of lastval() and currval() */
+	/* lastval() and currval() */
 	ResetSequenceCaches();
 
-	/* of random(), which setseed() may have made foreseeable */
+	/* random(), which setseed() may have made predictable */
 	(void) DirectFunctionCall1(setseed, Float8GetDatum(pg_prng_double(&pg_global_prng_state)));
 }
 
@@ -65,8 +66,8 @@ ResetTemporaryObjects(void)
 }
 
 /*
- * A statement has set the mode of constraints for the rest of the transaction.
- * There is no way to have it as it was but to end the transaction.
+ * Note that a statement has executed SET CONSTRAINTS.  Its effect lasts until the
+ * transaction ends, so no other job can follow in it.
  */
 void
 ResetNoteConstraints(void)
@@ -75,9 +76,9 @@ ResetNoteConstraints(void)
 }
 
 /*
- * The same in the midst of a transaction, for the next job of a shared commit.
- * Locks that belong to the transaction stay until it ends.  False: the job has
- * left what only the end of the transaction can clear away.
+ * Reset the session inside a transaction, for the next job of a shared commit.  Locks
+ * of the transaction stay until it ends.  Returns false if the last job has left
+ * something that only the end of the transaction can reset.
  */
 bool
 ResetBetweenRuns(void)
@@ -91,9 +92,10 @@ ResetBetweenRuns(void)
 }
 
 /*
- * After a procedure, whose commits have made what it set the session's: called
- * between transactions, so that it is so at once.  A superuser's procedure may
- * have changed even the session's user.
+ * Reset the settings after a procedure.  The procedure's commits have made its SETs
+ * permanent in the session.  A superuser's procedure may have changed even the
+ * session user.  This is called between transactions, so the resets cannot be rolled
+ * back.
  */
 void
 ResetAfterSteps(void)
@@ -108,7 +110,7 @@ ResetAfterSteps(void)
 	ResetAllOptions();
 }
 
-/* Called between transactions.  What a run did not use costs next to nothing. */
+/* Reset the session between transactions.  Resetting what a run did not use takes almost no time. */
 void
 ResetSession(void)
 {
@@ -121,8 +123,8 @@ ResetSession(void)
 }
 
 /*
- * A transaction of this worker commits.  LISTEN is refused in background
- * processes, but C code can do it; it can only be undone in a transaction.
+ * Called when a transaction of this worker commits.  LISTEN is refused in background
+ * processes, but C code can still listen, and UNLISTEN must be done in a transaction.
  */
 static void
 AtCommit(XactEvent event, void *arg)

@@ -1,6 +1,6 @@
 /*
  * reset.h
- *	  Leaving nothing of one job for the next.
+ *	  Reset a worker's session after a run.
  */
 #ifndef TASKQ_RESET_H
 #define TASKQ_RESET_H

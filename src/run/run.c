@@ -1,13 +1,13 @@
 /*
  * run.c
- *	  run_job(), run_next() and run_all(): jobs run by hand, in the caller's
- *	  session and transaction.
+ *	  run_job(), run_next() and run_all(): run jobs by hand, in the caller's session
+ *	  and transaction.
  *
- * With the registered handler only where the session user is the handler's
- * role: its code must find no more rights on the stack than it would have in a
- * worker.  Or with a handler that the caller names, whose code runs with the
- * caller's rights as any function that it calls does.  No pool is needed, and
- * run_all() is deterministic: tests of handlers are what this is for.
+ * The registered handler is used only if the session user is the handler's role, so
+ * that its code can get no more rights than in a worker.  Otherwise the caller names
+ * a handler, whose code runs with the caller's rights, as any function does that the
+ * caller calls.  These functions need no pool, and run_all() is deterministic; they
+ * are meant for tests of handlers.
  */
 #include "taskq.h"
 
@@ -46,10 +46,10 @@ PG_FUNCTION_INFO_V1(taskq_run_job);
 PG_FUNCTION_INFO_V1(taskq_run_next);
 PG_FUNCTION_INFO_V1(taskq_run_all);
 
-/* Result columns of each. */
+/* Number of result columns of each of the three functions. */
 #define RUN_COLUMNS 5
 
-/* A call of one of the three. */
+/* A call of one of the three functions. */
 typedef struct RunCall
 {
 	Claimant	 worker;
@@ -60,8 +60,8 @@ typedef struct RunCall
 } RunCall;
 
 /*
- * Someone who borrows rights, by SET ROLE or a SECURITY DEFINER function, may
- * not lend them to a handler, which could keep them.
+ * Refuse a caller who acts as another role, by SET ROLE or in a SECURITY DEFINER
+ * function: the handler's code could go on using that role's rights.
  */
 static void
 CheckSessionUser(void)
@@ -110,7 +110,7 @@ PrepareCall(FunctionCallInfo fcinfo, RunCall *call, int types_arg, int handler_a
 	call->request.catalog_version = CatalogVersion();
 }
 
-/* How a run in the caller's own transaction ended. */
+/* How a run by hand ended. */
 typedef struct RunReport
 {
 	int64			job_id;
@@ -121,10 +121,10 @@ typedef struct RunReport
 } RunReport;
 
 /*
- * Claim a job, the one named or the next of the request, run and settle it in
- * the caller's transaction, which it commits or rolls back with the rest.
- * False: there was none.  An interrupt of the caller's statement is the
- * statement's, not the handler's error, and leaves the job as it was.
+ * Claim a job, run it and settle it in the caller's transaction.  The job is the one
+ * named by job_id or, if that is 0, the next one of the request.  Returns false if
+ * there is none.  An interrupt of the caller's statement is passed on as an error of
+ * the statement, and the job stays as it was.
  */
 static bool
 DispatchHere(const ClaimRequest *request, int64 job_id, const GivenHandler *given, RunReport *report)
@@ -135,7 +135,7 @@ DispatchHere(const ClaimRequest *request, int64 job_id, const GivenHandler *give
 	if (!(job_id != 0 ? ClaimByIdToRun(request, job_id, &run->jobs, &run->job) : ClaimToRun(request, NULL, &run->jobs, &run->job)))
 		return false;
 	depth = CurrentPush(&run->job);
-	run->outer_frames = FrameInHand(); /* to go back to, even if the run does not come to begin */
+	run->outer_frames = FrameInHand(); /* restored below, even if the run does not begin */
 	PG_TRY();
 	{
 		bool can_run = PrepareRun(run, given);
@@ -175,7 +175,7 @@ DispatchHere(const ClaimRequest *request, int64 job_id, const GivenHandler *give
 	return true;
 }
 
-/* Run one job and add its row to the result; false: there was none. */
+/* Run one job and add its row to the result.  Returns false if there is no job. */
 static bool
 RunOne(FunctionCallInfo fcinfo, RunCall *call, int64 job_id)
 {
@@ -199,7 +199,7 @@ RunOne(FunctionCallInfo fcinfo, RunCall *call, int64 job_id)
 	return true;
 }
 
-/* A pause is told before other reasons: it holds for whoever would run the job. */
+/* Return the pause of the task type or queue, if there is one, before any other reason: it applies to all callers. */
 static const char *
 PauseOr(const char *why_not, const char *task_type, const char *queue)
 {
@@ -210,7 +210,7 @@ PauseOr(const char *why_not, const char *task_type, const char *queue)
 	return QueueByName(queue, false)->paused ? "queue paused" : why_not;
 }
 
-/* So that a session can run jobs of a type, in a queue. */
+/* Return the hint that says how this session could run jobs of a type in a queue. */
 static const char *
 WhatToDo(const RunCall *call, const char *why_not, const char *task_type, const char *queue)
 {
@@ -223,7 +223,7 @@ WhatToDo(const RunCall *call, const char *why_not, const char *task_type, const 
 	return "Name a handler in the call, or connect as the handler's role.";
 }
 
-/* Are jobs of this type given to the caller, as an external worker or as the handler's role? */
+/* Return whether the caller may get jobs of this type, as an external worker or as the handler's role. */
 static bool
 IsForCaller(const char *task_type)
 {
@@ -233,7 +233,7 @@ IsForCaller(const char *task_type)
 		   MayActAs_compat(GetUserId(), handler->run_as);
 }
 
-/* Why could this job not be run? */
+/* Raise the error that says why run_job() could not run this job. */
 static void
 RefuseJob(RunCall *call, int64 job_id)
 {
@@ -295,7 +295,7 @@ taskq_run_job(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* A handler that is named in the call is for the types named beside it. */
+/* Require task types beside a handler that is named in the call. */
 static void
 RequireTypesOfGiven(const RunCall *call)
 {
@@ -320,7 +320,7 @@ taskq_run_next(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* Run until nothing is due, including what the handlers themselves enqueue. */
+/* SQL-callable run_all(): run jobs until none is due, including those that the handlers enqueue. */
 Datum
 taskq_run_all(PG_FUNCTION_ARGS)
 {

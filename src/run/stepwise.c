@@ -1,12 +1,13 @@
 /*
  * stepwise.c
- *	  Running a procedure, which commits as it goes.
+ *	  Run a procedure, which commits by itself.
  *
- * Its steps outlive it, so it runs at least once.  The claim is a transaction of
- * its own: the job becomes a running row with owner and epoch, as an external
- * worker's.  The procedure then has the transactions that it makes, and the
- * settle is one more, fenced by the epoch.  The claim has no lease: lease.c says
- * when it is over.
+ * What the procedure has committed stays even if the procedure fails later, so a job
+ * with a procedure runs at least once, not exactly once.  Its claim is committed in a
+ * transaction of its own: the job's row becomes running and has a worker and an
+ * epoch, as for an external worker.  Then the procedure makes its transactions.  The
+ * settle is one more transaction, which checks the epoch.  The claim has no lease;
+ * lease.c decides when it is over.
  */
 #include "taskq.h"
 
@@ -56,8 +57,8 @@ SetForSession(const char *name, const char *value)
 }
 
 /*
- * Store the claim and commit it, with the settings of the handler, which are to
- * outlive the transactions that it makes.
+ * Store the claim and commit it.  The handler's settings are set for the session,
+ * because they must stay in force in all transactions of the procedure.
  */
 static void
 CommitClaim(Run *run)
@@ -69,21 +70,21 @@ CommitClaim(Run *run)
 	run->outer_frames = FrameBegin(&run->job, false);
 	FrameListen(true);
 
-	/* interrupted here, the job would be neither claimed nor free */
+	/* Hold interrupts, lest an error leave it open whether the job is claimed. */
 	HOLD_INTERRUPTS();
 	SetForSession("search_path", run->search_path);
 	if (run->lock_timeout != NO_MICROSECONDS)
 		SetForSession("lock_timeout", psprintf("%dms", (int) Min((run->lock_timeout + 999) / 1000, INT_MAX)));
 	OwnerEnter(&scope);
 	run->job.state = JOB_AVAILABLE;
-	PushActiveSnapshot(GetTransactionSnapshot()); /* a large payload is read */
+	PushActiveSnapshot(GetTransactionSnapshot()); /* to detoast a large payload */
 	JobTransition(&run->jobs, &run->job, JOB_RUNNING, NULL);
 	JobKeep(&run->job);
 	PopActiveSnapshot();
 	run->job.is_stored = true;
 	StoreClose(&run->jobs, true);
 	if (run->on_trial)
-		TrialFailed(run->task_type); /* until it has completed: the lock ends with this transaction */
+		TrialFailed(run->task_type); /* assumed until it completes: the trial's lock ends with this transaction */
 	OwnerLeave(&scope);
 	WakeLeaseAt(ClockNow() + (int64) taskq_poll_interval * 1000);
 	CommitTransactionCommand();
@@ -93,7 +94,7 @@ CommitClaim(Run *run)
 
 /* call --------------------------------------------------------------------- */
 
-/* Takes the row that a procedure with a second argument returns. */
+/* A receiver of the row that a procedure with a second argument returns. */
 typedef struct ResultReceiver
 {
 	DestReceiver  pub;
@@ -125,7 +126,7 @@ StopReceiving(DestReceiver *self)
 {
 }
 
-/* Has the procedure a second argument, INOUT or OUT? */
+/* Return whether the procedure has a second argument, INOUT or OUT, for its result. */
 static bool
 ReturnsResult(Oid function)
 {
@@ -144,7 +145,7 @@ ReturnsResult(Oid function)
 	return n > 1;
 }
 
-/* CALL procedure($1), with a place for the result if it has one. */
+/* Make the statement CALL procedure($1), with an argument for the result if the procedure has one. */
 static char *
 CallStatement(const Run *run)
 {
@@ -154,9 +155,9 @@ CallStatement(const Run *run)
 }
 
 /*
- * Run the procedure as a client's CALL is run: through a portal of the top
- * level, which brings the snapshots of each of its transactions.  All that the
- * portal needs is in the current context, which outlives them.
+ * Run the procedure in the same way as the CALL of a client: through a top-level
+ * portal, which takes the snapshots of each transaction.  All that the portal needs
+ * is in the current memory context, which outlives the procedure's transactions.
  */
 static void
 CallThroughPortal(Run *run)
@@ -172,7 +173,6 @@ CallThroughPortal(Run *run)
 		.context = CurrentMemoryContext,
 	};
 
-	/* it may have been replaced since the registry was read */
 	RunCheckFunction(run);
 	run->result_is_null = true;
 	sql = CallStatement(run);
@@ -193,7 +193,7 @@ CallThroughPortal(Run *run)
 	PortalDrop(portal, false);
 }
 
-/* Call the procedure.  Afterwards there is no transaction, and its error is kept. */
+/* Call the procedure.  Afterwards no transaction is in progress, and run->error has its error, if any. */
 static void
 CallProcedure(Run *run)
 {
@@ -211,7 +211,7 @@ CallProcedure(Run *run)
 		RunSetBounds(run);
 		CallThroughPortal(run);
 
-		/* its last step, whose commit may fail */
+		/* Commit the procedure's last transaction, which may fail. */
 		CommitTransactionCommand();
 		RunLiftBounds(run);
 	}
@@ -233,7 +233,7 @@ CallProcedure(Run *run)
 	MemoryContextSwitchTo(context);
 }
 
-/* Claim the job for good and run its procedure; its outcome is in the run. */
+/* Commit the claim of the job and run its procedure.  The result or error is in the run. */
 void
 StepwiseCall(Run *run)
 {
@@ -244,7 +244,7 @@ StepwiseCall(Run *run)
 
 /* settle ------------------------------------------------------------------- */
 
-/* What the result stands for, judged as a function's is: it may be an error. */
+/* Evaluate the procedure's result as that of a function: failure(), for example, becomes run->error. */
 static void
 UnwrapResult(Run *run)
 {
@@ -278,8 +278,9 @@ UnwrapResult(Run *run)
 }
 
 /*
- * Begin the transaction of the settle and take the row of our claim, as it is
- * now; false: somebody who knows the epoch has settled it.
+ * Begin the transaction of the settle, and lock and read the job's row.  Returns
+ * false if the claim is no longer in force, because somebody else has settled it; a
+ * transaction is in progress then, too.
  */
 bool
 StepwiseReclaim(Run *run)
@@ -300,7 +301,7 @@ StepwiseReclaim(Run *run)
 	OwnerLeave(&scope);
 	if (!held)
 	{
-		/* with what the result has asked for besides */
+		/* Abort, because UnwrapResult() may have enqueued the steps of a decision. */
 		AbortCurrentTransaction();
 		BeginJobTransaction();
 		MemoryContextSwitchTo(context);

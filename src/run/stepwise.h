@@ -1,6 +1,6 @@
 /*
  * stepwise.h
- *	  Running a procedure, which commits as it goes.
+ *	  Run a procedure, which commits by itself.
  */
 #ifndef TASKQ_STEPWISE_H
 #define TASKQ_STEPWISE_H

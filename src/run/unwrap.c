@@ -1,6 +1,6 @@
 /*
  * unwrap.c
- *	  What the value means that a handler has returned.
+ *	  Evaluate the value that a handler has returned.
  */
 #include "taskq.h"
 
@@ -18,7 +18,7 @@
 #include "settle/decide.h"
 #include "settle/result.h"
 
-/* Raise what failure() stands for. */
+/* Raise the error that a result of failure() describes. */
 static void
 RaiseFailure(Jsonb *failure)
 {
@@ -38,7 +38,7 @@ RaiseFailure(Jsonb *failure)
 	RaiseForJob(retry, &said);
 }
 
-/* Until when snooze() says, by the rules of its argument. */
+/* Return the moment until which a result of snooze() delays the job. */
 static TimestampTz
 SnoozedUntil(Jsonb *snooze)
 {
@@ -51,7 +51,7 @@ SnoozedUntil(Jsonb *snooze)
 	return ClockNow() + CheckMicroseconds(DatumGetIntervalP(interval), "delay", 0);
 }
 
-/* The same of a handler's result: an attempt that fails, and would fail again. */
+/* Raise a permanent error if the result is too large: another attempt would fail again. */
 static void
 CheckSize(Run *run)
 {
@@ -72,8 +72,9 @@ CheckSize(Run *run)
 }
 
 /*
- * Take what is inside success(), raise what failure() says, note until when
- * snooze() wishes, do what decision() says; anything else stays as it is.
+ * Evaluate the result: take the value from success(), raise the error of failure(),
+ * note the delay of snooze(), and enqueue the steps of decision().  Any other value is
+ * left as it is.
  */
 static void
 Unwrap(Run *run)

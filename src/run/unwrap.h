@@ -1,6 +1,6 @@
 /*
  * unwrap.h
- *	  What the value means that a handler has returned.
+ *	  Evaluate the value that a handler has returned.
  */
 #ifndef TASKQ_UNWRAP_H
 #define TASKQ_UNWRAP_H
