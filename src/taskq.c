@@ -13,6 +13,7 @@
 #include "process/ddl.h"
 #include "process/launcher.h"
 #include "ready/ready.h"
+#include "registry/compiled.h"
 #include "registry/confine.h"
 #include "shared/blame.h"
 #include "shared/locks.h"
@@ -34,6 +35,7 @@ _PG_init(void)
 	GucInit();
 	CatalogInit();
 	ConfineInit();
+	CompiledInit();
 	KitInit();
 	LocksInit();
 	WakeInit();

@@ -35,6 +35,7 @@ REGRESS = \
 	model \
 	payload \
 	users_code \
+	compiled \
 	kit \
 	retry \
 	redrive \

@@ -290,6 +290,9 @@ GucFind_compat(const char *name)
 #define PLANNER_PASS_COMPAT parse, query_string, cursor_options, params
 #endif
 
+/* From 18 on, functions in SQL are compiled once in a session, as those in PL/pgSQL are. */
+#define KEEPS_SQL_FUNCTIONS_COMPAT (PG_VERSION_NUM >= 180000)
+
 /* Return whether a table function is XMLTABLE.  From 17 on, it can also be JSON_TABLE. */
 static inline bool
 IsXmlTable_compat(const TableFunc *table)

@@ -31,6 +31,7 @@
 
 #include "base/guc.h"
 #include "job/current.h"
+#include "registry/compiled.h"
 #include "registry/confine.h"
 #include "registry/pin.h"
 #include "registry/usercode.h"
@@ -168,6 +169,7 @@ UserCodeRun(const UserCode *code, UserCodeFunction function, void *arg)
 	ErrorData *volatile error = NULL;
 	volatile bool		 timed_out = false;
 	volatile int		 depth = -1;
+	volatile uint32		 side = 0;
 	Confinement			 confinement = { 0 };
 	Watch				 watch = { .code = code, .context = context };
 	ErrorContextCallback callback = { .callback = WatchErrors, .arg = &watch };
@@ -178,6 +180,7 @@ UserCodeRun(const UserCode *code, UserCodeFunction function, void *arg)
 	{
 		error_context_stack = &callback;
 		depth = CurrentPush(code->job);
+		side = CompiledEnter(code->role, code->search_path);
 		ConfineBegin(&confinement);
 		TimerCodeStart(code->until);
 		CallAsRole(code, function, arg);
@@ -198,6 +201,7 @@ UserCodeRun(const UserCode *code, UserCodeFunction function, void *arg)
 	RollbackAndReleaseCurrentSubTransaction();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
+	CompiledLeave(side);
 	if (depth >= 0)
 		CurrentReset(depth);
 	return watch.interrupt == NULL ? error : JudgeInterrupt(code, watch.interrupt, timed_out);

@@ -13,6 +13,7 @@
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
@@ -26,6 +27,7 @@
 #include "config/handler.h"
 #include "job/built.h"
 #include "job/frames.h"
+#include "registry/compiled.h"
 #include "registry/pin.h"
 #include "run/call.h"
 #include "run/prepare.h"
@@ -290,6 +292,7 @@ RunHandler(Run *run)
 	int					 outer = running;
 	const Run			*outer_run;
 	uint64				 outer_scope;
+	uint32				 outer_side = 0;
 	ErrorContextCallback callback = { .callback = RunDescribe, .arg = run, .previous = error_context_stack };
 
 	run->outer_frames = FrameBegin(&run->job, run->is_here);
@@ -302,6 +305,8 @@ RunHandler(Run *run)
 	outer_run = RunEnter(run);
 	run->scope = BuiltNewScope();
 	outer_scope = BuiltEnter(run->scope);
+	if (run->is_here)
+		outer_side = CompiledEnter(GetUserId(), run->search_path);
 	PG_TRY();
 	{
 		error_context_stack = &callback;
@@ -323,7 +328,9 @@ RunHandler(Run *run)
 	PG_END_TRY();
 	BuiltLeave(outer_scope);
 	RunLeave(run, outer_run);
-	if (!run->is_here)
+	if (run->is_here)
+		CompiledLeave(outer_side);
+	else
 		FrameListen(false);
 	TASKQ_INJECTION_POINT("run-returned");
 	running = outer;

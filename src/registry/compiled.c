@@ -1,0 +1,221 @@
+/*
+ * compiled.c
+ *	  Keeping what a session has compiled apart from what users' code compiles.
+ *
+ * PL/pgSQL compiles a function at its first call in a session and keeps the result
+ * for all roles.  Names of types in it are those that the first caller's
+ * search_path finds, and literals are read by the first caller's settings.  So a
+ * function that a session calls, and that a validator of another role calls in
+ * that session, would be whatever the first of them has made of it.
+ *
+ * A language finds what it has compiled by the function's oid, and takes it only
+ * if the function's row in pg_proc is still the same, which it decides by the
+ * row's xmin and place.  Therefore, while users' code runs, the copy of that row in
+ * the system cache shows another xmin, one for each role and search_path.  Functions
+ * are then compiled anew on the way in and on the way out, but not while nothing
+ * but users' code of one role calls them, as is the rule.  Nothing else looks at
+ * the xmin of such a copy.
+ *
+ * Constraints of domains are planned once in a session, too; they are forgotten at
+ * each change of sides.
+ */
+#include "taskq.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_language.h"
+#include "catalog/pg_proc.h"
+#include "fmgr.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+
+#include "base/compat.h"
+#include "registry/compiled.h"
+
+/* A role and a search_path for which functions are compiled; its number is its place from 1 on. */
+typedef struct Side
+{
+	Oid	  role;
+	char *search_path;
+} Side;
+
+/* A function whose row shows another xmin than it has. */
+typedef struct Disguised
+{
+	Oid				function; /* the key */
+	TransactionId	xmin;	  /* the one it has */
+	TransactionId	shown;	  /* the one it shows */
+	ItemPointerData tid;
+} Disguised;
+
+#define SIDE_BIT 0x80000000 /* no number of a side has it, so a shown xmin is never the real one */
+
+static needs_fmgr_hook_type previous_needs_hook = NULL;
+static fmgr_hook_type		previous_hook = NULL;
+
+static Side	 *sides = NULL;
+static uint32 n_sides = 0;
+static uint32 max_sides = 0;
+static HTAB	 *disguised = NULL;
+static uint32 current = 0; /* number of the side; 0 for the session's own code */
+
+/* disguises ---------------------------------------------------------------- */
+
+/* The real xmin of a row, which the entry keeps from now on. */
+static TransactionId
+RealXmin(Disguised *entry, bool is_new, HeapTuple tuple)
+{
+	TransactionId xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
+
+	/* the cache has read the row again since it was disguised */
+	if (is_new || entry->shown != xmin || !ItemPointerEquals(&entry->tid, &tuple->t_self))
+	{
+		entry->xmin = xmin;
+		entry->tid = tuple->t_self;
+	}
+	return entry->xmin;
+}
+
+/* Let a function's row show the xmin of a side; 0: its own. */
+static void
+Show(Oid function, uint32 side)
+{
+	HeapTuple	  tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Disguised	 *entry;
+	bool		  found;
+	TransactionId real;
+
+	if (!HeapTupleIsValid(tuple))
+		return;
+	entry = hash_search(disguised, &function, HASH_ENTER, &found);
+	real = RealXmin(entry, !found, tuple);
+	entry->shown = side == 0 ? real : real ^ (side | SIDE_BIT);
+	HeapTupleHeaderSetXmin(tuple->t_data, entry->shown);
+	ReleaseSysCache(tuple);
+}
+
+/* Let all rows show their own xmin again. */
+static void
+UndisguiseAll(void)
+{
+	HASH_SEQ_STATUS status;
+	Disguised	   *entry;
+
+	hash_seq_init(&status, disguised);
+	while ((entry = hash_seq_search(&status)) != NULL)
+		if (entry->shown != entry->xmin)
+			Show(entry->function, 0);
+}
+
+/* hooks -------------------------------------------------------------------- */
+
+/* Does a language keep what it has compiled of this function for the whole session? */
+static bool
+IsKept(Oid function)
+{
+	HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Oid		  language;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	language = ((Form_pg_proc) GETSTRUCT(tuple))->prolang;
+	ReleaseSysCache(tuple);
+	return language != INTERNALlanguageId && language != ClanguageId &&
+		   (language != SQLlanguageId || KEEPS_SQL_FUNCTIONS_COMPAT);
+}
+
+/* Called when a function is looked up: must FunctionIsCalled() see its calls? */
+static bool
+NeedsHook(Oid function)
+{
+	return (current != 0 && IsKept(function)) || (previous_needs_hook && previous_needs_hook(function));
+}
+
+/* Called at each call of a function that was looked up in users' code. */
+static void
+FunctionIsCalled(FmgrHookEventType event, FmgrInfo *flinfo, Datum *private)
+{
+	if (previous_hook)
+		previous_hook(event, flinfo, private);
+	if (event == FHET_START && disguised != NULL)
+		Show(flinfo->fn_oid, current);
+}
+
+/* sides -------------------------------------------------------------------- */
+
+static uint32
+FindOrMakeSide(Oid role, const char *search_path)
+{
+	for (uint32 i = 0; i < n_sides; i++)
+		if (sides[i].role == role && strcmp(sides[i].search_path, search_path) == 0)
+			return i + 1;
+	if (n_sides == max_sides)
+	{
+		uint32 more = Max(8, max_sides * 2);
+
+		if (sides == NULL)
+			sides = MemoryContextAlloc(TopMemoryContext, sizeof(Side) * more);
+		else
+			sides = repalloc(sides, sizeof(Side) * more);
+		max_sides = more;
+	}
+	sides[n_sides].search_path = MemoryContextStrdup(TopMemoryContext, search_path);
+	sides[n_sides].role = role;
+	return ++n_sides;
+}
+
+/* Forget constraints of domains, and plans that have them. */
+static void
+ForgetDomains(void)
+{
+	CallSyscacheCallbacks(CONSTROID, 0);
+	CallSyscacheCallbacks(TYPEOID, 0);
+}
+
+static void
+ChangeTo(uint32 side)
+{
+	current = side;
+	UndisguiseAll();
+	ForgetDomains();
+}
+
+/*
+ * Users' code of this role begins to run.  Returns what to pass to CompiledLeave(),
+ * which must be called when the subtransaction of the code has ended.
+ */
+uint32
+CompiledEnter(Oid role, const char *search_path)
+{
+	uint32 outer = current;
+	uint32 side = FindOrMakeSide(role, search_path == NULL ? "" : search_path);
+
+	if (disguised == NULL)
+	{
+		HASHCTL ctl = { .keysize = sizeof(Oid), .entrysize = sizeof(Disguised) };
+
+		disguised = hash_create("taskq functions in users' code", 64, &ctl, HASH_ELEM | HASH_BLOBS);
+	}
+	if (side != outer)
+		ChangeTo(side);
+	return outer;
+}
+
+void
+CompiledLeave(uint32 outer)
+{
+	if (outer != current)
+		ChangeTo(outer);
+}
+
+/* Called when the library is loaded. */
+void
+CompiledInit(void)
+{
+	previous_needs_hook = needs_fmgr_hook;
+	needs_fmgr_hook = NeedsHook;
+	previous_hook = fmgr_hook;
+	fmgr_hook = FunctionIsCalled;
+}

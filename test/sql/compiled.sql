@@ -1,0 +1,161 @@
+-- What a session has compiled or planned is not used in users' code, and what users'
+-- code has compiled or planned is not used in the session.
+\set ECHO none
+\i test/sql/include/tap.sql
+\i test/sql/include/jobs.sql
+SELECT plan(18);
+
+CREATE SCHEMA co_app;
+CREATE SCHEMA co_low;
+CREATE ROLE regress_low;
+CREATE ROLE regress_producer;
+GRANT ALL ON SCHEMA co_low TO regress_low;
+GRANT USAGE ON SCHEMA co_app, co_low TO PUBLIC;
+GRANT TEMPORARY ON DATABASE :"DBNAME" TO regress_producer;
+SELECT taskq.grant_access('regress_low', 'admin'), taskq.grant_access('regress_producer', 'producer') \g /dev/null
+
+-- Says who runs it, as the check of a domain.
+CREATE TABLE co_app.runs (as_role name, side text);
+GRANT INSERT, SELECT ON co_app.runs TO PUBLIC;
+CREATE SEQUENCE co_app.spied;
+GRANT ALL ON SEQUENCE co_app.spied TO PUBLIC;
+
+-- the session compiles first -----------------------------------------------------
+SET ROLE regress_low;
+SET search_path = co_low;
+CREATE TABLE co_low.secrets (secret text);
+INSERT INTO co_low.secrets VALUES ('secret');
+CREATE DOMAIN co_low.status AS text;
+CREATE FUNCTION co_low.check_order(p jsonb) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	s status := p->>'status';
+BEGIN
+	RETURN NULL;
+END $$;
+CREATE FUNCTION co_low.check_day(p jsonb) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN CASE WHEN (p->>'day')::date >= '01/03/2027' THEN 'too late' END;
+END $$;
+CREATE FUNCTION co_low.later(attempt integer, error jsonb) RETURNS interval LANGUAGE plpgsql AS $$
+DECLARE
+	s status := 'x';
+BEGIN
+	RETURN '7 min';
+END $$;
+CREATE FUNCTION co_low.is_known(status text) RETURNS boolean LANGUAGE sql STABLE AS $$ SELECT known(status) $$;
+CREATE FUNCTION co_low.known(status text) RETURNS boolean LANGUAGE sql STABLE AS $$ SELECT true $$;
+CREATE DOMAIN co_low.known_status AS text CHECK (co_low.is_known(value));
+CREATE FUNCTION co_low.check_known(p jsonb) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	s co_low.known_status := p->>'status';
+BEGIN
+	RETURN NULL;
+END $$;
+CREATE FUNCTION co_low.work(p jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+	s status := p->>'status';
+BEGIN
+	RETURN jsonb_build_object('day', to_char('01/02/2027'::date, 'DD Mon'), 'hour', extract(hour FROM timestamptz '2027-01-02 09:00:00+00'));
+END $$;
+SELECT taskq.register_handler('co-order', 'co_low.work(jsonb)', validator => 'co_low.check_order(jsonb)'),
+	taskq.register_handler('co-day', validator => 'co_low.check_day(jsonb)'),
+	taskq.register_handler('co-known', validator => 'co_low.check_known(jsonb)'),
+	taskq.register_handler('co-retry', retry_function => 'co_low.later(integer, jsonb)') \g /dev/null
+RESET search_path;
+RESET ROLE;
+
+SET ROLE regress_producer;
+-- It finds out whether it runs as somebody else.
+CREATE FUNCTION pg_temp.spies(t text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	IF current_user <> 'regress_producer' THEN
+		RAISE EXCEPTION 'spied as %', current_user;
+	END IF;
+	RETURN true;
+END $$;
+CREATE FUNCTION pg_temp.known(status text) RETURNS boolean LANGUAGE sql AS $$ SELECT pg_temp.spies($1) $$;
+CREATE DOMAIN pg_temp.status AS text CHECK (pg_temp.spies(value));
+SELECT co_low.check_order('{"status": "x"}') \g /dev/null
+SELECT lives_ok($$ SELECT taskq.validate_task('co-order', '{"status": "x"}') $$, 'a validator is not what a producer has compiled');
+SELECT lives_ok($$ SELECT co_low.check_order('{"status": "x"}') $$, 'nor is it the other way');
+SET search_path = pg_temp, public, co_low;
+SELECT lives_ok($$ SELECT co_low.check_known('{"status": "x"}') $$, 'the check of a domain that a producer plans');
+RESET search_path;
+SELECT lives_ok($$ SELECT taskq.validate_task('co-known', '{"status": "x"}') $$, 'is not what a validator meets');
+SET datestyle = 'SQL, DMY';
+SELECT is(co_low.check_day('{"day": "01/02/2027"}'), NULL, 'a producer''s settings');
+RESET datestyle;
+SELECT throws_ok($$ SELECT taskq.validate_task('co-day', '{"day": "2027-02-01"}') $$, 'TQ009', NULL, 'do not get it past a validator');
+RESET ROLE;
+SELECT co_low.later(1, '{}') \g /dev/null
+SELECT taskq.enqueue_job('co-retry') AS retry \gset
+SELECT job_id, epoch FROM taskq.claim_job(task_types => '{co-retry}') \gset
+SELECT lives_ok(format('SELECT taskq.fail_job(%s, %s)', :job_id, :epoch), 'a retry function is compiled for itself');
+SELECT is(run_at - now() BETWEEN interval '6 min' AND interval '8 min', true, 'and asked') FROM taskq.all_jobs WHERE job_id = :retry;
+
+-- users' code compiles first -----------------------------------------------------
+CREATE DOMAIN co_app.status AS text;
+CREATE FUNCTION co_app.set_status(s text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	new status := s;
+BEGIN
+	RETURN new;
+END $$;
+CREATE FUNCTION co_app.opens() RETURNS timestamptz LANGUAGE plpgsql SET search_path = co_app AS $$
+BEGIN
+	RETURN '01/02/2027 09:00'::timestamptz;
+END $$;
+CREATE FUNCTION co_app.has_no_value(x integer) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN x = NULL;
+END $$;
+SET ROLE regress_low;
+SET search_path = co_low;
+CREATE FUNCTION co_low.takes(t text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	IF current_user <> 'regress_low' THEN
+		RAISE EXCEPTION 'taken by %', current_user;
+	END IF;
+	RETURN true;
+END $$;
+DROP DOMAIN co_low.status;
+CREATE DOMAIN co_low.status AS text CHECK (co_low.takes(value));
+CREATE FUNCTION co_low.traps(p jsonb) RETURNS text LANGUAGE plpgsql SET datestyle = 'SQL, DMY' SET timezone = 'Asia/Tokyo' SET transform_null_equals = on AS $$
+BEGIN
+	PERFORM co_app.set_status('new');
+	PERFORM co_app.opens();
+	PERFORM co_app.has_no_value(1);
+	RETURN NULL;
+END $$;
+SELECT taskq.register_handler('co-traps', validator => 'co_low.traps(jsonb)') \g /dev/null
+RESET search_path;
+RESET ROLE;
+SET search_path = co_app, public;
+SET timezone = 'Europe/Paris';
+SELECT lives_ok($$ SELECT taskq.validate_task('co-traps', '{}') $$, 'a validator calls functions of others');
+SELECT lives_ok($$ SELECT co_app.set_status('new') $$, 'which are the session''s own when it calls them');
+SELECT is(co_app.opens(), '2027-01-02 09:00+01', 'by its own settings');
+SELECT is(co_app.has_no_value(NULL), NULL, 'all of them');
+SELECT lives_ok($$ SELECT taskq.validate_task('co-traps', '{}') $$, 'and again');
+SELECT is(co_app.opens(), '2027-01-02 09:00+01', 'the other way');
+
+-- runs by hand ---------------------------------------------------------------------
+SELECT taskq.enqueue_job('co-order', '{"status": "x"}') AS by_hand \gset
+SET search_path = co_low, public;
+SELECT is(result, '{"day": "02 Jan", "hour": 9}', 'a run by hand has its own settings') FROM taskq.run_job(:by_hand);
+SET datestyle = 'SQL, DMY';
+SELECT is(co_low.work('{}'), '{"day": "01 Feb", "hour": 10}', 'the session that runs it keeps its own');
+RESET datestyle;
+RESET timezone;
+SET search_path = co_app, public;
+CREATE OR REPLACE FUNCTION co_app.set_status(s text) RETURNS text LANGUAGE sql AS $$ SELECT 'replaced' $$;
+SELECT is(co_app.set_status('new'), 'replaced', 'a function that users'' code has called can be replaced');
+SELECT lives_ok($$ SELECT taskq.validate_task('co-traps', '{}') $$, 'and called again');
+RESET search_path;
+
+SELECT * FROM finish();
+SELECT taskq.unregister_handler(task_type) FROM taskq.list_handlers() WHERE task_type LIKE 'co-%' \g /dev/null
+SELECT taskq.cancel_job(:retry) \g /dev/null
+DROP OWNED BY regress_low, regress_producer;
+DROP SCHEMA co_app, co_low CASCADE;
+DROP ROLE regress_low, regress_producer;
