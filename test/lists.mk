@@ -10,6 +10,7 @@ REGRESS = \
 	drop_in \
 	registry \
 	owners \
+	recreated \
 	table_guard \
 	coming_from \
 	misuse \
