@@ -50,6 +50,7 @@ ISOLATION = \
 	claim-wait \
 	complete-expiry \
 	events-order \
+	first-claim \
 	isolation-level \
 	max-concurrent \
 	new-route \

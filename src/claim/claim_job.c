@@ -48,6 +48,7 @@ typedef struct ClaimCall
 	RouteSet	   routes;
 	ClaimRequest   request;
 	int			   most;
+	int			   claimed;
 	ReturnSetInfo *result; /* NULL in wait_for_job(), which names no types */
 } ClaimCall;
 
@@ -132,6 +133,7 @@ Claim(ClaimCall *call)
 	}
 	if (claimed == 0)
 		WorkerRelease(call->worker_id);
+	call->claimed = claimed;
 	return claimed;
 }
 
@@ -306,7 +308,7 @@ ClaimBySql(FunctionCallInfo fcinfo, int most, int types_arg)
 	 * whoever found the id being registered at this moment.
 	 */
 	if (call.claimant != NULL)
-		ClaimantHasClaimed(call.claimant);
+		ClaimantHasClaimed(call.claimant, call.claimed > 0);
 }
 
 Datum
@@ -404,7 +406,7 @@ taskq_wait_for_job(PG_FUNCTION_ARGS)
 	old = MemoryContextSwitchTo(context);
 	PrepareCall(fcinfo, &call, NULL);
 	UpdateRoutes(&call);
-	ClaimantHasClaimed(call.claimant);
+	ClaimantHasClaimed(call.claimant, false);
 	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	MemoryContextSwitchTo(context);

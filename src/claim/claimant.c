@@ -105,7 +105,7 @@ ClaimantFind(const char *worker_id, ArrayType *narrow, bool names_types)
 	if (claimant->of_others)
 	{
 		claimant->worker_id[0] = '\0';
-		StandingRefuseOthers(worker_id, &claimant->worker);
+		StandingRefuseOthers(worker_id, claimant->worker.registered_by);
 	}
 	if (StandingWhyNot(&claimant->worker, narrow) != NULL)
 	{
@@ -116,12 +116,12 @@ ClaimantFind(const char *worker_id, ArrayType *narrow, bool names_types)
 	return claimant;
 }
 
-/* It has called: now and then its row is to say so. */
+/* It has called, and was given jobs or none: now and then its row is to say so. */
 void
-ClaimantHasClaimed(Claimant *claimant)
+ClaimantHasClaimed(Claimant *claimant, bool has_jobs)
 {
 	if (claimant->touch_at <= ClockNow())
-		claimant->touch_at = WorkerHasClaimed(claimant->worker_id, &claimant->worker);
+		claimant->touch_at = WorkerHasClaimed(claimant->worker_id, &claimant->worker, has_jobs);
 
 	/* somebody has registered it since it was read, by a first claim that tells nobody */
 	if (claimant->touch_at != 0 && claimant->worker.standing == WORKER_UNKNOWN)

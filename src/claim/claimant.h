@@ -27,6 +27,6 @@ typedef struct Claimant
 } Claimant;
 
 extern Claimant *ClaimantFind(const char *worker_id, ArrayType *narrow, bool names_types);
-extern void		 ClaimantHasClaimed(Claimant *claimant);
+extern void		 ClaimantHasClaimed(Claimant *claimant, bool has_jobs);
 
 #endif /* TASKQ_CLAIMANT_H */

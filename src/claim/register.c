@@ -68,17 +68,23 @@ enum
 
 /* the row ------------------------------------------------------------------ */
 
+static bool
+FindRowAsOf(Store *store, const char *worker_id, Snapshot snapshot)
+{
+	ScanKeyData key;
+
+	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid, DEFAULT_COLLATION_OID, F_TEXTEQ,
+						   CStringGetTextDatum(worker_id));
+	return StoreFind(store, CatalogRel(REL_WORKERS_PKEY), 1, &key, snapshot);
+}
+
 /* Find a worker's row; the caller is the owner and has opened the table. */
 static bool
 FindRow(Store *store, const char *worker_id)
 {
-	Snapshot	snapshot = StoreSnapshot();
-	ScanKeyData key;
-	bool		found;
+	Snapshot snapshot = StoreSnapshot();
+	bool	 found = FindRowAsOf(store, worker_id, snapshot);
 
-	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid, DEFAULT_COLLATION_OID, F_TEXTEQ,
-						   CStringGetTextDatum(worker_id));
-	found = StoreFind(store, CatalogRel(REL_WORKERS_PKEY), 1, &key, snapshot);
 	UnregisterSnapshot(snapshot);
 	return found;
 }
@@ -173,7 +179,7 @@ Touch(Store *store, TimestampTz now, int64 every)
 }
 
 static void
-InsertRow(Store *store, const char *worker_id, const ExternalWorker *worker, bool implicit, TimestampTz now)
+InsertRow(Store *store, const char *worker_id, const ExternalWorker *worker, bool implicit, Oid registered_by, TimestampTz now)
 {
 	TupleTableSlot *row = StoreNewRow(store);
 
@@ -187,7 +193,7 @@ InsertRow(Store *store, const char *worker_id, const ExternalWorker *worker, boo
 		SlotSetPointer(row, W_LEASE, MakeInterval(worker->lease));
 	SlotSet(row, W_IMPLICIT, BoolGetDatum(implicit));
 	SlotSet(row, W_DRAINING, BoolGetDatum(false));
-	SlotSet(row, W_REGISTERED_BY, ObjectIdGetDatum(GetUserId()));
+	SlotSet(row, W_REGISTERED_BY, ObjectIdGetDatum(registered_by));
 	SlotSet(row, W_REGISTERED_AT, TimestampTzGetDatum(now));
 	SlotSet(row, W_LAST_SEEN, TimestampTzGetDatum(now));
 	StoreInsert(store);
@@ -316,29 +322,78 @@ NoteClaim(Store *store, const char *worker_id, const ExternalWorker *worker, Tim
 }
 
 /*
- * It has claimed: note when, or register it if it was unknown.  While another
- * transaction does just that, it is left to that.  When there will be something
- * to note again, as far as the row says that will stay; else 0.
+ * A registration that this claim could not know of, as it came meanwhile or is not
+ * committed, must not be another role's.  The id of a session is its own, whichever
+ * role it has taken on.
+ */
+static void
+RefuseIfOthers(Store *store, const char *worker_id, const ExternalWorker *worker, Oid caller)
+{
+	Oid registered_by = DatumGetObjectId(SlotDatum(store->found, W_REGISTERED_BY));
+
+	if (worker->of_session || !SlotIsNull(store->found, W_ENDED_AT) || WorkerIsOf(registered_by, caller, "operator"))
+		return;
+	StandingRefuseOthers(worker_id, registered_by);
+}
+
+/*
+ * Another transaction has registered it by its first claim, and is open.  Whether that
+ * commits or not: an id that two roles use at the same time is given to one of them.
+ */
+static void
+CheckFirstClaim(Store *store, const char *worker_id, const ExternalWorker *worker, Oid caller)
+{
+	SnapshotData dirty;
+
+	InitDirtySnapshot(dirty);
+	if (FindRowAsOf(store, worker_id, &dirty))
+		RefuseIfOthers(store, worker_id, worker, caller);
+}
+
+/*
+ * Register it by its first claim.  While another transaction has done
+ * just that and is open, it is left to that one.  The lock that is held for a moment
+ * only sees to it that who has the other lock also has the row.
+ */
+static void
+RegisterByClaim(Store *store, const char *worker_id, const ExternalWorker *worker, bool has_jobs, Oid caller,
+				TimestampTz now)
+{
+	uint64 key = NameKey(worker_id);
+	bool   is_first;
+
+	(void) LockKey(LOCK_FIRST_ROW, key, true, true);
+	is_first = LockKey(LOCK_FIRST_CLAIM, key, true, false);
+	if (is_first && !FindRow(store, worker_id))
+		InsertRow(store, worker_id, worker, true, caller, now);
+	else if (is_first)
+		RefuseIfOthers(store, worker_id, worker, caller);
+	else if (has_jobs)
+		CheckFirstClaim(store, worker_id, worker, caller);
+	UnlockKey(LOCK_FIRST_ROW, key, true);
+}
+
+/*
+ * It has claimed: note when, or register it if it was unknown.  When there will be
+ * something to note again, as far as the row says that will stay; else 0.
  */
 TimestampTz
-WorkerHasClaimed(const char *worker_id, const ExternalWorker *worker)
+WorkerHasClaimed(const char *worker_id, const ExternalWorker *worker, bool has_jobs)
 {
 	OwnerScope	scope;
 	Store		store;
 	TimestampTz now = ClockNow();
 	TimestampTz due = 0;
-	Oid			caller = GetUserId();
 
 	OwnerEnter(&scope);
 	StoreOpenRel(&store, REL_WORKERS);
 	if (FindRow(&store, worker_id))
-		due = NoteClaim(&store, worker_id, worker, now);
-	else if (worker->standing != WORKER_REGISTERED && LockKey(LOCK_FIRST_CLAIM, NameKey(worker_id), true, false) &&
-			 !FindRow(&store, worker_id))
 	{
-		SetUserIdAndSecContext(caller, scope.sec_context);
-		InsertRow(&store, worker_id, worker, true, now);
+		RefuseIfOthers(&store, worker_id, worker, scope.caller);
+		due = NoteClaim(&store, worker_id, worker, now);
 	}
+	else if (worker->standing != WORKER_REGISTERED)
+		RegisterByClaim(&store, worker_id, worker, has_jobs, scope.caller, now);
 	StoreClose(&store, true);
 	OwnerLeave(&scope);
 	return due;
@@ -549,8 +604,7 @@ taskq_register_worker(PG_FUNCTION_ARGS)
 	is_new = !found || !SlotIsNull(store.found, W_ENDED_AT);
 	if (found)
 		ReplaceRow(&store, worker_id, take_over, now, caller);
-	SetUserIdAndSecContext(caller, scope.sec_context);
-	InsertRow(&store, worker_id, &worker, false, now);
+	InsertRow(&store, worker_id, &worker, false, caller, now);
 	StoreClose(&store, true);
 	OwnerLeave(&scope);
 	RegistrationChanged(worker_id);

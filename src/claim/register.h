@@ -37,7 +37,7 @@ extern bool				   WorkerHold(const char *worker_id);
 extern void				   WorkerRelease(const char *worker_id);
 extern void				   WorkerHoldOff(const char *worker_id);
 extern void				   WorkerFind(const char *worker_id, ExternalWorker *worker);
-extern TimestampTz		   WorkerHasClaimed(const char *worker_id, const ExternalWorker *worker);
+extern TimestampTz		   WorkerHasClaimed(const char *worker_id, const ExternalWorker *worker, bool has_jobs);
 extern void				   WorkerBeat(const char *worker_id);
 extern int64			   WorkerSeen(struct varlena *worker_id);
 extern void				   WorkerForgetOld(void);

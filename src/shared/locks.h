@@ -17,7 +17,8 @@ typedef enum LockClass
 	LOCK_EVENTS = 15,		  /* below all events of a transaction that is open */
 	LOCK_EVENT_TIMELINE = 16, /* to write the first event on a timeline */
 	LOCK_TRIAL = 17,		  /* the one job of a task type that is on trial */
-	LOCK_CARE = 18			  /* making and dropping leaves */
+	LOCK_CARE = 18,			  /* making and dropping leaves */
+	LOCK_FIRST_ROW = 19		  /* while the row of a first claim is written */
 } LockClass;
 
 extern void	  LocksInit(void);
