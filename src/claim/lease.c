@@ -226,12 +226,17 @@ taskq_save_checkpoint_of(PG_FUNCTION_ARGS)
 typedef struct RunningList
 {
 	int			n;
+	int64		after; /* of a worker's jobs, those of higher ids are next */
+	bool		more;  /* there may be such */
 	int64	   *job_ids;
 	int64	   *epochs;
 	TimestampTz next_end; /* of those that were not overdue */
 } RunningList;
 
-/* Read the running jobs of one worker, or with NULL those overdue of all. */
+/*
+ * Read the running jobs of one worker, from those after list->after on in the order
+ * of their ids, or with NULL those overdue of all.
+ */
 static void
 ListRunning(RunningList *list, const char *worker_id, int most)
 {
@@ -239,10 +244,10 @@ ListRunning(RunningList *list, const char *worker_id, int most)
 	Relation		index = index_open(CatalogRel(REL_JOBS_RUNNING), AccessShareLock);
 	Snapshot		snapshot = StoreSnapshot();
 	TupleTableSlot *slot = table_slot_create(heap, NULL);
-	int				nkeys = worker_id != NULL ? 1 : 0;
+	int				nkeys = worker_id != NULL ? 2 : 0;
 	IndexScanDesc	scan = index_beginscan_compat(heap, index, snapshot, nkeys);
 	TimestampTz		now = WatchNow();
-	ScanKeyData		key;
+	ScanKeyData		keys[2];
 	TaskqJob		job;
 
 	list->n = 0;
@@ -250,9 +255,12 @@ ListRunning(RunningList *list, const char *worker_id, int most)
 	list->job_ids = palloc(sizeof(int64) * most);
 	list->epochs = palloc(sizeof(int64) * most);
 	if (worker_id != NULL)
-		ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID,
+	{
+		ScanKeyEntryInitialize(&keys[0], 0, 1, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID,
 							   F_TEXTEQ, CStringGetTextDatum(worker_id));
-	index_rescan(scan, &key, nkeys, NULL, 0);
+		ScanKeyInit(&keys[1], 2, BTGreaterStrategyNumber, F_INT8GT, Int64GetDatum(list->after));
+	}
+	index_rescan(scan, keys, nkeys, NULL, 0);
 	while (list->n < most && index_getnext_slot(scan, ForwardScanDirection, slot))
 	{
 		slot_getallattrs(slot);
@@ -265,7 +273,9 @@ ListRunning(RunningList *list, const char *worker_id, int most)
 		}
 		list->job_ids[list->n] = job.job_id;
 		list->epochs[list->n++] = job.epoch;
+		list->after = job.job_id;
 	}
+	list->more = list->n == most;
 	index_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
 	UnregisterSnapshot(snapshot);
@@ -312,24 +322,11 @@ StillHeld(int64 job_id, int64 epoch)
 	return held;
 }
 
-Datum
-taskq_worker_heartbeat(PG_FUNCTION_ARGS)
+/* Extend the leases of these jobs, and say of each what has become of it. */
+static void
+BeatAll(ReturnSetInfo *result, const RunningList *list)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	char		  *worker_id;
-	RunningList	   list;
-
-	CheckArgCount(fcinfo, 3);
-	CheckWritable("taskq.worker_heartbeat()");
-	BeginRows(fcinfo, 4);
-	worker_id = ArgName(fcinfo, 0, "worker_id");
-	WorkerBeat(worker_id);
-	if (PG_ARGISNULL(1) && PG_ARGISNULL(2))
-		ListRunning(&list, worker_id, TASKQ_MAX_BATCH);
-	else
-		ReadPairs(fcinfo, &list);
-
-	for (int i = 0; i < list.n; i++)
+	for (int i = 0; i < list->n; i++)
 	{
 		Datum		values[4];
 		bool		nulls[4] = { false, false, false, true };
@@ -337,23 +334,48 @@ taskq_worker_heartbeat(PG_FUNCTION_ARGS)
 		TimestampTz expires_at = 0;
 
 		CHECK_FOR_INTERRUPTS();
-		if (StillHeld(list.job_ids[i], list.epochs[i]))
+		if (StillHeld(list->job_ids[i], list->epochs[i]))
 		{
-			BeatResult beat = Extend(list.job_ids[i], list.epochs[i], NO_MICROSECONDS, NULL, NULL, false, &expires_at);
+			BeatResult beat = Extend(list->job_ids[i], list->epochs[i], NO_MICROSECONDS, NULL, NULL, false, &expires_at);
 
 			/* it may have been settled since the look */
-			if (beat == BEAT_OK || StillHeld(list.job_ids[i], list.epochs[i]))
+			if (beat == BEAT_OK || StillHeld(list->job_ids[i], list->epochs[i]))
 			{
 				status = BeatAnswer(beat);
 				nulls[3] = expires_at == 0;
 			}
 		}
-		values[0] = Int64GetDatum(list.job_ids[i]);
-		values[1] = Int64GetDatum(list.epochs[i]);
+		values[0] = Int64GetDatum(list->job_ids[i]);
+		values[1] = Int64GetDatum(list->epochs[i]);
 		values[2] = CStringGetTextDatum(status);
 		values[3] = TimestampTzGetDatum(expires_at);
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
+}
+
+Datum
+taskq_worker_heartbeat(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	char		  *worker_id;
+	RunningList	   list = { .after = PG_INT64_MIN };
+
+	CheckArgCount(fcinfo, 3);
+	CheckWritable("taskq.worker_heartbeat()");
+	BeginRows(fcinfo, 4);
+	worker_id = ArgName(fcinfo, 0, "worker_id");
+	WorkerBeat(worker_id);
+	if (!PG_ARGISNULL(1) || !PG_ARGISNULL(2))
+	{
+		ReadPairs(fcinfo, &list);
+		BeatAll(result, &list);
+		return (Datum) 0;
+	}
+	do
+	{
+		ListRunning(&list, worker_id, TASKQ_MAX_BATCH);
+		BeatAll(result, &list);
+	} while (list.more);
 	return (Datum) 0;
 }
 
@@ -407,7 +429,7 @@ ExpireOne(void *arg)
 void
 LeaseFindOverdue(LeaseSweep *sweep, int most)
 {
-	RunningList list;
+	RunningList list = { 0 };
 
 	ListRunning(&list, NULL, most);
 	sweep->n = list.n;
@@ -437,25 +459,24 @@ LeaseEndSome(LeaseSweep *sweep)
 	return sweep->done < sweep->n;
 }
 
-/* Give back all jobs of an external worker that leaves; how many. */
-int
-LeaseReleaseAll(const char *worker_id)
+/* Give these back, those of them that are still held; how many. */
+static int
+ReleaseListed(const RunningList *list)
 {
-	RunningList list;
-	int			released = 0;
+	int released = 0;
 
-	ListRunning(&list, worker_id, TASKQ_MAX_BATCH);
-	for (int i = 0; i < list.n; i++)
+	for (int i = 0; i < list->n; i++)
 	{
 		OwnerScope scope;
 		Store	   jobs;
 		TaskqJob   job;
 
-		if (!StillHeld(list.job_ids[i], list.epochs[i]))
+		CHECK_FOR_INTERRUPTS();
+		if (!StillHeld(list->job_ids[i], list->epochs[i]))
 			continue;
 		OwnerEnter(&scope);
 		StoreOpenRel(&jobs, REL_JOBS);
-		if (TryLockClaim(&jobs, &job, list.job_ids[i], list.epochs[i], OUTCOME_RELEASED, false) &&
+		if (TryLockClaim(&jobs, &job, list->job_ids[i], list->epochs[i], OUTCOME_RELEASED, false) &&
 			job.lease_expires_at != 0)
 		{
 			SettleGivenBack(&jobs, &job, OUTCOME_RELEASED, job.run_at);
@@ -464,5 +485,20 @@ LeaseReleaseAll(const char *worker_id)
 		StoreClose(&jobs, true);
 		OwnerLeave(&scope);
 	}
+	return released;
+}
+
+/* Give back all jobs of an external worker that leaves; how many. */
+int
+LeaseReleaseAll(const char *worker_id)
+{
+	RunningList list = { .after = PG_INT64_MIN };
+	int			released = 0;
+
+	do
+	{
+		ListRunning(&list, worker_id, TASKQ_MAX_BATCH);
+		released += ReleaseListed(&list);
+	} while (list.more);
 	return released;
 }
