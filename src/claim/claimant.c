@@ -51,18 +51,6 @@ Choose(const char *worker_id, const ArrayType *narrow)
 	return oldest;
 }
 
-/*
- * Is it the worker of a role that the caller is no member of?  The id of a session
- * is its own, whichever role it has taken on.
- */
-static bool
-IsOfOthers(const ExternalWorker *worker)
-{
-	if (worker->of_session || worker->standing == WORKER_UNKNOWN || worker->standing == WORKER_ENDED)
-		return false;
-	return !WorkerIsOf(worker->registered_by, GetUserId(), "operator");
-}
-
 /* Read it anew.  The versions go first: what changes after them is read again. */
 static void
 Load(Claimant *claimant, const char *worker_id, ArrayType *narrow)
@@ -80,7 +68,7 @@ Load(Claimant *claimant, const char *worker_id, ArrayType *narrow)
 	old = MemoryContextSwitchTo(claimant->context);
 	narrow = narrow == NULL ? NULL : DatumGetArrayTypePCopy(PointerGetDatum(narrow));
 	StandingOf(worker_id, narrow, &claimant->worker);
-	claimant->of_others = IsOfOthers(&claimant->worker);
+	claimant->of_others = WorkerIsOfOthers(&claimant->worker);
 	claimant->worker.base.narrow = narrow;
 	claimant->routes = EligibleRoutes(&claimant->worker.base);
 	MemoryContextSwitchTo(old);

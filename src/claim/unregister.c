@@ -40,7 +40,19 @@ WorkerIsOf(Oid registered_by, Oid caller, const char *access)
 	return has_privs_of_role(caller, registered_by) || AccessHas(caller, access);
 }
 
-/* The same, or an error. */
+/*
+ * Is it the worker of a role that the caller is no member of?  The id of a session
+ * is its own, whichever role it has taken on.
+ */
+bool
+WorkerIsOfOthers(const ExternalWorker *worker)
+{
+	if (worker->of_session || worker->standing == WORKER_UNKNOWN || worker->standing == WORKER_ENDED)
+		return false;
+	return !WorkerIsOf(worker->registered_by, GetUserId(), "operator");
+}
+
+/* The caller may do this to a worker, or an error. */
 void
 WorkerCheckOwner(const char *worker_id, Oid registered_by, Oid caller, const char *what, const char *access)
 {
