@@ -25,6 +25,7 @@ REGRESS = \
 	versions \
 	toast \
 	events \
+	leaves \
 	register_worker \
 	standing \
 	unroutable \
