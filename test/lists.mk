@@ -10,6 +10,7 @@ REGRESS = \
 	drop_in \
 	registry \
 	owners \
+	recreated \
 	table_guard \
 	coming_from \
 	misuse \
@@ -24,6 +25,7 @@ REGRESS = \
 	versions \
 	toast \
 	events \
+	leaves \
 	register_worker \
 	standing \
 	unroutable \
@@ -50,6 +52,7 @@ ISOLATION = \
 	claim-wait \
 	complete-expiry \
 	events-order \
+	first-claim \
 	isolation-level \
 	max-concurrent \
 	new-route \

@@ -66,6 +66,7 @@ Claim(ClaimCall *call)
 	}
 	if (claimed == 0)
 		WorkerRelease(call->worker_id);
+	call->claimed = claimed;
 	return claimed;
 }
 
@@ -153,7 +154,7 @@ ClaimBySql(FunctionCallInfo fcinfo, int most, int types_arg)
 	 * whoever found the id being registered at this moment.
 	 */
 	if (call.known != NULL)
-		KnownWorkerHasClaimed(call.known);
+		KnownWorkerHasClaimed(call.known, call.claimed > 0);
 }
 
 Datum

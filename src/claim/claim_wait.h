@@ -22,6 +22,7 @@ typedef struct ClaimCall
 	RouteSet	   routes;
 	ClaimRequest   request;
 	int			   most;
+	int			   claimed;
 	ReturnSetInfo *result; /* NULL in wait_for_job(), which names no types */
 } ClaimCall;
 

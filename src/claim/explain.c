@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "claim/external_worker.h"
 #include "claim/standing.h"
+#include "claim/external_worker.h"
 #include "config/adopt.h"
 #include "config/eligible.h"
 #include "config/pool.h"
@@ -96,7 +97,11 @@ AskExternal(const char *worker_id, ArrayType *narrow, Asked *asked)
 	asked->gone = worker.standing == WORKER_ENDED || worker.draining;
 	if (asked->reason != NULL)
 		return;
-	if (worker.max_concurrent_jobs > 0 && RunningOf(worker_id) >= worker.max_concurrent_jobs)
+
+	/* who may not claim at all asks for others */
+	if (WhoseMayWork() && WorkerIsOfOthers(&worker))
+		asked->reason = "the worker was registered by another role";
+	else if (worker.max_concurrent_jobs > 0 && RunningOf(worker_id) >= worker.max_concurrent_jobs)
 		asked->reason = "the worker has max_concurrent_jobs";
 }
 
@@ -154,6 +159,19 @@ IsDue(ArrayType *due, int32 route_id)
 	return false;
 }
 
+/* There is no route, but something to be said of all. */
+static void
+PutNoRoute(ReturnSetInfo *result, const Asked *asked)
+{
+	Datum values[EXPLAIN_COLUMNS] = { 0 };
+	bool  nulls[EXPLAIN_COLUMNS] = { true, true, true, true, true, false, false, false };
+
+	values[5] = BoolGetDatum(false);
+	values[6] = BoolGetDatum(false);
+	values[7] = CStringGetTextDatum(asked->reason);
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
 static void
 PutRoute(ReturnSetInfo *result, const Asked *asked, const TaskqRoute *route, bool due)
 {
@@ -209,6 +227,8 @@ taskq_explain_claim(PG_FUNCTION_ARGS)
 		asked.reason = "database not adopted, see taskq.adopt_database()";
 	for (int i = 0; i < RouteCount(); i++)
 		PutRoute((ReturnSetInfo *) fcinfo->resultinfo, &asked, RouteAt(i), IsDue(due, RouteAt(i)->route_id));
+	if (RouteCount() == 0 && asked.reason != NULL)
+		PutNoRoute((ReturnSetInfo *) fcinfo->resultinfo, &asked);
 	return (Datum) 0;
 }
 

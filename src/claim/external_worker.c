@@ -37,17 +37,23 @@
 
 /* the row ------------------------------------------------------------------ */
 
-/* Find a worker's row; the caller is the owner and has opened the table. */
+/* Find a worker's row by a snapshot; the caller is the owner and has opened the table. */
 bool
-WorkerFindRow(Store *store, const char *worker_id)
+WorkerFindRowAsOf(Store *store, const char *worker_id, Snapshot snapshot)
 {
-	Snapshot	snapshot = StoreSnapshot();
 	ScanKeyData key;
-	bool		found;
 
 	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid, DEFAULT_COLLATION_OID, F_TEXTEQ,
 						   CStringGetTextDatum(worker_id));
-	found = StoreFind(store, CatalogRel(REL_WORKERS_PKEY), 1, &key, snapshot);
+	return StoreFind(store, CatalogRel(REL_WORKERS_PKEY), 1, &key, snapshot);
+}
+
+bool
+WorkerFindRow(Store *store, const char *worker_id)
+{
+	Snapshot snapshot = StoreSnapshot();
+	bool	 found = WorkerFindRowAsOf(store, worker_id, snapshot);
+
 	UnregisterSnapshot(snapshot);
 	return found;
 }
@@ -102,7 +108,8 @@ WorkerLife(TupleTableSlot *slot)
 }
 
 void
-WorkerInsertRow(Store *store, const char *worker_id, const ExternalWorker *worker, bool implicit, TimestampTz now)
+WorkerInsertRow(Store *store, const char *worker_id, const ExternalWorker *worker, bool implicit, Oid registered_by,
+				TimestampTz now)
 {
 	TupleTableSlot *row = StoreNewRow(store);
 
@@ -116,7 +123,7 @@ WorkerInsertRow(Store *store, const char *worker_id, const ExternalWorker *worke
 		SlotSetPointer(row, W_LEASE, MakeInterval(worker->lease));
 	SlotSet(row, W_IMPLICIT, BoolGetDatum(implicit));
 	SlotSet(row, W_DRAINING, BoolGetDatum(false));
-	SlotSet(row, W_REGISTERED_BY, ObjectIdGetDatum(GetUserId()));
+	SlotSet(row, W_REGISTERED_BY, ObjectIdGetDatum(registered_by));
 	SlotSet(row, W_REGISTERED_AT, TimestampTzGetDatum(now));
 	SlotSet(row, W_LAST_SEEN, TimestampTzGetDatum(now));
 	StoreInsert(store);
@@ -180,6 +187,18 @@ bool
 WorkerIsOf(Oid registered_by, Oid caller, const char *access)
 {
 	return has_privs_of_role(caller, registered_by) || AccessHas(caller, access);
+}
+
+/*
+ * Does a worker belong to a role of which the caller is no member?  The id of a
+ * session is its own, whichever role the session has taken on.
+ */
+bool
+WorkerIsOfOthers(const ExternalWorker *worker)
+{
+	if (worker->of_session || worker->standing == WORKER_UNKNOWN || worker->standing == WORKER_ENDED)
+		return false;
+	return !WorkerIsOf(worker->registered_by, GetUserId(), "operator");
 }
 
 /* The same, or an error. */

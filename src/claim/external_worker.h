@@ -37,12 +37,13 @@ extern bool				   WorkerHold(const char *worker_id);
 extern void				   WorkerRelease(const char *worker_id);
 extern void				   WorkerHoldOff(const char *worker_id);
 extern void				   WorkerFind(const char *worker_id, ExternalWorker *worker);
-extern TimestampTz		   WorkerHasClaimed(const char *worker_id, const ExternalWorker *worker);
+extern TimestampTz		   WorkerHasClaimed(const char *worker_id, const ExternalWorker *worker, bool has_jobs);
 extern void				   WorkerBeat(const char *worker_id);
 extern int64			   WorkerSeen(struct varlena *worker_id);
 extern void				   WorkerForgetOld(void);
 TASKQ_NORETURN extern void WorkerNotRegistered(const char *worker_id);
 extern void				   RegistrationChanged(const char *worker_id);
+extern bool				   WorkerIsOfOthers(const ExternalWorker *worker);
 extern bool				   WorkerIsOf(Oid registered_by, Oid caller, const char *access);
 extern void				   WorkerCheckOwner(const char *worker_id, Oid registered_by, Oid caller, const char *what, const char *access);
 

@@ -28,7 +28,8 @@ enum
 };
 
 extern bool	 WorkerFindRow(Store *store, const char *worker_id);
-extern void	 WorkerInsertRow(Store *store, const char *worker_id, const ExternalWorker *worker, bool implicit, TimestampTz now);
+extern bool	 WorkerFindRowAsOf(Store *store, const char *worker_id, Snapshot snapshot);
+extern void	 WorkerInsertRow(Store *store, const char *worker_id, const ExternalWorker *worker, bool implicit, Oid registered_by, TimestampTz now);
 extern int64 WorkerLife(TupleTableSlot *slot);
 extern int64 WorkerLeaseOf(TupleTableSlot *slot);
 

@@ -138,24 +138,11 @@ ReadPairs(FunctionCallInfo fcinfo, RunningList *list)
 	CheckSameLength("job_ids", list->n, "epochs", n_epochs);
 }
 
-Datum
-taskq_worker_heartbeat(PG_FUNCTION_ARGS)
+/* Extend the leases of these jobs, and say what has become of each. */
+static void
+BeatAll(ReturnSetInfo *result, const RunningList *list)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	char		  *worker_id;
-	RunningList	   list;
-
-	CheckArgCount(fcinfo, 3);
-	CheckWritable("taskq.worker_heartbeat()");
-	BeginRows(fcinfo, 4);
-	worker_id = ArgName(fcinfo, 0, "worker_id");
-	WorkerBeat(worker_id);
-	if (PG_ARGISNULL(1) && PG_ARGISNULL(2))
-		RunningOf(&list, worker_id, TASKQ_MAX_BATCH);
-	else
-		ReadPairs(fcinfo, &list);
-
-	for (int i = 0; i < list.n; i++)
+	for (int i = 0; i < list->n; i++)
 	{
 		Datum		values[4];
 		bool		nulls[4] = { false, false, false, true };
@@ -163,22 +150,47 @@ taskq_worker_heartbeat(PG_FUNCTION_ARGS)
 		TimestampTz expires_at = 0;
 
 		CHECK_FOR_INTERRUPTS();
-		if (IsStillHeld(list.job_ids[i], list.epochs[i]))
+		if (IsStillHeld(list->job_ids[i], list->epochs[i]))
 		{
-			BeatResult beat = Extend(list.job_ids[i], list.epochs[i], NO_MICROSECONDS, NULL, NULL, false, &expires_at);
+			BeatResult beat = Extend(list->job_ids[i], list->epochs[i], NO_MICROSECONDS, NULL, NULL, false, &expires_at);
 
 			/* it may have been settled since the look */
-			if (beat == BEAT_OK || IsStillHeld(list.job_ids[i], list.epochs[i]))
+			if (beat == BEAT_OK || IsStillHeld(list->job_ids[i], list->epochs[i]))
 			{
 				status = BeatAnswer(beat);
 				nulls[3] = expires_at == 0;
 			}
 		}
-		values[0] = Int64GetDatum(list.job_ids[i]);
-		values[1] = Int64GetDatum(list.epochs[i]);
+		values[0] = Int64GetDatum(list->job_ids[i]);
+		values[1] = Int64GetDatum(list->epochs[i]);
 		values[2] = CStringGetTextDatum(status);
 		values[3] = TimestampTzGetDatum(expires_at);
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
+}
+
+Datum
+taskq_worker_heartbeat(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	char		  *worker_id;
+	RunningList	   list = { .after = PG_INT64_MIN };
+
+	CheckArgCount(fcinfo, 3);
+	CheckWritable("taskq.worker_heartbeat()");
+	BeginRows(fcinfo, 4);
+	worker_id = ArgName(fcinfo, 0, "worker_id");
+	WorkerBeat(worker_id);
+	if (!PG_ARGISNULL(1) || !PG_ARGISNULL(2))
+	{
+		ReadPairs(fcinfo, &list);
+		BeatAll(result, &list);
+		return (Datum) 0;
+	}
+	do
+	{
+		RunningOf(&list, worker_id, TASKQ_MAX_BATCH);
+		BeatAll(result, &list);
+	} while (list.more);
 	return (Datum) 0;
 }

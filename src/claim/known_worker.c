@@ -50,18 +50,6 @@ Choose(const char *worker_id, const ArrayType *narrow)
 	return oldest;
 }
 
-/*
- * Is it the worker of a role that the caller is no member of?  The id of a session
- * is its own, whichever role it has taken on.
- */
-static bool
-IsOfOthers(const ExternalWorker *worker)
-{
-	if (worker->of_session || worker->standing == WORKER_UNKNOWN || worker->standing == WORKER_ENDED)
-		return false;
-	return !WorkerIsOf(worker->registered_by, GetUserId(), "operator");
-}
-
 /* Read it anew.  The versions go first: what changes after them is read again. */
 static void
 Load(KnownWorker *known, const char *worker_id, ArrayType *narrow)
@@ -79,7 +67,7 @@ Load(KnownWorker *known, const char *worker_id, ArrayType *narrow)
 	old = MemoryContextSwitchTo(known->context);
 	narrow = narrow == NULL ? NULL : DatumGetArrayTypePCopy(PointerGetDatum(narrow));
 	StandingOf(worker_id, narrow, &known->worker);
-	known->of_others = IsOfOthers(&known->worker);
+	known->of_others = WorkerIsOfOthers(&known->worker);
 	known->worker.base.narrow = narrow;
 	known->routes = EligibleRoutes(&known->worker.base);
 	MemoryContextSwitchTo(old);
@@ -104,7 +92,7 @@ KnownWorkerFind(const char *worker_id, ArrayType *narrow, bool names_types)
 	if (known->of_others)
 	{
 		known->worker_id[0] = '\0';
-		StandingRefuseOthers(worker_id, &known->worker);
+		StandingRefuseOthers(worker_id, known->worker.registered_by);
 	}
 	if (StandingWhyNot(&known->worker, narrow) != NULL)
 	{
@@ -115,12 +103,12 @@ KnownWorkerFind(const char *worker_id, ArrayType *narrow, bool names_types)
 	return known;
 }
 
-/* It has called: now and then its row is to say so. */
+/* Note a call of the worker, which was given jobs or none: now and then in its row. */
 void
-KnownWorkerHasClaimed(KnownWorker *known)
+KnownWorkerHasClaimed(KnownWorker *known, bool has_jobs)
 {
 	if (known->touch_at <= ClockNow())
-		known->touch_at = WorkerHasClaimed(known->worker_id, &known->worker);
+		known->touch_at = WorkerHasClaimed(known->worker_id, &known->worker, has_jobs);
 
 	/* somebody has registered it since it was read, by a first claim that tells nobody */
 	if (known->touch_at != 0 && known->worker.standing == WORKER_UNKNOWN)

@@ -27,6 +27,6 @@ typedef struct KnownWorker
 } KnownWorker;
 
 extern KnownWorker *KnownWorkerFind(const char *worker_id, ArrayType *narrow, bool names_types);
-extern void			KnownWorkerHasClaimed(KnownWorker *known);
+extern void			KnownWorkerHasClaimed(KnownWorker *known, bool has_jobs);
 
 #endif /* TASKQ_KNOWN_WORKER_H */

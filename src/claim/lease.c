@@ -10,6 +10,7 @@
 #include "taskq.h"
 
 #include "access/xact.h"
+#include "miscadmin.h"
 #include "utils/snapmgr.h"
 
 #include "base/args.h"
@@ -154,7 +155,7 @@ ExpireOne(void *arg)
 void
 LeaseFindOverdue(LeaseSweep *sweep, int most)
 {
-	RunningList list;
+	RunningList list = { 0 };
 
 	RunningOf(&list, NULL, most);
 	sweep->n = list.n;
@@ -184,25 +185,24 @@ LeaseEndSome(LeaseSweep *sweep)
 	return sweep->done < sweep->n;
 }
 
-/* Give back all jobs of an external worker that leaves; how many. */
-int
-LeaseReleaseAll(const char *worker_id)
+/* Release those of the listed jobs that are still held; return how many. */
+static int
+ReleaseListed(const RunningList *list)
 {
-	RunningList list;
-	int			released = 0;
+	int released = 0;
 
-	RunningOf(&list, worker_id, TASKQ_MAX_BATCH);
-	for (int i = 0; i < list.n; i++)
+	for (int i = 0; i < list->n; i++)
 	{
 		OwnerScope scope;
 		Store	   jobs;
 		TaskqJob   job;
 
-		if (!IsStillHeld(list.job_ids[i], list.epochs[i]))
+		CHECK_FOR_INTERRUPTS();
+		if (!IsStillHeld(list->job_ids[i], list->epochs[i]))
 			continue;
 		OwnerEnter(&scope);
 		StoreOpenRel(&jobs, REL_JOBS);
-		if (TryLockClaim(&jobs, &job, list.job_ids[i], list.epochs[i], OUTCOME_RELEASED, false) &&
+		if (TryLockClaim(&jobs, &job, list->job_ids[i], list->epochs[i], OUTCOME_RELEASED, false) &&
 			job.lease_expires_at != 0)
 		{
 			SettleGivenBack(&jobs, &job, OUTCOME_RELEASED, job.run_at);
@@ -211,5 +211,20 @@ LeaseReleaseAll(const char *worker_id)
 		StoreClose(&jobs, true);
 		OwnerLeave(&scope);
 	}
+	return released;
+}
+
+/* Release all jobs of an external worker; return how many. */
+int
+LeaseReleaseAll(const char *worker_id)
+{
+	RunningList list = { .after = PG_INT64_MIN };
+	int			released = 0;
+
+	do
+	{
+		RunningOf(&list, worker_id, TASKQ_MAX_BATCH);
+		released += ReleaseListed(&list);
+	} while (list.more);
 	return released;
 }

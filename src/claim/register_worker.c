@@ -156,8 +156,7 @@ taskq_register_worker(PG_FUNCTION_ARGS)
 	is_new = !found || !SlotIsNull(store.found, W_ENDED_AT);
 	if (found)
 		ReplaceRow(&store, worker_id, take_over, now, caller);
-	SetUserIdAndSecContext(caller, scope.sec_context);
-	WorkerInsertRow(&store, worker_id, &worker, false, now);
+	WorkerInsertRow(&store, worker_id, &worker, false, caller, now);
 	StoreClose(&store, true);
 	OwnerLeave(&scope);
 	RegistrationChanged(worker_id);

@@ -21,7 +21,10 @@
 #include "shared/watch.h"
 #include "store/owner.h"
 
-/* Read the running jobs of one worker, or with NULL those overdue of all. */
+/*
+ * Read the running jobs of a worker whose ids are above list->after, in the order
+ * of ids; or, if worker_id is NULL, the jobs of all workers whose leases are over.
+ */
 void
 RunningOf(RunningList *list, const char *worker_id, int most)
 {
@@ -29,10 +32,10 @@ RunningOf(RunningList *list, const char *worker_id, int most)
 	Relation		index = index_open(CatalogRel(REL_JOBS_RUNNING), AccessShareLock);
 	Snapshot		snapshot = StoreSnapshot();
 	TupleTableSlot *slot = table_slot_create(heap, NULL);
-	int				nkeys = worker_id != NULL ? 1 : 0;
+	int				nkeys = worker_id != NULL ? 2 : 0;
 	IndexScanDesc	scan = index_beginscan_compat(heap, index, snapshot, nkeys);
 	TimestampTz		now = WatchNow();
-	ScanKeyData		key;
+	ScanKeyData		keys[2];
 	TaskqJob		job;
 
 	list->n = 0;
@@ -40,9 +43,12 @@ RunningOf(RunningList *list, const char *worker_id, int most)
 	list->job_ids = palloc(sizeof(int64) * most);
 	list->epochs = palloc(sizeof(int64) * most);
 	if (worker_id != NULL)
-		ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID,
+	{
+		ScanKeyEntryInitialize(&keys[0], 0, 1, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID,
 							   F_TEXTEQ, CStringGetTextDatum(worker_id));
-	index_rescan(scan, &key, nkeys, NULL, 0);
+		ScanKeyInit(&keys[1], 2, BTGreaterStrategyNumber, F_INT8GT, Int64GetDatum(list->after));
+	}
+	index_rescan(scan, keys, nkeys, NULL, 0);
 	while (list->n < most && index_getnext_slot(scan, ForwardScanDirection, slot))
 	{
 		slot_getallattrs(slot);
@@ -55,7 +61,9 @@ RunningOf(RunningList *list, const char *worker_id, int most)
 		}
 		list->job_ids[list->n] = job.job_id;
 		list->epochs[list->n++] = job.epoch;
+		list->after = job.job_id;
 	}
+	list->more = list->n == most;
 	index_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
 	UnregisterSnapshot(snapshot);

@@ -13,6 +13,8 @@
 typedef struct RunningList
 {
 	int			n;
+	int64		after; /* with a worker, only jobs of higher ids are read */
+	bool		more;  /* there may be more of them */
 	int64	   *job_ids;
 	int64	   *epochs;
 	TimestampTz next_end; /* of those that were not overdue */

@@ -104,11 +104,11 @@ StandingRefuse(const char *worker_id, const ExternalWorker *worker, bool names_t
  * that worker's limit, and their epochs be told to whoever sends its heartbeats.
  */
 void
-StandingRefuseOthers(const char *worker_id, const ExternalWorker *worker)
+StandingRefuseOthers(const char *worker_id, Oid registered_by)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("permission denied to claim jobs for worker \"%s\"", worker_id),
-			 errdetail("It was registered by role \"%s\".", RoleNameOrOid(worker->registered_by)),
+			 errdetail("It was registered by role \"%s\".", RoleNameOrOid(registered_by)),
 			 errhint("Use another worker id. Programs that share one log in as the same role, or as members of it.")));
 }

@@ -14,6 +14,6 @@ extern void				   StandingRefuseReserved(const char *worker_id);
 extern void				   StandingOf(const char *worker_id, ArrayType *narrow, ExternalWorker *worker);
 extern const char		  *StandingWhyNot(const ExternalWorker *worker, const ArrayType *narrow);
 TASKQ_NORETURN extern void StandingRefuse(const char *worker_id, const ExternalWorker *worker, bool names_types);
-TASKQ_NORETURN extern void StandingRefuseOthers(const char *worker_id, const ExternalWorker *worker);
+TASKQ_NORETURN extern void StandingRefuseOthers(const char *worker_id, Oid registered_by);
 
 #endif /* TASKQ_STANDING_H */

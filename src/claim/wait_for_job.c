@@ -98,7 +98,7 @@ taskq_wait_for_job(PG_FUNCTION_ARGS)
 	old = MemoryContextSwitchTo(context);
 	ClaimPrepare(fcinfo, &call, NULL);
 	ClaimUpdateRoutes(&call);
-	KnownWorkerHasClaimed(call.known);
+	KnownWorkerHasClaimed(call.known, false);
 	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	MemoryContextSwitchTo(context);

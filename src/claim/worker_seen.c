@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "claim/external_worker.h"
 #include "claim/external_worker_row.h"
+#include "claim/standing.h"
 #include "shared/locks.h"
 #include "store/owner.h"
 #include "store/store.h"
@@ -141,29 +142,79 @@ NoteClaim(Store *store, const char *worker_id, const ExternalWorker *worker, Tim
 }
 
 /*
- * It has claimed: note when, or register it if it was unknown.  While another
- * transaction does just that, it is left to that.  When there will be something
- * to note again, as far as the row says that will stay; else 0.
+ * Refuse a claim under an id that another role has registered.  The claim could
+ * not know of that registration, because it was made meanwhile or is not committed.
+ * The id of a session is its own, whichever role the session has taken on.
+ */
+static void
+RefuseIfOthers(Store *store, const char *worker_id, const ExternalWorker *worker, Oid caller)
+{
+	Oid registered_by = DatumGetObjectId(SlotDatum(store->found, W_REGISTERED_BY));
+
+	if (worker->of_session || !SlotIsNull(store->found, W_ENDED_AT) || WorkerIsOf(registered_by, caller, "operator"))
+		return;
+	StandingRefuseOthers(worker_id, registered_by);
+}
+
+/*
+ * An open transaction has registered the id by its first claim.  Refuse another
+ * role's claim, whether that transaction commits or not.
+ */
+static void
+CheckFirstClaim(Store *store, const char *worker_id, const ExternalWorker *worker, Oid caller)
+{
+	SnapshotData dirty;
+
+	InitDirtySnapshot(dirty);
+	if (WorkerFindRowAsOf(store, worker_id, &dirty))
+		RefuseIfOthers(store, worker_id, worker, caller);
+}
+
+/*
+ * Register a worker by its first claim, unless an open transaction has done so.
+ * LOCK_FIRST_ROW is held for a moment only.  It makes sure that the transaction
+ * which holds LOCK_FIRST_CLAIM has also written the row.
+ */
+static void
+RegisterByClaim(Store *store, const char *worker_id, const ExternalWorker *worker, bool has_jobs, Oid caller,
+				TimestampTz now)
+{
+	uint64 key = NameKey(worker_id);
+	bool   is_first;
+
+	(void) LockKey(LOCK_FIRST_ROW, key, true, true);
+	is_first = LockKey(LOCK_FIRST_CLAIM, key, true, false);
+	if (is_first && !WorkerFindRow(store, worker_id))
+		WorkerInsertRow(store, worker_id, worker, true, caller, now);
+	else if (is_first)
+		RefuseIfOthers(store, worker_id, worker, caller);
+	else if (has_jobs)
+		CheckFirstClaim(store, worker_id, worker, caller);
+	UnlockKey(LOCK_FIRST_ROW, key, true);
+}
+
+/*
+ * Note a claim of a worker, and register the worker if it is unknown.  Returns the
+ * moment from which another claim must be noted, as far as the row will stay as it
+ * is; else 0.
  */
 TimestampTz
-WorkerHasClaimed(const char *worker_id, const ExternalWorker *worker)
+WorkerHasClaimed(const char *worker_id, const ExternalWorker *worker, bool has_jobs)
 {
 	OwnerScope	scope;
 	Store		store;
 	TimestampTz now = ClockNow();
 	TimestampTz due = 0;
-	Oid			caller = GetUserId();
 
 	OwnerEnter(&scope);
 	StoreOpenRel(&store, REL_WORKERS);
 	if (WorkerFindRow(&store, worker_id))
-		due = NoteClaim(&store, worker_id, worker, now);
-	else if (worker->standing != WORKER_REGISTERED && LockKey(LOCK_FIRST_CLAIM, NameKey(worker_id), true, false) &&
-			 !WorkerFindRow(&store, worker_id))
 	{
-		SetUserIdAndSecContext(caller, scope.sec_context);
-		WorkerInsertRow(&store, worker_id, worker, true, now);
+		RefuseIfOthers(&store, worker_id, worker, scope.caller);
+		due = NoteClaim(&store, worker_id, worker, now);
 	}
+	else if (worker->standing != WORKER_REGISTERED)
+		RegisterByClaim(&store, worker_id, worker, has_jobs, scope.caller, now);
 	StoreClose(&store, true);
 	OwnerLeave(&scope);
 	return due;

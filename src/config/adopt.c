@@ -34,44 +34,48 @@ enum
 	I_ROLES_FROM
 };
 
-static void
-CompareRow(TupleTableSlot *slot, void *arg)
+/* What the installation's row says, as of a version of the configuration. */
+static struct
 {
-	bool *ours = arg;
+	uint64		version;	/* 0: nothing is known */
+	bool		ours;		/* it names this cluster and this database */
+	TimestampTz roles_from; /* see AdoptedRolesFrom() */
+} installation;
 
-	if (DatumGetInt64(SlotDatum(slot, I_SYSTEM_IDENTIFIER)) != (int64) GetSystemIdentifier() ||
-		DatumGetObjectId(SlotDatum(slot, I_DATABASE_OID)) != MyDatabaseId ||
+static void
+ReadRow(TupleTableSlot *slot, void *arg)
+{
+	bool of_cluster = DatumGetInt64(SlotDatum(slot, I_SYSTEM_IDENTIFIER)) == (int64) GetSystemIdentifier();
+
+	if (!of_cluster || DatumGetObjectId(SlotDatum(slot, I_DATABASE_OID)) != MyDatabaseId ||
 		strcmp(SlotString(slot, I_DATABASE_NAME), get_database_name(MyDatabaseId)) != 0)
-		*ours = false;
+		installation.ours = false;
+	if (of_cluster)
+		installation.roles_from = Max(installation.roles_from, DatumGetTimestampTz(SlotDatum(slot, I_ROLES_FROM)));
+	else
+		installation.roles_from = DT_NOEND;
+}
+
+static void
+ReadInstallation(void)
+{
+	uint64 current = CatalogVersion();
+
+	if (installation.version == current)
+		return;
+	installation.version = 0;
+	installation.ours = true;
+	installation.roles_from = DT_NOBEGIN;
+	StoreScan(REL_INSTALLATION, ReadRow, NULL);
+	installation.version = current;
 }
 
 /* A rename needs the database for itself, so the answer holds in a session. */
 bool
 AdoptedHere(void)
 {
-	static bool	  ours;
-	static uint64 version = 0;
-	uint64		  current = CatalogVersion();
-
-	if (version != current)
-	{
-		version = 0;
-		ours = true;
-		StoreScan(REL_INSTALLATION, CompareRow, &ours);
-		version = current;
-	}
-	return ours;
-}
-
-static void
-ReadRolesFrom(TupleTableSlot *slot, void *arg)
-{
-	TimestampTz *from = arg;
-
-	if (DatumGetInt64(SlotDatum(slot, I_SYSTEM_IDENTIFIER)) != (int64) GetSystemIdentifier())
-		*from = DT_NOEND;
-	else
-		*from = Max(*from, DatumGetTimestampTz(SlotDatum(slot, I_ROLES_FROM)));
+	ReadInstallation();
+	return installation.ours;
 }
 
 /*
@@ -81,18 +85,8 @@ ReadRolesFrom(TupleTableSlot *slot, void *arg)
 TimestampTz
 AdoptedRolesFrom(void)
 {
-	static TimestampTz from;
-	static uint64	   version = 0;
-	uint64			   current = CatalogVersion();
-
-	if (version != current)
-	{
-		version = 0;
-		from = DT_NOBEGIN;
-		StoreScan(REL_INSTALLATION, ReadRolesFrom, &from);
-		version = current;
-	}
-	return from;
+	ReadInstallation();
+	return installation.roles_from;
 }
 
 Datum

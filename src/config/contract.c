@@ -232,19 +232,18 @@ ReleaseObjects(Oid type, Oid validator)
 
 /*
  * The same, and have type and validator stay as they are until ContractRelease(),
- * so that nobody drops what is just being used.
+ * so that nobody drops what is just being used.  The recorded oids are held before
+ * the names are looked up, as these are mostly what is found: one look then is enough.
  */
 const char *
 ContractHold(TaskqContract *contract, Oid role, Oid registrar)
 {
 	for (;;)
 	{
-		const char *refusal = ContractRefusal(contract, role, registrar);
 		Oid			type = contract->payload_type != NULL ? contract->payload_type_oid : InvalidOid;
 		Oid			validator = contract->validator != NULL ? contract->validator_oid : InvalidOid;
+		const char *refusal;
 
-		if (refusal != NULL)
-			return refusal;
 		if (OidIsValid(type))
 			(void) HoldObject(TypeRelationId, type);
 		if (OidIsValid(validator))
@@ -252,10 +251,12 @@ ContractHold(TaskqContract *contract, Oid role, Oid registrar)
 
 		/* as they are now that nobody can change that */
 		refusal = ContractRefusal(contract, role, registrar);
-		if (refusal == NULL && (type == InvalidOid || type == contract->payload_type_oid) &&
-			(validator == InvalidOid || validator == contract->validator_oid))
+		if (refusal == NULL && (contract->payload_type == NULL || type == contract->payload_type_oid) &&
+			(contract->validator == NULL || validator == contract->validator_oid))
 			return NULL;
 		ReleaseObjects(type, validator);
+		if (refusal != NULL)
+			return refusal;
 	}
 }
 

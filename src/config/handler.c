@@ -99,9 +99,9 @@ CopyContract(TupleTableSlot *slot)
 
 /* Find the function of a handler as it is now, which may have been renamed. */
 static void
-FindFunction(TaskqHandler *handler, Oid cached)
+FindFunction(TaskqHandler *handler)
 {
-	StoredName stored = { handler->signature, cached, handler->function_owner,
+	StoredName stored = { handler->signature, handler->function_recorded, handler->function_owner,
 						  HandlerRole(handler), handler->registered_by };
 	Oid		   args[] = { handler->form.takes_job ? CatalogJobType() : JSONBOID, JSONBOID };
 
@@ -196,10 +196,11 @@ AddHandlerOfRow(TupleTableSlot *slot, void *arg)
 	handler->retry_function_owner = SlotOid(slot, H_RETRY_FUNCTION_OWNER);
 	handler->form.stepwise = DatumGetBool(SlotDatum(slot, H_STEPWISE));
 	handler->function = InvalidOid;
+	handler->function_recorded = SlotOid(slot, H_FUNCTION_OID);
 	handler->function_owner = SlotOid(slot, H_FUNCTION_OWNER);
 	handler->owner_changed = false;
 	if (handler->signature != NULL)
-		FindFunction(handler, SlotOid(slot, H_FUNCTION_OID));
+		FindFunction(handler);
 	ReadPause(handler, slot);
 	handler->status = JudgeHandler(handler);
 }

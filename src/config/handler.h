@@ -74,6 +74,7 @@ typedef struct TaskqHandler
 	char		   task_type[TASKQ_NAME_MAX + 1]; /* hash key */
 	char		  *signature;					  /* NULL: external workers run it */
 	Oid			   function;					  /* InvalidOid while unresolved */
+	Oid			   function_recorded;			  /* the oid that the row has */
 	Oid			   function_owner;				  /* when it was registered */
 	bool		   owner_changed;				  /* as the signature names somebody else's function */
 	HandlerForm	   form;

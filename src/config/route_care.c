@@ -190,7 +190,7 @@ FindIdle(void)
 static bool
 NobodyIsFromBefore(void)
 {
-	Relation	  jobs = table_open(CatalogRel(REL_JOBS), AccessShareLock);
+	Relation	  jobs = CatalogOpen(REL_JOBS, AccessShareLock);
 	TransactionId oldest = GetOldestNonRemovableTransactionId(jobs);
 
 	table_close(jobs, AccessShareLock);

@@ -37,7 +37,7 @@ NextPosition(void)
 	position = StoreNextId(REL_EVENT_ID_SEQ);
 	if (position < least)
 	{
-		DirectFunctionCall2(setval_oid, ObjectIdGetDatum(CatalogRel(REL_EVENT_ID_SEQ)), Int64GetDatum(least));
+		StoreSetId(REL_EVENT_ID_SEQ, least);
 		position = StoreNextId(REL_EVENT_ID_SEQ);
 	}
 	UnlockKey(LOCK_EVENT_TIMELINE, 0, true);

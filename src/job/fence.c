@@ -61,7 +61,7 @@ EpochPassLost(void)
 	int64	   ahead = (EpochNext() & TASKQ_ID_MASK) + MAX_LOST_EPOCHS;
 
 	OwnerEnter(&scope);
-	DirectFunctionCall2(setval_oid, ObjectIdGetDatum(CatalogRel(REL_EPOCH_SEQ)), Int64GetDatum(ahead));
+	StoreSetId(REL_EPOCH_SEQ, ahead);
 	OwnerLeave(&scope);
 }
 

@@ -53,6 +53,7 @@ EmptyOverflow(void)
 	SPITupleTable *found;
 	uint64		   n;
 	bool		   made = false;
+	int			   moved = 0;
 
 	n = OwnerExecute(rows, 1, limit_type, limit, NULL);
 	found = SPI_tuptable;
@@ -66,10 +67,13 @@ EmptyOverflow(void)
 		const TaskqQueue *queue = QueueById(DatumGetInt32(SPI_getbinval(found->vals[i], found->tupdesc, 5, &isnull)));
 		DateADT			  day = LeafDay(finished_at, completed ? queue->retain_completed : queue->retain_other);
 
-		if (LeafMake(&history_table, day))
+		LeafMaking making = LeafMake(&history_table, day);
+
+		if (making == LEAF_IS_MADE)
 			made = true;
-		if (made)
+		if (made || making == LEAF_NAME_IS_TAKEN)
 			continue;
+		moved++;
 		values[0] = SPI_getbinval(found->vals[i], found->tupdesc, 1, &isnull);
 		values[1] = SPI_getbinval(found->vals[i], found->tupdesc, 2, &isnull);
 		values[2] = DateADTGetDatum(day);
@@ -81,7 +85,7 @@ EmptyOverflow(void)
 		LeafWant();
 	if (n > 0)
 		forgotten.leaf[0] = '\0'; /* one of them may have gone into that */
-	return n == MAX_MOVE && !made;
+	return n == MAX_MOVE && moved > 0 && !made;
 }
 
 /* Delete a table's rows of these jobs; false: somebody has locked some of them. */

@@ -44,6 +44,17 @@ RefuseTransition(const TaskqJob *job, const char *what, const char *hint)
 			 hint != NULL ? errhint("%s", hint) : 0));
 }
 
+/* Somebody has locked the row of a job that waits. */
+void
+RefuseHeld(const TaskqJob *job, const char *what)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+			 errmsg("job " INT64_FORMAT " is held by another transaction and cannot be %s", job->job_id, what),
+			 errdetail("That transaction has locked the job's row, and may be claiming the job."),
+			 errhint("Try again when it has ended.")));
+}
+
 static void
 CheckTransition(const TaskqJob *job, char to)
 {

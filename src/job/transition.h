@@ -10,7 +10,8 @@
 #include "job/job.h"
 #include "store/store.h"
 
-extern void JobTransition(Store *jobs, TaskqJob *job, char to, struct varlena *result);
-extern void RefuseTransition(const TaskqJob *job, const char *what, const char *hint);
+extern void				   JobTransition(Store *jobs, TaskqJob *job, char to, struct varlena *result);
+TASKQ_NORETURN extern void RefuseTransition(const TaskqJob *job, const char *what, const char *hint);
+TASKQ_NORETURN extern void RefuseHeld(const TaskqJob *job, const char *what);
 
 #endif /* TASKQ_TRANSITION_H */

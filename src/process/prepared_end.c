@@ -84,6 +84,7 @@ void
 PreparedEnded(void)
 {
 	TaskqDatabase *db;
+	bool		   act;
 
 	if (!ShmemPresent())
 		return;
@@ -92,9 +93,11 @@ PreparedEnded(void)
 	db = CatalogInstalled() ? ShmemDatabase(MyDatabaseId, true) : ShmemMyDatabase();
 
 	/* where there is no room to note any, each may be one of taskq's */
-	if (db == NULL && CatalogInstalled())
-		ReadyForget();
-	if (db != NULL && (RemoveEnded(db) || !db->prepared_known))
+	if (db == NULL)
+		act = CatalogInstalled();
+	else
+		act = RemoveEnded(db) || !db->prepared_known;
+	if (act)
 		ActOnEnd();
 }
 

@@ -87,8 +87,9 @@ static TaskqDatabase *db;
 static MemoryContext  look_context;
 static TimestampTz	  maintained_at = 0;
 static bool			  lost_epochs_passed = false;
-static bool			  behind = false;	  /* the last look has left pieces of its steps */
-static TimestampTz	  leases_read_at = 0; /* 0: not since this database is ours */
+static bool			  behind = false;		/* the last look has left pieces of its steps */
+static TimestampTz	  leases_read_at = 0;	/* 0: not since this database is ours */
+static uint64		  recorded_version = 0; /* of the registry, when the objects of its names were recorded */
 
 /* attach ------------------------------------------------------------------- */
 
@@ -565,10 +566,11 @@ NotifyOfEvents(void *arg)
 	Async_Notify("taskq_events", psprintf(INT64_FORMAT, EventHorizon(PG_INT64_MIN)));
 }
 
-/* Of handlers that came with a dump of before owners were recorded. */
+/* Of handlers that came with a dump of before owners were recorded, or whose functions were made anew. */
 static void
-RecordMissingOwners(void *arg)
+RecordOutdated(void *arg)
 {
+	recorded_version = CatalogRegistryVersion();
 	RecordOwners(false);
 }
 
@@ -674,8 +676,10 @@ Look(bool *leave)
 			pg_atomic_write_u32(&db->leaves_wanted, 1);
 		Step("keep the events", KeepEvents, &look);
 		Step("forget old workers", ForgetWorkers, &look);
-		Step("record who owns the handlers", RecordMissingOwners, &look);
+		recorded_version = 0; /* nothing is heard of types */
 	}
+	if (recorded_version != CatalogRegistryVersion())
+		Step("record what the handlers' names mean", RecordOutdated, &look);
 	NoteLook(look.busy);
 	return look.next;
 }

@@ -10,6 +10,7 @@
  */
 #include "taskq.h"
 
+#include "utils/builtins.h"
 #include "utils/guc.h"
 
 #include "base/compat.h"
@@ -56,19 +57,27 @@ static Pin pins[] = {
 	{ "exit_on_error", "off" },
 };
 
-/* Find a setting, and what its value is there. */
+/* Find a setting, and what its value is there: by the server's own parsers. */
 static void
 Find(Pin *pin)
 {
+	bool understood = true;
+	bool is_on = false;
+
 	pin->setting = GucFind_compat(pin->name);
 	if (pin->setting == NULL)
 		return;
 	if (pin->setting->vartype == PGC_ENUM)
-		(void) config_enum_lookup_by_name(GUC_ENUM_compat(pin->setting), pin->value, &pin->number);
+		understood = config_enum_lookup_by_name(GUC_ENUM_compat(pin->setting), pin->value, &pin->number);
 	else if (pin->setting->vartype == PGC_INT)
-		pin->number = atoi(pin->value);
+		understood = parse_int(pin->value, &pin->number, pin->setting->flags, NULL);
 	else if (pin->setting->vartype == PGC_BOOL)
-		pin->number = strcmp(pin->value, "on") == 0;
+	{
+		understood = parse_bool(pin->value, &is_on);
+		pin->number = is_on;
+	}
+	if (!understood)
+		elog(ERROR, "setting %s has no value \"%s\"", pin->name, pin->value);
 }
 
 static bool
@@ -77,7 +86,7 @@ IsPinned(const Pin *pin)
 	switch (pin->setting->vartype)
 	{
 		case PGC_BOOL:
-			return *GUC_BOOL_compat(pin->setting)->variable == (pin->number != 0);
+			return *GUC_BOOL_compat(pin->setting)->variable == (bool) pin->number;
 		case PGC_INT:
 			return *GUC_INT_compat(pin->setting)->variable == pin->number;
 		case PGC_ENUM:

@@ -1,11 +1,16 @@
 /*
  * record_owners.c
  *	  Bringing what the registry has stored of functions and types up to date:
- *	  their oids where a database is adopted, their owners where they are missing.
+ *	  their oids where a database is adopted or an object was made anew, their
+ *	  owners where they are missing.
  *
  * The oids in a restored database are those of its source, so they may be
  * anybody's here.  Owners are missing in what was registered before they were
  * recorded: whoever owns the object now is the owner to keep to.
+ *
+ * An object that was dropped and made anew has another oid.  While it has the
+ * registered name it is found by that; the new oid is recorded so that it is also
+ * found when it is renamed or moved later.
  */
 #include "taskq.h"
 
@@ -21,82 +26,161 @@
 #include "store/object_owner.h"
 #include "store/owner.h"
 
-#define NAMES 4 /* that a handler can have stored */
-
-static bool
-IsMissing(const char *name, Oid owner)
+/* The names that a handler can have stored. */
+typedef enum NameKind
 {
-	return name != NULL && !OidIsValid(owner);
-}
+	NAME_FUNCTION,
+	NAME_PAYLOAD_TYPE,
+	NAME_VALIDATOR,
+	NAME_RETRY_FUNCTION
+} NameKind;
 
-static bool
-MissesOwner(const TaskqHandler *handler)
+#define NAMES (NAME_RETRY_FUNCTION + 1)
+
+/* What a row says of a name, and what is found by it. */
+typedef struct NameState
 {
-	const TaskqContract *contract = handler->contract;
+	const char *name; /* NULL: the handler has none */
+	Oid			owner;
+	Oid			recorded;
+	Oid			found; /* InvalidOid: nothing, or nothing that may be used */
+} NameState;
 
-	return IsMissing(handler->signature, handler->function_owner) ||
-		   IsMissing(handler->retry_function, handler->retry_function_owner) ||
-		   (contract != NULL && (IsMissing(contract->payload_type, contract->payload_type_owner) ||
-								 IsMissing(contract->validator, contract->validator_owner)));
-}
-
+/* Read what a row says; nothing is found yet. */
 static void
-Set(Datum *values, char *nulls, int i, Oid oid, Oid owner)
+ReadNames(const TaskqHandler *handler, NameState *names)
 {
-	values[1 + i] = ObjectIdGetDatum(oid);
-	nulls[1 + i] = OidIsValid(oid) ? ' ' : 'n';
-	values[1 + NAMES + i] = ObjectIdGetDatum(owner);
-	nulls[1 + NAMES + i] = OidIsValid(owner) ? ' ' : 'n';
+	TaskqContract contract = { 0 };
+
+	if (handler->contract != NULL)
+		contract = *handler->contract;
+	names[NAME_FUNCTION] = (NameState){ handler->signature, handler->function_owner, handler->function_recorded };
+	names[NAME_PAYLOAD_TYPE] = (NameState){ contract.payload_type, contract.payload_type_owner, contract.payload_type_oid };
+	names[NAME_VALIDATOR] = (NameState){ contract.validator, contract.validator_owner, contract.validator_oid };
+	names[NAME_RETRY_FUNCTION] = (NameState){ handler->retry_function, handler->retry_function_owner, handler->retry_function_oid };
 }
 
-/* Write what is found for one handler; the caller is the owner, in SPI. */
+/*
+ * Find each object by its name, or with "use_oids" also by its recorded oid.
+ * Whether the object can be used as it is now does not matter here.
+ */
 static void
-Record(const TaskqHandler *handler, bool oids)
+FindNames(const TaskqHandler *handler, NameState *names, bool use_oids)
 {
-	Oid			  types[1 + 2 * NAMES] = { TEXTOID, OIDOID, OIDOID, OIDOID, OIDOID,
-										   REGROLEOID, REGROLEOID, REGROLEOID, REGROLEOID };
-	Datum		  values[1 + 2 * NAMES] = { CStringGetTextDatum(handler->task_type) };
-	char		  nulls[] = "         ";
 	TaskqContract contract = { 0 };
 	StoredName	  retry = HandlerRetryFunction(handler);
 
 	if (handler->contract != NULL)
 		contract = *handler->contract;
-	if (oids)
+	if (!use_oids)
 		contract.payload_type_oid = contract.validator_oid = retry.oid = InvalidOid;
-	/* whether they can be used does not matter here */
 	(void) ContractRefusal(&contract, HandlerRole(handler), handler->registered_by);
 	if (retry.name != NULL)
 		(void) RetryFunctionRefusal(&retry);
-	Set(values, nulls, 0, handler->function, FunctionOwner(handler->function));
-	Set(values, nulls, 1, contract.payload_type_oid, TypeOwner(contract.payload_type_oid));
-	Set(values, nulls, 2, contract.validator_oid, FunctionOwner(contract.validator_oid));
-	Set(values, nulls, 3, retry.oid, FunctionOwner(retry.oid));
-	OwnerExecute("UPDATE taskq.handlers SET function_oid = $2, payload_type_oid = $3,"
-				 " validator_oid = $4, retry_function_oid = $5,"
-				 " function_owner = COALESCE(function_owner, $6), payload_type_owner = COALESCE(payload_type_owner, $7),"
-				 " validator_owner = COALESCE(validator_owner, $8), retry_function_owner = COALESCE(retry_function_owner, $9)"
-				 " WHERE task_type = $1",
-				 1 + 2 * NAMES, types, values, nulls);
+	names[NAME_FUNCTION].found = handler->function;
+	names[NAME_PAYLOAD_TYPE].found = contract.payload_type_oid;
+	names[NAME_VALIDATOR].found = contract.validator_oid;
+	names[NAME_RETRY_FUNCTION].found = retry.oid;
 }
 
-/* Record the owners that are missing, or with "oids" everything of every handler. */
+/* Is the owner missing, or has the object been made anew? */
+static bool
+IsOutdated(const NameState *state)
+{
+	return state->name != NULL && OidIsValid(state->found) &&
+		   (!OidIsValid(state->owner) || state->found != state->recorded);
+}
+
+static bool
+AnyIsOutdated(const NameState *names)
+{
+	for (int i = 0; i < NAMES; i++)
+		if (IsOutdated(&names[i]))
+			return true;
+	return false;
+}
+
+static Oid
+OwnerOf(NameKind kind, Oid object)
+{
+	return kind == NAME_PAYLOAD_TYPE ? TypeOwner(object) : FunctionOwner(object);
+}
+
+static void
+SetOid(Datum *values, char *nulls, int i, Oid oid)
+{
+	values[i] = ObjectIdGetDatum(oid);
+	nulls[i] = OidIsValid(oid) ? ' ' : 'n';
+}
+
+/*
+ * Write what was found for one handler, unless it has been registered anew
+ * meanwhile.  The caller is the owner, in SPI.
+ */
+static void
+Record(const TaskqHandler *handler, const NameState *names)
+{
+	Oid	  types[2 + 2 * NAMES] = { TEXTOID, TIMESTAMPTZOID, OIDOID, OIDOID, OIDOID, OIDOID,
+								   REGROLEOID, REGROLEOID, REGROLEOID, REGROLEOID };
+	Datum values[2 + 2 * NAMES] = { CStringGetTextDatum(handler->task_type), TimestampTzGetDatum(handler->registered_at) };
+	char  nulls[] = "          ";
+
+	StaticAssertStmt(sizeof(nulls) == 2 + 2 * NAMES + 1, "one mark an argument");
+	for (int i = 0; i < NAMES; i++)
+	{
+		SetOid(values, nulls, 2 + i, names[i].found);
+		SetOid(values, nulls, 2 + NAMES + i, OwnerOf(i, names[i].found));
+	}
+	OwnerExecute("UPDATE taskq.handlers SET function_oid = $3, payload_type_oid = $4,"
+				 " validator_oid = $5, retry_function_oid = $6,"
+				 " function_owner = COALESCE(function_owner, $7), payload_type_owner = COALESCE(payload_type_owner, $8),"
+				 " validator_owner = COALESCE(validator_owner, $9), retry_function_owner = COALESCE(retry_function_owner, $10)"
+				 " WHERE task_type = (SELECT h.task_type FROM taskq.handlers h"
+				 " WHERE h.task_type = $1 AND h.registered_at = $2 FOR UPDATE SKIP LOCKED)",
+				 2 + 2 * NAMES, types, values, nulls);
+}
+
+/* Where nothing is found, the recorded oid stays: the object may get into the right hands again. */
+static void
+KeepWhatIsNotFound(NameState *names)
+{
+	for (int i = 0; i < NAMES; i++)
+		if (!OidIsValid(names[i].found))
+			names[i].found = names[i].recorded;
+}
+
+/*
+ * Record what is missing or outdated; a handler whose row somebody holds is left
+ * to the next time.  With "adopt", no recorded oid is believed, and all handlers
+ * are written.
+ */
 void
-RecordOwners(bool oids)
+RecordOwners(bool adopt)
 {
 	int			   n;
 	TaskqHandler **sorted = HandlersSorted(&n);
-	bool		   any = false;
-	OwnerScope	   scope;
+	int			   n_outdated = 0;
+	TaskqHandler **outdated = palloc(sizeof(TaskqHandler *) * (n + 1));
+	NameState(*names)[NAMES] = palloc(sizeof(NameState[NAMES]) * (n + 1));
+	OwnerScope scope;
 
-	for (int i = 0; i < n && !any; i++)
-		any = oids || MissesOwner(sorted[i]);
-	if (!any)
+	for (int i = 0; i < n; i++)
+	{
+		NameState *of_handler = names[n_outdated];
+
+		ReadNames(sorted[i], of_handler);
+		FindNames(sorted[i], of_handler, !adopt);
+		if (!adopt && !AnyIsOutdated(of_handler))
+			continue;
+		if (!adopt)
+			KeepWhatIsNotFound(of_handler);
+		outdated[n_outdated++] = sorted[i];
+	}
+	if (n_outdated == 0)
 		return;
 	OwnerEnterSpi(&scope);
-	for (int i = 0; i < n; i++)
-		if (oids || MissesOwner(sorted[i]))
-			Record(sorted[i], oids);
+	for (int i = 0; i < n_outdated; i++)
+		Record(outdated[i], names[i]);
 	OwnerLeaveSpi(&scope);
 	CatalogChanged(REL_HANDLERS);
 }

@@ -7,6 +7,6 @@
 
 #include "taskq.h"
 
-extern void RecordOwners(bool oids);
+extern void RecordOwners(bool adopt);
 
 #endif /* TASKQ_RECORD_OWNERS_H */

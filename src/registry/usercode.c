@@ -97,6 +97,37 @@ WatchErrors(void *arg)
 		(void) SayWhyItEnds(watch);
 }
 
+/*
+ * What the code uses may be dropped between its plan and its run.  PostgreSQL then
+ * reports an internal error in words that it does not translate.
+ */
+static void
+SayIfDropped(const UserCode *code, ErrorData *error)
+{
+	static const struct
+	{
+		const char *begins;
+		int			sqlstate;
+	} dropped[] = {
+		{ "cache lookup failed for function ", ERRCODE_UNDEFINED_FUNCTION },
+		{ "cache lookup failed for ", ERRCODE_UNDEFINED_OBJECT },
+		{ "could not open relation with OID ", ERRCODE_UNDEFINED_TABLE },
+	};
+
+	if (error->sqlerrcode != ERRCODE_INTERNAL_ERROR || error->message == NULL)
+		return;
+	for (int i = 0; i < lengthof(dropped); i++)
+	{
+		if (strncmp(error->message, dropped[i].begins, strlen(dropped[i].begins)) != 0)
+			continue;
+		error->sqlerrcode = dropped[i].sqlstate;
+		error->detail = error->message;
+		error->message = psprintf("%s uses what was dropped at this moment", code->what);
+		error->hint = pstrdup("Try again; if it fails again, look at what it calls.");
+		return;
+	}
+}
+
 /* Raise an error of users' code, in the context that was kept from it. */
 void
 UserCodePassOn(ErrorData *error)
@@ -204,5 +235,7 @@ UserCodeRun(const UserCode *code, UserCodeFunction function, void *arg)
 	CompiledLeave(side);
 	if (depth >= 0)
 		CurrentReset(depth);
+	if (error != NULL)
+		SayIfDropped(code, error);
 	return watch.interrupt == NULL ? error : JudgeInterrupt(code, watch.interrupt, timed_out);
 }

@@ -29,15 +29,19 @@
 #include "config/handler.h"
 #include "config/queue.h"
 #include "config/route.h"
+#include "job/cancel_requests.h"
 #include "job/current.h"
 #include "job/frames.h"
 #include "job/history.h"
 #include "job/job.h"
+#include "job/transition.h"
 #include "job/whose.h"
 #include "registry/registry.h"
 #include "run/call.h"
 #include "run/outcome.h"
 #include "run/prepare.h"
+#include "shared/blame.h"
+#include "shared/shmem.h"
 #include "store/catalog.h"
 #include "store/owner.h"
 #include "store/store.h"
@@ -233,6 +237,38 @@ IsForCaller(const char *task_type)
 		   MayActAs_compat(GetUserId(), handler->run_as);
 }
 
+/*
+ * Raise the error for a live job that the session could run at another moment.
+ * Reasons that pass by themselves come first, and a locked row comes last.
+ */
+static void
+RefuseForNow(TaskqJob *job, const char *task_type, bool cancelled)
+{
+	const TaskqHandler *handler = HandlerFind(task_type);
+
+	if (job->state != JOB_RUNNING && (CurrentIs(job->job_id) || ShmemRunsJob(job->job_id)))
+		job->state = JOB_RUNNING;
+	if (job->state == JOB_RUNNING)
+		RefuseTransition(job, "run", NULL);
+	if (cancelled)
+		ereport(ERROR,
+				(errcode(ERRCODE_TQ_INVALID_TRANSITION),
+				 errmsg("job " INT64_FORMAT " is to be cancelled and cannot be run", job->job_id)));
+	if (ShmemTerminationPending(job->job_id) || BlameHolds(job->job_id))
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("job " INT64_FORMAT " cannot be run before the end of its last run is recorded", job->job_id),
+				 errdetail("The worker that ran it was ended."),
+				 errhint("Try again in a moment.")));
+	if (handler != NULL && handler->on_trial)
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("job " INT64_FORMAT " cannot be run while another job of task type \"%s\" is on trial", job->job_id, task_type),
+				 errdetail("The type was paused because its jobs failed, and single jobs are tried."),
+				 errhint("Try again when that has ended, or SELECT taskq.resume_handler('%s').", task_type)));
+	RefuseHeld(job, "run");
+}
+
 /* Raise the error that says why run_job() could not run this job. */
 static void
 RefuseJob(RunCall *call, int64 job_id)
@@ -243,6 +279,7 @@ RefuseJob(RunCall *call, int64 job_id)
 	OwnerScope	scope;
 	Snapshot	snapshot;
 	bool		live;
+	bool		cancelled;
 	char	   *task_type = NULL;
 	char	   *queue = NULL;
 	const char *why_not = NULL;
@@ -255,6 +292,7 @@ RefuseJob(RunCall *call, int64 job_id)
 		JobRead(&job, jobs.found);
 	StoreClose(&jobs, false);
 	UnregisterSnapshot(snapshot);
+	cancelled = live && CancelRequested(job_id, NULL);
 	OwnerLeave(&scope);
 
 	if (!live && !HistoryFind(job_id, &job, &ending))
@@ -273,10 +311,9 @@ RefuseJob(RunCall *call, int64 job_id)
 				 errmsg("this session cannot run jobs of task type \"%s\"", task_type),
 				 errdetail("For role \"%s\": %s.", GetUserNameFromId(GetSessionUserId(), true), why_not),
 				 errhint("%s", WhatToDo(call, why_not, task_type, queue))));
-	ereport(ERROR,
-			(errcode(ERRCODE_TQ_INVALID_TRANSITION),
-			 errmsg("job " INT64_FORMAT " is %s and cannot be run", job_id,
-					live && job.state != JOB_RUNNING ? "in use" : JobStateName(&job))));
+	if (live)
+		RefuseForNow(&job, task_type, cancelled);
+	RefuseTransition(&job, "run", NULL);
 }
 
 Datum

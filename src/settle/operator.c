@@ -36,11 +36,7 @@ static void
 RefuseBusy(TaskqJob *job, const char *what)
 {
 	if (job->state != JOB_RUNNING && !ShmemRunsJob(job->job_id))
-		ereport(ERROR,
-				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-				 errmsg("job " INT64_FORMAT " is held by another transaction and cannot be %s", job->job_id, what),
-				 errdetail("That transaction has locked the job's row, and may be claiming the job."),
-				 errhint("Try again when it has ended.")));
+		RefuseHeld(job, what);
 	job->state = JOB_RUNNING;
 	RefuseTransition(job, what, "Ask for it to be cancelled with taskq.cancel_job(), then try again.");
 }

@@ -17,7 +17,8 @@ typedef enum LockClass
 	LOCK_EVENTS = 15,		  /* a position below all events of an open transaction */
 	LOCK_EVENT_TIMELINE = 16, /* writing the first event of a timeline */
 	LOCK_TRIAL = 17,		  /* the trial job of a paused task type */
-	LOCK_CARE = 18			  /* making and dropping leaves */
+	LOCK_CARE = 18,			  /* making and dropping leaves */
+	LOCK_FIRST_ROW = 19		  /* writing the row of a first claim */
 } LockClass;
 
 extern void	  LocksInit(void);

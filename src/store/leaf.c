@@ -63,22 +63,31 @@ LeafName(char *name, const LeafTable *table, DateADT day)
 	snprintf(name, NAMEDATALEN, "%s_%04d%02d%02d", table->name, tm.tm_year, tm.tm_mon, tm.tm_mday);
 }
 
-/* The name of the last day that was asked for is kept, as it mostly is the next one too. */
-Oid
-LeafOfDay(const LeafTable *table, DateADT day)
+/*
+ * What bears the name of a day's leaf, or InvalidOid.  The name of the last day that
+ * was asked for is kept, as it mostly is the next one too.
+ */
+static Oid
+NamedAsLeaf(const LeafTable *table, DateADT day)
 {
 	static char				name[NAMEDATALEN];
 	static const LeafTable *of_table = NULL;
 	static DateADT			of_day;
-	Oid						leaf;
 
 	if (table != of_table || day != of_day)
 		LeafName(name, table, day);
 	of_table = table;
 	of_day = day;
-	leaf = get_relname_relid(name, CatalogSchema());
-	/* a table that only bears the name is nobody's leaf */
-	return OidIsValid(leaf) && get_rel_relispartition(leaf) ? leaf : InvalidOid;
+	return get_relname_relid(name, CatalogSchema());
+}
+
+/* What only bears the name is nobody's leaf. */
+Oid
+LeafOfDay(const LeafTable *table, DateADT day)
+{
+	Oid named = NamedAsLeaf(table, day);
+
+	return OidIsValid(named) && get_rel_relispartition(named) ? named : InvalidOid;
 }
 
 /* Have the scheduler make the leaves that are missing. */
@@ -100,7 +109,8 @@ LeafOpenForRow(Store *leaf, const LeafTable *table, TimestampTz now, int64 reten
 	of_day = LeafOfDay(table, *expires_on);
 	if (OidIsValid(of_day) && StoreOpenLeaf(leaf, of_day))
 		return;
-	LeafWant();
+	if (!OidIsValid(NamedAsLeaf(table, *expires_on)))
+		LeafWant();
 	*expires_on = DATEVAL_NOBEGIN;
 	StoreOpenRel(leaf, table->overflow);
 }
@@ -141,20 +151,42 @@ LeafList(const LeafTable *table, int *n)
 	return leaves;
 }
 
+/* Something else has the name of a leaf: say so, but not for each row that is to go there. */
+static void
+WarnOfName(const LeafTable *table, const char *name)
+{
+	static TimestampTz warned_at = 0;
+
+	if (!ClockHasPassed(warned_at, USECS_PER_MINUTE))
+		return;
+	warned_at = ClockNow();
+	ereport(WARNING,
+			(errcode(ERRCODE_DUPLICATE_TABLE),
+			 errmsg("taskq cannot make a partition of taskq.%s, as another relation is called \"%s\"", table->name, name),
+			 errdetail("Rows of that day stay in taskq.%s_overflow meanwhile.", table->name),
+			 errhint("Move it to another schema: ALTER TABLE taskq.%s SET SCHEMA public;", name)));
+}
+
 /*
- * Make the leaf of a day and attach it; no lock that a writer waits for.  False:
- * it is there.  The caller is the owner, in SPI.
+ * Make the leaf of a day and attach it; no lock that a writer waits for.  The caller
+ * is the owner, in SPI.
  */
-bool
+LeafMaking
 LeafMake(const LeafTable *table, DateADT day)
 {
+	Oid	  named = NamedAsLeaf(table, day);
 	char  name[NAMEDATALEN];
 	char *from = DatumGetCString(DirectFunctionCall1(date_out, DateADTGetDatum(day)));
 	char *to = DatumGetCString(DirectFunctionCall1(date_out, DateADTGetDatum(day + 1)));
 
-	if (OidIsValid(LeafOfDay(table, day)))
-		return false;
 	LeafName(name, table, day);
+	if (OidIsValid(named) && get_rel_relispartition(named))
+		return LEAF_IS_THERE;
+	if (OidIsValid(named))
+	{
+		WarnOfName(table, name);
+		return LEAF_NAME_IS_TAKEN;
+	}
 	OwnerExecute(psprintf("CREATE TABLE taskq.%s (LIKE taskq.%s INCLUDING ALL, PRIMARY KEY (%s))",
 						  name, table->name, table->key),
 				 0, NULL, NULL, NULL);
@@ -165,7 +197,7 @@ LeafMake(const LeafTable *table, DateADT day)
 				 0, NULL, NULL, NULL);
 	CommandCounterIncrement();
 	RightsRevokeOnTables(name);
-	return true;
+	return LEAF_IS_MADE;
 }
 
 /* The name of a leaf whose day is over; NULL when there is none. */

@@ -21,6 +21,7 @@
 #include "storage/bufpage.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
@@ -240,11 +241,25 @@ StoreFetch(Store *store, ItemPointer tid, Snapshot snapshot)
 		   table_tuple_fetch_row_version(store->rel, tid, snapshot, store->found);
 }
 
-/* The next value of one of taskq's sequences. */
+/* The next value of one of taskq's sequences, which is held so that it is there. */
 int64
 StoreNextId(TaskqRel sequence)
 {
-	return nextval_internal(CatalogRel(sequence), false);
+	Relation rel = CatalogOpen(sequence, RowExclusiveLock);
+	int64	 next = nextval_internal(RelationGetRelid(rel), false);
+
+	relation_close(rel, RowExclusiveLock);
+	return next;
+}
+
+/* Have a sequence go on after this value. */
+void
+StoreSetId(TaskqRel sequence, int64 value)
+{
+	Relation rel = CatalogOpen(sequence, RowExclusiveLock);
+
+	DirectFunctionCall2(setval_oid, ObjectIdGetDatum(RelationGetRelid(rel)), Int64GetDatum(value));
+	relation_close(rel, RowExclusiveLock);
 }
 
 /*

@@ -45,6 +45,7 @@ extern bool			   StoreFindLast(Store *store, Oid index, int nkeys, ScanKey keys,
 extern bool			   StoreFetch(Store *store, ItemPointer tid, Snapshot snapshot);
 extern bool			   StoreFindById(Store *store, Oid index, int64 id, Snapshot snapshot);
 extern int64		   StoreNextId(TaskqRel sequence);
+extern void			   StoreSetId(TaskqRel sequence, int64 value);
 extern int64		   StoreLastId(TaskqRel sequence);
 extern Snapshot		   StoreSnapshot(void);
 

@@ -3,7 +3,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 BEGIN;
-SELECT plan(32);
+SELECT plan(37);
 CREATE ROLE regress_explain LOGIN;
 CREATE SCHEMA explain;
 CREATE FUNCTION explain.f(jsonb) RETURNS jsonb LANGUAGE sql RETURN $1;
@@ -67,5 +67,29 @@ SELECT taskq.grant_access('regress_explain', 'worker') \gset
 SELECT is(pg_temp.as_role('regress_explain', $$ SELECT count(*) > 0 FROM taskq.explain_claim('explain-w') $$), 'true', 'a worker may ask');
 SELECT throws_ok($$ SELECT * FROM taskq.explain_claim('no name') $$, '22023', NULL, 'a worker has a name');
 SELECT throws_ok($$ SELECT * FROM taskq.explain_claim(task_types => '{NULL}') $$, '22004', NULL, 'and so have types');
+
+-- whose worker it is
+CREATE ROLE regress_explain_other LOGIN;
+SELECT taskq.grant_access('regress_explain_other', 'worker') \gset
+SELECT taskq.register_worker('explain-mine', '{explain-a}') \gset
+SELECT pg_temp.add('mine', 'explain-a') \gset
+SELECT route_id AS mine FROM taskq.jobs WHERE job_id = pg_temp.id('mine') \gset
+SET SESSION AUTHORIZATION regress_explain_other;
+SELECT is((SELECT reason FROM taskq.explain_claim('explain-mine') WHERE route_id = :mine), 'the worker was registered by another role', 'another role''s worker: it may not claim for it');
+RESET SESSION AUTHORIZATION;
+SELECT taskq.revoke_access('regress_explain_other', 'worker'), taskq.grant_access('regress_explain_other', 'observer') \gset
+SET SESSION AUTHORIZATION regress_explain_other;
+SELECT is((SELECT claimable FROM taskq.explain_claim('explain-mine') WHERE route_id = :mine), true, 'who only observes asks for the worker');
+RESET SESSION AUTHORIZATION;
+
+-- before anything was enqueued there is no route
+SELECT taskq.register_worker('explain-drains', '{explain-a}'), taskq.drain_worker('explain-drains') \gset
+DELETE FROM taskq.jobs;
+DELETE FROM taskq.routes;
+SELECT taskq.create_queue('explain-anew') \gset
+SELECT results_eq($$ SELECT route_id, due, claimable, reason FROM taskq.explain_claim('explain-drains') $$,
+	$$ VALUES (NULL::integer, false, false, 'the worker is draining') $$, 'without any route a draining worker is told so all the same');
+SELECT is_empty($$ SELECT FROM taskq.explain_claim('explain-mine') $$, 'one that may claim is told nothing');
+SELECT is((SELECT reason FROM taskq.explain_claim('explain-nobody')), 'the worker is not registered, and the call names no task types', 'one that nobody knows is told so');
 SELECT * FROM finish();
 ROLLBACK;

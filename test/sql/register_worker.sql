@@ -3,7 +3,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 \i test/sql/include/wait.sql
-SELECT plan(51);
+SELECT plan(55);
 CREATE FUNCTION pg_temp.worker(w text) RETURNS text LANGUAGE sql AS
 	$$ SELECT state || ' ' || running_jobs FROM taskq.workers WHERE worker_id = w $$;
 
@@ -94,6 +94,14 @@ SELECT is(pg_temp.state('b') || ', ' || pg_temp.state('c'), 'available 0, availa
 SELECT throws_ok(pg_temp.of('b', 'SELECT taskq.complete_job(%s, %s)'), 'TQ003', NULL, 'their epochs are over');
 SELECT ok(NOT taskq.unregister_worker('rw-3'), 'an id that is not registered cannot be');
 SELECT throws_ok($$ SELECT FROM taskq.worker_heartbeat('rw-3') $$, 'TQ012', 'worker "rw-3" is not registered', 'nor have a heartbeat');
+
+-- more jobs than one call of claim_jobs() gives
+SELECT taskq.register_handler('rw-much'), taskq.register_worker('rw-much', '{rw-much}') \gset
+SELECT count(*) FROM taskq.enqueue_jobs('rw-much', (SELECT array_agg('{}'::jsonb) FROM generate_series(1, 10001))) \gset
+SELECT is((SELECT sum(n) FROM (SELECT (SELECT count(*) FROM taskq.claim_jobs('rw-much', most)) FROM unnest('{10000,10000}'::integer[]) most) c (n)), 10001::numeric, 'a worker may have as many jobs as it likes');
+SELECT is((SELECT string_agg(status || ' ' || n, ', ') FROM (SELECT status, count(*) FROM taskq.worker_heartbeat('rw-much') GROUP BY 1) h (status, n)), 'ok 10001', 'its heartbeat is for all of them');
+SELECT ok(taskq.unregister_worker('rw-much'), 'it is unregistered');
+SELECT is((SELECT count(*) FROM taskq.jobs WHERE worker_id = 'rw-much' AND state = 'r'), 0::bigint, 'and all of them are given back');
 
 SELECT throws_ok($$ SELECT taskq.register_worker('rw-many-' || i, '{rw-a}') FROM generate_series(1, 2000) i $$, 'TQ010', 'too many locks of taskq in one transaction', 'a loop of registrations does not fill the lock table');
 SELECT throws_ok($$ SELECT FROM generate_series(1, 2000) i, taskq.claim_job('rw-each-' || i, '{rw-a}') $$, 'TQ010', NULL, 'nor does one of claims by ids that are not registered');

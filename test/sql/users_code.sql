@@ -3,7 +3,7 @@
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
-SELECT plan(201);
+SELECT plan(206);
 
 CREATE SCHEMA uc;
 CREATE ROLE regress_uc LOGIN;
@@ -432,6 +432,22 @@ CREATE FUNCTION uc.verbose(p jsonb) RETURNS text LANGUAGE sql AS $$ SELECT said 
 SELECT taskq.register_handler('uc-verbose', validator => 'uc.verbose(jsonb)') \g /dev/null
 RESET ROLE;
 SELECT matches(pg_temp.detail_of($$ SELECT taskq.validate_task('uc-verbose', '{}') $$), '^too long too long', 'what is answered may come from a table');
+
+-- what it calls is dropped -------------------------------------------------------
+-- PostgreSQL's words, when that is so between plan and run
+SELECT is(pg_temp.obeys(format('DO $d$ BEGIN RAISE EXCEPTION USING ERRCODE = ''XX000'', MESSAGE = %L; END $d$', m), t), c, 'no internal error is passed on: ' || t || ', ' || m)
+FROM (VALUES ('uc-obey', 'cache lookup failed for function 1', '42883'), ('uc-domain', 'cache lookup failed for type 1', '42704'),
+	('uc-obey', 'could not open relation with OID 1', '42P01')) v (t, m, c);
+
+-- placeholders ---------------------------------------------------------------------
+SET ROLE regress_uc;
+SELECT throws_ok($$ CREATE FUNCTION uc.places(jsonb) RETURNS text LANGUAGE sql SET uc.unknown = 'x' AS 'SELECT NULL::text' $$, '42501', NULL, 'no function of an ordinary role names a setting that nobody knows');
+RESET ROLE;
+GRANT SET ON PARAMETER uc.unknown TO regress_uc;
+SET ROLE regress_uc;
+SELECT lives_ok($$ CREATE FUNCTION uc.places(jsonb) RETURNS text LANGUAGE sql SET uc.unknown = 'x' AS 'SELECT NULL::text' $$, 'unless the role was granted it');
+RESET ROLE;
+REVOKE SET ON PARAMETER uc.unknown FROM regress_uc;
 
 SELECT * FROM finish();
 SELECT taskq.unregister_handler(task_type) FROM taskq.list_handlers() WHERE task_type LIKE 'uc-%' \g /dev/null

@@ -80,6 +80,31 @@ $s->quit;
 pass('and is woken by COMMIT PREPARED');
 sql($node, q(SELECT taskq.complete_job(job_id, epoch) FROM taskq.claim_job('w', ARRAY['outside'])));
 
+# a claim that waits for a permit
+sql($node, q(SELECT taskq.register_worker('one', ARRAY['outside'], max_concurrent_jobs => 1)));
+sql($node, q(SELECT taskq.enqueue_job('outside') FROM generate_series(1, 2)));
+my $claim = sql($node, q(SELECT job_id || ', ' || epoch FROM taskq.claim_job('one')));
+for my $end ('COMMIT', 'ROLLBACK', 'COMMIT')
+{
+	sql($node, "BEGIN; SELECT taskq.complete_job($claim); PREPARE TRANSACTION 'settle'");
+	$s = session($node);
+	$s->query_until(qr/waiting/, "\\echo waiting\nCALL taskq.wait_for_job('one', '1 h');\n\\echo woken\n");
+	wait_until($node, q(SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE 'CALL taskq.wait_for_job%' AND wait_event_type = 'Extension'), 'somebody waits for a permit');
+	sql($node, "$end PREPARED 'settle'");
+	if ($end eq 'ROLLBACK')
+	{
+		sql($node, "SELECT taskq.complete_job($claim)");
+	}
+	$s->query_until(qr/woken/, '');
+	$s->quit;
+	pass("and is woken when the settle is ended by $end PREPARED" . ($end eq 'ROLLBACK' ? ', and done once more' : ''));
+	$claim = sql($node, q(SELECT job_id || ', ' || epoch FROM taskq.claim_job('one')));
+	isnt($claim, '', 'it may have another job');
+	sql($node, q(SELECT taskq.enqueue_job('outside')));
+}
+sql($node, "SELECT taskq.complete_job($claim)");
+sql($node, q(SELECT taskq.complete_job(job_id, epoch) FROM taskq.claim_jobs('w', 100)));
+
 # ready list -----------------------------------------------------------------------
 
 my $list = sub { return sql($node, q(SELECT substring(value from '^\d+ jobs') FROM taskq.status() WHERE name = 'ready list')) };

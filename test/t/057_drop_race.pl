@@ -77,6 +77,19 @@ for my $object (sort keys %named)
 	like($end->($two), qr/ERROR:\s+$sqlstate: .* does not exist/, 'and is told that it has gone');
 }
 
+# a validator whose helper is dropped between its plan and its run
+sql($node, q(SET ROLE app;
+	CREATE TABLE app.gate ();
+	CREATE FUNCTION app.wait() RETURNS bigint LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT count(*) FROM app.gate); END';
+	CREATE FUNCTION app.helper() RETURNS text LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+	CREATE FUNCTION app.asks(p jsonb) RETURNS text LANGUAGE sql AS 'SELECT app.wait(); SELECT app.helper()';
+	SELECT taskq.register_handler('asks', validator => 'app.asks(jsonb)')));
+$two->query_safe("RESET ROLE; SET taskq.validation_timeout = '10 min'; SET ROLE app");
+$one->query_safe('BEGIN; LOCK TABLE app.gate');
+ok($begin->($two, q(SELECT taskq.enqueue_job('asks'))), 'a validator waits before it calls its helper');
+$one->query_safe('DROP FUNCTION app.helper(); COMMIT');
+like($end->($two), qr/ERROR:\s+42883: /, 'which has gone then: nothing internal is said');
+
 # under load: a type, a function and rights that come and go
 sql($node, q(GRANT CREATE ON SCHEMA public TO app));
 my @loads = (

@@ -1,0 +1,67 @@
+-- What a registered name means is recorded again when its owner has made the object
+-- anew: so it is also found when that is renamed or moved later.
+\set ECHO none
+\i test/sql/include/tap.sql
+\i test/sql/include/wait.sql
+SELECT plan(8);
+CREATE ROLE regress_recreated LOGIN;
+CREATE SCHEMA rec AUTHORIZATION regress_recreated;
+CREATE SCHEMA rec_moved AUTHORIZATION regress_recreated;
+SELECT taskq.grant_access('regress_recreated', a) FROM unnest('{producer,worker,admin}'::text[]) a \g /dev/null
+CREATE FUNCTION pg_temp.make() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	SET LOCAL ROLE regress_recreated;
+	CREATE FUNCTION rec.work(jsonb) RETURNS jsonb LANGUAGE sql AS $f$ SELECT $1 $f$;
+	CREATE FUNCTION rec.valid(jsonb) RETURNS text LANGUAGE sql AS $f$ SELECT NULL::text $f$;
+	CREATE FUNCTION rec.again(integer, jsonb) RETURNS interval LANGUAGE sql AS $f$ SELECT interval '1 s' $f$;
+	CREATE TYPE rec.expected AS (n integer);
+	RESET ROLE;
+END $$;
+CREATE FUNCTION pg_temp.stand() RETURNS text LANGUAGE sql AS
+	$$ SELECT concat_ws('; ', status, contract_status, retry_function_status) FROM taskq.get_handler_info('rec-work') $$;
+
+SELECT pg_temp.make() \g /dev/null
+SET SESSION AUTHORIZATION regress_recreated;
+SELECT taskq.register_handler('rec-work', 'rec.work(jsonb)', payload_type => 'rec.expected', validator => 'rec.valid(jsonb)',
+	retry_function => 'rec.again(integer,jsonb)') \gset
+RESET SESSION AUTHORIZATION;
+DROP FUNCTION rec.work, rec.valid, rec.again;
+DROP TYPE rec.expected;
+SELECT matches(pg_temp.stand(), 'unresolved', 'what has been dropped is missed');
+SELECT pg_temp.make() \g /dev/null
+SELECT is(pg_temp.stand(), 'ok; ok; ok', 'made anew by its owner it is there again');
+SELECT ok(pg_temp.came($$ SELECT (function_oid, validator_oid, retry_function_oid, payload_type_oid)
+	= ('rec.work'::regproc, 'rec.valid'::regproc, 'rec.again'::regproc, 'rec.expected'::regtype) FROM taskq.handlers WHERE task_type = 'rec-work' $$),
+	'and the scheduler records which objects these are');
+ALTER FUNCTION rec.work RENAME TO labour;
+ALTER FUNCTION rec.valid SET SCHEMA rec_moved;
+ALTER FUNCTION rec.again RENAME TO once_more;
+ALTER TYPE rec.expected SET SCHEMA rec_moved;
+SELECT is(pg_temp.stand(), 'ok; ok; ok', 'so that they are also found under another name or in another schema');
+SELECT is(concat_ws(' ', handler, validator, retry_function, payload_type),
+	'rec.labour(pg_catalog.jsonb) rec_moved.valid(pg_catalog.jsonb) rec.once_more(integer,pg_catalog.jsonb) rec_moved.expected', 'by which they are shown')
+FROM taskq.get_handler_info('rec-work');
+
+-- what is in other hands is not recorded
+DROP FUNCTION rec.labour;
+CREATE FUNCTION rec.work(jsonb) RETURNS jsonb LANGUAGE sql AS $f$ SELECT $1 $f$;
+CREATE ROLE regress_recreated_other;
+ALTER FUNCTION rec.work OWNER TO regress_recreated_other;
+SELECT matches(pg_temp.stand(), 'unresolved: owner changed', 'somebody else''s object of the name is not meant');
+ALTER FUNCTION rec_moved.valid COST 99;
+SELECT function_oid AS before FROM taskq.handlers WHERE task_type = 'rec-work' \gset
+SELECT is(function_oid::text, :'before', 'nor recorded') FROM taskq.handlers WHERE task_type = 'rec-work';
+DROP FUNCTION rec.work;
+SET ROLE regress_recreated;
+CREATE FUNCTION rec.work(jsonb) RETURNS jsonb LANGUAGE sql AS $f$ SELECT $1 $f$;
+RESET ROLE;
+SELECT is(pg_temp.stand(), 'ok; ok; ok', 'while the owner may make it once more');
+
+SELECT taskq.unregister_handler('rec-work') \gset
+SELECT taskq.drop_pool('regress_recreated') \g /dev/null
+SELECT taskq.revoke_access('regress_recreated', a) FROM unnest('{producer,worker,admin}'::text[]) a \g /dev/null
+DROP SCHEMA rec, rec_moved CASCADE;
+SELECT pg_temp.came($$ SELECT NOT EXISTS (SELECT FROM taskq.workers WHERE pool = 'regress_recreated') $$) \g /dev/null
+DROP ROLE regress_recreated;
+DROP ROLE regress_recreated_other;
+SELECT * FROM finish();
