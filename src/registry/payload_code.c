@@ -44,6 +44,9 @@ Validate(void *arg)
 	LOCAL_FCINFO(fcinfo, 1);
 	Datum answer;
 
+	/* Looked up here, so that compiled.c sees the calls. */
+	if (!OidIsValid(validation->flinfo.fn_oid))
+		fmgr_info_cxt(validation->function, &validation->flinfo, validation->context);
 	InitFunctionCallInfoData(*fcinfo, &validation->flinfo, 1, InvalidOid, NULL, NULL);
 	fcinfo->args[0].value = JsonbPGetDatum(validation->payload);
 	fcinfo->args[0].isnull = false;
@@ -280,7 +283,9 @@ PayloadCodeBegin(PayloadCheck *check)
 	}
 	if (contract->validator != NULL)
 	{
-		fmgr_info(contract->validator_oid, &check->validation.flinfo);
+		check->validation.function = contract->validator_oid;
+		check->validation.context = CurrentMemoryContext;
+		check->validation.flinfo.fn_oid = InvalidOid;
 		check->validation.returns_text = get_func_rettype(contract->validator_oid) == TEXTOID;
 	}
 }

@@ -29,11 +29,13 @@ typedef struct Conversion
 
 typedef struct Validation
 {
-	FmgrInfo flinfo;
-	bool	 returns_text;
-	Jsonb	*payload;
-	bool	 valid;
-	char	*reason; /* why it is not, if it was said */
+	Oid			  function;
+	MemoryContext context; /* of flinfo */
+	FmgrInfo	  flinfo;  /* looked up at the first call, by users' code */
+	bool		  returns_text;
+	Jsonb		 *payload;
+	bool		  valid;
+	char		 *reason; /* why it is not, if it was said */
 } Validation;
 
 typedef struct PayloadCheck
