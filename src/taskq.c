@@ -9,6 +9,7 @@
 
 #include "base/compat.h"
 #include "base/guc.h"
+#include "job/admit_xact.h"
 #include "job/frames.h"
 #include "process/ddl.h"
 #include "process/launcher.h"
@@ -43,6 +44,7 @@ _PG_init(void)
 	FramesInit();
 	ReadyLanesInit();
 	ReadyInit();
+	AdmissionInit();
 	BlameInit();
 	DdlInit();
 

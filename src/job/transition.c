@@ -9,7 +9,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "job/admit.h"
+#include "job/admit_xact.h"
 #include "job/events.h"
 #include "job/history.h"
 #include "job/recall.h"
@@ -78,7 +78,10 @@ JobTransition(Store *jobs, TaskqJob *job, char to, struct varlena *result)
 	job->state = to;
 	EventRecord(job, from, result, now);
 	if (from == JOB_RUNNING)
-		Leave(job);
+	{
+		AdmissionEnds(job, !waited);
+		job->permit = 0;
+	}
 	if (from == JOB_RUNNING && !JobEnded(to))
 	{
 		job->worker_id = NULL;
@@ -103,7 +106,10 @@ JobTransition(Store *jobs, TaskqJob *job, char to, struct varlena *result)
 		JobWrite(job, StoreNewRow(jobs));
 		StoreUpdate(jobs);
 		if (to == JOB_RUNNING)
+		{
+			AdmissionStored(job->job_id);
 			RecallNote(job->job_id, &jobs->row->tts_tid);
+		}
 	}
 	if (bring_snapshot)
 		PopActiveSnapshot();
