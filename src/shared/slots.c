@@ -272,17 +272,29 @@ HasWorker(const char *pool)
 	return found;
 }
 
-/* Can a pool of this database have workers: "ready", "no slot" or "not running"? */
+/* Can this pool of the database have workers, or NULL: any? */
+SlotsState
+SlotsStateOf(const char *pool)
+{
+	TaskqDatabase *db = ShmemMyDatabase();
+
+	if (db == NULL || !taskq_enabled || (db->scheduler_pid == 0 && !db->rests && db->waits_since == 0))
+		return SLOTS_NOT_RUNNING;
+	if (((db->scheduler_pid == 0 && db->waits_since != 0) || db->slots_wanted > 0) &&
+		(pool == NULL || !HasWorker(pool)))
+		return SLOTS_NONE_FREE;
+	return SLOTS_READY;
+}
+
 Datum
 taskq_pool_state(PG_FUNCTION_ARGS)
 {
-	TaskqDatabase *db = ShmemMyDatabase();
-	const char	  *state = "ready";
+	static const char *const names[] = {
+		[SLOTS_READY] = "ready",
+		[SLOTS_NONE_FREE] = "no slot",
+		[SLOTS_NOT_RUNNING] = "not running",
+	};
 
 	CheckArgCount(fcinfo, 1);
-	if (db == NULL || !taskq_enabled || (db->scheduler_pid == 0 && !db->rests && db->waits_since == 0))
-		state = "not running";
-	else if ((db->scheduler_pid == 0 && db->waits_since != 0) || db->slots_wanted > 0)
-		state = !PG_ARGISNULL(0) && HasWorker(text_to_cstring(PG_GETARG_TEXT_PP(0))) ? "ready" : "no slot";
-	PG_RETURN_TEXT_P(cstring_to_text(state));
+	PG_RETURN_TEXT_P(cstring_to_text(names[SlotsStateOf(PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0)))]));
 }
