@@ -1,6 +1,6 @@
 /*
  * args.h
- *	  Checks of arguments.  Each has one message.
+ *	  Check and read the arguments of SQL-callable functions.
  */
 #ifndef TASKQ_ARGS_H
 #define TASKQ_ARGS_H

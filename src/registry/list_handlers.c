@@ -1,6 +1,6 @@
 /*
  * list_handlers.c
- *	  Looking at the registry: list_handlers(), get_handler() and the like.
+ *	  Functions that show the registry: list_handlers(), get_handler() and the like.
  */
 #include "taskq.h"
 
@@ -25,7 +25,7 @@ PG_FUNCTION_INFO_V1(taskq_get_registered_types);
 PG_FUNCTION_INFO_V1(taskq_list_handlers);
 PG_FUNCTION_INFO_V1(taskq_get_handler_info);
 
-/* Result columns of list_handlers() and get_handler_info(), in order. */
+/* Number of result columns of list_handlers() and get_handler_info(). */
 #define INFO_COLUMNS 32
 
 Datum
@@ -93,7 +93,7 @@ OkOr(const char *refusal)
 	return refusal == NULL ? "ok" : refusal;
 }
 
-/* What the type's payloads must be, and whether that can be told now. */
+/* Fill in the columns of the type's contract, and whether payloads can be checked by it now. */
 static void
 ContractColumns(const TaskqHandler *handler, Datum *values, bool *nulls)
 {
@@ -128,7 +128,7 @@ PlaceOfRun(const TaskqHandler *handler)
 	return handler->form.stepwise ? "stepwise" : "in-server";
 }
 
-/* External jobs have a timeout only if one was set. */
+/* Return the timeout in microseconds.  Types without a function have NO_MICROSECONDS unless a timeout was registered. */
 static int64
 TimeoutOf(const TaskqHandler *handler)
 {
@@ -137,7 +137,7 @@ TimeoutOf(const TaskqHandler *handler)
 	return (int64) taskq_job_timeout * 1000;
 }
 
-/* A handler as it applies: what was not given is shown with its default. */
+/* Fill in the row of a handler.  What was not registered is shown with its default. */
 static void
 InfoRow(const TaskqHandler *handler, Datum *values, bool *nulls)
 {
@@ -196,7 +196,7 @@ taskq_list_handlers(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* As a row of list_handlers(), or NULL when the type is not registered. */
+/* SQL-callable get_handler_info(): a row of list_handlers(), or NULL if the type is not registered. */
 Datum
 taskq_get_handler_info(PG_FUNCTION_ARGS)
 {

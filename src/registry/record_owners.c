@@ -1,11 +1,11 @@
 /*
  * record_owners.c
- *	  Bringing what the registry has stored of functions and types up to date:
- *	  their oids where a database is adopted, their owners where they are missing.
+ *	  Update the OIDs and owners of functions and types that the registry has stored:
+ *	  the OIDs when a database is adopted, the owners where they are missing.
  *
- * The oids in a restored database are those of its source, so they may be
- * anybody's here.  Owners are missing in what was registered before they were
- * recorded: whoever owns the object now is the owner to keep to.
+ * The OIDs in a restored database are those of its source, and may belong to other
+ * objects here.  Owners are missing in registrations that were made before owners
+ * were recorded; then the object's current owner is recorded.
  */
 #include "taskq.h"
 
@@ -21,7 +21,7 @@
 #include "store/object_owner.h"
 #include "store/owner.h"
 
-#define NAMES 4 /* that a handler can have stored */
+#define NAMES 4 /* names of functions and types that a handler can have */
 
 static bool
 IsMissing(const char *name, Oid owner)
@@ -49,7 +49,10 @@ Set(Datum *values, char *nulls, int i, Oid oid, Oid owner)
 	nulls[1 + NAMES + i] = OidIsValid(owner) ? ' ' : 'n';
 }
 
-/* Write what is found for one handler; the caller is the owner, in SPI. */
+/*
+ * Update the row of one handler.  With "oids", ignore the stored OIDs and find the
+ * objects by name.  The caller is the extension's owner and connected to SPI.
+ */
 static void
 Record(const TaskqHandler *handler, bool oids)
 {
@@ -64,7 +67,7 @@ Record(const TaskqHandler *handler, bool oids)
 		contract = *handler->contract;
 	if (oids)
 		contract.payload_type_oid = contract.validator_oid = retry.oid = InvalidOid;
-	/* whether they can be used does not matter here */
+	/* These calls find the OIDs.  Whether the objects can be used does not matter here. */
 	(void) ContractRefusal(&contract, HandlerRole(handler), handler->registered_by);
 	if (retry.name != NULL)
 		(void) RetryFunctionRefusal(&retry);
@@ -80,7 +83,7 @@ Record(const TaskqHandler *handler, bool oids)
 				 1 + 2 * NAMES, types, values, nulls);
 }
 
-/* Record the owners that are missing, or with "oids" everything of every handler. */
+/* Record the owners that are missing or, with "oids", find all OIDs of all handlers anew. */
 void
 RecordOwners(bool oids)
 {
