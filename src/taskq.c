@@ -11,6 +11,7 @@
 #include "base/guc.h"
 #include "job/admit_xact.h"
 #include "job/frames.h"
+#include "observers.h"
 #include "process/ddl.h"
 #include "process/launcher.h"
 #include "ready/ready.h"
@@ -47,6 +48,7 @@ _PG_init(void)
 	AdmissionInit();
 	BlameInit();
 	DdlInit();
+	ObserversInit();
 
 	/*
 	 * Without preload the functions work all the same, and taskq.status() says

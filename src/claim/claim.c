@@ -45,10 +45,8 @@ ClaimStamped(ClaimRequest *request, int most, ClaimFunction function, void *arg)
 	{
 		TakeStamp(&job, request);
 		job.lease_expires_at = job.started_at + LeaseLength(&job, request->lease, request->worker_lease);
-		JobTransition(&jobs, &job, JOB_RUNNING, NULL);
+		JobChange(&jobs, &job, JOB_RUNNING);
 		CommandCounterIncrement();
-		WakeLeaseAt(job.lease_expires_at);
-		WakeClaimed(job.route_id);
 		function(&job, arg);
 		claimed++;
 	}

@@ -159,8 +159,8 @@ AdmissionStamped(int64 job_id, int64 epoch)
 }
 
 /* The claim is written as a running row, and so outlives its transaction. */
-void
-AdmissionStored(int64 job_id)
+static void
+Stored(int64 job_id)
 {
 	Entry *entry = FindMade(job_id);
 
@@ -170,17 +170,17 @@ AdmissionStored(int64 job_id)
 }
 
 /*
- * The run of a job ends, if this commits.  The caller says whether the claim is a
- * stored running row; if it is none and was not made by this transaction, the
- * admission has ended with the transaction that made it, and the run is only
- * recorded.
+ * The run of a job ends, if this commits.  If the claim is no stored running row
+ * and was not made by this transaction, the admission has ended with the
+ * transaction that made it, and the run is only recorded.
  */
-void
-AdmissionEnds(const TaskqJob *job, bool is_stored)
+static void
+Ends(const Transition *transition)
 {
-	Entry *entry = FindMade(job->job_id);
+	const TaskqJob *job = transition->job;
+	Entry		   *entry = FindMade(job->job_id);
 
-	if (entry == NULL && !is_stored)
+	if (entry == NULL && transition->waited)
 		return;
 	if (entry != NULL)
 		n_made--;
@@ -192,8 +192,8 @@ AdmissionEnds(const TaskqJob *job, bool is_stored)
 			.route_id = job->route_id,
 		};
 
-		if (job->worker_id != NULL && job->lease_expires_at != 0)
-			admission.worker_key = NameKey(text_to_cstring((text *) job->worker_id));
+		if (transition->worker_id != NULL && transition->lease_expires_at != 0)
+			admission.worker_key = NameKey(text_to_cstring((text *) transition->worker_id));
 		entry = AddEntry(&admission);
 		entry->rules = ALL_RULES;
 		entry->is_earlier = entry->is_stored = true;
@@ -201,6 +201,16 @@ AdmissionEnds(const TaskqJob *job, bool is_stored)
 	entry->end_level = GetCurrentTransactionNestLevel();
 	first_ended = deepest_end > 1 ? Min(first_ended, (int) (entry - entries)) : (int) (entry - entries);
 	deepest_end = Max(deepest_end, entry->end_level);
+}
+
+/* A run is stored or ends: an observer of transitions. */
+void
+AdmissionObserve(const Transition *transition)
+{
+	if (transition->from == JOB_RUNNING)
+		Ends(transition);
+	if (transition->job->state == JOB_RUNNING)
+		Stored(transition->job->job_id);
 }
 
 /* ends --------------------------------------------------------------------- */

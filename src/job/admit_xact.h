@@ -8,6 +8,7 @@
 #include "taskq.h"
 
 #include "job/admit.h"
+#include "job/transition.h"
 
 #define ALL_RULES PG_UINT32_MAX
 
@@ -20,8 +21,7 @@ extern void AdmissionUnreserve(uint64 worker_key);
 
 /* by claims and the state machine */
 extern void AdmissionStamped(int64 job_id, int64 epoch);
-extern void AdmissionStored(int64 job_id);
-extern void AdmissionEnds(const TaskqJob *job, bool is_stored);
+extern void AdmissionObserve(const Transition *transition);
 
 extern void AdmissionInit(void);
 

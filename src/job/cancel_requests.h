@@ -7,10 +7,12 @@
 
 #include "taskq.h"
 
+#include "job/transition.h"
+
 extern bool CancelRequested(int64 job_id, char **reason);
 extern bool CancelAnyRequest(void);
 extern void CancelRequest(int64 job_id, const char *reason);
-extern void CancelForget(int64 job_id);
+extern void CancelObserve(const Transition *transition);
 extern void CancelForgetFree(int64 job_id);
 
 #endif /* TASKQ_CANCEL_REQUESTS_H */
