@@ -6,7 +6,7 @@
  * It then wakes as many waiting processes as there are jobs, or ends the lease,
  * and sleeps until the next such moment; commits that bring an earlier one say
  * so (wake.c).  It starts workers for pools that have more jobs due than
- * workers (fill.c), records runs that were terminated, acts on cancel requests that
+ * workers (start_workers.c), records runs that were terminated, acts on cancel requests that
  * found nobody, and keeps the history's leaves.
  *
  * It is started by the launcher as a probe of a database, and leaves when taskq
@@ -56,8 +56,8 @@
 #include "job/event_position.h"
 #include "job/retention.h"
 #include "process/crash.h"
-#include "process/fill.h"
 #include "process/prepared_end.h"
+#include "process/start_workers.h"
 #include "process/stuck.h"
 #include "process/worker.h"
 #include "registry/record_owners.h"
@@ -526,7 +526,7 @@ LookForDue(void *arg)
 
 	CountDue(&jobs);
 	WakeForDue(&jobs);
-	look->next = Min(look->next, FillPools(db, &jobs, &look->busy));
+	look->next = Min(look->next, StartWorkers(db, &jobs, &look->busy));
 	look->next = Min(look->next, jobs.next_due);
 }
 
@@ -751,7 +751,7 @@ MakeRoom(void)
 {
 	bool busy = db->idle_since == 0;
 
-	if (FillIsPending() || pg_atomic_read_u32(&db->n_terminations) > 0)
+	if (WorkersArePending() || pg_atomic_read_u32(&db->n_terminations) > 0)
 		return false;
 	if (!db->make_room && (busy || !SlotsAreShort() || !ClockHasPassed(db->idle_since, IDLE_PATIENCE)))
 		return false;

@@ -30,6 +30,7 @@
 #include "base/args.h"
 #include "base/clock.h"
 #include "base/compat.h"
+#include "base/log_pace.h"
 #include "config/handler.h"
 #include "config/resolve.h"
 #include "config/roles.h"
@@ -159,17 +160,12 @@ CallRetryFunction(void *arg)
 		call->delay = CheckMicroseconds(DatumGetIntervalP(answer), "the delay", 0);
 }
 
-/* Warn that a retry function gave no usable answer, at most once a minute for the same task type. */
+/* Warn that a retry function gave no usable answer, at most once a minute for a task type. */
 static void
 Warn(const char *task_type, const char *signature, const char *why)
 {
-	static TimestampTz warned_at = 0;
-	static char		   warned_of[TASKQ_NAME_MAX + 1];
-
-	if (warned_at != 0 && ClockNow() - warned_at < USECS_PER_MINUTE && strcmp(warned_of, task_type) == 0)
+	if (!LogIsDue(psprintf("retry function of %s", task_type)))
 		return;
-	warned_at = ClockNow();
-	strlcpy(warned_of, task_type, sizeof(warned_of));
 	ereport(WARNING,
 			(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
 			 errmsg("retry function %s of task type \"%s\" gave no usable answer", signature, task_type),

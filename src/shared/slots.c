@@ -10,7 +10,7 @@
  * ten seconds exits, or a worker after its job.  The launcher chooses which.
  *
  * A scheduler that has made room rests.  The launcher starts it again when a commit
- * brings work, when something is due, and once in a while (launcher.c).
+ * brings work, when something is due, and once in a while (turns.c).
  */
 #include "taskq.h"
 
