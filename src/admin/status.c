@@ -19,6 +19,7 @@
 #include "base/guc.h"
 #include "config/adopt.h"
 #include "job/tenants.h"
+#include "process/work.h"
 #include "ready/ready.h"
 #include "shared/shmem.h"
 #include "shared/stats.h"
@@ -172,6 +173,31 @@ SayOfScheduler(ReturnSetInfo *result, const TaskqDatabase *db)
 	Say(result, "scheduler", state, hint);
 }
 
+/* The process that does long work beside the scheduler. */
+static void
+SayOfHelper(ReturnSetInfo *result, const TaskqDatabase *db)
+{
+	int pid = 0;
+	int does = -1;
+
+	if (db != NULL)
+	{
+		LWLockAcquire(&taskq_shared->lock, LW_SHARED);
+		pid = db->helper_pid;
+		does = db->helper_does;
+		LWLockRelease(&taskq_shared->lock);
+	}
+	if (pid != 0 && does >= 0)
+		Say(result, "helper", psprintf("running, pid %d: %s", pid, work_table[does].name), NULL);
+	else if (pid != 0)
+		Say(result, "helper", psprintf("running, pid %d", pid), NULL);
+	else if (db != NULL && db->scheduler_pid != 0 && db->helper_lacks)
+		Say(result, "helper", "not running, as no slot is free",
+			"The scheduler does its work. Raise max_worker_processes and restart the server.");
+	else
+		Say(result, "helper", "not needed", NULL);
+}
+
 static void
 SayOfProcesses(ReturnSetInfo *result)
 {
@@ -194,6 +220,7 @@ SayOfProcesses(ReturnSetInfo *result)
 		Say(result, "launcher", "not running",
 			RecoveryInProgress() ? "It starts when this standby is promoted." : "The server log says why.");
 	SayOfScheduler(result, ShmemMyDatabase());
+	SayOfHelper(result, ShmemMyDatabase());
 	if (stuck == 0)
 		Say(result, "background workers", psprintf("%d, of which %d run a job", workers, running), NULL);
 	else

@@ -13,8 +13,8 @@
 #include "base/log_pace.h"
 
 /* Report the failure of a step, at most once a minute in each process. */
-static void
-Report(const char *what, const ErrorData *error)
+void
+GuardReport(const char *what, const ErrorData *error)
 {
 	if (!LogIsDue(what))
 		return;
@@ -56,7 +56,7 @@ Guard(const char *what, GuardedFunction function, void *arg)
 	CurrentResourceOwner = owner;
 	if (error == NULL)
 		return true;
-	Report(what, error);
+	GuardReport(what, error);
 	FreeErrorData(error);
 	return false;
 }

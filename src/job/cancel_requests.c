@@ -52,6 +52,15 @@ NoRequests(void)
 	return db != NULL && pg_atomic_read_u64(&db->cancels_none_at) == pg_atomic_read_u64(&db->cancels);
 }
 
+/* A number that is another one after each request; 0: there is none. */
+uint64
+CancelCount(void)
+{
+	TaskqDatabase *db = ShmemMyDatabase();
+
+	return db == NULL || NoRequests() ? 0 : pg_atomic_read_u64(&db->cancels);
+}
+
 static void
 CountRequest(void)
 {

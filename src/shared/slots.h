@@ -32,6 +32,7 @@ extern void		  SlotsNoteShort(void);
 extern void		  SlotsWant(TaskqDatabase *db, int n);
 extern bool		  SlotsMayTake(const TaskqDatabase *db);
 extern void		  SlotsTaken(TaskqDatabase *db);
+extern bool		  SlotsForHelper(TaskqDatabase *db);
 extern bool		  SlotsMakeRoom(SlotsShort schedulers, int n_schedulers);
 
 #endif /* TASKQ_SLOTS_H */

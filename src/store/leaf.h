@@ -24,15 +24,16 @@ typedef struct LeafTable
 	const char *index; /* and of another index, if there is one */
 } LeafTable;
 
-extern Oid	   LeafOfDay(const LeafTable *table, DateADT day);
-extern DateADT LeafDay(TimestampTz moment, int64 retention);
-extern void	   LeafOpenForRow(Store *leaf, const LeafTable *table, TimestampTz now, int64 retention, DateADT *expires_on);
-extern Oid	  *LeafList(const LeafTable *table, int *n);
-extern bool	   LeafCare(bool wait);
-extern void	   LeafWant(void);
-extern bool	   LeafMake(const LeafTable *table, DateADT day);
-extern char	  *LeafExpired(const LeafTable *table);
-extern bool	   LeafIsFree(const LeafTable *table, Oid leaf);
-extern void	   LeafDrop(const LeafTable *table, const char *name);
+extern Oid		   LeafOfDay(const LeafTable *table, DateADT day);
+extern DateADT	   LeafDay(TimestampTz moment, int64 retention);
+extern TimestampTz LeafNextDay(void);
+extern void		   LeafOpenForRow(Store *leaf, const LeafTable *table, TimestampTz now, int64 retention, DateADT *expires_on);
+extern Oid		  *LeafList(const LeafTable *table, int *n);
+extern bool		   LeafCare(bool wait);
+extern void		   LeafWant(void);
+extern bool		   LeafMake(const LeafTable *table, DateADT day);
+extern char		  *LeafExpired(const LeafTable *table);
+extern bool		   LeafIsFree(const LeafTable *table, Oid leaf);
+extern void		   LeafDrop(const LeafTable *table, const char *name);
 
 #endif /* TASKQ_LEAF_H */
