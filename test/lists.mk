@@ -11,6 +11,7 @@ REGRESS = \
 	registry \
 	owners \
 	table_guard \
+	definitions \
 	coming_from \
 	misuse \
 	settle \

@@ -16,13 +16,15 @@
 #include "utils/tuplestore.h"
 
 #include "base/args.h"
+#include "base/rows.h"
 #include "claim/why_not.h"
 #include "job/whose.h"
 #include "store/owner.h"
 
 PG_FUNCTION_INFO_V1(taskq_describe_job);
 
-#define DESCRIBE_COLUMNS 16
+/* The columns of describe_job(). */
+static const Oid columns[] = { INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID };
 
 /*
  * Of a job that waits, what it waits for; $2 is what is in its way, or NULL.  Of
@@ -63,7 +65,7 @@ taskq_describe_job(PG_FUNCTION_ARGS)
 	uint64		   n;
 
 	CheckArgCount(fcinfo, 1);
-	BeginRows(fcinfo, DESCRIBE_COLUMNS);
+	BeginRows(fcinfo, lengthof(columns), columns);
 	job_id = ArgId(fcinfo, 0, "job_id");
 	values[0] = Int64GetDatum(job_id);
 	if (!WhoseMaySee(job_id))
@@ -74,6 +76,7 @@ taskq_describe_job(PG_FUNCTION_ARGS)
 	/* for one row never worth it, whatever the planner makes of the views */
 	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	n = OwnerExecute(query, 2, types, values, reason == NULL ? " n" : NULL);
+	CheckSameColumns(result->setDesc, SPI_tuptable->tupdesc);
 	for (uint64 i = 0; i < n; i++)
 		tuplestore_puttuple(result->setResult, SPI_tuptable->vals[i]);
 	OwnerLeaveSpi(&scope);

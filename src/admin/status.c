@@ -5,6 +5,7 @@
 #include "taskq.h"
 
 #include "access/xlog.h"
+#include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -17,6 +18,7 @@
 #include "base/args.h"
 #include "base/clock.h"
 #include "base/guc.h"
+#include "base/rows.h"
 #include "config/adopt.h"
 #include "job/tenants.h"
 #include "process/work.h"
@@ -47,6 +49,9 @@ CopyWorker(int i, TaskqSlot *copy)
 	return ours;
 }
 
+/* The columns of running_jobs(). */
+static const Oid running_columns[] = { INT8OID, INT8OID, INT4OID, TEXTOID, TIMESTAMPTZOID, INT4OID };
+
 Datum
 taskq_running_jobs(PG_FUNCTION_ARGS)
 {
@@ -55,7 +60,7 @@ taskq_running_jobs(PG_FUNCTION_ARGS)
 	ArrayType	  *tenants = TenantsSeen(false);
 
 	CheckArgCount(fcinfo, 0);
-	BeginRows(fcinfo, 6);
+	BeginRows(fcinfo, lengthof(running_columns), running_columns);
 	for (int i = 0; ShmemPresent() && i < taskq_shared->n_slots; i++)
 	{
 		Datum values[6];
@@ -73,6 +78,9 @@ taskq_running_jobs(PG_FUNCTION_ARGS)
 	}
 	return (Datum) 0;
 }
+
+/* The columns of background_workers(). */
+static const Oid worker_columns[] = { TEXTOID, TEXTOID, INT4OID, TEXTOID, INT8OID, TEXTOID, TIMESTAMPTZOID, INT8OID, INT8OID };
 
 static const char *
 StateOfWorker(const TaskqSlot *slot)
@@ -92,7 +100,7 @@ taskq_background_workers(PG_FUNCTION_ARGS)
 	ArrayType	  *tenants = TenantsSeen(false);
 
 	CheckArgCount(fcinfo, 0);
-	BeginRows(fcinfo, 9);
+	BeginRows(fcinfo, lengthof(worker_columns), worker_columns);
 	for (int i = 0; ShmemPresent() && i < taskq_shared->n_slots; i++)
 	{
 		Datum values[9];
@@ -129,6 +137,9 @@ taskq_scheduler_pid(PG_FUNCTION_ARGS)
 }
 
 /* status ------------------------------------------------------------------- */
+
+/* The columns of status(). */
+static const Oid status_columns[] = { TEXTOID, TEXTOID, TEXTOID };
 
 static void
 Say(ReturnSetInfo *result, const char *name, const char *value, const char *hint)
@@ -279,7 +290,7 @@ taskq_status(PG_FUNCTION_ARGS)
 	char		  *holder;
 
 	CheckArgCount(fcinfo, 0);
-	BeginRows(fcinfo, 3);
+	BeginRows(fcinfo, lengthof(status_columns), status_columns);
 	Say(result, "version", TASKQ_VERSION, NULL);
 	Say(result, "preloaded", ShmemPresent() ? "yes" : "no",
 		ShmemPresent() ? NULL : "Put shared_preload_libraries = 'taskq' into postgresql.conf and restart the server: without it there is no pool and no scheduler; enqueue, claim and settle work.");

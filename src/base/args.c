@@ -10,7 +10,6 @@
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
-#include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/array.h"
@@ -37,26 +36,6 @@ CheckArgCount(FunctionCallInfo fcinfo, int expected)
 				 errmsg("taskq's library and its SQL definitions are of different versions"),
 				 errdetail("The function was called with %d arguments and expects %d.", fcinfo->nargs, expected),
 				 errhint("Run ALTER EXTENSION taskq UPDATE, or restart the server if the library was replaced.")));
-}
-
-/* Check that a result has as many columns as the function fills in. */
-void
-CheckColumnCount(TupleDesc desc, int expected)
-{
-	if (desc->natts != expected)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("taskq's library and its SQL definitions are of different versions"),
-				 errdetail("The result is declared with %d columns and has %d.", desc->natts, expected),
-				 errhint("Run ALTER EXTENSION taskq UPDATE, or restart the server if the library was replaced.")));
-}
-
-/* Prepare the result of a function that returns rows with so many columns. */
-void
-BeginRows(FunctionCallInfo fcinfo, int columns)
-{
-	InitMaterializedSRF(fcinfo, 0);
-	CheckColumnCount(((ReturnSetInfo *) fcinfo->resultinfo)->setDesc, columns);
 }
 
 /* Raise an error if this transaction may not write.  The table access methods do not check that. */

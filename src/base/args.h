@@ -7,7 +7,6 @@
 
 #include "taskq.h"
 
-#include "access/tupdesc.h"
 #include "fmgr.h"
 #include "utils/array.h"
 #include "utils/timestamp.h"
@@ -17,8 +16,6 @@
 #define NO_MICROSECONDS PG_INT64_MIN
 
 extern void			   CheckArgCount(FunctionCallInfo fcinfo, int expected);
-extern void			   CheckColumnCount(TupleDesc desc, int expected);
-extern void			   BeginRows(FunctionCallInfo fcinfo, int columns);
 extern void			   CheckWritable(const char *what);
 extern void			   CheckName(const char *name, const char *what);
 extern bool			   IsName(const char *name);

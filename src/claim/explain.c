@@ -20,6 +20,7 @@
 
 #include "base/args.h"
 #include "base/clock.h"
+#include "base/rows.h"
 #include "claim/external_worker.h"
 #include "claim/standing.h"
 #include "claim/why_not.h"
@@ -35,7 +36,9 @@
 PG_FUNCTION_INFO_V1(taskq_explain_claim);
 PG_FUNCTION_INFO_V1(taskq_jobs_of_route);
 
-#define EXPLAIN_COLUMNS 8
+static const Oid explain_columns[] = { INT4OID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID, BOOLOID, BOOLOID, TEXTOID };
+
+#define EXPLAIN_COLUMNS lengthof(explain_columns)
 
 /* The pool of a background worker of this id, and whether it is to leave. */
 static const TaskqPool *
@@ -178,7 +181,7 @@ taskq_explain_claim(PG_FUNCTION_ARGS)
 
 	CheckArgCount(fcinfo, 2);
 	PreventCommandDuringRecovery("taskq.explain_claim()");
-	BeginRows(fcinfo, EXPLAIN_COLUMNS);
+	BeginRows(fcinfo, EXPLAIN_COLUMNS, explain_columns);
 	worker_id = PG_ARGISNULL(0) ? SessionWorkerId() : ArgWorkerId(fcinfo, 0, "worker_id");
 	narrow = ArgNamesOrNull(fcinfo, 1, "task_types");
 	due = RoutesDue();
@@ -227,6 +230,7 @@ taskq_jobs_of_route(PG_FUNCTION_ARGS)
 	values[2] = PointerGetDatum(tenants);
 	OwnerEnterSpi(&scope);
 	n = OwnerExecute(query, 3, types, values, tenants == NULL ? "  n" : NULL);
+	CheckSameColumns(result->setDesc, SPI_tuptable->tupdesc);
 	for (uint64 i = 0; i < n; i++)
 		tuplestore_puttuple(result->setResult, SPI_tuptable->vals[i]);
 	OwnerLeaveSpi(&scope);

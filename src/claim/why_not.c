@@ -10,6 +10,7 @@
  */
 #include "taskq.h"
 
+#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -19,6 +20,7 @@
 #include "utils/tuplestore.h"
 
 #include "base/args.h"
+#include "base/rows.h"
 #include "base/version.h"
 #include "claim/why_not.h"
 #include "config/adopt.h"
@@ -33,7 +35,9 @@
 
 PG_FUNCTION_INFO_V1(taskq_explain_routes);
 
-#define EXPLAIN_ROUTES_COLUMNS 6
+static const Oid explain_routes_columns[] = { INT4OID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID, TEXTOID };
+
+#define EXPLAIN_ROUTES_COLUMNS lengthof(explain_routes_columns)
 
 /* What the workers of one kind that might run a route's jobs are. */
 typedef struct Takers
@@ -221,7 +225,7 @@ taskq_explain_routes(PG_FUNCTION_ARGS)
 	AnyWorker	   any;
 
 	CheckArgCount(fcinfo, 0);
-	BeginRows(fcinfo, EXPLAIN_ROUTES_COLUMNS);
+	BeginRows(fcinfo, EXPLAIN_ROUTES_COLUMNS, explain_routes_columns);
 	AcceptInvalidationMessages();
 	AnyWorkerRead(&any);
 	for (int i = 0; i < RouteCount(); i++)

@@ -15,6 +15,7 @@
 #include "base/args.h"
 #include "base/clock.h"
 #include "base/guc.h"
+#include "base/rows.h"
 #include "config/contract.h"
 #include "config/handler.h"
 #include "registry/retry_function.h"
@@ -25,8 +26,15 @@ PG_FUNCTION_INFO_V1(taskq_get_registered_types);
 PG_FUNCTION_INFO_V1(taskq_list_handlers);
 PG_FUNCTION_INFO_V1(taskq_get_handler_info);
 
-/* Number of result columns of list_handlers() and get_handler_info(). */
-#define INFO_COLUMNS 32
+/* The result columns of list_handlers() and get_handler_info(). */
+static const Oid info_columns[] = {
+	TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, REGROLEOID, BOOLOID,
+	TEXTOID, INT4OID, INT4OID, INTERVALOID, INTERVALOID, TEXTOID, INTERVALOID, INTERVALOID,
+	TEXTOID, REGROLEOID, TIMESTAMPTZOID, TEXTARRAYOID, TEXTARRAYOID, BOOLOID, TEXTOID, JSONBOID,
+	JSONBOID, TEXTOID, TEXTOID, INTERVALOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID
+};
+
+#define INFO_COLUMNS lengthof(info_columns)
 
 Datum
 taskq_is_registered(PG_FUNCTION_ARGS)
@@ -183,7 +191,7 @@ taskq_list_handlers(PG_FUNCTION_ARGS)
 	TaskqHandler **sorted;
 
 	CheckArgCount(fcinfo, 0);
-	BeginRows(fcinfo, INFO_COLUMNS);
+	BeginRows(fcinfo, INFO_COLUMNS, info_columns);
 	sorted = HandlersSorted(&n);
 	for (int i = 0; i < n; i++)
 	{
@@ -213,7 +221,7 @@ taskq_get_handler_info(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	CheckColumnCount(desc, INFO_COLUMNS);
+	CheckColumns(desc, INFO_COLUMNS, info_columns);
 	InfoRow(handler, values, nulls);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }
