@@ -9,7 +9,9 @@
 
 #include "base/compat.h"
 #include "base/guc.h"
+#include "job/admit_xact.h"
 #include "job/frames.h"
+#include "observers.h"
 #include "process/ddl.h"
 #include "process/launcher.h"
 #include "ready/ready.h"
@@ -45,8 +47,10 @@ _PG_init(void)
 	FramesInit();
 	ReadyLanesInit();
 	ReadyInit();
+	AdmissionInit();
 	BlameInit();
 	DdlInit();
+	ObserversInit();
 
 	/*
 	 * Without preload the functions work all the same, and taskq.status() says

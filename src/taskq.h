@@ -34,8 +34,8 @@
 
 /*
  * States as stored.  'scheduled' is shown for an available job whose run_at is
- * ahead; nothing is written when a job becomes due.  settle.c holds the table
- * of legal transitions and is their only writer.
+ * ahead; nothing is written when a job becomes due.  job/transition.c holds the
+ * table of legal transitions, and is the only writer of states.
  */
 #define JOB_NEW 'n'
 #define JOB_AVAILABLE 'a'

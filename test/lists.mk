@@ -12,6 +12,7 @@ REGRESS = \
 	owners \
 	recreated \
 	table_guard \
+	definitions \
 	coming_from \
 	misuse \
 	settle \

@@ -40,6 +40,16 @@ CREATE FUNCTION taskq.explain_claim(
 	AS 'MODULE_PATHNAME', 'taskq_explain_claim' LANGUAGE C VOLATILE ROWS 100;
 COMMENT ON FUNCTION taskq.explain_claim(text, text[]) IS 'of which routes a worker is given jobs, and why not of the others; arguments as of claim_job()';
 
+CREATE FUNCTION taskq.explain_routes(
+	OUT route_id integer, OUT queue text, OUT task_type text, OUT required_capabilities text[], OUT min_version text,
+	OUT reason text) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'taskq_explain_routes' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 100;
+COMMENT ON FUNCTION taskq.explain_routes() IS 'every route, and why no worker would be given jobs of it now; behind the view route_reasons';
+
+CREATE FUNCTION taskq.worker_lives_until(last_seen timestamptz, lease interval) RETURNS timestamptz
+	AS 'MODULE_PATHNAME', 'taskq_worker_lives_until' LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION taskq.worker_lives_until(timestamptz, interval) IS 'until when an external worker that was seen then counts as alive: three times its lease, or of taskq.lease where that is NULL';
+
 CREATE FUNCTION taskq.status(OUT name text, OUT value text, OUT hint text) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'taskq_status' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10;
 COMMENT ON FUNCTION taskq.status() IS 'how taskq stands in this database and, where something is missing, what to do';

@@ -202,7 +202,7 @@ CREATE TABLE taskq.jobs (
 		autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000,
 		autovacuum_vacuum_cost_delay = 0);
 COMMENT ON TABLE taskq.jobs IS 'live jobs; read the view taskq.all_jobs';
-COMMENT ON COLUMN taskq.jobs.gate IS 'o open, r running, s suspended, b blocked, g granted, p parked behind a limit';
+COMMENT ON COLUMN taskq.jobs.gate IS 'o open, r running, s suspended, b blocked';
 COMMENT ON COLUMN taskq.jobs.state IS 'a available or scheduled, t retryable, r running, s suspended, b blocked';
 COMMENT ON COLUMN taskq.jobs.epoch IS 'the fence: which claim the job was given out by last';
 COMMENT ON COLUMN taskq.jobs.last_outcome IS 'how the run of this epoch ended, if it has';
@@ -217,7 +217,6 @@ COMMENT ON COLUMN taskq.jobs.permit IS 'which of its worker''s max_concurrent_jo
 -- may change with the system's library.
 CREATE INDEX jobs_open ON taskq.jobs (route_id, priority, run_at, job_id) WHERE gate = 'o';
 CREATE INDEX jobs_running ON taskq.jobs (worker_id COLLATE "C", job_id) WHERE gate = 'r';
-CREATE INDEX jobs_parked ON taskq.jobs (group_id, priority, run_at, job_id) WHERE gate = 'p';
 
 -- Requests to cancel a job whose row somebody else holds at that moment.
 CREATE TABLE taskq.cancel_requests (

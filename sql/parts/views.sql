@@ -46,7 +46,7 @@ SELECT e.worker_id, 'external', NULL, e.registered_by, NULL,
 	e.queues, e.capabilities,
 	CASE WHEN e.draining THEN 'draining'
 		 WHEN r.n > 0 THEN 'running'
-		 WHEN e.last_seen + 3 * COALESCE(e.lease, current_setting('taskq.lease', true)::interval) < taskq.clock_now() THEN 'lost'
+		 WHEN taskq.worker_lives_until(e.last_seen, e.lease) < taskq.clock_now() THEN 'lost'
 		 ELSE 'idle' END,
 	r.n, e.max_concurrent_jobs, r.job_id, r.task_type, e.registered_at, e.last_seen,
 	e.implicit
@@ -129,51 +129,8 @@ CREATE FUNCTION taskq.read_frames(job_id bigint, attempt integer DEFAULT NULL, a
 COMMENT ON FUNCTION taskq.read_frames(bigint, integer, integer) IS 'what a job''s runs, or one attempt, have said, in order; after a frame''s number, to read on';
 
 CREATE VIEW taskq.route_reasons WITH (security_barrier) AS
-SELECT t.route_id, COALESCE(q.queue, 'default') AS queue, t.task_type, t.capabilities AS required_capabilities, t.min_version,
-	CASE
-		WHEN NOT taskq.is_adopted() THEN 'database not adopted, see taskq.adopt_database()'
-		WHEN h.task_type IS NULL THEN 'no handler registered'
-		WHEN t.min_version IS NOT NULL AND NOT taskq.version_at_least(h.version, t.min_version) THEN 'handler version is older than min_version'
-		WHEN q.paused THEN 'queue paused'
-		WHEN h.status = 'paused' THEN 'handler paused, see taskq.resume_handler()'
-		WHEN e.fits OR p.fits THEN NULL
-		WHEN e.fits_implicit THEN 'only implicit workers take the type, see taskq.register_worker()'
-		WHEN h.signature IS NULL THEN
-			CASE WHEN e.has_type THEN 'no live worker with the capabilities' ELSE 'no live worker with the type' END
-		WHEN taskq.pool_state(NULL) = 'not running' THEN 'no pool is running in this database, see taskq.status()'
-		WHEN h.status <> 'ok' THEN 'handler ' || h.status
-		WHEN NOT COALESCE(p.has_role, false) THEN 'no pool for the handler''s role'
-		WHEN p.all_paused THEN 'pool paused'
-		WHEN p.no_slot THEN 'no background worker slot is free, see taskq.status()'
-		WHEN p.has_type THEN 'no live worker with the capabilities'
-		ELSE 'no live worker with the type'
-	END AS reason
-FROM taskq.routes t
-	LEFT JOIN taskq.queue_defs q USING (queue_id)
-	LEFT JOIN (SELECT l.task_type, l.handler AS signature, l.run_as, l.also_external, l.status, l.version
-			   FROM taskq.list_handlers() l) h ON h.task_type = t.task_type
-	LEFT JOIN LATERAL (
-		SELECT true AS has_role,
-			bool_and(d.paused) AS all_paused,
-			bool_or(d.takes) AS has_type,
-			bool_or(d.takes AND NOT d.paused AND h.status = 'ok' AND taskq.pool_state(d.pool) = 'ready'
-					AND t.capabilities <@ COALESCE(d.capabilities, '{}')) AS fits,
-			bool_or(d.takes AND NOT d.paused AND taskq.pool_state(d.pool) = 'no slot'
-					AND t.capabilities <@ COALESCE(d.capabilities, '{}')) AS no_slot
-		FROM (SELECT pd.*,
-				(pd.task_types IS NULL OR t.task_type = ANY (pd.task_types))
-				AND (pd.queues IS NULL OR COALESCE(q.queue, 'default') = ANY (pd.queues)) AS takes
-			  FROM taskq.pool_defs pd WHERE pd.role = h.run_as AND pd.size > 0) d
-		HAVING count(*) > 0) p ON h.signature IS NOT NULL
-	LEFT JOIN LATERAL (
-		SELECT bool_or(true) AS has_type,
-			bool_or(t.capabilities <@ COALESCE(x.capabilities, '{}') AND NOT x.implicit) AS fits,
-			bool_or(t.capabilities <@ COALESCE(x.capabilities, '{}') AND x.implicit) AS fits_implicit
-		FROM taskq.external_workers x
-		WHERE (h.signature IS NULL OR h.also_external) AND NOT x.draining AND x.ended_at IS NULL
-		  AND x.last_seen + 3 * COALESCE(x.lease, current_setting('taskq.lease', true)::interval) >= taskq.clock_now()
-		  AND (x.task_types IS NULL OR t.task_type = ANY (x.task_types))
-		  AND (x.queues IS NULL OR COALESCE(q.queue, 'default') = ANY (x.queues))) e ON true;
+SELECT route_id, queue, task_type, required_capabilities, min_version, reason
+FROM taskq.explain_routes();
 COMMENT ON VIEW taskq.route_reasons IS 'why no registered worker would be given jobs of a route now, a row a route; NULL where one would';
 
 CREATE VIEW taskq.unroutable_jobs WITH (security_barrier) AS

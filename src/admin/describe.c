@@ -16,23 +16,26 @@
 #include "utils/tuplestore.h"
 
 #include "base/args.h"
+#include "base/rows.h"
+#include "claim/why_not.h"
 #include "job/whose.h"
 #include "store/owner.h"
 
 PG_FUNCTION_INFO_V1(taskq_describe_job);
 
-#define DESCRIBE_COLUMNS 16
+/* The columns of describe_job(). */
+static const Oid columns[] = { INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID };
 
 /*
- * Of a job that waits, what it waits for; of one that has ended without having
- * completed, why.  A route for which there is a worker has no reason.
+ * Of a job that waits, what it waits for; $2 is what is in its way, or NULL.  Of
+ * one that has ended without having completed, why.
  */
 static const char *const query =
 	"SELECT j.job_id, j.task_type, j.queue, j.state,"
 	" CASE j.state"
-	"  WHEN 'available' THEN COALESCE(r.reason, 'waits for its turn')"
-	"  WHEN 'scheduled' THEN COALESCE(r.reason, 'waits for its run_at')"
-	"  WHEN 'retryable' THEN COALESCE(r.reason, 'waits for its next attempt')"
+	"  WHEN 'available' THEN COALESCE($2, 'waits for its turn')"
+	"  WHEN 'scheduled' THEN COALESCE($2, 'waits for its run_at')"
+	"  WHEN 'retryable' THEN COALESCE($2, 'waits for its next attempt')"
 	"  WHEN 'blocked' THEN 'waits for other jobs'"
 	"  WHEN 'suspended' THEN 'waits for a signal'"
 	"  WHEN 'running' THEN CASE WHEN EXISTS (SELECT FROM taskq.cancel_requests c WHERE c.job_id = j.job_id)"
@@ -48,30 +51,32 @@ static const char *const query =
 	" LEFT JOIN taskq.attempt_failures f ON f.job_id = j.job_id AND f.epoch = j.epoch"
 	" LEFT JOIN LATERAL (SELECT a.error_type, a.error_code FROM taskq.attempt_failures a"
 	"  WHERE a.job_id = j.job_id AND j.finished_at IS NULL ORDER BY a.epoch DESC LIMIT 1) l ON true"
-	" LEFT JOIN LATERAL (SELECT w.reason FROM taskq.route_reasons w"
-	"  WHERE w.route_id = (SELECT s.route_id FROM taskq.jobs s WHERE s.job_id = j.job_id)) r ON true"
 	" WHERE j.job_id = $1";
 
 Datum
 taskq_describe_job(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	Oid			   types[] = { INT8OID };
-	Datum		   values[1];
+	Oid			   types[] = { INT8OID, TEXTOID };
+	Datum		   values[2];
+	const char	  *reason;
 	int64		   job_id;
 	OwnerScope	   scope;
 	uint64		   n;
 
 	CheckArgCount(fcinfo, 1);
-	BeginRows(fcinfo, DESCRIBE_COLUMNS);
+	BeginRows(fcinfo, lengthof(columns), columns);
 	job_id = ArgId(fcinfo, 0, "job_id");
 	values[0] = Int64GetDatum(job_id);
 	if (!WhoseMaySee(job_id))
 		WhoseNotSeen(job_id);
+	reason = WhyJobWaits(job_id);
+	values[1] = reason == NULL ? (Datum) 0 : CStringGetTextDatum(reason);
 	OwnerEnterSpi(&scope);
 	/* for one row never worth it, whatever the planner makes of the views */
 	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	n = OwnerExecute(query, 1, types, values, NULL);
+	n = OwnerExecute(query, 2, types, values, reason == NULL ? " n" : NULL);
+	CheckSameColumns(result->setDesc, SPI_tuptable->tupdesc);
 	for (uint64 i = 0; i < n; i++)
 		tuplestore_puttuple(result->setResult, SPI_tuptable->vals[i]);
 	OwnerLeaveSpi(&scope);

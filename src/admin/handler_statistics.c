@@ -4,6 +4,7 @@
  */
 #include "taskq.h"
 
+#include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -12,6 +13,7 @@
 #include "base/args.h"
 #include "base/compat.h"
 #include "base/histogram.h"
+#include "base/rows.h"
 #include "shared/stats.h"
 
 PG_FUNCTION_INFO_V1(taskq_handler_statistics);
@@ -27,6 +29,9 @@ PutQuantile(Datum *values, bool *nulls, int i, const Histogram *histogram, doubl
 	values[i] = Float8GetDatum(microseconds / 1000.0);
 }
 
+/* The columns of handler_statistics(). */
+static const Oid columns[] = { TEXTOID, INT8OID, INT8OID, INT8OID, FLOAT8OID, FLOAT8OID, FLOAT8OID, TIMESTAMPTZOID, FLOAT8OID, FLOAT8OID, FLOAT8OID, FLOAT8OID, FLOAT8OID, FLOAT8OID, FLOAT8OID, TIMESTAMPTZOID };
+
 Datum
 taskq_handler_statistics(PG_FUNCTION_ARGS)
 {
@@ -35,7 +40,7 @@ taskq_handler_statistics(PG_FUNCTION_ARGS)
 	int			   n;
 
 	CheckArgCount(fcinfo, 0);
-	BeginRows(fcinfo, 16);
+	BeginRows(fcinfo, lengthof(columns), columns);
 	if (!StatsPresent())
 		return (Datum) 0;
 	copies = StatsCopyAll(MyDatabaseId, &n);

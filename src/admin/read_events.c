@@ -18,6 +18,7 @@
 #include "base/args.h"
 #include "base/clock.h"
 #include "base/guc.h"
+#include "base/rows.h"
 #include "job/event_position.h"
 #include "job/retention.h"
 #include "job/tenants.h"
@@ -100,6 +101,7 @@ Look(EventsCall *call)
 		SPI_execute_snapshot(plan, call->values, call->nulls, snapshot, InvalidSnapshot, true, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "reading events failed: %s", SPI_result_code_string(SPI_result));
 	n = SPI_processed;
+	CheckSameColumns(call->result->setDesc, SPI_tuptable->tupdesc);
 	for (uint64 i = 0; i < n; i++)
 		tuplestore_puttuple(call->result->setResult, SPI_tuptable->vals[i]);
 	UnregisterSnapshot(snapshot);

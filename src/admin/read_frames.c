@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/compat.h"
 #include "base/guc.h"
+#include "base/rows.h"
 #include "job/fence.h"
 #include "job/frames.h"
 #include "job/tenants.h"
@@ -129,6 +130,9 @@ taskq_append_frame_of(PG_FUNCTION_ARGS)
 
 /* reading ------------------------------------------------------------------ */
 
+/* The columns of running_frames(). */
+static const Oid frame_columns[] = { INT8OID, INT8OID, INT4OID, INT4OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID };
+
 /* Of the run of this job in a slot, if it still is there. */
 static void
 PutFrames(ReturnSetInfo *result, int slot, int64 job)
@@ -166,7 +170,7 @@ taskq_running_frames(PG_FUNCTION_ARGS)
 	ArrayType *tenants = TenantsSeen(false);
 
 	CheckArgCount(fcinfo, 0);
-	BeginRows(fcinfo, 8);
+	BeginRows(fcinfo, lengthof(frame_columns), frame_columns);
 	for (int i = 0; ShmemPresent() && i < taskq_shared->n_slots; i++)
 	{
 		bool  ours;
@@ -209,6 +213,7 @@ taskq_read_frames(PG_FUNCTION_ARGS)
 					 " AND ($4 IS NULL OR EXISTS (SELECT FROM taskq.all_jobs WHERE job_id = $1 AND tenant_id = ANY ($4)))"
 					 " ORDER BY epoch, frame",
 					 4, types, values, nulls);
+	CheckSameColumns(result->setDesc, SPI_tuptable->tupdesc);
 	for (uint64 i = 0; i < n; i++)
 		tuplestore_puttuple(result->setResult, SPI_tuptable->vals[i]);
 	OwnerLeaveSpi(&scope);

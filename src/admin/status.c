@@ -5,6 +5,7 @@
 #include "taskq.h"
 
 #include "access/xlog.h"
+#include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -17,8 +18,10 @@
 #include "base/args.h"
 #include "base/clock.h"
 #include "base/guc.h"
+#include "base/rows.h"
 #include "config/adopt.h"
 #include "job/tenants.h"
+#include "process/work.h"
 #include "ready/ready.h"
 #include "shared/shmem.h"
 #include "shared/stats.h"
@@ -46,6 +49,9 @@ CopyWorker(int i, TaskqSlot *copy)
 	return ours;
 }
 
+/* The columns of running_jobs(). */
+static const Oid running_columns[] = { INT8OID, INT8OID, INT4OID, TEXTOID, TIMESTAMPTZOID, INT4OID };
+
 Datum
 taskq_running_jobs(PG_FUNCTION_ARGS)
 {
@@ -54,7 +60,7 @@ taskq_running_jobs(PG_FUNCTION_ARGS)
 	ArrayType	  *tenants = TenantsSeen(false);
 
 	CheckArgCount(fcinfo, 0);
-	BeginRows(fcinfo, 6);
+	BeginRows(fcinfo, lengthof(running_columns), running_columns);
 	for (int i = 0; ShmemPresent() && i < taskq_shared->n_slots; i++)
 	{
 		Datum values[6];
@@ -72,6 +78,9 @@ taskq_running_jobs(PG_FUNCTION_ARGS)
 	}
 	return (Datum) 0;
 }
+
+/* The columns of background_workers(). */
+static const Oid worker_columns[] = { TEXTOID, TEXTOID, INT4OID, TEXTOID, INT8OID, TEXTOID, TIMESTAMPTZOID, INT8OID, INT8OID };
 
 static const char *
 StateOfWorker(const TaskqSlot *slot)
@@ -91,7 +100,7 @@ taskq_background_workers(PG_FUNCTION_ARGS)
 	ArrayType	  *tenants = TenantsSeen(false);
 
 	CheckArgCount(fcinfo, 0);
-	BeginRows(fcinfo, 9);
+	BeginRows(fcinfo, lengthof(worker_columns), worker_columns);
 	for (int i = 0; ShmemPresent() && i < taskq_shared->n_slots; i++)
 	{
 		Datum values[9];
@@ -128,6 +137,9 @@ taskq_scheduler_pid(PG_FUNCTION_ARGS)
 }
 
 /* status ------------------------------------------------------------------- */
+
+/* The columns of status(). */
+static const Oid status_columns[] = { TEXTOID, TEXTOID, TEXTOID };
 
 static void
 Say(ReturnSetInfo *result, const char *name, const char *value, const char *hint)
@@ -172,6 +184,31 @@ SayOfScheduler(ReturnSetInfo *result, const TaskqDatabase *db)
 	Say(result, "scheduler", state, hint);
 }
 
+/* The process that does long work beside the scheduler. */
+static void
+SayOfHelper(ReturnSetInfo *result, const TaskqDatabase *db)
+{
+	int pid = 0;
+	int does = -1;
+
+	if (db != NULL)
+	{
+		LWLockAcquire(&taskq_shared->lock, LW_SHARED);
+		pid = db->helper_pid;
+		does = db->helper_does;
+		LWLockRelease(&taskq_shared->lock);
+	}
+	if (pid != 0 && does >= 0)
+		Say(result, "helper", psprintf("running, pid %d: %s", pid, work_table[does].name), NULL);
+	else if (pid != 0)
+		Say(result, "helper", psprintf("running, pid %d", pid), NULL);
+	else if (db != NULL && db->scheduler_pid != 0 && db->helper_lacks)
+		Say(result, "helper", "not running, as no slot is free",
+			"The scheduler does its work. Raise max_worker_processes and restart the server.");
+	else
+		Say(result, "helper", "not needed", NULL);
+}
+
 static void
 SayOfProcesses(ReturnSetInfo *result)
 {
@@ -194,6 +231,7 @@ SayOfProcesses(ReturnSetInfo *result)
 		Say(result, "launcher", "not running",
 			RecoveryInProgress() ? "It starts when this standby is promoted." : "The server log says why.");
 	SayOfScheduler(result, ShmemMyDatabase());
+	SayOfHelper(result, ShmemMyDatabase());
 	if (stuck == 0)
 		Say(result, "background workers", psprintf("%d, of which %d run a job", workers, running), NULL);
 	else
@@ -252,7 +290,7 @@ taskq_status(PG_FUNCTION_ARGS)
 	char		  *holder;
 
 	CheckArgCount(fcinfo, 0);
-	BeginRows(fcinfo, 3);
+	BeginRows(fcinfo, lengthof(status_columns), status_columns);
 	Say(result, "version", TASKQ_VERSION, NULL);
 	Say(result, "preloaded", ShmemPresent() ? "yes" : "no",
 		ShmemPresent() ? NULL : "Put shared_preload_libraries = 'taskq' into postgresql.conf and restart the server: without it there is no pool and no scheduler; enqueue, claim and settle work.");

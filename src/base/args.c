@@ -1,7 +1,7 @@
 /*
  * args.c
- *	  Checks of arguments.  SQL-callable functions are not STRICT: a NULL where
- *	  none may be is a mistake to be told, not a silent NULL result.
+ *	  Check and read the arguments of SQL-callable functions.  These functions are
+ *	  not STRICT: an argument that must not be NULL is an error, not a NULL result.
  */
 #include "taskq.h"
 
@@ -10,7 +10,6 @@
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
-#include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/array.h"
@@ -24,8 +23,9 @@
 #include "base/guc.h"
 
 /*
- * A newer library may meet the SQL definitions of an older version, and the
- * reverse; reading an argument that is not there would crash the server.
+ * Check that a function was called with as many arguments as it reads.  The library
+ * and the SQL definitions can be of different versions, and reading an argument that
+ * does not exist would crash the server.
  */
 void
 CheckArgCount(FunctionCallInfo fcinfo, int expected)
@@ -38,27 +38,7 @@ CheckArgCount(FunctionCallInfo fcinfo, int expected)
 				 errhint("Run ALTER EXTENSION taskq UPDATE, or restart the server if the library was replaced.")));
 }
 
-/* The same for the columns of a result: of one more, nothing would fill in the value. */
-void
-CheckColumnCount(TupleDesc desc, int expected)
-{
-	if (desc->natts != expected)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("taskq's library and its SQL definitions are of different versions"),
-				 errdetail("The result is declared with %d columns and has %d.", desc->natts, expected),
-				 errhint("Run ALTER EXTENSION taskq UPDATE, or restart the server if the library was replaced.")));
-}
-
-/* Begin the result of a function that returns rows. */
-void
-BeginRows(FunctionCallInfo fcinfo, int columns)
-{
-	InitMaterializedSRF(fcinfo, 0);
-	CheckColumnCount(((ReturnSetInfo *) fcinfo->resultinfo)->setDesc, columns);
-}
-
-/* Writing by the table access methods asks nobody else whether it may. */
+/* Raise an error if this transaction may not write.  The table access methods do not check that. */
 void
 CheckWritable(const char *what)
 {
@@ -67,7 +47,7 @@ CheckWritable(const char *what)
 	PreventCommandDuringRecovery(what);
 }
 
-/* Names are safe to print, to log and to type; nothing is built from them. */
+/* Return whether a string is a valid name.  Names are safe to print, log and type. */
 bool
 IsName(const char *name)
 {
@@ -100,7 +80,7 @@ CheckName(const char *name, const char *what)
 			 errhint("Keep other text in the payload or in tags.")));
 }
 
-/* Has this argument a default, so that it may be left out? */
+/* Return whether the n-th argument has a default, so that it can be left out of the call. */
 static bool
 HasDefault(FunctionCallInfo fcinfo, int n)
 {
@@ -138,14 +118,14 @@ ArgName(FunctionCallInfo fcinfo, int n, const char *what)
 	return name;
 }
 
-/* Is it the id of a background worker, pool#pid?  No name has a #. */
+/* Return whether a worker's id is that of a background worker, pool#pid.  No name contains a '#'. */
 bool
 IsServerWorkerId(const char *worker_id)
 {
 	return strchr(worker_id, '#') != NULL;
 }
 
-/* A worker of either kind, to ask about or to drain. */
+/* Read the id of an external worker, which is a name, or of a background worker, pool#pid. */
 char *
 ArgWorkerId(FunctionCallInfo fcinfo, int n, const char *what)
 {
@@ -170,7 +150,7 @@ ArgNameOrNull(FunctionCallInfo fcinfo, int n, const char *what)
 	return PG_ARGISNULL(n) ? NULL : ArgName(fcinfo, n, what);
 }
 
-/* Short text without rules: what an application uses to find things again. */
+/* Read a label: a short text with any characters, by which an application finds things again. */
 char *
 ArgLabel(FunctionCallInfo fcinfo, int n, const char *what)
 {
@@ -220,7 +200,7 @@ ArgId(FunctionCallInfo fcinfo, int n, const char *what)
 	return PG_GETARG_INT64(n);
 }
 
-/* An array of ids, none of them NULL. */
+/* Read an array of ids, which must not contain NULL. */
 int64 *
 ArgIds(FunctionCallInfo fcinfo, int n, const char *what, int *count)
 {
@@ -248,7 +228,7 @@ ArgIds(FunctionCallInfo fcinfo, int n, const char *what, int *count)
 	return ids;
 }
 
-/* Arrays that go together have as many elements as the first. */
+/* Raise an error if two arrays that belong together differ in length. */
 void
 CheckSameLength(const char *first, int count, const char *other, int other_count)
 {
@@ -258,7 +238,7 @@ CheckSameLength(const char *first, int count, const char *other, int other_count
 				 errmsg("%s has %d elements and %s has %d", first, count, other, other_count)));
 }
 
-/* An interval of at least "least", at most ten years. */
+/* Return an interval in microseconds.  Raise an error if it is below "least" or above ten years. */
 int64
 CheckMicroseconds(Interval *interval, const char *what, int64 least)
 {
@@ -274,14 +254,14 @@ CheckMicroseconds(Interval *interval, const char *what, int64 least)
 	return us;
 }
 
-/* The same of an argument; NO_MICROSECONDS if NULL. */
+/* Read an interval argument, as CheckMicroseconds() does.  Returns NO_MICROSECONDS for NULL. */
 int64
 ArgMicroseconds(FunctionCallInfo fcinfo, int n, const char *what, int64 least)
 {
 	return PG_ARGISNULL(n) ? NO_MICROSECONDS : CheckMicroseconds(PG_GETARG_INTERVAL_P(n), what, least);
 }
 
-/* Every job's row carries them, so none of its jsonb values may be large. */
+/* Raise an error if a jsonb value is too large to be stored in a job's row. */
 void
 CheckJsonSize(struct varlena *value, const char *what)
 {

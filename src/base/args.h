@@ -1,13 +1,12 @@
 /*
  * args.h
- *	  Checks of arguments.  Each has one message.
+ *	  Check and read the arguments of SQL-callable functions.
  */
 #ifndef TASKQ_ARGS_H
 #define TASKQ_ARGS_H
 
 #include "taskq.h"
 
-#include "access/tupdesc.h"
 #include "fmgr.h"
 #include "utils/array.h"
 #include "utils/timestamp.h"
@@ -17,8 +16,6 @@
 #define NO_MICROSECONDS PG_INT64_MIN
 
 extern void			   CheckArgCount(FunctionCallInfo fcinfo, int expected);
-extern void			   CheckColumnCount(TupleDesc desc, int expected);
-extern void			   BeginRows(FunctionCallInfo fcinfo, int columns);
 extern void			   CheckWritable(const char *what);
 extern void			   CheckName(const char *name, const char *what);
 extern bool			   IsName(const char *name);

@@ -315,6 +315,17 @@ LogMinMessages_compat(void)
 #endif
 }
 
+/* How many transactions with an id have ended; guarded by ProcArrayLock. */
+static inline uint64
+EndedTransactions_compat(void)
+{
+#if PG_VERSION_NUM >= 170000
+	return TransamVariables->xactCompletionCount;
+#else
+	return ShmemVariableCache->xactCompletionCount;
+#endif
+}
+
 /*
  * Declarations from libpq/libpq.h.  We do not include it, because it needs the
  * headers of the Kerberos library with which the server was built.

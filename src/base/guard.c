@@ -8,20 +8,16 @@
 #include "access/xact.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
-#include "utils/timestamp.h"
 
-#include "base/clock.h"
 #include "base/guard.h"
+#include "base/log_pace.h"
 
 /* Report the failure of a step, at most once a minute in each process. */
-static void
-Report(const char *what, const ErrorData *error)
+void
+GuardReport(const char *what, const ErrorData *error)
 {
-	static TimestampTz reported_at = 0;
-
-	if (reported_at != 0 && ClockNow() - reported_at < USECS_PER_MINUTE)
+	if (!LogIsDue(what))
 		return;
-	reported_at = ClockNow();
 	ereport(WARNING,
 			(errcode(error->sqlerrcode),
 			 errmsg("taskq could not %s: %s", what, error->message),
@@ -60,7 +56,7 @@ Guard(const char *what, GuardedFunction function, void *arg)
 	CurrentResourceOwner = owner;
 	if (error == NULL)
 		return true;
-	Report(what, error);
+	GuardReport(what, error);
 	FreeErrorData(error);
 	return false;
 }

@@ -9,6 +9,7 @@
 
 typedef void (*GuardedFunction)(void *arg);
 
+extern void GuardReport(const char *what, const ErrorData *error);
 extern bool Guard(const char *what, GuardedFunction function, void *arg);
 
 #endif /* TASKQ_GUARD_H */

@@ -53,7 +53,7 @@ StringsToNames(char **strings, int n)
 	return construct_array(values, n, TEXTOID, -1, false, TYPALIGN_INT);
 }
 
-/* An array of names as given: its order may matter, as that of queues does. */
+/* Read an array of names, in the given order, which matters for queues.  Returns NULL for NULL. */
 ArrayType *
 ArgNamesOrNull(FunctionCallInfo fcinfo, int n, const char *what)
 {
@@ -73,8 +73,8 @@ ArgNamesOrNull(FunctionCallInfo fcinfo, int n, const char *what)
 }
 
 /*
- * The same, where NULL means all.  An empty array must not mean that too: who
- * made a list and found nothing to put into it would be given everything.
+ * Read an array of names for which NULL means all.  An empty array is an error: a
+ * caller whose list happens to be empty does not mean all.
  */
 ArrayType *
 ArgSomeNamesOrNull(FunctionCallInfo fcinfo, int n, const char *what)
@@ -89,7 +89,10 @@ ArgSomeNamesOrNull(FunctionCallInfo fcinfo, int n, const char *what)
 	return names;
 }
 
-/* Tags and capabilities such as region=eu: short text without rules. */
+/*
+ * Read an array of tags, or of capabilities such as region=eu: short texts with any
+ * characters.  Returns NULL for NULL.
+ */
 ArrayType *
 ArgTagsOrNull(FunctionCallInfo fcinfo, int n, const char *what)
 {
@@ -111,7 +114,7 @@ ArgTagsOrNull(FunctionCallInfo fcinfo, int n, const char *what)
 	return StringsToNames(strings, count);
 }
 
-/* The same set in the one way it is stored: sorted, each name once. */
+/* Return the set of names in the form in which it is stored: sorted and without duplicates.  NULL is the empty set. */
 ArrayType *
 NormalizeNames(ArrayType *names, const char *what)
 {
@@ -135,7 +138,7 @@ NamesCount(ArrayType *names)
 	return names == NULL ? 0 : ArrayGetNItems(ARR_NDIM(names), ARR_DIMS(names));
 }
 
-/* Where a name stands in an array, or -1.  Stored arrays have no NULLs. */
+/* Return the index of a name in an array, or -1.  Arrays with NULLs are never stored, and have no names. */
 int
 NamesIndex(ArrayType *names, const char *name)
 {
@@ -162,7 +165,7 @@ NamesContain(ArrayType *names, const char *name)
 	return NamesIndex(names, name) >= 0;
 }
 
-/* Does "have" hold all of "need"? */
+/* Return whether "have" contains all names of "need". */
 bool
 NamesCover(ArrayType *have, ArrayType *need)
 {
@@ -178,7 +181,7 @@ NamesCover(ArrayType *have, ArrayType *need)
 	return true;
 }
 
-/* Are two normalized arrays the same set? */
+/* Return whether two normalized arrays are the same set. */
 bool
 NamesEqual(ArrayType *a, ArrayType *b)
 {

@@ -22,25 +22,6 @@
 #include "shared/wake.h"
 #include "store/owner.h"
 
-#define MAX_PERMITS 200 /* a call takes at most: each is a lock until it commits */
-
-/*
- * Take permits for up to "most" jobs, if the worker has a limit; for how many
- * jobs that is.
- */
-static int
-TakePermits(ClaimRequest *request, int most, int *permits)
-{
-	request->at_limit = false;
-	if (request->max_concurrent_jobs == 0)
-		return most;
-	most = PermitsTake(request->worker_id, request->max_concurrent_jobs, Min(most, MAX_PERMITS), permits);
-	request->at_limit = most == 0;
-	if (most > 0)
-		WakePermitHeld(NameKey(request->worker_id));
-	return most;
-}
-
 /* Claim up to "most" jobs for an external worker; the function gets each. */
 int
 ClaimStamped(ClaimRequest *request, int most, ClaimFunction function, void *arg)
@@ -50,7 +31,7 @@ ClaimStamped(ClaimRequest *request, int most, ClaimFunction function, void *arg)
 	ClaimScan  scan;
 	TypeHold   hold = { "" };
 	TaskqJob   job;
-	int		   permits[MAX_PERMITS];
+	Admitting  admitting;
 	int		   claimed = 0;
 
 	request->at_limit = false;
@@ -59,21 +40,17 @@ ClaimStamped(ClaimRequest *request, int most, ClaimFunction function, void *arg)
 	OwnerEnter(&scope);
 	StoreOpenRel(&jobs, REL_JOBS);
 	ChooseBegin(&scan, &jobs, request->routes, most, true);
-	scan.wanted = most = TakePermits(request, most, permits);
-	while (claimed < most && TakeNext(&scan, request, &hold, &job))
+	scan.wanted = most = TakeBegin(&admitting, request, most);
+	while (claimed < most && TakeNext(&scan, request, &admitting, &hold, &job))
 	{
 		TakeStamp(&job, request);
-		job.permit = request->max_concurrent_jobs > 0 ? permits[claimed] : 0;
 		job.lease_expires_at = job.started_at + LeaseLength(&job, request->lease, request->worker_lease);
-		JobTransition(&jobs, &job, JOB_RUNNING, NULL);
+		JobChange(&jobs, &job, JOB_RUNNING);
 		CommandCounterIncrement();
-		WakeLeaseAt(job.lease_expires_at);
-		WakeClaimed(job.route_id);
 		function(&job, arg);
 		claimed++;
 	}
-	if (request->max_concurrent_jobs > 0)
-		PermitsReturn(request->worker_id, permits + claimed, most - claimed);
+	AdmitEnd(&admitting);
 	if (claimed > 0)
 		EpochKeep();
 	TypeRelease(&hold);
@@ -92,7 +69,7 @@ LockForLook(ClaimRequest *request)
 	ClaimScan  scan;
 	TypeHold   hold = { "" };
 	TaskqJob   job;
-	int		   permit;
+	Admitting  admitting;
 	bool	   found;
 
 	if (!WorkerHold(request->worker_id))
@@ -100,7 +77,8 @@ LockForLook(ClaimRequest *request)
 	OwnerEnter(&scope);
 	StoreOpenRel(&jobs, REL_JOBS);
 	ChooseBegin(&scan, &jobs, request->routes, 1, true);
-	found = TakePermits(request, 1, &permit) > 0 && TakeNext(&scan, request, &hold, &job);
+	found = TakeBegin(&admitting, request, 1) > 0 && TakeNext(&scan, request, &admitting, &hold, &job);
+	AdmitEnd(&admitting);
 
 	/* whoever passes over it now is woken when it is let go */
 	if (found)
@@ -161,6 +139,7 @@ bool
 ClaimToRun(const ClaimRequest *request, ClaimPlace *place, Store *jobs, TaskqJob *job)
 {
 	OwnerScope scope;
+	Admitting  admitting;
 	ClaimScan  scan;
 	TypeHold   hold = { "" };
 	bool	   found;
@@ -172,7 +151,8 @@ ClaimToRun(const ClaimRequest *request, ClaimPlace *place, Store *jobs, TaskqJob
 	ChooseBegin(&scan, jobs, request->routes, 1, place == NULL);
 	if (place != NULL)
 		ChooseKeepPlace(&scan, place);
-	found = TakeNext(&scan, request, &hold, job);
+	found = AdmitBegin(&admitting, NULL, 0, 1) > 0 && TakeNext(&scan, request, &admitting, &hold, job);
+	AdmitEnd(&admitting);
 	if (found)
 	{
 		TakeStamp(job, request);
@@ -194,26 +174,14 @@ bool
 ClaimByIdToRun(const ClaimRequest *request, int64 job_id, Store *jobs, TaskqJob *job)
 {
 	OwnerScope scope;
+	Admitting  admitting;
 	TypeHold   hold = { "" };
-	Snapshot   snapshot;
 	bool	   found;
 
 	OwnerEnter(&scope);
-	snapshot = StoreSnapshot();
 	StoreOpenRel(jobs, REL_JOBS);
-	found = StoreFindById(jobs, CatalogRel(REL_JOBS_PKEY), job_id, snapshot);
-	if (found)
-	{
-		ItemPointerData tid = jobs->found->tts_tid;
-
-		JobRead(job, jobs->found);
-		found = MayRun(request->worker, RouteById(job->route_id)) &&
-				TypeTake(&hold, job->route_id) &&
-				TrialTakeFor(job->route_id) &&
-				JobLock(jobs, &tid, false, job) == STORE_LOCKED;
-	}
-	if (found)
-		found = JobIsOpen(jobs->found) && Admit(job) == ADMITTED && IsStillAllowed(request, job);
+	found = AdmitBegin(&admitting, NULL, 0, 1) > 0 && TakeById(jobs, request, job_id, &admitting, &hold, job);
+	AdmitEnd(&admitting);
 	if (found)
 	{
 		TakeStamp(job, request);
@@ -222,7 +190,6 @@ ClaimByIdToRun(const ClaimRequest *request, int64 job_id, Store *jobs, TaskqJob 
 	else
 		StoreClose(jobs, false);
 	TypeRelease(&hold);
-	UnregisterSnapshot(snapshot);
 	OwnerLeave(&scope);
 	return found;
 }

@@ -3,7 +3,7 @@
  *	  What a claim goes by, for people: explain_claim(), of which routes a worker
  *	  is given jobs and why not of the others; jobs_of_route(), which are next.
  *
- * explain_claim() asks what a claim asks, WhyNotRun(), and claims nothing: it
+ * explain_claim() asks what a claim asks (why_not.c), and claims nothing: it
  * neither registers the worker nor notes that it was seen.
  */
 #include "taskq.h"
@@ -20,13 +20,14 @@
 
 #include "base/args.h"
 #include "base/clock.h"
+#include "base/rows.h"
 #include "claim/external_worker.h"
 #include "claim/standing.h"
-#include "claim/external_worker.h"
-#include "config/adopt.h"
+#include "claim/why_not.h"
 #include "config/eligible.h"
 #include "config/pool.h"
 #include "config/route.h"
+#include "job/admit.h"
 #include "job/tenants.h"
 #include "job/whose.h"
 #include "shared/shmem.h"
@@ -35,15 +36,9 @@
 PG_FUNCTION_INFO_V1(taskq_explain_claim);
 PG_FUNCTION_INFO_V1(taskq_jobs_of_route);
 
-#define EXPLAIN_COLUMNS 8
+static const Oid explain_columns[] = { INT4OID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID, BOOLOID, BOOLOID, TEXTOID };
 
-/* The worker that is asked about. */
-typedef struct Asked
-{
-	Claimant	worker;
-	const char *reason; /* why it is given nothing at all, or NULL */
-	bool		gone;	/* that is for good, so it comes before what is said of a route */
-} Asked;
+#define EXPLAIN_COLUMNS lengthof(explain_columns)
 
 /* The pool of a background worker of this id, and whether it is to leave. */
 static const TaskqPool *
@@ -67,21 +62,22 @@ PoolOfWorker(const char *worker_id, bool *leaves)
 	return NULL;
 }
 
-/* How many jobs an external worker has. */
-static int64
-RunningOf(const char *worker_id)
+/* Which rule of admission keeps the worker from any job? */
+static const char *
+WhyNotAdmitted(const char *worker_id, const ExternalWorker *worker)
 {
-	Oid		   types[] = { TEXTOID };
-	Datum	   values[] = { CStringGetTextDatum(worker_id) };
-	OwnerScope scope;
-	int64	   running;
-	bool	   isnull;
+	AdmissionQuestion question = {
+		.claimant = &worker->base,
+		.worker_id = worker_id,
+		.max_concurrent_jobs = worker->max_concurrent_jobs,
+	};
+	OwnerScope	scope;
+	const char *reason;
 
-	OwnerEnterSpi(&scope);
-	OwnerExecute("SELECT count(*) FROM taskq.jobs WHERE gate = 'r' AND worker_id = $1", 1, types, values, NULL);
-	running = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	OwnerLeaveSpi(&scope);
-	return running;
+	OwnerEnter(&scope);
+	reason = AdmitExplain(&question);
+	OwnerLeave(&scope);
+	return reason;
 }
 
 static void
@@ -90,7 +86,7 @@ AskExternal(const char *worker_id, ArrayType *narrow, Asked *asked)
 	ExternalWorker worker;
 
 	StandingOf(worker_id, narrow, &worker);
-	asked->worker = worker.base;
+	asked->claimant = worker.base;
 	asked->reason = StandingWhyNot(&worker, narrow);
 	if (asked->reason == NULL && worker.draining)
 		asked->reason = "the worker is draining";
@@ -101,14 +97,14 @@ AskExternal(const char *worker_id, ArrayType *narrow, Asked *asked)
 	/* who may not claim at all asks for others */
 	if (WhoseMayWork() && WorkerIsOfOthers(&worker))
 		asked->reason = "the worker was registered by another role";
-	else if (worker.max_concurrent_jobs > 0 && RunningOf(worker_id) >= worker.max_concurrent_jobs)
-		asked->reason = "the worker has max_concurrent_jobs";
+	else
+		asked->reason = WhyNotAdmitted(worker_id, &worker);
 }
 
 static void
 AskBackground(const TaskqPool *pool, bool leaves, Asked *asked)
 {
-	PoolWorker(pool, &asked->worker);
+	PoolWorker(pool, &asked->claimant);
 	asked->gone = leaves;
 	if (leaves)
 		asked->reason = "the worker is draining";
@@ -175,13 +171,10 @@ PutNoRoute(ReturnSetInfo *result, const Asked *asked)
 static void
 PutRoute(ReturnSetInfo *result, const Asked *asked, const TaskqRoute *route, bool due)
 {
-	const char *reason = asked->reason;
+	const char *reason = WhyNot(asked, NULL, route, NULL);
 	Datum		values[EXPLAIN_COLUMNS];
 	bool		nulls[EXPLAIN_COLUMNS] = { false };
 
-	/* what is the route's own says more than what holds for all now */
-	if (!asked->gone && WhyNotRun(&asked->worker, route) != NULL)
-		reason = WhyNotRun(&asked->worker, route);
 	values[0] = Int32GetDatum(route->route_id);
 	values[1] = CStringGetTextDatum(route->queue);
 	values[2] = CStringGetTextDatum(route->task_type);
@@ -207,7 +200,7 @@ taskq_explain_claim(PG_FUNCTION_ARGS)
 
 	CheckArgCount(fcinfo, 2);
 	PreventCommandDuringRecovery("taskq.explain_claim()");
-	BeginRows(fcinfo, EXPLAIN_COLUMNS);
+	BeginRows(fcinfo, EXPLAIN_COLUMNS, explain_columns);
 	worker_id = PG_ARGISNULL(0) ? SessionWorkerId() : ArgWorkerId(fcinfo, 0, "worker_id");
 	narrow = ArgNamesOrNull(fcinfo, 1, "task_types");
 	due = RoutesDue();
@@ -222,9 +215,7 @@ taskq_explain_claim(PG_FUNCTION_ARGS)
 	}
 	else
 		AskExternal(worker_id, narrow, &asked);
-	asked.worker.narrow = narrow;
-	if (!AdoptedHere())
-		asked.reason = "database not adopted, see taskq.adopt_database()";
+	asked.claimant.narrow = narrow;
 	for (int i = 0; i < RouteCount(); i++)
 		PutRoute((ReturnSetInfo *) fcinfo->resultinfo, &asked, RouteAt(i), IsDue(due, RouteAt(i)->route_id));
 	if (RouteCount() == 0 && asked.reason != NULL)
@@ -260,6 +251,7 @@ taskq_jobs_of_route(PG_FUNCTION_ARGS)
 	values[2] = PointerGetDatum(tenants);
 	OwnerEnterSpi(&scope);
 	n = OwnerExecute(query, 3, types, values, tenants == NULL ? "  n" : NULL);
+	CheckSameColumns(result->setDesc, SPI_tuptable->tupdesc);
 	for (uint64 i = 0; i < n; i++)
 		tuplestore_puttuple(result->setResult, SPI_tuptable->vals[i]);
 	OwnerLeaveSpi(&scope);

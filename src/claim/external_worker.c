@@ -8,6 +8,7 @@
  */
 #include "taskq.h"
 
+#include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
@@ -34,6 +35,8 @@
 
 #define REMEMBERED USECS_PER_HOUR			/* an implicit registration, and that one has ended */
 #define LOST_REMEMBERED (7 * USECS_PER_DAY) /* a registration after it was lost */
+
+PG_FUNCTION_INFO_V1(taskq_worker_lives_until);
 
 /* the row ------------------------------------------------------------------ */
 
@@ -100,11 +103,25 @@ RegistrationChanged(const char *worker_id)
 	WakeWorker(NameKey(worker_id));
 }
 
-/* How long after its last call a worker counts as alive. */
+/*
+ * How long after its last call an external worker counts as alive: three of its
+ * leases, which are taskq.lease where it has none of its own.
+ */
 int64
-WorkerLife(TupleTableSlot *slot)
+WorkerLife(int64 lease)
 {
-	return 3 * (SlotIsNull(slot, W_LEASE) ? (int64) taskq_lease * 1000 : IntervalMicroseconds(SlotPointer(slot, W_LEASE)));
+	return 3 * (lease == NO_MICROSECONDS ? (int64) taskq_lease * 1000 : lease);
+}
+
+/* Until when is a worker alive that was seen then?  For queries and views. */
+Datum
+taskq_worker_lives_until(PG_FUNCTION_ARGS)
+{
+	CheckArgCount(fcinfo, 2);
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	PG_RETURN_TIMESTAMPTZ(PG_GETARG_TIMESTAMPTZ(0) +
+						  WorkerLife(PG_ARGISNULL(1) ? NO_MICROSECONDS : IntervalMicroseconds(PG_GETARG_INTERVAL_P(1))));
 }
 
 void
@@ -173,6 +190,49 @@ WorkerFind(const char *worker_id, ExternalWorker *worker)
 	OwnerLeave(&scope);
 }
 
+/*
+ * The workers that may be given jobs: those that are alive, not draining and not
+ * unregistered.  The result is allocated in the current context.
+ */
+ExternalWorker *
+WorkersAlive(int *n)
+{
+	OwnerScope		scope;
+	Store			store;
+	Snapshot		snapshot;
+	TupleTableSlot *slot;
+	TableScanDesc	scan;
+	TimestampTz		now = ClockNow();
+	int				most = 16;
+	ExternalWorker *workers = palloc(sizeof(ExternalWorker) * most);
+
+	*n = 0;
+	OwnerEnter(&scope);
+	StoreOpenRel(&store, REL_WORKERS);
+	snapshot = StoreSnapshot();
+	slot = table_slot_create(store.rel, NULL);
+	scan = table_beginscan(store.rel, snapshot, 0, NULL);
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		ExternalWorker worker = { 0 };
+
+		slot_getallattrs(slot);
+		ReadWorker(&worker, slot);
+		if (worker.draining || worker.standing == WORKER_ENDED ||
+			DatumGetTimestampTz(SlotDatum(slot, W_LAST_SEEN)) + WorkerLife(worker.lease) < now)
+			continue;
+		if (*n == most)
+			workers = repalloc(workers, sizeof(ExternalWorker) * (most *= 2));
+		workers[(*n)++] = worker;
+	}
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	UnregisterSnapshot(snapshot);
+	StoreClose(&store, false);
+	OwnerLeave(&scope);
+	return workers;
+}
+
 void
 WorkerNotRegistered(const char *worker_id)
 {
@@ -222,10 +282,9 @@ WorkerCheckOwner(const char *worker_id, Oid registered_by, Oid caller, const cha
 void
 WorkerForgetOld(void)
 {
-	Oid			types[] = { TIMESTAMPTZOID, TIMESTAMPTZOID, INTERVALOID };
+	Oid			types[] = { TIMESTAMPTZOID, TIMESTAMPTZOID };
 	TimestampTz now = ClockNow();
-	Datum		values[] = { TimestampTzGetDatum(now - REMEMBERED), TimestampTzGetDatum(now - LOST_REMEMBERED),
-							 PointerGetDatum(MakeInterval((int64) taskq_lease * 1000)) };
+	Datum		values[] = { TimestampTzGetDatum(now - REMEMBERED), TimestampTzGetDatum(now - LOST_REMEMBERED) };
 	OwnerScope	scope;
 	bool		any;
 
@@ -233,11 +292,11 @@ WorkerForgetOld(void)
 	any = OwnerExecute("DELETE FROM taskq.external_workers w USING"
 					   " (SELECT worker_id FROM taskq.external_workers"
 					   "  WHERE implicit AND last_seen < $1 OR ended_at < $1"
-					   "     OR last_seen + 3 * COALESCE(lease, $3) < $2"
+					   "     OR taskq.worker_lives_until(last_seen, lease) < $2"
 					   "  FOR UPDATE SKIP LOCKED) old"
 					   " WHERE w.worker_id = old.worker_id"
 					   "   AND NOT EXISTS (SELECT FROM taskq.jobs j WHERE j.gate = 'r' AND j.worker_id = w.worker_id)",
-					   3, types, values, NULL) > 0;
+					   2, types, values, NULL) > 0;
 	OwnerLeaveSpi(&scope);
 	if (any)
 		CacheInvalidateRelcacheByRelid(CatalogRel(REL_WORKERS));

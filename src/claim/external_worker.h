@@ -32,6 +32,8 @@ typedef struct ExternalWorker
 	TimestampTz	   ended_at;	  /* or 0 */
 } ExternalWorker;
 
+extern ExternalWorker *WorkersAlive(int *n);
+
 /* for claims and heartbeats */
 extern bool				   WorkerHold(const char *worker_id);
 extern void				   WorkerRelease(const char *worker_id);

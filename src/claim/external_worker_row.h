@@ -30,7 +30,7 @@ enum
 extern bool	 WorkerFindRow(Store *store, const char *worker_id);
 extern bool	 WorkerFindRowAsOf(Store *store, const char *worker_id, Snapshot snapshot);
 extern void	 WorkerInsertRow(Store *store, const char *worker_id, const ExternalWorker *worker, bool implicit, Oid registered_by, TimestampTz now);
-extern int64 WorkerLife(TupleTableSlot *slot);
+extern int64 WorkerLife(int64 lease);
 extern int64 WorkerLeaseOf(TupleTableSlot *slot);
 
 #endif /* TASKQ_EXTERNAL_WORKER_ROW_H */

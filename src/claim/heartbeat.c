@@ -5,6 +5,7 @@
  */
 #include "taskq.h"
 
+#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -14,6 +15,7 @@
 #include "base/args.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/rows.h"
 #include "claim/external_worker.h"
 #include "claim/lease.h"
 #include "claim/running.h"
@@ -138,6 +140,9 @@ ReadPairs(FunctionCallInfo fcinfo, RunningList *list)
 	CheckSameLength("job_ids", list->n, "epochs", n_epochs);
 }
 
+/* The columns of worker_heartbeat(). */
+static const Oid columns[] = { INT8OID, INT8OID, TEXTOID, TIMESTAMPTZOID };
+
 /* Extend the leases of these jobs, and say what has become of each. */
 static void
 BeatAll(ReturnSetInfo *result, const RunningList *list)
@@ -178,7 +183,7 @@ taskq_worker_heartbeat(PG_FUNCTION_ARGS)
 
 	CheckArgCount(fcinfo, 3);
 	CheckWritable("taskq.worker_heartbeat()");
-	BeginRows(fcinfo, 4);
+	BeginRows(fcinfo, lengthof(columns), columns);
 	worker_id = ArgName(fcinfo, 0, "worker_id");
 	WorkerBeat(worker_id);
 	if (!PG_ARGISNULL(1) || !PG_ARGISNULL(2))

@@ -14,7 +14,6 @@
 #include "utils/memutils.h"
 
 #include "base/clock.h"
-#include "base/guc.h"
 #include "claim/recheck.h"
 #include "claim/scan.h"
 #include "ready/ready.h"
@@ -72,7 +71,10 @@ BeginRound(void)
 	place = JOB_KEY_BEGIN;
 }
 
-/* Check the routes of this database, as far as it is time; when it will be next. */
+/*
+ * Check the routes of this database, as far as it is time; when to go on with this
+ * round.  DT_NOEND: it is over.
+ */
 TimestampTz
 RecheckReadyList(void)
 {
@@ -94,7 +96,5 @@ RecheckReadyList(void)
 	table_close(jobs, AccessShareLock);
 	checked_at = ClockNow();
 	pause_length = Max(checked_at - now, 0) * PAUSE_FACTOR;
-	if (n_routes == 0)
-		pause_length = Max(pause_length, (int64) taskq_poll_interval * 1000);
-	return checked_at + pause_length;
+	return n_routes > 0 ? checked_at + pause_length : DT_NOEND;
 }

@@ -96,7 +96,7 @@ CheckMayReplace(TupleTableSlot *slot, const char *worker_id, bool take_over, Tim
 
 	if (!SlotIsNull(slot, W_ENDED_AT))
 		return;
-	if (!take_over && !DatumGetBool(SlotDatum(slot, W_IMPLICIT)) && last_seen + WorkerLife(slot) > now)
+	if (!take_over && !DatumGetBool(SlotDatum(slot, W_IMPLICIT)) && last_seen + WorkerLife(WorkerLeaseOf(slot)) > now)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("worker \"%s\" is already registered and alive", worker_id),

@@ -23,8 +23,8 @@
 #include "claim/choose.h"
 #include "claim/take.h"
 #include "config/handler.h"
-#include "config/pause.h"
 #include "job/admit.h"
+#include "job/admit_xact.h"
 #include "ready/ready.h"
 #include "settle/settle.h"
 
@@ -37,7 +37,7 @@ TypeRelease(TypeHold *hold)
 }
 
 /* Hold the type of a route; false: it is being changed. */
-bool
+static bool
 TypeTake(TypeHold *hold, int32 route_id)
 {
 	const TaskqRoute *route = RouteById(route_id);
@@ -53,21 +53,12 @@ TypeTake(TypeHold *hold, int32 route_id)
 	return true;
 }
 
-/* Of a type on trial one job at a time may run. */
-bool
-TrialTakeFor(int32 route_id)
-{
-	const TaskqHandler *handler = HandlerFind(RouteById(route_id)->task_type);
-
-	return handler == NULL || !handler->on_trial || TrialTake(handler->task_type);
-}
-
 /*
  * The decision, with the type held and the row locked: is what the choice went
  * by as it was?  The moment of the start is taken first, so that no job starts
  * after the commit of what would have kept it from starting.
  */
-bool
+static bool
 IsStillAllowed(const ClaimRequest *request, TaskqJob *job)
 {
 	TASKQ_INJECTION_POINT("claim-locked");
@@ -139,11 +130,23 @@ LockHint(ClaimScan *scan, const ClaimCursor *cursor, const ScanHint *hint, Taskq
 }
 
 /*
+ * Begin a claim for an external worker that wants up to "most" jobs.  Returns how
+ * many it may have, and notes in the request that the worker is at its limit.
+ */
+int
+TakeBegin(Admitting *admitting, ClaimRequest *request, int most)
+{
+	most = AdmitBegin(admitting, request->worker_id, request->max_concurrent_jobs, most);
+	request->at_limit = most == 0;
+	return most;
+}
+
+/*
  * Lock the next job that may start; false when there is none.  The job is read
  * from jobs->found.
  */
 bool
-TakeNext(ClaimScan *scan, const ClaimRequest *request, TypeHold *hold, TaskqJob *job)
+TakeNext(ClaimScan *scan, const ClaimRequest *request, Admitting *admitting, TypeHold *hold, TaskqJob *job)
 {
 	ClaimCursor *cursor;
 
@@ -155,7 +158,7 @@ TakeNext(ClaimScan *scan, const ClaimRequest *request, TypeHold *hold, TaskqJob 
 		if (request->shared_only && !SharesCommits(cursor->route_id))
 			return false;
 		CHECK_FOR_INTERRUPTS();
-		if (!TypeTake(hold, cursor->route_id) || !TrialTakeFor(cursor->route_id))
+		if (!TypeTake(hold, cursor->route_id) || !AdmitRoute(cursor->route_id))
 		{
 			ChooseFinish(cursor);
 			continue;
@@ -164,17 +167,18 @@ TakeNext(ClaimScan *scan, const ClaimRequest *request, TypeHold *hold, TaskqJob 
 		TASKQ_INJECTION_POINT("claim-chosen");
 		if (!LockHint(scan, cursor, hint, job))
 			continue;
-		switch (Admit(job))
+		switch (Admit(admitting, job))
 		{
-			case ADMITTED:
+			case ADMIT_YES:
 				if (IsStillAllowed(request, job))
 				{
 					scan->wanted--;
 					return true;
 				}
+				AdmitUndo(admitting, job);
 				ChooseFinish(cursor);
 				break;
-			case ADMIT_LATER:
+			case ADMIT_NOT_NOW:
 				break;
 			case ADMIT_CANCELLED:
 				(void) SettleIfCancelled(scan->jobs, job);
@@ -185,10 +189,39 @@ TakeNext(ClaimScan *scan, const ClaimRequest *request, TypeHold *hold, TaskqJob 
 	return false;
 }
 
+/* Lock this job, if it waits and may start, due or not. */
+bool
+TakeById(Store *jobs, const ClaimRequest *request, int64 job_id, Admitting *admitting, TypeHold *hold, TaskqJob *job)
+{
+	Snapshot		snapshot = StoreSnapshot();
+	bool			found = StoreFindById(jobs, CatalogRel(REL_JOBS_PKEY), job_id, snapshot);
+	ItemPointerData tid;
+
+	if (found)
+	{
+		tid = jobs->found->tts_tid;
+		JobRead(job, jobs->found);
+		found = MayRun(request->worker, RouteById(job->route_id)) &&
+				TypeTake(hold, job->route_id) &&
+				AdmitRoute(job->route_id) &&
+				JobLock(jobs, &tid, false, job) == STORE_LOCKED &&
+				JobIsOpen(jobs->found) &&
+				Admit(admitting, job) == ADMIT_YES;
+		if (found && !IsStillAllowed(request, job))
+		{
+			AdmitUndo(admitting, job);
+			found = false;
+		}
+	}
+	UnregisterSnapshot(snapshot);
+	return found;
+}
+
 void
 TakeStamp(TaskqJob *job, const ClaimRequest *request)
 {
 	job->epoch = EpochNext();
+	AdmissionStamped(job->job_id, job->epoch);
 	job->attempt++;
 	job->last_outcome = OUTCOME_NONE;
 	job->worker_id = TextOrNull(request->worker_id);

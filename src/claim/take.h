@@ -9,6 +9,7 @@
 
 #include "claim/choose.h"
 #include "claim/claim.h"
+#include "job/admit.h"
 #include "job/job.h"
 
 /*
@@ -21,10 +22,9 @@ typedef struct TypeHold
 } TypeHold;
 
 extern void TypeRelease(TypeHold *hold);
-extern bool TakeNext(ClaimScan *scan, const ClaimRequest *request, TypeHold *hold, TaskqJob *job);
+extern int	TakeBegin(Admitting *admitting, ClaimRequest *request, int most);
+extern bool TakeNext(ClaimScan *scan, const ClaimRequest *request, Admitting *admitting, TypeHold *hold, TaskqJob *job);
+extern bool TakeById(Store *jobs, const ClaimRequest *request, int64 job_id, Admitting *admitting, TypeHold *hold, TaskqJob *job);
 extern void TakeStamp(TaskqJob *job, const ClaimRequest *request);
-extern bool TypeTake(TypeHold *hold, int32 route_id);
-extern bool TrialTakeFor(int32 route_id);
-extern bool IsStillAllowed(const ClaimRequest *request, TaskqJob *job);
 
 #endif /* TASKQ_TAKE_H */

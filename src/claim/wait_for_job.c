@@ -5,6 +5,7 @@
 #include "taskq.h"
 
 #include "access/htup_details.h"
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -14,6 +15,7 @@
 #include "base/args.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/rows.h"
 #include "claim/claim.h"
 #include "claim/claim_wait.h"
 #include "claim/known_worker.h"
@@ -71,6 +73,7 @@ taskq_wait_for_job(PG_FUNCTION_ARGS)
 	MemoryContext context = AllocSetContextCreate(PortalContext != NULL ? PortalContext : CurrentMemoryContext,
 												  "taskq wait_for_job", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old;
+	const Oid	  column = BOOLOID;
 	TupleDesc	  desc;
 	Datum		  value;
 	bool		  isnull = false;
@@ -91,7 +94,7 @@ taskq_wait_for_job(PG_FUNCTION_ARGS)
 	ClaimCheckIsolation();
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	CheckColumnCount(desc, 1);
+	CheckColumns(desc, 1, &column);
 	desc = BlessTupleDesc(desc);
 
 	/* what must outlive the commits */

@@ -27,7 +27,7 @@
 static TimestampTz
 TouchDue(Store *store, int64 every)
 {
-	return DatumGetTimestampTz(SlotDatum(store->found, W_LAST_SEEN)) + Min(every, WorkerLife(store->found) / 6);
+	return DatumGetTimestampTz(SlotDatum(store->found, W_LAST_SEEN)) + Min(every, WorkerLife(WorkerLeaseOf(store->found)) / 6);
 }
 
 /* Was the row written by this transaction, which may yet be rolled back? */

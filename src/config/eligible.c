@@ -73,6 +73,15 @@ WhyNotType(const Claimant *worker, const char *task_type, const char *min_versio
 	return worker->background ? WhyNotInside(worker, handler) : WhyNotOutside(handler);
 }
 
+/* Does the claimant ask for jobs of this queue and this type, whatever else is in the way? */
+bool
+ClaimantTakes(const Claimant *worker, const TaskqRoute *route)
+{
+	return (worker->queues == NULL || NamesContain(worker->queues, route->queue)) &&
+		   (worker->task_types == NULL || NamesContain(worker->task_types, route->task_type)) &&
+		   (worker->narrow == NULL || NamesContain(worker->narrow, route->task_type));
+}
+
 /* Why may this worker not run jobs of this route?  NULL: it may. */
 const char *
 WhyNotRun(const Claimant *worker, const TaskqRoute *route)

@@ -25,6 +25,7 @@ typedef struct Claimant
 	ArrayType *capabilities;
 } Claimant;
 
+extern bool		   ClaimantTakes(const Claimant *worker, const TaskqRoute *route);
 extern const char *WhyNotRun(const Claimant *worker, const TaskqRoute *route);
 extern bool		   MayRun(const Claimant *worker, const TaskqRoute *route);
 extern RouteSet	   EligibleRoutes(const Claimant *worker);

@@ -116,6 +116,16 @@ TrialTake(const char *task_type)
 	return LockKey(LOCK_TRIAL, NameKey(task_type), true, false);
 }
 
+/* Has another transaction the one place of a type on trial? */
+bool
+TrialIsTaken(const char *task_type)
+{
+	if (!LockKey(LOCK_TRIAL, NameKey(task_type), true, false))
+		return true;
+	UnlockKey(LOCK_TRIAL, NameKey(task_type), true);
+	return false;
+}
+
 /* The next trial is later than this one was, by twice as much. */
 void
 TrialFailed(const char *task_type)

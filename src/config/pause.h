@@ -14,6 +14,7 @@ extern bool		   PauseSet(const char *task_type, bool paused);
 extern char		  *PauseFunctionMark(Oid function);
 extern bool		   PauseForSetup(const char *task_type, const char *because);
 extern bool		   TrialTake(const char *task_type);
+extern bool		   TrialIsTaken(const char *task_type);
 extern void		   TrialFailed(const char *task_type);
 extern void		   TrialPassed(const char *task_type);
 extern TimestampTz TrialLook(void);

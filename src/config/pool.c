@@ -2,7 +2,7 @@
  * pool.c
  *	  Pools: named, sized sets of background workers with one role.
  *
- * This is their definition; scheduler.c starts their workers.  A change reaches
+ * This is their definition; start_workers.c starts their workers.  A change reaches
  * running workers at commit, by the catalog version (catalog.c).
  */
 #include "taskq.h"

@@ -70,7 +70,8 @@ static TransactionId begun_before; /* transactions that may have read the routes
 static HTAB			*idle = NULL;
 static uint32		 looks = 0;
 static bool			 old_marks_are_gone = false;
-static TimestampTz	 next_care = 0;
+static TimestampTz	 next_care = 0; /* not before, but for a step that is under way */
+static TimestampTz	 next_idle = 0; /* if nobody uses any, the next one has been idle for long enough */
 
 /* Run a statement on routes, mostly on those of the array $1. */
 static int
@@ -141,7 +142,10 @@ IsIdle(int32 route_id)
 	if (!found || entry->look != looks - 1)
 		entry->since = ClockNow();
 	entry->look = looks;
-	return ClockHasPassed(entry->since, (int64) taskq_route_idle * 1000);
+	if (ClockHasPassed(entry->since, (int64) taskq_route_idle * 1000))
+		return true;
+	next_idle = Min(next_idle, entry->since + (int64) taskq_route_idle * 1000);
+	return false;
 }
 
 /* Forget those that were used, or are gone. */
@@ -172,6 +176,7 @@ FindIdle(void)
 		idle = hash_create("taskq idle routes", 256, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	looks++;
 	n_retiring = 0;
+	next_idle = DT_NOEND;
 	for (int i = 0; i < n; i++)
 		ids[i] = RouteAt(i)->route_id;
 	OwnerEnter(&scope);
@@ -212,17 +217,25 @@ Retire(void)
 						retiring, n_retiring);
 }
 
-/* One step; when the next one is to follow. */
+/* When the next step is due.  "Used": routes may have come, or jobs of them ended. */
 TimestampTz
+RouteCareDue(bool used)
+{
+	if (!ClockIsAhead(next_care, CARE_EVERY))
+		next_care = 0;
+	return used ? next_care : Max(next_care, next_idle);
+}
+
+/* One step. */
+void
 RouteCare(void)
 {
-	if (ClockIsAhead(next_care, CARE_EVERY))
-		return next_care;
+	int marked = 0;
 
 	/* somebody who drops a queue has it, and is not waited for */
-	next_care = ClockNow() + USECS_PER_SEC;
+	next_care = next_idle = ClockNow() + USECS_PER_SEC;
 	if (!ConditionalLockRelationOid(CatalogRel(REL_ROUTES), RowExclusiveLock))
-		return next_care;
+		return;
 	switch (stage)
 	{
 		case STAGE_NONE:
@@ -231,10 +244,13 @@ RouteCare(void)
 			DeleteRemovable();
 			FindIdle();
 			if (n_retiring > 0)
-				(void) ChangeRoutes("UPDATE taskq.routes r SET retired_at = $2 WHERE route_id = ANY ($1) AND retired_at IS NULL AND NOT " HAS_JOB,
-									retiring, n_retiring);
-			if (n_retiring > 0)
+				marked = ChangeRoutes("UPDATE taskq.routes r SET retired_at = $2 WHERE route_id = ANY ($1) AND retired_at IS NULL AND NOT " HAS_JOB,
+									  retiring, n_retiring);
+			if (marked > 0)
+			{
 				stage = STAGE_MARKED;
+				next_idle = next_care;
+			}
 			else
 				next_care = ClockNow() + Min(CARE_EVERY, Max((int64) taskq_route_idle * 1000, USECS_PER_SEC));
 			break;
@@ -256,5 +272,4 @@ RouteCare(void)
 			stage = STAGE_NONE;
 			break;
 	}
-	return next_care;
 }

@@ -9,6 +9,7 @@
 
 #include "utils/timestamp.h"
 
-extern TimestampTz RouteCare(void);
+extern TimestampTz RouteCareDue(bool used);
+extern void		   RouteCare(void);
 
 #endif /* TASKQ_ROUTE_CARE_H */

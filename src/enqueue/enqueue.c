@@ -30,7 +30,6 @@
 #include "job/tenants.h"
 #include "job/transition.h"
 #include "registry/payload.h"
-#include "shared/wake.h"
 #include "store/owner.h"
 #include "store/store.h"
 
@@ -112,7 +111,6 @@ ReadArguments(FunctionCallInfo fcinfo, TaskqJob *job, TimestampTz now, bool any_
 	ArrayType		   *capabilities = ArgTagsOrNull(fcinfo, ARG_REQUIRED_CAPABILITIES, "required_capabilities");
 
 	memset(job, 0, sizeof(*job));
-	job->state = JOB_NEW;
 	job->created_at = now;
 	job->created_by = GetUserId();
 	job->run_at = RunAt(fcinfo, now);
@@ -163,12 +161,9 @@ EnqueueOne(Store *jobs, TaskqJob *job, struct varlena *payload)
 {
 	CheckJsonSize(payload, "payload");
 	job->payload = payload;
-	job->job_id = ((int64) taskq_node_id << TASKQ_ID_BITS) | StoreNextId(REL_JOB_ID_SEQ);
-	job->state = JOB_NEW;
-	if (DiscardIfUnhandled(jobs, job))
-		return job->job_id;
-	JobTransition(jobs, job, JOB_AVAILABLE, NULL);
-	WakeForJob(job->route_id, job->run_at, job->created_at);
+	JobAssignId(job);
+	if (!DiscardIfUnhandled(jobs, job))
+		JobCreate(jobs, job);
 	return job->job_id;
 }
 

@@ -62,7 +62,7 @@ Discard(Store *jobs, TaskqJob *job, const char *task_type)
 	job->failure = &failure;
 	job->last_outcome = OUTCOME_FAILED;
 	job->last_error = ErrorText(failure.message);
-	JobTransition(jobs, job, JOB_DISCARDED, NULL);
+	JobEnd(jobs, job, JOB_DISCARDED, NULL);
 	job->failure = NULL;
 }
 

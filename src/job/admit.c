@@ -1,156 +1,127 @@
 /*
  * admit.c
- *	  What may keep a chosen job from starting, and what its end gives back.
- *	  Every claim passes Admit() between choose and stamp; every run that ends
- *	  passes Leave().
+ *	  What may keep a chosen job from starting: a list of rules.
  *
- * A worker's max_concurrent_jobs are numbered permits.  A claim that is not
- * committed holds its permit by a lock, a committed one by the number in the
- * running row; a permit is free when neither is there.  So no claim is counted
- * that others cannot see yet, none waits for another, and a rollback, to a
- * savepoint too, needs no clean-up.
+ * Every claim passes Admit() between choose and stamp.  Which admissions a
+ * transaction has made and ended, and when the rules are told of an end:
+ * admit_xact.c.
  */
 #include "taskq.h"
 
-#include "access/genam.h"
-#include "access/table.h"
-#include "access/tableam.h"
-#include "catalog/pg_collation.h"
-#include "common/hashfn.h"
-#include "nodes/bitmapset.h"
-#include "utils/builtins.h"
-#include "utils/fmgroids.h"
-#include "utils/snapmgr.h"
-
-#include "base/compat.h"
 #include "job/admit.h"
-#include "job/cancel_requests.h"
-#include "job/current.h"
-#include "shared/blame.h"
+#include "job/admit_rules.h"
+#include "job/admit_xact.h"
 #include "shared/locks.h"
-#include "shared/shmem.h"
-#include "shared/wake.h"
-#include "store/store.h"
-
-/* May this job, whose row is locked, start?  The caller is the owner. */
-Admission
-Admit(const TaskqJob *job)
-{
-	/* a handler that claims jobs is not given its own */
-	if (CurrentIs(job->job_id))
-		return ADMIT_LATER;
-	if (ShmemTerminationPending(job->job_id) || BlameHolds(job->job_id))
-		return ADMIT_LATER;
-	if (CancelRequested(job->job_id, NULL))
-		return ADMIT_CANCELLED;
-	return ADMITTED;
-}
 
 /*
- * A run ends: give back what it held, and tell who waits for it.  Its row is
- * about to be written.  A run without a permit took a place, too, if the worker
- * has a limit by now.
+ * In the order in which they are asked.  A rule that takes something comes after
+ * those that only look.
  */
-void
-Leave(TaskqJob *job)
-{
-	job->permit = 0;
-	if (job->worker_id != NULL && job->lease_expires_at != 0)
-		WakePermit(NameKey(text_to_cstring((text *) job->worker_id)));
-}
+static const AdmissionRule *const rules[] = {
+	&admit_running_here,
+	&admit_suspect,
+	&admit_cancelled,
+	&admit_trial,
+	&admit_permit,
+#ifdef TASKQ_TESTING
+	&admit_testing,
+#endif
+};
 
-static uint64
-PermitKey(const char *worker_id, int permit)
-{
-	return hash_bytes_extended((const unsigned char *) worker_id, strlen(worker_id), permit);
-}
+StaticAssertDecl(lengthof(rules) <= 32, "a set of rules is a uint32");
 
-/* The permits that running rows of a worker hold, and how many hold none within max. */
-static Bitmapset *
-PermitsInRows(const char *worker_id, int max, int *n_outside)
-{
-	Relation		heap = CatalogOpen(REL_JOBS, AccessShareLock);
-	Relation		index = index_open(CatalogRel(REL_JOBS_RUNNING), AccessShareLock);
-	Snapshot		snapshot = StoreSnapshot();
-	TupleTableSlot *slot = table_slot_create(heap, NULL);
-	IndexScanDesc	scan = index_beginscan_compat(heap, index, snapshot, 1);
-	Bitmapset	   *permits = NULL;
-	ScanKeyData		key;
-	TaskqJob		job;
-
-	*n_outside = 0;
-	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID, F_TEXTEQ,
-						   CStringGetTextDatum(worker_id));
-	index_rescan(scan, &key, 1, NULL, 0);
-	while (index_getnext_slot(scan, ForwardScanDirection, slot))
-	{
-		slot_getallattrs(slot);
-		JobRead(&job, slot);
-		if (job.permit >= 1 && job.permit <= max)
-			permits = bms_add_member(permits, job.permit);
-		else
-			(*n_outside)++;
-	}
-	index_endscan(scan);
-	ExecDropSingleTupleTableSlot(slot);
-	UnregisterSnapshot(snapshot);
-	index_close(index, AccessShareLock);
-	table_close(heap, AccessShareLock);
-	return permits;
-}
-
-/*
- * The highest permit that a claim may use.  Runs from before the limit was
- * lowered hold none of these, and take places too: the highest that are free.
- */
-static int
-LastPermit(const Bitmapset *held, int max, int n_outside)
-{
-	int last = max;
-
-	for (; last > 0 && n_outside > 0; last--)
-		if (!bms_is_member(last, held))
-			n_outside--;
-	return last;
-}
-
-/*
- * Take up to "most" of a worker's permits until the transaction ends; how many.
- * One look finds which may be free, and one after the locks are ours finds those
- * whose holder has committed in between.
- */
+/* A claim begins that wants up to "most" jobs.  Returns how many it may have. */
 int
-PermitsTake(const char *worker_id, int max_concurrent_jobs, int most, int *permits)
+AdmitBegin(Admitting *claim, const char *worker_id, int max_concurrent_jobs, int most)
 {
-	int		   n_outside;
-	Bitmapset *held = PermitsInRows(worker_id, max_concurrent_jobs, &n_outside);
-	int		   last = LastPermit(held, max_concurrent_jobs, n_outside);
-	int		   locked = 0;
-	int		   taken = 0;
-
-	for (int permit = 1; permit <= last && locked < most; permit++)
-		if (!bms_is_member(permit, held) && LockKey(LOCK_PERMIT, PermitKey(worker_id, permit), true, false))
-			permits[locked++] = permit;
-	if (locked == 0)
-		return 0;
-	held = PermitsInRows(worker_id, max_concurrent_jobs, &n_outside);
-	last = LastPermit(held, max_concurrent_jobs, n_outside);
-	for (int i = 0; i < locked; i++)
-	{
-		if (!bms_is_member(permits[i], held) && permits[i] <= last)
-			permits[taken++] = permits[i];
-		else
-			UnlockKey(LOCK_PERMIT, PermitKey(worker_id, permits[i]), true);
-	}
-	return taken;
+	claim->worker_id = worker_id;
+	claim->max_concurrent_jobs = max_concurrent_jobs;
+	claim->n_admitted = claim->n_permits = 0;
+	for (int i = 0; i < lengthof(rules) && most > 0; i++)
+		if (rules[i]->begin != NULL)
+			most = rules[i]->begin(claim, most);
+	return most;
 }
 
-/* Give back permits that were taken for nothing: others may have found none meanwhile. */
-void
-PermitsReturn(const char *worker_id, const int *permits, int n)
+/* May a job of this route start now?  Asked before one is locked. */
+bool
+AdmitRoute(int32 route_id)
 {
-	for (int i = 0; i < n; i++)
-		UnlockKey(LOCK_PERMIT, PermitKey(worker_id, permits[i]), true);
-	if (n > 0)
-		WakeForPermit(NameKey(worker_id));
+	for (int i = 0; i < lengthof(rules); i++)
+		if (rules[i]->admit_route != NULL && !rules[i]->admit_route(route_id))
+			return false;
+	return true;
+}
+
+/*
+ * May this job, whose row is locked, start?  If a rule refuses it, or fails, those
+ * that have admitted it are told.
+ */
+Verdict
+Admit(Admitting *claim, TaskqJob *job)
+{
+	Admission admission = {
+		.job_id = job->job_id,
+		.route_id = job->route_id,
+		.worker_key = claim->worker_id != NULL ? NameKey(claim->worker_id) : 0,
+	};
+
+	AdmissionBegin(&admission);
+	for (int i = 0; i < lengthof(rules); i++)
+	{
+		Verdict verdict;
+
+		if (rules[i]->admit == NULL)
+			continue;
+		verdict = rules[i]->admit(claim, job);
+		if (verdict != ADMIT_YES)
+		{
+			AdmissionRefused(job->job_id);
+			return verdict;
+		}
+		if (rules[i]->leave != NULL)
+			AdmissionHeld(job->job_id, UINT32_C(1) << i);
+	}
+	claim->n_admitted++;
+	return ADMIT_YES;
+}
+
+/* The job that was admitted last is not claimed after all. */
+void
+AdmitUndo(Admitting *claim, const TaskqJob *job)
+{
+	claim->n_admitted--;
+	AdmissionRefused(job->job_id);
+}
+
+/* A claim has all jobs that it will have. */
+void
+AdmitEnd(Admitting *claim)
+{
+	for (int i = 0; i < lengthof(rules); i++)
+		if (rules[i]->end != NULL)
+			rules[i]->end(claim);
+}
+
+/* Tell these rules that an admission has ended.  Cannot fail. */
+void
+AdmitLeave(uint32 which, const Admission *admission, LeaveHow how)
+{
+	for (int i = lengthof(rules) - 1; i >= 0; i--)
+		if ((which & (UINT32_C(1) << i)) != 0 && rules[i]->leave != NULL)
+			rules[i]->leave(admission, how);
+}
+
+/* Which rule keeps what is asked about, and why?  NULL: none does. */
+const char *
+AdmitExplain(const AdmissionQuestion *question)
+{
+	for (int i = 0; i < lengthof(rules); i++)
+	{
+		const char *reason = rules[i]->explain != NULL ? rules[i]->explain(question) : NULL;
+
+		if (reason != NULL)
+			return reason;
+	}
+	return NULL;
 }

@@ -52,6 +52,15 @@ NoRequests(void)
 	return db != NULL && pg_atomic_read_u64(&db->cancels_none_at) == pg_atomic_read_u64(&db->cancels);
 }
 
+/* A number that is another one after each request; 0: there is none. */
+uint64
+CancelCount(void)
+{
+	TaskqDatabase *db = ShmemMyDatabase();
+
+	return db == NULL || NoRequests() ? 0 : pg_atomic_read_u64(&db->cancels);
+}
+
 static void
 CountRequest(void)
 {
@@ -147,9 +156,9 @@ CancelRequest(int64 job_id, const char *reason)
 	WakeCancel(job_id);
 }
 
-/* Remove the requests of a job that has ended or was put back. */
-void
-CancelForget(int64 job_id)
+/* Remove the requests of a job. */
+static void
+Forget(int64 job_id)
 {
 	Oid		   types[] = { INT8OID };
 	Datum	   values[] = { Int64GetDatum(job_id) };
@@ -158,6 +167,20 @@ CancelForget(int64 job_id)
 	OwnerEnterSpi(&scope);
 	OwnerExecute("DELETE FROM taskq.cancel_requests WHERE job_id = $1", 1, types, values, NULL);
 	OwnerLeaveSpi(&scope);
+}
+
+/*
+ * Remove the requests that a job was cancelled by, and those that an earlier life
+ * of a job has left: an observer of transitions.  Requests of jobs that end
+ * otherwise are left to the sweep.
+ */
+void
+CancelObserve(const Transition *transition)
+{
+	const TaskqJob *job = transition->job;
+
+	if ((job->state == JOB_CANCELLED || JobEnded(transition->from)) && CancelRequested(job->job_id, NULL))
+		Forget(job->job_id);
 }
 
 /*

@@ -7,10 +7,13 @@
 
 #include "taskq.h"
 
-extern bool CancelRequested(int64 job_id, char **reason);
-extern bool CancelAnyRequest(void);
-extern void CancelRequest(int64 job_id, const char *reason);
-extern void CancelForget(int64 job_id);
-extern void CancelForgetFree(int64 job_id);
+#include "job/transition.h"
+
+extern bool	  CancelRequested(int64 job_id, char **reason);
+extern uint64 CancelCount(void);
+extern bool	  CancelAnyRequest(void);
+extern void	  CancelRequest(int64 job_id, const char *reason);
+extern void	  CancelObserve(const Transition *transition);
+extern void	  CancelForgetFree(int64 job_id);
 
 #endif /* TASKQ_CANCEL_REQUESTS_H */

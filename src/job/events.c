@@ -67,7 +67,9 @@ typedef struct Event
 	const TaskqJob *job;
 	TimestampTz		now;
 	bool			enqueued;
-	bool			ended; /* a run */
+	bool			ended;		/* a run */
+	TimestampTz		started_at; /* the run; 0: not known */
+	struct varlena *worker_id;	/* of the run; NULL: none */
 	struct varlena *result;
 	struct varlena *progress;
 	struct varlena *error_message;
@@ -119,8 +121,8 @@ Metadata(const Event *event)
 		AddTime(&json, "lease_expires_at", job->lease_expires_at);
 	if (event->ended)
 	{
-		if (job->started_at != 0)
-			AddTime(&json, "started_at", job->started_at);
+		if (event->started_at != 0)
+			AddTime(&json, "started_at", event->started_at);
 		AddText(&json, "handler_version", AttemptHandlerVersion(job));
 	}
 	if (event->ended && job->failure != NULL)
@@ -161,7 +163,7 @@ Write(const Event *event)
 	SlotSet(row, E_QUEUE, queue);
 	SlotSetPointer(row, E_TENANT_ID, job->tenant_id);
 	SlotSetPointer(row, E_CORRELATION_ID, job->correlation_id);
-	SlotSetPointer(row, E_WORKER_ID, job->worker_id);
+	SlotSetPointer(row, E_WORKER_ID, event->worker_id);
 	if (event->error_message != NULL && job->failure != NULL)
 	{
 		SlotSetString(row, E_ERROR_TYPE, job->failure->error_type);
@@ -232,15 +234,19 @@ IsRecorded(const TaskqJob *job)
 	return QueueAnyEvents() && QueueById(RouteById(job->route_id)->queue_id)->events;
 }
 
-/*
- * Record a change of a job's state, which it has already.  The caller is the
- * owner; worker and start are still those of the run that ends.
- */
+/* Record a change of a job's state: an observer of transitions. */
 void
-EventRecord(const TaskqJob *job, char from, struct varlena *result, TimestampTz now)
+EventObserve(const Transition *transition)
 {
-	Event		event = { .job = job, .now = now };
-	const char *state;
+	const TaskqJob *job = transition->job;
+	char			from = transition->from;
+	const char	   *state;
+	Event			event = {
+				  .job = job,
+				  .now = transition->now,
+				  .started_at = transition->started_at,
+				  .worker_id = transition->worker_id,
+	};
 
 	if (!IsRecorded(job))
 		return;
@@ -255,7 +261,7 @@ EventRecord(const TaskqJob *job, char from, struct varlena *result, TimestampTz 
 	{
 		event.name = EventOfOutcome(job->last_outcome);
 		event.ended = true;
-		event.result = result;
+		event.result = transition->result;
 		if (job->failure != NULL)
 			event.error_message = ErrorText(job->failure->message);
 		else if (job->state == JOB_CANCELLED)
@@ -277,7 +283,13 @@ EventRecord(const TaskqJob *job, char from, struct varlena *result, TimestampTz 
 void
 EventRecordProgress(const TaskqJob *job, TimestampTz now)
 {
-	Event event = { .name = "progressed", .job = job, .now = now, .progress = job->progress };
+	Event event = {
+		.name = "progressed",
+		.job = job,
+		.now = now,
+		.progress = job->progress,
+		.worker_id = job->worker_id,
+	};
 
 	if (IsRecorded(job))
 		Write(&event);

@@ -7,12 +7,12 @@
 
 #include "taskq.h"
 
-#include "job/job.h"
+#include "job/transition.h"
 #include "store/leaf.h"
 
 extern const LeafTable events_table;
 
-extern void		   EventRecord(const TaskqJob *job, char from, struct varlena *result, TimestampTz now);
+extern void		   EventObserve(const Transition *transition);
 extern TimestampTz EventTimeOfRow(TupleTableSlot *slot);
 extern void		   EventRecordProgress(const TaskqJob *job, TimestampTz now);
 

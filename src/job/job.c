@@ -15,6 +15,7 @@
 
 #include "base/args.h"
 #include "base/clock.h"
+#include "base/rows.h"
 #include "config/route.h"
 #include "job/job.h"
 #include "ready/ready.h"
@@ -114,6 +115,13 @@ enum
 	TYPE_CHECKPOINT,
 	TYPE_CORRELATION_ID,
 	TYPE_COUNT = TYPE_CORRELATION_ID
+};
+
+/* The types of these attributes. */
+static const Oid type_columns[TYPE_COUNT] = {
+	INT8OID, INT8OID, TEXTOID, TEXTOID, INT4OID, INT4OID, INT4OID,
+	JSONBOID, JSONBOID, TEXTARRAYOID, TEXTOID, TEXTOID, TEXTARRAYOID, INTERVALOID,
+	TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, JSONBOID, TEXTOID
 };
 
 static int64
@@ -380,7 +388,7 @@ JobTuple(const TaskqJob *job, TupleDesc desc)
 	bool			  nulls[TYPE_COUNT];
 	const TaskqRoute *route = RouteById(job->route_id);
 
-	CheckColumnCount(desc, TYPE_COUNT);
+	CheckColumns(desc, TYPE_COUNT, type_columns);
 	memset(nulls, true, sizeof(nulls));
 	SetAttribute(values, nulls, TYPE_JOB_ID, Int64GetDatum(job->job_id));
 	SetAttribute(values, nulls, TYPE_EPOCH, Int64GetDatum(job->epoch));

@@ -2,11 +2,11 @@
  * recall.c
  *	  Rows that this process has claimed, found again without an index.
  *
- * Who claims jobs mostly settles them, in the same session.  The key of jobs has
- * two entries then, and the first leads to the version before the claim.  So
- * where the claim wrote its version is remembered.  That is a hint, whatever has
- * become of the place since: what is there counts only if it is the job's row
- * that the snapshot sees, of which there is one.
+ * A session that claims jobs mostly settles them too.  The primary key of jobs has
+ * two entries for such a job, and the first leads to the row version before the
+ * claim.  So each process remembers where its claims wrote their versions.  That
+ * is only a hint: it is used if the job's row that the snapshot sees is there, and
+ * a snapshot sees one version of a row.
  */
 #include "taskq.h"
 
@@ -28,12 +28,16 @@ PlaceOf(int64 job_id)
 	return (int) (job_id & (MAX_RECALLED - 1));
 }
 
-/* The version of a job's row that was just written is here. */
+/* Remember where the row of a claim was written: an observer of transitions. */
 void
-RecallNote(int64 job_id, const ItemPointerData *tid)
+RecallObserve(const Transition *transition)
 {
+	int64 job_id = transition->job->job_id;
+
+	if (transition->job->state != JOB_RUNNING)
+		return;
 	recalled[PlaceOf(job_id)].job_id = job_id;
-	recalled[PlaceOf(job_id)].tid = *tid;
+	recalled[PlaceOf(job_id)].tid = transition->tid;
 }
 
 /* Have jobs->found hold a job's row; false: ask the index. */

@@ -7,9 +7,10 @@
 
 #include "taskq.h"
 
+#include "job/transition.h"
 #include "store/store.h"
 
-extern void RecallNote(int64 job_id, const ItemPointerData *tid);
+extern void RecallObserve(const Transition *transition);
 extern bool RecallFind(Store *jobs, int64 job_id, Snapshot snapshot);
 
 #endif /* TASKQ_RECALL_H */

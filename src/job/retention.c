@@ -139,6 +139,31 @@ ForgetSome(const char *leaf)
 }
 
 /*
+ * The small part of the housekeeping, in the caller's transaction: make leaves that are
+ * missing, and move some of the rows that have found none.  True: there is more, for
+ * HistoryMaintain().  "Next" is when to look again.
+ */
+bool
+HistoryKeep(TimestampTz *next)
+{
+	OwnerScope scope;
+	bool	   more;
+	bool	   expired;
+
+	*next = ClockNow() + USECS_PER_SEC;
+	if (!LeafCare(false))
+		return false;
+	OwnerEnterSpi(&scope);
+	more = EmptyOverflow();
+	expired = LeafExpired(&history_table) != NULL;
+	OwnerLeaveSpi(&scope);
+
+	/* a leaf that somebody is reading is dropped later */
+	*next = expired ? ClockNow() + USECS_PER_MINUTE : LeafNextDay();
+	return more || expired;
+}
+
+/*
  * Housekeeping of the history, a piece of it, in the caller's transaction: make
  * leaves that are missing, forget what belongs to the jobs of one that has
  * expired, and drop it at last, so that the locks on the history are held for a
@@ -217,6 +242,42 @@ OverflowExpired(int64 longest)
 	return expired;
 }
 
+/* Make the leaves of today and tomorrow for the queues that record events; in SPI. */
+static void
+MakeLeaves(int64 *longest)
+{
+	int64 *retentions;
+	int	   n = Retentions(&retentions, longest);
+
+	for (int i = 0; i < n; i++)
+	{
+		(void) LeafMake(&events_table, LeafDay(ClockNow(), retentions[i]));
+		(void) LeafMake(&events_table, LeafDay(ClockNow() + USECS_PER_DAY, retentions[i]));
+	}
+}
+
+/*
+ * The small part of the housekeeping, in the caller's transaction: make leaves.  True:
+ * there is more, for EventMaintain().  "Next" is when to look again.
+ */
+bool
+EventKeep(TimestampTz *next)
+{
+	OwnerScope scope;
+	int64	   longest;
+	bool	   expired;
+
+	*next = ClockNow() + USECS_PER_SEC;
+	if (!LeafCare(false))
+		return false;
+	OwnerEnterSpi(&scope);
+	MakeLeaves(&longest);
+	expired = LeafExpired(&events_table) != NULL || OverflowExpired(longest);
+	OwnerLeaveSpi(&scope);
+	*next = expired ? ClockNow() + USECS_PER_MINUTE : LeafNextDay();
+	return expired;
+}
+
 /*
  * Housekeeping of the log, in the caller's transaction: make the leaves of today
  * and tomorrow, drop one that has expired.  Rows in the overflow leaf stay there,
@@ -227,20 +288,13 @@ void
 EventMaintain(bool wait)
 {
 	OwnerScope scope;
-	int64	  *retentions;
 	int64	   longest;
-	int		   n;
 	char	  *expired;
 
 	if (!LeafCare(wait))
 		return;
-	n = Retentions(&retentions, &longest);
 	OwnerEnterSpi(&scope);
-	for (int i = 0; i < n; i++)
-	{
-		(void) LeafMake(&events_table, LeafDay(ClockNow(), retentions[i]));
-		(void) LeafMake(&events_table, LeafDay(ClockNow() + USECS_PER_DAY, retentions[i]));
-	}
+	MakeLeaves(&longest);
 	expired = LeafExpired(&events_table);
 	if (expired != NULL)
 		LeafDrop(&events_table, expired);

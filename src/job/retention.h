@@ -7,8 +7,12 @@
 
 #include "taskq.h"
 
+#include "utils/timestamp.h"
+
+extern bool HistoryKeep(TimestampTz *next);
 extern bool HistoryMaintain(bool wait);
 extern void HistoryPrune(void);
+extern bool EventKeep(TimestampTz *next);
 extern void EventMaintain(bool wait);
 
 #endif /* TASKQ_RETENTION_H */

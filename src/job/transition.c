@@ -1,7 +1,10 @@
 /*
  * transition.c
- *	  The state machine: every change of a job's state goes through
- *	  JobTransition().
+ *	  The state machine: every change of a job's state goes through here.
+ *
+ * A job is created, changed, ended and revived by the functions of this file
+ * alone.  They check the change, write the row and call the observers, in the
+ * order of their table (src/observers.c).  This file names none of them.
  */
 #include "taskq.h"
 
@@ -9,13 +12,11 @@
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "job/admit.h"
-#include "job/events.h"
+#include "base/guc.h"
+#include "job/fence.h"
 #include "job/history.h"
-#include "job/recall.h"
 #include "job/transition.h"
-#include "ready/ready.h"
-#include "shared/wake.h"
+#include "store/owner.h"
 
 /* To which states each state may go. */
 static const struct
@@ -34,6 +35,17 @@ static const struct
 	{ JOB_QUARANTINED, "a" },
 	{ JOB_COMPLETED, "a" }, /* with force, which retry_job() checks */
 };
+
+static const TransitionObserver *observers = NULL;
+static int						 n_observers = 0;
+
+/* Called once, when the library is loaded. */
+void
+TransitionSetObservers(const TransitionObserver *table, int n)
+{
+	observers = table;
+	n_observers = n;
+}
 
 void
 RefuseTransition(const TaskqJob *job, const char *what, const char *hint)
@@ -67,65 +79,151 @@ CheckTransition(const TaskqJob *job, char to)
 	RefuseTransition(job, JobStateName(&wanted), NULL);
 }
 
+/* Has a job in this state a row among the live jobs? */
+static bool
+IsLive(char state)
+{
+	return state != JOB_NEW && !JobEnded(state);
+}
+
+/* What callers must have done before they change a job's state. */
+static void
+AssertPrepared(Store *jobs, const TaskqJob *job, char to)
+{
+	Assert(observers != NULL);
+	Assert(OwnerIsIn());
+	Assert(job->job_id != 0 && job->route_id != 0);
+	Assert(!IsLive(job->state) || JobIdOfRow(jobs->found) == job->job_id);
+	Assert(!IsLive(job->state) || StoreIsLocked(jobs));
+
+	/* a run has an epoch of this timeline, a worker and a start */
+	Assert(job->state != JOB_RUNNING || job->epoch != 0);
+	Assert(to != JOB_RUNNING || (EpochIsOurs(job->epoch) && job->worker_id != NULL && job->started_at != 0));
+	Assert(to != JOB_RUNNING || (job->attempt > 0 && job->last_outcome == OUTCOME_NONE));
+}
+
+/* Write the row, which moves to the history when the job ends. */
+static void
+WriteRow(Store *jobs, const TaskqJob *job, char from, struct varlena *result, TimestampTz now)
+{
+	if (JobEnded(job->state))
+	{
+		HistoryInsert(job, result, now);
+		if (IsLive(from))
+			StoreDelete(jobs);
+		return;
+	}
+	JobWrite(job, StoreNewRow(jobs));
+	if (IsLive(from))
+		StoreUpdate(jobs);
+	else
+		StoreInsert(jobs);
+}
+
 /*
- * Give a job another state and write it: the one writer of states.  The caller
- * is the owner, has the row locked in jobs->found if there is one, and has set
+ * Give a job another state, write it and tell the observers.  The caller is the
+ * owner, has locked the row in jobs->found if there is a live one, and has set
  * everything else of the job as it is to be.
  */
-void
-JobTransition(Store *jobs, TaskqJob *job, char to, struct varlena *result)
+static void
+Change(Store *jobs, TaskqJob *job, char to, struct varlena *result)
 {
-	char		from = job->state;
-	TimestampTz now = ClockNow();
-	bool		bring_snapshot = !ActiveSnapshotSet();
-	bool		waited;
+	bool	   bring_snapshot = !ActiveSnapshotSet();
+	Transition transition = {
+		.job = job,
+		.from = job->state,
+		.now = ClockNow(),
+		.result = result,
+		.worker_id = job->worker_id,
+		.started_at = job->started_at,
+		.lease_expires_at = job->lease_expires_at,
+	};
 
+	AssertPrepared(jobs, job, to);
 	CheckTransition(job, to);
-	waited = from != JOB_NEW && !JobEnded(from) && JobIsOpen(jobs->found); /* also of a run in a worker */
+	if (IsLive(job->state))
+	{
+		JobKey key;
 
-	/* a large payload is read and stored anew when it moves to another table */
-	if (bring_snapshot)
-		PushActiveSnapshot(GetTransactionSnapshot());
+		/* the row of a run in a background worker is one that waits */
+		transition.waited = JobIsOpen(jobs->found);
+		JobReadKey(&key, jobs->found);
+		transition.was_due_at = key.run_at;
+	}
+
 	job->state = to;
-	EventRecord(job, from, result, now);
-	if (from == JOB_RUNNING)
-		Leave(job);
-	if (from == JOB_RUNNING && !JobEnded(to))
+	if (transition.from == JOB_RUNNING)
+		job->permit = 0;
+	if (transition.from == JOB_RUNNING && !JobEnded(to))
 	{
 		job->worker_id = NULL;
 		job->started_at = 0;
 		job->lease_expires_at = 0;
 	}
 
-	if (from == JOB_NEW && JobEnded(to))
-		HistoryInsert(job, result, now);
-	else if (from == JOB_NEW || JobEnded(from))
-	{
-		JobWrite(job, StoreNewRow(jobs));
-		StoreInsert(jobs);
-	}
-	else if (JobEnded(to))
-	{
-		HistoryInsert(job, result, now);
-		StoreDelete(jobs);
-	}
+	/* a large payload is read and stored anew when it moves to another table */
+	if (bring_snapshot)
+		PushActiveSnapshot(GetTransactionSnapshot());
+	WriteRow(jobs, job, transition.from, result, transition.now);
+	if (JobEnded(to))
+		ItemPointerSetInvalid(&transition.tid);
 	else
-	{
-		JobWrite(job, StoreNewRow(jobs));
-		StoreUpdate(jobs);
-		if (to == JOB_RUNNING)
-			RecallNote(job->job_id, &jobs->row->tts_tid);
-	}
+		transition.tid = jobs->row->tts_tid;
+	for (int i = 0; i < n_observers; i++)
+		observers[i].observe(&transition);
 	if (bring_snapshot)
 		PopActiveSnapshot();
-	if (waited)
-		ReadyLeft(job->job_id);
-	if (to == JOB_AVAILABLE || to == JOB_RETRYABLE)
-	{
-		ReadyHint hint = { { job->run_at, job->job_id }, jobs->row->tts_tid };
+}
 
-		ReadyOpened(job->route_id, job->priority, &hint);
-	}
-	if (from != JOB_NEW && (to == JOB_AVAILABLE || to == JOB_RETRYABLE))
-		WakeForJob(job->route_id, job->run_at, now);
+/* Give a job that is to be created its id. */
+void
+JobAssignId(TaskqJob *job)
+{
+	job->job_id = ((int64) taskq_node_id << TASKQ_ID_BITS) | StoreNextId(REL_JOB_ID_SEQ);
+	job->state = JOB_NEW;
+}
+
+/* Create a job, which waits to be claimed.  It has its id. */
+void
+JobCreate(Store *jobs, TaskqJob *job)
+{
+	Assert(job->state == JOB_NEW);
+	Change(jobs, job, JOB_AVAILABLE, NULL);
+}
+
+/* Give a live job another state in which it is live. */
+void
+JobChange(Store *jobs, TaskqJob *job, char to)
+{
+	Assert(IsLive(job->state) && IsLive(to));
+	Assert(job->state != JOB_RUNNING || job->last_outcome != OUTCOME_NONE);
+	Change(jobs, job, to, NULL);
+}
+
+/* End a live job, or one that was never created. */
+void
+JobEnd(Store *jobs, TaskqJob *job, char to, struct varlena *result)
+{
+	Assert(!JobEnded(job->state) && JobEnded(to));
+	Assert(result == NULL || to == JOB_COMPLETED);
+	Change(jobs, job, to, result);
+}
+
+/*
+ * Give an ended job a new life with all its attempts.  The caller has marked its
+ * row in the history as superseded.
+ */
+void
+JobRevive(Store *jobs, TaskqJob *job)
+{
+	Assert(JobEnded(job->state));
+	job->life++;
+	job->attempt = 0;
+	job->worker_id = NULL;
+	job->started_at = 0;
+	job->progress = NULL;
+	if (job->state == JOB_COMPLETED)
+		job->checkpoint = NULL; /* all of its work was done, and is to be done again */
+	job->run_at = ClockNow();
+	Change(jobs, job, JOB_AVAILABLE, NULL);
 }

@@ -10,7 +10,44 @@
 #include "job/job.h"
 #include "store/store.h"
 
-extern void				   JobTransition(Store *jobs, TaskqJob *job, char to, struct varlena *result);
+/*
+ * A change of a job's state, as observers see it.  The job has its new state and
+ * its row is written; nothing is committed.  A run is over for the job then, so
+ * what it was is kept here.
+ */
+typedef struct Transition
+{
+	const TaskqJob *job;
+	char			from;
+	bool			waited;		/* the job waited to be claimed, in "from" */
+	TimestampTz		now;		/* of the change */
+	TimestampTz		was_due_at; /* run_at before the change; 0 if the job had no live row */
+	ItemPointerData tid;		/* of the job's live row; invalid if it has none any more */
+	struct varlena *result;		/* of a job that has completed */
+
+	/* the run that begins or ends */
+	struct varlena *worker_id;
+	TimestampTz		started_at;
+	TimestampTz		lease_expires_at; /* 0 if the run is in a background worker */
+} Transition;
+
+/*
+ * Called in the transaction that changes the state, as the extension's owner, with
+ * the job's row locked.  An observer may write other tables, and an error of its
+ * own rolls the change back.  It changes neither the job nor its row.
+ */
+typedef struct TransitionObserver
+{
+	const char *name;
+	void (*observe)(const Transition *transition);
+} TransitionObserver;
+
+extern void				   TransitionSetObservers(const TransitionObserver *table, int n);
+extern void				   JobAssignId(TaskqJob *job);
+extern void				   JobCreate(Store *jobs, TaskqJob *job);
+extern void				   JobChange(Store *jobs, TaskqJob *job, char to);
+extern void				   JobEnd(Store *jobs, TaskqJob *job, char to, struct varlena *result);
+extern void				   JobRevive(Store *jobs, TaskqJob *job);
 TASKQ_NORETURN extern void RefuseTransition(const TaskqJob *job, const char *what, const char *hint);
 TASKQ_NORETURN extern void RefuseHeld(const TaskqJob *job, const char *what);
 

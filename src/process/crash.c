@@ -11,11 +11,13 @@
  */
 #include "taskq.h"
 
+#include "miscadmin.h"
 #include "utils/snapmgr.h"
 
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/guard.h"
+#include "base/guc.h"
 #include "base/text.h"
 #include "config/eligible.h"
 #include "config/pool.h"
@@ -102,9 +104,9 @@ CountPoolCrash(void *arg)
 			 errhint("When that is mended, SELECT taskq.resume_pool('%s').", suspect->run.pool)));
 }
 
-/* Record a suspect, in the caller's transaction; false: that has to be done again. */
-bool
-CrashRecord(const BlameSuspect *suspect)
+/* Record a suspect; false: that has to be done again. */
+static bool
+Record(const BlameSuspect *suspect)
 {
 	if (!suspect->certain)
 		ereport(LOG,
@@ -115,8 +117,8 @@ CrashRecord(const BlameSuspect *suspect)
 }
 
 /* Is a suspect's job there, and is there a pool that would run it? */
-bool
-CrashMayRunNow(const BlameSuspect *suspect)
+static bool
+MayRunNow(const BlameSuspect *suspect)
 {
 	OwnerScope scope;
 	Store	   jobs;
@@ -148,4 +150,73 @@ CrashMayRunNow(const BlameSuspect *suspect)
 			return true;
 	}
 	return false;
+}
+
+typedef struct SuspectStep
+{
+	BlameSuspect *suspect;
+	bool		  answer;
+} SuspectStep;
+
+static void
+RecordOne(void *arg)
+{
+	SuspectStep *step = arg;
+
+	step->answer = Record(step->suspect);
+}
+
+static void
+AskOne(void *arg)
+{
+	SuspectStep *step = arg;
+
+	step->answer = MayRunNow(step->suspect);
+}
+
+/* As long as there are suspects, each signal may mean that one of them has run. */
+TimestampTz
+CrashDue(const WorkPast *past)
+{
+	BlameSuspect suspects[MAX_SUSPECTS];
+
+	if (BlameList(MyDatabaseId, suspects) == 0)
+		return DT_NOEND;
+	if (past->news || past->changed)
+		return DT_NOBEGIN;
+	return WorkAfter(past->ran_at, (int64) taskq_poll_interval * 1000);
+}
+
+/*
+ * Record jobs that may have crashed the server, and leave on the list those that
+ * are to run again alone.  This comes before any worker is started.
+ */
+void
+CrashLook(WorkResult *result)
+{
+	BlameSuspect suspects[MAX_SUSPECTS];
+	int			 n = BlameList(MyDatabaseId, suspects);
+
+	for (int i = 0; i < n; i++)
+	{
+		SuspectStep step = { &suspects[i] };
+
+		if (suspects[i].recorded)
+			continue;
+		suspects[i].recorded = WorkInTransaction("record a crash", RecordOne, &step) && step.answer;
+		if (!suspects[i].recorded)
+		{
+			result->next = ClockNow() + USECS_PER_SEC;
+			return;
+		}
+		BlameSetRecorded(&suspects[i]);
+	}
+	for (int i = 0; i < n; i++)
+	{
+		SuspectStep step = { &suspects[i] };
+
+		if (suspects[i].runner == 0 && WorkInTransaction("look for suspects of a crash", AskOne, &step) && !step.answer)
+			BlameForget(&suspects[i]);
+	}
+	result->next = BlameForgetOverdue();
 }

@@ -7,9 +7,9 @@
 
 #include "taskq.h"
 
-#include "shared/blame.h"
+#include "process/work.h"
 
-extern bool CrashRecord(const BlameSuspect *suspect);
-extern bool CrashMayRunNow(const BlameSuspect *suspect);
+extern TimestampTz CrashDue(const WorkPast *past);
+extern void		   CrashLook(WorkResult *result);
 
 #endif /* TASKQ_CRASH_H */

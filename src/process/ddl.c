@@ -66,6 +66,14 @@ AskToLeave(TaskqDatabase *db, bool now)
 		}
 		LWLockRelease(&slot->lock);
 	}
+	LWLockAcquire(&taskq_shared->lock, LW_SHARED);
+	if (db->helper_pid != 0)
+	{
+		SetLatch(db->helper_latch);
+		if (now)
+			kill(db->helper_pid, SIGINT);
+	}
+	LWLockRelease(&taskq_shared->lock);
 	ShmemWakeScheduler(db);
 }
 

@@ -132,22 +132,27 @@ MustList(const TaskqDatabase *db)
 	return !db->prepared_known && db->n_prepared <= MAX_PREPARED / 2;
 }
 
-/* Is there anything to look for? */
-bool
-PreparedAny(const TaskqDatabase *db)
+/* As long as there are prepared transactions, one may have ended. */
+TimestampTz
+PreparedDue(const WorkPast *past)
 {
-	return db->n_prepared > 0 || MustList(db);
+	TaskqDatabase *db = ShmemMyDatabase();
+
+	if (db == NULL || (db->n_prepared == 0 && !MustList(db)))
+		return DT_NOEND;
+	return past->news ? DT_NOBEGIN : WorkByPoll(past);
 }
 
-/* By the scheduler, in each of its looks. */
+/* Act on prepared transactions that have ended. */
 void
-PreparedLook(TaskqDatabase *db)
+PreparedLook(WorkResult *result)
 {
-	bool ended = RemoveEnded(db);
+	TaskqDatabase *db = ShmemMyDatabase();
+	bool		   ended = RemoveEnded(db);
 
 	if (MustList(db))
 	{
-		/* one that ended before it was listed has gone by nobody's notice */
+		/* nobody has noticed the end of one that ended before it was listed */
 		ListAll(db);
 		ended = true;
 	}

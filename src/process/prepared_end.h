@@ -7,10 +7,10 @@
 
 #include "taskq.h"
 
-#include "shared/shmem.h"
+#include "process/work.h"
 
-extern void PreparedEnded(void);
-extern bool PreparedAny(const TaskqDatabase *db);
-extern void PreparedLook(TaskqDatabase *db);
+extern void		   PreparedEnded(void);
+extern TimestampTz PreparedDue(const WorkPast *past);
+extern void		   PreparedLook(WorkResult *result);
 
 #endif /* TASKQ_PREPARED_END_H */

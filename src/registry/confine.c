@@ -1,30 +1,32 @@
 /*
  * confine.c
- *	  What users' code outside handlers may not do in somebody else's session.
+ *	  Confine users' code outside handlers, so that it cannot change or inspect the
+ *	  session in which it runs.
  *
- * A validator, a payload type's constraint, a retry function runs as its own
- * role, but in the session of whoever needs its answer.  That session has what
- * belongs to no role: cursors, prepared statements, advisory locks, settings, the
- * mode of constraints, connections and other state of extensions.  A read-only
- * subtransaction that is always rolled back takes care of tables only.  So these
- * hooks stand beside it, which are there without preload too:
+ * Validators, the constraints of payload types, and retry functions run as their own
+ * role, but in the session that needs their answer.  A session has state that belongs
+ * to no role: cursors, prepared statements, advisory locks, settings, the mode of
+ * constraints, and connections and other state of extensions.  Such code runs in a
+ * read-only subtransaction that is always rolled back, but that protects only
+ * tables.  The rest is protected by these hooks, which work without preload too:
  *
- * - executor: nothing but SELECT without locks, whatever transaction_read_only
- *   says, and also for temporary tables;
- * - utility: nothing but cursors of its own, DO and CALL;
- * - object access: no function in C that is volatile, which is how those are
- *   declared that do something to the session or the server.  A list of what is
- *   refused would be incomplete with each extension and version; so the list here
- *   is of what is known to be harmless, and a second one of functions that only
- *   look at the session and so are not volatile;
- * - planner: the same functions, before it calls them itself (confine_plan.c).
+ * - executor: only SELECT without row locks is allowed, even if
+ *   transaction_read_only is off, and also for temporary tables;
+ * - utility: only the code's own cursors, DO and CALL are allowed;
+ * - object access: volatile functions in C are refused, because functions that change
+ *   the session or the server are declared volatile.  A list of refused functions
+ *   would be incomplete for each new extension and version, so "allowed" lists the
+ *   volatile ones that are known to be harmless.  "refused" lists functions that are
+ *   not volatile but inspect the session;
+ * - planner: the same functions are refused before the planner itself calls them
+ *   (confine_plan.c).
  *
- * What cannot be interrupted and takes as long as its arguments say is refused
- * likewise, as it would hang the caller.
+ * Functions that cannot be interrupted and take as long as their arguments demand are
+ * refused too, because they could hang the caller.
  *
- * Functions in SQL and procedural languages consist of what these hooks see.
- * Settings that can be part of a function's definition come past them: they reach
- * the check hooks of the settings.
+ * Functions in SQL and in procedural languages consist of statements and function
+ * calls, which these hooks see.  They do not see the settings in a function's SET
+ * clause; the check hooks of those settings do.
  */
 #include "taskq.h"
 
@@ -59,7 +61,7 @@ static GucStringCheckHook		previous_encoding = NULL;
 
 static bool confined = false;
 
-/* Volatile functions of PostgreSQL that nobody else notices. */
+/* Volatile functions of PostgreSQL that are allowed because they have no effect on others. */
 static const char *const allowed[] = {
 	"clock_timestamp",
 	"gen_random_uuid",
@@ -71,7 +73,7 @@ static const char *const allowed[] = {
 	"uuidv7",
 };
 
-/* And of taskq. */
+/* Volatile functions of taskq that are allowed. */
 static const char *const allowed_of_taskq[] = {
 	"current_job",
 	"raise_permanent",
@@ -79,7 +81,7 @@ static const char *const allowed_of_taskq[] = {
 	"retry_delay",
 };
 
-/* Functions of PostgreSQL that look at the session, or at what it is doing. */
+/* Functions of PostgreSQL that are refused because they inspect the session. */
 static const char *const refused[] = {
 	"current_setting",
 	"inet_client_addr",
@@ -87,7 +89,7 @@ static const char *const refused[] = {
 	"inet_server_addr",
 	"inet_server_port",
 	"pg_client_encoding",
-	"pg_current_xact_id", /* and gives the caller one */
+	"pg_current_xact_id", /* also assigns an id to the caller's transaction */
 	"pg_current_xact_id_if_assigned",
 	"pg_cursor",
 	"pg_event_trigger_ddl_commands",
@@ -104,7 +106,7 @@ static const char *const refused[] = {
 	"txid_current_if_assigned",
 };
 
-/* Those that cannot be interrupted, however long their arguments make them take. */
+/* Functions that can take arbitrarily long and cannot be interrupted. */
 static const char *const endless[] = {
 	"xmlexists",
 	"xpath",
@@ -157,7 +159,7 @@ ReachesSession(Form_pg_proc proc)
 	return proc->pronamespace != CatalogSchema() || !IsAmong(name, allowed_of_taskq, lengthof(allowed_of_taskq));
 }
 
-/* Is it one of those functions, or of the extension xml2? */
+/* Return whether a function is in the list "endless", or belongs to the extension xml2. */
 static bool
 IsEndless(HeapTuple tuple)
 {
@@ -174,8 +176,9 @@ IsEndless(HeapTuple tuple)
 }
 
 /*
- * Called when a function is about to be used in an expression, or is part of a
- * query that is about to be planned.
+ * Raise an error if confined code may not call this function.  It is called when a
+ * function is about to be used in an expression, and for each function in a query
+ * that is about to be planned.
  */
 void
 ConfineCheckFunction(Oid function)
@@ -252,8 +255,9 @@ ConfineExecutor(QueryDesc *query, int eflags)
 /* settings ----------------------------------------------------------------- */
 
 /*
- * With these, an error or the time makes an end of the whole session: for
- * handlers, too, whose error would be lost with the worker.
+ * Return whether a setting that makes an error or a timeout end the session may be
+ * set.  No code that taskq runs may set it: not even a handler, because its error
+ * would be lost with the worker.
  */
 static bool
 MaySetEnd(bool to_end)
@@ -278,7 +282,7 @@ CheckTransactionTimeout(int *value, void **extra, GucSource source)
 		   (previous_transaction_timeout == NULL || previous_transaction_timeout(value, extra, source));
 }
 
-/* A way to call setseed(). */
+/* The check hook of "seed": setting it is the same as calling setseed(). */
 static bool
 CheckSeed(double *value, void **extra, GucSource source)
 {
@@ -292,8 +296,8 @@ CheckSeed(double *value, void **extra, GucSource source)
 }
 
 /*
- * A parallel worker has the session's settings, but is a process of its own, in
- * which nothing is refused.  So there are none, whatever a function asks for.
+ * The check hook of max_parallel_workers_per_gather.  Confined code gets no parallel
+ * workers, because nothing is refused in those processes.
  */
 static bool
 CheckParallel(int *value, void **extra, GucSource source)
@@ -303,7 +307,7 @@ CheckParallel(int *value, void **extra, GucSource source)
 	return previous_parallel == NULL || previous_parallel(value, extra, source);
 }
 
-/* The client is told in it what it has not asked for. */
+/* The check hook of client_encoding: a change would reach the client of the session. */
 static bool
 CheckEncoding(char **value, void **extra, GucSource source)
 {
@@ -349,7 +353,10 @@ ConfineIsOn(void)
 	return confined;
 }
 
-/* A default of a table that may not be written is not the first thing to complain about. */
+/*
+ * Refuse a command that writes before its functions are checked.  Otherwise the
+ * error might be about a function in a column's default instead.
+ */
 void
 ConfineCheckCommand(CmdType command)
 {
@@ -365,7 +372,7 @@ ConfineRefuseXmlTable(void)
 
 /* begin and end ------------------------------------------------------------ */
 
-/* Called when the library is loaded. */
+/* Install the hooks, when the library is loaded. */
 void
 ConfineInit(void)
 {
@@ -379,7 +386,7 @@ ConfineInit(void)
 	WrapCheckHooks();
 }
 
-/* From here on it is users' code that runs.  Call ConfineEnd() on every way out. */
+/* Begin to confine the code that runs.  The caller must call ConfineEnd() in any case, also after an error. */
 void
 ConfineBegin(Confinement *confinement)
 {

@@ -1,6 +1,6 @@
 /*
  * confine.h
- *	  What users' code outside handlers may not do in somebody else's session.
+ *	  Confine users' code outside handlers.
  */
 #ifndef TASKQ_CONFINE_H
 #define TASKQ_CONFINE_H
@@ -11,7 +11,7 @@
 
 #include "registry/portals.h"
 
-/* What has to be undone on every way out. */
+/* State that ConfineEnd() restores. */
 typedef struct Confinement
 {
 	bool		  confined;

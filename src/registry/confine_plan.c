@@ -1,17 +1,18 @@
 /*
  * confine_plan.c
- *	  What users' code outside handlers may not have planned.
+ *	  Check the queries of confined code before they are planned.
  *
- * The planner calls functions itself, without asking object access hooks: its
- * estimators try an operator, its negator or its commutator on the values that
- * ANALYZE has found.  So whatever a query names is checked before it is planned,
- * and what the planner adds to it from the definition of a table when it adds
- * it: predicates of indexes, generated columns.
+ * The planner itself calls functions, without the object access hook: its estimators
+ * apply an operator, its negator or its commutator to the values that ANALYZE has
+ * stored.  So all functions and operators in a query are checked before the query is
+ * planned.  What the planner takes from the definition of a table, such as predicates
+ * of indexes and generated columns, is checked when the planner reads the table's
+ * definition.
  *
- * Functions in SQL would be put into the query after that.  While users' code is
- * confined they are not inlined: fmgr says that there is a hook for them, which
- * makes the planner leave them as they are.  Their own queries are then planned
- * by themselves.
+ * Inlining an SQL function would add its body to the query after that check.  So
+ * while users' code is confined, SQL functions are not inlined: needs_fmgr_hook says
+ * that a hook must be called for them, which keeps the planner from inlining.  The
+ * queries of these functions are planned, and checked, when they run.
  */
 #include "taskq.h"
 
@@ -47,8 +48,9 @@ CheckOne(Oid function, void *context)
 }
 
 /*
- * Check an operator's function, and those of all that can be put in its place:
- * negators and commutators, of which one need not lead back to where it came from.
+ * Check the functions of an operator, and of all operators by which the planner can
+ * replace it: its negator and commutator, their negators and commutators, and so on.
+ * The negator of a negator need not be the first operator again.
  */
 static void
 CheckOperator(Oid operator)
@@ -152,7 +154,7 @@ CheckRelation(Oid oid, RelOptInfo *rel)
 	}
 }
 
-/* Called for each table of a query, also those that inherit from one. */
+/* The hook that is called for each table of a query, including the children of a table. */
 static void
 ConfineRelationInfo(PlannerInfo *root, Oid oid, bool inhparent, RelOptInfo *rel)
 {
@@ -177,14 +179,14 @@ IsInSql(Oid function)
 	return is_sql;
 }
 
-/* With no fmgr_hook nothing is called for them; they are just not inlined. */
+/* The hook that keeps SQL functions from being inlined.  Nothing else follows from it, as there is no fmgr_hook. */
 static bool
 ConfineNeedsFmgr(Oid function)
 {
 	return (previous_needs_fmgr && previous_needs_fmgr(function)) || (ConfineIsOn() && IsInSql(function));
 }
 
-/* Called when the library is loaded. */
+/* Install the hooks, when the library is loaded. */
 void
 ConfinePlanInit(void)
 {

@@ -1,6 +1,6 @@
 /*
  * confine_plan.h
- *	  What users' code outside handlers may not have planned.
+ *	  Check the queries of confined code before they are planned.
  */
 #ifndef TASKQ_CONFINE_PLAN_H
 #define TASKQ_CONFINE_PLAN_H

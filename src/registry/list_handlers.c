@@ -1,6 +1,6 @@
 /*
  * list_handlers.c
- *	  Looking at the registry: list_handlers(), get_handler() and the like.
+ *	  Functions that show the registry: list_handlers(), get_handler() and the like.
  */
 #include "taskq.h"
 
@@ -15,6 +15,7 @@
 #include "base/args.h"
 #include "base/clock.h"
 #include "base/guc.h"
+#include "base/rows.h"
 #include "config/contract.h"
 #include "config/handler.h"
 #include "registry/retry_function.h"
@@ -25,8 +26,15 @@ PG_FUNCTION_INFO_V1(taskq_get_registered_types);
 PG_FUNCTION_INFO_V1(taskq_list_handlers);
 PG_FUNCTION_INFO_V1(taskq_get_handler_info);
 
-/* Result columns of list_handlers() and get_handler_info(), in order. */
-#define INFO_COLUMNS 32
+/* The result columns of list_handlers() and get_handler_info(). */
+static const Oid info_columns[] = {
+	TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, REGROLEOID, BOOLOID,
+	TEXTOID, INT4OID, INT4OID, INTERVALOID, INTERVALOID, TEXTOID, INTERVALOID, INTERVALOID,
+	TEXTOID, REGROLEOID, TIMESTAMPTZOID, TEXTARRAYOID, TEXTARRAYOID, BOOLOID, TEXTOID, JSONBOID,
+	JSONBOID, TEXTOID, TEXTOID, INTERVALOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID
+};
+
+#define INFO_COLUMNS lengthof(info_columns)
 
 Datum
 taskq_is_registered(PG_FUNCTION_ARGS)
@@ -93,7 +101,7 @@ OkOr(const char *refusal)
 	return refusal == NULL ? "ok" : refusal;
 }
 
-/* What the type's payloads must be, and whether that can be told now. */
+/* Fill in the columns of the type's contract, and whether payloads can be checked by it now. */
 static void
 ContractColumns(const TaskqHandler *handler, Datum *values, bool *nulls)
 {
@@ -128,7 +136,7 @@ PlaceOfRun(const TaskqHandler *handler)
 	return handler->form.stepwise ? "stepwise" : "in-server";
 }
 
-/* External jobs have a timeout only if one was set. */
+/* Return the timeout in microseconds.  Types without a function have NO_MICROSECONDS unless a timeout was registered. */
 static int64
 TimeoutOf(const TaskqHandler *handler)
 {
@@ -137,7 +145,7 @@ TimeoutOf(const TaskqHandler *handler)
 	return (int64) taskq_job_timeout * 1000;
 }
 
-/* A handler as it applies: what was not given is shown with its default. */
+/* Fill in the row of a handler.  What was not registered is shown with its default. */
 static void
 InfoRow(const TaskqHandler *handler, Datum *values, bool *nulls)
 {
@@ -183,7 +191,7 @@ taskq_list_handlers(PG_FUNCTION_ARGS)
 	TaskqHandler **sorted;
 
 	CheckArgCount(fcinfo, 0);
-	BeginRows(fcinfo, INFO_COLUMNS);
+	BeginRows(fcinfo, INFO_COLUMNS, info_columns);
 	sorted = HandlersSorted(&n);
 	for (int i = 0; i < n; i++)
 	{
@@ -196,7 +204,7 @@ taskq_list_handlers(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* As a row of list_handlers(), or NULL when the type is not registered. */
+/* SQL-callable get_handler_info(): a row of list_handlers(), or NULL if the type is not registered. */
 Datum
 taskq_get_handler_info(PG_FUNCTION_ARGS)
 {
@@ -213,7 +221,7 @@ taskq_get_handler_info(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	CheckColumnCount(desc, INFO_COLUMNS);
+	CheckColumns(desc, INFO_COLUMNS, info_columns);
 	InfoRow(handler, values, nulls);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }

@@ -1,8 +1,7 @@
 /*
  * payload.c
- *	  Are payloads as their task type's handler expects them?  Asked before a
- *	  job is written, so that a mistake is the producer's error and not a failed
- *	  attempt somewhere else.
+ *	  Check payloads by the contract of their task type's handler, before a job is
+ *	  written.  So a mistake is an error for the producer, not a failed attempt later.
  */
 #include "taskq.h"
 
@@ -41,8 +40,8 @@ CopyJsonOrNull(struct varlena *json)
 }
 
 /*
- * Make a copy of the contract, which outlives what users' code may do to the
- * registry, with all that is needed to check payloads by it.
+ * Prepare to check payloads by the handler's contract.  The contract is copied,
+ * because the registry may be reloaded while users' code runs.
  */
 static void
 Begin(PayloadCheck *check, const TaskqHandler *handler)
@@ -70,7 +69,7 @@ Begin(PayloadCheck *check, const TaskqHandler *handler)
 	PayloadCodeBegin(check);
 }
 
-/* Add to the problems all that is wrong with one payload. */
+/* Check one payload, and collect all that is wrong with it in check->problems. */
 static void
 CheckOne(PayloadCheck *check, Jsonb *payload)
 {
@@ -84,7 +83,7 @@ CheckOne(PayloadCheck *check, Jsonb *payload)
 	if (check->contract.payload_type != NULL)
 		PayloadCheckType(check, payload);
 
-	/* a validator may count on what is declared */
+	/* Call the validator only for payloads that have the declared fields and type. */
 	if (check->contract.validator != NULL && check->problems.count == 0)
 		PayloadCheckByValidator(check, payload);
 }
@@ -98,7 +97,7 @@ ListField(StringInfo list, const char *name, const char *type)
 	appendStringInfo(list, "%s\"%s\" (%s)", list->len > 0 ? ", " : "", name, type);
 }
 
-/* Add the fields that are declared beside the type. */
+/* Add the fields that are declared in addition to the type. */
 static void
 ListDeclared(StringInfo list, struct varlena *fields)
 {
@@ -117,7 +116,7 @@ ListDeclared(StringInfo list, struct varlena *fields)
 			ListField(list, name, pnstrdup(value.val.string.val, value.val.string.len));
 }
 
-/* Add the columns of the type, those that must be there and those that may. */
+/* Add the columns of the type to two lists: those that a payload must have, and those that it may have. */
 static void
 ListColumns(const PayloadCheck *check, StringInfo needed, StringInfo allowed)
 {
@@ -133,7 +132,7 @@ ListColumns(const PayloadCheck *check, StringInfo needed, StringInfo allowed)
 	}
 }
 
-/* What a payload is to be, for a producer, who may not read the registry. */
+/* Return the hint that says how a payload must be, for producers who cannot read the registry. */
 static const char *
 WhatIsExpected(const PayloadCheck *check)
 {
@@ -171,8 +170,8 @@ DescribeCheck(void *arg)
 }
 
 /*
- * Check payloads by what their task type's handler expects; the first that is
- * not so is an error which says all that is wrong with it.
+ * Check payloads by the contract of their task type's handler.  Raise an error for
+ * the first payload that does not conform, with all that is wrong with it.
  */
 void
 PayloadsCheck(const char *task_type, const Datum *payloads, int n)
@@ -212,7 +211,7 @@ PayloadsCheck(const char *task_type, const Datum *payloads, int n)
 	MemoryContextDelete(context);
 }
 
-/* Would enqueue_job() take this?  Without a payload: is the type registered? */
+/* SQL-callable validate_task(): check that the type is registered, and check the payload if one is given. */
 Datum
 taskq_validate_task(PG_FUNCTION_ARGS)
 {

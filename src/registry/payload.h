@@ -1,6 +1,6 @@
 /*
  * payload.h
- *	  Are payloads as their task type's handler expects them?
+ *	  Check payloads by the contract of their task type's handler.
  */
 #ifndef TASKQ_PAYLOAD_H
 #define TASKQ_PAYLOAD_H

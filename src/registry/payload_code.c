@@ -1,10 +1,10 @@
 /*
  * payload_code.c
- *	  Does a payload fit its type, and what does the validator say?
+ *	  Check payloads by their payload type and by a validator.
  *
- * A payload type is tried by jsonb_to_record(), by which PostgreSQL itself makes
- * a row of JSON: first the whole payload, and when that fails each member, to
- * name all that are wrong.  What users bring runs through UserCodeRun().
+ * A payload is converted to its type by jsonb_to_record().  If that fails for the
+ * whole payload, each member is converted by itself, to report all that are wrong.
+ * Users' code runs through UserCodeRun().
  */
 #include "taskq.h"
 
@@ -63,9 +63,9 @@ Validate(void *arg)
 }
 
 /*
- * Run one of these; NULL, or what it has to say against the payload.  That is
- * bad data, a violated constraint or what PL/pgSQL raises; by any other error
- * something is wrong with the code, and that is passed on.
+ * Run one of the two functions above.  Returns NULL, or the error by which users'
+ * code refuses the payload: bad data, a violated constraint, or an error that
+ * PL/pgSQL code raises.  Any other error is a fault of the code, and is raised again.
  */
 static ErrorData *
 Objection(PayloadCheck *check, const char *what, UserCodeFunction function, void *arg)
@@ -84,7 +84,7 @@ Objection(PayloadCheck *check, const char *what, UserCodeFunction function, void
 
 /* type --------------------------------------------------------------------- */
 
-/* What it is that is asked, for messages. */
+/* Return the name of the payload type, for messages. */
 static char *
 TypeOf(const PayloadCheck *check)
 {
@@ -100,7 +100,7 @@ ConversionInit(Conversion *conversion, TupleDesc desc)
 	conversion->context = CurrentMemoryContext;
 }
 
-/* A row of one column. */
+/* Make the descriptor of a row with one column. */
 static TupleDesc
 DescOfOne(const char *name, Oid type, int32 typmod, Oid collation)
 {
@@ -112,7 +112,7 @@ DescOfOne(const char *name, Oid type, int32 typmod, Oid collation)
 	return desc;
 }
 
-/* {"payload": ...}, for types that are no rows themselves */
+/* Make the object {"payload": ...}, for payload types that are not composite. */
 static Jsonb *
 Wrap(Jsonb *payload)
 {
@@ -123,14 +123,14 @@ Wrap(Jsonb *payload)
 											  JsonbPGetDatum(payload), BoolGetDatum(true)));
 }
 
-/* NULL when the object has no member of this name. */
+/* Find a member of an object.  Returns NULL if the object has none of that name. */
 static JsonbValue *
 MemberOf(Jsonb *object, const char *name, JsonbValue *value)
 {
 	return getKeyJsonValueFromContainer(&object->root, name, strlen(name), value);
 }
 
-/* Must a row of a table have this column in the payload? */
+/* Return whether a payload must have a member for this column: it is NOT NULL and has no default. */
 bool
 PayloadNeeds(Form_pg_attribute attribute)
 {
@@ -139,7 +139,11 @@ PayloadNeeds(Form_pg_attribute attribute)
 
 static void CheckMembers(PayloadCheck *check, Oid type, Jsonb *object, const char *path, bool convert);
 
-/* Check one attribute of a composite type, and what is inside it. */
+/*
+ * Check the member for one attribute of a composite type, and the members inside it.
+ * "path" is the path to the object, for messages.  With "convert", also try to
+ * convert the member.
+ */
 static void
 CheckMember(PayloadCheck *check, Form_pg_attribute attribute, Jsonb *object, const char *path, bool convert)
 {
@@ -173,7 +177,7 @@ CheckMember(PayloadCheck *check, Form_pg_attribute attribute, Jsonb *object, con
 		ProblemAdd(&check->problems, "Field \"%s\": %s.", name, error->message);
 }
 
-/* Is a field declared beside the type? */
+/* Return whether a field is declared in addition to the type. */
 bool
 PayloadDeclares(const PayloadCheck *check, const char *name)
 {
@@ -185,7 +189,7 @@ PayloadDeclares(const PayloadCheck *check, const char *name)
 			MemberOf((Jsonb *) check->contract.optional_fields, name, &type) != NULL);
 }
 
-/* Name the members of an object that the type does not have. */
+/* Add a problem for each member of an object for which the type has no attribute. */
 static void
 CheckUnknown(PayloadCheck *check, TupleDesc desc, Jsonb *object, const char *path)
 {
@@ -210,8 +214,8 @@ CheckUnknown(PayloadCheck *check, TupleDesc desc, Jsonb *object, const char *pat
 }
 
 /*
- * Compare an object's members with a composite type's attributes; "convert": try
- * each, because not all are right.
+ * Compare the members of an object with the attributes of a composite type.  With
+ * "convert", also try to convert each member, because converting the whole failed.
  */
 static void
 CheckMembers(PayloadCheck *check, Oid type, Jsonb *object, const char *path, bool convert)
@@ -261,7 +265,7 @@ PayloadCheckByValidator(PayloadCheck *check, Jsonb *payload)
 
 /* begin -------------------------------------------------------------------- */
 
-/* Have ready what is needed to try payloads, by the contract in the check. */
+/* Prepare the calls that check payloads by the contract in the check. */
 void
 PayloadCodeBegin(PayloadCheck *check)
 {

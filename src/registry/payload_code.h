@@ -1,6 +1,6 @@
 /*
  * payload_code.h
- *	  Does a payload fit its type, and what does the validator say?
+ *	  Check payloads by their payload type and by a validator.
  */
 #ifndef TASKQ_PAYLOAD_CODE_H
 #define TASKQ_PAYLOAD_CODE_H
@@ -16,12 +16,12 @@
 #include "config/fields.h"
 #include "registry/usercode.h"
 
-/* JSON that is tried as a row, or as a domain over it. */
+/* A conversion of JSON to a row, or to a domain over a row type. */
 typedef struct Conversion
 {
 	FmgrInfo	  flinfo; /* of jsonb_to_record() */
 	TupleDesc	  desc;
-	Oid			  domain; /* InvalidOid: none */
+	Oid			  domain; /* InvalidOid: the type is not a domain */
 	void		 *domain_state;
 	Jsonb		 *json;
 	MemoryContext context;
@@ -35,7 +35,7 @@ typedef struct Validation
 	bool		  returns_text;
 	Jsonb		 *payload;
 	bool		  valid;
-	char		 *reason; /* why it is not, if it was said */
+	char		 *reason; /* why the payload is not valid; NULL: the validator did not say */
 } Validation;
 
 typedef struct PayloadCheck

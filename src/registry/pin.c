@@ -1,12 +1,13 @@
 /*
  * pin.c
- *	  Settings that change what users' code reads and writes, at fixed values.
+ *	  Set the settings that change how users' code reads and writes values to fixed
+ *	  values.
  *
- * Code that runs in somebody else's session is not to be led astray by how that
- * one reads a literal or a date: with standard_conforming_strings off, a function
- * that doubles quotes does not quote.  The values are PostgreSQL's own defaults,
- * and documented.  Workers' handlers run in sessions of their role, and keep what
- * that has set.
+ * Code that runs in the session of another role must not depend on how that session
+ * reads literals or dates: with standard_conforming_strings off, for example, a
+ * function that quotes by doubling quotes is open to injection.  The fixed values are
+ * mostly PostgreSQL's own defaults, and are documented.  Handlers in workers run in
+ * sessions of their own role, and keep the role's settings.
  */
 #include "taskq.h"
 
@@ -21,9 +22,9 @@ typedef struct Pin
 	const char *name;
 	const char *value;
 
-	/* found once: settings of the server stay where they are */
-	struct config_generic *setting; /* NULL: this version has none of that name */
-	int					   number;	/* the value of what is no text */
+	/* found once, because the server's own settings do not move in memory */
+	struct config_generic *setting; /* NULL: this version has no such setting */
+	int					   number;	/* "value" as a number, unless the setting is a string */
 } Pin;
 
 static Pin pins[] = {
@@ -44,20 +45,20 @@ static Pin pins[] = {
 	{ "lc_numeric", "C" },
 	{ "lc_time", "C" },
 
-	/* how the rest is written */
+	/* how other values are written */
 	{ "bytea_output", "hex" },
 	{ "quote_all_identifiers", "off" },
 	{ "xmlbinary", "base64" },
 
-	/* what a search finds */
+	/* what text searches find */
 	{ "default_text_search_config", "pg_catalog.simple" },
 	{ "gin_fuzzy_search_limit", "0" },
 
-	/* an error is an error, and no end of the session */
+	/* an error does not end the session */
 	{ "exit_on_error", "off" },
 };
 
-/* Find a setting, and what its value is there: by the server's own parsers. */
+/* Find a setting, and convert the fixed value to its type. */
 static void
 Find(Pin *pin)
 {
@@ -105,7 +106,7 @@ Set(const char *name, const char *value)
 	(void) set_config_option(name, value, PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
-/* Set those that differ, until the end of the GUC nest level. */
+/* Set all settings that differ from their fixed values, until the current GUC nest level ends. */
 void
 PinSettings(void)
 {
@@ -119,7 +120,10 @@ PinSettings(void)
 		if (pins[i].setting != NULL && !IsPinned(&pins[i]))
 			Set(pins[i].name, pins[i].value);
 
-	/* a language's, whose settings do not stay where they are; off, ASSERT says nothing */
+	/*
+	 * Look this one up each time: loading PL/pgSQL replaces its settings.  If it is
+	 * off, ASSERT statements in validators do nothing.
+	 */
 	asserts = GetConfigOption("plpgsql.check_asserts", true, false);
 	if (asserts != NULL && strcmp(asserts, "on") != 0)
 		Set("plpgsql.check_asserts", "on");

@@ -1,6 +1,7 @@
 /*
  * pin.h
- *	  Settings that change what users' code reads and writes, at fixed values.
+ *	  Set the settings that change how users' code reads and writes values to fixed
+ *	  values.
  */
 #ifndef TASKQ_PIN_H
 #define TASKQ_PIN_H

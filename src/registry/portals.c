@@ -1,18 +1,17 @@
 /*
  * portals.c
- *	  Keeping the session's portals out of users' code's reach.
+ *	  Hide the session's portals from users' code.
  *
- * Portals belong to the session, not to whoever has opened them: code that runs
- * as somebody else could fetch from its caller's cursors, or close one and open
- * another of the same name, which the caller would then run as itself.  So the
- * portals that are there are marked as active while such code runs.  One that is
- * active can be neither run nor closed, by any command or language, and passes
- * unharmed through the end of subtransactions that it was not made in.
+ * Portals belong to the session and not to the role that has opened them.  Code that
+ * runs as another role could fetch from its caller's cursors, or close one and open
+ * another of the same name, which the caller would then run with its own rights.  So
+ * while such code runs, all portals that exist are marked as active.  No command and
+ * no language can run or close an active portal, and it survives the end of a
+ * subtransaction in which it was not made.
  *
- * PostgreSQL has no list of them to offer but pg_cursor(), which leaves out the
- * invisible ones.  But the memory context of each lies below one that all share,
- * with the portal's name for its identifier; a portal has no other name to be
- * found by.
+ * PostgreSQL offers no list of portals except pg_cursor(), which leaves out invisible
+ * ones.  But the memory contexts of all portals have one parent, and the identifier
+ * of each context is the name of its portal, by which the portal is found.
  */
 #include "taskq.h"
 
@@ -21,7 +20,7 @@
 
 #include "registry/portals.h"
 
-/* The context above those of all portals; it lives as long as the process. */
+/* Return the parent of all portals' memory contexts.  It lives as long as the process. */
 static MemoryContext
 PortalsContext(void)
 {
@@ -37,7 +36,10 @@ PortalsContext(void)
 	return found;
 }
 
-/* NULL: it is no portal's, or that of one which nobody can find any more. */
+/*
+ * Return the portal of a memory context, or NULL if the context is not a portal's or
+ * its portal cannot be found by name any more.
+ */
 static Portal
 PortalOfContext(MemoryContext context)
 {
@@ -49,11 +51,11 @@ PortalOfContext(MemoryContext context)
 		elog(ERROR, "could not find the name of a portal");
 	portal = GetPortalByName(context->ident);
 	if (portal == NULL || portal->portalContext != context)
-		portal = GetPortalByName(""); /* shown as another name */
+		portal = GetPortalByName(""); /* the identifier of the unnamed portal is another text */
 	return portal != NULL && portal->portalContext == context ? portal : NULL;
 }
 
-/* Hide all portals; call PortalsShow() on every way out. */
+/* Hide all portals.  The caller must call PortalsShow() in any case, also after an error. */
 void
 PortalsHide(HiddenPortals *hidden)
 {
@@ -65,7 +67,7 @@ PortalsHide(HiddenPortals *hidden)
 		most++;
 	hidden->portals = palloc(Max(most, 1) * sizeof(HiddenPortal));
 
-	/* nothing can fail from the first one on that is changed */
+	/* Collect all portals first: the loop that changes them cannot fail. */
 	for (MemoryContext child = top->firstchild; child != NULL; child = child->nextchild)
 	{
 		Portal		  portal = PortalOfContext(child);
@@ -86,7 +88,7 @@ PortalsHide(HiddenPortals *hidden)
 	}
 }
 
-/* Have them as they were.  None of them can have gone. */
+/* Restore the portals.  None of them can have been dropped meanwhile. */
 void
 PortalsShow(HiddenPortals *hidden)
 {

@@ -1,6 +1,6 @@
 /*
  * portals.h
- *	  Keeping the session's portals out of users' code's reach.
+ *	  Hide the session's portals from users' code.
  */
 #ifndef TASKQ_PORTALS_H
 #define TASKQ_PORTALS_H
@@ -9,7 +9,7 @@
 
 #include "utils/portal.h"
 
-/* A portal as it was before it was hidden. */
+/* A hidden portal, and its state before it was hidden. */
 typedef struct HiddenPortal
 {
 	Portal		 portal;

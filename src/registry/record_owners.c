@@ -1,16 +1,15 @@
 /*
  * record_owners.c
- *	  Bringing what the registry has stored of functions and types up to date:
- *	  their oids where a database is adopted or an object was made anew, their
- *	  owners where they are missing.
+ *	  Update the OIDs and owners of functions and types that the registry has stored.
  *
- * The oids in a restored database are those of its source, so they may be
- * anybody's here.  Owners are missing in what was registered before they were
- * recorded: whoever owns the object now is the owner to keep to.
+ * The OIDs in a restored database are those of its source, and may belong to other
+ * objects here; they are found by name when the database is adopted.  Owners are
+ * missing in registrations that were made before owners were recorded; then the
+ * object's current owner is recorded.
  *
- * An object that was dropped and made anew has another oid.  While it has the
- * registered name it is found by that; the new oid is recorded so that it is also
- * found when it is renamed or moved later.
+ * An object that was dropped and made anew has another OID.  It is found by the
+ * registered name.  Its new OID is recorded, so that the object is also found when
+ * it is renamed or moved later.
  */
 #include "taskq.h"
 
@@ -61,7 +60,7 @@ ReadNames(const TaskqHandler *handler, NameState *names)
 }
 
 /*
- * Find each object by its name, or with "use_oids" also by its recorded oid.
+ * Find each object by its name and, with "use_oids", by its recorded OID as well.
  * Whether the object can be used as it is now does not matter here.
  */
 static void

@@ -1,6 +1,6 @@
 /*
  * record_owners.h
- *	  Bringing what the registry has stored of functions and types up to date.
+ *	  Update the OIDs and owners of functions and types that the registry has stored.
  */
 #ifndef TASKQ_RECORD_OWNERS_H
 #define TASKQ_RECORD_OWNERS_H

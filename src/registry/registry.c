@@ -1,6 +1,6 @@
 /*
  * registry.c
- *	  Changing the registry: register_handler().
+ *	  Register handlers: register_handler().
  */
 #include "taskq.h"
 
@@ -36,7 +36,7 @@ PG_FUNCTION_INFO_V1(taskq_register_handler_by_name);
 
 #define REGISTER_ARGS 25
 
-/* Check that a function can be a handler of somebody's; of which form it is. */
+/* Raise an error if a function cannot be a handler that runs as "run_as".  Returns its form. */
 HandlerForm
 HandlerCheckFunction(Oid function, Oid run_as)
 {
@@ -58,7 +58,7 @@ HandlerCheckFunction(Oid function, Oid run_as)
 	return form;
 }
 
-/* A value for the row, if it was given. */
+/* Set a column of the row. */
 static void
 SetColumn(Datum *values, char *nulls, int column, Datum value)
 {
@@ -73,7 +73,7 @@ SetInterval(FunctionCallInfo fcinfo, int n, const char *what, int64 least, Datum
 		SetColumn(values, nulls, column, PG_GETARG_DATUM(n));
 }
 
-/* SQLSTATEs of five characters, or classes of two. */
+/* Set a column to an array of SQLSTATEs (five characters) and classes of them (two), if it was given. */
 static void
 SetErrors(FunctionCallInfo fcinfo, int n, const char *what, Datum *values, char *nulls, int column)
 {
@@ -98,7 +98,7 @@ SetErrors(FunctionCallInfo fcinfo, int n, const char *what, Datum *values, char 
 	SetColumn(values, nulls, column, PointerGetDatum(errors));
 }
 
-/* The arguments that are the same for in-server and external handlers. */
+/* Set the columns for the arguments that in-server and external handlers have in common. */
 static void
 SetDefaultsOfJobs(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 {
@@ -145,7 +145,7 @@ SetDefaultsOfJobs(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 	SetErrors(fcinfo, 17, "retryable_errors", values, nulls, H_RETRYABLE_ERRORS);
 }
 
-/* The search_path that the type's code runs with; the one in force unless given. */
+/* Set the search_path with which the type's code runs: by default, the current one of the caller. */
 static void
 SetSearchPath(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 {
@@ -158,7 +158,7 @@ SetSearchPath(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 	SetColumn(values, nulls, H_SEARCH_PATH, CStringGetTextDatum(path));
 }
 
-/* The arguments of a handler that runs in the server; its role. */
+/* Set the columns for a handler that runs in the server.  Returns its role. */
 static Oid
 SetFunction(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 {
@@ -184,7 +184,7 @@ SetFunction(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 	return run_as;
 }
 
-/* What the payloads must be; true: that means to run what users bring. */
+/* Set the columns of the payload contract.  Returns whether checking it runs users' code. */
 static bool
 SetContract(FunctionCallInfo fcinfo, Oid role, Datum *values, char *nulls)
 {
@@ -211,7 +211,7 @@ SetContract(FunctionCallInfo fcinfo, Oid role, Datum *values, char *nulls)
 	return ContractHasCode(&contract);
 }
 
-/* The retry function, if there is one; true: there is. */
+/* Set the columns of the retry function.  Returns whether there is one. */
 static bool
 SetRetryFunction(FunctionCallInfo fcinfo, Oid role, Datum *values, char *nulls)
 {
@@ -232,7 +232,7 @@ SetRetryFunction(FunctionCallInfo fcinfo, Oid role, Datum *values, char *nulls)
 	return true;
 }
 
-/* Is this the row that is there, but for when it was registered and whether it is paused? */
+/* Return whether the stored row has the same values, except registered_at and paused. */
 static bool
 IsSameRow(HeapTuple tuple, TupleDesc tupdesc, Datum *values, const char *nulls)
 {
@@ -252,9 +252,9 @@ IsSameRow(HeapTuple tuple, TupleDesc tupdesc, Datum *values, const char *nulls)
 }
 
 /*
- * Write the row over whatever was there.  Programs that register all they have
- * whenever they start change nothing by it, not even that an operator has paused
- * the type, and nobody need look again.
+ * Write the row, in place of an old one of the type.  If the old row has the same
+ * values, nothing is changed: many programs register all their types at each start,
+ * which must neither end a pause by an operator nor invalidate the caches.
  */
 static void
 WriteHandler(Datum *values, const char *nulls)
@@ -303,7 +303,7 @@ taskq_register_handler(PG_FUNCTION_ARGS)
 	task_type = ArgName(fcinfo, 0, "task type");
 	share_commit = ArgBool(fcinfo, 18, "share_commit");
 
-	/* against a registration or unregistration of the same type that is under way */
+	/* Wait for a concurrent registration or unregistration of the same type. */
 	HandlerLockType(task_type, true, true);
 	AcceptInvalidationMessages();
 	old = HandlerFind(task_type);
@@ -347,7 +347,7 @@ taskq_register_handler(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* An argument that names a function in text, as its oid. */
+/* Put the OID of the function that a text argument names into a copy of the arguments. */
 static void
 ReadName(FunctionCallInfo fcinfo, int n, const char *argument, FunctionCallInfo with_oids)
 {
@@ -355,7 +355,10 @@ ReadName(FunctionCallInfo fcinfo, int n, const char *argument, FunctionCallInfo 
 		with_oids->args[n].value = ObjectIdGetDatum(NamedFunction(ArgTextOrNull(fcinfo, n), argument));
 }
 
-/* The arguments are the executor's, which may use them again: the oids go into a copy. */
+/*
+ * SQL-callable register_handler() with functions named as text.  The OIDs go into a
+ * copy of the arguments, because the executor may use its arguments again.
+ */
 Datum
 taskq_register_handler_by_name(PG_FUNCTION_ARGS)
 {

@@ -1,6 +1,6 @@
 /*
  * registry.h
- *	  Changing the registry.
+ *	  Register handlers.
  */
 #ifndef TASKQ_REGISTRY_H
 #define TASKQ_REGISTRY_H

@@ -1,17 +1,17 @@
 /*
  * retry_function.c
- *	  Retry policies that users bring: f(attempt integer, error jsonb) RETURNS
- *	  interval, where NULL is for no retry.
+ *	  Retry functions of users: f(attempt integer, error jsonb) RETURNS interval.
+ *	  The result is the delay until the next attempt; NULL means no retry.
  *
- * A handler's function is asked by whoever reports the failure: the worker that
- * ran the handler, or the session that calls fail_job(), which has the job's row
- * and is not the extension's owner at that moment.  Where nobody reports it, as
- * after a lease that is over or a worker that was ended, the policy by name
- * decides: the scheduler is a superuser's session, serves everybody, and runs
- * nobody's code.
+ * The process that reports a failure calls the handler's retry function: the worker
+ * that ran the handler, or the session that calls fail_job().  It has locked the
+ * job's row, and does not act as the extension's owner during the call.  If nobody
+ * reports the failure, because a lease expired or a worker was terminated, the
+ * retry_policy decides: the scheduler runs as a superuser and for all roles, so it
+ * runs no users' code.
  *
- * Whatever the function does, the failure is settled: it has a second, a
- * subtransaction, and an answer that is not usable is as good as none.
+ * The failure is settled whatever the function does: the function runs for at most a
+ * second and in a subtransaction, and an unusable answer is ignored.
  */
 #include "taskq.h"
 
@@ -30,6 +30,7 @@
 #include "base/args.h"
 #include "base/clock.h"
 #include "base/compat.h"
+#include "base/log_pace.h"
 #include "config/handler.h"
 #include "config/resolve.h"
 #include "config/roles.h"
@@ -42,7 +43,7 @@
 
 static const Oid argument_types[] = { INT4OID, JSONBOID };
 
-/* NULL, or why a function is no retry function. */
+/* Return why a function is not a retry function, or NULL if it is one. */
 static const char *
 Refusal(Oid function)
 {
@@ -53,7 +54,7 @@ Refusal(Oid function)
 	return refusal;
 }
 
-/* May this be a handler's retry function, and may its role call it? */
+/* Raise an error if a function cannot be a handler's retry function, or the caller or the handler's role may not call it. */
 void
 RetryFunctionCheck(Oid function, Oid role)
 {
@@ -72,7 +73,10 @@ RetryFunctionCheck(Oid function, Oid role)
 	RoleCheckExecute(role, function);
 }
 
-/* Find the function as it is now, oid and name; NULL, or why it cannot be asked. */
+/*
+ * Find a stored retry function, and update its OID and name.  Returns NULL, or why
+ * it cannot be called.
+ */
 const char *
 RetryFunctionRefusal(StoredName *stored)
 {
@@ -102,8 +106,8 @@ typedef struct RetryCall
 	StoredName			  function;
 	int32				  attempt;
 	const AttemptFailure *failure;
-	bool				  retry; /* the answer is not NULL */
-	int64				  delay; /* microseconds */
+	bool				  retry; /* the function did not return NULL */
+	int64				  delay; /* microseconds; set if "retry" */
 } RetryCall;
 
 static void
@@ -116,7 +120,7 @@ AddMember(StringInfo json, const char *key, const char *text)
 		escape_json(json, text);
 }
 
-/* The failure as attempts shows it. */
+/* Return the failure as a jsonb object whose members are named as the columns of taskq.attempts. */
 static Datum
 ErrorAsJson(const AttemptFailure *failure)
 {
@@ -156,17 +160,12 @@ CallRetryFunction(void *arg)
 		call->delay = CheckMicroseconds(DatumGetIntervalP(answer), "the delay", 0);
 }
 
-/* Say that a function is of no use, but not again and again. */
+/* Warn that a retry function gave no usable answer, at most once a minute for a task type. */
 static void
 Warn(const char *task_type, const char *signature, const char *why)
 {
-	static TimestampTz warned_at = 0;
-	static char		   warned_of[TASKQ_NAME_MAX + 1];
-
-	if (warned_at != 0 && ClockNow() - warned_at < USECS_PER_MINUTE && strcmp(warned_of, task_type) == 0)
+	if (!LogIsDue(psprintf("retry function of %s", task_type)))
 		return;
-	warned_at = ClockNow();
-	strlcpy(warned_of, task_type, sizeof(warned_of));
 	ereport(WARNING,
 			(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
 			 errmsg("retry function %s of task type \"%s\" gave no usable answer", signature, task_type),
@@ -174,7 +173,7 @@ Warn(const char *task_type, const char *signature, const char *why)
 			 errhint("The type's retry_policy is used instead. This is said once a minute.")));
 }
 
-/* Call it in the role of the handler, with the job as the current one. */
+/* Call the retry function as the role of the handler.  The job is the current job meanwhile. */
 static void
 Call(RetryCall *call, UserCode *code, const char *task_type, bool *retryable, int64 *retry_in)
 {
@@ -197,15 +196,16 @@ Call(RetryCall *call, UserCode *code, const char *task_type, bool *retryable, in
 }
 
 /*
- * An attempt has failed: if the job would be retried after a delay by policy,
- * have the handler's function say whether and when.  The caller is not the
- * owner, and has the job's row.
+ * Call the handler's retry function after an attempt has failed, and change
+ * *retryable or *retry_in by its answer.  The function is called only if the job
+ * would otherwise be retried by its retry_policy.  The caller has locked the job's
+ * row and does not act as the extension's owner.
  */
 void
 RetryFunctionAsk(const TaskqJob *job, const AttemptFailure *failure, bool *retryable, int64 *retry_in)
 {
 	const TaskqHandler *handler;
-	TaskqJob			shown = *job; /* what the function does to it is nothing */
+	TaskqJob			shown = *job; /* a copy, which the function may change without effect */
 	char				task_type[TASKQ_NAME_MAX + 1];
 	RetryCall			call = { .attempt = job->attempt, .failure = failure };
 	UserCode			code = { .job = &shown, .time_limit = TIME_LIMIT, .settles = true };
@@ -217,7 +217,7 @@ RetryFunctionAsk(const TaskqJob *job, const AttemptFailure *failure, bool *retry
 	if (handler == NULL || handler->retry_function == NULL)
 		return;
 
-	/* the registry may be read anew while the function runs */
+	/* Copy what is needed, because the registry may be reloaded while the function runs. */
 	strlcpy(task_type, handler->task_type, sizeof(task_type));
 	call.function = HandlerRetryFunction(handler);
 	call.function.name = pstrdup(call.function.name);

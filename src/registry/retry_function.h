@@ -1,6 +1,6 @@
 /*
  * retry_function.h
- *	  Retry policies that users bring.
+ *	  Retry functions of users.
  */
 #ifndef TASKQ_RETRY_FUNCTION_H
 #define TASKQ_RETRY_FUNCTION_H

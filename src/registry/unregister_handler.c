@@ -1,7 +1,8 @@
 /*
  * unregister_handler.c
- *	  Changing registrations that are there: unregister_handler(), clear_handlers(),
- *	  pause_handler() and resume_handler(); who may do so, and what is kept of it.
+ *	  Change existing registrations: unregister_handler(), clear_handlers(),
+ *	  pause_handler() and resume_handler().  Check who may change them, and record
+ *	  the changes in taskq.handler_changes.
  */
 #include "taskq.h"
 
@@ -25,14 +26,14 @@ PG_FUNCTION_INFO_V1(taskq_clear_handlers);
 PG_FUNCTION_INFO_V1(taskq_pause_handler);
 PG_FUNCTION_INFO_V1(taskq_resume_handler);
 
-/* May the caller replace or remove this handler? */
+/* Return whether the caller may replace or remove this handler. */
 static bool
 MayChange(const TaskqHandler *handler)
 {
 	return MayActAs_compat(GetUserId(), HandlerRole(handler));
 }
 
-/* An error if it may not. */
+/* Raise an error if the caller may not replace or remove this handler. */
 void
 HandlerCheckMayChange(const TaskqHandler *handler)
 {
@@ -46,7 +47,7 @@ HandlerCheckMayChange(const TaskqHandler *handler)
 					RoleNameOrOid(role), handler->task_type)));
 }
 
-/* Keep what a type's row says before it is replaced or removed; as the owner. */
+/* Copy a type's row to handler_changes before it is replaced or removed.  The caller is the extension's owner, in SPI. */
 void
 HandlerRecordChange(const char *task_type, const char *change, Oid by)
 {
@@ -63,7 +64,7 @@ HandlerRecordChange(const char *task_type, const char *change, Oid by)
 				 4, types, values, NULL);
 }
 
-/* Remove a type's row; its lock keeps claims of the type out until we commit. */
+/* Remove a type's row.  The caller holds the type's lock, which blocks claims of the type until it commits. */
 static void
 RemoveHandler(const char *task_type)
 {

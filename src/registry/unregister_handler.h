@@ -1,6 +1,6 @@
 /*
  * unregister_handler.h
- *	  Changing registrations that are there.
+ *	  Change existing registrations.
  */
 #ifndef TASKQ_UNREGISTER_HANDLER_H
 #define TASKQ_UNREGISTER_HANDLER_H

@@ -1,21 +1,20 @@
 /*
  * usercode.c
- *	  Code that users bring outside handlers: payload types with constraints,
- *	  validators, retry functions.
+ *	  Run users' code outside handlers: payload types with constraints, validators
+ *	  and retry functions.
  *
- * It runs in the session of whoever needs its answer, so as the role that
- * brought it: never as the caller, to whose rights it would help itself, and
- * never as the extension's owner.  A security-restricted operation is what
- * keeps it there: it cannot become another role.  All it has is its answer: its
- * subtransaction is read-only and always rolled back, the portals of before are
- * hidden (portals.c), and what else belongs to the session is refused
- * (confine.c).  An error's context, too, begins with it, as the frames below it
- * tell what the caller does.
+ * This code runs in the session that needs its answer, but as the role of the
+ * handler: never as the caller, whose rights it could misuse, and never as the
+ * extension's owner.  It runs as a security-restricted operation, so it cannot change
+ * its role.  Its answer is its only effect: its subtransaction is read-only and
+ * always rolled back, the session's portals are hidden (portals.c), and other access
+ * to the session is refused (confine.c).  The context of its errors does not include
+ * the caller's, which would tell what the caller does.
  *
- * Nor does the caller lead it astray: it finds names by its own search_path, in
- * which a caller's temporary objects come last, reads and writes by fixed
- * settings (pin.c), and the job of a caller that is a handler is none of its
- * business.
+ * The caller cannot mislead the code either.  The code finds names by its own
+ * search_path, in which the caller's temporary objects come last.  It reads and
+ * writes values by fixed settings (pin.c).  If the caller is a handler, the code does
+ * not see its current job.
  */
 #include "taskq.h"
 
@@ -37,7 +36,7 @@
 #include "registry/usercode.h"
 #include "shared/timer.h"
 
-/* By the server; code that raises 57014 of its own accord has failed. */
+/* Return whether an error is an interrupt by the server.  Code can raise 57014 by itself; that is a plain failure. */
 static bool
 IsInterrupt(const ErrorData *error)
 {
@@ -51,7 +50,7 @@ typedef struct Watch
 {
 	const UserCode *code;
 	MemoryContext	context;
-	ErrorData	   *interrupt; /* the first one that the server has raised in it */
+	ErrorData	   *interrupt; /* the first interrupt that the server raised in the code; NULL: none */
 } Watch;
 
 static void
@@ -82,9 +81,8 @@ SayWhyItEnds(const Watch *watch)
 }
 
 /*
- * The error context callback of users' code, and the last one that is called in
- * it.  It sees errors as they are raised, also those that the code goes on to
- * catch.
+ * The error context callback of users' code.  It is the outermost callback while the
+ * code runs, and sees each error when it is raised, even if the code then catches it.
  */
 static void
 WatchErrors(void *arg)
@@ -128,7 +126,7 @@ SayIfDropped(const UserCode *code, ErrorData *error)
 	}
 }
 
-/* Raise an error of users' code, in the context that was kept from it. */
+/* Raise an error of users' code again, with the caller's context added. */
 void
 UserCodePassOn(ErrorData *error)
 {
@@ -144,17 +142,14 @@ SetOption(const char *name, const char *value)
 	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
-/*
- * Call it as its role, in a subtransaction whose end gives back role, settings
- * and snapshots.
- */
+/* Call the code as its role.  The caller has begun a subtransaction, whose rollback restores role, settings and snapshots. */
 static void
 CallAsRole(const UserCode *code, UserCodeFunction function, void *arg)
 {
 	Oid caller;
 	int sec_context;
 
-	/* temporary relations and types come first unless the path says otherwise */
+	/* Name pg_temp as the last schema: if the path does not name it, it is searched first. */
 	SetOption("search_path", psprintf("%s, pg_temp", code->search_path == NULL || code->search_path[0] == '\0' ? "pg_catalog" : code->search_path));
 	if (!row_security)
 		SetOption("row_security", "on");
@@ -171,8 +166,10 @@ CallAsRole(const UserCode *code, UserCodeFunction function, void *arg)
 }
 
 /*
- * Was the code interrupted?  An interrupt for its own time is its error, any
- * other the caller's, whether the code has let it pass or not.
+ * Decide what an interrupt of the code means.  If its time was over, the interrupt is
+ * returned as the code's error.  Any other interrupt is for the caller and raised
+ * again, even if the code has caught it; but when a background worker settles a run,
+ * it is returned too.
  */
 static ErrorData *
 JudgeInterrupt(const UserCode *code, ErrorData *interrupt, bool timed_out)
@@ -188,9 +185,9 @@ JudgeInterrupt(const UserCode *code, ErrorData *interrupt, bool timed_out)
 }
 
 /*
- * Run users' code; NULL, or the error it has raised.  All is as if it had not
- * run but for what "function" has put into memory that is the caller's, which
- * must not point to anything in a table.
+ * Run users' code.  Returns NULL, or the error that it raised.  Its only effect is
+ * what "function" has stored in the caller's memory, which must not contain pointers
+ * to TOAST tables, as the subtransaction is rolled back.
  */
 ErrorData *
 UserCodeRun(const UserCode *code, UserCodeFunction function, void *arg)

@@ -1,6 +1,6 @@
 /*
  * usercode.h
- *	  Code that users bring outside handlers.
+ *	  Run users' code outside handlers.
  */
 #ifndef TASKQ_USERCODE_H
 #define TASKQ_USERCODE_H
@@ -11,16 +11,16 @@
 
 #include "job/job.h"
 
-/* Whose code it is. */
+/* Users' code that is to be run. */
 typedef struct UserCode
 {
 	Oid			role;
-	const char *search_path; /* NULL: pg_catalog alone */
-	const char *what;		 /* what it is, for messages */
-	TaskqJob   *job;		 /* that it may ask for as the current one; NULL: none */
+	const char *search_path; /* NULL: pg_catalog only */
+	const char *what;		 /* name of the code in messages */
+	TaskqJob   *job;		 /* the current job, as the code sees it; NULL: none */
 	int64		time_limit;	 /* microseconds, for messages */
-	TimestampTz until;		 /* when it is over */
-	bool		settles;	 /* called to settle: no interrupt of a worker can be meant for more */
+	TimestampTz until;		 /* when the code is interrupted */
+	bool		settles;	 /* called to settle a run: an interrupt of a worker must not undo the settle */
 } UserCode;
 
 typedef void (*UserCodeFunction)(void *arg);

@@ -223,8 +223,7 @@ CancelRun(Run *run)
 	if (!CancelRequested(run->job.job_id, &reason) || reason == NULL)
 		reason = "cancelled while it was running";
 	run->job.last_error = ErrorText(reason);
-	JobTransition(&run->jobs, &run->job, JOB_CANCELLED, NULL);
-	CancelForget(run->job.job_id);
+	JobEnd(&run->jobs, &run->job, JOB_CANCELLED, NULL);
 }
 
 /*

@@ -12,6 +12,7 @@
 #include "taskq.h"
 
 #include "access/xact.h"
+#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -25,6 +26,7 @@
 #include "base/clock.h"
 #include "base/compat.h"
 #include "base/error.h"
+#include "base/rows.h"
 #include "claim/claim.h"
 #include "config/handler.h"
 #include "config/queue.h"
@@ -51,7 +53,9 @@ PG_FUNCTION_INFO_V1(taskq_run_next);
 PG_FUNCTION_INFO_V1(taskq_run_all);
 
 /* Number of result columns of each of the three functions. */
-#define RUN_COLUMNS 5
+static const Oid run_columns[] = { INT8OID, TEXTOID, TEXTOID, JSONBOID, TEXTOID };
+
+#define RUN_COLUMNS lengthof(run_columns)
 
 /* A call of one of the three functions. */
 typedef struct RunCall
@@ -324,7 +328,7 @@ taskq_run_job(PG_FUNCTION_ARGS)
 
 	CheckArgCount(fcinfo, 2);
 	CheckWritable("taskq.run_job()");
-	BeginRows(fcinfo, RUN_COLUMNS);
+	BeginRows(fcinfo, RUN_COLUMNS, run_columns);
 	job_id = ArgId(fcinfo, 0, "job_id");
 	PrepareCall(fcinfo, &call, -1, 1);
 	if (job_id == 0 || !RunOne(fcinfo, &call, job_id))
@@ -350,7 +354,7 @@ taskq_run_next(PG_FUNCTION_ARGS)
 
 	CheckArgCount(fcinfo, 2);
 	CheckWritable("taskq.run_next()");
-	BeginRows(fcinfo, RUN_COLUMNS);
+	BeginRows(fcinfo, RUN_COLUMNS, run_columns);
 	PrepareCall(fcinfo, &call, 0, 1);
 	RequireTypesOfGiven(&call);
 	(void) RunOne(fcinfo, &call, 0);
@@ -368,7 +372,7 @@ taskq_run_all(PG_FUNCTION_ARGS)
 
 	CheckArgCount(fcinfo, 3);
 	CheckWritable("taskq.run_all()");
-	BeginRows(fcinfo, RUN_COLUMNS);
+	BeginRows(fcinfo, RUN_COLUMNS, run_columns);
 	PrepareCall(fcinfo, &call, 0, 2);
 	RequireTypesOfGiven(&call);
 	most = PG_ARGISNULL(1) ? PG_INT32_MAX : ArgInt(fcinfo, 1, "max_jobs", 1, PG_INT32_MAX);

@@ -44,7 +44,6 @@
 #include "run/reset.h"
 #include "run/stepwise.h"
 #include "run/unwrap.h"
-#include "shared/wake.h"
 #include "store/catalog.h"
 #include "store/owner.h"
 
@@ -78,7 +77,7 @@ CommitClaim(Run *run)
 	OwnerEnter(&scope);
 	run->job.state = JOB_AVAILABLE;
 	PushActiveSnapshot(GetTransactionSnapshot()); /* to detoast a large payload */
-	JobTransition(&run->jobs, &run->job, JOB_RUNNING, NULL);
+	JobChange(&run->jobs, &run->job, JOB_RUNNING);
 	JobKeep(&run->job);
 	PopActiveSnapshot();
 	run->job.is_stored = true;
@@ -86,7 +85,6 @@ CommitClaim(Run *run)
 	if (run->on_trial)
 		TrialFailed(run->task_type); /* assumed until it completes: the trial's lock ends with this transaction */
 	OwnerLeave(&scope);
-	WakeLeaseAt(ClockNow() + (int64) taskq_poll_interval * 1000);
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(context);
 	RESUME_INTERRUPTS();

@@ -62,7 +62,7 @@ CancelWaiting(int64 job_id, const char *reason)
 			}
 			if (reason != NULL)
 				job.last_error = ErrorText(reason);
-			JobTransition(&jobs, &job, JOB_CANCELLED, NULL);
+			JobEnd(&jobs, &job, JOB_CANCELLED, NULL);
 			result = CANCEL_DONE;
 			break;
 	}

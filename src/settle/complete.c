@@ -17,6 +17,7 @@
 
 #include "base/args.h"
 #include "base/error.h"
+#include "base/rows.h"
 #include "settle/decide.h"
 #include "settle/result.h"
 #include "settle/settle.h"
@@ -211,6 +212,9 @@ CompleteAll(Completion *completions, int n)
 	qsort(completions, n, sizeof(Completion), CompareByPosition);
 }
 
+/* The columns of complete_jobs(). */
+static const Oid columns[] = { INT8OID, INT8OID, TEXTOID };
+
 Datum
 taskq_complete_jobs(PG_FUNCTION_ARGS)
 {
@@ -220,7 +224,7 @@ taskq_complete_jobs(PG_FUNCTION_ARGS)
 
 	CheckArgCount(fcinfo, 3);
 	CheckWritable("taskq.complete_jobs()");
-	BeginRows(fcinfo, 3);
+	BeginRows(fcinfo, lengthof(columns), columns);
 	completions = ReadCompletions(fcinfo, &n);
 	CompleteAll(completions, n);
 	for (int i = 0; i < n; i++)

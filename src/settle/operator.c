@@ -12,7 +12,6 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "config/route.h"
-#include "job/cancel_requests.h"
 #include "job/current.h"
 #include "job/fence.h"
 #include "job/history.h"
@@ -116,16 +115,7 @@ PutBackEnded(Store *jobs, TaskqJob *job, bool wait)
 		return STORE_BUSY;
 	NotePutBack(job->job_id);
 	job->route_id = RouteForPutBack(job->route_id);
-	job->life++;
-	job->attempt = 0;
-	job->worker_id = NULL;
-	job->started_at = 0;
-	job->progress = NULL;
-	if (job->state == JOB_COMPLETED)
-		job->checkpoint = NULL; /* all was done, and is to be done again */
-	job->run_at = ClockNow();
-	JobTransition(jobs, job, JOB_AVAILABLE, NULL);
-	CancelForget(job->job_id);
+	JobRevive(jobs, job);
 	return STORE_LOCKED;
 }
 
@@ -185,7 +175,7 @@ taskq_retry_job(PG_FUNCTION_ARGS)
 		if (changed)
 		{
 			job.run_at = now;
-			JobTransition(&jobs, &job, JOB_AVAILABLE, NULL);
+			JobChange(&jobs, &job, JOB_AVAILABLE);
 		}
 	}
 	else if (HistoryFind(job_id, &job, &ending))
@@ -219,7 +209,7 @@ taskq_discard_job(PG_FUNCTION_ARGS)
 	{
 		if (reason != NULL)
 			job.last_error = ErrorText(reason);
-		JobTransition(&jobs, &job, JOB_DISCARDED, NULL);
+		JobEnd(&jobs, &job, JOB_DISCARDED, NULL);
 	}
 	else if (!HistoryFind(job_id, &job, &ending))
 		JobNotFound(job_id);

@@ -12,26 +12,17 @@
 #include "config/route.h"
 #include "job/cancel_requests.h"
 #include "settle/settle.h"
-#include "shared/stats.h"
 
 /* A job that has certainly crashed the server so often is not run again. */
 #define MAX_CRASHES 2
 
 /* outcomes, for claims of every kind --------------------------------------- */
 
-static void
-CountRun(const TaskqJob *job, bool completed)
-{
-	StatsCountRun(RouteById(job->route_id)->task_type, completed, ClockNow() - job->started_at,
-				  job->started_at - job->run_at);
-}
-
 void
 SettleCompleted(Store *jobs, TaskqJob *job, struct varlena *result)
 {
-	CountRun(job, true);
 	job->last_outcome = OUTCOME_COMPLETED;
-	JobTransition(jobs, job, JOB_COMPLETED, result);
+	JobEnd(jobs, job, JOB_COMPLETED, result);
 }
 
 /* A job is to wait, again or still: was it to be cancelled?  Then it is. */
@@ -44,8 +35,7 @@ SettleIfCancelled(Store *jobs, TaskqJob *job)
 		return false;
 	if (reason != NULL)
 		job->last_error = ErrorText(reason);
-	JobTransition(jobs, job, JOB_CANCELLED, NULL);
-	CancelForget(job->job_id);
+	JobEnd(jobs, job, JOB_CANCELLED, NULL);
 	return true;
 }
 
@@ -60,7 +50,6 @@ SettleFailed(Store *jobs, TaskqJob *job, char outcome, const AttemptFailure *fai
 	TimestampTz now = ClockNow();
 	int64		delay;
 
-	CountRun(job, false);
 	AttemptRecordFailure(job, failure, now);
 	job->failure = failure;
 	job->last_outcome = outcome;
@@ -70,20 +59,19 @@ SettleFailed(Store *jobs, TaskqJob *job, char outcome, const AttemptFailure *fai
 	delay = RetryDelay(HandlerRetryPolicy(RouteById(job->route_id)->task_type), job->attempt, RetryJitter());
 	if (!retryable || delay < 0 || !AttemptsLeft(job, failure))
 	{
-		JobTransition(jobs, job, JOB_DISCARDED, NULL);
+		JobEnd(jobs, job, JOB_DISCARDED, NULL);
 		return;
 	}
 	if (retry_in != NO_MICROSECONDS)
 		delay = retry_in;
 	job->run_at = now + delay;
-	JobTransition(jobs, job, delay > 0 ? JOB_RETRYABLE : JOB_AVAILABLE, NULL);
+	JobChange(jobs, job, delay > 0 ? JOB_RETRYABLE : JOB_AVAILABLE);
 }
 
 /* The run crashed the server: that may happen once. */
 void
 SettleCrashed(Store *jobs, TaskqJob *job, const AttemptFailure *failure)
 {
-	CountRun(job, false);
 	AttemptRecordFailure(job, failure, ClockNow());
 	job->failure = failure;
 	job->last_outcome = OUTCOME_CRASHED;
@@ -92,9 +80,9 @@ SettleCrashed(Store *jobs, TaskqJob *job, const AttemptFailure *failure)
 	if (SettleIfCancelled(jobs, job))
 		return;
 	if (job->crashes >= MAX_CRASHES || job->attempt >= job->max_attempts)
-		JobTransition(jobs, job, JOB_QUARANTINED, NULL);
+		JobEnd(jobs, job, JOB_QUARANTINED, NULL);
 	else
-		JobTransition(jobs, job, JOB_AVAILABLE, NULL);
+		JobChange(jobs, job, JOB_AVAILABLE);
 }
 
 /* The run did not end by its own doing: the attempt does not count. */
@@ -105,7 +93,7 @@ SettleGivenBack(Store *jobs, TaskqJob *job, char outcome, TimestampTz run_at)
 	job->last_outcome = outcome;
 	job->run_at = run_at;
 	if (!SettleIfCancelled(jobs, job))
-		JobTransition(jobs, job, JOB_AVAILABLE, NULL);
+		JobChange(jobs, job, JOB_AVAILABLE);
 }
 
 /* by the holder of a claim ------------------------------------------------- */
@@ -138,8 +126,7 @@ SettleCancelled(int64 job_id, int64 epoch, const char *reason)
 		if (reason != NULL)
 			scope.job.last_error = ErrorText(reason);
 		scope.job.last_outcome = OUTCOME_CANCELLED;
-		JobTransition(&scope.jobs, &scope.job, JOB_CANCELLED, NULL);
-		CancelForget(job_id);
+		JobEnd(&scope.jobs, &scope.job, JOB_CANCELLED, NULL);
 	}
 	EndSettle(&scope);
 	return held;

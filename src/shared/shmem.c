@@ -239,6 +239,11 @@ ShmemDatabase(Oid dboid, bool make)
 		db->n_shifts = 0;
 		db->watched_at = 0;
 		db->slot_taken_at = 0;
+		db->helper_pid = 0;
+		db->helper_latch = NULL;
+		db->helper_starts = db->helper_lacks = false;
+		db->helper_does = -1;
+		db->helper_work = db->helper_done = db->helper_failed = 0;
 		pg_atomic_write_u32(&db->may_grow, 1);
 		memset(db->failed_pools, 0, sizeof(db->failed_pools));
 		pg_atomic_write_u32(&db->n_terminations, 0);
@@ -322,10 +327,14 @@ int
 ShmemCountProcesses(Oid dboid)
 {
 	TaskqDatabase *db = ShmemDatabase(dboid, false);
-	int			   n = db != NULL && db->scheduler_pid != 0 ? 1 : 0;
+	int			   n = 0;
 
 	if (db == NULL)
 		return 0;
+	if (db->scheduler_pid != 0)
+		n++;
+	if (db->helper_pid != 0)
+		n++;
 	for (int i = 0; i < taskq_shared->n_slots; i++)
 	{
 		LWLockAcquire(&taskq_slots[i].lock, LW_SHARED);

@@ -131,6 +131,16 @@ typedef struct TaskqDatabase
 	bool		  prepared_known;									  /* the list is complete */
 	char		  failed_pools[MAX_FAILED_POOLS][TASKQ_NAME_MAX + 1]; /* pools whose last worker has failed */
 
+	/* The helper (helper.c).  Guarded by TaskqShared.lock.  Sets of work have a bit for each. */
+	int	   helper_pid; /* 0: none runs */
+	Latch *helper_latch;
+	bool   helper_starts; /* one is on its way */
+	bool   helper_lacks;  /* there is no slot for one, so the scheduler does its work */
+	int	   helper_does;	  /* the work of the batch that it does now; -1: none */
+	uint32 helper_work;	  /* to be done by it */
+	uint32 helper_done;	  /* of which it has done all */
+	uint32 helper_failed; /* in which a batch has failed */
+
 	pg_atomic_uint32 n_terminations;
 	pg_atomic_uint32 leaves_wanted;	   /* a row had to go to an overflow leaf */
 	pg_atomic_uint32 events_to_notify; /* events were written since the last NOTIFY */

@@ -5,12 +5,12 @@
  * Launcher, schedulers and workers are background workers, of which the server
  * has max_worker_processes.  The number of schedulers is limited, so that a quarter
  * of the slots is left to workers, and taskq.reserved_workers slots to others.  When
- * there are more databases than that, or no slot is left, schedulers without work
- * make room.  If all have work, databases take turns: a scheduler that has run for
- * ten seconds exits, or a worker after its job.  The launcher chooses which.
+ * there are more databases than that, or no slot is left, helpers exit, and schedulers
+ * without work make room.  If all have work, databases take turns: a scheduler that has
+ * run for ten seconds exits, or a worker after its job.  The launcher chooses which.
  *
  * A scheduler that has made room rests.  The launcher starts it again when a commit
- * brings work, when something is due, and once in a while (launcher.c).
+ * brings work, when something is due, and once in a while (turns.c).
  */
 #include "taskq.h"
 
@@ -120,6 +120,39 @@ SlotsTaken(TaskqDatabase *db)
 	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
 	db->slot_taken_at = ClockNow();
 	LWLockRelease(&taskq_shared->lock);
+}
+
+/*
+ * May a database start a helper?  Only if a slot for a worker is left besides those
+ * that taskq.reserved_workers leaves to others.  If so, the helper is counted from now
+ * on.
+ */
+bool
+SlotsForHelper(TaskqDatabase *db)
+{
+	int	 taken = 1; /* the launcher's */
+	bool may;
+
+	for (int i = 0; i < taskq_shared->n_slots; i++)
+		if (taskq_slots[i].worker)
+			taken++;
+	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < taskq_shared->n_databases; i++)
+	{
+		const TaskqDatabase *other = &taskq_databases[i];
+
+		if (!OidIsValid(other->dboid))
+			continue;
+		if (other->scheduler_pid != 0)
+			taken++;
+		if (other->helper_pid != 0 || other->helper_starts)
+			taken++;
+	}
+	may = !SlotsAreShort() && taken + 2 <= max_worker_processes - taskq_reserved_workers;
+	db->helper_starts = may;
+	db->helper_lacks = !may;
+	LWLockRelease(&taskq_shared->lock);
+	return may;
 }
 
 /* make room ---------------------------------------------------------------- */
@@ -272,17 +305,29 @@ HasWorker(const char *pool)
 	return found;
 }
 
-/* Can a pool of this database have workers: "ready", "no slot" or "not running"? */
+/* Can this pool of the database have workers, or NULL: any? */
+SlotsState
+SlotsStateOf(const char *pool)
+{
+	TaskqDatabase *db = ShmemMyDatabase();
+
+	if (db == NULL || !taskq_enabled || (db->scheduler_pid == 0 && !db->rests && db->waits_since == 0))
+		return SLOTS_NOT_RUNNING;
+	if (((db->scheduler_pid == 0 && db->waits_since != 0) || db->slots_wanted > 0) &&
+		(pool == NULL || !HasWorker(pool)))
+		return SLOTS_NONE_FREE;
+	return SLOTS_READY;
+}
+
 Datum
 taskq_pool_state(PG_FUNCTION_ARGS)
 {
-	TaskqDatabase *db = ShmemMyDatabase();
-	const char	  *state = "ready";
+	static const char *const names[] = {
+		[SLOTS_READY] = "ready",
+		[SLOTS_NONE_FREE] = "no slot",
+		[SLOTS_NOT_RUNNING] = "not running",
+	};
 
 	CheckArgCount(fcinfo, 1);
-	if (db == NULL || !taskq_enabled || (db->scheduler_pid == 0 && !db->rests && db->waits_since == 0))
-		state = "not running";
-	else if ((db->scheduler_pid == 0 && db->waits_since != 0) || db->slots_wanted > 0)
-		state = !PG_ARGISNULL(0) && HasWorker(text_to_cstring(PG_GETARG_TEXT_PP(0))) ? "ready" : "no slot";
-	PG_RETURN_TEXT_P(cstring_to_text(state));
+	PG_RETURN_TEXT_P(cstring_to_text(names[SlotsStateOf(PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0)))]));
 }

@@ -33,14 +33,12 @@ typedef enum WakeKind
 	WAKE_SCHEDULER_AT, /* key: moment */
 	WAKE_LEASE_AT,	   /* key: the end of a lease */
 	WAKE_CONFIG_CHANGED,
-	WAKE_CLAIMED,	  /* key: route; at abort its job is free again; forbids PREPARE */
-	WAKE_WORKER,	  /* key: external worker, whose registration has changed */
-	WAKE_PERMIT,	  /* key: external worker, of which a run has ended */
-	WAKE_PERMIT_HELD, /* key: external worker, of which a permit is free again at abort */
-	WAKE_CANCEL,	  /* key: job */
-	WAKE_LAUNCHER,	  /* key: database to look at */
-	WAKE_UNBLOCK,	  /* key: database; acted on at commit and at abort */
-	WAKE_EVENTS		  /* wake readers of events; also at abort, because an open transaction holds them back */
+	WAKE_CLAIMED,  /* key: route; at abort its job is free again; forbids PREPARE */
+	WAKE_WORKER,   /* key: external worker, whose registration has changed */
+	WAKE_CANCEL,   /* key: job */
+	WAKE_LAUNCHER, /* key: database to look at */
+	WAKE_UNBLOCK,  /* key: database; acted on at commit and at abort */
+	WAKE_EVENTS	   /* wake readers of events; also at abort, because an open transaction holds them back */
 } WakeKind;
 
 typedef struct WakeNote
@@ -174,20 +172,6 @@ WakeWorker(uint64 worker_key)
 	AddNote(WAKE_WORKER, (int64) worker_key);
 }
 
-/* Note that a run of an external worker ends. */
-void
-WakePermit(uint64 worker_key)
-{
-	AddNote(WAKE_PERMIT, (int64) worker_key);
-}
-
-/* Note that this transaction holds permits of an external worker. */
-void
-WakePermitHeld(uint64 worker_key)
-{
-	AddNote(WAKE_PERMIT_HELD, (int64) worker_key);
-}
-
 /* Note that a job is to be interrupted if a background worker runs it. */
 void
 WakeCancel(int64 job_id)
@@ -260,10 +244,6 @@ ActOnNote(const WakeNote *note)
 			if (pg_atomic_read_u32(&taskq_shared->n_waiting) > 0)
 				WakeForWorker((uint64) note->key, false);
 			break;
-		case WAKE_PERMIT:
-		case WAKE_PERMIT_HELD:
-			WakeForPermit((uint64) note->key);
-			break;
 		case WAKE_CANCEL:
 			WakeCancelledRun(MyDatabaseId, note->key);
 			if (db != NULL)
@@ -288,7 +268,7 @@ ActOnNote(const WakeNote *note)
 static bool
 IsForEnd(const WakeNote *note, bool committed)
 {
-	if (note->kind == WAKE_CLAIMED || note->kind == WAKE_PERMIT_HELD)
+	if (note->kind == WAKE_CLAIMED)
 		return !committed && ShmemPresent();
 	return committed || note->kind == WAKE_UNBLOCK || note->kind == WAKE_EVENTS;
 }
@@ -363,7 +343,7 @@ EndLevel(int level, bool committed)
 
 		if (!committed && !IsForEnd(note, false))
 			continue;
-		if (!committed && (note->kind == WAKE_CLAIMED || note->kind == WAKE_PERMIT_HELD))
+		if (!committed && note->kind == WAKE_CLAIMED)
 		{
 			ActOnNote(note);
 			continue;

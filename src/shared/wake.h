@@ -18,8 +18,6 @@ extern void WakeLeaseAt(TimestampTz moment);
 extern void WakeConfigChanged(void);
 extern void WakeClaimed(int32 route_id);
 extern void WakeWorker(uint64 worker_key);
-extern void WakePermit(uint64 worker_key);
-extern void WakePermitHeld(uint64 worker_key);
 extern void WakeCancel(int64 job_id);
 extern void WakeLauncher(Oid dboid);
 extern void WakeUnblock(Oid dboid);

@@ -90,12 +90,14 @@ WatchBegin(TaskqDatabase *database)
 	(void) WatchNote();
 }
 
-/* Note that we are going to sleep. */
-void
+/* Note that we are going to sleep.  True: time was lost before. */
+bool
 WatchSleep(long milliseconds)
 {
-	(void) WatchNote();
+	bool lost = WatchNote();
+
 	allowed = (int64) milliseconds * 1000;
+	return lost;
 }
 
 /* Note the time that was lost since the last call.  Returns true if any was. */

@@ -13,7 +13,7 @@
 #include "shared/shmem.h"
 
 extern void		   WatchBegin(TaskqDatabase *database);
-extern void		   WatchSleep(long milliseconds);
+extern bool		   WatchSleep(long milliseconds);
 extern bool		   WatchNote(void);
 extern TimestampTz WatchNow(void);
 extern TimestampTz WatchLease(TimestampTz expires_at, TupleTableSlot *row);

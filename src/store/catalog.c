@@ -35,50 +35,47 @@
 #include "utils/syscache.h"
 
 #include "base/guc.h"
+#include "base/rows.h"
 #include "base/version.h"
 #include "shared/shmem.h"
 #include "shared/wake.h"
 #include "store/catalog.h"
+#include "store/columns.h"
 #include "store/find_index.h"
 #include "store/kit.h"
 
-/*
- * How many columns a table has at least: a table of an older version has fewer,
- * and reading one that is not there would crash the server.  And what an index
- * must be.
- */
+/* The names of tables, indexes and sequences, and what an index must be. */
 static const struct
 {
 	const char *name;
-	int			columns;
 	TaskqRel	table; /* of an index */
 	IndexWanted index;
 } rels[TASKQ_RELS] = {
-	[REL_JOBS] = { "jobs", 30 },
-	[REL_JOBS_PKEY] = { "jobs_pkey", 1, REL_JOBS, { 1, { 1 }, .definition = "ALTER TABLE taskq.jobs ADD CONSTRAINT jobs_pkey PRIMARY KEY (job_id)" } },
-	[REL_JOBS_OPEN] = { "jobs_open", 4, REL_JOBS, { 4, { 5, 8, 2, 1 }, .gate_column = 12, .gate = 'o', .definition = "CREATE INDEX jobs_open ON taskq.jobs (route_id, priority, run_at, job_id) WHERE gate = 'o'" } },
-	[REL_JOBS_RUNNING] = { "jobs_running", 2, REL_JOBS, { 2, { 21, 1 }, .collation = C_COLLATION_OID, .gate_column = 12, .gate = 'r', .definition = "CREATE INDEX jobs_running ON taskq.jobs (worker_id COLLATE \"C\", job_id) WHERE gate = 'r'" } },
-	[REL_HISTORY] = { "job_history", 30 },
-	[REL_HISTORY_OVERFLOW] = { "job_history_overflow", 30 },
-	[REL_FAILURES] = { "attempt_failures", 15 },
-	[REL_ROUTES] = { "routes", 8 },
-	[REL_QUEUES] = { "queue_defs", 12 },
-	[REL_HANDLERS] = { "handlers", 42 },
-	[REL_POOLS] = { "pool_defs", 11 },
-	[REL_WORKERS] = { "external_workers", 12 },
-	[REL_WORKERS_PKEY] = { "external_workers_pkey", 1, REL_WORKERS, { 1, { 1 }, .collation = DEFAULT_COLLATION_OID, .definition = "ALTER TABLE taskq.external_workers ADD CONSTRAINT external_workers_pkey PRIMARY KEY (worker_id)" } },
-	[REL_CANCELS] = { "cancel_requests", 4 },
-	[REL_CANCELS_JOB] = { "cancel_requests_job", 1, REL_CANCELS, { 1, { 2 }, .definition = "CREATE INDEX cancel_requests_job ON taskq.cancel_requests (job_id)" } },
-	[REL_INSTALLATION] = { "installation", 6 },
-	[REL_JOB_ID_SEQ] = { "job_id_seq", 1 },
-	[REL_EPOCH_SEQ] = { "epoch_seq", 1 },
-	[REL_EVENTS] = { "event_log", 17 },
-	[REL_EVENTS_OVERFLOW] = { "event_log_overflow", 17 },
-	[REL_EVENT_ID_SEQ] = { "event_id_seq", 1 },
-	[REL_FRAMES] = { "frame_log", 8 },
-	[REL_GRANTS] = { "access_grants", 3 },
-	[REL_RIGHTS] = { "access_rights", 2 },
-	[REL_HANDLER_CHANGES] = { "handler_changes", 16 },
+	[REL_JOBS] = { "jobs" },
+	[REL_JOBS_PKEY] = { "jobs_pkey", REL_JOBS, { 1, { 1 }, .definition = "ALTER TABLE taskq.jobs ADD CONSTRAINT jobs_pkey PRIMARY KEY (job_id)" } },
+	[REL_JOBS_OPEN] = { "jobs_open", REL_JOBS, { 4, { 5, 8, 2, 1 }, .gate_column = 12, .gate = 'o', .definition = "CREATE INDEX jobs_open ON taskq.jobs (route_id, priority, run_at, job_id) WHERE gate = 'o'" } },
+	[REL_JOBS_RUNNING] = { "jobs_running", REL_JOBS, { 2, { 21, 1 }, .collation = C_COLLATION_OID, .gate_column = 12, .gate = 'r', .definition = "CREATE INDEX jobs_running ON taskq.jobs (worker_id COLLATE \"C\", job_id) WHERE gate = 'r'" } },
+	[REL_HISTORY] = { "job_history" },
+	[REL_HISTORY_OVERFLOW] = { "job_history_overflow" },
+	[REL_FAILURES] = { "attempt_failures" },
+	[REL_ROUTES] = { "routes" },
+	[REL_QUEUES] = { "queue_defs" },
+	[REL_HANDLERS] = { "handlers" },
+	[REL_POOLS] = { "pool_defs" },
+	[REL_WORKERS] = { "external_workers" },
+	[REL_WORKERS_PKEY] = { "external_workers_pkey", REL_WORKERS, { 1, { 1 }, .collation = DEFAULT_COLLATION_OID, .definition = "ALTER TABLE taskq.external_workers ADD CONSTRAINT external_workers_pkey PRIMARY KEY (worker_id)" } },
+	[REL_CANCELS] = { "cancel_requests" },
+	[REL_CANCELS_JOB] = { "cancel_requests_job", REL_CANCELS, { 1, { 2 }, .definition = "CREATE INDEX cancel_requests_job ON taskq.cancel_requests (job_id)" } },
+	[REL_INSTALLATION] = { "installation" },
+	[REL_JOB_ID_SEQ] = { "job_id_seq" },
+	[REL_EPOCH_SEQ] = { "epoch_seq" },
+	[REL_EVENTS] = { "event_log" },
+	[REL_EVENTS_OVERFLOW] = { "event_log_overflow" },
+	[REL_EVENT_ID_SEQ] = { "event_id_seq" },
+	[REL_FRAMES] = { "frame_log" },
+	[REL_GRANTS] = { "access_grants" },
+	[REL_RIGHTS] = { "access_rights" },
+	[REL_HANDLER_CHANGES] = { "handler_changes" },
 };
 
 static bool		   catalog_valid = false;
@@ -186,7 +183,7 @@ FindExtensionOwner(Oid extension)
 	return owner;
 }
 
-/* How many columns a relation has; -1 when there is none of this oid. */
+/* How many columns a relation has; -1 when there is none of this oid.  A table of an older version has fewer. */
 static int
 CountColumns(Oid relid)
 {
@@ -227,7 +224,7 @@ LoadRels(void)
 		if (rels[i].index.n_keys > 0)
 			continue;
 		rel_oids[i] = get_relname_relid(rels[i].name, schema_oid);
-		if (definitions == DEFINITIONS_MATCH && CountColumns(rel_oids[i]) < rels[i].columns)
+		if (definitions == DEFINITIONS_MATCH && CountColumns(rel_oids[i]) < ColumnsOf(i)->n)
 			definitions = DEFINITIONS_OLDER;
 	}
 	for (int i = 0; i < TASKQ_RELS; i++)
@@ -410,6 +407,22 @@ CatalogMissingIndex(const char **definition)
 	return NULL;
 }
 
+/* Check the types of a table's columns before anybody reads its rows. */
+void
+CatalogCheckColumns(TaskqRel rel, Relation opened)
+{
+	const TaskqColumns *columns = ColumnsOf(rel);
+	TupleDesc			desc = RelationGetDescr(opened);
+	int					other = desc->natts < columns->n ? desc->natts : FirstOtherColumn(desc, columns->n, columns->types);
+
+	if (other != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("column \"%s\" of table taskq.%s was changed", NameStr(TupleDescAttr(desc, other - 1)->attname), rels[rel].name),
+				 errdetail("taskq reads the columns of its tables as CREATE EXTENSION has made them."),
+				 errhint("Give the table its definition back, or create the extension anew.")));
+}
+
 /*
  * Open one of taskq's tables or sequences.  Whoever has to wait for the lock may
  * find that it has been dropped meanwhile, with the extension, which is said as at
@@ -425,7 +438,10 @@ CatalogOpen(TaskqRel rel, LOCKMODE mode)
 
 		/* the lock came with the news of what others have done */
 		if (opened != NULL && CatalogRel(rel) == relid)
+		{
+			CatalogCheckColumns(rel, opened);
 			return opened;
+		}
 		if (opened != NULL)
 			relation_close(opened, mode);
 		CHECK_FOR_INTERRUPTS();

@@ -59,6 +59,7 @@ extern Oid		   CatalogOwner(void);
 extern Oid		   CatalogJobType(void);
 extern Oid		   CatalogRel(TaskqRel rel);
 extern Oid		   CatalogRelIfThere(TaskqRel rel);
+extern void		   CatalogCheckColumns(TaskqRel rel, Relation opened);
 extern Relation	   CatalogOpen(TaskqRel rel, LOCKMODE mode);
 extern const char *CatalogMissingIndex(const char **definition);
 extern uint64	   CatalogVersion(void);

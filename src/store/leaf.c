@@ -42,6 +42,13 @@ DayOf(TimestampTz moment)
 	return (DateADT) day;
 }
 
+/* When the next day begins, on which leaves may have expired. */
+TimestampTz
+LeafNextDay(void)
+{
+	return ((int64) DayOf(ClockNow()) + 1) * USECS_PER_DAY;
+}
+
 /* The first day on which a row of this moment may go.  Never today, so its leaf is not being dropped. */
 DateADT
 LeafDay(TimestampTz moment, int64 retention)

@@ -32,15 +32,16 @@ typedef enum LeafMaking
 	LEAF_NAME_IS_TAKEN /* by what is no leaf */
 } LeafMaking;
 
-extern Oid		  LeafOfDay(const LeafTable *table, DateADT day);
-extern DateADT	  LeafDay(TimestampTz moment, int64 retention);
-extern void		  LeafOpenForRow(Store *leaf, const LeafTable *table, TimestampTz now, int64 retention, DateADT *expires_on);
-extern Oid		 *LeafList(const LeafTable *table, int *n);
-extern bool		  LeafCare(bool wait);
-extern void		  LeafWant(void);
-extern LeafMaking LeafMake(const LeafTable *table, DateADT day);
-extern char		 *LeafExpired(const LeafTable *table);
-extern bool		  LeafIsFree(const LeafTable *table, Oid leaf);
-extern void		  LeafDrop(const LeafTable *table, const char *name);
+extern Oid		   LeafOfDay(const LeafTable *table, DateADT day);
+extern DateADT	   LeafDay(TimestampTz moment, int64 retention);
+extern TimestampTz LeafNextDay(void);
+extern void		   LeafOpenForRow(Store *leaf, const LeafTable *table, TimestampTz now, int64 retention, DateADT *expires_on);
+extern Oid		  *LeafList(const LeafTable *table, int *n);
+extern bool		   LeafCare(bool wait);
+extern void		   LeafWant(void);
+extern LeafMaking  LeafMake(const LeafTable *table, DateADT day);
+extern char		  *LeafExpired(const LeafTable *table);
+extern bool		   LeafIsFree(const LeafTable *table, Oid leaf);
+extern void		   LeafDrop(const LeafTable *table, const char *name);
 
 #endif /* TASKQ_LEAF_H */

@@ -36,6 +36,13 @@ OwnerLeave(OwnerScope *scope)
 	SetUserIdAndSecContext(scope->caller, scope->sec_context);
 }
 
+/* Is the extension's owner the current user? */
+bool
+OwnerIsIn(void)
+{
+	return GetUserId() == CatalogOwner();
+}
+
 /*
  * What a caller may have set and would change what taskq's statements mean, or
  * where and as what they make the leaves of its tables.

@@ -19,6 +19,7 @@ typedef struct OwnerScope
 
 extern void	  OwnerEnter(OwnerScope *scope);
 extern void	  OwnerLeave(OwnerScope *scope);
+extern bool	  OwnerIsIn(void);
 extern void	  OwnerEnterSpi(OwnerScope *scope);
 extern void	  OwnerLeaveSpi(OwnerScope *scope);
 extern uint64 OwnerExecute(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls);

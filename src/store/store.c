@@ -171,6 +171,20 @@ StoreLock(Store *store, ItemPointer tid, Snapshot snapshot, bool wait, bool foll
 	}
 }
 
+/*
+ * Did this transaction lock the row found last?  For assertions.  A row that a
+ * subtransaction locked after its parent, and let go when it was rolled back, has
+ * several lockers, which are not looked at.
+ */
+bool
+StoreIsLocked(Store *store)
+{
+	HeapTupleHeader header = ExecFetchSlotHeapTuple(store->found, false, NULL)->t_data;
+
+	return (header->t_infomask & HEAP_XMAX_IS_MULTI) != 0 ||
+		   TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetRawXmax(header));
+}
+
 /* Have a scan of the index ready; that of the last look-up will do. */
 static void
 OpenScan(Store *store, Oid index, int nkeys, Snapshot snapshot)

@@ -93,6 +93,18 @@ CheckTable(Oid relid)
 	}
 }
 
+/* The columns of a table are what this library knows. */
+static void
+CheckColumnsOf(TaskqRel rel, Oid relid)
+{
+	Relation opened = RelationIdGetRelation(relid);
+
+	if (!RelationIsValid(opened))
+		return;
+	CatalogCheckColumns(rel, opened);
+	RelationClose(opened);
+}
+
 /* Statements are about to be run on them as the owner. */
 void
 TableCheckAll(void)
@@ -110,8 +122,11 @@ TableCheckAll(void)
 			Oid	 relid = CatalogRelIfThere(rel);
 			char kind = get_rel_relkind(relid);
 
-			if (kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE)
-				CheckTable(relid);
+			if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
+				continue;
+			CheckTable(relid);
+			if (CatalogMatches())
+				CheckColumnsOf(rel, relid);
 		}
 	}
 	PG_CATCH();

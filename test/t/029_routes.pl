@@ -59,12 +59,12 @@ $node->reload;
 # one has enqueued, and ends late
 my $late = session($node);
 $late->query_safe(q(BEGIN; SELECT taskq.enqueue_job('late')));
-# one knows the route, and has not written its job
-sql($node, q(SELECT taskq.cancel_job(taskq.enqueue_job('held'))));
+# one knows the route, and has not written its job; it has made the route a moment
+# before, so that this is not marked yet
 my $gate = session($node);
 $gate->query_safe(q(SELECT pg_advisory_lock(hashtext('enqueue-read'))));
 my $held = session($node);
-$held->query_until(qr/begun/, qq(SET taskq.injection_point = 'enqueue-read';\n\\echo begun\nSELECT taskq.enqueue_job('held');\n));
+$held->query_until(qr/begun/, qq(SELECT taskq.cancel_job(taskq.enqueue_job('held'));\nSET taskq.injection_point = 'enqueue-read';\n\\echo begun\nSELECT taskq.enqueue_job('held');\n));
 wait_until($node, q(SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE '%enqueue_job%held%' AND wait_event_type = 'Lock' AND wait_event = 'advisory'), 'an enqueue is held after it has read its route');
 wait_until($node, q(SELECT count(*) = 1 FROM taskq.routes WHERE task_type = 'held' AND retired_at IS NOT NULL), 'the route is marked meanwhile');
 is(sql($node, q(SELECT count(*) FROM taskq.routes WHERE removable_on IS NOT NULL AND task_type IN ('late', 'held'))), 0, 'but not retired');

@@ -1,9 +1,9 @@
 /*
- * fill.h
+ * start_workers.h
  *	  Starting the workers that pools lack.
  */
-#ifndef TASKQ_FILL_H
-#define TASKQ_FILL_H
+#ifndef TASKQ_START_WORKERS_H
+#define TASKQ_START_WORKERS_H
 
 #include "taskq.h"
 
@@ -18,7 +18,7 @@ typedef struct DueJobs
 	TimestampTz next_due;
 } DueJobs;
 
-extern TimestampTz FillPools(TaskqDatabase *database, const DueJobs *jobs, bool *busy);
-extern bool		   FillIsPending(void);
+extern TimestampTz StartWorkers(TaskqDatabase *database, const DueJobs *jobs, bool *busy);
+extern bool		   WorkersArePending(void);
 
-#endif /* TASKQ_FILL_H */
+#endif /* TASKQ_START_WORKERS_H */

@@ -1,5 +1,5 @@
 /*
- * fill.c
+ * start_workers.c
  *	  Starting the workers that pools lack.  Called by the scheduler.
  *
  * All pools together leave some worker slots to others, and those of one role leave
@@ -18,10 +18,11 @@
 
 #include "base/clock.h"
 #include "base/guc.h"
+#include "base/log_pace.h"
 #include "config/adopt.h"
 #include "config/pool.h"
 #include "config/route.h"
-#include "process/fill.h"
+#include "process/start_workers.h"
 #include "process/worker.h"
 #include "shared/slots.h"
 #include "store/catalog.h"
@@ -43,7 +44,6 @@ typedef struct Trouble
 	char		pool[TASKQ_NAME_MAX + 1];
 	int			failures;
 	TimestampTz not_before;
-	TimestampTz warned_at;
 	uint64		version; /* of the catalog at that time: a change may mend it */
 } Trouble;
 
@@ -53,7 +53,6 @@ static int			  n_starts = 0;
 static int			  next_mark = 0;
 static List			 *troubles = NIL;
 static TimestampTz	  slots_retry_at = 0;
-static TimestampTz	  slots_warned_at = 0;
 
 /* starting workers --------------------------------------------------------- */
 
@@ -92,14 +91,11 @@ NoteFailedStart(const char *pool)
 	trouble->failures++;
 	trouble->not_before = now + delay;
 	trouble->version = CatalogVersion();
-	if (now - trouble->warned_at >= USECS_PER_MINUTE)
-	{
-		trouble->warned_at = now;
+	if (LogIsDue(psprintf("workers of pool %s fail", pool)))
 		ereport(WARNING,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("workers of taskq pool \"%s\" fail, so fewer are started", pool),
 				 errhint("The reason stands before this line; the role must exist, may need LOGIN, and must be allowed to connect.")));
-	}
 }
 
 /* See which of the workers that were asked for are up, or have failed. */
@@ -188,12 +184,8 @@ CountAllWorkers(Oid role)
 static void
 NoteShare(const TaskqPool *pool)
 {
-	static TimestampTz warned_at = 0;
-	TimestampTz		   now = ClockNow();
-
-	if (now - warned_at < USECS_PER_MINUTE)
+	if (!LogIsDue(psprintf("share of pool %s", pool->name)))
 		return;
-	warned_at = now;
 	ereport(WARNING,
 			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 			 errmsg("taskq pool \"%s\" is given no more workers, as its role has its share", pool->name),
@@ -213,9 +205,8 @@ NoteMissingSlots(const char *pool)
 	if (taskq_shared->slots_missing_since == 0)
 		taskq_shared->slots_missing_since = now;
 	LWLockRelease(&taskq_shared->lock);
-	if (now - slots_warned_at < USECS_PER_MINUTE)
+	if (!LogIsDue("slots for workers"))
 		return;
-	slots_warned_at = now;
 	ereport(WARNING,
 			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 			 errmsg("out of background worker slots for taskq pool \"%s\"", pool),
@@ -299,16 +290,16 @@ DueForPool(const DueJobs *jobs, const TaskqPool *pool)
 }
 
 /* What a look at all pools has found. */
-typedef struct FillState
+typedef struct StartState
 {
 	bool may_grow; /* there are pools that more jobs would bring more workers */
 	bool busy;	   /* jobs are due for a pool */
 	int	 lacking;  /* workers for which there is no slot */
-} FillState;
+} StartState;
 
 /* Start the workers that a pool lacks; when to try again if it cannot be. */
 static TimestampTz
-FillPool(const TaskqPool *pool, const DueJobs *jobs, FillState *state)
+StartForPool(const TaskqPool *pool, const DueJobs *jobs, StartState *state)
 {
 	Trouble *trouble = FindTrouble(pool->name);
 	int		 have = CountWorkers(pool->name);
@@ -363,10 +354,10 @@ FillPool(const TaskqPool *pool, const DueJobs *jobs, FillState *state)
  * beyond their pool's size find that out themselves.
  */
 TimestampTz
-FillPools(TaskqDatabase *database, const DueJobs *jobs, bool *busy)
+StartWorkers(TaskqDatabase *database, const DueJobs *jobs, bool *busy)
 {
 	TimestampTz again = DT_NOEND;
-	FillState	state = { 0 };
+	StartState	state = { 0 };
 	int			n = PoolCount();
 	TaskqPool  *pools = palloc(sizeof(TaskqPool) * (n + 1));
 
@@ -376,7 +367,7 @@ FillPools(TaskqDatabase *database, const DueJobs *jobs, bool *busy)
 	CheckStarts();
 	CheckFailures();
 	for (int i = 0; i < n; i++)
-		again = Min(again, FillPool(&pools[i], jobs, &state));
+		again = Min(again, StartForPool(&pools[i], jobs, &state));
 	pg_atomic_write_u32(&db->may_grow, state.may_grow ? 1 : 0);
 	if (state.lacking > 0 || db->slots_wanted > 0)
 		SlotsWant(db, state.lacking);
@@ -386,7 +377,7 @@ FillPools(TaskqDatabase *database, const DueJobs *jobs, bool *busy)
 
 /* Has a worker that was asked for not shown up yet? */
 bool
-FillIsPending(void)
+WorkersArePending(void)
 {
 	return n_starts > 0;
 }

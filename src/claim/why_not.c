@@ -1,0 +1,250 @@
+/*
+ * why_not.c
+ *	  Why does this route or this job not run?  The one place that answers it.
+ *
+ * What a claim asks before it takes a job is asked here too: whether the claimant
+ * is given jobs of the route (eligible.c), and whether the rules of admission let
+ * the job start (admit.c).  explain_claim() asks about one claimant;
+ * route_reasons, unroutable_jobs and describe_job() ask whether any worker would
+ * run the route's jobs.
+ */
+#include "taskq.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
+
+#include "base/args.h"
+#include "base/rows.h"
+#include "base/version.h"
+#include "claim/why_not.h"
+#include "config/adopt.h"
+#include "config/eligible.h"
+#include "config/handler.h"
+#include "config/pool.h"
+#include "config/queue.h"
+#include "job/admit.h"
+#include "shared/slots.h"
+#include "store/owner.h"
+#include "store/store.h"
+
+PG_FUNCTION_INFO_V1(taskq_explain_routes);
+
+static const Oid explain_routes_columns[] = { INT4OID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID, TEXTOID };
+
+#define EXPLAIN_ROUTES_COLUMNS lengthof(explain_routes_columns)
+
+/* What the workers of one kind that might run a route's jobs are. */
+typedef struct Takers
+{
+	bool any;		   /* one of the handler's role, if in the server */
+	bool all_paused;   /* of those */
+	bool takes;		   /* one takes the route's type and queue */
+	bool fits;		   /* one would be given its jobs */
+	bool fits_implied; /* one that only its claims have registered would */
+	bool lacks_slot;   /* one would if a worker could be started */
+} Takers;
+
+/* Read what WhyNot() needs to answer for any worker. */
+void
+AnyWorkerRead(AnyWorker *any)
+{
+	any->external = WorkersAlive(&any->n_external);
+}
+
+static void
+LookAtExternal(const AnyWorker *any, const TaskqRoute *route, Takers *takers)
+{
+	for (int i = 0; i < any->n_external; i++)
+	{
+		const ExternalWorker *worker = &any->external[i];
+
+		if (!ClaimantTakes(&worker->base, route))
+			continue;
+		takers->takes = true;
+		if (WhyNotRun(&worker->base, route) != NULL)
+			continue;
+		if (worker->standing == WORKER_IMPLICIT)
+			takers->fits_implied = true;
+		else
+			takers->fits = true;
+	}
+}
+
+static void
+LookAtPools(const TaskqHandler *handler, const TaskqRoute *route, Takers *takers)
+{
+	takers->all_paused = true;
+	for (int i = 0; i < PoolCount(); i++)
+	{
+		const TaskqPool *pool = PoolAt(i);
+		Claimant		 claimant;
+		SlotsState		 state;
+
+		if (pool->role != handler->run_as || pool->size <= 0)
+			continue;
+		takers->any = true;
+		takers->all_paused &= pool->paused;
+		PoolWorker(pool, &claimant);
+		if (!ClaimantTakes(&claimant, route))
+			continue;
+		takers->takes = true;
+		if (pool->paused || !NamesCover(claimant.capabilities, route->capabilities))
+			continue;
+		state = SlotsStateOf(pool->name);
+		takers->fits |= state == SLOTS_READY && WhyNotRun(&claimant, route) == NULL;
+		takers->lacks_slot |= state == SLOTS_NONE_FREE;
+	}
+}
+
+/* Why does no background worker run the route's jobs, of a type that is handled in the server? */
+static const char *
+WhyNotInServer(const TaskqHandler *handler, const Takers *pools)
+{
+	if (SlotsStateOf(NULL) == SLOTS_NOT_RUNNING)
+		return "no pool is running in this database, see taskq.status()";
+	if (strcmp(handler->status, "ok") != 0)
+		return psprintf("handler %s", handler->status);
+	if (!pools->any)
+		return "no pool for the handler's role";
+	if (pools->all_paused)
+		return "pool paused";
+	if (pools->lacks_slot)
+		return "no background worker slot is free, see taskq.status()";
+	return pools->takes ? "no live worker with the capabilities" : "no live worker with the type";
+}
+
+/* Why would no worker be given jobs of the route now?  NULL: one would. */
+static const char *
+WhyNobodyRuns(const AnyWorker *any, const TaskqRoute *route)
+{
+	const TaskqHandler *handler = HandlerFind(route->task_type);
+	Takers				external = { 0 };
+	Takers				pools = { 0 };
+
+	if (handler == NULL)
+		return "no handler registered";
+	if (route->min_version[0] != '\0' && !VersionAtLeast(handler->version, route->min_version))
+		return "handler version is older than min_version";
+	if (QueueById(route->queue_id)->paused)
+		return "queue paused";
+	if (handler->paused)
+		return "handler paused, see taskq.resume_handler()";
+	if (handler->signature == NULL || handler->also_external)
+		LookAtExternal(any, route, &external);
+	if (handler->signature != NULL)
+		LookAtPools(handler, route, &pools);
+	if (external.fits || pools.fits)
+		return NULL;
+	if (external.fits_implied)
+		return "only implicit workers take the type, see taskq.register_worker()";
+	if (handler->signature != NULL)
+		return WhyNotInServer(handler, &pools);
+	return external.takes ? "no live worker with the capabilities" : "no live worker with the type";
+}
+
+/* The same of one claimant.  What is the route's own says more than what holds for all routes now. */
+static const char *
+WhyAskedDoesNot(const Asked *asked, const TaskqRoute *route)
+{
+	const char *reason = asked->gone ? NULL : WhyNotRun(&asked->claimant, route);
+
+	return reason != NULL ? reason : asked->reason;
+}
+
+/* Which rule of admission keeps jobs of the route, or the job, from starting? */
+static const char *
+WhyNotAdmitted(const TaskqRoute *route, const TaskqJob *job)
+{
+	AdmissionQuestion question = { .route = route, .job = job };
+	OwnerScope		  scope;
+	const char		 *reason;
+
+	OwnerEnter(&scope);
+	reason = AdmitExplain(&question);
+	OwnerLeave(&scope);
+	return reason;
+}
+
+/*
+ * Why are no jobs of the route given to the claimant that is asked about, or to any
+ * worker?  Either of the two is NULL.  With a job, why does it not start?  NULL:
+ * nothing is in the way.
+ */
+const char *
+WhyNot(const Asked *asked, const AnyWorker *any, const TaskqRoute *route, const TaskqJob *job)
+{
+	const char *reason;
+
+	Assert((asked == NULL) != (any == NULL));
+	if (!AdoptedHere())
+		return "database not adopted, see taskq.adopt_database()";
+	reason = asked != NULL ? WhyAskedDoesNot(asked, route) : WhyNobodyRuns(any, route);
+	return reason != NULL ? reason : WhyNotAdmitted(route, job);
+}
+
+/* Why does this waiting job not start?  NULL: nothing is in the way, or it does not wait. */
+const char *
+WhyJobWaits(int64 job_id)
+{
+	OwnerScope	scope;
+	Store		jobs;
+	TaskqJob	job;
+	Snapshot	snapshot;
+	AnyWorker	any;
+	bool		waits;
+	const char *reason = NULL;
+
+	AcceptInvalidationMessages();
+	AnyWorkerRead(&any);
+	OwnerEnter(&scope);
+	snapshot = StoreSnapshot();
+	StoreOpenRel(&jobs, REL_JOBS);
+	waits = StoreFindById(&jobs, CatalogRel(REL_JOBS_PKEY), job_id, snapshot) && JobIsOpen(jobs.found);
+	if (waits)
+	{
+		JobRead(&job, jobs.found);
+		reason = WhyNot(NULL, &any, RouteById(job.route_id), &job);
+	}
+	StoreClose(&jobs, false);
+	UnregisterSnapshot(snapshot);
+	OwnerLeave(&scope);
+	return reason;
+}
+
+/* Every route, and why no worker would be given jobs of it now. */
+Datum
+taskq_explain_routes(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	AnyWorker	   any;
+
+	CheckArgCount(fcinfo, 0);
+	BeginRows(fcinfo, EXPLAIN_ROUTES_COLUMNS, explain_routes_columns);
+	AcceptInvalidationMessages();
+	AnyWorkerRead(&any);
+	for (int i = 0; i < RouteCount(); i++)
+	{
+		const TaskqRoute *route = RouteAt(i);
+		const char		 *reason = WhyNot(NULL, &any, route, NULL);
+		Datum			  values[EXPLAIN_ROUTES_COLUMNS];
+		bool			  nulls[EXPLAIN_ROUTES_COLUMNS] = { false };
+
+		CHECK_FOR_INTERRUPTS();
+		values[0] = Int32GetDatum(route->route_id);
+		values[1] = CStringGetTextDatum(route->queue);
+		values[2] = CStringGetTextDatum(route->task_type);
+		values[3] = PointerGetDatum(route->capabilities);
+		values[4] = CStringGetTextDatum(route->min_version);
+		nulls[4] = route->min_version[0] == '\0';
+		values[5] = CStringGetTextDatum(reason == NULL ? "" : reason);
+		nulls[5] = reason == NULL;
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}

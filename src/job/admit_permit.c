@@ -1,0 +1,180 @@
+/*
+ * admit_permit.c
+ *	  A worker has at most max_concurrent_jobs jobs.
+ *
+ * The limit is kept by numbered permits.  A claim that is not committed holds its
+ * permit by a lock, a committed one by the number in the running row; a permit is
+ * free when neither is there.  So no claim is counted that others cannot see yet,
+ * none waits for another, and a rollback, to a savepoint too, needs no clean-up.
+ * The end of an admission only wakes those who wait for a permit.
+ */
+#include "taskq.h"
+
+#include "access/genam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "catalog/pg_collation.h"
+#include "common/hashfn.h"
+#include "nodes/bitmapset.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/snapmgr.h"
+
+#include "base/compat.h"
+#include "job/admit_rules.h"
+#include "job/admit_xact.h"
+#include "shared/locks.h"
+#include "shared/wake.h"
+#include "store/store.h"
+
+static uint64
+PermitKey(const char *worker_id, int permit)
+{
+	return hash_bytes_extended((const unsigned char *) worker_id, strlen(worker_id), permit);
+}
+
+/* The permits that running rows of a worker hold, and how many hold none within max. */
+static Bitmapset *
+PermitsInRows(const char *worker_id, int max, int *n_outside)
+{
+	Relation		heap = CatalogOpen(REL_JOBS, AccessShareLock);
+	Relation		index = index_open(CatalogRel(REL_JOBS_RUNNING), AccessShareLock);
+	Snapshot		snapshot = StoreSnapshot();
+	TupleTableSlot *slot = table_slot_create(heap, NULL);
+	IndexScanDesc	scan = index_beginscan_compat(heap, index, snapshot, 1);
+	Bitmapset	   *permits = NULL;
+	ScanKeyData		key;
+	TaskqJob		job;
+
+	*n_outside = 0;
+	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID, F_TEXTEQ,
+						   CStringGetTextDatum(worker_id));
+	index_rescan(scan, &key, 1, NULL, 0);
+	while (index_getnext_slot(scan, ForwardScanDirection, slot))
+	{
+		slot_getallattrs(slot);
+		JobRead(&job, slot);
+		if (job.permit >= 1 && job.permit <= max)
+			permits = bms_add_member(permits, job.permit);
+		else
+			(*n_outside)++;
+	}
+	index_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	UnregisterSnapshot(snapshot);
+	index_close(index, AccessShareLock);
+	table_close(heap, AccessShareLock);
+	return permits;
+}
+
+/*
+ * The highest permit that a claim may use.  Runs from before the limit was
+ * lowered hold none of these, and take places too: the highest that are free.
+ */
+static int
+LastPermit(const Bitmapset *held, int max, int n_outside)
+{
+	int last = max;
+
+	for (; last > 0 && n_outside > 0; last--)
+		if (!bms_is_member(last, held))
+			n_outside--;
+	return last;
+}
+
+/*
+ * Take up to "most" of a worker's permits until the transaction ends; how many.
+ * One look finds which may be free, and one after the locks are ours finds those
+ * whose holder has committed in between.
+ */
+static int
+PermitsTake(const char *worker_id, int max_concurrent_jobs, int most, int *permits)
+{
+	int		   n_outside;
+	Bitmapset *held = PermitsInRows(worker_id, max_concurrent_jobs, &n_outside);
+	int		   last = LastPermit(held, max_concurrent_jobs, n_outside);
+	int		   locked = 0;
+	int		   taken = 0;
+
+	for (int permit = 1; permit <= last && locked < most; permit++)
+		if (!bms_is_member(permit, held) && LockKey(LOCK_PERMIT, PermitKey(worker_id, permit), true, false))
+			permits[locked++] = permit;
+	if (locked == 0)
+		return 0;
+	held = PermitsInRows(worker_id, max_concurrent_jobs, &n_outside);
+	last = LastPermit(held, max_concurrent_jobs, n_outside);
+	for (int i = 0; i < locked; i++)
+	{
+		if (!bms_is_member(permits[i], held) && permits[i] <= last)
+			permits[taken++] = permits[i];
+		else
+			UnlockKey(LOCK_PERMIT, PermitKey(worker_id, permits[i]), true);
+	}
+	return taken;
+}
+
+/* Reserve permits for the claim, as many as it may use. */
+static int
+Begin(Admitting *claim, int most)
+{
+	if (claim->max_concurrent_jobs == 0)
+		return most;
+	claim->n_permits = PermitsTake(claim->worker_id, claim->max_concurrent_jobs, Min(most, MAX_RESERVED), claim->permits);
+	if (claim->n_permits > 0)
+		AdmissionReserve(NameKey(claim->worker_id));
+	return claim->n_permits;
+}
+
+static Verdict
+AdmitJob(Admitting *claim, TaskqJob *job)
+{
+	job->permit = 0;
+	if (claim->max_concurrent_jobs == 0)
+		return ADMIT_YES;
+	if (claim->n_admitted == claim->n_permits)
+		return ADMIT_NOT_NOW;
+	job->permit = claim->permits[claim->n_admitted];
+	return ADMIT_YES;
+}
+
+/* A permit is free: those who wait for one must look. */
+static void
+LeaveJob(const Admission *admission, LeaveHow how)
+{
+	if (admission->worker_key != 0)
+		WakeForPermit(admission->worker_key);
+}
+
+/* Give back the permits that were reserved for nothing: others may have found none meanwhile. */
+static void
+End(Admitting *claim)
+{
+	if (claim->n_permits == 0)
+		return;
+	AdmissionUnreserve(NameKey(claim->worker_id));
+	for (int i = claim->n_admitted; i < claim->n_permits; i++)
+		UnlockKey(LOCK_PERMIT, PermitKey(claim->worker_id, claim->permits[i]), true);
+	if (claim->n_admitted < claim->n_permits)
+		WakeForPermit(NameKey(claim->worker_id));
+}
+
+static const char *
+Explain(const AdmissionQuestion *question)
+{
+	int n_outside;
+
+	if (question->worker_id == NULL || question->max_concurrent_jobs == 0)
+		return NULL;
+	if (bms_num_members(PermitsInRows(question->worker_id, question->max_concurrent_jobs, &n_outside)) + n_outside >= question->max_concurrent_jobs)
+		return "the worker has max_concurrent_jobs";
+	return NULL;
+}
+
+const AdmissionRule admit_permit = {
+	.name = "permit",
+	.begin = Begin,
+	.admit = AdmitJob,
+	.leave = LeaveJob,
+	.end = End,
+	.explain = Explain,
+};

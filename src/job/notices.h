@@ -1,0 +1,16 @@
+/*
+ * notices.h
+ *	  What the rooms below are told of a job's change.
+ */
+#ifndef TASKQ_NOTICES_H
+#define TASKQ_NOTICES_H
+
+#include "taskq.h"
+
+#include "job/transition.h"
+
+extern void NoticeStatistics(const Transition *transition);
+extern void NoticeReadyList(const Transition *transition);
+extern void NoticeWakeups(const Transition *transition);
+
+#endif /* TASKQ_NOTICES_H */

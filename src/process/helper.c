@@ -1,0 +1,270 @@
+/*
+ * helper.c
+ *	  The process that does batches of work beside the scheduler.
+ *
+ * Expiry, and sweeps of thousands of rows, would hold up leases and due jobs if the
+ * scheduler did them.  So it starts a helper when there are batches to be done, and
+ * says which in TaskqDatabase.helper_work, under TaskqShared.lock.  The helper leaves
+ * when there are none, when slots are short, when DDL wants the database for itself,
+ * and when the scheduler has gone.  What it leaves undone the scheduler takes back.
+ */
+#include "taskq.h"
+
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+
+#include "base/clock.h"
+#include "base/guc.h"
+#include "process/helper.h"
+#include "process/work.h"
+#include "shared/slots.h"
+
+PGDLLEXPORT void taskq_helper_main(Datum arg);
+
+#define LOCK_PATIENCE "2s"					 /* as the scheduler's */
+#define COMES_UP_WITHIN (10 * USECS_PER_SEC) /* or its work is taken back */
+#define RETRY_AFTER USECS_PER_SEC
+
+/* of the scheduler ------------------------------------------------------------ */
+
+static BackgroundWorkerHandle *handle = NULL;
+static TimestampTz			   started_at = 0;
+
+static bool
+Start(void)
+{
+	BackgroundWorker worker = { 0 };
+	MemoryContext	 old = MemoryContextSwitchTo(TopMemoryContext);
+	bool			 started;
+
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	worker.bgw_notify_pid = MyProcPid;
+	worker.bgw_main_arg = ObjectIdGetDatum(MyDatabaseId);
+	strlcpy(worker.bgw_library_name, "taskq", BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, CppAsString(taskq_helper_main), BGW_MAXLEN);
+	snprintf(worker.bgw_name, BGW_MAXLEN, "taskq helper for database %u", MyDatabaseId);
+	strlcpy(worker.bgw_type, "taskq helper", BGW_MAXLEN);
+	started = RegisterDynamicBackgroundWorker(&worker, &handle);
+	MemoryContextSwitchTo(old);
+	return started;
+}
+
+/* Forget a helper that was started and has not come up. */
+static void
+GiveUpStart(TaskqDatabase *db)
+{
+	if (handle != NULL)
+		pfree(handle);
+	handle = NULL;
+	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
+	db->helper_starts = false;
+	LWLockRelease(&taskq_shared->lock);
+}
+
+/* Has the one that was started ended, or not come up for a long time? */
+static bool
+HasFailed(const TaskqDatabase *db)
+{
+	pid_t pid;
+
+	return handle != NULL && (GetBackgroundWorkerPid(handle, &pid) == BGWH_STOPPED ||
+							  (db->helper_starts && ClockHasPassed(started_at, COMES_UP_WITHIN)));
+}
+
+/*
+ * Have the helper do batches of this work, and start it if need be; false: there is no
+ * slot for it, so that the scheduler has to do them.
+ */
+bool
+HelperTake(TaskqDatabase *db, uint32 work)
+{
+	bool there;
+
+	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
+	there = db->helper_pid != 0 || db->helper_starts;
+	if (there)
+	{
+		db->helper_work |= work;
+		if (db->helper_latch != NULL)
+			SetLatch(db->helper_latch);
+	}
+	LWLockRelease(&taskq_shared->lock);
+	if (there)
+		return true;
+	if (!ClockHasPassed(started_at, RETRY_AFTER) || !SlotsForHelper(db))
+		return false;
+	started_at = ClockNow();
+	if (handle != NULL)
+		pfree(handle);
+	if (!Start())
+	{
+		handle = NULL;
+		GiveUpStart(db);
+		return false;
+	}
+	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
+	db->helper_work |= work;
+	LWLockRelease(&taskq_shared->lock);
+	return true;
+}
+
+/* What has become of the work that was given to the helper? */
+HelperNews
+HelperHear(TaskqDatabase *db)
+{
+	HelperNews news = { 0 };
+
+	if (HasFailed(db))
+		GiveUpStart(db);
+	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
+	news.done = db->helper_done;
+	news.failed = db->helper_failed;
+	db->helper_done = db->helper_failed = 0;
+	if (db->helper_pid == 0 && !db->helper_starts)
+	{
+		news.left = db->helper_work;
+		db->helper_work = 0;
+	}
+	LWLockRelease(&taskq_shared->lock);
+	return news;
+}
+
+/* the helper ------------------------------------------------------------------ */
+
+static TaskqDatabase *my_db;
+
+static void
+Detach(int code, Datum arg)
+{
+	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
+	if (my_db->helper_pid == MyProcPid)
+	{
+		my_db->helper_pid = 0;
+		my_db->helper_latch = NULL;
+		if (my_db->helper_does >= 0)
+			my_db->helper_work |= 1U << my_db->helper_does;
+		my_db->helper_does = -1;
+	}
+	LWLockRelease(&taskq_shared->lock);
+	ShmemWakeScheduler(my_db);
+}
+
+/* Become the helper; false: the scheduler does not wait for one any more. */
+static bool
+Attach(void)
+{
+	bool attached = false;
+
+	my_db = ShmemDatabase(MyDatabaseId, false);
+	if (my_db == NULL)
+		return false;
+	before_shmem_exit(Detach, (Datum) 0);
+	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
+	if (my_db->helper_pid == 0 && my_db->helper_starts && my_db->scheduler_pid != 0 && my_db->blocked == 0)
+	{
+		my_db->helper_pid = MyProcPid;
+		my_db->helper_latch = MyLatch;
+		my_db->helper_starts = false;
+		attached = true;
+	}
+	LWLockRelease(&taskq_shared->lock);
+	return attached;
+}
+
+static bool
+MustLeave(void)
+{
+	return !taskq_enabled || my_db->blocked > 0 || my_db->scheduler_pid == 0 || SlotsAreShort();
+}
+
+/*
+ * Choose the next work, in turn, and take it off the set: what is added from here on is
+ * done after it.  -1: there is none, and we are not the helper any more.
+ */
+static int
+NextWork(void)
+{
+	static int last = 0;
+	int		   chosen = -1;
+
+	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
+	for (int i = 1; i <= n_work && chosen < 0; i++)
+		if ((my_db->helper_work & (1U << ((last + i) % n_work))) != 0)
+			chosen = (last + i) % n_work;
+	if (chosen < 0)
+	{
+		my_db->helper_pid = 0;
+		my_db->helper_latch = NULL;
+	}
+	else
+	{
+		my_db->helper_work &= ~(1U << chosen);
+		last = chosen;
+	}
+	my_db->helper_does = chosen;
+	LWLockRelease(&taskq_shared->lock);
+	return chosen;
+}
+
+/* Say what a batch has come to. */
+static void
+NoteBatch(int i, bool more, bool failed)
+{
+	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
+	my_db->helper_does = -1;
+	if (failed)
+		my_db->helper_failed |= 1U << i;
+	else if (more)
+		my_db->helper_work |= 1U << i;
+	else
+		my_db->helper_done |= 1U << i;
+	LWLockRelease(&taskq_shared->lock);
+	if (!more)
+		ShmemWakeScheduler(my_db);
+}
+
+static void
+WorkLoop(void)
+{
+	int	 i;
+	bool failed;
+
+	while (!MustLeave() && (i = NextWork()) >= 0)
+	{
+		bool more = WorkDoBatch(i, &failed);
+
+		NoteBatch(i, more, failed);
+		pgstat_report_stat(false);
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+	}
+}
+
+void
+taskq_helper_main(Datum arg)
+{
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), InvalidOid, 0);
+	SetConfigOption("lock_timeout", LOCK_PATIENCE, PGC_USERSET, PGC_S_OVERRIDE);
+	if (!Attach())
+		proc_exit(0);
+	SetConfigOption("application_name", "taskq helper", PGC_USERSET, PGC_S_OVERRIDE);
+	WorkInit(my_db, true);
+	WorkLoop();
+	proc_exit(0);
+}

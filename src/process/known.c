@@ -1,0 +1,173 @@
+/*
+ * known.c
+ *	  What the launcher knows of the databases of the cluster.
+ *
+ * It reads them from the shared catalogs.  Databases that are templates or take no
+ * connections are left alone.
+ */
+#include "taskq.h"
+
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_database.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#include "process/known.h"
+#include "shared/shmem.h"
+
+HTAB *known_databases;
+
+void
+KnownInit(void)
+{
+	HASHCTL ctl;
+
+	ctl.keysize = sizeof(Oid);
+	ctl.entrysize = sizeof(Known);
+	known_databases = hash_create("taskq databases", 32, &ctl, HASH_ELEM | HASH_BLOBS);
+}
+
+bool
+KnownHasScheduler(Oid dboid)
+{
+	TaskqDatabase *db = ShmemDatabase(dboid, false);
+
+	return db != NULL && db->scheduler_pid != 0;
+}
+
+bool
+KnownIsBlocked(Oid dboid)
+{
+	TaskqDatabase *db = ShmemDatabase(dboid, false);
+
+	return db != NULL && db->blocked > 0;
+}
+
+/* -2: what a DROP DATABASE that was cut short leaves behind */
+static bool
+MayBeProbed(Form_pg_database form)
+{
+	return !form->datistemplate && form->datallowconn && form->datconnlimit != -2;
+}
+
+/* Read which databases there are. */
+void
+KnownList(void)
+{
+	Relation		rel;
+	TableScanDesc	scan;
+	HeapTuple		tuple;
+	HASH_SEQ_STATUS status;
+	Known		   *entry;
+
+	hash_seq_init(&status, known_databases);
+	while ((entry = hash_seq_search(&status)) != NULL)
+		entry->listed = false;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	(void) GetTransactionSnapshot();
+	rel = table_open(DatabaseRelationId, AccessShareLock);
+	scan = table_beginscan_catalog(rel, 0, NULL);
+	while (HeapTupleIsValid(tuple = heap_getnext(scan, ForwardScanDirection)))
+	{
+		Form_pg_database form = (Form_pg_database) GETSTRUCT(tuple);
+		bool			 found;
+
+		if (!MayBeProbed(form))
+			continue;
+		entry = hash_search(known_databases, &form->oid, HASH_ENTER, &found);
+		if (!found)
+		{
+			TaskqDatabase *db = ShmemDatabase(form->oid, false);
+
+			/* of one that rests we know, though we may be new */
+			entry->probed = db != NULL && db->rests;
+			entry->not_before = entry->started_at = entry->waits_since = 0;
+			entry->failures = 0;
+			entry->handle = NULL;
+			entry->number = -1;
+			entry->ended = entry->again = false;
+		}
+		entry->listed = true;
+	}
+	table_endscan(scan);
+	table_close(rel, AccessShareLock);
+	CommitTransactionCommand();
+}
+
+/* Is a database still there?  A process that looks for one that is not logs a FATAL. */
+bool
+KnownIsStillThere(Oid dboid)
+{
+	HeapTuple tuple;
+	bool	  there;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(dboid));
+	there = HeapTupleIsValid(tuple) && MayBeProbed((Form_pg_database) GETSTRUCT(tuple));
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	CommitTransactionCommand();
+	return there;
+}
+
+/* Forget databases that are gone, and what shared memory has of them. */
+void
+KnownForgetDropped(void)
+{
+	HASH_SEQ_STATUS status;
+	Known		   *entry;
+
+	hash_seq_init(&status, known_databases);
+	while ((entry = hash_seq_search(&status)) != NULL)
+	{
+		TaskqDatabase *db;
+
+		if (entry->listed)
+			continue;
+		db = ShmemDatabase(entry->dboid, false);
+		LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
+		if (db != NULL && db->scheduler_pid == 0 && db->blocked == 0)
+			ShmemForgetDatabase(db);
+		LWLockRelease(&taskq_shared->lock);
+		if (entry->handle != NULL)
+			pfree(entry->handle);
+		(void) hash_search(known_databases, &entry->dboid, HASH_REMOVE, NULL);
+	}
+}
+
+/* Which databases are to be looked at again? */
+bool
+KnownTakeProbeRequests(void)
+{
+	bool unknown = false;
+
+	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < taskq_shared->n_databases; i++)
+	{
+		TaskqDatabase *db = &taskq_databases[i];
+		Known		  *entry;
+
+		if (!OidIsValid(db->dboid) || !db->probe || db->blocked > 0)
+			continue;
+		db->probe = false;
+		entry = hash_search(known_databases, &db->dboid, HASH_FIND, NULL);
+		if (entry == NULL)
+			unknown = true;
+		else
+		{
+			/* a probe that is under way may have looked before */
+			entry->again = entry->handle != NULL;
+			entry->probed = false;
+			entry->not_before = entry->started_at = 0;
+		}
+	}
+	LWLockRelease(&taskq_shared->lock);
+	return unknown;
+}

@@ -1,0 +1,62 @@
+/*
+ * look_around.c
+ *	  May taskq's processes work in this database?
+ */
+#include "taskq.h"
+
+#include "commands/dbcommands.h"
+#include "miscadmin.h"
+
+#include "config/adopt.h"
+#include "process/look_around.h"
+#include "store/catalog.h"
+
+/* In a database of another origin nothing is done; said once. */
+static bool
+IsAdopted(void)
+{
+	static bool said = false;
+	bool		adopted = AdoptedHere();
+
+	if (!adopted && !said)
+		ereport(WARNING,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("database \"%s\" was restored, copied or renamed, so its taskq jobs wait",
+						get_database_name(MyDatabaseId)),
+				 errhint("If they are to run there, SELECT taskq.adopt_database().")));
+	said = !adopted;
+	return adopted;
+}
+
+/* With SQL definitions of another version nothing can be done; said once. */
+static bool
+DefinitionsMatch(void)
+{
+	static Definitions said = DEFINITIONS_MATCH;
+	Definitions		   definitions = CatalogDefinitions();
+
+	if (definitions == DEFINITIONS_OLDER && said != definitions)
+		ereport(WARNING,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("taskq's SQL definitions in database \"%s\" are older than its library, so its jobs wait",
+						get_database_name(MyDatabaseId)),
+				 errhint("Run ALTER EXTENSION taskq UPDATE there.")));
+	if (definitions == DEFINITIONS_NEWER && said != definitions)
+		ereport(WARNING,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("taskq's SQL definitions in database \"%s\" are newer than its library, so its jobs wait",
+						get_database_name(MyDatabaseId)),
+				 errhint("Restart the server to load the library that was installed with them.")));
+	said = definitions;
+	return definitions == DEFINITIONS_MATCH;
+}
+
+/* Fill in Surroundings, in the caller's transaction. */
+void
+LookAround(void *arg)
+{
+	Surroundings *found = arg;
+
+	found->leave = !CatalogInstalled();
+	found->idle = found->leave || !DefinitionsMatch() || !IsAdopted();
+}

@@ -1,0 +1,160 @@
+/*
+ * terminations.c
+ *	  Recording runs that were ended from outside.
+ *
+ * A worker that is told to end by SIGTERM rolls back and leaves a note of its run in
+ * shared memory (worker.c).  Until the scheduler has recorded the attempt the job is
+ * not claimed again.
+ */
+#include "taskq.h"
+
+#include "miscadmin.h"
+#include "storage/fd.h"
+#include "utils/pidfile.h"
+
+#include "base/args.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/guard.h"
+#include "base/text.h"
+#include "process/terminations.h"
+#include "shared/shmem.h"
+#include "settle/settle.h"
+#include "store/owner.h"
+
+#define TRY_AGAIN_AFTER (USECS_PER_SEC / 100) /* the worker may still be rolling back */
+
+typedef struct TerminationStep
+{
+	TaskqTermination termination;
+	bool			 done;
+} TerminationStep;
+
+/*
+ * Count the attempt of a run that was ended from outside: put back at once the
+ * first time, with the retry delay after that.
+ */
+static void
+RecordTermination(void *arg)
+{
+	TerminationStep		   *step = arg;
+	const TaskqTermination *termination = &step->termination;
+	AttemptFailure			failure = {
+				 .outcome = "terminated",
+				 .error_type = ERROR_TERMINATED,
+				 .message = "the worker was terminated",
+	};
+	AttemptFailure timeout = {
+		.outcome = "timeout",
+		.error_type = ERROR_TIMEOUT,
+		.message = "the job ran longer than its timeout, and its worker had to be ended",
+	};
+	Store			jobs;
+	TaskqJob		job;
+	OwnerScope		scope;
+	StoreLockResult locked;
+
+	OwnerEnter(&scope);
+	locked = JobOpenAndLock(&jobs, termination->job_id, &job);
+	if (locked == STORE_LOCKED &&
+		(job.state == JOB_RUNNING ? job.epoch == termination->epoch : job.epoch < termination->epoch))
+	{
+		/* a procedure's run is stored, any other's is not */
+		if (job.state != JOB_RUNNING)
+		{
+			job.state = JOB_RUNNING;
+			job.epoch = termination->epoch;
+			job.attempt++;
+			job.started_at = termination->started_at;
+			job.worker_id = TextOrNull(termination->worker_id);
+		}
+		if (termination->timed_out)
+			SettleFailed(&jobs, &job, OUTCOME_FAILED, &timeout, true, NO_MICROSECONDS);
+		else
+		{
+			job.terminations++;
+			SettleFailed(&jobs, &job, OUTCOME_TERMINATED, &failure, true,
+						 job.terminations == 1 ? 0 : NO_MICROSECONDS);
+		}
+	}
+	StoreClose(&jobs, true);
+	OwnerLeave(&scope);
+
+	/* the worker may still be rolling back */
+	step->done = locked != STORE_BUSY;
+}
+
+/*
+ * Is the server shutting down?  Its SIGTERM to the workers looks like anybody's,
+ * but a shutdown costs no attempt.  The postmaster says so in its lock file
+ * before it signals anyone.
+ */
+static bool
+ServerIsStopping(void)
+{
+	FILE *file = AllocateFile("postmaster.pid", "r");
+	char  line[MAXPGPATH] = "";
+	bool  read = file != NULL;
+
+	for (int i = 0; read && i < LOCK_FILE_LINE_PM_STATUS; i++)
+		read = fgets(line, sizeof(line), file) != NULL;
+	if (file != NULL)
+		FreeFile(file);
+	return read && strncmp(line, PM_STATUS_STOPPING, strlen("stopping")) == 0;
+}
+
+static void
+RecordOne(void *arg)
+{
+	TerminationStep *step = arg;
+
+	/* one that cannot be recorded is given up: its job must not wait for that */
+	step->done = true;
+	(void) Guard("record a terminated run", RecordTermination, step);
+}
+
+TimestampTz
+TerminationsDue(const WorkPast *past)
+{
+	TaskqDatabase *db = ShmemMyDatabase();
+
+	if (db == NULL || pg_atomic_read_u32(&db->n_terminations) == 0)
+		return DT_NOEND;
+	return past->news || past->next == DT_NOEND ? DT_NOBEGIN : past->next;
+}
+
+/* Record what is reported, each run in a transaction of its own. */
+void
+TerminationsRecord(WorkResult *result)
+{
+	TaskqDatabase *db = ShmemMyDatabase();
+
+	if (db == NULL || pg_atomic_read_u32(&db->n_terminations) == 0)
+		return;
+	if (ServerIsStopping())
+	{
+		result->next = ClockNow() + USECS_PER_SEC;
+		return;
+	}
+	for (int i = 0; i < taskq_shared->n_slots; i++)
+	{
+		TerminationStep step = { .done = true };
+
+		LWLockAcquire(&taskq_shared->lock, LW_SHARED);
+		step.termination = taskq_terminations[i];
+		LWLockRelease(&taskq_shared->lock);
+		if (step.termination.job_id == 0 || step.termination.dboid != MyDatabaseId)
+			continue;
+		if (!WorkInTransaction("record a terminated run", RecordOne, &step) || !step.done)
+		{
+			result->next = ClockNow() + TRY_AGAIN_AFTER;
+			continue;
+		}
+
+		/* committed: from now on the job may be claimed again */
+		LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
+		taskq_terminations[i].job_id = 0;
+		LWLockRelease(&taskq_shared->lock);
+		pg_atomic_fetch_sub_u32(&db->n_terminations, 1);
+	}
+}

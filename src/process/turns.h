@@ -1,0 +1,14 @@
+/*
+ * turns.h
+ *	  Which databases have a scheduler, where there are not enough slots for all.
+ */
+#ifndef TASKQ_TURNS_H
+#define TASKQ_TURNS_H
+
+#include "taskq.h"
+
+#include "utils/timestamp.h"
+
+extern TimestampTz TurnsStartNeeded(void);
+
+#endif /* TASKQ_TURNS_H */

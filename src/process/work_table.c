@@ -1,0 +1,240 @@
+/*
+ * work_table.c
+ *	  The scheduler's work, in the order in which it is done.
+ *
+ * A piece of work is a function that says when it is due, one that does it, and one
+ * that does a batch of it where users decide how much there is (work.h).
+ */
+#include "taskq.h"
+
+#include "base/clock.h"
+#include "claim/external_worker.h"
+#include "claim/recheck.h"
+#include "config/pause.h"
+#include "config/queue.h"
+#include "config/route_care.h"
+#include "enqueue/unhandled.h"
+#include "job/cancel_requests.h"
+#include "job/fence.h"
+#include "job/retention.h"
+#include "process/crash.h"
+#include "process/due_jobs.h"
+#include "process/end_leases.h"
+#include "process/notify.h"
+#include "process/prepared_end.h"
+#include "process/stuck.h"
+#include "process/terminations.h"
+#include "process/work.h"
+#include "registry/record_owners.h"
+#include "settle/cancel.h"
+
+/* Before this scheduler starts its first worker. */
+static TimestampTz
+Once(const WorkPast *past)
+{
+	return DT_NOEND;
+}
+
+static void
+PassLostEpochs(WorkResult *result)
+{
+	EpochPassLost();
+}
+
+static void
+CheckReadyList(WorkResult *result)
+{
+	result->next = RecheckReadyList();
+}
+
+static TimestampTz
+TrialsDue(const WorkPast *past)
+{
+	return past->changed ? DT_NOBEGIN : DT_NOEND;
+}
+
+static void
+TryPausedTypes(WorkResult *result)
+{
+	result->next = TrialLook();
+}
+
+/* A timer or a request to cancel has signalled; a stuck run is looked at without that. */
+static TimestampTz
+StuckDue(const WorkPast *past)
+{
+	return past->news ? DT_NOBEGIN : WorkAfter(past->ran_at, USECS_PER_MINUTE);
+}
+
+static void
+LookForStuck(WorkResult *result)
+{
+	result->next = StuckLook();
+}
+
+/* cancel requests -------------------------------------------------------------- */
+
+static uint64 cancels_seen = 0;
+
+/* One that found its job running is acted on when that has ended. */
+static TimestampTz
+CancelsDue(const WorkPast *past)
+{
+	uint64 count = CancelCount();
+
+	if (count != 0 && (past->news || count != cancels_seen))
+		return DT_NOBEGIN;
+	return WorkByPoll(past);
+}
+
+static void
+ActOnCancels(WorkResult *result)
+{
+	int64 after = 0;
+
+	cancels_seen = CancelCount();
+	result->more = CancelSweep(&after);
+}
+
+static bool
+ActOnMoreCancels(void)
+{
+	static int64 after = 0;
+
+	if (CancelSweep(&after))
+		return true;
+	after = 0;
+	return false;
+}
+
+/* unhandled jobs --------------------------------------------------------------- */
+
+static bool queues_discard = false;
+
+static TimestampTz
+UnhandledDue(const WorkPast *past)
+{
+	if (past->changed)
+		return DT_NOBEGIN;
+	if (!queues_discard)
+		return DT_NOEND;
+	return past->news ? DT_NOBEGIN : WorkByPoll(past);
+}
+
+static void
+DiscardUnhandled(WorkResult *result)
+{
+	int n = QueueCount();
+
+	queues_discard = false;
+	for (int i = 0; i < n; i++)
+		if (QueueAt(i)->on_unhandled == UNHANDLED_FAIL)
+			queues_discard = true;
+	if (queues_discard)
+		result->more = UnhandledSweep();
+}
+
+/* housekeeping ----------------------------------------------------------------- */
+
+static TimestampTz
+RoutesDue(const WorkPast *past)
+{
+	return RouteCareDue(past->ended || past->changed);
+}
+
+static void
+RemoveUnusedRoutes(WorkResult *result)
+{
+	RouteCare();
+}
+
+/* A row has found no leaf of its day. */
+static bool
+LeavesAreWanted(void)
+{
+	return pg_atomic_read_u32(&ShmemMyDatabase()->leaves_wanted) != 0;
+}
+
+static TimestampTz
+EventsDue(const WorkPast *past)
+{
+	return past->changed || LeavesAreWanted() ? DT_NOBEGIN : WorkByCare(past);
+}
+
+static void
+KeepEvents(WorkResult *result)
+{
+	result->more = EventKeep(&result->next);
+}
+
+static bool
+DropEvents(void)
+{
+	EventMaintain(false);
+	return false;
+}
+
+static TimestampTz
+HistoryDue(const WorkPast *past)
+{
+	return LeavesAreWanted() ? DT_NOBEGIN : WorkByCare(past);
+}
+
+static void
+KeepHistory(WorkResult *result)
+{
+	pg_atomic_write_u32(&ShmemMyDatabase()->leaves_wanted, 0);
+	result->more = HistoryKeep(&result->next);
+}
+
+static bool
+ExpireHistory(void)
+{
+	return HistoryMaintain(false);
+}
+
+static void
+ForgetWorkers(WorkResult *result)
+{
+	WorkerForgetOld();
+}
+
+static uint64 recorded_version = 0; /* of the registry, when what its names mean was recorded */
+
+/* Changes of functions are announced, those of types are not. */
+static TimestampTz
+NamesDue(const WorkPast *past)
+{
+	return recorded_version != CatalogRegistryVersion() ? DT_NOBEGIN : WorkByCare(past);
+}
+
+static void
+RecordNames(WorkResult *result)
+{
+	recorded_version = CatalogRegistryVersion();
+	RecordOwners(false);
+}
+
+/* the table -------------------------------------------------------------------- */
+
+const Work work_table[] = {
+	{ "pass lost epochs", Once, PassLostEpochs },
+	{ "record terminated runs", TerminationsDue, TerminationsRecord, .alone = true },
+	{ "record crashes", CrashDue, CrashLook, .alone = true },
+	{ "look for prepared transactions that have ended", PreparedDue, PreparedLook },
+	{ "check the ready list", WorkByPoll, CheckReadyList },
+	{ "try paused task types", TrialsDue, TryPausedTypes },
+	{ "look for jobs that are due", DueJobsDue, DueJobsLook },
+	{ "end leases", EndLeasesDue, EndLeases, EndLeasesBatch },
+	{ "look for stuck workers", StuckDue, LookForStuck, .alone = true },
+	{ "act on cancel requests", CancelsDue, ActOnCancels, ActOnMoreCancels },
+	{ "discard unhandled jobs", UnhandledDue, DiscardUnhandled, UnhandledSweep },
+	{ "notify of events", NotifyDue, NotifyOfEvents },
+	{ "remove unused routes", RoutesDue, RemoveUnusedRoutes },
+	{ "keep the events", EventsDue, KeepEvents, DropEvents },
+	{ "keep the history", HistoryDue, KeepHistory, ExpireHistory },
+	{ "forget old workers", WorkByCare, ForgetWorkers },
+	{ "record what the handlers' names mean", NamesDue, RecordNames },
+};
+
+const int n_work = lengthof(work_table);
