@@ -1,7 +1,7 @@
 /*
  * adopt_database.c
- *	  Making a database ours: the end of the installation script, and
- *	  adopt_database() for one that was restored or copied.
+ *	  Take over a database: at the end of the installation script, and by
+ *	  adopt_database() after the database was restored or copied.
  */
 #include "taskq.h"
 
@@ -60,7 +60,10 @@ taskq_adopt_database(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(true);
 }
 
-/* What shared_preload_libraries is to be; CREATE EXTENSION is for those who may read it. */
+/*
+ * Return the value that shared_preload_libraries should have.  Only superusers are
+ * shown the libraries that it has now.
+ */
 static const char *
 PreloadLine(void)
 {
@@ -72,9 +75,10 @@ PreloadLine(void)
 }
 
 /*
- * The end of the installation script: take back the rights with which its
- * objects came, and have the launcher look at this database once the transaction
- * has committed.  At other times only the latter, which is harmless.
+ * SQL-callable, for the end of the installation script: revoke the rights that the
+ * script's objects have by default, and make the launcher look at this database once
+ * the transaction has committed.  Outside CREATE EXTENSION it only does the latter,
+ * which is harmless.
  */
 Datum
 taskq_announce_installation(PG_FUNCTION_ARGS)
