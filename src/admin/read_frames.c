@@ -40,7 +40,7 @@ ArgText(FunctionCallInfo fcinfo, int n, const char *what)
 	if (PG_ARGISNULL(n))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s must not be null", what)));
+				 errmsg("%s must not be NULL", what)));
 	return text_to_cstring(PG_GETARG_TEXT_PP(n));
 }
 
