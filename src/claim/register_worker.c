@@ -73,7 +73,7 @@ CheckTypes(ArrayType *task_types)
 		if (handler == NULL)
 			ereport(ERROR,
 					(errcode(ERRCODE_TQ_NOT_REGISTERED),
-					 errmsg("No handler registered for task type \"%s\"", type),
+					 errmsg("no handler registered for task type \"%s\"", type),
 					 errdetail("Registered types: %s.", HandlerTypesText()),
 					 errhint("Declare it for external workers with taskq.register_handler('%s').", type)));
 		if (handler->signature != NULL && !handler->also_external)

@@ -39,7 +39,7 @@ RejectIfUnhandled(const TaskqQueue *queue, const char *task_type)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_TQ_NOT_REGISTERED),
-			 errmsg("No handler registered for task type \"%s\"", task_type),
+			 errmsg("no handler registered for task type \"%s\"", task_type),
 			 errdetail("Queue \"%s\" takes only registered types: %s.", queue->name, HandlerTypesText()),
 			 errhint("Register the type with taskq.register_handler(), or use another queue.")));
 }
@@ -54,7 +54,7 @@ Discard(Store *jobs, TaskqJob *job, const char *task_type)
 	AttemptFailure failure = {
 		.outcome = "unhandled",
 		.error_type = ERROR_PERMANENT,
-		.message = psprintf("No handler registered for task type \"%s\"; registered types: %s",
+		.message = psprintf("no handler registered for task type \"%s\"; registered types: %s",
 							task_type, HandlerTypesText()),
 	};
 
