@@ -96,7 +96,7 @@ taskq_announce_installation(PG_FUNCTION_ARGS)
 		ereport(WARNING,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("taskq is not preloaded, so no handler runs in this server"),
-				 errdetail("Jobs can be enqueued, claimed and settled; there is no pool, and leases end when somebody claims."),
+				 errdetail("Jobs can be enqueued, claimed and settled, but no pool runs, and expired leases end only when somebody claims."),
 				 errhint("Put this line into postgresql.conf and restart the server: shared_preload_libraries = '%s'", PreloadLine())));
 	else if (ShmemDatabase(MyDatabaseId, true) == NULL)
 		ereport(WARNING,

@@ -237,7 +237,7 @@ SayOfProcesses(ReturnSetInfo *result)
 	else
 		Say(result, "background workers",
 			psprintf("%d, of which %d run a job, and %d are stuck in theirs", workers, running, stuck),
-			"The server log says which handlers do not let themselves be interrupted.");
+			"The server log names the handlers that cannot be interrupted.");
 	if (StatsIsFull())
 		Say(result, "statistics of handlers", psprintf("full, %d task types", taskq_max_handler_statistics),
 			"Other types are not counted. Raise taskq.max_handler_statistics and restart the server.");

@@ -217,7 +217,7 @@ AbortUnderCeiling(SIGNAL_ARGS)
 	ereport(FATAL,
 			(errcode(ERRCODE_OUT_OF_MEMORY),
 			 errmsg("code of the handler aborted the process because it got no memory"),
-			 errhint("Have the job do less at a time, or raise taskq.job_memory_limit.")));
+			 errhint("Make the job do less at a time, or raise taskq.job_memory_limit.")));
 }
 
 static ExecutorStart_hook_type previous_hook = NULL;

@@ -62,7 +62,7 @@ CheckTypes(ArrayType *task_types)
 	if (unknown > 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_TQ_NOT_REGISTERED),
-				 errmsg("No handlers registered for task types %s", list),
+				 errmsg("no handlers registered for task types %s", list),
 				 errdetail("Registered types: %s.", HandlerTypesText()),
 				 errhint("Declare each for external workers with taskq.register_handler().")));
 	for (int i = 0; i < n; i++)

@@ -119,8 +119,8 @@ Refuse(int sqlstate, const char *what)
 	ereport(ERROR,
 			(errcode(sqlstate),
 			 errmsg("%s is not allowed in users' code outside handlers", what),
-			 errdetail("Validators, payload types and retry functions run in the session of somebody else, which they can neither change nor look at."),
-			 errhint("Go by the arguments, and by tables.")));
+			 errdetail("Validators, payload types and retry functions run in the session of another role, which they can neither change nor inspect."),
+			 errhint("Use only the arguments and the contents of tables.")));
 }
 
 static void
@@ -129,7 +129,7 @@ RefuseEndless(const char *what)
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("%s is not allowed in users' code outside handlers", what),
-			 errdetail("Validators, payload types and retry functions run in the session of somebody else, and this cannot be interrupted."),
+			 errdetail("Validators, payload types and retry functions run in the session of another role, and this cannot be interrupted."),
 			 errhint("Let the handler do it.")));
 }
 
@@ -265,7 +265,7 @@ MaySetEnd(bool to_end)
 	if (!to_end || !CurrentRuns())
 		return true;
 	GUC_check_errcode(ERRCODE_CANT_CHANGE_RUNTIME_PARAM);
-	GUC_check_errdetail("Code that taskq runs cannot have the session ended.");
+	GUC_check_errdetail("Code that taskq runs must not make an error or a timeout end the session.");
 	return false;
 }
 
@@ -289,7 +289,7 @@ CheckSeed(double *value, void **extra, GucSource source)
 	if (confined)
 	{
 		GUC_check_errcode(ERRCODE_CANT_CHANGE_RUNTIME_PARAM);
-		GUC_check_errdetail("The random numbers of a session are not for users' code outside handlers to choose.");
+		GUC_check_errdetail("Users' code outside handlers must not choose the random numbers of the session.");
 		return false;
 	}
 	return previous_seed == NULL || previous_seed(value, extra, source);
@@ -314,7 +314,7 @@ CheckEncoding(char **value, void **extra, GucSource source)
 	if (confined)
 	{
 		GUC_check_errcode(ERRCODE_CANT_CHANGE_RUNTIME_PARAM);
-		GUC_check_errdetail("How the client of a session reads is not for users' code outside handlers to choose.");
+		GUC_check_errdetail("Users' code outside handlers must not change the encoding of the session's client.");
 		return false;
 	}
 	return previous_encoding == NULL || previous_encoding(value, extra, source);

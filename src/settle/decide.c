@@ -81,7 +81,7 @@ taskq_decision(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("activated_steps must not be NULL"),
-				 errhint("A decision that nothing follows has an empty array.")));
+				 errhint("Use an empty array for a decision without steps.")));
 	deconstruct_array(names, TEXTOID, -1, false, TYPALIGN_INT, &values, &nulls, &n);
 	steps = palloc(sizeof(char *) * (n + 1));
 	for (int i = 0; i < n; i++)

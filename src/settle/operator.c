@@ -146,7 +146,7 @@ PutBackOrRefuse(Store *jobs, TaskqJob *job, bool force)
 			ereport(ERROR,
 					(errcode(ERRCODE_TQ_INVALID_TRANSITION),
 					 errmsg("job " INT64_FORMAT " is being put back by another transaction", job->job_id),
-					 errdetail("This one has put back job " INT64_FORMAT " and so cannot wait for one of a lower id.", highest_put_back),
+					 errdetail("This transaction has put back job " INT64_FORMAT ", so it cannot wait for a job with a lower id.", highest_put_back),
 					 errhint("Put back several jobs in the order of their ids, or with taskq.redrive_jobs().")));
 			break;
 		case STORE_GONE:

@@ -149,7 +149,7 @@ ResultIsMeant(Jsonb *result)
 		return true;
 	ereport(NOTICE,
 			(errmsg("the result has a member \"" RESULT_TAG "\" and is kept as it is"),
-			 errdetail("Only what success(), failure(), snooze() or decision() has built in the same run means more than that."),
+			 errdetail("Only values that success(), failure(), snooze() or decision() have built in the same run are treated otherwise."),
 			 errhint("Return what one of these functions returns, unchanged.")));
 	return false;
 }
