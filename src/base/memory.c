@@ -194,7 +194,7 @@ AtTransactionEnd(XactEvent event, void *arg)
 }
 
 /*
- * Handler of SIGABRT, which abort() raises.  Under a limit, turn it into a FATAL
+ * Signal handler of SIGABRT, which abort() raises.  Under a limit, turn it into a FATAL
  * error, which ends this process only.  Otherwise return, and abort() crashes the
  * process: if malloc() has not just failed, the process may be damaged; in a
  * critical section every error is a PANIC; and interrupts may be held off because
