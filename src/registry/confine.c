@@ -3,27 +3,23 @@
  *	  Confine users' code outside handlers, so that it cannot change or inspect the
  *	  session in which it runs.
  *
- * Validators, the constraints of payload types, and retry functions run as their own
- * role, but in the session that needs their answer.  A session has state that belongs
- * to no role: cursors, prepared statements, advisory locks, settings, the mode of
- * constraints, and connections and other state of extensions.  Such code runs in a
- * read-only subtransaction that is always rolled back, but that protects only
- * tables.  The rest is protected by these hooks, which work without preload too:
+ * Validators, constraints of payload types and retry functions run as their own role,
+ * but in the session that needs their answer.  A session has state that belongs to no
+ * role: cursors, prepared statements, advisory locks, settings, the mode of
+ * constraints, and state of extensions.  The read-only subtransaction in which such
+ * code runs protects only tables.  The rest is protected by these hooks, which work
+ * without preload too:
  *
  * - executor: only SELECT without row locks is allowed, even if
  *   transaction_read_only is off, and also for temporary tables;
  * - utility: only the code's own cursors, DO and CALL are allowed;
- * - object access: volatile functions in C are refused, because functions that change
- *   the session or the server are declared volatile.  A list of refused functions
- *   would be incomplete for each new extension and version, so "allowed" lists the
- *   volatile ones that are known to be harmless.  "refused" lists functions that are
- *   not volatile but inspect the session;
+ * - object access: volatile functions in C, which may change the session or the
+ *   server, are refused, except those that are known to be harmless ("allowed").
+ *   Functions that are not volatile but inspect the session are refused by name;
  * - planner: the same functions are refused before the planner itself calls them
  *   (confine_plan.c).
  *
- * Functions that cannot be interrupted and take as long as their arguments demand are
- * refused too, because they could hang the caller.
- *
+ * Functions that can take arbitrarily long and cannot be interrupted are refused too.
  * Functions in SQL and in procedural languages consist of statements and function
  * calls, which these hooks see.  They do not see the settings in a function's SET
  * clause; the check hooks of those settings do.
