@@ -1,7 +1,7 @@
 /*
  * adopt_database.c
- *	  Making a database ours: the end of the installation script, and
- *	  adopt_database() for one that was restored or copied.
+ *	  Take over a database: at the end of the installation script, and by
+ *	  adopt_database() after the database was restored or copied.
  */
 #include "taskq.h"
 
@@ -60,7 +60,10 @@ taskq_adopt_database(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(true);
 }
 
-/* What shared_preload_libraries is to be; CREATE EXTENSION is for those who may read it. */
+/*
+ * Return the value that shared_preload_libraries should have.  Only superusers are
+ * shown the libraries that it has now.
+ */
 static const char *
 PreloadLine(void)
 {
@@ -72,9 +75,10 @@ PreloadLine(void)
 }
 
 /*
- * The end of the installation script: take back the rights with which its
- * objects came, and have the launcher look at this database once the transaction
- * has committed.  At other times only the latter, which is harmless.
+ * SQL-callable, for the end of the installation script: revoke the rights that the
+ * script's objects have by default, and make the launcher look at this database once
+ * the transaction has committed.  Outside CREATE EXTENSION it only does the latter,
+ * which is harmless.
  */
 Datum
 taskq_announce_installation(PG_FUNCTION_ARGS)
@@ -92,7 +96,7 @@ taskq_announce_installation(PG_FUNCTION_ARGS)
 		ereport(WARNING,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("taskq is not preloaded, so no handler runs in this server"),
-				 errdetail("Jobs can be enqueued, claimed and settled; there is no pool, and leases end when somebody claims."),
+				 errdetail("Jobs can be enqueued, claimed and settled, but no pool runs, and expired leases end only when somebody claims."),
 				 errhint("Put this line into postgresql.conf and restart the server: shared_preload_libraries = '%s'", PreloadLine())));
 	else if (ShmemDatabase(MyDatabaseId, true) == NULL)
 		ereport(WARNING,

@@ -1,9 +1,9 @@
 /*
  * describe.c
- *	  describe_job(): what became of one job, and why it does not run.
+ *	  describe_job(): describe the state of one job, and why it does not run.
  *
- * For those who may not read all jobs.  So it says nothing of what is in the
- * job: no payload, no result, no progress.  Who may ask about which: whose.c.
+ * It is meant for roles that may not read all jobs, so it does not show the contents
+ * of the job: payload, result and progress.  whose.c decides who may see which jobs.
  */
 #include "taskq.h"
 
@@ -27,8 +27,8 @@ PG_FUNCTION_INFO_V1(taskq_describe_job);
 static const Oid columns[] = { INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID };
 
 /*
- * Of a job that waits, what it waits for; $2 is what is in its way, or NULL.  Of
- * one that has ended without having completed, why.
+ * The reason is what a waiting job waits for, or why a job ended without completing.
+ * $2 is what keeps a waiting job from being claimed, or NULL.
  */
 static const char *const query =
 	"SELECT j.job_id, j.task_type, j.queue, j.state,"
@@ -73,7 +73,7 @@ taskq_describe_job(PG_FUNCTION_ARGS)
 	reason = WhyJobWaits(job_id);
 	values[1] = reason == NULL ? (Datum) 0 : CStringGetTextDatum(reason);
 	OwnerEnterSpi(&scope);
-	/* for one row never worth it, whatever the planner makes of the views */
+	/* Compiling never pays for one row, but the planner may overestimate the cost of the views. */
 	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	n = OwnerExecute(query, 2, types, values, reason == NULL ? " n" : NULL);
 	CheckSameColumns(result->setDesc, SPI_tuptable->tupdesc);

@@ -74,7 +74,7 @@ taskq_handler_statistics(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* Begin anew with a task type, or with all task types of this database. */
+/* SQL-callable stat_reset(): reset the statistics of a task type or, for NULL, of all task types of this database. */
 Datum
 taskq_stat_reset(PG_FUNCTION_ARGS)
 {

@@ -1,10 +1,10 @@
 /*
  * held.c
- *	  What keeps jobs from being started, for status(): queues, task types and
- *	  pools that are paused, and jobs that nobody would be given.
+ *	  Report to status() what holds jobs back: queues, task types and pools that are
+ *	  paused, and jobs for which there is no worker.
  *
- * Somebody who asks for the status wants an answer at once, so waiting jobs are
- * counted up to a thousand a route, and things of a kind are listed up to ten.
+ * status() must answer at once, so at most 1000 waiting jobs of each route are
+ * counted, and at most ten rows of each kind are listed.
  */
 #include "taskq.h"
 
@@ -20,8 +20,9 @@
 #include "store/owner.h"
 
 /*
- * $1 are the tenants whose jobs the caller sees.  A reason that another row of
- * status() gives, for all jobs at once, is not repeated for each type.
+ * $1 is the array of tenants whose jobs the caller sees, or NULL for all.  A reason
+ * that concerns all jobs has a row of its own in status(), and is not repeated here
+ * for each type.
  */
 static const char *const query =
 	"WITH waiting AS ("
@@ -66,7 +67,10 @@ static const char *const query =
 	"  CASE WHEN i > 10 THEN 'See ' || (ARRAY['taskq.queues', 'taskq.list_handlers()', 'taskq.pools', 'taskq.unroutable_jobs'])[kind] || '.' ELSE hint END"
 	" FROM told WHERE i <= 11 ORDER BY kind, i";
 
-/* Can what the query reads be read at once?  A REINDEX locks no more than an index. */
+/*
+ * Lock the relations that the query reads.  Returns false if one of them cannot be
+ * locked at once.  Indexes are included, because REINDEX locks only the index.
+ */
 static bool
 IsReadable(void)
 {
@@ -82,8 +86,9 @@ IsReadable(void)
 }
 
 /*
- * Add rows of (name, value, hint); the caller sees jobs of these tenants, or of
- * all.  False: somebody has a table locked, and status() does not wait for that.
+ * Add rows of (name, value, hint) about the jobs of these tenants, or of all if
+ * "tenants" is NULL.  Returns false, without waiting, if somebody has locked one of
+ * the relations.
  */
 bool
 HeldTell(Tuplestorestate *rows, ArrayType *tenants)
@@ -96,7 +101,7 @@ HeldTell(Tuplestorestate *rows, ArrayType *tenants)
 	if (!IsReadable())
 		return false;
 	OwnerEnterSpi(&scope);
-	/* for some rows never worth it, whatever the planner makes of the view */
+	/* Compiling never pays for a few rows, but the planner may overestimate the cost of the view. */
 	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	n = OwnerExecute(query, 1, types, values, tenants == NULL ? "n" : NULL);
 	for (uint64 i = 0; i < n; i++)

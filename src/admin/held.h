@@ -1,6 +1,6 @@
 /*
  * held.h
- *	  What keeps jobs from being started, for status().
+ *	  Report to status() what holds jobs back.
  */
 #ifndef TASKQ_HELD_H
 #define TASKQ_HELD_H

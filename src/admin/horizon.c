@@ -1,10 +1,11 @@
 /*
  * horizon.c
- *	  Who keeps dead rows from being removed.
+ *	  Find out who keeps dead rows from being removed.
  *
- * A queue lives by its dead rows going away.  Whoever holds an old snapshot keeps
- * them all, of every table.  Claims by the ready list do not meet them, but the
- * tables grow, and whatever reads them from their head has to step over them.
+ * A queue makes many dead rows, and needs them to be removed.  An old snapshot
+ * prevents that for all tables.  Claims through the ready list do not meet dead rows,
+ * but the tables grow, and scans from the head of an index must skip the dead
+ * entries.
  */
 #include "taskq.h"
 
@@ -16,8 +17,10 @@
 #include "store/owner.h"
 
 /*
- * The oldest holder in words, if it is older than a minute; NULL: there is none.
- * A replication slot has no age but in transactions.
+ * Return a description of the session, prepared transaction or replication slot that
+ * holds the oldest snapshot, or NULL.  Sessions and prepared transactions count if
+ * they are older than a minute.  The age of a replication slot is known only in
+ * transactions, so it counts if it is older than 10000 of them.
  */
 char *
 HorizonHolder(void)

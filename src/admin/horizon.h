@@ -1,6 +1,6 @@
 /*
  * horizon.h
- *	  Who keeps dead rows from being removed.
+ *	  Find out who keeps dead rows from being removed.
  */
 #ifndef TASKQ_HORIZON_H
 #define TASKQ_HORIZON_H

@@ -1,8 +1,9 @@
 /*
  * read_events.c
- *	  read_events(): the log of events, read on from a position, without gaps;
- *	  event_position(), where that begins now; and prune(), its care where no
- *	  scheduler runs.
+ *	  read_events(): read the log of events from a position on, without gaps.
+ *	  event_position(): return the position from which to read new events only.
+ *	  prune(): make and drop partitions of the history and of the events, as the
+ *	  scheduler does, where no scheduler runs.
  */
 #include "taskq.h"
 
@@ -71,9 +72,10 @@ SetParam(EventsCall *call, int param, Datum value, bool isnull)
 }
 
 /*
- * Put what can be read now into the result; how many.  The snapshot comes after
- * the horizon, and the plan after the snapshot: else a leaf that was made
- * meanwhile would be missing, with events that the snapshot sees.
+ * Add the events that can be read now to the result, and return their number.  The
+ * snapshot must be taken after the horizon is read, and the query planned after the
+ * snapshot is taken.  Otherwise the plan could lack a partition that was made in
+ * between, and with it events that the snapshot sees.
  */
 static uint64
 Look(EventsCall *call)
@@ -109,7 +111,10 @@ Look(EventsCall *call)
 	return n;
 }
 
-/* Look, and while there is nothing wait for a commit that brings something. */
+/*
+ * Read events, and if there are none wait for a commit that makes some.  "wait" is
+ * the longest wait in microseconds; taskq.max_wait also limits it.
+ */
 static void
 LookOrWait(EventsCall *call, int64 wait)
 {
@@ -128,7 +133,7 @@ LookOrWait(EventsCall *call, int64 wait)
 			if (Look(call) > 0 || left <= 0)
 				break;
 
-			/* not longer: what came by replication tells nobody */
+			/* Look again after taskq.poll_interval: events that arrive by replication wake nobody. */
 			WaitSleep(Min(left, taskq_poll_interval));
 			CHECK_FOR_INTERRUPTS();
 			CatalogRecheck();
@@ -158,7 +163,7 @@ taskq_read_events(PG_FUNCTION_ARGS)
 
 	CheckArgCount(fcinfo, ARG_COUNT);
 
-	/* a standby knows neither who writes events nor that nobody does */
+	/* A standby does not know which transactions are writing events, so it has no horizon. */
 	PreventCommandDuringRecovery("taskq.read_events()");
 	InitMaterializedSRF(fcinfo, 0);
 	call.result = (ReturnSetInfo *) fcinfo->resultinfo;

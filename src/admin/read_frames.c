@@ -1,7 +1,7 @@
 /*
  * read_frames.c
- *	  append_frame(), by a handler and by an external worker, and the frames of
- *	  the runs that are not settled.
+ *	  append_frame(), for handlers and for external workers; read_frames(), and the
+ *	  frames of runs in this server that are not settled yet.
  */
 #include "taskq.h"
 
@@ -40,7 +40,7 @@ ArgText(FunctionCallInfo fcinfo, int n, const char *what)
 	if (PG_ARGISNULL(n))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s must not be null", what)));
+				 errmsg("%s must not be NULL", what)));
 	return text_to_cstring(PG_GETARG_TEXT_PP(n));
 }
 
@@ -78,7 +78,7 @@ taskq_append_frame(PG_FUNCTION_ARGS)
 
 /* external workers --------------------------------------------------------- */
 
-/* The number of the last frame of a claim, under its row's lock. */
+/* Return the number of the last frame of a claim, or 0.  The caller has locked the job's row. */
 static int32
 LastFrame(int64 job_id, int64 epoch)
 {
@@ -97,7 +97,7 @@ LastFrame(int64 job_id, int64 epoch)
 	return last;
 }
 
-/* By the holder of a claim; false: it has had its number of frames. */
+/* SQL-callable append_frame() for the holder of a claim.  Returns false if the claim has MAX_FRAMES frames already. */
 Datum
 taskq_append_frame_of(PG_FUNCTION_ARGS)
 {
@@ -133,7 +133,7 @@ taskq_append_frame_of(PG_FUNCTION_ARGS)
 /* The columns of running_frames(). */
 static const Oid frame_columns[] = { INT8OID, INT8OID, INT4OID, INT4OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID };
 
-/* Of the run of this job in a slot, if it still is there. */
+/* Add the frames of the run in a slot to the result, if it is still a run of this job. */
 static void
 PutFrames(ReturnSetInfo *result, int slot, int64 job)
 {
@@ -186,7 +186,7 @@ taskq_running_frames(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* Read the view, by the job's key. */
+/* SQL-callable read_frames(): read the frames of one job from the view taskq.frames. */
 Datum
 taskq_read_frames(PG_FUNCTION_ARGS)
 {

@@ -1,6 +1,6 @@
 /*
  * status.c
- *	  What runs now, from shared memory, and how taskq stands here.
+ *	  Show the runs and background workers of this server, and the status of taskq.
  */
 #include "taskq.h"
 
@@ -34,7 +34,7 @@ PG_FUNCTION_INFO_V1(taskq_scheduler_pid);
 
 /* workers ------------------------------------------------------------------ */
 
-/* A copy of a worker's slot; false: none of this database is in it. */
+/* Copy a slot.  Returns false if it has no worker of this database. */
 static bool
 CopyWorker(int i, TaskqSlot *copy)
 {
@@ -153,7 +153,7 @@ Say(ReturnSetInfo *result, const char *name, const char *value, const char *hint
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
-/* The scheduler of this database; why it does not run, if it does not. */
+/* Report the scheduler of this database and, if it does not run, why. */
 static void
 SayOfScheduler(ReturnSetInfo *result, const TaskqDatabase *db)
 {
@@ -237,7 +237,7 @@ SayOfProcesses(ReturnSetInfo *result)
 	else
 		Say(result, "background workers",
 			psprintf("%d, of which %d run a job, and %d are stuck in theirs", workers, running, stuck),
-			"The server log says which handlers do not let themselves be interrupted.");
+			"The server log names the handlers that cannot be interrupted.");
 	if (StatsIsFull())
 		Say(result, "statistics of handlers", psprintf("full, %d task types", taskq_max_handler_statistics),
 			"Other types are not counted. Raise taskq.max_handler_statistics and restart the server.");
@@ -245,7 +245,7 @@ SayOfProcesses(ReturnSetInfo *result)
 		missing ? "Raise max_worker_processes and restart the server." : NULL);
 }
 
-/* The ready list of all databases, which is full when any part of it is. */
+/* Report the ready list of all databases.  It is full if its blocks or its lanes are used up. */
 static void
 SayOfReadyList(ReturnSetInfo *result)
 {
@@ -282,7 +282,7 @@ SayOfDatabase(ReturnSetInfo *result)
 		Say(result, "indexes", psprintf("%s is missing", missing), psprintf("Run %s;", definition));
 }
 
-/* One row a fact; a hint where something is missing. */
+/* SQL-callable status(): one row for each fact, with a hint where something is wrong. */
 Datum
 taskq_status(PG_FUNCTION_ARGS)
 {

@@ -1,7 +1,8 @@
 /*
  * testing.c
- *	  Ways to misbehave, for the handlers of tests and for the ready list.  Only in builds with
- *	  TESTING=1, and no part of the extension: tests make the function themselves.
+ *	  Functions that misbehave, for the handlers of tests, and that make the ready
+ *	  list wrong.  They exist only in builds with TESTING=1, and are not part of the
+ *	  extension: tests create the SQL functions themselves.
  *
  *	  CREATE FUNCTION misbehave(how text, amount bigint DEFAULT 0) RETURNS void
  *	      LANGUAGE C AS 'taskq', 'taskq_test_misbehave';
@@ -52,7 +53,7 @@ Fatal(int64 amount)
 	ereport(FATAL, (errcode(ERRCODE_ADMIN_SHUTDOWN), errmsg("fatal on purpose")));
 }
 
-/* What the kernel does to a process that it wants the memory of. */
+/* Die as by the kernel's out-of-memory killer. */
 static void
 Kill(int64 amount)
 {
@@ -72,7 +73,7 @@ ExitAtOnce(int64 amount)
 	_exit((int) amount);
 }
 
-/* Deaf to every interrupt, until the test puts this file into the data directory. */
+/* Ignore all interrupts until the test creates the file taskq_test_hear in the data directory. */
 static void
 Deaf(int64 amount)
 {
@@ -80,7 +81,7 @@ Deaf(int64 amount)
 		pg_usleep(1000);
 }
 
-/* So many bytes, written to, that stay until the transaction's end. */
+/* Allocate so many bytes until the end of the transaction, and write to them. */
 static void
 Allocate(int64 amount)
 {
@@ -92,7 +93,7 @@ Allocate(int64 amount)
 	}
 }
 
-/* The same past PostgreSQL's memory management, and never given back. */
+/* Allocate so many bytes by malloc(), write to them, and never free them. */
 static void
 Leak(int64 amount)
 {
@@ -104,7 +105,7 @@ Leak(int64 amount)
 		((volatile char *) memory)[i] = 1;
 }
 
-/* All the memory that the run may take, but for so many bytes.  Never given back. */
+/* Allocate all memory that the run may have, except so many bytes, and never free it. */
 static void
 Fill(int64 amount)
 {
@@ -119,7 +120,7 @@ Fill(int64 amount)
 	free(left);
 }
 
-/* What a library does that cannot go on without. */
+/* Abort as a library does that cannot handle a failed malloc(). */
 static void
 FillAndAbort(int64 amount)
 {
@@ -127,7 +128,7 @@ FillAndAbort(int64 amount)
 	abort();
 }
 
-/* What a process that has gone wild may do to the others. */
+/* Overwrite shared memory and abort, as a process with memory corruption may do. */
 static void
 ScribbleAndAbort(int64 amount)
 {
@@ -135,7 +136,7 @@ ScribbleAndAbort(int64 amount)
 	abort();
 }
 
-/* What a library may say in an encoding of its own. */
+/* Raise messages that are not valid in the server's encoding, as a library may do. */
 static void
 Mumble(int64 amount)
 {
@@ -177,7 +178,7 @@ taskq_test_misbehave(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Have the ready list be wrong: it loses, lies, talks nonsense or is starved. */
+/* SQL-callable, for tests: make the ready list wrong; see ReadyMisbehave(). */
 Datum
 taskq_test_ready_list(PG_FUNCTION_ARGS)
 {

@@ -12,7 +12,7 @@
 #include "base/guard.h"
 #include "base/log_pace.h"
 
-/* Report the failure of a step, at most once a minute in each process. */
+/* Report the failure of a step, at most once a minute for the same step in each process. */
 void
 GuardReport(const char *what, const ErrorData *error)
 {

@@ -1,10 +1,10 @@
 /*
  * log_pace.c
- *	  At most one message a minute on one subject.
+ *	  Limit messages to one a minute on the same subject.
  *
- * What goes wrong once mostly goes wrong again a moment later.  Each process
- * remembers the subjects of its last messages, so that one subject does not
- * suppress the messages on another.
+ * A failure mostly recurs after a moment, and must not fill the log.  Each process
+ * remembers the subjects of its last messages, so that messages on one subject do not
+ * suppress those on another.
  */
 #include "taskq.h"
 
@@ -18,12 +18,12 @@
 static struct
 {
 	char		subject[SUBJECT_SIZE];
-	TimestampTz said_at; /* 0: the entry is free */
+	TimestampTz said_at; /* when the last message was logged; 0: the entry is free */
 } said[MAX_SUBJECTS];
 
 /*
- * Is a message on this subject due?  The caller then writes it.  When there are too
- * many subjects, the one whose message is the oldest is forgotten.
+ * Return whether a message on this subject may be logged now; if so, the caller logs
+ * it.  If there are too many subjects, the one with the oldest message is forgotten.
  */
 bool
 LogIsDue(const char *subject)

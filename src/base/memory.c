@@ -194,7 +194,7 @@ AtTransactionEnd(XactEvent event, void *arg)
 }
 
 /*
- * Handler of SIGABRT, which abort() raises.  Under a limit, turn it into a FATAL
+ * Signal handler of SIGABRT, which abort() raises.  Under a limit, turn it into a FATAL
  * error, which ends this process only.  Otherwise return, and abort() crashes the
  * process: if malloc() has not just failed, the process may be damaged; in a
  * critical section every error is a PANIC; and interrupts may be held off because
@@ -217,7 +217,7 @@ AbortUnderCeiling(SIGNAL_ARGS)
 	ereport(FATAL,
 			(errcode(ERRCODE_OUT_OF_MEMORY),
 			 errmsg("code of the handler aborted the process because it got no memory"),
-			 errhint("Have the job do less at a time, or raise taskq.job_memory_limit.")));
+			 errhint("Make the job do less at a time, or raise taskq.job_memory_limit.")));
 }
 
 static ExecutorStart_hook_type previous_hook = NULL;

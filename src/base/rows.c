@@ -54,7 +54,10 @@ CheckColumns(TupleDesc desc, int n, const Oid *types)
 						   format_type_be(types[other - 1])));
 }
 
-/* The same for rows that a query has returned: "desc" is what the function is declared with. */
+/*
+ * Raise an error unless the result type of a function, "desc", has the columns of the
+ * rows that a query has returned, "other".
+ */
 void
 CheckSameColumns(TupleDesc desc, TupleDesc other)
 {

@@ -62,7 +62,7 @@ CheckTypes(ArrayType *task_types)
 	if (unknown > 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_TQ_NOT_REGISTERED),
-				 errmsg("No handlers registered for task types %s", list),
+				 errmsg("no handlers registered for task types %s", list),
 				 errdetail("Registered types: %s.", HandlerTypesText()),
 				 errhint("Declare each for external workers with taskq.register_handler().")));
 	for (int i = 0; i < n; i++)
@@ -73,7 +73,7 @@ CheckTypes(ArrayType *task_types)
 		if (handler == NULL)
 			ereport(ERROR,
 					(errcode(ERRCODE_TQ_NOT_REGISTERED),
-					 errmsg("No handler registered for task type \"%s\"", type),
+					 errmsg("no handler registered for task type \"%s\"", type),
 					 errdetail("Registered types: %s.", HandlerTypesText()),
 					 errhint("Declare it for external workers with taskq.register_handler('%s').", type)));
 		if (handler->signature != NULL && !handler->also_external)

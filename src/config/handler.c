@@ -299,7 +299,7 @@ HandlerRefuseUnregistered(const char *task_type)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_TQ_NOT_REGISTERED),
-			 errmsg("No handler registered for task type \"%s\"", task_type),
+			 errmsg("no handler registered for task type \"%s\"", task_type),
 			 errdetail("Registered types: %s.", HandlerTypesText()),
 			 errhint("Register one with taskq.register_handler().")));
 }

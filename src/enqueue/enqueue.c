@@ -1,7 +1,7 @@
 /*
  * enqueue.c
- *	  enqueue_job() and enqueue_jobs(): a job is a row of the caller's
- *	  transaction, and is there if and only if that commits.
+ *	  enqueue_job() and enqueue_jobs().  A job is a row that the caller's transaction
+ *	  inserts, so it exists if and only if that transaction commits.
  */
 #include "taskq.h"
 
@@ -57,7 +57,7 @@ enum
 	ARG_COUNT
 };
 
-/* When the job is to run: at a moment, after a delay, or now. */
+/* Return when the job is to run: at run_at, after the delay, or now. */
 static TimestampTz
 RunAt(FunctionCallInfo fcinfo, TimestampTz now)
 {
@@ -79,17 +79,17 @@ RunAt(FunctionCallInfo fcinfo, TimestampTz now)
 				 errhint("It can be at most ten years ahead.")));
 
 	/*
-	 * A moment in the past means now.  It could not mean more without jumping
-	 * over jobs that have been waiting.
+	 * A moment in the past means now.  Otherwise the job would overtake jobs that
+	 * have been waiting since then.
 	 */
 	return Max(run_at, now);
 }
 
 /*
- * The number that stands for a group key in indexes.  The key itself is in the
- * row, so nothing has to be looked up or made, and no second enqueuer of a new
- * key waits for the first.  Two keys of one hash would share their limits,
- * never exceed them.
+ * Return the hash by which indexes find a group key.  The key itself is in the job's
+ * row, so there is no table of keys, in which one transaction would have to wait for
+ * another that inserts the same key.  Two keys with the same hash would share a
+ * limit, but not exceed it.
  */
 static int64
 GroupId(struct varlena *key)
@@ -98,8 +98,8 @@ GroupId(struct varlena *key)
 }
 
 /*
- * Everything of a job but its id and payload, from the arguments.  The route is
- * made for jobs only: a queue that has one cannot be dropped any more.
+ * Fill in the job from the arguments, except its id and payload.  The route is made
+ * only if there are any jobs, because a queue with a route cannot be dropped.
  */
 static void
 ReadArguments(FunctionCallInfo fcinfo, TaskqJob *job, TimestampTz now, bool any_jobs)
@@ -142,20 +142,23 @@ ReadArguments(FunctionCallInfo fcinfo, TaskqJob *job, TimestampTz now, bool any_
 										min_version == NULL ? "" : min_version);
 }
 
-/* Are the payloads as the type's handler expects them?  Unless the queue does not care. */
+/* Check the payloads by the contract of the type's handler, unless the queue has validate_payloads => false. */
 static void
 CheckPayloads(const TaskqJob *job, const Datum *payloads, int n)
 {
 	const TaskqRoute *route;
 
 	if (n == 0)
-		return; /* there is no route either */
+		return; /* the job has no route then */
 	route = RouteById(job->route_id);
 	if (QueueById(route->queue_id)->validate_payloads)
 		PayloadsCheck(route->task_type, payloads, n);
 }
 
-/* Write the job; the caller has the table open as the owner. */
+/*
+ * Insert a job and return its id.  The caller is the extension's owner and has opened
+ * the table of jobs.
+ */
 static int64
 EnqueueOne(Store *jobs, TaskqJob *job, struct varlena *payload)
 {
@@ -196,7 +199,7 @@ taskq_enqueue_job(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(job_id);
 }
 
-/* The payloads; NULL for the array or in it is refused. */
+/* Read the array of payloads.  Neither the array nor an element may be NULL. */
 static Datum *
 ReadPayloads(FunctionCallInfo fcinfo, int *n)
 {

@@ -1,13 +1,12 @@
 /*
  * unhandled.c
- *	  Jobs whose task type nobody has registered: what their queue's
- *	  on_unhandled says.
+ *	  Treat jobs whose task type is not registered as their queue's on_unhandled says.
  *
- * By default they wait and cost nobody anything.  'reject' refuses them at
- * enqueue.  'fail' discards them, at enqueue or, when the type is unregistered
- * or the queue's choice changes while jobs wait, by the scheduler.  Whoever
- * discards holds the type's lock shared, so that a registration which has
- * committed is never overlooked.
+ * By default such jobs wait, and claims do not look at them.  With 'reject', they are
+ * refused when they are enqueued.  With 'fail', they are discarded when they are
+ * enqueued.  If the type is unregistered, or the queue's on_unhandled is changed, while
+ * jobs wait, the scheduler discards them.  It locks the type (in shared mode) before
+ * it looks at the registry, so it does not overlook a registration that has committed.
  */
 #include "taskq.h"
 
@@ -30,8 +29,8 @@
 #include "store/owner.h"
 #include "store/store.h"
 
-#define MAX_DISCARD 500 /* jobs in one transaction */
-#define MAX_TYPES 200	/* and types */
+#define MAX_DISCARD 500 /* jobs that are discarded in one transaction, of one route */
+#define MAX_TYPES 200	/* routes that one transaction goes through */
 
 void
 RejectIfUnhandled(const TaskqQueue *queue, const char *task_type)
@@ -40,19 +39,22 @@ RejectIfUnhandled(const TaskqQueue *queue, const char *task_type)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_TQ_NOT_REGISTERED),
-			 errmsg("No handler registered for task type \"%s\"", task_type),
+			 errmsg("no handler registered for task type \"%s\"", task_type),
 			 errdetail("Queue \"%s\" takes only registered types: %s.", queue->name, HandlerTypesText()),
 			 errhint("Register the type with taskq.register_handler(), or use another queue.")));
 }
 
-/* End a job as unhandled.  The caller is the owner and has its row, if any. */
+/*
+ * Discard a job as unhandled.  The caller is the extension's owner and has locked the
+ * job's row, unless the job is new and has none.
+ */
 static void
 Discard(Store *jobs, TaskqJob *job, const char *task_type)
 {
 	AttemptFailure failure = {
 		.outcome = "unhandled",
 		.error_type = ERROR_PERMANENT,
-		.message = psprintf("No handler registered for task type \"%s\"; registered types: %s",
+		.message = psprintf("no handler registered for task type \"%s\"; registered types: %s",
 							task_type, HandlerTypesText()),
 	};
 
@@ -66,14 +68,14 @@ Discard(Store *jobs, TaskqJob *job, const char *task_type)
 	job->failure = NULL;
 }
 
-/* Does this route's queue discard jobs of this type, as things are? */
+/* Return whether the route's queue discards unhandled jobs and the route's type is not registered. */
 static bool
 IsDiscarded(const TaskqRoute *route)
 {
 	return QueueById(route->queue_id)->on_unhandled == UNHANDLED_FAIL && HandlerFind(route->task_type) == NULL;
 }
 
-/* At enqueue: discard a new job if that is its queue's choice. */
+/* Discard a new job if it is unhandled and its queue discards such jobs.  Returns whether it did. */
 bool
 DiscardIfUnhandled(Store *jobs, TaskqJob *job)
 {
@@ -85,7 +87,7 @@ DiscardIfUnhandled(Store *jobs, TaskqJob *job)
 	return true;
 }
 
-/* Discard waiting jobs of one route; how many were found. */
+/* Discard up to MAX_DISCARD waiting jobs of one route.  Returns the number of jobs that were found. */
 static int
 DiscardWaiting(int32 route_id, const char *task_type)
 {
@@ -96,7 +98,7 @@ DiscardWaiting(int32 route_id, const char *task_type)
 	uint64		   n;
 
 	OwnerEnterSpi(&scope);
-	/* what somebody has is his, and hides no other */
+	/* Skip rows that others have locked, so that they do not use up the limit. */
 	n = OwnerExecute("SELECT job_id FROM taskq.jobs WHERE route_id = $1 AND gate = 'o' LIMIT $2 FOR UPDATE SKIP LOCKED",
 					 2, types, values, NULL);
 	found = SPI_tuptable;
@@ -117,8 +119,8 @@ DiscardWaiting(int32 route_id, const char *task_type)
 }
 
 /*
- * The routes of unhandled types in which jobs wait, of queues that discard them.
- * They are copies: who works through them looks up others.
+ * Find the routes whose waiting jobs are to be discarded, and return their number.
+ * They are copied, because looking at the registry can invalidate cached routes.
  */
 static int
 RoutesToDiscard(TaskqRoute **discard)
@@ -148,8 +150,8 @@ RoutesToDiscard(TaskqRoute **discard)
 }
 
 /*
- * Discard jobs that have become unhandled while they waited.  Called by the
- * scheduler, in a transaction of its own; true when there may be more.
+ * Discard jobs that have become unhandled while they waited.  The scheduler calls
+ * this in a transaction of its own.  Returns whether there may be more such jobs.
  */
 bool
 UnhandledSweep(void)
@@ -166,7 +168,7 @@ UnhandledSweep(void)
 		if (IsDiscarded(&routes[i]))
 			more = DiscardWaiting(routes[i].route_id, routes[i].task_type) == MAX_DISCARD;
 
-		/* a few hundred at a time: each holds its type's lock until we commit */
+		/* Stop after some routes, because the lock of each type is held until the commit. */
 		more = more || i == MAX_TYPES;
 	}
 	pfree(routes);

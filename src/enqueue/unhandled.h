@@ -1,6 +1,6 @@
 /*
  * unhandled.h
- *	  Jobs whose task type nobody has registered.
+ *	  Treat jobs whose task type is not registered.
  */
 #ifndef TASKQ_UNHANDLED_H
 #define TASKQ_UNHANDLED_H

@@ -3,27 +3,23 @@
  *	  Confine users' code outside handlers, so that it cannot change or inspect the
  *	  session in which it runs.
  *
- * Validators, the constraints of payload types, and retry functions run as their own
- * role, but in the session that needs their answer.  A session has state that belongs
- * to no role: cursors, prepared statements, advisory locks, settings, the mode of
- * constraints, and connections and other state of extensions.  Such code runs in a
- * read-only subtransaction that is always rolled back, but that protects only
- * tables.  The rest is protected by these hooks, which work without preload too:
+ * Validators, constraints of payload types and retry functions run as their own role,
+ * but in the session that needs their answer.  A session has state that belongs to no
+ * role: cursors, prepared statements, advisory locks, settings, the mode of
+ * constraints, and state of extensions.  The read-only subtransaction in which such
+ * code runs protects only tables.  The rest is protected by these hooks, which work
+ * without preload too:
  *
  * - executor: only SELECT without row locks is allowed, even if
  *   transaction_read_only is off, and also for temporary tables;
  * - utility: only the code's own cursors, DO and CALL are allowed;
- * - object access: volatile functions in C are refused, because functions that change
- *   the session or the server are declared volatile.  A list of refused functions
- *   would be incomplete for each new extension and version, so "allowed" lists the
- *   volatile ones that are known to be harmless.  "refused" lists functions that are
- *   not volatile but inspect the session;
+ * - object access: volatile functions in C, which may change the session or the
+ *   server, are refused, except those that are known to be harmless ("allowed").
+ *   Functions that are not volatile but inspect the session are refused by name;
  * - planner: the same functions are refused before the planner itself calls them
  *   (confine_plan.c).
  *
- * Functions that cannot be interrupted and take as long as their arguments demand are
- * refused too, because they could hang the caller.
- *
+ * Functions that can take arbitrarily long and cannot be interrupted are refused too.
  * Functions in SQL and in procedural languages consist of statements and function
  * calls, which these hooks see.  They do not see the settings in a function's SET
  * clause; the check hooks of those settings do.
@@ -119,8 +115,8 @@ Refuse(int sqlstate, const char *what)
 	ereport(ERROR,
 			(errcode(sqlstate),
 			 errmsg("%s is not allowed in users' code outside handlers", what),
-			 errdetail("Validators, payload types and retry functions run in the session of somebody else, which they can neither change nor look at."),
-			 errhint("Go by the arguments, and by tables.")));
+			 errdetail("Validators, payload types and retry functions run in the session of another role, which they can neither change nor inspect."),
+			 errhint("Use only the arguments and the contents of tables.")));
 }
 
 static void
@@ -129,7 +125,7 @@ RefuseEndless(const char *what)
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("%s is not allowed in users' code outside handlers", what),
-			 errdetail("Validators, payload types and retry functions run in the session of somebody else, and this cannot be interrupted."),
+			 errdetail("Validators, payload types and retry functions run in the session of another role, and this cannot be interrupted."),
 			 errhint("Let the handler do it.")));
 }
 
@@ -265,7 +261,7 @@ MaySetEnd(bool to_end)
 	if (!to_end || !CurrentRuns())
 		return true;
 	GUC_check_errcode(ERRCODE_CANT_CHANGE_RUNTIME_PARAM);
-	GUC_check_errdetail("Code that taskq runs cannot have the session ended.");
+	GUC_check_errdetail("Code that taskq runs must not make an error or a timeout end the session.");
 	return false;
 }
 
@@ -289,7 +285,7 @@ CheckSeed(double *value, void **extra, GucSource source)
 	if (confined)
 	{
 		GUC_check_errcode(ERRCODE_CANT_CHANGE_RUNTIME_PARAM);
-		GUC_check_errdetail("The random numbers of a session are not for users' code outside handlers to choose.");
+		GUC_check_errdetail("Users' code outside handlers must not choose the random numbers of the session.");
 		return false;
 	}
 	return previous_seed == NULL || previous_seed(value, extra, source);
@@ -314,7 +310,7 @@ CheckEncoding(char **value, void **extra, GucSource source)
 	if (confined)
 	{
 		GUC_check_errcode(ERRCODE_CANT_CHANGE_RUNTIME_PARAM);
-		GUC_check_errdetail("How the client of a session reads is not for users' code outside handlers to choose.");
+		GUC_check_errdetail("Users' code outside handlers must not change the encoding of the session's client.");
 		return false;
 	}
 	return previous_encoding == NULL || previous_encoding(value, extra, source);

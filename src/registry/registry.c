@@ -225,7 +225,7 @@ SetRetryFunction(FunctionCallInfo fcinfo, Oid role, Datum *values, char *nulls)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("retry_function and retry_policy \"none\" cannot both be given"),
-				 errhint("A retry function that returns NULL ends the job; the policy is for when it cannot be asked.")));
+				 errhint("A retry function that returns NULL ends the job; the policy applies when the function cannot be called.")));
 	SetColumn(values, nulls, H_RETRY_FUNCTION, CStringGetTextDatum(format_procedure_qualified(function)));
 	SetColumn(values, nulls, H_RETRY_FUNCTION_OID, ObjectIdGetDatum(function));
 	SetColumn(values, nulls, H_RETRY_FUNCTION_OWNER, ObjectIdGetDatum(FunctionOwner(function)));

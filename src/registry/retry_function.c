@@ -170,7 +170,7 @@ Warn(const char *task_type, const char *signature, const char *why)
 			(errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION),
 			 errmsg("retry function %s of task type \"%s\" gave no usable answer", signature, task_type),
 			 errdetail("%s", why),
-			 errhint("The type's retry_policy is used instead. This is said once a minute.")));
+			 errhint("The type's retry_policy is used instead. This is reported at most once a minute.")));
 }
 
 /* Call the retry function as the role of the handler.  The job is the current job meanwhile. */

@@ -73,10 +73,10 @@ SayWhyItEnds(const Watch *watch)
 	errmsg("terminating the session because %s does not come to an end", watch->code->what);
 	if (watch->interrupt == NULL)
 	{
-		errdetail("It has %g s, and could not be interrupted then.", seconds);
+		errdetail("Its time limit is %g s, and it could not be interrupted after that.", seconds);
 		return errhint("Code that runs for long without calling the server belongs in the handler.");
 	}
-	errdetail("It has %g s, and has caught the errors by which it was interrupted then.", seconds);
+	errdetail("Its time limit is %g s, and it caught the errors that interrupted it after that.", seconds);
 	return errhint("Code that handles query_canceled must raise it again.");
 }
 

@@ -11,8 +11,8 @@
  *
  * If a handler shares commits (share_commit), the transaction also takes the next
  * jobs, with a subtransaction for each, so that each still fails alone.  If the
- * commit fails, none of the jobs has run, and they run again singly, each in its own
- * transaction.
+ * commit fails, the work of all these jobs is rolled back, and they run again singly,
+ * each in its own transaction.
  *
  * A procedure commits by itself; its claim and its settle are transactions of their
  * own (stepwise.c).

@@ -141,7 +141,7 @@ DescribeError(const Run *run, AttemptFailure *failure)
 	{
 		failure->message = psprintf("the job needed more memory than taskq.job_memory_limit, %s",
 									GetConfigOptionByName("taskq.job_memory_limit", NULL, false));
-		failure->hint = "Have the job do less at a time, or raise the setting.";
+		failure->hint = "Make the job do less at a time, or raise the setting.";
 	}
 }
 
@@ -176,7 +176,7 @@ NoteSetupFailure(const Run *run, const AttemptFailure *failure)
 	if (StatsCountSetupFailure(run->task_type, run->job.job_id) && PauseForSetup(run->task_type, failure->message))
 		ereport(WARNING,
 				(errcode(run->error->sqlerrcode),
-				 errmsg("task type \"%s\" is paused, as %d of its jobs in a row failed because of how the database is",
+				 errmsg("task type \"%s\" is paused, because %d of its jobs in a row failed by the setup of the database",
 						run->task_type, SETUP_FAILURES),
 				 errdetail("The last one: %s", failure->message),
 				 errhint("A job is tried in a minute, and then at longer intervals; the pause ends when it runs, or when the function or its registration changes. To end it now, SELECT taskq.resume_handler('%s').", run->task_type)));

@@ -77,7 +77,7 @@ CheckSessionUser(void)
 	if (GetUserId() != GetSessionUserId())
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("jobs are run by hand only as the session user"),
+				 errmsg("jobs can be run by hand only as the session user"),
 				 errdetail("The session user is \"%s\", the current user \"%s\".",
 						   GetUserNameFromId(GetSessionUserId(), true), GetUserNameFromId(GetUserId(), true)),
 				 errhint("Connect as the handler's role.")));

@@ -2,12 +2,13 @@
  * cancel.c
  *	  cancel_job(), and requests to cancel a job that is running.
  *
- * A job whose row is free is cancelled on the spot.  Else somebody runs it or
- * has it in a transaction, and nobody waits for that: the request is a row of
- * a table of its own, because a flag in the job's row would need the row.
- * Whoever has the job meets the request: an external worker at its heartbeat or
- * settle, a background worker by an interrupt at our commit, a claim before it
- * starts the job, and the scheduler for what slipped through.
+ * A waiting job whose row is not locked is cancelled at once.  Otherwise the job is
+ * running, or another transaction has locked its row, and cancel_job() does not wait
+ * for that.  It inserts a request into a table of its own, because a flag in the job's
+ * row would need the row's lock.  The process that has the job finds the request: an
+ * external worker at its next heartbeat or settle, and a claim before it starts the
+ * job.  A background worker is interrupted when the request commits.  The scheduler
+ * acts on all other requests.
  */
 #include "taskq.h"
 
@@ -33,12 +34,12 @@ PG_FUNCTION_INFO_V1(taskq_cancel_job);
 
 typedef enum CancelResult
 {
-	CANCEL_DONE, /* it was waiting, and is cancelled */
-	CANCEL_BUSY, /* it runs, or somebody has the row */
-	CANCEL_GONE	 /* no live job */
+	CANCEL_DONE, /* the job was waiting, and is cancelled now */
+	CANCEL_BUSY, /* the job is running, or its row is locked */
+	CANCEL_GONE	 /* there is no live job with this id */
 } CancelResult;
 
-/* Cancel a job if its row is free and it does not run. */
+/* Cancel a job if its row is not locked and it is not running. */
 static CancelResult
 CancelWaiting(int64 job_id, const char *reason)
 {
@@ -58,7 +59,7 @@ CancelWaiting(int64 job_id, const char *reason)
 		case STORE_LOCKED:
 			if (job.state == JOB_RUNNING)
 			{
-				break; /* since we looked */
+				break; /* it was claimed after its row was read and before it was locked */
 			}
 			if (reason != NULL)
 				job.last_error = ErrorText(reason);
@@ -85,11 +86,11 @@ taskq_cancel_job(PG_FUNCTION_ARGS)
 	reason = ArgTextOrNull(fcinfo, 2);
 	CurrentRefuse(job_id, "cancel");
 
-	/* before anything is locked: the answer must not tell of other people's jobs */
+	/* Check this before anything is locked, so that the answer does not tell of jobs that the caller may not see. */
 	if (!(!PG_ARGISNULL(1) && WhoseMayWork()) && !WhoseMayCancel(job_id))
 		WhoseNotSeen(job_id);
 
-	/* its own worker gives the job up: that is a settle */
+	/* With an epoch, the holder of the claim gives the job up, which is a settle. */
 	if (!PG_ARGISNULL(1))
 		PG_RETURN_TEXT_P(cstring_to_text(SettleCancelled(job_id, PG_GETARG_INT64(1), reason) ? "cancelled" : "final"));
 
@@ -108,7 +109,7 @@ taskq_cancel_job(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text("final"));
 }
 
-/* one request that the sweep has found */
+/* The requests to cancel one job, which the sweep has found. */
 typedef struct SweepStep
 {
 	int64 job_id;
@@ -125,10 +126,11 @@ SweepOne(void *arg)
 }
 
 /*
- * Act on requests whose job is not running any more, and forget those whose
- * job has ended: a piece of them, in the order of the jobs, from "after" on, so
- * that those which must wait hold up no other.  False: that was the last piece.
- * Called by the scheduler, each time in a transaction of its own.
+ * Cancel the jobs with requests that are not running any more, and remove the
+ * requests of jobs that have ended.  Each call treats up to TASKQ_PIECE jobs with ids
+ * above *after, in the order of the ids, and advances *after; so requests that must
+ * wait do not hold up others.  Returns false if there are no more jobs with requests.
+ * The scheduler makes each call in a transaction of its own.
  */
 bool
 CancelSweep(int64 *after)

@@ -1,6 +1,6 @@
 /*
  * cancel.h
- *	  Requests to cancel a job that is running.
+ *	  Act on requests to cancel a job.
  */
 #ifndef TASKQ_CANCEL_H
 #define TASKQ_CANCEL_H

@@ -1,10 +1,10 @@
 /*
  * checkpoint.c
- *	  What a handler keeps of its job while it runs: where it has got to, and how
- *	  far that is.
+ *	  save_checkpoint() and update_progress(): save the checkpoint and the progress of
+ *	  the job that the calling handler runs.
  *
- * Both belong to the run: they commit with what the handler did, or a procedure
- * has done so far, and are rolled back with it.
+ * Both commit together with the handler's work, or with the work that a procedure has
+ * done so far, and are rolled back with it.
  */
 #include "taskq.h"
 
@@ -20,7 +20,11 @@
 PG_FUNCTION_INFO_V1(taskq_save_checkpoint);
 PG_FUNCTION_INFO_V1(taskq_update_progress);
 
-/* A procedure's claim is stored, and what it keeps goes there with its next commit. */
+/*
+ * Save the values in the row of a job that a procedure runs.  NULL leaves a value as
+ * it is.  The row is that of the committed claim; the change commits with the
+ * procedure's next commit.
+ */
 static void
 SaveInRow(const TaskqJob *running, struct varlena *checkpoint, struct varlena *progress)
 {
@@ -52,7 +56,7 @@ SaveInRow(const TaskqJob *running, struct varlena *checkpoint, struct varlena *p
 				 errdetail("The job was settled by somebody else while its procedure runs.")));
 }
 
-/* The one place that knows where the values of a run are kept. */
+/* Save the values where the current run keeps them: in the job's row for a procedure, else in memory. */
 static void
 SaveInRun(struct varlena *checkpoint, struct varlena *progress, const char *what, const char *instead)
 {

@@ -1,6 +1,6 @@
 /*
  * complete.c
- *	  complete_job() and complete_jobs(): by the holders of claims.
+ *	  complete_job() and complete_jobs(), for the holders of claims.
  */
 #include "taskq.h"
 
@@ -27,8 +27,8 @@ PG_FUNCTION_INFO_V1(taskq_complete_job);
 PG_FUNCTION_INFO_V1(taskq_complete_jobs);
 
 /*
- * Complete a job whose row is locked.  What its result activates is enqueued
- * once, and by the caller's own right.
+ * Complete a job whose row is locked.  The caller is the extension's owner; while the
+ * steps of a decision are enqueued, the process acts as the SQL caller instead.
  */
 static void
 CompleteHeld(Store *jobs, TaskqJob *job, struct varlena *result, OwnerScope *scope)
@@ -88,7 +88,7 @@ typedef struct Completion
 	const char	   *status;
 } Completion;
 
-/* The results, one a job; none at all where the argument is NULL. */
+/* Read the array of results, which has one for each job.  If the argument is NULL, no job has a result. */
 static void
 ReadResults(FunctionCallInfo fcinfo, Completion *completions, int n)
 {
@@ -130,7 +130,7 @@ ReadCompletions(FunctionCallInfo fcinfo, int *n)
 	return completions;
 }
 
-/* A job that is named twice is completed by the first of them. */
+/* Order by job and then by position, so that the first claim of a job that is named twice is completed. */
 static int
 CompareByJob(const void *a, const void *b)
 {
@@ -148,7 +148,7 @@ CompareByPosition(const void *a, const void *b)
 	return ((const Completion *) a)->position - ((const Completion *) b)->position;
 }
 
-/* Complete one of them, whatever becomes of the others. */
+/* Complete one job.  Returns its status for the result of complete_jobs(). */
 static const char *
 CompleteOne(Store *jobs, const Completion *completion, OwnerScope *scope)
 {
@@ -172,7 +172,7 @@ CompleteOne(Store *jobs, const Completion *completion, OwnerScope *scope)
 	elog(ERROR, "a settle that waits found its claim busy");
 }
 
-/* Which of them an error is about. */
+/* The error context callback that names the job. */
 static void
 NameJob(void *arg)
 {
@@ -180,8 +180,8 @@ NameJob(void *arg)
 }
 
 /*
- * Complete them in the order of their ids, so that two calls with jobs in common
- * never wait for each other.
+ * Complete the jobs in the order of their ids, so that two calls with the same jobs
+ * cannot deadlock.  Afterwards the array is in the order of the arguments again.
  */
 static void
 CompleteAll(Completion *completions, int n)

@@ -1,12 +1,12 @@
 /*
  * decide.c
- *	  Decisions: a result that names the steps which follow.  They are enqueued in
- *	  the transaction that completes the job, and what is kept as the result says
- *	  which, why, and by what ids.
+ *	  Decisions: results that name the next steps.  The steps are enqueued in the
+ *	  transaction that completes the job.  The job's result then has the names of the
+ *	  steps, the ids of their jobs and the routing context.
  *
- * A step is a task type.  It is enqueued by a call of enqueue_job() like any
- * other, with the rights of whoever decides: of the handler's role, or of who
- * calls complete_job().  Nothing here runs as the extension's owner.
+ * A step is a task type.  It is enqueued by a call of enqueue_job(), with the rights
+ * of the handler's role or of the caller of complete_job().  Nothing here runs as the
+ * extension's owner.
  */
 #include "taskq.h"
 
@@ -81,7 +81,7 @@ taskq_decision(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("activated_steps must not be NULL"),
-				 errhint("A decision that nothing follows has an empty array.")));
+				 errhint("Use an empty array for a decision without steps.")));
 	deconstruct_array(names, TEXTOID, -1, false, TYPALIGN_INT, &values, &nulls, &n);
 	steps = palloc(sizeof(char *) * (n + 1));
 	for (int i = 0; i < n; i++)
@@ -104,13 +104,13 @@ taskq_decision(PG_FUNCTION_ARGS)
 
 /* read --------------------------------------------------------------------- */
 
-/* What decision() was given, which it does not look at. */
+/* The members of a decision.  decision() itself checks little of them. */
 typedef struct Decision
 {
 	int	   n;
 	char **steps;
 	Jsonb *context; /* NULL: none */
-	Jsonb *payload; /* NULL: that of the job which decides */
+	Jsonb *payload; /* NULL: the payload of the job that decides */
 	Jsonb *options; /* NULL: none */
 } Decision;
 
@@ -173,7 +173,10 @@ ReadSteps(Jsonb *result, Decision *decision)
 	}
 }
 
-/* Nothing is enqueued when one of them is unknown, and no retry makes it known. */
+/*
+ * Raise an error if a step is not registered.  No step is enqueued then, and the error
+ * is permanent, because a retry would meet the same registry.
+ */
 static void
 RefuseUnknown(const Decision *decision)
 {
@@ -191,7 +194,7 @@ RefuseUnknown(const Decision *decision)
 				 errhint("Register them with taskq.register_handler(), then complete the job again if it is still claimed, else put it back with taskq.retry_job().")));
 }
 
-/* What a step is to be enqueued with, or NULL. */
+/* Return the options with which a step is enqueued, or NULL if there are none. */
 static Jsonb *
 OptionsOf(const Decision *decision, const char *step)
 {
@@ -222,7 +225,7 @@ OptionsOf(const Decision *decision, const char *step)
 
 /* follow ------------------------------------------------------------------- */
 
-/* Enqueue a step; it works for whom the job worked. */
+/* Enqueue a step and return its job's id.  It gets tags, tenant, group key and correlation id of the job that decides. */
 static int64
 EnqueueStep(const Decision *decision, const char *step, const TaskqJob *job)
 {
@@ -257,8 +260,8 @@ EnqueueStep(const Decision *decision, const char *step, const TaskqJob *job)
 }
 
 /*
- * Do what a decision says and return the result to keep, in the current memory
- * context; any other result is returned as it is.
+ * Enqueue the steps of a decision and return the result that is stored for the job, in
+ * the current memory context.  Any other result is returned as it is.
  */
 struct varlena *
 Decide(struct varlena *result, const TaskqJob *job)

@@ -1,6 +1,6 @@
 /*
  * decide.h
- *	  Decisions: results that name the steps which follow.
+ *	  Decisions: results that name the next steps.
  */
 #ifndef TASKQ_DECIDE_H
 #define TASKQ_DECIDE_H

@@ -1,6 +1,6 @@
 /*
  * operator.c
- *	  What operators do with jobs that do not run: retry_job(), discard_job().
+ *	  retry_job() and discard_job(), for operators, on jobs that are not running.
  */
 #include "taskq.h"
 
@@ -23,13 +23,14 @@
 PG_FUNCTION_INFO_V1(taskq_retry_job);
 PG_FUNCTION_INFO_V1(taskq_discard_job);
 
-/* How often a history row is looked for again that has moved to its leaf. */
+/* Number of times that a history row is looked for in case it has moved to another leaf. */
 #define MOVED_TRIES 5
 
 /*
- * Somebody has the row.  It runs if it says so, or if a background worker says
- * that it runs it; else its row is only held, by a claim that is not committed yet, say,
- * or by another operator's transaction.
+ * Raise an error for a job that is running or whose row is locked.  The job is running
+ * if its row says so, or if a background worker's slot does.  Otherwise another
+ * transaction has locked the row: a claim that has not committed yet, for example, or
+ * another operator.
  */
 static void
 RefuseBusy(TaskqJob *job, const char *what)
@@ -41,8 +42,9 @@ RefuseBusy(TaskqJob *job, const char *what)
 }
 
 /*
- * Open the live jobs and lock one that does not run, without waiting for
- * anybody.  False: there is no live job of this id.
+ * Open the table of live jobs and lock the row of one that is not running, without
+ * waiting.  Raise an error if it is running or locked.  Returns false if there is no
+ * live job with this id.
  */
 static bool
 LockWaiting(Store *jobs, TaskqJob *job, int64 job_id, const char *what)
@@ -56,23 +58,23 @@ LockWaiting(Store *jobs, TaskqJob *job, int64 job_id, const char *what)
 			break;
 		case STORE_LOCKED:
 			if (job->state == JOB_RUNNING)
-				RefuseBusy(job, what); /* since we looked */
+				RefuseBusy(job, what); /* it was claimed after its row was read and before it was locked */
 			break;
 	}
 	return true;
 }
 
 /*
- * Of the transaction "putter", the highest id that it has put back and whose row
- * it so has locked until it ends.
+ * The last transaction that has put back jobs, and the highest id among them.  Their
+ * history rows stay locked until that transaction ends.
  */
 static TransactionId putter = InvalidTransactionId;
 static int64		 highest_put_back;
 
 /*
- * Those that put back several jobs in one transaction, in whatever order, must
- * never wait for each other in a circle: one waits for a job's row only when it
- * has none of a higher id.
+ * Return whether this transaction may wait for the lock of a job's history row.  It
+ * may if it has put back no job with the same or a higher id.  So transactions that
+ * put back several jobs, in whatever order, cannot deadlock.
  */
 static bool
 MayWaitFor(int64 job_id)
@@ -92,9 +94,11 @@ NotePutBack(int64 job_id)
 }
 
 /*
- * Put a finished job back, with a new life and all its attempts.  Gone: it was
- * put back by somebody else at the same time; busy: is just being.  The caller is
- * the owner and has opened the live jobs.
+ * Put an ended job back into the table of live jobs, with a new life and all of its
+ * attempts.  Returns STORE_LOCKED if that is done, STORE_GONE if somebody else has put
+ * the job back at the same time, and STORE_BUSY if somebody else is doing so and the
+ * caller does not or must not wait.  The caller is the extension's owner and has
+ * opened the table of live jobs.
  */
 StoreLockResult
 PutBackEnded(Store *jobs, TaskqJob *job, bool wait)
@@ -107,7 +111,7 @@ PutBackEnded(Store *jobs, TaskqJob *job, bool wait)
 		TaskqJob	again;
 		TaskqEnding ending;
 
-		/* the row may only have moved, out of the overflow leaf */
+		/* The row may only have moved from the overflow leaf to the leaf of its day. */
 		if (tries == MOVED_TRIES || !HistoryFind(job->job_id, &again, &ending) || again.life != job->life)
 			return STORE_GONE;
 	}
@@ -119,7 +123,7 @@ PutBackEnded(Store *jobs, TaskqJob *job, bool wait)
 	return STORE_LOCKED;
 }
 
-/* One that retry_job() names: why it cannot be put back is an error. */
+/* Put back an ended job for retry_job(), or raise an error that says why that is not possible. */
 static void
 PutBackOrRefuse(Store *jobs, TaskqJob *job, bool force)
 {
@@ -138,7 +142,7 @@ PutBackOrRefuse(Store *jobs, TaskqJob *job, bool force)
 			ereport(ERROR,
 					(errcode(ERRCODE_TQ_INVALID_TRANSITION),
 					 errmsg("job " INT64_FORMAT " is being put back by another transaction", job->job_id),
-					 errdetail("This one has put back job " INT64_FORMAT " and so cannot wait for one of a lower id.", highest_put_back),
+					 errdetail("This transaction has put back job " INT64_FORMAT ", so it cannot wait for a job with a lower id.", highest_put_back),
 					 errhint("Put back several jobs in the order of their ids, or with taskq.redrive_jobs().")));
 			break;
 		case STORE_GONE:

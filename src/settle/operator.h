@@ -1,6 +1,6 @@
 /*
  * operator.h
- *	  What operators do with jobs that do not run.
+ *	  Put ended jobs back.
  */
 #ifndef TASKQ_OPERATOR_H
 #define TASKQ_OPERATOR_H

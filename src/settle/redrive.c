@@ -1,11 +1,11 @@
 /*
  * redrive.c
- *	  redrive_jobs(): put back many ended jobs at once, when what made them fail
- *	  is mended.
+ *	  redrive_jobs(): put back many ended jobs at once, after the cause of their
+ *	  failure is removed.
  *
- * The jobs are chosen and locked by a query, which passes over those that
- * somebody else has locked, and then put back one by one as retry_job() does, in
- * the order of their ids.  Nobody is waited for.
+ * A query finds the jobs and locks their history rows, and skips rows that others have
+ * locked.  Then the jobs are put back one by one as retry_job() does, in the order of
+ * their ids and without waiting.
  */
 #include "taskq.h"
 
@@ -27,7 +27,7 @@
 
 PG_FUNCTION_INFO_V1(taskq_redrive_jobs);
 
-#define MAX_REDRIVE 1000000 /* all in one transaction */
+#define MAX_REDRIVE 1000000 /* jobs in one call, which is one transaction */
 
 enum
 {
@@ -44,7 +44,7 @@ enum
 	ARG_COUNT
 };
 
-/* The states that a job may be redriven from, as people and tables write them. */
+/* The states from which a job can be redriven: their names, and the letters in the tables. */
 static const struct
 {
 	const char *name;
@@ -67,7 +67,7 @@ RequireState(const char *name)
 			 errhint("Use discarded, cancelled or quarantined. A completed job is put back by taskq.retry_job(job_id, force => true).")));
 }
 
-/* The argument "states" as the letters that are stored; NULL stands for all that there are. */
+/* Read the argument "states" as an array of the letters that are stored.  NULL means all states in "ended". */
 static Datum
 ArgStates(FunctionCallInfo fcinfo)
 {
@@ -87,7 +87,7 @@ ArgStates(FunctionCallInfo fcinfo)
 	return PointerGetDatum(construct_array(letters, n_letters, CHAROID, 1, true, TYPALIGN_CHAR));
 }
 
-/* A pattern that LIKE would stumble over, at the first text that fits so far. */
+/* Refuse a pattern for which LIKE would raise an error, but only when it meets a text that matches up to there. */
 static void
 CheckPattern(FunctionCallInfo fcinfo)
 {
@@ -113,9 +113,10 @@ CompareIds(const void *a, const void *b)
 }
 
 /*
- * Lock the jobs that fit, those first that ended first; their ids.  A job is
- * asked about its last attempt: one that was discarded without any has no error
- * type.
+ * Find and lock the jobs that match the arguments, and return their ids in ascending
+ * order.  If there are more than max_jobs, those that ended first are taken.  The
+ * error type and code are those of the last attempt; a job that was discarded without
+ * an attempt has none.
  */
 static int64 *
 LockJobs(Datum *values, const char *nulls, int *count)
@@ -154,7 +155,7 @@ LockJobs(Datum *values, const char *nulls, int *count)
 	return ids;
 }
 
-/* Put one back, if it is as it was found. */
+/* Put one job back, if it can still be put back.  Returns whether it was. */
 static bool
 Redrive(int64 job_id)
 {

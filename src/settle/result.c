@@ -1,11 +1,12 @@
 /*
  * result.c
- *	  What a handler returns: a plain result, success(), failure(), snooze() or
- *	  decision().
+ *	  Build and read what a handler returns: a plain result, or a value of success(),
+ *	  failure(), snooze() or decision().
  *
- * These are jsonb objects with a member "$taskq", so that a handler in any
- * language can return them; what has no such member is the result.  So is one
- * that was not built by these functions in this run: it is data (built.c).
+ * The values of these functions are jsonb objects with a member "$taskq", so that
+ * handlers in all languages can return them.  Any other value is a plain result.  So
+ * is an object with that member that these functions have not built in the same run,
+ * because it may come from outside (built.c).
  */
 #include "taskq.h"
 
@@ -113,7 +114,7 @@ taskq_snooze(PG_FUNCTION_ARGS)
 
 /* reading ------------------------------------------------------------------ */
 
-/* A member that is a string, or NULL. */
+/* Return a member of an object as a C string.  Returns NULL if there is none or it is not a string. */
 char *
 ResultMember(Jsonb *jsonb, const char *key)
 {
@@ -135,8 +136,9 @@ ResultHasTag(Jsonb *result, const char *tag)
 }
 
 /*
- * Does the result mean something to taskq?  It says so if one looks as if it
- * did: somebody may have built it by hand.
+ * Return whether the result is a value of success(), failure(), snooze() or
+ * decision().  If it has their tag but was not built by them, raise a notice, because
+ * somebody may have built it by hand.
  */
 bool
 ResultIsMeant(Jsonb *result)
@@ -147,14 +149,14 @@ ResultIsMeant(Jsonb *result)
 		return true;
 	ereport(NOTICE,
 			(errmsg("the result has a member \"" RESULT_TAG "\" and is kept as it is"),
-			 errdetail("Only what success(), failure(), snooze() or decision() has built in the same run means more than that."),
+			 errdetail("Only values that success(), failure(), snooze() or decision() have built in the same run are treated otherwise."),
 			 errhint("Return what one of these functions returns, unchanged.")));
 	return false;
 }
 
 /*
- * Is a result too large?  Then what is wrong, and how large it may be; else NULL.
- * What is kept of a job must not fill the disk.
+ * Return the error message for a result that is too large to be stored, and set
+ * *detail to its detail.  Returns NULL if the result is not too large.
  */
 char *
 ResultTooLarge(struct varlena *result, char **detail)

@@ -1,7 +1,6 @@
 /*
  * result.h
- *	  What a handler returns: a plain result, success(), failure(), snooze()
- *	  or decision().
+ *	  Build and read what a handler returns.
  */
 #ifndef TASKQ_RESULT_H
 #define TASKQ_RESULT_H
@@ -10,10 +9,10 @@
 
 #include "utils/jsonb.h"
 
-/* The member by which a result is told from a plain one. */
+/* The member that values of success(), failure(), snooze() and decision() have. */
 #define RESULT_TAG "$taskq"
 
-/* Of an attempt that failed by its result. */
+/* Error code and hint of an attempt that failed because its result is too large. */
 #define RESULT_TOO_LARGE "RESULT_TOO_LARGE"
 #define RESULT_HINT "Keep the data in a table of your own and put its key into the result."
 

@@ -1,6 +1,6 @@
 /*
  * settle.c
- *	  What becomes of a claimed job: each outcome, for claims of every kind.
+ *	  Settle a claimed job, for each outcome and for claims of all kinds.
  */
 #include "taskq.h"
 
@@ -13,7 +13,7 @@
 #include "job/cancel_requests.h"
 #include "settle/settle.h"
 
-/* A job that has certainly crashed the server so often is not run again. */
+/* A job that has certainly crashed the server this often is quarantined. */
 #define MAX_CRASHES 2
 
 /* outcomes, for claims of every kind --------------------------------------- */
@@ -25,7 +25,7 @@ SettleCompleted(Store *jobs, TaskqJob *job, struct varlena *result)
 	JobEnd(jobs, job, JOB_COMPLETED, result);
 }
 
-/* A job is to wait, again or still: was it to be cancelled?  Then it is. */
+/* Cancel a job that would otherwise wait, if somebody has requested that.  Returns whether it is cancelled. */
 bool
 SettleIfCancelled(Store *jobs, TaskqJob *job)
 {
@@ -40,8 +40,9 @@ SettleIfCancelled(Store *jobs, TaskqJob *job)
 }
 
 /*
- * The attempt failed: record it, and retry the job by its policy or discard
- * it.  retry_in is NO_MICROSECONDS unless the failure wishes a delay.
+ * Settle a failed attempt: record it, and retry the job or discard it.  retry_in is
+ * the delay of the retry in microseconds, or NO_MICROSECONDS for the delay of the
+ * retry policy.
  */
 void
 SettleFailed(Store *jobs, TaskqJob *job, char outcome, const AttemptFailure *failure,
@@ -68,7 +69,10 @@ SettleFailed(Store *jobs, TaskqJob *job, char outcome, const AttemptFailure *fai
 	JobChange(jobs, job, delay > 0 ? JOB_RETRYABLE : JOB_AVAILABLE);
 }
 
-/* The run crashed the server: that may happen once. */
+/*
+ * Settle a run that crashed the server.  The job runs again, or is quarantined if it
+ * has no attempts left or has crashed the server MAX_CRASHES times.
+ */
 void
 SettleCrashed(Store *jobs, TaskqJob *job, const AttemptFailure *failure)
 {
@@ -85,7 +89,10 @@ SettleCrashed(Store *jobs, TaskqJob *job, const AttemptFailure *failure)
 		JobChange(jobs, job, JOB_AVAILABLE);
 }
 
-/* The run did not end by its own doing: the attempt does not count. */
+/*
+ * Give a claimed job back, because it was released, snoozed or interrupted, or because
+ * its worker has gone.  The attempt does not count, and the job waits until run_at.
+ */
 void
 SettleGivenBack(Store *jobs, TaskqJob *job, char outcome, TimestampTz run_at)
 {
@@ -98,7 +105,11 @@ SettleGivenBack(Store *jobs, TaskqJob *job, char outcome, TimestampTz run_at)
 
 /* by the holder of a claim ------------------------------------------------- */
 
-/* Take the claim's row; false: nothing is to be done. */
+/*
+ * Act as the extension's owner, open the table of jobs and lock the claim's row.
+ * Returns false if the claim was settled with this outcome already.  The caller must
+ * call EndSettle() in both cases.
+ */
 bool
 BeginSettle(SettleScope *scope, int64 job_id, int64 epoch, char outcome)
 {
@@ -114,7 +125,7 @@ EndSettle(SettleScope *scope)
 	OwnerLeave(&scope->owner);
 }
 
-/* The holder gives the job up for good. */
+/* Settle a job that the holder of its claim cancels.  Returns false if the claim was cancelled already. */
 bool
 SettleCancelled(int64 job_id, int64 epoch, const char *reason)
 {

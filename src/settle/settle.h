@@ -1,6 +1,6 @@
 /*
  * settle.h
- *	  What becomes of a claimed job.
+ *	  Settle a claimed job.
  */
 #ifndef TASKQ_SETTLE_H
 #define TASKQ_SETTLE_H
@@ -14,6 +14,7 @@
 #include "store/owner.h"
 #include "store/store.h"
 
+/* A settle by the holder of a claim, between BeginSettle() and EndSettle(). */
 typedef struct SettleScope
 {
 	OwnerScope owner;

@@ -94,7 +94,7 @@ SELECT is(taskq.unregister_handler('py-discovered'), false, 'unregister_handler(
 SELECT is(taskq.unregister_handler('py-mail'), true, 'and true for one that was');
 SELECT is(taskq.is_registered('py-mail'), false, 'which is not there any more');
 SELECT taskq.register_handler('py-mail', 'coming_from.mail(jsonb)', run_as => 'regress_coming_from') \gset
-SELECT throws_ok($$ SELECT taskq.get_handler('py-discovered') $$, 'TQ002', 'No handler registered for task type "py-discovered"', 'get_handler() raises for a type that has none');
+SELECT throws_ok($$ SELECT taskq.get_handler('py-discovered') $$, 'TQ002', 'no handler registered for task type "py-discovered"', 'get_handler() raises for a type that has none');
 SELECT is(taskq.get_handler_info('py-discovered')::text, NULL, 'get_handler_info() is NULL for it');
 SELECT is(taskq.clear_handlers(), 1, 'clear_handlers() says how many there were');
 SELECT is(taskq.get_registered_types(), '{}', 'and leaves an empty registry');
@@ -104,7 +104,7 @@ SELECT is(pg_temp.state('found'), 'available 0', 'and the jobs');
 SELECT taskq.create_queue('py-now', on_unhandled => 'fail'), taskq.register_handler('py-backup'), taskq.register_handler('py-email'), taskq.register_handler('py-report') \gset
 SELECT pg_temp.add('unknown', 'py-unknown', q => 'py-now', attempts => 5) \gset
 SELECT is(pg_temp.state('unknown'), 'discarded 0', 'in a queue that fails them a job without a handler fails at once, whatever attempts it has');
-SELECT is(last_error, 'No handler registered for task type "py-unknown"; registered types: py-backup, py-email, py-report', 'and its error lists the registered types')
+SELECT is(last_error, 'no handler registered for task type "py-unknown"; registered types: py-backup, py-email, py-report', 'and its error lists the registered types')
 	FROM taskq.all_jobs WHERE job_id = pg_temp.id('unknown');
 
 -- a handler named in the call, beside the registry

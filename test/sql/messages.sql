@@ -93,7 +93,7 @@ SELECT throws_ok(format('SELECT taskq.register_handler(''msg-no'', %L)', n), '42
 SELECT lives_ok($$ SELECT taskq.register_handler('msg-each-' || i, 'msg.f') FROM generate_series(1, 3) i $$, 'one statement may register several');
 RESET SESSION AUTHORIZATION;
 
-SELECT throws_ok($$ SELECT taskq.register_worker('msg-no', '{msg-x,msg-a,msg-y}') $$, 'TQ002', 'No handlers registered for task types "msg-x", "msg-y"', 'all types that nobody has registered are named');
+SELECT throws_ok($$ SELECT taskq.register_worker('msg-no', '{msg-x,msg-a,msg-y}') $$, 'TQ002', 'no handlers registered for task types "msg-x", "msg-y"', 'all types that nobody has registered are named');
 
 \set VERBOSITY default
 CALL taskq.wait_for_job('msg-nobody', '0', NULL);

@@ -25,7 +25,7 @@ CREATE FUNCTION pg_temp.expects(contract text, t text DEFAULT 'pay') RETURNS tex
 	$$ SELECT pg_temp.as_role('regress_payload', format('SELECT taskq.register_handler(%L, ''pay.f(jsonb)'', allow_override => true, %s)', t, contract)) $$;
 
 -- no contract -----------------------------------------------------------------
-SELECT throws_ok($$ SELECT taskq.validate_task('pay') $$, 'TQ002', 'No handler registered for task type "pay"', 'validate_task() refuses a type that is not registered');
+SELECT throws_ok($$ SELECT taskq.validate_task('pay') $$, 'TQ002', 'no handler registered for task type "pay"', 'validate_task() refuses a type that is not registered');
 SELECT is(pg_temp.expects('version => ''1'''), '', 'a handler without a contract');
 SELECT lives_ok(format('SELECT taskq.validate_task(''pay'', %L)', p), 'takes ' || p) FROM unnest('{"{}","null","5","[1]","\"x\"","true"}'::text[]) p;
 SELECT lives_ok($$ SELECT taskq.validate_task('pay'), taskq.validate_task('pay', NULL) $$, 'without a payload only the type is looked at');

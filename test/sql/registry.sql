@@ -155,7 +155,7 @@ SELECT is(taskq.get_handler_info('reg-none')::text, NULL, 'it is NULL when the t
 SELECT is(taskq.get_handler_info(NULL)::text, NULL, 'and for NULL');
 SELECT is(taskq.get_handler('reg-full'), 'reg.f(pg_catalog.jsonb)', 'get_handler() is its qualified signature');
 SELECT is(taskq.get_handler('reg-ext'), NULL, 'NULL for an external type');
-SELECT throws_ok($$ SELECT taskq.get_handler('reg-none') $$, 'TQ002', 'No handler registered for task type "reg-none"', 'an error for what is not registered');
+SELECT throws_ok($$ SELECT taskq.get_handler('reg-none') $$, 'TQ002', 'no handler registered for task type "reg-none"', 'an error for what is not registered');
 SELECT is(pg_temp.detail_of($$ SELECT taskq.get_handler('reg-none') $$), 'Registered types: reg-ext, reg-full.', 'which says what is');
 SELECT throws_ok($$ SELECT taskq.get_handler(NULL) $$, '22004', NULL, 'and for NULL');
 SELECT is(taskq.get_registered_types(), '{reg-ext,reg-full}', 'get_registered_types() is sorted');

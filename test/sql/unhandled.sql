@@ -42,7 +42,7 @@ SELECT pg_temp.add('fails', 'uh-none', 'uh-fail') \gset
 SELECT is(pg_temp.state('fails'), 'discarded 0', 'fail: the job is discarded at once, before its first attempt');
 SELECT is(pg_temp.attempts('fails'), '0 unhandled', 'attempts has the row of attempt 0');
 SELECT is(error_type, 'permanent_error', 'of a permanent error') FROM taskq.attempts WHERE job_id = pg_temp.id('fails');
-SELECT matches(error_message, 'No handler registered for task type "uh-none".*uh-ext.*uh-run', 'which names the type and lists the registered ones')
+SELECT matches(error_message, 'no handler registered for task type "uh-none".*uh-ext.*uh-run', 'which names the type and lists the registered ones')
 	FROM taskq.attempts WHERE job_id = pg_temp.id('fails');
 SELECT ok(a.worker_id IS NULL AND a.started_at IS NULL AND a.sqlstate IS NULL AND a.finished_at IS NOT NULL AND a.epoch > 0,
 	'nobody ran it') FROM taskq.attempts a WHERE job_id = pg_temp.id('fails');
@@ -122,7 +122,7 @@ SELECT is(pg_temp.state('future'), 'discarded 0', 'a scheduled one');
 SELECT is(pg_temp.state('failed'), 'discarded 0', 'a retryable one');
 SELECT is(pg_temp.attempts('due'), '0 unhandled', 'with the row of attempt 0');
 SELECT is(pg_temp.attempts('failed'), '1 failed, 0 unhandled', 'beside those of the attempts there were');
-SELECT matches(last_error, 'No handler registered for task type "uh-none"', 'and the reason in the job') FROM taskq.all_jobs WHERE job_id = pg_temp.id('failed');
+SELECT matches(last_error, 'no handler registered for task type "uh-none"', 'and the reason in the job') FROM taskq.all_jobs WHERE job_id = pg_temp.id('failed');
 SELECT is(pg_temp.state('waits'), 'available 0', 'a job in a queue that waits is let alone');
 SELECT is(pg_temp.state('running') || ', ' || pg_temp.state('released'), 'running 1, running 1', 'and so are those that run');
 SELECT ok(taskq.complete_job(pg_temp.id('running'), pg_temp.e('running'), '1'), 'which can complete');
@@ -156,7 +156,7 @@ SELECT is(string_agg(pg_temp.state(n), ', '), 'available 0, available 0, availab
 
 -- reject
 SELECT throws_ok($$ SELECT taskq.enqueue_job('uh-none', queue => 'uh-reject') $$, 'TQ002',
-	'No handler registered for task type "uh-none"', 'reject: enqueue_job raises');
+	'no handler registered for task type "uh-none"', 'reject: enqueue_job raises');
 SELECT throws_ok($$ SELECT * FROM taskq.enqueue_jobs('uh-none', '{1,2}', queue => 'uh-reject') $$, 'TQ002', NULL, 'enqueue_jobs too');
 SELECT matches(pg_temp.detail_of($$ SELECT taskq.enqueue_job('uh-none', queue => 'uh-reject') $$), 'uh-ext.*uh-gone.*uh-old.*uh-run', 'the detail lists the registered types');
 SELECT is(count(*), 0::bigint, 'and there is no job') FROM taskq.all_jobs WHERE queue = 'uh-reject';

@@ -242,7 +242,7 @@ END $$;
 -- The error lists the registered types.
 CREATE FUNCTION model.discard_unhandled(id bigint) RETURNS void LANGUAGE sql AS $$
 	UPDATE model.jobs SET state = 'discarded', outcome = 'failed', epoch = (SELECT epoch FROM taskq.all_jobs WHERE job_id = id),
-		last_error = format('No handler registered for task type "%s"; registered types: %s', task_type,
+		last_error = format('no handler registered for task type "%s"; registered types: %s', task_type,
 			COALESCE((SELECT string_agg(h.task_type, ', ' ORDER BY h.task_type COLLATE "C") FROM model.handlers h), 'none'))
 	WHERE job_id = id;
 	INSERT INTO model.attempts SELECT id, epoch, 0, 'unhandled', 'permanent_error' FROM model.jobs WHERE job_id = id $$;
