@@ -281,6 +281,22 @@ GucFind_compat(const char *name)
 #define GUC_ENUM_compat(setting) ((struct config_enum *) (setting))
 #endif
 
+/*
+ * The arguments of ExecutorCheckPerms_hook, and the list of what is checked.  Up to
+ * 15, that is the range table itself.
+ */
+#if PG_VERSION_NUM >= 160000
+#define CHECK_PERMS_ARGS_COMPAT List *range_table, List *permissions, bool ereport_on_violation
+#define CHECK_PERMS_PASS_COMPAT range_table, permissions, ereport_on_violation
+#define CHECK_PERMS_LIST_COMPAT permissions
+typedef RTEPermissionInfo CheckedRelation_compat;
+#else
+#define CHECK_PERMS_ARGS_COMPAT List *range_table, bool ereport_on_violation
+#define CHECK_PERMS_PASS_COMPAT range_table, ereport_on_violation
+#define CHECK_PERMS_LIST_COMPAT range_table
+typedef RangeTblEntry CheckedRelation_compat;
+#endif
+
 /* The arguments of planner_hook and standard_planner(). */
 #if PG_VERSION_NUM >= 190000
 #define PLANNER_ARGS_COMPAT Query *parse, const char *query_string, int cursor_options, ParamListInfo params, struct ExplainState *es

@@ -64,8 +64,8 @@ Choose(const StoredName *stored, Oid named, Oid (*owner_of)(Oid), bool *others)
 	*others = false;
 	if (OidIsValid(named) && (named == cached || !OidIsValid(stored->owner) || IsTrusted(stored, owner_of(named))))
 		return named;
-	if (OidIsValid(cached) && IsTrusted(stored, owner_of(cached)))
-		return cached;
+	if (OidIsValid(cached) && OidIsValid(owner_of(cached)))
+		return cached; /* the very object, whoever owns it now */
 	*others = OidIsValid(named);
 	return InvalidOid;
 }

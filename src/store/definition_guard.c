@@ -19,6 +19,7 @@
 #include "utils/syscache.h"
 
 #include "store/catalog.h"
+#include "store/columns.h"
 #include "store/definition_guard.h"
 #include "store/ours.h"
 #include "store/foreign_code.h"
@@ -52,16 +53,90 @@ LookAtColumn(Oid relid, ColumnDef *column)
 				 errhint("Use a type of PostgreSQL's own.")));
 }
 
+/* Has a user added this column to a table of the extension? */
+static bool
+IsAddedColumn(Oid relid, const char *column)
+{
+	int attnum = column == NULL ? InvalidAttrNumber : get_attnum(relid, column);
+
+	for (TaskqRel rel = 0; rel < TASKQ_RELS && CatalogInstalled(); rel++)
+		if (CatalogRelIfThere(rel) == relid)
+			return attnum > ColumnsOf(rel)->n;
+	return false;
+}
+
+/*
+ * May this be done to a relation of the extension?  What does not change the
+ * meaning of a table may, and so may everything about what users have added to it.
+ * Constraints and partitions are looked at when they are made: table_guard.c.
+ */
+static bool
+MayBeChanged(Oid relid, char kind, AlterTableCmd *command)
+{
+	if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
+		return false;
+	switch (command->subtype)
+	{
+		case AT_AddColumn:
+		case AT_AddConstraint:
+		case AT_DropConstraint:
+		case AT_ValidateConstraint:
+		case AT_AttachPartition:
+		case AT_DetachPartition:
+		case AT_DetachPartitionFinalize:
+		case AT_SetStatistics:
+		case AT_SetOptions:
+		case AT_ResetOptions:
+		case AT_SetStorage:
+		case AT_SetCompression:
+		case AT_SetRelOptions:
+		case AT_ResetRelOptions:
+		case AT_ReplaceRelOptions:
+		case AT_SetTableSpace:
+		case AT_SetLogged:
+		case AT_ReplicaIdentity:
+		case AT_ClusterOn:
+		case AT_DropCluster:
+		case AT_EnableTrigAll:
+		case AT_EnableTrigUser:
+		case AT_DisableTrigAll:
+		case AT_DisableTrigUser:
+		case AT_DisableRowSecurity:
+		case AT_NoForceRowSecurity:
+			return true;
+		case AT_DropColumn:
+		case AT_ColumnDefault:
+		case AT_SetNotNull:
+		case AT_DropNotNull:
+		case AT_AlterColumnType:
+			return IsAddedColumn(relid, command->name);
+		default:
+			return false;
+	}
+}
+
+static void
+RefuseCommand(Oid relid, AlterTableCmd *command)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 command->name == NULL ? errmsg("%s.%s belongs to extension taskq and cannot be changed so", TASKQ_SCHEMA, get_rel_name(relid)) : errmsg("\"%s\" of %s.%s belongs to extension taskq and cannot be changed so", command->name, TASKQ_SCHEMA, get_rel_name(relid)),
+			 errdetail("The library of the extension relies on its definitions and on their owner."),
+			 errhint("Storage parameters, tablespace, statistics targets, additional indexes and columns can be changed.")));
+}
+
 static void
 LookAtAlterTable(AlterTableStmt *statement)
 {
 	Oid		  relid = RangeVarGetRelid(statement->relation, NoLock, true);
 	char	  kind;
+	bool	  member;
 	ListCell *cell;
 
 	if (!OidIsValid(relid) || !RelationIsOurs(relid))
 		return;
 	kind = get_rel_relkind(relid);
+	member = ObjectIsOurs(RelationRelationId, relid);
 	foreach (cell, statement->cmds)
 	{
 		AlterTableCmd *command = lfirst_node(AlterTableCmd, cell);
@@ -90,6 +165,8 @@ LookAtAlterTable(AlterTableStmt *statement)
 			default:
 				break;
 		}
+		if (member && !MayBeChanged(relid, kind, command))
+			RefuseCommand(relid, command);
 	}
 }
 

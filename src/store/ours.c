@@ -7,8 +7,11 @@
 
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
+#include "catalog/partition.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "utils/lsyscache.h"
 
@@ -46,4 +49,26 @@ FunctionIsOurs(Oid function)
 	Oid extension = ExtensionOfSchemaName(get_func_namespace(function));
 
 	return OidIsValid(extension) && getExtensionOfObject(ProcedureRelationId, function) == extension;
+}
+
+/* Does an object of any kind belong to the extension?  Of a composite type, the type does and the relation does not. */
+bool
+ObjectIsOurs(Oid class, Oid object)
+{
+	Oid extension;
+
+	if (class == RelationRelationId && get_rel_relkind(object) == RELKIND_COMPOSITE_TYPE)
+		return ObjectIsOurs(TypeRelationId, get_rel_type_id(object));
+	extension = getExtensionOfObject(class, object);
+	return OidIsValid(extension) && extension == get_extension_oid("taskq", true);
+}
+
+/* Does a relation belong to the extension, or is it a leaf of such a table?  In the schema, users may have others. */
+bool
+RelationIsMember(Oid relid)
+{
+	if (!RelationIsOurs(relid))
+		return false;
+	return ObjectIsOurs(RelationRelationId, relid) ||
+		   (get_rel_relispartition(relid) && ObjectIsOurs(RelationRelationId, get_partition_parent(relid, true)));
 }

@@ -10,5 +10,7 @@
 extern bool SchemaIsOurs(Oid schema);
 extern bool RelationIsOurs(Oid relid);
 extern bool FunctionIsOurs(Oid function);
+extern bool ObjectIsOurs(Oid class, Oid object);
+extern bool RelationIsMember(Oid relid);
 
 #endif /* TASKQ_OURS_H */

@@ -41,8 +41,10 @@
 
 #include "store/definition_guard.h"
 #include "store/foreign_code.h"
+#include "store/member_guard.h"
 #include "store/ours.h"
 #include "store/table_guard.h"
+#include "store/write_guard.h"
 
 static object_access_hook_type	previous_access_hook = NULL;
 static ProcessUtility_hook_type previous_utility_hook = NULL;
@@ -222,7 +224,12 @@ AccessHook(ObjectAccessType access, Oid class, Oid object, int sub, void *arg)
 	if (previous_access_hook)
 		previous_access_hook(access, class, object, sub, arg);
 	if ((access == OAT_POST_CREATE || access == OAT_POST_ALTER) && !IsTrustedScript())
+	{
 		LookAtObject(access, class, object, arg);
+		MemberGuardLook(access, class, object, arg);
+	}
+	if (access == OAT_TRUNCATE)
+		WriteGuardTruncate(object);
 }
 
 /* Row-level security has no object of its own that would be made. */
@@ -241,20 +248,39 @@ LookAtRowSecurity(AlterTableStmt *statement)
 }
 
 static void
+RunStatement(PlannedStmt *pstmt, const char *query, bool read_only_tree,
+			 ProcessUtilityContext context, ParamListInfo params,
+			 QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion)
+{
+	if (previous_utility_hook)
+		previous_utility_hook(pstmt, query, read_only_tree, context, params, environment, dest, completion);
+	else
+		standard_ProcessUtility(pstmt, query, read_only_tree, context, params, environment, dest, completion);
+}
+
+static void
 UtilityHook(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 			ProcessUtilityContext context, ParamListInfo params,
 			QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion)
 {
+	bool before;
+
 	if (!IsTrustedScript())
 	{
 		if (IsA(pstmt->utilityStmt, AlterTableStmt))
 			LookAtRowSecurity((AlterTableStmt *) pstmt->utilityStmt);
 		DefinitionGuard(pstmt->utilityStmt);
 	}
-	if (previous_utility_hook)
-		previous_utility_hook(pstmt, query, read_only_tree, context, params, environment, dest, completion);
-	else
-		standard_ProcessUtility(pstmt, query, read_only_tree, context, params, environment, dest, completion);
+	before = MemberGuardAllow(pstmt->utilityStmt);
+	PG_TRY();
+	{
+		RunStatement(pstmt, query, read_only_tree, context, params, environment, dest, completion);
+	}
+	PG_FINALLY();
+	{
+		MemberGuardRestore(before);
+	}
+	PG_END_TRY();
 }
 
 void
@@ -264,4 +290,5 @@ TableGuardInit(void)
 	object_access_hook = AccessHook;
 	previous_utility_hook = ProcessUtility_hook;
 	ProcessUtility_hook = UtilityHook;
+	WriteGuardInit();
 }

@@ -3,7 +3,7 @@
 \set ECHO none
 \i test/sql/include/tap.sql
 BEGIN;
-SELECT plan(6);
+SELECT plan(39);
 SELECT taskq.register_handler('definitions'), taskq.create_queue('definitions') \g /dev/null
 SELECT taskq.enqueue_job('definitions', queue => 'definitions') \gset
 
@@ -19,5 +19,36 @@ FROM (VALUES ('taskq.job', 'priority', 'text', $$FROM taskq.claim_job('definitio
 	('taskq.queue_defs', 'paused', 'text', $$taskq.create_queue('definitions2')$$, 'column "paused" of table taskq.queue_defs was changed'),
 	('taskq.handler_changes', 'changed_at', 'text', $$taskq.unregister_handler('definitions')$$, 'column "changed_at" of table taskq.handler_changes was changed')) v (relation, col, type, call, message);
 SELECT lives_ok($$SELECT priority + 1 FROM taskq.claim_job('definitions', '{definitions}')$$, 'and all is as before');
+
+-- the guard: nothing of the extension is renamed, moved, replaced, altered or given away
+CREATE ROLE regress_definitions;
+CREATE SCHEMA definitions;
+SELECT throws_ok(sql, '0A000', NULL, 'refused: ' || sql) FROM unnest(ARRAY[
+	'ALTER TYPE taskq.job ALTER ATTRIBUTE priority TYPE text', 'ALTER TYPE taskq.job ADD ATTRIBUTE more text',
+	'ALTER TYPE taskq.job RENAME TO task', 'ALTER TYPE taskq.job SET SCHEMA definitions', 'ALTER TYPE taskq.job OWNER TO regress_definitions',
+	'ALTER TYPE taskq.job RENAME ATTRIBUTE priority TO rank',
+	'ALTER FUNCTION taskq.clock_now() RENAME TO now', 'ALTER ROUTINE taskq.clock_now() SET SCHEMA definitions', 'ALTER FUNCTION taskq.clock_now() OWNER TO regress_definitions',
+	'ALTER PROCEDURE taskq.wait_for_job RENAME TO pause',
+	'CREATE OR REPLACE FUNCTION taskq.clock_now() RETURNS timestamptz LANGUAGE sql AS $$SELECT now()$$',
+	'CREATE OR REPLACE FUNCTION taskq.sees_tenant(tenant_id text) RETURNS boolean LANGUAGE sql AS $$SELECT true$$',
+	'ALTER TABLE taskq.jobs ALTER priority DROP NOT NULL', 'ALTER TABLE taskq.jobs ALTER job_id SET DEFAULT 1', 'ALTER TABLE taskq.frame_log DROP COLUMN sqlstate',
+	'ALTER TABLE taskq.frame_log ALTER message TYPE varchar', 'ALTER TABLE taskq.jobs OWNER TO regress_definitions', 'ALTER TABLE taskq.jobs ALTER route_id ADD GENERATED ALWAYS AS IDENTITY',
+	'ALTER VIEW taskq.queues OWNER TO regress_definitions', 'ALTER VIEW taskq.queues ALTER COLUMN queue SET DEFAULT 1', 'ALTER VIEW taskq.queues RENAME COLUMN queue TO q',
+	'ALTER SEQUENCE taskq.epoch_seq OWNER TO regress_definitions', 'ALTER SCHEMA taskq OWNER TO regress_definitions']) sql;
+SELECT lives_ok(sql, 'allowed: ' || sql) FROM unnest(ARRAY[
+	'ALTER FUNCTION taskq.clock_now() COST 2', 'ALTER TABLE taskq.jobs ADD COLUMN more integer', 'ALTER TABLE taskq.jobs ALTER more SET DEFAULT 1, ALTER more DROP NOT NULL',
+	'ALTER TABLE taskq.jobs DROP COLUMN more', 'COMMENT ON FUNCTION taskq.clock_now() IS NULL', 'CREATE FUNCTION taskq.mine() RETURNS integer LANGUAGE sql AS $$SELECT 1$$',
+	'CREATE OR REPLACE FUNCTION taskq.mine() RETURNS integer LANGUAGE sql AS $$SELECT 2$$', 'ALTER FUNCTION taskq.mine() RENAME TO my_own']) sql;
+
+-- writing
+CREATE ROLE regress_definitions_writer;
+GRANT pg_write_all_data, pg_read_all_data TO regress_definitions_writer;
+GRANT TRUNCATE ON taskq.handlers TO regress_definitions_writer;
+SET LOCAL ROLE regress_definitions_writer;
+SELECT count(*) >= 0 FROM taskq.handlers \g /dev/null
+RESET ROLE;
+CREATE FUNCTION pg_temp.as_writer(sql text) RETURNS void LANGUAGE plpgsql AS $$ BEGIN SET LOCAL ROLE regress_definitions_writer; EXECUTE sql; END $$;
+SELECT throws_ok(format('SELECT pg_temp.as_writer(%L)', sql), '42501', 'role "regress_definitions_writer" cannot write to ' || t, 'refused: ' || sql) FROM (VALUES
+	('taskq.handlers', $$UPDATE taskq.handlers SET run_as = NULL$$), ('taskq.handlers', 'TRUNCATE taskq.handlers')) v (t, sql);
 SELECT * FROM finish();
 ROLLBACK;

@@ -66,7 +66,7 @@ SELECT throws_ok(sql, '0A000', 'taskq.' || t || ' takes no ' || what, 'refused: 
 	('jobs', 'such index', 'CREATE INDEX ON taskq.jobs ((route_id::guard.theirs))'),
 	('jobs', 'such constraint', 'ALTER TABLE taskq.jobs ADD CHECK (guard.theirs(route_id) > 0)'),
 	('jobs', 'such constraint', 'ALTER TABLE taskq.jobs ADD CHECK (guard.theirs(route_id) > 0) NOT VALID'),
-	('jobs', 'such default', 'ALTER TABLE taskq.jobs ALTER epoch SET DEFAULT guard.theirs(1)'),
+	('jobs', 'such default', 'ALTER TABLE taskq.jobs ADD COLUMN x bigint DEFAULT guard.theirs(1)'),
 	('jobs', 'such statistics', 'CREATE STATISTICS guard.st ON (guard.theirs(route_id)), priority FROM taskq.jobs')
 ) v (t, what, sql) WHERE t <> 'queue_defs';
 SELECT throws_ok('ALTER TABLE taskq.jobs ADD FOREIGN KEY (route_id) REFERENCES taskq.queue_defs', '0A000', 'taskq.jobs takes no foreign keys', 'refused: of ours to ours');

@@ -74,6 +74,8 @@ $gate->quit;
 wait_until($node, q(SELECT count(*) = 1 FROM taskq.jobs JOIN taskq.routes USING (route_id) WHERE task_type = 'held'), 'the job is enqueued with it');
 $held->quit;
 wait_until($node, q(SELECT count(*) = 0 FROM taskq.routes WHERE retired_at IS NOT NULL AND task_type IN ('late', 'held')), 'and the mark is taken back');
+# the worker was not seen for ten days of the clock that was set, and may be forgotten
+sql($node, q(SELECT taskq.register_worker('w', take_over => true)));
 is(sql($node, q(SELECT string_agg(task_type, ', ' ORDER BY task_type) FROM taskq.claim_jobs('w', 5))), 'held, late', 'workers are given both jobs');
 
 $node->stop;

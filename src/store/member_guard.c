@@ -1,0 +1,81 @@
+/*
+ * member_guard.c
+ *	  The extension's objects stay as its script has made them.
+ *
+ * The library finds its objects by their names, calls and reads them as it knows
+ * them, and works as their owner.  So none of them is renamed, moved, replaced,
+ * altered or given away, whatever the statement is: the server announces each such
+ * change to the object access hook.  A few statements change only what does not
+ * matter, such as the cost of a function; definition_guard.c has looked at these,
+ * and they are allowed here.
+ */
+#include "taskq.h"
+
+#include "catalog/dependency.h"
+#include "catalog/objectaddress.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_proc.h"
+#include "nodes/parsenodes.h"
+
+#include "store/member_guard.h"
+#include "store/ours.h"
+
+static bool allowed = false; /* does the statement that runs change only what may be changed? */
+
+/* Return whether a statement changes only what may be changed. */
+static bool
+IsAllowed(Node *statement)
+{
+	switch (nodeTag(statement))
+	{
+		/* definition_guard.c has refused what these must not do */
+		case T_AlterFunctionStmt:
+		case T_AlterTableStmt:
+			return true;
+
+		/* these do to all what they do to one, the extension itself included */
+		case T_AlterTableMoveAllStmt:
+		case T_ReassignOwnedStmt:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/* A statement begins.  Return what MemberGuardRestore() needs when it has ended. */
+bool
+MemberGuardAllow(Node *statement)
+{
+	bool before = allowed;
+
+	allowed = IsAllowed(statement);
+	return before;
+}
+
+void
+MemberGuardRestore(bool before)
+{
+	allowed = before;
+}
+
+/* An object was altered, or created, which a function is also when it is replaced. */
+void
+MemberGuardLook(ObjectAccessType access, Oid class, Oid object, void *arg)
+{
+	ObjectAddress address;
+
+	if (allowed)
+		return;
+	if (access == OAT_POST_ALTER && (class == InheritsRelationId || ((ObjectAccessPostAlter *) arg)->is_internal))
+		return;
+	if (access == OAT_POST_CREATE && class != ProcedureRelationId)
+		return;
+	if (!ObjectIsOurs(class, object))
+		return;
+	ObjectAddressSet(address, class, object);
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("%s belongs to extension taskq and cannot be changed", getObjectDescription(&address, false)),
+			 errdetail("The library of the extension finds its objects by their names, and relies on their definitions and on their owner."),
+			 errhint("Make an object of your own. To give the whole extension to another role, use REASSIGN OWNED.")));
+}

@@ -1,0 +1,17 @@
+/*
+ * member_guard.h
+ *	  The extension's objects stay as its script has made them.
+ */
+#ifndef TASKQ_MEMBER_GUARD_H
+#define TASKQ_MEMBER_GUARD_H
+
+#include "taskq.h"
+
+#include "catalog/objectaccess.h"
+#include "nodes/nodes.h"
+
+extern bool MemberGuardAllow(Node *statement);
+extern void MemberGuardRestore(bool allowed);
+extern void MemberGuardLook(ObjectAccessType access, Oid class, Oid object, void *arg);
+
+#endif /* TASKQ_MEMBER_GUARD_H */

@@ -1,0 +1,80 @@
+/*
+ * write_guard.c
+ *	  Who may write to taskq's tables: the extension's owner, and superusers.
+ *
+ * taskq itself writes as the owner, and so does a restore, or as a superuser.  A
+ * row of taskq.handlers says whose rights a handler has, so a right to write, be it
+ * granted or come with pg_write_all_data, would be the rights of every role.
+ */
+#include "taskq.h"
+
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "utils/acl.h"
+#include "utils/lsyscache.h"
+
+#include "base/compat.h"
+#include "store/catalog.h"
+#include "store/ours.h"
+#include "store/write_guard.h"
+
+#define WRITES (ACL_INSERT | ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE)
+
+static ExecutorCheckPerms_hook_type previous_hook = NULL;
+
+/* Return whether a role may write to a relation, as far as taskq is concerned. */
+static bool
+MayWrite(Oid relid, Oid role)
+{
+	if (!RelationIsMember(relid) || superuser_arg(role) || !CatalogInstalled())
+		return true;
+	return has_privs_of_role(role, CatalogOwner());
+}
+
+static void
+RefuseWrite(Oid relid, Oid role)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("role \"%s\" cannot write to %s.%s", GetUserNameFromId(role, true), TASKQ_SCHEMA, get_rel_name(relid)),
+			 errdetail("Whatever rights others have, only the extension's owner and superusers write to the tables of taskq."),
+			 errhint("Call taskq's functions.")));
+}
+
+/* A statement, or COPY, is about to be run. */
+static bool
+CheckPerms(CHECK_PERMS_ARGS_COMPAT)
+{
+	ListCell *cell;
+
+	if (previous_hook && !previous_hook(CHECK_PERMS_PASS_COMPAT))
+		return false;
+	foreach (cell, CHECK_PERMS_LIST_COMPAT)
+	{
+		CheckedRelation_compat *checked = lfirst(cell);
+		Oid						role = OidIsValid(checked->checkAsUser) ? checked->checkAsUser : GetUserId();
+
+		if ((checked->requiredPerms & WRITES) == 0 || !OidIsValid(checked->relid) || MayWrite(checked->relid, role))
+			continue;
+		if (!ereport_on_violation)
+			return false;
+		RefuseWrite(checked->relid, role);
+	}
+	return true;
+}
+
+/* A table is about to be truncated by a statement. */
+void
+WriteGuardTruncate(Oid relid)
+{
+	if (!MayWrite(relid, GetUserId()))
+		RefuseWrite(relid, GetUserId());
+}
+
+void
+WriteGuardInit(void)
+{
+	previous_hook = ExecutorCheckPerms_hook;
+	ExecutorCheckPerms_hook = CheckPerms;
+}
