@@ -60,6 +60,8 @@ ClaimUpdateRoutes(ClaimCall *call)
 	call->known = known;
 	call->routes = known->routes;
 	call->request.worker = &known->worker.base;
+	call->request.worker_now = KnownWorkerNow;
+	call->request.known = known;
 	call->request.max_concurrent_jobs = known->worker.max_concurrent_jobs;
 	call->request.worker_lease = known->worker.lease;
 	call->request.catalog_version = known->catalog_version;

@@ -55,11 +55,11 @@ Choose(const char *worker_id, const ArrayType *narrow)
  * is its own, whichever role it has taken on.
  */
 static bool
-IsOfOthers(const ExternalWorker *worker)
+IsOfOthers(const ExternalWorker *worker, Oid caller)
 {
 	if (worker->of_session || worker->standing == WORKER_UNKNOWN || worker->standing == WORKER_ENDED)
 		return false;
-	return !WorkerIsOf(worker->registered_by, GetUserId(), "operator");
+	return !WorkerIsOf(worker->registered_by, caller, "operator");
 }
 
 /* Read it anew.  The versions go first: what changes after them is read again. */
@@ -79,7 +79,7 @@ Load(KnownWorker *known, const char *worker_id, ArrayType *narrow)
 	old = MemoryContextSwitchTo(known->context);
 	narrow = narrow == NULL ? NULL : DatumGetArrayTypePCopy(PointerGetDatum(narrow));
 	StandingOf(worker_id, narrow, &known->worker);
-	known->of_others = IsOfOthers(&known->worker);
+	known->of_others = IsOfOthers(&known->worker, known->caller);
 	known->worker.base.narrow = narrow;
 	known->routes = EligibleRoutes(&known->worker.base);
 	MemoryContextSwitchTo(old);
@@ -113,6 +113,28 @@ KnownWorkerFind(const char *worker_id, ArrayType *narrow, bool names_types)
 		StandingRefuse(worker_id, &known->worker, names_types);
 	}
 	return known;
+}
+
+/*
+ * The worker of a claim that is under way, by what is committed now.  It may have
+ * been unregistered or drained since the claim began.  The caller acts as the owner,
+ * so who claims is taken from what is known.
+ */
+const Claimant *
+KnownWorkerNow(const ClaimRequest *request)
+{
+	const KnownWorker *known = request->known;
+	ArrayType		  *narrow = known->worker.base.narrow;
+	ExternalWorker	  *now;
+
+	if (known->workers_version == CatalogWorkersVersion())
+		return request->worker;
+	now = palloc(sizeof(ExternalWorker));
+	StandingRead(known->worker_id, narrow, known->worker.of_session, now);
+	if (now->draining || StandingWhyNot(now, narrow) != NULL || IsOfOthers(now, known->caller))
+		return NULL;
+	now->base.narrow = narrow;
+	return &now->base;
 }
 
 /* It has called: now and then its row is to say so. */

@@ -45,8 +45,15 @@ StandingRefuseReserved(const char *worker_id)
 void
 StandingOf(const char *worker_id, ArrayType *narrow, ExternalWorker *worker)
 {
+	StandingRead(worker_id, narrow, strcmp(worker_id, SessionWorkerId()) == 0, worker);
+}
+
+/* The same, when it is known whether the call gives no id. */
+void
+StandingRead(const char *worker_id, ArrayType *narrow, bool of_session, ExternalWorker *worker)
+{
 	WorkerFind(worker_id, worker);
-	worker->of_session = strcmp(worker_id, SessionWorkerId()) == 0;
+	worker->of_session = of_session;
 	if (worker->standing == WORKER_REGISTERED || worker->standing == WORKER_ENDED)
 		return;
 
