@@ -43,8 +43,7 @@ ClaimPrepare(FunctionCallInfo fcinfo, ClaimCall *call, ArrayType *task_types)
 {
 	memset(call, 0, sizeof(*call));
 	call->worker_id = PG_ARGISNULL(0) ? SessionWorkerId() : ArgName(fcinfo, 0, "worker_id");
-	if (strcmp(call->worker_id, SessionWorkerId()) != 0)
-		StandingRefuseReserved(call->worker_id);
+	StandingCheckSession(call->worker_id);
 	call->narrow = task_types;
 	call->request.routes = &call->routes;
 	call->request.worker_id = call->worker_id;

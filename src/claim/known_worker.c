@@ -50,14 +50,11 @@ Choose(const char *worker_id, const ArrayType *narrow)
 	return oldest;
 }
 
-/*
- * Is it the worker of a role that the caller is no member of?  The id of a session
- * is its own, whichever role it has taken on.
- */
+/* Is it the worker of a role that the caller is no member of? */
 static bool
 IsOfOthers(const ExternalWorker *worker, Oid caller)
 {
-	if (worker->of_session || worker->standing == WORKER_UNKNOWN || worker->standing == WORKER_ENDED)
+	if (worker->standing == WORKER_UNKNOWN || worker->standing == WORKER_ENDED)
 		return false;
 	return !WorkerIsOf(worker->registered_by, caller, "operator");
 }

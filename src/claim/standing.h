@@ -10,6 +10,7 @@
 #include "claim/external_worker.h"
 
 extern char				  *SessionWorkerId(void);
+extern void				   StandingCheckSession(const char *worker_id);
 extern void				   StandingRefuseReserved(const char *worker_id);
 extern void				   StandingOf(const char *worker_id, ArrayType *narrow, ExternalWorker *worker);
 extern void				   StandingRead(const char *worker_id, ArrayType *narrow, bool of_session, ExternalWorker *worker);
