@@ -107,7 +107,7 @@ COMMENT ON COLUMN taskq.pools.workers IS 'how many it has now';
 COMMENT ON COLUMN taskq.pools.busy IS 'how many of them run a job';
 COMMENT ON COLUMN taskq.pools.created_at IS 'when it was made';
 COMMENT ON COLUMN taskq.pools.paused_because IS 'why taskq has paused it; NULL when somebody has, or it is not paused';
-COMMENT ON COLUMN taskq.workers.worker_id IS 'its name';
+COMMENT ON COLUMN taskq.workers.worker_id IS 'its name; of a session that claims without one, session:<pid>-<start>-<oid of the role>';
 COMMENT ON COLUMN taskq.workers.kind IS 'background or external';
 COMMENT ON COLUMN taskq.workers.pool IS 'of a background worker';
 COMMENT ON COLUMN taskq.workers.role IS 'of its pool; for an external worker who registered it';

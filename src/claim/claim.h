@@ -11,18 +11,28 @@
 #include "job/job.h"
 #include "store/store.h"
 
-typedef struct ClaimRequest
+typedef struct ClaimRequest ClaimRequest;
+
+/*
+ * Return the claimant of a request by what is committed now: request->worker if
+ * nothing has changed, and NULL if it may be given no job at all any more.
+ */
+typedef const Claimant *(*ClaimantFunction)(const ClaimRequest *request);
+
+struct ClaimRequest
 {
-	const Claimant *worker;
-	const RouteSet *routes; /* computed under catalog_version */
-	uint64			catalog_version;
-	bool			shared_only; /* end before a job whose handler does not share commits */
-	const char	   *worker_id;
-	int				max_concurrent_jobs; /* 0: no limit */
-	int64			lease;				 /* given by the call, or NO_MICROSECONDS */
-	int64			worker_lease;		 /* of the registration, or NO_MICROSECONDS */
-	bool			at_limit;			 /* set by the claim: the worker has max_concurrent_jobs */
-} ClaimRequest;
+	const Claimant			 *worker;
+	ClaimantFunction		  worker_now; /* NULL: the claimant cannot change */
+	const struct KnownWorker *known;	  /* of an external worker, for worker_now */
+	const RouteSet			 *routes;	  /* computed under catalog_version */
+	uint64					  catalog_version;
+	bool					  shared_only; /* end before a job whose handler does not share commits */
+	const char				 *worker_id;
+	int						  max_concurrent_jobs; /* 0: no limit */
+	int64					  lease;			   /* given by the call, or NO_MICROSECONDS */
+	int64					  worker_lease;		   /* of the registration, or NO_MICROSECONDS */
+	bool					  at_limit;			   /* set by the claim: the worker has max_concurrent_jobs */
+};
 
 /* Where a claim has stopped; zeroed before the first of a transaction. */
 typedef struct ClaimPlace

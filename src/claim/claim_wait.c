@@ -43,8 +43,7 @@ ClaimPrepare(FunctionCallInfo fcinfo, ClaimCall *call, ArrayType *task_types)
 {
 	memset(call, 0, sizeof(*call));
 	call->worker_id = PG_ARGISNULL(0) ? SessionWorkerId() : ArgName(fcinfo, 0, "worker_id");
-	if (strcmp(call->worker_id, SessionWorkerId()) != 0)
-		StandingRefuseReserved(call->worker_id);
+	StandingCheckSession(call->worker_id);
 	call->narrow = task_types;
 	call->request.routes = &call->routes;
 	call->request.worker_id = call->worker_id;
@@ -60,6 +59,8 @@ ClaimUpdateRoutes(ClaimCall *call)
 	call->known = known;
 	call->routes = known->routes;
 	call->request.worker = &known->worker.base;
+	call->request.worker_now = KnownWorkerNow;
+	call->request.known = known;
 	call->request.max_concurrent_jobs = known->worker.max_concurrent_jobs;
 	call->request.worker_lease = known->worker.lease;
 	call->request.catalog_version = known->catalog_version;

@@ -95,7 +95,7 @@ AskExternal(const char *worker_id, ArrayType *narrow, Asked *asked)
 		return;
 
 	/* who may not claim at all asks for others */
-	if (WhoseMayWork() && WorkerIsOfOthers(&worker))
+	if (WhoseMayWork() && WorkerIsOfOthers(&worker, GetUserId()))
 		asked->reason = "the worker was registered by another role";
 	else
 		asked->reason = WhyNotAdmitted(worker_id, &worker);

@@ -249,16 +249,13 @@ WorkerIsOf(Oid registered_by, Oid caller, const char *access)
 	return has_privs_of_role(caller, registered_by) || AccessHas(caller, access);
 }
 
-/*
- * Does a worker belong to a role of which the caller is no member?  The id of a
- * session is its own, whichever role the session has taken on.
- */
+/* Does a worker belong to a role of which the caller is no member? */
 bool
-WorkerIsOfOthers(const ExternalWorker *worker)
+WorkerIsOfOthers(const ExternalWorker *worker, Oid caller)
 {
-	if (worker->of_session || worker->standing == WORKER_UNKNOWN || worker->standing == WORKER_ENDED)
+	if (worker->standing == WORKER_UNKNOWN || worker->standing == WORKER_ENDED)
 		return false;
-	return !WorkerIsOf(worker->registered_by, GetUserId(), "operator");
+	return !WorkerIsOf(worker->registered_by, caller, "operator");
 }
 
 /* The same, or an error. */

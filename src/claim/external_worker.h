@@ -45,7 +45,7 @@ extern int64			   WorkerSeen(struct varlena *worker_id);
 extern void				   WorkerForgetOld(void);
 TASKQ_NORETURN extern void WorkerNotRegistered(const char *worker_id);
 extern void				   RegistrationChanged(const char *worker_id);
-extern bool				   WorkerIsOfOthers(const ExternalWorker *worker);
+extern bool				   WorkerIsOfOthers(const ExternalWorker *worker, Oid caller);
 extern bool				   WorkerIsOf(Oid registered_by, Oid caller, const char *access);
 extern void				   WorkerCheckOwner(const char *worker_id, Oid registered_by, Oid caller, const char *what, const char *access);
 

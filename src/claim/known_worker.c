@@ -67,7 +67,7 @@ Load(KnownWorker *known, const char *worker_id, ArrayType *narrow)
 	old = MemoryContextSwitchTo(known->context);
 	narrow = narrow == NULL ? NULL : DatumGetArrayTypePCopy(PointerGetDatum(narrow));
 	StandingOf(worker_id, narrow, &known->worker);
-	known->of_others = WorkerIsOfOthers(&known->worker);
+	known->of_others = WorkerIsOfOthers(&known->worker, known->caller);
 	known->worker.base.narrow = narrow;
 	known->routes = EligibleRoutes(&known->worker.base);
 	MemoryContextSwitchTo(old);
@@ -101,6 +101,28 @@ KnownWorkerFind(const char *worker_id, ArrayType *narrow, bool names_types)
 		StandingRefuse(worker_id, &known->worker, names_types);
 	}
 	return known;
+}
+
+/*
+ * The worker of a claim that is under way, by what is committed now.  It may have
+ * been unregistered or drained since the claim began.  The caller acts as the owner,
+ * so who claims is taken from what is known.
+ */
+const Claimant *
+KnownWorkerNow(const ClaimRequest *request)
+{
+	const KnownWorker *known = request->known;
+	ArrayType		  *narrow = known->worker.base.narrow;
+	ExternalWorker	  *now;
+
+	if (known->workers_version == CatalogWorkersVersion())
+		return request->worker;
+	now = palloc(sizeof(ExternalWorker));
+	StandingRead(known->worker_id, narrow, known->worker.of_session, now);
+	if (now->draining || StandingWhyNot(now, narrow) != NULL || WorkerIsOfOthers(now, known->caller))
+		return NULL;
+	now->base.narrow = narrow;
+	return &now->base;
 }
 
 /* Note a call of the worker, which was given jobs or none: now and then in its row. */

@@ -9,6 +9,7 @@
 
 #include "utils/timestamp.h"
 
+#include "claim/claim.h"
 #include "claim/external_worker.h"
 #include "config/eligible.h"
 
@@ -26,7 +27,8 @@ typedef struct KnownWorker
 	MemoryContext  context;
 } KnownWorker;
 
-extern KnownWorker *KnownWorkerFind(const char *worker_id, ArrayType *narrow, bool names_types);
-extern void			KnownWorkerHasClaimed(KnownWorker *known, bool has_jobs);
+extern KnownWorker	  *KnownWorkerFind(const char *worker_id, ArrayType *narrow, bool names_types);
+extern const Claimant *KnownWorkerNow(const ClaimRequest *request);
+extern void			   KnownWorkerHasClaimed(KnownWorker *known, bool has_jobs);
 
 #endif /* TASKQ_KNOWN_WORKER_H */

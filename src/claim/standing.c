@@ -21,18 +21,28 @@
 
 #define SESSION_PREFIX "session:"
 
-/* The id of a session that names none. */
+/*
+ * The id of a session that names none.  Each role that claims in the session has its
+ * own, as a registration belongs to the role that makes it: a SECURITY DEFINER
+ * function must not be the one that registers the worker of its caller.
+ */
 char *
 SessionWorkerId(void)
 {
-	return psprintf(SESSION_PREFIX "%d-%lx", MyProcPid, (long) (MyStartTimestamp / USECS_PER_SEC));
+	return psprintf(SESSION_PREFIX "%d-%lx-%u", MyProcPid, (long) (MyStartTimestamp / USECS_PER_SEC), GetUserId());
+}
+
+static bool
+IsReserved(const char *worker_id)
+{
+	return strncmp(worker_id, SESSION_PREFIX, strlen(SESSION_PREFIX)) == 0;
 }
 
 /* The ids of sessions are not for others to use. */
 void
 StandingRefuseReserved(const char *worker_id)
 {
-	if (strncmp(worker_id, SESSION_PREFIX, strlen(SESSION_PREFIX)) != 0)
+	if (!IsReserved(worker_id))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_RESERVED_NAME),
@@ -41,12 +51,39 @@ StandingRefuseReserved(const char *worker_id)
 			 errhint("Use another id, or claim without one.")));
 }
 
+/*
+ * Check the id of a call that claims, if it is that of a session: it must be the
+ * session's own.  In a security-restricted operation, such as REFRESH MATERIALIZED
+ * VIEW, it is refused, because whoever started that did not ask for jobs.
+ */
+void
+StandingCheckSession(const char *worker_id)
+{
+	if (!IsReserved(worker_id))
+		return;
+	if (strcmp(worker_id, SessionWorkerId()) != 0)
+		StandingRefuseReserved(worker_id);
+	if (InSecurityRestrictedOperation())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("cannot claim jobs without a worker id within security-restricted operation"),
+				 errdetail("Maintenance commands such as REFRESH MATERIALIZED VIEW run code in the sessions of others."),
+				 errhint("Claim in a statement of its own.")));
+}
+
 /* Who claims for these types (NULL: it names none), and what may it be given? */
 void
 StandingOf(const char *worker_id, ArrayType *narrow, ExternalWorker *worker)
 {
+	StandingRead(worker_id, narrow, strcmp(worker_id, SessionWorkerId()) == 0, worker);
+}
+
+/* The same, when it is known whether the call gives no id. */
+void
+StandingRead(const char *worker_id, ArrayType *narrow, bool of_session, ExternalWorker *worker)
+{
 	WorkerFind(worker_id, worker);
-	worker->of_session = strcmp(worker_id, SessionWorkerId()) == 0;
+	worker->of_session = of_session;
 	if (worker->standing == WORKER_REGISTERED || worker->standing == WORKER_ENDED)
 		return;
 

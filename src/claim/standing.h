@@ -10,8 +10,10 @@
 #include "claim/external_worker.h"
 
 extern char				  *SessionWorkerId(void);
+extern void				   StandingCheckSession(const char *worker_id);
 extern void				   StandingRefuseReserved(const char *worker_id);
 extern void				   StandingOf(const char *worker_id, ArrayType *narrow, ExternalWorker *worker);
+extern void				   StandingRead(const char *worker_id, ArrayType *narrow, bool of_session, ExternalWorker *worker);
 extern const char		  *StandingWhyNot(const ExternalWorker *worker, const ArrayType *narrow);
 TASKQ_NORETURN extern void StandingRefuse(const char *worker_id, const ExternalWorker *worker, bool names_types);
 TASKQ_NORETURN extern void StandingRefuseOthers(const char *worker_id, Oid registered_by);

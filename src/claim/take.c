@@ -14,7 +14,6 @@
 
 #include "access/xact.h"
 #include "miscadmin.h"
-#include "utils/inval.h"
 #include "utils/snapmgr.h"
 
 #include "base/clock.h"
@@ -27,6 +26,8 @@
 #include "job/admit_xact.h"
 #include "ready/ready.h"
 #include "settle/settle.h"
+#include "shared/wake.h"
+#include "store/catalog.h"
 
 void
 TypeRelease(TypeHold *hold)
@@ -54,17 +55,27 @@ TypeTake(TypeHold *hold, int32 route_id)
 }
 
 /*
- * The decision, with the type held and the row locked: is what the choice went
- * by as it was?  The moment of the start is taken first, so that no job starts
- * after the commit of what would have kept it from starting.
+ * Decide, with the type held and the row locked, whether the job may start.  The
+ * choice went by the configuration, and by the pool or registration of the worker, as
+ * they were before.  The moment of the start is taken first, so that no job starts
+ * after the commit of a change that keeps it from starting.
  */
 static bool
 IsStillAllowed(const ClaimRequest *request, TaskqJob *job)
 {
+	const Claimant *worker = request->worker;
+
 	TASKQ_INJECTION_POINT("claim-locked");
 	job->started_at = ClockNow();
-	AcceptInvalidationMessages();
-	return CatalogVersion() == request->catalog_version || MayRun(request->worker, RouteById(job->route_id));
+	CatalogCatchUp();
+	if (request->worker_now != NULL)
+		worker = request->worker_now(request);
+	if (worker == request->worker && CatalogVersion() == request->catalog_version)
+		return true;
+	if (worker != NULL && MayRun(worker, RouteById(job->route_id)))
+		return true;
+	WakeLeft(job->route_id);
+	return false;
 }
 
 static bool

@@ -144,14 +144,13 @@ NoteClaim(Store *store, const char *worker_id, const ExternalWorker *worker, Tim
 /*
  * Refuse a claim under an id that another role has registered.  The claim could
  * not know of that registration, because it was made meanwhile or is not committed.
- * The id of a session is its own, whichever role the session has taken on.
  */
 static void
-RefuseIfOthers(Store *store, const char *worker_id, const ExternalWorker *worker, Oid caller)
+RefuseIfOthers(Store *store, const char *worker_id, Oid caller)
 {
 	Oid registered_by = DatumGetObjectId(SlotDatum(store->found, W_REGISTERED_BY));
 
-	if (worker->of_session || !SlotIsNull(store->found, W_ENDED_AT) || WorkerIsOf(registered_by, caller, "operator"))
+	if (!SlotIsNull(store->found, W_ENDED_AT) || WorkerIsOf(registered_by, caller, "operator"))
 		return;
 	StandingRefuseOthers(worker_id, registered_by);
 }
@@ -161,13 +160,13 @@ RefuseIfOthers(Store *store, const char *worker_id, const ExternalWorker *worker
  * role's claim, whether that transaction commits or not.
  */
 static void
-CheckFirstClaim(Store *store, const char *worker_id, const ExternalWorker *worker, Oid caller)
+CheckFirstClaim(Store *store, const char *worker_id, Oid caller)
 {
 	SnapshotData dirty;
 
 	InitDirtySnapshot(dirty);
 	if (WorkerFindRowAsOf(store, worker_id, &dirty))
-		RefuseIfOthers(store, worker_id, worker, caller);
+		RefuseIfOthers(store, worker_id, caller);
 }
 
 /*
@@ -187,9 +186,9 @@ RegisterByClaim(Store *store, const char *worker_id, const ExternalWorker *worke
 	if (is_first && !WorkerFindRow(store, worker_id))
 		WorkerInsertRow(store, worker_id, worker, true, caller, now);
 	else if (is_first)
-		RefuseIfOthers(store, worker_id, worker, caller);
+		RefuseIfOthers(store, worker_id, caller);
 	else if (has_jobs)
-		CheckFirstClaim(store, worker_id, worker, caller);
+		CheckFirstClaim(store, worker_id, caller);
 	UnlockKey(LOCK_FIRST_ROW, key, true);
 }
 
@@ -210,7 +209,7 @@ WorkerHasClaimed(const char *worker_id, const ExternalWorker *worker, bool has_j
 	StoreOpenRel(&store, REL_WORKERS);
 	if (WorkerFindRow(&store, worker_id))
 	{
-		RefuseIfOthers(&store, worker_id, worker, scope.caller);
+		RefuseIfOthers(&store, worker_id, scope.caller);
 		due = NoteClaim(&store, worker_id, worker, now);
 	}
 	else if (worker->standing != WORKER_REGISTERED)

@@ -232,6 +232,27 @@ MustLeave(void)
 	return slot->leave || !taskq_enabled || db->blocked > 0;
 }
 
+/*
+ * What we may run by what is committed now, for a claim that is under way.  NULL: we
+ * take no job any more.
+ */
+static const Claimant *
+MeNow(const ClaimRequest *claim)
+{
+	static Claimant	 now;
+	const TaskqPool *pool;
+
+	if (MustLeave())
+		return NULL;
+	if (claim->catalog_version == CatalogVersion())
+		return &me;
+	pool = PoolFind(params.pool);
+	if (pool == NULL || pool->role != params.role || pool->paused || Rank() >= pool->size)
+		return NULL;
+	PoolWorker(pool, &now);
+	return &now;
+}
+
 /* work --------------------------------------------------------------------- */
 
 typedef enum WorkResult
@@ -380,6 +401,7 @@ taskq_worker_main(Datum arg)
 
 	routes_context = AllocSetContextCreate(TopMemoryContext, "taskq worker routes", ALLOCSET_DEFAULT_SIZES);
 	request.worker = &me;
+	request.worker_now = MeNow;
 	request.routes = &routes;
 	request.worker_id = slot->worker_id;
 	request.lease = request.worker_lease = NO_MICROSECONDS;

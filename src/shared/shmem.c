@@ -82,6 +82,7 @@ InitDatabases(void)
 		pg_atomic_init_u64(&db->next_moment, 0);
 		pg_atomic_init_u64(&db->next_lease, 0);
 		pg_atomic_init_u64(&db->config_version, 1);
+		pg_atomic_init_u32(&db->config_commits, 0);
 		pg_atomic_init_u64(&db->cancels, 1);
 		pg_atomic_init_u64(&db->cancels_none_at, 0);
 		for (int m = 0; m < MAX_START_MARKS; m++)
@@ -294,6 +295,20 @@ ShmemConfigVersion(void)
 	TaskqDatabase *db = ShmemMyDatabase();
 
 	return db == NULL ? 0 : pg_atomic_read_u64(&db->config_version);
+}
+
+/*
+ * Return whether a change of the configuration is being committed.  The barrier
+ * keeps the caller's later look for news behind this one.
+ */
+bool
+ShmemConfigCommits(void)
+{
+	TaskqDatabase *db = ShmemMyDatabase();
+	bool		   commits = db != NULL && pg_atomic_read_u32(&db->config_commits) != 0;
+
+	pg_read_barrier();
+	return commits;
 }
 
 /*

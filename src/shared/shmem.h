@@ -157,6 +157,7 @@ typedef struct TaskqDatabase
 	pg_atomic_uint64 next_moment;				   /* the next moment at which the scheduler must look */
 	pg_atomic_uint64 next_lease;				   /* no lease ends before this moment */
 	pg_atomic_uint64 config_version;			   /* incremented when the configuration changes */
+	pg_atomic_uint32 config_commits;			   /* how many commits of such changes are under way */
 	pg_atomic_uint64 cancels;					   /* incremented by each request to cancel a job */
 	pg_atomic_uint64 cancels_none_at;			   /* the value of "cancels" at which there was no request */
 	pg_atomic_uint32 start_marks[MAX_START_MARKS]; /* a worker sets its mark when it is up */
@@ -198,6 +199,7 @@ extern TaskqDatabase *ShmemMyDatabase(void);
 extern void			  ShmemForgetDatabase(TaskqDatabase *db);
 extern TimestampTz	  ShmemUpSince(void);
 extern uint64		  ShmemConfigVersion(void);
+extern bool			  ShmemConfigCommits(void);
 extern void			  ShmemWakeScheduler(TaskqDatabase *db);
 extern void			  ShmemWakeLauncher(void);
 extern int			  ShmemCountProcesses(Oid dboid);

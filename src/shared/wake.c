@@ -34,6 +34,7 @@ typedef enum WakeKind
 	WAKE_LEASE_AT,	   /* key: the end of a lease */
 	WAKE_CONFIG_CHANGED,
 	WAKE_CLAIMED,  /* key: route; at abort its job is free again; forbids PREPARE */
+	WAKE_LEFT,	   /* key: route; its job was locked and not claimed: free again at commit and at abort */
 	WAKE_WORKER,   /* key: external worker, whose registration has changed */
 	WAKE_CANCEL,   /* key: job */
 	WAKE_LAUNCHER, /* key: database to look at */
@@ -65,6 +66,9 @@ static enum
 	TRANSACTION_COMMITTED,
 	TRANSACTION_ABORTED
 } ended = TRANSACTION_RUNS;
+
+/* Where the transaction has announced that it commits a change of the configuration; NULL if it has not. */
+static TaskqDatabase *announced_in = NULL;
 
 /* Nesting level of the subtransaction that is being rolled back; 0 if there is none. */
 static int aborted_level = 0;
@@ -165,6 +169,17 @@ WakeClaimed(int32 route_id)
 	AddNote(WAKE_CLAIMED, route_id);
 }
 
+/*
+ * Note that a job of this route was locked and then left, because the worker may not
+ * take it any more.  All who wait for the route look again: some have passed over the
+ * locked row.
+ */
+void
+WakeLeft(int32 route_id)
+{
+	AddNote(WAKE_LEFT, route_id);
+}
+
 /* Note that the registration of an external worker has changed. */
 void
 WakeWorker(uint64 worker_key)
@@ -216,6 +231,11 @@ ActOnNote(const WakeNote *note)
 		case WAKE_CLAIMED:
 			if (WakeWaiters(MyDatabaseId, (int32) note->key, note->count) < note->count &&
 				db != NULL && pg_atomic_read_u32(&db->may_grow) != 0)
+				ShmemWakeScheduler(db);
+			break;
+		case WAKE_LEFT:
+			(void) WakeWaiters(MyDatabaseId, (int32) note->key, PG_INT32_MAX);
+			if (db != NULL)
 				ShmemWakeScheduler(db);
 			break;
 		case WAKE_LEASE_AT:
@@ -270,7 +290,7 @@ IsForEnd(const WakeNote *note, bool committed)
 {
 	if (note->kind == WAKE_CLAIMED)
 		return !committed && ShmemPresent();
-	return committed || note->kind == WAKE_UNBLOCK || note->kind == WAKE_EVENTS;
+	return committed || note->kind == WAKE_UNBLOCK || note->kind == WAKE_EVENTS || note->kind == WAKE_LEFT;
 }
 
 /*
@@ -293,6 +313,30 @@ ActOnNotes(bool committed)
 	events_noted = false;
 }
 
+/*
+ * Announce, before the commit, that it changes what workers may take.  Until the
+ * announcement is withdrawn, every claim reads the configuration anew (catalog.c).
+ */
+static void
+AnnounceChange(void)
+{
+	Assert(announced_in == NULL);
+	for (int i = 0; i < n_notes && announced_in == NULL; i++)
+		if (notes[i].kind == WAKE_CONFIG_CHANGED || notes[i].kind == WAKE_WORKER)
+			announced_in = notes_db;
+	if (announced_in != NULL)
+		(void) pg_atomic_fetch_add_u32(&announced_in->config_commits, 1);
+}
+
+/* Withdraw the announcement, after the news of the change has been sent. */
+static void
+WithdrawChange(void)
+{
+	if (announced_in != NULL)
+		(void) pg_atomic_fetch_sub_u32(&announced_in->config_commits, 1);
+	announced_in = NULL;
+}
+
 /* Called before PREPARE, when an error is still possible. */
 static void
 RefusePrepareAfterClaim(void)
@@ -312,6 +356,8 @@ AtTransactionEnd(XactEvent event, void *arg)
 		return;
 	if (event == XACT_EVENT_PRE_PREPARE)
 		RefusePrepareAfterClaim();
+	if (event == XACT_EVENT_PRE_COMMIT)
+		AnnounceChange();
 	if (event == XACT_EVENT_COMMIT)
 		ended = TRANSACTION_COMMITTED;
 	else if (event == XACT_EVENT_ABORT)
@@ -343,7 +389,7 @@ EndLevel(int level, bool committed)
 
 		if (!committed && !IsForEnd(note, false))
 			continue;
-		if (!committed && note->kind == WAKE_CLAIMED)
+		if (!committed && (note->kind == WAKE_CLAIMED || note->kind == WAKE_LEFT))
 		{
 			ActOnNote(note);
 			continue;
@@ -382,6 +428,7 @@ AfterLocks(ResourceReleasePhase phase, bool is_commit, bool is_top_level, void *
 		return;
 	ended = TRANSACTION_RUNS;
 	ActOnNotes(committed);
+	WithdrawChange();
 }
 
 /* Called once in a process, as callbacks stay registered. */

@@ -17,6 +17,7 @@ extern void WakeSchedulerAt(TimestampTz moment);
 extern void WakeLeaseAt(TimestampTz moment);
 extern void WakeConfigChanged(void);
 extern void WakeClaimed(int32 route_id);
+extern void WakeLeft(int32 route_id);
 extern void WakeWorker(uint64 worker_key);
 extern void WakeCancel(int64 job_id);
 extern void WakeLauncher(Oid dboid);

@@ -480,6 +480,29 @@ CatalogWorkersVersion(void)
 	return workers_version;
 }
 
+/*
+ * Learn of all changes that were committed before this call, for a decision that
+ * must go by them.
+ *
+ * A change becomes visible before the news of it is sent.  So its transaction
+ * announces it before it commits and withdraws that when the news has been sent
+ * (wake.c).  A caller that finds an announcement does not know on which side of the
+ * commit it is, and reads everything anew.  A caller that finds none is either before
+ * the commit or after the news.  Without preload there are no announcements, and a
+ * change may be missed until its COMMIT returns.
+ */
+void
+CatalogCatchUp(void)
+{
+	bool commits = ShmemConfigCommits();
+
+	AcceptInvalidationMessages();
+	if (!commits)
+		return;
+	Outdate();
+	workers_version++;
+}
+
 /* Tell this and, at commit, every process that a table's rows changed. */
 void
 CatalogChanged(TaskqRel rel)

@@ -65,6 +65,7 @@ extern const char *CatalogMissingIndex(const char **definition);
 extern uint64	   CatalogVersion(void);
 extern uint64	   CatalogRegistryVersion(void);
 extern uint64	   CatalogWorkersVersion(void);
+extern void		   CatalogCatchUp(void);
 extern void		   CatalogChanged(TaskqRel rel);
 extern void		   CatalogRenew(MemoryContext *context, const char *name);
 

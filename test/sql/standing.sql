@@ -3,7 +3,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 \i test/sql/include/wait.sql
-SELECT plan(64);
+SELECT plan(75);
 CREATE FUNCTION pg_temp.shown(w text) RETURNS text LANGUAGE sql AS
 	$$ SELECT concat_ws(' ', CASE WHEN implicit THEN 'implicit' ELSE 'registered' END, state, task_types) FROM taskq.workers WHERE worker_id = w $$;
 CREATE FUNCTION pg_temp.given(w text, VARIADIC types text[] DEFAULT NULL) RETURNS text LANGUAGE sql AS
@@ -48,6 +48,40 @@ SELECT is(pg_temp.given((SELECT worker_id FROM taskq.workers WHERE worker_id LIK
 SELECT throws_ok($$ SELECT * FROM taskq.claim_job('session:1-2', '{st-mail}') $$, '42939', 'worker id "session:1-2" is reserved', 'that of another session is not for use');
 SELECT throws_ok($$ SELECT taskq.register_worker('session:1-2') $$, '42939', NULL, 'nor can one be registered');
 SELECT throws_ok($$ SELECT taskq.register_worker('pool#1') $$, '22023', NULL, 'nor the id of a background worker');
+SELECT taskq.release_job(job_id, epoch) FROM taskq.all_jobs WHERE worker_id LIKE 'session:%' AND state = 'running' \g /dev/null
+
+-- each role that claims in the session has its own id ----------------------------------
+-- a function of another role is called first, and so registers the first id
+CREATE SCHEMA regress_standing AUTHORIZATION regress_standing_b;
+GRANT USAGE ON SCHEMA regress_standing TO regress_standing_a;
+SET LOCAL ROLE regress_standing_b;
+CREATE FUNCTION regress_standing.claim() RETURNS text LANGUAGE sql SECURITY DEFINER AS 'SELECT worker_id FROM taskq.claim_job()';
+CREATE FUNCTION regress_standing.unregister(id text) RETURNS boolean LANGUAGE sql SECURITY DEFINER AS 'SELECT taskq.unregister_worker(id)';
+CREATE FUNCTION regress_standing.beat(id text) RETURNS bigint LANGUAGE sql SECURITY DEFINER AS 'SELECT count(*) FROM taskq.worker_heartbeat(id)';
+SET LOCAL ROLE regress_standing_a;
+SELECT regress_standing.claim() AS theirs \gset
+SELECT worker_id AS mine FROM taskq.claim_job() \gset
+RESET ROLE;
+SELECT matches(:'theirs'::text, '^session:' || pg_backend_pid() || '-[0-9a-f]+-' || 'regress_standing_b'::regrole::oid || '$', 'what a SECURITY DEFINER function claims is for the id of its owner');
+SELECT matches(:'mine'::text, '^session:' || pg_backend_pid() || '-[0-9a-f]+-' || 'regress_standing_a'::regrole::oid || '$', 'what its caller claims is for his own id');
+SELECT results_eq(format('SELECT role::text FROM taskq.workers WHERE worker_id IN (%L, %L) ORDER BY 1', :'mine', :'theirs'),
+	'{regress_standing_a,regress_standing_b}'::text[], 'each is registered by its role');
+SET LOCAL ROLE regress_standing_a;
+SELECT throws_ok(format('SELECT regress_standing.unregister(%L)', :'mine'), '42501', NULL, 'the function cannot unregister its caller''s');
+SELECT throws_ok(format('SELECT regress_standing.beat(%L)', :'mine'), '42501', NULL, 'nor send its heartbeats, which are answered with epochs');
+SELECT throws_ok(format('SELECT * FROM taskq.claim_job(%L)', :'theirs'), '42939', NULL, 'nor can the caller claim for the function''s');
+SELECT is((SELECT count(*) FROM taskq.worker_heartbeat(:'mine')), 1::bigint, 'the heartbeat of one''s own names one''s own job only');
+RESET ROLE;
+
+-- maintenance of others' objects is not who claims
+SET LOCAL ROLE regress_standing_b;
+CREATE FUNCTION regress_standing.claimed() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM taskq.claim_jobs(max_jobs => 1)';
+CREATE MATERIALIZED VIEW regress_standing.view AS SELECT regress_standing.claimed() WITH NO DATA;
+RESET ROLE;
+SELECT throws_ok('REFRESH MATERIALIZED VIEW regress_standing.view', '42501', 'cannot claim jobs without a worker id within security-restricted operation', 'REFRESH MATERIALIZED VIEW does not claim for the session');
+SELECT ok(pg_temp.hint_of('REFRESH MATERIALIZED VIEW regress_standing.view') <> '', 'and is told what to do');
+SELECT is((SELECT count(*) FROM taskq.claim_jobs(max_jobs => 10)), 0::bigint, 'the session still claims for itself');
+SELECT is((SELECT count(*) FROM taskq.workers WHERE worker_id LIKE 'session:' || pg_backend_pid() || '-%'), 3::bigint, 'for each role that has claimed there is one worker');
 SELECT taskq.release_job(job_id, epoch) FROM taskq.all_jobs WHERE worker_id LIKE 'session:%' AND state = 'running' \g /dev/null
 
 -- who was unregistered -----------------------------------------------------------------
