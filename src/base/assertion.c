@@ -1,0 +1,18 @@
+/*
+ * assertion.c
+ *	  Test builds only: a failed assertion ends the process, as the server's own do.
+ */
+#include "taskq.h"
+
+#include <unistd.h>
+
+#ifndef USE_ASSERT_CHECKING
+
+void
+AssertionFailed(const char *condition, const char *file, int line)
+{
+	write_stderr("TRAP: failed Assert(\"%s\"), File: \"%s\", Line: %d, PID: %d\n", condition, file, line, (int) getpid());
+	abort();
+}
+
+#endif
