@@ -165,7 +165,12 @@ sub run_sh
 
 sub admin { my $said = `psql -XAtq -v ON_ERROR_STOP=1 -d postgres -c "$_[0]" 2>&1`; return $? == 0 ? '' : $said }
 
-# Away with all that a page has made.
+# What was on the server before the first page, and stays.
+my %there;
+sub databases { split /\n/, `psql -XAtq -d postgres -c "SELECT datname FROM pg_database"` }
+sub roles { split /\n/, `psql -XAtq -d postgres -c "SELECT rolname FROM pg_roles"` }
+
+# Remove all that a page has made.
 sub clean_up
 {
 	my ($db) = @_;
@@ -174,11 +179,11 @@ sub clean_up
 	$in .= "\\q\n";
 	eval { finish $psql };
 	my $why = '';
-	for my $made (split /\n/, `psql -XAtq -d postgres -c "SELECT datname FROM pg_database WHERE datname NOT IN ('postgres', 'template0', 'template1')"`)
+	for my $made (grep { !$there{"database $_"} } databases())
 	{
 		$why .= admin("DROP DATABASE \\\"$made\\\" WITH (FORCE)");
 	}
-	for my $made (split /\n/, `psql -XAtq -d postgres -c "SELECT rolname FROM pg_roles WHERE oid >= 16384"`)
+	for my $made (grep { !$there{"role $_"} } roles())
 	{
 		$why .= admin("DROP ROLE \\\"$made\\\"");
 	}
@@ -217,5 +222,7 @@ sub run_page
 }
 
 $ENV{TMPDIR} //= '/tmp';
+$there{"database $_"} = 1 for databases();
+$there{"role $_"} = 1 for roles();
 run_page($_) for @ARGV;
 exit($failed ? 1 : 0);
