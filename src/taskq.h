@@ -32,6 +32,7 @@ TASKQ_NORETURN extern void AssertionFailed(const char *condition, const char *fi
 #define TASKQ_SCHEMA "taskq"
 #define TASKQ_NAME_MAX 63	/* bytes of a task type, queue, worker, ... */
 #define TASKQ_LABEL_MAX 255 /* bytes of a tag, capability, correlation id */
+#define TASKQ_TEXT_MAX 4096 /* bytes of a description, reason, search_path, pattern */
 #define TASKQ_ID_BITS 48	/* of a job_id and of an epoch; above: node, timeline */
 #define TASKQ_ID_MASK ((INT64CONST(1) << TASKQ_ID_BITS) - 1)
 

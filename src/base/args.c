@@ -171,6 +171,59 @@ ArgTextOrNull(FunctionCallInfo fcinfo, int n)
 	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
 }
 
+static void
+CheckTextSize(Size size, const char *what)
+{
+	if (size > TASKQ_TEXT_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s of %zu bytes is too long", what, size),
+				 errdetail("It can have up to %d bytes.", TASKQ_TEXT_MAX),
+				 errhint("Keep longer texts in a table of your own.")));
+}
+
+/* Raise an error if a text is longer than what is kept of such texts. */
+void
+CheckText(const char *text, const char *what)
+{
+	CheckTextSize(strlen(text), what);
+}
+
+/* The same for an argument that is passed on as it is, and may be NULL. */
+void
+CheckArgText(FunctionCallInfo fcinfo, int n, const char *what)
+{
+	if (!PG_ARGISNULL(n))
+		CheckTextSize(toast_raw_datum_size(PG_GETARG_DATUM(n)) - VARHDRSZ, what);
+}
+
+/* Read a text that people write, such as a reason. */
+char *
+ArgShortTextOrNull(FunctionCallInfo fcinfo, int n, const char *what)
+{
+	CheckArgText(fcinfo, n, what);
+	return ArgTextOrNull(fcinfo, n);
+}
+
+/*
+ * Read a text that says what went wrong, cut at a character to TASKQ_MAX_ERROR_TEXT
+ * bytes.  It is not refused if it is longer: the failure itself would not be told.
+ */
+char *
+ArgErrorTextOrNull(FunctionCallInfo fcinfo, int n)
+{
+	text *error;
+	int	  len;
+
+	if (PG_ARGISNULL(n))
+		return NULL;
+	error = PG_GETARG_TEXT_PP(n);
+	len = VARSIZE_ANY_EXHDR(error);
+	if (len > TASKQ_MAX_ERROR_TEXT)
+		len = pg_mbcliplen(VARDATA_ANY(error), len, TASKQ_MAX_ERROR_TEXT);
+	return pnstrdup(VARDATA_ANY(error), len);
+}
+
 bool
 ArgBool(FunctionCallInfo fcinfo, int n, const char *what)
 {

@@ -65,6 +65,7 @@ QueueParams(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 	char *name;
 
 	name = ArgName(fcinfo, ARG_QUEUE, "queue");
+	CheckArgText(fcinfo, ARG_DESCRIPTION, "description");
 	(void) ArgMicroseconds(fcinfo, ARG_RETAIN_COMPLETED, "retain_completed", 0);
 	(void) ArgMicroseconds(fcinfo, ARG_RETAIN_OTHER, "retain_other", 0);
 	(void) ArgMicroseconds(fcinfo, ARG_RETAIN_EVENTS, "retain_events", 0);

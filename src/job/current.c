@@ -290,10 +290,10 @@ ReadFailure(FunctionCallInfo fcinfo, int detail_arg)
 {
 	SaidFailure said = { 0 };
 
-	said.message = ArgTextOrNull(fcinfo, 0);
-	said.code = ArgTextOrNull(fcinfo, 1);
-	said.detail = ArgTextOrNull(fcinfo, detail_arg);
-	said.hint = ArgTextOrNull(fcinfo, detail_arg + 1);
+	said.message = ArgErrorTextOrNull(fcinfo, 0);
+	said.code = ArgErrorTextOrNull(fcinfo, 1);
+	said.detail = ArgErrorTextOrNull(fcinfo, detail_arg);
+	said.hint = ArgErrorTextOrNull(fcinfo, detail_arg + 1);
 	return said;
 }
 

@@ -106,6 +106,7 @@ SetDefaultsOfJobs(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 	char	 *policy = ArgNameOrNull(fcinfo, 12, "retry_policy");
 	RetryKind kind;
 
+	CheckArgText(fcinfo, 2, "description");
 	if (!PG_ARGISNULL(2))
 		SetColumn(values, nulls, H_DESCRIPTION, PG_GETARG_DATUM(2));
 	if (!PG_ARGISNULL(3))
@@ -149,10 +150,13 @@ SetDefaultsOfJobs(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 static void
 SetSearchPath(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 {
-	char *path = ArgTextOrNull(fcinfo, 15);
+	char *path = ArgShortTextOrNull(fcinfo, 15, "search_path");
 
 	if (path == NULL)
+	{
 		path = pstrdup(namespace_search_path);
+		CheckText(path, "search_path");
+	}
 	else
 		(void) set_config_option("search_path", path, PGC_USERSET, PGC_S_TEST, GUC_ACTION_SET, false, ERROR, false);
 	SetColumn(values, nulls, H_SEARCH_PATH, CStringGetTextDatum(path));

@@ -160,10 +160,12 @@ DescribeTimeout(const Run *run, AttemptFailure *failure)
 		failure->error_code = run->error->constraint_name;
 }
 
-/* Count a failure that is caused by the database's setup, and pause the task type after several in a row. */
+/* Count a failure that is caused by the database's setup, and pause the task type after several in a row, unless they are of one tenant. */
 static void
 NoteSetupFailure(const Run *run, const AttemptFailure *failure)
 {
+	const struct varlena *tenant = run->job.tenant_id;
+
 	if (run->is_given)
 		return;
 	if (run->on_trial)
@@ -173,7 +175,8 @@ NoteSetupFailure(const Run *run, const AttemptFailure *failure)
 			TrialFailed(run->task_type);
 		return;
 	}
-	if (StatsCountSetupFailure(run->task_type, run->job.job_id) && PauseForSetup(run->task_type, failure->message))
+	if (StatsCountSetupFailure(run->task_type, run->job.job_id, tenant == NULL ? NULL : text_to_cstring((const text *) tenant)) &&
+		PauseForSetup(run->task_type, failure->message))
 		ereport(WARNING,
 				(errcode(run->error->sqlerrcode),
 				 errmsg("task type \"%s\" is paused, because %d of its jobs in a row failed by the setup of the database",

@@ -83,7 +83,7 @@ taskq_cancel_job(PG_FUNCTION_ARGS)
 	CheckArgCount(fcinfo, 3);
 	CheckWritable("taskq.cancel_job()");
 	job_id = ArgId(fcinfo, 0, "job_id");
-	reason = ArgTextOrNull(fcinfo, 2);
+	reason = ArgShortTextOrNull(fcinfo, 2, "reason");
 	CurrentRefuse(job_id, "cancel");
 
 	/* Check this before anything is locked, so that the answer does not tell of jobs that the caller may not see. */

@@ -30,16 +30,16 @@ taskq_fail_job(PG_FUNCTION_ARGS)
 	CheckArgCount(fcinfo, 10);
 	CheckWritable("taskq.fail_job()");
 	failure.outcome = "failed";
-	failure.message = ArgTextOrNull(fcinfo, 2);
+	failure.message = ArgErrorTextOrNull(fcinfo, 2);
 	failure.error_type = ArgNameOrNull(fcinfo, 3, "error_type");
 	if (failure.error_type == NULL)
 		failure.error_type = !PG_ARGISNULL(5) && !PG_GETARG_BOOL(5) ? ERROR_PERMANENT : ERROR_HANDLER;
-	failure.error_code = ArgTextOrNull(fcinfo, 4);
+	failure.error_code = ArgErrorTextOrNull(fcinfo, 4);
 	retryable = PG_ARGISNULL(5) ? IsRetryableErrorType(failure.error_type) : PG_GETARG_BOOL(5);
 	retry_in = ArgMicroseconds(fcinfo, 6, "retry_in", 0);
-	failure.detail = ArgTextOrNull(fcinfo, 7);
-	failure.hint = ArgTextOrNull(fcinfo, 8);
-	failure.context = ArgTextOrNull(fcinfo, 9);
+	failure.detail = ArgErrorTextOrNull(fcinfo, 7);
+	failure.hint = ArgErrorTextOrNull(fcinfo, 8);
+	failure.context = ArgErrorTextOrNull(fcinfo, 9);
 
 	held = BeginSettle(&scope, ArgId(fcinfo, 0, "job_id"), ArgId(fcinfo, 1, "epoch"), OUTCOME_FAILED);
 	if (held)

@@ -205,7 +205,7 @@ taskq_discard_job(PG_FUNCTION_ARGS)
 	CheckArgCount(fcinfo, 2);
 	CheckWritable("taskq.discard_job()");
 	job_id = ArgId(fcinfo, 0, "job_id");
-	reason = ArgTextOrNull(fcinfo, 1);
+	reason = ArgShortTextOrNull(fcinfo, 1, "reason");
 	CurrentRefuse(job_id, "discard");
 
 	OwnerEnter(&scope);

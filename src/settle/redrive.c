@@ -91,7 +91,7 @@ ArgStates(FunctionCallInfo fcinfo)
 static void
 CheckPattern(FunctionCallInfo fcinfo)
 {
-	char *pattern = ArgTextOrNull(fcinfo, ARG_ERROR_LIKE);
+	char *pattern = ArgShortTextOrNull(fcinfo, ARG_ERROR_LIKE, "error_like");
 	int	  escapes = 0;
 
 	for (int i = pattern == NULL ? 0 : strlen(pattern); i > 0 && pattern[i - 1] == '\\'; i--)
@@ -190,6 +190,7 @@ taskq_redrive_jobs(PG_FUNCTION_ARGS)
 	(void) ArgNameOrNull(fcinfo, ARG_TASK_TYPE, "task_type");
 	if (!PG_ARGISNULL(ARG_QUEUE))
 		(void) QueueByName(ArgName(fcinfo, ARG_QUEUE, "queue"), false);
+	CheckArgText(fcinfo, ARG_ERROR_CODE, "error_code");
 	CheckPattern(fcinfo);
 	(void) ArgInt(fcinfo, ARG_MAX_JOBS, "max_jobs", 1, MAX_REDRIVE);
 	for (int i = 0; i < ARG_COUNT; i++)

@@ -80,15 +80,15 @@ taskq_failure(PG_FUNCTION_ARGS)
 	initStringInfo(&json);
 	appendStringInfoChar(&json, '{');
 	AddMember(&json, RESULT_TAG, "failure");
-	AddMember(&json, "message", ArgTextOrNull(fcinfo, 0));
+	AddMember(&json, "message", ArgErrorTextOrNull(fcinfo, 0));
 	AddMember(&json, "error_type", error_type);
-	AddMember(&json, "error_code", ArgTextOrNull(fcinfo, 2));
+	AddMember(&json, "error_code", ArgErrorTextOrNull(fcinfo, 2));
 	if (!PG_ARGISNULL(3))
 		AddMember(&json, "retryable", PG_GETARG_BOOL(3) ? "true" : "false");
 	if (ArgMicroseconds(fcinfo, 4, "retry_in", 0) != NO_MICROSECONDS)
 		AddMember(&json, "retry_in", DatumGetCString(DirectFunctionCall1(interval_out, PG_GETARG_DATUM(4))));
-	AddMember(&json, "detail", ArgTextOrNull(fcinfo, 5));
-	AddMember(&json, "hint", ArgTextOrNull(fcinfo, 6));
+	AddMember(&json, "detail", ArgErrorTextOrNull(fcinfo, 5));
+	AddMember(&json, "hint", ArgErrorTextOrNull(fcinfo, 6));
 	appendStringInfoChar(&json, '}');
 	PG_RETURN_DATUM(ToJsonb(&json));
 }

@@ -8,6 +8,7 @@
 #include "taskq.h"
 
 #include "access/xact.h"
+#include "common/hashfn.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -199,27 +200,58 @@ MakeKey(StatsKey *key, const char *task_type)
 	strlcpy(key->task_type, task_type, sizeof(key->task_type));
 }
 
-/* Add a job that failed because of the database.  Returns false if it was counted before. */
-static bool
-AddSetupJob(StatsNumbers *numbers, int64 job_id)
+/* Return a hash of a tenant, which is not 0, or 0 for none. */
+static uint64
+HashTenant(const char *tenant)
 {
+	if (tenant == NULL)
+		return 0;
+	return Max(hash_bytes_extended((const unsigned char *) tenant, strlen(tenant), 0), 1);
+}
+
+/* Would all jobs that count belong to one tenant, if a job of this tenant completed the row? */
+static bool
+IsOfOneTenant(const StatsNumbers *numbers, uint64 tenant)
+{
+	if (tenant == 0 || numbers->setup_failures < SETUP_FAILURES - 1)
+		return false;
+	for (int i = 0; i < numbers->setup_failures; i++)
+		if (numbers->setup_tenants[i] != tenant)
+			return false;
+	return true;
+}
+
+/*
+ * Add a job that failed because of the database.  Returns false if it was counted
+ * before.  The last place is not for a job of the tenant that has all others: one
+ * tenant may not stop a task type for all by its payloads.
+ */
+static bool
+AddSetupJob(StatsNumbers *numbers, int64 job_id, uint64 tenant)
+{
+	Assert(numbers->setup_failures < SETUP_FAILURES);
 	for (int i = 0; i < numbers->setup_failures; i++)
 		if (numbers->setup_jobs[i] == job_id)
 			return false;
+	if (IsOfOneTenant(numbers, tenant))
+		return false;
+	numbers->setup_tenants[numbers->setup_failures] = tenant;
 	numbers->setup_jobs[numbers->setup_failures++] = job_id;
 	return true;
 }
 
 /*
  * Count a job that has failed because the database is not as the handler needs it.
- * Call it after StatsCountRun().  Returns true, and begins anew, when enough
- * different jobs in a row have failed so.
+ * Call it after StatsCountRun().  "tenant" is the job's, or NULL.  Returns true, and
+ * begins anew, when enough different jobs in a row have failed so that do not all
+ * belong to one tenant.
  */
 bool
-StatsCountSetupFailure(const char *task_type, int64 job_id)
+StatsCountSetupFailure(const char *task_type, int64 job_id, const char *tenant)
 {
 	StatsKey	key;
 	StatsEntry *entry;
+	uint64		tenant_hash = HashTenant(tenant);
 	bool		enough = false;
 
 	if (stats == NULL)
@@ -230,7 +262,7 @@ StatsCountSetupFailure(const char *task_type, int64 job_id)
 	if (entry != NULL)
 	{
 		SpinLockAcquire(&entry->mutex);
-		enough = AddSetupJob(&entry->numbers, job_id) && entry->numbers.setup_failures == SETUP_FAILURES;
+		enough = AddSetupJob(&entry->numbers, job_id, tenant_hash) && entry->numbers.setup_failures == SETUP_FAILURES;
 		if (enough)
 			entry->numbers.setup_failures = 0;
 		SpinLockRelease(&entry->mutex);

@@ -29,9 +29,10 @@ typedef struct StatsNumbers
 	int64		total;
 	int64		waited; /* time between the moment at which a job was due and its start */
 	TimestampTz last_run_at;
-	TimestampTz since;						/* when counting began */
-	int			setup_failures;				/* how many jobs in a row have failed because of the database */
-	int64		setup_jobs[SETUP_FAILURES]; /* those jobs, which are different */
+	TimestampTz since;						   /* when counting began */
+	int			setup_failures;				   /* how many jobs in a row have failed because of the database */
+	int64		setup_jobs[SETUP_FAILURES];	   /* those jobs, which are different */
+	uint64		setup_tenants[SETUP_FAILURES]; /* hashes of their tenants, 0 for none */
 	Histogram	runs;
 	Histogram	waits;
 } StatsNumbers;
@@ -46,7 +47,7 @@ typedef struct StatsEntry
 } StatsEntry;
 
 extern void		   StatsInit(void);
-extern bool		   StatsCountSetupFailure(const char *task_type, int64 job_id);
+extern bool		   StatsCountSetupFailure(const char *task_type, int64 job_id, const char *tenant);
 extern void		   StatsCountRun(const char *task_type, bool completed, int64 duration, int64 waited);
 extern bool		   StatsPresent(void);
 extern bool		   StatsIsFull(void);

@@ -9,8 +9,10 @@
  */
 #include "taskq.h"
 
+#include "access/relation.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
+#include "catalog/objectaddress.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_proc.h"
 #include "parser/parse_func.h"
@@ -23,6 +25,7 @@
 #include "store/definition_guard.h"
 #include "store/ours.h"
 #include "store/foreign_code.h"
+#include "store/member_guard.h"
 
 static void
 RefuseChange(const char *name, const char *what, const char *detail, const char *hint)
@@ -201,6 +204,23 @@ LookAtAlterFunction(AlterFunctionStmt *statement)
 	}
 }
 
+/*
+ * DEPENDS ON EXTENSION lets another extension's DROP decide about the object.  It is
+ * announced to no hook.
+ */
+static void
+LookAtDepends(AlterObjectDependsStmt *statement)
+{
+	Relation	  rel = NULL;
+	ObjectAddress address = get_object_address_rv(statement->objectType, statement->relation, (List *) statement->object,
+												  &rel, AccessShareLock, true);
+
+	if (OidIsValid(address.objectId) && ObjectIsOurs(address.classId, address.objectId))
+		MemberRefuse(address.classId, address.objectId);
+	if (rel != NULL)
+		relation_close(rel, AccessShareLock);
+}
+
 /* A statement is about to be run that is not one of the extension's own script. */
 void
 DefinitionGuard(Node *statement)
@@ -211,4 +231,6 @@ DefinitionGuard(Node *statement)
 		LookAtAlterSequence((AlterSeqStmt *) statement);
 	else if (IsA(statement, AlterFunctionStmt))
 		LookAtAlterFunction((AlterFunctionStmt *) statement);
+	else if (IsA(statement, AlterObjectDependsStmt))
+		LookAtDepends((AlterObjectDependsStmt *) statement);
 }

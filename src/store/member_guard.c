@@ -58,12 +58,24 @@ MemberGuardRestore(bool before)
 	allowed = before;
 }
 
+/* Raise the error that says that an object of the extension cannot be changed. */
+void
+MemberRefuse(Oid class, Oid object)
+{
+	ObjectAddress address;
+
+	ObjectAddressSet(address, class, object);
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("%s belongs to extension taskq and cannot be changed", getObjectDescription(&address, false)),
+			 errdetail("The library of the extension finds its objects by their names, and relies on their definitions and on their owner."),
+			 errhint("Make an object of your own. To give the whole extension to another role, use REASSIGN OWNED.")));
+}
+
 /* An object was altered, or created, which a function is also when it is replaced. */
 void
 MemberGuardLook(ObjectAccessType access, Oid class, Oid object, void *arg)
 {
-	ObjectAddress address;
-
 	if (allowed)
 		return;
 	if (access == OAT_POST_ALTER && (class == InheritsRelationId || ((ObjectAccessPostAlter *) arg)->is_internal))
@@ -72,10 +84,5 @@ MemberGuardLook(ObjectAccessType access, Oid class, Oid object, void *arg)
 		return;
 	if (!ObjectIsOurs(class, object))
 		return;
-	ObjectAddressSet(address, class, object);
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("%s belongs to extension taskq and cannot be changed", getObjectDescription(&address, false)),
-			 errdetail("The library of the extension finds its objects by their names, and relies on their definitions and on their owner."),
-			 errhint("Make an object of your own. To give the whole extension to another role, use REASSIGN OWNED.")));
+	MemberRefuse(class, object);
 }

@@ -12,6 +12,7 @@
 
 extern bool MemberGuardAllow(Node *statement);
 extern void MemberGuardRestore(bool allowed);
+extern void MemberRefuse(Oid class, Oid object) TASKQ_NORETURN;
 extern void MemberGuardLook(ObjectAccessType access, Oid class, Oid object, void *arg);
 
 #endif /* TASKQ_MEMBER_GUARD_H */

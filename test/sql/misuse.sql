@@ -4,7 +4,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 BEGIN;
-SELECT plan(6);
+SELECT plan(32);
 SET client_min_messages = error; -- what it claims has never been registered
 
 -- something of each kind to hit -----------------------------------------------
@@ -122,6 +122,29 @@ SELECT is_empty($$ SELECT answer, min(call) FROM answers
 SELECT is_empty($$ SELECT f.proname FROM functions f WHERE NOT EXISTS (SELECT FROM answers WHERE call LIKE 'taskq.' || f.proname || '(%' AND answer = 'ZZDON')
 		AND f.proname NOT IN ('raise_permanent', 'raise_retryable', 'update_progress', 'wait_for_job') $$,
 	'every function has done its work at least once, but those that raise, the one that commits and the one for handlers');
+
+-- texts have a limit -----------------------------------------------------------
+CREATE TEMP TABLE long_texts (what, call) AS VALUES
+	('description', $$taskq.register_handler('long', description => %s)$$),
+	('description', $$taskq.register_handler('long-in', 'misuse.handler(jsonb)', description => %s, run_as => 'regress_misuse')$$),
+	('search_path', $$taskq.register_handler('long', 'misuse.handler(jsonb)', run_as => 'regress_misuse', search_path => %s)$$),
+	('description', $$taskq.create_queue('long', description => %s)$$),
+	('description', $$taskq.alter_queue('queue', description => %s)$$),
+	('reason', $$taskq.cancel_job(pg_temp.id('wait'), reason => %s)$$),
+	('reason', $$taskq.discard_job(pg_temp.id('wait'), reason => %s)$$),
+	('error_like', $$taskq.redrive_jobs(error_like => %s)$$),
+	('error_code', $$taskq.redrive_jobs(error_code => %s)$$);
+SELECT throws_ok('SELECT ' || format(call, $$repeat('é', 2048) || 'x'$$), '22023', what || ' of 4097 bytes is too long', 'too long: ' || format(call, '...')) FROM long_texts;
+SELECT is(pg_temp.detail_of('SELECT ' || format(call, $$repeat('x', 4097)$$)), 'It can have up to 4096 bytes.', 'the detail says how long it can be') FROM long_texts LIMIT 1;
+SELECT is(pg_temp.hint_of('SELECT ' || format(call, $$repeat('x', 4097)$$)), 'Keep longer texts in a table of your own.', 'and the hint what else to do') FROM long_texts LIMIT 1;
+SELECT set_config('search_path', string_agg('s' || n, ', ') || ', ' || current_setting('search_path'), true) FROM generate_series(1, 1000) n \g /dev/null
+SELECT throws_like($$ SELECT taskq.register_handler('long', 'misuse.handler(jsonb)', run_as => 'regress_misuse') $$, 'search_path of % bytes is too long', 'nor is a longer search_path taken from the session');
+RESET search_path;
+SELECT lives_ok('SELECT ' || format(call, $$repeat('é', 2048)$$), 'long enough: ' || format(call, '...')) FROM long_texts WHERE what <> 'search_path' AND call !~ 'discard';
+-- the text of a failure is cut, as the failure is to be told
+SELECT is(octet_length(v), 4096, 'cut: ' || k) FROM jsonb_each_text(taskq.failure(repeat('é', 9000), error_code => repeat('x', 9000), detail => repeat('y', 9000), hint => repeat('z', 9000))) f (k, v) WHERE k <> '$taskq';
+SELECT throws_ok(format($$ SELECT taskq.%s(repeat('é', 9000)) $$, f), s, repeat('é', 2048), 'cut: the message of ' || f) FROM (VALUES ('raise_permanent', 'TQ020'), ('raise_retryable', 'TQ021')) v (f, s);
+SELECT is(pg_temp.detail_of($$ SELECT taskq.raise_permanent('m', detail => repeat('x', 9000)) $$), repeat('x', 4096), 'and its detail');
 
 SELECT * FROM finish();
 ROLLBACK;

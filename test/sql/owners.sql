@@ -5,10 +5,11 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/wait.sql
 BEGIN;
-SELECT plan(32);
+SELECT plan(36);
 CREATE ROLE regress_owners_hi LOGIN;
 CREATE ROLE regress_owners_lo LOGIN;
 CREATE ROLE regress_owners_dev LOGIN;
+CREATE ROLE regress_owners_new;
 CREATE ROLE regress_owners_boss LOGIN IN ROLE regress_owners_hi, regress_owners_dev;
 SELECT taskq.grant_access('regress_owners_hi', a), taskq.grant_access('regress_owners_boss', a) FROM unnest('{producer,worker,admin}'::text[]) a \g /dev/null
 CREATE SCHEMA own AUTHORIZATION regress_owners_lo;
@@ -106,6 +107,17 @@ SELECT is(handler, 'own.labour(pg_catalog.jsonb)', 'and shown by its new name') 
 SELECT is(payload_type, 'own.awaited', 'a type as well') FROM taskq.get_handler_info('own-type');
 SELECT is(validator, 'other."check"(pg_catalog.jsonb)', 'a validator') FROM taskq.get_handler_info('own-check');
 SELECT is(retry_function, 'own.once_more(integer,pg_catalog.jsonb)', 'and a retry function') FROM taskq.get_handler_info('own-again');
+REASSIGN OWNED BY regress_owners_dev TO regress_owners_lo;
+SELECT is(pg_temp.stand(), pg_temp.ok(), 'REASSIGN OWNED after that changes nothing');
+SET LOCAL SESSION AUTHORIZATION regress_owners_hi;
+SELECT lives_ok(format('SELECT taskq.enqueue_job(%L, %L)', t, '{"n": 1}'), 'and payloads are checked: ' || t) FROM unnest('{own-type,own-check}'::text[]) t;
+RESET SESSION AUTHORIZATION;
+ALTER FUNCTION own.labour(jsonb) OWNER TO regress_owners_new;
+ALTER PROCEDURE other.steps(jsonb, jsonb) OWNER TO regress_owners_new;
+ALTER TYPE own.awaited OWNER TO regress_owners_new;
+ALTER FUNCTION other.check(jsonb) OWNER TO regress_owners_new;
+ALTER FUNCTION own.once_more(integer, jsonb) OWNER TO regress_owners_new;
+SELECT is(pg_temp.stand(), pg_temp.ok(), 'what was renamed may be given to another owner, of every kind');
 SELECT pg_temp.make('regress_owners_lo') \g /dev/null
 SELECT is(pg_temp.stand(), pg_temp.ok(), 'whoever takes the old names changes nothing');
 SELECT is(handler, 'own.labour(pg_catalog.jsonb)', 'as the registered ones are there') FROM taskq.get_handler_info('own-work');

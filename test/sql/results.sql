@@ -23,7 +23,7 @@ BEGIN
 						FROM round(extract(epoch FROM j.run_at - a.finished_at)) d) END) END)
 			FROM taskq.all_jobs j JOIN taskq.attempts a USING (job_id) WHERE j.job_id = id);
 END $$;
-SELECT plan(122);
+SELECT plan(129);
 
 SELECT taskq.create_pool('tq_results', size => 0, role => 'tq_results') \gset
 SET SESSION AUTHORIZATION tq_results;
@@ -217,6 +217,26 @@ SELECT is(pg_temp.status('res-setup'), 'ok', 'are not three in a row');
 SELECT is(split_part(pg_temp.runs('SELECT', 'res-setup', 1), ' ', 1), 'completed', 'a statement without columns completes');
 SELECT is(string_agg(replace(split_part(pg_temp.runs('SELECT tq_results.raises(''28000'')', 'res-setup', 1), ' ', 1), 'available', 'retryable'), ' '), 'retryable retryable retryable', 'three of class 28') FROM generate_series(1, 3);
 SELECT is(pg_temp.status('res-setup'), 'paused', 'are');
+RESET SESSION AUTHORIZATION;
+
+-- one tenant's payloads do not stop a type for the others
+CREATE FUNCTION pg_temp.fails_for(tenant text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM taskq.run_job(taskq.enqueue_job('res-setup', '{"sql": "SELECT a FROM b"}', tenant_id => tenant));
+	RETURN pg_temp.status('res-setup');
+END $$;
+SELECT ok(taskq.resume_handler('res-setup'), 'resumed again');
+SET SESSION AUTHORIZATION tq_results;
+SELECT is(string_agg(pg_temp.fails_for('acme'), ' '), 'ok ok ok ok ok', 'five jobs of one tenant do not pause their type') FROM generate_series(1, 5);
+SELECT is(pg_temp.fails_for('other'), 'paused', 'one of another tenant after them does');
+RESET SESSION AUTHORIZATION;
+SELECT ok(taskq.resume_handler('res-setup'), 'resumed again');
+SET SESSION AUTHORIZATION tq_results;
+SELECT is(string_agg(pg_temp.fails_for(t), ' ' ORDER BY n), 'ok ok paused', 'so does one of no tenant after two of one') FROM unnest(ARRAY['acme', 'acme', NULL]) WITH ORDINALITY v (t, n);
+RESET SESSION AUTHORIZATION;
+SELECT ok(taskq.resume_handler('res-setup'), 'resumed again');
+SET SESSION AUTHORIZATION tq_results;
+SELECT is(string_agg(pg_temp.fails_for(t), ' ' ORDER BY n), 'ok ok paused', 'and the third of three tenants') FROM unnest('{a,b,c}'::text[]) WITH ORDINALITY v (t, n);
 RESET SESSION AUTHORIZATION;
 
 -- pause_handler for an external type

@@ -12,7 +12,7 @@ ALTER DEFAULT PRIVILEGES GRANT ALL ON TYPES TO regress_guard_app;
 ALTER DEFAULT PRIVILEGES GRANT ALL ON SCHEMAS TO regress_guard_app;
 \i test/sql/include/tap.sql
 BEGIN;
-SELECT plan(62);
+SELECT plan(66);
 CREATE FUNCTION pg_temp.foreign_rights() RETURNS TABLE (what text) LANGUAGE sql AS $$
 	SELECT c.oid::regclass::text FROM pg_class c, aclexplode(c.relacl) a WHERE c.relnamespace = 'taskq'::regnamespace AND a.grantee <> c.relowner
 	UNION ALL SELECT p.oid::regprocedure::text FROM pg_proc p, aclexplode(COALESCE(p.proacl, acldefault('f', p.proowner))) a WHERE p.pronamespace = 'taskq'::regnamespace AND a.grantee <> p.proowner
@@ -88,6 +88,11 @@ SELECT throws_ok(sql, '0A000', what || ' cannot be changed', 'refused: ' || sql)
 	('the options of taskq.all_jobs', 'ALTER TABLE taskq.all_jobs SET (security_barrier = false)'),
 	('the definition of taskq.prune', 'ALTER FUNCTION taskq.prune() STRICT'),
 	('the definition of taskq.prune', 'ALTER ROUTINE taskq.prune() SECURITY DEFINER')) v (what, sql);
+SELECT throws_ok(sql, '0A000', what || ' belongs to extension taskq and cannot be changed', 'refused: ' || sql) FROM (VALUES
+	('function taskq.prune()', 'ALTER FUNCTION taskq.prune() DEPENDS ON EXTENSION plpgsql'),
+	('function taskq.prune()', 'ALTER ROUTINE taskq.prune() NO DEPENDS ON EXTENSION plpgsql'),
+	('function taskq.wait_for_job(text,interval,boolean)', 'ALTER PROCEDURE taskq.wait_for_job DEPENDS ON EXTENSION plpgsql')) v (what, sql);
+SELECT lives_ok('ALTER FUNCTION guard.same DEPENDS ON EXTENSION plpgsql; ALTER FUNCTION guard.same NO DEPENDS ON EXTENSION plpgsql', 'allowed for functions of users');
 SELECT matches(pg_temp.hint_of('ALTER TABLE taskq.jobs SET UNLOGGED'), 'many jobs in one call', 'with a hint');
 SELECT lives_ok(sql, 'allowed: ' || sql) FROM (VALUES
 	('ALTER TABLE taskq.jobs ADD COLUMN x guard.fine'), ('ALTER TABLE taskq.jobs DROP COLUMN x')) v (sql);
