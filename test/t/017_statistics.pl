@@ -72,7 +72,7 @@ $node->stop;
 truncate($node->data_dir . '/pg_stat/taskq.stat', 100) or die $!;
 my $offset = log_since($node);
 $node->start;
-like(substr(slurp_file($node->logfile), $offset), qr/LOG:.*taskq\.stat" is not one of this version of taskq/, 'a file that was cut off is refused');
+like(substr(slurp_file($node->logfile), $offset), qr/LOG:.*taskq\.stat" was not written by this version of taskq/, 'a file that was cut off is refused');
 is(sql($node, q(SELECT count(*) FROM taskq.stat_handlers)), 0, 'and the statistics begin anew');
 sql_as($node, 'postgres', 'app', q(SELECT taskq.enqueue_job('work')));
 settled($node, 'a job');
