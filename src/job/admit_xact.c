@@ -24,6 +24,7 @@
 
 #include "job/admit_xact.h"
 #include "shared/locks.h"
+#include "shared/prepared.h"
 
 #define KEPT_SIZE 1024 /* entries that are kept for the next transaction */
 
@@ -309,7 +310,11 @@ AtTransactionEnd(XactEvent event, void *arg)
 	else if (event == XACT_EVENT_ABORT)
 		ended = TRANSACTION_ABORTED;
 	else if (event == XACT_EVENT_PREPARE)
+	{
+		/* Who waits for what a run holds is woken when the transaction ends. */
+		PreparedNote();
 		ended = TRANSACTION_PREPARED;
+	}
 }
 
 static void
