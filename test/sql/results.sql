@@ -227,12 +227,12 @@ BEGIN
 END $$;
 SELECT ok(taskq.resume_handler('res-setup'), 'resumed again');
 SET SESSION AUTHORIZATION tq_results;
-SELECT is(string_agg(pg_temp.fails_for('acme'), ' '), 'ok ok ok ok ok', 'five jobs of one tenant do not pause their type') FROM generate_series(1, 5);
+SELECT is(string_agg(pg_temp.fails_for('res-acme'), ' '), 'ok ok ok ok ok', 'five jobs of one tenant do not pause their type') FROM generate_series(1, 5);
 SELECT is(pg_temp.fails_for('other'), 'paused', 'one of another tenant after them does');
 RESET SESSION AUTHORIZATION;
 SELECT ok(taskq.resume_handler('res-setup'), 'resumed again');
 SET SESSION AUTHORIZATION tq_results;
-SELECT is(string_agg(pg_temp.fails_for(t), ' ' ORDER BY n), 'ok ok paused', 'so does one of no tenant after two of one') FROM unnest(ARRAY['acme', 'acme', NULL]) WITH ORDINALITY v (t, n);
+SELECT is(string_agg(pg_temp.fails_for(t), ' ' ORDER BY n), 'ok ok paused', 'so does one of no tenant after two of one') FROM unnest(ARRAY['res-acme', 'res-acme', NULL]) WITH ORDINALITY v (t, n);
 RESET SESSION AUTHORIZATION;
 SELECT ok(taskq.resume_handler('res-setup'), 'resumed again');
 SET SESSION AUTHORIZATION tq_results;
