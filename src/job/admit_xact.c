@@ -22,6 +22,7 @@
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
+#include "base/grow.h"
 #include "job/admit_xact.h"
 #include "shared/locks.h"
 #include "shared/prepared.h"
@@ -63,16 +64,7 @@ AddEntry(const Admission *admission)
 {
 	Entry *entry;
 
-	if (n_entries == max_entries)
-	{
-		int more = Max(16, max_entries * 2);
-
-		if (entries == NULL)
-			entries = MemoryContextAlloc(TopMemoryContext, more * sizeof(Entry));
-		else
-			entries = repalloc_huge(entries, more * sizeof(Entry));
-		max_entries = more;
-	}
+	entries = GrowArray(entries, sizeof(Entry), &max_entries, n_entries + 1);
 	entry = &entries[n_entries++];
 	memset(entry, 0, sizeof(Entry));
 	entry->admission = *admission;

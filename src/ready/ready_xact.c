@@ -18,6 +18,7 @@
 #include "utils/memutils.h"
 
 #include "base/clock.h"
+#include "base/grow.h"
 #include "ready/ready.h"
 #include "shared/prepared.h"
 
@@ -56,15 +57,6 @@ static int	 max_held = 0;
 static int	 deepest_left = 0; /* no left_level is greater */
 static int	 first_left = 0;   /* no earlier element has a left_level above 1 */
 
-static void *
-Grow(void *array, Size size, int *max, int wanted)
-{
-	if (wanted <= *max)
-		return array;
-	*max = Max(wanted, Max(16, *max * 2));
-	return array == NULL ? MemoryContextAllocHuge(TopMemoryContext, size * *max) : repalloc_huge(array, size * *max);
-}
-
 /* Has the last opened job the same lane and level? */
 static bool
 InRun(int32 route_id, int16 priority, int level)
@@ -100,7 +92,7 @@ ReadyOpened(int32 route_id, int16 priority, const ReadyHint *hint)
 		too_many = true;
 		return;
 	}
-	opened = Grow(opened, sizeof(Opened), &max_opened, n_opened + 1);
+	opened = GrowArray(opened, sizeof(Opened), &max_opened, n_opened + 1);
 	last = &opened[n_opened++];
 	last->route_id = route_id;
 	last->priority = priority;
@@ -126,7 +118,7 @@ void
 ReadyReserve(int n)
 {
 	if (ReadyPresent())
-		held = Grow(held, sizeof(Held), &max_held, n_held + n);
+		held = GrowArray(held, sizeof(Held), &max_held, n_held + n);
 }
 
 /* Note hints that were taken, or of waiting jobs whose rows were locked. */

@@ -22,6 +22,7 @@
 
 #include "base/args.h"
 #include "base/clock.h"
+#include "base/grow.h"
 #include "base/compat.h"
 #include "base/guc.h"
 #include "shared/shmem.h"
@@ -277,16 +278,7 @@ KeepSettledRun(StatsEntry *entry, uint32 generation, bool completed, int64 durat
 {
 	SettledRun *run;
 
-	if (n_settled_runs == max_settled_runs)
-	{
-		int more = Max(64, max_settled_runs * 2);
-
-		if (settled_runs == NULL)
-			settled_runs = MemoryContextAlloc(TopMemoryContext, more * sizeof(SettledRun));
-		else
-			settled_runs = repalloc_huge(settled_runs, more * sizeof(SettledRun));
-		max_settled_runs = more;
-	}
+	settled_runs = GrowArray(settled_runs, sizeof(SettledRun), &max_settled_runs, n_settled_runs + 1);
 	run = &settled_runs[n_settled_runs++];
 	run->entry = entry;
 	run->generation = generation;

@@ -22,6 +22,7 @@
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
+#include "base/grow.h"
 #include "base/guc.h"
 #include "shared/prepared.h"
 #include "shared/shmem.h"
@@ -110,16 +111,7 @@ AddNote(WakeKind kind, int64 key)
 	notes_db = ShmemMyDatabase();
 	if (MergeWithLast(n_notes, kind, level, key, 1))
 		return;
-	if (n_notes == max_notes)
-	{
-		int more = Max(16, max_notes * 2);
-
-		if (notes == NULL)
-			notes = MemoryContextAlloc(TopMemoryContext, more * sizeof(WakeNote));
-		else
-			notes = repalloc_huge(notes, more * sizeof(WakeNote));
-		max_notes = more;
-	}
+	notes = GrowArray(notes, sizeof(WakeNote), &max_notes, n_notes + 1);
 	notes[n_notes].kind = kind;
 	notes[n_notes].level = level;
 	notes[n_notes].key = key;
