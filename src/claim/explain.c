@@ -62,24 +62,6 @@ PoolOfWorker(const char *worker_id, bool *leaves)
 	return NULL;
 }
 
-/* Which rule of admission keeps the worker from any job? */
-static const char *
-WhyNotAdmitted(const char *worker_id, const ExternalWorker *worker)
-{
-	AdmissionQuestion question = {
-		.claimant = &worker->base,
-		.worker_id = worker_id,
-		.max_concurrent_jobs = worker->max_concurrent_jobs,
-	};
-	OwnerScope	scope;
-	const char *reason;
-
-	OwnerEnter(&scope);
-	reason = AdmitExplain(&question);
-	OwnerLeave(&scope);
-	return reason;
-}
-
 static void
 AskExternal(const char *worker_id, ArrayType *narrow, Asked *asked)
 {
@@ -98,7 +80,11 @@ AskExternal(const char *worker_id, ArrayType *narrow, Asked *asked)
 	if (WhoseMayWork() && WorkerIsOfOthers(&worker, GetUserId()))
 		asked->reason = "the worker was registered by another role";
 	else
-		asked->reason = WhyNotAdmitted(worker_id, &worker);
+		asked->reason = WhyNotAdmitted(&(AdmissionQuestion){
+			.claimant = &worker.base,
+			.worker_id = worker_id,
+			.max_concurrent_jobs = worker.max_concurrent_jobs,
+		});
 }
 
 static void

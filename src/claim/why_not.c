@@ -157,16 +157,15 @@ WhyAskedDoesNot(const Asked *asked, const TaskqRoute *route)
 	return reason != NULL ? reason : asked->reason;
 }
 
-/* Which rule of admission keeps jobs of the route, or the job, from starting? */
-static const char *
-WhyNotAdmitted(const TaskqRoute *route, const TaskqJob *job)
+/* Ask the rules of admission, as the owner. */
+const char *
+WhyNotAdmitted(const AdmissionQuestion *question)
 {
-	AdmissionQuestion question = { .route = route, .job = job };
-	OwnerScope		  scope;
-	const char		 *reason;
+	OwnerScope	scope;
+	const char *reason;
 
 	OwnerEnter(&scope);
-	reason = AdmitExplain(&question);
+	reason = AdmitExplain(question);
 	OwnerLeave(&scope);
 	return reason;
 }
@@ -185,7 +184,7 @@ WhyNot(const Asked *asked, const AnyWorker *any, const TaskqRoute *route, const 
 	if (!AdoptedHere())
 		return "database not adopted, see taskq.adopt_database()";
 	reason = asked != NULL ? WhyAskedDoesNot(asked, route) : WhyNobodyRuns(any, route);
-	return reason != NULL ? reason : WhyNotAdmitted(route, job);
+	return reason != NULL ? reason : WhyNotAdmitted(&(AdmissionQuestion){ .route = route, .job = job });
 }
 
 /* Why does this waiting job not start?  NULL: nothing is in the way, or it does not wait. */

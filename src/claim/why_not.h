@@ -9,6 +9,7 @@
 
 #include "claim/external_worker.h"
 #include "config/route.h"
+#include "job/admit.h"
 #include "job/job.h"
 
 /* A claimant that is asked about. */
@@ -28,6 +29,7 @@ typedef struct AnyWorker
 
 extern void		   AnyWorkerRead(AnyWorker *any);
 extern const char *WhyNot(const Asked *asked, const AnyWorker *any, const TaskqRoute *route, const TaskqJob *job);
+extern const char *WhyNotAdmitted(const AdmissionQuestion *question);
 extern const char *WhyJobWaits(int64 job_id);
 
 #endif /* TASKQ_WHY_NOT_H */
