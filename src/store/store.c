@@ -143,8 +143,9 @@ StoreDelete(Store *store)
 }
 
 /*
- * Lock a row FOR UPDATE, always the one strength, so that no multixact comes
- * into being.  With "follow", the newest version of the row is taken when it
+ * Lock a row FOR UPDATE.  As every lock has this strength, no two transactions
+ * share a row, and a multixact arises only within one transaction, from a
+ * subtransaction that was rolled back.  With "follow", the newest version of the row is taken when it
  * was changed meanwhile; the caller then checks it again.
  */
 StoreLockResult
