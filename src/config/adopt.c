@@ -18,6 +18,7 @@
 
 #include "base/args.h"
 #include "config/adopt.h"
+#include "config/stale.h"
 #include "store/catalog.h"
 #include "store/store.h"
 
@@ -59,8 +60,9 @@ ReadRow(TupleTableSlot *slot, void *arg)
 static void
 ReadInstallation(void)
 {
-	uint64 current = CatalogVersion();
+	uint64 current = ConfigTableVersion(REL_INSTALLATION) + ConfigCodeVersion(); /* neither decreases */
 
+	/* a restore tells nobody of its rows, but makes functions at least */
 	if (installation.version == current)
 		return;
 	installation.version = 0;
