@@ -382,6 +382,13 @@ ConfigCatchUp(void)
 	CatalogOutdateWorkers();
 }
 
+/* Have everything read again by this process. */
+void
+StaleEverything(void)
+{
+	MarkEverything();
+}
+
 /* Rows are about to be read. */
 void
 StaleReading(void)

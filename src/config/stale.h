@@ -25,6 +25,7 @@ extern void StaleInit(void);
 extern void StaleWatch(StaleRows *rows);
 extern void StaleLook(void);
 extern void StaleReading(void);
+extern void StaleEverything(void);
 
 /*
  * A row was changed by this transaction, which is visible to it from now on and to
