@@ -9,6 +9,7 @@
 
 #include "base/compat.h"
 #include "base/guc.h"
+#include "config/stale.h"
 #include "job/admit_xact.h"
 #include "job/frames.h"
 #include "observers.h"
@@ -19,6 +20,7 @@
 #include "registry/confine.h"
 #include "shared/blame.h"
 #include "shared/locks.h"
+#include "shared/news.h"
 #include "shared/shmem.h"
 #include "shared/stats.h"
 #include "shared/wake.h"
@@ -36,6 +38,8 @@ _PG_init(void)
 {
 	GucInit();
 	CatalogInit();
+	NewsInit();
+	StaleInit();
 	ConfineInit();
 	CompiledInit();
 	KitInit();

@@ -32,6 +32,7 @@ REGRESS = \
 	unroutable \
 	pools \
 	queues \
+	config_cache \
 	lease \
 	messages \
 	enqueue \

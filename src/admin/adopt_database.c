@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/compat.h"
 #include "config/adopt.h"
+#include "config/stale.h"
 #include "ready/ready.h"
 #include "registry/record_owners.h"
 #include "shared/shmem.h"
@@ -53,7 +54,7 @@ taskq_adopt_database(PG_FUNCTION_ARGS)
 				 5, types, values, NULL);
 	RightsRevokeOnTables(NULL);
 	OwnerLeaveSpi(&scope);
-	CatalogChanged(REL_INSTALLATION);
+	ConfigAnythingChanged();
 	ReadyForget();
 	if (ShmemDatabase(MyDatabaseId, true) != NULL)
 		WakeLauncher(MyDatabaseId);

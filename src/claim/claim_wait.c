@@ -15,6 +15,7 @@
 
 #include "base/args.h"
 #include "base/clock.h"
+#include "config/stale.h"
 #include "claim/claim_wait.h"
 #include "claim/standing.h"
 #include "shared/locks.h"
@@ -75,7 +76,7 @@ BeginWait(ClaimCall *call, bool at_limit)
 		AcceptInvalidationMessages();
 		ClaimUpdateRoutes(call);
 		WaitBegin(&call->routes, NameKey(call->worker_id), at_limit);
-	} while (call->request.catalog_version != CatalogVersion());
+	} while (call->request.catalog_version != ConfigVersion());
 }
 
 /* Say once a session that waiting is slow without preload. */

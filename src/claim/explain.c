@@ -177,12 +177,14 @@ PutRoute(ReturnSetInfo *result, const Asked *asked, const TaskqRoute *route, boo
 Datum
 taskq_explain_claim(PG_FUNCTION_ARGS)
 {
-	Asked			 asked = { 0 };
-	char			*worker_id;
-	const TaskqPool *pool;
-	bool			 leaves = false;
-	ArrayType		*narrow;
-	ArrayType		*due;
+	const TaskqRoute **routes;
+	int				   n;
+	Asked			   asked = { 0 };
+	char			  *worker_id;
+	const TaskqPool	  *pool;
+	bool			   leaves = false;
+	ArrayType		  *narrow;
+	ArrayType		  *due;
 
 	CheckArgCount(fcinfo, 2);
 	PreventCommandDuringRecovery("taskq.explain_claim()");
@@ -202,9 +204,10 @@ taskq_explain_claim(PG_FUNCTION_ARGS)
 	else
 		AskExternal(worker_id, narrow, &asked);
 	asked.claimant.narrow = narrow;
-	for (int i = 0; i < RouteCount(); i++)
-		PutRoute((ReturnSetInfo *) fcinfo->resultinfo, &asked, RouteAt(i), IsDue(due, RouteAt(i)->route_id));
-	if (RouteCount() == 0 && asked.reason != NULL)
+	routes = RoutesAll(&n);
+	for (int i = 0; i < n; i++)
+		PutRoute((ReturnSetInfo *) fcinfo->resultinfo, &asked, routes[i], IsDue(due, routes[i]->route_id));
+	if (n == 0 && asked.reason != NULL)
 		PutNoRoute((ReturnSetInfo *) fcinfo->resultinfo, &asked);
 	return (Datum) 0;
 }

@@ -22,6 +22,7 @@
 #include "claim/choose.h"
 #include "claim/take.h"
 #include "config/handler.h"
+#include "config/stale.h"
 #include "job/admit.h"
 #include "job/admit_xact.h"
 #include "ready/ready.h"
@@ -67,10 +68,10 @@ IsStillAllowed(const ClaimRequest *request, TaskqJob *job)
 
 	TASKQ_INJECTION_POINT("claim-locked");
 	job->started_at = ClockNow();
-	CatalogCatchUp();
+	ConfigCatchUp();
 	if (request->worker_now != NULL)
 		worker = request->worker_now(request);
-	if (worker == request->worker && CatalogVersion() == request->catalog_version)
+	if (worker == request->worker && ConfigVersion() == request->catalog_version)
 		return true;
 	if (worker != NULL && MayRun(worker, RouteById(job->route_id)))
 		return true;

@@ -79,10 +79,13 @@ LookAtExternal(const AnyWorker *any, const TaskqRoute *route, Takers *takers)
 static void
 LookAtPools(const TaskqHandler *handler, const TaskqRoute *route, Takers *takers)
 {
+	int				  n;
+	const TaskqPool **pools = PoolsAll(&n);
+
 	takers->all_paused = true;
-	for (int i = 0; i < PoolCount(); i++)
+	for (int i = 0; i < n; i++)
 	{
-		const TaskqPool *pool = PoolAt(i);
+		const TaskqPool *pool = pools[i];
 		Claimant		 claimant;
 		SlotsState		 state;
 
@@ -220,16 +223,19 @@ WhyJobWaits(int64 job_id)
 Datum
 taskq_explain_routes(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	AnyWorker	   any;
+	ReturnSetInfo	  *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	AnyWorker		   any;
+	const TaskqRoute **routes;
+	int				   n;
 
 	CheckArgCount(fcinfo, 0);
 	BeginRows(fcinfo, EXPLAIN_ROUTES_COLUMNS, explain_routes_columns);
 	AcceptInvalidationMessages();
 	AnyWorkerRead(&any);
-	for (int i = 0; i < RouteCount(); i++)
+	routes = RoutesAll(&n);
+	for (int i = 0; i < n; i++)
 	{
-		const TaskqRoute *route = RouteAt(i);
+		const TaskqRoute *route = routes[i];
 		const char		 *reason = WhyNot(NULL, &any, route, NULL);
 		Datum			  values[EXPLAIN_ROUTES_COLUMNS];
 		bool			  nulls[EXPLAIN_ROUTES_COLUMNS] = { false };

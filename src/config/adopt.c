@@ -18,6 +18,7 @@
 
 #include "base/args.h"
 #include "config/adopt.h"
+#include "config/stale.h"
 #include "store/catalog.h"
 #include "store/store.h"
 
@@ -38,6 +39,7 @@ enum
 static struct
 {
 	uint64		version;	/* 0: nothing is known */
+	bool		known;		/* it was read before */
 	bool		ours;		/* it names this cluster and this database */
 	TimestampTz roles_from; /* see AdoptedRolesFrom() */
 } installation;
@@ -56,10 +58,18 @@ ReadRow(TupleTableSlot *slot, void *arg)
 		installation.roles_from = DT_NOEND;
 }
 
+/*
+ * A restore tells nobody of the rows that it brings, and a scheduler may have looked
+ * before they were there.  So the row is read again after any change of the
+ * configuration or of a function; and when the database turns out to be another one's,
+ * everything else is read again, too.
+ */
 static void
 ReadInstallation(void)
 {
-	uint64 current = CatalogVersion();
+	uint64 current = ConfigVersion() + ConfigCodeVersion(); /* neither decreases */
+	bool   known = installation.known;
+	bool   ours = installation.ours;
 
 	if (installation.version == current)
 		return;
@@ -68,6 +78,9 @@ ReadInstallation(void)
 	installation.roles_from = DT_NOBEGIN;
 	StoreScan(REL_INSTALLATION, ReadRow, NULL);
 	installation.version = current;
+	installation.known = true;
+	if (known && installation.ours != ours)
+		StaleEverything();
 }
 
 /* A rename needs the database for itself, so the answer holds in a session. */

@@ -16,6 +16,7 @@
 #include "base/compat.h"
 #include "base/guc.h"
 #include "config/pool.h"
+#include "config/stale.h"
 #include "config/queue.h"
 #include "config/roles.h"
 #include "store/catalog.h"
@@ -89,7 +90,7 @@ InsertPool(const char *name, bool or_ignore, Oid role, int32 size, int32 min_siz
 						  or_ignore ? " ON CONFLICT (pool) DO NOTHING" : ""),
 				 8, types, values, nulls);
 	OwnerLeaveSpi(&scope);
-	CatalogChanged(REL_POOLS);
+	ConfigNameChanged(REL_POOLS, name);
 }
 
 static void
@@ -141,10 +142,13 @@ taskq_create_pool(PG_FUNCTION_ARGS)
 void
 PoolMakeDefault(Oid role)
 {
-	char *name = RoleNameOrOid(role);
+	char			 *name = RoleNameOrOid(role);
+	const TaskqPool **all;
+	int				  n;
 
-	for (int i = 0; i < PoolCount(); i++)
-		if (PoolAt(i)->role == role)
+	all = PoolsAll(&n);
+	for (int i = 0; i < n; i++)
+		if (all[i]->role == role)
 			return;
 	if (!IsName(name) || PoolFind(name) != NULL)
 		name = psprintf("role-%u", role);
@@ -204,7 +208,7 @@ taskq_alter_pool(PG_FUNCTION_ARGS)
 				 " WHERE pool = $1",
 				 6, types, values, nulls);
 	OwnerLeaveSpi(&scope);
-	CatalogChanged(REL_POOLS);
+	ConfigNameChanged(REL_POOLS, name);
 	PG_RETURN_VOID();
 }
 
@@ -221,7 +225,7 @@ ChangePool(const char *name, const char *sql)
 	changed = OwnerExecute(sql, 1, types, values, NULL) > 0;
 	OwnerLeaveSpi(&scope);
 	if (changed)
-		CatalogChanged(REL_POOLS);
+		ConfigNameChanged(REL_POOLS, name);
 	return changed;
 }
 
@@ -295,6 +299,6 @@ PoolNoteCrash(const char *name, TimestampTz crashed_at)
 						  " WHERE pool = $1 AND NOT paused AND cardinality(crashed_at) >= $2",
 						  3, pause_types, pause_values, NULL) > 0;
 	OwnerLeaveSpi(&scope);
-	CatalogChanged(REL_POOLS);
+	ConfigNameChanged(REL_POOLS, name);
 	return paused;
 }

@@ -11,6 +11,7 @@
 #include "base/args.h"
 #include "base/clock.h"
 #include "config/queue.h"
+#include "config/stale.h"
 #include "store/leaf.h"
 #include "store/owner.h"
 
@@ -82,9 +83,9 @@ QueueParams(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 
 /* Tell everybody; a queue that records events wants leaves for them. */
 static void
-QueueChanged(FunctionCallInfo fcinfo)
+QueueChanged(FunctionCallInfo fcinfo, int32 queue_id)
 {
-	CatalogChanged(REL_QUEUES);
+	ConfigNumberChanged(REL_QUEUES, queue_id);
 	if (!PG_ARGISNULL(ARG_EVENTS) || !PG_ARGISNULL(ARG_RETAIN_EVENTS))
 		LeafWant();
 }
@@ -96,6 +97,8 @@ taskq_create_queue(PG_FUNCTION_ARGS)
 	char	   nulls[QUEUE_PARAMS];
 	char	  *name;
 	OwnerScope scope;
+	int32	   queue_id;
+	bool	   isnull;
 
 	CheckArgCount(fcinfo, ARG_COUNT);
 	CheckWritable("taskq.create_queue()");
@@ -112,10 +115,11 @@ taskq_create_queue(PG_FUNCTION_ARGS)
 	OwnerEnterSpi(&scope);
 	OwnerExecute("INSERT INTO taskq.queue_defs (queue, description, retain_completed, retain_other, keep_payload,"
 				 " on_unhandled, events, retain_events, validate_payloads, created_at)"
-				 " VALUES ($1, $2, $3, $4, $5, COALESCE($6, 'wait'), $7, $8, $9, $10)",
+				 " VALUES ($1, $2, $3, $4, $5, COALESCE($6, 'wait'), $7, $8, $9, $10) RETURNING queue_id",
 				 QUEUE_PARAMS, queue_arg_types, values, nulls);
+	queue_id = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	OwnerLeaveSpi(&scope);
-	QueueChanged(fcinfo);
+	QueueChanged(fcinfo, queue_id);
 	PG_RETURN_VOID();
 }
 
@@ -137,10 +141,11 @@ taskq_alter_queue(PG_FUNCTION_ARGS)
 	Datum	   values[QUEUE_PARAMS];
 	char	   nulls[QUEUE_PARAMS];
 	OwnerScope scope;
+	int32	   queue_id;
 
 	CheckArgCount(fcinfo, ARG_COUNT);
 	CheckWritable("taskq.alter_queue()");
-	QueueByName(QueueParams(fcinfo, values, nulls), false);
+	queue_id = QueueByName(QueueParams(fcinfo, values, nulls), false)->queue_id;
 
 	OwnerEnterSpi(&scope);
 	KeepDefaultQueue();
@@ -154,7 +159,7 @@ taskq_alter_queue(PG_FUNCTION_ARGS)
 				 " validate_payloads = COALESCE($9, validate_payloads) WHERE queue = $1",
 				 ARG_COUNT, queue_arg_types, values, nulls);
 	OwnerLeaveSpi(&scope);
-	QueueChanged(fcinfo);
+	QueueChanged(fcinfo, queue_id);
 	PG_RETURN_VOID();
 }
 
@@ -195,7 +200,7 @@ taskq_drop_queue(PG_FUNCTION_ARGS)
 				 errhint("Pause it with taskq.pause_queue().")));
 	OwnerExecute("DELETE FROM taskq.queue_defs WHERE queue_id = $1", 1, types, values, NULL);
 	OwnerLeaveSpi(&scope);
-	CatalogChanged(REL_QUEUES);
+	ConfigNumberChanged(REL_QUEUES, DatumGetInt32(values[0]));
 	PG_RETURN_BOOL(true);
 }
 
@@ -207,12 +212,13 @@ SetPaused(FunctionCallInfo fcinfo, bool paused, const char *what)
 	Datum	   values[2];
 	char	  *name;
 	bool	   changed;
+	int32	   queue_id;
 	OwnerScope scope;
 
 	CheckArgCount(fcinfo, 1);
 	CheckWritable(what);
 	name = ArgName(fcinfo, 0, "queue");
-	QueueByName(name, false);
+	queue_id = QueueByName(name, false)->queue_id;
 	values[0] = CStringGetTextDatum(name);
 	values[1] = BoolGetDatum(paused);
 
@@ -222,7 +228,7 @@ SetPaused(FunctionCallInfo fcinfo, bool paused, const char *what)
 						   2, types, values, NULL) > 0;
 	OwnerLeaveSpi(&scope);
 	if (changed)
-		CatalogChanged(REL_QUEUES);
+		ConfigNumberChanged(REL_QUEUES, queue_id);
 	return changed;
 }
 

@@ -110,14 +110,15 @@ MayRun(const Claimant *worker, const TaskqRoute *route)
 RouteSet
 EligibleRoutes(const Claimant *worker)
 {
-	RouteSet set = { 0 };
-	int		 count = AdoptedHere() ? RouteCount() : 0;
+	RouteSet		   set = { 0 };
+	int				   count = 0;
+	const TaskqRoute **routes = AdoptedHere() ? RoutesAll(&count) : NULL;
 
 	set.ids = palloc(sizeof(int32) * (count + 1));
 	set.ranks = palloc(sizeof(int) * (count + 1));
 	for (int i = 0; i < count; i++)
 	{
-		const TaskqRoute *route = RouteAt(i);
+		const TaskqRoute *route = routes[i];
 
 		if (!MayRun(worker, route))
 			continue;

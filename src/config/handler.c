@@ -14,6 +14,7 @@
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/hsearch.h"
+#include "utils/lsyscache.h"
 #include "utils/regproc.h"
 #include "utils/syscache.h"
 
@@ -22,6 +23,7 @@
 #include "base/compat.h"
 #include "base/error.h"
 #include "base/guc.h"
+#include "config/cache.h"
 #include "config/handler.h"
 #include "config/pause.h"
 #include "config/roles.h"
@@ -29,29 +31,16 @@
 #include "store/store.h"
 
 
-/* All handlers, as of handlers_version. */
-static MemoryContext handlers_context = NULL;
-static HTAB			*handlers = NULL;
-static uint64		 handlers_version = 0;
-
-/* the cache ---------------------------------------------------------------- */
-
 static char *
 CopyString(TupleTableSlot *slot, int attnum)
 {
-	char *string = SlotString(slot, attnum);
-
-	return string == NULL ? NULL : MemoryContextStrdup(handlers_context, string);
+	return SlotString(slot, attnum);
 }
 
 static ArrayType *
 CopyNames(TupleTableSlot *slot, int attnum)
 {
-	MemoryContext old = MemoryContextSwitchTo(handlers_context);
-	ArrayType	 *names = SlotIsNull(slot, attnum) ? NULL : DatumGetArrayTypePCopy(SlotDatum(slot, attnum));
-
-	MemoryContextSwitchTo(old);
-	return names;
+	return SlotIsNull(slot, attnum) ? NULL : DatumGetArrayTypePCopy(SlotDatum(slot, attnum));
 }
 
 static int64
@@ -63,11 +52,7 @@ ReadMicroseconds(TupleTableSlot *slot, int attnum)
 static struct varlena *
 CopyJson(TupleTableSlot *slot, int attnum)
 {
-	MemoryContext	old = MemoryContextSwitchTo(handlers_context);
-	struct varlena *json = SlotIsNull(slot, attnum) ? NULL : PG_DETOAST_DATUM_COPY(SlotDatum(slot, attnum));
-
-	MemoryContextSwitchTo(old);
-	return json;
+	return SlotIsNull(slot, attnum) ? NULL : PG_DETOAST_DATUM_COPY(SlotDatum(slot, attnum));
 }
 
 /* InvalidOid stands for NULL. */
@@ -94,22 +79,84 @@ CopyContract(TupleTableSlot *slot)
 
 	if (!ContractExists(&contract))
 		return NULL;
-	return memcpy(MemoryContextAlloc(handlers_context, sizeof(TaskqContract)), &contract, sizeof(TaskqContract));
+	return memcpy(palloc(sizeof(TaskqContract)), &contract, sizeof(TaskqContract));
 }
+
+/* A row as it stands; what depends on anything else is found out by Judge(). */
+static void *
+ReadHandler(TupleTableSlot *slot)
+{
+	TaskqHandler *handler = palloc0(sizeof(TaskqHandler));
+	char		 *policy = SlotString(slot, H_RETRY_POLICY);
+
+	strlcpy(handler->task_type, SlotString(slot, H_TASK_TYPE), sizeof(handler->task_type));
+	handler->stored_signature = handler->signature = CopyString(slot, H_SIGNATURE);
+	handler->form.takes_job = DatumGetBool(SlotDatum(slot, H_TAKES_JOB));
+	handler->run_as = SlotOid(slot, H_RUN_AS);
+	handler->registered_by = DatumGetObjectId(SlotDatum(slot, H_REGISTERED_BY));
+	handler->search_path = CopyString(slot, H_SEARCH_PATH);
+	handler->description = CopyString(slot, H_DESCRIPTION);
+	handler->version = CopyString(slot, H_VERSION);
+	handler->also_external = DatumGetBool(SlotDatum(slot, H_ALSO_EXTERNAL));
+	handler->queue = CopyString(slot, H_QUEUE);
+	handler->has_priority = !SlotIsNull(slot, H_PRIORITY);
+	handler->priority = handler->has_priority ? DatumGetInt32(SlotDatum(slot, H_PRIORITY)) : 0;
+	handler->max_attempts = SlotIsNull(slot, H_MAX_ATTEMPTS) ? 0 : DatumGetInt32(SlotDatum(slot, H_MAX_ATTEMPTS));
+	handler->timeout = ReadMicroseconds(slot, H_TIMEOUT);
+	handler->lease = ReadMicroseconds(slot, H_LEASE);
+	handler->retry = RetryDefault();
+	if (policy != NULL)
+		(void) RetryKindByName(policy, &handler->retry.kind);
+	if (!SlotIsNull(slot, H_RETRY_BASE))
+		handler->retry.base = ReadMicroseconds(slot, H_RETRY_BASE);
+	if (!SlotIsNull(slot, H_RETRY_CAP))
+		handler->retry.cap = ReadMicroseconds(slot, H_RETRY_CAP);
+	handler->registered_at = DatumGetTimestampTz(SlotDatum(slot, H_REGISTERED_AT));
+	handler->permanent_errors = CopyNames(slot, H_PERMANENT_ERRORS);
+	handler->retryable_errors = CopyNames(slot, H_RETRYABLE_ERRORS);
+	handler->share_commit = DatumGetBool(SlotDatum(slot, H_SHARE_COMMIT));
+	handler->lock_timeout = ReadMicroseconds(slot, H_LOCK_TIMEOUT);
+	handler->contract = CopyContract(slot);
+	handler->retry_function = CopyString(slot, H_RETRY_FUNCTION);
+	handler->retry_function_oid = SlotOid(slot, H_RETRY_FUNCTION_OID);
+	handler->retry_function_owner = SlotOid(slot, H_RETRY_FUNCTION_OWNER);
+	handler->form.stepwise = DatumGetBool(SlotDatum(slot, H_STEPWISE));
+	handler->function_recorded = SlotOid(slot, H_FUNCTION_OID);
+	handler->function_owner = SlotOid(slot, H_FUNCTION_OWNER);
+	handler->pause.paused = DatumGetBool(SlotDatum(slot, H_PAUSED));
+	handler->pause.because = CopyString(slot, H_PAUSED_BECAUSE);
+	handler->pause.function_mark = CopyString(slot, H_PAUSED_FUNCTION);
+	handler->pause.trial_at = SlotIsNull(slot, H_TRIAL_AT) ? 0 : DatumGetTimestampTz(SlotDatum(slot, H_TRIAL_AT));
+	handler->pause.on_trial = DatumGetBool(SlotDatum(slot, H_ON_TRIAL));
+	return handler;
+}
+
+static ConfigCache handlers = {
+	.rel = REL_HANDLERS,
+	.name = "taskq handlers",
+	.read = ReadHandler,
+};
+
+/* judge -------------------------------------------------------------------- */
 
 /* Find the function of a handler as it is now, which may have been renamed. */
 static void
 FindFunction(TaskqHandler *handler)
 {
-	StoredName stored = { handler->signature, handler->function_recorded, handler->function_owner,
+	StoredName stored = { handler->stored_signature, handler->function_recorded, handler->function_owner,
 						  HandlerRole(handler), handler->registered_by };
 	Oid		   args[] = { handler->form.takes_job ? CatalogJobType() : JSONBOID, JSONBOID };
 
 	/* the second argument is a procedure's result */
-	handler->function = ResolveFunction(&stored, strchr(handler->signature, ',') == NULL ? 1 : 2, args,
-										&handler->owner_changed);
-	if (OidIsValid(handler->function))
-		handler->signature = MemoryContextStrdup(handlers_context, format_procedure_qualified(handler->function));
+	int n_args = strchr(handler->stored_signature, ',') == NULL ? 1 : 2;
+
+	ResolveWatch(&stored, n_args, args);
+	handler->function = ResolveFunction(&stored, n_args, args, &handler->owner_changed);
+	if (!OidIsValid(handler->function))
+		return;
+	WatchFunction(handler->function);
+	WatchSchema(get_func_namespace(handler->function));
+	handler->signature = ConfigString(&handlers, format_procedure_qualified(handler->function));
 }
 
 /* "ok", or why the handler cannot run now; its jobs wait meanwhile. */
@@ -141,94 +188,51 @@ JudgeHandler(const TaskqHandler *handler)
 
 /* Is the type paused, and until when?  With its function known. */
 static void
-ReadPause(TaskqHandler *handler, TupleTableSlot *slot)
+JudgePause(TaskqHandler *handler)
 {
-	char *mark = SlotString(slot, H_PAUSED_FUNCTION);
+	const HandlerPause *pause = &handler->pause;
 
-	handler->paused = DatumGetBool(SlotDatum(slot, H_PAUSED));
-	handler->paused_because = CopyString(slot, H_PAUSED_BECAUSE);
-	handler->trial_at = SlotIsNull(slot, H_TRIAL_AT) ? 0 : DatumGetTimestampTz(SlotDatum(slot, H_TRIAL_AT));
-	handler->on_trial = handler->paused && DatumGetBool(SlotDatum(slot, H_ON_TRIAL));
-	handler->pause_is_over = handler->paused && mark != NULL && strcmp(mark, PauseFunctionMark(handler->function)) != 0;
-	if (!handler->pause_is_over)
-		return;
-	handler->paused = handler->on_trial = false;
-	handler->paused_because = NULL;
-	handler->trial_at = 0;
+	handler->pause_is_over = pause->paused && pause->function_mark != NULL &&
+							 strcmp(pause->function_mark, PauseFunctionMark(handler->function)) != 0;
+	handler->paused = pause->paused && !handler->pause_is_over;
+	handler->on_trial = handler->paused && pause->on_trial;
+	handler->paused_because = handler->pause_is_over ? NULL : pause->because;
+	handler->trial_at = handler->pause_is_over ? 0 : pause->trial_at;
 }
 
-static void
-AddHandlerOfRow(TupleTableSlot *slot, void *arg)
+/*
+ * Find out what depends on functions, schemas, roles and settings, for which the
+ * table is not read.  Others may hold the handler as it was judged before.
+ */
+static const TaskqHandler *
+Judged(TaskqHandler *handler)
 {
-	char		 *task_type = SlotString(slot, H_TASK_TYPE);
-	TaskqHandler *handler = hash_search(handlers, task_type, HASH_ENTER, NULL);
-	char		 *policy = SlotString(slot, H_RETRY_POLICY);
+	uint64 version = ConfigJudgementVersion();
 
-	handler->signature = CopyString(slot, H_SIGNATURE);
-	handler->form.takes_job = DatumGetBool(SlotDatum(slot, H_TAKES_JOB));
-	handler->run_as = SlotOid(slot, H_RUN_AS);
-	handler->registered_by = DatumGetObjectId(SlotDatum(slot, H_REGISTERED_BY));
-	handler->search_path = CopyString(slot, H_SEARCH_PATH);
-	handler->description = CopyString(slot, H_DESCRIPTION);
-	handler->version = CopyString(slot, H_VERSION);
-	handler->also_external = DatumGetBool(SlotDatum(slot, H_ALSO_EXTERNAL));
-	handler->queue = CopyString(slot, H_QUEUE);
-	handler->has_priority = !SlotIsNull(slot, H_PRIORITY);
-	handler->priority = handler->has_priority ? DatumGetInt32(SlotDatum(slot, H_PRIORITY)) : 0;
-	handler->max_attempts = SlotIsNull(slot, H_MAX_ATTEMPTS) ? 0 : DatumGetInt32(SlotDatum(slot, H_MAX_ATTEMPTS));
-	handler->timeout = ReadMicroseconds(slot, H_TIMEOUT);
-	handler->lease = ReadMicroseconds(slot, H_LEASE);
-	handler->retry = RetryDefault();
-	if (policy != NULL)
-		(void) RetryKindByName(policy, &handler->retry.kind);
-	if (!SlotIsNull(slot, H_RETRY_BASE))
-		handler->retry.base = ReadMicroseconds(slot, H_RETRY_BASE);
-	if (!SlotIsNull(slot, H_RETRY_CAP))
-		handler->retry.cap = ReadMicroseconds(slot, H_RETRY_CAP);
-	handler->registered_at = DatumGetTimestampTz(SlotDatum(slot, H_REGISTERED_AT));
-	handler->permanent_errors = CopyNames(slot, H_PERMANENT_ERRORS);
-	handler->retryable_errors = CopyNames(slot, H_RETRYABLE_ERRORS);
-	handler->share_commit = DatumGetBool(SlotDatum(slot, H_SHARE_COMMIT));
-	handler->lock_timeout = ReadMicroseconds(slot, H_LOCK_TIMEOUT);
-	handler->contract = CopyContract(slot);
-	handler->retry_function = CopyString(slot, H_RETRY_FUNCTION);
-	handler->retry_function_oid = SlotOid(slot, H_RETRY_FUNCTION_OID);
-	handler->retry_function_owner = SlotOid(slot, H_RETRY_FUNCTION_OWNER);
-	handler->form.stepwise = DatumGetBool(SlotDatum(slot, H_STEPWISE));
+	if (handler->judged == version)
+		return handler;
+	if (handler->judged != 0)
+		handler = ConfigCopy(&handlers, handler, sizeof(TaskqHandler));
 	handler->function = InvalidOid;
-	handler->function_recorded = SlotOid(slot, H_FUNCTION_OID);
-	handler->function_owner = SlotOid(slot, H_FUNCTION_OWNER);
 	handler->owner_changed = false;
+	handler->signature = handler->stored_signature;
 	if (handler->signature != NULL)
 		FindFunction(handler);
-	ReadPause(handler, slot);
+	JudgePause(handler);
 	handler->status = JudgeHandler(handler);
+	handler->judged = version;
+	return handler;
 }
 
-static void
-LoadHandlers(void)
-{
-	uint64	version = CatalogRegistryVersion();
-	HASHCTL ctl;
-
-	if (handlers_version == version)
-		return;
-	handlers_version = 0;
-	CatalogRenew(&handlers_context, "taskq handlers");
-	ctl.hcxt = handlers_context;
-	ctl.keysize = TASKQ_NAME_MAX + 1;
-	ctl.entrysize = sizeof(TaskqHandler);
-	handlers = hash_create("taskq handlers", 64, &ctl, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
-	StoreScan(REL_HANDLERS, AddHandlerOfRow, NULL);
-	handlers_version = version;
-}
+/* look-up ------------------------------------------------------------------ */
 
 /* A task type's handler, or NULL when the type is not registered. */
 const TaskqHandler *
 HandlerFind(const char *task_type)
 {
-	LoadHandlers();
-	return hash_search(handlers, task_type, HASH_FIND, NULL);
+	TaskqHandler *handler = ConfigFind(&handlers, task_type);
+
+	return handler == NULL ? NULL : Judged(handler);
 }
 
 RetryPolicy
@@ -260,31 +264,39 @@ CompareHandlers(const void *a, const void *b)
 	return strcmp((*(TaskqHandler *const *) a)->task_type, (*(TaskqHandler *const *) b)->task_type);
 }
 
-/* All handlers by task type; valid until the next look-up. */
-TaskqHandler **
+/* All handlers by task type, in an array of the caller's. */
+const TaskqHandler **
 HandlersSorted(int *n)
 {
-	HASH_SEQ_STATUS status;
-	TaskqHandler   *handler;
-	TaskqHandler  **sorted;
+	const TaskqHandler **sorted = (const TaskqHandler **) ConfigAll(&handlers, n);
 
-	LoadHandlers();
-	sorted = palloc(sizeof(TaskqHandler *) * (hash_get_num_entries(handlers) + 1));
-	*n = 0;
-	hash_seq_init(&status, handlers);
-	while ((handler = hash_seq_search(&status)) != NULL)
-		sorted[(*n)++] = handler;
+	for (int i = 0; i < *n; i++)
+		sorted[i] = Judged(unconstify(TaskqHandler *, sorted[i]));
 	qsort(sorted, *n, sizeof(TaskqHandler *), CompareHandlers);
 	return sorted;
+}
+
+/* Those that are paused in the table, in an array of the caller's. */
+const TaskqHandler **
+HandlersPaused(int *n)
+{
+	int					 n_all;
+	const TaskqHandler **all = (const TaskqHandler **) ConfigAll(&handlers, &n_all);
+
+	*n = 0;
+	for (int i = 0; i < n_all; i++)
+		if (all[i]->pause.paused)
+			all[(*n)++] = Judged(unconstify(TaskqHandler *, all[i]));
+	return all;
 }
 
 /* The registered task types in words, for error messages. */
 char *
 HandlerTypesText(void)
 {
-	StringInfoData text;
-	int			   n;
-	TaskqHandler **sorted = HandlersSorted(&n);
+	StringInfoData		 text;
+	int					 n;
+	const TaskqHandler **sorted = HandlersSorted(&n);
 
 	initStringInfo(&text);
 	for (int i = 0; i < n && text.len < 1000; i++)

@@ -69,9 +69,19 @@ typedef struct HandlerForm
 	bool stepwise;	/* a procedure, which may commit */
 } HandlerForm;
 
+/* A pause as the row has it. */
+typedef struct HandlerPause
+{
+	bool		paused;
+	char	   *because;
+	char	   *function_mark; /* the pause is over when the function has another one */
+	TimestampTz trial_at;
+	bool		on_trial;
+} HandlerPause;
+
 typedef struct TaskqHandler
 {
-	char		   task_type[TASKQ_NAME_MAX + 1]; /* hash key */
+	char		   task_type[TASKQ_NAME_MAX + 1]; /* the key */
 	char		  *signature;					  /* NULL: external workers run it */
 	Oid			   function;					  /* InvalidOid while unresolved */
 	Oid			   function_recorded;			  /* the oid that the row has */
@@ -106,21 +116,27 @@ typedef struct TaskqHandler
 	TaskqContract *contract;	 /* NULL: payloads may be anything */
 	TimestampTz	   registered_at;
 	const char	  *status; /* "ok", or why it cannot run */
+
+	/* what the row says, for a later judgement */
+	char		*stored_signature;
+	HandlerPause pause;
+	uint64		 judged; /* ConfigJudgementVersion() then; 0: not yet */
 } TaskqHandler;
 
-/* Valid until the next look-up of a handler. */
-extern const TaskqHandler *HandlerFind(const char *task_type);
-extern TaskqHandler		 **HandlersSorted(int *n);
-extern const char		  *HandlerMisfit(Oid function, HandlerForm *form);
-extern bool				   HandlerFunctionFits(Oid function, HandlerForm form);
-TASKQ_NORETURN extern void HandlerRefuseUnregistered(const char *task_type);
-extern const char		  *HandlerErrorType(const char *task_type, int sqlstate);
-extern bool				   HandlerDeclaresError(const char *task_type, int sqlstate);
-extern bool				   HandlerLockType(const char *task_type, bool exclusive, bool wait);
-extern void				   HandlerUnlockType(const char *task_type);
-extern Oid				   HandlerRole(const TaskqHandler *handler);
-extern StoredName		   HandlerRetryFunction(const TaskqHandler *handler);
-extern RetryPolicy		   HandlerRetryPolicy(const char *task_type);
-extern char				  *HandlerTypesText(void);
+/* A handler stays as it is until the transaction ends, see config/cache.h. */
+extern const TaskqHandler  *HandlerFind(const char *task_type);
+extern const TaskqHandler **HandlersSorted(int *n);
+extern const TaskqHandler **HandlersPaused(int *n);
+extern const char		   *HandlerMisfit(Oid function, HandlerForm *form);
+extern bool					HandlerFunctionFits(Oid function, HandlerForm form);
+TASKQ_NORETURN extern void	HandlerRefuseUnregistered(const char *task_type);
+extern const char		   *HandlerErrorType(const char *task_type, int sqlstate);
+extern bool					HandlerDeclaresError(const char *task_type, int sqlstate);
+extern bool					HandlerLockType(const char *task_type, bool exclusive, bool wait);
+extern void					HandlerUnlockType(const char *task_type);
+extern Oid					HandlerRole(const TaskqHandler *handler);
+extern StoredName			HandlerRetryFunction(const TaskqHandler *handler);
+extern RetryPolicy			HandlerRetryPolicy(const char *task_type);
+extern char				   *HandlerTypesText(void);
 
 #endif /* TASKQ_HANDLER_H */

@@ -25,6 +25,7 @@
 #include "base/clock.h"
 #include "config/handler.h"
 #include "config/pause.h"
+#include "config/stale.h"
 #include "shared/locks.h"
 #include "store/catalog.h"
 #include "store/owner.h"
@@ -49,7 +50,7 @@ Change(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls)
 	changed = OwnerExecute(sql, nargs, types, values, nulls) > 0;
 	OwnerLeaveSpi(&scope);
 	if (changed)
-		CatalogChanged(REL_HANDLERS);
+		ConfigNameChanged(REL_HANDLERS, TextDatumGetCString(values[0]));
 	return changed;
 }
 
@@ -173,19 +174,19 @@ Advance(const char *task_type, bool is_over)
 TimestampTz
 TrialLook(void)
 {
-	static uint64	   version = 0;
-	static TimestampTz next = 0;
-	TaskqHandler	 **sorted;
-	int				   n;
+	static uint64		 version = 0;
+	static TimestampTz	 next = 0;
+	const TaskqHandler **paused;
+	int					 n;
 
-	if (version == CatalogVersion() && next > ClockNow())
+	if (version == ConfigVersion() && next > ClockNow())
 		return next;
-	version = CatalogVersion();
+	version = ConfigVersion();
 	next = DT_NOEND;
-	sorted = HandlersSorted(&n);
+	paused = HandlersPaused(&n);
 	for (int i = 0; i < n; i++)
 	{
-		const TaskqHandler *handler = sorted[i];
+		const TaskqHandler *handler = paused[i];
 		bool				waits = handler->trial_at != 0 && !handler->on_trial;
 
 		if (waits && handler->trial_at > ClockNow())

@@ -3,7 +3,7 @@
  *	  Pools: named, sized sets of background workers with one role.
  *
  * This is their definition; start_workers.c starts their workers.  A change reaches
- * running workers at commit, by the catalog version (catalog.c).
+ * running workers at commit, by ConfigVersion() (stale.c).
  */
 #include "taskq.h"
 
@@ -11,7 +11,9 @@
 #include "utils/array.h"
 
 #include "base/guc.h"
+#include "config/cache.h"
 #include "config/pool.h"
+#include "config/stale.h"
 #include "shared/shmem.h"
 #include "store/store.h"
 
@@ -30,31 +32,17 @@ enum
 	POOL_PAUSED_BECAUSE
 };
 
-/* All pools, as of pools_version. */
-static MemoryContext pools_context = NULL;
-static TaskqPool	*pools = NULL;
-static int			 n_pools = 0;
-static int			 max_pools = 0;
-static uint64		 pools_version = 0;
-
 static ArrayType *
 CopyNames(TupleTableSlot *slot, int attnum)
 {
 	return SlotIsNull(slot, attnum) ? NULL : DatumGetArrayTypePCopy(SlotDatum(slot, attnum));
 }
 
-static void
-AddPoolOfRow(TupleTableSlot *slot, void *arg)
+static void *
+ReadPool(TupleTableSlot *slot)
 {
-	MemoryContext old = MemoryContextSwitchTo(pools_context);
-	TaskqPool	 *pool;
+	TaskqPool *pool = palloc0(sizeof(TaskqPool));
 
-	if (n_pools == max_pools)
-	{
-		max_pools = Max(16, max_pools * 2);
-		pools = pools == NULL ? palloc(max_pools * sizeof(TaskqPool)) : repalloc(pools, max_pools * sizeof(TaskqPool));
-	}
-	pool = &pools[n_pools++];
 	strlcpy(pool->name, SlotString(slot, POOL_NAME), sizeof(pool->name));
 	pool->role = DatumGetObjectId(SlotDatum(slot, POOL_ROLE));
 	pool->size = DatumGetInt32(SlotDatum(slot, POOL_SIZE));
@@ -63,47 +51,26 @@ AddPoolOfRow(TupleTableSlot *slot, void *arg)
 	pool->queues = CopyNames(slot, POOL_QUEUES);
 	pool->capabilities = CopyNames(slot, POOL_CAPABILITIES);
 	pool->paused = DatumGetBool(SlotDatum(slot, POOL_PAUSED));
-	MemoryContextSwitchTo(old);
+	return pool;
 }
 
-static void
-LoadPools(void)
-{
-	uint64 version = CatalogRegistryVersion();
-
-	if (pools_version == version)
-		return;
-	pools_version = 0;
-	CatalogRenew(&pools_context, "taskq pools");
-	pools = NULL;
-	n_pools = max_pools = 0;
-	StoreScan(REL_POOLS, AddPoolOfRow, NULL);
-	pools_version = version;
-}
+static ConfigCache pools = {
+	.rel = REL_POOLS,
+	.name = "taskq pools",
+	.read = ReadPool,
+};
 
 const TaskqPool *
 PoolFind(const char *name)
 {
-	LoadPools();
-	for (int i = 0; i < n_pools; i++)
-		if (strcmp(pools[i].name, name) == 0)
-			return &pools[i];
-	return NULL;
+	return ConfigFind(&pools, name);
 }
 
-int
-PoolCount(void)
+/* All pools, in an array of the caller's. */
+const TaskqPool **
+PoolsAll(int *n)
 {
-	LoadPools();
-	return n_pools;
-}
-
-/* One of the PoolCount() pools; no other look-up may come in between. */
-const TaskqPool *
-PoolAt(int i)
-{
-	Assert(i >= 0 && i < n_pools);
-	return &pools[i];
+	return (const TaskqPool **) ConfigAll(&pools, n);
 }
 
 /*
@@ -128,10 +95,12 @@ PoolMostWorkers(void)
 int
 PoolRoleShare(Oid role)
 {
-	int most = PoolMostWorkers();
+	int				  most = PoolMostWorkers();
+	int				  n;
+	const TaskqPool **all = PoolsAll(&n);
 
-	for (int i = 0; i < PoolCount(); i++)
-		if (PoolAt(i)->role != role && PoolAt(i)->size > 0)
+	for (int i = 0; i < n; i++)
+		if (all[i]->role != role && all[i]->size > 0)
 			return Max(most * taskq_role_share / 100, Min(most, 1));
 	return most;
 }

@@ -28,14 +28,13 @@ typedef struct TaskqPool
 #define POOL_CRASHES 3
 #define POOL_CRASH_TIME (10 * USECS_PER_MINUTE)
 
-/* Valid until the next look-up of a pool. */
-extern const TaskqPool *PoolFind(const char *name);
-extern int				PoolMostWorkers(void);
-extern int				PoolRoleShare(Oid role);
-extern int				PoolCount(void);
-extern const TaskqPool *PoolAt(int i);
-extern void				PoolWorker(const TaskqPool *pool, Claimant *worker);
-extern void				PoolMakeDefault(Oid role);
-extern bool				PoolNoteCrash(const char *name, TimestampTz crashed_at);
+/* A pool stays as it is until the transaction ends, see config/cache.h. */
+extern const TaskqPool	*PoolFind(const char *name);
+extern int				 PoolMostWorkers(void);
+extern int				 PoolRoleShare(Oid role);
+extern const TaskqPool **PoolsAll(int *n);
+extern void				 PoolWorker(const TaskqPool *pool, Claimant *worker);
+extern void				 PoolMakeDefault(Oid role);
+extern bool				 PoolNoteCrash(const char *name, TimestampTz crashed_at);
 
 #endif /* TASKQ_POOL_H */

@@ -13,7 +13,9 @@
 #include "utils/builtins.h"
 
 #include "base/clock.h"
+#include "config/cache.h"
 #include "config/queue.h"
+#include "config/stale.h"
 #include "store/leaf.h"
 
 /* Columns of taskq.queue_defs, in order. */
@@ -43,29 +45,12 @@ static const char *const unhandled_names[] = {
 	[UNHANDLED_REJECT] = "reject",
 };
 
-/* All queues, as of queues_version. */
-static MemoryContext queues_context = NULL;
-static TaskqQueue	*queues = NULL;
-static int			 n_queues = 0;
-static int			 max_queues = 0;
-static bool			 any_events = false; /* of any of them are recorded */
-static uint64		 queues_version = 0;
-
+/* A queue with the defaults of all settings. */
 static TaskqQueue *
-AddQueue(int32 queue_id, const char *name)
+NewQueue(int32 queue_id, const char *name)
 {
-	TaskqQueue *queue;
+	TaskqQueue *queue = palloc0(sizeof(TaskqQueue));
 
-	if (n_queues == max_queues)
-	{
-		max_queues = Max(16, max_queues * 2);
-		if (queues == NULL)
-			queues = MemoryContextAlloc(queues_context, max_queues * sizeof(TaskqQueue));
-		else
-			queues = repalloc(queues, max_queues * sizeof(TaskqQueue));
-	}
-	queue = &queues[n_queues++];
-	memset(queue, 0, sizeof(*queue));
 	queue->queue_id = queue_id;
 	strlcpy(queue->name, name, sizeof(queue->name));
 	queue->keep_payload = true;
@@ -74,6 +59,12 @@ AddQueue(int32 queue_id, const char *name)
 	queue->retain_other = RETAIN_OTHER;
 	queue->retain_events = RETAIN_EVENTS;
 	return queue;
+}
+
+static void *
+MakeDefaultQueue(void)
+{
+	return NewQueue(TASKQ_DEFAULT_QUEUE_ID, TASKQ_DEFAULT_QUEUE);
 }
 
 bool
@@ -88,10 +79,10 @@ UnhandledByName(const char *name, OnUnhandled *on_unhandled)
 	return false;
 }
 
-static void
-AddQueueOfRow(TupleTableSlot *slot, void *arg)
+static void *
+ReadQueue(TupleTableSlot *slot)
 {
-	TaskqQueue *queue = AddQueue(DatumGetInt32(SlotDatum(slot, QUEUE_ID)), SlotString(slot, QUEUE_NAME));
+	TaskqQueue *queue = NewQueue(DatumGetInt32(SlotDatum(slot, QUEUE_ID)), SlotString(slot, QUEUE_NAME));
 
 	queue->paused = DatumGetBool(SlotDatum(slot, QUEUE_PAUSED));
 	queue->keep_payload = DatumGetBool(SlotDatum(slot, QUEUE_KEEP_PAYLOAD));
@@ -104,81 +95,84 @@ AddQueueOfRow(TupleTableSlot *slot, void *arg)
 	if (!SlotIsNull(slot, QUEUE_RETAIN_EVENTS))
 		queue->retain_events = IntervalMicroseconds(SlotPointer(slot, QUEUE_RETAIN_EVENTS));
 	queue->validate_payloads = DatumGetBool(SlotDatum(slot, QUEUE_VALIDATE_PAYLOADS));
-	any_events = any_events || queue->events;
+	return queue;
 }
 
 static void
-LoadQueues(void)
+QueueNameOf(const void *value, void *key)
 {
-	uint64 version = CatalogRegistryVersion();
-
-	if (queues_version == version)
-		return;
-	queues_version = 0;
-	CatalogRenew(&queues_context, "taskq queues");
-	queues = NULL;
-	n_queues = max_queues = 0;
-	any_events = false;
-	StoreScan(REL_QUEUES, AddQueueOfRow, NULL);
-	for (int i = 0; i < n_queues; i++)
-		if (queues[i].queue_id == TASKQ_DEFAULT_QUEUE_ID)
-		{
-			queues_version = version;
-			return;
-		}
-	AddQueue(TASKQ_DEFAULT_QUEUE_ID, TASKQ_DEFAULT_QUEUE);
-	queues_version = version;
+	strlcpy(key, ((const TaskqQueue *) value)->name, TASKQ_NAME_MAX + 1);
 }
+
+static ConfigCache queues = {
+	.rel = REL_QUEUES,
+	.name = "taskq queues",
+	.by_number = true,
+	.read = ReadQueue,
+	.make_default = MakeDefaultQueue,
+	.second_size = TASKQ_NAME_MAX + 1,
+	.second_key = QueueNameOf,
+};
 
 const TaskqQueue *
 QueueByName(const char *name, bool missing_ok)
 {
-	LoadQueues();
-	for (int i = 0; i < n_queues; i++)
-		if (strcmp(queues[i].name, name) == 0)
-			return &queues[i];
-	if (!missing_ok)
+	char			  key[TASKQ_NAME_MAX + 1] = { 0 };
+	const TaskqQueue *queue = NULL;
+
+	if (strlen(name) < sizeof(key))
+	{
+		strlcpy(key, name, sizeof(key));
+		queue = ConfigFindSecond(&queues, key);
+	}
+	if (queue == NULL && !missing_ok)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("queue \"%s\" does not exist", name),
 				 errhint("Make it with taskq.create_queue('%s'), or see taskq.queues.", name)));
-	return NULL;
+	return queue;
 }
 
 /* A queue that a route points at.  Queues that routes point at are kept. */
 const TaskqQueue *
 QueueById(int32 queue_id)
 {
-	LoadQueues();
-	for (int i = 0; i < n_queues; i++)
-		if (queues[i].queue_id == queue_id)
-			return &queues[i];
-	ereport(ERROR,
-			(errcode(ERRCODE_DATA_CORRUPTED),
-			 errmsg("queue %d of a route does not exist", queue_id)));
+	const TaskqQueue *queue = ConfigFind(&queues, &queue_id);
+
+	if (queue == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("queue %d of a route does not exist", queue_id)));
+	return queue;
 }
 
-int
-QueueCount(void)
+/* All queues, in an array of the caller's. */
+const TaskqQueue **
+QueuesAll(int *n)
 {
-	LoadQueues();
-	return n_queues;
-}
-
-/* Valid until the next look-up of a queue. */
-const TaskqQueue *
-QueueAt(int i)
-{
-	Assert(i >= 0 && i < n_queues);
-	return &queues[i];
+	return (const TaskqQueue **) ConfigAll(&queues, n);
 }
 
 /* Does any queue record events? */
 bool
 QueueAnyEvents(void)
 {
-	LoadQueues();
-	return any_events;
+	static uint64	   version = 0;
+	static bool		   any = false;
+	uint64			   current = ConfigTableVersion(REL_QUEUES);
+	const TaskqQueue **all;
+	int				   n;
+
+	if (version == current)
+		return any;
+	version = 0;
+	any = false;
+	all = QueuesAll(&n);
+	for (int i = 0; i < n; i++)
+		any = any || all[i]->events;
+	pfree(all);
+	version = current;
+	return any;
 }
 
 /* Names that are given for queues must be those of queues; NULL is fine. */

@@ -33,12 +33,11 @@ typedef struct TaskqQueue
 
 extern bool UnhandledByName(const char *name, OnUnhandled *on_unhandled);
 
-/* Valid until the next look-up of a queue. */
-extern const TaskqQueue *QueueByName(const char *name, bool missing_ok);
-extern const TaskqQueue *QueueById(int32 queue_id);
-extern int				 QueueCount(void);
-extern const TaskqQueue *QueueAt(int i);
-extern bool				 QueueAnyEvents(void);
-extern void				 QueueCheckNames(ArrayType *names);
+/* A queue stays as it is until the transaction ends, see config/cache.h. */
+extern const TaskqQueue	 *QueueByName(const char *name, bool missing_ok);
+extern const TaskqQueue	 *QueueById(int32 queue_id);
+extern const TaskqQueue **QueuesAll(int *n);
+extern bool				  QueueAnyEvents(void);
+extern void				  QueueCheckNames(ArrayType *names);
 
 #endif /* TASKQ_QUEUE_H */

@@ -29,6 +29,7 @@
 #include "base/compat.h"
 #include "config/adopt.h"
 #include "config/resolve.h"
+#include "config/stale.h"
 #include "store/object_owner.h"
 
 /* The schema of a qualified name, or InvalidOid, and the rest of the name. */
@@ -94,6 +95,30 @@ ResolveFunction(const StoredName *stored, int n_args, const Oid *args, bool *oth
 		named = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(name),
 								PointerGetDatum(buildoidvector(args, n_args)), ObjectIdGetDatum(schema));
 	return Choose(stored, named, FunctionOwner, others);
+}
+
+/* Have judgements made anew when the name or the oid comes to mean something else. */
+void
+ResolveWatch(const StoredName *stored, int n_args, const Oid *args)
+{
+	char *qualified = pstrdup(stored->name);
+	char *paren = strrchr(qualified, '(');
+	char *schema_name;
+	char *name;
+	Oid	  schema;
+
+	if (OidIsValid(stored->oid))
+		WatchFunction(stored->oid);
+	if (paren == NULL)
+		return;
+	*paren = '\0';
+	DeconstructQualifiedName(stringToQualifiedNameList_compat(qualified), &schema_name, &name);
+	if (schema_name == NULL)
+		return;
+	WatchSchemaName(schema_name);
+	schema = get_namespace_oid(schema_name, true);
+	if (OidIsValid(schema))
+		WatchFunctionName(schema, name, n_args, args);
 }
 
 /* NULL, or why a function is not one that can be called with these arguments later. */

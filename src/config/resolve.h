@@ -17,6 +17,7 @@ typedef struct StoredName
 	Oid			registrar; /* who registered it */
 } StoredName;
 
+extern void		   ResolveWatch(const StoredName *stored, int n_args, const Oid *args);
 extern Oid		   ResolveFunction(const StoredName *stored, int n_args, const Oid *args, bool *others);
 extern Oid		   ResolveType(const StoredName *stored, bool *others);
 extern const char *FunctionRefusal(Oid function, int n_args, const Oid *args);

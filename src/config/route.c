@@ -13,7 +13,9 @@
 
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
+#include "executor/spi.h"
 #include "miscadmin.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
@@ -21,8 +23,10 @@
 #include "base/args.h"
 #include "base/error.h"
 #include "base/guc.h"
+#include "config/cache.h"
 #include "config/queue.h"
 #include "config/route.h"
+#include "config/stale.h"
 #include "store/catalog.h"
 #include "store/owner.h"
 #include "store/store.h"
@@ -47,27 +51,6 @@ typedef struct RouteKey
 	char   task_type[TASKQ_NAME_MAX + 1];
 } RouteKey;
 
-typedef struct RouteKeyEntry
-{
-	RouteKey key;
-	int		 first; /* in routes[] */
-} RouteKeyEntry;
-
-typedef struct RouteIdEntry
-{
-	int32 route_id;
-	int	  at; /* in routes[] */
-} RouteIdEntry;
-
-/* All routes, as of routes_version. */
-static MemoryContext routes_context = NULL;
-static TaskqRoute	*routes = NULL;
-static int			 n_routes = 0;
-static int			 max_routes = 0;
-static HTAB			*routes_by_key = NULL;
-static HTAB			*routes_by_id = NULL;
-static uint64		 routes_version = 0;
-
 static void
 MakeKey(RouteKey *key, int32 queue_id, const char *task_type, ArrayType *capabilities)
 {
@@ -79,9 +62,12 @@ MakeKey(RouteKey *key, int32 queue_id, const char *task_type, ArrayType *capabil
 											ARR_SIZE(capabilities) - ARR_DATA_OFFSET(capabilities));
 }
 
-static void
-ReadRoute(TupleTableSlot *slot, TaskqRoute *route)
+/* A row as a route, whatever its state. */
+static TaskqRoute *
+RouteOfRow(TupleTableSlot *slot)
 {
+	TaskqRoute *route = palloc0(sizeof(TaskqRoute));
+
 	route->route_id = DatumGetInt32(SlotDatum(slot, ROUTE_ID));
 	route->queue_id = DatumGetInt32(SlotDatum(slot, ROUTE_QUEUE_ID));
 	strlcpy(route->queue, QueueById(route->queue_id)->name, sizeof(route->queue));
@@ -91,108 +77,39 @@ ReadRoute(TupleTableSlot *slot, TaskqRoute *route)
 			sizeof(route->min_version));
 	route->made_by = SlotIsNull(slot, ROUTE_MADE_BY) ? InvalidOid : DatumGetObjectId(SlotDatum(slot, ROUTE_MADE_BY));
 	route->retiring = !SlotIsNull(slot, ROUTE_RETIRED_AT);
+	return route;
 }
 
-/*
- * Room for one more route.  The array that was there stays, as somebody may look
- * at a route of it.
- */
-static TaskqRoute *
-NewRoute(void)
+/* Routes of finished jobs alone are not kept: see FindRetired(). */
+static void *
+ReadRoute(TupleTableSlot *slot)
 {
-	if (n_routes == max_routes)
-	{
-		TaskqRoute *old = routes;
-
-		max_routes = Max(64, max_routes * 2);
-		routes = MemoryContextAllocHuge(routes_context, max_routes * sizeof(TaskqRoute));
-		if (n_routes > 0)
-			memcpy(routes, old, n_routes * sizeof(TaskqRoute));
-	}
-	return &routes[n_routes];
-}
-
-/* Have the new route found by key and id. */
-static void
-AddRoute(void)
-{
-	TaskqRoute	  *route = &routes[n_routes];
-	RouteKey	   key;
-	RouteKeyEntry *by_key;
-	RouteIdEntry  *by_id;
-	bool		   found;
-
-	MakeKey(&key, route->queue_id, route->task_type, route->capabilities);
-	by_key = hash_search(routes_by_key, &key, HASH_ENTER, &found);
-	route->next = found ? by_key->first : -1;
-	by_key->first = n_routes;
-	by_id = hash_search(routes_by_id, &route->route_id, HASH_ENTER, NULL);
-	by_id->at = n_routes;
-	n_routes++;
+	return SlotIsNull(slot, ROUTE_REMOVABLE_ON) ? RouteOfRow(slot) : NULL;
 }
 
 static void
-AddRouteOfRow(TupleTableSlot *slot, void *arg)
+KeyOfRoute(const void *value, void *key)
 {
-	MemoryContext old;
+	const TaskqRoute *route = value;
 
-	/* of finished jobs alone: see FindRetired() */
-	if (!SlotIsNull(slot, ROUTE_REMOVABLE_ON))
-		return;
-	old = MemoryContextSwitchTo(routes_context);
-	ReadRoute(slot, NewRoute());
-	AddRoute();
-	MemoryContextSwitchTo(old);
+	MakeKey(key, route->queue_id, route->task_type, route->capabilities);
 }
+
+static ConfigCache routes = {
+	.rel = REL_ROUTES,
+	.name = "taskq routes",
+	.by_number = true,
+	.read = ReadRoute,
+	.second_size = sizeof(RouteKey),
+	.second_key = KeyOfRoute,
+};
 
 static void
-LoadRoutes(void)
+KeepRetired(TupleTableSlot *slot, void *arg)
 {
-	uint64	version = CatalogVersion();
-	HASHCTL ctl;
+	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
 
-	if (routes_version == version)
-		return;
-	routes_version = 0;
-	CatalogRenew(&routes_context, "taskq routes");
-	routes = NULL;
-	n_routes = max_routes = 0;
-	ctl.hcxt = routes_context;
-	ctl.keysize = sizeof(RouteKey);
-	ctl.entrysize = sizeof(RouteKeyEntry);
-	routes_by_key = hash_create("taskq routes by key", 256, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	ctl.keysize = sizeof(int32);
-	ctl.entrysize = sizeof(RouteIdEntry);
-	routes_by_id = hash_create("taskq routes by id", 256, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	StoreScan(REL_ROUTES, AddRouteOfRow, NULL);
-	routes_version = version;
-}
-
-static const TaskqRoute *
-FindById(int32 route_id)
-{
-	RouteIdEntry *entry = hash_search(routes_by_id, &route_id, HASH_FIND, NULL);
-
-	return entry == NULL ? NULL : &routes[entry->at];
-}
-
-typedef struct FindState
-{
-	int32		route_id;
-	TaskqRoute *route; /* NULL: not found yet */
-} FindState;
-
-static void
-FindInRow(TupleTableSlot *slot, void *arg)
-{
-	FindState	 *state = arg;
-	MemoryContext old;
-
-	if (DatumGetInt32(SlotDatum(slot, ROUTE_ID)) != state->route_id)
-		return;
-	old = MemoryContextSwitchTo(routes_context);
-	state->route = palloc0(sizeof(TaskqRoute));
-	ReadRoute(slot, state->route);
+	*(TaskqRoute **) arg = RouteOfRow(slot);
 	MemoryContextSwitchTo(old);
 }
 
@@ -200,25 +117,22 @@ FindInRow(TupleTableSlot *slot, void *arg)
 static const TaskqRoute *
 FindRetired(int32 route_id)
 {
-	FindState state = { route_id, NULL };
+	TaskqRoute *route = NULL;
 
-	StoreScan(REL_ROUTES, FindInRow, &state);
-	return state.route;
+	ConfigScanRow(&routes, &route_id, KeepRetired, &route);
+	return route;
 }
 
 const TaskqRoute *
 RouteById(int32 route_id)
 {
-	const TaskqRoute *route;
+	const TaskqRoute *route = ConfigFind(&routes, &route_id);
 
-	LoadRoutes();
-	route = FindById(route_id);
 	if (route == NULL)
 	{
 		/* a job may be seen before the news of its new route */
-		routes_version = 0;
-		LoadRoutes();
-		route = FindById(route_id);
+		ConfigReadAgain(&routes, &route_id);
+		route = ConfigFind(&routes, &route_id);
 	}
 	if (route == NULL)
 		route = FindRetired(route_id);
@@ -229,35 +143,23 @@ RouteById(int32 route_id)
 	return route;
 }
 
-int
-RouteCount(void)
+/* All routes that live jobs may point at, in an array of the caller's. */
+const TaskqRoute **
+RoutesAll(int *n)
 {
-	LoadRoutes();
-	return n_routes;
-}
-
-/* One of the RouteCount() routes; no other look-up may come in between. */
-const TaskqRoute *
-RouteAt(int i)
-{
-	Assert(i >= 0 && i < n_routes);
-	return &routes[i];
+	return (const TaskqRoute **) ConfigAll(&routes, n);
 }
 
 static int32
 FindByKey(int32 queue_id, const char *task_type, ArrayType *capabilities, const char *min_version)
 {
-	RouteKey	   key;
-	RouteKeyEntry *entry;
+	RouteKey		  key;
+	const TaskqRoute *route;
 
-	LoadRoutes();
 	MakeKey(&key, queue_id, task_type, capabilities);
-	entry = hash_search(routes_by_key, &key, HASH_FIND, NULL);
-	if (entry == NULL)
-		return 0;
-	for (int i = entry->first; i >= 0; i = routes[i].next)
-		if (!routes[i].retiring && NamesEqual(routes[i].capabilities, capabilities) && strcmp(routes[i].min_version, min_version) == 0)
-			return routes[i].route_id;
+	for (route = ConfigFindSecond(&routes, &key); route != NULL; route = ConfigNextSecond(&routes, route))
+		if (!route->retiring && NamesEqual(route->capabilities, capabilities) && strcmp(route->min_version, min_version) == 0)
+			return route->route_id;
 	return 0;
 }
 
@@ -268,9 +170,10 @@ FindByKey(int32 queue_id, const char *task_type, ArrayType *capabilities, const 
 static void
 CheckCount(Oid role)
 {
-	int share = Max((int) ((int64) taskq_max_routes * taskq_role_share / 100), 1);
-	int n = RouteCount();
-	int n_own = 0;
+	int				   share = Max((int) ((int64) taskq_max_routes * taskq_role_share / 100), 1);
+	int				   n_own = 0;
+	int				   n;
+	const TaskqRoute **all = RoutesAll(&n);
 
 	if (n >= taskq_max_routes)
 		ereport(ERROR,
@@ -279,7 +182,7 @@ CheckCount(Oid role)
 				 errdetail("Jobs of %d different combinations of queue, task type, required capabilities and min_version have been enqueued.", n),
 				 errhint("Use few task types and queues, with the data in the payload; or raise taskq.max_routes.")));
 	for (int i = 0; i < n; i++)
-		if (routes[i].made_by == role)
+		if (all[i]->made_by == role)
 			n_own++;
 	if (OidIsValid(role) && n_own >= share)
 		ereport(ERROR,
@@ -290,28 +193,6 @@ CheckCount(Oid role)
 				 errhint("Use few task types and queues, with the data in the payload. Those that are not used are removed after taskq.route_idle.")));
 }
 
-/*
- * Have our own new route without reading all of them anew, which would cost the
- * square of what a transaction makes.  If it is rolled back, they are read anew.
- */
-static void
-KeepMade(int32 route_id, int32 queue_id, const char *task_type, ArrayType *capabilities, const char *min_version, Oid role)
-{
-	MemoryContext old = MemoryContextSwitchTo(routes_context);
-	TaskqRoute	 *route = NewRoute();
-
-	memset(route, 0, sizeof(TaskqRoute));
-	route->route_id = route_id;
-	route->queue_id = queue_id;
-	strlcpy(route->queue, QueueById(queue_id)->name, sizeof(route->queue));
-	strlcpy(route->task_type, task_type, sizeof(route->task_type));
-	route->capabilities = DatumGetArrayTypePCopy(PointerGetDatum(capabilities));
-	strlcpy(route->min_version, min_version, sizeof(route->min_version));
-	route->made_by = role;
-	AddRoute();
-	MemoryContextSwitchTo(old);
-}
-
 /* Make a route; the caller's transaction does, and may yet roll it back. */
 static int32
 MakeRoute(int32 queue_id, const char *task_type, ArrayType *capabilities, const char *min_version, Oid role)
@@ -320,12 +201,10 @@ MakeRoute(int32 queue_id, const char *task_type, ArrayType *capabilities, const 
 	Datum	   values[] = { Int32GetDatum(queue_id), CStringGetTextDatum(task_type), PointerGetDatum(capabilities),
 							CStringGetTextDatum(min_version), ObjectIdGetDatum(role) };
 	OwnerScope scope;
-	uint64	   before;
 	int32	   route_id;
 	bool	   isnull;
 
 	CheckCount(role);
-	before = routes_version;
 	OwnerEnterSpi(&scope);
 	OwnerExecute("INSERT INTO taskq.routes (queue_id, task_type, capabilities, min_version, made_by)"
 				 " VALUES ($1, $2, $3, NULLIF($4, ''), $5) RETURNING route_id",
@@ -333,17 +212,10 @@ MakeRoute(int32 queue_id, const char *task_type, ArrayType *capabilities, const 
 				 OidIsValid(role) ? NULL : "    n");
 	route_id = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	OwnerLeaveSpi(&scope);
-	CatalogChanged(REL_ROUTES);
+	ConfigNumberChanged(REL_ROUTES, route_id);
 
 	/* the queue may have been dropped while we waited for the table */
 	QueueById(queue_id);
-
-	/* if nothing has changed but by us */
-	if (routes_version == before && CatalogVersion() == before + 1)
-	{
-		KeepMade(route_id, queue_id, task_type, capabilities, min_version, role);
-		routes_version = before + 1;
-	}
 	return route_id;
 }
 
@@ -360,12 +232,11 @@ RouteFindOrMake(int32 queue_id, const char *task_type, ArrayType *capabilities, 
 int32
 RouteForPutBack(int32 route_id)
 {
-	TaskqRoute route = *RouteById(route_id);
-	int32	   found;
+	const TaskqRoute *route = RouteById(route_id);
+	int32			  found;
 
-	if (!route.retiring)
+	if (!route->retiring)
 		return route_id;
-	route.capabilities = DatumGetArrayTypePCopy(PointerGetDatum(route.capabilities));
-	found = FindByKey(route.queue_id, route.task_type, route.capabilities, route.min_version);
-	return found != 0 ? found : MakeRoute(route.queue_id, route.task_type, route.capabilities, route.min_version, InvalidOid);
+	found = FindByKey(route->queue_id, route->task_type, route->capabilities, route->min_version);
+	return found != 0 ? found : MakeRoute(route->queue_id, route->task_type, route->capabilities, route->min_version, InvalidOid);
 }

@@ -20,14 +20,12 @@ typedef struct TaskqRoute
 	char	   min_version[TASKQ_NAME_MAX + 1]; /* empty: any */
 	Oid		   made_by;							/* InvalidOid: nobody in particular */
 	bool	   retiring;						/* no new job is to point at it */
-	int		   next;							/* with the same hash key, or -1 */
 } TaskqRoute;
 
-/* Valid until the next look-up of a route. */
-extern const TaskqRoute *RouteById(int32 route_id);
-extern int				 RouteCount(void);
-extern const TaskqRoute *RouteAt(int i);
-extern int32			 RouteForPutBack(int32 route_id);
-extern int32			 RouteFindOrMake(int32 queue_id, const char *task_type, ArrayType *capabilities, const char *min_version);
+/* A route stays as it is until the transaction ends, see config/cache.h. */
+extern const TaskqRoute	 *RouteById(int32 route_id);
+extern const TaskqRoute **RoutesAll(int *n);
+extern int32			  RouteForPutBack(int32 route_id);
+extern int32			  RouteFindOrMake(int32 queue_id, const char *task_type, ArrayType *capabilities, const char *min_version);
 
 #endif /* TASKQ_ROUTE_H */

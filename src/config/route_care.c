@@ -41,6 +41,7 @@
 #include "base/guc.h"
 #include "config/route.h"
 #include "config/route_care.h"
+#include "config/stale.h"
 #include "store/catalog.h"
 #include "store/owner.h"
 #include "store/store.h"
@@ -91,7 +92,7 @@ ChangeRoutes(const char *sql, const int32 *ids, int n)
 	changed = (int) OwnerExecute(sql, lengthof(types), types, values, NULL);
 	OwnerLeaveSpi(&scope);
 	if (changed > 0)
-		CatalogChanged(REL_ROUTES);
+		ConfigRowsChanged(REL_ROUTES);
 	return changed;
 }
 
@@ -165,26 +166,24 @@ ForgetUsed(void)
 static void
 FindIdle(void)
 {
-	HASHCTL	   ctl = { .keysize = sizeof(int32), .entrysize = sizeof(Idle), .hcxt = TopMemoryContext };
-	OwnerScope scope;
-	Store	   jobs;
-	Snapshot   snapshot;
-	int		   n = RouteCount();
-	int32	  *ids = palloc(sizeof(int32) * (n + 1));
+	HASHCTL			   ctl = { .keysize = sizeof(int32), .entrysize = sizeof(Idle), .hcxt = TopMemoryContext };
+	OwnerScope		   scope;
+	Store			   jobs;
+	Snapshot		   snapshot;
+	int				   n;
+	const TaskqRoute **routes = RoutesAll(&n);
 
 	if (idle == NULL)
 		idle = hash_create("taskq idle routes", 256, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	looks++;
 	n_retiring = 0;
 	next_idle = DT_NOEND;
-	for (int i = 0; i < n; i++)
-		ids[i] = RouteAt(i)->route_id;
 	OwnerEnter(&scope);
 	snapshot = StoreSnapshot();
 	StoreOpenRel(&jobs, REL_JOBS);
 	for (int i = 0; i < n; i++)
-		if (!HasWaiting(&jobs, ids[i], snapshot) && IsIdle(ids[i]) && n_retiring < MAX_RETIRING)
-			retiring[n_retiring++] = ids[i];
+		if (!HasWaiting(&jobs, routes[i]->route_id, snapshot) && IsIdle(routes[i]->route_id) && n_retiring < MAX_RETIRING)
+			retiring[n_retiring++] = routes[i]->route_id;
 	StoreClose(&jobs, false);
 	UnregisterSnapshot(snapshot);
 	OwnerLeave(&scope);

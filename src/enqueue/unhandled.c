@@ -125,16 +125,17 @@ DiscardWaiting(int32 route_id, const char *task_type)
 static int
 RoutesToDiscard(TaskqRoute **discard)
 {
-	int			count = RouteCount(); /* asked once: the next answer may be another */
-	TaskqRoute *routes = palloc(sizeof(TaskqRoute) * (count + 1));
-	int			n = 0;
-	Snapshot	snapshot = StoreSnapshot();
-	Store		jobs;
+	int				   count;
+	const TaskqRoute **all = RoutesAll(&count);
+	TaskqRoute		  *routes = palloc(sizeof(TaskqRoute) * (count + 1));
+	int				   n = 0;
+	Snapshot		   snapshot = StoreSnapshot();
+	Store			   jobs;
 
 	StoreOpenRel(&jobs, REL_JOBS);
 	for (int i = 0; i < count; i++)
 	{
-		const TaskqRoute *route = RouteAt(i);
+		const TaskqRoute *route = all[i];
 		ScanKeyData		  key;
 
 		if (!IsDiscarded(route))

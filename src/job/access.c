@@ -16,6 +16,7 @@
 #include "utils/builtins.h"
 
 #include "base/args.h"
+#include "config/stale.h"
 #include "job/access.h"
 #include "store/catalog.h"
 #include "store/owner.h"
@@ -166,7 +167,7 @@ taskq_grant_access(PG_FUNCTION_ARGS)
 	ForEachObject("SELECT object FROM taskq.access_rights WHERE access = $2 AND $1 IS NOT NULL",
 				  values, "GRANT", "TO", role);
 	OwnerLeaveSpi(&scope);
-	CatalogChanged(REL_GRANTS);
+	ConfigRowsChanged(REL_GRANTS);
 	PG_RETURN_VOID();
 }
 
@@ -194,6 +195,6 @@ taskq_revoke_access(PG_FUNCTION_ARGS)
 	if (found && OwnerExecute("SELECT FROM taskq.access_grants WHERE role = $1", 1, types, values, NULL) == 0)
 		OwnerExecute(psprintf("REVOKE USAGE ON SCHEMA taskq FROM %s", role), 0, NULL, NULL, NULL);
 	OwnerLeaveSpi(&scope);
-	CatalogChanged(REL_GRANTS);
+	ConfigRowsChanged(REL_GRANTS);
 	PG_RETURN_BOOL(found);
 }

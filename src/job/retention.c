@@ -210,14 +210,15 @@ HistoryPrune(void)
 static int
 Retentions(int64 **retentions, int64 *longest)
 {
-	int count = QueueCount(); /* asked once: the next answer may be another */
-	int n = 0;
+	int				   count;
+	const TaskqQueue **queues = QueuesAll(&count);
+	int				   n = 0;
 
 	*retentions = palloc(sizeof(int64) * (count + 1));
 	*longest = 0;
 	for (int i = 0; i < count; i++)
 	{
-		const TaskqQueue *queue = QueueAt(i);
+		const TaskqQueue *queue = queues[i];
 
 		*longest = Max(*longest, queue->retain_events);
 		if (queue->events)

@@ -23,6 +23,7 @@
 #include "base/guc.h"
 #include "base/text.h"
 #include "config/roles.h"
+#include "config/stale.h"
 #include "job/job.h"
 #include "job/tenants.h"
 #include "store/catalog.h"
@@ -76,7 +77,7 @@ AddGrant(TupleTableSlot *slot, void *arg)
 static List *
 Grants(void)
 {
-	uint64 version = CatalogRegistryVersion();
+	uint64 version = ConfigTableVersion(REL_GRANTS);
 
 	if (grants_version == version)
 		return grants;

@@ -120,12 +120,14 @@ Record(const BlameSuspect *suspect)
 static bool
 MayRunNow(const BlameSuspect *suspect)
 {
-	OwnerScope scope;
-	Store	   jobs;
-	TaskqJob   job;
-	Claimant   worker;
-	Snapshot   snapshot;
-	int32	   route_id = 0;
+	const TaskqPool **pools;
+	int				  n;
+	OwnerScope		  scope;
+	Store			  jobs;
+	TaskqJob		  job;
+	Claimant		  worker;
+	Snapshot		  snapshot;
+	int32			  route_id = 0;
 
 	OwnerEnter(&scope);
 	snapshot = StoreSnapshot();
@@ -139,9 +141,10 @@ MayRunNow(const BlameSuspect *suspect)
 	StoreClose(&jobs, false);
 	UnregisterSnapshot(snapshot);
 	OwnerLeave(&scope);
-	for (int i = 0; i < PoolCount() && route_id != 0; i++)
+	pools = PoolsAll(&n);
+	for (int i = 0; i < n && route_id != 0; i++)
 	{
-		const TaskqPool *pool = PoolAt(i);
+		const TaskqPool *pool = pools[i];
 
 		if (pool->paused || pool->size == 0)
 			continue;

@@ -11,6 +11,7 @@
 #include "claim/claim.h"
 #include "config/pool.h"
 #include "config/route.h"
+#include "config/stale.h"
 #include "process/due_jobs.h"
 #include "process/start_workers.h"
 #include "shared/wake.h"
@@ -24,8 +25,11 @@ static bool		   are_there = false;
 static void
 CountDue(DueJobs *jobs)
 {
-	int n = RouteCount();
-	int ahead = DUE_AHEAD;
+	int				   n;
+	int				   n_pools;
+	const TaskqRoute **routes = RoutesAll(&n);
+	const TaskqPool	 **pools = PoolsAll(&n_pools);
+	int				   ahead = DUE_AHEAD;
 
 	jobs->routes.n = n;
 	jobs->routes.ids = palloc(sizeof(int32) * (n + 1));
@@ -33,9 +37,9 @@ CountDue(DueJobs *jobs)
 	jobs->due = palloc0(sizeof(int) * (n + 1));
 	jobs->next_due = DT_NOEND;
 	for (int i = 0; i < n; i++)
-		jobs->routes.ids[i] = RouteAt(i)->route_id;
-	for (int i = 0; i < PoolCount(); i++)
-		ahead = Max(ahead, PoolAt(i)->size);
+		jobs->routes.ids[i] = routes[i]->route_id;
+	for (int i = 0; i < n_pools; i++)
+		ahead = Max(ahead, pools[i]->size);
 	if (n > 0)
 		(void) ClaimCountDue(&jobs->routes, ahead, jobs->due, &jobs->next_due);
 }
@@ -50,9 +54,9 @@ WakeForDue(const DueJobs *jobs)
 {
 	static uint64 version = 0;
 
-	if (version != CatalogVersion())
+	if (version != ConfigVersion())
 	{
-		version = CatalogVersion();
+		version = ConfigVersion();
 		WakeAllWaiters(MyDatabaseId);
 	}
 	for (int i = 0; i < jobs->routes.n; i++)

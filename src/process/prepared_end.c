@@ -29,6 +29,7 @@
 #include "process/prepared_end.h"
 #include "ready/ready.h"
 #include "shared/prepared.h"
+#include "shared/news.h"
 #include "shared/shmem.h"
 #include "shared/wake.h"
 #include "store/catalog.h"
@@ -73,6 +74,7 @@ static void
 ActOnEnd(void)
 {
 	ReadyForget();
+	NewsPush(NEWS_ALL_TABLES, NULL);
 	WakeConfigChanged();
 	WakeForEvents();
 	WakeSchedulerAt(ClockNow());

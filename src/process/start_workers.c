@@ -21,6 +21,7 @@
 #include "base/log_pace.h"
 #include "config/adopt.h"
 #include "config/pool.h"
+#include "config/stale.h"
 #include "config/route.h"
 #include "process/start_workers.h"
 #include "process/worker.h"
@@ -90,7 +91,7 @@ NoteFailedStart(const char *pool)
 	delay = Min(USECS_PER_SEC << Min(trouble->failures, 6), MAX_START_DELAY);
 	trouble->failures++;
 	trouble->not_before = now + delay;
-	trouble->version = CatalogVersion();
+	trouble->version = ConfigVersion();
 	if (LogIsDue(psprintf("workers of pool %s fail", pool)))
 		ereport(WARNING,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -318,7 +319,7 @@ StartForPool(const TaskqPool *pool, const DueJobs *jobs, StartState *state)
 	want = Max(SlotsAreShort() ? 0 : pool->min_size, Min(pool->size, due));
 	for (; have < want; have++)
 	{
-		if (trouble != NULL && ClockIsAhead(trouble->not_before, MAX_START_DELAY) && trouble->version == CatalogVersion())
+		if (trouble != NULL && ClockIsAhead(trouble->not_before, MAX_START_DELAY) && trouble->version == ConfigVersion())
 			return trouble->not_before;
 		if (!ClockIsAhead(slots_retry_at, USECS_PER_SEC) && !SlotsMayTake(db))
 			NoteMissingSlots(pool->name);
@@ -356,13 +357,14 @@ StartForPool(const TaskqPool *pool, const DueJobs *jobs, StartState *state)
 TimestampTz
 StartWorkers(TaskqDatabase *database, const DueJobs *jobs, bool *busy)
 {
-	TimestampTz again = DT_NOEND;
-	StartState	state = { 0 };
-	int			n = PoolCount();
-	TaskqPool  *pools = palloc(sizeof(TaskqPool) * (n + 1));
+	TimestampTz		  again = DT_NOEND;
+	StartState		  state = { 0 };
+	int				  n;
+	const TaskqPool **all = PoolsAll(&n);
+	TaskqPool		 *pools = palloc(sizeof(TaskqPool) * (n + 1));
 
 	for (int i = 0; i < n; i++)
-		pools[i] = *PoolAt(i);
+		pools[i] = *all[i];
 	db = database;
 	CheckStarts();
 	CheckFailures();

@@ -25,6 +25,7 @@
 #include "base/guc.h"
 #include "base/injection_point.h"
 #include "config/adopt.h"
+#include "config/stale.h"
 #include "process/helper.h"
 #include "process/look_around.h"
 #include "process/work.h"
@@ -172,7 +173,7 @@ Past(const WorkState *state, bool news)
 {
 	return (WorkPast){
 		.news = news,
-		.changed = state->version != CatalogVersion(),
+		.changed = state->version != ConfigVersion(),
 		.ended = state->ended != CountEnded(),
 		.ran_at = state->ran_at,
 		.next = state->next,
@@ -226,7 +227,7 @@ static void
 NoteStart(WorkState *state)
 {
 	state->ran_at = ClockNow();
-	state->version = CatalogVersion();
+	state->version = ConfigVersion();
 	state->ended = CountEnded();
 	state->next = DT_NOEND;
 }

@@ -13,6 +13,7 @@
 #include "config/pause.h"
 #include "config/queue.h"
 #include "config/route_care.h"
+#include "config/stale.h"
 #include "enqueue/unhandled.h"
 #include "job/cancel_requests.h"
 #include "job/fence.h"
@@ -124,11 +125,12 @@ UnhandledDue(const WorkPast *past)
 static void
 DiscardUnhandled(WorkResult *result)
 {
-	int n = QueueCount();
+	int				   n;
+	const TaskqQueue **queues = QueuesAll(&n);
 
 	queues_discard = false;
 	for (int i = 0; i < n; i++)
-		if (QueueAt(i)->on_unhandled == UNHANDLED_FAIL)
+		if (queues[i]->on_unhandled == UNHANDLED_FAIL)
 			queues_discard = true;
 	if (queues_discard)
 		result->more = UnhandledSweep();
@@ -205,13 +207,13 @@ static uint64 recorded_version = 0; /* of the registry, when what its names mean
 static TimestampTz
 NamesDue(const WorkPast *past)
 {
-	return recorded_version != CatalogRegistryVersion() ? DT_NOBEGIN : WorkByCare(past);
+	return recorded_version != ConfigCodeVersion() ? DT_NOBEGIN : WorkByCare(past);
 }
 
 static void
 RecordNames(WorkResult *result)
 {
-	recorded_version = CatalogRegistryVersion();
+	recorded_version = ConfigCodeVersion();
 	RecordOwners(false);
 }
 

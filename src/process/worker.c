@@ -32,6 +32,7 @@
 #include "claim/claim.h"
 #include "config/eligible.h"
 #include "config/pool.h"
+#include "config/stale.h"
 #include "job/frames.h"
 #include "process/worker.h"
 #include "run/dispatch.h"
@@ -180,9 +181,9 @@ UpdateRoutes(void)
 
 	if (!CatalogMatches())
 		return false;
-	if (request.catalog_version == CatalogVersion())
+	if (request.catalog_version == ConfigVersion())
 		return true;
-	request.catalog_version = CatalogVersion();
+	request.catalog_version = ConfigVersion();
 	MemoryContextReset(routes_context);
 	memset(&routes, 0, sizeof(routes));
 	pool = PoolFind(params.pool);
@@ -244,7 +245,7 @@ MeNow(const ClaimRequest *claim)
 
 	if (MustLeave())
 		return NULL;
-	if (claim->catalog_version == CatalogVersion())
+	if (claim->catalog_version == ConfigVersion())
 		return &me;
 	pool = PoolFind(params.pool);
 	if (pool == NULL || pool->role != params.role || pool->paused || Rank() >= pool->size)
@@ -271,7 +272,7 @@ WaitForRoutes(void)
 		WaitBegin(&routes, 0, false);
 
 		/* a change before that was announced to nobody here */
-		if (request.catalog_version == CatalogVersion())
+		if (request.catalog_version == ConfigVersion())
 			return true;
 		if (!UpdateRoutes())
 			return false;

@@ -64,9 +64,9 @@ taskq_get_handler(PG_FUNCTION_ARGS)
 Datum
 taskq_get_registered_types(PG_FUNCTION_ARGS)
 {
-	int			   n;
-	TaskqHandler **sorted = HandlersSorted(&n);
-	Datum		  *types = palloc(sizeof(Datum) * (n + 1));
+	int					 n;
+	const TaskqHandler **sorted = HandlersSorted(&n);
+	Datum				*types = palloc(sizeof(Datum) * (n + 1));
 
 	CheckArgCount(fcinfo, 0);
 	for (int i = 0; i < n; i++)
@@ -186,9 +186,9 @@ InfoRow(const TaskqHandler *handler, Datum *values, bool *nulls)
 Datum
 taskq_list_handlers(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	int			   n;
-	TaskqHandler **sorted;
+	ReturnSetInfo		*result = (ReturnSetInfo *) fcinfo->resultinfo;
+	int					 n;
+	const TaskqHandler **sorted;
 
 	CheckArgCount(fcinfo, 0);
 	BeginRows(fcinfo, INFO_COLUMNS, info_columns);

@@ -19,6 +19,7 @@
 #include "config/contract.h"
 #include "config/handler.h"
 #include "config/resolve.h"
+#include "config/stale.h"
 #include "registry/record_owners.h"
 #include "registry/retry_function.h"
 #include "store/catalog.h"
@@ -156,10 +157,10 @@ KeepWhatIsNotFound(NameState *names)
 void
 RecordOwners(bool adopt)
 {
-	int			   n;
-	TaskqHandler **sorted = HandlersSorted(&n);
-	int			   n_outdated = 0;
-	TaskqHandler **outdated = palloc(sizeof(TaskqHandler *) * (n + 1));
+	int					 n;
+	const TaskqHandler **sorted = HandlersSorted(&n);
+	int					 n_outdated = 0;
+	const TaskqHandler **outdated = palloc(sizeof(TaskqHandler *) * (n + 1));
 	NameState(*names)[NAMES] = palloc(sizeof(NameState[NAMES]) * (n + 1));
 	OwnerScope scope;
 
@@ -181,5 +182,5 @@ RecordOwners(bool adopt)
 	for (int i = 0; i < n_outdated; i++)
 		Record(outdated[i], names[i]);
 	OwnerLeaveSpi(&scope);
-	CatalogChanged(REL_HANDLERS);
+	ConfigRowsChanged(REL_HANDLERS);
 }

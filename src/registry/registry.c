@@ -25,6 +25,7 @@
 #include "config/pool.h"
 #include "config/queue.h"
 #include "config/roles.h"
+#include "config/stale.h"
 #include "registry/registry.h"
 #include "registry/retry_function.h"
 #include "registry/unregister_handler.h"
@@ -285,7 +286,7 @@ WriteHandler(Datum *values, const char *nulls)
 				 " $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37)",
 				 H_COLUMNS, types, values, nulls);
 	OwnerLeaveSpi(&scope);
-	CatalogChanged(REL_HANDLERS);
+	ConfigNameChanged(REL_HANDLERS, TextDatumGetCString(values[H_TASK_TYPE - 1]));
 }
 
 Datum

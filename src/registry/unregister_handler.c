@@ -17,6 +17,7 @@
 #include "base/compat.h"
 #include "config/pause.h"
 #include "config/roles.h"
+#include "config/stale.h"
 #include "job/job.h"
 #include "registry/unregister_handler.h"
 #include "store/owner.h"
@@ -76,7 +77,7 @@ RemoveHandler(const char *task_type)
 	HandlerRecordChange(task_type, "unregistered", scope.caller);
 	OwnerExecute("DELETE FROM taskq.handlers WHERE task_type = $1", 1, types, values, NULL);
 	OwnerLeaveSpi(&scope);
-	CatalogChanged(REL_HANDLERS);
+	ConfigNameChanged(REL_HANDLERS, task_type);
 }
 
 Datum
@@ -101,10 +102,10 @@ taskq_unregister_handler(PG_FUNCTION_ARGS)
 Datum
 taskq_clear_handlers(PG_FUNCTION_ARGS)
 {
-	TaskqHandler **sorted;
-	int			   n;
-	int			   n_mine = 0;
-	char		 **mine;
+	const TaskqHandler **sorted;
+	int					 n;
+	int					 n_mine = 0;
+	char			   **mine;
 
 	CheckArgCount(fcinfo, 0);
 	CheckWritable("taskq.clear_handlers()");

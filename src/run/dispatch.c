@@ -33,6 +33,7 @@
 #include "base/clock.h"
 #include "base/guc.h"
 #include "claim/claim.h"
+#include "config/stale.h"
 #include "job/cancel_requests.h"
 #include "job/current.h"
 #include "job/frames.h"
@@ -271,7 +272,7 @@ MayGoOn(const ClaimRequest *request)
 	return turn.n_runs < taskq_share_commit_jobs &&
 		   ClockNow() - turn.started_at < MAX_SHARED_TIME &&
 		   MyProc->subxidStatus.count < MAX_SHARED_SUBXIDS &&
-		   request->catalog_version == CatalogVersion() &&
+		   request->catalog_version == ConfigVersion() &&
 		   ResetBetweenRuns();
 }
 

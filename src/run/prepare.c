@@ -23,6 +23,7 @@
 #include "base/guc.h"
 #include "config/handler.h"
 #include "config/route.h"
+#include "config/stale.h"
 #include "run/call.h"
 #include "run/prepare.h"
 #include "store/catalog.h"
@@ -185,7 +186,7 @@ RunMakeReady(const Run *run, bool nested)
 {
 	ReadyHandler *ready;
 	ReadyHandler  fresh;
-	uint64		  version = CatalogRegistryVersion();
+	uint64		  version = ConfigCodeVersion();
 
 	if (nested)
 	{

@@ -31,6 +31,7 @@
 #include "config/handler.h"
 #include "config/queue.h"
 #include "config/route.h"
+#include "config/stale.h"
 #include "job/cancel_requests.h"
 #include "job/current.h"
 #include "job/frames.h"
@@ -115,7 +116,7 @@ PrepareCall(FunctionCallInfo fcinfo, RunCall *call, int types_arg, int handler_a
 	call->request.routes = &call->routes;
 	call->request.worker_id = psprintf("session:%d", MyProcPid);
 	call->request.lease = call->request.worker_lease = NO_MICROSECONDS;
-	call->request.catalog_version = CatalogVersion();
+	call->request.catalog_version = ConfigVersion();
 }
 
 /* How a run by hand ended. */
@@ -192,7 +193,7 @@ RunOne(FunctionCallInfo fcinfo, RunCall *call, int64 job_id)
 	Datum		   values[RUN_COLUMNS];
 	bool		   nulls[RUN_COLUMNS] = { false };
 
-	call->request.catalog_version = CatalogVersion();
+	call->request.catalog_version = ConfigVersion();
 	call->routes = EligibleRoutes(&call->worker);
 	if (!DispatchHere(&call->request, job_id, call->is_given ? &call->given : NULL, &report))
 		return false;

@@ -81,7 +81,6 @@ InitDatabases(void)
 		pg_atomic_init_u32(&db->may_grow, 1);
 		pg_atomic_init_u64(&db->next_moment, 0);
 		pg_atomic_init_u64(&db->next_lease, 0);
-		pg_atomic_init_u64(&db->config_version, 1);
 		pg_atomic_init_u32(&db->config_commits, 0);
 		pg_atomic_init_u64(&db->cancels, 1);
 		pg_atomic_init_u64(&db->cancels_none_at, 0);
@@ -251,7 +250,6 @@ ShmemDatabase(Oid dboid, bool make)
 		pg_atomic_write_u64(&db->next_moment, 0);
 		pg_atomic_write_u64(&db->next_lease, 0);
 		pg_atomic_fetch_add_u64(&db->cancels, 1);
-		pg_atomic_fetch_add_u64(&db->config_version, 1);
 	}
 	LWLockRelease(&taskq_shared->lock);
 	return db;
@@ -287,14 +285,6 @@ ShmemUpSince(void)
 	if (!ShmemPresent())
 		return PgStartTime;
 	return taskq_shared->up_since != 0 ? taskq_shared->up_since : ClockNow();
-}
-
-uint64
-ShmemConfigVersion(void)
-{
-	TaskqDatabase *db = ShmemMyDatabase();
-
-	return db == NULL ? 0 : pg_atomic_read_u64(&db->config_version);
 }
 
 /*

@@ -156,7 +156,6 @@ typedef struct TaskqDatabase
 	pg_atomic_uint32 may_grow;					   /* 0 if the scheduler could not start more workers */
 	pg_atomic_uint64 next_moment;				   /* the next moment at which the scheduler must look */
 	pg_atomic_uint64 next_lease;				   /* no lease ends before this moment */
-	pg_atomic_uint64 config_version;			   /* incremented when the configuration changes */
 	pg_atomic_uint32 config_commits;			   /* how many commits of such changes are under way */
 	pg_atomic_uint64 cancels;					   /* incremented by each request to cancel a job */
 	pg_atomic_uint64 cancels_none_at;			   /* the value of "cancels" at which there was no request */
@@ -198,7 +197,6 @@ extern TaskqDatabase *ShmemDatabase(Oid dboid, bool make);
 extern TaskqDatabase *ShmemMyDatabase(void);
 extern void			  ShmemForgetDatabase(TaskqDatabase *db);
 extern TimestampTz	  ShmemUpSince(void);
-extern uint64		  ShmemConfigVersion(void);
 extern bool			  ShmemConfigCommits(void);
 extern void			  ShmemWakeScheduler(TaskqDatabase *db);
 extern void			  ShmemWakeLauncher(void);

@@ -246,10 +246,7 @@ ActOnNote(const WakeNote *note)
 			break;
 		case WAKE_CONFIG_CHANGED:
 			if (db != NULL)
-			{
-				pg_atomic_fetch_add_u64(&db->config_version, 1);
 				ShmemWakeScheduler(db);
-			}
 			WakeAllWaiters(MyDatabaseId);
 			break;
 		case WAKE_WORKER:

@@ -1,13 +1,12 @@
 /*
  * catalog.c
- *	  Where taskq's own tables are, and when what was read from them is stale.
+ *	  Is taskq installed here, by whom, and in which version; its tables, opened.
  *
- * Queues, handlers, routes, pools and workers are read whole and kept in each
- * process.  A change says so twice: by a relcache invalidation, which reaches
- * this transaction, every later one and servers without preload; and by a
- * counter in shared memory that the commit callback raises (wake.c), because a
- * worker may look at any moment and must not wait for the next invalidation that
- * it happens to process.
+ * What was found is kept until an invalidation says that it may have changed.
+ * There is no system cache for extensions, so the extension is looked up again
+ * after any change of a function or a schema, which each script makes.  That costs
+ * three index scans; what others have read from the tables is stale only if another
+ * installation was found.
  */
 #include "taskq.h"
 
@@ -15,132 +14,87 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/table.h"
-#include "access/xact.h"
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_class.h"
-#include "catalog/pg_collation.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
+#include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
-#include "utils/builtins.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
-#include "base/guc.h"
 #include "base/rows.h"
 #include "base/version.h"
-#include "shared/shmem.h"
-#include "shared/wake.h"
 #include "store/catalog.h"
 #include "store/columns.h"
-#include "store/find_index.h"
 #include "store/kit.h"
 
-/* The names of tables, indexes and sequences, and what an index must be. */
-static const struct
+/* The extension as it was found last; all zero: there is none. */
+typedef struct Installation
 {
-	const char *name;
-	TaskqRel	table; /* of an index */
-	IndexWanted index;
-} rels[TASKQ_RELS] = {
-	[REL_JOBS] = { "jobs" },
-	[REL_JOBS_PKEY] = { "jobs_pkey", REL_JOBS, { 1, { 1 }, .definition = "ALTER TABLE taskq.jobs ADD CONSTRAINT jobs_pkey PRIMARY KEY (job_id)" } },
-	[REL_JOBS_OPEN] = { "jobs_open", REL_JOBS, { 4, { 5, 8, 2, 1 }, .gate_column = 12, .gate = 'o', .definition = "CREATE INDEX jobs_open ON taskq.jobs (route_id, priority, run_at, job_id) WHERE gate = 'o'" } },
-	[REL_JOBS_RUNNING] = { "jobs_running", REL_JOBS, { 2, { 21, 1 }, .collation = C_COLLATION_OID, .gate_column = 12, .gate = 'r', .definition = "CREATE INDEX jobs_running ON taskq.jobs (worker_id COLLATE \"C\", job_id) WHERE gate = 'r'" } },
-	[REL_HISTORY] = { "job_history" },
-	[REL_HISTORY_OVERFLOW] = { "job_history_overflow" },
-	[REL_FAILURES] = { "attempt_failures" },
-	[REL_ROUTES] = { "routes" },
-	[REL_QUEUES] = { "queue_defs" },
-	[REL_HANDLERS] = { "handlers" },
-	[REL_POOLS] = { "pool_defs" },
-	[REL_WORKERS] = { "external_workers" },
-	[REL_WORKERS_PKEY] = { "external_workers_pkey", REL_WORKERS, { 1, { 1 }, .collation = DEFAULT_COLLATION_OID, .definition = "ALTER TABLE taskq.external_workers ADD CONSTRAINT external_workers_pkey PRIMARY KEY (worker_id)" } },
-	[REL_CANCELS] = { "cancel_requests" },
-	[REL_CANCELS_JOB] = { "cancel_requests_job", REL_CANCELS, { 1, { 2 }, .definition = "CREATE INDEX cancel_requests_job ON taskq.cancel_requests (job_id)" } },
-	[REL_INSTALLATION] = { "installation" },
-	[REL_JOB_ID_SEQ] = { "job_id_seq" },
-	[REL_EPOCH_SEQ] = { "epoch_seq" },
-	[REL_EVENTS] = { "event_log" },
-	[REL_EVENTS_OVERFLOW] = { "event_log_overflow" },
-	[REL_EVENT_ID_SEQ] = { "event_id_seq" },
-	[REL_FRAMES] = { "frame_log" },
-	[REL_GRANTS] = { "access_grants" },
-	[REL_RIGHTS] = { "access_rights" },
-	[REL_HANDLER_CHANGES] = { "handler_changes" },
-};
+	Oid	 extension;
+	Oid	 schema;
+	Oid	 owner;
+	bool newer; /* its version is beyond ours */
+} Installation;
 
-static bool		   catalog_valid = false;
-static bool		   rels_valid = false; /* and where the tables and indexes are */
-static bool		   catalog_loading = false;
-static Oid		   extension_oid;
-static Oid		   schema_oid;
-static Oid		   owner_oid;
-static Oid		   rel_oids[TASKQ_RELS];
-static bool		   newer;		/* the extension's version is beyond ours */
-static Definitions definitions; /* of its tables */
+static Installation installed;
+static bool			installed_valid = false; /* "installed" need not be looked up again */
+static bool			rels_valid = false;		 /* nor where the tables and indexes are */
+static bool			looking = false;		 /* just now; or an error has ended the look */
+static Definitions	definitions;			 /* of its tables */
 
-/* Raised by invalidations; everything that was read under another is stale. */
-static uint64 catalog_version = 1;
-static uint64 registry_version = 1; /* the same, but for new routes */
-static uint64 workers_version = 1;	/* the same for registrations of external workers */
-static uint64 shared_version_seen = 0;
-static bool	  superusers_seen = false; /* the setting that handlers were judged by */
+/* Raised when registrations of external workers may have changed. */
+static uint64 workers_version = 1;
+
+#define MAX_WATCHERS 2
+static CatalogWatcher watchers[MAX_WATCHERS];
+static int			  n_watchers = 0;
+
+/* news --------------------------------------------------------------------- */
+
+void
+CatalogWatch(CatalogWatcher watcher)
+{
+	Assert(n_watchers < MAX_WATCHERS);
+	watchers[n_watchers++] = watcher;
+}
 
 static void
-Outdate(void)
+TellWatchers(TaskqRel rel)
 {
-	catalog_version++;
-	registry_version++;
+	for (int i = 0; i < n_watchers; i++)
+		watchers[i](rel);
 }
 
 static void
 InvalidateByRelation(Datum arg, Oid relid)
 {
+	TaskqRel rel = OidIsValid(relid) ? RelOfOid(relid) : TASKQ_RELS;
+
 	KitInvalidate(relid);
-	if (!catalog_valid)
-		return;
 	if (!OidIsValid(relid))
-	{
-		catalog_valid = false;
-		Outdate();
+		installed_valid = rels_valid = false;
+	else if (rel == TASKQ_RELS)
 		return;
-	}
-	if (relid == rel_oids[REL_ROUTES])
-		catalog_version++;
-	if (relid == rel_oids[REL_QUEUES] || relid == rel_oids[REL_HANDLERS] || relid == rel_oids[REL_POOLS] ||
-		relid == rel_oids[REL_INSTALLATION] || relid == rel_oids[REL_GRANTS])
-		Outdate();
-	if (relid == rel_oids[REL_WORKERS])
+	else if (rel != REL_NEWS)
+		rels_valid = false; /* it may have been swapped for another: an index by REINDEX CONCURRENTLY, say */
+	if (rel == REL_WORKERS || rel == TASKQ_RELS)
 		workers_version++;
-
-	/* it may have been swapped for another: an index by REINDEX CONCURRENTLY, say */
-	for (int i = 0; i < TASKQ_RELS && rels_valid; i++)
-		if (relid == rel_oids[i])
-			rels_valid = false;
+	TellWatchers(rel);
 }
 
-/* A role, who is a member of it, or the right to connect changed: handlers may have become runnable or not. */
-static void
-InvalidateByRole(Datum arg, int cacheid, uint32 hashvalue)
-{
-	Outdate();
-}
-
-/* The same of a function; or a script has brought the extension to another version. */
+/* A script may have brought the extension to another version, or it has gone. */
 static void
 InvalidateByDefinition(Datum arg, int cacheid, uint32 hashvalue)
 {
-	catalog_valid = false;
-	Outdate();
+	installed_valid = false;
 }
 
 void
@@ -149,17 +103,13 @@ CatalogInit(void)
 	CacheRegisterRelcacheCallback(InvalidateByRelation, (Datum) 0);
 	CacheRegisterSyscacheCallback(NAMESPACEOID, InvalidateByDefinition, (Datum) 0);
 	CacheRegisterSyscacheCallback(PROCOID, InvalidateByDefinition, (Datum) 0);
-	CacheRegisterSyscacheCallback(AUTHOID, InvalidateByRole, (Datum) 0);
-	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, InvalidateByRole, (Datum) 0);
-	CacheRegisterSyscacheCallback(DATABASEOID, InvalidateByRole, (Datum) 0);
 }
 
-/*
- * The extension's owner, and whether its version is beyond ours; there is no
- * system cache for pg_extension.
- */
+/* look --------------------------------------------------------------------- */
+
+/* The extension's owner, and whether its version is beyond ours. */
 static Oid
-FindExtensionOwner(Oid extension)
+FindOwner(Oid extension, bool *newer)
 {
 	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
 	ScanKeyData key;
@@ -176,91 +126,96 @@ FindExtensionOwner(Oid extension)
 		Datum version = heap_getattr(tuple, Anum_pg_extension_extversion, RelationGetDescr(rel), &isnull);
 
 		owner = ((Form_pg_extension) GETSTRUCT(tuple))->extowner;
-		newer = !VersionAtLeast(TASKQ_VERSION, TextDatumGetCString(version));
+		*newer = !VersionAtLeast(TASKQ_VERSION, TextDatumGetCString(version));
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 	return owner;
 }
 
-/* How many columns a relation has; -1 when there is none of this oid.  A table of an older version has fewer. */
-static int
-CountColumns(Oid relid)
+/* Find the extension.  A schema that only bears the name is not ours. */
+static Installation
+FindInstallation(void)
 {
-	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	int		  columns = -1;
+	Installation none = { 0 };
+	Installation found = { 0 };
 
-	if (HeapTupleIsValid(tuple))
-	{
-		columns = ((Form_pg_class) GETSTRUCT(tuple))->relnatts;
-		ReleaseSysCache(tuple);
-	}
-	return columns;
+	found.extension = get_extension_oid("taskq", true);
+	if (!OidIsValid(found.extension))
+		return none;
+	found.schema = get_namespace_oid(TASKQ_SCHEMA, true);
+	if (!OidIsValid(found.schema) ||
+		getExtensionOfObject(NamespaceRelationId, found.schema) != found.extension)
+		return none;
+	found.owner = FindOwner(found.extension, &found.newer);
+	return OidIsValid(found.owner) ? found : none;
 }
 
-/* Find the extension anew.  A schema that only bears the name is not ours. */
 static bool
-LoadCatalog(void)
+IsSame(const Installation *a, const Installation *b)
 {
-	newer = false;
-	extension_oid = get_extension_oid("taskq", true);
-	if (!OidIsValid(extension_oid))
-		return false;
-	schema_oid = get_namespace_oid(TASKQ_SCHEMA, true);
-	if (!OidIsValid(schema_oid) ||
-		getExtensionOfObject(NamespaceRelationId, schema_oid) != extension_oid)
-		return false;
-	owner_oid = FindExtensionOwner(extension_oid);
-	return OidIsValid(owner_oid);
+	return a->extension == b->extension && a->schema == b->schema && a->owner == b->owner && a->newer == b->newer;
 }
 
-/* Find its tables and their indexes anew. */
+/* Look the extension up again, and forget the tables of another installation. */
 static void
-LoadRels(void)
+LookUp(void)
 {
-	definitions = newer ? DEFINITIONS_NEWER : DEFINITIONS_MATCH;
-	for (int i = 0; i < TASKQ_RELS; i++)
-	{
-		if (rels[i].index.n_keys > 0)
-			continue;
-		rel_oids[i] = get_relname_relid(rels[i].name, schema_oid);
-		if (definitions == DEFINITIONS_MATCH && CountColumns(rel_oids[i]) < ColumnsOf(i)->n)
-			definitions = DEFINITIONS_OLDER;
-	}
-	for (int i = 0; i < TASKQ_RELS; i++)
-		if (rels[i].index.n_keys > 0)
-			rel_oids[i] = IndexFind(&rels[i].index, rels[i].name, rel_oids[rels[i].table]);
+	Installation found = FindInstallation();
+
+	if (IsSame(&found, &installed))
+		return;
+	installed = found;
+	rels_valid = false;
+	RelsForget();
+	workers_version++;
+	TellWatchers(TASKQ_RELS);
+}
+
+/* Find its tables and indexes. */
+static void
+FindRels(void)
+{
+	bool complete = RelsFind(installed.schema);
+
+	if (installed.newer)
+		definitions = DEFINITIONS_NEWER;
+	else
+		definitions = complete ? DEFINITIONS_MATCH : DEFINITIONS_OLDER;
 }
 
 /* Is taskq installed in this database?  Needs a transaction. */
 bool
 CatalogInstalled(void)
 {
+	if (installed_valid && rels_valid && !looking)
+		return true;
+
 	/* an error has cut the last look short */
-	if (catalog_loading)
-		catalog_valid = rels_valid = catalog_loading = false;
-	while (!catalog_valid || !rels_valid)
+	if (looking)
+		installed_valid = rels_valid = false;
+	looking = true;
+	while (!installed_valid || !rels_valid)
 	{
-		catalog_loading = true;
-		if (!catalog_valid)
+		/* each is set before the look: if an invalidation comes in meanwhile, look again */
+		if (!installed_valid)
 		{
-			/*
-			 * Only found installations are remembered.  Set before the look: if an
-			 * invalidation comes in meanwhile, look again.
-			 */
-			catalog_valid = true;
-			memset(rel_oids, 0, sizeof(rel_oids));
-			Outdate();
-			if (!LoadCatalog())
-			{
-				catalog_valid = catalog_loading = false;
-				return false;
-			}
+			installed_valid = true;
+			LookUp();
 		}
-		rels_valid = true;
-		LoadRels();
-		catalog_loading = false;
+		if (!OidIsValid(installed.extension))
+		{
+			/* only installations that were found are remembered */
+			installed_valid = looking = false;
+			return false;
+		}
+		if (!rels_valid)
+		{
+			rels_valid = true;
+			FindRels();
+		}
 	}
+	looking = false;
 	return true;
 }
 
@@ -320,21 +275,21 @@ Oid
 CatalogExtension(void)
 {
 	RequireInstalled();
-	return extension_oid;
+	return installed.extension;
 }
 
 Oid
 CatalogSchema(void)
 {
 	RequireInstalled();
-	return schema_oid;
+	return installed.schema;
 }
 
 Oid
 CatalogOwner(void)
 {
 	RequireInstalled();
-	return owner_oid;
+	return installed.owner;
 }
 
 /* The row type taskq.job. */
@@ -355,13 +310,6 @@ CatalogJobType(void)
 	return type;
 }
 
-/* Has somebody dropped an index without which nothing works? */
-static bool
-IsMissing(TaskqRel rel)
-{
-	return rels[rel].index.n_keys > 0 && !OidIsValid(rel_oids[rel]);
-}
-
 /*
  * Where a table or sequence is; or an index, which is asked for when its table
  * has been opened: so long as that is locked the answer holds.
@@ -370,19 +318,19 @@ Oid
 CatalogRel(TaskqRel rel)
 {
 	RequireTables();
-	if (IsMissing(rel))
+	if (RelIsMissingIndex(rel))
 	{
 		/* a new one is announced for the table, but its other name is not */
 		rels_valid = false;
 		RequireTables();
 	}
-	if (IsMissing(rel))
+	if (RelIsMissingIndex(rel))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("index \"%s\" of table taskq.%s does not exist", rels[rel].name, rels[rels[rel].table].name),
+				 errmsg("index \"%s\" of table taskq.%s does not exist", RelName(rel), RelName(RelTable(rel))),
 				 errdetail("taskq cannot work without it."),
-				 errhint("Run %s;", rels[rel].index.definition)));
-	return rel_oids[rel];
+				 errhint("Run %s;", RelIndexDefinition(rel))));
+	return RelOid(rel);
 }
 
 /* The same without a word about definitions of another version. */
@@ -390,19 +338,19 @@ Oid
 CatalogRelIfThere(TaskqRel rel)
 {
 	RequireInstalled();
-	return rel_oids[rel];
+	return RelOid(rel);
 }
 
 /* The name of an index that is missing, and the statement that makes it if that is asked for; or NULL. */
 const char *
 CatalogMissingIndex(const char **definition)
 {
-	for (int i = 0; CatalogMatches() && i < TASKQ_RELS; i++)
-		if (IsMissing(i))
+	for (TaskqRel rel = 0; CatalogMatches() && rel < TASKQ_RELS; rel++)
+		if (RelIsMissingIndex(rel))
 		{
 			if (definition != NULL)
-				*definition = rels[i].index.definition;
-			return rels[i].name;
+				*definition = RelIndexDefinition(rel);
+			return RelName(rel);
 		}
 	return NULL;
 }
@@ -418,7 +366,7 @@ CatalogCheckColumns(TaskqRel rel, Relation opened)
 	if (other != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("column \"%s\" of table taskq.%s was changed", NameStr(TupleDescAttr(desc, other - 1)->attname), rels[rel].name),
+				 errmsg("column \"%s\" of table taskq.%s was changed", NameStr(TupleDescAttr(desc, other - 1)->attname), RelName(rel)),
 				 errdetail("taskq reads the columns of its tables as CREATE EXTENSION has made them."),
 				 errhint("Give the table its definition back, or create the extension anew.")));
 }
@@ -450,77 +398,16 @@ CatalogOpen(TaskqRel rel, LOCKMODE mode)
 	}
 }
 
-/* What was read under another version than this must be read again. */
-uint64
-CatalogVersion(void)
-{
-	uint64 shared = ShmemConfigVersion();
-
-	if (shared != shared_version_seen || superusers_seen != taskq_allow_superuser_handlers)
-	{
-		shared_version_seen = shared;
-		superusers_seen = taskq_allow_superuser_handlers;
-		Outdate();
-	}
-	return catalog_version;
-}
-
-/* The same for whom new routes do not matter, of which a transaction may make thousands. */
-uint64
-CatalogRegistryVersion(void)
-{
-	(void) CatalogVersion();
-	return registry_version;
-}
-
-/* The same for external workers, with CatalogVersion(). */
+/* Raised when registrations of external workers may have changed. */
 uint64
 CatalogWorkersVersion(void)
 {
 	return workers_version;
 }
 
-/*
- * Learn of all changes that were committed before this call, for a decision that
- * must go by them.
- *
- * A change becomes visible before the news of it is sent.  So its transaction
- * announces it before it commits and withdraws that when the news has been sent
- * (wake.c).  A caller that finds an announcement does not know on which side of the
- * commit it is, and reads everything anew.  A caller that finds none is either before
- * the commit or after the news.  Without preload there are no announcements, and a
- * change may be missed until its COMMIT returns.
- */
+/* Have what is known of external workers read anew. */
 void
-CatalogCatchUp(void)
+CatalogOutdateWorkers(void)
 {
-	bool commits = ShmemConfigCommits();
-
-	AcceptInvalidationMessages();
-	if (!commits)
-		return;
-	Outdate();
 	workers_version++;
-}
-
-/* Tell this and, at commit, every process that a table's rows changed. */
-void
-CatalogChanged(TaskqRel rel)
-{
-	CacheInvalidateRelcacheByRelid(CatalogRel(rel));
-	CommandCounterIncrement();
-	WakeConfigChanged();
-}
-
-/*
- * Have a new, empty context for what is read anew.  What was read before stays
- * until the transaction ends: whoever asks for a handler, say, may have it read
- * anew by his next question, and goes on with the first answer.
- */
-void
-CatalogRenew(MemoryContext *context, const char *name)
-{
-	if (*context != NULL)
-		MemoryContextSetParent(*context, TopTransactionContext);
-	*context = AllocSetContextCreateInternal(TopMemoryContext, name, ALLOCSET_DEFAULT_SIZES);
 }

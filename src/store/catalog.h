@@ -1,6 +1,6 @@
 /*
  * catalog.h
- *	  Where taskq's own tables are, and when what was read from them is stale.
+ *	  Is taskq installed here, by whom, and in which version; its tables, opened.
  */
 #ifndef TASKQ_CATALOG_H
 #define TASKQ_CATALOG_H
@@ -10,35 +10,7 @@
 #include "storage/lockdefs.h"
 #include "utils/relcache.h"
 
-typedef enum TaskqRel
-{
-	REL_JOBS,
-	REL_JOBS_PKEY,
-	REL_JOBS_OPEN,
-	REL_JOBS_RUNNING,
-	REL_HISTORY,
-	REL_HISTORY_OVERFLOW,
-	REL_FAILURES,
-	REL_ROUTES,
-	REL_QUEUES,
-	REL_HANDLERS,
-	REL_POOLS,
-	REL_WORKERS,
-	REL_WORKERS_PKEY,
-	REL_CANCELS,
-	REL_CANCELS_JOB,
-	REL_INSTALLATION,
-	REL_JOB_ID_SEQ,
-	REL_EPOCH_SEQ,
-	REL_EVENTS,
-	REL_EVENTS_OVERFLOW,
-	REL_EVENT_ID_SEQ,
-	REL_FRAMES,
-	REL_GRANTS,
-	REL_RIGHTS,
-	REL_HANDLER_CHANGES
-} TaskqRel;
-#define TASKQ_RELS (REL_HANDLER_CHANGES + 1)
+#include "store/rels.h"
 
 /* How taskq's SQL definitions in this database stand to its library. */
 typedef enum Definitions
@@ -62,11 +34,15 @@ extern Oid		   CatalogRelIfThere(TaskqRel rel);
 extern void		   CatalogCheckColumns(TaskqRel rel, Relation opened);
 extern Relation	   CatalogOpen(TaskqRel rel, LOCKMODE mode);
 extern const char *CatalogMissingIndex(const char **definition);
-extern uint64	   CatalogVersion(void);
-extern uint64	   CatalogRegistryVersion(void);
 extern uint64	   CatalogWorkersVersion(void);
-extern void		   CatalogCatchUp(void);
-extern void		   CatalogChanged(TaskqRel rel);
-extern void		   CatalogRenew(MemoryContext *context, const char *name);
+extern void		   CatalogOutdateWorkers(void);
+
+/*
+ * Told when a relation of taskq's may have changed, or with TASKQ_RELS, when any
+ * of them may have, or another installation is there.  Called by invalidations:
+ * it must not read a catalogue, and cannot fail.
+ */
+typedef void (*CatalogWatcher)(TaskqRel rel);
+extern void CatalogWatch(CatalogWatcher watcher);
 
 #endif /* TASKQ_CATALOG_H */

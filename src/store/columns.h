@@ -7,7 +7,7 @@
 
 #include "taskq.h"
 
-#include "store/catalog.h"
+#include "store/rels.h"
 
 /* The columns that this library knows.  Users may have added others after them. */
 typedef struct TaskqColumns

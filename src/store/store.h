@@ -52,6 +52,7 @@ extern Snapshot		   StoreSnapshot(void);
 
 typedef void (*StoreRowFunction)(TupleTableSlot *slot, void *arg);
 extern void StoreScan(TaskqRel rel, StoreRowFunction function, void *arg);
+extern void StoreScanKey(TaskqRel rel, ScanKey key, StoreRowFunction function, void *arg);
 
 /* columns of a slot; text is not detoasted, NULL pointers stand for NULL */
 extern void *SlotPointer(TupleTableSlot *slot, int attnum);

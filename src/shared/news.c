@@ -1,0 +1,120 @@
+/*
+ * news.c
+ *	  Which rows of the configuration were changed, told to all processes.
+ *
+ * The last NEWS_KEPT changes of the whole cluster are kept in a ring in shared
+ * memory.  A commit adds its changes when its rows are visible, and before its
+ * locks are released; so whoever has waited for such a lock finds them here.  Each
+ * process remembers how far it has read.
+ *
+ * Without preload there is no ring, and on a standby nobody adds to it: there a
+ * relcache invalidation says that a table has changed (config/cache.c).
+ */
+#include "taskq.h"
+
+#include "miscadmin.h"
+#include "port/atomics.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+
+#include "shared/news.h"
+#include "shared/shmem.h"
+
+typedef struct NewsRing
+{
+	LWLock			 lock;
+	pg_atomic_uint64 n; /* items that were ever added; changed under the lock */
+	NewsItem		 items[NEWS_KEPT];
+} NewsRing;
+
+static NewsRing *ring = NULL;
+
+/* How many of the ring's items this process has read. */
+static uint64 n_read = 0;
+
+static Size
+RingSize(void)
+{
+	return MAXALIGN(sizeof(NewsRing));
+}
+
+static void
+RingStartup(void)
+{
+	bool found;
+
+	ring = ShmemInitStruct("taskq news", RingSize(), &found);
+	if (found)
+		return;
+	memset(ring, 0, sizeof(NewsRing));
+	LWLockInitialize(&ring->lock, taskq_tranche);
+	pg_atomic_init_u64(&ring->n, 0);
+}
+
+void
+NewsInit(void)
+{
+	ShmemRegister(RingSize, RingStartup);
+}
+
+bool
+NewsPresent(void)
+{
+	return ring != NULL;
+}
+
+/* Add a change of one row, or of any row with key NULL.  Called by commit callbacks: cannot fail. */
+void
+NewsPush(int table, const NewsKey *key)
+{
+	NewsItem *item;
+	uint64	  n;
+
+	if (ring == NULL)
+		return;
+	LWLockAcquire(&ring->lock, LW_EXCLUSIVE);
+	n = pg_atomic_read_u64(&ring->n);
+	item = &ring->items[n % NEWS_KEPT];
+	item->dboid = MyDatabaseId;
+	item->table = table;
+	item->all_rows = key == NULL;
+	if (key != NULL)
+		item->key = *key;
+	pg_atomic_write_u64(&ring->n, n + 1);
+	LWLockRelease(&ring->lock);
+
+	/* what we have done ourselves is known here */
+	if (n_read == n)
+		n_read = n + 1;
+}
+
+/*
+ * Call a function for each item of this database that was added since the last
+ * call.  Where that is not known any more, it is called for a change of everything.
+ */
+void
+NewsRead(NewsFunction function)
+{
+	uint64 n;
+
+	if (ring == NULL || pg_atomic_read_u64(&ring->n) == n_read)
+		return;
+	for (;;)
+	{
+		NewsItem item = { .dboid = MyDatabaseId, .table = NEWS_ALL_TABLES, .all_rows = true };
+
+		LWLockAcquire(&ring->lock, LW_SHARED);
+		n = pg_atomic_read_u64(&ring->n);
+		Assert(n_read <= n);
+		if (n - n_read <= NEWS_KEPT && n_read < n)
+			item = ring->items[n_read % NEWS_KEPT];
+		LWLockRelease(&ring->lock);
+		if (n_read == n)
+			return;
+
+		/* the function may fail: the item counts as read when it has returned */
+		if (item.dboid == MyDatabaseId)
+			function(&item);
+		n_read = n - n_read <= NEWS_KEPT ? n_read + 1 : n;
+	}
+}

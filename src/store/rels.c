@@ -1,0 +1,144 @@
+/*
+ * rels.c
+ *	  taskq's tables, indexes and sequences, and where they are.
+ *
+ * A table or sequence is known by its name, an index by its definition
+ * (find_index.c).  catalog.c says when they must be found again.
+ */
+#include "taskq.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_collation.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "store/columns.h"
+#include "store/find_index.h"
+#include "store/rels.h"
+
+/* The names of tables, indexes and sequences, and what an index must be. */
+static const struct
+{
+	const char *name;
+	TaskqRel	table; /* of an index */
+	IndexWanted index;
+} rels[TASKQ_RELS] = {
+	[REL_JOBS] = { "jobs" },
+	[REL_JOBS_PKEY] = { "jobs_pkey", REL_JOBS, { 1, { 1 }, .definition = "ALTER TABLE taskq.jobs ADD CONSTRAINT jobs_pkey PRIMARY KEY (job_id)" } },
+	[REL_JOBS_OPEN] = { "jobs_open", REL_JOBS, { 4, { 5, 8, 2, 1 }, .gate_column = 12, .gate = 'o', .definition = "CREATE INDEX jobs_open ON taskq.jobs (route_id, priority, run_at, job_id) WHERE gate = 'o'" } },
+	[REL_JOBS_RUNNING] = { "jobs_running", REL_JOBS, { 2, { 21, 1 }, .collation = C_COLLATION_OID, .gate_column = 12, .gate = 'r', .definition = "CREATE INDEX jobs_running ON taskq.jobs (worker_id COLLATE \"C\", job_id) WHERE gate = 'r'" } },
+	[REL_HISTORY] = { "job_history" },
+	[REL_HISTORY_OVERFLOW] = { "job_history_overflow" },
+	[REL_FAILURES] = { "attempt_failures" },
+	[REL_ROUTES] = { "routes" },
+	[REL_QUEUES] = { "queue_defs" },
+	[REL_HANDLERS] = { "handlers" },
+	[REL_POOLS] = { "pool_defs" },
+	[REL_WORKERS] = { "external_workers" },
+	[REL_WORKERS_PKEY] = { "external_workers_pkey", REL_WORKERS, { 1, { 1 }, .collation = DEFAULT_COLLATION_OID, .definition = "ALTER TABLE taskq.external_workers ADD CONSTRAINT external_workers_pkey PRIMARY KEY (worker_id)" } },
+	[REL_CANCELS] = { "cancel_requests" },
+	[REL_CANCELS_JOB] = { "cancel_requests_job", REL_CANCELS, { 1, { 2 }, .definition = "CREATE INDEX cancel_requests_job ON taskq.cancel_requests (job_id)" } },
+	[REL_INSTALLATION] = { "installation" },
+	[REL_JOB_ID_SEQ] = { "job_id_seq" },
+	[REL_EPOCH_SEQ] = { "epoch_seq" },
+	[REL_EVENTS] = { "event_log" },
+	[REL_EVENTS_OVERFLOW] = { "event_log_overflow" },
+	[REL_EVENT_ID_SEQ] = { "event_id_seq" },
+	[REL_FRAMES] = { "frame_log" },
+	[REL_GRANTS] = { "access_grants" },
+	[REL_RIGHTS] = { "access_rights" },
+	[REL_HANDLER_CHANGES] = { "handler_changes" },
+};
+
+/* InvalidOid: it was not found. */
+static Oid rel_oids[TASKQ_RELS];
+
+/* How many columns a relation has; -1 when there is none of this oid. */
+static int
+CountColumns(Oid relid)
+{
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	int		  columns = -1;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		columns = ((Form_pg_class) GETSTRUCT(tuple))->relnatts;
+		ReleaseSysCache(tuple);
+	}
+	return columns;
+}
+
+/* Find all of them in the schema; false: a table has fewer columns than this library reads. */
+bool
+RelsFind(Oid schema)
+{
+	bool complete = true;
+
+	for (int i = 0; i < TASKQ_RELS; i++)
+	{
+		if (rels[i].index.n_keys > 0)
+			continue;
+		rel_oids[i] = get_relname_relid(rels[i].name, schema);
+		if (CountColumns(rel_oids[i]) < ColumnsOf(i)->n)
+			complete = false;
+	}
+	for (int i = 0; i < TASKQ_RELS; i++)
+		if (rels[i].index.n_keys > 0)
+			rel_oids[i] = IndexFind(&rels[i].index, rels[i].name, rel_oids[rels[i].table]);
+	return complete;
+}
+
+/* Another installation is looked at from now on. */
+void
+RelsForget(void)
+{
+	memset(rel_oids, 0, sizeof(rel_oids));
+}
+
+Oid
+RelOid(TaskqRel rel)
+{
+	Assert(rel >= 0 && rel < TASKQ_RELS);
+	return rel_oids[rel];
+}
+
+/* Which of them has this oid?  TASKQ_RELS: none.  Called by invalidations: reads no catalogue. */
+TaskqRel
+RelOfOid(Oid relid)
+{
+	TaskqRel rel = 0;
+
+	Assert(OidIsValid(relid));
+	while (rel < TASKQ_RELS && rel_oids[rel] != relid)
+		rel++;
+	return rel;
+}
+
+const char *
+RelName(TaskqRel rel)
+{
+	return rels[rel].name;
+}
+
+/* The table of an index. */
+TaskqRel
+RelTable(TaskqRel rel)
+{
+	Assert(rels[rel].index.n_keys > 0);
+	return rels[rel].table;
+}
+
+/* Has somebody dropped an index without which nothing works? */
+bool
+RelIsMissingIndex(TaskqRel rel)
+{
+	return rels[rel].index.n_keys > 0 && !OidIsValid(rel_oids[rel]);
+}
+
+/* The statement that makes an index. */
+const char *
+RelIndexDefinition(TaskqRel rel)
+{
+	return rels[rel].index.definition;
+}

@@ -1,0 +1,56 @@
+/*
+ * rels.h
+ *	  taskq's tables, indexes and sequences, and where they are.
+ */
+#ifndef TASKQ_RELS_H
+#define TASKQ_RELS_H
+
+#include "taskq.h"
+
+typedef enum TaskqRel
+{
+	REL_JOBS,
+	REL_JOBS_PKEY,
+	REL_JOBS_OPEN,
+	REL_JOBS_RUNNING,
+	REL_HISTORY,
+	REL_HISTORY_OVERFLOW,
+	REL_FAILURES,
+	REL_ROUTES,
+	REL_QUEUES,
+	REL_HANDLERS,
+	REL_POOLS,
+	REL_WORKERS,
+	REL_WORKERS_PKEY,
+	REL_CANCELS,
+	REL_CANCELS_JOB,
+	REL_INSTALLATION,
+	REL_JOB_ID_SEQ,
+	REL_EPOCH_SEQ,
+	REL_EVENTS,
+	REL_EVENTS_OVERFLOW,
+	REL_EVENT_ID_SEQ,
+	REL_FRAMES,
+	REL_GRANTS,
+	REL_RIGHTS,
+	REL_HANDLER_CHANGES
+} TaskqRel;
+#define TASKQ_RELS (REL_HANDLER_CHANGES + 1)
+
+/*
+ * Invalidated instead of a table whose rows have changed, where the ring in shared
+ * memory tells which (shared/news.h): only a standby must read the tables again then.
+ * Nothing else invalidates this sequence.
+ */
+#define REL_NEWS REL_EVENT_ID_SEQ
+
+extern bool		   RelsFind(Oid schema);
+extern void		   RelsForget(void);
+extern Oid		   RelOid(TaskqRel rel);
+extern TaskqRel	   RelOfOid(Oid relid);
+extern const char *RelName(TaskqRel rel);
+extern TaskqRel	   RelTable(TaskqRel rel);
+extern bool		   RelIsMissingIndex(TaskqRel rel);
+extern const char *RelIndexDefinition(TaskqRel rel);
+
+#endif /* TASKQ_RELS_H */

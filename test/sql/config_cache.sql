@@ -1,0 +1,93 @@
+-- The configuration in memory: it follows every change, and reads no more than has changed.
+\set ECHO none
+\i test/sql/include/tap.sql
+SELECT plan(22);
+
+-- How often this transaction has read a table as a whole.
+CREATE FUNCTION pg_temp.whole(tab regclass) RETURNS bigint LANGUAGE sql AS $$ SELECT pg_stat_get_xact_numscans(tab) $$;
+SET client_min_messages = warning;
+
+-- what follows
+BEGIN;
+SELECT taskq.create_queue('cc-q'), taskq.register_handler('cc-a'), taskq.enqueue_job('cc-a', queue => 'cc-q') \gset
+SELECT ok(taskq.is_registered('cc-a'), 'a change is seen by the transaction that makes it');
+SAVEPOINT s;
+SELECT taskq.register_handler('cc-b'), taskq.unregister_handler('cc-a'), taskq.create_queue('cc-r') \gset
+SELECT is(ARRAY[taskq.is_registered('cc-a'), taskq.is_registered('cc-b')], ARRAY[false, true], 'and in a subtransaction');
+SAVEPOINT t;
+SELECT taskq.register_handler('cc-c') \gset
+SELECT taskq.is_registered('cc-c') \gset
+RELEASE t;
+ROLLBACK TO s;
+SELECT is(ARRAY[taskq.is_registered('cc-a'), taskq.is_registered('cc-b'), taskq.is_registered('cc-c')], ARRAY[true, false, false],
+	'until that is rolled back, with what it has released');
+SELECT throws_ok($$ SELECT taskq.enqueue_job('cc-a', queue => 'cc-r') $$, '42704', 'queue "cc-r" does not exist', 'so are queues');
+ROLLBACK;
+SELECT ok(NOT taskq.is_registered('cc-a'), 'or the transaction is');
+SELECT throws_ok($$ SELECT taskq.alter_queue('cc-q') $$, '42704', 'queue "cc-q" does not exist', 'of queues, too');
+
+BEGIN;
+SELECT taskq.register_handler('cc-p'), taskq.create_queue('cc-p') \gset
+SELECT taskq.is_registered('cc-p') \gset
+PREPARE TRANSACTION 'cc-p';
+SELECT ok(NOT taskq.is_registered('cc-p'), 'a prepared change is seen by nobody');
+COMMIT PREPARED 'cc-p';
+SELECT ok(taskq.is_registered('cc-p'), 'before it is committed');
+SELECT lives_ok($$ SELECT taskq.alter_queue('cc-p') $$, 'the same of queues');
+BEGIN;
+SELECT taskq.unregister_handler('cc-p') \gset
+PREPARE TRANSACTION 'cc-p';
+SELECT ok(taskq.is_registered('cc-p'), 'a prepared removal is not in force');
+ROLLBACK PREPARED 'cc-p';
+SELECT ok(taskq.is_registered('cc-p'), 'and never will be when it is rolled back');
+
+TRUNCATE taskq.handlers;
+SELECT ok(NOT taskq.is_registered('cc-p'), 'a table that is emptied by hand is read again');
+
+-- by key
+SELECT count(taskq.register_handler('cc-' || i)) FROM generate_series(1, 5) i \gset x_
+SELECT taskq.register_handler('cc-0'), taskq.enqueue_job('cc-0', queue => 'cc-p') \gset
+BEGIN;
+SELECT taskq.is_registered('cc-0') \gset
+SELECT pg_temp.whole('taskq.handlers') AS handlers, pg_temp.whole('taskq.routes') AS routes, pg_temp.whole('taskq.queue_defs') AS queues \gset before_
+SELECT count(taskq.register_handler('many-' || i)) FROM generate_series(1, 50) i \gset
+SELECT is(count(*) FILTER (WHERE taskq.is_registered('many-' || i)), 50::bigint, 'fifty registrations') FROM generate_series(1, 50) i;
+SELECT cmp_ok(pg_temp.whole('taskq.handlers') - :before_handlers, '<=', 0::bigint, 'do not read the registry once as a whole');
+SELECT count(taskq.enqueue_job('many-' || i, queue => 'cc-p')) FROM generate_series(1, 50) i \gset x_
+SELECT is(count(DISTINCT task_type), 50::bigint, 'fifty new routes') FROM taskq.all_jobs WHERE task_type LIKE 'many-%';
+SELECT cmp_ok(pg_temp.whole('taskq.routes') - :before_routes, '<=', 2::bigint, 'do not read the routes for each');
+ROLLBACK;
+
+-- functions
+CREATE ROLE regress_cc LOGIN;
+SELECT count(taskq.grant_access('regress_cc', a)) AS n FROM unnest('{producer,worker,admin}'::text[]) a \gset x_
+CREATE SCHEMA cc;
+GRANT ALL ON SCHEMA cc TO regress_cc;
+SET ROLE regress_cc;
+CREATE FUNCTION cc.h(jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT $1';
+SELECT taskq.register_handler('cc-h', 'cc.h') \gset
+BEGIN;
+SELECT handler FROM taskq.list_handlers() WHERE task_type = 'cc-h' \gset
+RESET ROLE;
+SELECT pg_temp.whole('taskq.handlers') AS handlers, pg_temp.whole('taskq.routes') AS routes, pg_temp.whole('taskq.queue_defs') AS queues \gset before_
+CREATE FUNCTION pg_temp.other() RETURNS int LANGUAGE sql AS 'SELECT 1';
+CREATE SCHEMA cc_other;
+SELECT taskq.enqueue_job('cc-0', queue => 'cc-p') \gset
+SELECT is(ARRAY[pg_temp.whole('taskq.handlers') - :before_handlers, pg_temp.whole('taskq.routes') - :before_routes, pg_temp.whole('taskq.queue_defs') - :before_queues],
+	ARRAY[0, 0, 0]::bigint[], 'a new function or schema has no table read again');
+SELECT is((SELECT status FROM taskq.list_handlers() WHERE task_type = 'cc-h'), 'ok', 'a handler whose function is there can run');
+ALTER FUNCTION cc.h(jsonb) RENAME TO i;
+SELECT is((SELECT handler FROM taskq.list_handlers() WHERE task_type = 'cc-h'), 'cc.i(pg_catalog.jsonb)', 'a function that is renamed is known by its new name');
+DROP FUNCTION cc.i(jsonb);
+SELECT is((SELECT status FROM taskq.list_handlers() WHERE task_type = 'cc-h'), 'unresolved: its function does not exist', 'one that is dropped is missed');
+CREATE FUNCTION cc.h(jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT $1';
+SELECT is((SELECT status FROM taskq.list_handlers() WHERE task_type = 'cc-h'), 'ok', 'and found when it comes back');
+ALTER SCHEMA cc RENAME TO cd;
+SELECT is((SELECT status FROM taskq.list_handlers() WHERE task_type = 'cc-h'), 'unresolved: its function does not exist', 'a schema that is renamed takes its name away');
+ROLLBACK;
+
+RESET ROLE;
+SELECT count(taskq.unregister_handler(task_type)) FROM taskq.list_handlers() WHERE task_type LIKE 'cc-%' \gset x_
+SELECT taskq.drop_pool('regress_cc'), count(taskq.revoke_access('regress_cc', a)) FROM unnest('{producer,worker,admin}'::text[]) a \gset x_
+DROP SCHEMA cc CASCADE;
+DROP ROLE regress_cc;
