@@ -87,6 +87,7 @@ SELECT is((SELECT status FROM taskq.list_handlers() WHERE task_type = 'cc-h'), '
 ROLLBACK;
 
 RESET ROLE;
+SELECT count(taskq.cancel_job(job_id)) FROM taskq.all_jobs WHERE task_type LIKE 'cc-%' AND state = 'available' \gset x_
 SELECT count(taskq.unregister_handler(task_type)) FROM taskq.list_handlers() WHERE task_type LIKE 'cc-%' \gset x_
 SELECT taskq.drop_pool('regress_cc'), count(taskq.revoke_access('regress_cc', a)) FROM unnest('{producer,worker,admin}'::text[]) a \gset x_
 DROP SCHEMA cc CASCADE;
