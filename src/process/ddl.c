@@ -42,6 +42,7 @@
 #include "shared/shmem.h"
 #include "shared/wake.h"
 #include "store/catalog.h"
+#include "store/ours.h"
 
 #define PATIENCE (10 * USECS_PER_SEC) /* before runs are interrupted */
 #define GIVE_UP (120 * USECS_PER_SEC) /* before the statement goes on regardless */
@@ -217,19 +218,6 @@ EndsPrepared(Node *statement)
 }
 
 /*
- * Is it in taskq's schema?  NULL: the statement is not about a relation.  An index
- * is known by its definition, and may bear what name it likes.
- */
-static bool
-IsOurs(RangeVar *relation)
-{
-	Oid relid = relation == NULL ? InvalidOid : RangeVarGetRelid(relation, NoLock, true);
-
-	return OidIsValid(relid) && get_rel_namespace(relid) == CatalogSchema() &&
-		   get_rel_relkind(relid) != RELKIND_INDEX && get_rel_relkind(relid) != RELKIND_PARTITIONED_INDEX;
-}
-
-/*
  * The library finds its schema, tables and columns by their names.  The server
  * lets them be renamed, and taskq would then be "not installed".
  */
@@ -239,6 +227,7 @@ RefuseRename(Node *statement)
 	bool schema = IsA(statement, RenameStmt) && ((RenameStmt *) statement)->renameType == OBJECT_SCHEMA &&
 				  strcmp(((RenameStmt *) statement)->subname, "taskq") == 0;
 	RangeVar *relation = NULL;
+	Oid		  relid = InvalidOid;
 
 	if (IsA(statement, RenameStmt))
 		relation = ((RenameStmt *) statement)->relation;
@@ -246,7 +235,9 @@ RefuseRename(Node *statement)
 		relation = ((AlterObjectSchemaStmt *) statement)->relation;
 	if ((!schema && relation == NULL) || creating_extension || !CatalogInstalled())
 		return;
-	if (schema || IsOurs(relation))
+	if (!schema)
+		relid = RangeVarGetRelid(relation, NoLock, true);
+	if (schema || (OidIsValid(relid) && RelationIsMember(relid)))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 schema ? errmsg("schema \"taskq\" cannot be renamed") : errmsg("relation \"%s\" belongs to extension taskq and cannot be renamed or moved", relation->relname),
