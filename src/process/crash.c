@@ -28,8 +28,8 @@
 #include "store/owner.h"
 
 /*
- * Is the job as it was when this run began, and does the run's epoch belong to this
- * database?
+ * Is the job still as it was when this run began, and was the run's epoch given out
+ * on this timeline?
  */
 static bool
 IsAsBefore(const TaskqJob *job, const BlameRun *run)
