@@ -78,11 +78,11 @@ EndTransaction(void)
 }
 
 /*
- * Call a function.  If it raises an error, report the error, roll back the
- * transaction and return false.
+ * Call a function.  If it raises an error, roll back its transaction and return the
+ * error; otherwise return NULL.
  */
-static bool
-Try(const char *what, void (*function)(void *), void *arg)
+static ErrorData *
+Catch(void (*function)(void *), void *arg)
 {
 	ErrorData *volatile error = NULL;
 
@@ -103,11 +103,7 @@ Try(const char *what, void (*function)(void *), void *arg)
 		RESUME_INTERRUPTS();
 	}
 	PG_END_TRY();
-	if (error == NULL)
-		return true;
-	GuardReport(what, error);
-	FreeErrorData(error);
-	return false;
+	return error;
 }
 
 typedef struct TransactionStep
@@ -125,6 +121,45 @@ DoInTransaction(void *arg)
 	BeginTransaction(step->what);
 	step->function(step->arg);
 	EndTransaction();
+}
+
+static void
+AskInstalled(void *arg)
+{
+	bool *installed = arg;
+
+	*installed = CatalogInstalled();
+}
+
+/* Has the extension been dropped?  Returns false if that cannot be found out. */
+static bool
+IsGone(void)
+{
+	bool			installed = true;
+	TransactionStep step = { "look for the extension", AskInstalled, &installed };
+	ErrorData	   *error = Catch(DoInTransaction, &step);
+
+	if (error != NULL)
+		FreeErrorData(error);
+	return error == NULL && !installed;
+}
+
+/*
+ * Call a function.  If it raises an error, roll back its transaction, report the error
+ * and return false.  The error is not reported if the extension was dropped in the
+ * meantime, because then there is nothing left to do or to repair.
+ */
+static bool
+Try(const char *what, void (*function)(void *), void *arg)
+{
+	ErrorData *error = Catch(function, arg);
+
+	if (error == NULL)
+		return true;
+	if (!IsGone())
+		GuardReport(what, error);
+	FreeErrorData(error);
+	return false;
 }
 
 /*
