@@ -9,7 +9,9 @@
 
 #include "base/compat.h"
 #include "base/guc.h"
+#include "config/changes.h"
 #include "config/stale.h"
+#include "config/watch.h"
 #include "job/admit_xact.h"
 #include "job/frames.h"
 #include "observers.h"
@@ -40,6 +42,8 @@ _PG_init(void)
 	CatalogInit();
 	NewsInit();
 	StaleInit();
+	ChangesInit();
+	WatchInit();
 	ConfineInit();
 	CompiledInit();
 	KitInit();

@@ -18,7 +18,7 @@
 #include "base/clock.h"
 #include "base/compat.h"
 #include "config/adopt.h"
-#include "config/stale.h"
+#include "config/changes.h"
 #include "ready/ready.h"
 #include "registry/record_owners.h"
 #include "shared/shmem.h"

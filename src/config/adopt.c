@@ -11,10 +11,12 @@
 
 #include "access/xlog.h"
 #include "commands/dbcommands.h"
+#include "common/hashfn.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/uuid.h"
 
 #include "base/args.h"
 #include "config/adopt.h"
@@ -35,12 +37,13 @@ enum
 	I_ROLES_FROM
 };
 
-/* What the installation's row says, as of a version of the configuration. */
+/* What the rows of taskq.installation say, as of a version of the configuration. */
 static struct
 {
 	uint64		version;	/* 0: nothing is known */
-	bool		known;		/* it was read before */
-	bool		ours;		/* it names this cluster and this database */
+	bool		known;		/* the rows were read before */
+	uint64		ids;		/* which rows they were: the sum of the hash values of their ids */
+	bool		ours;		/* each row names this cluster and this database */
 	TimestampTz roles_from; /* see AdoptedRolesFrom() */
 } installation;
 
@@ -49,6 +52,7 @@ ReadRow(TupleTableSlot *slot, void *arg)
 {
 	bool of_cluster = DatumGetInt64(SlotDatum(slot, I_SYSTEM_IDENTIFIER)) == (int64) GetSystemIdentifier();
 
+	installation.ids += hash_bytes_extended(DatumGetUUIDP(SlotDatum(slot, I_ID))->data, UUID_LEN, 0);
 	if (!of_cluster || DatumGetObjectId(SlotDatum(slot, I_DATABASE_OID)) != MyDatabaseId ||
 		strcmp(SlotString(slot, I_DATABASE_NAME), get_database_name(MyDatabaseId)) != 0)
 		installation.ours = false;
@@ -59,31 +63,32 @@ ReadRow(TupleTableSlot *slot, void *arg)
 }
 
 /*
- * A restore tells nobody of the rows that it brings, and a scheduler may have looked
- * before they were there.  So the row is read again after any change of the
- * configuration or of a function; and when the database turns out to be another one's,
- * everything else is read again, too.
+ * Restored rows are not announced, and this process may have read the tables before
+ * the rows were there.  So the installation is read again after any change of the
+ * configuration or of a function.  A restore adds the row of the dump, so when there
+ * are other rows than before, all tables are read again.
  */
 static void
 ReadInstallation(void)
 {
 	uint64 current = ConfigVersion() + ConfigCodeVersion(); /* neither decreases */
 	bool   known = installation.known;
-	bool   ours = installation.ours;
+	uint64 ids = installation.ids;
 
 	if (installation.version == current)
 		return;
 	installation.version = 0;
+	installation.ids = 0;
 	installation.ours = true;
 	installation.roles_from = DT_NOBEGIN;
 	StoreScan(REL_INSTALLATION, ReadRow, NULL);
 	installation.version = current;
 	installation.known = true;
-	if (known && installation.ours != ours)
-		StaleEverything();
+	if (known && installation.ids != ids)
+		StaleMarkEverything();
 }
 
-/* A rename needs the database for itself, so the answer holds in a session. */
+/* A database that is renamed has no sessions, so the answer holds in a session. */
 bool
 AdoptedHere(void)
 {
@@ -92,8 +97,8 @@ AdoptedHere(void)
 }
 
 /*
- * Since when the roles of jobs are this cluster's.  Those of a dump are oids of
- * another, which may be anybody's here.
+ * The moment since which jobs were enqueued by roles of this cluster.  The roles of
+ * older jobs are oids of another cluster, which may belong to any role here.
  */
 TimestampTz
 AdoptedRolesFrom(void)

@@ -1,11 +1,11 @@
 /*
  * cache.c
- *	  The configuration in memory: rows of small tables that every process asks for.
+ *	  The configuration in memory: rows of small tables that every process needs.
  *
  * All values of a cache are in one memory context.  A value that is replaced stays
- * there, as somebody may hold it; when such values outnumber those in use, the table
- * is read into a new context.  The old context is deleted at the end of the
- * transaction, which keeps the promise about life time in cache.h.
+ * there, because a caller may hold a pointer to it.  When such values outnumber the
+ * current ones, the table is read into a new context.  The old context is deleted at
+ * the end of the transaction, so the rule about lifetime in cache.h holds.
  */
 #include "taskq.h"
 
@@ -43,7 +43,7 @@ typedef struct NumberSlot
 
 /* hash tables -------------------------------------------------------------- */
 
-/* Where the entry of a key is noted; NULL: it is not there. */
+/* Return the place in the hash table that points at the entry of a key; NULL if the key is not there. */
 static struct ConfigEntry **
 KeySlot(ConfigCache *cache, const void *key, HASHACTION action, bool *found)
 {
@@ -54,7 +54,7 @@ KeySlot(ConfigCache *cache, const void *key, HASHACTION action, bool *found)
 	return cache->by_number ? &((NumberSlot *) slot)->entry : &((NameSlot *) slot)->entry;
 }
 
-/* The same of a second key, whose size is the cache's own. */
+/* Likewise for a second key, whose size differs from cache to cache. */
 static struct ConfigEntry **
 SecondSlot(ConfigCache *cache, const void *key, HASHACTION action, bool *found)
 {
@@ -90,7 +90,7 @@ FindEntry(ConfigCache *cache, const void *key)
 	return slot == NULL ? NULL : *slot;
 }
 
-/* Have the entry found by its second key, or no more. */
+/* Add the entry to the list of its second key. */
 static void
 LinkSecond(ConfigCache *cache, struct ConfigEntry *entry)
 {
@@ -107,6 +107,7 @@ LinkSecond(ConfigCache *cache, struct ConfigEntry *entry)
 	*first = entry;
 }
 
+/* Remove the entry from the list of its second key. */
 static void
 UnlinkSecond(ConfigCache *cache, struct ConfigEntry *entry)
 {
@@ -123,7 +124,7 @@ UnlinkSecond(ConfigCache *cache, struct ConfigEntry *entry)
 	*link = entry->next;
 }
 
-/* A new entry, in the cache's context. */
+/* Make an entry.  The caller is in the cache's context. */
 static struct ConfigEntry *
 NewEntry(ConfigCache *cache)
 {
@@ -140,7 +141,7 @@ NewEntry(ConfigCache *cache)
 	return entry;
 }
 
-/* Put a value in, which begins with its key, in the place of an older one. */
+/* Add a value, or replace the one of the same key. */
 static void
 Put(ConfigCache *cache, void *value)
 {
@@ -182,7 +183,7 @@ Remove(ConfigCache *cache, const void *key)
 typedef struct Reading
 {
 	ConfigCache *cache;
-	bool		 any; /* a row that is wanted was found */
+	bool		 any; /* a row that is kept was found */
 } Reading;
 
 static void
@@ -200,7 +201,7 @@ PutRow(TupleTableSlot *slot, void *arg)
 	MemoryContextSwitchTo(old);
 }
 
-/* The value that is there without a row. */
+/* Add the value that exists even without a row, unless there is a row. */
 static void
 PutDefault(ConfigCache *cache)
 {
@@ -212,7 +213,7 @@ PutDefault(ConfigCache *cache)
 	MemoryContextSwitchTo(old);
 }
 
-/* A new, empty context; what was read before stays until the transaction ends. */
+/* Start with a new, empty context.  Values that were read before stay until the transaction ends. */
 static void
 Renew(ConfigCache *cache)
 {
@@ -224,7 +225,7 @@ Renew(ConfigCache *cache)
 	MakeTables(cache);
 }
 
-/* A row is about to be read; what is invalidated from now on will be read again. */
+/* Rows are about to be read.  If an error ends the reading, "loading" stays set and the table is read as a whole. */
 static void
 BeginReading(ConfigCache *cache)
 {
@@ -233,6 +234,7 @@ BeginReading(ConfigCache *cache)
 	StaleReading();
 }
 
+/* Read the whole table.  The marks are removed first, so that a row that changes meanwhile is marked again. */
 static void
 Load(ConfigCache *cache)
 {
@@ -247,7 +249,7 @@ Load(ConfigCache *cache)
 	cache->loading = false;
 }
 
-/* Call a function for the row of a key, if there is one; the key is a pointer to it. */
+/* Call a function for the row of a key, if it exists. */
 void
 ConfigScanRow(ConfigCache *cache, const void *key, StoreRowFunction function, void *arg)
 {
@@ -275,11 +277,12 @@ ReadRow(ConfigCache *cache, const NewsKey *key)
 	cache->loading = false;
 }
 
-/* Have the cache as the table is now, before it is asked. */
+/* Read again the rows that are marked.  Called before each look-up. */
 static void
 Refresh(ConfigCache *cache)
 {
-	(void) CatalogRel(cache->rel); /* an error if taskq has gone, or is of another version */
+	Assert(IsTransactionState());
+	(void) CatalogRel(cache->rel); /* an error if taskq was dropped, or is of another version */
 	cache->stale.rel = cache->rel;
 	StaleWatch(&cache->stale);
 	StaleLook();
@@ -298,7 +301,7 @@ Refresh(ConfigCache *cache)
 
 /* look-up ------------------------------------------------------------------ */
 
-/* The value of a key, which is a name or a pointer to a number; NULL: there is none. */
+/* Return the value of a key, or NULL. */
 void *
 ConfigFind(ConfigCache *cache, const void *key)
 {
@@ -311,7 +314,7 @@ ConfigFind(ConfigCache *cache, const void *key)
 	return entry == NULL ? NULL : entry->value;
 }
 
-/* The first value of a second key; NULL: there is none. */
+/* Return the first value of a second key, or NULL. */
 void *
 ConfigFindSecond(ConfigCache *cache, const void *key)
 {
@@ -322,7 +325,7 @@ ConfigFindSecond(ConfigCache *cache, const void *key)
 	return first == NULL || *first == NULL ? NULL : (*first)->value;
 }
 
-/* The next one of the same second key; no other look-up may come in between. */
+/* Return the next value of the same second key, or NULL.  No other look-up of this cache may come in between. */
 void *
 ConfigNextSecond(ConfigCache *cache, const void *value)
 {
@@ -332,7 +335,7 @@ ConfigNextSecond(ConfigCache *cache, const void *value)
 	return entry->next == NULL ? NULL : entry->next->value;
 }
 
-/* All values, in an array of the caller's. */
+/* Return all values, in an array that belongs to the caller. */
 void **
 ConfigAll(ConfigCache *cache, int *n)
 {
@@ -366,7 +369,7 @@ ConfigReadAgain(ConfigCache *cache, const void *key)
 	ReadRow(cache, &copy);
 }
 
-/* Replace a value by a copy of itself, which the caller is about to change; others hold the old one. */
+/* Replace a value by a copy of it and return the copy, which the caller may change.  Other callers hold the old value. */
 void *
 ConfigCopy(ConfigCache *cache, const void *value, Size size)
 {
@@ -381,7 +384,7 @@ ConfigCopy(ConfigCache *cache, const void *value, Size size)
 	return copy;
 }
 
-/* A string that lives as long as the cache's values. */
+/* Copy a string into the context of the values. */
 char *
 ConfigString(ConfigCache *cache, const char *string)
 {

@@ -1,16 +1,18 @@
 /*
  * cache.h
- *	  The configuration in memory: rows of small tables that every process asks for.
+ *	  The configuration in memory: rows of small tables that every process needs.
  *
- * Each table has a ConfigCache, which says how a row is read.  What this process,
- * or a commit of another one, changes is read again by its key; a table is read as
- * a whole only when the changes are not known.
+ * Each table has a ConfigCache, which says how a row is read.  A row that was changed
+ * is read again by its key.  A table is read as a whole only when it is not known
+ * which rows have changed.
  *
- * LIFETIME.  A value that ConfigFind() and its like return does not change, and
- * stays where it is until the end of the transaction, whatever is read again
- * meanwhile: a row that has changed makes a new value.  So a caller may keep the
- * pointer over any call, but not over the end of the transaction, and it sees the
- * row as it was when it asked.  Whoever must know better asks again.
+ * LIFETIME.  A value that was looked up does not change, and stays where it is until
+ * the end of the transaction.  A row that has changed makes a new value.  So a caller
+ * may keep the pointer over any call, but not over the end of the transaction, and
+ * sees the row as it was at the time of the look-up.  A caller that needs the current
+ * row looks it up again.
+ *
+ * Look-ups need a transaction, and raise an error if taskq is not installed.
  */
 #ifndef TASKQ_CACHE_H
 #define TASKQ_CACHE_H
@@ -26,36 +28,36 @@
 
 typedef struct ConfigCache
 {
-	/* What the owner of the cache says. */
+	/* Filled in by the file that owns the cache. */
 	TaskqRel	rel;
-	const char *name;	   /* for memory contexts */
-	bool		by_number; /* a value begins with its key: an int32, or else a name in a zero-padded array */
+	const char *name;	   /* of the memory context */
+	bool		by_number; /* the key, with which a value begins, is an int32; else a name in a zero-padded array */
 
-	/* Make a value of a row, in CurrentMemoryContext; NULL: the row is not wanted. */
+	/* Make a value of a row, in CurrentMemoryContext; returns NULL if the row is not kept. */
 	void *(*read)(TupleTableSlot *slot);
 
-	/* A value that is there without a row, too; NULL: there is none. */
+	/* Make the value that exists even without a row; NULL if there is none. */
 	void *(*make_default)(void);
 
-	/* Another key by which values are found, several of them maybe; size 0: there is none. */
+	/* A second key, which several values may share; size 0 if there is none. */
 	Size second_size;
 	void (*second_key)(const void *value, void *key);
 
-	/* The rest belongs to cache.c. */
+	/* Private to cache.c. */
 	MemoryContext		 context;
 	HTAB				*by_key;
 	HTAB				*by_second;
-	struct ConfigEntry **entries; /* in the order in which they came; NULL where one has gone */
+	struct ConfigEntry **entries; /* in the order in which they were added; NULL where one was removed */
 	int					 n_entries;
 	int					 max_entries;
 	int					 n_live;
-	int					 n_replaced; /* values that take up memory in the context, and are no more */
-	bool				 loading;	 /* just now; or an error has ended the load */
-	bool				 may_be_old; /* read with the snapshot of a parallel query */
-	StaleRows			 stale;		 /* what must be read again */
+	int					 n_replaced; /* values that are not current any more, but still in the context */
+	bool				 loading;	 /* rows are being read, or an error has ended the reading */
+	bool				 may_be_old; /* rows were read with the snapshot of a parallel query */
+	StaleRows			 stale;		 /* rows that must be read again */
 } ConfigCache;
 
-/* look-up; a number is given by a pointer to it */
+/* A key is a name, or a pointer to a number. */
 extern void	 *ConfigFind(ConfigCache *cache, const void *key);
 extern void	 *ConfigFindSecond(ConfigCache *cache, const void *key);
 extern void	 *ConfigNextSecond(ConfigCache *cache, const void *value);

@@ -10,8 +10,8 @@
 
 #include "base/args.h"
 #include "base/clock.h"
+#include "config/changes.h"
 #include "config/queue.h"
-#include "config/stale.h"
 #include "store/leaf.h"
 #include "store/owner.h"
 

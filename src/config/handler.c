@@ -27,9 +27,10 @@
 #include "config/handler.h"
 #include "config/pause.h"
 #include "config/roles.h"
+#include "config/stale.h"
+#include "config/watch.h"
 #include "shared/locks.h"
 #include "store/store.h"
-
 
 static char *
 CopyString(TupleTableSlot *slot, int attnum)

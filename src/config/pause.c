@@ -23,6 +23,7 @@
 #include "utils/syscache.h"
 
 #include "base/clock.h"
+#include "config/changes.h"
 #include "config/handler.h"
 #include "config/pause.h"
 #include "config/stale.h"

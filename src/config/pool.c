@@ -2,8 +2,8 @@
  * pool.c
  *	  Pools: named, sized sets of background workers with one role.
  *
- * This is their definition; start_workers.c starts their workers.  A change reaches
- * running workers at commit, by ConfigVersion() (stale.c).
+ * This file reads their definitions; start_workers.c starts their workers.  Running
+ * workers notice a change by ConfigVersion() (stale.c).
  */
 #include "taskq.h"
 
@@ -13,7 +13,6 @@
 #include "base/guc.h"
 #include "config/cache.h"
 #include "config/pool.h"
-#include "config/stale.h"
 #include "shared/shmem.h"
 #include "store/store.h"
 

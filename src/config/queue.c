@@ -133,12 +133,18 @@ QueueByName(const char *name, bool missing_ok)
 	return queue;
 }
 
-/* A queue that a route points at.  Queues that routes point at are kept. */
+/* The queue of a route.  A queue cannot be dropped while it has routes. */
 const TaskqQueue *
 QueueById(int32 queue_id)
 {
 	const TaskqQueue *queue = ConfigFind(&queues, &queue_id);
 
+	if (queue == NULL)
+	{
+		/* a route may be seen before the news of its new queue */
+		ConfigReadAgain(&queues, &queue_id);
+		queue = ConfigFind(&queues, &queue_id);
+	}
 	if (queue == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),

@@ -29,7 +29,7 @@
 #include "base/compat.h"
 #include "config/adopt.h"
 #include "config/resolve.h"
-#include "config/stale.h"
+#include "config/watch.h"
 #include "store/object_owner.h"
 
 /* The schema of a qualified name, or InvalidOid, and the rest of the name. */

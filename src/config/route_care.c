@@ -39,9 +39,9 @@
 
 #include "base/clock.h"
 #include "base/guc.h"
+#include "config/changes.h"
 #include "config/route.h"
 #include "config/route_care.h"
-#include "config/stale.h"
 #include "store/catalog.h"
 #include "store/owner.h"
 #include "store/store.h"

@@ -16,7 +16,7 @@
 #include "utils/builtins.h"
 
 #include "base/args.h"
-#include "config/stale.h"
+#include "config/changes.h"
 #include "job/access.h"
 #include "store/catalog.h"
 #include "store/owner.h"

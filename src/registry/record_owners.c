@@ -16,10 +16,10 @@
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 
+#include "config/changes.h"
 #include "config/contract.h"
 #include "config/handler.h"
 #include "config/resolve.h"
-#include "config/stale.h"
 #include "registry/record_owners.h"
 #include "registry/retry_function.h"
 #include "store/catalog.h"

@@ -20,6 +20,8 @@
 #include "store/owner.h"
 #include "store/table_check.h"
 
+static bool executing = false; /* OwnerExecute() runs a statement */
+
 /* Become the owner, for work through the table access methods. */
 void
 OwnerEnter(OwnerScope *scope)
@@ -122,12 +124,30 @@ OwnerLeaveSpi(OwnerScope *scope)
 	OwnerLeave(scope);
 }
 
-/* Run one fixed statement; how many rows it touched or returned. */
+/* Is the statement that runs one of taskq's own? */
+bool
+OwnerIsExecuting(void)
+{
+	return executing;
+}
+
+/* Run one fixed statement and return how many rows it touched or returned. */
 uint64
 OwnerExecute(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls)
 {
-	int rc = SPI_execute_with_args(sql, nargs, types, values, nulls, false, 0);
+	bool		 outer = executing;
+	volatile int rc = 0;
 
+	executing = true;
+	PG_TRY();
+	{
+		rc = SPI_execute_with_args(sql, nargs, types, values, nulls, false, 0);
+	}
+	PG_FINALLY();
+	{
+		executing = outer;
+	}
+	PG_END_TRY();
 	if (rc < 0)
 		elog(ERROR, "taskq statement failed: %s: %s", SPI_result_code_string(rc), sql);
 	return SPI_processed;

@@ -22,6 +22,7 @@ extern void	  OwnerLeave(OwnerScope *scope);
 extern bool	  OwnerIsIn(void);
 extern void	  OwnerEnterSpi(OwnerScope *scope);
 extern void	  OwnerLeaveSpi(OwnerScope *scope);
+extern bool	  OwnerIsExecuting(void);
 extern uint64 OwnerExecute(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls);
 
 #endif /* TASKQ_OWNER_H */

@@ -3,11 +3,16 @@
  *	  Who may write to taskq's tables: the extension's owner, and superusers.
  *
  * taskq itself writes as the owner, and so does a restore, or as a superuser.  A
- * row of taskq.handlers says whose rights a handler has, so a right to write, be it
- * granted or come with pg_write_all_data, would be the rights of every role.
+ * row of taskq.handlers says whose rights a handler has, so a right to write, whether
+ * granted or inherited from pg_write_all_data, would be the rights of every role.
+ *
+ * Statements of the owner and of superusers are reported to a watcher, because the
+ * processes must read again what such a statement has changed.  A restore is one.
  */
 #include "taskq.h"
 
+#include "access/xact.h"
+#include "commands/extension.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
@@ -17,11 +22,13 @@
 #include "base/compat.h"
 #include "store/catalog.h"
 #include "store/ours.h"
+#include "store/owner.h"
 #include "store/write_guard.h"
 
 #define WRITES (ACL_INSERT | ACL_UPDATE | ACL_DELETE | ACL_TRUNCATE)
 
 static ExecutorCheckPerms_hook_type previous_hook = NULL;
+static WriteWatcher					write_watcher = NULL;
 
 /* Return whether a role may write to a relation, as far as taskq is concerned. */
 static bool
@@ -30,6 +37,23 @@ MayWrite(Oid relid, Oid role)
 	if (!RelationIsMember(relid) || superuser_arg(role) || !CatalogInstalled())
 		return true;
 	return has_privs_of_role(role, CatalogOwner());
+}
+
+/*
+ * Tell the watcher that a table is about to be written to.  taskq's own statements
+ * say themselves what they have changed.  A transaction that is read only, as all
+ * are on a standby, may still explain such a statement.
+ */
+static void
+TellWatcher(Oid relid)
+{
+	TaskqRel rel;
+
+	if (write_watcher == NULL || OwnerIsExecuting() || XactReadOnly || creating_extension || !RelationIsMember(relid) || !CatalogMatches())
+		return;
+	rel = RelOfOid(relid);
+	if (rel != TASKQ_RELS)
+		write_watcher(rel);
 }
 
 static void
@@ -55,13 +79,26 @@ CheckPerms(CHECK_PERMS_ARGS_COMPAT)
 		CheckedRelation_compat *checked = lfirst(cell);
 		Oid						role = OidIsValid(checked->checkAsUser) ? checked->checkAsUser : GetUserId();
 
-		if ((checked->requiredPerms & WRITES) == 0 || !OidIsValid(checked->relid) || MayWrite(checked->relid, role))
+		if ((checked->requiredPerms & WRITES) == 0 || !OidIsValid(checked->relid))
 			continue;
+		if (MayWrite(checked->relid, role))
+		{
+			TellWatcher(checked->relid);
+			continue;
+		}
 		if (!ereport_on_violation)
 			return false;
 		RefuseWrite(checked->relid, role);
 	}
 	return true;
+}
+
+/* Have a function told of writes by hand. */
+void
+WriteGuardWatch(WriteWatcher watcher)
+{
+	Assert(write_watcher == NULL);
+	write_watcher = watcher;
 }
 
 /* A table is about to be truncated by a statement. */

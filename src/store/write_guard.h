@@ -7,6 +7,15 @@
 
 #include "taskq.h"
 
+#include "store/rels.h"
+
+/*
+ * Told before a statement by hand, or COPY, writes to one of taskq's tables.  It must
+ * not increment the command counter.
+ */
+typedef void (*WriteWatcher)(TaskqRel rel);
+
+extern void WriteGuardWatch(WriteWatcher watcher);
 extern void WriteGuardTruncate(Oid relid);
 extern void WriteGuardInit(void);
 

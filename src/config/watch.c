@@ -1,0 +1,108 @@
+/*
+ * watch.c
+ *	  Functions, schemas and roles on which it depends whether a handler can run.
+ *
+ * When a handler is judged, the functions and schemas that the judgement uses are
+ * watched: their hash values in the system caches are remembered.  An invalidation
+ * of a system cache brings such a hash value.  If it is a watched one, all handlers
+ * are judged again when they are next looked up.  An invalidation of any other
+ * function or schema costs one look into a hash table.
+ *
+ * Roles are few and seldom change, so any change of a role or of a membership has
+ * all handlers judged again.
+ */
+#include "taskq.h"
+
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+
+#include "config/stale.h"
+#include "config/watch.h"
+
+/* Keys made by WatchKey().  Never emptied: an entry too many only costs a judgement. */
+static HTAB	 *watched = NULL;
+static uint32 my_database_hash = 0; /* 0: not known */
+
+static uint64
+WatchKey(int cacheid, uint32 hash)
+{
+	return ((uint64) cacheid << 32) | hash;
+}
+
+static void
+Watch(int cacheid, uint32 hash)
+{
+	uint64	key = WatchKey(cacheid, hash);
+	HASHCTL ctl = { .keysize = sizeof(uint64), .entrysize = sizeof(uint64), .hcxt = TopMemoryContext };
+
+	if (watched == NULL)
+		watched = hash_create("taskq watched", 256, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	if (my_database_hash == 0)
+		my_database_hash = GetSysCacheHashValue1(DATABASEOID, ObjectIdGetDatum(MyDatabaseId));
+	(void) hash_search(watched, &key, HASH_ENTER, NULL);
+}
+
+/* Watch the function with this oid. */
+void
+WatchFunction(Oid function)
+{
+	Watch(PROCOID, GetSysCacheHashValue1(PROCOID, ObjectIdGetDatum(function)));
+}
+
+/* Watch the function with this name and these argument types, whether it exists or not. */
+void
+WatchFunctionName(Oid schema, const char *name, int n_args, const Oid *args)
+{
+	Watch(PROCNAMEARGSNSP, GetSysCacheHashValue3(PROCNAMEARGSNSP, CStringGetDatum(name), PointerGetDatum(buildoidvector(args, n_args)),
+												 ObjectIdGetDatum(schema)));
+}
+
+/* Watch the schema with this oid. */
+void
+WatchSchema(Oid schema)
+{
+	Watch(NAMESPACEOID, GetSysCacheHashValue1(NAMESPACEOID, ObjectIdGetDatum(schema)));
+}
+
+/* Watch the schema with this name, whether it exists or not. */
+void
+WatchSchemaName(const char *name)
+{
+	Watch(NAMESPACENAME, GetSysCacheHashValue1(NAMESPACENAME, CStringGetDatum(name)));
+}
+
+/* An entry of a system cache has changed; with hash 0, any entry may have changed. */
+static void
+InvalidateWatched(Datum arg, int cacheid, uint32 hash)
+{
+	uint64 key = WatchKey(cacheid, hash);
+
+	if (cacheid == PROCOID)
+		StaleMarkCode();
+	if (hash == 0 || (watched != NULL && hash_search(watched, &key, HASH_FIND, NULL) != NULL))
+		StaleMarkJudgements();
+}
+
+/* A role, its memberships, or the right to connect to this database have changed. */
+static void
+InvalidateByRole(Datum arg, int cacheid, uint32 hash)
+{
+	if (cacheid != DATABASEOID || hash == 0 || my_database_hash == 0 || hash == my_database_hash)
+		StaleMarkJudgements();
+}
+
+void
+WatchInit(void)
+{
+	CacheRegisterSyscacheCallback(PROCOID, InvalidateWatched, (Datum) 0);
+	CacheRegisterSyscacheCallback(PROCNAMEARGSNSP, InvalidateWatched, (Datum) 0);
+	CacheRegisterSyscacheCallback(NAMESPACEOID, InvalidateWatched, (Datum) 0);
+	CacheRegisterSyscacheCallback(NAMESPACENAME, InvalidateWatched, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHOID, InvalidateByRole, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, InvalidateByRole, (Datum) 0);
+	CacheRegisterSyscacheCallback(DATABASEOID, InvalidateByRole, (Datum) 0);
+}
