@@ -53,6 +53,7 @@ ISOLATION = \
 	claim-claim \
 	claim-wait \
 	complete-expiry \
+	config-news \
 	events-order \
 	first-claim \
 	isolation-level \

@@ -1,7 +1,7 @@
 -- The configuration in memory: it follows every change, and reads no more than has changed.
 \set ECHO none
 \i test/sql/include/tap.sql
-SELECT plan(22);
+SELECT plan(26);
 
 -- How often this transaction has read a table as a whole.
 CREATE FUNCTION pg_temp.whole(tab regclass) RETURNS bigint LANGUAGE sql AS $$ SELECT pg_stat_get_xact_numscans(tab) $$;
@@ -41,6 +41,16 @@ SELECT ok(taskq.is_registered('cc-p'), 'a prepared removal is not in force');
 ROLLBACK PREPARED 'cc-p';
 SELECT ok(taskq.is_registered('cc-p'), 'and never will be when it is rolled back');
 
+-- by hand
+BEGIN;
+DELETE FROM taskq.handlers WHERE task_type = 'cc-p';
+SELECT ok(NOT taskq.is_registered('cc-p'), 'a row that is deleted by hand is read again');
+ROLLBACK;
+SELECT ok(taskq.is_registered('cc-p'), 'and when that is rolled back');
+UPDATE taskq.queue_defs SET queue = 'cc-renamed' WHERE queue = 'cc-p';
+SELECT throws_ok($$ SELECT taskq.alter_queue('cc-p') $$, '42704', 'queue "cc-p" does not exist', 'one that is updated by hand is known by its new name');
+UPDATE taskq.queue_defs SET queue = 'cc-p' WHERE queue = 'cc-renamed';
+SELECT lives_ok($$ SELECT taskq.alter_queue('cc-p') $$, 'and by its old one again');
 TRUNCATE taskq.handlers;
 SELECT ok(NOT taskq.is_registered('cc-p'), 'a table that is emptied by hand is read again');
 
