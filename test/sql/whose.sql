@@ -139,7 +139,7 @@ SELECT is(pg_temp.due('regress_whose_duty'), 'true', 'an operator too');
 SELECT pg_temp.made('old', 'regress_whose_acme') \g /dev/null
 UPDATE taskq.jobs SET created_at = created_at - interval '1 h' WHERE job_id = pg_temp.id('old');
 UPDATE taskq.installation SET system_identifier = 1;
-ALTER FUNCTION taskq.prune() COST 2; -- makes the function be looked up again
+ALTER FUNCTION taskq.prune() COST 2; -- invalidates the cache, so that the row above is read again
 SELECT is(pg_temp.cancel('old', 'regress_whose_acme'), 'TQ011', 'in a restored database a job is nobody''s, as role oids of another cluster may be anybody''s');
 SELECT is(taskq.adopt_database(), true, 'after adopt_database()');
 SELECT is(pg_temp.cancel('old', 'regress_whose_acme'), 'TQ011', 'as well');
