@@ -1,7 +1,7 @@
 -- tables --------------------------------------------------------------------
 -- Nobody is ever granted anything on a table: functions and views are the way
--- in. The C code reads columns by number (src/store/store.h), so columns are only
--- ever appended.
+-- in. The C code reads columns by number and has a list of them
+-- (src/store/columns.h), so columns are only ever appended.
 
 -- The identity of the database this installation belongs to. A dump carries
 -- the row along, a copied database has it too; while a row names another

@@ -10,49 +10,42 @@
 #include "funcapi.h"
 #include "utils/timestamp.h"
 
+#include "store/columns.h"
 #include "store/store.h"
 
 typedef struct AttemptFailure AttemptFailure;
 
 /*
- * Pointers point into the row that the job was read from; NULL stands for
- * NULL, as 0 does in started_at, lease_expires_at, permit and last_outcome.
+ * How a field holds a column, by the kind that the column has in columns.h.  "_OR_NULL"
+ * is 0 for NULL.  A pointer is NULL for NULL; it points into the row that the job was
+ * read from.
  */
+#define FIELD_INT64(name) int64 name;
+#define FIELD_INT32(name) int32 name;
+#define FIELD_INT16(name) int16 name;
+#define FIELD_BOOL(name) bool name;
+#define FIELD_CHAR(name) char name;
+#define FIELD_DATE(name) int32 name; /* DateADT */
+#define FIELD_TIME(name) TimestampTz name;
+#define FIELD_INT32_OR_NULL(name) int32 name;
+#define FIELD_CHAR_OR_NULL(name) char name;
+#define FIELD_TIME_OR_NULL(name) TimestampTz name;
+#define FIELD_OID_OR_NULL(name) Oid name;
+#define FIELD_INTERVAL(name) Interval *name;
+#define FIELD_VARLENA(name) struct varlena *name;
+#define FIELD_GATE(name)				 /* follows from the state */
+#define FIELD_GROUP_ID(name) int64 name; /* NULL in the row without a group_key */
+
+/* The fields of a job: its columns, and what is known of it only here. */
+#define JOB_FIELD(t, column, type, kind) FIELD_##kind(column)
+
 typedef struct TaskqJob
 {
-	int64				  job_id;
-	int64				  epoch;
-	int64				  group_id;
-	TimestampTz			  run_at;
-	TimestampTz			  created_at;
-	TimestampTz			  started_at;
-	TimestampTz			  lease_expires_at;
-	int32				  route_id;
-	int32				  attempt;
-	int32				  max_attempts;
-	int32				  permit;
-	Oid					  created_by; /* the role that has enqueued it; InvalidOid: not known */
-	int16				  priority;
-	int16				  life;
-	int16				  terminations;
+	JOBS_COLUMNS(JOB_FIELD, jobs)
 	bool				  is_stored; /* its running row is stored while it runs here */
-	int16				  crashes;	 /* of the server, certainly by this job */
-	char				  state;
-	char				  last_outcome;
-	Interval			 *timeout;
-	Interval			 *lease;
-	struct varlena		 *worker_id;
-	struct varlena		 *payload;
-	struct varlena		 *progress;
-	struct varlena		 *tags;
-	struct varlena		 *tenant_id;
-	struct varlena		 *group_key;
-	struct varlena		 *last_error;
-	struct varlena		 *checkpoint;
-	struct varlena		 *correlation_id;
-	const AttemptFailure *failure;	 /* how its run failed, while that is being settled */
-	bool				  runs_here; /* this process runs a registered handler, of this version */
+	bool				  runs_here; /* this process runs a registered handler, of this version: */
 	const char			 *handler_version;
+	const AttemptFailure *failure; /* how its run failed, while that is being settled */
 } TaskqJob;
 
 /* A job's place in the order of a claim, among those of its route. */
@@ -66,14 +59,17 @@ typedef struct JobKey
 #define JOB_KEY_BEGIN ((JobKey){ PG_INT16_MIN, DT_NOBEGIN, PG_INT64_MIN })
 #define JOB_KEY_END ((JobKey){ PG_INT16_MAX, DT_NOEND, PG_INT64_MAX })
 
-/* What a finished job has beside. */
+/*
+ * What a finished job has besides the fields of a job.  expires_on is DATEVAL_NOBEGIN
+ * in the overflow leaf.
+ */
+#define ENDING_FIELD(t, column, type, kind, owner) ENDING_FIELD_##owner(kind, column)
+#define ENDING_FIELD_job(kind, column)
+#define ENDING_FIELD_ending(kind, column) FIELD_##kind(column)
+
 typedef struct TaskqEnding
 {
-	TimestampTz		finished_at;
-	int32			expires_on; /* DateADT; DATEVAL_NOBEGIN in the overflow leaf */
-	bool			superseded;
-	struct varlena *handler_version;
-	struct varlena *result;
+	JOB_HISTORY_COLUMNS(ENDING_FIELD, job_history)
 } TaskqEnding;
 
 extern int64		   JobIdOfRow(TupleTableSlot *slot);

@@ -7,121 +7,7 @@
 #include "utils/date.h"
 
 #include "job/job.h"
-
-/* Columns of taskq.jobs, in order. */
-enum
-{
-	JOBS_JOB_ID = 1,
-	JOBS_RUN_AT,
-	JOBS_CREATED_AT,
-	JOBS_EPOCH,
-	JOBS_ROUTE_ID,
-	JOBS_ATTEMPT,
-	JOBS_MAX_ATTEMPTS,
-	JOBS_PRIORITY,
-	JOBS_LIFE,
-	JOBS_TERMINATIONS,
-	JOBS_CRASHES,
-	JOBS_GATE,
-	JOBS_STATE,
-	JOBS_GROUP_ID,
-	JOBS_STARTED_AT,
-	JOBS_LEASE_EXPIRES_AT,
-	JOBS_PERMIT,
-	JOBS_LAST_OUTCOME,
-	JOBS_TIMEOUT,
-	JOBS_LEASE,
-	JOBS_WORKER_ID,
-	JOBS_PAYLOAD,
-	JOBS_PROGRESS,
-	JOBS_TAGS,
-	JOBS_TENANT_ID,
-	JOBS_GROUP_KEY,
-	JOBS_LAST_ERROR,
-	JOBS_CHECKPOINT,
-	JOBS_CORRELATION_ID,
-	JOBS_CREATED_BY
-};
-
-/* Columns of taskq.job_history, in order. */
-enum
-{
-	HIST_JOB_ID = 1,
-	HIST_RUN_AT,
-	HIST_CREATED_AT,
-	HIST_EPOCH,
-	HIST_FINISHED_AT,
-	HIST_EXPIRES_ON,
-	HIST_ROUTE_ID,
-	HIST_ATTEMPT,
-	HIST_MAX_ATTEMPTS,
-	HIST_PRIORITY,
-	HIST_LIFE,
-	HIST_STATE,
-	HIST_SUPERSEDED,
-	HIST_GROUP_ID,
-	HIST_STARTED_AT,
-	HIST_LAST_OUTCOME,
-	HIST_TIMEOUT,
-	HIST_LEASE,
-	HIST_WORKER_ID,
-	HIST_HANDLER_VERSION,
-	HIST_PAYLOAD,
-	HIST_RESULT,
-	HIST_PROGRESS,
-	HIST_TAGS,
-	HIST_TENANT_ID,
-	HIST_GROUP_KEY,
-	HIST_LAST_ERROR,
-	HIST_CHECKPOINT,
-	HIST_CORRELATION_ID,
-	HIST_CREATED_BY
-};
-
-static int64
-ReadTime(TupleTableSlot *slot, int attnum)
-{
-	return SlotIsNull(slot, attnum) ? 0 : DatumGetTimestampTz(SlotDatum(slot, attnum));
-}
-
-static void
-WriteTime(TupleTableSlot *slot, int attnum, TimestampTz time)
-{
-	if (time != 0)
-		SlotSet(slot, attnum, TimestampTzGetDatum(time));
-	else
-		SlotSetNull(slot, attnum);
-}
-
-static Oid
-ReadOid(TupleTableSlot *slot, int attnum)
-{
-	return SlotIsNull(slot, attnum) ? InvalidOid : DatumGetObjectId(SlotDatum(slot, attnum));
-}
-
-static void
-WriteOid(TupleTableSlot *slot, int attnum, Oid oid)
-{
-	if (OidIsValid(oid))
-		SlotSet(slot, attnum, ObjectIdGetDatum(oid));
-	else
-		SlotSetNull(slot, attnum);
-}
-
-static char
-ReadChar(TupleTableSlot *slot, int attnum)
-{
-	return SlotIsNull(slot, attnum) ? '\0' : DatumGetChar(SlotDatum(slot, attnum));
-}
-
-static void
-WriteChar(TupleTableSlot *slot, int attnum, char value)
-{
-	if (value != '\0')
-		SlotSet(slot, attnum, CharGetDatum(value));
-	else
-		SlotSetNull(slot, attnum);
-}
+#include "store/columns.h"
 
 static char
 GateOfState(char state)
@@ -141,183 +27,114 @@ GateOfState(char state)
 	elog(ERROR, "a job in state \"%c\" has no live row", state);
 }
 
+/*
+ * Reading and writing a column, by its kind.  A value is a field of a struct.
+ *
+ * Rows are written from an all-NULL row, but a row that was read may also be copied and
+ * changed, so NULL is written, too.
+ */
+#define READ_INT64(value, slot, n) value = DatumGetInt64(SlotDatum(slot, n));
+#define READ_INT32(value, slot, n) value = DatumGetInt32(SlotDatum(slot, n));
+#define READ_INT16(value, slot, n) value = DatumGetInt16(SlotDatum(slot, n));
+#define READ_BOOL(value, slot, n) value = DatumGetBool(SlotDatum(slot, n));
+#define READ_CHAR(value, slot, n) value = DatumGetChar(SlotDatum(slot, n));
+#define READ_DATE(value, slot, n) value = DatumGetDateADT(SlotDatum(slot, n));
+#define READ_TIME(value, slot, n) value = DatumGetTimestampTz(SlotDatum(slot, n));
+#define READ_INT32_OR_NULL(value, slot, n) value = SlotIsNull(slot, n) ? 0 : DatumGetInt32(SlotDatum(slot, n));
+#define READ_CHAR_OR_NULL(value, slot, n) value = SlotIsNull(slot, n) ? '\0' : DatumGetChar(SlotDatum(slot, n));
+#define READ_TIME_OR_NULL(value, slot, n) value = SlotIsNull(slot, n) ? 0 : DatumGetTimestampTz(SlotDatum(slot, n));
+#define READ_OID_OR_NULL(value, slot, n) value = SlotIsNull(slot, n) ? InvalidOid : DatumGetObjectId(SlotDatum(slot, n));
+#define READ_INTERVAL(value, slot, n) value = SlotPointer(slot, n);
+#define READ_VARLENA(value, slot, n) value = SlotPointer(slot, n);
+#define READ_GATE(value, slot, n)
+#define READ_GROUP_ID(value, slot, n) value = SlotIsNull(slot, n) ? 0 : DatumGetInt64(SlotDatum(slot, n));
+
+#define WRITE_INT64(value, slot, n) SlotSet(slot, n, Int64GetDatum(value));
+#define WRITE_INT32(value, slot, n) SlotSet(slot, n, Int32GetDatum(value));
+#define WRITE_INT16(value, slot, n) SlotSet(slot, n, Int16GetDatum(value));
+#define WRITE_BOOL(value, slot, n) SlotSet(slot, n, BoolGetDatum(value));
+#define WRITE_CHAR(value, slot, n) SlotSet(slot, n, CharGetDatum(value));
+#define WRITE_DATE(value, slot, n) SlotSet(slot, n, DateADTGetDatum(value));
+#define WRITE_TIME(value, slot, n) SlotSet(slot, n, TimestampTzGetDatum(value));
+#define WRITE_INT32_OR_NULL(value, slot, n) SlotSetOrNull(slot, n, Int32GetDatum(value), value == 0);
+#define WRITE_CHAR_OR_NULL(value, slot, n) SlotSetOrNull(slot, n, CharGetDatum(value), value == '\0');
+#define WRITE_TIME_OR_NULL(value, slot, n) SlotSetOrNull(slot, n, TimestampTzGetDatum(value), value == 0);
+#define WRITE_OID_OR_NULL(value, slot, n) SlotSetOrNull(slot, n, ObjectIdGetDatum(value), !OidIsValid(value));
+#define WRITE_INTERVAL(value, slot, n) SlotSetPointer(slot, n, value);
+#define WRITE_VARLENA(value, slot, n) SlotSetPointer(slot, n, value);
+#define WRITE_GATE(value, slot, n) SlotSet(slot, n, CharGetDatum(GateOfState(job->state)));
+#define WRITE_GROUP_ID(value, slot, n) SlotSetOrNull(slot, n, Int64GetDatum(value), job->group_key == NULL);
+
+static inline void
+SlotSetOrNull(TupleTableSlot *slot, int attnum, Datum value, bool is_null)
+{
+	slot->tts_values[attnum - 1] = value;
+	slot->tts_isnull[attnum - 1] = is_null;
+}
+
 int64
 JobIdOfRow(TupleTableSlot *slot)
 {
-	slot_getsomeattrs(slot, JOBS_JOB_ID);
-	return DatumGetInt64(SlotDatum(slot, JOBS_JOB_ID));
+	slot_getsomeattrs(slot, Anum_jobs_job_id);
+	return DatumGetInt64(SlotDatum(slot, Anum_jobs_job_id));
 }
 
 void
 JobReadKey(JobKey *key, TupleTableSlot *slot)
 {
-	slot_getsomeattrs(slot, JOBS_PRIORITY);
-	key->priority = DatumGetInt16(SlotDatum(slot, JOBS_PRIORITY));
-	key->run_at = DatumGetTimestampTz(SlotDatum(slot, JOBS_RUN_AT));
-	key->job_id = DatumGetInt64(SlotDatum(slot, JOBS_JOB_ID));
+	slot_getsomeattrs(slot, Anum_jobs_priority);
+	key->priority = DatumGetInt16(SlotDatum(slot, Anum_jobs_priority));
+	key->run_at = DatumGetTimestampTz(SlotDatum(slot, Anum_jobs_run_at));
+	key->job_id = DatumGetInt64(SlotDatum(slot, Anum_jobs_job_id));
 }
 
 int32
 JobRouteOfRow(TupleTableSlot *slot)
 {
-	slot_getsomeattrs(slot, JOBS_ROUTE_ID);
-	return DatumGetInt32(SlotDatum(slot, JOBS_ROUTE_ID));
+	slot_getsomeattrs(slot, Anum_jobs_route_id);
+	return DatumGetInt32(SlotDatum(slot, Anum_jobs_route_id));
 }
 
 /* Does the job wait to be claimed? */
 bool
 JobIsOpen(TupleTableSlot *slot)
 {
-	slot_getsomeattrs(slot, JOBS_GATE);
-	return ReadChar(slot, JOBS_GATE) == GATE_OPEN;
+	slot_getsomeattrs(slot, Anum_jobs_gate);
+	return DatumGetChar(SlotDatum(slot, Anum_jobs_gate)) == GATE_OPEN;
 }
+
+#define READ_JOB(t, column, type, kind) READ_##kind(job->column, slot, Anum_##t##_##column)
+#define WRITE_JOB(t, column, type, kind) WRITE_##kind(job->column, slot, Anum_##t##_##column)
+#define READ_ENDED(t, column, type, kind, owner) READ_##kind(owner->column, slot, Anum_##t##_##column)
+#define WRITE_ENDED(t, column, type, kind, owner) WRITE_##kind(owner->column, slot, Anum_##t##_##column)
 
 void
 JobRead(TaskqJob *job, TupleTableSlot *slot)
 {
-	job->job_id = DatumGetInt64(SlotDatum(slot, JOBS_JOB_ID));
-	job->group_id = SlotIsNull(slot, JOBS_GROUP_ID) ? 0 : DatumGetInt64(SlotDatum(slot, JOBS_GROUP_ID));
-	job->run_at = ReadTime(slot, JOBS_RUN_AT);
-	job->created_at = ReadTime(slot, JOBS_CREATED_AT);
-	job->epoch = DatumGetInt64(SlotDatum(slot, JOBS_EPOCH));
-	job->started_at = ReadTime(slot, JOBS_STARTED_AT);
-	job->lease_expires_at = ReadTime(slot, JOBS_LEASE_EXPIRES_AT);
-	job->route_id = DatumGetInt32(SlotDatum(slot, JOBS_ROUTE_ID));
-	job->attempt = DatumGetInt32(SlotDatum(slot, JOBS_ATTEMPT));
-	job->max_attempts = DatumGetInt32(SlotDatum(slot, JOBS_MAX_ATTEMPTS));
-	job->permit = SlotIsNull(slot, JOBS_PERMIT) ? 0 : DatumGetInt32(SlotDatum(slot, JOBS_PERMIT));
-	job->priority = DatumGetInt16(SlotDatum(slot, JOBS_PRIORITY));
-	job->life = DatumGetInt16(SlotDatum(slot, JOBS_LIFE));
-	job->terminations = DatumGetInt16(SlotDatum(slot, JOBS_TERMINATIONS));
-	job->state = ReadChar(slot, JOBS_STATE);
-	job->last_outcome = ReadChar(slot, JOBS_LAST_OUTCOME);
-	job->timeout = SlotPointer(slot, JOBS_TIMEOUT);
-	job->lease = SlotPointer(slot, JOBS_LEASE);
-	job->worker_id = SlotPointer(slot, JOBS_WORKER_ID);
-	job->payload = SlotPointer(slot, JOBS_PAYLOAD);
-	job->progress = SlotPointer(slot, JOBS_PROGRESS);
-	job->tags = SlotPointer(slot, JOBS_TAGS);
-	job->tenant_id = SlotPointer(slot, JOBS_TENANT_ID);
-	job->group_key = SlotPointer(slot, JOBS_GROUP_KEY);
-	job->last_error = SlotPointer(slot, JOBS_LAST_ERROR);
-	job->checkpoint = SlotPointer(slot, JOBS_CHECKPOINT);
-	job->correlation_id = SlotPointer(slot, JOBS_CORRELATION_ID);
-	job->created_by = ReadOid(slot, JOBS_CREATED_BY);
-	job->failure = NULL;
+	JOBS_COLUMNS(READ_JOB, jobs);
+	job->is_stored = false;
 	job->runs_here = false;
 	job->handler_version = NULL;
-	job->is_stored = false;
-	job->crashes = DatumGetInt16(SlotDatum(slot, JOBS_CRASHES));
+	job->failure = NULL;
 }
 
 void
 JobWrite(const TaskqJob *job, TupleTableSlot *slot)
 {
-	SlotSet(slot, JOBS_JOB_ID, Int64GetDatum(job->job_id));
-	if (job->group_key != NULL)
-		SlotSet(slot, JOBS_GROUP_ID, Int64GetDatum(job->group_id));
-	SlotSet(slot, JOBS_RUN_AT, TimestampTzGetDatum(job->run_at));
-	SlotSet(slot, JOBS_CREATED_AT, TimestampTzGetDatum(job->created_at));
-	SlotSet(slot, JOBS_EPOCH, Int64GetDatum(job->epoch));
-	WriteTime(slot, JOBS_STARTED_AT, job->started_at);
-	WriteTime(slot, JOBS_LEASE_EXPIRES_AT, job->lease_expires_at);
-	SlotSet(slot, JOBS_ROUTE_ID, Int32GetDatum(job->route_id));
-	SlotSet(slot, JOBS_ATTEMPT, Int32GetDatum(job->attempt));
-	SlotSet(slot, JOBS_MAX_ATTEMPTS, Int32GetDatum(job->max_attempts));
-	if (job->permit != 0)
-		SlotSet(slot, JOBS_PERMIT, Int32GetDatum(job->permit));
-	SlotSet(slot, JOBS_PRIORITY, Int16GetDatum(job->priority));
-	SlotSet(slot, JOBS_LIFE, Int16GetDatum(job->life));
-	SlotSet(slot, JOBS_TERMINATIONS, Int16GetDatum(job->terminations));
-	WriteChar(slot, JOBS_GATE, GateOfState(job->state));
-	WriteChar(slot, JOBS_STATE, job->state);
-	WriteChar(slot, JOBS_LAST_OUTCOME, job->last_outcome);
-	SlotSetPointer(slot, JOBS_TIMEOUT, job->timeout);
-	SlotSetPointer(slot, JOBS_LEASE, job->lease);
-	SlotSetPointer(slot, JOBS_WORKER_ID, job->worker_id);
-	SlotSetPointer(slot, JOBS_PAYLOAD, job->payload);
-	SlotSetPointer(slot, JOBS_PROGRESS, job->progress);
-	SlotSetPointer(slot, JOBS_TAGS, job->tags);
-	SlotSetPointer(slot, JOBS_TENANT_ID, job->tenant_id);
-	SlotSetPointer(slot, JOBS_GROUP_KEY, job->group_key);
-	SlotSetPointer(slot, JOBS_LAST_ERROR, job->last_error);
-	SlotSetPointer(slot, JOBS_CHECKPOINT, job->checkpoint);
-	SlotSetPointer(slot, JOBS_CORRELATION_ID, job->correlation_id);
-	WriteOid(slot, JOBS_CREATED_BY, job->created_by);
-	SlotSet(slot, JOBS_CRASHES, Int16GetDatum(job->crashes));
+	JOBS_COLUMNS(WRITE_JOB, jobs);
 }
 
 void
 JobReadEnded(TaskqJob *job, TaskqEnding *ending, TupleTableSlot *slot)
 {
 	memset(job, 0, sizeof(*job));
-	job->job_id = DatumGetInt64(SlotDatum(slot, HIST_JOB_ID));
-	job->group_id = SlotIsNull(slot, HIST_GROUP_ID) ? 0 : DatumGetInt64(SlotDatum(slot, HIST_GROUP_ID));
-	job->run_at = ReadTime(slot, HIST_RUN_AT);
-	job->created_at = ReadTime(slot, HIST_CREATED_AT);
-	job->epoch = DatumGetInt64(SlotDatum(slot, HIST_EPOCH));
-	job->started_at = ReadTime(slot, HIST_STARTED_AT);
-	job->route_id = DatumGetInt32(SlotDatum(slot, HIST_ROUTE_ID));
-	job->attempt = DatumGetInt32(SlotDatum(slot, HIST_ATTEMPT));
-	job->max_attempts = DatumGetInt32(SlotDatum(slot, HIST_MAX_ATTEMPTS));
-	job->priority = DatumGetInt16(SlotDatum(slot, HIST_PRIORITY));
-	job->life = DatumGetInt16(SlotDatum(slot, HIST_LIFE));
-	job->state = ReadChar(slot, HIST_STATE);
-	job->last_outcome = ReadChar(slot, HIST_LAST_OUTCOME);
-	job->timeout = SlotPointer(slot, HIST_TIMEOUT);
-	job->lease = SlotPointer(slot, HIST_LEASE);
-	job->worker_id = SlotPointer(slot, HIST_WORKER_ID);
-	job->payload = SlotPointer(slot, HIST_PAYLOAD);
-	job->progress = SlotPointer(slot, HIST_PROGRESS);
-	job->tags = SlotPointer(slot, HIST_TAGS);
-	job->tenant_id = SlotPointer(slot, HIST_TENANT_ID);
-	job->group_key = SlotPointer(slot, HIST_GROUP_KEY);
-	job->last_error = SlotPointer(slot, HIST_LAST_ERROR);
-	job->checkpoint = SlotPointer(slot, HIST_CHECKPOINT);
-	job->correlation_id = SlotPointer(slot, HIST_CORRELATION_ID);
-	job->created_by = ReadOid(slot, HIST_CREATED_BY);
-
-	ending->finished_at = ReadTime(slot, HIST_FINISHED_AT);
-	ending->expires_on = DatumGetDateADT(SlotDatum(slot, HIST_EXPIRES_ON));
-	ending->superseded = DatumGetBool(SlotDatum(slot, HIST_SUPERSEDED));
-	ending->handler_version = SlotPointer(slot, HIST_HANDLER_VERSION);
-	ending->result = SlotPointer(slot, HIST_RESULT);
+	JOB_HISTORY_COLUMNS(READ_ENDED, job_history);
 }
 
 void
 JobWriteEnded(const TaskqJob *job, const TaskqEnding *ending, TupleTableSlot *slot)
 {
-	SlotSet(slot, HIST_JOB_ID, Int64GetDatum(job->job_id));
-	if (job->group_key != NULL)
-		SlotSet(slot, HIST_GROUP_ID, Int64GetDatum(job->group_id));
-	SlotSet(slot, HIST_RUN_AT, TimestampTzGetDatum(job->run_at));
-	SlotSet(slot, HIST_CREATED_AT, TimestampTzGetDatum(job->created_at));
-	SlotSet(slot, HIST_EPOCH, Int64GetDatum(job->epoch));
-	WriteTime(slot, HIST_STARTED_AT, job->started_at);
-	SlotSet(slot, HIST_FINISHED_AT, TimestampTzGetDatum(ending->finished_at));
-	SlotSet(slot, HIST_EXPIRES_ON, DateADTGetDatum(ending->expires_on));
-	SlotSet(slot, HIST_ROUTE_ID, Int32GetDatum(job->route_id));
-	SlotSet(slot, HIST_ATTEMPT, Int32GetDatum(job->attempt));
-	SlotSet(slot, HIST_MAX_ATTEMPTS, Int32GetDatum(job->max_attempts));
-	SlotSet(slot, HIST_PRIORITY, Int16GetDatum(job->priority));
-	SlotSet(slot, HIST_LIFE, Int16GetDatum(job->life));
-	WriteChar(slot, HIST_STATE, job->state);
-	WriteChar(slot, HIST_LAST_OUTCOME, job->last_outcome);
-	SlotSet(slot, HIST_SUPERSEDED, BoolGetDatum(ending->superseded));
-	SlotSetPointer(slot, HIST_TIMEOUT, job->timeout);
-	SlotSetPointer(slot, HIST_LEASE, job->lease);
-	SlotSetPointer(slot, HIST_WORKER_ID, job->worker_id);
-	SlotSetPointer(slot, HIST_HANDLER_VERSION, ending->handler_version);
-	SlotSetPointer(slot, HIST_PAYLOAD, job->payload);
-	SlotSetPointer(slot, HIST_RESULT, ending->result);
-	SlotSetPointer(slot, HIST_PROGRESS, job->progress);
-	SlotSetPointer(slot, HIST_TAGS, job->tags);
-	SlotSetPointer(slot, HIST_TENANT_ID, job->tenant_id);
-	SlotSetPointer(slot, HIST_GROUP_KEY, job->group_key);
-	SlotSetPointer(slot, HIST_LAST_ERROR, job->last_error);
-	SlotSetPointer(slot, HIST_CHECKPOINT, job->checkpoint);
-	SlotSetPointer(slot, HIST_CORRELATION_ID, job->correlation_id);
-	WriteOid(slot, HIST_CREATED_BY, job->created_by);
+	JOB_HISTORY_COLUMNS(WRITE_ENDED, job_history);
 }
 
 static void
@@ -339,19 +156,24 @@ KeepInterval(Interval **value)
 	*value = copy;
 }
 
-/* Copy what a job has from its row, to outlive that and its transaction. */
+#define KEEP_INT64(value)
+#define KEEP_INT32(value)
+#define KEEP_INT16(value)
+#define KEEP_CHAR(value)
+#define KEEP_TIME(value)
+#define KEEP_INT32_OR_NULL(value)
+#define KEEP_CHAR_OR_NULL(value)
+#define KEEP_TIME_OR_NULL(value)
+#define KEEP_OID_OR_NULL(value)
+#define KEEP_INTERVAL(value) KeepInterval(&value);
+#define KEEP_VARLENA(value) Keep(&value);
+#define KEEP_GATE(value)
+#define KEEP_GROUP_ID(value)
+#define KEEP_COLUMN(t, column, type, kind) KEEP_##kind(job->column)
+
+/* Copy what a job's fields point to, so that it outlives the row and the transaction. */
 void
 JobKeep(TaskqJob *job)
 {
-	KeepInterval(&job->timeout);
-	KeepInterval(&job->lease);
-	Keep(&job->worker_id);
-	Keep(&job->payload);
-	Keep(&job->progress);
-	Keep(&job->tags);
-	Keep(&job->tenant_id);
-	Keep(&job->group_key);
-	Keep(&job->last_error);
-	Keep(&job->checkpoint);
-	Keep(&job->correlation_id);
+	JOBS_COLUMNS(KEEP_COLUMN, jobs);
 }

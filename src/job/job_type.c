@@ -13,87 +13,60 @@
 #include "config/route.h"
 #include "job/job.h"
 
-/* Attributes of the type taskq.job, in order. */
-enum
-{
-	TYPE_JOB_ID = 1,
-	TYPE_EPOCH,
-	TYPE_TASK_TYPE,
-	TYPE_QUEUE,
-	TYPE_PRIORITY,
-	TYPE_ATTEMPT,
-	TYPE_MAX_ATTEMPTS,
-	TYPE_PAYLOAD,
-	TYPE_PROGRESS,
-	TYPE_TAGS,
-	TYPE_TENANT_ID,
-	TYPE_GROUP_KEY,
-	TYPE_REQUIRED_CAPABILITIES,
-	TYPE_TIMEOUT,
-	TYPE_RUN_AT,
-	TYPE_CREATED_AT,
-	TYPE_STARTED_AT,
-	TYPE_LEASE_EXPIRES_AT,
-	TYPE_WORKER_ID,
-	TYPE_CHECKPOINT,
-	TYPE_CORRELATION_ID,
-	TYPE_COUNT = TYPE_CORRELATION_ID
-};
+/*
+ * The attributes of taskq.job, in order: X(name, type, how it is set, its value).
+ */
+#define JOB_TYPE_ATTRIBUTES(X)                                                   \
+	X(job_id, INT8OID, SET, Int64GetDatum(job->job_id))                          \
+	X(epoch, INT8OID, SET, Int64GetDatum(job->epoch))                            \
+	X(task_type, TEXTOID, SET, CStringGetTextDatum(route->task_type))            \
+	X(queue, TEXTOID, SET, CStringGetTextDatum(route->queue))                    \
+	X(priority, INT4OID, SET, Int32GetDatum(job->priority))                      \
+	X(attempt, INT4OID, SET, Int32GetDatum(job->attempt))                        \
+	X(max_attempts, INT4OID, SET, Int32GetDatum(job->max_attempts))              \
+	X(payload, JSONBOID, SET_POINTER, job->payload)                              \
+	X(progress, JSONBOID, SET_POINTER, job->progress)                            \
+	X(tags, TEXTARRAYOID, SET_POINTER, job->tags)                                \
+	X(tenant_id, TEXTOID, SET_POINTER, job->tenant_id)                           \
+	X(group_key, TEXTOID, SET_POINTER, job->group_key)                           \
+	X(required_capabilities, TEXTARRAYOID, SET_POINTER, route->capabilities)     \
+	X(timeout, INTERVALOID, SET_POINTER, job->timeout)                           \
+	X(run_at, TIMESTAMPTZOID, SET, TimestampTzGetDatum(job->run_at))             \
+	X(created_at, TIMESTAMPTZOID, SET, TimestampTzGetDatum(job->created_at))     \
+	X(started_at, TIMESTAMPTZOID, SET_TIME_OR_NULL, job->started_at)             \
+	X(lease_expires_at, TIMESTAMPTZOID, SET_TIME_OR_NULL, job->lease_expires_at) \
+	X(worker_id, TEXTOID, SET_POINTER, job->worker_id)                           \
+	X(checkpoint, JSONBOID, SET_POINTER, job->checkpoint)                        \
+	X(correlation_id, TEXTOID, SET_POINTER, job->correlation_id)
 
-/* The types of these attributes. */
-static const Oid type_columns[TYPE_COUNT] = {
-	INT8OID, INT8OID, TEXTOID, TEXTOID, INT4OID, INT4OID, INT4OID,
-	JSONBOID, JSONBOID, TEXTARRAYOID, TEXTOID, TEXTOID, TEXTARRAYOID, INTERVALOID,
-	TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, JSONBOID, TEXTOID
-};
+#define ATTRIBUTE_TYPE(name, type, set, value) type,
 
-static void
-SetAttribute(Datum *values, bool *nulls, int attnum, Datum value)
+static const Oid types[] = { JOB_TYPE_ATTRIBUTES(ATTRIBUTE_TYPE) };
+
+static inline void
+Set(Datum *values, bool *nulls, int i, Datum value, bool is_null)
 {
-	values[attnum - 1] = value;
-	nulls[attnum - 1] = false;
+	values[i] = value;
+	nulls[i] = is_null;
 }
 
-static void
-SetAttributePointer(Datum *values, bool *nulls, int attnum, void *value)
-{
-	values[attnum - 1] = PointerGetDatum(value);
-	nulls[attnum - 1] = value == NULL;
-}
+#define SET(i, value) Set(values, nulls, i, value, false);
+#define SET_POINTER(i, value) Set(values, nulls, i, PointerGetDatum(value), (value) == NULL);
+#define SET_TIME_OR_NULL(i, value) Set(values, nulls, i, TimestampTzGetDatum(value), (value) == 0);
+#define SET_NEXT(name, type, set, value) set(n++, value)
 
 /* A job as callers and handlers see it. */
 HeapTuple
 JobTuple(const TaskqJob *job, TupleDesc desc)
 {
-	Datum			  values[TYPE_COUNT] = { 0 };
-	bool			  nulls[TYPE_COUNT];
+	Datum			  values[lengthof(types)];
+	bool			  nulls[lengthof(types)];
+	int				  n = 0;
 	const TaskqRoute *route = RouteById(job->route_id);
 
-	CheckColumns(desc, TYPE_COUNT, type_columns);
-	memset(nulls, true, sizeof(nulls));
-	SetAttribute(values, nulls, TYPE_JOB_ID, Int64GetDatum(job->job_id));
-	SetAttribute(values, nulls, TYPE_EPOCH, Int64GetDatum(job->epoch));
-	SetAttribute(values, nulls, TYPE_TASK_TYPE, CStringGetTextDatum(route->task_type));
-	SetAttribute(values, nulls, TYPE_QUEUE, CStringGetTextDatum(route->queue));
-	SetAttribute(values, nulls, TYPE_PRIORITY, Int32GetDatum(job->priority));
-	SetAttribute(values, nulls, TYPE_ATTEMPT, Int32GetDatum(job->attempt));
-	SetAttribute(values, nulls, TYPE_MAX_ATTEMPTS, Int32GetDatum(job->max_attempts));
-	SetAttributePointer(values, nulls, TYPE_PAYLOAD, job->payload);
-	SetAttributePointer(values, nulls, TYPE_PROGRESS, job->progress);
-	SetAttributePointer(values, nulls, TYPE_TAGS, job->tags);
-	SetAttributePointer(values, nulls, TYPE_TENANT_ID, job->tenant_id);
-	SetAttributePointer(values, nulls, TYPE_GROUP_KEY, job->group_key);
-	SetAttributePointer(values, nulls, TYPE_REQUIRED_CAPABILITIES, route->capabilities);
-	SetAttributePointer(values, nulls, TYPE_TIMEOUT, job->timeout);
-	SetAttribute(values, nulls, TYPE_RUN_AT, TimestampTzGetDatum(job->run_at));
-	SetAttribute(values, nulls, TYPE_CREATED_AT, TimestampTzGetDatum(job->created_at));
-	if (job->started_at != 0)
-		SetAttribute(values, nulls, TYPE_STARTED_AT, TimestampTzGetDatum(job->started_at));
-	if (job->lease_expires_at != 0)
-		SetAttribute(values, nulls, TYPE_LEASE_EXPIRES_AT, TimestampTzGetDatum(job->lease_expires_at));
-	SetAttributePointer(values, nulls, TYPE_WORKER_ID, job->worker_id);
-	SetAttributePointer(values, nulls, TYPE_CHECKPOINT, job->checkpoint);
-	SetAttributePointer(values, nulls, TYPE_CORRELATION_ID, job->correlation_id);
+	CheckColumns(desc, lengthof(types), types);
+	JOB_TYPE_ATTRIBUTES(SET_NEXT);
+	Assert(n == lengthof(types));
 	return heap_form_tuple(desc, values, nulls);
 }
 

@@ -35,7 +35,6 @@
 #include "utils/syscache.h"
 
 #include "base/guc.h"
-#include "base/rows.h"
 #include "base/version.h"
 #include "shared/shmem.h"
 #include "shared/wake.h"
@@ -224,7 +223,7 @@ LoadRels(void)
 		if (rels[i].index.n_keys > 0)
 			continue;
 		rel_oids[i] = get_relname_relid(rels[i].name, schema_oid);
-		if (definitions == DEFINITIONS_MATCH && CountColumns(rel_oids[i]) < ColumnsOf(i)->n)
+		if (definitions == DEFINITIONS_MATCH && CountColumns(rel_oids[i]) < ColumnsCount(i))
 			definitions = DEFINITIONS_OLDER;
 	}
 	for (int i = 0; i < TASKQ_RELS; i++)
@@ -407,13 +406,12 @@ CatalogMissingIndex(const char **definition)
 	return NULL;
 }
 
-/* Check the types of a table's columns before anybody reads its rows. */
+/* Check the names and types of a table's columns before anybody reads its rows. */
 void
 CatalogCheckColumns(TaskqRel rel, Relation opened)
 {
-	const TaskqColumns *columns = ColumnsOf(rel);
-	TupleDesc			desc = RelationGetDescr(opened);
-	int					other = desc->natts < columns->n ? desc->natts : FirstOtherColumn(desc, columns->n, columns->types);
+	TupleDesc desc = RelationGetDescr(opened);
+	int		  other = ColumnsFirstOther(rel, desc);
 
 	if (other != 0)
 		ereport(ERROR,

@@ -64,7 +64,7 @@ IsAddedColumn(Oid relid, const char *column)
 
 	for (TaskqRel rel = 0; rel < TASKQ_RELS && CatalogInstalled(); rel++)
 		if (CatalogRelIfThere(rel) == relid)
-			return attnum > ColumnsOf(rel)->n;
+			return attnum > ColumnsCount(rel);
 	return false;
 }
 
