@@ -75,9 +75,9 @@ EndTransaction(void)
 	MemoryContextSwitchTo(work_context);
 }
 
-/* Call a function; false: it has raised an error, which is reported, and its transaction is rolled back. */
-static bool
-Try(const char *what, void (*function)(void *), void *arg)
+/* Call a function.  If it raises an error, roll its transaction back and return the error; otherwise NULL. */
+static ErrorData *
+Catch(void (*function)(void *), void *arg)
 {
 	ErrorData *volatile error = NULL;
 
@@ -98,11 +98,7 @@ Try(const char *what, void (*function)(void *), void *arg)
 		RESUME_INTERRUPTS();
 	}
 	PG_END_TRY();
-	if (error == NULL)
-		return true;
-	GuardReport(what, error);
-	FreeErrorData(error);
-	return false;
+	return error;
 }
 
 typedef struct TransactionStep
@@ -120,6 +116,45 @@ DoInTransaction(void *arg)
 	BeginTransaction(step->what);
 	step->function(step->arg);
 	EndTransaction();
+}
+
+static void
+AskInstalled(void *arg)
+{
+	bool *installed = arg;
+
+	*installed = CatalogInstalled();
+}
+
+/* Return whether the extension has been dropped; false if that cannot be found out. */
+static bool
+IsGone(void)
+{
+	bool			installed = true;
+	TransactionStep step = { "look for the extension", AskInstalled, &installed };
+	ErrorData	   *error = Catch(DoInTransaction, &step);
+
+	if (error != NULL)
+		FreeErrorData(error);
+	return error == NULL && !installed;
+}
+
+/*
+ * Call a function.  Return false if it has raised an error; its transaction is then
+ * rolled back.  The error is reported, unless the extension was dropped meanwhile:
+ * then there is nothing left to do, and nothing to repair.
+ */
+static bool
+Try(const char *what, void (*function)(void *), void *arg)
+{
+	ErrorData *error = Catch(function, arg);
+
+	if (error == NULL)
+		return true;
+	if (!IsGone())
+		GuardReport(what, error);
+	FreeErrorData(error);
+	return false;
 }
 
 /* Call a function in a transaction of its own; false: it was rolled back, and the error is reported. */

@@ -121,11 +121,11 @@ sql($node, q(BEGIN; CREATE TABLE public.yours (); PREPARE TRANSACTION 'foreign')
 sql($node, q(COMMIT PREPARED 'foreign'));
 is($list->(), '9 jobs', 'also while one of taskq is prepared');
 
-# what was prepared before a restart is not forgotten by it
+# What was prepared before a restart is not forgotten by it.
 $node->restart;
+wait_until($node, q(SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'taskq scheduler' AND datname = 'postgres' AND state = 'idle'), 'after a restart the scheduler looks at what is prepared, for which it forgets the list');
 sql($node, q(SELECT taskq.complete_job(job_id, epoch) FROM taskq.claim_job('w', ARRAY['outside'])));
-is($list->(), '8 jobs', 'after a restart the list is made anew');
-wait_until($node, q(SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'taskq scheduler' AND datname = 'postgres' AND state = 'idle'), 'and the scheduler has looked');
+is($list->(), '8 jobs', 'the next claim makes the list anew');
 sql($node, q(COMMIT PREPARED 'ours'));
 is(sql($node, q(SELECT count(*) FROM taskq.claim_jobs('w', 100, ARRAY['outside']))), 9, 'what was prepared before it is found when it commits');
 sql($node, q(SELECT taskq.cancel_job(job_id) FROM taskq.all_jobs WHERE state = 'running'));
@@ -137,9 +137,13 @@ sql($node, q(BEGIN; DROP EXTENSION taskq; PREPARE TRANSACTION 'drop'));
 sql($node, q(ROLLBACK PREPARED 'drop'));
 sql($node, q(SELECT taskq.enqueue_job('work', '{"after": "rollback"}')));
 wait_until($node, q(SELECT count(*) = 1 FROM taskq.all_jobs WHERE payload ? 'after' AND state = 'completed'), 'DROP EXTENSION is rolled back by ROLLBACK PREPARED: jobs run');
+my $offset = log_since($node);
 sql($node, q(BEGIN; DROP EXTENSION taskq; PREPARE TRANSACTION 'drop'));
+$node->reload;
+wait_until($node, q(SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'taskq scheduler' AND datname = 'postgres' AND wait_event_type = 'Lock'), 'the scheduler waits for what a prepared DROP EXTENSION has locked');
 sql($node, q(COMMIT PREPARED 'drop'));
 wait_until($node, q(SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type IN ('taskq scheduler', 'taskq worker') AND datname = 'postgres'), 'it is committed: no process is left in the database');
+unlike(slurp_file($node->logfile, $offset), qr/extension taskq is not installed/, 'and no process warns that the extension is not installed');
 sql($node, 'DROP OWNED BY app; CREATE EXTENSION taskq');
 $has_scheduler->('postgres', 'CREATE EXTENSION brings a new one');
 
