@@ -1,6 +1,7 @@
 /*
  * job.h
- *	  A job in C, and its three shapes: live row, history row, taskq.job.
+ *	  A job in memory, and its three forms: live row, history row, and value of type
+ *	  taskq.job.
  */
 #ifndef TASKQ_JOB_H
 #define TASKQ_JOB_H
@@ -16,9 +17,9 @@
 typedef struct AttemptFailure AttemptFailure;
 
 /*
- * How a field holds a column, by the kind that the column has in columns.h.  "_OR_NULL"
- * is 0 for NULL.  A pointer is NULL for NULL; it points into the row that the job was
- * read from.
+ * The field for a column, by the column's kind in columns.h.  In a field of a kind
+ * "_OR_NULL", 0 stands for an SQL NULL.  Pointers point into the row from which the job
+ * was read, and NULL stands for an SQL NULL.
  */
 #define FIELD_INT64(name) int64 name;
 #define FIELD_INT32(name) int32 name;
@@ -36,19 +37,19 @@ typedef struct AttemptFailure AttemptFailure;
 #define FIELD_GATE(name)				 /* follows from the state */
 #define FIELD_GROUP_ID(name) int64 name; /* NULL in the row without a group_key */
 
-/* The fields of a job: its columns, and what is known of it only here. */
+/* A job in memory: a field for each column, and what is known only in this process. */
 #define JOB_FIELD(t, column, type, kind) FIELD_##kind(column)
 
 typedef struct TaskqJob
 {
 	JOBS_COLUMNS(JOB_FIELD, jobs)
-	bool				  is_stored; /* its running row is stored while it runs here */
-	bool				  runs_here; /* this process runs a registered handler, of this version: */
+	bool				  is_stored; /* the row says "running" while it runs here */
+	bool				  runs_here; /* this process runs a registered handler of version handler_version */
 	const char			 *handler_version;
-	const AttemptFailure *failure; /* how its run failed, while that is being settled */
+	const AttemptFailure *failure; /* failure of the run, while that is being settled */
 } TaskqJob;
 
-/* A job's place in the order of a claim, among those of its route. */
+/* The sort key of a job among the waiting jobs of its route. */
 typedef struct JobKey
 {
 	int16		priority;
@@ -60,8 +61,8 @@ typedef struct JobKey
 #define JOB_KEY_END ((JobKey){ PG_INT16_MAX, DT_NOEND, PG_INT64_MAX })
 
 /*
- * What a finished job has besides the fields of a job.  expires_on is DATEVAL_NOBEGIN
- * in the overflow leaf.
+ * The additional values of a finished job.  expires_on is DATEVAL_NOBEGIN in the
+ * overflow partition.
  */
 #define ENDING_FIELD(t, column, type, kind, owner) ENDING_FIELD_##owner(kind, column)
 #define ENDING_FIELD_job(kind, column)

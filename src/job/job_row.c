@@ -171,7 +171,10 @@ KeepInterval(Interval **value)
 #define KEEP_GROUP_ID(value)
 #define KEEP_COLUMN(t, column, type, kind) KEEP_##kind(job->column)
 
-/* Copy what a job's fields point to, so that it outlives the row and the transaction. */
+/*
+ * Copy the values of a job out of its row, so that they outlive the row and its
+ * transaction.
+ */
 void
 JobKeep(TaskqJob *job)
 {

@@ -55,7 +55,7 @@ Set(Datum *values, bool *nulls, int i, Datum value, bool is_null)
 #define SET_TIME_OR_NULL(i, value) Set(values, nulls, i, TimestampTzGetDatum(value), (value) == 0);
 #define SET_NEXT(name, type, set, value) set(n++, value)
 
-/* A job as callers and handlers see it. */
+/* Form a job as callers and handlers see it. */
 HeapTuple
 JobTuple(const TaskqJob *job, TupleDesc desc)
 {
@@ -70,7 +70,7 @@ JobTuple(const TaskqJob *job, TupleDesc desc)
 	return heap_form_tuple(desc, values, nulls);
 }
 
-/* The same as a value of the type as it is in this database now. */
+/* Form a job as a value of type taskq.job, as that is defined in this database now. */
 Datum
 JobDatum(const TaskqJob *job)
 {

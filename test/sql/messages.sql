@@ -3,7 +3,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 \i test/sql/include/wait.sql
-SELECT plan(44);
+SELECT plan(45);
 SELECT ok(pg_temp.came('SELECT taskq.scheduler_pid() IS NOT NULL'), 'the scheduler runs');
 CREATE ROLE regress_messages LOGIN;
 GRANT CREATE ON DATABASE :"DBNAME" TO regress_messages;
@@ -79,6 +79,7 @@ SELECT throws_ok('ALTER TABLE taskq.jobs RENAME COLUMN gate TO door', '0A000', N
 SELECT lives_ok('ALTER INDEX taskq.jobs_open RENAME TO open; ALTER INDEX taskq.open RENAME TO jobs_open', 'an index is known by its definition, and may have any');
 SELECT throws_ok('ALTER TABLE taskq.jobs SET SCHEMA public', '0A000', NULL, 'and each stays in its schema');
 SELECT lives_ok('CREATE SCHEMA msg_other; ALTER SCHEMA msg_other RENAME TO msg_else; ALTER TYPE msg.msg_t RENAME TO msg_u; CREATE TABLE msg_else.a (); ALTER TABLE msg_else.a RENAME TO b; ALTER TABLE msg_else.b SET SCHEMA public', 'other names are one''s own');
+SELECT lives_ok('CREATE VIEW taskq.msg_mine AS SELECT 1; ALTER VIEW taskq.msg_mine RENAME TO msg_yours; ALTER VIEW taskq.msg_yours SET SCHEMA public; DROP VIEW public.msg_yours', 'also in taskq''s schema');
 
 -- functions by name ------------------------------------------------------------------
 SET SESSION AUTHORIZATION regress_messages;
