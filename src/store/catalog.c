@@ -84,8 +84,9 @@ static Oid		   extension_oid;
 static Oid		   schema_oid;
 static Oid		   owner_oid;
 static Oid		   rel_oids[TASKQ_RELS];
-static bool		   newer;		/* the extension's version is beyond ours */
-static Definitions definitions; /* of its tables */
+static bool		   columns_checked[TASKQ_RELS]; /* since the tables were found */
+static bool		   newer;						/* the extension's version is beyond ours */
+static Definitions definitions;					/* of its tables */
 
 /* Raised by invalidations; everything that was read under another is stale. */
 static uint64 catalog_version = 1;
@@ -218,6 +219,7 @@ static void
 LoadRels(void)
 {
 	definitions = newer ? DEFINITIONS_NEWER : DEFINITIONS_MATCH;
+	memset(columns_checked, false, sizeof(columns_checked));
 	for (int i = 0; i < TASKQ_RELS; i++)
 	{
 		if (rels[i].index.n_keys > 0)
@@ -437,7 +439,11 @@ CatalogOpen(TaskqRel rel, LOCKMODE mode)
 		/* the lock came with the news of what others have done */
 		if (opened != NULL && CatalogRel(rel) == relid)
 		{
-			CatalogCheckColumns(rel, opened);
+			/* any change of the table invalidates it, and then it is found again */
+			if (!columns_checked[rel])
+				CatalogCheckColumns(rel, opened);
+			columns_checked[rel] = true;
+			Assert(ColumnsFirstOther(rel, RelationGetDescr(opened)) == 0);
 			return opened;
 		}
 		if (opened != NULL)
