@@ -1,4 +1,4 @@
--- Rights: nothing to PUBLIC, and to each kind of access what is documented.
+-- Rights: PUBLIC has none, and each kind of access has those that are documented.
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
@@ -35,8 +35,8 @@ SELECT is_empty($$ SELECT oid::regclass FROM pg_class WHERE relnamespace = 'task
 	'every view is a security barrier');
 
 -- each kind of access ---------------------------------------------------------
--- What is documented: the table in doc/security.md, which is made from the
--- catalogue, and "Rights:" of each function in doc/taskq.md, which is not.
+-- The documented rights: the table in doc/security.md, which is generated from the
+-- catalogs, and "Rights:" of each function in doc/taskq.md, which is not.
 \set doc `sed -n '/script.privileges -->$/,/^<!-- end/p' doc/security.md`
 \set functions `sed -n '/^## Functions/,/^## Type/p' doc/taskq.md`
 \i test/sql/include/privileges.sql
@@ -57,7 +57,8 @@ SELECT results_eq($$
 	FROM pg_proc WHERE pronamespace = 'taskq'::regnamespace ORDER BY 1 $$, 'each function is in doc/taskq.md with its rights');
 CREATE FUNCTION pg_temp.documented(VARIADIC kinds text[]) RETURNS text[] LANGUAGE sql AS
 	$$ SELECT array_agg(DISTINCT r COLLATE "C" ORDER BY r COLLATE "C") FROM documented, unnest(rights) r WHERE access = ANY (kinds) $$;
--- What a role may use after it was given these, and nothing else.
+-- Check what a role may use after it was granted these kinds of access, and that it
+-- may use nothing else.
 CREATE FUNCTION pg_temp.given(VARIADIC kinds text[]) RETURNS text[] LANGUAGE plpgsql AS $$
 DECLARE
 	r text[];

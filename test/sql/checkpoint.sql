@@ -1,4 +1,4 @@
--- What a run keeps for the next one: checkpoint, progress, snooze.
+-- What a run stores for the next one: checkpoint, progress, snooze.
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
@@ -15,7 +15,8 @@ CREATE FUNCTION pg_temp.run(n text) RETURNS text LANGUAGE sql AS
 SELECT plan(69);
 
 SET SESSION AUTHORIZATION tq_checkpoint;
--- runs the statements of its payload, member do, and returns what the last one says
+-- runs the statements in member "do" of its payload, and returns the result of the
+-- last one
 CREATE FUNCTION tq_checkpoint.does(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
 	statements text[] := ARRAY(SELECT jsonb_array_elements_text(payload->'do'));
@@ -27,7 +28,7 @@ BEGIN
 	EXECUTE statements[cardinality(statements)] INTO answer;
 	RETURN answer;
 END $$;
--- counts to the payload's member to, one a run
+-- counts up to member "to" of its payload, one step in each run
 CREATE FUNCTION tq_checkpoint.counts(job taskq.job) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
 	n integer := COALESCE((job.checkpoint->>'n')::integer, 0) + 1;

@@ -1,4 +1,4 @@
--- Claims: in which order jobs are given, to whom, and how many.
+-- Claims: the order of the jobs, which worker is given a job, and how many.
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql

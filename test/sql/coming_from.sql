@@ -1,5 +1,6 @@
--- What other queues did about handlers, claims and results, and taskq does:
--- the behaviour that doc/coming-from.md promises and no other test proves.
+-- How taskq handles handlers, claims and results where other queues behave
+-- differently: behavior that doc/coming-from.md promises and that no other test
+-- covers.
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
@@ -8,18 +9,20 @@ BEGIN;
 -- Enqueue many jobs of a type, ahead of all others.
 CREATE FUNCTION pg_temp.pile(t text, most integer) RETURNS bigint LANGUAGE sql AS
 	$$ SELECT count(*) FROM taskq.enqueue_jobs(t, array_fill(jsonb_build_object('n', t), ARRAY[most]), priority => -100) $$;
--- Is every job of a type as it was enqueued?
+-- Are all jobs of a type unchanged since they were enqueued?
 CREATE FUNCTION pg_temp.untouched(t text) RETURNS boolean LANGUAGE sql AS
 	$$ SELECT bool_and(state = 'available' AND attempt = 0 AND epoch = 0 AND worker_id IS NULL AND NOT EXISTS (SELECT FROM taskq.attempts a WHERE a.job_id = j.job_id))
 	   FROM taskq.all_jobs j WHERE task_type = t $$;
--- How many live jobs, and entries of their indexes, this transaction has looked at or written.
+-- How many live jobs, and index entries of them, this transaction has read or
+-- written.
 CREATE FUNCTION pg_temp.touched() RETURNS numeric LANGUAGE sql AS $$
 	SELECT pg_stat_get_xact_tuples_returned(c) + pg_stat_get_xact_tuples_fetched(c) + pg_stat_get_xact_tuples_updated(c)
 		+ (SELECT sum(pg_stat_get_xact_tuples_returned(indexrelid)) FROM pg_index WHERE indrelid = c)
 	FROM CAST('taskq.jobs'::regclass AS oid) c $$;
 
 -- a queue on object storage ---------------------------------------------------
--- Its workers claimed what they had no handler for, failed it, and counted that.
+-- In that queue, workers claimed jobs without having a handler for them, failed
+-- them, and counted the attempt.
 SELECT taskq.register_handler(t) FROM unnest('{store-a,store-b,store-c}'::text[]) t \g /dev/null
 SELECT taskq.register_worker('store-wa', '{store-a}'), taskq.register_worker('store-wb', '{store-b}'), taskq.register_worker('store-wab', '{store-a,store-b}') \gset
 SELECT pg_temp.pile('store-a', 300), pg_temp.pile('store-none', 300) \g /dev/null
@@ -39,7 +42,7 @@ SELECT results_eq($$ SELECT task_type, reason, jobs FROM taskq.unroutable_jobs W
 	'what nobody handles is counted, with the reason');
 SELECT is(pg_temp.take('store-wa'), 'store-a', 'and a worker that handles the others is given them');
 
--- its three tests, and two more
+-- the three tests of that project, and two more
 SELECT pg_temp.add('only c', 'store-c') \gset
 SELECT is(pg_temp.take('store-wb', 'store-c'), NULL, 'a worker does not claim a type that it has no handler for');
 SELECT is(pg_temp.state('only c'), 'available 0', 'the job stays available');
@@ -57,7 +60,7 @@ SELECT is(pg_temp.take('store-wa'), NULL, 'a worker whose type is unregistered i
 SELECT taskq.register_handler('store-a') \gset
 SELECT is(pg_temp.take('store-wa'), 'late', 'and is again when it is back, without registering anew');
 
--- who has made a list of handlers and found none
+-- a worker with an empty list of handlers
 SELECT throws_ok($$ SELECT taskq.register_worker('store-w', '{}') $$, '22023', 'task_types is an empty array', 'a worker with an empty list of types is not one that takes all');
 SELECT is(pg_temp.hint_of($$ SELECT taskq.register_worker('store-w', '{}') $$), 'Leave it out, or give NULL, for all.', 'and is told how to be one');
 SELECT throws_ok($$ SELECT taskq.register_worker('store-w', queues => '{}') $$, '22023', 'queues is an empty array', 'nor is one with an empty list of queues');
@@ -100,7 +103,7 @@ SELECT is(taskq.clear_handlers(), 1, 'clear_handlers() says how many there were'
 SELECT is(taskq.get_registered_types(), '{}', 'and leaves an empty registry');
 SELECT is(pg_temp.state('found'), 'available 0', 'and the jobs');
 
--- a queue that fails what nobody handles, at once
+-- a queue that fails unhandled jobs at once
 SELECT taskq.create_queue('py-now', on_unhandled => 'fail'), taskq.register_handler('py-backup'), taskq.register_handler('py-email'), taskq.register_handler('py-report') \gset
 SELECT pg_temp.add('unknown', 'py-unknown', q => 'py-now', attempts => 5) \gset
 SELECT is(pg_temp.state('unknown'), 'discarded 0', 'in a queue that fails them a job without a handler fails at once, whatever attempts it has');
@@ -121,7 +124,7 @@ SELECT is(pg_temp.ran('{py-mail}', 2, 'coming_from.mail(jsonb)'), 'completed "ma
 SELECT is(pg_temp.state('m3'), 'available 0', 'and no more');
 SELECT is(concat_ws(' ', r.state, r.result), 'completed "report m3"', 'a special handler for one job alone') FROM taskq.run_job(pg_temp.id('m3'), 'coming_from.report(jsonb)') r;
 
--- what a payload says is not what runs
+-- the payload does not choose the handler
 SELECT pg_temp.add('inject', 'py-mail') \gset
 SELECT taskq.enqueue_job('py-mail', '{"n": "data", "handler": "coming_from.report(jsonb)", "task_type": "py-report", "$taskq": "failure"}') AS inject \gset
 SELECT is(concat_ws(' ', r.state, r.task_type, r.result), 'completed py-mail "mail data"', 'a payload that names a handler or a type is data') FROM taskq.run_job(:inject, 'coming_from.mail(jsonb)') r;
@@ -143,7 +146,7 @@ SELECT is(pg_temp.take('flow-gpu'), 'needs gpu', 'and is given to it');
 SELECT pg_temp.add('comma', 'flow-a', caps => '{"large, fast"}'), pg_temp.add('half', 'flow-a', caps => '{large}') \gset
 SELECT is(pg_temp.take_many('flow-gpu', 5), 'comma', 'a capability may have commas and blanks, and is compared as a whole');
 
--- one claim looks everywhere
+-- one claim looks in all queues
 SELECT taskq.create_queue('flow-' || i) FROM generate_series(1, 150) i \g /dev/null
 SELECT pg_temp.add('far', 'flow-b', q => 'flow-150') \gset
 SELECT taskq.enqueue_job('flow-none', queue => 'flow-' || i) FROM generate_series(1, 149) i \g /dev/null
@@ -191,7 +194,7 @@ SELECT ok(taskq.complete_job(pg_temp.id('step'), pg_temp.e('step'), '{"items_pro
 SELECT is(result, '{"items_processed": 3}', 'which is the same object for all') FROM taskq.all_jobs WHERE job_id = pg_temp.id('step');
 SELECT is(task_type || ' ' || taskq.is_registered(task_type), 'lang-step true', 'is_registered() and list_handlers() are the words of every language') FROM taskq.list_handlers() WHERE task_type = 'lang-step';
 
--- detail and hint of a failure, in a handler as from outside
+-- detail and hint of a failure, in a handler and from an external worker
 CREATE FUNCTION coming_from.says(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
 	CASE payload->>'n'

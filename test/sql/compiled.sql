@@ -1,5 +1,5 @@
--- What a session has compiled or planned is not used in users' code, and what users'
--- code has compiled or planned is not used in the session.
+-- Users' code does not use what the session has compiled or planned, and the
+-- session does not use what users' code has compiled or planned.
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
@@ -51,7 +51,7 @@ SELECT taskq.register_handler('co-order', 'co_low.work(jsonb)', validator => 'co
 	taskq.register_handler('co-day', validator => 'co_low.check_day(jsonb)'),
 	taskq.register_handler('co-known', validator => 'co_low.check_known(jsonb)'),
 	taskq.register_handler('co-retry', retry_function => 'co_low.later(integer, jsonb)') \g /dev/null
--- what their making has compiled is out of date now
+-- what was compiled at their creation is out of date now
 \o /dev/null
 SELECT format('ALTER FUNCTION %s COST 200', oid::regprocedure) FROM pg_proc WHERE pronamespace = 'co_low'::regnamespace \gexec
 \o
@@ -59,7 +59,7 @@ RESET search_path;
 RESET ROLE;
 
 SET ROLE regress_producer;
--- It finds out whether it runs as somebody else.
+-- It detects whether it runs as another role.
 CREATE FUNCTION pg_temp.spies(t text) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
 	IF current_user <> 'regress_producer' THEN

@@ -1,4 +1,4 @@
--- complete_jobs(): many claims at once, each of them judged for itself.
+-- complete_jobs(): many claims in one call, each with its own result.
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
@@ -9,7 +9,7 @@ SELECT taskq.register_handler('cj-a', retry_policy => 'fixed', retry_base => '0'
 SELECT pg_temp.add(n, 'cj-a') FROM unnest('{a,b,c,d,released,expired,again,late,one,two,three}'::text[]) n \g /dev/null
 SELECT pg_temp.take_many('cj-w', 9, 'cj-a') \gset
 
--- What a call answers, by the jobs' names, in the order of the answer.
+-- The result of a call, with the names of the jobs, in the order of the result.
 CREATE FUNCTION pg_temp.complete(names text[], results jsonb[] DEFAULT NULL) RETURNS text LANGUAGE sql AS $$
 	SELECT string_agg(COALESCE((SELECT name FROM j WHERE id = r.job_id), r.job_id::text) || ' ' || r.status, ', ' ORDER BY r.ordinality)
 	FROM (SELECT array_agg(pg_temp.id(n) ORDER BY o) AS ids, array_agg(COALESCE(pg_temp.e(n), 1) ORDER BY o) AS epochs
@@ -42,7 +42,8 @@ SELECT is(pg_temp.complete('{two,three}', ARRAY[NULL, taskq.decision('{cj-next}'
 SELECT is((SELECT result FROM taskq.all_jobs WHERE job_id = pg_temp.id('two')), NULL, 'NULL is none');
 SELECT is((SELECT count(*) FROM taskq.all_jobs WHERE task_type = 'cj-next'), 1::bigint, 'and what the decision activates is enqueued');
 
--- where a claim has written its row is remembered, and may hold another one's or none since
+-- the place where a claim wrote its row is remembered, and may belong to another
+-- row or to none now
 SELECT pg_temp.add('m' || n, 'cj-a') FROM generate_series(1, 5) n \g /dev/null
 SELECT pg_temp.take_many('cj-w', 5, 'cj-a') \gset
 CLUSTER taskq.jobs USING jobs_pkey;

@@ -1,4 +1,4 @@
--- What every claim and settle promises, in one transaction and without a pool.
+-- The guarantees of every claim and settle, in one transaction and without a pool.
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
@@ -81,7 +81,7 @@ SELECT isnt(pg_temp.e('fence'), :stale, 'under another epoch');
 SELECT throws_ok(format('SELECT taskq.complete_job(%s, %s)', pg_temp.id('fence'), :stale), 'TQ003', NULL, 'and the first worker completes nothing');
 SELECT ok(taskq.complete_job(pg_temp.id('fence'), pg_temp.e('fence')), 'the second does');
 
--- no more than asked for, no more than allowed
+-- no more jobs than requested, and no more than allowed
 SELECT count(*) FROM taskq.enqueue_jobs('a', array_fill('{}'::jsonb, ARRAY[50])) \gset
 SELECT is(count(*), 5::bigint, 'never more rows than asked for') FROM taskq.claim_jobs('w', 5);
 SELECT ok(taskq.register_worker('limited', ARRAY['a'], max_concurrent_jobs => 3), 'a worker with a limit');

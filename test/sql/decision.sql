@@ -42,13 +42,13 @@ BEGIN
 	RETURN answer;
 END $$;
 SELECT taskq.register_handler('de-does', 'decision.does(jsonb)', retry_base => '1 h') \gset
--- what becomes of a job that does this: state, result or error
+-- the outcome of a job that runs this: state, result or error
 CREATE FUNCTION pg_temp.does(n text, statement text) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
 	INSERT INTO j VALUES (n, taskq.enqueue_job('de-does', jsonb_build_object('do', statement), tags => '{a,b}', tenant_id => 'ten', group_key => 'grp', correlation_id => 'cor'));
 	RETURN (SELECT concat_ws(' ', r.state, r.result - 'job_ids', r.error) FROM taskq.run_job(pg_temp.id(n)) r);
 END $$;
--- the steps that a job has activated: type, payload, queue, priority, wait
+-- the steps that a job has activated: type, payload, queue, priority, delay
 CREATE FUNCTION pg_temp.steps(n text) RETURNS text LANGUAGE sql AS $$
 	SELECT string_agg(concat_ws(' ', s.task_type, s.payload, s.queue, s.priority, round(extract(epoch FROM s.run_at - s.created_at))), ', ' ORDER BY i.n)
 	FROM taskq.all_jobs d, jsonb_array_elements_text(d.result->'job_ids') WITH ORDINALITY i (id, n), taskq.all_jobs s WHERE d.job_id = pg_temp.id(steps.n) AND s.job_id = i.id::bigint $$;

@@ -1,5 +1,5 @@
--- The definitions of taskq's objects stay as CREATE EXTENSION has made them; where
--- they were changed nevertheless, taskq says so and does not crash.
+-- The definitions of taskq's objects stay as CREATE EXTENSION has made them. If
+-- they are changed nevertheless, taskq raises an error and does not crash.
 \set ECHO none
 \i test/sql/include/tap.sql
 BEGIN;
@@ -7,7 +7,7 @@ SELECT plan(63);
 SELECT taskq.register_handler('definitions'), taskq.create_queue('definitions') \g /dev/null
 SELECT taskq.enqueue_job('definitions', queue => 'definitions') \gset
 
--- past the guard: the catalogue is written to
+-- changes past the guard, directly in the catalogs
 CREATE FUNCTION pg_temp.retype(relation regclass, col name, type regtype) RETURNS void LANGUAGE sql AS $$
 	UPDATE pg_attribute a SET atttypid = t.oid, attlen = t.typlen, attbyval = t.typbyval, attalign = t.typalign, attstorage = t.typstorage
 		FROM pg_type t WHERE t.oid = type AND attrelid = relation AND attname = col $$;
@@ -63,7 +63,7 @@ SELECT throws_ok(format('SELECT pg_temp.as_writer(%L)', sql), '42501', 'role "re
 	('taskq.handlers', 'SELECT 1 FROM taskq.handlers FOR UPDATE'), ('taskq.handlers', 'DELETE FROM definitions.through'),
 	('taskq.job_history', 'DELETE FROM taskq.job_history'), ('taskq.job_history_overflow', 'DELETE FROM taskq.job_history_overflow')) v (t, sql);
 
--- by whom the extension belongs to, who may be another one
+-- by the owner of the extension, which may change
 CREATE ROLE regress_definitions_owner SUPERUSER;
 CREATE ROLE regress_definitions_next;
 GRANT pg_read_server_files TO regress_definitions_next;

@@ -1,4 +1,4 @@
--- describe_job(): what became of a job, and why it does not run.
+-- describe_job(): the state of a job, and why it does not run.
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
@@ -8,7 +8,7 @@ CREATE ROLE regress_describe LOGIN;
 SELECT taskq.register_handler('describe-a', max_attempts => 2, retry_base => '1 min'), taskq.create_queue('describe-q'),
 	taskq.create_queue('describe-f', on_unhandled => 'fail'), taskq.register_worker('describe-w', '{describe-a}'),
 	taskq.grant_access('regress_describe', 'producer') \gset
--- What the test enqueues is this producer's.
+-- The jobs of the test are this producer's.
 ALTER FUNCTION pg_temp.add(text, text, integer, timestamptz, text, text[], integer, interval) SECURITY DEFINER;
 ALTER FUNCTION pg_temp.add(text, text, integer, timestamptz, text, text[], integer, interval) OWNER TO regress_describe;
 GRANT INSERT ON j TO regress_describe;

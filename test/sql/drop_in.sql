@@ -1,13 +1,14 @@
--- A worker for all tenants without SECURITY DEFINER: an application's role that
--- was given 'worker' and nothing else claims and completes the jobs of every
--- tenant, reads no table, and cannot lead taskq astray by what it makes itself.
+-- A worker for all tenants without SECURITY DEFINER: an application's role with the
+-- access "worker" and nothing else claims and completes the jobs of all tenants. It
+-- cannot read any table, and cannot mislead taskq by objects that it creates.
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 SELECT plan(35);
 BEGIN;
 
--- The application: its tenants' rows are under row-level security, for its owner too.
+-- The application: the rows of its tenants are under row-level security, also for
+-- its owner.
 CREATE ROLE regress_shop;
 CREATE SCHEMA shop AUTHORIZATION regress_shop;
 SET LOCAL ROLE regress_shop;
@@ -22,7 +23,8 @@ SELECT taskq.register_handler('drop-in'), taskq.register_handler('drop-in-other'
 SELECT pg_temp.add(t, 'drop-in') FROM unnest('{first,waits,gone}'::text[]) t \g /dev/null
 INSERT INTO j SELECT t, taskq.enqueue_job('drop-in', jsonb_build_object('n', t), tenant_id => t) FROM unnest('{acme,bolt,coil}'::text[]) t;
 
--- The worker's role. What it makes is named like what taskq uses, and tells who it was called by.
+-- The worker's role. Its objects have the same names as those that taskq uses, and
+-- record the role that calls them.
 CREATE ROLE regress_drop_in LOGIN;
 SELECT taskq.grant_access('regress_drop_in', 'worker') \gset
 CREATE SCHEMA hostile AUTHORIZATION regress_drop_in;
@@ -72,7 +74,7 @@ BEGIN
 	CREATE FUNCTION hostile.id_to_text(hostile.id) RETURNS pg_catalog.text LANGUAGE sql AS $f$ SELECT ($1).a FROM hostile.trap('cast') $f$;
 	CREATE CAST (hostile.id AS pg_catalog.text) WITH FUNCTION hostile.id_to_text AS IMPLICIT;
 END $$;
--- and settings that change how a statement is read, planned or answered
+-- settings that change how a statement is parsed, planned or shown
 SET search_path = hostile, pg_temp, pg_catalog, taskq;
 SET row_security = off;
 SET standard_conforming_strings = off;
@@ -170,7 +172,7 @@ SELECT is(pg_temp.as_role('regress_drop_in', $$ SELECT taskq.register_handler('d
 SELECT is(pg_temp.as_role('regress_drop_in', $$ SELECT taskq.grant_access('regress_drop_in', 'admin') $$), '42501', 'nor give itself more');
 SELECT ok(NOT (rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication), 'nor has it got any attribute by it') FROM pg_roles WHERE rolname = 'regress_drop_in';
 
--- what the application gives it stays under row-level security
+-- the application's rows stay under row-level security
 GRANT USAGE ON SCHEMA shop TO regress_drop_in;
 GRANT SELECT ON shop.orders TO regress_drop_in;
 INSERT INTO j SELECT 'again ' || t, taskq.enqueue_job('drop-in', jsonb_build_object('n', 'again ' || t), tenant_id => t) FROM unnest('{acme,bolt}'::text[]) t;
@@ -186,7 +188,7 @@ SELECT is(:none_yet, 0, 'a claim does not lift row-level security');
 SELECT is(:'tenants'::text, 'acme', 'the worker says whose job it does, and sees that tenant''s rows');
 SELECT is(:'done' || ' ' || :'tenants_after', 't acme', 'as it does when the job is done');
 
--- who was given nothing
+-- a role without access
 CREATE ROLE regress_drop_in_none;
 SELECT is(pg_temp.as_role('regress_drop_in_none', $$ SELECT taskq.claim_job() $$), '42501', 'who was given nothing claims nothing');
 CREATE FUNCTION hostile.lend() RETURNS bigint LANGUAGE sql SECURITY DEFINER AS $$ SELECT job_id FROM taskq.claim_job('lent', '{drop-in}') $$;

@@ -1,4 +1,4 @@
--- What can be followed of jobs: their correlation id, and their events.
+-- Following jobs: their correlation id, and their events.
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
@@ -43,13 +43,13 @@ SELECT taskq.create_queue('ev-q', events => true, retain_events => '1 day'), tas
 SELECT results_eq($$ SELECT events, retain_events FROM taskq.queues WHERE queue = 'ev-q' $$, $$ VALUES (true, interval '1 day') $$, 'a queue that records');
 SELECT taskq.register_handler('ev-retry', version => '1.2', retry_policy => 'fixed', retry_base => '1 h', max_attempts => 2) \gset
 
--- What was recorded of a job: event, attempt, state after it.
+-- The recorded events of a job: event, attempt, state after it.
 CREATE FUNCTION pg_temp.events(n text) RETURNS text LANGUAGE sql AS $$
 	SELECT string_agg(event || ' ' || attempt || ' ' || (metadata->>'state'), ', ' ORDER BY event_id) FROM taskq.events WHERE job_id = pg_temp.id(n) $$;
 CREATE FUNCTION pg_temp.last(n text) RETURNS taskq.events LANGUAGE sql AS $$
 	SELECT * FROM taskq.events WHERE job_id = pg_temp.id(n) ORDER BY event_id DESC LIMIT 1 $$;
 
--- one life
+-- one life of a job
 INSERT INTO j VALUES ('a', taskq.enqueue_job('ev-retry', '{"n": "a"}', 'ev-q', 7, tags => '{x,y z}', tenant_id => 't', group_key => 'g', correlation_id => 'c'));
 SELECT results_eq($$ SELECT event, job_id, attempt, epoch, task_type, queue, tenant_id, correlation_id, worker_id, result, error_type, error_code, error_message FROM taskq.events $$,
 	$$ VALUES ('enqueued', pg_temp.id('a'), 0, NULL::bigint, 'ev-retry', 'ev-q', 't', 'c', NULL, NULL::jsonb, NULL, NULL, NULL) $$, 'enqueued');

@@ -1,4 +1,4 @@
--- explain_claim(): of which routes a worker is given jobs, and why not of the others.
+-- explain_claim(): the routes, whether a worker is given their jobs, and why not.
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
@@ -16,7 +16,7 @@ SELECT pg_temp.add('a', 'explain-a'), pg_temp.add('b', 'explain-b'), pg_temp.add
 	pg_temp.add('in', 'explain-in'), pg_temp.add('q', 'explain-a', q => 'explain-q'), pg_temp.add('gpu', 'explain-a', caps => '{gpu}'),
 	pg_temp.add('future', 'explain-both', q => 'explain-q', at => taskq.clock_now() + interval '1 h'),
 	taskq.enqueue_job('explain-a', min_version => '2') \gset
--- What it says of a job's route.
+-- The answer for a job's route.
 CREATE FUNCTION pg_temp.told(n text, args text DEFAULT $$'explain-w'$$) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	answer text;
@@ -68,7 +68,7 @@ SELECT is(pg_temp.as_role('regress_explain', $$ SELECT count(*) > 0 FROM taskq.e
 SELECT throws_ok($$ SELECT * FROM taskq.explain_claim('no name') $$, '22023', NULL, 'a worker has a name');
 SELECT throws_ok($$ SELECT * FROM taskq.explain_claim(task_types => '{NULL}') $$, '22004', NULL, 'and so have types');
 
--- whose worker it is
+-- workers of other roles
 CREATE ROLE regress_explain_other LOGIN;
 SELECT taskq.grant_access('regress_explain_other', 'worker') \gset
 SELECT taskq.register_worker('explain-mine', '{explain-a}') \gset
@@ -82,7 +82,7 @@ SET SESSION AUTHORIZATION regress_explain_other;
 SELECT is((SELECT claimable FROM taskq.explain_claim('explain-mine') WHERE route_id = :mine), true, 'who only observes asks for the worker');
 RESET SESSION AUTHORIZATION;
 
--- before anything was enqueued there is no route
+-- there is no route before the first enqueue
 SELECT taskq.register_worker('explain-drains', '{explain-a}'), taskq.drain_worker('explain-drains') \gset
 DELETE FROM taskq.jobs;
 DELETE FROM taskq.routes;

@@ -1,5 +1,5 @@
--- What a run says: append_frame() in a handler and by an external worker, and
--- reading it. What background workers hear is in test/t/018_frames.pl.
+-- Messages of a run: append_frame() in a handler and by an external worker, and
+-- reading them. test/t/018_frames.pl tests the messages of background workers.
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql

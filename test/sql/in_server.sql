@@ -1,5 +1,5 @@
--- Handlers in the server: what the pool runs, how errors and timeouts are
--- recorded, and that nothing of one job is left for the next.
+-- Handlers in the server: what the pool runs, how errors and timeouts are recorded,
+-- and that a job leaves nothing behind for the next.
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/wait.sql
@@ -115,7 +115,7 @@ BEGIN
 	RETURN answers;
 END $$;
 
--- all that can be seen of a session
+-- everything that a handler can see of its session
 CREATE FUNCTION ins.look(p jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
 	seen jsonb := '{}';
@@ -179,7 +179,7 @@ CREATE FUNCTION pg_temp.result(n text) RETURNS jsonb LANGUAGE sql AS $$ SELECT r
 -- outcome, error type, code and SQLSTATE of its last attempt
 CREATE FUNCTION pg_temp.attempt(n text) RETURNS text LANGUAGE sql AS
 	$$ SELECT concat_ws(' ', outcome, error_type, error_code, sqlstate) FROM taskq.attempts WHERE job_id = pg_temp.id(n) ORDER BY epoch DESC LIMIT 1 $$;
--- Wait until nothing of these tests is due or runs.
+-- Wait until no job of these tests is due or runs.
 CREATE FUNCTION pg_temp.idle() RETURNS boolean LANGUAGE sql AS
 	$$ SELECT pg_temp.came($q$ SELECT NOT EXISTS (SELECT FROM taskq.all_jobs WHERE task_type LIKE 'ins-%' AND state IN ('available', 'running')) $q$) $$;
 

@@ -1,4 +1,4 @@
--- What a session keeps to write rows with, while the table changes under it.
+-- What a session caches for writing rows, when the table changes.
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql

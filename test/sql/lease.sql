@@ -1,5 +1,5 @@
--- Leases: heartbeats extend them, the clock ends them, and with either comes
--- the word that a job is to be cancelled.
+-- Leases: heartbeats extend them, the clock ends them, and both tell the worker if
+-- its job is to be cancelled.
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
@@ -61,7 +61,7 @@ SELECT is(pg_temp.beat('b'), 'ok', 'or extended');
 SELECT is(pg_temp.lasts('b'), '60 s', 'from now on');
 ROLLBACK;
 
--- The scheduler's clock is the server's: leases of a second are over when they are.
+-- The scheduler uses the server's clock, so leases of a second end after a second.
 SELECT taskq.register_handler('lease-a', retry_policy => 'fixed', retry_base => '1 h'), taskq.register_handler('lease-now', retry_policy => 'fixed', retry_base => '0'),
 	taskq.register_worker('lease-w', lease => '1 s'), pg_temp.add('late', 'lease-a'), pg_temp.add('last', 'lease-a', attempts => 1), pg_temp.add('now', 'lease-now'), pg_temp.add('asked', 'lease-a') \gset
 SELECT pg_temp.take('lease-w', 'lease-a'), pg_temp.take('lease-w', 'lease-a'), pg_temp.take('lease-w', 'lease-a'), pg_temp.take('lease-w', 'lease-now') \gset

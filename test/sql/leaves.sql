@@ -1,16 +1,16 @@
--- A relation that has the name of a coming partition of the history or of the events
--- keeps nothing else from being done: rows of that day stay in the overflow partition.
+-- If a relation has the name of a future partition of the history or of the events,
+-- nothing else is delayed: rows of that day stay in the overflow partition.
 \set ECHO none
 \i test/sql/include/tap.sql
 BEGIN;
 SELECT plan(9);
 SELECT taskq.create_queue('leaves', retain_completed => '11 days', events => true, retain_events => '12 days'), taskq.register_handler('leaves') \gset
--- the day after the one on which a row expires that is written now
+-- the day after the expiry day of a row that is written now
 CREATE FUNCTION pg_temp.leaf(t text, kept interval) RETURNS text LANGUAGE sql AS
 	$$ SELECT t || to_char((taskq.clock_now() AT TIME ZONE 'UTC' + kept)::date + 1, '_YYYYMMDD') $$;
 SELECT pg_temp.leaf('job_history', '11 days') AS history, pg_temp.leaf('event_log', '12 days') AS events,
 	pg_temp.leaf('event_log', '13 days') AS next_events \gset
--- made by this transaction alone, and gone with it
+-- created by this transaction, and removed with it
 SELECT is(count(*), 0::bigint, 'there are no partitions of these days yet') FROM pg_class WHERE relname IN (:'history', :'events');
 CREATE TABLE taskq.:history ();
 CREATE VIEW taskq.:events AS SELECT 1 AS one;

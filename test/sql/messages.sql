@@ -1,4 +1,4 @@
--- Messages that say what is so, and hints that the reader can follow.
+-- Messages that are correct, and hints that the reader can follow.
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql

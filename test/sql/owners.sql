@@ -1,6 +1,6 @@
--- What is registered by name stays whose it was: another object of that name is
--- somebody else's code unless it is the owner's, the role's, the registrar's or a
--- superuser's.
+-- A registered name means the object of the same owner: another object of that name
+-- is foreign code, unless it belongs to the extension's owner, the role of the
+-- handler, the role that registered it or a superuser.
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/wait.sql
@@ -15,7 +15,8 @@ SELECT taskq.grant_access('regress_owners_hi', a), taskq.grant_access('regress_o
 CREATE SCHEMA own AUTHORIZATION regress_owners_lo;
 CREATE SCHEMA other;
 GRANT ALL ON SCHEMA own, other TO regress_owners_hi, regress_owners_dev, regress_owners_boss;
--- Make the function, validator, retry function and type of the test anew, as some role.
+-- Create the function, validator, retry function and type of the test again, as a
+-- given role.
 CREATE FUNCTION pg_temp.make(role text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
 	EXECUTE format('SET LOCAL ROLE %I', role);
@@ -29,7 +30,8 @@ BEGIN
 END $$;
 CREATE FUNCTION pg_temp.unmake() RETURNS void LANGUAGE sql AS $$
 	DROP FUNCTION own.work, own.check, own.again; DROP PROCEDURE own.steps; DROP TYPE own.expected $$;
--- How they stand: handler, procedure, contract by type, by validator, retry function.
+-- The status of handler, procedure, contract by type, contract by validator, and
+-- retry function.
 CREATE FUNCTION pg_temp.stand() RETURNS text LANGUAGE sql AS
 	$$ SELECT string_agg(CASE task_type WHEN 'own-type' THEN contract_status WHEN 'own-check' THEN contract_status WHEN 'own-again' THEN retry_function_status
 		ELSE status END, '; ' ORDER BY array_position('{own-work,own-steps,own-type,own-check,own-again}', task_type)) FROM taskq.list_handlers() WHERE task_type LIKE 'own-%' $$;
@@ -138,7 +140,7 @@ SET LOCAL SESSION AUTHORIZATION regress_owners_boss;
 SELECT taskq.register_handler('own-work', 'own.work(jsonb)', run_as => 'regress_owners_hi', payload_type => 'own.expected', validator => 'own.check(jsonb)', retry_function => 'own.again(integer,jsonb)') \g /dev/null
 RESET SESSION AUTHORIZATION;
 UPDATE taskq.handlers SET function_owner = NULL, payload_type_owner = NULL, validator_owner = NULL, retry_function_owner = NULL;
--- oids of another database: here they are others' functions
+-- oids from another database, which belong to objects of other owners here
 UPDATE taskq.handlers SET function_oid = 'own.check(jsonb)'::regprocedure, validator_oid = 'own.work(jsonb)'::regprocedure, payload_type_oid = 'bool'::regtype, retry_function_oid = 1;
 UPDATE taskq.installation SET database_name = 'elsewhere';
 ALTER FUNCTION own.work(jsonb) COST 101;

@@ -1,5 +1,5 @@
--- The contract of a handler's payloads: what is checked at enqueue, as whom, and
--- what remains of it when types, functions and roles change.
+-- The contract of a handler's payloads: what is checked at enqueue, as which role,
+-- and what remains of it when types, functions and roles change.
 \set ECHO none
 \i test/sql/include/tap.sql
 SELECT plan(229);
@@ -17,10 +17,10 @@ CREATE FUNCTION pay.f(jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT $1 $$;
 
 RESET ROLE;
 
--- What is wrong with a payload.
+-- The error for a payload.
 CREATE FUNCTION pg_temp.wrong(payload text, t text DEFAULT 'pay') RETURNS text LANGUAGE sql AS
 	$$ SELECT pg_temp.detail_of(format('SELECT taskq.validate_task(%L, %L)', t, payload)) $$;
--- Register a handler of the type "pay" in place of the last one.
+-- Register a handler of the type "pay", which replaces the last one.
 CREATE FUNCTION pg_temp.expects(contract text, t text DEFAULT 'pay') RETURNS text LANGUAGE sql AS
 	$$ SELECT pg_temp.as_role('regress_payload', format('SELECT taskq.register_handler(%L, ''pay.f(jsonb)'', allow_override => true, %s)', t, contract)) $$;
 
@@ -139,7 +139,7 @@ BEGIN
 	END IF;
 	RETURN p->>'reason';
 END $$;
--- Do what the payload says, and tell what came of it.
+-- Do what the payload says, and return the result.
 CREATE FUNCTION pay.try(p jsonb) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	answer text;
@@ -236,7 +236,7 @@ SELECT is(pg_temp.as_role('regress_payload_producer', $$ SELECT taskq.enqueue_jo
 SELECT is(pg_temp.as_role('regress_payload_producer', $$ SELECT pay.try('{"sql": "SELECT current_user"}') $$), 'regress_payload_producer', 'and called by itself it is nobody else''s');
 SELECT is(pg_temp.as_role('regress_payload_producer', $$ SELECT pg_temp.tries('SELECT most FROM allowed') $$), '1', 'a producer''s temporary table is not found');
 
--- a handler that enqueues does not lend its own job to a validator
+-- if a handler enqueues, the validator does not see the handler's job
 CREATE FUNCTION pay.enqueues(jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
 	RETURN to_jsonb(pg_temp.tries('SELECT taskq.current_job() IS NULL') || ' ' || pg_temp.tries('SELECT taskq.save_checkpoint(''1'')') || ' ' || ((taskq.current_job()).job_id IS NOT NULL));

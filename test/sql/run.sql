@@ -118,7 +118,7 @@ INSERT INTO j VALUES ('last', taskq.enqueue_job('run-boom', max_attempts => 1));
 SELECT is(pg_temp.run('last'), 'run-boom discarded no luck', 'out of attempts');
 SELECT throws_ok($$ SELECT pg_temp.run('last') $$, 'TQ008', NULL, 'a discarded job is not run');
 
--- the next
+-- run_next()
 SELECT is(count(*), 0::bigint, 'nothing due: no row') FROM taskq.run_next();
 SELECT pg_temp.add('p5', 'run-double', '{"n": 1}', 5), pg_temp.add('p1', 'run-chain', '{"n": 0}', 1, NULL, 'run-one'), pg_temp.add('p1 later', 'run-double', '{"n": 1}', 1),
 	pg_temp.add('p-1', 'run-double', '{"n": 1}', -1, NULL, 'run-two'), pg_temp.add('p-9', 'run-ext', '{}', -9), pg_temp.add('p-9 other', 'run-other', '{"n": 1}', -9),
@@ -136,7 +136,7 @@ SELECT is(pg_temp.next(), 'p5 completed', 'the last');
 SELECT is(pg_temp.next(), NULL, 'then none');
 SELECT is(pg_temp.state('p-9') || ', ' || pg_temp.state('p-9 other') || ', ' || pg_temp.state('p1 future'), 'available 0, available 0, scheduled 0', 'the others are untouched');
 
--- all
+-- run_all()
 TRUNCATE tq_run.log;
 SELECT pg_temp.add('all1', 'run-double', '{"n": 1}', 3), pg_temp.add('all2', 'run-chain', '{"n": 3}', 2), pg_temp.add('all3', 'run-boom', '{}', 1) \gset
 CREATE TEMP TABLE ran AS SELECT * FROM taskq.run_all() WITH ORDINALITY AS r (job_id, task_type, state, result, error, n);
@@ -160,7 +160,7 @@ SELECT is(pg_temp.state('r1') || ', ' || pg_temp.state('r2'), 'available 0, avai
 SELECT is(count(*), 2::bigint, 'and can be repeated') FROM taskq.run_all();
 ROLLBACK;
 
--- a handler that is given
+-- a handler as an argument
 SELECT is(pg_temp.run('p-9', 'tq_run.name(taskq.job)'), 'run-ext completed {"name": "p-9", "same": true, "attempt": 1}', 'an external type by the handler given');
 SELECT pg_temp.add('g1', 'run-none', '{"n": 3}') \gset
 SELECT is(pg_temp.run('g1', 'tq_run.double(jsonb)'), 'run-none completed 6', 'a type that is not registered');
@@ -201,7 +201,7 @@ SELECT is(array(SELECT r.state FROM taskq.run_all('{run-other,run-double}') r), 
 SELECT is(pg_temp.state('p-9 other'), 'available 0', 'and the job still waits');
 REVOKE tq_run_other FROM tq_run;
 
--- refused
+-- refused calls
 SELECT pg_temp.add('paused', 'run-double', '{"n": 1}', q => 'run-one'), pg_temp.add('stopped', 'run-chain', '{"n": 0}'), taskq.pause_queue('run-one'), taskq.pause_handler('run-chain'),
 	pg_temp.add('claimed', 'run-ext'), pg_temp.add('cancelled', 'run-double'), taskq.cancel_job(pg_temp.id('cancelled')) \gset
 INSERT INTO j VALUES ('gpu', taskq.enqueue_job('run-double', '{"n": 1}', required_capabilities => '{gpu}')), ('newer', taskq.enqueue_job('run-double', '{"n": 1}', min_version => '8'));
@@ -225,7 +225,7 @@ BEGIN READ ONLY;
 SELECT throws_ok($$ SELECT taskq.run_next() $$, '25006', NULL, 'and read write');
 ROLLBACK;
 
--- time
+-- timeouts
 SELECT pg_temp.add('slow', 'run-slow') \gset
 SELECT is(pg_temp.run('slow'), 'run-slow retryable the job ran longer than its timeout of 0.05 s', 'a handler is stopped at its timeout');
 SELECT is(pg_temp.state('slow') || ' ' || outcome || ' ' || error_type, 'retryable 1 timeout timeout', 'which is an attempt') FROM taskq.attempts WHERE job_id = pg_temp.id('slow');
@@ -242,7 +242,8 @@ SET statement_timeout = '200 ms';
 SELECT is(pg_temp.cancelled($$ SELECT pg_temp.run('session', 'tq_run.name(taskq.job)'), pg_sleep(20) $$), '57014', 'a run does not end it');
 SET statement_timeout = 0;
 
--- handlers in SQL: what is kept of one is what it means now, and with this search_path
+-- handlers in SQL: a cached function is the current one, with the current
+-- search_path
 RESET SESSION AUTHORIZATION;
 CREATE SCHEMA tq_run_two AUTHORIZATION tq_run;
 CREATE FUNCTION tq_run.who() RETURNS text LANGUAGE sql AS $$ SELECT 'one' $$;

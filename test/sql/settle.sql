@@ -1,4 +1,4 @@
--- Settling: every transition that SQL can reach, the fence, and what is kept.
+-- Settling: every transition that SQL can make, the fence, and what is kept.
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
@@ -30,7 +30,8 @@ BEGIN
 	END CASE;
 END $$;
 
--- What a call answers, or which error it raises, and where the job is then.
+-- The result of a call or the error that it raises, and the state of the job
+-- afterwards.
 CREATE FUNCTION pg_temp.outcome(n text, call text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	answer text;
@@ -160,7 +161,7 @@ SELECT isnt(pg_temp.e('r'), :rolled_back, 'nobody is given its epoch again');
 SELECT throws_ok(format('SELECT taskq.heartbeat_job(%s, %s)', pg_temp.id('r'), :rolled_back), 'TQ003', NULL, 'and it extends nothing');
 
 -- failures --------------------------------------------------------------------
--- Claim a new job of a type, fail it so, and say what became of it.
+-- Claim a new job of a type, fail it with these arguments, and return the outcome.
 CREATE FUNCTION pg_temp.failed(n text, t text, arguments text) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
 	PERFORM pg_temp.add(n, t, -100);
@@ -234,7 +235,7 @@ SELECT throws_ok($$ SELECT taskq.snooze_job(1, 1, '-1 s') $$, '22023', NULL, 'no
 SELECT throws_ok($$ SELECT taskq.snooze_job(1, 1, '11 years') $$, '22023', NULL, 'nor more than ten years');
 
 -- requests to cancel ----------------------------------------------------------
--- Claim a job, ask for it to be cancelled, and settle it so.
+-- Claim a job, request that it be cancelled, and settle it with this call.
 CREATE FUNCTION pg_temp.asked(n text, call text) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
 	PERFORM pg_temp.add(n, 'settle-a', -200);
