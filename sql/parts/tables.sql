@@ -1,7 +1,7 @@
 -- tables --------------------------------------------------------------------
 -- No role is ever granted a right on a table: users go through functions and views.
--- The C code reads columns by number (src/store/store.h), so new columns are always
--- appended.
+-- The C code reads columns by number, as src/store/columns.h lists them, so new columns
+-- are always appended.
 
 -- The identity of the database that this installation belongs to. A dump and a copy of
 -- the database contain the row, too. If the row names another cluster or database, no

@@ -29,7 +29,6 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
-#include "base/rows.h"
 #include "base/version.h"
 #include "store/catalog.h"
 #include "store/columns.h"
@@ -45,10 +44,11 @@ typedef struct Installation
 } Installation;
 
 static Installation installed;
-static bool			installed_valid = false; /* "installed" need not be looked up again */
-static bool			rels_valid = false;		 /* nor where the tables and indexes are */
-static bool			looking = false;		 /* just now; or an error has ended the look */
-static Definitions	definitions;			 /* of its tables */
+static bool			installed_valid = false;	 /* "installed" need not be looked up again */
+static bool			rels_valid = false;			 /* nor where the tables and indexes are */
+static bool			looking = false;			 /* just now; or an error has ended the look */
+static Definitions	definitions;				 /* of its tables */
+static bool			columns_checked[TASKQ_RELS]; /* since the tables were found */
 
 /* Raised when registrations of external workers may have changed. */
 static uint64 workers_version = 1;
@@ -178,6 +178,7 @@ FindRels(void)
 {
 	bool complete = RelsFind(installed.schema);
 
+	memset(columns_checked, false, sizeof(columns_checked));
 	if (installed.newer)
 		definitions = DEFINITIONS_NEWER;
 	else
@@ -355,13 +356,12 @@ CatalogMissingIndex(const char **definition)
 	return NULL;
 }
 
-/* Check the types of a table's columns before anybody reads its rows. */
+/* Check the names and types of a table's columns before anybody reads its rows. */
 void
 CatalogCheckColumns(TaskqRel rel, Relation opened)
 {
-	const TaskqColumns *columns = ColumnsOf(rel);
-	TupleDesc			desc = RelationGetDescr(opened);
-	int					other = desc->natts < columns->n ? desc->natts : FirstOtherColumn(desc, columns->n, columns->types);
+	TupleDesc desc = RelationGetDescr(opened);
+	int		  other = ColumnsFirstOther(rel, desc);
 
 	if (other != 0)
 		ereport(ERROR,
@@ -387,7 +387,11 @@ CatalogOpen(TaskqRel rel, LOCKMODE mode)
 		/* the lock came with the news of what others have done */
 		if (opened != NULL && CatalogRel(rel) == relid)
 		{
-			CatalogCheckColumns(rel, opened);
+			/* any change of the table invalidates it, and then it is found again */
+			if (!columns_checked[rel])
+				CatalogCheckColumns(rel, opened);
+			columns_checked[rel] = true;
+			Assert(ColumnsFirstOther(rel, RelationGetDescr(opened)) == 0);
 			return opened;
 		}
 		if (opened != NULL)

@@ -80,7 +80,7 @@ RelsFind(Oid schema)
 		if (rels[i].index.n_keys > 0)
 			continue;
 		rel_oids[i] = get_relname_relid(rels[i].name, schema);
-		if (CountColumns(rel_oids[i]) < ColumnsOf(i)->n)
+		if (CountColumns(rel_oids[i]) < ColumnsCount(i))
 			complete = false;
 	}
 	for (int i = 0; i < TASKQ_RELS; i++)

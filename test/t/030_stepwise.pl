@@ -1,5 +1,5 @@
-# Procedures, which commit as they go: what they did stays, whatever ends them,
-# and the job goes on from its last checkpoint.
+# Procedures, which commit while they run: their committed work is kept, whatever
+# ends them, and the job continues from its last checkpoint.
 use strict;
 use warnings;
 
