@@ -74,7 +74,7 @@ CREATE FUNCTION app.perl_anew(payload jsonb) RETURNS jsonb LANGUAGE plperl AS $$
 $$;
 SQL
 	push @handlers, qw(perl perl_anew);
-	pass('PL/Perl is there');
+	pass('PL/Perl is installed');
 }
 SKIP: {
 	skip 'PL/Python is not there', 1 unless sql($node, q(SELECT count(*) FROM pg_available_extensions WHERE name = 'plpython3u'));
@@ -95,7 +95,7 @@ with plpy.subtransaction():
 $$;
 SQL
 	push @handlers, qw(python python_anew python_subtransaction);
-	pass('PL/Python is there');
+	pass('PL/Python is installed');
 }
 add_type($node, 'postgres', 'app', $_) for @handlers, qw(gives_up pretends goes_on stepwise);
 push @handlers, 'stepwise';

@@ -23,9 +23,9 @@ sql_as($node, 'postgres', 'app', sprintf($enqueue, $_)) for 1 .. 6;
 my $err = fails_with($node, 'TQ010', sprintf($enqueue, 7), 'a role has a share of the routes', role => 'app');
 like($err, qr/role "app" has too many different routes/, 'the message says that the role has too many routes');
 sql_as($node, 'postgres', 'app', sprintf($enqueue, 6));
-pass('what has a route is enqueued');
+pass('a job of an existing route can be enqueued');
 sql_as($node, 'postgres', 'other', sprintf($enqueue, $_)) for 7 .. 8;
-pass('another role still gets one');
+pass('another role can use a new route');
 $err = fails_with($node, 'TQ010', sprintf($enqueue, 9), 'all roles together have a limit', role => 'other');
 like($err, qr/too many different routes/, 'the message says that there are too many routes');
 
@@ -36,7 +36,7 @@ sql($node, q(SELECT taskq.cancel_job(job_id) FROM taskq.jobs));
 wait_until($node, q(SELECT count(*) = 0 FROM taskq.routes WHERE removable_on IS NULL), 'routes without a live job are retired');
 is(sql($node, q(SELECT count(*), min(task_type) FROM taskq.all_jobs)), '9|work', 'finished jobs still show their queue and type');
 sql_as($node, 'postgres', 'app', sprintf($enqueue, $_)) for 11 .. 16;
-pass('and the role can use others');
+pass('the role can use other routes after that');
 is(sql($node, qq(SELECT taskq.retry_job($first))), 't', 'a finished job of a retired route is put back');
 is(sql($node, qq(SELECT count(*) FROM taskq.jobs JOIN taskq.routes USING (route_id) WHERE job_id = $first AND removable_on IS NULL AND capabilities = '{c1}')), 1,
 	'the job gets another route of the same kind');

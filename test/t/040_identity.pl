@@ -169,7 +169,7 @@ SELECT taskq.register_handler('names_$k', 'names_$k.who(jsonb)');
 SELECT taskq.enqueue_job('names_$k');
 SQL
 	wait_until($node, qq(SELECT state = 'completed' FROM taskq.all_jobs WHERE task_type = 'names_$k'), "a handler of role $role runs");
-	is(sql($node, qq(SELECT result->>0 = r AND result->>1 = r FROM taskq.all_jobs, (VALUES (\$r\$$role\$r\$)) v (r) WHERE task_type = 'names_$k')), 't', 'as just this role');
+	is(sql($node, qq(SELECT result->>0 = r AND result->>1 = r FROM taskq.all_jobs, (VALUES (\$r\$$role\$r\$)) v (r) WHERE task_type = 'names_$k')), 't', 'the handler runs as exactly this role');
 }
 
 # settings --------------------------------------------------------------------------
