@@ -18,25 +18,14 @@
 #include "base/error.h"
 #include "base/guard.h"
 #include "base/guc.h"
-#include "base/text.h"
 #include "config/eligible.h"
 #include "config/pool.h"
 #include "config/route.h"
+#include "job/lost_run.h"
 #include "process/crash.h"
 #include "settle/settle.h"
 #include "shared/blame.h"
 #include "store/owner.h"
-
-/* Is the job as it was when this run began, and the run's number one of ours? */
-static bool
-IsAsBefore(const TaskqJob *job, const BlameRun *run)
-{
-	if (!EpochIsOurs(run->epoch))
-		return false;
-	if (job->state == JOB_RUNNING)
-		return job->epoch == run->epoch;
-	return (job->state == JOB_AVAILABLE || job->state == JOB_RETRYABLE) && job->epoch < run->epoch;
-}
 
 static void
 SayWhatBecame(const TaskqJob *job, const char *task_type)
@@ -71,17 +60,10 @@ CountCrash(void *arg)
 	OwnerScope scope;
 
 	OwnerEnter(&scope);
-	if (JobOpenAndLock(&jobs, run->job_id, &job) == STORE_LOCKED && IsAsBefore(&job, run))
+	if (JobOpenAndLock(&jobs, run->job_id, &job) == STORE_LOCKED &&
+		LostRunRestore(&job, run->epoch, run->started_at, run->worker_id))
 	{
 		task_type = pstrdup(RouteById(job.route_id)->task_type);
-		if (job.state != JOB_RUNNING)
-		{
-			job.state = JOB_RUNNING;
-			job.epoch = run->epoch;
-			job.attempt++;
-			job.started_at = run->started_at;
-			job.worker_id = TextOrNull(run->worker_id);
-		}
 		SettleCrashed(&jobs, &job, &failure);
 		SayWhatBecame(&job, task_type);
 	}
