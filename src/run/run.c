@@ -214,17 +214,17 @@ PauseOr(const char *why_not, const char *task_type, const char *queue)
 	const TaskqHandler *handler = HandlerFind(task_type);
 
 	if (handler != NULL && handler->paused)
-		why_not = "handler paused";
-	return QueueByName(queue, false)->paused ? "queue paused" : why_not;
+		why_not = why_handler_paused;
+	return QueueByName(queue, false)->paused ? why_queue_paused : why_not;
 }
 
 /* Return the hint that says how this session could run jobs of a type in a queue. */
 static const char *
 WhatToDo(const RunCall *call, const char *why_not, const char *task_type, const char *queue)
 {
-	if (strcmp(why_not, "queue paused") == 0)
+	if (why_not == why_queue_paused)
 		return psprintf("When its jobs may start, SELECT taskq.resume_queue('%s').", queue);
-	if (strcmp(why_not, "handler paused") == 0)
+	if (why_not == why_handler_paused)
 		return psprintf("When the cause of the pause is gone, SELECT taskq.resume_handler('%s').", task_type);
 	if (call->is_given)
 		return "Connect as the handler's role.";
