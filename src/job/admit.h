@@ -44,8 +44,9 @@ typedef struct Admission
 /* How an admission ends. */
 typedef enum LeaveHow
 {
-	LEAVE_ENDED, /* the run has ended, and that is committed */
-	LEAVE_UNDONE /* the claim is rolled back, or another rule refused the job */
+	LEAVE_ENDED,	/* the run has ended, and that is committed */
+	LEAVE_PREPARED, /* the end of the run is in a transaction that is prepared now */
+	LEAVE_UNDONE	/* the claim is rolled back, or another rule refused the job */
 } LeaveHow;
 
 /* What is asked about: any of these may be NULL, which stands for any. */
@@ -64,10 +65,17 @@ typedef struct AdmissionQuestion
  *
  * A rule that has admitted a job is told of the end of that admission by exactly
  * one call of "leave": after the commit that ends the run, or after the abort of
- * the transaction or subtransaction that made the claim.  If the run's end is
- * committed by another session, by COMMIT PREPARED, the call is made there or by
- * the scheduler.  "leave" is called when the locks of the transaction are free.
- * It cannot fail: it allocates nothing, reports nothing and reads no catalogue.
+ * the transaction or subtransaction that made the claim.  "leave" is called when the
+ * locks of the transaction are free.
+ *
+ * If the run is ended by a transaction that is prepared, "leave" is called at PREPARE
+ * TRANSACTION with LEAVE_PREPARED, because COMMIT PREPARED may come from any session
+ * and after a restart.  The row is running and the locks of the transaction are held
+ * until then.  ROLLBACK PREPARED lets the run go on, so that another call follows.
+ * The rule therefore keeps the admission, and relies on the rows when it is asked
+ * next; everybody who waits is woken when the prepared transaction ends.
+ *
+ * "leave" cannot fail: it allocates nothing, reports nothing and reads no catalogue.
  * A crash of the server ends all admissions without a call, as it empties shared
  * memory.
  */

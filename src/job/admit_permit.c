@@ -116,11 +116,11 @@ AdmitJob(Admitting *claim, TaskqJob *job)
 	return ADMIT_YES;
 }
 
-/* A permit is free: those who wait for one must look. */
+/* Wake those who wait for a permit, as one is free.  A prepared transaction keeps its permits until it ends. */
 static void
 LeaveJob(const Admission *admission, LeaveHow how)
 {
-	if (admission->worker_key != 0)
+	if (admission->worker_key != 0 && how != LEAVE_PREPARED)
 		WakeForPermit(admission->worker_key);
 }
 

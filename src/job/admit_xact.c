@@ -11,7 +11,8 @@
  *   never written: the transaction's end is the admission's.
  * - The claim was stored as a running row and is committed.  The admission then
  *   outlives its transaction.  Another transaction ends the run, and the
- *   admission ends when that commits.
+ *   admission ends when that commits.  If that is prepared, the rules are told
+ *   that at once, and nothing more when it is committed (admit.h).
  *
  * The callbacks cannot fail.  The array was grown when the entries were made.
  */
@@ -254,21 +255,25 @@ AtSubAbort(int level)
 }
 
 /*
- * Has an admission ended with the transaction?  A run that was claimed by a
- * transaction that is prepared now has ended whatever becomes of that; wake.c
- * refuses to prepare one whose claims go on.
+ * Return whether the rules are to be told of an admission now that the transaction
+ * has ended, and set *how.  A run that was claimed by a transaction that is prepared
+ * now has ended whatever becomes of that; wake.c refuses to prepare a transaction
+ * whose claims go on.
  */
 static bool
-HasEnded(const Entry *entry)
+MustTell(const Entry *entry, LeaveHow *how)
 {
 	switch (ended)
 	{
 		case TRANSACTION_COMMITTED:
+			*how = LEAVE_ENDED;
 			return entry->end_level != 0 || !entry->is_stored;
 		case TRANSACTION_PREPARED:
-			Assert(entry->is_earlier || entry->end_level != 0 || !entry->is_stored);
-			return !entry->is_earlier;
+			Assert(entry->end_level != 0 || !entry->is_stored);
+			*how = entry->is_earlier ? LEAVE_PREPARED : LEAVE_ENDED;
+			return true;
 		case TRANSACTION_ABORTED:
+			*how = LEAVE_UNDONE;
 			return !entry->is_earlier;
 		case TRANSACTION_RUNS:
 			break;
@@ -279,9 +284,11 @@ HasEnded(const Entry *entry)
 static void
 AtEnd(void)
 {
+	LeaveHow how;
+
 	for (int i = 0; i < n_entries; i++)
-		if (HasEnded(&entries[i]))
-			AdmitLeave(entries[i].rules, &entries[i].admission, ended == TRANSACTION_ABORTED ? LEAVE_UNDONE : LEAVE_ENDED);
+		if (MustTell(&entries[i], &how))
+			AdmitLeave(entries[i].rules, &entries[i].admission, how);
 	ended = TRANSACTION_RUNS;
 	n_entries = n_made = deepest_end = first_ended = 0;
 	if (max_entries > KEPT_SIZE)
@@ -303,7 +310,7 @@ AtTransactionEnd(XactEvent event, void *arg)
 		ended = TRANSACTION_ABORTED;
 	else if (event == XACT_EVENT_PREPARE)
 	{
-		/* Who waits for what a run holds is woken when the transaction ends. */
+		/* who waits for what a run holds is woken when the prepared transaction ends */
 		PreparedNote();
 		ended = TRANSACTION_PREPARED;
 	}
