@@ -1,11 +1,12 @@
 /*
  * register_worker.c
- *	  register_worker(): an external worker says what it takes.
+ *	  register_worker(): an external worker registers what it takes.
  *
- * A second registration of an id is refused while the first is alive, unless it
- * says take_over; alive is a worker that was seen within three of its leases.
- * Jobs that the older one has stay with whoever has their epochs.  That one has
- * ended is remembered for an hour (unregister_worker.c).
+ * If the id is already registered and that worker is alive, a second registration
+ * is refused unless it says take_over.  A worker is alive if it was seen within
+ * three times its lease.  Jobs of the older worker stay with the process that has
+ * their epochs.  The end of a registration is remembered for an hour
+ * (unregister_worker.c).
  */
 #include "taskq.h"
 
@@ -32,7 +33,7 @@
 
 PG_FUNCTION_INFO_V1(taskq_register_worker);
 
-/* Those of the types that nobody has registered, as a list, and how many. */
+/* List the types that have no handler, and count them. */
 static char *
 UnknownTypes(char **types, int n, int *unknown)
 {
@@ -46,7 +47,7 @@ UnknownTypes(char **types, int n, int *unknown)
 	return list.data;
 }
 
-/* Every type must be one that external workers may handle. */
+/* Check that external workers may handle all these types. */
 static void
 CheckTypes(ArrayType *task_types)
 {
@@ -86,8 +87,8 @@ CheckTypes(ArrayType *task_types)
 }
 
 /*
- * May the caller replace this registration?  That is whoever made it, also by
- * membership, or an admin; one that has ended is anybody's.
+ * Check that the caller may replace this registration.  Members of the role that
+ * made it may, and admins.  Anybody may replace one that has ended.
  */
 static void
 CheckMayReplace(TupleTableSlot *slot, const char *worker_id, bool take_over, TimestampTz now, Oid caller)

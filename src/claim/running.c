@@ -1,6 +1,6 @@
 /*
  * running.c
- *	  The running rows of a worker, or those of all whose leases are over.
+ *	  Reading the running jobs: those of one worker, or all whose leases are over.
  */
 #include "taskq.h"
 
@@ -48,7 +48,7 @@ RunningOf(RunningList *list, const char *worker_id, int most)
 	RunningScanEnd(&scan);
 }
 
-/* Return whether this claim still holds the job.  Locks nothing. */
+/* Does this claim still hold the job?  Takes no lock. */
 bool
 IsStillHeld(int64 job_id, int64 epoch)
 {

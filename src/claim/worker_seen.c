@@ -1,6 +1,6 @@
 /*
  * worker_seen.c
- *	  That external workers were seen: by their claims, by heartbeats and by calls
+ *	  Noting that external workers were seen: by claims, by heartbeats, and by calls
  *	  about their jobs.
  */
 #include "taskq.h"
@@ -23,14 +23,14 @@
 #define TOUCH_EVERY (10 * USECS_PER_SEC)
 #define MAX_IMPLICIT_TYPES 10000
 
-/* When a worker was seen long enough ago to note that it is seen again. */
+/* Return the moment from which last_seen is to be written again. */
 static TimestampTz
 TouchDue(Store *store, int64 every)
 {
 	return DatumGetTimestampTz(SlotDatum(store->found, W_LAST_SEEN)) + Min(every, WorkerLife(WorkerLeaseOf(store->found)) / 6);
 }
 
-/* Was the row written by this transaction, which may yet be rolled back? */
+/* Did this transaction write the row?  It may still be rolled back. */
 static bool
 IsRowOurs(Store *store)
 {
@@ -41,8 +41,9 @@ IsRowOurs(Store *store)
 }
 
 /*
- * Note that a worker was seen.  Not at each call, and not when another of its
- * transactions has the row: this must neither cost nor wait.
+ * Note that a worker was seen.  This must be cheap and must not wait.  So do
+ * nothing if it was noted recently, or if another transaction of the worker has
+ * locked the row.
  */
 static void
 Touch(Store *store, TimestampTz now, int64 every)
@@ -63,7 +64,7 @@ Touch(Store *store, TimestampTz now, int64 every)
 	UnregisterSnapshot(snapshot);
 }
 
-/* All that either list has. */
+/* Return the names that are in at least one of the two lists. */
 static ArrayType *
 UnionOf(ArrayType *a, ArrayType *b)
 {
@@ -83,8 +84,8 @@ UnionOf(ArrayType *a, ArrayType *b)
 }
 
 /*
- * Have the row of an implicit registration say what this call names, too, if it
- * does not; true: it is to be written.
+ * Does an implicit registration lack task types that this call names?  If so,
+ * return the types that the row must have.
  */
 static bool
 MustCover(Store *store, const ExternalWorker *worker, ArrayType **types)
@@ -105,7 +106,7 @@ WriteTypes(Store *store, const char *worker_id, ArrayType *types, TimestampTz no
 	ItemPointerData tid = store->found->tts_tid;
 	Snapshot		snapshot = StoreSnapshot();
 
-	/* if somebody else has the row, a later call does it */
+	/* if another transaction has locked the row, a later call writes the types */
 	if (StoreLock(store, &tid, snapshot, false, false) == STORE_LOCKED)
 	{
 		TupleTableSlot *row = StoreCopyRow(store);
@@ -121,7 +122,7 @@ WriteTypes(Store *store, const char *worker_id, ArrayType *types, TimestampTz no
 	UnregisterSnapshot(snapshot);
 }
 
-/* The row of a worker that has claimed is there: when is it to be written again? */
+/* Note a claim in the worker's row.  Returns when to write the row again. */
 static TimestampTz
 NoteClaim(Store *store, const char *worker_id, const ExternalWorker *worker, TimestampTz now)
 {
@@ -194,8 +195,7 @@ RegisterByClaim(Store *store, const char *worker_id, const ExternalWorker *worke
 
 /*
  * Note a claim of a worker, and register the worker if it is unknown.  Returns the
- * moment from which another claim must be noted, as far as the row will stay as it
- * is; else 0.
+ * moment from which a later claim must be noted, or 0 if every claim must be.
  */
 TimestampTz
 WorkerHasClaimed(const char *worker_id, const ExternalWorker *worker, bool has_jobs)
@@ -220,8 +220,8 @@ WorkerHasClaimed(const char *worker_id, const ExternalWorker *worker, bool has_j
 }
 
 /*
- * A worker says that it lives.  The answer has the epochs of its jobs, so whose
- * it is comes first, before a row is locked.
+ * Note a heartbeat.  The answer to it contains the epochs of the worker's jobs, so
+ * check first, before any row is locked, that the caller may act for the worker.
  */
 void
 WorkerBeat(const char *worker_id)
@@ -241,7 +241,10 @@ WorkerBeat(const char *worker_id)
 	OwnerLeave(&scope);
 }
 
-/* A worker has called about one of its jobs; its own lease, or NO_MICROSECONDS.  The caller is the owner. */
+/*
+ * Note a call about a job of a worker.  Returns the worker's own lease, or
+ * NO_MICROSECONDS.  The current user is the owner.
+ */
 int64
 WorkerSeen(struct varlena *worker_id)
 {

@@ -1,12 +1,13 @@
 /*
  * admit_permit.c
- *	  A worker has at most max_concurrent_jobs jobs.
+ *	  Rule: a worker has at most max_concurrent_jobs jobs.
  *
  * The limit is kept by numbered permits.  A claim that is not committed holds its
- * permit by a lock, a committed one by the number in the running row; a permit is
- * free when neither is there.  So no claim is counted that others cannot see yet,
- * none waits for another, and a rollback, to a savepoint too, needs no clean-up.
- * The end of an admission only wakes those who wait for a permit.
+ * permit by a lock, and a committed claim by the number in the running row.  A
+ * permit is free if it has neither.  So claims that other sessions cannot see yet
+ * are counted, claims do not wait for each other, and a rollback, even to a
+ * savepoint, needs no cleanup.  The end of an admission only wakes the sessions
+ * that wait for a permit.
  */
 #include "taskq.h"
 
@@ -25,7 +26,10 @@ PermitKey(const char *worker_id, int permit)
 	return hash_bytes_extended((const unsigned char *) worker_id, strlen(worker_id), permit);
 }
 
-/* Return the permits that running rows of a worker hold, and set *n_outside to the number of those that hold none within max. */
+/*
+ * Return the permits that a worker's running rows hold, and count the rows that
+ * hold none of the permits up to "max".
+ */
 static Bitmapset *
 PermitsInRows(const char *worker_id, int max, int *n_outside)
 {
@@ -47,8 +51,9 @@ PermitsInRows(const char *worker_id, int max, int *n_outside)
 }
 
 /*
- * The highest permit that a claim may use.  Runs from before the limit was
- * lowered hold none of these, and take places too: the highest that are free.
+ * Return the highest permit that a claim may use.  Runs that began before the limit
+ * was lowered hold none of these permits, but count against the limit.  So the
+ * highest free permits are not used.
  */
 static int
 LastPermit(const Bitmapset *held, int max, int n_outside)
@@ -62,9 +67,9 @@ LastPermit(const Bitmapset *held, int max, int n_outside)
 }
 
 /*
- * Take up to "most" of a worker's permits until the transaction ends; how many.
- * One look finds which may be free, and one after the locks are ours finds those
- * whose holder has committed in between.
+ * Take up to "most" of a worker's permits until the end of the transaction; returns
+ * their number.  The first look finds permits that may be free.  The second look,
+ * after they are locked, finds those whose holders have committed in between.
  */
 static int
 PermitsTake(const char *worker_id, int max_concurrent_jobs, int most, int *permits)
@@ -92,7 +97,7 @@ PermitsTake(const char *worker_id, int max_concurrent_jobs, int most, int *permi
 	return taken;
 }
 
-/* Reserve permits for the claim, as many as it may use. */
+/* Reserve as many permits as the claim may use. */
 static int
 Begin(Admitting *claim, int most)
 {
@@ -116,7 +121,7 @@ AdmitJob(Admitting *claim, TaskqJob *job)
 	return ADMIT_YES;
 }
 
-/* Wake those who wait for a permit, as one is free.  A prepared transaction keeps its permits until it ends. */
+/* Wake those who wait for a permit, because one is free.  A prepared transaction keeps its permits until it ends. */
 static void
 LeaveJob(const Admission *admission, LeaveHow how)
 {
@@ -124,7 +129,10 @@ LeaveJob(const Admission *admission, LeaveHow how)
 		WakeForPermit(admission->worker_key);
 }
 
-/* Give back the permits that were reserved for nothing: others may have found none meanwhile. */
+/*
+ * Release the permits that were not used.  Wake others, because they may have found
+ * none in the meantime.
+ */
 static void
 End(Admitting *claim)
 {

@@ -1,6 +1,6 @@
 /*
  * attempt.c
- *	  Attempts that did not complete.
+ *	  Recording attempts that did not complete.
  */
 #include "taskq.h"
 
@@ -13,9 +13,9 @@
 #include "store/store.h"
 
 /*
- * Failures because of how the database is are mostly those of a migration that is
- * under way; they pause the type (outcome.c, pause.c).  So that no backlog is
- * thrown away meanwhile, a job has so many attempts more for them.
+ * Some failures are caused by the state of the database, mostly during a migration.
+ * They pause the type (outcome.c, pause.c).  A job has this many extra attempts for
+ * them, so that a migration does not discard a backlog.
  */
 #define SETUP_ATTEMPTS 3
 
@@ -40,8 +40,8 @@ enum
 };
 
 /*
- * The version that an attempt is recorded with.  While a run lasted its type
- * may have been registered anew: then it is still that of what ran.
+ * Return the handler version that an attempt is recorded with.  If the type was
+ * registered again during the run, that is still the version that ran.
  */
 const char *
 AttemptHandlerVersion(const TaskqJob *job)
@@ -60,7 +60,7 @@ SetCut(TupleTableSlot *slot, int attnum, const char *string)
 	SlotSetPointer(slot, attnum, ErrorText(string));
 }
 
-/* Write the row of an attempt that did not complete.  The caller is the owner. */
+/* Write the row of an attempt that did not complete.  The current user is the owner. */
 void
 AttemptRecordFailure(const TaskqJob *job, const AttemptFailure *failure, TimestampTz now)
 {
@@ -89,7 +89,7 @@ AttemptRecordFailure(const TaskqJob *job, const AttemptFailure *failure, Timesta
 	StoreClose(&store, true);
 }
 
-/* Has the job attempts left, after this failure? */
+/* Does the job have attempts left after this failure? */
 bool
 AttemptsLeft(const TaskqJob *job, const AttemptFailure *failure)
 {

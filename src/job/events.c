@@ -1,10 +1,11 @@
 /*
  * events.c
- *	  What happened to jobs: one row an event, in the transaction that did it.
+ *	  The log of events: one row for each event, written by the transaction that
+ *	  causes it.
  *
- * Off unless the job's queue says otherwise.  Rows are only ever inserted, never
- * moved, and pruned by dropping leaves (leaf.c), so a replication slot sees each
- * of them once.
+ * Events are recorded only if the job's queue asks for it.  Rows are only inserted,
+ * never moved, and removed by dropping partitions (leaf.c).  So a replication slot
+ * sees each event once.
  */
 #include "taskq.h"
 
@@ -66,9 +67,9 @@ typedef struct Event
 	const TaskqJob *job;
 	TimestampTz		now;
 	bool			enqueued;
-	bool			ended;		/* a run */
-	TimestampTz		started_at; /* the run; 0: not known */
-	struct varlena *worker_id;	/* of the run; NULL: none */
+	bool			ended;		/* the event ends a run */
+	TimestampTz		started_at; /* start of the run, or 0 if unknown */
+	struct varlena *worker_id;	/* worker of the run, or NULL */
 	struct varlena *result;
 	struct varlena *progress;
 	struct varlena *error_message;
@@ -93,7 +94,7 @@ AddEnqueued(StringInfo json, const TaskqJob *job)
 		JsonAddRaw(json, "tags", TextDatumGetCString(DirectFunctionCall1(array_to_json, PointerGetDatum(job->tags))));
 }
 
-/* Return what is said of an event beside its columns.  The members differ from event to event. */
+/* Build the metadata of an event, which differ from event to event. */
 static Jsonb *
 Metadata(const Event *event)
 {
@@ -165,7 +166,7 @@ Write(const Event *event)
 
 /* which events ------------------------------------------------------------- */
 
-/* How a run has ended. */
+/* Return the event for the outcome of a run. */
 static const char *
 EventOfOutcome(char outcome)
 {
@@ -191,7 +192,7 @@ EventOfOutcome(char outcome)
 	return NULL;
 }
 
-/* What the new state says, beyond how a run has ended. */
+/* Return the event for the new state, or NULL if the state adds nothing to the outcome. */
 static const char *
 EventOfState(const TaskqJob *job, char from)
 {
@@ -213,14 +214,14 @@ EventOfState(const TaskqJob *job, char from)
 	return JobStateName(job);
 }
 
-/* Does the job's queue record events?  With none that does, that is one look. */
+/* Does the job's queue record events?  The first test is cheap if no queue does. */
 static bool
 IsRecorded(const TaskqJob *job)
 {
 	return QueueAnyEvents() && QueueById(RouteById(job->route_id)->queue_id)->events;
 }
 
-/* Record a change of a job's state: an observer of transitions. */
+/* Observer of transitions: record a change of a job's state. */
 void
 EventObserve(const Transition *transition)
 {
@@ -265,7 +266,7 @@ EventObserve(const Transition *transition)
 	}
 }
 
-/* Record what a running job says of its progress. */
+/* Record the progress that a running job reports. */
 void
 EventRecordProgress(const TaskqJob *job, TimestampTz now)
 {

@@ -1,6 +1,7 @@
 /*
  * job.c
- *	  A job in C, and its three shapes: live row, history row, taskq.job.
+ *	  A job in memory, and its three forms: live row, history row, and value of type
+ *	  taskq.job.
  */
 #include "taskq.h"
 
@@ -380,7 +381,7 @@ SetAttributePointer(Datum *values, bool *nulls, int attnum, void *value)
 	nulls[attnum - 1] = value == NULL;
 }
 
-/* A job as callers and handlers see it. */
+/* Form a job as callers and handlers see it. */
 HeapTuple
 JobTuple(const TaskqJob *job, TupleDesc desc)
 {
@@ -416,7 +417,7 @@ JobTuple(const TaskqJob *job, TupleDesc desc)
 	return heap_form_tuple(desc, values, nulls);
 }
 
-/* The same as a value of the type as it is in this database now. */
+/* Form a job as a value of type taskq.job, as that is defined in this database now. */
 Datum
 JobDatum(const TaskqJob *job)
 {
@@ -427,7 +428,7 @@ JobDatum(const TaskqJob *job)
 	return HeapTupleGetDatum(tuple);
 }
 
-/* Has a job in this state its row in the history? */
+/* Is the row of a job in this state in the history? */
 bool
 JobEnded(char state)
 {
@@ -465,8 +466,8 @@ JobStateName(const TaskqJob *job)
 }
 
 /*
- * Lock a row and read the job.  While it is locked others pass over it, so if it
- * waits it goes back to the ready list at the end.
+ * Lock a row and read the job.  While a waiting job is locked, claims pass over it,
+ * so it is put back on the ready list at the end of the transaction.
  */
 StoreLockResult
 JobLock(Store *jobs, ItemPointer tid, bool follow, TaskqJob *job)
@@ -507,9 +508,9 @@ OpenAndLock(Store *jobs, int64 job_id, TaskqJob *job, bool running)
 }
 
 /*
- * Open the live jobs and lock the row of one, without waiting for whoever has
- * it; STORE_GONE when it is not there.  The table is open afterwards in any
- * case.  The caller is the owner.
+ * Open the table of live jobs and lock one row, without waiting if another
+ * transaction has locked it.  Returns STORE_GONE if the row does not exist.  The
+ * table is open afterwards in any case. The current user is the owner.
  */
 StoreLockResult
 JobOpenAndLock(Store *jobs, int64 job_id, TaskqJob *job)
@@ -518,9 +519,10 @@ JobOpenAndLock(Store *jobs, int64 job_id, TaskqJob *job)
 }
 
 /*
- * The same for who wants only a job that waits.  A running one is STORE_BUSY, as
- * one whose row somebody has: were it locked until our caller's transaction
- * ends, its heartbeats and its settle would be in the way of that.
+ * Like JobOpenAndLock(), but only for a waiting job.  For a running job this
+ * returns STORE_BUSY, as for a locked row.  If it locked that row until the end of
+ * the caller's transaction, the job's heartbeats and its settle would have to wait
+ * for it.
  */
 StoreLockResult
 JobOpenAndLockWaiting(Store *jobs, int64 job_id, TaskqJob *job)
@@ -547,7 +549,10 @@ KeepInterval(Interval **value)
 	*value = copy;
 }
 
-/* Copy what a job has from its row, to outlive that and its transaction. */
+/*
+ * Copy the values of a job out of its row, so that they outlive the row and its
+ * transaction.
+ */
 void
 JobKeep(TaskqJob *job)
 {

@@ -1,6 +1,7 @@
 /*
  * job.h
- *	  A job in C, and its three shapes: live row, history row, taskq.job.
+ *	  A job in memory, and its three forms: live row, history row, and value of type
+ *	  taskq.job.
  */
 #ifndef TASKQ_JOB_H
 #define TASKQ_JOB_H
@@ -15,8 +16,8 @@
 typedef struct AttemptFailure AttemptFailure;
 
 /*
- * Pointers point into the row that the job was read from; NULL stands for
- * NULL, as 0 does in started_at, lease_expires_at, permit and last_outcome.
+ * Pointers point into the row from which the job was read.  NULL stands for an SQL
+ * NULL, and so does 0 in started_at, lease_expires_at, permit and last_outcome.
  */
 typedef struct TaskqJob
 {
@@ -31,12 +32,12 @@ typedef struct TaskqJob
 	int32				  attempt;
 	int32				  max_attempts;
 	int32				  permit;
-	Oid					  created_by; /* the role that has enqueued it; InvalidOid: not known */
+	Oid					  created_by; /* role that enqueued the job, or InvalidOid if unknown */
 	int16				  priority;
 	int16				  life;
 	int16				  terminations;
-	bool				  is_stored; /* its running row is stored while it runs here */
-	int16				  crashes;	 /* of the server, certainly by this job */
+	bool				  is_stored; /* the row says "running" while it runs here */
+	int16				  crashes;	 /* number of server crashes certainly caused by this job */
 	char				  state;
 	char				  last_outcome;
 	Interval			 *timeout;
@@ -50,12 +51,12 @@ typedef struct TaskqJob
 	struct varlena		 *last_error;
 	struct varlena		 *checkpoint;
 	struct varlena		 *correlation_id;
-	const AttemptFailure *failure;	 /* how its run failed, while that is being settled */
-	bool				  runs_here; /* this process runs a registered handler, of this version */
+	const AttemptFailure *failure;	 /* failure of the run, while that is being settled */
+	bool				  runs_here; /* this process runs a registered handler of version handler_version */
 	const char			 *handler_version;
 } TaskqJob;
 
-/* A job's place in the order of a claim, among those of its route. */
+/* The sort key of a job among the waiting jobs of its route. */
 typedef struct JobKey
 {
 	int16		priority;
@@ -66,11 +67,11 @@ typedef struct JobKey
 #define JOB_KEY_BEGIN ((JobKey){ PG_INT16_MIN, DT_NOBEGIN, PG_INT64_MIN })
 #define JOB_KEY_END ((JobKey){ PG_INT16_MAX, DT_NOEND, PG_INT64_MAX })
 
-/* What a finished job has beside. */
+/* The additional values of a finished job. */
 typedef struct TaskqEnding
 {
 	TimestampTz		finished_at;
-	int32			expires_on; /* DateADT; DATEVAL_NOBEGIN in the overflow leaf */
+	int32			expires_on; /* DateADT; DATEVAL_NOBEGIN in the overflow partition */
 	bool			superseded;
 	struct varlena *handler_version;
 	struct varlena *result;

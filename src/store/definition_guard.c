@@ -11,8 +11,10 @@
 
 #include "access/relation.h"
 #include "catalog/dependency.h"
+#include "catalog/index.h"
 #include "catalog/namespace.h"
 #include "catalog/objectaddress.h"
+#include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_proc.h"
 #include "parser/parse_func.h"
@@ -56,16 +58,27 @@ LookAtColumn(Oid relid, ColumnDef *column)
 				 errhint("Use a type of PostgreSQL's own.")));
 }
 
-/* Has a user added this column to a table of the extension? */
+/* Return which of the relations that the library knows this is, or TASKQ_RELS if it is none. */
+static TaskqRel
+KnownRel(Oid relid)
+{
+	TaskqRel rel = 0;
+
+	if (!CatalogInstalled())
+		return TASKQ_RELS;
+	while (rel < TASKQ_RELS && CatalogRelIfThere(rel) != relid)
+		rel++;
+	return rel;
+}
+
+/* Has a user added this column to a table of the extension?  A leaf has the columns of its table, by name. */
 static bool
 IsAddedColumn(Oid relid, const char *column)
 {
-	int attnum = column == NULL ? InvalidAttrNumber : get_attnum(relid, column);
+	Oid		 table = get_rel_relispartition(relid) ? get_partition_parent(relid, true) : relid;
+	TaskqRel rel = KnownRel(table);
 
-	for (TaskqRel rel = 0; rel < TASKQ_RELS && CatalogInstalled(); rel++)
-		if (CatalogRelIfThere(rel) == relid)
-			return attnum > ColumnsOf(rel)->n;
-	return false;
+	return rel < TASKQ_RELS && column != NULL && get_attnum(table, column) > ColumnsOf(rel)->n;
 }
 
 /*
@@ -139,7 +152,7 @@ LookAtAlterTable(AlterTableStmt *statement)
 	if (!OidIsValid(relid) || !RelationIsOurs(relid))
 		return;
 	kind = get_rel_relkind(relid);
-	member = ObjectIsOurs(RelationRelationId, relid);
+	member = RelationIsMember(relid);
 	foreach (cell, statement->cmds)
 	{
 		AlterTableCmd *command = lfirst_node(AlterTableCmd, cell);
@@ -204,6 +217,19 @@ LookAtAlterFunction(AlterFunctionStmt *statement)
 	}
 }
 
+/* An index belongs to no extension itself: is it one that the library reads, or one of a leaf? */
+static bool
+IsOurIndex(Oid relid)
+{
+	char kind = get_rel_relkind(relid);
+	Oid	 table;
+
+	if ((kind != RELKIND_INDEX && kind != RELKIND_PARTITIONED_INDEX) || !RelationIsOurs(relid))
+		return false;
+	table = IndexGetRelation(relid, true);
+	return KnownRel(relid) < TASKQ_RELS || (get_rel_relispartition(table) && RelationIsMember(table));
+}
+
 /*
  * DEPENDS ON EXTENSION lets another extension's DROP decide about the object.  It is
  * announced to no hook.
@@ -215,10 +241,34 @@ LookAtDepends(AlterObjectDependsStmt *statement)
 	ObjectAddress address = get_object_address_rv(statement->objectType, statement->relation, (List *) statement->object,
 												  &rel, AccessShareLock, true);
 
-	if (OidIsValid(address.objectId) && ObjectIsOurs(address.classId, address.objectId))
+	if (OidIsValid(address.objectId) &&
+		(ObjectIsOurs(address.classId, address.objectId) ||
+		 (address.classId == RelationRelationId && IsOurIndex(address.objectId))))
 		MemberRefuse(address.classId, address.objectId);
 	if (rel != NULL)
 		relation_close(rel, AccessShareLock);
+}
+
+/*
+ * ALTER EXTENSION ... ADD or DROP: an object that is no member any more could be
+ * changed and dropped by itself, and a leaf that belongs to another extension would
+ * be dropped with that.
+ */
+static void
+LookAtMembers(AlterExtensionContentsStmt *statement)
+{
+	Oid relid = InvalidOid;
+
+	if (strcmp(statement->extname, "taskq") == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("the members of extension taskq cannot be changed"),
+				 errdetail("The library of the extension relies on its definitions, which belong together."),
+				 errhint("Make objects of your own in another schema.")));
+	if (statement->objtype == OBJECT_TABLE)
+		relid = RangeVarGetRelid(makeRangeVarFromNameList(castNode(List, statement->object)), NoLock, true);
+	if (OidIsValid(relid) && RelationIsMember(relid))
+		MemberRefuse(RelationRelationId, relid);
 }
 
 /* A statement is about to be run that is not one of the extension's own script. */
@@ -233,4 +283,6 @@ DefinitionGuard(Node *statement)
 		LookAtAlterFunction((AlterFunctionStmt *) statement);
 	else if (IsA(statement, AlterObjectDependsStmt))
 		LookAtDepends((AlterObjectDependsStmt *) statement);
+	else if (IsA(statement, AlterExtensionContentsStmt))
+		LookAtMembers((AlterExtensionContentsStmt *) statement);
 }

@@ -3,7 +3,7 @@
 \set ECHO none
 \i test/sql/include/tap.sql
 BEGIN;
-SELECT plan(39);
+SELECT plan(63);
 SELECT taskq.register_handler('definitions'), taskq.create_queue('definitions') \g /dev/null
 SELECT taskq.enqueue_job('definitions', queue => 'definitions') \gset
 
@@ -48,7 +48,45 @@ SET LOCAL ROLE regress_definitions_writer;
 SELECT count(*) >= 0 FROM taskq.handlers \g /dev/null
 RESET ROLE;
 CREATE FUNCTION pg_temp.as_writer(sql text) RETURNS void LANGUAGE plpgsql AS $$ BEGIN SET LOCAL ROLE regress_definitions_writer; EXECUTE sql; END $$;
+GRANT pg_read_server_files TO regress_definitions_writer;
+GRANT CREATE ON SCHEMA definitions TO regress_definitions_writer;
+SET LOCAL ROLE regress_definitions_writer;
+CREATE VIEW definitions.through AS SELECT * FROM taskq.handlers;
+RESET ROLE;
+GRANT ALL ON definitions.through TO PUBLIC;
 SELECT throws_ok(format('SELECT pg_temp.as_writer(%L)', sql), '42501', 'role "regress_definitions_writer" cannot write to ' || t, 'refused: ' || sql) FROM (VALUES
-	('taskq.handlers', $$UPDATE taskq.handlers SET run_as = NULL$$), ('taskq.handlers', 'TRUNCATE taskq.handlers')) v (t, sql);
+	('taskq.handlers', $$UPDATE taskq.handlers SET run_as = NULL$$), ('taskq.handlers', 'TRUNCATE taskq.handlers'),
+	('taskq.handlers', $$INSERT INTO taskq.handlers (task_type) VALUES ('mine')$$), ('taskq.handlers', 'DELETE FROM taskq.handlers'),
+	('taskq.handlers', $$COPY taskq.handlers FROM '/dev/null'$$),
+	('taskq.handlers', $$MERGE INTO taskq.handlers h USING (VALUES ('definitions')) v (t) ON h.task_type = v.t WHEN MATCHED THEN UPDATE SET run_as = NULL$$),
+	('taskq.handlers', $$WITH gone AS (DELETE FROM taskq.handlers RETURNING 1) SELECT count(*) FROM gone$$),
+	('taskq.handlers', 'SELECT 1 FROM taskq.handlers FOR UPDATE'), ('taskq.handlers', 'DELETE FROM definitions.through'),
+	('taskq.job_history', 'DELETE FROM taskq.job_history'), ('taskq.job_history_overflow', 'DELETE FROM taskq.job_history_overflow')) v (t, sql);
+
+-- by whom the extension belongs to, who may be another one
+CREATE ROLE regress_definitions_owner SUPERUSER;
+CREATE ROLE regress_definitions_next;
+GRANT pg_read_server_files TO regress_definitions_next;
+CREATE FUNCTION pg_temp.as_next(sql text) RETURNS void LANGUAGE plpgsql AS $$ BEGIN SET LOCAL ROLE regress_definitions_next; EXECUTE sql; RESET ROLE; END $$;
+CREATE FUNCTION pg_temp.writes() RETURNS TABLE (sql text) LANGUAGE sql AS $f$ VALUES
+	($$INSERT INTO taskq.queue_defs SELECT (q).* FROM (SELECT q FROM taskq.queue_defs q LIMIT 0) x$$), ('UPDATE taskq.queue_defs SET description = NULL'),
+	('DELETE FROM taskq.queue_defs WHERE queue = $$none$$'), ('COPY taskq.queue_defs FROM $$/dev/null$$'), ('TRUNCATE taskq.frame_log'),
+	($$MERGE INTO taskq.queue_defs d USING (VALUES ('definitions')) v (q) ON d.queue = v.q WHEN MATCHED THEN UPDATE SET description = 'merged'$$) $f$;
+SELECT lives_ok(sql, 'a superuser: ' || sql) FROM pg_temp.writes() w (sql);
+DROP EXTENSION taskq CASCADE;
+SET LOCAL ROLE regress_definitions_owner;
+CREATE EXTENSION taskq;
+RESET ROLE;
+REASSIGN OWNED BY regress_definitions_owner TO regress_definitions_next;
+SELECT is((SELECT extowner::regrole::text FROM pg_extension WHERE extname = 'taskq') || (SELECT string_agg(DISTINCT relowner::regrole::text, ',') FROM pg_class WHERE relnamespace = 'taskq'::regnamespace),
+	'regress_definitions_nextregress_definitions_next', 'REASSIGN OWNED gives away all');
+SELECT lives_ok(format('SELECT pg_temp.as_next(%L)', sql), 'its owner: ' || sql) FROM pg_temp.writes() w (sql);
+SELECT lives_ok($$SELECT taskq.create_queue('definitions'), taskq.register_handler('definitions'), taskq.enqueue_job('definitions', queue => 'definitions')$$, 'and taskq works for it');
+ALTER ROLE regress_definitions_owner NOSUPERUSER;
+GRANT ALL ON ALL TABLES IN SCHEMA taskq TO regress_definitions_owner;
+GRANT USAGE ON SCHEMA taskq TO regress_definitions_owner;
+SET LOCAL ROLE regress_definitions_owner;
+SELECT throws_ok('DELETE FROM taskq.jobs', '42501', 'role "regress_definitions_owner" cannot write to taskq.jobs', 'but the owner of before is nobody');
+RESET ROLE;
 SELECT * FROM finish();
 ROLLBACK;

@@ -12,7 +12,7 @@ ALTER DEFAULT PRIVILEGES GRANT ALL ON TYPES TO regress_guard_app;
 ALTER DEFAULT PRIVILEGES GRANT ALL ON SCHEMAS TO regress_guard_app;
 \i test/sql/include/tap.sql
 BEGIN;
-SELECT plan(66);
+SELECT plan(84);
 CREATE FUNCTION pg_temp.foreign_rights() RETURNS TABLE (what text) LANGUAGE sql AS $$
 	SELECT c.oid::regclass::text FROM pg_class c, aclexplode(c.relacl) a WHERE c.relnamespace = 'taskq'::regnamespace AND a.grantee <> c.relowner
 	UNION ALL SELECT p.oid::regprocedure::text FROM pg_proc p, aclexplode(COALESCE(p.proacl, acldefault('f', p.proowner))) a WHERE p.pronamespace = 'taskq'::regnamespace AND a.grantee <> p.proowner
@@ -88,11 +88,33 @@ SELECT throws_ok(sql, '0A000', what || ' cannot be changed', 'refused: ' || sql)
 	('the options of taskq.all_jobs', 'ALTER TABLE taskq.all_jobs SET (security_barrier = false)'),
 	('the definition of taskq.prune', 'ALTER FUNCTION taskq.prune() STRICT'),
 	('the definition of taskq.prune', 'ALTER ROUTINE taskq.prune() SECURITY DEFINER')) v (what, sql);
-SELECT throws_ok(sql, '0A000', what || ' belongs to extension taskq and cannot be changed', 'refused: ' || sql) FROM (VALUES
+SELECT throws_ok(sql, '0A000', what || ' belongs to extension taskq and cannot be changed', 'refused: ' || replace(sql, :'leaf', 'leaf')) FROM (VALUES
 	('function taskq.prune()', 'ALTER FUNCTION taskq.prune() DEPENDS ON EXTENSION plpgsql'),
 	('function taskq.prune()', 'ALTER ROUTINE taskq.prune() NO DEPENDS ON EXTENSION plpgsql'),
-	('function taskq.wait_for_job(text,interval,boolean)', 'ALTER PROCEDURE taskq.wait_for_job DEPENDS ON EXTENSION plpgsql')) v (what, sql);
+	('function taskq.wait_for_job(text,interval,boolean)', 'ALTER PROCEDURE taskq.wait_for_job DEPENDS ON EXTENSION plpgsql'),
+	('index taskq.jobs_pkey', 'ALTER INDEX taskq.jobs_pkey DEPENDS ON EXTENSION plpgsql'),
+	('index taskq.jobs_open', 'ALTER INDEX taskq.jobs_open NO DEPENDS ON EXTENSION plpgsql'),
+	('index taskq.job_history_overflow_pkey', 'ALTER INDEX taskq.job_history_overflow_pkey DEPENDS ON EXTENSION plpgsql'),
+	('index taskq.' || :'leaf' || '_pkey', 'ALTER INDEX taskq.' || :'leaf' || '_pkey DEPENDS ON EXTENSION plpgsql'),
+	('table taskq.' || :'leaf', 'ALTER EXTENSION plpgsql ADD TABLE taskq.' || :'leaf')) v (what, sql);
+SELECT throws_ok(sql, '0A000', 'the members of extension taskq cannot be changed', 'refused: ' || sql) FROM (VALUES
+	('ALTER EXTENSION taskq DROP TABLE taskq.jobs'), ('ALTER EXTENSION taskq DROP FUNCTION taskq.prune()'), ('ALTER EXTENSION taskq ADD SCHEMA guard')) v (sql);
 SELECT lives_ok('ALTER FUNCTION guard.same DEPENDS ON EXTENSION plpgsql; ALTER FUNCTION guard.same NO DEPENDS ON EXTENSION plpgsql', 'allowed for functions of users');
+CREATE INDEX of_users ON taskq.jobs (correlation_id);
+SELECT lives_ok('ALTER INDEX taskq.of_users DEPENDS ON EXTENSION plpgsql; ALTER INDEX taskq.of_users NO DEPENDS ON EXTENSION plpgsql', 'and for their indexes');
+-- a leaf is as its table
+SELECT throws_ok(sql, '0A000', what || 'taskq.' || :'leaf' || ' belongs to extension taskq and cannot be changed so', 'refused: ' || replace(sql, :'leaf', 'leaf')) FROM (VALUES
+	('"payload" of ', 'ALTER TABLE taskq.' || :'leaf' || ' ALTER payload SET NOT NULL'),
+	('"state" of ', 'ALTER TABLE taskq.' || :'leaf' || ' ALTER state DROP NOT NULL'),
+	('"payload" of ', 'ALTER TABLE taskq.' || :'leaf' || ' ALTER payload SET DEFAULT 1'),
+	('"payload" of ', 'ALTER TABLE taskq.' || :'leaf' || ' ALTER payload TYPE text'),
+	('', 'ALTER TABLE taskq.' || :'leaf' || ' OWNER TO regress_guard_other'),
+	('"guard" of ', 'ALTER TABLE taskq.' || :'leaf' || ' DISABLE RULE guard')) v (what, sql);
+ALTER TABLE taskq.job_history ADD COLUMN mine integer;
+SELECT lives_ok(sql, 'allowed: ' || replace(sql, :'leaf', 'leaf')) FROM (VALUES
+	('ALTER TABLE taskq.' || :'leaf' || ' ALTER mine SET DEFAULT 1'), ('ALTER TABLE taskq.' || :'leaf' || ' SET (fillfactor = 70)'),
+	('ALTER TABLE taskq.' || :'leaf' || ' ALTER payload SET STATISTICS 10')) v (sql);
+ALTER TABLE taskq.job_history DROP COLUMN mine;
 SELECT matches(pg_temp.hint_of('ALTER TABLE taskq.jobs SET UNLOGGED'), 'many jobs in one call', 'with a hint');
 SELECT lives_ok(sql, 'allowed: ' || sql) FROM (VALUES
 	('ALTER TABLE taskq.jobs ADD COLUMN x guard.fine'), ('ALTER TABLE taskq.jobs DROP COLUMN x')) v (sql);

@@ -137,9 +137,13 @@ sql($node, q(BEGIN; DROP EXTENSION taskq; PREPARE TRANSACTION 'drop'));
 sql($node, q(ROLLBACK PREPARED 'drop'));
 sql($node, q(SELECT taskq.enqueue_job('work', '{"after": "rollback"}')));
 wait_until($node, q(SELECT count(*) = 1 FROM taskq.all_jobs WHERE payload ? 'after' AND state = 'completed'), 'DROP EXTENSION is rolled back by ROLLBACK PREPARED: jobs run');
+my $offset = log_since($node);
 sql($node, q(BEGIN; DROP EXTENSION taskq; PREPARE TRANSACTION 'drop'));
+$node->reload;
+wait_until($node, q(SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'taskq scheduler' AND datname = 'postgres' AND wait_event_type = 'Lock'), 'the scheduler waits for what a prepared DROP EXTENSION has locked');
 sql($node, q(COMMIT PREPARED 'drop'));
 wait_until($node, q(SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type IN ('taskq scheduler', 'taskq worker') AND datname = 'postgres'), 'it is committed: no process is left in the database');
+unlike(slurp_file($node->logfile, $offset), qr/extension taskq is not installed/, 'and no process warns that the extension is not installed');
 sql($node, 'DROP OWNED BY app; CREATE EXTENSION taskq');
 $has_scheduler->('postgres', 'CREATE EXTENSION brings a new one');
 
