@@ -4,15 +4,13 @@
  */
 #include "taskq.h"
 
-#include "utils/snapmgr.h"
-
 #include "base/guc.h"
 #include "claim/lease.h"
 #include "claim/running.h"
 #include "job/fence.h"
+#include "job/live.h"
 #include "job/running_scan.h"
 #include "shared/watch.h"
-#include "store/owner.h"
 
 /*
  * Read the running jobs of a worker whose ids are above list->after, in the order
@@ -52,22 +50,7 @@ RunningOf(RunningList *list, const char *worker_id, int most)
 bool
 IsStillHeld(int64 job_id, int64 epoch)
 {
-	OwnerScope scope;
-	Store	   jobs;
-	TaskqJob   job;
-	Snapshot   snapshot;
-	bool	   held = false;
+	TaskqJob job;
 
-	OwnerEnter(&scope);
-	snapshot = StoreSnapshot();
-	StoreOpenRel(&jobs, REL_JOBS);
-	if (StoreFindById(&jobs, CatalogRel(REL_JOBS_PKEY), job_id, snapshot))
-	{
-		JobRead(&job, jobs.found);
-		held = job.state == JOB_RUNNING && job.epoch == epoch && EpochIsOurs(epoch);
-	}
-	StoreClose(&jobs, false);
-	UnregisterSnapshot(snapshot);
-	OwnerLeave(&scope);
-	return held;
+	return LiveFind(job_id, &job) && job.state == JOB_RUNNING && job.epoch == epoch && EpochIsOurs(epoch);
 }

@@ -17,7 +17,6 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
-#include "utils/snapmgr.h"
 #include "utils/tuplestore.h"
 
 #include "base/args.h"
@@ -30,9 +29,9 @@
 #include "config/pool.h"
 #include "config/queue.h"
 #include "job/admit.h"
+#include "job/live.h"
 #include "shared/slots.h"
 #include "store/owner.h"
-#include "store/store.h"
 
 PG_FUNCTION_INFO_V1(taskq_explain_routes);
 
@@ -219,29 +218,14 @@ WhyNot(const Asked *asked, const AnyWorker *any, const TaskqRoute *route, const 
 const char *
 WhyJobWaits(int64 job_id)
 {
-	OwnerScope	scope;
-	Store		jobs;
-	TaskqJob	job;
-	Snapshot	snapshot;
-	AnyWorker	any;
-	bool		waits;
-	const char *reason = NULL;
+	TaskqJob  job;
+	AnyWorker any;
 
 	AcceptInvalidationMessages();
 	AnyWorkerRead(&any);
-	OwnerEnter(&scope);
-	snapshot = StoreSnapshot();
-	StoreOpenRel(&jobs, REL_JOBS);
-	waits = StoreFindById(&jobs, CatalogRel(REL_JOBS_PKEY), job_id, snapshot) && JobIsOpen(jobs.found);
-	if (waits)
-	{
-		JobRead(&job, jobs.found);
-		reason = WhyNot(NULL, &any, RouteById(job.route_id), &job);
-	}
-	StoreClose(&jobs, false);
-	UnregisterSnapshot(snapshot);
-	OwnerLeave(&scope);
-	return reason;
+	if (!LiveFind(job_id, &job) || (job.state != JOB_AVAILABLE && job.state != JOB_RETRYABLE))
+		return NULL;
+	return WhyNot(NULL, &any, RouteById(job.route_id), &job);
 }
 
 /* Return every route, and why no worker would be given jobs of it now. */

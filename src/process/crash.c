@@ -12,7 +12,6 @@
 #include "taskq.h"
 
 #include "miscadmin.h"
-#include "utils/snapmgr.h"
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -21,6 +20,7 @@
 #include "config/eligible.h"
 #include "config/pool.h"
 #include "config/route.h"
+#include "job/live.h"
 #include "job/lost_run.h"
 #include "process/crash.h"
 #include "settle/settle.h"
@@ -102,33 +102,19 @@ Record(const BlameSuspect *suspect)
 static bool
 MayRunNow(const BlameSuspect *suspect)
 {
-	OwnerScope scope;
-	Store	   jobs;
-	TaskqJob   job;
-	Claimant   worker;
-	Snapshot   snapshot;
-	int32	   route_id = 0;
+	TaskqJob job;
+	Claimant worker;
 
-	OwnerEnter(&scope);
-	snapshot = StoreSnapshot();
-	StoreOpenRel(&jobs, REL_JOBS);
-	if (StoreFindById(&jobs, CatalogRel(REL_JOBS_PKEY), suspect->run.job_id, snapshot))
-	{
-		JobRead(&job, jobs.found);
-		if (job.state == JOB_AVAILABLE || job.state == JOB_RETRYABLE)
-			route_id = job.route_id;
-	}
-	StoreClose(&jobs, false);
-	UnregisterSnapshot(snapshot);
-	OwnerLeave(&scope);
-	for (int i = 0; i < PoolCount() && route_id != 0; i++)
+	if (!LiveFind(suspect->run.job_id, &job) || (job.state != JOB_AVAILABLE && job.state != JOB_RETRYABLE))
+		return false;
+	for (int i = 0; i < PoolCount(); i++)
 	{
 		const TaskqPool *pool = PoolAt(i);
 
 		if (pool->paused || pool->size == 0)
 			continue;
 		PoolWorker(pool, &worker);
-		if (MayRun(&worker, RouteById(route_id)))
+		if (MayRun(&worker, RouteById(job.route_id)))
 			return true;
 	}
 	return false;
