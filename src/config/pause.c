@@ -42,12 +42,9 @@
 static bool
 Change(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls)
 {
-	OwnerScope scope;
-	bool	   changed;
+	bool changed;
 
-	OwnerEnterSpi(&scope);
-	changed = OwnerExecute(sql, nargs, types, values, nulls) > 0;
-	OwnerLeaveSpi(&scope);
+	changed = OwnerRun(sql, nargs, types, values, nulls) > 0;
 	if (changed)
 		CatalogChanged(REL_HANDLERS);
 	return changed;
