@@ -46,6 +46,10 @@ CREATE FUNCTION taskq.explain_routes(
 	AS 'MODULE_PATHNAME', 'taskq_explain_routes' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 100;
 COMMENT ON FUNCTION taskq.explain_routes() IS 'every route, and why no worker would be given jobs of it now; behind the view route_reasons';
 
+CREATE FUNCTION taskq.job_state(state "char", run_at timestamptz) RETURNS text
+	AS 'MODULE_PATHNAME', 'taskq_job_state' LANGUAGE C STABLE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION taskq.job_state("char", timestamptz) IS 'the name of the state of a job that is stored with this letter and is due then; NULL where one of them is NULL. Behind the views';
+
 CREATE FUNCTION taskq.worker_lives_until(last_seen timestamptz, lease interval) RETURNS timestamptz
 	AS 'MODULE_PATHNAME', 'taskq_worker_lives_until' LANGUAGE C STABLE PARALLEL SAFE;
 COMMENT ON FUNCTION taskq.worker_lives_until(timestamptz, interval) IS 'until when an external worker that was seen then counts as alive: three times its lease, or of taskq.lease where that is NULL';
