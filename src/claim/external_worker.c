@@ -75,24 +75,24 @@ CopyNames(TupleTableSlot *slot, int attnum)
 int64
 WorkerLeaseOf(TupleTableSlot *slot)
 {
-	return SlotIsNull(slot, W_LEASE) ? NO_MICROSECONDS : IntervalMicroseconds(SlotPointer(slot, W_LEASE));
+	return SlotIsNull(slot, Anum_external_workers_lease) ? NO_MICROSECONDS : IntervalMicroseconds(SlotPointer(slot, Anum_external_workers_lease));
 }
 
 static void
 ReadWorker(ExternalWorker *worker, TupleTableSlot *slot)
 {
-	worker->base.task_types = CopyNames(slot, W_TASK_TYPES);
-	worker->base.queues = CopyNames(slot, W_QUEUES);
-	worker->base.capabilities = CopyNames(slot, W_CAPABILITIES);
-	worker->max_concurrent_jobs = SlotIsNull(slot, W_MAX_CONCURRENT_JOBS) ? 0 : DatumGetInt32(SlotDatum(slot, W_MAX_CONCURRENT_JOBS));
+	worker->base.task_types = CopyNames(slot, Anum_external_workers_task_types);
+	worker->base.queues = CopyNames(slot, Anum_external_workers_queues);
+	worker->base.capabilities = CopyNames(slot, Anum_external_workers_capabilities);
+	worker->max_concurrent_jobs = SlotIsNull(slot, Anum_external_workers_max_concurrent_jobs) ? 0 : DatumGetInt32(SlotDatum(slot, Anum_external_workers_max_concurrent_jobs));
 	worker->lease = WorkerLeaseOf(slot);
-	worker->draining = DatumGetBool(SlotDatum(slot, W_DRAINING));
-	worker->registered_by = DatumGetObjectId(SlotDatum(slot, W_REGISTERED_BY));
-	worker->ended_at = SlotIsNull(slot, W_ENDED_AT) ? 0 : DatumGetTimestampTz(SlotDatum(slot, W_ENDED_AT));
+	worker->draining = DatumGetBool(SlotDatum(slot, Anum_external_workers_draining));
+	worker->registered_by = DatumGetObjectId(SlotDatum(slot, Anum_external_workers_registered_by));
+	worker->ended_at = SlotIsNull(slot, Anum_external_workers_ended_at) ? 0 : DatumGetTimestampTz(SlotDatum(slot, Anum_external_workers_ended_at));
 	if (worker->ended_at != 0)
 		worker->standing = WORKER_ENDED;
 	else
-		worker->standing = DatumGetBool(SlotDatum(slot, W_IMPLICIT)) ? WORKER_IMPLICIT : WORKER_REGISTERED;
+		worker->standing = DatumGetBool(SlotDatum(slot, Anum_external_workers_implicit)) ? WORKER_IMPLICIT : WORKER_REGISTERED;
 }
 
 /*
@@ -137,19 +137,19 @@ WorkerInsertRow(Store *store, const char *worker_id, const ExternalWorker *worke
 {
 	TupleTableSlot *row = StoreNewRow(store);
 
-	SlotSetString(row, W_WORKER_ID, worker_id);
-	SlotSetPointer(row, W_TASK_TYPES, worker->base.task_types);
-	SlotSetPointer(row, W_QUEUES, worker->base.queues);
-	SlotSetPointer(row, W_CAPABILITIES, worker->base.capabilities);
+	SlotSetString(row, Anum_external_workers_worker_id, worker_id);
+	SlotSetPointer(row, Anum_external_workers_task_types, worker->base.task_types);
+	SlotSetPointer(row, Anum_external_workers_queues, worker->base.queues);
+	SlotSetPointer(row, Anum_external_workers_capabilities, worker->base.capabilities);
 	if (worker->max_concurrent_jobs > 0)
-		SlotSet(row, W_MAX_CONCURRENT_JOBS, Int32GetDatum(worker->max_concurrent_jobs));
+		SlotSet(row, Anum_external_workers_max_concurrent_jobs, Int32GetDatum(worker->max_concurrent_jobs));
 	if (worker->lease != NO_MICROSECONDS)
-		SlotSetPointer(row, W_LEASE, MakeInterval(worker->lease));
-	SlotSet(row, W_IMPLICIT, BoolGetDatum(implicit));
-	SlotSet(row, W_DRAINING, BoolGetDatum(false));
-	SlotSet(row, W_REGISTERED_BY, ObjectIdGetDatum(registered_by));
-	SlotSet(row, W_REGISTERED_AT, TimestampTzGetDatum(now));
-	SlotSet(row, W_LAST_SEEN, TimestampTzGetDatum(now));
+		SlotSetPointer(row, Anum_external_workers_lease, MakeInterval(worker->lease));
+	SlotSet(row, Anum_external_workers_implicit, BoolGetDatum(implicit));
+	SlotSet(row, Anum_external_workers_draining, BoolGetDatum(false));
+	SlotSet(row, Anum_external_workers_registered_by, ObjectIdGetDatum(registered_by));
+	SlotSet(row, Anum_external_workers_registered_at, TimestampTzGetDatum(now));
+	SlotSet(row, Anum_external_workers_last_seen, TimestampTzGetDatum(now));
 	StoreInsert(store);
 }
 
@@ -229,7 +229,7 @@ WorkersAlive(int *n)
 		slot_getallattrs(slot);
 		ReadWorker(&worker, slot);
 		if (worker.draining || worker.standing == WORKER_ENDED ||
-			DatumGetTimestampTz(SlotDatum(slot, W_LAST_SEEN)) + WorkerLife(worker.lease) < now)
+			DatumGetTimestampTz(SlotDatum(slot, Anum_external_workers_last_seen)) + WorkerLife(worker.lease) < now)
 			continue;
 		if (*n == most)
 			workers = repalloc(workers, sizeof(ExternalWorker) * (most *= 2));

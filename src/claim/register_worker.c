@@ -93,17 +93,17 @@ CheckTypes(ArrayType *task_types)
 static void
 CheckMayReplace(TupleTableSlot *slot, const char *worker_id, bool take_over, TimestampTz now, Oid caller)
 {
-	TimestampTz last_seen = DatumGetTimestampTz(SlotDatum(slot, W_LAST_SEEN));
+	TimestampTz last_seen = DatumGetTimestampTz(SlotDatum(slot, Anum_external_workers_last_seen));
 
-	if (!SlotIsNull(slot, W_ENDED_AT))
+	if (!SlotIsNull(slot, Anum_external_workers_ended_at))
 		return;
-	if (!take_over && !DatumGetBool(SlotDatum(slot, W_IMPLICIT)) && last_seen + WorkerLife(WorkerLeaseOf(slot)) > now)
+	if (!take_over && !DatumGetBool(SlotDatum(slot, Anum_external_workers_implicit)) && last_seen + WorkerLife(WorkerLeaseOf(slot)) > now)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("worker \"%s\" is already registered and alive", worker_id),
 				 errdetail("It was last seen at %s.", timestamptz_to_str(last_seen)),
 				 errhint("Use another id. If the process that used this one has ended, call taskq.unregister_worker() first, which gives its jobs back at once; with take_over => true they stay claimed until their leases are over.")));
-	WorkerCheckOwner(worker_id, DatumGetObjectId(SlotDatum(slot, W_REGISTERED_BY)), caller, "replace", "admin");
+	WorkerCheckOwner(worker_id, DatumGetObjectId(SlotDatum(slot, Anum_external_workers_registered_by)), caller, "replace", "admin");
 }
 
 static void
@@ -154,7 +154,7 @@ taskq_register_worker(PG_FUNCTION_ARGS)
 	LockKey(LOCK_FIRST_CLAIM, NameKey(worker_id), true, true);
 	StoreOpenRel(&store, REL_WORKERS);
 	found = WorkerFindRow(&store, worker_id);
-	is_new = !found || !SlotIsNull(store.found, W_ENDED_AT);
+	is_new = !found || !SlotIsNull(store.found, Anum_external_workers_ended_at);
 	if (found)
 		ReplaceRow(&store, worker_id, take_over, now, caller);
 	WorkerInsertRow(&store, worker_id, &worker, false, caller, now);

@@ -27,7 +27,7 @@
 static TimestampTz
 TouchDue(Store *store, int64 every)
 {
-	return DatumGetTimestampTz(SlotDatum(store->found, W_LAST_SEEN)) + Min(every, WorkerLife(WorkerLeaseOf(store->found)) / 6);
+	return DatumGetTimestampTz(SlotDatum(store->found, Anum_external_workers_last_seen)) + Min(every, WorkerLife(WorkerLeaseOf(store->found)) / 6);
 }
 
 /* Did this transaction write the row?  It may still be rolled back. */
@@ -58,7 +58,7 @@ Touch(Store *store, TimestampTz now, int64 every)
 	{
 		TupleTableSlot *row = StoreCopyRow(store);
 
-		SlotSet(row, W_LAST_SEEN, TimestampTzGetDatum(now));
+		SlotSet(row, Anum_external_workers_last_seen, TimestampTzGetDatum(now));
 		StoreUpdate(store);
 	}
 	UnregisterSnapshot(snapshot);
@@ -90,10 +90,10 @@ UnionOf(ArrayType *a, ArrayType *b)
 static bool
 MustCover(Store *store, const ExternalWorker *worker, ArrayType **types)
 {
-	if (worker->standing == WORKER_REGISTERED || !DatumGetBool(SlotDatum(store->found, W_IMPLICIT)) ||
-		SlotIsNull(store->found, W_TASK_TYPES))
+	if (worker->standing == WORKER_REGISTERED || !DatumGetBool(SlotDatum(store->found, Anum_external_workers_implicit)) ||
+		SlotIsNull(store->found, Anum_external_workers_task_types))
 		return false;
-	*types = DatumGetArrayTypeP(SlotDatum(store->found, W_TASK_TYPES));
+	*types = DatumGetArrayTypeP(SlotDatum(store->found, Anum_external_workers_task_types));
 	if (worker->base.task_types != NULL && NamesCover(*types, worker->base.task_types))
 		return false;
 	*types = worker->base.task_types == NULL ? NULL : UnionOf(*types, worker->base.task_types);
@@ -112,10 +112,10 @@ WriteTypes(Store *store, const char *worker_id, ArrayType *types, TimestampTz no
 		TupleTableSlot *row = StoreCopyRow(store);
 
 		if (types == NULL)
-			SlotSetNull(row, W_TASK_TYPES);
+			SlotSetNull(row, Anum_external_workers_task_types);
 		else
-			SlotSetPointer(row, W_TASK_TYPES, types);
-		SlotSet(row, W_LAST_SEEN, TimestampTzGetDatum(now));
+			SlotSetPointer(row, Anum_external_workers_task_types, types);
+		SlotSet(row, Anum_external_workers_last_seen, TimestampTzGetDatum(now));
 		StoreUpdate(store);
 		RegistrationChanged(worker_id);
 	}
@@ -129,7 +129,7 @@ NoteClaim(Store *store, const char *worker_id, const ExternalWorker *worker, Tim
 	TimestampTz due = 0;
 	ArrayType  *types;
 
-	if (!SlotIsNull(store->found, W_ENDED_AT))
+	if (!SlotIsNull(store->found, Anum_external_workers_ended_at))
 		return 0;
 	if (MustCover(store, worker, &types))
 	{
@@ -149,9 +149,9 @@ NoteClaim(Store *store, const char *worker_id, const ExternalWorker *worker, Tim
 static void
 RefuseIfOthers(Store *store, const char *worker_id, Oid caller)
 {
-	Oid registered_by = DatumGetObjectId(SlotDatum(store->found, W_REGISTERED_BY));
+	Oid registered_by = DatumGetObjectId(SlotDatum(store->found, Anum_external_workers_registered_by));
 
-	if (!SlotIsNull(store->found, W_ENDED_AT) || WorkerIsOf(registered_by, caller, "operator"))
+	if (!SlotIsNull(store->found, Anum_external_workers_ended_at) || WorkerIsOf(registered_by, caller, "operator"))
 		return;
 	StandingRefuseOthers(worker_id, registered_by);
 }
@@ -232,9 +232,9 @@ WorkerBeat(const char *worker_id)
 
 	OwnerEnter(&scope);
 	StoreOpenRel(&store, REL_WORKERS);
-	if (!WorkerFindRow(&store, worker_id) || !SlotIsNull(store.found, W_ENDED_AT))
+	if (!WorkerFindRow(&store, worker_id) || !SlotIsNull(store.found, Anum_external_workers_ended_at))
 		WorkerNotRegistered(worker_id);
-	WorkerCheckOwner(worker_id, DatumGetObjectId(SlotDatum(store.found, W_REGISTERED_BY)), caller,
+	WorkerCheckOwner(worker_id, DatumGetObjectId(SlotDatum(store.found, Anum_external_workers_registered_by)), caller,
 					 "send heartbeats for", "operator");
 	Touch(&store, ClockNow(), 0);
 	StoreClose(&store, true);
@@ -254,7 +254,7 @@ WorkerSeen(struct varlena *worker_id)
 	if (worker_id == NULL)
 		return NO_MICROSECONDS;
 	StoreOpenRel(&store, REL_WORKERS);
-	if (WorkerFindRow(&store, text_to_cstring((text *) worker_id)) && SlotIsNull(store.found, W_ENDED_AT))
+	if (WorkerFindRow(&store, text_to_cstring((text *) worker_id)) && SlotIsNull(store.found, Anum_external_workers_ended_at))
 	{
 		lease = WorkerLeaseOf(store.found);
 		Touch(&store, ClockNow(), TOUCH_EVERY);

@@ -18,18 +18,12 @@
 #include "base/args.h"
 #include "job/access.h"
 #include "store/catalog.h"
+#include "store/columns.h"
 #include "store/owner.h"
 #include "store/store.h"
 
 PG_FUNCTION_INFO_V1(taskq_grant_access);
 PG_FUNCTION_INFO_V1(taskq_revoke_access);
-
-/* Columns of taskq.access_grants that are read here. */
-enum
-{
-	G_ROLE = 1,
-	G_ACCESS
-};
 
 typedef struct AccessQuestion
 {
@@ -43,8 +37,8 @@ LookAtGrant(TupleTableSlot *slot, void *arg)
 {
 	AccessQuestion *question = arg;
 
-	if (strcmp(SlotString(slot, G_ACCESS), question->access) == 0 &&
-		has_privs_of_role(question->role, DatumGetObjectId(SlotDatum(slot, G_ROLE))))
+	if (strcmp(SlotString(slot, Anum_access_grants_access), question->access) == 0 &&
+		has_privs_of_role(question->role, DatumGetObjectId(SlotDatum(slot, Anum_access_grants_role))))
 		question->has = true;
 }
 

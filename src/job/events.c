@@ -25,30 +25,9 @@
 #include "job/event_position.h"
 #include "job/events.h"
 #include "shared/wake.h"
+#include "store/columns.h"
 #include "store/leaf.h"
 #include "store/store.h"
-
-/* Columns of taskq.event_log, in order. */
-enum
-{
-	E_EVENT_ID = 1,
-	E_JOB_ID,
-	E_EPOCH,
-	E_AT,
-	E_EXPIRES_ON,
-	E_ATTEMPT,
-	E_EVENT,
-	E_TASK_TYPE,
-	E_QUEUE,
-	E_TENANT_ID,
-	E_CORRELATION_ID,
-	E_WORKER_ID,
-	E_ERROR_TYPE,
-	E_ERROR_CODE,
-	E_ERROR_MESSAGE,
-	E_RESULT,
-	E_METADATA
-};
 
 const LeafTable events_table = {
 	.name = "event_log",
@@ -138,27 +117,27 @@ Write(const Event *event)
 
 	LeafOpenForRow(&leaf, &events_table, event->now, QueueById(route->queue_id)->retain_events, &expires_on);
 	row = StoreNewRow(&leaf);
-	SlotSet(row, E_EVENT_ID, Int64GetDatum(EventNextId()));
-	SlotSet(row, E_JOB_ID, Int64GetDatum(job->job_id));
+	SlotSet(row, Anum_event_log_event_id, Int64GetDatum(EventNextId()));
+	SlotSet(row, Anum_event_log_job_id, Int64GetDatum(job->job_id));
 	if (job->epoch != 0)
-		SlotSet(row, E_EPOCH, Int64GetDatum(job->epoch));
-	SlotSet(row, E_AT, TimestampTzGetDatum(event->now));
-	SlotSet(row, E_EXPIRES_ON, DateADTGetDatum(expires_on));
-	SlotSet(row, E_ATTEMPT, Int32GetDatum(job->attempt));
-	SlotSetString(row, E_EVENT, event->name);
-	SlotSet(row, E_TASK_TYPE, task_type);
-	SlotSet(row, E_QUEUE, queue);
-	SlotSetPointer(row, E_TENANT_ID, job->tenant_id);
-	SlotSetPointer(row, E_CORRELATION_ID, job->correlation_id);
-	SlotSetPointer(row, E_WORKER_ID, event->worker_id);
+		SlotSet(row, Anum_event_log_epoch, Int64GetDatum(job->epoch));
+	SlotSet(row, Anum_event_log_at, TimestampTzGetDatum(event->now));
+	SlotSet(row, Anum_event_log_expires_on, DateADTGetDatum(expires_on));
+	SlotSet(row, Anum_event_log_attempt, Int32GetDatum(job->attempt));
+	SlotSetString(row, Anum_event_log_event, event->name);
+	SlotSet(row, Anum_event_log_task_type, task_type);
+	SlotSet(row, Anum_event_log_queue, queue);
+	SlotSetPointer(row, Anum_event_log_tenant_id, job->tenant_id);
+	SlotSetPointer(row, Anum_event_log_correlation_id, job->correlation_id);
+	SlotSetPointer(row, Anum_event_log_worker_id, event->worker_id);
 	if (event->error_message != NULL && job->failure != NULL)
 	{
-		SlotSetString(row, E_ERROR_TYPE, job->failure->error_type);
-		SlotSetPointer(row, E_ERROR_CODE, ErrorText(job->failure->error_code));
+		SlotSetString(row, Anum_event_log_error_type, job->failure->error_type);
+		SlotSetPointer(row, Anum_event_log_error_code, ErrorText(job->failure->error_code));
 	}
-	SlotSetPointer(row, E_ERROR_MESSAGE, event->error_message);
-	SlotSetPointer(row, E_RESULT, event->result);
-	SlotSetPointer(row, E_METADATA, metadata);
+	SlotSetPointer(row, Anum_event_log_error_message, event->error_message);
+	SlotSetPointer(row, Anum_event_log_result, event->result);
+	SlotSetPointer(row, Anum_event_log_metadata, metadata);
 	StoreInsert(&leaf);
 	StoreClose(&leaf, true);
 	WakeForEvents();
@@ -285,5 +264,5 @@ EventRecordProgress(const TaskqJob *job, TimestampTz now)
 TimestampTz
 EventTimeOfRow(TupleTableSlot *slot)
 {
-	return DatumGetTimestampTz(SlotDatum(slot, E_AT));
+	return DatumGetTimestampTz(SlotDatum(slot, Anum_event_log_at));
 }

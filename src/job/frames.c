@@ -33,20 +33,8 @@
 #include "job/job.h"
 #include "shared/shmem.h"
 #include "store/catalog.h"
+#include "store/columns.h"
 #include "store/store.h"
-
-/* Columns of taskq.frame_log, in order. */
-enum
-{
-	R_JOB_ID = 1,
-	R_EPOCH,
-	R_FRAME,
-	R_ATTEMPT,
-	R_AT,
-	R_LEVEL,
-	R_SQLSTATE,
-	R_MESSAGE
-};
 
 /* A frame in a buffer, followed by its message, aligned.  The oldest frame is first. */
 typedef struct StoredFrame
@@ -387,14 +375,14 @@ FrameInsert(int64 job_id, int64 epoch, int32 attempt, const Frame *frame)
 
 	StoreOpenRel(&log, REL_FRAMES);
 	row = StoreNewRow(&log);
-	SlotSet(row, R_JOB_ID, Int64GetDatum(job_id));
-	SlotSet(row, R_EPOCH, Int64GetDatum(epoch));
-	SlotSet(row, R_FRAME, Int32GetDatum(frame->number));
-	SlotSet(row, R_ATTEMPT, Int32GetDatum(attempt));
-	SlotSet(row, R_AT, TimestampTzGetDatum(frame->at));
-	SlotSetString(row, R_LEVEL, FrameLevelName(frame->level));
-	SlotSetString(row, R_SQLSTATE, frame->sqlstate == 0 ? NULL : unpack_sql_state(frame->sqlstate));
-	SlotSetString(row, R_MESSAGE, frame->message);
+	SlotSet(row, Anum_frame_log_job_id, Int64GetDatum(job_id));
+	SlotSet(row, Anum_frame_log_epoch, Int64GetDatum(epoch));
+	SlotSet(row, Anum_frame_log_frame, Int32GetDatum(frame->number));
+	SlotSet(row, Anum_frame_log_attempt, Int32GetDatum(attempt));
+	SlotSet(row, Anum_frame_log_at, TimestampTzGetDatum(frame->at));
+	SlotSetString(row, Anum_frame_log_level, FrameLevelName(frame->level));
+	SlotSetString(row, Anum_frame_log_sqlstate, frame->sqlstate == 0 ? NULL : unpack_sql_state(frame->sqlstate));
+	SlotSetString(row, Anum_frame_log_message, frame->message);
 	StoreInsert(&log);
 	StoreClose(&log, true);
 }

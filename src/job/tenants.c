@@ -27,18 +27,11 @@
 #include "job/job.h"
 #include "job/tenants.h"
 #include "store/catalog.h"
+#include "store/columns.h"
 #include "store/store.h"
 
 PG_FUNCTION_INFO_V1(taskq_sees_tenant);
 PG_FUNCTION_INFO_V1(taskq_sees_all_tenants);
-
-/* Columns of taskq.access_grants, in order. */
-enum
-{
-	G_ROLE = 1,
-	G_ACCESS,
-	G_TENANTS
-};
 
 /* One row of taskq.access_grants. */
 typedef struct Grant
@@ -59,12 +52,12 @@ AddGrant(TupleTableSlot *slot, void *arg)
 	MemoryContext old = MemoryContextSwitchTo(grants_context);
 	Grant		 *grant = palloc0(sizeof(Grant));
 
-	grant->role = DatumGetObjectId(SlotDatum(slot, G_ROLE));
-	strlcpy(grant->access, SlotString(slot, G_ACCESS), sizeof(grant->access));
-	if (!SlotIsNull(slot, G_TENANTS))
+	grant->role = DatumGetObjectId(SlotDatum(slot, Anum_access_grants_role));
+	strlcpy(grant->access, SlotString(slot, Anum_access_grants_access), sizeof(grant->access));
+	if (!SlotIsNull(slot, Anum_access_grants_tenants))
 	{
 		int	   n;
-		char **tenants = NamesToStrings(DatumGetArrayTypePCopy(SlotDatum(slot, G_TENANTS)), &n, "tenants");
+		char **tenants = NamesToStrings(DatumGetArrayTypePCopy(SlotDatum(slot, Anum_access_grants_tenants)), &n, "tenants");
 
 		for (int i = 0; i < n; i++)
 			grant->tenants = lappend(grant->tenants, tenants[i]);

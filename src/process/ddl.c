@@ -20,7 +20,6 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_class.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
 #include "commands/extension.h"
@@ -31,7 +30,6 @@
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 #include "base/clock.h"
@@ -43,6 +41,7 @@
 #include "shared/shmem.h"
 #include "shared/wake.h"
 #include "store/catalog.h"
+#include "store/ours.h"
 
 #define PATIENCE (10 * USECS_PER_SEC) /* time before runs are interrupted */
 #define GIVE_UP (120 * USECS_PER_SEC) /* time before the statement runs regardless */
@@ -225,23 +224,9 @@ EndsPrepared(Node *statement)
 }
 
 /*
- * Does the relation belong to taskq's schema?  "relation" is NULL if the statement
- * is not about a relation.  Indexes may be renamed, because the library finds an
- * index by its definition.
- */
-static bool
-IsOurs(RangeVar *relation)
-{
-	Oid relid = relation == NULL ? InvalidOid : RangeVarGetRelid(relation, NoLock, true);
-
-	return OidIsValid(relid) && get_rel_namespace(relid) == CatalogSchema() &&
-		   get_rel_relkind(relid) != RELKIND_INDEX && get_rel_relkind(relid) != RELKIND_PARTITIONED_INDEX;
-}
-
-/*
  * Refuse to rename the schema, its tables and their columns.  The library finds
  * them by their names.  The server allows the change, but taskq would then be "not
- * installed".
+ * installed".  What users have made in the schema is theirs.
  */
 static void
 RefuseRename(Node *statement)
@@ -249,6 +234,7 @@ RefuseRename(Node *statement)
 	bool schema = IsA(statement, RenameStmt) && ((RenameStmt *) statement)->renameType == OBJECT_SCHEMA &&
 				  strcmp(((RenameStmt *) statement)->subname, "taskq") == 0;
 	RangeVar *relation = NULL;
+	Oid		  relid = InvalidOid;
 
 	if (IsA(statement, RenameStmt))
 		relation = ((RenameStmt *) statement)->relation;
@@ -256,7 +242,9 @@ RefuseRename(Node *statement)
 		relation = ((AlterObjectSchemaStmt *) statement)->relation;
 	if ((!schema && relation == NULL) || creating_extension || !CatalogInstalled())
 		return;
-	if (schema || IsOurs(relation))
+	if (!schema)
+		relid = RangeVarGetRelid(relation, NoLock, true);
+	if (schema || (OidIsValid(relid) && RelationIsMember(relid)))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 schema ? errmsg("schema \"taskq\" cannot be renamed") : errmsg("relation \"%s\" belongs to extension taskq and cannot be renamed or moved", relation->relname),
