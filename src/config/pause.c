@@ -117,10 +117,7 @@ TrialTake(const char *task_type)
 bool
 TrialIsTaken(const char *task_type)
 {
-	if (!LockKey(LOCK_TRIAL, NameKey(task_type), true, false))
-		return true;
-	UnlockKey(LOCK_TRIAL, NameKey(task_type), true);
-	return false;
+	return LockKeyIsTaken(LOCK_TRIAL, NameKey(task_type));
 }
 
 /* The next trial is later than this one was, by twice as much. */
