@@ -24,5 +24,6 @@ extern void	  OwnerEnterSpi(OwnerScope *scope);
 extern void	  OwnerLeaveSpi(OwnerScope *scope);
 extern bool	  OwnerIsExecuting(void);
 extern uint64 OwnerExecute(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls);
+extern uint64 OwnerRun(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls);
 
 #endif /* TASKQ_OWNER_H */
