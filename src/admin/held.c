@@ -93,13 +93,16 @@ IsReadable(void)
 static void
 AddUnroutable(ArrayBuildState *ids, ArrayBuildState *reasons, ArrayBuildState *hints)
 {
-	AnyWorker any;
+	AnyWorker		   any;
+	const TaskqRoute **routes;
+	int				   n;
 
 	AcceptInvalidationMessages();
 	AnyWorkerRead(&any);
-	for (int i = 0; i < RouteCount(); i++)
+	routes = RoutesAll(&n);
+	for (int i = 0; i < n; i++)
 	{
-		const TaskqRoute *route = RouteAt(i);
+		const TaskqRoute *route = routes[i];
 		const char		 *reason = WhyNot(NULL, &any, route, NULL);
 		const char		 *hint = "See taskq.unroutable_jobs.";
 
