@@ -41,7 +41,6 @@ PGDLLEXPORT void taskq_scheduler_main(Datum arg);
 #define PAUSE_FACTOR 10				   /* and times what the last round took */
 #define LOOK_AT_LEAST (60 * 1000)	   /* ms; a round in which nothing is due costs no transaction */
 #define LOCK_PATIENCE "2s"			   /* long enough for the server to send autovacuum away */
-#define WATCH_EVERY 250				   /* ms between two looks at the clocks, while there are leases */
 #define IDLE_PATIENCE USECS_PER_MINUTE /* before an idle scheduler leaves its slot to others */
 
 static TaskqDatabase *db;
