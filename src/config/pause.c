@@ -6,9 +6,10 @@
  * A pause of the second kind (paused_because is set) ends by itself.  It is over
  * at once when the handler's function or its registration is changed.  Else the
  * scheduler puts the type on trial after a minute: a single job of it may run at
- * a time, which whoever claims one sees to by a lock.  A run that does not fail
- * in that way ends the pause; one that does goes on with it for twice as long, up
- * to an hour, and does not count against its job.
+ * a time, which whoever claims one sees to by a lock.  A run that completes ends the
+ * pause.  One that fails as those that led to the pause goes on with it for twice as
+ * long, up to an hour, and does not count against its job.  After any other failure
+ * the next job is tried at once (FailsTrial in outcome.c).
  *
  * All this is written without waiting for anybody's row lock: an operator may
  * have the type's row in an open transaction.
