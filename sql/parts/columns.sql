@@ -27,7 +27,7 @@ COMMENT ON COLUMN taskq.all_jobs.task_type IS 'what kind of job it is';
 COMMENT ON COLUMN taskq.all_jobs.queue IS 'the queue it is in';
 COMMENT ON COLUMN taskq.all_jobs.state IS 'scheduled, available, running, retryable, blocked, suspended; or completed, discarded, cancelled, quarantined';
 COMMENT ON COLUMN taskq.all_jobs.priority IS 'lower goes first';
-COMMENT ON COLUMN taskq.all_jobs.attempt IS 'number of the run it is in or had last; 0 before the first';
+COMMENT ON COLUMN taskq.all_jobs.attempt IS 'number of the run it is in or had last; 0 before the first; beyond max_attempts where a failure by the setup of the database was given more attempts';
 COMMENT ON COLUMN taskq.all_jobs.max_attempts IS 'after so many failed attempts it is discarded';
 COMMENT ON COLUMN taskq.all_jobs.epoch IS 'of its last claim; 0 before the first';
 COMMENT ON COLUMN taskq.all_jobs.worker_id IS 'who runs it; of an ended job, who ran it last';

@@ -32,20 +32,6 @@
 
 PG_FUNCTION_INFO_V1(taskq_register_worker);
 
-/* Those of the types that nobody has registered, as a list, and how many. */
-static char *
-UnknownTypes(char **types, int n, int *unknown)
-{
-	StringInfoData list;
-
-	initStringInfo(&list);
-	*unknown = 0;
-	for (int i = 0; i < n; i++)
-		if (HandlerFind(types[i]) == NULL)
-			appendStringInfo(&list, "%s\"%s\"", (*unknown)++ > 0 ? ", " : "", types[i]);
-	return list.data;
-}
-
 /* Every type must be one that external workers may handle. */
 static void
 CheckTypes(ArrayType *task_types)
@@ -58,7 +44,7 @@ CheckTypes(ArrayType *task_types)
 	if (task_types == NULL)
 		return;
 	types = NamesToStrings(task_types, &n, "task_types");
-	list = UnknownTypes(types, n, &unknown);
+	list = HandlerUnknownTypes(types, n, &unknown);
 	if (unknown > 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_TQ_NOT_REGISTERED),

@@ -85,8 +85,9 @@ static Oid		   extension_oid;
 static Oid		   schema_oid;
 static Oid		   owner_oid;
 static Oid		   rel_oids[TASKQ_RELS];
-static bool		   newer;		/* the extension's version is beyond ours */
-static Definitions definitions; /* of its tables */
+static bool		   newer;		 /* the extension's version is beyond ours */
+static bool		   same_version; /* and is it ours? */
+static Definitions definitions;	 /* of its tables */
 
 /* Raised by invalidations; everything that was read under another is stale. */
 static uint64 catalog_version = 1;
@@ -177,6 +178,7 @@ FindExtensionOwner(Oid extension)
 
 		owner = ((Form_pg_extension) GETSTRUCT(tuple))->extowner;
 		newer = !VersionAtLeast(TASKQ_VERSION, TextDatumGetCString(version));
+		same_version = strcmp(TASKQ_VERSION, TextDatumGetCString(version)) == 0;
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
@@ -202,7 +204,7 @@ CountColumns(Oid relid)
 static bool
 LoadCatalog(void)
 {
-	newer = false;
+	newer = same_version = false;
 	extension_oid = get_extension_oid("taskq", true);
 	if (!OidIsValid(extension_oid))
 		return false;
@@ -277,6 +279,17 @@ CatalogMatches(void)
 	return CatalogInstalled() && definitions == DEFINITIONS_MATCH;
 }
 
+/* What to do where the SQL definitions are not what this library was made for. */
+const char *
+CatalogDefinitionsHint(void)
+{
+	if (definitions == DEFINITIONS_NEWER)
+		return "Restart the server to load the library that was installed with them.";
+	if (same_version)
+		return "Both are of the same version, so ALTER EXTENSION cannot mend them. Restore the table or column that is missing, or run DROP EXTENSION taskq CASCADE and CREATE EXTENSION taskq, which removes all jobs.";
+	return "Run ALTER EXTENSION taskq UPDATE.";
+}
+
 static void
 RequireInstalled(void)
 {
@@ -299,13 +312,13 @@ RequireTables(void)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("taskq's SQL definitions are older than its library"),
-				 errhint("Run ALTER EXTENSION taskq UPDATE.")));
+				 errhint("%s", CatalogDefinitionsHint())));
 	if (definitions == DEFINITIONS_NEWER)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("taskq's SQL definitions are newer than its library"),
 				 errdetail("The library is version %s.", TASKQ_VERSION),
-				 errhint("Restart the server to load the library that was installed with them.")));
+				 errhint("%s", CatalogDefinitionsHint())));
 }
 
 /* After a wait: what has become of the extension meanwhile?  An error if it has gone. */
