@@ -1,15 +1,15 @@
 /*
  * latency.c
- *	  How long from the commit of an enqueue to the start of the job, where
- *	  everybody sleeps when the job comes.  Run by bench/run.
+ *	  Measures the time from the commit of an enqueue to the start of the job,
+ *	  when all processes sleep before the commit.  Run by bench/run.
  *
  *	  latency MODE RUNS
  *
- * One process enqueues, one job at a time with a pause after each.  It takes
- * the time right before it sends COMMIT and right after the answer.  The pool's
- * handler returns its server's clock; external workers, in a process of their
- * own, take the time when they have the job in hand.  All clocks are this
- * machine's CLOCK_REALTIME.
+ * One process enqueues one job at a time, with a pause after each.  It reads the
+ * clock right before it sends COMMIT and right after the answer.  The handler in
+ * the pool returns the time of the server; an external worker, in a process of its
+ * own, reads the clock when it has got the job.  All times are from this machine's
+ * CLOCK_REALTIME.
  */
 #include <poll.h>
 #include <stdio.h>
@@ -27,9 +27,9 @@
 typedef struct Run
 {
 	long long	id;
-	double		before;			/* COMMIT is about to be sent */
-	double		after;			/* the client knows that it is done */
-	double		start;			/* the other side has it */
+	double		before;			/* right before COMMIT is sent */
+	double		after;			/* when the client has the answer */
+	double		start;			/* when the worker has the job */
 } Run;
 
 typedef struct Seen
@@ -63,7 +63,7 @@ connect_db(void)
 	return conn;
 }
 
-/* Run a statement; its first value as a number, or 0. */
+/* Run a statement; returns its first value as a number, or 0. */
 static double
 run(PGconn *conn, const char *sql)
 {
@@ -91,7 +91,7 @@ compare(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* Print two lines: what, and the microseconds. */
+/* Print the median and the 95th percentile, in microseconds. */
 static void
 report(const char *what, double *values)
 {
@@ -113,7 +113,7 @@ report_runs(void)
 	free(values);
 }
 
-/* n_runs transactions of one statement; what it returns is the run's id. */
+/* Run n_runs transactions of one statement, which returns the run's id. */
 static void
 send_all(PGconn *conn, const char *sql)
 {
@@ -130,7 +130,7 @@ send_all(PGconn *conn, const char *sql)
 	}
 }
 
-/* By the pool: the handler's result is when it started. */
+/* Measure the pool.  The handler returns the time of its start. */
 static void
 measure_pool(PGconn *conn)
 {
@@ -161,7 +161,7 @@ measure_pool(PGconn *conn)
 	report_runs();
 }
 
-/* By a process of its own, which says on a pipe what it has seen when. */
+/* Measure a child process, which writes to a pipe which job it got at which time. */
 static void
 measure_child(PGconn *conn, const char *sql, void (*child) (int fd))
 {
@@ -181,7 +181,7 @@ measure_child(PGconn *conn, const char *sql, void (*child) (int fd))
 		_exit(0);
 	}
 	close(fds[1]);
-	usleep(500000);				/* it connects and waits */
+	usleep(500000);				/* until the child has connected and waits */
 	send_all(conn, sql);
 	for (int i = 0; i < n_runs; i++)
 	{

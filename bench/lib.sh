@@ -1,4 +1,4 @@
-# What the scenarios are made of; sourced by bench/run.
+# Functions for the scenarios; sourced by bench/run.
 #
 # A scenario is a file in bench/scenarios: the variables below, targets, and
 # functions if it differs. A system is a name: its operations are pgbench
@@ -21,12 +21,12 @@ until_true() { # condition, seconds (120)
 
 # systems -------------------------------------------------------------------
 
-missing() { printf '%s' "${MISSING[$1]:-}"; } # why a system cannot take part
+missing() { printf '%s' "${MISSING[$1]:-}"; } # the reason why a system cannot take part
 declare -A MISSING=()
 
 empty_taskq() { psql -Xq -v ON_ERROR_STOP=1 -d bench -f "$TOP/bench/taskq.sql" >/dev/null; }
 fill_taskq() { # jobs, task type
-	# (a call that did not depend on i would be made once)
+	# (the array depends on i, because a call that does not is made only once)
 	ask "SELECT count(*) FROM generate_series(0, $1 - 1, 1000) i,
 		LATERAL taskq.enqueue_jobs('${2:-external}', array_fill(bench.payload(), ARRAY[least(1000, $1 - i)]))" >/dev/null
 }
@@ -38,7 +38,7 @@ fill_plain() {
 		SELECT i, 1, 0, now(), now(), 0, 0, 20, 0, 0, 'o', 'a', bench.payload() FROM generate_series(1, $1) i"
 }
 
-# which tables a system works with
+# The tables that a system works with.
 store_of() { # system
 	case $1 in
 		taskq*) echo taskq ;;
@@ -51,7 +51,8 @@ store_of() { # system
 empty() { "empty_$(store_of "$1")"; }
 fill() { local system=$1; shift; "fill_$(store_of "$system")" "$@"; }
 
-# The same before every figure: no dead rows, fresh statistics, nothing left to flush.
+# Prepare the same state before every measurement: no dead rows, new statistics, nothing
+# left to flush.
 settle() {
 	ask_postgres "VACUUM ANALYZE" >/dev/null
 	ask_postgres "CHECKPOINT" >/dev/null
@@ -59,10 +60,10 @@ settle() {
 
 # measuring -----------------------------------------------------------------
 
-WARM=50     # operations of each client before it counts
-ROWS=100000 # in the table of the limits, when its rows are changed by their ids
+WARM=50     # operations of each client before the measurement
+ROWS=100000 # rows in the table of the limits, when they are changed by their ids
 
-pgb() { # system, operation, clients, pgbench's arguments; transactions a second
+pgb() { # system, operation, clients, pgbench's arguments; prints transactions per second
 	local system=$1 operation=$2 clients=$3 out; shift 3
 	out=$(pgbench -n -U bench -M prepared -c "$clients" -j "$(nproc)" -D clients="$clients" -D rows=$ROWS -D n=0 -D job_id=0 -D epoch=0 \
 		-f "$TOP/bench/sql/$operation.$system.sql" "$@" bench 2>&1) || { grep -m 2 -iE "error|fatal" <<<"$out" >&2; return 1; }
@@ -71,7 +72,7 @@ pgb() { # system, operation, clients, pgbench's arguments; transactions a second
 }
 times() { [ -n "$1" ] && awk -v a="$1" -v b="$2" 'BEGIN { printf "%.1f\n", a * b }'; }
 
-# An operation for LENGTH seconds; how often a second it was done.
+# Repeat an operation for LENGTH seconds; prints operations per second.
 rate() { # system, operation, clients
 	local system=$1 operation=$2 clients=$3
 	if [ -e "$TOP/bench/sql/$operation.$system.sql" ]; then
@@ -82,18 +83,18 @@ rate() { # system, operation, clients
 	fi
 }
 
-# The same, second by second.
+# The same, with a figure for each second.
 progress() { # system, operation, clients, seconds
 	pgbench -n -U bench -M prepared -P 1 -c "$3" -j "$(nproc)" -T "$4" -f "$TOP/bench/sql/$2.$1.sql" bench 2>&1
 }
-# Two figures and the second one's ratio to the first.
-ratio() { # what the one is, figure, what the other is, figure
+# Print two figures, and the ratio of the second to the first.
+ratio() { # name of the first, figure, name of the second, figure
 	[ -n "$2" ] && [ -n "$4" ] || return 1
 	printf '%s %s\n%s %s\n' "$@"
 	awk -v a="$2" -v b="$4" 'BEGIN { printf "ratio %.4f\n", b / a }'
 }
-# Microseconds that an operation takes one client, without the flush to disk:
-# the best of five, which is the least disturbed.
+# Microseconds that an operation takes for one client, without the flush to disk: the
+# best of five, which is disturbed least.
 cost() { # system, operation
 	local i
 	for ((i = 0; i <= 5; i++)); do
@@ -101,7 +102,7 @@ cost() { # system, operation
 	done | sort -n | head -n 1
 }
 # Claim and complete a number of jobs in batches of 500.
-drain() { # system, clients, jobs, of which there are 2000 more
+drain() { # system, clients, jobs (the queue must have 2000 more)
 	if [ -e "$TOP/bench/sql/batch.$1.sql" ]; then
 		pgb "$1" batch "$2" -t 1 >/dev/null
 		times "$(pgb "$1" batch "$2" -t $(($3 / 500 / $2)) -D n=1)" 500
@@ -109,7 +110,7 @@ drain() { # system, clients, jobs, of which there are 2000 more
 		driver "$1" batch "$2" $(($3 + 2000))
 	fi
 }
-# A pool that has run some jobs, and jobs that wait in a paused queue.
+# Make a pool that has run some jobs, and jobs that wait in a paused queue.
 prepare_pool() { # workers, jobs, handler, share_commit
 	ask "SELECT taskq.create_pool('bench', size => $1, min_size => $1);
 		SELECT taskq.register_handler('inside', 'bench.$3(jsonb)', share_commit => $4)" >/dev/null
@@ -119,7 +120,7 @@ prepare_pool() { # workers, jobs, handler, share_commit
 	ask "SELECT taskq.pause_queue('default')" >/dev/null
 	fill_taskq "$2" inside
 }
-# Let it go; from the first one's start to the last one's end.
+# Resume the queue, and measure from the start of the first job to the end of the last.
 run_pool() { # jobs
 	ask "SELECT taskq.resume_queue('default')" >/dev/null
 	until_true "NOT EXISTS (SELECT FROM taskq.jobs)"
@@ -127,7 +128,7 @@ run_pool() { # jobs
 		FROM (SELECT * FROM taskq.all_jobs WHERE state = 'completed' ORDER BY job_id DESC LIMIT $1) j HAVING count(*) = $1"
 }
 
-# From the commit of an enqueue to the start of the job, while everybody sleeps.
+# Measure from the commit of an enqueue to the start of the job, while all processes sleep.
 wake_up() { # system, flush or without-flush, runs
 	local options=
 	[ -x "$WORK/latency" ] || gcc -O2 -Wall -I"$("$PG_CONFIG" --includedir)" -o "$WORK/latency" "$TOP/bench/latency.c" \
@@ -153,8 +154,8 @@ without() { # reason, system ...
 	say "left out: $*: $reason" >&2
 	for system; do MISSING[$system]=$reason; done
 }
-# A Debian package, judged by what it brings.
-want_package() { # a file or command that it brings, package ...
+# Require a Debian package, by a file or command that it contains.
+want_package() { # file or command, package ...
 	[ -e "$1" ] || command -v "$1" >/dev/null || {
 		shift
 		[ "$(id -u)" = 0 ] && command -v apt-get >/dev/null && install_packages "$@"
@@ -173,7 +174,7 @@ install_peers() {
 		without "npm ci: $(grep -m 1 -i 'error' "$WORK/npm.log")" pg-boss graphile graphile-batch
 		return 0
 	fi
-	# a Node.js of its own, as the peers want a newer one than Debian's
+	# a separate Node.js, because the peers need a newer one than Debian's
 	PATH=$(printf '%s:' "$WORK"/peers/node_modules/node-linux-*/bin)$PATH
 }
 node_peer() { (cd "$WORK/peers" && timeout 300 node "$@"); } # driver, operation, clients, amount
@@ -213,7 +214,7 @@ fill_graphile() {
 plot() {
 	local n=0 scenario unit systems
 	command -v gnuplot >/dev/null || return 0
-	# how many blocks of plot.dat each scenario has, in their order
+	# the number of blocks of plot.dat for each scenario, in their order
 	awk -F'"' '/^"[^"]*" "[^"]*" "/ { if (!($2 in n)) order[++k] = $2; n[$2]++; unit[$2] = $6 }
 		END { for (i = 1; i <= k; i++) print order[i] "|" unit[order[i]] "|" n[order[i]] }' "$OUT/plot.dat" |
 		while IFS='|' read -r scenario unit systems; do

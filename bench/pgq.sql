@@ -1,5 +1,6 @@
--- PgQ anew: two queues with a consumer each; :fill events in each, in batches
--- of 500, for which somebody else's ticker would have to come by in between.
+-- Set up PgQ: two queues with one consumer each, and :fill events in each queue, in
+-- batches of 500.  Between the batches the ticker is called, which in production is a
+-- separate process.
 SET client_min_messages = warning;
 CREATE OR REPLACE PROCEDURE bench.fill_pgq(jobs integer) LANGUAGE plpgsql AS $$
 BEGIN

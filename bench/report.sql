@@ -1,5 +1,5 @@
--- results.csv, targets.csv and scenarios.csv of the current directory as a
--- report in Markdown, and plot.csv for the plots. Run by psql -XqAt.
+-- Make a report in Markdown, and plot.csv for the plots, from results.csv, targets.csv
+-- and scenarios.csv in the current directory. Run by psql -XqAt.
 \pset fieldsep ''
 CREATE TEMP TABLE scenarios (nr serial, name text, unit text, about text);
 CREATE TEMP TABLE results (nr serial, scenario text, unit text, test text, system text, round integer, value numeric, note text);
@@ -13,14 +13,14 @@ CREATE TEMP TABLE peers (system text);
 CREATE FUNCTION pg_temp.number(v numeric) RETURNS text LANGUAGE sql
 	AS $$SELECT CASE WHEN abs(v) >= 100 OR v = 0 THEN round(v)::text WHEN abs(v) >= 10 THEN round(v, 1)::text ELSE round(v, 3)::text END$$;
 
--- Systems and cases stand in the order in which they were first measured.
+-- Systems and cases are in the order in which they were first measured.
 CREATE TEMP TABLE figures AS
 	SELECT scenario, unit, test, system, min(nr) AS nr, count(value) AS rounds, count(*) - count(value) AS failures,
 		(percentile_cont(0.5) WITHIN GROUP (ORDER BY value))::numeric AS median, min(value) AS low, max(value) AS high,
 		max(note) AS note
 	FROM results GROUP BY scenario, unit, test, system;
 
--- A ratio is of two figures of one round; best-peer is the peer of the best median.
+-- A ratio compares two figures of one round; best-peer is the peer with the best median.
 CREATE TEMP TABLE verdicts AS
 	SELECT t.nr, f.nr AS test_nr, t.scenario, f.test, t.mine, t.theirs || CASE WHEN t.theirs = 'best-peer' THEN ' (' || b.system || ')' ELSE '' END AS theirs,
 		t.op, t.wanted, r.*
@@ -61,7 +61,7 @@ SELECT CASE WHEN f.nr = min(f.nr) OVER (PARTITION BY s.name)
 		CASE WHEN f.failures > 0 THEN f.failures || 'x: ' || coalesce(f.note, '') ELSE '' END) || ' |'
 FROM figures f JOIN scenarios s ON s.name = f.scenario ORDER BY s.nr, f.nr;
 
--- for gnuplot: a block a system and scenario
+-- for gnuplot: one block for each system and scenario
 \o plot.dat
 SELECT CASE WHEN lag(system) OVER w IS DISTINCT FROM system OR lag(scenario) OVER w IS DISTINCT FROM scenario
 		THEN E'\n\n"' || scenario || '" "' || system || '" "' || unit || E'"\n' ELSE '' END

@@ -1,11 +1,11 @@
--- What the scenarios need besides taskq: the limits and the classic queue.
+-- Objects that the scenarios need besides taskq: the limits and the classic queue.
 SET client_min_messages = warning;
 CREATE ROLE bench LOGIN;
 GRANT ALL ON DATABASE bench TO bench;
 CREATE SCHEMA bench AUTHORIZATION bench;
 CREATE SCHEMA classic AUTHORIZATION bench;
 
--- Everywhere the same payload.
+-- All systems use the same payload.
 CREATE FUNCTION bench.payload() RETURNS jsonb LANGUAGE sql IMMUTABLE
 	AS $$SELECT '{"customer": 4711, "document": "invoice"}'::jsonb$$;
 
@@ -21,8 +21,7 @@ BEGIN
 END $$;
 DROP EXTENSION taskq;
 
--- The queue that everybody writes once: a table, SKIP LOCKED, and a delete when
--- the job is done.
+-- The usual home-made queue: a table, SKIP LOCKED, and a delete when the job is done.
 CREATE TABLE classic.jobs (
 	job_id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	run_at      timestamptz NOT NULL DEFAULT now(),
@@ -64,7 +63,7 @@ BEGIN
 	RETURN n;
 END $$;
 
--- The same queue when it keeps what is done, as most do.
+-- The same queue, but it keeps finished jobs, as most do.
 CREATE FUNCTION classic.complete_and_keep(ids bigint[]) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE n integer;
 BEGIN
@@ -87,7 +86,7 @@ CREATE FUNCTION bench.clock(payload jsonb) RETURNS jsonb LANGUAGE sql
 RESET ROLE;
 CREATE FUNCTION bench.empty_c(payload jsonb) RETURNS jsonb LANGUAGE c AS :'empty', 'empty_c';
 
--- One change and one commit a job, and nothing else, inside the server.
+-- One update and one commit per job, and nothing else, inside the server.
 CREATE PROCEDURE bench.update_each(first bigint, jobs integer) LANGUAGE plpgsql AS $$
 BEGIN
 	FOR i IN 1 .. jobs LOOP
@@ -96,7 +95,7 @@ BEGIN
 	END LOOP;
 END $$;
 
--- 4 and 100 kB that do not compress.
+-- Payloads of 4 and 100 kB that do not compress.
 CREATE TABLE bench.payloads AS
 	SELECT kb, jsonb_build_object('text', (SELECT string_agg(md5(i::text), '') FROM generate_series(1, kb * 32) i)) AS payload
 	FROM (VALUES (4), (100)) s (kb);

@@ -1,4 +1,4 @@
--- taskq anew: nothing of the last measurement is left.
+-- Reset taskq, so that nothing of the last measurement is left.
 SET client_min_messages = warning;
 DROP EXTENSION IF EXISTS taskq CASCADE;
 CREATE EXTENSION taskq;

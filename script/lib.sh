@@ -1,15 +1,15 @@
 # Shared by the scripts in this directory; sourced, not run.
 #
-# Everything happens in one private temporary directory, $WORK: a copy of the
-# sources, a copy of the PostgreSQL installation that the build is installed
-# into, the clusters and their sockets. Nothing is written to the checkout or to
-# the system, so the scripts work as root and as a normal user, several at once,
-# and beside a PostgreSQL that runs already. $WORK goes when the script ends.
+# All files are in one private temporary directory, $WORK: a copy of the sources, a
+# copy of the PostgreSQL installation that the build is installed into, the clusters
+# and their sockets. Nothing is written to the checkout or to the system. So the
+# scripts work as root and as a normal user, several at the same time, and beside a
+# running PostgreSQL. $WORK is removed when the script ends.
 #
-#   PGVERSION  which major version to use (15)
-#   PG_CONFIG  or: the pg_config of the installation to use
-#   KEEP=1     leave $WORK behind, to look into
-#   NO_PYTHON=1  leave out what needs it or PL/Perl, where they cannot be installed
+#   PGVERSION  major version to use (15)
+#   PG_CONFIG  instead: pg_config of the installation to use
+#   KEEP=1     keep $WORK, for inspection
+#   NO_PYTHON=1  skip what needs Python or PL/Perl, if these cannot be installed
 # shellcheck shell=bash
 
 set -euo pipefail
@@ -18,7 +18,7 @@ TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 PGVERSION=${PGVERSION:-15}
 WORK=
 
-# The caller's PostgreSQL and locale settings are none of our business.
+# Ignore the caller's PostgreSQL and locale settings.
 unset PGHOST PGHOSTADDR PGPORT PGDATABASE PGUSER PGPASSWORD PGOPTIONS PGSERVICE PGDATA PGAPPNAME PGTZ \
 	PGCLUSTER PGCLIENTENCODING PGSSLMODE PSQLRC TESTDIR TEMP_CONFIG PG_TEST_EXTRA MAKEFLAGS MAKELEVEL
 export LC_ALL=C.UTF-8 PSQL_PAGER=cat PERL5LIB=
@@ -40,9 +40,10 @@ pg_config_path() {
 	if [ -x "$p" ] && [ -x "${p%/*}/postgres" ]; then printf '%s\n' "$p"; fi
 }
 
-# The Debian packages that are missing, judged by what they bring, so that other
-# systems can be used too. What for: build, test, pgtap, layout, postgres (to build it).
-missing_packages() { # what for ...
+# Print the missing Debian packages. A package is missing if its files are, so that
+# other systems can be used, too. Purposes: build, test, pgtap, layout, postgres (to
+# build PostgreSQL).
+missing_packages() { # purpose ...
 	local pg v=$PGVERSION
 	pg=$(pg_config_path)
 	if [ -z "$pg" ]; then
@@ -77,8 +78,7 @@ missing_packages() { # what for ...
 	fi
 }
 
-# Install Debian packages, of which a private server is all we want, not one of
-# the system's.
+# Install Debian packages, without creating a cluster of the system.
 install_packages() { # package ...
 	local log dropin=/etc/postgresql-common/createcluster.d/no-main-cluster.conf failed=
 	say "installing: $*" >&2
@@ -90,8 +90,8 @@ install_packages() { # package ...
 	[ -z "$failed" ]
 }
 
-# Install what is missing when that is possible, else say what to type.
-need_packages() { # what for ...
+# Install missing packages if possible, and else print the command to do so.
+need_packages() { # purpose ...
 	local missing
 	mapfile -t missing < <(missing_packages "$@" | tr ' ' '\n' | sort -u)
 	[ ${#missing[@]} -gt 0 ] || return 0
@@ -103,12 +103,12 @@ need_packages() { # what for ...
 
 # users and the working directory -------------------------------------------
 
-# PostgreSQL refuses to run as root, so root's share is done by user postgres.
-AS_PG=() # its form for commands in the background, set by make_work_dir
+# PostgreSQL refuses to run as root, so root runs it as user postgres.
+AS_PG=() # prefix for commands in the background, set by make_work_dir
 as_pg() { "${AS_PG[@]}" "$@"; }
 give_to_pg() { [ "$(id -u)" != 0 ] || chown -Rh postgres "$@"; }
 
-# Functions to call before $WORK goes, last one first.
+# Functions to call before $WORK is removed, in reverse order.
 AT_EXIT=()
 at_exit() { AT_EXIT=("$1" "${AT_EXIT[@]}"); }
 
@@ -137,12 +137,12 @@ make_work_dir() {
 		AS_PG=(setpriv --reuid=postgres --regid=postgres --init-groups env HOME="$WORK" USER=postgres LOGNAME=postgres)
 	fi
 	give_to_pg "$WORK"
-	cd "$WORK" # one that user postgres may stand in
+	cd "$WORK" # a directory that user postgres can enter
 }
 
 # build ---------------------------------------------------------------------
 
-# The installation to copy, once for all.
+# Find the installation to copy, once.
 find_postgres() {
 	[ -z "${REAL_PG_CONFIG:-}" ] || return 0
 	REAL_PG_CONFIG=$(pg_config_path)
@@ -150,9 +150,9 @@ find_postgres() {
 	PGVERSION=$("$REAL_PG_CONFIG" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')
 }
 
-# A copy of the installation to install into. PostgreSQL finds its directories
-# relative to its own program file, so a tree of links to the real one will do,
-# with real copies of the programs (links would be followed back).
+# Make a copy of the installation to install into. PostgreSQL finds its directories
+# relative to its program file, so a tree of links to the real one is enough, with
+# real copies of the programs (links would be followed to the original).
 # Sets PG_CONFIG, BIN and PATH to those of the copy.
 make_tree() { # name
 	local real d tree=$WORK/$1
@@ -165,7 +165,7 @@ make_tree() { # name
 	for d in "$("$real" --includedir)" "$("$real" --includedir-server)" "$("$real" --pkgincludedir)" "$("$real" --libdir)"; do
 		[ -e "$tree$d" ] || { mkdir -p "$tree${d%/*}"; ln -s "$d" "$tree$d"; }
 	done
-	# a taskq that is installed in the system must not show through
+	# a taskq that is installed in the system must not be visible
 	rm -f "$tree$("$real" --pkglibdir)"/taskq.so "$tree$("$real" --sharedir)"/extension/taskq[.-]*
 	give_to_pg "$tree"
 	use_tree "$1"
@@ -177,11 +177,11 @@ use_tree() { # name
 	export PG_CONFIG PATH
 }
 
-# with_llvm=no: no bitcode, which would need clang and which nothing here uses
+# with_llvm=no: no bitcode, which needs clang and is not used here
 make_pg() { as_pg make -s --no-print-directory PG_CONFIG="$PG_CONFIG" with_llvm=no "$@"; }
 
-# On a terminal, show how many of the sources are compiled until a build is done;
-# its status.
+# On a terminal, show how many sources are compiled until a build is done. Returns the
+# status of the build.
 show_progress() { # directory, process
 	local all
 	all=$(find "$1/src" -name '*.c' | wc -l)
@@ -206,14 +206,14 @@ build() { # directory below $WORK, make's arguments
 		cat "$src.log" >&2
 		die "the build failed: make $*"
 	fi
-	# a warning that WERROR does not turn into an error is still one too many
+	# WERROR does not turn all warnings into errors, so look for them
 	! grep -n 'warning:' "$src.log" >&2 || die "the build gave warnings: make $*"
 }
 
 # a server ------------------------------------------------------------------
 
-# A private server, reachable through its socket in $WORK alone, with these
-# variables in its environment.
+# Start a private server, which is reachable only through its socket in $WORK, with
+# these variables in its environment.
 SERVER_ENV=()
 start_server() { # directory below $WORK, more lines of postgresql.conf
 	local data=$WORK/$1; shift

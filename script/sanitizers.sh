@@ -1,18 +1,18 @@
-# A PostgreSQL built to find faults, and what runs the tests on it; sourced by
+# Builds a PostgreSQL with assertions, and sets up the sanitizers; sourced by
 # script/test.
 #
-# PostgreSQL's own assertions (--enable-cassert) are in no packaged server: they
-# stop it where an extension breaks a rule that is mostly without consequence, they
-# overwrite memory that is freed, and notice who writes past its end. So one is
-# built from the distribution's source package, the one of the version that is in
-# use, by the package sources that this machine has. That takes some minutes, so
-# the result is kept, for each major version, in
+# No packaged server has PostgreSQL's own assertions (--enable-cassert). They stop the
+# server when an extension breaks a rule, even if that has no other effect, overwrite
+# freed memory, and detect writes past its end. So a server is built from the
+# distribution's source package of the version in use, found by the package sources of
+# this machine. That takes some minutes, so the result is kept, for each major version,
+# in
 #
 #   TASKQ_CACHE  (root: /var/cache/taskq, else ${XDG_CACHE_HOME:-~/.cache}/taskq)
 #
 # and may be removed at any time.
 # shellcheck shell=bash
-# shellcheck disable=SC2034 # what is set here is used in script/test
+# shellcheck disable=SC2034 # script/test uses the variables
 
 cache_dir() {
 	if [ -n "${TASKQ_CACHE:-}" ]; then
@@ -26,9 +26,9 @@ cache_dir() {
 
 # the source ----------------------------------------------------------------
 
-# Fetch the released source into a directory, by an apt configuration of our own:
-# the machine's package sources, as sources of source packages. The newest version
-# comes first; a mirror may not have every one that it lists.
+# Fetch the released source into a directory. A separate apt configuration uses the
+# machine's package sources as sources of source packages. Try the newest version
+# first, because a mirror may not have every version that it lists.
 fetch_source() { # major version, directory
 	local major=$1 dir=$2 apt=$2/apt file version opts
 	mkdir -p "$apt/parts" "$apt/lists/partial" "$apt/cache/archives/partial"
@@ -52,7 +52,7 @@ fetch_source() { # major version, directory
 
 # the build -----------------------------------------------------------------
 
-# What the tests need of it, in the order of building.
+# The parts that the tests need, in the order of building.
 POSTGRES_PARTS=(common port timezone backend backend/utils/mb/conversion_procs backend/snowball include
 	interfaces/libpq fe_utils bin/initdb bin/pg_ctl bin/pg_config bin/psql pl/plpgsql/src makefiles
 	test/regress test/isolation)
@@ -71,8 +71,8 @@ build_postgres() { # source directory, prefix
 	make -s -C config install
 }
 
-# Run a command, and say every now and then how many files it has compiled below
-# a directory.
+# Run a command, and report at intervals how many files it has compiled below a
+# directory.
 with_progress() { # directory, log, command
 	local dir=$1 log=$2 start=$SECONDS said=0; shift 2
 	setsid "$@" >"$log" 2>&1 </dev/null &
@@ -90,7 +90,7 @@ stop_build() { [ -z "$build_pid" ] || kill -- -"$build_pid" 2>/dev/null; }
 
 asserting_prefix() { printf '%s\n' "$(cache_dir)/postgresql-$1-assertions"; }
 
-# Is it yet to be built, and is there a chance to?
+# Must it still be built, and is that possible?
 must_build_postgres() {
 	local pg
 	command -v apt-get >/dev/null || return 1
@@ -98,8 +98,8 @@ must_build_postgres() {
 	[ -z "$pg" ] || [ ! -e "$(asserting_prefix "$("$pg" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')")/.complete" ]
 }
 
-# Set ASSERTING to the pg_config of a PostgreSQL with assertions, which is built
-# unless it is there. Else say why there is none, and fail.
+# Set ASSERTING to the pg_config of a PostgreSQL with assertions, and build it if
+# necessary. If that is not possible, print why, and fail.
 find_asserting_postgres() { # major version
 	local cache prefix work
 	cache=$(cache_dir)
@@ -109,7 +109,7 @@ find_asserting_postgres() { # major version
 	command -v apt-get >/dev/null || { say "there is no apt-get, to fetch the source of PostgreSQL with"; return 1; }
 	mkdir -p "$cache" && chmod 755 "$cache"
 	exec 9>"$cache/lock"
-	flock 9 # somebody else may be building it
+	flock 9 # another process may be building it
 	[ ! -e "$prefix/.complete" ] || { exec 9>&-; return 0; }
 	say "building PostgreSQL $1 with assertions in $prefix: once, for some minutes"
 	rm -rf "$prefix" "$cache"/build.*
@@ -133,9 +133,9 @@ find_asserting_postgres() { # major version
 
 # the sanitizers ------------------------------------------------------------
 
-# What the extension is compiled with, and the environment of its server. The
-# server's own code is not instrumented, but the memory that it takes from the
-# system is watched; that within its memory contexts, by the assertions.
+# Compiler options for the extension, and the environment of its server. The server's
+# own code is not instrumented, but the sanitizer watches the memory that it takes from
+# the system. The assertions watch the memory within its memory contexts.
 SANITIZE="-fsanitize=address,undefined -fno-sanitize=alignment -fsanitize-recover=undefined"
 sanitizer_env() { # directory of the reports
 	printf '%s\n' "LD_PRELOAD=$(gcc -print-file-name=libasan.so)" \

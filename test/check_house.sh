@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# The rules of the house that a compiler does not check. Prints "ok" and
-# "not ok" lines; run by script/test and by make lint, in the directory above.
-# The exported symbols are looked up in the built taskq.so.
+# Checks the house rules that a compiler does not check. Prints "ok" and "not ok"
+# lines. script/test and make lint run it in the directory above. It reads the exported
+# symbols from the built taskq.so.
 # shellcheck disable=SC2317,SC2069,SC2016 # the rules are called by rule()
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
 
 failed=0
-# A rule holds when its command finds nothing; what it finds is shown.
+# A rule holds if its command prints nothing; its output is shown.
 rule() { # name, command
 	local name=$1 found; shift
 	found=$("$@" 2>&1)
@@ -20,19 +20,19 @@ rule() { # name, command
 	fi
 }
 
-# C without comments, line numbers kept: FILE:LINE:TEXT
+# Print C code without comments, with line numbers: FILE:LINE:TEXT
 code() {
 	perl -0777 -ne '
 		s{("(?:\\.|[^"\\\n])*")|/\*.*?\*/|//[^\n]*}{defined $1 ? $1 : "\n" x ($& =~ tr/\n//)}gse;
 		my $n = 0; print map { $n++; "$ARGV:$n:$_\n" } split /\n/' "$@"
 }
 
-# a part of the script that make does not join
+# parts of the SQL script that make does not join
 unlisted_parts() {
 	comm -13 <(sed -n 's/^SQL_PARTS = //p' Makefile | tr ' ' '\n' | sort) <(basename -s .sql sql/parts/*.sql | sort)
 }
 
-# a file's includes come before it in some order of all files
+# there is an order of all files in which each file comes after the files it includes
 cyclic_includes() {
 	local f inc
 	for f in src/*.[ch] src/*/*.[ch]; do
@@ -43,7 +43,7 @@ cyclic_includes() {
 	done | tsort 2>&1 >/dev/null
 }
 
-# besides the public ones of PostgreSQL, only the headers beside the file
+# besides the public headers of PostgreSQL, only the project's own headers
 foreign_includes() {
 	local f inc pg
 	pg=$("${PG_CONFIG:-pg_config}" --includedir-server)
@@ -63,8 +63,8 @@ rooms_listed() {
 	diff <(rooms | sort) <(for d in src/*/; do basename "$d"; done | sort)
 }
 
-# A room includes from itself and from rooms before it, and calls only those:
-# what an object of it needs is defined in none that comes later.
+# A room includes and calls only itself and the rooms before it: no undefined symbol of
+# its objects is defined in a later room.
 upward_calls() {
 	local objects
 	objects=$(find src -name '*.o')
@@ -100,7 +100,7 @@ exported_symbols() {
 		grep -Ev '^(taskq_.*|Taskq.*|pg_finfo_taskq_.*|Pg_magic_func|_PG_init)(@.*)?$'
 }
 
-# default_version in the control file; META.json has to repeat it, nobody else may
+# default_version in the control file; META.json must repeat it, and no other file may
 version() {
 	local v re
 	v=$(sed -nE "s/^default_version *= *'(.*)'/\1/p" taskq.control)
@@ -137,7 +137,7 @@ unlisted() { # variable, directory, ending, directory of expected files
 	listed_in "$1" | sort | uniq -d | sed "s/\$/ is in $1 twice/"
 }
 
-# tests that use what only a build for tests has say so, and no others do
+# tests that use functions of test builds say so, and no other tests do
 need_testing() {
 	local f includes name
 	for f in test/sql/*.sql test/isolation/specs/*.spec; do
@@ -165,13 +165,13 @@ only_in() { # pattern, file that may
 	code src/*.[ch] src/*/*.[ch] | grep -E "$1" | grep -vE "^src/$2:"
 }
 
-# time in queries comes from the clock, as a parameter
+# queries get the time from the clock, as a parameter
 time_in_queries() {
 	code src/*.[ch] src/*/*.[ch] | grep -iE '\b(now|(clock|statement|transaction)_timestamp|timeofday)[[:space:]]*\(\)|"[^"]*\bcurrent_(timestamp|date|time)\b' |
 		grep -vE 'taskq_?\.?clock_now\(\)|taskq_clock_now'
 }
 
-# each ereport(ERROR or above) says which error it is
+# each ereport(ERROR or above) has an error code
 ereport_without_code() {
 	perl -0777 -ne '
 		s{("(?:\\.|[^"\\\n])*")|/\*.*?\*/|//[^\n]*}{defined $1 ? $1 : "\n" x ($& =~ tr/\n//)}gse;
@@ -184,8 +184,8 @@ ereport_without_code() {
 		}' src/*.c src/*/*.c
 }
 
-# a document that says what proves it names a test that is there, and the
-# description of one of its lines, or a name in a spec or script
+# a document that refers to a test names an existing file, and either the description
+# of a test in it, or a name in a spec or script
 unproved() {
 	perl -e '
 		sub slurp { open my $f, "<", $_[0] or return ""; local $/; return scalar <$f> }
@@ -208,7 +208,7 @@ unproved() {
 		}' doc/coming-from.md
 }
 
-# The layout is that of one release of clang-format; others differ in details.
+# The layout is that of one release of clang-format; other releases differ in details.
 not_laid_out() {
 	clang-format --dry-run src/*.[ch] src/*/*.[ch] 2>&1 |
 		sed -nE 's/^(.*:[0-9]+):[0-9]+: .*/\1: make format changes this line/p' | sort -u

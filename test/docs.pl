@@ -1,18 +1,18 @@
 #!/usr/bin/env perl
-# Run every block of the documentation as a reader would who pastes it:
+# Runs every block of the documentation as if a reader pasted it:
 #   test/docs.pl PAGE...       in the directory above, on the server of PGHOST
 #
-# Each page has a fresh database, in which it starts as a superuser in psql, with
-# nothing but what the page itself makes. What it needs to be a superuser for comes
-# first; then it becomes an ordinary role. The word after ``` says what is done:
+# Each page has a new database, which contains only what the page itself creates. The
+# page begins in psql as a superuser, and does first what needs a superuser. Then it
+# becomes an ordinary role. The word after ``` says how a block is used:
 #
 #   sql      is pasted into the page's psql session; nothing may fail
-#   sh       is run by bash, where the sources are; what it leaves in the background
-#            is ended with the page
-#   output   is what the block before shows: a table or an error, "..." standing for
-#            anything. A block that only looks is repeated until it shows that
-#   console, conf, plpgsql, text   do not run by themselves: commands for the whole
-#            machine, lines of postgresql.conf, a part of a function, a form
+#   sh       is run by bash in the directory of the sources; processes that it leaves in
+#            the background are ended with the page
+#   output   is the output of the block before: a table or an error, where "..." stands
+#            for anything. If that block only reads, it is repeated until it shows this
+#   console, conf, plpgsql, text   are not run: commands for the whole machine, lines of
+#            postgresql.conf, parts of functions, syntax
 #
 # Prints "ok" and "not ok" lines.
 use strict;
@@ -82,7 +82,7 @@ sub open_psql
 	$psql = start [ 'psql', '-X', '-P', 'pager=off', '-d', $db ], '<', \$in, '>', \$out, '2>', \$err, ($timer = timeout($patience));
 }
 
-# Paste a text; what psql shows, and what it complains of. undef: it does not end.
+# Paste a text; returns what psql shows, and its errors. undef: it does not end.
 sub paste
 {
 	my ($text) = @_;
@@ -97,7 +97,7 @@ sub paste
 	return map { my $shown = $_; $shown =~ s/^\Q$mark\E\n//m; $shown } $out, $err;
 }
 
-# Does it only look?
+# Does the statement only read?
 sub only_looks
 {
 	my ($text) = @_;
@@ -107,7 +107,7 @@ sub only_looks
 
 sub complaint { return join '', map { "$_\n" } grep { /ERROR:|FATAL:|PANIC:|^psql:|^\\|invalid command|no rows returned/ } split /\n/, $_[0] }
 
-# Is this as a page shows it?
+# Does the output match what the page shows?
 sub is_like
 {
 	my ($shown, $expected) = @_;
@@ -165,12 +165,12 @@ sub run_sh
 
 sub admin { my $said = `psql -XAtq -v ON_ERROR_STOP=1 -d postgres -c "$_[0]" 2>&1`; return $? == 0 ? '' : $said }
 
-# What was on the server before the first page, and stays.
+# Objects that were on the server before the first page, and are kept.
 my %there;
 sub databases { split /\n/, `psql -XAtq -d postgres -c "SELECT datname FROM pg_database"` }
 sub roles { split /\n/, `psql -XAtq -d postgres -c "SELECT rolname FROM pg_roles"` }
 
-# Remove all that a page has made.
+# Remove everything that a page has created.
 sub clean_up
 {
 	my ($db) = @_;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Do the pages below DESTDIR have names of our own, and lead every link to a page and
-# a heading that is there? test/installed_pages.sh DESTDIR. Prints "ok" and "not ok".
+# Checks the pages below DESTDIR: all names begin with taskq, and every link leads to an
+# existing page and heading. test/installed_pages.sh DESTDIR. Prints "ok" and "not ok".
 set -uo pipefail
 failed=0
 mapfile -t pages < <(find "$1" -name '*.md')
@@ -13,7 +13,7 @@ for page in "${pages[@]}"; do
 		my ($page) = @ARGV;
 		(my $dir = $page) =~ s{/[^/]*$}{};
 		my $slurp = sub { open my $f, "<", $_[0] or return; local $/; my $t = <$f>; $t =~ s/^ *```.*?^ *```$//gms; $t };
-		# as the usual renderers name headings
+		# the anchors that the usual renderers give to headings
 		my $anchors = sub {
 			my %seen;
 			map { my $a = lc; $a =~ s/[^\w\- ]//g; $a =~ tr/ /-/; my $n = $seen{$a}++; $n ? "$a-$n" : $a }

@@ -1,9 +1,9 @@
 # The long form of test/t/091_torture.pl, for script/torture: MINUTES SEED DIR.
-# Prints what happens, then the verdict, and the history of what went wrong.
+# Prints what happens, then the result, and the history of each error.
 use strict;
 use warnings;
 
-# PostgreSQL's test modules send what is printed to a log
+# PostgreSQL's test modules redirect standard output to a log
 my $out;
 BEGIN { open $out, '>&', \*STDOUT or die $!; $out->autoflush }
 

@@ -4,7 +4,7 @@ CASES=('idle')
 SYSTEMS_HERE=(taskq)
 REPEAT=1
 taskq_pids() { ask_postgres "SELECT pid FROM pg_stat_activity WHERE backend_type LIKE 'taskq %' ORDER BY pid"; }
-# nanoseconds on a CPU, and how often it went to sleep by itself
+# nanoseconds on a CPU, and the number of voluntary context switches
 cpu_of() { local pid sum=0; for pid; do sum=$((sum + $(cut -d' ' -f1 "/proc/$pid/schedstat"))); done; echo $sum; }
 naps_of() { local pid sum=0; for pid; do sum=$((sum + $(sed -n 's/^voluntary_ctxt_switches:[^0-9]*//p' "/proc/$pid/status"))); done; echo $sum; }
 prepare() {
@@ -16,7 +16,7 @@ measure() {
 	length=$(quick 20 300)
 	ask_postgres "ALTER SYSTEM SET autovacuum = off" && ask_postgres "SELECT pg_reload_conf()" >/dev/null
 	mapfile -t pids < <(taskq_pids)
-	sleep 26 # the server's own last record after a change comes within 25 s
+	sleep 26 # the server writes its own last record within 25 s after a change
 	cpu=$(cpu_of "${pids[@]}") naps=$(naps_of "${pids[@]}")
 	lsn=$(ask_postgres "SELECT pg_current_wal_insert_lsn()")
 	sleep "$length"

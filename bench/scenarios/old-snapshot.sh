@@ -3,7 +3,7 @@ UNIT="a second"
 CASES=('while a snapshot is held')
 SYSTEMS_HERE=(taskq classic)
 FILL=200 REPEAT=1
-average() { # pgbench's progress on standard input; from which second on
+average() { # first second to count; reads pgbench's progress from standard input
 	awk -v from="$1" '/^progress:/ && $2 >= from { n++; sum += $4 } END { printf "%.1f\n", sum / n }'
 }
 measure() {

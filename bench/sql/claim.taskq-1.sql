@@ -1,4 +1,4 @@
--- complete the job in hand and claim the next one, in one statement
+-- complete the current job and claim the next one, in one statement
 \if :n = 0
 SELECT job_id, epoch, payload FROM taskq.claim_job('worker-' || :client_id) \gset
 \set n 1

@@ -1,4 +1,4 @@
--- both at once, of two rows
+-- update two rows in one statement
 \set n :n + 1
 \set id (:n * :clients + :client_id) % :rows + 1
 \set last ((:n - 1) * :clients + :client_id) % :rows + 1

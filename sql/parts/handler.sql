@@ -12,7 +12,7 @@ CREATE FUNCTION taskq.register_handler(
 	retry_function text DEFAULT NULL) RETURNS void
 	AS 'MODULE_PATHNAME', 'taskq_register_handler_by_name' LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION taskq.register_handler(text, text, text, text, boolean, regrole, boolean, text, integer, integer, interval, interval, text, interval, interval, text, text[], text[], boolean, regtype, jsonb, jsonb, text, interval, text)
-	IS 'tie a task type to the function or procedure that runs it; a handler of NULL declares a type for external workers. handler, validator and retry_function are names of functions, with argument types where one name has several';
+	IS 'register the function or procedure that runs a task type; if handler is NULL, declare a type for external workers. handler, validator and retry_function are function names, with argument types if a name is not unique';
 
 CREATE FUNCTION taskq.register_handler(
 	task_type text, handler regprocedure, description text DEFAULT NULL, version text DEFAULT NULL,
@@ -26,19 +26,19 @@ CREATE FUNCTION taskq.register_handler(
 	retry_function regprocedure DEFAULT NULL) RETURNS void
 	AS 'MODULE_PATHNAME', 'taskq_register_handler' LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION taskq.register_handler(text, regprocedure, text, text, boolean, regrole, boolean, text, integer, integer, interval, interval, text, interval, interval, text, text[], text[], boolean, regtype, jsonb, jsonb, regprocedure, interval, regprocedure)
-	IS 'tie a task type to the function or procedure that runs it; a handler of NULL declares a type for external workers';
+	IS 'register the function or procedure that runs a task type; if handler is NULL, declare a type for external workers';
 
 CREATE FUNCTION taskq.unregister_handler(task_type text) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'taskq_unregister_handler' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.unregister_handler(text) IS 'take a task type out of the registry; false when it was not there. Its jobs wait';
+COMMENT ON FUNCTION taskq.unregister_handler(text) IS 'remove a task type from the registry; false if it was not registered. Its jobs wait';
 
 CREATE FUNCTION taskq.is_registered(task_type text) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'taskq_is_registered' LANGUAGE C STABLE;
-COMMENT ON FUNCTION taskq.is_registered(text) IS 'whether a task type is in the registry';
+COMMENT ON FUNCTION taskq.is_registered(text) IS 'whether a task type is registered';
 
 CREATE FUNCTION taskq.get_handler(task_type text) RETURNS text
 	AS 'MODULE_PATHNAME', 'taskq_get_handler' LANGUAGE C STABLE;
-COMMENT ON FUNCTION taskq.get_handler(text) IS 'signature of a task type''s handler, NULL for an external one; raises TQ002 when the type is not registered';
+COMMENT ON FUNCTION taskq.get_handler(text) IS 'signature of a task type''s handler, or NULL for an external one; raises TQ002 if the type is not registered';
 
 CREATE FUNCTION taskq.get_registered_types() RETURNS text[]
 	AS 'MODULE_PATHNAME', 'taskq_get_registered_types' LANGUAGE C STABLE;
@@ -54,7 +54,7 @@ CREATE FUNCTION taskq.list_handlers(
 	OUT lock_timeout interval, OUT retry_function text, OUT retry_function_status text,
 	OUT paused_because text, OUT trial_at timestamptz) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'taskq_list_handlers' LANGUAGE C STABLE ROWS 50;
-COMMENT ON FUNCTION taskq.list_handlers() IS 'the registry, a row a task type; defaults that were not given are shown as they apply';
+COMMENT ON FUNCTION taskq.list_handlers() IS 'all registered task types, one row for each; values that were not given are shown with their defaults';
 
 CREATE FUNCTION taskq.get_handler_info(
 	task_type text,
@@ -68,25 +68,25 @@ CREATE FUNCTION taskq.get_handler_info(
 	OUT paused_because text, OUT trial_at timestamptz) RETURNS record
 	AS 'MODULE_PATHNAME', 'taskq_get_handler_info' LANGUAGE C STABLE;
 
-COMMENT ON FUNCTION taskq.get_handler_info(text) IS 'a task type''s row of list_handlers(), NULL when it is not registered';
+COMMENT ON FUNCTION taskq.get_handler_info(text) IS 'the row of list_handlers() for a task type; NULL if the type is not registered';
 
 CREATE FUNCTION taskq.version_at_least(version text, min_version text) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'taskq_version_at_least' LANGUAGE C IMMUTABLE PARALLEL SAFE;
-COMMENT ON FUNCTION taskq.version_at_least(text, text) IS 'whether a handler of this version takes jobs of that min_version: dotted integers are ordered, others must be equal';
+COMMENT ON FUNCTION taskq.version_at_least(text, text) IS 'whether a handler of this version runs jobs with this min_version: dotted integers are compared by order, other versions must be equal';
 
 CREATE FUNCTION taskq.pause_handler(task_type text) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'taskq_pause_handler' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.pause_handler(text) IS 'start no more jobs of a task type; running ones finish. False when it was paused already';
+COMMENT ON FUNCTION taskq.pause_handler(text) IS 'start no more jobs of a task type; running jobs finish. False if it was already paused';
 
 CREATE FUNCTION taskq.resume_handler(task_type text) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'taskq_resume_handler' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.resume_handler(text) IS 'end pause_handler(), or the pause that taskq makes when the jobs of a type fail because of how the database is; false when it was not paused';
+COMMENT ON FUNCTION taskq.resume_handler(text) IS 'end the pause of a task type, made by pause_handler() or, when its jobs fail because of the state of the database, by taskq; false if it was not paused';
 
 CREATE FUNCTION taskq.clear_handlers() RETURNS integer
 	AS 'MODULE_PATHNAME', 'taskq_clear_handlers' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.clear_handlers() IS 'unregister every handler that the caller may unregister; how many';
+COMMENT ON FUNCTION taskq.clear_handlers() IS 'unregister every handler that the caller may unregister; returns their number';
 
 CREATE FUNCTION taskq.validate_task(task_type text, payload jsonb DEFAULT NULL) RETURNS void
 	AS 'MODULE_PATHNAME', 'taskq_validate_task' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.validate_task(text, jsonb) IS 'raise TQ002 when the type is not registered, TQ009 when its handler does not take the payload, as enqueue_job() would';
+COMMENT ON FUNCTION taskq.validate_task(text, jsonb) IS 'check a payload as enqueue_job() does: raises TQ002 if the type is not registered, and TQ009 if its handler does not accept the payload';
 

@@ -1,10 +1,11 @@
--- taskq: the whole current definition, in sections named like the files in src/.
+-- taskq: the SQL definitions.  make joins this script from the files in sql/parts.
 \echo Use "CREATE EXTENSION taskq" to load this file. \quit
 
--- Everything below is qualified; nothing may be found through a caller's path.
+-- All names below are qualified, so that no object is found through the caller's
+-- search_path.
 SET LOCAL search_path = pg_catalog, pg_temp;
 
--- Fails when the schema is there already: nobody's objects are ever adopted.
+-- This fails if the schema already exists: taskq never takes over existing objects.
 CREATE SCHEMA taskq;
 COMMENT ON SCHEMA taskq IS 'taskq: job queue with a pool of background workers inside the server';
 

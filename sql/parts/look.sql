@@ -4,7 +4,7 @@ CREATE FUNCTION taskq.running_jobs(
 	OUT job_id bigint, OUT epoch bigint, OUT attempt integer, OUT worker_id text, OUT started_at timestamptz,
 	OUT pid integer) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'taskq_running_jobs' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10;
-COMMENT ON FUNCTION taskq.running_jobs() IS 'the jobs that background workers of this database run now, from shared memory';
+COMMENT ON FUNCTION taskq.running_jobs() IS 'jobs that the background workers of this database run now, from shared memory';
 
 CREATE FUNCTION taskq.background_workers(
 	OUT worker_id text, OUT pool text, OUT pid integer, OUT state text, OUT job_id bigint, OUT task_type text,
@@ -19,11 +19,11 @@ CREATE FUNCTION taskq.handler_statistics(
 	OUT total_wait double precision, OUT p50_wait double precision, OUT p95_wait double precision, OUT p99_wait double precision,
 	OUT since timestamptz) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'taskq_handler_statistics' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 100;
-COMMENT ON FUNCTION taskq.handler_statistics() IS 'settled attempts of this database by task type, from shared memory; times in milliseconds';
+COMMENT ON FUNCTION taskq.handler_statistics() IS 'settled attempts of this database by task type, from shared memory; times are in milliseconds';
 
 CREATE FUNCTION taskq.stat_reset(task_type text DEFAULT NULL) RETURNS void
 	AS 'MODULE_PATHNAME', 'taskq_stat_reset' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.stat_reset(text) IS 'begin anew with the statistics of a task type, or of all in this database';
+COMMENT ON FUNCTION taskq.stat_reset(text) IS 'reset the statistics of a task type, or of all types in this database';
 
 CREATE FUNCTION taskq.describe_job(
 	job_id bigint, OUT job_id bigint, OUT task_type text, OUT queue text, OUT state text, OUT reason text,
@@ -31,34 +31,34 @@ CREATE FUNCTION taskq.describe_job(
 	OUT started_at timestamptz, OUT finished_at timestamptz, OUT worker_id text,
 	OUT error_type text, OUT error_code text, OUT last_error text) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'taskq_describe_job' LANGUAGE C VOLATILE ROWS 1;
-COMMENT ON FUNCTION taskq.describe_job(bigint) IS 'what became of a job and, where it does not run, why; raises TQ011 when there is none that is for the caller: a producer''s own, those of tenants that it was granted, an observer''s; operators all';
+COMMENT ON FUNCTION taskq.describe_job(bigint) IS 'the state of a job and, if it does not run, the reason; raises TQ011 if there is no such job that the caller may see. Producers see their own jobs and those of tenants that they were granted, observers the jobs of their tenants, operators all jobs';
 
 CREATE FUNCTION taskq.explain_claim(
 	worker_id text DEFAULT NULL, task_types text[] DEFAULT NULL,
 	OUT route_id integer, OUT queue text, OUT task_type text, OUT required_capabilities text[], OUT min_version text,
 	OUT due boolean, OUT claimable boolean, OUT reason text) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'taskq_explain_claim' LANGUAGE C VOLATILE ROWS 100;
-COMMENT ON FUNCTION taskq.explain_claim(text, text[]) IS 'of which routes a worker is given jobs, and why not of the others; arguments as of claim_job()';
+COMMENT ON FUNCTION taskq.explain_claim(text, text[]) IS 'the routes, whether a worker is given their jobs, and why not; the arguments are those of claim_job()';
 
 CREATE FUNCTION taskq.explain_routes(
 	OUT route_id integer, OUT queue text, OUT task_type text, OUT required_capabilities text[], OUT min_version text,
 	OUT reason text) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'taskq_explain_routes' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 100;
-COMMENT ON FUNCTION taskq.explain_routes() IS 'every route, and why no worker would be given jobs of it now; behind the view route_reasons';
+COMMENT ON FUNCTION taskq.explain_routes() IS 'all routes, and why no worker would be given their jobs now; used by the view route_reasons';
 
 CREATE FUNCTION taskq.worker_lives_until(last_seen timestamptz, lease interval) RETURNS timestamptz
 	AS 'MODULE_PATHNAME', 'taskq_worker_lives_until' LANGUAGE C STABLE PARALLEL SAFE;
-COMMENT ON FUNCTION taskq.worker_lives_until(timestamptz, interval) IS 'until when an external worker that was seen then counts as alive: three times its lease, or of taskq.lease where that is NULL';
+COMMENT ON FUNCTION taskq.worker_lives_until(timestamptz, interval) IS 'the time until which an external worker counts as alive, from the time when it was last seen and its lease; that is three leases, or three times taskq.lease if lease is NULL';
 
 CREATE FUNCTION taskq.status(OUT name text, OUT value text, OUT hint text) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'taskq_status' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10;
-COMMENT ON FUNCTION taskq.status() IS 'how taskq stands in this database and, where something is missing, what to do';
+COMMENT ON FUNCTION taskq.status() IS 'the state of taskq in this database and, if something is missing, what to do about it';
 
 CREATE FUNCTION taskq.scheduler_pid() RETURNS integer
 	AS 'MODULE_PATHNAME', 'taskq_scheduler_pid' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
-COMMENT ON FUNCTION taskq.scheduler_pid() IS 'process id of this database''s scheduler, NULL while none runs';
+COMMENT ON FUNCTION taskq.scheduler_pid() IS 'process id of this database''s scheduler; NULL if none runs';
 
 CREATE FUNCTION taskq.pool_state(pool text) RETURNS text
 	AS 'MODULE_PATHNAME', 'taskq_pool_state' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
-COMMENT ON FUNCTION taskq.pool_state(text) IS 'whether a pool of this database can have workers: ready; no slot, when it has none and no slot of max_worker_processes is free; not running, when taskq starts none here';
+COMMENT ON FUNCTION taskq.pool_state(text) IS 'whether a pool of this database can have workers: ready; no slot if it has no worker and no slot of max_worker_processes is free; not running if taskq starts no workers here';
 

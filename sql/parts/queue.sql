@@ -6,7 +6,7 @@ CREATE FUNCTION taskq.create_queue(
 	events boolean DEFAULT false, retain_events interval DEFAULT NULL,
 	validate_payloads boolean DEFAULT true) RETURNS void
 	AS 'MODULE_PATHNAME', 'taskq_create_queue' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.create_queue(text, text, interval, interval, boolean, text, boolean, interval, boolean) IS 'make a queue; its finished jobs are kept 7 days when completed and 30 days otherwise unless said differently';
+COMMENT ON FUNCTION taskq.create_queue(text, text, interval, interval, boolean, text, boolean, interval, boolean) IS 'create a queue; by default, completed jobs are kept for 7 days, and jobs that ended in another way for 30 days';
 
 CREATE FUNCTION taskq.alter_queue(
 	queue text, description text DEFAULT NULL, retain_completed interval DEFAULT NULL,
@@ -14,17 +14,17 @@ CREATE FUNCTION taskq.alter_queue(
 	events boolean DEFAULT NULL, retain_events interval DEFAULT NULL,
 	validate_payloads boolean DEFAULT NULL) RETURNS void
 	AS 'MODULE_PATHNAME', 'taskq_alter_queue' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.alter_queue(text, text, interval, interval, boolean, text, boolean, interval, boolean) IS 'change a queue; what is NULL stays as it is';
+COMMENT ON FUNCTION taskq.alter_queue(text, text, interval, interval, boolean, text, boolean, interval, boolean) IS 'change a queue; a NULL leaves a value as it is';
 
 CREATE FUNCTION taskq.drop_queue(queue text) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'taskq_drop_queue' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.drop_queue(text) IS 'drop a queue that has never had a job; false when there is none of that name';
+COMMENT ON FUNCTION taskq.drop_queue(text) IS 'drop a queue that has never had a job; false if there is no queue of that name';
 
 CREATE FUNCTION taskq.pause_queue(queue text) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'taskq_pause_queue' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.pause_queue(text) IS 'start no more jobs of a queue; running ones finish. False when it was paused already';
+COMMENT ON FUNCTION taskq.pause_queue(text) IS 'start no more jobs of a queue; running jobs finish. False if it was already paused';
 
 CREATE FUNCTION taskq.resume_queue(queue text) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'taskq_resume_queue' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.resume_queue(text) IS 'end pause_queue(); false when the queue was not paused';
+COMMENT ON FUNCTION taskq.resume_queue(text) IS 'end the pause of a queue; false if it was not paused';
 

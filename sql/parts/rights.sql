@@ -1,8 +1,8 @@
 -- rights --------------------------------------------------------------------
--- Nothing to anybody but the owner, whatever ALTER DEFAULT PRIVILEGES says, not
--- even the right to name the types: announce_installation() takes it all back at
--- the end of this script. A script that updates the extension revokes in the same
--- way what it creates, before it grants.
+-- Only the owner has rights on these objects. PUBLIC does not even have USAGE on the
+-- types. announce_installation() ensures this at the end of this script, regardless of
+-- ALTER DEFAULT PRIVILEGES. A script that updates the extension must revoke the rights
+-- on what it creates in the same way, before it grants any.
 
 INSERT INTO taskq.access_rights (access, object)
 SELECT a, o FROM (VALUES

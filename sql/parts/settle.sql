@@ -2,20 +2,20 @@
 
 CREATE FUNCTION taskq.complete_job(job_id bigint, epoch bigint, result jsonb DEFAULT NULL) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'taskq_complete_job' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.complete_job(bigint, bigint, jsonb) IS 'settle a claimed job as completed; true when this call did it, false when it was done before';
+COMMENT ON FUNCTION taskq.complete_job(bigint, bigint, jsonb) IS 'settle a claimed job as completed; true if this call did so, false if it was done before';
 
 CREATE FUNCTION taskq.complete_jobs(
 	job_ids bigint[], epochs bigint[], results jsonb[] DEFAULT NULL,
 	OUT job_id bigint, OUT epoch bigint, OUT status text) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'taskq_complete_jobs' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.complete_jobs(bigint[], bigint[], jsonb[]) IS 'settle claimed jobs as completed; a row a job with status completed, repeated, stale or not_found';
+COMMENT ON FUNCTION taskq.complete_jobs(bigint[], bigint[], jsonb[]) IS 'settle claimed jobs as completed; returns a row for each job, with status completed, repeated, stale or not_found';
 
 CREATE FUNCTION taskq.fail_job(
 	job_id bigint, epoch bigint, message text DEFAULT NULL, error_type text DEFAULT NULL, error_code text DEFAULT NULL,
 	retryable boolean DEFAULT NULL, retry_in interval DEFAULT NULL, detail text DEFAULT NULL,
 	hint text DEFAULT NULL, context text DEFAULT NULL) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'taskq_fail_job' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.fail_job(bigint, bigint, text, text, text, boolean, interval, text, text, text) IS 'settle an attempt as failed: the job is retried by its policy, or discarded';
+COMMENT ON FUNCTION taskq.fail_job(bigint, bigint, text, text, text, boolean, interval, text, text, text) IS 'settle an attempt as failed; the job is retried by its retry policy, or discarded';
 
 CREATE FUNCTION taskq.release_job(job_id bigint, epoch bigint) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'taskq_release_job' LANGUAGE C VOLATILE;
@@ -27,15 +27,15 @@ COMMENT ON FUNCTION taskq.snooze_job(bigint, bigint, interval) IS 'give a claime
 
 CREATE FUNCTION taskq.cancel_job(job_id bigint, epoch bigint DEFAULT NULL, reason text DEFAULT NULL) RETURNS text
 	AS 'MODULE_PATHNAME', 'taskq_cancel_job' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.cancel_job(bigint, bigint, text) IS 'cancel a job: cancelled, requested (it is running and will be told) or final (it had ended). With an epoch: its worker gives it up. Raises TQ011 when there is none that the caller may cancel: producers those that they have enqueued, or of tenants that they were granted; operators all';
+COMMENT ON FUNCTION taskq.cancel_job(bigint, bigint, text) IS 'cancel a job; returns cancelled, requested if it is running and will be told, or final if it had ended. With an epoch, the worker that has the job gives it up. Raises TQ011 if there is no such job that the caller may cancel: producers may cancel their own jobs and those of tenants that they were granted, operators all jobs';
 
 CREATE FUNCTION taskq.retry_job(job_id bigint, force boolean DEFAULT false) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'taskq_retry_job' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.retry_job(bigint, boolean) IS 'make a waiting job available now, or put an ended one back; a completed one only with force. False when it was available already';
+COMMENT ON FUNCTION taskq.retry_job(bigint, boolean) IS 'make a waiting job available now, or put an ended one back; a completed job only with force. False if it was already available';
 
 CREATE FUNCTION taskq.discard_job(job_id bigint, reason text DEFAULT NULL) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'taskq_discard_job' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.discard_job(bigint, text) IS 'end a job that is not running as discarded; false when it was discarded already';
+COMMENT ON FUNCTION taskq.discard_job(bigint, text) IS 'end a job that is not running as discarded; false if it was already discarded';
 
 CREATE FUNCTION taskq.redrive_jobs(
 	task_type text DEFAULT NULL, queue text DEFAULT NULL, error_type text DEFAULT NULL, error_code text DEFAULT NULL,
@@ -43,5 +43,5 @@ CREATE FUNCTION taskq.redrive_jobs(
 	finished_before timestamptz DEFAULT NULL, tenant_id text DEFAULT NULL, max_jobs integer DEFAULT 1000) RETURNS integer
 	AS 'MODULE_PATHNAME', 'taskq_redrive_jobs' LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION taskq.redrive_jobs(text, text, text, text, text, text[], timestamptz, timestamptz, text, integer)
-	IS 'put back up to max_jobs ended jobs that did not complete, those first that ended first, passing over what others have locked; how many';
+	IS 'put back up to max_jobs ended jobs that did not complete, in the order in which they ended, skipping those that another transaction has locked; returns their number';
 

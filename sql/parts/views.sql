@@ -1,14 +1,15 @@
 -- views ---------------------------------------------------------------------
--- Columns are only ever appended. Who reads a view is asked for his tenants in
--- each branch that shows jobs, or what was said and done in them. A UNION ALL is
--- never a view's outermost level: the planner would take it apart and hand the
--- reader's own conditions down into its branches, barrier or not.
+-- New columns are always appended. Each branch that shows jobs, or attempts and
+-- messages of jobs, checks which tenants the reader may see. A UNION ALL in a view with
+-- such checks is always in a subquery: at the outermost level, the planner would flatten
+-- it and push the reader's own conditions down into the branches, regardless of
+-- security_barrier.
 
 CREATE VIEW taskq.handler_history WITH (security_barrier) AS
 SELECT task_type, handler, run_as, description, version, registered_by, registered_at, change, changed_by, changed_at,
 	payload_type, required_fields, optional_fields, validator, retry_function
 FROM taskq.handler_changes;
-COMMENT ON VIEW taskq.handler_history IS 'handlers that were overridden or unregistered, by whom and when';
+COMMENT ON VIEW taskq.handler_history IS 'handlers that were overridden or unregistered, with role and time';
 
 CREATE VIEW taskq.queues WITH (security_barrier) AS
 SELECT queue, description, paused, keep_payload,
@@ -19,7 +20,7 @@ FROM taskq.queue_defs
 UNION ALL
 SELECT 'default', NULL, false, true, '7 days', '30 days', 'wait', NULL, false, '3 days', true
 WHERE NOT EXISTS (SELECT FROM taskq.queue_defs WHERE queue_id = 1);
-COMMENT ON VIEW taskq.queues IS 'the queues; default is always there';
+COMMENT ON VIEW taskq.queues IS 'queues; default always exists';
 
 CREATE VIEW taskq.pools WITH (security_barrier) AS
 SELECT p.pool, p.role, p.size, p.min_size, p.task_types, p.queues, p.capabilities, p.paused,
@@ -56,8 +57,8 @@ FROM taskq.external_workers e,
 			 FROM taskq.jobs j JOIN taskq.routes t USING (route_id)
 			 WHERE j.gate = 'r' AND j.worker_id = e.worker_id COLLATE "C") r
 WHERE e.ended_at IS NULL;
-COMMENT ON VIEW taskq.workers IS 'background and external workers with the task types they are given';
-COMMENT ON COLUMN taskq.workers.implicit IS 'registered by a claim, for the task types that its calls have named, and not by register_worker()';
+COMMENT ON VIEW taskq.workers IS 'background and external workers, with the task types that they are given';
+COMMENT ON COLUMN taskq.workers.implicit IS 'whether the worker was registered by a claim, for the task types that its calls have named, and not by register_worker()';
 
 CREATE VIEW taskq.all_jobs WITH (security_barrier) AS
 SELECT u.* FROM (
@@ -87,11 +88,11 @@ SELECT u.* FROM (
 		LEFT JOIN taskq.queue_defs q USING (queue_id)
 	WHERE NOT h.superseded AND taskq.sees_tenant(h.tenant_id)
 ) u;
-COMMENT ON VIEW taskq.all_jobs IS 'every job, live and finished';
+COMMENT ON VIEW taskq.all_jobs IS 'all jobs, live and finished';
 
 CREATE FUNCTION taskq.jobs_of_route(route_id integer, max_jobs integer DEFAULT 100) RETURNS SETOF taskq.all_jobs
 	AS 'MODULE_PATHNAME', 'taskq_jobs_of_route' LANGUAGE C VOLATILE ROWS 100;
-COMMENT ON FUNCTION taskq.jobs_of_route(integer, integer) IS 'the jobs that wait in a route, in the order in which claims take them';
+COMMENT ON FUNCTION taskq.jobs_of_route(integer, integer) IS 'the waiting jobs of a route, in the order of a claim';
 
 CREATE VIEW taskq.attempts WITH (security_barrier) AS
 SELECT u.* FROM (
@@ -106,9 +107,9 @@ SELECT u.* FROM (
 		CASE last_outcome WHEN 'c' THEN 'completed' ELSE 'cancelled' END,
 		CASE last_outcome WHEN 'x' THEN 'cancelled' END, NULL, NULL, NULL, NULL, NULL, NULL
 	FROM taskq.job_history
-	WHERE last_outcome IN ('c', 'x') AND attempt > 0 AND taskq.sees_tenant(tenant_id)	-- 0: put back after that run, and ended without another
+	WHERE last_outcome IN ('c', 'x') AND attempt > 0 AND taskq.sees_tenant(tenant_id)	-- attempt is 0 if the job was put back and ended without another run
 ) u;
-COMMENT ON VIEW taskq.attempts IS 'every attempt that counted, and how it ended';
+COMMENT ON VIEW taskq.attempts IS 'every attempt that counted, and its outcome';
 
 CREATE VIEW taskq.frames WITH (security_barrier) AS
 SELECT u.* FROM (
@@ -122,16 +123,16 @@ SELECT u.* FROM (
 	FROM taskq.running_frames() r
 	WHERE NOT EXISTS (SELECT FROM taskq.frame_log l WHERE l.job_id = r.job_id AND l.epoch = r.epoch AND l.frame = r.frame)
 ) u;
-COMMENT ON VIEW taskq.frames IS 'what runs have said, also those that still run';
+COMMENT ON VIEW taskq.frames IS 'messages of all runs, including current runs';
 
 CREATE FUNCTION taskq.read_frames(job_id bigint, attempt integer DEFAULT NULL, after integer DEFAULT 0) RETURNS SETOF taskq.frames
 	AS 'MODULE_PATHNAME', 'taskq_read_frames' LANGUAGE C VOLATILE ROWS 100;
-COMMENT ON FUNCTION taskq.read_frames(bigint, integer, integer) IS 'what a job''s runs, or one attempt, have said, in order; after a frame''s number, to read on';
+COMMENT ON FUNCTION taskq.read_frames(bigint, integer, integer) IS 'the messages of a job''s runs, or of one attempt, in order; to continue, give the number of the last frame in after';
 
 CREATE VIEW taskq.route_reasons WITH (security_barrier) AS
 SELECT route_id, queue, task_type, required_capabilities, min_version, reason
 FROM taskq.explain_routes();
-COMMENT ON VIEW taskq.route_reasons IS 'why no registered worker would be given jobs of a route now, a row a route; NULL where one would';
+COMMENT ON VIEW taskq.route_reasons IS 'all routes, and why no registered worker would be given their jobs now; the reason is NULL if a worker would';
 
 CREATE VIEW taskq.unroutable_jobs WITH (security_barrier) AS
 SELECT r.queue, r.task_type, r.required_capabilities, r.reason, o.jobs, o.oldest, r.min_version
@@ -139,7 +140,7 @@ FROM taskq.route_reasons r,
 	LATERAL (SELECT count(*) AS jobs, min(j.created_at) AS oldest FROM taskq.jobs j
 			 WHERE j.route_id = r.route_id AND j.gate = 'o' AND taskq.sees_tenant(j.tenant_id)) o
 WHERE r.reason IS NOT NULL AND o.jobs > 0;
-COMMENT ON VIEW taskq.unroutable_jobs IS 'waiting jobs that no worker would be given now, or only one that nobody has registered, a row a route, with the reason';
+COMMENT ON VIEW taskq.unroutable_jobs IS 'waiting jobs that no worker would be given now, or only a worker that is not registered; a row for each route, with the reason';
 
 CREATE VIEW taskq.stat_queues WITH (security_barrier) AS
 SELECT q.queue, q.paused, COALESCE(c.available, 0) AS available, COALESCE(c.scheduled, 0) AS scheduled,
@@ -165,23 +166,23 @@ FROM taskq.queues q LEFT JOIN (
 			LEFT JOIN taskq.running_jobs() s USING (job_id)
 		  WHERE taskq.sees_tenant(j.tenant_id)) live
 	GROUP BY queue) c USING (queue);
-COMMENT ON VIEW taskq.stat_queues IS 'depth of each queue by state, and how long its oldest available job has been due';
+COMMENT ON VIEW taskq.stat_queues IS 'number of jobs of each queue by state, and how long its oldest available job has been due';
 
 CREATE VIEW taskq.stat_handlers WITH (security_barrier) AS
 SELECT task_type, runs, completed, failed, total_time, total_time / NULLIF(runs, 0) AS mean_time, min_time, max_time, last_run_at,
 	p50_time, p95_time, p99_time, total_wait / NULLIF(runs, 0) AS mean_wait, p50_wait, p95_wait, p99_wait, since
 FROM taskq.handler_statistics();
-COMMENT ON VIEW taskq.stat_handlers IS 'runs, failures and time by task type, and how long its jobs waited when they were due; times in milliseconds';
+COMMENT ON VIEW taskq.stat_handlers IS 'runs, failures and durations by task type, and how long due jobs waited; times are in milliseconds';
 
 CREATE VIEW taskq.stat_workers WITH (security_barrier) AS
 SELECT worker_id, pool, pid, state, job_id, task_type, started_at, completed, failed
 FROM taskq.background_workers();
-COMMENT ON VIEW taskq.stat_workers IS 'what each background worker does and has done since it started';
+COMMENT ON VIEW taskq.stat_workers IS 'what each background worker runs, and what it has done since it started';
 
 CREATE VIEW taskq.events WITH (security_barrier) AS
 SELECT event_id, at, event, job_id, attempt, epoch, task_type, queue, tenant_id, correlation_id,
 	worker_id, result, error_type, error_code, error_message, metadata
 FROM taskq.event_log
 WHERE taskq.sees_tenant(tenant_id);
-COMMENT ON VIEW taskq.events IS 'what happened to jobs of queues that record events; to follow it, use read_events()';
+COMMENT ON VIEW taskq.events IS 'events of jobs in queues that record them; to follow them, use read_events()';
 

@@ -23,5 +23,5 @@ CREATE TYPE taskq.job AS (
 	checkpoint            jsonb,
 	correlation_id        text
 );
-COMMENT ON TYPE taskq.job IS 'a claimed job, as claim_job() returns it and handlers of the form f(taskq.job) receive it';
+COMMENT ON TYPE taskq.job IS 'a claimed job, as claim_job() returns it and as handlers of the form f(taskq.job) receive it';
 

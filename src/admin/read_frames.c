@@ -26,6 +26,7 @@
 #include "job/tenants.h"
 #include "shared/shmem.h"
 #include "store/catalog.h"
+#include "store/columns.h"
 #include "store/owner.h"
 #include "store/store.h"
 
@@ -91,7 +92,7 @@ LastFrame(int64 job_id, int64 epoch)
 	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(job_id));
 	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(epoch));
 	if (StoreFindLast(&log, RelationGetPrimaryKeyIndex_compat(log.rel), 2, keys, snapshot))
-		last = DatumGetInt32(SlotDatum(log.found, 3));
+		last = DatumGetInt32(SlotDatum(log.found, Anum_frame_log_frame));
 	StoreClose(&log, false);
 	UnregisterSnapshot(snapshot);
 	return last;

@@ -29,7 +29,7 @@ RefuseRow(const char *detail)
  * A column that was dropped has no type.  The caller has looked at the number of
  * columns.
  */
-int
+static int
 FirstOtherColumn(TupleDesc desc, int n, const Oid *types)
 {
 	Assert(desc->natts >= n);

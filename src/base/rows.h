@@ -10,7 +10,6 @@
 #include "access/tupdesc.h"
 #include "fmgr.h"
 
-extern int	FirstOtherColumn(TupleDesc desc, int n, const Oid *types);
 extern void CheckColumns(TupleDesc desc, int n, const Oid *types);
 extern void CheckSameColumns(TupleDesc desc, TupleDesc other);
 extern void BeginRows(FunctionCallInfo fcinfo, int n, const Oid *types);

@@ -1,12 +1,13 @@
 /*
  * choose.c
- *	  Which job a claim tries next.
+ *	  Choosing the job that a claim tries next.
  *
- * The routes of a claim are compared by their first due jobs, and the first of all
- * is tried.  The ready list knows them (ready.c).  Where there is none for a route,
- * a cursor reads the index, a few hints ahead.  Within a priority, jobs are in the
- * order of run_at, so the first future one ends it and the cursor seeks the next
- * priority: future jobs are never walked, nor are jobs of other routes.
+ * A claim compares the first due jobs of its routes, and tries the first of all of
+ * them.  The ready list knows the first job of a route (ready.c).  If the list has
+ * no entry for a route, a cursor reads the index, a few hints ahead.  The index
+ * orders the jobs of one priority by run_at, so the cursor seeks the next priority
+ * as soon as it meets a future job.  It never walks through future jobs, nor
+ * through jobs of other routes.
  */
 #include "taskq.h"
 
@@ -21,9 +22,12 @@
 
 #define MIN_AHEAD 8
 #define MAX_AHEAD 512
-#define MAX_IN_VAIN 100 /* looks at a list that give nothing; then the index is read */
+#define MAX_IN_VAIN 100 /* after this many empty results from the list, read the index */
 
-/* Among jobs of its own that nobody else can see yet, a transaction reads itself. */
+/*
+ * Must the claim read the index of this route?  The ready list does not have the
+ * jobs that the current transaction has added.
+ */
 static bool
 MustRead(int32 route_id, bool sees_own)
 {
@@ -60,7 +64,7 @@ HintPlace(const ScanHint *hint)
 	return (ReadyKey){ hint->key.run_at, hint->key.job_id };
 }
 
-/* Let go of what was read or taken in vain. */
+/* Return the unused hints to the ready list, and end the scan. */
 void
 ChooseEnd(ClaimScan *scan)
 {
@@ -72,8 +76,8 @@ ChooseEnd(ClaimScan *scan)
 }
 
 /*
- * Go on where the last claim of this transaction has stopped, or have the next
- * one go on here: what was passed over is not looked at again.
+ * Continue where the last claim of this transaction stopped, and remember the place
+ * for the next one.  A job that was passed over is not looked at again.
  */
 void
 ChooseKeepPlace(ClaimScan *scan, ClaimPlace *place)
@@ -116,7 +120,7 @@ ReadAhead(ClaimScan *scan, ClaimCursor *cursor)
 			cursor->hints[cursor->n_hints++] = hint;
 			continue;
 		}
-		/* the rest of this priority lies ahead too: on to the next */
+		/* the rest of this priority is in the future too: seek the next priority */
 		scan->next_due = Min(scan->next_due, hint.key.run_at);
 		cursor->after.run_at = DT_NOEND;
 		cursor->after.job_id = PG_INT64_MAX;
@@ -125,7 +129,7 @@ ReadAhead(ClaimScan *scan, ClaimCursor *cursor)
 	ScanRest(&scan->scan);
 }
 
-/* Ask the ready list where a route's first job is; false: none is due. */
+/* Ask the ready list for the first due job of a route; returns false if none is due. */
 static bool
 AskList(ClaimScan *scan, ClaimCursor *cursor, JobKey *key)
 {
@@ -139,7 +143,10 @@ AskList(ClaimScan *scan, ClaimCursor *cursor, JobKey *key)
 		look = ReadyPeek(cursor->route_id, scan->now, &key->priority, &place);
 	}
 
-	/* not read yet: at once, or each of many routes would be asked anew for each other */
+	/*
+	 * If the lane was not read yet, fill it now.  Otherwise, with many routes, each
+	 * choice would ask for every one of them again.
+	 */
 	while (look == READY_FILL && ReadyCompare(&place, &begin) == 0 &&
 		   ScanFill(&scan->scan, cursor->route_id, key->priority, scan->now, &begin, 0, NULL) == 0)
 		look = ReadyPeek(cursor->route_id, scan->now, &key->priority, &place);
@@ -151,7 +158,10 @@ AskList(ClaimScan *scan, ClaimCursor *cursor, JobKey *key)
 	return look == READY_HINT || look == READY_FILL;
 }
 
-/* Where is, or may be, the first due job of a route?  False: nowhere. */
+/*
+ * Find the key of a route's first due job, or a key before which there is none.
+ * Returns false if no job is due.
+ */
 static bool
 FindHead(ClaimScan *scan, ClaimCursor *cursor, JobKey *key)
 {
@@ -180,9 +190,9 @@ Precedes(const JobKey *a, const JobKey *b)
 }
 
 /*
- * The cursor with the first job of all, where that is, and the place of the
- * second: queues in the order of their ranks, and exact order among all routes
- * of one rank.
+ * Return the cursor with the first job of all, with the key of that job and the key
+ * of the second one.  Queues come in the order of their ranks; among the routes of
+ * one rank the order is exact.
  */
 static ClaimCursor *
 Choose(ClaimScan *scan, JobKey *key, JobKey *second)
@@ -218,7 +228,10 @@ Choose(ClaimScan *scan, JobKey *key, JobKey *second)
 	return first;
 }
 
-/* Take hints from the list, as many as are wanted before the second route's turn. */
+/*
+ * Take hints from the ready list, but only those that precede the first job of the
+ * second route.
+ */
 static void
 TakeHints(ClaimScan *scan, ClaimCursor *cursor, const JobKey *key, const JobKey *second)
 {
@@ -244,7 +257,7 @@ TakeHints(ClaimScan *scan, ClaimCursor *cursor, const JobKey *key, const JobKey 
 		cursor->reads = true;
 	if (n < 0)
 	{
-		/* somebody is filling it: read for oneself, from there on */
+		/* another process is filling the lane: read the index, from there on */
 		cursor->reads = true;
 		cursor->after = *key;
 		if (key->job_id > PG_INT64_MIN)
@@ -262,7 +275,7 @@ TakeHints(ClaimScan *scan, ClaimCursor *cursor, const JobKey *key, const JobKey 
 		(void) ScanFill(&scan->scan, cursor->route_id, key->priority, scan->now, &bound, 0, NULL);
 }
 
-/* The cursor with the first hint of all. */
+/* Return the cursor with the first hint of all. */
 ClaimCursor *
 ChooseNext(ClaimScan *scan)
 {
@@ -282,7 +295,7 @@ ChooseNext(ClaimScan *scan)
 	}
 }
 
-/* Nothing more is to be had of this route. */
+/* Mark a route as finished, and return its unused hints to the ready list. */
 void
 ChooseFinish(ClaimCursor *cursor)
 {
@@ -292,7 +305,10 @@ ChooseFinish(ClaimCursor *cursor)
 	cursor->at = cursor->n_hints;
 }
 
-/* Count a route's due jobs as far as the list knows them; false: it does not know all. */
+/*
+ * Count a route's due jobs through the ready list; returns false if the list is not
+ * complete.
+ */
 static bool
 CountListed(ClaimScan *scan, int32 route_id, int most, int *due)
 {
@@ -327,8 +343,8 @@ CountListed(ClaimScan *scan, int32 route_id, int most, int *due)
 }
 
 /*
- * How many jobs of each of these routes are due, counting to "most" at the
- * most, and when the next one will be.  Locks nothing; how many in all.
+ * Count the due jobs of each of these routes, up to "most" for each, and find the
+ * moment when the next job becomes due.  Returns the total.  Takes no row locks.
  */
 int
 ClaimCountDue(const RouteSet *routes, int most, int *due, TimestampTz *next_due)

@@ -1,6 +1,6 @@
 /*
  * choose.h
- *	  Which job a claim tries next.
+ *	  Choosing the job that a claim tries next.
  */
 #ifndef TASKQ_CHOOSE_H
 #define TASKQ_CHOOSE_H
@@ -15,11 +15,11 @@ typedef struct ClaimCursor
 {
 	int32	  route_id;
 	int		  rank;
-	bool	  reads;	 /* the index; else its hints are of the ready list */
-	bool	  finished;	 /* nothing behind the hints */
-	bool	  must_fill; /* the list knows only where to read on */
+	bool	  reads;	 /* hints come from the index, not from the ready list */
+	bool	  finished;	 /* there are no more jobs after the hints */
+	bool	  must_fill; /* the list must be filled before hints can be taken */
 	int		  in_vain;
-	JobKey	  after; /* read on behind this place */
+	JobKey	  after; /* continue reading after this key */
 	ScanHint *hints;
 	int		  n_hints;
 	int		  at;
@@ -29,14 +29,14 @@ typedef struct ClaimScan
 {
 	Store		 *jobs;
 	JobScan		  scan;
-	MemoryContext context; /* of the hints */
+	MemoryContext context; /* for the hints */
 	TimestampTz	  now;
-	TimestampTz	  next_due; /* the first future run_at met, or DT_NOEND */
-	int			  wanted;	/* jobs */
+	TimestampTz	  next_due; /* earliest future run_at seen, or DT_NOEND */
+	int			  wanted;	/* number of jobs wanted */
 	int			  ahead;
 	int			  n_cursors;
 	ClaimCursor	 *cursors;
-	ClaimCursor	 *taken; /* the one whose hints were taken from the list */
+	ClaimCursor	 *taken; /* cursor whose hints were taken from the ready list, or NULL */
 } ClaimScan;
 
 extern void			ChooseBegin(ClaimScan *scan, Store *jobs, const RouteSet *routes, int most, bool sees_own);

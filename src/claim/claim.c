@@ -1,6 +1,6 @@
 /*
  * claim.c
- *	  Taking jobs: choose (choose.c), lock and stamp (take.c).  Nothing else may
+ *	  Claiming jobs: choose (choose.c), lock and stamp (take.c).  Nothing else may
  *	  start a job.
  */
 #include "taskq.h"
@@ -22,7 +22,7 @@
 #include "shared/wake.h"
 #include "store/owner.h"
 
-/* Claim up to "most" jobs for an external worker; the function gets each. */
+/* Claim up to "most" jobs for an external worker, and call the function for each. */
 int
 ClaimStamped(ClaimRequest *request, int most, ClaimFunction function, void *arg)
 {
@@ -60,7 +60,10 @@ ClaimStamped(ClaimRequest *request, int most, ClaimFunction function, void *arg)
 	return claimed;
 }
 
-/* All that a claim of one job does, short of the stamp; is there one? */
+/*
+ * Do all that a claim of one job does, except for the stamp.  Returns true if there
+ * is a job.
+ */
 static bool
 LockForLook(ClaimRequest *request)
 {
@@ -80,7 +83,7 @@ LockForLook(ClaimRequest *request)
 	found = TakeBegin(&admitting, request, 1) > 0 && TakeNext(&scan, request, &admitting, &hold, &job);
 	AdmitEnd(&admitting);
 
-	/* whoever passes over it now is woken when it is let go */
+	/* wake those that pass over the job now, when its lock is released */
 	if (found)
 		WakeClaimed(job.route_id);
 	TypeRelease(&hold);
@@ -91,9 +94,9 @@ LockForLook(ClaimRequest *request)
 }
 
 /*
- * Could the worker claim a job now?  That there is a due one does not say so:
- * others may have it, or the worker all that it may have.  So one is locked, in
- * a subtransaction that is rolled back.
+ * Could the worker claim a job now?  It is not enough that a job is due: another
+ * worker may have it locked, or this worker may be at its limit.  So this locks a
+ * job in a subtransaction, and rolls that back.
  */
 bool
 ClaimCould(ClaimRequest *request)
@@ -131,9 +134,9 @@ ClaimCould(ClaimRequest *request)
 }
 
 /*
- * Claim one job to run and settle in this transaction.  When true, the table
- * stays open and jobs->found is the locked row.  With the place of a claim of
- * this transaction for the same routes, the next one in its order.
+ * Claim one job to run and settle in this transaction.  If this returns true, the
+ * table stays open and jobs->found is the locked row.  If "place" is not NULL,
+ * continue after the last claim of this transaction with the same routes.
  */
 bool
 ClaimToRun(const ClaimRequest *request, ClaimPlace *place, Store *jobs, TaskqJob *job)
@@ -167,8 +170,8 @@ ClaimToRun(const ClaimRequest *request, ClaimPlace *place, Store *jobs, TaskqJob
 }
 
 /*
- * Claim one certain job to run and settle in this transaction, due or not.
- * False: it is not waiting, or not for this worker.
+ * Claim the job with this id to run and settle in this transaction, even if it is
+ * not due.  Returns false if it is not waiting, or if the worker may not run it.
  */
 bool
 ClaimByIdToRun(const ClaimRequest *request, int64 job_id, Store *jobs, TaskqJob *job)

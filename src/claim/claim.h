@@ -1,6 +1,6 @@
 /*
  * claim.h
- *	  Taking jobs: choose, lock, stamp.  Nothing else may start a job.
+ *	  Claiming jobs: choose, lock, stamp.  Nothing else may start a job.
  */
 #ifndef TASKQ_CLAIM_H
 #define TASKQ_CLAIM_H
@@ -14,27 +14,28 @@
 typedef struct ClaimRequest ClaimRequest;
 
 /*
- * Return the claimant of a request by what is committed now: request->worker if
- * nothing has changed, and NULL if it may be given no job at all any more.
+ * Return the claimant of a request according to what is committed now.  This is
+ * request->worker if nothing has changed, and NULL if the claimant may no longer be
+ * given any job.
  */
 typedef const Claimant *(*ClaimantFunction)(const ClaimRequest *request);
 
 struct ClaimRequest
 {
 	const Claimant			 *worker;
-	ClaimantFunction		  worker_now; /* NULL: the claimant cannot change */
-	const struct KnownWorker *known;	  /* of an external worker, for worker_now */
-	const RouteSet			 *routes;	  /* computed under catalog_version */
+	ClaimantFunction		  worker_now; /* NULL if the claimant cannot change */
+	const struct KnownWorker *known;	  /* for worker_now, if it is an external worker */
+	const RouteSet			 *routes;	  /* valid for catalog_version */
 	uint64					  catalog_version;
-	bool					  shared_only; /* end before a job whose handler does not share commits */
+	bool					  shared_only; /* stop at a job whose handler does not share commits */
 	const char				 *worker_id;
 	int						  max_concurrent_jobs; /* 0: no limit */
-	int64					  lease;			   /* given by the call, or NO_MICROSECONDS */
-	int64					  worker_lease;		   /* of the registration, or NO_MICROSECONDS */
-	bool					  at_limit;			   /* set by the claim: the worker has max_concurrent_jobs */
+	int64					  lease;			   /* argument of the call, or NO_MICROSECONDS */
+	int64					  worker_lease;		   /* from the registration, or NO_MICROSECONDS */
+	bool					  at_limit;			   /* set by the claim: the worker already has max_concurrent_jobs */
 };
 
-/* Where a claim has stopped; zeroed before the first of a transaction. */
+/* The place where a claim stopped; zeroed before the first claim of a transaction. */
 typedef struct ClaimPlace
 {
 	struct ClaimCursor *cursors;

@@ -26,7 +26,7 @@
 PG_FUNCTION_INFO_V1(taskq_claim_job);
 PG_FUNCTION_INFO_V1(taskq_claim_jobs);
 
-/* Put a claimed job into the result. */
+/* Add a claimed job to the result. */
 static void
 ReturnJob(const TaskqJob *job, void *arg)
 {
@@ -45,7 +45,10 @@ SchedulerRuns(void)
 	return db != NULL && (db->scheduler_pid != 0 || db->rests);
 }
 
-/* Claim; where no scheduler ends leases that are over, do it for want of jobs. */
+/*
+ * Claim.  If no scheduler runs and there is no job, end leases that are over and
+ * try again.
+ */
 static int
 Claim(ClaimCall *call)
 {
@@ -77,9 +80,9 @@ LookByClaim(ClaimCall *call)
 }
 
 /*
- * Claim, and if there is nothing wait for a commit that brings something.
- * While asleep no table is open and no lock of taskq's is held; the caller's
- * statement keeps its snapshot, so the wait is bounded by taskq.max_wait.
+ * Claim, and if there is no job, wait for a commit that may bring one.  During the
+ * wait no table is open and no lock of taskq is held.  But the caller's statement
+ * keeps its snapshot, so taskq.max_wait limits the wait.
  */
 static void
 ClaimOrWait(ClaimCall *call, int64 wait)
@@ -100,7 +103,7 @@ ClaimOrWait(ClaimCall *call, int64 wait)
 	PG_END_TRY();
 }
 
-/* Was this type named in a warning before in this session?  The last ones are known. */
+/* Did this session already warn about this type?  Only the last types are remembered. */
 static bool
 WarnedOf(const char *task_type)
 {
@@ -115,8 +118,8 @@ WarnedOf(const char *task_type)
 }
 
 /*
- * A type that nobody has registered brings no job: mostly its name is wrong.  Nor does
- * one that only background workers are given.
+ * Warn about types that nobody has registered, as mostly their names are wrong, and
+ * about types that only background workers are given.  They bring no job.
  */
 static void
 WarnOfTypes(ArrayType *task_types)
@@ -162,8 +165,8 @@ ClaimBySql(FunctionCallInfo fcinfo, int most, int types_arg)
 	ClaimOrWait(&call, wait == NO_MICROSECONDS ? 0 : wait);
 
 	/*
-	 * Written last, so that nothing is locked while the claim waits; and not by
-	 * whoever found the id being registered at this moment.
+	 * Write the worker's row last, so that nothing is locked while the claim waits.
+	 * If the id was being registered at the same time, write nothing.
 	 */
 	if (call.known != NULL)
 		KnownWorkerHasClaimed(call.known, call.claimed > 0);

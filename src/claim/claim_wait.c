@@ -1,7 +1,7 @@
 /*
  * claim_wait.c
- *	  A call that claims, or waits to: who it is for, and waiting until a commit
- *	  may have brought something.
+ *	  Calls that claim jobs or wait for them: which worker they are for, and how
+ *	  they wait until a commit may have brought a job.
  */
 #include "taskq.h"
 
@@ -23,8 +23,9 @@
 #include "store/catalog.h"
 
 /*
- * Under REPEATABLE READ a claim would fail at the first row that somebody else
- * has just taken: said at once instead of now and then.
+ * Refuse REPEATABLE READ and SERIALIZABLE.  There, a claim would fail whenever it
+ * met a row that another transaction has just taken, so always refuse instead of
+ * failing now and then.
  */
 void
 ClaimCheckIsolation(void)
@@ -37,7 +38,7 @@ ClaimCheckIsolation(void)
 				 errhint("Claim in a transaction of its own, or use READ COMMITTED.")));
 }
 
-/* Who claims, and for which types at most? */
+/* Set up a call: read which worker it claims for, and to which types it is restricted. */
 void
 ClaimPrepare(FunctionCallInfo fcinfo, ClaimCall *call, ArrayType *task_types)
 {
@@ -50,7 +51,7 @@ ClaimPrepare(FunctionCallInfo fcinfo, ClaimCall *call, ArrayType *task_types)
 	call->request.lease = NO_MICROSECONDS;
 }
 
-/* Read what the worker may be given now: its registration, and its routes. */
+/* Read the worker's registration and routes as they are now. */
 void
 ClaimUpdateRoutes(ClaimCall *call)
 {
@@ -66,7 +67,10 @@ ClaimUpdateRoutes(ClaimCall *call)
 	call->request.catalog_version = known->catalog_version;
 }
 
-/* Wait for jobs of the worker's routes as they are now, or for one of its permits. */
+/*
+ * Begin to wait for jobs of the worker's current routes, or, if it is at its limit,
+ * for the end of one of its own jobs.
+ */
 static void
 BeginWait(ClaimCall *call, bool at_limit)
 {
@@ -78,7 +82,7 @@ BeginWait(ClaimCall *call, bool at_limit)
 	} while (call->request.catalog_version != CatalogVersion());
 }
 
-/* Say once a session that waiting is slow without preload. */
+/* Tell the user, once in a session, that waiting is slow without preloading. */
 void
 ClaimNoteBlindWait(void)
 {
@@ -93,7 +97,7 @@ ClaimNoteBlindWait(void)
 			 errhint("Put shared_preload_libraries = 'taskq' into postgresql.conf and restart the server.")));
 }
 
-/* A worker that drains need not wait, and is told so each time that it would. */
+/* Is the worker draining?  If so, it need not wait, and is told so each time. */
 static bool
 LearnsThatItDrains(ClaimCall *call)
 {
@@ -108,9 +112,10 @@ LearnsThatItDrains(ClaimCall *call)
 }
 
 /*
- * Look, and sleep until a commit may have brought something; was it there?
- * Who waits at the limit of a worker is not told of jobs, so when a look finds
- * that this has changed, it is said anew what one waits for, and looked again.
+ * Look for a job, and sleep until a commit may have brought one; returns true if
+ * there is one.  A worker that waits at its limit is not woken for new jobs.  So
+ * when a look finds that the worker has reached or left its limit, register the
+ * wait again and repeat the look.
  */
 bool
 ClaimWait(ClaimCall *call, LookFunction look, TimestampTz deadline, bool between_transactions)
@@ -132,7 +137,7 @@ ClaimWait(ClaimCall *call, LookFunction look, TimestampTz deadline, bool between
 			return found;
 		if (call->request.at_limit != at_limit)
 		{
-			/* a job that was promised is for somebody else */
+			/* the job that this worker was woken for goes to another worker */
 			if ((WaitEnd() || promised) && !at_limit && ShmemMyDatabase() != NULL)
 				ShmemWakeScheduler(ShmemMyDatabase());
 			at_limit = call->request.at_limit;

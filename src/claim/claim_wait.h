@@ -1,6 +1,6 @@
 /*
  * claim_wait.h
- *	  A call that claims, or waits to.
+ *	  Calls that claim jobs or wait for them.
  */
 #ifndef TASKQ_CLAIM_WAIT_H
 #define TASKQ_CLAIM_WAIT_H
@@ -17,16 +17,16 @@
 typedef struct ClaimCall
 {
 	const char	  *worker_id;
-	ArrayType	  *narrow; /* the call's task_types */
-	KnownWorker	  *known;  /* the worker, as it was at the last look; NULL: none yet */
+	ArrayType	  *narrow; /* argument task_types of the call */
+	KnownWorker	  *known;  /* the worker as of the last look, or NULL before the first */
 	RouteSet	   routes;
 	ClaimRequest   request;
 	int			   most;
 	int			   claimed;
-	ReturnSetInfo *result; /* NULL in wait_for_job(), which names no types */
+	ReturnSetInfo *result; /* NULL in wait_for_job(), which has no task_types */
 } ClaimCall;
 
-/* What a waiting call looks for: true when it is there. */
+/* Look for a job; returns true if there is one. */
 typedef bool (*LookFunction)(ClaimCall *call);
 
 extern void ClaimCheckIsolation(void);

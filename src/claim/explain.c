@@ -1,10 +1,11 @@
 /*
  * explain.c
- *	  What a claim goes by, for people: explain_claim(), of which routes a worker
- *	  is given jobs and why not of the others; jobs_of_route(), which are next.
+ *	  Explaining claims to people.  explain_claim() shows the routes, whether a
+ *	  worker is given their jobs, and why not; jobs_of_route() shows the next jobs
+ *	  of a route.
  *
- * explain_claim() asks what a claim asks (why_not.c), and claims nothing: it
- * neither registers the worker nor notes that it was seen.
+ * explain_claim() asks the same questions as a claim (why_not.c), but claims
+ * nothing.  It neither registers the worker nor notes that the worker was seen.
  */
 #include "taskq.h"
 
@@ -40,7 +41,10 @@ static const Oid explain_columns[] = { INT4OID, TEXTOID, TEXTOID, TEXTARRAYOID, 
 
 #define EXPLAIN_COLUMNS lengthof(explain_columns)
 
-/* The pool of a background worker of this id, and whether it is to leave. */
+/*
+ * Return the pool of the background worker with this id, and whether that worker
+ * was told to leave.
+ */
 static const TaskqPool *
 PoolOfWorker(const char *worker_id, bool *leaves)
 {
@@ -76,7 +80,7 @@ AskExternal(const char *worker_id, ArrayType *narrow, Asked *asked)
 	if (asked->reason != NULL)
 		return;
 
-	/* who may not claim at all asks for others */
+	/* a caller who may not claim at all asks on behalf of others */
 	if (WhoseMayWork() && WorkerIsOfOthers(&worker, GetUserId()))
 		asked->reason = "the worker was registered by another role";
 	else
@@ -98,14 +102,17 @@ AskBackground(const TaskqPool *pool, bool leaves, Asked *asked)
 		asked->reason = "pool paused";
 }
 
-/* Workers and operators act on the jobs of all tenants; an observer asks about those it sees. */
+/*
+ * Which tenants does the caller ask about?  NULL means all.  Workers and operators
+ * act on the jobs of all tenants; an observer asks about the tenants that it sees.
+ */
 static ArrayType *
 TenantsAskedAbout(void)
 {
 	return WhoseMayWork() || WhoseMayOperate() ? NULL : TenantsSeen(false);
 }
 
-/* The routes in which a job is due now, as an array of integers. */
+/* Return the ids of the routes that have a due job, as an array of integers. */
 static ArrayType *
 RoutesDue(void)
 {
@@ -141,7 +148,7 @@ IsDue(ArrayType *due, int32 route_id)
 	return false;
 }
 
-/* There is no route, but something to be said of all. */
+/* Add a row without a route, because there are no routes but there is a reason. */
 static void
 PutNoRoute(ReturnSetInfo *result, const Asked *asked)
 {
@@ -210,8 +217,8 @@ taskq_explain_claim(PG_FUNCTION_ARGS)
 }
 
 /*
- * The waiting jobs of a route, in the order of a claim.  They are chosen by the
- * claim's index before the view is read, by their ids.
+ * Return the waiting jobs of a route, in the order of a claim.  The claim's index
+ * selects their ids first, and the view is then read by those ids.
  */
 Datum
 taskq_jobs_of_route(PG_FUNCTION_ARGS)

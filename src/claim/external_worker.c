@@ -1,10 +1,11 @@
 /*
  * external_worker.c
- *	  External workers: who they are and what they take.
+ *	  External workers: their registrations and who may use them.
  *
- * A worker that claims without having registered is registered by that claim,
- * for the task types that it names, in all queues, and forgotten an hour after
- * its last call; standing.c says who may claim at all.
+ * A worker that claims without a registration is registered by that claim, for the
+ * task types that the claim names, in all queues.  This implicit registration is
+ * forgotten an hour after the worker's last call.  standing.c decides who may claim
+ * at all.
  */
 #include "taskq.h"
 
@@ -33,14 +34,17 @@
 #include "store/owner.h"
 #include "store/store.h"
 
-#define REMEMBERED USECS_PER_HOUR			/* an implicit registration, and that one has ended */
-#define LOST_REMEMBERED (7 * USECS_PER_DAY) /* a registration after it was lost */
+#define REMEMBERED USECS_PER_HOUR			/* implicit registrations, and those that have ended */
+#define LOST_REMEMBERED (7 * USECS_PER_DAY) /* registrations of lost workers */
 
 PG_FUNCTION_INFO_V1(taskq_worker_lives_until);
 
 /* the row ------------------------------------------------------------------ */
 
-/* Find a worker's row by a snapshot; the caller is the owner and has opened the table. */
+/*
+ * Find a worker's row with a snapshot.  The caller acts as the owner and has opened
+ * the table.
+ */
 bool
 WorkerFindRowAsOf(Store *store, const char *worker_id, Snapshot snapshot)
 {
@@ -67,33 +71,33 @@ CopyNames(TupleTableSlot *slot, int attnum)
 	return SlotIsNull(slot, attnum) ? NULL : DatumGetArrayTypePCopy(SlotDatum(slot, attnum));
 }
 
-/* A worker's own lease, or NO_MICROSECONDS. */
+/* Return a worker's own lease, or NO_MICROSECONDS. */
 int64
 WorkerLeaseOf(TupleTableSlot *slot)
 {
-	return SlotIsNull(slot, W_LEASE) ? NO_MICROSECONDS : IntervalMicroseconds(SlotPointer(slot, W_LEASE));
+	return SlotIsNull(slot, Anum_external_workers_lease) ? NO_MICROSECONDS : IntervalMicroseconds(SlotPointer(slot, Anum_external_workers_lease));
 }
 
 static void
 ReadWorker(ExternalWorker *worker, TupleTableSlot *slot)
 {
-	worker->base.task_types = CopyNames(slot, W_TASK_TYPES);
-	worker->base.queues = CopyNames(slot, W_QUEUES);
-	worker->base.capabilities = CopyNames(slot, W_CAPABILITIES);
-	worker->max_concurrent_jobs = SlotIsNull(slot, W_MAX_CONCURRENT_JOBS) ? 0 : DatumGetInt32(SlotDatum(slot, W_MAX_CONCURRENT_JOBS));
+	worker->base.task_types = CopyNames(slot, Anum_external_workers_task_types);
+	worker->base.queues = CopyNames(slot, Anum_external_workers_queues);
+	worker->base.capabilities = CopyNames(slot, Anum_external_workers_capabilities);
+	worker->max_concurrent_jobs = SlotIsNull(slot, Anum_external_workers_max_concurrent_jobs) ? 0 : DatumGetInt32(SlotDatum(slot, Anum_external_workers_max_concurrent_jobs));
 	worker->lease = WorkerLeaseOf(slot);
-	worker->draining = DatumGetBool(SlotDatum(slot, W_DRAINING));
-	worker->registered_by = DatumGetObjectId(SlotDatum(slot, W_REGISTERED_BY));
-	worker->ended_at = SlotIsNull(slot, W_ENDED_AT) ? 0 : DatumGetTimestampTz(SlotDatum(slot, W_ENDED_AT));
+	worker->draining = DatumGetBool(SlotDatum(slot, Anum_external_workers_draining));
+	worker->registered_by = DatumGetObjectId(SlotDatum(slot, Anum_external_workers_registered_by));
+	worker->ended_at = SlotIsNull(slot, Anum_external_workers_ended_at) ? 0 : DatumGetTimestampTz(SlotDatum(slot, Anum_external_workers_ended_at));
 	if (worker->ended_at != 0)
 		worker->standing = WORKER_ENDED;
 	else
-		worker->standing = DatumGetBool(SlotDatum(slot, W_IMPLICIT)) ? WORKER_IMPLICIT : WORKER_REGISTERED;
+		worker->standing = DatumGetBool(SlotDatum(slot, Anum_external_workers_implicit)) ? WORKER_IMPLICIT : WORKER_REGISTERED;
 }
 
 /*
- * Tell everybody at commit that what a registration says has changed; whoever
- * waits for jobs of this worker is to look at once.
+ * At commit, tell all sessions that a registration has changed, and wake a call
+ * that waits for jobs of this worker.
  */
 void
 RegistrationChanged(const char *worker_id)
@@ -104,8 +108,8 @@ RegistrationChanged(const char *worker_id)
 }
 
 /*
- * How long after its last call an external worker counts as alive: three of its
- * leases, which are taskq.lease where it has none of its own.
+ * Return how long after its last call an external worker counts as alive.  That is
+ * three times its lease, or three times taskq.lease if it has no lease of its own.
  */
 int64
 WorkerLife(int64 lease)
@@ -113,7 +117,10 @@ WorkerLife(int64 lease)
 	return 3 * (lease == NO_MICROSECONDS ? (int64) taskq_lease * 1000 : lease);
 }
 
-/* Until when is a worker alive that was seen then?  For queries and views. */
+/*
+ * Return the moment until which a worker counts as alive, from the moment when it
+ * was last seen and its lease.  For queries and views.
+ */
 Datum
 taskq_worker_lives_until(PG_FUNCTION_ARGS)
 {
@@ -130,28 +137,28 @@ WorkerInsertRow(Store *store, const char *worker_id, const ExternalWorker *worke
 {
 	TupleTableSlot *row = StoreNewRow(store);
 
-	SlotSetString(row, W_WORKER_ID, worker_id);
-	SlotSetPointer(row, W_TASK_TYPES, worker->base.task_types);
-	SlotSetPointer(row, W_QUEUES, worker->base.queues);
-	SlotSetPointer(row, W_CAPABILITIES, worker->base.capabilities);
+	SlotSetString(row, Anum_external_workers_worker_id, worker_id);
+	SlotSetPointer(row, Anum_external_workers_task_types, worker->base.task_types);
+	SlotSetPointer(row, Anum_external_workers_queues, worker->base.queues);
+	SlotSetPointer(row, Anum_external_workers_capabilities, worker->base.capabilities);
 	if (worker->max_concurrent_jobs > 0)
-		SlotSet(row, W_MAX_CONCURRENT_JOBS, Int32GetDatum(worker->max_concurrent_jobs));
+		SlotSet(row, Anum_external_workers_max_concurrent_jobs, Int32GetDatum(worker->max_concurrent_jobs));
 	if (worker->lease != NO_MICROSECONDS)
-		SlotSetPointer(row, W_LEASE, MakeInterval(worker->lease));
-	SlotSet(row, W_IMPLICIT, BoolGetDatum(implicit));
-	SlotSet(row, W_DRAINING, BoolGetDatum(false));
-	SlotSet(row, W_REGISTERED_BY, ObjectIdGetDatum(registered_by));
-	SlotSet(row, W_REGISTERED_AT, TimestampTzGetDatum(now));
-	SlotSet(row, W_LAST_SEEN, TimestampTzGetDatum(now));
+		SlotSetPointer(row, Anum_external_workers_lease, MakeInterval(worker->lease));
+	SlotSet(row, Anum_external_workers_implicit, BoolGetDatum(implicit));
+	SlotSet(row, Anum_external_workers_draining, BoolGetDatum(false));
+	SlotSet(row, Anum_external_workers_registered_by, ObjectIdGetDatum(registered_by));
+	SlotSet(row, Anum_external_workers_registered_at, TimestampTzGetDatum(now));
+	SlotSet(row, Anum_external_workers_last_seen, TimestampTzGetDatum(now));
 	StoreInsert(store);
 }
 
 /* by id -------------------------------------------------------------------- */
 
 /*
- * Hold an id for a claim; false: it is being registered at this moment.  What a
- * registration says holds for all claims but those that were under way, and for
- * these it waits; a claim waits for nobody.
+ * Lock an id for a claim; returns false if the id is being registered at this
+ * moment. A registration waits for claims that are under way, and applies to all
+ * later ones. A claim does not wait.
  */
 bool
 WorkerHold(const char *worker_id)
@@ -165,14 +172,17 @@ WorkerRelease(const char *worker_id)
 	UnlockKey(LOCK_REGISTRATION, NameKey(worker_id), false);
 }
 
-/* Take no jobs for an id while its registration ends or drains, unless that is to wait. */
+/*
+ * Try to block claims for an id while its registration ends or drains.  Do nothing
+ * if that would have to wait.
+ */
 void
 WorkerHoldOff(const char *worker_id)
 {
 	(void) LockKey(LOCK_REGISTRATION, NameKey(worker_id), true, false);
 }
 
-/* What is known of an id. */
+/* Read the registration of an id. */
 void
 WorkerFind(const char *worker_id, ExternalWorker *worker)
 {
@@ -219,7 +229,7 @@ WorkersAlive(int *n)
 		slot_getallattrs(slot);
 		ReadWorker(&worker, slot);
 		if (worker.draining || worker.standing == WORKER_ENDED ||
-			DatumGetTimestampTz(SlotDatum(slot, W_LAST_SEEN)) + WorkerLife(worker.lease) < now)
+			DatumGetTimestampTz(SlotDatum(slot, Anum_external_workers_last_seen)) + WorkerLife(worker.lease) < now)
 			continue;
 		if (*n == most)
 			workers = repalloc(workers, sizeof(ExternalWorker) * (most *= 2));
@@ -242,14 +252,17 @@ WorkerNotRegistered(const char *worker_id)
 			 errhint("Register it with taskq.register_worker().")));
 }
 
-/* A worker is its registrar's, and of those with this kind of access. */
+/*
+ * May the caller act for a worker?  This is allowed to members of the role that
+ * registered it, and to roles with this kind of access.
+ */
 bool
 WorkerIsOf(Oid registered_by, Oid caller, const char *access)
 {
 	return has_privs_of_role(caller, registered_by) || AccessHas(caller, access);
 }
 
-/* Does a worker belong to a role of which the caller is no member? */
+/* Does a worker belong to a role that the caller is not a member of? */
 bool
 WorkerIsOfOthers(const ExternalWorker *worker, Oid caller)
 {
@@ -258,7 +271,7 @@ WorkerIsOfOthers(const ExternalWorker *worker, Oid caller)
 	return !WorkerIsOf(worker->registered_by, caller, "operator");
 }
 
-/* The same, or an error. */
+/* Raise an error unless the caller may act for the worker. */
 void
 WorkerCheckOwner(const char *worker_id, Oid registered_by, Oid caller, const char *what, const char *access)
 {
@@ -272,9 +285,10 @@ WorkerCheckOwner(const char *worker_id, Oid registered_by, Oid caller, const cha
 }
 
 /*
- * Forget workers that registered themselves by a claim, an hour after their last,
- * and those that have ended; and those that have been lost for a week, whose id
- * nobody will use again if it was made of a process id, say.
+ * Forget old registrations: implicit ones an hour after the worker's last call,
+ * ended ones an hour after their end, and those of lost workers after a week.  A
+ * lost worker's id may never be used again, for example if it was made of a process
+ * id.
  */
 void
 WorkerForgetOld(void)

@@ -1,6 +1,6 @@
 /*
  * external_worker.h
- *	  External workers: who they are and what they take.
+ *	  External workers: their registrations and who may use them.
  */
 #ifndef TASKQ_EXTERNAL_WORKER_H
 #define TASKQ_EXTERNAL_WORKER_H
@@ -11,20 +11,20 @@
 
 #include "config/eligible.h"
 
-/* What is known of an id. */
+/* How a worker's id is known. */
 typedef enum WorkerStanding
 {
 	WORKER_UNKNOWN,
 	WORKER_REGISTERED,
-	WORKER_IMPLICIT, /* by a claim */
-	WORKER_ENDED	 /* it was unregistered, and not registered since */
+	WORKER_IMPLICIT, /* registered by a claim */
+	WORKER_ENDED	 /* unregistered, and not registered again */
 } WorkerStanding;
 
 typedef struct ExternalWorker
 {
 	Claimant	   base;
 	WorkerStanding standing;
-	bool		   of_session;			/* the call gives no id */
+	bool		   of_session;			/* the call names no worker id */
 	int			   max_concurrent_jobs; /* 0: no limit */
 	int64		   lease;				/* or NO_MICROSECONDS */
 	bool		   draining;

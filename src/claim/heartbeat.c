@@ -1,6 +1,6 @@
 /*
  * heartbeat.c
- *	  Heartbeats: the holders of claims extend their leases, and keep progress and
+ *	  Heartbeats: a worker extends the leases of its jobs, and stores progress and
  *	  checkpoints.
  */
 #include "taskq.h"
@@ -32,14 +32,15 @@ PG_FUNCTION_INFO_V1(taskq_worker_heartbeat);
 typedef enum BeatResult
 {
 	BEAT_OK,
-	BEAT_CANCEL,  /* it was asked to be cancelled */
-	BEAT_TIMEOUT, /* its timeout is over, and the lease was not extended */
-	BEAT_BUSY	  /* it is being settled at this moment */
+	BEAT_CANCEL,  /* somebody asked to cancel the job */
+	BEAT_TIMEOUT, /* the timeout has passed, so the lease was not extended */
+	BEAT_BUSY	  /* the job is being settled at this moment */
 } BeatResult;
 
 /*
- * Extend one lease, never shortening it, unless the run's timeout is over, and
- * keep what is not NULL of progress and checkpoint.  When it is lost: TQ003, or without "complain" BEAT_BUSY.
+ * Extend one lease, unless the run's timeout has passed, and never shorten it.
+ * Store progress and checkpoint unless they are NULL.  If the claim is lost, raise
+ * TQ003 or, without "complain", return BEAT_BUSY.
  */
 static BeatResult
 Extend(int64 job_id, int64 epoch, int64 given, struct varlena *progress, struct varlena *checkpoint,
@@ -93,7 +94,10 @@ BeatAnswer(BeatResult result)
 	return "ok";
 }
 
-/* A call by the holder of a claim: (job_id, epoch), and the lease where it is. */
+/*
+ * Handle a call by the holder of a claim.  The first arguments are job_id and
+ * epoch, and argument lease_arg is the lease.
+ */
 static Datum
 Beat(FunctionCallInfo fcinfo, int lease_arg, struct varlena *progress, struct varlena *checkpoint)
 {
@@ -125,7 +129,7 @@ taskq_save_checkpoint_of(PG_FUNCTION_ARGS)
 	return Beat(fcinfo, 3, NULL, ArgJson(fcinfo, 2, "checkpoint"));
 }
 
-/* The (job, epoch) pairs of the two array arguments. */
+/* Read the pairs of job and epoch from the two array arguments. */
 static void
 ReadPairs(FunctionCallInfo fcinfo, RunningList *list)
 {
@@ -143,7 +147,7 @@ ReadPairs(FunctionCallInfo fcinfo, RunningList *list)
 /* The columns of worker_heartbeat(). */
 static const Oid columns[] = { INT8OID, INT8OID, TEXTOID, TIMESTAMPTZOID };
 
-/* Extend the leases of these jobs, and say what has become of each. */
+/* Extend the leases of these jobs, and return the status of each. */
 static void
 BeatAll(ReturnSetInfo *result, const RunningList *list)
 {

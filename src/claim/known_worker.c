@@ -1,11 +1,11 @@
 /*
  * known_worker.c
- *	  What a session knows of the workers that it claims for.
+ *	  What a session remembers of the workers that it claims for.
  *
- * A program claims again and again for the one worker that it is.  So its
- * registration and its routes are kept, under the version of the configuration
- * and that of the registrations, until one of them changes; so is whether the role
- * that claims may claim for it.
+ * A program claims many times for the same worker.  So the session keeps the
+ * worker's registration, its routes, and whether the claiming role may use it.  The
+ * entry is valid until the version of the configuration or that of the
+ * registrations changes.
  */
 #include "taskq.h"
 
@@ -17,7 +17,7 @@
 #include "claim/standing.h"
 #include "store/catalog.h"
 
-#define MAX_KNOWN_WORKERS 4 /* a session behind a pooler may claim for some by turns */
+#define MAX_KNOWN_WORKERS 4 /* a session behind a pooler may claim for several workers in turn */
 
 static KnownWorker known_workers[MAX_KNOWN_WORKERS];
 static uint64	   uses = 0;
@@ -33,7 +33,7 @@ IsFor(const KnownWorker *known, const char *worker_id, const ArrayType *narrow)
 		   (VARSIZE(its) == VARSIZE(narrow) && memcmp(its, narrow, VARSIZE(narrow)) == 0);
 }
 
-/* The one for this worker, or the one that was not used for longest. */
+/* Return the entry of this worker, or else the least recently used one. */
 static KnownWorker *
 Choose(const char *worker_id, const ArrayType *narrow)
 {
@@ -50,7 +50,10 @@ Choose(const char *worker_id, const ArrayType *narrow)
 	return oldest;
 }
 
-/* Read it anew.  The versions go first: what changes after them is read again. */
+/*
+ * Read an entry again.  Read the versions first, so that a change after that causes
+ * another read.
+ */
 static void
 Load(KnownWorker *known, const char *worker_id, ArrayType *narrow)
 {
@@ -77,8 +80,9 @@ Load(KnownWorker *known, const char *worker_id, ArrayType *narrow)
 }
 
 /*
- * Who claims, and what may it be given?  An error when that is nothing at all.
- * Valid until the next call.  The caller has accepted what others have changed.
+ * Return the worker that claims, with the routes it may be given.  Raises an error
+ * if it may be given nothing at all.  The result is valid until the next call.  The
+ * caller has accepted invalidation messages.
  */
 KnownWorker *
 KnownWorkerFind(const char *worker_id, ArrayType *narrow, bool names_types)
@@ -96,7 +100,7 @@ KnownWorkerFind(const char *worker_id, ArrayType *narrow, bool names_types)
 	}
 	if (StandingWhyNot(&known->worker, narrow) != NULL)
 	{
-		/* looked up anew by the next call: a claim may register it unannounced */
+		/* Look it up again in the next call: a claim may register it without a message. */
 		known->worker_id[0] = '\0';
 		StandingRefuse(worker_id, &known->worker, names_types);
 	}
@@ -104,9 +108,9 @@ KnownWorkerFind(const char *worker_id, ArrayType *narrow, bool names_types)
 }
 
 /*
- * The worker of a claim that is under way, by what is committed now.  It may have
- * been unregistered or drained since the claim began.  The caller acts as the owner,
- * so who claims is taken from what is known.
+ * Return the worker of a claim that is under way, according to what is committed
+ * now.  It may have been unregistered or drained since the claim began.  The
+ * current user is the owner here, so the role that claims is taken from the entry.
  */
 const Claimant *
 KnownWorkerNow(const ClaimRequest *request)
@@ -125,14 +129,17 @@ KnownWorkerNow(const ClaimRequest *request)
 	return &now->base;
 }
 
-/* Note a call of the worker, which was given jobs or none: now and then in its row. */
+/*
+ * Note a claim of the worker, and whether it was given jobs.  The worker's row is
+ * written only now and then.
+ */
 void
 KnownWorkerHasClaimed(KnownWorker *known, bool has_jobs)
 {
 	if (known->touch_at <= ClockNow())
 		known->touch_at = WorkerHasClaimed(known->worker_id, &known->worker, has_jobs);
 
-	/* somebody has registered it since it was read, by a first claim that tells nobody */
+	/* another session has registered it by a first claim, which sends no message */
 	if (known->touch_at != 0 && known->worker.standing == WORKER_UNKNOWN)
 		known->worker_id[0] = '\0';
 }

@@ -1,6 +1,6 @@
 /*
  * known_worker.h
- *	  What a session knows of the workers that it claims for.
+ *	  What a session remembers of the workers that it claims for.
  */
 #ifndef TASKQ_KNOWN_WORKER_H
 #define TASKQ_KNOWN_WORKER_H
@@ -15,15 +15,15 @@
 
 typedef struct KnownWorker
 {
-	char		   worker_id[TASKQ_NAME_MAX + 1]; /* empty: nothing is known */
-	ExternalWorker worker;						  /* as it is registered, narrowed by the call */
-	RouteSet	   routes;						  /* none while it is draining */
-	uint64		   catalog_version;				  /* under which that is so, with the next one */
+	char		   worker_id[TASKQ_NAME_MAX + 1]; /* empty if the entry is unused */
+	ExternalWorker worker;						  /* registration, narrowed by the call */
+	RouteSet	   routes;						  /* empty while the worker is draining */
+	uint64		   catalog_version;				  /* version of the configuration for which the entry is valid */
 	uint64		   workers_version;
-	Oid			   caller;	  /* the role that claims */
-	bool		   of_others; /* another role has registered the worker */
-	TimestampTz	   touch_at;  /* when its row is to say again that it was seen */
-	uint64		   used;	  /* larger than that of all used before */
+	Oid			   caller;	  /* role that claims */
+	bool		   of_others; /* registered by another role */
+	TimestampTz	   touch_at;  /* when to write last_seen again */
+	uint64		   used;	  /* larger for entries used later */
 	MemoryContext  context;
 } KnownWorker;
 

@@ -1,11 +1,13 @@
 /*
  * lease.c
- *	  Until when a claim holds without a heartbeat: its length and its end.
+ *	  Leases: how long a claim holds without a heartbeat, and what happens at its
+ *	  end.
  *
- * Leases are compared with the server's clock only, and grow by what a pause of the
- * machine or a jump of the clock has taken from them (watch.c).  After a restart a lease
- * counts from the start of the server at least, for the smaller of itself and a
- * minute: workers that were healthy all the time get the chance to say so.
+ * Leases are compared with the server's clock only.  A lease grows by the time that
+ * a pause of the machine or a jump of the clock has taken from it (watch.c).  After
+ * a restart of the server, a lease lasts at least for its own length from the start
+ * of the server, or for a minute if that is shorter.  So a worker that was healthy
+ * all the time can send its heartbeat.
  */
 #include "taskq.h"
 
@@ -30,7 +32,10 @@
 
 #define RESTART_GRACE (60 * USECS_PER_SEC)
 
-/* The call's lease, or the job's, the worker's, the handler's, the default. */
+/*
+ * Return the length of a lease.  It comes from the call, the job, the worker, the
+ * handler or the default, in this order.
+ */
 int64
 LeaseLength(const TaskqJob *job, int64 given, int64 worker_lease)
 {
@@ -49,11 +54,14 @@ LeaseLength(const TaskqJob *job, int64 given, int64 worker_lease)
 }
 
 /*
- * The claim of a procedure in a background worker has no lease: it holds as long
- * as the worker's slot says that it runs it.  The worker says so before the claim
- * is committed and until its settle is, so who has seen the row running and then
- * finds no such slot knows that the worker has gone.  What ended it is recorded
- * before the job is given back, if it counts.
+ * Does a background worker run the job, or is its end yet to be handled?
+ *
+ * The claim of a handler in the server has no lease.  It holds as long as a
+ * background worker's slot says that the worker runs the job.  The worker sets the
+ * slot before the claim commits, and clears it after the job is settled.  So if a
+ * process has seen the row running, and then finds no such slot, the worker has
+ * gone.  If the end of the worker counts against the job, it is recorded before the
+ * job is given back.
  */
 static bool
 HasWorker(const TaskqJob *job)
@@ -62,8 +70,9 @@ HasWorker(const TaskqJob *job)
 }
 
 /*
- * When a claim is over whose row this is, with the time that was lost and the grace
- * after a restart, which a clock that was set back does not make any longer.
+ * Return the end of the claim in this row.  It includes the time that was lost, and
+ * the grace period after a restart.  If the clock was set back, the grace period
+ * does not get longer.
  */
 TimestampTz
 LeaseEnd(const TaskqJob *job, TupleTableSlot *row)
@@ -79,9 +88,9 @@ LeaseEnd(const TaskqJob *job, TupleTableSlot *row)
 }
 
 /*
- * The timeout of an external run, if the job or its handler has one; else 0.  The
- * default is for handlers in the server: a program outside says by its heartbeats
- * that it is at work.
+ * Return the timeout of an external run, if the job or its handler has one, and
+ * else 0. The default timeout is only for handlers in the server.  An external
+ * worker shows by its heartbeats that it is still working.
  */
 static int64
 LeaseTimeout(const TaskqJob *job)
@@ -96,7 +105,7 @@ LeaseTimeout(const TaskqJob *job)
 	return handler != NULL && handler->timeout != NO_MICROSECONDS ? handler->timeout : 0;
 }
 
-/* Has an external run lasted longer than its timeout at this moment? */
+/* Had an external run exceeded its timeout at this moment? */
 bool
 LeaseIsOverTime(const TaskqJob *job, TimestampTz moment)
 {
@@ -108,8 +117,9 @@ LeaseIsOverTime(const TaskqJob *job, TimestampTz moment)
 /* expire ------------------------------------------------------------------- */
 
 /*
- * End one claim whose lease is over, if it still is once the row is ours.  A
- * row that somebody has is being settled, and is left to them.
+ * End one claim whose lease is over, if that is still so after the row is locked.
+ * If another transaction has locked the row, it is settling the job, so leave the
+ * row alone.
  */
 static void
 ExpireOne(void *arg)
@@ -148,9 +158,10 @@ ExpireOne(void *arg)
 }
 
 /*
- * Find claims whose leases are over, up to "most", and when the next one will be.
- * Costs what runs, never the backlog; but what has run since an old snapshot was
- * taken, too, so this is called when a lease may be over only.
+ * Find up to "most" claims whose leases are over, and the moment when the next
+ * lease ends. The cost grows with the number of running jobs, not with the backlog.
+ * It also grows with the number of jobs that have run since the oldest snapshot was
+ * taken, so call this only when a lease may be over.
  */
 void
 LeaseFindOverdue(LeaseSweep *sweep, int most)
@@ -166,11 +177,11 @@ LeaseFindOverdue(LeaseSweep *sweep, int most)
 	if (list.n == most)
 		sweep->next = ClockNow();
 	else if (list.n > 0)
-		/* one that somebody is settling may be left to us after all */
+		/* a job that is being settled may still be left to us */
 		sweep->next = Min(list.next_end, ClockNow() + USECS_PER_SEC);
 }
 
-/* End some of those claims, in the caller's transaction; false: that were the last. */
+/* End some of those claims in the caller's transaction; returns false if none are left. */
 bool
 LeaseEndSome(LeaseSweep *sweep)
 {
@@ -185,7 +196,7 @@ LeaseEndSome(LeaseSweep *sweep)
 	return sweep->done < sweep->n;
 }
 
-/* Release those of the listed jobs that are still held; return how many. */
+/* Release the listed jobs that are still held; returns their number. */
 static int
 ReleaseListed(const RunningList *list)
 {
@@ -214,7 +225,7 @@ ReleaseListed(const RunningList *list)
 	return released;
 }
 
-/* Release all jobs of an external worker; return how many. */
+/* Release all jobs of an external worker; returns their number. */
 int
 LeaseReleaseAll(const char *worker_id)
 {

@@ -1,6 +1,6 @@
 /*
  * lease.h
- *	  Until when a claim holds without a heartbeat.
+ *	  Leases: how long a claim holds without a heartbeat.
  */
 #ifndef TASKQ_LEASE_H
 #define TASKQ_LEASE_H
@@ -11,14 +11,14 @@
 
 #include "job/job.h"
 
-/* Claims whose leases were over when somebody looked. */
+/* Claims whose leases were over when the list was made. */
 typedef struct LeaseSweep
 {
 	int			n;
-	int			done; /* of these, in order */
+	int			done; /* number of them already ended */
 	int64	   *job_ids;
 	int64	   *epochs;
-	TimestampTz next; /* when to look again once they are done */
+	TimestampTz next; /* when to look again after these */
 } LeaseSweep;
 
 extern int64	   LeaseLength(const TaskqJob *job, int64 given, int64 worker_lease);

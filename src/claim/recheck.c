@@ -1,12 +1,13 @@
 /*
  * recheck.c
- *	  Having a second look at what the ready list says is complete.
+ *	  Checking the ready list against the index of waiting jobs.
  *
- * Jobs can come past the list: restored into the table, replicated, put back by
- * someone who locks rows by hand.  So now and then the scheduler reads the index
- * from its head up to where each lane ends, and puts in what it finds.  A hint too
- * many does no harm.  There may be any number of dead entries at the head, so it
- * reads a few at a time and goes on in its next look.
+ * Jobs can bypass the ready list: a restore or a replication can write them, or
+ * somebody can release a row that was locked by hand.  So now and then the
+ * scheduler reads the index from its start to the end of each lane, and adds the
+ * jobs that it finds.  An extra hint does no harm.  The index may begin with any
+ * number of dead entries, so one check reads a limited number of them, and the next
+ * check continues from there.
  */
 #include "taskq.h"
 
@@ -18,21 +19,22 @@
 #include "claim/scan.h"
 #include "ready/ready.h"
 
-#define STEPS 2000		 /* dead entries that a look reads */
-#define PAUSE_FACTOR 100 /* so at most a hundredth of a core is spent on it */
+#define STEPS 2000		 /* dead entries that one check reads */
+#define PAUSE_FACTOR 100 /* at most a hundredth of a core is spent on it */
 
-/* What is still to be checked in this round, and from where on the first of it. */
+/* Routes left to check in this round, and the place to continue in the last of them. */
 static int32 *routes = NULL;
 static int	  n_routes = 0;
 static JobKey place = JOB_KEY_BEGIN;
 
-/* When that was last done, and how long it then is not. */
+/* Time of the last check, and the pause after it. */
 static TimestampTz checked_at = 0;
 static int64	   pause_length = 0;
 
 /*
- * What is below "until" goes into the list; the rest of the priority will be read
- * anyway.  False: there is more.
+ * Add the jobs of a route that lie within the range of its lanes.  Beyond that
+ * range, the list will read the index anyway.  Returns false if there is more to
+ * check.
  */
 static bool
 RecheckRoute(JobScan *scan, int32 route_id, TimestampTz now)
@@ -55,7 +57,7 @@ RecheckRoute(JobScan *scan, int32 route_id, TimestampTz now)
 	return !scan->stopped;
 }
 
-/* Begin anew with the routes that there are now. */
+/* Begin a round with the routes that the list has now. */
 static void
 BeginRound(void)
 {
@@ -72,8 +74,8 @@ BeginRound(void)
 }
 
 /*
- * Check the routes of this database, as far as it is time; when to go on with this
- * round.  DT_NOEND: it is over.
+ * Check the routes of this database, if the pause is over.  Returns when to
+ * continue this round, or DT_NOEND if it is finished.
  */
 TimestampTz
 RecheckReadyList(void)

@@ -1,6 +1,6 @@
 /*
  * recheck.h
- *	  Having a second look at what the ready list says is complete.
+ *	  Checking the ready list against the index of waiting jobs.
  */
 #ifndef TASKQ_RECHECK_H
 #define TASKQ_RECHECK_H

@@ -1,11 +1,12 @@
 /*
  * register_worker.c
- *	  register_worker(): an external worker says what it takes.
+ *	  register_worker(): an external worker registers what it takes.
  *
- * A second registration of an id is refused while the first is alive, unless it
- * says take_over; alive is a worker that was seen within three of its leases.
- * Jobs that the older one has stay with whoever has their epochs.  That one has
- * ended is remembered for an hour (unregister_worker.c).
+ * If the id is already registered and that worker is alive, a second registration
+ * is refused unless it says take_over.  A worker is alive if it was seen within
+ * three times its lease.  Jobs of the older worker stay with the process that has
+ * their epochs.  The end of a registration is remembered for an hour
+ * (unregister_worker.c).
  */
 #include "taskq.h"
 
@@ -32,7 +33,7 @@
 
 PG_FUNCTION_INFO_V1(taskq_register_worker);
 
-/* Every type must be one that external workers may handle. */
+/* Check that external workers may handle all these types. */
 static void
 CheckTypes(ArrayType *task_types)
 {
@@ -72,23 +73,23 @@ CheckTypes(ArrayType *task_types)
 }
 
 /*
- * May the caller replace this registration?  That is whoever made it, also by
- * membership, or an admin; one that has ended is anybody's.
+ * Check that the caller may replace this registration.  Members of the role that
+ * made it may, and admins.  Anybody may replace one that has ended.
  */
 static void
 CheckMayReplace(TupleTableSlot *slot, const char *worker_id, bool take_over, TimestampTz now, Oid caller)
 {
-	TimestampTz last_seen = DatumGetTimestampTz(SlotDatum(slot, W_LAST_SEEN));
+	TimestampTz last_seen = DatumGetTimestampTz(SlotDatum(slot, Anum_external_workers_last_seen));
 
-	if (!SlotIsNull(slot, W_ENDED_AT))
+	if (!SlotIsNull(slot, Anum_external_workers_ended_at))
 		return;
-	if (!take_over && !DatumGetBool(SlotDatum(slot, W_IMPLICIT)) && last_seen + WorkerLife(WorkerLeaseOf(slot)) > now)
+	if (!take_over && !DatumGetBool(SlotDatum(slot, Anum_external_workers_implicit)) && last_seen + WorkerLife(WorkerLeaseOf(slot)) > now)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("worker \"%s\" is already registered and alive", worker_id),
 				 errdetail("It was last seen at %s.", timestamptz_to_str(last_seen)),
 				 errhint("Use another id. If the process that used this one has ended, call taskq.unregister_worker() first, which gives its jobs back at once; with take_over => true they stay claimed until their leases are over.")));
-	WorkerCheckOwner(worker_id, DatumGetObjectId(SlotDatum(slot, W_REGISTERED_BY)), caller, "replace", "admin");
+	WorkerCheckOwner(worker_id, DatumGetObjectId(SlotDatum(slot, Anum_external_workers_registered_by)), caller, "replace", "admin");
 }
 
 static void
@@ -139,7 +140,7 @@ taskq_register_worker(PG_FUNCTION_ARGS)
 	LockKey(LOCK_FIRST_CLAIM, NameKey(worker_id), true, true);
 	StoreOpenRel(&store, REL_WORKERS);
 	found = WorkerFindRow(&store, worker_id);
-	is_new = !found || !SlotIsNull(store.found, W_ENDED_AT);
+	is_new = !found || !SlotIsNull(store.found, Anum_external_workers_ended_at);
 	if (found)
 		ReplaceRow(&store, worker_id, take_over, now, caller);
 	WorkerInsertRow(&store, worker_id, &worker, false, caller, now);

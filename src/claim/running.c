@@ -1,6 +1,6 @@
 /*
  * running.c
- *	  The running rows of a worker, or those of all whose leases are over.
+ *	  Reading the running jobs: those of one worker, or all whose leases are over.
  */
 #include "taskq.h"
 
@@ -55,7 +55,7 @@ RunningOf(RunningList *list, const char *worker_id, int most)
 		JobRead(&job, slot);
 		if (worker_id == NULL && LeaseEnd(&job, slot) > now)
 		{
-			/* that a background worker has gone is announced by nobody */
+			/* nobody announces that a background worker has gone, so look again soon */
 			list->next_end = Min(list->next_end, job.lease_expires_at == 0 ? now + (int64) taskq_poll_interval * 1000 : LeaseEnd(&job, slot));
 			continue;
 		}
@@ -71,7 +71,7 @@ RunningOf(RunningList *list, const char *worker_id, int most)
 	table_close(heap, AccessShareLock);
 }
 
-/* Does this claim still hold the job?  Looks, locks nothing. */
+/* Does this claim still hold the job?  Takes no lock. */
 bool
 IsStillHeld(int64 job_id, int64 epoch)
 {

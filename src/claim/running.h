@@ -1,6 +1,6 @@
 /*
  * running.h
- *	  The running rows of a worker, or those of all whose leases are over.
+ *	  Reading the running jobs: those of one worker, or all whose leases are over.
  */
 #ifndef TASKQ_RUNNING_H
 #define TASKQ_RUNNING_H
@@ -9,15 +9,15 @@
 
 #include "utils/timestamp.h"
 
-/* The running jobs of a worker, or those of them that end a lease. */
+/* A list of running jobs. */
 typedef struct RunningList
 {
 	int			n;
-	int64		after; /* with a worker, only jobs of higher ids are read */
-	bool		more;  /* there may be more of them */
+	int64		after; /* of one worker, only jobs with higher ids are read */
+	bool		more;  /* there may be more jobs */
 	int64	   *job_ids;
 	int64	   *epochs;
-	TimestampTz next_end; /* of those that were not overdue */
+	TimestampTz next_end; /* earliest end of the leases that are not over */
 } RunningList;
 
 extern void RunningOf(RunningList *list, const char *worker_id, int most);

@@ -1,10 +1,11 @@
 /*
  * scan.c
- *	  Reading the index of waiting jobs, in the order of a claim: priority,
- *	  run_at, job_id within each route.
+ *	  Reading the index of waiting jobs, in the order of a claim: by priority,
+ *	  run_at and job_id within each route.
  *
- * A claim does so where there is no ready list for a route; else the list's lanes
- * are filled from here, each reading on where the last one has stopped.
+ * A claim reads the index itself if the ready list has no entry for a route.
+ * Otherwise this code fills the lanes of the list, and each lane continues where
+ * its last reading stopped.
  */
 #include "taskq.h"
 
@@ -19,7 +20,10 @@
 #include "base/injection_point.h"
 #include "claim/scan.h"
 
-/* With "steps", reading stops after so many entries of the index, dead or not. */
+/*
+ * Begin to read.  If "steps" is not 0, reading stops after that many dead entries
+ * of the index.
+ */
 void
 ScanBegin(JobScan *scan, Relation heap, int steps)
 {
@@ -44,7 +48,7 @@ ScanEnd(JobScan *scan)
 		UnregisterSnapshot(scan->snapshot);
 }
 
-/* From now on, see what is committed now. */
+/* Take a new snapshot, which sees what is committed now. */
 Snapshot
 ScanRefresh(JobScan *scan)
 {
@@ -79,7 +83,7 @@ Start(JobScan *scan, IndexScanDesc *which, int nkeys)
 	index_rescan(scan->current, scan->keys, nkeys, NULL, 0);
 }
 
-/* The key that the columns from "first" on are behind these values. */
+/* Set a key: the columns from "first" on must be greater than the values in scan->place. */
 static void
 SetPlace(JobScan *scan, ScanKey key, AttrNumber first)
 {
@@ -97,7 +101,7 @@ SetMember(JobScan *scan, AttrNumber column, Oid type, Oid function, Datum value,
 						   InvalidOid, function, value);
 }
 
-/* Read a route's jobs behind a place: route = r AND (p, t, id) > after. */
+/* Read a route's jobs after a key: route = r AND (p, t, id) > after. */
 void
 ScanRoute(JobScan *scan, int32 route_id, const JobKey *after)
 {
@@ -109,7 +113,7 @@ ScanRoute(JobScan *scan, int32 route_id, const JobKey *after)
 	Start(scan, &scan->by_route, 2);
 }
 
-/* Read a route's jobs of one priority from a key on. */
+/* Read a route's jobs of one priority, beginning with a key. */
 void
 ScanLane(JobScan *scan, int32 route_id, int16 priority, const ReadyKey *from)
 {
@@ -123,7 +127,7 @@ ScanLane(JobScan *scan, int32 route_id, int16 priority, const ReadyKey *from)
 	Start(scan, &scan->by_lane, 3);
 }
 
-/* Where the scan is, by the index alone. */
+/* Read the current key from the index entry alone. */
 static void
 ReadPlace(JobScan *scan, JobKey *key)
 {
@@ -136,7 +140,10 @@ ReadPlace(JobScan *scan, JobKey *key)
 	key->job_id = DatumGetInt64(index_getattr(entry, 4, desc, &isnull));
 }
 
-/* The next job; false: there is none, or the scan has stopped at the hint's key. */
+/*
+ * Return the next job.  Returns false if there is none, or if the scan has stopped
+ * at the key in the hint.
+ */
 bool
 ScanNext(JobScan *scan, ScanHint *hint)
 {
@@ -159,7 +166,7 @@ ScanNext(JobScan *scan, ScanHint *hint)
 	return false;
 }
 
-/* Hold no page until the next read. */
+/* Release the pinned page until the next read. */
 void
 ScanRest(JobScan *scan)
 {
@@ -168,8 +175,9 @@ ScanRest(JobScan *scan)
 }
 
 /*
- * Fill a lane of the ready list, and take those of its first jobs that do not lie
- * behind the bound, up to "most".  How many; -1 if somebody else is filling it.
+ * Fill a lane of the ready list, and take up to "most" of its first jobs that do
+ * not come after the bound.  Returns their number, or -1 if another process is
+ * filling the lane.
  */
 int
 ScanFill(JobScan *scan, int32 route_id, int16 priority, TimestampTz now, const ReadyKey *bound, int most,
@@ -215,7 +223,7 @@ ScanFill(JobScan *scan, int32 route_id, int16 priority, TimestampTz now, const R
 	return taken;
 }
 
-/* Learn which priorities a route's jobs have, so that each has a lane. */
+/* Find the priorities of a route's jobs, and give each one a lane. */
 void
 ScanLearn(JobScan *scan, int32 route_id)
 {

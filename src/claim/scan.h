@@ -13,7 +13,7 @@
 #include "job/job.h"
 #include "ready/ready.h"
 
-/* A waiting job that was seen there. */
+/* A waiting job that was seen in the index. */
 typedef struct ScanHint
 {
 	JobKey			key;
@@ -23,16 +23,16 @@ typedef struct ScanHint
 typedef struct JobScan
 {
 	Relation		heap;
-	Relation		index;	  /* NULL until something is to be read */
-	Snapshot		snapshot; /* NULL until then */
-	IndexScanDesc	by_route; /* of which "current" is one */
+	Relation		index;	  /* NULL until the first read */
+	Snapshot		snapshot; /* NULL until the first read */
+	IndexScanDesc	by_route; /* "current" is one of these two */
 	IndexScanDesc	by_lane;
 	IndexScanDesc	current;
 	ScanKeyData		keys[3];
-	ScanKeyData		place[3]; /* members of the last key, a row comparison */
+	ScanKeyData		place[3]; /* members of the last key, which is a row comparison */
 	TupleTableSlot *slot;
-	int				steps;	 /* so many entries of the index at most; 0: no limit */
-	bool			stopped; /* there, and the last hint is a place only */
+	int				steps;	 /* number of dead index entries that may still be read; 0: no limit */
+	bool			stopped; /* the limit was reached, and the last hint is only a place */
 } JobScan;
 
 extern void		ScanBegin(JobScan *scan, Relation heap, int steps);

@@ -1,12 +1,13 @@
 /*
  * standing.c
- *	  May this id claim jobs at all?
+ *	  Deciding whether a worker id may claim jobs at all.
  *
- * Nobody gets more than somebody has said of it.  A registration says it, or a
- * call that names task types.  Only a session that gives no id need not name
- * any: it is somebody at a prompt, and is given all external types.  An id whose
- * registration has ended gets nothing until it is registered anew, so that the
- * last claims of a program that leaves do not take what it never asked for.
+ * A worker is given only jobs that somebody has asked for on its behalf: by a
+ * registration, or by task types that the call names.  The exception is a session
+ * that names no worker id and no types.  It is a person at a prompt, and is given
+ * jobs of all external types.  An id whose registration has ended is given nothing
+ * until it is registered again.  Otherwise the last claims of a program that is
+ * leaving would take jobs that it never asked for.
  */
 #include "taskq.h"
 
@@ -22,9 +23,9 @@
 #define SESSION_PREFIX "session:"
 
 /*
- * The id of a session that names none.  Each role that claims in the session has its
- * own, as a registration belongs to the role that makes it: a SECURITY DEFINER
- * function must not be the one that registers the worker of its caller.
+ * Return the worker id of a session that names none.  Each role that claims in the
+ * session has its own id, because a registration belongs to the role that makes it.
+ * A SECURITY DEFINER function must not register the worker of its caller.
  */
 char *
 SessionWorkerId(void)
@@ -38,7 +39,7 @@ IsReserved(const char *worker_id)
 	return strncmp(worker_id, SESSION_PREFIX, strlen(SESSION_PREFIX)) == 0;
 }
 
-/* The ids of sessions are not for others to use. */
+/* Refuse an id that is reserved for sessions. */
 void
 StandingRefuseReserved(const char *worker_id)
 {
@@ -52,9 +53,10 @@ StandingRefuseReserved(const char *worker_id)
 }
 
 /*
- * Check the id of a call that claims, if it is that of a session: it must be the
- * session's own.  In a security-restricted operation, such as REFRESH MATERIALIZED
- * VIEW, it is refused, because whoever started that did not ask for jobs.
+ * Check the worker id of a call that claims.  If it is a session's id, it must be
+ * that of this session.  Such a claim is refused in a security-restricted
+ * operation, such as REFRESH MATERIALIZED VIEW, because the user who started that
+ * operation did not ask for jobs.
  */
 void
 StandingCheckSession(const char *worker_id)
@@ -71,14 +73,17 @@ StandingCheckSession(const char *worker_id)
 				 errhint("Claim in a statement of its own.")));
 }
 
-/* Who claims for these types (NULL: it names none), and what may it be given? */
+/*
+ * Read the worker of a claim for these types.  "narrow" is NULL if the call names
+ * no types.
+ */
 void
 StandingOf(const char *worker_id, ArrayType *narrow, ExternalWorker *worker)
 {
 	StandingRead(worker_id, narrow, strcmp(worker_id, SessionWorkerId()) == 0, worker);
 }
 
-/* The same, when it is known whether the call gives no id. */
+/* Like StandingOf(), but the caller says whether the call names no worker id. */
 void
 StandingRead(const char *worker_id, ArrayType *narrow, bool of_session, ExternalWorker *worker)
 {
@@ -87,12 +92,12 @@ StandingRead(const char *worker_id, ArrayType *narrow, bool of_session, External
 	if (worker->standing == WORKER_REGISTERED || worker->standing == WORKER_ENDED)
 		return;
 
-	/* a call without types is for those of earlier ones, but a session's for all */
+	/* without types, a call is for the types of earlier calls, or, in a session, for all */
 	if (narrow != NULL || worker->of_session)
 		worker->base.task_types = narrow;
 }
 
-/* Why may it not claim for these types at all?  NULL: it may. */
+/* Return why the worker may not claim for these types at all, or NULL if it may. */
 const char *
 StandingWhyNot(const ExternalWorker *worker, const ArrayType *narrow)
 {
@@ -113,7 +118,10 @@ StandingWhyNot(const ExternalWorker *worker, const ArrayType *narrow)
 	return NULL;
 }
 
-/* The same as an error; does the call have an argument that names types? */
+/*
+ * Raise an error for a worker that may not claim.  "names_types" says whether the
+ * call has an argument for task types.
+ */
 void
 StandingRefuse(const char *worker_id, const ExternalWorker *worker, bool names_types)
 {
@@ -137,8 +145,9 @@ StandingRefuse(const char *worker_id, const ExternalWorker *worker, bool names_t
 }
 
 /*
- * It is another role's.  Were it given jobs all the same, they would count against
- * that worker's limit, and their epochs be told to whoever sends its heartbeats.
+ * Refuse a claim for a worker of another role.  The jobs would count against the
+ * limit of that role's worker, and its heartbeats would return the epochs of these
+ * jobs.
  */
 void
 StandingRefuseOthers(const char *worker_id, Oid registered_by)

@@ -1,6 +1,6 @@
 /*
  * standing.h
- *	  May this id claim jobs at all?
+ *	  Deciding whether a worker id may claim jobs at all.
  */
 #ifndef TASKQ_STANDING_H
 #define TASKQ_STANDING_H

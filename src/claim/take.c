@@ -2,13 +2,15 @@
  * take.c
  *	  Locking and stamping the job that a claim has chosen.
  *
- * Lock.  A hint's row is locked if nobody has it, and passed over otherwise; a
- * row that has changed since is passed over too.  At most as many rows are
- * locked as are wanted, whatever a plan would be: there is none.
+ * Lock.  The row of a hint is locked if no other transaction has locked it, and
+ * passed over otherwise.  A row that has changed since the hint was made is passed
+ * over, too.  No query plan is involved, so never more rows are locked than are
+ * wanted.
  *
- * Stamp.  For an external worker the row becomes a running one with owner,
- * epoch and lease.  For a background worker the row lock is the claim: the job
- * runs and is settled in the same transaction, and only memory is stamped.
+ * Stamp.  For an external worker, the row is updated to state "running", with
+ * worker id, epoch and lease.  For a background worker, the row lock is the claim:
+ * the job runs and is settled in the same transaction, and only the copy in memory
+ * is stamped.
  */
 #include "taskq.h"
 
@@ -37,7 +39,7 @@ TypeRelease(TypeHold *hold)
 	hold->task_type[0] = '\0';
 }
 
-/* Hold the type of a route; false: it is being changed. */
+/* Lock the type of a route; returns false if the type is being changed. */
 static bool
 TypeTake(TypeHold *hold, int32 route_id)
 {
@@ -55,10 +57,10 @@ TypeTake(TypeHold *hold, int32 route_id)
 }
 
 /*
- * Decide, with the type held and the row locked, whether the job may start.  The
- * choice went by the configuration, and by the pool or registration of the worker, as
- * they were before.  The moment of the start is taken first, so that no job starts
- * after the commit of a change that keeps it from starting.
+ * Decide whether the job may start, after its type and its row are locked.  The job
+ * was chosen by an older configuration, and an older state of the worker's pool or
+ * registration. The time of the start is taken before they are read again.  So no
+ * job has a start time after the commit of a change that forbids its start.
  */
 static bool
 IsStillAllowed(const ClaimRequest *request, TaskqJob *job)
@@ -86,7 +88,10 @@ SharesCommits(int32 route_id)
 	return handler != NULL && handler->share_commit;
 }
 
-/* Does the row found wait where the hint says?  Else whoever moved it has said so. */
+/*
+ * Does the row wait under the key in the hint?  If not, whoever changed the job has
+ * told the ready list.
+ */
 static bool
 IsAsHinted(TupleTableSlot *row, int32 route_id, const ScanHint *hint)
 {
@@ -98,9 +103,10 @@ IsAsHinted(TupleTableSlot *row, int32 route_id, const ScanHint *hint)
 }
 
 /*
- * Find the row that a hint is at.  No snapshot may be left that keeps the place
- * from being another row's, or nobody's, and to lock such a one is to write where
- * there is no row.  A row of the list may have been moved.
+ * Find the row of a hint.  No snapshot protects the hint's tid, so it may belong to
+ * another row by now, or to none.  Locking such a tid would write where there is no
+ * row, so the row is fetched and compared first.  If the hint comes from the ready
+ * list, its row may have moved, and is looked up by the job's id.
  */
 static bool
 FindHinted(ClaimScan *scan, const ClaimCursor *cursor, const ScanHint *hint, ItemPointer tid)
@@ -118,8 +124,9 @@ FindHinted(ClaimScan *scan, const ClaimCursor *cursor, const ScanHint *hint, Ite
 }
 
 /*
- * Lock the row of a hint.  One from the list that leads to nothing is dropped,
- * as is one whose row somebody else has: who will put it back.
+ * Lock the row of a hint.  If the hint comes from the ready list and its row cannot
+ * be locked, drop the hint.  If another transaction has locked the row, that
+ * transaction will put the job back.
  */
 static bool
 LockHint(ClaimScan *scan, const ClaimCursor *cursor, const ScanHint *hint, TaskqJob *job)
@@ -141,8 +148,8 @@ LockHint(ClaimScan *scan, const ClaimCursor *cursor, const ScanHint *hint, Taskq
 }
 
 /*
- * Begin a claim for an external worker that wants up to "most" jobs.  Returns how
- * many it may have, and notes in the request that the worker is at its limit.
+ * Begin a claim of up to "most" jobs for an external worker.  Returns how many the
+ * worker may have, and notes in the request if it is at its limit.
  */
 int
 TakeBegin(Admitting *admitting, ClaimRequest *request, int most)
@@ -153,8 +160,8 @@ TakeBegin(Admitting *admitting, ClaimRequest *request, int most)
 }
 
 /*
- * Lock the next job that may start; false when there is none.  The job is read
- * from jobs->found.
+ * Lock the next job that may start; returns false if there is none.  The job is
+ * read from jobs->found.
  */
 bool
 TakeNext(ClaimScan *scan, const ClaimRequest *request, Admitting *admitting, TypeHold *hold, TaskqJob *job)
@@ -165,7 +172,7 @@ TakeNext(ClaimScan *scan, const ClaimRequest *request, Admitting *admitting, Typ
 	{
 		const ScanHint *hint = &cursor->hints[cursor->at];
 
-		/* looked at before the lock, so that the job is free for whoever is next */
+		/* check this before the lock, so that the job stays free for the next claim */
 		if (request->shared_only && !SharesCommits(cursor->route_id))
 			return false;
 		CHECK_FOR_INTERRUPTS();
@@ -200,7 +207,7 @@ TakeNext(ClaimScan *scan, const ClaimRequest *request, Admitting *admitting, Typ
 	return false;
 }
 
-/* Lock this job, if it waits and may start, due or not. */
+/* Lock the job with this id, if it waits and may start, even if it is not due. */
 bool
 TakeById(Store *jobs, const ClaimRequest *request, int64 job_id, Admitting *admitting, TypeHold *hold, TaskqJob *job)
 {

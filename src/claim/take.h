@@ -13,12 +13,12 @@
 #include "job/job.h"
 
 /*
- * The claim's hold on the type that it decides about.  Taken shared for choose
- * and stamp; see HandlerLockType().
+ * The shared lock on a task type that a claim holds while it chooses and stamps;
+ * see HandlerLockType().
  */
 typedef struct TypeHold
 {
-	char task_type[TASKQ_NAME_MAX + 1]; /* empty: none is held */
+	char task_type[TASKQ_NAME_MAX + 1]; /* empty if no lock is held */
 } TypeHold;
 
 extern void TypeRelease(TypeHold *hold);

@@ -1,12 +1,11 @@
 /*
  * unregister_worker.c
- *	  Workers that are to be given no more jobs: drain_worker(), after which
- *	  they may finish those they have, and unregister_worker(), which gives these
- *	  back.
+ *	  Ending workers: drain_worker() lets a worker finish its jobs but gives it no
+ *	  more, and unregister_worker() also gives its jobs back.
  *
- * A registration is the business of the role that made it, of that role's
- * members, and of those who look after the queue.  One that has ended stays for
- * an hour, marked, so that its id is not taken for one that nobody has heard of.
+ * Members of the role that made a registration may end it, and so may admins.  An
+ * ended registration stays for an hour, marked, so that its id is not taken for an
+ * unknown one.
  */
 #include "taskq.h"
 
@@ -32,7 +31,7 @@
 PG_FUNCTION_INFO_V1(taskq_unregister_worker);
 PG_FUNCTION_INFO_V1(taskq_drain_worker);
 
-/* Who registered a worker that is in force?  False: there is none. */
+/* Find the role that registered a worker; returns false if no registration is in force. */
 static bool
 FindRegistrar(const char *worker_id, Oid *registered_by)
 {
@@ -51,7 +50,10 @@ FindRegistrar(const char *worker_id, Oid *registered_by)
 	return found;
 }
 
-/* Change the row, unless it has become another's; false: there is none any more. */
+/*
+ * Change the row, unless another role owns it by now; returns false if there is no
+ * such row any more.
+ */
 static bool
 Mark(const char *worker_id, Oid registered_by, const char *set)
 {
@@ -92,7 +94,7 @@ taskq_unregister_worker(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(true);
 }
 
-/* Ask a background worker to finish its job and leave; was there one? */
+/* Ask a background worker to finish its job and leave; returns false if there is none. */
 static bool
 DrainBackground(const char *worker_id)
 {
@@ -123,7 +125,10 @@ WorkerNotRunning(const char *worker_id)
 			 errhint("Those that run are in the view taskq.workers.")));
 }
 
-/* Background workers are nobody's own. */
+/*
+ * Raise an error unless the caller may drain background workers, which belong to no
+ * role.
+ */
 static void
 CheckMayDrainBackground(const char *worker_id)
 {

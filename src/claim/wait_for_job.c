@@ -1,6 +1,6 @@
 /*
  * wait_for_job.c
- *	  wait_for_job(): waiting for a job without a snapshot, and without claiming it.
+ *	  wait_for_job(): wait for a job without a snapshot, and without claiming it.
  */
 #include "taskq.h"
 
@@ -34,7 +34,7 @@ AnyDue(const RouteSet *routes)
 	return any;
 }
 
-/* Could it claim a job now, if there is one that is due? */
+/* Could the worker claim a job now?  First look whether any job is due. */
 static bool
 LookOnly(ClaimCall *call)
 {
@@ -43,8 +43,8 @@ LookOnly(ClaimCall *call)
 }
 
 /*
- * Wait without a snapshot, so that no horizon is held up: commit what the
- * caller has, sleep between transactions and look in one of its own.
+ * Wait without a snapshot, so that the wait does not hold back vacuum.  Commit the
+ * caller's transaction, sleep between transactions, and look in a new one.
  */
 static bool
 WaitWithoutSnapshot(ClaimCall *call, TimestampTz deadline)
@@ -97,7 +97,7 @@ taskq_wait_for_job(PG_FUNCTION_ARGS)
 	CheckColumns(desc, 1, &column);
 	desc = BlessTupleDesc(desc);
 
-	/* what must outlive the commits */
+	/* allocate what must outlive the commits */
 	old = MemoryContextSwitchTo(context);
 	ClaimPrepare(fcinfo, &call, NULL);
 	ClaimUpdateRoutes(&call);

@@ -1,10 +1,11 @@
 /*
  * why_not.c
- *	  Why does this route or this job not run?  The one place that answers it.
+ *	  Explaining why a route or a job does not run.  No other code answers this
+ *	  question.
  *
- * What a claim asks before it takes a job is asked here too: whether the claimant
- * is given jobs of the route (eligible.c), and whether the rules of admission let
- * the job start (admit.c).  explain_claim() asks about one claimant;
+ * The answer comes from the code that a claim uses: eligible.c decides whether a
+ * claimant is given jobs of the route, and the rules of admission (admit.c) decide
+ * whether the job may start.  explain_claim() asks about one claimant.
  * route_reasons, unroutable_jobs and describe_job() ask whether any worker would
  * run the route's jobs.
  */
@@ -39,15 +40,15 @@ static const Oid explain_routes_columns[] = { INT4OID, TEXTOID, TEXTOID, TEXTARR
 
 #define EXPLAIN_ROUTES_COLUMNS lengthof(explain_routes_columns)
 
-/* What the workers of one kind that might run a route's jobs are. */
+/* What the workers of one kind, external or in the server, would do with a route's jobs. */
 typedef struct Takers
 {
-	bool any;		   /* one of the handler's role, if in the server */
-	bool all_paused;   /* of those */
+	bool any;		   /* there is one; in the server: one of the handler's role */
+	bool all_paused;   /* all of them are paused */
 	bool takes;		   /* one takes the route's type and queue */
 	bool fits;		   /* one would be given its jobs */
-	bool fits_implied; /* one that only its claims have registered would */
-	bool lacks_slot;   /* one would if a worker could be started */
+	bool fits_implied; /* a worker with an implicit registration would */
+	bool lacks_slot;   /* one would if a slot for its process were free */
 } Takers;
 
 /* Read what WhyNot() needs to answer for any worker. */
@@ -102,7 +103,10 @@ LookAtPools(const TaskqHandler *handler, const TaskqRoute *route, Takers *takers
 	}
 }
 
-/* Why does no background worker run the route's jobs, of a type that is handled in the server? */
+/*
+ * Return why no background worker runs the jobs of a route whose type is handled in
+ * the server.
+ */
 static const char *
 WhyNotInServer(const TaskqHandler *handler, const Takers *pools)
 {
@@ -119,7 +123,7 @@ WhyNotInServer(const TaskqHandler *handler, const Takers *pools)
 	return pools->takes ? "no live worker with the capabilities" : "no live worker with the type";
 }
 
-/* Why would no worker be given jobs of the route now?  NULL: one would. */
+/* Return why no worker would be given jobs of the route now, or NULL if one would. */
 static const char *
 WhyNobodyRuns(const AnyWorker *any, const TaskqRoute *route)
 {
@@ -148,7 +152,11 @@ WhyNobodyRuns(const AnyWorker *any, const TaskqRoute *route)
 	return external.takes ? "no live worker with the capabilities" : "no live worker with the type";
 }
 
-/* The same of one claimant.  What is the route's own says more than what holds for all routes now. */
+/*
+ * Return why one claimant is not given jobs of the route, or NULL.  A reason that
+ * concerns this route says more than one that concerns all routes, unless the
+ * latter is permanent.
+ */
 static const char *
 WhyAskedDoesNot(const Asked *asked, const TaskqRoute *route)
 {
@@ -171,9 +179,9 @@ WhyNotAdmitted(const AdmissionQuestion *question)
 }
 
 /*
- * Why are no jobs of the route given to the claimant that is asked about, or to any
- * worker?  Either of the two is NULL.  With a job, why does it not start?  NULL:
- * nothing is in the way.
+ * Return why the route's jobs are not given to the claimant in "asked", or to any
+ * worker in "any".  One of these two is NULL.  If a job is given, return why this
+ * job does not start. Returns NULL if nothing prevents it.
  */
 const char *
 WhyNot(const Asked *asked, const AnyWorker *any, const TaskqRoute *route, const TaskqJob *job)
@@ -187,7 +195,10 @@ WhyNot(const Asked *asked, const AnyWorker *any, const TaskqRoute *route, const 
 	return reason != NULL ? reason : WhyNotAdmitted(&(AdmissionQuestion){ .route = route, .job = job });
 }
 
-/* Why does this waiting job not start?  NULL: nothing is in the way, or it does not wait. */
+/*
+ * Return why this waiting job does not start, or NULL if nothing prevents it or it
+ * does not wait.
+ */
 const char *
 WhyJobWaits(int64 job_id)
 {
@@ -216,7 +227,7 @@ WhyJobWaits(int64 job_id)
 	return reason;
 }
 
-/* Every route, and why no worker would be given jobs of it now. */
+/* Return every route, and why no worker would be given jobs of it now. */
 Datum
 taskq_explain_routes(PG_FUNCTION_ARGS)
 {

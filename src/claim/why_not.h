@@ -1,6 +1,6 @@
 /*
  * why_not.h
- *	  Why does this route or this job not run?
+ *	  Explaining why a route or a job does not run.
  */
 #ifndef TASKQ_WHY_NOT_H
 #define TASKQ_WHY_NOT_H
@@ -12,18 +12,18 @@
 #include "job/admit.h"
 #include "job/job.h"
 
-/* A claimant that is asked about. */
+/* A claimant that a question is about. */
 typedef struct Asked
 {
 	Claimant	claimant;
-	const char *reason; /* why it is given no job at all, or NULL */
-	bool		gone;	/* that is for good, so it comes before what is said of a route */
+	const char *reason; /* why it is given no jobs at all, or NULL */
+	bool		gone;	/* the reason is permanent, so it comes before those of a route */
 } Asked;
 
-/* Those of whom anyone may run a job: what was read once for many routes. */
+/* All workers that might run a job, read once for many routes. */
 typedef struct AnyWorker
 {
-	ExternalWorker *external; /* those that are alive and not draining */
+	ExternalWorker *external; /* alive and not draining */
 	int				n_external;
 } AnyWorker;
 

@@ -1,6 +1,6 @@
 /*
  * worker_seen.c
- *	  That external workers were seen: by their claims, by heartbeats and by calls
+ *	  Noting that external workers were seen: by claims, by heartbeats, and by calls
  *	  about their jobs.
  */
 #include "taskq.h"
@@ -23,14 +23,14 @@
 #define TOUCH_EVERY (10 * USECS_PER_SEC)
 #define MAX_IMPLICIT_TYPES 10000
 
-/* When a worker was seen long enough ago to note that it is seen again. */
+/* Return the moment from which last_seen is to be written again. */
 static TimestampTz
 TouchDue(Store *store, int64 every)
 {
-	return DatumGetTimestampTz(SlotDatum(store->found, W_LAST_SEEN)) + Min(every, WorkerLife(WorkerLeaseOf(store->found)) / 6);
+	return DatumGetTimestampTz(SlotDatum(store->found, Anum_external_workers_last_seen)) + Min(every, WorkerLife(WorkerLeaseOf(store->found)) / 6);
 }
 
-/* Was the row written by this transaction, which may yet be rolled back? */
+/* Did this transaction write the row?  It may still be rolled back. */
 static bool
 IsRowOurs(Store *store)
 {
@@ -41,8 +41,9 @@ IsRowOurs(Store *store)
 }
 
 /*
- * Note that a worker was seen.  Not at each call, and not when another of its
- * transactions has the row: this must neither cost nor wait.
+ * Note that a worker was seen.  This must be cheap and must not wait.  So do
+ * nothing if it was noted recently, or if another transaction of the worker has
+ * locked the row.
  */
 static void
 Touch(Store *store, TimestampTz now, int64 every)
@@ -57,13 +58,13 @@ Touch(Store *store, TimestampTz now, int64 every)
 	{
 		TupleTableSlot *row = StoreCopyRow(store);
 
-		SlotSet(row, W_LAST_SEEN, TimestampTzGetDatum(now));
+		SlotSet(row, Anum_external_workers_last_seen, TimestampTzGetDatum(now));
 		StoreUpdate(store);
 	}
 	UnregisterSnapshot(snapshot);
 }
 
-/* All that either list has. */
+/* Return the names that are in at least one of the two lists. */
 static ArrayType *
 UnionOf(ArrayType *a, ArrayType *b)
 {
@@ -83,16 +84,16 @@ UnionOf(ArrayType *a, ArrayType *b)
 }
 
 /*
- * Have the row of an implicit registration say what this call names, too, if it
- * does not; true: it is to be written.
+ * Does an implicit registration lack task types that this call names?  If so,
+ * return the types that the row must have.
  */
 static bool
 MustCover(Store *store, const ExternalWorker *worker, ArrayType **types)
 {
-	if (worker->standing == WORKER_REGISTERED || !DatumGetBool(SlotDatum(store->found, W_IMPLICIT)) ||
-		SlotIsNull(store->found, W_TASK_TYPES))
+	if (worker->standing == WORKER_REGISTERED || !DatumGetBool(SlotDatum(store->found, Anum_external_workers_implicit)) ||
+		SlotIsNull(store->found, Anum_external_workers_task_types))
 		return false;
-	*types = DatumGetArrayTypeP(SlotDatum(store->found, W_TASK_TYPES));
+	*types = DatumGetArrayTypeP(SlotDatum(store->found, Anum_external_workers_task_types));
 	if (worker->base.task_types != NULL && NamesCover(*types, worker->base.task_types))
 		return false;
 	*types = worker->base.task_types == NULL ? NULL : UnionOf(*types, worker->base.task_types);
@@ -105,30 +106,30 @@ WriteTypes(Store *store, const char *worker_id, ArrayType *types, TimestampTz no
 	ItemPointerData tid = store->found->tts_tid;
 	Snapshot		snapshot = StoreSnapshot();
 
-	/* if somebody else has the row, a later call does it */
+	/* if another transaction has locked the row, a later call writes the types */
 	if (StoreLock(store, &tid, snapshot, false, false) == STORE_LOCKED)
 	{
 		TupleTableSlot *row = StoreCopyRow(store);
 
 		if (types == NULL)
-			SlotSetNull(row, W_TASK_TYPES);
+			SlotSetNull(row, Anum_external_workers_task_types);
 		else
-			SlotSetPointer(row, W_TASK_TYPES, types);
-		SlotSet(row, W_LAST_SEEN, TimestampTzGetDatum(now));
+			SlotSetPointer(row, Anum_external_workers_task_types, types);
+		SlotSet(row, Anum_external_workers_last_seen, TimestampTzGetDatum(now));
 		StoreUpdate(store);
 		RegistrationChanged(worker_id);
 	}
 	UnregisterSnapshot(snapshot);
 }
 
-/* The row of a worker that has claimed is there: when is it to be written again? */
+/* Note a claim in the worker's row.  Returns when to write the row again. */
 static TimestampTz
 NoteClaim(Store *store, const char *worker_id, const ExternalWorker *worker, TimestampTz now)
 {
 	TimestampTz due = 0;
 	ArrayType  *types;
 
-	if (!SlotIsNull(store->found, W_ENDED_AT))
+	if (!SlotIsNull(store->found, Anum_external_workers_ended_at))
 		return 0;
 	if (MustCover(store, worker, &types))
 	{
@@ -148,9 +149,9 @@ NoteClaim(Store *store, const char *worker_id, const ExternalWorker *worker, Tim
 static void
 RefuseIfOthers(Store *store, const char *worker_id, Oid caller)
 {
-	Oid registered_by = DatumGetObjectId(SlotDatum(store->found, W_REGISTERED_BY));
+	Oid registered_by = DatumGetObjectId(SlotDatum(store->found, Anum_external_workers_registered_by));
 
-	if (!SlotIsNull(store->found, W_ENDED_AT) || WorkerIsOf(registered_by, caller, "operator"))
+	if (!SlotIsNull(store->found, Anum_external_workers_ended_at) || WorkerIsOf(registered_by, caller, "operator"))
 		return;
 	StandingRefuseOthers(worker_id, registered_by);
 }
@@ -194,8 +195,7 @@ RegisterByClaim(Store *store, const char *worker_id, const ExternalWorker *worke
 
 /*
  * Note a claim of a worker, and register the worker if it is unknown.  Returns the
- * moment from which another claim must be noted, as far as the row will stay as it
- * is; else 0.
+ * moment from which a later claim must be noted, or 0 if every claim must be.
  */
 TimestampTz
 WorkerHasClaimed(const char *worker_id, const ExternalWorker *worker, bool has_jobs)
@@ -220,8 +220,8 @@ WorkerHasClaimed(const char *worker_id, const ExternalWorker *worker, bool has_j
 }
 
 /*
- * A worker says that it lives.  The answer has the epochs of its jobs, so whose
- * it is comes first, before a row is locked.
+ * Note a heartbeat.  The answer to it contains the epochs of the worker's jobs, so
+ * check first, before any row is locked, that the caller may act for the worker.
  */
 void
 WorkerBeat(const char *worker_id)
@@ -232,16 +232,19 @@ WorkerBeat(const char *worker_id)
 
 	OwnerEnter(&scope);
 	StoreOpenRel(&store, REL_WORKERS);
-	if (!WorkerFindRow(&store, worker_id) || !SlotIsNull(store.found, W_ENDED_AT))
+	if (!WorkerFindRow(&store, worker_id) || !SlotIsNull(store.found, Anum_external_workers_ended_at))
 		WorkerNotRegistered(worker_id);
-	WorkerCheckOwner(worker_id, DatumGetObjectId(SlotDatum(store.found, W_REGISTERED_BY)), caller,
+	WorkerCheckOwner(worker_id, DatumGetObjectId(SlotDatum(store.found, Anum_external_workers_registered_by)), caller,
 					 "send heartbeats for", "operator");
 	Touch(&store, ClockNow(), 0);
 	StoreClose(&store, true);
 	OwnerLeave(&scope);
 }
 
-/* A worker has called about one of its jobs; its own lease, or NO_MICROSECONDS.  The caller is the owner. */
+/*
+ * Note a call about a job of a worker.  Returns the worker's own lease, or
+ * NO_MICROSECONDS.  The current user is the owner.
+ */
 int64
 WorkerSeen(struct varlena *worker_id)
 {
@@ -251,7 +254,7 @@ WorkerSeen(struct varlena *worker_id)
 	if (worker_id == NULL)
 		return NO_MICROSECONDS;
 	StoreOpenRel(&store, REL_WORKERS);
-	if (WorkerFindRow(&store, text_to_cstring((text *) worker_id)) && SlotIsNull(store.found, W_ENDED_AT))
+	if (WorkerFindRow(&store, text_to_cstring((text *) worker_id)) && SlotIsNull(store.found, Anum_external_workers_ended_at))
 	{
 		lease = WorkerLeaseOf(store.found);
 		Touch(&store, ClockNow(), TOUCH_EVERY);

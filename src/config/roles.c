@@ -53,7 +53,7 @@ RoleRefuseSuperuser(Oid role)
 			 errdetail("A mistake in such a handler would be one in the whole cluster."),
 			 errhint("Make an ordinary role and register as it:\n"
 					 "CREATE ROLE app LOGIN;\n"
-					 "SELECT taskq.grant_access('app', access) FROM unnest(ARRAY['producer', 'worker', 'observer', 'admin']) access;\n"
+					 "SELECT taskq.grant_access('app', access) FROM unnest(ARRAY['producer', 'worker', 'observer', 'operator', 'admin']) access;\n"
 					 "SET ROLE app;\n"
 					 "Or set taskq.allow_superuser_handlers = on in postgresql.conf.")));
 }

@@ -2,9 +2,9 @@
  * access.c
  *	  grant_access() and revoke_access().
  *
- * What each kind of access covers stands in taskq.access_rights; who was given
- * which is kept in taskq.access_grants, so that an update script can grant new
- * functions to the same roles.  Nobody is ever granted anything on a table.
+ * taskq.access_rights lists what each kind of access covers.  taskq.access_grants
+ * records which role was granted which kind, so that an update script can grant new
+ * functions to the same roles.  No role is ever granted a right on a table.
  */
 #include "taskq.h"
 
@@ -18,18 +18,12 @@
 #include "base/args.h"
 #include "job/access.h"
 #include "store/catalog.h"
+#include "store/columns.h"
 #include "store/owner.h"
 #include "store/store.h"
 
 PG_FUNCTION_INFO_V1(taskq_grant_access);
 PG_FUNCTION_INFO_V1(taskq_revoke_access);
-
-/* Columns of taskq.access_grants that are read here. */
-enum
-{
-	G_ROLE = 1,
-	G_ACCESS
-};
 
 typedef struct AccessQuestion
 {
@@ -43,14 +37,14 @@ LookAtGrant(TupleTableSlot *slot, void *arg)
 {
 	AccessQuestion *question = arg;
 
-	if (strcmp(SlotString(slot, G_ACCESS), question->access) == 0 &&
-		has_privs_of_role(question->role, DatumGetObjectId(SlotDatum(slot, G_ROLE))))
+	if (strcmp(SlotString(slot, Anum_access_grants_access), question->access) == 0 &&
+		has_privs_of_role(question->role, DatumGetObjectId(SlotDatum(slot, Anum_access_grants_role))))
 		question->has = true;
 }
 
 /*
- * Has a role this kind of access, itself or as a member of one that has?  The
- * extension's owner has every kind, and so has a superuser.
+ * Does a role have this kind of access, itself or as a member of a role that has
+ * it?  The extension's owner and superusers have every kind.
  */
 bool
 AccessHas(Oid role, const char *access)
@@ -63,7 +57,10 @@ AccessHas(Oid role, const char *access)
 	return question.has;
 }
 
-/* The two arguments, checked; the role's name for a statement. */
+/*
+ * Check the first two arguments and store them in "values".  Returns the role's
+ * name, quoted for a statement.
+ */
 static char *
 ReadArguments(FunctionCallInfo fcinfo, Datum *values)
 {
@@ -101,7 +98,10 @@ PrivilegeOn(const char *object)
 	return "EXECUTE";
 }
 
-/* The tenants whose jobs an observer is to see, or a producer to enqueue; NULL is all. */
+/*
+ * Read the tenants whose jobs an observer may see, or a producer may enqueue; NULL
+ * means all.
+ */
 static ArrayType *
 ArgTenants(FunctionCallInfo fcinfo, Datum access)
 {
@@ -116,7 +116,7 @@ ArgTenants(FunctionCallInfo fcinfo, Datum access)
 	return tenants;
 }
 
-/* Grant or revoke on each object that the query finds. */
+/* Grant or revoke a right on each object that the query finds. */
 static void
 ForEachObject(const char *query, Datum *values, const char *grant, const char *to, const char *role)
 {
@@ -134,8 +134,9 @@ ForEachObject(const char *query, Datum *values, const char *grant, const char *t
 }
 
 /*
- * One at a time, until it commits.  When two change the rights on one function at
- * once, the second fails; and most kinds of access have functions in common.
+ * Lock out other calls until the end of the transaction.  If two transactions
+ * change the rights on one function at the same time, the second one fails, and
+ * most kinds of access have functions in common.
  */
 static void
 LockGrants(void)
@@ -170,7 +171,7 @@ taskq_grant_access(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* What another kind of access that the role has covers too is left. */
+/* Revoke a kind of access.  Rights that the role also has by another kind are kept. */
 Datum
 taskq_revoke_access(PG_FUNCTION_ARGS)
 {

@@ -1,6 +1,6 @@
 /*
  * access.h
- *	  Kinds of access, and who has them.
+ *	  Kinds of access, and the roles that have them.
  */
 #ifndef TASKQ_ACCESS_H
 #define TASKQ_ACCESS_H

@@ -1,10 +1,10 @@
 /*
  * admit.c
- *	  What may keep a chosen job from starting: a list of rules.
+ *	  Admission: the rules that may prevent a chosen job from starting.
  *
- * Every claim passes Admit() between choose and stamp.  Which admissions a
- * transaction has made and ended, and when the rules are told of an end:
- * admit_xact.c.
+ * Every claim calls Admit() between choice and stamp.  admit_xact.c keeps the
+ * admissions that a transaction has made and ended, and tells the rules when an
+ * admission ends.
  */
 #include "taskq.h"
 
@@ -14,8 +14,8 @@
 #include "shared/locks.h"
 
 /*
- * In the order in which they are asked.  A rule that takes something comes after
- * those that only look.
+ * The rules, in the order in which they are asked.  Rules that take something come
+ * after rules that only look.
  */
 static const AdmissionRule *const rules[] = {
 	&admit_running_here,
@@ -30,7 +30,7 @@ static const AdmissionRule *const rules[] = {
 
 StaticAssertDecl(lengthof(rules) <= 32, "a set of rules is a uint32");
 
-/* A claim begins that wants up to "most" jobs.  Returns how many it may have. */
+/* Begin a claim of up to "most" jobs.  Returns how many it may have. */
 int
 AdmitBegin(Admitting *claim, const char *worker_id, int max_concurrent_jobs, int most)
 {
@@ -43,7 +43,7 @@ AdmitBegin(Admitting *claim, const char *worker_id, int max_concurrent_jobs, int
 	return most;
 }
 
-/* May a job of this route start now?  Asked before one is locked. */
+/* May a job of this route start now?  Called before a job is locked. */
 bool
 AdmitRoute(int32 route_id)
 {
@@ -54,8 +54,8 @@ AdmitRoute(int32 route_id)
 }
 
 /*
- * May this job, whose row is locked, start?  If a rule refuses it, or fails, those
- * that have admitted it are told.
+ * May this job start?  Its row is locked.  If a rule refuses the job or raises an
+ * error, the rules that have admitted it are told.
  */
 Verdict
 Admit(Admitting *claim, TaskqJob *job)
@@ -86,7 +86,7 @@ Admit(Admitting *claim, TaskqJob *job)
 	return ADMIT_YES;
 }
 
-/* The job that was admitted last is not claimed after all. */
+/* Undo the last admission, because its job is not claimed after all. */
 void
 AdmitUndo(Admitting *claim, const TaskqJob *job)
 {
@@ -94,7 +94,7 @@ AdmitUndo(Admitting *claim, const TaskqJob *job)
 	AdmissionRefused(job->job_id);
 }
 
-/* A claim has all jobs that it will have. */
+/* End a claim, which takes no more jobs. */
 void
 AdmitEnd(Admitting *claim)
 {
@@ -112,7 +112,7 @@ AdmitLeave(uint32 which, const Admission *admission, LeaveHow how)
 			rules[i]->leave(admission, how);
 }
 
-/* Which rule keeps what is asked about, and why?  NULL: none does. */
+/* Return the reason of the first rule that prevents a start, or NULL if none does. */
 const char *
 AdmitExplain(const AdmissionQuestion *question)
 {

@@ -1,6 +1,6 @@
 /*
  * admit.h
- *	  What may keep a chosen job from starting: a list of rules.
+ *	  Admission: the rules that may prevent a chosen job from starting.
  */
 #ifndef TASKQ_ADMIT_H
 #define TASKQ_ADMIT_H
@@ -20,77 +20,80 @@ typedef enum Verdict
 } Verdict;
 
 /*
- * One claim, from the choice of its first job until it has its last one.  What a
- * rule reserves for the whole claim is here.
+ * The state of one claim, from the choice of its first job until it has its last
+ * one.  It holds what a rule reserves for the whole claim.
  */
 typedef struct Admitting
 {
-	const char *worker_id;			 /* of an external worker; NULL: the claim has no limit of a worker */
-	int			max_concurrent_jobs; /* of that worker; 0: no limit */
-	int			n_admitted;			 /* jobs so far */
-	int			n_permits;			 /* reserved, of which the first ones are those of the admitted jobs */
+	const char *worker_id;			 /* external worker; NULL if the claim has no limit per worker */
+	int			max_concurrent_jobs; /* limit of that worker; 0: no limit */
+	int			n_admitted;			 /* number of jobs admitted so far */
+	int			n_permits;			 /* permits reserved; the first n_admitted are in use */
 	int			permits[MAX_RESERVED];
 } Admitting;
 
-/* A job that was admitted, as far as the end of the run needs to know. */
+/* What is needed to end the admission of a job. */
 typedef struct Admission
 {
 	int64  job_id;
-	int64  epoch; /* 0 while no epoch is given to the claim */
+	int64  epoch; /* 0 until the claim has an epoch */
 	int32  route_id;
-	uint64 worker_key; /* of an external worker, as NameKey() gives it; else 0 */
+	uint64 worker_key; /* NameKey() of the external worker's id, or 0 */
 } Admission;
 
 /* How an admission ends. */
 typedef enum LeaveHow
 {
 	LEAVE_ENDED, /* the run has ended, and that is committed */
-	LEAVE_UNDONE /* the claim is rolled back, or another rule refused the job */
+	LEAVE_UNDONE /* the claim was rolled back, or a later rule refused the job */
 } LeaveHow;
 
-/* What is asked about: any of these may be NULL, which stands for any. */
+/* A question to the rules.  Each member may be NULL, which means "any". */
 typedef struct AdmissionQuestion
 {
 	const Claimant	 *claimant;
-	const char		 *worker_id;		   /* of an external worker */
-	int				  max_concurrent_jobs; /* of that worker */
+	const char		 *worker_id;		   /* id of an external worker */
+	int				  max_concurrent_jobs; /* limit of that worker */
 	const TaskqRoute *route;
 	const TaskqJob	 *job;
 } AdmissionQuestion;
 
 /*
- * A rule.  All members but the name may be NULL.  The caller of each but "leave" is
- * the extension's owner.
+ * A rule.  All members except the name may be NULL.  All functions except "leave"
+ * are called as the extension's owner.
  *
- * A rule that has admitted a job is told of the end of that admission by exactly
- * one call of "leave": after the commit that ends the run, or after the abort of
- * the transaction or subtransaction that made the claim.  If the run's end is
- * committed by another session, by COMMIT PREPARED, the call is made there or by
- * the scheduler.  "leave" is called when the locks of the transaction are free.
- * It cannot fail: it allocates nothing, reports nothing and reads no catalogue.
- * A crash of the server ends all admissions without a call, as it empties shared
+ * If a rule has admitted a job, it is told of the end of that admission by exactly
+ * one call of "leave".  The call comes after the commit that ends the run, or after
+ * the abort of the transaction or subtransaction that made the claim.  If COMMIT
+ * PREPARED commits the end of the run, the session that runs it or the scheduler
+ * makes the call.  "leave" is called after the transaction's locks are released.
+ * It must not fail: it must not allocate memory, report errors or read catalogs.  A
+ * crash of the server ends all admissions without a call, because it empties shared
  * memory.
  */
 typedef struct AdmissionRule
 {
 	const char *name;
 
-	/* Before the choice: how many jobs, "most" at most, may the claim have?  What is reserved is returned by "end". */
+	/*
+	 * Called before the choice.  Returns how many jobs the claim may have, up to
+	 * "most".  "end" returns what this reserves.
+	 */
 	int (*begin)(Admitting *claim, int most);
 
-	/* Before a job of the route is locked: may one of them start now? */
+	/* Called before a job of the route is locked.  May one of them start now? */
 	bool (*admit_route)(int32 route_id);
 
-	/* The job's row is locked: may it start now? */
+	/* Called with the job's row locked.  May it start now? */
 	Verdict (*admit)(Admitting *claim, TaskqJob *job);
 
-	/* See above.  The job is 0 if it is what "begin" has reserved that is free again. */
+	/* See above.  If something that "begin" has reserved is free again, job_id is 0. */
 	void (*leave)(const Admission *admission, LeaveHow how);
 
-	/* The claim has all jobs that it will have. */
+	/* Called when the claim takes no more jobs. */
 	void (*end)(Admitting *claim);
 
-	/* Why does what is asked about not start now?  NULL: the rule does not keep it. */
+	/* Returns why this rule prevents a start, or NULL if it does not. */
 	const char *(*explain)(const AdmissionQuestion *question);
 } AdmissionRule;
 

@@ -1,6 +1,6 @@
 /*
  * admit_cancelled.c
- *	  A job that was asked to be cancelled does not start.
+ *	  Rule: a job that was asked to be cancelled does not start.
  */
 #include "taskq.h"
 

@@ -1,12 +1,13 @@
 /*
  * admit_permit.c
- *	  A worker has at most max_concurrent_jobs jobs.
+ *	  Rule: a worker has at most max_concurrent_jobs jobs.
  *
  * The limit is kept by numbered permits.  A claim that is not committed holds its
- * permit by a lock, a committed one by the number in the running row; a permit is
- * free when neither is there.  So no claim is counted that others cannot see yet,
- * none waits for another, and a rollback, to a savepoint too, needs no clean-up.
- * The end of an admission only wakes those who wait for a permit.
+ * permit by a lock, and a committed claim by the number in the running row.  A
+ * permit is free if it has neither.  So claims that other sessions cannot see yet
+ * are counted, claims do not wait for each other, and a rollback, even to a
+ * savepoint, needs no cleanup.  The end of an admission only wakes the sessions
+ * that wait for a permit.
  */
 #include "taskq.h"
 
@@ -33,7 +34,10 @@ PermitKey(const char *worker_id, int permit)
 	return hash_bytes_extended((const unsigned char *) worker_id, strlen(worker_id), permit);
 }
 
-/* The permits that running rows of a worker hold, and how many hold none within max. */
+/*
+ * Return the permits that a worker's running rows hold, and count the rows that
+ * hold none of the permits up to "max".
+ */
 static Bitmapset *
 PermitsInRows(const char *worker_id, int max, int *n_outside)
 {
@@ -68,8 +72,9 @@ PermitsInRows(const char *worker_id, int max, int *n_outside)
 }
 
 /*
- * The highest permit that a claim may use.  Runs from before the limit was
- * lowered hold none of these, and take places too: the highest that are free.
+ * Return the highest permit that a claim may use.  Runs that began before the limit
+ * was lowered hold none of these permits, but count against the limit.  So the
+ * highest free permits are not used.
  */
 static int
 LastPermit(const Bitmapset *held, int max, int n_outside)
@@ -83,9 +88,9 @@ LastPermit(const Bitmapset *held, int max, int n_outside)
 }
 
 /*
- * Take up to "most" of a worker's permits until the transaction ends; how many.
- * One look finds which may be free, and one after the locks are ours finds those
- * whose holder has committed in between.
+ * Take up to "most" of a worker's permits until the end of the transaction; returns
+ * their number.  The first look finds permits that may be free.  The second look,
+ * after they are locked, finds those whose holders have committed in between.
  */
 static int
 PermitsTake(const char *worker_id, int max_concurrent_jobs, int most, int *permits)
@@ -113,7 +118,7 @@ PermitsTake(const char *worker_id, int max_concurrent_jobs, int most, int *permi
 	return taken;
 }
 
-/* Reserve permits for the claim, as many as it may use. */
+/* Reserve as many permits as the claim may use. */
 static int
 Begin(Admitting *claim, int most)
 {
@@ -137,7 +142,7 @@ AdmitJob(Admitting *claim, TaskqJob *job)
 	return ADMIT_YES;
 }
 
-/* A permit is free: those who wait for one must look. */
+/* Wake those who wait for a permit, because one is free. */
 static void
 LeaveJob(const Admission *admission, LeaveHow how)
 {
@@ -145,7 +150,10 @@ LeaveJob(const Admission *admission, LeaveHow how)
 		WakeForPermit(admission->worker_key);
 }
 
-/* Give back the permits that were reserved for nothing: others may have found none meanwhile. */
+/*
+ * Release the permits that were not used.  Wake others, because they may have found
+ * none in the meantime.
+ */
 static void
 End(Admitting *claim)
 {

@@ -1,6 +1,6 @@
 /*
  * admit_running_here.c
- *	  A handler that claims jobs is not given the job that it runs.
+ *	  Rule: a handler that claims jobs is not given the job that it runs.
  */
 #include "taskq.h"
 

@@ -1,7 +1,7 @@
 /*
  * admit_suspect.c
- *	  A job whose last run was ended by a crash or by SIGTERM waits until that run
- *	  is recorded.
+ *	  Rule: if a crash or SIGTERM has ended the last run of a job, the job does not
+ *	  start until that run is recorded.
  */
 #include "taskq.h"
 

@@ -1,10 +1,10 @@
 /*
  * admit_testing.c
- *	  A rule that writes down each admission and its end, for tests.  Only in builds
- *	  with TESTING=1.
+ *	  Rule for tests, which logs each admission and its end.  Only in builds with
+ *	  TESTING=1.
  *
- * While there is a file taskq_test_admissions in the data directory, a line is
- * added to it for each call.  The file outlives processes and crashes.
+ * If the file taskq_test_admissions exists in the data directory, each call appends
+ * a line to it.  The file outlives processes and crashes.
  */
 #include "taskq.h"
 
@@ -13,7 +13,10 @@
 
 #include "job/admit_rules.h"
 
-/* Also called when a transaction ends: it neither allocates nor fails. */
+/*
+ * Append a line.  This is also called at the end of a transaction, so it must not
+ * allocate memory or fail.
+ */
 static void
 Note(const char *what, int64 job_id)
 {

@@ -1,9 +1,9 @@
 /*
  * admit_trial.c
- *	  Of a task type on trial (pause.c), one job at a time may run.
+ *	  Rule: of a task type on trial (pause.c), only one job at a time may run.
  *
- * The place is a lock, which ends with the transaction or subtransaction that has
- * taken it: nothing is to be done when an admission ends.
+ * The one place is a lock, which is released at the end of the transaction or
+ * subtransaction that took it.  So nothing needs to be done when an admission ends.
  */
 #include "taskq.h"
 

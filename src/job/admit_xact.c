@@ -2,18 +2,18 @@
  * admit_xact.c
  *	  The admissions that a transaction has made, and those that it has ended.
  *
- * A claim makes an admission.  It ends in one of these ways, and then the rules
- * that have admitted the job are told, once:
+ * A claim makes an admission.  The admission ends in one of these ways, and then
+ * the rules that have admitted the job are told once:
  *
- * - The transaction or subtransaction that has made it is rolled back, also
+ * - The transaction or subtransaction that made the claim is rolled back, also
  *   because its process ends.
- * - The run has ended in the transaction that claimed the job, or its row was
- *   never written: the transaction's end is the admission's.
- * - The claim was stored as a running row and is committed.  The admission then
+ * - The run ends in the transaction that claimed the job, or the running row is
+ *   never written.  The admission ends with that transaction.
+ * - The claim was stored as a running row and is committed, so the admission
  *   outlives its transaction.  Another transaction ends the run, and the
- *   admission ends when that commits.
+ *   admission ends when that transaction commits.
  *
- * The callbacks cannot fail.  The array was grown when the entries were made.
+ * The callbacks must not fail.  AddEntry() has allocated all memory that they use.
  */
 #include "taskq.h"
 
@@ -32,22 +32,22 @@
 typedef struct Entry
 {
 	Admission admission;
-	uint32	  rules;	  /* that have admitted the job */
-	int		  level;	  /* of the subtransaction that has made the entry */
-	int		  end_level;  /* of the subtransaction in which the run has ended; 0: it has not */
-	bool	  is_earlier; /* a claim of an earlier transaction */
+	uint32	  rules;	  /* rules that have admitted the job */
+	int		  level;	  /* nesting level of the subtransaction that made the entry */
+	int		  end_level;  /* nesting level in which the run has ended, or 0 if it has not */
+	bool	  is_earlier; /* the claim was made by an earlier transaction */
 	bool	  is_stored;  /* the claim is a running row */
 } Entry;
 
-/* In the order of their levels: those of the subtransaction that ends are the last. */
+/* Entries in the order of their levels, so those of the ending subtransaction are last. */
 static Entry *entries = NULL;
 static int	  n_entries = 0;
 static int	  max_entries = 0;
-static int	  n_made = 0;	   /* of this transaction's own claims, those whose run has not ended */
+static int	  n_made = 0;	   /* number of this transaction's own claims whose run has not ended */
 static int	  deepest_end = 0; /* no end_level is greater */
 static int	  first_ended = 0; /* no entry before this one has an end_level above 1 */
 
-/* How the transaction has ended, from its end until the rules were told. */
+/* How the transaction has ended; set until the rules are told. */
 static enum
 {
 	TRANSACTION_RUNS,
@@ -56,7 +56,7 @@ static enum
 	TRANSACTION_ABORTED
 } ended = TRANSACTION_RUNS;
 
-/* Of the subtransaction that is being rolled back; 0: none is. */
+/* Level of the subtransaction that is being rolled back, or 0. */
 static int aborted_level = 0;
 
 static Entry *
@@ -73,7 +73,10 @@ AddEntry(const Admission *admission)
 	return entry;
 }
 
-/* The admission of a job that this transaction has claimed and that has not ended; NULL: there is none. */
+/*
+ * Return the admission of a job that this transaction has claimed and whose run has
+ * not ended, or NULL.
+ */
 static Entry *
 FindMade(int64 job_id)
 {
@@ -83,7 +86,7 @@ FindMade(int64 job_id)
 	return NULL;
 }
 
-/* A job is about to be admitted. */
+/* Note that a job is about to be admitted. */
 void
 AdmissionBegin(const Admission *admission)
 {
@@ -92,7 +95,7 @@ AdmissionBegin(const Admission *admission)
 	n_made++;
 }
 
-/* The last entry, which is the one of the job that is being admitted. */
+/* Return the last entry, which must be that of the job that is being admitted. */
 static Entry *
 Last(int64 job_id)
 {
@@ -100,14 +103,14 @@ Last(int64 job_id)
 	return &entries[n_entries - 1];
 }
 
-/* A rule has admitted it. */
+/* Note that a rule has admitted the job. */
 void
 AdmissionHeld(int64 job_id, uint32 rule)
 {
 	Last(job_id)->rules |= rule;
 }
 
-/* A rule has not: those that have are told at once. */
+/* A rule has refused the job.  Tell the rules that have admitted it. */
 void
 AdmissionRefused(int64 job_id)
 {
@@ -119,8 +122,8 @@ AdmissionRefused(int64 job_id)
 }
 
 /*
- * A claim has reserved something of a worker before it has a job.  If it fails, all
- * rules are told with a job of 0.
+ * Note that a claim has reserved something for a worker before it has a job.  If
+ * the claim fails, all rules are told with a job_id of 0.
  */
 void
 AdmissionReserve(uint64 worker_key)
@@ -130,7 +133,7 @@ AdmissionReserve(uint64 worker_key)
 	AddEntry(&admission)->rules = ALL_RULES;
 }
 
-/* What it has not used is free again. */
+/* Forget what AdmissionReserve() noted, when the claim ends normally. */
 void
 AdmissionUnreserve(uint64 worker_key)
 {
@@ -144,28 +147,29 @@ AdmissionUnreserve(uint64 worker_key)
 	first_ended = Min(first_ended, i);
 }
 
-/* The claim of an admitted job has its epoch now. */
+/* Note the epoch of the claim of an admitted job. */
 void
 AdmissionStamped(int64 job_id, int64 epoch)
 {
 	Last(job_id)->admission.epoch = epoch;
 }
 
-/* The claim is written as a running row, and so outlives its transaction. */
+/* Note that the claim is written as a running row, so it outlives its transaction. */
 static void
 Stored(int64 job_id)
 {
 	Entry *entry = FindMade(job_id);
 
-	/* nothing starts a job without a claim */
+	/* every start of a job is a claim */
 	Assert(entry != NULL);
 	entry->is_stored = true;
 }
 
 /*
- * The run of a job ends, if this commits.  If the claim is no stored running row
- * and was not made by this transaction, the admission has ended with the
- * transaction that made it, and the run is only recorded.
+ * Note that the run of a job ends if this transaction commits.  If this transaction
+ * did not make the claim and the claim is not a stored running row, then the
+ * admission has already ended with the transaction that made it, and this call only
+ * records the run.
  */
 static void
 Ends(const Transition *transition)
@@ -196,7 +200,7 @@ Ends(const Transition *transition)
 	deepest_end = Max(deepest_end, entry->end_level);
 }
 
-/* A run is stored or ends: an observer of transitions. */
+/* Observer of transitions: note runs that are stored or that end. */
 void
 AdmissionObserve(const Transition *transition)
 {
@@ -208,7 +212,10 @@ AdmissionObserve(const Transition *transition)
 
 /* ends --------------------------------------------------------------------- */
 
-/* What was ended in the subtransaction that ends: it counts for its parent, or not at all. */
+/*
+ * At the end of a subtransaction, move the runs that it has ended to its parent,
+ * or, with level 0, forget that they have ended.
+ */
 static void
 MoveEnds(int level, int to)
 {
@@ -235,7 +242,7 @@ AtSubCommit(int level)
 	MoveEnds(level, level - 1);
 }
 
-/* The claims of the subtransaction are undone; the runs that it has ended go on. */
+/* Undo the claims of a subtransaction.  The runs that it has ended continue. */
 static void
 AtSubAbort(int level)
 {
@@ -254,9 +261,9 @@ AtSubAbort(int level)
 }
 
 /*
- * Has an admission ended with the transaction?  A run that was claimed by a
- * transaction that is prepared now has ended whatever becomes of that; wake.c
- * refuses to prepare one whose claims go on.
+ * Has an admission ended with the transaction?  If the transaction is being
+ * prepared, the runs that it has claimed have ended, whether it will be committed
+ * or not.  wake.c refuses to prepare a transaction whose claims continue.
  */
 static bool
 HasEnded(const Entry *entry)
@@ -303,7 +310,7 @@ AtTransactionEnd(XactEvent event, void *arg)
 		ended = TRANSACTION_ABORTED;
 	else if (event == XACT_EVENT_PREPARE)
 	{
-		/* Who waits for what a run holds is woken when the transaction ends. */
+		/* processes that wait for what the run holds are woken when the transaction ends */
 		PreparedNote();
 		ended = TRANSACTION_PREPARED;
 	}
@@ -320,7 +327,7 @@ AtSubtransactionEnd(SubXactEvent event, SubTransactionId mine, SubTransactionId 
 		aborted_level = GetCurrentTransactionNestLevel();
 }
 
-/* The moment to tell the rules: the locks of the transaction are free. */
+/* Tell the rules.  At this moment the locks of the transaction are released. */
 static void
 AfterLocks(ResourceReleasePhase phase, bool is_commit, bool is_top_level, void *arg)
 {
@@ -335,7 +342,10 @@ AfterLocks(ResourceReleasePhase phase, bool is_commit, bool is_top_level, void *
 		AtEnd();
 }
 
-/* Registered once: each registration is kept for the life of the process. */
+/*
+ * Register the callbacks.  This must be called only once, because a registration
+ * stays for the life of the process.
+ */
 void
 AdmissionInit(void)
 {

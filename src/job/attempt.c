@@ -1,6 +1,6 @@
 /*
  * attempt.c
- *	  Attempts that did not complete.
+ *	  Recording attempts that did not complete.
  */
 #include "taskq.h"
 
@@ -10,38 +10,19 @@
 #include "config/handler.h"
 #include "config/route.h"
 #include "job/attempt.h"
+#include "store/columns.h"
 #include "store/store.h"
 
 /*
- * Failures because of how the database is are mostly those of a migration that is
- * under way; they pause the type (outcome.c, pause.c).  So that no backlog is
- * thrown away meanwhile, a job has so many attempts more for them.
+ * Some failures are caused by the state of the database, mostly during a migration.
+ * They pause the type (outcome.c, pause.c).  A job has this many extra attempts for
+ * them, so that a migration does not discard a backlog.
  */
 #define SETUP_ATTEMPTS 3
 
-/* Columns of taskq.attempt_failures, in order. */
-enum
-{
-	F_JOB_ID = 1,
-	F_EPOCH,
-	F_ATTEMPT,
-	F_STARTED_AT,
-	F_FINISHED_AT,
-	F_WORKER_ID,
-	F_HANDLER_VERSION,
-	F_OUTCOME,
-	F_ERROR_TYPE,
-	F_ERROR_CODE,
-	F_ERROR_MESSAGE,
-	F_SQLSTATE,
-	F_DETAIL,
-	F_HINT,
-	F_CONTEXT
-};
-
 /*
- * The version that an attempt is recorded with.  While a run lasted its type
- * may have been registered anew: then it is still that of what ran.
+ * Return the handler version that an attempt is recorded with.  If the type was
+ * registered again during the run, that is still the version that ran.
  */
 const char *
 AttemptHandlerVersion(const TaskqJob *job)
@@ -60,7 +41,7 @@ SetCut(TupleTableSlot *slot, int attnum, const char *string)
 	SlotSetPointer(slot, attnum, ErrorText(string));
 }
 
-/* Write the row of an attempt that did not complete.  The caller is the owner. */
+/* Write the row of an attempt that did not complete.  The current user is the owner. */
 void
 AttemptRecordFailure(const TaskqJob *job, const AttemptFailure *failure, TimestampTz now)
 {
@@ -69,27 +50,27 @@ AttemptRecordFailure(const TaskqJob *job, const AttemptFailure *failure, Timesta
 
 	StoreOpenRel(&store, REL_FAILURES);
 	row = StoreNewRow(&store);
-	SlotSet(row, F_JOB_ID, Int64GetDatum(job->job_id));
-	SlotSet(row, F_EPOCH, Int64GetDatum(job->epoch));
-	SlotSet(row, F_ATTEMPT, Int32GetDatum(job->attempt));
+	SlotSet(row, Anum_attempt_failures_job_id, Int64GetDatum(job->job_id));
+	SlotSet(row, Anum_attempt_failures_epoch, Int64GetDatum(job->epoch));
+	SlotSet(row, Anum_attempt_failures_attempt, Int32GetDatum(job->attempt));
 	if (job->started_at != 0)
-		SlotSet(row, F_STARTED_AT, TimestampTzGetDatum(job->started_at));
-	SlotSet(row, F_FINISHED_AT, TimestampTzGetDatum(now));
-	SlotSetPointer(row, F_WORKER_ID, job->worker_id);
-	SlotSetString(row, F_HANDLER_VERSION, AttemptHandlerVersion(job));
-	SlotSetString(row, F_OUTCOME, failure->outcome);
-	SlotSetString(row, F_ERROR_TYPE, failure->error_type);
-	SetCut(row, F_ERROR_CODE, failure->error_code);
-	SetCut(row, F_ERROR_MESSAGE, failure->message);
-	SlotSetString(row, F_SQLSTATE, failure->sqlstate);
-	SetCut(row, F_DETAIL, failure->detail);
-	SetCut(row, F_HINT, failure->hint);
-	SetCut(row, F_CONTEXT, failure->context);
+		SlotSet(row, Anum_attempt_failures_started_at, TimestampTzGetDatum(job->started_at));
+	SlotSet(row, Anum_attempt_failures_finished_at, TimestampTzGetDatum(now));
+	SlotSetPointer(row, Anum_attempt_failures_worker_id, job->worker_id);
+	SlotSetString(row, Anum_attempt_failures_handler_version, AttemptHandlerVersion(job));
+	SlotSetString(row, Anum_attempt_failures_outcome, failure->outcome);
+	SlotSetString(row, Anum_attempt_failures_error_type, failure->error_type);
+	SetCut(row, Anum_attempt_failures_error_code, failure->error_code);
+	SetCut(row, Anum_attempt_failures_error_message, failure->message);
+	SlotSetString(row, Anum_attempt_failures_sqlstate, failure->sqlstate);
+	SetCut(row, Anum_attempt_failures_detail, failure->detail);
+	SetCut(row, Anum_attempt_failures_hint, failure->hint);
+	SetCut(row, Anum_attempt_failures_context, failure->context);
 	StoreInsert(&store);
 	StoreClose(&store, true);
 }
 
-/* Has the job attempts left, after this failure? */
+/* Does the job have attempts left after this failure? */
 bool
 AttemptsLeft(const TaskqJob *job, const AttemptFailure *failure)
 {

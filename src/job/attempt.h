@@ -1,6 +1,6 @@
 /*
  * attempt.h
- *	  Attempts that did not complete.
+ *	  Recording attempts that did not complete.
  */
 #ifndef TASKQ_ATTEMPT_H
 #define TASKQ_ATTEMPT_H

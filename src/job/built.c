@@ -2,13 +2,13 @@
  * built.c
  *	  Values that success(), failure(), snooze() and decision() have built.
  *
- * What a handler means for taskq is an object like any other, and a handler may
- * return what it was given: a payload, or what others have written.  So that no
- * data can pass for it, an object with the member "$taskq" is looked at only if
- * one of these functions has built the very same in the same run, or, for the
- * settle of an external worker, in the same transaction.
+ * A handler tells taskq its decision by returning a jsonb object.  A handler may
+ * also return data that it was given, such as a payload.  Such data must not be
+ * taken for a decision.  So an object with the member "$taskq" is used as one only
+ * if one of these functions has built the same object in the same run or, when an
+ * external worker settles a job, in the same transaction.
  *
- * Values are known by two hashes with seeds that nobody outside knows.
+ * A value is recognized by two hashes with secret random seeds.
  */
 #include "taskq.h"
 
@@ -21,7 +21,7 @@
 
 typedef struct Built
 {
-	uint64 scope; /* the run; 0: no run */
+	uint64 scope; /* number of the run; 0: outside a run */
 	uint64 hashes[2];
 } Built;
 
@@ -29,9 +29,9 @@ static MemoryContext built_context = NULL;
 static HTAB			*built = NULL;
 static uint64		 scope = 0;
 static uint64		 last_scope = 0;
-static TimestampTz	 transaction; /* whose values of no run are known */
+static TimestampTz	 transaction; /* transaction whose values outside a run are known */
 
-/* Forget all of them. */
+/* Forget all values. */
 static void
 Forget(void)
 {
@@ -71,7 +71,7 @@ MakeKey(Built *key, Jsonb *value)
 		key->hashes[i] = hash_bytes_extended((unsigned char *) VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value), seeds[i]);
 }
 
-/* A number for a new run; nothing is known of earlier ones any more. */
+/* Return a number for a new run.  Outside a run, also forget the values of earlier runs. */
 uint64
 BuiltNewScope(void)
 {
@@ -80,7 +80,7 @@ BuiltNewScope(void)
 	return ++last_scope;
 }
 
-/* From here on values are of this run; returns the scope around it. */
+/* Begin to note values for this run; returns the scope around it. */
 uint64
 BuiltEnter(uint64 new_scope)
 {
@@ -96,7 +96,7 @@ BuiltLeave(uint64 outer)
 	scope = outer;
 }
 
-/* A value was built. */
+/* Note that a value was built. */
 void
 BuiltNote(Jsonb *value)
 {
@@ -113,7 +113,7 @@ BuiltNote(Jsonb *value)
 	(void) hash_search(built, &key, HASH_ENTER, NULL);
 }
 
-/* Was this value built in this run, or without one in this transaction? */
+/* Was this value built in this run or, outside a run, in this transaction? */
 bool
 BuiltHere(Jsonb *value)
 {

@@ -1,9 +1,9 @@
 /*
  * cancel_requests.c
- *	  Requests to cancel a job that is running.
+ *	  Requests to cancel running jobs.
  *
- * A request is a row of a table of its own, because a flag in the job's row
- * would need the row, which whoever runs the job has locked.
+ * A request is a row in a table of its own.  It cannot be a flag in the job's row,
+ * because the process that runs the job has locked that row.
  */
 #include "taskq.h"
 
@@ -20,7 +20,7 @@
 #include "store/owner.h"
 #include "store/store.h"
 
-/* The reason of the first request that gave one. */
+/* Return the reason of the first request that has one. */
 static char *
 FirstReason(int64 job_id)
 {
@@ -40,9 +40,9 @@ FirstReason(int64 job_id)
 }
 
 /*
- * There is hardly ever any request, and every claim asks: the scheduler says at
- * which count of requests it found none, be it committed or not, and each one is
- * counted once it is in the table.
+ * Are there certainly no requests?  Every claim asks this, and there is rarely any
+ * request. Each request is counted after it is inserted.  When the scheduler finds
+ * no request, committed or not, it stores the count at which it looked.
  */
 static bool
 NoRequests(void)
@@ -52,7 +52,7 @@ NoRequests(void)
 	return db != NULL && pg_atomic_read_u64(&db->cancels_none_at) == pg_atomic_read_u64(&db->cancels);
 }
 
-/* A number that is another one after each request; 0: there is none. */
+/* Return a number that changes with each request, or 0 if there is no request. */
 uint64
 CancelCount(void)
 {
@@ -71,8 +71,8 @@ CountRequest(void)
 }
 
 /*
- * Is there a request to cancel this job, and with which reason, if the caller
- * wants to know?  The caller is the owner.
+ * Is there a request to cancel this job?  If the caller wants it, also return the
+ * reason.  The current user is the owner.
  */
 bool
 CancelRequested(int64 job_id, char **reason)
@@ -93,12 +93,12 @@ CancelRequested(int64 job_id, char **reason)
 	return found;
 }
 
-/* Is there any request at all, of a transaction that is open or prepared too? */
+/* Is there any request at all?  Requests of open and prepared transactions count. */
 bool
 CancelAnyRequest(void)
 {
 	TaskqDatabase *db = ShmemMyDatabase();
-	uint64		   count = db == NULL ? 0 : pg_atomic_read_u64(&db->cancels); /* before the look */
+	uint64		   count = db == NULL ? 0 : pg_atomic_read_u64(&db->cancels); /* read before the table */
 	Store		   store;
 	SnapshotData   dirty;
 	bool		   found;
@@ -110,14 +110,15 @@ CancelAnyRequest(void)
 	if (!found && db != NULL)
 		pg_atomic_write_u64(&db->cancels_none_at, count);
 	else if (found && NoRequests())
-		CountRequest(); /* one that was restored */
+		CountRequest(); /* the request was restored, so it was not counted */
 	return found;
 }
 
 /*
- * Is there a request that says all that this one would?  One of another open
- * transaction does not count, as that may roll back, and nobody waits for it: so
- * there is one for each that asks at the same time, and not one for each call.
+ * Does an existing request already say what this one would?  A request of another
+ * open transaction does not count, because that may roll back, and nobody waits for
+ * it.  So sessions that ask at the same time each make a request, but repeated
+ * calls do not.
  */
 static bool
 SaysEnough(int64 job_id, const char *reason)
@@ -132,7 +133,7 @@ SaysEnough(int64 job_id, const char *reason)
 	return found && (first != NULL || reason == NULL);
 }
 
-/* Ask for a job to be cancelled, once; whoever runs it is interrupted each time. */
+/* Request that a job be cancelled, once.  Each call interrupts the run. */
 void
 CancelRequest(int64 job_id, const char *reason)
 {
@@ -170,9 +171,9 @@ Forget(int64 job_id)
 }
 
 /*
- * Remove the requests that a job was cancelled by, and those that an earlier life
- * of a job has left: an observer of transitions.  Requests of jobs that end
- * otherwise are left to the sweep.
+ * Observer of transitions: remove the requests that have cancelled a job, and those
+ * that an earlier life of a job has left.  The sweep removes the requests of jobs
+ * that end in another way.
  */
 void
 CancelObserve(const Transition *transition)
@@ -184,8 +185,8 @@ CancelObserve(const Transition *transition)
 }
 
 /*
- * Remove the requests of a job, but for those that somebody has locked: these are
- * being removed, or are met again by the next sweep.
+ * Remove the requests of a job, except those that another transaction has locked.
+ * That transaction removes them, or the next sweep finds them again.
  */
 void
 CancelForgetFree(int64 job_id)

@@ -1,6 +1,6 @@
 /*
  * cancel_requests.h
- *	  Requests to cancel a job that is running.
+ *	  Requests to cancel running jobs.
  */
 #ifndef TASKQ_CANCEL_REQUESTS_H
 #define TASKQ_CANCEL_REQUESTS_H

@@ -1,7 +1,6 @@
 /*
  * current.c
- *	  The job that this process runs, if it runs one; what a handler may ask
- *	  and keep.
+ *	  The job that this process runs, and what its handler may read and store.
  */
 #include "taskq.h"
 
@@ -18,14 +17,17 @@ PG_FUNCTION_INFO_V1(taskq_current_job);
 PG_FUNCTION_INFO_V1(taskq_raise_permanent);
 PG_FUNCTION_INFO_V1(taskq_raise_retryable);
 
-/* A handler may run jobs by hand, so there can be several, the last one on top. */
+/*
+ * A handler may run jobs by hand, so there may be several current jobs.  The last
+ * is on top.
+ */
 #define MAX_NESTED 16
 
-/* What a job's values were before a subtransaction changed them. */
+/* The values of a job before a subtransaction changed them. */
 typedef struct Before
 {
-	struct Before  *outer; /* of the next level below that changed them */
-	int				level; /* of the subtransaction */
+	struct Before  *outer; /* of the next outer level that changed them */
+	int				level; /* nesting level of the subtransaction */
 	struct varlena *checkpoint;
 	struct varlena *progress;
 } Before;
@@ -43,10 +45,10 @@ static int	   n_current = 0;
 /* saved values ------------------------------------------------------------- */
 
 /*
- * A handler's checkpoint and progress are set in the job in memory; the settle
- * writes them with the rest of its row, in the same commit.  So that they belong
- * to what the handler does, a subtransaction that is rolled back, be it a
- * block's in the handler or that of the whole run, takes its own with it.
+ * A handler's checkpoint and progress are set in the job in memory.  The settle
+ * writes them with the rest of the row, in the same commit.  They belong to the
+ * handler's work, so if a subtransaction is rolled back, values set in it are lost.
+ * This holds for blocks in the handler and for the subtransaction of the whole run.
  */
 
 static void
@@ -56,7 +58,7 @@ Forget(struct varlena *value, const struct varlena *still_used, const struct var
 		pfree(value);
 }
 
-/* The subtransaction is rolled back: what it found is true again. */
+/* Restore the values from before a subtransaction that is rolled back. */
 static void
 Restore(Current *current)
 {
@@ -70,7 +72,7 @@ Restore(Current *current)
 	pfree(before);
 }
 
-/* The subtransaction has become part of the one around it. */
+/* Pass the saved values on to the parent of a subtransaction that commits. */
 static void
 HandDown(Current *current, int level)
 {
@@ -106,7 +108,7 @@ EndSubtransaction(SubXactEvent event, SubTransactionId subxact, SubTransactionId
 	}
 }
 
-/* A procedure has ended one of its transactions. */
+/* Handle the end of a transaction of a procedure. */
 static void
 EndTransaction(XactEvent event, void *arg)
 {
@@ -122,7 +124,7 @@ EndTransaction(XactEvent event, void *arg)
 	}
 }
 
-/* Remember the job's values as they were before this transaction or subtransaction. */
+/* Save the job's values as they were before this transaction or subtransaction. */
 static void
 RememberBefore(Current *current)
 {
@@ -157,14 +159,14 @@ Save(Current *current, struct varlena **value, const struct varlena *before, str
 	*value = saved;
 }
 
-/* The job that runs on top, or NULL. */
+/* Return the job on top, or NULL. */
 static Current *
 Top(void)
 {
 	return n_current == 0 || currents[n_current - 1].job == NULL ? NULL : &currents[n_current - 1];
 }
 
-/* Set what is not NULL in the job that runs; false: none does. */
+/* Set the values that are not NULL in the running job; returns false if there is none. */
 bool
 CurrentSave(struct varlena *checkpoint, struct varlena *progress)
 {
@@ -184,9 +186,9 @@ CurrentSave(struct varlena *checkpoint, struct varlena *progress)
 /* who runs what ------------------------------------------------------------ */
 
 /*
- * A job begins to run; how many there were before, for CurrentReset().  It must
- * live until it is settled, and so must the current memory context.  NULL stands
- * for code that is not to know of what runs below it.
+ * Note that a job begins to run; returns the previous depth, for CurrentReset().
+ * The job and the current memory context must live until the job is settled.  NULL
+ * stands for code that must not see the jobs below it.
  */
 int
 CurrentPush(TaskqJob *job)
@@ -207,7 +209,7 @@ CurrentReset(int depth)
 	n_current = depth;
 }
 
-/* The correlation id of the job that runs, which the jobs it enqueues inherit. */
+/* Return the correlation id of the running job.  The jobs that it enqueues inherit it. */
 struct varlena *
 CurrentCorrelation(void)
 {
@@ -216,7 +218,7 @@ CurrentCorrelation(void)
 	return current == NULL ? NULL : current->job->correlation_id;
 }
 
-/* The job that runs in this process, the innermost one; NULL: none. */
+/* Return the innermost job that this process runs, or NULL. */
 const TaskqJob *
 CurrentJob(void)
 {
@@ -225,7 +227,7 @@ CurrentJob(void)
 	return top == NULL ? NULL : top->job;
 }
 
-/* Is this a job that runs in this process, however deep? */
+/* Does this process run this job, at any depth? */
 bool
 CurrentIs(int64 job_id)
 {
@@ -235,14 +237,17 @@ CurrentIs(int64 job_id)
 	return false;
 }
 
-/* Does users' code run in this process, of a handler or besides? */
+/* Does this process run users' code, in a handler or another function? */
 bool
 CurrentRuns(void)
 {
 	return n_current > 0;
 }
 
-/* A run ends by returning or raising, never by a call of its own handler. */
+/*
+ * Refuse a call by a handler that would settle its own job.  A run ends when the
+ * handler returns or raises an error.
+ */
 void
 CurrentRefuse(int64 job_id, const char *what)
 {
@@ -266,9 +271,9 @@ taskq_current_job(PG_FUNCTION_ARGS)
 }
 
 /*
- * Fail the attempt.  The application's error code, the wished delay and the
- * error type travel in the error's CONSTRAINT, COLUMN and DATATYPE fields, so
- * that PL/pgSQL can raise the same by RAISE ... USING ERRCODE = 'TQ021',
+ * Fail the attempt.  The application's error code, the requested delay and the
+ * error type are passed in the CONSTRAINT, COLUMN and DATATYPE fields of the error.
+ * So PL/pgSQL can raise the same error by RAISE ... USING ERRCODE = 'TQ021',
  * CONSTRAINT = 'code', COLUMN = '30 s'.
  */
 void
@@ -284,7 +289,7 @@ RaiseForJob(bool retryable, const SaidFailure *said)
 			 said->retry_in != NULL ? err_generic_string(PG_DIAG_COLUMN_NAME, said->retry_in) : 0));
 }
 
-/* What both raise_permanent() and raise_retryable() can say. */
+/* Read the arguments that raise_permanent() and raise_retryable() have in common. */
 static SaidFailure
 ReadFailure(FunctionCallInfo fcinfo, int detail_arg)
 {

@@ -1,6 +1,6 @@
 /*
  * current.h
- *	  The job that this process runs, if it runs one.
+ *	  The job that this process runs.
  */
 #ifndef TASKQ_CURRENT_H
 #define TASKQ_CURRENT_H
@@ -9,11 +9,11 @@
 
 #include "job/job.h"
 
-/* What a handler says of its failure; all may be NULL. */
+/* What a handler says about its failure; each member may be NULL. */
 typedef struct SaidFailure
 {
 	const char *message;
-	const char *code; /* the application's own */
+	const char *code; /* error code of the application */
 	const char *type; /* error type */
 	const char *retry_in;
 	const char *detail;

@@ -2,14 +2,15 @@
  * event_position.c
  *	  Positions in the log of events.
  *
- * An event_id is a position in the log, and readers go on from the last one they
- * got.  They must not pass over a transaction that commits later with a lower
- * id.  So whoever writes events first draws a number, locks it until the end of
- * the transaction, and then draws its ids, which are larger.  A reader looks
- * first at the last id given out, then at the locked numbers, then at the rows
- * (EventHorizon()): whose lock it does not meet has ended, and can be seen, or
- * draws ids beyond.  Locks follow subtransactions, stay with a prepared
- * transaction and come back with it after a crash.
+ * An event_id is a position in the log, and a reader continues after the last
+ * event_id that it got.  It must not miss events of a transaction that commits
+ * later with lower ids.  So a transaction that writes events first draws a number
+ * and locks it until its end, and then draws its ids, which are larger.  A reader
+ * first reads the last id given out, then the locked numbers, and then the rows
+ * (EventHorizon()).  If the reader does not see a transaction's lock, then either
+ * the transaction has ended and its rows are visible, or its ids will be beyond the
+ * last id that the reader has read.  A lock is released with its subtransaction,
+ * stays with a prepared transaction, and returns with it after a crash.
  */
 #include "taskq.h"
 
@@ -22,8 +23,9 @@
 #include "store/store.h"
 
 /*
- * The next position.  The first one on a timeline jumps beyond all that the old
- * primary can have given out: its last ones may never have come here.
+ * Return the next position.  The first position on a new timeline is beyond all
+ * positions that the old primary may have given out, because this server may not
+ * have received the last ones.
  */
 static int64
 NextPosition(void)
@@ -44,13 +46,13 @@ NextPosition(void)
 	return position;
 }
 
-/* The next event's id; readers wait at the number locked below it. */
+/* Return the id of the next event.  Readers stop at the locked number, which is lower. */
 int64
 EventNextId(void)
 {
 	static int64 locked = 0;
 
-	/* not of this transaction, or of a savepoint that was rolled back */
+	/* the lock was of an earlier transaction, or of a savepoint that was rolled back */
 	if (locked == 0 || !LockKeyIsHeld(LOCK_EVENTS, locked))
 	{
 		locked = NextPosition();
@@ -60,9 +62,9 @@ EventNextId(void)
 }
 
 /*
- * Up to which position the log can be read, by a snapshot that is taken
- * afterwards: nobody will commit an event there any more.  What is given out
- * here is never given out again, not even after a crash.
+ * Return the position up to which the log can be read by a snapshot that is taken
+ * afterwards. Nobody will commit an event up to that position any more.  Positions
+ * given out before this call are never given out again, not even after a crash.
  */
 int64
 EventHorizon(int64 after)

@@ -1,10 +1,11 @@
 /*
  * events.c
- *	  What happened to jobs: one row an event, in the transaction that did it.
+ *	  The log of events: one row for each event, written by the transaction that
+ *	  causes it.
  *
- * Off unless the job's queue says otherwise.  Rows are only ever inserted, never
- * moved, and pruned by dropping leaves (leaf.c), so a replication slot sees each
- * of them once.
+ * Events are recorded only if the job's queue asks for it.  Rows are only inserted,
+ * never moved, and removed by dropping partitions (leaf.c).  So a replication slot
+ * sees each event once.
  */
 #include "taskq.h"
 
@@ -25,30 +26,9 @@
 #include "job/event_position.h"
 #include "job/events.h"
 #include "shared/wake.h"
+#include "store/columns.h"
 #include "store/leaf.h"
 #include "store/store.h"
-
-/* Columns of taskq.event_log, in order. */
-enum
-{
-	E_EVENT_ID = 1,
-	E_JOB_ID,
-	E_EPOCH,
-	E_AT,
-	E_EXPIRES_ON,
-	E_ATTEMPT,
-	E_EVENT,
-	E_TASK_TYPE,
-	E_QUEUE,
-	E_TENANT_ID,
-	E_CORRELATION_ID,
-	E_WORKER_ID,
-	E_ERROR_TYPE,
-	E_ERROR_CODE,
-	E_ERROR_MESSAGE,
-	E_RESULT,
-	E_METADATA
-};
 
 const LeafTable events_table = {
 	.name = "event_log",
@@ -67,9 +47,9 @@ typedef struct Event
 	const TaskqJob *job;
 	TimestampTz		now;
 	bool			enqueued;
-	bool			ended;		/* a run */
-	TimestampTz		started_at; /* the run; 0: not known */
-	struct varlena *worker_id;	/* of the run; NULL: none */
+	bool			ended;		/* the event ends a run */
+	TimestampTz		started_at; /* start of the run, or 0 if unknown */
+	struct varlena *worker_id;	/* worker of the run, or NULL */
 	struct varlena *result;
 	struct varlena *progress;
 	struct varlena *error_message;
@@ -104,7 +84,7 @@ AddEnqueued(StringInfo json, const TaskqJob *job)
 						 TextDatumGetCString(DirectFunctionCall1(array_to_json, PointerGetDatum(job->tags))));
 }
 
-/* What else there is to say, which differs from event to event. */
+/* Build the metadata of an event, which differ from event to event. */
 static Datum
 Metadata(const Event *event)
 {
@@ -151,27 +131,27 @@ Write(const Event *event)
 
 	LeafOpenForRow(&leaf, &events_table, event->now, QueueById(route->queue_id)->retain_events, &expires_on);
 	row = StoreNewRow(&leaf);
-	SlotSet(row, E_EVENT_ID, Int64GetDatum(EventNextId()));
-	SlotSet(row, E_JOB_ID, Int64GetDatum(job->job_id));
+	SlotSet(row, Anum_event_log_event_id, Int64GetDatum(EventNextId()));
+	SlotSet(row, Anum_event_log_job_id, Int64GetDatum(job->job_id));
 	if (job->epoch != 0)
-		SlotSet(row, E_EPOCH, Int64GetDatum(job->epoch));
-	SlotSet(row, E_AT, TimestampTzGetDatum(event->now));
-	SlotSet(row, E_EXPIRES_ON, DateADTGetDatum(expires_on));
-	SlotSet(row, E_ATTEMPT, Int32GetDatum(job->attempt));
-	SlotSetString(row, E_EVENT, event->name);
-	SlotSet(row, E_TASK_TYPE, task_type);
-	SlotSet(row, E_QUEUE, queue);
-	SlotSetPointer(row, E_TENANT_ID, job->tenant_id);
-	SlotSetPointer(row, E_CORRELATION_ID, job->correlation_id);
-	SlotSetPointer(row, E_WORKER_ID, event->worker_id);
+		SlotSet(row, Anum_event_log_epoch, Int64GetDatum(job->epoch));
+	SlotSet(row, Anum_event_log_at, TimestampTzGetDatum(event->now));
+	SlotSet(row, Anum_event_log_expires_on, DateADTGetDatum(expires_on));
+	SlotSet(row, Anum_event_log_attempt, Int32GetDatum(job->attempt));
+	SlotSetString(row, Anum_event_log_event, event->name);
+	SlotSet(row, Anum_event_log_task_type, task_type);
+	SlotSet(row, Anum_event_log_queue, queue);
+	SlotSetPointer(row, Anum_event_log_tenant_id, job->tenant_id);
+	SlotSetPointer(row, Anum_event_log_correlation_id, job->correlation_id);
+	SlotSetPointer(row, Anum_event_log_worker_id, event->worker_id);
 	if (event->error_message != NULL && job->failure != NULL)
 	{
-		SlotSetString(row, E_ERROR_TYPE, job->failure->error_type);
-		SlotSetPointer(row, E_ERROR_CODE, ErrorText(job->failure->error_code));
+		SlotSetString(row, Anum_event_log_error_type, job->failure->error_type);
+		SlotSetPointer(row, Anum_event_log_error_code, ErrorText(job->failure->error_code));
 	}
-	SlotSetPointer(row, E_ERROR_MESSAGE, event->error_message);
-	SlotSetPointer(row, E_RESULT, event->result);
-	SlotSet(row, E_METADATA, metadata);
+	SlotSetPointer(row, Anum_event_log_error_message, event->error_message);
+	SlotSetPointer(row, Anum_event_log_result, event->result);
+	SlotSet(row, Anum_event_log_metadata, metadata);
 	StoreInsert(&leaf);
 	StoreClose(&leaf, true);
 	WakeForEvents();
@@ -179,7 +159,7 @@ Write(const Event *event)
 
 /* which events ------------------------------------------------------------- */
 
-/* How a run has ended. */
+/* Return the event for the outcome of a run. */
 static const char *
 EventOfOutcome(char outcome)
 {
@@ -205,7 +185,7 @@ EventOfOutcome(char outcome)
 	return NULL;
 }
 
-/* What the new state says, beyond how a run has ended. */
+/* Return the event for the new state, or NULL if the state adds nothing to the outcome. */
 static const char *
 EventOfState(const TaskqJob *job, char from)
 {
@@ -227,14 +207,14 @@ EventOfState(const TaskqJob *job, char from)
 	return JobStateName(job);
 }
 
-/* Does the job's queue record events?  With none that does, that is one look. */
+/* Does the job's queue record events?  The first test is cheap if no queue does. */
 static bool
 IsRecorded(const TaskqJob *job)
 {
 	return QueueAnyEvents() && QueueById(RouteById(job->route_id)->queue_id)->events;
 }
 
-/* Record a change of a job's state: an observer of transitions. */
+/* Observer of transitions: record a change of a job's state. */
 void
 EventObserve(const Transition *transition)
 {
@@ -279,7 +259,7 @@ EventObserve(const Transition *transition)
 	}
 }
 
-/* Record what a running job says of its progress. */
+/* Record the progress that a running job reports. */
 void
 EventRecordProgress(const TaskqJob *job, TimestampTz now)
 {
@@ -298,5 +278,5 @@ EventRecordProgress(const TaskqJob *job, TimestampTz now)
 TimestampTz
 EventTimeOfRow(TupleTableSlot *slot)
 {
-	return DatumGetTimestampTz(SlotDatum(slot, E_AT));
+	return DatumGetTimestampTz(SlotDatum(slot, Anum_event_log_at));
 }

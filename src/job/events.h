@@ -1,6 +1,6 @@
 /*
  * events.h
- *	  What happened to jobs, for those who follow it.
+ *	  The log of events, which records what happened to jobs.
  */
 #ifndef TASKQ_EVENTS_H
 #define TASKQ_EVENTS_H

@@ -1,10 +1,11 @@
 /*
  * fence.c
- *	  The fence: whoever settles a job says which claim it was given by.
+ *	  The fence: a process that settles a job must name the claim that gave it the
+ *	  job.
  *
- * An epoch is drawn from a sequence under the row's lock and carries the
- * timeline, so no claim that was rolled back and no primary that died has given
- * it to anybody else.
+ * An epoch is drawn from a sequence while the job's row is locked, and contains the
+ * timeline. So no epoch is given out twice, not even if a claim was rolled back or
+ * a primary has failed.
  */
 #include "taskq.h"
 
@@ -23,7 +24,7 @@
 #include "shared/shmem.h"
 #include "store/owner.h"
 
-/* More than are drawn between two flushes of the log. */
+/* More epochs than are drawn between two flushes of the WAL. */
 #define MAX_LOST_EPOCHS 100000
 
 static int64
@@ -32,7 +33,7 @@ Timeline(void)
 	return (int64) GetWALInsertionTimeLine();
 }
 
-/* A new epoch.  The caller has the job's row locked. */
+/* Return a new epoch.  The caller has locked the job's row. */
 int64
 EpochNext(void)
 {
@@ -40,8 +41,8 @@ EpochNext(void)
 }
 
 /*
- * Called before an epoch leaves the server in a transaction that is still open:
- * a crash must not make the sequence give it out again.
+ * Make sure that the sequence never gives out the last epoch again, not even after
+ * a crash.  Call this before an open transaction returns an epoch to a client.
  */
 void
 EpochKeep(void)
@@ -50,9 +51,10 @@ EpochKeep(void)
 }
 
 /*
- * Pass the epochs that a crash may have had the sequence forget: those of runs
- * in workers, for which nothing is flushed.  Called at the scheduler's start,
- * before it starts a worker; there are numbers for 2.8 thousand million starts.
+ * Skip the epochs that the sequence may have forgotten in a crash.  These belong to
+ * runs in background workers, for which the WAL is not flushed.  The scheduler
+ * calls this before it starts its first worker.  The numbers last for 2.8 billion
+ * calls.
  */
 void
 EpochPassLost(void)
@@ -66,9 +68,9 @@ EpochPassLost(void)
 }
 
 /*
- * Was this epoch given out on this timeline?  What was promised before a
- * promotion may contradict what was promised after the last record that the
- * new primary has seen, and cannot be trusted.
+ * Was this epoch given out on this timeline?  An epoch from before a promotion is
+ * not trusted. The old primary may have gone on after the last record that this
+ * server has received, so the same claim may have ended in another way there.
  */
 bool
 EpochIsOurs(int64 epoch)
@@ -86,7 +88,7 @@ JobNotFound(int64 job_id)
 			 errhint("Finished jobs are kept as long as their queue's retention says.")));
 }
 
-/* Why a claim is not in force, and what to do then. */
+/* The reason why a claim is not in force, and what to do about it. */
 typedef struct Refusal
 {
 	const char *detail;
@@ -103,7 +105,7 @@ StaleLease(int64 job_id, int64 epoch, const Refusal *refusal)
 			 errhint("%s", refusal->hint)));
 }
 
-/* Somebody else has the job, or has had it: what was done for it counts for nothing. */
+/* Explain that another process has or had the job, so the work for this claim is void. */
 static void
 ExplainLost(const TaskqJob *job, Refusal *refusal)
 {
@@ -119,15 +121,16 @@ ExplainLost(const TaskqJob *job, Refusal *refusal)
 		refusal->detail = "The job was claimed again, or this claim was rolled back.";
 	else
 	{
-		/* a claim that is not committed yet cannot be told from one that never was */
+		/* an uncommitted claim looks like one that was never made */
 		refusal->detail = job->epoch == 0 ? "The job has not been claimed, or its claim was rolled back or has not been committed yet." : "The job was claimed again, or this claim was rolled back or has not been committed yet.";
 		refusal->hint = "Commit the claim before the job is settled elsewhere; else stop working on the job, and roll back what was done for it in this transaction.";
 	}
 }
 
 /*
- * A settle by an epoch that does not hold the job: harmless when it repeats
- * what this epoch did, else stale, and why.
+ * Judge a settle with an epoch that does not hold the job.  It is harmless if it
+ * repeats what this claim did before.  Otherwise the claim is stale, and the
+ * refusal says why.
  */
 static ClaimHold
 JudgeSettled(const TaskqJob *job, int64 epoch, char outcome, Refusal *refusal)
@@ -151,8 +154,8 @@ JudgeSettled(const TaskqJob *job, int64 epoch, char outcome, Refusal *refusal)
 }
 
 /*
- * Lock the row of a claim, if it is in force.  Among finished jobs is looked
- * only where that is asked for.
+ * Lock the row of a claim, if the claim is in force.  Finished jobs are searched
+ * only with "look_back".
  */
 static ClaimHold
 LockRow(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, bool wait, bool look_back,
@@ -187,7 +190,7 @@ LockRow(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, boo
 			return CLAIM_STALE;
 		}
 
-		/* only another settle or heartbeat of this claim can have the row */
+		/* only another settle or heartbeat of this claim can have locked the row */
 		tid = jobs->found->tts_tid;
 		TASKQ_INJECTION_POINT("settle-found");
 		locked = StoreLock(jobs, &tid, snapshot, wait, true);
@@ -207,9 +210,9 @@ LockRow(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, boo
 }
 
 /*
- * Lock the row of a claimed job, if this epoch holds it, and wait for it where
- * another call for the same claim has it.  The caller is the owner and has opened
- * the table.
+ * Lock the row of a claimed job, if this epoch holds it.  Wait if another call for
+ * the same claim has locked it.  The current user is the owner, and the caller has
+ * opened the table.
  */
 ClaimHold
 FindClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome)
@@ -219,7 +222,7 @@ FindClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome)
 	return LockRow(jobs, job, job_id, epoch, outcome, true, true, &refusal);
 }
 
-/* Is the claim held?  That it is not in force is an error. */
+/* Is the claim held?  Raises an error if it is not in force. */
 static bool
 IsHeld(ClaimHold hold, int64 job_id, int64 epoch, const Refusal *refusal)
 {
@@ -231,9 +234,9 @@ IsHeld(ClaimHold hold, int64 job_id, int64 epoch, const Refusal *refusal)
 }
 
 /*
- * Lock the row of a claimed job: true when this epoch holds it, false when it
- * was settled by this epoch in the same way; anything else is an error.  The
- * caller is the owner and has opened the table.
+ * Lock the row of a claimed job.  Returns true if this epoch holds the job, and
+ * false if this epoch has already settled it in the same way; anything else is an
+ * error.  The current user is the owner, and the caller has opened the table.
  */
 bool
 LockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome)
@@ -245,8 +248,8 @@ LockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome)
 }
 
 /*
- * The same without waiting: false also when the row is locked by whoever is
- * settling it now; and without "complain" when the claim is stale.
+ * Like LockClaim(), but without waiting.  Returns false also if the row is locked
+ * by a process that is settling it and, without "complain", if the claim is stale.
  */
 bool
 TryLockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, bool complain)

@@ -1,6 +1,7 @@
 /*
  * fence.h
- *	  The fence: whoever settles a job says which claim it was given by.
+ *	  The fence: a process that settles a job must name the claim that gave it the
+ *	  job.
  */
 #ifndef TASKQ_FENCE_H
 #define TASKQ_FENCE_H
@@ -10,14 +11,14 @@
 #include "job/job.h"
 #include "store/store.h"
 
-/* What a settle finds of the claim that it names. */
+/* The state of the claim that a settle names. */
 typedef enum ClaimHold
 {
 	CLAIM_HELD,
-	CLAIM_BUSY,	   /* another settle or heartbeat of it has the row */
-	CLAIM_SETTLED, /* this was done before, by this claim */
+	CLAIM_BUSY,	   /* another settle or heartbeat has locked the row */
+	CLAIM_SETTLED, /* this claim has already settled the job in the same way */
 	CLAIM_STALE,
-	CLAIM_NOT_FOUND /* the job */
+	CLAIM_NOT_FOUND /* the job does not exist */
 } ClaimHold;
 
 extern ClaimHold		   FindClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome);

@@ -1,20 +1,20 @@
 /*
  * frames.c
- *	  What a run says while it runs: its messages, kept in order.
+ *	  Frames: the messages of a run, kept in order while it runs.
  *
- * A run is one transaction, so nobody could read rows that it writes before it
- * ends, and those of a run that fails would be lost.  So frames are kept in
- * shared memory, a buffer for each slot, where others read them, and the settle
- * writes them into taskq.frame_log, in the same commit.  A buffer that is full
- * loses its oldest frames; the numbers tell.
+ * A run is one transaction.  Nobody could read rows that it writes before it ends,
+ * and the rows of a failed run would be lost.  So frames are kept in shared memory,
+ * in one buffer for each slot, where other processes can read them.  The settle
+ * writes them into taskq.frame_log, in the same commit.  A full buffer loses its
+ * oldest frames, which leaves a gap in the numbers.
  *
- * The messages of a background worker's handler come by the hook on the server's
- * log.  They get there although the role's log_min_messages may not want them,
- * because a worker's session has the setting lower, and what the server's log is
- * not to have goes no further.  In a session that runs a job by hand there is no
- * hook: it sees its messages itself.
+ * The messages of a handler in a background worker come through emit_log_hook.  The
+ * worker's session sets log_min_messages to a lower level than the role, so that
+ * they reach the hook.  The hook then keeps messages out of the server's log that
+ * are not meant for it.  If a session runs a job by hand, there is no hook, because
+ * the session gets the messages itself.
  *
- * A buffer is guarded by the lock of its slot; only its owner writes.
+ * The lock of a slot protects its buffer.  Only the owner of the slot writes to it.
  */
 #include "taskq.h"
 
@@ -33,47 +33,35 @@
 #include "job/job.h"
 #include "shared/shmem.h"
 #include "store/catalog.h"
+#include "store/columns.h"
 #include "store/store.h"
 
-/* Columns of taskq.frame_log, in order. */
-enum
-{
-	R_JOB_ID = 1,
-	R_EPOCH,
-	R_FRAME,
-	R_ATTEMPT,
-	R_AT,
-	R_LEVEL,
-	R_SQLSTATE,
-	R_MESSAGE
-};
-
-/* The oldest first, each with its message after it, aligned. */
+/* A frame in a buffer, followed by its message, aligned.  The oldest frame is first. */
 typedef struct StoredFrame
 {
 	int32		number;
 	int32		level;
 	int32		sqlstate;
-	int32		length; /* of the message, with its zero byte */
+	int32		length; /* length of the message, with its zero byte */
 	TimestampTz at;
 } StoredFrame;
 
 struct FrameBuffer
 {
-	int64 job_id; /* 0: of no run */
+	int64 job_id; /* 0 if there is no run */
 	int64 epoch;
 	int32 attempt;
 	int32 last; /* number of the last frame */
-	Size  size; /* of what follows */
+	Size  size; /* size of "data" */
 	Size  used;
 	char  data[FLEXIBLE_ARRAY_MEMBER];
 };
 
 static char				 *buffers = NULL;	 /* one for each slot */
-static FrameBuffer		 *current = NULL;	 /* of the run in hand */
-static bool				  listening = false; /* its handler is on the stack */
-static bool				  lowered = false;	 /* log_min_messages, to hear what this is not for: */
-static int				  server_level;		 /* what the server's log is to have */
+static FrameBuffer		 *current = NULL;	 /* buffer of the current run */
+static bool				  listening = false; /* the handler of the current run is being called */
+static bool				  lowered = false;	 /* log_min_messages was lowered, to get all messages */
+static int				  server_level;		 /* level for the server's log */
 static emit_log_hook_type previous_hook = NULL;
 
 /* buffers ------------------------------------------------------------------ */
@@ -114,7 +102,7 @@ FramesInit(void)
 	ShmemRegister(FrameShmemSize, FrameShmemStartup);
 }
 
-/* Is the buffer of the run in hand one that others read? */
+/* Return the lock of a buffer, or NULL if no other process reads it. */
 static LWLock *
 Lock(const FrameBuffer *buffer)
 {
@@ -152,7 +140,10 @@ DropOldest(FrameBuffer *buffer)
 	buffer->used -= size;
 }
 
-/* Called in the midst of anything: allocates nothing and cannot fail. */
+/*
+ * Add a frame.  This may be called at any point, so it allocates no memory and
+ * cannot fail.
+ */
 static void
 Add(FrameBuffer *buffer, int level, int sqlstate, const char *message)
 {
@@ -178,7 +169,10 @@ Add(FrameBuffer *buffer, int level, int sqlstate, const char *message)
 	ReleaseLock(buffer);
 }
 
-/* Read the frame at a position, which begins with 0; false: there is none. */
+/*
+ * Read the frame at a position, and advance the position.  The first position is 0.
+ * Returns false if there are no more frames.
+ */
 bool
 FrameNext(const FrameBuffer *buffer, Size *position, Frame *frame)
 {
@@ -195,7 +189,10 @@ FrameNext(const FrameBuffer *buffer, Size *position, Frame *frame)
 	return true;
 }
 
-/* A copy of what the run in a slot has said; NULL: nothing. */
+/*
+ * Return a copy of the buffer of a slot, and whose run it is.  Returns NULL if
+ * there are no buffers.
+ */
 FrameBuffer *
 FrameCopy(int slot, int64 *job_id, int64 *epoch, int32 *attempt)
 {
@@ -247,7 +244,10 @@ FrameLevelByName(const char *name, int *level)
 	return false;
 }
 
-/* Would the server's log have this message without us?  As elog.c decides it. */
+/*
+ * Would this message be in the server's log without the lowered level?  The rule is
+ * that of elog.c.
+ */
 static bool
 IsForServerLog(int elevel)
 {
@@ -280,7 +280,7 @@ FrameInit(void)
 	emit_log_hook = HearMessage;
 }
 
-/* The buffer of the run in hand; NULL: there is none. */
+/* Return the buffer of the current run, or NULL. */
 FrameBuffer *
 FrameInHand(void)
 {
@@ -288,8 +288,8 @@ FrameInHand(void)
 }
 
 /*
- * A run begins, in the caller's own transaction or in a worker's; returns what
- * was in hand before, for FrameEnd().
+ * Begin a run, in the caller's own transaction or in a worker's.  Returns the
+ * buffer of the previous run, for FrameEnd().
  */
 FrameBuffer *
 FrameBegin(const TaskqJob *job, bool is_here)
@@ -310,7 +310,7 @@ FrameBegin(const TaskqJob *job, bool is_here)
 	return outer;
 }
 
-/* The run is settled, or will never be. */
+/* End a run.  It is settled, or never will be. */
 void
 FrameEnd(FrameBuffer *outer)
 {
@@ -326,8 +326,8 @@ FrameEnd(FrameBuffer *outer)
 }
 
 /*
- * Hear the messages of the handler that is called now, or not any more.  The
- * setting stays for the runs that follow, see PrepareSession().
+ * Begin or stop to record the messages of a handler.  The setting stays for later
+ * runs, see PrepareSession().
  */
 void
 FrameListen(bool listen)
@@ -341,7 +341,7 @@ FrameListen(bool listen)
 		(void) set_config_option("log_min_messages", "info", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SET, true, 0, false);
 }
 
-/* The server's settings are about to be read anew. */
+/* Prepare to reload the server's settings. */
 void
 FrameReload(void)
 {
@@ -350,7 +350,10 @@ FrameReload(void)
 	lowered = false;
 }
 
-/* Add a frame to the run in hand, unless none are wanted; false: nothing runs here. */
+/*
+ * Add a frame to the current run, unless frames are switched off.  Returns false if
+ * there is no current run.
+ */
 bool
 FrameAppend(int level, int sqlstate, const char *message)
 {
@@ -363,7 +366,7 @@ FrameAppend(int level, int sqlstate, const char *message)
 
 /* rows --------------------------------------------------------------------- */
 
-/* Write one frame; the caller is the owner. */
+/* Write one frame.  The current user is the owner. */
 void
 FrameInsert(int64 job_id, int64 epoch, int32 attempt, const Frame *frame)
 {
@@ -372,19 +375,19 @@ FrameInsert(int64 job_id, int64 epoch, int32 attempt, const Frame *frame)
 
 	StoreOpenRel(&log, REL_FRAMES);
 	row = StoreNewRow(&log);
-	SlotSet(row, R_JOB_ID, Int64GetDatum(job_id));
-	SlotSet(row, R_EPOCH, Int64GetDatum(epoch));
-	SlotSet(row, R_FRAME, Int32GetDatum(frame->number));
-	SlotSet(row, R_ATTEMPT, Int32GetDatum(attempt));
-	SlotSet(row, R_AT, TimestampTzGetDatum(frame->at));
-	SlotSetString(row, R_LEVEL, FrameLevelName(frame->level));
-	SlotSetString(row, R_SQLSTATE, frame->sqlstate == 0 ? NULL : unpack_sql_state(frame->sqlstate));
-	SlotSetString(row, R_MESSAGE, frame->message);
+	SlotSet(row, Anum_frame_log_job_id, Int64GetDatum(job_id));
+	SlotSet(row, Anum_frame_log_epoch, Int64GetDatum(epoch));
+	SlotSet(row, Anum_frame_log_frame, Int32GetDatum(frame->number));
+	SlotSet(row, Anum_frame_log_attempt, Int32GetDatum(attempt));
+	SlotSet(row, Anum_frame_log_at, TimestampTzGetDatum(frame->at));
+	SlotSetString(row, Anum_frame_log_level, FrameLevelName(frame->level));
+	SlotSetString(row, Anum_frame_log_sqlstate, frame->sqlstate == 0 ? NULL : unpack_sql_state(frame->sqlstate));
+	SlotSetString(row, Anum_frame_log_message, frame->message);
 	StoreInsert(&log);
 	StoreClose(&log, true);
 }
 
-/* Write what the run in hand has said; the caller is the owner. */
+/* Write the frames of the current run.  The current user is the owner. */
 void
 FrameWrite(void)
 {

@@ -1,6 +1,6 @@
 /*
  * frames.h
- *	  What a run says while it runs.
+ *	  Frames: the messages of a run while it runs.
  */
 #ifndef TASKQ_FRAMES_H
 #define TASKQ_FRAMES_H
@@ -10,15 +10,15 @@
 #include "job/job.h"
 #include "utils/timestamp.h"
 
-/* Most frames of an attempt that an external worker may append. */
+/* Limit of frames that an external worker may append to an attempt. */
 #define MAX_FRAMES 1000
 
-/* Longest message of a frame, in bytes. */
+/* Maximum length of a frame's message, in bytes. */
 #define MAX_FRAME_MESSAGE 1024
 
 typedef struct FrameBuffer FrameBuffer;
 
-/* One frame, as it is read out of a buffer. */
+/* One frame, read from a buffer. */
 typedef struct Frame
 {
 	int32		number; /* from 1 */

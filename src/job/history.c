@@ -1,10 +1,10 @@
 /*
  * history.c
- *	  Finished jobs.
+ *	  The history, which keeps finished jobs.
  *
- * job_history is partitioned by the day on which rows expire (leaf.c).  Rows
- * that had to go to its overflow leaf are moved by HistoryMaintain()
- * (retention.c).
+ * job_history is partitioned by the day on which rows expire (leaf.c).  If a row
+ * finds no partition for its day, it goes to the overflow partition, and
+ * HistoryMaintain() moves it later (retention.c).
  */
 #include "taskq.h"
 
@@ -32,7 +32,7 @@ const LeafTable history_table = {
 
 /* insert ------------------------------------------------------------------- */
 
-/* Write a finished job's row.  The caller is the owner. */
+/* Write the row of a finished job.  The current user is the owner. */
 void
 HistoryInsert(const TaskqJob *job, struct varlena *result, TimestampTz now)
 {
@@ -46,7 +46,7 @@ HistoryInsert(const TaskqJob *job, struct varlena *result, TimestampTz now)
 	ending.result = result;
 	ending.handler_version = TextOrNull(AttemptHandlerVersion(job));
 
-	/* a job that did not complete may be put back, and needs its payload then */
+	/* a job that did not complete may be retried, and then needs its payload */
 	if (!queue->keep_payload && job->state == JOB_COMPLETED)
 		copy.payload = NULL;
 
@@ -59,7 +59,10 @@ HistoryInsert(const TaskqJob *job, struct varlena *result, TimestampTz now)
 
 /* find --------------------------------------------------------------------- */
 
-/* Find the row of a job's last life in one leaf; leaf->found holds it. */
+/*
+ * Find a job's row in one partition: that of this life or, if life is negative, of
+ * the last. leaf->found holds the row.
+ */
 static bool
 FindInLeaf(Store *leaf, int64 job_id, int life, Snapshot snapshot)
 {
@@ -71,14 +74,14 @@ FindInLeaf(Store *leaf, int64 job_id, int life, Snapshot snapshot)
 	return OidIsValid(index) && StoreFindLast(leaf, index, life < 0 ? 1 : 2, keys, snapshot);
 }
 
-/* What to do with each row of a job that is found. */
+/* What to do with a row that was found; returns true to end the search. */
 typedef bool (*FoundFunction)(Store *leaf, Snapshot snapshot, void *arg);
 
-/* Look a job up leaf by leaf, until the function says it is enough. */
+/* Search a job in all partitions, until the function returns true. */
 static bool
 ProbeLeaves(int64 job_id, int life, FoundFunction function, void *arg)
 {
-	Snapshot snapshot = StoreSnapshot(); /* first: what it sees is in a leaf that is listed */
+	Snapshot snapshot = StoreSnapshot(); /* taken first, so that the list has the partitions of all visible rows */
 	int		 n;
 	Oid		*leaves = LeafList(&history_table, &n);
 	bool	 enough = false;
@@ -87,7 +90,7 @@ ProbeLeaves(int64 job_id, int life, FoundFunction function, void *arg)
 	{
 		Store leaf;
 
-		/* it may have been dropped since it was listed */
+		/* it may have been dropped since the list was made */
 		if (!StoreOpenLeaf(&leaf, leaves[i]))
 			continue;
 		if (FindInLeaf(&leaf, job_id, life, snapshot))
@@ -115,7 +118,7 @@ KeepFound(Store *leaf, Snapshot snapshot, void *arg)
 	if (state->ending->superseded)
 		return false;
 
-	/* again from a copy that stays when the leaf is closed */
+	/* read it again from a copy, which outlives the open partition */
 	copy = ExecCopySlotHeapTuple(leaf->found);
 	slot = MakeSingleTupleTableSlot(CreateTupleDescCopy(leaf->found->tts_tupleDescriptor), &TTSOpsHeapTuple);
 	ExecStoreHeapTuple(copy, slot, false);
@@ -162,8 +165,9 @@ MarkSuperseded(Store *leaf, Snapshot snapshot, void *arg)
 }
 
 /*
- * Mark a finished job's row as put back, and so keep it locked.  Gone: somebody
- * else did that; busy, without "wait": is just doing it.
+ * Mark the row of a finished job as superseded, and thereby keep it locked.
+ * Returns STORE_GONE if another transaction has done that and, without "wait",
+ * STORE_BUSY if one is doing it now.
  */
 StoreLockResult
 HistorySupersede(int64 job_id, int life, bool wait)

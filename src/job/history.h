@@ -1,6 +1,6 @@
 /*
  * history.h
- *	  Finished jobs.
+ *	  The history, which keeps finished jobs.
  */
 #ifndef TASKQ_HISTORY_H
 #define TASKQ_HISTORY_H

@@ -1,6 +1,7 @@
 /*
  * job.h
- *	  A job in C, and its three shapes: live row, history row, taskq.job.
+ *	  A job in memory, and its three forms: live row, history row, and value of type
+ *	  taskq.job.
  */
 #ifndef TASKQ_JOB_H
 #define TASKQ_JOB_H
@@ -10,52 +11,45 @@
 #include "funcapi.h"
 #include "utils/timestamp.h"
 
+#include "store/columns.h"
 #include "store/store.h"
 
 typedef struct AttemptFailure AttemptFailure;
 
 /*
- * Pointers point into the row that the job was read from; NULL stands for
- * NULL, as 0 does in started_at, lease_expires_at, permit and last_outcome.
+ * The field for a column, by the column's kind in columns.h.  In a field of a kind
+ * "_OR_NULL", 0 stands for an SQL NULL.  Pointers point into the row from which the job
+ * was read, and NULL stands for an SQL NULL.
  */
+#define FIELD_INT64(name) int64 name;
+#define FIELD_INT32(name) int32 name;
+#define FIELD_INT16(name) int16 name;
+#define FIELD_BOOL(name) bool name;
+#define FIELD_CHAR(name) char name;
+#define FIELD_DATE(name) int32 name; /* DateADT */
+#define FIELD_TIME(name) TimestampTz name;
+#define FIELD_INT32_OR_NULL(name) int32 name;
+#define FIELD_CHAR_OR_NULL(name) char name;
+#define FIELD_TIME_OR_NULL(name) TimestampTz name;
+#define FIELD_OID_OR_NULL(name) Oid name;
+#define FIELD_INTERVAL(name) Interval *name;
+#define FIELD_VARLENA(name) struct varlena *name;
+#define FIELD_GATE(name)				 /* follows from the state */
+#define FIELD_GROUP_ID(name) int64 name; /* NULL in the row without a group_key */
+
+/* A job in memory: a field for each column, and what is known only in this process. */
+#define JOB_FIELD(t, column, type, kind) FIELD_##kind(column)
+
 typedef struct TaskqJob
 {
-	int64				  job_id;
-	int64				  epoch;
-	int64				  group_id;
-	TimestampTz			  run_at;
-	TimestampTz			  created_at;
-	TimestampTz			  started_at;
-	TimestampTz			  lease_expires_at;
-	int32				  route_id;
-	int32				  attempt;
-	int32				  max_attempts;
-	int32				  permit;
-	Oid					  created_by; /* the role that has enqueued it; InvalidOid: not known */
-	int16				  priority;
-	int16				  life;
-	int16				  terminations;
-	bool				  is_stored; /* its running row is stored while it runs here */
-	int16				  crashes;	 /* of the server, certainly by this job */
-	char				  state;
-	char				  last_outcome;
-	Interval			 *timeout;
-	Interval			 *lease;
-	struct varlena		 *worker_id;
-	struct varlena		 *payload;
-	struct varlena		 *progress;
-	struct varlena		 *tags;
-	struct varlena		 *tenant_id;
-	struct varlena		 *group_key;
-	struct varlena		 *last_error;
-	struct varlena		 *checkpoint;
-	struct varlena		 *correlation_id;
-	const AttemptFailure *failure;	 /* how its run failed, while that is being settled */
-	bool				  runs_here; /* this process runs a registered handler, of this version */
+	JOBS_COLUMNS(JOB_FIELD, jobs)
+	bool				  is_stored; /* the row says "running" while it runs here */
+	bool				  runs_here; /* this process runs a registered handler of version handler_version */
 	const char			 *handler_version;
+	const AttemptFailure *failure; /* failure of the run, while that is being settled */
 } TaskqJob;
 
-/* A job's place in the order of a claim, among those of its route. */
+/* The sort key of a job among the waiting jobs of its route. */
 typedef struct JobKey
 {
 	int16		priority;
@@ -66,14 +60,17 @@ typedef struct JobKey
 #define JOB_KEY_BEGIN ((JobKey){ PG_INT16_MIN, DT_NOBEGIN, PG_INT64_MIN })
 #define JOB_KEY_END ((JobKey){ PG_INT16_MAX, DT_NOEND, PG_INT64_MAX })
 
-/* What a finished job has beside. */
+/*
+ * The additional values of a finished job.  expires_on is DATEVAL_NOBEGIN in the
+ * overflow partition.
+ */
+#define ENDING_FIELD(t, column, type, kind, owner) ENDING_FIELD_##owner(kind, column)
+#define ENDING_FIELD_job(kind, column)
+#define ENDING_FIELD_ending(kind, column) FIELD_##kind(column)
+
 typedef struct TaskqEnding
 {
-	TimestampTz		finished_at;
-	int32			expires_on; /* DateADT; DATEVAL_NOBEGIN in the overflow leaf */
-	bool			superseded;
-	struct varlena *handler_version;
-	struct varlena *result;
+	JOB_HISTORY_COLUMNS(ENDING_FIELD, job_history)
 } TaskqEnding;
 
 extern int64		   JobIdOfRow(TupleTableSlot *slot);

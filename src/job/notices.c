@@ -1,9 +1,9 @@
 /*
  * notices.c
- *	  What the rooms below are told of a job's change: observers of transitions
+ *	  Telling earlier rooms about a job's change: observers of transitions
  *	  (src/observers.c) for statistics, the ready list and wake-ups.
  *
- * These rooms know nothing of jobs.  They keep what they are told until the
+ * These rooms know nothing about jobs.  They keep what they are told until the
  * transaction ends.
  */
 #include "taskq.h"
@@ -22,7 +22,10 @@ IsOpen(char state)
 	return state == JOB_AVAILABLE || state == JOB_RETRYABLE;
 }
 
-/* Count a run that has completed or failed.  One that was given back is neither. */
+/*
+ * Count a run that has completed or failed.  A run that was given back counts as
+ * neither.
+ */
 void
 NoticeStatistics(const Transition *transition)
 {
@@ -43,7 +46,7 @@ NoticeStatistics(const Transition *transition)
 	}
 }
 
-/* Tell the ready list which job has left it, and which one is to be there. */
+/* Tell the ready list which job has left it, and which job must be added. */
 void
 NoticeReadyList(const Transition *transition)
 {
@@ -59,7 +62,7 @@ NoticeReadyList(const Transition *transition)
 	}
 }
 
-/* Note whom to wake when the transaction ends. */
+/* Note which processes to wake when the transaction ends. */
 void
 NoticeWakeups(const Transition *transition)
 {
@@ -69,7 +72,7 @@ NoticeWakeups(const Transition *transition)
 		WakeForJob(job->route_id, job->run_at, transition->now);
 	if (job->state == JOB_RUNNING)
 	{
-		/* a claim without a lease is looked at now and then, see lease.c */
+		/* a claim without a lease is checked at intervals, see lease.c */
 		WakeLeaseAt(job->lease_expires_at != 0 ? job->lease_expires_at : transition->now + (int64) taskq_poll_interval * 1000);
 		WakeClaimed(job->route_id);
 	}

@@ -1,6 +1,6 @@
 /*
  * notices.h
- *	  What the rooms below are told of a job's change.
+ *	  Telling earlier rooms about a job's change.
  */
 #ifndef TASKQ_NOTICES_H
 #define TASKQ_NOTICES_H

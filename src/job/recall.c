@@ -1,12 +1,12 @@
 /*
  * recall.c
- *	  Rows that this process has claimed, found again without an index.
+ *	  Finding the rows that this process has claimed without an index.
  *
- * A session that claims jobs mostly settles them too.  The primary key of jobs has
- * two entries for such a job, and the first leads to the row version before the
- * claim.  So each process remembers where its claims wrote their versions.  That
- * is only a hint: it is used if the job's row that the snapshot sees is there, and
- * a snapshot sees one version of a row.
+ * The session that claims a job mostly settles it, too.  The primary key of jobs
+ * has two entries for such a job, and the first one leads to the row version from
+ * before the claim.  So each process remembers where its claims wrote their row
+ * versions.  This is only a hint.  It is used if the snapshot sees the job's row
+ * there; a snapshot sees only one version of a row.
  */
 #include "taskq.h"
 
@@ -21,14 +21,17 @@ static struct
 	ItemPointerData tid;
 } recalled[MAX_RECALLED];
 
-/* Consecutive ids, as a batch mostly has, take places of their own. */
+/*
+ * Return the place of a job.  Consecutive ids, as most batches have, get different
+ * places.
+ */
 static int
 PlaceOf(int64 job_id)
 {
 	return (int) (job_id & (MAX_RECALLED - 1));
 }
 
-/* Remember where the row of a claim was written: an observer of transitions. */
+/* Observer of transitions: remember where the row of a claim was written. */
 void
 RecallObserve(const Transition *transition)
 {
@@ -40,7 +43,7 @@ RecallObserve(const Transition *transition)
 	recalled[PlaceOf(job_id)].tid = transition->tid;
 }
 
-/* Have jobs->found hold a job's row; false: ask the index. */
+/* Fetch a job's row into jobs->found; returns false if the index must be used. */
 bool
 RecallFind(Store *jobs, int64 job_id, Snapshot snapshot)
 {

@@ -1,6 +1,6 @@
 /*
  * recall.h
- *	  Rows that this process has claimed, found again without an index.
+ *	  Finding the rows that this process has claimed without an index.
  */
 #ifndef TASKQ_RECALL_H
 #define TASKQ_RECALL_H

@@ -1,6 +1,6 @@
 /*
  * retention.c
- *	  Removing finished jobs and events when their time is over.
+ *	  Removing finished jobs and events when their retention is over.
  */
 #include "taskq.h"
 
@@ -21,25 +21,27 @@
 #include "store/owner.h"
 #include "store/store.h"
 
-#define MAX_MOVE 500   /* rows in one transaction */
-#define MAX_FORGET 500 /* jobs in one transaction */
+#define MAX_MOVE 500   /* rows per transaction */
+#define MAX_FORGET 500 /* jobs per transaction */
 
-/* How far attempts and frames of a leaf's jobs were forgotten. */
+/* How far the attempts and frames of a partition's jobs were removed. */
 static struct
 {
 	char  leaf[NAMEDATALEN];
 	int64 job_id;
-	bool  all; /* but for rows that somebody had locked */
+	bool  all; /* all were removed; none was locked by another transaction */
 } forgotten;
 
 /* finished jobs ------------------------------------------------------------ */
 
 /*
- * Give rows of the overflow leaf their expiry day, make the leaves of those
- * days and move the rows there; true: there may be more.  The day is computed here
- * as HistoryInsert() computes it, queue by queue.  Leaves that are missing are made
- * first, and the rows moved by another call: a query that was planned before the
- * leaf was there would find a row that moves at once in neither place.
+ * Move rows from the overflow partition to the partitions of their expiry days.
+ * Returns true if there may be more.  The day is computed from the queue's
+ * retention, as in HistoryInsert().
+ *
+ * If a partition is missing, this call only creates it, and a later call moves the
+ * rows.  A query that was planned before the partition existed would miss a row
+ * that moves at once.
  */
 static bool
 EmptyOverflow(void)
@@ -84,11 +86,14 @@ EmptyOverflow(void)
 	if (made)
 		LeafWant();
 	if (n > 0)
-		forgotten.leaf[0] = '\0'; /* one of them may have gone into that */
+		forgotten.leaf[0] = '\0'; /* a row may have been moved into that partition */
 	return n == MAX_MOVE && moved > 0 && !made;
 }
 
-/* Delete a table's rows of these jobs; false: somebody has locked some of them. */
+/*
+ * Delete the rows of these jobs in one table; returns false if another transaction
+ * has locked some of them.
+ */
 static bool
 ForgetIn(const char *table, Datum job_ids)
 {
@@ -103,8 +108,8 @@ ForgetIn(const char *table, Datum job_ids)
 }
 
 /*
- * Forget the attempts and frames of some jobs of a leaf whose day is over, from
- * where the last call has stopped; false: that was all.
+ * Remove the attempts and frames of some jobs of an expired partition, continuing
+ * where the last call stopped.  Returns false if there are no more jobs.
  */
 static bool
 ForgetSome(const char *leaf)
@@ -139,9 +144,9 @@ ForgetSome(const char *leaf)
 }
 
 /*
- * The small part of the housekeeping, in the caller's transaction: make leaves that are
- * missing, and move some of the rows that have found none.  True: there is more, for
- * HistoryMaintain().  "Next" is when to look again.
+ * Do the short part of the housekeeping in the caller's transaction: create missing
+ * partitions, and move some rows out of the overflow partition.  Returns true if
+ * there is more work for HistoryMaintain().  *next is when to look again.
  */
 bool
 HistoryKeep(TimestampTz *next)
@@ -158,17 +163,17 @@ HistoryKeep(TimestampTz *next)
 	expired = LeafExpired(&history_table) != NULL;
 	OwnerLeaveSpi(&scope);
 
-	/* a leaf that somebody is reading is dropped later */
+	/* a partition that is being read is dropped later */
 	*next = expired ? ClockNow() + USECS_PER_MINUTE : LeafNextDay();
 	return more || expired;
 }
 
 /*
- * Housekeeping of the history, a piece of it, in the caller's transaction: make
- * leaves that are missing, forget what belongs to the jobs of one that has
- * expired, and drop it at last, so that the locks on the history are held for a
- * moment only.  True: there is more to do.  Without "wait" it is left to whoever
- * does just that.
+ * Do a part of the housekeeping of the history in the caller's transaction.  Create
+ * missing partitions, remove the attempts and frames of an expired partition's
+ * jobs, and finally drop that partition.  The drop is in a transaction without
+ * other work, so that it holds its locks only for a moment.  Returns true if there
+ * is more to do.  Without "wait", do nothing if another process does the same work.
  */
 bool
 HistoryMaintain(bool wait)
@@ -195,7 +200,7 @@ HistoryMaintain(bool wait)
 	return more;
 }
 
-/* All of that at once, in the caller's transaction. */
+/* Do all of that in the caller's transaction. */
 void
 HistoryPrune(void)
 {
@@ -206,11 +211,14 @@ HistoryPrune(void)
 
 /* events ------------------------------------------------------------------- */
 
-/* How long the queues keep their events; how many record any. */
+/*
+ * Return the retention of each queue that records events, and the longest retention
+ * of all queues.
+ */
 static int
 Retentions(int64 **retentions, int64 *longest)
 {
-	int count = QueueCount(); /* asked once: the next answer may be another */
+	int count = QueueCount(); /* read only once, because it may change */
 	int n = 0;
 
 	*retentions = palloc(sizeof(int64) * (count + 1));
@@ -226,7 +234,7 @@ Retentions(int64 **retentions, int64 *longest)
 	return n;
 }
 
-/* Is there a row in the overflow leaf, and none that a queue still keeps? */
+/* Does the overflow partition have rows, but none that a queue still keeps? */
 static bool
 OverflowExpired(int64 longest)
 {
@@ -242,7 +250,10 @@ OverflowExpired(int64 longest)
 	return expired;
 }
 
-/* Make the leaves of today and tomorrow for the queues that record events; in SPI. */
+/*
+ * Create the partitions of today and tomorrow for the queues that record events.
+ * The caller is connected to SPI.
+ */
 static void
 MakeLeaves(int64 *longest)
 {
@@ -257,8 +268,9 @@ MakeLeaves(int64 *longest)
 }
 
 /*
- * The small part of the housekeeping, in the caller's transaction: make leaves.  True:
- * there is more, for EventMaintain().  "Next" is when to look again.
+ * Do the short part of the housekeeping in the caller's transaction: create
+ * partitions.  Returns true if there is more work for EventMaintain().  *next is
+ * when to look again.
  */
 bool
 EventKeep(TimestampTz *next)
@@ -279,10 +291,10 @@ EventKeep(TimestampTz *next)
 }
 
 /*
- * Housekeeping of the log, in the caller's transaction: make the leaves of today
- * and tomorrow, drop one that has expired.  Rows in the overflow leaf stay there,
- * and it is emptied as a whole: events are never moved.  Without "wait" it is left
- * to whoever does just that.
+ * Do the housekeeping of the log in the caller's transaction: create the partitions
+ * of today and tomorrow, and drop an expired one.  Events are never moved, so rows
+ * in the overflow partition stay there until it can be emptied as a whole.  Without
+ * "wait", do nothing if another process does the same work.
  */
 void
 EventMaintain(bool wait)

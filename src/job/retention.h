@@ -1,6 +1,6 @@
 /*
  * retention.h
- *	  Removing finished jobs and events when their time is over.
+ *	  Removing finished jobs and events when their retention is over.
  */
 #ifndef TASKQ_RETENTION_H
 #define TASKQ_RETENTION_H

@@ -1,13 +1,14 @@
 /*
  * tenants.c
- *	  Of which tenants the caller may see jobs, as the views ask, or enqueue them.
+ *	  The tenants whose jobs the caller may see, which the views use, or enqueue.
  *
- * The current user decides, as for any right: an observer of some tenants sees
- * theirs, with those of the roles whose rights it has; an observer without a
- * list sees all, as the extension's owner does, and superusers.  taskq.tenant_id
- * narrows that to one of them.  A view's functions run as whoever reads the view,
- * so they ask about the right user; what reads a view as the owner has asked
- * before it became the owner.
+ * As with other rights, the current user decides.  An observer of some tenants sees
+ * their jobs, and those of the tenants of all roles whose rights it has.  An
+ * observer without a list sees all jobs, and so do the extension's owner and
+ * superusers.  taskq.tenant_id restricts that to one tenant.
+ *
+ * Functions in a view run as the role that reads the view, so they check the right
+ * role.  Code that reads a view as the owner has checked the caller before.
  */
 #include "taskq.h"
 
@@ -26,28 +27,21 @@
 #include "job/job.h"
 #include "job/tenants.h"
 #include "store/catalog.h"
+#include "store/columns.h"
 #include "store/store.h"
 
 PG_FUNCTION_INFO_V1(taskq_sees_tenant);
 PG_FUNCTION_INFO_V1(taskq_sees_all_tenants);
 
-/* Columns of taskq.access_grants, in order. */
-enum
-{
-	G_ROLE = 1,
-	G_ACCESS,
-	G_TENANTS
-};
-
-/* A row of them. */
+/* One row of taskq.access_grants. */
 typedef struct Grant
 {
 	Oid	  role;
 	char  access[TASKQ_NAME_MAX + 1];
-	List *tenants; /* char *; NIL: all */
+	List *tenants; /* of char *; NIL means all */
 } Grant;
 
-/* All of them, as of grants_version. */
+/* All rows, as of grants_version. */
 static MemoryContext grants_context = NULL;
 static List			*grants = NIL;
 static uint64		 grants_version = 0;
@@ -58,12 +52,12 @@ AddGrant(TupleTableSlot *slot, void *arg)
 	MemoryContext old = MemoryContextSwitchTo(grants_context);
 	Grant		 *grant = palloc0(sizeof(Grant));
 
-	grant->role = DatumGetObjectId(SlotDatum(slot, G_ROLE));
-	strlcpy(grant->access, SlotString(slot, G_ACCESS), sizeof(grant->access));
-	if (!SlotIsNull(slot, G_TENANTS))
+	grant->role = DatumGetObjectId(SlotDatum(slot, Anum_access_grants_role));
+	strlcpy(grant->access, SlotString(slot, Anum_access_grants_access), sizeof(grant->access));
+	if (!SlotIsNull(slot, Anum_access_grants_tenants))
 	{
 		int	   n;
-		char **tenants = NamesToStrings(DatumGetArrayTypePCopy(SlotDatum(slot, G_TENANTS)), &n, "tenants");
+		char **tenants = NamesToStrings(DatumGetArrayTypePCopy(SlotDatum(slot, Anum_access_grants_tenants)), &n, "tenants");
 
 		for (int i = 0; i < n; i++)
 			grant->tenants = lappend(grant->tenants, tenants[i]);
@@ -72,7 +66,7 @@ AddGrant(TupleTableSlot *slot, void *arg)
 	MemoryContextSwitchTo(old);
 }
 
-/* Everybody's grants: each enqueue asks, so they are kept in memory. */
+/* Return the grants of all roles.  Each enqueue needs them, so they are cached. */
 static List *
 Grants(void)
 {
@@ -90,12 +84,15 @@ Grants(void)
 	return grants;
 }
 
-/* What the caller was granted of one kind of access, by its own and others' rights. */
+/*
+ * What the caller was granted of one kind of access, by its own rights and those of
+ * its roles.
+ */
 typedef struct Granted
 {
 	bool  any;
-	bool  all;	   /* without a list of tenants */
-	List *tenants; /* char * */
+	bool  all;	   /* granted without a list of tenants */
+	List *tenants; /* of char * */
 } Granted;
 
 static Granted
@@ -118,7 +115,7 @@ GrantedToCaller(const char *access)
 	return granted;
 }
 
-/* For error messages. */
+/* Format a list of names for an error message. */
 static char *
 NamesText(List *list)
 {
@@ -142,7 +139,10 @@ NamesOfList(List *list)
 	return StringsToNames(strings, list_length(list));
 }
 
-/* Superusers and the extension's owner have every role's rights, and no limits. */
+/*
+ * Is the caller a superuser or the extension's owner?  These have the rights of all
+ * roles.
+ */
 static bool
 IsUnlimited(void)
 {
@@ -150,9 +150,9 @@ IsUnlimited(void)
 }
 
 /*
- * The tenants whose jobs the caller sees; NULL stands for all jobs, also those
- * without a tenant.  Who is no observer sees all or none, as the caller of this
- * function says.
+ * Return the tenants whose jobs the caller sees.  NULL means all jobs, including
+ * those without a tenant.  If the caller is no observer, it sees all jobs or none,
+ * according to "without_access".
  */
 ArrayType *
 TenantsSeen(bool without_access)
@@ -168,7 +168,10 @@ TenantsSeen(bool without_access)
 	return StringsToNames(NULL, 0);
 }
 
-/* The tenants that the caller was granted as a producer, whose jobs are its own, too. */
+/*
+ * Return the tenants that the caller was granted as a producer.  Their jobs are its
+ * own, too.
+ */
 ArrayType *
 TenantsProduced(void)
 {
@@ -176,8 +179,9 @@ TenantsProduced(void)
 }
 
 /*
- * The tenant of a job that the caller enqueues: as it says, if it may; a producer
- * of a single tenant need not name it.
+ * Return the tenant of a job that the caller enqueues, or raise an error if the
+ * caller may not enqueue jobs of the given tenant.  A producer with a single tenant
+ * need not name it.
  */
 struct varlena *
 TenantToEnqueue(struct varlena *tenant)
@@ -200,7 +204,7 @@ TenantToEnqueue(struct varlena *tenant)
 	return tenant;
 }
 
-/* Is a job that runs in a worker one of these tenants'? */
+/* Does a job that runs in a worker belong to one of these tenants? */
 bool
 TenantsSeeRunning(ArrayType *tenants, int64 job_id)
 {
@@ -220,7 +224,7 @@ TenantsSeeRunning(ArrayType *tenants, int64 job_id)
 	return seen;
 }
 
-/* Looked up once a statement, for each place where it calls. */
+/* What TenantsSeen() returned, kept per statement and call site. */
 typedef struct Seen
 {
 	Oid		   user;

@@ -1,6 +1,6 @@
 /*
  * tenants.h
- *	  Of which tenants the caller may see jobs, or enqueue them.
+ *	  The tenants whose jobs the caller may see or enqueue.
  */
 #ifndef TASKQ_TENANTS_H
 #define TASKQ_TENANTS_H

@@ -1,10 +1,10 @@
 /*
  * transition.c
- *	  The state machine: every change of a job's state goes through here.
+ *	  The state machine, which makes every change of a job's state.
  *
- * A job is created, changed, ended and revived by the functions of this file
- * alone.  They check the change, write the row and call the observers, in the
- * order of their table (src/observers.c).  This file names none of them.
+ * Only the functions of this file create, change, end and revive a job.  They check
+ * the change, write the row, and call the observers in the order of their table
+ * (src/observers.c).  This file knows none of the observers.
  */
 #include "taskq.h"
 
@@ -18,7 +18,7 @@
 #include "job/transition.h"
 #include "store/owner.h"
 
-/* To which states each state may go. */
+/* The states that each state may change to. */
 static const struct
 {
 	char		from;
@@ -33,13 +33,13 @@ static const struct
 	{ JOB_DISCARDED, "a" },
 	{ JOB_CANCELLED, "a" },
 	{ JOB_QUARANTINED, "a" },
-	{ JOB_COMPLETED, "a" }, /* with force, which retry_job() checks */
+	{ JOB_COMPLETED, "a" }, /* only with force, which retry_job() checks */
 };
 
 static const TransitionObserver *observers = NULL;
 static int						 n_observers = 0;
 
-/* Called once, when the library is loaded. */
+/* Set the table of observers.  Called once, when the library is loaded. */
 void
 TransitionSetObservers(const TransitionObserver *table, int n)
 {
@@ -56,7 +56,7 @@ RefuseTransition(const TaskqJob *job, const char *what, const char *hint)
 			 hint != NULL ? errhint("%s", hint) : 0));
 }
 
-/* Somebody has locked the row of a job that waits. */
+/* Raise an error because another transaction has locked the row of a waiting job. */
 void
 RefuseHeld(const TaskqJob *job, const char *what)
 {
@@ -79,14 +79,14 @@ CheckTransition(const TaskqJob *job, char to)
 	RefuseTransition(job, JobStateName(&wanted), NULL);
 }
 
-/* Has a job in this state a row among the live jobs? */
+/* Does a job in this state have a row among the live jobs? */
 static bool
 IsLive(char state)
 {
 	return state != JOB_NEW && !JobEnded(state);
 }
 
-/* What callers must have done before they change a job's state. */
+/* Check what callers must have done before they change a job's state. */
 static void
 AssertPrepared(Store *jobs, const TaskqJob *job, char to)
 {
@@ -96,13 +96,13 @@ AssertPrepared(Store *jobs, const TaskqJob *job, char to)
 	Assert(!IsLive(job->state) || JobIdOfRow(jobs->found) == job->job_id);
 	Assert(!IsLive(job->state) || StoreIsLocked(jobs));
 
-	/* a run has an epoch of this timeline, a worker and a start */
+	/* a run has an epoch of this timeline, a worker and a start time */
 	Assert(job->state != JOB_RUNNING || job->epoch != 0);
 	Assert(to != JOB_RUNNING || (EpochIsOurs(job->epoch) && job->worker_id != NULL && job->started_at != 0));
 	Assert(to != JOB_RUNNING || (job->attempt > 0 && job->last_outcome == OUTCOME_NONE));
 }
 
-/* Write the row, which moves to the history when the job ends. */
+/* Write the row.  If the job ends, its row moves to the history. */
 static void
 WriteRow(Store *jobs, const TaskqJob *job, char from, struct varlena *result, TimestampTz now)
 {
@@ -121,9 +121,9 @@ WriteRow(Store *jobs, const TaskqJob *job, char from, struct varlena *result, Ti
 }
 
 /*
- * Give a job another state, write it and tell the observers.  The caller is the
- * owner, has locked the row in jobs->found if there is a live one, and has set
- * everything else of the job as it is to be.
+ * Change the state of a job, write the row and call the observers.  The current
+ * user is the owner. The caller has locked the live row in jobs->found, if there is
+ * one, and has set all other values of the job.
  */
 static void
 Change(Store *jobs, TaskqJob *job, char to, struct varlena *result)
@@ -145,7 +145,7 @@ Change(Store *jobs, TaskqJob *job, char to, struct varlena *result)
 	{
 		JobKey key;
 
-		/* the row of a run in a background worker is one that waits */
+		/* a run in a background worker leaves its row in a waiting state */
 		transition.waited = JobIsOpen(jobs->found);
 		JobReadKey(&key, jobs->found);
 		transition.was_due_at = key.run_at;
@@ -161,7 +161,7 @@ Change(Store *jobs, TaskqJob *job, char to, struct varlena *result)
 		job->lease_expires_at = 0;
 	}
 
-	/* a large payload is read and stored anew when it moves to another table */
+	/* a large payload is fetched and stored again when the row moves to another table */
 	if (bring_snapshot)
 		PushActiveSnapshot(GetTransactionSnapshot());
 	WriteRow(jobs, job, transition.from, result, transition.now);
@@ -175,7 +175,7 @@ Change(Store *jobs, TaskqJob *job, char to, struct varlena *result)
 		PopActiveSnapshot();
 }
 
-/* Give a job that is to be created its id. */
+/* Assign an id to a new job. */
 void
 JobAssignId(TaskqJob *job)
 {
@@ -183,7 +183,7 @@ JobAssignId(TaskqJob *job)
 	job->state = JOB_NEW;
 }
 
-/* Create a job, which waits to be claimed.  It has its id. */
+/* Create a job, which waits to be claimed.  The job has its id. */
 void
 JobCreate(Store *jobs, TaskqJob *job)
 {
@@ -191,7 +191,7 @@ JobCreate(Store *jobs, TaskqJob *job)
 	Change(jobs, job, JOB_AVAILABLE, NULL);
 }
 
-/* Give a live job another state in which it is live. */
+/* Change a live job to another live state. */
 void
 JobChange(Store *jobs, TaskqJob *job, char to)
 {
@@ -211,7 +211,7 @@ JobEnd(Store *jobs, TaskqJob *job, char to, struct varlena *result)
 
 /*
  * Give an ended job a new life with all its attempts.  The caller has marked its
- * row in the history as superseded.
+ * history row as superseded.
  */
 void
 JobRevive(Store *jobs, TaskqJob *job)
@@ -223,7 +223,7 @@ JobRevive(Store *jobs, TaskqJob *job)
 	job->started_at = 0;
 	job->progress = NULL;
 	if (job->state == JOB_COMPLETED)
-		job->checkpoint = NULL; /* all of its work was done, and is to be done again */
+		job->checkpoint = NULL; /* all of its work was done, and must be done again */
 	job->run_at = ClockNow();
 	Change(jobs, job, JOB_AVAILABLE, NULL);
 }

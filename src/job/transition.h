@@ -1,6 +1,6 @@
 /*
  * transition.h
- *	  The state machine: every change of a job's state goes through here.
+ *	  The state machine, which makes every change of a job's state.
  */
 #ifndef TASKQ_TRANSITION_H
 #define TASKQ_TRANSITION_H
@@ -12,18 +12,18 @@
 
 /*
  * A change of a job's state, as observers see it.  The job has its new state and
- * its row is written; nothing is committed.  A run is over for the job then, so
- * what it was is kept here.
+ * its row is written, but nothing is committed.  If the change ends a run, the job
+ * no longer has the values of that run, so they are kept here.
  */
 typedef struct Transition
 {
 	const TaskqJob *job;
 	char			from;
-	bool			waited;		/* the job waited to be claimed, in "from" */
-	TimestampTz		now;		/* of the change */
+	bool			waited;		/* the job waited to be claimed when it was in state "from" */
+	TimestampTz		now;		/* time of the change */
 	TimestampTz		was_due_at; /* run_at before the change; 0 if the job had no live row */
-	ItemPointerData tid;		/* of the job's live row; invalid if it has none any more */
-	struct varlena *result;		/* of a job that has completed */
+	ItemPointerData tid;		/* place of the job's live row; invalid if it has none any more */
+	struct varlena *result;		/* result of a job that has completed */
 
 	/* the run that begins or ends */
 	struct varlena *worker_id;
@@ -32,9 +32,10 @@ typedef struct Transition
 } Transition;
 
 /*
- * Called in the transaction that changes the state, as the extension's owner, with
- * the job's row locked.  An observer may write other tables, and an error of its
- * own rolls the change back.  It changes neither the job nor its row.
+ * An observer is called in the transaction that changes the state, as the
+ * extension's owner, with the job's row locked.  It may write other tables, and an
+ * error that it raises rolls the change back.  It must not change the job or its
+ * row.
  */
 typedef struct TransitionObserver
 {

@@ -1,11 +1,11 @@
 /*
  * whose.c
- *	  Whose job it is, and who may ask about it and cancel it.
+ *	  Deciding who may see a job and who may cancel it.
  *
- * The table of doc/security.md in C.  A job is its creator's, who is a role: the
- * one that has enqueued it.  It is also for those who were granted its tenant.
- * Whoever may not know of a job is answered as if there were none, whatever the
- * job does and wherever it is.
+ * This implements the table in doc/security.md.  A job belongs to its creator, the
+ * role that has enqueued it.  Roles that were granted the job's tenant may use it,
+ * too.  A caller that may not know of a job gets the same answer as if the job did
+ * not exist, in whatever state the job is.
  */
 #include "taskq.h"
 
@@ -31,7 +31,7 @@
 #include "store/catalog.h"
 #include "store/owner.h"
 
-/* Has the caller the right to call one of taskq's functions? */
+/* May the caller execute one of taskq's functions? */
 static bool
 MayCall(const char *name, const Oid *args, int n_args)
 {
@@ -42,7 +42,7 @@ MayCall(const char *name, const Oid *args, int n_args)
 	return OidIsValid(function) && MayExecute_compat(function, GetUserId());
 }
 
-/* Is the caller a worker: may it settle what has been claimed? */
+/* Is the caller a worker, which may settle claimed jobs? */
 bool
 WhoseMayWork(void)
 {
@@ -51,7 +51,7 @@ WhoseMayWork(void)
 	return MayCall("complete_job", args, lengthof(args));
 }
 
-/* Is the caller an operator: may it end any job? */
+/* Is the caller an operator, which may end any job? */
 bool
 WhoseMayOperate(void)
 {
@@ -62,7 +62,10 @@ WhoseMayOperate(void)
 
 /* what a caller may ------------------------------------------------------- */
 
-/* Has the caller the rights of who has enqueued the job?  Roles of another cluster are nobody here. */
+/*
+ * Does the caller have the rights of the job's creator?  Role oids from another
+ * cluster are ignored.
+ */
 static bool
 IsCreator(const TaskqJob *job)
 {
@@ -76,7 +79,7 @@ HasTenant(ArrayType *tenants, const TaskqJob *job)
 	return job->tenant_id != NULL && NamesContain(tenants, text_to_cstring((text *) job->tenant_id));
 }
 
-/* taskq.tenant_id leaves a session nothing but the jobs of that tenant. */
+/* Does taskq.tenant_id hide this job?  It restricts a session to the jobs of one tenant. */
 static bool
 IsNarrowedAway(const TaskqJob *job)
 {
@@ -108,7 +111,10 @@ MaySee(const TaskqJob *job)
 
 /* jobs -------------------------------------------------------------------- */
 
-/* Ask about a job, be it live or finished; false also when there is none. */
+/*
+ * Check a live or finished job; returns false if the check fails or the job does
+ * not exist.
+ */
 static bool
 Ask(int64 job_id, bool (*may)(const TaskqJob *job))
 {
@@ -133,25 +139,25 @@ Ask(int64 job_id, bool (*may)(const TaskqJob *job))
 	UnregisterSnapshot(snapshot);
 	OwnerLeave(&scope);
 
-	/* asked as the caller; neither creator nor tenant of a job ever changes */
+	/* check as the caller; the creator and the tenant of a job never change */
 	return (live || HistoryFind(job_id, &job, &ending)) && may(&job);
 }
 
-/* May the caller know what becomes of a job?  It says nothing if there is none. */
+/* May the caller see this job?  Returns false if the job does not exist. */
 bool
 WhoseMaySee(int64 job_id)
 {
 	return Ask(job_id, MaySee);
 }
 
-/* May the caller end it? */
+/* May the caller cancel this job? */
 bool
 WhoseMayCancel(int64 job_id)
 {
 	return Ask(job_id, MayCancel);
 }
 
-/* The same words whether there is a job or not. */
+/* Raise the error for a job that the caller may not see or that does not exist. */
 void
 WhoseNotSeen(int64 job_id)
 {

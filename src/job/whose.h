@@ -1,6 +1,6 @@
 /*
  * whose.h
- *	  Whose job it is, and who may ask about it and cancel it.
+ *	  Deciding who may see a job and who may cancel it.
  */
 #ifndef TASKQ_WHOSE_H
 #define TASKQ_WHOSE_H

@@ -1,13 +1,13 @@
 /*
  * crash.c
- *	  What becomes of jobs that crashed the server, as blame.c found out.
+ *	  Handling the jobs that crashed the server, as blame.c found out.
  *
- * The scheduler records it before it starts a worker.  A job whose worker was
- * the only suspect has crashed the server: that attempt counts, it is run again
- * alone, and at the second time, or when it is out of attempts, it is
- * quarantined.  One of several suspects has lost nothing yet and is run again
- * alone.  A pool whose workers were suspects in three crashes within ten minutes
- * is paused.
+ * The scheduler records such jobs before it starts a worker.  If a job's worker was
+ * the only suspect, the job has crashed the server, and the attempt counts.  The
+ * job is run again alone, and it is quarantined at its second crash, or when it has
+ * no attempts left.  If there were several suspects, no attempt counts, and each
+ * job is run again alone.  A pool is paused if its workers were suspects in three
+ * crashes within ten minutes.
  */
 #include "taskq.h"
 
@@ -27,7 +27,10 @@
 #include "shared/blame.h"
 #include "store/owner.h"
 
-/* Is the job as it was when this run began, and the run's number one of ours? */
+/*
+ * Is the job still as it was when this run began, and was the run's epoch given out
+ * on this timeline?
+ */
 static bool
 IsAsBefore(const TaskqJob *job, const BlameRun *run)
 {
@@ -53,7 +56,7 @@ SayWhatBecame(const TaskqJob *job, const char *task_type)
 				 errdetail("It is run again while no other job runs, and quarantined if that happens again.")));
 }
 
-/* Count the attempt of a run that certainly crashed the server. */
+/* Record the attempt of a run that certainly crashed the server. */
 static void
 CountCrash(void *arg)
 {
@@ -104,7 +107,7 @@ CountPoolCrash(void *arg)
 			 errhint("When that is mended, SELECT taskq.resume_pool('%s').", suspect->run.pool)));
 }
 
-/* Record a suspect; false: that has to be done again. */
+/* Record a suspect; returns false if that must be repeated. */
 static bool
 Record(const BlameSuspect *suspect)
 {
@@ -116,7 +119,7 @@ Record(const BlameSuspect *suspect)
 		   Guard("record a crash of a pool", CountPoolCrash, unconstify(BlameSuspect *, suspect));
 }
 
-/* Is a suspect's job there, and is there a pool that would run it? */
+/* Is the suspect's job still waiting, and is there a pool that would run it? */
 static bool
 MayRunNow(const BlameSuspect *suspect)
 {
@@ -188,8 +191,8 @@ CrashDue(const WorkPast *past)
 }
 
 /*
- * Record jobs that may have crashed the server, and leave on the list those that
- * are to run again alone.  This comes before any worker is started.
+ * Record jobs that may have crashed the server, and keep those on the list that
+ * must run again alone.  This comes before any worker is started.
  */
 void
 CrashLook(WorkResult *result)

@@ -1,6 +1,6 @@
 /*
  * crash.h
- *	  What becomes of jobs that crashed the server.
+ *	  Handling the jobs that crashed the server.
  */
 #ifndef TASKQ_CRASH_H
 #define TASKQ_CRASH_H

@@ -1,16 +1,17 @@
 /*
  * ddl.c
- *	  DDL that wants taskq's processes out of a database: DROP EXTENSION taskq
- *	  and its like, DROP DATABASE, and what copies, renames or moves one.
+ *	  DDL that needs a database free of taskq's processes: DROP EXTENSION taskq and
+ *	  similar statements, DROP DATABASE, and statements that copy, rename or move a
+ *	  database.
  *
- * Before such a statement the database is blocked, its workers are asked to
- * finish their job and leave, and the statement waits until scheduler and
- * workers are gone.  Runs that take too long are interrupted and their jobs put
- * back at no cost.  The block ends with the transaction, however that ends;
- * then the launcher looks at the database anew.
+ * Before such a statement runs, the database is blocked and its workers are asked
+ * to leave after their current job.  The statement waits until the scheduler and
+ * the workers are gone. Runs that take too long are interrupted, and their jobs are
+ * put back without counting an attempt.  The block ends with the transaction,
+ * whether it commits or not.  Then the launcher looks at the database again.
  *
- * The same hook sees SET CONSTRAINTS, for reset.c, and refuses to rename what the
- * library finds by its name.
+ * The same hook notes SET CONSTRAINTS for reset.c, and refuses to rename objects
+ * that the library finds by their names.
  */
 #include "taskq.h"
 
@@ -19,7 +20,6 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_class.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
 #include "commands/extension.h"
@@ -30,7 +30,6 @@
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 #include "base/clock.h"
@@ -42,13 +41,14 @@
 #include "shared/shmem.h"
 #include "shared/wake.h"
 #include "store/catalog.h"
+#include "store/ours.h"
 
-#define PATIENCE (10 * USECS_PER_SEC) /* before runs are interrupted */
-#define GIVE_UP (120 * USECS_PER_SEC) /* before the statement goes on regardless */
+#define PATIENCE (10 * USECS_PER_SEC) /* time before runs are interrupted */
+#define GIVE_UP (120 * USECS_PER_SEC) /* time before the statement runs regardless */
 
 static ProcessUtility_hook_type previous_hook = NULL;
 
-/* Ask a database's workers to leave; with "now", not after their job but at once. */
+/* Ask a database's workers to leave after their current job, or, with "now", at once. */
 static void
 AskToLeave(TaskqDatabase *db, bool now)
 {
@@ -77,7 +77,10 @@ AskToLeave(TaskqDatabase *db, bool now)
 	ShmemWakeScheduler(db);
 }
 
-/* Block a database until this transaction ends, and wait until it is free. */
+/*
+ * Block a database until this transaction ends, and wait until taskq's processes
+ * are gone.
+ */
 static void
 FreeDatabase(Oid dboid)
 {
@@ -112,7 +115,7 @@ DropsTaskq(DropStmt *statement)
 {
 	ListCell *cell;
 
-	/* the schema is the extension's member, and so cannot go by itself */
+	/* the schema belongs to the extension, so it cannot be dropped alone */
 	if (statement->removeType != OBJECT_EXTENSION)
 		return false;
 	foreach (cell, statement->objects)
@@ -133,7 +136,10 @@ DropsOwnersObjects(DropOwnedStmt *statement)
 	return false;
 }
 
-/* The name of the database that CREATE DATABASE copies, if it names one. */
+/*
+ * Return the name of the database that CREATE DATABASE copies, or NULL if the
+ * statement names none.
+ */
 static char *
 TemplateOf(CreatedbStmt *statement)
 {
@@ -160,14 +166,14 @@ MovesDatabase(AlterDatabaseStmt *statement)
 	return false;
 }
 
-/* This database, if the user may do what takes the extension for oneself. */
+/* Return this database if the user owns the extension, and else InvalidOid. */
 static Oid
 HereIfOwner(void)
 {
 	return CatalogInstalled() && OwnsExtension_compat(CatalogExtension(), GetUserId()) ? MyDatabaseId : InvalidOid;
 }
 
-/* Or a database of this name. */
+/* Return the database of this name if the user owns it, and else InvalidOid. */
 static Oid
 ThereIfOwner(const char *name)
 {
@@ -177,13 +183,14 @@ ThereIfOwner(const char *name)
 }
 
 /*
- * The database that taskq must leave for this statement, or InvalidOid; that
- * also when the statement is going to be refused for want of rights.
+ * Return the database that taskq must leave for this statement, or InvalidOid if
+ * there is none.  Returns InvalidOid also if the statement will be refused for lack
+ * of rights.
  */
 static Oid
 DatabaseToFree(Node *statement, bool in_block)
 {
-	/* these will be refused inside a transaction block */
+	/* these statements are refused inside a transaction block */
 	if (in_block && (IsA(statement, DropdbStmt) || IsA(statement, CreatedbStmt) || IsA(statement, AlterDatabaseStmt)))
 		return InvalidOid;
 	switch (nodeTag(statement))
@@ -207,7 +214,7 @@ DatabaseToFree(Node *statement, bool in_block)
 	}
 }
 
-/* Does a prepared transaction end by this? */
+/* Does this statement end a prepared transaction? */
 static bool
 EndsPrepared(Node *statement)
 {
@@ -217,21 +224,9 @@ EndsPrepared(Node *statement)
 }
 
 /*
- * Is it in taskq's schema?  NULL: the statement is not about a relation.  An index
- * is known by its definition, and may bear what name it likes.
- */
-static bool
-IsOurs(RangeVar *relation)
-{
-	Oid relid = relation == NULL ? InvalidOid : RangeVarGetRelid(relation, NoLock, true);
-
-	return OidIsValid(relid) && get_rel_namespace(relid) == CatalogSchema() &&
-		   get_rel_relkind(relid) != RELKIND_INDEX && get_rel_relkind(relid) != RELKIND_PARTITIONED_INDEX;
-}
-
-/*
- * The library finds its schema, tables and columns by their names.  The server
- * lets them be renamed, and taskq would then be "not installed".
+ * Refuse to rename the schema, its tables and their columns.  The library finds
+ * them by their names.  The server allows the change, but taskq would then be "not
+ * installed".  What users have made in the schema is theirs.
  */
 static void
 RefuseRename(Node *statement)
@@ -239,6 +234,7 @@ RefuseRename(Node *statement)
 	bool schema = IsA(statement, RenameStmt) && ((RenameStmt *) statement)->renameType == OBJECT_SCHEMA &&
 				  strcmp(((RenameStmt *) statement)->subname, "taskq") == 0;
 	RangeVar *relation = NULL;
+	Oid		  relid = InvalidOid;
 
 	if (IsA(statement, RenameStmt))
 		relation = ((RenameStmt *) statement)->relation;
@@ -246,7 +242,9 @@ RefuseRename(Node *statement)
 		relation = ((AlterObjectSchemaStmt *) statement)->relation;
 	if ((!schema && relation == NULL) || creating_extension || !CatalogInstalled())
 		return;
-	if (schema || IsOurs(relation))
+	if (!schema)
+		relid = RangeVarGetRelid(relation, NoLock, true);
+	if (schema || (OidIsValid(relid) && RelationIsMember(relid)))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 schema ? errmsg("schema \"taskq\" cannot be renamed") : errmsg("relation \"%s\" belongs to extension taskq and cannot be renamed or moved", relation->relname),
@@ -260,7 +258,10 @@ ProcessUtilityForTaskq(PlannedStmt *pstmt, const char *query, bool read_only_tre
 {
 	Oid dboid = InvalidOid;
 
-	/* asked before, as a statement that ends a transaction may be freed with it */
+	/*
+	 * look before the call, because a statement that ends a transaction may be
+	 * freed with it
+	 */
 	bool ends_prepared = EndsPrepared(pstmt->utilityStmt);
 
 	MemoryStatementBegins();
@@ -281,7 +282,10 @@ ProcessUtilityForTaskq(PlannedStmt *pstmt, const char *query, bool read_only_tre
 		PreparedEnded();
 }
 
-/* Called also without preload: then nobody must leave, and the rest holds. */
+/*
+ * Install the hook.  Without preloading, there are no processes that must leave,
+ * but the other checks still apply.
+ */
 void
 DdlInit(void)
 {

@@ -1,6 +1,6 @@
 /*
  * ddl.h
- *	  DDL that wants taskq's processes out of a database.
+ *	  DDL that needs a database free of taskq's processes.
  */
 #ifndef TASKQ_DDL_H
 #define TASKQ_DDL_H

@@ -1,6 +1,7 @@
 /*
  * due_jobs.c
- *	  Jobs that have become due: waking those who wait for them, starting workers.
+ *	  Handling jobs that have become due: waking the processes that wait for them,
+ *	  and starting workers.
  */
 #include "taskq.h"
 
@@ -16,9 +17,9 @@
 #include "shared/wake.h"
 #include "store/catalog.h"
 
-#define DUE_AHEAD 64 /* jobs of a route that a look counts at least */
+#define DUE_AHEAD 64 /* count at least up to this many jobs of a route */
 
-static TimestampTz next_moment = DT_NOEND; /* as a commit has said */
+static TimestampTz next_moment = DT_NOEND; /* earliest moment announced by a commit */
 static bool		   are_there = false;
 
 static void
@@ -41,9 +42,9 @@ CountDue(DueJobs *jobs)
 }
 
 /*
- * Wake as many waiting processes as jobs are due; all of them when a function,
- * role or the like has changed, which nobody announces: handlers may have become
- * runnable that those who wait do not look for.
+ * Wake one waiting process for each due job.  If a function, a role or the like has
+ * changed, wake all of them.  Nobody announces such a change, but it may allow
+ * waiting processes to run jobs of other routes.
  */
 static void
 WakeForDue(const DueJobs *jobs)
@@ -60,7 +61,7 @@ WakeForDue(const DueJobs *jobs)
 			(void) WakeWaiters(MyDatabaseId, jobs->routes.ids[i], jobs->due[i]);
 }
 
-/* A commit has said that a job will be due at this moment. */
+/* Note that a commit has announced a job that becomes due at this moment. */
 void
 DueJobsAt(TimestampTz moment)
 {
@@ -75,7 +76,7 @@ DueJobsDue(const WorkPast *past)
 	return Min(next_moment, WorkByPoll(past));
 }
 
-/* Did the last look find jobs that are due for a pool, or a worker on its way? */
+/* Did the last look find due jobs for a pool, or a worker that is starting? */
 bool
 DueJobsAreThere(void)
 {
@@ -96,7 +97,7 @@ DueJobsLook(WorkResult *result)
 	for (int i = 0; i < jobs.routes.n && !any; i++)
 		any = jobs.due[i] > 0;
 
-	/* who was woken may have gone, and a worker may never come up */
+	/* the processes that were woken may have gone, and a worker may fail to start */
 	if (any || are_there)
 		result->next = Min(result->next, ClockNow() + (int64) taskq_poll_interval * 1000);
 }

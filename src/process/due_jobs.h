@@ -1,6 +1,7 @@
 /*
  * due_jobs.h
- *	  Jobs that have become due: waking those who wait for them, starting workers.
+ *	  Handling jobs that have become due: waking the processes that wait for them,
+ *	  and starting workers.
  */
 #ifndef TASKQ_DUE_JOBS_H
 #define TASKQ_DUE_JOBS_H

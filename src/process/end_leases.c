@@ -13,11 +13,11 @@
 #include "shared/wake.h"
 #include "shared/watch.h"
 
-#define MAX_FOUND 10000 /* claims that a look finds */
+#define MAX_FOUND 10000 /* limit of claims that one look finds */
 
 /*
- * When a lease may be over.  Claims that came with a restore have told nobody, so now
- * and then all are read whatever is known.
+ * Return when a lease may be over.  Claims that come from a restore are not
+ * announced, so all claims are read now and then anyway.
  */
 TimestampTz
 EndLeasesDue(const WorkPast *past)
@@ -28,8 +28,8 @@ EndLeasesDue(const WorkPast *past)
 }
 
 /*
- * End some of the leases that are over; the others are left to batches.  A claim that
- * is committed from here on brings the moment of the next look forward again.
+ * End some of the leases that are over, and leave the others to batches.  If a
+ * claim commits after next_lease is reset, it moves the next look forward again.
  */
 void
 EndLeases(WorkResult *result)
@@ -44,13 +44,16 @@ EndLeases(WorkResult *result)
 	if (sweep.n > 0)
 		result->more = LeaseEndSome(&sweep);
 
-	/* there may be any number of them: let batches end some first */
+	/* there may be many more: let batches end some first */
 	if (sweep.n == MAX_FOUND)
 		sweep.next = ClockNow() + USECS_PER_SEC;
 	(void) WakeBringForward(&db->next_lease, sweep.next);
 }
 
-/* End some more; false: that was all.  The list is kept from batch to batch. */
+/*
+ * End some more leases; returns false if none are left.  The list is kept between
+ * batches.
+ */
 bool
 EndLeasesBatch(void)
 {

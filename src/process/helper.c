@@ -1,12 +1,13 @@
 /*
  * helper.c
- *	  The process that does batches of work beside the scheduler.
+ *	  The helper process, which does batches of work for the scheduler.
  *
- * Expiry, and sweeps of thousands of rows, would hold up leases and due jobs if the
- * scheduler did them.  So it starts a helper when there are batches to be done, and
- * says which in TaskqDatabase.helper_work, under TaskqShared.lock.  The helper leaves
- * when there are none, when slots are short, when DDL wants the database for itself,
- * and when the scheduler has gone.  What it leaves undone the scheduler takes back.
+ * Expiry, and sweeps of thousands of rows, would delay leases and due jobs if the
+ * scheduler did them.  So the scheduler starts a helper when there are batches to
+ * do, and lists them in TaskqDatabase.helper_work, which TaskqShared.lock protects.
+ * The helper leaves when there are no batches left, when slots are short, when DDL
+ * needs the database, and when the scheduler has gone.  The scheduler takes back
+ * the work that the helper leaves undone.
  */
 #include "taskq.h"
 
@@ -28,8 +29,8 @@
 
 PGDLLEXPORT void taskq_helper_main(Datum arg);
 
-#define LOCK_PATIENCE "2s"					 /* as the scheduler's */
-#define COMES_UP_WITHIN (10 * USECS_PER_SEC) /* or its work is taken back */
+#define LOCK_PATIENCE "2s"					 /* same value as in the scheduler */
+#define COMES_UP_WITHIN (10 * USECS_PER_SEC) /* if it is not up by then, its work is taken back */
 #define RETRY_AFTER USECS_PER_SEC
 
 /* of the scheduler ------------------------------------------------------------ */
@@ -58,7 +59,7 @@ Start(void)
 	return started;
 }
 
-/* Forget a helper that was started and has not come up. */
+/* Forget a helper that was started but did not come up. */
 static void
 GiveUpStart(TaskqDatabase *db)
 {
@@ -70,7 +71,7 @@ GiveUpStart(TaskqDatabase *db)
 	LWLockRelease(&taskq_shared->lock);
 }
 
-/* Has the one that was started ended, or not come up for a long time? */
+/* Has the started helper ended, or failed to come up in time? */
 static bool
 HasFailed(const TaskqDatabase *db)
 {
@@ -81,8 +82,8 @@ HasFailed(const TaskqDatabase *db)
 }
 
 /*
- * Have the helper do batches of this work, and start it if need be; false: there is no
- * slot for it, so that the scheduler has to do them.
+ * Give batches of this work to the helper, and start it if necessary.  Returns
+ * false if there is no slot for it, so that the scheduler must do them.
  */
 bool
 HelperTake(TaskqDatabase *db, uint32 work)
@@ -117,7 +118,7 @@ HelperTake(TaskqDatabase *db, uint32 work)
 	return true;
 }
 
-/* What has become of the work that was given to the helper? */
+/* Report what the helper has done, and what the scheduler must take back. */
 HelperNews
 HelperHear(TaskqDatabase *db)
 {
@@ -158,7 +159,7 @@ Detach(int code, Datum arg)
 	ShmemWakeScheduler(my_db);
 }
 
-/* Become the helper; false: the scheduler does not wait for one any more. */
+/* Become the helper; returns false if the scheduler no longer waits for one. */
 static bool
 Attach(void)
 {
@@ -187,8 +188,9 @@ MustLeave(void)
 }
 
 /*
- * Choose the next work, in turn, and take it off the set: what is added from here on is
- * done after it.  -1: there is none, and we are not the helper any more.
+ * Choose the next work in turn, and remove it from the set.  If the same work is
+ * added later, it is done again.  If there is none, stop being the helper and
+ * return -1.
  */
 static int
 NextWork(void)
@@ -215,7 +217,7 @@ NextWork(void)
 	return chosen;
 }
 
-/* Say what a batch has come to. */
+/* Report the result of a batch to the scheduler. */
 static void
 NoteBatch(int i, bool more, bool failed)
 {

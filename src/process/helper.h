@@ -1,6 +1,6 @@
 /*
  * helper.h
- *	  The process that does batches of work beside the scheduler.
+ *	  The helper process, which does batches of work for the scheduler.
  */
 #ifndef TASKQ_HELPER_H
 #define TASKQ_HELPER_H
@@ -9,12 +9,12 @@
 
 #include "shared/shmem.h"
 
-/* Sets of work, by their place in work_table. */
+/* Sets of work, as bit masks of the places in work_table. */
 typedef struct HelperNews
 {
 	uint32 done;
 	uint32 failed;
-	uint32 left; /* to be done by somebody else */
+	uint32 left; /* left undone by a helper that has gone */
 } HelperNews;
 
 extern bool		  HelperTake(TaskqDatabase *db, uint32 work);

@@ -1,9 +1,9 @@
 /*
  * known.c
- *	  What the launcher knows of the databases of the cluster.
+ *	  What the launcher knows about the databases of the cluster.
  *
- * It reads them from the shared catalogs.  Databases that are templates or take no
- * connections are left alone.
+ * The launcher reads pg_database.  It ignores templates and databases that allow no
+ * connections.
  */
 #include "taskq.h"
 
@@ -47,14 +47,14 @@ KnownIsBlocked(Oid dboid)
 	return db != NULL && db->blocked > 0;
 }
 
-/* -2: what a DROP DATABASE that was cut short leaves behind */
+/* datconnlimit is -2 if a DROP DATABASE was interrupted */
 static bool
 MayBeProbed(Form_pg_database form)
 {
 	return !form->datistemplate && form->datallowconn && form->datconnlimit != -2;
 }
 
-/* Read which databases there are. */
+/* Read the list of databases. */
 void
 KnownList(void)
 {
@@ -85,7 +85,7 @@ KnownList(void)
 		{
 			TaskqDatabase *db = ShmemDatabase(form->oid, false);
 
-			/* of one that rests we know, though we may be new */
+			/* a resting database is known to have taskq, even if this launcher is new */
 			entry->probed = db != NULL && db->rests;
 			entry->not_before = entry->started_at = entry->waits_since = 0;
 			entry->failures = 0;
@@ -100,7 +100,7 @@ KnownList(void)
 	CommitTransactionCommand();
 }
 
-/* Is a database still there?  A process that looks for one that is not logs a FATAL. */
+/* Does the database still exist?  A probe of a dropped database would log a FATAL error. */
 bool
 KnownIsStillThere(Oid dboid)
 {
@@ -117,7 +117,7 @@ KnownIsStillThere(Oid dboid)
 	return there;
 }
 
-/* Forget databases that are gone, and what shared memory has of them. */
+/* Forget dropped databases, and free their entries in shared memory. */
 void
 KnownForgetDropped(void)
 {
@@ -142,7 +142,10 @@ KnownForgetDropped(void)
 	}
 }
 
-/* Which databases are to be looked at again? */
+/*
+ * Mark the databases for which a probe was requested.  Returns true if one of them
+ * is not known yet.
+ */
 bool
 KnownTakeProbeRequests(void)
 {
@@ -162,7 +165,7 @@ KnownTakeProbeRequests(void)
 			unknown = true;
 		else
 		{
-			/* a probe that is under way may have looked before */
+			/* a running probe may have looked before the request */
 			entry->again = entry->handle != NULL;
 			entry->probed = false;
 			entry->not_before = entry->started_at = 0;

@@ -1,6 +1,6 @@
 /*
  * known.h
- *	  What the launcher knows of the databases of the cluster.
+ *	  What the launcher knows about the databases of the cluster.
  */
 #ifndef TASKQ_KNOWN_H
 #define TASKQ_KNOWN_H
@@ -11,23 +11,23 @@
 #include "utils/hsearch.h"
 #include "utils/timestamp.h"
 
-/* What is known of a database. */
+/* What is known about one database. */
 typedef struct Known
 {
 	Oid						dboid;	/* hash key */
-	bool					listed; /* in the last list */
-	bool					probed; /* nothing to do until somebody says so */
+	bool					listed; /* found when pg_database was last read */
+	bool					probed; /* no probe is needed until somebody requests one */
 	TimestampTz				not_before;
-	TimestampTz				started_at;	 /* its scheduler, the last time */
-	int						failures;	 /* schedulers in a row that did not live long */
-	TimestampTz				waits_since; /* it needs one for which there is no slot; 0: it does not */
-	BackgroundWorkerHandle *handle;		 /* of its scheduler or probe; NULL: none that we have started */
-	int						number;		 /* of the probe; -1: it is the scheduler */
-	bool					ended;		 /* the probe, by us */
-	bool					again;		 /* it was to be looked at anew while the probe was under way */
+	TimestampTz				started_at;	 /* last start of its scheduler */
+	int						failures;	 /* number of schedulers in a row that ended early */
+	TimestampTz				waits_since; /* since when it waits for a slot for its scheduler; 0 if it does not wait */
+	BackgroundWorkerHandle *handle;		 /* scheduler or probe that this launcher has started, or NULL */
+	int						number;		 /* number of the probe, or -1 if it is a scheduler */
+	bool					ended;		 /* the launcher has asked the probe to end */
+	bool					again;		 /* another probe was requested while this one was running */
 } Known;
 
-extern HTAB *known_databases; /* of Known */
+extern HTAB *known_databases; /* hash table of Known */
 
 extern void KnownInit(void);
 extern void KnownList(void);

@@ -1,14 +1,15 @@
 /*
  * launcher.c
- *	  The launcher: one process a cluster.
+ *	  The launcher: one process per cluster.
  *
- * It connects to no user database, only to the shared catalogs.  It ensures that
- * each database with taskq has a scheduler.  For a database that it does not know
- * it starts one as a probe, which stays or leaves (probe.c).  Where there are more
- * databases than slots for schedulers, they take turns (turns.c).  The launcher looks
- * again when CREATE EXTENSION or the end of DDL says so (TaskqDatabase.probe), when
- * a scheduler has ended, and when there is a new database (known.c).  While a database
- * has no scheduler, the launcher watches the clocks for its leases (watch.c).
+ * It connects to no user database, only to the shared catalogs.  It makes sure that
+ * each database with taskq has a scheduler.  For an unknown database it starts a
+ * scheduler as a probe, which stays if taskq is installed there and else leaves
+ * (probe.c).  If there are more databases than slots for schedulers, they take
+ * turns (turns.c).  The launcher looks again when CREATE EXTENSION or the end of
+ * DDL requests it (TaskqDatabase.probe), when a scheduler has ended, and when there
+ * is a new database (known.c).  While a database has no scheduler, the launcher
+ * watches the clocks for its leases (watch.c).
  */
 #include "taskq.h"
 
@@ -33,9 +34,9 @@
 
 PGDLLEXPORT void taskq_launcher_main(Datum arg);
 
-#define LIST_EVERY (60 * 1000L) /* ms; new databases appear rarely */
+#define LIST_EVERY (60 * 1000L) /* ms; new databases are rare */
 
-/* Register the static process; called while the library is preloaded. */
+/* Register the launcher; called while the library is preloaded. */
 void
 LauncherRegister(void)
 {

@@ -1,6 +1,6 @@
 /*
  * launcher.h
- *	  The process that starts all others.
+ *	  The launcher process, which starts the schedulers.
  */
 #ifndef TASKQ_LAUNCHER_H
 #define TASKQ_LAUNCHER_H

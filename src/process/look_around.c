@@ -1,6 +1,6 @@
 /*
  * look_around.c
- *	  May taskq's processes work in this database?
+ *	  Checking whether taskq's processes may work in this database.
  */
 #include "taskq.h"
 
@@ -11,7 +11,10 @@
 #include "process/look_around.h"
 #include "store/catalog.h"
 
-/* In a database of another origin nothing is done; said once. */
+/*
+ * Does the database belong to this installation?  If not, nothing is done in it,
+ * and that is logged once.
+ */
 static bool
 IsAdopted(void)
 {
@@ -28,7 +31,10 @@ IsAdopted(void)
 	return adopted;
 }
 
-/* With SQL definitions of another version nothing can be done; said once. */
+/*
+ * Do the SQL definitions match the library?  If not, nothing is done in the
+ * database, and that is logged once.
+ */
 static bool
 DefinitionsMatch(void)
 {
@@ -51,7 +57,7 @@ DefinitionsMatch(void)
 	return definitions == DEFINITIONS_MATCH;
 }
 
-/* Fill in Surroundings, in the caller's transaction. */
+/* Fill in a Surroundings struct, in the caller's transaction. */
 void
 LookAround(void *arg)
 {

@@ -1,6 +1,6 @@
 /*
  * look_around.h
- *	  May taskq's processes work in this database?
+ *	  Checking whether taskq's processes may work in this database.
  */
 #ifndef TASKQ_LOOK_AROUND_H
 #define TASKQ_LOOK_AROUND_H
@@ -10,7 +10,7 @@
 typedef struct Surroundings
 {
 	bool leave; /* taskq is not installed in this database */
-	bool idle;	/* or is not to do anything here */
+	bool idle;	/* taskq must not do anything in this database */
 } Surroundings;
 
 extern void LookAround(void *arg);

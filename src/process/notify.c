@@ -2,8 +2,9 @@
  * notify.c
  *	  Sending one NOTIFY for many events.
  *
- * A NOTIFY makes all commits of the cluster wait for each other, so the transactions
- * that write events send none.
+ * Commits with a NOTIFY wait for each other in the whole cluster.  So the
+ * transactions that write events send none, and the scheduler sends one for many of
+ * them.
  */
 #include "taskq.h"
 
@@ -24,7 +25,7 @@ NotifyDue(const WorkPast *past)
 	return WorkAfter(notified_at, (int64) taskq_event_notify_interval * 1000);
 }
 
-/* Tell those who listen that there are new events. */
+/* Tell listening sessions that there are new events. */
 void
 NotifyOfEvents(WorkResult *result)
 {

@@ -1,21 +1,22 @@
 /*
  * prepared_end.c
- *	  What a prepared transaction has done to taskq, acted on when it ends.
+ *	  Handling the end of prepared transactions that have used taskq.
  *
- * What a commit tells other processes (wake.c) and puts into the ready list is
- * kept by the backend that runs the transaction.  PREPARE TRANSACTION ends that,
- * and COMMIT PREPARED comes from any session, after a restart perhaps, as does
- * ROLLBACK PREPARED.  So all that is kept of a prepared transaction is that it was
- * one of taskq's: its number, in shared memory.  Once none of that number runs,
- * all that may have changed is looked at: the ready lists of the database are made
- * anew, the configuration is read anew, all who wait are woken, and the launcher
- * sees whether the database has taskq, which the transaction may have brought.
- * Transactions that had nothing to do with taskq cause none of this.
+ * The backend that runs a transaction keeps in its memory what the commit will tell
+ * other processes (wake.c) and add to the ready list.  PREPARE TRANSACTION discards
+ * that.  COMMIT PREPARED and ROLLBACK PREPARED may come from any session, even
+ * after a restart.  So taskq only notes the ids of prepared transactions that have
+ * used it, in shared memory.  When one of them has ended, everything that it may
+ * have changed is looked at: the ready lists of the database are built again, the
+ * configuration is read again, all waiting processes are woken, and the launcher
+ * checks whether the transaction has created the extension.  Transactions that have
+ * not used taskq cause none of this.
  *
- * The session that says COMMIT PREPARED looks at once (ddl.c).  The scheduler looks
- * now and then, for those that were ended in another way.  Of what was prepared
- * before the server started the numbers are not known until it has asked for them;
- * until then every end of a prepared transaction may be one of taskq's.
+ * The session that runs COMMIT PREPARED looks at once (ddl.c).  The scheduler looks
+ * now and then, for transactions that were ended in another way.  The ids of
+ * transactions that were prepared before the server started are unknown until the
+ * scheduler has read them from pg_prepared_xacts.  Until then, every prepared
+ * transaction that ends may have used taskq.
  */
 #include "taskq.h"
 
@@ -47,7 +48,7 @@ Remove(TaskqDatabase *db, TransactionId xid)
 	LWLockRelease(&taskq_shared->lock);
 }
 
-/* Take those off the list that have ended; were there any? */
+/* Remove transactions that have ended from the list; returns true if there were any. */
 static bool
 RemoveEnded(TaskqDatabase *db)
 {
@@ -68,7 +69,10 @@ RemoveEnded(TaskqDatabase *db)
 	return any;
 }
 
-/* Look at all that it may have changed, the most part when this transaction commits. */
+/*
+ * Look at everything that the transaction may have changed.  Most of this happens
+ * when the current transaction commits.
+ */
 static void
 ActOnEnd(void)
 {
@@ -79,7 +83,7 @@ ActOnEnd(void)
 	WakeLauncher(MyDatabaseId);
 }
 
-/* A prepared transaction of this database was ended by this session. */
+/* Called when this session has ended a prepared transaction of this database. */
 void
 PreparedEnded(void)
 {
@@ -89,10 +93,10 @@ PreparedEnded(void)
 	if (!ShmemPresent())
 		return;
 
-	/* who drops the extension so leaves the scheduler to find out */
+	/* if the transaction dropped the extension, the scheduler will find out */
 	db = CatalogInstalled() ? ShmemDatabase(MyDatabaseId, true) : ShmemMyDatabase();
 
-	/* where there is no room to note any, each may be one of taskq's */
+	/* if there is no room for a list, each transaction may have used taskq */
 	if (db == NULL)
 		act = CatalogInstalled();
 	else
@@ -101,14 +105,14 @@ PreparedEnded(void)
 		ActOnEnd();
 }
 
-/* Put all prepared transactions of this database on the list. */
+/* Add all prepared transactions of this database to the list. */
 static void
 ListAll(TaskqDatabase *db)
 {
 	OwnerScope scope;
 	uint64	   n;
 
-	/* first: one that is prepared meanwhile, for which there is no room, says so */
+	/* set this first: a transaction that is prepared now and finds no room resets it */
 	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
 	db->prepared_known = true;
 	LWLockRelease(&taskq_shared->lock);
@@ -125,7 +129,7 @@ ListAll(TaskqDatabase *db)
 	OwnerLeaveSpi(&scope);
 }
 
-/* Is the list to be made?  Not when it would be full again. */
+/* Must the list be built?  Not if it would be full at once. */
 static bool
 MustList(const TaskqDatabase *db)
 {
@@ -152,7 +156,7 @@ PreparedLook(WorkResult *result)
 
 	if (MustList(db))
 	{
-		/* nobody has noticed the end of one that ended before it was listed */
+		/* a transaction may have ended before it was listed, and nobody has noticed */
 		ListAll(db);
 		ended = true;
 	}

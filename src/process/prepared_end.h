@@ -1,6 +1,6 @@
 /*
  * prepared_end.h
- *	  What a prepared transaction has done to taskq, acted on when it ends.
+ *	  Handling the end of prepared transactions that have used taskq.
  */
 #ifndef TASKQ_PREPARED_END_H
 #define TASKQ_PREPARED_END_H

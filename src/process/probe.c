@@ -2,9 +2,10 @@
  * probe.c
  *	  Starting schedulers, each of which begins as a probe of its database.
  *
- * The launcher connects to no user database.  Whether taskq is installed in one is
- * found out by a scheduler that looks and leaves if it is not.  The answer is
- * remembered until CREATE EXTENSION or the end of DDL says otherwise.
+ * The launcher connects to no user database.  To find out whether taskq is
+ * installed in one, it starts a scheduler there, which leaves if taskq is not
+ * installed.  The launcher remembers the answer until CREATE EXTENSION or the end
+ * of DDL requests another probe.
  */
 #include "taskq.h"
 
@@ -18,9 +19,9 @@
 
 #define RETRY_AFTER USECS_PER_SEC
 #define RETRY_AFTER_FAILURE (5 * USECS_PER_SEC)
-#define GIVE_UP_AFTER USECS_PER_MINUTE /* a probe that hangs is then asked to end */
+#define GIVE_UP_AFTER USECS_PER_MINUTE /* a probe that is not up by then is asked to end */
 
-/* Start a database's scheduler; NULL: there is no slot for it. */
+/* Start a database's scheduler; returns NULL if there is no slot for it. */
 static BackgroundWorkerHandle *
 StartScheduler(Oid dboid, int number)
 {
@@ -44,7 +45,7 @@ StartScheduler(Oid dboid, int number)
 	return started ? handle : NULL;
 }
 
-/* A number for a probe; -1: all are in use. */
+/* Return a free number for a probe, or -1 if all are in use. */
 static int
 FreeNumber(void)
 {
@@ -62,7 +63,7 @@ FreeNumber(void)
 	return -1;
 }
 
-/* A database's scheduler is up: it is no probe any more. */
+/* Note that a database's scheduler is up, so it is no longer a probe. */
 static void
 NoteUp(Known *entry)
 {
@@ -71,7 +72,7 @@ NoteUp(Known *entry)
 	entry->number = -1;
 }
 
-/* A probe has left, or a scheduler: what do we know now? */
+/* Note that a probe or a scheduler has ended. */
 static void
 NoteEnd(Known *entry)
 {
@@ -84,7 +85,7 @@ NoteEnd(Known *entry)
 	entry->number = -1;
 	if (was_up)
 	{
-		/* one that has made room comes back when it is needed */
+		/* a scheduler that has made room is started again when it is needed */
 		if (db != NULL && db->rests)
 			entry->not_before = entry->started_at = 0;
 		return;
@@ -96,7 +97,7 @@ NoteEnd(Known *entry)
 	}
 	if (!none)
 	{
-		/* it could not even look: not a no */
+		/* the probe could not look, so the answer is still unknown */
 		entry->not_before = ClockNow() + Min(RETRY_AFTER_FAILURE << entry->failures, RETRY_AT_MOST);
 		return;
 	}
@@ -104,14 +105,14 @@ NoteEnd(Known *entry)
 	if (db == NULL)
 		return;
 
-	/* taskq has gone from here: the entry goes too */
+	/* taskq is not installed any more, so remove the database's entry */
 	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
 	if (db->scheduler_pid == 0 && db->blocked == 0 && !db->probe)
 		ShmemForgetDatabase(db);
 	LWLockRelease(&taskq_shared->lock);
 }
 
-/* See what has become of those that were started. */
+/* Check the schedulers and probes that were started. */
 void
 ProbeCheckStarted(void)
 {
@@ -132,20 +133,23 @@ ProbeCheckStarted(void)
 		else if (entry->number >= 0 && !entry->ended &&
 				 (KnownIsBlocked(entry->dboid) || ClockHasPassed(entry->started_at, GIVE_UP_AFTER)))
 		{
-			/* a probe that hangs, or is in somebody's way */
+			/* a probe that hangs, or that DDL waits for */
 			entry->ended = true;
 			TerminateBackgroundWorker(entry->handle);
 		}
 	}
 }
 
-/* Start a database's scheduler, or its probe; false: there is no slot. */
+/*
+ * Start a database's scheduler, which begins as a probe; returns false if there is
+ * no slot.
+ */
 bool
 ProbeStart(Known *entry)
 {
 	TaskqDatabase *db = ShmemDatabase(entry->dboid, false);
 
-	/* one that fails again and again is started ever more seldom */
+	/* a scheduler that fails repeatedly is started at growing intervals */
 	if (entry->started_at == 0 || (db != NULL && !db->scheduler_failed))
 		entry->failures = 0;
 	else

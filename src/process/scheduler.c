@@ -1,14 +1,15 @@
 /*
  * scheduler.c
- *	  The scheduler: one process a database that has taskq.
+ *	  The scheduler: one process for each database that has taskq.
  *
- * It does the work of work_table.c, each piece when it is due, and sleeps until the
- * next one is.  Commits that bring an earlier moment, or news, signal it (wake.c).
+ * It does the work in work_table.c, each piece when it is due, and sleeps until the
+ * next piece is due.  A commit that brings an earlier moment, or other news,
+ * signals it (wake.c).
  *
- * It is started by the launcher as a probe of a database, and leaves when taskq
- * is not there.  It connects as the bootstrap superuser and works as the
- * extension's owner.  TaskqDatabase.scheduler_pid, under TaskqShared.lock, makes it
- * the only one.
+ * The launcher starts it as a probe of a database, and it leaves if taskq is not
+ * installed there.  It connects as the bootstrap superuser and works as the
+ * extension's owner. TaskqDatabase.scheduler_pid, protected by TaskqShared.lock,
+ * ensures that there is only one.
  */
 #include "taskq.h"
 
@@ -37,11 +38,11 @@
 
 PGDLLEXPORT void taskq_scheduler_main(Datum arg);
 
-#define LEAST_PAUSE 10				   /* ms between two rounds, however many wake-ups */
-#define PAUSE_FACTOR 10				   /* and times what the last round took */
-#define LOOK_AT_LEAST (60 * 1000)	   /* ms; a round in which nothing is due costs no transaction */
-#define LOCK_PATIENCE "2s"			   /* long enough for the server to send autovacuum away */
-#define IDLE_PATIENCE USECS_PER_MINUTE /* before an idle scheduler leaves its slot to others */
+#define LEAST_PAUSE 10				   /* ms between two rounds, regardless of wake-ups */
+#define PAUSE_FACTOR 10				   /* the pause is this many times the duration of the last round */
+#define LOOK_AT_LEAST (60 * 1000)	   /* ms; a round with nothing due needs no transaction */
+#define LOCK_PATIENCE "2s"			   /* long enough for the server to cancel autovacuum */
+#define IDLE_PATIENCE USECS_PER_MINUTE /* time before an idle scheduler gives up its slot */
 
 static TaskqDatabase *db;
 
@@ -58,7 +59,7 @@ Detach(int code, Datum arg)
 	ShmemWakeLauncher();
 }
 
-/* Become the scheduler; false: there is one, or there is to be none. */
+/* Become the scheduler; returns false if there is one already, or if there must be none. */
 static bool
 Attach(void)
 {
@@ -86,7 +87,7 @@ Attach(void)
 	return attached;
 }
 
-/* Note when everything was looked at, and since when there is no work. */
+/* Note the time of this look, and since when there is no work. */
 static void
 NoteLook(bool busy)
 {
@@ -99,7 +100,7 @@ NoteLook(bool busy)
 	LWLockRelease(&taskq_shared->lock);
 }
 
-/* Sleep for a while; false: until then nothing has happened. */
+/* Sleep for a while; returns false if nothing has happened. */
 static bool
 SleepFor(long milliseconds)
 {
@@ -123,8 +124,8 @@ SleepFor(long milliseconds)
 }
 
 /*
- * Sleep until the next look is due.  While somebody has a lease that is done in
- * short pieces, so that a pause of the machine is seen, and is seen for what it was.
+ * Sleep until the next look is due.  While there are leases, sleep in short pieces.
+ * Then a pause of the machine can be told apart from the sleep, and be measured.
  */
 static void
 Sleep(void)
@@ -146,8 +147,8 @@ Sleep(void)
 }
 
 /*
- * Under a hail of wake-ups, look at intervals: at most a tenth of a core, unless
- * there is so much to do.
+ * Pause between rounds, so that frequent wake-ups use at most a tenth of a core.
+ * If there is too much work for that, the pause is short.
  */
 static void
 Pause(TimestampTz last_look, int64 took)
@@ -167,8 +168,8 @@ Pause(TimestampTz last_look, int64 took)
 }
 
 /*
- * Leave the slot to another database, if that is wanted and nothing would be lost:
- * the launcher starts us again when there is work (slots.c).
+ * Decide whether to give up the slot to another database.  Nothing is lost: the
+ * launcher starts the scheduler again when there is work (slots.c).
  */
 static bool
 MakeRoom(void)
@@ -190,8 +191,9 @@ MakeRoom(void)
 }
 
 /*
- * Do what is due, and note when something will be next; false: taskq is not installed
- * any more.  A moment that a commit brings from here on is not lost.
+ * Do the work that is due, and note when the next piece is due.  Returns false if
+ * taskq is no longer installed.  A moment that a commit sets during the round is
+ * not lost.
  */
 static bool
 Round(void)
@@ -201,7 +203,7 @@ Round(void)
 	TimestampTz next;
 	bool		leave;
 
-	/* it is one of our own, or the first due job's of a commit */
+	/* the moment was set by this scheduler, or by a commit for its first due job */
 	if (moment <= (uint64) ClockNow())
 		news = true;
 	else if (moment < (uint64) DT_NOEND)
@@ -240,7 +242,7 @@ RoundLoop(void)
 	}
 }
 
-/* Where the launcher looks for our answer. */
+/* Return the place where the launcher looks for the probe's answer. */
 static int
 ProbeNumber(void)
 {
@@ -261,7 +263,7 @@ taskq_scheduler_main(Datum arg)
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), InvalidOid, 0);
 	TASKQ_INJECTION_POINT("probe");
 
-	/* one step that has to wait must not keep the others from being done */
+	/* a piece of work that must wait for a lock must not block the others */
 	SetConfigOption("lock_timeout", LOCK_PATIENCE, PGC_USERSET, PGC_S_OVERRIDE);
 	StartTransactionCommand();
 	leave = !CatalogInstalled();
@@ -280,7 +282,7 @@ taskq_scheduler_main(Datum arg)
 	}
 	PG_CATCH();
 	{
-		/* not by SIGTERM, which does not come by here */
+		/* this is not reached by SIGTERM */
 		LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
 		db->scheduler_failed = true;
 		LWLockRelease(&taskq_shared->lock);

@@ -1,13 +1,15 @@
 /*
  * start_workers.c
- *	  Starting the workers that pools lack.  Called by the scheduler.
+ *	  Starting the workers that pools lack.  The scheduler calls this.
  *
- * All pools together leave some worker slots to others, and those of one role leave
- * some to other roles (pool.c), however large they are.
+ * All pools together leave some worker slots to other programs, and the pools of
+ * one role leave some to other roles (pool.c), even if the pools are larger than
+ * that.
  *
- * A pool's size is a ceiling: a worker is started when more jobs are due for
- * the pool than it has workers.  A start that fails, by the role or for want of
- * max_worker_processes, is tried again after a while and said once a minute.
+ * The size of a pool is a maximum.  A worker is started when more jobs are due for
+ * the pool than it has workers.  If a start fails, because of the role or because
+ * max_worker_processes is used up, it is tried again later, and logged once a
+ * minute.
  */
 #include "taskq.h"
 
@@ -29,7 +31,7 @@
 
 #define MAX_START_DELAY (60 * USECS_PER_SEC)
 
-/* A worker that was asked for and has not shown up yet. */
+/* A worker that was requested and is not up yet. */
 typedef struct Start
 {
 	BackgroundWorkerHandle *handle;
@@ -38,13 +40,13 @@ typedef struct Start
 	Oid						role;
 } Start;
 
-/* A pool whose workers could not start: not tried again before then. */
+/* A pool whose workers have failed.  No worker is started before not_before. */
 typedef struct Trouble
 {
 	char		pool[TASKQ_NAME_MAX + 1];
 	int			failures;
 	TimestampTz not_before;
-	uint64		version; /* of the catalog at that time: a change may mend it */
+	uint64		version; /* version of the catalog at that time; a change may remove the cause */
 } Trouble;
 
 static TaskqDatabase *db;
@@ -67,7 +69,7 @@ FindTrouble(const char *pool)
 	return NULL;
 }
 
-/* A worker of this pool ended before it was up, or later by an error. */
+/* Note that a worker of this pool failed to start, or ended with an error later. */
 static void
 NoteFailedStart(const char *pool)
 {
@@ -84,7 +86,7 @@ NoteFailedStart(const char *pool)
 		troubles = lappend(troubles, trouble);
 		MemoryContextSwitchTo(old);
 	}
-	/* all was well for a while: that trouble is over */
+	/* no failure for a while: start to count again */
 	if (now - trouble->not_before > MAX_START_DELAY)
 		trouble->failures = 0;
 	delay = Min(USECS_PER_SEC << Min(trouble->failures, 6), MAX_START_DELAY);
@@ -98,7 +100,7 @@ NoteFailedStart(const char *pool)
 				 errhint("The reason stands before this line; the role must exist, may need LOGIN, and must be allowed to connect.")));
 }
 
-/* See which of the workers that were asked for are up, or have failed. */
+/* Check which requested workers are up, and which have failed. */
 static void
 CheckStarts(void)
 {
@@ -123,7 +125,7 @@ CheckStarts(void)
 	n_starts = kept;
 }
 
-/* See which pools' workers have ended by an error. */
+/* Check which pools have workers that ended with an error. */
 static void
 CheckFailures(void)
 {
@@ -138,7 +140,7 @@ CheckFailures(void)
 			NoteFailedStart(failed[i]);
 }
 
-/* Workers of a pool that are up or on their way. */
+/* Count the workers of a pool that are up or starting. */
 static int
 CountWorkers(const char *pool)
 {
@@ -159,7 +161,10 @@ CountWorkers(const char *pool)
 	return n;
 }
 
-/* Workers of all databases that are up or on their way here; "role": its own only. */
+/*
+ * Count the workers that are up in any database or starting in this one.  With a
+ * role, count only the workers of that role.
+ */
 static int
 CountAllWorkers(Oid role)
 {
@@ -180,7 +185,7 @@ CountAllWorkers(Oid role)
 	return n;
 }
 
-/* A role has as many workers as it may have: said once a minute. */
+/* Log, once a minute, that a role has as many workers as it may have. */
 static void
 NoteShare(const TaskqPool *pool)
 {
@@ -194,7 +199,10 @@ NoteShare(const TaskqPool *pool)
 			 errhint("You might need to increase \"max_worker_processes\".")));
 }
 
-/* max_worker_processes is used up: say so once a minute, try again in a second. */
+/*
+ * Note that max_worker_processes is used up.  Log it once a minute, and try again
+ * in a second.
+ */
 static void
 NoteMissingSlots(const char *pool)
 {
@@ -229,7 +237,7 @@ NoteSlotsAgain(void)
 						(long) ((ClockNow() - since) / USECS_PER_SEC))));
 }
 
-/* Ask the postmaster for a worker. */
+/* Ask the postmaster to start a worker. */
 static bool
 StartWorker(const TaskqPool *pool)
 {
@@ -238,7 +246,7 @@ StartWorker(const TaskqPool *pool)
 	Start			*start = &starts[n_starts];
 	MemoryContext	 old;
 
-	/* a restore may have said otherwise since the look began */
+	/* a restore may have changed this since the round began */
 	if (n_starts == MAX_START_MARKS || !AdoptedHere())
 		return false;
 	params.dboid = MyDatabaseId;
@@ -275,7 +283,7 @@ StartWorker(const TaskqPool *pool)
 	return true;
 }
 
-/* Jobs due for a pool.  Those that its workers run count as due too. */
+/* Count the due jobs of a pool.  Jobs that its workers run count as due, too. */
 static int
 DueForPool(const DueJobs *jobs, const TaskqPool *pool)
 {
@@ -289,15 +297,15 @@ DueForPool(const DueJobs *jobs, const TaskqPool *pool)
 	return due;
 }
 
-/* What a look at all pools has found. */
+/* The result of a look at all pools. */
 typedef struct StartState
 {
-	bool may_grow; /* there are pools that more jobs would bring more workers */
+	bool may_grow; /* a pool would start more workers if it had more jobs */
 	bool busy;	   /* jobs are due for a pool */
-	int	 lacking;  /* workers for which there is no slot */
+	int	 lacking;  /* number of workers for which there is no slot */
 } StartState;
 
-/* Start the workers that a pool lacks; when to try again if it cannot be. */
+/* Start the workers that a pool lacks; returns when to try again if that fails. */
 static TimestampTz
 StartForPool(const TaskqPool *pool, const DueJobs *jobs, StartState *state)
 {
@@ -314,7 +322,7 @@ StartForPool(const TaskqPool *pool, const DueJobs *jobs, StartState *state)
 	if (have >= pool->size)
 		return DT_NOEND;
 
-	/* none is kept warm where others have none at all */
+	/* keep no idle workers while other databases have no slot at all */
 	want = Max(SlotsAreShort() ? 0 : pool->min_size, Min(pool->size, due));
 	for (; have < want; have++)
 	{
@@ -350,8 +358,8 @@ StartForPool(const TaskqPool *pool, const DueJobs *jobs, StartState *state)
 }
 
 /*
- * Start the workers that pools lack; when to try again if it cannot be.  Workers
- * beyond their pool's size find that out themselves.
+ * Start the workers that pools lack; returns when to try again if that fails.  A
+ * worker that exceeds its pool's size notices that itself, and leaves.
  */
 TimestampTz
 StartWorkers(TaskqDatabase *database, const DueJobs *jobs, bool *busy)
@@ -375,7 +383,7 @@ StartWorkers(TaskqDatabase *database, const DueJobs *jobs, bool *busy)
 	return again;
 }
 
-/* Has a worker that was asked for not shown up yet? */
+/* Is a requested worker not up yet? */
 bool
 WorkersArePending(void)
 {

@@ -10,7 +10,7 @@
 #include "config/eligible.h"
 #include "shared/shmem.h"
 
-/* All routes of the database, and how many jobs of each are due. */
+/* All routes of the database, and the number of due jobs of each. */
 typedef struct DueJobs
 {
 	RouteSet	routes;

@@ -1,14 +1,15 @@
 /*
  * stuck.c
- *	  Runs that were to end and do not.
+ *	  Finding runs that should have ended.
  *
- * A handler that was asked to be cancelled may catch the interrupt and go on, so
- * it is interrupted each second until it ends, as a timer does (timer.c).
+ * A handler that was asked to be cancelled may catch the interrupt and continue.
+ * So it is interrupted every second until it ends, as a timer does (timer.c).
  *
- * A handler in C that never looks at interrupts can be ended by nobody: not by
- * its timer, not by cancel_job(), not by SIGTERM.  SIGKILL would end it and
- * restart the server, so that is never sent.  What is left is to say so, to a
- * person.  Called by the scheduler, which a worker's timer and a cancel wake.
+ * A handler in C that never checks for interrupts cannot be ended by its timer, by
+ * cancel_job() or by SIGTERM.  SIGKILL would end it but would also restart the
+ * server, so taskq never sends that.  All that can be done is to log a warning.
+ * The scheduler calls this code; a worker's timer and a request to cancel wake the
+ * scheduler.
  */
 #include "taskq.h"
 
@@ -20,11 +21,11 @@
 #include "process/stuck.h"
 #include "shared/shmem.h"
 
-/* A run that goes on for so long after it was to end is stuck. */
+/* A run that continues for this long after it should have ended is stuck. */
 #define STUCK_AFTER (10 * USECS_PER_SEC)
 #define INTERRUPT_EVERY USECS_PER_SEC
 
-/* Since when was a run to be over?  0: it was not. */
+/* Return when a run should have ended, or 0 if it may go on. */
 static TimestampTz
 OverdueSince(const TaskqSlot *slot)
 {
@@ -49,8 +50,8 @@ Warn(const TaskqSlot *slot)
 }
 
 /*
- * Interrupt a run that was asked to be cancelled and is not over; when to do so
- * again.  The caller has the slot's lock.
+ * Interrupt a run that was asked to be cancelled and is not over; returns when to
+ * do so again. The caller holds the slot's lock.
  */
 static TimestampTz
 InterruptAgain(TaskqSlot *slot)
@@ -67,7 +68,10 @@ InterruptAgain(TaskqSlot *slot)
 	return slot->interrupted_at + INTERRUPT_EVERY;
 }
 
-/* Interrupt what was to end, mark what is stuck, and say it once; when to look again. */
+/*
+ * Interrupt runs that should have ended, and mark and log those that are stuck,
+ * once each. Returns when to look again.
+ */
 TimestampTz
 StuckLook(void)
 {

@@ -1,6 +1,6 @@
 /*
  * stuck.h
- *	  Runs that were to end and do not.
+ *	  Finding runs that should have ended.
  */
 #ifndef TASKQ_STUCK_H
 #define TASKQ_STUCK_H

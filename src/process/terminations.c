@@ -1,10 +1,10 @@
 /*
  * terminations.c
- *	  Recording runs that were ended from outside.
+ *	  Recording runs that were terminated from outside.
  *
- * A worker that is told to end by SIGTERM rolls back and leaves a note of its run in
- * shared memory (worker.c).  Until the scheduler has recorded the attempt the job is
- * not claimed again.
+ * A worker that receives SIGTERM rolls back, and leaves a note of its run in shared
+ * memory (worker.c).  The job is not claimed again until the scheduler has recorded
+ * the attempt.
  */
 #include "taskq.h"
 
@@ -31,8 +31,9 @@ typedef struct TerminationStep
 } TerminationStep;
 
 /*
- * Count the attempt of a run that was ended from outside: put back at once the
- * first time, with the retry delay after that.
+ * Record the attempt of a run that was terminated from outside.  After the first
+ * termination the job is put back at once, and after later ones with the retry
+ * delay.
  */
 static void
 RecordTermination(void *arg)
@@ -59,7 +60,7 @@ RecordTermination(void *arg)
 	if (locked == STORE_LOCKED &&
 		(job.state == JOB_RUNNING ? job.epoch == termination->epoch : job.epoch < termination->epoch))
 	{
-		/* a procedure's run is stored, any other's is not */
+		/* the run of a procedure is stored as running; other runs are not */
 		if (job.state != JOB_RUNNING)
 		{
 			job.state = JOB_RUNNING;
@@ -85,9 +86,9 @@ RecordTermination(void *arg)
 }
 
 /*
- * Is the server shutting down?  Its SIGTERM to the workers looks like anybody's,
- * but a shutdown costs no attempt.  The postmaster says so in its lock file
- * before it signals anyone.
+ * Is the server shutting down?  Its SIGTERM to the workers looks like any other,
+ * but a shutdown does not count as an attempt.  The postmaster writes its status to
+ * its lock file before it signals the workers.
  */
 static bool
 ServerIsStopping(void)
@@ -108,7 +109,7 @@ RecordOne(void *arg)
 {
 	TerminationStep *step = arg;
 
-	/* one that cannot be recorded is given up: its job must not wait for that */
+	/* give up a run that cannot be recorded, so that its job does not wait forever */
 	step->done = true;
 	(void) Guard("record a terminated run", RecordTermination, step);
 }
@@ -123,7 +124,7 @@ TerminationsDue(const WorkPast *past)
 	return past->news || past->next == DT_NOEND ? DT_NOBEGIN : past->next;
 }
 
-/* Record what is reported, each run in a transaction of its own. */
+/* Record the reported runs, each in a transaction of its own. */
 void
 TerminationsRecord(WorkResult *result)
 {
@@ -151,7 +152,7 @@ TerminationsRecord(WorkResult *result)
 			continue;
 		}
 
-		/* committed: from now on the job may be claimed again */
+		/* the record is committed, so the job may be claimed again */
 		LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
 		taskq_terminations[i].job_id = 0;
 		LWLockRelease(&taskq_shared->lock);

@@ -1,6 +1,6 @@
 /*
  * terminations.h
- *	  Recording runs that were ended from outside.
+ *	  Recording runs that were terminated from outside.
  */
 #ifndef TASKQ_TERMINATIONS_H
 #define TASKQ_TERMINATIONS_H

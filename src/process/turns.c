@@ -1,11 +1,12 @@
 /*
  * turns.c
- *	  Which databases have a scheduler, where there are not enough slots for all.
+ *	  Choosing the databases that have a scheduler, if there are not enough slots
+ *	  for all.
  *
- * Schedulers are started in the order in which they have been needed.  When one
- * cannot be started, others are asked to make room (slots.c), and a scheduler that
- * has done so is started again when there is work or once in a while.  A probe that
- * hangs holds up no other database.
+ * Schedulers are started in the order in which they became needed.  If one cannot
+ * be started, other schedulers are asked to make room (slots.c).  A scheduler that
+ * has made room is started again when there is work for it, or after some minutes.
+ * A probe that hangs does not delay other databases.
  */
 #include "taskq.h"
 
@@ -21,8 +22,8 @@
 #include "shared/slots.h"
 
 #define PROBES_AT_ONCE 2
-#define HANGS_AFTER (2 * USECS_PER_SEC)	   /* a probe that is not up by then holds up no other */
-#define VISIT_AFTER (4 * USECS_PER_MINUTE) /* so that each database is looked at within five */
+#define HANGS_AFTER (2 * USECS_PER_SEC)	   /* a probe that is not up by then does not delay others */
+#define VISIT_AFTER (4 * USECS_PER_MINUTE) /* so each database is looked at every five minutes */
 #define TRY_AGAIN_AFTER USECS_PER_MINUTE   /* while slots are short */
 
 static void
@@ -45,7 +46,10 @@ NoteMissingSlot(SlotsShort lack)
 				 errhint("You might need to increase \"max_worker_processes\".")));
 }
 
-/* When does a database need a scheduler that it has not got?  DT_NOEND: nobody knows. */
+/*
+ * Return when a database needs a scheduler that it does not have, or DT_NOEND if
+ * that is not known.
+ */
 static TimestampTz
 NeededAt(const Known *entry)
 {
@@ -55,7 +59,7 @@ NeededAt(const Known *entry)
 	if (entry->handle != NULL || KnownIsBlocked(entry->dboid) || (db != NULL && db->scheduler_pid != 0))
 		return DT_NOEND;
 	if (entry->probed && db == NULL)
-		return DT_NOEND; /* there is no taskq */
+		return DT_NOEND; /* taskq is not installed there */
 	moment = ClockIsAhead(entry->not_before, RETRY_AT_MOST) ? entry->not_before : ClockNow();
 	if (!entry->probed || !db->rests || pg_atomic_read_u32(&db->signalled) != 0 || !SlotsAreShort())
 		return moment;
@@ -63,14 +67,17 @@ NeededAt(const Known *entry)
 						   db->looked_at + VISIT_AFTER));
 }
 
-/* What keeps schedulers that are needed from being started. */
+/* The limits on starting schedulers. */
 typedef struct Places
 {
-	int taken;	/* of those for schedulers */
-	int probes; /* under way, but for those that hang */
+	int taken;	/* slots in use, of those for schedulers */
+	int probes; /* running probes, except those that hang */
 } Places;
 
-/* A probe that hangs takes no place, as long as one is left for it to hang in. */
+/*
+ * Count the places in use.  A probe that hangs does not count, as long as one place
+ * remains for schedulers.
+ */
 static Places
 CountPlaces(void)
 {
@@ -114,7 +121,10 @@ NoteWaiting(Known *entry, bool waits)
 	LWLockRelease(&taskq_shared->lock);
 }
 
-/* The database that has needed a scheduler for the longest time; and when the next one will. */
+/*
+ * Return the database that has needed a scheduler for the longest time.  Also
+ * return when the next database will need one, and how many need one now.
+ */
 static Known *
 NextNeeded(TimestampTz *again, int *n)
 {
@@ -146,8 +156,8 @@ NextNeeded(TimestampTz *again, int *n)
 }
 
 /*
- * Start the schedulers that are needed, in the order in which they are, and have
- * others make room for those that cannot be started; when to try again.
+ * Start the schedulers that are needed, in the order in which they became needed.
+ * If some cannot be started, ask others to make room.  Returns when to try again.
  */
 TimestampTz
 TurnsStartNeeded(void)
@@ -169,7 +179,7 @@ TurnsStartNeeded(void)
 			continue;
 		}
 
-		/* a start of the server is no stampede: the next one when these are up */
+		/* limit the number of concurrent starts: start the next when these are up */
 		if (places.probes >= PROBES_AT_ONCE)
 		{
 			again = Min(again, ClockNow() + HANGS_AFTER);

@@ -1,6 +1,7 @@
 /*
  * turns.h
- *	  Which databases have a scheduler, where there are not enough slots for all.
+ *	  Choosing the databases that have a scheduler, if there are not enough slots
+ *	  for all.
  */
 #ifndef TASKQ_TURNS_H
 #define TASKQ_TURNS_H

@@ -1,14 +1,16 @@
 /*
  * work.c
- *	  Running the scheduler's work: each piece when it is due, in transactions of its own.
+ *	  Running the scheduler's work: each piece when it is due, in transactions of
+ *	  its own.
  *
- * The pieces are in work_table.c.  One that fails is reported by its name, is tried
- * again after a delay that doubles with each failure, and holds up no other.
+ * The pieces are in work_table.c.  If one fails, the error is reported with its
+ * name, and the piece is tried again after a delay that doubles with each failure.
+ * Other pieces are not delayed.
  *
- * When nothing is due, a round starts no transaction.  What nobody announces - rows
- * that were restored, a function that was replaced - is looked for at each poll, but
- * only if a transaction with an id has ended since the last look: nothing else can
- * have changed what a look would find.
+ * A round in which nothing is due starts no transaction.  Some changes are not
+ * announced, for example restored rows or a replaced function.  These are looked
+ * for at intervals of taskq.poll_interval, but only if a transaction with an id has
+ * ended since the last look. Nothing else can have changed the result of a look.
  */
 #include "taskq.h"
 
@@ -30,27 +32,27 @@
 #include "process/work.h"
 #include "store/catalog.h"
 
-#define CARE_EVERY USECS_PER_MINUTE /* where something may have changed */
+#define CARE_EVERY USECS_PER_MINUTE /* if something may have changed */
 #define CARE_AT_LEAST USECS_PER_HOUR
 #define MOST_DELAY USECS_PER_MINUTE
 
 typedef struct WorkState
 {
-	bool		ran;		/* and has not failed */
-	TimestampTz ran_at;		/* began to, the last time */
-	TimestampTz next;		/* as it said then */
-	TimestampTz not_before; /* after a failure */
-	int			failures;	/* in a row */
-	uint64		version;	/* of the catalog, when it ran */
-	uint64		ended;		/* and the count of transactions */
+	bool		ran;		/* it has run, and has not failed */
+	TimestampTz ran_at;		/* start of the last run */
+	TimestampTz next;		/* when the last run asked to be run again */
+	TimestampTz not_before; /* no run before this moment, after a failure */
+	int			failures;	/* number of failures in a row */
+	uint64		version;	/* version of the catalog at the last run */
+	uint64		ended;		/* count of ended transactions at the last run */
 } WorkState;
 
 static MemoryContext  work_context;
 static TaskqDatabase *db;
 static bool			  is_helper;
 static WorkState	  states[MAX_WORK];
-static WorkState	  around;	   /* of looking around */
-static uint32		  pending = 0; /* work of which batches are to be done here */
+static WorkState	  around;	   /* for looking around */
+static uint32		  pending = 0; /* set of work whose batches must be done here */
 static int			  last_batch = 0;
 
 /* transactions --------------------------------------------------------------- */
@@ -75,7 +77,10 @@ EndTransaction(void)
 	MemoryContextSwitchTo(work_context);
 }
 
-/* Call a function.  If it raises an error, roll its transaction back and return the error; otherwise NULL. */
+/*
+ * Call a function.  If it raises an error, roll back its transaction and return the
+ * error; otherwise return NULL.
+ */
 static ErrorData *
 Catch(void (*function)(void *), void *arg)
 {
@@ -126,7 +131,7 @@ AskInstalled(void *arg)
 	*installed = CatalogInstalled();
 }
 
-/* Return whether the extension has been dropped; false if that cannot be found out. */
+/* Has the extension been dropped?  Returns false if that cannot be found out. */
 static bool
 IsGone(void)
 {
@@ -140,9 +145,9 @@ IsGone(void)
 }
 
 /*
- * Call a function.  Return false if it has raised an error; its transaction is then
- * rolled back.  The error is reported, unless the extension was dropped meanwhile:
- * then there is nothing left to do, and nothing to repair.
+ * Call a function.  If it raises an error, roll back its transaction, report the error
+ * and return false.  The error is not reported if the extension was dropped in the
+ * meantime, because then there is nothing left to do or to repair.
  */
 static bool
 Try(const char *what, void (*function)(void *), void *arg)
@@ -157,7 +162,10 @@ Try(const char *what, void (*function)(void *), void *arg)
 	return false;
 }
 
-/* Call a function in a transaction of its own; false: it was rolled back, and the error is reported. */
+/*
+ * Call a function in a transaction of its own.  If it raises an error, report the
+ * error and return false.
+ */
 bool
 WorkInTransaction(const char *what, void (*function)(void *), void *arg)
 {
@@ -169,7 +177,7 @@ WorkInTransaction(const char *what, void (*function)(void *), void *arg)
 
 /* when ------------------------------------------------------------------------ */
 
-/* How many transactions with an id have ended, of all databases. */
+/* Return how many transactions with an id have ended in the whole cluster. */
 static uint64
 CountEnded(void)
 {
@@ -181,21 +189,24 @@ CountEnded(void)
 	return ended;
 }
 
-/* So long after a moment; now, if the clock was set back behind it. */
+/*
+ * Return the moment "length" after "since", or now if the clock was set back before
+ * "since".
+ */
 TimestampTz
 WorkAfter(TimestampTz since, int64 length)
 {
 	return ClockHasPassed(since, length) ? ClockNow() : since + length;
 }
 
-/* For what nobody announces, and jobs wait for. */
+/* For changes that are not announced and that jobs wait for. */
 TimestampTz
 WorkByPoll(const WorkPast *past)
 {
 	return past->ended ? WorkAfter(past->ran_at, (int64) taskq_poll_interval * 1000) : DT_NOEND;
 }
 
-/* For housekeeping, for which nobody waits. */
+/* For housekeeping, which nobody waits for. */
 TimestampTz
 WorkByCare(const WorkPast *past)
 {
@@ -214,7 +225,7 @@ Past(const WorkState *state, bool news)
 	};
 }
 
-/* A failure delays what it would have been due for. */
+/* Delay a due moment after a failure. */
 static TimestampTz
 AfterFailure(const WorkState *state, TimestampTz due)
 {
@@ -233,7 +244,7 @@ DueAt(int i, bool news)
 	return AfterFailure(state, due);
 }
 
-/* When is the first piece of work due? */
+/* Return when the first piece of work is due. */
 static TimestampTz
 NextDue(bool news)
 {
@@ -244,7 +255,10 @@ NextDue(bool news)
 	return next;
 }
 
-/* Looking around is due before anything else is, and to learn of changes that nobody announces. */
+/*
+ * Return when to look around.  That is due before other work, and at intervals to
+ * notice changes that are not announced.
+ */
 static TimestampTz
 AroundDue(bool news)
 {
@@ -344,7 +358,10 @@ DoBatch(void *arg)
 		step->more = step->work->batch();
 }
 
-/* Do a batch of some work, in a transaction of its own; are there more? */
+/*
+ * Do one batch of a piece of work in a transaction of its own; returns true if
+ * there are more.
+ */
 bool
 WorkDoBatch(int i, bool *failed)
 {
@@ -356,7 +373,7 @@ WorkDoBatch(int i, bool *failed)
 	return step.more && !*failed;
 }
 
-/* Note what the helper has done, and take back what one has left. */
+/* Note what the helper has done, and take back the work that it left undone. */
 static void
 HearHelper(void)
 {
@@ -372,7 +389,7 @@ HearHelper(void)
 	pending |= news.left;
 }
 
-/* Leave batches to the helper, or else do one. */
+/* Give the batches to the helper, or do one here if that is not possible. */
 static void
 DoBatches(void)
 {
@@ -415,8 +432,8 @@ WorkInit(TaskqDatabase *database, bool helper)
 }
 
 /*
- * Have all work done that there is: the settings or the database may have become others,
- * or the clock was set, so that moments that were computed before do not hold.
+ * Make all work due.  Call this when the settings or the database may have changed,
+ * or the clock was set, so that moments computed before are no longer valid.
  */
 void
 WorkAllDue(void)
@@ -426,7 +443,10 @@ WorkAllDue(void)
 		states[i].ran = false;
 }
 
-/* Find out what may be done in this database; false: nothing, or that was not to be found out. */
+/*
+ * Check whether taskq may work in this database; returns false if it may not, or if
+ * the check failed.
+ */
 static bool
 LookedAround(bool *leave)
 {
@@ -440,7 +460,7 @@ LookedAround(bool *leave)
 	else
 		NoteFailure(&around);
 
-	/* after a pause everything may be different; what is signalled now is not lost */
+	/* everything may be different after a pause; a signal that comes now is not lost */
 	if (!around.ran || found.idle)
 	{
 		bool ran = around.ran;
@@ -453,7 +473,10 @@ LookedAround(bool *leave)
 	return true;
 }
 
-/* Do all work that is due; when there will be some again.  "Leave": never. */
+/*
+ * Do all work that is due; returns when the next piece is due.  Sets *leave if
+ * taskq is not installed any more.
+ */
 TimestampTz
 WorkRound(bool news, bool *leave)
 {
@@ -478,7 +501,7 @@ WorkRound(bool news, bool *leave)
 	return pending != 0 ? ClockNow() : Min(AroundDue(false), NextDue(false));
 }
 
-/* Are there batches to be done by the scheduler, or by the helper? */
+/* Do the scheduler or the helper have batches to do? */
 bool
 WorkIsPending(void)
 {

@@ -1,6 +1,6 @@
 /*
  * work.h
- *	  The scheduler's work: what there is to do, and when each piece is due.
+ *	  The scheduler's work: its pieces, and when each one is due.
  */
 #ifndef TASKQ_WORK_H
 #define TASKQ_WORK_H
@@ -11,21 +11,21 @@
 
 #include "shared/shmem.h"
 
-/* What a piece of work may know to say when it is due. */
+/* What a piece of work may use to compute when it is due. */
 typedef struct WorkPast
 {
-	bool		news;	 /* somebody has signalled the scheduler */
+	bool		news;	 /* a process has signalled the scheduler */
 	bool		changed; /* the configuration has changed since its last run */
-	bool		ended;	 /* a transaction that may have written has ended since then */
-	TimestampTz ran_at;	 /* its last run */
-	TimestampTz next;	 /* as that run has said; DT_NOEND: it did not */
+	bool		ended;	 /* a transaction with an id has ended since then */
+	TimestampTz ran_at;	 /* start of the last run */
+	TimestampTz next;	 /* when that run asked to be run again, or DT_NOEND */
 } WorkPast;
 
-/* What a run says. */
+/* The result of a run. */
 typedef struct WorkResult
 {
-	TimestampTz next; /* when it is due again by the clock; DT_NOEND: never */
-	bool		more; /* there are batches to be done */
+	TimestampTz next; /* when it is due again by the clock, or DT_NOEND for never */
+	bool		more; /* there are batches to do */
 } WorkResult;
 
 typedef TimestampTz (*WorkDueFunction)(const WorkPast *past);
@@ -33,19 +33,19 @@ typedef void (*WorkRunFunction)(WorkResult *result);
 typedef bool (*WorkBatchFunction)(void);
 
 /*
- * A piece of work.  A run is short, whatever users have done.  Work whose size users
- * decide is left to batches: each is short, too, and returns true if there may be
- * another one.  Batches are done by the helper, or by the scheduler if there is no
- * slot for one.  Scheduler and helper may do batches and runs of the same work at the
- * same time.
+ * A piece of work.  A run is short, however many rows users have made.  If the
+ * amount of work depends on users, it is left to batches.  Each batch is short,
+ * too, and returns true if there may be another one.  The helper does the batches,
+ * or the scheduler if there is no slot for a helper.  The scheduler and the helper
+ * may do runs and batches of the same work at the same time.
  */
 typedef struct Work
 {
-	const char		 *name; /* as in "taskq could not ..." */
-	WorkDueFunction	  due;	/* in no transaction; reads memory only */
+	const char		 *name; /* completes "taskq could not ..." */
+	WorkDueFunction	  due;	/* called outside a transaction; reads memory only */
 	WorkRunFunction	  run;
-	WorkBatchFunction batch; /* NULL: a run does it all */
-	bool			  alone; /* it needs no transaction, or makes its own */
+	WorkBatchFunction batch; /* NULL if a run does everything */
+	bool			  alone; /* the run starts its own transactions, or needs none */
 } Work;
 
 #define MAX_WORK 32 /* bits of TaskqDatabase.helper_work */

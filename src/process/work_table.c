@@ -2,8 +2,9 @@
  * work_table.c
  *	  The scheduler's work, in the order in which it is done.
  *
- * A piece of work is a function that says when it is due, one that does it, and one
- * that does a batch of it where users decide how much there is (work.h).
+ * A piece of work has a function that says when it is due, and one that does it.
+ * If the amount of work depends on users, it has another function that does one
+ * batch (work.h).
  */
 #include "taskq.h"
 
@@ -28,7 +29,7 @@
 #include "registry/record_owners.h"
 #include "settle/cancel.h"
 
-/* Before this scheduler starts its first worker. */
+/* Due only once, before this scheduler starts its first worker. */
 static TimestampTz
 Once(const WorkPast *past)
 {
@@ -59,7 +60,10 @@ TryPausedTypes(WorkResult *result)
 	result->next = TrialLook();
 }
 
-/* A timer or a request to cancel has signalled; a stuck run is looked at without that. */
+/*
+ * A timer or a request to cancel signals the scheduler.  Look for stuck runs now
+ * and then without a signal, too.
+ */
 static TimestampTz
 StuckDue(const WorkPast *past)
 {
@@ -76,7 +80,7 @@ LookForStuck(WorkResult *result)
 
 static uint64 cancels_seen = 0;
 
-/* One that found its job running is acted on when that has ended. */
+/* A request for a running job is acted on when the run has ended. */
 static TimestampTz
 CancelsDue(const WorkPast *past)
 {
@@ -148,7 +152,7 @@ RemoveUnusedRoutes(WorkResult *result)
 	RouteCare();
 }
 
-/* A row has found no leaf of its day. */
+/* Did a row find no partition for its day? */
 static bool
 LeavesAreWanted(void)
 {
@@ -199,9 +203,9 @@ ForgetWorkers(WorkResult *result)
 	WorkerForgetOld();
 }
 
-static uint64 recorded_version = 0; /* of the registry, when what its names mean was recorded */
+static uint64 recorded_version = 0; /* version of the registry when the names were last recorded */
 
-/* Changes of functions are announced, those of types are not. */
+/* Changes of functions are announced, but changes of types are not. */
 static TimestampTz
 NamesDue(const WorkPast *past)
 {

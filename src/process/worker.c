@@ -2,15 +2,16 @@
  * worker.c
  *	  A background worker of a pool.
  *
- * It is started by the scheduler when jobs wait for it, connects as the pool's
- * role, and runs jobs of its routes one after the other.  With nothing to do
- * it waits on its latch, which the commit of a fitting job sets; after
- * taskq.worker_idle it leaves, unless its pool wants it to stay; when it has run
- * long enough, by number of jobs, age or memory, a fresh one takes its place.  It leaves
- * after the job in hand when it is asked to (drain_worker(), a smaller or
- * dropped pool, DDL on the database), and during it on SIGTERM; then its
- * transaction is rolled back, so that the job is free at once, and the
- * scheduler records the attempt as terminated.
+ * The scheduler starts it when jobs wait for it.  It connects as the pool's role,
+ * and runs jobs of its routes one after the other.  If there is no job, it waits on
+ * its latch, which the commit of a matching job sets.  After taskq.worker_idle it
+ * leaves, unless the pool's min_size keeps it.  When it has run long enough, by
+ * number of jobs, age or memory, it leaves and a new worker takes its place.
+ *
+ * It leaves after its current job when it is asked to: by drain_worker(), by a
+ * smaller or dropped pool, or by DDL on the database.  On SIGTERM it leaves during
+ * the job.  Then its transaction is rolled back, so that the job is free at once,
+ * and the scheduler records the attempt as terminated.
  */
 #include "taskq.h"
 
@@ -51,7 +52,7 @@ static TaskqDatabase *db;
 static bool			  ended_by_error = false;
 static int64		  jobs_run = 0;
 
-/* What this worker may run, as of request.catalog_version. */
+/* The jobs that this worker may run, as of request.catalog_version. */
 static MemoryContext routes_context;
 static Claimant		 me;
 static RouteSet		 routes;
@@ -61,7 +62,7 @@ static int			 pool_min_size;
 
 /* attach ------------------------------------------------------------------- */
 
-/* The run that SIGTERM ended is left for the scheduler to record. */
+/* Leave a note of the run that SIGTERM ended, for the scheduler to record. */
 static void
 ReportTermination(void)
 {
@@ -84,7 +85,10 @@ ReportTermination(void)
 	LWLockRelease(&taskq_shared->lock);
 }
 
-/* An error has ended us: our pool's next worker is not to start at once. */
+/*
+ * Report that an error has ended this worker, so that the pool's next one does not
+ * start at once.
+ */
 static void
 ReportFailure(void)
 {
@@ -98,7 +102,10 @@ ReportFailure(void)
 	LWLockRelease(&taskq_shared->lock);
 }
 
-/* Runs before the transaction is aborted and the job's row is free. */
+/*
+ * Clean up at exit.  This runs before the transaction is aborted and the job's row
+ * is unlocked.
+ */
 static void
 Detach(int code, Datum arg)
 {
@@ -115,7 +122,7 @@ Detach(int code, Datum arg)
 	ShmemWakeScheduler(db);
 }
 
-/* Take our place among the workers, where everybody sees it. */
+/* Make this worker visible to other processes. */
 static void
 Attach(void)
 {
@@ -139,7 +146,7 @@ Attach(void)
 	pg_atomic_write_u32(&db->start_marks[params.start_mark], 1);
 }
 
-/* How many workers of this pool stand before us? */
+/* Return how many workers of this pool are older than this one. */
 static int
 Rank(void)
 {
@@ -169,8 +176,8 @@ CopyNames(ArrayType *names)
 }
 
 /*
- * Read the pool and compute our routes, if anything has changed.  False: the
- * pool has no use for us any more.
+ * Read the pool and compute this worker's routes, if anything has changed.  Returns
+ * false if the pool does not need this worker any more.
  */
 static bool
 UpdateRoutes(void)
@@ -204,8 +211,8 @@ UpdateRoutes(void)
 }
 
 /*
- * Have we run for long enough, by the settings?  A process that has grown does
- * not shrink again: what libraries and languages have leaked ends with it.
+ * Has this worker run long enough, according to the settings?  Memory that
+ * libraries and languages have leaked is freed only when the process ends.
  */
 static bool
 IsWornOut(bool idle)
@@ -233,8 +240,8 @@ MustLeave(void)
 }
 
 /*
- * What we may run by what is committed now, for a claim that is under way.  NULL: we
- * take no job any more.
+ * Return this worker as a claimant according to what is committed now, for a claim
+ * that is under way.  Returns NULL if it must not take a job any more.
  */
 static const Claimant *
 MeNow(const ClaimRequest *claim)
@@ -262,7 +269,10 @@ typedef enum WorkResult
 	NOT_WANTED
 } WorkResult;
 
-/* Wait for jobs of the routes as they are now; false: we are not wanted any more. */
+/*
+ * Begin to wait for jobs of the current routes; returns false if this worker is not
+ * needed any more.
+ */
 static bool
 WaitForRoutes(void)
 {
@@ -270,7 +280,7 @@ WaitForRoutes(void)
 	{
 		WaitBegin(&routes, 0, false);
 
-		/* a change before that was announced to nobody here */
+		/* a change before WaitBegin() has not woken this worker */
 		if (request.catalog_version == CatalogVersion())
 			return true;
 		if (!UpdateRoutes())
@@ -306,7 +316,7 @@ WorkOnce(bool waiting)
 	return NOTHING_TO_DO;
 }
 
-/* Wait for a job; false: it has been too quiet for too long. */
+/* Wait for a job; returns false if this worker was idle for too long. */
 static bool
 Idle(TimestampTz *idle_since)
 {
@@ -346,7 +356,7 @@ WorkLoop(void)
 		result = WorkOnce(false);
 		if (result == NOTHING_TO_DO)
 		{
-			/* say that we wait, then look once more */
+			/* register as waiting, then look again */
 			result = WorkOnce(true);
 			if (result == NOTHING_TO_DO && !MustLeave())
 			{
@@ -362,14 +372,14 @@ WorkLoop(void)
 	}
 }
 
-/* Settings of the session that are taskq's rather than the role's. */
+/* Override settings of the role that would disturb taskq. */
 static void
 SetSession(void)
 {
-	/* a role's own settings may name another role */
+	/* the role's settings may contain SET ROLE */
 	SetConfigOption("role", "none", PGC_USERSET, PGC_S_OVERRIDE);
 
-	/* of the transactions that a procedure begins by its commits */
+	/* for the transactions that a procedure begins by its commits */
 	SetConfigOption("default_transaction_isolation", "read committed", PGC_USERSET, PGC_S_OVERRIDE);
 	SetConfigOption("default_transaction_read_only", "off", PGC_USERSET, PGC_S_OVERRIDE);
 	SetConfigOption("default_transaction_deferrable", "off", PGC_USERSET, PGC_S_OVERRIDE);
@@ -379,7 +389,7 @@ SetSession(void)
 	SetConfigOption("application_name", MyBgworkerEntry->bgw_name, PGC_USERSET, PGC_S_OVERRIDE);
 	SetConfigOption("client_min_messages", "error", PGC_USERSET, PGC_S_OVERRIDE);
 
-	/* a role's would end the process, the second where there is such a setting */
+	/* these settings of the role would end the process; not all versions have the second */
 	SetConfigOption("exit_on_error", "off", PGC_USERSET, PGC_S_OVERRIDE);
 	if (GetConfigOption("transaction_timeout", true, false) != NULL)
 		SetConfigOption("transaction_timeout", "0", PGC_USERSET, PGC_S_OVERRIDE);
@@ -411,7 +421,7 @@ taskq_worker_main(Datum arg)
 	}
 	PG_CATCH();
 	{
-		/* not by SIGTERM, which does not come by here */
+		/* this is not reached by SIGTERM */
 		ended_by_error = true;
 		PG_RE_THROW();
 	}

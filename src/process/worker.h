@@ -1,6 +1,6 @@
 /*
  * worker.h
- *	  What a background worker is started with.
+ *	  The parameters of a background worker.
  */
 #ifndef TASKQ_WORKER_H
 #define TASKQ_WORKER_H

@@ -35,7 +35,6 @@
 #include "utils/syscache.h"
 
 #include "base/guc.h"
-#include "base/rows.h"
 #include "base/version.h"
 #include "shared/shmem.h"
 #include "shared/wake.h"
@@ -85,9 +84,10 @@ static Oid		   extension_oid;
 static Oid		   schema_oid;
 static Oid		   owner_oid;
 static Oid		   rel_oids[TASKQ_RELS];
-static bool		   newer;		 /* the extension's version is beyond ours */
-static bool		   same_version; /* and is it ours? */
-static Definitions definitions;	 /* of its tables */
+static bool		   columns_checked[TASKQ_RELS]; /* since the tables were found */
+static bool		   newer;						/* the extension's version is beyond ours */
+static bool		   same_version;				/* the extension's version is ours */
+static Definitions definitions;					/* of its tables */
 
 /* Raised by invalidations; everything that was read under another is stale. */
 static uint64 catalog_version = 1;
@@ -221,12 +221,13 @@ static void
 LoadRels(void)
 {
 	definitions = newer ? DEFINITIONS_NEWER : DEFINITIONS_MATCH;
+	memset(columns_checked, false, sizeof(columns_checked));
 	for (int i = 0; i < TASKQ_RELS; i++)
 	{
 		if (rels[i].index.n_keys > 0)
 			continue;
 		rel_oids[i] = get_relname_relid(rels[i].name, schema_oid);
-		if (definitions == DEFINITIONS_MATCH && CountColumns(rel_oids[i]) < ColumnsOf(i)->n)
+		if (definitions == DEFINITIONS_MATCH && CountColumns(rel_oids[i]) < ColumnsCount(i))
 			definitions = DEFINITIONS_OLDER;
 	}
 	for (int i = 0; i < TASKQ_RELS; i++)
@@ -420,13 +421,12 @@ CatalogMissingIndex(const char **definition)
 	return NULL;
 }
 
-/* Check the types of a table's columns before anybody reads its rows. */
+/* Check the names and types of a table's columns before anybody reads its rows. */
 void
 CatalogCheckColumns(TaskqRel rel, Relation opened)
 {
-	const TaskqColumns *columns = ColumnsOf(rel);
-	TupleDesc			desc = RelationGetDescr(opened);
-	int					other = desc->natts < columns->n ? desc->natts : FirstOtherColumn(desc, columns->n, columns->types);
+	TupleDesc desc = RelationGetDescr(opened);
+	int		  other = ColumnsFirstOther(rel, desc);
 
 	if (other != 0)
 		ereport(ERROR,
@@ -452,7 +452,11 @@ CatalogOpen(TaskqRel rel, LOCKMODE mode)
 		/* the lock came with the news of what others have done */
 		if (opened != NULL && CatalogRel(rel) == relid)
 		{
-			CatalogCheckColumns(rel, opened);
+			/* any change of the table invalidates it, and then it is found again */
+			if (!columns_checked[rel])
+				CatalogCheckColumns(rel, opened);
+			columns_checked[rel] = true;
+			Assert(ColumnsFirstOther(rel, RelationGetDescr(opened)) == 0);
 			return opened;
 		}
 		if (opened != NULL)

@@ -1,10 +1,6 @@
 /*
  * columns.c
- *	  The columns of taskq's tables, by their types.
- *
- * Columns are read by number, so a column that is not there, or that is of another
- * type, would crash the server.  CatalogCheckColumns() compares a table with this
- * list before it is read.
+ *	  The columns of taskq's tables, compared with the catalog.
  */
 #include "taskq.h"
 
@@ -12,98 +8,84 @@
 
 #include "store/columns.h"
 
-static const Oid jobs[] = {
-	INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, INT4OID, INT4OID, INT4OID, INT2OID,
-	INT2OID, INT2OID, INT2OID, CHAROID, CHAROID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID,
-	INT4OID, CHAROID, INTERVALOID, INTERVALOID, TEXTOID, JSONBOID, JSONBOID, TEXTARRAYOID,
-	TEXTOID, TEXTOID, TEXTOID, JSONBOID, TEXTOID, OIDOID
-};
-static const Oid job_history[] = {
-	INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID, DATEOID, INT4OID, INT4OID,
-	INT4OID, INT2OID, INT2OID, CHAROID, BOOLOID, INT8OID, TIMESTAMPTZOID, CHAROID,
-	INTERVALOID, INTERVALOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID, JSONBOID, TEXTARRAYOID,
-	TEXTOID, TEXTOID, TEXTOID, JSONBOID, TEXTOID, OIDOID
-};
-static const Oid attempt_failures[] = {
-	INT8OID, INT8OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID,
-	TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID
-};
-static const Oid routes[] = {
-	INT4OID, INT4OID, TEXTOID, TEXTARRAYOID, TEXTOID, REGROLEOID, TIMESTAMPTZOID, DATEOID
-};
-static const Oid queue_defs[] = {
-	INT4OID, TEXTOID, TEXTOID, BOOLOID, BOOLOID, INTERVALOID, INTERVALOID, TEXTOID,
-	TIMESTAMPTZOID, BOOLOID, INTERVALOID, BOOLOID
-};
-static const Oid handlers[] = {
-	TEXTOID, TEXTOID, OIDOID, BOOLOID, REGROLEOID, TEXTOID, TEXTOID, TEXTOID,
-	BOOLOID, TEXTOID, INT4OID, INT4OID, INTERVALOID, INTERVALOID, TEXTOID, INTERVALOID,
-	INTERVALOID, REGROLEOID, TIMESTAMPTZOID, TEXTARRAYOID, TEXTARRAYOID, BOOLOID, BOOLOID, TEXTOID,
-	OIDOID, JSONBOID, JSONBOID, TEXTOID, OIDOID, INTERVALOID, TEXTOID, OIDOID,
-	BOOLOID, REGROLEOID, REGROLEOID, REGROLEOID, REGROLEOID, TEXTOID, TEXTOID, TIMESTAMPTZOID,
-	INT4OID, BOOLOID
-};
-static const Oid pool_defs[] = {
-	TEXTOID, REGROLEOID, INT4OID, INT4OID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, BOOLOID,
-	TIMESTAMPTZOID, TEXTOID, TIMESTAMPTZARRAYOID
-};
-static const Oid external_workers[] = {
-	TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4OID, INTERVALOID, BOOLOID, BOOLOID,
-	REGROLEOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID
-};
-static const Oid cancel_requests[] = {
-	INT8OID, INT8OID, TEXTOID, TIMESTAMPTZOID
-};
-static const Oid installation[] = {
-	UUIDOID, INT8OID, OIDOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID
-};
-static const Oid event_log[] = {
-	INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, DATEOID, INT4OID, TEXTOID, TEXTOID,
-	TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID,
-	JSONBOID
-};
-static const Oid frame_log[] = {
-	INT8OID, INT8OID, INT4OID, INT4OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID
-};
-static const Oid access_grants[] = {
-	REGROLEOID, TEXTOID, TEXTARRAYOID
-};
-static const Oid access_rights[] = {
-	TEXTOID, TEXTOID
-};
-static const Oid handler_changes[] = {
-	INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID,
-	TEXTOID, TEXTOID, TIMESTAMPTZOID, TEXTOID, JSONBOID, JSONBOID, TEXTOID, TEXTOID
-};
+typedef struct Column
+{
+	const char *name;
+	Oid			type;
+} Column;
 
-#define COLUMNS(types)         \
-	{                          \
-		lengthof(types), types \
+#define COLUMN(t, column, type, ...) { #column, type },
+
+static const Column jobs[] = { JOBS_COLUMNS(COLUMN, jobs) };
+static const Column job_history[] = { JOB_HISTORY_COLUMNS(COLUMN, job_history) };
+static const Column attempt_failures[] = { ATTEMPT_FAILURES_COLUMNS(COLUMN, attempt_failures) };
+static const Column routes[] = { ROUTES_COLUMNS(COLUMN, routes) };
+static const Column queue_defs[] = { QUEUE_DEFS_COLUMNS(COLUMN, queue_defs) };
+static const Column handlers[] = { HANDLERS_COLUMNS(COLUMN, handlers) };
+static const Column pool_defs[] = { POOL_DEFS_COLUMNS(COLUMN, pool_defs) };
+static const Column external_workers[] = { EXTERNAL_WORKERS_COLUMNS(COLUMN, external_workers) };
+static const Column cancel_requests[] = { CANCEL_REQUESTS_COLUMNS(COLUMN, cancel_requests) };
+static const Column installation[] = { INSTALLATION_COLUMNS(COLUMN, installation) };
+static const Column event_log[] = { EVENT_LOG_COLUMNS(COLUMN, event_log) };
+static const Column frame_log[] = { FRAME_LOG_COLUMNS(COLUMN, frame_log) };
+static const Column access_grants[] = { ACCESS_GRANTS_COLUMNS(COLUMN, access_grants) };
+static const Column access_rights[] = { ACCESS_RIGHTS_COLUMNS(COLUMN, access_rights) };
+static const Column handler_changes[] = { HANDLER_CHANGES_COLUMNS(COLUMN, handler_changes) };
+
+#define TABLE(columns)             \
+	{                              \
+		lengthof(columns), columns \
 	}
 
-static const TaskqColumns columns[TASKQ_RELS] = {
-	[REL_JOBS] = COLUMNS(jobs),
-	[REL_HISTORY] = COLUMNS(job_history),
-	[REL_HISTORY_OVERFLOW] = COLUMNS(job_history),
-	[REL_FAILURES] = COLUMNS(attempt_failures),
-	[REL_ROUTES] = COLUMNS(routes),
-	[REL_QUEUES] = COLUMNS(queue_defs),
-	[REL_HANDLERS] = COLUMNS(handlers),
-	[REL_POOLS] = COLUMNS(pool_defs),
-	[REL_WORKERS] = COLUMNS(external_workers),
-	[REL_CANCELS] = COLUMNS(cancel_requests),
-	[REL_INSTALLATION] = COLUMNS(installation),
-	[REL_EVENTS] = COLUMNS(event_log),
-	[REL_EVENTS_OVERFLOW] = COLUMNS(event_log),
-	[REL_FRAMES] = COLUMNS(frame_log),
-	[REL_GRANTS] = COLUMNS(access_grants),
-	[REL_RIGHTS] = COLUMNS(access_rights),
-	[REL_HANDLER_CHANGES] = COLUMNS(handler_changes),
+/* Of an index or a sequence, no columns are known. */
+static const struct
+{
+	int			  n_columns;
+	const Column *columns;
+} tables[TASKQ_RELS] = {
+	[REL_JOBS] = TABLE(jobs),
+	[REL_HISTORY] = TABLE(job_history),
+	[REL_HISTORY_OVERFLOW] = TABLE(job_history),
+	[REL_FAILURES] = TABLE(attempt_failures),
+	[REL_ROUTES] = TABLE(routes),
+	[REL_QUEUES] = TABLE(queue_defs),
+	[REL_HANDLERS] = TABLE(handlers),
+	[REL_POOLS] = TABLE(pool_defs),
+	[REL_WORKERS] = TABLE(external_workers),
+	[REL_CANCELS] = TABLE(cancel_requests),
+	[REL_INSTALLATION] = TABLE(installation),
+	[REL_EVENTS] = TABLE(event_log),
+	[REL_EVENTS_OVERFLOW] = TABLE(event_log),
+	[REL_FRAMES] = TABLE(frame_log),
+	[REL_GRANTS] = TABLE(access_grants),
+	[REL_RIGHTS] = TABLE(access_rights),
+	[REL_HANDLER_CHANGES] = TABLE(handler_changes),
 };
 
-/* Return the columns of a table.  Of an index or a sequence, none are known. */
-const TaskqColumns *
-ColumnsOf(TaskqRel rel)
+/* Return the number of columns that this library knows.  Users may have added others after them. */
+int
+ColumnsCount(TaskqRel rel)
 {
-	return &columns[rel];
+	return tables[rel].n_columns;
+}
+
+/*
+ * Return the number of the first column that has another name or type than this
+ * library knows, or 0.  A column that was dropped has no type.
+ */
+int
+ColumnsFirstOther(TaskqRel rel, TupleDesc desc)
+{
+	const Column *columns = tables[rel].columns;
+
+	if (desc->natts < tables[rel].n_columns)
+		return desc->natts;
+	for (int i = 0; i < tables[rel].n_columns; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc, i);
+
+		if (attribute->atttypid != columns[i].type || strcmp(NameStr(attribute->attname), columns[i].name) != 0)
+			return i + 1;
+	}
+	return 0;
 }

@@ -1,21 +1,301 @@
 /*
  * columns.h
- *	  The columns of taskq's tables, by their types.
+ *	  The columns of taskq's tables, one line a column.
+ *
+ * Each table has a list of its columns in the order of CREATE TABLE.  A line is
+ * X(t, column, type) for a macro X and a table t.  The list makes the numbers of the
+ * columns, Anum_<table>_<column>, and what CatalogCheckColumns() compares with the
+ * catalog.  Columns are read by number, so a list that differs from the table would
+ * crash the server.
+ *
+ * The lists of jobs and finished jobs also make the fields in C (job.h) and the code
+ * that reads and writes rows (job_row.c).  So their lines say how a field holds the
+ * column (the kinds are in job.h) and, for a finished job, which struct has the field.
  */
 #ifndef TASKQ_COLUMNS_H
 #define TASKQ_COLUMNS_H
 
 #include "taskq.h"
 
+#include "access/tupdesc.h"
+
 #include "store/catalog.h"
 
-/* The columns that this library knows.  Users may have added others after them. */
-typedef struct TaskqColumns
-{
-	int		   n;
-	const Oid *types;
-} TaskqColumns;
+#define JOBS_COLUMNS(X, t)                               \
+	X(t, job_id, INT8OID, INT64)                         \
+	X(t, run_at, TIMESTAMPTZOID, TIME)                   \
+	X(t, created_at, TIMESTAMPTZOID, TIME)               \
+	X(t, epoch, INT8OID, INT64)                          \
+	X(t, route_id, INT4OID, INT32)                       \
+	X(t, attempt, INT4OID, INT32)                        \
+	X(t, max_attempts, INT4OID, INT32)                   \
+	X(t, priority, INT2OID, INT16)                       \
+	X(t, life, INT2OID, INT16)                           \
+	X(t, terminations, INT2OID, INT16)                   \
+	X(t, crashes, INT2OID, INT16)                        \
+	X(t, gate, CHAROID, GATE)                            \
+	X(t, state, CHAROID, CHAR)                           \
+	X(t, group_id, INT8OID, GROUP_ID)                    \
+	X(t, started_at, TIMESTAMPTZOID, TIME_OR_NULL)       \
+	X(t, lease_expires_at, TIMESTAMPTZOID, TIME_OR_NULL) \
+	X(t, permit, INT4OID, INT32_OR_NULL)                 \
+	X(t, last_outcome, CHAROID, CHAR_OR_NULL)            \
+	X(t, timeout, INTERVALOID, INTERVAL)                 \
+	X(t, lease, INTERVALOID, INTERVAL)                   \
+	X(t, worker_id, TEXTOID, VARLENA)                    \
+	X(t, payload, JSONBOID, VARLENA)                     \
+	X(t, progress, JSONBOID, VARLENA)                    \
+	X(t, tags, TEXTARRAYOID, VARLENA)                    \
+	X(t, tenant_id, TEXTOID, VARLENA)                    \
+	X(t, group_key, TEXTOID, VARLENA)                    \
+	X(t, last_error, TEXTOID, VARLENA)                   \
+	X(t, checkpoint, JSONBOID, VARLENA)                  \
+	X(t, correlation_id, TEXTOID, VARLENA)               \
+	X(t, created_by, OIDOID, OID_OR_NULL)
 
-extern const TaskqColumns *ColumnsOf(TaskqRel rel);
+#define JOB_HISTORY_COLUMNS(X, t)                       \
+	X(t, job_id, INT8OID, INT64, job)                   \
+	X(t, run_at, TIMESTAMPTZOID, TIME, job)             \
+	X(t, created_at, TIMESTAMPTZOID, TIME, job)         \
+	X(t, epoch, INT8OID, INT64, job)                    \
+	X(t, finished_at, TIMESTAMPTZOID, TIME, ending)     \
+	X(t, expires_on, DATEOID, DATE, ending)             \
+	X(t, route_id, INT4OID, INT32, job)                 \
+	X(t, attempt, INT4OID, INT32, job)                  \
+	X(t, max_attempts, INT4OID, INT32, job)             \
+	X(t, priority, INT2OID, INT16, job)                 \
+	X(t, life, INT2OID, INT16, job)                     \
+	X(t, state, CHAROID, CHAR, job)                     \
+	X(t, superseded, BOOLOID, BOOL, ending)             \
+	X(t, group_id, INT8OID, GROUP_ID, job)              \
+	X(t, started_at, TIMESTAMPTZOID, TIME_OR_NULL, job) \
+	X(t, last_outcome, CHAROID, CHAR_OR_NULL, job)      \
+	X(t, timeout, INTERVALOID, INTERVAL, job)           \
+	X(t, lease, INTERVALOID, INTERVAL, job)             \
+	X(t, worker_id, TEXTOID, VARLENA, job)              \
+	X(t, handler_version, TEXTOID, VARLENA, ending)     \
+	X(t, payload, JSONBOID, VARLENA, job)               \
+	X(t, result, JSONBOID, VARLENA, ending)             \
+	X(t, progress, JSONBOID, VARLENA, job)              \
+	X(t, tags, TEXTARRAYOID, VARLENA, job)              \
+	X(t, tenant_id, TEXTOID, VARLENA, job)              \
+	X(t, group_key, TEXTOID, VARLENA, job)              \
+	X(t, last_error, TEXTOID, VARLENA, job)             \
+	X(t, checkpoint, JSONBOID, VARLENA, job)            \
+	X(t, correlation_id, TEXTOID, VARLENA, job)         \
+	X(t, created_by, OIDOID, OID_OR_NULL, job)
+
+#define ATTEMPT_FAILURES_COLUMNS(X, t) \
+	X(t, job_id, INT8OID)              \
+	X(t, epoch, INT8OID)               \
+	X(t, attempt, INT4OID)             \
+	X(t, started_at, TIMESTAMPTZOID)   \
+	X(t, finished_at, TIMESTAMPTZOID)  \
+	X(t, worker_id, TEXTOID)           \
+	X(t, handler_version, TEXTOID)     \
+	X(t, outcome, TEXTOID)             \
+	X(t, error_type, TEXTOID)          \
+	X(t, error_code, TEXTOID)          \
+	X(t, error_message, TEXTOID)       \
+	X(t, sqlstate, TEXTOID)            \
+	X(t, detail, TEXTOID)              \
+	X(t, hint, TEXTOID)                \
+	X(t, context, TEXTOID)
+
+#define ROUTES_COLUMNS(X, t)         \
+	X(t, route_id, INT4OID)          \
+	X(t, queue_id, INT4OID)          \
+	X(t, task_type, TEXTOID)         \
+	X(t, capabilities, TEXTARRAYOID) \
+	X(t, min_version, TEXTOID)       \
+	X(t, made_by, REGROLEOID)        \
+	X(t, retired_at, TIMESTAMPTZOID) \
+	X(t, removable_on, DATEOID)
+
+#define QUEUE_DEFS_COLUMNS(X, t)        \
+	X(t, queue_id, INT4OID)             \
+	X(t, queue, TEXTOID)                \
+	X(t, description, TEXTOID)          \
+	X(t, paused, BOOLOID)               \
+	X(t, keep_payload, BOOLOID)         \
+	X(t, retain_completed, INTERVALOID) \
+	X(t, retain_other, INTERVALOID)     \
+	X(t, on_unhandled, TEXTOID)         \
+	X(t, created_at, TIMESTAMPTZOID)    \
+	X(t, events, BOOLOID)               \
+	X(t, retain_events, INTERVALOID)    \
+	X(t, validate_payloads, BOOLOID)
+
+#define HANDLERS_COLUMNS(X, t)             \
+	X(t, task_type, TEXTOID)               \
+	X(t, signature, TEXTOID)               \
+	X(t, function_oid, OIDOID)             \
+	X(t, takes_job, BOOLOID)               \
+	X(t, run_as, REGROLEOID)               \
+	X(t, search_path, TEXTOID)             \
+	X(t, description, TEXTOID)             \
+	X(t, version, TEXTOID)                 \
+	X(t, also_external, BOOLOID)           \
+	X(t, queue, TEXTOID)                   \
+	X(t, priority, INT4OID)                \
+	X(t, max_attempts, INT4OID)            \
+	X(t, timeout, INTERVALOID)             \
+	X(t, lease, INTERVALOID)               \
+	X(t, retry_policy, TEXTOID)            \
+	X(t, retry_base, INTERVALOID)          \
+	X(t, retry_cap, INTERVALOID)           \
+	X(t, registered_by, REGROLEOID)        \
+	X(t, registered_at, TIMESTAMPTZOID)    \
+	X(t, permanent_errors, TEXTARRAYOID)   \
+	X(t, retryable_errors, TEXTARRAYOID)   \
+	X(t, paused, BOOLOID)                  \
+	X(t, share_commit, BOOLOID)            \
+	X(t, payload_type, TEXTOID)            \
+	X(t, payload_type_oid, OIDOID)         \
+	X(t, required_fields, JSONBOID)        \
+	X(t, optional_fields, JSONBOID)        \
+	X(t, validator, TEXTOID)               \
+	X(t, validator_oid, OIDOID)            \
+	X(t, lock_timeout, INTERVALOID)        \
+	X(t, retry_function, TEXTOID)          \
+	X(t, retry_function_oid, OIDOID)       \
+	X(t, stepwise, BOOLOID)                \
+	X(t, function_owner, REGROLEOID)       \
+	X(t, payload_type_owner, REGROLEOID)   \
+	X(t, validator_owner, REGROLEOID)      \
+	X(t, retry_function_owner, REGROLEOID) \
+	X(t, paused_because, TEXTOID)          \
+	X(t, paused_function, TEXTOID)         \
+	X(t, trial_at, TIMESTAMPTZOID)         \
+	X(t, trials, INT4OID)                  \
+	X(t, on_trial, BOOLOID)
+
+#define POOL_DEFS_COLUMNS(X, t)      \
+	X(t, pool, TEXTOID)              \
+	X(t, role, REGROLEOID)           \
+	X(t, size, INT4OID)              \
+	X(t, min_size, INT4OID)          \
+	X(t, task_types, TEXTARRAYOID)   \
+	X(t, queues, TEXTARRAYOID)       \
+	X(t, capabilities, TEXTARRAYOID) \
+	X(t, paused, BOOLOID)            \
+	X(t, created_at, TIMESTAMPTZOID) \
+	X(t, paused_because, TEXTOID)    \
+	X(t, crashed_at, TIMESTAMPTZARRAYOID)
+
+#define EXTERNAL_WORKERS_COLUMNS(X, t)  \
+	X(t, worker_id, TEXTOID)            \
+	X(t, task_types, TEXTARRAYOID)      \
+	X(t, queues, TEXTARRAYOID)          \
+	X(t, capabilities, TEXTARRAYOID)    \
+	X(t, max_concurrent_jobs, INT4OID)  \
+	X(t, lease, INTERVALOID)            \
+	X(t, implicit, BOOLOID)             \
+	X(t, draining, BOOLOID)             \
+	X(t, registered_by, REGROLEOID)     \
+	X(t, registered_at, TIMESTAMPTZOID) \
+	X(t, last_seen, TIMESTAMPTZOID)     \
+	X(t, ended_at, TIMESTAMPTZOID)
+
+#define CANCEL_REQUESTS_COLUMNS(X, t) \
+	X(t, request_id, INT8OID)         \
+	X(t, job_id, INT8OID)             \
+	X(t, reason, TEXTOID)             \
+	X(t, requested_at, TIMESTAMPTZOID)
+
+#define INSTALLATION_COLUMNS(X, t)   \
+	X(t, installation_id, UUIDOID)   \
+	X(t, system_identifier, INT8OID) \
+	X(t, database_oid, OIDOID)       \
+	X(t, database_name, TEXTOID)     \
+	X(t, adopted_at, TIMESTAMPTZOID) \
+	X(t, roles_from, TIMESTAMPTZOID)
+
+#define EVENT_LOG_COLUMNS(X, t)   \
+	X(t, event_id, INT8OID)       \
+	X(t, job_id, INT8OID)         \
+	X(t, epoch, INT8OID)          \
+	X(t, at, TIMESTAMPTZOID)      \
+	X(t, expires_on, DATEOID)     \
+	X(t, attempt, INT4OID)        \
+	X(t, event, TEXTOID)          \
+	X(t, task_type, TEXTOID)      \
+	X(t, queue, TEXTOID)          \
+	X(t, tenant_id, TEXTOID)      \
+	X(t, correlation_id, TEXTOID) \
+	X(t, worker_id, TEXTOID)      \
+	X(t, error_type, TEXTOID)     \
+	X(t, error_code, TEXTOID)     \
+	X(t, error_message, TEXTOID)  \
+	X(t, result, JSONBOID)        \
+	X(t, metadata, JSONBOID)
+
+#define FRAME_LOG_COLUMNS(X, t) \
+	X(t, job_id, INT8OID)       \
+	X(t, epoch, INT8OID)        \
+	X(t, frame, INT4OID)        \
+	X(t, attempt, INT4OID)      \
+	X(t, at, TIMESTAMPTZOID)    \
+	X(t, level, TEXTOID)        \
+	X(t, sqlstate, TEXTOID)     \
+	X(t, message, TEXTOID)
+
+#define ACCESS_GRANTS_COLUMNS(X, t) \
+	X(t, role, REGROLEOID)          \
+	X(t, access, TEXTOID)           \
+	X(t, tenants, TEXTARRAYOID)
+
+#define ACCESS_RIGHTS_COLUMNS(X, t) \
+	X(t, access, TEXTOID)           \
+	X(t, object, TEXTOID)
+
+#define HANDLER_CHANGES_COLUMNS(X, t)   \
+	X(t, change_id, INT8OID)            \
+	X(t, task_type, TEXTOID)            \
+	X(t, handler, TEXTOID)              \
+	X(t, run_as, TEXTOID)               \
+	X(t, description, TEXTOID)          \
+	X(t, version, TEXTOID)              \
+	X(t, registered_by, TEXTOID)        \
+	X(t, registered_at, TIMESTAMPTZOID) \
+	X(t, change, TEXTOID)               \
+	X(t, changed_by, TEXTOID)           \
+	X(t, changed_at, TIMESTAMPTZOID)    \
+	X(t, payload_type, TEXTOID)         \
+	X(t, required_fields, JSONBOID)     \
+	X(t, optional_fields, JSONBOID)     \
+	X(t, validator, TEXTOID)            \
+	X(t, retry_function, TEXTOID)
+
+/* Anum_<table>_<column>, from 1 */
+#define COLUMN_NUMBER(t, column, ...) Anum_##t##_##column,
+#define NUMBER_COLUMNS(t, LIST) \
+	enum                        \
+	{                           \
+		Anum_##t##_none,        \
+		LIST(COLUMN_NUMBER, t)  \
+	}
+
+NUMBER_COLUMNS(jobs, JOBS_COLUMNS);
+NUMBER_COLUMNS(job_history, JOB_HISTORY_COLUMNS);
+NUMBER_COLUMNS(attempt_failures, ATTEMPT_FAILURES_COLUMNS);
+NUMBER_COLUMNS(routes, ROUTES_COLUMNS);
+NUMBER_COLUMNS(queue_defs, QUEUE_DEFS_COLUMNS);
+NUMBER_COLUMNS(handlers, HANDLERS_COLUMNS);
+NUMBER_COLUMNS(pool_defs, POOL_DEFS_COLUMNS);
+NUMBER_COLUMNS(external_workers, EXTERNAL_WORKERS_COLUMNS);
+NUMBER_COLUMNS(cancel_requests, CANCEL_REQUESTS_COLUMNS);
+NUMBER_COLUMNS(installation, INSTALLATION_COLUMNS);
+NUMBER_COLUMNS(event_log, EVENT_LOG_COLUMNS);
+NUMBER_COLUMNS(frame_log, FRAME_LOG_COLUMNS);
+NUMBER_COLUMNS(access_grants, ACCESS_GRANTS_COLUMNS);
+NUMBER_COLUMNS(access_rights, ACCESS_RIGHTS_COLUMNS);
+NUMBER_COLUMNS(handler_changes, HANDLER_CHANGES_COLUMNS);
+
+/* The types of a list's columns, in an initializer. */
+#define COLUMN_TYPE(t, column, type, ...) type,
+
+extern int ColumnsCount(TaskqRel rel);
+extern int ColumnsFirstOther(TaskqRel rel, TupleDesc desc);
 
 #endif /* TASKQ_COLUMNS_H */

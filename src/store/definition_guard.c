@@ -78,7 +78,7 @@ IsAddedColumn(Oid relid, const char *column)
 	Oid		 table = get_rel_relispartition(relid) ? get_partition_parent(relid, true) : relid;
 	TaskqRel rel = KnownRel(table);
 
-	return rel < TASKQ_RELS && column != NULL && get_attnum(table, column) > ColumnsOf(rel)->n;
+	return rel < TASKQ_RELS && column != NULL && get_attnum(table, column) > ColumnsCount(rel);
 }
 
 /*

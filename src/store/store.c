@@ -340,23 +340,10 @@ StoreScan(TaskqRel rel, StoreRowFunction function, void *arg)
 	table_close(heap, AccessShareLock);
 }
 
-void *
-SlotPointer(TupleTableSlot *slot, int attnum)
-{
-	return SlotIsNull(slot, attnum) ? NULL : DatumGetPointer(SlotDatum(slot, attnum));
-}
-
 char *
 SlotString(TupleTableSlot *slot, int attnum)
 {
 	return SlotIsNull(slot, attnum) ? NULL : TextDatumGetCString(SlotDatum(slot, attnum));
-}
-
-void
-SlotSetPointer(TupleTableSlot *slot, int attnum, const void *value)
-{
-	slot->tts_values[attnum - 1] = PointerGetDatum(value);
-	slot->tts_isnull[attnum - 1] = value == NULL;
 }
 
 void

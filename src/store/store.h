@@ -54,9 +54,7 @@ typedef void (*StoreRowFunction)(TupleTableSlot *slot, void *arg);
 extern void StoreScan(TaskqRel rel, StoreRowFunction function, void *arg);
 
 /* columns of a slot; text is not detoasted, NULL pointers stand for NULL */
-extern void *SlotPointer(TupleTableSlot *slot, int attnum);
 extern char *SlotString(TupleTableSlot *slot, int attnum);
-extern void	 SlotSetPointer(TupleTableSlot *slot, int attnum, const void *value);
 extern void	 SlotSetString(TupleTableSlot *slot, int attnum, const char *value);
 
 static inline Datum
@@ -76,6 +74,19 @@ SlotSet(TupleTableSlot *slot, int attnum, Datum value)
 {
 	slot->tts_values[attnum - 1] = value;
 	slot->tts_isnull[attnum - 1] = false;
+}
+
+static inline void *
+SlotPointer(TupleTableSlot *slot, int attnum)
+{
+	return SlotIsNull(slot, attnum) ? NULL : DatumGetPointer(SlotDatum(slot, attnum));
+}
+
+static inline void
+SlotSetPointer(TupleTableSlot *slot, int attnum, const void *value)
+{
+	slot->tts_values[attnum - 1] = PointerGetDatum(value);
+	slot->tts_isnull[attnum - 1] = value == NULL;
 }
 
 static inline void

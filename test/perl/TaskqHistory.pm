@@ -1,25 +1,26 @@
-# The offline checker: what clients were promised against what the database
-# says in the end.
+# The offline checker: compares the answers that clients got with the final state
+# of the database.
 #
-# A history is a list of notes that clients wrote outside the database, each
-# before a call ("do") and after its answer ("did", or "refused" when the call
-# raised an error; neither when the connection was lost, so that nobody knows).
+# A history is a list of notes that clients wrote outside the database, one before a
+# call ("do") and one after its answer ("did", or "refused" if the call raised an
+# error). The second note is missing if the connection was lost, so that the result
+# is unknown.
 #
 #   {at, client, do => 'enqueue', keys => [...]}     keys stand in the payloads
 #   {at, client, do => 'claim', call => n}           did: jobs => [[job, epoch, key], ...]
 #   {at, client, do => 'complete' | 'fail' | 'release', job, epoch}
 #                                                    did: answer => true | false
 #
-# "at" comes from one clock that only goes forward. An end is what the database
-# shows when all is over:
+# "at" comes from one clock that only goes forward. The final state of the database
+# is a list of rows:
 #
 #   {is => 'job', job, key, kind, state, attempt, epoch, parent}
 #   {is => 'attempt', job, attempt, epoch, outcome}
 #   {is => 'ledger', job, epoch, step}               written by the run itself
 #
-# kind says what may be expected of the ledger: "once" (it is written in the
-# transaction that completes the job), "steps" (in the transactions that save the
-# checkpoints: each step once, all of them when it is completed), "none".
+# kind says what to expect of the ledger: "once" (written in the transaction that
+# completes the job), "steps" (written in the transactions that save the
+# checkpoints: each step once, and all of them when the job is completed), "none".
 package TaskqHistory;
 
 use strict;
@@ -42,7 +43,7 @@ sub note_to
 	return;
 }
 
-# The notes of all files, in the order of time. A client that was killed may
+# Read the notes of all files, in the order of time. A client that was killed may
 # have left half a line at the end of its file.
 sub read_notes
 {
@@ -63,9 +64,8 @@ sub read_notes
 
 # the check -------------------------------------------------------------------
 
-# Returns a hash: found => [[what is wrong, job or key, explanation], ...] and
-# counts => {promised, recovered, ...}. Nothing found means that every promise
-# was kept.
+# Returns a hash: found => [[error, job or key, explanation], ...] and counts =>
+# {promised, recovered, ...}. If nothing is found, every answer was correct.
 sub check_history
 {
 	my ($notes, $end) = @_;
@@ -152,7 +152,7 @@ sub _check_enqueues
 	return @found;
 }
 
-# Everything has ended, and in a state that its attempts lead to.
+# All jobs have ended, in a state that matches their attempts.
 sub _check_ends
 {
 	my ($h) = @_;
@@ -168,7 +168,7 @@ sub _check_ends
 	return @found;
 }
 
-# What a run wrote is there exactly when the run completed the job.
+# The writes of a run exist if and only if the run completed the job.
 sub _check_ledger
 {
 	my ($h) = @_;
@@ -201,7 +201,7 @@ sub _check_ledger
 	return @found;
 }
 
-# What a run enqueued is there exactly when the run completed its own job.
+# The jobs that a run enqueued exist if and only if the run completed its own job.
 sub _check_children
 {
 	my ($h) = @_;
@@ -222,7 +222,7 @@ sub _check_children
 	return @found;
 }
 
-# Each attempt is closed once, and they are numbered without a gap.
+# Each attempt has ended once, and the numbers have no gap.
 sub _check_attempts
 {
 	my ($h) = @_;
@@ -260,7 +260,7 @@ sub _check_claims
 		{
 			my ($id, $epoch) = @$got;
 			push @found, [ 'fence', $id, "epoch $epoch was given out twice" ] if $given{$epoch}++;
-			# only of claims that did not overlap is it known which was later
+			# the order is known only for claims that did not overlap
 			my $before = $last{$id};
 			push @found, [ 'fence', $id, "epoch $epoch was given out after epoch $before->{epoch}" ]
 			  if $before and $before->{at} < $claim->{at} and $before->{epoch} >= $epoch;
@@ -270,7 +270,7 @@ sub _check_claims
 	return @found;
 }
 
-# A settle that was answered holds, and none was accepted after a later claim.
+# A settle that was answered took effect, and none was accepted after a later claim.
 sub _check_settles
 {
 	my ($h) = @_;

@@ -1,7 +1,7 @@
 # Shared by the files of test/t.
 #
-# Nothing here sleeps and nothing asserts how long something took: conditions
-# are waited for, and moments are compared in the database.
+# Nothing here sleeps, and no test asserts a duration: tests wait for conditions, and
+# compare times in the database.
 package TaskqTest;
 
 use strict;
@@ -20,7 +20,7 @@ our @EXPORT = qw(
 	wait_for poll crash enqueue_crashing
 );
 
-# A started server with taskq preloaded and, unless told otherwise, the
+# Return a running server with taskq preloaded and, unless told otherwise, the
 # extension in database postgres and the role app with its handlers.
 sub new_node
 {
@@ -33,7 +33,7 @@ sub new_node
 		max_connections => 50,
 		max_prepared_transactions => 10,
 		log_statement => 'none',
-		# the backend's type and the error's code are looked for in the log
+		# tests look for the backend's type and the SQLSTATE in the log
 		log_line_prefix => "'%m [%p] %b %e %q%u\@%d '");
 	my %conf = (%defaults, %{ $o{conf} // {} });
 
@@ -45,7 +45,8 @@ sub new_node
 	return $node;
 }
 
-# The extension, the schema app of role app, and its handlers in a database.
+# Create the extension, the role app with its schema, and its handlers in a
+# database.
 sub install
 {
 	my ($node, $db) = @_;
@@ -54,12 +55,12 @@ sub install
 	return;
 }
 
-# An ordinary role with a schema of its name. Its handlers:
+# Create an ordinary role with a schema of its name. Its handlers:
 #   work   writes a line into the ledger of its schema
-#   gated  the same, then waits for the gate that the payload names
-#   slow   the same, then sleeps for an hour unless interrupted
+#   gated  does the same, then waits for the gate that the payload names
+#   slow   does the same, then sleeps for an hour unless interrupted
 #   broken raises an error
-# The ledger has a line for each run that committed.
+# The ledger has a line for each committed run.
 sub make_app
 {
 	my ($node, $db, $role) = @_;
@@ -102,9 +103,9 @@ SQL
 	return;
 }
 
-# More for a role of make_app: misbehave(how, amount) of src/admin/testing.c, and the
-# handler bad, which notes its run and then does as its payload says:
-# {"how": "abort", "amount": 1}.
+# Add to a role of make_app: misbehave(how, amount) of src/admin/testing.c, and the
+# handler bad, which records its run and then does what its payload says: {"how":
+# "abort", "amount": 1}.
 sub make_misbehave
 {
 	my ($node, $db, $role) = @_;
@@ -145,8 +146,9 @@ sub sql_as
 	return $node->safe_psql($db, $query, extra_params => [ '-U', $role ]);
 }
 
-# Enqueue jobs that crash the server: it has answered before any of them starts.
-# Who then lets them start may lose his connection, and cares for no answer.
+# Enqueue jobs that crash the server, so that the server answers before any of them
+# starts. The connection that then lets them start may be lost, and its answer does
+# not matter.
 sub enqueue_crashing
 {
 	my ($node, $query) = @_;
@@ -156,7 +158,7 @@ sub enqueue_crashing
 	return $answer;
 }
 
-# The statement raises the SQLSTATE given; returns what it wrote to stderr.
+# Check that the statement raises this SQLSTATE; returns what it wrote to stderr.
 sub fails_with
 {
 	my ($node, $sqlstate, $query, $name, %o) = @_;
@@ -167,7 +169,7 @@ sub fails_with
 	return $err;
 }
 
-# A session in the background whose statements each have the whole time.
+# Return a background session in which each statement has the full time limit.
 sub session
 {
 	my ($node, %o) = @_;
@@ -195,7 +197,8 @@ sub open_gate
 
 # waiting -------------------------------------------------------------------
 
-# Until the condition holds; false: it did not, in all the time there is.
+# Wait until the condition holds; returns false if it does not within the time
+# limit.
 sub wait_for
 {
 	my ($condition) = @_;
@@ -207,9 +210,9 @@ sub wait_for
 	return 0;
 }
 
-# Until the query gives what is expected ("t"), also while the server is down. The
-# query is not sent through a pipe, as psql may end before it has read from it,
-# and who writes to it then dies of that.
+# Wait until the query returns the expected value ("t"), also while the server is
+# down. The query is not sent through a pipe, because psql may end before it has
+# read from the pipe, and the writer would be killed by SIGPIPE.
 sub poll
 {
 	my ($node, $query, %o) = @_;
@@ -224,7 +227,7 @@ sub poll
 	return 0;
 }
 
-# A test of its own: the query becomes what is expected ("t").
+# As a test: wait until the query returns the expected value ("t").
 sub wait_until
 {
 	my ($node, $query, $name, %o) = @_;
@@ -232,7 +235,7 @@ sub wait_until
 	return ok(poll($node, $query, %o), $name);
 }
 
-# The log's length now, to look only at what follows.
+# Return the current length of the log, for looking only at later lines.
 sub log_since
 {
 	my ($node) = @_;
@@ -246,7 +249,7 @@ sub wait_for_log_line
 	return ok(eval { $node->wait_for_log($regexp, $offset); 1 }, $name);
 }
 
-# All jobs of a database have ended.
+# Wait until all jobs of a database have ended.
 sub settled
 {
 	my ($node, $name, %o) = @_;
@@ -256,7 +259,8 @@ sub settled
 
 # processes -----------------------------------------------------------------
 
-# Process ids of a kind (launcher, scheduler, worker), as the server shows them.
+# Return the process ids of a kind (launcher, scheduler, worker), as the server
+# shows them.
 sub pids_of
 {
 	my ($node, $kind, %o) = @_;
@@ -265,7 +269,7 @@ sub pids_of
 		"SELECT pid FROM pg_stat_activity WHERE backend_type = 'taskq $kind' $where ORDER BY backend_start");
 }
 
-# The only process of its kind, once there is one.
+# Wait for the only process of a kind, and return it.
 sub pid_of
 {
 	my ($node, $kind, %o) = @_;
@@ -276,8 +280,8 @@ sub pid_of
 	return $pids[0];
 }
 
-# Kill a process, for which the server restarts itself, and wait until it is up
-# again. Once the process has gone, the postmaster knows what it has to do.
+# Kill a process, which makes the server restart, and wait until the server is up
+# again. When the process has gone, the postmaster knows that it must restart.
 sub crash
 {
 	my ($node, $pid) = @_;
@@ -289,7 +293,8 @@ sub crash
 
 # what must never be in a log -----------------------------------------------
 
-# No process crashed (but where it was made to) and nothing internal went wrong.
+# Check that no process crashed (except where the test caused it), and that there
+# was no internal error.
 sub clean_log
 {
 	my ($node, %o) = @_;

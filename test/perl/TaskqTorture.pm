@@ -1,9 +1,9 @@
-# Torture: clients enqueue, claim and settle while workers, backends and the
-# server itself are killed and stopped at random; then everything is let end,
-# and the checker compares what was promised with what is there.
+# Torture: clients enqueue, claim and settle while workers, backends and the server
+# itself are killed and stopped at random. Then all jobs are completed, and the
+# checker compares the answers that clients got with the final state.
 #
-# Each client is a process of its own and writes its notes (see TaskqHistory)
-# to a file of its own, outside the database. All choices come from one seed.
+# Each client is a process of its own, and writes its notes (see TaskqHistory) to a
+# file of its own, outside the database. All random choices come from one seed.
 package TaskqTorture;
 
 use strict;
@@ -63,8 +63,8 @@ package TaskqTorture::Client
 		return;
 	}
 
-	# Run statements. Returns rows, and how it went: "done", "refused" (an error,
-	# so that nothing of it was committed), "unknown" (the connection was lost).
+	# Run statements. Returns rows, and the result: "done", "refused" (an error, so
+	# nothing was committed) or "unknown" (the connection was lost).
 	sub ask
 	{
 		my ($self, $sql) = @_;
@@ -87,7 +87,7 @@ package TaskqTorture::Client
 		return ('unknown', \@rows, $error);
 	}
 
-	# A call that has to be noted before and after; its rows when it is done.
+	# Make a call, and note it before and after; returns its rows when it is done.
 	sub call
 	{
 		my ($self, $what, $sql, $note, $answer) = @_;
@@ -104,10 +104,11 @@ package TaskqTorture::Client
 
 # the application ----------------------------------------------------------------
 
-# Handlers of every kind: alone in their transactions, sharing commits, and in
-# steps with checkpoints, each of which is done once. Each writes into the ledger; the payload says what else
-# happens: "fail" (so many attempts fail), "deferred" (a constraint fails at the
-# end of so many attempts), "child" (a job is enqueued), "ms" (it takes so long).
+# Handlers of every kind: alone in their transactions, sharing commits, and in steps
+# with checkpoints, each of which is done once. Each handler writes into the ledger.
+# The payload says what else happens: "fail" (so many attempts fail), "deferred" (so
+# many attempts end with a failing constraint), "child" (a job is enqueued), "ms"
+# (duration).
 sub _application
 {
 	return <<'SQL';
@@ -195,7 +196,7 @@ sub _producer
 		my $sql = 'SELECT count(taskq.enqueue_job(t, p, priority => n)) FROM (VALUES ' . join(',', @values) . ') v (t, p, n)';
 		if ($c->chance(5))
 		{
-			# nothing of a transaction that is rolled back may be seen
+			# nothing of a transaction that is rolled back may be visible
 			$c->note(do => 'enqueue', keys => \@keys);
 			my ($outcome) = $c->ask("BEGIN; $sql; ROLLBACK");
 			$c->note(refused => 'enqueue');
@@ -211,7 +212,7 @@ sub _producer
 	return;
 }
 
-# What an external worker may do with a job that it has claimed.
+# What an external worker may do with a claimed job.
 sub _settle
 {
 	my ($c, $id, $epoch) = @_;
@@ -226,7 +227,7 @@ sub _settle
 	if ($c->chance(5)) { $c->ask("SELECT taskq.heartbeat_job($id, $epoch)") }
 	sleep rand 1.5 if $c->chance(2);                                       # perhaps longer than the lease
 	my $rows = $c->call('complete', $complete, $claim, $answer);
-	# who has got no answer asks again, and so do the careless
+	# clients that got no answer ask again, and so do careless ones
 	$c->call('complete', $complete, $claim, $answer) if !defined $rows or $c->chance(5);
 	return;
 }
@@ -245,7 +246,7 @@ sub _worker
 	return;
 }
 
-# Cancels what runs or waits, now and then.
+# Cancels running and waiting jobs now and then.
 sub _canceller
 {
 	my ($c) = @_;
@@ -273,7 +274,7 @@ sub _spawn
 
 # chaos -------------------------------------------------------------------------
 
-# Ask a server that may not be there: exit status of psql, and the answer.
+# Query a server that may be down; returns the exit status of psql, and the answer.
 sub _ask
 {
 	my ($node, $sql) = @_;
@@ -290,7 +291,7 @@ sub _pids
 
 sub _one { my @of = @_; return @of ? $of[ int rand @of ] : undef }
 
-# The server answers again. Started anew if it does not run.
+# Wait until the server answers again. It is started if it does not run.
 sub _await
 {
 	my ($node) = @_;
@@ -309,14 +310,15 @@ sub _start
 	for (1 .. 600)
 	{
 		return _await($node) if $node->start(fail_ok => 1);
-		# processes of the server that died are there still, or its pid file
+		# processes of the dead server may still exist, or its pid file
 		sleep 0.1;
 		$node->stop('fast', fail_ok => 1);
 	}
 	croak 'the server does not start';
 }
 
-# What can happen, how often, and how; counts as a crash when "crash" is true.
+# Possible faults, how often they happen, and what they do; "crash" says whether a
+# fault counts as a crash.
 my @EVENTS = (
 	{ name => 'SIGKILL of a worker', weight => 6, crash => 1, run => sub { my $p = _one(_pids($_[0], "backend_type = 'taskq worker'")); kill 'KILL', $p if $p; _await($_[0]); return $p } },
 	{ name => 'SIGKILL of a backend', weight => 2, crash => 1, run => sub { my $p = _one(_pids($_[0], "backend_type = 'client backend' AND pid <> pg_backend_pid()")); kill 'KILL', $p if $p; _await($_[0]); return $p } },
@@ -344,7 +346,7 @@ sub _choose
 	return $EVENTS[0];
 }
 
-# What crashes and pauses have left paused is let run again.
+# Resume what crashes and pauses have left paused.
 sub _resume
 {
 	my ($node) = @_;
@@ -355,9 +357,10 @@ sub _resume
 
 # the whole ---------------------------------------------------------------------
 
-# Torture a node (started, taskq preloaded) until at least "crashes" crashes and
-# "jobs" jobs, or "seconds" seconds, are over, whichever comes first; then check.
-# Notes go into "dir". Returns the checker's verdict, with counts of events.
+# Torture a node (started, with taskq preloaded) until at least "crashes" crashes
+# and "jobs" jobs, or "seconds" seconds, are over, whichever comes first. Then
+# check. The notes are written into "dir". Returns the checker's result, with counts
+# of events.
 sub torture
 {
 	my (%o) = @_;
@@ -402,7 +405,7 @@ sub torture
 	return { %$verdict, crashes => $crashes, happened => \%happened, end => \@end };
 }
 
-# Let everything end that was begun.
+# Wait until everything that was begun has ended.
 sub _drain
 {
 	my ($node, $dir, $seed) = @_;
@@ -427,7 +430,7 @@ sub _drain
 	return;
 }
 
-# All that is known of a job or key: notes and rows.
+# Return everything that is known about a job or key: notes and rows.
 sub show_history
 {
 	my ($verdict, $dir, $id) = @_;

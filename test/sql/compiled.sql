@@ -1,5 +1,5 @@
--- What a session has compiled or planned is not used in users' code, and what users'
--- code has compiled or planned is not used in the session.
+-- Users' code does not use what the session has compiled or planned, and the
+-- session does not use what users' code has compiled or planned.
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
@@ -51,7 +51,7 @@ SELECT taskq.register_handler('co-order', 'co_low.work(jsonb)', validator => 'co
 	taskq.register_handler('co-day', validator => 'co_low.check_day(jsonb)'),
 	taskq.register_handler('co-known', validator => 'co_low.check_known(jsonb)'),
 	taskq.register_handler('co-retry', retry_function => 'co_low.later(integer, jsonb)') \g /dev/null
--- what their making has compiled is out of date now
+-- what was compiled at their creation is out of date now
 \o /dev/null
 SELECT format('ALTER FUNCTION %s COST 200', oid::regprocedure) FROM pg_proc WHERE pronamespace = 'co_low'::regnamespace \gexec
 \o
@@ -59,7 +59,7 @@ RESET search_path;
 RESET ROLE;
 
 SET ROLE regress_producer;
--- It finds out whether it runs as somebody else.
+-- It detects whether it runs as another role.
 CREATE FUNCTION pg_temp.spies(t text) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
 	IF current_user <> 'regress_producer' THEN
@@ -70,22 +70,22 @@ END $$;
 CREATE FUNCTION pg_temp.known(status text) RETURNS boolean LANGUAGE sql AS $$ SELECT pg_temp.spies($1) $$;
 CREATE DOMAIN pg_temp.status AS text CHECK (pg_temp.spies(value));
 SELECT co_low.check_order('{"status": "x"}') \g /dev/null
-SELECT lives_ok($$ SELECT taskq.validate_task('co-order', '{"status": "x"}') $$, 'a validator is not what a producer has compiled');
-SELECT lives_ok($$ SELECT co_low.check_order('{"status": "x"}') $$, 'nor is it the other way');
+SELECT lives_ok($$ SELECT taskq.validate_task('co-order', '{"status": "x"}') $$, 'a validator does not use what a producer''s session has compiled');
+SELECT lives_ok($$ SELECT co_low.check_order('{"status": "x"}') $$, 'the session does not use what a validator has compiled');
 SET search_path = pg_temp, public, co_low;
-SELECT lives_ok($$ SELECT co_low.check_known('{"status": "x"}') $$, 'the check of a domain that a producer plans');
+SELECT lives_ok($$ SELECT co_low.check_known('{"status": "x"}') $$, 'a producer''s session plans the check of a domain');
 RESET search_path;
-SELECT lives_ok($$ SELECT taskq.validate_task('co-known', '{"status": "x"}') $$, 'is not what a validator meets');
+SELECT lives_ok($$ SELECT taskq.validate_task('co-known', '{"status": "x"}') $$, 'a validator does not use the plan of that check');
 SET datestyle = 'SQL, DMY';
-SELECT is(co_low.check_day('{"day": "01/02/2027"}'), NULL, 'a producer''s settings');
+SELECT is(co_low.check_day('{"day": "01/02/2027"}'), NULL, 'a producer''s session compiles with its own settings');
 RESET datestyle;
-SELECT throws_ok($$ SELECT taskq.validate_task('co-day', '{"day": "2027-02-01"}') $$, 'TQ009', NULL, 'do not get it past a validator');
+SELECT throws_ok($$ SELECT taskq.validate_task('co-day', '{"day": "2027-02-01"}') $$, 'TQ009', NULL, 'a validator does not use those settings');
 SELECT co_low.later(1, '{}') \g /dev/null
 RESET ROLE;
 SELECT taskq.enqueue_job('co-retry') AS retry \gset
 SELECT job_id, epoch FROM taskq.claim_job(task_types => '{co-retry}') \gset
-SELECT lives_ok(format('SELECT taskq.fail_job(%s, %s)', :job_id, :epoch), 'a retry function is compiled for itself');
-SELECT is(run_at - now() BETWEEN interval '6 min' AND interval '8 min', true, 'and asked') FROM taskq.all_jobs WHERE job_id = :retry;
+SELECT lives_ok(format('SELECT taskq.fail_job(%s, %s)', :job_id, :epoch), 'a retry function does not use what the session has compiled');
+SELECT is(run_at - now() BETWEEN interval '6 min' AND interval '8 min', true, 'the retry function decides about the delay') FROM taskq.all_jobs WHERE job_id = :retry;
 
 DROP DOMAIN pg_temp.status;
 
@@ -129,28 +129,28 @@ RESET search_path;
 RESET ROLE;
 SET search_path = co_app, public;
 SET timezone = 'Europe/Paris';
-SELECT lives_ok($$ SELECT taskq.validate_task('co-traps', '{}') $$, 'a validator calls functions of others');
-SELECT lives_ok($$ SELECT co_app.set_status('new') $$, 'which are the session''s own when it calls them');
-SELECT is(co_app.opens(), '2027-01-02 09:00+01', 'by its own settings');
-SELECT is(co_app.has_no_value(NULL), NULL, 'all of them');
-SELECT lives_ok($$ SELECT taskq.validate_task('co-traps', '{}') $$, 'and again');
-SELECT is(co_app.opens(), '2027-01-02 09:00+01', 'the other way');
+SELECT lives_ok($$ SELECT taskq.validate_task('co-traps', '{}') $$, 'a validator calls functions of other roles');
+SELECT lives_ok($$ SELECT co_app.set_status('new') $$, 'the session does not use what the validator has compiled of them');
+SELECT is(co_app.opens(), '2027-01-02 09:00+01', 'the session uses its own settings');
+SELECT is(co_app.has_no_value(NULL), NULL, 'the session uses its own domain checks');
+SELECT lives_ok($$ SELECT taskq.validate_task('co-traps', '{}') $$, 'the validator works again');
+SELECT is(co_app.opens(), '2027-01-02 09:00+01', 'the session uses its own settings again');
 
 -- runs by hand ---------------------------------------------------------------------
 SELECT taskq.grant_access('regress_low', k) FROM unnest('{producer,operator,worker}'::text[]) k \g /dev/null
 SELECT taskq.enqueue_job('co-order', '{"status": "x"}') AS by_hand \gset
 SET SESSION AUTHORIZATION regress_low;
 SET search_path = co_low, public;
-SELECT is(result, '{"day": "02 Jan", "hour": 9}', 'a run by hand has its own settings') FROM taskq.run_job(:by_hand);
+SELECT is(result, '{"day": "02 Jan", "hour": 9}', 'a run by hand uses its own settings') FROM taskq.run_job(:by_hand);
 SET datestyle = 'SQL, DMY';
-SELECT is(co_low.work('{}'), '{"day": "01 Feb", "hour": 10}', 'the session that runs it keeps its own');
+SELECT is(co_low.work('{}'), '{"day": "01 Feb", "hour": 10}', 'the session keeps its own settings after the run');
 RESET datestyle;
 RESET timezone;
 RESET SESSION AUTHORIZATION;
 SET search_path = co_app, public;
 CREATE OR REPLACE FUNCTION co_app.set_status(s text) RETURNS text LANGUAGE sql AS $$ SELECT 'replaced' $$;
 SELECT is(co_app.set_status('new'), 'replaced', 'a function that users'' code has called can be replaced');
-SELECT lives_ok($$ SELECT taskq.validate_task('co-traps', '{}') $$, 'and called again');
+SELECT lives_ok($$ SELECT taskq.validate_task('co-traps', '{}') $$, 'the validator works after the replacement');
 RESET search_path;
 
 SELECT * FROM finish();

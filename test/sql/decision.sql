@@ -16,19 +16,19 @@ SET SESSION AUTHORIZATION tq_decision;
 \i examples/decision/handlers.sql
 INSERT INTO j SELECT 'order' || o, taskq.enqueue_job('route_order', jsonb_build_object('order_id', o)) FROM generate_series(1, 4) o;
 \o
-SELECT ok(pg_temp.came($$ SELECT count(*) = 8 AND bool_and(finished_at IS NOT NULL) FROM taskq.all_jobs WHERE task_type IN ('route_order', 'charge_card', 'review_order', 'declare_customs') $$), 'the example''s jobs end');
+SELECT ok(pg_temp.came($$ SELECT count(*) = 8 AND bool_and(finished_at IS NOT NULL) FROM taskq.all_jobs WHERE task_type IN ('route_order', 'charge_card', 'review_order', 'declare_customs') $$), 'all jobs of the example end');
 CREATE FUNCTION pg_temp.decided(n text) RETURNS text LANGUAGE sql AS
 	$$ SELECT concat_ws(' ', state, attempt, result - 'job_ids', last_error) FROM taskq.all_jobs WHERE job_id = pg_temp.id(n) $$;
 SELECT is(pg_temp.decided('order1'), 'completed 1 {"activated_steps": ["charge_card"], "routing_context": {"rule": "small order", "amount": 40, "country": "DE"}}', 'a decision keeps the steps and the reason');
-SELECT is(pg_temp.decided('order2'), 'completed 1 {"activated_steps": ["review_order"], "routing_context": {"rule": "large order", "amount": 900, "country": "DE"}}', 'another way');
-SELECT is(pg_temp.decided('order3'), 'completed 1 {"activated_steps": ["charge_card", "declare_customs"], "routing_context": {"rule": "small order", "amount": 40, "country": "NO"}}', 'both ways');
-SELECT is(pg_temp.decided('order4'), 'discarded 1 the decision activates steps that are not registered: refund_by_pigeon', 'no way');
-SELECT is(pg_temp.attempts('order4'), '1 failed permanent_error', 'which no retry mends');
-SELECT is(sqlstate || ': ' || detail, 'TQ020: Registered types: ' || array_to_string(taskq.get_registered_types(), ', ') || '.', 'the detail lists what is registered') FROM taskq.attempts WHERE job_id = pg_temp.id('order4');
+SELECT is(pg_temp.decided('order2'), 'completed 1 {"activated_steps": ["review_order"], "routing_context": {"rule": "large order", "amount": 900, "country": "DE"}}', 'a decision may choose another step');
+SELECT is(pg_temp.decided('order3'), 'completed 1 {"activated_steps": ["charge_card", "declare_customs"], "routing_context": {"rule": "small order", "amount": 40, "country": "NO"}}', 'a decision may choose several steps');
+SELECT is(pg_temp.decided('order4'), 'discarded 1 the decision activates steps that are not registered: refund_by_pigeon', 'a decision with an unknown step fails');
+SELECT is(pg_temp.attempts('order4'), '1 failed permanent_error', 'the failure is permanent');
+SELECT is(sqlstate || ': ' || detail, 'TQ020: Registered types: ' || array_to_string(taskq.get_registered_types(), ', ') || '.', 'the detail lists the registered types') FROM taskq.attempts WHERE job_id = pg_temp.id('order4');
 SELECT is(s.task_type || ' ' || s.state || ' ' || (s.payload = d.payload) || ' ' || s.priority, CASE n WHEN 1 THEN 'charge_card completed true 0' ELSE 'declare_customs completed true 10' END, 'step ' || n || ' was enqueued, for the same order')
 	FROM taskq.all_jobs d, jsonb_array_elements_text(d.result->'job_ids') WITH ORDINALITY i (id, n), taskq.all_jobs s WHERE d.job_id = pg_temp.id('order3') AND s.job_id = i.id::bigint ORDER BY n;
-SELECT is(string_agg(cardinality(history)::text, ' ' ORDER BY order_id), '1 1 2 0', 'and ran') FROM decision.customer_order;
-SELECT is((SELECT array_agg(h ORDER BY h COLLATE "C") FROM unnest(history) h), '{charge_card,declare_customs}', 'each once') FROM decision.customer_order WHERE order_id = 3;
+SELECT is(string_agg(cardinality(history)::text, ' ' ORDER BY order_id), '1 1 2 0', 'the steps ran') FROM decision.customer_order;
+SELECT is((SELECT array_agg(h ORDER BY h COLLATE "C") FROM unnest(history) h), '{charge_card,declare_customs}', 'each step ran once') FROM decision.customer_order WHERE order_id = 3;
 RESET SESSION AUTHORIZATION;
 SELECT taskq.pause_pool('tq_decision'), taskq.create_queue('de-q'), taskq.register_handler('de-ext') \gset
 
@@ -42,51 +42,51 @@ BEGIN
 	RETURN answer;
 END $$;
 SELECT taskq.register_handler('de-does', 'decision.does(jsonb)', retry_base => '1 h') \gset
--- what becomes of a job that does this: state, result or error
+-- the outcome of a job that runs this: state, result or error
 CREATE FUNCTION pg_temp.does(n text, statement text) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
 	INSERT INTO j VALUES (n, taskq.enqueue_job('de-does', jsonb_build_object('do', statement), tags => '{a,b}', tenant_id => 'ten', group_key => 'grp', correlation_id => 'cor'));
 	RETURN (SELECT concat_ws(' ', r.state, r.result - 'job_ids', r.error) FROM taskq.run_job(pg_temp.id(n)) r);
 END $$;
--- the steps that a job has activated: type, payload, queue, priority, wait
+-- the steps that a job has activated: type, payload, queue, priority, delay
 CREATE FUNCTION pg_temp.steps(n text) RETURNS text LANGUAGE sql AS $$
 	SELECT string_agg(concat_ws(' ', s.task_type, s.payload, s.queue, s.priority, round(extract(epoch FROM s.run_at - s.created_at))), ', ' ORDER BY i.n)
 	FROM taskq.all_jobs d, jsonb_array_elements_text(d.result->'job_ids') WITH ORDINALITY i (id, n), taskq.all_jobs s WHERE d.job_id = pg_temp.id(steps.n) AND s.job_id = i.id::bigint $$;
-SELECT is(pg_temp.does('plain', $$ SELECT taskq.decision('{de-ext}', payload => '{"x": 1}') $$), 'completed {"activated_steps": ["de-ext"], "routing_context": {}}', 'without a context');
-SELECT is(pg_temp.steps('plain'), 'de-ext {"x": 1} default 0 0', 'with a payload for the steps');
-SELECT is((SELECT concat_ws(' ', tags, tenant_id, group_key, correlation_id) FROM taskq.all_jobs WHERE job_id = (d.result->'job_ids'->0)::bigint), '{a,b} ten grp cor', 'a step works for whom the decision did')
+SELECT is(pg_temp.does('plain', $$ SELECT taskq.decision('{de-ext}', payload => '{"x": 1}') $$), 'completed {"activated_steps": ["de-ext"], "routing_context": {}}', 'a decision without a context has an empty one');
+SELECT is(pg_temp.steps('plain'), 'de-ext {"x": 1} default 0 0', 'a step has the payload of the decision');
+SELECT is((SELECT concat_ws(' ', tags, tenant_id, group_key, correlation_id) FROM taskq.all_jobs WHERE job_id = (d.result->'job_ids'->0)::bigint), '{a,b} ten grp cor', 'a step has the tags, tenant, group and correlation id of the decision''s job')
 	FROM taskq.all_jobs d WHERE job_id = pg_temp.id('plain');
 SELECT is(pg_temp.does('options', $$ SELECT taskq.decision('{de-ext,charge_card}', '{"why": [1]}', '2', '{"de-ext": {"payload": null, "queue": "de-q", "priority": -7, "delay": "1 h"}, "other": {"priority": 3}}') $$),
-	'completed {"activated_steps": ["de-ext", "charge_card"], "routing_context": {"why": [1]}}', 'with options');
-SELECT is(pg_temp.steps('options'), 'de-ext null de-q -7 3600, charge_card 2 default 0 0', 'each step has its own');
-SELECT is(pg_temp.does('none', $$ SELECT taskq.decision('{}', '{"why": "nothing to do"}') $$), 'completed {"activated_steps": [], "routing_context": {"why": "nothing to do"}}', 'nothing may follow');
-SELECT is(result->'job_ids', '[]', 'and nothing does') FROM taskq.all_jobs WHERE job_id = pg_temp.id('none');
+	'completed {"activated_steps": ["de-ext", "charge_card"], "routing_context": {"why": [1]}}', 'a decision may have options for its steps');
+SELECT is(pg_temp.steps('options'), 'de-ext null de-q -7 3600, charge_card 2 default 0 0', 'each step has its own options');
+SELECT is(pg_temp.does('none', $$ SELECT taskq.decision('{}', '{"why": "nothing to do"}') $$), 'completed {"activated_steps": [], "routing_context": {"why": "nothing to do"}}', 'a decision may have no steps');
+SELECT is(result->'job_ids', '[]', 'a decision without steps enqueues no job') FROM taskq.all_jobs WHERE job_id = pg_temp.id('none');
 SELECT is(pg_temp.does('self', $$ SELECT taskq.decision('{de-does}', payload => '{"do": "SELECT ''1''::jsonb"}') $$), 'completed {"activated_steps": ["de-does"], "routing_context": {}}', 'a type may activate itself');
 SELECT is(pg_temp.does('hand', $$ SELECT '{"$taskq": "decision", "activated_steps": ["de-ext"]}' $$), 'completed {"$taskq": "decision", "activated_steps": ["de-ext"]}', 'an object that only looks like a decision is data');
-SELECT is(pg_temp.does('through', $$ SELECT taskq.decision('{de-ext}')::text::jsonb $$), 'completed {"activated_steps": ["de-ext"], "routing_context": {}}', 'one that came through a language''s own types is a decision');
-SELECT is(pg_temp.steps('through'), 'de-ext {"do": " SELECT taskq.decision(''{de-ext}'')::text::jsonb "} default 0 0', 'the payload is the decision''s own unless another is given');
+SELECT is(pg_temp.does('through', $$ SELECT taskq.decision('{de-ext}')::text::jsonb $$), 'completed {"activated_steps": ["de-ext"], "routing_context": {}}', 'a decision that was converted to another type and back is a decision');
+SELECT is(pg_temp.steps('through'), 'de-ext {"do": " SELECT taskq.decision(''{de-ext}'')::text::jsonb "} default 0 0', 'a step has the payload of the decision''s job unless another is given');
 SET search_path = decision, public;
-SELECT is(pg_temp.does('path', $$ SELECT taskq.decision('{de-ext}', step_options => '{"de-ext": {"priority": 5}}') $$), 'completed {"activated_steps": ["de-ext"], "routing_context": {}}', 'whatever the search_path');
+SELECT is(pg_temp.does('path', $$ SELECT taskq.decision('{de-ext}', step_options => '{"de-ext": {"priority": 5}}') $$), 'completed {"activated_steps": ["de-ext"], "routing_context": {}}', 'a decision does not depend on the search_path');
 RESET search_path;
 
 -- nothing or all --------------------------------------------------------------
 SELECT count(*) AS before FROM taskq.all_jobs \gset
-SELECT is(pg_temp.does('some', $$ SELECT taskq.decision('{de-ext,nobody,charge_card,nothing}') $$), 'discarded the decision activates steps that are not registered: nobody, nothing', 'one unknown step');
-SELECT is(count(*), (:before + 1)::bigint, 'and none is enqueued') FROM taskq.all_jobs;
-SELECT is(pg_temp.does('late', $$ SELECT taskq.decision('{de-ext,charge_card}', step_options => '{"charge_card": {"queue": "de-nowhere"}}') $$), 'retryable queue "de-nowhere" does not exist', 'an option that is refused');
-SELECT is(count(*), (:before + 2)::bigint, 'rolls back the steps before it') FROM taskq.all_jobs;
+SELECT is(pg_temp.does('some', $$ SELECT taskq.decision('{de-ext,nobody,charge_card,nothing}') $$), 'discarded the decision activates steps that are not registered: nobody, nothing', 'a decision with an unknown step fails, and names all unknown steps');
+SELECT is(count(*), (:before + 1)::bigint, 'a decision with an unknown step enqueues no step') FROM taskq.all_jobs;
+SELECT is(pg_temp.does('late', $$ SELECT taskq.decision('{de-ext,charge_card}', step_options => '{"charge_card": {"queue": "de-nowhere"}}') $$), 'retryable queue "de-nowhere" does not exist', 'a decision with a wrong option for a step fails');
+SELECT is(count(*), (:before + 2)::bigint, 'the steps before it are rolled back') FROM taskq.all_jobs;
 SELECT matches(pg_temp.does('bad' || n, format('SELECT taskq.decision(%s)', d)), '^discarded ' || e, 'refused: ' || d) FROM (VALUES
 	(1, $$'{de-ext,de-ext}'$$, 'step "de-ext" is activated twice'),
 	(2, $$'{}', '1'$$, 'routing_context of a decision must be an object'), (3, $$'{}', step_options => '[]'$$, 'step_options of a'),
 	(4, $$'{de-ext}', step_options => '{"de-ext": 1}'$$, 'de-ext of a decision must be an object'), (5, $$'{de-ext}', step_options => '{"de-ext": {"dealy": "1 h"}}'$$, 'unknown option "dealy" of step "de-ext"'),
 	(6, $$'{de-ext}', step_options => '{"de-ext": {"priority": "high"}}'$$, 'invalid input syntax for type integer'),
 	(7, $$'{de-ext}', step_options => '{"de-ext": {"delay": "-1 h"}}'$$, 'delay "[^"]*" is out of range')) x (n, d, e) ORDER BY n;
-SELECT matches(pg_temp.does('many', $$ SELECT taskq.decision(array_agg('s' || n)) FROM generate_series(1, 1001) n $$), '^discarded a decision activates 1001 steps', 'and more than a thousand');
-SELECT is(count(*), (:before + 10)::bigint, 'none of them enqueued anything') FROM taskq.all_jobs;
-SELECT throws_ok($$ SELECT taskq.decision(NULL) $$, '22004', NULL, 'no steps');
-SELECT throws_ok($$ SELECT taskq.decision('{NULL}') $$, '22004', NULL, 'no step');
-SELECT throws_ok($$ SELECT taskq.decision('{"a b"}') $$, '22023', NULL, 'a step that can be no task type');
-SELECT is(taskq.decision('{a}', NULL), '{"$taskq": "decision", "activated_steps": ["a"]}', 'no context');
+SELECT matches(pg_temp.does('many', $$ SELECT taskq.decision(array_agg('s' || n)) FROM generate_series(1, 1001) n $$), '^discarded a decision activates 1001 steps', 'a decision with more than a thousand steps fails');
+SELECT is(count(*), (:before + 10)::bigint, 'none of the refused decisions enqueued a job') FROM taskq.all_jobs;
+SELECT throws_ok($$ SELECT taskq.decision(NULL) $$, '22004', NULL, 'activated_steps must not be NULL');
+SELECT throws_ok($$ SELECT taskq.decision('{NULL}') $$, '22004', NULL, 'activated_steps must not contain NULL');
+SELECT throws_ok($$ SELECT taskq.decision('{"a b"}') $$, '22023', NULL, 'a step must be a valid task type');
+SELECT is(taskq.decision('{a}', NULL), '{"$taskq": "decision", "activated_steps": ["a"]}', 'routing_context may be NULL');
 
 -- external workers ------------------------------------------------------------
 RESET SESSION AUTHORIZATION;
@@ -94,12 +94,12 @@ SELECT taskq.register_handler('de-route') \gset
 INSERT INTO j VALUES ('ext', taskq.enqueue_job('de-route', '{"n": "ext"}', tenant_id => 'ten', correlation_id => 'cor'));
 SELECT pg_temp.take('de-w', 'de-route') \gset
 SELECT throws_ok(pg_temp.of('ext', $$ SELECT taskq.complete_job(%s, %s, taskq.decision('{de-ext,nobody}')) $$), 'TQ020', NULL, 'an external worker''s decision for an unknown step is refused');
-SELECT is(pg_temp.state('ext'), 'running 1', 'and the job is still its own');
-SELECT is(pg_temp.of('ext', $$ SELECT taskq.complete_job(%s, %s, taskq.decision('{de-ext}', '{"why": 1}')) $$) IS NOT NULL, true, '(a decision)');
-SELECT is(taskq.complete_job(pg_temp.id('ext'), pg_temp.e('ext'), taskq.decision('{de-ext}', '{"why": 1}')), true, 'complete_job takes a decision');
-SELECT is(taskq.complete_job(pg_temp.id('ext'), pg_temp.e('ext'), taskq.decision('{de-ext}', '{"why": 1}')), false, 'and once only');
-SELECT is(pg_temp.decided('ext') || ': ' || pg_temp.steps('ext'), 'completed 1 {"activated_steps": ["de-ext"], "routing_context": {"why": 1}}: de-ext {"n": "ext"} default 0 0', 'with the same result');
-SELECT is(count(*), 1::bigint, 'and one step') FROM taskq.all_jobs WHERE task_type = 'de-ext' AND payload->>'n' = 'ext' AND tenant_id = 'ten' AND correlation_id = 'cor';
+SELECT is(pg_temp.state('ext'), 'running 1', 'the external worker still has the job');
+SELECT is(pg_temp.of('ext', $$ SELECT taskq.complete_job(%s, %s, taskq.decision('{de-ext}', '{"why": 1}')) $$) IS NOT NULL, true, 'an external worker builds a decision');
+SELECT is(taskq.complete_job(pg_temp.id('ext'), pg_temp.e('ext'), taskq.decision('{de-ext}', '{"why": 1}')), true, 'complete_job() accepts a decision');
+SELECT is(taskq.complete_job(pg_temp.id('ext'), pg_temp.e('ext'), taskq.decision('{de-ext}', '{"why": 1}')), false, 'a repeated complete_job() returns false');
+SELECT is(pg_temp.decided('ext') || ': ' || pg_temp.steps('ext'), 'completed 1 {"activated_steps": ["de-ext"], "routing_context": {"why": 1}}: de-ext {"n": "ext"} default 0 0', 'the job has the first result');
+SELECT is(count(*), 1::bigint, 'one step was enqueued') FROM taskq.all_jobs WHERE task_type = 'de-ext' AND payload->>'n' = 'ext' AND tenant_id = 'ten' AND correlation_id = 'cor';
 
 -- rights ----------------------------------------------------------------------
 SELECT taskq.revoke_access('tq_decision', 'producer') \gset
@@ -107,9 +107,9 @@ INSERT INTO j VALUES ('right', taskq.enqueue_job('de-does', '{"do": "SELECT task
 SELECT pg_temp.take('de-w', 'de-route') \gset
 UPDATE j SET e = (SELECT epoch FROM taskq.all_jobs WHERE job_id = id) WHERE name = 'right-ext';
 SET SESSION AUTHORIZATION tq_decision;
-SELECT is(state || ' ' || error, 'retryable permission denied for function enqueue_job', 'a handler whose role may not enqueue decides nothing') FROM taskq.run_job(pg_temp.id('right'));
-SELECT throws_ok(pg_temp.of('right-ext', $$ SELECT taskq.complete_job(%s, %s, taskq.decision('{de-ext}')) $$), '42501', NULL, 'nor does such a worker');
-SELECT is(taskq.complete_job(pg_temp.id('right-ext'), pg_temp.e('right-ext'), '{"done": 1}'), true, 'which may complete without');
+SELECT is(state || ' ' || error, 'retryable permission denied for function enqueue_job', 'a decision fails if the handler''s role may not enqueue') FROM taskq.run_job(pg_temp.id('right'));
+SELECT throws_ok(pg_temp.of('right-ext', $$ SELECT taskq.complete_job(%s, %s, taskq.decision('{de-ext}')) $$), '42501', NULL, 'complete_job() with a decision is refused if the worker may not enqueue');
+SELECT is(taskq.complete_job(pg_temp.id('right-ext'), pg_temp.e('right-ext'), '{"done": 1}'), true, 'such a worker can complete the job without a decision');
 RESET SESSION AUTHORIZATION;
 
 SELECT finish();

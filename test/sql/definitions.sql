@@ -1,5 +1,5 @@
--- The definitions of taskq's objects stay as CREATE EXTENSION has made them; where
--- they were changed nevertheless, taskq says so and does not crash.
+-- The definitions of taskq's objects stay as CREATE EXTENSION has made them. If
+-- they are changed nevertheless, taskq raises an error and does not crash.
 \set ECHO none
 \i test/sql/include/tap.sql
 BEGIN;
@@ -7,7 +7,7 @@ SELECT plan(63);
 SELECT taskq.register_handler('definitions'), taskq.create_queue('definitions') \g /dev/null
 SELECT taskq.enqueue_job('definitions', queue => 'definitions') \gset
 
--- past the guard: the catalogue is written to
+-- changes past the guard, directly in the catalogs
 CREATE FUNCTION pg_temp.retype(relation regclass, col name, type regtype) RETURNS void LANGUAGE sql AS $$
 	UPDATE pg_attribute a SET atttypid = t.oid, attlen = t.typlen, attbyval = t.typbyval, attalign = t.typalign, attstorage = t.typstorage
 		FROM pg_type t WHERE t.oid = type AND attrelid = relation AND attname = col $$;
@@ -18,7 +18,7 @@ FROM (VALUES ('taskq.job', 'priority', 'text', $$FROM taskq.claim_job('definitio
 	('taskq.jobs', 'priority', 'text', $$taskq.enqueue_job('definitions')$$, 'column "priority" of table taskq.jobs was changed'),
 	('taskq.queue_defs', 'paused', 'text', $$taskq.create_queue('definitions2')$$, 'column "paused" of table taskq.queue_defs was changed'),
 	('taskq.handler_changes', 'changed_at', 'text', $$taskq.unregister_handler('definitions')$$, 'column "changed_at" of table taskq.handler_changes was changed')) v (relation, col, type, call, message);
-SELECT lives_ok($$SELECT priority + 1 FROM taskq.claim_job('definitions', '{definitions}')$$, 'and all is as before');
+SELECT lives_ok($$SELECT priority + 1 FROM taskq.claim_job('definitions', '{definitions}')$$, 'a claim works again after the change was rolled back');
 
 -- the guard: nothing of the extension is renamed, moved, replaced, altered or given away
 CREATE ROLE regress_definitions;
@@ -63,7 +63,7 @@ SELECT throws_ok(format('SELECT pg_temp.as_writer(%L)', sql), '42501', 'role "re
 	('taskq.handlers', 'SELECT 1 FROM taskq.handlers FOR UPDATE'), ('taskq.handlers', 'DELETE FROM definitions.through'),
 	('taskq.job_history', 'DELETE FROM taskq.job_history'), ('taskq.job_history_overflow', 'DELETE FROM taskq.job_history_overflow')) v (t, sql);
 
--- by whom the extension belongs to, who may be another one
+-- by the owner of the extension, which may change
 CREATE ROLE regress_definitions_owner SUPERUSER;
 CREATE ROLE regress_definitions_next;
 GRANT pg_read_server_files TO regress_definitions_next;
@@ -79,14 +79,14 @@ CREATE EXTENSION taskq;
 RESET ROLE;
 REASSIGN OWNED BY regress_definitions_owner TO regress_definitions_next;
 SELECT is((SELECT extowner::regrole::text FROM pg_extension WHERE extname = 'taskq') || (SELECT string_agg(DISTINCT relowner::regrole::text, ',') FROM pg_class WHERE relnamespace = 'taskq'::regnamespace),
-	'regress_definitions_nextregress_definitions_next', 'REASSIGN OWNED gives away all');
+	'regress_definitions_nextregress_definitions_next', 'REASSIGN OWNED gives away the extension and its tables');
 SELECT lives_ok(format('SELECT pg_temp.as_next(%L)', sql), 'its owner: ' || sql) FROM pg_temp.writes() w (sql);
-SELECT lives_ok($$SELECT taskq.create_queue('definitions'), taskq.register_handler('definitions'), taskq.enqueue_job('definitions', queue => 'definitions')$$, 'and taskq works for it');
+SELECT lives_ok($$SELECT taskq.create_queue('definitions'), taskq.register_handler('definitions'), taskq.enqueue_job('definitions', queue => 'definitions')$$, 'taskq works for the new owner');
 ALTER ROLE regress_definitions_owner NOSUPERUSER;
 GRANT ALL ON ALL TABLES IN SCHEMA taskq TO regress_definitions_owner;
 GRANT USAGE ON SCHEMA taskq TO regress_definitions_owner;
 SET LOCAL ROLE regress_definitions_owner;
-SELECT throws_ok('DELETE FROM taskq.jobs', '42501', 'role "regress_definitions_owner" cannot write to taskq.jobs', 'but the owner of before is nobody');
+SELECT throws_ok('DELETE FROM taskq.jobs', '42501', 'role "regress_definitions_owner" cannot write to taskq.jobs', 'the former owner cannot write to the tables');
 RESET ROLE;
 SELECT * FROM finish();
 ROLLBACK;

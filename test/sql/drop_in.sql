@@ -1,13 +1,14 @@
--- A worker for all tenants without SECURITY DEFINER: an application's role that
--- was given 'worker' and nothing else claims and completes the jobs of every
--- tenant, reads no table, and cannot lead taskq astray by what it makes itself.
+-- A worker for all tenants without SECURITY DEFINER: an application's role with the
+-- access "worker" and nothing else claims and completes the jobs of all tenants. It
+-- cannot read any table, and cannot mislead taskq by objects that it creates.
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 SELECT plan(35);
 BEGIN;
 
--- The application: its tenants' rows are under row-level security, for its owner too.
+-- The application: the rows of its tenants are under row-level security, also for
+-- its owner.
 CREATE ROLE regress_shop;
 CREATE SCHEMA shop AUTHORIZATION regress_shop;
 SET LOCAL ROLE regress_shop;
@@ -22,7 +23,8 @@ SELECT taskq.register_handler('drop-in'), taskq.register_handler('drop-in-other'
 SELECT pg_temp.add(t, 'drop-in') FROM unnest('{first,waits,gone}'::text[]) t \g /dev/null
 INSERT INTO j SELECT t, taskq.enqueue_job('drop-in', jsonb_build_object('n', t), tenant_id => t) FROM unnest('{acme,bolt,coil}'::text[]) t;
 
--- The worker's role. What it makes is named like what taskq uses, and tells who it was called by.
+-- The worker's role. Its objects have the same names as those that taskq uses, and
+-- record the role that calls them.
 CREATE ROLE regress_drop_in LOGIN;
 SELECT taskq.grant_access('regress_drop_in', 'worker') \gset
 CREATE SCHEMA hostile AUTHORIZATION regress_drop_in;
@@ -72,7 +74,7 @@ BEGIN
 	CREATE FUNCTION hostile.id_to_text(hostile.id) RETURNS pg_catalog.text LANGUAGE sql AS $f$ SELECT ($1).a FROM hostile.trap('cast') $f$;
 	CREATE CAST (hostile.id AS pg_catalog.text) WITH FUNCTION hostile.id_to_text AS IMPLICIT;
 END $$;
--- and settings that change how a statement is read, planned or answered
+-- settings that change how a statement is parsed, planned or shown
 SET search_path = hostile, pg_temp, pg_catalog, taskq;
 SET row_security = off;
 SET standard_conforming_strings = off;
@@ -107,18 +109,18 @@ SELECT count(*) AS called_by_taskq FROM hostile.called \gset
 RESET search_path;
 RESET ALL;
 RESET SESSION AUTHORIZATION;
-SELECT is(:'first_task_type' || ' ' || :'first_attempt' || ' ' || :'first_worker_id', 'drop-in 1 drop-in', 'a role with nothing but the access of a worker claims a job, and its attempt is counted');
-SELECT is(:'first_job_id'::bigint, pg_temp.id('first'), 'the first in order');
-SELECT is(:'registered' || :'beat' || :'snoozed' || :'status' || :'released' || :'failed' || :'cancelled', 'toktoktt' || 'cancelled', 'it registers, beats, snoozes, releases, fails and cancels');
-SELECT is(:completed, 3, 'and completes');
-SELECT is(array_agg(tenant_id || ' ' || state || ' ' || (result->>'sent') ORDER BY tenant_id), '{acme completed true,bolt completed true,coil completed true}', 'the jobs of all tenants')
+SELECT is(:'first_task_type' || ' ' || :'first_attempt' || ' ' || :'first_worker_id', 'drop-in 1 drop-in', 'a role with the access worker claims a job, and its attempt counts');
+SELECT is(:'first_job_id'::bigint, pg_temp.id('first'), 'the claim returns the first job in order');
+SELECT is(:'registered' || :'beat' || :'snoozed' || :'status' || :'released' || :'failed' || :'cancelled', 'toktoktt' || 'cancelled', 'the worker registers, sends a heartbeat, snoozes, releases, fails and cancels');
+SELECT is(:completed, 3, 'the worker completes jobs');
+SELECT is(array_agg(tenant_id || ' ' || state || ' ' || (result->>'sent') ORDER BY tenant_id), '{acme completed true,bolt completed true,coil completed true}', 'the worker completes jobs of all tenants')
 	FROM taskq.all_jobs WHERE tenant_id IS NOT NULL AND task_type = 'drop-in';
-SELECT is(pg_temp.state('first') || ', ' || pg_temp.state('waits') || ', ' || pg_temp.state('gone'), 'scheduled 0, retryable 1, cancelled 1', 'what it said of the others is so');
-SELECT is(:'known' || ' ' || :'delay', 't 0:00:07', 'every call answers as it would anybody');
-SELECT is(:ran, 0, 'with nothing to run by hand');
+SELECT is(pg_temp.state('first') || ', ' || pg_temp.state('waits') || ', ' || pg_temp.state('gone'), 'scheduled 0, retryable 1, cancelled 1', 'the other jobs have the states of these calls');
+SELECT is(:'known' || ' ' || :'delay', 't 0:00:07', 'helper functions work for the worker');
+SELECT is(:ran, 0, 'run_all() runs no job without a handler of the role');
 
 -- and whom its own objects were called by --------------------------------------
-SELECT is(:called_by_taskq, 0, 'none of the tables, functions, operators, types and casts of its own was used by taskq');
+SELECT is(:called_by_taskq, 0, 'taskq used none of the tables, functions, operators, types and casts that the role has created');
 SET SESSION AUTHORIZATION regress_drop_in;
 SET search_path = hostile, pg_temp, pg_catalog, taskq;
 SELECT 'a'::pg_catalog.text = 'b'::pg_catalog.text AS trapped, now() AS trapped_now \gset
@@ -128,8 +130,8 @@ RESET search_path;
 RESET SESSION AUTHORIZATION;
 SELECT is(array_agg(what || ' ' || who ORDER BY what COLLATE "C"),
 	'{cast regress_drop_in,domain text regress_drop_in,jobs regress_drop_in,now regress_drop_in,operator text regress_drop_in}'::text[] COLLATE "C",
-	'they are used by what it writes itself, and run as itself: an argument of a type of its own, too') FROM hostile.called;
-SELECT is(:'by_cast' || :'by_domain', 'tt', 'and taskq sees the value');
+	'the role''s own statements use these objects as the role, also for an argument of its own type') FROM hostile.called;
+SELECT is(:'by_cast' || :'by_domain', 'tt', 'taskq gets the value of such an argument');
 
 -- a handler of that role, run and settled in one session
 TRUNCATE hostile.called;
@@ -150,7 +152,7 @@ CREATE TEMP TABLE ran AS SELECT state FROM taskq.run_all();
 RESET search_path;
 RESET SESSION AUTHORIZATION;
 SELECT is(array_agg(state ORDER BY state COLLATE "C"), '{completed,retryable}'::text[] COLLATE "C", 'a handler of the role runs, and one fails') FROM ran;
-SELECT is(array_agg(DISTINCT who::text), '{regress_drop_in}', 'what it makes is run as the role, never as who settles its jobs') FROM hostile.called;
+SELECT is(array_agg(DISTINCT who::text), '{regress_drop_in}', 'objects of the role are run as the role, never as the role that settles its jobs') FROM hostile.called;
 
 -- what it cannot read ------------------------------------------------------------
 CREATE FUNCTION pg_temp.readable(VARIADIC schemas text[]) RETURNS SETOF text LANGUAGE sql AS $$
@@ -159,18 +161,18 @@ CREATE FUNCTION pg_temp.readable(VARIADIC schemas text[]) RETURNS SETOF text LAN
 	WHERE relnamespace = ANY (schemas::regnamespace[]) AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
 		AND CASE relkind WHEN 'S' THEN has_sequence_privilege('regress_drop_in', oid, privilege)
 			ELSE has_table_privilege('regress_drop_in', oid, privilege) END $$;
-SELECT is_empty($$ SELECT pg_temp.readable('taskq', 'shop') $$, 'it has no right on any table, view or sequence of taskq or of the application');
+SELECT is_empty($$ SELECT pg_temp.readable('taskq', 'shop') $$, 'the role has no right on any table, view or sequence of taskq or of the application');
 SELECT is(pg_temp.as_role('regress_drop_in', format('SELECT count(*) FROM %s', what)), '42501', 'it cannot read ' || what)
 FROM unnest('{taskq.jobs,taskq.job_history,taskq.all_jobs,taskq.attempts,taskq.handlers,taskq.access_grants,shop.orders,shop.secrets}'::text[]) what;
-SELECT is(pg_temp.as_role('regress_drop_in', $$ SELECT taskq.list_handlers() $$), '42501', 'nor list the registry');
-SELECT is(pg_temp.as_role('regress_drop_in', $$ UPDATE taskq.jobs SET gate = 'o' $$), '42501', 'nor write a job''s row');
-SELECT is(pg_temp.as_role('regress_drop_in', $$ SELECT nextval('taskq.epoch_seq') $$), '42501', 'nor draw an epoch');
-SELECT is(pg_temp.as_role('regress_drop_in', $$ SELECT taskq.enqueue_job('drop-in') $$), '42501', 'nor enqueue');
-SELECT is(pg_temp.as_role('regress_drop_in', $$ SELECT taskq.register_handler('drop-in-new') $$), '42501', 'nor register a handler');
-SELECT is(pg_temp.as_role('regress_drop_in', $$ SELECT taskq.grant_access('regress_drop_in', 'admin') $$), '42501', 'nor give itself more');
-SELECT ok(NOT (rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication), 'nor has it got any attribute by it') FROM pg_roles WHERE rolname = 'regress_drop_in';
+SELECT is(pg_temp.as_role('regress_drop_in', $$ SELECT taskq.list_handlers() $$), '42501', 'the role cannot list the registry');
+SELECT is(pg_temp.as_role('regress_drop_in', $$ UPDATE taskq.jobs SET gate = 'o' $$), '42501', 'the role cannot update a job''s row');
+SELECT is(pg_temp.as_role('regress_drop_in', $$ SELECT nextval('taskq.epoch_seq') $$), '42501', 'the role cannot draw an epoch');
+SELECT is(pg_temp.as_role('regress_drop_in', $$ SELECT taskq.enqueue_job('drop-in') $$), '42501', 'the role cannot enqueue');
+SELECT is(pg_temp.as_role('regress_drop_in', $$ SELECT taskq.register_handler('drop-in-new') $$), '42501', 'the role cannot register a handler');
+SELECT is(pg_temp.as_role('regress_drop_in', $$ SELECT taskq.grant_access('regress_drop_in', 'admin') $$), '42501', 'the role cannot grant itself access');
+SELECT ok(NOT (rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication), 'the role has no privileged attribute') FROM pg_roles WHERE rolname = 'regress_drop_in';
 
--- what the application gives it stays under row-level security
+-- the application's rows stay under row-level security
 GRANT USAGE ON SCHEMA shop TO regress_drop_in;
 GRANT SELECT ON shop.orders TO regress_drop_in;
 INSERT INTO j SELECT 'again ' || t, taskq.enqueue_job('drop-in', jsonb_build_object('n', 'again ' || t), tenant_id => t) FROM unnest('{acme,bolt}'::text[]) t;
@@ -183,17 +185,17 @@ SELECT taskq.complete_job(:job_id, :epoch) AS done \gset
 SELECT string_agg(tenant, ' ') AS tenants_after FROM shop.orders \gset
 RESET SESSION AUTHORIZATION;
 SELECT is(:none_yet, 0, 'a claim does not lift row-level security');
-SELECT is(:'tenants'::text, 'acme', 'the worker says whose job it does, and sees that tenant''s rows');
-SELECT is(:'done' || ' ' || :'tenants_after', 't acme', 'as it does when the job is done');
+SELECT is(:'tenants'::text, 'acme', 'the worker sets the tenant of its job, and sees that tenant''s rows');
+SELECT is(:'done' || ' ' || :'tenants_after', 't acme', 'it still sees that tenant''s rows after the job is completed');
 
--- who was given nothing
+-- a role without access
 CREATE ROLE regress_drop_in_none;
-SELECT is(pg_temp.as_role('regress_drop_in_none', $$ SELECT taskq.claim_job() $$), '42501', 'who was given nothing claims nothing');
+SELECT is(pg_temp.as_role('regress_drop_in_none', $$ SELECT taskq.claim_job() $$), '42501', 'a role without access cannot claim');
 CREATE FUNCTION hostile.lend() RETURNS bigint LANGUAGE sql SECURITY DEFINER AS $$ SELECT job_id FROM taskq.claim_job('lent', '{drop-in}') $$;
 ALTER FUNCTION hostile.lend() OWNER TO regress_drop_in;
 GRANT USAGE ON SCHEMA hostile TO regress_drop_in_none;
-SELECT is(pg_temp.as_role('regress_drop_in_none', 'SELECT hostile.lend()'), pg_temp.id('again bolt')::text, 'unless a worker lends it one, by a SECURITY DEFINER function of its own');
-SELECT is(role::text, 'regress_drop_in', 'and answers for it by its name') FROM taskq.workers WHERE worker_id = 'lent';
+SELECT is(pg_temp.as_role('regress_drop_in_none', 'SELECT hostile.lend()'), pg_temp.id('again bolt')::text, 'a role without access can claim through a SECURITY DEFINER function of the worker');
+SELECT is(role::text, 'regress_drop_in', 'that claim is registered for the worker''s role') FROM taskq.workers WHERE worker_id = 'lent';
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -14,14 +14,14 @@ SELECT results_eq(format('SELECT task_type, queue, state, priority, attempt, max
 		started_at, finished_at, last_error, checkpoint, correlation_id FROM taskq.all_jobs WHERE job_id = %s', :id),
 	$$ SELECT 'enq-nobody', 'default', 'available', 0, 0, 20, 0::bigint, NULL::text, '{}'::jsonb, NULL::jsonb, NULL::jsonb, NULL::text[], NULL::text, NULL::text, true,
 		NULL::timestamptz, NULL::timestamptz, NULL::text, NULL::jsonb, NULL::text $$,
-	'a job of a type that is not registered, with nothing but defaults');
-SELECT is(taskq.enqueue_job('enq-nobody'), :id + 1::bigint, 'ids follow each other');
+	'a job of an unregistered type has the documented defaults');
+SELECT is(taskq.enqueue_job('enq-nobody'), :id + 1::bigint, 'job ids are consecutive');
 SELECT taskq.enqueue_job('enq-set') AS id \gset
-SELECT results_eq(format('SELECT queue, priority, max_attempts FROM taskq.all_jobs WHERE job_id = %s', :id), $$ VALUES ('enq-q', -7, 3) $$, 'the handler''s queue, priority and attempts');
+SELECT results_eq(format('SELECT queue, priority, max_attempts FROM taskq.all_jobs WHERE job_id = %s', :id), $$ VALUES ('enq-q', -7, 3) $$, 'a job has the queue, priority and attempts of its handler');
 SELECT taskq.enqueue_job('enq-set', queue => 'default', priority => 0, max_attempts => 20) AS id \gset
-SELECT results_eq(format('SELECT queue, priority, max_attempts FROM taskq.all_jobs WHERE job_id = %s', :id), $$ VALUES ('default', 0, 20) $$, 'what is given goes before them');
+SELECT results_eq(format('SELECT queue, priority, max_attempts FROM taskq.all_jobs WHERE job_id = %s', :id), $$ VALUES ('default', 0, 20) $$, 'arguments take precedence over the handler''s values');
 SELECT taskq.register_handler('enq-set', priority => 9, allow_override => true) \gset
-SELECT is(priority, 0, 'a later registration does not change what waits') FROM taskq.all_jobs WHERE job_id = :id;
+SELECT is(priority, 0, 'a later registration does not change waiting jobs') FROM taskq.all_jobs WHERE job_id = :id;
 
 -- every argument --------------------------------------------------------------
 SELECT taskq.enqueue_job('enq-plain', '[1, null]', 'enq-q', 5, NULL, '1 h', 4, '7 s', '8 s', '{b,a,b}', 'acme', 'order/1', '{gpu,eu,gpu}', '1.2', 'request 1') AS id \gset
@@ -81,31 +81,31 @@ SELECT is(pg_temp.hint_of($$ SELECT taskq.enqueue_job('enq-nobody', queue => 'en
 CREATE TEMP TABLE several AS SELECT * FROM taskq.enqueue_jobs('enq-nobody', '{2,1,3,1}') WITH ORDINALITY e (id, o);
 SELECT results_eq($$ SELECT payload FROM several JOIN taskq.all_jobs ON job_id = id ORDER BY o $$,
 	$$ SELECT unnest('{2,1,3,1}'::jsonb[]) $$, 'enqueue_jobs returns the ids in the order of the payloads');
-SELECT is(count(*), 10000::bigint, 'ten thousand at once') FROM taskq.enqueue_jobs('enq-nobody', array_fill('1'::jsonb, ARRAY[10000]), queue => 'enq-q', tags => '{all}');
-SELECT is(count(*), 10000::bigint, 'all with the same arguments') FROM taskq.all_jobs WHERE tags = '{all}' AND queue = 'enq-q';
+SELECT is(count(*), 10000::bigint, 'enqueue_jobs() enqueues ten thousand jobs') FROM taskq.enqueue_jobs('enq-nobody', array_fill('1'::jsonb, ARRAY[10000]), queue => 'enq-q', tags => '{all}');
+SELECT is(count(*), 10000::bigint, 'all jobs of enqueue_jobs() have the same arguments') FROM taskq.all_jobs WHERE tags = '{all}' AND queue = 'enq-q';
 SELECT throws_ok(format('SELECT taskq.enqueue_jobs(''enq-nobody'', %s)', a), code, NULL, 'refused: ' || a)
 FROM (VALUES ('NULL', '22004'), ('''{1,NULL}''', '22004'), ('''{{1},{2}}''', '2202E'), ('''{1}'', priority => 32768', '22023'), ('''{1}'', queue => ''enq-none''', '42704')) v (a, code);
-SELECT is_empty($$ SELECT taskq.enqueue_jobs('enq-nobody', '{}') $$, 'none for no payload');
+SELECT is_empty($$ SELECT taskq.enqueue_jobs('enq-nobody', '{}') $$, 'enqueue_jobs() without payloads returns no row');
 SELECT taskq.create_queue('enq-unused') \gset
 SELECT count(*) FROM taskq.enqueue_jobs('enq-nobody', '{}', queue => 'enq-unused') \gset
-SELECT ok(taskq.drop_queue('enq-unused'), 'which is no job that its queue has had');
-SELECT throws_ok($$ SELECT taskq.enqueue_jobs('enq-nobody', '{}', queue => 'enq-none') $$, '42704', NULL, 'arguments are looked at all the same');
+SELECT ok(taskq.drop_queue('enq-unused'), 'enqueue_jobs() without payloads does not use the queue');
+SELECT throws_ok($$ SELECT taskq.enqueue_jobs('enq-nobody', '{}', queue => 'enq-none') $$, '42704', NULL, 'enqueue_jobs() without payloads checks its arguments');
 
 -- a job is there if its transaction is -------------------------------------------
 SAVEPOINT s;
 SELECT taskq.enqueue_job('enq-nobody') AS id \gset
 ROLLBACK TO s;
 SELECT is_empty(format('SELECT FROM taskq.all_jobs WHERE job_id = %s', :id), 'what is rolled back is not enqueued');
-SELECT ok(taskq.enqueue_job('enq-nobody') > :id, 'and nobody is given its id again');
+SELECT ok(taskq.enqueue_job('enq-nobody') > :id, 'the id of a job that was rolled back is not given out again');
 
 -- routes ----------------------------------------------------------------------
 SELECT taskq.enqueue_job('enq-routes') \gset
 SELECT count(*) AS contexts FROM pg_backend_memory_contexts WHERE name = 'taskq routes' \gset
 SELECT taskq.enqueue_job('enq-routes', required_capabilities => ARRAY['c' || i]) FROM generate_series(1, 100) i \g /dev/null
-SELECT is(count(*), :contexts::bigint, 'a transaction reads the routes once, however many it makes') FROM pg_backend_memory_contexts WHERE name = 'taskq routes';
+SELECT is(count(*), :contexts::bigint, 'a transaction reads the routes once, however many it creates') FROM pg_backend_memory_contexts WHERE name = 'taskq routes';
 SET LOCAL taskq.max_routes = 1;
-SELECT lives_ok($$ SELECT taskq.enqueue_job('enq-nobody') $$, 'at taskq.max_routes what has a route is enqueued');
-SELECT throws_ok($$ SELECT taskq.enqueue_job('enq-another') $$, 'TQ010', NULL, 'what needs another is refused');
+SELECT lives_ok($$ SELECT taskq.enqueue_job('enq-nobody') $$, 'at taskq.max_routes, a job of an existing route is enqueued');
+SELECT throws_ok($$ SELECT taskq.enqueue_job('enq-another') $$, 'TQ010', NULL, 'at taskq.max_routes, a job of a new route is refused');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -1,5 +1,5 @@
--- Handlers in the server: what the pool runs, how errors and timeouts are
--- recorded, and that nothing of one job is left for the next.
+-- Handlers in the server: what the pool runs, how errors and timeouts are recorded,
+-- and that a job leaves nothing behind for the next.
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/wait.sql
@@ -115,7 +115,7 @@ BEGIN
 	RETURN answers;
 END $$;
 
--- all that can be seen of a session
+-- everything that a handler can see of its session
 CREATE FUNCTION ins.look(p jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
 	seen jsonb := '{}';
@@ -179,7 +179,7 @@ CREATE FUNCTION pg_temp.result(n text) RETURNS jsonb LANGUAGE sql AS $$ SELECT r
 -- outcome, error type, code and SQLSTATE of its last attempt
 CREATE FUNCTION pg_temp.attempt(n text) RETURNS text LANGUAGE sql AS
 	$$ SELECT concat_ws(' ', outcome, error_type, error_code, sqlstate) FROM taskq.attempts WHERE job_id = pg_temp.id(n) ORDER BY epoch DESC LIMIT 1 $$;
--- Wait until nothing of these tests is due or runs.
+-- Wait until no job of these tests is due or runs.
 CREATE FUNCTION pg_temp.idle() RETURNS boolean LANGUAGE sql AS
 	$$ SELECT pg_temp.came($q$ SELECT NOT EXISTS (SELECT FROM taskq.all_jobs WHERE task_type LIKE 'ins-%' AND state IN ('available', 'running')) $q$) $$;
 
@@ -187,28 +187,28 @@ CREATE FUNCTION pg_temp.idle() RETURNS boolean LANGUAGE sql AS
 BEGIN;
 SELECT pg_temp.start(n, jsonb_build_object('entry', n)) FROM unnest('{echo-sql,echo-plpgsql,job-sql,job-plpgsql,current,nothing,json-null,big,who,success,success-of-nothing}'::text[]) n \g /dev/null
 COMMIT;
-SELECT ok(pg_temp.idle(), 'the pool runs what is enqueued');
-SELECT is(array_agg(DISTINCT pg_temp.state(name)), '{completed 1}', 'each job in its first attempt') FROM j;
-SELECT is(pg_temp.result('echo-sql'), '{"echo": {"entry": "echo-sql"}}', 'a handler in SQL that takes the payload');
-SELECT is(pg_temp.result('echo-plpgsql'), '{"echo": {"entry": "echo-plpgsql"}}', 'one in PL/pgSQL');
-SELECT is(array_agg(entry), '{echo-plpgsql}', 'what it wrote is there') FROM ins.log;
-SELECT is(pg_temp.result('job-sql'), '{"task_type": "ins-job-sql", "attempt": 1, "payload": {"entry": "job-sql"}, "lease": null}', 'one in SQL that takes the job');
-SELECT is(pg_temp.result('job-plpgsql'), '{"queue": "default", "priority": 0, "same": true}', 'one in PL/pgSQL, which is the current job');
+SELECT ok(pg_temp.idle(), 'the pool runs all jobs');
+SELECT is(array_agg(DISTINCT pg_temp.state(name)), '{completed 1}', 'each job completes in its first attempt') FROM j;
+SELECT is(pg_temp.result('echo-sql'), '{"echo": {"entry": "echo-sql"}}', 'a handler in SQL gets the payload');
+SELECT is(pg_temp.result('echo-plpgsql'), '{"echo": {"entry": "echo-plpgsql"}}', 'a handler in PL/pgSQL gets the payload');
+SELECT is(array_agg(entry), '{echo-plpgsql}', 'the writes of a handler are kept') FROM ins.log;
+SELECT is(pg_temp.result('job-sql'), '{"task_type": "ins-job-sql", "attempt": 1, "payload": {"entry": "job-sql"}, "lease": null}', 'a handler in SQL gets the job');
+SELECT is(pg_temp.result('job-plpgsql'), '{"queue": "default", "priority": 0, "same": true}', 'a handler in PL/pgSQL gets the job, which is the current job');
 SELECT is(pg_temp.result('current'), '{"task_type": "ins-current", "queue": "default", "priority": 0, "attempt": 1, "max_attempts": 1, "payload": {"entry": "current"},
 	"progress": null, "tags": null, "tenant_id": null, "group_key": null, "required_capabilities": [], "timeout": null, "lease_expires_at": null, "checkpoint": null, "correlation_id": null}',
-	'current_job() is the whole job');
-SELECT is(taskq.current_job(), NULL, 'and NULL outside a handler');
-SELECT is(pg_temp.result('nothing'), NULL, 'NULL is no result');
-SELECT is(pg_temp.result('json-null'), 'null', 'JSON null is one');
+	'current_job() returns the whole job');
+SELECT is(taskq.current_job(), NULL, 'current_job() returns NULL outside a handler');
+SELECT is(pg_temp.result('nothing'), NULL, 'a handler that returns NULL has no result');
+SELECT is(pg_temp.result('json-null'), 'null', 'JSON null is a result');
 SELECT is(length(pg_temp.result('big') #>> '{}'), 1000000, 'a large result is kept');
-SELECT is(pg_temp.result('success'), '{"a": 1}', 'success() is unwrapped');
-SELECT is(pg_temp.result('success-of-nothing'), NULL, 'and may be empty');
+SELECT is(pg_temp.result('success'), '{"a": 1}', 'the result of success() is its argument');
+SELECT is(pg_temp.result('success-of-nothing'), NULL, 'success() may have no result');
 SELECT is(pg_temp.result('who'), '["regress_in_server", "regress_in_server", "none", "read committed", "off"]',
-	'a handler has nobody but its role behind it, in a READ COMMITTED transaction that may write, whatever the role''s defaults are');
+	'a handler runs as its role only, in a READ COMMITTED transaction that may write, whatever the role''s defaults are');
 SELECT results_eq($$ SELECT attempt, outcome, handler_version, error_type, worker_id LIKE 'ins-one%' FROM taskq.attempts WHERE job_id = pg_temp.id('echo-sql') $$,
-	$$ VALUES (1, 'completed', '1.2', NULL::text, true) $$, 'the attempt can be read, with the handler''s version and the worker');
+	$$ VALUES (1, 'completed', '1.2', NULL::text, true) $$, 'taskq.attempts has the attempt, with the handler''s version and the worker');
 SELECT results_eq($$ SELECT runs, completed, failed, total_time >= max_time, min_time <= mean_time FROM taskq.stat_handlers WHERE task_type = 'ins-echo-sql' $$,
-	$$ VALUES (1::bigint, 1::bigint, 0::bigint, true, true) $$, 'and is counted');
+	$$ VALUES (1::bigint, 1::bigint, 0::bigint, true, true) $$, 'taskq.stat_handlers counts the attempt');
 
 -- errors ----------------------------------------------------------------------
 TRUNCATE ins.log;
@@ -219,27 +219,27 @@ UPDATE taskq.jobs SET max_attempts = 2 WHERE job_id IN (pg_temp.id('retryable'),
 SELECT pg_temp.start('code-' || code, jsonb_build_object('code', code), 'ins-retried') FROM unnest('{22012,22P02,23502,23514,23505,0A000,40001,57014,TQ020,TQ021}'::text[]) code \g /dev/null
 SELECT pg_temp.start('own-' || code, jsonb_build_object('code', code), 'ins-own-rules') FROM unnest('{22012,22P02,23505,55006,40001}'::text[]) code \g /dev/null
 COMMIT;
-SELECT ok(pg_temp.idle(), 'errors fail attempts');
+SELECT ok(pg_temp.idle(), 'jobs of failing handlers are settled');
 SELECT is(pg_temp.state('fails'), 'discarded 1', 'the last attempt discards the job');
 SELECT results_eq($$ SELECT attempt, outcome, error_type, error_code, error_message, sqlstate, detail, hint, handler_version FROM taskq.attempts WHERE job_id = pg_temp.id('fails') $$,
-	$$ VALUES (1, 'failed', 'handler_error', NULL::text, 'no luck with {}', 'P0001', 'the detail', 'the hint', '1.2') $$, 'all of an error is kept');
-SELECT matches(context, 'PL/pgSQL function fails\(jsonb\) line 5 at RAISE\ntaskq job [0-9]+ \(ins-fails\), attempt 1', 'its context too')
+	$$ VALUES (1, 'failed', 'handler_error', NULL::text, 'no luck with {}', 'P0001', 'the detail', 'the hint', '1.2') $$, 'the attempt has all fields of the error');
+SELECT matches(context, 'PL/pgSQL function fails\(jsonb\) line 5 at RAISE\ntaskq job [0-9]+ \(ins-fails\), attempt 1', 'the attempt has the context of the error')
 	FROM taskq.attempts WHERE job_id = pg_temp.id('fails');
-SELECT is(last_error, 'no luck with {}', 'and its message with the job') FROM taskq.all_jobs WHERE job_id = pg_temp.id('fails');
-SELECT is(pg_temp.state('retried'), 'retryable 1', 'with attempts left the job is retried');
-SELECT is(array_agg(entry), '{caught}', 'nothing is left of what failed handlers wrote, but what one has caught') FROM ins.log;
-SELECT is(count(*), 0::bigint, 'nor of what they enqueued') FROM taskq.all_jobs WHERE payload = '"must not stay"';
+SELECT is(last_error, 'no luck with {}', 'the job has the message of the error') FROM taskq.all_jobs WHERE job_id = pg_temp.id('fails');
+SELECT is(pg_temp.state('retried'), 'retryable 1', 'a job with attempts left is retried');
+SELECT is(array_agg(entry), '{caught}', 'the writes of failed handlers are rolled back, except those of one that has caught its error') FROM ins.log;
+SELECT is(count(*), 0::bigint, 'the jobs that failed handlers have enqueued are rolled back') FROM taskq.all_jobs WHERE payload = '"must not stay"';
 SELECT is(pg_temp.result('caught'), '"went on"', 'a handler may catch raise_permanent()');
-SELECT is(pg_temp.state('permanent') || ': ' || pg_temp.attempt('permanent'), 'discarded 1: failed permanent_error BAD_ADDRESS TQ020', 'raise_permanent()');
-SELECT is(pg_temp.state('retryable') || ': ' || pg_temp.attempt('retryable'), 'retryable 1: failed retryable_error BUSY TQ021', 'raise_retryable()');
-SELECT is(j.run_at - a.finished_at, '90 min', 'with its delay') FROM taskq.all_jobs j JOIN taskq.attempts a USING (job_id) WHERE job_id = pg_temp.id('retryable');
-SELECT is(pg_temp.state('raised') || ': ' || pg_temp.attempt('raised'), 'retryable 1: failed retryable_error GATEWAY_DOWN TQ021', 'RAISE says the same');
-SELECT is(j.run_at - a.finished_at, '2 h', 'with its delay') FROM taskq.all_jobs j JOIN taskq.attempts a USING (job_id) WHERE job_id = pg_temp.id('raised');
-SELECT is(pg_temp.state('failure') || ': ' || pg_temp.attempt('failure'), 'retryable 1: failed quota_error QUOTA TQ021', 'failure() fails the attempt');
-SELECT is(j.run_at - a.finished_at, '3 h', 'with its delay') FROM taskq.all_jobs j JOIN taskq.attempts a USING (job_id) WHERE job_id = pg_temp.id('failure');
-SELECT is(pg_temp.state('failure-for-good') || ': ' || pg_temp.attempt('failure-for-good'), 'discarded 1: failed permanent_error TQ020', 'or the job');
+SELECT is(pg_temp.state('permanent') || ': ' || pg_temp.attempt('permanent'), 'discarded 1: failed permanent_error BAD_ADDRESS TQ020', 'raise_permanent() discards the job');
+SELECT is(pg_temp.state('retryable') || ': ' || pg_temp.attempt('retryable'), 'retryable 1: failed retryable_error BUSY TQ021', 'raise_retryable() makes the job retryable');
+SELECT is(j.run_at - a.finished_at, '90 min', 'raise_retryable() sets the delay') FROM taskq.all_jobs j JOIN taskq.attempts a USING (job_id) WHERE job_id = pg_temp.id('retryable');
+SELECT is(pg_temp.state('raised') || ': ' || pg_temp.attempt('raised'), 'retryable 1: failed retryable_error GATEWAY_DOWN TQ021', 'RAISE with the same fields makes the job retryable');
+SELECT is(j.run_at - a.finished_at, '2 h', 'RAISE with the same fields sets the delay') FROM taskq.all_jobs j JOIN taskq.attempts a USING (job_id) WHERE job_id = pg_temp.id('raised');
+SELECT is(pg_temp.state('failure') || ': ' || pg_temp.attempt('failure'), 'retryable 1: failed quota_error QUOTA TQ021', 'failure() makes the job retryable');
+SELECT is(j.run_at - a.finished_at, '3 h', 'failure() sets the delay') FROM taskq.all_jobs j JOIN taskq.attempts a USING (job_id) WHERE job_id = pg_temp.id('failure');
+SELECT is(pg_temp.state('failure-for-good') || ': ' || pg_temp.attempt('failure-for-good'), 'discarded 1: failed permanent_error TQ020', 'failure() can discard the job');
 SELECT is(pg_temp.state('commits') || ': ' || pg_temp.attempt('commits'), 'discarded 1: failed handler_error 2D000', 'a handler cannot commit');
-SELECT is(pg_temp.state('listens') || ': ' || pg_temp.attempt('listens'), 'discarded 1: failed permanent_error 0A000', 'nor listen');
+SELECT is(pg_temp.state('listens') || ': ' || pg_temp.attempt('listens'), 'discarded 1: failed permanent_error 0A000', 'a handler cannot listen');
 SELECT is(pg_temp.state('code-' || code) || ': ' || pg_temp.attempt('code-' || code), expected || ' ' || code, 'SQLSTATE ' || code)
 FROM (VALUES ('22012', 'discarded 1: failed permanent_error'), ('22P02', 'discarded 1: failed permanent_error'), ('23502', 'discarded 1: failed permanent_error'),
 	('23514', 'discarded 1: failed permanent_error'), ('0A000', 'discarded 1: failed permanent_error'), ('TQ020', 'discarded 1: failed permanent_error'),
@@ -254,31 +254,31 @@ BEGIN;
 SELECT pg_temp.start('short-loops'), pg_temp.start('short-sleeps'), pg_temp.start('short-counts'), pg_temp.start('short-catches'),
 	pg_temp.start('own-timeout', t => 'ins-sleeps', timeout => '50 ms') \gset
 COMMIT;
-SELECT ok(pg_temp.idle(), 'timeouts end runs');
+SELECT ok(pg_temp.idle(), 'jobs that exceed their timeouts are settled');
 SELECT is(pg_temp.state(n) || ': ' || pg_temp.attempt(n), 'retryable 1: timeout timeout 57014', what)
-FROM (VALUES ('short-loops', 'of PL/pgSQL'), ('short-sleeps', 'of pg_sleep()'), ('short-counts', 'of SQL'), ('short-catches', 'also where OTHERS are caught')) v (n, what);
+FROM (VALUES ('short-loops', 'a timeout ends a run in PL/pgSQL'), ('short-sleeps', 'a timeout ends a run in pg_sleep()'), ('short-counts', 'a timeout ends a run in SQL'), ('short-catches', 'a timeout ends a run that catches OTHERS')) v (n, what);
 SELECT is(pg_temp.state('own-timeout'), 'discarded 1', 'a job can have a timeout of its own');
-SELECT is(error_message, 'the job ran longer than its timeout of 0.05 s', 'the message says how long it was') FROM taskq.attempts WHERE job_id = pg_temp.id('own-timeout');
-SELECT is(array_agg(entry), '{caught}', 'nothing is left of what they wrote') FROM ins.log;
+SELECT is(error_message, 'the job ran longer than its timeout of 0.05 s', 'the message has the length of the timeout') FROM taskq.attempts WHERE job_id = pg_temp.id('own-timeout');
+SELECT is(array_agg(entry), '{caught}', 'the writes of these runs are rolled back') FROM ins.log;
 
 -- deferred constraints --------------------------------------------------------
 BEGIN;
 SELECT pg_temp.start('deferred', '{"id": 1}'), pg_temp.start('deferred-ok', '{"id": 2, "with": true}', 'ins-deferred') \gset
 COMMIT;
-SELECT ok(pg_temp.idle(), 'constraints may be deferred');
-SELECT is(pg_temp.state('deferred') || ': ' || pg_temp.attempt('deferred'), 'discarded 1: failed handler_error 23503', 'to the handler''s end, where their violation is its error');
-SELECT is(pg_temp.state('deferred-ok'), 'completed 1', 'or they hold');
-SELECT is(array_agg(id), '{2}', 'and what violates them is not there') FROM ins.children;
+SELECT ok(pg_temp.idle(), 'jobs with deferred constraints are settled');
+SELECT is(pg_temp.state('deferred') || ': ' || pg_temp.attempt('deferred'), 'discarded 1: failed handler_error 23503', 'a violated deferred constraint fails the attempt at the handler''s end');
+SELECT is(pg_temp.state('deferred-ok'), 'completed 1', 'a deferred constraint that holds does not fail the attempt');
+SELECT is(array_agg(id), '{2}', 'the rows that violate the constraint are rolled back') FROM ins.children;
 
 -- jobs of jobs ----------------------------------------------------------------
 SELECT pg_temp.start('parent') \gset
 SELECT ok(pg_temp.idle(), 'a handler enqueues a job');
-SELECT is(state, 'completed', 'which is done too') FROM taskq.all_jobs WHERE job_id = pg_temp.result('parent')::bigint;
-SELECT is(result, '{"echo": "child"}', 'after it') FROM taskq.all_jobs WHERE job_id = pg_temp.result('parent')::bigint;
+SELECT is(state, 'completed', 'the enqueued job completes') FROM taskq.all_jobs WHERE job_id = pg_temp.result('parent')::bigint;
+SELECT is(result, '{"echo": "child"}', 'the enqueued job has its own result') FROM taskq.all_jobs WHERE job_id = pg_temp.result('parent')::bigint;
 
 SELECT pg_temp.start('meddles') \gset
-SELECT ok(pg_temp.idle(), 'a handler that meddles with its own job');
-SELECT is(pg_temp.state('meddles'), 'completed 1', 'does so in vain');
+SELECT ok(pg_temp.idle(), 'a handler calls functions about its own job');
+SELECT is(pg_temp.state('meddles'), 'completed 1', 'these calls do not affect the job');
 SELECT is(value, 'TQ008', 'a handler cannot ' || rtrim(replace(key, '%s', '-'), ')') || ')') FROM jsonb_each_text(pg_temp.result('meddles')) ORDER BY key COLLATE "C";
 
 -- nothing leaks ---------------------------------------------------------------
@@ -286,41 +286,41 @@ BEGIN;
 SELECT pg_temp.start('look-1', t => 'ins-look'), pg_temp.start('leave'), pg_temp.start('look-2', t => 'ins-look'),
 	pg_temp.start('leave-fail', '{"fail": 1}', 'ins-leave'), pg_temp.start('look-3', t => 'ins-look'), pg_temp.start('look-path') \gset
 COMMIT;
-SELECT ok(pg_temp.idle(), 'one handler leaves much behind');
-SELECT is(pg_temp.result('leave'), '"regress_in_server_group"', 'and ends as another role');
-SELECT is(pg_temp.attempt('leave-fail'), 'failed handler_error P0001', 'or fails after it');
-SELECT is(count(DISTINCT worker_id), 1::bigint, 'in the same worker')
+SELECT ok(pg_temp.idle(), 'a handler leaves session state behind');
+SELECT is(pg_temp.result('leave'), '"regress_in_server_group"', 'the handler ends as another role');
+SELECT is(pg_temp.attempt('leave-fail'), 'failed handler_error P0001', 'the same handler leaves session state behind and fails');
+SELECT is(count(DISTINCT worker_id), 1::bigint, 'all these jobs run in the same worker')
 	FROM taskq.attempts WHERE job_id IN (SELECT id FROM j WHERE name LIKE 'l%');
 SELECT is(pg_temp.result('look-1') - 'settings', '{"custom": null, "user": "regress_in_server", "session": "regress_in_server", "temp": false, "temp tables": 0,
-	"prepared": 0, "cursors": 0, "locks": 0, "channels": 0, "currval": "55000"}', 'a job finds a clean session');
-SELECT is(pg_temp.result('look-2'), pg_temp.result('look-1'), 'and the next one too: no setting, role, temporary table, prepared statement, cursor, lock, channel, sequence');
-SELECT is(pg_temp.result('look-3'), pg_temp.result('look-1'), 'also after one that failed');
-SELECT is(pg_temp.result('look-1')#>>'{settings,search_path}', 'ins, public', 'the search_path is that of the registration');
-SELECT is(pg_temp.result('look-path')#>>'{settings,search_path}', 'pg_catalog, ins', 'or the one given there');
+	"prepared": 0, "cursors": 0, "locks": 0, "channels": 0, "currval": "55000"}', 'the first job finds a clean session');
+SELECT is(pg_temp.result('look-2'), pg_temp.result('look-1'), 'the next job finds no setting, role, temporary table, prepared statement, cursor, lock, channel or sequence value');
+SELECT is(pg_temp.result('look-3'), pg_temp.result('look-1'), 'a job after a failed one finds a clean session, too');
+SELECT is(pg_temp.result('look-1')#>>'{settings,search_path}', 'ins, public', 'the search_path is that of the session that registered the type');
+SELECT is(pg_temp.result('look-path')#>>'{settings,search_path}', 'pg_catalog, ins', 'the search_path can be given at registration');
 
 -- cancelling ------------------------------------------------------------------
 SELECT pg_temp.start('sleeps') \gset
-SELECT is(pg_temp.reaches(pg_temp.id('sleeps'), 'running'), 'running 1', 'a job that runs in the server shows so');
+SELECT is(pg_temp.reaches(pg_temp.id('sleeps'), 'running'), 'running 1', 'all_jobs shows that a job runs in the server');
 SELECT results_eq($$ SELECT worker_id LIKE 'ins-one%', started_at IS NOT NULL, lease_expires_at, epoch > 0 FROM taskq.all_jobs WHERE job_id = pg_temp.id('sleeps') $$,
-	$$ VALUES (true, true, NULL::timestamptz, true) $$, 'with its worker, start and epoch');
-SELECT is(current_task_type, 'ins-sleeps', 'and in the worker''s row') FROM taskq.workers WHERE pool = 'ins-one' AND current_job_id = pg_temp.id('sleeps');
-SELECT throws_ok(format('SELECT taskq.retry_job(%s)', pg_temp.id('sleeps')), 'TQ008', NULL, 'it is not to be retried');
-SELECT throws_ok(format('SELECT taskq.discard_job(%s)', pg_temp.id('sleeps')), 'TQ008', NULL, 'nor discarded');
-SELECT is(taskq.cancel_job(pg_temp.id('sleeps'), reason => 'enough'), 'requested', 'but asked to be cancelled');
-SELECT is(pg_temp.reaches(pg_temp.id('sleeps')), 'cancelled 1', 'which it is then');
-SELECT is(pg_temp.attempt('sleeps'), 'cancelled cancelled', 'the attempt counts');
+	$$ VALUES (true, true, NULL::timestamptz, true) $$, 'all_jobs shows its worker, start and epoch');
+SELECT is(current_task_type, 'ins-sleeps', 'taskq.workers shows the job of the worker') FROM taskq.workers WHERE pool = 'ins-one' AND current_job_id = pg_temp.id('sleeps');
+SELECT throws_ok(format('SELECT taskq.retry_job(%s)', pg_temp.id('sleeps')), 'TQ008', NULL, 'retry_job() refuses a running job');
+SELECT throws_ok(format('SELECT taskq.discard_job(%s)', pg_temp.id('sleeps')), 'TQ008', NULL, 'discard_job() refuses a running job');
+SELECT is(taskq.cancel_job(pg_temp.id('sleeps'), reason => 'enough'), 'requested', 'cancel_job() returns requested for a running job');
+SELECT is(pg_temp.reaches(pg_temp.id('sleeps')), 'cancelled 1', 'the running job is cancelled');
+SELECT is(pg_temp.attempt('sleeps'), 'cancelled cancelled', 'a cancelled run is an attempt');
 SELECT is(last_error, 'enough', 'the reason is kept') FROM taskq.all_jobs WHERE job_id = pg_temp.id('sleeps');
-SELECT is(array_agg(entry ORDER BY entry), '{caught,parent}', 'and nothing of what it did') FROM ins.log;
+SELECT is(array_agg(entry ORDER BY entry), '{caught,parent}', 'the writes of the cancelled run are rolled back') FROM ins.log;
 
 -- a handler whose table is missing --------------------------------------------
 SELECT taskq.register_handler('ins-missing', 'ins.missing(jsonb)', run_as => 'regress_in_server', max_attempts => 1, retry_policy => 'fixed', retry_base => '0', allow_override => true) \gset
 SELECT pg_temp.start('missing'), count(taskq.enqueue_job('ins-missing')) FROM generate_series(1, 2) \gset
-SELECT ok(pg_temp.came($$ SELECT status = 'paused' FROM taskq.get_handler_info('ins-missing') $$), 'three jobs that fail for want of a table pause a type');
-SELECT is(split_part(pg_temp.state('missing'), ' ', 1) || ': ' || pg_temp.attempt('missing'), 'available: failed handler_error 42P01', 'and are not used up');
+SELECT ok(pg_temp.came($$ SELECT status = 'paused' FROM taskq.get_handler_info('ins-missing') $$), 'three jobs that fail because a table is missing pause a type');
+SELECT is(split_part(pg_temp.state('missing'), ' ', 1) || ': ' || pg_temp.attempt('missing'), 'available: failed handler_error 42P01', 'these jobs have attempts left');
 CREATE TABLE ins.not_there ();
 GRANT SELECT ON ins.not_there TO regress_in_server;
 SELECT taskq.resume_handler('ins-missing') \gset
-SELECT is(split_part(pg_temp.reaches(pg_temp.id('missing')), ' ', 1), 'completed', 'resumed when the table is there, they complete');
+SELECT is(split_part(pg_temp.reaches(pg_temp.id('missing')), ' ', 1), 'completed', 'the jobs complete when the table exists and the type is resumed');
 
 -- leave nothing behind --------------------------------------------------------
 SELECT taskq.unregister_handler(task_type) FROM taskq.list_handlers() WHERE task_type LIKE 'ins-%' \g /dev/null

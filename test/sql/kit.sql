@@ -1,4 +1,4 @@
--- What a session keeps to write rows with, while the table changes under it.
+-- What a session caches for writing rows, when the table changes.
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
@@ -11,19 +11,19 @@ SET LOCAL enable_seqscan = off;
 
 CREATE INDEX regress_kit ON taskq.jobs (tenant_id) WHERE tenant_id IS NOT NULL;
 SELECT taskq.enqueue_job('kit', tenant_id => 'anna') \gset
-SELECT is((SELECT count(*) FROM taskq.jobs WHERE tenant_id = 'anna'), 1::bigint, 'an index of the administrator''s is kept from the next job on');
+SELECT is((SELECT count(*) FROM taskq.jobs WHERE tenant_id = 'anna'), 1::bigint, 'the next insert maintains an index that an administrator has created');
 DROP INDEX taskq.regress_kit;
-SELECT lives_ok($$ SELECT taskq.enqueue_job('kit', tenant_id => 'anna') $$, 'and no more when it is dropped');
+SELECT lives_ok($$ SELECT taskq.enqueue_job('kit', tenant_id => 'anna') $$, 'a job is enqueued after the index was dropped');
 CREATE INDEX regress_kit ON taskq.jobs USING gin (tags);
 SELECT taskq.enqueue_job('kit', tags => '{a,b}'), taskq.enqueue_job('kit', tags => '{b,c}') \gset
 SELECT taskq.enqueue_jobs('kit', '{1,2,3}', tags => '{c}') \g /dev/null
 SELECT is((SELECT array_agg(count ORDER BY tag) FROM (SELECT tag, count(*) FROM unnest('{a,b,c}'::text[]) tag JOIN taskq.jobs ON tags @> ARRAY[tag] GROUP BY tag) c),
-	'{1,2,4}', 'an index of any kind');
+	'{1,2,4}', 'inserts maintain an index of another kind');
 DROP INDEX taskq.regress_kit;
 
 CREATE UNIQUE INDEX regress_kit ON taskq.jobs ((payload->>'k')) WHERE gate = 'o';
-SELECT throws_ok($$ SELECT taskq.enqueue_job('kit', '{"k": 1}') $$, '23505', NULL, 'a unique one is obeyed');
-SELECT lives_ok($$ SELECT taskq.enqueue_job('kit', '{"k": 2}') $$, 'an error leaves nothing behind for the next job');
+SELECT throws_ok($$ SELECT taskq.enqueue_job('kit', '{"k": 1}') $$, '23505', NULL, 'a unique index is enforced');
+SELECT lives_ok($$ SELECT taskq.enqueue_job('kit', '{"k": 2}') $$, 'the next job is enqueued after the error');
 DO $$ BEGIN
 	FOR i IN 1 .. 100 LOOP
 		BEGIN
@@ -32,21 +32,21 @@ DO $$ BEGIN
 		END;
 	END LOOP;
 END $$;
-SELECT is((SELECT count(*) FROM taskq.jobs WHERE payload->>'k' IS NOT NULL), 2::bigint, 'nor do a hundred');
-SELECT cmp_ok((SELECT count(*) FROM pg_backend_memory_contexts WHERE name = 'taskq kit'), '<=', 16::bigint, 'and no memory');
+SELECT is((SELECT count(*) FROM taskq.jobs WHERE payload->>'k' IS NOT NULL), 2::bigint, 'the next job is enqueued after a hundred errors');
+SELECT cmp_ok((SELECT count(*) FROM pg_backend_memory_contexts WHERE name = 'taskq kit'), '<=', 16::bigint, 'errors leave no memory behind');
 DROP INDEX taskq.regress_kit;
 
 ALTER TABLE taskq.jobs ADD regress_kit integer DEFAULT 7, ADD CONSTRAINT regress_kit CHECK (payload <> '"no"');
-SELECT throws_ok($$ SELECT taskq.enqueue_job('kit', '"no"') $$, '23514', NULL, 'a constraint is obeyed from the next job on');
+SELECT throws_ok($$ SELECT taskq.enqueue_job('kit', '"no"') $$, '23514', NULL, 'a new constraint is enforced');
 SELECT count(*) = 1 AS claimed FROM taskq.claim_job('kit-w', '{kit}') \gset
 SELECT ok(:'claimed', 'rows from before a new column are claimed');
-SELECT is((SELECT count(*) FROM taskq.jobs WHERE regress_kit = 7), (SELECT count(*) - 1 FROM taskq.jobs), 'and the others keep their default');
-SELECT results_eq($$ SELECT status FROM taskq.jobs j, taskq.complete_jobs(ARRAY[j.job_id], ARRAY[j.epoch]) WHERE gate = 'r' $$, $$ VALUES ('completed') $$, 'and completed');
+SELECT is((SELECT count(*) FROM taskq.jobs WHERE regress_kit = 7), (SELECT count(*) - 1 FROM taskq.jobs), 'the other rows have the default of the new column');
+SELECT results_eq($$ SELECT status FROM taskq.jobs j, taskq.complete_jobs(ARRAY[j.job_id], ARRAY[j.epoch]) WHERE gate = 'r' $$, $$ VALUES ('completed') $$, 'a job is completed after the new column was added');
 ALTER TABLE taskq.jobs DROP regress_kit, DROP CONSTRAINT regress_kit;
-SELECT lives_ok($$ SELECT taskq.enqueue_job('kit', '"no"') $$, 'until it is dropped');
+SELECT lives_ok($$ SELECT taskq.enqueue_job('kit', '"no"') $$, 'a dropped constraint is not enforced');
 TRUNCATE taskq.jobs;
 SELECT taskq.enqueue_job('kit') \gset
-SELECT is((SELECT count(*) FROM taskq.jobs WHERE gate = 'o'), 1::bigint, 'an emptied table fills again');
+SELECT is((SELECT count(*) FROM taskq.jobs WHERE gate = 'o'), 1::bigint, 'jobs are enqueued after the table was truncated');
 
 SELECT * FROM finish();
 ROLLBACK;

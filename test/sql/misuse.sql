@@ -1,11 +1,11 @@
--- Every function of taskq, called with values that nobody should give it: it
--- raises one of its documented errors or does its work, and never fails inside.
+-- Every function of taskq, called with invalid values: it raises one of its
+-- documented errors or does its work, and never fails with an internal error.
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 BEGIN;
 SELECT plan(32);
-SET client_min_messages = error; -- what it claims has never been registered
+SET client_min_messages = error; -- claims are for unregistered types
 
 -- something of each kind to hit -----------------------------------------------
 CREATE ROLE regress_misuse LOGIN;
@@ -57,8 +57,8 @@ SELECT is_empty($$ SELECT DISTINCT t FROM functions, unnest(types) t WHERE t NOT
 
 -- the calls -------------------------------------------------------------------
 CREATE TEMP TABLE answers (call text, answer text);
--- Call a function with some of its arguments, note what it answers, and undo
--- what it did. An argument that is '' is left out.
+-- Call a function with some of its arguments, record its result, and undo its work.
+-- An argument that is '' is left out.
 CREATE FUNCTION pg_temp.try(f functions, arguments text[]) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
 	call text := format('taskq.%I(%s)', f.proname,
@@ -78,8 +78,8 @@ BEGIN
 	INSERT INTO answers VALUES (left(call, 300), answer);
 END $$;
 
--- every value in every place, beside harmless ones for what must be given;
--- all NULL; and mixtures by chance, the same ones each time
+-- every value in every argument, with harmless values for the required ones; all
+-- NULL; and random combinations, which are the same in each run
 DO $$
 DECLARE
 	harmless jsonb := jsonb_build_object('task_type', '''ext''', 'queue', '''queue''', 'pool', '''pool''', 'worker_id', '''worker''', 'access', '''producer''',
@@ -141,7 +141,7 @@ SELECT set_config('search_path', string_agg('s' || n, ', ') || ', ' || current_s
 SELECT throws_like($$ SELECT taskq.register_handler('long', 'misuse.handler(jsonb)', run_as => 'regress_misuse') $$, 'search_path of % bytes is too long', 'nor is a longer search_path taken from the session');
 RESET search_path;
 SELECT lives_ok('SELECT ' || format(call, $$repeat('é', 2048)$$), 'long enough: ' || format(call, '...')) FROM long_texts WHERE what <> 'search_path' AND call !~ 'discard';
--- the text of a failure is cut, as the failure is to be told
+-- the text of a failure is cut to its limit, because a failure must be reported
 SELECT is(octet_length(v), 4096, 'cut: ' || k) FROM jsonb_each_text(taskq.failure(repeat('é', 9000), error_code => repeat('x', 9000), detail => repeat('y', 9000), hint => repeat('z', 9000))) f (k, v) WHERE k <> '$taskq';
 SELECT throws_ok(format($$ SELECT taskq.%s(repeat('é', 9000)) $$, f), s, repeat('é', 2048), 'cut: the message of ' || f) FROM (VALUES ('raise_permanent', 'TQ020'), ('raise_retryable', 'TQ021')) v (f, s);
 SELECT is(pg_temp.detail_of($$ SELECT taskq.raise_permanent('m', detail => repeat('x', 9000)) $$), repeat('x', 4096), 'and its detail');

@@ -1,9 +1,9 @@
--- 20,000 random calls to taskq and to the model of its rules, which must agree
--- after each. TASKQ_MODEL_SEED and TASKQ_MODEL_ROUNDS in the environment choose
--- others: round n of seed s is the only round of seed s + n - 1.
+-- 20,000 random calls to taskq and to a model of its rules, which must agree after
+-- each call. TASKQ_MODEL_SEED and TASKQ_MODEL_ROUNDS in the environment select
+-- other calls: round n of seed s is the same as the only round of seed s + n - 1.
 \set ECHO none
 \i test/sql/include/tap.sql
-SET client_min_messages = error; -- workers claim for types that are not registered, too
+SET client_min_messages = error; -- some claims are for unregistered types
 \i test/sql/include/wait.sql
 \set seed 1
 \set rounds 20
@@ -11,7 +11,7 @@ SET client_min_messages = error; -- workers claim for types that are not registe
 \getenv rounds TASKQ_MODEL_ROUNDS
 SELECT plan(1 + :rounds);
 
--- without a scheduler, which would act in between
+-- without a scheduler, which would act between the calls
 ALTER SYSTEM SET taskq.enabled = off;
 \set setting taskq.enabled
 \set value off

@@ -1,4 +1,4 @@
--- Pools: their arguments, their rights, and what a change of them does at commit.
+-- Pools: their arguments, their rights, and what a change does at commit.
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/wait.sql

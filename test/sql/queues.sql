@@ -1,4 +1,4 @@
--- Queues: what they keep, how they are changed, paused and dropped.
+-- Queues: their retention, and how they are changed, paused and dropped.
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
@@ -37,7 +37,7 @@ SELECT throws_ok(format('SELECT taskq.alter_queue(''que-1'', %s)', a), code, NUL
 FROM (VALUES ('retain_completed => ''-1 us''', '22023'), ('retain_other => ''-1 day''', '22023'), ('on_unhandled => ''''', '22023')) v (a, code);
 
 -- retention -----------------------------------------------------------------------
--- The leaf of a day that nobody has needed before is made by the scheduler.
+-- The scheduler creates the partition of a day that was not needed before.
 SELECT taskq.create_queue('que-keep', retain_completed => '0', retain_other => '45 days') \gset
 SELECT pg_temp.add('keep ' || op, 'que-a', q => 'que-keep') FROM unnest('{complete,cancel}'::text[]) op \g /dev/null
 SELECT pg_temp.take('que-w', 'que-a'), taskq.complete_job(pg_temp.id('keep complete'), pg_temp.e('keep complete')), taskq.cancel_job(pg_temp.id('keep cancel')) \gset

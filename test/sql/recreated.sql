@@ -1,5 +1,5 @@
--- What a registered name means is recorded again when its owner has made the object
--- anew: so it is also found when that is renamed or moved later.
+-- If the owner creates a registered object again, its new identity is recorded. So
+-- it is also found when it is renamed or moved later.
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/wait.sql
@@ -42,7 +42,7 @@ SELECT is(concat_ws(' ', handler, validator, retry_function, payload_type),
 	'rec.labour(pg_catalog.jsonb) rec_moved.valid(pg_catalog.jsonb) rec.once_more(integer,pg_catalog.jsonb) rec_moved.expected', 'by which they are shown')
 FROM taskq.get_handler_info('rec-work');
 
--- what is in other hands is not recorded
+-- objects of other owners are not recorded
 DROP FUNCTION rec.labour;
 CREATE FUNCTION rec.work(jsonb) RETURNS jsonb LANGUAGE sql AS $f$ SELECT $1 $f$;
 CREATE ROLE regress_recreated_other;

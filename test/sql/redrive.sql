@@ -1,4 +1,4 @@
--- redrive_jobs(): many ended jobs are put back, by what made them fail.
+-- redrive_jobs(): put back many ended jobs, selected by their failures.
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
@@ -7,7 +7,7 @@ SELECT plan(28);
 
 SELECT taskq.register_handler('redrive-a', max_attempts => 1), taskq.register_handler('redrive-b', max_attempts => 1),
 	taskq.create_queue('redrive-q'), taskq.create_queue('redrive-nopay', keep_payload => false, on_unhandled => 'fail') \gset
--- Enqueue a job and have it fail for good; its error carries its name.
+-- Enqueue a job and make it fail without a retry; its error contains its name.
 CREATE FUNCTION pg_temp.fail(n text, t text, type text, code text, q text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
 	INSERT INTO j VALUES (n, taskq.enqueue_job(t, jsonb_build_object('n', n), queue => q, tenant_id => tenant));
@@ -15,7 +15,7 @@ BEGIN
 	PERFORM taskq.fail_job(id, e, 'no answer for ' || n, type, code) FROM j WHERE name = n;
 END $$;
 SELECT set_config('regress.start', taskq.clock_now()::text, true) \gset
--- Which are put back by a call, by name, of those that ended in this test; then all is as it was.
+-- The names of the jobs of this test that a call puts back; the call is undone.
 CREATE FUNCTION pg_temp.redriven(args text DEFAULT '') RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	answer text;

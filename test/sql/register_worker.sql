@@ -64,7 +64,7 @@ SELECT count(*) FROM taskq.claim_job('rw-implicit', '{rw-a}') \gset
 SELECT is(taskq.register_worker('rw-implicit'), false, 'and one that only a claim made');
 SELECT throws_ok($$ SELECT taskq.register_worker('rw-implicit') $$, '55006', NULL, 'but not the one that replaced it');
 
--- each sign of life counts, with the shortest lease too
+-- each kind of call counts as a sign of life, also with the shortest lease
 CREATE FUNCTION pg_temp.alive_after(sign text) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
 	PERFORM taskq.register_worker('rw-sign', '{rw-a}', lease => '2 s', take_over => true), set_config('taskq.clock_offset', '300s', true);
@@ -95,7 +95,7 @@ SELECT throws_ok(pg_temp.of('b', 'SELECT taskq.complete_job(%s, %s)'), 'TQ003', 
 SELECT ok(NOT taskq.unregister_worker('rw-3'), 'an id that is not registered cannot be');
 SELECT throws_ok($$ SELECT FROM taskq.worker_heartbeat('rw-3') $$, 'TQ012', 'worker "rw-3" is not registered', 'nor have a heartbeat');
 
--- more jobs than one call of claim_jobs() gives
+-- more jobs than one call of claim_jobs() returns
 SELECT taskq.register_handler('rw-much'), taskq.register_worker('rw-much', '{rw-much}') \gset
 SELECT count(*) FROM taskq.enqueue_jobs('rw-much', (SELECT array_agg('{}'::jsonb) FROM generate_series(1, 10001))) \gset
 SELECT is((SELECT sum(n) FROM (SELECT (SELECT count(*) FROM taskq.claim_jobs('rw-much', most)) FROM unnest('{10000,10000}'::integer[]) most) c (n)), 10001::numeric, 'a worker may have as many jobs as it likes');

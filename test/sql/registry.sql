@@ -1,4 +1,4 @@
--- The registry: what can be registered by whom, and what is shown of it.
+-- The registry: what can be registered by which role, and what is shown of it.
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/wait.sql

@@ -1,4 +1,4 @@
--- What a handler's return or error makes of its job.
+-- How the return value or error of a handler settles its job.
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/wait.sql
@@ -11,7 +11,8 @@ GRANT ALL ON j TO tq_results;
 CREATE FUNCTION pg_temp.id(n text) RETURNS bigint LANGUAGE sql AS $$ SELECT id FROM j WHERE name = n $$;
 CREATE FUNCTION pg_temp.state(n text) RETURNS text LANGUAGE sql AS
 	$$ SELECT state || ' ' || attempt FROM taskq.all_jobs WHERE job_id = (SELECT id FROM j WHERE name = n) $$;
--- run the statement as a job and tell what became of it: state, attempt, result; error type, code, SQLSTATE, message and delay
+-- run the statement as a job and return the outcome: state, attempt, result; error
+-- type, code, SQLSTATE, message and delay
 CREATE FUNCTION pg_temp.runs(statement text, t text DEFAULT 'res-plain', max_attempts int DEFAULT NULL) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	id bigint := taskq.enqueue_job(t, jsonb_build_object('sql', statement), max_attempts => runs.max_attempts);
@@ -76,7 +77,7 @@ SELECT is(pg_temp.runs($$ SELECT '{"$taskq": 1}'::jsonb $$), 'completed 1 {"$tas
 SELECT is(pg_temp.runs($$ SELECT '["$taskq", "failure"]'::jsonb $$), 'completed 1 ["$taskq", "failure"]', 'so is one in an array');
 SELECT is(pg_temp.runs($$ SELECT '{"x": {"$taskq": "failure"}}'::jsonb $$), 'completed 1 {"x": {"$taskq": "failure"}}', 'or further inside');
 
--- what data says is not what the handler means
+-- data that looks like a decision is not one
 CREATE FUNCTION tq_results.echoes(payload jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT payload';
 CREATE TABLE tq_results.kept (value jsonb);
 CREATE FUNCTION tq_results.keeps(payload jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT value FROM tq_results.kept';
@@ -178,7 +179,7 @@ SELECT throws_ok(format('SELECT taskq.register_handler(''res-x'', permanent_erro
 	FROM unnest('{"{2}","{235}","{23505x}","{235-5}","{\"\"}"}'::text[]) e;
 SELECT throws_ok($$ SELECT taskq.register_handler('res-x', retryable_errors => '{division_by_zero}') $$, '22023', NULL, 'nor its name');
 
--- failures of setup, in the pool: nothing is lost
+-- failures of setup, in the pool: no job is lost
 SELECT pg_temp.register('res-setup', base => '20 ms') \gset
 INSERT INTO j SELECT 'setup' || n, taskq.enqueue_job('res-setup', '{"sql": "INSERT INTO tq_results.later VALUES (1) RETURNING ''1''::jsonb"}', max_attempts => 1) FROM generate_series(1, 6) n;
 CREATE FUNCTION pg_temp.status(t text) RETURNS text LANGUAGE sql AS $$ SELECT status FROM taskq.list_handlers() WHERE task_type = t $$;
@@ -209,7 +210,7 @@ SELECT is(count(*), 6::bigint, 'once each') FROM tq_results.later;
 SELECT ok(NOT taskq.resume_handler('res-setup'), 'resume_handler of one that is not paused: false');
 SELECT taskq.alter_pool('tq_results', size => 0) \gset
 
--- in a row: a run that completes begins anew; by hand they count too
+-- failures in a row: a completed run resets the count; runs by hand count, too
 SET SESSION AUTHORIZATION tq_results;
 SELECT is(string_agg(replace(split_part(pg_temp.runs(s, 'res-setup', 1), ' ', 1), 'available', 'retryable'), ' ' ORDER BY n), 'retryable retryable completed retryable retryable', 'two, a run that completes, and two')
 	FROM unnest(ARRAY['SELECT a FROM b', 'SELECT tq_results.raises(''28000'')', 'SELECT ''1''::jsonb', 'SELECT tq_results.raises(''42501'')', 'SELECT a FROM b']) WITH ORDINALITY AS x (s, n);
@@ -219,7 +220,7 @@ SELECT is(string_agg(replace(split_part(pg_temp.runs('SELECT tq_results.raises('
 SELECT is(pg_temp.status('res-setup'), 'paused', 'are');
 RESET SESSION AUTHORIZATION;
 
--- one tenant's payloads do not stop a type for the others
+-- the payloads of one tenant do not pause a type for the others
 CREATE FUNCTION pg_temp.fails_for(tenant text) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
 	PERFORM taskq.run_job(taskq.enqueue_job('res-setup', '{"sql": "SELECT a FROM b"}', tenant_id => tenant));

@@ -1,5 +1,4 @@
--- When a failed attempt is followed by another: the policies by name, and
--- functions that handlers bring.
+-- Retries of failed attempts: the policies by name, and users' retry functions.
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
@@ -37,7 +36,7 @@ CREATE ROLE tq_retry_worker LOGIN;
 GRANT ALL ON SCHEMA tq_retry TO tq_retry;
 SELECT taskq.grant_access('tq_retry', k) FROM unnest('{admin,worker,producer,operator}'::text[]) k \g /dev/null
 SELECT taskq.grant_access('tq_retry_worker', 'worker') \g /dev/null
--- Claim a job and fail it; its state, and how long it has to wait.
+-- Claim a job and fail it; returns its state, and its delay.
 CREATE FUNCTION pg_temp.fails(n text, arguments text DEFAULT '') RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	after text;
@@ -61,7 +60,8 @@ SET ROLE tq_retry;
 CREATE FUNCTION tq_retry.external(jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT $1';
 CREATE FUNCTION tq_retry.minutes(attempt integer, error jsonb) RETURNS interval LANGUAGE sql AS $$ SELECT CASE WHEN error->>'error_code' = 'STOP' THEN NULL ELSE attempt * interval '7 min' END $$;
 RESET ROLE;
--- Register a type with a retry function of the role; the answer or the SQLSTATE.
+-- Register a type with a retry function of the role; returns the result or the
+-- SQLSTATE.
 CREATE FUNCTION pg_temp.asks(t text, function text, more text DEFAULT '') RETURNS text LANGUAGE sql AS
 	$$ SELECT pg_temp.as_role('tq_retry', format('SELECT taskq.register_handler(%L, retry_function => %L, allow_override => true, retry_policy => ''fixed'', retry_base => ''33 s'' %s)', 'retry-' || t, function, more)) $$;
 SELECT is(pg_temp.asks('asks', 'tq_retry.minutes(integer, jsonb)', ', max_attempts => 3'), '', 'a handler can bring a function');
@@ -80,10 +80,10 @@ SELECT taskq.cancel_job(pg_temp.id('e')) \gset
 SELECT taskq.fail_job(pg_temp.id('e'), pg_temp.e('e')) \gset
 SELECT is(pg_temp.state('e'), 'cancelled 1', 'a job that is to be cancelled is, whatever it says');
 
--- what it is told
+-- the arguments of a retry function
 SET ROLE tq_retry;
 CREATE TABLE tq_retry.expected (attempt integer, job bigint, error jsonb);
--- At once, where all is as expected; it cannot write down what it is told.
+-- Returns 0 if the arguments are as expected; it cannot record them.
 CREATE FUNCTION tq_retry.expects(attempt integer, error jsonb) RETURNS interval LANGUAGE sql AS $$
 	SELECT CASE WHEN EXISTS (SELECT FROM tq_retry.expected e WHERE e.attempt = expects.attempt AND e.job = (taskq.current_job()).job_id AND e.error = expects.error - 'context')
 		AND current_user = 'tq_retry' AND (current_schemas(true))[1:2] = '{pg_catalog,tq_retry}' THEN interval '0' ELSE interval '5 min' END
@@ -129,7 +129,7 @@ RESET ROLE;
 SELECT taskq.enqueue_job('retry-in') AS in_server \gset
 SELECT is(pg_temp.reaches(:in_server), 'discarded 3', 'a background worker asks as well');
 
--- one that nothing stops, which the end of this test waits for
+-- one that cannot be interrupted; the end of this test waits for it
 SET ROLE tq_retry;
 CREATE FUNCTION tq_retry.unstoppable(integer, jsonb) RETURNS interval LANGUAGE plpgsql AS $$
 BEGIN
@@ -180,7 +180,7 @@ CREATE TABLE tq_retry.secret (a interval);
 CREATE TABLE tq_retry.deferred (a integer UNIQUE DEFERRABLE INITIALLY DEFERRED);
 GRANT ALL ON tq_retry.deferred TO tq_retry;
 SET ROLE tq_retry;
--- Try a statement; minutes for what came of it.
+-- Try a statement; returns the delay in minutes.
 CREATE FUNCTION tq_retry.tries(attempt integer, error jsonb) RETURNS interval LANGUAGE plpgsql AS $$
 BEGIN
 	EXECUTE error->>'message';
@@ -230,7 +230,7 @@ ALTER ROLE tq_retry SUPERUSER;
 SELECT is(pg_temp.status() || ' ' || pg_temp.fails('l'), 'unrunnable: its role is a superuser and taskq.allow_superuser_handlers is off retryable 00:00:33', 'nothing runs as a superuser');
 ALTER ROLE tq_retry NOSUPERUSER;
 
--- where nobody reports the failure, nobody's code is run
+-- if no worker reports the failure, no user's code is run
 BEGIN;
 SET LOCAL taskq.clock_offset = '-1 h';
 SELECT pg_temp.add('lost', 'retry-expects', lease => '1 s'), pg_temp.take('retry-w', 'retry-expects') \gset

@@ -1,4 +1,4 @@
--- Settling: every transition that SQL can reach, the fence, and what is kept.
+-- Settling: every transition that SQL can make, the fence, and what is kept.
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
@@ -30,7 +30,8 @@ BEGIN
 	END CASE;
 END $$;
 
--- What a call answers, or which error it raises, and where the job is then.
+-- The result of a call or the error that it raises, and the state of the job
+-- afterwards.
 CREATE FUNCTION pg_temp.outcome(n text, call text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	answer text;
@@ -125,42 +126,42 @@ SELECT taskq.register_handler('settle-a', retry_policy => 'fixed', retry_base =>
 SELECT pg_temp.add('f', 'settle-a') \gset
 SELECT pg_temp.take('settle-w', 'settle-a') \gset
 SELECT throws_ok(format('SELECT taskq.complete_job(%s, %s)', pg_temp.id('f'), pg_temp.e('f') + d), 'TQ003', NULL, why)
-	FROM (VALUES (-1, 'an epoch before the claim''s is stale'), (1, 'so is a later one'), (1::bigint << 48, 'and one of another timeline')) v (d, why);
-SELECT throws_ok(format('SELECT taskq.complete_job(%s, NULL)', pg_temp.id('f')), '22004', 'epoch must not be NULL', 'NULL is no epoch');
+	FROM (VALUES (-1, 'an earlier epoch is stale'), (1, 'a later epoch is stale'), (1::bigint << 48, 'an epoch of another timeline is stale')) v (d, why);
+SELECT throws_ok(format('SELECT taskq.complete_job(%s, NULL)', pg_temp.id('f')), '22004', 'epoch must not be NULL', 'epoch must not be NULL');
 SELECT is(pg_temp.detail_of(format('SELECT taskq.complete_job(%s, 1)', pg_temp.id('f'))),
-	'The job was claimed again, or this claim was rolled back.', 'the error says why');
+	'The job was claimed again, or this claim was rolled back.', 'the detail says why an epoch is stale');
 SET LOCAL taskq.max_result_size = '2kB';
 SELECT throws_ok(format('SELECT taskq.complete_job(%s, %s, to_jsonb(repeat(''x'', 3000)))', pg_temp.id('f'), pg_temp.e('f')), 'TQ010', 'result of 3008 bytes is too large', 'a result larger than taskq.max_result_size is refused');
 RESET taskq.max_result_size;
-SELECT ok(taskq.complete_job(pg_temp.id('f'), pg_temp.e('f'), '{"first": true}'), 'the epoch of the claim settles it');
-SELECT ok(NOT taskq.complete_job(pg_temp.id('f'), pg_temp.e('f'), '{"second": true}'), 'once');
-SELECT is(result, '{"first": true}', 'with the first result') FROM taskq.all_jobs WHERE job_id = pg_temp.id('f');
+SELECT ok(taskq.complete_job(pg_temp.id('f'), pg_temp.e('f'), '{"first": true}'), 'complete_job() with the claim''s epoch returns true');
+SELECT ok(NOT taskq.complete_job(pg_temp.id('f'), pg_temp.e('f'), '{"second": true}'), 'complete_job() returns false if it is repeated');
+SELECT is(result, '{"first": true}', 'the first result is kept') FROM taskq.all_jobs WHERE job_id = pg_temp.id('f');
 SELECT is(pg_temp.detail_of(format('SELECT taskq.fail_job(%s, %s)', pg_temp.id('f'), pg_temp.e('f'))),
-	'This claim was settled before, and the job is completed.', 'another outcome is refused, and said so');
+	'This claim was settled before, and the job is completed.', 'the detail of another outcome says that the claim was settled before');
 SELECT taskq.retry_job(pg_temp.id('f'), force => true) \gset
-SELECT ok(NOT taskq.complete_job(pg_temp.id('f'), pg_temp.e('f')), 'a repeated settle is harmless after the job was put back');
+SELECT ok(NOT taskq.complete_job(pg_temp.id('f'), pg_temp.e('f')), 'a repeated settle returns false after the job was put back');
 SELECT e AS old FROM j WHERE name = 'f' \gset
 SELECT pg_temp.take('settle-w', 'settle-a') \gset
 SELECT ok(pg_temp.e('f') > :old, 'the epoch of a later claim is larger');
-SELECT throws_ok(format('SELECT taskq.complete_job(%s, %s)', pg_temp.id('f'), :old), 'TQ003', NULL, 'after which the old one is stale');
+SELECT throws_ok(format('SELECT taskq.complete_job(%s, %s)', pg_temp.id('f'), :old), 'TQ003', NULL, 'the old epoch is stale after a later claim');
 SAVEPOINT s;
 SELECT taskq.complete_job(pg_temp.id('f'), pg_temp.e('f')) \gset
 ROLLBACK TO s;
-SELECT is(pg_temp.state('f'), 'running 1', 'a settle that is rolled back has not been');
-SELECT ok(taskq.complete_job(pg_temp.id('f'), pg_temp.e('f')), 'and is done again');
+SELECT is(pg_temp.state('f'), 'running 1', 'a settle that is rolled back has no effect');
+SELECT ok(taskq.complete_job(pg_temp.id('f'), pg_temp.e('f')), 'a settle can be repeated after a rollback');
 SELECT pg_temp.add('r', 'settle-a') \gset
 SAVEPOINT s;
 SELECT pg_temp.take('settle-w', 'settle-a') \gset
 SELECT pg_temp.e('r') AS rolled_back \gset
 ROLLBACK TO s;
 SELECT throws_ok(format('SELECT taskq.complete_job(%s, %s)', pg_temp.id('r'), :rolled_back), 'TQ003', NULL,
-	'a claim that was rolled back settles nothing');
+	'the epoch of a claim that was rolled back cannot settle the job');
 SELECT pg_temp.take('settle-v', 'settle-a') \gset
-SELECT isnt(pg_temp.e('r'), :rolled_back, 'nobody is given its epoch again');
-SELECT throws_ok(format('SELECT taskq.heartbeat_job(%s, %s)', pg_temp.id('r'), :rolled_back), 'TQ003', NULL, 'and it extends nothing');
+SELECT isnt(pg_temp.e('r'), :rolled_back, 'an epoch that was rolled back is not given out again');
+SELECT throws_ok(format('SELECT taskq.heartbeat_job(%s, %s)', pg_temp.id('r'), :rolled_back), 'TQ003', NULL, 'an epoch that was rolled back cannot extend the lease');
 
 -- failures --------------------------------------------------------------------
--- Claim a new job of a type, fail it so, and say what became of it.
+-- Claim a new job of a type, fail it with these arguments, and return the outcome.
 CREATE FUNCTION pg_temp.failed(n text, t text, arguments text) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
 	PERFORM pg_temp.add(n, t, -100);
@@ -183,13 +184,13 @@ FROM (VALUES (1, '', 'retryable, handler_error'),
 	(11, ', error_type => ''quota_error''', 'retryable, quota_error'),
 	(12, ', error_type => ''quota_error'', retryable => false', 'discarded, quota_error'),
 	(13, ', error_type => ''permanent_error'', retryable => true', 'retryable, permanent_error')) v (i, arguments, result) ORDER BY i;
-SELECT is(pg_temp.failed('none', 'settle-none', ''), 'discarded, handler_error', 'the policy none has no further attempt');
-SELECT is(pg_temp.failed('wish', 'settle-b', ', retry_in => ''90 s'''), 'retryable, handler_error', 'with a delay of its own');
-SELECT is(j.run_at - a.finished_at, '90 s', 'a failure is retried after that')
+SELECT is(pg_temp.failed('none', 'settle-none', ''), 'discarded, handler_error', 'with retry policy none, a failed job is discarded');
+SELECT is(pg_temp.failed('wish', 'settle-b', ', retry_in => ''90 s'''), 'retryable, handler_error', 'fail_job() with retry_in makes the job retryable');
+SELECT is(j.run_at - a.finished_at, '90 s', 'the job is retried after retry_in')
 	FROM taskq.all_jobs j JOIN taskq.attempts a USING (job_id) WHERE job_id = pg_temp.id('wish');
-SELECT ok(j.run_at - a.finished_at BETWEEN '45 min' AND '75 min', 'else by its policy, a quarter more or less')
+SELECT ok(j.run_at - a.finished_at BETWEEN '45 min' AND '75 min', 'without retry_in, the job is retried by its policy, with a jitter of a quarter')
 	FROM taskq.all_jobs j JOIN taskq.attempts a USING (job_id) WHERE job_id = pg_temp.id('e1');
-SELECT is(pg_temp.failed('now', 'settle-b', ', retry_in => ''0'''), 'available, handler_error', 'or at once');
+SELECT is(pg_temp.failed('now', 'settle-b', ', retry_in => ''0'''), 'available, handler_error', 'with retry_in of 0, the job is available at once');
 
 SELECT pg_temp.add('full', 'settle-a', attempts => 3) \gset
 SELECT pg_temp.take('settle-w', 'settle-a') \gset
@@ -197,44 +198,44 @@ SELECT taskq.fail_job(pg_temp.id('full'), pg_temp.e('full'), 'no luck', 'quota_e
 SELECT results_eq($$ SELECT attempt, epoch, worker_id, handler_version, started_at <= finished_at, outcome, error_type, error_code, error_message, sqlstate, detail, hint, context
 		FROM taskq.attempts WHERE job_id = pg_temp.id('full') $$,
 	$$ SELECT 1, pg_temp.e('full'), 'settle-w', NULL::text, true, 'failed', 'quota_error', 'OVER_QUOTA', 'no luck', NULL::text, 'the detail', 'the hint', 'the context' $$,
-	'all that is said of a failure is kept with the attempt');
-SELECT is(last_error, 'no luck', 'the message with the job') FROM taskq.all_jobs WHERE job_id = pg_temp.id('full');
+	'the attempt keeps all arguments of fail_job()');
+SELECT is(last_error, 'no luck', 'the job has the message of the last failure') FROM taskq.all_jobs WHERE job_id = pg_temp.id('full');
 SELECT pg_temp.take('settle-w', 'settle-a') \gset
 SELECT taskq.fail_job(pg_temp.id('full'), pg_temp.e('full'), repeat('é', 5000)) \gset
-SELECT is(pg_temp.state('full'), 'available 2', 'with attempts left a job is retried');
-SELECT is(octet_length(error_message), 4096, 'a message is kept up to 4 kB, cut between characters')
+SELECT is(pg_temp.state('full'), 'available 2', 'a failed job with attempts left is retried');
+SELECT is(octet_length(error_message), 4096, 'a message is cut to 4 kB, between characters')
 	FROM taskq.attempts WHERE job_id = pg_temp.id('full') AND attempt = 2;
 SELECT pg_temp.take('settle-w', 'settle-a') \gset
 SELECT taskq.fail_job(pg_temp.id('full'), pg_temp.e('full'), 'the end') \gset
-SELECT is(pg_temp.state('full'), 'discarded 3', 'without it is discarded');
-SELECT is(pg_temp.attempts('full'), '1 failed quota_error, 2 failed handler_error, 3 failed handler_error', 'and every attempt can be read');
+SELECT is(pg_temp.state('full'), 'discarded 3', 'a failed job without attempts left is discarded');
+SELECT is(pg_temp.attempts('full'), '1 failed quota_error, 2 failed handler_error, 3 failed handler_error', 'taskq.attempts shows every attempt');
 SELECT taskq.retry_job(pg_temp.id('full')) \gset
-SELECT is(pg_temp.state('full'), 'available 0', 'an operator gives it all its attempts again');
+SELECT is(pg_temp.state('full'), 'available 0', 'retry_job() gives a job all its attempts again');
 SELECT pg_temp.take('settle-w', 'settle-a') \gset
 SELECT taskq.complete_job(pg_temp.id('full'), pg_temp.e('full')) \gset
-SELECT is(pg_temp.attempts('full'), '1 failed quota_error, 2 failed handler_error, 3 failed handler_error, 1 completed', 'and the earlier ones stay');
-SELECT throws_ok($$ SELECT taskq.fail_job(1, 1, error_type => 'no name') $$, '22023', NULL, 'an error type is a name');
-SELECT throws_ok($$ SELECT taskq.fail_job(1, 1, retry_in => '-1 s') $$, '22023', NULL, 'no retry in the past');
+SELECT is(pg_temp.attempts('full'), '1 failed quota_error, 2 failed handler_error, 3 failed handler_error, 1 completed', 'earlier attempts are kept');
+SELECT throws_ok($$ SELECT taskq.fail_job(1, 1, error_type => 'no name') $$, '22023', NULL, 'error_type must be a name');
+SELECT throws_ok($$ SELECT taskq.fail_job(1, 1, retry_in => '-1 s') $$, '22023', NULL, 'retry_in must not be negative');
 
 -- giving back -----------------------------------------------------------------
 SELECT pg_temp.add('g', 'settle-a', attempts => 1) \gset
 SELECT pg_temp.take('settle-w', 'settle-a'), taskq.release_job(pg_temp.id('g'), pg_temp.e('g')) \gset
-SELECT is(pg_temp.take('settle-w', 'settle-a'), 'g', 'a job of one attempt is claimed again after a release');
-SELECT ok(taskq.snooze_job(pg_temp.id('g'), pg_temp.e('g'), '0'), 'snoozed for no time');
-SELECT is(pg_temp.take('settle-w', 'settle-a'), 'g', 'it is available at once');
+SELECT is(pg_temp.take('settle-w', 'settle-a'), 'g', 'a job with one attempt is claimed again after a release');
+SELECT ok(taskq.snooze_job(pg_temp.id('g'), pg_temp.e('g'), '0'), 'snooze_job() accepts a delay of 0');
+SELECT is(pg_temp.take('settle-w', 'settle-a'), 'g', 'a job snoozed for 0 is available at once');
 SELECT taskq.snooze_job(pg_temp.id('g'), pg_temp.e('g'), '10 min') \gset
-SELECT is(pg_temp.take('settle-w', 'settle-a'), NULL, 'snoozed for ten minutes it is not');
+SELECT is(pg_temp.take('settle-w', 'settle-a'), NULL, 'a job snoozed for ten minutes is not claimed before that');
 SET LOCAL taskq.clock_offset = '10 min';
-SELECT is(pg_temp.take('settle-w', 'settle-a'), 'g', 'until they are over');
+SELECT is(pg_temp.take('settle-w', 'settle-a'), 'g', 'a job snoozed for ten minutes is claimed after that');
 SELECT taskq.complete_job(pg_temp.id('g'), pg_temp.e('g')) \gset
 SET LOCAL taskq.clock_offset = 0;
-SELECT is(pg_temp.attempts('g'), '1 completed', 'and only the run that ended by its own doing is an attempt');
-SELECT throws_ok($$ SELECT taskq.snooze_job(1, 1, NULL) $$, '22004', 'delay must not be NULL', 'how long is to be said');
-SELECT throws_ok($$ SELECT taskq.snooze_job(1, 1, '-1 s') $$, '22023', NULL, 'not less than no time');
-SELECT throws_ok($$ SELECT taskq.snooze_job(1, 1, '11 years') $$, '22023', NULL, 'nor more than ten years');
+SELECT is(pg_temp.attempts('g'), '1 completed', 'released and snoozed runs are no attempts');
+SELECT throws_ok($$ SELECT taskq.snooze_job(1, 1, NULL) $$, '22004', 'delay must not be NULL', 'delay must not be NULL');
+SELECT throws_ok($$ SELECT taskq.snooze_job(1, 1, '-1 s') $$, '22023', NULL, 'delay must not be negative');
+SELECT throws_ok($$ SELECT taskq.snooze_job(1, 1, '11 years') $$, '22023', NULL, 'delay must not exceed ten years');
 
 -- requests to cancel ----------------------------------------------------------
--- Claim a job, ask for it to be cancelled, and settle it so.
+-- Claim a job, request that it be cancelled, and settle it with this call.
 CREATE FUNCTION pg_temp.asked(n text, call text) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
 	PERFORM pg_temp.add(n, 'settle-a', -200);
@@ -245,63 +246,63 @@ END $$;
 SELECT is(pg_temp.asked('a-' || op, call), outcome, 'asked to be cancelled, ' || op)
 FROM calls JOIN (VALUES ('heartbeat', 'cancel, running 1'), ('complete', 'true, completed 1'), ('fail', 'true, cancelled 1'),
 	('release', 'true, cancelled 0'), ('snooze', 'true, cancelled 0'), ('cancel', 'requested, running 1')) v (op, outcome) USING (op) ORDER BY op COLLATE "C";
-SELECT is(last_error, 'no need', 'the reason is kept') FROM taskq.all_jobs WHERE job_id = pg_temp.id('a-fail');
-SELECT is(pg_temp.attempts('a-fail'), '1 failed handler_error', 'and the attempt that failed');
+SELECT is(last_error, 'no need', 'the reason of the request is kept') FROM taskq.all_jobs WHERE job_id = pg_temp.id('a-fail');
+SELECT is(pg_temp.attempts('a-fail'), '1 failed handler_error', 'the failed attempt is kept');
 SELECT taskq.retry_job(pg_temp.id('a-release')) \gset
-SELECT is(pg_temp.take('settle-w', 'settle-a'), 'a-release', 'put back, a cancelled job is claimed');
-SELECT is(taskq.heartbeat_job(pg_temp.id('a-release'), pg_temp.e('a-release')), 'ok', 'and the request is forgotten');
-SELECT is(taskq.cancel_job(pg_temp.id('a-heartbeat'), pg_temp.e('a-heartbeat')), 'cancelled', 'its worker gives a job up that was asked for');
-SELECT is(pg_temp.attempts('a-heartbeat'), '1 cancelled cancelled', 'which is an attempt');
+SELECT is(pg_temp.take('settle-w', 'settle-a'), 'a-release', 'a cancelled job that was put back is claimed');
+SELECT is(taskq.heartbeat_job(pg_temp.id('a-release'), pg_temp.e('a-release')), 'ok', 'the request is removed when the job is put back');
+SELECT is(taskq.cancel_job(pg_temp.id('a-heartbeat'), pg_temp.e('a-heartbeat')), 'cancelled', 'the worker cancels a job for which there is a request');
+SELECT is(pg_temp.attempts('a-heartbeat'), '1 cancelled cancelled', 'a run that its worker cancels is an attempt');
 SELECT pg_temp.add('a-reasons', 'settle-a', -200), pg_temp.take('settle-w', 'settle-a') \gset
 SELECT taskq.cancel_job(pg_temp.id('a-reasons')), taskq.cancel_job(pg_temp.id('a-reasons'), reason => 'first'), taskq.cancel_job(pg_temp.id('a-reasons'), reason => 'another') \gset
 SELECT count(taskq.cancel_job(pg_temp.id('a-reasons'), reason => 'again ' || n)) FROM generate_series(1, 100) n \gset
-SELECT is(string_agg(COALESCE(reason, 'none'), ', ' ORDER BY request_id), 'none, first', 'and are not kept: one that says nothing more adds nothing') FROM taskq.cancel_requests WHERE job_id = pg_temp.id('a-reasons');
+SELECT is(string_agg(COALESCE(reason, 'none'), ', ' ORDER BY request_id), 'none, first', 'a request without a new reason is not stored') FROM taskq.cancel_requests WHERE job_id = pg_temp.id('a-reasons');
 SELECT taskq.release_job(pg_temp.id('a-reasons'), pg_temp.e('a-reasons')) \gset
-SELECT is(last_error, 'first', 'of several requests the first reason counts') FROM taskq.all_jobs WHERE job_id = pg_temp.id('a-reasons');
-SELECT is_empty($$ SELECT FROM taskq.cancel_requests r JOIN taskq.all_jobs j USING (job_id) WHERE j.state = 'cancelled' $$, 'no request is left of a job that was cancelled');
+SELECT is(last_error, 'first', 'the first reason of several requests counts') FROM taskq.all_jobs WHERE job_id = pg_temp.id('a-reasons');
+SELECT is_empty($$ SELECT FROM taskq.cancel_requests r JOIN taskq.all_jobs j USING (job_id) WHERE j.state = 'cancelled' $$, 'a cancelled job has no request left');
 
 -- putting back ----------------------------------------------------------------
 SELECT is(pg_temp.hint_of(pg_temp.of('g', 'SELECT taskq.retry_job(%1$s)')), 'To run it again all the same, say force => true.',
-	'a completed job is put back only with force, says the hint');
+	'the hint for a completed job names force => true');
 SELECT is(pg_temp.hint_of(pg_temp.of('a-cancel', 'SELECT taskq.discard_job(%1$s)')),
-	'Ask for it to be cancelled with taskq.cancel_job(), then try again.', 'a running one is asked to be cancelled first');
+	'Ask for it to be cancelled with taskq.cancel_job(), then try again.', 'the hint for a running job names cancel_job()');
 SELECT pg_temp.add('again', 'settle-a', -200), pg_temp.take('settle-w', 'settle-a') \gset
 SELECT taskq.complete_job(pg_temp.id('again'), pg_temp.e('again')), taskq.retry_job(pg_temp.id('again'), force => true), taskq.cancel_job(pg_temp.id('again')) \gset
-SELECT is(pg_temp.attempts('again'), '1 completed', 'a job that is cancelled after it was put back has had no further attempt');
-SELECT throws_ok($$ SELECT taskq.retry_job(1, NULL) $$, '22004', NULL, 'force or not');
+SELECT is(pg_temp.attempts('again'), '1 completed', 'a job that is cancelled after it was put back has no further attempt');
+SELECT throws_ok($$ SELECT taskq.retry_job(1, NULL) $$, '22004', NULL, 'force must not be NULL');
 SELECT taskq.create_queue('settle-lean', keep_payload => false) \gset
 SELECT pg_temp.add('lean-done', 'settle-a', q => 'settle-lean'), pg_temp.add('lean-lost', 'settle-a', q => 'settle-lean') \gset
 SELECT pg_temp.take_many('settle-w', 2, 'settle-a') \gset
 SELECT taskq.complete_job(pg_temp.id('lean-done'), pg_temp.e('lean-done'), '1'),
 	taskq.fail_job(pg_temp.id('lean-lost'), pg_temp.e('lean-lost'), retryable => false) \gset
-SELECT is(payload IS NULL AND result = '1', true, 'with keep_payload => false a completed job has its result alone')
+SELECT is(payload IS NULL AND result = '1', true, 'with keep_payload => false, a completed job keeps its result but not its payload')
 	FROM taskq.all_jobs WHERE job_id = pg_temp.id('lean-done');
-SELECT throws_ok(pg_temp.of('lean-done', 'SELECT taskq.retry_job(%1$s, true)'), 'TQ008', NULL, 'and cannot be put back');
-SELECT is(pg_temp.outcome('lean-lost', 'retry_job(%1$s)'), 'true, available 0', 'a discarded one can');
+SELECT throws_ok(pg_temp.of('lean-done', 'SELECT taskq.retry_job(%1$s, true)'), 'TQ008', NULL, 'a completed job without its payload cannot be put back');
+SELECT is(pg_temp.outcome('lean-lost', 'retry_job(%1$s)'), 'true, available 0', 'with keep_payload => false, a discarded job can be put back');
 
 -- what the views say ----------------------------------------------------------
 SELECT pg_temp.add('view', 'settle-a', -5) \gset
 SELECT pg_temp.take('settle-w', 'settle-a') \gset
-SELECT is(taskq.heartbeat_job(pg_temp.id('view'), pg_temp.e('view'), progress => '{"half": true}'), 'ok', 'a heartbeat can say how far it is');
+SELECT is(taskq.heartbeat_job(pg_temp.id('view'), pg_temp.e('view'), progress => '{"half": true}'), 'ok', 'a heartbeat can store progress');
 SELECT results_eq($$ SELECT state, epoch, worker_id, lease_expires_at > started_at, result, progress, finished_at FROM taskq.all_jobs WHERE job_id = pg_temp.id('view') $$,
 	$$ SELECT 'running', pg_temp.e('view'), 'settle-w', true, NULL::jsonb, '{"half": true}'::jsonb, NULL::timestamptz $$,
-	'a running job shows who has it, since when, how long and how far');
+	'all_jobs shows the worker, lease and progress of a running job');
 SELECT taskq.fail_job(pg_temp.id('view'), pg_temp.e('view'), 'try again') \gset
 SELECT results_eq($$ SELECT state, attempt, worker_id, lease_expires_at, started_at, last_error FROM taskq.all_jobs WHERE job_id = pg_temp.id('view') $$,
-	$$ SELECT 'available', 1, NULL::text, NULL::timestamptz, NULL::timestamptz, 'try again' $$, 'one that failed shows nobody, and the error');
-SELECT is(progress, '{"half": true}', 'the next attempt is told how far the last one was') FROM taskq.claim_job('settle-v', '{settle-a}');
+	$$ SELECT 'available', 1, NULL::text, NULL::timestamptz, NULL::timestamptz, 'try again' $$, 'all_jobs shows the error of a failed job, and no worker');
+SELECT is(progress, '{"half": true}', 'the next claim returns the progress of the last run') FROM taskq.claim_job('settle-v', '{settle-a}');
 UPDATE j SET e = (SELECT epoch FROM taskq.all_jobs WHERE job_id = j.id) WHERE name = 'view';
 SELECT taskq.complete_job(pg_temp.id('view'), pg_temp.e('view'), '[1, 2]') \gset
 SELECT results_eq($$ SELECT state, attempt, worker_id, lease_expires_at, result, payload->>'n', started_at <= finished_at FROM taskq.all_jobs WHERE job_id = pg_temp.id('view') $$,
-	$$ SELECT 'completed', 2, 'settle-v', NULL::timestamptz, '[1, 2]'::jsonb, 'view', true $$, 'a completed job shows its last run and its result');
-SELECT is(pg_temp.attempts('view'), '1 failed handler_error, 2 completed', 'and both attempts can be read');
+	$$ SELECT 'completed', 2, 'settle-v', NULL::timestamptz, '[1, 2]'::jsonb, 'view', true $$, 'all_jobs shows the last run and the result of a completed job');
+SELECT is(pg_temp.attempts('view'), '1 failed handler_error, 2 completed', 'taskq.attempts shows both attempts');
 SELECT pg_temp.add('nothing', 'settle-a', -5) \gset
 SELECT pg_temp.take('settle-w', 'settle-a'), taskq.complete_job(pg_temp.id('nothing'), pg_temp.e('nothing')) \gset
-SELECT is(result, NULL, 'without a result it has none') FROM taskq.all_jobs WHERE job_id = pg_temp.id('nothing');
+SELECT is(result, NULL, 'a job completed without a result has none') FROM taskq.all_jobs WHERE job_id = pg_temp.id('nothing');
 SELECT pg_temp.add('drop', 'settle-a') \gset
 SELECT taskq.discard_job(pg_temp.id('drop'), 'not worth it') \gset
-SELECT is(last_error, 'not worth it', 'a discarded one has the operator''s reason') FROM taskq.all_jobs WHERE job_id = pg_temp.id('drop');
-SELECT is(pg_temp.attempts('drop'), NULL, 'and no attempt');
+SELECT is(last_error, 'not worth it', 'a discarded job has the operator''s reason') FROM taskq.all_jobs WHERE job_id = pg_temp.id('drop');
+SELECT is(pg_temp.attempts('drop'), NULL, 'a job discarded by an operator has no attempt');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -1,5 +1,5 @@
--- share_commit: several jobs in one transaction, each of which fails alone,
--- sees nothing of its neighbours' session, and counts once.
+-- share_commit: several jobs in one transaction, each of which fails alone, sees
+-- nothing of the others' session state, and counts once.
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/wait.sql
@@ -48,7 +48,8 @@ BEGIN
 	END LOOP;
 	RETURN to_jsonb(pg_current_xact_id()::text);
 END $$;
--- a child before its parent, or without: only a deferred constraint allows the first
+-- a child row before its parent, or without one: only a deferred constraint allows
+-- the first
 CREATE FUNCTION sh.family(p jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
 	INSERT INTO sh.log VALUES (DEFAULT, p->>'n');
@@ -121,7 +122,7 @@ CREATE FUNCTION pg_temp.result(n text) RETURNS jsonb LANGUAGE sql AS
 	$$ SELECT a.result FROM taskq.all_jobs a, j WHERE a.job_id = j.id AND j.name = $1 $$;
 CREATE FUNCTION pg_temp.attempts(n text) RETURNS text LANGUAGE sql AS
 	$$ SELECT string_agg(concat_ws(' ', t.attempt, t.outcome, t.sqlstate), ', ' ORDER BY t.epoch) FROM taskq.attempts t, j WHERE t.job_id = j.id AND j.name = $1 $$;
--- Wait until nothing of these tests is due or runs.
+-- Wait until no job of these tests is due or runs.
 CREATE FUNCTION pg_temp.run() RETURNS boolean LANGUAGE sql AS
 	$$ SELECT pg_temp.came($q$ SELECT NOT EXISTS (SELECT FROM taskq.all_jobs WHERE task_type LIKE 'sh-%' AND state IN ('available', 'running')) $q$) $$;
 SELECT pg_temp.came($$ SELECT workers = 1 FROM taskq.pools WHERE pool = 'sh-one' $$) \gset

@@ -1,4 +1,5 @@
--- Who may claim at all: an id gets no more than somebody has said of it.
+-- Which ids may claim at all: an id is given only what a registration or a call has
+-- named.
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
@@ -51,7 +52,7 @@ SELECT throws_ok($$ SELECT taskq.register_worker('pool#1') $$, '22023', NULL, 'n
 SELECT taskq.release_job(job_id, epoch) FROM taskq.all_jobs WHERE worker_id LIKE 'session:%' AND state = 'running' \g /dev/null
 
 -- each role that claims in the session has its own id ----------------------------------
--- a function of another role is called first, and so registers the first id
+-- a function of another role is called first, and so registers its id first
 CREATE SCHEMA regress_standing AUTHORIZATION regress_standing_b;
 GRANT USAGE ON SCHEMA regress_standing TO regress_standing_a;
 SET LOCAL ROLE regress_standing_b;
@@ -73,7 +74,7 @@ SELECT throws_ok(format('SELECT * FROM taskq.claim_job(%L)', :'theirs'), '42939'
 SELECT is((SELECT count(*) FROM taskq.worker_heartbeat(:'mine')), 1::bigint, 'the heartbeat of one''s own names one''s own job only');
 RESET ROLE;
 
--- maintenance of others' objects is not who claims
+-- a role that maintains another role's objects does not claim
 SET LOCAL ROLE regress_standing_b;
 CREATE FUNCTION regress_standing.claimed() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM taskq.claim_jobs(max_jobs => 1)';
 CREATE MATERIALIZED VIEW regress_standing.view AS SELECT regress_standing.claimed() WITH NO DATA;

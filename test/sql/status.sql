@@ -1,4 +1,4 @@
--- status(): what is paused, and what nobody would be given.
+-- status(): what is paused, and jobs that no worker would be given.
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
@@ -13,7 +13,7 @@ CREATE FUNCTION status.f(jsonb) RETURNS jsonb LANGUAGE sql RETURN $1;
 SELECT taskq.unregister_worker(worker_id) FROM taskq.workers WHERE kind = 'external' \g /dev/null
 SELECT taskq.create_queue('sta-q'), taskq.register_handler('sta-a'), taskq.register_worker('sta-w'),
 	taskq.grant_access('regress_status', 'admin'), taskq.grant_access('regress_status_tenant', 'observer', tenants => '{acme}') \gset
--- What status() says of one name, in order.
+-- The values of status() for one name, in order.
 CREATE FUNCTION pg_temp.says(n text) RETURNS text LANGUAGE sql AS $$ SELECT string_agg(value, ' | ') FROM taskq.status() WHERE name = n $$;
 CREATE FUNCTION pg_temp.hint(n text) RETURNS text LANGUAGE sql AS $$ SELECT string_agg(hint, ' | ') FROM taskq.status() WHERE name = n $$;
 SELECT is_empty($$ SELECT * FROM taskq.status() WHERE name LIKE 'paused%' OR name IN ('unroutable jobs', 'waiting jobs') $$, 'nothing is paused, and there is nothing to say');

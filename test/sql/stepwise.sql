@@ -1,11 +1,11 @@
--- Procedures as handlers: steps that commit, the claim and the settle around
+-- Procedures as handlers: steps that commit, the claim before and the settle after
 -- them, and nothing left for the next job.
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/wait.sql
 SELECT plan(76);
 
--- a role whose defaults would be in the way, and its one worker
+-- a role with settings that would disturb taskq, and its one worker
 CREATE ROLE regress_stepwise LOGIN;
 CREATE ROLE regress_stepwise_group;
 GRANT regress_stepwise_group TO regress_stepwise;
@@ -24,7 +24,7 @@ CREATE TABLE st.log (n serial, entry text, x xid8 DEFAULT pg_current_xact_id());
 CREATE TABLE st.parents (id integer PRIMARY KEY);
 CREATE TABLE st.children (id integer REFERENCES st.parents DEFERRABLE INITIALLY DEFERRED);
 
--- steps of a job: as many as the payload says, from where it left off
+-- the steps of a job: as many as the payload says, from its checkpoint on
 CREATE PROCEDURE st.steps(payload jsonb, INOUT result jsonb) LANGUAGE plpgsql AS $$
 DECLARE
 	done integer := COALESCE(((taskq.current_job()).checkpoint->>'done')::integer, 0);
@@ -52,7 +52,7 @@ BEGIN
 	COMMIT;
 	EXECUTE 'SELECT ' || (p->>'what') INTO result;
 END $$;
--- what a session has, before and after a commit and a rollback
+-- the state of a session, before and after a commit and a rollback
 CREATE PROCEDURE st.looks(p jsonb, INOUT result jsonb) LANGUAGE plpgsql AS $$
 DECLARE
 	seen jsonb := '[]';
@@ -134,7 +134,7 @@ CREATE FUNCTION st.look(p jsonb) RETURNS jsonb LANGUAGE sql AS $$
 		pg_catalog.to_regclass('pg_temp.leaked') IS NOT NULL, current_user,
 		(SELECT count(*) FROM pg_catalog.pg_prepared_statements), (SELECT count(*) FROM pg_catalog.pg_cursors WHERE name = 'leaked'),
 		(SELECT count(*) FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND pid = pg_catalog.pg_backend_pid() AND objid = 4713)) $$;
--- those that cannot be handlers
+-- procedures that cannot be handlers
 CREATE PROCEDURE st.bad_definer(p jsonb) SECURITY DEFINER LANGUAGE sql AS '';
 CREATE PROCEDURE st.bad_set(p jsonb) SET work_mem = '1 MB' LANGUAGE sql AS '';
 CREATE PROCEDURE st.bad_none() LANGUAGE sql AS '';
@@ -161,7 +161,7 @@ CREATE FUNCTION pg_temp.result(n text) RETURNS jsonb LANGUAGE sql AS $$ SELECT r
 CREATE FUNCTION pg_temp.attempts(n text) RETURNS text LANGUAGE sql AS
 	$$ SELECT string_agg(concat_ws(' ', attempt, outcome, error_type, sqlstate), ', ' ORDER BY epoch) FROM taskq.attempts WHERE job_id = pg_temp.id($1) $$;
 CREATE FUNCTION pg_temp.log(prefix text DEFAULT '') RETURNS text[] LANGUAGE sql AS $$ SELECT array_agg(entry ORDER BY n) FROM st.log WHERE starts_with(entry, $1) $$;
--- Wait until nothing of these tests is due or runs.
+-- Wait until no job of these tests is due or runs.
 CREATE FUNCTION pg_temp.run() RETURNS boolean LANGUAGE sql AS
 	$$ SELECT pg_temp.came($q$ SELECT NOT EXISTS (SELECT FROM taskq.all_jobs WHERE task_type LIKE 'st-%' AND state IN ('available', 'running')) $q$) $$;
 -- Wait until a job runs, and is in its second step.

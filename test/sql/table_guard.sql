@@ -1,5 +1,5 @@
--- Nobody's code on taskq's tables, and nobody's rights on them: whatever default
--- privileges say, and whoever makes a trigger, a rule, a policy or the like.
+-- No user's code on taskq's tables, and no rights on them, regardless of default
+-- privileges and of the role that creates a trigger, a rule, a policy or the like.
 \set ECHO none
 SET client_min_messages = warning;
 DROP EXTENSION IF EXISTS taskq CASCADE;
@@ -102,7 +102,7 @@ SELECT throws_ok(sql, '0A000', 'the members of extension taskq cannot be changed
 SELECT lives_ok('ALTER FUNCTION guard.same DEPENDS ON EXTENSION plpgsql; ALTER FUNCTION guard.same NO DEPENDS ON EXTENSION plpgsql', 'allowed for functions of users');
 CREATE INDEX of_users ON taskq.jobs (correlation_id);
 SELECT lives_ok('ALTER INDEX taskq.of_users DEPENDS ON EXTENSION plpgsql; ALTER INDEX taskq.of_users NO DEPENDS ON EXTENSION plpgsql', 'and for their indexes');
--- a leaf is as its table
+-- a partition is treated like its table
 SELECT throws_ok(sql, '0A000', what || 'taskq.' || :'leaf' || ' belongs to extension taskq and cannot be changed so', 'refused: ' || replace(sql, :'leaf', 'leaf')) FROM (VALUES
 	('"payload" of ', 'ALTER TABLE taskq.' || :'leaf' || ' ALTER payload SET NOT NULL'),
 	('"state" of ', 'ALTER TABLE taskq.' || :'leaf' || ' ALTER state DROP NOT NULL'),
@@ -147,7 +147,7 @@ SELECT lives_ok($$ SELECT taskq.enqueue_job('guard') $$, 'without it all is well
 SELECT taskq.alter_queue('guard', retain_completed => '20 d', retain_events => '20 d') \g /dev/null
 CREATE ACCESS METHOD regress_heap TYPE TABLE HANDLER heap_tableam_handler;
 SET LOCAL default_table_access_method = 'regress_heap';
-SET LOCAL default_tablespace = 'pg_global'; -- in which there can be no such table
+SET LOCAL default_tablespace = 'pg_global'; -- which cannot contain such a table
 SET LOCAL transform_null_equals = on;
 SET LOCAL DateStyle = 'German';
 SELECT taskq.cancel_job(taskq.enqueue_job('guard', queue => 'guard')) \g /dev/null

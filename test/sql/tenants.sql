@@ -1,4 +1,5 @@
--- Tenants: what an observer of some tenants sees, and that nothing leads around it.
+-- Tenants: what an observer of some tenants sees, and that no other way leads to
+-- more.
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
@@ -11,12 +12,13 @@ CREATE ROLE regress_tenants_none LOGIN;
 -- The names of the jobs that a role sees in all_jobs.
 CREATE FUNCTION pg_temp.names(role text DEFAULT 'regress_tenants') RETURNS text LANGUAGE sql AS
 	$$ SELECT pg_temp.as_role(role, $q$ SELECT string_agg(payload->>'n', ' ' ORDER BY payload->>'n' COLLATE "C") FROM taskq.all_jobs WHERE task_type LIKE 'tenants-%' $q$) $$;
--- What an observer of one tenant is answered.
+-- What a query returns to an observer of one tenant.
 CREATE FUNCTION pg_temp.seen(sql text, role text DEFAULT 'regress_tenants') RETURNS text LANGUAGE sql AS $$ SELECT pg_temp.as_role(role, sql) $$;
 
 SELECT taskq.create_queue('tenants-q', events => true), taskq.register_handler('tenants-a', max_attempts => 1),
 	taskq.register_worker('tenants-w', '{tenants-a}') \gset
--- Three jobs of a tenant: one has completed, one has failed and said something, one waits.
+-- Three jobs of a tenant: one has completed, one has failed and written a message,
+-- one waits.
 CREATE FUNCTION pg_temp.three(tenant text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
 	n text;
@@ -65,7 +67,7 @@ SELECT is(pg_temp.seen($$ SELECT taskq.sees_tenant('ACME') $$), 'false', 'names 
 SELECT is(pg_temp.seen('SELECT count(*) FROM taskq.' || r), '42501', 'the table ' || r || ' is nobody''s') FROM unnest('{jobs,job_history,attempt_failures,frame_log,event_log,access_grants}'::text[]) r;
 
 -- leaks -----------------------------------------------------------------------
--- A function in WHERE that costs nothing would like to be asked first.
+-- A cheap function in WHERE, which the planner would call first.
 GRANT CREATE ON SCHEMA public TO regress_tenants;
 SET ROLE regress_tenants;
 CREATE FUNCTION public.tenants_leak(t text) RETURNS boolean COST 0.0000001 LANGUAGE plpgsql AS $$

@@ -1,4 +1,5 @@
--- Large payloads and results, which are stored out of line, on every way that a job can take.
+-- Large payloads and results, which are stored out of line, in every operation on a
+-- job.
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/wait.sql
@@ -7,7 +8,7 @@ CREATE ROLE tq_toast LOGIN;
 CREATE SCHEMA tq_toast AUTHORIZATION tq_toast;
 SELECT count(taskq.grant_access('tq_toast', a)) FROM unnest('{producer,worker,observer}'::text[]) a \gset
 CREATE TEMP TABLE j (name text PRIMARY KEY, id bigint, e bigint);
--- about 100 kB that compression cannot make smaller; another one for each n
+-- about 100 kB that do not compress, different for each n
 CREATE FUNCTION tq_toast.large(n int) RETURNS jsonb LANGUAGE sql AS
 	$$ SELECT jsonb_build_object('n', n, 'text', string_agg(encode(sha256((n || ' ' || i)::bytea), 'base64'), '')) FROM generate_series(1, 2300) i $$;
 CREATE FUNCTION tq_toast.echo(payload jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT payload $$;
@@ -116,7 +117,7 @@ SELECT is(taskq.cancel_job(pg_temp.id('waiting')), 'requested', 'cancel a runnin
 SELECT is(taskq.cancel_job(pg_temp.id('waiting'), pg_temp.e('waiting')), 'cancelled', 'its worker gives it up');
 SELECT is(pg_temp.state('waiting'), 'cancelled 1, document 21', 'with its payload');
 
--- other ways in
+-- other ways to enqueue
 SELECT pg_temp.add('unhandled', 'toast-none', 31, 'toast-fail') \gset
 SELECT is(pg_temp.state('unhandled'), 'discarded 0, document 31', 'discarded at enqueue as unhandled');
 INSERT INTO j SELECT 'many' || n, id FROM taskq.enqueue_jobs('toast-ext', ARRAY(SELECT tq_toast.large(n) FROM generate_series(41, 43) n)) WITH ORDINALITY x (id, n);

@@ -1,4 +1,4 @@
--- What becomes of jobs whose task type nobody has registered: on_unhandled.
+-- Jobs whose task type nobody has registered: on_unhandled.
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/wait.sql
@@ -83,7 +83,7 @@ SELECT is(pg_temp.state('handled'), 'available 0', 'a registered type waits for 
 SELECT pg_temp.came($$ SELECT pg_temp.state('pool') = 'completed 1' $$) \gset
 SELECT is(pg_temp.state('pool') || ' ' || result, 'completed 1 42', 'and runs in the pool') FROM taskq.all_jobs WHERE job_id = pg_temp.id('pool');
 
--- an operator's second thoughts
+-- an operator puts a job back
 SELECT taskq.register_handler('uh-none'), taskq.register_worker('uh-w', queues => '{uh-fail,uh-wait}') \gset
 SELECT is(pg_temp.state('fails'), 'discarded 0', 'a type that is registered later does not bring a job back');
 SELECT ok(taskq.retry_job(pg_temp.id('fails')), 'but an operator does');
@@ -93,7 +93,7 @@ SELECT ok(taskq.complete_job(pg_temp.id('fails'), pg_temp.e('fails')), 'and comp
 SELECT is(pg_temp.attempts('fails'), '0 unhandled, 1 completed', 'both can be read');
 SELECT is(max_attempts - attempt, 19, 'the discard has used up no attempt') FROM taskq.all_jobs WHERE job_id = pg_temp.id('fails');
 
--- unregister_handler: what waits is discarded, what runs is not
+-- unregister_handler: waiting jobs are discarded, running jobs are not
 SELECT pg_temp.add('due', 'uh-none', 'uh-fail'), pg_temp.add('future', 'uh-none', 'uh-fail', taskq.clock_now() + '1 h'),
 	pg_temp.add('failed', 'uh-none', 'uh-fail'), pg_temp.add('running', 'uh-none', 'uh-fail'), pg_temp.add('released', 'uh-none', 'uh-fail') \gset
 UPDATE j SET e = c.epoch FROM taskq.claim_jobs('uh-w', 10, '{uh-none}') c WHERE c.job_id = j.id;
@@ -131,7 +131,7 @@ SELECT ok(taskq.release_job(pg_temp.id('released'), pg_temp.e('released')), 'but
 SELECT pg_temp.came($$ SELECT pg_temp.state('released') = 'discarded 0' $$) \gset
 SELECT is(pg_temp.state('released') || ' ' || pg_temp.attempts('released'), 'discarded 0 0 unhandled', 'is discarded then');
 
--- alter_queue: what waits already
+-- alter_queue: jobs that wait already
 SELECT pg_temp.add('old', 'uh-none', 'uh-later'), pg_temp.add('old ext', 'uh-ext', 'uh-later'),
 	pg_temp.add('old ahead', 'uh-other', 'uh-later', taskq.clock_now() + '1 h') \gset
 SELECT is(pg_temp.state('old') || ', ' || pg_temp.state('old ahead'), 'available 0, scheduled 0', 'jobs wait in a queue that waits');
@@ -141,7 +141,7 @@ SELECT is(pg_temp.state('old') || ', ' || pg_temp.state('old ahead'), 'discarded
 SELECT is(pg_temp.attempts('old') || ', ' || pg_temp.attempts('old ahead'), '0 unhandled, 0 unhandled', 'as at enqueue');
 SELECT is(pg_temp.state('old ext'), 'available 0', 'one of a registered type waits on');
 
--- registered is registered: paused, too old or without its function
+-- a type is registered even if it is paused, too old or without its function
 SELECT taskq.register_handler('uh-old', version => '1'), taskq.pause_handler('uh-ext') \gset
 CREATE FUNCTION tq_unhandled.gone(payload jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT payload $$;
 SELECT taskq.register_handler('uh-gone', 'tq_unhandled.gone(jsonb)', run_as => 'tq_unhandled') \gset

@@ -1,4 +1,5 @@
--- unroutable_jobs: each reason why nobody would be given a job, and what ends it.
+-- unroutable_jobs: each reason why no worker would be given a job, and what removes
+-- it.
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
@@ -10,7 +11,8 @@ CREATE ROLE regress_unroutable LOGIN;
 CREATE SCHEMA unroutable;
 GRANT USAGE ON SCHEMA unroutable TO PUBLIC;
 CREATE FUNCTION unroutable.f(jsonb) RETURNS jsonb LANGUAGE sql RETURN $1;
--- The reason of a type's jobs, with their number; NULL: somebody would be given them.
+-- The reason for a type's jobs, with their number; NULL if a worker would be given
+-- them.
 CREATE FUNCTION pg_temp.why(t text) RETURNS text LANGUAGE sql AS
 	$$ SELECT string_agg(reason || ' ' || jobs, ', ' ORDER BY min_version NULLS FIRST, required_capabilities) FROM taskq.unroutable_jobs WHERE task_type = t $$;
 SELECT taskq.create_queue('unr-q') \gset

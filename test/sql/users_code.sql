@@ -1,5 +1,5 @@
--- Code that users bring outside handlers, and what it reaches of the session that
--- it runs in: nothing. The caller is a superuser, which is where it would pay.
+-- Users' code outside handlers, and that it cannot use the session in which it
+-- runs. The caller is a superuser, because that would gain the most.
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
@@ -12,7 +12,7 @@ GRANT USAGE ON SCHEMA uc TO PUBLIC;
 GRANT TEMPORARY ON DATABASE :"DBNAME" TO regress_uc;
 SELECT taskq.grant_access('regress_uc', k) FROM unnest('{admin,worker,producer,operator,observer}'::text[]) k \g /dev/null
 SET ROLE regress_uc;
--- Do what the payload says, and tell what came of it.
+-- Do what the payload says, and return the result.
 CREATE FUNCTION uc.try(p jsonb) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	answer text;
@@ -22,7 +22,7 @@ BEGIN
 EXCEPTION WHEN OTHERS THEN
 	RETURN SQLSTATE;
 END $$;
--- Do it and leave it at that.
+-- Do it without returning a result.
 CREATE FUNCTION uc.obey(p jsonb) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
 	EXECUTE p->>'sql';
@@ -46,9 +46,9 @@ SELECT taskq.register_handler('uc-try', 'uc.handler(jsonb)', validator => 'uc.tr
 	taskq.register_handler('uc-retry', retry_function => 'uc.obey(integer, jsonb)', retry_policy => 'fixed', retry_base => '1 h') \g /dev/null
 RESET ROLE;
 CREATE FUNCTION pg_temp.payload(sql text) RETURNS jsonb LANGUAGE sql AS $$ SELECT jsonb_build_object('sql', sql) $$;
--- What a validator answers after it has tried this.
+-- The result of a validator that has tried this.
 CREATE FUNCTION pg_temp.tries(sql text) RETURNS text LANGUAGE sql AS $$ SELECT pg_temp.detail_of(format('SELECT taskq.validate_task(''uc-try'', %L)', pg_temp.payload(sql))) $$;
--- What comes of a call with a validator, or a type, that does it.
+-- The result of a call with a validator, or a type, that does this.
 CREATE FUNCTION pg_temp.obeys(sql text, t text DEFAULT 'uc-obey') RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
 	PERFORM taskq.validate_task(t, pg_temp.payload(sql));
@@ -115,7 +115,7 @@ SELECT is(taskq.fail_job(pg_temp.id('retry'), pg_temp.e('retry'), 'SELECT uc.ins
 SELECT is(state || ' ' || (run_at < now() + '10 min'), 'retryable true', 'it answers all the same') FROM taskq.all_jobs WHERE job_id = pg_temp.id('retry');
 FETCH c;
 FETCH h;
--- loops of the caller's, whose portals are between two fetches
+-- loops of the caller, whose portals are between two fetches
 DO $$
 DECLARE
 	n integer;
@@ -200,7 +200,7 @@ BEGIN
 END $$;
 CREATE FUNCTION uc.assigns() RETURNS boolean LANGUAGE plpgsql AS $$ DECLARE b boolean; BEGIN b := pg_try_advisory_lock(1); RETURN b; END $$;
 CREATE TABLE uc.many AS SELECT n FROM generate_series(1, 1000) n;
--- Later versions refuse these when they are made.
+-- Later versions refuse to create these.
 DO $do$
 BEGIN
 	CREATE FUNCTION uc.seeds() RETURNS integer LANGUAGE sql SET seed = 0.5 AS 'SELECT 1';
@@ -253,7 +253,7 @@ SELECT pg_advisory_unlock(17) \g /dev/null
 SELECT lo_unlink(4711) \g /dev/null
 
 -- what the planner does -----------------------------------------------------------
--- It calls the functions of operators itself, on what ANALYZE has found.
+-- It calls the functions of operators itself, with values from ANALYZE.
 SELECT bool_or(name = 'xml2') AS xml2 FROM pg_available_extensions \gset
 \if :xml2
 CREATE EXTENSION xml2 SCHEMA uc;
@@ -301,7 +301,7 @@ ROLLBACK;
 SELECT pg_advisory_unlock_all() \g /dev/null
 SELECT is(pg_temp.tries(sql), answer, sql) FROM (VALUES
 	('SELECT uc.adds(1, 2)', '3'), ('SELECT sum(uc.adds(n, 1)) FROM uc.ones', '200'), ('SELECT count(*) FROM uc.above(990)', '10'), ('SELECT uc.same(uc.above(998)) LIMIT 1', '999'), ('SELECT uc.same(now()) IS NOT NULL', 'true')) v (sql, answer);
--- what cannot be interrupted, and what gives the caller a transaction id.
+-- code that cannot be interrupted, and code that gives the caller a transaction id
 SELECT is(pg_temp.tries(sql), '42501', sql) FROM unnest(ARRAY[
 	'SELECT xpath(''//a'', NULL::xml)', 'SELECT xpath(''//a'', NULL::xml, ''{}'')', 'SELECT xpath_exists(''//a'', NULL::xml)', 'SELECT XMLEXISTS(''//a'' PASSING (NULL::xml))', 'SELECT uc.xpath_bool(NULL, NULL)',
 	'SELECT * FROM XMLTABLE(''//a'' PASSING (NULL::xml) COLUMNS a text)', 'SELECT 1 FROM uc.ones, LATERAL (SELECT * FROM XMLTABLE(''//a'' PASSING (NULL::xml) COLUMNS a text) x) y',
@@ -434,7 +434,7 @@ RESET ROLE;
 SELECT matches(pg_temp.detail_of($$ SELECT taskq.validate_task('uc-verbose', '{}') $$), '^too long too long', 'what is answered may come from a table');
 
 -- what it calls is dropped -------------------------------------------------------
--- PostgreSQL's words, when that is so between plan and run
+-- PostgreSQL's own error, if that happens between plan and execution
 SELECT is(pg_temp.obeys(format('DO $d$ BEGIN RAISE EXCEPTION USING ERRCODE = ''XX000'', MESSAGE = %L; END $d$', m), t), c, 'no internal error is passed on: ' || t || ', ' || m)
 FROM (VALUES ('uc-obey', 'cache lookup failed for function 1', '42883'), ('uc-domain', 'cache lookup failed for type 1', '42704'),
 	('uc-obey', 'could not open relation with OID 1', '42P01')) v (t, m, c);

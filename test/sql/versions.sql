@@ -37,7 +37,7 @@ FROM (VALUES
 	('1..2', '1..2', true), ('1..3', '1..2', false), ('1.', '1', false), ('.1', '0', false), ('-1', '-2', false), ('1.2 ', '1.2', false),
 	(NULL, '1', false), ('1', NULL, true), (NULL, NULL, true)) AS x (v, m, expected);
 
--- what enqueue_job takes
+-- what enqueue_job accepts
 SELECT throws_ok($$ SELECT taskq.enqueue_job('ver-a', min_version => '') $$, '22023', NULL, 'an empty min_version is refused');
 SELECT throws_ok($$ SELECT taskq.enqueue_job('ver-a', min_version => repeat('1', 64)) $$, '22023', NULL, 'and one of more than 63 bytes');
 SELECT throws_ok($$ SELECT taskq.register_handler('ver-a', version => repeat('1', 64)) $$, '22023', NULL, 'as a handler''s version is');
@@ -104,7 +104,7 @@ SELECT taskq.unregister_handler('ver-mine') \gset
 SELECT is(array_agg(concat_ws(' ', description, change, registered_by, changed_by) ORDER BY changed_at), '{first overridden tq_versions tq_versions,second unregistered tq_versions tq_versions}',
 	'leave no row; the others name who it was') FROM taskq.handler_history WHERE task_type IN ('ver-mine', 'ver-nothing');
 
--- a type that is registered anew while one of its jobs runs
+-- a type that is registered again while one of its jobs runs
 CREATE FUNCTION tq_versions.anew(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
 	PERFORM taskq.register_handler('ver-anew', 'tq_versions.two(jsonb)', version => '2', allow_override => true);

@@ -1,4 +1,5 @@
--- Whose job it is: who may ask about which job, cancel it, and learn that it is there.
+-- The owner of a job: which roles may ask about a job, cancel it, and learn that it
+-- exists.
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
@@ -18,12 +19,12 @@ SELECT taskq.grant_access(r, 'producer') FROM unnest('{regress_whose_acme,regres
 SELECT taskq.grant_access('regress_whose_web', 'producer', '{acme,bolt}'), taskq.grant_access('regress_whose_one', 'producer', '{acme}'),
 	taskq.grant_access('regress_whose_worker', 'worker'), taskq.grant_access('regress_whose_dash', 'observer', '{acme}'), taskq.grant_access('regress_whose_dash', 'producer'),
 	taskq.grant_access('regress_whose_duty', 'operator'), taskq.register_handler('whose'), taskq.register_worker('whose-w', '{whose}') \g /dev/null
--- Enqueue as a role; the answer of cancel_job() and describe_job() to one.
+-- Enqueue as a role; the result of cancel_job() and describe_job() for a role.
 CREATE FUNCTION pg_temp.made(n text, role text, tenant text DEFAULT NULL) RETURNS void LANGUAGE sql AS
 	$$ INSERT INTO j VALUES (n, pg_temp.as_role(role, format('SELECT taskq.enqueue_job(''whose'', tenant_id => %L, delay => ''1 h'')', tenant))::bigint) $$;
 CREATE FUNCTION pg_temp.cancel(n text, role text) RETURNS text LANGUAGE sql AS $$ SELECT pg_temp.as_role(role, format('SELECT taskq.cancel_job(%s)', pg_temp.id(n))) $$;
 CREATE FUNCTION pg_temp.told(n text, role text) RETURNS text LANGUAGE sql AS $$ SELECT pg_temp.as_role(role, format('SELECT state FROM taskq.describe_job(%s)', pg_temp.id(n))) $$;
--- All that an error says to a role.
+-- The complete error that a role gets.
 CREATE FUNCTION pg_temp.says(role text, sql text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	d text;
@@ -138,7 +139,7 @@ SELECT is(pg_temp.due('regress_whose_duty'), 'true', 'an operator too');
 SELECT pg_temp.made('old', 'regress_whose_acme') \g /dev/null
 UPDATE taskq.jobs SET created_at = created_at - interval '1 h' WHERE job_id = pg_temp.id('old');
 UPDATE taskq.installation SET system_identifier = 1;
-ALTER FUNCTION taskq.prune() COST 2; -- has it looked at
+ALTER FUNCTION taskq.prune() COST 2; -- invalidates the cache, so that the row above is read again
 SELECT is(pg_temp.cancel('old', 'regress_whose_acme'), 'TQ011', 'in a restored database a job is nobody''s, as role oids of another cluster may be anybody''s');
 SELECT is(taskq.adopt_database(), true, 'after adopt_database()');
 SELECT is(pg_temp.cancel('old', 'regress_whose_acme'), 'TQ011', 'as well');

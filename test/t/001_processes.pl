@@ -1,4 +1,4 @@
-# The life of taskq's processes: how they appear, what they show, how a pool
+# The life of taskq's processes: how they start, what they show, and how a pool
 # grows and shrinks while it works.
 use strict;
 use warnings;

@@ -1,5 +1,5 @@
-# SIGTERM and SIGINT to each of taskq's processes: nothing is lost, what was
-# ended comes back, the server does not restart.
+# SIGTERM and SIGINT to each of taskq's processes: nothing is lost, ended processes
+# are started again, and the server does not restart.
 use strict;
 use warnings;
 
@@ -103,7 +103,7 @@ wait_until($node, qq(SELECT state FROM taskq.all_jobs WHERE job_id = $job), 'ter
 is(sql($node, qq(SELECT attempt, outcome FROM taskq.attempts WHERE job_id = $job)), '1|terminated', 'and attempts says why');
 open_gate($gate);
 
-# no scheduler is there to record it at once
+# no scheduler is running that could record it at once
 $gate = hold_gate($node, 1);
 $job = sql($node, q(SELECT taskq.enqueue_job('gated', '{"gate": 1}')));
 wait_until($node, qq(SELECT state = 'running' FROM taskq.all_jobs WHERE job_id = $job), 'a job runs');

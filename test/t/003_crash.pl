@@ -1,6 +1,6 @@
-# Crash restarts and immediate stops while jobs run and others are claimed by
-# external workers: every job is there, those in the server run again and
-# complete once, leases count from the start of the server.
+# Crash restarts and immediate stops while jobs run in the server and others are
+# claimed by external workers. No job is lost, jobs in the server run again and
+# complete once, and leases count from the start of the server.
 use strict;
 use warnings;
 
@@ -17,8 +17,8 @@ add_type($node, 'postgres', 'app', 'gated');
 sql_as($node, 'postgres', 'app', q(SELECT taskq.register_handler('outside')));
 sql($node, q(SELECT taskq.register_worker(w) FROM unnest('{long,short,after}'::text[]) AS w));
 
-# Returns the moment of the restart: pg_postmaster_start_time() does not change
-# when the postmaster lives on.
+# Returns the time of the restart. pg_postmaster_start_time() does not change if the
+# postmaster survives.
 my $interrupt = sub {
 	my ($how, $pid) = @_;
 	my $offset = log_since($node);
@@ -43,8 +43,8 @@ for my $how ('crash', 'worker', 'immediate', 'fast')
 	my $first = 1 + sql($node, 'SELECT COALESCE(max(job_id), 0) FROM taskq.all_jobs');
 	my $mine = "job_id >= $first";
 
-	# jobs of all kinds: running in the server, waiting there, claimed outside,
-	# waiting outside, ahead
+	# jobs of all kinds: running in the server, waiting there, claimed by external
+	# workers, waiting for external workers, and due in the future
 	my $gate = hold_gate($node, $round);
 	sql($node, qq(SELECT taskq.enqueue_job('gated', '{"gate": $round}') FROM generate_series(1, 6)));
 	wait_until($node, q(SELECT count(*) = 4 FROM taskq.running_jobs()), "$how: four jobs run, two wait");
@@ -55,7 +55,7 @@ for my $how ('crash', 'worker', 'immediate', 'fast')
 	my $ids = sql($node, qq(SELECT string_agg(job_id::text, ',' ORDER BY job_id) FROM taskq.all_jobs WHERE $mine));
 	my $victim = session($node);	# a backend that has nothing to do with taskq
 	my $pid = $how eq 'crash' ? $victim->query_safe('SELECT pg_backend_pid()') : $how eq 'worker' ? (pids_of($node, 'worker'))[0] : undef;
-	# the last thing before the end, so that the lease is not over first
+	# this comes last before the stop, so that the lease does not end first
 	my ($short, $short_epoch, $short_expiry) = split /\|/,
 		sql($node, q(SELECT job_id, epoch, lease_expires_at FROM taskq.claim_job('short', lease => '2 s')));
 	my $drawn = $short_epoch & ((1 << 48) - 1);
@@ -73,8 +73,8 @@ for my $how ('crash', 'worker', 'immediate', 'fast')
 	is(sql($node, qq(SELECT state, attempt, worker_id, epoch = $long_epoch FROM taskq.all_jobs WHERE job_id = $long)), 'running|1|long|t',
 		"$how: a long lease holds on");
 
-	# the short lease ended long before the scheduler came up, or did not: in
-	# each case it holds for its length from the start of the server
+	# the short lease may have ended before the scheduler was up; in both cases it
+	# lasts for its full length from the start of the server
 	wait_until($node, qq(SELECT count(*) = 1 FROM taskq.attempts WHERE job_id = $short), "$how: a short lease ends");
 	is(sql($node, qq(SELECT outcome, attempt, epoch = $short_epoch, worker_id FROM taskq.attempts WHERE job_id = $short)), 'expired|1|t|short',
 		"$how: it is recorded");
@@ -88,7 +88,7 @@ for my $how ('crash', 'worker', 'immediate', 'fast')
 
 	wait_until($node, qq(SELECT last_value >= $drawn + 100000 FROM taskq.epoch_seq), "$how: numbers that the log may have lost are passed");
 
-	# the other external jobs go on
+	# the other external jobs continue
 	wait_until($node, qq(SELECT count(*) = 4 FROM taskq.all_jobs WHERE $mine AND task_type = 'outside' AND state = 'available'),
 		"$how: the other external jobs are available in the end");
 	is(sql($node, q(SELECT count(*) FILTER (WHERE taskq.complete_job(job_id, epoch)) FROM taskq.claim_jobs('after', 10))), 4,
@@ -97,7 +97,7 @@ for my $how ('crash', 'worker', 'immediate', 'fast')
 	sql($node, qq(SELECT taskq.cancel_job(job_id) FROM taskq.all_jobs WHERE $mine AND task_type = 'work'));
 }
 
-# load ----------------------------------------------------------------------
+# crashes under load --------------------------------------------------------
 
 my $first = 1 + sql($node, 'SELECT max(job_id) FROM taskq.all_jobs');
 sql($node, q(SELECT count(taskq.enqueue_job('work', jsonb_build_object('load', n))) FROM generate_series(1, 3000) n));

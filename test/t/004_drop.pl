@@ -1,4 +1,5 @@
-# DROP EXTENSION and its like while workers run jobs, committed and rolled back.
+# DROP EXTENSION and similar statements while workers run jobs, committed and rolled
+# back.
 use strict;
 use warnings;
 
@@ -13,7 +14,7 @@ my $node = new_node('drop', bare => 1);
 my $processes = q(SELECT count(*) FROM pg_stat_activity WHERE backend_type IN ('taskq scheduler', 'taskq worker') AND datname = 'postgres');
 my $start_time = sql($node, 'SELECT pg_postmaster_start_time()');
 
-# taskq and an application with jobs of all kinds, two of which run.
+# Create taskq and an application with jobs of all kinds, two of which run.
 my $prepare = sub {
 	sql($node, q(CREATE EXTENSION taskq));
 	make_app($node, 'postgres', 'app');
@@ -32,7 +33,7 @@ my $run_gated = sub {
 	wait_until($node, q(SELECT count(*) = 2 FROM taskq.all_jobs WHERE task_type = 'gated' AND state = 'running'), 'two jobs run');
 	return $gate;
 };
-# Nothing of taskq's is left in the database.
+# Check that nothing of taskq is left in the database.
 my $nothing_left = sub {
 	my ($how) = @_;
 	is(sql($node, $processes), 0, "$how: no process is left in the database");
@@ -64,7 +65,7 @@ is(sql($node, q(SELECT count(*) FROM app.ledger WHERE task_type = 'gated')), 2, 
 $nothing_left->('DROP EXTENSION');
 fails_with($node, '3F000', q(SELECT taskq.enqueue_job('work')), 'a call after it says that there is no such schema');
 
-# and again ------------------------------------------------------------------
+# the same again -------------------------------------------------------------
 
 $clear->();
 $prepare->();
@@ -85,7 +86,7 @@ wait_until($node, q(SELECT state FROM taskq.all_jobs WHERE task_type = 'slow'), 
 sql($node, q(SELECT taskq.enqueue_job('work', '{"after": "rollback"}')));
 wait_until($node, q(SELECT state = 'completed' FROM taskq.all_jobs WHERE payload ? 'after'), 'new jobs run');
 
-# rolled back to a savepoint: the transaction goes on
+# rolled back to a savepoint: the transaction continues
 my $s = session($node);
 $s->query_safe('BEGIN; SAVEPOINT one; DROP EXTENSION taskq; ROLLBACK TO one');
 $s->query_safe(q(SELECT taskq.enqueue_job('work', '{"after": "savepoint"}'); COMMIT));
@@ -100,7 +101,7 @@ sql($node, q(SELECT taskq.enqueue_job('work', '{"after": "failure"}')));
 wait_until($node, q(SELECT state = 'completed' FROM taskq.all_jobs WHERE payload ? 'after' AND payload->>'after' = 'failure'), 'and the pool comes back');
 sql($node, 'DROP VIEW public.mine');
 
-# handlers that try it
+# handlers that drop the extension
 sql($node, q(CREATE FUNCTION public.suicide(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN EXECUTE payload->>'sql'; RETURN NULL; END $$));
 sql_as($node, 'postgres', 'app', q(SELECT taskq.register_handler('app_suicide', 'public.suicide(jsonb)')));
 $node->append_conf('postgresql.conf', 'taskq.allow_superuser_handlers = on');
@@ -115,7 +116,7 @@ wait_until($node, q(SELECT min(a.sqlstate) = '42501' FROM taskq.attempts a JOIN 
 sql($node, q(SELECT taskq.cancel_job(job_id) FROM taskq.jobs JOIN taskq.routes USING (route_id) WHERE task_type = 'app_suicide';
 	SELECT taskq.unregister_handler(t) FROM unnest(ARRAY['suicide', 'app_suicide']) t; SELECT taskq.drop_pool('postgres')));
 
-# those who may not do it disturb nobody
+# a session without the right to drop the extension does not disturb the workers
 $gate = $run_gated->();
 my $epochs = sql($node, q(SELECT string_agg(epoch::text, ' ' ORDER BY epoch) FROM taskq.running_jobs()));
 my $scheduler = pid_of($node, 'scheduler');
@@ -176,7 +177,7 @@ sql($node, 'DROP SCHEMA taskq');
 $clear->();
 $prepare->();
 
-# enqueuers that are in the middle of a transaction
+# sessions that have enqueued in open transactions
 $s = session($node);
 $s->query_safe(q(BEGIN; SELECT taskq.enqueue_job('work')));
 $dropper = session($node);

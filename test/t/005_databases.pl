@@ -1,5 +1,5 @@
-# Databases that are dropped, renamed, copied and restored while they work, and
-# several at once.
+# Databases that are dropped, renamed, copied and restored while jobs run in them,
+# and several databases at the same time.
 use strict;
 use warnings;
 
@@ -83,7 +83,8 @@ is(sql($node, q(SELECT count(*) FROM taskq.all_jobs WHERE state = 'available' AN
 sql($node, q(SELECT taskq.enqueue_job('work', '{"after": "rename"}')), 'uno');
 sql($node, q(SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'taskq launcher'));
 wait_until($node, q(SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'taskq launcher'), 'whatever wakes up');
-# another database's job, enqueued later, has run: so would this one have
+# a job of another database, which was enqueued later, has run, so this one had time
+# to run
 sql($node, q(SELECT taskq.enqueue_job('work', '{"after": "rename"}')), 'three');
 settled($node, 'another database works', db => 'three');
 is(sql($node, q(SELECT state FROM taskq.all_jobs WHERE payload ? 'after'), 'uno'), 'available', 'nothing runs in the renamed one');

@@ -1,5 +1,5 @@
-# pg_dump and restore: everything is carried along, and nothing runs in the
-# restored database until somebody says so.
+# pg_dump and restore: everything is restored, and nothing runs in the restored
+# database until adopt_database() is called.
 use strict;
 use warnings;
 
@@ -22,7 +22,7 @@ sql($node, q(SELECT taskq.create_queue('side', description => 'aside', retain_co
 sql_as($node, 'postgres', 'app', q(SELECT taskq.create_pool('second', size => 2, task_types => '{work}', queues => '{side,default}')));
 sql($node, q(SELECT taskq.register_worker('registered', task_types => '{outside}', max_concurrent_jobs => 2, lease => '1 h')));
 
-# jobs in every state, with all that a job can have
+# jobs in every state, with all values that a job can have
 sql($node, q(SELECT taskq.enqueue_job('work', jsonb_build_object('n', n)) FROM generate_series(1, 50) n));
 sql($node, q(SELECT taskq.enqueue_job('work', '{"n": "side"}', queue => 'side', tags => '{a,"b c"}', tenant_id => 't', group_key => 'g', priority => 7)));
 sql($node, q(SELECT taskq.enqueue_job('broken')));
@@ -36,7 +36,7 @@ my ($claimed, $epoch) = split /\|/, sql($node, q(SELECT job_id, epoch FROM taskq
 my $gate = hold_gate($node, 1);
 sql($node, q(SELECT taskq.enqueue_job('gated', '{"gate": 1, "x": "runs"}')));
 wait_until($node, 'SELECT count(*) = 1 FROM taskq.running_jobs()', 'a job runs');
-# a second leaf of the history
+# a second partition of the history
 sql($node, q(SELECT taskq.create_queue('long', retain_completed => '25 d')));
 sql($node, q(SELECT taskq.enqueue_job('work', '{"n": "long"}', queue => 'long')));
 wait_until($node, q(SELECT count(*) >= 2 FROM pg_class WHERE relname LIKE 'job_history_%' AND relkind = 'r' AND relname <> 'job_history_overflow'
@@ -45,7 +45,7 @@ wait_until($node, q(SELECT count(*) >= 2 FROM pg_class WHERE relname LIKE 'job_h
 sql($node, q(SELECT taskq.grant_access('app', 'observer', '{acme,bolt}')));
 
 my %look = (
-	# what runs in the source is a row like any other in the dump
+	# a row of a running job is dumped like any other
 	jobs => q(SELECT count(*), string_agg(format('%s %s %s %s %s %s %s', job_id, task_type, queue, state, attempt, priority, payload), E'\n' ORDER BY job_id)
 		FROM taskq.all_jobs WHERE payload->>'x' IS DISTINCT FROM 'runs'),
 	details => q(SELECT string_agg(format('%s %s %s %s %s %s %s %s %s', job_id, result, tags, tenant_id, group_key, run_at, created_at, finished_at, last_error), E'\n' ORDER BY job_id)
@@ -94,14 +94,14 @@ for my $way ('plain', 'custom')
 	cmp_ok(sql($node, q(SELECT max(route_id) FROM taskq.routes), $db), '>', $last_route, "$way: and that of routes");
 	sql($node, q(SELECT taskq.create_queue('newer')), $db);
 
-	# jobs enqueued later in the source have run: here nothing has
+	# jobs that were enqueued later in the source have run, so these had time to run
 	sql($node, qq(SELECT taskq.enqueue_job('work', '{"after": "$way"}')));
 	wait_until($node, qq(SELECT state = 'completed' FROM taskq.all_jobs WHERE payload->>'after' = '$way'), "$way: the source goes on");
 	is(sql($node, qq(SELECT state FROM taskq.all_jobs WHERE job_id = $new), $db), 'available', "$way: nothing runs in the restored database");
 	is(sql($node, qq(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'taskq worker' AND datname = '$db')), 0, "$way: no worker is there");
 	is(sql($node, $look{ledger}, $db), $before{ledger}, "$way: no handler has run");
 
-	# a lease ends while nobody looks
+	# a lease ends while no scheduler runs
 	sql($node, qq(UPDATE taskq.jobs SET lease_expires_at = started_at + interval '1 ms' WHERE job_id = $claimed), $db);
 	is(sql($node, 'SELECT taskq.adopt_database()', $db), 't', "$way: adopted");
 	wait_until($node, qq(SELECT state = 'completed' FROM taskq.all_jobs WHERE job_id = $new), "$way: its jobs run", db => $db);
@@ -111,7 +111,7 @@ for my $way ('plain', 'custom')
 	is(sql($node, q(SELECT string_agg(payload->>'x' || ' ' || state, ', ' ORDER BY payload->>'x') FROM taskq.all_jobs WHERE payload->>'x' <> 'runs'), $db),
 		'ahead scheduled, claimed available, paused available, waits available', "$way: the others are as they were");
 	cmp_ok(sql($node, qq(SELECT min(epoch) FROM app.ledger WHERE job_id = $new), $db), '>', $last_epoch, "$way: epochs are ahead");
-	# leaves of the same days are there already
+	# partitions of the same days already exist
 	wait_until($node, qq(SELECT EXISTS (SELECT FROM taskq.job_history WHERE job_id = $new) AND NOT EXISTS (SELECT FROM taskq.job_history_overflow)),
 		"$way: the history goes on in the leaves that the dump brought", db => $db);
 	is(sql($node, qq(SELECT taskq.retry_job(1, force => true)), $db), 't', "$way: an old job is put back");
@@ -119,11 +119,11 @@ for my $way ('plain', 'custom')
 	is(sql($node, q(SELECT count(*) FROM taskq.all_jobs WHERE job_id = 1), $db), 1, "$way: one job");
 }
 
-# the token of the source is no token of the copy, or the other way round: both
-# took the same epoch along, and each database goes by its own rows
+# an epoch of the source is not valid in the copy, or the other way round: both
+# databases have the same epoch, and each checks its own rows
 is(sql($node, qq(SELECT taskq.complete_job($claimed, $epoch))), 't', 'the source completes what it has claimed');
 
-# a running row that nobody has announced, as if copied into a database at work
+# a running row without a notice, as if it was copied into a database at work
 my $copied = sql($node, q(SELECT job_id FROM taskq.claim_job('late', lease => '1 h')), 'restored_plain');
 sql($node, qq(UPDATE taskq.jobs SET lease_expires_at = started_at + interval '1 ms' WHERE job_id = $copied), 'restored_plain');
 sql($node, q(ALTER SYSTEM SET taskq.clock_offset = '1 min'));
@@ -132,7 +132,7 @@ wait_until($node, qq(SELECT outcome = 'expired' FROM taskq.attempts WHERE job_id
 sql($node, q(ALTER SYSTEM RESET taskq.clock_offset));
 sql($node, 'SELECT pg_reload_conf()');
 
-# a dump of the restored one, and so on
+# a dump of the restored database
 $node->command_ok([ 'pg_dump', '-f', $node->basedir . '/again.sql', $node->connstr('restored_plain') ], 'the restored database can be dumped');
 sql($node, 'CREATE DATABASE again TEMPLATE template0');
 my ($rc, $out, $err) = $node->psql('again', slurp_file($node->basedir . '/again.sql'), on_error_stop => 1);

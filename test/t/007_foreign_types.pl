@@ -1,7 +1,7 @@
-# The rule that the project exists for: nobody is ever given a task type that he
-# has not registered.  Two pools of different roles and types, one more pool
-# for a type of its own, and external workers are kept busy with mixed types;
-# the history then says who ran what, and when.
+# The most important rule of the project: no worker is ever given a task type that
+# it has not registered. Two pools of different roles and types, one more pool for a
+# single type, and external workers work on mixed types. The history then shows
+# which worker ran which job, and when.
 use strict;
 use warnings;
 
@@ -41,8 +41,8 @@ SELECT taskq.enqueue_job(t, jsonb_build_object('type', t), queue => CASE WHEN ra
 FROM unnest($types) AS t ORDER BY random();
 ));
 
-# four sessions of one external worker: claim up to three, hold them, settle
-# each in one of several ways
+# four sessions of one external worker: each claims up to three jobs, holds them,
+# and settles each in one of several ways
 append_to_file("$dir/claim.sql", q(
 BEGIN;
 SELECT COALESCE(string_agg(job_id || ' ' || epoch, ','), '') AS claimed, count(*) AS n FROM taskq.claim_jobs('ext', 3) \gset
@@ -57,7 +57,8 @@ FROM unnest(string_to_array(NULLIF(':claimed', ''), ',')) AS c;
 append_to_file("$dir/probe.sql", q(
 SELECT taskq.complete_job(job_id, epoch, jsonb_build_object('type', task_type)) FROM taskq.claim_job('prober');
 ));
-# and one that rolls back what it has claimed, and one that asks for types that are not its own
+# one session that rolls back its claims, and one that asks for types that are not
+# its own
 append_to_file("$dir/greedy.sql", q(
 BEGIN;
 SELECT count(*) FROM taskq.claim_jobs('ext', 100);
@@ -85,7 +86,7 @@ for (@benches)
 	unlike($$err, qr/ERROR|aborted/, "$script meets no error");
 }
 
-# what is left is taken by the workers it is for
+# the remaining jobs are taken by their workers
 my $done = q(SELECT NOT EXISTS (SELECT FROM taskq.all_jobs WHERE state NOT IN ('completed', 'discarded')
 	AND (task_type IN ('alpha', 'gamma', 'delta') OR task_type = 'beta' AND queue = 'default')));
 wait_until($node, $done, 'the pools finish');
@@ -100,7 +101,7 @@ wait_until($node, q(SELECT NOT EXISTS (SELECT FROM taskq.all_jobs WHERE task_typ
 is(sql($node, q(SELECT count(*) FROM taskq.all_jobs)), 3 * 150 * 9, 'every job is there');
 cmp_ok(sql($node, q(SELECT count(*) FROM taskq.attempts WHERE worker_id = 'ext' AND outcome <> 'completed')), '>', 20, '(the external worker failed some, too)');
 
-# each attempt ever made, by task type and who made it
+# every attempt, by task type and worker
 my $who = q(SELECT j.task_type, j.queue, CASE WHEN a.worker_id IN ('ext', 'prober') THEN a.worker_id ELSE split_part(a.worker_id, '#', 1) END AS who
 	FROM taskq.attempts a JOIN taskq.all_jobs j USING (job_id));
 is(sql($node, qq(SELECT task_type || ': ' || string_agg(DISTINCT who, ' ' ORDER BY who) FROM ($who) x WHERE task_type <> 'both' GROUP BY task_type ORDER BY task_type)),
@@ -118,7 +119,7 @@ is(sql($node, q(SELECT count(*), count(DISTINCT job_id) FROM (SELECT job_id FROM
 	sql($node, q(SELECT count(*), count(*) FROM taskq.attempts WHERE outcome = 'completed' AND worker_id NOT IN ('ext', 'prober'))),
 	'each job in the server was done once');
 
-# those that nobody may run
+# jobs that no worker may run
 is(sql($node, q(SELECT task_type, count(*), min(state), max(state), max(attempt), max(epoch), bool_or(worker_id IS NOT NULL OR started_at IS NOT NULL OR lease_expires_at IS NOT NULL)
 	FROM taskq.all_jobs WHERE task_type IN ('nobody', 'untaken') GROUP BY task_type ORDER BY task_type)),
 	"nobody|450|available|available|0|0|f\nuntaken|450|available|available|0|0|f",

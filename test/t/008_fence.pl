@@ -1,6 +1,6 @@
-# The fence: a token of a claim that is over is refused, also when the claim was
-# rolled back and when its primary has died; a standby does nothing and works
-# once it is promoted.
+# The fence: an epoch of a claim that is over is refused, also if the claim was
+# rolled back or its primary has failed. A standby does nothing, and works after it
+# is promoted.
 use strict;
 use warnings;
 
@@ -73,7 +73,7 @@ my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($node, 'backup', has_streaming => 1);
 $standby->start;
 
-# off on the primary alone, so that no lease ends there
+# off on the primary only, so that no lease ends there
 $node->append_conf('postgresql.conf', 'taskq.enabled = off');
 $node->reload;
 wait_until($node, q(SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'taskq scheduler'), 'no scheduler on the primary');
@@ -125,7 +125,7 @@ cmp_ok($new_epoch, '>', $held_epoch, 'by epochs beyond those of the old primary'
 cmp_ok($new_epoch >> 48, '>', $held_epoch >> 48, 'for they are of the next timeline');
 is(sql($standby, qq(SELECT taskq.complete_job($got, $new_epoch))), 't', 'and completed');
 
-# claims of the old primary end with their leases
+# claims from the old primary end with their leases
 wait_until($standby, qq(SELECT count(*) = 1 FROM taskq.attempts WHERE job_id = $short), 'an old claim ends with its lease');
 is(sql($standby, qq(SELECT outcome, attempt, finished_at >= '$promoted_after'::timestamptz + interval '1 s' FROM taskq.attempts WHERE job_id = $short)),
 	'expired|1|t', 'recorded as expired, its length after the promotion');

@@ -1,5 +1,5 @@
-# Everything is woken when it is due.  The poll interval is an hour, so whatever
-# starts here was woken.
+# Everything is woken when it is due. The poll interval is an hour, so whatever
+# starts in this test was woken.
 use strict;
 use warnings;
 
@@ -51,11 +51,11 @@ wait_until($node, q(SELECT count(*) = 5 FROM taskq.all_jobs WHERE payload ? 'due
 is(sql($node, q(SELECT bool_and(started_at >= run_at) FROM taskq.all_jobs WHERE payload ? 'due' AND state = 'completed')), 't', 'not before they were due');
 is(sql($node, q(SELECT state FROM taskq.all_jobs WHERE payload->>'due' = 'no')), 'scheduled', 'what is not due has not');
 
-# the moment comes when no worker is there
+# a job becomes due while no worker is running
 sql($node, q(SELECT taskq.enqueue_job('work', '{"due": "alone"}', delay => '1 s'); SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'taskq worker'));
 wait_until($node, q(SELECT state = 'completed' AND started_at >= run_at FROM taskq.all_jobs WHERE payload->>'due' = 'alone'), 'a due moment starts a worker');
 
-# a new scheduler knows the moments too
+# a new scheduler knows the due moments, too
 sql($node, q(SELECT taskq.enqueue_job('work', '{"due": "new"}', delay => '2 s'); SELECT pg_terminate_backend(taskq.scheduler_pid())));
 wait_until($node, q(SELECT state = 'completed' AND started_at >= run_at FROM taskq.all_jobs WHERE payload->>'due' = 'new'), 'so does one from before the scheduler began');
 
@@ -133,14 +133,14 @@ wait_until($node, $waiting, 'a claim waits');
 sql($node, qq(SELECT taskq.release_job(job_id, epoch) FROM taskq.all_jobs WHERE job_id = $due));
 is($result->(), 'outside', 'it gets a job that somebody gives back');
 
-# a look of the scheduler would wake it too
+# a look of the scheduler would wake it, too
 my ($scheduler) = pids_of($node, 'scheduler');
 kill 'STOP', $scheduler;
 for my $undo ('ROLLBACK', 'ROLLBACK TO a')
 {
 	$found = sql($node, q(SELECT taskq.enqueue_job('outside')));
 	$other->query_safe(q(BEGIN; SAVEPOINT a; SELECT * FROM taskq.claim_job('other')));
-	# something else wakes it too, but later
+	# something else wakes it, too, but later
 	$claim->(q(SELECT job_id, clock_timestamp() < statement_timestamp() + interval '4 s' FROM taskq.claim_job('w', wait => '20 s');));
 	wait_until($node, $waiting, 'a claim waits');
 	$other->query_safe($undo);
@@ -163,7 +163,7 @@ like($claimer->{stderr}, qr/canceling statement due to statement timeout/, 'and 
 $claimer->query('RESET statement_timeout');
 $claimer->{stderr} = '';
 
-# as many waiters as jobs
+# as many waiting sessions as jobs
 my @waiters = map { session($node) } 1 .. 5;
 $_->query_until(qr/claiming/, "\\echo claiming\nSELECT 'got ' || task_type FROM taskq.claim_job('many', wait => '1 h');\n\\echo claimed\n") for @waiters;
 wait_until($node, $waiting =~ s/= 1/= 5/r, 'five wait');
@@ -203,7 +203,7 @@ $claimer->{stderr} = '';
 $claimer->quit;
 $other->quit;
 
-# what comes past the wake-up -------------------------------------------------
+# jobs that bypass the wake-up ------------------------------------------------
 
 sql($node, q(SELECT count(*) FROM taskq.claim_jobs('clear', 100)));
 sql($node, q(BEGIN; SELECT taskq.enqueue_job('work', '{"two": "phases"}'); PREPARE TRANSACTION 'enqueue'));

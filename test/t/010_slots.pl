@@ -1,5 +1,5 @@
-# max_worker_processes is used up: said once, with the setting's name, and
-# everything starts when there is room again.
+# max_worker_processes is used up: this is logged once, with the name of the
+# setting, and everything starts when there is room again.
 use strict;
 use warnings;
 
@@ -10,7 +10,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use TaskqTest;
 
-# launcher, logical replication launcher, scheduler: three are left
+# the launcher, the logical replication launcher and the scheduler leave three slots
 my $node = new_node('slots', conf => { max_worker_processes => 6, 'taskq.worker_idle' => "'300ms'" });
 my $log = sub { slurp_file($node->logfile) };
 my $warning = qr/WARNING:  out of background worker slots for taskq pool/;
@@ -35,7 +35,7 @@ wait_for_log_line($node, qr/WARNING:  out of background worker slots for a taskq
 is(sql($node, q(SELECT state FROM taskq.all_jobs), 'second'), 'available', 'its job waits');
 like(sql($node, q(SELECT value FROM taskq.status() WHERE name = 'scheduler'), 'second'), qr/^waits for a slot$/, 'status() says that its scheduler waits');
 
-# the scheduler tries again each second: more jobs do not bring more warnings
+# the scheduler tries again every second, and more jobs do not cause more warnings
 sql($node, q(SELECT taskq.enqueue_job('work') FROM generate_series(1, 20)));
 wait_until($node, q(SELECT count(*) >= 3 FROM (SELECT pg_stat_clear_snapshot()) x, pg_stat_activity WHERE backend_type = 'taskq worker'), 'they are still at work');
 
@@ -47,7 +47,7 @@ sql($node, q(SELECT taskq.enqueue_job('work')));
 settled($node, 'the first database goes on', db => 'postgres');
 is(sql($node, q(SELECT value FROM taskq.status() WHERE name = 'background worker slots')), 'available', 'slots are available again');
 
-# no process says it twice within a minute
+# no process logs it twice within a minute
 for my $what ('taskq pool', 'a taskq scheduler')
 {
 	my @said = map { /^(\S+ \S+ \S+) \[(\d+)\] .*out of background worker slots for $what/ ? "('$1'::timestamptz, $2)" : () } split /\n/, $log->();
@@ -57,7 +57,7 @@ for my $what ('taskq pool', 'a taskq scheduler')
 is(sql($node, q(SELECT count(*) FROM taskq.all_jobs WHERE state = 'completed')), 33, 'all jobs are done');
 is(sql($node, q(SELECT count(*) FROM app.ledger)), 33, 'once');
 
-# somebody else's processes take the slots, and give them back
+# processes of other programs take the slots, and free them again
 $node->append_conf('postgresql.conf', 'max_worker_processes = 3');
 $node->restart;
 sql($node, q(SELECT taskq.enqueue_job('work')));

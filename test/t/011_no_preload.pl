@@ -1,4 +1,4 @@
-# Without preload there is no pool and no scheduler, and enqueue, claim and
+# Without preloading there is no pool and no scheduler, but enqueue, claim and
 # settle work.
 use strict;
 use warnings;
@@ -122,7 +122,7 @@ wait_until($node, q(SELECT state = 'completed' FROM taskq.all_jobs WHERE payload
 is(sql($node, q(SELECT value FROM taskq.status() WHERE name = 'preloaded')), 'yes', 'status() says so');
 is(sql($node, q(SELECT count(*) FROM taskq.status() WHERE hint IS NOT NULL)), 0, 'and misses nothing');
 
-# DROP without preload
+# DROP EXTENSION without preloading
 $node->append_conf('postgresql.conf', q(shared_preload_libraries = ''));
 $node->restart;
 sql($node, 'DROP EXTENSION taskq');

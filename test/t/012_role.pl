@@ -1,5 +1,5 @@
-# A pool's role that loses what it needs between registration and run: jobs
-# wait, somebody says why, and it heals.
+# A pool's role loses what it needs between registration and run: its jobs wait, the
+# reason is shown, and they run when it is repaired.
 use strict;
 use warnings;
 
@@ -18,7 +18,7 @@ add_type($node, 'postgres', 'app', 'work');
 my $no_worker = q(SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'taskq worker' AND usename = 'app');
 my $reason = sub { return qq(SELECT count(*) = 1 AND min(reason) LIKE '%$_[0]%' FROM taskq.unroutable_jobs WHERE task_type = 'work') };
 my $n = 0;
-# A job of app waits for as long as one of the other role's runs.
+# A job of app waits as long as a job of the other role runs.
 my $waits = sub {
 	my ($why, $like) = @_;
 	$n++;
@@ -45,7 +45,7 @@ sql($node, q(SELECT taskq.enqueue_job('work', '{"n": 0}')));
 settled($node, 'all is well');
 
 # LOGIN -----------------------------------------------------------------------
-# (needed before PostgreSQL 17 alone)
+# (needed only before PostgreSQL 17)
 if ($version < 170000)
 {
 	sql($node, 'ALTER ROLE app NOLOGIN');

@@ -1,6 +1,6 @@
-# Jobs go on being enqueued while the pool is disturbed in one way after the
-# other.  The poll interval is an hour and workers leave when they are idle for
-# a moment, so a wake-up that is lost anywhere leaves a job behind.
+# Jobs are enqueued all the time while the pool is disturbed in one way after the
+# other. The poll interval is an hour, and workers leave after a moment without a
+# job, so a lost wake-up leaves a job behind.
 use strict;
 use warnings;
 
@@ -49,7 +49,7 @@ for my $round (1 .. 2)
 		my ($what, $statement, $times) = @$_;
 		my ($out, $err) = ('', '');
 		my $bench = IPC::Run::start [ 'pgbench', '-n', '-h', $node->host, '-p', $node->port, '-c', 3, '-t', 8, '-f', $script, 'postgres' ], '>', \$out, '2>', \$err;
-		# a worker may have left by the time that it is to be drained
+		# the worker may have left before it is drained
 		$node->psql('postgres', $statement) for 1 .. $times;
 		$bench->finish;
 		unlike($err, qr/ERROR|FATAL/, "$what: no enqueue fails");
@@ -59,8 +59,8 @@ for my $round (1 .. 2)
 is(sql($node, q(SELECT count(*), count(*) FILTER (WHERE state = 'completed') FROM taskq.all_jobs)), join('|', (2 * @unrest * 3 * 8 * 2) x 2), 'all jobs are completed');
 is(sql($node, q(SELECT count(*), count(DISTINCT job_id) FROM app.ledger)), join('|', (2 * @unrest * 3 * 8 * 2) x 2), 'each exactly once');
 
-# A step of the scheduler that finds a table locked keeps it from nothing else. A
-# new scheduler looks after the history at once.
+# Work of the scheduler that finds a table locked does not delay its other work. A
+# new scheduler maintains the history at once.
 my $offset = log_since($node);
 my $locker = session($node);
 $locker->query_safe('BEGIN; LOCK TABLE taskq.job_history IN ACCESS EXCLUSIVE MODE');

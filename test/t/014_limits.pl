@@ -1,6 +1,6 @@
-# What bounds a run: its timeout, also against a handler that does its best to
-# outlive it; its locks; its memory; and what is left to do about a handler that
-# does not look at interrupts.
+# The limits of a run: its timeout, also against a handler that tries to ignore it,
+# its locks, its memory, and what can be done about a handler that does not check
+# for interrupts.
 use strict;
 use warnings;
 
@@ -56,7 +56,7 @@ END $$;
 SQL
 sql_as($node, 'postgres', 'app', 'SELECT taskq.alter_pool(pool, size => 1) FROM taskq.pools');
 
-# A job of the type with the payload, and its end.
+# Enqueue a job of the type with the payload, and wait for its end.
 sub run_one
 {
 	my ($type, $payload, $more) = @_;
@@ -89,7 +89,7 @@ for my $how (qw(sleep set local reset block catch))
 	is(outcome($id), 'timeout|timeout|57014', "timeout, handler does '$how': the attempt says so");
 	note(sql($node, "SELECT 'late by ' || extract(epoch FROM finished_at - started_at) - 1 || ' s' FROM taskq.attempts WHERE job_id = $id"));
 }
-# the last one's timer is not left to the next
+# the timer of the last job does not affect the next one
 my $next = run_one('quick', '{"s": 2}');
 ended($next, 'a job after one that timed out');
 is(sql($node, "SELECT state FROM taskq.all_jobs WHERE job_id = $next"), 'completed', 'runs beyond the former timer');
@@ -142,7 +142,7 @@ for my $how (qw(allocate leak))
 	is(sql($node, "SELECT state FROM taskq.all_jobs WHERE job_id = $id"), 'completed', "memory, $how: below the limit");
 	is(pid_of($node, 'worker'), $pid, "memory, $how: the worker is the same");
 }
-# a handler in a language of its own
+# a handler in another language
 my $id = sql_as($node, 'postgres', 'app', <<'SQL');
 CREATE FUNCTION app.hog(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
@@ -154,7 +154,7 @@ SQL
 $id =~ s/\s//g;
 ended($id, 'memory, SQL: it ends');
 is(outcome($id), 'failed|handler_error|53200', 'memory, SQL: out of memory');
-# the server's own work at the end of a transaction is not held to the limit
+# the limit does not apply to the server's own work at the end of a transaction
 sql_as($node, 'postgres', 'app', <<'SQL');
 CREATE PROCEDURE app.brim(payload jsonb) LANGUAGE plpgsql AS $$
 BEGIN
@@ -178,7 +178,8 @@ for my $left (0, 300000, 600000, 900000)
 	sql($node, q(SELECT taskq.drain_worker(worker_id) FROM taskq.workers));
 }
 
-# but what the handler does after that is, whatever it did before
+# but it applies to what the handler does after that, whatever the handler did
+# before
 sql_as($node, 'postgres', 'app', <<'SQL');
 CREATE FUNCTION app.over(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
@@ -208,7 +209,8 @@ for my $after (qw(error message job commit))
 	ended($id, "memory, after $after: it ends");
 	is(outcome($id), 'failed|handler_error|53200', "memory, after $after: the limit holds");
 }
-# a library that aborts the process for want of memory ends its worker, not the server
+# if a library aborts the process for lack of memory, the worker ends, but not the
+# server
 my $before_abort = log_since($node);
 my $aborts = run_one('bad', '{"how": "fill and abort"}');
 ended($aborts, 'memory, a library that aborts: it ends');
@@ -216,7 +218,8 @@ is(outcome($aborts), 'terminated|terminated|', 'memory, a library that aborts: w
 like(substr(slurp_file($node->logfile), $before_abort), qr/53200 FATAL:\s+code of the handler aborted the process because it got no memory/, 'memory, a library that aborts: the log says why');
 unlike(substr(slurp_file($node->logfile), $before_abort), qr/terminating any other active server processes/, 'memory, a library that aborts: the server goes on');
 
-# a run by hand for which there is no memory costs the run around it nothing that it has said
+# if there is no memory for a run by hand, the run around it does not lose its
+# messages
 sql_as($node, 'postgres', 'app', <<'SQL');
 CREATE FUNCTION app.tells(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE

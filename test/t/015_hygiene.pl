@@ -1,7 +1,7 @@
-# One job never sees what another left in its session, whether that one
-# completed or failed.  Each row of the table: what a handler does, and a query
-# that shows it.  The query must answer otherwise after the deed in the same job,
-# and in the job that follows in the same process as it did at first.
+# A job never sees what another job left in its session, whether that job completed
+# or failed. Each row of the table has the work of a handler and a query that shows
+# its effect. The query must give another answer after this work in the same job,
+# and its first answer in the next job in the same process.
 use strict;
 use warnings;
 
@@ -123,7 +123,7 @@ is(sql($node, q(SELECT count(DISTINCT result->>'pid'), count(*) FROM taskq.all_j
 	join('|', 1, 4 * (@table - 1)), 'all in one process');
 is(seen($jobs[ (grep { $table[$_][0] eq 'lastval()' } 0 .. $#table)[0] ][0]), 'lastval is not yet defined in this session', q(nor are taskq's own sequences seen));
 
-# LISTEN is PostgreSQL's to refuse
+# PostgreSQL itself refuses LISTEN
 my $listen = sql_as($node, 'postgres', 'app', q(SELECT taskq.enqueue_job('act', '{"look": "LISTEN x"}')));
 settled($node, 'LISTEN');
 is(sql($node, "SELECT sqlstate FROM taskq.attempts WHERE job_id = $listen"), '0A000', 'LISTEN: refused in a background worker');
@@ -131,7 +131,7 @@ is(sql($node, q(SELECT count(*) FROM pg_class WHERE relpersistence = 't')), 0, '
 
 # fresh workers ---------------------------------------------------------------
 
-# How many processes have run so many jobs of a kind, one by one.
+# How many processes have run this many jobs of a kind, one after the other.
 sub processes
 {
 	my ($n) = @_;

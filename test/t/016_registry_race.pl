@@ -1,15 +1,15 @@
-# 100,000 jobs while their types are registered, overridden and unregistered all
-# the time: no claim of a type is decided after its unregistration has committed,
-# and what runs after an override is the new function.
+# 100,000 jobs while their types are registered, overridden and unregistered all the
+# time. No claim of a type is decided after the commit of its unregistration, and
+# runs after an override use the new function.
 #
-# The proof is in the epochs. A claim draws its epoch while it decides, from a
-# sequence; who registers and unregisters draws from the same one, before it
-# begins and after its commit. So a run with an epoch between what was drawn
-# after the commit of an unregistration and what was drawn before the next
-# registration began was claimed while its type was unregistered; and one with
-# an epoch after what was drawn after the commit of an override must have run
-# that registration or a later one. Nothing else can have such an epoch, as a
-# sequence gives a larger number to whoever asks later.
+# The epochs prove this. A claim draws its epoch from a sequence while it decides. A
+# session that registers and unregisters draws numbers from the same sequence before
+# it begins and after its commit. If the epoch of a run lies between the number drawn
+# after the commit of an unregistration and the number drawn before the next
+# registration began, the run was claimed while its type was unregistered. If the
+# epoch lies after the number drawn after the commit of an override, the run must have
+# used that registration or a later one. No other run can have such an epoch, because
+# a sequence gives larger numbers to later callers.
 use strict;
 use warnings;
 
@@ -113,7 +113,7 @@ $in_background->("CALL race.work('many-$_', 40)") for 1 .. 2;
 $_->{h}->finish for @sessions;
 is(join('', map { ${ $_->{err} } } @sessions), '', 'nobody met an error');
 
-# what became of the jobs
+# the outcome of the jobs
 is(sql($node, q(SELECT state, count(*), sum((payload->>'n')::bigint), sum((result->>'n')::bigint) FROM taskq.all_jobs GROUP BY 1)),
 	join('|', 'completed', $jobs, ($each * ($each + 1) / 2 * (@inside + @outside)) x 2), "all $jobs jobs are completed, and none is lost");
 sql($node, <<'SQL');
@@ -145,7 +145,7 @@ is(sql($node, q(SELECT count(*), min(r.task_type || ' ' || r.epoch || ' ran ' ||
 	FROM race.runs r LEFT JOIN race.changes c ON c.task_type = r.task_type AND c.n = r.handler_version::integer
 	WHERE r.worker = 'app' AND r.ran IS DISTINCT FROM c.ran)), '0|', 'and the version of an attempt is that of the function that ran');
 
-# was there anything to prove?
+# did the test meet the cases that it is about?
 my ($gaps, $edges) = split /\|/, sql($node, q(SELECT count(*), count(*) FILTER (WHERE EXISTS
 	(SELECT FROM race.runs r WHERE r.task_type = g.task_type AND r.epoch < g.from_epoch AND r.epoch > g.from_epoch - 100)) FROM race.gaps g));
 my ($probes) = sql($node, 'SELECT count(*) FROM race.probes WHERE waiting');

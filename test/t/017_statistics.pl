@@ -1,5 +1,5 @@
-# Statistics of task types: times, a restart, a crash, a full table; and who
-# holds an old snapshot.
+# Statistics of task types: times, a restart, a crash, and a full table; and the
+# session that holds an old snapshot.
 use strict;
 use warnings;
 

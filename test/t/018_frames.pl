@@ -1,5 +1,5 @@
-# Messages of a background worker's handler: readable while it runs, kept when it
-# fails, and not more in the server's log than before.
+# Messages of a handler in a background worker: they can be read while it runs, are
+# kept if it fails, and do not add to the server's log.
 use strict;
 use warnings;
 
@@ -78,14 +78,15 @@ settled($node, 'a run that fails at the commit');
 is(sql($node, "$frames($id)"), '1 notice said before the commit, 2 error 22012 division by zero', 'a run that fails at the commit: its frames are kept');
 is(sql($node, $counts), join(' ', $completed, $failed + 1), 'a run that fails at the commit: it is counted as failed, not as completed');
 
-# a log that wants notices has them, also from a worker that has run jobs before
+# if the server's log has notices, it has these, too, also from a worker that has
+# run jobs before
 my $offset = log_since($node);
 sql($node, q(ALTER SYSTEM SET log_min_messages = 'notice'));
 sql($node, q(SELECT pg_reload_conf()));
 my $heard = 0;
 for (my $try = 0; $try < 100 && !$heard; $try++)
 {
-	# a worker comes to read the settings in its own time
+	# a worker reads the settings only between jobs
 	sql_as($node, 'postgres', 'app', q(SELECT taskq.enqueue_job('speak', '{"gate": 8}')));
 	settled($node, 'settings read anew');
 	$heard = substr(slurp_file($node->logfile), $offset) =~ /taskq worker.*NOTICE:.*said notice/;
@@ -100,7 +101,7 @@ settled($node, 'log_min_messages = notice');
 is(sql($node, "$frames($id)"), $said, 'log_min_messages = notice: the same frames');
 like(substr(slurp_file($node->logfile), $offset), qr/taskq worker.*NOTICE:.*said notice/, 'and the notices in the log');
 
-# what a library says may be in any encoding, and is kept in the server's
+# the message of a library may be in any encoding, and is stored in the server's
 make_misbehave($node, 'postgres', 'app');
 add_type($node, 'postgres', 'app', 'bad');
 $id = sql_as($node, 'postgres', 'app', q(SELECT taskq.enqueue_job('bad', '{"how": "mumble"}', max_attempts => 1)));
@@ -108,13 +109,13 @@ settled($node, 'what is not in the encoding of the server');
 is(sql($node, "SELECT error_message, detail, (SELECT last_error FROM taskq.all_jobs WHERE job_id = $id) FROM taskq.attempts WHERE job_id = $id"), 'caf? fails|??|caf? fails', 'is kept without it');
 is(sql($node, "SELECT string_agg(message, ', ' ORDER BY frame) FROM taskq.read_frames($id)"), 'caf? warns, caf? fails', 'in frames, too');
 
-# they go with the history
+# the messages are removed with the history
 sql($node, q(SELECT taskq.prune()));
 is(sql($node, q(SELECT count(*) > 0 FROM taskq.frames)), 't', 'there are frames');
 sql($node, q(SET taskq.clock_offset = '20d'; SELECT taskq.prune(); SELECT taskq.prune(); SELECT taskq.prune()));
 is(sql($node, q(SELECT (SELECT count(*) FROM taskq.all_jobs), (SELECT count(*) FROM taskq.frames))), '0|0', 'they go with the history of their jobs');
 
-# without room nothing is kept
+# without memory for messages, none is kept
 $node->append_conf('postgresql.conf', 'taskq.frame_memory = 0');
 $node->restart;
 $id = sql_as($node, 'postgres', 'app', q(SELECT taskq.enqueue_job('speak', '{"gate": 8}')));

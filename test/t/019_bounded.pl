@@ -1,5 +1,5 @@
-# The scheduler waits for no user's transaction and does much work in pieces, each
-# in a short transaction of its own.
+# The scheduler does not wait for users' transactions, and does long work in parts,
+# each in a short transaction of its own.
 use strict;
 use warnings;
 
@@ -15,8 +15,8 @@ sql($node, q(SELECT taskq.register_handler('outside', max_attempts => 1, retry_p
 
 sql($node, q(SELECT taskq.alter_queue('default', retain_other => '1 day')));
 
-# How many rows a query's transactions have written, the largest of them. The
-# subtransactions of one have its moment of commit.
+# The largest number of rows that one of a query's transactions has written. The
+# subtransactions of a transaction have its commit time.
 sub largest_transaction
 {
 	my ($xid, $from) = @_;
@@ -25,13 +25,13 @@ sub largest_transaction
 
 # requests to cancel ------------------------------------------------------------
 
-# Requests of jobs that are gone, one of which a transaction has; such a one has put
-# the job back, say.
+# Requests for jobs that are gone. Another transaction has locked one of them,
+# because it puts the job back, for example.
 my $user = session($node);
 $user->query_safe('BEGIN');
 do
 {
-	# the scheduler may be faster
+	# the scheduler may have acted already
 	$user->query_safe('ROLLBACK; INSERT INTO taskq.cancel_requests (job_id, requested_at) VALUES (1, now()); BEGIN');
 } until $user->query_safe('SELECT count(*) FROM (SELECT FROM taskq.cancel_requests WHERE job_id = 1 FOR UPDATE) x') eq '1';
 sql($node, q(INSERT INTO taskq.cancel_requests (job_id, requested_at) VALUES (2, now()), (3, now())));
@@ -39,8 +39,8 @@ wait_until($node, 'SELECT array_agg(job_id) = ARRAY[1::bigint] FROM taskq.cancel
 $user->query_safe('COMMIT');
 wait_until($node, 'SELECT count(*) = 0 FROM taskq.cancel_requests', 'when that has ended, it is met');
 
-# Requests that have to wait, more of them than there are in a piece, and one of a
-# job that has ended.
+# Requests that must wait, more than fit into one part, and one for a job that has
+# ended.
 sql($node, q(SELECT count(taskq.enqueue_job('outside')) FROM generate_series(1, 120)));
 is(sql($node, q(SELECT count(*) FROM taskq.claim_jobs('w', 200, task_types => '{outside}', lease => '1 h'))), 120, 'jobs run');
 is(sql($node, q(SELECT count(*) FROM (SELECT taskq.cancel_job(job_id) AS answer FROM taskq.all_jobs WHERE state = 'running') c WHERE answer = 'requested')), 120,
@@ -59,7 +59,7 @@ cmp_ok(largest_transaction('xmin', q(taskq.attempt_failures WHERE outcome = 'exp
 
 # retention ---------------------------------------------------------------------
 
-# More jobs of one day, with an attempt each, than are forgotten at once.
+# More jobs of one day, with an attempt each, than are removed at once.
 sql($node, q(SELECT count(taskq.enqueue_job('outside')) FROM generate_series(1, 1200)));
 sql($node, q(SELECT count(taskq.fail_job(job_id, epoch)) FROM taskq.claim_jobs('w', 1200, task_types => '{outside}')));
 sql($node, 'SELECT taskq.prune()') for 1 .. 4;
@@ -67,12 +67,13 @@ my $failures = sql($node, 'SELECT count(*) FROM taskq.attempt_failures');
 cmp_ok($failures, '>=', 1500, 'many attempts have failed');
 is(sql($node, 'SELECT count(*) FROM taskq.job_history_overflow'), 0, 'their jobs are in leaves');
 
-# Who has an old snapshot sees what is deleted, and by whom.
+# A session with an old snapshot sees which rows are deleted, and by which
+# transactions.
 my $old = session($node);
 $old->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ');
 is($old->query_safe('SELECT count(*) FROM taskq.attempt_failures'), $failures, 'somebody has an old snapshot');
 
-# A transaction that cares for the history itself holds up no scheduler.
+# A transaction that calls prune() itself does not delay the scheduler.
 my $end = q(SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'taskq scheduler');
 $user->query_safe('BEGIN; SELECT taskq.prune()');
 sql($node, q(ALTER SYSTEM SET taskq.clock_offset = '5 d'));

@@ -1,5 +1,5 @@
-# The example of a batch handler, with workers and servers that die in the
-# middle of a batch: every item is processed exactly once, and the totals tell.
+# The example of a batch handler, with workers and servers that are killed in the
+# middle of a batch. Every item is processed exactly once, and the totals show it.
 use strict;
 use warnings;
 
@@ -13,7 +13,7 @@ use TaskqTest;
 my $node = new_node('batch');
 my $examples = "$FindBin::RealBin/../../examples/batch";
 
-# Run a file of the example as its owner; what it prints.
+# Run a file of the example as its owner; returns what it prints.
 my $example = sub {
 	my ($file) = @_;
 	return sql_as($node, 'postgres', 'app', slurp_file("$examples/$file.sql"));
@@ -22,7 +22,7 @@ sql($node, 'GRANT CREATE ON DATABASE postgres TO app');
 $example->('schema');
 $example->('handler');
 
-# A row that somebody has locked stops the job in the middle of a batch.
+# A row that another transaction has locked stops the job in the middle of a batch.
 my $stop_at = sub {
 	my ($id) = @_;
 	my $s = session($node);
@@ -52,7 +52,7 @@ for my $how ('worker', 'immediate', 'terminate', 'fast')
 	is($kept->(), join('|', $done, $done, $good, $done / 100, $done), "$how: its checkpoint is that of the batch before");
 	is($converted->(), $done, "$how: and so is what others see of its work");
 
-	# nothing starts again before the next row is locked
+	# no job starts again before the next row is locked
 	my $pid = (pids_of($node, 'worker'))[0];
 	$enable->('off');
 	if ($how eq 'worker')
@@ -87,7 +87,7 @@ like(sql($node, "SELECT string_agg(outcome, ',' ORDER BY epoch) FROM taskq.attem
 	'only the runs that died and the last one count as attempts');
 like($example->('show'), qr/^$job\|completed\|.*9900\|100\|0\|0$/s, 'show.sql tells it');
 
-# a part of the table, in batches of the default size; and a mistake
+# a part of the table, in batches of the default size; and an error
 my $part = sql_as($node, 'postgres', 'app', q(SELECT taskq.enqueue_job('convert_readings', '{"start_cursor": 9900, "end_cursor": 9999}')));
 my $wrong = sql_as($node, 'postgres', 'app', q(SELECT taskq.enqueue_job('convert_readings', '{"batch_size": 0}')));
 settled($node, 'a part, and a job without a batch size');

@@ -1,5 +1,6 @@
-# Handlers that crash the server: the guilty job is found, run again alone and
-# quarantined, its neighbours complete; a pool that goes on crashing is paused.
+# Handlers that crash the server: the job that did it is found, run again alone and
+# quarantined, while other jobs complete. A pool that keeps crashing the server is
+# paused.
 use strict;
 use warnings;
 
@@ -15,14 +16,14 @@ my $node = new_node('poison');
 make_misbehave($node, 'postgres', 'app');
 add_type($node, 'postgres', 'app', $_) for 'work', 'gated', 'bad';
 
-# How often the server has restarted itself since the log was so long.
+# How many times the server has restarted itself since the log had this length.
 sub restarts
 {
 	my ($offset) = @_;
 	return scalar(() = slurp_file($node->logfile, $offset) =~ /all server processes terminated; reinitializing/g);
 }
 
-# Crashes before this moment are long ago.
+# Make the earlier crashes of a pool old.
 my $clock = 0;
 sub later
 {
@@ -125,14 +126,15 @@ wait_until($node, 'SELECT count(*) = 4 FROM taskq.running_jobs()', 'four jobs ru
 my $postmaster = $node->{_pid};
 $node->kill9;
 eval { $gate->quit };
-# its process may be seen for a moment yet
+# its process may still be visible for a moment
 wait_for(sub { return !kill 0, $postmaster }) or die 'the postmaster does not end';
 $node->start;
 settled($node, 'the postmaster is killed while four jobs run: they end');
 is(sql($node, qq(SELECT count(*), bool_and(state = 'completed' AND attempt = 1) FROM taskq.all_jobs WHERE job_id >= $first)), '4|t', 'in their first attempt');
 unlike(slurp_file($node->logfile, $offset), qr/WARNING:  [^t]|may have crashed/, 'and nobody is blamed');
 
-# two that do not hear that they are to quit: any of them may be it
+# two jobs that do not notice that they must quit: each of them may have caused the
+# crash
 $offset = log_since($node);
 $gate = hold_gate($node, 1);
 $first = sql($node, q(SELECT min(taskq.enqueue_job('gated', '{"gate": 1}')) FROM generate_series(1, 2)));

@@ -1,5 +1,5 @@
-# Workers that end without a crash, that are stopped, and a postmaster that does
-# not outlive a crash.
+# Workers that end without a crash, workers that are stopped, and a postmaster that
+# does not survive a crash.
 use strict;
 use warnings;
 
@@ -64,7 +64,7 @@ make_misbehave($node, 'postgres', 'app');
 add_type($node, 'postgres', 'app', $_) for 'work', 'gated', 'bad';
 my $file = $node->data_dir . '/pg_taskq_suspects';
 
-# Wait until the server has gone with a crash since its log was so long.
+# Wait until the server has ended with a crash since the log had this length.
 my $goes_down = sub {
 	my ($offset, $name) = @_;
 	wait_for_log_line($node, qr/shutting down because "?restart_after_crash"? is off/, $offset, $name);
@@ -74,7 +74,7 @@ my $goes_down = sub {
 };
 my $poison = q(SELECT taskq.enqueue_job('bad', '{"how": "abort"}'));
 
-# (the crash may come before the answer to what leads to it)
+# (the crash may come before the answer to the statement that causes it)
 my $before = log_since($node);
 $node->psql('postgres', "BEGIN; $poison; SELECT taskq.enqueue_job('work') FROM generate_series(1, 50); COMMIT");
 $goes_down->($before, 'the postmaster ends with the crash');
@@ -82,8 +82,8 @@ ok(-e $file, 'and leaves a file');
 is((stat $file)[2] & 0777, 0600, 'for nobody else to read');
 my $suspects = slurp_file($file);
 
-# started again, it crashes again when the job is run again: whether it is up
-# before that is open, and nothing to wait for
+# After the start it crashes again when the job runs again. It may not be up before
+# that, so do not wait for it.
 $before = log_since($node);
 PostgreSQL::Test::Utils::system_log('pg_ctl', '-W', '-D', $node->data_dir, '-l', $node->logfile, 'start');
 $goes_down->($before, 'started again, it ends again');
@@ -95,7 +95,7 @@ is(sql($node, q(SELECT state, attempt FROM taskq.all_jobs WHERE task_type = 'bad
 is(sql($node, q(SELECT count(*), count(DISTINCT job_id) FROM app.ledger)), '50|50', 'the others are done once');
 ok(!-e $file, 'nothing is left of the file');
 
-# a file that is of no use --------------------------------------------------
+# a file that cannot be used ------------------------------------------------
 
 my $other = $suspects;
 substr($other, 8, 8) = pack('q', 42);
@@ -115,7 +115,7 @@ for my $case ([ 'an empty file', '' ], [ 'a short file', substr($suspects, 0, 10
 sql($node, q(SELECT taskq.enqueue_job('work')));
 settled($node, 'jobs run');
 
-# a file of a crash that is long over: its job has ended
+# a file of an old crash, whose job has ended
 $node->stop;
 PostgreSQL::Test::Utils::append_to_file($file, $suspects);
 $node->start;
@@ -123,7 +123,7 @@ sql($node, q(SELECT taskq.enqueue_job('work')));
 settled($node, 'an old file keeps nobody from running');
 is(sql($node, q(SELECT count(*) FROM taskq.attempts WHERE outcome = 'crashed')), 2, 'and blames nobody anew');
 
-# and one that cannot be read, written or removed
+# a file that cannot be read, written or removed
 $node->stop;
 mkdir $file or die;
 PostgreSQL::Test::Utils::append_to_file("$file/x", 'x');
@@ -141,7 +141,7 @@ like(slurp_file($node->logfile, $before), qr/could not write file "pg_taskq_susp
 unlink "$file/x";
 rmdir $file;
 
-# a stop at once and the end of the postmaster blame nobody
+# an immediate stop and the end of the postmaster blame no job
 $node->append_conf('postgresql.conf', 'restart_after_crash = on');
 $before = log_since($node);
 $node->start;
@@ -156,7 +156,8 @@ $node->start;
 settled($node, 'they end after it');
 is(sql($node, q(SELECT count(*) FROM taskq.all_jobs WHERE task_type = 'gated' AND state = 'completed' AND attempt = 1)), 3, 'in their first attempt');
 
-# a process that writes over the memory of blame before it crashes takes nothing else along
+# a process that overwrites the memory of blame.c before it crashes does no other
+# harm
 $node->psql('postgres', q(SELECT app.misbehave('scribble and abort')));
 ok(poll($node, 'SELECT true'), 'blame written over: the server comes back');
 sql($node, q(SELECT taskq.enqueue_job('work')));

@@ -1,5 +1,5 @@
-# The example of a worker that calls a web service, against one that answers
-# in every way: which answers complete, end or retry a job, and when.
+# The example of a worker that calls a web service, with a service that gives all
+# kinds of answers: which answers complete, end or retry a job, and when.
 use strict;
 use warnings;
 
@@ -47,12 +47,12 @@ my $enqueue = sub {
 };
 
 sql_as($node, 'postgres', 'app', slurp_file("$examples/schema.sql"));
-# a policy whose delay is none that a service wishes
+# a retry policy whose delay differs from every delay that the service asks for
 sql_as($node, 'postgres', 'app', q(SELECT taskq.register_handler('http_request', allow_override => true, retry_base => '8 d', retry_cap => '10 d', max_attempts => 3)));
 
 # answers -------------------------------------------------------------------
 
-# request => what becomes of the job: state, error type, error code, delay
+# request => outcome of the job: state, error type, error code, delay
 my %expected = (
 	(map { ("/status/$_" => 'completed') } 200, 201, 202, 204),
 	(map { ("/status/$_" => "discarded permanent_error HTTP_$_") } 301, 302, 307, 308, 400 .. 407, 409 .. 424, 426, 428, 431, 451, 499),
@@ -65,7 +65,7 @@ my %expected = (
 	(map { ("/status/503?$_" => 'retryable retryable_error HTTP_503 policy') } 'soon', '-5', '1.5', 'Thu,%2099%20Foo'),
 	'/status/700' => 'retryable retryable_error HTTP_700 policy',
 	'/drop' => 'retryable retryable_error NO_ANSWER policy');
-# those that may be asked again at once are, until their attempts are used up
+# requests that may be repeated at once are repeated until the attempts are used up
 my @at_once = ('/status/503?0', '/status/503?Thu,%2001%20Jan%202015%2000:00:00%20GMT');
 my %job = map { $_ => $enqueue->(qq({"path": "$_"})) } sort(keys %expected), @at_once;
 my %wrong = map { $_ => $enqueue->($_) } '{}', '[]', '7', '{"path": 1}', '{"path": "status"}', '{"path": "/a b"}', '{"path": "@evil.example/"}', '{"path": "/x\\r\\nHost: y"}',
@@ -94,7 +94,7 @@ unlike($seen->(), qr{^GET /status/200 taskq-$redirected }m, 'no redirect is foll
 
 # the end -------------------------------------------------------------------
 
-# a long call: heartbeats keep it, TERM gives it back
+# a long call: heartbeats extend its lease, and TERM gives the job back
 $end->($worker, 'a worker without a job ends by TERM');
 is(sql($node, q(SELECT count(*) FROM taskq.workers WHERE worker_id = 'api-1')), 0, 'and has said goodbye');
 my $hang = $enqueue->('{"path": "/hang"}');
@@ -104,7 +104,7 @@ wait_until($node, "SELECT state = 'running' AND lease_expires_at > started_at + 
 $end->($worker, 'TERM ends it');
 is(sql($node, "SELECT state, attempt FROM taskq.all_jobs WHERE job_id = $hang"), 'available|0', 'the job is released, and no attempt lost');
 
-# a job that is lost meanwhile
+# a job whose claim is lost in the meantime
 $worker = $start->('api-3');
 $until->(sub { (() = $seen->() =~ m{^GET /hang taskq-$hang }mg) == 2 }, 'it is taken again');
 is(sql($node, "SELECT taskq.release_job(job_id, epoch), taskq.discard_job(job_id) FROM taskq.all_jobs WHERE job_id = $hang"), 't|t', 'somebody takes it away');
@@ -114,7 +114,7 @@ wait_until($node, "SELECT state = 'completed' FROM taskq.all_jobs WHERE job_id =
 like(slurp_file("$dir/api-3.log"), qr/^job $hang was lost: /, 'and says so');
 $end->($worker, 'and ends');
 
-# nobody answers at all
+# a service that does not answer
 $service->kill_kill;
 my $lonely = $enqueue->('{"path": "/status/200"}');
 $worker = $start->('api-4');
@@ -122,7 +122,7 @@ wait_until($node, "SELECT state = 'retryable' AND error_code = 'NO_ANSWER' AND e
 	'without a service a job is retried');
 $end->($worker, 'and the worker lives');
 
-# the rule, for every language
+# the rule for other languages
 is(sql($node, q(SELECT string_agg(s::text, ',' ORDER BY s) FROM generate_series(100, 599) s WHERE taskq.error_type_of_http_status(s) = 'retryable_error' AND s < 500)), '408,425,429', 'of 4xx these are retryable');
 is(sql($node, q(SELECT t, min(s), max(s), count(*) FROM generate_series(100, 599) s, taskq.error_type_of_http_status(s) t GROUP BY t ORDER BY t)),
 	"permanent_error|300|499|197\nretryable_error|408|599|103\n|100|299|200", 'of all others, whole classes');

@@ -1,5 +1,5 @@
-# Events: who waits for them is woken, whoever is told is told seldom, logical
-# decoding gets each once, they are pruned by the day, and positions only grow.
+# Events: waiting readers are woken, notifications are rare, logical decoding gets
+# each event once, events are removed day by day, and positions only grow.
 use strict;
 use warnings;
 
@@ -10,7 +10,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use TaskqTest;
 
-# Whatever wakes within this hour was woken.
+# The poll interval is an hour, so whatever wakes in this test was woken.
 my $node = new_node('events', init => { allows_streaming => 'logical' },
 	conf => { 'taskq.poll_interval' => "'1 h'", 'taskq.max_wait' => "'1 h'", wal_level => 'logical', max_replication_slots => 4,
 		shared_buffers => "'64 MB'", bgwriter_delay => "'10 s'", checkpoint_timeout => "'1 h'" });
@@ -26,7 +26,7 @@ sub leaves
 		WHERE inhparent = 'taskq.event_log'::regclass AND relname LIKE 'event_log_2%'));
 }
 
-# The log from a position on, as "event of job, ..."
+# Return the log from a position on, as "event of job, ..."
 sub events_after
 {
 	my ($position, $db) = @_;
@@ -209,7 +209,7 @@ sql($node, qq(SELECT taskq.cancel_job($job)));
 cmp_ok(last_position(), '>', $at, 'positions go on');
 is(sql($node, 'SELECT count(*) FROM taskq.event_log_overflow'), 0, 'in the leaf');
 
-# what found no leaf goes at once, when all of it has expired
+# events that found no partition are removed at once, when all of them have expired
 sql($node, q(SELECT taskq.create_queue('long', events => true, retain_events => '10 d'); SELECT taskq.enqueue_job('outside', queue => 'long')));
 wait_until($node, q(SELECT count(*) > 2 FROM pg_inherits JOIN pg_class ON inhrelid = pg_class.oid WHERE inhparent = 'taskq.event_log'::regclass AND relname LIKE 'event_log_2%'), 'another retention has leaves of its own');
 is(sql($node, q(SELECT count(*) FROM taskq.events WHERE queue = 'long')), 1, 'its event is kept');

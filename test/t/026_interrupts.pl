@@ -1,5 +1,5 @@
-# Timeouts and cancels of handlers in any language, also of one that catches the
-# interrupt and raises another error: the run itself knows what ended it.
+# Timeouts and cancels of handlers in any language. A handler may catch the
+# interrupt and raise another error, but the run itself knows what ended it.
 use strict;
 use warnings;
 
@@ -100,7 +100,7 @@ SQL
 add_type($node, 'postgres', 'app', $_) for @handlers, qw(gives_up pretends goes_on stepwise);
 push @handlers, 'stepwise';
 
-# Enqueue a job and wait until it has ended; what is said of it and its attempt.
+# Enqueue a job and wait until it has ended; returns its state and its attempt.
 sub outcome_of
 {
 	my ($type, $options) = @_;
@@ -135,7 +135,7 @@ for my $type (@handlers, 'gives_up')
 	is(sql($node, "SELECT string_agg(outcome, ',') FROM taskq.attempts WHERE job_id = $job"), 'cancelled', "$type: and so is its attempt");
 }
 
-# by nobody's request: the job pays nothing
+# an interrupt that nobody requested does not count against the job
 for my $type (grep { $_ ne 'stepwise' } @handlers)
 {
 	my $job = sql($node, "SELECT taskq.enqueue_job('$type')");
@@ -148,13 +148,13 @@ for my $type (grep { $_ ne 'stepwise' } @handlers)
 	wait_until($node, "SELECT state = 'cancelled' FROM taskq.all_jobs WHERE job_id = $job", "$type: and cancelled in the end");
 }
 
-# what is not an interrupt is not taken for one
+# other errors are not taken for an interrupt
 ($job, $state, $attempt) = outcome_of('pretends', '');
 is($attempt, 'failed|handler_error|57014', 'an error of the same code that the handler raises is a failure');
 ($job, $state, $attempt) = outcome_of('goes_on', q(, timeout => '300 ms'));
 like($state, qr/^completed/, 'a handler that catches its timeout and returns has completed');
 
-# by hand: the caller's interrupt is the caller's
+# in a run by hand, an interrupt belongs to the caller
 for my $type (grep { $_ ne 'stepwise' } @handlers)
 {
 	my $job = sql($node, qq(SELECT taskq.pause_pool('app'); SELECT taskq.enqueue_job('$type')));

@@ -1,6 +1,7 @@
-# The pause that taskq makes: not for what concerns one job's data, and not for
-# ever. One job is tried after a minute, and then at longer intervals; the pause
-# ends with the first that runs, or when the function changes.
+# Task types that taskq pauses. Failures that concern the data of one job do not
+# pause a type, and no pause lasts for ever. One job is tried after a minute, and
+# then at longer intervals. The pause ends with the first job that runs, or when the
+# function changes.
 use strict;
 use warnings;
 
@@ -184,7 +185,7 @@ is(sql($node, q(SELECT taskq.pause_handler('needs_other'))), 'f', 'once');
 is(sql($node, q(SELECT taskq.resume_handler('needs_other'))), 't', 'and end it');
 wait_until($node, q(SELECT status = 'paused' FROM taskq.list_handlers() WHERE task_type = 'needs_other'), 'and it is paused again as its jobs fail');
 
-# somebody who has the type's row for long holds up no run
+# a transaction that has locked the type's row for long delays no run
 my $operator = session($node);
 $operator->query_safe(q(BEGIN; SELECT taskq.pause_handler('one')));
 enqueue('one', 'TABLE app.none', 4, 1);

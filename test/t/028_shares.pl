@@ -1,5 +1,5 @@
-# What all share: one role's pools leave worker slots to others', and all pools
-# leave some to the server.
+# Shares of worker slots: the pools of one role leave slots to those of other roles,
+# and all pools leave some to the server.
 use strict;
 use warnings;
 
@@ -10,7 +10,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use TaskqTest;
 
-# launcher, logical replication launcher, scheduler: eight are left
+# the launcher, the logical replication launcher and the scheduler leave eight slots
 my $node = new_node('shares', conf => { max_worker_processes => 12, 'taskq.reserved_workers' => 2, 'taskq.worker_idle' => "'300ms'" });
 make_app($node, 'postgres', 'other');
 add_type($node, 'postgres', 'app', 'gated');

@@ -1,5 +1,6 @@
-# Routes: a role has a share of them, and those that nothing uses are removed,
-# never under a job, however old the enqueue that points at them.
+# Routes: each role has a share of them, and unused routes are removed. A route is
+# never removed while a job uses it, not even if the transaction that enqueues the
+# job is old.
 use strict;
 use warnings;
 
@@ -45,7 +46,7 @@ wait_until($node, q(SELECT taskq.clock_now() > max(run_at) + interval '3 s' FROM
 is(sql($node, q(SELECT count(*) FROM taskq.jobs j JOIN taskq.routes r USING (route_id) WHERE retired_at IS NULL)), 7, 'the routes of jobs that wait or run are all there');
 sql($node, q(SELECT taskq.complete_job(job_id, epoch) FROM taskq.all_jobs WHERE state = 'running'));
 
-# with the last leaf of their jobs they go
+# they are removed with the last history partition of their jobs
 sql($node, q(SELECT taskq.cancel_job(job_id) FROM taskq.jobs));
 wait_until($node, q(SELECT count(*) = 0 FROM taskq.routes WHERE removable_on IS NULL), 'all are retired again');
 sql($node, q(ALTER SYSTEM SET taskq.clock_offset = '10 d'));
@@ -56,11 +57,11 @@ $node->reload;
 
 # open transactions ------------------------------------------------------------------
 
-# one has enqueued, and ends late
+# one transaction has enqueued, and ends late
 my $late = session($node);
 $late->query_safe(q(BEGIN; SELECT taskq.enqueue_job('late')));
-# one knows the route, and has not written its job; it has made the route a moment
-# before, so that this is not marked yet
+# another knows the route and has not written its job; it has created the route a
+# moment ago, so that the route is not marked yet
 my $gate = session($node);
 $gate->query_safe(q(SELECT pg_advisory_lock(hashtext('enqueue-read'))));
 my $held = session($node);
@@ -74,7 +75,7 @@ $gate->quit;
 wait_until($node, q(SELECT count(*) = 1 FROM taskq.jobs JOIN taskq.routes USING (route_id) WHERE task_type = 'held'), 'the job is enqueued with it');
 $held->quit;
 wait_until($node, q(SELECT count(*) = 0 FROM taskq.routes WHERE retired_at IS NOT NULL AND task_type IN ('late', 'held')), 'and the mark is taken back');
-# the worker was not seen for ten days of the clock that was set, and may be forgotten
+# the clock was set ahead by ten days, so the worker may be forgotten
 sql($node, q(SELECT taskq.register_worker('w', take_over => true)));
 is(sql($node, q(SELECT string_agg(task_type, ', ' ORDER BY task_type) FROM taskq.claim_jobs('w', 5))), 'held, late', 'workers are given both jobs');
 

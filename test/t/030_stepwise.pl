@@ -1,5 +1,5 @@
-# Procedures, which commit as they go: what they did stays, whatever ends them,
-# and the job goes on from its last checkpoint.
+# Procedures, which commit while they run: their committed work is kept, whatever
+# ends them, and the job continues from its last checkpoint.
 use strict;
 use warnings;
 
@@ -149,6 +149,16 @@ is(sql($node, qq(SELECT outcome FROM taskq.attempts WHERE job_id = $job)), 'time
 my $gate = hold_gate($node, 1);
 $enqueue->('steps', '{"gate": 2}');
 wait_until($node, qq(SELECT progress = '2' FROM taskq.all_jobs WHERE job_id = $job), 'progress is seen while it runs');
+my $id = $look->('worker_id');
+like($id, qr/^app#\d+$/, 'the worker in the server has an id');
+sql($node, q(CREATE ROLE foreign_worker LOGIN; SELECT taskq.grant_access('foreign_worker', 'worker')));
+for my $role ('foreign_worker', 'postgres')
+{
+	fails_with($node, '22023', qq(SELECT taskq.register_worker('$id', take_over => true)), "$role cannot register that id", role => $role);
+	$node->psql('postgres', qq(SELECT taskq.unregister_worker('$id')), extra_params => [ '-U', $role ]);
+	$node->psql('postgres', qq(SELECT taskq.drain_worker('$id')), extra_params => [ '-U', $role ]) if $role ne 'postgres';
+	is($look->('state, worker_id, attempt'), "running|$id|1", "$role does not end its claim by unregistering it");
+}
 my $epoch = $look->('epoch');
 is(sql($node, qq(SELECT taskq.complete_job($job, $epoch, '"by another"'))), 't', 'somebody who knows its epoch completes it');
 open_gate($gate);

@@ -1,5 +1,5 @@
-# Shared commits, when something ends one: its jobs are undone together, only the
-# one in hand can count an attempt, and each effect happens once.
+# Shared commits that are interrupted: their jobs are undone together, only the
+# current job can lose an attempt, and each effect happens once.
 use strict;
 use warnings;
 
@@ -18,7 +18,7 @@ add_type($node, 'postgres', 'app', 'broken', undef, "$shared, max_attempts => 2"
 add_type($node, 'postgres', 'app', 'alone', 'work');
 sql($node, q(SELECT taskq.alter_pool('app', size => 1, min_size => 1)));
 
-# Have a worker begin four quick jobs and a gated one, which it is then in.
+# Make a worker begin four short jobs and a job with a gate, at which it stops.
 my ($gated, $gate);
 my $begin = sub {
 	my ($how) = @_;
@@ -35,7 +35,7 @@ my $begin = sub {
 };
 my $attempts = sub { return sql($node, qq(SELECT COALESCE(string_agg(outcome, ' ' ORDER BY attempt), '') FROM taskq.attempts WHERE job_id = $gated)) };
 
-# Each job has its line, once, and no more attempts than these.
+# Check that each job has one line, and no more than these attempts.
 my $check = sub {
 	my ($how, $outcomes) = @_;
 	settled($node, "$how: all jobs end");
@@ -121,15 +121,15 @@ for my $round (1 .. 12)
 		$node->start;
 	}
 
-	# no pool is to rest for what was done to it
+	# end the pauses of pools that the test has caused
 	sql($node, q(SELECT taskq.resume_pool(pool) FROM taskq.pools WHERE paused));
 }
 wait_until($node, q(SELECT NOT EXISTS (SELECT FROM taskq.jobs) OR (SELECT bool_or(paused) FROM taskq.pools)), 'under SIGTERM, SIGKILL and a stop all jobs end');
 sql($node, q(SELECT taskq.resume_pool(pool) FROM taskq.pools WHERE paused));
 settled($node, 'in the end');
 is(sql($node, qq(SELECT count(*) FROM taskq.all_jobs WHERE job_id > $last)), $jobs, 'none is lost');
-# A SIGKILL is held against the job in hand as a crash of its own: one that has
-# two, or has it in its last attempt, is rightly quarantined, and only such a one.
+# A SIGKILL counts as a crash of the current job. A job with two of them, or with
+# one in its last attempt, must be quarantined, and no other job.
 is(sql($node, qq(SELECT string_agg(format('%s %s %s: %s', task_type, job_id, state, outcomes), ', ') FROM (
 		SELECT task_type, job_id, state, max_attempts, COALESCE(string_agg(t.outcome, ' ' ORDER BY t.attempt), '') AS outcomes,
 			count(*) FILTER (WHERE t.outcome = 'crashed') AS crashes

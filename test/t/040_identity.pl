@@ -1,6 +1,6 @@
-# A handler is its pool's role and nobody else, whatever it tries: each escape
-# that has worked on some system or other is a job here. All of them call grab(),
-# which notes who it runs as; nobody but the role may ever show up there.
+# A handler runs as its pool's role, whatever it tries. Each job here is an escape
+# that has worked on some system. All jobs call grab(), which records the role that
+# it runs as. Only the pool's role may ever be recorded.
 use strict;
 use warnings;
 
@@ -13,8 +13,8 @@ use TaskqTest;
 
 my $node = new_node('identity', conf => { 'taskq.poll_interval' => "'200ms'" });
 
-# The bystanders: a role with a treasure, a superuser's function that lends its
-# rights, and a place where everybody may note who he is.
+# The other objects: a role with a secret, a superuser's function that runs with its
+# owner's rights, and a table in which every role may record its name.
 sql($node, <<'SQL');
 CREATE ROLE rich LOGIN;
 CREATE SCHEMA rich AUTHORIZATION rich;
@@ -136,7 +136,7 @@ is(sql($node, q(SELECT rolsuper OR pg_has_role('app', 'rich', 'member') FROM pg_
 is(sql($node, q(SELECT count(*) FROM taskq.list_handlers() WHERE task_type = 'stolen')), 0, 'nothing was registered in the name of another');
 is(sql($node, q(SELECT count(*) FROM taskq.pools WHERE pool = 'mine')), 0, 'and no pool made');
 
-# not even a superuser's trigger: what would it run as?
+# not even a superuser's trigger: its role would be unclear
 sql($node, q(CREATE FUNCTION public.spy() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.loot (trick) VALUES ('spy'); RETURN NULL; END $$));
 fails_with($node, '0A000', q(CREATE TRIGGER spy AFTER INSERT OR UPDATE OR DELETE ON taskq.jobs FOR EACH ROW EXECUTE FUNCTION public.spy()),
 	'a trigger on taskq.jobs is refused when it is made, in a session that has not called taskq, too');

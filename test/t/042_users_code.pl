@@ -1,5 +1,5 @@
-# Validators and retry functions that would not end, or would end the session that
-# asks them; and what they reach in a background worker and without preload.
+# Validators and retry functions that do not end, or that try to end the calling
+# session, and what they can do in a background worker and without preloading.
 use strict;
 use warnings;
 
@@ -10,7 +10,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use TaskqTest;
 
-# What a role that means no good brings; obey() does as the payload says.
+# Functions of a hostile role; obey() does what the payload says.
 sub make_low
 {
 	my ($node) = @_;
@@ -57,7 +57,7 @@ SQL
 	return;
 }
 
-# The call fails so.
+# Check that the call fails with this error.
 sub call_fails
 {
 	my ($node, $query, $error, $name) = @_;
@@ -83,7 +83,7 @@ call_fails($node, q(SELECT taskq.fail_job(job_id, epoch) FROM taskq.claim_job('w
 call_fails($node, q(SELECT taskq.validate_task('obey', '{"sql": "SELECT pg_sleep(3600)"}')),
 	qr/ERROR:  validator low\.obey\(pg_catalog\.jsonb\) took longer than 0\.1 s/, 'what takes too long and can be interrupted is an error');
 
-# in a handler the run ends with its worker, and that is recorded
+# in a handler, the run ends with its worker, and the attempt is recorded
 sql_as($node, 'postgres', 'app', <<'SQL');
 CREATE FUNCTION app.asks_deaf(jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
@@ -112,7 +112,8 @@ for my $sql ('SELECT low.ends()', q(SELECT set_config('exit_on_error', 'on', tru
 }
 is($session->query_safe('SELECT pg_backend_pid()'), $pid, 'the session goes on');
 
-# In a worker the run's error is recorded, whatever the handler or its role has set.
+# In a worker, the error of the run is recorded, whatever the handler or its role
+# has set.
 sql($node, q(ALTER ROLE app SET exit_on_error = on));
 sql_as($node, 'postgres', 'app', <<'SQL');
 CREATE FUNCTION app.ends_by_set(jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN PERFORM set_config('exit_on_error', 'on', true); PERFORM taskq.raise_permanent('bad data'); END $$;
@@ -163,7 +164,7 @@ $node->stop;
 my $bare = new_node('users_code_bare', conf => { shared_preload_libraries => undef });
 make_low($bare);
 
-# each in a session of its own, which loads the library by this very call
+# each call is in a session of its own, which loads the library by that call
 call_fails($bare, qq(SELECT taskq.validate_task('obey', jsonb_build_object('sql', \$s\$$_\$s\$))), qr/is not allowed in users' code outside handlers/, "refused: $_")
 	for ('SELECT pg_advisory_lock(1)', 'SET CONSTRAINTS ALL IMMEDIATE', 'NOTIFY x', 'SELECT current_query()');
 sql($bare, q(CREATE TABLE public.x (a integer); GRANT ALL ON public.x TO low));

@@ -1,5 +1,5 @@
-# pg_upgrade, and a library that meets definitions of another version: nothing
-# runs where it must not, nothing is lost, and whoever calls is told what to do.
+# pg_upgrade, and a library with definitions of another version: nothing runs where
+# it must not, nothing is lost, and callers are told what to do.
 use strict;
 use warnings;
 
@@ -50,7 +50,7 @@ $new->append_conf('postgresql.conf', "shared_preload_libraries = 'taskq'\nmax_wo
 my $bin = $old->config_data('--bindir');
 my @upgrade = ('pg_upgrade', '--no-sync', '--retain', '-d', $old->data_dir, '-D', $new->data_dir, '-b', $bin, '-B', $bin,
 	'-s', $new->host, '-p', $old->port, '-P', $new->port);
-# it writes where it stands
+# pg_upgrade writes into its working directory
 chdir PostgreSQL::Test::Utils::tempdir() or die $!;
 command_ok([ @upgrade, '--check' ], 'pg_upgrade finds nothing to complain of');
 command_ok(\@upgrade, 'pg_upgrade does its work');
@@ -75,8 +75,8 @@ is(sql($new, q(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'taskq
 
 # an older or newer library ------------------------------------------------------
 
-# Every function in C, as another version of the script might declare it: with an
-# argument less, and with one more. None is ever called with what it does not expect.
+# Declare every C function as another version of the script might: with one argument
+# less, and with one more. A function must refuse a call that it does not expect.
 sql($new, <<'SQL');
 CREATE FUNCTION public.answers(call text) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
@@ -113,7 +113,7 @@ for my $case ([ 'more', 'p.proargtypes::oid[] || 25::oid' ], [ 'less', q((p.proa
 	sql($new, $forget);
 }
 
-# The same with a result of one column more.
+# The same with a result of one more column.
 my ($rows, $as_declared) = split /\|/, sql($new, q(
 	SELECT count(*), string_agg(DISTINCT answer, ',') FROM (
 		SELECT public.answers(format('CREATE FUNCTION public.other_%s(%s) RETURNS TABLE (%s, one_more text) AS %L, %L LANGUAGE C', p.oid,
@@ -129,7 +129,7 @@ my ($called, $refused) = split /\|/, sql($new, $call);
 is("$called $refused", "$rows 55000", 'and refuse to be called');
 sql($new, $forget);
 
-# A newer script has columns more: they are left alone.
+# A newer script has more columns, which are ignored.
 sql($new, "ALTER TABLE taskq.$_ ADD COLUMN later text DEFAULT 'x'") for qw(jobs job_history handlers routes queue_defs pool_defs attempt_failures external_workers);
 $new->restart;
 my $first = 1 + sql($new, 'SELECT max(job_id) FROM taskq.all_jobs');
@@ -139,8 +139,8 @@ is(sql($new, q(SELECT taskq.complete_job(job_id, epoch) FROM taskq.claim_job('wo
 is(sql($new, qq(SELECT string_agg(state, ' ' ORDER BY job_id) FROM taskq.all_jobs WHERE job_id >= $first)), 'completed discarded completed available', 'as ever');
 sql_as($new, 'postgres', 'app', q(SELECT taskq.register_handler('later'), taskq.create_queue('later')));
 
-# A script that the library does not know yet: everybody is told, until the library
-# or the script is another.
+# A script that the library does not know yet: callers are told, until the library
+# or the script is replaced.
 my $version = sql($new, q(SELECT extversion FROM pg_extension WHERE extname = 'taskq'));
 my $waiting = sql($new, q(SELECT taskq.enqueue_job('work', delay => '1 s')));
 my $offset = log_since($new);
@@ -153,11 +153,10 @@ is(sql($new, q(SELECT value, hint LIKE 'Restart the server%' FROM taskq.status()
 sql($new, qq(UPDATE pg_extension SET extversion = '$version' WHERE extname = 'taskq'; DROP FUNCTION public.newer()));
 wait_until($new, qq(SELECT state = 'completed' FROM taskq.all_jobs WHERE job_id = $waiting), 'with those of its version again, jobs run');
 
-# An older one lacks a table or columns: nothing runs, everybody is told, and it
-# can still be dropped.
-# (ALTER TABLE ... RENAME is refused)
+# An older script lacks a table or columns: nothing runs, callers are told, and the
+# extension can still be dropped. (ALTER TABLE ... RENAME is refused)
 sql($new, q(UPDATE pg_class SET relname = 'not_yet_there' WHERE oid = 'taskq.event_log'::regclass));
-$new->stop; # its scheduler may have said it, too
+$new->stop; # its scheduler may have logged it, too
 $offset = log_since($new);
 $new->start;
 wait_for_log_line($new, qr/definitions in database "postgres" are older than its library/, $offset, 'with a table less, the scheduler says so');

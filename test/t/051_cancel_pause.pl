@@ -1,5 +1,6 @@
-# Cancelling and pausing what runs: a request reaches the run it is meant for and
-# no other, nobody waits for a running job's row, and after a pause nothing starts.
+# Cancelling and pausing running jobs: a request affects only the run that it is
+# meant for, nobody waits for the row of a running job, and no job starts after a
+# pause.
 use strict;
 use warnings;
 
@@ -54,8 +55,8 @@ wait_until($node, qq(SELECT state = 'cancelled' FROM taskq.all_jobs WHERE job_id
 
 # the right one -----------------------------------------------------------------
 
-# one worker, a job a millisecond, and requests for the even ones as they run:
-# what misses its run must not hit the next one
+# one worker, a job every millisecond, and requests to cancel the jobs with even
+# numbers while they run: a request that comes too late must not hit the next job
 sql($node, q(SELECT taskq.alter_pool('app', size => 1)));
 for my $type ('tick', 'tick_shared')
 {
@@ -75,7 +76,7 @@ sql($node, q(SELECT taskq.alter_pool('app', size => 4)));
 
 # requests that the scheduler cannot see yet ------------------------------------
 
-# a job that becomes due brings the scheduler to look at everything
+# a job that becomes due makes the scheduler look at everything
 sub look_around
 {
 	my ($what) = @_;

@@ -1,5 +1,5 @@
-# What taskq's writes leave for vacuum: heartbeats are HOT, so they touch no index
-# and are cleaned up on the way; and autovacuum hears of what workers have done.
+# What taskq's writes leave for vacuum: heartbeats are HOT updates, so they touch no
+# index and are pruned on the way, and autovacuum is told about the work of workers.
 use strict;
 use warnings;
 
@@ -15,8 +15,8 @@ add_type($node, 'postgres', 'app', 'work');
 sql($node, q(SELECT taskq.register_handler('outside')));
 sql($node, q(SELECT taskq.register_worker(w) FROM unnest('{vacuum-w}'::text[]) AS w));
 
-# How many rows of the live jobs were updated, and how many of them HOT, by a
-# statement that is run for each job in a transaction of its own.
+# How many rows of the live jobs were updated, and how many of these updates were
+# HOT, by a statement that is run for each job in a transaction of its own.
 sub updates
 {
 	my ($call, $rounds) = @_;

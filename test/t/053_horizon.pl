@@ -1,7 +1,7 @@
-# What holds back the horizon of a server for a long time - an old snapshot, a
-# logical slot that nobody reads, a prepared transaction, a writer that sits idle
-# in its transaction - each is survived: jobs go on, in order, and those of the
-# transactions themselves run when they commit.
+# What holds back the xmin horizon for a long time: an old snapshot, an unused
+# logical slot, a prepared transaction, and a writer that is idle in its
+# transaction. In each case jobs continue in order, and the jobs of these
+# transactions run when they commit.
 use strict;
 use warnings;
 
@@ -17,7 +17,7 @@ add_type($node, 'postgres', 'app', 'work');
 add_type($node, 'postgres', 'app', 'shared', 'work', 'share_commit => true');
 sql_as($node, 'postgres', 'app', q(SELECT taskq.register_handler('outside')));
 
-# Jobs of each kind run from end to end while it lasts; then it ends.
+# Run jobs of each kind from start to end while it lasts, and then end it.
 my $n = 0;
 my $goes_on = sub {
 	my ($what) = @_;

@@ -1,6 +1,6 @@
-# The ready list is nothing but hints: switched off, forgotten, starved of memory
-# or full of nonsense, the same calls give the same jobs in the same order; and
-# where it lies about what there is, jobs come later, but they come.
+# The ready list contains only hints. If it is switched off, discarded, short of
+# memory or full of wrong hints, the same calls return the same jobs in the same
+# order. If it misses jobs, they come later, but they come.
 use strict;
 use warnings;
 
@@ -135,7 +135,7 @@ my $play = sub {
 	sql($node, sprintf q(CALL ready.play('%s', %s, %d, '%s')), $run, $seed, $steps, $o{trouble} // '');
 	return sql($node, qq(SELECT line FROM ready.history WHERE run = '$run' ORDER BY n));
 };
-# Play it so, and say where it first goes another way.
+# Run the calls in this way, and return where the results first differ.
 my $same = sub {
 	my ($how, $seed, $wanted, %o) = @_;
 	my @is = split /\n/, $play->("$how $seed", $seed, 400, %o);
@@ -198,7 +198,7 @@ is(sql($node, q(SELECT string_agg(priority::text, ' ') FROM taskq.claim_jobs('w'
 like(sql($node, q(SELECT value FROM taskq.status() WHERE name = 'ready list')), qr/^0 jobs of \d+ routes in 0 of 100 blocks, 0 of 800 lanes$/, 'a list that would not be complete takes no memory');
 sql($node, q(SELECT taskq.complete_job(job_id, epoch) FROM taskq.all_jobs WHERE state = 'running'));
 
-# what comes past it --------------------------------------------------------------
+# jobs that bypass the list -------------------------------------------------------
 
 is(sql($node, q(SELECT count(*) FROM taskq.claim_job('w'))), 0, 'nothing is left');
 sql($node, q(BEGIN; SELECT taskq.enqueue_job('ready-a', '{"name": "prepared"}'); PREPARE TRANSACTION 'p'));
@@ -216,7 +216,7 @@ is(sql($node, q(SELECT count(*) FROM taskq.claim_job('w'))), 0, 'after a restart
 sql($node, q(COMMIT PREPARED 'p'));
 is(sql($node, q(SELECT payload->>'name' FROM taskq.claim_job('w'))), 'restarted', 'and is when it is committed');
 
-# in a database for which there is no scheduler, which would look again
+# in a database without a scheduler, which would check the list
 $node->append_conf('postgresql.conf', 'taskq.max_databases = 1');
 $node->restart;
 pid_of($node, 'scheduler');
@@ -229,13 +229,13 @@ sql($node, q(COMMIT PREPARED 'p'), 'other');
 is(sql($node, q(SELECT payload->>'name' FROM taskq.claim_job('w')), 'other'), 'alone', 'and is when it is committed');
 sql($node, 'DROP DATABASE other');
 
-# a row by hand, as a restore makes it
+# a row inserted by hand, as by a restore
 sql($node, q(SELECT taskq.enqueue_job('ready-a', '{"name": "first"}')));
 is(sql($node, q(SELECT payload->>'name' FROM taskq.claim_job('w'))), 'first', 'a job');
 sql($node, q(INSERT INTO taskq.jobs (job_id, run_at, created_at, epoch, route_id, attempt, max_attempts, priority, life, terminations, gate, state, payload)
 	SELECT 999, now() - interval '1 day', now(), 0, route_id, 0, 5, 0, 1, 0, 'o', 'a', '{"name": "by hand"}' FROM taskq.jobs WHERE payload->>'name' = 'first'));
 wait_until($node, q(SELECT payload->>'name' FROM taskq.claim_job('w')), 'a row by hand is found', expected => 'by hand');
-# and that of a claim, whose lease nobody has announced
+# a row of a claim, whose lease was not announced
 sql($node, q(SELECT taskq.complete_job(job_id, epoch) FROM taskq.all_jobs WHERE state = 'running'));
 sql($node, q(SELECT taskq.enqueue_job('ready-a', '{"name": "first"}')));
 sql($node, q(SELECT taskq.claim_job('w', lease => '10 days')));
@@ -248,7 +248,8 @@ wait_until($node, q(SELECT state FROM taskq.all_jobs WHERE job_id = 99997), 'a c
 sql($node, 'ALTER SYSTEM RESET taskq.clock_offset');
 sql($node, 'SELECT pg_reload_conf()');
 sql($node, q(SELECT taskq.complete_job(job_id, epoch) FROM taskq.all_jobs WHERE state = 'running'));
-# a row that somebody has given to another route, when the clock has just been set back
+# a row that was moved to another route by hand, when the clock has just been set
+# back
 sql($node, q(SELECT taskq.enqueue_job('ready-b', '{"name": "of b"}')));
 is(sql($node, q(SELECT payload->>'name' FROM taskq.claim_job('narrow'))), 'of b', 'a worker of few types takes its jobs');
 sql($node, q(SELECT taskq.enqueue_job('ready-a', '{"name": "of a"}'), taskq.enqueue_job('ready-b', '{"name": "moved to a"}')));
@@ -309,7 +310,8 @@ is(sql($node, q(SELECT max(attempt) FROM taskq.all_jobs WHERE payload ? 'load'))
 
 # dead rows -----------------------------------------------------------------------
 
-# With an old snapshot 5,000 finished jobs stay at the head of the index.
+# With an old snapshot, the entries of 5,000 finished jobs stay at the start of the
+# index.
 sql($node, q(SELECT taskq.unregister_handler('work'), taskq.unregister_handler('shared')));
 my $old = session($node);
 $old->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM taskq.jobs');

@@ -1,5 +1,5 @@
-# Tables and indexes are rebuilt, moved and swapped under sessions that stay
-# connected: nobody is told of a relation that has gone, and no job is lost.
+# Tables and indexes are rebuilt, moved and exchanged while sessions stay connected.
+# No session gets an error about a relation that is gone, and no job is lost.
 use strict;
 use warnings;
 
@@ -19,7 +19,7 @@ sql($node, q(SELECT taskq.register_worker('heart', ARRAY['outside'])));
 
 my %s = map { $_ => session($node) } qw(enqueuer claimer heart settler);
 
-# A statement of one of the sessions; what went wrong is kept.
+# Run a statement in one of the sessions, and record its error.
 my $wrong = '';
 my $ask = sub {
 	my ($who, $statement) = @_;
@@ -29,7 +29,7 @@ my $ask = sub {
 	return $answer;
 };
 
-# One job of each kind on its way, by the sessions that are connected.
+# Run one job of each kind through the connected sessions.
 my $round = sub {
 	my ($what) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
@@ -49,7 +49,7 @@ my $round = sub {
 	return;
 };
 
-# An index is missing for a moment, or bears another name, while it is swapped.
+# An index is missing for a moment, or has another name, while it is exchanged.
 my $open = 'ON taskq.jobs (route_id, priority, run_at, job_id) WHERE gate = \'o\'';
 my @rebuilds = (
 	[ 'nothing' ],
@@ -83,7 +83,7 @@ for my $rebuild (@rebuilds)
 	}
 }
 
-# An index that has gone for good: the error names it and says how to make it.
+# An index that was dropped: the error names it, and says how to create it.
 sql($node, 'DROP INDEX taskq.jobs_open');
 $s{claimer}->query(q(\set VERBOSITY verbose));
 $s{claimer}->{stderr} = '';
@@ -95,9 +95,10 @@ sql($node, $s{claimer}->{stderr} =~ /HINT:\s+Run (CREATE INDEX [^;]*;)/);
 is(sql($node, q(SELECT count(*) FROM taskq.status() WHERE name = 'indexes')), 0, 'which is content when it is there again');
 $round->('the index made anew');
 
-# A new index takes in all rows from when it is ready, also those of a session
-# that has met it before. The writers hold up REINDEX before it builds the index
-# and before it fills the gaps, the old snapshot after that.
+# A new index contains all rows from the moment when it is ready, also those of a
+# session that has used the table before. The writers delay REINDEX before it builds
+# the index and before it adds missing entries, and the old snapshot delays it after
+# that.
 my %w = map { $_ => session($node) } qw(before while old);
 my $reindex = session($node);
 my $reindex_waits = sub {
@@ -125,7 +126,7 @@ is(sql($node, q(SET enable_seqscan = off; SET enable_bitmapscan = off;
 sql($node, q(SELECT taskq.resume_queue('default'); SELECT taskq.cancel_job(job_id) FROM taskq.all_jobs WHERE state = 'available'));
 $_->quit for values %w, $reindex;
 
-# All of it at once, under load.
+# All of this at the same time, under load.
 my $load = $node->basedir . '/load.sql';
 append_to_file($load, q(
 SELECT taskq.enqueue_job('work');

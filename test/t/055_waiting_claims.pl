@@ -1,6 +1,6 @@
-# Waiting claims: whose client has gone, whose worker is at its limit, drains, is
-# unregistered or registered anew. The poll interval is an hour, so whoever is not
-# woken stays asleep.
+# Waiting claims whose client has gone, or whose worker is at its limit, drains, is
+# unregistered or is registered again. The poll interval is an hour, so a session
+# that is not woken keeps sleeping.
 use strict;
 use warnings;
 
@@ -87,7 +87,7 @@ for my $undo ('ROLLBACK', 'ROLLBACK TO a')
 	sql($node, $clear);
 }
 
-# what is promised to a worker at its limit would be lost to others
+# a wake-up of a worker at its limit must be passed on to others
 sql($node, q(SELECT taskq.enqueue_job('outside')));
 my ($held, $held_epoch) = take();
 begin($claim_one);
@@ -145,7 +145,7 @@ is(sql($node, q(SELECT count(*) FROM taskq.workers WHERE worker_id = 'one')), 0,
 
 $_->quit for $claimer, $other;
 
-# what was lost stays known for a week, so that its jobs can be given back
+# a lost worker stays known for a week, so that its jobs can be given back
 sql($node, q(SELECT taskq.register_worker(w, '{outside}', lease => l, take_over => true) FROM (VALUES ('lost-long', NULL::interval), ('lost-lately', NULL), ('long-lease', '3 d')) v (w, l)));
 sql($node, q(UPDATE taskq.external_workers SET last_seen = now() - CASE worker_id WHEN 'lost-lately' THEN interval '6 d 23 h' ELSE '7 d 1 h' END WHERE worker_id ~ '^lo'));
 $node->restart;

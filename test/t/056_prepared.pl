@@ -1,6 +1,6 @@
-# What acts at commit does so too when another session says COMMIT PREPARED, and
-# prepared transactions that have nothing to do with taskq cost it nothing. The
-# poll interval is an hour: nothing is found by looking now and then.
+# Actions at commit also happen if another session runs COMMIT PREPARED, and
+# prepared transactions that have not used taskq cause no work. The poll interval is
+# an hour, so nothing is found by polling.
 use strict;
 use warnings;
 
@@ -13,7 +13,7 @@ use TaskqTest;
 
 my $node = new_node('prepared', bare => 1, conf => { 'taskq.poll_interval' => "'1 h'", 'taskq.worker_idle' => "'1 h'", log_min_messages => 'debug1' });
 
-# A new launcher asks each database whether it has taskq, and has had its answer.
+# A new launcher probes each database, and has the answers.
 my $look_anew = sub {
 	my ($db) = @_;
 	my $offset = log_since($node);
@@ -121,7 +121,7 @@ sql($node, q(BEGIN; CREATE TABLE public.yours (); PREPARE TRANSACTION 'foreign')
 sql($node, q(COMMIT PREPARED 'foreign'));
 is($list->(), '9 jobs', 'also while one of taskq is prepared');
 
-# What was prepared before a restart is not forgotten by it.
+# Transactions that were prepared before a restart are still known after it.
 $node->restart;
 wait_until($node, q(SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'taskq scheduler' AND datname = 'postgres' AND state = 'idle'), 'after a restart the scheduler looks at what is prepared, for which it forgets the list');
 sql($node, q(SELECT taskq.complete_job(job_id, epoch) FROM taskq.claim_job('w', ARRAY['outside'])));

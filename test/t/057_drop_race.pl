@@ -1,5 +1,5 @@
-# Calls that meet DROP EXTENSION, DROP FUNCTION, DROP TYPE or one of their own kind
-# half way: each waits, then says plainly what is the matter, or works.
+# Calls during DROP EXTENSION, DROP FUNCTION, DROP TYPE or another call of the same
+# kind: each waits, and then succeeds or raises a clear error.
 use strict;
 use warnings;
 
@@ -102,7 +102,7 @@ my @loads = (
 	q(SELECT taskq.grant_access('app', 'observer'); SELECT taskq.revoke_access('first', 'observer');),
 	q(SELECT taskq.grant_access('first', 'observer'); SELECT * FROM taskq.list_handlers();),
 );
-# Run each script over and over, all at once; what they were told of.
+# Run all scripts repeatedly at the same time; returns their errors.
 my $run_all = sub {
 	my ($role, $times, @scripts) = @_;
 	my @psql;
@@ -128,7 +128,7 @@ unlike($told, qr/^XX|could not open|cache lookup|concurrently/m, 'types, functio
 
 # DROP EXTENSION ---------------------------------------------------------------------
 
-# all kinds of calls, half way when it commits
+# all kinds of calls, which have begun when it commits
 my $job = sql($node, q(SELECT taskq.enqueue_job('outside')));
 my $claim = sql($node, q(SELECT job_id || ', ' || epoch FROM taskq.claim_job('w', ARRAY['outside'])));
 sql($node, q(SELECT taskq.register_worker('w2', ARRAY['outside']); SELECT taskq.enqueue_job('outside') FROM generate_series(1, 5)));
@@ -144,8 +144,8 @@ my @calls = (
 my @sessions = map { session($node, on_error_stop => 0) } @calls;
 for (@sessions)
 {
-	# What they have read stays in their memory. PostgreSQL itself looks for the type
-	# that claims return, the first time, before taskq is called.
+	# They keep what they have read in their memory. PostgreSQL itself looks up the
+	# type that claims return, the first time, before it calls taskq.
 	$_->query(q(SELECT count(*) FROM taskq.list_handlers(); SELECT taskq.is_registered('work')));
 	$_->query(q(BEGIN; SELECT taskq.claim_job('first', ARRAY['outside']); ROLLBACK));
 	$_->query('\set VERBOSITY verbose');
@@ -160,7 +160,8 @@ for (0 .. $#calls)
 is(scalar(grep { !$_ } @waits), 0, 'all have waited for DROP EXTENSION');
 $_->quit for @sessions;
 
-# who waits for a job or an event when it comes holds nothing that DROP EXTENSION waits for
+# a session that waits for a job or an event holds nothing that DROP EXTENSION waits
+# for
 sql($node, 'CREATE EXTENSION taskq');
 sql($node, q(SELECT taskq.register_handler('outside'); SELECT taskq.register_worker('w', '{outside}')));
 $one->query_safe('RESET ROLE');
@@ -183,7 +184,7 @@ for (0 .. $#waiting)
 	$sleepers[$_]->quit;
 }
 
-# and as it comes
+# the same, when the job or event comes
 sql($node, 'CREATE EXTENSION taskq');
 $told = $run_all->('postgres', 60,
 	q(DROP EXTENSION IF EXISTS taskq; CREATE EXTENSION IF NOT EXISTS taskq;),
@@ -194,7 +195,8 @@ $told = $run_all->('postgres', 60,
 	q(SELECT * FROM taskq.status(); SELECT * FROM taskq.workers; SELECT taskq.describe_job(1); SELECT taskq.cancel_job(1);),
 	q(SELECT taskq.grant_access('app', 'worker'); SELECT taskq.create_queue('q'); SELECT taskq.drop_queue('q');));
 note($told);
-# what PostgreSQL says of a function, or of the type that it returns, which was dropped before it called it
+# PostgreSQL's own errors for a function, or its result type, that was dropped
+# before the call
 my $not_called = qr/XX000.*(cache lookup failed for (function|type)|could not open relation)/;
 is(join("\n", grep { /^XX/ && !/$not_called/ } split /\n/, $told), '', 'DROP EXTENSION and CREATE EXTENSION over and over: taskq says nothing internal');
 sql($node, 'CREATE EXTENSION IF NOT EXISTS taskq');

@@ -1,5 +1,5 @@
-# A pause of the machine, or a clock that is set, takes no job from a worker that is
-# well, and leaves none with one that is dead.
+# A pause of the machine, or a change of the clock, takes no job from a healthy
+# worker, and leaves no job with a dead one.
 use strict;
 use warnings;
 
@@ -13,7 +13,7 @@ use TaskqTest;
 my $node = new_node('pause');
 sql($node, q(SELECT taskq.register_handler('outside', max_attempts => 1)));
 
-# All processes of the server, as a machine that is suspended stops them.
+# Stop all processes of the server, as a suspended machine does.
 sub processes
 {
 	my ($of) = @_;
@@ -42,7 +42,7 @@ sub set_clock
 	return;
 }
 
-# Jobs of one worker that is well, and of one that is dead.
+# Jobs of a healthy worker, and of a dead one.
 sub claim_two
 {
 	my ($lease) = @_;
@@ -78,7 +78,7 @@ is($beat->($of{well}), 'ok', 'a clock that is set ahead ends no lease of before'
 wait_until($node, $expired->($of{dead}), 'but a worker that is dead loses its job in time');
 is(sql($node, "SELECT taskq.complete_job($of{well}[0], $of{well}[1])"), 't', 'the other has kept its job');
 
-# and one that is set back ------------------------------------------------------
+# a clock that is set back ------------------------------------------------------
 
 %of = claim_two('5 s');
 set_clock('0');

@@ -1,6 +1,6 @@
 # More databases than the server has worker slots for: schedulers leave slots to
-# workers, those without work make room, databases with work take turns, and a
-# probe that hangs holds up no other database.
+# workers, schedulers without work make room, databases with work take turns, and a
+# probe that hangs delays no other database.
 use strict;
 use warnings;
 
@@ -33,7 +33,7 @@ settled($node, "$_: and when it is told of more", db => $_) for @dbs;
 cmp_ok(sql($node, $schedulers), '<=', 5, 'schedulers leave slots to workers');
 wait_for_log_line($node, qr/WARNING:  more databases need a taskq scheduler than the 5 that there may be, so they take turns\n.*DETAIL:.*\n.*HINT:  .*max_worker_processes/, 0, 'the log says so');
 
-# What is due later is known to the launcher, and so is the end of a lease.
+# The launcher knows when a job becomes due and when a lease ends.
 sql($node, q(SELECT taskq.enqueue_job('work', delay => '2 s'); SELECT taskq.enqueue_job('outside', max_attempts => 1)), $_) for @dbs;
 is(sql($node, q(SELECT count(*) FROM taskq.claim_job('w', '{outside}', lease => '2 s')), $_), 1, "$_: a program has a job") for @dbs;
 settled($node, "$_: what is due later runs, and leases end", db => $_) for @dbs;
@@ -43,13 +43,13 @@ sql($node, q(SELECT taskq.enqueue_job('work', delay => '2 s')), $_) for @dbs;
 $node->restart;
 settled($node, "$_: after a restart as well", db => $_) for @dbs;
 
-# One that rests says so.
+# status() shows that a database rests.
 my @resting = grep { sql($node, 'SELECT taskq.scheduler_pid() IS NULL', $_) eq 't' } @dbs;
 cmp_ok(scalar @resting, '>=', 2, 'some databases have no scheduler now');
 wait_until($node, q(SELECT hint LIKE '%max_worker_processes%' FROM taskq.status() WHERE name = 'scheduler' AND value ~ '^(rests|waits)'), 'status() says so', db => $resting[0]);
 
-# A job that no slot is left for says so, and a database that has had slots for some
-# time leaves some to others.
+# status() shows that there is no slot for a job, and a database that has had slots
+# for some time leaves some to others.
 my $gate = hold_gate($node, 1, 'db1');
 sql($node, q(SELECT taskq.alter_pool('app', size => 10); SELECT taskq.enqueue_job('gated', '{"gate": 1}') FROM generate_series(1, 10)), 'db1');
 wait_until($node, 'SELECT count(*) >= 5 FROM taskq.running_jobs()', 'a database has all slots in long jobs', db => 'db1');

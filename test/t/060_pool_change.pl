@@ -1,5 +1,6 @@
-# What a pool may take is decided by what is committed when a job starts: a worker that
-# has chosen and locked a job leaves it when its pool was changed meanwhile.
+# When a job starts, the committed definition of the pool decides whether the pool
+# may take it. If the pool was changed after a worker has chosen and locked a job,
+# the worker leaves the job.
 use strict;
 use warnings;
 
@@ -10,7 +11,8 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use TaskqTest;
 
-# whoever is to look again after a change is woken: the poll interval is an hour
+# processes that must look again after a change are woken: the poll interval is an
+# hour
 my $node = new_node('pool_change', conf => { 'taskq.poll_interval' => "'1 h'", 'taskq.worker_idle' => "'1 h'" });
 plan skip_all => 'needs a build with TESTING=1'
   if sql($node, q(SELECT count(*) FROM pg_settings WHERE name = 'taskq.injection_point')) == 0;
@@ -21,7 +23,8 @@ SQL
 sql($node, q(SELECT taskq.create_queue('other')));
 sql($node, q(ALTER ROLE app SET taskq.injection_point = 'claim-locked'));
 
-# Have the only worker of a pool lock a job, and do what is given before it decides.
+# Make the only worker of a pool lock a job, and run the given statement before it
+# decides.
 sub change_while_locked
 {
 	my ($change, %o) = @_;
@@ -36,7 +39,7 @@ sub change_while_locked
 	return $job;
 }
 
-# A worker that looks for a job has the table locked until it has decided, and run the job.
+# A worker holds a lock on the table until it has decided and has run the job.
 sub decided
 {
 	my ($name) = @_;
@@ -69,7 +72,7 @@ for my $name (sort keys %changes)
 	clear($job);
 }
 
-# a drained worker leaves the job to the next one of its pool
+# a drained worker leaves the job to the next worker of its pool
 sql($node, q(CREATE TABLE drained (worker_id text)));
 my $left = change_while_locked(q(WITH w AS (SELECT worker_id FROM taskq.workers WHERE pool = 'p'), d AS (INSERT INTO drained SELECT worker_id FROM w)
 	SELECT taskq.drain_worker(worker_id) FROM w));
@@ -82,12 +85,12 @@ my $job = change_while_locked(q(SELECT taskq.alter_pool('p', task_types => '{one
 wait_until($node, qq(SELECT state = 'completed' FROM taskq.all_jobs WHERE job_id = $job), 'more task types: the job is run');
 clear($job);
 
-# a change that was rolled back, too
+# the same holds for a change that was rolled back
 $job = change_while_locked(q(BEGIN; SELECT taskq.alter_pool('p', task_types => '{two}'); ROLLBACK));
 wait_until($node, qq(SELECT state = 'completed' FROM taskq.all_jobs WHERE job_id = $job), 'a change that is rolled back: the job is run');
 clear($job);
 
-# the pool that takes it from now on had passed over the locked row
+# the pool that may take the job now had skipped the locked row
 $job = change_while_locked(q(SELECT taskq.alter_pool('p', task_types => '{two}');
 	ALTER ROLE app RESET taskq.injection_point; SELECT taskq.create_pool('q', 1, role => 'app', task_types => '{one}', capabilities => '{gpu}', min_size => 1)),
 	then => q(SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'taskq worker' AND state = 'idle'));
@@ -95,7 +98,7 @@ wait_until($node, qq(SELECT state = 'completed' FROM taskq.all_jobs WHERE job_id
 like(sql($node, qq(SELECT worker_id FROM taskq.all_jobs WHERE job_id = $job)), qr/^q#/, 'and no other pool');
 clear($job);
 
-# two pools swap their types again and again while jobs flow
+# two pools exchange their types repeatedly while jobs run
 sql_as($node, 'postgres', 'app', <<'SQL');
 SELECT taskq.create_pool('p', 2, task_types => '{one}', min_size => 2), taskq.create_pool('q', 2, task_types => '{two}', min_size => 2);
 -- from when until when a pool surely had the type

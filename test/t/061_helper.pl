@@ -1,6 +1,6 @@
-# Long work is done by a helper, beside a scheduler that does everything else
-# meanwhile; without a slot for it the scheduler does that work a little at a time. Work
-# that fails holds up no other, and a database in which nothing happens costs nothing.
+# A helper does long work while the scheduler does everything else. If there is no
+# slot for a helper, the scheduler does that work in small parts. Work that fails
+# delays no other work, and a database in which nothing happens causes no load.
 use strict;
 use warnings;
 
@@ -22,7 +22,7 @@ add_type($node, 'postgres', 'app', 'work');
 sql($node, q(SELECT taskq.register_handler('outside', max_attempts => 1, retry_policy => 'fixed', retry_base => '0')));
 sql($node, q(SELECT taskq.alter_queue('default', retain_other => '1 day')));
 
-# Many attempts of jobs that have failed, whose day is over.
+# Many attempts of failed jobs whose retention is over.
 sub expire_many
 {
 	sql($node, q(SELECT count(taskq.enqueue_job('outside')) FROM generate_series(1, 2000)));
@@ -34,7 +34,7 @@ sub expire_many
 	return;
 }
 
-# The end of a lease, and of a delay.
+# Wait for the end of a lease, and of a delay.
 sub leases_end_and_jobs_run
 {
 	my ($meanwhile) = @_;
@@ -62,7 +62,7 @@ like(sql($node, $say_helper), qr/^running, pid \d+: keep the history$/, 'status(
 leases_end_and_jobs_run('while it is held');
 cmp_ok(sql($node, 'SELECT count(*) FROM taskq.attempt_failures'), '>=', 2000, 'nothing has expired yet');
 
-# its end: the scheduler starts another one
+# if it ends, the scheduler starts another one
 my $pid = pid_of($node, 'helper');
 sql($node, "SELECT pg_terminate_backend($pid)");
 wait_until($node, "SELECT count(*) = 1 FROM (SELECT pg_stat_clear_snapshot()) x, pg_stat_activity WHERE backend_type = 'taskq helper' AND pid <> $pid AND wait_event_type = 'Lock'",
@@ -74,7 +74,8 @@ wait_until($node, $say_helper, 'status() says so', expected => 'not needed');
 
 # no slot ------------------------------------------------------------------------
 
-# Launcher, logical replication launcher, scheduler, a worker: none is left.
+# The launcher, the logical replication launcher, the scheduler and a worker leave
+# no slot.
 $node->append_conf('postgresql.conf', 'max_worker_processes = 4');
 $gate->quit;
 $node->restart;

@@ -1,5 +1,5 @@
-# The checker that judges the torture test: it passes a good history, and finds
-# what is wrong in each bad one.
+# The checker of the torture test: it accepts a correct history, and finds the error
+# in each wrong one.
 use strict;
 use warnings;
 
@@ -10,9 +10,9 @@ use Storable 'dclone';
 use Test::More;
 use TaskqHistory qw(check_history read_notes note_to);
 
-# Job 1 ran in the server at its second attempt and has a child, job 2. Job 3
-# was claimed outside, released, claimed again, failed, claimed again, completed.
-# Job 4 was cancelled. The enqueue of key "maybe" was never answered.
+# Job 1 completed in the server at its second attempt and has a child, job 2. Job 3
+# was claimed by an external worker, released, claimed again, failed, claimed again
+# and completed. Job 4 was cancelled. The enqueue of key "maybe" was never answered.
 my $good = {
 	notes => [
 		{ at => 1, client => 'p', do => 'enqueue', keys => [ 'a', 'c', 'd' ] },
@@ -63,12 +63,12 @@ is_deeply(
 	'it is counted, with the enqueue that nobody had an answer of');
 is_deeply(check_history([], [])->{found}, [], 'nothing happened: nothing is found');
 
-# a row of the end
+# a row of the final state
 sub row { my ($h, $is, $job, $epoch) = @_; my ($r) = grep { $_->{is} eq $is and $_->{job} == $job and (!defined $epoch or $_->{epoch} == $epoch) } @{ $h->{end} }; return $r }
 sub without { my ($h, $row) = @_; @{ $h->{end} } = grep { $_ != $row } @{ $h->{end} }; return }
 sub answer { my ($h, $at) = @_; my ($n) = grep { $_->{at} == $at } @{ $h->{notes} }; return $n }
 
-# each: what was done to the good history, and what has to be found of which job
+# each row: a change of the correct history, and what must be found for which job
 my @bad = (
 	[ 'a job is gone', sub { my $h = shift; without($h, row($h, job => 4)) }, 'lost d' ],
 	[ 'a job is there although its enqueue was refused', sub { my $h = shift; row($h, job => 4)->{key} = 'no' }, 'unexpected no', 'lost d' ],
@@ -122,7 +122,7 @@ push @{ $overlap->{notes} },
   { at => 32, client => 'w', did => 'claim', jobs => [ [ 4, 42, 'd' ] ] }, { at => 33, client => 'v', did => 'claim', jobs => [ [ 4, 41, 'd' ] ] };
 is_deeply(check_history(@$overlap{ 'notes', 'end' })->{found}, [], 'claims that overlap may be answered in any order');
 
-# a settle that was answered false was done before
+# a settle that returned false was done before
 my $again = dclone($good);
 push @{ $again->{notes} }, { at => 40, client => 'v', do => 'complete', job => 3, epoch => 33 }, { at => 41, client => 'v', did => 'complete', answer => JSON::PP::false };
 is_deeply(check_history(@$again{ 'notes', 'end' })->{found}, [], 'a settle may be repeated');

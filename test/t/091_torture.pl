@@ -1,6 +1,6 @@
-# The quick form of script/torture: a dozen crashes among everything else, under
-# load of both kinds of worker; then the checker compares what clients were
-# promised with what is there.
+# The short form of script/torture: a dozen crashes under load of both kinds of
+# workers. Then the checker compares the answers that clients got with the final
+# state of the database.
 use strict;
 use warnings;
 

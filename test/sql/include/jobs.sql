@@ -1,7 +1,7 @@
--- Jobs by names of the test's own: their ids and epochs are in a table.
+-- Jobs with names that the test chooses: their ids and epochs are in a table.
 CREATE TEMP TABLE j (name text PRIMARY KEY, id bigint, e bigint);
 
--- Enqueue a job; its name is its payload's member n.
+-- Enqueue a job; its name is member n of its payload.
 CREATE FUNCTION pg_temp.add(n text, t text, p integer DEFAULT NULL, at timestamptz DEFAULT NULL, q text DEFAULT NULL,
 	caps text[] DEFAULT NULL, attempts integer DEFAULT NULL, lease interval DEFAULT NULL) RETURNS void LANGUAGE sql AS
 	$$ INSERT INTO j VALUES (n, taskq.enqueue_job(t, jsonb_build_object('n', n), priority => p, run_at => at, queue => q,
@@ -48,6 +48,6 @@ CREATE FUNCTION pg_temp.attempts(n text) RETURNS text LANGUAGE sql AS
 	$$ SELECT string_agg(attempt || ' ' || outcome || COALESCE(' ' || error_type, ''), ', ' ORDER BY epoch)
 	   FROM taskq.attempts WHERE job_id = pg_temp.id(n) $$;
 
--- A statement about a job: its id and epoch stand for %1$s and %2$s.
+-- Run a statement about a job: %1$s and %2$s stand for its id and epoch.
 CREATE FUNCTION pg_temp.of(n text, sql text) RETURNS text LANGUAGE sql AS
 	$$ SELECT format(sql, pg_temp.id(n), COALESCE(pg_temp.e(n), 0)) $$;

@@ -1,13 +1,12 @@
--- The rules of the registry and of claims, written a second time from the
--- documents: slow and plain. Every function has the name of the call that it
--- stands for, takes its arguments as an object, and answers or raises as the
--- call should. What only taskq can choose (ids, epochs) it takes from taskq's
--- own answer, and sees that they rise.
+-- A second implementation of the rules of the registry and of claims, written from the
+-- documentation: slow and simple. Every function has the name of the call that it
+-- models, takes the arguments as an object, and returns or raises what the call should.
+-- Values that only taskq can choose (ids, epochs) are taken from taskq's result, and
+-- must grow.
 --
--- Time. A call happens between model.now() and half a minute later; whoever
--- drives both keeps every due moment out of that. Moments are kept as the
--- bounds that the rules give, until the moment that taskq chose within them
--- has been read (model.adopt).
+-- Time. A call happens between model.now() and half a minute later, and the calling
+-- code ensures that nothing becomes due in that time. Times are stored as the bounds
+-- that the rules give, until the time that taskq has chosen is read (model.adopt).
 
 CREATE TABLE model.queues (queue text PRIMARY KEY, paused boolean NOT NULL DEFAULT false,
 	on_unhandled text NOT NULL DEFAULT 'wait', keep_payload boolean NOT NULL DEFAULT true, had_jobs boolean NOT NULL DEFAULT false);
@@ -32,7 +31,7 @@ CREATE TABLE model.attempts (job_id bigint, epoch bigint, attempt integer, outco
 CREATE FUNCTION model.now() RETURNS timestamptz LANGUAGE sql STABLE AS $$ SELECT current_setting('model.now')::timestamptz $$;
 CREATE FUNCTION model.until() RETURNS timestamptz LANGUAGE sql STABLE AS $$ SELECT model.now() + '30 s' $$;
 
--- Now, or put back in this very call; the shortest delay is a second.
+-- Due now, or put back in this call; the shortest delay is a second.
 CREATE FUNCTION model.is_due(run_at timestamptz) RETURNS boolean LANGUAGE sql STABLE AS $$ SELECT run_at < model.now() + '1 s' $$;
 
 CREATE FUNCTION model.refuse(code text) RETURNS void LANGUAGE plpgsql AS $$
@@ -465,13 +464,13 @@ BEGIN
 END $$;
 
 -- settle ------------------------------------------------------------------------
--- A job ends; a completed one without its payload where its queue says so.
+-- End a job; a completed job loses its payload if its queue says so.
 CREATE FUNCTION model.ends(id bigint, how text) RETURNS void LANGUAGE sql AS $$
 	UPDATE model.jobs SET state = how, lease_end = NULL, lease_end_to = NULL, cancel = false, reason = NULL,
 		payload = CASE WHEN how <> 'completed' OR (SELECT keep_payload FROM model.queues q WHERE q.queue = jobs.queue) THEN payload END
 	WHERE job_id = id $$;
 
--- It waits again, or is cancelled if it was asked to be.
+-- The job waits again, or is cancelled if that was requested.
 CREATE FUNCTION model.waits(id bigint, has_failed boolean, at timestamptz DEFAULT NULL) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
 	IF (SELECT cancel FROM model.jobs WHERE job_id = id) THEN
@@ -484,7 +483,7 @@ BEGIN
 		run_at = COALESCE(at, run_at), run_at_to = COALESCE(at + '30 s', run_at_to) WHERE job_id = id;
 END $$;
 
--- An attempt has failed: what becomes of the job?
+-- An attempt has failed: find the new state of the job.
 CREATE FUNCTION model.failed(id bigint, how text, attempt_outcome text, type text, retryable boolean, retry_in interval, message text)
 	RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -506,7 +505,7 @@ BEGIN
 	END IF;
 END $$;
 
--- The run was given back: the attempt does not count.
+-- Give a run back: the attempt does not count.
 CREATE FUNCTION model.give_back(id bigint, how text, at timestamptz DEFAULT NULL) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
 	UPDATE model.jobs SET attempt = attempt - 1, outcome = how WHERE job_id = id;
@@ -646,7 +645,7 @@ BEGIN
 END $$;
 
 -- by hand -----------------------------------------------------------------------
--- What every handler does: as its payload says.
+-- Every handler does what its payload says.
 CREATE FUNCTION model.handler(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
 	CASE payload->>'do'
@@ -661,7 +660,8 @@ BEGIN
 	RETURN payload->'give';
 END $$;
 
--- May this session run it, by the registered handler or by one that it names?
+-- May this session run the job, with the registered handler or with one that it
+-- names?
 CREATE FUNCTION model.runs(j model.jobs, is_given boolean) RETURNS boolean LANGUAGE sql AS $$
 	SELECT NOT (SELECT q.paused FROM model.queues q WHERE q.queue = j.queue)
 		AND j.required_capabilities = '{}'
@@ -755,7 +755,7 @@ CREATE FUNCTION model.run_next(a jsonb, said jsonb) RETURNS jsonb LANGUAGE sql A
 CREATE FUNCTION model.run_all(a jsonb, said jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT model.run_several(a, COALESCE((a->>'max_jobs')::integer, 2147483647)) $$;
 
 -- what can be seen --------------------------------------------------------------
--- Read the moments that taskq has chosen, where they are within their bounds.
+-- Read the times that taskq has chosen, if they are within their bounds.
 CREATE FUNCTION model.adopt() RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
 	id bigint;
@@ -769,7 +769,7 @@ END $$;
 
 CREATE FUNCTION model.worker_name(id text) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT regexp_replace(id, '^session:.*', 'session') $$;
 
--- A job's row of all_jobs, as far as the rules say.
+-- The row of a job in all_jobs, as far as the rules determine it.
 CREATE FUNCTION model.job_differs() RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
 	RETURN (
@@ -814,7 +814,7 @@ UNION ALL
 LIMIT 1);
 END $$;
 
--- Why nobody would be given a route's jobs; no scheduler runs here.
+-- Why no worker would be given a route's jobs; no scheduler runs here.
 CREATE FUNCTION model.reason(t text, q text, capabilities text[], lowest text) RETURNS text LANGUAGE sql AS $$
 	WITH h AS (SELECT * FROM model.handlers WHERE task_type = t),
 	takers AS (SELECT w.* FROM model.workers w, h WHERE (NOT h.in_server OR h.also_external) AND NOT w.draining AND NOT w.ended
@@ -831,7 +831,7 @@ CREATE FUNCTION model.reason(t text, q text, capabilities text[], lowest text) R
 		WHEN EXISTS (SELECT FROM takers) THEN 'no live worker with the capabilities'
 		ELSE 'no live worker with the type' END $$;
 
--- What is dearer to look at: at the end of a transaction.
+-- More expensive checks, at the end of a transaction.
 CREATE FUNCTION model.rest_differs() RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
 	RETURN (

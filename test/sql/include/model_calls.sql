@@ -1,8 +1,8 @@
--- Random calls, made to taskq and to the model, and what they answer compared.
+-- Random calls to taskq and to the model, and the comparison of their results.
 CREATE FUNCTION model.chance(share double precision) RETURNS boolean LANGUAGE sql VOLATILE AS $$ SELECT random() < share $$;
 CREATE FUNCTION model.pick(VARIADIC choices text[]) RETURNS text LANGUAGE sql VOLATILE AS
 	$$ SELECT choices[1 + floor(random() * cardinality(choices))::integer] $$;
--- Some of them in some order, as an array's text.
+-- A random part of the names in random order, as the text of an array.
 CREATE FUNCTION model.several(VARIADIC choices text[]) RETURNS text LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
 	found text[] := '{}';
@@ -26,7 +26,7 @@ CREATE FUNCTION model.some_worker() RETURNS text LANGUAGE sql VOLATILE AS
 CREATE FUNCTION model.some_payload() RETURNS jsonb LANGUAGE sql VOLATILE AS $$
 	SELECT jsonb_strip_nulls(jsonb_build_object('give', floor(random() * 100)::integer, 'by', CASE WHEN what = 'divide' THEN 0 END, 'do', what))
 	FROM model.pick('give', 'give', 'raise', 'divide', 'permanent', 'retryable', 'failure', 'chain') AS what $$;
--- A job in one of these states (NULL: in any), or one that is not there.
+-- A job in one of these states (NULL: in any state), or one that does not exist.
 CREATE FUNCTION model.some_job(VARIADIC states text[] DEFAULT NULL) RETURNS model.jobs LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
 	j model.jobs;
@@ -41,7 +41,7 @@ BEGIN
 	RETURN j;
 END $$;
 
--- A claim: mostly one in force, or any that was ever made, rolled back or not.
+-- A claim: mostly one in force, or any earlier one, rolled back or not.
 CREATE FUNCTION model.some_claim(claims text[]) RETURNS jsonb LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
 	j model.jobs;
@@ -55,8 +55,8 @@ BEGIN
 	RETURN jsonb_build_object('job_id', claim[1]::bigint, 'epoch', claim[2]::bigint);
 END $$;
 
--- The calls that a round chooses among. Each round goes without some of them,
--- and has more of others: what needs many calls of one kind is met so, too.
+-- The calls that a round chooses from. Each round omits some of them and prefers
+-- others, so that states which need many calls of one kind are reached, too.
 CREATE FUNCTION model.calls_of_round() RETURNS text[] LANGUAGE sql VOLATILE AS $$
 	SELECT array_agg(op ORDER BY o)
 	FROM (SELECT o, op, weight * CASE WHEN weight < 4 THEN (ARRAY[0, 1, 1, 3])[1 + floor(random() * 4)::integer] ELSE 1 END AS times
@@ -68,7 +68,7 @@ CREATE FUNCTION model.calls_of_round() RETURNS text[] LANGUAGE sql VOLATILE AS $
 			LATERAL (SELECT split_part(call, ' ', 1)::integer AS weight, split_part(call, ' ', 2) AS op) x) w,
 		generate_series(1, times) $$;
 
--- What to call next, and with which arguments.
+-- Choose the next call and its arguments.
 CREATE FUNCTION model.propose(t timestamptz, ops text[], claims text[], OUT op text, OUT a jsonb) LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
 	v text;
@@ -181,7 +181,7 @@ BEGIN
 	a := jsonb_strip_nulls(a);
 END $$;
 
--- The call as a statement that gives its answer as one value.
+-- The call as a statement that returns its result as one value.
 CREATE FUNCTION model.statement(op text, a jsonb) RETURNS text LANGUAGE sql AS $$
 	SELECT format(CASE
 		WHEN op = 'enqueue_job' THEN 'SELECT jsonb_build_array(%s)'
@@ -196,7 +196,7 @@ CREATE FUNCTION model.statement(op text, a jsonb) RETURNS text LANGUAGE sql AS $
 		ELSE 'SELECT to_jsonb(%s)' END,
 		'taskq.' || op || '(' || COALESCE((SELECT string_agg(format('%I => %L', key, value), ', ' ORDER BY key) FROM jsonb_each_text(a)), '') || ')') $$;
 
--- An answer, or the SQLSTATE of the error that there was instead.
+-- The result of a statement, or the SQLSTATE of its error.
 CREATE FUNCTION model.ask_taskq(call text) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
 	answer jsonb;
@@ -216,7 +216,7 @@ EXCEPTION WHEN OTHERS THEN
 	RETURN to_jsonb('error ' || SQLSTATE || CASE WHEN SQLERRM <> 'refused by the model' THEN ' ' || SQLERRM ELSE '' END);
 END $$;
 
--- The next moment for a call: none at which anything is due within the call.
+-- The time of the next call: one at which nothing becomes due during the call.
 CREATE FUNCTION model.set_clock(INOUT t timestamptz, by interval) LANGUAGE plpgsql AS $$
 BEGIN
 	t := t + by;
@@ -229,7 +229,7 @@ BEGIN
 		set_config('taskq.clock_offset', ceil(extract(epoch FROM t - clock_timestamp()) * 1000)::text, false);
 END $$;
 
--- One call to both. What differs is NULL if nothing does.
+-- Make one call to both. difference is NULL if the results are the same.
 CREATE FUNCTION model.step(INOUT t timestamptz, ops text[], claims text[], OUT call text, OUT said jsonb, OUT must jsonb, OUT difference text)
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -247,7 +247,7 @@ BEGIN
 	END IF;
 	PERFORM model.adopt();
 	difference := model.job_differs();
-	-- what other calls cannot change is looked at when their transaction ends
+	-- compared after the calls that may change it, and at the end of the transaction
 	IF difference IS NULL AND op ~ 'handler|_queue|worker|claim' THEN
 		difference := model.others_differ();
 	END IF;
@@ -256,8 +256,8 @@ BEGIN
 	END IF;
 END $$;
 
--- So many calls, in transactions of a hundred; some are rolled back, and in
--- them some savepoints.
+-- Make this many calls, in transactions of a hundred; some are rolled back, and
+-- some savepoints in them.
 CREATE PROCEDURE model.round(seed double precision, calls integer, INOUT difference text) LANGUAGE plpgsql AS $$
 DECLARE
 	t timestamptz := date_trunc('hour', clock_timestamp()) + '2 h';

@@ -1,5 +1,5 @@
--- Rounds of a thousand calls from :round to :rounds, each in a new installation,
--- so that looking at all of it after each call stays cheap.
+-- Rounds of a thousand calls, from :round to :rounds, each in a new installation,
+-- so that comparing everything after each call stays cheap.
 DROP EXTENSION taskq CASCADE;
 CREATE EXTENSION taskq;
 SELECT taskq.grant_access('regress_model', access) FROM unnest('{producer,worker,observer,operator,admin}'::text[]) access \g /dev/null

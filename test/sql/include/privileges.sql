@@ -1,6 +1,6 @@
--- Who may do what, from the catalogue: a line of the table in doc/security.md
--- for each object. For a transaction that is rolled back, as it makes a role
--- for each kind of access.
+-- The rights of each kind of access, from the catalogs: a line of the table in
+-- doc/security.md for each object. Run this in a transaction that is rolled back,
+-- because it creates a role for each kind of access.
 CREATE FUNCTION pg_temp.privileges() RETURNS SETOF text LANGUAGE plpgsql AS $$
 DECLARE
 	kinds constant text[] := '{producer,worker,observer,operator,admin}';

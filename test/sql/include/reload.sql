@@ -1,5 +1,5 @@
--- Reload the configuration until the setting :setting is :value here; the
--- caller has set it by ALTER SYSTEM.
+-- Reload the configuration until the setting :setting has :value in this session;
+-- the caller has set it by ALTER SYSTEM.
 SELECT pg_reload_conf() \gset
 SELECT current_setting(:'setting') = :'value' AS reloaded \gset
 \if :reloaded

@@ -1,4 +1,4 @@
--- Nothing but TAP in the output.
+-- Print only TAP.
 \set ECHO none
 \set QUIET 1
 \set VERBOSITY terse
@@ -30,7 +30,7 @@ EXCEPTION WHEN OTHERS THEN
 	RETURN d;
 END $$;
 
--- What a statement returns to a role, or the SQLSTATE that it raises.
+-- What a statement returns to a role, or its SQLSTATE.
 CREATE FUNCTION pg_temp.as_role(role text, sql text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	answer text;

@@ -1,5 +1,5 @@
--- Wait until a query says true, at most half a minute; for what other
--- processes do. False: it did not come to that.
+-- Wait until a query returns true, for at most half a minute, for actions of other
+-- processes. Returns false if it did not.
 CREATE FUNCTION pg_temp.came(query text) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
 	until timestamptz := clock_timestamp() + '30 s';
@@ -17,7 +17,7 @@ BEGIN
 	END LOOP;
 END $$;
 
--- Wait until a job is in one of these states; which one, with its attempt.
+-- Wait until a job is in one of these states; returns the state, with the attempt.
 CREATE FUNCTION pg_temp.reaches(job bigint, VARIADIC states text[] DEFAULT '{completed,discarded,cancelled}') RETURNS text
 LANGUAGE plpgsql AS $$
 DECLARE
