@@ -108,7 +108,7 @@ sql($few, q(SELECT taskq.enqueue_job('outside') FROM generate_series(1, 2)));
 %of = map { $_->[0] => [ split /\|/, sql($few, "SELECT job_id, epoch FROM taskq.claim_job('$_->[0]', '{outside}', lease => '$_->[1]')") ] } [ 'well', '30 s' ], [ 'dead', '15 s' ];
 is(sql($few, q(SELECT count(*) FROM taskq.claim_job('w', '{outside}', lease => '1 h')), 'other'), 1, 'another database has a lease, too');
 wait_until($few, 'SELECT taskq.scheduler_pid() IS NULL', 'so that the scheduler of the first rests');
-is(sql($few, "SELECT taskq.heartbeat_job($of{$_}[0], $of{$_}[1])"), 'ok', "the worker that is $_ has its job meanwhile") for 'dead', 'well';
+is(sql($few, "SELECT taskq.heartbeat_job($of{$_->[0]}[0], $of{$_->[0]}[1], lease => '$_->[1]')"), 'ok', "the worker that is $_->[0] has its job meanwhile") for [ 'dead', '15 s' ], [ 'well', '30 s' ];
 stand_still($few, 32);
 wait_until($few, "SELECT outcome = 'expired' FROM taskq.attempts WHERE job_id = $of{dead}[0]", 'after a pause of the machine the lease of a worker that is dead ends');
 is(sql($few, "SELECT taskq.heartbeat_job($of{well}[0], $of{well}[1])"), 'ok', 'a worker that is well still has its job');
