@@ -1,7 +1,8 @@
 /*
  * create_pool.c
- *	  create_pool(), alter_pool(), drop_pool(), pause_pool() and resume_pool(); pools
- *	  that are made or paused by taskq itself.
+ *	  Create, change, drop, pause and resume pools: create_pool(), alter_pool(),
+ *	  drop_pool(), pause_pool() and resume_pool().  taskq itself also creates and
+ *	  pauses pools here.
  */
 #include "taskq.h"
 
@@ -32,7 +33,10 @@ PG_FUNCTION_INFO_V1(taskq_resume_pool);
 
 #define MAX_POOL_SIZE 1024
 
-/* A size that no server of this kind can give is kept, as settings change. */
+/*
+ * Warn if a pool is larger than this server allows.  The size is stored all the
+ * same, because settings may change.
+ */
 static void
 WarnOfSize(const char *name, int32 size)
 {
@@ -59,7 +63,10 @@ RequirePool(const char *name)
 	return pool;
 }
 
-/* An array argument of a pool: NULL as it is, empty for all. */
+/*
+ * Set an array column of a pool.  NULL leaves the column as it is, and an empty
+ * array means all.
+ */
 static void
 SetNames(Datum *values, char *nulls, int i, ArrayType *names)
 {
@@ -88,7 +95,10 @@ NoteUnknownTypes(const char *pool, ArrayType *task_types)
 				 errhint("Correct the name, or register the type with taskq.register_handler().")));
 }
 
-/* With "or_ignore", two at once that make the same pool do not fail each other. */
+/*
+ * Insert a pool.  With "or_ignore", two transactions can insert the same pool at
+ * the same time, and neither fails.
+ */
 static void
 InsertPool(const char *name, bool or_ignore, Oid role, int32 size, int32 min_size,
 		   ArrayType *task_types, ArrayType *queues, ArrayType *capabilities)
@@ -157,8 +167,9 @@ taskq_create_pool(PG_FUNCTION_ARGS)
 }
 
 /*
- * The first in-server handler of a role brings a pool for it, so that register
- * and enqueue is all that a newcomer types.  It bears the role's name.
+ * Create the default pool of a role, which has the name of the role.  This is done
+ * when the first handler of the role in the server is registered, so that a
+ * newcomer only has to register a handler and enqueue jobs.
  */
 void
 PoolMakeDefault(Oid role)
@@ -230,7 +241,10 @@ taskq_alter_pool(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Run a statement on one pool whose name is $1; did it touch the row? */
+/*
+ * Run a statement that changes the pool whose name is $1.  Returns whether it has
+ * changed the row.
+ */
 static bool
 ChangePool(const char *name, const char *sql)
 {
@@ -260,7 +274,7 @@ taskq_drop_pool(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(ChangePool(name, "DELETE FROM taskq.pool_defs WHERE pool = $1"));
 }
 
-/* Pausing is the operator's, who need not be a member of the pool's role. */
+/* Pause a pool.  Operators may do this without being members of the pool's role. */
 Datum
 taskq_pause_pool(PG_FUNCTION_ARGS)
 {
@@ -287,8 +301,9 @@ taskq_resume_pool(PG_FUNCTION_ARGS)
 }
 
 /*
- * Workers of a pool may have crashed the server; true: once too often, and the
- * pool is paused.  Said twice of the same crash it counts once.
+ * Record that workers of a pool may have crashed the server, and pause the pool if
+ * this has happened too often.  Returns whether it was paused.  Recording the same
+ * crash again changes nothing.
  */
 bool
 PoolNoteCrash(const char *name, TimestampTz crashed_at)
