@@ -15,7 +15,10 @@
 #include "base/args.h"
 #include "base/clock.h"
 #include "base/compat.h"
+#include "base/error.h"
 #include "base/guc.h"
+#include "base/names.h"
+#include "config/handler.h"
 #include "config/pool.h"
 #include "config/queue.h"
 #include "config/roles.h"
@@ -69,6 +72,27 @@ SetNames(Datum *values, char *nulls, int i, ArrayType *names)
 {
 	nulls[i] = names == NULL ? 'n' : ' ';
 	values[i] = PointerGetDatum(names);
+}
+
+/* A type that is registered later is run by the pool all the same, so it is no error. */
+static void
+NoteUnknownTypes(const char *pool, ArrayType *task_types)
+{
+	char **types;
+	char  *list;
+	int	   n;
+	int	   unknown;
+
+	if (task_types == NULL)
+		return;
+	types = NamesToStrings(task_types, &n, "task_types");
+	list = HandlerUnknownTypes(types, n, &unknown);
+	if (unknown > 0)
+		ereport(NOTICE,
+				(errcode(ERRCODE_TQ_NOT_REGISTERED),
+				 errmsg_plural("task type %s of pool \"%s\" is not registered",
+							   "task types %s of pool \"%s\" are not registered", unknown, list, pool),
+				 errhint("Correct the name, or register the type with taskq.register_handler().")));
 }
 
 /*
@@ -137,6 +161,7 @@ taskq_create_pool(PG_FUNCTION_ARGS)
 				 errmsg("pool \"%s\" already exists", name),
 				 errhint("Change it with taskq.alter_pool().")));
 	WarnOfSize(name, size);
+	NoteUnknownTypes(name, task_types);
 	InsertPool(name, false, role, size, min_size, task_types, queues, capabilities);
 	PG_RETURN_VOID();
 }
@@ -180,8 +205,9 @@ taskq_alter_pool(PG_FUNCTION_ARGS)
 	const TaskqPool *pool;
 	int32			 size;
 	int32			 min_size;
-	ArrayType		*queues,
-		*capabilities;
+	ArrayType		*task_types;
+	ArrayType		*queues;
+	ArrayType		*capabilities;
 
 	CheckArgCount(fcinfo, 6);
 	CheckWritable("taskq.alter_pool()");
@@ -191,6 +217,8 @@ taskq_alter_pool(PG_FUNCTION_ARGS)
 	size = PG_ARGISNULL(1) ? pool->size : ArgInt(fcinfo, 1, "size", 0, MAX_POOL_SIZE);
 	min_size = PG_ARGISNULL(5) ? Min(pool->min_size, size) : ArgInt(fcinfo, 5, "min_size", 0, MAX_POOL_SIZE);
 	CheckMinSize(min_size, size);
+	task_types = ArgNamesOrNull(fcinfo, 2, "task_types");
+	NoteUnknownTypes(name, task_types);
 	queues = ArgNamesOrNull(fcinfo, 3, "queues");
 	QueueCheckNames(queues);
 	capabilities = ArgTagsOrNull(fcinfo, 4, "capabilities");
@@ -200,7 +228,7 @@ taskq_alter_pool(PG_FUNCTION_ARGS)
 	values[0] = CStringGetTextDatum(name);
 	values[1] = Int32GetDatum(size);
 	values[2] = Int32GetDatum(min_size);
-	SetNames(values, nulls, 3, ArgNamesOrNull(fcinfo, 2, "task_types"));
+	SetNames(values, nulls, 3, task_types);
 	SetNames(values, nulls, 4, queues);
 	SetNames(values, nulls, 5, capabilities == NULL ? NULL : NormalizeNames(capabilities, "capabilities"));
 	(void) OwnerRun("UPDATE taskq.pool_defs SET size = $2, min_size = $3,"

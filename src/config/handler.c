@@ -304,6 +304,20 @@ HandlerTypesText(void)
 	return text.data;
 }
 
+/* Return those of the types that nobody has registered, as a list, and their number. */
+char *
+HandlerUnknownTypes(char **types, int n, int *unknown)
+{
+	StringInfoData list;
+
+	initStringInfo(&list);
+	*unknown = 0;
+	for (int i = 0; i < n; i++)
+		if (HandlerFind(types[i]) == NULL)
+			appendStringInfo(&list, "%s\"%s\"", (*unknown)++ > 0 ? ", " : "", types[i]);
+	return list.data;
+}
+
 void
 HandlerRefuseUnregistered(const char *task_type)
 {

@@ -6,9 +6,10 @@
  * A pause of the second kind (paused_because is set) ends by itself.  It ends at
  * once when the handler's function or registration is changed.  Otherwise, the
  * scheduler puts the type on trial after a minute.  Then only one job of the type
- * may run at a time, which claims ensure by a lock.  If the run does not fail for
- * such a reason, the pause ends.  If it does, the pause continues for twice as
- * long, up to an hour, and the failure does not count against the job.
+ * may run at a time, which claims ensure by a lock.  If the run completes, the pause
+ * ends.  If it fails as the runs that led to the pause did, the pause continues for
+ * twice as long, up to an hour, and the failure does not count against the job.
+ * After any other failure the next job is tried at once (FailsTrial in outcome.c).
  *
  * None of the statements here waits for a row lock, because an operator may hold
  * one on the type's row in an open transaction.

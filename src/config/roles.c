@@ -85,13 +85,16 @@ RoleCheckRunAs(Oid role)
 	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role)))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("role with oid %u does not exist", role)));
+				 errmsg("role with oid %u does not exist", role),
+				 errhint("Leave run_as out to have the handler run as the caller, or name a role that exists.")));
 	name = RoleNameOrOid(role);
 
 	if (!MayActAs_compat(GetUserId(), role))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("must be a member of role \"%s\" to have handlers run as it", name)));
+				 errmsg("must be a member of role \"%s\" to have handlers run as it", name),
+				 errhint("GRANT %s TO %s; or register as that role, whose default run_as is itself.", quote_identifier(name),
+						 quote_identifier(RoleNameOrOid(GetUserId())))));
 	RoleRefuseSuperuser(role);
 	if (WorkerNeedsLogin_compat() && !RoleMayLogin(role))
 		ereport(ERROR,

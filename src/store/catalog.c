@@ -87,6 +87,7 @@ static Oid		   owner_oid;
 static Oid		   rel_oids[TASKQ_RELS];
 static bool		   columns_checked[TASKQ_RELS]; /* since rel_oids were found */
 static bool		   newer;						/* the extension's version is newer than the library's */
+static bool		   same_version;				/* the extension's version is the library's */
 static Definitions definitions;					/* version of the tables */
 
 /*
@@ -187,6 +188,7 @@ FindExtensionOwner(Oid extension)
 
 		owner = ((Form_pg_extension) GETSTRUCT(tuple))->extowner;
 		newer = !VersionAtLeast(TASKQ_VERSION, TextDatumGetCString(version));
+		same_version = strcmp(TASKQ_VERSION, TextDatumGetCString(version)) == 0;
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
@@ -215,7 +217,7 @@ CountColumns(Oid relid)
 static bool
 LoadCatalog(void)
 {
-	newer = false;
+	newer = same_version = false;
 	extension_oid = get_extension_oid("taskq", true);
 	if (!OidIsValid(extension_oid))
 		return false;
@@ -295,6 +297,17 @@ CatalogMatches(void)
 	return CatalogInstalled() && definitions == DEFINITIONS_MATCH;
 }
 
+/* What to do where the SQL definitions are not what this library was made for. */
+const char *
+CatalogDefinitionsHint(void)
+{
+	if (definitions == DEFINITIONS_NEWER)
+		return "Restart the server to load the library that was installed with them.";
+	if (same_version)
+		return "Both are of the same version, so ALTER EXTENSION cannot mend them. Restore the table or column that is missing, or run DROP EXTENSION taskq CASCADE and CREATE EXTENSION taskq, which removes all jobs.";
+	return "Run ALTER EXTENSION taskq UPDATE.";
+}
+
 static void
 RequireInstalled(void)
 {
@@ -318,13 +331,13 @@ RequireTables(void)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("taskq's SQL definitions are older than its library"),
-				 errhint("Run ALTER EXTENSION taskq UPDATE.")));
+				 errhint("%s", CatalogDefinitionsHint())));
 	if (definitions == DEFINITIONS_NEWER)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("taskq's SQL definitions are newer than its library"),
 				 errdetail("The library is version %s.", TASKQ_VERSION),
-				 errhint("Restart the server to load the library that was installed with them.")));
+				 errhint("%s", CatalogDefinitionsHint())));
 }
 
 /*

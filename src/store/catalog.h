@@ -52,6 +52,7 @@ typedef enum Definitions
 extern void		   CatalogInit(void);
 extern bool		   CatalogInstalled(void);
 extern Definitions CatalogDefinitions(void);
+extern const char *CatalogDefinitionsHint(void);
 extern bool		   CatalogMatches(void);
 extern void		   CatalogRecheck(void);
 extern Oid		   CatalogExtension(void);
