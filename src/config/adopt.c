@@ -1,11 +1,12 @@
 /*
  * adopt.c
- *	  Is this the database that the installation was made in?
+ *	  Deciding whether this is the database in which taskq was installed.
  *
- * A logical restore, a database made from a template and a renamed one bring
- * the jobs of another along.  They carry its row of taskq.installation, and
- * while a row names another cluster or database nothing runs here until an
- * administrator says that it should.  A promoted standby is the same cluster.
+ * A logical restore, a database created from a template and a renamed database
+ * contain the jobs of another database.  They also contain its row of
+ * taskq.installation.  While that row names another cluster or database, no jobs
+ * run here until an administrator adopts the database.  A promoted standby belongs
+ * to the same cluster.
  */
 #include "taskq.h"
 

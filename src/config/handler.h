@@ -60,12 +60,12 @@ enum
 	H_TRIALS,
 	H_ON_TRIAL
 };
-#define H_COLUMNS H_RETRY_FUNCTION_OWNER /* that register_handler() writes */
+#define H_COLUMNS H_RETRY_FUNCTION_OWNER /* number of columns that register_handler() writes */
 
-/* What a function that is a handler looks like. */
+/* The form of a handler's function. */
 typedef struct HandlerForm
 {
-	bool takes_job; /* f(taskq.job) rather than f(jsonb) */
+	bool takes_job; /* f(taskq.job), not f(jsonb) */
 	bool stepwise;	/* a procedure, which may commit */
 } HandlerForm;
 
@@ -84,9 +84,9 @@ typedef struct TaskqHandler
 	char		   task_type[TASKQ_NAME_MAX + 1]; /* the key */
 	char		  *signature;					  /* NULL: external workers run it */
 	Oid			   function;					  /* InvalidOid while unresolved */
-	Oid			   function_recorded;			  /* the oid that the row has */
-	Oid			   function_owner;				  /* when it was registered */
-	bool		   owner_changed;				  /* as the signature names somebody else's function */
+	Oid			   function_recorded;			  /* the OID that is stored in the row */
+	Oid			   function_owner;				  /* at registration */
+	bool		   owner_changed;				  /* the signature names a function of another owner */
 	HandlerForm	   form;
 	Oid			   run_as;
 	Oid			   registered_by;
@@ -97,23 +97,23 @@ typedef struct TaskqHandler
 	char		  *queue;
 	int32		   priority;
 	bool		   has_priority;
-	int32		   max_attempts; /* 0: default */
-	int64		   timeout;		 /* microseconds; NO_MICROSECONDS: default */
+	int32		   max_attempts; /* 0 means default */
+	int64		   timeout;		 /* microseconds; NO_MICROSECONDS means default */
 	int64		   lease;
 	RetryPolicy	   retry;
-	char		  *retry_function;		 /* signature; NULL: none */
-	Oid			   retry_function_oid;	 /* a cache */
-	Oid			   retry_function_owner; /* when it was registered */
+	char		  *retry_function;		 /* signature, or NULL */
+	Oid			   retry_function_oid;	 /* the cached OID */
+	Oid			   retry_function_owner; /* at registration */
 	ArrayType	  *permanent_errors;	 /* SQLSTATEs or their classes */
 	ArrayType	  *retryable_errors;
 	bool		   paused;
-	char		  *paused_because; /* NULL: an operator has paused it, or nobody */
-	bool		   pause_is_over;  /* as the function has changed, and only the row says otherwise */
-	TimestampTz	   trial_at;	   /* when a job is tried; 0: never */
-	bool		   on_trial;	   /* one job at a time may run */
+	char		  *paused_because; /* NULL if an operator has paused the type, or if it is not paused */
+	bool		   pause_is_over;  /* the function has changed, but the row still says that the type is paused */
+	TimestampTz	   trial_at;	   /* when the type is put on trial, or 0 */
+	bool		   on_trial;	   /* only one job may run at a time */
 	bool		   share_commit;
-	int64		   lock_timeout; /* microseconds; NO_MICROSECONDS: the role's */
-	TaskqContract *contract;	 /* NULL: payloads may be anything */
+	int64		   lock_timeout; /* microseconds; NO_MICROSECONDS means the role's setting */
+	TaskqContract *contract;	 /* NULL if payloads may be anything */
 	TimestampTz	   registered_at;
 	const char	  *status; /* "ok", or why it cannot run */
 

@@ -73,8 +73,8 @@ PoolsAll(int *n)
 }
 
 /*
- * How many workers the pools of all databases can have together.  The launcher
- * and each scheduler have a slot, too.
+ * Return how many workers the pools of all databases can have together.  The
+ * launcher and each scheduler need a slot, too.
  */
 int
 PoolMostWorkers(void)
@@ -88,8 +88,9 @@ PoolMostWorkers(void)
 }
 
 /*
- * How many of them the pools of one role may have.  Where others have pools, too,
- * a role that fills its own, be it with idle workers, leaves them something.
+ * Return how many workers the pools of one role may have.  If other roles have
+ * pools, too, a role that fills its own pools must leave them some workers, even if
+ * its workers are idle.
  */
 int
 PoolRoleShare(Oid role)
@@ -104,7 +105,10 @@ PoolRoleShare(Oid role)
 	return most;
 }
 
-/* A worker of the pool, to ask what it may run.  Valid as long as the pool is. */
+/*
+ * Describe a worker of the pool as a claimant, to find out what it may run.  The
+ * result is valid as long as the pool is.
+ */
 void
 PoolWorker(const TaskqPool *pool, Claimant *worker)
 {

@@ -1,10 +1,10 @@
 /*
  * queue.c
- *	  Queues: named lines of jobs, which can be paused and have a retention.
+ *	  Queues: named lines of jobs, which can be paused and have a retention time.
  *
- * Queue 1, "default", is always there.  It has a row only once one of its
- * settings was changed: CREATE EXTENSION must make no row that a restore of a
- * dump would make again.
+ * Queue 1, "default", always exists.  It has a row only after one of its settings
+ * was changed, because CREATE EXTENSION must not insert a row that is also restored
+ * from a dump.
  */
 #include "taskq.h"
 
@@ -181,7 +181,7 @@ QueueAnyEvents(void)
 	return any;
 }
 
-/* Names that are given for queues must be those of queues; NULL is fine. */
+/* Check that all names in an array are names of queues.  The array may be NULL. */
 void
 QueueCheckNames(ArrayType *names)
 {

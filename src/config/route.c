@@ -1,13 +1,13 @@
 /*
  * route.c
- *	  Routes: (queue, task type, required capabilities, least version of the
- *	  handler), which jobs point at.
+ *	  Routes: (queue, task type, required capabilities, min_version).  Each job
+ *	  points to a route.
  *
- * A route is made by the first enqueue that needs it, and removed some time after
- * the last job (route_care.c).
- * There is no unique constraint: with one, the second enqueuer of a new route
- * would wait until the first one's transaction ends.  So two rows may have one
- * key; workers look at both, and nothing else tells them apart.
+ * A route is created by the first enqueue that needs it, and removed some time
+ * after its last job has ended (route_care.c).  There is no unique constraint,
+ * because with one, a second enqueue of a new route would wait until the
+ * transaction of the first one ends.  So two rows may have the same key.  Workers
+ * use both, and nothing else distinguishes them.
  */
 #include "taskq.h"
 
@@ -113,7 +113,7 @@ KeepRetired(TupleTableSlot *slot, void *arg)
 	MemoryContextSwitchTo(old);
 }
 
-/* One that only finished jobs point at, which are seldom asked about. */
+/* Find a route to which only finished jobs point.  Such routes are seldom looked up. */
 static const TaskqRoute *
 FindRetired(int32 route_id)
 {
@@ -164,8 +164,8 @@ FindByKey(int32 queue_id, const char *task_type, ArrayType *capabilities, const 
 }
 
 /*
- * Routes are looked at by everybody, so there are not too many, and no role has
- * more than its share of them.
+ * Check that there are not too many routes, because each claim looks at them, and
+ * that no role has more than its share of them.
  */
 static void
 CheckCount(Oid role)
@@ -214,12 +214,15 @@ MakeRoute(int32 queue_id, const char *task_type, ArrayType *capabilities, const 
 	OwnerLeaveSpi(&scope);
 	ConfigNumberChanged(REL_ROUTES, route_id);
 
-	/* the queue may have been dropped while we waited for the table */
+	/* the queue may have been dropped while we waited for the lock on the table */
 	QueueById(queue_id);
 	return route_id;
 }
 
-/* The route for a new job.  "capabilities" are normalized, min_version may be empty. */
+/*
+ * Find or create the route for a new job.  "capabilities" are normalized, and
+ * min_version may be empty.
+ */
 int32
 RouteFindOrMake(int32 queue_id, const char *task_type, ArrayType *capabilities, const char *min_version)
 {
@@ -228,7 +231,10 @@ RouteFindOrMake(int32 queue_id, const char *task_type, ArrayType *capabilities, 
 	return route_id != 0 ? route_id : MakeRoute(queue_id, task_type, capabilities, min_version, GetUserId());
 }
 
-/* The route for a finished job that is put back: its own, or another one like it. */
+/*
+ * Return the route for a finished job that is put back.  This is its own route, or
+ * if that is being retired, another one with the same key.
+ */
 int32
 RouteForPutBack(int32 route_id)
 {

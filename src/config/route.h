@@ -1,7 +1,7 @@
 /*
  * route.h
- *	  Routes: (queue, task type, required capabilities, least version of the
- *	  handler), which jobs point at.
+ *	  Routes: (queue, task type, required capabilities, min_version).  Each job
+ *	  points to a route.
  */
 #ifndef TASKQ_ROUTE_H
 #define TASKQ_ROUTE_H

@@ -267,7 +267,7 @@ BlameBegin(const TaskqSlot *slot)
 	my_slot->running = true;
 }
 
-/* Remove a suspect.  The time of the others begins anew. */
+/* Remove a suspect.  The time of the others starts again. */
 static void
 RemoveSuspect(int i)
 {

@@ -185,7 +185,7 @@ FindRels(void)
 		definitions = complete ? DEFINITIONS_MATCH : DEFINITIONS_OLDER;
 }
 
-/* Is taskq installed in this database?  Needs a transaction. */
+/* Is taskq installed in this database?  A transaction must be in progress. */
 bool
 CatalogInstalled(void)
 {
@@ -220,7 +220,10 @@ CatalogInstalled(void)
 	return true;
 }
 
-/* Are the SQL definitions what this library was made for?  Without taskq they are. */
+/*
+ * Are the SQL definitions of the library's version?  Without taskq,
+ * DEFINITIONS_MATCH is returned.
+ */
 Definitions
 CatalogDefinitions(void)
 {
@@ -231,6 +234,17 @@ bool
 CatalogMatches(void)
 {
 	return CatalogInstalled() && definitions == DEFINITIONS_MATCH;
+}
+
+/* What to do where the SQL definitions are not what this library was made for. */
+const char *
+CatalogDefinitionsHint(void)
+{
+	if (definitions == DEFINITIONS_NEWER)
+		return "Restart the server to load the library that was installed with them.";
+	if (same_version)
+		return "Both are of the same version, so ALTER EXTENSION cannot mend them. Restore the table or column that is missing, or run DROP EXTENSION taskq CASCADE and CREATE EXTENSION taskq, which removes all jobs.";
+	return "Run ALTER EXTENSION taskq UPDATE.";
 }
 
 static void
@@ -244,8 +258,9 @@ RequireInstalled(void)
 }
 
 /*
- * Whoever reads the tables needs them as this library knows them.  What a newer
- * script has made of them, or may have put into them, it cannot know.
+ * Raise an error unless the tables are of the library's version.  The library
+ * cannot know how a newer script has changed the tables, or what it may have stored
+ * in them.
  */
 static void
 RequireTables(void)
@@ -255,16 +270,19 @@ RequireTables(void)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("taskq's SQL definitions are older than its library"),
-				 errhint("Run ALTER EXTENSION taskq UPDATE.")));
+				 errhint("%s", CatalogDefinitionsHint())));
 	if (definitions == DEFINITIONS_NEWER)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("taskq's SQL definitions are newer than its library"),
 				 errdetail("The library is version %s.", TASKQ_VERSION),
-				 errhint("Restart the server to load the library that was installed with them.")));
+				 errhint("%s", CatalogDefinitionsHint())));
 }
 
-/* After a wait: what has become of the extension meanwhile?  An error if it has gone. */
+/*
+ * Check after a wait that the extension still exists and is of the library's
+ * version.  Raises an error otherwise.
+ */
 void
 CatalogRecheck(void)
 {
@@ -293,7 +311,7 @@ CatalogOwner(void)
 	return installed.owner;
 }
 
-/* The row type taskq.job. */
+/* Return the row type taskq.job. */
 Oid
 CatalogJobType(void)
 {
@@ -302,7 +320,7 @@ CatalogJobType(void)
 
 	if (!OidIsValid(type))
 	{
-		/* if that is so because the extension has just been dropped, say this */
+		/* if the extension has just been dropped, report that instead */
 		(void) CatalogSchema();
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -312,8 +330,8 @@ CatalogJobType(void)
 }
 
 /*
- * Where a table or sequence is; or an index, which is asked for when its table
- * has been opened: so long as that is locked the answer holds.
+ * Return the OID of a table, sequence or index.  For an index, call this after its
+ * table has been opened: the answer holds as long as the table is locked.
  */
 Oid
 CatalogRel(TaskqRel rel)
@@ -321,7 +339,7 @@ CatalogRel(TaskqRel rel)
 	RequireTables();
 	if (RelIsMissingIndex(rel))
 	{
-		/* a new one is announced for the table, but its other name is not */
+		/* creating an index invalidates the table, but renaming one does not */
 		rels_valid = false;
 		RequireTables();
 	}
@@ -334,7 +352,7 @@ CatalogRel(TaskqRel rel)
 	return RelOid(rel);
 }
 
-/* The same without a word about definitions of another version. */
+/* Like CatalogRel(), but works with SQL definitions of another version, too. */
 Oid
 CatalogRelIfThere(TaskqRel rel)
 {
@@ -342,7 +360,10 @@ CatalogRelIfThere(TaskqRel rel)
 	return RelOid(rel);
 }
 
-/* The name of an index that is missing, and the statement that makes it if that is asked for; or NULL. */
+/*
+ * Return the name of an index that is missing, or NULL.  If "definition" is not
+ * NULL, it is set to the statement that creates the index.
+ */
 const char *
 CatalogMissingIndex(const char **definition)
 {
@@ -372,9 +393,9 @@ CatalogCheckColumns(TaskqRel rel, Relation opened)
 }
 
 /*
- * Open one of taskq's tables or sequences.  Whoever has to wait for the lock may
- * find that it has been dropped meanwhile, with the extension, which is said as at
- * any other time; or that there is another one, by which one goes then.
+ * Open one of taskq's tables or sequences.  During a wait for the lock, the
+ * extension may be dropped, and the table with it.  Then the usual error is raised.
+ * If the extension was created again, the new table is opened.
  */
 Relation
 CatalogOpen(TaskqRel rel, LOCKMODE mode)
@@ -384,10 +405,10 @@ CatalogOpen(TaskqRel rel, LOCKMODE mode)
 		Oid		 relid = CatalogRel(rel);
 		Relation opened = try_relation_open(relid, mode);
 
-		/* the lock came with the news of what others have done */
+		/* invalidations were processed when the lock was acquired */
 		if (opened != NULL && CatalogRel(rel) == relid)
 		{
-			/* any change of the table invalidates it, and then it is found again */
+			/* any change of the table invalidates rel_oids, and then this is reset */
 			if (!columns_checked[rel])
 				CatalogCheckColumns(rel, opened);
 			columns_checked[rel] = true;

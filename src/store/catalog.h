@@ -12,7 +12,7 @@
 
 #include "store/rels.h"
 
-/* How taskq's SQL definitions in this database stand to its library. */
+/* Version of taskq's SQL definitions in this database, compared with the library's. */
 typedef enum Definitions
 {
 	DEFINITIONS_MATCH,
@@ -23,6 +23,7 @@ typedef enum Definitions
 extern void		   CatalogInit(void);
 extern bool		   CatalogInstalled(void);
 extern Definitions CatalogDefinitions(void);
+extern const char *CatalogDefinitionsHint(void);
 extern bool		   CatalogMatches(void);
 extern void		   CatalogRecheck(void);
 extern Oid		   CatalogExtension(void);

@@ -1,6 +1,7 @@
 /*
  * write_guard.c
- *	  Who may write to taskq's tables: the extension's owner, and superusers.
+ *	  Refusing writes to taskq's tables, except by superusers and by roles with the
+ *	  privileges of the extension's owner.
  *
  * taskq itself writes as the owner, and so does a restore, or as a superuser.  A
  * row of taskq.handlers says whose rights a handler has, so a right to write, whether
@@ -66,7 +67,7 @@ RefuseWrite(Oid relid, Oid role)
 			 errhint("Call taskq's functions.")));
 }
 
-/* A statement, or COPY, is about to be run. */
+/* Check a statement or COPY before it is executed. */
 static bool
 CheckPerms(CHECK_PERMS_ARGS_COMPAT)
 {
