@@ -27,19 +27,19 @@ SELECT taskq.register_handler('rec-work', 'rec.work(jsonb)', payload_type => 're
 RESET SESSION AUTHORIZATION;
 DROP FUNCTION rec.work, rec.valid, rec.again;
 DROP TYPE rec.expected;
-SELECT matches(pg_temp.stand(), 'unresolved', 'what has been dropped is missed');
+SELECT matches(pg_temp.stand(), 'unresolved', 'dropped objects are unresolved');
 SELECT pg_temp.make() \g /dev/null
-SELECT is(pg_temp.stand(), 'ok; ok; ok', 'made anew by its owner it is there again');
+SELECT is(pg_temp.stand(), 'ok; ok; ok', 'objects that their owner has created again are found');
 SELECT ok(pg_temp.came($$ SELECT (function_oid, validator_oid, retry_function_oid, payload_type_oid)
 	= ('rec.work'::regproc, 'rec.valid'::regproc, 'rec.again'::regproc, 'rec.expected'::regtype) FROM taskq.handlers WHERE task_type = 'rec-work' $$),
-	'and the scheduler records which objects these are');
+	'the scheduler records these objects');
 ALTER FUNCTION rec.work RENAME TO labour;
 ALTER FUNCTION rec.valid SET SCHEMA rec_moved;
 ALTER FUNCTION rec.again RENAME TO once_more;
 ALTER TYPE rec.expected SET SCHEMA rec_moved;
-SELECT is(pg_temp.stand(), 'ok; ok; ok', 'so that they are also found under another name or in another schema');
+SELECT is(pg_temp.stand(), 'ok; ok; ok', 'the recorded objects are found under another name and in another schema');
 SELECT is(concat_ws(' ', handler, validator, retry_function, payload_type),
-	'rec.labour(pg_catalog.jsonb) rec_moved.valid(pg_catalog.jsonb) rec.once_more(integer,pg_catalog.jsonb) rec_moved.expected', 'by which they are shown')
+	'rec.labour(pg_catalog.jsonb) rec_moved.valid(pg_catalog.jsonb) rec.once_more(integer,pg_catalog.jsonb) rec_moved.expected', 'get_handler_info() shows the new names')
 FROM taskq.get_handler_info('rec-work');
 
 -- objects of other owners are not recorded
@@ -47,15 +47,15 @@ DROP FUNCTION rec.labour;
 CREATE FUNCTION rec.work(jsonb) RETURNS jsonb LANGUAGE sql AS $f$ SELECT $1 $f$;
 CREATE ROLE regress_recreated_other;
 ALTER FUNCTION rec.work OWNER TO regress_recreated_other;
-SELECT matches(pg_temp.stand(), 'unresolved: owner changed', 'somebody else''s object of the name is not meant');
+SELECT matches(pg_temp.stand(), 'unresolved: owner changed', 'an object of another owner under the old name is not used');
 ALTER FUNCTION rec_moved.valid COST 99;
 SELECT function_oid AS before FROM taskq.handlers WHERE task_type = 'rec-work' \gset
-SELECT is(function_oid::text, :'before', 'nor recorded') FROM taskq.handlers WHERE task_type = 'rec-work';
+SELECT is(function_oid::text, :'before', 'an object of another owner is not recorded') FROM taskq.handlers WHERE task_type = 'rec-work';
 DROP FUNCTION rec.work;
 SET ROLE regress_recreated;
 CREATE FUNCTION rec.work(jsonb) RETURNS jsonb LANGUAGE sql AS $f$ SELECT $1 $f$;
 RESET ROLE;
-SELECT is(pg_temp.stand(), 'ok; ok; ok', 'while the owner may make it once more');
+SELECT is(pg_temp.stand(), 'ok; ok; ok', 'the owner may create the object again');
 
 SELECT taskq.unregister_handler('rec-work') \gset
 SELECT taskq.drop_pool('regress_recreated') \g /dev/null

@@ -18,9 +18,9 @@ FROM (VALUES
 	('none', 1, '1 s', '1 h', 0, NULL), ('none', 100, '1 s', '1 h', 1, NULL),
 	('fixed', 1, '4 s', '1 h', 1, '5 s'), ('fixed', 1, '4 s', '1 h', -1, '3 s'), ('fixed', 1, '4 s', '1 h', 0.5, '4.5 s'), ('exponential', 3, '1 s', '1 h', -1, '3 s'),
 	('exponential', 20, '1 s', '1 h', 1, '75 min'), ('linear', 2, '4 s', '1 h', -0.5, '7 s')) v (policy, attempt, base, cap, jitter, delay);
-SELECT is(taskq.retry_delay('exponential', 4, jitter => 0), '8 s', 'a second and an hour unless said otherwise');
-SELECT ok(min(d) >= '3 s' AND max(d) <= '5 s', 'by chance it is 25 % either way at most') FROM (SELECT taskq.retry_delay('fixed', 1, '4 s') AS d FROM generate_series(1, 10000)) x;
-SELECT ok(min(d) < '3.2 s' AND max(d) > '4.8 s' AND avg(d) BETWEEN '3.9 s' AND '4.1 s' AND count(DISTINCT d) > 9000, 'and all of that') FROM (SELECT taskq.retry_delay('fixed', 1, '4 s') AS d FROM generate_series(1, 10000)) x;
+SELECT is(taskq.retry_delay('exponential', 4, jitter => 0), '8 s', 'base is a second and cap is an hour by default');
+SELECT ok(min(d) >= '3 s' AND max(d) <= '5 s', 'the jitter is at most 25 % in both directions') FROM (SELECT taskq.retry_delay('fixed', 1, '4 s') AS d FROM generate_series(1, 10000)) x;
+SELECT ok(min(d) < '3.2 s' AND max(d) > '4.8 s' AND avg(d) BETWEEN '3.9 s' AND '4.1 s' AND count(DISTINCT d) > 9000, 'the jitter covers that range evenly') FROM (SELECT taskq.retry_delay('fixed', 1, '4 s') AS d FROM generate_series(1, 10000)) x;
 SELECT throws_ok(format('SELECT taskq.retry_delay(%s)', a), code, NULL, 'no delay: ' || a)
 FROM (VALUES ('''quadratic'', 1', '22023'), ('NULL, 1', '22004'), ('''fixed'', NULL', '22004'), ('''fixed'', 0', '22023'), ('''fixed'', -1', '22023'), ('''fixed'', 1, NULL', '22004'), ('''fixed'', 1, ''1 s'', NULL', '22004'),
 	('''fixed'', 1, ''-1 s''', '22023'), ('''fixed'', 1, ''1 s'', ''-1 s''', '22023'), ('''fixed'', 1, ''11 years''', '22023'), ('''fixed'', 1, jitter => 1.1', '22023'), ('''fixed'', 1, jitter => -1.1', '22023'),
@@ -53,7 +53,7 @@ SELECT pg_temp.add(p, 'retry-' || p) FROM unnest('{exponential,linear,fixed,none
 SELECT is(pg_temp.fails(p), s, p || ' ' || a) FROM (VALUES ('exponential', 1, 'retryable 00:10:00'), ('exponential', 2, 'retryable 00:20:00'), ('exponential', 3, 'retryable 00:40:00'), ('exponential', 4, 'discarded'),
 	('linear', 1, 'retryable 00:10:00'), ('linear', 2, 'retryable 00:20:00'), ('linear', 3, 'retryable 00:30:00'), ('linear', 4, 'discarded'),
 	('fixed', 1, 'retryable 00:10:00'), ('fixed', 2, 'retryable 00:10:00'), ('none', 1, 'discarded')) v (p, a, s);
-SELECT is(pg_temp.fails('fixed', ', retry_in => ''5 s'''), 'retryable 00:00:05', 'a failure that says when goes before it');
+SELECT is(pg_temp.fails('fixed', ', retry_in => ''5 s'''), 'retryable 00:00:05', 'retry_in takes precedence over the policy');
 
 -- retry functions -------------------------------------------------------------
 SET ROLE tq_retry;
@@ -64,21 +64,21 @@ RESET ROLE;
 -- SQLSTATE.
 CREATE FUNCTION pg_temp.asks(t text, function text, more text DEFAULT '') RETURNS text LANGUAGE sql AS
 	$$ SELECT pg_temp.as_role('tq_retry', format('SELECT taskq.register_handler(%L, retry_function => %L, allow_override => true, retry_policy => ''fixed'', retry_base => ''33 s'' %s)', 'retry-' || t, function, more)) $$;
-SELECT is(pg_temp.asks('asks', 'tq_retry.minutes(integer, jsonb)', ', max_attempts => 3'), '', 'a handler can bring a function');
+SELECT is(pg_temp.asks('asks', 'tq_retry.minutes(integer, jsonb)', ', max_attempts => 3'), '', 'a handler may have a retry function');
 SELECT pg_temp.add('a', 'retry-asks') \gset
-SELECT is(pg_temp.fails('a'), 'retryable 00:07:00', 'it says how long to wait');
-SELECT is(pg_temp.fails('a'), 'retryable 00:14:00', 'as the attempt goes');
-SELECT is(pg_temp.fails('a'), 'discarded', 'up to the last');
+SELECT is(pg_temp.fails('a'), 'retryable 00:07:00', 'the function returns the delay');
+SELECT is(pg_temp.fails('a'), 'retryable 00:14:00', 'the function gets the number of the attempt');
+SELECT is(pg_temp.fails('a'), 'discarded', 'the last attempt discards the job');
 SELECT pg_temp.add('b', 'retry-asks') \gset
-SELECT is(pg_temp.fails('b', ', error_code => ''STOP'''), 'discarded', 'NULL is for no retry');
+SELECT is(pg_temp.fails('b', ', error_code => ''STOP'''), 'discarded', 'NULL from the function means no retry');
 SELECT pg_temp.add('c', 'retry-asks') \gset
-SELECT is(pg_temp.fails('c', ', error_code => ''STOP'', retry_in => ''3 s'''), 'retryable 00:00:03', 'a failure that says when is not asked about');
+SELECT is(pg_temp.fails('c', ', error_code => ''STOP'', retry_in => ''3 s'''), 'retryable 00:00:03', 'retry_in takes precedence over the function');
 SELECT pg_temp.add('d', 'retry-asks') \gset
-SELECT is(pg_temp.fails('d', ', retryable => false'), 'discarded', 'nor one that is permanent');
+SELECT is(pg_temp.fails('d', ', retryable => false'), 'discarded', 'the function is not called for a permanent failure');
 SELECT pg_temp.add('e', 'retry-asks'), pg_temp.take('retry-w', 'retry-asks') \gset
 SELECT taskq.cancel_job(pg_temp.id('e')) \gset
 SELECT taskq.fail_job(pg_temp.id('e'), pg_temp.e('e')) \gset
-SELECT is(pg_temp.state('e'), 'cancelled 1', 'a job that is to be cancelled is, whatever it says');
+SELECT is(pg_temp.state('e'), 'cancelled 1', 'a job that is to be cancelled is cancelled, whatever the function returns');
 
 -- the arguments of a retry function
 SET ROLE tq_retry;
@@ -101,24 +101,24 @@ BEGIN
 	RAISE EXCEPTION 'no luck' USING ERRCODE = 'P1234', DETAIL = 'none at all', HINT = 'try again';
 END $$;
 RESET ROLE;
-SELECT is(pg_temp.asks('writes', 'tq_retry.writes(integer, jsonb)'), '', 'a function that writes');
+SELECT is(pg_temp.asks('writes', 'tq_retry.writes(integer, jsonb)'), '', 'a retry function that writes is registered');
 SELECT pg_temp.add('writes', 'retry-writes') \gset
-SELECT is(pg_temp.fails('writes'), 'retryable 00:00:33', 'has failed');
-SELECT is(count(*), 0::bigint, 'and has not written') FROM tq_retry.expected;
-SELECT is(pg_temp.asks('expects', 'tq_retry.expects(integer, jsonb)', ', search_path => ''tq_retry'''), '', 'a function that compares');
+SELECT is(pg_temp.fails('writes'), 'retryable 00:00:33', 'the write fails, so the policy decides');
+SELECT is(count(*), 0::bigint, 'the function has not written') FROM tq_retry.expected;
+SELECT is(pg_temp.asks('expects', 'tq_retry.expects(integer, jsonb)', ', search_path => ''tq_retry'''), '', 'a retry function that compares its arguments is registered');
 SELECT pg_temp.add('told', 'retry-expects') \gset
 INSERT INTO tq_retry.expected VALUES (1, pg_temp.id('told'), '{"outcome": "failed", "error_type": "validation_error", "error_code": "E1", "message": "it broke", "sqlstate": null, "detail": "the detail", "hint": "the hint"}');
-SELECT is(pg_temp.fails('told', $$, 'it broke', 'validation_error', 'E1', true, NULL, 'the detail', 'the hint', 'the context'$$), 'available 00:00:00', 'it is told the attempt, the job and the error, in its role and with its path; no delay is one');
+SELECT is(pg_temp.fails('told', $$, 'it broke', 'validation_error', 'E1', true, NULL, 'the detail', 'the hint', 'the context'$$), 'available 00:00:00', 'the function gets the attempt, the job and the error, and has its role and search_path; a delay of 0 is allowed');
 SELECT pg_temp.add('told2', 'retry-expects') \gset
 INSERT INTO tq_retry.expected VALUES (1, pg_temp.id('told2'), '{"outcome": "failed", "error_type": "handler_error", "error_code": null, "message": "no luck", "sqlstate": "P1234", "detail": "none at all", "hint": "try again"}');
-SELECT is(state, 'available', 'a job that is run by hand asks too, with the error that was raised') FROM taskq.run_job(pg_temp.id('told2'), 'tq_retry.in_server(jsonb)');
+SELECT is(state, 'available', 'the function is called for a run by hand, with the error that was raised') FROM taskq.run_job(pg_temp.id('told2'), 'tq_retry.in_server(jsonb)');
 SELECT taskq.cancel_job(pg_temp.id('told')), taskq.cancel_job(pg_temp.id('told2')) \g /dev/null
 SELECT pg_temp.add('told3', 'retry-expects') \gset
 INSERT INTO tq_retry.expected VALUES (1, pg_temp.id('told3'), '{"outcome": "failed", "error_type": "handler_error", "error_code": null, "message": null, "sqlstate": null, "detail": null, "hint": null}');
-SELECT is(pg_temp.as_role('tq_retry_worker', $$ SELECT taskq.fail_job(job_id, epoch) FROM taskq.claim_job('retry-v', '{retry-expects}') $$), 'true', 'whoever fails it');
-SELECT is(pg_temp.state('told3'), 'available 1', 'it runs in the role of the handler');
+SELECT is(pg_temp.as_role('tq_retry_worker', $$ SELECT taskq.fail_job(job_id, epoch) FROM taskq.claim_job('retry-v', '{retry-expects}') $$), 'true', 'another worker fails a job');
+SELECT is(pg_temp.state('told3'), 'available 1', 'the function runs as the role of the handler');
 SELECT taskq.cancel_job(pg_temp.id('told3')) \g /dev/null
-SELECT is(pg_temp.as_role('tq_retry_worker', 'SELECT job FROM tq_retry.expected'), '42501', 'whose table is not for everybody');
+SELECT is(pg_temp.as_role('tq_retry_worker', 'SELECT job FROM tq_retry.expected'), '42501', 'that worker cannot read the function''s table');
 
 -- in a background worker
 SET ROLE tq_retry;
@@ -127,7 +127,7 @@ CREATE FUNCTION tq_retry.asked(attempt integer, error jsonb) RETURNS interval LA
 SELECT taskq.register_handler('retry-in', 'tq_retry.in_server(jsonb)', retry_function => 'tq_retry.asked(integer, jsonb)', max_attempts => 3, retry_policy => 'fixed', retry_base => '1 h') \g /dev/null
 RESET ROLE;
 SELECT taskq.enqueue_job('retry-in') AS in_server \gset
-SELECT is(pg_temp.reaches(:in_server), 'discarded 3', 'a background worker asks as well');
+SELECT is(pg_temp.reaches(:in_server), 'discarded 3', 'the function is called by a background worker');
 
 -- one that cannot be interrupted; the end of this test waits for it
 SET ROLE tq_retry;
@@ -163,15 +163,15 @@ EXCEPTION WHEN query_canceled THEN
 	RETURN '1 s';
 END $$;
 RESET ROLE;
-SELECT is(pg_temp.asks('useless', 'tq_retry.useless(integer, jsonb)'), '', 'a function that does what the error says');
+SELECT is(pg_temp.asks('useless', 'tq_retry.useless(integer, jsonb)'), '', 'a retry function that runs the message is registered');
 CREATE TEMP TABLE answers (n text, sql text, delay text, what text);
 INSERT INTO answers VALUES
-	('u1', 'SELECT interval ''5 s''', '00:00:05', 'what it answers is done'),
-	('u2', 'SELECT interval ''-1 s''', '00:00:33', 'before now is no time'), ('u3', 'SELECT interval ''11 years''', '00:00:33', 'nor is never'),
-	('u4', 'SELECT interval ''2000000000 months''', '00:00:33', 'nor longer still'), ('u5', 'SELECT interval ''10 years''', '3600 days', 'ten years are'),
-	('u6', 'SELECT 1/0', '00:00:33', 'an error is no answer'), ('u7', 'no SQL', '00:00:33', 'whatever it is'),
-	('u8', 'DO $x$ BEGIN RAISE EXCEPTION ''x'' USING ERRCODE = ''57014''; END $x$', '00:00:33', 'also one that looks like a cancel'),
-	('u9', 'SELECT pg_sleep(60)::text::interval', '00:00:33', 'it has a second'), ('u10', 'SELECT tq_retry.deaf()', '00:00:33', 'however deaf it is');
+	('u1', 'SELECT interval ''5 s''', '00:00:05', 'the delay of the function is used'),
+	('u2', 'SELECT interval ''-1 s''', '00:00:33', 'a negative delay is ignored'), ('u3', 'SELECT interval ''11 years''', '00:00:33', 'a delay of more than ten years is ignored'),
+	('u4', 'SELECT interval ''2000000000 months''', '00:00:33', 'an even longer delay is ignored'), ('u5', 'SELECT interval ''10 years''', '3600 days', 'a delay of ten years is used'),
+	('u6', 'SELECT 1/0', '00:00:33', 'an error of the function is ignored'), ('u7', 'no SQL', '00:00:33', 'a syntax error of the function is ignored'),
+	('u8', 'DO $x$ BEGIN RAISE EXCEPTION ''x'' USING ERRCODE = ''57014''; END $x$', '00:00:33', 'an error with the SQLSTATE of a cancel is ignored'),
+	('u9', 'SELECT pg_sleep(60)::text::interval', '00:00:33', 'the function is interrupted after a second'), ('u10', 'SELECT tq_retry.deaf()', '00:00:33', 'a function that catches interrupts is interrupted, too');
 SELECT is(pg_temp.fails(n, format(', %L', sql)), 'retryable ' || delay, what) FROM (SELECT pg_temp.add(n, 'retry-useless'), * FROM answers) a;
 SELECT is(count(*), 10::bigint, 'each failure is recorded once') FROM taskq.attempts JOIN taskq.all_jobs USING (job_id) WHERE task_type = 'retry-useless';
 
@@ -189,7 +189,7 @@ EXCEPTION
 	WHEN insufficient_privilege OR read_only_sql_transaction THEN RETURN '42 min';
 END $$;
 RESET ROLE;
-SELECT is(pg_temp.asks('tries', 'tq_retry.tries(integer, jsonb)'), '', 'a function that tries things');
+SELECT is(pg_temp.asks('tries', 'tq_retry.tries(integer, jsonb)'), '', 'a retry function that tries forbidden statements is registered');
 TRUNCATE answers;
 INSERT INTO answers SELECT 't' || row_number() OVER (), sql, CASE what WHEN 'refused' THEN '00:42:00' ELSE '00:01:00' END, what FROM (VALUES
 	('allowed', 'SELECT 1'), ('refused', 'SELECT * FROM tq_retry.secret'), ('refused', 'SELECT * FROM taskq.jobs'), ('refused', 'UPDATE taskq.jobs SET priority = 1'),
@@ -206,28 +206,28 @@ INSERT INTO answers SELECT 't' || row_number() OVER (), sql, CASE what WHEN 'ref
 	('refused', 'SELECT taskq.save_checkpoint(''"x"'')'), ('refused', 'SELECT taskq.unregister_handler(''retry-other'')')) v (what, sql);
 SELECT pg_temp.add(n, 'retry-tries') FROM answers \g /dev/null
 SELECT is(pg_temp.fails(n, format(', %L', sql)), 'retryable ' || delay, what || ': ' || sql) FROM answers;
-SELECT is(count(*), 21::bigint, 'every job is as it should be') FROM taskq.all_jobs JOIN j ON id = job_id JOIN answers ON n = name WHERE state = 'retryable' AND attempt = 1 AND checkpoint IS NULL;
-SELECT is(current_user, session_user, 'and so is who we are');
+SELECT is(count(*), 21::bigint, 'all jobs have the expected state') FROM taskq.all_jobs JOIN j ON id = job_id JOIN answers ON n = name WHERE state = 'retryable' AND attempt = 1 AND checkpoint IS NULL;
+SELECT is(current_user, session_user, 'the role of the session is unchanged');
 
 -- later -----------------------------------------------------------------------
 SET ROLE tq_retry;
 CREATE FUNCTION tq_retry.later(integer, jsonb) RETURNS interval LANGUAGE sql AS $$ SELECT interval '5 min' $$;
 RESET ROLE;
 CREATE FUNCTION pg_temp.status() RETURNS text LANGUAGE sql AS $$ SELECT retry_function_status FROM taskq.get_handler_info('retry-later') $$;
-SELECT is(pg_temp.asks('later', 'tq_retry.later(integer, jsonb)'), '', 'a function');
+SELECT is(pg_temp.asks('later', 'tq_retry.later(integer, jsonb)'), '', 'a retry function is registered');
 SELECT pg_temp.add('l', 'retry-later', attempts => 100) \g /dev/null
-SELECT is(pg_temp.status() || ' ' || pg_temp.fails('l'), 'ok retryable 00:05:00', 'that is there');
+SELECT is(pg_temp.status() || ' ' || pg_temp.fails('l'), 'ok retryable 00:05:00', 'the function is used while it exists');
 REVOKE EXECUTE ON FUNCTION tq_retry.later FROM PUBLIC, tq_retry;
-SELECT is(pg_temp.status() || ' ' || pg_temp.fails('l'), 'unrunnable: its role may not execute function tq_retry.later(integer,pg_catalog.jsonb) retryable 00:00:33', 'or withdrawn: then the policy decides');
+SELECT is(pg_temp.status() || ' ' || pg_temp.fails('l'), 'unrunnable: its role may not execute function tq_retry.later(integer,pg_catalog.jsonb) retryable 00:00:33', 'without the right to execute the function, the policy decides');
 DROP FUNCTION tq_retry.later;
-SELECT is(pg_temp.status() || ' ' || pg_temp.fails('l'), 'unresolved: retry function tq_retry.later(integer,pg_catalog.jsonb) does not exist retryable 00:00:33', 'or dropped');
+SELECT is(pg_temp.status() || ' ' || pg_temp.fails('l'), 'unresolved: retry function tq_retry.later(integer,pg_catalog.jsonb) does not exist retryable 00:00:33', 'after the function was dropped, the policy decides');
 CREATE FUNCTION tq_retry.later(integer, jsonb) RETURNS text LANGUAGE sql AS $$ SELECT '5 min' $$;
-SELECT is(pg_temp.status() || ' ' || pg_temp.fails('l'), 'unresolved: function tq_retry.later(integer,pg_catalog.jsonb) is not a retry function any more retryable 00:00:33', 'or another');
+SELECT is(pg_temp.status() || ' ' || pg_temp.fails('l'), 'unresolved: function tq_retry.later(integer,pg_catalog.jsonb) is not a retry function any more retryable 00:00:33', 'if another kind of function has its name, the policy decides');
 DROP FUNCTION tq_retry.later;
 CREATE FUNCTION tq_retry.later(integer, jsonb) RETURNS interval LANGUAGE sql AS $$ SELECT interval '6 min' $$;
-SELECT is(pg_temp.status() || ' ' || pg_temp.fails('l'), 'ok retryable 00:06:00', 'it is found again by its name');
+SELECT is(pg_temp.status() || ' ' || pg_temp.fails('l'), 'ok retryable 00:06:00', 'the function is found by its name again');
 ALTER ROLE tq_retry SUPERUSER;
-SELECT is(pg_temp.status() || ' ' || pg_temp.fails('l'), 'unrunnable: its role is a superuser and taskq.allow_superuser_handlers is off retryable 00:00:33', 'nothing runs as a superuser');
+SELECT is(pg_temp.status() || ' ' || pg_temp.fails('l'), 'unrunnable: its role is a superuser and taskq.allow_superuser_handlers is off retryable 00:00:33', 'if the role becomes a superuser, the policy decides');
 ALTER ROLE tq_retry NOSUPERUSER;
 
 -- if no worker reports the failure, no user's code is run
@@ -235,11 +235,11 @@ BEGIN;
 SET LOCAL taskq.clock_offset = '-1 h';
 SELECT pg_temp.add('lost', 'retry-expects', lease => '1 s'), pg_temp.take('retry-w', 'retry-expects') \gset
 COMMIT;
-SELECT ok(pg_temp.came($$ SELECT pg_temp.state('lost') = 'retryable 1' $$), 'after a lease that is over');
-SELECT ok(run_at - a.finished_at BETWEEN '24 s' AND '42 s', 'the policy decides') FROM taskq.all_jobs j JOIN taskq.attempts a USING (job_id) WHERE job_id = pg_temp.id('lost');
+SELECT ok(pg_temp.came($$ SELECT pg_temp.state('lost') = 'retryable 1' $$), 'a lease ends');
+SELECT ok(run_at - a.finished_at BETWEEN '24 s' AND '42 s', 'after the end of a lease, the policy decides') FROM taskq.all_jobs j JOIN taskq.attempts a USING (job_id) WHERE job_id = pg_temp.id('lost');
 
-SELECT is(pg_temp.reaches(:unstoppable, 'retryable'), 'retryable 1', 'nor does a worker wait for a function that nothing stops');
-SELECT is(outcome || ' ' || error_type, 'timeout timeout', 'it ends itself') FROM taskq.attempts WHERE job_id = :unstoppable;
+SELECT is(pg_temp.reaches(:unstoppable, 'retryable'), 'retryable 1', 'a worker does not wait for a function that cannot be interrupted');
+SELECT is(outcome || ' ' || error_type, 'timeout timeout', 'the attempt has timed out') FROM taskq.attempts WHERE job_id = :unstoppable;
 
 -- register --------------------------------------------------------------------
 CREATE FUNCTION tq_retry.to_text(integer, jsonb) RETURNS text LANGUAGE sql AS 'SELECT NULL';
@@ -252,15 +252,15 @@ SELECT is(pg_temp.as_role('tq_retry', format('SELECT taskq.register_handler(''re
 FROM (VALUES ('''tq_retry.to_text(integer, jsonb)''', '42P13'), ('''tq_retry.to_set(integer, jsonb)''', '42P13'), ('''tq_retry.of_bigint(bigint, jsonb)''', '42P13'), ('''tq_retry.of_one(integer)''', '42P13'),
 	('''tq_retry.external(jsonb)''', '42P13'), ('''tq_retry.private(integer, jsonb)''', '42501'), ('1', '42883'), ('''tq_retry.nowhere(integer, jsonb)''', '42883'),
 	('''tq_retry.minutes(integer, jsonb)'', retry_policy => ''none''', '22023')) v (f, code);
-SELECT is(pg_temp.detail_of($$ SELECT taskq.register_handler('retry-bad', retry_function => 'tq_retry.to_text(integer, jsonb)') $$), 'It does not return interval.', 'the detail says why');
-SELECT throws_ok($$ SELECT taskq.register_handler('retry-bad', retry_function => 'tq_retry.minutes(integer, jsonb)') $$, '42501', format('handlers do not run as superuser "%s"', current_user), 'a superuser brings none');
+SELECT is(pg_temp.detail_of($$ SELECT taskq.register_handler('retry-bad', retry_function => 'tq_retry.to_text(integer, jsonb)') $$), 'It does not return interval.', 'the detail says why a function is refused');
+SELECT throws_ok($$ SELECT taskq.register_handler('retry-bad', retry_function => 'tq_retry.minutes(integer, jsonb)') $$, '42501', format('handlers do not run as superuser "%s"', current_user), 'a superuser cannot register a retry function');
 SELECT is(pg_temp.hint_of($$ SELECT taskq.register_handler('retry-bad', 'tq_retry.external(jsonb)', run_as => 'tq_retry', retry_function => 'tq_retry.private(integer, jsonb)') $$),
-	'GRANT EXECUTE ON ROUTINE tq_retry.private(integer,pg_catalog.jsonb) TO tq_retry;', 'the hint is what to type');
-SELECT ok(NOT taskq.is_registered('retry-bad'), 'nothing of that is registered');
+	'GRANT EXECUTE ON ROUTINE tq_retry.private(integer,pg_catalog.jsonb) TO tq_retry;', 'the hint has the GRANT statement for the function');
+SELECT ok(NOT taskq.is_registered('retry-bad'), 'a refused registration leaves no handler');
 SELECT results_eq($$ SELECT retry_function, retry_function_status, contract_status, search_path, retry_policy FROM taskq.get_handler_info('retry-expects') $$,
-	$$ VALUES ('tq_retry.expects(integer,pg_catalog.jsonb)', 'ok', NULL, 'tq_retry', 'fixed') $$, 'the registry shows the function beside the policy');
+	$$ VALUES ('tq_retry.expects(integer,pg_catalog.jsonb)', 'ok', NULL, 'tq_retry', 'fixed') $$, 'get_handler_info() shows the retry function and the policy');
 SELECT taskq.unregister_handler('retry-expects') \g /dev/null
-SELECT is(retry_function, 'tq_retry.expects(integer,pg_catalog.jsonb)', 'and the history') FROM taskq.handler_history WHERE task_type = 'retry-expects' ORDER BY changed_at DESC LIMIT 1;
+SELECT is(retry_function, 'tq_retry.expects(integer,pg_catalog.jsonb)', 'handler_history shows the retry function') FROM taskq.handler_history WHERE task_type = 'retry-expects' ORDER BY changed_at DESC LIMIT 1;
 
 SELECT finish();
 SELECT taskq.unregister_worker(w) FROM unnest('{retry-w,retry-v}'::text[]) w \g /dev/null

@@ -129,9 +129,9 @@ SELECT pg_temp.came($$ SELECT workers = 1 FROM taskq.pools WHERE pool = 'sh-one'
 
 -- registry --------------------------------------------------------------------
 SELECT results_eq($$ SELECT task_type, share_commit FROM taskq.list_handlers() WHERE task_type IN ('sh-note', 'sh-alone') ORDER BY 1 $$,
-	$$ VALUES ('sh-alone', false), ('sh-note', true) $$, 'list_handlers() shows it; it is off by default');
-SELECT throws_ok($$ SELECT taskq.register_handler('sh-x', share_commit => true) $$, '22023', NULL, 'not for external types');
-SELECT throws_ok($$ SELECT taskq.register_handler('sh-x', 'sh.note(jsonb)', share_commit => NULL) $$, '22004', NULL, 'nor NULL');
+	$$ VALUES ('sh-alone', false), ('sh-note', true) $$, 'list_handlers() shows share_commit, which is off by default');
+SELECT throws_ok($$ SELECT taskq.register_handler('sh-x', share_commit => true) $$, '22023', NULL, 'share_commit is refused for external types');
+SELECT throws_ok($$ SELECT taskq.register_handler('sh-x', 'sh.note(jsonb)', share_commit => NULL) $$, '22004', NULL, 'share_commit must not be NULL');
 
 -- sharing ---------------------------------------------------------------------
 BEGIN;
@@ -139,31 +139,31 @@ SELECT pg_temp.start('note', 'w' || i) FROM generate_series(1, 120) i \g /dev/nu
 SELECT pg_temp.start('plain', 'p' || i) FROM generate_series(1, 120) i \g /dev/null
 SELECT pg_temp.start('many', 'm' || i) FROM generate_series(1, 12) i \g /dev/null
 COMMIT;
-SELECT ok(pg_temp.run(), 'jobs run');
+SELECT ok(pg_temp.run(), 'the jobs end');
 SELECT is(array_agg(DISTINCT pg_temp.state(name)), '{completed 1}', 'each completes in its first attempt') FROM j;
-SELECT is(array_agg(DISTINCT pg_temp.attempts(name)), '{1 completed}', 'which is closed once') FROM j;
-SELECT is(array_agg(entry ORDER BY n), ARRAY(SELECT 'w' || i FROM generate_series(1, 120) i), 'in order') FROM sh.log WHERE entry LIKE 'w%';
-SELECT ok(count(DISTINCT pg_temp.result(name)) < 120, 'some share a transaction') FROM j WHERE name LIKE 'w%';
-SELECT cmp_ok(max(c), '<=', 40::bigint, 'but no more than 40 that write, each with a subtransaction id')
+SELECT is(array_agg(DISTINCT pg_temp.attempts(name)), '{1 completed}', 'each job has one attempt') FROM j;
+SELECT is(array_agg(entry ORDER BY n), ARRAY(SELECT 'w' || i FROM generate_series(1, 120) i), 'the jobs run in order') FROM sh.log WHERE entry LIKE 'w%';
+SELECT ok(count(DISTINCT pg_temp.result(name)) < 120, 'some jobs share a transaction') FROM j WHERE name LIKE 'w%';
+SELECT cmp_ok(max(c), '<=', 40::bigint, 'at most 40 jobs that write share a transaction, each with a subtransaction id')
 FROM (SELECT count(*) AS c FROM j WHERE name LIKE 'w%' GROUP BY pg_temp.result(name)) t;
-SELECT cmp_ok(max(c), '<=', 50::bigint, 'and no more than 50 that do not')
+SELECT cmp_ok(max(c), '<=', 50::bigint, 'at most 50 jobs that do not write share a transaction')
 FROM (SELECT count(*) AS c FROM j WHERE name LIKE 'p%' GROUP BY pg_temp.result(name)) t;
-SELECT cmp_ok(max(c), '<=', 4::bigint, 'subtransactions of the handler count')
+SELECT cmp_ok(max(c), '<=', 4::bigint, 'subtransactions of the handler count against the limit')
 FROM (SELECT count(*) AS c FROM j WHERE name LIKE 'm%' GROUP BY pg_temp.result(name)) t;
 SELECT results_eq($$ SELECT runs, completed, failed FROM taskq.stat_handlers WHERE task_type = 'sh-note' $$,
-	$$ VALUES (120::bigint, 120::bigint, 0::bigint) $$, 'each run is counted once');
-SELECT ok(pg_temp.came($$ SELECT completed = 252 FROM taskq.stat_workers WHERE pool = 'sh-one' $$), 'and by its worker');
+	$$ VALUES (120::bigint, 120::bigint, 0::bigint) $$, 'stat_handlers counts each run once');
+SELECT ok(pg_temp.came($$ SELECT completed = 252 FROM taskq.stat_workers WHERE pool = 'sh-one' $$), 'stat_workers counts each run once');
 
 -- each fails alone --------------------------------------------------------------
 TRUNCATE j, sh.log;
 BEGIN;
 SELECT pg_temp.start(CASE WHEN i % 3 = 0 THEN 'fails' ELSE 'note' END, 'e' || i) FROM generate_series(1, 30) i \g /dev/null
 COMMIT;
-SELECT ok(pg_temp.run(), 'some jobs fail');
-SELECT is(array_agg(DISTINCT pg_temp.attempts(name)), '{1 failed P0001}', 'each of them once') FROM j WHERE substr(name, 2)::integer % 3 = 0;
-SELECT is(array_agg(DISTINCT pg_temp.attempts(name)), '{1 completed}', 'the others complete') FROM j WHERE substr(name, 2)::integer % 3 <> 0;
-SELECT is(array_agg(entry ORDER BY n), ARRAY(SELECT 'e' || i FROM generate_series(1, 30) i WHERE i % 3 <> 0), 'what the failed ones did is rolled back') FROM sh.log;
-SELECT is_empty($$ SELECT FROM taskq.all_jobs WHERE payload->>'n' = 'must not stay' $$, 'so is what they enqueued');
+SELECT ok(pg_temp.run(), 'the jobs end, and some fail');
+SELECT is(array_agg(DISTINCT pg_temp.attempts(name)), '{1 failed P0001}', 'each failing job has one failed attempt') FROM j WHERE substr(name, 2)::integer % 3 = 0;
+SELECT is(array_agg(DISTINCT pg_temp.attempts(name)), '{1 completed}', 'the other jobs complete') FROM j WHERE substr(name, 2)::integer % 3 <> 0;
+SELECT is(array_agg(entry ORDER BY n), ARRAY(SELECT 'e' || i FROM generate_series(1, 30) i WHERE i % 3 <> 0), 'the writes of the failed jobs are rolled back') FROM sh.log;
+SELECT is_empty($$ SELECT FROM taskq.all_jobs WHERE payload->>'n' = 'must not stay' $$, 'the jobs that they have enqueued are rolled back');
 
 -- constraints -------------------------------------------------------------------
 TRUNCATE j, sh.log, sh.parents, sh.children, sh.strict;
@@ -176,20 +176,20 @@ SELECT pg_temp.start('family', 'd1', '{"table": "children", "id": 1, "parent": t
 	pg_temp.start('family', 'd3', '{"table": "children", "id": 6, "parent": true, "set": "IMMEDIATE"}'),
 	pg_temp.start('family', 'd4', '{"table": "children", "id": 7, "parent": true}') \gset
 COMMIT;
-SELECT ok(pg_temp.run(), 'constraints are checked');
+SELECT ok(pg_temp.run(), 'jobs with constraints end');
 SELECT is(string_agg(name || ': ' || pg_temp.attempts(name), ', ' ORDER BY n),
 	'd1: 1 completed, d2: 1 completed, s1: 1 failed 23503, s2: 1 completed, s3: 1 failed 23503, d3: 1 failed 23503, d4: 1 completed',
-	'deferred ones after each job, immediate ones at once, and SET CONSTRAINTS is for the job itself') FROM j;
+	'deferred constraints are checked after each job, immediate ones at once, and SET CONSTRAINTS applies to the job itself') FROM j;
 TRUNCATE j, sh.log, sh.parents, sh.children, sh.strict;
 SELECT runs, completed, failed FROM taskq.stat_handlers WHERE task_type = 'sh-family' \gset before_
 BEGIN;
 SELECT pg_temp.start('note', 'before'), pg_temp.start('family', 'bad', '{"table": "children", "id": 1}'),
 	pg_temp.start('family', 'good', '{"table": "children", "id": 2, "parent": true}'), pg_temp.start('note', 'after') \gset
 COMMIT;
-SELECT ok(pg_temp.run(), 'a deferred constraint fails');
+SELECT ok(pg_temp.run(), 'jobs end, and one violates a deferred constraint');
 SELECT is(string_agg(name || ': ' || pg_temp.attempts(name), ', ' ORDER BY n),
-	'before: 1 completed, bad: 1 failed 23503, good: 1 completed, after: 1 completed', 'its job alone, and nobody''s attempt counts twice') FROM j;
-SELECT is(array_agg(entry ORDER BY n), '{before,good,after}', 'what it did is gone') FROM sh.log;
+	'before: 1 completed, bad: 1 failed 23503, good: 1 completed, after: 1 completed', 'only the job that violates the constraint fails, and no attempt counts twice') FROM j;
+SELECT is(array_agg(entry ORDER BY n), '{before,good,after}', 'the writes of that job are rolled back') FROM sh.log;
 SELECT results_eq($$ SELECT runs, completed, failed FROM taskq.stat_handlers WHERE task_type = 'sh-family' $$,
 	format('VALUES (%s::bigint, %s::bigint, %s::bigint)', :before_runs + 2, :before_completed + 1, :before_failed + 1), 'runs that were undone are not counted');
 
@@ -200,57 +200,57 @@ SELECT pg_temp.start('watch', 'a'), pg_temp.start('note', 'b'), pg_temp.start('w
 	pg_temp.start('watch-alone', 'd'), pg_temp.start('note', 'e') \gset
 INSERT INTO j (name, id) VALUES ('raise alone', taskq.enqueue_job('sh-watch-alone', '{"n": "raise"}'));
 COMMIT;
-SELECT ok(pg_temp.run(), 'deferred triggers fire');
+SELECT ok(pg_temp.run(), 'jobs with deferred triggers end');
 SELECT is(string_agg(name || ': ' || pg_temp.attempts(name), ', ' ORDER BY n),
 	'a: 1 completed, b: 1 completed, raise: 1 failed P0009, c: 1 completed, d: 1 completed, e: 1 completed, raise alone: 1 failed P0009',
-	'their error is their job''s') FROM j;
+	'an error of a deferred trigger fails its job') FROM j;
 SELECT is(array_agg(entry ORDER BY n), '{at commit: a,b,at commit: c,at commit: d,e,enqueued at commit by a,enqueued at commit by c,enqueued at commit by d}',
-	'they fire with their job, before the next, with the handler''s search_path; what they enqueue runs') FROM sh.log;
-SELECT is((SELECT count(*) FROM sh.watched WHERE entry = 'raise'), 0::bigint, 'nothing is left of the failed');
+	'deferred triggers fire after their job and before the next, with the handler''s search_path, and may enqueue jobs') FROM sh.log;
+SELECT is((SELECT count(*) FROM sh.watched WHERE entry = 'raise'), 0::bigint, 'the writes of the failed job are rolled back');
 
 -- order and transactions ----------------------------------------------------------
 TRUNCATE j, sh.log;
 BEGIN;
 SELECT pg_temp.start(CASE WHEN i % 4 = 0 THEN 'alone' ELSE 'note' END, 'o' || i) FROM generate_series(1, 40) i \g /dev/null
 COMMIT;
-SELECT ok(pg_temp.run(), 'with jobs of a handler that does not share');
-SELECT is(array_agg(entry ORDER BY n), ARRAY(SELECT 'o' || i FROM generate_series(1, 40) i), 'the order is exact') FROM sh.log;
-SELECT is(count(*), 0::bigint, 'and that handler''s jobs have transactions of their own') FROM sh.log a JOIN sh.log b USING (x)
+SELECT ok(pg_temp.run(), 'jobs of a handler that shares commits and of one that does not end');
+SELECT is(array_agg(entry ORDER BY n), ARRAY(SELECT 'o' || i FROM generate_series(1, 40) i), 'the order of the jobs is exact') FROM sh.log;
+SELECT is(count(*), 0::bigint, 'the jobs of the other handler have transactions of their own') FROM sh.log a JOIN sh.log b USING (x)
 WHERE substr(a.entry, 2)::integer % 4 = 0 AND a.entry <> b.entry;
 TRUNCATE j, sh.log;
 BEGIN;
 SELECT pg_temp.start('parent', 'f' || i) FROM generate_series(1, 3) i \g /dev/null
 COMMIT;
-SELECT ok(pg_temp.run(), 'jobs enqueue jobs');
-SELECT is(array_agg(entry ORDER BY n), '{f1,f2,f3,child of f1,child of f2,child of f3}', 'which run behind those that were there, once each') FROM sh.log;
+SELECT ok(pg_temp.run(), 'jobs that enqueue jobs end');
+SELECT is(array_agg(entry ORDER BY n), '{f1,f2,f3,child of f1,child of f2,child of f3}', 'the enqueued jobs run after the jobs that were waiting, once each') FROM sh.log;
 
 -- a commit that fails -------------------------------------------------------------
 TRUNCATE j, sh.log;
 BEGIN;
 SELECT pg_temp.start('note', 'one'), pg_temp.start('holds', 'last') \gset
 COMMIT;
-SELECT ok(pg_temp.run(), 'a cursor WITH HOLD fails at the commit');
+SELECT ok(pg_temp.run(), 'jobs with a cursor WITH HOLD that fails at the commit end');
 SELECT is(string_agg(name || ': ' || pg_temp.attempts(name), ', ' ORDER BY n), 'one: 1 completed, last: 1 failed 22012',
-	'the shared one: its job fails alone') FROM j;
+	'only the job with the cursor fails in a shared transaction') FROM j;
 SELECT pg_temp.start('holds-alone', 'alone') \gset
-SELECT ok(pg_temp.run(), 'and when it is alone');
-SELECT is(pg_temp.attempts('alone'), '1 failed 22012', 'that is its failure');
-SELECT is(array_agg(entry ORDER BY n), '{one}', 'nothing of them stays') FROM sh.log;
+SELECT ok(pg_temp.run(), 'a job with such a cursor ends alone');
+SELECT is(pg_temp.attempts('alone'), '1 failed 22012', 'the job fails in a transaction of its own');
+SELECT is(array_agg(entry ORDER BY n), '{one}', 'the writes of the failed jobs are rolled back, too') FROM sh.log;
 
 -- nothing of one job for the next ---------------------------------------------------
 TRUNCATE j;
 BEGIN;
 SELECT pg_temp.start('leave', 'leave1'), pg_temp.start('look', 'look1'), pg_temp.start('leave', 'leave2', '{"temp": true}'), pg_temp.start('look', 'look2') \gset
 COMMIT;
-SELECT ok(pg_temp.run(), 'one job leaves what it can');
-SELECT is(array_agg(DISTINCT pg_temp.attempts(name)), '{1 completed}', 'all complete') FROM j;
-SELECT is(pg_temp.result('look1'), '[false, null, false, false, 0, 0, 0, "55000"]', 'and its neighbour finds none of it');
-SELECT is(pg_temp.result('look2'), '[false, null, false, false, 0, 0, 0, "55000"]', 'no temporary table either');
+SELECT ok(pg_temp.run(), 'a job that leaves session state behind ends');
+SELECT is(array_agg(DISTINCT pg_temp.attempts(name)), '{1 completed}', 'all jobs complete') FROM j;
+SELECT is(pg_temp.result('look1'), '[false, null, false, false, 0, 0, 0, "55000"]', 'the next job finds no session state');
+SELECT is(pg_temp.result('look2'), '[false, null, false, false, 0, 0, 0, "55000"]', 'the next job finds no temporary table');
 
 -- as it was -------------------------------------------------------------------------
 SELECT count(taskq.unregister_handler(h.task_type)) FROM taskq.list_handlers() h WHERE h.task_type LIKE 'sh-%' \gset
 SELECT taskq.drop_pool('sh-one') \gset
-SELECT is((SELECT count(*) FROM taskq.jobs j JOIN taskq.routes USING (route_id) WHERE task_type LIKE 'sh-%'), 0::bigint, 'no job is left over');
+SELECT is((SELECT count(*) FROM taskq.jobs j JOIN taskq.routes USING (route_id) WHERE task_type LIKE 'sh-%'), 0::bigint, 'no job is left');
 SELECT pg_temp.came($$ SELECT NOT EXISTS (SELECT FROM taskq.workers WHERE pool = 'sh-one') $$) \gset
 SELECT * FROM finish();
 DROP SCHEMA sh CASCADE;

@@ -20,35 +20,35 @@ SELECT count(taskq.grant_access(r::regrole, 'worker')) FROM unnest('{regress_sta
 SELECT pg_temp.add('mail', 'st-mail'), pg_temp.add('image', 'st-image') \gset
 
 -- nobody has said anything ---------------------------------------------------------
-SELECT throws_ok($$ SELECT * FROM taskq.claim_job('st-new') $$, 'TQ012', 'worker "st-new" is not registered', 'an id that nobody has registered must name types');
-SELECT throws_ok($$ SELECT * FROM taskq.claim_jobs('st-new', 5) $$, 'TQ012', NULL, 'also for several jobs');
-SELECT is(pg_temp.hint_of($$ SELECT * FROM taskq.claim_job('st-new') $$), 'Register it with taskq.register_worker(), or name the task types in the call.', 'the hint says how');
-SELECT is(pg_temp.shown('st-new'), NULL, 'and is not registered by that');
-SELECT is(pg_temp.why('st-mail'), 'no live worker with the type', 'the job waits for a worker');
+SELECT throws_ok($$ SELECT * FROM taskq.claim_job('st-new') $$, 'TQ012', 'worker "st-new" is not registered', 'claim_job() of an unregistered id must name types');
+SELECT throws_ok($$ SELECT * FROM taskq.claim_jobs('st-new', 5) $$, 'TQ012', NULL, 'claim_jobs() of an unregistered id must name types');
+SELECT is(pg_temp.hint_of($$ SELECT * FROM taskq.claim_job('st-new') $$), 'Register it with taskq.register_worker(), or name the task types in the call.', 'the hint says how to claim');
+SELECT is(pg_temp.shown('st-new'), NULL, 'a refused claim does not register the id');
+SELECT is(pg_temp.why('st-mail'), 'no live worker with the type', 'unroutable_jobs says that no worker takes the type');
 
 -- an implicit registration covers what was named ------------------------------------
-SELECT is(pg_temp.given('st-new', 'st-mail'), 'st-mail', 'with types it is given these');
-SELECT is(pg_temp.shown('st-new'), 'implicit running {st-mail}', 'and is shown as implicit, for them');
-SELECT is(pg_temp.given('st-new'), NULL, 'a later call without types is given no others');
-SELECT is(pg_temp.given('st-new', 'st-image'), 'st-image', 'one that names them is');
-SELECT is(pg_temp.shown('st-new'), 'implicit running {st-image,st-mail}', 'the registration covers both then');
+SELECT is(pg_temp.given('st-new', 'st-mail'), 'st-mail', 'a claim with types is given these');
+SELECT is(pg_temp.shown('st-new'), 'implicit running {st-mail}', 'taskq.workers shows an implicit worker with these types');
+SELECT is(pg_temp.given('st-new'), NULL, 'a later claim without types is given no other types');
+SELECT is(pg_temp.given('st-new', 'st-image'), 'st-image', 'a later claim with other types is given these');
+SELECT is(pg_temp.shown('st-new'), 'implicit running {st-image,st-mail}', 'the implicit registration then has both types');
 SELECT taskq.release_job(job_id, epoch) FROM taskq.all_jobs WHERE worker_id = 'st-new' \g /dev/null
-SELECT is(pg_temp.why('st-mail'), 'only implicit workers take the type, see taskq.register_worker()', 'jobs that only such a worker takes are shown with the reason');
+SELECT is(pg_temp.why('st-mail'), 'only implicit workers take the type, see taskq.register_worker()', 'unroutable_jobs says that only an implicit worker takes the type');
 SET LOCAL taskq.clock_offset = '181 s';
-SELECT is(pg_temp.shown('st-new'), 'implicit lost {st-image,st-mail}', 'it is lost after three leases, as others are');
-SELECT is(pg_temp.why('st-mail'), 'no live worker with the type', 'and then takes nothing');
+SELECT is(pg_temp.shown('st-new'), 'implicit lost {st-image,st-mail}', 'an implicit worker is lost after three leases');
+SELECT is(pg_temp.why('st-mail'), 'no live worker with the type', 'a lost worker is not considered');
 SET LOCAL taskq.clock_offset = 0;
 SELECT taskq.register_worker('st-mailer', '{st-mail}') \gset
-SELECT is(pg_temp.why('st-mail'), NULL, 'a registered one does');
-SELECT is(pg_temp.shown('st-mailer'), 'registered idle {st-mail}', 'and is shown so');
+SELECT is(pg_temp.why('st-mail'), NULL, 'a registered worker is considered');
+SELECT is(pg_temp.shown('st-mailer'), 'registered idle {st-mail}', 'taskq.workers shows a registered worker');
 
 -- a session that gives no id ----------------------------------------------------------
-SELECT is((SELECT string_agg(task_type, ' ' ORDER BY task_type) FROM taskq.claim_jobs(NULL, 10, '{st-mail}')), 'st-mail', 'a session without an id may name types');
-SELECT is((SELECT string_agg(task_type, ' ' ORDER BY task_type) FROM taskq.claim_jobs(max_jobs => 10)), 'st-image', 'and is given all external types without');
-SELECT is(pg_temp.given((SELECT worker_id FROM taskq.workers WHERE worker_id LIKE 'session:%')), NULL, 'its own id says the same');
-SELECT throws_ok($$ SELECT * FROM taskq.claim_job('session:1-2', '{st-mail}') $$, '42939', 'worker id "session:1-2" is reserved', 'that of another session is not for use');
-SELECT throws_ok($$ SELECT taskq.register_worker('session:1-2') $$, '42939', NULL, 'nor can one be registered');
-SELECT throws_ok($$ SELECT taskq.register_worker('pool#1') $$, '22023', NULL, 'nor the id of a background worker');
+SELECT is((SELECT string_agg(task_type, ' ' ORDER BY task_type) FROM taskq.claim_jobs(NULL, 10, '{st-mail}')), 'st-mail', 'a claim without an id may name types');
+SELECT is((SELECT string_agg(task_type, ' ' ORDER BY task_type) FROM taskq.claim_jobs(max_jobs => 10)), 'st-image', 'a claim without an id and types is given all external types');
+SELECT is(pg_temp.given((SELECT worker_id FROM taskq.workers WHERE worker_id LIKE 'session:%')), NULL, 'the session may give its own id');
+SELECT throws_ok($$ SELECT * FROM taskq.claim_job('session:1-2', '{st-mail}') $$, '42939', 'worker id "session:1-2" is reserved', 'the id of another session is refused');
+SELECT throws_ok($$ SELECT taskq.register_worker('session:1-2') $$, '42939', NULL, 'such an id cannot be registered');
+SELECT throws_ok($$ SELECT taskq.register_worker('pool#1') $$, '22023', NULL, 'the id of a background worker cannot be registered');
 SELECT taskq.release_job(job_id, epoch) FROM taskq.all_jobs WHERE worker_id LIKE 'session:%' AND state = 'running' \g /dev/null
 
 -- each role that claims in the session has its own id ----------------------------------
@@ -63,15 +63,15 @@ SET LOCAL ROLE regress_standing_a;
 SELECT regress_standing.claim() AS theirs \gset
 SELECT worker_id AS mine FROM taskq.claim_job() \gset
 RESET ROLE;
-SELECT matches(:'theirs'::text, '^session:' || pg_backend_pid() || '-[0-9a-f]+-' || 'regress_standing_b'::regrole::oid || '$', 'what a SECURITY DEFINER function claims is for the id of its owner');
-SELECT matches(:'mine'::text, '^session:' || pg_backend_pid() || '-[0-9a-f]+-' || 'regress_standing_a'::regrole::oid || '$', 'what its caller claims is for his own id');
+SELECT matches(:'theirs'::text, '^session:' || pg_backend_pid() || '-[0-9a-f]+-' || 'regress_standing_b'::regrole::oid || '$', 'a SECURITY DEFINER function claims for the id of its owner');
+SELECT matches(:'mine'::text, '^session:' || pg_backend_pid() || '-[0-9a-f]+-' || 'regress_standing_a'::regrole::oid || '$', 'its caller claims for an id of its own');
 SELECT results_eq(format('SELECT role::text FROM taskq.workers WHERE worker_id IN (%L, %L) ORDER BY 1', :'mine', :'theirs'),
-	'{regress_standing_a,regress_standing_b}'::text[], 'each is registered by its role');
+	'{regress_standing_a,regress_standing_b}'::text[], 'each id is registered by its role');
 SET LOCAL ROLE regress_standing_a;
-SELECT throws_ok(format('SELECT regress_standing.unregister(%L)', :'mine'), '42501', NULL, 'the function cannot unregister its caller''s');
-SELECT throws_ok(format('SELECT regress_standing.beat(%L)', :'mine'), '42501', NULL, 'nor send its heartbeats, which are answered with epochs');
-SELECT throws_ok(format('SELECT * FROM taskq.claim_job(%L)', :'theirs'), '42939', NULL, 'nor can the caller claim for the function''s');
-SELECT is((SELECT count(*) FROM taskq.worker_heartbeat(:'mine')), 1::bigint, 'the heartbeat of one''s own names one''s own job only');
+SELECT throws_ok(format('SELECT regress_standing.unregister(%L)', :'mine'), '42501', NULL, 'the function cannot unregister its caller''s worker');
+SELECT throws_ok(format('SELECT regress_standing.beat(%L)', :'mine'), '42501', NULL, 'the function cannot send its heartbeats, which would return epochs');
+SELECT throws_ok(format('SELECT * FROM taskq.claim_job(%L)', :'theirs'), '42939', NULL, 'the caller cannot claim for the function''s worker');
+SELECT is((SELECT count(*) FROM taskq.worker_heartbeat(:'mine')), 1::bigint, 'a heartbeat of the caller returns only its own job');
 RESET ROLE;
 
 -- a role that maintains another role's objects does not claim
@@ -79,87 +79,87 @@ SET LOCAL ROLE regress_standing_b;
 CREATE FUNCTION regress_standing.claimed() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM taskq.claim_jobs(max_jobs => 1)';
 CREATE MATERIALIZED VIEW regress_standing.view AS SELECT regress_standing.claimed() WITH NO DATA;
 RESET ROLE;
-SELECT throws_ok('REFRESH MATERIALIZED VIEW regress_standing.view', '42501', 'cannot claim jobs without a worker id within security-restricted operation', 'REFRESH MATERIALIZED VIEW does not claim for the session');
-SELECT ok(pg_temp.hint_of('REFRESH MATERIALIZED VIEW regress_standing.view') <> '', 'and is told what to do');
-SELECT is((SELECT count(*) FROM taskq.claim_jobs(max_jobs => 10)), 0::bigint, 'the session still claims for itself');
-SELECT is((SELECT count(*) FROM taskq.workers WHERE worker_id LIKE 'session:' || pg_backend_pid() || '-%'), 3::bigint, 'for each role that has claimed there is one worker');
+SELECT throws_ok('REFRESH MATERIALIZED VIEW regress_standing.view', '42501', 'cannot claim jobs without a worker id within security-restricted operation', 'REFRESH MATERIALIZED VIEW cannot claim for the session');
+SELECT ok(pg_temp.hint_of('REFRESH MATERIALIZED VIEW regress_standing.view') <> '', 'the hint says what to do');
+SELECT is((SELECT count(*) FROM taskq.claim_jobs(max_jobs => 10)), 0::bigint, 'the session can still claim for itself');
+SELECT is((SELECT count(*) FROM taskq.workers WHERE worker_id LIKE 'session:' || pg_backend_pid() || '-%'), 3::bigint, 'there is one worker for each role that has claimed');
 SELECT taskq.release_job(job_id, epoch) FROM taskq.all_jobs WHERE worker_id LIKE 'session:%' AND state = 'running' \g /dev/null
 
 -- who was unregistered -----------------------------------------------------------------
-SELECT is(pg_temp.given('st-mailer'), 'st-mail', 'a worker has a job');
-SELECT ok(taskq.unregister_worker('st-mailer'), 'and is unregistered');
-SELECT is(pg_temp.state('mail'), 'available 0', 'its job is given back');
-SELECT throws_ok($$ SELECT * FROM taskq.claim_job('st-mailer') $$, 'TQ012', 'worker "st-mailer" was unregistered', 'its id gets nothing');
-SELECT throws_ok($$ SELECT * FROM taskq.claim_job('st-mailer', '{st-mail}') $$, 'TQ012', 'worker "st-mailer" was unregistered', 'also with types');
-SELECT throws_ok($$ SELECT * FROM taskq.worker_heartbeat('st-mailer') $$, 'TQ012', NULL, 'nor is it alive');
-SELECT is(pg_temp.shown('st-mailer'), NULL, 'it is not among the workers');
-SELECT ok(NOT taskq.unregister_worker('st-mailer'), 'and not unregistered twice');
-SELECT is((SELECT string_agg(DISTINCT reason, ';') FROM taskq.explain_claim('st-mailer')), 'the worker was unregistered', 'explain_claim() says so of every route');
-SELECT ok(taskq.register_worker('st-mailer', '{st-mail}'), 'it can be registered anew, as a new one');
-SELECT is(pg_temp.given('st-mailer'), 'st-mail', 'and is given jobs again');
-SELECT ok(taskq.unregister_worker('st-new'), 'an implicit registration ends in the same way');
-SELECT throws_ok($$ SELECT * FROM taskq.claim_job('st-new', '{st-mail}') $$, 'TQ012', NULL, 'and does not come back by a claim');
+SELECT is(pg_temp.given('st-mailer'), 'st-mail', 'a worker claims a job');
+SELECT ok(taskq.unregister_worker('st-mailer'), 'the worker is unregistered');
+SELECT is(pg_temp.state('mail'), 'available 0', 'its job is released');
+SELECT throws_ok($$ SELECT * FROM taskq.claim_job('st-mailer') $$, 'TQ012', 'worker "st-mailer" was unregistered', 'a claim for the unregistered id is refused');
+SELECT throws_ok($$ SELECT * FROM taskq.claim_job('st-mailer', '{st-mail}') $$, 'TQ012', 'worker "st-mailer" was unregistered', 'a claim with types for the unregistered id is refused');
+SELECT throws_ok($$ SELECT * FROM taskq.worker_heartbeat('st-mailer') $$, 'TQ012', NULL, 'a heartbeat for the unregistered id is refused');
+SELECT is(pg_temp.shown('st-mailer'), NULL, 'taskq.workers does not show the unregistered worker');
+SELECT ok(NOT taskq.unregister_worker('st-mailer'), 'unregister_worker() returns false if it is repeated');
+SELECT is((SELECT string_agg(DISTINCT reason, ';') FROM taskq.explain_claim('st-mailer')), 'the worker was unregistered', 'explain_claim() gives the reason for every route');
+SELECT ok(taskq.register_worker('st-mailer', '{st-mail}'), 'the id can be registered again, as a new worker');
+SELECT is(pg_temp.given('st-mailer'), 'st-mail', 'the new worker is given jobs');
+SELECT ok(taskq.unregister_worker('st-new'), 'an implicit worker can be unregistered');
+SELECT throws_ok($$ SELECT * FROM taskq.claim_job('st-new', '{st-mail}') $$, 'TQ012', NULL, 'a claim does not register it again');
 
 -- whose registration it is ---------------------------------------------------------------
 SET LOCAL ROLE regress_standing_a;
-SELECT ok(taskq.register_worker('st-a', '{st-mail}'), 'a role registers a worker');
+SELECT ok(taskq.register_worker('st-a', '{st-mail}'), 'a role registers a worker that others try to end');
 SET LOCAL ROLE regress_standing_b;
-SELECT throws_ok($$ SELECT taskq.unregister_worker('st-a') $$, '42501', 'permission denied to unregister worker "st-a"', 'another cannot end it');
-SELECT throws_ok($$ SELECT taskq.drain_worker('st-a') $$, '42501', 'permission denied to drain worker "st-a"', 'nor drain it');
-SELECT throws_ok($$ SELECT taskq.register_worker('st-a', take_over => true) $$, '42501', 'permission denied to replace worker "st-a"', 'nor take it over');
-SELECT throws_ok($$ SELECT taskq.drain_worker('pool#1') $$, '42501', NULL, 'nor drain a background worker');
+SELECT throws_ok($$ SELECT taskq.unregister_worker('st-a') $$, '42501', 'permission denied to unregister worker "st-a"', 'another role cannot unregister it');
+SELECT throws_ok($$ SELECT taskq.drain_worker('st-a') $$, '42501', 'permission denied to drain worker "st-a"', 'another role cannot drain it');
+SELECT throws_ok($$ SELECT taskq.register_worker('st-a', take_over => true) $$, '42501', 'permission denied to replace worker "st-a"', 'another role cannot take it over');
+SELECT throws_ok($$ SELECT taskq.drain_worker('pool#1') $$, '42501', NULL, 'a worker''s role cannot drain a background worker');
 SET LOCAL ROLE regress_standing_c;
-SELECT ok(taskq.drain_worker('st-a'), 'a member of the role drains it');
-SELECT ok(NOT taskq.register_worker('st-a', take_over => true), 'takes it over');
+SELECT ok(taskq.drain_worker('st-a'), 'a member of the role can drain it');
+SELECT ok(NOT taskq.register_worker('st-a', take_over => true), 'a member of the role can take it over');
 SET LOCAL ROLE regress_standing_a;
-SELECT throws_ok($$ SELECT taskq.unregister_worker('st-a') $$, '42501', NULL, 'to whom it belongs from then on');
+SELECT throws_ok($$ SELECT taskq.unregister_worker('st-a') $$, '42501', NULL, 'the worker then belongs to that member');
 RESET ROLE;
 SELECT taskq.grant_access('regress_standing_b', 'admin') \gset
 SET LOCAL ROLE regress_standing_b;
-SELECT ok(taskq.unregister_worker('st-a'), 'an admin ends it');
+SELECT ok(taskq.unregister_worker('st-a'), 'an admin can unregister it');
 RESET ROLE;
 
 -- whose heartbeats and claims ----------------------------------------------------------------
 CREATE ROLE regress_standing_d;
 SELECT taskq.grant_access('regress_standing_d', 'worker'), pg_temp.add('own', 'st-mail'), pg_temp.add('first', 'st-image') \gset
 SET LOCAL ROLE regress_standing_a;
-SELECT ok(taskq.register_worker('st-own', '{st-mail}', max_concurrent_jobs => 1), 'a role registers a worker');
-SELECT is(pg_temp.given('st-own'), 'st-mail', 'and claims for it');
-SELECT is(pg_temp.given('st-first', 'st-image') LIKE 'st-image%', true, 'for another one without registering it');
+SELECT ok(taskq.register_worker('st-own', '{st-mail}', max_concurrent_jobs => 1), 'a role registers a worker with a limit');
+SELECT is(pg_temp.given('st-own'), 'st-mail', 'the role claims for the worker');
+SELECT is(pg_temp.given('st-first', 'st-image') LIKE 'st-image%', true, 'the role claims for another id without registering it');
 SET LOCAL ROLE regress_standing_d;
-SELECT throws_ok($$ SELECT * FROM taskq.worker_heartbeat('st-own') $$, '42501', 'permission denied to send heartbeats for worker "st-own"', 'another role is not told of the jobs of the first one');
-SELECT is(pg_temp.hint_of($$ SELECT * FROM taskq.worker_heartbeat('st-own') $$), 'A member of that role may, or a role with the access "operator".', 'the hint says who is');
-SELECT throws_ok($$ SELECT * FROM taskq.worker_heartbeat('st-own', '{}', '{}') $$, '42501', NULL, 'nor keeps it alive');
-SELECT throws_ok($$ SELECT * FROM taskq.worker_heartbeat('st-first') $$, '42501', NULL, 'nor is told of those of the other');
-SELECT throws_ok($$ SELECT * FROM taskq.claim_job('st-own') $$, '42501', 'permission denied to claim jobs for worker "st-own"', 'nor uses up what the worker may have');
-SELECT is(pg_temp.hint_of($$ SELECT * FROM taskq.claim_job('st-own') $$), 'Use another worker id. Programs that share one log in as the same role, or as members of it.', 'the hint says what to do');
-SELECT throws_ok($$ SELECT * FROM taskq.claim_jobs('st-first', 2, '{st-mail}') $$, '42501', NULL, 'nor claims for the other');
+SELECT throws_ok($$ SELECT * FROM taskq.worker_heartbeat('st-own') $$, '42501', 'permission denied to send heartbeats for worker "st-own"', 'another role cannot send heartbeats for the worker');
+SELECT is(pg_temp.hint_of($$ SELECT * FROM taskq.worker_heartbeat('st-own') $$), 'A member of that role may, or a role with the access "operator".', 'the hint says which roles may');
+SELECT throws_ok($$ SELECT * FROM taskq.worker_heartbeat('st-own', '{}', '{}') $$, '42501', NULL, 'another role cannot keep the worker alive');
+SELECT throws_ok($$ SELECT * FROM taskq.worker_heartbeat('st-first') $$, '42501', NULL, 'another role cannot send heartbeats for the implicit worker');
+SELECT throws_ok($$ SELECT * FROM taskq.claim_job('st-own') $$, '42501', 'permission denied to claim jobs for worker "st-own"', 'another role cannot claim for the worker');
+SELECT is(pg_temp.hint_of($$ SELECT * FROM taskq.claim_job('st-own') $$), 'Use another worker id. Programs that share one log in as the same role, or as members of it.', 'the hint says to use another id');
+SELECT throws_ok($$ SELECT * FROM taskq.claim_jobs('st-first', 2, '{st-mail}') $$, '42501', NULL, 'another role cannot claim for the implicit worker');
 SET LOCAL ROLE regress_standing_c;
-SELECT is(count(*), 1::bigint, 'a member of the role sends heartbeats') FROM taskq.worker_heartbeat('st-own') WHERE status = 'ok';
-SELECT lives_ok($$ SELECT * FROM taskq.claim_job('st-own') $$, 'and claims');
-SELECT lives_ok($$ SELECT * FROM taskq.claim_job() $$, 'what a session claims without an id is its own');
+SELECT is(count(*), 1::bigint, 'a member of the role can send heartbeats') FROM taskq.worker_heartbeat('st-own') WHERE status = 'ok';
+SELECT lives_ok($$ SELECT * FROM taskq.claim_job('st-own') $$, 'a member of the role can claim');
+SELECT lives_ok($$ SELECT * FROM taskq.claim_job() $$, 'a session can claim without an id');
 SET LOCAL ROLE regress_standing_d;
-SELECT lives_ok($$ SELECT * FROM taskq.claim_job() $$, 'as whichever role');
+SELECT lives_ok($$ SELECT * FROM taskq.claim_job() $$, 'a session can claim without an id as another role');
 RESET ROLE;
 GRANT regress_standing_a TO regress_standing_d;
 SET LOCAL ROLE regress_standing_d;
-SELECT lives_ok($$ SELECT * FROM taskq.claim_job('st-own') $$, 'a role claims from when it is a member');
+SELECT lives_ok($$ SELECT * FROM taskq.claim_job('st-own') $$, 'a role can claim after it became a member');
 RESET ROLE;
 REVOKE regress_standing_a FROM regress_standing_d;
 SET LOCAL ROLE regress_standing_d;
-SELECT throws_ok($$ SELECT * FROM taskq.claim_job('st-own') $$, '42501', NULL, 'until it is none');
+SELECT throws_ok($$ SELECT * FROM taskq.claim_job('st-own') $$, '42501', NULL, 'a role cannot claim after it is no longer a member');
 RESET ROLE;
 SELECT taskq.grant_access('regress_standing_d', 'operator') \gset
 SET LOCAL ROLE regress_standing_d;
-SELECT lives_ok($$ SELECT * FROM taskq.worker_heartbeat('st-own') $$, 'an operator sends heartbeats');
-SELECT lives_ok($$ SELECT * FROM taskq.claim_job('st-own') $$, 'and claims');
+SELECT lives_ok($$ SELECT * FROM taskq.worker_heartbeat('st-own') $$, 'an operator can send heartbeats');
+SELECT lives_ok($$ SELECT * FROM taskq.claim_job('st-own') $$, 'an operator can claim');
 RESET ROLE;
 
 -- without implicit workers -----------------------------------------------------------------
 SET LOCAL taskq.implicit_workers = off;
-SELECT throws_ok($$ SELECT * FROM taskq.claim_job() $$, 'TQ012', NULL, 'with taskq.implicit_workers off a session is given nothing');
-SELECT throws_ok($$ SELECT * FROM taskq.claim_job('st-other', '{st-mail}') $$, 'TQ012', NULL, 'nor who names types');
-SELECT lives_ok($$ SELECT * FROM taskq.claim_job('st-mailer') $$, 'but who is registered');
+SELECT throws_ok($$ SELECT * FROM taskq.claim_job() $$, 'TQ012', NULL, 'with taskq.implicit_workers off, a claim without an id is refused');
+SELECT throws_ok($$ SELECT * FROM taskq.claim_job('st-other', '{st-mail}') $$, 'TQ012', NULL, 'with taskq.implicit_workers off, a claim of an unregistered id is refused');
+SELECT lives_ok($$ SELECT * FROM taskq.claim_job('st-mailer') $$, 'with taskq.implicit_workers off, a registered worker can claim');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -174,7 +174,7 @@ SELECT results_eq($$ SELECT kind, handler, status FROM taskq.list_handlers() WHE
 		('stepwise', 'st.steps(pg_catalog.jsonb,pg_catalog.jsonb)', 'ok'), ('stepwise', 'st.whole_result(taskq.job)', 'ok') $$, 'list_handlers() shows procedures as stepwise');
 SELECT throws_ok(format('SELECT taskq.register_handler(''st-x'', %s::regprocedure, run_as => ''regress_stepwise'')', oid), '42P13', NULL, 'not ' || proname)
 FROM pg_proc WHERE pronamespace = 'st'::regnamespace AND proname LIKE 'bad%' ORDER BY proname;
-SELECT throws_ok($$ SELECT taskq.register_handler('st-x', 'st.plain(jsonb)', run_as => 'regress_stepwise', share_commit => true) $$, '22023', NULL, 'a procedure shares no commits');
+SELECT throws_ok($$ SELECT taskq.register_handler('st-x', 'st.plain(jsonb)', run_as => 'regress_stepwise', share_commit => true) $$, '22023', NULL, 'share_commit is refused for a procedure');
 SELECT lives_ok($$ SELECT taskq.register_handler('st-plain', 'st.plain(jsonb)', run_as => 'regress_stepwise', max_attempts => 1, version => '2.0', search_path => 'st, public', allow_override => true) $$,
 	'it can be registered again');
 
@@ -184,29 +184,29 @@ SELECT pg_temp.start(t, t) FROM unnest('{plain,whole,whole-result,in-sql,looks,r
 SELECT pg_temp.start('steps', 'three', '{"steps": 3}'), pg_temp.start('big', 'big', jsonb_build_object('big', repeat('x', 500000))) \gset
 COMMIT;
 SELECT ok(pg_temp.run(), 'the pool runs procedures');
-SELECT is(array_agg(DISTINCT pg_temp.attempts(name)), '{1 completed}', 'each job in one attempt') FROM j;
+SELECT is(array_agg(DISTINCT pg_temp.attempts(name)), '{1 completed}', 'each job completes in its first attempt') FROM j;
 SELECT is(count(DISTINCT x), 2::bigint, 'a commit makes two transactions') FROM st.log WHERE entry = 'plain';
-SELECT is(pg_temp.log('st-whole') || pg_temp.log('whole'), '{st-whole,whole}', 'the whole job is there, also after a commit');
-SELECT is(pg_temp.result('plain'), NULL, 'without an argument for it there is no result');
+SELECT is(pg_temp.log('st-whole') || pg_temp.log('whole'), '{st-whole,whole}', 'the job is available after a commit, too');
+SELECT is(pg_temp.result('plain'), NULL, 'a procedure without a result argument has no result');
 SELECT is(pg_temp.result('whole-result'), '{"task_type": "st-whole-result", "queue": "default", "priority": 0, "attempt": 1, "max_attempts": 1, "payload": {"n": "whole-result"}, "progress": null,
 	"tags": null, "tenant_id": null, "group_key": null, "required_capabilities": [], "timeout": null, "lease_expires_at": null, "checkpoint": null, "correlation_id": null}',
-	'the OUT argument is the result');
-SELECT is(pg_temp.result('three'), '{"from": 1}', 'so is INOUT');
-SELECT is(pg_temp.log('sql'), '{sql}', 'a procedure in SQL');
+	'an OUT argument is the result');
+SELECT is(pg_temp.result('three'), '{"from": 1}', 'an INOUT argument is the result');
+SELECT is(pg_temp.log('sql'), '{sql}', 'a procedure in SQL runs');
 SELECT is((pg_temp.result('big')->>0) || length(pg_temp.result('big')->>1), '5000001000000', 'payload and result may be large');
 SELECT is(pg_temp.log('three'), '{three: 1,three: 2,three: 3}', 'steps');
-SELECT is(count(DISTINCT x), 3::bigint, 'in transactions of their own') FROM st.log WHERE entry LIKE 'three%';
-SELECT is(progress::text || checkpoint::text, '3{"done": 3}', 'with progress and checkpoint') FROM taskq.all_jobs WHERE job_id = pg_temp.id('three');
+SELECT is(count(DISTINCT x), 3::bigint, 'each step has a transaction of its own') FROM st.log WHERE entry LIKE 'three%';
+SELECT is(progress::text || checkpoint::text, '3{"done": 3}', 'progress and checkpoint are stored') FROM taskq.all_jobs WHERE job_id = pg_temp.id('three');
 SELECT is(pg_temp.result('looks'), (SELECT jsonb_agg(v) FROM generate_series(1, 3),
 	LATERAL jsonb_array_elements('["st", "regress_stepwise", "regress_stepwise", "read committed", "off"]') v),
-	'search_path, role and mode of transactions hold over commit and rollback, whatever the role''s defaults are');
-SELECT is(pg_temp.result('rolls-back'), '["kept", null, "kept"]', 'a rollback takes back what was saved since the last commit');
-SELECT is(checkpoint, '"kept"', 'in the job too') FROM taskq.all_jobs WHERE job_id = pg_temp.id('rolls-back');
-SELECT is(pg_temp.result('meddles'), '["TQ008", "TQ008"]', 'it cannot settle or cancel its own job');
+	'search_path, role and mode of transactions are the same after commit and rollback, whatever the role''s defaults are');
+SELECT is(pg_temp.result('rolls-back'), '["kept", null, "kept"]', 'a rollback restores the checkpoint of the last commit');
+SELECT is(checkpoint, '"kept"', 'the job has that checkpoint, too') FROM taskq.all_jobs WHERE job_id = pg_temp.id('rolls-back');
+SELECT is(pg_temp.result('meddles'), '["TQ008", "TQ008"]', 'a procedure cannot settle or cancel its own job');
 SELECT results_eq($$ SELECT handler_version, worker_id LIKE 'st-one%', finished_at >= started_at FROM taskq.attempts WHERE job_id = pg_temp.id('three') $$,
-	$$ VALUES ('2.0', true, true) $$, 'the attempt has version and worker');
-SELECT results_eq($$ SELECT runs, completed, failed FROM taskq.stat_handlers WHERE task_type = 'st-steps' $$, $$ VALUES (1::bigint, 1::bigint, 0::bigint) $$, 'it is counted once');
-SELECT is((SELECT count(*) FROM st.log WHERE entry = 'must not stay'), 0::bigint, 'what was rolled back is gone');
+	$$ VALUES ('2.0', true, true) $$, 'taskq.attempts has the version and the worker');
+SELECT results_eq($$ SELECT runs, completed, failed FROM taskq.stat_handlers WHERE task_type = 'st-steps' $$, $$ VALUES (1::bigint, 1::bigint, 0::bigint) $$, 'stat_handlers counts the run once');
+SELECT is((SELECT count(*) FROM st.log WHERE entry = 'must not stay'), 0::bigint, 'rolled back writes are gone');
 
 -- what it returns ---------------------------------------------------------------
 TRUNCATE j, st.log;
@@ -215,13 +215,13 @@ SELECT pg_temp.start('returns', n, jsonb_build_object('what', what)) FROM (VALUE
 	('success', $q$ taskq.success('{"a": 1}') $q$), ('failure', $q$ taskq.failure('over quota', 'quota_error', 'QUOTA', retryable => false) $q$),
 	('snooze', $q$ CASE WHEN (taskq.current_job()).checkpoint IS NULL THEN taskq.snooze('1 h') END $q$), ('nothing', 'NULL::jsonb')) v (n, what) \g /dev/null
 COMMIT;
-SELECT ok(pg_temp.run(), 'results are judged as those of functions');
-SELECT is(pg_temp.result('success'), '{"a": 1}', 'success()');
-SELECT is(pg_temp.attempts('failure'), '1 failed quota_error TQ020', 'failure()');
-SELECT is(pg_temp.state('snooze'), 'scheduled 0', 'snooze()');
-SELECT is(pg_temp.state('nothing') || COALESCE(pg_temp.result('nothing')::text, ''), 'completed 1', 'NULL');
-SELECT is(pg_temp.log(), '{success,failure,snooze,nothing}', 'what they committed stays');
-SELECT is(taskq.cancel_job(pg_temp.id('snooze')), 'cancelled', 'a snoozed one waits like any');
+SELECT ok(pg_temp.run(), 'procedures with other results end');
+SELECT is(pg_temp.result('success'), '{"a": 1}', 'success() is the result');
+SELECT is(pg_temp.attempts('failure'), '1 failed quota_error TQ020', 'failure() fails the job');
+SELECT is(pg_temp.state('snooze'), 'scheduled 0', 'snooze() snoozes the job');
+SELECT is(pg_temp.state('nothing') || COALESCE(pg_temp.result('nothing')::text, ''), 'completed 1', 'NULL completes the job without a result');
+SELECT is(pg_temp.log(), '{success,failure,snooze,nothing}', 'their committed writes are kept');
+SELECT is(taskq.cancel_job(pg_temp.id('snooze')), 'cancelled', 'a snoozed job can be cancelled');
 
 -- errors --------------------------------------------------------------------------
 TRUNCATE j, st.log;
@@ -229,40 +229,40 @@ BEGIN;
 SELECT pg_temp.start('steps', 'once', '{"steps": 3, "fails": 2}'), pg_temp.start('retried', 'retried', '{"steps": 3, "fails": 2}'),
 	pg_temp.start('orphan', 'at the end'), pg_temp.start('orphan', 'at a step', '{"commits": true}'), pg_temp.start('short', 'short') \gset
 COMMIT;
-SELECT ok(pg_temp.run(), 'procedures fail');
-SELECT is(pg_temp.attempts('once'), '1 failed handler_error P0001', 'the attempt has failed');
-SELECT is(pg_temp.log('once'), '{once: 1,once: 2}', 'what it had committed stays');
-SELECT is(pg_temp.attempts('retried'), '1 failed handler_error P0001, 2 completed', 'the next attempt');
-SELECT is(pg_temp.log('retried'), '{retried: 1,retried: 2,retried: 3}', 'goes on from the last step''s checkpoint');
-SELECT is(pg_temp.attempts('at the end'), '1 failed handler_error 23503', 'a deferred constraint fails the last commit');
-SELECT is(pg_temp.attempts('at a step'), '1 failed handler_error 23503', 'and that of a step');
-SELECT is(pg_temp.log('first step') || pg_temp.log('not reached'), '{first step,first step}', 'behind which nothing runs');
-SELECT is(pg_temp.attempts('short'), '1 timeout timeout 57014', 'its timeout is over all steps');
-SELECT is(pg_temp.log('short'), '{short}', 'of which the first stays');
-SELECT is((SELECT count(*) FROM st.log WHERE entry = 'must not stay'), 0::bigint, 'the rest is rolled back');
+SELECT ok(pg_temp.run(), 'failing procedures end');
+SELECT is(pg_temp.attempts('once'), '1 failed handler_error P0001', 'an error fails the attempt');
+SELECT is(pg_temp.log('once'), '{once: 1,once: 2}', 'the writes committed before are kept');
+SELECT is(pg_temp.attempts('retried'), '1 failed handler_error P0001, 2 completed', 'the next attempt completes');
+SELECT is(pg_temp.log('retried'), '{retried: 1,retried: 2,retried: 3}', 'the next attempt continues from the last checkpoint');
+SELECT is(pg_temp.attempts('at the end'), '1 failed handler_error 23503', 'a deferred constraint that fails at the last commit fails the attempt');
+SELECT is(pg_temp.attempts('at a step'), '1 failed handler_error 23503', 'a deferred constraint that fails at a step fails the attempt');
+SELECT is(pg_temp.log('first step') || pg_temp.log('not reached'), '{first step,first step}', 'nothing runs after that step');
+SELECT is(pg_temp.attempts('short'), '1 timeout timeout 57014', 'the timeout applies to all steps together');
+SELECT is(pg_temp.log('short'), '{short}', 'the first step is kept');
+SELECT is((SELECT count(*) FROM st.log WHERE entry = 'must not stay'), 0::bigint, 'the remaining steps are rolled back');
 
 -- a running one ---------------------------------------------------------------------
 TRUNCATE j, st.log;
 SELECT pg_temp.start('waits', 'cancelled') \gset
-SELECT ok(pg_temp.runs('cancelled'), 'while it runs');
+SELECT ok(pg_temp.runs('cancelled'), 'a procedure runs its second step');
 SELECT results_eq($$ SELECT state, attempt, worker_id LIKE 'st-one%', lease_expires_at, started_at IS NOT NULL FROM taskq.all_jobs WHERE job_id = pg_temp.id('cancelled') $$,
-	$$ VALUES ('running', 1, true, NULL::timestamptz, true) $$, 'it is one running job without a lease');
+	$$ VALUES ('running', 1, true, NULL::timestamptz, true) $$, 'all_jobs shows one running job without a lease');
 SELECT results_eq($$ SELECT kind, running_jobs, current_job_id FROM taskq.workers WHERE pool = 'st-one' $$,
-	$$ SELECT 'background', 1, pg_temp.id('cancelled') $$, 'of one worker');
-SELECT throws_ok(format('SELECT taskq.retry_job(%s)', pg_temp.id('cancelled')), 'TQ008', NULL, 'that is not put back');
-SELECT throws_ok(format('SELECT taskq.discard_job(%s)', pg_temp.id('cancelled')), 'TQ008', NULL, 'nor discarded');
-SELECT is(taskq.heartbeat_job(job_id, epoch, '1 s'), 'ok', 'a heartbeat') FROM taskq.all_jobs WHERE job_id = pg_temp.id('cancelled');
-SELECT is(lease_expires_at, NULL, 'gives it no lease') FROM taskq.all_jobs WHERE job_id = pg_temp.id('cancelled');
-SELECT is(taskq.cancel_job(pg_temp.id('cancelled'), reason => 'no more'), 'requested', 'it is asked to be cancelled');
-SELECT ok(pg_temp.run(), 'and is');
-SELECT is(pg_temp.state('cancelled') || ': ' || pg_temp.attempts('cancelled'), 'cancelled 1: 1 cancelled cancelled', 'which ends the job');
-SELECT is(pg_temp.log(), '{cancelled}', 'and leaves its first step');
+	$$ SELECT 'background', 1, pg_temp.id('cancelled') $$, 'taskq.workers shows one worker with the job');
+SELECT throws_ok(format('SELECT taskq.retry_job(%s)', pg_temp.id('cancelled')), 'TQ008', NULL, 'retry_job() refuses the job');
+SELECT throws_ok(format('SELECT taskq.discard_job(%s)', pg_temp.id('cancelled')), 'TQ008', NULL, 'discard_job() refuses the job');
+SELECT is(taskq.heartbeat_job(job_id, epoch, '1 s'), 'ok', 'heartbeat_job() returns ok') FROM taskq.all_jobs WHERE job_id = pg_temp.id('cancelled');
+SELECT is(lease_expires_at, NULL, 'the heartbeat sets no lease') FROM taskq.all_jobs WHERE job_id = pg_temp.id('cancelled');
+SELECT is(taskq.cancel_job(pg_temp.id('cancelled'), reason => 'no more'), 'requested', 'cancel_job() returns requested');
+SELECT ok(pg_temp.run(), 'the run ends after the request');
+SELECT is(pg_temp.state('cancelled') || ': ' || pg_temp.attempts('cancelled'), 'cancelled 1: 1 cancelled cancelled', 'the job is cancelled');
+SELECT is(pg_temp.log(), '{cancelled}', 'its first step is kept');
 SELECT pg_temp.start('waits', 'settled') \gset
-SELECT ok(pg_temp.runs('settled'), 'somebody who knows the epoch of a run');
-SELECT ok(taskq.complete_job(job_id, epoch, '"by somebody else"'), 'can settle it') FROM taskq.all_jobs WHERE job_id = pg_temp.id('settled');
+SELECT ok(pg_temp.runs('settled'), 'another procedure runs its second step');
+SELECT ok(taskq.complete_job(job_id, epoch, '"by somebody else"'), 'another session can settle the job with its epoch') FROM taskq.all_jobs WHERE job_id = pg_temp.id('settled');
 SELECT pg_cancel_backend(pid) FROM taskq.workers WHERE pool = 'st-one' \g /dev/null
 SELECT pg_temp.start('plain', 'next') \gset
-SELECT ok(pg_temp.run(), 'the worker goes on');
+SELECT ok(pg_temp.run(), 'the run ends after that');
 SELECT is(pg_temp.state('settled') || pg_temp.result('settled'), 'completed 1"by somebody else"', 'the first settle counts');
 
 -- by hand ---------------------------------------------------------------------------
@@ -271,9 +271,9 @@ SELECT pg_temp.start('plain', 'by hand') \gset
 SELECT pg_temp.id('by hand') AS by_hand \gset
 SET SESSION AUTHORIZATION regress_stepwise;
 SET statement_timeout = 0;
-SELECT throws_ok(format('SELECT * FROM taskq.run_job(%s)', :by_hand), 'TQ002', NULL, 'run_job() cannot run a procedure');
-SELECT throws_ok(format('SELECT * FROM taskq.run_job(%s, ''st.plain(jsonb)'')', :by_hand), '2D000', NULL, 'given or registered');
-SELECT results_eq(format('SELECT state FROM taskq.run_job(%s, ''st.look(jsonb)'')', :by_hand), ARRAY['completed'], 'but a function in its place');
+SELECT throws_ok(format('SELECT * FROM taskq.run_job(%s)', :by_hand), 'TQ002', NULL, 'run_job() refuses a registered procedure');
+SELECT throws_ok(format('SELECT * FROM taskq.run_job(%s, ''st.plain(jsonb)'')', :by_hand), '2D000', NULL, 'run_job() refuses a given procedure');
+SELECT results_eq(format('SELECT state FROM taskq.run_job(%s, ''st.look(jsonb)'')', :by_hand), ARRAY['completed'], 'run_job() accepts a function instead');
 RESET SESSION AUTHORIZATION;
 SELECT taskq.resume_pool('st-one') \gset
 
@@ -283,26 +283,26 @@ BEGIN;
 SELECT pg_temp.start('look', 'before'), pg_temp.start('leaves', 'leaves'), pg_temp.start('look', 'after'),
 	pg_temp.start('leaves', 'fails', '{"fails": true}'), pg_temp.start('look', 'after a failure') \gset
 COMMIT;
-SELECT ok(pg_temp.run(), 'a procedure leaves what it can');
-SELECT is(pg_temp.attempts('leaves') || ', ' || pg_temp.attempts('fails'), '1 completed, 1 failed handler_error P0001', 'with its commits');
-SELECT is(pg_temp.result('before'), '[false, null, "st, public", "off", "read committed", false, "regress_stepwise", 0, 0, 0]', 'what a job finds');
-SELECT is(pg_temp.result('after'), pg_temp.result('before'), 'the next one finds too');
-SELECT is(pg_temp.result('after a failure'), pg_temp.result('before'), 'also when it has failed');
+SELECT ok(pg_temp.run(), 'a procedure that leaves session state behind ends');
+SELECT is(pg_temp.attempts('leaves') || ', ' || pg_temp.attempts('fails'), '1 completed, 1 failed handler_error P0001', 'one such job completes, and one fails');
+SELECT is(pg_temp.result('before'), '[false, null, "st, public", "off", "read committed", false, "regress_stepwise", 0, 0, 0]', 'the first job finds a clean session');
+SELECT is(pg_temp.result('after'), pg_temp.result('before'), 'a job after it finds a clean session');
+SELECT is(pg_temp.result('after a failure'), pg_temp.result('before'), 'a job after a failed one finds a clean session');
 
 -- another under its name ---------------------------------------------------------------
 DROP PROCEDURE st.plain(jsonb);
-SELECT ok(status LIKE 'unresolved%', 'a procedure that was dropped is unresolved') FROM taskq.get_handler_info('st-plain');
+SELECT ok(status LIKE 'unresolved%', 'a dropped procedure is unresolved') FROM taskq.get_handler_info('st-plain');
 CREATE FUNCTION st.plain(jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT $1';
-SELECT ok(status LIKE 'unresolved%', 'a function in its place is another handler') FROM taskq.get_handler_info('st-plain');
+SELECT ok(status LIKE 'unresolved%', 'a function of the same name is not used') FROM taskq.get_handler_info('st-plain');
 DROP FUNCTION st.plain(jsonb);
 CREATE PROCEDURE st.plain(jsonb) LANGUAGE sql AS '';
-SELECT is(status, 'ok', 'a procedure is found again') FROM taskq.get_handler_info('st-plain');
+SELECT is(status, 'ok', 'a procedure of the same name is found') FROM taskq.get_handler_info('st-plain');
 
 -- as it was ------------------------------------------------------------------------------
 SELECT taskq.unregister_handler(task_type) FROM taskq.list_handlers() WHERE task_type LIKE 'st-%' \g /dev/null
 SELECT taskq.drop_pool('st-one') \gset
 SELECT ok(pg_temp.came($$ SELECT NOT EXISTS (SELECT FROM taskq.workers WHERE pool = 'st-one') $$), 'the worker leaves');
-SELECT is_empty($$ SELECT FROM taskq.jobs j JOIN taskq.routes USING (route_id) WHERE task_type LIKE 'st-%' $$, 'no job is left over');
+SELECT is_empty($$ SELECT FROM taskq.jobs j JOIN taskq.routes USING (route_id) WHERE task_type LIKE 'st-%' $$, 'no job is left');
 SELECT taskq.revoke_access('regress_stepwise', a) FROM unnest('{producer,worker}'::text[]) a \g /dev/null
 DROP SCHEMA st CASCADE;
 DROP OWNED BY regress_stepwise, regress_stepwise_group;

@@ -20,20 +20,20 @@ CREATE FUNCTION pg_temp.foreign_rights() RETURNS TABLE (what text) LANGUAGE sql 
 		WHERE t.typnamespace = 'taskq'::regnamespace AND t.typelem = 0 AND c.relkind IS DISTINCT FROM 'v' AND a.grantee <> t.typowner
 	UNION ALL SELECT 'schema' FROM pg_namespace n, aclexplode(n.nspacl) a WHERE n.nspname = 'taskq' AND a.grantee <> n.nspowner $$;
 -- rights ------------------------------------------------------------------------
-SELECT is_empty('SELECT * FROM pg_temp.foreign_rights()', 'the installation gives nobody anything, whatever the default privileges are');
+SELECT is_empty('SELECT * FROM pg_temp.foreign_rights()', 'CREATE EXTENSION grants no rights, whatever the default privileges are');
 SELECT taskq.register_handler('guard'), taskq.create_queue('guard', events => true, retain_completed => '5 d', retain_events => '5 d') \g /dev/null
 SELECT taskq.cancel_job(taskq.enqueue_job('guard', queue => 'guard')) \g /dev/null
 SELECT taskq.prune() \g /dev/null
-SELECT cmp_ok((SELECT count(*) FROM pg_class WHERE relnamespace = 'taskq'::regnamespace AND relname ~ '^(job_history|event_log)_[0-9]{8}$' AND relkind = 'r'), '>=', 2::bigint, 'leaves are made later');
-SELECT is_empty('SELECT * FROM pg_temp.foreign_rights()', 'and give nobody anything, too');
+SELECT cmp_ok((SELECT count(*) FROM pg_class WHERE relnamespace = 'taskq'::regnamespace AND relname ~ '^(job_history|event_log)_[0-9]{8}$' AND relkind = 'r'), '>=', 2::bigint, 'partitions are created later');
+SELECT is_empty('SELECT * FROM pg_temp.foreign_rights()', 'new partitions have no rights of other roles');
 SELECT relname AS leaf FROM pg_class WHERE relnamespace = 'taskq'::regnamespace AND relname ~ '^job_history_[0-9]{8}$' AND relkind = 'r' ORDER BY relname DESC LIMIT 1 \gset
 GRANT SELECT, TRIGGER ON taskq.:leaf TO regress_guard_app;
 GRANT UPDATE (payload) ON taskq.:leaf TO regress_guard_app;
 GRANT USAGE ON TYPE taskq.:leaf TO PUBLIC;
 UPDATE taskq.installation SET database_name = 'elsewhere';
 ALTER FUNCTION taskq.prune() COST 2;
-SELECT is(taskq.adopt_database(), true, 'adopt_database()');
-SELECT is_empty('SELECT * FROM pg_temp.foreign_rights()', 'takes back what tables have brought from elsewhere');
+SELECT is(taskq.adopt_database(), true, 'adopt_database() returns true');
+SELECT is_empty('SELECT * FROM pg_temp.foreign_rights()', 'adopt_database() revokes rights that tables have brought from elsewhere');
 
 -- code ----------------------------------------------------------------------------
 CREATE SCHEMA guard;
@@ -69,7 +69,7 @@ SELECT throws_ok(sql, '0A000', 'taskq.' || t || ' takes no ' || what, 'refused: 
 	('jobs', 'such default', 'ALTER TABLE taskq.jobs ADD COLUMN x bigint DEFAULT guard.theirs(1)'),
 	('jobs', 'such statistics', 'CREATE STATISTICS guard.st ON (guard.theirs(route_id)), priority FROM taskq.jobs')
 ) v (t, what, sql) WHERE t <> 'queue_defs';
-SELECT throws_ok('ALTER TABLE taskq.jobs ADD FOREIGN KEY (route_id) REFERENCES taskq.queue_defs', '0A000', 'taskq.jobs takes no foreign keys', 'refused: of ours to ours');
+SELECT throws_ok('ALTER TABLE taskq.jobs ADD FOREIGN KEY (route_id) REFERENCES taskq.queue_defs', '0A000', 'taskq.jobs takes no foreign keys', 'refused: a foreign key between taskq''s tables');
 CREATE DOMAIN guard.calls AS integer CHECK (guard.theirs(VALUE) > 0);
 CREATE DOMAIN guard.over AS guard.calls;
 CREATE DOMAIN guard.fine AS integer CHECK (VALUE > 0);
@@ -79,7 +79,7 @@ SELECT throws_ok(sql, '0A000', 'taskq.jobs takes no such column', 'refused: ' ||
 	('ALTER TABLE taskq.jobs ADD COLUMN x guard.calls'),
 	('ALTER TABLE taskq.jobs ADD COLUMN x guard.over'),
 	('ALTER TABLE taskq.jobs ALTER route_id TYPE guard.theirs')) v (sql);
-SELECT throws_ok('CREATE INDEX ON taskq.jobs ((route_id::guard.calls))', '0A000', 'taskq.jobs takes no such index', 'refused: a domain of a superuser that calls a function of another');
+SELECT throws_ok('CREATE INDEX ON taskq.jobs ((route_id::guard.calls))', '0A000', 'taskq.jobs takes no such index', 'refused: a domain of a superuser that calls a function of another role');
 SELECT throws_ok(sql, '0A000', what || ' cannot be changed', 'refused: ' || sql) FROM (VALUES
 	('the persistence of taskq.jobs', 'ALTER TABLE taskq.jobs SET UNLOGGED'),
 	('the definition of taskq.job_id_seq', 'ALTER SEQUENCE taskq.job_id_seq RESTART'),
@@ -99,9 +99,9 @@ SELECT throws_ok(sql, '0A000', what || ' belongs to extension taskq and cannot b
 	('table taskq.' || :'leaf', 'ALTER EXTENSION plpgsql ADD TABLE taskq.' || :'leaf')) v (what, sql);
 SELECT throws_ok(sql, '0A000', 'the members of extension taskq cannot be changed', 'refused: ' || sql) FROM (VALUES
 	('ALTER EXTENSION taskq DROP TABLE taskq.jobs'), ('ALTER EXTENSION taskq DROP FUNCTION taskq.prune()'), ('ALTER EXTENSION taskq ADD SCHEMA guard')) v (sql);
-SELECT lives_ok('ALTER FUNCTION guard.same DEPENDS ON EXTENSION plpgsql; ALTER FUNCTION guard.same NO DEPENDS ON EXTENSION plpgsql', 'allowed for functions of users');
+SELECT lives_ok('ALTER FUNCTION guard.same DEPENDS ON EXTENSION plpgsql; ALTER FUNCTION guard.same NO DEPENDS ON EXTENSION plpgsql', 'allowed: DEPENDS ON EXTENSION for functions of users');
 CREATE INDEX of_users ON taskq.jobs (correlation_id);
-SELECT lives_ok('ALTER INDEX taskq.of_users DEPENDS ON EXTENSION plpgsql; ALTER INDEX taskq.of_users NO DEPENDS ON EXTENSION plpgsql', 'and for their indexes');
+SELECT lives_ok('ALTER INDEX taskq.of_users DEPENDS ON EXTENSION plpgsql; ALTER INDEX taskq.of_users NO DEPENDS ON EXTENSION plpgsql', 'allowed: DEPENDS ON EXTENSION for indexes of users');
 -- a partition is treated like its table
 SELECT throws_ok(sql, '0A000', what || 'taskq.' || :'leaf' || ' belongs to extension taskq and cannot be changed so', 'refused: ' || replace(sql, :'leaf', 'leaf')) FROM (VALUES
 	('"payload" of ', 'ALTER TABLE taskq.' || :'leaf' || ' ALTER payload SET NOT NULL'),
@@ -115,14 +115,14 @@ SELECT lives_ok(sql, 'allowed: ' || replace(sql, :'leaf', 'leaf')) FROM (VALUES
 	('ALTER TABLE taskq.' || :'leaf' || ' ALTER mine SET DEFAULT 1'), ('ALTER TABLE taskq.' || :'leaf' || ' SET (fillfactor = 70)'),
 	('ALTER TABLE taskq.' || :'leaf' || ' ALTER payload SET STATISTICS 10')) v (sql);
 ALTER TABLE taskq.job_history DROP COLUMN mine;
-SELECT matches(pg_temp.hint_of('ALTER TABLE taskq.jobs SET UNLOGGED'), 'many jobs in one call', 'with a hint');
+SELECT matches(pg_temp.hint_of('ALTER TABLE taskq.jobs SET UNLOGGED'), 'many jobs in one call', 'the hint says how to write faster');
 SELECT lives_ok(sql, 'allowed: ' || sql) FROM (VALUES
 	('ALTER TABLE taskq.jobs ADD COLUMN x guard.fine'), ('ALTER TABLE taskq.jobs DROP COLUMN x')) v (sql);
 CREATE TABLE guard.attached (LIKE taskq.job_history);
 SELECT throws_ok($$ ALTER TABLE taskq.job_history ATTACH PARTITION guard.attached FOR VALUES FROM ('2000-01-01') TO ('2000-01-02') $$, '0A000', 'taskq.job_history takes no children', 'refused: a partition from elsewhere');
-SELECT throws_ok($$ ALTER TABLE guard.attached INHERIT taskq.jobs $$, '42804', NULL, 'what PostgreSQL refuses it refuses');
-SELECT matches(pg_temp.hint_of('CREATE TRIGGER t AFTER INSERT ON taskq.jobs EXECUTE FUNCTION guard.fire()'), 'taskq.read_events', 'the hint says what else to do');
-SELECT matches(pg_temp.detail_of('CREATE INDEX ON taskq.jobs (guard.theirs(route_id))'), 'belongs neither to a superuser', 'the detail whose code may be there');
+SELECT throws_ok($$ ALTER TABLE guard.attached INHERIT taskq.jobs $$, '42804', NULL, 'refused by PostgreSQL: INHERIT of a table with other columns');
+SELECT matches(pg_temp.hint_of('CREATE TRIGGER t AFTER INSERT ON taskq.jobs EXECUTE FUNCTION guard.fire()'), 'taskq.read_events', 'the hint says what to use instead');
+SELECT matches(pg_temp.detail_of('CREATE INDEX ON taskq.jobs (guard.theirs(route_id))'), 'belongs neither to a superuser', 'the detail says whose code is allowed');
 SELECT lives_ok(sql, 'allowed: ' || sql) FROM (VALUES
 	('CREATE INDEX ON taskq.jobs (tenant_id)'),
 	($$CREATE INDEX ON taskq.jobs ((payload->>'customer')) WHERE gate = 'o'$$),
@@ -136,12 +136,12 @@ SELECT lives_ok(sql, 'allowed: ' || sql) FROM (VALUES
 
 -- made where nobody saw it -----------------------------------------------------------
 UPDATE pg_class SET relrowsecurity = true WHERE oid = 'taskq.access_grants'::regclass;
-SELECT throws_ok($$ SELECT taskq.grant_access('regress_guard_app', 'producer') $$, '55000', 'table taskq.access_grants has row-level security', 'a table is looked at before a statement is run on it');
+SELECT throws_ok($$ SELECT taskq.grant_access('regress_guard_app', 'producer') $$, '55000', 'table taskq.access_grants has row-level security', 'a table with row-level security is refused before a statement uses it');
 UPDATE pg_class SET relrowsecurity = false WHERE oid = 'taskq.access_grants'::regclass;
 UPDATE pg_class SET relrowsecurity = true WHERE oid = 'taskq.jobs'::regclass;
-SELECT throws_ok($$ SELECT taskq.enqueue_job('guard') $$, '55000', 'table taskq.jobs has row-level security', 'and before rows are written');
+SELECT throws_ok($$ SELECT taskq.enqueue_job('guard') $$, '55000', 'table taskq.jobs has row-level security', 'a table with row-level security is refused before rows are written');
 UPDATE pg_class SET relrowsecurity = false WHERE oid = 'taskq.jobs'::regclass;
-SELECT lives_ok($$ SELECT taskq.enqueue_job('guard') $$, 'without it all is well');
+SELECT lives_ok($$ SELECT taskq.enqueue_job('guard') $$, 'an enqueue succeeds without row-level security');
 
 -- settings of the caller ---------------------------------------------------------------
 SELECT taskq.alter_queue('guard', retain_completed => '20 d', retain_events => '20 d') \g /dev/null
@@ -151,8 +151,8 @@ SET LOCAL default_tablespace = 'pg_global'; -- which cannot contain such a table
 SET LOCAL transform_null_equals = on;
 SET LOCAL DateStyle = 'German';
 SELECT taskq.cancel_job(taskq.enqueue_job('guard', queue => 'guard')) \g /dev/null
-SELECT lives_ok('SELECT taskq.prune()', 'leaves are made by no setting of the caller''s');
-SELECT is_empty($$ SELECT relname FROM pg_class c JOIN pg_am a ON a.oid = c.relam WHERE relnamespace = 'taskq'::regnamespace AND amname = 'regress_heap' $$, 'nor of a kind that the caller chose');
+SELECT lives_ok('SELECT taskq.prune()', 'prune() does not depend on the caller''s settings');
+SELECT is_empty($$ SELECT relname FROM pg_class c JOIN pg_am a ON a.oid = c.relam WHERE relnamespace = 'taskq'::regnamespace AND amname = 'regress_heap' $$, 'new partitions do not have the caller''s table access method');
 SELECT * FROM finish();
 ROLLBACK;
 DROP EXTENSION taskq;

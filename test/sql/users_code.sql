@@ -105,14 +105,14 @@ SELECT is(pg_temp.obeys(sql), 'done', sql) FROM (VALUES
 	('DECLARE mine CURSOR FOR SELECT 1'), ('DECLARE mine CURSOR FOR SELECT 2'),
 	('DO $x$ DECLARE r refcursor; n integer; BEGIN OPEN r FOR SELECT 1; MOVE r; CLOSE r; FOR n IN SELECT 1 LOOP END LOOP; END $x$')) v (sql);
 SELECT is(pg_temp.obeys(sql, 'uc-domain'), answer, 'a constraint: ' || sql) FROM (VALUES ('CLOSE c', '42501'), ('FETCH c', '55000'), ('SELECT uc.insist(''c'')', 'done')) v (sql, answer);
-SELECT is(pg_temp.obeys('DO $x$ BEGIN PERFORM uc.insist(''c''); RAISE EXCEPTION ''no''; END $x$'), 'TQ009', 'an error with the cursors hidden');
+SELECT is(pg_temp.obeys('DO $x$ BEGIN PERFORM uc.insist(''c''); RAISE EXCEPTION ''no''; END $x$'), 'TQ009', 'an error while the caller''s cursors are hidden is reported');
 ROLLBACK TO s;
-SELECT throws_ok($$ SELECT taskq.enqueue_jobs('uc-obey', ARRAY[pg_temp.payload('SELECT uc.insist(''c'')'), pg_temp.payload('FETCH c')]) $$, '55000', NULL, 'the second of two');
+SELECT throws_ok($$ SELECT taskq.enqueue_jobs('uc-obey', ARRAY[pg_temp.payload('SELECT uc.insist(''c'')'), pg_temp.payload('FETCH c')]) $$, '55000', NULL, 'the second payload of two is refused');
 FETCH c;
-SELECT is(array_agg(name ORDER BY name), '{c,h}', 'what was opened is gone, what was there is there') FROM pg_cursors WHERE NOT name LIKE '<unnamed%' AND name <> '';
+SELECT is(array_agg(name ORDER BY name), '{c,h}', 'cursors of the code are closed, and those of the caller are kept') FROM pg_cursors WHERE NOT name LIKE '<unnamed%' AND name <> '';
 SELECT pg_temp.add('retry', 'uc-retry'), pg_temp.take('uc-w', 'uc-retry') \gset
-SELECT is(taskq.fail_job(pg_temp.id('retry'), pg_temp.e('retry'), 'SELECT uc.insist(''c'')'), true, 'a retry function has no cursors either');
-SELECT is(state || ' ' || (run_at < now() + '10 min'), 'retryable true', 'it answers all the same') FROM taskq.all_jobs WHERE job_id = pg_temp.id('retry');
+SELECT is(taskq.fail_job(pg_temp.id('retry'), pg_temp.e('retry'), 'SELECT uc.insist(''c'')'), true, 'fail_job() returns true if a retry function tries to use the caller''s cursors');
+SELECT is(state || ' ' || (run_at < now() + '10 min'), 'retryable true', 'the delay of that retry function is used') FROM taskq.all_jobs WHERE job_id = pg_temp.id('retry');
 FETCH c;
 FETCH h;
 -- loops of the caller, whose portals are between two fetches
@@ -129,11 +129,11 @@ BEGIN
 		RAISE EXCEPTION 'the loop ended with %', all_of;
 	END IF;
 END $$;
-SELECT pass('a loop over a query is not disturbed');
+SELECT pass('a loop over a query continues');
 COMMIT;
 FETCH h;
 CLOSE h;
-SELECT is(rolsuper, false, 'and nobody has become a superuser') FROM pg_roles WHERE rolname = 'regress_uc';
+SELECT is(rolsuper, false, 'the role has not become a superuser') FROM pg_roles WHERE rolname = 'regress_uc';
 
 -- other languages
 SELECT bool_or(name = 'plperl') AS perl, bool_or(name = 'plpython3u') AS python FROM pg_available_extensions \gset
@@ -173,9 +173,9 @@ SELECT taskq.register_handler('uc-perl', validator => 'uc.perl(jsonb)'), taskq.r
 RESET ROLE;
 BEGIN;
 DECLARE c CURSOR FOR SELECT 'caller ' || n FROM generate_series(1, 9) n;
-SELECT is(pg_temp.detail_of($$ SELECT taskq.validate_task('uc-perl', '{}') $$), 'error error error error 1 error', 'PL/Perl has its own cursors only');
-SELECT throws_like($$ SELECT taskq.validate_task('uc-perl', '{"close": true}') $$, '%', 'nor does it unpin one');
-SELECT is(pg_temp.detail_of($$ SELECT taskq.validate_task('uc-python', '{}') $$), '42501 55000 42501 42501 done 1', 'so has PL/Python');
+SELECT is(pg_temp.detail_of($$ SELECT taskq.validate_task('uc-perl', '{}') $$), 'error error error error 1 error', 'PL/Perl can use only its own cursors');
+SELECT throws_like($$ SELECT taskq.validate_task('uc-perl', '{"close": true}') $$, '%', 'PL/Perl cannot unpin a cursor');
+SELECT is(pg_temp.detail_of($$ SELECT taskq.validate_task('uc-python', '{}') $$), '42501 55000 42501 42501 done 1', 'PL/Python can use only its own cursors');
 FETCH c;
 COMMIT;
 
@@ -243,10 +243,10 @@ SELECT is(pg_temp.tries(sql), answer, sql) FROM (VALUES
 	('SELECT current_user', 'regress_uc'), ('SELECT count(*) FROM uc.t', '0'), ('SELECT max(a) FROM (VALUES (1), (2)) v (a)', '2'), ('SELECT length(md5(random()::text)) + length(gen_random_uuid()::text)', '68'),
 	('SELECT clock_timestamp() >= now()', 'true'), ('SELECT uc.its_own()', '01'), ('SELECT to_jsonb(now()) IS NOT NULL', 'true'), ('SELECT pg_sleep(0) IS NOT NULL', 'true'), ('SELECT uc.writable()', '25001'), ('SELECT uc.parallel()', '42501'), ('SELECT uc.assigns()', '42501'), ('SELECT uc.assigns()', '42501'), ('SELECT uc.ends()', '55P02'), ('SELECT uc.seeds()', '55P02')) v (sql, answer);
 
-SELECT is(count(*), 1::bigint, 'the caller has the lock that it had') FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND objid = 17 AND classid = 0;
-SELECT is((SELECT lastval() WHERE n > 0 AND pg_temp.tries('SELECT nextval(''uc.t_b_seq'')') = '42501'), n, 'its last value') FROM (SELECT nextval('uc.caller_b_seq') AS n OFFSET 0) x;
-SELECT is(pg_listening_channels(), 'uc_secret', 'its channel');
-SELECT throws_ok('SET CONSTRAINTS ALL IMMEDIATE', '23505', NULL, 'and its deferred constraints');
+SELECT is(count(*), 1::bigint, 'the caller still has its lock') FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND objid = 17 AND classid = 0;
+SELECT is((SELECT lastval() WHERE n > 0 AND pg_temp.tries('SELECT nextval(''uc.t_b_seq'')') = '42501'), n, 'the caller still has its lastval()') FROM (SELECT nextval('uc.caller_b_seq') AS n OFFSET 0) x;
+SELECT is(pg_listening_channels(), 'uc_secret', 'the caller still has its channel');
+SELECT throws_ok('SET CONSTRAINTS ALL IMMEDIATE', '23505', NULL, 'the caller still has its deferred constraints');
 ROLLBACK;
 UNLISTEN *;
 SELECT pg_advisory_unlock(17) \g /dev/null
@@ -309,7 +309,7 @@ SELECT is(pg_temp.tries(sql), '42501', sql) FROM unnest(ARRAY[
 SET ROLE regress_uc;
 CREATE FUNCTION uc.garbles() RETURNS integer LANGUAGE plpgsql SET client_encoding = 'LATIN1' AS $$ BEGIN RAISE WARNING 'x'; RETURN 1; END $$;
 RESET ROLE;
-SELECT is(pg_temp.tries('SELECT uc.garbles()'), '55P02', 'how the client reads');
+SELECT is(pg_temp.tries('SELECT uc.garbles()'), '55P02', 'the client encoding cannot be changed');
 
 -- what the caller does ----------------------------------------------------------
 SET ROLE regress_uc;
@@ -338,7 +338,7 @@ EXCEPTION WHEN OTHERS THEN
 	GET STACKED DIAGNOSTICS said = PG_EXCEPTION_DETAIL;
 	RETURN said;
 END $$;
-SELECT ok(said LIKE '%uc.context%' AND said NOT LIKE '%xyzzy%', 'the context of an error says nothing of the caller') FROM pg_temp.xyzzy() said;
+SELECT ok(said LIKE '%uc.context%' AND said NOT LIKE '%xyzzy%', 'the context of an error does not contain the caller''s statements') FROM pg_temp.xyzzy() said;
 CREATE FUNCTION pg_temp.told() RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	said text;
@@ -348,7 +348,7 @@ EXCEPTION WHEN undefined_table THEN
 	GET STACKED DIAGNOSTICS said = PG_EXCEPTION_CONTEXT;
 	RETURN said;
 END $$;
-SELECT matches(pg_temp.told(), 'uc.broken.*payload of task type "uc-broken".*pg_temp.*told', 'the caller is told all of it');
+SELECT matches(pg_temp.told(), 'uc.broken.*payload of task type "uc-broken".*pg_temp.*told', 'the caller gets the complete context');
 
 -- settings that change what is read and written ------------------------------------
 CREATE FUNCTION pg_temp.look() RETURNS text LANGUAGE sql AS $look$ VALUES ($$ SELECT concat_ws('|', E'\\' = '\', timestamptz '01/02/2026 00:00+00', interval '1 day -2 hours', '\x5c'::bytea, 0.1::float8 + 0.2, array_length('{NULL}'::text[], 1), to_char(date '2026-03-01', 'TMMonth'), to_char(1234.5, '9G999D9'), quote_ident('plain'), '{NULL}'::text[]) $$) $look$;
@@ -361,7 +361,7 @@ BEGIN
 END $$;
 CREATE FUNCTION pg_temp.by_hand() RETURNS text LANGUAGE sql AS $$ SELECT result #>> '{}' FROM taskq.run_job(taskq.enqueue_job('uc-hand', pg_temp.payload(pg_temp.look())), 'uc.looks(jsonb)') $$;
 CREATE TEMP TABLE seen AS SELECT pg_temp.tries(pg_temp.look()) AS tried;
-SELECT is(tried, 't|2026-01-02 00:00:00+00|1 day -02:00:00|\x5c|0.30000000000000004|1|March| 1,234.5|plain|{NULL}', 'users'' code reads and writes by fixed settings') FROM seen;
+SELECT is(tried, 't|2026-01-02 00:00:00+00|1 day -02:00:00|\x5c|0.30000000000000004|1|March| 1,234.5|plain|{NULL}', 'users'' code uses fixed settings for input and output') FROM seen;
 SET client_min_messages = error;
 BEGIN;
 SET LOCAL standard_conforming_strings = off;
@@ -377,18 +377,18 @@ SET LOCAL backslash_quote = on;
 SET LOCAL default_text_search_config = 'german';
 SET LOCAL timezone_abbreviations = 'Australia';
 SET LOCAL plpgsql.check_asserts = off;
-SELECT is(pg_temp.tries(pg_temp.look()), tried, 'whatever the caller''s are') FROM seen;
-SELECT is(pg_temp.by_hand(), tried, 'for what is run by hand as well') FROM seen;
+SELECT is(pg_temp.tries(pg_temp.look()), tried, 'these do not depend on the caller''s settings') FROM seen;
+SELECT is(pg_temp.by_hand(), tried, 'these apply to runs by hand, too') FROM seen;
 SELECT is(pg_temp.tries(sql), answer, what) FROM (VALUES
-	('SELECT to_tsvector($x$running$x$)::text', $x$'running':1$x$, 'what a search finds'),
-	('SELECT count(*) FROM (VALUES (1)) v (a) WHERE NULLIF(a, 1) = NULL', '0', 'what NULL equals')) v (sql, answer, what);
-SELECT is(pg_temp.obeys('DO $x$ BEGIN ASSERT false; END $x$'), 'TQ009', 'an assertion is one');
-SELECT is(format('%s %s %s %s', current_setting('standard_conforming_strings'), current_setting('datestyle'), current_setting('timezone'), current_setting('bytea_output')), 'off SQL, DMY Asia/Tokyo escape', 'the caller keeps its own');
+	('SELECT to_tsvector($x$running$x$)::text', $x$'running':1$x$, 'text search uses a fixed configuration'),
+	('SELECT count(*) FROM (VALUES (1)) v (a) WHERE NULLIF(a, 1) = NULL', '0', 'transform_null_equals is off')) v (sql, answer, what);
+SELECT is(pg_temp.obeys('DO $x$ BEGIN ASSERT false; END $x$'), 'TQ009', 'plpgsql.check_asserts is on');
+SELECT is(format('%s %s %s %s', current_setting('standard_conforming_strings'), current_setting('datestyle'), current_setting('timezone'), current_setting('bytea_output')), 'off SQL, DMY Asia/Tokyo escape', 'the caller''s settings are kept');
 ROLLBACK;
 SET exit_on_error = on;
 SELECT taskq.validate_task('uc-obey', pg_temp.payload('SELECT uc.insist(''x'') UNION ALL SELECT uc.insist(''y'')')) \g /dev/null
 RESET exit_on_error;
-SELECT pass('an error that the code catches is not the end of a session that ends at errors');
+SELECT pass('an error that the code catches does not end a session with exit_on_error');
 SET client_min_messages = warning;
 
 -- time ---------------------------------------------------------------------------
@@ -418,8 +418,8 @@ SELECT is(pg_temp.message_of(format('SELECT taskq.validate_task(%L, %L)', t, pg_
 FROM (VALUES ('uc-obey', 'validator uc.obey(pg_catalog.jsonb)'), ('uc-domain', 'payload type uc.obeyed')) v (t, what);
 SET taskq.validation_timeout = '1 min';
 SET statement_timeout = '200 ms';
-SELECT is(pg_temp.message_of(format('SELECT taskq.validate_task(''uc-obey'', %L)', pg_temp.payload('SELECT uc.sleeps(false)'))), 'canceling statement due to statement timeout', 'the caller''s timeout is the caller''s');
-SELECT is(pg_temp.message_of(format('SELECT taskq.validate_task(''uc-obey'', %L)', pg_temp.payload('SELECT uc.sleeps(true)'))), 'canceling statement due to statement timeout', 'and is not swallowed');
+SELECT is(pg_temp.message_of(format('SELECT taskq.validate_task(''uc-obey'', %L)', pg_temp.payload('SELECT uc.sleeps(false)'))), 'canceling statement due to statement timeout', 'the caller''s statement_timeout cancels the statement');
+SELECT is(pg_temp.message_of(format('SELECT taskq.validate_task(''uc-obey'', %L)', pg_temp.payload('SELECT uc.sleeps(true)'))), 'canceling statement due to statement timeout', 'users'' code cannot catch that');
 RESET statement_timeout;
 RESET taskq.validation_timeout;
 
@@ -431,7 +431,7 @@ INSERT INTO uc.long VALUES (repeat('too long ', 20000));
 CREATE FUNCTION uc.verbose(p jsonb) RETURNS text LANGUAGE sql AS $$ SELECT said FROM uc.long $$;
 SELECT taskq.register_handler('uc-verbose', validator => 'uc.verbose(jsonb)') \g /dev/null
 RESET ROLE;
-SELECT matches(pg_temp.detail_of($$ SELECT taskq.validate_task('uc-verbose', '{}') $$), '^too long too long', 'what is answered may come from a table');
+SELECT matches(pg_temp.detail_of($$ SELECT taskq.validate_task('uc-verbose', '{}') $$), '^too long too long', 'the text of a validator may come from a table');
 
 -- what it calls is dropped -------------------------------------------------------
 -- PostgreSQL's own error, if that happens between plan and execution
@@ -441,11 +441,11 @@ FROM (VALUES ('uc-obey', 'cache lookup failed for function 1', '42883'), ('uc-do
 
 -- placeholders ---------------------------------------------------------------------
 SET ROLE regress_uc;
-SELECT throws_ok($$ CREATE FUNCTION uc.places(jsonb) RETURNS text LANGUAGE sql SET uc.unknown = 'x' AS 'SELECT NULL::text' $$, '42501', NULL, 'no function of an ordinary role names a setting that nobody knows');
+SELECT throws_ok($$ CREATE FUNCTION uc.places(jsonb) RETURNS text LANGUAGE sql SET uc.unknown = 'x' AS 'SELECT NULL::text' $$, '42501', NULL, 'an ordinary role cannot create a function with an unknown setting');
 RESET ROLE;
 GRANT SET ON PARAMETER uc.unknown TO regress_uc;
 SET ROLE regress_uc;
-SELECT lives_ok($$ CREATE FUNCTION uc.places(jsonb) RETURNS text LANGUAGE sql SET uc.unknown = 'x' AS 'SELECT NULL::text' $$, 'unless the role was granted it');
+SELECT lives_ok($$ CREATE FUNCTION uc.places(jsonb) RETURNS text LANGUAGE sql SET uc.unknown = 'x' AS 'SELECT NULL::text' $$, 'a role that was granted the setting can');
 RESET ROLE;
 REVOKE SET ON PARAMETER uc.unknown FROM regress_uc;
 

@@ -38,71 +38,71 @@ FROM (VALUES
 	(NULL, '1', false), ('1', NULL, true), (NULL, NULL, true)) AS x (v, m, expected);
 
 -- what enqueue_job accepts
-SELECT throws_ok($$ SELECT taskq.enqueue_job('ver-a', min_version => '') $$, '22023', NULL, 'an empty min_version is refused');
-SELECT throws_ok($$ SELECT taskq.enqueue_job('ver-a', min_version => repeat('1', 64)) $$, '22023', NULL, 'and one of more than 63 bytes');
-SELECT throws_ok($$ SELECT taskq.register_handler('ver-a', version => repeat('1', 64)) $$, '22023', NULL, 'as a handler''s version is');
+SELECT throws_ok($$ SELECT taskq.enqueue_job('ver-a', min_version => '') $$, '22023', NULL, 'min_version must not be empty');
+SELECT throws_ok($$ SELECT taskq.enqueue_job('ver-a', min_version => repeat('1', 64)) $$, '22023', NULL, 'min_version must not be longer than 63 bytes');
+SELECT throws_ok($$ SELECT taskq.register_handler('ver-a', version => repeat('1', 64)) $$, '22023', NULL, 'version must not be longer than 63 bytes');
 
 -- external workers
 SELECT taskq.register_handler('ver-ext', version => '1.9') \gset
 SELECT pg_temp.add('new', 'ver-ext', '1.10'), pg_temp.add('newest', 'ver-ext', '2'), pg_temp.add('any', 'ver-ext', NULL), pg_temp.add('old', 'ver-ext', '1.2') \gset
-SELECT is(pg_temp.state('new'), 'available 0', 'a job for a newer handler is there');
-SELECT is(pg_temp.take('ver-ext'), 'any', 'jobs without min_version are claimed');
-SELECT is(pg_temp.take('ver-ext'), 'old', 'and those for an older handler');
-SELECT is(pg_temp.take('ver-ext'), NULL, 'those for a newer one are not');
-SELECT is(pg_temp.waiting('ver-ext'), '1.10 1 handler version is older than min_version, 2 1 handler version is older than min_version', 'and the view says why, a row a version');
-SELECT ok(taskq.release_job(pg_temp.id('old'), pg_temp.e('old')), 'given back');
+SELECT is(pg_temp.state('new'), 'available 0', 'a job for a newer handler is available');
+SELECT is(pg_temp.take('ver-ext'), 'any', 'a job without min_version is claimed');
+SELECT is(pg_temp.take('ver-ext'), 'old', 'a job for an older handler is claimed');
+SELECT is(pg_temp.take('ver-ext'), NULL, 'a job for a newer handler is not claimed');
+SELECT is(pg_temp.waiting('ver-ext'), '1.10 1 handler version is older than min_version, 2 1 handler version is older than min_version', 'unroutable_jobs has the reason, and one row for each version');
+SELECT ok(taskq.release_job(pg_temp.id('old'), pg_temp.e('old')), 'the job for the older handler is released');
 SELECT taskq.register_handler('ver-ext', version => '1.2', allow_override => true) \gset
-SELECT is(pg_temp.take('ver-ext'), 'old', 'an older handler takes what it is new enough for');
+SELECT is(pg_temp.take('ver-ext'), 'old', 'an older handler takes a job with a lower min_version');
 SELECT taskq.release_job(pg_temp.id('old'), pg_temp.e('old')), taskq.register_handler('ver-ext', allow_override => true) \gset
-SELECT is(pg_temp.take('ver-ext'), NULL, 'a handler without a version takes none that want one');
+SELECT is(pg_temp.take('ver-ext'), NULL, 'a handler without a version takes no job with min_version');
 SELECT taskq.register_handler('ver-ext', version => '1.10.0', allow_override => true) \gset
-SELECT is(pg_temp.take('ver-ext') || ' ' || pg_temp.take('ver-ext'), 'new old', 'a newer one takes those that waited for it, in order');
-SELECT is(pg_temp.take('ver-ext'), NULL, 'and no others');
-SELECT is(pg_temp.waiting('ver-ext'), '2 1 handler version is older than min_version', 'the view follows');
-SELECT ok(taskq.complete_job(pg_temp.id('new'), pg_temp.e('new')), 'complete');
-SELECT is(attempt || ' ' || handler_version, '1 1.10.0', 'the attempt says which version it was') FROM taskq.attempts WHERE job_id = pg_temp.id('new');
+SELECT is(pg_temp.take('ver-ext') || ' ' || pg_temp.take('ver-ext'), 'new old', 'a newer handler takes the jobs that waited for it, in order');
+SELECT is(pg_temp.take('ver-ext'), NULL, 'a newer handler takes no other jobs');
+SELECT is(pg_temp.waiting('ver-ext'), '2 1 handler version is older than min_version', 'unroutable_jobs has the remaining reason');
+SELECT ok(taskq.complete_job(pg_temp.id('new'), pg_temp.e('new')), 'the job for the newer handler is completed');
+SELECT is(attempt || ' ' || handler_version, '1 1.10.0', 'taskq.attempts has the version of the handler') FROM taskq.attempts WHERE job_id = pg_temp.id('new');
 SELECT taskq.unregister_handler('ver-ext') \gset
-SELECT is(reason, 'no handler registered', 'unregistered: the reason is that') FROM taskq.unroutable_jobs WHERE task_type = 'ver-ext' AND min_version = '2';
+SELECT is(reason, 'no handler registered', 'unroutable_jobs says that the type is not registered') FROM taskq.unroutable_jobs WHERE task_type = 'ver-ext' AND min_version = '2';
 SELECT taskq.register_handler('ver-ext', version => 'nightly') \gset
 INSERT INTO j SELECT 'many' || n, id FROM taskq.enqueue_jobs('ver-ext', '{"{\"n\": \"many1\"}","{\"n\": \"many2\"}"}', min_version => 'nightly') WITH ORDINALITY x (id, n);
-SELECT is(pg_temp.take('ver-ext') || ' ' || pg_temp.take('ver-ext'), 'many1 many2', 'enqueue_jobs: another version equal to itself');
-SELECT is(pg_temp.take('ver-ext'), NULL, 'is not at least a number');
+SELECT is(pg_temp.take('ver-ext') || ' ' || pg_temp.take('ver-ext'), 'many1 many2', 'a version that is no number takes jobs with the same min_version');
+SELECT is(pg_temp.take('ver-ext'), NULL, 'a version that is no number takes no job with a number');
 BEGIN;
 SELECT taskq.register_handler('ver-ext', version => '2', allow_override => true) \gset
-SELECT is(pg_temp.take('ver-ext'), 'newest', 'an override counts in its own transaction');
+SELECT is(pg_temp.take('ver-ext'), 'newest', 'an override takes effect in its own transaction');
 ROLLBACK;
-SELECT is(pg_temp.take('ver-ext'), NULL, 'and no longer when it is undone');
-SELECT is(pg_temp.state('newest'), 'available 0', 'the job has waited all the time, at no cost');
-SELECT ok(NOT EXISTS (SELECT FROM taskq.attempts WHERE job_id = pg_temp.id('newest')), 'without an attempt');
+SELECT is(pg_temp.take('ver-ext'), NULL, 'an override that is rolled back has no effect');
+SELECT is(pg_temp.state('newest'), 'available 0', 'a job that waits for a newer handler stays available');
+SELECT ok(NOT EXISTS (SELECT FROM taskq.attempts WHERE job_id = pg_temp.id('newest')), 'a job that waits for a newer handler has no attempt');
 
 -- the pool
 SELECT taskq.register_handler('ver-run', 'tq_versions.one(jsonb)', version => '1', run_as => 'tq_versions') \gset
 SELECT pg_temp.add('pool 2', 'ver-run', '2'), pg_temp.add('pool 3', 'ver-run', '3'), pg_temp.add('pool', 'ver-run', NULL), pg_temp.add('pool 1', 'ver-run', '1.0') \gset
 SELECT pg_temp.came($$ SELECT pg_temp.state('pool') = 'completed 1 1' AND pg_temp.state('pool 1') = 'completed 1 1' $$) \gset
-SELECT is(pg_temp.state('pool') || ', ' || pg_temp.state('pool 1'), 'completed 1 1, completed 1 1', 'the pool runs what its handler is new enough for');
-SELECT is(pg_temp.state('pool 2') || ', ' || pg_temp.state('pool 3'), 'available 0, available 0', 'the rest waits');
-SELECT is(pg_temp.waiting('ver-run'), '2 1 handler version is older than min_version, 3 1 handler version is older than min_version', 'for this reason');
+SELECT is(pg_temp.state('pool') || ', ' || pg_temp.state('pool 1'), 'completed 1 1, completed 1 1', 'the pool runs jobs whose min_version its handler has');
+SELECT is(pg_temp.state('pool 2') || ', ' || pg_temp.state('pool 3'), 'available 0, available 0', 'the pool does not run the other jobs');
+SELECT is(pg_temp.waiting('ver-run'), '2 1 handler version is older than min_version, 3 1 handler version is older than min_version', 'unroutable_jobs has the reason for each version');
 SELECT taskq.register_handler('ver-run', 'tq_versions.two(jsonb)', version => '2.1', run_as => 'tq_versions', allow_override => true) \gset
 SELECT pg_temp.came($$ SELECT pg_temp.state('pool 2') = 'completed 1 2' $$) \gset
-SELECT is(pg_temp.state('pool 2'), 'completed 1 2', 'an override wakes the pool for what has waited');
-SELECT is(handler_version, '2.1', 'and it runs by the new handler') FROM taskq.attempts WHERE job_id = pg_temp.id('pool 2');
-SELECT is(pg_temp.state('pool 3'), 'available 0', 'what wants a newer one waits on');
+SELECT is(pg_temp.state('pool 2'), 'completed 1 2', 'an override makes the pool run waiting jobs');
+SELECT is(handler_version, '2.1', 'these jobs have the version of the new handler') FROM taskq.attempts WHERE job_id = pg_temp.id('pool 2');
+SELECT is(pg_temp.state('pool 3'), 'available 0', 'a job for an even newer handler waits');
 SELECT pg_temp.add('no such', 'ver-none', '1') \gset
-SELECT is(pg_temp.waiting('ver-none'), '1 1 no handler registered', 'a type that nobody has registered');
+SELECT is(pg_temp.waiting('ver-none'), '1 1 no handler registered', 'unroutable_jobs shows an unregistered type with min_version');
 
 -- history of the registry
 SELECT is(array_agg(concat_ws(' ', version, change) ORDER BY changed_at), '{1.9 overridden,1.2 overridden,overridden,1.10.0 unregistered}',
-	'each override and unregistration leaves a row, one that is undone does not') FROM taskq.handler_history WHERE task_type = 'ver-ext';
+	'handler_history has each override and unregistration, except those rolled back') FROM taskq.handler_history WHERE task_type = 'ver-ext';
 SELECT ok(handler = 'tq_versions.one(pg_catalog.jsonb)' AND run_as = 'tq_versions' AND version = '1' AND change = 'overridden' AND registered_by = current_user AND changed_by = current_user
-	AND registered_at < changed_at, 'with the handler as it was') FROM taskq.handler_history WHERE task_type = 'ver-run';
-SELECT is(count(*), 1::bigint, 'a registration alone leaves none') FROM taskq.handler_history WHERE task_type = 'ver-run';
+	AND registered_at < changed_at, 'handler_history has the former values of the handler') FROM taskq.handler_history WHERE task_type = 'ver-run';
+SELECT is(count(*), 1::bigint, 'handler_history has no row for the first registration') FROM taskq.handler_history WHERE task_type = 'ver-run';
 SET SESSION AUTHORIZATION tq_versions;
 SELECT taskq.register_handler('ver-mine', description => 'first'), taskq.register_handler('ver-mine', description => 'second', allow_override => true) \gset
-SELECT throws_ok($$ SELECT taskq.register_handler('ver-mine') $$, 'TQ001', NULL, 'a registration that is refused');
-SELECT ok(NOT taskq.unregister_handler('ver-nothing'), 'or an unregistration of nothing');
+SELECT throws_ok($$ SELECT taskq.register_handler('ver-mine') $$, 'TQ001', NULL, 'a refused registration raises TQ001');
+SELECT ok(NOT taskq.unregister_handler('ver-nothing'), 'unregister_handler() of an unregistered type returns false');
 SELECT taskq.unregister_handler('ver-mine') \gset
 SELECT is(array_agg(concat_ws(' ', description, change, registered_by, changed_by) ORDER BY changed_at), '{first overridden tq_versions tq_versions,second unregistered tq_versions tq_versions}',
-	'leave no row; the others name who it was') FROM taskq.handler_history WHERE task_type IN ('ver-mine', 'ver-nothing');
+	'these add no row to handler_history; other rows have the roles') FROM taskq.handler_history WHERE task_type IN ('ver-mine', 'ver-nothing');
 
 -- a type that is registered again while one of its jobs runs
 CREATE FUNCTION tq_versions.anew(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
@@ -114,8 +114,8 @@ BEGIN;
 SELECT taskq.register_handler('ver-anew', 'tq_versions.anew(jsonb)', version => '1'), taskq.enqueue_job('ver-anew') AS anew \gset
 SELECT state AS anew_state FROM taskq.run_job(:anew) \gset
 COMMIT;
-SELECT is(handler_version, '1', 'the version is that of what ran, not of what is registered when it has run') FROM taskq.attempts WHERE job_id = :anew;
-SELECT is(version, '2', 'which is another') FROM taskq.get_handler_info('ver-anew');
+SELECT is(handler_version, '1', 'an attempt has the version that ran, not the one registered at its end') FROM taskq.attempts WHERE job_id = :anew;
+SELECT is(version, '2', 'get_handler_info() has the version registered at its end') FROM taskq.get_handler_info('ver-anew');
 RESET SESSION AUTHORIZATION;
 
 SELECT finish();

@@ -41,74 +41,74 @@ END $$;
 
 -- who has enqueued it ----------------------------------------------------------
 SELECT pg_temp.made('a', 'regress_whose_acme'), pg_temp.made('a2', 'regress_whose_acme', 'acme'), pg_temp.made('b', 'regress_whose_bolt', 'bolt') \g /dev/null
-SELECT is(created_by::text, 'regress_whose_acme', 'a job knows who has enqueued it') FROM taskq.all_jobs WHERE job_id = pg_temp.id('a');
-SELECT is(pg_temp.told('a', 'regress_whose_acme'), 'scheduled', 'a producer asks about its job');
-SELECT is(pg_temp.told('a', 'regress_whose_bolt'), 'TQ011', 'another is told that there is none');
-SELECT is(pg_temp.cancel('a', 'regress_whose_bolt'), 'TQ011', 'and cannot cancel it');
+SELECT is(created_by::text, 'regress_whose_acme', 'all_jobs shows the role that enqueued a job') FROM taskq.all_jobs WHERE job_id = pg_temp.id('a');
+SELECT is(pg_temp.told('a', 'regress_whose_acme'), 'scheduled', 'a producer can describe its own job');
+SELECT is(pg_temp.told('a', 'regress_whose_bolt'), 'TQ011', 'another producer gets TQ011');
+SELECT is(pg_temp.cancel('a', 'regress_whose_bolt'), 'TQ011', 'another producer cannot cancel the job');
 SELECT is(pg_temp.says('regress_whose_bolt', format('SELECT taskq.cancel_job(%s)', pg_temp.id('a'))), pg_temp.says('regress_whose_bolt', 'SELECT taskq.cancel_job(99999999)'),
-	'in the words that it hears of a job that is not there');
+	'cancel_job() raises the same error as for an unknown job');
 SELECT is(pg_temp.says('regress_whose_bolt', format('SELECT taskq.describe_job(%s)', pg_temp.id('a'))), pg_temp.says('regress_whose_bolt', 'SELECT taskq.describe_job(99999999)'),
-	'when it asks, too');
-SELECT is(pg_temp.state('a'), 'scheduled 0', 'the job is as it was');
-SELECT is(pg_temp.cancel('a', 'regress_whose_acme'), 'cancelled', 'who has enqueued it cancels it');
-SELECT is(pg_temp.cancel('a', 'regress_whose_acme'), 'final', 'is told that it has ended');
-SELECT is(pg_temp.told('a', 'regress_whose_acme'), 'cancelled', 'and may ask what became of it');
-SELECT is(pg_temp.cancel('a', 'regress_whose_bolt'), 'TQ011', 'nobody else is told of an ended one');
-SELECT is(pg_temp.told('a', 'regress_whose_bolt'), 'TQ011', 'or may ask');
-SELECT is(created_by::text, 'regress_whose_acme', 'the history keeps who it was') FROM taskq.all_jobs WHERE job_id = pg_temp.id('a');
-SELECT is(taskq.retry_job(pg_temp.id('a'), force => true), true, 'one that is put back');
-SELECT is(pg_temp.told('a', 'regress_whose_acme'), 'available', 'is still its');
+	'describe_job() raises the same error as for an unknown job');
+SELECT is(pg_temp.state('a'), 'scheduled 0', 'the job is unchanged');
+SELECT is(pg_temp.cancel('a', 'regress_whose_acme'), 'cancelled', 'the producer can cancel its own job');
+SELECT is(pg_temp.cancel('a', 'regress_whose_acme'), 'final', 'cancel_job() returns final for its cancelled job');
+SELECT is(pg_temp.told('a', 'regress_whose_acme'), 'cancelled', 'the producer can describe its cancelled job');
+SELECT is(pg_temp.cancel('a', 'regress_whose_bolt'), 'TQ011', 'another producer cannot cancel the ended job');
+SELECT is(pg_temp.told('a', 'regress_whose_bolt'), 'TQ011', 'another producer cannot describe the ended job');
+SELECT is(created_by::text, 'regress_whose_acme', 'the history has the role that enqueued the job') FROM taskq.all_jobs WHERE job_id = pg_temp.id('a');
+SELECT is(taskq.retry_job(pg_temp.id('a'), force => true), true, 'the ended job is put back');
+SELECT is(pg_temp.told('a', 'regress_whose_acme'), 'available', 'the producer can describe the job that was put back');
 SELECT pg_temp.made('t', 'regress_whose_team'), pg_temp.made('m', 'regress_whose_member') \g /dev/null
-SELECT is(pg_temp.cancel('t', 'regress_whose_member'), 'cancelled', 'who has the rights of who has enqueued it may cancel it');
-SELECT is(pg_temp.cancel('m', 'regress_whose_team'), 'TQ011', 'but not the other way round');
+SELECT is(pg_temp.cancel('t', 'regress_whose_member'), 'cancelled', 'a member of the creator''s role can cancel the job');
+SELECT is(pg_temp.cancel('m', 'regress_whose_team'), 'TQ011', 'a role cannot cancel the job of its member');
 
 -- running -----------------------------------------------------------------------
 UPDATE j SET id = pg_temp.as_role('regress_whose_acme', $$ SELECT taskq.enqueue_job('whose', '{"n": "a"}', priority => -5) $$)::bigint WHERE name = 'a';
-SELECT is(pg_temp.take('whose-w'), 'a', 'a job runs');
-SELECT is(pg_temp.cancel('a', 'regress_whose_bolt'), 'TQ011', 'and is not there for others');
-SELECT is(pg_temp.as_role('regress_whose_bolt', pg_temp.of('a', 'SELECT taskq.cancel_job(%1$s, %2$s)')), 'TQ011', 'even if they know its claim''s number');
-SELECT is(pg_temp.as_role('regress_whose_bolt', pg_temp.of('a', 'SELECT taskq.cancel_job(%1$s, 1)')), 'TQ011', 'or say another');
-SELECT is((SELECT count(*) FROM taskq.cancel_requests), 0::bigint, 'nothing is asked of its worker');
-SELECT is(pg_temp.cancel('a', 'regress_whose_acme'), 'requested', 'who has enqueued it asks for it');
-SELECT is(pg_temp.told('a', 'regress_whose_acme'), 'running', 'and sees that it runs');
-SELECT is(pg_temp.as_role('regress_whose_worker', pg_temp.of('a', 'SELECT taskq.cancel_job(%1$s, %2$s)')), 'cancelled', 'a worker that has claimed a job gives it up');
+SELECT is(pg_temp.take('whose-w'), 'a', 'a worker claims the job');
+SELECT is(pg_temp.cancel('a', 'regress_whose_bolt'), 'TQ011', 'another producer cannot cancel the running job');
+SELECT is(pg_temp.as_role('regress_whose_bolt', pg_temp.of('a', 'SELECT taskq.cancel_job(%1$s, %2$s)')), 'TQ011', 'another producer cannot cancel it with its epoch');
+SELECT is(pg_temp.as_role('regress_whose_bolt', pg_temp.of('a', 'SELECT taskq.cancel_job(%1$s, 1)')), 'TQ011', 'another producer cannot cancel it with another epoch');
+SELECT is((SELECT count(*) FROM taskq.cancel_requests), 0::bigint, 'no request to cancel was made');
+SELECT is(pg_temp.cancel('a', 'regress_whose_acme'), 'requested', 'the producer can request to cancel its running job');
+SELECT is(pg_temp.told('a', 'regress_whose_acme'), 'running', 'the producer can describe its running job');
+SELECT is(pg_temp.as_role('regress_whose_worker', pg_temp.of('a', 'SELECT taskq.cancel_job(%1$s, %2$s)')), 'cancelled', 'the worker that has claimed the job can cancel it');
 
 -- tenants of producers ----------------------------------------------------------
-SELECT is(pg_temp.told('a2', 'regress_whose_web'), 'scheduled', 'a producer of a tenant asks about its jobs, whoever has enqueued them');
-SELECT is(pg_temp.told('m', 'regress_whose_web'), 'TQ011', 'not about others');
-SELECT is(pg_temp.cancel('m', 'regress_whose_web'), 'TQ011', 'which it cannot cancel');
-SELECT is(pg_temp.cancel('b', 'regress_whose_one'), 'TQ011', 'nor those of another tenant');
-SELECT is(pg_temp.cancel('b', 'regress_whose_web'), 'cancelled', 'but its tenants''');
-SELECT is(pg_temp.cancel('b', 'regress_whose_web'), 'final', 'also when it has ended');
-SELECT isnt(pg_temp.as_role('regress_whose_web', $$ SELECT taskq.enqueue_job('whose', tenant_id => 'bolt') $$), '42501', 'it enqueues jobs of its tenants');
-SELECT is(pg_temp.as_role('regress_whose_web', $$ SELECT taskq.enqueue_job('whose', tenant_id => 'evil') $$), '42501', 'not of another');
-SELECT is(pg_temp.as_role('regress_whose_web', $$ SELECT taskq.enqueue_job('whose') $$), '42501', 'nor of none');
-SELECT is(pg_temp.as_role('regress_whose_web', $$ SELECT count(*) FROM taskq.enqueue_jobs('whose', '{1,2}', tenant_id => 'evil') $$), '42501', 'however many');
-SELECT matches(pg_temp.says('regress_whose_web', $$ SELECT taskq.enqueue_job('whose', tenant_id => 'evil') $$), 'may not enqueue jobs of tenant "evil"\nIt was granted: acme, bolt\.\nName one of these', 'the error says which it may');
+SELECT is(pg_temp.told('a2', 'regress_whose_web'), 'scheduled', 'a producer of a tenant can describe jobs of the tenant that others have enqueued');
+SELECT is(pg_temp.told('m', 'regress_whose_web'), 'TQ011', 'a producer of a tenant cannot describe other jobs');
+SELECT is(pg_temp.cancel('m', 'regress_whose_web'), 'TQ011', 'a producer of a tenant cannot cancel other jobs');
+SELECT is(pg_temp.cancel('b', 'regress_whose_one'), 'TQ011', 'a producer of a tenant cannot cancel jobs of another tenant');
+SELECT is(pg_temp.cancel('b', 'regress_whose_web'), 'cancelled', 'a producer of a tenant can cancel jobs of the tenant');
+SELECT is(pg_temp.cancel('b', 'regress_whose_web'), 'final', 'cancel_job() returns final for an ended job of the tenant');
+SELECT isnt(pg_temp.as_role('regress_whose_web', $$ SELECT taskq.enqueue_job('whose', tenant_id => 'bolt') $$), '42501', 'a producer of a tenant can enqueue jobs of the tenant');
+SELECT is(pg_temp.as_role('regress_whose_web', $$ SELECT taskq.enqueue_job('whose', tenant_id => 'evil') $$), '42501', 'a producer of a tenant cannot enqueue jobs of another tenant');
+SELECT is(pg_temp.as_role('regress_whose_web', $$ SELECT taskq.enqueue_job('whose') $$), '42501', 'a producer of a tenant cannot enqueue jobs without a tenant');
+SELECT is(pg_temp.as_role('regress_whose_web', $$ SELECT count(*) FROM taskq.enqueue_jobs('whose', '{1,2}', tenant_id => 'evil') $$), '42501', 'this holds for enqueue_jobs(), too');
+SELECT matches(pg_temp.says('regress_whose_web', $$ SELECT taskq.enqueue_job('whose', tenant_id => 'evil') $$), 'may not enqueue jobs of tenant "evil"\nIt was granted: acme, bolt\.\nName one of these', 'the error lists the tenants that were granted');
 INSERT INTO j VALUES ('one', pg_temp.as_role('regress_whose_one', $$ SELECT taskq.enqueue_job('whose', delay => '1 h') $$)::bigint);
 SELECT is(tenant_id, 'acme', 'a producer of one tenant need not name it') FROM taskq.all_jobs WHERE job_id = pg_temp.id('one');
-SELECT is(pg_temp.as_role('regress_whose_one', $$ SELECT taskq.enqueue_job('whose', tenant_id => 'bolt') $$), '42501', 'and has no other');
-SELECT is(taskq.revoke_access('regress_whose_one', 'producer'), true, 'a grant that is taken back');
+SELECT is(pg_temp.as_role('regress_whose_one', $$ SELECT taskq.enqueue_job('whose', tenant_id => 'bolt') $$), '42501', 'a producer of one tenant cannot enqueue for another');
+SELECT is(taskq.revoke_access('regress_whose_one', 'producer'), true, 'the access of the producer is revoked');
 SELECT taskq.grant_access('regress_whose_one', 'producer') \g /dev/null
-SELECT isnt(pg_temp.as_role('regress_whose_one', $$ SELECT taskq.enqueue_job('whose', tenant_id => 'bolt') $$), '42501', 'and given without tenants has no such limit');
-SELECT is(pg_temp.cancel('a2', 'regress_whose_one'), 'TQ011', 'but no tenant''s jobs, too');
-SELECT is(pg_temp.cancel('one', 'regress_whose_one'), 'cancelled', 'only its own');
-SELECT throws_ok($$ SELECT taskq.grant_access('regress_whose_worker', 'worker', '{acme}') $$, '22023', 'only observers and producers are granted some tenants', 'workers and operators have all tenants');
-SELECT isnt(taskq.enqueue_job('whose', tenant_id => 'any'), NULL, 'a superuser enqueues for any tenant');
+SELECT isnt(pg_temp.as_role('regress_whose_one', $$ SELECT taskq.enqueue_job('whose', tenant_id => 'bolt') $$), '42501', 'a producer without a list of tenants can enqueue for any tenant');
+SELECT is(pg_temp.cancel('a2', 'regress_whose_one'), 'TQ011', 'a producer without a list of tenants cannot cancel the tenant''s jobs of others');
+SELECT is(pg_temp.cancel('one', 'regress_whose_one'), 'cancelled', 'a producer without a list of tenants can cancel its own job');
+SELECT throws_ok($$ SELECT taskq.grant_access('regress_whose_worker', 'worker', '{acme}') $$, '22023', 'only observers and producers are granted some tenants', 'grant_access() refuses tenants for other kinds of access');
+SELECT isnt(taskq.enqueue_job('whose', tenant_id => 'any'), NULL, 'a superuser can enqueue for any tenant');
 
 -- observers, operators, workers ---------------------------------------------------
-SELECT is(pg_temp.told('a2', 'regress_whose_dash'), 'scheduled', 'an observer asks about its tenant''s jobs');
-SELECT is(pg_temp.cancel('a2', 'regress_whose_dash'), 'TQ011', 'and cancels none that it has not enqueued');
-SELECT is(pg_temp.told('m', 'regress_whose_dash'), 'TQ011', 'others'' are not there for it');
-SELECT is(pg_temp.told('m', 'regress_whose_duty'), 'scheduled', 'an operator asks about every job');
-SELECT is(pg_temp.cancel('m', 'regress_whose_duty'), 'cancelled', 'and cancels it');
-SELECT is(pg_temp.cancel('a2', 'regress_whose_worker'), 'TQ011', 'a worker cancels no job that it has not claimed');
+SELECT is(pg_temp.told('a2', 'regress_whose_dash'), 'scheduled', 'an observer of a tenant can describe jobs of the tenant');
+SELECT is(pg_temp.cancel('a2', 'regress_whose_dash'), 'TQ011', 'an observer cannot cancel jobs that it has not enqueued');
+SELECT is(pg_temp.told('m', 'regress_whose_dash'), 'TQ011', 'an observer of a tenant cannot describe other jobs');
+SELECT is(pg_temp.told('m', 'regress_whose_duty'), 'scheduled', 'an operator can describe every job');
+SELECT is(pg_temp.cancel('m', 'regress_whose_duty'), 'cancelled', 'an operator can cancel every job');
+SELECT is(pg_temp.cancel('a2', 'regress_whose_worker'), 'TQ011', 'a worker cannot cancel a job that it has not claimed');
 SET LOCAL taskq.tenant_id = 'bolt';
-SELECT is(pg_temp.cancel('a2', 'regress_whose_acme'), 'TQ011', 'a session that has narrowed itself to a tenant cancels no other''s');
-SELECT is(pg_temp.told('a2', 'regress_whose_acme'), 'TQ011', 'nor asks');
-SELECT throws_ok(format('SELECT taskq.cancel_job(%s)', pg_temp.id('a2')), 'TQ011', NULL, 'whoever it is');
+SELECT is(pg_temp.cancel('a2', 'regress_whose_acme'), 'TQ011', 'with taskq.tenant_id, a producer cannot cancel jobs of another tenant');
+SELECT is(pg_temp.told('a2', 'regress_whose_acme'), 'TQ011', 'with taskq.tenant_id, a producer cannot describe jobs of another tenant');
+SELECT throws_ok(format('SELECT taskq.cancel_job(%s)', pg_temp.id('a2')), 'TQ011', NULL, 'with taskq.tenant_id, a superuser cannot cancel jobs of another tenant');
 SET LOCAL taskq.tenant_id = '';
-SELECT is(pg_temp.cancel('a2', 'regress_whose_acme'), 'cancelled', 'until that ends');
+SELECT is(pg_temp.cancel('a2', 'regress_whose_acme'), 'cancelled', 'without taskq.tenant_id, the producer can cancel its job');
 
 -- jobs of handlers of another role -------------------------------------------------
 CREATE FUNCTION public.whose_work(jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT $1 $$;
@@ -120,32 +120,32 @@ CREATE FUNCTION public.whose_steal(jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELEC
 RESET SESSION AUTHORIZATION;
 GRANT SELECT ON j TO PUBLIC;
 SET LOCAL SESSION AUTHORIZATION regress_whose_worker;
-SELECT throws_ok(format('SELECT taskq.run_job(%s)', pg_temp.id('in')), 'TQ011', NULL, 'run_job() knows nothing of a job that is another role''s to run');
-SELECT throws_ok(format('SELECT taskq.run_job(%s, %L)', pg_temp.id('in'), 'public.whose_steal(jsonb)'), 'TQ011', NULL, 'whatever handler is brought along');
-SELECT is_empty($$ SELECT * FROM taskq.run_all('{whose-in}', handler => 'public.whose_steal(jsonb)') $$, 'and runs none');
-SELECT throws_ok(format('SELECT taskq.run_job(%s)', pg_temp.id('ext')), 'TQ002', NULL, 'an external job is for every worker, which is told why it cannot be run so');
+SELECT throws_ok(format('SELECT taskq.run_job(%s)', pg_temp.id('in')), 'TQ011', NULL, 'run_job() raises TQ011 for a job that another role must run');
+SELECT throws_ok(format('SELECT taskq.run_job(%s, %L)', pg_temp.id('in'), 'public.whose_steal(jsonb)'), 'TQ011', NULL, 'run_job() with a given handler raises TQ011, too');
+SELECT is_empty($$ SELECT * FROM taskq.run_all('{whose-in}', handler => 'public.whose_steal(jsonb)') $$, 'run_all() with a given handler runs no such job');
+SELECT throws_ok(format('SELECT taskq.run_job(%s)', pg_temp.id('ext')), 'TQ002', NULL, 'run_job() of an external job says why it cannot be run');
 RESET SESSION AUTHORIZATION;
 
 -- what is due -------------------------------------------------------------------
 CREATE FUNCTION pg_temp.due(role text) RETURNS text LANGUAGE sql AS
 	$$ SELECT pg_temp.as_role(role, $q$ SELECT due FROM taskq.explain_claim('whose-w') WHERE task_type = 'whose-in' $q$) $$;
-SELECT is(pg_temp.due('regress_whose_dash'), 'true', 'explain_claim() tells an observer of what is due of its tenant');
+SELECT is(pg_temp.due('regress_whose_dash'), 'true', 'due in explain_claim() includes jobs of the observer''s tenant');
 SELECT taskq.grant_access('regress_whose_dash', 'observer', '{bolt}') \g /dev/null
-SELECT is(pg_temp.due('regress_whose_dash'), 'false', 'not of others');
-SELECT is(pg_temp.due('regress_whose_worker'), 'true', 'a worker claims the jobs of all tenants, and is told');
-SELECT is(pg_temp.due('regress_whose_duty'), 'true', 'an operator too');
+SELECT is(pg_temp.due('regress_whose_dash'), 'false', 'due in explain_claim() does not include jobs of other tenants');
+SELECT is(pg_temp.due('regress_whose_worker'), 'true', 'due in explain_claim() includes jobs of all tenants for a worker');
+SELECT is(pg_temp.due('regress_whose_duty'), 'true', 'due in explain_claim() includes jobs of all tenants for an operator');
 
 -- roles of another cluster ----------------------------------------------------------
 SELECT pg_temp.made('old', 'regress_whose_acme') \g /dev/null
 UPDATE taskq.jobs SET created_at = created_at - interval '1 h' WHERE job_id = pg_temp.id('old');
 UPDATE taskq.installation SET system_identifier = 1;
 ALTER FUNCTION taskq.prune() COST 2; -- invalidates the cache, so that the row above is read again
-SELECT is(pg_temp.cancel('old', 'regress_whose_acme'), 'TQ011', 'in a restored database a job is nobody''s, as role oids of another cluster may be anybody''s');
-SELECT is(taskq.adopt_database(), true, 'after adopt_database()');
-SELECT is(pg_temp.cancel('old', 'regress_whose_acme'), 'TQ011', 'as well');
-SELECT is(created_by, NULL, 'and none is shown') FROM taskq.all_jobs WHERE job_id = pg_temp.id('old');
-SELECT is(pg_temp.cancel('old', 'regress_whose_duty'), 'cancelled', 'operators cancel it');
+SELECT is(pg_temp.cancel('old', 'regress_whose_acme'), 'TQ011', 'in a restored database a job has no creator, because role oids of another cluster may belong to any role');
+SELECT is(taskq.adopt_database(), true, 'adopt_database() returns true');
+SELECT is(pg_temp.cancel('old', 'regress_whose_acme'), 'TQ011', 'after adopt_database(), a restored job has no creator');
+SELECT is(created_by, NULL, 'all_jobs shows no creator for it') FROM taskq.all_jobs WHERE job_id = pg_temp.id('old');
+SELECT is(pg_temp.cancel('old', 'regress_whose_duty'), 'cancelled', 'an operator can cancel it');
 SELECT pg_temp.made('new', 'regress_whose_acme') \g /dev/null
-SELECT is(pg_temp.cancel('new', 'regress_whose_acme'), 'cancelled', 'and those enqueued since are their creator''s');
+SELECT is(pg_temp.cancel('new', 'regress_whose_acme'), 'cancelled', 'a job enqueued after adopt_database() belongs to its creator');
 SELECT * FROM finish();
 ROLLBACK;

@@ -107,9 +107,9 @@ for my $how ('worker', 'immediate')
 	last if sql($node, 'SELECT EXISTS (SELECT FROM taskq.jobs)') eq 'f' or not pids_of($node, 'worker');
 	$interrupt->($how, $how eq 'worker' ? (pids_of($node, 'worker'))[0] : undef);
 }
-settled($node, 'under load: all jobs end');
-is(sql($node, qq(SELECT count(*), count(*) FILTER (WHERE state = 'completed') FROM taskq.all_jobs WHERE job_id >= $first)), '3000|3000', 'under load: all completed');
-is(sql($node, q(SELECT count(*), count(DISTINCT job_id) FROM app.ledger WHERE payload ? 'load')), '3000|3000', 'under load: each exactly once');
+settled($node, 'all jobs end under load');
+is(sql($node, qq(SELECT count(*), count(*) FILTER (WHERE state = 'completed') FROM taskq.all_jobs WHERE job_id >= $first)), '3000|3000', 'all jobs complete under load');
+is(sql($node, q(SELECT count(*), count(DISTINCT job_id) FROM app.ledger WHERE payload ? 'load')), '3000|3000', 'each job has run exactly once under load');
 is(sql($node, q(SELECT count(*) FROM (SELECT epoch FROM app.ledger GROUP BY epoch HAVING count(*) > 1) x)), 0, 'no epoch was given out twice');
 
 $node->stop;

@@ -26,7 +26,7 @@ sql($node, q(SELECT taskq.register_worker('registered', task_types => '{outside}
 sql($node, q(SELECT taskq.enqueue_job('work', jsonb_build_object('n', n)) FROM generate_series(1, 50) n));
 sql($node, q(SELECT taskq.enqueue_job('work', '{"n": "side"}', queue => 'side', tags => '{a,"b c"}', tenant_id => 't', group_key => 'g', priority => 7)));
 sql($node, q(SELECT taskq.enqueue_job('broken')));
-settled($node, 'jobs have run');
+settled($node, 'jobs have run before the dump');
 sql($node, q(SELECT taskq.enqueue_job('nobody', '{"x": "waits"}', required_capabilities => '{gpu}')));
 sql($node, q(SELECT taskq.enqueue_job('work', '{"x": "ahead"}', delay => '1 d', timeout => '2 s')));
 sql($node, q(SELECT taskq.cancel_job(taskq.enqueue_job('work', delay => '1 d'))));
@@ -40,7 +40,7 @@ wait_until($node, 'SELECT count(*) = 1 FROM taskq.running_jobs()', 'a job runs')
 sql($node, q(SELECT taskq.create_queue('long', retain_completed => '25 d')));
 sql($node, q(SELECT taskq.enqueue_job('work', '{"n": "long"}', queue => 'long')));
 wait_until($node, q(SELECT count(*) >= 2 FROM pg_class WHERE relname LIKE 'job_history_%' AND relkind = 'r' AND relname <> 'job_history_overflow'
-	AND NOT EXISTS (SELECT FROM taskq.job_history_overflow)), 'the history has leaves of its own');
+	AND NOT EXISTS (SELECT FROM taskq.job_history_overflow)), 'the history has partitions');
 
 sql($node, q(SELECT taskq.grant_access('app', 'observer', '{acme,bolt}')));
 
@@ -121,14 +121,14 @@ for my $way ('plain', 'custom')
 
 # an epoch of the source is not valid in the copy, or the other way round: both
 # databases have the same epoch, and each checks its own rows
-is(sql($node, qq(SELECT taskq.complete_job($claimed, $epoch))), 't', 'the source completes what it has claimed');
+is(sql($node, qq(SELECT taskq.complete_job($claimed, $epoch))), 't', 'the source completes its claimed job');
 
 # a running row without a notice, as if it was copied into a database at work
 my $copied = sql($node, q(SELECT job_id FROM taskq.claim_job('late', lease => '1 h')), 'restored_plain');
 sql($node, qq(UPDATE taskq.jobs SET lease_expires_at = started_at + interval '1 ms' WHERE job_id = $copied), 'restored_plain');
 sql($node, q(ALTER SYSTEM SET taskq.clock_offset = '1 min'));
 sql($node, 'SELECT pg_reload_conf()');
-wait_until($node, qq(SELECT outcome = 'expired' FROM taskq.attempts WHERE job_id = $copied AND worker_id = 'late'), 'its lease is ended within a minute', db => 'restored_plain');
+wait_until($node, qq(SELECT outcome = 'expired' FROM taskq.attempts WHERE job_id = $copied AND worker_id = 'late'), 'a lease that was not announced ends within a minute', db => 'restored_plain');
 sql($node, q(ALTER SYSTEM RESET taskq.clock_offset));
 sql($node, 'SELECT pg_reload_conf()');
 
@@ -136,15 +136,15 @@ sql($node, 'SELECT pg_reload_conf()');
 $node->command_ok([ 'pg_dump', '-f', $node->basedir . '/again.sql', $node->connstr('restored_plain') ], 'the restored database can be dumped');
 sql($node, 'CREATE DATABASE again TEMPLATE template0');
 my ($rc, $out, $err) = $node->psql('again', slurp_file($node->basedir . '/again.sql'), on_error_stop => 1);
-is($rc . $err, '0', 'and restored');
-is(sql($node, q(SELECT count(*) FROM taskq.all_jobs), 'again'), sql($node, q(SELECT count(*) FROM taskq.all_jobs), 'restored_plain'), 'with all its jobs');
+is($rc . $err, '0', 'the dump of the restored database is restored without an error');
+is(sql($node, q(SELECT count(*) FROM taskq.all_jobs), 'again'), sql($node, q(SELECT count(*) FROM taskq.all_jobs), 'restored_plain'), 'it has all jobs');
 
 # schema only: an empty taskq
-$node->command_ok([ 'pg_dump', '--schema-only', '-f', $node->basedir . '/schema.sql', $node->connstr('postgres') ], 'a dump of the schema');
+$node->command_ok([ 'pg_dump', '--schema-only', '-f', $node->basedir . '/schema.sql', $node->connstr('postgres') ], 'the schema can be dumped alone');
 sql($node, 'CREATE DATABASE empty TEMPLATE template0');
 ($rc, $out, $err) = $node->psql('empty', slurp_file($node->basedir . '/schema.sql'), on_error_stop => 1);
-is($rc . $err, '0', 'is restored');
-is(sql($node, q(SELECT (SELECT count(*) FROM taskq.all_jobs), (SELECT count(*) FROM taskq.list_handlers())), 'empty'), '0|0', 'without jobs and handlers');
+is($rc . $err, '0', 'the dump of the schema is restored without an error');
+is(sql($node, q(SELECT (SELECT count(*) FROM taskq.all_jobs), (SELECT count(*) FROM taskq.list_handlers())), 'empty'), '0|0', 'it has no jobs and no handlers');
 
 open_gate($gate);
 $node->stop;

@@ -89,60 +89,60 @@ for (@benches)
 # the remaining jobs are taken by their workers
 my $done = q(SELECT NOT EXISTS (SELECT FROM taskq.all_jobs WHERE state NOT IN ('completed', 'discarded')
 	AND (task_type IN ('alpha', 'gamma', 'delta') OR task_type = 'beta' AND queue = 'default')));
-wait_until($node, $done, 'the pools finish');
+wait_until($node, $done, 'the pools run all their jobs');
 my $rest = 0;
 while (sql_as($node, 'postgres', 'driver', q(SELECT count(*) FILTER (WHERE taskq.complete_job(job_id, epoch)) FROM taskq.claim_jobs('ext', 5))) > 0) { $rest++ }
 while (sql_as($node, 'postgres', 'driver', q(SELECT count(*) FILTER (WHERE taskq.complete_job(job_id, epoch, jsonb_build_object('type', task_type)))
 	FROM taskq.claim_jobs('prober', 100))) > 0) { $rest++ }
-wait_until($node, q(SELECT NOT EXISTS (SELECT FROM taskq.all_jobs WHERE task_type = 'both' AND state <> 'completed')), 'so do the workers that share a type');
+wait_until($node, q(SELECT NOT EXISTS (SELECT FROM taskq.all_jobs WHERE task_type = 'both' AND state <> 'completed')), 'the workers that share a type run all its jobs');
 
 # what the history says -----------------------------------------------------
 
-is(sql($node, q(SELECT count(*) FROM taskq.all_jobs)), 3 * 150 * 9, 'every job is there');
-cmp_ok(sql($node, q(SELECT count(*) FROM taskq.attempts WHERE worker_id = 'ext' AND outcome <> 'completed')), '>', 20, '(the external worker failed some, too)');
+is(sql($node, q(SELECT count(*) FROM taskq.all_jobs)), 3 * 150 * 9, 'no job is missing');
+cmp_ok(sql($node, q(SELECT count(*) FROM taskq.attempts WHERE worker_id = 'ext' AND outcome <> 'completed')), '>', 20, 'the external worker has failed some jobs, too');
 
 # every attempt, by task type and worker
 my $who = q(SELECT j.task_type, j.queue, CASE WHEN a.worker_id IN ('ext', 'prober') THEN a.worker_id ELSE split_part(a.worker_id, '#', 1) END AS who
 	FROM taskq.attempts a JOIN taskq.all_jobs j USING (job_id));
 is(sql($node, qq(SELECT task_type || ': ' || string_agg(DISTINCT who, ' ' ORDER BY who) FROM ($who) x WHERE task_type <> 'both' GROUP BY task_type ORDER BY task_type)),
-	"alpha: app\nbeta: beta\ndelta: other\ngamma: other\nmeasure: ext\nprobe: prober", 'nobody ever ran a foreign type');
-is(sql($node, qq(SELECT count(*) FROM ($who) x WHERE task_type = 'both' AND who NOT IN ('app', 'prober'))), 0, 'the shared type was run by those who share it');
-is(sql($node, qq(SELECT count(*) FROM ($who) x WHERE who = 'prober' AND queue <> 'side' OR who = 'beta' AND queue <> 'default')), 0, 'nor a foreign queue');
+	"alpha: app\nbeta: beta\ndelta: other\ngamma: other\nmeasure: ext\nprobe: prober", 'no worker has run a type that it has not registered');
+is(sql($node, qq(SELECT count(*) FROM ($who) x WHERE task_type = 'both' AND who NOT IN ('app', 'prober'))), 0, 'the shared type was run only by the workers that share it');
+is(sql($node, qq(SELECT count(*) FROM ($who) x WHERE who = 'prober' AND queue <> 'side' OR who = 'beta' AND queue <> 'default')), 0, 'no worker has run a job of a queue that is not its own');
 is(sql($node, q(SELECT string_agg(DISTINCT session_role || ' ' || task_type, ', ' ORDER BY session_role || ' ' || task_type) FROM app.ledger)),
-	'app alpha, app beta, app both', 'the handlers of app say the same');
+	'app alpha, app beta, app both', 'the handlers of role app have recorded the same');
 is(sql($node, q(SELECT string_agg(DISTINCT session_role || ' ' || task_type, ', ' ORDER BY session_role || ' ' || task_type) FROM other.ledger)),
-	'other delta, other gamma', 'and those of other');
+	'other delta, other gamma', 'the handlers of role other have recorded the same');
 is(sql($node, q(SELECT count(*) FROM (SELECT job_id, task_type FROM app.ledger UNION ALL SELECT job_id, task_type FROM other.ledger) l
 	JOIN taskq.all_jobs j USING (job_id) WHERE j.task_type <> l.task_type OR j.payload->>'type' <> l.task_type)), 0,
-	'each handler saw the type and payload of its job');
+	'each handler got the type and payload of its job');
 is(sql($node, q(SELECT count(*), count(DISTINCT job_id) FROM (SELECT job_id FROM app.ledger UNION ALL SELECT job_id FROM other.ledger) l)),
 	sql($node, q(SELECT count(*), count(*) FROM taskq.attempts WHERE outcome = 'completed' AND worker_id NOT IN ('ext', 'prober'))),
-	'each job in the server was done once');
+	'each job in the server was run once');
 
 # jobs that no worker may run
 is(sql($node, q(SELECT task_type, count(*), min(state), max(state), max(attempt), max(epoch), bool_or(worker_id IS NOT NULL OR started_at IS NOT NULL OR lease_expires_at IS NOT NULL)
 	FROM taskq.all_jobs WHERE task_type IN ('nobody', 'untaken') GROUP BY task_type ORDER BY task_type)),
 	"nobody|450|available|available|0|0|f\nuntaken|450|available|available|0|0|f",
-	'the unregistered type and the one nobody takes are available and untouched');
-is(sql($node, q(SELECT count(*) FROM taskq.attempts a JOIN taskq.all_jobs j USING (job_id) WHERE task_type IN ('nobody', 'untaken'))), 0, 'without any attempt');
+	'jobs of an unregistered type, and of a type that no worker takes, are unchanged');
+is(sql($node, q(SELECT count(*) FROM taskq.attempts a JOIN taskq.all_jobs j USING (job_id) WHERE task_type IN ('nobody', 'untaken'))), 0, 'these jobs have no attempt');
 is(sql($node, q(SELECT count(*) FROM taskq.all_jobs WHERE attempt > 0 AND (task_type = 'beta' AND queue = 'side' OR task_type = 'probe' AND queue = 'default'))), 0,
-	'so are those in queues that nobody looks at for them');
+	'jobs in queues without a worker for their type are unchanged');
 is(sql($node, q(SELECT string_agg(DISTINCT reason, ', ' ORDER BY reason) FROM taskq.unroutable_jobs WHERE task_type IN ('nobody', 'untaken'))),
-	'no handler registered, no live worker with the type', 'unroutable_jobs says why');
+	'no handler registered, no live worker with the type', 'unroutable_jobs has the reasons');
 is(sql($node, q(SELECT sum(jobs) FROM taskq.unroutable_jobs)), sql($node, q(SELECT count(*) FROM taskq.all_jobs WHERE state = 'available')),
-	'and names every job that waits');
+	'unroutable_jobs counts every waiting job');
 
 # max_concurrent_jobs ---------------------------------------------------------
 
-is(sql($node, q(SELECT COALESCE(max(n), 0) FROM app.seen WHERE kind = 'foreign')), 0, 'a claim for types that are not one\'s own gives no row');
-cmp_ok(sql($node, q(SELECT max(n) FROM app.seen WHERE kind = 'claimed')), '<=', 3, 'no claim gave more than was asked for');
-cmp_ok(sql($node, q(SELECT max(n) FROM app.seen WHERE kind = 'held')), '<=', 5, 'max_concurrent_jobs was not exceeded at any look');
+is(sql($node, q(SELECT COALESCE(max(n), 0) FROM app.seen WHERE kind = 'foreign')), 0, 'a claim for types that the worker has not registered returns no row');
+cmp_ok(sql($node, q(SELECT max(n) FROM app.seen WHERE kind = 'claimed')), '<=', 3, 'no claim returned more jobs than requested');
+cmp_ok(sql($node, q(SELECT max(n) FROM app.seen WHERE kind = 'held')), '<=', 5, 'max_concurrent_jobs was not exceeded when the test looked');
 my $most = sql($node, q(
 	WITH events AS (
 		SELECT started_at AS at, 1 AS step FROM taskq.attempts WHERE worker_id = 'ext'
 		UNION ALL SELECT finished_at, -1 FROM taskq.attempts WHERE worker_id = 'ext')
 	SELECT max(running) FROM (SELECT sum(step) OVER (ORDER BY at, step) AS running FROM events) x));
-cmp_ok($most, '<=', 5, 'nor at any moment between two looks, says the history');
+cmp_ok($most, '<=', 5, 'max_concurrent_jobs was not exceeded at any moment, according to the history');
 cmp_ok($most, '>=', 3, "(it was used: $most at once)");
 
 $node->stop;

@@ -23,9 +23,9 @@ my $first = session($node);
 $first->query_safe('BEGIN');
 my $epoch = $first->query_safe(q(SELECT epoch FROM taskq.claim_job('first')));
 my ($none) = sql($node, q(SELECT count(*) FROM taskq.claim_job('second')));
-is($none, 0, 'a job that a transaction has claimed is given to nobody else');
+is($none, 0, 'no other claim gets a job that an open transaction has claimed');
 $first->query_safe('ROLLBACK');
-is(sql($node, qq(SELECT state, attempt, worker_id FROM taskq.all_jobs WHERE job_id = $job)), 'available|0|', 'rolled back, it is as it was');
+is(sql($node, qq(SELECT state, attempt, worker_id FROM taskq.all_jobs WHERE job_id = $job)), 'available|0|', 'after a rollback the job is unchanged');
 my $next = sql($node, q(SELECT epoch FROM taskq.claim_job('second')));
 cmp_ok($next, '>', $epoch, 'the next claim has a larger epoch, although the first was rolled back');
 for my $call ("complete_job($job, $epoch)", "fail_job($job, $epoch, 'no')", "release_job($job, $epoch)", "snooze_job($job, $epoch, '1 s')",
@@ -33,13 +33,13 @@ for my $call ("complete_job($job, $epoch)", "fail_job($job, $epoch, 'no')", "rel
 {
 	fails_with($node, 'TQ003', "SELECT taskq.$call", "with the first epoch: $call");
 }
-is(sql($node, qq(SELECT status FROM taskq.worker_heartbeat('second', ARRAY[$job]::bigint[], ARRAY[$epoch]::bigint[]))), 'lost', 'worker_heartbeat() says lost');
-is(sql($node, qq(SELECT state, epoch = $next, worker_id FROM taskq.all_jobs WHERE job_id = $job)), 'running|t|second', 'the second claim is unharmed');
-is(sql($node, qq(SELECT taskq.complete_job($job, $next))), 't', 'and completes');
-is(sql($node, qq(SELECT taskq.complete_job($job, $next))), 'f', 'a second time changes nothing');
-fails_with($node, 'TQ003', qq(SELECT taskq.complete_job($job, $epoch)), 'the first epoch is refused still');
-fails_with($node, 'TQ003', qq(SELECT taskq.fail_job($job, $next, 'no')), 'and so is another outcome');
-fails_with($node, 'TQ011', qq(SELECT taskq.complete_job(987654321, $next)), 'a job that never was');
+is(sql($node, qq(SELECT status FROM taskq.worker_heartbeat('second', ARRAY[$job]::bigint[], ARRAY[$epoch]::bigint[]))), 'lost', 'worker_heartbeat() returns lost for the epoch that was rolled back');
+is(sql($node, qq(SELECT state, epoch = $next, worker_id FROM taskq.all_jobs WHERE job_id = $job)), 'running|t|second', 'the second claim is not disturbed');
+is(sql($node, qq(SELECT taskq.complete_job($job, $next))), 't', 'the second claim completes the job');
+is(sql($node, qq(SELECT taskq.complete_job($job, $next))), 'f', 'a repeated complete_job() returns false');
+fails_with($node, 'TQ003', qq(SELECT taskq.complete_job($job, $epoch)), 'the first epoch is still refused');
+fails_with($node, 'TQ003', qq(SELECT taskq.fail_job($job, $next, 'no')), 'another outcome is refused');
+fails_with($node, 'TQ011', qq(SELECT taskq.complete_job(987654321, $next)), 'an unknown job raises TQ011');
 
 # the same with a savepoint
 $job = sql($node, q(SELECT taskq.enqueue_job('outside')));
@@ -47,26 +47,26 @@ $first->query_safe('BEGIN; SAVEPOINT s');
 $epoch = $first->query_safe(q(SELECT epoch FROM taskq.claim_job('first')));
 $first->query_safe('ROLLBACK TO s; COMMIT');
 $next = sql($node, q(SELECT epoch FROM taskq.claim_job('second')));
-fails_with($node, 'TQ003', qq(SELECT taskq.complete_job($job, $epoch)), 'a claim that was rolled back to a savepoint');
-is(sql($node, qq(SELECT taskq.complete_job($job, $next))), 't', 'the one after it');
+fails_with($node, 'TQ003', qq(SELECT taskq.complete_job($job, $epoch)), 'an epoch that was rolled back to a savepoint is refused');
+is(sql($node, qq(SELECT taskq.complete_job($job, $next))), 't', 'the next claim completes the job');
 $first->quit;
 
 # PREPARE -------------------------------------------------------------------
 
 $job = sql($node, q(SELECT taskq.enqueue_job('outside')));
-fails_with($node, '0A000', q(BEGIN; SELECT * FROM taskq.claim_job('two-phases'); PREPARE TRANSACTION 'claimed'), 'a transaction that has claimed refuses PREPARE');
-is(sql($node, 'SELECT count(*) FROM pg_prepared_xacts'), 0, 'nothing is prepared');
-is(sql($node, qq(SELECT state, attempt FROM taskq.all_jobs WHERE job_id = $job)), 'available|0', 'and the job is as it was');
-fails_with($node, '0A000', q(BEGIN; SAVEPOINT s; SELECT * FROM taskq.claim_job('two-phases'); RELEASE s; PREPARE TRANSACTION 'claimed'), 'also inside a savepoint');
+fails_with($node, '0A000', q(BEGIN; SELECT * FROM taskq.claim_job('two-phases'); PREPARE TRANSACTION 'claimed'), 'PREPARE TRANSACTION is refused after a claim');
+is(sql($node, 'SELECT count(*) FROM pg_prepared_xacts'), 0, 'no transaction is prepared');
+is(sql($node, qq(SELECT state, attempt FROM taskq.all_jobs WHERE job_id = $job)), 'available|0', 'the job is unchanged after the refusal');
+fails_with($node, '0A000', q(BEGIN; SAVEPOINT s; SELECT * FROM taskq.claim_job('two-phases'); RELEASE s; PREPARE TRANSACTION 'claimed'), 'PREPARE TRANSACTION is refused after a claim in a savepoint');
 sql($node, qq(BEGIN; SAVEPOINT s; SELECT * FROM taskq.claim_job('two-phases'); ROLLBACK TO s; SELECT taskq.enqueue_job('outside'); PREPARE TRANSACTION 'enqueued'));
-is(sql($node, 'SELECT gid FROM pg_prepared_xacts'), 'enqueued', 'one that has given the claim up and one that enqueues may be prepared');
+is(sql($node, 'SELECT gid FROM pg_prepared_xacts'), 'enqueued', 'PREPARE TRANSACTION is allowed after a claim that was rolled back to a savepoint, and after an enqueue');
 sql($node, q(ROLLBACK PREPARED 'enqueued'));
 sql($node, qq(SELECT taskq.cancel_job($job)));
 
 # standby -------------------------------------------------------------------
 
 sql($node, q(SELECT taskq.enqueue_job('work') FROM generate_series(1, 10)));
-settled($node, 'the primary works');
+settled($node, 'jobs run on the primary');
 sql($node, q(SELECT taskq.alter_pool('app', min_size => 1)));
 $node->backup('backup');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
@@ -85,9 +85,9 @@ sql($node, q(SELECT taskq.enqueue_job('work', delay => '1 d', payload => '{"afte
 $node->wait_for_catchup($standby);
 
 is(sql($standby, q(SELECT count(*) FROM taskq.all_jobs WHERE payload ? 'after')), 1, 'the standby shows the jobs');
-is(sql($standby, q(SELECT value FROM taskq.status() WHERE name = 'server')), 'standby', 'status() says that it is one');
+is(sql($standby, q(SELECT value FROM taskq.status() WHERE name = 'server')), 'standby', 'status() shows a standby');
 is(sql($standby, q(SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'taskq %')), 0, 'no taskq process runs there');
-is(sql($standby, q(SELECT count(*) FROM taskq.workers WHERE kind = 'background')), 0, 'says taskq.workers, too');
+is(sql($standby, q(SELECT count(*) FROM taskq.workers WHERE kind = 'background')), 0, 'taskq.workers shows no worker on the standby');
 for my $call ("enqueue_job('work')", "enqueue_jobs('work', ARRAY['{}'::jsonb])", "claim_job('x')", "claim_job('x', wait => '1 s')", "claim_jobs('x', 3)",
 	"complete_job($held, $held_epoch)", "fail_job($held, $held_epoch)", "release_job($held, $held_epoch)", "snooze_job($held, $held_epoch, '1 s')",
 	"heartbeat_job($held, $held_epoch)", "cancel_job($ahead)", "retry_job($ahead)", "discard_job($ahead)",
@@ -98,43 +98,43 @@ for my $call ("enqueue_job('work')", "enqueue_jobs('work', ARRAY['{}'::jsonb])",
 	fails_with($standby, '25006', "SELECT * FROM taskq.$call", "on a standby: $call");
 }
 fails_with($standby, '25006', 'CALL taskq.wait_for_job()', 'on a standby: wait_for_job()');
-is(sql($standby, q(SELECT count(*) FROM taskq.unroutable_jobs, taskq.stat_queues, taskq.pools, taskq.queues, taskq.list_handlers() WHERE false)), 0, 'the views can be read');
+is(sql($standby, q(SELECT count(*) FROM taskq.unroutable_jobs, taskq.stat_queues, taskq.pools, taskq.queues, taskq.list_handlers() WHERE false)), 0, 'the views can be read on the standby');
 
 # promotion -----------------------------------------------------------------
 
 $node->stop('immediate');
 my $promoted_after = sql($standby, 'SELECT clock_timestamp()');
 $standby->promote;
-is(sql($standby, q(SELECT value FROM taskq.status() WHERE name = 'server')), 'primary', 'promoted, status() says so');
-wait_until($standby, q(SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'taskq scheduler'), 'launcher and scheduler start');
-wait_until($standby, q(SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'taskq worker'), 'and the pool');
+is(sql($standby, q(SELECT value FROM taskq.status() WHERE name = 'server')), 'primary', 'status() shows a primary after the promotion');
+wait_until($standby, q(SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'taskq scheduler'), 'launcher and scheduler start after the promotion');
+wait_until($standby, q(SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'taskq worker'), 'the pool starts after the promotion');
 is(sql($standby, q(SELECT value FROM taskq.status() WHERE name = 'adopted')), 'yes', 'a promoted copy needs no adoption');
 
 for my $call ("complete_job($held, $held_epoch)", "fail_job($held, $held_epoch, 'no')", "release_job($held, $held_epoch)", "heartbeat_job($held, $held_epoch)")
 {
 	fails_with($standby, 'TQ003', "SELECT taskq.$call", "with a token from before the promotion: $call");
 }
-is(sql($standby, qq(SELECT status FROM taskq.worker_heartbeat('long', ARRAY[$held]::bigint[], ARRAY[$held_epoch]::bigint[]))), 'lost', 'worker_heartbeat() says lost');
-is(sql($standby, qq(SELECT count(*) FROM taskq.worker_heartbeat('long') WHERE status <> 'lost')), 0, 'also when it is not asked for one');
+is(sql($standby, qq(SELECT status FROM taskq.worker_heartbeat('long', ARRAY[$held]::bigint[], ARRAY[$held_epoch]::bigint[]))), 'lost', 'worker_heartbeat() returns lost for an epoch of the old primary');
+is(sql($standby, qq(SELECT count(*) FROM taskq.worker_heartbeat('long') WHERE status <> 'lost')), 0, 'worker_heartbeat() without a list returns no other status for it');
 sql($standby, q(SELECT taskq.enqueue_job('work', '{"new": "primary"}')));
-wait_until($standby, q(SELECT state = 'completed' FROM taskq.all_jobs WHERE payload ? 'new'), 'the pool works');
+wait_until($standby, q(SELECT state = 'completed' FROM taskq.all_jobs WHERE payload ? 'new'), 'the pool runs jobs after the promotion');
 my $new = sql($standby, q(SELECT taskq.enqueue_job('elsewhere')));
 my ($got, $new_epoch) = split /\|/, sql($standby, q(SELECT job_id, epoch FROM taskq.claim_job('after', task_types => '{elsewhere}')));
-is($got, $new, 'new jobs can be claimed');
-cmp_ok($new_epoch, '>', $held_epoch, 'by epochs beyond those of the old primary');
-cmp_ok($new_epoch >> 48, '>', $held_epoch >> 48, 'for they are of the next timeline');
-is(sql($standby, qq(SELECT taskq.complete_job($got, $new_epoch))), 't', 'and completed');
+is($got, $new, 'new jobs can be claimed after the promotion');
+cmp_ok($new_epoch, '>', $held_epoch, 'their epochs are larger than those of the old primary');
+cmp_ok($new_epoch >> 48, '>', $held_epoch >> 48, 'their epochs have the next timeline');
+is(sql($standby, qq(SELECT taskq.complete_job($got, $new_epoch))), 't', 'the claimed jobs can be completed');
 
 # claims from the old primary end with their leases
 wait_until($standby, qq(SELECT count(*) = 1 FROM taskq.attempts WHERE job_id = $short), 'an old claim ends with its lease');
 is(sql($standby, qq(SELECT outcome, attempt, finished_at >= '$promoted_after'::timestamptz + interval '1 s' FROM taskq.attempts WHERE job_id = $short)),
-	'expired|1|t', 'recorded as expired, its length after the promotion');
-wait_until($standby, qq(SELECT state = 'available' FROM taskq.all_jobs WHERE job_id = $short), 'its job is available again');
+	'expired|1|t', 'it is recorded as expired, not before its length has passed since the promotion');
+wait_until($standby, qq(SELECT state = 'available' FROM taskq.all_jobs WHERE job_id = $short), 'the job of the old claim is available again');
 my ($again, $again_epoch) = split /\|/, sql($standby, q(SELECT job_id, epoch FROM taskq.claim_job('after')));
-is($again, $short, 'and claimed');
-fails_with($standby, 'TQ003', "SELECT taskq.complete_job($short, $short_epoch)", 'its old token is refused');
-is(sql($standby, qq(SELECT taskq.complete_job($again, $again_epoch))), 't', 'the new one is not');
-is(sql($standby, qq(SELECT state FROM taskq.all_jobs WHERE job_id = $ahead)), 'scheduled', 'a job that lies ahead is there');
+is($again, $short, 'the job of the old claim is claimed again');
+fails_with($standby, 'TQ003', "SELECT taskq.complete_job($short, $short_epoch)", 'the old epoch is refused');
+is(sql($standby, qq(SELECT taskq.complete_job($again, $again_epoch))), 't', 'the new epoch completes the job');
+is(sql($standby, qq(SELECT state FROM taskq.all_jobs WHERE job_id = $ahead)), 'scheduled', 'a future job is still scheduled');
 
 $standby->stop;
 clean_log($_) for $node, $standby;

@@ -22,34 +22,34 @@ is(sql($node, 'SHOW taskq.poll_interval'), '1h', 'the poll interval is an hour')
 sql($node, q(SELECT taskq.enqueue_job('work')));
 settled($node, 'an enqueue starts the first worker');
 sql($node, q(SELECT taskq.enqueue_job('work')));
-settled($node, 'and wakes an idle one');
+settled($node, 'an enqueue wakes an idle worker');
 for my $n (1 .. 50)
 {
 	sql($node, q(SELECT taskq.enqueue_job('work')));
 }
-settled($node, 'again and again');
+settled($node, 'enqueues wake workers repeatedly');
 sql($node, q(BEGIN; SAVEPOINT a; SELECT taskq.enqueue_job('work'); RELEASE a; SAVEPOINT b; SELECT taskq.enqueue_job('work'); ROLLBACK TO b; COMMIT));
-settled($node, 'from a savepoint');
+settled($node, 'an enqueue in a savepoint wakes a worker');
 sql($node, q(DO $$ BEGIN FOR i IN 1 .. 20 LOOP PERFORM taskq.enqueue_job('work'); COMMIT; END LOOP; END $$));
-settled($node, 'from a procedure that commits');
+settled($node, 'an enqueue in a procedure that commits wakes a worker');
 sql($node, q(SELECT count(*) FROM taskq.enqueue_jobs('work', array_fill('{}'::jsonb, ARRAY[1000]))));
-settled($node, 'a thousand at once');
+settled($node, 'a thousand jobs of one enqueue run');
 
 my $s = session($node);
 $s->query_safe(q(BEGIN; SELECT taskq.enqueue_job('work', '{"open": true}')));
 sql($node, q(SELECT taskq.enqueue_job('work')));
-settled($node, 'beside a transaction that has enqueued and is open');
+settled($node, 'a job runs while another transaction that has enqueued is open');
 $s->query_safe('COMMIT');
 $s->quit;
-settled($node, 'and its job when it commits, with a lower id than others that have run');
+settled($node, 'the job of that transaction runs after its commit, although its id is lower');
 
 # due moments ---------------------------------------------------------------
 
 sql($node, q(SELECT taskq.enqueue_job('work', jsonb_build_object('due', n), delay => make_interval(secs => n * 0.3)) FROM generate_series(5, 1, -1) n));
 sql($node, q(SELECT taskq.enqueue_job('work', '{"due": "no"}', delay => '1 d')));
-wait_until($node, q(SELECT count(*) = 5 FROM taskq.all_jobs WHERE payload ? 'due' AND state = 'completed'), 'jobs that lay ahead have run');
-is(sql($node, q(SELECT bool_and(started_at >= run_at) FROM taskq.all_jobs WHERE payload ? 'due' AND state = 'completed')), 't', 'not before they were due');
-is(sql($node, q(SELECT state FROM taskq.all_jobs WHERE payload->>'due' = 'no')), 'scheduled', 'what is not due has not');
+wait_until($node, q(SELECT count(*) = 5 FROM taskq.all_jobs WHERE payload ? 'due' AND state = 'completed'), 'jobs run when they become due');
+is(sql($node, q(SELECT bool_and(started_at >= run_at) FROM taskq.all_jobs WHERE payload ? 'due' AND state = 'completed')), 't', 'no job runs before it is due');
+is(sql($node, q(SELECT state FROM taskq.all_jobs WHERE payload->>'due' = 'no')), 'scheduled', 'a job that is not due has not run');
 
 # a job becomes due while no worker is running
 sql($node, q(SELECT taskq.enqueue_job('work', '{"due": "alone"}', delay => '1 s'); SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'taskq worker'));
@@ -57,22 +57,22 @@ wait_until($node, q(SELECT state = 'completed' AND started_at >= run_at FROM tas
 
 # a new scheduler knows the due moments, too
 sql($node, q(SELECT taskq.enqueue_job('work', '{"due": "new"}', delay => '2 s'); SELECT pg_terminate_backend(taskq.scheduler_pid())));
-wait_until($node, q(SELECT state = 'completed' AND started_at >= run_at FROM taskq.all_jobs WHERE payload->>'due' = 'new'), 'so does one from before the scheduler began');
+wait_until($node, q(SELECT state = 'completed' AND started_at >= run_at FROM taskq.all_jobs WHERE payload->>'due' = 'new'), 'a job from before the start of the scheduler starts a worker, too');
 
 # retries
 my $job = sql($node, q(SELECT taskq.enqueue_job('failing')));
 wait_until($node, qq(SELECT state = 'discarded' FROM taskq.all_jobs WHERE job_id = $job), 'a retry runs when it is due');
 is(sql($node, qq(SELECT count(*), bool_and(started_at >= before + interval '0.7 s') FILTER (WHERE attempt = 2)
-	FROM (SELECT *, lag(finished_at) OVER (ORDER BY attempt) AS before FROM taskq.attempts WHERE job_id = $job) x)), '2|t', 'and not before');
+	FROM (SELECT *, lag(finished_at) OVER (ORDER BY attempt) AS before FROM taskq.attempts WHERE job_id = $job) x)), '2|t', 'the retry does not run before it is due');
 $job = sql($node, q(SELECT taskq.enqueue_job('work', delay => '1 d')));
-is(sql($node, qq(SELECT taskq.retry_job($job))), 't', 'a job that lies ahead is made available by hand');
-wait_until($node, qq(SELECT state = 'completed' FROM taskq.all_jobs WHERE job_id = $job), 'and runs');
+is(sql($node, qq(SELECT taskq.retry_job($job))), 't', 'retry_job() of a future job returns true');
+wait_until($node, qq(SELECT state = 'completed' FROM taskq.all_jobs WHERE job_id = $job), 'the retried job runs');
 
 # leases
 $job = sql($node, q(SELECT taskq.enqueue_job('outside')));
 sql($node, q(SELECT taskq.claim_job('w', lease => '1 s')));
-wait_until($node, qq(SELECT count(*) = 1 FROM taskq.attempts WHERE job_id = $job), 'a lease ends when it is over');
-is(sql($node, qq(SELECT outcome, finished_at >= started_at + interval '1 s' FROM taskq.attempts WHERE job_id = $job)), 'expired|t', 'and not before');
+wait_until($node, qq(SELECT count(*) = 1 FROM taskq.attempts WHERE job_id = $job), 'a lease ends in time');
+is(sql($node, qq(SELECT outcome, finished_at >= started_at + interval '1 s' FROM taskq.attempts WHERE job_id = $job)), 'expired|t', 'the lease does not end before its time');
 sql($node, qq(SELECT taskq.cancel_job($job)));
 
 # changes of the configuration -----------------------------------------------
@@ -81,13 +81,13 @@ sql($node, q(SELECT taskq.enqueue_job('late', '{"n": 1}')));
 add_type($node, 'postgres', 'app', 'late', 'work');
 wait_until($node, q(SELECT state = 'completed' FROM taskq.all_jobs WHERE task_type = 'late'), 'registering a handler wakes the pool for jobs that wait');
 sql($node, q(SELECT taskq.pause_queue('default'); SELECT taskq.enqueue_job('late', '{"n": 2}')));
-is(sql($node, q(SELECT state FROM taskq.all_jobs WHERE payload->>'n' = '2')), 'available', 'a paused queue');
+is(sql($node, q(SELECT state FROM taskq.all_jobs WHERE payload->>'n' = '2')), 'available', 'a job of a paused queue waits');
 sql($node, q(SELECT taskq.resume_queue('default')));
-wait_until($node, q(SELECT state = 'completed' FROM taskq.all_jobs WHERE payload->>'n' = '2'), 'resuming it wakes the pool');
+wait_until($node, q(SELECT state = 'completed' FROM taskq.all_jobs WHERE payload->>'n' = '2'), 'resuming the queue wakes the pool');
 sql($node, q(SELECT taskq.pause_handler('late'); SELECT taskq.enqueue_job('late', '{"n": 3}')));
-is(sql($node, q(SELECT state FROM taskq.all_jobs WHERE payload->>'n' = '3')), 'available', 'a paused handler');
+is(sql($node, q(SELECT state FROM taskq.all_jobs WHERE payload->>'n' = '3')), 'available', 'a job of a paused type waits');
 sql($node, q(SELECT taskq.resume_handler('late')));
-wait_until($node, q(SELECT state = 'completed' FROM taskq.all_jobs WHERE payload->>'n' = '3'), 'resuming it does, too');
+wait_until($node, q(SELECT state = 'completed' FROM taskq.all_jobs WHERE payload->>'n' = '3'), 'resuming the type wakes the pool');
 
 # a waiting claim -----------------------------------------------------------
 
@@ -102,36 +102,36 @@ my $claim = sub {
 my $result = sub { my $out = $claimer->query_until(qr/claimed/, ''); $out =~ s/\s*claimed\s*$//; $out =~ s/^\s+//; return $out };
 
 $claim->(q(SELECT task_type, attempt FROM taskq.claim_job('w', wait => '1 h');));
-wait_until($node, $waiting, 'a claim waits');
+wait_until($node, $waiting, 'a claim waits for an enqueue');
 is(sql($node, qq(SELECT count(*) FROM pg_locks WHERE pid = $pid AND locktype IN ('relation', 'advisory', 'userlock') AND relation IS DISTINCT FROM NULL
-	AND relation::regclass::text LIKE 'taskq.%')), 0, 'and holds no lock on a table meanwhile');
+	AND relation::regclass::text LIKE 'taskq.%')), 0, 'the waiting claim holds no lock on a table');
 sql($node, q(SELECT taskq.enqueue_job('work')));
 my $other = session($node);
 $other->query_safe(q(BEGIN; SELECT taskq.enqueue_job('outside')));
-is(sql($node, $waiting), 't', 'an enqueue that is not committed does not wake it');
+is(sql($node, $waiting), 't', 'an uncommitted enqueue does not wake the claim');
 $other->query_safe('ROLLBACK');
-is(sql($node, $waiting), 't', 'nor one that is rolled back');
+is(sql($node, $waiting), 't', 'an enqueue that is rolled back does not wake the claim');
 $other->query_safe(q(BEGIN; SELECT taskq.enqueue_job('outside'); COMMIT));
-is($result->(), 'outside|1', 'a commit does');
+is($result->(), 'outside|1', 'a commit wakes the claim');
 
 $claim->(q(SELECT task_type FROM taskq.claim_job('w', wait => '1 h', task_types => '{elsewhere}');));
-wait_until($node, $waiting, 'another waits for one type');
+wait_until($node, $waiting, 'a claim for one type waits');
 sql($node, q(SELECT taskq.enqueue_job('outside')));
 sql($node, q(SELECT taskq.enqueue_job('elsewhere')));
-is($result->(), 'elsewhere', 'and gets that');
+is($result->(), 'elsewhere', 'the claim for one type gets a job of the type');
 
 sql($node, q(SELECT count(*) FROM taskq.claim_jobs('clear', 100)));
 $claim->(q(SELECT task_type FROM taskq.claim_job('w', wait => '1 h');));
-wait_until($node, $waiting, 'a claim waits');
+wait_until($node, $waiting, 'a claim waits for a job that becomes due');
 my $found;
 my $due = sql($node, q(SELECT taskq.enqueue_job('outside', delay => '1 s')));
-is($result->(), 'outside', 'it gets a job that becomes due');
-is(sql($node, qq(SELECT started_at >= run_at FROM taskq.all_jobs WHERE job_id = $due)), 't', 'not before');
+is($result->(), 'outside', 'the claim gets the job that becomes due');
+is(sql($node, qq(SELECT started_at >= run_at FROM taskq.all_jobs WHERE job_id = $due)), 't', 'the claim does not get it before that');
 
 $claim->(q(SELECT task_type FROM taskq.claim_job('w', wait => '1 h');));
-wait_until($node, $waiting, 'a claim waits');
+wait_until($node, $waiting, 'a claim waits for a released job');
 sql($node, qq(SELECT taskq.release_job(job_id, epoch) FROM taskq.all_jobs WHERE job_id = $due));
-is($result->(), 'outside', 'it gets a job that somebody gives back');
+is($result->(), 'outside', 'the claim gets the released job');
 
 # a look of the scheduler would wake it, too
 my ($scheduler) = pids_of($node, 'scheduler');
@@ -150,33 +150,33 @@ $other->query_safe('COMMIT');
 kill 'CONT', $scheduler;
 
 $claim->(q(SELECT task_type FROM taskq.claim_job('w', wait => '1 h');));
-wait_until($node, $waiting, 'a claim waits');
+wait_until($node, $waiting, 'a claim waits that will be cancelled');
 sql($node, "SELECT pg_cancel_backend($pid)");
-is($result->(), '', 'it can be cancelled');
-like($claimer->{stderr}, qr/canceling statement due to user request/, 'and says so');
+is($result->(), '', 'the cancelled claim returns no row');
+like($claimer->{stderr}, qr/canceling statement due to user request/, 'the cancelled claim raises the error for a cancelled statement');
 $claimer->{stderr} = '';
 sql($node, q(SELECT taskq.enqueue_job('outside')));
-is($claimer->query_safe(q(SELECT task_type FROM taskq.claim_job('w'))), 'outside', 'the session goes on');
+is($claimer->query_safe(q(SELECT task_type FROM taskq.claim_job('w'))), 'outside', 'the session can claim after the cancel');
 $claim->(q(SET statement_timeout = '200ms'; SELECT task_type FROM taskq.claim_job('w', wait => '1 h');));
 is($result->(), '', 'statement_timeout ends a wait');
-like($claimer->{stderr}, qr/canceling statement due to statement timeout/, 'and says so');
+like($claimer->{stderr}, qr/canceling statement due to statement timeout/, 'the claim raises the error for a statement timeout');
 $claimer->query('RESET statement_timeout');
 $claimer->{stderr} = '';
 
 # as many waiting sessions as jobs
 my @waiters = map { session($node) } 1 .. 5;
 $_->query_until(qr/claiming/, "\\echo claiming\nSELECT 'got ' || task_type FROM taskq.claim_job('many', wait => '1 h');\n\\echo claimed\n") for @waiters;
-wait_until($node, $waiting =~ s/= 1/= 5/r, 'five wait');
+wait_until($node, $waiting =~ s/= 1/= 5/r, 'five claims wait');
 sql($node, q(SELECT count(*) FROM taskq.enqueue_jobs('outside', array_fill('{}'::jsonb, ARRAY[3]))));
-wait_until($node, $waiting =~ s/= 1/= 2/r, 'three jobs: three have got one and two wait');
-is(sql($node, q(SELECT count(*) FROM taskq.all_jobs WHERE worker_id = 'many' AND state = 'running')), 3, 'says all_jobs');
+wait_until($node, $waiting =~ s/= 1/= 2/r, 'three of them get a job, and two wait');
+is(sql($node, q(SELECT count(*) FROM taskq.all_jobs WHERE worker_id = 'many' AND state = 'running')), 3, 'all_jobs shows three jobs of the worker');
 sql($node, q(SELECT taskq.enqueue_job('outside') FROM generate_series(1, 2)));
 like($_->query_until(qr/claimed/, ''), qr/got outside/, 'each gets one') for @waiters;
 $_->quit for @waiters;
 
 # the type is registered while the claim waits
 $claim->(q(SELECT task_type FROM taskq.claim_job('w', wait => '1 h');));
-wait_until($node, $waiting, 'a claim waits');
+wait_until($node, $waiting, 'a claim waits for a type that is not registered yet');
 sql($node, q(SELECT taskq.enqueue_job('outside_too')));
 sql_as($node, 'postgres', 'app', q(SELECT taskq.register_handler('outside_too')));
 is($result->(), 'outside_too', 'registering a type wakes a waiting claim');
@@ -186,19 +186,19 @@ is($result->(), 'outside_too', 'registering a type wakes a waiting claim');
 $waiting = q(SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE '%taskq.wait_for_job%' AND pid <> pg_backend_pid() AND wait_event_type = 'Extension');
 $claim->(q(CALL taskq.wait_for_job('w', '1 h');));
 wait_until($node, $waiting, 'wait_for_job() waits');
-is(sql($node, qq(SELECT backend_xmin IS NULL AND backend_xid IS NULL FROM pg_stat_activity WHERE pid = $pid)), 't', 'without a snapshot');
+is(sql($node, qq(SELECT backend_xmin IS NULL AND backend_xid IS NULL FROM pg_stat_activity WHERE pid = $pid)), 't', 'wait_for_job() waits without a snapshot');
 $found = sql($node, q(SELECT taskq.enqueue_job('outside')));
-is($result->(), 't', 'until there is a job');
-is($claimer->query_safe(q(SELECT job_id FROM taskq.claim_job('w'))), $found, 'which can be claimed then');
-is($claimer->query_safe(q(CALL taskq.wait_for_job('w', '10 ms'))), 'f', 'or the time is over');
+is($result->(), 't', 'wait_for_job() returns true when there is a job');
+is($claimer->query_safe(q(SELECT job_id FROM taskq.claim_job('w'))), $found, 'the job can be claimed after wait_for_job()');
+is($claimer->query_safe(q(CALL taskq.wait_for_job('w', '10 ms'))), 'f', 'wait_for_job() returns false when the time is over');
 $claim->(q(CALL taskq.wait_for_job('w', '1 h');));
-wait_until($node, $waiting, 'wait_for_job() waits');
+wait_until($node, $waiting, 'wait_for_job() waits for its cancellation');
 sql($node, "SELECT pg_cancel_backend($pid)");
-is($result->(), '', 'it can be cancelled');
-like($claimer->{stderr}, qr/canceling statement due to user request/, 'and says so');
+is($result->(), '', 'the cancelled wait_for_job() returns no row');
+like($claimer->{stderr}, qr/canceling statement due to user request/, 'wait_for_job() raises the error for a cancelled statement');
 $claimer->{stderr} = '';
 my ($out, $error) = $claimer->query(q(BEGIN; CALL taskq.wait_for_job('w', '1 h'); ROLLBACK));
-like($claimer->{stderr}, qr/cannot run inside a transaction block/, 'it refuses a transaction block');
+like($claimer->{stderr}, qr/cannot run inside a transaction block/, 'wait_for_job() is refused in a transaction block');
 $claimer->{stderr} = '';
 $claimer->quit;
 $other->quit;
@@ -207,19 +207,19 @@ $other->quit;
 
 sql($node, q(SELECT count(*) FROM taskq.claim_jobs('clear', 100)));
 sql($node, q(BEGIN; SELECT taskq.enqueue_job('work', '{"two": "phases"}'); PREPARE TRANSACTION 'enqueue'));
-is(sql($node, q(SELECT count(*) FROM taskq.all_jobs WHERE payload ? 'two')), 0, 'a prepared job is not there');
+is(sql($node, q(SELECT count(*) FROM taskq.all_jobs WHERE payload ? 'two')), 0, 'a job of a prepared transaction is not visible');
 sql($node, q(COMMIT PREPARED 'enqueue'));
-is(sql($node, q(SELECT count(*) FROM taskq.all_jobs WHERE payload ? 'two')), 1, 'until the transaction is committed');
+is(sql($node, q(SELECT count(*) FROM taskq.all_jobs WHERE payload ? 'two')), 1, 'the job is visible after COMMIT PREPARED');
 $node->append_conf('postgresql.conf', "taskq.poll_interval = '200ms'");
 $node->reload;
-wait_until($node, q(SELECT state = 'completed' FROM taskq.all_jobs WHERE payload ? 'two'), 'the poll finds it');
+wait_until($node, q(SELECT state = 'completed' FROM taskq.all_jobs WHERE payload ? 'two'), 'the job is found by polling');
 sql($node, q(BEGIN; SELECT taskq.enqueue_job('work', '{"two": "again"}'); PREPARE TRANSACTION 'enqueue'));
 sql($node, q(COMMIT PREPARED 'enqueue'));
-wait_until($node, q(SELECT count(*) = 2 FROM taskq.all_jobs WHERE payload ? 'two' AND state = 'completed'), 'and the next');
+wait_until($node, q(SELECT count(*) = 2 FROM taskq.all_jobs WHERE payload ? 'two' AND state = 'completed'), 'the next job is found by polling, too');
 
 is(sql($node, q(SELECT count(*) FROM app.ledger WHERE task_type <> 'failing')),
 	sql($node, q(SELECT count(*) FROM taskq.all_jobs WHERE state = 'completed' AND task_type IN ('work', 'late'))),
-	'each job was done once');
+	'each job was run once');
 $node->stop;
 clean_log($node);
 done_testing();

@@ -12,10 +12,10 @@ use TaskqTest;
 
 my $node = new_node('no_preload', conf => { shared_preload_libraries => undef });
 my ($rc, $out, $err) = $node->psql('postgres', 'BEGIN; DROP EXTENSION taskq; CREATE EXTENSION taskq; ROLLBACK');
-like($err, qr/WARNING:.*not preloaded.*HINT:.*shared_preload_libraries = 'taskq'/s, 'CREATE EXTENSION says that no handler runs, and which line is missing');
+like($err, qr/WARNING:.*not preloaded.*HINT:.*shared_preload_libraries = 'taskq'/s, 'CREATE EXTENSION warns that no handler runs, and names the missing line');
 is(sql($node, q(SELECT value, hint LIKE '%shared_preload_libraries = ''taskq''%postgresql.conf%' FROM taskq.status() WHERE name = 'preloaded')), 'no|t',
-	'status() says which line of postgresql.conf brings it');
-is(sql($node, q(SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'taskq %')), 0, 'no process of taskq');
+	'status() names the line for postgresql.conf');
+is(sql($node, q(SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'taskq %')), 0, 'no process of taskq is running');
 add_type($node, 'postgres', 'app', 'work');
 sql_as($node, 'postgres', 'app', q(SELECT taskq.register_handler('outside')));
 sql($node, q(SELECT taskq.register_worker(w) FROM unnest('{first,second,w,clear}'::text[]) AS w));
@@ -23,44 +23,44 @@ sql($node, q(SELECT taskq.register_worker(w) FROM unnest('{first,second,w,clear}
 # claim and settle ------------------------------------------------------------
 
 my @jobs = split /\n/, sql($node, q(SELECT taskq.enqueue_job('outside', jsonb_build_object('n', n)) FROM generate_series(1, 6) n));
-is("@jobs", '1 2 3 4 5 6', 'enqueue');
-is(sql($node, q(SELECT taskq.complete_job(job_id, epoch, '{"done": 1}') FROM taskq.claim_job('w'))), 't', 'claim and complete');
-is(sql($node, q(SELECT state, result->>'done' FROM taskq.all_jobs WHERE job_id = 1)), 'completed|1', 'the result is there');
-is(sql($node, q(SELECT taskq.fail_job(job_id, epoch, 'no', retryable => false) FROM taskq.claim_job('w'))), 't', 'fail');
-is(sql($node, q(SELECT state, last_error FROM taskq.all_jobs WHERE job_id = 2)), 'discarded|no', 'and discard');
-is(sql($node, q(SELECT taskq.release_job(job_id, epoch) FROM taskq.claim_job('w'))), 't', 'release');
-is(sql($node, q(SELECT taskq.snooze_job(job_id, epoch, '1 d') FROM taskq.claim_job('w'))), 't', 'snooze');
-is(sql($node, q(SELECT taskq.heartbeat_job(job_id, epoch) FROM taskq.claim_job('w'))), 'ok', 'heartbeat');
-is(sql($node, q(SELECT taskq.cancel_job(5))), 'cancelled', 'cancel');
+is("@jobs", '1 2 3 4 5 6', 'jobs are enqueued');
+is(sql($node, q(SELECT taskq.complete_job(job_id, epoch, '{"done": 1}') FROM taskq.claim_job('w'))), 't', 'a job is claimed and completed');
+is(sql($node, q(SELECT state, result->>'done' FROM taskq.all_jobs WHERE job_id = 1)), 'completed|1', 'the completed job has its result');
+is(sql($node, q(SELECT taskq.fail_job(job_id, epoch, 'no', retryable => false) FROM taskq.claim_job('w'))), 't', 'a job fails');
+is(sql($node, q(SELECT state, last_error FROM taskq.all_jobs WHERE job_id = 2)), 'discarded|no', 'the failed job is discarded');
+is(sql($node, q(SELECT taskq.release_job(job_id, epoch) FROM taskq.claim_job('w'))), 't', 'a job is released');
+is(sql($node, q(SELECT taskq.snooze_job(job_id, epoch, '1 d') FROM taskq.claim_job('w'))), 't', 'a job is snoozed');
+is(sql($node, q(SELECT taskq.heartbeat_job(job_id, epoch) FROM taskq.claim_job('w'))), 'ok', 'a heartbeat returns ok');
+is(sql($node, q(SELECT taskq.cancel_job(5))), 'cancelled', 'a job is cancelled');
 is(sql($node, q(SELECT string_agg(job_id || ' ' || state, ', ' ORDER BY job_id) FROM taskq.all_jobs)),
-	'1 completed, 2 discarded, 3 scheduled, 4 running, 5 cancelled, 6 available', 'all of them are where they should be');
-fails_with($node, 'TQ003', q(SELECT taskq.complete_job(4, 1)), 'the fence holds');
+	'1 completed, 2 discarded, 3 scheduled, 4 running, 5 cancelled, 6 available', 'all jobs have the expected states');
+fails_with($node, 'TQ003', q(SELECT taskq.complete_job(4, 1)), 'a stale epoch is refused');
 is(sql($node, q(SELECT count(*) FROM taskq.stat_queues, taskq.pools WHERE available IS NULL)), 0, 'the views can be read');
 
 # jobs of the pool wait -------------------------------------------------------
 
 sql($node, q(SELECT taskq.enqueue_job('work')));
 is(sql($node, q(SELECT reason FROM taskq.unroutable_jobs WHERE task_type = 'work')), 'no pool is running in this database, see taskq.status()', 'jobs of the pool wait, and unroutable_jobs says why');
-is(sql_as($node, 'postgres', 'app', q(SELECT state FROM taskq.run_next('{work}'))), 'completed', 'they can be run by hand');
+is(sql_as($node, 'postgres', 'app', q(SELECT state FROM taskq.run_next('{work}'))), 'completed', 'jobs for the pool can be run by hand');
 
 # a claim takes over an expired lease -----------------------------------------
 
 sql($node, q(SELECT taskq.cancel_job(6)));
 my $job = sql($node, q(SELECT taskq.enqueue_job('outside')));
 my ($got, $epoch) = split /\|/, sql($node, q(SELECT job_id, epoch FROM taskq.claim_job('first', lease => '3 s')));
-is($got, $job, 'a claim with a short lease');
-is(sql($node, q(SELECT count(*) FROM taskq.claim_job('second'))), 0, 'nobody else gets it while the lease holds');
-wait_until($node, qq(SELECT count(*) = 1 FROM taskq.claim_job('second')), 'a claim that finds nothing else takes it over');
-is(sql($node, qq(SELECT worker_id, attempt, state FROM taskq.all_jobs WHERE job_id = $job)), 'second|2|running', 'as another attempt');
+is($got, $job, 'a job is claimed with a short lease');
+is(sql($node, q(SELECT count(*) FROM taskq.claim_job('second'))), 0, 'no other claim gets the job before the end of its lease');
+wait_until($node, qq(SELECT count(*) = 1 FROM taskq.claim_job('second')), 'a claim without another job gets it after its lease');
+is(sql($node, qq(SELECT worker_id, attempt, state FROM taskq.all_jobs WHERE job_id = $job)), 'second|2|running', 'the new claim is another attempt');
 is(sql($node, qq(SELECT outcome, worker_id, epoch = $epoch, finished_at >= started_at + interval '3 s' FROM taskq.attempts WHERE job_id = $job)), 'expired|first|t|t', 'the first is recorded as expired');
-fails_with($node, 'TQ003', "SELECT taskq.complete_job($job, $epoch)", 'and its token refused');
-is(sql($node, qq(SELECT taskq.complete_job($job, epoch) FROM taskq.all_jobs WHERE job_id = $job)), 't', 'the second completes');
+fails_with($node, 'TQ003', "SELECT taskq.complete_job($job, $epoch)", 'the epoch of the first claim is refused');
+is(sql($node, qq(SELECT taskq.complete_job($job, epoch) FROM taskq.all_jobs WHERE job_id = $job)), 't', 'the second claim completes the job');
 
 # code on taskq's tables ------------------------------------------------------
 
 sql($node, q(CREATE FUNCTION public.spy() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'who? %', current_user; END $$));
 my $trigger = q(CREATE TRIGGER spy BEFORE INSERT OR UPDATE OR DELETE ON taskq.%1$s FOR EACH ROW EXECUTE FUNCTION public.spy());
-fails_with($node, '0A000', 'SELECT taskq.clock_now(); ' . sprintf($trigger, 'jobs'), 'a session that has loaded the library makes no trigger on a table of taskq');
+fails_with($node, '0A000', 'SELECT taskq.clock_now(); ' . sprintf($trigger, 'jobs'), 'a session that has loaded the library cannot create a trigger on a table of taskq');
 my %writes = (
 	jobs => q(SELECT taskq.enqueue_job('outside')),
 	access_grants => q(SELECT taskq.grant_access('app', 'observer')),
@@ -91,24 +91,24 @@ $node->reload;
 my $claimer = session($node);
 my $waiting = q(SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE '%taskq.claim_job%' AND pid <> pg_backend_pid() AND wait_event_type = 'Extension');
 $claimer->query_until(qr/claiming/, "\\echo claiming\nSELECT 'got ' || task_type FROM taskq.claim_job('w', wait => '1 h');\n\\echo claimed\n");
-wait_until($node, $waiting, 'a claim waits');
+wait_until($node, $waiting, 'a claim waits without preloading');
 sql($node, q(SELECT taskq.enqueue_job('outside')));
-like($claimer->query_until(qr/claimed/, ''), qr/got outside/, 'and finds the job without being woken');
-like($claimer->{stderr}, qr/NOTICE:  taskq is not preloaded.*looks once a second.*shared_preload_libraries/s, 'it has said why that takes a second');
+like($claimer->query_until(qr/claimed/, ''), qr/got outside/, 'the claim finds the job by polling');
+like($claimer->{stderr}, qr/NOTICE:  taskq is not preloaded.*looks once a second.*shared_preload_libraries/s, 'a notice says why the claim polls');
 $claimer->{stderr} = '';
-is($claimer->query_safe(q(SELECT count(*) FROM taskq.claim_job('w', wait => '10 ms'))), 0, 'a wait that ends without a job');
-is($claimer->{stderr}, '', 'it says so once');
+is($claimer->query_safe(q(SELECT count(*) FROM taskq.claim_job('w', wait => '10 ms'))), 0, 'a wait ends without a job');
+is($claimer->{stderr}, '', 'the notice comes only once in a session');
 $claimer->query_until(qr/claiming/, "\\echo claiming\nCALL taskq.wait_for_job('w', '1 h');\n\\echo claimed\n");
-wait_until($node, $waiting =~ s/claim_job/wait_for_job/r, 'wait_for_job() waits');
+wait_until($node, $waiting =~ s/claim_job/wait_for_job/r, 'wait_for_job() waits without preloading');
 sql($node, q(SELECT taskq.enqueue_job('outside')));
-like($claimer->query_until(qr/claimed/, ''), qr/t\s+claimed/, 'and finds it');
+like($claimer->query_until(qr/claimed/, ''), qr/t\s+claimed/, 'wait_for_job() finds the job');
 my $pid = $claimer->query_safe('SELECT pg_backend_pid()');
 sql($node, q(SELECT count(*) FROM taskq.claim_jobs('clear', 100)));
 $claimer->query_until(qr/claiming/, "\\echo claiming\nSELECT 'got ' || task_type FROM taskq.claim_job('w', wait => '1 h');\n\\echo claimed\n");
-wait_until($node, $waiting, 'a claim waits');
+wait_until($node, $waiting, 'a claim waits that will be cancelled');
 sql($node, "SELECT pg_cancel_backend($pid)");
 $claimer->query_until(qr/claimed/, '');
-like($claimer->{stderr}, qr/canceling statement/, 'it can be cancelled');
+like($claimer->{stderr}, qr/canceling statement/, 'the waiting claim can be cancelled');
 $claimer->quit;
 fails_with($node, '0A000', q(BEGIN; SELECT taskq.enqueue_job('outside'); SELECT * FROM taskq.claim_job('w'); PREPARE TRANSACTION 'claimed'), 'PREPARE is refused here too');
 
@@ -118,9 +118,9 @@ sql($node, q(SELECT taskq.enqueue_job('work', '{"waits": "for preload"}')));
 sql($node, q(DROP EXTENSION IF EXISTS nothing));
 $node->append_conf('postgresql.conf', q(shared_preload_libraries = 'taskq'));
 $node->restart;
-wait_until($node, q(SELECT state = 'completed' FROM taskq.all_jobs WHERE payload ? 'waits'), 'the line in postgresql.conf brings the pool');
-is(sql($node, q(SELECT value FROM taskq.status() WHERE name = 'preloaded')), 'yes', 'status() says so');
-is(sql($node, q(SELECT count(*) FROM taskq.status() WHERE hint IS NOT NULL)), 0, 'and misses nothing');
+wait_until($node, q(SELECT state = 'completed' FROM taskq.all_jobs WHERE payload ? 'waits'), 'the pool runs the job after the library is preloaded');
+is(sql($node, q(SELECT value FROM taskq.status() WHERE name = 'preloaded')), 'yes', 'status() shows that it is preloaded');
+is(sql($node, q(SELECT count(*) FROM taskq.status() WHERE hint IS NOT NULL)), 0, 'status() has no hint');
 
 # DROP EXTENSION without preloading
 $node->append_conf('postgresql.conf', q(shared_preload_libraries = ''));

@@ -91,11 +91,11 @@ for my $how (qw(sleep set local reset block catch))
 }
 # the timer of the last job does not affect the next one
 my $next = run_one('quick', '{"s": 2}');
-ended($next, 'a job after one that timed out');
-is(sql($node, "SELECT state FROM taskq.all_jobs WHERE job_id = $next"), 'completed', 'runs beyond the former timer');
+ended($next, 'a job after one that exceeded its timeout ends');
+is(sql($node, "SELECT state FROM taskq.all_jobs WHERE job_id = $next"), 'completed', 'the timer of the first job does not interrupt it');
 $next = run_one('quick', '{"s": 0.2}', "timeout => '1 ms'");
-ended($next, 'the timeout of the job');
-is(outcome($next), 'timeout|timeout|57014', 'goes before that of the handler');
+ended($next, 'a job with a timeout of its own ends');
+is(outcome($next), 'timeout|timeout|57014', 'the job\'s timeout takes precedence over the handler\'s');
 
 # the role's own timeouts end no worker: the process stays the same
 sql($node, q(ALTER ROLE app SET statement_timeout = '100ms'; ALTER ROLE app SET idle_in_transaction_session_timeout = '100ms'));
@@ -103,27 +103,27 @@ sql($node, q(DO $$ BEGIN ALTER ROLE app SET transaction_timeout = '100ms'; EXCEP
 sql($node, q(SELECT taskq.drain_worker(worker_id) FROM taskq.workers));
 my ($first, $second) = map { run_one('quick', '{"s": 0.5}') } 1 .. 2;
 ended($second, q(a role's timeouts));
-is(sql($node, "SELECT count(*), count(DISTINCT result) FROM taskq.all_jobs WHERE job_id IN ($first, $second) AND state = 'completed'"), '2|1', 'neither fail a job nor end its worker');
+is(sql($node, "SELECT count(*), count(DISTINCT result) FROM taskq.all_jobs WHERE job_id IN ($first, $second) AND state = 'completed'"), '2|1', 'the role\'s own timeouts neither fail a job nor end its worker');
 sql($node, q(ALTER ROLE app RESET ALL; SELECT taskq.drain_worker(worker_id) FROM taskq.workers));
 
 # a handler that catches every interrupt is ended with its worker
 add_type($node, 'postgres', 'app', 'deaf', undef, "timeout => '100 ms'");
 my $deaf = run_one('deaf', '{}');
-ended($deaf, 'a handler that catches each interrupt: the worker ends itself');
-is(outcome($deaf), 'timeout|timeout|', 'and the attempt has timed out');
+ended($deaf, 'the worker of a handler that catches every interrupt ends itself');
+is(outcome($deaf), 'timeout|timeout|', 'the attempt has timed out, although the handler has caught the interrupts');
 
 # locks -----------------------------------------------------------------------
 
 add_type($node, 'postgres', 'app', 'gated', undef, "lock_timeout => '100 ms', retry_policy => 'fixed', retry_base => '100 ms'");
-is(sql($node, q(SELECT lock_timeout FROM taskq.get_handler_info('gated'))), '00:00:00.1', 'lock_timeout is registered');
+is(sql($node, q(SELECT lock_timeout FROM taskq.get_handler_info('gated'))), '00:00:00.1', 'get_handler_info() shows lock_timeout');
 my $gate = hold_gate($node, 5);
 my $gated = sql_as($node, 'postgres', 'app', q(SELECT taskq.enqueue_job('gated', '{"gate": 5}', max_attempts => 1000)));
 wait_until($node, "SELECT count(*) >= 2 FROM taskq.attempts WHERE job_id = $gated", 'a handler that waits too long for a lock fails, and is retried');
 is(sql($node, "SELECT DISTINCT outcome, error_type, sqlstate FROM taskq.attempts WHERE job_id = $gated AND outcome <> 'completed'"), 'failed|handler_error|55P03', 'for want of the lock');
 open_gate($gate);
-ended($gated, 'with the lock free');
-is(sql($node, "SELECT state FROM taskq.all_jobs WHERE job_id = $gated"), 'completed', 'it completes');
-fails_with($node, '22023', q(SELECT taskq.register_handler('x', lock_timeout => '1 s')), 'lock_timeout is for handlers in the server');
+ended($gated, 'the job ends when the lock is free');
+is(sql($node, "SELECT state FROM taskq.all_jobs WHERE job_id = $gated"), 'completed', 'the job completes when the lock is free');
+fails_with($node, '22023', q(SELECT taskq.register_handler('x', lock_timeout => '1 s')), 'lock_timeout is refused for an external type');
 
 # memory ----------------------------------------------------------------------
 
@@ -152,7 +152,7 @@ SELECT FROM (SELECT taskq.register_handler('hog', 'app.hog(jsonb)')) x;
 SELECT taskq.enqueue_job('hog', '{"n": 20000}', max_attempts => 1);
 SQL
 $id =~ s/\s//g;
-ended($id, 'memory, SQL: it ends');
+ended($id, 'memory, SQL: the job ends');
 is(outcome($id), 'failed|handler_error|53200', 'memory, SQL: out of memory');
 # the limit does not apply to the server's own work at the end of a transaction
 sql_as($node, 'postgres', 'app', <<'SQL');
@@ -214,9 +214,9 @@ for my $after (qw(error message job commit))
 my $before_abort = log_since($node);
 my $aborts = run_one('bad', '{"how": "fill and abort"}');
 ended($aborts, 'memory, a library that aborts: it ends');
-is(outcome($aborts), 'terminated|terminated|', 'memory, a library that aborts: with its worker');
+is(outcome($aborts), 'terminated|terminated|', 'memory, a library that aborts: the worker is ended');
 like(substr(slurp_file($node->logfile), $before_abort), qr/53200 FATAL:\s+code of the handler aborted the process because it got no memory/, 'memory, a library that aborts: the log says why');
-unlike(substr(slurp_file($node->logfile), $before_abort), qr/terminating any other active server processes/, 'memory, a library that aborts: the server goes on');
+unlike(substr(slurp_file($node->logfile), $before_abort), qr/terminating any other active server processes/, 'memory, a library that aborts: the server keeps running');
 
 # if there is no memory for a run by hand, the run around it does not lose its
 # messages
@@ -238,41 +238,41 @@ END $$;
 SQL
 add_type($node, 'postgres', 'app', 'tells');
 my $tells = run_one('tells', '{}');
-ended($tells, 'memory, a run inside: it ends');
+ended($tells, 'memory, a run inside: the job ends');
 is(sql($node, "SELECT string_agg(message, ', ' ORDER BY frame) FROM taskq.frames WHERE job_id = $tells"), 'said before, said in between, said after',
-	'memory, a run inside: what the outer run has said is kept');
+	'memory, a run inside: the messages of the outer run are kept');
 sql($node, q(ALTER SYSTEM RESET taskq.job_memory_limit; SELECT pg_reload_conf()));
 sql($node, q(SELECT taskq.drain_worker(worker_id) FROM taskq.workers));
 $id = run_one('hog', '{"n": 20000}');
-ended($id, 'memory: without a limit');
-is(sql($node, "SELECT state FROM taskq.all_jobs WHERE job_id = $id"), 'completed', 'memory: without a limit it goes through');
+ended($id, 'memory, without a limit: the job ends');
+is(sql($node, "SELECT state FROM taskq.all_jobs WHERE job_id = $id"), 'completed', 'memory, without a limit: the job completes');
 
 # stuck -----------------------------------------------------------------------
 
 my $offset = log_since($node);
 my $hear = $node->data_dir . '/taskq_test_hear';
 my $timed_out = run_one('bad', '{"how": "deaf"}', "timeout => '1 s'");
-wait_until($node, q(SELECT state = 'stuck' FROM taskq.stat_workers), 'a handler deaf to its timeout: the worker is shown as stuck');
-is(sql($node, q(SELECT state FROM taskq.workers)), 'stuck', 'in the view of all workers too');
-like(sql($node, q(SELECT value FROM taskq.status() WHERE name = 'background workers')), qr/1 are stuck/, 'and by status()');
-wait_for_log_line($node, qr/WARNING:.*taskq worker app#\d+ is stuck in job $timed_out \(bad\)/, $offset, 'the log says so');
+wait_until($node, q(SELECT state = 'stuck' FROM taskq.stat_workers), 'stat_workers shows a worker whose handler ignores its timeout as stuck');
+is(sql($node, q(SELECT state FROM taskq.workers)), 'stuck', 'taskq.workers shows it as stuck');
+like(sql($node, q(SELECT value FROM taskq.status() WHERE name = 'background workers')), qr/1 are stuck/, 'status() shows it as stuck');
+wait_for_log_line($node, qr/WARNING:.*taskq worker app#\d+ is stuck in job $timed_out \(bad\)/, $offset, 'the log has a warning about the timeout');
 append_to_file($hear, '');
-ended($timed_out, 'it ends when the handler does');
-is(outcome($timed_out), 'timeout|timeout|', 'the attempt has timed out');
+ended($timed_out, 'the job ends when the handler does');
+is(outcome($timed_out), 'timeout|timeout|', 'the attempt of the stuck job has timed out');
 my $said = () = substr(slurp_file($node->logfile), $offset) =~ /is stuck in job/g;
-is($said, 1, 'said once');
+is($said, 1, 'the warning is logged once');
 
 $offset = log_since($node);
 unlink $hear;
 my $cancelled = run_one('bad', '{"how": "deaf"}');
-wait_until($node, q(SELECT state = 'running' FROM taskq.stat_workers), 'a handler deaf to cancel_job');
+wait_until($node, q(SELECT state = 'running' FROM taskq.stat_workers), 'a job with a handler that ignores cancel_job() runs');
 sql($node, "SELECT taskq.cancel_job($cancelled)");
-wait_for_log_line($node, qr/is stuck in job $cancelled.*request to cancel it/s, $offset, 'the log says so');
-is(sql($node, q(SELECT state FROM taskq.stat_workers)), 'stuck', 'and the view');
+wait_for_log_line($node, qr/is stuck in job $cancelled.*request to cancel it/s, $offset, 'the log has a warning about the request to cancel');
+is(sql($node, q(SELECT state FROM taskq.stat_workers)), 'stuck', 'stat_workers shows that worker as stuck');
 append_to_file($hear, '');
-ended($cancelled, 'it ends when the handler does');
-is(sql($node, "SELECT state FROM taskq.all_jobs WHERE job_id = $cancelled"), 'cancelled', 'as cancelled');
-is(sql($node, q(SELECT state FROM taskq.stat_workers)), 'idle', 'and the worker goes on');
+ended($cancelled, 'the cancelled job ends when its handler does');
+is(sql($node, "SELECT state FROM taskq.all_jobs WHERE job_id = $cancelled"), 'cancelled', 'the job is cancelled');
+is(sql($node, q(SELECT state FROM taskq.stat_workers)), 'idle', 'the worker is idle after that');
 
 $node->stop;
 clean_log($node);

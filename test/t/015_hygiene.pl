@@ -120,12 +120,12 @@ for my $i (0 .. $#table)
 	is(seen($third), $at_first, "$what: not seen by the next");
 }
 is(sql($node, q(SELECT count(DISTINCT result->>'pid'), count(*) FROM taskq.all_jobs WHERE task_type = 'act' AND state = 'completed')),
-	join('|', 1, 4 * (@table - 1)), 'all in one process');
+	join('|', 1, 4 * (@table - 1)), 'all jobs have run in one process');
 is(seen($jobs[ (grep { $table[$_][0] eq 'lastval()' } 0 .. $#table)[0] ][0]), 'lastval is not yet defined in this session', q(nor are taskq's own sequences seen));
 
 # PostgreSQL itself refuses LISTEN
 my $listen = sql_as($node, 'postgres', 'app', q(SELECT taskq.enqueue_job('act', '{"look": "LISTEN x"}')));
-settled($node, 'LISTEN');
+settled($node, 'the job with LISTEN ends');
 is(sql($node, "SELECT sqlstate FROM taskq.attempts WHERE job_id = $listen"), '0A000', 'LISTEN: refused in a background worker');
 is(sql($node, q(SELECT count(*) FROM pg_class WHERE relpersistence = 't')), 0, 'no temporary table is left anywhere');
 
@@ -148,22 +148,22 @@ sub set_conf
 	sql($node, q(SELECT taskq.drain_worker(worker_id) FROM taskq.workers));
 	wait_until($node, q(SELECT count(*) = 0 FROM taskq.stat_workers WHERE state = 'draining'), "workers as of @$conf");
 }
-is(processes(10), 1, 'without a limit one process runs all jobs');
+is(processes(10), 1, 'without a limit, one process runs all jobs');
 set_conf([ 'taskq.worker_max_jobs = 5' ]);
-is(processes(20), 4, 'worker_max_jobs: a fresh process after so many');
+is(processes(20), 4, 'worker_max_jobs: a new process runs after this many jobs');
 set_conf([ 'taskq.worker_max_jobs = 0', 'taskq.worker_max_memory = \'32MB\'' ]);
 make_misbehave($node, 'postgres', 'app');
 add_type($node, 'postgres', 'app', 'bad');
 my $before = sql_as($node, 'postgres', 'app', q(SELECT taskq.enqueue_job('bad', '{"how": "leak", "amount": 67108864}')));
-settled($node, 'a leak');
-wait_until($node, q(SELECT NOT EXISTS (SELECT FROM taskq.stat_workers s, app.ledger l WHERE s.pid = l.pid AND l.task_type = 'bad')), 'worker_max_memory: who has grown leaves');
-is(processes(10), 1, 'and who has not stays');
+settled($node, 'the job that leaks memory ends');
+wait_until($node, q(SELECT NOT EXISTS (SELECT FROM taskq.stat_workers s, app.ledger l WHERE s.pid = l.pid AND l.task_type = 'bad')), 'worker_max_memory: a process that has grown leaves');
+is(processes(10), 1, 'worker_max_memory: a process that has not grown stays');
 set_conf([ 'taskq.worker_max_memory = 0', 'taskq.worker_max_age = \'1 h\'' ]);
-is(processes(1), 1, 'a worker of its time');
+is(processes(1), 1, 'a new process runs a job before worker_max_age');
 sql($node, q(SELECT taskq.alter_pool('app', min_size => 1)));
 my $pid = sql($node, q(SELECT pid FROM taskq.stat_workers WHERE pool = 'app'));
 set_conf([ 'taskq.worker_max_age = \'1 s\'' ]);
-wait_until($node, "SELECT count(*) = 1 FROM taskq.stat_workers WHERE pool = 'app' AND pid <> $pid", 'worker_max_age: an idle worker that its pool keeps is replaced too');
+wait_until($node, "SELECT count(*) = 1 FROM taskq.stat_workers WHERE pool = 'app' AND pid <> $pid", 'worker_max_age: an idle worker that its pool keeps is replaced, too');
 
 # memory ----------------------------------------------------------------------
 
@@ -187,7 +187,7 @@ my $light = weigh();
 run_many(20000);
 my $heavy = weigh();
 note("memory of the worker: $light bytes, after 20000 more jobs $heavy");
-cmp_ok($heavy - $light, '<', 256 * 1024, 'a worker does not grow with the number of its jobs');
+cmp_ok($heavy - $light, '<', 256 * 1024, 'the memory of a worker does not grow with the number of its jobs');
 
 $node->stop;
 clean_log($node);

@@ -111,7 +111,7 @@ $in_background->("CALL race.churn('{$_}')") for map { join ',', @$_ } [ @inside[
 $in_background->("CALL race.work('one-$_', 1)") for 1 .. 2;
 $in_background->("CALL race.work('many-$_', 40)") for 1 .. 2;
 $_->{h}->finish for @sessions;
-is(join('', map { ${ $_->{err} } } @sessions), '', 'nobody met an error');
+is(join('', map { ${ $_->{err} } } @sessions), '', 'no session got an error');
 
 # the outcome of the jobs
 is(sql($node, q(SELECT state, count(*), sum((payload->>'n')::bigint), sum((result->>'n')::bigint) FROM taskq.all_jobs GROUP BY 1)),
@@ -127,7 +127,7 @@ SELECT * FROM (SELECT task_type, ran, after AS from_epoch, lead(before) OVER (PA
 WHERE ran IS NULL AND to_epoch IS NOT NULL;
 ANALYZE;
 SQL
-is(sql($node, 'SELECT count(*), count(DISTINCT job_id) FROM race.runs'), "$jobs|$jobs", 'each was run once');
+is(sql($node, 'SELECT count(*), count(DISTINCT job_id) FROM race.runs'), "$jobs|$jobs", 'each job was run once');
 for my $kind ([ 'inside the server', 'app' ], [ 'by external workers that claim many', 'many' ])
 {
 	cmp_ok(sql($node, "SELECT count(*) FROM race.runs WHERE worker = '$kind->[1]'"), '>=', 20_000, "at least 20,000 ran $kind->[0]");
@@ -137,21 +137,21 @@ for my $kind ([ 'inside the server', 'app' ], [ 'by external workers that claim 
 is(sql($node, q(SELECT count(*), min(r.task_type || ' ' || r.epoch || ' in ' || g.from_epoch || ' to ' || g.to_epoch)
 	FROM race.gaps g JOIN race.runs r ON r.task_type = g.task_type AND r.epoch > g.from_epoch AND r.epoch < g.to_epoch)), '0|',
 	'no claim of a type was decided after its unregistration had committed');
-is(sql($node, q(SELECT sum(given) FROM race.probes)), 0, 'nor was one by who had just unregistered it');
+is(sql($node, q(SELECT sum(given) FROM race.probes)), 0, 'no session was given a job of a type that it had just unregistered');
 is(sql($node, q(SELECT count(*), min(r.task_type || ' ' || r.epoch || ' ran ' || r.handler_version)
 	FROM race.runs r, LATERAL (SELECT max(n) AS n FROM race.changes c WHERE c.task_type = r.task_type AND c.after < r.epoch) c
-	WHERE r.worker = 'app' AND r.handler_version::integer < c.n)), '0|', 'what began after an override had committed ran the new handler');
+	WHERE r.worker = 'app' AND r.handler_version::integer < c.n)), '0|', 'runs that began after the commit of an override used the new handler');
 is(sql($node, q(SELECT count(*), min(r.task_type || ' ' || r.epoch || ' ran ' || r.ran || ' of ' || r.handler_version)
 	FROM race.runs r LEFT JOIN race.changes c ON c.task_type = r.task_type AND c.n = r.handler_version::integer
-	WHERE r.worker = 'app' AND r.ran IS DISTINCT FROM c.ran)), '0|', 'and the version of an attempt is that of the function that ran');
+	WHERE r.worker = 'app' AND r.ran IS DISTINCT FROM c.ran)), '0|', 'the version of an attempt is that of the function that ran');
 
 # did the test meet the cases that it is about?
 my ($gaps, $edges) = split /\|/, sql($node, q(SELECT count(*), count(*) FILTER (WHERE EXISTS
 	(SELECT FROM race.runs r WHERE r.task_type = g.task_type AND r.epoch < g.from_epoch AND r.epoch > g.from_epoch - 100)) FROM race.gaps g));
 my ($probes) = sql($node, 'SELECT count(*) FROM race.probes WHERE waiting');
 note("$gaps times a type was unregistered, $edges of them a hundred epochs at most after a claim of it; $probes times with jobs left");
-cmp_ok($edges, '>=', 100, 'many claims were near the edge');
-cmp_ok($probes, '>=', 20, 'and often jobs of the type were left');
+cmp_ok($edges, '>=', 100, 'many claims were close to a change of the registry');
+cmp_ok($probes, '>=', 20, 'jobs of the type were often waiting at that time');
 $node->stop;
 clean_log($node);
 done_testing();

@@ -67,9 +67,9 @@ for my $fail (0, 1)
 	unlike($log, qr/taskq worker.*said (?:notice|info|debug)/, "$what: and no more");
 }
 my $id = sql_as($node, 'postgres', 'app', q(SELECT taskq.enqueue_job('mute', '{"gate": 8}')));
-settled($node, 'a handler with a level of its own');
-is(sql($node, "$frames($id)"), '1 info appended, 2 warning 01ABC said warning', 'keeps from there on, and what was appended');
-is(sql($node, q(SELECT count(*) FROM taskq.running_frames())), 0, 'nothing is left in shared memory');
+settled($node, 'a run with a frame_level of its own ends');
+is(sql($node, "$frames($id)"), '1 info appended, 2 warning 01ABC said warning', 'its messages from that level on and its appended ones are kept');
+is(sql($node, q(SELECT count(*) FROM taskq.running_frames())), 0, 'no message is left in shared memory');
 
 my $counts = q(SELECT sum(completed) || ' ' || sum(failed) FROM taskq.stat_workers);
 my ($completed, $failed) = split / /, sql($node, $counts);
@@ -88,7 +88,7 @@ for (my $try = 0; $try < 100 && !$heard; $try++)
 {
 	# a worker reads the settings only between jobs
 	sql_as($node, 'postgres', 'app', q(SELECT taskq.enqueue_job('speak', '{"gate": 8}')));
-	settled($node, 'settings read anew');
+	settled($node, 'a run after the settings were read again ends');
 	$heard = substr(slurp_file($node->logfile), $offset) =~ /taskq worker.*NOTICE:.*said notice/;
 }
 ok($heard, 'log_min_messages = notice while a worker lives: the notices are in the log');
@@ -105,22 +105,22 @@ like(substr(slurp_file($node->logfile), $offset), qr/taskq worker.*NOTICE:.*said
 make_misbehave($node, 'postgres', 'app');
 add_type($node, 'postgres', 'app', 'bad');
 $id = sql_as($node, 'postgres', 'app', q(SELECT taskq.enqueue_job('bad', '{"how": "mumble"}', max_attempts => 1)));
-settled($node, 'what is not in the encoding of the server');
-is(sql($node, "SELECT error_message, detail, (SELECT last_error FROM taskq.all_jobs WHERE job_id = $id) FROM taskq.attempts WHERE job_id = $id"), 'caf? fails|??|caf? fails', 'is kept without it');
-is(sql($node, "SELECT string_agg(message, ', ' ORDER BY frame) FROM taskq.read_frames($id)"), 'caf? warns, caf? fails', 'in frames, too');
+settled($node, 'a run with text that is invalid in the server\'s encoding ends');
+is(sql($node, "SELECT error_message, detail, (SELECT last_error FROM taskq.all_jobs WHERE job_id = $id) FROM taskq.attempts WHERE job_id = $id"), 'caf? fails|??|caf? fails', 'the error is stored without the invalid characters');
+is(sql($node, "SELECT string_agg(message, ', ' ORDER BY frame) FROM taskq.read_frames($id)"), 'caf? warns, caf? fails', 'the messages are stored without the invalid characters');
 
 # the messages are removed with the history
 sql($node, q(SELECT taskq.prune()));
-is(sql($node, q(SELECT count(*) > 0 FROM taskq.frames)), 't', 'there are frames');
+is(sql($node, q(SELECT count(*) > 0 FROM taskq.frames)), 't', 'messages are stored');
 sql($node, q(SET taskq.clock_offset = '20d'; SELECT taskq.prune(); SELECT taskq.prune(); SELECT taskq.prune()));
-is(sql($node, q(SELECT (SELECT count(*) FROM taskq.all_jobs), (SELECT count(*) FROM taskq.frames))), '0|0', 'they go with the history of their jobs');
+is(sql($node, q(SELECT (SELECT count(*) FROM taskq.all_jobs), (SELECT count(*) FROM taskq.frames))), '0|0', 'messages are removed with the history of their jobs');
 
 # without memory for messages, none is kept
 $node->append_conf('postgresql.conf', 'taskq.frame_memory = 0');
 $node->restart;
 $id = sql_as($node, 'postgres', 'app', q(SELECT taskq.enqueue_job('speak', '{"gate": 8}')));
-settled($node, 'taskq.frame_memory = 0');
-is(sql($node, "SELECT state, (SELECT count(*) FROM taskq.read_frames($id)) FROM taskq.all_jobs WHERE job_id = $id"), 'completed|0', 'taskq.frame_memory = 0: a run all the same, without frames');
+settled($node, 'taskq.frame_memory = 0: a run ends');
+is(sql($node, "SELECT state, (SELECT count(*) FROM taskq.read_frames($id)) FROM taskq.all_jobs WHERE job_id = $id"), 'completed|0', 'taskq.frame_memory = 0: the run completes without messages');
 
 $node->stop;
 clean_log($node);

@@ -35,27 +35,27 @@ do
 	$user->query_safe('ROLLBACK; INSERT INTO taskq.cancel_requests (job_id, requested_at) VALUES (1, now()); BEGIN');
 } until $user->query_safe('SELECT count(*) FROM (SELECT FROM taskq.cancel_requests WHERE job_id = 1 FOR UPDATE) x') eq '1';
 sql($node, q(INSERT INTO taskq.cancel_requests (job_id, requested_at) VALUES (2, now()), (3, now())));
-wait_until($node, 'SELECT array_agg(job_id) = ARRAY[1::bigint] FROM taskq.cancel_requests', 'a request that a transaction has locked keeps no other from being met');
+wait_until($node, 'SELECT array_agg(job_id) = ARRAY[1::bigint] FROM taskq.cancel_requests', 'a locked request to cancel does not delay other requests');
 $user->query_safe('COMMIT');
-wait_until($node, 'SELECT count(*) = 0 FROM taskq.cancel_requests', 'when that has ended, it is met');
+wait_until($node, 'SELECT count(*) = 0 FROM taskq.cancel_requests', 'the request is handled when it is no longer locked');
 
 # Requests that must wait, more than fit into one part, and one for a job that has
 # ended.
 sql($node, q(SELECT count(taskq.enqueue_job('outside')) FROM generate_series(1, 120)));
-is(sql($node, q(SELECT count(*) FROM taskq.claim_jobs('w', 200, task_types => '{outside}', lease => '1 h'))), 120, 'jobs run');
+is(sql($node, q(SELECT count(*) FROM taskq.claim_jobs('w', 200, task_types => '{outside}', lease => '1 h'))), 120, 'many jobs run');
 is(sql($node, q(SELECT count(*) FROM (SELECT taskq.cancel_job(job_id) AS answer FROM taskq.all_jobs WHERE state = 'running') c WHERE answer = 'requested')), 120,
-	'and are to be cancelled');
+	'there are requests to cancel them');
 sql($node, q(INSERT INTO taskq.cancel_requests (job_id, requested_at) VALUES (1000000, now())));
-wait_until($node, 'SELECT count(*) = 0 FROM taskq.cancel_requests WHERE job_id = 1000000', 'requests that have to wait hide no other');
-is(sql($node, 'SELECT count(*) FROM taskq.cancel_requests'), 120, 'they wait');
+wait_until($node, 'SELECT count(*) = 0 FROM taskq.cancel_requests WHERE job_id = 1000000', 'a request for an ended job is found among many that must wait');
+is(sql($node, 'SELECT count(*) FROM taskq.cancel_requests'), 120, 'the other requests are kept');
 sql($node, q(SELECT taskq.cancel_job(job_id, epoch) FROM taskq.all_jobs WHERE state = 'running'));
 
 # leases ------------------------------------------------------------------------
 
 sql($node, q(SELECT count(taskq.enqueue_job('outside')) FROM generate_series(1, 300)));
-is(sql($node, q(SELECT count(*) FROM taskq.claim_jobs('w', 300, task_types => '{outside}', lease => '1 s'))), 300, 'many jobs run');
-wait_until($node, q(SELECT count(*) = 300 FROM taskq.attempt_failures WHERE outcome = 'expired'), 'many leases end');
-cmp_ok(largest_transaction('xmin', q(taskq.attempt_failures WHERE outcome = 'expired')), '<=', 50, 'a few in each transaction');
+is(sql($node, q(SELECT count(*) FROM taskq.claim_jobs('w', 300, task_types => '{outside}', lease => '1 s'))), 300, 'many jobs with short leases run');
+wait_until($node, q(SELECT count(*) = 300 FROM taskq.attempt_failures WHERE outcome = 'expired'), 'all these leases end');
+cmp_ok(largest_transaction('xmin', q(taskq.attempt_failures WHERE outcome = 'expired')), '<=', 50, 'each transaction ends a limited number of leases');
 
 # retention ---------------------------------------------------------------------
 
@@ -65,7 +65,7 @@ sql($node, q(SELECT count(taskq.fail_job(job_id, epoch)) FROM taskq.claim_jobs('
 sql($node, 'SELECT taskq.prune()') for 1 .. 4;
 my $failures = sql($node, 'SELECT count(*) FROM taskq.attempt_failures');
 cmp_ok($failures, '>=', 1500, 'many attempts have failed');
-is(sql($node, 'SELECT count(*) FROM taskq.job_history_overflow'), 0, 'their jobs are in leaves');
+is(sql($node, 'SELECT count(*) FROM taskq.job_history_overflow'), 0, 'the jobs of these attempts are in partitions of the history');
 
 # A session with an old snapshot sees which rows are deleted, and by which
 # transactions.
@@ -79,19 +79,19 @@ $user->query_safe('BEGIN; SELECT taskq.prune()');
 sql($node, q(ALTER SYSTEM SET taskq.clock_offset = '5 d'));
 sql($node, "SELECT pg_reload_conf(); $end");
 sql($node, q(INSERT INTO taskq.cancel_requests (job_id, requested_at) VALUES (4, now())));
-wait_until($node, 'SELECT count(*) = 0 FROM taskq.cancel_requests WHERE job_id = 4', 'while somebody cares for the history, the scheduler does everything else');
-is(sql($node, 'SELECT count(*) FROM taskq.attempt_failures'), $failures, 'and leaves that to him');
+wait_until($node, 'SELECT count(*) = 0 FROM taskq.cancel_requests WHERE job_id = 4', 'the scheduler does its other work while a user\'s transaction maintains the history');
+is(sql($node, 'SELECT count(*) FROM taskq.attempt_failures'), $failures, 'the scheduler does not maintain the history in the meantime');
 $user->query_safe('ROLLBACK');
 sql($node, $end);
-wait_until($node, 'SELECT count(*) = 0 FROM taskq.attempt_failures', 'attempts of expired jobs are forgotten');
+wait_until($node, 'SELECT count(*) = 0 FROM taskq.attempt_failures', 'attempts of expired jobs are removed');
 my @by = split /\n/, $old->query_safe('SELECT xmax FROM taskq.attempt_failures');
-is(scalar @by, $failures, 'the old snapshot still has them');
+is(scalar @by, $failures, 'the old snapshot still sees them');
 my $by = "unnest('{" . join(',', @by) . "}'::xid[]) x";
-cmp_ok(largest_transaction('x', $by), '<=', 500, 'a few hundred in each transaction');
+cmp_ok(largest_transaction('x', $by), '<=', 500, 'each transaction removes a limited number of attempts');
 $old->quit;
 $user->quit;
-wait_until($node, q(SELECT count(*) = 0 FROM taskq.all_jobs WHERE state = 'discarded'), 'and so are the jobs');
-unlike(slurp_file($node->logfile), qr/canceling statement due to lock timeout/, 'the scheduler has waited for nobody');
+wait_until($node, q(SELECT count(*) = 0 FROM taskq.all_jobs WHERE state = 'discarded'), 'the expired jobs are removed');
+unlike(slurp_file($node->logfile), qr/canceling statement due to lock timeout/, 'the scheduler has not waited for a lock');
 
 $node->stop;
 clean_log($node);

@@ -75,25 +75,25 @@ for my $how ('worker', 'immediate', 'terminate', 'fast')
 }
 
 settled($node, 'the job ends');
-is(sql($node, "SELECT state, priority FROM taskq.all_jobs WHERE job_id = $job"), 'completed|0', 'it is completed');
+is(sql($node, "SELECT state, priority FROM taskq.all_jobs WHERE job_id = $job"), 'completed|0', 'the job is completed');
 is(sql($node, "SELECT r.* FROM taskq.all_jobs, jsonb_to_record(result) AS r(batch_size integer, start_cursor bigint, end_cursor bigint, last_cursor bigint,
 		items_processed integer, items_succeeded integer, items_failed integer) WHERE job_id = $job"),
-	'20|0|10000|10000|10000|9900|100', 'with the right totals in every field');
-is(sql($node, "SELECT result = checkpoint, (SELECT count(*) FROM jsonb_object_keys(result)) FROM taskq.all_jobs WHERE job_id = $job"), 't|7', 'and no other field');
+	'20|0|10000|10000|10000|9900|100', 'every field of the result has the expected total');
+is(sql($node, "SELECT result = checkpoint, (SELECT count(*) FROM jsonb_object_keys(result)) FROM taskq.all_jobs WHERE job_id = $job"), 't|7', 'the result has no other field');
 is(sql($node, 'SELECT count(*) FILTER (WHERE times_converted = 1), count(*) FILTER (WHERE times_converted > 1), count(*) FILTER (WHERE times_converted = 0), count(problem),
 		count(*) FILTER (WHERE times_converted = 1 AND problem IS NULL AND celsius = round((fahrenheit::numeric - 32) * 5 / 9, 1)) FROM batch.reading'),
 	'9900|0|100|100|9900', 'every item was processed exactly once');
 like(sql($node, "SELECT string_agg(outcome, ',' ORDER BY epoch) FROM taskq.attempts WHERE job_id = $job"), qr/^(\w+,)?terminated,(\w+,)?completed$/,
-	'only the runs that died and the last one count as attempts');
-like($example->('show'), qr/^$job\|completed\|.*9900\|100\|0\|0$/s, 'show.sql tells it');
+	'only the interrupted runs and the last one count as attempts');
+like($example->('show'), qr/^$job\|completed\|.*9900\|100\|0\|0$/s, 'show.sql shows the job');
 
 # a part of the table, in batches of the default size; and an error
 my $part = sql_as($node, 'postgres', 'app', q(SELECT taskq.enqueue_job('convert_readings', '{"start_cursor": 9900, "end_cursor": 9999}')));
 my $wrong = sql_as($node, 'postgres', 'app', q(SELECT taskq.enqueue_job('convert_readings', '{"batch_size": 0}')));
-settled($node, 'a part, and a job without a batch size');
-is(sql($node, "SELECT state, result->'batch_size', result->'last_cursor', result->'items_processed' FROM taskq.all_jobs WHERE job_id = $part"), 'completed|50|9999|99', 'do what they are told');
-is(sql($node, "SELECT state, error_code FROM taskq.all_jobs JOIN taskq.attempts USING (job_id) WHERE job_id = $wrong"), 'discarded|BATCH_SIZE', 'or end');
-is(sql($node, 'SELECT sum(times_converted) FROM batch.reading'), 9900 + 99, 'nothing else was touched');
+settled($node, 'a job for a part of the table, and one with a wrong batch size, end');
+is(sql($node, "SELECT state, result->'batch_size', result->'last_cursor', result->'items_processed' FROM taskq.all_jobs WHERE job_id = $part"), 'completed|50|9999|99', 'the job for a part has processed that part');
+is(sql($node, "SELECT state, error_code FROM taskq.all_jobs JOIN taskq.attempts USING (job_id) WHERE job_id = $wrong"), 'discarded|BATCH_SIZE', 'the job with a wrong batch size is discarded');
+is(sql($node, 'SELECT sum(times_converted) FROM batch.reading'), 9900 + 99, 'no other row was changed');
 
 $node->stop;
 clean_log($node, but => qr/was terminated by signal 9/);

@@ -84,10 +84,10 @@ my $job = enqueue_crashing($node, q(SELECT min(job) FILTER (WHERE n = 20) FROM (
 	SELECT n, taskq.enqueue_job('timed', CASE n WHEN 20 THEN '{"how": "kill", "sleep": 0.3}'::jsonb ELSE '{"sleep": 0.002}' END) AS job
 	FROM generate_series(1, 200) n) x));
 settled($node, 'a job that crashes once and 199 others end');
-is(sql($node, qq(SELECT state, attempt FROM taskq.all_jobs WHERE job_id = $job)), 'completed|2', 'it completes when it is run again');
+is(sql($node, qq(SELECT state, attempt FROM taskq.all_jobs WHERE job_id = $job)), 'completed|2', 'the job that has crashed once completes when it is run again');
 is(sql($node, qq(SELECT count(*) FROM app.spans s JOIN app.spans o ON o.job_id <> s.job_id AND o.began < s.ended AND s.began < o.ended WHERE s.job_id = $job)), 0,
-	'alone');
-is(sql($node, 'SELECT count(*) FROM app.spans'), 200, 'all have run');
+	'it runs alone');
+is(sql($node, 'SELECT count(*) FROM app.spans'), 200, 'all jobs have run');
 
 # out of attempts, and retried ----------------------------------------------
 
@@ -96,13 +96,13 @@ sql($node, q(SELECT taskq.alter_queue('default', events => true)));
 $job = enqueue_crashing($node, q(SELECT taskq.enqueue_job('timed', '{"how": "abort", "sleep": 0}', max_attempts => 1)));
 wait_until($node, qq(SELECT state FROM taskq.all_jobs WHERE job_id = $job), 'a job with one attempt is quarantined by one crash', expected => 'quarantined');
 is(sql($node, qq(SELECT string_agg(concat_ws(' ', event, attempt, error_type), ', ' ORDER BY event_id) FROM taskq.read_events(job_id => $job))),
-	'enqueued 0, crashed 1 worker_crash, quarantined 1 worker_crash', 'its events say so');
+	'enqueued 0, crashed 1 worker_crash, quarantined 1 worker_crash', 'its events show the crash');
 sql($node, q(SELECT taskq.alter_queue('default', events => false)));
 my $bad = enqueue_crashing($node, q(SELECT taskq.enqueue_job('bad', '{"how": "null"}', max_attempts => 1)));
 wait_until($node, qq(SELECT state FROM taskq.all_jobs WHERE job_id = $bad), 'and another', expected => 'quarantined');
 sql($node, q(CREATE FUNCTION app.mended(jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT $1 $$));
 add_type($node, 'postgres', 'app', 'bad', 'mended', 'allow_override => true');
-is(sql($node, qq(SELECT taskq.retry_job($bad))), 't', 'it is put back when its handler is mended');
+is(sql($node, qq(SELECT taskq.retry_job($bad))), 't', 'the quarantined job is put back when its handler is repaired');
 wait_until($node, qq(SELECT state, attempt FROM taskq.all_jobs WHERE job_id = $bad), 'and completes', expected => 'completed|1');
 add_type($node, 'postgres', 'app', 'bad', 'bad', 'allow_override => true');
 
@@ -112,26 +112,26 @@ later(11);
 my $offset = log_since($node);
 my $gate = hold_gate($node, 1);
 my $first = sql($node, q(SELECT min(taskq.enqueue_job('gated', '{"gate": 1}')) FROM generate_series(1, 6)));
-wait_until($node, 'SELECT count(*) = 4 FROM taskq.running_jobs()', 'four jobs run');
+wait_until($node, 'SELECT count(*) = 4 FROM taskq.running_jobs()', 'four jobs run before the crash of another process');
 my $victim = session($node);
 crash($node, $victim->query_safe('SELECT pg_backend_pid()'));
 eval { $_->quit } for $gate, $victim;
-settled($node, 'another process crashes while four jobs run: they end');
-is(sql($node, qq(SELECT count(*), bool_and(state = 'completed' AND attempt = 1) FROM taskq.all_jobs WHERE job_id >= $first)), '6|t', 'in their first attempt');
-unlike(slurp_file($node->logfile, $offset), qr/WARNING|may have crashed/, 'and nobody is blamed');
+settled($node, 'the four jobs end after the crash of another process');
+is(sql($node, qq(SELECT count(*), bool_and(state = 'completed' AND attempt = 1) FROM taskq.all_jobs WHERE job_id >= $first)), '6|t', 'they complete in their first attempt');
+unlike(slurp_file($node->logfile, $offset), qr/WARNING|may have crashed/, 'no job is blamed for that crash');
 
 $gate = hold_gate($node, 1);
 $first = sql($node, q(SELECT min(taskq.enqueue_job('gated', '{"gate": 1}')) FROM generate_series(1, 4)));
-wait_until($node, 'SELECT count(*) = 4 FROM taskq.running_jobs()', 'four jobs run');
+wait_until($node, 'SELECT count(*) = 4 FROM taskq.running_jobs()', 'four jobs run before the postmaster is killed');
 my $postmaster = $node->{_pid};
 $node->kill9;
 eval { $gate->quit };
 # its process may still be visible for a moment
 wait_for(sub { return !kill 0, $postmaster }) or die 'the postmaster does not end';
 $node->start;
-settled($node, 'the postmaster is killed while four jobs run: they end');
-is(sql($node, qq(SELECT count(*), bool_and(state = 'completed' AND attempt = 1) FROM taskq.all_jobs WHERE job_id >= $first)), '4|t', 'in their first attempt');
-unlike(slurp_file($node->logfile, $offset), qr/WARNING:  [^t]|may have crashed/, 'and nobody is blamed');
+settled($node, 'the four jobs end after the postmaster was killed');
+is(sql($node, qq(SELECT count(*), bool_and(state = 'completed' AND attempt = 1) FROM taskq.all_jobs WHERE job_id >= $first)), '4|t', 'they complete in their first attempt, too');
+unlike(slurp_file($node->logfile, $offset), qr/WARNING:  [^t]|may have crashed/, 'no job is blamed for the end of the postmaster');
 
 # two jobs that do not notice that they must quit: each of them may have caused the
 # crash
@@ -139,14 +139,14 @@ $offset = log_since($node);
 $gate = hold_gate($node, 1);
 $first = sql($node, q(SELECT min(taskq.enqueue_job('gated', '{"gate": 1}')) FROM generate_series(1, 2)));
 sql($node, q(SELECT taskq.enqueue_job('work') FROM generate_series(1, 50)));
-wait_until($node, q(SELECT (SELECT count(*) FROM taskq.running_jobs()) = 2 AND (SELECT count(*) FROM taskq.jobs) = 2), 'two jobs run');
+wait_until($node, q(SELECT (SELECT count(*) FROM taskq.running_jobs()) = 2 AND (SELECT count(*) FROM taskq.jobs) = 2), 'two jobs run before a crash that they do not notice');
 kill 'STOP', split /\n/, sql($node, 'SELECT pid FROM taskq.running_jobs()');
 $victim = session($node);
 crash($node, $victim->query_safe('SELECT pg_backend_pid()'));
 eval { $_->quit } for $gate, $victim;
-settled($node, 'they end');
-is(sql($node, qq(SELECT count(*) FROM taskq.all_jobs WHERE job_id >= $first AND state = 'completed' AND attempt = 1)), 52, 'and lose no attempt');
-is(scalar(() = slurp_file($node->logfile, $offset) =~ /may have crashed the server, and is run again/g), 2, 'both were suspects');
+settled($node, 'the two jobs end');
+is(sql($node, qq(SELECT count(*) FROM taskq.all_jobs WHERE job_id >= $first AND state = 'completed' AND attempt = 1)), 52, 'the two jobs lose no attempt');
+is(scalar(() = slurp_file($node->logfile, $offset) =~ /may have crashed the server, and is run again/g), 2, 'both jobs were suspects');
 
 # three crashes -------------------------------------------------------------
 
@@ -158,20 +158,20 @@ for my $n (1 .. 3)
 	wait_until($node, qq(SELECT state FROM taskq.all_jobs WHERE job_id = $bad), "crash $n", expected => 'quarantined');
 }
 my $reason = 'its workers crashed the server 3 times within 10 minutes';
-is(sql($node, 'SELECT paused, paused_because FROM taskq.pools'), "t|$reason", 'the third in ten minutes pauses the pool');
-is(scalar(() = slurp_file($node->logfile, $offset) =~ /taskq pool "app" is paused because its workers crashed the server 3 times/g), 1, 'said once in the log');
-is(sql($node, q(SELECT value FROM taskq.status() WHERE name = 'paused pool')), 'app: its workers crashed the server', 'status() says so');
+is(sql($node, 'SELECT paused, paused_because FROM taskq.pools'), "t|$reason", 'three crashes within ten minutes pause the pool');
+is(scalar(() = slurp_file($node->logfile, $offset) =~ /taskq pool "app" is paused because its workers crashed the server 3 times/g), 1, 'the pause is logged once');
+is(sql($node, q(SELECT value FROM taskq.status() WHERE name = 'paused pool')), 'app: its workers crashed the server', 'status() shows the pause');
 $job = sql($node, q(SELECT taskq.enqueue_job('work')));
-is(sql($node, qq(SELECT reason FROM taskq.unroutable_jobs)), 'pool paused', 'jobs wait');
+is(sql($node, qq(SELECT reason FROM taskq.unroutable_jobs)), 'pool paused', 'unroutable_jobs shows that jobs wait for the paused pool');
 $node->restart;
-is(sql($node, 'SELECT paused, paused_because FROM taskq.pools'), "t|$reason", 'it stays paused when the server is restarted');
-is(sql($node, qq(SELECT state FROM taskq.all_jobs WHERE job_id = $job)), 'available', 'and jobs wait');
-is(sql($node, q(SELECT taskq.resume_pool('app'))), 't', 'resumed');
-settled($node, 'they run');
-is(sql($node, 'SELECT paused, paused_because FROM taskq.pools'), 'f|', 'and nothing is left of it');
+is(sql($node, 'SELECT paused, paused_because FROM taskq.pools'), "t|$reason", 'the pool is still paused after a restart');
+is(sql($node, qq(SELECT state FROM taskq.all_jobs WHERE job_id = $job)), 'available', 'its jobs still wait');
+is(sql($node, q(SELECT taskq.resume_pool('app'))), 't', 'resume_pool() returns true');
+settled($node, 'the waiting jobs run');
+is(sql($node, 'SELECT paused, paused_because FROM taskq.pools'), 'f|', 'the reason of the pause is removed');
 $bad = enqueue_crashing($node, q(SELECT taskq.enqueue_job('bad', '{"how": "abort"}', max_attempts => 1)));
 wait_until($node, qq(SELECT state FROM taskq.all_jobs WHERE job_id = $bad), 'the next crash', expected => 'quarantined');
-is(sql($node, 'SELECT paused FROM taskq.pools'), 'f', 'does not pause it at once');
+is(sql($node, 'SELECT paused FROM taskq.pools'), 'f', 'a later crash does not pause the pool at once');
 
 # how soon a job is free again ----------------------------------------------
 

@@ -29,31 +29,31 @@ add_type($node, 'postgres', 'app', 'suicide');
 my $job = sql($node, q(SELECT taskq.enqueue_job('suicide', max_attempts => 1)));
 wait_until($node, qq(SELECT state FROM taskq.all_jobs WHERE job_id = $job), 'pg_terminate_backend(): the job is out of attempts', expected => 'discarded');
 is(sql($node, qq(SELECT attempt, outcome FROM taskq.attempts WHERE job_id = $job)), '1|terminated', 'pg_terminate_backend(): its attempt was terminated');
-is(sql($node, q(SELECT count(*) FROM taskq.attempts WHERE outcome = 'crashed')), 0, 'none of it was a crash');
-unlike(slurp_file($node->logfile, $offset), qr/terminating any other active server processes/, 'nor has the server restarted');
+is(sql($node, q(SELECT count(*) FROM taskq.attempts WHERE outcome = 'crashed')), 0, 'none of these ends is recorded as a crash');
+unlike(slurp_file($node->logfile, $offset), qr/terminating any other active server processes/, 'the server has not restarted');
 sql($node, q(SELECT taskq.enqueue_job('work')));
-settled($node, 'jobs go on');
+settled($node, 'other jobs run');
 
 # stopped -------------------------------------------------------------------
 
 my $gate = hold_gate($node, 1);
 $job = sql($node, q(SELECT taskq.enqueue_job('gated', '{"gate": 1}', timeout => '1 h')));
-wait_until($node, 'SELECT count(*) = 1 FROM taskq.running_jobs()', 'a job runs');
+wait_until($node, 'SELECT count(*) = 1 FROM taskq.running_jobs()', 'a job runs in a worker that will be stopped');
 my $pid = sql($node, 'SELECT pid FROM taskq.running_jobs()');
 kill 'STOP', $pid;
 open_gate($gate);
 sql($node, q(ALTER SYSTEM SET taskq.clock_offset = '1 d'));
 $node->reload;
-wait_until($node, q(SELECT taskq.clock_now() > clock_timestamp() + interval '23 h'), 'its worker is stopped, and a day passes');
+wait_until($node, q(SELECT taskq.clock_now() > clock_timestamp() + interval '23 h'), 'a day passes while the worker is stopped');
 sql($node, q(SELECT taskq.enqueue_job('work') FROM generate_series(1, 20)));
-wait_until($node, 'SELECT count(*) = 1 FROM taskq.jobs', 'other jobs run meanwhile');
-is(sql($node, 'SELECT job_id, attempt, pid FROM taskq.running_jobs()'), "$job|1|$pid", 'the job is still its own');
-is(sql($node, qq(SELECT count(*) FROM app.ledger WHERE job_id = $job)), 0, 'and nobody has run it');
-is(sql_as($node, 'postgres', 'app', 'SELECT count(*) FROM taskq.run_next()'), 0, 'nor can by hand');
+wait_until($node, 'SELECT count(*) = 1 FROM taskq.jobs', 'other jobs run in the meantime');
+is(sql($node, 'SELECT job_id, attempt, pid FROM taskq.running_jobs()'), "$job|1|$pid", 'the job still belongs to the stopped worker');
+is(sql($node, qq(SELECT count(*) FROM app.ledger WHERE job_id = $job)), 0, 'no other worker has run the job');
+is(sql_as($node, 'postgres', 'app', 'SELECT count(*) FROM taskq.run_next()'), 0, 'the job cannot be run by hand');
 kill 'CONT', $pid;
-settled($node, 'continued, it ends');
+settled($node, 'the job ends when the worker continues');
 is(sql($node, qq(SELECT state, attempt, (SELECT count(*) FROM app.ledger l WHERE l.job_id = j.job_id), (SELECT min(pid) FROM app.ledger l WHERE l.job_id = j.job_id)
-	FROM taskq.all_jobs j WHERE job_id = $job)), "completed|1|1|$pid", 'done once, by that worker');
+	FROM taskq.all_jobs j WHERE job_id = $job)), "completed|1|1|$pid", 'the job was run once, by that worker');
 $node->stop;
 clean_log($node);
 
@@ -78,22 +78,22 @@ my $poison = q(SELECT taskq.enqueue_job('bad', '{"how": "abort"}'));
 my $before = log_since($node);
 $node->psql('postgres', "BEGIN; $poison; SELECT taskq.enqueue_job('work') FROM generate_series(1, 50); COMMIT");
 $goes_down->($before, 'the postmaster ends with the crash');
-ok(-e $file, 'and leaves a file');
-is((stat $file)[2] & 0777, 0600, 'for nobody else to read');
+ok(-e $file, 'a file of suspects is written');
+is((stat $file)[2] & 0777, 0600, 'only the owner can read the file');
 my $suspects = slurp_file($file);
 
 # After the start it crashes again when the job runs again. It may not be up before
 # that, so do not wait for it.
 $before = log_since($node);
 PostgreSQL::Test::Utils::system_log('pg_ctl', '-W', '-D', $node->data_dir, '-l', $node->logfile, 'start');
-$goes_down->($before, 'started again, it ends again');
-like(slurp_file($node->logfile, $before), qr/job \d+ of task type "bad" crashed the server\n/, 'the next one knows which job it was');
-ok(-e $file, 'which crashes it again');
+$goes_down->($before, 'the postmaster ends again after the first start');
+like(slurp_file($node->logfile, $before), qr/job \d+ of task type "bad" crashed the server\n/, 'the log names the job that crashed the server');
+ok(-e $file, 'the file is written again after the second crash');
 $node->start;
-settled($node, 'the one after that comes up, and all jobs end');
-is(sql($node, q(SELECT state, attempt FROM taskq.all_jobs WHERE task_type = 'bad')), 'quarantined|2', 'the guilty one is quarantined');
-is(sql($node, q(SELECT count(*), count(DISTINCT job_id) FROM app.ledger)), '50|50', 'the others are done once');
-ok(!-e $file, 'nothing is left of the file');
+settled($node, 'the server starts, and all jobs end');
+is(sql($node, q(SELECT state, attempt FROM taskq.all_jobs WHERE task_type = 'bad')), 'quarantined|2', 'the job that crashed the server is quarantined');
+is(sql($node, q(SELECT count(*), count(DISTINCT job_id) FROM app.ledger)), '50|50', 'the other jobs have run once');
+ok(!-e $file, 'the file is removed');
 
 # a file that cannot be used ------------------------------------------------
 
@@ -113,15 +113,15 @@ for my $case ([ 'an empty file', '' ], [ 'a short file', substr($suspects, 0, 10
 	ok(!-e $file, "$what is removed");
 }
 sql($node, q(SELECT taskq.enqueue_job('work')));
-settled($node, 'jobs run');
+settled($node, 'jobs run after a start with an unreadable file');
 
 # a file of an old crash, whose job has ended
 $node->stop;
 PostgreSQL::Test::Utils::append_to_file($file, $suspects);
 $node->start;
 sql($node, q(SELECT taskq.enqueue_job('work')));
-settled($node, 'an old file keeps nobody from running');
-is(sql($node, q(SELECT count(*) FROM taskq.attempts WHERE outcome = 'crashed')), 2, 'and blames nobody anew');
+settled($node, 'jobs run after a start with an old file');
+is(sql($node, q(SELECT count(*) FROM taskq.attempts WHERE outcome = 'crashed')), 2, 'an old file blames no job');
 
 # a file that cannot be read, written or removed
 $node->stop;
@@ -129,15 +129,15 @@ mkdir $file or die;
 PostgreSQL::Test::Utils::append_to_file("$file/x", 'x');
 $before = log_since($node);
 $node->start;
-like(slurp_file($node->logfile, $before), qr/could not remove file "pg_taskq_suspects"/, 'a file that cannot be removed: the server starts');
+like(slurp_file($node->logfile, $before), qr/could not remove file "pg_taskq_suspects"/, 'the server starts with a file that cannot be removed');
 my $runs = sql($node, q(SELECT count(*) FROM app.ledger));
 sql($node, q(SELECT taskq.enqueue_job('work')));
-settled($node, 'and jobs run');
+settled($node, 'jobs run with a file that cannot be removed');
 $before = log_since($node);
 sql($node, q(ALTER SYSTEM SET taskq.clock_offset = '1 h'));
 $node->psql('postgres', 'SELECT pg_reload_conf(); ' . $poison =~ s/\)$/, max_attempts => 1)/r);
-$goes_down->($before, 'the next crash');
-like(slurp_file($node->logfile, $before), qr/could not write file "pg_taskq_suspects"/, 'a file that cannot be written is said');
+$goes_down->($before, 'the server crashes with a file that cannot be written');
+like(slurp_file($node->logfile, $before), qr/could not write file "pg_taskq_suspects"/, 'the log says that the file cannot be written');
 unlink "$file/x";
 rmdir $file;
 
@@ -145,23 +145,23 @@ rmdir $file;
 $node->append_conf('postgresql.conf', 'restart_after_crash = on');
 $before = log_since($node);
 $node->start;
-wait_until($node, q(SELECT count(*) = 0 FROM taskq.jobs WHERE attempt = 0), 'without it the job runs as if nothing had been');
+wait_until($node, q(SELECT count(*) = 0 FROM taskq.jobs WHERE attempt = 0), 'without the file, the job runs as usual');
 $gate = hold_gate($node, 1);
 sql($node, q(SELECT taskq.enqueue_job('gated', '{"gate": 1}') FROM generate_series(1, 3)));
-wait_until($node, 'SELECT count(*) = 3 FROM taskq.running_jobs()', 'three jobs run');
+wait_until($node, 'SELECT count(*) = 3 FROM taskq.running_jobs()', 'three jobs run before an immediate stop');
 $node->stop('immediate');
 eval { $gate->quit };
-ok(!-e $file, 'a stop at once leaves no file');
+ok(!-e $file, 'an immediate stop leaves no file');
 $node->start;
-settled($node, 'they end after it');
-is(sql($node, q(SELECT count(*) FROM taskq.all_jobs WHERE task_type = 'gated' AND state = 'completed' AND attempt = 1)), 3, 'in their first attempt');
+settled($node, 'the three jobs end after the start');
+is(sql($node, q(SELECT count(*) FROM taskq.all_jobs WHERE task_type = 'gated' AND state = 'completed' AND attempt = 1)), 3, 'the three jobs complete in their first attempt');
 
 # a process that overwrites the memory of blame.c before it crashes does no other
 # harm
 $node->psql('postgres', q(SELECT app.misbehave('scribble and abort')));
-ok(poll($node, 'SELECT true'), 'blame written over: the server comes back');
+ok(poll($node, 'SELECT true'), 'the server restarts after the memory of blame.c was overwritten');
 sql($node, q(SELECT taskq.enqueue_job('work')));
-settled($node, 'blame written over: jobs go on');
+settled($node, 'jobs run after the memory of blame.c was overwritten');
 $node->stop;
 clean_log($node, but => qr/was terminated by signal 6|is damaged or belongs to another cluster|taskq does not know which jobs/);
 done_testing();

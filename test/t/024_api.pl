@@ -27,7 +27,7 @@ my $until = sub {
 	select(undef, undef, undef, 0.01) while not $true->() and --$tries;
 	return ok($tries > 0, $name);
 };
-$until->(sub { -e "$dir/port" }, 'a web service');
+$until->(sub { -e "$dir/port" }, 'the web service starts');
 my $url = 'http://127.0.0.1:' . slurp_file("$dir/port");
 
 my $start = sub {
@@ -74,7 +74,7 @@ my $post = $enqueue->('{"path": "/status/201", "method": "POST", "body": {"a": [
 my $flaky = $enqueue->('{"path": "/flaky"}');
 
 my $worker = $start->('api-1');
-wait_until($node, q(SELECT count(*) = 0 FROM taskq.all_jobs WHERE task_type = 'http_request' AND state IN ('available', 'running')), 'every job was run');
+wait_until($node, q(SELECT count(*) = 0 FROM taskq.all_jobs WHERE task_type = 'http_request' AND state IN ('available', 'running')), 'all jobs were run');
 for my $path (sort keys %expected)
 {
 	is(sql($node, "SELECT concat_ws(' ', state, a.error_type, a.error_code, CASE WHEN j.finished_at IS NULL THEN CASE WHEN delay > 500000 THEN 'policy' ELSE delay::text END END)
@@ -85,48 +85,48 @@ is(sql($node, "SELECT string_agg(DISTINCT j.state || ' ' || a.error_type, ','), 
 	'discarded retryable_error|3', $_) for @at_once;
 is(sql($node, "SELECT state, attempt, error_type, error_code FROM taskq.all_jobs JOIN taskq.attempts USING (job_id, attempt) WHERE job_id = $wrong{$_}"),
 	'discarded|1|validation_error|BAD_REQUEST', "payload $_") for sort keys %wrong;
-is(sql($node, "SELECT result FROM taskq.all_jobs WHERE job_id = $post"), '{"body": "hello ' . "\xef\xbf\xbd" . '", "status": 201}', 'the result is the answer');
-like($seen->(), qr/^POST \/status\/201 taskq-$post \{"a": \[1\]\}$/m, 'to what the payload asked');
-is(sql($node, "SELECT state, attempt, result->>'status' FROM taskq.all_jobs WHERE job_id = $flaky"), 'completed|2|200', 'a service that fails once is asked again');
-is(scalar(() = $seen->() =~ /^GET \/flaky taskq-$flaky $/mg), 2, 'with the same key');
+is(sql($node, "SELECT result FROM taskq.all_jobs WHERE job_id = $post"), '{"body": "hello ' . "\xef\xbf\xbd" . '", "status": 201}', 'the result is the answer of the service');
+like($seen->(), qr/^POST \/status\/201 taskq-$post \{"a": \[1\]\}$/m, 'the service got the request of the payload');
+is(sql($node, "SELECT state, attempt, result->>'status' FROM taskq.all_jobs WHERE job_id = $flaky"), 'completed|2|200', 'a request that fails once is repeated');
+is(scalar(() = $seen->() =~ /^GET \/flaky taskq-$flaky $/mg), 2, 'the repeated request has the same key');
 my $redirected = $job{'/status/302'};
 unlike($seen->(), qr{^GET /status/200 taskq-$redirected }m, 'no redirect is followed');
 
 # the end -------------------------------------------------------------------
 
 # a long call: heartbeats extend its lease, and TERM gives the job back
-$end->($worker, 'a worker without a job ends by TERM');
-is(sql($node, q(SELECT count(*) FROM taskq.workers WHERE worker_id = 'api-1')), 0, 'and has said goodbye');
+$end->($worker, 'a worker without a job ends on TERM');
+is(sql($node, q(SELECT count(*) FROM taskq.workers WHERE worker_id = 'api-1')), 0, 'it has unregistered itself');
 my $hang = $enqueue->('{"path": "/hang"}');
 $worker = $start->('api-2', API_LEASE => 2);
-$until->(sub { $seen->() =~ m{^GET /hang taskq-$hang }m }, 'a call that lasts');
-wait_until($node, "SELECT state = 'running' AND lease_expires_at > started_at + interval '2.5 s' FROM taskq.all_jobs WHERE job_id = $hang", 'its lease is extended');
-$end->($worker, 'TERM ends it');
-is(sql($node, "SELECT state, attempt FROM taskq.all_jobs WHERE job_id = $hang"), 'available|0', 'the job is released, and no attempt lost');
+$until->(sub { $seen->() =~ m{^GET /hang taskq-$hang }m }, 'a worker makes a call that lasts long');
+wait_until($node, "SELECT state = 'running' AND lease_expires_at > started_at + interval '2.5 s' FROM taskq.all_jobs WHERE job_id = $hang", 'the worker extends the lease of the job');
+$end->($worker, 'a worker with a job ends on TERM');
+is(sql($node, "SELECT state, attempt FROM taskq.all_jobs WHERE job_id = $hang"), 'available|0', 'the job is released, and the attempt does not count');
 
 # a job whose claim is lost in the meantime
 $worker = $start->('api-3');
-$until->(sub { (() = $seen->() =~ m{^GET /hang taskq-$hang }mg) == 2 }, 'it is taken again');
-is(sql($node, "SELECT taskq.release_job(job_id, epoch), taskq.discard_job(job_id) FROM taskq.all_jobs WHERE job_id = $hang"), 't|t', 'somebody takes it away');
+$until->(sub { (() = $seen->() =~ m{^GET /hang taskq-$hang }mg) == 2 }, 'another worker takes the released job');
+is(sql($node, "SELECT taskq.release_job(job_id, epoch), taskq.discard_job(job_id) FROM taskq.all_jobs WHERE job_id = $hang"), 't|t', 'the job is taken away from that worker');
 my $next = $enqueue->('{"path": "/status/200"}');
 append_to_file("$dir/answer", '');
-wait_until($node, "SELECT state = 'completed' FROM taskq.all_jobs WHERE job_id = $next", 'the worker goes on with the next');
-like(slurp_file("$dir/api-3.log"), qr/^job $hang was lost: /, 'and says so');
-$end->($worker, 'and ends');
+wait_until($node, "SELECT state = 'completed' FROM taskq.all_jobs WHERE job_id = $next", 'the worker continues with the next job');
+like(slurp_file("$dir/api-3.log"), qr/^job $hang was lost: /, 'the worker logs that it lost the job');
+$end->($worker, 'the worker that lost a job ends on TERM');
 
 # a service that does not answer
 $service->kill_kill;
 my $lonely = $enqueue->('{"path": "/status/200"}');
 $worker = $start->('api-4');
 wait_until($node, "SELECT state = 'retryable' AND error_code = 'NO_ANSWER' AND error_type = 'retryable_error' FROM taskq.all_jobs JOIN taskq.attempts USING (job_id) WHERE job_id = $lonely",
-	'without a service a job is retried');
-$end->($worker, 'and the worker lives');
+	'a job is retried if the service does not answer');
+$end->($worker, 'the worker has survived that and ends on TERM');
 
 # the rule for other languages
 is(sql($node, q(SELECT string_agg(s::text, ',' ORDER BY s) FROM generate_series(100, 599) s WHERE taskq.error_type_of_http_status(s) = 'retryable_error' AND s < 500)), '408,425,429', 'of 4xx these are retryable');
 is(sql($node, q(SELECT t, min(s), max(s), count(*) FROM generate_series(100, 599) s, taskq.error_type_of_http_status(s) t GROUP BY t ORDER BY t)),
-	"permanent_error|300|499|197\nretryable_error|408|599|103\n|100|299|200", 'of all others, whole classes');
-is(sql($node, 'SELECT taskq.error_type_of_http_status(NULL)'), 'retryable_error', 'so is no answer');
+	"permanent_error|300|499|197\nretryable_error|408|599|103\n|100|299|200", 'all other classes of status are permanent, or no errors');
+is(sql($node, 'SELECT taskq.error_type_of_http_status(NULL)'), 'retryable_error', 'no answer is retryable');
 fails_with($node, '22023', "SELECT taskq.error_type_of_http_status($_)", "status $_") for -1, 99, 600;
 
 $node->stop;

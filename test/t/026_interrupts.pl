@@ -74,7 +74,7 @@ CREATE FUNCTION app.perl_anew(payload jsonb) RETURNS jsonb LANGUAGE plperl AS $$
 $$;
 SQL
 	push @handlers, qw(perl perl_anew);
-	pass('PL/Perl is there');
+	pass('PL/Perl is installed');
 }
 SKIP: {
 	skip 'PL/Python is not there', 1 unless sql($node, q(SELECT count(*) FROM pg_available_extensions WHERE name = 'plpython3u'));
@@ -95,7 +95,7 @@ with plpy.subtransaction():
 $$;
 SQL
 	push @handlers, qw(python python_anew python_subtransaction);
-	pass('PL/Python is there');
+	pass('PL/Python is installed');
 }
 add_type($node, 'postgres', 'app', $_) for @handlers, qw(gives_up pretends goes_on stepwise);
 push @handlers, 'stepwise';
@@ -117,12 +117,12 @@ for my $type (@handlers)
 	like(sql($node, "SELECT last_error FROM taskq.all_jobs WHERE job_id = $job"), qr/longer than its timeout/, "$type: and said");
 }
 like(sql($node, q(SELECT detail FROM taskq.attempts a JOIN taskq.all_jobs j USING (job_id) WHERE task_type = 'raise_anew')),
-	qr/raised anew/, 'what the handler made of it is kept');
+	qr/raised anew/, 'the attempt keeps the error that the handler has raised');
 
 my ($job, $state, $attempt) = outcome_of('gives_up', q(, timeout => '300 ms'));
-is($attempt, 'timeout|timeout|57014', 'one that then raises a permanent failure has timed out all the same');
+is($attempt, 'timeout|timeout|57014', 'a handler that raises a permanent failure after its timeout has timed out');
 $job = sql($node, q(SELECT taskq.enqueue_job('gives_up', timeout => '300 ms')));
-wait_until($node, "SELECT state = 'discarded' AND attempt = 1 FROM taskq.all_jobs WHERE job_id = $job", 'but is not run again, as it wished');
+wait_until($node, "SELECT state = 'discarded' AND attempt = 1 FROM taskq.all_jobs WHERE job_id = $job", 'the job is not retried, as that handler has requested');
 
 for my $type (@handlers, 'gives_up')
 {
@@ -150,7 +150,7 @@ for my $type (grep { $_ ne 'stepwise' } @handlers)
 
 # other errors are not taken for an interrupt
 ($job, $state, $attempt) = outcome_of('pretends', '');
-is($attempt, 'failed|handler_error|57014', 'an error of the same code that the handler raises is a failure');
+is($attempt, 'failed|handler_error|57014', 'an error with the SQLSTATE of a cancel that a handler raises is a failure');
 ($job, $state, $attempt) = outcome_of('goes_on', q(, timeout => '300 ms'));
 like($state, qr/^completed/, 'a handler that catches its timeout and returns has completed');
 

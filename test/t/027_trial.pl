@@ -81,14 +81,14 @@ for my $case ([ 'data', q(INSERT INTO app.mine VALUES ('b')), '42501', 'rows tha
 	is(status_of($type), 'ok', "$name: their type is not paused");
 }
 my $first = enqueue('declared', 'TABLE app.none', 5, 3);
-settled($node, 'declared errors: all end');
+settled($node, 'declared errors: all jobs end');
 is(sql($node, "SELECT count(*), min(sqlstate), max(error_type) FROM taskq.attempts WHERE job_id >= $first"), '5|42P01|permanent_error',
-	'declared errors: five jobs fail for good');
-is(status_of('declared'), 'ok', 'declared errors: their type is not paused');
+	'declared errors: five jobs fail permanently');
+is(status_of('declared'), 'ok', 'declared errors: the type is not paused');
 $first = enqueue('one', 'TABLE app.none', 1, 4);
-settled($node, 'one job: it ends');
-cmp_ok(sql($node, "SELECT count(*) FROM taskq.attempts WHERE job_id = $first"), '>=', 4, 'one job fails again and again');
-is(status_of('one'), 'ok', 'and does not pause its type');
+settled($node, 'one job: the job ends');
+cmp_ok(sql($node, "SELECT count(*) FROM taskq.attempts WHERE job_id = $first"), '>=', 4, 'one job: the job fails several times');
+is(status_of('one'), 'ok', 'one job: the type is not paused');
 
 # trials -----------------------------------------------------------------------------
 
@@ -128,43 +128,43 @@ for my $type (qw(needs shared needs_steps))
 # an hour is the longest interval
 sql($node, 'DROP TABLE app.later');
 enqueue('needs', undef, 3, 1);
-wait_until($node, q(SELECT status = 'paused' FROM taskq.list_handlers() WHERE task_type = 'needs'), 'paused again');
+wait_until($node, q(SELECT status = 'paused' FROM taskq.list_handlers() WHERE task_type = 'needs'), 'the type is paused again');
 sql($node, q(UPDATE taskq.handlers SET trials = 20 WHERE task_type = 'needs'));
 later(61);
-wait_until($node, q(SELECT trials = 21 FROM taskq.handlers WHERE task_type = 'needs'), 'after many trials');
-is(sql($node, q(SELECT round(extract(epoch FROM trial_at - taskq.clock_now()) / 60) FROM taskq.list_handlers() WHERE task_type = 'needs')), 60, 'the next one is in an hour');
+wait_until($node, q(SELECT trials = 21 FROM taskq.handlers WHERE task_type = 'needs'), 'there were many trials');
+is(sql($node, q(SELECT round(extract(epoch FROM trial_at - taskq.clock_now()) / 60) FROM taskq.list_handlers() WHERE task_type = 'needs')), 60, 'the next trial is in an hour');
 
 # changes -----------------------------------------------------------------------------
 
 my $offset = log_since($node);
 sql_as($node, 'postgres', 'app', q(CREATE OR REPLACE FUNCTION app.needs(payload jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT payload'));
-is(status_of('needs'), 'ok', 'another text of the function ends the pause at once');
-settled($node, 'and the jobs run');
-wait_for_log_line($node, qr/task type "needs" is not paused any more, as its function has changed/, $offset, 'which the log says');
+is(status_of('needs'), 'ok', 'a new definition of the function ends the pause at once');
+settled($node, 'the waiting jobs run');
+wait_for_log_line($node, qr/task type "needs" is not paused any more, as its function has changed/, $offset, 'the log says that the function has changed');
 
 enqueue('needs_other', undef, 3, 1);
-wait_until($node, q(SELECT status = 'paused' FROM taskq.list_handlers() WHERE task_type = 'needs_other'), 'another one is paused');
+wait_until($node, q(SELECT status = 'paused' FROM taskq.list_handlers() WHERE task_type = 'needs_other'), 'another type is paused');
 sql_as($node, 'postgres', 'app', q(SELECT taskq.register_handler('needs_other', 'app.needs(jsonb)', allow_override => true)));
-is(status_of('needs_other'), 'ok', 'another registration ends the pause at once');
-settled($node, 'and its jobs run');
+is(status_of('needs_other'), 'ok', 'a new registration ends the pause at once');
+settled($node, 'the jobs of the new registration run');
 
 # by operators ---------------------------------------------------------------------------
 
 sql_as($node, 'postgres', 'app', q(SELECT taskq.register_handler('needs_other', 'app.needs_other(jsonb)', allow_override => true)));
 enqueue('needs_other', undef, 3, 1);
-wait_until($node, q(SELECT status = 'paused' FROM taskq.list_handlers() WHERE task_type = 'needs_other'), 'paused by taskq');
-is(sql($node, q(SELECT taskq.pause_handler('needs_other'))), 't', 'an operator can make it his own pause');
-is(sql($node, q(SELECT paused_because, trial_at FROM taskq.list_handlers() WHERE task_type = 'needs_other')), '|', 'which has no trial');
-is(sql($node, q(SELECT taskq.pause_handler('needs_other'))), 'f', 'once');
-is(sql($node, q(SELECT taskq.resume_handler('needs_other'))), 't', 'and end it');
-wait_until($node, q(SELECT status = 'paused' FROM taskq.list_handlers() WHERE task_type = 'needs_other'), 'and it is paused again as its jobs fail');
+wait_until($node, q(SELECT status = 'paused' FROM taskq.list_handlers() WHERE task_type = 'needs_other'), 'the type is paused by taskq');
+is(sql($node, q(SELECT taskq.pause_handler('needs_other'))), 't', 'pause_handler() returns true for a type that taskq has paused');
+is(sql($node, q(SELECT paused_because, trial_at FROM taskq.list_handlers() WHERE task_type = 'needs_other')), '|', 'the pause then has no reason and no trial');
+is(sql($node, q(SELECT taskq.pause_handler('needs_other'))), 'f', 'pause_handler() returns false if it is repeated');
+is(sql($node, q(SELECT taskq.resume_handler('needs_other'))), 't', 'resume_handler() returns true');
+wait_until($node, q(SELECT status = 'paused' FROM taskq.list_handlers() WHERE task_type = 'needs_other'), 'the type is paused again when its jobs fail');
 
 # a transaction that has locked the type's row for long delays no run
 my $operator = session($node);
 $operator->query_safe(q(BEGIN; SELECT taskq.pause_handler('one')));
 enqueue('one', 'TABLE app.none', 4, 1);
 wait_until($node, q(SELECT count(*) >= 4 FROM taskq.attempts JOIN taskq.all_jobs USING (job_id) WHERE task_type = 'one'
-	AND job_id > ) . $first, 'jobs fail while an operator pauses their type in an open transaction');
+	AND job_id > ) . $first, 'jobs fail while an open transaction has paused their type');
 $operator->query_safe('ROLLBACK');
 $operator->quit;
 

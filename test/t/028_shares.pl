@@ -17,9 +17,9 @@ add_type($node, 'postgres', 'app', 'gated');
 sql_as($node, 'postgres', 'app', q(SELECT taskq.alter_pool('app', size => 1024)));
 
 my ($rc, $out, $err) = $node->psql('postgres', q(SELECT taskq.create_pool('huge', size => 1000, role => 'app', min_size => 1000)));
-like($err, qr/WARNING:  pool "huge" cannot have 1000 workers in this server/, 'a size beyond what the server has: a warning');
-like($err, qr/DETAIL:  All pools together have at most 8: "max_worker_processes" is 12/, 'which says how many there can be');
-wait_for_log_line($node, qr/WARNING:  out of background worker slots for taskq pool "huge"/, 0, 'idle workers of one pool take all there are');
+like($err, qr/WARNING:  pool "huge" cannot have 1000 workers in this server/, 'create_pool() warns about a size beyond the limits of the server');
+like($err, qr/DETAIL:  All pools together have at most 8: "max_worker_processes" is 12/, 'the detail has the limit');
+wait_for_log_line($node, qr/WARNING:  out of background worker slots for taskq pool "huge"/, 0, 'the workers of one pool use all available slots');
 wait_until($node, q(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'taskq worker'), 'but for what is reserved', expected => 8);
 sql($node, q(SELECT taskq.drop_pool('huge')));
 wait_until($node, q(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'taskq worker'), 'they leave', expected => 0);
@@ -27,10 +27,10 @@ wait_until($node, q(SELECT count(*) FROM pg_stat_activity WHERE backend_type = '
 add_type($node, 'postgres', 'other', 'other_work', 'work');
 my $gate = hold_gate($node, 1);
 sql($node, q(SELECT taskq.enqueue_job('gated', '{"gate": 1}') FROM generate_series(1, 20)));
-wait_for_log_line($node, qr/WARNING:  taskq pool "app" is given no more workers, as its role has its share/, 0, 'where others have pools, a role has its share');
-is(sql($node, q(SELECT count(*) FROM taskq.running_jobs())), 6, 'of three quarters');
+wait_for_log_line($node, qr/WARNING:  taskq pool "app" is given no more workers, as its role has its share/, 0, 'if other roles have pools, a role gets only its share');
+is(sql($node, q(SELECT count(*) FROM taskq.running_jobs())), 6, 'the share is three quarters');
 sql($node, q(SELECT taskq.enqueue_job('other_work')));
-wait_until($node, q(SELECT count(*) = 1 FROM taskq.all_jobs WHERE task_type = 'other_work' AND state = 'completed'), 'so the job of another role runs');
+wait_until($node, q(SELECT count(*) = 1 FROM taskq.all_jobs WHERE task_type = 'other_work' AND state = 'completed'), 'the job of another role runs');
 $node->append_conf('postgresql.conf', 'taskq.role_share = 100');
 $node->reload;
 wait_until($node, q(SELECT count(*) FROM taskq.running_jobs()), 'the share is a setting', expected => 8);

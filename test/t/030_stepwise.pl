@@ -100,15 +100,15 @@ my $steps = sub { return sql($node, qq(SELECT string_agg(step || '/' || attempt,
 
 is(sql($node, q(SELECT DISTINCT kind || ' ' || status FROM taskq.list_handlers() WHERE handler LIKE 'app.steps%')), 'stepwise ok', 'a procedure is a stepwise handler');
 $enqueue->('steps');
-$ends->('completed', 'it runs to its end');
-is($steps->(), '1/1 2/1 3/1 4/1 5/1', 'each step once');
-is($look->('result, progress, checkpoint, attempt, worker_id IS NOT NULL'), '{"done": 5}|5|{"done": 5}|1|t', 'with result, progress and checkpoint');
+$ends->('completed', 'a job with steps completes');
+is($steps->(), '1/1 2/1 3/1 4/1 5/1', 'each step ran once');
+is($look->('result, progress, checkpoint, attempt, worker_id IS NOT NULL'), '{"done": 5}|5|{"done": 5}|1|t', 'the job has result, progress and checkpoint');
 is(sql($node, qq(SELECT count(DISTINCT (who, path)), min(who), min(path), count(DISTINCT epoch) FROM app.steps WHERE job_id = $job)), '1|app|app, pg_catalog|1',
-	'all as the role of the pool, with the search_path of the handler, in one claim');
-is(sql($node, qq(SELECT attempt, outcome FROM taskq.attempts WHERE job_id = $job)), '1|completed', 'one attempt');
-is(sql($node, qq(SELECT string_agg(message, ', ' ORDER BY frame) FROM taskq.read_frames($job))), 'step 1, step 2, step 3, step 4, step 5', 'what it said in each step is kept');
+	'all steps ran in one claim, as the role of the pool and with the search_path of the handler');
+is(sql($node, qq(SELECT attempt, outcome FROM taskq.attempts WHERE job_id = $job)), '1|completed', 'the job has one attempt');
+is(sql($node, qq(SELECT string_agg(message, ', ' ORDER BY frame) FROM taskq.read_frames($job))), 'step 1, step 2, step 3, step 4, step 5', 'the messages of each step are kept');
 $enqueue->('plain');
-$ends->('completed', 'one without a second argument has no result');
+$ends->('completed', 'a procedure without a second argument has no result');
 for my $case ([ failure => 'discarded', q(last_error), 'for good' ], [ success => 'completed', 'result', '{"inside": 1}' ], [ snooze => 'completed', 'result, attempt', '"after"|1' ],
 	[ decision => 'completed', q(result->'routing_context'), '{"why": 1}' ], [ unknown => 'discarded', q(last_error LIKE '%no_such_step%'), 't' ])
 {
@@ -121,34 +121,34 @@ for my $case ([ failure => 'discarded', q(last_error), 'for good' ], [ success =
 # errors ------------------------------------------------------------------------------
 
 $enqueue->('steps', '{"fail": 3}');
-$ends->('completed', 'after an error it is run again');
-is($steps->(), '1/1 2/1 3/1 4/2 5/2', 'from its last checkpoint');
+$ends->('completed', 'a job that fails once completes');
+is($steps->(), '1/1 2/1 3/1 4/2 5/2', 'the second attempt continued from the last checkpoint');
 is(sql($node, qq(SELECT string_agg(outcome || ' ' || COALESCE(error_message, ''), ', ' ORDER BY attempt) FROM taskq.attempts WHERE job_id = $job)), 'failed fails on purpose, completed ', 'both attempts are there');
 $enqueue->('steps', '{"rollback": 3}');
-$ends->('completed', 'what it has rolled back');
-is($steps->(), '1/1 2/1 3/2 4/2 5/2', 'it does again, checkpoint and all');
+$ends->('completed', 'a job that rolls back completes');
+is($steps->(), '1/1 2/1 3/2 4/2 5/2', 'the step that was rolled back ran again, with its checkpoint');
 for my $type ('deferred', 'deferred_last')
 {
 	$enqueue->($type);
 	$ends->('discarded', "$type: a constraint that fails at its commit fails the attempt");
 	is(sql($node, qq(SELECT sqlstate FROM taskq.attempts WHERE job_id = $job)), '23503', "$type: with its error");
 }
-is(sql($node, 'SELECT count(*) FROM app.there'), 0, 'and leaves nothing');
+is(sql($node, 'SELECT count(*) FROM app.there'), 0, 'a refused procedure leaves nothing behind');
 
 # cancelled, timed out, settled by another ---------------------------------------------
 
 $enqueue->('endless');
-wait_until($node, qq(SELECT count(*) = 1 FROM taskq.running_jobs() WHERE job_id = $job), 'one that would run for ever');
+wait_until($node, qq(SELECT count(*) = 1 FROM taskq.running_jobs() WHERE job_id = $job), 'a procedure that does not end by itself runs');
 is(sql($node, qq(SELECT count(*), min(state), bool_and(lease_expires_at IS NULL), min(attempt) FROM taskq.all_jobs WHERE job_id = $job)), '1|running|t|1', 'is shown as running, once, without a lease');
-is(sql($node, qq(SELECT taskq.cancel_job($job))), 'requested', 'it is asked to be cancelled');
-$ends->('cancelled', 'and is');
+is(sql($node, qq(SELECT taskq.cancel_job($job))), 'requested', 'cancel_job() returns requested for it');
+$ends->('cancelled', 'it is cancelled');
 sql_as($node, 'postgres', 'app', q(SELECT taskq.enqueue_job('endless', timeout => '200 ms')));
 $job = sql($node, 'SELECT max(job_id) FROM taskq.all_jobs');
-$ends->('discarded', 'its timeout counts over all its transactions');
-is(sql($node, qq(SELECT outcome FROM taskq.attempts WHERE job_id = $job)), 'timeout', 'and is the outcome');
+$ends->('discarded', 'a job that exceeds its timeout over several transactions is discarded');
+is(sql($node, qq(SELECT outcome FROM taskq.attempts WHERE job_id = $job)), 'timeout', 'the outcome is timeout');
 my $gate = hold_gate($node, 1);
 $enqueue->('steps', '{"gate": 2}');
-wait_until($node, qq(SELECT progress = '2' FROM taskq.all_jobs WHERE job_id = $job), 'progress is seen while it runs');
+wait_until($node, qq(SELECT progress = '2' FROM taskq.all_jobs WHERE job_id = $job), 'progress is visible during a run');
 my $id = $look->('worker_id');
 like($id, qr/^app#\d+$/, 'the worker in the server has an id');
 sql($node, q(CREATE ROLE foreign_worker LOGIN; SELECT taskq.grant_access('foreign_worker', 'worker')));
@@ -160,11 +160,11 @@ for my $role ('foreign_worker', 'postgres')
 	is($look->('state, worker_id, attempt'), "running|$id|1", "$role does not end its claim by unregistering it");
 }
 my $epoch = $look->('epoch');
-is(sql($node, qq(SELECT taskq.complete_job($job, $epoch, '"by another"'))), 't', 'somebody who knows its epoch completes it');
+is(sql($node, qq(SELECT taskq.complete_job($job, $epoch, '"by another"'))), 't', 'another session completes the job with its epoch');
 open_gate($gate);
-wait_until($node, qq(SELECT count(*) = 0 FROM taskq.running_jobs() WHERE job_id = $job), 'the procedure meets that');
-is($look->('state, result, attempt'), 'completed|"by another"|1', 'and changes nothing');
-is(sql($node, qq(SELECT count(*) FROM taskq.attempts WHERE job_id = $job)), 1, 'one attempt');
+wait_until($node, qq(SELECT count(*) = 0 FROM taskq.running_jobs() WHERE job_id = $job), 'the procedure ends after that');
+is($look->('state, result, attempt'), 'completed|"by another"|1', 'the result of the other session is kept');
+is(sql($node, qq(SELECT count(*) FROM taskq.attempts WHERE job_id = $job)), 1, 'the job that another session has completed has one attempt');
 
 $gate = hold_gate($node, 1);
 my $decided = 'SELECT count(*) FROM taskq.all_jobs WHERE task_type = \'plain\'';
@@ -172,27 +172,27 @@ my $before = sql($node, $decided);
 $enqueue->('decides');
 wait_until($node, qq(SELECT count(*) = 1 FROM taskq.running_jobs() JOIN pg_stat_activity USING (pid) WHERE job_id = $job AND wait_event = 'advisory'), 'one whose result decides what follows');
 $epoch = $look->('epoch');
-is(sql($node, qq(SELECT taskq.complete_job($job, $epoch))), 't', 'is completed by somebody else');
+is(sql($node, qq(SELECT taskq.complete_job($job, $epoch))), 't', 'another session completes a job whose result would be a decision');
 open_gate($gate);
-wait_until($node, qq(SELECT count(*) = 0 FROM taskq.running_jobs() WHERE job_id = $job), 'before it ends');
-is(sql($node, $decided), $before, 'and decides nothing any more');
+wait_until($node, qq(SELECT count(*) = 0 FROM taskq.running_jobs() WHERE job_id = $job), 'the procedure of that job ends');
+is(sql($node, $decided), $before, 'the decision of the procedure is not carried out');
 $enqueue->('decides');
-$ends->('completed', 'another');
-is(sql($node, $decided), $before + 1, 'decides once');
+$ends->('completed', 'another job with a decision completes');
+is(sql($node, $decided), $before + 1, 'its decision is carried out once');
 
 $gate = hold_gate($node, 1);
 $enqueue->('steps', '{"gate": 5}');
-wait_until($node, qq(SELECT progress = '5' FROM taskq.all_jobs WHERE job_id = $job), 'while somebody else has the row of a running one');
+wait_until($node, qq(SELECT progress = '5' FROM taskq.all_jobs WHERE job_id = $job), 'a procedure runs while another transaction has locked its row');
 $epoch = $look->('epoch');
 my $pid = sql($node, qq(SELECT pid FROM taskq.stat_workers WHERE job_id = $job));
 my $other = session($node);
 $other->query_safe(qq(BEGIN; SELECT taskq.heartbeat_job($job, $epoch)));
 open_gate($gate);
-wait_until($node, qq(SELECT wait_event IN ('tuple', 'transactionid') FROM pg_stat_activity WHERE pid = $pid), 'its settle waits');
+wait_until($node, qq(SELECT wait_event IN ('tuple', 'transactionid') FROM pg_stat_activity WHERE pid = $pid), 'its settle waits for the lock');
 $other->query_safe('COMMIT');
 $other->quit;
-$ends->('completed', 'and then completes it');
-is($steps->(), '1/1 2/1 3/1 4/1 5/1', 'with nothing done twice');
+$ends->('completed', 'the job completes after the lock is released');
+is($steps->(), '1/1 2/1 3/1 4/1 5/1', 'each step of that job ran once');
 
 # whatever ends it ------------------------------------------------------------------------
 
@@ -218,7 +218,7 @@ for my $how (sort keys %ends)
 		"$how: " . ($outcome ? 'that attempt counts' : 'that costs it no attempt'));
 	cmp_ok($look->('epoch'), '>', $first, "$how: in a claim of its own");
 }
-is(sql($node, q(SELECT count(*) FROM taskq.jobs WHERE gate = 'r')), 0, 'nothing is left running');
+is(sql($node, q(SELECT count(*) FROM taskq.jobs WHERE gate = 'r')), 0, 'no job is left running');
 
 # nothing is left of it for the next --------------------------------------------------------
 
@@ -231,7 +231,7 @@ for my $next ('tell', 'tell_steps')
 	$ends->('completed', "$next: after one that has committed settings and a role");
 	is($look->('result'), $clean, "$next: there is nothing of them");
 }
-is(sql($node, q(SELECT string_agg(DISTINCT state, ' ') FROM taskq.all_jobs WHERE task_type = 'dirty')), 'completed', 'it completed itself');
+is(sql($node, q(SELECT string_agg(DISTINCT state, ' ') FROM taskq.all_jobs WHERE task_type = 'dirty')), 'completed', 'the job that leaves session state behind completed');
 
 # refused ---------------------------------------------------------------------------------------
 
@@ -242,13 +242,13 @@ CREATE PROCEDURE app.two(payload jsonb, more jsonb) LANGUAGE sql AS '';
 CREATE PROCEDURE app.text(payload text) LANGUAGE sql AS '';
 SQL
 fails_with($node, '42P13', "SELECT taskq.register_handler('x', 'app.$_')", "no handler: $_", role => 'app') for 'definer(jsonb)', 'with_set(jsonb)', 'two(jsonb, jsonb)', 'text(text)';
-fails_with($node, '22023', q(SELECT taskq.register_handler('x', 'app.plain(jsonb)', share_commit => true)), 'a procedure shares no commits', role => 'app');
-fails_with($node, '2D000', q(SELECT taskq.run_next('{plain}', 'app.plain(jsonb)')), 'and does not run inside a statement', role => 'app');
+fails_with($node, '22023', q(SELECT taskq.register_handler('x', 'app.plain(jsonb)', share_commit => true)), 'share_commit is refused for a procedure', role => 'app');
+fails_with($node, '2D000', q(SELECT taskq.run_next('{plain}', 'app.plain(jsonb)')), 'run_next() refuses a procedure', role => 'app');
 sql($node, q(SELECT taskq.pause_pool('app')));
 $enqueue->('plain');
-fails_with($node, 'TQ002', qq(SELECT taskq.run_job($job)), 'nor by hand', role => 'app');
+fails_with($node, 'TQ002', qq(SELECT taskq.run_job($job)), 'run_job() refuses a job with a procedure', role => 'app');
 is(sql_as($node, 'postgres', 'app', 'SELECT count(*) FROM taskq.run_all()'), 0, 'run_all() leaves it to the pool');
-is(sql_as($node, 'postgres', 'app', qq(SELECT state FROM taskq.run_job($job, 'app.tell(jsonb)'))), 'completed', 'with a function in its place it can be run by hand');
+is(sql_as($node, 'postgres', 'app', qq(SELECT state FROM taskq.run_job($job, 'app.tell(jsonb)'))), 'completed', 'run_job() can run it with a function instead');
 
 $node->stop;
 clean_log($node, but => qr/was terminated by signal 9/);

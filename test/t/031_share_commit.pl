@@ -68,13 +68,13 @@ for my $how (sort keys %ends)
 
 $begin->('cancelled');
 my $first = $gated - 4;
-like(sql($node, qq(SELECT taskq.cancel_job($first))), qr/^(requested|final)$/, 'to cancel one that has run already comes too late');
-is(sql($node, qq(SELECT taskq.cancel_job($gated))), 'requested', 'the one in hand is interrupted');
-settled($node, 'all end');
+like(sql($node, qq(SELECT taskq.cancel_job($first))), qr/^(requested|final)$/, 'cancel_job() of a job that has run comes too late');
+is(sql($node, qq(SELECT taskq.cancel_job($gated))), 'requested', 'cancel_job() of the current job returns requested');
+settled($node, 'all jobs end after the cancel');
 open_gate($gate);
-is($attempts->(), 'cancelled', 'and is cancelled');
-is(sql($node, q(SELECT count(*), count(DISTINCT job_id) FROM app.ledger)), '4|4', 'its neighbours complete');
-wait_until($node, 'SELECT count(*) = 0 FROM taskq.cancel_requests', 'no request is left over');
+is($attempts->(), 'cancelled', 'the current job is cancelled');
+is(sql($node, q(SELECT count(*), count(DISTINCT job_id) FROM app.ledger)), '4|4', 'the other jobs complete');
+wait_until($node, 'SELECT count(*) = 0 FROM taskq.cancel_requests', 'no request to cancel is left');
 
 # asked to leave ------------------------------------------------------------------
 
@@ -91,9 +91,9 @@ add_type($node, 'postgres', 'app', 'began', undef, $shared);
 $node->append_conf('postgresql.conf', 'taskq.share_commit_jobs = 3');
 $node->restart;
 sql($node, q(SELECT taskq.enqueue_job('began') FROM generate_series(1, 60)));
-settled($node, 'three to a commit: all jobs end');
+settled($node, 'three jobs per commit: all jobs end');
 my $together = q(SELECT count(*) AS jobs FROM taskq.all_jobs WHERE task_type = 'began' GROUP BY result);
-is(sql($node, "SELECT max(jobs) BETWEEN 2 AND 3 FROM ($together) t"), 't', 'three to a commit, and no more');
+is(sql($node, "SELECT max(jobs) BETWEEN 2 AND 3 FROM ($together) t"), 't', 'three jobs per commit: no more share a transaction');
 $node->append_conf('postgresql.conf', 'taskq.share_commit_jobs = 50');
 $node->reload;
 
@@ -124,10 +124,10 @@ for my $round (1 .. 12)
 	# end the pauses of pools that the test has caused
 	sql($node, q(SELECT taskq.resume_pool(pool) FROM taskq.pools WHERE paused));
 }
-wait_until($node, q(SELECT NOT EXISTS (SELECT FROM taskq.jobs) OR (SELECT bool_or(paused) FROM taskq.pools)), 'under SIGTERM, SIGKILL and a stop all jobs end');
+wait_until($node, q(SELECT NOT EXISTS (SELECT FROM taskq.jobs) OR (SELECT bool_or(paused) FROM taskq.pools)), 'all jobs end under SIGTERM, SIGKILL and immediate stops');
 sql($node, q(SELECT taskq.resume_pool(pool) FROM taskq.pools WHERE paused));
-settled($node, 'in the end');
-is(sql($node, qq(SELECT count(*) FROM taskq.all_jobs WHERE job_id > $last)), $jobs, 'none is lost');
+settled($node, 'all jobs end when the faults are over');
+is(sql($node, qq(SELECT count(*) FROM taskq.all_jobs WHERE job_id > $last)), $jobs, 'no job is lost');
 # A SIGKILL counts as a crash of the current job. A job with two of them, or with
 # one in its last attempt, must be quarantined, and no other job.
 is(sql($node, qq(SELECT string_agg(format('%s %s %s: %s', task_type, job_id, state, outcomes), ', ') FROM (
@@ -138,17 +138,17 @@ is(sql($node, qq(SELECT string_agg(format('%s %s %s: %s', task_type, job_id, sta
 		WHEN 'completed' THEN task_type = 'broken' OR crashes > 1 OR outcomes !~ '^((crashed|terminated) )*completed\$'
 		WHEN 'discarded' THEN task_type <> 'broken' OR crashes > 1 OR outcomes !~ '^(failed|terminated|crashed) (failed|terminated)\$'
 		WHEN 'quarantined' THEN outcomes !~ 'crashed\$' OR crashes <> 2 AND array_length(string_to_array(outcomes, ' '), 1) <> max_attempts
-		ELSE true END)), '', 'all have ended as their handlers say, and what was done to them');
-cmp_ok(sql($node, qq(SELECT count(*) FROM taskq.attempts WHERE job_id > $last AND outcome = 'crashed')), '<=', $kills, 'a SIGKILL is held against one job at most');
+		ELSE true END)), '', 'all jobs have the outcome that their handlers and the faults explain');
+cmp_ok(sql($node, qq(SELECT count(*) FROM taskq.attempts WHERE job_id > $last AND outcome = 'crashed')), '<=', $kills, 'each SIGKILL counts as a crash of at most one job');
 is(sql($node, qq(SELECT count(*) FROM taskq.all_jobs a FULL JOIN app.ledger l USING (job_id)
 	WHERE (a.job_id > $last OR a.job_id IS NULL) AND (l.job_id IS NOT NULL) <> (a.state IS NOT DISTINCT FROM 'completed'))), 0,
-	'a line for each completed job and for no other');
-is(sql($node, 'SELECT count(*) - count(DISTINCT job_id) FROM app.ledger'), 0, 'and never two');
+	'the ledger has a line for each completed job, and for no other');
+is(sql($node, 'SELECT count(*) - count(DISTINCT job_id) FROM app.ledger'), 0, 'the ledger has no job twice');
 is(sql($node, qq(SELECT count(*) FROM app.ledger l JOIN taskq.all_jobs a USING (job_id) WHERE l.epoch <> a.epoch OR l.attempt <> a.attempt)), 0,
-	'written by the run that completed it');
+	'each line was written by the run that completed the job');
 is(sql($node, qq(SELECT count(*) FROM (SELECT a.job_id FROM taskq.all_jobs a JOIN taskq.attempts t USING (job_id) WHERE a.job_id > $last
 	GROUP BY a.job_id, a.attempt HAVING count(*) <> a.attempt OR count(DISTINCT t.attempt) <> a.attempt) odd)), 0,
-	'each attempt is closed once');
+	'each attempt has ended once');
 
 $node->stop;
 clean_log($node, but => qr/was terminated by signal 9/);

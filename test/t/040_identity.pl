@@ -125,32 +125,32 @@ add_type($node, 'postgres', 'app', 'work');
 wait_until($node, q(SELECT NOT EXISTS (SELECT FROM taskq.all_jobs WHERE task_type LIKE 'trick%' AND finished_at IS NULL)), 'all tricks were tried');
 
 is(sql($node, q(SELECT string_agg(DISTINCT j.task_type || ': ' || j.last_error, E'\n') FROM taskq.all_jobs j WHERE task_type LIKE 'trick%' AND state <> 'completed')), '',
-	'each handler got to its end');
-cmp_ok(sql($node, 'SELECT count(DISTINCT trick) FROM public.loot'), '>=', scalar(keys %tricks) - 2, 'and noted who it was');
-is(sql($node, q(SELECT DISTINCT who || '/' || session_role FROM public.loot)), 'app/app', 'which was always the role of the pool');
-is(sql($node, q(SELECT count(*) FROM public.loot WHERE treasure IS NOT NULL)), 0, 'and never got at what is not its own');
-is(sql($node, q(SELECT count(*) FROM public.loot WHERE trick = 'deferred trigger that defers again')), 3, 'also in triggers at the commit itself');
+	'each handler returned');
+cmp_ok(sql($node, 'SELECT count(DISTINCT trick) FROM public.loot'), '>=', scalar(keys %tricks) - 2, 'the tricks have recorded their role');
+is(sql($node, q(SELECT DISTINCT who || '/' || session_role FROM public.loot)), 'app/app', 'the role was always that of the pool');
+is(sql($node, q(SELECT count(*) FROM public.loot WHERE treasure IS NOT NULL)), 0, 'no trick has read the secret');
+is(sql($node, q(SELECT count(*) FROM public.loot WHERE trick = 'deferred trigger that defers again')), 3, 'this holds for triggers at the commit, too');
 cmp_ok(sql($node, q(SELECT count(*) FROM public.loot WHERE trick = 'event trigger of a superuser')), '>', 0, 'an event trigger sees the role, too');
 is(sql($node, q(SELECT count(*) FROM pg_trigger WHERE tgrelid = 'taskq.jobs'::regclass)), 0, 'the tables of taskq have no triggers');
-is(sql($node, q(SELECT rolsuper OR pg_has_role('app', 'rich', 'member') FROM pg_roles WHERE rolname = 'app')), 'f', 'the role is what it was');
-is(sql($node, q(SELECT count(*) FROM taskq.list_handlers() WHERE task_type = 'stolen')), 0, 'nothing was registered in the name of another');
-is(sql($node, q(SELECT count(*) FROM taskq.pools WHERE pool = 'mine')), 0, 'and no pool made');
+is(sql($node, q(SELECT rolsuper OR pg_has_role('app', 'rich', 'member') FROM pg_roles WHERE rolname = 'app')), 'f', 'the role has no new rights');
+is(sql($node, q(SELECT count(*) FROM taskq.list_handlers() WHERE task_type = 'stolen')), 0, 'no handler was registered for another role');
+is(sql($node, q(SELECT count(*) FROM taskq.pools WHERE pool = 'mine')), 0, 'no pool was created for another role');
 
 # not even a superuser's trigger: its role would be unclear
 sql($node, q(CREATE FUNCTION public.spy() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.loot (trick) VALUES ('spy'); RETURN NULL; END $$));
 fails_with($node, '0A000', q(CREATE TRIGGER spy AFTER INSERT OR UPDATE OR DELETE ON taskq.jobs FOR EACH ROW EXECUTE FUNCTION public.spy()),
-	'a trigger on taskq.jobs is refused when it is made, in a session that has not called taskq, too');
+	'a trigger on taskq.jobs is refused, also in a session that has not called taskq');
 my $job = sql($node, q(SELECT taskq.enqueue_job('work')));
-wait_until($node, qq(SELECT state = 'completed' FROM taskq.all_jobs WHERE job_id = $job), 'jobs run on');
-is(sql($node, q(SELECT count(*) FROM public.loot WHERE trick = 'spy')), 0, 'and it was never called');
+wait_until($node, qq(SELECT state = 'completed' FROM taskq.all_jobs WHERE job_id = $job), 'jobs run after the refused trigger');
+is(sql($node, q(SELECT count(*) FROM public.loot WHERE trick = 'spy')), 0, 'the refused trigger was never called');
 
 # borrowed rights ---------------------------------------------------------------
 
 fails_with($node, '42501', q(SELECT public.lend_run('{work}', 'app.grab_job(jsonb)')), 'a SECURITY DEFINER function cannot run jobs for its caller', role => 'app');
-fails_with($node, '42501', q(SET ROLE app; SELECT taskq.run_next('{work}', 'app.grab_job(jsonb)')), 'nor can a superuser who has set a role');
-fails_with($node, '42501', q(SELECT taskq.register_handler('stolen', 'app.work(jsonb)', run_as => 'rich')), 'run_as needs membership', role => 'app');
+fails_with($node, '42501', q(SET ROLE app; SELECT taskq.run_next('{work}', 'app.grab_job(jsonb)')), 'a superuser who has set a role cannot run jobs');
+fails_with($node, '42501', q(SELECT taskq.register_handler('stolen', 'app.work(jsonb)', run_as => 'rich')), 'run_as requires membership', role => 'app');
 sql($node, 'GRANT EXECUTE ON FUNCTION app.work(jsonb) TO rich');
-fails_with($node, '42501', q(SELECT public.lend_register('boss', 'app.work(jsonb)', 'postgres')), 'with borrowed rights, too, no handler is a superuser', role => 'app');
+fails_with($node, '42501', q(SELECT public.lend_register('boss', 'app.work(jsonb)', 'postgres')), 'a SECURITY DEFINER function cannot register a handler of a superuser', role => 'app');
 
 # names ---------------------------------------------------------------------------
 
@@ -169,7 +169,7 @@ SELECT taskq.register_handler('names_$k', 'names_$k.who(jsonb)');
 SELECT taskq.enqueue_job('names_$k');
 SQL
 	wait_until($node, qq(SELECT state = 'completed' FROM taskq.all_jobs WHERE task_type = 'names_$k'), "a handler of role $role runs");
-	is(sql($node, qq(SELECT result->>0 = r AND result->>1 = r FROM taskq.all_jobs, (VALUES (\$r\$$role\$r\$)) v (r) WHERE task_type = 'names_$k')), 't', 'as just this role');
+	is(sql($node, qq(SELECT result->>0 = r AND result->>1 = r FROM taskq.all_jobs, (VALUES (\$r\$$role\$r\$)) v (r) WHERE task_type = 'names_$k')), 't', 'the handler runs as exactly this role');
 }
 
 # settings --------------------------------------------------------------------------
@@ -189,12 +189,12 @@ SET SESSION AUTHORIZATION app; SET default_transaction_read_only = off;
 SELECT taskq.register_handler('tell', 'app.tell(jsonb)');
 SELECT taskq.register_handler('tell_there', 'app.tell(jsonb)', search_path => 'app, pg_temp');
 SELECT taskq.enqueue_job(t) FROM unnest(ARRAY['tell', 'tell_there']) t));
-wait_until($node, q(SELECT count(*) = 2 FROM taskq.all_jobs WHERE task_type LIKE 'tell%' AND state = 'completed'), 'whatever the settings of the role, its jobs run');
+wait_until($node, q(SELECT count(*) = 2 FROM taskq.all_jobs WHERE task_type LIKE 'tell%' AND state = 'completed'), 'jobs run with any settings of the role');
 is(sql($node, q(SELECT result - 'path' FROM taskq.all_jobs WHERE task_type = 'tell')),
 	'{"zone": "Asia/Kathmandu", "current": "app", "session": "app", "work_mem": "123kB", "isolation": "read committed", "read_only": "off"}',
-	'as the role itself, read committed, writing, with the other settings of the role and those of the function');
+	'they run as the role, READ COMMITTED and read-write, with the other settings of the role and those of the function');
 is(sql($node, q(SELECT string_agg(result->>'path', '; ' ORDER BY task_type) FROM taskq.all_jobs WHERE task_type LIKE 'tell%')), 'names_1, public; app, pg_temp',
-	'with the search_path in force when it was registered, or the one given then');
+	'they have the search_path of the registration');
 
 $node->stop;
 clean_log($node);
