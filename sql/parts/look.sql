@@ -46,6 +46,10 @@ CREATE FUNCTION taskq.explain_routes(
 	AS 'MODULE_PATHNAME', 'taskq_explain_routes' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 100;
 COMMENT ON FUNCTION taskq.explain_routes() IS 'all routes, and why no worker would be given their jobs now; used by the view route_reasons';
 
+CREATE FUNCTION taskq.job_state(state "char", run_at timestamptz) RETURNS text
+	AS 'MODULE_PATHNAME', 'taskq_job_state' LANGUAGE C STABLE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION taskq.job_state("char", timestamptz) IS 'the name of the state of a job that is stored with this letter and is due then; NULL where one of them is NULL. Behind the views';
+
 CREATE FUNCTION taskq.worker_lives_until(last_seen timestamptz, lease interval) RETURNS timestamptz
 	AS 'MODULE_PATHNAME', 'taskq_worker_lives_until' LANGUAGE C STABLE PARALLEL SAFE;
 COMMENT ON FUNCTION taskq.worker_lives_until(timestamptz, interval) IS 'the time until which an external worker counts as alive, from the time when it was last seen and its lease; that is three leases, or three times taskq.lease if lease is NULL';

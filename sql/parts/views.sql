@@ -63,11 +63,7 @@ COMMENT ON COLUMN taskq.workers.implicit IS 'whether the worker was registered b
 CREATE VIEW taskq.all_jobs WITH (security_barrier) AS
 SELECT u.* FROM (
 	SELECT j.job_id, r.task_type, COALESCE(q.queue, 'default') AS queue,
-		CASE WHEN s.job_id IS NOT NULL OR j.gate = 'r' THEN 'running'
-			 WHEN j.gate = 's' THEN 'suspended'
-			 WHEN j.gate = 'b' THEN 'blocked'
-			 WHEN j.run_at > taskq.clock_now() THEN CASE WHEN j.state = 't' THEN 'retryable' ELSE 'scheduled' END
-			 ELSE 'available' END AS state,
+		CASE WHEN s.job_id IS NOT NULL THEN 'running' ELSE taskq.job_state(j.state, j.run_at) END AS state,
 		j.priority::integer AS priority, COALESCE(s.attempt, j.attempt) AS attempt, j.max_attempts,
 		COALESCE(s.epoch, j.epoch) AS epoch, COALESCE(s.worker_id, j.worker_id) AS worker_id, j.lease_expires_at,
 		j.payload, NULL::jsonb AS result, j.progress, j.tags, j.tenant_id, j.group_key, j.run_at, j.created_at,
@@ -79,7 +75,7 @@ SELECT u.* FROM (
 	WHERE taskq.sees_tenant(j.tenant_id)
 	UNION ALL
 	SELECT h.job_id, r.task_type, COALESCE(q.queue, 'default'),
-		CASE h.state WHEN 'c' THEN 'completed' WHEN 'd' THEN 'discarded' WHEN 'x' THEN 'cancelled' WHEN 'q' THEN 'quarantined' END,
+		taskq.job_state(h.state, h.run_at),
 		h.priority::integer, h.attempt, h.max_attempts, h.epoch, h.worker_id, NULL,
 		h.payload, h.result, h.progress, h.tags, h.tenant_id, h.group_key, h.run_at, h.created_at,
 		h.started_at, h.finished_at, h.last_error, h.checkpoint, h.correlation_id,
@@ -156,11 +152,7 @@ FROM taskq.queues q LEFT JOIN (
 		count(*) FILTER (WHERE state = 'suspended') AS suspended,
 		min(run_at) FILTER (WHERE state = 'available') AS oldest
 	FROM (SELECT COALESCE(q.queue, 'default') AS queue, j.run_at,
-			CASE WHEN s.job_id IS NOT NULL OR j.gate = 'r' THEN 'running'
-				 WHEN j.gate = 's' THEN 'suspended'
-				 WHEN j.gate = 'b' THEN 'blocked'
-				 WHEN j.run_at > taskq.clock_now() THEN CASE WHEN j.state = 't' THEN 'retryable' ELSE 'scheduled' END
-				 ELSE 'available' END AS state
+			CASE WHEN s.job_id IS NOT NULL THEN 'running' ELSE taskq.job_state(j.state, j.run_at) END AS state
 		  FROM taskq.jobs j JOIN taskq.routes r USING (route_id)
 			LEFT JOIN taskq.queue_defs q USING (queue_id)
 			LEFT JOIN taskq.running_jobs() s USING (job_id)

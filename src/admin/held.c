@@ -11,18 +11,23 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "storage/lmgr.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/inval.h"
 #include "utils/tuplestore.h"
 
 #include "admin/held.h"
+#include "claim/why_not.h"
+#include "config/eligible.h"
+#include "config/route.h"
 #include "store/catalog.h"
 #include "store/owner.h"
 
 /*
- * $1 is the array of tenants whose jobs the caller sees, or NULL for all.  A reason
- * that concerns all jobs has a row of its own in status(), and is not repeated here
- * for each type.
+ * $1 is the array of tenants whose jobs the caller sees, or NULL for all.  $2 are the
+ * ids of the routes whose jobs no worker would be given, $3 the reasons, and $4 the
+ * hints.
  */
 static const char *const query =
 	"WITH waiting AS ("
@@ -45,16 +50,12 @@ static const char *const query =
 	"   ELSE format('See outcome \"crashed\" in taskq.attempts; when that is mended, SELECT taskq.resume_pool(%L).', p.pool) END"
 	" FROM taskq.pool_defs p WHERE p.paused"
 	" UNION ALL"
-	" SELECT 4, 'unroutable jobs', CASE count(DISTINCT r.task_type) WHEN 1 THEN 'type ' ELSE 'types ' END"
-	"  || array_to_string((array_agg(DISTINCT r.task_type))[:3], ', ')"
-	"  || CASE WHEN count(DISTINCT r.task_type) > 3 THEN format(' and %s more', count(DISTINCT r.task_type) - 3) ELSE '' END,"
-	"  r.reason, sum(w.n), max(w.n),"
-	"  CASE r.reason WHEN 'no handler registered' THEN"
-	"   'Register the type with taskq.register_handler(), or correct the name where it is enqueued. See taskq.unroutable_jobs.'"
-	"   ELSE 'See taskq.unroutable_jobs.' END"
-	" FROM taskq.route_reasons r JOIN waiting w USING (route_id)"
-	" WHERE w.n > 0 AND r.reason NOT LIKE '%paused%' AND r.reason NOT LIKE '%taskq.status()' AND taskq.is_adopted()"
-	" GROUP BY r.reason),"
+	" SELECT 4, 'unroutable jobs', CASE count(DISTINCT w.task_type) WHEN 1 THEN 'type ' ELSE 'types ' END"
+	"  || array_to_string((array_agg(DISTINCT w.task_type))[:3], ', ')"
+	"  || CASE WHEN count(DISTINCT w.task_type) > 3 THEN format(' and %s more', count(DISTINCT w.task_type) - 3) ELSE '' END,"
+	"  r.reason, sum(w.n), max(w.n), min(r.hint)"
+	" FROM unnest($2, $3, $4) r (route_id, reason, hint) JOIN waiting w USING (route_id)"
+	" WHERE w.n > 0 GROUP BY r.reason),"
 	" told AS ("
 	" SELECT kind, name, what, because, hint, row_number() OVER of_kind AS i, count(*) OVER (PARTITION BY kind) AS all_of_kind,"
 	"  CASE WHEN most > 1000 THEN 'more than 1000' ELSE COALESCE(n, 0)::text END AS n, COALESCE(n, 0) = 1 AS single"
@@ -86,6 +87,33 @@ IsReadable(void)
 }
 
 /*
+ * Append to three arrays the routes whose jobs no worker would be given, with the
+ * reasons and the hints.  A reason that has a row of its own in status() is left out.
+ */
+static void
+AddUnroutable(ArrayBuildState *ids, ArrayBuildState *reasons, ArrayBuildState *hints)
+{
+	AnyWorker any;
+
+	AcceptInvalidationMessages();
+	AnyWorkerRead(&any);
+	for (int i = 0; i < RouteCount(); i++)
+	{
+		const TaskqRoute *route = RouteAt(i);
+		const char		 *reason = WhyNot(NULL, &any, route, NULL);
+		const char		 *hint = "See taskq.unroutable_jobs.";
+
+		if (reason == NULL || StatusSaysWhy(reason))
+			continue;
+		if (reason == why_no_handler)
+			hint = "Register the type with taskq.register_handler(), or correct the name where it is enqueued. See taskq.unroutable_jobs.";
+		(void) accumArrayResult(ids, Int32GetDatum(route->route_id), false, INT4OID, CurrentMemoryContext);
+		(void) accumArrayResult(reasons, CStringGetTextDatum(reason), false, TEXTOID, CurrentMemoryContext);
+		(void) accumArrayResult(hints, CStringGetTextDatum(hint), false, TEXTOID, CurrentMemoryContext);
+	}
+}
+
+/*
  * Add rows of (name, value, hint) about the jobs of these tenants, or of all if
  * "tenants" is NULL.  Returns false, without waiting, if somebody has locked one of
  * the relations.
@@ -93,17 +121,24 @@ IsReadable(void)
 bool
 HeldTell(Tuplestorestate *rows, ArrayType *tenants)
 {
-	Oid		   types[] = { TEXTARRAYOID };
-	Datum	   values[] = { PointerGetDatum(tenants) };
-	OwnerScope scope;
-	uint64	   n;
+	Oid				 types[] = { TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID };
+	Datum			 values[lengthof(types)] = { PointerGetDatum(tenants) };
+	ArrayBuildState *ids = initArrayResult(INT4OID, CurrentMemoryContext, false);
+	ArrayBuildState *reasons = initArrayResult(TEXTOID, CurrentMemoryContext, false);
+	ArrayBuildState *hints = initArrayResult(TEXTOID, CurrentMemoryContext, false);
+	OwnerScope		 scope;
+	uint64			 n;
 
 	if (!IsReadable())
 		return false;
+	AddUnroutable(ids, reasons, hints);
+	values[1] = makeArrayResult(ids, CurrentMemoryContext);
+	values[2] = makeArrayResult(reasons, CurrentMemoryContext);
+	values[3] = makeArrayResult(hints, CurrentMemoryContext);
 	OwnerEnterSpi(&scope);
-	/* Compiling never pays for a few rows, but the planner may overestimate the cost of the view. */
+	/* Compiling never pays for a few rows, but the planner may overestimate the cost of the query. */
 	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	n = OwnerExecute(query, 1, types, values, tenants == NULL ? "n" : NULL);
+	n = OwnerExecute(query, lengthof(types), types, values, tenants == NULL ? "n   " : NULL);
 	for (uint64 i = 0; i < n; i++)
 		tuplestore_puttuple(rows, SPI_tuptable->vals[i]);
 	OwnerLeaveSpi(&scope);

@@ -296,19 +296,16 @@ WorkerForgetOld(void)
 	Oid			types[] = { TIMESTAMPTZOID, TIMESTAMPTZOID };
 	TimestampTz now = ClockNow();
 	Datum		values[] = { TimestampTzGetDatum(now - REMEMBERED), TimestampTzGetDatum(now - LOST_REMEMBERED) };
-	OwnerScope	scope;
 	bool		any;
 
-	OwnerEnterSpi(&scope);
-	any = OwnerExecute("DELETE FROM taskq.external_workers w USING"
-					   " (SELECT worker_id FROM taskq.external_workers"
-					   "  WHERE implicit AND last_seen < $1 OR ended_at < $1"
-					   "     OR taskq.worker_lives_until(last_seen, lease) < $2"
-					   "  FOR UPDATE SKIP LOCKED) old"
-					   " WHERE w.worker_id = old.worker_id"
-					   "   AND NOT EXISTS (SELECT FROM taskq.jobs j WHERE j.gate = 'r' AND j.worker_id = w.worker_id)",
-					   2, types, values, NULL) > 0;
-	OwnerLeaveSpi(&scope);
+	any = OwnerRun("DELETE FROM taskq.external_workers w USING"
+				   " (SELECT worker_id FROM taskq.external_workers"
+				   "  WHERE implicit AND last_seen < $1 OR ended_at < $1"
+				   "     OR taskq.worker_lives_until(last_seen, lease) < $2"
+				   "  FOR UPDATE SKIP LOCKED) old"
+				   " WHERE w.worker_id = old.worker_id"
+				   "   AND NOT EXISTS (SELECT FROM taskq.jobs j WHERE j.gate = 'r' AND j.worker_id = w.worker_id)",
+				   2, types, values, NULL) > 0;
 	if (any)
 		CacheInvalidateRelcacheByRelid(CatalogRel(REL_WORKERS));
 }

@@ -57,18 +57,15 @@ FindRegistrar(const char *worker_id, Oid *registered_by)
 static bool
 Mark(const char *worker_id, Oid registered_by, const char *set)
 {
-	Oid		   types[] = { TEXTOID, REGROLEOID, TIMESTAMPTZOID };
-	Datum	   values[3];
-	OwnerScope scope;
-	bool	   found;
+	Oid	  types[] = { TEXTOID, REGROLEOID, TIMESTAMPTZOID };
+	Datum values[3];
+	bool  found;
 
 	values[0] = CStringGetTextDatum(worker_id);
 	values[1] = ObjectIdGetDatum(registered_by);
 	values[2] = TimestampTzGetDatum(ClockNow());
 	WorkerHoldOff(worker_id);
-	OwnerEnterSpi(&scope);
-	found = OwnerExecute(set, 3, types, values, NULL) > 0;
-	OwnerLeaveSpi(&scope);
+	found = OwnerRun(set, 3, types, values, NULL) > 0;
 	if (found)
 		RegistrationChanged(worker_id);
 	return found;

@@ -17,7 +17,6 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
-#include "utils/snapmgr.h"
 #include "utils/tuplestore.h"
 
 #include "base/args.h"
@@ -30,15 +29,32 @@
 #include "config/pool.h"
 #include "config/queue.h"
 #include "job/admit.h"
+#include "job/live.h"
 #include "shared/slots.h"
 #include "store/owner.h"
-#include "store/store.h"
 
 PG_FUNCTION_INFO_V1(taskq_explain_routes);
 
 static const Oid explain_routes_columns[] = { INT4OID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID, TEXTOID };
 
 #define EXPLAIN_ROUTES_COLUMNS lengthof(explain_routes_columns)
+
+static const char no_pool_runs[] = "no pool is running in this database, see taskq.status()";
+static const char pool_paused[] = "pool paused";
+static const char no_slot_free[] = "no background worker slot is free, see taskq.status()";
+static const char handler_paused[] = "handler paused, see taskq.resume_handler()";
+static const char not_adopted[] = "database not adopted, see taskq.adopt_database()";
+
+/*
+ * Return whether status() has a row about the cause, so that the reason need not be
+ * told of each route again.
+ */
+bool
+StatusSaysWhy(const char *reason)
+{
+	return reason == why_queue_paused || reason == handler_paused || reason == pool_paused ||
+		   reason == no_pool_runs || reason == no_slot_free || reason == not_adopted;
+}
 
 /* What the workers of one kind, external or in the server, would do with a route's jobs. */
 typedef struct Takers
@@ -111,15 +127,15 @@ static const char *
 WhyNotInServer(const TaskqHandler *handler, const Takers *pools)
 {
 	if (SlotsStateOf(NULL) == SLOTS_NOT_RUNNING)
-		return "no pool is running in this database, see taskq.status()";
+		return no_pool_runs;
 	if (strcmp(handler->status, "ok") != 0)
 		return psprintf("handler %s", handler->status);
 	if (!pools->any)
 		return "no pool for the handler's role";
 	if (pools->all_paused)
-		return "pool paused";
+		return pool_paused;
 	if (pools->lacks_slot)
-		return "no background worker slot is free, see taskq.status()";
+		return no_slot_free;
 	return pools->takes ? "no live worker with the capabilities" : "no live worker with the type";
 }
 
@@ -132,13 +148,13 @@ WhyNobodyRuns(const AnyWorker *any, const TaskqRoute *route)
 	Takers				pools = { 0 };
 
 	if (handler == NULL)
-		return "no handler registered";
+		return why_no_handler;
 	if (route->min_version[0] != '\0' && !VersionAtLeast(handler->version, route->min_version))
 		return "handler version is older than min_version";
 	if (QueueById(route->queue_id)->paused)
-		return "queue paused";
+		return why_queue_paused;
 	if (handler->paused)
-		return "handler paused, see taskq.resume_handler()";
+		return handler_paused;
 	if (handler->signature == NULL || handler->also_external)
 		LookAtExternal(any, route, &external);
 	if (handler->signature != NULL)
@@ -190,7 +206,7 @@ WhyNot(const Asked *asked, const AnyWorker *any, const TaskqRoute *route, const 
 
 	Assert((asked == NULL) != (any == NULL));
 	if (!AdoptedHere())
-		return "database not adopted, see taskq.adopt_database()";
+		return not_adopted;
 	reason = asked != NULL ? WhyAskedDoesNot(asked, route) : WhyNobodyRuns(any, route);
 	return reason != NULL ? reason : WhyNotAdmitted(&(AdmissionQuestion){ .route = route, .job = job });
 }
@@ -202,29 +218,14 @@ WhyNot(const Asked *asked, const AnyWorker *any, const TaskqRoute *route, const 
 const char *
 WhyJobWaits(int64 job_id)
 {
-	OwnerScope	scope;
-	Store		jobs;
-	TaskqJob	job;
-	Snapshot	snapshot;
-	AnyWorker	any;
-	bool		waits;
-	const char *reason = NULL;
+	TaskqJob  job;
+	AnyWorker any;
 
 	AcceptInvalidationMessages();
 	AnyWorkerRead(&any);
-	OwnerEnter(&scope);
-	snapshot = StoreSnapshot();
-	StoreOpenRel(&jobs, REL_JOBS);
-	waits = StoreFindById(&jobs, CatalogRel(REL_JOBS_PKEY), job_id, snapshot) && JobIsOpen(jobs.found);
-	if (waits)
-	{
-		JobRead(&job, jobs.found);
-		reason = WhyNot(NULL, &any, RouteById(job.route_id), &job);
-	}
-	StoreClose(&jobs, false);
-	UnregisterSnapshot(snapshot);
-	OwnerLeave(&scope);
-	return reason;
+	if (!LiveFind(job_id, &job) || (job.state != JOB_AVAILABLE && job.state != JOB_RETRYABLE))
+		return NULL;
+	return WhyNot(NULL, &any, RouteById(job.route_id), &job);
 }
 
 /* Return every route, and why no worker would be given jobs of it now. */

@@ -31,5 +31,6 @@ extern void		   AnyWorkerRead(AnyWorker *any);
 extern const char *WhyNot(const Asked *asked, const AnyWorker *any, const TaskqRoute *route, const TaskqJob *job);
 extern const char *WhyNotAdmitted(const AdmissionQuestion *question);
 extern const char *WhyJobWaits(int64 job_id);
+extern bool		   StatusSaysWhy(const char *reason);
 
 #endif /* TASKQ_WHY_NOT_H */

@@ -69,10 +69,9 @@ static void
 InsertPool(const char *name, bool or_ignore, Oid role, int32 size, int32 min_size,
 		   ArrayType *task_types, ArrayType *queues, ArrayType *capabilities)
 {
-	Oid		   types[] = { TEXTOID, REGROLEOID, INT4OID, INT4OID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID };
-	Datum	   values[8];
-	char	   nulls[] = "        ";
-	OwnerScope scope;
+	Oid	  types[] = { TEXTOID, REGROLEOID, INT4OID, INT4OID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID };
+	Datum values[8];
+	char  nulls[] = "        ";
 
 	values[0] = CStringGetTextDatum(name);
 	values[1] = ObjectIdGetDatum(role);
@@ -82,13 +81,11 @@ InsertPool(const char *name, bool or_ignore, Oid role, int32 size, int32 min_siz
 	SetNames(values, nulls, 5, queues);
 	SetNames(values, nulls, 6, NamesCount(capabilities) > 0 ? NormalizeNames(capabilities, "capabilities") : NULL);
 	values[7] = TimestampTzGetDatum(ClockNow());
-	OwnerEnterSpi(&scope);
-	OwnerExecute(psprintf("INSERT INTO taskq.pool_defs"
-						  " (pool, role, size, min_size, task_types, queues, capabilities, created_at)"
-						  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)%s",
-						  or_ignore ? " ON CONFLICT (pool) DO NOTHING" : ""),
-				 8, types, values, nulls);
-	OwnerLeaveSpi(&scope);
+	(void) OwnerRun(psprintf("INSERT INTO taskq.pool_defs"
+							 " (pool, role, size, min_size, task_types, queues, capabilities, created_at)"
+							 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)%s",
+							 or_ignore ? " ON CONFLICT (pool) DO NOTHING" : ""),
+					8, types, values, nulls);
 	CatalogChanged(REL_POOLS);
 }
 
@@ -174,7 +171,6 @@ taskq_alter_pool(PG_FUNCTION_ARGS)
 	int32			 min_size;
 	ArrayType		*queues,
 		*capabilities;
-	OwnerScope scope;
 
 	CheckArgCount(fcinfo, 6);
 	CheckWritable("taskq.alter_pool()");
@@ -196,14 +192,12 @@ taskq_alter_pool(PG_FUNCTION_ARGS)
 	SetNames(values, nulls, 3, ArgNamesOrNull(fcinfo, 2, "task_types"));
 	SetNames(values, nulls, 4, queues);
 	SetNames(values, nulls, 5, capabilities == NULL ? NULL : NormalizeNames(capabilities, "capabilities"));
-	OwnerEnterSpi(&scope);
-	OwnerExecute("UPDATE taskq.pool_defs SET size = $2, min_size = $3,"
-				 " task_types = NULLIF(COALESCE($4, task_types), '{}'),"
-				 " queues = NULLIF(COALESCE($5, queues), '{}'),"
-				 " capabilities = NULLIF(COALESCE($6, capabilities), '{}')"
-				 " WHERE pool = $1",
-				 6, types, values, nulls);
-	OwnerLeaveSpi(&scope);
+	(void) OwnerRun("UPDATE taskq.pool_defs SET size = $2, min_size = $3,"
+					" task_types = NULLIF(COALESCE($4, task_types), '{}'),"
+					" queues = NULLIF(COALESCE($5, queues), '{}'),"
+					" capabilities = NULLIF(COALESCE($6, capabilities), '{}')"
+					" WHERE pool = $1",
+					6, types, values, nulls);
 	CatalogChanged(REL_POOLS);
 	PG_RETURN_VOID();
 }
@@ -212,14 +206,11 @@ taskq_alter_pool(PG_FUNCTION_ARGS)
 static bool
 ChangePool(const char *name, const char *sql)
 {
-	Oid		   types[] = { TEXTOID };
-	Datum	   values[] = { CStringGetTextDatum(name) };
-	bool	   changed;
-	OwnerScope scope;
+	Oid	  types[] = { TEXTOID };
+	Datum values[] = { CStringGetTextDatum(name) };
+	bool  changed;
 
-	OwnerEnterSpi(&scope);
-	changed = OwnerExecute(sql, 1, types, values, NULL) > 0;
-	OwnerLeaveSpi(&scope);
+	changed = OwnerRun(sql, 1, types, values, NULL) > 0;
 	if (changed)
 		CatalogChanged(REL_POOLS);
 	return changed;

@@ -92,10 +92,9 @@ QueueChanged(FunctionCallInfo fcinfo)
 Datum
 taskq_create_queue(PG_FUNCTION_ARGS)
 {
-	Datum	   values[QUEUE_PARAMS];
-	char	   nulls[QUEUE_PARAMS];
-	char	  *name;
-	OwnerScope scope;
+	Datum values[QUEUE_PARAMS];
+	char  nulls[QUEUE_PARAMS];
+	char *name;
 
 	CheckArgCount(fcinfo, ARG_COUNT);
 	CheckWritable("taskq.create_queue()");
@@ -109,12 +108,10 @@ taskq_create_queue(PG_FUNCTION_ARGS)
 				 errmsg("queue \"%s\" already exists", name),
 				 errhint("Change it with taskq.alter_queue().")));
 
-	OwnerEnterSpi(&scope);
-	OwnerExecute("INSERT INTO taskq.queue_defs (queue, description, retain_completed, retain_other, keep_payload,"
-				 " on_unhandled, events, retain_events, validate_payloads, created_at)"
-				 " VALUES ($1, $2, $3, $4, $5, COALESCE($6, 'wait'), $7, $8, $9, $10)",
-				 QUEUE_PARAMS, queue_arg_types, values, nulls);
-	OwnerLeaveSpi(&scope);
+	(void) OwnerRun("INSERT INTO taskq.queue_defs (queue, description, retain_completed, retain_other, keep_payload,"
+					" on_unhandled, events, retain_events, validate_payloads, created_at)"
+					" VALUES ($1, $2, $3, $4, $5, COALESCE($6, 'wait'), $7, $8, $9, $10)",
+					QUEUE_PARAMS, queue_arg_types, values, nulls);
 	QueueChanged(fcinfo);
 	PG_RETURN_VOID();
 }

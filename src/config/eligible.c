@@ -15,6 +15,10 @@
 #include "config/handler.h"
 #include "config/queue.h"
 
+const char why_no_handler[] = "no handler registered";
+const char why_handler_paused[] = "handler paused";
+const char why_queue_paused[] = "queue paused";
+
 /* Why a background worker does not run the type of this handler; NULL: it does. */
 static const char *
 WhyNotInside(const Claimant *worker, const TaskqHandler *handler)
@@ -26,7 +30,7 @@ WhyNotInside(const Claimant *worker, const TaskqHandler *handler)
 	if (strcmp(handler->status, "ok") != 0)
 		return psprintf("handler %s", handler->status);
 	if (worker->by_hand && handler->paused)
-		return "handler paused";
+		return why_handler_paused;
 	if (worker->by_hand && handler->form.stepwise)
 		return "a procedure cannot be run inside a statement";
 	return NULL;
@@ -39,7 +43,7 @@ WhyNotOutside(const TaskqHandler *handler)
 	if (handler->signature != NULL && !handler->also_external)
 		return "the type is handled in the server, and not also_external";
 	if (handler->paused)
-		return "handler paused";
+		return why_handler_paused;
 	return NULL;
 }
 
@@ -50,7 +54,7 @@ WhyNotAny(const Claimant *worker, const TaskqHandler *handler)
 	if (handler == NULL || (handler->signature == NULL && !handler->paused) ||
 		(handler->also_external && !handler->paused) || MayActAs_compat(worker->role, handler->run_as))
 		return NULL;
-	return handler->paused ? "handler paused" : "the handler runs as another role";
+	return handler->paused ? why_handler_paused : "the handler runs as another role";
 }
 
 /* The same of a type, in jobs that ask for a least version of its handler. */
@@ -67,7 +71,7 @@ WhyNotType(const Claimant *worker, const char *task_type, const char *min_versio
 	if (worker->any_type)
 		return WhyNotAny(worker, handler);
 	if (handler == NULL)
-		return "no handler registered";
+		return why_no_handler;
 	if (min_version[0] != '\0' && !VersionAtLeast(handler->version, min_version))
 		return "handler version is older than min_version";
 	return worker->background ? WhyNotInside(worker, handler) : WhyNotOutside(handler);
@@ -94,7 +98,7 @@ WhyNotRun(const Claimant *worker, const TaskqRoute *route)
 	if (reason != NULL)
 		return reason;
 	if (QueueById(route->queue_id)->paused)
-		return "queue paused";
+		return why_queue_paused;
 	if (!NamesCover(worker->capabilities, route->capabilities))
 		return "the worker lacks capabilities";
 	return NULL;

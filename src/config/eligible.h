@@ -25,6 +25,11 @@ typedef struct Claimant
 	ArrayType *capabilities;
 } Claimant;
 
+/* Reasons that callers compare, as pointers.  All other reasons are only shown. */
+extern const char why_no_handler[];
+extern const char why_handler_paused[];
+extern const char why_queue_paused[];
+
 extern bool		   ClaimantTakes(const Claimant *worker, const TaskqRoute *route);
 extern const char *WhyNotRun(const Claimant *worker, const TaskqRoute *route);
 extern bool		   MayRun(const Claimant *worker, const TaskqRoute *route);

@@ -42,12 +42,9 @@
 static bool
 Change(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls)
 {
-	OwnerScope scope;
-	bool	   changed;
+	bool changed;
 
-	OwnerEnterSpi(&scope);
-	changed = OwnerExecute(sql, nargs, types, values, nulls) > 0;
-	OwnerLeaveSpi(&scope);
+	changed = OwnerRun(sql, nargs, types, values, nulls) > 0;
 	if (changed)
 		CatalogChanged(REL_HANDLERS);
 	return changed;
@@ -120,10 +117,7 @@ TrialTake(const char *task_type)
 bool
 TrialIsTaken(const char *task_type)
 {
-	if (!LockKey(LOCK_TRIAL, NameKey(task_type), true, false))
-		return true;
-	UnlockKey(LOCK_TRIAL, NameKey(task_type), true);
-	return false;
+	return LockKeyIsTaken(LOCK_TRIAL, NameKey(task_type));
 }
 
 /* The next trial is later than this one was, by twice as much. */

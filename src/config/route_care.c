@@ -77,19 +77,16 @@ static TimestampTz	 next_idle = 0; /* if nobody uses any, the next one has been 
 static int
 ChangeRoutes(const char *sql, const int32 *ids, int n)
 {
-	Datum	  *elements = palloc(sizeof(Datum) * (n + 1));
-	Oid		   types[] = { INT4ARRAYOID, TIMESTAMPTZOID };
-	Datum	   values[2];
-	OwnerScope scope;
-	int		   changed;
+	Datum *elements = palloc(sizeof(Datum) * (n + 1));
+	Oid	   types[] = { INT4ARRAYOID, TIMESTAMPTZOID };
+	Datum  values[2];
+	int	   changed;
 
 	for (int i = 0; i < n; i++)
 		elements[i] = Int32GetDatum(ids[i]);
 	values[0] = PointerGetDatum(construct_array(elements, n, INT4OID, sizeof(int32), true, TYPALIGN_INT));
 	values[1] = TimestampTzGetDatum(ClockNow());
-	OwnerEnterSpi(&scope);
-	changed = (int) OwnerExecute(sql, lengthof(types), types, values, NULL);
-	OwnerLeaveSpi(&scope);
+	changed = (int) OwnerRun(sql, lengthof(types), types, values, NULL);
 	if (changed > 0)
 		CatalogChanged(REL_ROUTES);
 	return changed;

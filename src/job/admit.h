@@ -44,8 +44,9 @@ typedef struct Admission
 /* How an admission ends. */
 typedef enum LeaveHow
 {
-	LEAVE_ENDED, /* the run has ended, and that is committed */
-	LEAVE_UNDONE /* the claim was rolled back, or a later rule refused the job */
+	LEAVE_ENDED,	/* the run has ended, and that is committed */
+	LEAVE_PREPARED, /* a transaction that ends the run is prepared */
+	LEAVE_UNDONE	/* the claim was rolled back, or a later rule refused the job */
 } LeaveHow;
 
 /* A question to the rules.  Each member may be NULL, which means "any". */
@@ -64,11 +65,19 @@ typedef struct AdmissionQuestion
  *
  * If a rule has admitted a job, it is told of the end of that admission by exactly
  * one call of "leave".  The call comes after the commit that ends the run, or after
- * the abort of the transaction or subtransaction that made the claim.  If COMMIT
- * PREPARED commits the end of the run, the session that runs it or the scheduler
- * makes the call.  "leave" is called after the transaction's locks are released.
- * It must not fail: it must not allocate memory, report errors or read catalogs.  A
- * crash of the server ends all admissions without a call, because it empties shared
+ * the abort of the transaction or subtransaction that made the claim.  "leave" is
+ * called after the transaction's locks are released.  It must not fail: it must not
+ * allocate memory, report errors or read catalogs.
+ *
+ * If the transaction that ends the run is prepared, "leave" is called at PREPARE
+ * TRANSACTION with LEAVE_PREPARED, because any session may commit the transaction
+ * later, also after a restart.  Until then the job's row is running for everybody
+ * else, and the transaction keeps its locks.  A rule must not release what the run
+ * holds.  It relies on rows and locks when it is asked, and all waiting processes are
+ * woken when the prepared transaction ends.  If that is rolled back, the run goes on,
+ * and "leave" is called again when the run ends.
+ *
+ * A crash of the server ends all admissions without a call, because it empties shared
  * memory.
  */
 typedef struct AdmissionRule

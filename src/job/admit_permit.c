@@ -11,22 +11,14 @@
  */
 #include "taskq.h"
 
-#include "access/genam.h"
-#include "access/table.h"
-#include "access/tableam.h"
-#include "catalog/pg_collation.h"
 #include "common/hashfn.h"
 #include "nodes/bitmapset.h"
-#include "utils/builtins.h"
-#include "utils/fmgroids.h"
-#include "utils/snapmgr.h"
 
-#include "base/compat.h"
 #include "job/admit_rules.h"
 #include "job/admit_xact.h"
+#include "job/running_scan.h"
 #include "shared/locks.h"
 #include "shared/wake.h"
-#include "store/store.h"
 
 static uint64
 PermitKey(const char *worker_id, int permit)
@@ -41,33 +33,20 @@ PermitKey(const char *worker_id, int permit)
 static Bitmapset *
 PermitsInRows(const char *worker_id, int max, int *n_outside)
 {
-	Relation		heap = CatalogOpen(REL_JOBS, AccessShareLock);
-	Relation		index = index_open(CatalogRel(REL_JOBS_RUNNING), AccessShareLock);
-	Snapshot		snapshot = StoreSnapshot();
-	TupleTableSlot *slot = table_slot_create(heap, NULL);
-	IndexScanDesc	scan = index_beginscan_compat(heap, index, snapshot, 1);
-	Bitmapset	   *permits = NULL;
-	ScanKeyData		key;
-	TaskqJob		job;
+	RunningScan scan;
+	Bitmapset  *permits = NULL;
+	TaskqJob	job;
 
 	*n_outside = 0;
-	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID, F_TEXTEQ,
-						   CStringGetTextDatum(worker_id));
-	index_rescan(scan, &key, 1, NULL, 0);
-	while (index_getnext_slot(scan, ForwardScanDirection, slot))
+	RunningScanBegin(&scan, worker_id, PG_INT64_MIN);
+	while (RunningScanNext(&scan, &job))
 	{
-		slot_getallattrs(slot);
-		JobRead(&job, slot);
 		if (job.permit >= 1 && job.permit <= max)
 			permits = bms_add_member(permits, job.permit);
 		else
 			(*n_outside)++;
 	}
-	index_endscan(scan);
-	ExecDropSingleTupleTableSlot(slot);
-	UnregisterSnapshot(snapshot);
-	index_close(index, AccessShareLock);
-	table_close(heap, AccessShareLock);
+	RunningScanEnd(&scan);
 	return permits;
 }
 
@@ -142,11 +121,11 @@ AdmitJob(Admitting *claim, TaskqJob *job)
 	return ADMIT_YES;
 }
 
-/* Wake those who wait for a permit, because one is free. */
+/* Wake those who wait for a permit, because one is free.  A prepared transaction keeps its permits until it ends. */
 static void
 LeaveJob(const Admission *admission, LeaveHow how)
 {
-	if (admission->worker_key != 0)
+	if (admission->worker_key != 0 && how != LEAVE_PREPARED)
 		WakeForPermit(admission->worker_key);
 }
 

@@ -41,8 +41,10 @@ AdmitJob(Admitting *claim, TaskqJob *job)
 static void
 LeaveJob(const Admission *admission, LeaveHow how)
 {
+	static const char *const words[] = { [LEAVE_ENDED] = "ended", [LEAVE_PREPARED] = "prepared", [LEAVE_UNDONE] = "undone" };
+
 	if (admission->job_id != 0)
-		Note(how == LEAVE_ENDED ? "ended" : "undone", admission->job_id);
+		Note(words[how], admission->job_id);
 }
 
 const AdmissionRule admit_testing = {

@@ -11,7 +11,8 @@
  *   never written.  The admission ends with that transaction.
  * - The claim was stored as a running row and is committed, so the admission
  *   outlives its transaction.  Another transaction ends the run, and the
- *   admission ends when that transaction commits.
+ *   admission ends when that transaction commits.  If that transaction is prepared,
+ *   the rules are told so at PREPARE, and nothing more when it commits (admit.h).
  *
  * The callbacks must not fail.  AddEntry() has allocated all memory that they use.
  */
@@ -261,21 +262,25 @@ AtSubAbort(int level)
 }
 
 /*
- * Has an admission ended with the transaction?  If the transaction is being
- * prepared, the runs that it has claimed have ended, whether it will be committed
- * or not.  wake.c refuses to prepare a transaction whose claims continue.
+ * Return whether the rules are to be told of an admission now that the transaction
+ * has ended, and set *how.  If the transaction is being prepared, the runs that it
+ * has claimed have ended, whether it will be committed or not.  wake.c refuses to
+ * prepare a transaction whose claims continue.
  */
 static bool
-HasEnded(const Entry *entry)
+MustTell(const Entry *entry, LeaveHow *how)
 {
 	switch (ended)
 	{
 		case TRANSACTION_COMMITTED:
+			*how = LEAVE_ENDED;
 			return entry->end_level != 0 || !entry->is_stored;
 		case TRANSACTION_PREPARED:
-			Assert(entry->is_earlier || entry->end_level != 0 || !entry->is_stored);
-			return !entry->is_earlier;
+			Assert(entry->end_level != 0 || !entry->is_stored);
+			*how = entry->is_earlier ? LEAVE_PREPARED : LEAVE_ENDED;
+			return true;
 		case TRANSACTION_ABORTED:
+			*how = LEAVE_UNDONE;
 			return !entry->is_earlier;
 		case TRANSACTION_RUNS:
 			break;
@@ -286,9 +291,11 @@ HasEnded(const Entry *entry)
 static void
 AtEnd(void)
 {
+	LeaveHow how;
+
 	for (int i = 0; i < n_entries; i++)
-		if (HasEnded(&entries[i]))
-			AdmitLeave(entries[i].rules, &entries[i].admission, ended == TRANSACTION_ABORTED ? LEAVE_UNDONE : LEAVE_ENDED);
+		if (MustTell(&entries[i], &how))
+			AdmitLeave(entries[i].rules, &entries[i].admission, how);
 	ended = TRANSACTION_RUNS;
 	n_entries = n_made = deepest_end = first_ended = 0;
 	if (max_entries > KEPT_SIZE)

@@ -137,9 +137,8 @@ SaysEnough(int64 job_id, const char *reason)
 void
 CancelRequest(int64 job_id, const char *reason)
 {
-	Oid		   types[] = { INT8OID, TEXTOID, TIMESTAMPTZOID };
-	Datum	   values[3];
-	OwnerScope scope;
+	Oid	  types[] = { INT8OID, TEXTOID, TIMESTAMPTZOID };
+	Datum values[3];
 
 	if (SaysEnough(job_id, reason))
 	{
@@ -149,10 +148,8 @@ CancelRequest(int64 job_id, const char *reason)
 	values[0] = Int64GetDatum(job_id);
 	values[1] = reason == NULL ? (Datum) 0 : CStringGetTextDatum(reason);
 	values[2] = TimestampTzGetDatum(ClockNow());
-	OwnerEnterSpi(&scope);
-	OwnerExecute("INSERT INTO taskq.cancel_requests (job_id, reason, requested_at) VALUES ($1, $2, $3)",
-				 3, types, values, reason == NULL ? " n " : NULL);
-	OwnerLeaveSpi(&scope);
+	(void) OwnerRun("INSERT INTO taskq.cancel_requests (job_id, reason, requested_at) VALUES ($1, $2, $3)",
+					3, types, values, reason == NULL ? " n " : NULL);
 	CountRequest();
 	WakeCancel(job_id);
 }
@@ -161,13 +158,10 @@ CancelRequest(int64 job_id, const char *reason)
 static void
 Forget(int64 job_id)
 {
-	Oid		   types[] = { INT8OID };
-	Datum	   values[] = { Int64GetDatum(job_id) };
-	OwnerScope scope;
+	Oid	  types[] = { INT8OID };
+	Datum values[] = { Int64GetDatum(job_id) };
 
-	OwnerEnterSpi(&scope);
-	OwnerExecute("DELETE FROM taskq.cancel_requests WHERE job_id = $1", 1, types, values, NULL);
-	OwnerLeaveSpi(&scope);
+	(void) OwnerRun("DELETE FROM taskq.cancel_requests WHERE job_id = $1", 1, types, values, NULL);
 }
 
 /*
@@ -191,13 +185,10 @@ CancelObserve(const Transition *transition)
 void
 CancelForgetFree(int64 job_id)
 {
-	Oid		   types[] = { INT8OID };
-	Datum	   values[] = { Int64GetDatum(job_id) };
-	OwnerScope scope;
+	Oid	  types[] = { INT8OID };
+	Datum values[] = { Int64GetDatum(job_id) };
 
-	OwnerEnterSpi(&scope);
-	OwnerExecute("DELETE FROM taskq.cancel_requests WHERE ctid = ANY (ARRAY("
-				 "SELECT ctid FROM taskq.cancel_requests WHERE job_id = $1 FOR UPDATE SKIP LOCKED))",
-				 1, types, values, NULL);
-	OwnerLeaveSpi(&scope);
+	(void) OwnerRun("DELETE FROM taskq.cancel_requests WHERE ctid = ANY (ARRAY("
+					"SELECT ctid FROM taskq.cancel_requests WHERE job_id = $1 FOR UPDATE SKIP LOCKED))",
+					1, types, values, NULL);
 }

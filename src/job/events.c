@@ -10,15 +10,14 @@
 #include "taskq.h"
 
 #include "catalog/pg_type.h"
-#include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
-#include "utils/jsonb.h"
 
 #include "base/clock.h"
 #include "base/compat.h"
+#include "base/json.h"
 #include "base/text.h"
 #include "config/queue.h"
 #include "config/route.h"
@@ -60,39 +59,29 @@ AddTime(StringInfo json, const char *key, TimestampTz moment)
 {
 	char text[MAXDATELEN + 1];
 
-	JsonEncodeDateTime(text, TimestampTzGetDatum(moment), TIMESTAMPTZOID, NULL);
-	appendStringInfo(json, ", \"%s\": \"%s\"", key, text);
-}
-
-static void
-AddText(StringInfo json, const char *key, const char *text)
-{
-	if (text == NULL)
-		return;
-	appendStringInfo(json, ", \"%s\": ", key);
-	escape_json(json, text);
+	JsonAddText(json, key, JsonEncodeDateTime(text, TimestampTzGetDatum(moment), TIMESTAMPTZOID, NULL));
 }
 
 static void
 AddEnqueued(StringInfo json, const TaskqJob *job)
 {
-	appendStringInfo(json, ", \"priority\": %d, \"max_attempts\": %d", job->priority, job->max_attempts);
+	JsonAddInt(json, "priority", job->priority);
+	JsonAddInt(json, "max_attempts", job->max_attempts);
 	if (job->group_key != NULL)
-		AddText(json, "group_key", TextDatumGetCString(PointerGetDatum(job->group_key)));
+		JsonAddText(json, "group_key", TextDatumGetCString(PointerGetDatum(job->group_key)));
 	if (job->tags != NULL)
-		appendStringInfo(json, ", \"tags\": %s",
-						 TextDatumGetCString(DirectFunctionCall1(array_to_json, PointerGetDatum(job->tags))));
+		JsonAddRaw(json, "tags", TextDatumGetCString(DirectFunctionCall1(array_to_json, PointerGetDatum(job->tags))));
 }
 
 /* Build the metadata of an event, which differ from event to event. */
-static Datum
+static Jsonb *
 Metadata(const Event *event)
 {
 	const TaskqJob *job = event->job;
 	StringInfoData	json;
 
-	initStringInfo(&json);
-	appendStringInfo(&json, "{\"state\": \"%s\"", JobStateName(job));
+	JsonBegin(&json);
+	JsonAddText(&json, "state", JobStateName(job));
 	if (event->enqueued)
 		AddEnqueued(&json, job);
 	if (job->state == JOB_AVAILABLE || job->state == JOB_RETRYABLE)
@@ -103,18 +92,15 @@ Metadata(const Event *event)
 	{
 		if (event->started_at != 0)
 			AddTime(&json, "started_at", event->started_at);
-		AddText(&json, "handler_version", AttemptHandlerVersion(job));
+		JsonAddText(&json, "handler_version", AttemptHandlerVersion(job));
 	}
 	if (event->ended && job->failure != NULL)
 	{
-		AddText(&json, "outcome", job->failure->outcome);
-		AddText(&json, "sqlstate", job->failure->sqlstate);
+		JsonAddText(&json, "outcome", job->failure->outcome);
+		JsonAddText(&json, "sqlstate", job->failure->sqlstate);
 	}
-	if (event->progress != NULL)
-		appendStringInfo(&json, ", \"progress\": %s",
-						 DatumGetCString(DirectFunctionCall1(jsonb_out, PointerGetDatum(event->progress))));
-	appendStringInfoChar(&json, '}');
-	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
+	JsonAddJsonb(&json, "progress", event->progress);
+	return JsonEnd(&json);
 }
 
 static void
@@ -124,7 +110,7 @@ Write(const Event *event)
 	const TaskqRoute *route = RouteById(job->route_id);
 	Datum			  task_type = CStringGetTextDatum(route->task_type);
 	Datum			  queue = CStringGetTextDatum(route->queue);
-	Datum			  metadata = Metadata(event);
+	Jsonb			 *metadata = Metadata(event);
 	DateADT			  expires_on;
 	Store			  leaf;
 	TupleTableSlot	 *row;
@@ -151,7 +137,7 @@ Write(const Event *event)
 	}
 	SlotSetPointer(row, Anum_event_log_error_message, event->error_message);
 	SlotSetPointer(row, Anum_event_log_result, event->result);
-	SlotSet(row, Anum_event_log_metadata, metadata);
+	SlotSetPointer(row, Anum_event_log_metadata, metadata);
 	StoreInsert(&leaf);
 	StoreClose(&leaf, true);
 	WakeForEvents();

@@ -4,11 +4,16 @@
  */
 #include "taskq.h"
 
+#include "fmgr.h"
+#include "utils/builtins.h"
 #include "utils/snapmgr.h"
 
+#include "base/args.h"
 #include "base/clock.h"
 #include "job/job.h"
 #include "ready/ready.h"
+
+PG_FUNCTION_INFO_V1(taskq_job_state);
 
 /* Is the row of a job in this state in the history? */
 bool
@@ -18,17 +23,18 @@ JobEnded(char state)
 		   state == JOB_CANCELLED || state == JOB_QUARANTINED;
 }
 
+/* Return the name of a state.  A job that waits is named by whether it is due, too. */
 const char *
-JobStateName(const TaskqJob *job)
+StateName(char state, TimestampTz run_at)
 {
-	switch (job->state)
+	switch (state)
 	{
 		case JOB_NEW:
 			return "new";
 		case JOB_AVAILABLE:
-			return job->run_at > ClockNow() ? "scheduled" : "available";
+			return run_at > ClockNow() ? "scheduled" : "available";
 		case JOB_RETRYABLE:
-			return job->run_at > ClockNow() ? "retryable" : "available";
+			return run_at > ClockNow() ? "retryable" : "available";
 		case JOB_RUNNING:
 			return "running";
 		case JOB_SUSPENDED:
@@ -45,6 +51,22 @@ JobStateName(const TaskqJob *job)
 			return "quarantined";
 	}
 	return "unknown";
+}
+
+const char *
+JobStateName(const TaskqJob *job)
+{
+	return StateName(job->state, job->run_at);
+}
+
+/* SQL-callable: the name of the state of a stored job. */
+Datum
+taskq_job_state(PG_FUNCTION_ARGS)
+{
+	CheckArgCount(fcinfo, 2);
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(StateName(PG_GETARG_CHAR(0), PG_GETARG_TIMESTAMPTZ(1))));
 }
 
 /*

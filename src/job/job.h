@@ -89,5 +89,6 @@ extern StoreLockResult JobOpenAndLock(Store *jobs, int64 job_id, TaskqJob *job);
 extern StoreLockResult JobOpenAndLockWaiting(Store *jobs, int64 job_id, TaskqJob *job);
 extern bool			   JobEnded(char state);
 extern const char	  *JobStateName(const TaskqJob *job);
+extern const char	  *StateName(char state, TimestampTz run_at);
 
 #endif /* TASKQ_JOB_H */

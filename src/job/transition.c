@@ -70,13 +70,10 @@ RefuseHeld(const TaskqJob *job, const char *what)
 static void
 CheckTransition(const TaskqJob *job, char to)
 {
-	TaskqJob wanted = *job;
-
 	for (int i = 0; i < lengthof(transitions); i++)
 		if (transitions[i].from == job->state && strchr(transitions[i].to, to) != NULL)
 			return;
-	wanted.state = to;
-	RefuseTransition(job, JobStateName(&wanted), NULL);
+	RefuseTransition(job, StateName(to, job->run_at), NULL);
 }
 
 /* Does a job in this state have a row among the live jobs? */

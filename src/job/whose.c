@@ -25,6 +25,7 @@
 #include "config/adopt.h"
 #include "config/roles.h"
 #include "job/history.h"
+#include "job/live.h"
 #include "job/job.h"
 #include "job/tenants.h"
 #include "job/whose.h"
@@ -118,29 +119,11 @@ MaySee(const TaskqJob *job)
 static bool
 Ask(int64 job_id, bool (*may)(const TaskqJob *job))
 {
-	Store		jobs;
 	TaskqJob	job;
 	TaskqEnding ending;
-	OwnerScope	scope;
-	Snapshot	snapshot;
-	bool		live;
-
-	OwnerEnter(&scope);
-	snapshot = StoreSnapshot();
-	StoreOpenRel(&jobs, REL_JOBS);
-	live = StoreFindById(&jobs, CatalogRel(REL_JOBS_PKEY), job_id, snapshot);
-	if (live)
-	{
-		JobRead(&job, jobs.found);
-		if (job.tenant_id != NULL)
-			job.tenant_id = PG_DETOAST_DATUM_COPY(PointerGetDatum(job.tenant_id));
-	}
-	StoreClose(&jobs, false);
-	UnregisterSnapshot(snapshot);
-	OwnerLeave(&scope);
 
 	/* check as the caller; the creator and the tenant of a job never change */
-	return (live || HistoryFind(job_id, &job, &ending)) && may(&job);
+	return (LiveFind(job_id, &job) || HistoryFind(job_id, &job, &ending)) && may(&job);
 }
 
 /* May the caller see this job?  Returns false if the job does not exist. */

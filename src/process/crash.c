@@ -12,34 +12,20 @@
 #include "taskq.h"
 
 #include "miscadmin.h"
-#include "utils/snapmgr.h"
 
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/guard.h"
 #include "base/guc.h"
-#include "base/text.h"
 #include "config/eligible.h"
 #include "config/pool.h"
 #include "config/route.h"
+#include "job/live.h"
+#include "job/lost_run.h"
 #include "process/crash.h"
 #include "settle/settle.h"
 #include "shared/blame.h"
 #include "store/owner.h"
-
-/*
- * Is the job still as it was when this run began, and was the run's epoch given out
- * on this timeline?
- */
-static bool
-IsAsBefore(const TaskqJob *job, const BlameRun *run)
-{
-	if (!EpochIsOurs(run->epoch))
-		return false;
-	if (job->state == JOB_RUNNING)
-		return job->epoch == run->epoch;
-	return (job->state == JOB_AVAILABLE || job->state == JOB_RETRYABLE) && job->epoch < run->epoch;
-}
 
 static void
 SayWhatBecame(const TaskqJob *job, const char *task_type)
@@ -74,17 +60,10 @@ CountCrash(void *arg)
 	OwnerScope scope;
 
 	OwnerEnter(&scope);
-	if (JobOpenAndLock(&jobs, run->job_id, &job) == STORE_LOCKED && IsAsBefore(&job, run))
+	if (JobOpenAndLock(&jobs, run->job_id, &job) == STORE_LOCKED &&
+		LostRunRestore(&job, run->epoch, run->started_at, run->worker_id))
 	{
 		task_type = pstrdup(RouteById(job.route_id)->task_type);
-		if (job.state != JOB_RUNNING)
-		{
-			job.state = JOB_RUNNING;
-			job.epoch = run->epoch;
-			job.attempt++;
-			job.started_at = run->started_at;
-			job.worker_id = TextOrNull(run->worker_id);
-		}
 		SettleCrashed(&jobs, &job, &failure);
 		SayWhatBecame(&job, task_type);
 	}
@@ -123,33 +102,19 @@ Record(const BlameSuspect *suspect)
 static bool
 MayRunNow(const BlameSuspect *suspect)
 {
-	OwnerScope scope;
-	Store	   jobs;
-	TaskqJob   job;
-	Claimant   worker;
-	Snapshot   snapshot;
-	int32	   route_id = 0;
+	TaskqJob job;
+	Claimant worker;
 
-	OwnerEnter(&scope);
-	snapshot = StoreSnapshot();
-	StoreOpenRel(&jobs, REL_JOBS);
-	if (StoreFindById(&jobs, CatalogRel(REL_JOBS_PKEY), suspect->run.job_id, snapshot))
-	{
-		JobRead(&job, jobs.found);
-		if (job.state == JOB_AVAILABLE || job.state == JOB_RETRYABLE)
-			route_id = job.route_id;
-	}
-	StoreClose(&jobs, false);
-	UnregisterSnapshot(snapshot);
-	OwnerLeave(&scope);
-	for (int i = 0; i < PoolCount() && route_id != 0; i++)
+	if (!LiveFind(suspect->run.job_id, &job) || (job.state != JOB_AVAILABLE && job.state != JOB_RETRYABLE))
+		return false;
+	for (int i = 0; i < PoolCount(); i++)
 	{
 		const TaskqPool *pool = PoolAt(i);
 
 		if (pool->paused || pool->size == 0)
 			continue;
 		PoolWorker(pool, &worker);
-		if (MayRun(&worker, RouteById(route_id)))
+		if (MayRun(&worker, RouteById(job.route_id)))
 			return true;
 	}
 	return false;

@@ -19,11 +19,11 @@
 #include "storage/latch.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
-#include "utils/memutils.h"
 
 #include "base/clock.h"
 #include "base/guc.h"
 #include "process/helper.h"
+#include "process/start_process.h"
 #include "process/work.h"
 #include "shared/slots.h"
 
@@ -38,25 +38,15 @@ PGDLLEXPORT void taskq_helper_main(Datum arg);
 static BackgroundWorkerHandle *handle = NULL;
 static TimestampTz			   started_at = 0;
 
-static bool
+static BackgroundWorkerHandle *
 Start(void)
 {
-	BackgroundWorker worker = { 0 };
-	MemoryContext	 old = MemoryContextSwitchTo(TopMemoryContext);
-	bool			 started;
+	BackgroundWorker worker;
 
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	worker.bgw_notify_pid = MyProcPid;
+	ProcessDescribe(&worker, "taskq helper", CppAsString(taskq_helper_main));
 	worker.bgw_main_arg = ObjectIdGetDatum(MyDatabaseId);
-	strlcpy(worker.bgw_library_name, "taskq", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, CppAsString(taskq_helper_main), BGW_MAXLEN);
 	snprintf(worker.bgw_name, BGW_MAXLEN, "taskq helper for database %u", MyDatabaseId);
-	strlcpy(worker.bgw_type, "taskq helper", BGW_MAXLEN);
-	started = RegisterDynamicBackgroundWorker(&worker, &handle);
-	MemoryContextSwitchTo(old);
-	return started;
+	return ProcessStart(&worker);
 }
 
 /* Forget a helper that was started but did not come up. */
@@ -106,9 +96,9 @@ HelperTake(TaskqDatabase *db, uint32 work)
 	started_at = ClockNow();
 	if (handle != NULL)
 		pfree(handle);
-	if (!Start())
+	handle = Start();
+	if (handle == NULL)
 	{
-		handle = NULL;
 		GiveUpStart(db);
 		return false;
 	}

@@ -9,12 +9,11 @@
  */
 #include "taskq.h"
 
-#include "miscadmin.h"
 #include "postmaster/bgworker.h"
-#include "utils/memutils.h"
 
 #include "base/clock.h"
 #include "process/probe.h"
+#include "process/start_process.h"
 #include "shared/shmem.h"
 
 #define RETRY_AFTER USECS_PER_SEC
@@ -25,24 +24,13 @@
 static BackgroundWorkerHandle *
 StartScheduler(Oid dboid, int number)
 {
-	BackgroundWorker		worker = { 0 };
-	BackgroundWorkerHandle *handle;
-	MemoryContext			old = MemoryContextSwitchTo(TopMemoryContext);
-	bool					started;
+	BackgroundWorker worker;
 
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	worker.bgw_notify_pid = MyProcPid;
+	ProcessDescribe(&worker, "taskq scheduler", "taskq_scheduler_main");
 	worker.bgw_main_arg = ObjectIdGetDatum(dboid);
 	memcpy(worker.bgw_extra, &number, sizeof(number));
-	strlcpy(worker.bgw_library_name, "taskq", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "taskq_scheduler_main", BGW_MAXLEN);
 	snprintf(worker.bgw_name, BGW_MAXLEN, "taskq scheduler for database %u", dboid);
-	strlcpy(worker.bgw_type, "taskq scheduler", BGW_MAXLEN);
-	started = RegisterDynamicBackgroundWorker(&worker, &handle);
-	MemoryContextSwitchTo(old);
-	return started ? handle : NULL;
+	return ProcessStart(&worker);
 }
 
 /* Return a free number for a probe, or -1 if all are in use. */

@@ -24,6 +24,7 @@
 #include "config/adopt.h"
 #include "config/pool.h"
 #include "config/route.h"
+#include "process/start_process.h"
 #include "process/start_workers.h"
 #include "process/worker.h"
 #include "shared/slots.h"
@@ -241,10 +242,9 @@ NoteSlotsAgain(void)
 static bool
 StartWorker(const TaskqPool *pool)
 {
-	BackgroundWorker worker = { 0 };
+	BackgroundWorker worker;
 	WorkerParams	 params = { 0 };
 	Start			*start = &starts[n_starts];
-	MemoryContext	 old;
 
 	/* a restore may have changed this since the round began */
 	if (n_starts == MAX_START_MARKS || !AdoptedHere())
@@ -255,24 +255,15 @@ StartWorker(const TaskqPool *pool)
 	strlcpy(params.pool, pool->name, sizeof(params.pool));
 	pg_atomic_write_u32(&db->start_marks[next_mark], 0);
 
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	worker.bgw_notify_pid = MyProcPid;
-	strlcpy(worker.bgw_library_name, "taskq", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, CppAsString(taskq_worker_main), BGW_MAXLEN);
+	ProcessDescribe(&worker, "taskq worker", CppAsString(taskq_worker_main));
 	snprintf(worker.bgw_name, BGW_MAXLEN, "taskq worker: %s", pool->name);
-	strlcpy(worker.bgw_type, "taskq worker", BGW_MAXLEN);
 	memcpy(worker.bgw_extra, &params, sizeof(params));
-
-	old = MemoryContextSwitchTo(TopMemoryContext);
-	if (!RegisterDynamicBackgroundWorker(&worker, &start->handle))
+	start->handle = ProcessStart(&worker);
+	if (start->handle == NULL)
 	{
-		MemoryContextSwitchTo(old);
 		NoteMissingSlots(pool->name);
 		return false;
 	}
-	MemoryContextSwitchTo(old);
 	NoteSlotsAgain();
 	SlotsTaken(db);
 	start->mark = next_mark;

@@ -16,7 +16,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/guard.h"
-#include "base/text.h"
+#include "job/lost_run.h"
 #include "process/terminations.h"
 #include "shared/shmem.h"
 #include "settle/settle.h"
@@ -58,17 +58,8 @@ RecordTermination(void *arg)
 	OwnerEnter(&scope);
 	locked = JobOpenAndLock(&jobs, termination->job_id, &job);
 	if (locked == STORE_LOCKED &&
-		(job.state == JOB_RUNNING ? job.epoch == termination->epoch : job.epoch < termination->epoch))
+		LostRunRestore(&job, termination->epoch, termination->started_at, termination->worker_id))
 	{
-		/* the run of a procedure is stored as running; other runs are not */
-		if (job.state != JOB_RUNNING)
-		{
-			job.state = JOB_RUNNING;
-			job.epoch = termination->epoch;
-			job.attempt++;
-			job.started_at = termination->started_at;
-			job.worker_id = TextOrNull(termination->worker_id);
-		}
 		if (termination->timed_out)
 			SettleFailed(&jobs, &job, OUTCOME_FAILED, &timeout, true, NO_MICROSECONDS);
 		else

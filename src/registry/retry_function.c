@@ -17,11 +17,9 @@
 
 #include "catalog/pg_type.h"
 #include "fmgr.h"
-#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/json.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/regproc.h"
@@ -30,6 +28,7 @@
 #include "base/args.h"
 #include "base/clock.h"
 #include "base/compat.h"
+#include "base/json.h"
 #include "base/log_pace.h"
 #include "config/handler.h"
 #include "config/resolve.h"
@@ -110,34 +109,22 @@ typedef struct RetryCall
 	int64				  delay; /* microseconds; set if "retry" */
 } RetryCall;
 
-static void
-AddMember(StringInfo json, const char *key, const char *text)
-{
-	appendStringInfo(json, "%s\"%s\": ", json->len > 1 ? ", " : "", key);
-	if (text == NULL)
-		appendStringInfoString(json, "null");
-	else
-		escape_json(json, text);
-}
-
 /* Return the failure as a jsonb object whose members are named as the columns of taskq.attempts. */
-static Datum
+static Jsonb *
 ErrorAsJson(const AttemptFailure *failure)
 {
 	StringInfoData json;
 
-	initStringInfo(&json);
-	appendStringInfoChar(&json, '{');
-	AddMember(&json, "outcome", failure->outcome);
-	AddMember(&json, "error_type", failure->error_type);
-	AddMember(&json, "error_code", failure->error_code);
-	AddMember(&json, "message", failure->message);
-	AddMember(&json, "sqlstate", failure->sqlstate);
-	AddMember(&json, "detail", failure->detail);
-	AddMember(&json, "hint", failure->hint);
-	AddMember(&json, "context", failure->context);
-	appendStringInfoChar(&json, '}');
-	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
+	JsonBegin(&json);
+	JsonAddTextOrNull(&json, "outcome", failure->outcome);
+	JsonAddTextOrNull(&json, "error_type", failure->error_type);
+	JsonAddTextOrNull(&json, "error_code", failure->error_code);
+	JsonAddTextOrNull(&json, "message", failure->message);
+	JsonAddTextOrNull(&json, "sqlstate", failure->sqlstate);
+	JsonAddTextOrNull(&json, "detail", failure->detail);
+	JsonAddTextOrNull(&json, "hint", failure->hint);
+	JsonAddTextOrNull(&json, "context", failure->context);
+	return JsonEnd(&json);
 }
 
 static void
@@ -152,7 +139,7 @@ CallRetryFunction(void *arg)
 	InitFunctionCallInfoData(*fcinfo, &flinfo, 2, InvalidOid, NULL, NULL);
 	fcinfo->args[0].value = Int32GetDatum(call->attempt);
 	fcinfo->args[0].isnull = false;
-	fcinfo->args[1].value = ErrorAsJson(call->failure);
+	fcinfo->args[1].value = JsonbPGetDatum(ErrorAsJson(call->failure));
 	fcinfo->args[1].isnull = false;
 	answer = FunctionCallInvoke(fcinfo);
 	call->retry = !fcinfo->isnull;

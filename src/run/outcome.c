@@ -24,6 +24,7 @@
 #include "config/pause.h"
 #include "job/cancel_requests.h"
 #include "job/frames.h"
+#include "job/lost_run.h"
 #include "registry/retry_function.h"
 #include "run/dispatch.h"
 #include "run/outcome.h"
@@ -270,22 +271,18 @@ SettleRun(Run *run, bool cancelled)
 void
 RecordLostRun(Run *run, MemoryContext context)
 {
-	Run		   again = { 0 };
-	OwnerScope scope;
-	int		   attempt = ShmemMySlot()->attempt; /* run->job.attempt may have been decremented by the settle */
+	Run				 again = { 0 };
+	OwnerScope		 scope;
+	const TaskqSlot *slot = ShmemMySlot(); /* run->job is as the settle has left it */
 
 	BeginJobTransaction();
 	MemoryContextSwitchTo(context);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	OwnerEnter(&scope);
+	Assert(slot->job_id == run->job.job_id);
 	if (JobOpenAndLock(&again.jobs, run->job.job_id, &again.job) == STORE_LOCKED &&
-		(again.job.state == JOB_RUNNING ? again.job.epoch == run->job.epoch : again.job.attempt == attempt - 1))
+		LostRunRestore(&again.job, slot->epoch, slot->job_started_at, slot->worker_id))
 	{
-		again.job.state = JOB_RUNNING;
-		again.job.attempt = attempt;
-		again.job.epoch = run->job.epoch;
-		again.job.started_at = run->job.started_at;
-		again.job.worker_id = TextOrNull(ShmemMySlot()->worker_id);
 		again.job.runs_here = run->job.runs_here;
 		again.job.handler_version = run->job.handler_version;
 		again.error = run->error;

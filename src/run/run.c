@@ -19,7 +19,6 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/regproc.h"
-#include "utils/snapmgr.h"
 #include "utils/tuplestore.h"
 
 #include "base/args.h"
@@ -36,6 +35,7 @@
 #include "job/frames.h"
 #include "job/history.h"
 #include "job/job.h"
+#include "job/live.h"
 #include "job/transition.h"
 #include "job/whose.h"
 #include "registry/registry.h"
@@ -46,7 +46,6 @@
 #include "shared/shmem.h"
 #include "store/catalog.h"
 #include "store/owner.h"
-#include "store/store.h"
 
 PG_FUNCTION_INFO_V1(taskq_run_job);
 PG_FUNCTION_INFO_V1(taskq_run_next);
@@ -214,17 +213,17 @@ PauseOr(const char *why_not, const char *task_type, const char *queue)
 	const TaskqHandler *handler = HandlerFind(task_type);
 
 	if (handler != NULL && handler->paused)
-		why_not = "handler paused";
-	return QueueByName(queue, false)->paused ? "queue paused" : why_not;
+		why_not = why_handler_paused;
+	return QueueByName(queue, false)->paused ? why_queue_paused : why_not;
 }
 
 /* Return the hint that says how this session could run jobs of a type in a queue. */
 static const char *
 WhatToDo(const RunCall *call, const char *why_not, const char *task_type, const char *queue)
 {
-	if (strcmp(why_not, "queue paused") == 0)
+	if (why_not == why_queue_paused)
 		return psprintf("When its jobs may start, SELECT taskq.resume_queue('%s').", queue);
-	if (strcmp(why_not, "handler paused") == 0)
+	if (why_not == why_handler_paused)
 		return psprintf("When the cause of the pause is gone, SELECT taskq.resume_handler('%s').", task_type);
 	if (call->is_given)
 		return "Connect as the handler's role.";
@@ -279,23 +278,15 @@ RefuseJob(RunCall *call, int64 job_id)
 {
 	TaskqJob	job;
 	TaskqEnding ending;
-	Store		jobs;
 	OwnerScope	scope;
-	Snapshot	snapshot;
 	bool		live;
 	bool		cancelled;
 	char	   *task_type = NULL;
 	char	   *queue = NULL;
 	const char *why_not = NULL;
 
+	live = LiveFind(job_id, &job);
 	OwnerEnter(&scope);
-	snapshot = StoreSnapshot();
-	StoreOpenRel(&jobs, REL_JOBS);
-	live = StoreFindById(&jobs, CatalogRel(REL_JOBS_PKEY), job_id, snapshot);
-	if (live)
-		JobRead(&job, jobs.found);
-	StoreClose(&jobs, false);
-	UnregisterSnapshot(snapshot);
 	cancelled = live && CancelRequested(job_id, NULL);
 	OwnerLeave(&scope);
 

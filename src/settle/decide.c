@@ -13,14 +13,13 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
-#include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/json.h"
 #include "utils/jsonb.h"
 
 #include "base/args.h"
 #include "base/error.h"
+#include "base/json.h"
 #include "config/handler.h"
 #include "job/built.h"
 #include "settle/decide.h"
@@ -37,43 +36,16 @@ PG_FUNCTION_INFO_V1(taskq_decision);
 
 /* build -------------------------------------------------------------------- */
 
-static void
-AddStrings(StringInfo json, char **strings, int n)
-{
-	appendStringInfoChar(json, '[');
-	for (int i = 0; i < n; i++)
-	{
-		appendStringInfoString(json, i > 0 ? ", " : "");
-		escape_json(json, strings[i]);
-	}
-	appendStringInfoChar(json, ']');
-}
-
-static void
-AddJson(StringInfo json, const char *key, struct varlena *value)
-{
-	Jsonb *jsonb = (Jsonb *) value;
-
-	appendStringInfo(json, ", \"%s\": ", key);
-	(void) JsonbToCString(json, &jsonb->root, VARSIZE(jsonb));
-}
-
-static struct varlena *
-ToJsonb(StringInfo json)
-{
-	return (struct varlena *) DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(json->data)));
-}
-
 Datum
 taskq_decision(PG_FUNCTION_ARGS)
 {
-	StringInfoData	json;
-	struct varlena *decision;
-	ArrayType	   *names;
-	Datum		   *values;
-	bool		   *nulls;
-	char		  **steps;
-	int				n;
+	StringInfoData json;
+	Jsonb		  *decision;
+	ArrayType	  *names;
+	Datum		  *values;
+	bool		  *nulls;
+	char		 **steps;
+	int			   n;
 
 	CheckArgCount(fcinfo, 4);
 	names = ArgNamesOrNull(fcinfo, 0, STEPS);
@@ -87,19 +59,18 @@ taskq_decision(PG_FUNCTION_ARGS)
 	for (int i = 0; i < n; i++)
 		steps[i] = TextDatumGetCString(values[i]);
 
-	initStringInfo(&json);
-	appendStringInfo(&json, "{\"%s\": \"decision\", \"%s\": ", RESULT_TAG, STEPS);
-	AddStrings(&json, steps, n);
+	JsonBegin(&json);
+	JsonAddText(&json, RESULT_TAG, "decision");
+	JsonAddTexts(&json, STEPS, steps, n);
 	if (!PG_ARGISNULL(1))
-		AddJson(&json, CONTEXT, ArgJson(fcinfo, 1, CONTEXT));
+		JsonAddJsonb(&json, CONTEXT, ArgJson(fcinfo, 1, CONTEXT));
 	if (!PG_ARGISNULL(2))
-		AddJson(&json, PAYLOAD, ArgJson(fcinfo, 2, PAYLOAD));
+		JsonAddJsonb(&json, PAYLOAD, ArgJson(fcinfo, 2, PAYLOAD));
 	if (!PG_ARGISNULL(3))
-		AddJson(&json, OPTIONS, ArgJson(fcinfo, 3, OPTIONS));
-	appendStringInfoChar(&json, '}');
-	decision = ToJsonb(&json);
-	BuiltNote((Jsonb *) decision);
-	PG_RETURN_POINTER(decision);
+		JsonAddJsonb(&json, OPTIONS, ArgJson(fcinfo, 3, OPTIONS));
+	decision = JsonEnd(&json);
+	BuiltNote(decision);
+	PG_RETURN_JSONB_P(decision);
 }
 
 /* read --------------------------------------------------------------------- */
@@ -279,21 +250,21 @@ Decide(struct varlena *result, const TaskqJob *job)
 	decision.options = ObjectMember(jsonb, OPTIONS);
 	RefuseUnknown(&decision);
 
-	initStringInfo(&kept);
 	initStringInfo(&ids);
+	appendStringInfoChar(&ids, '[');
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	for (int i = 0; i < decision.n; i++)
 		appendStringInfo(&ids, "%s" INT64_FORMAT, i > 0 ? ", " : "", EnqueueStep(&decision, decision.steps[i], job));
 	SPI_finish();
 
-	appendStringInfo(&kept, "{\"%s\": ", STEPS);
-	AddStrings(&kept, decision.steps, decision.n);
-	appendStringInfo(&kept, ", \"job_ids\": [%s], \"%s\": ", ids.data, CONTEXT);
+	appendStringInfoChar(&ids, ']');
+	JsonBegin(&kept);
+	JsonAddTexts(&kept, STEPS, decision.steps, decision.n);
+	JsonAddRaw(&kept, "job_ids", ids.data);
 	if (decision.context != NULL)
-		(void) JsonbToCString(&kept, &decision.context->root, VARSIZE(decision.context));
+		JsonAddJsonb(&kept, CONTEXT, (struct varlena *) decision.context);
 	else
-		appendStringInfoString(&kept, "{}");
-	appendStringInfoChar(&kept, '}');
-	return ToJsonb(&kept);
+		JsonAddRaw(&kept, CONTEXT, "{}");
+	return (struct varlena *) JsonEnd(&kept);
 }

@@ -20,6 +20,7 @@
 #include "base/args.h"
 #include "config/queue.h"
 #include "job/history.h"
+#include "job/job.h"
 #include "settle/operator.h"
 #include "store/catalog.h"
 #include "store/owner.h"
@@ -44,22 +45,14 @@ enum
 	ARG_COUNT
 };
 
-/* The states from which a job can be redriven: their names, and the letters in the tables. */
-static const struct
-{
-	const char *name;
-	char		state;
-} ended[] = {
-	{ "discarded", JOB_DISCARDED },
-	{ "cancelled", JOB_CANCELLED },
-	{ "quarantined", JOB_QUARANTINED },
-};
+/* The states from which a job can be redriven. */
+static const char ended[] = { JOB_DISCARDED, JOB_CANCELLED, JOB_QUARANTINED };
 
 static void
 RequireState(const char *name)
 {
 	for (int k = 0; k < lengthof(ended); k++)
-		if (strcmp(ended[k].name, name) == 0)
+		if (strcmp(StateName(ended[k], 0), name) == 0)
 			return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -82,8 +75,8 @@ ArgStates(FunctionCallInfo fcinfo)
 	for (int i = 0; i < n; i++)
 		RequireState(strings[i]);
 	for (int k = 0; k < lengthof(ended); k++)
-		if (names == NULL || NamesContain(names, ended[k].name))
-			letters[n_letters++] = CharGetDatum(ended[k].state);
+		if (names == NULL || NamesContain(names, StateName(ended[k], 0)))
+			letters[n_letters++] = CharGetDatum(ended[k]);
 	return PointerGetDatum(construct_array(letters, n_letters, CHAROID, 1, true, TYPALIGN_CHAR));
 }
 

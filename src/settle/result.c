@@ -12,15 +12,14 @@
 
 #include "access/detoast.h"
 #include "fmgr.h"
-#include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/json.h"
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
 
 #include "base/args.h"
 #include "base/guc.h"
+#include "base/json.h"
 #include "job/built.h"
 #include "settle/result.h"
 
@@ -30,43 +29,33 @@ PG_FUNCTION_INFO_V1(taskq_snooze);
 
 /* build -------------------------------------------------------------------- */
 
+/* Begin a value that says what becomes of the run. */
 static void
-AddMember(StringInfo json, const char *key, const char *text)
+Begin(StringInfo json, const char *tag)
 {
-	if (text == NULL)
-		return;
-	appendStringInfoString(json, json->len > 1 ? ", " : "");
-	escape_json(json, key);
-	appendStringInfoString(json, ": ");
-	escape_json(json, text);
+	JsonBegin(json);
+	JsonAddText(json, RESULT_TAG, tag);
 }
 
 static Datum
-ToJsonb(StringInfo json)
+End(StringInfo json)
 {
-	Datum value = DirectFunctionCall1(jsonb_in, CStringGetDatum(json->data));
+	Jsonb *value = JsonEnd(json);
 
-	BuiltNote(DatumGetJsonbP(value));
-	return value;
+	BuiltNote(value);
+	return JsonbPGetDatum(value);
 }
 
 Datum
 taskq_success(PG_FUNCTION_ARGS)
 {
 	StringInfoData json;
-	Jsonb		  *result;
 
 	CheckArgCount(fcinfo, 1);
-	initStringInfo(&json);
-	appendStringInfoChar(&json, '{');
-	AddMember(&json, RESULT_TAG, "success");
+	Begin(&json, "success");
 	if (!PG_ARGISNULL(0))
-	{
-		result = PG_GETARG_JSONB_P(0);
-		appendStringInfo(&json, ", \"result\": %s", JsonbToCString(NULL, &result->root, VARSIZE(result)));
-	}
-	appendStringInfoChar(&json, '}');
-	PG_RETURN_DATUM(ToJsonb(&json));
+		JsonAddJsonb(&json, "result", PG_GETARG_VARLENA_P(0));
+	PG_RETURN_DATUM(End(&json));
 }
 
 Datum
@@ -77,20 +66,17 @@ taskq_failure(PG_FUNCTION_ARGS)
 
 	CheckArgCount(fcinfo, 7);
 	error_type = ArgNameOrNull(fcinfo, 1, "error_type");
-	initStringInfo(&json);
-	appendStringInfoChar(&json, '{');
-	AddMember(&json, RESULT_TAG, "failure");
-	AddMember(&json, "message", ArgErrorTextOrNull(fcinfo, 0));
-	AddMember(&json, "error_type", error_type);
-	AddMember(&json, "error_code", ArgErrorTextOrNull(fcinfo, 2));
+	Begin(&json, "failure");
+	JsonAddText(&json, "message", ArgErrorTextOrNull(fcinfo, 0));
+	JsonAddText(&json, "error_type", error_type);
+	JsonAddText(&json, "error_code", ArgErrorTextOrNull(fcinfo, 2));
 	if (!PG_ARGISNULL(3))
-		AddMember(&json, "retryable", PG_GETARG_BOOL(3) ? "true" : "false");
+		JsonAddText(&json, "retryable", PG_GETARG_BOOL(3) ? "true" : "false");
 	if (ArgMicroseconds(fcinfo, 4, "retry_in", 0) != NO_MICROSECONDS)
-		AddMember(&json, "retry_in", DatumGetCString(DirectFunctionCall1(interval_out, PG_GETARG_DATUM(4))));
-	AddMember(&json, "detail", ArgErrorTextOrNull(fcinfo, 5));
-	AddMember(&json, "hint", ArgErrorTextOrNull(fcinfo, 6));
-	appendStringInfoChar(&json, '}');
-	PG_RETURN_DATUM(ToJsonb(&json));
+		JsonAddText(&json, "retry_in", DatumGetCString(DirectFunctionCall1(interval_out, PG_GETARG_DATUM(4))));
+	JsonAddText(&json, "detail", ArgErrorTextOrNull(fcinfo, 5));
+	JsonAddText(&json, "hint", ArgErrorTextOrNull(fcinfo, 6));
+	PG_RETURN_DATUM(End(&json));
 }
 
 Datum
@@ -104,12 +90,9 @@ taskq_snooze(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("delay must not be NULL"),
 				 errhint("Leave it out to run again as soon as possible.")));
-	initStringInfo(&json);
-	appendStringInfoChar(&json, '{');
-	AddMember(&json, RESULT_TAG, "snooze");
-	AddMember(&json, "delay", DatumGetCString(DirectFunctionCall1(interval_out, PG_GETARG_DATUM(0))));
-	appendStringInfoChar(&json, '}');
-	PG_RETURN_DATUM(ToJsonb(&json));
+	Begin(&json, "snooze");
+	JsonAddText(&json, "delay", DatumGetCString(DirectFunctionCall1(interval_out, PG_GETARG_DATUM(0))));
+	PG_RETURN_DATUM(End(&json));
 }
 
 /* reading ------------------------------------------------------------------ */

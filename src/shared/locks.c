@@ -99,6 +99,18 @@ LockKeyIsHeld(LockClass class, uint64 key)
 	return LockHeldByMe_compat(&tag, ShareLock);
 }
 
+/* Return whether another transaction holds the lock.  Takes no lock. */
+bool
+LockKeyIsTaken(LockClass class, uint64 key)
+{
+	LOCKTAG tag;
+	int		n;
+
+	MakeTag(&tag, class, key);
+	(void) GetLockConflicts(&tag, ExclusiveLock, &n);
+	return n > 0;
+}
+
 /* Return the lowest key of the class that another transaction of this database has locked. */
 uint64
 LockLeastKey(LockClass class)

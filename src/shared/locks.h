@@ -25,6 +25,7 @@ extern void	  LocksInit(void);
 extern uint64 NameKey(const char *name);
 extern bool	  LockKey(LockClass class, uint64 key, bool exclusive, bool wait);
 extern void	  UnlockKey(LockClass class, uint64 key, bool exclusive);
+extern bool	  LockKeyIsTaken(LockClass class, uint64 key);
 extern bool	  LockKeyIsHeld(LockClass class, uint64 key);
 extern uint64 LockLeastKey(LockClass class);
 

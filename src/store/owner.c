@@ -132,3 +132,16 @@ OwnerExecute(const char *sql, int nargs, Oid *types, Datum *values, const char *
 		elog(ERROR, "taskq statement failed: %s: %s", SPI_result_code_string(rc), sql);
 	return SPI_processed;
 }
+
+/* Become the owner and run one fixed statement; returns how many rows it has changed. */
+uint64
+OwnerRun(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls)
+{
+	OwnerScope scope;
+	uint64	   n;
+
+	OwnerEnterSpi(&scope);
+	n = OwnerExecute(sql, nargs, types, values, nulls);
+	OwnerLeaveSpi(&scope);
+	return n;
+}

@@ -23,5 +23,6 @@ extern bool	  OwnerIsIn(void);
 extern void	  OwnerEnterSpi(OwnerScope *scope);
 extern void	  OwnerLeaveSpi(OwnerScope *scope);
 extern uint64 OwnerExecute(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls);
+extern uint64 OwnerRun(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls);
 
 #endif /* TASKQ_OWNER_H */

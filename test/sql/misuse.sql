@@ -47,6 +47,7 @@ INSERT INTO vals SELECT 'regprocedure', v FROM unnest(ARRAY['NULL', '0', '1', '4
 INSERT INTO vals SELECT 'regtype', v FROM unnest(ARRAY['NULL', '0', '1', '4294967295', '''text''', '''record''', '''anyelement''', '''taskq.job''', '''taskq.jobs''', '''pg_catalog.pg_class''', '''information_schema.cardinal_number''', '''_int4''']) v;
 INSERT INTO vals SELECT 'regrole', v FROM unnest(ARRAY['NULL', '0', '1', '4294967295', '''regress_misuse''', '''pg_monitor''', 'current_user::regrole']) v;
 INSERT INTO vals SELECT 'double precision', v FROM unnest(ARRAY['NULL', '0', '-1', '1', '5', '''NaN''', '''Infinity''', '''-Infinity''', '1e-300']) v;
+INSERT INTO vals SELECT '"char"', quote_nullable(v) FROM unnest(ARRAY[NULL, '', 'a', 'r', 'c', '?']) v;
 
 CREATE TEMP TABLE functions AS
 SELECT p.proname, p.prokind, p.pronargs - p.pronargdefaults AS required, ARRAY(SELECT format_type(t, NULL) FROM unnest(p.proargtypes) WITH ORDINALITY a (t, i) ORDER BY i) AS types,

@@ -3,7 +3,7 @@
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/wait.sql
-SELECT plan(43);
+SELECT plan(45);
 
 CREATE ROLE regress_share LOGIN;
 SELECT taskq.grant_access('regress_share', a) FROM unnest('{producer,worker}'::text[]) a \g /dev/null
@@ -74,7 +74,7 @@ BEGIN
 	INSERT INTO sh.log VALUES (DEFAULT, 'must not stay');
 	CREATE TEMP TABLE held () ON COMMIT DROP;	-- ends a shared commit
 	EXECUTE 'DECLARE held CURSOR WITH HOLD FOR SELECT 1 / (i - 1) FROM generate_series(1, 2) i';
-	RETURN '1';
+	RETURN CASE WHEN p ? 'snooze' THEN taskq.snooze('1 h') ELSE '1' END;
 END $$;
 CREATE FUNCTION sh.leave(p jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
@@ -235,6 +235,10 @@ SELECT is(string_agg(name || ': ' || pg_temp.attempts(name), ', ' ORDER BY n), '
 SELECT pg_temp.start('holds-alone', 'alone') \gset
 SELECT ok(pg_temp.run(), 'a job with such a cursor ends alone');
 SELECT is(pg_temp.attempts('alone'), '1 failed 22012', 'the job fails in a transaction of its own');
+SELECT pg_temp.start('holds-alone', 'snoozed', '{"snooze": true}') \gset
+SELECT ok(pg_temp.run(), 'a job that returns snooze() and has such a cursor ends');
+SELECT is(pg_temp.attempts('snoozed') || ', ' || (t.started_at < t.finished_at) || ', ' || (t.worker_id IS NOT NULL), '1 failed 22012, true, true',
+	'the failed attempt has its start and its worker') FROM taskq.attempts t JOIN j ON t.job_id = id WHERE name = 'snoozed';
 SELECT is(array_agg(entry ORDER BY n), '{one}', 'the writes of the failed jobs are rolled back, too') FROM sh.log;
 
 -- nothing of one job for the next ---------------------------------------------------

@@ -76,12 +76,12 @@ my $since = log_since($node);
 call_fails($node, q(SELECT taskq.enqueue_job('deaf')),
 	qr/FATAL:  terminating the session because validator low\.deaf\(pg_catalog\.jsonb\) does not come to an end/, 'a validator that catches its cancels ends the session by its name');
 call_fails($node, q(SELECT taskq.enqueue_job('deafened')),
-	qr/FATAL:  terminating the session because payload type low\.deafened does not come to an end/, 'so does a payload type');
+	qr/FATAL:  terminating the session because payload type low\.deafened does not come to an end/, 'a payload type that catches its cancels ends the session, which the log says');
 sql($node, q(SELECT taskq.enqueue_job('retry-deaf')));
 call_fails($node, q(SELECT taskq.fail_job(job_id, epoch) FROM taskq.claim_job('w', '{retry-deaf}')),
-	qr/FATAL:  terminating the session because retry function low\.deaf\(integer,pg_catalog\.jsonb\) does not come to an end/, 'and a retry function');
+	qr/FATAL:  terminating the session because retry function low\.deaf\(integer,pg_catalog\.jsonb\) does not come to an end/, 'a retry function that catches its cancels ends the session, which the log says');
 call_fails($node, q(SELECT taskq.validate_task('obey', '{"sql": "SELECT pg_sleep(3600)"}')),
-	qr/ERROR:  validator low\.obey\(pg_catalog\.jsonb\) took longer than 0\.1 s/, 'what takes too long and can be interrupted is an error');
+	qr/ERROR:  validator low\.obey\(pg_catalog\.jsonb\) took longer than 0\.1 s/, 'code that takes too long but can be interrupted raises an error');
 
 # in a handler, the run ends with its worker, and the attempt is recorded
 sql_as($node, 'postgres', 'app', <<'SQL');
@@ -95,9 +95,9 @@ SQL
 sql($node, q(SELECT taskq.grant_access('app', 'producer')));
 add_type($node, 'postgres', 'app', 'asks_deaf');
 my $job = sql($node, q(SELECT taskq.enqueue_job('asks_deaf', max_attempts => 1)));
-wait_until($node, qq(SELECT state = 'discarded' FROM taskq.all_jobs WHERE job_id = $job), 'a handler that asks it is over');
-is(sql($node, qq(SELECT outcome, error_type FROM taskq.attempts WHERE job_id = $job)), 'timeout|timeout', 'and has failed');
-like(slurp_file($node->logfile, $since), qr/FATAL:  terminating the session because validator low\.deaf/, 'the log says by whose fault');
+wait_until($node, qq(SELECT state = 'discarded' FROM taskq.all_jobs WHERE job_id = $job), 'a job whose handler calls such a validator is discarded');
+is(sql($node, qq(SELECT outcome, error_type FROM taskq.attempts WHERE job_id = $job)), 'timeout|timeout', 'its attempt has timed out');
+like(slurp_file($node->logfile, $since), qr/FATAL:  terminating the session because validator low\.deaf/, 'the log names the validator');
 
 # the end of the session ------------------------------------------------------
 
@@ -122,9 +122,9 @@ CREATE FUNCTION app.ends_by_role(jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEG
 SQL
 add_type($node, 'postgres', 'app', $_) for qw(ends_by_set ends_by_clause ends_by_role);
 sql($node, q(SELECT taskq.enqueue_job(t, max_attempts => 1) FROM unnest('{ends_by_set,ends_by_clause,ends_by_role}'::text[]) t));
-wait_until($node, q(SELECT count(*) = 3 FROM taskq.all_jobs WHERE task_type LIKE 'ends_by%' AND state = 'discarded'), 'three that would end their worker');
+wait_until($node, q(SELECT count(*) = 3 FROM taskq.all_jobs WHERE task_type LIKE 'ends_by%' AND state = 'discarded'), 'three jobs that try to end their worker are discarded');
 is(sql($node, q(SELECT string_agg(task_type || ' ' || outcome || ' ' || error_type, ', ' ORDER BY task_type) FROM taskq.attempts JOIN taskq.all_jobs USING (job_id) WHERE task_type LIKE 'ends_by%')),
-	'ends_by_clause failed handler_error, ends_by_role failed permanent_error, ends_by_set failed handler_error', 'have failed, as others do');
+	'ends_by_clause failed handler_error, ends_by_role failed permanent_error, ends_by_set failed handler_error', 'their attempts have failed like others');
 SKIP:
 {
 	skip 'this version has no transaction_timeout', 1 if sql($node, q(SELECT count(*) FROM pg_settings WHERE name = 'transaction_timeout')) eq '0';
@@ -154,8 +154,8 @@ END $$;
 SQL
 add_type($node, 'postgres', 'app', 'has_cursor');
 $job = sql($node, q(SELECT taskq.enqueue_job('has_cursor')));
-wait_until($node, qq(SELECT state = 'completed' FROM taskq.all_jobs WHERE job_id = $job), 'a handler with a cursor asks a validator of another role');
-is(sql($node, qq(SELECT result #>> '{}' FROM taskq.all_jobs WHERE job_id = $job)), 'mine0', 'its cursor is its own, and that of the other is gone');
+wait_until($node, qq(SELECT state = 'completed' FROM taskq.all_jobs WHERE job_id = $job), 'a handler with a cursor calls a validator of another role');
+is(sql($node, qq(SELECT result #>> '{}' FROM taskq.all_jobs WHERE job_id = $job)), 'mine0', 'the handler keeps its cursor, and that of the validator is gone');
 clean_log($node);
 $node->stop;
 
@@ -172,7 +172,7 @@ call_fails($bare, q(SELECT taskq.validate_task('obey', '{"sql": "INSERT INTO pub
 call_fails($bare, q(SELECT taskq.validate_task('obey', '{"sql": "SELECT low.ends()"}')), qr/ERROR:  invalid value for parameter "exit_on_error"/, 'refused: exit_on_error');
 call_fails($bare, q(BEGIN; DECLARE c CURSOR FOR SELECT 1; SELECT taskq.validate_task('obey', '{"sql": "FETCH c"}')), qr/ERROR:  portal "c" cannot be run/, 'refused: a cursor');
 is(sql($bare, q(BEGIN; DECLARE c CURSOR FOR SELECT 'mine'; SELECT taskq.validate_task('obey', '{"sql": "SELECT low.reopens()"}') \g /dev/null
-FETCH c)), 'mine', 'which is what it was');
+FETCH c)), 'mine', 'the caller\'s cursor is kept');
 call_fails($bare, q(SET taskq.validation_timeout = '100ms'; SELECT taskq.validate_task('deaf', '{}')), qr/FATAL:  terminating the session because validator/, 'and the end is the end');
 
 done_testing();

@@ -52,11 +52,11 @@ my @upgrade = ('pg_upgrade', '--no-sync', '--retain', '-d', $old->data_dir, '-D'
 	'-s', $new->host, '-p', $old->port, '-P', $new->port);
 # pg_upgrade writes into its working directory
 chdir PostgreSQL::Test::Utils::tempdir() or die $!;
-command_ok([ @upgrade, '--check' ], 'pg_upgrade finds nothing to complain of');
-command_ok(\@upgrade, 'pg_upgrade does its work');
+command_ok([ @upgrade, '--check' ], 'pg_upgrade --check succeeds');
+command_ok(\@upgrade, 'pg_upgrade succeeds');
 my @logs = glob($new->data_dir . '/pg_upgrade_output.d/*/log/*.log');
-cmp_ok(scalar(@logs), '>', 0, 'its servers have written logs');
-is(join('', map { slurp_file($_) =~ /taskq (?:launcher|scheduler|worker)/ ? "$_ " : '' } @logs), '', 'no process of taskq ran meanwhile');
+cmp_ok(scalar(@logs), '>', 0, 'the servers of pg_upgrade have written logs');
+is(join('', map { slurp_file($_) =~ /taskq (?:launcher|scheduler|worker)/ ? "$_ " : '' } @logs), '', 'no process of taskq ran during pg_upgrade');
 
 $new->start;
 for my $db ('postgres', 'other')
@@ -65,13 +65,13 @@ for my $db ('postgres', 'other')
 	wait_until($new, "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'taskq scheduler' AND datname = '$db'", "$db: its scheduler has come");
 	is(sql($new, q(SELECT value FROM taskq.status() WHERE name = 'adopted'), $db), 'no', "$db: the new cluster has to be told that it takes over");
 }
-cmp_ok(sql($new, q(SELECT taskq.enqueue_job('work', '{"new": 1}'))), '>', $last, 'the sequence of jobs is ahead');
-is(sql($new, 'SELECT count(*) FROM app.ledger'), $runs, 'nothing has run');
-is(sql($new, 'SELECT taskq.adopt_database()'), 't', 'adopted');
-wait_until($new, q(SELECT state = 'completed' FROM taskq.all_jobs WHERE payload ? 'new'), 'jobs run');
-is(sql($new, qq(SELECT taskq.complete_job($claimed, $epoch))), 't', 'an external worker completes what it had claimed before');
-is(sql($new, 'SELECT count(*) FROM taskq.all_jobs, taskq.jobs WHERE false', 'other'), 0, 'the other database waits for its own');
-is(sql($new, q(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'taskq worker' AND datname = 'other')), 0, 'without a worker');
+cmp_ok(sql($new, q(SELECT taskq.enqueue_job('work', '{"new": 1}'))), '>', $last, 'the sequence of job ids has advanced');
+is(sql($new, 'SELECT count(*) FROM app.ledger'), $runs, 'no job has run in the new cluster');
+is(sql($new, 'SELECT taskq.adopt_database()'), 't', 'adopt_database() returns true');
+wait_until($new, q(SELECT state = 'completed' FROM taskq.all_jobs WHERE payload ? 'new'), 'jobs run after adopt_database()');
+is(sql($new, qq(SELECT taskq.complete_job($claimed, $epoch))), 't', 'an external worker completes a job that it has claimed before the upgrade');
+is(sql($new, 'SELECT count(*) FROM taskq.all_jobs, taskq.jobs WHERE false', 'other'), 0, 'the other database is not adopted');
+is(sql($new, q(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'taskq worker' AND datname = 'other')), 0, 'the other database has no worker');
 
 # an older or newer library ------------------------------------------------------
 
@@ -123,7 +123,7 @@ my ($rows, $as_declared) = split /\|/, sql($new, q(
 			p.probin, p.prosrc)) AS answer
 		FROM pg_proc p JOIN pg_language l ON l.oid = prolang
 		WHERE pronamespace = 'taskq'::regnamespace AND lanname = 'c' AND prokind = 'f' AND proretset AND proallargtypes IS NOT NULL) declared));
-cmp_ok($rows, '>', 8, 'functions that return rows, with a column more');
+cmp_ok($rows, '>', 8, 'there are functions that return rows, which get one more column');
 is($as_declared, 'done', 'are declared');
 my ($called, $refused) = split /\|/, sql($new, $call);
 is("$called $refused", "$rows 55000", 'and refuse to be called');
@@ -134,9 +134,9 @@ sql($new, "ALTER TABLE taskq.$_ ADD COLUMN later text DEFAULT 'x'") for qw(jobs 
 $new->restart;
 my $first = 1 + sql($new, 'SELECT max(job_id) FROM taskq.all_jobs');
 sql($new, q(SELECT taskq.enqueue_job(t) FROM unnest(ARRAY['work', 'broken', 'outside', 'brand_new']) t));
-wait_until($new, qq(SELECT count(*) = 2 FROM taskq.all_jobs WHERE job_id >= $first AND finished_at IS NOT NULL), 'with columns more, jobs run');
-is(sql($new, q(SELECT taskq.complete_job(job_id, epoch) FROM taskq.claim_job('worker'))), 't', 'and are claimed and completed outside');
-is(sql($new, qq(SELECT string_agg(state, ' ' ORDER BY job_id) FROM taskq.all_jobs WHERE job_id >= $first)), 'completed discarded completed available', 'as ever');
+wait_until($new, qq(SELECT count(*) = 2 FROM taskq.all_jobs WHERE job_id >= $first AND finished_at IS NOT NULL), 'with additional columns, jobs run');
+is(sql($new, q(SELECT taskq.complete_job(job_id, epoch) FROM taskq.claim_job('worker'))), 't', 'with additional columns, a job is claimed and completed');
+is(sql($new, qq(SELECT string_agg(state, ' ' ORDER BY job_id) FROM taskq.all_jobs WHERE job_id >= $first)), 'completed discarded completed available', 'with additional columns, all jobs have the expected states');
 sql_as($new, 'postgres', 'app', q(SELECT taskq.register_handler('later'), taskq.create_queue('later')));
 
 # A script that the library does not know yet: callers are told, until the library
@@ -145,13 +145,13 @@ my $version = sql($new, q(SELECT extversion FROM pg_extension WHERE extname = 't
 my $waiting = sql($new, q(SELECT taskq.enqueue_job('work', delay => '1 s')));
 my $offset = log_since($new);
 sql($new, q(UPDATE pg_extension SET extversion = '0.1.10' WHERE extname = 'taskq'; CREATE FUNCTION public.newer() RETURNS void LANGUAGE sql AS ''));
-wait_for_log_line($new, qr/definitions in database "postgres" are newer than its library/, $offset, 'with definitions of a later version, the scheduler says so');
-wait_until($new, q(SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'taskq worker'), 'no worker runs');
+wait_for_log_line($new, qr/definitions in database "postgres" are newer than its library/, $offset, 'with newer definitions, the scheduler logs a warning');
+wait_until($new, q(SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'taskq worker'), 'with newer definitions, no worker runs');
 fails_with($new, '55000', "SELECT * FROM taskq.$_", "and so does $_")
   for "enqueue_job('work')", "claim_job('worker')", "complete_job($claimed, $epoch)", "register_handler('x')", "create_queue('x')", "run_next()", "cancel_job($claimed)";
-is(sql($new, q(SELECT value, hint LIKE 'Restart the server%' FROM taskq.status() WHERE name = 'definitions')), 'newer than the library|t', 'status() says what to do');
+is(sql($new, q(SELECT value, hint LIKE 'Restart the server%' FROM taskq.status() WHERE name = 'definitions')), 'newer than the library|t', 'with newer definitions, status() says what to do');
 sql($new, qq(UPDATE pg_extension SET extversion = '$version' WHERE extname = 'taskq'; DROP FUNCTION public.newer()));
-wait_until($new, qq(SELECT state = 'completed' FROM taskq.all_jobs WHERE job_id = $waiting), 'with those of its version again, jobs run');
+wait_until($new, qq(SELECT state = 'completed' FROM taskq.all_jobs WHERE job_id = $waiting), 'with matching definitions, jobs run again');
 
 # An older script lacks a table or columns: nothing runs, callers are told, and the
 # extension can still be dropped. (ALTER TABLE ... RENAME is refused)
@@ -159,14 +159,14 @@ sql($new, q(UPDATE pg_class SET relname = 'not_yet_there' WHERE oid = 'taskq.eve
 $new->stop; # its scheduler may have logged it, too
 $offset = log_since($new);
 $new->start;
-wait_for_log_line($new, qr/definitions in database "postgres" are older than its library/, $offset, 'with a table less, the scheduler says so');
+wait_for_log_line($new, qr/definitions in database "postgres" are older than its library/, $offset, 'without a table, the scheduler logs a warning');
 fails_with($new, '55000', "SELECT * FROM taskq.$_", "and so does $_")
   for "enqueue_job('work')", "claim_job('worker')", "complete_job($claimed, $epoch)", "register_handler('x')", "create_queue('x')", "run_next()", "cancel_job($claimed)";
-wait_until($new, q(SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'taskq worker'), 'no worker runs');
-is(() = slurp_file($new->logfile, $offset) =~ /definitions in database "postgres" are older/g, 1, 'which the log says once');
-is(sql($new, q(SELECT value, hint LIKE '%ALTER EXTENSION taskq UPDATE%' FROM taskq.status() WHERE name = 'definitions')), 'older than the library|t', 'and status()');
+wait_until($new, q(SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'taskq worker'), 'without a table, no worker runs');
+is(() = slurp_file($new->logfile, $offset) =~ /definitions in database "postgres" are older/g, 1, 'the warning is logged once');
+is(sql($new, q(SELECT value, hint LIKE '%ALTER EXTENSION taskq UPDATE%' FROM taskq.status() WHERE name = 'definitions')), 'older than the library|t', 'status() says what to do about older definitions');
 sql($new, 'DROP EXTENSION taskq CASCADE');
-wait_until($new, q(SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type LIKE 'taskq %' AND datname = 'postgres'), 'it can be dropped, and its processes leave');
+wait_until($new, q(SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type LIKE 'taskq %' AND datname = 'postgres'), 'the extension can be dropped without a table, and its processes leave');
 sql($new, 'CREATE EXTENSION taskq');
 
 $new->stop;

@@ -49,9 +49,9 @@ for my $n (1 .. 5)
 diag("cancel_job() to the end of a run, in ms: @ms");
 
 my $stubborn = sql($node, q(SELECT taskq.enqueue_job('stubborn')));
-wait_until($node, qq(SELECT count(*) = 1 FROM taskq.running_jobs() WHERE job_id = $stubborn), 'one that catches interrupts runs');
-is(sql($node, qq(SELECT taskq.cancel_job($stubborn))), 'requested', 'asked once to be cancelled');
-wait_until($node, qq(SELECT state = 'cancelled' FROM taskq.all_jobs WHERE job_id = $stubborn), 'it is interrupted until it ends');
+wait_until($node, qq(SELECT count(*) = 1 FROM taskq.running_jobs() WHERE job_id = $stubborn), 'a job that catches interrupts runs');
+is(sql($node, qq(SELECT taskq.cancel_job($stubborn))), 'requested', 'cancel_job() returns requested once');
+wait_until($node, qq(SELECT state = 'cancelled' FROM taskq.all_jobs WHERE job_id = $stubborn), 'the job is interrupted until it ends');
 
 # the right one -----------------------------------------------------------------
 
@@ -84,19 +84,19 @@ sub look_around
 	wait_until($node, qq(SELECT state = 'completed' FROM taskq.all_jobs WHERE job_id = $due), $what);
 	return;
 }
-look_around('no request is there');
+look_around('the scheduler finds no request');
 sql($node, q(SELECT count(taskq.enqueue_job('outside')) FROM generate_series(1, 2)));
 my ($first, $second) = map { [ split /\|/, $_ ] } split /\n/, sql($node, q(SELECT job_id, epoch FROM taskq.claim_jobs('cancel-w', 2, '{outside}')));
 sql($node, qq(BEGIN; SELECT taskq.cancel_job($first->[0]); PREPARE TRANSACTION 'cancel'));
 look_around('the scheduler looks while a request is prepared');
-is(sql($node, qq(SELECT taskq.heartbeat_job($first->[0], $first->[1]))), 'ok', 'nobody hears of it yet');
+is(sql($node, qq(SELECT taskq.heartbeat_job($first->[0], $first->[1]))), 'ok', 'a prepared request is not visible to the worker');
 sql($node, q(COMMIT PREPARED 'cancel'));
-is(sql($node, qq(SELECT taskq.heartbeat_job($first->[0], $first->[1]))), 'cancel', 'but once it has committed');
-is(sql($node, qq(SELECT taskq.cancel_job($first->[0], $first->[1]))), 'cancelled', 'and the job is given up');
-look_around('no request is there again');
+is(sql($node, qq(SELECT taskq.heartbeat_job($first->[0], $first->[1]))), 'cancel', 'the worker learns of the request after COMMIT PREPARED');
+is(sql($node, qq(SELECT taskq.cancel_job($first->[0], $first->[1]))), 'cancelled', 'the worker cancels the job');
+look_around('the scheduler finds no request again');
 sql($node, qq(INSERT INTO taskq.cancel_requests (job_id, requested_at) VALUES ($second->[0], now())));
-wait_until($node, qq(SELECT taskq.heartbeat_job($second->[0], $second->[1]) = 'cancel'), 'one that was restored from a dump is found by the next poll');
-is(sql($node, qq(SELECT taskq.cancel_job($second->[0], $second->[1]))), 'cancelled', 'and the job is given up');
+wait_until($node, qq(SELECT taskq.heartbeat_job($second->[0], $second->[1]) = 'cancel'), 'a request restored from a dump is found by the next poll');
+is(sql($node, qq(SELECT taskq.cancel_job($second->[0], $second->[1]))), 'cancelled', 'the worker cancels the job of the restored request');
 
 # nobody waits --------------------------------------------------------------------
 
@@ -125,9 +125,9 @@ for my $call (@calls)
 	my $answer = sql($node, "BEGIN; SET LOCAL lock_timeout = '10s'; SELECT public.answers('$quoted'); ROLLBACK");
 	isnt($answer, '55P03', "$call does not wait ($answer)");
 }
-is(sql($node, qq(SELECT state, attempt, epoch = $epoch FROM taskq.all_jobs WHERE job_id = $job)), 'running|1|t', 'none of it has touched the job');
+is(sql($node, qq(SELECT state, attempt, epoch = $epoch FROM taskq.all_jobs WHERE job_id = $job)), 'running|1|t', 'none of these calls has changed the job');
 open_gate($gate);
-wait_until($node, qq(SELECT state = 'completed' FROM taskq.all_jobs WHERE job_id = $job), 'which completes');
+wait_until($node, qq(SELECT state = 'completed' FROM taskq.all_jobs WHERE job_id = $job), 'the job completes after these calls');
 
 # nothing starts after a pause -------------------------------------------------------
 
@@ -163,16 +163,16 @@ $claimers->kill_kill;
 
 sql($node, q(SELECT count(taskq.enqueue_job(t)) FROM generate_series(1, 5000), unnest(ARRAY['work', 'shared']) t));
 sql($node, q(SELECT count(taskq.enqueue_job('slow', priority => -1)) FROM generate_series(1, 2)));
-wait_until($node, q(SELECT count(*) = 2 FROM taskq.workers WHERE current_task_type = 'slow'), 'short jobs run, and two that take an hour');
+wait_until($node, q(SELECT count(*) = 2 FROM taskq.workers WHERE current_task_type = 'slow'), 'short jobs run, and two jobs of an hour');
 my $began = time;
 $node->stop('fast');
 diag('fast shutdown under load took ' . (time - $began) . ' s');
 $node->start;
-is(sql($node, q(SELECT max(attempt) FROM taskq.all_jobs WHERE task_type IN ('work', 'shared'))), 1, 'fast shutdown under load costs no attempt');
-is(sql($node, q(SELECT count(*) FROM taskq.attempts WHERE outcome = 'terminated')), 0, 'and is not held against the jobs');
+is(sql($node, q(SELECT max(attempt) FROM taskq.all_jobs WHERE task_type IN ('work', 'shared'))), 1, 'no attempt is lost in a fast shutdown under load');
+is(sql($node, q(SELECT count(*) FROM taskq.attempts WHERE outcome = 'terminated')), 0, 'no attempt is recorded as terminated in a fast shutdown');
 sql($node, q(SELECT taskq.cancel_job(job_id) FROM taskq.all_jobs WHERE task_type = 'slow' AND finished_at IS NULL));
-settled($node, 'the rest runs after the start');
-is(sql($node, q(SELECT count(*) - count(DISTINCT job_id) FROM app.ledger)), 0, 'each once');
+settled($node, 'the remaining jobs run after the start');
+is(sql($node, q(SELECT count(*) - count(DISTINCT job_id) FROM app.ledger)), 0, 'no job has run twice');
 
 $node->stop;
 clean_log($node);

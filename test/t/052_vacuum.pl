@@ -42,7 +42,7 @@ SQL
 # heartbeats --------------------------------------------------------------------
 
 sql($node, q(SELECT count(taskq.enqueue_job('outside', jsonb_build_object('n', n))) FROM generate_series(1, 1000) n));
-is(sql($node, q(SELECT count(*) FROM taskq.claim_jobs('vacuum-w', 1000))), 1000, 'a worker has a thousand jobs');
+is(sql($node, q(SELECT count(*) FROM taskq.claim_jobs('vacuum-w', 1000))), 1000, 'a worker claims a thousand jobs');
 my %calls = (
 	'a heartbeat' => 'heartbeat_job(job.job_id, job.epoch)',
 	'one with progress' => q(heartbeat_job(job.job_id, job.epoch, progress => '{"done": 50}')),
@@ -55,17 +55,17 @@ for my $what (sort keys %calls)
 }
 
 is(sql($node, q(SELECT count(*) FROM (SELECT array_agg(job_id) AS ids, array_agg(epoch) AS epochs FROM taskq.all_jobs) c,
-	taskq.complete_jobs(ids, epochs) WHERE status = 'completed')), 1000, 'all are completed');
+	taskq.complete_jobs(ids, epochs) WHERE status = 'completed')), 1000, 'all these jobs are completed');
 
 # workers -----------------------------------------------------------------------
 
 sql($node, q(SELECT count(taskq.enqueue_job('work')) FROM generate_series(1, 3000)));
 settled($node, 'workers run three thousand jobs');
-wait_until($node, q(SELECT n_tup_ins >= 3000 FROM pg_stat_user_tables WHERE relid = 'app.ledger'::regclass), 'the rows that their handlers wrote are counted');
-wait_until($node, q(SELECT n_tup_del >= 3000 AND n_dead_tup > 1000 FROM pg_stat_user_tables WHERE relid = 'taskq.jobs'::regclass), 'so is what they have settled');
+wait_until($node, q(SELECT n_tup_ins >= 3000 FROM pg_stat_user_tables WHERE relid = 'app.ledger'::regclass), 'the statistics count the rows that handlers have written');
+wait_until($node, q(SELECT n_tup_del >= 3000 AND n_dead_tup > 1000 FROM pg_stat_user_tables WHERE relid = 'taskq.jobs'::regclass), 'the statistics count the rows that settles have deleted');
 $node->append_conf('postgresql.conf', "autovacuum = on\nautovacuum_naptime = 1");
 $node->reload;
-wait_until($node, q(SELECT autovacuum_count > 0 AND n_dead_tup < 1000 FROM pg_stat_user_tables WHERE relid = 'taskq.jobs'::regclass), 'autovacuum cleans the live jobs');
+wait_until($node, q(SELECT autovacuum_count > 0 AND n_dead_tup < 1000 FROM pg_stat_user_tables WHERE relid = 'taskq.jobs'::regclass), 'autovacuum cleans the table of live jobs');
 
 $node->stop;
 clean_log($node);

@@ -42,26 +42,26 @@ $reader->quit;
 
 sql($node, q(SELECT pg_create_logical_replication_slot('unread', 'test_decoding')));
 $goes_on->('an unread slot');
-wait_until($node, q(SELECT count(*) = 1 FROM pg_replication_slots WHERE slot_name = 'unread' AND catalog_xmin IS NOT NULL), 'an unread slot: it holds the horizon');
+wait_until($node, q(SELECT count(*) = 1 FROM pg_replication_slots WHERE slot_name = 'unread' AND catalog_xmin IS NOT NULL), 'an unread slot: it holds back the horizon');
 sql($node, q(SELECT pg_drop_replication_slot('unread')));
 
 sql($node, q(BEGIN; SELECT taskq.enqueue_job('work', '{"prepared": 1}'); PREPARE TRANSACTION 'old'));
 $goes_on->('a prepared transaction');
-is(sql($node, q(SELECT count(*) FROM taskq.all_jobs WHERE payload ? 'prepared')), 0, 'a prepared transaction: its job is not there');
+is(sql($node, q(SELECT count(*) FROM taskq.all_jobs WHERE payload ? 'prepared')), 0, 'a prepared transaction: its job is not visible');
 sql($node, q(COMMIT PREPARED 'old'));
-wait_until($node, q(SELECT state = 'completed' FROM taskq.all_jobs WHERE payload ? 'prepared'), 'a prepared transaction: committed, its job runs');
+wait_until($node, q(SELECT state = 'completed' FROM taskq.all_jobs WHERE payload ? 'prepared'), 'a prepared transaction: its job runs after the commit');
 
 my $writer = session($node);
 $writer->query_safe('BEGIN');
 $writer->query_safe(q(SELECT taskq.enqueue_job(t, '{"idle": 1}', priority => -5) FROM unnest(ARRAY['work', 'outside']) t));
 $goes_on->('an idle writer');
-is(sql($node, q(SELECT count(*) FROM taskq.claim_job('worker', ARRAY['outside']))), 0, 'an idle writer: its job is not there');
+is(sql($node, q(SELECT count(*) FROM taskq.claim_job('worker', ARRAY['outside']))), 0, 'an idle writer: its job is not visible');
 $writer->query_safe('COMMIT');
 $writer->quit;
 wait_until($node, q(SELECT state = 'completed' FROM taskq.all_jobs WHERE payload ? 'idle' AND task_type = 'work'), 'an idle writer: its job, far below those that ran meanwhile, runs');
-is(sql($node, q(SELECT taskq.complete_job(job_id, epoch) FROM taskq.claim_job('worker', ARRAY['outside']))), 't', 'an idle writer: and is claimed outside');
+is(sql($node, q(SELECT taskq.complete_job(job_id, epoch) FROM taskq.claim_job('worker', ARRAY['outside']))), 't', 'an idle writer: its other job is claimed by an external worker');
 
-is(sql($node, 'SELECT count(*) FROM taskq.jobs'), 0, 'nothing is left');
+is(sql($node, 'SELECT count(*) FROM taskq.jobs'), 0, 'no job is left');
 $node->stop;
 clean_log($node);
 done_testing();

@@ -168,7 +168,7 @@ for my $how ('starve', 'starve more')
 $node->append_conf('postgresql.conf', 'taskq.ready_list_size = 1');
 $node->restart;
 $same->('as small as can be', $_, $wanted{$_}) for sort keys %wanted;
-like(sql($node, q(SELECT value FROM taskq.status() WHERE name = 'ready list')), qr/of 1 blocks, \d+ of 64 lanes/, 'it was small');
+like(sql($node, q(SELECT value FROM taskq.status() WHERE name = 'ready list')), qr/of 1 blocks, \d+ of 64 lanes/, 'the list was small');
 # the memory of a database that is dropped
 sql($node, q(SELECT ready.list('forget')));
 sql($node, 'CREATE DATABASE gone');
@@ -177,44 +177,44 @@ sql($node, q(SELECT taskq.register_handler('gone'), taskq.register_worker('w')),
 sql($node, q(SELECT taskq.enqueue_job('gone', '{}') FROM generate_series(1, 3)), 'gone');
 is(sql($node, q(SELECT count(*) FROM taskq.claim_job('w')), 'gone'), 1, 'another database has hints');
 sql($node, 'DROP DATABASE gone');
-like(sql($node, q(SELECT value FROM taskq.status() WHERE name = 'ready list')), qr/in 1 of 1 blocks/, 'and is dropped');
+like(sql($node, q(SELECT value FROM taskq.status() WHERE name = 'ready list')), qr/in 1 of 1 blocks/, 'status() shows them after that database was dropped');
 sql($node, q(ALTER SYSTEM SET taskq.clock_offset = '11 min'));
 sql($node, 'SELECT pg_reload_conf()');
-wait_until($node, q(SELECT value LIKE '%in 0 of 1 blocks%' FROM taskq.status() WHERE name = 'ready list'), 'what its lists had is free again in the end');
+wait_until($node, q(SELECT value LIKE '%in 0 of 1 blocks%' FROM taskq.status() WHERE name = 'ready list'), 'the memory of its lists is freed');
 sql($node, 'ALTER SYSTEM RESET taskq.clock_offset');
 $node->append_conf('postgresql.conf', 'taskq.ready_list_size = 0');
 $node->restart;
 $same->('none', $_, $wanted{$_}) for sort keys %wanted;
-is(sql($node, q(SELECT value FROM taskq.status() WHERE name = 'ready list')), 'off', 'and status says so');
+is(sql($node, q(SELECT value FROM taskq.status() WHERE name = 'ready list')), 'off', 'status() shows that the list is off');
 $node->append_conf('postgresql.conf', 'taskq.ready_list_size = 6400');
 $node->restart;
 
 # more priorities than a route can have lanes
 sql($node, q(SELECT ready.list('forget')));
 sql($node, q(SELECT taskq.enqueue_job('ready-a', '{}', priority => p) FROM generate_series(1, 300) p));
-is(sql($node, q(SELECT string_agg(priority::text, ' ') FROM taskq.claim_jobs('w', 250))), join(' ', 1 .. 250), 'many priorities: all in order');
+is(sql($node, q(SELECT string_agg(priority::text, ' ') FROM taskq.claim_jobs('w', 250))), join(' ', 1 .. 250), 'many priorities: all jobs come in order');
 sql($node, q(SELECT taskq.enqueue_job('ready-a', '{}', priority => 290), taskq.enqueue_job('ready-a', '{}', priority => -7)));
-is(sql($node, q(SELECT string_agg(priority::text, ' ') FROM taskq.claim_jobs('w', 250))), join(' ', -7, 251 .. 290, 290 .. 300), 'and those that come later');
+is(sql($node, q(SELECT string_agg(priority::text, ' ') FROM taskq.claim_jobs('w', 250))), join(' ', -7, 251 .. 290, 290 .. 300), 'many priorities: jobs that are added later come in order');
 like(sql($node, q(SELECT value FROM taskq.status() WHERE name = 'ready list')), qr/^0 jobs of \d+ routes in 0 of 100 blocks, 0 of 800 lanes$/, 'a list that would not be complete takes no memory');
 sql($node, q(SELECT taskq.complete_job(job_id, epoch) FROM taskq.all_jobs WHERE state = 'running'));
 
 # jobs that bypass the list -------------------------------------------------------
 
-is(sql($node, q(SELECT count(*) FROM taskq.claim_job('w'))), 0, 'nothing is left');
+is(sql($node, q(SELECT count(*) FROM taskq.claim_job('w'))), 0, 'no job is left');
 sql($node, q(BEGIN; SELECT taskq.enqueue_job('ready-a', '{"name": "prepared"}'); PREPARE TRANSACTION 'p'));
-is(sql($node, q(SELECT count(*) FROM taskq.claim_job('w'))), 0, 'a prepared job is not there');
+is(sql($node, q(SELECT count(*) FROM taskq.claim_job('w'))), 0, 'a job of a prepared transaction is not claimed');
 sql($node, q(COMMIT PREPARED 'p'));
-is(sql($node, q(SELECT payload->>'name' FROM taskq.claim_job('w'))), 'prepared', 'and is as soon as it is committed');
+is(sql($node, q(SELECT payload->>'name' FROM taskq.claim_job('w'))), 'prepared', 'the job is claimed after COMMIT PREPARED');
 sql($node, q(SELECT taskq.enqueue_job('ready-a', '{"name": "held"}')));
 sql($node, q(BEGIN; SELECT taskq.retry_job(job_id) FROM taskq.all_jobs WHERE payload->>'name' = 'held'; PREPARE TRANSACTION 'p'));
-is(sql($node, q(SELECT count(*) FROM taskq.claim_job('w'))), 0, 'a job that a prepared transaction has is nobody else\'s');
+is(sql($node, q(SELECT count(*) FROM taskq.claim_job('w'))), 0, 'a job that a prepared transaction has locked is not claimed');
 sql($node, q(ROLLBACK PREPARED 'p'));
-is(sql($node, q(SELECT payload->>'name' FROM taskq.claim_job('w'))), 'held', 'until it ends');
+is(sql($node, q(SELECT payload->>'name' FROM taskq.claim_job('w'))), 'held', 'the locked job is claimed after the end of that transaction');
 sql($node, q(BEGIN; SELECT taskq.enqueue_job('ready-a', '{"name": "restarted"}'); PREPARE TRANSACTION 'p'));
 $node->restart;
-is(sql($node, q(SELECT count(*) FROM taskq.claim_job('w'))), 0, 'after a restart it is still not there');
+is(sql($node, q(SELECT count(*) FROM taskq.claim_job('w'))), 0, 'a job of a prepared transaction is not claimed after a restart');
 sql($node, q(COMMIT PREPARED 'p'));
-is(sql($node, q(SELECT payload->>'name' FROM taskq.claim_job('w'))), 'restarted', 'and is when it is committed');
+is(sql($node, q(SELECT payload->>'name' FROM taskq.claim_job('w'))), 'restarted', 'the job is claimed after a restart and COMMIT PREPARED');
 
 # in a database without a scheduler, which would check the list
 $node->append_conf('postgresql.conf', 'taskq.max_databases = 1');
@@ -224,17 +224,17 @@ sql($node, 'CREATE DATABASE other');
 sql($node, q(SET client_min_messages = error; CREATE EXTENSION taskq; SELECT taskq.register_handler('other'), taskq.register_worker('w')), 'other');
 sql($node, q(SELECT taskq.enqueue_job('other'); SELECT taskq.claim_job('w')), 'other');
 sql($node, q(BEGIN; SELECT taskq.enqueue_job('other', '{"name": "alone"}'); PREPARE TRANSACTION 'p'), 'other');
-is(sql($node, q(SELECT count(*) FROM taskq.claim_job('w')), 'other'), 0, 'without a scheduler, a prepared job is not there');
+is(sql($node, q(SELECT count(*) FROM taskq.claim_job('w')), 'other'), 0, 'without a scheduler, a job of a prepared transaction is not claimed');
 sql($node, q(COMMIT PREPARED 'p'), 'other');
-is(sql($node, q(SELECT payload->>'name' FROM taskq.claim_job('w')), 'other'), 'alone', 'and is when it is committed');
+is(sql($node, q(SELECT payload->>'name' FROM taskq.claim_job('w')), 'other'), 'alone', 'without a scheduler, the job is claimed after COMMIT PREPARED');
 sql($node, 'DROP DATABASE other');
 
 # a row inserted by hand, as by a restore
 sql($node, q(SELECT taskq.enqueue_job('ready-a', '{"name": "first"}')));
-is(sql($node, q(SELECT payload->>'name' FROM taskq.claim_job('w'))), 'first', 'a job');
+is(sql($node, q(SELECT payload->>'name' FROM taskq.claim_job('w'))), 'first', 'a job is claimed by the list');
 sql($node, q(INSERT INTO taskq.jobs (job_id, run_at, created_at, epoch, route_id, attempt, max_attempts, priority, life, terminations, gate, state, payload)
 	SELECT 999, now() - interval '1 day', now(), 0, route_id, 0, 5, 0, 1, 0, 'o', 'a', '{"name": "by hand"}' FROM taskq.jobs WHERE payload->>'name' = 'first'));
-wait_until($node, q(SELECT payload->>'name' FROM taskq.claim_job('w')), 'a row by hand is found', expected => 'by hand');
+wait_until($node, q(SELECT payload->>'name' FROM taskq.claim_job('w')), 'a row that was inserted by hand is found', expected => 'by hand');
 # a row of a claim, whose lease was not announced
 sql($node, q(SELECT taskq.complete_job(job_id, epoch) FROM taskq.all_jobs WHERE state = 'running'));
 sql($node, q(SELECT taskq.enqueue_job('ready-a', '{"name": "first"}')));
@@ -244,24 +244,24 @@ sql($node, q(INSERT INTO taskq.jobs (job_id, run_at, created_at, epoch, route_id
 	FROM taskq.jobs WHERE payload->>'name' = 'first' LIMIT 1));
 sql($node, q(ALTER SYSTEM SET taskq.clock_offset = '2 h'));
 sql($node, 'SELECT pg_reload_conf()');
-wait_until($node, q(SELECT state FROM taskq.all_jobs WHERE job_id = 99997), 'a claim by hand ends with its lease', expected => 'discarded');
+wait_until($node, q(SELECT state FROM taskq.all_jobs WHERE job_id = 99997), 'a claim that was inserted by hand ends with its lease', expected => 'discarded');
 sql($node, 'ALTER SYSTEM RESET taskq.clock_offset');
 sql($node, 'SELECT pg_reload_conf()');
 sql($node, q(SELECT taskq.complete_job(job_id, epoch) FROM taskq.all_jobs WHERE state = 'running'));
 # a row that was moved to another route by hand, when the clock has just been set
 # back
 sql($node, q(SELECT taskq.enqueue_job('ready-b', '{"name": "of b"}')));
-is(sql($node, q(SELECT payload->>'name' FROM taskq.claim_job('narrow'))), 'of b', 'a worker of few types takes its jobs');
+is(sql($node, q(SELECT payload->>'name' FROM taskq.claim_job('narrow'))), 'of b', 'a worker of few types claims a job of its type');
 sql($node, q(SELECT taskq.enqueue_job('ready-a', '{"name": "of a"}'), taskq.enqueue_job('ready-b', '{"name": "moved to a"}')));
 sql($node, q(UPDATE taskq.jobs SET route_id = (SELECT route_id FROM taskq.jobs WHERE payload->>'name' = 'of a') WHERE payload->>'name' = 'moved to a'));
-is(sql($node, q(SELECT count(*) FROM taskq.claim_job('narrow'))), 0, 'and not one that is of its type no more');
+is(sql($node, q(SELECT count(*) FROM taskq.claim_job('narrow'))), 0, 'a row that was moved to another type is not claimed');
 wait_until($node, q(SELECT count(*) FILTER (WHERE NOT taskq.complete_job(job_id, epoch)) >= 0 AND NOT EXISTS (SELECT FROM taskq.jobs WHERE state = 'a') FROM taskq.claim_jobs('w', 7)), 'who may run it finds it');
 my $locker = session($node);
 sql($node, q(SELECT taskq.enqueue_job('ready-a', '{"name": "locked"}')));
 $locker->query_safe(q(BEGIN; SELECT job_id FROM taskq.jobs WHERE payload->>'name' = 'locked' FOR UPDATE));
-is(sql($node, q(SELECT count(*) FROM taskq.claim_job('w'))), 0, 'a row that somebody has locked is passed over');
+is(sql($node, q(SELECT count(*) FROM taskq.claim_job('w'))), 0, 'a row that another transaction has locked is passed over');
 $locker->query_safe('ROLLBACK');
-wait_until($node, q(SELECT payload->>'name' FROM taskq.claim_job('w')), 'and found again', expected => 'locked');
+wait_until($node, q(SELECT payload->>'name' FROM taskq.claim_job('w')), 'the row is found again after it was unlocked', expected => 'locked');
 $locker->quit;
 for my $lie ('lose', 'lie')
 {
@@ -304,9 +304,9 @@ while (sql($node, q(SELECT EXISTS (SELECT FROM taskq.jobs WHERE gate = 'o'))) eq
 }
 $_->{h}->finish for @drains;
 is(join('', map { ${ $_->{err} } } @drains), '', 'while the list is spoilt all the time, nobody meets an error');
-is(sql($node, q(SELECT state, count(*), count(DISTINCT job_id) FROM taskq.all_jobs WHERE payload ? 'load' GROUP BY 1)), 'completed|12000|12000', 'all jobs are completed');
-is(sql($node, q(SELECT count(*), count(DISTINCT job_id) FROM app.ledger WHERE payload ? 'load')), '6000|6000', 'each once');
-is(sql($node, q(SELECT max(attempt) FROM taskq.all_jobs WHERE payload ? 'load')), 1, 'in one attempt');
+is(sql($node, q(SELECT state, count(*), count(DISTINCT job_id) FROM taskq.all_jobs WHERE payload ? 'load' GROUP BY 1)), 'completed|12000|12000', 'all jobs complete under load with a spoilt list');
+is(sql($node, q(SELECT count(*), count(DISTINCT job_id) FROM app.ledger WHERE payload ? 'load')), '6000|6000', 'each job has run once under load');
+is(sql($node, q(SELECT max(attempt) FROM taskq.all_jobs WHERE payload ? 'load')), 1, 'each job has one attempt under load');
 
 # dead rows -----------------------------------------------------------------------
 
@@ -328,7 +328,7 @@ my $pages = sub {
 	return ($text =~ /.*shared hit=(\d+)/s)[0];
 };
 cmp_ok($pages->('on'), '<', 60, 'dead rows at the head cost a claim by the list nothing');
-cmp_ok($pages->('off'), '>', 60, 'as they do by the index');
+cmp_ok($pages->('off'), '>', 60, 'dead rows at the start of the index cost a claim by the index');
 sql($node, q(SELECT taskq.complete_job(job_id, epoch) FROM taskq.claim_jobs('w', 1000)));
 sql($node, q(INSERT INTO taskq.jobs (job_id, run_at, created_at, epoch, route_id, attempt, max_attempts, priority, life, terminations, gate, state, payload)
 	SELECT 998, now(), now(), 0, route_id, 0, 5, 0, 1, 0, 'o', 'a', '{"name": "behind"}' FROM taskq.routes JOIN taskq.queue_defs USING (queue_id) WHERE task_type = 'ready-a' AND queue = 'default'));

@@ -89,10 +89,10 @@ $s{claimer}->query(q(\set VERBOSITY verbose));
 $s{claimer}->{stderr} = '';
 $s{claimer}->query(q(BEGIN; SELECT taskq.enqueue_job('outside'), taskq.claim_job('claimer', ARRAY['outside']); ROLLBACK));
 like($s{claimer}->{stderr}, qr/ERROR:\s+42704: index "jobs_open" of table taskq\.jobs does not exist/, 'without its index a claim says which one is missing');
-like($s{claimer}->{stderr}, qr/HINT:\s+Run (CREATE INDEX jobs_open ON taskq\.jobs [^;]*;)/, 'and how to make it');
-is(sql($node, q(SELECT value FROM taskq.status() WHERE name = 'indexes')), 'jobs_open is missing', 'as does status()');
+like($s{claimer}->{stderr}, qr/HINT:\s+Run (CREATE INDEX jobs_open ON taskq\.jobs [^;]*;)/, 'the hint has the statement that creates the index');
+is(sql($node, q(SELECT value FROM taskq.status() WHERE name = 'indexes')), 'jobs_open is missing', 'status() names the missing index');
 sql($node, $s{claimer}->{stderr} =~ /HINT:\s+Run (CREATE INDEX [^;]*;)/);
-is(sql($node, q(SELECT count(*) FROM taskq.status() WHERE name = 'indexes')), 0, 'which is content when it is there again');
+is(sql($node, q(SELECT count(*) FROM taskq.status() WHERE name = 'indexes')), 0, 'status() has no row after the index was created again');
 $round->('the index made anew');
 
 # A new index contains all rows from the moment when it is ready, also those of a
@@ -147,13 +147,13 @@ for (1 .. 3)
 	}
 }
 $bench->finish;
-is(join('', @errors), '', 'under load: each rebuild comes to its end');
-unlike($err, qr/ERROR|FATAL/, 'no client is told of an error');
-like($out, qr/number of transactions actually processed: 1200/, 'and each has done all of his');
+is(join('', @errors), '', 'under load: each rebuild ends');
+unlike($err, qr/ERROR|FATAL/, 'under load: no client gets an error');
+like($out, qr/number of transactions actually processed: 1200/, 'under load: each client makes all its transactions');
 sql($node, q(SELECT count(taskq.complete_job(job_id, epoch)) FROM taskq.claim_jobs('rest', 10000, ARRAY['outside'])));
-settled($node, 'no job is left behind');
-is(sql($node, q(SELECT count(*) FROM taskq.all_jobs WHERE state NOT IN ('completed', 'cancelled'))), 0, 'all have ended well');
-unlike(slurp_file($node->logfile), qr/could not open relation|could not find|cache lookup failed|current transaction is aborted|deadlock/, 'nor is there a word in the log');
+settled($node, 'under load: all jobs end');
+is(sql($node, q(SELECT count(*) FROM taskq.all_jobs WHERE state NOT IN ('completed', 'cancelled'))), 0, 'under load: all jobs complete or are cancelled');
+unlike(slurp_file($node->logfile), qr/could not open relation|could not find|cache lookup failed|current transaction is aborted|deadlock/, 'under load: the log has no error about relations');
 
 $_->quit for values %s;
 $node->stop;

@@ -39,7 +39,7 @@ for my $interval ('0', '1s')
 	$psql->kill_kill;
 	wait_until($node, sprintf($waiting, 0), 'when it is killed, its claim ends');
 	my $job = sql($node, q(SELECT taskq.enqueue_job('outside', max_attempts => 1)));
-	is(sql($node, qq(SELECT state, attempt FROM taskq.all_jobs WHERE job_id = $job)), 'available|0', 'and takes no job');
+	is(sql($node, qq(SELECT state, attempt FROM taskq.all_jobs WHERE job_id = $job)), 'available|0', 'the claim of a killed client takes no job');
 	sql($node, qq(SELECT taskq.cancel_job($job)));
 }
 
@@ -71,7 +71,7 @@ for my $end (sort keys %ends)
 sql($node, q(SELECT taskq.register_worker('one', max_concurrent_jobs => 1, take_over => true); SELECT taskq.enqueue_job('outside') FROM generate_series(1, 2)));
 sql($node, q(SELECT 1 FROM taskq.claim_job('one', lease => '1 s')));
 begin($claim_one);
-is(answer(), 'outside', 'the end of a lease wakes it');
+is(answer(), 'outside', 'the end of a lease wakes the claim');
 sql($node, $clear);
 
 my $other = session($node);
@@ -91,57 +91,57 @@ for my $undo ('ROLLBACK', 'ROLLBACK TO a')
 sql($node, q(SELECT taskq.enqueue_job('outside')));
 my ($held, $held_epoch) = take();
 begin($claim_one);
-waits('a worker waits at its limit');
+waits('a claim waits at the limit of its worker');
 $other->query_until(qr/claiming/, "\\echo claiming\nSELECT 'given ' || task_type FROM taskq.claim_job('free', wait => '1 h');\n\\echo claimed\n");
 waits('another one waits, too', 2);
 sql($node, q(SELECT taskq.enqueue_job('outside')));
 like($other->query_until(qr/claimed/, ''), qr/given outside/, 'a job goes to who can take it');
 sql($node, "SELECT taskq.enqueue_job('outside'); SELECT taskq.complete_job($held, $held_epoch)");
-is(answer(), 'outside', 'and the next one to the first, when its run has ended');
+is(answer(), 'outside', 'the next job wakes the first claim when its job has ended');
 sql($node, $clear);
 
 # wait_for_job() --------------------------------------------------------------------------
 
 sql($node, q(SELECT taskq.enqueue_job('outside')));
 $other->query_safe(q(BEGIN; SELECT * FROM taskq.claim_job('free')));
-is(sql($node, q(CALL taskq.wait_for_job('one', '10 ms'))), 'f', 'a job that somebody else is claiming is nothing to do');
+is(sql($node, q(CALL taskq.wait_for_job('one', '10 ms'))), 'f', 'wait_for_job() returns false for a job that another transaction is claiming');
 begin(q(CALL taskq.wait_for_job('one', '1 h');));
-waits('wait_for_job() waits for it');
+waits('wait_for_job() waits for that job');
 $other->query_safe('ROLLBACK');
-is(answer(), 't', 'and finds it when that is undone');
-is(sql($node, q(SELECT state, attempt, worker_id IS NULL FROM taskq.all_jobs WHERE state = 'available')), 'available|0|t', 'the look has left the job as it was');
+is(answer(), 't', 'wait_for_job() returns true when the other claim is rolled back');
+is(sql($node, q(SELECT state, attempt, worker_id IS NULL FROM taskq.all_jobs WHERE state = 'available')), 'available|0|t', 'wait_for_job() has not changed the job');
 sql($node, $clear);
 
 # what a registration says ------------------------------------------------------------------
 
 sql($node, q(SELECT taskq.register_worker('one', '{elsewhere}', take_over => true); SELECT taskq.enqueue_job('outside')));
 begin($claim_one);
-waits('a claim waits for its type');
+waits('a claim waits for a type of its worker');
 sql($node, q(SELECT taskq.register_worker('one', '{elsewhere,outside}', take_over => true)));
-is(answer(), 'outside', 'a new registration with another type wakes it');
+is(answer(), 'outside', 'a new registration with another type wakes the claim');
 sql($node, q(SELECT taskq.enqueue_job('outside', required_capabilities => '{gpu}')));
 begin($claim_one);
-waits('a claim waits without a capability');
+waits('a claim waits for lack of a capability');
 sql($node, q(SELECT taskq.register_worker('one', capabilities => '{gpu}', take_over => true)));
-is(answer(), 'outside', 'a new registration with it wakes it');
+is(answer(), 'outside', 'a new registration with the capability wakes the claim');
 
 begin($claim_one);
-waits('a claim waits');
+waits('a claim waits while its worker is drained');
 sql($node, q(SELECT taskq.drain_worker('one')));
-is(answer(), '', 'when its worker drains, it ends without a job');
-like(last_error(), qr/NOTICE:  worker "one" is draining/, 'and says why');
+is(answer(), '', 'the claim of the drained worker returns no row');
+like(last_error(), qr/NOTICE:  worker "one" is draining/, 'a notice says that the worker drains');
 begin($claim_one);
-is(answer(), '', 'its next waiting claim ends at once');
-like(last_error(), qr/NOTICE:  worker "one" is draining/, 'and says so again');
+is(answer(), '', 'its next claim does not wait');
+like(last_error(), qr/NOTICE:  worker "one" is draining/, 'a notice says again that the worker drains');
 sql($node, q(SELECT taskq.register_worker('one', '{elsewhere}', take_over => true)));
 begin($claim_one);
-waits('a claim waits');
+waits('a claim waits while its worker is unregistered');
 my $foreign = sql($node, q(SELECT taskq.enqueue_job('outside')));
 sql($node, q(SELECT taskq.unregister_worker('one')));
-is(answer(), '', 'when its worker is unregistered, it ends');
-like(last_error(), qr/ERROR:  worker "one" was unregistered/, 'with an error');
-is(sql($node, qq(SELECT state, attempt FROM taskq.all_jobs WHERE job_id = $foreign)), 'available|0', 'and is given no type that it never asked for');
-is(sql($node, q(SELECT count(*) FROM taskq.workers WHERE worker_id = 'one')), 0, 'nor is it registered by that');
+is(answer(), '', 'the claim of the unregistered worker ends');
+like(last_error(), qr/ERROR:  worker "one" was unregistered/, 'it raises an error');
+is(sql($node, qq(SELECT state, attempt FROM taskq.all_jobs WHERE job_id = $foreign)), 'available|0', 'it takes no job of a type that the worker has not registered');
+is(sql($node, q(SELECT count(*) FROM taskq.workers WHERE worker_id = 'one')), 0, 'the claim does not register the worker');
 
 $_->quit for $claimer, $other;
 
@@ -149,7 +149,7 @@ $_->quit for $claimer, $other;
 sql($node, q(SELECT taskq.register_worker(w, '{outside}', lease => l, take_over => true) FROM (VALUES ('lost-long', NULL::interval), ('lost-lately', NULL), ('long-lease', '3 d')) v (w, l)));
 sql($node, q(UPDATE taskq.external_workers SET last_seen = now() - CASE worker_id WHEN 'lost-lately' THEN interval '6 d 23 h' ELSE '7 d 1 h' END WHERE worker_id ~ '^lo'));
 $node->restart;
-wait_until($node, q(SELECT count(*) = 0 FROM taskq.workers WHERE worker_id = 'lost-long'), 'a registration that has been lost for a week is forgotten');
+wait_until($node, q(SELECT count(*) = 0 FROM taskq.workers WHERE worker_id = 'lost-long'), 'a registration lost for a week is removed');
 is(sql($node, q(SELECT string_agg(worker_id || ' ' || state, ', ' ORDER BY worker_id COLLATE "C") FROM taskq.workers WHERE worker_id ~ '^lo')), 'long-lease idle, lost-lately lost',
-	'one that has not, or lives by its own lease, is not');
+	'other registrations are kept');
 done_testing();

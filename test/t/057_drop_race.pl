@@ -39,13 +39,13 @@ sql($node, 'CREATE ROLE first; CREATE ROLE second');
 $one->query_safe(q(BEGIN; SELECT taskq.grant_access('first', 'producer')));
 ok($begin->($two, q(SELECT taskq.grant_access('second', 'producer'))), 'a second grant_access waits for the first');
 $one->query_safe('COMMIT');
-is($end->($two), '', 'and succeeds then');
+is($end->($two), '', 'the second grant_access() succeeds after the first');
 $one->query_safe(q(BEGIN; SELECT taskq.revoke_access('first', 'producer')));
-ok($begin->($two, q(SELECT taskq.grant_access('second', 'worker'))), 'the same with revoke_access');
+ok($begin->($two, q(SELECT taskq.grant_access('second', 'worker'))), 'a revoke_access() waits for the first grant_access()');
 $one->query_safe('COMMIT');
-is($end->($two), '', 'which is as well');
+is($end->($two), '', 'the revoke_access() succeeds after the first grant_access()');
 is(sql($node, q(SELECT has_function_privilege('first', p.oid, 'EXECUTE'), has_function_privilege('second', p.oid, 'EXECUTE') FROM pg_proc p WHERE proname = 'enqueue_jobs')), 'f|t',
-	'each role has what it was given');
+	'each role has the access that it was granted');
 
 # register_handler -------------------------------------------------------------------
 
@@ -88,7 +88,7 @@ $two->query_safe("RESET ROLE; SET taskq.validation_timeout = '10 min'; SET ROLE 
 $one->query_safe('BEGIN; LOCK TABLE app.gate');
 ok($begin->($two, q(SELECT taskq.enqueue_job('asks'))), 'a validator waits before it calls its helper');
 $one->query_safe('DROP FUNCTION app.helper(); COMMIT');
-like($end->($two), qr/ERROR:\s+42883: /, 'which has gone then: nothing internal is said');
+like($end->($two), qr/ERROR:\s+42883: /, 'the validator raises the error for a missing function');
 
 # under load: a type, a function and rights that come and go
 sql($node, q(GRANT CREATE ON SCHEMA public TO app));
@@ -124,7 +124,7 @@ my $run_all = sub {
 };
 my $told = $run_all->('app', 100, @loads);
 note($told);
-unlike($told, qr/^XX|could not open|cache lookup|concurrently/m, 'types, functions and rights come and go: nothing internal is said');
+unlike($told, qr/^XX|could not open|cache lookup|concurrently/m, 'types, functions and rights come and go: no internal error');
 
 # DROP EXTENSION ---------------------------------------------------------------------
 
@@ -157,7 +157,7 @@ for (0 .. $#calls)
 {
 	like($end->($sessions[$_]), qr/ERROR:\s+55000: extension taskq is not installed in this database/, "$calls[$_]: says that taskq has gone");
 }
-is(scalar(grep { !$_ } @waits), 0, 'all have waited for DROP EXTENSION');
+is(scalar(grep { !$_ } @waits), 0, 'all calls have waited for DROP EXTENSION');
 $_->quit for @sessions;
 
 # a session that waits for a job or an event holds nothing that DROP EXTENSION waits
@@ -198,12 +198,12 @@ note($told);
 # PostgreSQL's own errors for a function, or its result type, that was dropped
 # before the call
 my $not_called = qr/XX000.*(cache lookup failed for (function|type)|could not open relation)/;
-is(join("\n", grep { /^XX/ && !/$not_called/ } split /\n/, $told), '', 'DROP EXTENSION and CREATE EXTENSION over and over: taskq says nothing internal');
+is(join("\n", grep { /^XX/ && !/$not_called/ } split /\n/, $told), '', 'DROP EXTENSION and CREATE EXTENSION repeatedly: no internal error of taskq');
 sql($node, 'CREATE EXTENSION IF NOT EXISTS taskq');
-wait_until($node, q(SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'taskq scheduler'), 'and there is a scheduler in the end');
+wait_until($node, q(SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'taskq scheduler'), 'a scheduler is running in the end');
 
 $_->quit for $one, $two;
-unlike(slurp_file($node->logfile), qr/taskq (scheduler|worker|launcher) XX|concurrently updated/, 'nor is there a word in the log');
+unlike(slurp_file($node->logfile), qr/taskq (scheduler|worker|launcher) XX|concurrently updated/, 'the log has no internal error');
 $node->stop;
 clean_log($node, but => qr{$not_called|XX000.*STATEMENT:});
 done_testing();

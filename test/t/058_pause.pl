@@ -46,38 +46,38 @@ my $expired = sub { "SELECT outcome = 'expired' FROM taskq.attempts WHERE job_id
 # a pause, longer than the lease ------------------------------------------------
 
 my %of = claim_two('8 s');
-is($beat->($of{well}), 'ok', 'the worker is well');
+is($beat->($of{well}), 'ok', 'the heartbeat of the healthy worker returns ok');
 my @stopped = processes();
 cmp_ok(scalar @stopped, '>', 5, 'the server has processes');
 kill 'STOP', @stopped;
 my $until = time() + 11;
 wait_for(sub { time() >= $until });
 kill 'CONT', reverse @stopped;
-is($beat->($of{well}), 'ok', 'after a pause of the machine it still has its job');
-wait_until($node, 'SELECT taskq.clock_now() > lease_expires_at - interval \'7 s\' FROM taskq.all_jobs WHERE job_id = ' . $of{well}[0], 'the scheduler has looked');
-is($beat->($of{well}), 'ok', 'and keeps it');
-wait_until($node, $expired->($of{dead}), 'the lease of a worker that is dead ends');
-is(sql($node, "SELECT taskq.complete_job($of{well}[0], $of{well}[1])"), 't', 'the other completes its job');
+is($beat->($of{well}), 'ok', 'after a pause of the machine, its heartbeat returns ok');
+wait_until($node, 'SELECT taskq.clock_now() > lease_expires_at - interval \'7 s\' FROM taskq.all_jobs WHERE job_id = ' . $of{well}[0], 'the scheduler has looked since the pause');
+is($beat->($of{well}), 'ok', 'the healthy worker keeps its job');
+wait_until($node, $expired->($of{dead}), 'the lease of the dead worker ends after the pause');
+is(sql($node, "SELECT taskq.complete_job($of{well}[0], $of{well}[1])"), 't', 'the healthy worker completes its job');
 
 # a clock that is set ahead -----------------------------------------------------
 
 %of = claim_two('10 s');
 set_clock('1 h');
 sql($node, q(SELECT taskq.enqueue_job('outside')));
-is(sql($node, q(SELECT count(*) FROM taskq.claim_job('other', '{outside}', lease => '1 s'))), 1, 'a job is claimed by the new clock');
-wait_until($node, q(SELECT count(*) = 1 FROM taskq.attempts WHERE outcome = 'expired' AND worker_id = 'other'), 'and is given up by it');
-is($beat->($of{well}), 'ok', 'a clock that is set ahead ends no lease of before');
-wait_until($node, $expired->($of{dead}), 'but a worker that is dead loses its job in time');
-is(sql($node, "SELECT taskq.complete_job($of{well}[0], $of{well}[1])"), 't', 'the other has kept its job');
+is(sql($node, q(SELECT count(*) FROM taskq.claim_job('other', '{outside}', lease => '1 s'))), 1, 'a job is claimed after the clock was set ahead');
+wait_until($node, q(SELECT count(*) = 1 FROM taskq.attempts WHERE outcome = 'expired' AND worker_id = 'other'), 'its lease ends by the new clock');
+is($beat->($of{well}), 'ok', 'a clock that is set ahead does not end an earlier lease');
+wait_until($node, $expired->($of{dead}), 'a dead worker loses its job in time after that');
+is(sql($node, "SELECT taskq.complete_job($of{well}[0], $of{well}[1])"), 't', 'the healthy worker completes its job after that');
 
 # a clock that is set back ------------------------------------------------------
 
 %of = claim_two('5 s');
 set_clock('0');
-wait_until($node, $expired->($of{dead}), 'a clock that is set back keeps no job of a worker that is dead');
+wait_until($node, $expired->($of{dead}), 'the lease of a dead worker ends after the clock was set back');
 %of = claim_two('5 s');
-is($beat->($of{well}), 'ok', 'leases of after are as they were');
-wait_until($node, $expired->($of{dead}), 'and end');
+is($beat->($of{well}), 'ok', 'leases from after the change are not affected');
+wait_until($node, $expired->($of{dead}), 'the later lease of a dead worker ends, too');
 
 $node->stop;
 clean_log($node);

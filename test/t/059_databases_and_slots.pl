@@ -53,10 +53,10 @@ wait_until($node, q(SELECT hint LIKE '%max_worker_processes%' FROM taskq.status(
 my $gate = hold_gate($node, 1, 'db1');
 sql($node, q(SELECT taskq.alter_pool('app', size => 10); SELECT taskq.enqueue_job('gated', '{"gate": 1}') FROM generate_series(1, 10)), 'db1');
 wait_until($node, 'SELECT count(*) >= 5 FROM taskq.running_jobs()', 'a database has all slots in long jobs', db => 'db1');
-wait_until($node, 'SELECT taskq.pool_state(NULL) = \'no slot\'', 'and wants more', db => 'db1');
+wait_until($node, 'SELECT taskq.pool_state(NULL) = \'no slot\'', 'the database needs more slots', db => 'db1');
 my $job = sql($node, q(SELECT taskq.enqueue_job('work')), 'db2');
 wait_until($node, q(SELECT count(*) = 1 FROM taskq.unroutable_jobs WHERE reason LIKE 'no background worker slot is free%'), 'unroutable_jobs names the lack of slots', db => 'db2');
-is(sql($node, qq(SELECT reason LIKE 'no background worker slot is free%' FROM taskq.describe_job($job)), 'db2'), 't', 'and so does describe_job()');
+is(sql($node, qq(SELECT reason LIKE 'no background worker slot is free%' FROM taskq.describe_job($job)), 'db2'), 't', 'describe_job() names the lack of slots');
 open_gate($gate);
 settled($node, "$_: all jobs run in the end", db => $_) for 'db1', 'db2';
 
@@ -79,10 +79,10 @@ my @holders = map { my $s = session($node, db => "hung$_"); $s->query_safe(q(SET
 sql($node, q(SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'taskq launcher'));
 wait_until($node, q(SELECT count(*) = 4 FROM pg_stat_activity WHERE backend_type = 'taskq scheduler' AND datname LIKE 'hung%'), 'probes hang');
 sql($node, q(SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'taskq scheduler' AND datname NOT LIKE 'hung%'));
-wait_until($node, q(SELECT count(DISTINCT datname) = 7 FROM pg_stat_activity WHERE backend_type = 'taskq scheduler' AND datname NOT LIKE 'hung%'), 'and hold up no other database');
-is(sql($node, q(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'taskq scheduler' AND datname LIKE 'hung%')), 4, 'while they hang');
+wait_until($node, q(SELECT count(DISTINCT datname) = 7 FROM pg_stat_activity WHERE backend_type = 'taskq scheduler' AND datname NOT LIKE 'hung%'), 'probes that hang delay no other database');
+is(sql($node, q(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'taskq scheduler' AND datname LIKE 'hung%')), 4, 'these probes still hang');
 $_->quit for @holders;
-wait_until($node, q(SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'taskq scheduler' AND datname LIKE 'hung%'), 'when they can look, they find nothing and leave');
+wait_until($node, q(SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'taskq scheduler' AND datname LIKE 'hung%'), 'probes that do not hang any more leave, because taskq is not installed');
 
 $node->stop;
 clean_log($node);

@@ -76,26 +76,26 @@ for my $name (sort keys %changes)
 sql($node, q(CREATE TABLE drained (worker_id text)));
 my $left = change_while_locked(q(WITH w AS (SELECT worker_id FROM taskq.workers WHERE pool = 'p'), d AS (INSERT INTO drained SELECT worker_id FROM w)
 	SELECT taskq.drain_worker(worker_id) FROM w));
-wait_until($node, qq(SELECT state = 'completed' FROM taskq.all_jobs WHERE job_id = $left), 'the drain of the worker: another runs the job');
-is(sql($node, qq(SELECT count(*) FROM taskq.all_jobs JOIN drained USING (worker_id) WHERE job_id = $left)), 0, 'and not the one that was drained');
+wait_until($node, qq(SELECT state = 'completed' FROM taskq.all_jobs WHERE job_id = $left), 'the worker is drained: another one runs the job');
+is(sql($node, qq(SELECT count(*) FROM taskq.all_jobs JOIN drained USING (worker_id) WHERE job_id = $left)), 0, 'the drained worker has not run the job');
 clear($left);
 
 # a change that does not concern the job leaves it to the worker
 my $job = change_while_locked(q(SELECT taskq.alter_pool('p', task_types => '{one,two}')));
-wait_until($node, qq(SELECT state = 'completed' FROM taskq.all_jobs WHERE job_id = $job), 'more task types: the job is run');
+wait_until($node, qq(SELECT state = 'completed' FROM taskq.all_jobs WHERE job_id = $job), 'more task types: the worker runs the job');
 clear($job);
 
 # the same holds for a change that was rolled back
 $job = change_while_locked(q(BEGIN; SELECT taskq.alter_pool('p', task_types => '{two}'); ROLLBACK));
-wait_until($node, qq(SELECT state = 'completed' FROM taskq.all_jobs WHERE job_id = $job), 'a change that is rolled back: the job is run');
+wait_until($node, qq(SELECT state = 'completed' FROM taskq.all_jobs WHERE job_id = $job), 'a change that is rolled back: the worker runs the job');
 clear($job);
 
 # the pool that may take the job now had skipped the locked row
 $job = change_while_locked(q(SELECT taskq.alter_pool('p', task_types => '{two}');
 	ALTER ROLE app RESET taskq.injection_point; SELECT taskq.create_pool('q', 1, role => 'app', task_types => '{one}', capabilities => '{gpu}', min_size => 1)),
 	then => q(SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'taskq worker' AND state = 'idle'));
-wait_until($node, qq(SELECT state = 'completed' FROM taskq.all_jobs WHERE job_id = $job), 'the pool that takes the type now has run the job');
-like(sql($node, qq(SELECT worker_id FROM taskq.all_jobs WHERE job_id = $job)), qr/^q#/, 'and no other pool');
+wait_until($node, qq(SELECT state = 'completed' FROM taskq.all_jobs WHERE job_id = $job), 'the pool that takes the type now runs the job');
+like(sql($node, qq(SELECT worker_id FROM taskq.all_jobs WHERE job_id = $job)), qr/^q#/, 'no other pool has run the job');
 clear($job);
 
 # two pools exchange their types repeatedly while jobs run
@@ -124,7 +124,7 @@ BEGIN
 END $$;
 SQL
 sql_as($node, 'postgres', 'app', 'CALL app.swap()');
-settled($node, 'all jobs are run while two pools swap their types');
+settled($node, 'all jobs run while two pools exchange their types');
 
 is(sql($node, <<'SQL'), 0, 'no job was started by a pool that had the other type all the time');
 SELECT count(*) FROM taskq.all_jobs j JOIN app.swap s ON s.pool = split_part(j.worker_id, '#', 1)

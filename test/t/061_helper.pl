@@ -48,7 +48,7 @@ sub leases_end_and_jobs_run
 
 # long work ---------------------------------------------------------------------
 
-is(sql($node, $helpers), 0, 'there is no helper');
+is(sql($node, $helpers), 0, 'no helper is running');
 is(sql($node, $say_helper), 'not needed', 'status() says that none is needed');
 my $gate = session($node, db => 'template1');
 my $hold = q(SELECT pg_advisory_lock(hashtext('bulk')));
@@ -57,18 +57,18 @@ sql($node, q(ALTER DATABASE postgres SET taskq.injection_point = 'bulk'));
 $gate = session($node);
 $gate->query_safe($hold);
 expire_many();
-wait_until($node, $helper_is_held, 'a helper begins with expiry of a day, and is held');
-like(sql($node, $say_helper), qr/^running, pid \d+: keep the history$/, 'status() says what it does');
+wait_until($node, $helper_is_held, 'a helper begins to remove expired history, and is held');
+like(sql($node, $say_helper), qr/^running, pid \d+: keep the history$/, 'status() shows what the helper does');
 leases_end_and_jobs_run('while it is held');
-cmp_ok(sql($node, 'SELECT count(*) FROM taskq.attempt_failures'), '>=', 2000, 'nothing has expired yet');
+cmp_ok(sql($node, 'SELECT count(*) FROM taskq.attempt_failures'), '>=', 2000, 'nothing has been removed yet');
 
 # if it ends, the scheduler starts another one
 my $pid = pid_of($node, 'helper');
 sql($node, "SELECT pg_terminate_backend($pid)");
 wait_until($node, "SELECT count(*) = 1 FROM (SELECT pg_stat_clear_snapshot()) x, pg_stat_activity WHERE backend_type = 'taskq helper' AND pid <> $pid AND wait_event_type = 'Lock'",
-	'when it is terminated, another one comes');
+	'another helper is started after the first was terminated');
 $gate->query_safe('SELECT pg_advisory_unlock_all()');
-wait_until($node, q(SELECT count(*) = 0 FROM taskq.attempt_failures WHERE outcome <> 'expired'), 'when it is not held, attempts expire');
+wait_until($node, q(SELECT count(*) = 0 FROM taskq.attempt_failures WHERE outcome <> 'expired'), 'attempts are removed when the helper is not held');
 wait_until($node, $helpers, 'and the helper leaves', expected => 0);
 wait_until($node, $say_helper, 'status() says so', expected => 'not needed');
 
@@ -82,9 +82,9 @@ $node->restart;
 $gate = session($node);
 $gate->query_safe($hold);
 expire_many();
-wait_until($node, q(SELECT count(*) = 0 FROM taskq.attempt_failures WHERE outcome <> 'expired'), 'without a slot for a helper the scheduler does its work');
+wait_until($node, q(SELECT count(*) = 0 FROM taskq.attempt_failures WHERE outcome <> 'expired'), 'without a slot for a helper, the scheduler does its work');
 is(sql($node, $helpers), 0, 'no helper takes the last slot');
-leases_end_and_jobs_run('besides');
+leases_end_and_jobs_run('in the meantime');
 $gate->quit;
 $node->append_conf('postgresql.conf', 'max_worker_processes = 32');
 $node->restart;
@@ -96,32 +96,32 @@ my $locker = session($node);
 $locker->query_safe('BEGIN; LOCK TABLE taskq.external_workers, taskq.event_log_overflow IN ACCESS EXCLUSIVE MODE');
 sql($node, $end_scheduler);
 wait_for_log_line($node, qr/WARNING:  57014 *taskq could not keep the events|WARNING:.*taskq could not keep the events: canceling statement due to lock timeout/, $offset, 'work that fails is reported by its name');
-wait_for_log_line($node, qr/WARNING:.*taskq could not forget old workers: canceling statement due to lock timeout/, $offset, 'and so is another piece of it, at once');
+wait_for_log_line($node, qr/WARNING:.*taskq could not forget old workers: canceling statement due to lock timeout/, $offset, 'another piece of work that fails is logged, too');
 my $later = sql($node, q(SELECT taskq.enqueue_job('work', delay => '100 ms')));
-wait_until($node, "SELECT state = 'completed' FROM taskq.all_jobs WHERE job_id = $later", 'a job that becomes due runs meanwhile');
+wait_until($node, "SELECT state = 'completed' FROM taskq.all_jobs WHERE job_id = $later", 'a job that becomes due runs in the meantime');
 $locker->quit;
 my @said = slurp_file($node->logfile, $offset) =~ /taskq could not keep the events/g;
-is(scalar @said, 1, 'it is said once, however often it is tried');
+is(scalar @said, 1, 'each failure is logged once, however often it is repeated');
 
 # DDL, and off ---------------------------------------------------------------------
 
 $gate = session($node);
 $gate->query_safe($hold);
 expire_many();
-wait_until($node, $helper_is_held, 'a helper is held');
+wait_until($node, $helper_is_held, 'a helper is held before taskq is switched off');
 $node->append_conf('postgresql.conf', 'taskq.enabled = off');
 $node->reload;
-wait_until($node, q(SELECT count(*) = 0 FROM (SELECT pg_stat_clear_snapshot()) x, pg_stat_activity WHERE backend_type = 'taskq scheduler'), 'taskq.enabled = off: the scheduler leaves');
+wait_until($node, q(SELECT count(*) = 0 FROM (SELECT pg_stat_clear_snapshot()) x, pg_stat_activity WHERE backend_type = 'taskq scheduler'), 'the scheduler leaves when taskq is off');
 $gate->query_safe('SELECT pg_advisory_unlock_all()');
 wait_until($node, $helpers, 'and the helper after its batch', expected => 0);
 $gate->query_safe($hold);
 $node->append_conf('postgresql.conf', 'taskq.enabled = on');
 $node->reload;
-wait_until($node, $helper_is_held, 'on again: a helper is held');
+wait_until($node, $helper_is_held, 'a helper is held after taskq is switched on');
 sql($node, 'BEGIN; DROP EXTENSION taskq; ROLLBACK');
-wait_until($node, $helper_is_held, 'DROP EXTENSION interrupts it; rolled back, another one comes');
+wait_until($node, $helper_is_held, 'DROP EXTENSION interrupts the helper, and another one is started after the rollback');
 sql($node, 'DROP EXTENSION taskq');
-is(sql($node, q(SELECT count(*) FROM pg_stat_activity WHERE backend_type IN ('taskq scheduler', 'taskq helper'))), 0, 'DROP EXTENSION: scheduler and helper have gone');
+is(sql($node, q(SELECT count(*) FROM pg_stat_activity WHERE backend_type IN ('taskq scheduler', 'taskq helper'))), 0, 'scheduler and helper have gone after DROP EXTENSION');
 $gate->quit;
 
 # nothing to do ----------------------------------------------------------------------
@@ -131,8 +131,8 @@ sql($node, 'CREATE EXTENSION taskq');
 my $count = q(SELECT xact_commit FROM pg_stat_database WHERE datname = 'postgres');
 my $was = -1;
 ok(wait_for(sub { my $n = sql($node, "SELECT pg_sleep(1); $count", 'template1') =~ s/\s//gr; my $same = $n == $was; $was = $n; return $same }),
-	'a database in which nothing happens has no transactions, however short the poll interval is');
-is(sql($node, q(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'taskq scheduler' AND datname = 'postgres'), 'template1'), 1, 'though its scheduler is there');
+	'an idle database has no transactions, even with a short poll interval');
+is(sql($node, q(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'taskq scheduler' AND datname = 'postgres'), 'template1'), 1, 'the scheduler of the idle database is running');
 
 $node->stop;
 clean_log($node);

@@ -55,13 +55,13 @@ my $good = {
 	] };
 
 my $verdict = check_history(@$good{ 'notes', 'end' });
-is_deeply($verdict->{found}, [], 'a good history: nothing is found');
+is_deeply($verdict->{found}, [], 'a correct history: no error is found');
 is_deeply(
 	$verdict->{counts},
 	{ jobs => 5, promised => 3, recovered => 1, claims => 3, settled => 3, ledger => 3, attempts => 6,
 		completed => 3, cancelled => 1, discarded => 1 },
-	'it is counted, with the enqueue that nobody had an answer of');
-is_deeply(check_history([], [])->{found}, [], 'nothing happened: nothing is found');
+	'it is counted, including the enqueue without an answer');
+is_deeply(check_history([], [])->{found}, [], 'an empty history: no error is found');
 
 # a row of the final state
 sub row { my ($h, $is, $job, $epoch) = @_; my ($r) = grep { $_->{is} eq $is and $_->{job} == $job and (!defined $epoch or $_->{epoch} == $epoch) } @{ $h->{end} }; return $r }
@@ -120,7 +120,7 @@ my $overlap = dclone($good);
 push @{ $overlap->{notes} },
   { at => 30, client => 'v', do => 'claim' }, { at => 31, client => 'w', do => 'claim' },
   { at => 32, client => 'w', did => 'claim', jobs => [ [ 4, 42, 'd' ] ] }, { at => 33, client => 'v', did => 'claim', jobs => [ [ 4, 41, 'd' ] ] };
-is_deeply(check_history(@$overlap{ 'notes', 'end' })->{found}, [], 'claims that overlap may be answered in any order');
+is_deeply(check_history(@$overlap{ 'notes', 'end' })->{found}, [], 'overlapping claims may be answered in any order');
 
 # a settle that returned false was done before
 my $again = dclone($good);

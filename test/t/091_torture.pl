@@ -23,7 +23,7 @@ note(explain($verdict->{counts}, $verdict->{happened}));
 
 cmp_ok($verdict->{crashes}, '>', 0, 'the server has crashed');
 cmp_ok($verdict->{counts}{completed} // 0, '>', 0, 'jobs have completed');
-cmp_ok($verdict->{counts}{settled}, '>', 0, 'some of them outside');
+cmp_ok($verdict->{counts}{settled}, '>', 0, 'external workers have settled some of them');
 is(join('; ', map { "$_->[0] $_->[1]: $_->[2]" } @{ $verdict->{found} }), '', 'every promise was kept')
   or diag("seed $seed", map { "\n$_" } map { show_history($verdict, $dir, $_->[1]) } @{ $verdict->{found} }[ 0 .. 2 ]);
 
