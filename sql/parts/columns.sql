@@ -27,7 +27,7 @@ COMMENT ON COLUMN taskq.all_jobs.task_type IS 'task type of the job';
 COMMENT ON COLUMN taskq.all_jobs.queue IS 'queue of the job';
 COMMENT ON COLUMN taskq.all_jobs.state IS 'scheduled, available, running, retryable, blocked or suspended; or, if the job has ended, completed, discarded, cancelled or quarantined';
 COMMENT ON COLUMN taskq.all_jobs.priority IS 'jobs with a lower number run first';
-COMMENT ON COLUMN taskq.all_jobs.attempt IS 'number of the current or last run; 0 before the first';
+COMMENT ON COLUMN taskq.all_jobs.attempt IS 'number of the current or last run; 0 before the first; higher than max_attempts if a failure by the setup of the database was given more attempts';
 COMMENT ON COLUMN taskq.all_jobs.max_attempts IS 'the job is discarded after this many failed attempts';
 COMMENT ON COLUMN taskq.all_jobs.epoch IS 'number of the last claim; 0 before the first';
 COMMENT ON COLUMN taskq.all_jobs.worker_id IS 'worker that runs the job, or ran it last if it has ended';

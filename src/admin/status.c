@@ -273,7 +273,7 @@ SayOfDatabase(ReturnSetInfo *result)
 
 	if (definitions != DEFINITIONS_MATCH)
 		Say(result, "definitions", definitions == DEFINITIONS_OLDER ? "older than the library" : "newer than the library",
-			definitions == DEFINITIONS_OLDER ? "Run ALTER EXTENSION taskq UPDATE." : "Restart the server to load the library that was installed with them.");
+			CatalogDefinitionsHint());
 	else
 		Say(result, "adopted", adopted ? "yes" : "no",
 			adopted ? NULL : "This database was restored, copied or renamed; if its jobs are to run here, SELECT taskq.adopt_database().");

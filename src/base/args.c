@@ -62,9 +62,25 @@ IsName(const char *name)
 	return true;
 }
 
+/* Return the hint for a name that is not valid, or NULL. */
+static const char *
+NameHint(const char *what)
+{
+	static const char *const of_jobs[] = { "task_type", "task type", "group_key", "tenant_id", "step" };
+
+	if (strcmp(what, "worker_id") == 0)
+		return "Use the host's name and the process id, for example, such as host:4711.";
+	for (int i = 0; i < lengthof(of_jobs); i++)
+		if (strcmp(what, of_jobs[i]) == 0)
+			return "Keep other text in the payload or in tags.";
+	return NULL;
+}
+
 void
 CheckName(const char *name, const char *what)
 {
+	const char *hint = NameHint(what);
+
 	if (IsName(name))
 		return;
 	if (name[0] == '\0')
@@ -77,7 +93,7 @@ CheckName(const char *name, const char *what)
 			 errmsg("%s \"%.*s\" is not a valid name", what,
 					pg_mbcliplen(name, strlen(name), 100), name),
 			 errdetail("Names are 1 to %d bytes of letters, digits and _ . : / - \\.", TASKQ_NAME_MAX),
-			 errhint("Keep other text in the payload or in tags.")));
+			 hint == NULL ? 0 : errhint("%s", hint)));
 }
 
 /* Return whether the n-th argument has a default, so that it can be left out of the call. */

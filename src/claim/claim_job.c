@@ -118,11 +118,11 @@ WarnedOf(const char *task_type)
 }
 
 /*
- * Warn about types that nobody has registered.  They bring no job, and mostly their
- * names are wrong.
+ * Warn about types that nobody has registered, as mostly their names are wrong, and
+ * about types that only background workers are given.  They bring no job.
  */
 static void
-WarnOfUnregistered(ArrayType *task_types)
+WarnOfTypes(ArrayType *task_types)
 {
 	int	   n;
 	char **types;
@@ -131,11 +131,20 @@ WarnOfUnregistered(ArrayType *task_types)
 		return;
 	types = NamesToStrings(task_types, &n, "task_types");
 	for (int i = 0; i < n; i++)
-		if (HandlerFind(types[i]) == NULL && !WarnedOf(types[i]))
+	{
+		const TaskqHandler *handler = HandlerFind(types[i]);
+
+		if (handler == NULL && !WarnedOf(types[i]))
 			ereport(WARNING,
 					(errcode(ERRCODE_TQ_NOT_REGISTERED),
 					 errmsg("task type \"%s\" is not registered, so no job of it can be claimed", types[i]),
 					 errhint("Correct the name, or register the type with taskq.register_handler().")));
+		else if (handler != NULL && handler->signature != NULL && !handler->also_external && !WarnedOf(types[i]))
+			ereport(WARNING,
+					(errcode(ERRCODE_TQ_NOT_REGISTERED),
+					 errmsg("task type \"%s\" is handled in the server, so no job of it can be claimed", types[i]),
+					 errhint("To let external workers take it too, register it with also_external => true.")));
+	}
 }
 
 static void
@@ -148,7 +157,7 @@ ClaimBySql(FunctionCallInfo fcinfo, int most, int types_arg)
 
 	ClaimCheckIsolation();
 	InitMaterializedSRF(fcinfo, MAT_SRF_BLESS);
-	WarnOfUnregistered(task_types);
+	WarnOfTypes(task_types);
 	ClaimPrepare(fcinfo, &call, task_types);
 	call.most = most;
 	call.result = (ReturnSetInfo *) fcinfo->resultinfo;

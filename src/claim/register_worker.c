@@ -33,20 +33,6 @@
 
 PG_FUNCTION_INFO_V1(taskq_register_worker);
 
-/* List the types that have no handler, and count them. */
-static char *
-UnknownTypes(char **types, int n, int *unknown)
-{
-	StringInfoData list;
-
-	initStringInfo(&list);
-	*unknown = 0;
-	for (int i = 0; i < n; i++)
-		if (HandlerFind(types[i]) == NULL)
-			appendStringInfo(&list, "%s\"%s\"", (*unknown)++ > 0 ? ", " : "", types[i]);
-	return list.data;
-}
-
 /* Check that external workers may handle all these types. */
 static void
 CheckTypes(ArrayType *task_types)
@@ -59,7 +45,7 @@ CheckTypes(ArrayType *task_types)
 	if (task_types == NULL)
 		return;
 	types = NamesToStrings(task_types, &n, "task_types");
-	list = UnknownTypes(types, n, &unknown);
+	list = HandlerUnknownTypes(types, n, &unknown);
 	if (unknown > 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_TQ_NOT_REGISTERED),

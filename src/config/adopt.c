@@ -1,11 +1,12 @@
 /*
  * adopt.c
- *	  Is this the database that the installation was made in?
+ *	  Deciding whether this is the database in which taskq was installed.
  *
- * A logical restore, a database made from a template and a renamed one bring
- * the jobs of another along.  They carry its row of taskq.installation, and
- * while a row names another cluster or database nothing runs here until an
- * administrator says that it should.  A promoted standby is the same cluster.
+ * A logical restore, a database created from a template and a renamed database
+ * contain the jobs of another database.  They also contain its row of
+ * taskq.installation.  While that row names another cluster or database, no jobs
+ * run here until an administrator adopts the database.  A promoted standby belongs
+ * to the same cluster.
  */
 #include "taskq.h"
 
@@ -34,11 +35,11 @@ enum
 	I_ROLES_FROM
 };
 
-/* What the installation's row says, as of a version of the configuration. */
+/* Contents of the installation's row, as of a version of the configuration. */
 static struct
 {
-	uint64		version;	/* 0: nothing is known */
-	bool		ours;		/* it names this cluster and this database */
+	uint64		version;	/* 0 if not read yet */
+	bool		ours;		/* the row names this cluster and this database */
 	TimestampTz roles_from; /* see AdoptedRolesFrom() */
 } installation;
 
@@ -70,7 +71,10 @@ ReadInstallation(void)
 	installation.version = current;
 }
 
-/* A rename needs the database for itself, so the answer holds in a session. */
+/*
+ * Is this database adopted?  A database cannot be renamed while it has sessions, so
+ * the answer holds for the whole session.
+ */
 bool
 AdoptedHere(void)
 {
@@ -79,8 +83,8 @@ AdoptedHere(void)
 }
 
 /*
- * Since when the roles of jobs are this cluster's.  Those of a dump are oids of
- * another, which may be anybody's here.
+ * Return since when the roles of jobs are those of this cluster.  The roles of
+ * restored jobs are OIDs of another cluster, and may belong to any role here.
  */
 TimestampTz
 AdoptedRolesFrom(void)

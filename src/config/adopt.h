@@ -1,6 +1,6 @@
 /*
  * adopt.h
- *	  Is this the database that the installation was made in?
+ *	  Deciding whether this is the database in which taskq was installed.
  */
 #ifndef TASKQ_ADOPT_H
 #define TASKQ_ADOPT_H

@@ -1,10 +1,11 @@
 /*
  * contract.c
- *	  What a handler's payloads must be: a type, fields, a validator, as
- *	  register_handler() takes them and as they stand later.
+ *	  Contracts: what a handler's payloads must be.  A contract is a payload type,
+ *	  required and optional fields, and a validator.
  *
- * Types and functions can be dropped and changed, and rights withdrawn, at any
- * time; whoever is about to use one asks ContractRefusal() first.
+ * The payload type and the validator can be dropped or changed, and privileges on
+ * them can be revoked, at any time.  Callers must therefore call ContractRefusal()
+ * before they use them.
  */
 #include "taskq.h"
 
@@ -33,7 +34,7 @@ ContractExists(const TaskqContract *contract)
 		   contract->required_fields != NULL || contract->optional_fields != NULL;
 }
 
-/* Does keeping to it mean to run what users bring? */
+/* Does a check of the contract run code of users? */
 bool
 ContractHasCode(const TaskqContract *contract)
 {
@@ -42,7 +43,7 @@ ContractHasCode(const TaskqContract *contract)
 
 /* types and functions that will do ------------------------------------------ */
 
-/* NULL, or why a type cannot say what a payload is. */
+/* Return why a type cannot be a payload type, or NULL if it can. */
 static const char *
 TypeRefusal(Oid type)
 {
@@ -61,7 +62,7 @@ TypeRefusal(Oid type)
 	return refusal;
 }
 
-/* NULL, or why a function is no validator. */
+/* Return why a function cannot be a validator, or NULL if it can. */
 static const char *
 ValidatorRefusal(Oid function)
 {
@@ -118,7 +119,7 @@ ReadValidator(FunctionCallInfo fcinfo, int n, TaskqContract *contract)
 	contract->validator_owner = FunctionOwner(function);
 }
 
-/* The arguments payload_type, required_fields, optional_fields and validator. */
+/* Read the arguments payload_type, required_fields, optional_fields and validator. */
 void
 ContractRead(FunctionCallInfo fcinfo, int first, TaskqContract *contract)
 {
@@ -134,7 +135,10 @@ ContractRead(FunctionCallInfo fcinfo, int first, TaskqContract *contract)
 		ReadValidator(fcinfo, first + 3, contract);
 }
 
-/* May the role, and may the caller, who has it do so, use all of this? */
+/*
+ * Check that both the caller and the role, as which the code will run, may use the
+ * payload type and the validator.
+ */
 void
 ContractCheck(const TaskqContract *contract, Oid role)
 {
@@ -159,7 +163,7 @@ ContractCheck(const TaskqContract *contract, Oid role)
 
 /* later -------------------------------------------------------------------- */
 
-/* Find the type as it is now; NULL, or why it cannot be used. */
+/* Find the payload type as it is now.  Returns NULL, or why it cannot be used. */
 static const char *
 PayloadTypeRefusal(TaskqContract *contract, Oid role, Oid registrar)
 {
@@ -179,7 +183,7 @@ PayloadTypeRefusal(TaskqContract *contract, Oid role, Oid registrar)
 	return NULL;
 }
 
-/* The same of the validator. */
+/* Find the validator as it is now.  Returns NULL, or why it cannot be used. */
 static const char *
 ValidatorRefusalNow(TaskqContract *contract, Oid role, Oid registrar)
 {
@@ -201,8 +205,9 @@ ValidatorRefusalNow(TaskqContract *contract, Oid role, Oid registrar)
 }
 
 /*
- * Find type and validator as they are now; NULL, or why payloads cannot be
- * checked.  What has been renamed since goes by its new name.
+ * Find the payload type and the validator as they are now.  Returns NULL, or why
+ * payloads cannot be checked.  The names of renamed objects are updated in the
+ * contract.
  */
 const char *
 ContractRefusal(TaskqContract *contract, Oid role, Oid registrar)
@@ -231,9 +236,10 @@ ReleaseObjects(Oid type, Oid validator)
 }
 
 /*
- * The same, and have type and validator stay as they are until ContractRelease(),
- * so that nobody drops what is just being used.  The recorded oids are held before
- * the names are looked up, as these are mostly what is found: one look then is enough.
+ * Like ContractRefusal(), but also lock the payload type and the validator until
+ * ContractRelease(), so that nobody drops them while they are in use.  The objects
+ * of the recorded OIDs are locked before the names are looked up.  Mostly the
+ * look-up finds the same objects, and then one look-up is enough.
  */
 const char *
 ContractHold(TaskqContract *contract, Oid role, Oid registrar)
@@ -249,7 +255,7 @@ ContractHold(TaskqContract *contract, Oid role, Oid registrar)
 		if (OidIsValid(validator))
 			(void) HoldObject(ProcedureRelationId, validator);
 
-		/* as they are now that nobody can change that */
+		/* nobody can change the objects now */
 		refusal = ContractRefusal(contract, role, registrar);
 		if (refusal == NULL && (contract->payload_type == NULL || type == contract->payload_type_oid) &&
 			(contract->validator == NULL || validator == contract->validator_oid))

@@ -11,13 +11,13 @@
 
 typedef struct TaskqContract
 {
-	char		   *payload_type;	  /* qualified name; NULL: none */
-	Oid				payload_type_oid; /* a cache, as is the next */
+	char		   *payload_type;	  /* qualified name, or NULL */
+	Oid				payload_type_oid; /* the cached OID; likewise validator_oid */
 	Oid				validator_oid;
-	Oid				payload_type_owner; /* when it was registered, as the next */
+	Oid				payload_type_owner; /* at registration; likewise validator_owner */
 	Oid				validator_owner;
-	char		   *validator;		 /* signature; NULL: none */
-	struct varlena *required_fields; /* jsonb; NULL: none */
+	char		   *validator;		 /* signature, or NULL */
+	struct varlena *required_fields; /* jsonb, or NULL */
 	struct varlena *optional_fields;
 } TaskqContract;
 

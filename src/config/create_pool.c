@@ -1,7 +1,8 @@
 /*
  * create_pool.c
- *	  create_pool(), alter_pool(), drop_pool(), pause_pool() and resume_pool(); pools
- *	  that are made or paused by taskq itself.
+ *	  Create, change, drop, pause and resume pools: create_pool(), alter_pool(),
+ *	  drop_pool(), pause_pool() and resume_pool().  taskq itself also creates and
+ *	  pauses pools here.
  */
 #include "taskq.h"
 
@@ -14,7 +15,10 @@
 #include "base/args.h"
 #include "base/clock.h"
 #include "base/compat.h"
+#include "base/error.h"
 #include "base/guc.h"
+#include "base/names.h"
+#include "config/handler.h"
 #include "config/pool.h"
 #include "config/queue.h"
 #include "config/roles.h"
@@ -29,7 +33,10 @@ PG_FUNCTION_INFO_V1(taskq_resume_pool);
 
 #define MAX_POOL_SIZE 1024
 
-/* A size that no server of this kind can give is kept, as settings change. */
+/*
+ * Warn if a pool is larger than this server allows.  The size is stored all the
+ * same, because settings may change.
+ */
 static void
 WarnOfSize(const char *name, int32 size)
 {
@@ -56,7 +63,10 @@ RequirePool(const char *name)
 	return pool;
 }
 
-/* An array argument of a pool: NULL as it is, empty for all. */
+/*
+ * Set an array column of a pool.  NULL leaves the column as it is, and an empty
+ * array means all.
+ */
 static void
 SetNames(Datum *values, char *nulls, int i, ArrayType *names)
 {
@@ -64,7 +74,31 @@ SetNames(Datum *values, char *nulls, int i, ArrayType *names)
 	values[i] = PointerGetDatum(names);
 }
 
-/* With "or_ignore", two at once that make the same pool do not fail each other. */
+/* A type that is registered later is run by the pool all the same, so it is no error. */
+static void
+NoteUnknownTypes(const char *pool, ArrayType *task_types)
+{
+	char **types;
+	char  *list;
+	int	   n;
+	int	   unknown;
+
+	if (task_types == NULL)
+		return;
+	types = NamesToStrings(task_types, &n, "task_types");
+	list = HandlerUnknownTypes(types, n, &unknown);
+	if (unknown > 0)
+		ereport(NOTICE,
+				(errcode(ERRCODE_TQ_NOT_REGISTERED),
+				 errmsg_plural("task type %s of pool \"%s\" is not registered",
+							   "task types %s of pool \"%s\" are not registered", unknown, list, pool),
+				 errhint("Correct the name, or register the type with taskq.register_handler().")));
+}
+
+/*
+ * Insert a pool.  With "or_ignore", two transactions can insert the same pool at
+ * the same time, and neither fails.
+ */
 static void
 InsertPool(const char *name, bool or_ignore, Oid role, int32 size, int32 min_size,
 		   ArrayType *task_types, ArrayType *queues, ArrayType *capabilities)
@@ -127,13 +161,15 @@ taskq_create_pool(PG_FUNCTION_ARGS)
 				 errmsg("pool \"%s\" already exists", name),
 				 errhint("Change it with taskq.alter_pool().")));
 	WarnOfSize(name, size);
+	NoteUnknownTypes(name, task_types);
 	InsertPool(name, false, role, size, min_size, task_types, queues, capabilities);
 	PG_RETURN_VOID();
 }
 
 /*
- * The first in-server handler of a role brings a pool for it, so that register
- * and enqueue is all that a newcomer types.  It bears the role's name.
+ * Create the default pool of a role, which has the name of the role.  This is done
+ * when the first handler of the role in the server is registered, so that a
+ * newcomer only has to register a handler and enqueue jobs.
  */
 void
 PoolMakeDefault(Oid role)
@@ -169,8 +205,9 @@ taskq_alter_pool(PG_FUNCTION_ARGS)
 	const TaskqPool *pool;
 	int32			 size;
 	int32			 min_size;
-	ArrayType		*queues,
-		*capabilities;
+	ArrayType		*task_types;
+	ArrayType		*queues;
+	ArrayType		*capabilities;
 
 	CheckArgCount(fcinfo, 6);
 	CheckWritable("taskq.alter_pool()");
@@ -180,6 +217,8 @@ taskq_alter_pool(PG_FUNCTION_ARGS)
 	size = PG_ARGISNULL(1) ? pool->size : ArgInt(fcinfo, 1, "size", 0, MAX_POOL_SIZE);
 	min_size = PG_ARGISNULL(5) ? Min(pool->min_size, size) : ArgInt(fcinfo, 5, "min_size", 0, MAX_POOL_SIZE);
 	CheckMinSize(min_size, size);
+	task_types = ArgNamesOrNull(fcinfo, 2, "task_types");
+	NoteUnknownTypes(name, task_types);
 	queues = ArgNamesOrNull(fcinfo, 3, "queues");
 	QueueCheckNames(queues);
 	capabilities = ArgTagsOrNull(fcinfo, 4, "capabilities");
@@ -189,7 +228,7 @@ taskq_alter_pool(PG_FUNCTION_ARGS)
 	values[0] = CStringGetTextDatum(name);
 	values[1] = Int32GetDatum(size);
 	values[2] = Int32GetDatum(min_size);
-	SetNames(values, nulls, 3, ArgNamesOrNull(fcinfo, 2, "task_types"));
+	SetNames(values, nulls, 3, task_types);
 	SetNames(values, nulls, 4, queues);
 	SetNames(values, nulls, 5, capabilities == NULL ? NULL : NormalizeNames(capabilities, "capabilities"));
 	(void) OwnerRun("UPDATE taskq.pool_defs SET size = $2, min_size = $3,"
@@ -202,7 +241,10 @@ taskq_alter_pool(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Run a statement on one pool whose name is $1; did it touch the row? */
+/*
+ * Run a statement that changes the pool whose name is $1.  Returns whether it has
+ * changed the row.
+ */
 static bool
 ChangePool(const char *name, const char *sql)
 {
@@ -232,7 +274,7 @@ taskq_drop_pool(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(ChangePool(name, "DELETE FROM taskq.pool_defs WHERE pool = $1"));
 }
 
-/* Pausing is the operator's, who need not be a member of the pool's role. */
+/* Pause a pool.  Operators may do this without being members of the pool's role. */
 Datum
 taskq_pause_pool(PG_FUNCTION_ARGS)
 {
@@ -259,8 +301,9 @@ taskq_resume_pool(PG_FUNCTION_ARGS)
 }
 
 /*
- * Workers of a pool may have crashed the server; true: once too often, and the
- * pool is paused.  Said twice of the same crash it counts once.
+ * Record that workers of a pool may have crashed the server, and pause the pool if
+ * this has happened too often.  Returns whether it was paused.  Recording the same
+ * crash again changes nothing.
  */
 bool
 PoolNoteCrash(const char *name, TimestampTz crashed_at)

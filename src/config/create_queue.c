@@ -1,6 +1,7 @@
 /*
  * create_queue.c
- *	  create_queue(), alter_queue(), drop_queue(), pause_queue() and resume_queue().
+ *	  Create, change, drop, pause and resume queues: create_queue(), alter_queue(),
+ *	  drop_queue(), pause_queue() and resume_queue().
  */
 #include "taskq.h"
 
@@ -20,7 +21,7 @@ PG_FUNCTION_INFO_V1(taskq_drop_queue);
 PG_FUNCTION_INFO_V1(taskq_pause_queue);
 PG_FUNCTION_INFO_V1(taskq_resume_queue);
 
-/* on_unhandled as given, checked; NULL when it was not. */
+/* Check the argument on_unhandled and return it.  Returns NULL if it was not given. */
 static Datum
 UnhandledArg(FunctionCallInfo fcinfo, int n, char *null)
 {
@@ -38,7 +39,7 @@ UnhandledArg(FunctionCallInfo fcinfo, int n, char *null)
 	return CStringGetTextDatum(name);
 }
 
-/* What create_queue() and alter_queue() are given, in the order of their arguments. */
+/* The arguments of create_queue() and alter_queue(), in order. */
 enum
 {
 	ARG_QUEUE,
@@ -56,9 +57,12 @@ enum
 static Oid queue_arg_types[] = { TEXTOID, TEXTOID, INTERVALOID, INTERVALOID, BOOLOID, TEXTOID, BOOLOID, INTERVALOID, BOOLOID,
 								 TIMESTAMPTZOID };
 
-#define QUEUE_PARAMS lengthof(queue_arg_types) /* the arguments, and the time */
+#define QUEUE_PARAMS lengthof(queue_arg_types) /* the arguments and the time */
 
-/* The arguments as parameters; retention goes by days, so any length will do. */
+/*
+ * Pass the arguments as parameters of a statement.  Retention works in whole days,
+ * so an interval of any length is accepted.
+ */
 static char *
 QueueParams(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 {
@@ -80,7 +84,10 @@ QueueParams(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 	return name;
 }
 
-/* Tell everybody; a queue that records events wants leaves for them. */
+/*
+ * Announce a change of queues.  If a queue records events, have the scheduler
+ * create leaves for them.
+ */
 static void
 QueueChanged(FunctionCallInfo fcinfo)
 {
@@ -116,7 +123,7 @@ taskq_create_queue(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Give the default queue its row, before the first change. */
+/* Insert the row of the default queue, if it has none yet, before it is changed. */
 static void
 KeepDefaultQueue(void)
 {
@@ -196,7 +203,7 @@ taskq_drop_queue(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(true);
 }
 
-/* Set or clear "paused"; did that change anything? */
+/* Set or clear "paused".  Returns whether that has changed the row. */
 static bool
 SetPaused(FunctionCallInfo fcinfo, bool paused, const char *what)
 {

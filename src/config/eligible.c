@@ -1,9 +1,9 @@
 /*
  * eligible.c
- *	  May this worker run jobs of this route?  The one place that decides it.
+ *	  Deciding whether a worker may run jobs of a route.  Nothing else decides this.
  *
- * The answer is computed per route, not per job: a claim then looks only at
- * the index ranges of the worker's routes, and a foreign job costs nothing.
+ * The answer is computed per route, not per job.  A claim then reads only the index
+ * ranges of the worker's routes, and jobs of other workers cost nothing.
  */
 #include "taskq.h"
 
@@ -19,7 +19,10 @@ const char why_no_handler[] = "no handler registered";
 const char why_handler_paused[] = "handler paused";
 const char why_queue_paused[] = "queue paused";
 
-/* Why a background worker does not run the type of this handler; NULL: it does. */
+/*
+ * Return why a background worker does not run the type of this handler, or NULL if
+ * it does.
+ */
 static const char *
 WhyNotInside(const Claimant *worker, const TaskqHandler *handler)
 {
@@ -36,7 +39,10 @@ WhyNotInside(const Claimant *worker, const TaskqHandler *handler)
 	return NULL;
 }
 
-/* The same of an external worker. */
+/*
+ * Return why an external worker does not run the type of this handler, or NULL if
+ * it does.
+ */
 static const char *
 WhyNotOutside(const TaskqHandler *handler)
 {
@@ -47,7 +53,11 @@ WhyNotOutside(const TaskqHandler *handler)
 	return NULL;
 }
 
-/* The same of who brings a handler of his own: who may change the registered one may stand in for it. */
+/*
+ * Return why a worker that brings its own handler does not run a type, or NULL if
+ * it does.  A worker that may change the registered handler may also run jobs in
+ * place of it.
+ */
 static const char *
 WhyNotAny(const Claimant *worker, const TaskqHandler *handler)
 {
@@ -57,7 +67,10 @@ WhyNotAny(const Claimant *worker, const TaskqHandler *handler)
 	return handler->paused ? why_handler_paused : "the handler runs as another role";
 }
 
-/* The same of a type, in jobs that ask for a least version of its handler. */
+/*
+ * Return why a worker does not run jobs of a type that require min_version of its
+ * handler, or NULL if it does.
+ */
 static const char *
 WhyNotType(const Claimant *worker, const char *task_type, const char *min_version)
 {
@@ -77,7 +90,10 @@ WhyNotType(const Claimant *worker, const char *task_type, const char *min_versio
 	return worker->background ? WhyNotInside(worker, handler) : WhyNotOutside(handler);
 }
 
-/* Does the claimant ask for jobs of this queue and this type, whatever else is in the way? */
+/*
+ * Does the claimant ask for jobs of this queue and this type?  It may have to be
+ * refused them for other reasons.
+ */
 bool
 ClaimantTakes(const Claimant *worker, const TaskqRoute *route)
 {
@@ -86,7 +102,7 @@ ClaimantTakes(const Claimant *worker, const TaskqRoute *route)
 		   (worker->narrow == NULL || NamesContain(worker->narrow, route->task_type));
 }
 
-/* Why may this worker not run jobs of this route?  NULL: it may. */
+/* Return why a worker may not run jobs of a route, or NULL if it may. */
 const char *
 WhyNotRun(const Claimant *worker, const TaskqRoute *route)
 {
@@ -110,7 +126,10 @@ MayRun(const Claimant *worker, const TaskqRoute *route)
 	return WhyNotRun(worker, route) == NULL;
 }
 
-/* All routes of a worker.  The result is allocated in the current context. */
+/*
+ * Find all routes whose jobs a worker may run.  The result is allocated in the
+ * current context.
+ */
 RouteSet
 EligibleRoutes(const Claimant *worker)
 {

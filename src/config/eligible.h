@@ -1,6 +1,6 @@
 /*
  * eligible.h
- *	  May this worker run jobs of this route?
+ *	  Deciding whether a worker may run jobs of a route.
  */
 #ifndef TASKQ_ELIGIBLE_H
 #define TASKQ_ELIGIBLE_H
@@ -12,20 +12,23 @@
 #include "config/route.h"
 #include "shared/wait.h"
 
-/* Who claims, as far as it says which jobs it may be given: workers of both kinds, and sessions. */
+/*
+ * Who claims: a worker of either kind, or a session.  Only what decides which jobs
+ * it may be given is described here.
+ */
 typedef struct Claimant
 {
 	bool	   background;
 	Oid		   role;	   /* of a background worker */
-	bool	   by_hand;	   /* inside a statement, where no procedure can commit */
-	bool	   any_type;   /* brings its own handler, for all that is not another role's */
-	ArrayType *task_types; /* NULL: all that fit its kind */
-	ArrayType *narrow;	   /* this call's task_types; NULL: no narrower */
-	ArrayType *queues;	   /* NULL: all, as one line; else in this order */
+	bool	   by_hand;	   /* claims inside a statement, where no procedure can commit */
+	bool	   any_type;   /* brings its own handler, for all types whose handlers are not another role's */
+	ArrayType *task_types; /* NULL means all that fit its kind */
+	ArrayType *narrow;	   /* the call's task_types, or NULL */
+	ArrayType *queues;	   /* NULL means all, in common order; otherwise in the order of the array */
 	ArrayType *capabilities;
 } Claimant;
 
-/* Reasons that callers compare, as pointers.  All other reasons are only shown. */
+/* Reasons that callers compare by pointer.  All other reasons are only shown. */
 extern const char why_no_handler[];
 extern const char why_handler_paused[];
 extern const char why_queue_paused[];

@@ -1,9 +1,9 @@
 /*
  * fields.c
- *	  Fields that a payload must or may have, and of which JSON types.
+ *	  Fields that a payload must or may have, and their JSON types.
  *
- * required_fields and optional_fields are objects from the field's name to its
- * type's, or to several with | between them.
+ * required_fields and optional_fields are objects.  Their keys are names of fields,
+ * and each value is the name of a type, or names of several types separated by "|".
  */
 #include "taskq.h"
 
@@ -16,7 +16,7 @@
 
 #define FIELD_TYPES "string, number, integer, boolean, object, array, null and any"
 #define MAX_PROBLEMS 100
-#define MAX_SENTENCE 500 /* bytes: it can quote what is in the payload */
+#define MAX_SENTENCE 500 /* bytes; a sentence can quote the payload */
 
 /* problems ----------------------------------------------------------------- */
 
@@ -27,7 +27,7 @@ ProblemsInit(Problems *problems)
 	problems->count = 0;
 }
 
-/* Add a sentence, unless it was said before or enough has been. */
+/* Add a sentence to the problems, unless it is there already or there are too many. */
 void
 ProblemAdd(Problems *problems, const char *format, ...)
 {
@@ -59,7 +59,7 @@ ProblemAdd(Problems *problems, const char *format, ...)
 		appendStringInfo(&problems->text, "%s%s", problems->text.len > 0 ? " " : "", sentence.data);
 }
 
-/* Has something been said of a field? */
+/* Is there a problem with a field already? */
 bool
 FieldIsNamed(const Problems *problems, const char *field)
 {
@@ -100,7 +100,7 @@ IsInteger(Numeric number)
 	return DatumGetBool(DirectFunctionCall2(numeric_eq, NumericGetDatum(number), whole));
 }
 
-/* Is a value of a type, or of one of several with | between them? */
+/* Is a value of this type, or of one of several types separated by "|"? */
 static bool
 IsOfType(const JsonbValue *value, const char *types)
 {
@@ -171,7 +171,7 @@ CheckType(const char *what, const char *field, const JsonbValue *type)
 	}
 }
 
-/* Go through the members of an object; "other" must not have one of them. */
+/* Check each member of an object of fields.  "other" must not have any of them. */
 static void
 CheckDeclared(const char *what, struct varlena *fields, Jsonb *other)
 {
@@ -197,7 +197,7 @@ CheckDeclared(const char *what, struct varlena *fields, Jsonb *other)
 	}
 }
 
-/* Are these fields and types? */
+/* Check that required_fields and optional_fields name fields and types. */
 void
 FieldsCheckDeclared(struct varlena *required, struct varlena *optional)
 {
@@ -209,7 +209,7 @@ FieldsCheckDeclared(struct varlena *required, struct varlena *optional)
 
 /* check -------------------------------------------------------------------- */
 
-/* Add to the problems what is wrong with a payload's fields. */
+/* Check the fields of a payload, and add what is wrong with them to the problems. */
 void
 FieldsCheck(Problems *problems, struct varlena *payload, struct varlena *fields, bool required)
 {

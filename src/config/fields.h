@@ -1,6 +1,6 @@
 /*
  * fields.h
- *	  Fields that a payload must or may have, and what is wrong with one.
+ *	  Fields that a payload must or may have.
  */
 #ifndef TASKQ_FIELDS_H
 #define TASKQ_FIELDS_H
@@ -9,7 +9,7 @@
 
 #include "lib/stringinfo.h"
 
-/* What is wrong with a payload, a sentence each. */
+/* Problems with a payload, one sentence each. */
 typedef struct Problems
 {
 	StringInfoData text;

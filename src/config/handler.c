@@ -2,9 +2,10 @@
  * handler.c
  *	  The registry: which handler runs which task type.
  *
- * The handler's function is stored as signature text with its oid as a cache and
- * its owner, see resolve.c.  While the text names nothing, or somebody else's
- * function, the handler is unresolved and its jobs wait.
+ * The signature of a handler's function is stored as text, together with the
+ * function's cached OID and its owner (see resolve.c).  While the signature names
+ * no function, or a function of another owner, the handler is unresolved and its
+ * jobs wait.
  */
 #include "taskq.h"
 
@@ -77,7 +78,7 @@ SlotOid(TupleTableSlot *slot, int attnum)
 	return SlotIsNull(slot, attnum) ? InvalidOid : DatumGetObjectId(SlotDatum(slot, attnum));
 }
 
-/* What a handler's payloads must be; NULL: anything. */
+/* Read the contract of a handler.  Returns NULL if payloads may be anything. */
 static TaskqContract *
 CopyContract(TupleTableSlot *slot)
 {
@@ -97,7 +98,7 @@ CopyContract(TupleTableSlot *slot)
 	return memcpy(MemoryContextAlloc(handlers_context, sizeof(TaskqContract)), &contract, sizeof(TaskqContract));
 }
 
-/* Find the function of a handler as it is now, which may have been renamed. */
+/* Find the function of a handler as it is now.  It may have been renamed. */
 static void
 FindFunction(TaskqHandler *handler)
 {
@@ -112,7 +113,7 @@ FindFunction(TaskqHandler *handler)
 		handler->signature = MemoryContextStrdup(handlers_context, format_procedure_qualified(handler->function));
 }
 
-/* "ok", or why the handler cannot run now; its jobs wait meanwhile. */
+/* Return "ok", or why the handler cannot run now.  Its jobs wait until it can. */
 static const char *
 JudgeHandler(const TaskqHandler *handler)
 {
@@ -139,7 +140,10 @@ JudgeHandler(const TaskqHandler *handler)
 	return "ok";
 }
 
-/* Is the type paused, and until when?  With its function known. */
+/*
+ * Read whether the type is paused, and until when.  The handler's function must
+ * have been found before.
+ */
 static void
 ReadPause(TaskqHandler *handler, TupleTableSlot *slot)
 {
@@ -223,7 +227,7 @@ LoadHandlers(void)
 	handlers_version = version;
 }
 
-/* A task type's handler, or NULL when the type is not registered. */
+/* Find the handler of a task type.  Returns NULL if the type is not registered. */
 const TaskqHandler *
 HandlerFind(const char *task_type)
 {
@@ -239,14 +243,20 @@ HandlerRetryPolicy(const char *task_type)
 	return handler == NULL ? RetryDefault() : handler->retry;
 }
 
-/* As whom a handler's code runs: of an external type, as who registered it. */
+/*
+ * Return the role as which a handler's code runs.  For an external type, this is
+ * the role that registered it.
+ */
 Oid
 HandlerRole(const TaskqHandler *handler)
 {
 	return OidIsValid(handler->run_as) ? handler->run_as : handler->registered_by;
 }
 
-/* Its retry function as it is stored; without a name: it has none. */
+/*
+ * Return the retry function of a handler as it is stored.  If there is none, the
+ * name is NULL.
+ */
 StoredName
 HandlerRetryFunction(const TaskqHandler *handler)
 {
@@ -260,7 +270,7 @@ CompareHandlers(const void *a, const void *b)
 	return strcmp((*(TaskqHandler *const *) a)->task_type, (*(TaskqHandler *const *) b)->task_type);
 }
 
-/* All handlers by task type; valid until the next look-up. */
+/* Return all handlers, sorted by task type.  They are valid until the next look-up. */
 TaskqHandler **
 HandlersSorted(int *n)
 {
@@ -278,7 +288,7 @@ HandlersSorted(int *n)
 	return sorted;
 }
 
-/* The registered task types in words, for error messages. */
+/* List the registered task types, for error messages. */
 char *
 HandlerTypesText(void)
 {
@@ -294,6 +304,20 @@ HandlerTypesText(void)
 	return text.data;
 }
 
+/* Return those of the types that nobody has registered, as a list, and their number. */
+char *
+HandlerUnknownTypes(char **types, int n, int *unknown)
+{
+	StringInfoData list;
+
+	initStringInfo(&list);
+	*unknown = 0;
+	for (int i = 0; i < n; i++)
+		if (HandlerFind(types[i]) == NULL)
+			appendStringInfo(&list, "%s\"%s\"", (*unknown)++ > 0 ? ", " : "", types[i]);
+	return list.data;
+}
+
 void
 HandlerRefuseUnregistered(const char *task_type)
 {
@@ -307,10 +331,10 @@ HandlerRefuseUnregistered(const char *task_type)
 /* locks -------------------------------------------------------------------- */
 
 /*
- * A claim holds its job's type shared while it chooses and stamps;
- * unregister_handler() holds it exclusively until it commits.  So no claim is
- * decided for a type after its unregistration has committed.  A claim does not
- * wait for the lock: it leaves the type alone.
+ * A claim holds a shared lock on its job's task type while it chooses and stamps
+ * the job. unregister_handler() holds the lock exclusively until it commits.  So a
+ * job of a type is never claimed after the type's unregistration has committed.  A
+ * claim does not wait for the lock, but skips the type.
  */
 bool
 HandlerLockType(const char *task_type, bool exclusive, bool wait)

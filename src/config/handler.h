@@ -60,23 +60,23 @@ enum
 	H_TRIALS,
 	H_ON_TRIAL
 };
-#define H_COLUMNS H_RETRY_FUNCTION_OWNER /* that register_handler() writes */
+#define H_COLUMNS H_RETRY_FUNCTION_OWNER /* number of columns that register_handler() writes */
 
-/* What a function that is a handler looks like. */
+/* The form of a handler's function. */
 typedef struct HandlerForm
 {
-	bool takes_job; /* f(taskq.job) rather than f(jsonb) */
+	bool takes_job; /* f(taskq.job), not f(jsonb) */
 	bool stepwise;	/* a procedure, which may commit */
 } HandlerForm;
 
 typedef struct TaskqHandler
 {
 	char		   task_type[TASKQ_NAME_MAX + 1]; /* hash key */
-	char		  *signature;					  /* NULL: external workers run it */
+	char		  *signature;					  /* NULL if external workers run the type */
 	Oid			   function;					  /* InvalidOid while unresolved */
-	Oid			   function_recorded;			  /* the oid that the row has */
-	Oid			   function_owner;				  /* when it was registered */
-	bool		   owner_changed;				  /* as the signature names somebody else's function */
+	Oid			   function_recorded;			  /* the OID that is stored in the row */
+	Oid			   function_owner;				  /* at registration */
+	bool		   owner_changed;				  /* the signature names a function of another owner */
 	HandlerForm	   form;
 	Oid			   run_as;
 	Oid			   registered_by;
@@ -87,28 +87,28 @@ typedef struct TaskqHandler
 	char		  *queue;
 	int32		   priority;
 	bool		   has_priority;
-	int32		   max_attempts; /* 0: default */
-	int64		   timeout;		 /* microseconds; NO_MICROSECONDS: default */
+	int32		   max_attempts; /* 0 means default */
+	int64		   timeout;		 /* microseconds; NO_MICROSECONDS means default */
 	int64		   lease;
 	RetryPolicy	   retry;
-	char		  *retry_function;		 /* signature; NULL: none */
-	Oid			   retry_function_oid;	 /* a cache */
-	Oid			   retry_function_owner; /* when it was registered */
+	char		  *retry_function;		 /* signature, or NULL */
+	Oid			   retry_function_oid;	 /* the cached OID */
+	Oid			   retry_function_owner; /* at registration */
 	ArrayType	  *permanent_errors;	 /* SQLSTATEs or their classes */
 	ArrayType	  *retryable_errors;
 	bool		   paused;
-	char		  *paused_because; /* NULL: an operator has paused it, or nobody */
-	bool		   pause_is_over;  /* as the function has changed, and only the row says otherwise */
-	TimestampTz	   trial_at;	   /* when a job is tried; 0: never */
-	bool		   on_trial;	   /* one job at a time may run */
+	char		  *paused_because; /* NULL if an operator has paused the type, or if it is not paused */
+	bool		   pause_is_over;  /* the function has changed, but the row still says that the type is paused */
+	TimestampTz	   trial_at;	   /* when the type is put on trial, or 0 */
+	bool		   on_trial;	   /* only one job may run at a time */
 	bool		   share_commit;
-	int64		   lock_timeout; /* microseconds; NO_MICROSECONDS: the role's */
-	TaskqContract *contract;	 /* NULL: payloads may be anything */
+	int64		   lock_timeout; /* microseconds; NO_MICROSECONDS means the role's setting */
+	TaskqContract *contract;	 /* NULL if payloads may be anything */
 	TimestampTz	   registered_at;
-	const char	  *status; /* "ok", or why it cannot run */
+	const char	  *status; /* "ok", or why the handler cannot run */
 } TaskqHandler;
 
-/* Valid until the next look-up of a handler. */
+/* Results are valid until the next look-up of a handler. */
 extern const TaskqHandler *HandlerFind(const char *task_type);
 extern TaskqHandler		 **HandlersSorted(int *n);
 extern const char		  *HandlerMisfit(Oid function, HandlerForm *form);
@@ -122,5 +122,6 @@ extern Oid				   HandlerRole(const TaskqHandler *handler);
 extern StoredName		   HandlerRetryFunction(const TaskqHandler *handler);
 extern RetryPolicy		   HandlerRetryPolicy(const char *task_type);
 extern char				  *HandlerTypesText(void);
+extern char				  *HandlerUnknownTypes(char **types, int n, int *unknown);
 
 #endif /* TASKQ_HANDLER_H */

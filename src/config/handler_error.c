@@ -1,6 +1,6 @@
 /*
  * handler_error.c
- *	  What errors in handlers are, as they were registered.
+ *	  Classifying errors in handlers, by what was registered.
  */
 #include "taskq.h"
 
@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "config/handler.h"
 
-/* Does a list of SQLSTATEs and classes name this one? */
+/* Does a list of SQLSTATEs and classes contain this SQLSTATE or its class? */
 static bool
 ErrorsContain(ArrayType *errors, const char *sqlstate)
 {
@@ -19,7 +19,7 @@ ErrorsContain(ArrayType *errors, const char *sqlstate)
 	return NamesContain(errors, sqlstate) || NamesContain(errors, class);
 }
 
-/* What an error in a type's handler is: as registered, else as usual. */
+/* Return the error type of an error in a handler, as registered or by default. */
 const char *
 HandlerErrorType(const char *task_type, int sqlstate)
 {
@@ -33,7 +33,7 @@ HandlerErrorType(const char *task_type, int sqlstate)
 	return ErrorTypeOfSqlstate(sqlstate);
 }
 
-/* Has who registered the type said what an error of this kind is? */
+/* Does the registration of the type say how to treat this error? */
 bool
 HandlerDeclaresError(const char *task_type, int sqlstate)
 {

@@ -1,6 +1,6 @@
 /*
  * handler_function.c
- *	  What a function must look like to be a handler.
+ *	  Checking whether a function can be a handler.
  */
 #include "taskq.h"
 
@@ -27,7 +27,10 @@ MisfitOfFunction(Form_pg_proc proc)
 	return NULL;
 }
 
-/* A procedure may have a second argument, for the result. */
+/*
+ * Return why a procedure cannot be a handler, or NULL if it can.  It may have a
+ * second argument, for the result.
+ */
 static const char *
 MisfitOfProcedure(HeapTuple tuple)
 {
@@ -49,7 +52,10 @@ MisfitOfProcedure(HeapTuple tuple)
 	return NULL;
 }
 
-/* What form of handler a function is; or why it cannot be one, else NULL. */
+/*
+ * Find the form of a handler's function.  Returns why the function cannot be a
+ * handler, or NULL if it can.
+ */
 const char *
 HandlerMisfit(Oid function, HandlerForm *form)
 {
@@ -78,9 +84,9 @@ HandlerMisfit(Oid function, HandlerForm *form)
 }
 
 /*
- * Is this still a handler of the form that was registered?  Only the signature
- * is stored, and a function can come back under it with another result type,
- * whose values must not be taken for jsonb.
+ * Does a function still have the form that was registered?  Only the signature is
+ * stored.  The function may have been dropped and created again with another result
+ * type, and values of that must not be used as jsonb.
  */
 bool
 HandlerFunctionFits(Oid function, HandlerForm form)

@@ -1,10 +1,11 @@
 /*
  * named_function.c
- *	  Functions that a caller names in text, with or without argument types.
+ *	  Functions that a caller names by text, with or without argument types.
  *
- * A parameter of type regprocedure takes a signature only, and says of a plain
- * name no more than that it expects a parenthesis.  As text, a name that only
- * one function has is enough, and the error can say what is wanted.
+ * A parameter of type regprocedure accepts a signature only.  For a name without
+ * arguments, its error message says only that a parenthesis is expected.  With a
+ * parameter of type text, a name that belongs to only one function is enough, and
+ * the error message can say what is expected.
  */
 #include "taskq.h"
 
@@ -14,7 +15,7 @@
 
 #include "config/named_function.h"
 
-/* Add what is wanted to PostgreSQL's own error about the name. */
+/* Add to PostgreSQL's own error about a name what is expected. */
 static void
 SayWhatIsWanted(void *arg)
 {
@@ -23,8 +24,9 @@ SayWhatIsWanted(void *arg)
 }
 
 /*
- * The function, found as the caller finds it: by the search_path and with the
- * caller's rights on schemas.  "argument" is the argument's name, for errors.
+ * Find a function by its name or signature, with the caller's search_path and
+ * privileges on schemas.  "argument" is the name of the argument, for error
+ * messages.
  */
 Oid
 NamedFunction(const char *name, const char *argument)
@@ -33,7 +35,7 @@ NamedFunction(const char *name, const char *argument)
 	ErrorContextCallback callback = { .callback = SayWhatIsWanted, .arg = unconstify(char *, argument) };
 	Oid					 function;
 
-	/* the input functions take a number, or "-", for any oid at all */
+	/* the input functions also accept a number, which may be any OID, and "-" */
 	if (name[0] == '\0' || name[0] == '-' || strspn(name, "0123456789") == strlen(name))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_FUNCTION),

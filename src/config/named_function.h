@@ -1,6 +1,6 @@
 /*
  * named_function.h
- *	  Functions that a caller names in text.
+ *	  Functions that a caller names by text.
  */
 #ifndef TASKQ_NAMED_FUNCTION_H
 #define TASKQ_NAMED_FUNCTION_H

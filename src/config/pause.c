@@ -1,17 +1,18 @@
 /*
  * pause.c
- *	  Task types that rest: because an operator wants it, or because their
- *	  handlers cannot work as the database is now.
+ *	  Paused task types.  A type is paused by an operator, or by taskq because its
+ *	  handler cannot work in the present state of the database.
  *
- * A pause of the second kind (paused_because is set) ends by itself.  It is over
- * at once when the handler's function or its registration is changed.  Else the
- * scheduler puts the type on trial after a minute: a single job of it may run at
- * a time, which whoever claims one sees to by a lock.  A run that does not fail
- * in that way ends the pause; one that does goes on with it for twice as long, up
- * to an hour, and does not count against its job.
+ * A pause of the second kind (paused_because is set) ends by itself.  It ends at
+ * once when the handler's function or registration is changed.  Otherwise, the
+ * scheduler puts the type on trial after a minute.  Then only one job of the type
+ * may run at a time, which claims ensure by a lock.  If the run completes, the pause
+ * ends.  If it fails as the runs that led to the pause did, the pause continues for
+ * twice as long, up to an hour, and the failure does not count against the job.
+ * After any other failure the next job is tried at once (FailsTrial in outcome.c).
  *
- * All this is written without waiting for anybody's row lock: an operator may
- * have the type's row in an open transaction.
+ * None of the statements here waits for a row lock, because an operator may hold
+ * one on the type's row in an open transaction.
  */
 #include "taskq.h"
 
@@ -31,14 +32,17 @@
 
 #define FIRST_TRIAL USECS_PER_MINUTE
 
-/* The row of the type $1, if nobody has it and it is as the condition says. */
+/* Selects the row of the type $1, if it meets the condition and nobody has locked it. */
 #define FREE_ROW(condition) \
 	" WHERE task_type = (SELECT task_type FROM taskq.handlers WHERE task_type = $1 AND " condition " FOR UPDATE SKIP LOCKED)"
 
 #define NOT_PAUSED "paused = false, " NO_TRIAL
 #define NO_TRIAL "paused_because = NULL, paused_function = NULL, trial_at = NULL, trials = 0, on_trial = false"
 
-/* Change a type's row; did it change? */
+/*
+ * Run a statement that changes the row of a type.  Returns whether it has changed
+ * the row.
+ */
 static bool
 Change(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls)
 {
@@ -50,7 +54,10 @@ Change(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls)
 	return changed;
 }
 
-/* By an operator, who takes over a pause that taskq has made, too. */
+/*
+ * Pause or resume a type on behalf of an operator.  If taskq has paused the type,
+ * the pause becomes the operator's.
+ */
 bool
 PauseSet(const char *task_type, bool paused)
 {
@@ -65,8 +72,9 @@ PauseSet(const char *task_type, bool paused)
 }
 
 /*
- * What a function is now: another text after CREATE OR REPLACE FUNCTION or ALTER
- * FUNCTION, or when the type has another function.
+ * Return a text that identifies the present version of a function.  The text
+ * changes after CREATE OR REPLACE FUNCTION and ALTER FUNCTION, and if the type gets
+ * another function.
  */
 char *
 PauseFunctionMark(Oid function)
@@ -82,7 +90,10 @@ PauseFunctionMark(Oid function)
 	return mark;
 }
 
-/* Its jobs fail because of how the database is now; false: it is paused, or its row is in use. */
+/*
+ * Pause a type because its jobs fail in the present state of the database.  Returns
+ * false if the type is paused already or its row is locked.
+ */
 bool
 PauseForSetup(const char *task_type, const char *because)
 {
@@ -104,8 +115,8 @@ PauseForSetup(const char *task_type, const char *because)
 /* trial -------------------------------------------------------------------- */
 
 /*
- * Take the one place of a type on trial, until the transaction ends.  False:
- * somebody has it.
+ * Lock a type on trial until the transaction ends, so that no other job of it runs.
+ * Returns false if another transaction holds the lock.
  */
 bool
 TrialTake(const char *task_type)
@@ -113,14 +124,14 @@ TrialTake(const char *task_type)
 	return LockKey(LOCK_TRIAL, NameKey(task_type), true, false);
 }
 
-/* Has another transaction the one place of a type on trial? */
+/* Does another transaction hold the lock of a type on trial? */
 bool
 TrialIsTaken(const char *task_type)
 {
 	return LockKeyIsTaken(LOCK_TRIAL, NameKey(task_type));
 }
 
-/* The next trial is later than this one was, by twice as much. */
+/* Record that a job on trial has failed.  The time until the next trial is doubled. */
 void
 TrialFailed(const char *task_type)
 {
@@ -143,7 +154,10 @@ TrialPassed(const char *task_type)
 				(errmsg("task type \"%s\" is not paused any more, as a job of it was tried with success", task_type)));
 }
 
-/* End a pause that is over, or put its type on trial; false: the row is in use. */
+/*
+ * End a pause that is over, or put its type on trial.  Returns false if the row is
+ * locked.
+ */
 static bool
 Advance(const char *task_type, bool is_over)
 {
@@ -161,8 +175,8 @@ Advance(const char *task_type, bool is_over)
 }
 
 /*
- * Put on trial what is to be, and end what is over; when to look again.  Called by
- * the scheduler.
+ * Put types on trial when their time has come, and end pauses that are over.
+ * Returns when to call this again.  Called by the scheduler.
  */
 TimestampTz
 TrialLook(void)
@@ -186,7 +200,7 @@ TrialLook(void)
 			next = Min(next, handler->trial_at);
 		else if (waits || handler->pause_is_over)
 		{
-			/* the others are looked at the next time, as the registry has changed */
+			/* the registry has changed, so the other types are left to the next call */
 			if (Advance(pstrdup(handler->task_type), handler->pause_is_over))
 			{
 				version = 0;

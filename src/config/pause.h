@@ -1,7 +1,6 @@
 /*
  * pause.h
- *	  Task types that rest: because an operator wants it, or because their
- *	  handlers cannot work as the database is now.
+ *	  Paused task types.
  */
 #ifndef TASKQ_PAUSE_H
 #define TASKQ_PAUSE_H

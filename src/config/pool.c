@@ -2,8 +2,9 @@
  * pool.c
  *	  Pools: named, sized sets of background workers with one role.
  *
- * This is their definition; start_workers.c starts their workers.  A change reaches
- * running workers at commit, by the catalog version (catalog.c).
+ * The definitions of pools are read here. start_workers.c starts the workers.  A
+ * change reaches running workers when it is committed, by the catalog version
+ * (catalog.c).
  */
 #include "taskq.h"
 
@@ -98,7 +99,7 @@ PoolCount(void)
 	return n_pools;
 }
 
-/* One of the PoolCount() pools; no other look-up may come in between. */
+/* Return one of the PoolCount() pools.  There must be no other look-up in between. */
 const TaskqPool *
 PoolAt(int i)
 {
@@ -107,8 +108,8 @@ PoolAt(int i)
 }
 
 /*
- * How many workers the pools of all databases can have together.  The launcher
- * and each scheduler have a slot, too.
+ * Return how many workers the pools of all databases can have together.  The
+ * launcher and each scheduler need a slot, too.
  */
 int
 PoolMostWorkers(void)
@@ -122,8 +123,9 @@ PoolMostWorkers(void)
 }
 
 /*
- * How many of them the pools of one role may have.  Where others have pools, too,
- * a role that fills its own, be it with idle workers, leaves them something.
+ * Return how many workers the pools of one role may have.  If other roles have
+ * pools, too, a role that fills its own pools must leave them some workers, even if
+ * its workers are idle.
  */
 int
 PoolRoleShare(Oid role)
@@ -136,7 +138,10 @@ PoolRoleShare(Oid role)
 	return most;
 }
 
-/* A worker of the pool, to ask what it may run.  Valid as long as the pool is. */
+/*
+ * Describe a worker of the pool as a claimant, to find out what it may run.  The
+ * result is valid as long as the pool is.
+ */
 void
 PoolWorker(const TaskqPool *pool, Claimant *worker)
 {

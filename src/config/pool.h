@@ -18,17 +18,20 @@ typedef struct TaskqPool
 	Oid		   role;
 	int32	   size;
 	int32	   min_size;
-	ArrayType *task_types; /* NULL: all of the role's */
-	ArrayType *queues;	   /* NULL: all; else in this order */
+	ArrayType *task_types; /* NULL means all of the role */
+	ArrayType *queues;	   /* NULL means all; otherwise in the order of the array */
 	ArrayType *capabilities;
 	bool	   paused;
 } TaskqPool;
 
-/* So many crashes of the server by its workers within that time pause a pool. */
+/*
+ * A pool is paused if its workers crash the server POOL_CRASHES times within
+ * POOL_CRASH_TIME.
+ */
 #define POOL_CRASHES 3
 #define POOL_CRASH_TIME (10 * USECS_PER_MINUTE)
 
-/* Valid until the next look-up of a pool. */
+/* Results are valid until the next look-up of a pool. */
 extern const TaskqPool *PoolFind(const char *name);
 extern int				PoolMostWorkers(void);
 extern int				PoolRoleShare(Oid role);

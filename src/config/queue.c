@@ -1,10 +1,10 @@
 /*
  * queue.c
- *	  Queues: named lines of jobs, which can be paused and have a retention.
+ *	  Queues: named lines of jobs, which can be paused and have a retention time.
  *
- * Queue 1, "default", is always there.  It has a row only once one of its
- * settings was changed: CREATE EXTENSION must make no row that a restore of a
- * dump would make again.
+ * Queue 1, "default", always exists.  It has a row only after one of its settings
+ * was changed, because CREATE EXTENSION must not insert a row that is also restored
+ * from a dump.
  */
 #include "taskq.h"
 
@@ -48,7 +48,7 @@ static MemoryContext queues_context = NULL;
 static TaskqQueue	*queues = NULL;
 static int			 n_queues = 0;
 static int			 max_queues = 0;
-static bool			 any_events = false; /* of any of them are recorded */
+static bool			 any_events = false; /* some queue records events */
 static uint64		 queues_version = 0;
 
 static TaskqQueue *
@@ -145,7 +145,7 @@ QueueByName(const char *name, bool missing_ok)
 	return NULL;
 }
 
-/* A queue that a route points at.  Queues that routes point at are kept. */
+/* Return a queue to which a route points.  Such queues are not dropped. */
 const TaskqQueue *
 QueueById(int32 queue_id)
 {
@@ -165,7 +165,7 @@ QueueCount(void)
 	return n_queues;
 }
 
-/* Valid until the next look-up of a queue. */
+/* Return one of the QueueCount() queues.  It is valid until the next look-up of a queue. */
 const TaskqQueue *
 QueueAt(int i)
 {
@@ -181,7 +181,7 @@ QueueAnyEvents(void)
 	return any_events;
 }
 
-/* Names that are given for queues must be those of queues; NULL is fine. */
+/* Check that all names in an array are names of queues.  The array may be NULL. */
 void
 QueueCheckNames(ArrayType *names)
 {

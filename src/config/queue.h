@@ -9,12 +9,12 @@
 
 #include "utils/array.h"
 
-/* What happens to a job whose type nobody has registered. */
+/* What happens to a job whose task type is not registered. */
 typedef enum OnUnhandled
 {
-	UNHANDLED_WAIT,	 /* it waits, and unroutable_jobs shows it */
-	UNHANDLED_FAIL,	 /* it is discarded at once */
-	UNHANDLED_REJECT /* its enqueue is refused */
+	UNHANDLED_WAIT,	 /* the job waits, and unroutable_jobs shows it */
+	UNHANDLED_FAIL,	 /* the job is discarded at once */
+	UNHANDLED_REJECT /* the enqueue fails */
 } OnUnhandled;
 
 typedef struct TaskqQueue
@@ -26,14 +26,14 @@ typedef struct TaskqQueue
 	int64		retain_completed; /* microseconds */
 	int64		retain_other;
 	OnUnhandled on_unhandled;
-	bool		events; /* what happens to its jobs is recorded */
+	bool		events; /* events of its jobs are recorded */
 	int64		retain_events;
-	bool		validate_payloads; /* as their types' handlers expect them */
+	bool		validate_payloads; /* payloads must fulfil the contracts of their handlers */
 } TaskqQueue;
 
 extern bool UnhandledByName(const char *name, OnUnhandled *on_unhandled);
 
-/* Valid until the next look-up of a queue. */
+/* Results are valid until the next look-up of a queue. */
 extern const TaskqQueue *QueueByName(const char *name, bool missing_ok);
 extern const TaskqQueue *QueueById(int32 queue_id);
 extern int				 QueueCount(void);

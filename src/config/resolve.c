@@ -1,17 +1,17 @@
 /*
  * resolve.c
- *	  Functions and types that are stored by name, with their oid as a cache.
+ *	  Functions and types that are stored by name, together with their cached OIDs.
  *
- * A column of type regprocedure or regtype would make pg_upgrade refuse the
- * cluster.  The name is looked up by the catalogue, which asks for no rights:
- * whose rights count is the business of the caller.
+ * Columns of type regprocedure or regtype cannot be used, because pg_upgrade
+ * refuses them.  A name is looked up in the system catalogs without a check of
+ * privileges.  Callers check the privileges of the role that matters.
  *
- * A name says little about whose code it is.  After DROP, anybody who may create
- * objects in the schema can take it, and the schema's owner can do both.  So
- * another object of the name is accepted only from those who could have had
- * their code run there anyway: the owner at registration, the role as which it
- * runs, who registered it, and superusers.  One that was renamed or moved to
- * another schema is still found by its oid.
+ * A name alone does not identify the owner of an object.  After DROP, anybody who
+ * may create objects in the schema can take the name, and the owner of the schema
+ * can do both.  So another object of the same name is accepted only if its owner
+ * could have run code there anyway: the owner of the registered object, the role as
+ * which it runs, the role that registered it, and superusers.  An object that was
+ * renamed or moved to another schema is still found by its OID.
  */
 #include "taskq.h"
 
@@ -31,7 +31,10 @@
 #include "config/resolve.h"
 #include "store/object_owner.h"
 
-/* The schema of a qualified name, or InvalidOid, and the rest of the name. */
+/*
+ * Split a qualified name.  Returns the OID of the schema, or InvalidOid, and the
+ * rest of the name.
+ */
 static Oid
 SchemaOf(char *qualified, char **name)
 {
@@ -43,7 +46,7 @@ SchemaOf(char *qualified, char **name)
 
 /* owners ------------------------------------------------------------------- */
 
-/* Is an object of this owner as good as the one that was registered? */
+/* Is an object of this owner accepted in place of the registered one? */
 static bool
 IsTrusted(const StoredName *stored, Oid owner)
 {
@@ -52,9 +55,9 @@ IsTrusted(const StoredName *stored, Oid owner)
 }
 
 /*
- * Which object is meant: the one that has the name now, or the one of the oid,
- * which may have been given another name.  The oid is a word of another
- * database's where jobs do not run yet.
+ * Choose between the object that has the name now and the object of the cached OID,
+ * which may have been renamed.  In a database that is not adopted yet, the cached
+ * OID comes from another database and is ignored.
  */
 static Oid
 Choose(const StoredName *stored, Oid named, Oid (*owner_of)(Oid), bool *others)
@@ -65,7 +68,7 @@ Choose(const StoredName *stored, Oid named, Oid (*owner_of)(Oid), bool *others)
 	if (OidIsValid(named) && (named == cached || !OidIsValid(stored->owner) || IsTrusted(stored, owner_of(named))))
 		return named;
 	if (OidIsValid(cached) && OidIsValid(owner_of(cached)))
-		return cached; /* the very object, whoever owns it now */
+		return cached; /* the registered object itself; its owner does not matter */
 	*others = OidIsValid(named);
 	return InvalidOid;
 }
@@ -73,8 +76,9 @@ Choose(const StoredName *stored, Oid named, Oid (*owner_of)(Oid), bool *others)
 /* names -------------------------------------------------------------------- */
 
 /*
- * The function of this signature and these argument types, or InvalidOid, then
- * with "others" where there is one but in other hands.
+ * Find the function of a stored signature with these argument types.  Returns
+ * InvalidOid if there is none.  Then "others" says whether there is one of an owner
+ * who is not accepted.
  */
 Oid
 ResolveFunction(const StoredName *stored, int n_args, const Oid *args, bool *others)
@@ -96,7 +100,7 @@ ResolveFunction(const StoredName *stored, int n_args, const Oid *args, bool *oth
 	return Choose(stored, named, FunctionOwner, others);
 }
 
-/* NULL, or why a function is not one that can be called with these arguments later. */
+/* Return why a function cannot be called with these arguments later, or NULL if it can. */
 const char *
 FunctionRefusal(Oid function, int n_args, const Oid *args)
 {
@@ -120,8 +124,9 @@ FunctionRefusal(Oid function, int n_args, const Oid *args)
 }
 
 /*
- * Keep a function or type from being dropped, renamed or moved until the
- * transaction ends, or ReleaseObject() is called; false: it has been dropped.
+ * Lock a function or type, so that it is not dropped, renamed or moved before the
+ * transaction ends or ReleaseObject() is called.  Returns false if it does not
+ * exist any more.
  */
 bool
 HoldObject(Oid class, Oid object)
@@ -136,7 +141,10 @@ ReleaseObject(Oid class, Oid object)
 	UnlockDatabaseObject(class, object, 0, AccessShareLock);
 }
 
-/* A function that is about to be registered exists, and will until it is. */
+/*
+ * Check that a function that is about to be registered exists, and lock it so that
+ * it is not dropped before that.
+ */
 void
 CheckFunctionExists(Oid function, const char *what)
 {
@@ -146,7 +154,7 @@ CheckFunctionExists(Oid function, const char *what)
 				 errmsg("%s with oid %u does not exist", what, function)));
 }
 
-/* The type of this name, or InvalidOid, as above. */
+/* Find the type of a stored name, or return InvalidOid, like ResolveFunction(). */
 Oid
 ResolveType(const StoredName *stored, bool *others)
 {

@@ -11,10 +11,10 @@
 typedef struct StoredName
 {
 	const char *name;	   /* a function's signature, a type's qualified name */
-	Oid			oid;	   /* a cache */
-	Oid			owner;	   /* when it was registered; InvalidOid: not known */
-	Oid			role;	   /* as whom it runs */
-	Oid			registrar; /* who registered it */
+	Oid			oid;	   /* the cached OID */
+	Oid			owner;	   /* at registration; InvalidOid if not known */
+	Oid			role;	   /* the role as which it runs */
+	Oid			registrar; /* the role that registered it */
 } StoredName;
 
 extern Oid		   ResolveFunction(const StoredName *stored, int n_args, const Oid *args, bool *others);

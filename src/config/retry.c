@@ -60,7 +60,7 @@ RetryKindName(RetryKind kind)
 	return kind_names[kind];
 }
 
-/* The delay after a failed attempt, or -1 when there is to be no other. */
+/* Return the delay after a failed attempt, or -1 if there is no further attempt. */
 int64
 RetryDelay(RetryPolicy policy, int attempt, double jitter)
 {
@@ -76,7 +76,7 @@ RetryDelay(RetryPolicy policy, int attempt, double jitter)
 			delay *= Max(attempt, 1);
 			break;
 		case RETRY_EXPONENTIAL:
-			/* doubles; 2^62 microseconds are past any cap */
+			/* doubles the delay; 2^62 microseconds exceed any cap */
 			for (int i = 1; i < attempt && delay < (double) policy.cap; i++)
 				delay *= 2;
 			break;
@@ -86,7 +86,7 @@ RetryDelay(RetryPolicy policy, int attempt, double jitter)
 	return (int64) delay;
 }
 
-/* Chance, from -1 to 1. */
+/* Return a random number from -1 to 1. */
 double
 RetryJitter(void)
 {

@@ -1,6 +1,7 @@
 /*
  * roles.c
- *	  Roles that handlers run as.  Every refusal carries what to type.
+ *	  Checking the roles as which handlers run.  Each error has a hint that shows
+ *	  the statement to fix it.
  */
 #include "taskq.h"
 
@@ -18,7 +19,7 @@
 #include "base/guc.h"
 #include "config/roles.h"
 
-/* A role's name, or its number when it was dropped. */
+/* Return a role's name, or its OID as text if the role was dropped. */
 char *
 RoleNameOrOid(Oid role)
 {
@@ -41,7 +42,7 @@ RoleMayLogin(Oid role)
 	return may;
 }
 
-/* What users bring does not run as a superuser, unless the setting says so. */
+/* Refuse to run users' code as a superuser, unless the setting allows it. */
 void
 RoleRefuseSuperuser(Oid role)
 {
@@ -58,7 +59,7 @@ RoleRefuseSuperuser(Oid role)
 					 "Or set taskq.allow_superuser_handlers = on in postgresql.conf.")));
 }
 
-/* May a role call the function? */
+/* Check that a role may execute the function. */
 void
 RoleCheckExecute(Oid role, Oid function)
 {
@@ -72,9 +73,9 @@ RoleCheckExecute(Oid role, Oid function)
 }
 
 /*
- * May the caller have handlers run as this role, and can workers connect as
- * it?  Workers connect as the role itself: SET ROLE in a session of another
- * would be no sandbox.
+ * Check that the caller may have handlers run as this role, and that workers can
+ * connect as it.  Workers connect as the role itself, because SET ROLE in a session
+ * of another role would not confine the handler's code.
  */
 void
 RoleCheckRunAs(Oid role)
@@ -84,13 +85,16 @@ RoleCheckRunAs(Oid role)
 	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role)))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("role with oid %u does not exist", role)));
+				 errmsg("role with oid %u does not exist", role),
+				 errhint("Leave run_as out to have the handler run as the caller, or name a role that exists.")));
 	name = RoleNameOrOid(role);
 
 	if (!MayActAs_compat(GetUserId(), role))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("must be a member of role \"%s\" to have handlers run as it", name)));
+				 errmsg("must be a member of role \"%s\" to have handlers run as it", name),
+				 errhint("GRANT %s TO %s; or register as that role, whose default run_as is itself.", quote_identifier(name),
+						 quote_identifier(RoleNameOrOid(GetUserId())))));
 	RoleRefuseSuperuser(role);
 	if (WorkerNeedsLogin_compat() && !RoleMayLogin(role))
 		ereport(ERROR,
@@ -105,7 +109,7 @@ RoleCheckRunAs(Oid role)
 						 quote_identifier(get_database_name(MyDatabaseId)), quote_identifier(name))));
 }
 
-/* NULL, or why nothing runs as this role now. */
+/* Return why no code can run as this role now, or NULL if it can. */
 const char *
 RoleCodeRefusal(Oid role)
 {

@@ -1,13 +1,13 @@
 /*
  * route.c
- *	  Routes: (queue, task type, required capabilities, least version of the
- *	  handler), which jobs point at.
+ *	  Routes: (queue, task type, required capabilities, min_version).  Each job
+ *	  points to a route.
  *
- * A route is made by the first enqueue that needs it, and removed some time after
- * the last job (route_care.c).
- * There is no unique constraint: with one, the second enqueuer of a new route
- * would wait until the first one's transaction ends.  So two rows may have one
- * key; workers look at both, and nothing else tells them apart.
+ * A route is created by the first enqueue that needs it, and removed some time
+ * after its last job has ended (route_care.c).  There is no unique constraint,
+ * because with one, a second enqueue of a new route would wait until the
+ * transaction of the first one ends.  So two rows may have the same key.  Workers
+ * use both, and nothing else distinguishes them.
  */
 #include "taskq.h"
 
@@ -94,8 +94,8 @@ ReadRoute(TupleTableSlot *slot, TaskqRoute *route)
 }
 
 /*
- * Room for one more route.  The array that was there stays, as somebody may look
- * at a route of it.
+ * Return space for one more route.  If the array is reallocated, the old one is
+ * kept, because a caller may still use a route in it.
  */
 static TaskqRoute *
 NewRoute(void)
@@ -112,7 +112,7 @@ NewRoute(void)
 	return &routes[n_routes];
 }
 
-/* Have the new route found by key and id. */
+/* Add the new route to the hash tables. */
 static void
 AddRoute(void)
 {
@@ -136,7 +136,7 @@ AddRouteOfRow(TupleTableSlot *slot, void *arg)
 {
 	MemoryContext old;
 
-	/* of finished jobs alone: see FindRetired() */
+	/* only finished jobs point to it: see FindRetired() */
 	if (!SlotIsNull(slot, ROUTE_REMOVABLE_ON))
 		return;
 	old = MemoryContextSwitchTo(routes_context);
@@ -179,7 +179,7 @@ FindById(int32 route_id)
 typedef struct FindState
 {
 	int32		route_id;
-	TaskqRoute *route; /* NULL: not found yet */
+	TaskqRoute *route; /* NULL until found */
 } FindState;
 
 static void
@@ -196,7 +196,7 @@ FindInRow(TupleTableSlot *slot, void *arg)
 	MemoryContextSwitchTo(old);
 }
 
-/* One that only finished jobs point at, which are seldom asked about. */
+/* Find a route to which only finished jobs point.  Such routes are seldom looked up. */
 static const TaskqRoute *
 FindRetired(int32 route_id)
 {
@@ -215,7 +215,7 @@ RouteById(int32 route_id)
 	route = FindById(route_id);
 	if (route == NULL)
 	{
-		/* a job may be seen before the news of its new route */
+		/* a job may be seen before the invalidation of its new route arrives */
 		routes_version = 0;
 		LoadRoutes();
 		route = FindById(route_id);
@@ -236,7 +236,7 @@ RouteCount(void)
 	return n_routes;
 }
 
-/* One of the RouteCount() routes; no other look-up may come in between. */
+/* Return one of the RouteCount() routes.  There must be no other look-up in between. */
 const TaskqRoute *
 RouteAt(int i)
 {
@@ -262,8 +262,8 @@ FindByKey(int32 queue_id, const char *task_type, ArrayType *capabilities, const 
 }
 
 /*
- * Routes are looked at by everybody, so there are not too many, and no role has
- * more than its share of them.
+ * Check that there are not too many routes, because each claim looks at them, and
+ * that no role has more than its share of them.
  */
 static void
 CheckCount(Oid role)
@@ -291,8 +291,9 @@ CheckCount(Oid role)
 }
 
 /*
- * Have our own new route without reading all of them anew, which would cost the
- * square of what a transaction makes.  If it is rolled back, they are read anew.
+ * Add our own new route to the routes in memory, without reading all of them again.
+ * Reading them again for each new route would take quadratic time in a transaction
+ * that creates many.  If the transaction is rolled back, they are read again.
  */
 static void
 KeepMade(int32 route_id, int32 queue_id, const char *task_type, ArrayType *capabilities, const char *min_version, Oid role)
@@ -312,7 +313,7 @@ KeepMade(int32 route_id, int32 queue_id, const char *task_type, ArrayType *capab
 	MemoryContextSwitchTo(old);
 }
 
-/* Make a route; the caller's transaction does, and may yet roll it back. */
+/* Create a route in the caller's transaction, which may still be rolled back. */
 static int32
 MakeRoute(int32 queue_id, const char *task_type, ArrayType *capabilities, const char *min_version, Oid role)
 {
@@ -335,10 +336,10 @@ MakeRoute(int32 queue_id, const char *task_type, ArrayType *capabilities, const 
 	OwnerLeaveSpi(&scope);
 	CatalogChanged(REL_ROUTES);
 
-	/* the queue may have been dropped while we waited for the table */
+	/* the queue may have been dropped while we waited for the lock on the table */
 	QueueById(queue_id);
 
-	/* if nothing has changed but by us */
+	/* if we have made the only change */
 	if (routes_version == before && CatalogVersion() == before + 1)
 	{
 		KeepMade(route_id, queue_id, task_type, capabilities, min_version, role);
@@ -347,7 +348,10 @@ MakeRoute(int32 queue_id, const char *task_type, ArrayType *capabilities, const 
 	return route_id;
 }
 
-/* The route for a new job.  "capabilities" are normalized, min_version may be empty. */
+/*
+ * Find or create the route for a new job.  "capabilities" are normalized, and
+ * min_version may be empty.
+ */
 int32
 RouteFindOrMake(int32 queue_id, const char *task_type, ArrayType *capabilities, const char *min_version)
 {
@@ -356,7 +360,10 @@ RouteFindOrMake(int32 queue_id, const char *task_type, ArrayType *capabilities, 
 	return route_id != 0 ? route_id : MakeRoute(queue_id, task_type, capabilities, min_version, GetUserId());
 }
 
-/* The route for a finished job that is put back: its own, or another one like it. */
+/*
+ * Return the route for a finished job that is put back.  This is its own route, or
+ * if that is being retired, another one with the same key.
+ */
 int32
 RouteForPutBack(int32 route_id)
 {

@@ -1,7 +1,7 @@
 /*
  * route.h
- *	  Routes: (queue, task type, required capabilities, least version of the
- *	  handler), which jobs point at.
+ *	  Routes: (queue, task type, required capabilities, min_version).  Each job
+ *	  points to a route.
  */
 #ifndef TASKQ_ROUTE_H
 #define TASKQ_ROUTE_H
@@ -16,14 +16,14 @@ typedef struct TaskqRoute
 	int32	   queue_id;
 	char	   queue[TASKQ_NAME_MAX + 1];
 	char	   task_type[TASKQ_NAME_MAX + 1];
-	ArrayType *capabilities;					/* normalized; empty rather than NULL */
-	char	   min_version[TASKQ_NAME_MAX + 1]; /* empty: any */
-	Oid		   made_by;							/* InvalidOid: nobody in particular */
-	bool	   retiring;						/* no new job is to point at it */
-	int		   next;							/* with the same hash key, or -1 */
+	ArrayType *capabilities;					/* normalized; never NULL, but may be empty */
+	char	   min_version[TASKQ_NAME_MAX + 1]; /* empty means any */
+	Oid		   made_by;							/* the creator, or InvalidOid */
+	bool	   retiring;						/* no new job may point to it */
+	int		   next;							/* next route with the same hash key, or -1 */
 } TaskqRoute;
 
-/* Valid until the next look-up of a route. */
+/* Results are valid until the next look-up of a route. */
 extern const TaskqRoute *RouteById(int32 route_id);
 extern int				 RouteCount(void);
 extern const TaskqRoute *RouteAt(int i);

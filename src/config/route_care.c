@@ -1,25 +1,29 @@
 /*
  * route_care.c
- *	  Removing routes that nothing uses any more.  Called by the scheduler.
+ *	  Removing routes that are not used any more.  Called by the scheduler.
  *
- * No job may ever point at a route that is not there, and an enqueue locks none:
- * it takes the route's id from what its process has read of the table, and the
- * job may be seen an hour later.  So a route goes in steps, each committed before
- * the next one begins:
+ * A job must never point to a route that does not exist.  But an enqueue does not
+ * lock routes.  It takes the route's ID from what its process has read of the
+ * table, and its job may become visible an hour later.  So a route is removed in
+ * steps, and each step is committed before the next one begins:
  *
- * 1. Without a live job for taskq.route_idle, it is marked (retired_at).  From then
- *    on whoever needs such a route makes another row of the same key, which is
- *    nothing new; workers still look at it.
- * 2. All transactions end that may have read it before: those with an id or a
- *    snapshot from then.
- * 3. If a job points at it now, the mark is taken back.  Else nobody looks at it
- *    any more; but finished jobs point at it, so the row stays until the last leaf
- *    of the history that there is has been dropped (removable_on).  A finished job
- *    that is put back meanwhile is given another route.
+ * 1. If the route had no live job for taskq.route_idle, it is marked (retired_at).
+ * From then on, an enqueue that needs such a route creates another row with the
+ * same key, which is allowed anyway.  Workers still use the marked route.
+ *
+ * 2. Wait until all transactions have ended that may have read the route without
+ * the mark.  These are the transactions that had an ID or a snapshot at that time.
+ *
+ * 3. If a job points to the route now, the mark is removed.  Otherwise the route is
+ * retired: workers do not use it any more.  Finished jobs may still point to it, so
+ * the row stays until the last leaf of the history that exists now has been dropped
+ * (removable_on).  A finished job that is put back in the meantime is given another
+ * route.
+ *
  * 4. Then the row is deleted.
  *
- * Marks that no scheduler remembers, because it has ended or the database was
- * restored, are taken back.
+ * A mark that no scheduler remembers, because the scheduler has ended or the
+ * database was restored, is removed.
  */
 #include "taskq.h"
 
@@ -46,21 +50,21 @@
 #include "store/store.h"
 
 #define CARE_EVERY USECS_PER_MINUTE
-#define MAX_RETIRING 1000 /* at a time */
+#define MAX_RETIRING 1000 /* routes that are retired at the same time */
 
-/* A route that had no live job when it was looked at, and since when. */
+/* A route without a live job, and since when it has had none. */
 typedef struct Idle
 {
 	int32		route_id; /* hash key */
 	TimestampTz since;
-	uint32		look; /* the last that saw it so */
+	uint32		look; /* number of the last look that found it idle */
 } Idle;
 
 typedef enum Stage
 {
 	STAGE_NONE,
-	STAGE_MARKED, /* and committed, when we look again */
-	STAGE_WAITING /* for transactions from before */
+	STAGE_MARKED, /* the marks are committed when the next step begins */
+	STAGE_WAITING /* waiting for older transactions */
 } Stage;
 
 static Stage		 stage = STAGE_NONE;
@@ -70,10 +74,10 @@ static TransactionId begun_before; /* transactions that may have read the routes
 static HTAB			*idle = NULL;
 static uint32		 looks = 0;
 static bool			 old_marks_are_gone = false;
-static TimestampTz	 next_care = 0; /* not before, but for a step that is under way */
-static TimestampTz	 next_idle = 0; /* if nobody uses any, the next one has been idle for long enough */
+static TimestampTz	 next_care = 0; /* no care before this time, unless a step is in progress */
+static TimestampTz	 next_idle = 0; /* when the next route will have been idle for long enough, if none is used */
 
-/* Run a statement on routes, mostly on those of the array $1. */
+/* Run a statement that changes routes, mostly those in the array $1. */
 static int
 ChangeRoutes(const char *sql, const int32 *ids, int n)
 {
@@ -92,12 +96,18 @@ ChangeRoutes(const char *sql, const int32 *ids, int n)
 	return changed;
 }
 
-/* The live jobs' condition: each gate that a live job may have has its index. */
+/*
+ * True if a route has a live job.  There is an index for each gate that a live job
+ * may have.
+ */
 #define HAS_JOB                                                                         \
 	"(EXISTS (SELECT FROM taskq.jobs j WHERE j.route_id = r.route_id AND j.gate = 'o')" \
 	" OR r.route_id IN (SELECT j.route_id FROM taskq.jobs j WHERE j.gate = 'r'))"
 
-/* Take back marks of a scheduler before us, and what a restore has brought jobs for. */
+/*
+ * Remove marks of an earlier scheduler, and marks of retired routes for which a
+ * restore has brought live jobs.
+ */
 static void
 TakeBackOldMarks(void)
 {
@@ -107,7 +117,7 @@ TakeBackOldMarks(void)
 	old_marks_are_gone = true;
 }
 
-/* Delete the rows that no finished job can point at. */
+/* Delete the rows to which no finished job can point any more. */
 static void
 DeleteRemovable(void)
 {
@@ -119,7 +129,7 @@ DeleteRemovable(void)
 						NULL, 0);
 }
 
-/* Has the route a job that waits, or runs in a background worker? */
+/* Does the route have a job that waits, or that runs in a background worker? */
 static bool
 HasWaiting(Store *jobs, int32 route_id, Snapshot snapshot)
 {
@@ -129,7 +139,10 @@ HasWaiting(Store *jobs, int32 route_id, Snapshot snapshot)
 	return StoreFind(jobs, CatalogRel(REL_JOBS_OPEN), 1, &key, snapshot);
 }
 
-/* Note that a route has no waiting job; has it had none for long enough? */
+/*
+ * Record that a route has no waiting job.  Returns whether it has had none for long
+ * enough.
+ */
 static bool
 IsIdle(int32 route_id)
 {
@@ -145,7 +158,7 @@ IsIdle(int32 route_id)
 	return false;
 }
 
-/* Forget those that were used, or are gone. */
+/* Forget routes that were used or do not exist any more. */
 static void
 ForgetUsed(void)
 {
@@ -188,7 +201,7 @@ FindIdle(void)
 	ForgetUsed();
 }
 
-/* Have all transactions ended that may have read the routes without our mark? */
+/* Have all transactions ended that may have read the routes without our marks? */
 static bool
 NobodyIsFromBefore(void)
 {
@@ -199,7 +212,7 @@ NobodyIsFromBefore(void)
 	return TransactionIdFollowsOrEquals(oldest, begun_before);
 }
 
-/* What has found no job is retired for good. */
+/* Remove the marks of routes to which a job points now, and retire the others. */
 static void
 Retire(void)
 {
@@ -214,7 +227,10 @@ Retire(void)
 						retiring, n_retiring);
 }
 
-/* When the next step is due.  "Used": routes may have come, or jobs of them ended. */
+/*
+ * Return when the next step is due.  "used" says whether routes may have been
+ * created or jobs of them may have ended.
+ */
 TimestampTz
 RouteCareDue(bool used)
 {
@@ -223,13 +239,13 @@ RouteCareDue(bool used)
 	return used ? next_care : Max(next_care, next_idle);
 }
 
-/* One step. */
+/* Take the next step. */
 void
 RouteCare(void)
 {
 	int marked = 0;
 
-	/* somebody who drops a queue has it, and is not waited for */
+	/* do not wait for a transaction that drops a queue, which holds the lock */
 	next_care = next_idle = ClockNow() + USECS_PER_SEC;
 	if (!ConditionalLockRelationOid(CatalogRel(REL_ROUTES), RowExclusiveLock))
 		return;

@@ -8,7 +8,8 @@
  * (probe.c).  If there are more databases than slots for schedulers, they take
  * turns (turns.c).  The launcher looks again when CREATE EXTENSION or the end of
  * DDL requests it (TaskqDatabase.probe), when a scheduler has ended, and when there
- * is a new database (known.c).
+ * is a new database (known.c).  While a database has no scheduler, the launcher
+ * watches the clocks for its leases (watch.c).
  */
 #include "taskq.h"
 
@@ -29,6 +30,7 @@
 #include "process/turns.h"
 #include "shared/blame.h"
 #include "shared/shmem.h"
+#include "shared/watch.h"
 
 PGDLLEXPORT void taskq_launcher_main(Datum arg);
 
@@ -109,8 +111,9 @@ taskq_launcher_main(Datum arg)
 		}
 		pgstat_report_activity(STATE_IDLE, NULL);
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 ClockMillisecondsUntil(again, LIST_EVERY),
+						 WatchOthersSleep(ClockMillisecondsUntil(again, LIST_EVERY)),
 						 WaitEvent_compat(&event, "TaskqLauncherMain"));
 		ResetLatch(MyLatch);
+		WatchOthersNote();
 	}
 }

@@ -46,13 +46,13 @@ DefinitionsMatch(void)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("taskq's SQL definitions in database \"%s\" are older than its library, so its jobs wait",
 						get_database_name(MyDatabaseId)),
-				 errhint("Run ALTER EXTENSION taskq UPDATE there.")));
+				 errhint("%s", CatalogDefinitionsHint())));
 	if (definitions == DEFINITIONS_NEWER && said != definitions)
 		ereport(WARNING,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("taskq's SQL definitions in database \"%s\" are newer than its library, so its jobs wait",
 						get_database_name(MyDatabaseId)),
-				 errhint("Restart the server to load the library that was installed with them.")));
+				 errhint("%s", CatalogDefinitionsHint())));
 	said = definitions;
 	return definitions == DEFINITIONS_MATCH;
 }

@@ -42,7 +42,6 @@ PGDLLEXPORT void taskq_scheduler_main(Datum arg);
 #define PAUSE_FACTOR 10				   /* the pause is this many times the duration of the last round */
 #define LOOK_AT_LEAST (60 * 1000)	   /* ms; a round with nothing due needs no transaction */
 #define LOCK_PATIENCE "2s"			   /* long enough for the server to cancel autovacuum */
-#define WATCH_EVERY 250				   /* ms between two checks of the clocks, while there are leases */
 #define IDLE_PATIENCE USECS_PER_MINUTE /* time before an idle scheduler gives up its slot */
 
 static TaskqDatabase *db;

@@ -138,6 +138,8 @@ DescribeError(const Run *run, AttemptFailure *failure)
 			failure->error_type = error->datatype_name;
 		failure->error_code = error->constraint_name;
 	}
+	if (error->sqlerrcode == ERRCODE_INVALID_TRANSACTION_TERMINATION && !run->form.stepwise && error->hint == NULL)
+		failure->hint = "Only a procedure can be a handler that commits: CREATE PROCEDURE, and register that.";
 	if (error->sqlerrcode == ERRCODE_OUT_OF_MEMORY && run->has_memory_limit)
 	{
 		failure->message = psprintf("the job needed more memory than taskq.job_memory_limit, %s",
@@ -161,22 +163,45 @@ DescribeTimeout(const Run *run, AttemptFailure *failure)
 		failure->error_code = run->error->constraint_name;
 }
 
-/* Count a failure that is caused by the database's setup, and pause the task type after several in a row, unless they are of one tenant. */
-static void
-NoteSetupFailure(const Run *run, const AttemptFailure *failure)
+/*
+ * Count a failure that is caused by the database's setup.  Return whether enough
+ * different jobs in a row have failed so, and not all of one tenant.
+ */
+static bool
+CountSetupFailure(const Run *run)
 {
 	const struct varlena *tenant = run->job.tenant_id;
 
-	if (run->is_given)
-		return;
-	if (run->on_trial)
-	{
-		/* For a procedure, CommitClaim() has recorded the trial as failed already. */
-		if (!run->form.stepwise)
-			TrialFailed(run->task_type);
-		return;
-	}
-	if (StatsCountSetupFailure(run->task_type, run->job.job_id, tenant == NULL ? NULL : text_to_cstring((const text *) tenant)) &&
+	return StatsCountSetupFailure(run->task_type, run->job.job_id,
+								  tenant == NULL ? NULL : text_to_cstring((const text *) tenant));
+}
+
+/*
+ * Has a trial of the task type failed with this run?  It has, if the failure is the
+ * one for which the type is paused, or if there are as many others as would pause it.
+ * Another failure may be caused by the payload, and is the job's own, as it would be
+ * without a pause: the payloads of one tenant do not prolong a pause for all.  The
+ * trial of a procedure has failed already, as CommitClaim() has recorded.
+ */
+static bool
+FailsTrial(const Run *run, const AttemptFailure *failure)
+{
+	const TaskqHandler *handler = HandlerFind(run->task_type);
+
+	if (!run->on_trial || !failure->of_setup)
+		return false;
+	if (run->form.stepwise)
+		return true;
+	if (handler != NULL && handler->paused_because != NULL && strcmp(handler->paused_because, failure->message) == 0)
+		return true;
+	return CountSetupFailure(run);
+}
+
+/* Pause the task type after several failures that are caused by the database's setup. */
+static void
+NoteSetupFailure(const Run *run, const AttemptFailure *failure)
+{
+	if (CountSetupFailure(run) &&
 		PauseForSetup(run->task_type, failure->message))
 		ereport(WARNING,
 				(errcode(run->error->sqlerrcode),
@@ -196,6 +221,7 @@ FailRun(Run *run, OwnerScope *scope)
 	ErrorData	  *error = run->error;
 	bool		   retryable;
 	int64		   retry_in;
+	bool		   fails_trial;
 	AttemptFailure failure = { 0 };
 
 	if (run->timed_out)
@@ -207,11 +233,15 @@ FailRun(Run *run, OwnerScope *scope)
 	OwnerLeave(scope);
 	RetryFunctionAsk(&run->job, &failure, &retryable, &retry_in);
 	OwnerEnter(scope);
+	fails_trial = FailsTrial(run, &failure);
+
 	/* A failed trial does not cost the job an attempt. */
-	if (run->on_trial && failure.of_setup)
+	if (fails_trial)
 		run->job.max_attempts++;
 	SettleFailed(&run->jobs, &run->job, OUTCOME_FAILED, &failure, retryable, retry_in);
-	if (failure.of_setup)
+	if (fails_trial && !run->form.stepwise)
+		TrialFailed(run->task_type);
+	if (failure.of_setup && !run->on_trial && !run->is_given)
 		NoteSetupFailure(run, &failure);
 }
 

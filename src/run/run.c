@@ -79,7 +79,8 @@ CheckSessionUser(void)
 				 errmsg("jobs can be run by hand only as the session user"),
 				 errdetail("The session user is \"%s\", the current user \"%s\".",
 						   GetUserNameFromId(GetSessionUserId(), true), GetUserNameFromId(GetUserId(), true)),
-				 errhint("Connect as the handler's role.")));
+				 errhint("Connect as the handler's role, or, as a superuser, run SET SESSION AUTHORIZATION %s.",
+						 quote_identifier(GetUserNameFromId(GetUserId(), true)))));
 }
 
 static void

@@ -220,7 +220,7 @@ taskq_discard_job(PG_FUNCTION_ARGS)
 	else if (job.state == JOB_DISCARDED)
 		changed = false;
 	else
-		RefuseTransition(&job, "discarded", NULL);
+		RefuseTransition(&job, "discarded", "The job has ended already, and nothing of it will run.");
 	StoreClose(&jobs, true);
 	OwnerLeave(&scope);
 	PG_RETURN_BOOL(changed);

@@ -238,7 +238,7 @@ ShmemDatabase(Oid dboid, bool make)
 		db->make_room = db->rests = false;
 		db->slots_wanted = 0;
 		db->n_shifts = 0;
-		db->watched_at = 0;
+		db->watched.at = 0;
 		db->slot_taken_at = 0;
 		db->helper_pid = 0;
 		db->helper_latch = NULL;

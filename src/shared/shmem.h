@@ -106,6 +106,14 @@ typedef struct TaskqShift
 	int64		  by;		  /* in microseconds; negative if the clock was set back */
 } TaskqShift;
 
+/* What a process saw when it looked at the clocks. */
+typedef struct TaskqClockLook
+{
+	TimestampTz	  at;	  /* the server's clock */
+	int64		  steady; /* the monotonic clock, in microseconds */
+	TransactionId xid;	  /* the next transaction id */
+} TaskqClockLook;
+
 #define MAX_SHIFTS 16
 
 typedef struct TaskqDatabase
@@ -147,10 +155,12 @@ typedef struct TaskqDatabase
 	int				 n_shifts;
 	TaskqShift		 shifts[MAX_SHIFTS];
 
-	/* For watch.c only: when the scheduler looked at the clocks, and what it saw. */
-	TimestampTz	  watched_at;
-	int64		  watched_steady;
-	TransactionId watched_xid;
+	/*
+	 * For watch.c only: the last look at the clocks, by the scheduler, or by the
+	 * launcher while there is no scheduler.  The launcher holds TaskqShared.lock, and
+	 * the scheduler looks for the first time after it has set scheduler_pid.
+	 */
+	TaskqClockLook watched;
 
 	pg_atomic_uint32 signalled;					   /* the scheduler must look for work */
 	pg_atomic_uint32 may_grow;					   /* 0 if the scheduler could not start more workers */

@@ -175,7 +175,7 @@ StatsRestore(const StatsEntry *saved)
 	entry->numbers = saved->numbers;
 }
 
-/* Begin anew with a task type of this database, or with all if it is NULL. */
+/* Reset the statistics of a task type of this database, or of all if it is NULL. */
 void
 StatsReset(const char *task_type)
 {

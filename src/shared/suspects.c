@@ -97,7 +97,7 @@ SuspectsStart(void)
 	SuspectsAwait(ClockNow() + START_PATIENCE);
 }
 
-/* Remove a suspect.  The time of the others begins anew. */
+/* Remove a suspect.  The time of the others starts again. */
 static void
 RemoveSuspect(int i)
 {

@@ -10,6 +10,10 @@
  * move: exactly by the time that was lost, so leases still end on a machine that is
  * always late.
  *
+ * A database whose scheduler rests, or lacks a slot, has leases all the same.  The
+ * launcher watches the clocks for it, and no scheduler is started before the launcher
+ * has noted a pause.
+ *
  * Only leases from before the pause are moved.  The xmin of a row says when its
  * lease was extended last.
  */
@@ -20,6 +24,7 @@
 #include "portability/instr_time.h"
 
 #include "base/clock.h"
+#include "base/guc.h"
 #include "shared/shmem.h"
 #include "shared/watch.h"
 
@@ -27,66 +32,106 @@
 #define NEWS (5 * USECS_PER_SEC) /* a shorter delay is usual on a busy machine, and is not logged */
 #define REMEMBERED USECS_PER_DAY /* a live worker extends its lease within this time */
 
-static TaskqDatabase *db = NULL;
-static int64		  allowed = 0; /* the time that may pass until the next look */
+static TaskqDatabase *db = NULL;			  /* the scheduler's */
+static TaskqClockLook others = { 0 };		  /* the launcher's last look */
+static int64		  allowed = PG_INT64_MAX; /* the time that may pass until the next look */
 
-/* The monotonic clock, in microseconds. */
-static int64
-SteadyNow(void)
+/* Time that was lost, in microseconds; 0 where none was. */
+typedef struct Lost
 {
-	instr_time now;
+	int64 late;	 /* a sleep took so much longer */
+	int64 apart; /* the clocks went apart by so much */
+} Lost;
+
+static TaskqClockLook
+LookAtClocks(void)
+{
+	TaskqClockLook look;
+	instr_time	   now;
 
 	INSTR_TIME_SET_CURRENT(now);
-	return (int64) INSTR_TIME_GET_MICROSEC(now);
+	look.at = ClockNow();
+	look.steady = (int64) INSTR_TIME_GET_MICROSEC(now);
+	look.xid = ReadNextTransactionId();
+	return look;
 }
 
-/* Note that leases which were valid at "from" move by "by" microseconds. */
-static void
-AddShift(TimestampTz from, int64 by)
+/* Return what was lost between two looks. */
+static Lost
+Compare(const TaskqClockLook *last, const TaskqClockLook *now)
 {
-	TaskqShift *shifts = db->shifts;
+	int64 elapsed = now->steady - last->steady;
+	Lost  lost = {
+		 .late = allowed == PG_INT64_MAX ? 0 : elapsed - allowed,
+		 .apart = now->at - last->at - elapsed,
+	};
+
+	if (lost.late < TOLERANCE)
+		lost.late = 0;
+	if (lost.apart < TOLERANCE && lost.apart > -TOLERANCE)
+		lost.apart = 0;
+	return lost;
+}
+
+/* Note that leases which were valid at the last look move.  The caller holds TaskqShared.lock. */
+static void
+AddShift(TaskqDatabase *database, const TaskqClockLook *last, const TaskqClockLook *now, int64 by)
+{
+	TaskqShift *shifts = database->shifts;
 	int			first = 0;
 
-	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
-	while (first < db->n_shifts && ClockHasPassed(shifts[first].at, REMEMBERED))
+	while (first < database->n_shifts && ClockHasPassed(shifts[first].at, REMEMBERED))
 		first++;
-	db->n_shifts -= first;
-	memmove(shifts, shifts + first, sizeof(TaskqShift) * db->n_shifts);
-	if (db->n_shifts == MAX_SHIFTS)
+	database->n_shifts -= first;
+	memmove(shifts, shifts + first, sizeof(TaskqShift) * database->n_shifts);
+	if (database->n_shifts == MAX_SHIFTS)
 	{
 		/* Merge the two oldest.  Leases extended between them move by too much. */
 		shifts[1].by += shifts[0].by;
 		shifts[1].from = Min(shifts[0].from, shifts[1].from);
 		shifts[1].xid_before = shifts[1].xid;
-		db->n_shifts--;
-		memmove(shifts, shifts + 1, sizeof(TaskqShift) * db->n_shifts);
+		database->n_shifts--;
+		memmove(shifts, shifts + 1, sizeof(TaskqShift) * database->n_shifts);
 	}
-	shifts[db->n_shifts] = (TaskqShift){
-		.xid_before = db->watched_xid,
-		.xid = ReadNextTransactionId(),
-		.from = from,
-		.at = ClockNow(),
+	shifts[database->n_shifts] = (TaskqShift){
+		.xid_before = last->xid,
+		.xid = now->xid,
+		.from = last->at,
+		.at = now->at,
 		.by = by,
 	};
-	db->n_shifts++;
-	LWLockRelease(&taskq_shared->lock);
+	database->n_shifts++;
+}
+
+/* The caller holds TaskqShared.lock. */
+static void
+MoveLeases(TaskqDatabase *database, const TaskqClockLook *last, const TaskqClockLook *now, Lost lost)
+{
+	if (lost.late != 0)
+		AddShift(database, last, now, lost.late);
+	if (lost.apart != 0)
+		AddShift(database, last, now, lost.apart);
+}
+
+static void
+ReportLost(int64 by)
+{
+	if (by == 0)
+		return;
 	ereport(by >= NEWS || by <= -NEWS ? LOG : DEBUG1,
 			(errmsg("taskq has lost %.1f s: leases are moved by that", by / 1000000.0),
 			 errdetail("The machine stood still or was late, or its clock was set.")));
 }
 
-/* Begin to watch.  An earlier scheduler may have left its last look. */
+/* the scheduler -------------------------------------------------------------- */
+
+/* Begin to watch.  An earlier scheduler, or the launcher, may have left its last look. */
 void
 WatchBegin(TaskqDatabase *database)
 {
 	db = database;
-	if (db->watched_at == 0)
-	{
-		db->watched_at = ClockNow();
-		db->watched_steady = SteadyNow();
-		db->watched_xid = ReadNextTransactionId();
-	}
-	allowed = PG_INT64_MAX;
+	if (db->watched.at == 0)
+		db->watched = LookAtClocks();
 	(void) WatchNote();
 }
 
@@ -104,26 +149,24 @@ WatchSleep(long milliseconds)
 bool
 WatchNote(void)
 {
-	TimestampTz from;
-	int64		elapsed;
-	int64		apart;
-	int64		late;
+	TaskqClockLook now;
+	Lost		   lost;
 
 	if (db == NULL)
 		return false;
-	from = db->watched_at;
-	elapsed = SteadyNow() - db->watched_steady;
-	apart = ClockNow() - from - elapsed;
-	late = allowed == PG_INT64_MAX ? 0 : elapsed - allowed;
-	db->watched_at = ClockNow();
-	db->watched_steady = SteadyNow();
+	now = LookAtClocks();
+	lost = Compare(&db->watched, &now);
 	allowed = 0;
-	if (late >= TOLERANCE)
-		AddShift(from, late);
-	if (apart >= TOLERANCE || apart <= -TOLERANCE)
-		AddShift(from, apart);
-	db->watched_xid = ReadNextTransactionId();
-	return late >= TOLERANCE || apart >= TOLERANCE || apart <= -TOLERANCE;
+	if (lost.late != 0 || lost.apart != 0)
+	{
+		LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
+		MoveLeases(db, &db->watched, &now, lost);
+		LWLockRelease(&taskq_shared->lock);
+		ReportLost(lost.late);
+		ReportLost(lost.apart);
+	}
+	db->watched = now;
+	return lost.late != 0 || lost.apart != 0;
 }
 
 /* Return the time, after noting what was lost until now. */
@@ -135,6 +178,78 @@ WatchNow(void)
 	(void) WatchNote();
 	return now;
 }
+
+/* the launcher --------------------------------------------------------------- */
+
+/*
+ * Note the time that was lost since the last call, for each database that has no
+ * scheduler.  Its scheduler may have looked later than we have.
+ */
+void
+WatchOthersNote(void)
+{
+	TaskqClockLook now = LookAtClocks();
+	Lost		   found = { 0 };
+
+	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < taskq_shared->n_databases; i++)
+	{
+		TaskqDatabase *database = &taskq_databases[i];
+		TaskqClockLook last = database->watched;
+		Lost		   lost;
+
+		if (!OidIsValid(database->dboid) || database->scheduler_pid != 0)
+			continue;
+		database->watched = now;
+		if (last.at == 0)
+			continue;
+		if (last.steady < others.steady)
+			last = others;
+		lost = Compare(&last, &now);
+		MoveLeases(database, &last, &now, lost);
+		if (lost.late != 0 || lost.apart != 0)
+			found = lost;
+	}
+	LWLockRelease(&taskq_shared->lock);
+	others = now;
+	allowed = 0;
+	ReportLost(found.late);
+	ReportLost(found.apart);
+}
+
+/* Are there leases in a database whose scheduler rests or lacks a slot? */
+static bool
+OthersHaveLeases(void)
+{
+	bool found = false;
+
+	if (!taskq_enabled)
+		return false;
+	LWLockAcquire(&taskq_shared->lock, LW_SHARED);
+	for (int i = 0; i < taskq_shared->n_databases && !found; i++)
+	{
+		TaskqDatabase *database = &taskq_databases[i];
+
+		found = OidIsValid(database->dboid) && database->scheduler_pid == 0 &&
+				(database->rests || database->waits_since != 0) &&
+				pg_atomic_read_u64(&database->next_lease) < (uint64) DT_NOEND;
+	}
+	LWLockRelease(&taskq_shared->lock);
+	return found;
+}
+
+/* Note that the launcher is going to sleep; return for how long it may. */
+long
+WatchOthersSleep(long milliseconds)
+{
+	WatchOthersNote();
+	if (milliseconds > WATCH_EVERY && OthersHaveLeases())
+		milliseconds = WATCH_EVERY;
+	allowed = (int64) milliseconds * 1000;
+	return milliseconds;
+}
+
+/* leases --------------------------------------------------------------------- */
 
 /*
  * Must a lease be moved?  The transaction id says whether it was extended before or

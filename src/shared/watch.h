@@ -12,10 +12,14 @@
 
 #include "shared/shmem.h"
 
+#define WATCH_EVERY 250 /* ms between two looks at the clocks, while there are leases */
+
 extern void		   WatchBegin(TaskqDatabase *database);
 extern bool		   WatchSleep(long milliseconds);
 extern bool		   WatchNote(void);
 extern TimestampTz WatchNow(void);
+extern long		   WatchOthersSleep(long milliseconds);
+extern void		   WatchOthersNote(void);
 extern TimestampTz WatchLease(TimestampTz expires_at, TupleTableSlot *row);
 
 #endif /* TASKQ_WATCH_H */

@@ -1,13 +1,14 @@
 /*
  * catalog.c
- *	  Where taskq's own tables are, and when what was read from them is stale.
+ *	  Finding taskq's own tables, and knowing when what was read from them is
+ *	  outdated.
  *
- * Queues, handlers, routes, pools and workers are read whole and kept in each
- * process.  A change says so twice: by a relcache invalidation, which reaches
- * this transaction, every later one and servers without preload; and by a
- * counter in shared memory that the commit callback raises (wake.c), because a
- * worker may look at any moment and must not wait for the next invalidation that
- * it happens to process.
+ * Each process reads queues, handlers, routes, pools and workers completely and
+ * keeps them in memory.  A change of them is announced in two ways.  A relcache
+ * invalidation reaches this transaction, later ones, and sessions of servers
+ * without preload.  And the commit callback increments a counter in shared memory
+ * (wake.c), because a worker may look at any time, before it happens to process the
+ * invalidation.
  */
 #include "taskq.h"
 
@@ -43,11 +44,11 @@
 #include "store/find_index.h"
 #include "store/kit.h"
 
-/* The names of tables, indexes and sequences, and what an index must be. */
+/* Names of tables, indexes and sequences, and the definitions of the indexes. */
 static const struct
 {
 	const char *name;
-	TaskqRel	table; /* of an index */
+	TaskqRel	table; /* the table of an index */
 	IndexWanted index;
 } rels[TASKQ_RELS] = {
 	[REL_JOBS] = { "jobs" },
@@ -78,22 +79,26 @@ static const struct
 };
 
 static bool		   catalog_valid = false;
-static bool		   rels_valid = false; /* and where the tables and indexes are */
+static bool		   rels_valid = false; /* likewise for rel_oids */
 static bool		   catalog_loading = false;
 static Oid		   extension_oid;
 static Oid		   schema_oid;
 static Oid		   owner_oid;
 static Oid		   rel_oids[TASKQ_RELS];
-static bool		   columns_checked[TASKQ_RELS]; /* since the tables were found */
-static bool		   newer;						/* the extension's version is beyond ours */
-static Definitions definitions;					/* of its tables */
+static bool		   columns_checked[TASKQ_RELS]; /* since rel_oids were found */
+static bool		   newer;						/* the extension's version is newer than the library's */
+static bool		   same_version;				/* the extension's version is the library's */
+static Definitions definitions;					/* version of the tables */
 
-/* Raised by invalidations; everything that was read under another is stale. */
+/*
+ * Incremented by invalidations.  Everything that was read under an older version is
+ * outdated.
+ */
 static uint64 catalog_version = 1;
-static uint64 registry_version = 1; /* the same, but for new routes */
-static uint64 workers_version = 1;	/* the same for registrations of external workers */
+static uint64 registry_version = 1; /* the same, but not for new routes */
+static uint64 workers_version = 1;	/* the same, only for registrations of external workers */
 static uint64 shared_version_seen = 0;
-static bool	  superusers_seen = false; /* the setting that handlers were judged by */
+static bool	  superusers_seen = false; /* the setting when handlers were read */
 
 static void
 Outdate(void)
@@ -122,20 +127,26 @@ InvalidateByRelation(Datum arg, Oid relid)
 	if (relid == rel_oids[REL_WORKERS])
 		workers_version++;
 
-	/* it may have been swapped for another: an index by REINDEX CONCURRENTLY, say */
+	/* it may have been replaced, for example an index by REINDEX CONCURRENTLY */
 	for (int i = 0; i < TASKQ_RELS && rels_valid; i++)
 		if (relid == rel_oids[i])
 			rels_valid = false;
 }
 
-/* A role, who is a member of it, or the right to connect changed: handlers may have become runnable or not. */
+/*
+ * Called when a role, a membership or a privilege on the database changes.
+ * Handlers may have become runnable, or not runnable any more.
+ */
 static void
 InvalidateByRole(Datum arg, int cacheid, uint32 hashvalue)
 {
 	Outdate();
 }
 
-/* The same of a function; or a script has brought the extension to another version. */
+/*
+ * Called when a function has changed, or when a script may have updated the
+ * extension to another version.
+ */
 static void
 InvalidateByDefinition(Datum arg, int cacheid, uint32 hashvalue)
 {
@@ -155,8 +166,8 @@ CatalogInit(void)
 }
 
 /*
- * The extension's owner, and whether its version is beyond ours; there is no
- * system cache for pg_extension.
+ * Find the extension's owner, and whether its version is newer than the library's.
+ * There is no system cache for pg_extension.
  */
 static Oid
 FindExtensionOwner(Oid extension)
@@ -177,13 +188,17 @@ FindExtensionOwner(Oid extension)
 
 		owner = ((Form_pg_extension) GETSTRUCT(tuple))->extowner;
 		newer = !VersionAtLeast(TASKQ_VERSION, TextDatumGetCString(version));
+		same_version = strcmp(TASKQ_VERSION, TextDatumGetCString(version)) == 0;
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 	return owner;
 }
 
-/* How many columns a relation has; -1 when there is none of this oid.  A table of an older version has fewer. */
+/*
+ * Return how many columns a relation has, or -1 if it does not exist.  A table of
+ * an older version has fewer columns.
+ */
 static int
 CountColumns(Oid relid)
 {
@@ -198,11 +213,11 @@ CountColumns(Oid relid)
 	return columns;
 }
 
-/* Find the extension anew.  A schema that only bears the name is not ours. */
+/* Find the extension.  A schema that only has the extension's name is not used. */
 static bool
 LoadCatalog(void)
 {
-	newer = false;
+	newer = same_version = false;
 	extension_oid = get_extension_oid("taskq", true);
 	if (!OidIsValid(extension_oid))
 		return false;
@@ -214,7 +229,7 @@ LoadCatalog(void)
 	return OidIsValid(owner_oid);
 }
 
-/* Find its tables and their indexes anew. */
+/* Find the tables and their indexes. */
 static void
 LoadRels(void)
 {
@@ -233,11 +248,11 @@ LoadRels(void)
 			rel_oids[i] = IndexFind(&rels[i].index, rels[i].name, rel_oids[rels[i].table]);
 }
 
-/* Is taskq installed in this database?  Needs a transaction. */
+/* Is taskq installed in this database?  A transaction must be in progress. */
 bool
 CatalogInstalled(void)
 {
-	/* an error has cut the last look short */
+	/* an error has interrupted the last look-up */
 	if (catalog_loading)
 		catalog_valid = rels_valid = catalog_loading = false;
 	while (!catalog_valid || !rels_valid)
@@ -246,8 +261,9 @@ CatalogInstalled(void)
 		if (!catalog_valid)
 		{
 			/*
-			 * Only found installations are remembered.  Set before the look: if an
-			 * invalidation comes in meanwhile, look again.
+			 * Only an installation that was found is remembered.  Set the flag
+			 * first, so that an invalidation that arrives during the look-up clears
+			 * it, and the look-up is repeated.
 			 */
 			catalog_valid = true;
 			memset(rel_oids, 0, sizeof(rel_oids));
@@ -265,7 +281,10 @@ CatalogInstalled(void)
 	return true;
 }
 
-/* Are the SQL definitions what this library was made for?  Without taskq they are. */
+/*
+ * Are the SQL definitions of the library's version?  Without taskq,
+ * DEFINITIONS_MATCH is returned.
+ */
 Definitions
 CatalogDefinitions(void)
 {
@@ -276,6 +295,17 @@ bool
 CatalogMatches(void)
 {
 	return CatalogInstalled() && definitions == DEFINITIONS_MATCH;
+}
+
+/* What to do where the SQL definitions are not what this library was made for. */
+const char *
+CatalogDefinitionsHint(void)
+{
+	if (definitions == DEFINITIONS_NEWER)
+		return "Restart the server to load the library that was installed with them.";
+	if (same_version)
+		return "Both are of the same version, so ALTER EXTENSION cannot mend them. Restore the table or column that is missing, or run DROP EXTENSION taskq CASCADE and CREATE EXTENSION taskq, which removes all jobs.";
+	return "Run ALTER EXTENSION taskq UPDATE.";
 }
 
 static void
@@ -289,8 +319,9 @@ RequireInstalled(void)
 }
 
 /*
- * Whoever reads the tables needs them as this library knows them.  What a newer
- * script has made of them, or may have put into them, it cannot know.
+ * Raise an error unless the tables are of the library's version.  The library
+ * cannot know how a newer script has changed the tables, or what it may have stored
+ * in them.
  */
 static void
 RequireTables(void)
@@ -300,16 +331,19 @@ RequireTables(void)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("taskq's SQL definitions are older than its library"),
-				 errhint("Run ALTER EXTENSION taskq UPDATE.")));
+				 errhint("%s", CatalogDefinitionsHint())));
 	if (definitions == DEFINITIONS_NEWER)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("taskq's SQL definitions are newer than its library"),
 				 errdetail("The library is version %s.", TASKQ_VERSION),
-				 errhint("Restart the server to load the library that was installed with them.")));
+				 errhint("%s", CatalogDefinitionsHint())));
 }
 
-/* After a wait: what has become of the extension meanwhile?  An error if it has gone. */
+/*
+ * Check after a wait that the extension still exists and is of the library's
+ * version.  Raises an error otherwise.
+ */
 void
 CatalogRecheck(void)
 {
@@ -338,7 +372,7 @@ CatalogOwner(void)
 	return owner_oid;
 }
 
-/* The row type taskq.job. */
+/* Return the row type taskq.job. */
 Oid
 CatalogJobType(void)
 {
@@ -347,7 +381,7 @@ CatalogJobType(void)
 
 	if (!OidIsValid(type))
 	{
-		/* if that is so because the extension has just been dropped, say this */
+		/* if the extension has just been dropped, report that instead */
 		(void) CatalogSchema();
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -356,7 +390,7 @@ CatalogJobType(void)
 	return type;
 }
 
-/* Has somebody dropped an index without which nothing works? */
+/* Has a required index been dropped? */
 static bool
 IsMissing(TaskqRel rel)
 {
@@ -364,8 +398,8 @@ IsMissing(TaskqRel rel)
 }
 
 /*
- * Where a table or sequence is; or an index, which is asked for when its table
- * has been opened: so long as that is locked the answer holds.
+ * Return the OID of a table, sequence or index.  For an index, call this after its
+ * table has been opened: the answer holds as long as the table is locked.
  */
 Oid
 CatalogRel(TaskqRel rel)
@@ -373,7 +407,7 @@ CatalogRel(TaskqRel rel)
 	RequireTables();
 	if (IsMissing(rel))
 	{
-		/* a new one is announced for the table, but its other name is not */
+		/* creating an index invalidates the table, but renaming one does not */
 		rels_valid = false;
 		RequireTables();
 	}
@@ -386,7 +420,7 @@ CatalogRel(TaskqRel rel)
 	return rel_oids[rel];
 }
 
-/* The same without a word about definitions of another version. */
+/* Like CatalogRel(), but works with SQL definitions of another version, too. */
 Oid
 CatalogRelIfThere(TaskqRel rel)
 {
@@ -394,7 +428,10 @@ CatalogRelIfThere(TaskqRel rel)
 	return rel_oids[rel];
 }
 
-/* The name of an index that is missing, and the statement that makes it if that is asked for; or NULL. */
+/*
+ * Return the name of an index that is missing, or NULL.  If "definition" is not
+ * NULL, it is set to the statement that creates the index.
+ */
 const char *
 CatalogMissingIndex(const char **definition)
 {
@@ -424,9 +461,9 @@ CatalogCheckColumns(TaskqRel rel, Relation opened)
 }
 
 /*
- * Open one of taskq's tables or sequences.  Whoever has to wait for the lock may
- * find that it has been dropped meanwhile, with the extension, which is said as at
- * any other time; or that there is another one, by which one goes then.
+ * Open one of taskq's tables or sequences.  During a wait for the lock, the
+ * extension may be dropped, and the table with it.  Then the usual error is raised.
+ * If the extension was created again, the new table is opened.
  */
 Relation
 CatalogOpen(TaskqRel rel, LOCKMODE mode)
@@ -436,10 +473,10 @@ CatalogOpen(TaskqRel rel, LOCKMODE mode)
 		Oid		 relid = CatalogRel(rel);
 		Relation opened = try_relation_open(relid, mode);
 
-		/* the lock came with the news of what others have done */
+		/* invalidations were processed when the lock was acquired */
 		if (opened != NULL && CatalogRel(rel) == relid)
 		{
-			/* any change of the table invalidates it, and then it is found again */
+			/* any change of the table invalidates rel_oids, and then this is reset */
 			if (!columns_checked[rel])
 				CatalogCheckColumns(rel, opened);
 			columns_checked[rel] = true;
@@ -454,7 +491,10 @@ CatalogOpen(TaskqRel rel, LOCKMODE mode)
 	}
 }
 
-/* What was read under another version than this must be read again. */
+/*
+ * Return the version of the catalog.  What was read under another version must be
+ * read again.
+ */
 uint64
 CatalogVersion(void)
 {
@@ -469,7 +509,10 @@ CatalogVersion(void)
 	return catalog_version;
 }
 
-/* The same for whom new routes do not matter, of which a transaction may make thousands. */
+/*
+ * The same for callers to whom new routes do not matter.  A transaction may create
+ * thousands of routes.
+ */
 uint64
 CatalogRegistryVersion(void)
 {
@@ -477,7 +520,7 @@ CatalogRegistryVersion(void)
 	return registry_version;
 }
 
-/* The same for external workers, with CatalogVersion(). */
+/* The same for registrations of external workers.  Call CatalogVersion(), too. */
 uint64
 CatalogWorkersVersion(void)
 {
@@ -485,15 +528,16 @@ CatalogWorkersVersion(void)
 }
 
 /*
- * Learn of all changes that were committed before this call, for a decision that
- * must go by them.
+ * Make sure that all changes that were committed before this call are seen, for a
+ * decision that must not ignore them.
  *
- * A change becomes visible before the news of it is sent.  So its transaction
- * announces it before it commits and withdraws that when the news has been sent
- * (wake.c).  A caller that finds an announcement does not know on which side of the
- * commit it is, and reads everything anew.  A caller that finds none is either before
- * the commit or after the news.  Without preload there are no announcements, and a
- * change may be missed until its COMMIT returns.
+ * A change becomes visible before its invalidation is sent.  So its transaction
+ * announces it before the commit, and withdraws the announcement when the
+ * invalidation has been sent (wake.c).  A caller that finds an announcement does
+ * not know whether the commit has happened yet, and reads everything again.  A
+ * caller that finds none is either before the commit or after the invalidation.
+ * Without preload there are no announcements, and a change may be missed until its
+ * COMMIT returns.
  */
 void
 CatalogCatchUp(void)
@@ -507,7 +551,10 @@ CatalogCatchUp(void)
 	workers_version++;
 }
 
-/* Tell this and, at commit, every process that a table's rows changed. */
+/*
+ * Announce that rows of a table have changed: to this process now, and to all
+ * processes at commit.
+ */
 void
 CatalogChanged(TaskqRel rel)
 {
@@ -517,9 +564,10 @@ CatalogChanged(TaskqRel rel)
 }
 
 /*
- * Have a new, empty context for what is read anew.  What was read before stays
- * until the transaction ends: whoever asks for a handler, say, may have it read
- * anew by his next question, and goes on with the first answer.
+ * Create a new, empty context for what is read again.  What was read before is kept
+ * until the transaction ends.  For example, a caller that has looked up a handler
+ * may look up another one, which may read all handlers again, and then go on using
+ * the first.
  */
 void
 CatalogRenew(MemoryContext *context, const char *name)

@@ -1,6 +1,7 @@
 /*
  * catalog.h
- *	  Where taskq's own tables are, and when what was read from them is stale.
+ *	  Finding taskq's own tables, and knowing when what was read from them is
+ *	  outdated.
  */
 #ifndef TASKQ_CATALOG_H
 #define TASKQ_CATALOG_H
@@ -40,7 +41,7 @@ typedef enum TaskqRel
 } TaskqRel;
 #define TASKQ_RELS (REL_HANDLER_CHANGES + 1)
 
-/* How taskq's SQL definitions in this database stand to its library. */
+/* Version of taskq's SQL definitions in this database, compared with the library's. */
 typedef enum Definitions
 {
 	DEFINITIONS_MATCH,
@@ -51,6 +52,7 @@ typedef enum Definitions
 extern void		   CatalogInit(void);
 extern bool		   CatalogInstalled(void);
 extern Definitions CatalogDefinitions(void);
+extern const char *CatalogDefinitionsHint(void);
 extern bool		   CatalogMatches(void);
 extern void		   CatalogRecheck(void);
 extern Oid		   CatalogExtension(void);

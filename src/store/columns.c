@@ -37,7 +37,7 @@ static const Column handler_changes[] = { HANDLER_CHANGES_COLUMNS(COLUMN, handle
 		lengthof(columns), columns \
 	}
 
-/* Of an index or a sequence, no columns are known. */
+/* No columns are listed for indexes and sequences. */
 static const struct
 {
 	int			  n_columns;

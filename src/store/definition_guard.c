@@ -1,11 +1,12 @@
 /*
  * definition_guard.c
- *	  Changes of taskq's objects that would break what it promises.
+ *	  Refusing changes of taskq's objects that would break its guarantees.
  *
- * Its tables survive a crash, its sequences never give out a number twice, its
- * views show nobody more than he may see, and its functions are called with the
- * arguments that they check themselves.  An owner who alters one of these in good
- * faith would be told of it by nothing, so it is refused.
+ * The tables survive a crash, the sequences never give out a number twice, the
+ * views show nobody more than the role may see, and the functions check the
+ * arguments with which they are called.  An owner who alters one of these objects
+ * in good faith would not notice that a guarantee is broken, so such changes are
+ * refused.
  */
 #include "taskq.h"
 
@@ -39,7 +40,7 @@ RefuseChange(const char *name, const char *what, const char *detail, const char 
 			 errhint("%s", hint)));
 }
 
-/* A column is added, or given another type. */
+/* Check a column that is added or gets another type. */
 static void
 LookAtColumn(Oid relid, ColumnDef *column)
 {
@@ -82,9 +83,10 @@ IsAddedColumn(Oid relid, const char *column)
 }
 
 /*
- * May this be done to a relation of the extension?  What does not change the
- * meaning of a table may, and so may everything about what users have added to it.
- * Constraints and partitions are looked at when they are made: table_guard.c.
+ * Check whether a command on a relation of the extension is allowed.  Commands that
+ * do not change the meaning of a table are allowed, and so are all changes of
+ * columns that users have added.  Constraints and partitions are checked when they
+ * are created: table_guard.c.
  */
 static bool
 MayBeChanged(Oid relid, char kind, AlterTableCmd *command)
@@ -172,7 +174,7 @@ LookAtAlterTable(AlterTableStmt *statement)
 			case AT_ResetRelOptions:
 			case AT_ReplaceRelOptions:
 
-				/* what users have made in the schema is their own */
+				/* objects that users have created in the schema are their own */
 				if (kind == RELKIND_VIEW && OidIsValid(getExtensionOfObject(RelationRelationId, relid)))
 					RefuseChange(get_rel_name(relid), "the options",
 								 "The view is a security barrier: without it a condition of its reader would be shown rows that are not for him.",
@@ -197,7 +199,10 @@ LookAtAlterSequence(AlterSeqStmt *statement)
 					 "A restored sequence is set by taskq.adopt_database().");
 }
 
-/* What a function costs may be said, as it changes no answer. */
+/*
+ * Check ALTER FUNCTION.  COST and ROWS of a function may be changed, because they do
+ * not affect results.
+ */
 static void
 LookAtAlterFunction(AlterFunctionStmt *statement)
 {
@@ -217,7 +222,10 @@ LookAtAlterFunction(AlterFunctionStmt *statement)
 	}
 }
 
-/* An index belongs to no extension itself: is it one that the library reads, or one of a leaf? */
+/*
+ * Is this an index that the library reads, or an index of a leaf?  Indexes
+ * themselves are not members of the extension.
+ */
 static bool
 IsOurIndex(Oid relid)
 {
@@ -231,8 +239,8 @@ IsOurIndex(Oid relid)
 }
 
 /*
- * DEPENDS ON EXTENSION lets another extension's DROP decide about the object.  It is
- * announced to no hook.
+ * Refuse DEPENDS ON EXTENSION, because DROP of the other extension would then drop
+ * the object.  No hook is called for it.
  */
 static void
 LookAtDepends(AlterObjectDependsStmt *statement)
@@ -250,9 +258,9 @@ LookAtDepends(AlterObjectDependsStmt *statement)
 }
 
 /*
- * ALTER EXTENSION ... ADD or DROP: an object that is no member any more could be
- * changed and dropped by itself, and a leaf that belongs to another extension would
- * be dropped with that.
+ * Check ALTER EXTENSION ... ADD or DROP.  An object that is no longer a member
+ * could be changed and dropped separately, and a leaf that is a member of another
+ * extension would be dropped with that.
  */
 static void
 LookAtMembers(AlterExtensionContentsStmt *statement)
@@ -271,7 +279,10 @@ LookAtMembers(AlterExtensionContentsStmt *statement)
 		MemberRefuse(RelationRelationId, relid);
 }
 
-/* A statement is about to be run that is not one of the extension's own script. */
+/*
+ * Check a statement that does not belong to the extension's own script, before it
+ * is executed.
+ */
 void
 DefinitionGuard(Node *statement)
 {

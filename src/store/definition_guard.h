@@ -1,6 +1,6 @@
 /*
  * definition_guard.h
- *	  Changes of taskq's objects that would break what it promises.
+ *	  Refusing changes of taskq's objects that would break its guarantees.
  */
 #ifndef TASKQ_DEFINITION_GUARD_H
 #define TASKQ_DEFINITION_GUARD_H

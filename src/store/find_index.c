@@ -1,16 +1,17 @@
 /*
  * find_index.c
- *	  Which index of a table serves a look-up.
+ *	  Finding the index of a table for a look-up.
  *
- * An index is known by what it is, not by its name: while one is swapped for
- * another by hand there is none of the name for a moment, or the one of the name
- * is not valid yet.  The name only decides between several that would do.
+ * An index is identified by its definition, not by its name.  While somebody
+ * replaces an index by hand, there may be no index of the name for a moment, or the
+ * index of that name may not be valid yet.  The name only decides if several
+ * indexes are suitable.
  *
- * Everything is read from the system catalogues and nothing is locked, so that
- * nobody waits here for whoever rebuilds an index.  The caller has locked the
- * table: an index that is valid then stays so until the lock is released, because
- * DROP INDEX waits for the table and its concurrent form, as that of REINDEX, for
- * everybody who has it.
+ * Everything is read from the system catalogs without locks on indexes, so that
+ * nobody waits here for a rebuild of an index.  The caller has locked the table.
+ * An index that is valid then stays valid until the lock is released, because DROP
+ * INDEX waits for the lock on the table, and DROP INDEX CONCURRENTLY and REINDEX
+ * CONCURRENTLY wait for all transactions that hold one.
  */
 #include "taskq.h"
 
@@ -39,7 +40,7 @@ IsGate(Node *predicate, const IndexWanted *wanted)
 	Node   *column;
 	Node   *value;
 
-	/* as it is stored: a list of what is to be true, or the only such thing */
+	/* a predicate is stored as a list of conditions, or as a single one */
 	if (IsA(predicate, List) && list_length((List *) predicate) == 1)
 		predicate = linitial((List *) predicate);
 	if (!IsA(predicate, OpExpr))
@@ -54,7 +55,7 @@ IsGate(Node *predicate, const IndexWanted *wanted)
 		   DatumGetChar(((Const *) value)->constvalue) == wanted->gate;
 }
 
-/* Does an index hold the rows that are wanted? */
+/* Does the index contain the wanted rows? */
 static bool
 HoldsRows(HeapTuple tuple, TupleDesc desc, const IndexWanted *wanted)
 {
@@ -66,7 +67,7 @@ HoldsRows(HeapTuple tuple, TupleDesc desc, const IndexWanted *wanted)
 	return !isnull && IsGate(stringToNode(TextDatumGetCString(predicate)), wanted);
 }
 
-/* Are its columns those that are wanted, in that order, ascending? */
+/* Does the index have the wanted columns, in this order and ascending? */
 static bool
 HasKeys(HeapTuple tuple, TupleDesc desc, const IndexWanted *wanted)
 {
@@ -105,7 +106,10 @@ Serves(HeapTuple tuple, TupleDesc desc, const IndexWanted *wanted)
 		   HasKeys(tuple, desc, wanted) && HoldsRows(tuple, desc, wanted) && IsBtree(index->indexrelid);
 }
 
-/* The index of a table that serves, the one of this name if there are several; or InvalidOid. */
+/*
+ * Find a suitable index of a table.  If there are several, the one of this name is
+ * preferred.  Returns InvalidOid if there is none.
+ */
 Oid
 IndexFind(const IndexWanted *wanted, const char *name, Oid table)
 {

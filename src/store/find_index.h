@@ -1,6 +1,6 @@
 /*
  * find_index.h
- *	  Which index of a table serves a look-up.
+ *	  Finding the index of a table for a look-up.
  */
 #ifndef TASKQ_FIND_INDEX_H
 #define TASKQ_FIND_INDEX_H
@@ -11,15 +11,15 @@
 
 #define INDEX_MAX_KEYS_WANTED 4
 
-/* What an index must be, to be gone by. */
+/* Definition that an index must have. */
 typedef struct IndexWanted
 {
-	int			n_keys;						 /* 0: there is no such wish, as it is no index */
+	int			n_keys;						 /* 0 if this is not an index */
 	AttrNumber	keys[INDEX_MAX_KEYS_WANTED]; /* the columns, in order */
-	Oid			collation;					 /* of the first; InvalidOid: any */
-	AttrNumber	gate_column;				 /* it holds the rows in which this column, */
-	char		gate;						 /* a "char", is that; '\0': all rows */
-	const char *definition;					 /* the statement that makes it */
+	Oid			collation;					 /* of the first column; InvalidOid means any */
+	AttrNumber	gate_column;				 /* the index contains the rows in which this column, */
+	char		gate;						 /* of type "char", has this value; '\0' means all rows */
+	const char *definition;					 /* the statement that creates it */
 } IndexWanted;
 
 extern Oid IndexFind(const IndexWanted *wanted, const char *name, Oid table);

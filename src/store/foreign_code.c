@@ -1,7 +1,8 @@
 /*
  * foreign_code.c
- *	  Does an expression or a type bring code that is not trusted as the extension's
- *	  own?  Trusted is what belongs to a superuser or to the extension's owner.
+ *	  Deciding whether an expression or a type uses code that is not trusted like
+ *	  the extension's own.  Code of superusers and of the extension's owner is
+ *	  trusted.
  */
 #include "taskq.h"
 
@@ -23,7 +24,7 @@
 #include "store/foreign_code.h"
 #include "store/object_owner.h"
 
-/* Is code of this owner's trusted as the extension's own? */
+/* Is code of this owner trusted? */
 static bool
 IsTrustedOwner(Oid owner)
 {
@@ -36,7 +37,7 @@ IsForeignFunction(Oid function, void *context)
 	return !IsTrustedOwner(FunctionOwner(function));
 }
 
-/* Do the constraints of a domain call foreign code? */
+/* Do the constraints of a domain call code that is not trusted? */
 static bool
 DomainCallsForeignCode(Oid domain)
 {
@@ -60,7 +61,7 @@ DomainCallsForeignCode(Oid domain)
 	return foreign;
 }
 
-/* What a domain is made of, which may be another domain. */
+/* Return the base type of a domain, which may be another domain. */
 static Oid
 DomainBase(Oid domain)
 {
@@ -76,8 +77,8 @@ DomainBase(Oid domain)
 }
 
 /*
- * Is the code that a type brings trusted?  What the columns of a composite type
- * bring is not looked for: it is not.
+ * Is all code that a type uses trusted?  The types of a composite type's columns are
+ * not examined, so a composite type is not trusted.
  */
 bool
 TypeIsTrusted(Oid type)
@@ -93,7 +94,7 @@ TypeIsTrusted(Oid type)
 	return !OidIsValid(element) || TypeIsTrusted(element);
 }
 
-/* To be called with context NULL. */
+/* Does an expression call code that is not trusted?  Call it with context NULL. */
 bool
 CallsForeignCode(Node *node, void *context)
 {

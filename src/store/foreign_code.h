@@ -1,6 +1,6 @@
 /*
  * foreign_code.h
- *	  Does an expression or a type bring code that is not trusted?
+ *	  Deciding whether an expression or a type uses code that is not trusted.
  */
 #ifndef TASKQ_FOREIGN_CODE_H
 #define TASKQ_FOREIGN_CODE_H

@@ -1,14 +1,15 @@
 /*
  * kit.c
- *	  What it takes to write rows of a table, kept from one use to the next.
+ *	  Kits: the executor state for writing rows of a table, kept for later use.
  *
- * Slots, the executor's state, the tables' indexes as it wants them described,
- * predicates and partition bounds made ready to be evaluated: to make all that
- * costs more than to write one row.  So a process keeps it for the tables it has
- * used last.  The table and its indexes are opened and locked for each use all the
- * same.  A kit is made anew when the table or one of its indexes has changed, which
- * a relcache invalidation says, and thrown away when an error has ended its use.
- * That an index is ready for rows is said for the index alone.
+ * A kit consists of slots, the executor's state and its descriptions of the table's
+ * indexes, with predicates and partition bounds that are ready to be evaluated.  To
+ * create all of that takes longer than to write one row.  So a process keeps the
+ * kits of the tables that it has used last.  The table and its indexes are still
+ * opened and locked for each use.  A kit is created again when the table or one of
+ * its indexes has changed, which a relcache invalidation reports, and is discarded
+ * when an error has ended its use.  When an index becomes ready for inserts, only
+ * the index itself is invalidated, not its table.
  */
 #include "taskq.h"
 
@@ -22,7 +23,7 @@
 #include "base/compat.h"
 #include "store/kit.h"
 
-#define MAX_KITS 16 /* kept by a process, a few kB each */
+#define MAX_KITS 16 /* kits that a process keeps, a few kB each */
 
 static dlist_head kits = DLIST_STATIC_INIT(kits);
 static int		  n_kits = 0;
@@ -33,7 +34,7 @@ Make(Relation rel)
 	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "taskq kit", ALLOCSET_SMALL_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	StoreKit	 *kit = palloc0(sizeof(StoreKit));
-	TupleDesc	  desc = CreateTupleDescCopyConstr(RelationGetDescr(rel)); /* its own: nobody counts who uses it */
+	TupleDesc	  desc = CreateTupleDescCopyConstr(RelationGetDescr(rel)); /* a copy that is not reference-counted */
 
 	kit->context = context;
 	kit->relid = RelationGetRelid(rel);
@@ -50,7 +51,7 @@ Make(Relation rel)
 	return kit;
 }
 
-/* Forget it.  What an error has left in it is not looked at. */
+/* Discard a kit.  An error may have left anything in it, so it is not examined. */
 static void
 Discard(StoreKit *kit)
 {
@@ -59,7 +60,10 @@ Discard(StoreKit *kit)
 	MemoryContextDelete(kit->context);
 }
 
-/* The kit of a table that was just opened, for the caller alone until it is returned. */
+/*
+ * Take the kit of a table that was just opened.  Nobody else uses the kit until it
+ * is returned.
+ */
 StoreKit *
 KitTake(Relation rel)
 {
@@ -90,9 +94,9 @@ KitTake(Relation rel)
 }
 
 /*
- * The first time: have the executor describe the indexes.  Those of other kinds
- * than ours keep what they please in the description, and others yet evaluate
- * users' expressions: such a kit serves once.
+ * Have the executor describe the indexes, on the first write.  Other index access
+ * methods may cache things in the description, and expressions of indexes may call
+ * users' functions.  A kit with such an index is used only once.
  */
 static void
 DescribeIndexes(StoreKit *kit)
@@ -132,10 +136,10 @@ KitOpenIndexes(StoreKit *kit)
 }
 
 /*
- * Close the indexes.  The locks on those of a leaf stay until the transaction
- * ends, as that on the leaf does: the next settle needs them again.  Those of
- * other tables go, as an enqueuer may do much else in his transaction, and has
- * room for few locks that cost next to nothing.
+ * Close the indexes.  The locks on indexes of a leaf are kept until the transaction
+ * ends, as is the lock on the leaf, because the next settle needs them again.
+ * Those of other tables are released, because the transaction of an enqueue may
+ * need many other locks, and only few locks can be taken by the cheap fast path.
  */
 static void
 CloseIndexes(StoreKit *kit)
@@ -149,7 +153,7 @@ CloseIndexes(StoreKit *kit)
 	kit->indexes_open = false;
 }
 
-/* The caller is done with it, and about to close the table. */
+/* Return a kit after use, before the table is closed. */
 void
 KitReturn(StoreKit *kit)
 {
@@ -183,7 +187,10 @@ HasIndex(const StoreKit *kit, Oid relid)
 	return false;
 }
 
-/* A relation has changed; InvalidOid: any may have. */
+/*
+ * Mark the kits as outdated that use a changed relation, or all kits if "relid" is
+ * InvalidOid.
+ */
 void
 KitInvalidate(Oid relid)
 {
@@ -193,13 +200,16 @@ KitInvalidate(Oid relid)
 	{
 		StoreKit *kit = dlist_container(StoreKit, node, i.cur);
 
-		/* of an index that is being described the oid is not known yet */
+		/* while indexes are being described, their OIDs are not known yet */
 		if (!OidIsValid(relid) || kit->relid == relid || kit->describing || HasIndex(kit, relid))
 			kit->stale = true;
 	}
 }
 
-/* An error has ended the use of kits taken at this level and above. */
+/*
+ * Discard the kits that were taken at this subtransaction level or a deeper one,
+ * because an error has ended their use.
+ */
 static void
 DiscardUsed(int level)
 {

@@ -1,6 +1,6 @@
 /*
  * kit.h
- *	  What it takes to write rows of a table, kept from one use to the next.
+ *	  Kits: the executor state for writing rows of a table, kept for later use.
  */
 #ifndef TASKQ_KIT_H
 #define TASKQ_KIT_H
@@ -12,15 +12,15 @@
 
 typedef struct StoreKit
 {
-	dlist_node		node; /* in the list of all, by when they were used last */
+	dlist_node		node; /* in the list of all kits, most recently used first */
 	Oid				relid;
-	int				level;		/* of the subtransaction that uses it; 0: none does */
-	bool			stale;		/* the table was changed since it was made */
-	bool			kept;		/* may be used again */
-	bool			describing; /* the indexes, just now */
+	int				level;		/* level of the subtransaction that uses the kit, or 0 */
+	bool			stale;		/* the table has changed since the kit was created */
+	bool			kept;		/* the kit may be used again */
+	bool			describing; /* the indexes are being described */
 	bool			indexes_open;
 	Oid			   *indexes; /* NULL until the first row is written */
-	MemoryContext	context; /* of all of it */
+	MemoryContext	context; /* memory of the whole kit */
 	EState		   *estate;
 	ResultRelInfo  *result;
 	EPQState		epq;

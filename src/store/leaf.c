@@ -1,13 +1,13 @@
 /*
  * leaf.c
- *	  Tables with a leaf for each day on which rows expire, so that retention of
- *	  any length is a partition drop.
+ *	  Leaves: partitions for each day on which rows expire.  With them, rows of any
+ *	  retention time are removed by dropping partitions.
  *
- * taskq writes into the leaf, never through the parent: whoever drops a leaf
- * needs the parent's lock for a moment, which a queue under load would never
- * leave free.  While a day's leaf does not exist rows go to the overflow leaf.
- * Leaves are made when they are needed, so that a restored dump, which brings
- * its own, meets none.
+ * taskq writes into the leaf directly, never through the parent.  Dropping a leaf
+ * needs a lock on the parent for a moment, and in a busy queue the parent would
+ * never be free if rows were written through it.  While the leaf of a day does not
+ * exist, rows are written to the overflow leaf.  Leaves are created only when they
+ * are needed, so that none exist when a dump is restored, which contains its own.
  */
 #include "taskq.h"
 
@@ -25,13 +25,16 @@
 #include "store/owner.h"
 #include "store/rights.h"
 
-/* Retention of more than this is rounded up to whole periods of it. */
+/*
+ * Retention of more than DAYS_EXACT days is rounded up to multiples of DAYS_ROUNDED
+ * days.
+ */
 #define DAYS_EXACT 31
 #define DAYS_ROUNDED 10
 
 /* days --------------------------------------------------------------------- */
 
-/* The day of a moment, in UTC. */
+/* Return the day of a time, in UTC. */
 static DateADT
 DayOf(TimestampTz moment)
 {
@@ -42,14 +45,17 @@ DayOf(TimestampTz moment)
 	return (DateADT) day;
 }
 
-/* When the next day begins, on which leaves may have expired. */
+/* Return when the next day begins.  Leaves may have expired then. */
 TimestampTz
 LeafNextDay(void)
 {
 	return ((int64) DayOf(ClockNow()) + 1) * USECS_PER_DAY;
 }
 
-/* The first day on which a row of this moment may go.  Never today, so its leaf is not being dropped. */
+/*
+ * Return the first day on which a row that is written at this time may be removed.
+ * This is never today, so its leaf is not being dropped.
+ */
 DateADT
 LeafDay(TimestampTz moment, int64 retention)
 {
@@ -71,8 +77,8 @@ LeafName(char *name, const LeafTable *table, DateADT day)
 }
 
 /*
- * What bears the name of a day's leaf, or InvalidOid.  The name of the last day that
- * was asked for is kept, as it mostly is the next one too.
+ * Return the OID of the relation that has the name of a day's leaf, or InvalidOid.
+ * The name is kept for the next call, which is mostly for the same day.
  */
 static Oid
 NamedAsLeaf(const LeafTable *table, DateADT day)
@@ -88,7 +94,10 @@ NamedAsLeaf(const LeafTable *table, DateADT day)
 	return get_relname_relid(name, CatalogSchema());
 }
 
-/* What only bears the name is nobody's leaf. */
+/*
+ * Return the leaf of a day, or InvalidOid.  A relation that only has the name of a
+ * leaf, but is no partition, is ignored.
+ */
 Oid
 LeafOfDay(const LeafTable *table, DateADT day)
 {
@@ -97,7 +106,7 @@ LeafOfDay(const LeafTable *table, DateADT day)
 	return OidIsValid(named) && get_rel_relispartition(named) ? named : InvalidOid;
 }
 
-/* Have the scheduler make the leaves that are missing. */
+/* Have the scheduler create missing leaves. */
 void
 LeafWant(void)
 {
@@ -106,7 +115,10 @@ LeafWant(void)
 	WakeSchedulerAt(ClockNow());
 }
 
-/* Open the leaf for a row that is kept so long; and the row's day there. */
+/*
+ * Open the leaf for a row with this retention time, and set "expires_on" to the
+ * row's partition key.
+ */
 void
 LeafOpenForRow(Store *leaf, const LeafTable *table, TimestampTz now, int64 retention, DateADT *expires_on)
 {
@@ -123,8 +135,9 @@ LeafOpenForRow(Store *leaf, const LeafTable *table, TimestampTz now, int64 reten
 }
 
 /*
- * Be the only one who makes and drops leaves until the transaction ends; false:
- * somebody else is.  A name that he has taken would be waited for.
+ * Take the lock for creating and dropping leaves, until the transaction ends.
+ * Returns false if another transaction holds the lock.  Without the lock, we would
+ * wait for a transaction that creates a leaf of the same name.
  */
 bool
 LeafCare(bool wait)
@@ -143,7 +156,7 @@ CompareOidsBackwards(const void *a, const void *b)
 	return (left < right) - (left > right);
 }
 
-/* All leaves, those made last first: what is new is asked for most. */
+/* List all leaves, newest first, because new leaves are looked for most often. */
 Oid *
 LeafList(const LeafTable *table, int *n)
 {
@@ -158,7 +171,7 @@ LeafList(const LeafTable *table, int *n)
 	return leaves;
 }
 
-/* Something else has the name of a leaf: say so, but not for each row that is to go there. */
+/* Warn that another relation has the name of a leaf, but not for each row. */
 static void
 WarnOfName(const LeafTable *table, const char *name)
 {
@@ -175,8 +188,8 @@ WarnOfName(const LeafTable *table, const char *name)
 }
 
 /*
- * Make the leaf of a day and attach it; no lock that a writer waits for.  The caller
- * is the owner, in SPI.
+ * Create the leaf of a day and attach it.  This takes no lock that conflicts with
+ * writers.  The caller is the owner, in SPI.
  */
 LeafMaking
 LeafMake(const LeafTable *table, DateADT day)
@@ -207,7 +220,7 @@ LeafMake(const LeafTable *table, DateADT day)
 	return LEAF_IS_MADE;
 }
 
-/* The name of a leaf whose day is over; NULL when there is none. */
+/* Return the name of a leaf whose day is over, or NULL. */
 char *
 LeafExpired(const LeafTable *table)
 {
@@ -232,8 +245,8 @@ LeafExpired(const LeafTable *table)
 }
 
 /*
- * Lock what dropping or emptying a leaf needs, if all of it is free at once.  A
- * lock that waits would have every query of the table wait behind it.
+ * Take the locks for dropping or emptying a leaf, if all are available without
+ * waiting.  If we waited for a lock, every query of the table would wait behind us.
  */
 bool
 LeafIsFree(const LeafTable *table, Oid leaf)
@@ -242,7 +255,10 @@ LeafIsFree(const LeafTable *table, Oid leaf)
 		   ConditionalLockRelationOid(leaf, AccessExclusiveLock);
 }
 
-/* Drop a leaf if that need not wait; else it is tried again later. */
+/*
+ * Drop a leaf if the locks are available without waiting.  Otherwise, the caller
+ * tries again later.
+ */
 void
 LeafDrop(const LeafTable *table, const char *name)
 {

@@ -1,6 +1,6 @@
 /*
  * leaf.h
- *	  Tables with a leaf for each day on which rows expire.
+ *	  Leaves: partitions for each day on which rows expire.
  */
 #ifndef TASKQ_LEAF_H
 #define TASKQ_LEAF_H
@@ -14,22 +14,22 @@
 #include "store/catalog.h"
 #include "store/store.h"
 
-/* A partitioned table whose rows are pruned by the day. */
+/* A partitioned table with a leaf for each day. */
 typedef struct LeafTable
 {
-	const char *name; /* its leaves are called so, with the day */
+	const char *name; /* leaves have this name, followed by the day */
 	TaskqRel	parent;
 	TaskqRel	overflow;
 	const char *key;   /* the columns of each leaf's primary key */
-	const char *index; /* and of another index, if there is one */
+	const char *index; /* the columns of another index of each leaf, or NULL */
 } LeafTable;
 
-/* What has come of making a leaf. */
+/* Result of creating a leaf. */
 typedef enum LeafMaking
 {
 	LEAF_IS_MADE,
-	LEAF_IS_THERE,	   /* it was made before */
-	LEAF_NAME_IS_TAKEN /* by what is no leaf */
+	LEAF_IS_THERE,	   /* it existed already */
+	LEAF_NAME_IS_TAKEN /* by a relation that is not a leaf */
 } LeafMaking;
 
 extern Oid		   LeafOfDay(const LeafTable *table, DateADT day);

@@ -1,13 +1,13 @@
 /*
  * member_guard.c
- *	  The extension's objects stay as its script has made them.
+ *	  Refusing changes of the extension's objects.
  *
- * The library finds its objects by their names, calls and reads them as it knows
- * them, and works as their owner.  So none of them is renamed, moved, replaced,
- * altered or given away, whatever the statement is: the server announces each such
- * change to the object access hook.  A few statements change only what does not
- * matter, such as the cost of a function; definition_guard.c has looked at these,
- * and they are allowed here.
+ * The library finds its objects by name, relies on their definitions, and works as
+ * their owner.  So none of them may be renamed, moved, replaced, altered or given
+ * to another owner, whatever the statement is: the server calls the object access
+ * hook for each such change.  A few statements change only properties that do not
+ * matter, such as the cost of a function. definition_guard.c has checked these, and
+ * they are allowed here.
  */
 #include "taskq.h"
 
@@ -20,7 +20,7 @@
 #include "store/member_guard.h"
 #include "store/ours.h"
 
-static bool allowed = false; /* does the statement that runs change only what may be changed? */
+static bool allowed = false; /* does the present statement change only what may be changed? */
 
 /* Return whether a statement changes only what may be changed. */
 static bool
@@ -28,12 +28,12 @@ IsAllowed(Node *statement)
 {
 	switch (nodeTag(statement))
 	{
-		/* definition_guard.c has refused what these must not do */
+		/* definition_guard.c has refused forms of these that are not allowed */
 		case T_AlterFunctionStmt:
 		case T_AlterTableStmt:
 			return true;
 
-		/* these do to all what they do to one, the extension itself included */
+		/* these apply to many objects at once, including those of the extension */
 		case T_AlterTableMoveAllStmt:
 		case T_ReassignOwnedStmt:
 			return true;
@@ -42,7 +42,10 @@ IsAllowed(Node *statement)
 	}
 }
 
-/* A statement begins.  Return what MemberGuardRestore() needs when it has ended. */
+/*
+ * Called when a statement begins.  Returns the value to pass to
+ * MemberGuardRestore() when it has ended.
+ */
 bool
 MemberGuardAllow(Node *statement)
 {
@@ -72,7 +75,10 @@ MemberRefuse(Oid class, Oid object)
 			 errhint("Make an object of your own. To give the whole extension to another role, use REASSIGN OWNED.")));
 }
 
-/* An object was altered, or created, which a function is also when it is replaced. */
+/*
+ * Check an object that was altered or created.  Replacing a function also counts as
+ * creating it.
+ */
 void
 MemberGuardLook(ObjectAccessType access, Oid class, Oid object, void *arg)
 {

@@ -1,6 +1,6 @@
 /*
  * member_guard.h
- *	  The extension's objects stay as its script has made them.
+ *	  Refusing changes of the extension's objects.
  */
 #ifndef TASKQ_MEMBER_GUARD_H
 #define TASKQ_MEMBER_GUARD_H

@@ -1,6 +1,6 @@
 /*
  * object_owner.c
- *	  Who owns a function or a type.
+ *	  Finding the owner of a function or a type.
  */
 #include "taskq.h"
 
@@ -11,7 +11,7 @@
 
 #include "store/object_owner.h"
 
-/* InvalidOid: there is no such function. */
+/* Return the owner of a function, or InvalidOid if the function does not exist. */
 Oid
 FunctionOwner(Oid function)
 {
@@ -26,7 +26,7 @@ FunctionOwner(Oid function)
 	return owner;
 }
 
-/* The same of a type. */
+/* Return the owner of a type, or InvalidOid if the type does not exist. */
 Oid
 TypeOwner(Oid type)
 {

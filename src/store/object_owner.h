@@ -1,6 +1,6 @@
 /*
  * object_owner.h
- *	  Who owns a function or a type.
+ *	  Finding the owner of a function or a type.
  */
 #ifndef TASKQ_OBJECT_OWNER_H
 #define TASKQ_OBJECT_OWNER_H

@@ -1,7 +1,8 @@
 /*
  * ours.c
- *	  Is an object taskq's own?  Asked of any object that is altered, so the name of
- *	  its schema decides most cases.
+ *	  Deciding whether an object belongs to taskq.  This is called for any object
+ *	  that is altered, so the name of the schema is checked first, which decides
+ *	  most cases.
  */
 #include "taskq.h"
 
@@ -17,7 +18,10 @@
 
 #include "store/ours.h"
 
-/* The extension, if the schema has its schema's name. */
+/*
+ * Return the OID of the extension if the schema has the name of its schema, or
+ * InvalidOid.
+ */
 static Oid
 ExtensionOfSchemaName(Oid schema)
 {
@@ -26,7 +30,7 @@ ExtensionOfSchemaName(Oid schema)
 	return name != NULL && strcmp(name, TASKQ_SCHEMA) == 0 ? get_extension_oid("taskq", true) : InvalidOid;
 }
 
-/* A schema that only bears the name is not ours. */
+/* Is this the schema of the extension?  A schema that only has the name is not. */
 bool
 SchemaIsOurs(Oid schema)
 {
@@ -35,14 +39,17 @@ SchemaIsOurs(Oid schema)
 	return OidIsValid(extension) && getExtensionOfObject(NamespaceRelationId, schema) == extension;
 }
 
-/* Is it a table, view, index or sequence in taskq's schema, be it made by others? */
+/*
+ * Is this a table, view, index or sequence in taskq's schema?  It may have been
+ * created by others.
+ */
 bool
 RelationIsOurs(Oid relid)
 {
 	return SchemaIsOurs(get_rel_namespace(relid));
 }
 
-/* Is it a function of the extension? */
+/* Is this a function of the extension? */
 bool
 FunctionIsOurs(Oid function)
 {
@@ -51,7 +58,10 @@ FunctionIsOurs(Oid function)
 	return OidIsValid(extension) && getExtensionOfObject(ProcedureRelationId, function) == extension;
 }
 
-/* Does an object of any kind belong to the extension?  Of a composite type, the type does and the relation does not. */
+/*
+ * Does an object of any kind belong to the extension?  For a composite type, the
+ * type belongs to it and the relation does not.
+ */
 bool
 ObjectIsOurs(Oid class, Oid object)
 {
@@ -63,7 +73,10 @@ ObjectIsOurs(Oid class, Oid object)
 	return OidIsValid(extension) && extension == get_extension_oid("taskq", true);
 }
 
-/* Does a relation belong to the extension, or is it a leaf of such a table?  In the schema, users may have others. */
+/*
+ * Does a relation belong to the extension, or is it a leaf of such a table?  Users
+ * may have created other relations in the schema.
+ */
 bool
 RelationIsMember(Oid relid)
 {

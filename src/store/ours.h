@@ -1,6 +1,6 @@
 /*
  * ours.h
- *	  Is an object taskq's own?
+ *	  Deciding whether an object belongs to taskq.
  */
 #ifndef TASKQ_OURS_H
 #define TASKQ_OURS_H

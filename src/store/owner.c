@@ -1,12 +1,13 @@
 /*
  * owner.c
- *	  taskq's own statements run as the extension's owner.
+ *	  Running taskq's own statements as the extension's owner.
  *
- * No taskq function is SECURITY DEFINER: inside one, nobody can tell who
- * called.  The function's ACL is the first check, GetUserId() names the caller
- * in every other, and the switch below is for fixed statements of taskq only,
- * never with user code on the stack.  An error needs no clean-up: transaction
- * and subtransaction abort restore the user and the settings.
+ * No taskq function is SECURITY DEFINER, because such a function cannot find out
+ * who has called it.  The function's ACL is the first check.  All other checks use
+ * GetUserId() for the caller.  The switch of users here is used only for fixed
+ * statements of taskq, and never while users' code is on the stack.  No clean-up is
+ * needed after an error, because abort of the transaction or subtransaction
+ * restores the user and the settings.
  */
 #include "taskq.h"
 
@@ -20,7 +21,7 @@
 #include "store/owner.h"
 #include "store/table_check.h"
 
-/* Become the owner, for work through the table access methods. */
+/* Switch to the owner, for work through the table access methods. */
 void
 OwnerEnter(OwnerScope *scope)
 {
@@ -44,15 +45,15 @@ OwnerIsIn(void)
 }
 
 /*
- * What a caller may have set and would change what taskq's statements mean, or
- * where and as what they make the leaves of its tables.
+ * Settings that a caller may have changed, and that would change the meaning of
+ * taskq's statements, or where and how leaves are created.
  */
 static const struct
 {
 	const char *name;
 	const char *value;
 } pins[] = {
-	{ "search_path", "pg_catalog, pg_temp" }, /* nothing is found through a caller's path */
+	{ "search_path", "pg_catalog, pg_temp" }, /* ignore the caller's search_path */
 	{ "row_security", "on" },
 	{ "default_tablespace", "" },
 	{ "default_table_access_method", "heap" },
@@ -65,7 +66,7 @@ static const struct
 	{ "DateStyle", "ISO, YMD" },
 	{ "IntervalStyle", "postgres" },
 	{ "gin_fuzzy_search_limit", "0" },
-	{ "restrict_nonsystem_relation_kind", "" }, /* where there is such a setting */
+	{ "restrict_nonsystem_relation_kind", "" }, /* in versions that have this setting */
 };
 
 static void
@@ -78,8 +79,9 @@ Pin(const char *name, const char *value)
 }
 
 /*
- * Have the extension stay until the transaction ends.  Else DROP EXTENSION could
- * come in between, and a statement complain of one table or another.
+ * Lock the extension, so that it is not dropped before the transaction ends.
+ * Otherwise, DROP EXTENSION could happen in between, and a statement would fail
+ * because one of the tables is missing.
  */
 static void
 HoldExtension(void)
@@ -93,7 +95,7 @@ HoldExtension(void)
 	} while (CatalogExtension() != extension);
 }
 
-/* Become the owner, for SQL. */
+/* Switch to the owner, for SQL. */
 void
 OwnerEnterSpi(OwnerScope *scope)
 {
@@ -106,7 +108,7 @@ OwnerEnterSpi(OwnerScope *scope)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 
-	/* a worker settles with no statement around it */
+	/* a worker settles outside any statement */
 	scope->snapshot = !ActiveSnapshotSet();
 	if (scope->snapshot)
 		PushActiveSnapshot(GetTransactionSnapshot());
@@ -122,7 +124,7 @@ OwnerLeaveSpi(OwnerScope *scope)
 	OwnerLeave(scope);
 }
 
-/* Run one fixed statement; how many rows it touched or returned. */
+/* Run one fixed statement.  Returns how many rows it has changed or returned. */
 uint64
 OwnerExecute(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls)
 {
@@ -133,7 +135,10 @@ OwnerExecute(const char *sql, int nargs, Oid *types, Datum *values, const char *
 	return SPI_processed;
 }
 
-/* Become the owner and run one fixed statement; returns how many rows it has changed. */
+/*
+ * Switch to the owner and run one fixed statement.  Returns how many rows it has
+ * changed.
+ */
 uint64
 OwnerRun(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls)
 {

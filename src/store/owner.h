@@ -1,6 +1,6 @@
 /*
  * owner.h
- *	  taskq's own statements run as the extension's owner.
+ *	  Running taskq's own statements as the extension's owner.
  */
 #ifndef TASKQ_OWNER_H
 #define TASKQ_OWNER_H
@@ -13,8 +13,8 @@ typedef struct OwnerScope
 {
 	Oid	 caller;
 	int	 sec_context;
-	int	 guc_level; /* SPI only, as is the next */
-	bool snapshot;	/* one was pushed */
+	int	 guc_level; /* only used with SPI, like "snapshot" */
+	bool snapshot;	/* a snapshot was pushed */
 } OwnerScope;
 
 extern void	  OwnerEnter(OwnerScope *scope);

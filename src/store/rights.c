@@ -1,13 +1,13 @@
 /*
  * rights.c
- *	  Nobody but the owner has rights on what taskq is made of, until
- *	  grant_access() gives some.
+ *	  Revoking privileges on taskq's objects from everybody but the owner.  Only
+ *	  grant_access() gives privileges to others.
  *
- * What is created comes with the rights that ALTER DEFAULT PRIVILEGES says, for
- * any roles: on tables, among which a right to make triggers, on functions,
- * sequences, types and the schema itself.  They are taken back from everything
- * once the script has made it, from each leaf when it is made, and from the
- * tables of a database that is adopted, whose leaves have come with a dump.
+ * New objects have the privileges that ALTER DEFAULT PRIVILEGES defines, for any
+ * roles: on tables, including the privilege to create triggers, on functions,
+ * sequences, types and the schema itself.  These privileges are revoked on all
+ * objects when the script has created them, on each leaf when it is created, and on
+ * the tables of a database that is adopted, because its leaves come from a dump.
  */
 #include "taskq.h"
 
@@ -19,8 +19,8 @@
 #include "store/rights.h"
 
 /*
- * Statements that take back all rights on these objects, one for each object and
- * role that has any.
+ * Build statements that revoke all privileges on these objects, one for each object
+ * and role that has any.
  */
 #define STATEMENTS(objects)                                                                 \
 	"SELECT DISTINCT format('REVOKE ALL ON %s %s FROM %s CASCADE', o.kind, o.name,"         \
@@ -32,7 +32,7 @@
 #define IS_TABLE \
 	" c.relnamespace = 'taskq'::regnamespace AND c.relkind IN ('r', 'p') AND ($1 IS NULL OR c.relname = $1)"
 
-/* with their columns and their row types, of which PUBLIC has the use by default */
+/* including columns and row types; PUBLIC may use row types by default */
 #define TABLES                                                                                                             \
 	"SELECT 'TABLE', format('taskq.%I', c.relname), c.relacl, c.relowner FROM pg_class c WHERE" IS_TABLE                   \
 	" UNION ALL SELECT 'TABLE', format('taskq.%I', c.relname), t.attacl, c.relowner"                                       \
@@ -62,14 +62,14 @@ Revoke(const char *query, const char *table)
 		OwnerExecute(SPI_getvalue(found->vals[i], found->tupdesc, 1), 0, NULL, NULL, NULL);
 }
 
-/* Everything in the schema.  The caller is the owner, in SPI. */
+/* Revoke privileges on everything in the schema.  The caller is the owner, in SPI. */
 void
 RightsRevokeAll(void)
 {
 	Revoke(STATEMENTS(TABLES " UNION ALL " THE_REST), NULL);
 }
 
-/* All tables, or one.  Likewise. */
+/* Revoke privileges on all tables, or on one.  The caller is the owner, in SPI. */
 void
 RightsRevokeOnTables(const char *table)
 {

@@ -1,6 +1,6 @@
 /*
  * rights.h
- *	  Nobody but the owner has rights on what taskq is made of.
+ *	  Revoking privileges on taskq's objects from everybody but the owner.
  */
 #ifndef TASKQ_RIGHTS_H
 #define TASKQ_RIGHTS_H

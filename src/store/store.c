@@ -1,11 +1,12 @@
 /*
  * store.c
- *	  Rows of taskq's tables, by the table and index access methods.
+ *	  Reading and writing rows of taskq's tables through the table and index access
+ *	  methods.
  *
- * Hot paths do not go through SQL: no plan can then change how many rows a
- * claim locks or in which order it looks, and there is no parse, plan or
- * executor start to pay for.  Constraints and indexes are served by the same
- * executor functions that logical replication uses.
+ * Hot paths do not use SQL.  So no query plan can change how many rows a claim
+ * locks or in which order it reads, and no time is spent on parsing, planning and
+ * executor start.  Constraints and indexes are handled by the same executor
+ * functions that logical replication uses.
  */
 #include "taskq.h"
 
@@ -49,7 +50,10 @@ StoreOpenRel(Store *store, TaskqRel rel)
 	Begin(store, CatalogOpen(rel, RowExclusiveLock));
 }
 
-/* The same of a leaf that was found a moment ago; false: it has gone since. */
+/*
+ * Open a leaf whose OID was looked up before.  Returns false if it does not exist
+ * any more.
+ */
 bool
 StoreOpenLeaf(Store *store, Oid leaf)
 {
@@ -65,7 +69,7 @@ StoreOpenLeaf(Store *store, Oid leaf)
 	return rel != NULL;
 }
 
-/* An all-NULL row to fill and write. */
+/* Prepare an all-NULL row, which the caller fills and writes. */
 TupleTableSlot *
 StoreNewRow(Store *store)
 {
@@ -74,7 +78,10 @@ StoreNewRow(Store *store)
 	return store->row;
 }
 
-/* The row found, to change and write; it points into store->found. */
+/*
+ * Prepare a copy of the row that was found, which the caller changes and writes.
+ * The copy points into store->found.
+ */
 TupleTableSlot *
 StoreCopyRow(Store *store)
 {
@@ -100,8 +107,8 @@ CloseScan(Store *store)
 }
 
 /*
- * Close it.  Whoever has written or locked a row keeps the table lock until
- * the transaction ends; whoever has found nothing holds nothing.
+ * Close the table.  With "keep_lock", which is for callers that have written or
+ * locked a row, the lock on the table is kept until the transaction ends.
  */
 void
 StoreClose(Store *store, bool keep_lock)
@@ -110,7 +117,7 @@ StoreClose(Store *store, bool keep_lock)
 	KitReturn(store->kit);
 	table_close(store->rel, keep_lock ? NoLock : RowExclusiveLock);
 
-	/* a later call in the same statement must see what this one wrote */
+	/* a later call in the same statement must see what was written */
 	if (keep_lock)
 		CommandCounterIncrement();
 }
@@ -143,10 +150,10 @@ StoreDelete(Store *store)
 }
 
 /*
- * Lock a row FOR UPDATE.  As every lock has this strength, no two transactions
+ * Lock a row FOR UPDATE.  All row locks have this strength, so no two transactions
  * share a row, and a multixact arises only within one transaction, from a
- * subtransaction that was rolled back.  With "follow", the newest version of the row is taken when it
- * was changed meanwhile; the caller then checks it again.
+ * subtransaction that was rolled back.  With "follow", if the row has been updated,
+ * its newest version is locked, and the caller must check it again.
  */
 StoreLockResult
 StoreLock(Store *store, ItemPointer tid, Snapshot snapshot, bool wait, bool follow)
@@ -161,7 +168,7 @@ StoreLock(Store *store, ItemPointer tid, Snapshot snapshot, bool wait, bool foll
 	switch (result)
 	{
 		case TM_Ok:
-			/* a copy: a handler may run for long, and no page stays pinned for it */
+			/* copy the row, so that no page stays pinned while a handler runs */
 			ExecMaterializeSlot(store->found);
 			slot_getallattrs(store->found);
 			return STORE_LOCKED;
@@ -173,9 +180,9 @@ StoreLock(Store *store, ItemPointer tid, Snapshot snapshot, bool wait, bool foll
 }
 
 /*
- * Did this transaction lock the row found last?  For assertions.  A row that a
- * subtransaction locked after its parent, and let go when it was rolled back, has
- * several lockers, which are not looked at.
+ * Has this transaction locked the row that was found last?  For assertions.  A row
+ * may have several lockers, if a subtransaction locked it after its parent and was
+ * rolled back.  These are not checked.
  */
 bool
 StoreIsLocked(Store *store)
@@ -186,7 +193,7 @@ StoreIsLocked(Store *store)
 		   TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetRawXmax(header));
 }
 
-/* Have a scan of the index ready; that of the last look-up will do. */
+/* Prepare a scan of the index.  The scan of the last look-up is used again if possible. */
 static void
 OpenScan(Store *store, Oid index, int nkeys, Snapshot snapshot)
 {
@@ -201,7 +208,7 @@ OpenScan(Store *store, Oid index, int nkeys, Snapshot snapshot)
 static bool
 FindOne(Store *store, Oid index, int nkeys, ScanKey keys, Snapshot snapshot, ScanDirection direction)
 {
-	MemoryContext old = MemoryContextSwitchTo(store->kit->context); /* as long as the scan */
+	MemoryContext old = MemoryContextSwitchTo(store->kit->context); /* lives as long as the scan */
 	bool		  found;
 
 	OpenScan(store, index, nkeys, snapshot);
@@ -209,11 +216,11 @@ FindOne(Store *store, Oid index, int nkeys, ScanKey keys, Snapshot snapshot, Sca
 	found = index_getnext_slot(store->scan, direction, store->found);
 	if (found)
 	{
-		/* a copy, as the pages are let go */
+		/* copy the row, because the scan releases its pages */
 		ExecMaterializeSlot(store->found);
 		slot_getallattrs(store->found);
 	}
-	index_rescan(store->scan, keys, nkeys, NULL, 0); /* holds no page any more */
+	index_rescan(store->scan, keys, nkeys, NULL, 0); /* releases all pages */
 	MemoryContextSwitchTo(old);
 	return found;
 }
@@ -225,7 +232,7 @@ StoreFind(Store *store, Oid index, int nkeys, ScanKey keys, Snapshot snapshot)
 	return FindOne(store, index, nkeys, keys, snapshot, ForwardScanDirection);
 }
 
-/* Or the last one, in the order of the index. */
+/* Put the last row, in index order, that the keys find into store->found. */
 bool
 StoreFindLast(Store *store, Oid index, int nkeys, ScanKey keys, Snapshot snapshot)
 {
@@ -242,21 +249,24 @@ StoreFindById(Store *store, Oid index, int64 id, Snapshot snapshot)
 }
 
 /*
- * Put the version of a row that was at a place into store->found; false: the
- * snapshot sees none there.  The caller looks whether it is the row wanted, and
- * soon, as its page is held.
+ * Put the row version at this position into store->found.  Returns false if the
+ * snapshot sees none there.  The caller must check that it is the wanted row, and
+ * soon, because its page is pinned.
  */
 bool
 StoreFetch(Store *store, ItemPointer tid, Snapshot snapshot)
 {
-	/* the table may have been cut off since, but not while it is open */
+	/* the table may have been truncated in the meantime, but not while it is open */
 	if (store->n_blocks == 0)
 		store->n_blocks = RelationGetNumberOfBlocks(store->rel);
 	return ItemPointerIsValid(tid) && ItemPointerGetBlockNumber(tid) < store->n_blocks &&
 		   table_tuple_fetch_row_version(store->rel, tid, snapshot, store->found);
 }
 
-/* The next value of one of taskq's sequences, which is held so that it is there. */
+/*
+ * Return the next value of one of taskq's sequences.  The sequence is locked
+ * meanwhile, so that it is not dropped.
+ */
 int64
 StoreNextId(TaskqRel sequence)
 {
@@ -267,7 +277,7 @@ StoreNextId(TaskqRel sequence)
 	return next;
 }
 
-/* Have a sequence go on after this value. */
+/* Set a sequence, so that it continues after this value. */
 void
 StoreSetId(TaskqRel sequence, int64 value)
 {
@@ -278,11 +288,11 @@ StoreSetId(TaskqRel sequence, int64 value)
 }
 
 /*
- * The last value that a sequence has given out, made safe: called before values
- * leave the server in a transaction that is still open, or one that commits
- * without waiting for the disk, so that a crash does not make the sequence give
- * them out again.  It logs 32 values ahead, so there is something to flush once
- * in 32 values.
+ * Return the last value that a sequence has given out, after making sure that it is
+ * not given out again after a crash.  This is called before values are shown
+ * outside the server by a transaction that is still open, or that commits without
+ * waiting for the disk.  A sequence writes WAL once for 32 values, so only one call
+ * in 32 values has something to flush.
  */
 int64
 StoreLastId(TaskqRel sequence)
@@ -303,20 +313,24 @@ StoreLastId(TaskqRel sequence)
 	logged = PageGetLSN(page);
 	UnlockReleaseBuffer(buffer);
 
-	/* who waits for events keeps nothing locked: DROP EXTENSION need not wait for him */
+	/*
+	 * sessions that wait for events keep no lock, so that DROP EXTENSION need not
+	 * wait for them
+	 */
 	relation_close(rel, AccessShareLock);
 	XLogFlush(logged);
 	return last;
 }
 
 /*
- * A snapshot of this moment, whatever the caller's statement sees.  Claims and
- * settles decide on what is, then lock and check.  Unregister it after use.
+ * Register a snapshot of the present moment, which may be newer than that of the
+ * caller's statement.  Claims and settles decide by the present state, then lock
+ * and check.  The caller unregisters it after use.
  */
 Snapshot
 StoreSnapshot(void)
 {
-	/* a parallel query is given no other than its own, and only looks */
+	/* in a parallel query, only its own snapshot can be used; it only reads */
 	return RegisterSnapshot(IsInParallelMode() ? GetActiveSnapshot() : GetLatestSnapshot());
 }
 

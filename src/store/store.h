@@ -1,6 +1,7 @@
 /*
  * store.h
- *	  Rows of taskq's tables, by the table and index access methods.
+ *	  Reading and writing rows of taskq's tables through the table and index access
+ *	  methods.
  */
 #ifndef TASKQ_STORE_H
 #define TASKQ_STORE_H
@@ -18,17 +19,17 @@ typedef struct Store
 {
 	Relation		rel;
 	StoreKit	   *kit;
-	TupleTableSlot *found;	  /* the row found or locked last */
+	TupleTableSlot *found;	  /* the row that was found or locked last */
 	TupleTableSlot *row;	  /* the row to write */
-	IndexScanDesc	scan;	  /* of the last look-up, for the next one; or NULL */
-	BlockNumber		n_blocks; /* of the table when it was last asked for; 0: it was not */
+	IndexScanDesc	scan;	  /* scan of the last look-up, kept for the next, or NULL */
+	BlockNumber		n_blocks; /* size of the table when last read, or 0 if not read yet */
 } Store;
 
 typedef enum StoreLockResult
 {
-	STORE_LOCKED, /* ours, and "found" holds it as it is now */
-	STORE_BUSY,	  /* somebody else has it */
-	STORE_GONE	  /* changed or deleted since the snapshot */
+	STORE_LOCKED, /* locked; "found" contains the present version */
+	STORE_BUSY,	  /* another transaction has locked the row */
+	STORE_GONE	  /* the row has been updated or deleted since the snapshot */
 } StoreLockResult;
 
 extern void			   StoreOpenRel(Store *store, TaskqRel rel);
@@ -53,7 +54,7 @@ extern Snapshot		   StoreSnapshot(void);
 typedef void (*StoreRowFunction)(TupleTableSlot *slot, void *arg);
 extern void StoreScan(TaskqRel rel, StoreRowFunction function, void *arg);
 
-/* columns of a slot; text is not detoasted, NULL pointers stand for NULL */
+/* Columns of a slot.  Text is not detoasted, and NULL pointers stand for NULL. */
 extern char *SlotString(TupleTableSlot *slot, int attnum);
 extern void	 SlotSetString(TupleTableSlot *slot, int attnum, const char *value);
 

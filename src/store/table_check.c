@@ -1,9 +1,10 @@
 /*
  * table_check.c
- *	  taskq's tables are looked at before they are used: is anybody's code on one?
+ *	  Checking, before taskq's tables are used, that no code of users is attached to
+ *	  them.
  *
- * table_guard.c refuses such code when it is made, but in a server without preload
- * it does not see the sessions that have not loaded this library.
+ * table_guard.c refuses such code when it is created.  But in a server without
+ * preload, it does not see what sessions do that have not loaded this library.
  */
 #include "taskq.h"
 
@@ -19,7 +20,7 @@
 #include "store/catalog.h"
 #include "store/table_check.h"
 
-/* The tables that were looked at, and whether one of them has changed since. */
+/* The tables that were checked, and whether all are still unchanged. */
 static Oid *checked = NULL;
 static int	n_checked = 0;
 static int	max_checked = 0;
@@ -35,7 +36,7 @@ RefuseToUse(Relation rel, const char *what, const char *hint)
 			 errhint("%s", hint)));
 }
 
-/* A table is about to be read or written as the owner. */
+/* Check a table before it is read or written as the owner. */
 void
 TableCheck(Relation rel)
 {
@@ -58,7 +59,10 @@ Remember(Oid relid)
 	checked[n_checked++] = relid;
 }
 
-/* Only a table whose row in the catalogue says so can have anything; it may say so wrongly. */
+/*
+ * Check a table by its flags in pg_class.  Tables without these flags have nothing
+ * attached; a flag may be set although there is nothing any more.
+ */
 static void
 CheckTable(Oid relid)
 {
@@ -93,7 +97,7 @@ CheckTable(Oid relid)
 	}
 }
 
-/* The columns of a table are what this library knows. */
+/* Check that the columns of a table are those that this library knows. */
 static void
 CheckColumnsOf(TaskqRel rel, Oid relid)
 {
@@ -105,14 +109,14 @@ CheckColumnsOf(TaskqRel rel, Oid relid)
 	RelationClose(opened);
 }
 
-/* Statements are about to be run on them as the owner. */
+/* Check all tables before statements use them as the owner. */
 void
 TableCheckAll(void)
 {
 	if (all_checked)
 		return;
 
-	/* set before the look: if something changes meanwhile, look again */
+	/* set this first, so that an invalidation during the check clears it */
 	all_checked = true;
 	n_checked = 0;
 	PG_TRY();

@@ -1,6 +1,7 @@
 /*
  * table_check.h
- *	  taskq's tables are looked at before they are used.
+ *	  Checking, before taskq's tables are used, that no code of users is attached to
+ *	  them.
  */
 #ifndef TASKQ_TABLE_CHECK_H
 #define TASKQ_TABLE_CHECK_H

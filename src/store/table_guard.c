@@ -1,18 +1,17 @@
 /*
  * table_guard.c
- *	  Nobody's code on taskq's tables.
+ *	  Refusing code of users on taskq's tables.
  *
- * taskq reads and writes its tables as the extension's owner, and so would the
- * code run that a trigger, a rule, a foreign key or a policy on one of them
- * brings; and tables of others that inherit from one would be read with it.  All
- * that is refused when it is made, to everybody: a superuser who adds a trigger in
- * good faith would lend the owner's rights to whoever owns its function.  What an
- * index, a constraint, a default or statistics compute may call functions of
- * superusers and of the extension's owner only.
+ * taskq reads and writes its tables as the extension's owner.  The code of a
+ * trigger, rule, foreign key or policy on one of them would run as the owner, too,
+ * and tables of others that inherit from one would be read as the owner.  All of
+ * that is refused when it is created, for everybody.  Even a superuser who adds a
+ * trigger in good faith would give the owner's privileges to the owner of its
+ * function.  Expressions in indexes, constraints, defaults and statistics may call
+ * only functions of superusers and of the extension's owner.
  *
- * A session that has not loaded this library is not seen making one, where it is
- * not preloaded.  So the tables are looked at before they are used, too: see
- * table_check.c.
+ * If the library is not preloaded, what a session without it creates is not seen
+ * here.  So the tables are also checked before they are used: see table_check.c.
  */
 #include "taskq.h"
 
@@ -49,7 +48,10 @@
 static object_access_hook_type	previous_access_hook = NULL;
 static ProcessUtility_hook_type previous_utility_hook = NULL;
 
-/* The extension's own scripts do what they do; pg_upgrade brings back what was there. */
+/*
+ * Is this the extension's own script, or pg_upgrade, which recreates what existed
+ * before?  They are not checked.
+ */
 static bool
 IsTrustedScript(void)
 {
@@ -77,7 +79,10 @@ RefuseOurs(Oid relid, const char *what)
 
 /* expressions -------------------------------------------------------------- */
 
-/* An expression as it stands in a catalogue, or NULL. */
+/*
+ * Refuse an expression that is stored in a catalog, or NULL, if it calls code that
+ * is not trusted.
+ */
 static void
 RefuseForeignCode(Oid relid, HeapTuple tuple, TupleDesc desc, int attnum, const char *what)
 {
@@ -93,7 +98,10 @@ RefuseForeignCode(Oid relid, HeapTuple tuple, TupleDesc desc, int attnum, const 
 
 typedef void (*RowFunction)(HeapTuple tuple, TupleDesc desc);
 
-/* A row of a catalogue that was written by this command, by its oid. */
+/*
+ * Call a function with the row of a catalog that this command has written.  The row
+ * is found by its OID.
+ */
 static void
 WithRow(Oid catalog, Oid index, AttrNumber key, Oid object, RowFunction function)
 {
@@ -121,7 +129,7 @@ LookAtRule(HeapTuple tuple, TupleDesc desc)
 {
 	Form_pg_rewrite rule = (Form_pg_rewrite) GETSTRUCT(tuple);
 
-	/* a view of somebody's own in the schema is made of a rule */
+	/* a view that a user has created in the schema has a rule, too */
 	if (get_rel_relkind(rule->ev_class) != RELKIND_VIEW ||
 		OidIsValid(getExtensionOfObject(RelationRelationId, rule->ev_class)))
 		RefuseOurs(rule->ev_class, "rules");
@@ -176,7 +184,10 @@ LookAtStatistics(HeapTuple tuple, TupleDesc desc)
 		RefuseForeignCode(statistics->stxrelid, tuple, desc, Anum_pg_statistic_ext_stxexprs, "such statistics");
 }
 
-/* A table inherits, or becomes a partition.  Leaves of a dump are attached so. */
+/*
+ * Check a table that is about to inherit or become a partition.  Leaves of a dump
+ * are attached in this way.
+ */
 static void
 LookAtInheritance(Oid child, Oid parent)
 {
@@ -206,7 +217,7 @@ LookAtObject(ObjectAccessType access, Oid class, Oid object, void *arg)
 		case ConstraintRelationId:
 			WithRow(class, ConstraintOidIndexId, Anum_pg_constraint_oid, object, LookAtConstraint);
 			break;
-		case AttrDefaultRelationId: /* named by its table */
+		case AttrDefaultRelationId: /* identified by its table */
 			WithRow(class, AttrDefaultIndexId, Anum_pg_attrdef_adrelid, object, LookAtDefault);
 			break;
 		case RelationRelationId:
@@ -232,7 +243,7 @@ AccessHook(ObjectAccessType access, Oid class, Oid object, int sub, void *arg)
 		WriteGuardTruncate(object);
 }
 
-/* Row-level security has no object of its own that would be made. */
+/* Refuse to enable row-level security, which creates no object that the hook could see. */
 static void
 LookAtRowSecurity(AlterTableStmt *statement)
 {

@@ -1,6 +1,6 @@
 /*
  * table_guard.h
- *	  Nobody's code on taskq's tables.
+ *	  Refusing code of users on taskq's tables.
  */
 #ifndef TASKQ_TABLE_GUARD_H
 #define TASKQ_TABLE_GUARD_H

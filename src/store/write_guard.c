@@ -1,10 +1,12 @@
 /*
  * write_guard.c
- *	  Who may write to taskq's tables: the extension's owner, and superusers.
+ *	  Refusing writes to taskq's tables, except by superusers and by roles with the
+ *	  privileges of the extension's owner.
  *
- * taskq itself writes as the owner, and so does a restore, or as a superuser.  A
- * row of taskq.handlers says whose rights a handler has, so a right to write, be it
- * granted or come with pg_write_all_data, would be the rights of every role.
+ * taskq itself writes as the owner.  A restore writes as the owner or as a
+ * superuser.  A row of taskq.handlers says as which role a handler runs.  So a role
+ * that could write to it, by a grant or by pg_write_all_data, could run code as any
+ * role.
  */
 #include "taskq.h"
 
@@ -42,7 +44,7 @@ RefuseWrite(Oid relid, Oid role)
 			 errhint("Call taskq's functions.")));
 }
 
-/* A statement, or COPY, is about to be run. */
+/* Check a statement or COPY before it is executed. */
 static bool
 CheckPerms(CHECK_PERMS_ARGS_COMPAT)
 {
@@ -64,7 +66,7 @@ CheckPerms(CHECK_PERMS_ARGS_COMPAT)
 	return true;
 }
 
-/* A table is about to be truncated by a statement. */
+/* Check a statement that truncates a table before it is executed. */
 void
 WriteGuardTruncate(Oid relid)
 {

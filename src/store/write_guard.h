@@ -1,6 +1,6 @@
 /*
  * write_guard.h
- *	  Who may write to taskq's tables.
+ *	  Refusing writes to taskq's tables.
  */
 #ifndef TASKQ_WRITE_GUARD_H
 #define TASKQ_WRITE_GUARD_H

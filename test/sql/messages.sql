@@ -3,7 +3,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 \i test/sql/include/wait.sql
-SELECT plan(45);
+SELECT plan(53);
 SELECT ok(pg_temp.came('SELECT taskq.scheduler_pid() IS NOT NULL'), 'the scheduler is running');
 CREATE ROLE regress_messages LOGIN;
 GRANT CREATE ON DATABASE :"DBNAME" TO regress_messages;
@@ -99,6 +99,36 @@ SELECT throws_ok($$ SELECT taskq.register_worker('msg-no', '{msg-x,msg-a,msg-y}'
 \set VERBOSITY default
 CALL taskq.wait_for_job('msg-nobody', '0', NULL);
 \set VERBOSITY terse
+
+-- types that bring nothing --------------------------------------------------------
+\set VERBOSITY default
+SELECT * FROM taskq.claim_job('msg-nobody', '{msg-f}');
+SELECT * FROM taskq.claim_job('msg-nobody', '{msg-f}');
+SET client_min_messages = notice;
+SET SESSION AUTHORIZATION regress_messages;
+SELECT taskq.create_pool('msg-pool', task_types => '{msg-x,msg-f,msg-y}') \g /dev/null
+SELECT taskq.alter_pool('msg-pool', task_types => '{msg-x}') \g /dev/null
+SELECT taskq.alter_pool('msg-pool', task_types => '{msg-f}'), taskq.drop_pool('msg-pool') \g /dev/null
+RESET SESSION AUTHORIZATION;
+SET client_min_messages = warning;
+\set VERBOSITY terse
+
+-- what to do instead ---------------------------------------------------------------
+SELECT is(pg_temp.hint_of($$ SELECT taskq.register_worker('two words') $$), 'Use the host''s name and the process id, for example, such as host:4711.', 'the hint for a worker_id says what to use');
+SELECT is(pg_temp.hint_of($$ SELECT taskq.create_queue('two words') $$), '', 'there is no hint for the name of a queue');
+SELECT is(pg_temp.hint_of($$ SELECT taskq.register_handler('two words') $$), 'Keep other text in the payload or in tags.', 'the hint for a task type says where to keep other text');
+SELECT is(pg_temp.hint_of(format('SELECT taskq.discard_job(%s)', pg_temp.id('a'))), 'The job has ended already, and nothing of it will run.', 'the hint says that an ended job need not be discarded');
+SET SESSION AUTHORIZATION regress_messages;
+SELECT is(pg_temp.hint_of($$ SELECT taskq.register_handler('msg-no', 'msg.f', run_as => 'pg_monitor') $$), 'GRANT pg_monitor TO regress_messages; or register as that role, whose default run_as is itself.', 'the hint for run_as names the missing membership');
+CREATE FUNCTION msg.commits(jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN COMMIT; RETURN NULL; END $$;
+SELECT taskq.register_handler('msg-commits', 'msg.commits', max_attempts => 1) \g /dev/null
+RESET SESSION AUTHORIZATION;
+SELECT pg_temp.add('commits', 'msg-commits') \gset
+SELECT ok(pg_temp.came(format('SELECT finished_at IS NOT NULL FROM taskq.all_jobs WHERE job_id = %s', pg_temp.id('commits'))), 'a function that commits fails');
+SELECT is((SELECT hint FROM taskq.attempts WHERE job_id = pg_temp.id('commits')), 'Only a procedure can be a handler that commits: CREATE PROCEDURE, and register that.', 'the hint says that a procedure can commit');
+SET ROLE regress_messages;
+SELECT is(pg_temp.hint_of('SELECT taskq.run_next()'), 'Connect as the handler''s role, or, as a superuser, run SET SESSION AUTHORIZATION regress_messages.', 'the hint for a run by hand after SET ROLE says what to do');
+RESET ROLE;
 
 -- small ones ----------------------------------------------------------------------
 SELECT ok(NOT taskq.is_retryable_error_type(''), 'an empty string is not an error type');

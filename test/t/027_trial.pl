@@ -38,7 +38,7 @@ BEGIN
 	COMMIT;
 	INSERT INTO app.later SELECT job_id FROM taskq.current_job();
 END $$;
-SELECT taskq.register_handler(t, 'app.does(jsonb)', retry_policy => 'fixed', retry_base => '20 ms') FROM unnest('{data,one}'::text[]) t;
+SELECT taskq.register_handler(t, 'app.does(jsonb)', retry_policy => 'fixed', retry_base => '20 ms') FROM unnest('{data,one,tenants}'::text[]) t;
 SELECT taskq.register_handler('declared', 'app.does(jsonb)', permanent_errors => '{42P01}');
 SELECT taskq.register_handler(t, format('app.%s(jsonb)', t)::regprocedure, retry_policy => 'fixed', retry_base => '20 ms')
 	FROM unnest('{needs,needs_other,needs_steps}'::text[]) t;
@@ -125,8 +125,33 @@ for my $type (qw(needs shared needs_steps))
 	wait_for_log_line($node, qr/task type "$type" is not paused any more/, $offset, "$type: and the log says so");
 }
 
-# an hour is the longest interval
+# failures of another kind: payloads of one tenant do not prolong the pause of all
+sql($node, 'DROP TABLE IF EXISTS app.later');
+my $for = sub {
+	my ($tenants, $priority, $sql) = @_;
+	sql($node, "SELECT taskq.enqueue_job('tenants', jsonb_build_object('sql', '$sql'), tenant_id => t, priority => $priority, max_attempts => 1) FROM unnest('$tenants'::text[]) t");
+};
+my $paused = q(SELECT status = 'paused' FROM taskq.list_handlers() WHERE task_type = 'tenants');
+$for->('{a,b,c}', 0, 'TABLE app.later');
+wait_until($node, $paused, 'three tenants lack a table: their type is paused');
+wait_until($node, q(SELECT count(*) = 0 FROM taskq.running_jobs()), 'what ran has ended');
+$for->('{bad,bad,bad,bad,bad}', -10, 'TABLE app.none');
+sql_as($node, 'postgres', 'app', 'CREATE TABLE app.later (job_id bigint)');
+later(61);
+wait_until($node, q(SELECT status = 'ok' FROM taskq.list_handlers() WHERE task_type = 'tenants'), 'jobs of another tenant that fail otherwise are tried before, and do not prolong the pause');
+settled($node, 'all jobs end');
+is(sql($node, q(SELECT string_agg(DISTINCT state || ' ' || COALESCE(tenant_id, ''), ', ' ORDER BY state || ' ' || COALESCE(tenant_id, '')) FROM taskq.all_jobs WHERE task_type = 'tenants')),
+	'completed a, completed b, completed c, discarded bad', 'each as it deserves');
 sql($node, 'DROP TABLE app.later');
+$for->('{a,b,c}', 0, 'TABLE app.later');
+wait_until($node, $paused, 'paused anew');
+wait_until($node, q(SELECT count(*) = 0 FROM taskq.running_jobs()), 'what ran has ended');
+$for->('{a,b,c}', -10, 'TABLE app.none');
+later(61);
+wait_until($node, q(SELECT trials = 1 AND NOT on_trial FROM taskq.handlers WHERE task_type = 'tenants'), 'three tenants that lack something else prolong it');
+sql($node, q(SELECT taskq.cancel_job(job_id) FROM taskq.all_jobs WHERE task_type = 'tenants' AND finished_at IS NULL));
+
+# an hour is the longest
 enqueue('needs', undef, 3, 1);
 wait_until($node, q(SELECT status = 'paused' FROM taskq.list_handlers() WHERE task_type = 'needs'), 'the type is paused again');
 sql($node, q(UPDATE taskq.handlers SET trials = 20 WHERE task_type = 'needs'));

@@ -164,7 +164,7 @@ fails_with($new, '55000', "SELECT * FROM taskq.$_", "and so does $_")
   for "enqueue_job('work')", "claim_job('worker')", "complete_job($claimed, $epoch)", "register_handler('x')", "create_queue('x')", "run_next()", "cancel_job($claimed)";
 wait_until($new, q(SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'taskq worker'), 'without a table, no worker runs');
 is(() = slurp_file($new->logfile, $offset) =~ /definitions in database "postgres" are older/g, 1, 'the warning is logged once');
-is(sql($new, q(SELECT value, hint LIKE '%ALTER EXTENSION taskq UPDATE%' FROM taskq.status() WHERE name = 'definitions')), 'older than the library|t', 'status() says what to do about older definitions');
+is(sql($new, q(SELECT value, hint LIKE '%same version%DROP EXTENSION taskq%CREATE EXTENSION taskq%' FROM taskq.status() WHERE name = 'definitions')), 'older than the library|t', 'status() says what to do about older definitions');
 sql($new, 'DROP EXTENSION taskq CASCADE');
 wait_until($new, q(SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type LIKE 'taskq %' AND datname = 'postgres'), 'the extension can be dropped without a table, and its processes leave');
 sql($new, 'CREATE EXTENSION taskq');

@@ -16,8 +16,21 @@ sql($node, q(SELECT taskq.register_handler('outside', max_attempts => 1)));
 # Stop all processes of the server, as a suspended machine does.
 sub processes
 {
-	my $postmaster = (split /\n/, slurp_file($node->data_dir . '/postmaster.pid'))[0];
+	my ($of) = @_;
+	my $postmaster = (split /\n/, slurp_file($of->data_dir . '/postmaster.pid'))[0];
 	return ($postmaster, map { /^\s*(\d+)/ ? $1 : () } split /\n/, `ps -o pid= --ppid $postmaster`);
+}
+
+sub stand_still
+{
+	my ($of, $seconds) = @_;
+	my @stopped = processes($of);
+	cmp_ok(scalar @stopped, '>', 5, 'the server has processes');
+	kill 'STOP', @stopped;
+	my $until = time() + $seconds;
+	wait_for(sub { time() >= $until });
+	kill 'CONT', reverse @stopped;
+	return;
 }
 
 sub set_clock
@@ -47,12 +60,7 @@ my $expired = sub { "SELECT outcome = 'expired' FROM taskq.attempts WHERE job_id
 
 my %of = claim_two('8 s');
 is($beat->($of{well}), 'ok', 'the heartbeat of the healthy worker returns ok');
-my @stopped = processes();
-cmp_ok(scalar @stopped, '>', 5, 'the server has processes');
-kill 'STOP', @stopped;
-my $until = time() + 11;
-wait_for(sub { time() >= $until });
-kill 'CONT', reverse @stopped;
+stand_still($node, 11);
 is($beat->($of{well}), 'ok', 'after a pause of the machine, its heartbeat returns ok');
 wait_until($node, 'SELECT taskq.clock_now() > lease_expires_at - interval \'7 s\' FROM taskq.all_jobs WHERE job_id = ' . $of{well}[0], 'the scheduler has looked since the pause');
 is($beat->($of{well}), 'ok', 'the healthy worker keeps its job');
@@ -81,4 +89,30 @@ wait_until($node, $expired->($of{dead}), 'the later lease of a dead worker ends,
 
 $node->stop;
 clean_log($node);
+
+# a pause while the scheduler rests ----------------------------------------------
+
+# There may be one scheduler for two databases, so the one that leases of the other
+# need takes the place of the first.
+my $few = new_node('few_slots', conf => { max_worker_processes => 3, max_logical_replication_workers => 0, 'taskq.reserved_workers' => 0 });
+sql($few, 'CREATE DATABASE other');
+install($few, 'other');
+for my $db ('postgres', 'other')
+{
+	sql($few, q(SELECT taskq.register_handler('outside', max_attempts => 1)), $db);
+	sql($few, q(SELECT taskq.enqueue_job('outside')), $db);
+}
+is(sql($few, q(SELECT count(*) FROM taskq.claim_job('w', '{outside}', lease => '1 h'))), 1, 'a database has a lease');
+wait_until($few, 'SELECT taskq.scheduler_pid() IS NOT NULL', 'and a scheduler');
+sql($few, q(SELECT taskq.enqueue_job('outside') FROM generate_series(1, 2)));
+%of = map { $_->[0] => [ split /\|/, sql($few, "SELECT job_id, epoch FROM taskq.claim_job('$_->[0]', '{outside}', lease => '$_->[1]')") ] } [ 'well', '30 s' ], [ 'dead', '15 s' ];
+is(sql($few, q(SELECT count(*) FROM taskq.claim_job('w', '{outside}', lease => '1 h')), 'other'), 1, 'another database has a lease, too');
+wait_until($few, 'SELECT taskq.scheduler_pid() IS NULL', 'so that the scheduler of the first rests');
+is(sql($few, "SELECT taskq.heartbeat_job($of{$_->[0]}[0], $of{$_->[0]}[1], lease => '$_->[1]')"), 'ok', "the worker that is $_->[0] has its job meanwhile") for [ 'dead', '15 s' ], [ 'well', '30 s' ];
+stand_still($few, 32);
+wait_until($few, "SELECT outcome = 'expired' FROM taskq.attempts WHERE job_id = $of{dead}[0]", 'after a pause of the machine the lease of a worker that is dead ends');
+is(sql($few, "SELECT taskq.heartbeat_job($of{well}[0], $of{well}[1])"), 'ok', 'a worker that is well still has its job');
+
+$few->stop;
+clean_log($few);
 done_testing();

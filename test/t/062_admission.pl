@@ -31,48 +31,48 @@ my $claim = q(SELECT job_id, epoch FROM taskq.claim_job('w'));
 my $complete = q(SELECT taskq.complete_job(job_id, epoch) FROM taskq.jobs WHERE state = 'r');
 my $add = q(SELECT taskq.enqueue_job('outside'));
 
-# in one session -----------------------------------------------------------------
+# commit, rollback and savepoints -----------------------------------------------------------------
 
 sql($node, $add);
 sql($node, $claim);
-is($told->(), 'admit', 'a claim that is committed holds the admission');
+is($told->(), 'admit', 'a committed claim is admitted, and the admission goes on');
 sql($node, "BEGIN; $complete; ROLLBACK");
-is($told->(), '', 'and so it does when the end of the run is rolled back');
+is($told->(), '', 'the admission goes on if the end of the run is rolled back');
 sql($node, "BEGIN; SAVEPOINT a; $complete; ROLLBACK TO a; COMMIT");
-is($told->(), '', 'also to a savepoint');
+is($told->(), '', 'the admission goes on if the end of the run is rolled back to a savepoint');
 sql($node, "BEGIN; SAVEPOINT a; SAVEPOINT b; $complete; RELEASE b; ROLLBACK TO a; $complete; COMMIT");
-is($told->(), 'ended', 'it ends when the end of the run is committed');
+is($told->(), 'ended', 'the admission ends when the end of the run is committed');
 
 sql($node, $add);
 sql($node, "BEGIN; $claim; ROLLBACK");
-is($told->(), 'admit undone', 'it ends when the claim is rolled back');
+is($told->(), 'admit undone', 'the admission is undone when the claim is rolled back');
 sql($node, "BEGIN; SAVEPOINT a; $claim; ROLLBACK TO a; COMMIT");
-is($told->(), 'admit undone', 'also to a savepoint');
+is($told->(), 'admit undone', 'the admission is undone when the claim is rolled back to a savepoint');
 sql($node, "BEGIN; SAVEPOINT a; SAVEPOINT b; $claim; RELEASE b; ROLLBACK TO a; $claim; ROLLBACK");
-is($told->(), 'admit undone admit undone', 'once for each claim');
+is($told->(), 'admit undone admit undone', 'each claim that is rolled back undoes its admission once');
 sql($node, q(DO $$ BEGIN PERFORM taskq.claim_job('w'); RAISE 'no'; EXCEPTION WHEN raise_exception THEN NULL; END $$));
-is($told->(), 'admit undone', 'it ends when an exception block undoes the claim');
+is($told->(), 'admit undone', 'the admission is undone when an exception block rolls back the claim');
 sql($node, "BEGIN; $claim; $complete; COMMIT");
-is($told->(), 'admit ended', 'a run may end in the transaction of its claim');
+is($told->(), 'admit ended', 'the admission ends when a run ends in the transaction of its claim');
 sql($node, $add);
 sql($node, "BEGIN; $claim; SAVEPOINT a; $complete; ROLLBACK TO a; COMMIT");
-is($told->(), 'admit', 'if that is rolled back to a savepoint, the claim goes on');
+is($told->(), 'admit', 'the admission goes on if that end is rolled back to a savepoint');
 sql($node, $complete);
-is($told->(), 'ended', 'until the run ends');
+is($told->(), 'ended', 'the admission then ends with the run');
 
 sql($node, "$add; $add; $add; $add");
 sql($node, q(BEGIN; SELECT count(*) FROM taskq.claim_jobs('w', 4); ROLLBACK));
-is($told->(), 'admit admit admit undone undone undone', 'as many are admitted as the worker has permits');
+is($told->(), 'admit admit admit undone undone undone', 'as many jobs are admitted as the worker has permits');
 sql($node, q(SELECT count(*) FROM taskq.claim_jobs('w', 2)));
-is($told->(), 'admit admit', 'a batch');
+is($told->(), 'admit admit', 'each job of a batch is admitted');
 my $job = sql($node, q(SELECT min(job_id) FROM taskq.jobs WHERE state = 'r'));
 sql($node, qq(SELECT taskq.release_job(job_id, epoch) FROM taskq.jobs WHERE job_id = $job));
-is($told->(), 'ended', 'a job that is put back has ended its run');
+is($told->(), 'ended', 'the admission ends when the job is released');
 sql($node, q(SELECT taskq.unregister_worker('w')));
-is($told->(), 'ended', 'as have those of a worker that is unregistered');
+is($told->(), 'ended', 'the admission ends when the worker is unregistered');
 sql($node, q(SELECT taskq.register_worker('w', ARRAY['outside'], max_concurrent_jobs => 3)));
 sql($node, q(SELECT taskq.cancel_job(job_id) FROM taskq.jobs));
-is($told->(), '', 'a job that never started was never admitted');
+is($told->(), '', 'cancelling a job that has not started ends no admission');
 
 # prepared transactions --------------------------------------------------------------
 
@@ -84,18 +84,18 @@ my $complete_one = "SELECT taskq.complete_job(job_id, epoch) FROM taskq.jobs WHE
 my $claimed = sub { return sql($node, q(SELECT count(job_id) FROM taskq.claim_job('w'))) };
 sql($node, "BEGIN; $complete_one; PREPARE TRANSACTION 'p'");
 is($told->(), 'prepared', 'PREPARE TRANSACTION tells the rules that the end of a run is prepared');
-is($claimed->(), 0, 'the prepared transaction holds the permit');
+is($claimed->(), 0, 'the prepared transaction keeps the permit');
 sql($node, q(ROLLBACK PREPARED 'p'));
 is($told->(), '', 'ROLLBACK PREPARED leaves the claim in force');
-is($claimed->(), 0, 'and its permit is taken');
+is($claimed->(), 0, 'the claim still holds its permit after ROLLBACK PREPARED');
 sql($node, "BEGIN; SAVEPOINT a; $complete_one; RELEASE a; SAVEPOINT b; $complete; ROLLBACK TO b; PREPARE TRANSACTION 'p'");
-is($told->(), 'prepared', 'what is rolled back to a savepoint is not prepared');
+is($told->(), 'prepared', 'ends that are rolled back to a savepoint are not prepared');
 $node->restart;
-is($claimed->(), 0, 'a restart of the server changes nothing');
+is($claimed->(), 0, 'the prepared transaction keeps the permit over a restart');
 sql($node, q(COMMIT PREPARED 'p'));
-is($told->(), '', 'COMMIT PREPARED tells nothing more');
-is($claimed->(), 1, 'the permit is free');
-is($told->(), 'admit', 'for another job');
+is($told->(), '', 'COMMIT PREPARED tells the rules nothing more');
+is($claimed->(), 1, 'the permit is free after COMMIT PREPARED');
+is($told->(), 'admit', 'the job that gets the permit is admitted');
 sql($node, "$complete");
 $told->();
 
@@ -107,11 +107,11 @@ $s->query_safe("BEGIN; $claim");
 my $pid = $s->query_safe('SELECT pg_backend_pid()');
 sql($node, "SELECT pg_terminate_backend($pid, 60000)");
 $s->quit;
-is($told->(), 'admit undone', 'a session that is terminated ends what it has not committed');
+is($told->(), 'admit undone', 'the admission is undone when the session of the claim is terminated');
 
 add_type($node, 'postgres', 'app', 'work');
 sql($node, q(SELECT taskq.cancel_job(job_id) FROM taskq.jobs));
 sql($node, q(SELECT taskq.enqueue_job('work')));
 settled($node, 'a job runs in a worker');
-is($told->(), 'admit ended', 'a run in a worker ends with its transaction');
+is($told->(), 'admit ended', 'the admission of a run in a worker ends with its transaction');
 done_testing();
