@@ -143,8 +143,9 @@ NoteClaim(Store *store, const char *worker_id, const ExternalWorker *worker, Tim
 }
 
 /*
- * Refuse a claim under an id that another role has registered.  The claim could
- * not know of that registration, because it was made meanwhile or is not committed.
+ * Refuse a claim under an id that another role has registered.  The claim could not
+ * see that registration before, because it was made after the claim began or is not
+ * committed yet.
  */
 static void
 RefuseIfOthers(Store *store, const char *worker_id, Oid caller)

@@ -22,7 +22,7 @@
 #include "ready/ready.h"
 #include "shared/prepared.h"
 
-#define MAX_OPENED 100000 /* a transaction that opens more makes all lists anew */
+#define MAX_OPENED 100000 /* after more than this in one transaction, all lists are built again */
 #define MANY_OPENED 1000  /* more are not searched */
 #define KEPT_SIZE 4096	  /* larger arrays are freed at the end of a transaction */
 

@@ -35,7 +35,7 @@ typedef struct Validation
 	bool		  returns_text;
 	Jsonb		 *payload;
 	bool		  valid;
-	char		 *reason; /* why the payload is not valid; NULL: the validator did not say */
+	char		 *reason; /* why the payload is not valid, or NULL if the validator gave no reason */
 } Validation;
 
 typedef struct PayloadCheck

@@ -88,7 +88,7 @@ PortalsHide(HiddenPortals *hidden)
 	}
 }
 
-/* Restore the portals.  None of them can have been dropped meanwhile. */
+/* Restore the portals.  None of them can have been dropped in the meantime. */
 void
 PortalsShow(HiddenPortals *hidden)
 {

@@ -50,7 +50,7 @@ typedef struct Watch
 {
 	const UserCode *code;
 	MemoryContext	context;
-	ErrorData	   *interrupt; /* the first interrupt that the server raised in the code; NULL: none */
+	ErrorData	   *interrupt; /* the first interrupt that the server raised in the code, or NULL */
 } Watch;
 
 static void

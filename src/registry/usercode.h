@@ -17,7 +17,7 @@ typedef struct UserCode
 	Oid			role;
 	const char *search_path; /* NULL: pg_catalog only */
 	const char *what;		 /* name of the code in messages */
-	TaskqJob   *job;		 /* the current job, as the code sees it; NULL: none */
+	TaskqJob   *job;		 /* the current job, as the code sees it, or NULL */
 	int64		time_limit;	 /* microseconds, for messages */
 	TimestampTz until;		 /* when the code is interrupted */
 	bool		settles;	 /* called to settle a run: an interrupt of a worker must not undo the settle */

@@ -36,7 +36,7 @@ typedef struct Run
 	int					refused;	   /* SQLSTATE with which a row-level policy refused a row; 0: none did */
 	bool				on_trial;	   /* the task type is paused, and this run tries whether the pause can end */
 	bool				interrupted;   /* the server interrupted the handler, even if the handler caught that */
-	ErrorData		   *error;		   /* the handler's error; NULL: the handler returned */
+	ErrorData		   *error;		   /* the handler's error, or NULL if the handler returned */
 } Run;
 
 extern void RunHandler(Run *run);

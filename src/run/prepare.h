@@ -25,8 +25,8 @@ typedef struct ReadyHandler
 {
 	Oid				  function; /* hash key */
 	FmgrInfo		  flinfo;
-	Expr			 *call;		   /* planned expression f($1), with f inlined if possible; NULL: f is not in SQL */
-	CachedExpression *cached;	   /* owner of "call"; NULL: not in SQL, or made for one run */
+	Expr			 *call;		   /* planned expression f($1), with f inlined if possible; NULL if f is not in SQL */
+	CachedExpression *cached;	   /* owner of "call"; NULL if not in SQL, or if made for one run */
 	char			 *search_path; /* search_path with which "cached" was made */
 } ReadyHandler;
 
