@@ -4,7 +4,7 @@ EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" taskq.control
 
 MODULE_big = taskq
 # every source but those that only a test build has, see TESTING below
-TESTING_SOURCES = src/admin/testing.c src/base/assertion.c src/base/injection_point.c src/job/admit_testing.c
+TESTING_SOURCES = src/admin/testing.c src/base/assertion.c src/base/injection_point.c src/job/admit_testing.c src/ready/ready_testing.c
 OBJS = $(patsubst %.c,%.o,$(filter-out $(TESTING_SOURCES),$(sort $(wildcard src/*.c src/*/*.c))))
 
 PG_CPPFLAGS = -I$(srcdir)/src -DTASKQ_VERSION=\"$(EXTVERSION)\"

@@ -16,18 +16,7 @@
 
 #include "postgres.h"
 
-#define TASKQ_NORETURN __attribute__((noreturn))
-
-/*
- * Test builds check taskq's assertions on every server.  The definition comes after
- * those of PostgreSQL, whose headers would call functions that only a server with
- * assertions has.
- */
-#if defined(TASKQ_TESTING) && !defined(USE_ASSERT_CHECKING)
-#undef Assert
-#define Assert(condition) ((condition) ? (void) 0 : AssertionFailed(#condition, __FILE__, __LINE__))
-TASKQ_NORETURN extern void AssertionFailed(const char *condition, const char *file, int line);
-#endif
+#include "base/compat_assert.h"
 
 #define TASKQ_SCHEMA "taskq"
 #define TASKQ_NAME_MAX 63	/* bytes of a task type, queue, worker, ... */

@@ -231,7 +231,7 @@ rule "every isolation spec is listed and has its expected output" unlisted ISOLA
 rule "every expected output belongs to a pgTAP test" unexpected_files REGRESS expected
 rule "every expected output belongs to a spec" unexpected_files ISOLATION test/isolation/expected
 rule "tests that need a build for tests say so" need_testing
-rule "differences between versions are in compat.h alone" only_in '\bPG_VERSION_NUM\b' 'base/compat\.h'
+rule "differences between versions are in compat.h alone" only_in '\bPG_VERSION_NUM\b' 'base/compat(_assert)?\.h'
 rule "the time is read in clock.c alone" only_in '\b(GetCurrentTimestamp|GetSQLCurrentTimestamp|gettimeofday|clock_gettime)\b' 'base/clock\.c'
 rule "queries are given the time" time_in_queries
 rule "every error has its code" ereport_without_code

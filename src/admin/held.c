@@ -41,7 +41,7 @@ static const char *const query =
 	" FROM taskq.queue_defs q LEFT JOIN waiting w USING (queue) WHERE q.paused GROUP BY q.queue"
 	" UNION ALL"
 	" SELECT 2, 'paused task type', h.task_type, ': ', sum(w.n), max(w.n),"
-	"  format('When the cause is gone, SELECT taskq.resume_handler(%L).', h.task_type)"
+	"  format('list_handlers() says in paused_because why taskq paused it; NULL: somebody did. When the cause is gone, SELECT taskq.resume_handler(%L).', h.task_type)"
 	" FROM taskq.handlers h LEFT JOIN waiting w USING (task_type) WHERE h.paused GROUP BY h.task_type"
 	" UNION ALL"
 	" SELECT 3, 'paused pool', p.pool,"

@@ -6,7 +6,7 @@
 
 #include <unistd.h>
 
-#ifndef USE_ASSERT_CHECKING
+#ifdef TASKQ_OWN_ASSERTIONS
 
 void
 AssertionFailed(const char *condition, const char *file, int line)

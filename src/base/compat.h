@@ -16,6 +16,8 @@
 #include "executor/executor.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "optimizer/pathnode.h"
+#include "optimizer/plancat.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "storage/lock.h"
@@ -38,6 +40,11 @@
 #define TASKQ_MODULE_MAGIC PG_MODULE_MAGIC_EXT(.name = "taskq", .version = TASKQ_VERSION)
 #else
 #define TASKQ_MODULE_MAGIC PG_MODULE_MAGIC
+#endif
+
+/* From 19 on, a signal's handler has arguments that SIG_DFL has not. */
+#if PG_VERSION_NUM < 190000
+#define PG_SIG_DFL SIG_DFL
 #endif
 
 /* Return this process's index in arrays that have one entry for each process. */
@@ -295,6 +302,24 @@ typedef RTEPermissionInfo CheckedRelation_compat;
 #define CHECK_PERMS_PASS_COMPAT range_table, ereport_on_violation
 #define CHECK_PERMS_LIST_COMPAT range_table
 typedef RangeTblEntry CheckedRelation_compat;
+#endif
+
+/*
+ * The hook that is called for each table of a query when the planner has read what it
+ * knows of it.  From 19 on, it is called for what is no table, too.
+ */
+#if PG_VERSION_NUM >= 190000
+#define relation_info_hook_compat build_simple_rel_hook
+typedef build_simple_rel_hook_type relation_info_hook_type_compat;
+#define RELATION_INFO_ARGS_COMPAT PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte
+#define RELATION_INFO_PASS_COMPAT root, rel, rte
+#define RELATION_INFO_OID_COMPAT (rte->rtekind == RTE_RELATION ? rte->relid : InvalidOid)
+#else
+#define relation_info_hook_compat get_relation_info_hook
+typedef get_relation_info_hook_type relation_info_hook_type_compat;
+#define RELATION_INFO_ARGS_COMPAT PlannerInfo *root, Oid relid, bool is_parent, RelOptInfo *rel
+#define RELATION_INFO_PASS_COMPAT root, relid, is_parent, rel
+#define RELATION_INFO_OID_COMPAT relid
 #endif
 
 /* The arguments of planner_hook and standard_planner(). */

@@ -32,6 +32,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+#include "base/compat.h"
 #include "base/guc.h"
 #include "base/memory.h"
 
@@ -209,7 +210,7 @@ AbortUnderCeiling(SIGNAL_ARGS)
 	/* The cause may also be a failed assertion of the server. */
 	no_memory = false;
 #endif
-	pqsignal(SIGABRT, SIG_DFL);
+	pqsignal(SIGABRT, PG_SIG_DFL);
 	if (state != IN_FORCE || !no_memory || CritSectionCount > 0 || InterruptHoldoffCount > 0)
 		return;
 	SetSoftLimit(before);

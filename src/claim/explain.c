@@ -168,12 +168,7 @@ PutRoute(ReturnSetInfo *result, const Asked *asked, const TaskqRoute *route, boo
 	Datum		values[EXPLAIN_COLUMNS];
 	bool		nulls[EXPLAIN_COLUMNS] = { false };
 
-	values[0] = Int32GetDatum(route->route_id);
-	values[1] = CStringGetTextDatum(route->queue);
-	values[2] = CStringGetTextDatum(route->task_type);
-	values[3] = PointerGetDatum(route->capabilities);
-	values[4] = CStringGetTextDatum(route->min_version);
-	nulls[4] = route->min_version[0] == '\0';
+	PutRouteColumns(route, values, nulls);
 	values[5] = BoolGetDatum(due);
 	values[6] = BoolGetDatum(reason == NULL);
 	values[7] = CStringGetTextDatum(reason == NULL ? "" : reason);

@@ -23,6 +23,7 @@
 
 #include "base/args.h"
 #include "base/clock.h"
+#include "base/compat.h"
 #include "base/error.h"
 #include "base/guc.h"
 #include "claim/external_worker.h"
@@ -221,7 +222,7 @@ WorkersAlive(int *n)
 	StoreOpenRel(&store, REL_WORKERS);
 	snapshot = StoreSnapshot();
 	slot = table_slot_create(store.rel, NULL);
-	scan = table_beginscan(store.rel, snapshot, 0, NULL);
+	scan = table_beginscan_compat(store.rel, snapshot);
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		ExternalWorker worker = { 0 };

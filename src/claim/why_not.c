@@ -231,6 +231,18 @@ WhyJobWaits(int64 job_id)
 	return WhyNot(NULL, &any, RouteById(job.route_id), &job);
 }
 
+/* Set the first five columns of a row about a route. */
+void
+PutRouteColumns(const TaskqRoute *route, Datum *values, bool *nulls)
+{
+	values[0] = Int32GetDatum(route->route_id);
+	values[1] = CStringGetTextDatum(route->queue);
+	values[2] = CStringGetTextDatum(route->task_type);
+	values[3] = PointerGetDatum(route->capabilities);
+	values[4] = CStringGetTextDatum(route->min_version);
+	nulls[4] = route->min_version[0] == '\0';
+}
+
 /* Return every route, and why no worker would be given jobs of it now. */
 Datum
 taskq_explain_routes(PG_FUNCTION_ARGS)
@@ -253,12 +265,7 @@ taskq_explain_routes(PG_FUNCTION_ARGS)
 		bool			  nulls[EXPLAIN_ROUTES_COLUMNS] = { false };
 
 		CHECK_FOR_INTERRUPTS();
-		values[0] = Int32GetDatum(route->route_id);
-		values[1] = CStringGetTextDatum(route->queue);
-		values[2] = CStringGetTextDatum(route->task_type);
-		values[3] = PointerGetDatum(route->capabilities);
-		values[4] = CStringGetTextDatum(route->min_version);
-		nulls[4] = route->min_version[0] == '\0';
+		PutRouteColumns(route, values, nulls);
 		values[5] = CStringGetTextDatum(reason == NULL ? "" : reason);
 		nulls[5] = reason == NULL;
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);

@@ -32,5 +32,6 @@ extern const char *WhyNot(const Asked *asked, const AnyWorker *any, const TaskqR
 extern const char *WhyNotAdmitted(const AdmissionQuestion *question);
 extern const char *WhyJobWaits(int64 job_id);
 extern bool		   StatusSaysWhy(const char *reason);
+extern void		   PutRouteColumns(const TaskqRoute *route, Datum *values, bool *nulls);
 
 #endif /* TASKQ_WHY_NOT_H */

@@ -14,7 +14,6 @@
 
 #include "base/args.h"
 #include "base/clock.h"
-#include "base/compat.h"
 #include "base/error.h"
 #include "base/guc.h"
 #include "base/names.h"
@@ -193,7 +192,7 @@ PoolMakeDefault(Oid role)
 static void
 CheckMayChange(const TaskqPool *pool)
 {
-	if (!MayActAs_compat(GetUserId(), pool->role))
+	if (!RoleMayChange(pool->role))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("must be a member of role \"%s\" to change pool \"%s\"", RoleNameOrOid(pool->role), pool->name)));

@@ -59,6 +59,16 @@ RoleRefuseSuperuser(Oid role)
 					 "Or set taskq.allow_superuser_handlers = on in postgresql.conf.")));
 }
 
+/*
+ * Return whether the caller may change or remove what runs as a role: a member may,
+ * and everybody may who has the right to call if the role was dropped.
+ */
+bool
+RoleMayChange(Oid role)
+{
+	return MayActAs_compat(GetUserId(), role) || !SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role));
+}
+
 /* Check that a role may execute the function. */
 void
 RoleCheckExecute(Oid role, Oid function)

@@ -12,6 +12,7 @@ extern bool		   RoleMayLogin(Oid role);
 extern void		   RoleRefuseSuperuser(Oid role);
 extern void		   RoleCheckExecute(Oid role, Oid function);
 extern void		   RoleCheckRunAs(Oid role);
+extern bool		   RoleMayChange(Oid role);
 extern const char *RoleCodeRefusal(Oid role);
 
 #endif /* TASKQ_ROLES_H */

@@ -30,6 +30,7 @@
 #include "job/tenants.h"
 #include "job/transition.h"
 #include "registry/payload.h"
+#include "store/catalog.h"
 #include "store/owner.h"
 #include "store/store.h"
 
@@ -156,6 +157,22 @@ CheckPayloads(const TaskqJob *job, const Datum *payloads, int n)
 }
 
 /*
+ * Open the table of jobs.  The arguments were read under the given extension.  If it was
+ * dropped and created again since, its numbers of routes mean others now, so the job
+ * would have another task type.
+ */
+static void
+OpenJobs(Store *jobs, Oid extension)
+{
+	StoreOpenRel(jobs, REL_JOBS);
+	if (CatalogExtension() != extension)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("extension taskq was dropped and created again during the call"),
+				 errhint("Call the function again.")));
+}
+
+/*
  * Insert a job and return its id.  The caller is the extension's owner and has opened
  * the table of jobs.
  */
@@ -176,6 +193,7 @@ taskq_enqueue_job(PG_FUNCTION_ARGS)
 	TaskqJob   job;
 	Store	   jobs;
 	OwnerScope scope;
+	Oid		   extension;
 	int64	   job_id;
 	Datum	   payload;
 
@@ -186,13 +204,14 @@ taskq_enqueue_job(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("payload must not be NULL"),
 				 errhint("Leave it out to enqueue an empty object.")));
+	extension = CatalogExtension();
 	ReadArguments(fcinfo, &job, ClockNow(), true);
 	payload = PointerGetDatum(PG_GETARG_JSONB_P(ARG_PAYLOAD));
 	CheckPayloads(&job, &payload, 1);
 	TASKQ_INJECTION_POINT("enqueue-read");
 
 	OwnerEnter(&scope);
-	StoreOpenRel(&jobs, REL_JOBS);
+	OpenJobs(&jobs, extension);
 	job_id = EnqueueOne(&jobs, &job, (struct varlena *) DatumGetPointer(payload));
 	StoreClose(&jobs, true);
 	OwnerLeave(&scope);
@@ -232,6 +251,7 @@ taskq_enqueue_jobs(PG_FUNCTION_ARGS)
 	TaskqJob	   job;
 	Store		   jobs;
 	OwnerScope	   scope;
+	Oid			   extension;
 	Datum		  *payloads;
 	int			   n;
 
@@ -239,11 +259,12 @@ taskq_enqueue_jobs(PG_FUNCTION_ARGS)
 	CheckWritable("taskq.enqueue_jobs()");
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	payloads = ReadPayloads(fcinfo, &n);
+	extension = CatalogExtension();
 	ReadArguments(fcinfo, &job, ClockNow(), n > 0);
 	CheckPayloads(&job, payloads, n);
 
 	OwnerEnter(&scope);
-	StoreOpenRel(&jobs, REL_JOBS);
+	OpenJobs(&jobs, extension);
 	for (int i = 0; i < n; i++)
 	{
 		Datum id;

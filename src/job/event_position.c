@@ -16,6 +16,7 @@
 
 #include "access/xlog.h"
 #include "commands/sequence.h"
+#include "port/atomics.h"
 #include "utils/fmgrprotos.h"
 
 #include "job/event_position.h"

@@ -139,7 +139,10 @@ JudgeSettled(const TaskqJob *job, int64 epoch, char outcome, Refusal *refusal)
 		return CLAIM_SETTLED;
 	ExplainLost(job, refusal);
 	if (job->epoch == epoch && job->last_outcome == OUTCOME_EXPIRED)
+	{
 		refusal->detail = "Its lease expired.";
+		refusal->hint = "Send heartbeats while the job runs, or claim with a longer lease.";
+	}
 	else if (job->epoch == epoch && job->last_outcome != OUTCOME_NONE)
 	{
 		refusal->detail = psprintf("This claim was settled before, and the job is %s.", JobStateName(job));

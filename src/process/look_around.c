@@ -6,6 +6,7 @@
 
 #include "commands/dbcommands.h"
 #include "miscadmin.h"
+#include "utils/lsyscache.h"
 
 #include "config/adopt.h"
 #include "process/look_around.h"

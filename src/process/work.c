@@ -16,14 +16,10 @@
 
 #include "access/xact.h"
 #include "miscadmin.h"
-#include "pgstat.h"
 #include "storage/lwlock.h"
-#include "utils/memutils.h"
-#include "utils/snapmgr.h"
 
 #include "base/clock.h"
 #include "base/compat.h"
-#include "base/guard.h"
 #include "base/guc.h"
 #include "base/injection_point.h"
 #include "config/adopt.h"
@@ -31,6 +27,7 @@
 #include "process/helper.h"
 #include "process/look_around.h"
 #include "process/work.h"
+#include "process/work_transaction.h"
 #include "store/catalog.h"
 
 #define CARE_EVERY USECS_PER_MINUTE /* if something may have changed */
@@ -48,133 +45,12 @@ typedef struct WorkState
 	uint64		ended;		/* count of ended transactions at the last run */
 } WorkState;
 
-static MemoryContext  work_context;
 static TaskqDatabase *db;
 static bool			  is_helper;
 static WorkState	  states[MAX_WORK];
 static WorkState	  around;	   /* for looking around */
 static uint32		  pending = 0; /* set of work whose batches must be done here */
 static int			  last_batch = 0;
-
-/* transactions --------------------------------------------------------------- */
-
-static void
-BeginTransaction(const char *what)
-{
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	XactIsoLevel = XACT_READ_COMMITTED;
-	XactReadOnly = false;
-	PushActiveSnapshot(GetTransactionSnapshot());
-	MemoryContextSwitchTo(work_context);
-	pgstat_report_activity(STATE_RUNNING, psprintf("taskq: %s", what));
-}
-
-static void
-EndTransaction(void)
-{
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-	MemoryContextSwitchTo(work_context);
-}
-
-/*
- * Call a function.  If it raises an error, roll back its transaction and return the
- * error; otherwise return NULL.
- */
-static ErrorData *
-Catch(void (*function)(void *), void *arg)
-{
-	ErrorData *volatile error = NULL;
-
-	PG_TRY();
-	{
-		function(arg);
-	}
-	PG_CATCH();
-	{
-		HOLD_INTERRUPTS();
-		MemoryContextSwitchTo(work_context);
-		error = CopyErrorData();
-		FlushErrorState();
-		QueryCancelPending = false;
-		AbortCurrentTransaction();
-		LWLockReleaseAll();
-		MemoryContextSwitchTo(work_context);
-		RESUME_INTERRUPTS();
-	}
-	PG_END_TRY();
-	return error;
-}
-
-typedef struct TransactionStep
-{
-	const char *what;
-	void (*function)(void *);
-	void *arg;
-} TransactionStep;
-
-static void
-DoInTransaction(void *arg)
-{
-	TransactionStep *step = arg;
-
-	BeginTransaction(step->what);
-	step->function(step->arg);
-	EndTransaction();
-}
-
-static void
-AskInstalled(void *arg)
-{
-	bool *installed = arg;
-
-	*installed = CatalogInstalled();
-}
-
-/* Has the extension been dropped?  Returns false if that cannot be found out. */
-static bool
-IsGone(void)
-{
-	bool			installed = true;
-	TransactionStep step = { "look for the extension", AskInstalled, &installed };
-	ErrorData	   *error = Catch(DoInTransaction, &step);
-
-	if (error != NULL)
-		FreeErrorData(error);
-	return error == NULL && !installed;
-}
-
-/*
- * Call a function.  If it raises an error, roll back its transaction, report the error
- * and return false.  The error is not reported if the extension was dropped in the
- * meantime, because then there is nothing left to do or to repair.
- */
-static bool
-Try(const char *what, void (*function)(void *), void *arg)
-{
-	ErrorData *error = Catch(function, arg);
-
-	if (error == NULL)
-		return true;
-	if (!IsGone())
-		GuardReport(what, error);
-	FreeErrorData(error);
-	return false;
-}
-
-/*
- * Call a function in a transaction of its own.  If it raises an error, report the
- * error and return false.
- */
-bool
-WorkInTransaction(const char *what, void (*function)(void *), void *arg)
-{
-	TransactionStep step = { what, function, arg };
-
-	Assert(!IsTransactionState());
-	return Try(what, DoInTransaction, &step);
-}
 
 /* when ------------------------------------------------------------------------ */
 
@@ -320,7 +196,7 @@ Run(int i)
 
 	NoteStart(state);
 	if (work->alone)
-		done = Try(work->name, DoRun, &step);
+		done = WorkTry(work->name, DoRun, &step);
 	else
 		done = WorkInTransaction(work->name, DoRun, &step);
 	Assert(!IsTransactionState());
@@ -369,7 +245,7 @@ WorkDoBatch(int i, bool *failed)
 	BatchStep step = { &work_table[i], false };
 
 	Assert(step.work->batch != NULL);
-	MemoryContextReset(work_context);
+	WorkResetMemory();
 	*failed = !WorkInTransaction(step.work->name, DoBatch, &step);
 	return step.more && !*failed;
 }
@@ -428,8 +304,7 @@ WorkInit(TaskqDatabase *database, bool helper)
 	Assert(n_work <= MAX_WORK);
 	db = database;
 	is_helper = helper;
-	work_context = AllocSetContextCreate(TopMemoryContext, "taskq work", ALLOCSET_DEFAULT_SIZES);
-	MemoryContextSwitchTo(work_context);
+	WorkTransactionInit();
 }
 
 /*
@@ -482,7 +357,7 @@ TimestampTz
 WorkRound(bool news, bool *leave)
 {
 	*leave = false;
-	MemoryContextReset(work_context);
+	WorkResetMemory();
 	HearHelper();
 	if (pending == 0 && Min(AroundDue(news), NextDue(news)) > ClockNow())
 		return Min(AroundDue(false), NextDue(false));

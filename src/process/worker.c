@@ -36,9 +36,9 @@
 #include "config/stale.h"
 #include "job/frames.h"
 #include "process/worker.h"
+#include "process/worker_slot.h"
 #include "run/dispatch.h"
 #include "run/reset.h"
-#include "shared/blame.h"
 #include "shared/shmem.h"
 #include "shared/wait.h"
 #include "store/catalog.h"
@@ -50,7 +50,6 @@ PGDLLEXPORT void taskq_worker_main(Datum arg);
 static WorkerParams	  params;
 static TaskqSlot	 *slot;
 static TaskqDatabase *db;
-static bool			  ended_by_error = false;
 static int64		  jobs_run = 0;
 
 /* The jobs that this worker may run, as of request.catalog_version. */
@@ -60,113 +59,6 @@ static RouteSet		 routes;
 static ClaimRequest	 request;
 static int			 pool_size;
 static int			 pool_min_size;
-
-/* attach ------------------------------------------------------------------- */
-
-/* Leave a note of the run that SIGTERM ended, for the scheduler to record. */
-static void
-ReportTermination(void)
-{
-	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < taskq_shared->n_slots; i++)
-	{
-		TaskqTermination *termination = &taskq_terminations[i];
-
-		if (termination->job_id != 0)
-			continue;
-		termination->dboid = params.dboid;
-		termination->job_id = slot->job_id;
-		termination->epoch = slot->epoch;
-		termination->started_at = slot->job_started_at;
-		termination->timed_out = slot->timed_out;
-		strlcpy(termination->worker_id, slot->worker_id, WORKER_ID_SIZE);
-		pg_atomic_fetch_add_u32(&db->n_terminations, 1);
-		break;
-	}
-	LWLockRelease(&taskq_shared->lock);
-}
-
-/*
- * Report that an error has ended this worker, so that the pool's next one does not
- * start at once.
- */
-static void
-ReportFailure(void)
-{
-	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < MAX_FAILED_POOLS; i++)
-		if (db->failed_pools[i][0] == '\0')
-		{
-			strlcpy(db->failed_pools[i], params.pool, sizeof(db->failed_pools[i]));
-			break;
-		}
-	LWLockRelease(&taskq_shared->lock);
-}
-
-/*
- * Clean up at exit.  This runs before the transaction is aborted and the job's row
- * is unlocked.
- */
-static void
-Detach(int code, Datum arg)
-{
-	if (ended_by_error)
-		ReportFailure();
-	MemoryUnlimit();
-	if (slot->job_id != 0 && (slot->timed_out || (slot->interruptible && db->blocked == 0 && !slot->leave)))
-		ReportTermination();
-	BlameEnd();
-	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
-	slot->worker = false;
-	slot->job_id = 0;
-	LWLockRelease(&slot->lock);
-	ShmemWakeScheduler(db);
-}
-
-/* Make this worker visible to other processes. */
-static void
-Attach(void)
-{
-	db = ShmemDatabase(params.dboid, true);
-	if (db == NULL)
-		proc_exit(0);
-	slot = ShmemMySlot();
-	before_shmem_exit(Detach, (Datum) 0);
-	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
-	slot->leave = false;
-	slot->job_id = 0;
-	slot->completed = slot->failed = 0;
-	slot->start_mark = params.start_mark;
-	slot->started_at = ClockNow();
-	strlcpy(slot->pool, params.pool, sizeof(slot->pool));
-	slot->role = params.role;
-	snprintf(slot->worker_id, sizeof(slot->worker_id), "%s#%d", params.pool, MyProcPid);
-	slot->worker = true;
-	LWLockRelease(&slot->lock);
-	BlameAttach();
-	pg_atomic_write_u32(&db->start_marks[params.start_mark], 1);
-}
-
-/* Return how many workers of this pool are older than this one. */
-static int
-Rank(void)
-{
-	int rank = 0;
-
-	for (int i = 0; i < taskq_shared->n_slots; i++)
-	{
-		TaskqSlot *other = &taskq_slots[i];
-
-		LWLockAcquire(&other->lock, LW_SHARED);
-		if (other->worker && other != slot && other->dboid == params.dboid && !other->leave &&
-			strcmp(other->pool, params.pool) == 0 &&
-			(other->started_at < slot->started_at ||
-			 (other->started_at == slot->started_at && other < slot)))
-			rank++;
-		LWLockRelease(&other->lock);
-	}
-	return rank;
-}
 
 /* what to run -------------------------------------------------------------- */
 
@@ -208,7 +100,7 @@ UpdateRoutes(void)
 	if (!pool->paused)
 		routes = EligibleRoutes(&me);
 	MemoryContextSwitchTo(old);
-	return Rank() < pool_size;
+	return WorkerRank() < pool_size;
 }
 
 /*
@@ -255,7 +147,7 @@ MeNow(const ClaimRequest *claim)
 	if (claim->catalog_version == ConfigVersion())
 		return &me;
 	pool = PoolFind(params.pool);
-	if (pool == NULL || pool->role != params.role || pool->paused || Rank() >= pool->size)
+	if (pool == NULL || pool->role != params.role || pool->paused || WorkerRank() >= pool->size)
 		return NULL;
 	PoolWorker(pool, &now);
 	return &now;
@@ -321,7 +213,7 @@ WorkOnce(bool waiting)
 static bool
 Idle(TimestampTz *idle_since)
 {
-	bool		stays = Rank() < pool_min_size;
+	bool		stays = WorkerRank() < pool_min_size;
 	TimestampTz until = *idle_since + (int64) taskq_worker_idle * 1000;
 	long		most = stays ? 3600 * 1000L : ClockMillisecondsUntil(until, 3600 * 1000L);
 
@@ -405,7 +297,8 @@ taskq_worker_main(Datum arg)
 	BackgroundWorkerUnblockSignals();
 	WorkerConnect_compat(params.dboid, params.role);
 	SetSession();
-	Attach();
+	db = WorkerAttach(&params);
+	slot = ShmemMySlot();
 	ResetInit();
 	FrameInit();
 	MemoryInit();
@@ -423,7 +316,7 @@ taskq_worker_main(Datum arg)
 	PG_CATCH();
 	{
 		/* this is not reached by SIGTERM */
-		ended_by_error = true;
+		WorkerEndsByError();
 		PG_RE_THROW();
 	}
 	PG_END_TRY();

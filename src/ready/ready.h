@@ -77,9 +77,11 @@ extern bool		 ReadyPush(int32 route_id, int16 priority, const ReadyHint *hint, T
 extern void		 ReadyPushRest(int32 route_id, int16 priority, ReadyKey from);
 extern void		 ReadyForget(void);
 extern void		 ReadySweep(void);
-extern int		 ReadyLanes(int32 route_id, TimestampTz now, ReadyLaneInfo *lanes);
-extern int		 ReadyRoutes(int32 **route_ids);
-extern void		 ReadyCountUsage(ReadyUsage *usage);
+
+/* ready_look.c: what they hold */
+extern int	ReadyLanes(int32 route_id, TimestampTz now, ReadyLaneInfo *lanes);
+extern int	ReadyRoutes(int32 **route_ids);
+extern void ReadyCountUsage(ReadyUsage *usage);
 
 #ifdef TASKQ_TESTING
 extern void ReadyMisbehave(const char *how);

@@ -24,7 +24,6 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
-#include "optimizer/plancat.h"
 #include "optimizer/planner.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
@@ -33,9 +32,9 @@
 #include "registry/confine.h"
 #include "registry/confine_plan.h"
 
-static planner_hook_type		   previous_planner = NULL;
-static get_relation_info_hook_type previous_relation_info = NULL;
-static needs_fmgr_hook_type		   previous_needs_fmgr = NULL;
+static planner_hook_type			  previous_planner = NULL;
+static relation_info_hook_type_compat previous_relation_info = NULL;
+static needs_fmgr_hook_type			  previous_needs_fmgr = NULL;
 
 /* queries ------------------------------------------------------------------ */
 
@@ -156,12 +155,12 @@ CheckRelation(Oid oid, RelOptInfo *rel)
 
 /* The hook that is called for each table of a query, including the children of a table. */
 static void
-ConfineRelationInfo(PlannerInfo *root, Oid oid, bool inhparent, RelOptInfo *rel)
+ConfineRelationInfo(RELATION_INFO_ARGS_COMPAT)
 {
-	if (ConfineIsOn())
-		CheckRelation(oid, rel);
+	if (ConfineIsOn() && OidIsValid(RELATION_INFO_OID_COMPAT))
+		CheckRelation(RELATION_INFO_OID_COMPAT, rel);
 	if (previous_relation_info)
-		previous_relation_info(root, oid, inhparent, rel);
+		previous_relation_info(RELATION_INFO_PASS_COMPAT);
 }
 
 /* functions ---------------------------------------------------------------- */
@@ -192,8 +191,8 @@ ConfinePlanInit(void)
 {
 	previous_planner = planner_hook;
 	planner_hook = ConfinePlanner;
-	previous_relation_info = get_relation_info_hook;
-	get_relation_info_hook = ConfineRelationInfo;
+	previous_relation_info = relation_info_hook_compat;
+	relation_info_hook_compat = ConfineRelationInfo;
 	previous_needs_fmgr = needs_fmgr_hook;
 	needs_fmgr_hook = ConfineNeedsFmgr;
 }

@@ -14,7 +14,6 @@
 
 #include "base/args.h"
 #include "base/clock.h"
-#include "base/compat.h"
 #include "config/changes.h"
 #include "config/pause.h"
 #include "config/roles.h"
@@ -31,7 +30,7 @@ PG_FUNCTION_INFO_V1(taskq_resume_handler);
 static bool
 MayChange(const TaskqHandler *handler)
 {
-	return MayActAs_compat(GetUserId(), HandlerRole(handler));
+	return RoleMayChange(HandlerRole(handler));
 }
 
 /* Raise an error if the caller may not replace or remove this handler. */

@@ -51,26 +51,34 @@ IsOfTaskq(const ErrorData *error)
 	return error->sqlerrcode == ERRCODE_TQ_PERMANENT || error->sqlerrcode == ERRCODE_TQ_RETRYABLE;
 }
 
+/* Return whether the error was raised by a RAISE of PL/pgSQL, with whatever SQLSTATE. */
+static bool
+IsRaisedByCode(const ErrorData *error)
+{
+	return error->funcname != NULL && strcmp(error->funcname, "exec_stmt_raise") == 0;
+}
+
 /*
  * Return whether the error is probably caused by the database's setup, such as an
  * unfinished migration, and not by the job: an object is missing, is of another kind
  * or may not be used.  Errors that a payload can cause in a database that is set up
  * correctly do not count: an object that exists already, a name that is too long, a
- * row that a policy refuses, and the SQLSTATEs that the handler declares.
+ * row that a policy refuses, text of the payload that the input function of a type or
+ * a setting refuses, what a handler itself raises, and the SQLSTATEs that it declares.
  */
 static bool
 IsOfSetup(const Run *run)
 {
-	int sqlstate = run->error->sqlerrcode;
+	const ErrorData *error = run->error;
+	int				 sqlstate = error->sqlerrcode;
 
-	if (run->refused == sqlstate || HandlerDeclaresError(run->task_type, sqlstate))
+	if (run->refused == sqlstate || HandlerDeclaresError(run->task_type, sqlstate) || IsRaisedByCode(error))
 		return false;
 	switch (sqlstate)
 	{
 		case ERRCODE_UNDEFINED_TABLE:
 		case ERRCODE_UNDEFINED_COLUMN:
 		case ERRCODE_UNDEFINED_FUNCTION:
-		case ERRCODE_UNDEFINED_OBJECT:
 		case ERRCODE_UNDEFINED_SCHEMA:
 		case ERRCODE_AMBIGUOUS_COLUMN:
 		case ERRCODE_AMBIGUOUS_FUNCTION:
@@ -81,9 +89,13 @@ IsOfSetup(const Run *run)
 		case ERRCODE_CANNOT_COERCE:
 		case ERRCODE_INVALID_COLUMN_REFERENCE:
 		case ERRCODE_INVALID_FUNCTION_DEFINITION:
-		case ERRCODE_SYNTAX_ERROR:
 		case ERRCODE_INSUFFICIENT_PRIVILEGE:
 			return true;
+
+		/* the parser says where in the statement; input functions have the same SQLSTATEs */
+		case ERRCODE_UNDEFINED_OBJECT:
+		case ERRCODE_SYNTAX_ERROR:
+			return error->cursorpos > 0 || error->internalpos > 0;
 		default:
 			return ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION;
 	}

@@ -33,16 +33,20 @@ typedef struct BlameSuspect
 	TimestampTz until;	  /* other jobs wait for it until this moment; 0 if they do not wait */
 } BlameSuspect;
 
+#define MAX_SUSPECTS 64
+
 extern void BlameInit(void);
 extern void BlameRecoveryOver(void);
 extern void BlameAttach(void);
 extern void BlameBegin(const TaskqSlot *slot);
 extern void BlameEnd(void);
+
+/* suspects.c: for workers */
 extern bool BlamePending(int64 *job_id);
 extern void BlameAlone(int64 job_id);
 extern bool BlameHolds(int64 job_id);
 
-/* for the schedulers */
+/* suspects.c: for the schedulers */
 extern int		   BlameList(Oid dboid, BlameSuspect *suspects);
 extern void		   BlameSetRecorded(const BlameSuspect *suspect);
 extern void		   BlameForget(const BlameSuspect *suspect);
@@ -51,7 +55,5 @@ extern TimestampTz BlameForgetOverdue(void);
 #ifdef TASKQ_TESTING
 extern void BlameScribble(void);
 #endif
-
-#define MAX_SUSPECTS 64
 
 #endif /* TASKQ_BLAME_H */

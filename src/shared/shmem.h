@@ -210,9 +210,11 @@ extern TimestampTz	  ShmemUpSince(void);
 extern bool			  ShmemConfigCommits(void);
 extern void			  ShmemWakeScheduler(TaskqDatabase *db);
 extern void			  ShmemWakeLauncher(void);
-extern int			  ShmemCountProcesses(Oid dboid);
-extern bool			  ShmemRuns(int64 job_id, int64 epoch);
-extern bool			  ShmemRunsJob(int64 job_id);
-extern bool			  ShmemTerminationPending(int64 job_id);
+
+/* shmem_runs.c */
+extern int	ShmemCountProcesses(Oid dboid);
+extern bool ShmemRuns(int64 job_id, int64 epoch);
+extern bool ShmemRunsJob(int64 job_id);
+extern bool ShmemTerminationPending(int64 job_id);
 
 #endif /* TASKQ_SHMEM_H */

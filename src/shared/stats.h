@@ -46,11 +46,16 @@ typedef struct StatsEntry
 	StatsNumbers numbers;
 } StatsEntry;
 
-extern void		   StatsInit(void);
-extern bool		   StatsCountSetupFailure(const char *task_type, int64 job_id, const char *tenant);
-extern void		   StatsCountRun(const char *task_type, bool completed, int64 duration, int64 waited);
+/* stats.c */
+extern void StatsInit(void);
+extern bool StatsCountSetupFailure(const char *task_type, int64 job_id, const char *tenant);
+extern void StatsCountRun(const char *task_type, bool completed, int64 duration, int64 waited);
+
+/* stats_table.c */
+extern void		   StatsTableInit(void);
 extern bool		   StatsPresent(void);
 extern bool		   StatsIsFull(void);
+extern StatsEntry *StatsFindEntry(const char *task_type, bool make);
 extern StatsEntry *StatsCopyAll(Oid dboid, int *n);
 extern void		   StatsRestore(const StatsEntry *saved);
 extern void		   StatsReset(const char *task_type);

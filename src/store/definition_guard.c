@@ -44,8 +44,20 @@ RefuseChange(const char *name, const char *what, const char *detail, const char 
 static void
 LookAtColumn(Oid relid, ColumnDef *column)
 {
-	Type type = column == NULL || column->typeName == NULL ? NULL : LookupTypeName(NULL, column->typeName, NULL, true);
-	Oid	 type_id;
+	Type	  type = column == NULL || column->typeName == NULL ? NULL : LookupTypeName(NULL, column->typeName, NULL, true);
+	Oid		  type_id;
+	ListCell *cell;
+	bool	  wants_value = column != NULL && (column->is_not_null || column->identity != 0);
+
+	foreach (cell, column == NULL ? NIL : column->constraints)
+		wants_value |= lfirst_node(Constraint, cell)->contype == CONSTR_NOTNULL ||
+					   lfirst_node(Constraint, cell)->contype == CONSTR_IDENTITY;
+	if (wants_value)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("%s.%s takes no column that cannot be NULL", TASKQ_SCHEMA, get_rel_name(relid)),
+				 errdetail("taskq writes NULL into columns that it does not know, whatever their default is."),
+				 errhint("Add the column without NOT NULL and without an identity.")));
 
 	if (type == NULL)
 		return;
@@ -55,7 +67,7 @@ LookAtColumn(Oid relid, ColumnDef *column)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("%s.%s takes no such column", TASKQ_SCHEMA, get_rel_name(relid)),
-				 errdetail("Its type belongs neither to a superuser nor to the extension's owner, or calls functions that do not, and they would run as the owner."),
+				 errdetail("Its type belongs neither to a superuser nor to the extension's owner, or calls functions that are not safe when they run as the owner."),
 				 errhint("Use a type of PostgreSQL's own.")));
 }
 
@@ -124,7 +136,6 @@ MayBeChanged(Oid relid, char kind, AlterTableCmd *command)
 			return true;
 		case AT_DropColumn:
 		case AT_ColumnDefault:
-		case AT_SetNotNull:
 		case AT_DropNotNull:
 		case AT_AlterColumnType:
 			return IsAddedColumn(relid, command->name);

@@ -1,15 +1,23 @@
 /*
  * foreign_code.c
  *	  Deciding whether an expression or a type uses code that is not trusted like
- *	  the extension's own.  Code of superusers and of the extension's owner is
- *	  trusted.
+ *	  the extension's own.
+ *
+ * An expression of an index, a constraint or a generated column is evaluated as the
+ * extension's owner, with the settings of whoever writes the row.  A function in SQL
+ * or a procedural language resolves names by search_path, so the writer could have it
+ * call an operator of his own.  Therefore only PostgreSQL's own functions and those in
+ * C, of superusers and of the extension's owner, are trusted.
  */
 #include "taskq.h"
 
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/transam.h"
 #include "catalog/pg_constraint.h"
+#include "catalog/pg_language.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
@@ -31,10 +39,27 @@ IsTrustedOwner(Oid owner)
 	return superuser_arg(owner) || owner == CatalogOwner();
 }
 
+/* Is the function one of those that initdb creates, or in C? */
+static bool
+ResolvesNoNames(Oid function)
+{
+	HeapTuple tuple;
+	bool	  in_c;
+
+	if (function < FirstNormalObjectId)
+		return true;
+	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	in_c = ((Form_pg_proc) GETSTRUCT(tuple))->prolang == ClanguageId;
+	ReleaseSysCache(tuple);
+	return in_c;
+}
+
 static bool
 IsForeignFunction(Oid function, void *context)
 {
-	return !IsTrustedOwner(FunctionOwner(function));
+	return !IsTrustedOwner(FunctionOwner(function)) || !ResolvesNoNames(function);
 }
 
 /* Do the constraints of a domain call code that is not trusted? */

@@ -12,6 +12,7 @@
 #include "taskq.h"
 
 #include "catalog/pg_type.h"
+#include "commands/extension.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
 
@@ -32,12 +33,15 @@
 #define IS_TABLE \
 	" c.relnamespace = 'taskq'::regnamespace AND c.relkind IN ('r', 'p') AND ($1 IS NULL OR c.relname = $1)"
 
-/* including columns and row types; PUBLIC may use row types by default */
-#define TABLES                                                                                                             \
-	"SELECT 'TABLE', format('taskq.%I', c.relname), c.relacl, c.relowner FROM pg_class c WHERE" IS_TABLE                   \
-	" UNION ALL SELECT 'TABLE', format('taskq.%I', c.relname), t.attacl, c.relowner"                                       \
-	" FROM pg_class c JOIN pg_attribute t ON t.attrelid = c.oid WHERE" IS_TABLE " AND t.attacl IS NOT NULL"                \
-	" UNION ALL SELECT 'TYPE', format('taskq.%I', t.typname), COALESCE(t.typacl, acldefault('T', t.typowner)), t.typowner" \
+/* including columns */
+#define TABLES                                                                                           \
+	"SELECT 'TABLE', format('taskq.%I', c.relname), c.relacl, c.relowner FROM pg_class c WHERE" IS_TABLE \
+	" UNION ALL SELECT 'TABLE', format('taskq.%I', c.relname), t.attacl, c.relowner"                     \
+	" FROM pg_class c JOIN pg_attribute t ON t.attrelid = c.oid WHERE" IS_TABLE " AND t.attacl IS NOT NULL"
+
+/* PUBLIC may use them by default */
+#define ROW_TYPES                                                                                               \
+	"SELECT 'TYPE', format('taskq.%I', t.typname), COALESCE(t.typacl, acldefault('T', t.typowner)), t.typowner" \
 	" FROM pg_class c JOIN pg_type t ON t.oid = c.reltype WHERE" IS_TABLE
 
 #define THE_REST                                                                                                           \
@@ -62,11 +66,34 @@ Revoke(const char *query, const char *table)
 		OwnerExecute(SPI_getvalue(found->vals[i], found->tupdesc, 1), 0, NULL, NULL, NULL);
 }
 
+/*
+ * Revoke privileges on row types.  What a script grants or revokes is recorded in
+ * pg_init_privs, but pg_dump warns of each record of a row type, so there are to be
+ * none.  Row types are not dumped themselves.
+ */
+static void
+RevokeOnRowTypes(const char *table)
+{
+	bool before = creating_extension;
+
+	creating_extension = false;
+	PG_TRY();
+	{
+		Revoke(STATEMENTS(ROW_TYPES), table);
+	}
+	PG_FINALLY();
+	{
+		creating_extension = before;
+	}
+	PG_END_TRY();
+}
+
 /* Revoke privileges on everything in the schema.  The caller is the owner, in SPI. */
 void
 RightsRevokeAll(void)
 {
 	Revoke(STATEMENTS(TABLES " UNION ALL " THE_REST), NULL);
+	RevokeOnRowTypes(NULL);
 }
 
 /* Revoke privileges on all tables, or on one.  The caller is the owner, in SPI. */
@@ -74,4 +101,5 @@ void
 RightsRevokeOnTables(const char *table)
 {
 	Revoke(STATEMENTS(TABLES), table);
+	RevokeOnRowTypes(table);
 }

@@ -90,8 +90,8 @@ RefuseForeignCode(Oid relid, HeapTuple tuple, TupleDesc desc, int attnum, const 
 	Datum expression = heap_getattr(tuple, attnum, desc, &isnull);
 
 	if (!isnull && CallsForeignCode(stringToNode(TextDatumGetCString(expression)), NULL))
-		Refuse(relid, what, "It calls a function, or uses a domain, that belongs neither to a superuser nor to the extension's owner, and would run it as the owner.",
-			   "Use functions of PostgreSQL's own.");
+		Refuse(relid, what, "It would be evaluated as the extension's owner, with the settings of whoever writes the row, and calls a function, or uses a domain, that is not safe there.",
+			   "Use functions of PostgreSQL's own, or functions in C of a superuser.");
 }
 
 /* what is made ------------------------------------------------------------- */

@@ -63,7 +63,7 @@ RefuseWrite(Oid relid, Oid role)
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("role \"%s\" cannot write to %s.%s", GetUserNameFromId(role, true), TASKQ_SCHEMA, get_rel_name(relid)),
-			 errdetail("Whatever rights others have, only the extension's owner and superusers write to the tables of taskq."),
+			 errdetail("Only superusers, the extension's owner and roles that have its privileges write to the tables of taskq, whatever has been granted to others."),
 			 errhint("Call taskq's functions.")));
 }
 

@@ -2,7 +2,7 @@
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/wait.sql
-SELECT plan(134);
+SELECT plan(137);
 BEGIN;
 CREATE SCHEMA reg;
 GRANT USAGE ON SCHEMA reg TO PUBLIC;
@@ -223,6 +223,24 @@ COMMIT;
 SELECT is(pg_temp.reaches(:marker), 'completed 1', 'unregistered');
 SELECT is(state || ' ' || attempt, 'available 0', 'jobs of an unregistered type stay available') FROM taskq.all_jobs WHERE job_id = :unhandled;
 SELECT taskq.discard_job(:unhandled) \gset
+
+-- a role that was dropped -----------------------------------------------------
+CREATE ROLE regress_registry_gone LOGIN;
+GRANT regress_registry_gone TO regress_registry;
+GRANT USAGE ON SCHEMA reg TO regress_registry_gone, regress_registry;
+SELECT taskq.grant_access('regress_registry', 'admin') \gset
+SET SESSION AUTHORIZATION regress_registry;
+SELECT taskq.register_handler('reg-gone', 'reg.marker(jsonb)', run_as => 'regress_registry_gone') \gset
+RESET SESSION AUTHORIZATION;
+REVOKE USAGE ON SCHEMA reg FROM regress_registry_gone;
+DROP ROLE regress_registry_gone;
+SET SESSION AUTHORIZATION regress_registry;
+SELECT lives_ok($$ SELECT taskq.register_handler('reg-gone', 'reg.marker(jsonb)', allow_override => true) $$, 'when the role of a handler was dropped, every admin may register the type anew');
+SELECT is(taskq.unregister_handler('reg-gone'), true, 'the new handler is its registrar''s');
+SELECT lives_ok($$ SELECT taskq.drop_pool('regress_registry_gone') $$, 'every admin may drop the pool of such a role');
+RESET SESSION AUTHORIZATION;
+SELECT taskq.revoke_access('regress_registry', 'admin') \gset
+REVOKE USAGE ON SCHEMA reg FROM regress_registry;
 
 -- superusers, where the administrator wants it --------------------------------
 ALTER SYSTEM SET taskq.allow_superuser_handlers = on;

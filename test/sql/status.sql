@@ -35,7 +35,7 @@ SELECT is(pg_temp.says('paused queue'), NULL, 'resumed queues are not shown');
 -- task types ------------------------------------------------------------------
 SELECT taskq.pause_handler('sta-a') \gset
 SELECT is(pg_temp.says('paused task type'), 'sta-a: 1 job waits', 'status() shows a paused type');
-SELECT is(pg_temp.hint('paused task type'), 'When the cause is gone, SELECT taskq.resume_handler(''sta-a'').', 'the hint has the statement that resumes the type');
+SELECT is(pg_temp.hint('paused task type'), 'list_handlers() says in paused_because why taskq paused it; NULL: somebody did. When the cause is gone, SELECT taskq.resume_handler(''sta-a'').', 'the hint has the statement that resumes the type');
 SELECT taskq.resume_handler('sta-a') \gset
 
 -- pools -----------------------------------------------------------------------

@@ -71,7 +71,10 @@ sub status_of
 # what is not of the database ------------------------------------------------------
 
 for my $case ([ 'data', q(INSERT INTO app.mine VALUES ('b')), '42501', 'rows that a policy refuses' ],
-	[ 'data', 'CREATE TABLE app.mine (x int)', '42P07', 'a table that exists already' ])
+	[ 'data', 'CREATE TABLE app.mine (x int)', '42P07', 'a table that exists already' ],
+	[ 'data', q(SELECT concat('a b''', 'c:')::tsvector), '42601', 'text that the input function of a type refuses' ],
+	[ 'data', q(SELECT set_config(concat('no', '_such_setting'), '1', true)), '42704', 'a setting that does not exist' ],
+	[ 'data', q(DO $$ BEGIN RAISE EXCEPTION 'not this user' USING ERRCODE = 'insufficient_privilege'; END $$), '42501', 'a refusal of the handler' ])
 {
 	my ($type, $sql, $code, $name) = @$case;
 	my $first = enqueue($type, $sql, 5, 1);

@@ -202,6 +202,28 @@ is(join("\n", grep { /^XX/ && !/$not_called/ } split /\n/, $told), '', 'DROP EXT
 sql($node, 'CREATE EXTENSION IF NOT EXISTS taskq');
 wait_until($node, q(SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'taskq scheduler'), 'a scheduler is running in the end');
 
+# another extension of the same name -------------------------------------------------
+
+# the first route is that of "alpha", and later that of "beta"
+my $anew = q(DROP EXTENSION taskq; CREATE EXTENSION taskq; SELECT taskq.register_handler('beta'); SELECT taskq.register_handler('alpha'); SELECT taskq.enqueue_job('beta'););
+sql($node, q(DROP EXTENSION taskq; CREATE EXTENSION taskq; SELECT taskq.register_handler('alpha')));
+$_->query_safe('RESET ROLE; RESET SESSION AUTHORIZATION') for $one, $two;
+$two->query_safe(q(SELECT taskq.enqueue_job('alpha', run_at => now() - interval '1 d')));
+my ($old_job, $old_epoch) = split /\|/, sql($node, q(SELECT job_id, epoch FROM taskq.claim_job('w', ARRAY['alpha'])));
+$one->query_safe("BEGIN; $anew");
+ok($begin->($two, q(SELECT taskq.enqueue_job('alpha', '{"for": "alpha"}'))), 'enqueue_job waits for DROP and CREATE EXTENSION');
+$one->query_safe('COMMIT');
+like($end->($two), qr/ERROR:\s+55000: extension taskq was dropped and created again/, 'enqueue_job says that the extension was created again');
+is(sql($node, q(SELECT string_agg(task_type || payload, ' ') FROM taskq.all_jobs)), 'beta{}', 'no job has got another type');
+like(sql($node, q(SELECT taskq.enqueue_jobs('alpha', ARRAY['{}']::jsonb[]))), qr/^\d+$/, 'the next call enqueues');
+$two->query_safe(q(SELECT taskq.enqueue_job('alpha')));
+
+# an epoch of the old extension
+my ($job, $epoch) = split /\|/, sql($node, q(SELECT job_id, epoch FROM taskq.claim_job('x', ARRAY['beta'])));
+is($job, $old_job, 'a job has the number of a job of the old extension');
+fails_with($node, 'TQ003', "SELECT taskq.complete_job($job, $old_epoch)", 'a claim of the old job does not settle it');
+is(sql($node, "SELECT taskq.complete_job($job, $epoch)"), 't', 'its own claim does');
+
 $_->quit for $one, $two;
 unlike(slurp_file($node->logfile), qr/taskq (scheduler|worker|launcher) XX|concurrently updated/, 'the log has no internal error');
 $node->stop;
