@@ -38,12 +38,12 @@ enum
 	I_ROLES_FROM
 };
 
-/* What the rows of taskq.installation say, as of a version of the configuration. */
+/* Contents of the rows of taskq.installation, as of a version of the configuration. */
 static struct
 {
-	uint64		version;	/* 0: nothing is known */
+	uint64		version;	/* 0 if not read yet */
 	bool		known;		/* the rows were read before */
-	uint64		ids;		/* which rows they were: the sum of the hash values of their ids */
+	uint64		ids;		/* identifies these rows: the sum of the hash values of their ids */
 	bool		ours;		/* each row names this cluster and this database */
 	TimestampTz roles_from; /* see AdoptedRolesFrom() */
 } installation;
@@ -89,7 +89,10 @@ ReadInstallation(void)
 		StaleMarkEverything();
 }
 
-/* A database that is renamed has no sessions, so the answer holds in a session. */
+/*
+ * Is this database adopted?  A database cannot be renamed while it has sessions, so
+ * the answer holds for the whole session.
+ */
 bool
 AdoptedHere(void)
 {
@@ -98,8 +101,8 @@ AdoptedHere(void)
 }
 
 /*
- * The moment since which jobs were enqueued by roles of this cluster.  The roles of
- * older jobs are oids of another cluster, which may belong to any role here.
+ * Return since when the roles of jobs are those of this cluster.  The roles of
+ * restored jobs are OIDs of another cluster, and may belong to any role here.
  */
 TimestampTz
 AdoptedRolesFrom(void)

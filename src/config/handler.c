@@ -84,7 +84,7 @@ CopyContract(TupleTableSlot *slot)
 	return memcpy(palloc(sizeof(TaskqContract)), &contract, sizeof(TaskqContract));
 }
 
-/* A row as it stands; what depends on anything else is found out by Judge(). */
+/* Read a row.  What depends on anything but the row is found out by Judged(). */
 static void *
 ReadHandler(TupleTableSlot *slot)
 {
@@ -139,9 +139,9 @@ static ConfigCache handlers = {
 	.read = ReadHandler,
 };
 
-/* judge -------------------------------------------------------------------- */
+/* judging ------------------------------------------------------------------ */
 
-/* Find the function of a handler as it is now, which may have been renamed. */
+/* Find the function of a handler as it is now.  It may have been renamed. */
 static void
 FindFunction(TaskqHandler *handler)
 {
@@ -206,8 +206,9 @@ JudgePause(TaskqHandler *handler)
 }
 
 /*
- * Find out what depends on functions, schemas, roles and settings, for which the
- * table is not read.  Others may hold the handler as it was judged before.
+ * Find out what depends on functions, schemas, roles and settings.  This does not
+ * read the table.  Callers may still use the handler as it was judged before, so
+ * another judgement makes a copy.
  */
 static const TaskqHandler *
 Judged(TaskqHandler *handler)
@@ -275,7 +276,7 @@ CompareHandlers(const void *a, const void *b)
 	return strcmp((*(TaskqHandler *const *) a)->task_type, (*(TaskqHandler *const *) b)->task_type);
 }
 
-/* All handlers by task type, in an array of the caller's. */
+/* Return all handlers, sorted by task type, in an array that belongs to the caller. */
 const TaskqHandler **
 HandlersSorted(int *n)
 {
@@ -287,7 +288,7 @@ HandlersSorted(int *n)
 	return sorted;
 }
 
-/* Those that are paused in the table, in an array of the caller's. */
+/* Return the handlers whose rows say "paused", in an array that belongs to the caller. */
 const TaskqHandler **
 HandlersPaused(int *n)
 {
@@ -301,7 +302,7 @@ HandlersPaused(int *n)
 	return all;
 }
 
-/* The registered task types in words, for error messages. */
+/* List the registered task types, for error messages. */
 char *
 HandlerTypesText(void)
 {

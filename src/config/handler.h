@@ -69,12 +69,12 @@ typedef struct HandlerForm
 	bool stepwise;	/* a procedure, which may commit */
 } HandlerForm;
 
-/* A pause as the row has it. */
+/* A pause as it is stored in the row. */
 typedef struct HandlerPause
 {
 	bool		paused;
 	char	   *because;
-	char	   *function_mark; /* the pause is over when the function has another one */
+	char	   *function_mark; /* the pause is over if the function has another mark */
 	TimestampTz trial_at;
 	bool		on_trial;
 } HandlerPause;
@@ -82,7 +82,7 @@ typedef struct HandlerPause
 typedef struct TaskqHandler
 {
 	char		   task_type[TASKQ_NAME_MAX + 1]; /* the key */
-	char		  *signature;					  /* NULL: external workers run it */
+	char		  *signature;					  /* NULL if external workers run the type */
 	Oid			   function;					  /* InvalidOid while unresolved */
 	Oid			   function_recorded;			  /* the OID that is stored in the row */
 	Oid			   function_owner;				  /* at registration */
@@ -115,15 +115,15 @@ typedef struct TaskqHandler
 	int64		   lock_timeout; /* microseconds; NO_MICROSECONDS means the role's setting */
 	TaskqContract *contract;	 /* NULL if payloads may be anything */
 	TimestampTz	   registered_at;
-	const char	  *status; /* "ok", or why it cannot run */
+	const char	  *status; /* "ok", or why the handler cannot run */
 
-	/* what the row says, for a later judgement */
+	/* contents of the row, for a later judgement */
 	char		*stored_signature;
 	HandlerPause pause;
-	uint64		 judged; /* ConfigJudgementVersion() then; 0: not yet */
+	uint64		 judged; /* ConfigJudgementVersion() at the judgement, or 0 if there was none yet */
 } TaskqHandler;
 
-/* A handler stays as it is until the transaction ends, see config/cache.h. */
+/* Handlers do not change until the transaction ends; see config/cache.h. */
 extern const TaskqHandler  *HandlerFind(const char *task_type);
 extern const TaskqHandler **HandlersSorted(int *n);
 extern const TaskqHandler **HandlersPaused(int *n);

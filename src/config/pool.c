@@ -2,8 +2,8 @@
  * pool.c
  *	  Pools: named, sized sets of background workers with one role.
  *
- * This file reads their definitions; start_workers.c starts their workers.  Running
- * workers notice a change by ConfigVersion() (stale.c).
+ * The definitions of pools are read here. start_workers.c starts the workers.
+ * Running workers notice a committed change by ConfigVersion() (stale.c).
  */
 #include "taskq.h"
 
@@ -65,7 +65,7 @@ PoolFind(const char *name)
 	return ConfigFind(&pools, name);
 }
 
-/* All pools, in an array of the caller's. */
+/* Return all pools, in an array that belongs to the caller. */
 const TaskqPool **
 PoolsAll(int *n)
 {

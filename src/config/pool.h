@@ -31,7 +31,7 @@ typedef struct TaskqPool
 #define POOL_CRASHES 3
 #define POOL_CRASH_TIME (10 * USECS_PER_MINUTE)
 
-/* A pool stays as it is until the transaction ends, see config/cache.h. */
+/* Pools do not change until the transaction ends; see config/cache.h. */
 extern const TaskqPool	*PoolFind(const char *name);
 extern int				 PoolMostWorkers(void);
 extern int				 PoolRoleShare(Oid role);

@@ -45,7 +45,7 @@ static const char *const unhandled_names[] = {
 	[UNHANDLED_REJECT] = "reject",
 };
 
-/* A queue with the defaults of all settings. */
+/* Make a queue with the defaults of all settings. */
 static TaskqQueue *
 NewQueue(int32 queue_id, const char *name)
 {
@@ -133,7 +133,7 @@ QueueByName(const char *name, bool missing_ok)
 	return queue;
 }
 
-/* The queue of a route.  A queue cannot be dropped while it has routes. */
+/* Return a queue to which a route points.  Such queues are not dropped. */
 const TaskqQueue *
 QueueById(int32 queue_id)
 {
@@ -141,7 +141,7 @@ QueueById(int32 queue_id)
 
 	if (queue == NULL)
 	{
-		/* a route may be seen before the news of its new queue */
+		/* a route may be seen before the change of its new queue is announced */
 		ConfigReadAgain(&queues, &queue_id);
 		queue = ConfigFind(&queues, &queue_id);
 	}
@@ -152,7 +152,7 @@ QueueById(int32 queue_id)
 	return queue;
 }
 
-/* All queues, in an array of the caller's. */
+/* Return all queues, in an array that belongs to the caller. */
 const TaskqQueue **
 QueuesAll(int *n)
 {

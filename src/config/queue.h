@@ -33,7 +33,7 @@ typedef struct TaskqQueue
 
 extern bool UnhandledByName(const char *name, OnUnhandled *on_unhandled);
 
-/* A queue stays as it is until the transaction ends, see config/cache.h. */
+/* Queues do not change until the transaction ends; see config/cache.h. */
 extern const TaskqQueue	 *QueueByName(const char *name, bool missing_ok);
 extern const TaskqQueue	 *QueueById(int32 queue_id);
 extern const TaskqQueue **QueuesAll(int *n);

@@ -101,7 +101,7 @@ ResolveFunction(const StoredName *stored, int n_args, const Oid *args, bool *oth
 	return Choose(stored, named, FunctionOwner, others);
 }
 
-/* Have judgements made anew when the name or the oid comes to mean something else. */
+/* Watch the name and the OID, so that handlers are judged again if either means another function. */
 void
 ResolveWatch(const StoredName *stored, int n_args, const Oid *args)
 {
@@ -125,7 +125,7 @@ ResolveWatch(const StoredName *stored, int n_args, const Oid *args)
 		WatchFunctionName(schema, name, n_args, args);
 }
 
-/* NULL, or why a function is not one that can be called with these arguments later. */
+/* Return why a function cannot be called with these arguments later, or NULL if it can. */
 const char *
 FunctionRefusal(Oid function, int n_args, const Oid *args)
 {

@@ -62,7 +62,7 @@ MakeKey(RouteKey *key, int32 queue_id, const char *task_type, ArrayType *capabil
 											ARR_SIZE(capabilities) - ARR_DATA_OFFSET(capabilities));
 }
 
-/* A row as a route, whatever its state. */
+/* Make a route of a row, whatever its state. */
 static TaskqRoute *
 RouteOfRow(TupleTableSlot *slot)
 {
@@ -80,7 +80,7 @@ RouteOfRow(TupleTableSlot *slot)
 	return route;
 }
 
-/* Routes of finished jobs alone are not kept: see FindRetired(). */
+/* Read a row.  Routes to which only finished jobs point are not kept; see FindRetired(). */
 static void *
 ReadRoute(TupleTableSlot *slot)
 {
@@ -130,7 +130,7 @@ RouteById(int32 route_id)
 
 	if (route == NULL)
 	{
-		/* a job may be seen before the news of its new route */
+		/* a job may be seen before the change of its new route is announced */
 		ConfigReadAgain(&routes, &route_id);
 		route = ConfigFind(&routes, &route_id);
 	}
@@ -143,7 +143,7 @@ RouteById(int32 route_id)
 	return route;
 }
 
-/* All routes that live jobs may point at, in an array of the caller's. */
+/* Return all routes to which live jobs may point, in an array that belongs to the caller. */
 const TaskqRoute **
 RoutesAll(int *n)
 {
@@ -193,7 +193,7 @@ CheckCount(Oid role)
 				 errhint("Use few task types and queues, with the data in the payload. Those that are not used are removed after taskq.route_idle.")));
 }
 
-/* Make a route; the caller's transaction does, and may yet roll it back. */
+/* Create a route in the caller's transaction, which may still be rolled back. */
 static int32
 MakeRoute(int32 queue_id, const char *task_type, ArrayType *capabilities, const char *min_version, Oid role)
 {

@@ -16,13 +16,13 @@ typedef struct TaskqRoute
 	int32	   queue_id;
 	char	   queue[TASKQ_NAME_MAX + 1];
 	char	   task_type[TASKQ_NAME_MAX + 1];
-	ArrayType *capabilities;					/* normalized; empty rather than NULL */
-	char	   min_version[TASKQ_NAME_MAX + 1]; /* empty: any */
-	Oid		   made_by;							/* InvalidOid: nobody in particular */
-	bool	   retiring;						/* no new job is to point at it */
+	ArrayType *capabilities;					/* normalized; never NULL, but may be empty */
+	char	   min_version[TASKQ_NAME_MAX + 1]; /* empty means any */
+	Oid		   made_by;							/* the creator, or InvalidOid */
+	bool	   retiring;						/* no new job may point to it */
 } TaskqRoute;
 
-/* A route stays as it is until the transaction ends, see config/cache.h. */
+/* Routes do not change until the transaction ends; see config/cache.h. */
 extern const TaskqRoute	 *RouteById(int32 route_id);
 extern const TaskqRoute **RoutesAll(int *n);
 extern int32			  RouteForPutBack(int32 route_id);

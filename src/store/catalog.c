@@ -1,12 +1,12 @@
 /*
  * catalog.c
- *	  Is taskq installed here, by whom, and in which version; its tables, opened.
+ *	  Finding the extension, its owner and its version, and opening its tables.
  *
  * What was found is kept until an invalidation says that it may have changed.
- * There is no system cache for extensions, so the extension is looked up again
- * after any change of a function or a schema, which each script makes.  That costs
- * three index scans; what others have read from the tables is stale only if another
- * installation was found.
+ * There is no system cache for extensions.  Each script of an extension changes
+ * functions, so the extension is looked up again after any change of a function or a
+ * schema.  That costs three index scans.  Others must read the tables again only if
+ * another installation was found.
  */
 #include "taskq.h"
 
@@ -34,30 +34,31 @@
 #include "store/columns.h"
 #include "store/kit.h"
 
-/* The extension as it was found last; all zero: there is none. */
+/* The extension as it was found last.  All fields are zero if there is none. */
 typedef struct Installation
 {
 	Oid	 extension;
 	Oid	 schema;
 	Oid	 owner;
-	bool newer; /* its version is beyond ours */
+	bool newer;		   /* its version is newer than the library's */
+	bool same_version; /* its version is the library's */
 } Installation;
 
 static Installation installed;
-static bool			installed_valid = false;	 /* "installed" need not be looked up again */
-static bool			rels_valid = false;			 /* nor where the tables and indexes are */
-static bool			looking = false;			 /* just now; or an error has ended the look */
-static Definitions	definitions;				 /* of its tables */
+static bool			installed_valid = false;	 /* "installed" is up to date */
+static bool			rels_valid = false;			 /* likewise for the OIDs of tables and indexes */
+static bool			looking = false;			 /* a look-up is in progress, or an error has interrupted it */
+static Definitions	definitions;				 /* version of the tables */
 static bool			columns_checked[TASKQ_RELS]; /* since the tables were found */
 
-/* Raised when registrations of external workers may have changed. */
+/* Incremented when registrations of external workers may have changed. */
 static uint64 workers_version = 1;
 
 #define MAX_WATCHERS 2
 static CatalogWatcher watchers[MAX_WATCHERS];
 static int			  n_watchers = 0;
 
-/* news --------------------------------------------------------------------- */
+/* invalidations ------------------------------------------------------------- */
 
 void
 CatalogWatch(CatalogWatcher watcher)
@@ -84,13 +85,16 @@ InvalidateByRelation(Datum arg, Oid relid)
 	else if (rel == TASKQ_RELS)
 		return;
 	else if (rel != REL_NEWS)
-		rels_valid = false; /* it may have been swapped for another: an index by REINDEX CONCURRENTLY, say */
+		rels_valid = false; /* it may have been replaced, for example an index by REINDEX CONCURRENTLY */
 	if (rel == REL_WORKERS || rel == TASKQ_RELS)
 		workers_version++;
 	TellWatchers(rel);
 }
 
-/* A script may have brought the extension to another version, or it has gone. */
+/*
+ * Called when a function or a schema has changed.  A script may have updated the
+ * extension to another version, or the extension may have been dropped.
+ */
 static void
 InvalidateByDefinition(Datum arg, int cacheid, uint32 hashvalue)
 {
@@ -105,19 +109,21 @@ CatalogInit(void)
 	CacheRegisterSyscacheCallback(PROCOID, InvalidateByDefinition, (Datum) 0);
 }
 
-/* look --------------------------------------------------------------------- */
+/* looking up --------------------------------------------------------------- */
 
-/* The extension's owner, and whether its version is beyond ours. */
-static Oid
-FindOwner(Oid extension, bool *newer)
+/*
+ * Find the owner and the version of found->extension.  There is no system cache for
+ * pg_extension.
+ */
+static void
+FindOwner(Installation *found)
 {
 	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
-	Oid			owner = InvalidOid;
 
-	ScanKeyInit(&key, Anum_pg_extension_oid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(extension));
+	ScanKeyInit(&key, Anum_pg_extension_oid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(found->extension));
 	scan = systable_beginscan(rel, ExtensionOidIndexId, true, NULL, 1, &key);
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
@@ -125,15 +131,15 @@ FindOwner(Oid extension, bool *newer)
 		bool  isnull;
 		Datum version = heap_getattr(tuple, Anum_pg_extension_extversion, RelationGetDescr(rel), &isnull);
 
-		owner = ((Form_pg_extension) GETSTRUCT(tuple))->extowner;
-		*newer = !VersionAtLeast(TASKQ_VERSION, TextDatumGetCString(version));
+		found->owner = ((Form_pg_extension) GETSTRUCT(tuple))->extowner;
+		found->newer = !VersionAtLeast(TASKQ_VERSION, TextDatumGetCString(version));
+		found->same_version = strcmp(TASKQ_VERSION, TextDatumGetCString(version)) == 0;
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
-	return owner;
 }
 
-/* Find the extension.  A schema that only bears the name is not ours. */
+/* Find the extension.  A schema that only has the extension's name is not used. */
 static Installation
 FindInstallation(void)
 {
@@ -147,14 +153,15 @@ FindInstallation(void)
 	if (!OidIsValid(found.schema) ||
 		getExtensionOfObject(NamespaceRelationId, found.schema) != found.extension)
 		return none;
-	found.owner = FindOwner(found.extension, &found.newer);
+	FindOwner(&found);
 	return OidIsValid(found.owner) ? found : none;
 }
 
 static bool
 IsSame(const Installation *a, const Installation *b)
 {
-	return a->extension == b->extension && a->schema == b->schema && a->owner == b->owner && a->newer == b->newer;
+	return a->extension == b->extension && a->schema == b->schema && a->owner == b->owner &&
+		   a->newer == b->newer && a->same_version == b->same_version;
 }
 
 /* Look the extension up again, and forget the tables of another installation. */
@@ -172,7 +179,7 @@ LookUp(void)
 	TellWatchers(TASKQ_RELS);
 }
 
-/* Find its tables and indexes. */
+/* Find the tables and their indexes. */
 static void
 FindRels(void)
 {
@@ -192,13 +199,16 @@ CatalogInstalled(void)
 	if (installed_valid && rels_valid && !looking)
 		return true;
 
-	/* an error has cut the last look short */
+	/* an error has interrupted the last look-up */
 	if (looking)
 		installed_valid = rels_valid = false;
 	looking = true;
 	while (!installed_valid || !rels_valid)
 	{
-		/* each is set before the look: if an invalidation comes in meanwhile, look again */
+		/*
+		 * Each flag is set first, so that an invalidation that arrives during the
+		 * look-up clears it, and the look-up is repeated.
+		 */
 		if (!installed_valid)
 		{
 			installed_valid = true;
@@ -206,7 +216,7 @@ CatalogInstalled(void)
 		}
 		if (!OidIsValid(installed.extension))
 		{
-			/* only installations that were found are remembered */
+			/* only an installation that was found is remembered */
 			installed_valid = looking = false;
 			return false;
 		}
@@ -242,7 +252,7 @@ CatalogDefinitionsHint(void)
 {
 	if (definitions == DEFINITIONS_NEWER)
 		return "Restart the server to load the library that was installed with them.";
-	if (same_version)
+	if (installed.same_version)
 		return "Both are of the same version, so ALTER EXTENSION cannot mend them. Restore the table or column that is missing, or run DROP EXTENSION taskq CASCADE and CREATE EXTENSION taskq, which removes all jobs.";
 	return "Run ALTER EXTENSION taskq UPDATE.";
 }
@@ -408,7 +418,7 @@ CatalogOpen(TaskqRel rel, LOCKMODE mode)
 		/* invalidations were processed when the lock was acquired */
 		if (opened != NULL && CatalogRel(rel) == relid)
 		{
-			/* any change of the table invalidates rel_oids, and then this is reset */
+			/* any change of the table has the tables found again, and then this is reset */
 			if (!columns_checked[rel])
 				CatalogCheckColumns(rel, opened);
 			columns_checked[rel] = true;
@@ -423,14 +433,14 @@ CatalogOpen(TaskqRel rel, LOCKMODE mode)
 	}
 }
 
-/* Raised when registrations of external workers may have changed. */
+/* Return the version of the registrations of external workers. */
 uint64
 CatalogWorkersVersion(void)
 {
 	return workers_version;
 }
 
-/* Have what is known of external workers read anew. */
+/* Make this process read the registrations of external workers again. */
 void
 CatalogOutdateWorkers(void)
 {

@@ -1,6 +1,6 @@
 /*
  * catalog.h
- *	  Is taskq installed here, by whom, and in which version; its tables, opened.
+ *	  Finding the extension, its owner and its version, and opening its tables.
  */
 #ifndef TASKQ_CATALOG_H
 #define TASKQ_CATALOG_H
@@ -39,9 +39,9 @@ extern uint64	   CatalogWorkersVersion(void);
 extern void		   CatalogOutdateWorkers(void);
 
 /*
- * Told when a relation of taskq's may have changed, or with TASKQ_RELS, when any
- * of them may have, or another installation is there.  Called by invalidations:
- * it must not read a catalogue, and cannot fail.
+ * Called when a relation of taskq's may have changed.  With TASKQ_RELS, any of them
+ * may have changed, or another installation was found.  A watcher is called by
+ * invalidations, so it must not read the catalog and must not raise errors.
  */
 typedef void (*CatalogWatcher)(TaskqRel rel);
 extern void CatalogWatch(CatalogWatcher watcher);

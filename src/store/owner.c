@@ -21,9 +21,9 @@
 #include "store/owner.h"
 #include "store/table_check.h"
 
-static bool executing = false; /* OwnerExecute() runs a statement */
+static bool executing = false; /* OwnerExecute() is running a statement */
 
-/* Become the owner, for work through the table access methods. */
+/* Switch to the owner, for work through the table access methods. */
 void
 OwnerEnter(OwnerScope *scope)
 {
@@ -126,14 +126,14 @@ OwnerLeaveSpi(OwnerScope *scope)
 	OwnerLeave(scope);
 }
 
-/* Is the statement that runs one of taskq's own? */
+/* Is the statement that is running one of taskq's own? */
 bool
 OwnerIsExecuting(void)
 {
 	return executing;
 }
 
-/* Run one fixed statement and return how many rows it touched or returned. */
+/* Run one fixed statement.  Returns how many rows it has changed or returned. */
 uint64
 OwnerExecute(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls)
 {

@@ -1,9 +1,9 @@
 /*
  * rels.c
- *	  taskq's tables, indexes and sequences, and where they are.
+ *	  The names and the OIDs of taskq's tables, indexes and sequences.
  *
- * A table or sequence is known by its name, an index by its definition
- * (find_index.c).  catalog.c says when they must be found again.
+ * A table or sequence is found by its name, and an index by its definition
+ * (find_index.c).  catalog.c decides when they must be found again.
  */
 #include "taskq.h"
 
@@ -17,11 +17,11 @@
 #include "store/find_index.h"
 #include "store/rels.h"
 
-/* The names of tables, indexes and sequences, and what an index must be. */
+/* Names of tables, indexes and sequences, and the definitions of the indexes. */
 static const struct
 {
 	const char *name;
-	TaskqRel	table; /* of an index */
+	TaskqRel	table; /* the table of an index */
 	IndexWanted index;
 } rels[TASKQ_RELS] = {
 	[REL_JOBS] = { "jobs" },
@@ -51,10 +51,13 @@ static const struct
 	[REL_HANDLER_CHANGES] = { "handler_changes" },
 };
 
-/* InvalidOid: it was not found. */
+/* InvalidOid for what was not found. */
 static Oid rel_oids[TASKQ_RELS];
 
-/* How many columns a relation has; -1 when there is none of this oid. */
+/*
+ * Return how many columns a relation has, or -1 if it does not exist.  A table of
+ * an older version has fewer columns.
+ */
 static int
 CountColumns(Oid relid)
 {
@@ -69,7 +72,10 @@ CountColumns(Oid relid)
 	return columns;
 }
 
-/* Find all of them in the schema; false: a table has fewer columns than this library reads. */
+/*
+ * Find all of them in the schema.  Returns false if a table is missing or has fewer
+ * columns than this library reads.
+ */
 bool
 RelsFind(Oid schema)
 {
@@ -89,7 +95,7 @@ RelsFind(Oid schema)
 	return complete;
 }
 
-/* Another installation is looked at from now on. */
+/* Forget all OIDs, because another installation was found. */
 void
 RelsForget(void)
 {
@@ -103,7 +109,10 @@ RelOid(TaskqRel rel)
 	return rel_oids[rel];
 }
 
-/* Which of them has this oid?  TASKQ_RELS: none.  Called by invalidations: reads no catalogue. */
+/*
+ * Return which of them has this OID, or TASKQ_RELS if none has.  Called by
+ * invalidations, so it must not read the catalog.
+ */
 TaskqRel
 RelOfOid(Oid relid)
 {
@@ -121,7 +130,7 @@ RelName(TaskqRel rel)
 	return rels[rel].name;
 }
 
-/* The table of an index. */
+/* Return the table of an index. */
 TaskqRel
 RelTable(TaskqRel rel)
 {
@@ -129,14 +138,14 @@ RelTable(TaskqRel rel)
 	return rels[rel].table;
 }
 
-/* Has somebody dropped an index without which nothing works? */
+/* Has a required index been dropped? */
 bool
 RelIsMissingIndex(TaskqRel rel)
 {
 	return rels[rel].index.n_keys > 0 && !OidIsValid(rel_oids[rel]);
 }
 
-/* The statement that makes an index. */
+/* Return the statement that creates an index. */
 const char *
 RelIndexDefinition(TaskqRel rel)
 {

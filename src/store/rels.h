@@ -1,6 +1,6 @@
 /*
  * rels.h
- *	  taskq's tables, indexes and sequences, and where they are.
+ *	  The names and the OIDs of taskq's tables, indexes and sequences.
  */
 #ifndef TASKQ_RELS_H
 #define TASKQ_RELS_H
@@ -38,9 +38,9 @@ typedef enum TaskqRel
 #define TASKQ_RELS (REL_HANDLER_CHANGES + 1)
 
 /*
- * Invalidated instead of a table whose rows have changed, where the ring in shared
- * memory tells which (shared/news.h): only a standby must read the tables again then.
- * Nothing else invalidates this sequence.
+ * This sequence is invalidated instead of a table whose rows have changed, if the
+ * ring in shared memory says which rows (shared/news.h).  Then only a standby must
+ * read the tables again.  Nothing else invalidates this sequence.
  */
 #define REL_NEWS REL_EVENT_ID_SEQ
 

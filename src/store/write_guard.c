@@ -3,12 +3,14 @@
  *	  Refusing writes to taskq's tables, except by superusers and by roles with the
  *	  privileges of the extension's owner.
  *
- * taskq itself writes as the owner, and so does a restore, or as a superuser.  A
- * row of taskq.handlers says whose rights a handler has, so a right to write, whether
- * granted or inherited from pg_write_all_data, would be the rights of every role.
+ * taskq itself writes as the owner.  A restore writes as the owner or as a
+ * superuser.  A row of taskq.handlers says as which role a handler runs.  So a role
+ * that could write to it, by a grant or by pg_write_all_data, could run code as any
+ * role.
  *
- * Statements of the owner and of superusers are reported to a watcher, because the
- * processes must read again what such a statement has changed.  A restore is one.
+ * Statements of the owner and of superusers are reported to a watcher, because all
+ * processes must read again what such a statement has changed.  A restore consists
+ * of such statements.
  */
 #include "taskq.h"
 
@@ -94,7 +96,7 @@ CheckPerms(CHECK_PERMS_ARGS_COMPAT)
 	return true;
 }
 
-/* Have a function told of writes by hand. */
+/* Register a function that is called before each write by hand. */
 void
 WriteGuardWatch(WriteWatcher watcher)
 {
@@ -102,7 +104,7 @@ WriteGuardWatch(WriteWatcher watcher)
 	write_watcher = watcher;
 }
 
-/* A table is about to be truncated by a statement. */
+/* Check a statement that truncates a table before it is executed. */
 void
 WriteGuardTruncate(Oid relid)
 {
