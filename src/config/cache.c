@@ -26,7 +26,7 @@ struct ConfigEntry
 	struct ConfigEntry *next; /* with the same second key */
 };
 
-/* In the hash tables; the key comes first. */
+/* Entries of the hash tables.  The key must be the first field. */
 typedef struct NameSlot
 {
 	char				name[TASKQ_NAME_MAX + 1];
@@ -39,11 +39,14 @@ typedef struct NumberSlot
 	struct ConfigEntry *entry;
 } NumberSlot;
 
-#define MIN_REPLACED 256 /* before a table is read again for the memory's sake */
+#define MIN_REPLACED 256 /* a table is not read again to free memory while fewer values were replaced */
 
 /* hash tables -------------------------------------------------------------- */
 
-/* Return the place in the hash table that points at the entry of a key; NULL if the key is not there. */
+/*
+ * Return the field of the hash table that points to the entry of a key, or NULL if
+ * the key is not in the table.
+ */
 static struct ConfigEntry **
 KeySlot(ConfigCache *cache, const void *key, HASHACTION action, bool *found)
 {
@@ -54,7 +57,7 @@ KeySlot(ConfigCache *cache, const void *key, HASHACTION action, bool *found)
 	return cache->by_number ? &((NumberSlot *) slot)->entry : &((NameSlot *) slot)->entry;
 }
 
-/* Likewise for a second key, whose size differs from cache to cache. */
+/* The same for a second key.  Its size differs from cache to cache. */
 static struct ConfigEntry **
 SecondSlot(ConfigCache *cache, const void *key, HASHACTION action, bool *found)
 {
@@ -124,7 +127,7 @@ UnlinkSecond(ConfigCache *cache, struct ConfigEntry *entry)
 	*link = entry->next;
 }
 
-/* Make an entry.  The caller is in the cache's context. */
+/* Make an entry.  The cache's context is the current one. */
 static struct ConfigEntry *
 NewEntry(ConfigCache *cache)
 {
@@ -141,7 +144,7 @@ NewEntry(ConfigCache *cache)
 	return entry;
 }
 
-/* Add a value, or replace the one of the same key. */
+/* Add a value, or replace the value of the same key. */
 static void
 Put(ConfigCache *cache, void *value)
 {
@@ -183,7 +186,7 @@ Remove(ConfigCache *cache, const void *key)
 typedef struct Reading
 {
 	ConfigCache *cache;
-	bool		 any; /* a row that is kept was found */
+	bool		 any; /* a row was found that is kept */
 } Reading;
 
 static void
@@ -213,7 +216,7 @@ PutDefault(ConfigCache *cache)
 	MemoryContextSwitchTo(old);
 }
 
-/* Start with a new, empty context.  Values that were read before stay until the transaction ends. */
+/* Create a new, empty context.  Values that were read before are kept until the transaction ends. */
 static void
 Renew(ConfigCache *cache)
 {
@@ -225,7 +228,10 @@ Renew(ConfigCache *cache)
 	MakeTables(cache);
 }
 
-/* Rows are about to be read.  If an error ends the reading, "loading" stays set and the table is read as a whole. */
+/*
+ * Called before rows are read.  If an error interrupts the reading, "loading" stays
+ * set, and then the table is read as a whole.
+ */
 static void
 BeginReading(ConfigCache *cache)
 {
@@ -234,7 +240,10 @@ BeginReading(ConfigCache *cache)
 	StaleReading();
 }
 
-/* Read the whole table.  The marks are removed first, so that a row that changes meanwhile is marked again. */
+/*
+ * Read the whole table.  The marks are removed first, so that a row that changes
+ * during the reading is marked again.
+ */
 static void
 Load(ConfigCache *cache)
 {
@@ -282,7 +291,7 @@ static void
 Refresh(ConfigCache *cache)
 {
 	Assert(IsTransactionState());
-	(void) CatalogRel(cache->rel); /* an error if taskq was dropped, or is of another version */
+	(void) CatalogRel(cache->rel); /* raises an error if taskq was dropped, or is of another version */
 	cache->stale.rel = cache->rel;
 	StaleWatch(&cache->stale);
 	StaleLook();
@@ -325,7 +334,10 @@ ConfigFindSecond(ConfigCache *cache, const void *key)
 	return first == NULL || *first == NULL ? NULL : (*first)->value;
 }
 
-/* Return the next value of the same second key, or NULL.  No other look-up of this cache may come in between. */
+/*
+ * Return the next value of the same second key, or NULL.  There must be no other
+ * look-up of this cache in between.
+ */
 void *
 ConfigNextSecond(ConfigCache *cache, const void *value)
 {
@@ -358,7 +370,7 @@ ConfigCount(ConfigCache *cache)
 	return cache->n_live;
 }
 
-/* Read a row again although nothing says that it has changed. */
+/* Read a row again, although it is not marked. */
 void
 ConfigReadAgain(ConfigCache *cache, const void *key)
 {
@@ -369,7 +381,10 @@ ConfigReadAgain(ConfigCache *cache, const void *key)
 	ReadRow(cache, &copy);
 }
 
-/* Replace a value by a copy of it and return the copy, which the caller may change.  Other callers hold the old value. */
+/*
+ * Replace a value by a copy, and return the copy.  The caller may change it.  Other
+ * callers may still use the old value.
+ */
 void *
 ConfigCopy(ConfigCache *cache, const void *value, Size size)
 {

@@ -31,15 +31,15 @@ typedef struct ConfigCache
 	/* Filled in by the file that owns the cache. */
 	TaskqRel	rel;
 	const char *name;	   /* of the memory context */
-	bool		by_number; /* the key, with which a value begins, is an int32; else a name in a zero-padded array */
+	bool		by_number; /* the key is an int32; otherwise a zero-padded name.  A value begins with its key. */
 
-	/* Make a value of a row, in CurrentMemoryContext; returns NULL if the row is not kept. */
+	/* Make a value of a row, in CurrentMemoryContext.  Returns NULL if the row is not kept. */
 	void *(*read)(TupleTableSlot *slot);
 
-	/* Make the value that exists even without a row; NULL if there is none. */
+	/* Make the value that exists even without a row.  NULL if there is no such value. */
 	void *(*make_default)(void);
 
-	/* A second key, which several values may share; size 0 if there is none. */
+	/* A second key, which several values may share.  The size is 0 if there is none. */
 	Size second_size;
 	void (*second_key)(const void *value, void *key);
 

@@ -1,6 +1,6 @@
 /*
  * changes.c
- *	  Changes of the configuration by this transaction.
+ *	  Keeping track of what this transaction changes in the configuration.
  *
  * Each change is noted with the nesting level of its subtransaction, and the row is
  * marked as stale in this process.  When the transaction ends:
@@ -13,11 +13,11 @@
  *	 in the relation cache; PostgreSQL keeps such invalidations with the prepared
  *	 transaction and sends them at COMMIT PREPARED.
  *
- * Statements by hand, and COPY, are noted as changes of the whole table before they run
- * (store/write_guard.c).  So rows that a restore brings are read as well.
+ * Statements by hand, and COPY, are noted as changes of the whole table before they
+ * are executed (store/write_guard.c).  So the rows of a restore are read, too.
  *
- * Callbacks at the end of a transaction cannot fail: the notes, and the room for the
- * marks of a rollback, are allocated when a change is noted.
+ * Callbacks at the end of a transaction cannot fail.  So the notes, and the room for
+ * the marks of a rollback, are allocated when a change is noted.
  */
 #include "taskq.h"
 
@@ -38,12 +38,12 @@ typedef struct Note
 {
 	int		 level; /* nesting level of the subtransaction */
 	TaskqRel rel;
-	bool	 all_rows; /* any row may have changed, else that of the key */
-	bool	 by_hand;  /* by a statement that was not taskq's own */
+	bool	 all_rows; /* any row may have changed; otherwise only the row of the key */
+	bool	 by_hand;  /* changed by a statement that is not taskq's own */
 	NewsKey	 key;
 } Note;
 
-/* A commit with more changes than this tells only which tables they are in. */
+/* A commit with more changes than this announces only the tables. */
 #define MAX_PUSHED (NEWS_KEPT / 4)
 
 StaticAssertDecl(TASKQ_RELS <= 64, "a set of tables is a uint64");
@@ -56,9 +56,9 @@ static int	 max_notes = 0;
 /* notes -------------------------------------------------------------------- */
 
 /*
- * Make the changes of the command visible to this transaction, and have other
- * processes told of them at commit.  With the ring in shared memory only standbys
- * need an invalidation, so it is not the table that is invalidated.
+ * Make the changes of the command visible to this transaction, and announce them to
+ * other processes at commit.  If there is a ring in shared memory, only standbys need
+ * an invalidation, so REL_NEWS is invalidated instead of the table.
  */
 static void
 Tell(TaskqRel rel)
@@ -81,7 +81,7 @@ AddNote(TaskqRel rel, const NewsKey *key)
 	Assert(IsTransactionState());
 	notes = GrowArray(notes, sizeof(Note), &max_notes, n_notes + 1);
 	if (key != NULL)
-		StaleReserve(rel, n_notes + 2); /* this change, and each note at a rollback */
+		StaleReserve(rel, n_notes + 2); /* for this change, and for each note at a rollback */
 	note = &notes[n_notes];
 	note->level = GetCurrentTransactionNestLevel();
 	note->rel = rel;
@@ -100,7 +100,7 @@ RowChanged(TaskqRel rel, const NewsKey *key)
 	StaleMarkRow(rel, key);
 }
 
-/* The row whose key is this name was changed by this transaction. */
+/* Announce that this transaction has changed the row whose key is this name. */
 void
 ConfigNameChanged(TaskqRel rel, const char *name)
 {
@@ -111,7 +111,7 @@ ConfigNameChanged(TaskqRel rel, const char *name)
 	RowChanged(rel, &key);
 }
 
-/* The row whose key is this number was changed by this transaction. */
+/* Announce that this transaction has changed the row whose key is this number. */
 void
 ConfigNumberChanged(TaskqRel rel, int32 number)
 {
@@ -121,7 +121,7 @@ ConfigNumberChanged(TaskqRel rel, int32 number)
 	RowChanged(rel, &key);
 }
 
-/* Any row of the table may have been changed by this transaction. */
+/* Announce that this transaction may have changed any row of the table. */
 void
 ConfigRowsChanged(TaskqRel rel)
 {
@@ -130,7 +130,7 @@ ConfigRowsChanged(TaskqRel rel)
 	StaleMarkTable(rel);
 }
 
-/* Any row of any table may have been changed by this transaction. */
+/* Announce that this transaction may have changed any row of any table. */
 void
 ConfigAnythingChanged(void)
 {
@@ -140,7 +140,7 @@ ConfigAnythingChanged(void)
 		ConfigRowsChanged(tables[i]);
 }
 
-/* Is there such a note of the current subtransaction already? */
+/* Has the current subtransaction noted a statement by hand on this table already? */
 static bool
 IsNotedByHand(TaskqRel rel)
 {
@@ -153,9 +153,9 @@ IsNotedByHand(TaskqRel rel)
 }
 
 /*
- * A statement by hand is about to write to a table.  What it writes becomes visible
- * when it has ended.  A row that is read before that is read again when the
- * transaction has ended, or after the next statement by hand.
+ * Called before a statement by hand writes to a table.  Its changes become visible
+ * when the statement has ended.  If rows are read before that, they are read again
+ * when the transaction has ended, or after the next statement by hand.
  */
 static void
 WriteByHand(TaskqRel rel)
@@ -186,7 +186,7 @@ Undo(int first)
 	n_notes = first;
 }
 
-/* The tables that the notes are about, one bit for each. */
+/* Return the set of tables that have notes, one bit for each. */
 static uint64
 NotedTables(void)
 {
@@ -203,7 +203,7 @@ IsIn(uint64 tables, TaskqRel rel)
 	return (tables & (UINT64CONST(1) << rel)) != 0;
 }
 
-/* Tell the other processes. */
+/* Announce the changes to the other processes. */
 static void
 Push(void)
 {
@@ -220,7 +220,10 @@ Push(void)
 	n_notes = 0;
 }
 
-/* Invalidate the tables of the notes that exist.  May fail, as the transaction is not prepared yet. */
+/*
+ * Invalidate the tables that have notes and still exist.  May fail, because the
+ * transaction is not prepared yet.
+ */
 static void
 InvalidateTables(void)
 {

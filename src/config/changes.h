@@ -1,9 +1,9 @@
 /*
  * changes.h
- *	  Changes of the configuration by this transaction.
+ *	  Keeping track of what this transaction changes in the configuration.
  *
- * A caller that has changed a row calls one of these functions.  This transaction
- * sees the change from then on; other processes see it when the transaction has
+ * A caller that has changed a row calls one of these functions.  From then on, this
+ * transaction sees the change.  Other processes see it when the transaction has
  * committed.
  */
 #ifndef TASKQ_CHANGES_H

@@ -1,6 +1,6 @@
 /*
  * stale.c
- *	  Which rows of the configuration must be read again.
+ *	  Keeping track of which rows of the configuration must be read again.
  *
  * The caches (cache.c) register the rows that they keep.  A change marks rows as
  * stale, and raises the versions that it concerns.  A process learns of changes in
@@ -15,7 +15,7 @@
  * - On a standby, a commit arrives as an invalidation of REL_NEWS.  All rows of all
  *	 tables are marked.
  * - Changes of functions, schemas and roles mark no rows.  They raise the version of
- *	 judgements (watch.c).
+ *	 judgements, by which handlers are judged again (watch.c).
  */
 #include "taskq.h"
 
@@ -38,12 +38,12 @@ static uint64 code_version = 1;
 static uint64 judgement_version = 1;
 
 static TaskqRel expected = TASKQ_RELS;	  /* see StaleExpect() */
-static bool		read_in_recovery = false; /* rows were read on a standby that was not promoted yet */
+static bool		read_in_recovery = false; /* rows were read before the standby was promoted */
 static bool		superusers_seen = false;  /* the setting by which handlers were judged */
 
 /* marks -------------------------------------------------------------------- */
 
-/* Is the table a part of the configuration?  Changes of the others are no news. */
+/* Is the table a part of the configuration?  Changes of other tables are not announced. */
 bool
 StaleIsConfiguration(TaskqRel rel)
 {
@@ -83,7 +83,7 @@ StaleMarkEverything(void)
 			StaleMarkTable(rel);
 }
 
-/* A row has changed.  Without room for its key the whole table is marked. */
+/* A row has changed.  If there is no room for its key, the whole table is marked. */
 void
 StaleMarkRow(TaskqRel rel, const NewsKey *key)
 {
@@ -111,7 +111,7 @@ StaleMarkCode(void)
 	code_version++;
 }
 
-/* Whether handlers can run may have changed. */
+/* Something has changed on which it depends whether handlers can run. */
 void
 StaleMarkJudgements(void)
 {
@@ -119,7 +119,7 @@ StaleMarkJudgements(void)
 	config_version++;
 }
 
-/* Make room for the keys of so many more rows of a table.  May fail. */
+/* Make room for the keys of "more" more rows of a table.  May fail. */
 void
 StaleReserve(TaskqRel rel, int more)
 {
@@ -128,7 +128,7 @@ StaleReserve(TaskqRel rel, int more)
 			caches[i]->keys = GrowArray(caches[i]->keys, sizeof(NewsKey), &caches[i]->max, caches[i]->n + more);
 }
 
-/* Have a cache's rows marked from now on. */
+/* Register the rows of a cache, so that they are marked from now on. */
 void
 StaleWatch(StaleRows *rows)
 {
@@ -144,10 +144,10 @@ StaleWatch(StaleRows *rows)
 /* invalidations ------------------------------------------------------------ */
 
 /*
- * Ignore the next invalidation of this relation, which is this transaction's own:
- * what it says is marked already.  With TASKQ_RELS none is ignored.  If another
- * one's invalidation arrives first, that one is ignored and our own one marks the
- * table, so nothing is lost.
+ * Ignore the next invalidation of this relation.  It is this transaction's own, and
+ * its rows are marked already.  With TASKQ_RELS no invalidation is ignored.  If the
+ * invalidation of another transaction arrives first, that one is ignored, and our own
+ * one marks the table, so no change is missed.
  */
 void
 StaleExpect(TaskqRel rel)
@@ -155,7 +155,10 @@ StaleExpect(TaskqRel rel)
 	expected = rel;
 }
 
-/* A relation of taskq's was invalidated; TASKQ_RELS: all were.  Reads no catalogue, cannot fail. */
+/*
+ * Called when a relation of taskq's was invalidated, or with TASKQ_RELS, when all
+ * were.  It does not read the catalog and cannot fail.
+ */
 static void
 InvalidateRelation(TaskqRel rel)
 {
@@ -189,7 +192,7 @@ MarkItem(const NewsItem *item)
 	}
 }
 
-/* Mark all that has changed up to now. */
+/* Mark all rows that other processes have changed up to now. */
 void
 StaleLook(void)
 {
@@ -208,7 +211,7 @@ StaleLook(void)
 	}
 }
 
-/* Rows are about to be read. */
+/* Called before rows are read. */
 void
 StaleReading(void)
 {
@@ -217,15 +220,15 @@ StaleReading(void)
 }
 
 /*
- * Learn of all changes that were committed before this call, for a decision that
- * depends on them.
+ * Make sure that all changes that were committed before this call are seen, for a
+ * decision that must not ignore them.
  *
- * A change becomes visible before the news of it is sent.  So its transaction
- * announces it before it commits, and withdraws the announcement when the news has
- * been sent (wake.c).  A caller that finds an announcement does not know on which
- * side of the commit it is, and reads everything again.  A caller that finds none is
- * either before the commit or after the news.  Without preload there are no
- * announcements, and a change may be missed until its COMMIT returns.
+ * A change becomes visible before it is added to the ring.  So its transaction
+ * announces it before the commit, and withdraws the announcement when the change has
+ * been added (wake.c).  A caller that finds an announcement does not know whether
+ * the commit has happened yet, and reads everything again.  A caller that finds none
+ * is either before the commit or after the change was added.  Without preload there
+ * are no announcements, and a change may be missed until its COMMIT returns.
  */
 void
 ConfigCatchUp(void)

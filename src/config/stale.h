@@ -1,6 +1,6 @@
 /*
  * stale.h
- *	  Which rows of the configuration must be read again.
+ *	  Keeping track of which rows of the configuration must be read again.
  */
 #ifndef TASKQ_STALE_H
 #define TASKQ_STALE_H
@@ -26,7 +26,7 @@ extern void StaleWatch(StaleRows *rows);
 extern void StaleLook(void);
 extern void StaleReading(void);
 
-/* Marks.  Functions that mark cannot fail. */
+/* Marks.  The functions that mark rows cannot fail. */
 extern bool StaleIsConfiguration(TaskqRel rel);
 extern void StaleReserve(TaskqRel rel, int more);
 extern void StaleMarkRow(TaskqRel rel, const NewsKey *key);

@@ -1,6 +1,7 @@
 /*
  * watch.c
- *	  Functions, schemas and roles on which it depends whether a handler can run.
+ *	  Watching the functions, schemas and roles on which it depends whether a
+ *	  handler can run.
  *
  * When a handler is judged, the functions and schemas that the judgement uses are
  * watched: their hash values in the system caches are remembered.  An invalidation
@@ -8,8 +9,8 @@
  * are judged again when they are next looked up.  An invalidation of any other
  * function or schema costs one look into a hash table.
  *
- * Roles are few and seldom change, so any change of a role or of a membership has
- * all handlers judged again.
+ * There are few roles, and they seldom change.  So after any change of a role or of a
+ * membership, all handlers are judged again.
  */
 #include "taskq.h"
 
@@ -23,9 +24,9 @@
 #include "config/stale.h"
 #include "config/watch.h"
 
-/* Keys made by WatchKey().  Never emptied: an entry too many only costs a judgement. */
+/* Keys made by WatchKey().  It is never emptied, because an unneeded entry only costs a judgement. */
 static HTAB	 *watched = NULL;
-static uint32 my_database_hash = 0; /* 0: not known */
+static uint32 my_database_hash = 0; /* 0 if not known yet */
 
 static uint64
 WatchKey(int cacheid, uint32 hash)
@@ -46,7 +47,7 @@ Watch(int cacheid, uint32 hash)
 	(void) hash_search(watched, &key, HASH_ENTER, NULL);
 }
 
-/* Watch the function with this oid. */
+/* Watch the function with this OID. */
 void
 WatchFunction(Oid function)
 {
@@ -61,7 +62,7 @@ WatchFunctionName(Oid schema, const char *name, int n_args, const Oid *args)
 												 ObjectIdGetDatum(schema)));
 }
 
-/* Watch the schema with this oid. */
+/* Watch the schema with this OID. */
 void
 WatchSchema(Oid schema)
 {
@@ -75,7 +76,7 @@ WatchSchemaName(const char *name)
 	Watch(NAMESPACENAME, GetSysCacheHashValue1(NAMESPACENAME, CStringGetDatum(name)));
 }
 
-/* An entry of a system cache has changed; with hash 0, any entry may have changed. */
+/* Called when an entry of a system cache has changed.  With hash 0, any entry may have changed. */
 static void
 InvalidateWatched(Datum arg, int cacheid, uint32 hash)
 {
@@ -87,7 +88,7 @@ InvalidateWatched(Datum arg, int cacheid, uint32 hash)
 		StaleMarkJudgements();
 }
 
-/* A role, its memberships, or the right to connect to this database have changed. */
+/* Called when a role, a membership, or the privileges on a database have changed. */
 static void
 InvalidateByRole(Datum arg, int cacheid, uint32 hash)
 {

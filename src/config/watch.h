@@ -1,6 +1,7 @@
 /*
  * watch.h
- *	  Functions, schemas and roles on which it depends whether a handler can run.
+ *	  Watching the functions, schemas and roles on which it depends whether a
+ *	  handler can run.
  */
 #ifndef TASKQ_WATCH_H
 #define TASKQ_WATCH_H

@@ -1,14 +1,14 @@
 /*
  * news.c
- *	  Which rows of the configuration were changed, told to all processes.
+ *	  Telling all processes which rows of the configuration have changed.
  *
  * The last NEWS_KEPT changes of the whole cluster are kept in a ring in shared
- * memory.  A commit adds its changes when its rows are visible, and before its
- * locks are released; so whoever has waited for such a lock finds them here.  Each
- * process remembers how far it has read.
+ * memory.  A commit adds its changes after its rows have become visible and before
+ * it releases its locks.  So a process that has waited for such a lock finds the
+ * changes here.  Each process remembers how many items it has read.
  *
- * Without preload there is no ring, and on a standby nobody adds to it: there a
- * relcache invalidation says that a table has changed (config/cache.c).
+ * Without preload there is no ring.  On a standby no process adds to the ring.  In
+ * both cases a relcache invalidation says that a table has changed (config/stale.c).
  */
 #include "taskq.h"
 
@@ -23,13 +23,13 @@
 typedef struct NewsRing
 {
 	LWLock			 lock;
-	pg_atomic_uint64 n; /* items that were ever added; changed under the lock */
+	pg_atomic_uint64 n; /* number of items that were ever added; changed under the lock */
 	NewsItem		 items[NEWS_KEPT];
 } NewsRing;
 
 static NewsRing *ring = NULL;
 
-/* How many of the ring's items this process has read. */
+/* Number of items that this process has read. */
 static uint64 n_read = 0;
 
 static Size
@@ -63,7 +63,10 @@ NewsPresent(void)
 	return ring != NULL;
 }
 
-/* Add a change of one row, or of any row with key NULL.  Called by commit callbacks: cannot fail. */
+/*
+ * Add a change of one row, or of any row if key is NULL.  Called by commit callbacks,
+ * so it cannot fail.
+ */
 void
 NewsPush(int table, const NewsKey *key)
 {
@@ -83,14 +86,15 @@ NewsPush(int table, const NewsKey *key)
 	pg_atomic_write_u64(&ring->n, n + 1);
 	LWLockRelease(&ring->lock);
 
-	/* what we have done ourselves is known here */
+	/* this process knows its own change already */
 	if (n_read == n)
 		n_read = n + 1;
 }
 
 /*
  * Call a function for each item of this database that was added since the last
- * call.  Where that is not known any more, it is called for a change of everything.
+ * call.  If some of the items were overwritten, it is called once for a change of
+ * all tables instead.
  */
 void
 NewsRead(NewsFunction function)
@@ -112,7 +116,7 @@ NewsRead(NewsFunction function)
 		if (n_read == n)
 			return;
 
-		/* the function may fail: the item counts as read when it has returned */
+		/* the function may fail, so the item counts as read only when it has returned */
 		if (item.dboid == MyDatabaseId)
 			function(&item);
 		n_read = n - n_read <= NEWS_KEPT ? n_read + 1 : n;

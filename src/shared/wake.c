@@ -307,7 +307,7 @@ ActOnNotes(bool committed)
 
 /*
  * Announce, before the commit, that it changes what workers may take.  Until the
- * announcement is withdrawn, every claim reads the configuration anew (catalog.c).
+ * announcement is withdrawn, every claim reads the configuration again (stale.c).
  */
 static void
 AnnounceChange(void)

@@ -383,7 +383,7 @@ StoreScan(TaskqRel rel, StoreRowFunction function, void *arg)
 	StoreScanKey(rel, NULL, function, arg);
 }
 
-/* The same for the rows whose first column has this value; it is the table's primary key. */
+/* The same for the row with this value of the first column, which is the table's primary key. */
 void
 StoreScanKey(TaskqRel rel, ScanKey key, StoreRowFunction function, void *arg)
 {

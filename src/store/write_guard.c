@@ -43,9 +43,9 @@ MayWrite(Oid relid, Oid role)
 }
 
 /*
- * Tell the watcher that a table is about to be written to.  taskq's own statements
- * say themselves what they have changed.  A transaction that is read only, as all
- * are on a standby, may still explain such a statement.
+ * Tell the watcher that a statement by hand is about to write to a table.  taskq's
+ * own code announces what it has changed.  A read-only transaction, for example on a
+ * standby, may still explain such a statement, and this must not write anything.
  */
 static void
 TellWatcher(Oid relid)

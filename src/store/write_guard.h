@@ -10,8 +10,8 @@
 #include "store/rels.h"
 
 /*
- * Told before a statement by hand, or COPY, writes to one of taskq's tables.  It must
- * not increment the command counter.
+ * Called before a statement by hand, or COPY, writes to one of taskq's tables.  It
+ * must not increment the command counter.
  */
 typedef void (*WriteWatcher)(TaskqRel rel);
 

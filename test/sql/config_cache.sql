@@ -1,4 +1,4 @@
--- The configuration in memory: it follows every change, and reads no more than has changed.
+-- The cache of the configuration follows each change, and reads again only the rows that have changed.
 \set ECHO none
 \i test/sql/include/tap.sql
 SELECT plan(26);
@@ -7,65 +7,65 @@ SELECT plan(26);
 CREATE FUNCTION pg_temp.whole(tab regclass) RETURNS bigint LANGUAGE sql AS $$ SELECT pg_stat_get_xact_numscans(tab) $$;
 SET client_min_messages = warning;
 
--- what follows
+-- subtransactions, rollback and prepared transactions
 BEGIN;
 SELECT taskq.create_queue('cc-q'), taskq.register_handler('cc-a'), taskq.enqueue_job('cc-a', queue => 'cc-q') \gset
-SELECT ok(taskq.is_registered('cc-a'), 'a change is seen by the transaction that makes it');
+SELECT ok(taskq.is_registered('cc-a'), 'a transaction sees the change that it has made');
 SAVEPOINT s;
 SELECT taskq.register_handler('cc-b'), taskq.unregister_handler('cc-a'), taskq.create_queue('cc-r') \gset
-SELECT is(ARRAY[taskq.is_registered('cc-a'), taskq.is_registered('cc-b')], ARRAY[false, true], 'and in a subtransaction');
+SELECT is(ARRAY[taskq.is_registered('cc-a'), taskq.is_registered('cc-b')], ARRAY[false, true], 'a subtransaction sees its changes');
 SAVEPOINT t;
 SELECT taskq.register_handler('cc-c') \gset
 SELECT taskq.is_registered('cc-c') \gset
 RELEASE t;
 ROLLBACK TO s;
 SELECT is(ARRAY[taskq.is_registered('cc-a'), taskq.is_registered('cc-b'), taskq.is_registered('cc-c')], ARRAY[true, false, false],
-	'until that is rolled back, with what it has released');
-SELECT throws_ok($$ SELECT taskq.enqueue_job('cc-a', queue => 'cc-r') $$, '42704', 'queue "cc-r" does not exist', 'so are queues');
+	'a rollback to a savepoint undoes the changes, also those of a released subtransaction');
+SELECT throws_ok($$ SELECT taskq.enqueue_job('cc-a', queue => 'cc-r') $$, '42704', 'queue "cc-r" does not exist', 'a rollback to a savepoint undoes the creation of a queue');
 ROLLBACK;
-SELECT ok(NOT taskq.is_registered('cc-a'), 'or the transaction is');
-SELECT throws_ok($$ SELECT taskq.alter_queue('cc-q') $$, '42704', 'queue "cc-q" does not exist', 'of queues, too');
+SELECT ok(NOT taskq.is_registered('cc-a'), 'a rollback undoes a registration');
+SELECT throws_ok($$ SELECT taskq.alter_queue('cc-q') $$, '42704', 'queue "cc-q" does not exist', 'a rollback undoes the creation of a queue');
 
 BEGIN;
 SELECT taskq.register_handler('cc-p'), taskq.create_queue('cc-p') \gset
 SELECT taskq.is_registered('cc-p') \gset
 PREPARE TRANSACTION 'cc-p';
-SELECT ok(NOT taskq.is_registered('cc-p'), 'a prepared change is seen by nobody');
+SELECT ok(NOT taskq.is_registered('cc-p'), 'a registration is not seen while its transaction is prepared');
 COMMIT PREPARED 'cc-p';
-SELECT ok(taskq.is_registered('cc-p'), 'before it is committed');
-SELECT lives_ok($$ SELECT taskq.alter_queue('cc-p') $$, 'the same of queues');
+SELECT ok(taskq.is_registered('cc-p'), 'a registration is seen after COMMIT PREPARED');
+SELECT lives_ok($$ SELECT taskq.alter_queue('cc-p') $$, 'a new queue is seen after COMMIT PREPARED');
 BEGIN;
 SELECT taskq.unregister_handler('cc-p') \gset
 PREPARE TRANSACTION 'cc-p';
-SELECT ok(taskq.is_registered('cc-p'), 'a prepared removal is not in force');
+SELECT ok(taskq.is_registered('cc-p'), 'a removal is not seen while its transaction is prepared');
 ROLLBACK PREPARED 'cc-p';
-SELECT ok(taskq.is_registered('cc-p'), 'and never will be when it is rolled back');
+SELECT ok(taskq.is_registered('cc-p'), 'a removal is not seen after ROLLBACK PREPARED');
 
--- by hand
+-- statements by hand
 BEGIN;
 DELETE FROM taskq.handlers WHERE task_type = 'cc-p';
-SELECT ok(NOT taskq.is_registered('cc-p'), 'a row that is deleted by hand is read again');
+SELECT ok(NOT taskq.is_registered('cc-p'), 'a handler whose row was deleted by hand is not registered');
 ROLLBACK;
-SELECT ok(taskq.is_registered('cc-p'), 'and when that is rolled back');
+SELECT ok(taskq.is_registered('cc-p'), 'the handler is registered after the rollback');
 UPDATE taskq.queue_defs SET queue = 'cc-renamed' WHERE queue = 'cc-p';
-SELECT throws_ok($$ SELECT taskq.alter_queue('cc-p') $$, '42704', 'queue "cc-p" does not exist', 'one that is updated by hand is known by its new name');
+SELECT throws_ok($$ SELECT taskq.alter_queue('cc-p') $$, '42704', 'queue "cc-p" does not exist', 'a queue that was renamed by hand does not have its old name');
 UPDATE taskq.queue_defs SET queue = 'cc-p' WHERE queue = 'cc-renamed';
-SELECT lives_ok($$ SELECT taskq.alter_queue('cc-p') $$, 'and by its old one again');
+SELECT lives_ok($$ SELECT taskq.alter_queue('cc-p') $$, 'the queue has its old name after it was renamed back by hand');
 TRUNCATE taskq.handlers;
-SELECT ok(NOT taskq.is_registered('cc-p'), 'a table that is emptied by hand is read again');
+SELECT ok(NOT taskq.is_registered('cc-p'), 'no handler is registered after TRUNCATE by hand');
 
--- by key
+-- rows are read by their keys
 SELECT count(taskq.register_handler('cc-' || i)) FROM generate_series(1, 5) i \gset x_
 SELECT taskq.register_handler('cc-0'), taskq.enqueue_job('cc-0', queue => 'cc-p') \gset
 BEGIN;
 SELECT taskq.is_registered('cc-0') \gset
 SELECT pg_temp.whole('taskq.handlers') AS handlers, pg_temp.whole('taskq.routes') AS routes, pg_temp.whole('taskq.queue_defs') AS queues \gset before_
 SELECT count(taskq.register_handler('many-' || i)) FROM generate_series(1, 50) i \gset
-SELECT is(count(*) FILTER (WHERE taskq.is_registered('many-' || i)), 50::bigint, 'fifty registrations') FROM generate_series(1, 50) i;
-SELECT cmp_ok(pg_temp.whole('taskq.handlers') - :before_handlers, '<=', 0::bigint, 'do not read the registry once as a whole');
+SELECT is(count(*) FILTER (WHERE taskq.is_registered('many-' || i)), 50::bigint, 'fifty handlers are registered') FROM generate_series(1, 50) i;
+SELECT cmp_ok(pg_temp.whole('taskq.handlers') - :before_handlers, '<=', 0::bigint, 'the registrations do not scan taskq.handlers as a whole');
 SELECT count(taskq.enqueue_job('many-' || i, queue => 'cc-p')) FROM generate_series(1, 50) i \gset x_
-SELECT is(count(DISTINCT task_type), 50::bigint, 'fifty new routes') FROM taskq.all_jobs WHERE task_type LIKE 'many-%';
-SELECT cmp_ok(pg_temp.whole('taskq.routes') - :before_routes, '<=', 2::bigint, 'do not read the routes for each');
+SELECT is(count(DISTINCT task_type), 50::bigint, 'fifty routes are created') FROM taskq.all_jobs WHERE task_type LIKE 'many-%';
+SELECT cmp_ok(pg_temp.whole('taskq.routes') - :before_routes, '<=', 2::bigint, 'new routes do not each scan taskq.routes as a whole');
 ROLLBACK;
 
 -- functions
@@ -84,16 +84,16 @@ CREATE FUNCTION pg_temp.other() RETURNS int LANGUAGE sql AS 'SELECT 1';
 CREATE SCHEMA cc_other;
 SELECT taskq.enqueue_job('cc-0', queue => 'cc-p') \gset
 SELECT is(ARRAY[pg_temp.whole('taskq.handlers') - :before_handlers, pg_temp.whole('taskq.routes') - :before_routes, pg_temp.whole('taskq.queue_defs') - :before_queues],
-	ARRAY[0, 0, 0]::bigint[], 'a new function or schema has no table read again');
-SELECT is((SELECT status FROM taskq.list_handlers() WHERE task_type = 'cc-h'), 'ok', 'a handler whose function is there can run');
+	ARRAY[0, 0, 0]::bigint[], 'a new function or schema does not cause a scan of the tables');
+SELECT is((SELECT status FROM taskq.list_handlers() WHERE task_type = 'cc-h'), 'ok', 'the status of a handler whose function exists is ok');
 ALTER FUNCTION cc.h(jsonb) RENAME TO i;
-SELECT is((SELECT handler FROM taskq.list_handlers() WHERE task_type = 'cc-h'), 'cc.i(pg_catalog.jsonb)', 'a function that is renamed is known by its new name');
+SELECT is((SELECT handler FROM taskq.list_handlers() WHERE task_type = 'cc-h'), 'cc.i(pg_catalog.jsonb)', 'a handler follows the renaming of its function');
 DROP FUNCTION cc.i(jsonb);
-SELECT is((SELECT status FROM taskq.list_handlers() WHERE task_type = 'cc-h'), 'unresolved: its function does not exist', 'one that is dropped is missed');
+SELECT is((SELECT status FROM taskq.list_handlers() WHERE task_type = 'cc-h'), 'unresolved: its function does not exist', 'a handler whose function was dropped is unresolved');
 CREATE FUNCTION cc.h(jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT $1';
-SELECT is((SELECT status FROM taskq.list_handlers() WHERE task_type = 'cc-h'), 'ok', 'and found when it comes back');
+SELECT is((SELECT status FROM taskq.list_handlers() WHERE task_type = 'cc-h'), 'ok', 'the status is ok after the function was created again');
 ALTER SCHEMA cc RENAME TO cd;
-SELECT is((SELECT status FROM taskq.list_handlers() WHERE task_type = 'cc-h'), 'unresolved: its function does not exist', 'a schema that is renamed takes its name away');
+SELECT is((SELECT status FROM taskq.list_handlers() WHERE task_type = 'cc-h'), 'unresolved: its function does not exist', 'a handler is unresolved after the schema of its function was renamed');
 ROLLBACK;
 
 RESET ROLE;
