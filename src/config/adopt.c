@@ -23,20 +23,10 @@
 #include "config/adopt.h"
 #include "config/stale.h"
 #include "store/catalog.h"
+#include "store/columns.h"
 #include "store/store.h"
 
 PG_FUNCTION_INFO_V1(taskq_is_adopted);
-
-/* Columns of taskq.installation, in order. */
-enum
-{
-	I_ID = 1,
-	I_SYSTEM_IDENTIFIER,
-	I_DATABASE_OID,
-	I_DATABASE_NAME,
-	I_ADOPTED_AT,
-	I_ROLES_FROM
-};
 
 /* Contents of the rows of taskq.installation, as of a version of the configuration. */
 static struct
@@ -51,14 +41,14 @@ static struct
 static void
 ReadRow(TupleTableSlot *slot, void *arg)
 {
-	bool of_cluster = DatumGetInt64(SlotDatum(slot, I_SYSTEM_IDENTIFIER)) == (int64) GetSystemIdentifier();
+	bool of_cluster = DatumGetInt64(SlotDatum(slot, Anum_installation_system_identifier)) == (int64) GetSystemIdentifier();
 
-	installation.ids += hash_bytes_extended(DatumGetUUIDP(SlotDatum(slot, I_ID))->data, UUID_LEN, 0);
-	if (!of_cluster || DatumGetObjectId(SlotDatum(slot, I_DATABASE_OID)) != MyDatabaseId ||
-		strcmp(SlotString(slot, I_DATABASE_NAME), get_database_name(MyDatabaseId)) != 0)
+	installation.ids += hash_bytes_extended(DatumGetUUIDP(SlotDatum(slot, Anum_installation_installation_id))->data, UUID_LEN, 0);
+	if (!of_cluster || DatumGetObjectId(SlotDatum(slot, Anum_installation_database_oid)) != MyDatabaseId ||
+		strcmp(SlotString(slot, Anum_installation_database_name), get_database_name(MyDatabaseId)) != 0)
 		installation.ours = false;
 	if (of_cluster)
-		installation.roles_from = Max(installation.roles_from, DatumGetTimestampTz(SlotDatum(slot, I_ROLES_FROM)));
+		installation.roles_from = Max(installation.roles_from, DatumGetTimestampTz(SlotDatum(slot, Anum_installation_roles_from)));
 	else
 		installation.roles_from = DT_NOEND;
 }

@@ -69,14 +69,14 @@ static TaskqContract *
 CopyContract(TupleTableSlot *slot)
 {
 	TaskqContract contract = {
-		.payload_type = CopyString(slot, H_PAYLOAD_TYPE),
-		.payload_type_oid = SlotOid(slot, H_PAYLOAD_TYPE_OID),
-		.required_fields = CopyJson(slot, H_REQUIRED_FIELDS),
-		.optional_fields = CopyJson(slot, H_OPTIONAL_FIELDS),
-		.validator = CopyString(slot, H_VALIDATOR),
-		.validator_oid = SlotOid(slot, H_VALIDATOR_OID),
-		.payload_type_owner = SlotOid(slot, H_PAYLOAD_TYPE_OWNER),
-		.validator_owner = SlotOid(slot, H_VALIDATOR_OWNER),
+		.payload_type = CopyString(slot, Anum_handlers_payload_type),
+		.payload_type_oid = SlotOid(slot, Anum_handlers_payload_type_oid),
+		.required_fields = CopyJson(slot, Anum_handlers_required_fields),
+		.optional_fields = CopyJson(slot, Anum_handlers_optional_fields),
+		.validator = CopyString(slot, Anum_handlers_validator),
+		.validator_oid = SlotOid(slot, Anum_handlers_validator_oid),
+		.payload_type_owner = SlotOid(slot, Anum_handlers_payload_type_owner),
+		.validator_owner = SlotOid(slot, Anum_handlers_validator_owner),
 	};
 
 	if (!ContractExists(&contract))
@@ -89,47 +89,47 @@ static void *
 ReadHandler(TupleTableSlot *slot)
 {
 	TaskqHandler *handler = palloc0(sizeof(TaskqHandler));
-	char		 *policy = SlotString(slot, H_RETRY_POLICY);
+	char		 *policy = SlotString(slot, Anum_handlers_retry_policy);
 
-	strlcpy(handler->task_type, SlotString(slot, H_TASK_TYPE), sizeof(handler->task_type));
-	handler->stored_signature = handler->signature = CopyString(slot, H_SIGNATURE);
-	handler->form.takes_job = DatumGetBool(SlotDatum(slot, H_TAKES_JOB));
-	handler->run_as = SlotOid(slot, H_RUN_AS);
-	handler->registered_by = DatumGetObjectId(SlotDatum(slot, H_REGISTERED_BY));
-	handler->search_path = CopyString(slot, H_SEARCH_PATH);
-	handler->description = CopyString(slot, H_DESCRIPTION);
-	handler->version = CopyString(slot, H_VERSION);
-	handler->also_external = DatumGetBool(SlotDatum(slot, H_ALSO_EXTERNAL));
-	handler->queue = CopyString(slot, H_QUEUE);
-	handler->has_priority = !SlotIsNull(slot, H_PRIORITY);
-	handler->priority = handler->has_priority ? DatumGetInt32(SlotDatum(slot, H_PRIORITY)) : 0;
-	handler->max_attempts = SlotIsNull(slot, H_MAX_ATTEMPTS) ? 0 : DatumGetInt32(SlotDatum(slot, H_MAX_ATTEMPTS));
-	handler->timeout = ReadMicroseconds(slot, H_TIMEOUT);
-	handler->lease = ReadMicroseconds(slot, H_LEASE);
+	strlcpy(handler->task_type, SlotString(slot, Anum_handlers_task_type), sizeof(handler->task_type));
+	handler->stored_signature = handler->signature = CopyString(slot, Anum_handlers_signature);
+	handler->form.takes_job = DatumGetBool(SlotDatum(slot, Anum_handlers_takes_job));
+	handler->run_as = SlotOid(slot, Anum_handlers_run_as);
+	handler->registered_by = DatumGetObjectId(SlotDatum(slot, Anum_handlers_registered_by));
+	handler->search_path = CopyString(slot, Anum_handlers_search_path);
+	handler->description = CopyString(slot, Anum_handlers_description);
+	handler->version = CopyString(slot, Anum_handlers_version);
+	handler->also_external = DatumGetBool(SlotDatum(slot, Anum_handlers_also_external));
+	handler->queue = CopyString(slot, Anum_handlers_queue);
+	handler->has_priority = !SlotIsNull(slot, Anum_handlers_priority);
+	handler->priority = handler->has_priority ? DatumGetInt32(SlotDatum(slot, Anum_handlers_priority)) : 0;
+	handler->max_attempts = SlotIsNull(slot, Anum_handlers_max_attempts) ? 0 : DatumGetInt32(SlotDatum(slot, Anum_handlers_max_attempts));
+	handler->timeout = ReadMicroseconds(slot, Anum_handlers_timeout);
+	handler->lease = ReadMicroseconds(slot, Anum_handlers_lease);
 	handler->retry = RetryDefault();
 	if (policy != NULL)
 		(void) RetryKindByName(policy, &handler->retry.kind);
-	if (!SlotIsNull(slot, H_RETRY_BASE))
-		handler->retry.base = ReadMicroseconds(slot, H_RETRY_BASE);
-	if (!SlotIsNull(slot, H_RETRY_CAP))
-		handler->retry.cap = ReadMicroseconds(slot, H_RETRY_CAP);
-	handler->registered_at = DatumGetTimestampTz(SlotDatum(slot, H_REGISTERED_AT));
-	handler->permanent_errors = CopyNames(slot, H_PERMANENT_ERRORS);
-	handler->retryable_errors = CopyNames(slot, H_RETRYABLE_ERRORS);
-	handler->share_commit = DatumGetBool(SlotDatum(slot, H_SHARE_COMMIT));
-	handler->lock_timeout = ReadMicroseconds(slot, H_LOCK_TIMEOUT);
+	if (!SlotIsNull(slot, Anum_handlers_retry_base))
+		handler->retry.base = ReadMicroseconds(slot, Anum_handlers_retry_base);
+	if (!SlotIsNull(slot, Anum_handlers_retry_cap))
+		handler->retry.cap = ReadMicroseconds(slot, Anum_handlers_retry_cap);
+	handler->registered_at = DatumGetTimestampTz(SlotDatum(slot, Anum_handlers_registered_at));
+	handler->permanent_errors = CopyNames(slot, Anum_handlers_permanent_errors);
+	handler->retryable_errors = CopyNames(slot, Anum_handlers_retryable_errors);
+	handler->share_commit = DatumGetBool(SlotDatum(slot, Anum_handlers_share_commit));
+	handler->lock_timeout = ReadMicroseconds(slot, Anum_handlers_lock_timeout);
 	handler->contract = CopyContract(slot);
-	handler->retry_function = CopyString(slot, H_RETRY_FUNCTION);
-	handler->retry_function_oid = SlotOid(slot, H_RETRY_FUNCTION_OID);
-	handler->retry_function_owner = SlotOid(slot, H_RETRY_FUNCTION_OWNER);
-	handler->form.stepwise = DatumGetBool(SlotDatum(slot, H_STEPWISE));
-	handler->function_recorded = SlotOid(slot, H_FUNCTION_OID);
-	handler->function_owner = SlotOid(slot, H_FUNCTION_OWNER);
-	handler->pause.paused = DatumGetBool(SlotDatum(slot, H_PAUSED));
-	handler->pause.because = CopyString(slot, H_PAUSED_BECAUSE);
-	handler->pause.function_mark = CopyString(slot, H_PAUSED_FUNCTION);
-	handler->pause.trial_at = SlotIsNull(slot, H_TRIAL_AT) ? 0 : DatumGetTimestampTz(SlotDatum(slot, H_TRIAL_AT));
-	handler->pause.on_trial = DatumGetBool(SlotDatum(slot, H_ON_TRIAL));
+	handler->retry_function = CopyString(slot, Anum_handlers_retry_function);
+	handler->retry_function_oid = SlotOid(slot, Anum_handlers_retry_function_oid);
+	handler->retry_function_owner = SlotOid(slot, Anum_handlers_retry_function_owner);
+	handler->form.stepwise = DatumGetBool(SlotDatum(slot, Anum_handlers_stepwise));
+	handler->function_recorded = SlotOid(slot, Anum_handlers_function_oid);
+	handler->function_owner = SlotOid(slot, Anum_handlers_function_owner);
+	handler->pause.paused = DatumGetBool(SlotDatum(slot, Anum_handlers_paused));
+	handler->pause.because = CopyString(slot, Anum_handlers_paused_because);
+	handler->pause.function_mark = CopyString(slot, Anum_handlers_paused_function);
+	handler->pause.trial_at = SlotIsNull(slot, Anum_handlers_trial_at) ? 0 : DatumGetTimestampTz(SlotDatum(slot, Anum_handlers_trial_at));
+	handler->pause.on_trial = DatumGetBool(SlotDatum(slot, Anum_handlers_on_trial));
 	return handler;
 }
 

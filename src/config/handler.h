@@ -13,54 +13,9 @@
 #include "config/contract.h"
 #include "config/resolve.h"
 #include "config/retry.h"
+#include "store/columns.h"
 
-/* Columns of taskq.handlers, in order. */
-enum
-{
-	H_TASK_TYPE = 1,
-	H_SIGNATURE,
-	H_FUNCTION_OID,
-	H_TAKES_JOB,
-	H_RUN_AS,
-	H_SEARCH_PATH,
-	H_DESCRIPTION,
-	H_VERSION,
-	H_ALSO_EXTERNAL,
-	H_QUEUE,
-	H_PRIORITY,
-	H_MAX_ATTEMPTS,
-	H_TIMEOUT,
-	H_LEASE,
-	H_RETRY_POLICY,
-	H_RETRY_BASE,
-	H_RETRY_CAP,
-	H_REGISTERED_BY,
-	H_REGISTERED_AT,
-	H_PERMANENT_ERRORS,
-	H_RETRYABLE_ERRORS,
-	H_PAUSED,
-	H_SHARE_COMMIT,
-	H_PAYLOAD_TYPE,
-	H_PAYLOAD_TYPE_OID,
-	H_REQUIRED_FIELDS,
-	H_OPTIONAL_FIELDS,
-	H_VALIDATOR,
-	H_VALIDATOR_OID,
-	H_LOCK_TIMEOUT,
-	H_RETRY_FUNCTION,
-	H_RETRY_FUNCTION_OID,
-	H_STEPWISE,
-	H_FUNCTION_OWNER,
-	H_PAYLOAD_TYPE_OWNER,
-	H_VALIDATOR_OWNER,
-	H_RETRY_FUNCTION_OWNER,
-	H_PAUSED_BECAUSE,
-	H_PAUSED_FUNCTION,
-	H_TRIAL_AT,
-	H_TRIALS,
-	H_ON_TRIAL
-};
-#define H_COLUMNS H_RETRY_FUNCTION_OWNER /* number of columns that register_handler() writes */
+#define H_COLUMNS Anum_handlers_retry_function_owner /* number of columns that register_handler() writes */
 
 /* The form of a handler's function. */
 typedef struct HandlerForm

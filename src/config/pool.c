@@ -14,22 +14,8 @@
 #include "config/cache.h"
 #include "config/pool.h"
 #include "shared/shmem.h"
+#include "store/columns.h"
 #include "store/store.h"
-
-/* Columns of taskq.pool_defs, in order. */
-enum
-{
-	POOL_NAME = 1,
-	POOL_ROLE,
-	POOL_SIZE,
-	POOL_MIN_SIZE,
-	POOL_TASK_TYPES,
-	POOL_QUEUES,
-	POOL_CAPABILITIES,
-	POOL_PAUSED,
-	POOL_CREATED_AT,
-	POOL_PAUSED_BECAUSE
-};
 
 static ArrayType *
 CopyNames(TupleTableSlot *slot, int attnum)
@@ -42,14 +28,14 @@ ReadPool(TupleTableSlot *slot)
 {
 	TaskqPool *pool = palloc0(sizeof(TaskqPool));
 
-	strlcpy(pool->name, SlotString(slot, POOL_NAME), sizeof(pool->name));
-	pool->role = DatumGetObjectId(SlotDatum(slot, POOL_ROLE));
-	pool->size = DatumGetInt32(SlotDatum(slot, POOL_SIZE));
-	pool->min_size = DatumGetInt32(SlotDatum(slot, POOL_MIN_SIZE));
-	pool->task_types = CopyNames(slot, POOL_TASK_TYPES);
-	pool->queues = CopyNames(slot, POOL_QUEUES);
-	pool->capabilities = CopyNames(slot, POOL_CAPABILITIES);
-	pool->paused = DatumGetBool(SlotDatum(slot, POOL_PAUSED));
+	strlcpy(pool->name, SlotString(slot, Anum_pool_defs_pool), sizeof(pool->name));
+	pool->role = DatumGetObjectId(SlotDatum(slot, Anum_pool_defs_role));
+	pool->size = DatumGetInt32(SlotDatum(slot, Anum_pool_defs_size));
+	pool->min_size = DatumGetInt32(SlotDatum(slot, Anum_pool_defs_min_size));
+	pool->task_types = CopyNames(slot, Anum_pool_defs_task_types);
+	pool->queues = CopyNames(slot, Anum_pool_defs_queues);
+	pool->capabilities = CopyNames(slot, Anum_pool_defs_capabilities);
+	pool->paused = DatumGetBool(SlotDatum(slot, Anum_pool_defs_paused));
 	return pool;
 }
 

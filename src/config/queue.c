@@ -16,24 +16,8 @@
 #include "config/cache.h"
 #include "config/queue.h"
 #include "config/stale.h"
+#include "store/columns.h"
 #include "store/leaf.h"
-
-/* Columns of taskq.queue_defs, in order. */
-enum
-{
-	QUEUE_ID = 1,
-	QUEUE_NAME,
-	QUEUE_DESCRIPTION,
-	QUEUE_PAUSED,
-	QUEUE_KEEP_PAYLOAD,
-	QUEUE_RETAIN_COMPLETED,
-	QUEUE_RETAIN_OTHER,
-	QUEUE_ON_UNHANDLED,
-	QUEUE_CREATED_AT,
-	QUEUE_EVENTS,
-	QUEUE_RETAIN_EVENTS,
-	QUEUE_VALIDATE_PAYLOADS
-};
 
 #define RETAIN_COMPLETED (7 * USECS_PER_DAY)
 #define RETAIN_OTHER (30 * USECS_PER_DAY)
@@ -82,19 +66,19 @@ UnhandledByName(const char *name, OnUnhandled *on_unhandled)
 static void *
 ReadQueue(TupleTableSlot *slot)
 {
-	TaskqQueue *queue = NewQueue(DatumGetInt32(SlotDatum(slot, QUEUE_ID)), SlotString(slot, QUEUE_NAME));
+	TaskqQueue *queue = NewQueue(DatumGetInt32(SlotDatum(slot, Anum_queue_defs_queue_id)), SlotString(slot, Anum_queue_defs_queue));
 
-	queue->paused = DatumGetBool(SlotDatum(slot, QUEUE_PAUSED));
-	queue->keep_payload = DatumGetBool(SlotDatum(slot, QUEUE_KEEP_PAYLOAD));
-	if (!SlotIsNull(slot, QUEUE_RETAIN_COMPLETED))
-		queue->retain_completed = IntervalMicroseconds(SlotPointer(slot, QUEUE_RETAIN_COMPLETED));
-	if (!SlotIsNull(slot, QUEUE_RETAIN_OTHER))
-		queue->retain_other = IntervalMicroseconds(SlotPointer(slot, QUEUE_RETAIN_OTHER));
-	(void) UnhandledByName(SlotString(slot, QUEUE_ON_UNHANDLED), &queue->on_unhandled);
-	queue->events = DatumGetBool(SlotDatum(slot, QUEUE_EVENTS));
-	if (!SlotIsNull(slot, QUEUE_RETAIN_EVENTS))
-		queue->retain_events = IntervalMicroseconds(SlotPointer(slot, QUEUE_RETAIN_EVENTS));
-	queue->validate_payloads = DatumGetBool(SlotDatum(slot, QUEUE_VALIDATE_PAYLOADS));
+	queue->paused = DatumGetBool(SlotDatum(slot, Anum_queue_defs_paused));
+	queue->keep_payload = DatumGetBool(SlotDatum(slot, Anum_queue_defs_keep_payload));
+	if (!SlotIsNull(slot, Anum_queue_defs_retain_completed))
+		queue->retain_completed = IntervalMicroseconds(SlotPointer(slot, Anum_queue_defs_retain_completed));
+	if (!SlotIsNull(slot, Anum_queue_defs_retain_other))
+		queue->retain_other = IntervalMicroseconds(SlotPointer(slot, Anum_queue_defs_retain_other));
+	(void) UnhandledByName(SlotString(slot, Anum_queue_defs_on_unhandled), &queue->on_unhandled);
+	queue->events = DatumGetBool(SlotDatum(slot, Anum_queue_defs_events));
+	if (!SlotIsNull(slot, Anum_queue_defs_retain_events))
+		queue->retain_events = IntervalMicroseconds(SlotPointer(slot, Anum_queue_defs_retain_events));
+	queue->validate_payloads = DatumGetBool(SlotDatum(slot, Anum_queue_defs_validate_payloads));
 	return queue;
 }
 

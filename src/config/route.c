@@ -28,21 +28,9 @@
 #include "config/queue.h"
 #include "config/route.h"
 #include "store/catalog.h"
+#include "store/columns.h"
 #include "store/owner.h"
 #include "store/store.h"
-
-/* Columns of taskq.routes, in order. */
-enum
-{
-	ROUTE_ID = 1,
-	ROUTE_QUEUE_ID,
-	ROUTE_TASK_TYPE,
-	ROUTE_CAPABILITIES,
-	ROUTE_MIN_VERSION,
-	ROUTE_MADE_BY,
-	ROUTE_RETIRED_AT,
-	ROUTE_REMOVABLE_ON
-};
 
 typedef struct RouteKey
 {
@@ -68,15 +56,15 @@ RouteOfRow(TupleTableSlot *slot)
 {
 	TaskqRoute *route = palloc0(sizeof(TaskqRoute));
 
-	route->route_id = DatumGetInt32(SlotDatum(slot, ROUTE_ID));
-	route->queue_id = DatumGetInt32(SlotDatum(slot, ROUTE_QUEUE_ID));
+	route->route_id = DatumGetInt32(SlotDatum(slot, Anum_routes_route_id));
+	route->queue_id = DatumGetInt32(SlotDatum(slot, Anum_routes_queue_id));
 	strlcpy(route->queue, QueueById(route->queue_id)->name, sizeof(route->queue));
-	strlcpy(route->task_type, SlotString(slot, ROUTE_TASK_TYPE), sizeof(route->task_type));
-	route->capabilities = DatumGetArrayTypePCopy(SlotDatum(slot, ROUTE_CAPABILITIES));
-	strlcpy(route->min_version, SlotIsNull(slot, ROUTE_MIN_VERSION) ? "" : SlotString(slot, ROUTE_MIN_VERSION),
+	strlcpy(route->task_type, SlotString(slot, Anum_routes_task_type), sizeof(route->task_type));
+	route->capabilities = DatumGetArrayTypePCopy(SlotDatum(slot, Anum_routes_capabilities));
+	strlcpy(route->min_version, SlotIsNull(slot, Anum_routes_min_version) ? "" : SlotString(slot, Anum_routes_min_version),
 			sizeof(route->min_version));
-	route->made_by = SlotIsNull(slot, ROUTE_MADE_BY) ? InvalidOid : DatumGetObjectId(SlotDatum(slot, ROUTE_MADE_BY));
-	route->retiring = !SlotIsNull(slot, ROUTE_RETIRED_AT);
+	route->made_by = SlotIsNull(slot, Anum_routes_made_by) ? InvalidOid : DatumGetObjectId(SlotDatum(slot, Anum_routes_made_by));
+	route->retiring = !SlotIsNull(slot, Anum_routes_retired_at);
 	return route;
 }
 
@@ -84,7 +72,7 @@ RouteOfRow(TupleTableSlot *slot)
 static void *
 ReadRoute(TupleTableSlot *slot)
 {
-	return SlotIsNull(slot, ROUTE_REMOVABLE_ON) ? RouteOfRow(slot) : NULL;
+	return SlotIsNull(slot, Anum_routes_removable_on) ? RouteOfRow(slot) : NULL;
 }
 
 static void

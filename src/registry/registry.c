@@ -109,7 +109,7 @@ SetDefaultsOfJobs(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 
 	CheckArgText(fcinfo, 2, "description");
 	if (!PG_ARGISNULL(2))
-		SetColumn(values, nulls, H_DESCRIPTION, PG_GETARG_DATUM(2));
+		SetColumn(values, nulls, Anum_handlers_description, PG_GETARG_DATUM(2));
 	if (!PG_ARGISNULL(3))
 	{
 		if (VARSIZE_ANY_EXHDR(PG_GETARG_TEXT_PP(3)) > TASKQ_NAME_MAX)
@@ -117,21 +117,21 @@ SetDefaultsOfJobs(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("version is longer than %d bytes", TASKQ_NAME_MAX),
 					 errhint("Keep more in the description.")));
-		SetColumn(values, nulls, H_VERSION, PG_GETARG_DATUM(3));
+		SetColumn(values, nulls, Anum_handlers_version, PG_GETARG_DATUM(3));
 	}
-	SetColumn(values, nulls, H_ALSO_EXTERNAL, BoolGetDatum(ArgBool(fcinfo, 6, "also_external")));
+	SetColumn(values, nulls, Anum_handlers_also_external, BoolGetDatum(ArgBool(fcinfo, 6, "also_external")));
 	if (queue != NULL)
 	{
 		QueueByName(queue, false);
-		SetColumn(values, nulls, H_QUEUE, CStringGetTextDatum(queue));
+		SetColumn(values, nulls, Anum_handlers_queue, CStringGetTextDatum(queue));
 	}
 	if (!PG_ARGISNULL(8))
-		SetColumn(values, nulls, H_PRIORITY, Int32GetDatum(ArgInt(fcinfo, 8, "priority", PG_INT16_MIN, PG_INT16_MAX)));
+		SetColumn(values, nulls, Anum_handlers_priority, Int32GetDatum(ArgInt(fcinfo, 8, "priority", PG_INT16_MIN, PG_INT16_MAX)));
 	if (!PG_ARGISNULL(9))
-		SetColumn(values, nulls, H_MAX_ATTEMPTS,
+		SetColumn(values, nulls, Anum_handlers_max_attempts,
 				  Int32GetDatum(ArgInt(fcinfo, 9, "max_attempts", 1, TASKQ_MAX_MAX_ATTEMPTS)));
-	SetInterval(fcinfo, 10, "timeout", 1000, values, nulls, H_TIMEOUT);
-	SetInterval(fcinfo, 11, "lease", USECS_PER_SEC, values, nulls, H_LEASE);
+	SetInterval(fcinfo, 10, "timeout", 1000, values, nulls, Anum_handlers_timeout);
+	SetInterval(fcinfo, 11, "lease", USECS_PER_SEC, values, nulls, Anum_handlers_lease);
 	if (policy != NULL)
 	{
 		if (!RetryKindByName(policy, &kind))
@@ -139,12 +139,12 @@ SetDefaultsOfJobs(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("unknown retry policy \"%s\"", policy),
 					 errhint("Use exponential, linear, fixed or none.")));
-		SetColumn(values, nulls, H_RETRY_POLICY, CStringGetTextDatum(policy));
+		SetColumn(values, nulls, Anum_handlers_retry_policy, CStringGetTextDatum(policy));
 	}
-	SetInterval(fcinfo, 13, "retry_base", 0, values, nulls, H_RETRY_BASE);
-	SetInterval(fcinfo, 14, "retry_cap", 0, values, nulls, H_RETRY_CAP);
-	SetErrors(fcinfo, 16, "permanent_errors", values, nulls, H_PERMANENT_ERRORS);
-	SetErrors(fcinfo, 17, "retryable_errors", values, nulls, H_RETRYABLE_ERRORS);
+	SetInterval(fcinfo, 13, "retry_base", 0, values, nulls, Anum_handlers_retry_base);
+	SetInterval(fcinfo, 14, "retry_cap", 0, values, nulls, Anum_handlers_retry_cap);
+	SetErrors(fcinfo, 16, "permanent_errors", values, nulls, Anum_handlers_permanent_errors);
+	SetErrors(fcinfo, 17, "retryable_errors", values, nulls, Anum_handlers_retryable_errors);
 }
 
 /* Set the search_path with which the type's code runs: by default, the current one of the caller. */
@@ -160,7 +160,7 @@ SetSearchPath(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 	}
 	else
 		(void) set_config_option("search_path", path, PGC_USERSET, PGC_S_TEST, GUC_ACTION_SET, false, ERROR, false);
-	SetColumn(values, nulls, H_SEARCH_PATH, CStringGetTextDatum(path));
+	SetColumn(values, nulls, Anum_handlers_search_path, CStringGetTextDatum(path));
 }
 
 /* Set the columns for a handler that runs in the server.  Returns its role. */
@@ -179,13 +179,13 @@ SetFunction(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 				 errmsg("a procedure cannot share commits"),
 				 errdetail("It commits by itself."),
 				 errhint("Make it a function, or leave share_commit out.")));
-	SetColumn(values, nulls, H_TAKES_JOB, BoolGetDatum(form.takes_job));
-	SetColumn(values, nulls, H_STEPWISE, BoolGetDatum(form.stepwise));
-	SetColumn(values, nulls, H_SIGNATURE, CStringGetTextDatum(format_procedure_qualified(function)));
-	SetColumn(values, nulls, H_FUNCTION_OID, ObjectIdGetDatum(function));
-	SetColumn(values, nulls, H_FUNCTION_OWNER, ObjectIdGetDatum(FunctionOwner(function)));
-	SetColumn(values, nulls, H_RUN_AS, ObjectIdGetDatum(run_as));
-	SetInterval(fcinfo, 23, "lock_timeout", 0, values, nulls, H_LOCK_TIMEOUT);
+	SetColumn(values, nulls, Anum_handlers_takes_job, BoolGetDatum(form.takes_job));
+	SetColumn(values, nulls, Anum_handlers_stepwise, BoolGetDatum(form.stepwise));
+	SetColumn(values, nulls, Anum_handlers_signature, CStringGetTextDatum(format_procedure_qualified(function)));
+	SetColumn(values, nulls, Anum_handlers_function_oid, ObjectIdGetDatum(function));
+	SetColumn(values, nulls, Anum_handlers_function_owner, ObjectIdGetDatum(FunctionOwner(function)));
+	SetColumn(values, nulls, Anum_handlers_run_as, ObjectIdGetDatum(run_as));
+	SetInterval(fcinfo, 23, "lock_timeout", 0, values, nulls, Anum_handlers_lock_timeout);
 	return run_as;
 }
 
@@ -199,19 +199,19 @@ SetContract(FunctionCallInfo fcinfo, Oid role, Datum *values, char *nulls)
 	ContractCheck(&contract, role);
 	if (contract.payload_type != NULL)
 	{
-		SetColumn(values, nulls, H_PAYLOAD_TYPE, CStringGetTextDatum(contract.payload_type));
-		SetColumn(values, nulls, H_PAYLOAD_TYPE_OID, ObjectIdGetDatum(contract.payload_type_oid));
-		SetColumn(values, nulls, H_PAYLOAD_TYPE_OWNER, ObjectIdGetDatum(contract.payload_type_owner));
+		SetColumn(values, nulls, Anum_handlers_payload_type, CStringGetTextDatum(contract.payload_type));
+		SetColumn(values, nulls, Anum_handlers_payload_type_oid, ObjectIdGetDatum(contract.payload_type_oid));
+		SetColumn(values, nulls, Anum_handlers_payload_type_owner, ObjectIdGetDatum(contract.payload_type_owner));
 	}
 	if (contract.required_fields != NULL)
-		SetColumn(values, nulls, H_REQUIRED_FIELDS, PointerGetDatum(contract.required_fields));
+		SetColumn(values, nulls, Anum_handlers_required_fields, PointerGetDatum(contract.required_fields));
 	if (contract.optional_fields != NULL)
-		SetColumn(values, nulls, H_OPTIONAL_FIELDS, PointerGetDatum(contract.optional_fields));
+		SetColumn(values, nulls, Anum_handlers_optional_fields, PointerGetDatum(contract.optional_fields));
 	if (contract.validator != NULL)
 	{
-		SetColumn(values, nulls, H_VALIDATOR, CStringGetTextDatum(contract.validator));
-		SetColumn(values, nulls, H_VALIDATOR_OID, ObjectIdGetDatum(contract.validator_oid));
-		SetColumn(values, nulls, H_VALIDATOR_OWNER, ObjectIdGetDatum(contract.validator_owner));
+		SetColumn(values, nulls, Anum_handlers_validator, CStringGetTextDatum(contract.validator));
+		SetColumn(values, nulls, Anum_handlers_validator_oid, ObjectIdGetDatum(contract.validator_oid));
+		SetColumn(values, nulls, Anum_handlers_validator_owner, ObjectIdGetDatum(contract.validator_owner));
 	}
 	return ContractHasCode(&contract);
 }
@@ -231,9 +231,9 @@ SetRetryFunction(FunctionCallInfo fcinfo, Oid role, Datum *values, char *nulls)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("retry_function and retry_policy \"none\" cannot both be given"),
 				 errhint("A retry function that returns NULL ends the job; the policy applies when the function cannot be called.")));
-	SetColumn(values, nulls, H_RETRY_FUNCTION, CStringGetTextDatum(format_procedure_qualified(function)));
-	SetColumn(values, nulls, H_RETRY_FUNCTION_OID, ObjectIdGetDatum(function));
-	SetColumn(values, nulls, H_RETRY_FUNCTION_OWNER, ObjectIdGetDatum(FunctionOwner(function)));
+	SetColumn(values, nulls, Anum_handlers_retry_function, CStringGetTextDatum(format_procedure_qualified(function)));
+	SetColumn(values, nulls, Anum_handlers_retry_function_oid, ObjectIdGetDatum(function));
+	SetColumn(values, nulls, Anum_handlers_retry_function_owner, ObjectIdGetDatum(FunctionOwner(function)));
 	return true;
 }
 
@@ -247,7 +247,7 @@ IsSameRow(HeapTuple tuple, TupleDesc tupdesc, Datum *values, const char *nulls)
 		bool			  is_null;
 		Datum			  old = SPI_getbinval(tuple, tupdesc, i + 1, &is_null);
 
-		if (i + 1 == H_REGISTERED_AT || i + 1 == H_PAUSED)
+		if (i + 1 == Anum_handlers_registered_at || i + 1 == Anum_handlers_paused)
 			continue;
 		if (is_null != (nulls[i] == 'n') ||
 			(!is_null && !datum_image_eq(old, values[i], attr->attbyval, attr->attlen)))
@@ -264,12 +264,7 @@ IsSameRow(HeapTuple tuple, TupleDesc tupdesc, Datum *values, const char *nulls)
 static void
 WriteHandler(Datum *values, const char *nulls)
 {
-	static Oid types[H_COLUMNS] = {
-		TEXTOID, TEXTOID, OIDOID, BOOLOID, REGROLEOID, TEXTOID, TEXTOID, TEXTOID, BOOLOID, TEXTOID,
-		INT4OID, INT4OID, INTERVALOID, INTERVALOID, TEXTOID, INTERVALOID, INTERVALOID, REGROLEOID, TIMESTAMPTZOID,
-		TEXTARRAYOID, TEXTARRAYOID, BOOLOID, BOOLOID, TEXTOID, OIDOID, JSONBOID, JSONBOID, TEXTOID, OIDOID,
-		INTERVALOID, TEXTOID, OIDOID, BOOLOID, REGROLEOID, REGROLEOID, REGROLEOID, REGROLEOID
-	};
+	static Oid types[] = { HANDLERS_COLUMNS(COLUMN_TYPE, handlers) };
 	OwnerScope scope;
 
 	OwnerEnterSpi(&scope);
@@ -279,14 +274,14 @@ WriteHandler(Datum *values, const char *nulls)
 		OwnerLeaveSpi(&scope);
 		return;
 	}
-	HandlerRecordChange(TextDatumGetCString(values[H_TASK_TYPE - 1]), "overridden", scope.caller);
+	HandlerRecordChange(TextDatumGetCString(values[Anum_handlers_task_type - 1]), "overridden", scope.caller);
 	OwnerExecute("DELETE FROM taskq.handlers WHERE task_type = $1", 1, types, values, nulls);
 	OwnerExecute("INSERT INTO taskq.handlers VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,"
 				 " $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,"
 				 " $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37)",
 				 H_COLUMNS, types, values, nulls);
 	OwnerLeaveSpi(&scope);
-	ConfigNameChanged(REL_HANDLERS, TextDatumGetCString(values[H_TASK_TYPE - 1]));
+	ConfigNameChanged(REL_HANDLERS, TextDatumGetCString(values[Anum_handlers_task_type - 1]));
 }
 
 Datum
@@ -321,11 +316,11 @@ taskq_register_handler(PG_FUNCTION_ARGS)
 	if (old != NULL)
 		HandlerCheckMayChange(old);
 
-	SetColumn(values, nulls, H_TASK_TYPE, CStringGetTextDatum(task_type));
-	SetColumn(values, nulls, H_TAKES_JOB, BoolGetDatum(false));
-	SetColumn(values, nulls, H_PAUSED, BoolGetDatum(false));
-	SetColumn(values, nulls, H_SHARE_COMMIT, BoolGetDatum(share_commit));
-	SetColumn(values, nulls, H_STEPWISE, BoolGetDatum(false));
+	SetColumn(values, nulls, Anum_handlers_task_type, CStringGetTextDatum(task_type));
+	SetColumn(values, nulls, Anum_handlers_takes_job, BoolGetDatum(false));
+	SetColumn(values, nulls, Anum_handlers_paused, BoolGetDatum(false));
+	SetColumn(values, nulls, Anum_handlers_share_commit, BoolGetDatum(share_commit));
+	SetColumn(values, nulls, Anum_handlers_stepwise, BoolGetDatum(false));
 	if (!PG_ARGISNULL(1))
 		run_as = SetFunction(fcinfo, values, nulls);
 	else if (!PG_ARGISNULL(5) || share_commit || !PG_ARGISNULL(23))
@@ -344,8 +339,8 @@ taskq_register_handler(PG_FUNCTION_ARGS)
 				 errmsg("search_path is for what runs in the server"),
 				 errhint("Name a function or payload type, or leave search_path out.")));
 	SetDefaultsOfJobs(fcinfo, values, nulls);
-	SetColumn(values, nulls, H_REGISTERED_BY, ObjectIdGetDatum(GetUserId()));
-	SetColumn(values, nulls, H_REGISTERED_AT, TimestampTzGetDatum(ClockNow()));
+	SetColumn(values, nulls, Anum_handlers_registered_by, ObjectIdGetDatum(GetUserId()));
+	SetColumn(values, nulls, Anum_handlers_registered_at, TimestampTzGetDatum(ClockNow()));
 	WriteHandler(values, nulls);
 	if (OidIsValid(run_as))
 		PoolMakeDefault(run_as);
