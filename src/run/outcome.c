@@ -64,7 +64,8 @@ IsRaisedByCode(const ErrorData *error)
  * or may not be used.  Errors that a payload can cause in a database that is set up
  * correctly do not count: an object that exists already, a name that is too long, a
  * row that a policy refuses, text of the payload that the input function of a type or
- * a setting refuses, what a handler itself raises, and the SQLSTATEs that it declares.
+ * a setting refuses, a right that the handler itself says is missing, and the SQLSTATEs
+ * that the handler declares.
  */
 static bool
 IsOfSetup(const Run *run)
@@ -72,7 +73,7 @@ IsOfSetup(const Run *run)
 	const ErrorData *error = run->error;
 	int				 sqlstate = error->sqlerrcode;
 
-	if (run->refused == sqlstate || HandlerDeclaresError(run->task_type, sqlstate) || IsRaisedByCode(error))
+	if (run->refused == sqlstate || HandlerDeclaresError(run->task_type, sqlstate))
 		return false;
 	switch (sqlstate)
 	{
@@ -89,8 +90,9 @@ IsOfSetup(const Run *run)
 		case ERRCODE_CANNOT_COERCE:
 		case ERRCODE_INVALID_COLUMN_REFERENCE:
 		case ERRCODE_INVALID_FUNCTION_DEFINITION:
-		case ERRCODE_INSUFFICIENT_PRIVILEGE:
 			return true;
+		case ERRCODE_INSUFFICIENT_PRIVILEGE:
+			return !IsRaisedByCode(error);
 
 		/* the parser says where in the statement; input functions have the same SQLSTATEs */
 		case ERRCODE_UNDEFINED_OBJECT:

@@ -213,7 +213,7 @@ SELECT taskq.alter_pool('tq_results', size => 0) \gset
 -- failures in a row: a completed run resets the count; runs by hand count, too
 SET SESSION AUTHORIZATION tq_results;
 SELECT is(string_agg(replace(split_part(pg_temp.runs(s, 'res-setup', 1), ' ', 1), 'available', 'retryable'), ' ' ORDER BY n), 'retryable retryable completed retryable retryable', 'two failures, a completed run and two more failures follow each other')
-	FROM unnest(ARRAY['SELECT a FROM b', 'SELECT tq_results.raises(''28000'')', 'SELECT ''1''::jsonb', 'SELECT tq_results.raises(''42501'')', 'SELECT a FROM b']) WITH ORDINALITY AS x (s, n);
+	FROM unnest(ARRAY['SELECT a FROM b', 'SELECT tq_results.raises(''28000'')', 'SELECT ''1''::jsonb', 'SELECT tq_results.raises(''42P01'')', 'SELECT a FROM b']) WITH ORDINALITY AS x (s, n);
 SELECT is(pg_temp.status('res-setup'), 'ok', 'these are not three failures in a row, so the type is not paused');
 SELECT is(split_part(pg_temp.runs('SELECT', 'res-setup', 1), ' ', 1), 'completed', 'a handler that returns no columns completes');
 SELECT is(string_agg(replace(split_part(pg_temp.runs('SELECT tq_results.raises(''28000'')', 'res-setup', 1), ' ', 1), 'available', 'retryable'), ' '), 'retryable retryable retryable', 'three failures of class 28 follow each other') FROM generate_series(1, 3);
