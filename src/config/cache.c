@@ -18,168 +18,9 @@
 #include "utils/memutils.h"
 
 #include "config/cache.h"
-
-struct ConfigEntry
-{
-	void			   *value;
-	int					at;	  /* in entries[] */
-	struct ConfigEntry *next; /* with the same second key */
-};
-
-/* Entries of the hash tables.  The key must be the first field. */
-typedef struct NameSlot
-{
-	char				name[TASKQ_NAME_MAX + 1];
-	struct ConfigEntry *entry;
-} NameSlot;
-
-typedef struct NumberSlot
-{
-	int32				number;
-	struct ConfigEntry *entry;
-} NumberSlot;
+#include "config/cache_int.h"
 
 #define MIN_REPLACED 256 /* a table is not read again to free memory while fewer values were replaced */
-
-/* hash tables -------------------------------------------------------------- */
-
-/*
- * Return the field of the hash table that points to the entry of a key, or NULL if
- * the key is not in the table.
- */
-static struct ConfigEntry **
-KeySlot(ConfigCache *cache, const void *key, HASHACTION action, bool *found)
-{
-	void *slot = hash_search(cache->by_key, key, action, found);
-
-	if (slot == NULL)
-		return NULL;
-	return cache->by_number ? &((NumberSlot *) slot)->entry : &((NameSlot *) slot)->entry;
-}
-
-/* The same for a second key.  Its size differs from cache to cache. */
-static struct ConfigEntry **
-SecondSlot(ConfigCache *cache, const void *key, HASHACTION action, bool *found)
-{
-	char *slot = hash_search(cache->by_second, key, action, found);
-
-	return slot == NULL ? NULL : (struct ConfigEntry **) (slot + MAXALIGN(cache->second_size));
-}
-
-static void
-MakeTables(ConfigCache *cache)
-{
-	HASHCTL ctl = { .hcxt = cache->context };
-
-	ctl.keysize = cache->by_number ? sizeof(int32) : TASKQ_NAME_MAX + 1;
-	ctl.entrysize = cache->by_number ? sizeof(NumberSlot) : sizeof(NameSlot);
-	cache->by_key = hash_create(cache->name, 256, &ctl,
-								HASH_ELEM | (cache->by_number ? HASH_BLOBS : HASH_STRINGS) | HASH_CONTEXT);
-	cache->by_second = NULL;
-	if (cache->second_size == 0)
-		return;
-	ctl.keysize = cache->second_size;
-	ctl.entrysize = MAXALIGN(cache->second_size) + sizeof(struct ConfigEntry *);
-	cache->by_second = hash_create(cache->name, 256, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-}
-
-/* values ------------------------------------------------------------------- */
-
-static struct ConfigEntry *
-FindEntry(ConfigCache *cache, const void *key)
-{
-	struct ConfigEntry **slot = KeySlot(cache, key, HASH_FIND, NULL);
-
-	return slot == NULL ? NULL : *slot;
-}
-
-/* Add the entry to the list of its second key. */
-static void
-LinkSecond(ConfigCache *cache, struct ConfigEntry *entry)
-{
-	char				 key[MAXALIGN(sizeof(NewsKey)) * 2] = { 0 };
-	struct ConfigEntry **first;
-	bool				 found;
-
-	if (cache->second_size == 0)
-		return;
-	Assert(cache->second_size <= sizeof(key));
-	cache->second_key(entry->value, key);
-	first = SecondSlot(cache, key, HASH_ENTER, &found);
-	entry->next = found ? *first : NULL;
-	*first = entry;
-}
-
-/* Remove the entry from the list of its second key. */
-static void
-UnlinkSecond(ConfigCache *cache, struct ConfigEntry *entry)
-{
-	char				 key[MAXALIGN(sizeof(NewsKey)) * 2] = { 0 };
-	struct ConfigEntry **link;
-
-	if (cache->second_size == 0)
-		return;
-	cache->second_key(entry->value, key);
-	link = SecondSlot(cache, key, HASH_FIND, NULL);
-	Assert(link != NULL);
-	while (*link != entry)
-		link = &(*link)->next;
-	*link = entry->next;
-}
-
-/* Make an entry.  The cache's context is the current one. */
-static struct ConfigEntry *
-NewEntry(ConfigCache *cache)
-{
-	struct ConfigEntry *entry = palloc0(sizeof(struct ConfigEntry));
-
-	if (cache->n_entries == cache->max_entries)
-	{
-		int max = Max(64, cache->max_entries * 2);
-
-		cache->entries = cache->entries == NULL ? palloc(max * sizeof(struct ConfigEntry *)) : repalloc_huge(cache->entries, max * sizeof(struct ConfigEntry *));
-		cache->max_entries = max;
-	}
-	entry->at = cache->n_entries;
-	return entry;
-}
-
-/* Add a value, or replace the value of the same key. */
-static void
-Put(ConfigCache *cache, void *value)
-{
-	struct ConfigEntry *entry = FindEntry(cache, value);
-	bool				is_new = entry == NULL;
-
-	if (is_new)
-		entry = NewEntry(cache);
-	else
-	{
-		UnlinkSecond(cache, entry);
-		cache->n_replaced++;
-	}
-	entry->value = value;
-	LinkSecond(cache, entry);
-	if (!is_new)
-		return;
-	*KeySlot(cache, value, HASH_ENTER, NULL) = entry;
-	cache->entries[cache->n_entries++] = entry;
-	cache->n_live++;
-}
-
-static void
-Remove(ConfigCache *cache, const void *key)
-{
-	struct ConfigEntry *entry = FindEntry(cache, key);
-
-	if (entry == NULL)
-		return;
-	UnlinkSecond(cache, entry);
-	(void) hash_search(cache->by_key, key, HASH_REMOVE, NULL);
-	cache->entries[entry->at] = NULL;
-	cache->n_live--;
-	cache->n_replaced++;
-}
 
 /* reading ------------------------------------------------------------------ */
 
@@ -198,7 +39,7 @@ PutRow(TupleTableSlot *slot, void *arg)
 
 	if (value != NULL)
 	{
-		Put(reading->cache, value);
+		CachePut(reading->cache, value);
 		reading->any = true;
 	}
 	MemoryContextSwitchTo(old);
@@ -211,8 +52,8 @@ PutDefault(ConfigCache *cache)
 	MemoryContext old = MemoryContextSwitchTo(cache->context);
 	void		 *value = cache->make_default == NULL ? NULL : cache->make_default();
 
-	if (value != NULL && FindEntry(cache, value) == NULL)
-		Put(cache, value);
+	if (value != NULL && CacheFindEntry(cache, value) == NULL)
+		CachePut(cache, value);
 	MemoryContextSwitchTo(old);
 }
 
@@ -225,7 +66,7 @@ Renew(ConfigCache *cache)
 	cache->context = AllocSetContextCreateInternal(TopMemoryContext, cache->name, ALLOCSET_DEFAULT_SIZES);
 	cache->entries = NULL;
 	cache->n_entries = cache->max_entries = cache->n_live = cache->n_replaced = 0;
-	MakeTables(cache);
+	CacheMakeTables(cache);
 }
 
 /*
@@ -281,7 +122,7 @@ ReadRow(ConfigCache *cache, const NewsKey *key)
 	BeginReading(cache);
 	ConfigScanRow(cache, key->bytes, PutRow, &reading);
 	if (!reading.any)
-		Remove(cache, key->bytes);
+		CacheRemove(cache, key->bytes);
 	PutDefault(cache);
 	cache->loading = false;
 }
@@ -319,7 +160,7 @@ ConfigFind(ConfigCache *cache, const void *key)
 	Refresh(cache);
 	if (!cache->by_number && strlen(key) > TASKQ_NAME_MAX)
 		return NULL;
-	entry = FindEntry(cache, key);
+	entry = CacheFindEntry(cache, key);
 	return entry == NULL ? NULL : entry->value;
 }
 
@@ -327,11 +168,11 @@ ConfigFind(ConfigCache *cache, const void *key)
 void *
 ConfigFindSecond(ConfigCache *cache, const void *key)
 {
-	struct ConfigEntry **first;
+	struct ConfigEntry *first;
 
 	Refresh(cache);
-	first = SecondSlot(cache, key, HASH_FIND, NULL);
-	return first == NULL || *first == NULL ? NULL : (*first)->value;
+	first = CacheFindSecond(cache, key);
+	return first == NULL ? NULL : first->value;
 }
 
 /*
@@ -341,7 +182,7 @@ ConfigFindSecond(ConfigCache *cache, const void *key)
 void *
 ConfigNextSecond(ConfigCache *cache, const void *value)
 {
-	struct ConfigEntry *entry = FindEntry(cache, value);
+	struct ConfigEntry *entry = CacheFindEntry(cache, value);
 
 	Assert(entry != NULL && entry->value == value);
 	return entry->next == NULL ? NULL : entry->next->value;
@@ -388,7 +229,7 @@ ConfigReadAgain(ConfigCache *cache, const void *key)
 void *
 ConfigCopy(ConfigCache *cache, const void *value, Size size)
 {
-	struct ConfigEntry *entry = FindEntry(cache, value);
+	struct ConfigEntry *entry = CacheFindEntry(cache, value);
 	void			   *copy = MemoryContextAlloc(cache->context, size);
 
 	Assert(entry != NULL && entry->value == value);
