@@ -63,14 +63,17 @@ RaiseVersions(TaskqRel rel)
 		judgement_version++;
 }
 
-/* Any row of the table may have changed. */
+/*
+ * Any row of the table may have changed.  Routes contain the names of their queues
+ * (route.c).  taskq does not rename queues, but a statement by hand may.
+ */
 void
 StaleMarkTable(TaskqRel rel)
 {
 	Assert(StaleIsConfiguration(rel));
 	RaiseVersions(rel);
 	for (int i = 0; i < n_caches; i++)
-		if (caches[i]->rel == rel)
+		if (caches[i]->rel == rel || (rel == REL_QUEUES && caches[i]->rel == REL_ROUTES))
 			caches[i]->all = true;
 }
 

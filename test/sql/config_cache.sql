@@ -1,11 +1,16 @@
 -- The cache of the configuration follows each change, and reads again only the rows that have changed.
 \set ECHO none
 \i test/sql/include/tap.sql
-SELECT plan(26);
+SELECT plan(27);
 
 -- How often this transaction has read a table as a whole.
 CREATE FUNCTION pg_temp.whole(tab regclass) RETURNS bigint LANGUAGE sql AS $$ SELECT pg_stat_get_xact_numscans(tab) $$;
 SET client_min_messages = warning;
+
+-- Vacuum and analyze invalidate a table, and then it is read as a whole.
+ALTER TABLE taskq.handlers SET (autovacuum_enabled = off);
+ALTER TABLE taskq.routes SET (autovacuum_enabled = off);
+ALTER TABLE taskq.queue_defs SET (autovacuum_enabled = off);
 
 -- subtransactions, rollback and prepared transactions
 BEGIN;
@@ -47,8 +52,10 @@ DELETE FROM taskq.handlers WHERE task_type = 'cc-p';
 SELECT ok(NOT taskq.is_registered('cc-p'), 'a handler whose row was deleted by hand is not registered');
 ROLLBACK;
 SELECT ok(taskq.is_registered('cc-p'), 'the handler is registered after the rollback');
+SELECT taskq.enqueue_job('cc-p', queue => 'cc-p'), count(*) FROM taskq.explain_routes() \gset x_
 UPDATE taskq.queue_defs SET queue = 'cc-renamed' WHERE queue = 'cc-p';
 SELECT throws_ok($$ SELECT taskq.alter_queue('cc-p') $$, '42704', 'queue "cc-p" does not exist', 'a queue that was renamed by hand does not have its old name');
+SELECT is(queue, 'cc-renamed', 'its routes have the new name') FROM taskq.explain_routes() WHERE task_type = 'cc-p';
 UPDATE taskq.queue_defs SET queue = 'cc-p' WHERE queue = 'cc-renamed';
 SELECT lives_ok($$ SELECT taskq.alter_queue('cc-p') $$, 'the queue has its old name after it was renamed back by hand');
 TRUNCATE taskq.handlers;
@@ -97,6 +104,9 @@ SELECT is((SELECT status FROM taskq.list_handlers() WHERE task_type = 'cc-h'), '
 ROLLBACK;
 
 RESET ROLE;
+ALTER TABLE taskq.handlers RESET (autovacuum_enabled);
+ALTER TABLE taskq.routes RESET (autovacuum_enabled);
+ALTER TABLE taskq.queue_defs RESET (autovacuum_enabled);
 SELECT count(taskq.cancel_job(job_id)) FROM taskq.all_jobs WHERE task_type LIKE 'cc-%' AND state = 'available' \gset x_
 SELECT count(taskq.unregister_handler(task_type)) FROM taskq.list_handlers() WHERE task_type LIKE 'cc-%' \gset x_
 SELECT taskq.drop_pool('regress_cc'), count(taskq.revoke_access('regress_cc', a)) FROM unnest('{producer,worker,admin}'::text[]) a \gset x_
