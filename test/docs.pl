@@ -91,7 +91,7 @@ sub paste
 	$timer->start($patience);
 	$in .= "$text\n\\echo '$mark'\n\\warn '$mark'\n";
 	eval {
-		pump $psql until $out =~ /^\Q$mark\E$/m && $err =~ /^\Q$mark\E$/m;
+		pump $psql until $out =~ /^\Q$mark\E\n/m && $err =~ /^\Q$mark\E\n/m;
 		1;
 	} or return;
 	return map { my $shown = $_; $shown =~ s/^\Q$mark\E\n//m; $shown } $out, $err;
