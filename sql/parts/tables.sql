@@ -366,8 +366,8 @@ CREATE SEQUENCE taskq.job_id_seq AS bigint MAXVALUE 281474976710655;
 CREATE SEQUENCE taskq.epoch_seq AS bigint MAXVALUE 281474976710655;
 CREATE SEQUENCE taskq.event_id_seq AS bigint;
 -- An extension that is dropped and created again draws other epochs: claims of the jobs before it are stale.
--- The clock is a second ahead for each 65,536 epochs, more than can be drawn in one.
-SELECT pg_catalog.setval('taskq.epoch_seq', GREATEST(1, (EXTRACT(epoch FROM pg_catalog.clock_timestamp())::bigint - 1767225600) << 16), false);
+-- They start at the time in units of 1/65,536 second, because fewer epochs than that are drawn in a second.
+SELECT pg_catalog.setval('taskq.epoch_seq', GREATEST(1, ((EXTRACT(epoch FROM pg_catalog.clock_timestamp()) - 1767225600) * 65536)::bigint), false);
 COMMENT ON SEQUENCE taskq.event_id_seq IS 'positions in the log of events; on each new timeline it starts at or above (timeline - 1) * 2^48';
 COMMENT ON SEQUENCE taskq.job_id_seq IS 'low 48 bits of job ids';
 COMMENT ON SEQUENCE taskq.epoch_seq IS 'low 48 bits of epochs; drawn while the job''s row is locked';
