@@ -318,18 +318,25 @@ HandlerTypesText(void)
 	return text.data;
 }
 
-/* Return those of the types that nobody has registered, as a list, and their number. */
-char *
-HandlerUnknownTypes(char **types, int n, int *unknown)
+/*
+ * Return the number of those of the types that nobody has registered, and set *list to
+ * their names, for messages.  The types may be NULL.
+ */
+int
+HandlerUnknownTypes(ArrayType *task_types, char **list)
 {
-	StringInfoData list;
+	StringInfoData text;
+	char		 **types;
+	int			   n = 0;
+	int			   unknown = 0;
 
-	initStringInfo(&list);
-	*unknown = 0;
+	initStringInfo(&text);
+	types = task_types == NULL ? NULL : NamesToStrings(task_types, &n, "task_types");
 	for (int i = 0; i < n; i++)
 		if (HandlerFind(types[i]) == NULL)
-			appendStringInfo(&list, "%s\"%s\"", (*unknown)++ > 0 ? ", " : "", types[i]);
-	return list.data;
+			appendStringInfo(&text, "%s\"%s\"", unknown++ > 0 ? ", " : "", types[i]);
+	*list = text.data;
+	return unknown;
 }
 
 void
