@@ -33,8 +33,7 @@
 #include "job/job.h"
 #include "shared/shmem.h"
 #include "store/catalog.h"
-#include "store/columns.h"
-#include "store/store.h"
+#include "store/row.h"
 
 /* A frame in a buffer, followed by its message, aligned.  The oldest frame is first. */
 typedef struct StoredFrame
@@ -370,19 +369,20 @@ FrameAppend(int level, int sqlstate, const char *message)
 void
 FrameInsert(int64 job_id, int64 epoch, int32 attempt, const Frame *frame)
 {
-	Store			log;
-	TupleTableSlot *row;
+	Store	 log;
+	FrameRow row = {
+		.job_id = job_id,
+		.epoch = epoch,
+		.frame = frame->number,
+		.attempt = attempt,
+		.at = frame->at,
+		.level = (char *) FrameLevelName(frame->level),
+		.sqlstate = frame->sqlstate == 0 ? NULL : unpack_sql_state(frame->sqlstate),
+		.message = (char *) frame->message,
+	};
 
 	StoreOpenRel(&log, REL_FRAMES);
-	row = StoreNewRow(&log);
-	SlotSet(row, Anum_frame_log_job_id, Int64GetDatum(job_id));
-	SlotSet(row, Anum_frame_log_epoch, Int64GetDatum(epoch));
-	SlotSet(row, Anum_frame_log_frame, Int32GetDatum(frame->number));
-	SlotSet(row, Anum_frame_log_attempt, Int32GetDatum(attempt));
-	SlotSet(row, Anum_frame_log_at, TimestampTzGetDatum(frame->at));
-	SlotSetString(row, Anum_frame_log_level, FrameLevelName(frame->level));
-	SlotSetString(row, Anum_frame_log_sqlstate, frame->sqlstate == 0 ? NULL : unpack_sql_state(frame->sqlstate));
-	SlotSetString(row, Anum_frame_log_message, frame->message);
+	RowWriteFrame(&row, StoreNewRow(&log));
 	StoreInsert(&log);
 	StoreClose(&log, true);
 }
