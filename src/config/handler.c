@@ -29,7 +29,7 @@
 #include "config/pause.h"
 #include "config/roles.h"
 #include "config/stale.h"
-#include "config/watch.h"
+#include "config/depends_on.h"
 #include "shared/locks.h"
 #include "store/store.h"
 
@@ -156,8 +156,8 @@ FindFunction(TaskqHandler *handler)
 	handler->function = ResolveFunction(&stored, n_args, args, &handler->owner_changed);
 	if (!OidIsValid(handler->function))
 		return;
-	WatchFunction(handler->function);
-	WatchSchema(get_func_namespace(handler->function));
+	DependsOnFunction(handler->function);
+	DependsOnSchema(get_func_namespace(handler->function));
 	handler->signature = ConfigString(&handlers, format_procedure_qualified(handler->function));
 }
 
