@@ -113,6 +113,23 @@ upward_calls_noticed() {
 	rm -rf "$dir"
 }
 
+# each header has a guard that is named after the file
+include_guards() {
+	local f name guard
+	for f in src/*.h src/*/*.h; do
+		name=$(basename "$f" .h)
+		guard=TASKQ_${name^^}_H
+		[ "$name" != taskq ] || guard=TASKQ_H
+		[ "$(grep -m1 '^#ifndef' "$f")" = "#ifndef $guard" ] || echo "$f does not begin with #ifndef $guard"
+	done
+	sed -nE 's/^#ifndef (TASKQ_.*H)$/the guard \1 is in more than one header/p' src/*.h src/*/*.h | sort | uniq -d
+}
+
+# a name stands for one file, in whichever room
+ambiguous_names() {
+	find src -name '*.[ch]' | sed 's,.*/,,' | sort | uniq -d
+}
+
 exported_symbols() {
 	[ -e taskq.so ] || { echo "taskq.so is not built"; return; }
 	nm -D --defined-only taskq.so | awk '{print $NF}' |
@@ -245,6 +262,8 @@ rule "includes are acyclic" cyclic_includes
 rule "the rooms of src/ are those of its README" rooms_listed
 rule "a room uses only itself and rooms before it" upward_calls
 rule "an include or a call of a later room is noticed" upward_calls_noticed
+rule "each header has an include guard of its own" include_guards
+rule "a file name stands for one file of src/" ambiguous_names
 rule "includes are PostgreSQL's or our own" foreign_includes
 rule "only taskq's symbols are exported" exported_symbols
 rule "the version stands in one place" version
