@@ -72,7 +72,8 @@ sql($node, q(SELECT taskq.enqueue_job('work')), $_) for @dbs;
 wait_until($node, q(SELECT count(*) > 15 FROM app.ledger), "$_: has its turn", db => $_) for 'db1', 'db2', 'db3';
 settled($node, "$_: has its turn", db => $_) for 'postgres', 'db4', 'db5', 'db6';
 
-# A probe that hangs.
+# A probe that hangs.  No database has work now, so its workers leave their slots to schedulers.
+sql($node, q(SELECT taskq.pause_queue('default')), $_) for 'db1', 'db2', 'db3';
 $node->append_conf('postgresql.conf', 'max_worker_processes = 16');
 $node->restart;
 for my $n (1 .. 4)
