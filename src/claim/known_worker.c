@@ -17,6 +17,7 @@
 #include "claim/known_worker.h"
 #include "claim/standing.h"
 #include "store/catalog.h"
+#include "store/owner.h"
 
 #define MAX_KNOWN_WORKERS 4 /* a session behind a pooler may claim for several workers in turn */
 
@@ -120,6 +121,7 @@ KnownWorkerNow(const ClaimRequest *request)
 	ArrayType		  *narrow = known->worker.base.narrow;
 	ExternalWorker	  *now;
 
+	AssertOwner();
 	if (known->workers_version == CatalogWorkersVersion())
 		return request->worker;
 	now = palloc(sizeof(ExternalWorker));

@@ -239,6 +239,7 @@ TakeById(Store *jobs, const ClaimRequest *request, int64 job_id, Admitting *admi
 void
 TakeStamp(TaskqJob *job, const ClaimRequest *request)
 {
+	Assert(job->state != JOB_RUNNING && job->started_at != 0 && request->worker_id != NULL);
 	job->epoch = EpochNext();
 	AdmissionStamped(job->job_id, job->epoch);
 	job->attempt++;

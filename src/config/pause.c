@@ -140,6 +140,7 @@ TrialFailed(const char *task_type)
 	Oid	  types[] = { TEXTOID, TIMESTAMPTZOID };
 	Datum values[] = { CStringGetTextDatum(task_type), TimestampTzGetDatum(ClockNow()) };
 
+	Assert(LockKeyIsHeld(LOCK_TRIAL, NameKey(task_type), true));
 	(void) Change("UPDATE taskq.handlers SET on_trial = false, trials = trials + 1,"
 				  " trial_at = $2 + LEAST(interval '1 min' * power(2, LEAST(trials + 1, 10)), interval '1 h')" FREE_ROW("on_trial"),
 				  2, types, values, NULL);

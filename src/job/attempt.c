@@ -11,6 +11,7 @@
 #include "config/route.h"
 #include "job/attempt.h"
 #include "store/columns.h"
+#include "store/owner.h"
 #include "store/store.h"
 
 /*
@@ -48,6 +49,9 @@ AttemptRecordFailure(const TaskqJob *job, const AttemptFailure *failure, Timesta
 	Store			store;
 	TupleTableSlot *row;
 
+	AssertOwner();
+	Assert(job->job_id != 0 && job->epoch != 0);
+	Assert(failure->outcome != NULL && failure->error_type != NULL);
 	StoreOpenRel(&store, REL_FAILURES);
 	row = StoreNewRow(&store);
 	SlotSet(row, Anum_attempt_failures_job_id, Int64GetDatum(job->job_id));

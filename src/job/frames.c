@@ -34,6 +34,7 @@
 #include "shared/shmem.h"
 #include "store/catalog.h"
 #include "store/columns.h"
+#include "store/owner.h"
 #include "store/store.h"
 
 /* A frame in a buffer, followed by its message, aligned.  The oldest frame is first. */
@@ -373,6 +374,8 @@ FrameInsert(int64 job_id, int64 epoch, int32 attempt, const Frame *frame)
 	Store			log;
 	TupleTableSlot *row;
 
+	AssertOwner();
+	Assert(job_id != 0 && epoch != 0);
 	StoreOpenRel(&log, REL_FRAMES);
 	row = StoreNewRow(&log);
 	SlotSet(row, Anum_frame_log_job_id, Int64GetDatum(job_id));
@@ -394,6 +397,7 @@ FrameWrite(void)
 	Size  position = 0;
 	Frame frame;
 
+	AssertOwner();
 	while (current != NULL && FrameNext(current, &position, &frame))
 		FrameInsert(current->job_id, current->epoch, current->attempt, &frame);
 }

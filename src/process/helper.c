@@ -189,6 +189,7 @@ NextWork(void)
 	int		   chosen = -1;
 
 	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
+	Assert(my_db->helper_pid == MyProcPid && my_db->helper_does == -1);
 	for (int i = 1; i <= n_work && chosen < 0; i++)
 		if ((my_db->helper_work & (1U << ((last + i) % n_work))) != 0)
 			chosen = (last + i) % n_work;
@@ -212,6 +213,7 @@ static void
 NoteBatch(int i, bool more, bool failed)
 {
 	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
+	Assert(my_db->helper_pid == MyProcPid && my_db->helper_does == i);
 	my_db->helper_does = -1;
 	if (failed)
 		my_db->helper_failed |= 1U << i;

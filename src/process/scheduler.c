@@ -203,6 +203,8 @@ Round(void)
 	TimestampTz next;
 	bool		leave;
 
+	Assert(db->scheduler_pid == MyProcPid && !IsTransactionState());
+
 	/* the moment was set by this scheduler, or by a commit for its first due job */
 	if (moment <= (uint64) ClockNow())
 		news = true;

@@ -115,6 +115,7 @@ ReadyFillBegin(int32 route_id, int16 priority, ReadyKey *from)
 	ReadyEntry *entry = EntryLock(route_id, LW_EXCLUSIVE);
 	ReadyLane  *lane;
 
+	Assert(fill.number == 0); /* a process fills one lane at a time */
 	if (entry == NULL)
 		return false;
 	lane = LaneFind(entry, priority);
@@ -144,6 +145,7 @@ ReadyFillEnd(const ReadyHint *hints, int n, ReadyKey until)
 	ReadyEntry *entry = EntryLock(fill.route_id, LW_EXCLUSIVE);
 	ReadyLane  *lane;
 
+	Assert(fill.number != 0);
 	if (entry == NULL)
 	{
 		fill.number = 0;

@@ -92,6 +92,7 @@ ReadyOpened(int32 route_id, int16 priority, const ReadyHint *hint)
 		too_many = true;
 		return;
 	}
+	Assert(n_opened == 0 || opened[n_opened - 1].level <= level);
 	opened = GrowArray(opened, sizeof(Opened), &max_opened, n_opened + 1);
 	last = &opened[n_opened++];
 	last->route_id = route_id;
@@ -125,16 +126,19 @@ ReadyReserve(int n)
 void
 ReadyHeld(int32 route_id, int16 priority, const ReadyHint *hints, int n)
 {
+	int level = GetCurrentTransactionNestLevel();
+
 	if (!ReadyPresent())
 		return;
 	ReadyReserve(n);
+	Assert(n_held == 0 || held[n_held - 1].level <= level);
 	for (int i = 0; i < n; i++)
 	{
 		Held *hold = &held[n_held++];
 
 		hold->route_id = route_id;
 		hold->priority = priority;
-		hold->level = GetCurrentTransactionNestLevel();
+		hold->level = level;
 		hold->left_level = 0;
 		hold->hint = hints[i];
 	}
@@ -168,6 +172,7 @@ ReadyLeft(int64 job_id)
 static void
 RemoveHeld(int i)
 {
+	Assert(i >= 0 && i < n_held);
 	memmove(&held[i], &held[i + 1], sizeof(Held) * (n_held - i - 1));
 	n_held--;
 	first_left = Min(first_left, i);

@@ -125,6 +125,7 @@ Record(const TaskqHandler *handler, const NameState *names)
 	Datum values[2 + 2 * NAMES] = { CStringGetTextDatum(handler->task_type), TimestampTzGetDatum(handler->registered_at) };
 	char  nulls[] = "          ";
 
+	AssertOwner();
 	StaticAssertStmt(sizeof(nulls) == 2 + 2 * NAMES + 1, "one mark an argument");
 	for (int i = 0; i < NAMES; i++)
 	{

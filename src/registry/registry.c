@@ -267,6 +267,7 @@ WriteHandler(Datum *values, const char *nulls)
 	static Oid types[] = { HANDLERS_COLUMNS(COLUMN_TYPE, handlers) };
 	OwnerScope scope;
 
+	Assert(HandlerTypeIsLocked(TextDatumGetCString(values[Anum_handlers_task_type - 1]), true));
 	OwnerEnterSpi(&scope);
 	if (OwnerExecute("SELECT * FROM taskq.handlers WHERE task_type = $1", 1, types, values, nulls) > 0 &&
 		IsSameRow(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, values, nulls))

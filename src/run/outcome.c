@@ -238,6 +238,8 @@ FailRun(Run *run, OwnerScope *scope)
 	bool		   fails_trial;
 	AttemptFailure failure = { 0 };
 
+	AssertOwner();
+	Assert(error != NULL);
 	if (run->timed_out)
 		DescribeTimeout(run, &failure);
 	else

@@ -65,6 +65,7 @@ CommitClaim(Run *run)
 	MemoryContext context = CurrentMemoryContext;
 	OwnerScope	  scope;
 
+	Assert(run->form.stepwise && run->job.state == JOB_RUNNING && !run->job.is_stored);
 	ResetBeforeRun();
 	run->outer_frames = FrameBegin(&run->job, false);
 	FrameListen(true);

@@ -113,10 +113,11 @@ BlameInit(void)
 	ShmemRegister(NULL, BlameShmemStartup);
 }
 
-/* Recovery is over, so the suspects can start now.  The caller holds the lock. */
+/* Recovery is over, so the suspects can start now.  The caller holds TaskqShared.lock. */
 void
 BlameRecoveryOver(void)
 {
+	Assert(LWLockHeldByMeInMode(&taskq_shared->lock, LW_EXCLUSIVE));
 	if (blame != NULL)
 		SuspectsStart();
 }
@@ -164,6 +165,7 @@ BlameBegin(const TaskqSlot *slot)
 {
 	BlameRun *run;
 
+	Assert(slot == ShmemMySlot() && slot->job_id != 0 && slot->epoch != 0);
 	if (my_slot == NULL)
 		return;
 	my_slot->running = false;

@@ -56,6 +56,7 @@ SlotsNoteShort(void)
 void
 SlotsWant(TaskqDatabase *db, int n)
 {
+	Assert(n >= 0);
 	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
 	db->slots_wanted = n;
 	db->slots_wanted_at = ClockNow();
@@ -70,6 +71,7 @@ SlotsWant(TaskqDatabase *db, int n)
 static bool
 Wants(const TaskqDatabase *db)
 {
+	Assert(LWLockHeldByMe(&taskq_shared->lock));
 	return OidIsValid(db->dboid) && db->slots_wanted > 0 && !ClockHasPassed(db->slots_wanted_at, WANT_LASTS);
 }
 
@@ -157,12 +159,13 @@ SlotsForHelper(TaskqDatabase *db)
 
 /* make room ---------------------------------------------------------------- */
 
-/* Count the schedulers that were asked to exit and still run. */
+/* Count the schedulers that were asked to exit and still run.  The caller holds TaskqShared.lock. */
 static int
 CountLeaving(void)
 {
 	int n = 0;
 
+	Assert(LWLockHeldByMe(&taskq_shared->lock));
 	for (int i = 0; i < taskq_shared->n_databases; i++)
 		if (OidIsValid(taskq_databases[i].dboid) && taskq_databases[i].scheduler_pid != 0 && taskq_databases[i].make_room)
 			n++;
@@ -179,6 +182,7 @@ AskScheduler(bool idle)
 {
 	TaskqDatabase *chosen = NULL;
 
+	Assert(LWLockHeldByMeInMode(&taskq_shared->lock, LW_EXCLUSIVE));
 	for (int i = 0; i < taskq_shared->n_databases; i++)
 	{
 		TaskqDatabase *db = &taskq_databases[i];
@@ -209,6 +213,8 @@ AskWorker(int least)
 	TaskqSlot *chosen = NULL;
 	int		   most = 0;
 
+	Assert(LWLockHeldByMeInMode(&taskq_shared->lock, LW_EXCLUSIVE));
+	Assert(least >= 0);
 	for (int i = 0; i < taskq_shared->n_slots; i++)
 	{
 		TaskqSlot *slot = &taskq_slots[i];

@@ -21,6 +21,7 @@
 
 #include "access/sysattr.h"
 #include "access/transam.h"
+#include "miscadmin.h"
 #include "portability/instr_time.h"
 
 #include "base/clock.h"
@@ -80,6 +81,8 @@ AddShift(TaskqDatabase *database, const TaskqClockLook *last, const TaskqClockLo
 	TaskqShift *shifts = database->shifts;
 	int			first = 0;
 
+	Assert(LWLockHeldByMeInMode(&taskq_shared->lock, LW_EXCLUSIVE));
+	Assert(by != 0);
 	while (first < database->n_shifts && ClockHasPassed(shifts[first].at, REMEMBERED))
 		first++;
 	database->n_shifts -= first;
@@ -93,6 +96,7 @@ AddShift(TaskqDatabase *database, const TaskqClockLook *last, const TaskqClockLo
 		database->n_shifts--;
 		memmove(shifts, shifts + 1, sizeof(TaskqShift) * database->n_shifts);
 	}
+	Assert(database->n_shifts < MAX_SHIFTS);
 	shifts[database->n_shifts] = (TaskqShift){
 		.xid_before = last->xid,
 		.xid = now->xid,
@@ -103,10 +107,11 @@ AddShift(TaskqDatabase *database, const TaskqClockLook *last, const TaskqClockLo
 	database->n_shifts++;
 }
 
-/* The caller holds TaskqShared.lock. */
+/* Note the time that was lost.  The caller holds TaskqShared.lock. */
 static void
 MoveLeases(TaskqDatabase *database, const TaskqClockLook *last, const TaskqClockLook *now, Lost lost)
 {
+	Assert(LWLockHeldByMeInMode(&taskq_shared->lock, LW_EXCLUSIVE));
 	if (lost.late != 0)
 		AddShift(database, last, now, lost.late);
 	if (lost.apart != 0)
@@ -129,6 +134,7 @@ ReportLost(int64 by)
 void
 WatchBegin(TaskqDatabase *database)
 {
+	Assert(database->scheduler_pid == MyProcPid);
 	db = database;
 	if (db->watched.at == 0)
 		db->watched = LookAtClocks();

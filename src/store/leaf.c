@@ -199,6 +199,8 @@ LeafMake(const LeafTable *table, DateADT day)
 	char *from = DatumGetCString(DirectFunctionCall1(date_out, DateADTGetDatum(day)));
 	char *to = DatumGetCString(DirectFunctionCall1(date_out, DateADTGetDatum(day + 1)));
 
+	AssertOwner();
+	Assert(LockKeyIsHeld(LOCK_CARE, 0, true));
 	LeafName(name, table, day);
 	if (OidIsValid(named) && get_rel_relispartition(named))
 		return LEAF_IS_THERE;
@@ -262,6 +264,7 @@ LeafIsFree(const LeafTable *table, Oid leaf)
 void
 LeafDrop(const LeafTable *table, const char *name)
 {
+	Assert(LockKeyIsHeld(LOCK_CARE, 0, true));
 	if (LeafIsFree(table, get_relname_relid(name, CatalogSchema())))
 		OwnerExecute(psprintf("DROP TABLE taskq.%s", name), 0, NULL, NULL, NULL);
 }
