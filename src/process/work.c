@@ -8,9 +8,10 @@
  * Other pieces are not delayed.
  *
  * A round in which nothing is due starts no transaction.  Some changes are not
- * announced, for example restored rows or a replaced function.  These are looked
- * for at intervals of taskq.poll_interval, but only if a transaction with an id has
- * ended since the last look. Nothing else can have changed the result of a look.
+ * announced, for example jobs that a restore has written, or a replaced function.
+ * These are looked for at intervals of taskq.poll_interval, but only if a transaction
+ * with an id has ended since the last look.  Nothing else can have changed the result
+ * of a look.
  */
 #include "taskq.h"
 

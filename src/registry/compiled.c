@@ -1,23 +1,23 @@
 /*
  * compiled.c
- *	  Keeping what a session has compiled apart from what users' code compiles.
+ *	  Compiling functions separately for the session and for users' code in it.
  *
- * PL/pgSQL compiles a function at its first call in a session and keeps the result
- * for all roles.  Names of types in it are those that the first caller's
- * search_path finds, and literals are read by the first caller's settings.  So a
- * function that a session calls, and that a validator of another role calls in
- * that session, would be whatever the first of them has made of it.
+ * PL/pgSQL compiles a function at its first call in a session, and uses the result
+ * for all later callers.  The compilation depends on the first caller: type names
+ * are looked up in its search_path, and literals are read by its settings.  If both
+ * the session and a validator of another role call the same function, the second
+ * caller would run what was compiled for the first.
  *
- * A language finds what it has compiled by the function's oid, and takes it only
- * if the function's row in pg_proc is still the same, which it decides by the
- * row's xmin and place.  Therefore, while users' code runs, the copy of that row in
- * the system cache shows another xmin, one for each role and search_path.  Functions
- * are then compiled anew on the way in and on the way out, but not while nothing
- * but users' code of one role calls them, as is the rule.  Nothing else looks at
- * the xmin of such a copy.
+ * A language finds a compiled function by the OID, and uses it only if the function's
+ * row in pg_proc has not changed.  It compares the xmin and the position of the row.
+ * So, while users' code runs, the copy of the row in the system cache is given another
+ * xmin, a different one for each role and search_path.  The function is then compiled
+ * again each time when the caller changes from the session to users' code or back.
+ * Most functions have callers of one kind only, and are compiled once.  Nothing else
+ * reads the xmin of such a copy.
  *
- * Constraints of domains are planned once in a session, too; they are forgotten at
- * each change of sides.
+ * The constraints of domains are also planned once in a session.  They are discarded
+ * each time when the caller changes in this way.
  */
 #include "taskq.h"
 

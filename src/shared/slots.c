@@ -294,7 +294,7 @@ SlotsMakeRoom(SlotsShort schedulers, int n_schedulers)
 
 /* SQL ---------------------------------------------------------------------- */
 
-/* Has this pool of this database a worker? */
+/* Does this pool of this database have a worker? */
 static bool
 HasWorker(const char *pool)
 {
@@ -311,7 +311,10 @@ HasWorker(const char *pool)
 	return found;
 }
 
-/* Can this pool of the database have workers, or NULL: any? */
+/*
+ * Return whether a pool of this database can have workers.  A NULL pool stands for one
+ * that has no worker now.
+ */
 SlotsState
 SlotsStateOf(const char *pool)
 {

@@ -30,18 +30,18 @@
 #include "shared/watch.h"
 
 #define TOLERANCE (USECS_PER_SEC / 2)
-#define NEWS (5 * USECS_PER_SEC) /* a shorter delay is usual on a busy machine, and is not logged */
-#define REMEMBERED USECS_PER_DAY /* a live worker extends its lease within this time */
+#define LOG_FROM (5 * USECS_PER_SEC) /* a shorter delay is usual on a busy machine, and is not logged */
+#define REMEMBERED USECS_PER_DAY	 /* a live worker extends its lease within this time */
 
 static TaskqDatabase *db = NULL;			  /* the scheduler's */
 static TaskqClockLook others = { 0 };		  /* the launcher's last look */
 static int64		  allowed = PG_INT64_MAX; /* the time that may pass until the next look */
 
-/* Time that was lost, in microseconds; 0 where none was. */
+/* The time that was lost, in microseconds, as two signs show it. */
 typedef struct Lost
 {
-	int64 late;	 /* a sleep took so much longer */
-	int64 apart; /* the clocks went apart by so much */
+	int64 late;	 /* how much longer than asked for a sleep took; 0 if not much */
+	int64 apart; /* how far the server's clock was set ahead, or back if negative; 0 if not much */
 } Lost;
 
 static TaskqClockLook
@@ -74,7 +74,7 @@ Compare(const TaskqClockLook *last, const TaskqClockLook *now)
 	return lost;
 }
 
-/* Note that leases which were valid at the last look move.  The caller holds TaskqShared.lock. */
+/* Add a shift, by which the leases that were valid at the last look move.  The caller holds TaskqShared.lock. */
 static void
 AddShift(TaskqDatabase *database, const TaskqClockLook *last, const TaskqClockLook *now, int64 by)
 {
@@ -123,7 +123,7 @@ ReportLost(int64 by)
 {
 	if (by == 0)
 		return;
-	ereport(by >= NEWS || by <= -NEWS ? LOG : DEBUG1,
+	ereport(by >= LOG_FROM || by <= -LOG_FROM ? LOG : DEBUG1,
 			(errmsg("taskq has lost %.1f s: leases are moved by that", by / 1000000.0),
 			 errdetail("The machine stood still or was late, or its clock was set.")));
 }
@@ -141,7 +141,7 @@ WatchBegin(TaskqDatabase *database)
 	(void) WatchNote();
 }
 
-/* Note that we are going to sleep.  True: time was lost before. */
+/* Note that the process is going to sleep.  Returns true if time was lost before. */
 bool
 WatchSleep(long milliseconds)
 {
@@ -244,7 +244,7 @@ OthersHaveLeases(void)
 	return found;
 }
 
-/* Note that the launcher is going to sleep; return for how long it may. */
+/* Note that the launcher is going to sleep.  Returns for how many milliseconds it may sleep. */
 long
 WatchOthersSleep(long milliseconds)
 {
@@ -258,9 +258,9 @@ WatchOthersSleep(long milliseconds)
 /* leases --------------------------------------------------------------------- */
 
 /*
- * Must a lease be moved?  The transaction id says whether it was extended before or
- * after the pause.  If it was extended about that time, its end decides: it lies
- * within the time that was lost, or after the moment to which the clock was set.
+ * Must a lease be moved?  The transaction id that extended it shows whether that was
+ * before or after the pause.  If it may have been either, the end of the lease decides:
+ * it moves if it ends during the time that was lost, or if the clock was set back.
  */
 static bool
 IsMoved(const TaskqShift *shift, TimestampTz expires_at, TransactionId xmin)
@@ -272,7 +272,7 @@ IsMoved(const TaskqShift *shift, TimestampTz expires_at, TransactionId xmin)
 	return expires_at > shift->from && (shift->by < 0 || expires_at < shift->from + shift->by);
 }
 
-/* Return the end of a lease by the present clock; the row is the one that stores it. */
+/* Return the end of a lease by the present clock.  The lease is stored in the row. */
 TimestampTz
 WatchLease(TimestampTz expires_at, TupleTableSlot *row)
 {
