@@ -141,7 +141,7 @@ Record(const TaskqHandler *handler, const NameState *names)
 				 2 + 2 * NAMES, types, values, nulls);
 }
 
-/* Where nothing is found, the recorded oid stays: the object may get into the right hands again. */
+/* If no object is found, keep the recorded OID, because the object may get a trusted owner again. */
 static void
 KeepWhatIsNotFound(NameState *names)
 {
@@ -152,7 +152,7 @@ KeepWhatIsNotFound(NameState *names)
 
 /*
  * Record what is missing or outdated; a handler whose row somebody holds is left
- * to the next time.  With "adopt", no recorded oid is believed, and all handlers
+ * to the next time.  With "adopt", no recorded OID is trusted, and all handlers
  * are written.
  */
 void

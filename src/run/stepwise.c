@@ -138,7 +138,7 @@ ReturnsResult(Oid function)
 	if (!HeapTupleIsValid(tuple))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_FUNCTION),
-				 errmsg("handler procedure with oid %u does not exist", function)));
+				 errmsg("handler procedure with OID %u does not exist", function)));
 	n = get_func_arg_info(tuple, &types, &names, &modes);
 	ReleaseSysCache(tuple);
 	return n > 1;

@@ -184,7 +184,7 @@ WarnOfName(const LeafTable *table, const char *name)
 			(errcode(ERRCODE_DUPLICATE_TABLE),
 			 errmsg("taskq cannot make a partition of taskq.%s, as another relation is called \"%s\"", table->name, name),
 			 errdetail("Rows of that day stay in taskq.%s_overflow meanwhile.", table->name),
-			 errhint("Move it to another schema: ALTER TABLE taskq.%s SET SCHEMA public;", name)));
+			 errhint("Move it to another schema, for example by ALTER TABLE taskq.%s SET SCHEMA public.", name)));
 }
 
 /*

@@ -50,8 +50,8 @@ SELECT is(pg_temp.hint_of('SELECT taskq.retry_job(1, NULL)'), 'Leave the argumen
 -- run by hand ---------------------------------------------------------------------
 SELECT taskq.pause_handler('msg-f'), taskq.pause_queue('msg-q'), pg_temp.add('stopped', 'msg-f'), pg_temp.add('paused', 'msg-a', q => 'msg-q') \gset
 SELECT format('SELECT taskq.run_job(%s)', pg_temp.id('stopped')) AS run_stopped, format('SELECT taskq.run_job(%s)', pg_temp.id('paused')) AS run_paused, pg_temp.id('stopped') AS stopped \gset
-SELECT is(pg_temp.hint_of(:'run_stopped'), 'When the cause of the pause is gone, SELECT taskq.resume_handler(''msg-f'').', 'the hint for a paused type says how to resume it');
-SELECT is(pg_temp.hint_of(:'run_paused'), 'When its jobs may start, SELECT taskq.resume_queue(''msg-q'').', 'the hint for a paused queue says how to resume it');
+SELECT is(pg_temp.hint_of(:'run_stopped'), 'When the cause of the pause is gone, call taskq.resume_handler(''msg-f'').', 'the hint for a paused type says how to resume it');
+SELECT is(pg_temp.hint_of(:'run_paused'), 'When its jobs may start, call taskq.resume_queue(''msg-q'').', 'the hint for a paused queue says how to resume it');
 SELECT matches(pg_temp.detail_of(:'run_paused'), 'queue paused', 'the detail says that the queue is paused');
 SELECT taskq.pause_handler('msg-a'), taskq.resume_queue('msg-q') \gset
 SELECT matches(pg_temp.detail_of(:'run_paused') || ' ' || pg_temp.hint_of(:'run_paused'), 'handler paused.*resume_handler', 'detail and hint for a paused external type agree');
