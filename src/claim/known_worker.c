@@ -67,7 +67,7 @@ Load(KnownWorker *known, const char *worker_id, ArrayType *narrow)
 	MemoryContextReset(known->context);
 	known->touch_at = 0;
 	known->caller = GetUserId();
-	known->catalog_version = ConfigVersion();
+	known->config_version = ConfigVersion();
 	known->workers_version = CatalogWorkersVersion();
 	old = MemoryContextSwitchTo(known->context);
 	narrow = narrow == NULL ? NULL : DatumGetArrayTypePCopy(PointerGetDatum(narrow));
@@ -92,7 +92,7 @@ KnownWorkerFind(const char *worker_id, ArrayType *narrow, bool names_types)
 	KnownWorker *known = Choose(worker_id, narrow);
 
 	known->used = ++uses;
-	if (known->worker_id[0] == '\0' || known->catalog_version != ConfigVersion() ||
+	if (known->worker_id[0] == '\0' || known->config_version != ConfigVersion() ||
 		known->workers_version != CatalogWorkersVersion())
 		Load(known, worker_id, narrow);
 	if (known->of_others)

@@ -73,7 +73,7 @@ IsStillAllowed(const ClaimRequest *request, TaskqJob *job)
 	ConfigCatchUp();
 	if (request->worker_now != NULL)
 		worker = request->worker_now(request);
-	if (worker == request->worker && ConfigVersion() == request->catalog_version)
+	if (worker == request->worker && ConfigVersion() == request->config_version)
 		return true;
 	if (worker != NULL && MayRun(worker, RouteById(job->route_id)))
 		return true;

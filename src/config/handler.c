@@ -1,6 +1,6 @@
 /*
  * handler.c
- *	  The registry: which handler runs which task type.
+ *	  Handlers in memory: which handler runs which task type.
  *
  * The signature of a handler's function is stored as text, together with the
  * function's cached OID and its owner (see resolve.c).  While the signature names

@@ -1,6 +1,6 @@
 /*
  * handler.h
- *	  The registry: which handler runs which task type.
+ *	  Handlers in memory: which handler runs which task type.
  */
 #ifndef TASKQ_HANDLER_H
 #define TASKQ_HANDLER_H

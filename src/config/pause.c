@@ -203,7 +203,7 @@ TrialLook(void)
 			next = Min(next, handler->trial_at);
 		else if (waits || handler->pause_is_over)
 		{
-			/* the registry has changed, so the other types are left to the next call */
+			/* the handlers in memory have changed, so the other types are left to the next call */
 			if (Advance(pstrdup(handler->task_type), handler->pause_is_over))
 			{
 				version = 0;

@@ -153,7 +153,7 @@ CrashDue(const WorkPast *past)
 
 	if (BlameList(MyDatabaseId, suspects) == 0)
 		return DT_NOEND;
-	if (past->news || past->changed)
+	if (past->signalled || past->changed)
 		return DT_NOBEGIN;
 	return WorkAfter(past->ran_at, (int64) taskq_poll_interval * 1000);
 }

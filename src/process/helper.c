@@ -109,24 +109,24 @@ HelperTake(TaskqDatabase *db, uint32 work)
 }
 
 /* Report what the helper has done, and what the scheduler must take back. */
-HelperNews
+HelperReport
 HelperHear(TaskqDatabase *db)
 {
-	HelperNews news = { 0 };
+	HelperReport report = { 0 };
 
 	if (HasFailed(db))
 		GiveUpStart(db);
 	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
-	news.done = db->helper_done;
-	news.failed = db->helper_failed;
+	report.done = db->helper_done;
+	report.failed = db->helper_failed;
 	db->helper_done = db->helper_failed = 0;
 	if (db->helper_pid == 0 && !db->helper_starts)
 	{
-		news.left = db->helper_work;
+		report.left = db->helper_work;
 		db->helper_work = 0;
 	}
 	LWLockRelease(&taskq_shared->lock);
-	return news;
+	return report;
 }
 
 /* the helper ------------------------------------------------------------------ */

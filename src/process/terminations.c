@@ -112,7 +112,7 @@ TerminationsDue(const WorkPast *past)
 
 	if (db == NULL || pg_atomic_read_u32(&db->n_terminations) == 0)
 		return DT_NOEND;
-	return past->news || past->next == DT_NOEND ? DT_NOBEGIN : past->next;
+	return past->signalled || past->next == DT_NOEND ? DT_NOBEGIN : past->next;
 }
 
 /* Record the reported runs, each in a transaction of its own. */

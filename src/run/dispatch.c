@@ -275,7 +275,7 @@ MayGoOn(const ClaimRequest *request)
 	return turn.n_runs < taskq_share_commit_jobs &&
 		   ClockNow() - turn.started_at < MAX_SHARED_TIME &&
 		   MyProc->subxidStatus.count < MAX_SHARED_SUBXIDS &&
-		   request->catalog_version == ConfigVersion() &&
+		   request->config_version == ConfigVersion() &&
 		   ResetBetweenRuns();
 }
 

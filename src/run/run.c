@@ -39,7 +39,7 @@
 #include "job/live.h"
 #include "job/transition.h"
 #include "job/whose.h"
-#include "registry/registry.h"
+#include "registry/register_handler.h"
 #include "run/call.h"
 #include "run/outcome.h"
 #include "run/prepare.h"
@@ -116,7 +116,7 @@ PrepareCall(FunctionCallInfo fcinfo, RunCall *call, int types_arg, int handler_a
 	call->request.routes = &call->routes;
 	call->request.worker_id = psprintf("session:%d", MyProcPid);
 	call->request.lease = call->request.worker_lease = NO_MICROSECONDS;
-	call->request.catalog_version = ConfigVersion();
+	call->request.config_version = ConfigVersion();
 }
 
 /* How a run by hand ended. */
@@ -193,7 +193,7 @@ RunOne(FunctionCallInfo fcinfo, RunCall *call, int64 job_id)
 	Datum		   values[RUN_COLUMNS];
 	bool		   nulls[RUN_COLUMNS] = { false };
 
-	call->request.catalog_version = ConfigVersion();
+	call->request.config_version = ConfigVersion();
 	call->routes = EligibleRoutes(&call->worker);
 	if (!DispatchHere(&call->request, job_id, call->is_given ? &call->given : NULL, &report))
 		return false;

@@ -1,6 +1,6 @@
 /*
- * registry.c
- *	  Register handlers: register_handler().
+ * register_handler.c
+ *	  register_handler(): register the handler of a task type.
  */
 #include "taskq.h"
 
@@ -26,7 +26,7 @@
 #include "config/pool.h"
 #include "config/queue.h"
 #include "config/roles.h"
-#include "registry/registry.h"
+#include "registry/register_handler.h"
 #include "registry/retry_function.h"
 #include "registry/unregister_handler.h"
 #include "store/object_owner.h"
