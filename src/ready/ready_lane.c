@@ -213,7 +213,7 @@ LaneInsert(ReadyLane *lane, const ReadyHint *hint)
 	lane->n++;
 }
 
-/* The lowest key that the lane's first job can have. */
+/* Return the lowest key that the lane's first job can have. */
 ReadyKey
 LaneHead(ReadyLane *lane)
 {

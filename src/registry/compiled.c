@@ -18,6 +18,9 @@
  *
  * The constraints of domains are also planned once in a session.  They are discarded
  * each time when the caller changes in this way.
+ *
+ * In this file, a side is the session's own code, or users' code with one role and one
+ * search_path; a row is disguised while it shows another xmin than its own.
  */
 #include "taskq.h"
 
@@ -34,23 +37,23 @@
 #include "base/compat.h"
 #include "registry/compiled.h"
 
-/* A role and a search_path for which functions are compiled; its number is its place from 1 on. */
+/* A side of users' code.  Its number is its index in the array, counted from 1. */
 typedef struct Side
 {
 	Oid	  role;
 	char *search_path;
 } Side;
 
-/* A function whose row shows another xmin than it has. */
+/* A function whose row is or was disguised. */
 typedef struct Disguised
 {
 	Oid				function; /* the key */
-	TransactionId	xmin;	  /* the one it has */
-	TransactionId	shown;	  /* the one it shows */
+	TransactionId	xmin;	  /* the xmin of the row */
+	TransactionId	shown;	  /* the xmin that the cached copy shows */
 	ItemPointerData tid;
 } Disguised;
 
-#define SIDE_BIT 0x80000000 /* no number of a side has it, so a shown xmin is never the real one */
+#define SIDE_BIT 0x80000000 /* not set in the number of a side, so that a shown xmin always differs from the real one */
 
 static needs_fmgr_hook_type previous_needs_hook = NULL;
 static fmgr_hook_type		previous_hook = NULL;
@@ -63,7 +66,7 @@ static uint32 current = 0; /* number of the side; 0 for the session's own code *
 
 /* disguises ---------------------------------------------------------------- */
 
-/* The real xmin of a row, which the entry keeps from now on. */
+/* Return the real xmin of a row, and store it in the entry. */
 static TransactionId
 RealXmin(Disguised *entry, bool is_new, HeapTuple tuple)
 {
@@ -78,7 +81,7 @@ RealXmin(Disguised *entry, bool is_new, HeapTuple tuple)
 	return entry->xmin;
 }
 
-/* Let a function's row show the xmin of a side; 0: its own. */
+/* Let a function's row show the xmin of a side, or its own if the side is 0. */
 static void
 Show(Oid function, uint32 side)
 {
@@ -126,7 +129,7 @@ IsKept(Oid function)
 		   (language != SQLlanguageId || KEEPS_SQL_FUNCTIONS_COMPAT);
 }
 
-/* Called when a function is looked up: must FunctionIsCalled() see its calls? */
+/* Called when a function is looked up.  Returns whether FunctionIsCalled() must be called at each of its calls. */
 static bool
 NeedsHook(Oid function)
 {
@@ -166,7 +169,7 @@ FindOrMakeSide(Oid role, const char *search_path)
 	return ++n_sides;
 }
 
-/* Forget constraints of domains, and plans that have them. */
+/* Discard the constraints of domains, and the plans that contain them. */
 static void
 ForgetDomains(void)
 {

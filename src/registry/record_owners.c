@@ -37,7 +37,7 @@ typedef enum NameKind
 
 #define NAMES (NAME_RETRY_FUNCTION + 1)
 
-/* What a row says of a name, and what is found by it. */
+/* What a row stores about a name, and the object that is found by it. */
 typedef struct NameState
 {
 	const char *name; /* NULL: the handler has none */

@@ -293,7 +293,7 @@ ShmemUpSince(void)
 
 /*
  * Return whether a change of the configuration is being committed.  The barrier
- * keeps the caller's later look for news behind this one.
+ * makes sure that the caller reads the ring of changes (news.c) only after this.
  */
 bool
 ShmemConfigCommits(void)

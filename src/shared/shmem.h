@@ -134,7 +134,7 @@ typedef struct TaskqDatabase
 	int			  slots_wanted;			  /* number of workers that could not be started */
 	TimestampTz	  slots_wanted_at;		  /* time when slots_wanted was set */
 	TimestampTz	  slot_taken_at;		  /* time of the last start of a worker */
-	TransactionId prepared[MAX_PREPARED]; /* prepared transactions that have something to tell (prepared.c) */
+	TransactionId prepared[MAX_PREPARED]; /* prepared transactions whose end matters (prepared.c) */
 	int			  n_prepared;
 	bool		  prepared_known;									  /* the list is complete */
 	char		  failed_pools[MAX_FAILED_POOLS][TASKQ_NAME_MAX + 1]; /* pools whose last worker has failed */

@@ -203,9 +203,10 @@ AskScheduler(bool idle)
 }
 
 /*
- * Ask a worker to exit whose database has more workers than one with "least".  A
- * worker that waits for jobs is preferred, otherwise the oldest worker of the
- * database that has most.  The caller holds TaskqShared.lock.
+ * Ask a worker to exit, for a database that lacks slots and has "least" workers.  Only
+ * a worker of a database that has more is asked.  A worker that waits for jobs is
+ * preferred; otherwise it is the oldest worker of the database with the most workers.
+ * The caller holds TaskqShared.lock.
  */
 static void
 AskWorker(int least)
