@@ -14,6 +14,8 @@
 #include "claim/external_worker.h"
 #include "claim/lease.h"
 #include "claim/take.h"
+#include "config/handler.h"
+#include "config/route.h"
 #include "job/admit.h"
 #include "job/fence.h"
 #include "job/transition.h"
@@ -21,6 +23,16 @@
 #include "shared/locks.h"
 #include "shared/wake.h"
 #include "store/owner.h"
+
+/* Check that a claim holds what it must hold to start a job: the job's row, and a share of the lock of its type. */
+static void
+AssertTaken(Store *jobs, const TypeHold *hold, const TaskqJob *job)
+{
+	AssertOwner();
+	Assert(StoreIsLocked(jobs) && JobIdOfRow(jobs->found) == job->job_id);
+	Assert(strcmp(hold->task_type, RouteById(job->route_id)->task_type) == 0);
+	Assert(HandlerTypeIsLocked(hold->task_type, false));
+}
 
 /* Claim up to "most" jobs for an external worker, and call the function for each. */
 int
@@ -43,6 +55,7 @@ ClaimStamped(ClaimRequest *request, int most, ClaimFunction function, void *arg)
 	scan.wanted = most = TakeBegin(&admitting, request, most);
 	while (claimed < most && TakeNext(&scan, request, &admitting, &hold, &job))
 	{
+		AssertTaken(&jobs, &hold, &job);
 		TakeStamp(&job, request);
 		job.lease_expires_at = job.started_at + LeaseLength(&job, request->lease, request->worker_lease);
 		JobChange(&jobs, &job, JOB_RUNNING);
@@ -158,6 +171,7 @@ ClaimToRun(const ClaimRequest *request, ClaimPlace *place, Store *jobs, TaskqJob
 	AdmitEnd(&admitting);
 	if (found)
 	{
+		AssertTaken(jobs, &hold, job);
 		TakeStamp(job, request);
 		job->state = JOB_RUNNING;
 	}
@@ -187,6 +201,7 @@ ClaimByIdToRun(const ClaimRequest *request, int64 job_id, Store *jobs, TaskqJob 
 	AdmitEnd(&admitting);
 	if (found)
 	{
+		AssertTaken(jobs, &hold, job);
 		TakeStamp(job, request);
 		job->state = JOB_RUNNING;
 	}

@@ -25,8 +25,8 @@ struct ClaimRequest
 	const Claimant			 *worker;
 	ClaimantFunction		  worker_now; /* NULL if the claimant cannot change */
 	const struct KnownWorker *known;	  /* for worker_now, if it is an external worker */
-	const RouteSet			 *routes;	  /* valid for catalog_version */
-	uint64					  catalog_version;
+	const RouteSet			 *routes;	  /* valid for config_version */
+	uint64					  config_version;
 	bool					  shared_only; /* stop at a job whose handler does not share commits */
 	const char				 *worker_id;
 	int						  max_concurrent_jobs; /* 0: no limit */

@@ -65,7 +65,7 @@ ClaimUpdateRoutes(ClaimCall *call)
 	call->request.known = known;
 	call->request.max_concurrent_jobs = known->worker.max_concurrent_jobs;
 	call->request.worker_lease = known->worker.lease;
-	call->request.catalog_version = known->catalog_version;
+	call->request.config_version = known->config_version;
 }
 
 /*
@@ -80,7 +80,7 @@ BeginWait(ClaimCall *call, bool at_limit)
 		AcceptInvalidationMessages();
 		ClaimUpdateRoutes(call);
 		WaitBegin(&call->routes, NameKey(call->worker_id), at_limit);
-	} while (call->request.catalog_version != ConfigVersion());
+	} while (call->request.config_version != ConfigVersion());
 }
 
 /* Tell the user, once in a session, that waiting is slow without preloading. */

@@ -52,6 +52,8 @@ WorkerFindRowAsOf(Store *store, const char *worker_id, Snapshot snapshot)
 {
 	ScanKeyData key;
 
+	AssertOwner();
+	Assert(StoreIs(store, REL_WORKERS));
 	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid, DEFAULT_COLLATION_OID, F_TEXTEQ,
 						   CStringGetTextDatum(worker_id));
 	return StoreFind(store, CatalogRel(REL_WORKERS_PKEY), 1, &key, snapshot);

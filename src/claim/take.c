@@ -73,7 +73,7 @@ IsStillAllowed(const ClaimRequest *request, TaskqJob *job)
 	ConfigCatchUp();
 	if (request->worker_now != NULL)
 		worker = request->worker_now(request);
-	if (worker == request->worker && ConfigVersion() == request->catalog_version)
+	if (worker == request->worker && ConfigVersion() == request->config_version)
 		return true;
 	if (worker != NULL && MayRun(worker, RouteById(job->route_id)))
 		return true;
@@ -239,6 +239,7 @@ TakeById(Store *jobs, const ClaimRequest *request, int64 job_id, Admitting *admi
 void
 TakeStamp(TaskqJob *job, const ClaimRequest *request)
 {
+	Assert(job->state != JOB_RUNNING && job->started_at != 0 && request->worker_id != NULL);
 	job->epoch = EpochNext();
 	AdmissionStamped(job->job_id, job->epoch);
 	job->attempt++;

@@ -342,6 +342,13 @@ HandlerLockType(const char *task_type, bool exclusive, bool wait)
 				   exclusive, wait);
 }
 
+/* Has this transaction locked the type in this mode?  For assertions. */
+bool
+HandlerTypeIsLocked(const char *task_type, bool exclusive)
+{
+	return LockKeyIsHeld(LOCK_TASK_TYPE, NameKey(task_type), exclusive);
+}
+
 void
 HandlerUnlockType(const char *task_type)
 {

@@ -10,6 +10,7 @@
 #include "config/handler.h"
 #include "config/route.h"
 #include "job/attempt.h"
+#include "store/owner.h"
 #include "store/row.h"
 
 /*
@@ -57,6 +58,9 @@ AttemptRecordFailure(const TaskqJob *job, const AttemptFailure *failure, Timesta
 		.context = ErrorText(failure->context),
 	};
 
+	AssertOwner();
+	Assert(job->job_id != 0 && job->epoch != 0);
+	Assert(failure->outcome != NULL && failure->error_type != NULL);
 	StoreOpenRel(&store, REL_FAILURES);
 	RowWriteAttempt(&row, StoreNewRow(&store));
 	StoreInsert(&store);

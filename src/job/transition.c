@@ -86,7 +86,7 @@ static void
 AssertPrepared(Store *jobs, const TaskqJob *job, char to)
 {
 	Assert(observers != NULL);
-	Assert(OwnerIsIn());
+	AssertOwner();
 	Assert(job->job_id != 0 && job->route_id != 0);
 	Assert(!IsLive(job->state) || JobIdOfRow(jobs->found) == job->job_id);
 	Assert(!IsLive(job->state) || StoreIsLocked(jobs));

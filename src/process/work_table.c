@@ -68,7 +68,7 @@ TryPausedTypes(WorkResult *result)
 static TimestampTz
 StuckDue(const WorkPast *past)
 {
-	return past->news ? DT_NOBEGIN : WorkAfter(past->ran_at, USECS_PER_MINUTE);
+	return past->signalled ? DT_NOBEGIN : WorkAfter(past->ran_at, USECS_PER_MINUTE);
 }
 
 static void
@@ -87,7 +87,7 @@ CancelsDue(const WorkPast *past)
 {
 	uint64 count = CancelCount();
 
-	if (count != 0 && (past->news || count != cancels_seen))
+	if (count != 0 && (past->signalled || count != cancels_seen))
 		return DT_NOBEGIN;
 	return WorkByPoll(past);
 }
@@ -123,7 +123,7 @@ UnhandledDue(const WorkPast *past)
 		return DT_NOBEGIN;
 	if (!queues_discard)
 		return DT_NOEND;
-	return past->news ? DT_NOBEGIN : WorkByPoll(past);
+	return past->signalled ? DT_NOBEGIN : WorkByPoll(past);
 }
 
 static void
@@ -205,7 +205,7 @@ ForgetWorkers(WorkResult *result)
 	result->more = WorkerForgetOld();
 }
 
-static uint64 recorded_version = 0; /* version of the registry when the names were last recorded */
+static uint64 recorded_version = 0; /* ConfigCodeVersion() when the names were last recorded */
 
 /* Changes of functions are announced, but changes of types are not. */
 static TimestampTz

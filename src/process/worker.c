@@ -52,7 +52,7 @@ static TaskqSlot	 *slot;
 static TaskqDatabase *db;
 static int64		  jobs_run = 0;
 
-/* The jobs that this worker may run, as of request.catalog_version. */
+/* The jobs that this worker may run, as of request.config_version. */
 static MemoryContext routes_context;
 static Claimant		 me;
 static RouteSet		 routes;
@@ -80,9 +80,9 @@ UpdateRoutes(void)
 
 	if (!CatalogMatches())
 		return false;
-	if (request.catalog_version == ConfigVersion())
+	if (request.config_version == ConfigVersion())
 		return true;
-	request.catalog_version = ConfigVersion();
+	request.config_version = ConfigVersion();
 	MemoryContextReset(routes_context);
 	memset(&routes, 0, sizeof(routes));
 	pool = PoolFind(params.pool);
@@ -144,7 +144,7 @@ MeNow(const ClaimRequest *claim)
 
 	if (MustLeave())
 		return NULL;
-	if (claim->catalog_version == ConfigVersion())
+	if (claim->config_version == ConfigVersion())
 		return &me;
 	pool = PoolFind(params.pool);
 	if (pool == NULL || pool->role != params.role || pool->paused || WorkerRank() >= pool->size)
@@ -174,7 +174,7 @@ WaitForRoutes(void)
 		WaitBegin(&routes, 0, false);
 
 		/* a change before WaitBegin() has not woken this worker */
-		if (request.catalog_version == ConfigVersion())
+		if (request.config_version == ConfigVersion())
 			return true;
 		if (!UpdateRoutes())
 			return false;

@@ -96,6 +96,7 @@ PublishRun(Run *run)
 {
 	TaskqSlot *slot = ShmemMySlot();
 
+	Assert(run->job.state == JOB_RUNNING && run->job.epoch != 0);
 	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
 	slot->job_id = run->job.job_id;
 	slot->epoch = run->job.epoch;
@@ -136,6 +137,7 @@ UnpublishRuns(void)
 {
 	TaskqSlot *slot = ShmemMySlot();
 
+	Assert(!IsTransactionState());
 	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
 	slot->job_id = 0;
 	slot->completed += turn.completed;
@@ -175,6 +177,7 @@ WasCancelledBefore(Run *run)
 void
 BeginJobTransaction(void)
 {
+	Assert(!IsTransactionState());
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	XactIsoLevel = XACT_READ_COMMITTED;
@@ -272,7 +275,7 @@ MayGoOn(const ClaimRequest *request)
 	return turn.n_runs < taskq_share_commit_jobs &&
 		   ClockNow() - turn.started_at < MAX_SHARED_TIME &&
 		   MyProc->subxidStatus.count < MAX_SHARED_SUBXIDS &&
-		   request->catalog_version == ConfigVersion() &&
+		   request->config_version == ConfigVersion() &&
 		   ResetBetweenRuns();
 }
 

@@ -39,7 +39,7 @@
 #include "job/live.h"
 #include "job/transition.h"
 #include "job/whose.h"
-#include "registry/registry.h"
+#include "registry/register_handler.h"
 #include "run/call.h"
 #include "run/outcome.h"
 #include "run/prepare.h"
@@ -116,7 +116,7 @@ PrepareCall(FunctionCallInfo fcinfo, RunCall *call, int types_arg, int handler_a
 	call->request.routes = &call->routes;
 	call->request.worker_id = psprintf("session:%d", MyProcPid);
 	call->request.lease = call->request.worker_lease = NO_MICROSECONDS;
-	call->request.catalog_version = ConfigVersion();
+	call->request.config_version = ConfigVersion();
 }
 
 /* How a run by hand ended. */
@@ -193,7 +193,7 @@ RunOne(FunctionCallInfo fcinfo, RunCall *call, int64 job_id)
 	Datum		   values[RUN_COLUMNS];
 	bool		   nulls[RUN_COLUMNS] = { false };
 
-	call->request.catalog_version = ConfigVersion();
+	call->request.config_version = ConfigVersion();
 	call->routes = EligibleRoutes(&call->worker);
 	if (!DispatchHere(&call->request, job_id, call->is_given ? &call->given : NULL, &report))
 		return false;
@@ -224,9 +224,9 @@ static const char *
 WhatToDo(const RunCall *call, const char *why_not, const char *task_type, const char *queue)
 {
 	if (why_not == why_queue_paused)
-		return psprintf("When its jobs may start, SELECT taskq.resume_queue('%s').", queue);
+		return psprintf("When its jobs may start, call taskq.resume_queue('%s').", queue);
 	if (why_not == why_handler_paused)
-		return psprintf("When the cause of the pause is gone, SELECT taskq.resume_handler('%s').", task_type);
+		return psprintf("When the cause of the pause is gone, call taskq.resume_handler('%s').", task_type);
 	if (call->is_given)
 		return "Connect as the handler's role.";
 	return "Name a handler in the call, or connect as the handler's role.";
@@ -270,7 +270,7 @@ RefuseForNow(TaskqJob *job, const char *task_type, bool cancelled)
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("job " INT64_FORMAT " cannot be run while another job of task type \"%s\" is on trial", job->job_id, task_type),
 				 errdetail("The type was paused because its jobs failed, and single jobs are tried."),
-				 errhint("Try again when that has ended, or SELECT taskq.resume_handler('%s').", task_type)));
+				 errhint("Try again when that has ended, or call taskq.resume_handler('%s').", task_type)));
 	RefuseHeld(job, "run");
 }
 

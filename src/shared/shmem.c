@@ -215,6 +215,8 @@ ShmemDatabase(Oid dboid, bool make)
 
 	if (!ShmemPresent())
 		return NULL;
+	Assert(OidIsValid(dboid));
+	Assert(!LWLockHeldByMe(&taskq_shared->lock));
 	LWLockAcquire(&taskq_shared->lock, make ? LW_EXCLUSIVE : LW_SHARED);
 	for (int i = 0; i < taskq_shared->n_databases && db == NULL; i++)
 	{
@@ -255,10 +257,12 @@ ShmemDatabase(Oid dboid, bool make)
 	return db;
 }
 
-/* Free the entry of a database.  The caller holds the lock. */
+/* Free the entry of a database that has no scheduler.  The caller holds TaskqShared.lock. */
 void
 ShmemForgetDatabase(TaskqDatabase *db)
 {
+	Assert(LWLockHeldByMeInMode(&taskq_shared->lock, LW_EXCLUSIVE));
+	Assert(db->scheduler_pid == 0 && db->blocked == 0);
 	for (int i = 0; i < taskq_shared->n_slots; i++)
 		if (taskq_terminations[i].dboid == db->dboid)
 			taskq_terminations[i].job_id = 0;
@@ -289,7 +293,7 @@ ShmemUpSince(void)
 
 /*
  * Return whether a change of the configuration is being committed.  The barrier
- * keeps the caller's later look for news behind this one.
+ * makes sure that the caller reads the ring of changes (news.c) only after this.
  */
 bool
 ShmemConfigCommits(void)

@@ -41,6 +41,7 @@ extern void			   StoreInsert(Store *store);
 extern void			   StoreUpdate(Store *store);
 extern void			   StoreDelete(Store *store);
 extern StoreLockResult StoreLock(Store *store, ItemPointer tid, Snapshot snapshot, bool wait, bool follow);
+extern bool			   StoreIs(const Store *store, TaskqRel rel);
 extern bool			   StoreIsLocked(Store *store);
 extern bool			   StoreFind(Store *store, Oid index, int nkeys, ScanKey keys, Snapshot snapshot);
 extern bool			   StoreFindLast(Store *store, Oid index, int nkeys, ScanKey keys, Snapshot snapshot);

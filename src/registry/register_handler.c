@@ -1,6 +1,6 @@
 /*
- * registry.c
- *	  Register handlers: register_handler().
+ * register_handler.c
+ *	  register_handler(): register the handler of a task type.
  */
 #include "taskq.h"
 
@@ -27,7 +27,7 @@
 #include "config/pool.h"
 #include "config/queue.h"
 #include "config/roles.h"
-#include "registry/registry.h"
+#include "registry/register_handler.h"
 #include "registry/retry_function.h"
 #include "registry/unregister_handler.h"
 #include "store/columns.h"
@@ -302,6 +302,7 @@ WriteHandler(Datum *values, const char *nulls)
 	static Oid types[] = { HANDLERS_COLUMNS(COLUMN_TYPE, handlers) };
 	OwnerScope scope;
 
+	Assert(HandlerTypeIsLocked(TextDatumGetCString(values[Anum_handlers_task_type - 1]), true));
 	OwnerEnterSpi(&scope);
 	if (OwnerExecute("SELECT * FROM taskq.handlers WHERE task_type = $1", 1, types, values, nulls) > 0 &&
 		IsSameRow(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, values, nulls))
