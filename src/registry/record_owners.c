@@ -163,9 +163,11 @@ RecordAll(const TaskqHandler **handlers, NameState (*names)[NAMES], int n)
 		return;
 	OwnerEnterSpi(&scope);
 	for (int i = 0; i < n; i++)
+	{
 		Record(handlers[i], names[i]);
+		ConfigNameChanged(REL_HANDLERS, handlers[i]->task_type);
+	}
 	OwnerLeaveSpi(&scope);
-	ConfigRowsChanged(REL_HANDLERS);
 }
 
 /*
