@@ -66,12 +66,6 @@ WorkerFindRow(Store *store, const char *worker_id)
 	return found;
 }
 
-static ArrayType *
-CopyNames(TupleTableSlot *slot, int attnum)
-{
-	return SlotIsNull(slot, attnum) ? NULL : DatumGetArrayTypePCopy(SlotDatum(slot, attnum));
-}
-
 /* Return a worker's own lease, or NO_MICROSECONDS. */
 int64
 WorkerLeaseOf(TupleTableSlot *slot)
@@ -82,9 +76,9 @@ WorkerLeaseOf(TupleTableSlot *slot)
 static void
 ReadWorker(ExternalWorker *worker, TupleTableSlot *slot)
 {
-	worker->base.task_types = CopyNames(slot, Anum_external_workers_task_types);
-	worker->base.queues = CopyNames(slot, Anum_external_workers_queues);
-	worker->base.capabilities = CopyNames(slot, Anum_external_workers_capabilities);
+	worker->base.task_types = SlotNames(slot, Anum_external_workers_task_types);
+	worker->base.queues = SlotNames(slot, Anum_external_workers_queues);
+	worker->base.capabilities = SlotNames(slot, Anum_external_workers_capabilities);
 	worker->max_concurrent_jobs = SlotIsNull(slot, Anum_external_workers_max_concurrent_jobs) ? 0 : DatumGetInt32(SlotDatum(slot, Anum_external_workers_max_concurrent_jobs));
 	worker->lease = WorkerLeaseOf(slot);
 	worker->draining = DatumGetBool(SlotDatum(slot, Anum_external_workers_draining));

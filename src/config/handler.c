@@ -39,12 +39,6 @@ CopyString(TupleTableSlot *slot, int attnum)
 	return SlotString(slot, attnum);
 }
 
-static ArrayType *
-CopyNames(TupleTableSlot *slot, int attnum)
-{
-	return SlotIsNull(slot, attnum) ? NULL : DatumGetArrayTypePCopy(SlotDatum(slot, attnum));
-}
-
 static int64
 ReadMicroseconds(TupleTableSlot *slot, int attnum)
 {
@@ -114,8 +108,8 @@ ReadHandler(TupleTableSlot *slot)
 	if (!SlotIsNull(slot, Anum_handlers_retry_cap))
 		handler->retry.cap = ReadMicroseconds(slot, Anum_handlers_retry_cap);
 	handler->registered_at = DatumGetTimestampTz(SlotDatum(slot, Anum_handlers_registered_at));
-	handler->permanent_errors = CopyNames(slot, Anum_handlers_permanent_errors);
-	handler->retryable_errors = CopyNames(slot, Anum_handlers_retryable_errors);
+	handler->permanent_errors = SlotNames(slot, Anum_handlers_permanent_errors);
+	handler->retryable_errors = SlotNames(slot, Anum_handlers_retryable_errors);
 	handler->share_commit = DatumGetBool(SlotDatum(slot, Anum_handlers_share_commit));
 	handler->lock_timeout = ReadMicroseconds(slot, Anum_handlers_lock_timeout);
 	handler->contract = CopyContract(slot);

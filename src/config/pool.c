@@ -8,7 +8,6 @@
 #include "taskq.h"
 
 #include "miscadmin.h"
-#include "utils/array.h"
 
 #include "base/guc.h"
 #include "config/cache.h"
@@ -16,12 +15,6 @@
 #include "shared/shmem.h"
 #include "store/columns.h"
 #include "store/store.h"
-
-static ArrayType *
-CopyNames(TupleTableSlot *slot, int attnum)
-{
-	return SlotIsNull(slot, attnum) ? NULL : DatumGetArrayTypePCopy(SlotDatum(slot, attnum));
-}
 
 static void *
 ReadPool(TupleTableSlot *slot)
@@ -32,9 +25,9 @@ ReadPool(TupleTableSlot *slot)
 	pool->role = DatumGetObjectId(SlotDatum(slot, Anum_pool_defs_role));
 	pool->size = DatumGetInt32(SlotDatum(slot, Anum_pool_defs_size));
 	pool->min_size = DatumGetInt32(SlotDatum(slot, Anum_pool_defs_min_size));
-	pool->task_types = CopyNames(slot, Anum_pool_defs_task_types);
-	pool->queues = CopyNames(slot, Anum_pool_defs_queues);
-	pool->capabilities = CopyNames(slot, Anum_pool_defs_capabilities);
+	pool->task_types = SlotNames(slot, Anum_pool_defs_task_types);
+	pool->queues = SlotNames(slot, Anum_pool_defs_queues);
+	pool->capabilities = SlotNames(slot, Anum_pool_defs_capabilities);
 	pool->paused = DatumGetBool(SlotDatum(slot, Anum_pool_defs_paused));
 	return pool;
 }
