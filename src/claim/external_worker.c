@@ -113,7 +113,19 @@ WorkerLife(int64 lease)
 }
 
 /*
- * Return the moment until which a worker counts as alive, from the moment when it
+ * Is the worker of this row alive?  At the last moment of its life it still is, as in
+ * the view taskq.workers.
+ */
+bool
+WorkerIsAlive(TupleTableSlot *slot, TimestampTz now)
+{
+	TimestampTz last_seen = DatumGetTimestampTz(SlotDatum(slot, Anum_external_workers_last_seen));
+
+	return now <= last_seen + WorkerLife(WorkerLeaseOf(slot));
+}
+
+/*
+ * Return the last moment at which a worker counts as alive, from the moment when it
  * was last seen and its lease.  For queries and views.
  */
 Datum
@@ -223,8 +235,7 @@ WorkersAlive(int *n)
 
 		slot_getallattrs(slot);
 		ReadWorker(&worker, slot);
-		if (worker.draining || worker.standing == WORKER_ENDED ||
-			DatumGetTimestampTz(SlotDatum(slot, Anum_external_workers_last_seen)) + WorkerLife(worker.lease) < now)
+		if (worker.draining || worker.standing == WORKER_ENDED || !WorkerIsAlive(slot, now))
 			continue;
 		if (*n == most)
 			workers = repalloc(workers, sizeof(ExternalWorker) * (most *= 2));

@@ -80,7 +80,7 @@ CheckMayReplace(TupleTableSlot *slot, const char *worker_id, bool take_over, Tim
 
 	if (!SlotIsNull(slot, Anum_external_workers_ended_at))
 		return;
-	if (!take_over && !DatumGetBool(SlotDatum(slot, Anum_external_workers_implicit)) && last_seen + WorkerLife(WorkerLeaseOf(slot)) > now)
+	if (!take_over && !DatumGetBool(SlotDatum(slot, Anum_external_workers_implicit)) && WorkerIsAlive(slot, now))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("worker \"%s\" is already registered and alive", worker_id),
