@@ -87,7 +87,6 @@ AskExternal(const char *worker_id, ArrayType *narrow, Asked *asked)
 		asked->reason = WhyNotAdmitted(&(AdmissionQuestion){
 			.claimant = &worker.base,
 			.worker_id = worker_id,
-			.max_concurrent_jobs = worker.max_concurrent_jobs,
 		});
 }
 

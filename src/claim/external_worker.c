@@ -79,7 +79,7 @@ ReadWorker(ExternalWorker *worker, TupleTableSlot *slot)
 	worker->base.task_types = SlotNames(slot, Anum_external_workers_task_types);
 	worker->base.queues = SlotNames(slot, Anum_external_workers_queues);
 	worker->base.capabilities = SlotNames(slot, Anum_external_workers_capabilities);
-	worker->max_concurrent_jobs = SlotIsNull(slot, Anum_external_workers_max_concurrent_jobs) ? 0 : DatumGetInt32(SlotDatum(slot, Anum_external_workers_max_concurrent_jobs));
+	worker->base.max_concurrent_jobs = SlotIsNull(slot, Anum_external_workers_max_concurrent_jobs) ? 0 : DatumGetInt32(SlotDatum(slot, Anum_external_workers_max_concurrent_jobs));
 	worker->lease = WorkerLeaseOf(slot);
 	worker->draining = DatumGetBool(SlotDatum(slot, Anum_external_workers_draining));
 	worker->registered_by = DatumGetObjectId(SlotDatum(slot, Anum_external_workers_registered_by));
@@ -148,8 +148,8 @@ WorkerInsertRow(Store *store, const char *worker_id, const ExternalWorker *worke
 	SlotSetPointer(row, Anum_external_workers_task_types, worker->base.task_types);
 	SlotSetPointer(row, Anum_external_workers_queues, worker->base.queues);
 	SlotSetPointer(row, Anum_external_workers_capabilities, worker->base.capabilities);
-	if (worker->max_concurrent_jobs > 0)
-		SlotSet(row, Anum_external_workers_max_concurrent_jobs, Int32GetDatum(worker->max_concurrent_jobs));
+	if (worker->base.max_concurrent_jobs > 0)
+		SlotSet(row, Anum_external_workers_max_concurrent_jobs, Int32GetDatum(worker->base.max_concurrent_jobs));
 	if (worker->lease != NO_MICROSECONDS)
 		SlotSetPointer(row, Anum_external_workers_lease, MakeInterval(worker->lease));
 	SlotSet(row, Anum_external_workers_implicit, BoolGetDatum(implicit));

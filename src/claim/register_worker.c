@@ -128,7 +128,7 @@ taskq_register_worker(PG_FUNCTION_ARGS)
 	worker.base.capabilities = NormalizeNames(ArgTagsOrNull(fcinfo, 3, "capabilities"), "capabilities");
 	if (NamesCount(worker.base.capabilities) == 0)
 		worker.base.capabilities = NULL;
-	worker.max_concurrent_jobs = PG_ARGISNULL(4) ? 0 : ArgInt(fcinfo, 4, "max_concurrent_jobs", 1, 100000);
+	worker.base.max_concurrent_jobs = PG_ARGISNULL(4) ? 0 : ArgInt(fcinfo, 4, "max_concurrent_jobs", 1, 100000);
 	worker.lease = ArgMicroseconds(fcinfo, 5, "lease", USECS_PER_SEC);
 	take_over = ArgBool(fcinfo, 6, "take_over");
 

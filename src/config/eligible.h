@@ -14,7 +14,7 @@
 
 /*
  * Who claims: a worker of either kind, or a session.  Only what decides which jobs
- * it may be given is described here.
+ * it may be given, and how many, is described here.
  */
 typedef struct Claimant
 {
@@ -26,6 +26,7 @@ typedef struct Claimant
 	ArrayType *narrow;	   /* the call's task_types, or NULL */
 	ArrayType *queues;	   /* NULL means all, in common order; otherwise in the order of the array */
 	ArrayType *capabilities;
+	int		   max_concurrent_jobs; /* of an external worker; 0: no limit */
 } Claimant;
 
 /* Reasons that callers compare by pointer.  All other reasons are only shown. */

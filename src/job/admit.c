@@ -28,18 +28,33 @@ static const AdmissionRule *const rules[] = {
 #endif
 };
 
-StaticAssertDecl(lengthof(rules) <= 32, "a set of rules is a uint32");
+StaticAssertDecl(lengthof(rules) <= MAX_ADMISSION_RULES, "a set of rules is a uint32");
 
-/* Begin a claim of up to "most" jobs.  Returns how many it may have. */
+#define RULE(i) (UINT32_C(1) << (i)) /* the set of this rule alone */
+
+/*
+ * Begin a claim of up to "most" jobs.  Returns how many it may have.  worker_id is the
+ * id of an external worker, or NULL.
+ */
 int
-AdmitBegin(Admitting *claim, const char *worker_id, int max_concurrent_jobs, int most)
+AdmitBegin(Admitting *claim, const Claimant *claimant, const char *worker_id, int most)
 {
+	memset(claim, 0, sizeof(*claim));
+	claim->claimant = claimant;
 	claim->worker_id = worker_id;
-	claim->max_concurrent_jobs = max_concurrent_jobs;
-	claim->n_admitted = claim->n_permits = 0;
+	claim->worker_key = worker_id != NULL ? NameKey(worker_id) : 0;
 	for (int i = 0; i < lengthof(rules) && most > 0; i++)
-		if (rules[i]->begin != NULL)
-			most = rules[i]->begin(claim, most);
+	{
+		if (rules[i]->begin == NULL)
+			continue;
+		most = rules[i]->begin(claim, &claim->reserved[i], most);
+		Assert(most > 0 || claim->limit_key != 0);
+		if (claim->reserved[i] != NULL)
+		{
+			AdmissionReserve(claim->worker_key, RULE(i));
+			claim->has_reserved = true;
+		}
+	}
 	return most;
 }
 
@@ -63,7 +78,7 @@ Admit(Admitting *claim, TaskqJob *job)
 	Admission admission = {
 		.job_id = job->job_id,
 		.route_id = job->route_id,
-		.worker_key = claim->worker_id != NULL ? NameKey(claim->worker_id) : 0,
+		.worker_key = claim->worker_key,
 	};
 
 	AdmissionBegin(&admission);
@@ -73,14 +88,14 @@ Admit(Admitting *claim, TaskqJob *job)
 
 		if (rules[i]->admit == NULL)
 			continue;
-		verdict = rules[i]->admit(claim, job);
+		verdict = rules[i]->admit(claim, claim->reserved[i], job);
 		if (verdict != ADMIT_YES)
 		{
 			AdmissionRefused(job->job_id);
 			return verdict;
 		}
 		if (rules[i]->leave != NULL)
-			AdmissionHeld(job->job_id, UINT32_C(1) << i);
+			AdmissionHeld(job->job_id, RULE(i));
 	}
 	claim->n_admitted++;
 	return ADMIT_YES;
@@ -98,9 +113,12 @@ AdmitUndo(Admitting *claim, const TaskqJob *job)
 void
 AdmitEnd(Admitting *claim)
 {
+	if (!claim->has_reserved)
+		return;
+	AdmissionUnreserve();
 	for (int i = 0; i < lengthof(rules); i++)
-		if (rules[i]->end != NULL)
-			rules[i]->end(claim);
+		if (claim->reserved[i] != NULL && rules[i]->end != NULL)
+			rules[i]->end(claim, claim->reserved[i]);
 }
 
 /* Tell these rules that an admission has ended.  Cannot fail. */
@@ -108,7 +126,7 @@ void
 AdmitLeave(uint32 which, const Admission *admission, LeaveHow how)
 {
 	for (int i = lengthof(rules) - 1; i >= 0; i--)
-		if ((which & (UINT32_C(1) << i)) != 0 && rules[i]->leave != NULL)
+		if ((which & RULE(i)) != 0 && rules[i]->leave != NULL)
 			rules[i]->leave(admission, how);
 }
 

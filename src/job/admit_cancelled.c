@@ -8,7 +8,7 @@
 #include "job/cancel_requests.h"
 
 static Verdict
-AdmitJob(Admitting *claim, TaskqJob *job)
+AdmitJob(Admitting *claim, void *reserved, TaskqJob *job)
 {
 	return CancelRequested(job->job_id, NULL) ? ADMIT_CANCELLED : ADMIT_YES;
 }

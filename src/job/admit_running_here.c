@@ -8,7 +8,7 @@
 #include "job/current.h"
 
 static Verdict
-AdmitJob(Admitting *claim, TaskqJob *job)
+AdmitJob(Admitting *claim, void *reserved, TaskqJob *job)
 {
 	return CurrentIs(job->job_id) ? ADMIT_NOT_NOW : ADMIT_YES;
 }

@@ -10,7 +10,7 @@
 #include "shared/shmem.h"
 
 static Verdict
-AdmitJob(Admitting *claim, TaskqJob *job)
+AdmitJob(Admitting *claim, void *reserved, TaskqJob *job)
 {
 	return ShmemTerminationPending(job->job_id) || BlameHolds(job->job_id) ? ADMIT_NOT_NOW : ADMIT_YES;
 }

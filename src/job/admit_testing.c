@@ -32,7 +32,7 @@ Note(const char *what, int64 job_id)
 }
 
 static Verdict
-AdmitJob(Admitting *claim, TaskqJob *job)
+AdmitJob(Admitting *claim, void *reserved, TaskqJob *job)
 {
 	Note("admit", job->job_id);
 	return ADMIT_YES;
@@ -43,8 +43,7 @@ LeaveJob(const Admission *admission, LeaveHow how)
 {
 	static const char *const words[] = { [LEAVE_ENDED] = "ended", [LEAVE_PREPARED] = "prepared", [LEAVE_UNDONE] = "undone" };
 
-	if (admission->job_id != 0)
-		Note(words[how], admission->job_id);
+	Note(words[how], admission->job_id);
 }
 
 const AdmissionRule admit_testing = {

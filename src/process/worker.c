@@ -164,7 +164,7 @@ WaitForRoutes(void)
 {
 	for (;;)
 	{
-		WaitBegin(&routes, 0, false);
+		WaitBegin(&routes, 0, 0);
 
 		/* a change before WaitBegin() has not woken this worker */
 		if (request.catalog_version == ConfigVersion())
