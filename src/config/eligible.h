@@ -9,6 +9,7 @@
 
 #include "utils/array.h"
 
+#include "config/handler.h"
 #include "config/route.h"
 #include "shared/wait.h"
 
@@ -34,6 +35,8 @@ extern const char why_no_handler[];
 extern const char why_handler_paused[];
 extern const char why_queue_paused[];
 
+extern const char *WhyHandlerCannotRun(const TaskqHandler *handler);
+extern const char *WhyNoWorkerMay(const TaskqHandler *handler, const TaskqRoute *route);
 extern bool		   ClaimantTakes(const Claimant *worker, const TaskqRoute *route);
 extern const char *WhyNotRun(const Claimant *worker, const TaskqRoute *route);
 extern bool		   MayRun(const Claimant *worker, const TaskqRoute *route);

@@ -18,7 +18,7 @@
  * after rules that only look.
  */
 static const AdmissionRule *const rules[] = {
-	&admit_running_here,
+	&admit_running,
 	&admit_suspect,
 	&admit_cancelled,
 	&admit_trial,
@@ -130,16 +130,26 @@ AdmitLeave(uint32 which, const Admission *admission, LeaveHow how)
 			rules[i]->leave(admission, how);
 }
 
-/* Return the reason of the first rule that prevents a start, or NULL if none does. */
-const char *
-AdmitExplain(const AdmissionQuestion *question)
+/*
+ * Does a rule prevent a start?  If so, returns in *refusal what the first such rule
+ * says.  Otherwise refusal->reason is NULL.
+ */
+bool
+AdmitExplain(const AdmissionQuestion *question, Refusal *refusal)
 {
+	memset(refusal, 0, sizeof(*refusal));
 	for (int i = 0; i < lengthof(rules); i++)
 	{
-		const char *reason = rules[i]->explain != NULL ? rules[i]->explain(question) : NULL;
-
-		if (reason != NULL)
-			return reason;
+		if (rules[i]->explain == NULL || !rules[i]->explain(question, refusal))
+			continue;
+		Assert(refusal->reason != NULL);
+		if (refusal->problem == NULL)
+		{
+			refusal->sqlstate = ERRCODE_LOCK_NOT_AVAILABLE;
+			refusal->problem = "cannot be run now";
+			refusal->detail = psprintf("The reason: %s.", refusal->reason);
+		}
+		return true;
 	}
-	return NULL;
+	return false;
 }

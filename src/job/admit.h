@@ -64,6 +64,21 @@ typedef struct AdmissionQuestion
 	const TaskqJob	 *job;
 } AdmissionQuestion;
 
+/* Why a rule prevents a start. */
+typedef struct Refusal
+{
+	const char *reason; /* as it is shown by describe_job() and the like */
+
+	/*
+	 * The error for a caller who asks for this job by its id.  If the rule does not
+	 * set "problem", the error says only that the job cannot start now, and why.
+	 */
+	int			sqlstate;
+	const char *problem; /* follows "job 1 " */
+	const char *detail;	 /* or NULL */
+	const char *hint;	 /* or NULL */
+} Refusal;
+
 /*
  * A rule.  All members except the name may be NULL.  All functions except "leave"
  * are called as the extension's owner.
@@ -114,16 +129,16 @@ typedef struct AdmissionRule
 	 */
 	void (*end)(Admitting *claim, void *reserved);
 
-	/* Returns why this rule prevents a start, or NULL if it does not. */
-	const char *(*explain)(const AdmissionQuestion *question);
+	/* Does this rule prevent a start?  If so, sets at least refusal->reason. */
+	bool (*explain)(const AdmissionQuestion *question, Refusal *refusal);
 } AdmissionRule;
 
-extern int		   AdmitBegin(Admitting *claim, const Claimant *claimant, const char *worker_id, int most);
-extern bool		   AdmitRoute(int32 route_id);
-extern Verdict	   Admit(Admitting *claim, TaskqJob *job);
-extern void		   AdmitUndo(Admitting *claim, const TaskqJob *job);
-extern void		   AdmitEnd(Admitting *claim);
-extern void		   AdmitLeave(uint32 rules, const Admission *admission, LeaveHow how);
-extern const char *AdmitExplain(const AdmissionQuestion *question);
+extern int	   AdmitBegin(Admitting *claim, const Claimant *claimant, const char *worker_id, int most);
+extern bool	   AdmitRoute(int32 route_id);
+extern Verdict Admit(Admitting *claim, TaskqJob *job);
+extern void	   AdmitUndo(Admitting *claim, const TaskqJob *job);
+extern void	   AdmitEnd(Admitting *claim);
+extern void	   AdmitLeave(uint32 rules, const Admission *admission, LeaveHow how);
+extern bool	   AdmitExplain(const AdmissionQuestion *question, Refusal *refusal);
 
 #endif /* TASKQ_ADMIT_H */

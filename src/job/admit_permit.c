@@ -161,20 +161,21 @@ End(Admitting *claim, void *reserved)
 	pfree(permits);
 }
 
-static const char *
-Explain(const AdmissionQuestion *question)
+static bool
+Explain(const AdmissionQuestion *question, Refusal *refusal)
 {
 	int		   max_concurrent_jobs;
 	int		   n_outside;
 	Bitmapset *held;
 
 	if (question->worker_id == NULL || question->claimant->max_concurrent_jobs == 0)
-		return NULL;
+		return false;
 	max_concurrent_jobs = question->claimant->max_concurrent_jobs;
 	held = PermitsInRows(question->worker_id, max_concurrent_jobs, &n_outside);
-	if (bms_num_members(held) + n_outside >= max_concurrent_jobs)
-		return "the worker has max_concurrent_jobs";
-	return NULL;
+	if (bms_num_members(held) + n_outside < max_concurrent_jobs)
+		return false;
+	refusal->reason = "the worker has max_concurrent_jobs";
+	return true;
 }
 
 const AdmissionRule admit_permit = {

@@ -9,7 +9,7 @@
 
 #include "job/admit.h"
 
-extern const AdmissionRule admit_running_here;
+extern const AdmissionRule admit_running;
 extern const AdmissionRule admit_suspect;
 extern const AdmissionRule admit_cancelled;
 extern const AdmissionRule admit_trial;
