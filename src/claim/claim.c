@@ -154,7 +154,7 @@ ClaimToRun(const ClaimRequest *request, ClaimPlace *place, Store *jobs, TaskqJob
 	ChooseBegin(&scan, jobs, request->routes, 1, place == NULL);
 	if (place != NULL)
 		ChooseKeepPlace(&scan, place);
-	found = AdmitBegin(&admitting, request->worker, NULL, 1) > 0 && TakeNext(&scan, request, &admitting, &hold, job);
+	found = AdmitBegin(&admitting, request->worker, NULL, 0, 1) > 0 && TakeNext(&scan, request, &admitting, &hold, job);
 	AdmitEnd(&admitting);
 	if (found)
 	{
@@ -183,7 +183,7 @@ ClaimByIdToRun(const ClaimRequest *request, int64 job_id, Store *jobs, TaskqJob 
 
 	OwnerEnter(&scope);
 	StoreOpenRel(jobs, REL_JOBS);
-	found = AdmitBegin(&admitting, request->worker, NULL, 1) > 0 && TakeById(jobs, request, job_id, &admitting, &hold, job);
+	found = AdmitBegin(&admitting, request->worker, NULL, job_id, 1) > 0 && TakeById(jobs, request, job_id, &admitting, &hold, job);
 	AdmitEnd(&admitting);
 	if (found)
 	{

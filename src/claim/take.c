@@ -155,7 +155,7 @@ LockHint(ClaimScan *scan, const ClaimCursor *cursor, const ScanHint *hint, Taskq
 int
 TakeBegin(Admitting *admitting, ClaimRequest *request, int most)
 {
-	most = AdmitBegin(admitting, request->worker, request->worker_id, most);
+	most = AdmitBegin(admitting, request->worker, request->worker_id, 0, most);
 	request->limit_key = most == 0 ? admitting->limit_key : 0;
 	return most;
 }

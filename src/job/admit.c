@@ -20,6 +20,7 @@
 static const AdmissionRule *const rules[] = {
 	&admit_running,
 	&admit_suspect,
+	&admit_alone,
 	&admit_cancelled,
 	&admit_trial,
 	&admit_permit,
@@ -34,15 +35,17 @@ StaticAssertDecl(lengthof(rules) <= MAX_ADMISSION_RULES, "a set of rules is a ui
 
 /*
  * Begin a claim of up to "most" jobs.  Returns how many it may have.  worker_id is the
- * id of an external worker, or NULL.
+ * id of an external worker, or NULL.  job_id is the only job that the claim is for,
+ * or 0.
  */
 int
-AdmitBegin(Admitting *claim, const Claimant *claimant, const char *worker_id, int most)
+AdmitBegin(Admitting *claim, const Claimant *claimant, const char *worker_id, int64 job_id, int most)
 {
 	memset(claim, 0, sizeof(*claim));
 	claim->claimant = claimant;
 	claim->worker_id = worker_id;
 	claim->worker_key = worker_id != NULL ? NameKey(worker_id) : 0;
+	claim->job_id = job_id;
 	for (int i = 0; i < lengthof(rules) && most > 0; i++)
 	{
 		if (rules[i]->begin == NULL)

@@ -25,6 +25,7 @@ typedef struct Admitting
 	const Claimant *claimant;
 	const char	   *worker_id;	/* id of an external worker, or NULL */
 	uint64			worker_key; /* NameKey() of that id, or 0 */
+	int64			job_id;		/* the only job that the claim is for, or 0 */
 	int				n_admitted; /* number of jobs admitted so far */
 
 	/*
@@ -133,7 +134,7 @@ typedef struct AdmissionRule
 	bool (*explain)(const AdmissionQuestion *question, Refusal *refusal);
 } AdmissionRule;
 
-extern int	   AdmitBegin(Admitting *claim, const Claimant *claimant, const char *worker_id, int most);
+extern int	   AdmitBegin(Admitting *claim, const Claimant *claimant, const char *worker_id, int64 job_id, int most);
 extern bool	   AdmitRoute(int32 route_id);
 extern Verdict Admit(Admitting *claim, TaskqJob *job);
 extern void	   AdmitUndo(Admitting *claim, const TaskqJob *job);
