@@ -88,7 +88,8 @@ IsReadable(void)
 
 /*
  * Append to three arrays the routes whose jobs no worker would be given, with the
- * reasons and the hints.  A reason that has a row of its own in status() is left out.
+ * reasons and the hints.  Left out are reasons that have a row of their own in
+ * status(), and those of rules of admission, which let the jobs start later.
  */
 static void
 AddUnroutable(ArrayBuildState *ids, ArrayBuildState *reasons, ArrayBuildState *hints)
@@ -103,10 +104,11 @@ AddUnroutable(ArrayBuildState *ids, ArrayBuildState *reasons, ArrayBuildState *h
 	for (int i = 0; i < n; i++)
 	{
 		const TaskqRoute *route = routes[i];
-		const char		 *reason = WhyNot(NULL, &any, route, NULL);
+		Refusal			  refusal;
+		const char		 *reason = WhyNot(NULL, &any, route, NULL, &refusal);
 		const char		 *hint = "See taskq.unroutable_jobs.";
 
-		if (reason == NULL || StatusSaysWhy(reason))
+		if (reason == NULL || refusal.reason != NULL || StatusSaysWhy(reason))
 			continue;
 		if (reason == why_no_handler)
 			hint = "Register the type with taskq.register_handler(), or correct the name where it is enqueued. See taskq.unroutable_jobs.";

@@ -46,7 +46,7 @@ ClaimStamped(ClaimRequest *request, int most, ClaimFunction function, void *arg)
 	Admitting  admitting;
 	int		   claimed = 0;
 
-	request->at_limit = false;
+	request->limit_key = 0;
 	if (request->routes->n == 0)
 		return 0;
 	OwnerEnter(&scope);
@@ -108,7 +108,7 @@ LockForLook(ClaimRequest *request)
 
 /*
  * Could the worker claim a job now?  It is not enough that a job is due: another
- * worker may have it locked, or this worker may be at its limit.  So this locks a
+ * worker may have it locked, or this worker may be at a limit.  So this locks a
  * job in a subtransaction, and rolls that back.
  */
 bool
@@ -118,7 +118,7 @@ ClaimCould(ClaimRequest *request)
 	ResourceOwner owner = CurrentResourceOwner;
 	volatile bool found = false;
 
-	request->at_limit = false;
+	request->limit_key = 0;
 	if (request->routes->n == 0)
 		return false;
 	BeginInternalSubTransaction(NULL);
@@ -167,7 +167,7 @@ ClaimToRun(const ClaimRequest *request, ClaimPlace *place, Store *jobs, TaskqJob
 	ChooseBegin(&scan, jobs, request->routes, 1, place == NULL);
 	if (place != NULL)
 		ChooseKeepPlace(&scan, place);
-	found = AdmitBegin(&admitting, NULL, 0, 1) > 0 && TakeNext(&scan, request, &admitting, &hold, job);
+	found = AdmitBegin(&admitting, request->worker, NULL, 0, 1) > 0 && TakeNext(&scan, request, &admitting, &hold, job);
 	AdmitEnd(&admitting);
 	if (found)
 	{
@@ -197,7 +197,7 @@ ClaimByIdToRun(const ClaimRequest *request, int64 job_id, Store *jobs, TaskqJob 
 
 	OwnerEnter(&scope);
 	StoreOpenRel(jobs, REL_JOBS);
-	found = AdmitBegin(&admitting, NULL, 0, 1) > 0 && TakeById(jobs, request, job_id, &admitting, &hold, job);
+	found = AdmitBegin(&admitting, request->worker, NULL, job_id, 1) > 0 && TakeById(jobs, request, job_id, &admitting, &hold, job);
 	AdmitEnd(&admitting);
 	if (found)
 	{

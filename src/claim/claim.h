@@ -29,10 +29,9 @@ struct ClaimRequest
 	uint64					  config_version;
 	bool					  shared_only; /* stop at a job whose handler does not share commits */
 	const char				 *worker_id;
-	int						  max_concurrent_jobs; /* 0: no limit */
-	int64					  lease;			   /* argument of the call, or NO_MICROSECONDS */
-	int64					  worker_lease;		   /* from the registration, or NO_MICROSECONDS */
-	bool					  at_limit;			   /* set by the claim: the worker already has max_concurrent_jobs */
+	int64					  lease;		/* argument of the call, or NO_MICROSECONDS */
+	int64					  worker_lease; /* from the registration, or NO_MICROSECONDS */
+	uint64					  limit_key;	/* set by the claim: the limit that allows it no job, or 0 */
 };
 
 /* The place where a claim stopped; zeroed before the first claim of a transaction. */

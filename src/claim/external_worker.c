@@ -85,7 +85,7 @@ ReadWorker(ExternalWorker *worker, TupleTableSlot *slot)
 	worker->base.task_types = row.task_types;
 	worker->base.queues = row.queues;
 	worker->base.capabilities = row.capabilities;
-	worker->max_concurrent_jobs = row.max_concurrent_jobs;
+	worker->base.max_concurrent_jobs = row.max_concurrent_jobs;
 	worker->lease = row.lease;
 	worker->draining = row.draining;
 	worker->registered_by = row.registered_by;
@@ -119,7 +119,19 @@ WorkerLife(int64 lease)
 }
 
 /*
- * Return the moment until which a worker counts as alive, from the moment when it
+ * Is the worker of this row alive?  At the last moment of its life it still is, as in
+ * the view taskq.workers.
+ */
+bool
+WorkerIsAlive(TupleTableSlot *slot, TimestampTz now)
+{
+	TimestampTz last_seen = DatumGetTimestampTz(SlotDatum(slot, Anum_external_workers_last_seen));
+
+	return now <= last_seen + WorkerLife(WorkerLeaseOf(slot));
+}
+
+/*
+ * Return the last moment at which a worker counts as alive, from the moment when it
  * was last seen and its lease.  For queries and views.
  */
 Datum
@@ -141,7 +153,7 @@ WorkerInsertRow(Store *store, const char *worker_id, const ExternalWorker *worke
 		.task_types = worker->base.task_types,
 		.queues = worker->base.queues,
 		.capabilities = worker->base.capabilities,
-		.max_concurrent_jobs = worker->max_concurrent_jobs,
+		.max_concurrent_jobs = worker->base.max_concurrent_jobs,
 		.lease = worker->lease,
 		.implicit = implicit,
 		.registered_by = registered_by,
@@ -228,8 +240,7 @@ WorkersAlive(int *n)
 
 		slot_getallattrs(slot);
 		ReadWorker(&worker, slot);
-		if (worker.draining || worker.standing == WORKER_ENDED ||
-			DatumGetTimestampTz(SlotDatum(slot, Anum_external_workers_last_seen)) + WorkerLife(worker.lease) < now)
+		if (worker.draining || worker.standing == WORKER_ENDED || !WorkerIsAlive(slot, now))
 			continue;
 		if (*n == most)
 			workers = repalloc(workers, sizeof(ExternalWorker) * (most *= 2));

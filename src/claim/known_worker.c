@@ -13,6 +13,7 @@
 #include "utils/memutils.h"
 
 #include "base/clock.h"
+#include "base/names.h"
 #include "config/stale.h"
 #include "claim/known_worker.h"
 #include "claim/standing.h"
@@ -70,7 +71,7 @@ Load(KnownWorker *known, const char *worker_id, ArrayType *narrow)
 	known->config_version = ConfigVersion();
 	known->workers_version = CatalogWorkersVersion();
 	old = MemoryContextSwitchTo(known->context);
-	narrow = narrow == NULL ? NULL : DatumGetArrayTypePCopy(PointerGetDatum(narrow));
+	narrow = NamesCopy(narrow);
 	StandingOf(worker_id, narrow, &known->worker);
 	known->of_others = WorkerIsOfOthers(&known->worker, known->caller);
 	known->worker.base.narrow = narrow;

@@ -135,10 +135,9 @@ ConfigRowsChanged(TaskqRel rel)
 void
 ConfigAnythingChanged(void)
 {
-	static const TaskqRel tables[] = { REL_QUEUES, REL_HANDLERS, REL_ROUTES, REL_POOLS, REL_GRANTS, REL_INSTALLATION };
-
-	for (int i = 0; i < lengthof(tables); i++)
-		ConfigRowsChanged(tables[i]);
+	for (TaskqRel rel = 0; rel < TASKQ_RELS; rel++)
+		if (StaleIsConfiguration(rel))
+			ConfigRowsChanged(rel);
 }
 
 /* Has the current subtransaction noted a statement by hand on this table already? */

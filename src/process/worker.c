@@ -62,12 +62,6 @@ static int			 pool_min_size;
 
 /* what to run -------------------------------------------------------------- */
 
-static ArrayType *
-CopyNames(ArrayType *names)
-{
-	return names == NULL ? NULL : DatumGetArrayTypePCopy(PointerGetDatum(names));
-}
-
 /*
  * Read the pool and compute this worker's routes, if anything has changed.  Returns
  * false if the pool does not need this worker any more.
@@ -92,11 +86,10 @@ UpdateRoutes(void)
 	pool_min_size = pool->min_size;
 
 	old = MemoryContextSwitchTo(routes_context);
-	me.background = true;
-	me.role = pool->role;
-	me.task_types = CopyNames(pool->task_types);
-	me.queues = CopyNames(pool->queues);
-	me.capabilities = CopyNames(pool->capabilities);
+	PoolWorker(pool, &me);
+	me.task_types = NamesCopy(me.task_types);
+	me.queues = NamesCopy(me.queues);
+	me.capabilities = NamesCopy(me.capabilities);
 	if (!pool->paused)
 		routes = EligibleRoutes(&me);
 	MemoryContextSwitchTo(old);
@@ -171,7 +164,7 @@ WaitForRoutes(void)
 {
 	for (;;)
 	{
-		WaitBegin(&routes, 0, false);
+		WaitBegin(&routes, 0, 0);
 
 		/* a change before WaitBegin() has not woken this worker */
 		if (request.config_version == ConfigVersion())

@@ -188,20 +188,20 @@ BeginJobTransaction(void)
 /* turn --------------------------------------------------------------------- */
 
 /*
- * Claim a job to run.  After a crash of the server, claim the jobs that may have
- * caused it first, one at a time while nothing else runs.  Returns false if there is
- * no job.
+ * Claim a job to run.  After a crash of the server, try the jobs that may have caused
+ * it first.  The rules of admission (admit_alone.c) let no other job start meanwhile.
+ * Returns false if there is no job.
  */
 static bool
 ClaimNext(const ClaimRequest *request, Run *run)
 {
-	int64 job_id;
+	int64 suspect;
 
-	if (!BlamePending(&job_id))
+	if (!BlamePending(&suspect) || suspect == 0)
 		return ClaimToRun(request, &turn.place, &run->jobs, &run->job);
-	if (job_id == 0 || request->routes->n == 0 || !ClaimByIdToRun(request, job_id, &run->jobs, &run->job))
+	if (request->routes->n == 0 || !ClaimByIdToRun(request, suspect, &run->jobs, &run->job))
 		return false;
-	BlameAlone(job_id);
+	BlameAlone(suspect);
 	return true;
 }
 
@@ -213,7 +213,6 @@ static bool
 ClaimForTurn(const ClaimRequest *request)
 {
 	ClaimRequest shared = *request;
-	int64		 suspect;
 
 	MemoryContextReset(run_context);
 	MemoryContextSwitchTo(run_context);
@@ -221,7 +220,7 @@ ClaimForTurn(const ClaimRequest *request)
 	if (turn.n_runs == 0)
 		return ClaimNext(request, &turn.run);
 	shared.shared_only = true;
-	return !BlamePending(&suspect) && ClaimToRun(&shared, &turn.place, &turn.run.jobs, &turn.run.job);
+	return ClaimToRun(&shared, &turn.place, &turn.run.jobs, &turn.run.job);
 }
 
 /* Run the claimed job and settle it.  Returns whether another job may follow in the transaction. */

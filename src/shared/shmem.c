@@ -168,9 +168,9 @@ ReleaseSlot(int code, Datum arg)
 
 	if (pg_atomic_exchange_u32(&slot->waiting, NOT_WAITING) != NOT_WAITING)
 		pg_atomic_fetch_sub_u32(&taskq_shared->n_waiting, 1);
-	if (slot->at_limit)
+	if (slot->limit_key != 0)
 		pg_atomic_fetch_sub_u32(&taskq_shared->n_at_limit, 1);
-	slot->at_limit = false;
+	slot->limit_key = 0;
 	if (pg_atomic_exchange_u32(&slot->reads_events, 0) != 0)
 		pg_atomic_fetch_sub_u32(&taskq_shared->n_event_readers, 1);
 	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);

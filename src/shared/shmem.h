@@ -40,7 +40,7 @@ typedef struct TaskqSlot
 	pg_atomic_uint32 waiting;
 	uint64			 interest[INTEREST_WORDS];
 	uint64			 worker_key; /* the external worker for which it claims, or 0 */
-	bool			 at_limit;	 /* it waits for a permit of that worker, not for jobs */
+	uint64			 limit_key;	 /* the limit that it waits for instead of jobs, or 0 */
 
 	pg_atomic_uint32 reads_events; /* it waits for events; who wakes it clears this */
 
@@ -179,7 +179,7 @@ typedef struct TaskqShared
 	int				 launcher_pid;
 	TimestampTz		 up_since; /* when recovery was over; 0 until the launcher runs */
 	pg_atomic_uint32 n_waiting;
-	pg_atomic_uint32 n_at_limit;				/* number of those that wait for a permit */
+	pg_atomic_uint32 n_at_limit;				/* number of those that wait for a limit */
 	pg_atomic_uint32 n_event_readers;			/* processes that wait for events */
 	pg_atomic_uint32 probe_answers[MAX_PROBES]; /* databases in which a probe has found no taskq */
 	pg_atomic_uint64 slots_short_at;			/* when a process lacked a slot last */

@@ -254,7 +254,7 @@ ActOnNote(const WakeNote *note)
 			break;
 		case WAKE_WORKER:
 			if (pg_atomic_read_u32(&taskq_shared->n_waiting) > 0)
-				WakeForWorker((uint64) note->key, false);
+				WakeForWorker((uint64) note->key);
 			break;
 		case WAKE_CANCEL:
 			WakeCancelledRun(MyDatabaseId, note->key);

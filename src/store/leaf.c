@@ -18,6 +18,7 @@
 #include "utils/lsyscache.h"
 
 #include "base/clock.h"
+#include "base/log_pace.h"
 #include "shared/locks.h"
 #include "shared/shmem.h"
 #include "shared/wake.h"
@@ -171,15 +172,12 @@ LeafList(const LeafTable *table, int *n)
 	return leaves;
 }
 
-/* Warn that another relation has the name of a leaf, but not for each row. */
+/* Warn that another relation has the name of a leaf. */
 static void
 WarnOfName(const LeafTable *table, const char *name)
 {
-	static TimestampTz warned_at = 0;
-
-	if (!ClockHasPassed(warned_at, USECS_PER_MINUTE))
+	if (!LogIsDue(psprintf("partition of %s", table->name)))
 		return;
-	warned_at = ClockNow();
 	ereport(WARNING,
 			(errcode(ERRCODE_DUPLICATE_TABLE),
 			 errmsg("taskq cannot make a partition of taskq.%s, as another relation is called \"%s\"", table->name, name),

@@ -13,7 +13,6 @@
 
 #include "taskq.h"
 
-#include "utils/array.h"
 #include "utils/date.h"
 
 #include "base/args.h"
@@ -98,13 +97,6 @@ SlotSetOrNull(TupleTableSlot *slot, int attnum, Datum value, bool is_null)
 {
 	slot->tts_values[attnum - 1] = value;
 	slot->tts_isnull[attnum - 1] = is_null;
-}
-
-/* Return a copy of an array of text, or NULL. */
-static inline ArrayType *
-SlotNames(TupleTableSlot *slot, int attnum)
-{
-	return SlotIsNull(slot, attnum) ? NULL : DatumGetArrayTypePCopy(SlotDatum(slot, attnum));
 }
 
 static inline int64

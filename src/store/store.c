@@ -355,6 +355,12 @@ SlotString(TupleTableSlot *slot, int attnum)
 	return SlotIsNull(slot, attnum) ? NULL : TextDatumGetCString(SlotDatum(slot, attnum));
 }
 
+ArrayType *
+SlotNames(TupleTableSlot *slot, int attnum)
+{
+	return SlotIsNull(slot, attnum) ? NULL : DatumGetArrayTypePCopy(SlotDatum(slot, attnum));
+}
+
 void
 SlotSetString(TupleTableSlot *slot, int attnum, const char *value)
 {
