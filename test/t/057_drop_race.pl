@@ -90,6 +90,14 @@ ok($begin->($two, q(SELECT taskq.enqueue_job('asks'))), 'a validator waits befor
 $one->query_safe('DROP FUNCTION app.helper(); COMMIT');
 like($end->($two), qr/ERROR:\s+42883: /, 'the validator raises the error for a missing function');
 
+# a queue that is dropped while a job for it waits to get its first route
+$one->query_safe(q(RESET ROLE; SELECT taskq.create_queue('going')));
+$one->query_safe(q(BEGIN; SELECT taskq.drop_queue('going')));
+$two->query_safe('RESET ROLE');
+ok($begin->($two, q(SELECT taskq.enqueue_job('outside', queue => 'going'))), 'enqueue_job() waits for drop_queue()');
+$one->query_safe('COMMIT');
+like($end->($two), qr/ERROR:\s+\w{5}: queue "going" does not exist/, 'enqueue_job() says that the queue does not exist');
+
 # Under load: a type, a function and rights that come and go.  The objects are given by
 # their OID, as PostgreSQL's own parser can fail to read a name of an object that is
 # dropped at that moment.
