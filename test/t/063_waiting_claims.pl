@@ -19,13 +19,20 @@ my $waiting = q(SELECT count(*) = %d FROM pg_stat_activity WHERE query ~ 'taskq\
 sub waits { my ($name, $n) = @_; return wait_until($node, sprintf($waiting, $n // 1), $name) }
 
 my $claimer = session($node);
+my $early; # output after the first line; an answer that comes at once may be in it
 sub begin
 {
 	my ($sql) = @_;
-	$claimer->query_until(qr/claiming/, "\\echo claiming\n$sql\n\\echo claimed\n");
+	$early = $claimer->query_until(qr/claiming\n/, "\\echo claiming\n$sql\n\\echo claimed\n") =~ s/.*claiming\n//sr;
 	return;
 }
-sub answer { my $out = $claimer->query_until(qr/claimed/, ''); $out =~ s/\s*claimed\s*$//; $out =~ s/^\s+//; return $out }
+sub answer
+{
+	my $out = $early;
+	$out .= $claimer->query_until(qr/claimed/, '') unless $out =~ /claimed/;
+	$out =~ s/\s*claimed\s*$//;
+	return $out =~ s/^\s+//r;
+}
 sub last_error { my $error = $claimer->{stderr}; $claimer->{stderr} = ''; return $error }
 my $claim_one = q(SELECT task_type FROM taskq.claim_job('one', wait => '1 h'););
 
