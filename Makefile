@@ -45,6 +45,8 @@ ifndef TESTING
 REGRESS := $(filter-out $(NEED_TESTING),$(REGRESS))
 ISOLATION := $(filter-out $(NEED_TESTING),$(ISOLATION))
 endif
+# Whichever specs are asked for, the one that creates their functions runs first.
+override ISOLATION := $(if $(strip $(ISOLATION)),helpers $(filter-out helpers,$(ISOLATION)))
 REGRESS_OPTS = --inputdir=test --load-extension=pgtap
 ISOLATION_OPTS = --inputdir=test/isolation --load-extension=taskq
 PROVE_TESTS = test/t/*.pl

@@ -49,6 +49,7 @@ REGRESS = \
 	whose \
 	explain
 ISOLATION = \
+	helpers \
 	claim-cancel \
 	claim-claim \
 	claim-wait \
