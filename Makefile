@@ -3,18 +3,13 @@ EXTENSION  = taskq
 EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" taskq.control)
 
 MODULE_big = taskq
-# every source but those that only a test build has, see TESTING below
-TESTING_SOURCES = src/admin/testing.c src/base/assertion.c src/base/injection_point.c src/job/admit_testing.c src/ready/ready_testing.c
-OBJS = $(patsubst %.c,%.o,$(filter-out $(TESTING_SOURCES),$(sort $(wildcard src/*.c src/*/*.c))))
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
 
 PG_CPPFLAGS = -I$(srcdir)/src -DTASKQ_VERSION=\"$(EXTVERSION)\"
 # TESTING=1 adds what tests need and nobody else should have: a clock to set, ways
 # to misbehave, places to wait at.
 ifdef TESTING
 PG_CPPFLAGS += -DTASKQ_TESTING
-OBJS += $(TESTING_SOURCES:.c=.o)
-else
-EXTRA_CLEAN += $(TESTING_SOURCES:.c=.o) $(TESTING_SOURCES:.c=.bc)
 endif
 # Strict builds for developers and CI; users' compilers are never held to it.
 ifdef WERROR
@@ -56,7 +51,7 @@ PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
 # The script that is installed, from its parts in the order in which they build on each other.
-SQL_PARTS = head vocabulary tables clock handler queue pool register enqueue claim lease settle retry error dispatch frames run look access tenants views read_events columns rights installation
+SQL_PARTS = head vocabulary tables clock handler queue pool external_worker enqueue claim lease settle retry error current result decide checkpoint frames run look access tenants views read_events columns rights installation
 sql/taskq--$(EXTVERSION).sql: $(SQL_PARTS:%=sql/parts/%.sql) taskq.control
 	cat $(SQL_PARTS:%=sql/parts/%.sql) >$@
 

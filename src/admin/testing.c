@@ -13,6 +13,8 @@
  */
 #include "taskq.h"
 
+#ifdef TASKQ_TESTING
+
 #include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -199,3 +201,5 @@ taskq_test_draw_epoch(PG_FUNCTION_ARGS)
 	CheckArgCount(fcinfo, 0);
 	PG_RETURN_INT64(EpochNext());
 }
+
+#endif /* TASKQ_TESTING */

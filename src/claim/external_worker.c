@@ -33,10 +33,11 @@
 #include "shared/locks.h"
 #include "shared/wake.h"
 #include "store/owner.h"
-#include "store/store.h"
+#include "store/row.h"
 
 #define REMEMBERED USECS_PER_HOUR			/* implicit registrations, and those that have ended */
 #define LOST_REMEMBERED (7 * USECS_PER_DAY) /* registrations of lost workers */
+#define MAX_FORGET 500						/* registrations per transaction */
 
 PG_FUNCTION_INFO_V1(taskq_worker_lives_until);
 
@@ -51,6 +52,8 @@ WorkerFindRowAsOf(Store *store, const char *worker_id, Snapshot snapshot)
 {
 	ScanKeyData key;
 
+	AssertOwner();
+	Assert(StoreIs(store, REL_WORKERS));
 	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid, DEFAULT_COLLATION_OID, F_TEXTEQ,
 						   CStringGetTextDatum(worker_id));
 	return StoreFind(store, CatalogRel(REL_WORKERS_PKEY), 1, &key, snapshot);
@@ -66,34 +69,31 @@ WorkerFindRow(Store *store, const char *worker_id)
 	return found;
 }
 
-static ArrayType *
-CopyNames(TupleTableSlot *slot, int attnum)
-{
-	return SlotIsNull(slot, attnum) ? NULL : DatumGetArrayTypePCopy(SlotDatum(slot, attnum));
-}
-
 /* Return a worker's own lease, or NO_MICROSECONDS. */
 int64
 WorkerLeaseOf(TupleTableSlot *slot)
 {
-	return SlotIsNull(slot, Anum_external_workers_lease) ? NO_MICROSECONDS : IntervalMicroseconds(SlotPointer(slot, Anum_external_workers_lease));
+	return SlotMicroseconds(slot, Anum_external_workers_lease);
 }
 
 static void
 ReadWorker(ExternalWorker *worker, TupleTableSlot *slot)
 {
-	worker->base.task_types = CopyNames(slot, Anum_external_workers_task_types);
-	worker->base.queues = CopyNames(slot, Anum_external_workers_queues);
-	worker->base.capabilities = CopyNames(slot, Anum_external_workers_capabilities);
-	worker->max_concurrent_jobs = SlotIsNull(slot, Anum_external_workers_max_concurrent_jobs) ? 0 : DatumGetInt32(SlotDatum(slot, Anum_external_workers_max_concurrent_jobs));
-	worker->lease = WorkerLeaseOf(slot);
-	worker->draining = DatumGetBool(SlotDatum(slot, Anum_external_workers_draining));
-	worker->registered_by = DatumGetObjectId(SlotDatum(slot, Anum_external_workers_registered_by));
-	worker->ended_at = SlotIsNull(slot, Anum_external_workers_ended_at) ? 0 : DatumGetTimestampTz(SlotDatum(slot, Anum_external_workers_ended_at));
+	WorkerRow row;
+
+	RowReadWorker(&row, slot);
+	worker->base.task_types = row.task_types;
+	worker->base.queues = row.queues;
+	worker->base.capabilities = row.capabilities;
+	worker->base.max_concurrent_jobs = row.max_concurrent_jobs;
+	worker->lease = row.lease;
+	worker->draining = row.draining;
+	worker->registered_by = row.registered_by;
+	worker->ended_at = row.ended_at;
 	if (worker->ended_at != 0)
 		worker->standing = WORKER_ENDED;
 	else
-		worker->standing = DatumGetBool(SlotDatum(slot, Anum_external_workers_implicit)) ? WORKER_IMPLICIT : WORKER_REGISTERED;
+		worker->standing = row.implicit ? WORKER_IMPLICIT : WORKER_REGISTERED;
 }
 
 /*
@@ -119,7 +119,19 @@ WorkerLife(int64 lease)
 }
 
 /*
- * Return the moment until which a worker counts as alive, from the moment when it
+ * Is the worker of this row alive?  At the last moment of its life it still is, as in
+ * the view taskq.workers.
+ */
+bool
+WorkerIsAlive(TupleTableSlot *slot, TimestampTz now)
+{
+	TimestampTz last_seen = DatumGetTimestampTz(SlotDatum(slot, Anum_external_workers_last_seen));
+
+	return now <= last_seen + WorkerLife(WorkerLeaseOf(slot));
+}
+
+/*
+ * Return the last moment at which a worker counts as alive, from the moment when it
  * was last seen and its lease.  For queries and views.
  */
 Datum
@@ -136,21 +148,20 @@ void
 WorkerInsertRow(Store *store, const char *worker_id, const ExternalWorker *worker, bool implicit, Oid registered_by,
 				TimestampTz now)
 {
-	TupleTableSlot *row = StoreNewRow(store);
+	WorkerRow row = {
+		.worker_id = (char *) worker_id,
+		.task_types = worker->base.task_types,
+		.queues = worker->base.queues,
+		.capabilities = worker->base.capabilities,
+		.max_concurrent_jobs = worker->base.max_concurrent_jobs,
+		.lease = worker->lease,
+		.implicit = implicit,
+		.registered_by = registered_by,
+		.registered_at = now,
+		.last_seen = now,
+	};
 
-	SlotSetString(row, Anum_external_workers_worker_id, worker_id);
-	SlotSetPointer(row, Anum_external_workers_task_types, worker->base.task_types);
-	SlotSetPointer(row, Anum_external_workers_queues, worker->base.queues);
-	SlotSetPointer(row, Anum_external_workers_capabilities, worker->base.capabilities);
-	if (worker->max_concurrent_jobs > 0)
-		SlotSet(row, Anum_external_workers_max_concurrent_jobs, Int32GetDatum(worker->max_concurrent_jobs));
-	if (worker->lease != NO_MICROSECONDS)
-		SlotSetPointer(row, Anum_external_workers_lease, MakeInterval(worker->lease));
-	SlotSet(row, Anum_external_workers_implicit, BoolGetDatum(implicit));
-	SlotSet(row, Anum_external_workers_draining, BoolGetDatum(false));
-	SlotSet(row, Anum_external_workers_registered_by, ObjectIdGetDatum(registered_by));
-	SlotSet(row, Anum_external_workers_registered_at, TimestampTzGetDatum(now));
-	SlotSet(row, Anum_external_workers_last_seen, TimestampTzGetDatum(now));
+	RowWriteWorker(&row, StoreNewRow(store));
 	StoreInsert(store);
 }
 
@@ -229,8 +240,7 @@ WorkersAlive(int *n)
 
 		slot_getallattrs(slot);
 		ReadWorker(&worker, slot);
-		if (worker.draining || worker.standing == WORKER_ENDED ||
-			DatumGetTimestampTz(SlotDatum(slot, Anum_external_workers_last_seen)) + WorkerLife(worker.lease) < now)
+		if (worker.draining || worker.standing == WORKER_ENDED || !WorkerIsAlive(slot, now))
 			continue;
 		if (*n == most)
 			workers = repalloc(workers, sizeof(ExternalWorker) * (most *= 2));
@@ -286,27 +296,27 @@ WorkerCheckOwner(const char *worker_id, Oid registered_by, Oid caller, const cha
 }
 
 /*
- * Forget old registrations: implicit ones an hour after the worker's last call,
+ * Forget some old registrations: implicit ones an hour after the worker's last call,
  * ended ones an hour after their end, and those of lost workers after a week.  A
  * lost worker's id may never be used again, for example if it was made of a process
- * id.
+ * id.  Returns true if there may be more.
  */
-void
+bool
 WorkerForgetOld(void)
 {
-	Oid			types[] = { TIMESTAMPTZOID, TIMESTAMPTZOID };
+	Oid			types[] = { TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID };
 	TimestampTz now = ClockNow();
-	Datum		values[] = { TimestampTzGetDatum(now - REMEMBERED), TimestampTzGetDatum(now - LOST_REMEMBERED) };
-	bool		any;
+	Datum		values[] = { TimestampTzGetDatum(now - REMEMBERED), TimestampTzGetDatum(now - LOST_REMEMBERED), Int32GetDatum(MAX_FORGET) };
+	uint64		n;
 
-	any = OwnerRun("DELETE FROM taskq.external_workers w USING"
-				   " (SELECT worker_id FROM taskq.external_workers"
-				   "  WHERE implicit AND last_seen < $1 OR ended_at < $1"
-				   "     OR taskq.worker_lives_until(last_seen, lease) < $2"
-				   "  FOR UPDATE SKIP LOCKED) old"
-				   " WHERE w.worker_id = old.worker_id"
-				   "   AND NOT EXISTS (SELECT FROM taskq.jobs j WHERE j.gate = 'r' AND j.worker_id = w.worker_id)",
-				   2, types, values, NULL) > 0;
-	if (any)
+	n = OwnerRun("DELETE FROM taskq.external_workers WHERE worker_id = ANY (ARRAY("
+				 " SELECT worker_id FROM taskq.external_workers w"
+				 " WHERE (implicit AND last_seen < $1 OR ended_at < $1"
+				 "    OR taskq.worker_lives_until(last_seen, lease) < $2)"
+				 "  AND NOT EXISTS (SELECT FROM taskq.jobs j WHERE j.gate = 'r' AND j.worker_id = w.worker_id)"
+				 " LIMIT $3 FOR UPDATE OF w SKIP LOCKED))",
+				 lengthof(types), types, values, NULL);
+	if (n > 0)
 		CacheInvalidateRelcacheByRelid(CatalogRel(REL_WORKERS));
+	return n == MAX_FORGET;
 }

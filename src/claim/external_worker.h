@@ -24,9 +24,8 @@ typedef struct ExternalWorker
 {
 	Claimant	   base;
 	WorkerStanding standing;
-	bool		   of_session;			/* the call names no worker id */
-	int			   max_concurrent_jobs; /* 0: no limit */
-	int64		   lease;				/* or NO_MICROSECONDS */
+	bool		   of_session; /* the call names no worker id */
+	int64		   lease;	   /* or NO_MICROSECONDS */
 	bool		   draining;
 	Oid			   registered_by; /* or InvalidOid */
 	TimestampTz	   ended_at;	  /* or 0 */
@@ -42,7 +41,7 @@ extern void				   WorkerFind(const char *worker_id, ExternalWorker *worker);
 extern TimestampTz		   WorkerHasClaimed(const char *worker_id, const ExternalWorker *worker, bool has_jobs);
 extern void				   WorkerBeat(const char *worker_id);
 extern int64			   WorkerSeen(struct varlena *worker_id);
-extern void				   WorkerForgetOld(void);
+extern bool				   WorkerForgetOld(void);
 TASKQ_NORETURN extern void WorkerNotRegistered(const char *worker_id);
 extern void				   RegistrationChanged(const char *worker_id);
 extern bool				   WorkerIsOfOthers(const ExternalWorker *worker, Oid caller);

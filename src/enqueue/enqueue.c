@@ -179,6 +179,9 @@ OpenJobs(Store *jobs, Oid extension)
 static int64
 EnqueueOne(Store *jobs, TaskqJob *job, struct varlena *payload)
 {
+	AssertOwner();
+	Assert(StoreIs(jobs, REL_JOBS));
+	Assert(job->route_id != 0 && job->max_attempts > 0);
 	CheckJsonSize(payload, "payload");
 	job->payload = payload;
 	JobAssignId(job);

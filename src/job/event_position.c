@@ -47,7 +47,7 @@ EventNextId(void)
 	static int64 locked = 0;
 
 	/* the lock was of an earlier transaction, or of a savepoint that was rolled back */
-	if (locked == 0 || !LockKeyIsHeld(LOCK_EVENTS, locked))
+	if (locked == 0 || !LockKeyIsHeld(LOCK_EVENTS, locked, false))
 	{
 		locked = NextPosition();
 		(void) LockKey(LOCK_EVENTS, locked, false, true);

@@ -136,6 +136,8 @@ LockRow(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, boo
 {
 	TaskqEnding ending;
 
+	AssertOwner();
+	Assert(StoreIs(jobs, REL_JOBS));
 	CurrentRefuse(job_id, "settle");
 	for (;;)
 	{

@@ -54,7 +54,7 @@ TryPausedTypes(WorkResult *result)
 static TimestampTz
 StuckDue(const WorkPast *past)
 {
-	return past->news ? DT_NOBEGIN : WorkAfter(past->ran_at, USECS_PER_MINUTE);
+	return past->signalled ? DT_NOBEGIN : WorkAfter(past->ran_at, USECS_PER_MINUTE);
 }
 
 static void
@@ -73,7 +73,7 @@ CancelsDue(const WorkPast *past)
 {
 	uint64 count = CancelCount();
 
-	if (count != 0 && (past->news || count != cancels_seen))
+	if (count != 0 && (past->signalled || count != cancels_seen))
 		return DT_NOBEGIN;
 	return WorkByPoll(past);
 }
@@ -109,7 +109,7 @@ UnhandledDue(const WorkPast *past)
 		return DT_NOBEGIN;
 	if (!queues_discard)
 		return DT_NOEND;
-	return past->news ? DT_NOBEGIN : WorkByPoll(past);
+	return past->signalled ? DT_NOBEGIN : WorkByPoll(past);
 }
 
 static void
@@ -137,7 +137,7 @@ RoutesDue(const WorkPast *past)
 static void
 RemoveUnusedRoutes(WorkResult *result)
 {
-	RouteCare();
+	result->more = RouteCare();
 }
 
 /* Did a row find no partition for its day? */
@@ -188,10 +188,10 @@ ExpireHistory(void)
 static void
 ForgetWorkers(WorkResult *result)
 {
-	WorkerForgetOld();
+	result->more = WorkerForgetOld();
 }
 
-static uint64 recorded_version = 0; /* version of the registry when the names were last recorded */
+static uint64 recorded_version = 0; /* ConfigCodeVersion() when the names were last recorded */
 
 /* Changes of functions are announced, but changes of types are not. */
 static TimestampTz
@@ -203,8 +203,21 @@ NamesDue(const WorkPast *past)
 static void
 RecordNames(WorkResult *result)
 {
+	char after[TASKQ_NAME_MAX + 1] = "";
+
 	recorded_version = ConfigCodeVersion();
-	RecordOwners(false);
+	result->more = RecordOwners(after);
+}
+
+static bool
+RecordMoreNames(void)
+{
+	static char after[TASKQ_NAME_MAX + 1] = "";
+
+	if (RecordOwners(after))
+		return true;
+	after[0] = '\0';
+	return false;
 }
 
 /* the table -------------------------------------------------------------------- */
@@ -221,11 +234,11 @@ const Work work_table[] = {
 	{ "act on cancel requests", CancelsDue, ActOnCancels, ActOnMoreCancels },
 	{ "discard unhandled jobs", UnhandledDue, DiscardUnhandled, UnhandledSweep },
 	{ "notify of events", NotifyDue, NotifyOfEvents },
-	{ "remove unused routes", RoutesDue, RemoveUnusedRoutes },
+	{ "remove unused routes", RoutesDue, RemoveUnusedRoutes, RouteDeleteSome },
 	{ "keep the events", EventsDue, KeepEvents, DropEvents },
 	{ "keep the history", HistoryDue, KeepHistory, ExpireHistory },
-	{ "forget old workers", WorkByCare, ForgetWorkers },
-	{ "record what the handlers' names mean", NamesDue, RecordNames },
+	{ "forget old workers", WorkByCare, ForgetWorkers, WorkerForgetOld },
+	{ "record what the handlers' names mean", NamesDue, RecordNames, RecordMoreNames },
 };
 
 const int n_work = lengthof(work_table);

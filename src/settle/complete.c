@@ -36,6 +36,8 @@ CompleteHeld(Store *jobs, TaskqJob *job, struct varlena *result, OwnerScope *sco
 	char *refusal;
 	char *detail;
 
+	AssertOwner();
+	Assert(StoreIsLocked(jobs) && JobIdOfRow(jobs->found) == job->job_id);
 	OwnerLeave(scope);
 	result = Decide(result, job);
 	refusal = result == NULL ? NULL : ResultTooLarge(result, &detail);

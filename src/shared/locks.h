@@ -26,7 +26,7 @@ extern uint64 NameKey(const char *name);
 extern bool	  LockKey(LockClass class, uint64 key, bool exclusive, bool wait);
 extern void	  UnlockKey(LockClass class, uint64 key, bool exclusive);
 extern bool	  LockKeyIsTaken(LockClass class, uint64 key);
-extern bool	  LockKeyIsHeld(LockClass class, uint64 key);
+extern bool	  LockKeyIsHeld(LockClass class, uint64 key, bool exclusive);
 extern uint64 LockLeastKey(LockClass class);
 
 #endif /* TASKQ_LOCKS_H */

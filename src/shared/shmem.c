@@ -174,9 +174,9 @@ ReleaseSlot(int code, Datum arg)
 
 	if (pg_atomic_exchange_u32(&slot->waiting, NOT_WAITING) != NOT_WAITING)
 		pg_atomic_fetch_sub_u32(&taskq_shared->n_waiting, 1);
-	if (slot->at_limit)
+	if (slot->limit_key != 0)
 		pg_atomic_fetch_sub_u32(&taskq_shared->n_at_limit, 1);
-	slot->at_limit = false;
+	slot->limit_key = 0;
 	if (pg_atomic_exchange_u32(&slot->reads_events, 0) != 0)
 		pg_atomic_fetch_sub_u32(&taskq_shared->n_event_readers, 1);
 	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
@@ -221,6 +221,8 @@ ShmemDatabase(Oid dboid, bool make)
 
 	if (!ShmemPresent())
 		return NULL;
+	Assert(OidIsValid(dboid));
+	Assert(!LWLockHeldByMe(&taskq_shared->lock));
 	LWLockAcquire(&taskq_shared->lock, make ? LW_EXCLUSIVE : LW_SHARED);
 	for (int i = 0; i < taskq_shared->n_databases && db == NULL; i++)
 	{
@@ -263,10 +265,12 @@ ShmemDatabase(Oid dboid, bool make)
 	return db;
 }
 
-/* Free the entry of a database.  The caller holds the lock. */
+/* Free the entry of a database that has no scheduler.  The caller holds TaskqShared.lock. */
 void
 ShmemForgetDatabase(TaskqDatabase *db)
 {
+	Assert(LWLockHeldByMeInMode(&taskq_shared->lock, LW_EXCLUSIVE));
+	Assert(db->scheduler_pid == 0 && db->blocked == 0);
 	for (int i = 0; i < taskq_shared->n_slots; i++)
 		if (taskq_terminations[i].dboid == db->dboid)
 			taskq_terminations[i].job_id = 0;
@@ -297,7 +301,7 @@ ShmemUpSince(void)
 
 /*
  * Return whether a change of the configuration is being committed.  The barrier
- * keeps the caller's later look for news behind this one.
+ * makes sure that the caller reads the ring of changes (news.c) only after this.
  */
 bool
 ShmemConfigCommits(void)

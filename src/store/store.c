@@ -28,6 +28,7 @@
 
 #include "base/compat.h"
 #include "store/catalog.h"
+#include "store/owner.h"
 #include "store/store.h"
 #include "store/table_check.h"
 
@@ -126,6 +127,7 @@ StoreClose(Store *store, bool keep_lock)
 void
 StoreInsert(Store *store)
 {
+	AssertOwner();
 	KitOpenIndexes(store->kit);
 	ExecStoreVirtualTuple(store->row);
 	ExecSimpleRelationInsert(store->kit->result, store->kit->estate, store->row);
@@ -136,6 +138,8 @@ StoreInsert(Store *store)
 void
 StoreUpdate(Store *store)
 {
+	AssertOwner();
+	Assert(StoreIsLocked(store));
 	KitOpenIndexes(store->kit);
 	ExecStoreVirtualTuple(store->row);
 	ExecSimpleRelationUpdate(store->kit->result, store->kit->estate, &store->kit->epq, store->found, store->row);
@@ -146,6 +150,8 @@ StoreUpdate(Store *store)
 void
 StoreDelete(Store *store)
 {
+	AssertOwner();
+	Assert(StoreIsLocked(store));
 	ExecSimpleRelationDelete(store->kit->result, store->kit->estate, &store->kit->epq, store->found);
 }
 
@@ -162,6 +168,8 @@ StoreLock(Store *store, ItemPointer tid, Snapshot snapshot, bool wait, bool foll
 	TM_FailureData	failure;
 	TM_Result		result;
 
+	AssertOwner();
+	Assert(ItemPointerIsValid(tid));
 	result = table_tuple_lock(store->rel, &row, snapshot, store->found, GetCurrentCommandId(true),
 							  LockTupleExclusive, wait ? LockWaitBlock : LockWaitSkip,
 							  follow ? TUPLE_LOCK_FLAG_FIND_LAST_VERSION : 0, &failure);
@@ -177,6 +185,13 @@ StoreLock(Store *store, ItemPointer tid, Snapshot snapshot, bool wait, bool foll
 		default:
 			return STORE_GONE;
 	}
+}
+
+/* Is this the open table?  For assertions. */
+bool
+StoreIs(const Store *store, TaskqRel rel)
+{
+	return RelationGetRelid(store->rel) == CatalogRel(rel);
 }
 
 /*
@@ -338,6 +353,12 @@ char *
 SlotString(TupleTableSlot *slot, int attnum)
 {
 	return SlotIsNull(slot, attnum) ? NULL : TextDatumGetCString(SlotDatum(slot, attnum));
+}
+
+ArrayType *
+SlotNames(TupleTableSlot *slot, int attnum)
+{
+	return SlotIsNull(slot, attnum) ? NULL : DatumGetArrayTypePCopy(SlotDatum(slot, attnum));
 }
 
 void

@@ -100,6 +100,27 @@ sql($node, "SELECT taskq.enqueue_job('outside'); SELECT taskq.complete_job($held
 is(answer(), 'outside', 'the next job wakes the first claim when its job has ended');
 sql($node, $clear);
 
+# a limit that the claims know nothing of, which only builds for tests have
+SKIP:
+{
+	skip 'needs a build with TESTING=1', 5 if sql($node, q(SELECT count(*) FROM pg_settings WHERE name = 'taskq.injection_point')) == 0;
+	my $closed = $node->data_dir . '/taskq_test_closed';
+	sql($node, q(SELECT taskq.register_worker('one', max_concurrent_jobs => 2, take_over => true); SELECT taskq.enqueue_job('outside')));
+	my ($job, $epoch) = take();
+	append_to_file($closed, '');
+	begin($claim_one);
+	waits('a claim waits for another limit');
+	sql($node, q(SELECT taskq.enqueue_job('outside')));
+	is(sql($node, q(SELECT DISTINCT reason FROM taskq.explain_claim('one') WHERE task_type = 'outside')), 'closed for a test', 'the limit is the reason');
+	is(sql($node, sprintf $waiting, 1), 't', 'a job does not wake the claim');
+	unlink $closed;
+	sql($node, "SELECT taskq.complete_job($job, $epoch)");
+	is(answer(), 'outside', 'the limit wakes it');
+	is(sql($node, q(SELECT count(*) FROM taskq.jobs WHERE state = 'r' AND permit = 1)), 1, 'the limit has left the permits of the worker free');
+	sql($node, $clear);
+}
+sql($node, $clear);
+
 # wait_for_job() --------------------------------------------------------------------------
 
 sql($node, q(SELECT taskq.enqueue_job('outside')));
