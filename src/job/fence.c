@@ -23,6 +23,7 @@
 #include "job/recall.h"
 #include "shared/shmem.h"
 #include "store/counter.h"
+#include "store/owner.h"
 
 static int64
 Timeline(void)
