@@ -117,12 +117,14 @@ Fill(int64 amount)
 {
 	struct rlimit limit;
 	void		 *left = malloc((size_t) amount);
+	void *volatile taken; /* the compiler may leave out a malloc() whose result is not used */
 
 	if (getrlimit(RLIMIT_DATA, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("this process may take all there is")));
 	for (size_t size = 1024 * 1024; size >= 16; size /= 2)
-		while (malloc(size) != NULL)
-			continue;
+		do
+			taken = malloc(size);
+		while (taken != NULL);
 	free(left);
 }
 

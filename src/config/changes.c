@@ -160,6 +160,11 @@ IsNotedByHand(TaskqRel rel)
 static void
 WriteByHand(TaskqRel rel)
 {
+	if (rel == REL_WORKERS)
+	{
+		CacheInvalidateRelcacheByRelid(CatalogRel(rel));
+		WakeConfigChanged();
+	}
 	if (!StaleIsConfiguration(rel))
 		return;
 	if (!IsNotedByHand(rel))

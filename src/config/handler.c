@@ -123,12 +123,13 @@ static ConfigCache handlers = {
 static void
 FindFunction(TaskqHandler *handler)
 {
-	StoredName stored = { handler->stored_signature, handler->function_recorded, handler->function_owner,
-						  HandlerRole(handler), handler->registered_by };
-	Oid		   args[] = { handler->form.takes_job ? CatalogJobType() : JSONBOID, JSONBOID };
+	StoredName	stored = { handler->stored_signature, handler->function_recorded, handler->function_owner,
+						   HandlerRole(handler), handler->registered_by };
+	Oid			args[] = { handler->form.takes_job ? CatalogJobType() : JSONBOID, JSONBOID };
+	const char *types = strrchr(handler->stored_signature, '('); /* the name may have a comma, too */
 
 	/* the second argument is a procedure's result */
-	int n_args = strchr(handler->stored_signature, ',') == NULL ? 1 : 2;
+	int n_args = types == NULL || strchr(types, ',') == NULL ? 1 : 2;
 
 	ResolveWatch(&stored, n_args, args);
 	handler->function = ResolveFunction(&stored, n_args, args, &handler->owner_changed);

@@ -193,6 +193,7 @@ MakeRoute(int32 queue_id, const char *task_type, ArrayType *capabilities, const 
 	Datum	   values[] = { Int32GetDatum(queue_id), CStringGetTextDatum(task_type), PointerGetDatum(capabilities),
 							CStringGetTextDatum(min_version), ObjectIdGetDatum(role) };
 	OwnerScope scope;
+	char	  *queue = pstrdup(QueueById(queue_id)->name);
 	int32	   route_id;
 	bool	   isnull;
 
@@ -206,8 +207,10 @@ MakeRoute(int32 queue_id, const char *task_type, ArrayType *capabilities, const 
 	OwnerLeaveSpi(&scope);
 	ConfigNumberChanged(REL_ROUTES, route_id);
 
-	/* the queue may have been dropped while we waited for the lock on the table */
-	QueueById(queue_id);
+	/* the queue may have been dropped while this waited for the lock on the table */
+	if (QueueByName(queue, false)->queue_id != queue_id)
+		QueueById(queue_id);
+	pfree(queue);
 	return route_id;
 }
 

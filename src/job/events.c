@@ -85,7 +85,7 @@ Metadata(const Event *event)
 		AddEnqueued(&json, job);
 	if (job->state == JOB_AVAILABLE || job->state == JOB_RETRYABLE)
 		AddTime(&json, "run_at", job->run_at);
-	if (job->state == JOB_RUNNING)
+	if (job->state == JOB_RUNNING && job->lease_expires_at != 0)
 		AddTime(&json, "lease_expires_at", job->lease_expires_at);
 	if (event->ended)
 	{

@@ -55,7 +55,7 @@ JobNotFound(int64 job_id)
 	ereport(ERROR,
 			(errcode(ERRCODE_TQ_JOB_NOT_FOUND),
 			 errmsg("job " INT64_FORMAT " does not exist", job_id),
-			 errdetail("There is neither a live nor a finished job of this id."),
+			 errdetail("No live or finished job has this id."),
 			 errhint("Finished jobs are kept as long as their queue's retention says.")));
 }
 

@@ -148,7 +148,7 @@ DescribeError(const Run *run, AttemptFailure *failure)
 	failure->of_setup = IsOfSetup(run);
 	if (IsOfTaskq(error))
 	{
-		if (error->datatype_name != NULL)
+		if (error->datatype_name != NULL && IsName(error->datatype_name))
 			failure->error_type = error->datatype_name;
 		failure->error_code = error->constraint_name;
 	}

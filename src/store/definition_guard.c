@@ -188,7 +188,7 @@ LookAtAlterTable(AlterTableStmt *statement)
 				/* objects that users have created in the schema are their own */
 				if (kind == RELKIND_VIEW && OidIsValid(getExtensionOfObject(RelationRelationId, relid)))
 					RefuseChange(get_rel_name(relid), "the options",
-								 "The view is a security barrier: without it a condition of its reader would be shown rows that are not for him.",
+								 "The view is a security barrier: without it a condition of its reader could see rows that are not for its reader.",
 								 "Make a view of your own that selects from it.");
 				break;
 			default:

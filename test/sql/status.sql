@@ -35,12 +35,12 @@ SELECT is(pg_temp.says('paused queue'), NULL, 'resumed queues are not shown');
 -- task types ------------------------------------------------------------------
 SELECT taskq.pause_handler('sta-a') \gset
 SELECT is(pg_temp.says('paused task type'), 'sta-a: 1 job waits', 'status() shows a paused type');
-SELECT is(pg_temp.hint('paused task type'), 'list_handlers() says in paused_because why taskq paused it; NULL: somebody did. When the cause is gone, call taskq.resume_handler(''sta-a'').', 'the hint has the statement that resumes the type');
+SELECT is(pg_temp.hint('paused task type'), 'list_handlers() says in paused_because why taskq paused it; NULL means that an operator paused it. When the cause is gone, call taskq.resume_handler(''sta-a'').', 'the hint has the statement that resumes the type');
 SELECT taskq.resume_handler('sta-a') \gset
 
 -- pools -----------------------------------------------------------------------
 SELECT taskq.register_handler('sta-f', 'status.f(jsonb)', run_as => 'regress_status'), taskq.pause_pool('regress_status') \gset
-SELECT is(pg_temp.says('paused pool'), 'regress_status: somebody paused it', 'status() shows a paused pool');
+SELECT is(pg_temp.says('paused pool'), 'regress_status: an operator paused it', 'status() shows a paused pool');
 SELECT is(pg_temp.hint('paused pool'), 'When it may start jobs, call taskq.resume_pool(''regress_status'').', 'the hint has the statement that resumes the pool');
 
 -- what nobody would be given ----------------------------------------------------
