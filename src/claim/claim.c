@@ -64,8 +64,6 @@ ClaimStamped(ClaimRequest *request, int most, ClaimFunction function, void *arg)
 		claimed++;
 	}
 	AdmitEnd(&admitting);
-	if (claimed > 0)
-		EpochKeep();
 	TypeRelease(&hold);
 	ChooseEnd(&scan);
 	StoreClose(&jobs, claimed > 0);

@@ -16,6 +16,7 @@
 #include "job/fence.h"
 #include "job/history.h"
 #include "job/transition.h"
+#include "store/counter.h"
 #include "store/owner.h"
 
 /* The states that each state may change to. */
@@ -174,7 +175,7 @@ Change(Store *jobs, TaskqJob *job, char to, struct varlena *result)
 void
 JobAssignId(TaskqJob *job)
 {
-	job->job_id = ((int64) taskq_node_id << TASKQ_ID_BITS) | StoreNextId(REL_JOB_ID_SEQ);
+	job->job_id = ((int64) taskq_node_id << TASKQ_ID_BITS) | CounterNext(COUNTER_JOB_ID);
 	job->state = JOB_NEW;
 }
 

@@ -17,7 +17,6 @@
 #include "config/stale.h"
 #include "enqueue/unhandled.h"
 #include "job/cancel_requests.h"
-#include "job/fence.h"
 #include "job/retention.h"
 #include "process/crash.h"
 #include "process/due_jobs.h"
@@ -29,19 +28,6 @@
 #include "process/work.h"
 #include "registry/record_owners.h"
 #include "settle/cancel.h"
-
-/* Due only once, before this scheduler starts its first worker. */
-static TimestampTz
-Once(const WorkPast *past)
-{
-	return DT_NOEND;
-}
-
-static void
-PassLostEpochs(WorkResult *result)
-{
-	EpochPassLost();
-}
 
 static void
 CheckReadyList(WorkResult *result)
@@ -237,7 +223,6 @@ RecordMoreNames(void)
 /* the table -------------------------------------------------------------------- */
 
 const Work work_table[] = {
-	{ "pass lost epochs", Once, PassLostEpochs },
 	{ "record terminated runs", TerminationsDue, TerminationsRecord, .alone = true },
 	{ "record crashes", CrashDue, CrashLook, .alone = true },
 	{ "look for prepared transactions that have ended", PreparedDue, PreparedLook },

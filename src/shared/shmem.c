@@ -79,6 +79,12 @@ InitDatabases(void)
 		pg_atomic_init_u32(&db->events_to_notify, 0);
 		pg_atomic_init_u32(&db->signalled, 0);
 		pg_atomic_init_u32(&db->may_grow, 1);
+		for (int c = 0; c < N_COUNTERS; c++)
+		{
+			pg_atomic_init_u64(&db->counters[c].next, 0);
+			pg_atomic_init_u64(&db->counters[c].ceiling, 0);
+			pg_atomic_init_u32(&db->counters[c].sequence, InvalidOid);
+		}
 		pg_atomic_init_u64(&db->next_moment, 0);
 		pg_atomic_init_u64(&db->next_lease, 0);
 		pg_atomic_init_u32(&db->config_commits, 0);
@@ -248,6 +254,8 @@ ShmemDatabase(Oid dboid, bool make)
 		db->helper_work = db->helper_done = db->helper_failed = 0;
 		pg_atomic_write_u32(&db->may_grow, 1);
 		memset(db->failed_pools, 0, sizeof(db->failed_pools));
+		for (int c = 0; c < N_COUNTERS; c++)
+			pg_atomic_write_u32(&db->counters[c].sequence, InvalidOid);
 		pg_atomic_write_u32(&db->n_terminations, 0);
 		pg_atomic_write_u64(&db->next_moment, 0);
 		pg_atomic_write_u64(&db->next_lease, 0);

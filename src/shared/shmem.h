@@ -116,6 +116,23 @@ typedef struct TaskqClockLook
 
 #define MAX_SHIFTS 16
 
+/* Numbers that are given out once (store/counter.c). */
+typedef enum CounterKind
+{
+	COUNTER_JOB_ID,
+	COUNTER_EPOCH,
+	COUNTER_EVENT
+} CounterKind;
+
+#define N_COUNTERS 3
+
+typedef struct TaskqCounter
+{
+	pg_atomic_uint64 next;
+	pg_atomic_uint64 ceiling;  /* the last number that may be given out */
+	pg_atomic_uint32 sequence; /* OID of the sequence whose numbers these are; 0 if there are none */
+} TaskqCounter;
+
 typedef struct TaskqDatabase
 {
 	/* Guarded by TaskqShared.lock. */
@@ -162,6 +179,7 @@ typedef struct TaskqDatabase
 	 */
 	TaskqClockLook watched;
 
+	TaskqCounter	 counters[N_COUNTERS];
 	pg_atomic_uint32 signalled;					   /* the scheduler must look for work */
 	pg_atomic_uint32 may_grow;					   /* 0 if the scheduler could not start more workers */
 	pg_atomic_uint64 next_moment;				   /* the next moment at which the scheduler must look */
