@@ -22,6 +22,7 @@
 #include "registry/confine.h"
 #include "shared/blame.h"
 #include "shared/locks.h"
+#include "shared/interest.h"
 #include "shared/news.h"
 #include "shared/shmem.h"
 #include "shared/stats.h"
@@ -41,6 +42,7 @@ _PG_init(void)
 	GucInit();
 	CatalogInit();
 	NewsInit();
+	InterestInit();
 	StaleInit();
 	ChangesInit();
 	DependsInit();

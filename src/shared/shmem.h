@@ -22,7 +22,6 @@
 
 /* The id of a background worker consists of its pool and its process id. */
 #define WORKER_ID_SIZE (TASKQ_NAME_MAX + 1 + 16)
-#define INTEREST_WORDS 16 /* a bit for each route_id modulo 1024 */
 
 /* TaskqSlot.waiting */
 #define NOT_WAITING 0
@@ -32,13 +31,12 @@
 typedef struct TaskqSlot
 {
 	/*
-	 * Waiting for jobs.  The owner writes "interest" and then sets "waiting".  A
-	 * commit changes WAITING to WOKEN and sets the latch.  There is no lock: a
-	 * commit that reads an old "interest" happens before the owner's next look,
-	 * which finds the job.
+	 * Waiting for jobs.  The owner says for which routes (interest.c), and then sets
+	 * "waiting".  A commit changes WAITING to WOKEN and sets the latch.  There is no
+	 * lock: a commit that does not find the owner's routes yet happens before the
+	 * owner's next look, which finds the job.
 	 */
 	pg_atomic_uint32 waiting;
-	uint64			 interest[INTEREST_WORDS];
 	uint64			 worker_key; /* the external worker for which it claims, or 0 */
 	uint64			 limit_key;	 /* the limit that it waits for instead of jobs, or 0 */
 

@@ -21,6 +21,7 @@
 #include "storage/latch.h"
 
 #include "base/compat.h"
+#include "shared/interest.h"
 #include "shared/shmem.h"
 #include "shared/wait.h"
 
@@ -53,9 +54,10 @@ WaitBegin(const RouteSet *routes, uint64 worker_key, uint64 limit_key)
 
 	if (slot == NULL)
 		return;
-	memset(slot->interest, 0, sizeof(slot->interest));
-	for (int i = 0; i < routes->n && limit_key == 0; i++)
-		slot->interest[(routes->ids[i] / 64) % INTEREST_WORDS] |= UINT64CONST(1) << (routes->ids[i] % 64);
+	if (limit_key == 0)
+		InterestBegin(routes);
+	else
+		InterestEnd();
 	slot->worker_key = worker_key;
 	SetLimit(slot, limit_key);
 	pg_write_barrier();
@@ -149,6 +151,7 @@ WaitEnd(void)
 	was = pg_atomic_exchange_u32(&slot->waiting, NOT_WAITING);
 	if (was != NOT_WAITING)
 		pg_atomic_fetch_sub_u32(&taskq_shared->n_waiting, 1);
+	InterestEnd();
 	SetLimit(slot, 0);
 	return was == WOKEN;
 }

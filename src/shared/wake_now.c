@@ -12,6 +12,7 @@
 #include "miscadmin.h"
 
 #include "base/clock.h"
+#include "shared/interest.h"
 #include "shared/shmem.h"
 #include "shared/wake.h"
 
@@ -32,18 +33,15 @@ WakeSlot(TaskqSlot *slot)
 int
 WakeWaiters(Oid dboid, int32 route_id, int n)
 {
-	int	   word = (route_id / 64) % INTEREST_WORDS;
-	uint64 bit = UINT64CONST(1) << (route_id % 64);
-	int	   woken = 0;
+	int woken = 0;
 
 	if (pg_atomic_read_u32(&taskq_shared->n_waiting) == 0)
 		return 0;
-	for (int i = 0; i < taskq_shared->n_slots && woken < n; i++)
+	for (int i = InterestNext(route_id, -1); i >= 0 && woken < n; i = InterestNext(route_id, i))
 	{
 		TaskqSlot *slot = &taskq_slots[i];
 
-		if (pg_atomic_read_u32(&slot->waiting) == WAITING && slot->dboid == dboid &&
-			(slot->interest[word] & bit) != 0 && WakeSlot(slot))
+		if (pg_atomic_read_u32(&slot->waiting) == WAITING && slot->dboid == dboid && WakeSlot(slot))
 			woken++;
 	}
 	return woken;
