@@ -2,8 +2,8 @@
  * choose.c
  *	  Choosing the job that a claim tries next.
  *
- * A claim compares the first due jobs of its routes, and tries the first of all of
- * them.  It looks at each route once, and then only at those whose jobs are next.
+ * A claim keeps its routes in a heap by their first due jobs, and tries that of the
+ * top.  It looks at each route once to build the heap, and later only at the top.
  * The ready list knows the first job of a route (ready.c).  If the list has
  * no entry for a route, a cursor reads the index, a few hints ahead.  The index
  * orders the jobs of one priority by run_at, so the cursor seeks the next priority
@@ -307,7 +307,7 @@ TakeHints(ClaimScan *scan, ClaimCursor *cursor, const JobKey *key, const JobKey 
 		cursor->reads = true;
 	if (n < 0)
 	{
-		/* another process is filling the lane: read the index, from there on */
+		/* another process is filling the lane: read the index, from this job on ("after" itself is not read) */
 		cursor->reads = true;
 		cursor->after = *key;
 		if (key->job_id > PG_INT64_MIN)

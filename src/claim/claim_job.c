@@ -151,7 +151,7 @@ static void
 ClaimBySql(FunctionCallInfo fcinfo, int most, int types_arg)
 {
 	ClaimCall  call;
-	ArrayType *task_types = ArgNamesOrNull(fcinfo, types_arg, "task_types");
+	ArrayType *task_types = ArgSomeNamesOrNull(fcinfo, types_arg, "task_types");
 	int64	   wait = ArgMicroseconds(fcinfo, types_arg + 1, "wait", 0);
 	int64	   lease = ArgMicroseconds(fcinfo, types_arg + 2, "lease", USECS_PER_SEC);
 

@@ -195,7 +195,7 @@ taskq_explain_claim(PG_FUNCTION_ARGS)
 	PreventCommandDuringRecovery("taskq.explain_claim()");
 	BeginRows(fcinfo, EXPLAIN_COLUMNS, explain_columns);
 	worker_id = PG_ARGISNULL(0) ? SessionWorkerId() : ArgWorkerId(fcinfo, 0, "worker_id");
-	narrow = ArgNamesOrNull(fcinfo, 1, "task_types");
+	narrow = ArgSomeNamesOrNull(fcinfo, 1, "task_types");
 	due = RoutesDue();
 	AcceptInvalidationMessages();
 	pool = PoolOfWorker(worker_id, &leaves);

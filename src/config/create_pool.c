@@ -46,7 +46,7 @@ WarnOfSize(const char *name, int32 size)
 		ereport(WARNING,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 				 errmsg("pool \"%s\" cannot have %d workers in this server", name, size),
-				 errdetail("All pools together have at most %d: \"max_worker_processes\" is %d, of which taskq.reserved_workers leaves %d to others.",
+				 errdetail("All pools together have at most %d: of max_worker_processes, which is %d, the launcher and the schedulers use some, and taskq.reserved_workers leaves %d to others.",
 						   most, max_worker_processes, taskq_reserved_workers)));
 }
 

@@ -18,6 +18,7 @@
 const char why_no_handler[] = "no handler registered";
 const char why_handler_paused[] = "handler paused, see taskq.resume_handler()";
 const char why_queue_paused[] = "queue paused";
+const char why_procedure[] = "a procedure cannot be run inside a statement";
 
 /* Return why the handler cannot run in the server now, or NULL if it can. */
 const char *
@@ -64,7 +65,7 @@ WhyNotInside(const Claimant *worker, const TaskqHandler *handler)
 	if (worker->by_hand && handler->paused)
 		return why_handler_paused;
 	if (worker->by_hand && handler->form.stepwise)
-		return "a procedure cannot be run inside a statement";
+		return why_procedure;
 	return NULL;
 }
 

@@ -34,6 +34,7 @@ typedef struct Claimant
 extern const char why_no_handler[];
 extern const char why_handler_paused[];
 extern const char why_queue_paused[];
+extern const char why_procedure[];
 
 extern const char *WhyHandlerCannotRun(const TaskqHandler *handler);
 extern const char *WhyNoWorkerMay(const TaskqHandler *handler, const TaskqRoute *route);

@@ -19,6 +19,8 @@
 static void
 SayWhatIsWanted(void *arg)
 {
+	if (geterrcode() == ERRCODE_INSUFFICIENT_PRIVILEGE)
+		return;
 	errhint("Give %s as the name of one function, such as \"app.work\", or with the types of its arguments, such as \"app.work(jsonb)\".",
 			(const char *) arg);
 }

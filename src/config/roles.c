@@ -98,14 +98,13 @@ RoleCheckRunAs(Oid role)
 				 errmsg("role with OID %u does not exist", role),
 				 errhint("Leave run_as out to have the handler run as the caller, or name a role that exists.")));
 	name = RoleNameOrOid(role);
-
+	RoleRefuseSuperuser(role);
 	if (!MayActAs_compat(GetUserId(), role))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("must be a member of role \"%s\" to have handlers run as it", name),
-				 errhint("Run GRANT %s TO %s, or register the handler as that role and leave run_as out.", quote_identifier(name),
+				 errhint("Run GRANT %s TO %s, or name a role of which you are a member.", quote_identifier(name),
 						 quote_identifier(RoleNameOrOid(GetUserId())))));
-	RoleRefuseSuperuser(role);
 	if (WorkerNeedsLogin_compat() && !RoleMayLogin(role))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -275,7 +275,7 @@ ReadyPush(int32 route_id, int16 priority, const ReadyHint *hint, TimestampTz now
 	if (below && hint->key.run_at <= now)
 		LaneInsert(lane, hint);
 	else if (below)
-		LaneLower(lane, hint->key);
+		LaneCut(lane, hint->key);
 	EntryUnlock(entry);
 	return below;
 }
@@ -291,7 +291,7 @@ ReadyPushRest(int32 route_id, int16 priority, ReadyKey from)
 		return;
 	lane = LaneForPush(entry, priority);
 	if (lane != NULL && IsBelow(lane, &from))
-		LaneLower(lane, from);
+		LaneCut(lane, from);
 	EntryUnlock(entry);
 }
 

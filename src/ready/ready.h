@@ -60,7 +60,7 @@ typedef struct ReadyUsage
 	int max_blocks;
 } ReadyUsage;
 
-/* ready.c: the lists */
+/* ready.c: the lists; ready_lane.c, ready_entry.c: their memory */
 extern void		 ReadyLanesInit(void);
 extern bool		 ReadyPresent(void);
 extern bool		 ReadyInUse(void);
@@ -87,7 +87,11 @@ extern void ReadyCountUsage(ReadyUsage *usage);
 extern void ReadyMisbehave(const char *how);
 #endif
 
-/* ready_xact.c: what a transaction takes from the lists and adds to them */
+/*
+ * ready_xact.c: what a transaction takes from the lists and adds to them.  It has
+ * "opened" a job that it makes wait, "holds" a hint that it has taken, and "has left"
+ * a job that changes its state.  It drops a wrong hint, and puts back an unused one.
+ */
 extern void ReadyInit(void);
 extern void ReadyOpened(int32 route_id, int16 priority, const ReadyHint *hint);
 extern bool ReadyOpenedHere(int32 route_id);

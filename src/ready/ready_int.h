@@ -83,7 +83,7 @@ extern ReadyBlock *ready_blocks;
 extern ReadyHint *LaneHints(ReadyLane *lane);
 extern ReadyKey	  LaneHead(ReadyLane *lane);
 extern void		  LaneSetCount(ReadyLane *lane, int n);
-extern void		  LaneLower(ReadyLane *lane, ReadyKey until);
+extern void		  LaneCut(ReadyLane *lane, ReadyKey until);
 extern void		  LaneInsert(ReadyLane *lane, const ReadyHint *hint);
 extern ReadyLane *LaneFind(ReadyEntry *entry, int16 priority);
 extern ReadyLane *LaneMake(ReadyEntry *entry, int16 priority, ReadyKey until);

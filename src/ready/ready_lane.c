@@ -165,9 +165,9 @@ LaneSetCount(ReadyLane *lane, int n)
 	lane->block = NONE;
 }
 
-/* Make the lane complete below this key only. */
+/* Let the lane be complete only below this key: set "until", and drop the hints from there on. */
 void
-LaneLower(ReadyLane *lane, ReadyKey until)
+LaneCut(ReadyLane *lane, ReadyKey until)
 {
 	int n = lane->n;
 
@@ -187,7 +187,7 @@ LaneInsert(ReadyLane *lane, const ReadyHint *hint)
 	Assert(ReadyCompare(&hint->key, &lane->until) < 0);
 	if (!TakeBlock(lane))
 	{
-		LaneLower(lane, hint->key);
+		LaneCut(lane, hint->key);
 		return;
 	}
 	while (at > 0 && ReadyCompare(&LaneHints(lane)[at - 1].key, &hint->key) > 0)
@@ -199,7 +199,7 @@ LaneInsert(ReadyLane *lane, const ReadyHint *hint)
 	}
 	if (lane->n == READY_ROOM)
 	{
-		LaneLower(lane, at == READY_ROOM ? hint->key : LaneHints(lane)[READY_ROOM - 1].key);
+		LaneCut(lane, at == READY_ROOM ? hint->key : LaneHints(lane)[READY_ROOM - 1].key);
 		if (at == READY_ROOM)
 			return;
 	}

@@ -95,7 +95,7 @@ PrepareCall(FunctionCallInfo fcinfo, RunCall *call, int types_arg, int handler_a
 	call->worker.by_hand = true;
 	call->worker.role = GetSessionUserId();
 	if (types_arg >= 0)
-		call->worker.narrow = ArgNamesOrNull(fcinfo, types_arg, "task_types");
+		call->worker.narrow = ArgSomeNamesOrNull(fcinfo, types_arg, "task_types");
 	if (!PG_ARGISNULL(handler_arg))
 	{
 		call->is_given = true;
@@ -213,6 +213,8 @@ WhatToDo(const RunCall *call, const char *why_not, const char *task_type, const 
 		return psprintf("When its jobs may start, call taskq.resume_queue('%s').", queue);
 	if (why_not == why_handler_paused)
 		return psprintf("When the cause of the pause is gone, call taskq.resume_handler('%s').", task_type);
+	if (why_not == why_procedure)
+		return "Have a pool run it, or CALL it yourself.";
 	if (call->is_given)
 		return "Connect as the handler's role.";
 	return "Name a handler in the call, or connect as the handler's role.";

@@ -162,7 +162,7 @@ LookAtAlterTable(AlterTableStmt *statement)
 	bool	  member;
 	ListCell *cell;
 
-	if (!OidIsValid(relid) || !RelationIsOurs(relid))
+	if (!OidIsValid(relid) || !RelationIsInSchema(relid))
 		return;
 	kind = get_rel_relkind(relid);
 	member = RelationIsMember(relid);
@@ -204,7 +204,7 @@ LookAtAlterSequence(AlterSeqStmt *statement)
 {
 	Oid relid = RangeVarGetRelid(statement->sequence, NoLock, true);
 
-	if (OidIsValid(relid) && RelationIsOurs(relid) && OidIsValid(getExtensionOfObject(RelationRelationId, relid)))
+	if (OidIsValid(relid) && RelationIsInSchema(relid) && OidIsValid(getExtensionOfObject(RelationRelationId, relid)))
 		RefuseChange(get_rel_name(relid), "the definition",
 					 "A number that is given out twice would name two jobs, claims or events.",
 					 "A restored sequence is set by taskq.adopt_database().");
@@ -243,7 +243,7 @@ IsOurIndex(Oid relid)
 	char kind = get_rel_relkind(relid);
 	Oid	 table;
 
-	if ((kind != RELKIND_INDEX && kind != RELKIND_PARTITIONED_INDEX) || !RelationIsOurs(relid))
+	if ((kind != RELKIND_INDEX && kind != RELKIND_PARTITIONED_INDEX) || !RelationIsInSchema(relid))
 		return false;
 	table = IndexGetRelation(relid, true);
 	return KnownRel(relid) < TASKQ_RELS || (get_rel_relispartition(table) && RelationIsMember(table));

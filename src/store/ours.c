@@ -44,7 +44,7 @@ SchemaIsOurs(Oid schema)
  * created by others.
  */
 bool
-RelationIsOurs(Oid relid)
+RelationIsInSchema(Oid relid)
 {
 	return SchemaIsOurs(get_rel_namespace(relid));
 }
@@ -80,7 +80,7 @@ ObjectIsOurs(Oid class, Oid object)
 bool
 RelationIsMember(Oid relid)
 {
-	if (!RelationIsOurs(relid))
+	if (!RelationIsInSchema(relid))
 		return false;
 	return ObjectIsOurs(RelationRelationId, relid) ||
 		   (get_rel_relispartition(relid) && ObjectIsOurs(RelationRelationId, get_partition_parent(relid, true)));

@@ -8,7 +8,7 @@
 #include "taskq.h"
 
 extern bool SchemaIsOurs(Oid schema);
-extern bool RelationIsOurs(Oid relid);
+extern bool RelationIsInSchema(Oid relid);
 extern bool FunctionIsOurs(Oid function);
 extern bool ObjectIsOurs(Oid class, Oid object);
 extern bool RelationIsMember(Oid relid);

@@ -70,7 +70,7 @@ Refuse(Oid relid, const char *what, const char *detail, const char *hint)
 static void
 RefuseOurs(Oid relid, const char *what)
 {
-	if (RelationIsOurs(relid))
+	if (RelationIsInSchema(relid))
 		Refuse(relid, what, "taskq works on its tables as the extension's owner, and so would the code that comes with it.",
 			   "To act on what happens to jobs, follow taskq.read_events() or enqueue another job.");
 }
@@ -149,7 +149,7 @@ LookAtConstraint(HeapTuple tuple, TupleDesc desc)
 		RefuseOurs(constraint->conrelid, "foreign keys");
 		RefuseOurs(constraint->confrelid, "foreign keys");
 	}
-	else if (constraint->contype == CONSTRAINT_CHECK && RelationIsOurs(constraint->conrelid))
+	else if (constraint->contype == CONSTRAINT_CHECK && RelationIsInSchema(constraint->conrelid))
 		RefuseForeignCode(constraint->conrelid, tuple, desc, Anum_pg_constraint_conbin, "such constraint");
 }
 
@@ -158,7 +158,7 @@ LookAtDefault(HeapTuple tuple, TupleDesc desc)
 {
 	Form_pg_attrdef def = (Form_pg_attrdef) GETSTRUCT(tuple);
 
-	if (RelationIsOurs(def->adrelid))
+	if (RelationIsInSchema(def->adrelid))
 		RefuseForeignCode(def->adrelid, tuple, desc, Anum_pg_attrdef_adbin, "such default");
 }
 
@@ -167,7 +167,7 @@ LookAtIndex(HeapTuple tuple, TupleDesc desc)
 {
 	Form_pg_index index = (Form_pg_index) GETSTRUCT(tuple);
 
-	if (!RelationIsOurs(index->indrelid))
+	if (!RelationIsInSchema(index->indrelid))
 		return;
 	RefuseForeignCode(index->indrelid, tuple, desc, Anum_pg_index_indexprs, "such index");
 	RefuseForeignCode(index->indrelid, tuple, desc, Anum_pg_index_indpred, "such index");
@@ -178,7 +178,7 @@ LookAtStatistics(HeapTuple tuple, TupleDesc desc)
 {
 	Form_pg_statistic_ext statistics = (Form_pg_statistic_ext) GETSTRUCT(tuple);
 
-	if (RelationIsOurs(statistics->stxrelid))
+	if (RelationIsInSchema(statistics->stxrelid))
 		RefuseForeignCode(statistics->stxrelid, tuple, desc, Anum_pg_statistic_ext_stxexprs, "such statistics");
 }
 
@@ -189,7 +189,7 @@ LookAtStatistics(HeapTuple tuple, TupleDesc desc)
 static void
 LookAtInheritance(Oid child, Oid parent)
 {
-	if (RelationIsOurs(parent) && (get_rel_relkind(parent) != RELKIND_PARTITIONED_TABLE || !RelationIsOurs(child)))
+	if (RelationIsInSchema(parent) && (get_rel_relkind(parent) != RELKIND_PARTITIONED_TABLE || !RelationIsInSchema(child)))
 		Refuse(parent, "children", "A table that inherits from it, or is its partition, would be read and written with it as the extension's owner.",
 			   "Make the table LIKE it instead.");
 }

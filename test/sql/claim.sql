@@ -65,7 +65,7 @@ SELECT taskq.register_worker('claim-only-a', '{claim-a}') \gset
 SELECT pg_temp.add('t-b', 'claim-b', -1), pg_temp.add('t-a', 'claim-a'), pg_temp.add('t-none', 'claim-unknown', -9) \gset
 SELECT is(pg_temp.take('claim-only-a', 'claim-b'), NULL, 'a claim narrowed to a type that the worker has not registered returns nothing');
 SELECT is(pg_temp.take('claim-only-a', 'claim-b', 'claim-unknown'), NULL, 'a claim narrowed to several such types returns nothing');
-SELECT is_empty($$ SELECT * FROM taskq.claim_job('claim-only-a', '{}') $$, 'a claim narrowed to no type returns nothing');
+SELECT throws_ok($$ SELECT * FROM taskq.claim_job('claim-only-a', '{}') $$, '22023', NULL, 'a claim for no type is refused');
 SELECT is(pg_temp.take('claim-only-a'), 't-a', 'a worker is given jobs of its own types');
 SELECT is(pg_temp.take('claim-only-a'), NULL, 'a worker is given no jobs of other types');
 SELECT is(pg_temp.take('claim-w', 'claim-unknown'), NULL, 'a claim that names an unregistered type returns nothing');

@@ -119,7 +119,7 @@ SELECT is(pg_temp.hint_of($$ SELECT taskq.create_queue('two words') $$), '', 'th
 SELECT is(pg_temp.hint_of($$ SELECT taskq.register_handler('two words') $$), 'Keep other text in the payload or in tags.', 'the hint for a task type says where to keep other text');
 SELECT is(pg_temp.hint_of(format('SELECT taskq.discard_job(%s)', pg_temp.id('a'))), 'The job has ended already, and nothing of it will run.', 'the hint says that an ended job need not be discarded');
 SET SESSION AUTHORIZATION regress_messages;
-SELECT is(pg_temp.hint_of($$ SELECT taskq.register_handler('msg-no', 'msg.f', run_as => 'pg_monitor') $$), 'Run GRANT pg_monitor TO regress_messages, or register the handler as that role and leave run_as out.', 'the hint for run_as names the missing membership');
+SELECT is(pg_temp.hint_of($$ SELECT taskq.register_handler('msg-no', 'msg.f', run_as => 'pg_monitor') $$), 'Run GRANT pg_monitor TO regress_messages, or name a role of which you are a member.', 'the hint for run_as names the missing membership');
 CREATE FUNCTION msg.commits(jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN COMMIT; RETURN NULL; END $$;
 SELECT taskq.register_handler('msg-commits', 'msg.commits', max_attempts => 1) \g /dev/null
 RESET SESSION AUTHORIZATION;
