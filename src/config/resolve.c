@@ -69,8 +69,8 @@ Choose(const StoredName *stored, Oid named, Oid (*owner_of)(Oid), bool *others)
 	if (OidIsValid(named) && (named == cached || !OidIsValid(stored->owner) || IsTrusted(stored, owner_of(named))))
 		return named;
 	if (OidIsValid(cached) && OidIsValid(owner_of(cached)))
-		return cached; /* the registered object itself; its owner does not matter */
-	*others = OidIsValid(named);
+		return cached;											/* the registered object itself; its owner does not matter */
+	*others = OidIsValid(named) && OidIsValid(owner_of(named)); /* it may just have been dropped */
 	return InvalidOid;
 }
 

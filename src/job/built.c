@@ -8,7 +8,8 @@
  * if one of these functions has built the same object in the same run or, when an
  * external worker settles a job, in the same transaction.
  *
- * A value is recognized by two hashes with secret random seeds.
+ * A value is recognized by a hash.  Each value has a random member, so that no data
+ * from outside is equal to it, even if the data has all its other members.
  */
 #include "taskq.h"
 
@@ -22,7 +23,7 @@
 typedef struct Built
 {
 	uint64 scope; /* number of the run; 0: outside a run */
-	uint64 hashes[2];
+	uint64 hash;
 } Built;
 
 static MemoryContext built_context = NULL;
@@ -55,20 +56,21 @@ MakeTable(void)
 static void
 MakeKey(Built *key, Jsonb *value)
 {
-	static uint64 seeds[2];
-	static bool	  seeded = false;
-
-	if (!seeded)
-	{
-		if (!pg_strong_random(seeds, sizeof(seeds)))
-			ereport(ERROR,
-					(errcode(ERRCODE_INTERNAL_ERROR),
-					 errmsg("could not generate random seeds")));
-		seeded = true;
-	}
 	key->scope = scope;
-	for (int i = 0; i < lengthof(key->hashes); i++)
-		key->hashes[i] = hash_bytes_extended((unsigned char *) VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value), seeds[i]);
+	key->hash = hash_bytes_extended((unsigned char *) VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value), 0);
+}
+
+/* Return the random member of a new value, as text. */
+char *
+BuiltNonce(void)
+{
+	uint64 nonce;
+
+	if (!pg_strong_random(&nonce, sizeof(nonce)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not generate a random number")));
+	return psprintf("%016" INT64_MODIFIER "x", nonce);
 }
 
 /* Return a number for a new run.  Outside a run, also forget the values of earlier runs. */

@@ -11,6 +11,7 @@
 
 extern uint64 BuiltEnter(uint64 scope);
 extern uint64 BuiltNewScope(void);
+extern char	 *BuiltNonce(void);
 extern void	  BuiltLeave(uint64 outer);
 extern void	  BuiltNote(Jsonb *value);
 extern bool	  BuiltHere(Jsonb *value);

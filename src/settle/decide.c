@@ -21,7 +21,6 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "config/handler.h"
-#include "job/built.h"
 #include "settle/decide.h"
 #include "settle/result.h"
 
@@ -40,7 +39,6 @@ Datum
 taskq_decision(PG_FUNCTION_ARGS)
 {
 	StringInfoData json;
-	Jsonb		  *decision;
 	ArrayType	  *names;
 	Datum		  *values;
 	bool		  *nulls;
@@ -59,8 +57,7 @@ taskq_decision(PG_FUNCTION_ARGS)
 	for (int i = 0; i < n; i++)
 		steps[i] = TextDatumGetCString(values[i]);
 
-	JsonBegin(&json);
-	JsonAddText(&json, RESULT_TAG, "decision");
+	ResultBegin(&json, "decision");
 	JsonAddTexts(&json, STEPS, steps, n);
 	if (!PG_ARGISNULL(1))
 		JsonAddJsonb(&json, CONTEXT, ArgJson(fcinfo, 1, CONTEXT));
@@ -68,9 +65,7 @@ taskq_decision(PG_FUNCTION_ARGS)
 		JsonAddJsonb(&json, PAYLOAD, ArgJson(fcinfo, 2, PAYLOAD));
 	if (!PG_ARGISNULL(3))
 		JsonAddJsonb(&json, OPTIONS, ArgJson(fcinfo, 3, OPTIONS));
-	decision = JsonEnd(&json);
-	BuiltNote(decision);
-	PG_RETURN_JSONB_P(decision);
+	PG_RETURN_DATUM(ResultEnd(&json));
 }
 
 /* read --------------------------------------------------------------------- */

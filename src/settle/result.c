@@ -30,15 +30,17 @@ PG_FUNCTION_INFO_V1(taskq_snooze);
 /* build -------------------------------------------------------------------- */
 
 /* Begin a value that says what becomes of the run. */
-static void
-Begin(StringInfo json, const char *tag)
+void
+ResultBegin(StringInfo json, const char *tag)
 {
 	JsonBegin(json);
 	JsonAddText(json, RESULT_TAG, tag);
+	JsonAddText(json, RESULT_NONCE, BuiltNonce());
 }
 
-static Datum
-End(StringInfo json)
+/* End it, and note that it was built here. */
+Datum
+ResultEnd(StringInfo json)
 {
 	Jsonb *value = JsonEnd(json);
 
@@ -52,10 +54,10 @@ taskq_success(PG_FUNCTION_ARGS)
 	StringInfoData json;
 
 	CheckArgCount(fcinfo, 1);
-	Begin(&json, "success");
+	ResultBegin(&json, "success");
 	if (!PG_ARGISNULL(0))
 		JsonAddJsonb(&json, "result", PG_GETARG_VARLENA_P(0));
-	PG_RETURN_DATUM(End(&json));
+	PG_RETURN_DATUM(ResultEnd(&json));
 }
 
 Datum
@@ -66,7 +68,7 @@ taskq_failure(PG_FUNCTION_ARGS)
 
 	CheckArgCount(fcinfo, 7);
 	error_type = ArgNameOrNull(fcinfo, 1, "error_type");
-	Begin(&json, "failure");
+	ResultBegin(&json, "failure");
 	JsonAddText(&json, "message", ArgErrorTextOrNull(fcinfo, 0));
 	JsonAddText(&json, "error_type", error_type);
 	JsonAddText(&json, "error_code", ArgErrorTextOrNull(fcinfo, 2));
@@ -76,7 +78,7 @@ taskq_failure(PG_FUNCTION_ARGS)
 		JsonAddText(&json, "retry_in", DatumGetCString(DirectFunctionCall1(interval_out, PG_GETARG_DATUM(4))));
 	JsonAddText(&json, "detail", ArgErrorTextOrNull(fcinfo, 5));
 	JsonAddText(&json, "hint", ArgErrorTextOrNull(fcinfo, 6));
-	PG_RETURN_DATUM(End(&json));
+	PG_RETURN_DATUM(ResultEnd(&json));
 }
 
 Datum
@@ -90,9 +92,9 @@ taskq_snooze(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("delay must not be NULL"),
 				 errhint("Leave it out to run again as soon as possible.")));
-	Begin(&json, "snooze");
+	ResultBegin(&json, "snooze");
 	JsonAddText(&json, "delay", DatumGetCString(DirectFunctionCall1(interval_out, PG_GETARG_DATUM(0))));
-	PG_RETURN_DATUM(End(&json));
+	PG_RETURN_DATUM(ResultEnd(&json));
 }
 
 /* reading ------------------------------------------------------------------ */

@@ -143,7 +143,7 @@ SELECT throws_like($$ SELECT taskq.register_handler('long', 'misuse.handler(json
 RESET search_path;
 SELECT lives_ok('SELECT ' || format(call, $$repeat('é', 2048)$$), 'long enough: ' || format(call, '...')) FROM long_texts WHERE what <> 'search_path' AND call !~ 'discard';
 -- the text of a failure is cut to its limit, because a failure must be reported
-SELECT is(octet_length(v), 4096, 'cut: ' || k) FROM jsonb_each_text(taskq.failure(repeat('é', 9000), error_code => repeat('x', 9000), detail => repeat('y', 9000), hint => repeat('z', 9000))) f (k, v) WHERE k <> '$taskq';
+SELECT is(octet_length(v), 4096, 'cut: ' || k) FROM jsonb_each_text(taskq.failure(repeat('é', 9000), error_code => repeat('x', 9000), detail => repeat('y', 9000), hint => repeat('z', 9000))) f (k, v) WHERE k NOT LIKE '$%';
 SELECT throws_ok(format($$ SELECT taskq.%s(repeat('é', 9000)) $$, f), s, repeat('é', 2048), 'cut: the message of ' || f) FROM (VALUES ('raise_permanent', 'TQ020'), ('raise_retryable', 'TQ021')) v (f, s);
 SELECT is(pg_temp.detail_of($$ SELECT taskq.raise_permanent('m', detail => repeat('x', 9000)) $$), repeat('x', 4096), 'and its detail');
 

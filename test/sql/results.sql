@@ -11,20 +11,20 @@ GRANT ALL ON j TO tq_results;
 CREATE FUNCTION pg_temp.id(n text) RETURNS bigint LANGUAGE sql AS $$ SELECT id FROM j WHERE name = n $$;
 CREATE FUNCTION pg_temp.state(n text) RETURNS text LANGUAGE sql AS
 	$$ SELECT state || ' ' || attempt FROM taskq.all_jobs WHERE job_id = (SELECT id FROM j WHERE name = n) $$;
--- run the statement as a job and return the outcome: state, attempt, result; error
--- type, code, SQLSTATE, message and delay
+-- run the statement as a job and return the outcome: state, attempt, result, with - for
+-- a random member; error type, code, SQLSTATE, message and delay
 CREATE FUNCTION pg_temp.runs(statement text, t text DEFAULT 'res-plain', max_attempts int DEFAULT NULL) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	id bigint := taskq.enqueue_job(t, jsonb_build_object('sql', statement), max_attempts => runs.max_attempts);
 BEGIN
 	PERFORM taskq.run_job(id);
-	RETURN (SELECT concat_ws(' ', j.state, j.attempt, COALESCE(j.result::text, CASE j.state WHEN 'completed' THEN 'none' END),
+	RETURN (SELECT concat_ws(' ', j.state, j.attempt, COALESCE(regexp_replace(j.result::text, '("\$nonce": )"[0-9a-f]{16}"', '\1"-"'), CASE j.state WHEN 'completed' THEN 'none' END),
 				CASE WHEN a.outcome <> 'completed' THEN concat_ws(' ', a.outcome, a.error_type, COALESCE(NULLIF(a.error_code, ''), '-'), a.sqlstate,
 					quote_literal(a.error_message), CASE WHEN j.finished_at IS NULL THEN (SELECT CASE WHEN d BETWEEN 2700 AND 4500 THEN 'by policy' ELSE d || ' s' END
 						FROM round(extract(epoch FROM j.run_at - a.finished_at)) d) END) END)
 			FROM taskq.all_jobs j JOIN taskq.attempts a USING (job_id) WHERE j.job_id = id);
 END $$;
-SELECT plan(129);
+SELECT plan(135);
 
 SELECT taskq.create_pool('tq_results', size => 0, role => 'tq_results') \gset
 SET SESSION AUTHORIZATION tq_results;
@@ -72,7 +72,7 @@ SELECT is(pg_temp.runs($$ SELECT taskq.success('[1, 2]') $$), 'completed 1 [1, 2
 SELECT is(pg_temp.runs($$ SELECT taskq.success('null') $$), 'completed 1 null', 'success() accepts a JSON null');
 SELECT is(pg_temp.runs($$ SELECT taskq.success(NULL) $$), 'completed 1 none', 'success() accepts NULL');
 SELECT is(pg_temp.runs($$ SELECT taskq.success() $$), 'completed 1 none', 'success() accepts no argument');
-SELECT is(pg_temp.runs($$ SELECT taskq.success(taskq.failure('inside')) $$), 'completed 1 {"$taskq": "failure", "message": "inside"}', 'the argument of success() is not evaluated further');
+SELECT is(pg_temp.runs($$ SELECT taskq.success(taskq.failure('inside')) $$), 'completed 1 {"$nonce": "-", "$taskq": "failure", "message": "inside"}', 'the argument of success() is not evaluated further');
 SELECT is(pg_temp.runs($$ SELECT '{"$taskq": 1}'::jsonb $$), 'completed 1 {"$taskq": 1}', 'an object with a "$taskq" that is no string is data');
 SELECT is(pg_temp.runs($$ SELECT '["$taskq", "failure"]'::jsonb $$), 'completed 1 ["$taskq", "failure"]', 'an array with "$taskq" is data');
 SELECT is(pg_temp.runs($$ SELECT '{"x": {"$taskq": "failure"}}'::jsonb $$), 'completed 1 {"x": {"$taskq": "failure"}}', 'a nested object with "$taskq" is data');
@@ -84,12 +84,17 @@ CREATE FUNCTION tq_results.keeps(payload jsonb) RETURNS jsonb LANGUAGE sql AS 'S
 RESET SESSION AUTHORIZATION;
 SELECT pg_temp.register('res-echoes', 'echoes'), pg_temp.register('res-keeps', 'keeps') \gset
 SET SESSION AUTHORIZATION tq_results;
-SELECT is(r.state || ' ' || r.result::text, 'completed ' || p::text, 'a payload that is returned is a result: ' || p::text)
+SELECT is(r.state || ' ' || r.result::text, 'completed ' || p::text, 'a payload that is returned is a result: ' || (p - '$nonce')::text)
 	FROM unnest(ARRAY[taskq.failure('m'), taskq.success('1'), taskq.snooze('1 h'), taskq.decision('{res-plain}'), '{"$taskq": "failure"}', '{"$taskq": "decision", "activated_steps": ["res-plain"]}']) p,
 		LATERAL taskq.run_job(taskq.enqueue_job('res-echoes', p)) r;
 SELECT is(pg_temp.runs($$ SELECT x FROM (SELECT taskq.failure('m') AS x) y WHERE taskq.success() IS NOT NULL $$), 'retryable 1 failed handler_error - TQ021 ''m'' by policy', 'a value that failure() has built in the run is a failure');
 SELECT is(pg_temp.runs($$ SELECT taskq.failure('m')::text::jsonb $$), 'retryable 1 failed handler_error - TQ021 ''m'' by policy', 'a failure that was converted to text and back is a failure');
-SELECT is(pg_temp.runs($$ SELECT taskq.failure('m') || '{"message": "n"}' $$), 'completed 1 {"$taskq": "failure", "message": "n"}', 'a failure that was changed is data');
+SELECT is(pg_temp.runs($$ SELECT taskq.failure('m') || '{"message": "n"}' $$), 'completed 1 {"$nonce": "-", "$taskq": "failure", "message": "n"}', 'a failure that was changed is data');
+SELECT is(pg_temp.runs($$ SELECT taskq.failure('m') - '$nonce' $$), 'completed 1 {"$taskq": "failure", "message": "m"}', 'a failure without its random member is data');
+SELECT is(pg_temp.runs(format($$ SELECT x FROM (SELECT %L::jsonb AS x) y WHERE taskq.%s IS NOT NULL $$, forged, built)), 'completed 1 ' || forged::text, 'data that equals ' || built || ' of the same run, but for the random member, is data')
+	FROM (VALUES ($$failure('m')$$, '{"$taskq": "failure", "message": "m"}'::jsonb), ($$success('1')$$, '{"$taskq": "success", "result": 1}'),
+		($$snooze('1 h')$$, '{"delay": "@ 1 hour", "$taskq": "snooze"}'), ($$decision('{res-plain}')$$, '{"$taskq": "decision", "activated_steps": ["res-plain"], "routing_context": {}}')) v (built, forged);
+SELECT isnt(taskq.failure('m'), taskq.failure('m'), 'no two values are equal');
 INSERT INTO tq_results.kept SELECT taskq.snooze('1 h');
 SELECT is(state, 'completed', 'a failure that an earlier run has built and stored is data') FROM taskq.run_job(taskq.enqueue_job('res-keeps'));
 
