@@ -91,7 +91,7 @@ ProbeLeaves(int64 job_id, int life, FoundFunction function, void *arg)
 		Store leaf;
 
 		/* it may have been dropped since the list was made */
-		if (!StoreOpenLeaf(&leaf, leaves[i]))
+		if (!StoreOpenLeaf(&leaf, REL_HISTORY, leaves[i]))
 			continue;
 		if (FindInLeaf(&leaf, job_id, life, snapshot))
 			enough = function(&leaf, snapshot, arg);

@@ -21,6 +21,9 @@
 #include "utils/rel.h"
 
 #include "base/compat.h"
+#include "store/catalog.h"
+#include "store/columns.h"
+#include "store/find_index.h"
 #include "store/kit.h"
 
 #define MAX_KITS 16 /* kits that a process keeps, a few kB each */
@@ -28,16 +31,29 @@
 static dlist_head kits = DLIST_STATIC_INIT(kits);
 static int		  n_kits = 0;
 
+/* Note which constraints of the table must be checked. */
+static void
+DescribeConstraints(StoreKit *kit, TupleDesc desc)
+{
+	kit->simple = desc->natts <= FORM_MAX_COLUMNS &&
+				  (desc->constr == NULL || (desc->constr->num_check == 0 && !desc->constr->has_generated_stored));
+	for (int i = 0; kit->simple && i < desc->natts; i++)
+		if (TupleDescAttr(desc, i)->attnotnull)
+			kit->not_null |= UINT64CONST(1) << i;
+}
+
 static StoreKit *
-Make(Relation rel)
+Make(Relation rel, TaskqRel table)
 {
 	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "taskq kit", ALLOCSET_SMALL_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	StoreKit	 *kit = palloc0(sizeof(StoreKit));
 	TupleDesc	  desc = CreateTupleDescCopyConstr(RelationGetDescr(rel)); /* a copy that is not reference-counted */
 
+	CatalogCheckColumns(table, rel);
 	kit->context = context;
 	kit->relid = RelationGetRelid(rel);
+	kit->table = table;
 	kit->kept = true;
 	kit->estate = CreateExecutorState();
 	EvalPlanQualInit_compat(&kit->epq, kit->estate);
@@ -45,6 +61,9 @@ Make(Relation rel)
 	InitResultRelInfo(kit->result, rel, 0, NULL, 0);
 	kit->found = MakeSingleTupleTableSlot(desc, table_slot_callbacks(rel));
 	kit->row = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
+	kit->formed = MakeSingleTupleTableSlot(desc, &TTSOpsHeapTuple);
+	kit->form = FormFunctionFor(table, desc);
+	DescribeConstraints(kit, desc);
 	MemoryContextSwitchTo(old);
 	dlist_push_head(&kits, &kit->node);
 	n_kits++;
@@ -61,11 +80,11 @@ Discard(StoreKit *kit)
 }
 
 /*
- * Take the kit of a table that was just opened.  Nobody else uses the kit until it
- * is returned.
+ * Take the kit of a table that was just opened, or of a leaf of a table.  Nobody else
+ * uses the kit until it is returned.
  */
 StoreKit *
-KitTake(Relation rel)
+KitTake(Relation rel, TaskqRel table)
 {
 	StoreKit		  *kit = NULL;
 	dlist_mutable_iter i;
@@ -85,12 +104,42 @@ KitTake(Relation rel)
 		}
 	}
 	if (kit == NULL)
-		kit = Make(rel);
+		kit = Make(rel, table);
 	else
 		dlist_move_head(&kits, &kit->node);
 	kit->level = GetCurrentTransactionNestLevel();
 	kit->result->ri_RelationDesc = rel;
 	return kit;
+}
+
+/*
+ * Can we make the entries of an index without the executor?  We can in a b-tree of
+ * columns that has all rows, or those with one value of "gate".  While an index is being
+ * built, the executor knows what to do with it.
+ */
+static bool
+IsSimpleIndex(const StoreKit *kit, int i)
+{
+	const IndexInfo *info = kit->result->ri_IndexRelationInfo[i];
+	Relation		 index = kit->result->ri_IndexRelationDescs[i];
+
+	if (index->rd_rel->relam != BTREE_AM_OID || !index->rd_index->indimmediate || !info->ii_ReadyForInserts ||
+		info->ii_Expressions != NIL || info->ii_ExclusionOps != NULL ||
+		(info->ii_Predicate != NIL && kit->gates[i] == '\0'))
+		return false;
+	for (int k = 0; k < info->ii_NumIndexAttrs; k++)
+		if (!AttributeNumberIsValid(info->ii_IndexAttrNumbers[k]) || info->ii_IndexAttrNumbers[k] < 0)
+			return false;
+	return true;
+}
+
+/* Return the gate of the rows in an index of jobs, or '\0'. */
+static char
+GateOfIndex(const StoreKit *kit, int i)
+{
+	List *predicate = kit->result->ri_IndexRelationInfo[i]->ii_Predicate;
+
+	return predicate == NIL || kit->table != REL_JOBS ? '\0' : IndexGate((Node *) predicate, Anum_jobs_gate);
 }
 
 /*
@@ -107,6 +156,8 @@ DescribeIndexes(StoreKit *kit)
 	kit->describing = true;
 	ExecOpenIndices(result, false);
 	kit->indexes = palloc(sizeof(Oid) * (result->ri_NumIndices + 1));
+	kit->gates = palloc(result->ri_NumIndices + 1);
+	kit->direct = kit->simple;
 	for (int i = 0; i < result->ri_NumIndices; i++)
 	{
 		Relation index = result->ri_IndexRelationDescs[i];
@@ -114,6 +165,8 @@ DescribeIndexes(StoreKit *kit)
 		kit->indexes[i] = RelationGetRelid(index);
 		if (index->rd_rel->relam != BTREE_AM_OID || result->ri_IndexRelationInfo[i]->ii_Expressions != NIL)
 			kit->kept = false;
+		kit->gates[i] = GateOfIndex(kit, i);
+		kit->direct = kit->direct && IsSimpleIndex(kit, i);
 	}
 	kit->describing = false;
 	MemoryContextSwitchTo(old);
@@ -149,7 +202,10 @@ CloseIndexes(StoreKit *kit)
 	if (!kit->indexes_open)
 		return;
 	for (int i = 0; i < kit->result->ri_NumIndices; i++)
+	{
+		index_insert_cleanup_compat(kit->result->ri_IndexRelationDescs[i], kit->result->ri_IndexRelationInfo[i]);
 		index_close(kit->result->ri_IndexRelationDescs[i], mode);
+	}
 	kit->indexes_open = false;
 }
 
@@ -159,6 +215,7 @@ KitReturn(StoreKit *kit)
 {
 	ExecClearTuple(kit->found);
 	ExecClearTuple(kit->row);
+	ExecClearTuple(kit->formed);
 	CloseIndexes(kit);
 	kit->level = 0;
 	if (!kit->kept || kit->stale)

@@ -10,25 +10,34 @@
 #include "executor/executor.h"
 #include "lib/ilist.h"
 
+#include "store/form.h"
+
 typedef struct StoreKit
 {
 	dlist_node		node; /* in the list of all kits, most recently used first */
 	Oid				relid;
+	TaskqRel		table;		/* the table, or that of which it is a leaf */
 	int				level;		/* level of the subtransaction that uses the kit, or 0 */
 	bool			stale;		/* the table has changed since the kit was created */
 	bool			kept;		/* the kit may be used again */
 	bool			describing; /* the indexes are being described */
 	bool			indexes_open;
-	Oid			   *indexes; /* NULL until the first row is written */
-	MemoryContext	context; /* memory of the whole kit */
+	Oid			   *indexes;  /* NULL until the first row is written */
+	char		   *gates;	  /* for each index: it has only the rows with this gate; '\0': it has all rows */
+	bool			simple;	  /* the table has no constraints but its keys, NOT NULL, and the bounds of a leaf */
+	bool			direct;	  /* and its indexes are simple, too: see write.c */
+	uint64			not_null; /* the columns with NOT NULL, a bit each */
+	FormFunction	form;	  /* forms a tuple; NULL: heap_form_tuple() does */
+	MemoryContext	context;  /* memory of the whole kit */
 	EState		   *estate;
 	ResultRelInfo  *result;
 	EPQState		epq;
 	TupleTableSlot *found;
 	TupleTableSlot *row;
+	TupleTableSlot *formed; /* the row, when its tuple is formed */
 } StoreKit;
 
-extern StoreKit *KitTake(Relation rel);
+extern StoreKit *KitTake(Relation rel, TaskqRel table);
 extern void		 KitOpenIndexes(StoreKit *kit);
 extern void		 KitReturn(StoreKit *kit);
 extern void		 KitInvalidate(Oid relid);

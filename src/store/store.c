@@ -32,11 +32,11 @@
 #include "store/table_check.h"
 
 static void
-Begin(Store *store, Relation rel)
+Begin(Store *store, Relation rel, TaskqRel table)
 {
 	store->rel = rel;
 	TableCheck(store->rel);
-	store->kit = KitTake(store->rel);
+	store->kit = KitTake(store->rel, table);
 	store->found = store->kit->found;
 	store->row = store->kit->row;
 	store->scan = NULL;
@@ -47,15 +47,15 @@ Begin(Store *store, Relation rel)
 void
 StoreOpenRel(Store *store, TaskqRel rel)
 {
-	Begin(store, CatalogOpen(rel, RowExclusiveLock));
+	Begin(store, CatalogOpen(rel, RowExclusiveLock), rel);
 }
 
 /*
- * Open a leaf whose OID was looked up before.  Returns false if it does not exist
- * any more.
+ * Open a leaf of a table, whose OID was looked up before.  Returns false if it does not
+ * exist any more.
  */
 bool
-StoreOpenLeaf(Store *store, Oid leaf)
+StoreOpenLeaf(Store *store, TaskqRel table, Oid leaf)
 {
 	Relation rel = try_table_open(leaf, RowExclusiveLock);
 
@@ -65,7 +65,7 @@ StoreOpenLeaf(Store *store, Oid leaf)
 		rel = NULL;
 	}
 	if (rel != NULL)
-		Begin(store, rel);
+		Begin(store, rel, table);
 	return rel != NULL;
 }
 
@@ -120,33 +120,6 @@ StoreClose(Store *store, bool keep_lock)
 	/* a later call in the same statement must see what was written */
 	if (keep_lock)
 		CommandCounterIncrement();
-}
-
-/* Insert store->row, which the caller has filled by SlotSet...(). */
-void
-StoreInsert(Store *store)
-{
-	KitOpenIndexes(store->kit);
-	ExecStoreVirtualTuple(store->row);
-	ExecSimpleRelationInsert(store->kit->result, store->kit->estate, store->row);
-	ResetPerTupleExprContext(store->kit->estate);
-}
-
-/* Replace the locked row store->found by store->row. */
-void
-StoreUpdate(Store *store)
-{
-	KitOpenIndexes(store->kit);
-	ExecStoreVirtualTuple(store->row);
-	ExecSimpleRelationUpdate(store->kit->result, store->kit->estate, &store->kit->epq, store->found, store->row);
-	ResetPerTupleExprContext(store->kit->estate);
-}
-
-/* Delete the locked row store->found. */
-void
-StoreDelete(Store *store)
-{
-	ExecSimpleRelationDelete(store->kit->result, store->kit->estate, &store->kit->epq, store->found);
 }
 
 /*

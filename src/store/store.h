@@ -33,7 +33,7 @@ typedef enum StoreLockResult
 } StoreLockResult;
 
 extern void			   StoreOpenRel(Store *store, TaskqRel rel);
-extern bool			   StoreOpenLeaf(Store *store, Oid leaf);
+extern bool			   StoreOpenLeaf(Store *store, TaskqRel table, Oid leaf);
 extern void			   StoreClose(Store *store, bool keep_lock);
 extern TupleTableSlot *StoreNewRow(Store *store);
 extern TupleTableSlot *StoreCopyRow(Store *store);

@@ -1,0 +1,256 @@
+/*
+ * form.c
+ *	  Forming the tuples of the tables that are written most.
+ *
+ * heap_form_tuple() looks at the descriptor of each column twice, and takes longer than
+ * all that we do to fill in the values.  The columns of these tables are known when this
+ * library is compiled, so a function for each table is made of the list of its columns
+ * (columns.h).  It makes what heap_form_tuple() makes, with one difference: there is
+ * always a bitmap of nulls.
+ *
+ * What the functions assume of the columns is compared with the table's descriptor
+ * before they are used, see FormFunctionFor().
+ */
+#include "taskq.h"
+
+#include "access/htup_details.h"
+#include "access/tupmacs.h"
+#include "catalog/pg_type.h"
+#include "utils/timestamp.h"
+
+#include "base/compat.h"
+#include "store/columns.h"
+#include "store/form.h"
+
+/* types -------------------------------------------------------------------- */
+
+/*
+ * Return the length of a type's values, or -1 if it varies.  "type" is a constant in all
+ * calls by the functions that form tuples, so nothing is left of these switches there.
+ */
+static pg_attribute_always_inline int
+Length(Oid type)
+{
+	switch (type)
+	{
+		case BOOLOID:
+		case CHAROID:
+			return sizeof(char);
+		case INT2OID:
+			return sizeof(int16);
+		case INT4OID:
+		case OIDOID:
+		case DATEOID:
+			return sizeof(int32);
+		case INT8OID:
+		case TIMESTAMPTZOID:
+			return sizeof(int64);
+		case INTERVALOID:
+			return sizeof(Interval);
+		case TEXTOID:
+		case JSONBOID:
+		case TEXTARRAYOID:
+			return -1;
+		default:
+			return 0; /* no function forms such a column */
+	}
+}
+
+static pg_attribute_always_inline char
+Alignment(Oid type)
+{
+	switch (Length(type))
+	{
+		case sizeof(char):
+			return TYPALIGN_CHAR;
+		case sizeof(int16):
+			return TYPALIGN_SHORT;
+		case sizeof(int64):
+		case sizeof(Interval):
+			return TYPALIGN_DOUBLE;
+		default:
+			return TYPALIGN_INT;
+	}
+}
+
+/* Return how much room a value takes at most, with what aligns it. */
+static pg_attribute_always_inline Size
+Room(Oid type, Datum value, bool isnull)
+{
+	/* a fixed length is always counted, so that the compiler can add them up */
+	if (Length(type) > 0)
+		return Length(type) + Min(Length(type), ALIGNOF_DOUBLE) - 1;
+	return isnull ? 0 : VARSIZE_ANY(DatumGetPointer(value)) + ALIGNOF_INT - 1;
+}
+
+/* values ------------------------------------------------------------------- */
+
+/* A tuple that is being formed. */
+typedef struct Forming
+{
+	HeapTuple tuple;
+	char	 *data;	   /* where the values begin */
+	Size	  offset;  /* how much of it is used */
+	uint64	  present; /* the columns that are not NULL, a bit each */
+	uint16	  infomask;
+} Forming;
+
+/*
+ * Put a value of variable length, as heap_form_tuple() does: one that fits gets a short
+ * header, and only a long header is aligned.
+ */
+static void
+PutVarlena(Forming *forming, const struct varlena *value)
+{
+	char *at = forming->data + forming->offset;
+	Size  length;
+
+	forming->infomask |= HEAP_HASVARWIDTH;
+	if (VARATT_CAN_MAKE_SHORT(value))
+	{
+		length = VARATT_CONVERTED_SHORT_SIZE(value);
+		SET_VARSIZE_SHORT(at, length);
+		memcpy(at + VARHDRSZ_SHORT, VARDATA(value), length - VARHDRSZ_SHORT);
+		forming->offset += length;
+		return;
+	}
+	length = VARSIZE_ANY(value);
+	if (VARATT_IS_EXTERNAL(value))
+	{
+		/* other pointers lead into the memory of this process */
+		if (!VARATT_IS_EXTERNAL_ONDISK(value))
+			elog(ERROR, "cannot store a value that is expanded in memory");
+		forming->infomask |= HEAP_HASEXTERNAL;
+	}
+	else if (!VARATT_IS_SHORT(value))
+	{
+		forming->offset = INTALIGN(forming->offset);
+		at = forming->data + forming->offset;
+	}
+	memcpy(at, value, length);
+	forming->offset += length;
+}
+
+/* Put a value of a column that is not NULL. */
+static pg_attribute_always_inline void
+Put(Forming *forming, int attnum, Oid type, Datum value)
+{
+	forming->present |= UINT64CONST(1) << (attnum - 1);
+	switch (Length(type))
+	{
+		case sizeof(char):
+			forming->data[forming->offset] = DatumGetChar(value);
+			break;
+		case sizeof(int16):
+			forming->offset = SHORTALIGN(forming->offset);
+			*(int16 *) (forming->data + forming->offset) = DatumGetInt16(value);
+			break;
+		case sizeof(int32):
+			forming->offset = INTALIGN(forming->offset);
+			*(int32 *) (forming->data + forming->offset) = DatumGetInt32(value);
+			break;
+		case sizeof(int64):
+			forming->offset = DOUBLEALIGN(forming->offset);
+			*(int64 *) (forming->data + forming->offset) = DatumGetInt64(value);
+			break;
+		case sizeof(Interval):
+			forming->offset = DOUBLEALIGN(forming->offset);
+			memcpy(forming->data + forming->offset, DatumGetPointer(value), sizeof(Interval));
+			break;
+		default:
+			PutVarlena(forming, (const struct varlena *) DatumGetPointer(value));
+			return;
+	}
+	forming->offset += Length(type);
+}
+
+/* tuples ------------------------------------------------------------------- */
+
+static pg_attribute_always_inline void
+Begin(Forming *forming, int natts, Size room)
+{
+	Size	  header = MAXALIGN(SizeofHeapTupleHeader + BITMAPLEN(natts));
+	HeapTuple tuple = palloc(HEAPTUPLESIZE + header + room);
+
+	/* the bytes between values are zero, as of any tuple */
+	memset(tuple, 0, HEAPTUPLESIZE + header + room);
+	tuple->t_data = (HeapTupleHeader) ((char *) tuple + HEAPTUPLESIZE);
+	tuple->t_data->t_hoff = header;
+	forming->tuple = tuple;
+	forming->data = (char *) tuple->t_data + header;
+	forming->offset = 0;
+	forming->present = 0;
+	forming->infomask = HEAP_HASNULL;
+}
+
+static pg_attribute_always_inline HeapTuple
+End(const Forming *forming, int natts)
+{
+	HeapTuple		tuple = forming->tuple;
+	HeapTupleHeader header = tuple->t_data;
+
+	tuple->t_len = header->t_hoff + forming->offset;
+	ItemPointerSetInvalid(&tuple->t_self);
+	ItemPointerSetInvalid(&header->t_ctid);
+	HeapTupleHeaderSetNatts(header, natts);
+	header->t_infomask = forming->infomask;
+	for (int i = 0; i < BITMAPLEN(natts); i++)
+		header->t_bits[i] = (uint8) (forming->present >> (8 * i));
+	return tuple;
+}
+
+#define ADD_ROOM(t, column, type, ...) +Room(type, values[Anum_##t##_##column - 1], isnull[Anum_##t##_##column - 1])
+#define PUT_COLUMN(t, column, type, ...)  \
+	if (!isnull[Anum_##t##_##column - 1]) \
+		Put(&forming, Anum_##t##_##column, type, values[Anum_##t##_##column - 1]);
+
+#define FORM_FUNCTION(name, t, LIST)                         \
+	static HeapTuple                                         \
+	name(const Datum *values, const bool *isnull, int natts) \
+	{                                                        \
+		Forming forming;                                     \
+                                                             \
+		Begin(&forming, natts, LIST(ADD_ROOM, t));           \
+		LIST(PUT_COLUMN, t)                                  \
+		return End(&forming, natts);                         \
+	}
+
+FORM_FUNCTION(FormJob, jobs, JOBS_COLUMNS)
+FORM_FUNCTION(FormEnded, job_history, JOB_HISTORY_COLUMNS)
+
+/* Is the column as the functions assume? */
+static bool
+IsAsAssumed(Form_pg_attribute attribute)
+{
+	int length = Length(attribute->atttypid);
+
+	/* a value of variable length is stored with a long header if its storage is plain */
+	return length != 0 && attribute->attlen == length &&
+		   attribute->attalign == Alignment(attribute->atttypid) &&
+		   (length > 0 || attribute->attstorage != TYPSTORAGE_PLAIN);
+}
+
+/*
+ * Return the function that forms tuples of a table, or NULL if heap_form_tuple() must do
+ * that.  The caller has compared the names and types of the columns with the list.
+ */
+FormFunction
+FormFunctionFor(TaskqRel rel, TupleDesc desc)
+{
+	Assert(ColumnsFirstOther(rel, desc) == 0);
+	if (desc->natts > FORM_MAX_COLUMNS)
+		return NULL;
+	for (int i = 0; i < ColumnsCount(rel); i++)
+		if (!IsAsAssumed(TupleDescAttr(desc, i)))
+			return NULL;
+	switch (rel)
+	{
+		case REL_JOBS:
+			return FormJob;
+		case REL_HISTORY:
+		case REL_HISTORY_OVERFLOW:
+			return FormEnded;
+		default:
+			return NULL;
+	}
+}

@@ -1,0 +1,129 @@
+/*
+ * write.c
+ *	  Writing rows of taskq's tables.
+ *
+ * If the constraints and indexes of a table are simple, as those that taskq has created
+ * are, we write its rows directly: the tuple is formed by a function that knows its
+ * columns (form.c), and the entries are made in every index that the relcache lists.
+ * The executor does what is left: the bounds of a leaf, and the error for a NULL in a
+ * column that takes none.  If there is anything else, such as a check constraint, or an
+ * index with an expression, of another kind or one that is being built, then the executor
+ * writes the row, as logical replication does.
+ */
+#include "taskq.h"
+
+#include "access/htup_details.h"
+#include "access/tableam.h"
+#include "utils/rel.h"
+
+#include "base/compat.h"
+#include "store/columns.h"
+#include "store/store.h"
+
+/* Check the row against the constraints that a simple table has. */
+static void
+CheckConstraints(StoreKit *kit, Relation rel)
+{
+	TupleTableSlot *row = kit->row;
+
+	for (int i = 0; i < row->tts_tupleDescriptor->natts; i++)
+		if (row->tts_isnull[i] && (kit->not_null & (UINT64CONST(1) << i)) != 0)
+			ExecConstraints(kit->result, row, kit->estate);
+	if (rel->rd_rel->relispartition)
+		ExecPartitionCheck(kit->result, row, kit->estate, true);
+}
+
+/* Form the tuple of the row. */
+static HeapTuple
+FormTuple(StoreKit *kit)
+{
+	TupleTableSlot *row = kit->row;
+
+	if (kit->form != NULL)
+		return kit->form(row->tts_values, row->tts_isnull, row->tts_tupleDescriptor->natts);
+	return heap_form_tuple(row->tts_tupleDescriptor, row->tts_values, row->tts_isnull);
+}
+
+/* Make the entry of a row in one index, if the index has such rows. */
+static void
+InsertEntry(const StoreKit *kit, int i, const TupleTableSlot *row, ItemPointer tid, bool unchanged)
+{
+	Relation   index = kit->result->ri_IndexRelationDescs[i];
+	IndexInfo *info = kit->result->ri_IndexRelationInfo[i];
+	Datum	   values[INDEX_MAX_KEYS];
+	bool	   isnull[INDEX_MAX_KEYS];
+
+	if (kit->gates[i] != '\0' && DatumGetChar(row->tts_values[Anum_jobs_gate - 1]) != kit->gates[i])
+		return;
+	for (int k = 0; k < info->ii_NumIndexAttrs; k++)
+	{
+		values[k] = row->tts_values[info->ii_IndexAttrNumbers[k] - 1];
+		isnull[k] = row->tts_isnull[info->ii_IndexAttrNumbers[k] - 1];
+	}
+	(void) index_insert(index, values, isnull, tid, kit->result->ri_RelationDesc,
+						index->rd_index->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, unchanged, info);
+}
+
+static void
+InsertEntries(const StoreKit *kit, const TupleTableSlot *row, ItemPointer tid, bool unchanged)
+{
+	for (int i = 0; i < kit->result->ri_NumIndices; i++)
+		InsertEntry(kit, i, row, tid, unchanged);
+}
+
+/* Insert store->row, which the caller has filled by SlotSet...(). */
+void
+StoreInsert(Store *store)
+{
+	StoreKit *kit = store->kit;
+
+	KitOpenIndexes(kit);
+	ExecStoreVirtualTuple(store->row);
+	if (kit->direct)
+	{
+		CheckConstraints(kit, store->rel);
+		ExecStoreHeapTuple(FormTuple(kit), kit->formed, true);
+		simple_table_tuple_insert(store->rel, kit->formed);
+		store->row->tts_tid = kit->formed->tts_tid;
+		InsertEntries(kit, store->row, &store->row->tts_tid, false);
+		ExecClearTuple(kit->formed);
+	}
+	else
+		ExecSimpleRelationInsert(kit->result, kit->estate, store->row);
+	ResetPerTupleExprContext(kit->estate);
+}
+
+/* Replace the locked row store->found by store->row. */
+void
+StoreUpdate(Store *store)
+{
+	StoreKit *kit = store->kit;
+
+	KitOpenIndexes(kit);
+	ExecStoreVirtualTuple(store->row);
+	if (kit->direct)
+	{
+		bool entries;
+
+		CheckCmdReplicaIdentity(store->rel, CMD_UPDATE);
+		CheckConstraints(kit, store->rel);
+		ExecStoreHeapTuple(FormTuple(kit), kit->formed, true);
+		entries = simple_table_tuple_update_compat(store->rel, &store->found->tts_tid, kit->formed, kit->estate->es_snapshot);
+		store->row->tts_tid = kit->formed->tts_tid;
+
+		/* "unchanged" has a b-tree first remove entries of older versions of the row */
+		if (entries)
+			InsertEntries(kit, store->row, &store->row->tts_tid, true);
+		ExecClearTuple(kit->formed);
+	}
+	else
+		ExecSimpleRelationUpdate(kit->result, kit->estate, &kit->epq, store->found, store->row);
+	ResetPerTupleExprContext(kit->estate);
+}
+
+/* Delete the locked row store->found. */
+void
+StoreDelete(Store *store)
+{
+	ExecSimpleRelationDelete(store->kit->result, store->kit->estate, &store->kit->epq, store->found);
+}

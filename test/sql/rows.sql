@@ -1,0 +1,70 @@
+-- Rows as taskq writes them: values of all lengths, constraints and indexes.
+\set ECHO none
+\i test/sql/include/tap.sql
+BEGIN;
+-- the scheduler waits meanwhile
+LOCK TABLE taskq.jobs, taskq.job_history;
+SELECT plan(13);
+
+SELECT taskq.register_handler('rows', retry_policy => 'none') \gset
+
+-- How many rows differ from what INSERT makes of the same values.
+CREATE FUNCTION pg_temp.differ(which text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+	differ bigint;
+BEGIN
+	EXECUTE format('CREATE TEMP TABLE copy ON COMMIT DROP AS SELECT * FROM taskq.%I', which);
+	EXECUTE format($q$ SELECT count(*) FROM taskq.%I r FULL JOIN copy c USING (job_id, life)
+		WHERE r::text IS DISTINCT FROM c::text OR pg_column_size(r.payload) IS DISTINCT FROM pg_column_size(c.payload)
+		OR pg_column_size(r.correlation_id) IS DISTINCT FROM pg_column_size(c.correlation_id)
+		OR pg_column_size(r.tags) IS DISTINCT FROM pg_column_size(c.tags) $q$, which) INTO differ;
+	DROP TABLE copy;
+	RETURN differ;
+END $$;
+
+-- lengths around those at which the header of a value, and its alignment, change
+SELECT count(taskq.enqueue_job('rows', to_jsonb(repeat('x', n)), correlation_id => NULLIF(repeat('c', n % 150), ''))) FROM generate_series(0, 300) n \gset
+SELECT count(taskq.enqueue_job('rows', to_jsonb((SELECT string_agg(md5((n * i)::text), '') FROM generate_series(1, n) i)))) FROM unnest('{60,63,64,200,1000}'::int[]) n \gset
+SELECT count(taskq.enqueue_job('rows', to_jsonb(repeat('x', 30000)), tags => ARRAY['a', repeat('b', n)], tenant_id => 't' || n, group_key => repeat('g', n),
+	timeout => '1 min', lease => '1 day 2 hours', max_attempts => n, priority => -n, correlation_id => 'c')) FROM generate_series(1, 60) n \gset
+SELECT is((SELECT count(*) FROM taskq.jobs), 366::bigint, 'jobs are enqueued');
+SELECT is(pg_temp.differ('jobs'), 0::bigint, 'the row of a waiting job is the one that INSERT makes');
+SELECT count(*) AS claimed FROM taskq.claim_jobs('rows-w', 366, '{rows}') \gset
+SELECT is(pg_temp.differ('jobs'), 0::bigint, 'so is the row of a running job');
+SELECT count(*) FROM (SELECT array_agg(job_id) ids, array_agg(epoch) epochs, array_agg(jsonb_build_object('r', repeat('r', (epoch % 300)::int))) results
+	FROM taskq.jobs WHERE job_id % 2 = 0) j, taskq.complete_jobs(ids, epochs, results) \gset
+SELECT count(taskq.fail_job(job_id, epoch, repeat('m', (epoch % 300)::int))) FROM taskq.jobs \gset
+SELECT is((SELECT count(*) FROM taskq.job_history), 366::bigint, 'the jobs end');
+SELECT is(pg_temp.differ('job_history'), 0::bigint, 'so is the row of an ended job');
+
+-- what an administrator changes; NOT NULL can be set by a session that has not loaded the library
+SET LOCAL allow_system_table_mods = on;
+UPDATE pg_attribute SET attnotnull = true WHERE attrelid = 'taskq.jobs'::regclass AND attname = 'tenant_id';
+SELECT throws_ok($$ SELECT taskq.enqueue_job('rows') $$, '23502', NULL, 'a column that is NOT NULL takes no NULL');
+SELECT lives_ok($$ SELECT taskq.enqueue_job('rows', tenant_id => 't') $$, 'and takes other values');
+UPDATE pg_attribute SET attnotnull = false WHERE attrelid = 'taskq.jobs'::regclass AND attname = 'tenant_id';
+ALTER TABLE taskq.jobs ADD regress_rows int DEFAULT 7;
+SELECT lives_ok($$ SELECT taskq.enqueue_job('rows', tenant_id => 't') $$, 'a new column may be NULL');
+SELECT is((SELECT array_agg(regress_rows ORDER BY job_id) FROM taskq.jobs), '{7,NULL}', 'and is NULL in a new job, and has its default in older ones');
+ALTER TABLE taskq.jobs DROP regress_rows, ALTER correlation_id SET STORAGE PLAIN;
+SELECT taskq.enqueue_job('rows', correlation_id => 'plain') AS plain \gset
+SELECT is((SELECT correlation_id || pg_column_size(correlation_id) FROM taskq.jobs WHERE job_id = :plain), 'plain9', 'the storage of a column may be changed');
+
+-- a leaf by hand, with its columns in another order
+SELECT taskq.register_handler('rows-odd') \gset
+SELECT taskq.create_queue('rows-odd', retain_completed => '20 days') \gset
+SELECT to_char((now() + '20 days') AT TIME ZONE 'UTC' + interval '1 day', 'YYYYMMDD') AS day,
+	((now() + '20 days') AT TIME ZONE 'UTC')::date + 1 AS from, ((now() + '20 days') AT TIME ZONE 'UTC')::date + 2 AS to \gset
+SELECT format('CREATE TABLE taskq.job_history_%s (%s)', :'day', string_agg(format('%I %s %s', attname, format_type(atttypid, atttypmod), CASE WHEN attnotnull THEN 'NOT NULL' END), ', ' ORDER BY attname))
+	FROM pg_attribute WHERE attrelid = 'taskq.job_history'::regclass AND attnum > 0 AND NOT attisdropped \gexec
+ALTER TABLE taskq.job_history_:day ADD PRIMARY KEY (job_id, life, expires_on);
+ALTER TABLE taskq.job_history ATTACH PARTITION taskq.job_history_:day FOR VALUES FROM (:'from') TO (:'to');
+SELECT taskq.enqueue_job('rows-odd', queue => 'rows-odd') AS odd \gset
+SELECT throws_ok($$ SELECT taskq.complete_job(job_id, epoch) FROM taskq.claim_job('rows-w2', '{rows-odd}') $$, '55000', NULL, 'a leaf with its columns in another order is refused');
+ALTER TABLE taskq.job_history DETACH PARTITION taskq.job_history_:day;
+DROP TABLE taskq.job_history_:day;
+SELECT is((SELECT taskq.complete_job(job_id, epoch) FROM taskq.claim_job('rows-w2', '{rows-odd}')), true, 'without it the job is completed');
+SELECT is((SELECT state FROM taskq.all_jobs WHERE job_id = :odd), 'completed', 'and has ended');
+
+SELECT * FROM finish();
+ROLLBACK;
