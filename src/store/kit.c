@@ -142,6 +142,18 @@ GateOfIndex(const StoreKit *kit, int i)
 	return predicate == NIL || kit->table != REL_JOBS ? '\0' : IndexGate((Node *) predicate, Anum_jobs_gate);
 }
 
+/* Return the last column that an index needs. */
+static int
+LastColumn(const StoreKit *kit, int i)
+{
+	const IndexInfo *info = kit->result->ri_IndexRelationInfo[i];
+	int				 last = kit->gates[i] != '\0' ? Anum_jobs_gate : 0;
+
+	for (int k = 0; k < info->ii_NumIndexAttrs; k++)
+		last = Max(last, info->ii_IndexAttrNumbers[k]);
+	return last;
+}
+
 /*
  * Have the executor describe the indexes, on the first write.  Other index access
  * methods may cache things in the description, and expressions of indexes may call
@@ -167,6 +179,7 @@ DescribeIndexes(StoreKit *kit)
 			kit->kept = false;
 		kit->gates[i] = GateOfIndex(kit, i);
 		kit->direct = kit->direct && IsSimpleIndex(kit, i);
+		kit->n_indexed = Max(kit->n_indexed, LastColumn(kit, i));
 	}
 	kit->describing = false;
 	MemoryContextSwitchTo(old);
@@ -209,10 +222,29 @@ CloseIndexes(StoreKit *kit)
 	kit->indexes_open = false;
 }
 
+/* Return the slot for the next row that is gathered. */
+TupleTableSlot *
+KitGatherSlot(StoreKit *kit)
+{
+	TupleTableSlot **slot = &kit->gathered[kit->n_gathered];
+
+	Assert(kit->n_gathered < STORE_MAX_GATHERED);
+	if (*slot == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(kit->context);
+
+		*slot = MakeSingleTupleTableSlot(kit->row->tts_tupleDescriptor, &TTSOpsHeapTuple);
+		MemoryContextSwitchTo(old);
+	}
+	kit->n_gathered++;
+	return *slot;
+}
+
 /* Return a kit after use, before the table is closed. */
 void
 KitReturn(StoreKit *kit)
 {
+	Assert(kit->n_gathered == 0);
 	ExecClearTuple(kit->found);
 	ExecClearTuple(kit->row);
 	ExecClearTuple(kit->formed);

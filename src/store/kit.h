@@ -12,6 +12,8 @@
 
 #include "store/form.h"
 
+#define STORE_MAX_GATHERED 256
+
 typedef struct StoreKit
 {
 	dlist_node		node; /* in the list of all kits, most recently used first */
@@ -34,13 +36,20 @@ typedef struct StoreKit
 	EPQState		epq;
 	TupleTableSlot *found;
 	TupleTableSlot *row;
-	TupleTableSlot *formed; /* the row, when its tuple is formed */
+	TupleTableSlot *formed;	   /* the row, when its tuple is formed */
+	int				n_indexed; /* no index has a later column than this one */
+
+	/* rows that are kept to be inserted together; the slots stay for later ones */
+	TupleTableSlot *gathered[STORE_MAX_GATHERED];
+	int				n_gathered;
+	Size			gathered_size;
 } StoreKit;
 
-extern StoreKit *KitTake(Relation rel, TaskqRel table);
-extern void		 KitOpenIndexes(StoreKit *kit);
-extern void		 KitReturn(StoreKit *kit);
-extern void		 KitInvalidate(Oid relid);
-extern void		 KitInit(void);
+extern StoreKit		  *KitTake(Relation rel, TaskqRel table);
+extern void			   KitOpenIndexes(StoreKit *kit);
+extern TupleTableSlot *KitGatherSlot(StoreKit *kit);
+extern void			   KitReturn(StoreKit *kit);
+extern void			   KitInvalidate(Oid relid);
+extern void			   KitInit(void);
 
 #endif /* TASKQ_KIT_H */

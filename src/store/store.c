@@ -237,16 +237,26 @@ StoreFetch(Store *store, ItemPointer tid, Snapshot snapshot)
 }
 
 /*
- * Return the next value of one of taskq's sequences.  The sequence is locked
- * meanwhile, so that it is not dropped.
+ * Draw the next values of one of taskq's sequences.  The sequence is locked meanwhile, so
+ * that it is not dropped.
  */
+void
+StoreNextIds(TaskqRel sequence, int64 *ids, int n)
+{
+	Relation rel = CatalogOpen(sequence, RowExclusiveLock);
+
+	for (int i = 0; i < n; i++)
+		ids[i] = nextval_internal(RelationGetRelid(rel), false);
+	relation_close(rel, RowExclusiveLock);
+}
+
+/* Draw the next value of one of taskq's sequences. */
 int64
 StoreNextId(TaskqRel sequence)
 {
-	Relation rel = CatalogOpen(sequence, RowExclusiveLock);
-	int64	 next = nextval_internal(RelationGetRelid(rel), false);
+	int64 next;
 
-	relation_close(rel, RowExclusiveLock);
+	StoreNextIds(sequence, &next, 1);
 	return next;
 }
 

@@ -38,6 +38,8 @@ extern void			   StoreClose(Store *store, bool keep_lock);
 extern TupleTableSlot *StoreNewRow(Store *store);
 extern TupleTableSlot *StoreCopyRow(Store *store);
 extern void			   StoreInsert(Store *store);
+extern bool			   StoreGather(Store *store);
+extern void			   StoreInsertGathered(Store *store, ItemPointer tids);
 extern void			   StoreUpdate(Store *store);
 extern void			   StoreDelete(Store *store);
 extern StoreLockResult StoreLock(Store *store, ItemPointer tid, Snapshot snapshot, bool wait, bool follow);
@@ -47,6 +49,7 @@ extern bool			   StoreFindLast(Store *store, Oid index, int nkeys, ScanKey keys,
 extern bool			   StoreFetch(Store *store, ItemPointer tid, Snapshot snapshot);
 extern bool			   StoreFindById(Store *store, Oid index, int64 id, Snapshot snapshot);
 extern int64		   StoreNextId(TaskqRel sequence);
+extern void			   StoreNextIds(TaskqRel sequence, int64 *ids, int n);
 extern void			   StoreSetId(TaskqRel sequence, int64 value);
 extern int64		   StoreLastId(TaskqRel sequence);
 extern Snapshot		   StoreSnapshot(void);

@@ -9,16 +9,23 @@
  * column that takes none.  If there is anything else, such as a check constraint, or an
  * index with an expression, of another kind or one that is being built, then the executor
  * writes the row, as logical replication does.
+ *
+ * Rows can be gathered, to be inserted together: then a page is locked and logged once
+ * for all the rows that go there, and an index is gone through in order.  They are kept
+ * in the kit, which an abort of their subtransaction discards.
  */
 #include "taskq.h"
 
 #include "access/htup_details.h"
 #include "access/tableam.h"
+#include "miscadmin.h"
 #include "utils/rel.h"
 
 #include "base/compat.h"
 #include "store/columns.h"
 #include "store/store.h"
+
+#define MAX_GATHERED_SIZE (64 * 1024) /* as much as COPY keeps, some pages */
 
 /* Check the row against the constraints that a simple table has. */
 static void
@@ -91,6 +98,73 @@ StoreInsert(Store *store)
 	else
 		ExecSimpleRelationInsert(kit->result, kit->estate, store->row);
 	ResetPerTupleExprContext(kit->estate);
+}
+
+/*
+ * Keep a copy of store->row, to be inserted by StoreInsertGathered().  Returns whether
+ * that must be called before another row is kept.
+ */
+bool
+StoreGather(Store *store)
+{
+	StoreKit	 *kit = store->kit;
+	MemoryContext old;
+	HeapTuple	  tuple;
+
+	KitOpenIndexes(kit);
+	ExecStoreVirtualTuple(store->row);
+	if (kit->direct)
+	{
+		CheckConstraints(kit, store->rel);
+		ResetPerTupleExprContext(kit->estate);
+	}
+	old = MemoryContextSwitchTo(kit->context);
+	tuple = FormTuple(kit);
+	ExecStoreHeapTuple(tuple, KitGatherSlot(kit), true);
+	MemoryContextSwitchTo(old);
+	kit->gathered_size += tuple->t_len;
+	return kit->n_gathered == STORE_MAX_GATHERED || kit->gathered_size >= MAX_GATHERED_SIZE;
+}
+
+/* Insert the gathered rows, and then their entries, one index after the other. */
+static void
+InsertTogether(Store *store)
+{
+	StoreKit	 *kit = store->kit;
+	MemoryContext old = MemoryContextSwitchTo(GetPerTupleMemoryContext(kit->estate));
+
+	table_multi_insert(store->rel, kit->gathered, kit->n_gathered, GetCurrentCommandId(true), 0, NULL);
+	for (int i = 0; i < kit->result->ri_NumIndices; i++)
+		for (int k = 0; k < kit->n_gathered; k++)
+		{
+			slot_getsomeattrs(kit->gathered[k], kit->n_indexed);
+			InsertEntry(kit, i, kit->gathered[k], &kit->gathered[k]->tts_tid, false);
+		}
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * Insert the gathered rows.  If "tids" is not NULL, it gets the place of each, in the
+ * order in which they were gathered.
+ */
+void
+StoreInsertGathered(Store *store, ItemPointer tids)
+{
+	StoreKit *kit = store->kit;
+
+	if (kit->direct && kit->n_gathered > 0)
+		InsertTogether(store);
+	for (int k = 0; k < kit->n_gathered; k++)
+	{
+		if (!kit->direct)
+			ExecSimpleRelationInsert(kit->result, kit->estate, kit->gathered[k]);
+		if (tids != NULL)
+			tids[k] = kit->gathered[k]->tts_tid;
+		ExecClearTuple(kit->gathered[k]);
+		ResetPerTupleExprContext(kit->estate);
+	}
+	kit->n_gathered = 0;
+	kit->gathered_size = 0;
 }
 
 /* Replace the locked row store->found by store->row. */
