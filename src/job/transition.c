@@ -106,7 +106,7 @@ WriteRow(Store *jobs, const TaskqJob *job, char from, struct varlena *result, Ti
 {
 	if (JobEnded(job->state))
 	{
-		HistoryInsert(job, result, now);
+		HistoryInsert(jobs, job, result, now);
 		if (IsLive(from))
 			StoreDelete(jobs);
 		return;

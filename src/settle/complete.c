@@ -18,6 +18,7 @@
 #include "base/args.h"
 #include "base/error.h"
 #include "base/rows.h"
+#include "job/history.h"
 #include "settle/decide.h"
 #include "settle/result.h"
 #include "settle/settle.h"
@@ -36,6 +37,9 @@ CompleteHeld(Store *jobs, TaskqJob *job, struct varlena *result, OwnerScope *sco
 	char *refusal;
 	char *detail;
 
+	/* the steps may be checked by code of users, which may read the history */
+	if (IsDecision(result))
+		HistoryWriteBatch(jobs);
 	OwnerLeave(scope);
 	result = Decide(result, job);
 	refusal = result == NULL ? NULL : ResultTooLarge(result, &detail);
@@ -191,10 +195,12 @@ CompleteAll(Completion *completions, int n)
 	ErrorContextCallback callback = { .previous = error_context_stack, .callback = NameJob };
 	OwnerScope			 scope;
 	Store				 jobs;
+	HistoryBatch		 history = { 0 };
 
 	qsort(completions, n, sizeof(Completion), CompareByJob);
 	OwnerEnter(&scope);
 	StoreOpenRel(&jobs, REL_JOBS);
+	jobs.history = &history;
 	old = MemoryContextSwitchTo(context);
 	error_context_stack = &callback;
 	for (int i = 0; i < n; i++)
@@ -207,6 +213,7 @@ CompleteAll(Completion *completions, int n)
 	error_context_stack = callback.previous;
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
+	HistoryWriteBatch(&jobs);
 	StoreClose(&jobs, true);
 	OwnerLeave(&scope);
 	qsort(completions, n, sizeof(Completion), CompareByPosition);

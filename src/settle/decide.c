@@ -225,6 +225,13 @@ EnqueueStep(const Decision *decision, const char *step, const TaskqJob *job)
 	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 }
 
+/* Is the result a decision? */
+bool
+IsDecision(struct varlena *result)
+{
+	return result != NULL && ResultHasTag((Jsonb *) result, "decision") && ResultIsMeant((Jsonb *) result);
+}
+
 /*
  * Enqueue the steps of a decision and return the result that is stored for the job, in
  * the current memory context.  Any other result is returned as it is.
@@ -237,7 +244,7 @@ Decide(struct varlena *result, const TaskqJob *job)
 	StringInfoData kept;
 	StringInfoData ids;
 
-	if (result == NULL || !ResultHasTag(jsonb, "decision") || !ResultIsMeant(jsonb))
+	if (!IsDecision(result))
 		return result;
 	ReadSteps(jsonb, &decision);
 	decision.context = ObjectMember(jsonb, CONTEXT);

@@ -9,6 +9,7 @@
 
 #include "job/job.h"
 
+extern bool			   IsDecision(struct varlena *result);
 extern struct varlena *Decide(struct varlena *result, const TaskqJob *job);
 
 #endif /* TASKQ_DECIDE_H */

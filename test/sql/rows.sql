@@ -4,7 +4,7 @@
 BEGIN;
 -- the scheduler waits meanwhile
 LOCK TABLE taskq.jobs, taskq.job_history;
-SELECT plan(13);
+SELECT plan(31);
 
 SELECT taskq.register_handler('rows', retry_policy => 'none') \gset
 
@@ -65,6 +65,57 @@ ALTER TABLE taskq.job_history DETACH PARTITION taskq.job_history_:day;
 DROP TABLE taskq.job_history_:day;
 SELECT is((SELECT taskq.complete_job(job_id, epoch) FROM taskq.claim_job('rows-w2', '{rows-odd}')), true, 'without it the job is completed');
 SELECT is((SELECT state FROM taskq.all_jobs WHERE job_id = :odd), 'completed', 'and has ended');
+
+-- rows that are inserted together
+SELECT taskq.register_handler('rows-many') \gset
+SELECT taskq.create_queue('rows-' || d, retain_completed => d * interval '1 day') FROM generate_series(1, 6) d \g /dev/null
+CREATE FUNCTION pg_temp.many(n int, q text DEFAULT 'default') RETURNS bigint LANGUAGE sql AS
+	$$ SELECT count(*) FROM taskq.enqueue_jobs('rows-many', (SELECT array_agg(to_jsonb(i)) FROM generate_series(1, n) i), queue => q) $$;
+CREATE FUNCTION pg_temp.claimed(n int) RETURNS bigint LANGUAGE sql AS $$ SELECT count(*) FROM taskq.claim_jobs('rows-m', n, '{rows-many}') $$;
+CREATE FUNCTION pg_temp.complete(results jsonb DEFAULT NULL) RETURNS bigint LANGUAGE sql AS
+	$$ SELECT count(*) FROM (SELECT array_agg(job_id ORDER BY job_id) ids, array_agg(epoch ORDER BY job_id) epochs,
+		array_agg(results->(n::int - 1) ORDER BY job_id) results FROM (SELECT *, row_number() OVER (ORDER BY job_id) n FROM taskq.jobs WHERE worker_id = 'rows-m') r) j,
+		taskq.complete_jobs(ids, epochs, results) WHERE status = 'completed' $$;
+SELECT count(pg_temp.many(1)) FROM generate_series(1, 3) \gset
+SELECT is(pg_temp.many(1000), 1000::bigint, 'a thousand jobs are enqueued together');
+SELECT results_eq($$ SELECT payload::text::int FROM taskq.jobs JOIN taskq.routes USING (route_id) WHERE task_type = 'rows-many' AND payload > '1' ORDER BY job_id $$,
+	$$ SELECT generate_series(2, 1000) $$, 'each has its payload, and their ids have its order');
+SELECT is(pg_temp.claimed(700), 700::bigint, 'many are claimed');
+SELECT is(pg_temp.complete(), 700::bigint, 'and completed together');
+SELECT is((SELECT count(*) FROM taskq.job_history h JOIN taskq.routes USING (route_id) WHERE task_type = 'rows-many' AND state = 'c'), 700::bigint, 'each is in the history');
+SELECT is((SELECT count(*) FROM generate_series(1, 6) d, pg_temp.many(20, 'rows-' || d)), 6::bigint, 'jobs of queues with other retentions are enqueued');
+SELECT is(pg_temp.claimed(1000), 423::bigint, 'they and the rest are claimed');
+SELECT is(pg_temp.complete(), 423::bigint, 'and completed together');
+SELECT is((SELECT count(*) FROM taskq.job_history h JOIN taskq.routes USING (route_id) WHERE task_type = 'rows-many' AND state = 'c'), 1123::bigint, 'each is in the history');
+
+-- the second of two claims of one job finds the row of the first
+SELECT pg_temp.many(3), pg_temp.claimed(3) \gset
+SELECT is((SELECT array_agg(status ORDER BY job_id, status) FROM (SELECT array_agg(job_id) ids, array_agg(epoch) epochs FROM taskq.jobs WHERE worker_id = 'rows-m') j,
+	taskq.complete_jobs(ids || ids, epochs || epochs)), '{completed,repeated,completed,repeated,completed,repeated}', 'a job that is named twice is completed once');
+
+-- nothing of a batch stays after an error
+SELECT pg_temp.many(300), pg_temp.claimed(300) \gset
+SELECT count(*) AS before FROM taskq.job_history \gset
+SELECT throws_ok($$ SELECT pg_temp.complete((SELECT jsonb_agg(CASE WHEN i = 299 THEN taskq.decision('{nobody}') END ORDER BY i) FROM generate_series(1, 300) i)) $$, 'TQ020', NULL, 'the last but one of a batch fails');
+SELECT is((SELECT count(*) FROM taskq.job_history), :before::bigint, 'no row of the batch is left');
+SELECT is(pg_temp.complete(), 300::bigint, 'the jobs can be completed afterwards');
+
+-- a decision in the middle of a batch
+SELECT pg_temp.many(5), pg_temp.claimed(5) \gset
+SELECT is(pg_temp.complete(jsonb_build_array(1, 2, taskq.decision('{rows-odd}'), 4, 5)), 5::bigint, 'jobs before and after a decision are completed with it');
+SELECT is((SELECT count(*) FROM taskq.all_jobs WHERE task_type = 'rows-odd' AND state = 'available'), 1::bigint, 'and its step is enqueued');
+
+-- unique indexes
+CREATE UNIQUE INDEX regress_rows ON taskq.jobs (correlation_id) WHERE gate = 'o';
+SELECT throws_ok($$ SELECT count(*) FROM taskq.enqueue_jobs('rows', '{1,2}', correlation_id => 'same') $$, '23505', NULL, 'a unique index is enforced within a batch');
+DROP INDEX taskq.regress_rows;
+SELECT taskq.enqueue_job('rows') AS one \gset
+INSERT INTO taskq.jobs SELECT (jsonb_populate_record(j, jsonb_build_object('job_id', job_id + 2))).* FROM taskq.jobs j WHERE job_id = :one;
+SELECT throws_ok($$ SELECT count(*) FROM taskq.enqueue_jobs('rows', '{1,2}') $$, '23505', NULL, 'so is the key of jobs');
+SELECT pg_temp.many(2), pg_temp.claimed(2) \gset
+SELECT max(job_id) AS last FROM taskq.jobs WHERE worker_id = 'rows-m' \gset
+INSERT INTO taskq.job_history SELECT (jsonb_populate_record(h, jsonb_build_object('job_id', :last, 'life', 0))).* FROM taskq.job_history h ORDER BY finished_at DESC, job_id DESC LIMIT 1;
+SELECT throws_ok($$ SELECT pg_temp.complete() $$, '23505', NULL, 'and that of the history');
 
 SELECT * FROM finish();
 ROLLBACK;
