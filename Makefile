@@ -3,18 +3,13 @@ EXTENSION  = taskq
 EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" taskq.control)
 
 MODULE_big = taskq
-# every source but those that only a test build has, see TESTING below
-TESTING_SOURCES = src/admin/testing.c src/base/assertion.c src/base/injection_point.c src/job/admit_testing.c src/ready/ready_testing.c
-OBJS = $(patsubst %.c,%.o,$(filter-out $(TESTING_SOURCES),$(sort $(wildcard src/*.c src/*/*.c))))
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
 
 PG_CPPFLAGS = -I$(srcdir)/src -DTASKQ_VERSION=\"$(EXTVERSION)\"
 # TESTING=1 adds what tests need and nobody else should have: a clock to set, ways
 # to misbehave, places to wait at.
 ifdef TESTING
 PG_CPPFLAGS += -DTASKQ_TESTING
-OBJS += $(TESTING_SOURCES:.c=.o)
-else
-EXTRA_CLEAN += $(TESTING_SOURCES:.c=.o) $(TESTING_SOURCES:.c=.bc)
 endif
 # Strict builds for developers and CI; users' compilers are never held to it.
 ifdef WERROR
@@ -45,6 +40,8 @@ ifndef TESTING
 REGRESS := $(filter-out $(NEED_TESTING),$(REGRESS))
 ISOLATION := $(filter-out $(NEED_TESTING),$(ISOLATION))
 endif
+# Whichever specs are asked for, the one that creates their functions runs first.
+override ISOLATION := $(if $(strip $(ISOLATION)),helpers $(filter-out helpers,$(ISOLATION)))
 REGRESS_OPTS = --inputdir=test --load-extension=pgtap
 ISOLATION_OPTS = --inputdir=test/isolation --load-extension=taskq
 PROVE_TESTS = test/t/*.pl

@@ -11,7 +11,7 @@
 #include "base/guc.h"
 #include "config/changes.h"
 #include "config/stale.h"
-#include "config/watch.h"
+#include "config/depends_on.h"
 #include "job/admit_xact.h"
 #include "job/frames.h"
 #include "observers.h"
@@ -43,7 +43,7 @@ _PG_init(void)
 	NewsInit();
 	StaleInit();
 	ChangesInit();
-	WatchInit();
+	DependsInit();
 	ConfineInit();
 	CompiledInit();
 	KitInit();

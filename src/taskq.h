@@ -42,8 +42,6 @@
 #define JOB_AVAILABLE 'a'
 #define JOB_RETRYABLE 't'
 #define JOB_RUNNING 'r'
-#define JOB_SUSPENDED 's'
-#define JOB_BLOCKED 'b'
 #define JOB_COMPLETED 'c'
 #define JOB_DISCARDED 'd'
 #define JOB_CANCELLED 'x'
@@ -52,8 +50,6 @@
 /* A gate says which partial index holds the row; it follows from the state. */
 #define GATE_OPEN 'o'
 #define GATE_RUNNING 'r'
-#define GATE_SUSPENDED 's'
-#define GATE_BLOCKED 'b'
 
 /* How the run of an epoch ended.  A repeated settle is told apart by it. */
 #define OUTCOME_NONE '\0'

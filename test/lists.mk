@@ -7,7 +7,7 @@ REGRESS = \
 	share_commit \
 	stepwise \
 	access \
-	drop_in \
+	worker_access \
 	registry \
 	owners \
 	recreated \
@@ -50,6 +50,7 @@ REGRESS = \
 	whose \
 	explain
 ISOLATION = \
+	helpers \
 	claim-cancel \
 	claim-claim \
 	claim-wait \
@@ -67,7 +68,7 @@ ISOLATION = \
 	retry-retry \
 	run-claim \
 	settle-settle \
-	stale-token \
+	stale-epoch \
 	injection-points
 # Those that need a build with TESTING=1, whose clock can be moved.
 NEED_TESTING = \

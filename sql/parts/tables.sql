@@ -203,8 +203,8 @@ CREATE TABLE taskq.jobs (
 		autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000,
 		autovacuum_vacuum_cost_delay = 0);
 COMMENT ON TABLE taskq.jobs IS 'live jobs; read the view taskq.all_jobs';
-COMMENT ON COLUMN taskq.jobs.gate IS 'o open, r running, s suspended, b blocked';
-COMMENT ON COLUMN taskq.jobs.state IS 'a available or scheduled, t retryable, r running, s suspended, b blocked';
+COMMENT ON COLUMN taskq.jobs.gate IS 'o open, r running';
+COMMENT ON COLUMN taskq.jobs.state IS 'a available or scheduled, t retryable, r running';
 COMMENT ON COLUMN taskq.jobs.epoch IS 'number of the last claim of the job';
 COMMENT ON COLUMN taskq.jobs.last_outcome IS 'how the run of this epoch ended, if it has ended';
 -- created_by is an oid, because a dump could not be restored if a role name in it did

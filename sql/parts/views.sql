@@ -141,15 +141,13 @@ COMMENT ON VIEW taskq.unroutable_jobs IS 'waiting jobs that no worker would be g
 CREATE VIEW taskq.stat_queues WITH (security_barrier) AS
 SELECT q.queue, q.paused, COALESCE(c.available, 0) AS available, COALESCE(c.scheduled, 0) AS scheduled,
 	COALESCE(c.retryable, 0) AS retryable, COALESCE(c.running, 0) AS running,
-	COALESCE(c.blocked, 0) AS blocked, COALESCE(c.suspended, 0) AS suspended,
+	0::bigint AS blocked, 0::bigint AS suspended, -- nothing makes these states yet
 	taskq.clock_now() - c.oldest AS oldest_available_age
 FROM taskq.queues q LEFT JOIN (
 	SELECT queue, count(*) FILTER (WHERE state = 'available') AS available,
 		count(*) FILTER (WHERE state = 'scheduled') AS scheduled,
 		count(*) FILTER (WHERE state = 'retryable') AS retryable,
 		count(*) FILTER (WHERE state = 'running') AS running,
-		count(*) FILTER (WHERE state = 'blocked') AS blocked,
-		count(*) FILTER (WHERE state = 'suspended') AS suspended,
 		min(run_at) FILTER (WHERE state = 'available') AS oldest
 	FROM (SELECT COALESCE(q.queue, 'default') AS queue, j.run_at,
 			CASE WHEN s.job_id IS NOT NULL THEN 'running' ELSE taskq.job_state(j.state, j.run_at) END AS state

@@ -47,7 +47,7 @@ taskq_adopt_database(PG_FUNCTION_ARGS)
 	values[2] = CStringGetTextDatum(get_database_name(MyDatabaseId));
 	values[3] = TimestampTzGetDatum(ClockNow());
 	values[4] = AdoptedRolesFrom() == DT_NOEND ? values[3] : TimestampTzGetDatum(AdoptedRolesFrom());
-	RecordOwners(true);
+	RecordOwnersAnew();
 	OwnerEnterSpi(&scope);
 	OwnerExecute("DELETE FROM taskq.installation", 0, NULL, NULL, NULL);
 	OwnerExecute("INSERT INTO taskq.installation (system_identifier, database_oid, database_name, adopted_at, roles_from)"

@@ -36,8 +36,6 @@ static const char *const query =
 	"  WHEN 'available' THEN COALESCE($2, 'waits for its turn')"
 	"  WHEN 'scheduled' THEN COALESCE($2, 'waits for its run_at')"
 	"  WHEN 'retryable' THEN COALESCE($2, 'waits for its next attempt')"
-	"  WHEN 'blocked' THEN 'waits for other jobs'"
-	"  WHEN 'suspended' THEN 'waits for a signal'"
 	"  WHEN 'running' THEN CASE WHEN EXISTS (SELECT FROM taskq.cancel_requests c WHERE c.job_id = j.job_id)"
 	"   THEN 'is to be cancelled' END"
 	"  WHEN 'discarded' THEN CASE WHEN f.outcome IS NULL THEN 'discarded by an operator'"

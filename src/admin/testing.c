@@ -11,6 +11,8 @@
  */
 #include "taskq.h"
 
+#ifdef TASKQ_TESTING
+
 #include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -187,3 +189,5 @@ taskq_test_ready_list(PG_FUNCTION_ARGS)
 		ReadyMisbehave(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	PG_RETURN_VOID();
 }
+
+#endif /* TASKQ_TESTING */

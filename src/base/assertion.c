@@ -4,9 +4,9 @@
  */
 #include "taskq.h"
 
-#include <unistd.h>
-
 #ifdef TASKQ_OWN_ASSERTIONS
+
+#include <unistd.h>
 
 void
 AssertionFailed(const char *condition, const char *file, int line)
@@ -15,4 +15,4 @@ AssertionFailed(const char *condition, const char *file, int line)
 	abort();
 }
 
-#endif
+#endif /* TASKQ_OWN_ASSERTIONS */

@@ -5,6 +5,8 @@
  */
 #include "taskq.h"
 
+#ifdef TASKQ_TESTING
+
 #include "catalog/pg_collation.h"
 #include "fmgr.h"
 #include "storage/proc.h"
@@ -40,3 +42,5 @@ InjectionPoint(const char *name)
 	PG_END_TRY();
 	(void) DirectFunctionCall1(pg_advisory_unlock_shared_int8, key);
 }
+
+#endif /* TASKQ_TESTING */

@@ -37,6 +37,7 @@
 
 #define REMEMBERED USECS_PER_HOUR			/* implicit registrations, and those that have ended */
 #define LOST_REMEMBERED (7 * USECS_PER_DAY) /* registrations of lost workers */
+#define MAX_FORGET 500						/* registrations per transaction */
 
 PG_FUNCTION_INFO_V1(taskq_worker_lives_until);
 
@@ -286,27 +287,27 @@ WorkerCheckOwner(const char *worker_id, Oid registered_by, Oid caller, const cha
 }
 
 /*
- * Forget old registrations: implicit ones an hour after the worker's last call,
+ * Forget some old registrations: implicit ones an hour after the worker's last call,
  * ended ones an hour after their end, and those of lost workers after a week.  A
  * lost worker's id may never be used again, for example if it was made of a process
- * id.
+ * id.  Returns true if there may be more.
  */
-void
+bool
 WorkerForgetOld(void)
 {
-	Oid			types[] = { TIMESTAMPTZOID, TIMESTAMPTZOID };
+	Oid			types[] = { TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID };
 	TimestampTz now = ClockNow();
-	Datum		values[] = { TimestampTzGetDatum(now - REMEMBERED), TimestampTzGetDatum(now - LOST_REMEMBERED) };
-	bool		any;
+	Datum		values[] = { TimestampTzGetDatum(now - REMEMBERED), TimestampTzGetDatum(now - LOST_REMEMBERED), Int32GetDatum(MAX_FORGET) };
+	uint64		n;
 
-	any = OwnerRun("DELETE FROM taskq.external_workers w USING"
-				   " (SELECT worker_id FROM taskq.external_workers"
-				   "  WHERE implicit AND last_seen < $1 OR ended_at < $1"
-				   "     OR taskq.worker_lives_until(last_seen, lease) < $2"
-				   "  FOR UPDATE SKIP LOCKED) old"
-				   " WHERE w.worker_id = old.worker_id"
-				   "   AND NOT EXISTS (SELECT FROM taskq.jobs j WHERE j.gate = 'r' AND j.worker_id = w.worker_id)",
-				   2, types, values, NULL) > 0;
-	if (any)
+	n = OwnerRun("DELETE FROM taskq.external_workers WHERE worker_id = ANY (ARRAY("
+				 " SELECT worker_id FROM taskq.external_workers w"
+				 " WHERE (implicit AND last_seen < $1 OR ended_at < $1"
+				 "    OR taskq.worker_lives_until(last_seen, lease) < $2)"
+				 "  AND NOT EXISTS (SELECT FROM taskq.jobs j WHERE j.gate = 'r' AND j.worker_id = w.worker_id)"
+				 " LIMIT $3 FOR UPDATE OF w SKIP LOCKED))",
+				 lengthof(types), types, values, NULL);
+	if (n > 0)
 		CacheInvalidateRelcacheByRelid(CatalogRel(REL_WORKERS));
+	return n == MAX_FORGET;
 }

@@ -42,7 +42,7 @@ extern void				   WorkerFind(const char *worker_id, ExternalWorker *worker);
 extern TimestampTz		   WorkerHasClaimed(const char *worker_id, const ExternalWorker *worker, bool has_jobs);
 extern void				   WorkerBeat(const char *worker_id);
 extern int64			   WorkerSeen(struct varlena *worker_id);
-extern void				   WorkerForgetOld(void);
+extern bool				   WorkerForgetOld(void);
 TASKQ_NORETURN extern void WorkerNotRegistered(const char *worker_id);
 extern void				   RegistrationChanged(const char *worker_id);
 extern bool				   WorkerIsOfOthers(const ExternalWorker *worker, Oid caller);

@@ -44,26 +44,23 @@ CheckTypes(ArrayType *task_types)
 
 	if (task_types == NULL)
 		return;
-	types = NamesToStrings(task_types, &n, "task_types");
-	list = HandlerUnknownTypes(types, n, &unknown);
-	if (unknown > 1)
+	unknown = HandlerUnknownTypes(task_types, &list);
+	if (unknown > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_TQ_NOT_REGISTERED),
-				 errmsg("no handlers registered for task types %s", list),
+				 errmsg_plural("no handler registered for task type %s",
+							   "no handlers registered for task types %s", unknown, list),
 				 errdetail("Registered types: %s.", HandlerTypesText()),
-				 errhint("Declare each for external workers with taskq.register_handler().")));
+				 errhint_plural("Declare it for external workers with taskq.register_handler().",
+								"Declare each for external workers with taskq.register_handler().", unknown)));
+	types = NamesToStrings(task_types, &n, "task_types");
 	for (int i = 0; i < n; i++)
 	{
 		char			   *type = types[i];
 		const TaskqHandler *handler = HandlerFind(type);
 
-		if (handler == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_TQ_NOT_REGISTERED),
-					 errmsg("no handler registered for task type \"%s\"", type),
-					 errdetail("Registered types: %s.", HandlerTypesText()),
-					 errhint("Declare it for external workers with taskq.register_handler('%s').", type)));
-		if (handler->signature != NULL && !handler->also_external)
+		/* another session may have unregistered it meanwhile */
+		if (handler != NULL && handler->signature != NULL && !handler->also_external)
 			ereport(ERROR,
 					(errcode(ERRCODE_TQ_NOT_REGISTERED),
 					 errmsg("task type \"%s\" is handled in the server", type),

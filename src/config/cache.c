@@ -211,6 +211,14 @@ ConfigCount(ConfigCache *cache)
 	return cache->n_live;
 }
 
+/* Return the number of a role's values. */
+int
+ConfigCountOf(ConfigCache *cache, Oid owner)
+{
+	Refresh(cache);
+	return CacheCountOf(cache, owner);
+}
+
 /* Read a row again, although it is not marked. */
 void
 ConfigReadAgain(ConfigCache *cache, const void *key)
@@ -233,7 +241,7 @@ ConfigCopy(ConfigCache *cache, const void *value, Size size)
 	void			   *copy = MemoryContextAlloc(cache->context, size);
 
 	Assert(entry != NULL && entry->value == value);
-	Assert(cache->second_size == 0);
+	Assert(cache->second_size == 0 && cache->owner == NULL);
 	memcpy(copy, value, size);
 	entry->value = copy;
 	cache->n_replaced++;

@@ -43,11 +43,15 @@ typedef struct ConfigCache
 	Size second_size;
 	void (*second_key)(const void *value, void *key);
 
+	/* The role whose values are counted.  NULL if they are not counted by role. */
+	Oid (*owner)(const void *value);
+
 	/* Private to cache.c. */
 	MemoryContext		 context;
 	HTAB				*by_key;
 	HTAB				*by_second;
-	struct ConfigEntry **entries; /* in the order in which they were added; NULL where one was removed */
+	HTAB				*by_owner; /* the number of values of each role */
+	struct ConfigEntry **entries;  /* in the order in which they were added; NULL where one was removed */
 	int					 n_entries;
 	int					 max_entries;
 	int					 n_live;
@@ -63,6 +67,7 @@ extern void	 *ConfigFindSecond(ConfigCache *cache, const void *key);
 extern void	 *ConfigNextSecond(ConfigCache *cache, const void *value);
 extern void **ConfigAll(ConfigCache *cache, int *n);
 extern int	  ConfigCount(ConfigCache *cache);
+extern int	  ConfigCountOf(ConfigCache *cache, Oid owner);
 extern void	  ConfigScanRow(ConfigCache *cache, const void *key, StoreRowFunction function, void *arg);
 extern void	  ConfigReadAgain(ConfigCache *cache, const void *key);
 extern char	 *ConfigString(ConfigCache *cache, const char *string);

@@ -24,6 +24,12 @@ typedef struct NumberSlot
 	struct ConfigEntry *entry;
 } NumberSlot;
 
+typedef struct OwnerSlot
+{
+	Oid owner;
+	int n;
+} OwnerSlot;
+
 /* hash tables -------------------------------------------------------------- */
 
 /*
@@ -60,11 +66,19 @@ CacheMakeTables(ConfigCache *cache)
 	cache->by_key = hash_create(cache->name, 256, &ctl,
 								HASH_ELEM | (cache->by_number ? HASH_BLOBS : HASH_STRINGS) | HASH_CONTEXT);
 	cache->by_second = NULL;
-	if (cache->second_size == 0)
-		return;
-	ctl.keysize = cache->second_size;
-	ctl.entrysize = MAXALIGN(cache->second_size) + sizeof(struct ConfigEntry *);
-	cache->by_second = hash_create(cache->name, 256, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	if (cache->second_size != 0)
+	{
+		ctl.keysize = cache->second_size;
+		ctl.entrysize = MAXALIGN(cache->second_size) + sizeof(struct ConfigEntry *);
+		cache->by_second = hash_create(cache->name, 256, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+	cache->by_owner = NULL;
+	if (cache->owner != NULL)
+	{
+		ctl.keysize = sizeof(Oid);
+		ctl.entrysize = sizeof(OwnerSlot);
+		cache->by_owner = hash_create(cache->name, 16, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
 }
 
 /* entries ------------------------------------------------------------------ */
@@ -121,6 +135,31 @@ UnlinkSecond(ConfigCache *cache, struct ConfigEntry *entry)
 	*link = entry->next;
 }
 
+/* Add to the number of values of the role that owns this one. */
+static void
+CountForOwner(ConfigCache *cache, const void *value, int by)
+{
+	Oid		   owner;
+	OwnerSlot *slot;
+	bool	   found;
+
+	if (cache->owner == NULL)
+		return;
+	owner = cache->owner(value);
+	slot = hash_search(cache->by_owner, &owner, HASH_ENTER, &found);
+	slot->n = (found ? slot->n : 0) + by;
+	Assert(slot->n >= 0);
+}
+
+/* Return the number of a role's values. */
+int
+CacheCountOf(ConfigCache *cache, Oid owner)
+{
+	OwnerSlot *slot = hash_search(cache->by_owner, &owner, HASH_FIND, NULL);
+
+	return slot == NULL ? 0 : slot->n;
+}
+
 /* Make an entry.  The cache's context is the current one. */
 static struct ConfigEntry *
 NewEntry(ConfigCache *cache)
@@ -150,10 +189,12 @@ CachePut(ConfigCache *cache, void *value)
 	else
 	{
 		UnlinkSecond(cache, entry);
+		CountForOwner(cache, entry->value, -1);
 		cache->n_replaced++;
 	}
 	entry->value = value;
 	LinkSecond(cache, entry);
+	CountForOwner(cache, value, 1);
 	if (!is_new)
 		return;
 	*KeySlot(cache, value, HASH_ENTER, NULL) = entry;
@@ -170,6 +211,7 @@ CacheRemove(ConfigCache *cache, const void *key)
 	if (entry == NULL)
 		return;
 	UnlinkSecond(cache, entry);
+	CountForOwner(cache, entry->value, -1);
 	(void) hash_search(cache->by_key, key, HASH_REMOVE, NULL);
 	cache->entries[entry->at] = NULL;
 	cache->n_live--;

@@ -21,5 +21,6 @@ extern struct ConfigEntry *CacheFindEntry(ConfigCache *cache, const void *key);
 extern struct ConfigEntry *CacheFindSecond(ConfigCache *cache, const void *key);
 extern void				   CachePut(ConfigCache *cache, void *value);
 extern void				   CacheRemove(ConfigCache *cache, const void *key);
+extern int				   CacheCountOf(ConfigCache *cache, Oid owner);
 
 #endif /* TASKQ_CACHE_INT_H */

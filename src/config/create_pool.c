@@ -78,15 +78,9 @@ SetNames(Datum *values, char *nulls, int i, ArrayType *names)
 static void
 NoteUnknownTypes(const char *pool, ArrayType *task_types)
 {
-	char **types;
-	char  *list;
-	int	   n;
-	int	   unknown;
+	char *list;
+	int	  unknown = HandlerUnknownTypes(task_types, &list);
 
-	if (task_types == NULL)
-		return;
-	types = NamesToStrings(task_types, &n, "task_types");
-	list = HandlerUnknownTypes(types, n, &unknown);
 	if (unknown > 0)
 		ereport(NOTICE,
 				(errcode(ERRCODE_TQ_NOT_REGISTERED),

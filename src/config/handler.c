@@ -29,7 +29,7 @@
 #include "config/pause.h"
 #include "config/roles.h"
 #include "config/stale.h"
-#include "config/watch.h"
+#include "config/depends_on.h"
 #include "shared/locks.h"
 #include "store/store.h"
 
@@ -156,8 +156,8 @@ FindFunction(TaskqHandler *handler)
 	handler->function = ResolveFunction(&stored, n_args, args, &handler->owner_changed);
 	if (!OidIsValid(handler->function))
 		return;
-	WatchFunction(handler->function);
-	WatchSchema(get_func_namespace(handler->function));
+	DependsOnFunction(handler->function);
+	DependsOnSchema(get_func_namespace(handler->function));
 	handler->signature = ConfigString(&handlers, format_procedure_qualified(handler->function));
 }
 
@@ -318,18 +318,25 @@ HandlerTypesText(void)
 	return text.data;
 }
 
-/* Return those of the types that nobody has registered, as a list, and their number. */
-char *
-HandlerUnknownTypes(char **types, int n, int *unknown)
+/*
+ * Return the number of those of the types that nobody has registered, and set *list to
+ * their names, for messages.  The types may be NULL.
+ */
+int
+HandlerUnknownTypes(ArrayType *task_types, char **list)
 {
-	StringInfoData list;
+	StringInfoData text;
+	char		 **types;
+	int			   n = 0;
+	int			   unknown = 0;
 
-	initStringInfo(&list);
-	*unknown = 0;
+	initStringInfo(&text);
+	types = task_types == NULL ? NULL : NamesToStrings(task_types, &n, "task_types");
 	for (int i = 0; i < n; i++)
 		if (HandlerFind(types[i]) == NULL)
-			appendStringInfo(&list, "%s\"%s\"", (*unknown)++ > 0 ? ", " : "", types[i]);
-	return list.data;
+			appendStringInfo(&text, "%s\"%s\"", unknown++ > 0 ? ", " : "", types[i]);
+	*list = text.data;
+	return unknown;
 }
 
 void

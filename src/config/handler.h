@@ -93,6 +93,6 @@ extern Oid					HandlerRole(const TaskqHandler *handler);
 extern StoredName			HandlerRetryFunction(const TaskqHandler *handler);
 extern RetryPolicy			HandlerRetryPolicy(const char *task_type);
 extern char				   *HandlerTypesText(void);
-extern char				   *HandlerUnknownTypes(char **types, int n, int *unknown);
+extern int					HandlerUnknownTypes(ArrayType *task_types, char **list);
 
 #endif /* TASKQ_HANDLER_H */

@@ -29,7 +29,7 @@
 #include "base/compat.h"
 #include "config/adopt.h"
 #include "config/resolve.h"
-#include "config/watch.h"
+#include "config/depends_on.h"
 #include "store/object_owner.h"
 
 /*
@@ -112,17 +112,17 @@ ResolveWatch(const StoredName *stored, int n_args, const Oid *args)
 	Oid	  schema;
 
 	if (OidIsValid(stored->oid))
-		WatchFunction(stored->oid);
+		DependsOnFunction(stored->oid);
 	if (paren == NULL)
 		return;
 	*paren = '\0';
 	DeconstructQualifiedName(stringToQualifiedNameList_compat(qualified), &schema_name, &name);
 	if (schema_name == NULL)
 		return;
-	WatchSchemaName(schema_name);
+	DependsOnSchemaName(schema_name);
 	schema = get_namespace_oid(schema_name, true);
 	if (OidIsValid(schema))
-		WatchFunctionName(schema, name, n_args, args);
+		DependsOnFunctionName(schema, name, n_args, args);
 }
 
 /* Return why a function cannot be called with these arguments later, or NULL if it can. */

@@ -83,6 +83,13 @@ KeyOfRoute(const void *value, void *key)
 	MakeKey(key, route->queue_id, route->task_type, route->capabilities);
 }
 
+/* Return the role whose routes are counted with this one. */
+static Oid
+OwnerOfRoute(const void *value)
+{
+	return ((const TaskqRoute *) value)->made_by;
+}
+
 static ConfigCache routes = {
 	.rel = REL_ROUTES,
 	.name = "taskq routes",
@@ -90,6 +97,7 @@ static ConfigCache routes = {
 	.read = ReadRoute,
 	.second_size = sizeof(RouteKey),
 	.second_key = KeyOfRoute,
+	.owner = OwnerOfRoute,
 };
 
 static void
@@ -158,10 +166,9 @@ FindByKey(int32 queue_id, const char *task_type, ArrayType *capabilities, const 
 static void
 CheckCount(Oid role)
 {
-	int				   share = Max((int) ((int64) taskq_max_routes * taskq_role_share / 100), 1);
-	int				   n_own = 0;
-	int				   n;
-	const TaskqRoute **all = RoutesAll(&n);
+	int share = Max((int) ((int64) taskq_max_routes * taskq_role_share / 100), 1);
+	int n = ConfigCount(&routes);
+	int n_own = ConfigCountOf(&routes, role);
 
 	if (n >= taskq_max_routes)
 		ereport(ERROR,
@@ -169,9 +176,6 @@ CheckCount(Oid role)
 				 errmsg("too many different routes"),
 				 errdetail("Jobs of %d different combinations of queue, task type, required capabilities and min_version have been enqueued.", n),
 				 errhint("Use few task types and queues, with the data in the payload; or raise taskq.max_routes.")));
-	for (int i = 0; i < n; i++)
-		if (all[i]->made_by == role)
-			n_own++;
 	if (OidIsValid(role) && n_own >= share)
 		ereport(ERROR,
 				(errcode(ERRCODE_TQ_LIMIT_EXCEEDED),

@@ -52,6 +52,7 @@
 
 #define CARE_EVERY USECS_PER_MINUTE
 #define MAX_RETIRING 1000 /* routes that are retired at the same time */
+#define MAX_CHANGED 1000  /* other routes that a transaction changes */
 
 /* A route without a live job, and since when it has had none. */
 typedef struct Idle
@@ -78,19 +79,23 @@ static bool			 old_marks_are_gone = false;
 static TimestampTz	 next_care = 0; /* no care before this time, unless a step is in progress */
 static TimestampTz	 next_idle = 0; /* when the next route will have been idle for long enough, if none is used */
 
-/* Run a statement that changes routes, mostly those in the array $1. */
+/*
+ * Run a statement that changes routes: those in the array $1, or at most $3 routes.
+ * $2 is the current time.
+ */
 static int
 ChangeRoutes(const char *sql, const int32 *ids, int n)
 {
 	Datum *elements = palloc(sizeof(Datum) * (n + 1));
-	Oid	   types[] = { INT4ARRAYOID, TIMESTAMPTZOID };
-	Datum  values[2];
+	Oid	   types[] = { INT4ARRAYOID, TIMESTAMPTZOID, INT4OID };
+	Datum  values[3];
 	int	   changed;
 
 	for (int i = 0; i < n; i++)
 		elements[i] = Int32GetDatum(ids[i]);
 	values[0] = PointerGetDatum(construct_array(elements, n, INT4OID, sizeof(int32), true, TYPALIGN_INT));
 	values[1] = TimestampTzGetDatum(ClockNow());
+	values[2] = Int32GetDatum(MAX_CHANGED);
 	changed = (int) OwnerRun(sql, lengthof(types), types, values, NULL);
 	if (changed > 0)
 		ConfigRowsChanged(REL_ROUTES);
@@ -106,28 +111,36 @@ ChangeRoutes(const char *sql, const int32 *ids, int n)
 	" OR r.route_id IN (SELECT j.route_id FROM taskq.jobs j WHERE j.gate = 'r'))"
 
 /*
- * Remove marks of an earlier scheduler, and marks of retired routes for which a
- * restore has brought live jobs.
+ * Remove some marks of an earlier scheduler, and some marks of retired routes for
+ * which a restore has brought live jobs.  Returns true if there may be more.
  */
-static void
+static bool
 TakeBackOldMarks(void)
 {
-	(void) ChangeRoutes("UPDATE taskq.routes r SET retired_at = NULL, removable_on = NULL"
-						" WHERE retired_at IS NOT NULL AND (removable_on IS NULL OR " HAS_JOB ") AND $1 IS NOT NULL AND $2 IS NOT NULL",
-						NULL, 0);
-	old_marks_are_gone = true;
+	int taken_back = ChangeRoutes("UPDATE taskq.routes SET retired_at = NULL, removable_on = NULL WHERE route_id = ANY (ARRAY("
+								  " SELECT route_id FROM taskq.routes r"
+								  " WHERE retired_at IS NOT NULL AND (removable_on IS NULL OR " HAS_JOB ") LIMIT $3))",
+								  NULL, 0);
+
+	return taken_back == MAX_CHANGED;
 }
 
-/* Delete the rows to which no finished job can point any more. */
-static void
+/*
+ * Delete some rows to which no finished job can point any more.  Returns true if
+ * there may be more.
+ */
+static bool
 DeleteRemovable(void)
 {
-	(void) ChangeRoutes("DELETE FROM taskq.routes WHERE removable_on < COALESCE("
-						" (SELECT min(pg_catalog.to_date(pg_catalog.right(c.relname, 8), 'YYYYMMDD'))"
-						"  FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid"
-						"  WHERE i.inhparent = 'taskq.job_history'::pg_catalog.regclass AND c.relname ~ '_[0-9]{8}$'), 'infinity')"
-						" AND $1 IS NOT NULL AND $2 IS NOT NULL",
-						NULL, 0);
+	int deleted = ChangeRoutes("DELETE FROM taskq.routes WHERE route_id = ANY (ARRAY("
+							   " SELECT route_id FROM taskq.routes WHERE removable_on < COALESCE("
+							   "  (SELECT min(pg_catalog.to_date(pg_catalog.right(c.relname, 8), 'YYYYMMDD'))"
+							   "   FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid"
+							   "   WHERE i.inhparent = 'taskq.job_history'::pg_catalog.regclass AND c.relname ~ '_[0-9]{8}$'), 'infinity')"
+							   " LIMIT $3 FOR UPDATE SKIP LOCKED))",
+							   NULL, 0);
+
+	return deleted == MAX_CHANGED;
 }
 
 /* Does the route have a job that waits, or that runs in a background worker? */
@@ -215,7 +228,7 @@ NobodyIsFromBefore(void)
 static void
 Retire(void)
 {
-	(void) ChangeRoutes("UPDATE taskq.routes r SET retired_at = NULL WHERE route_id = ANY ($1) AND $2 IS NOT NULL AND (" HAS_JOB
+	(void) ChangeRoutes("UPDATE taskq.routes r SET retired_at = NULL WHERE route_id = ANY ($1) AND (" HAS_JOB
 						" OR EXISTS (SELECT FROM taskq.job_history_overflow h WHERE h.route_id = r.route_id))",
 						retiring, n_retiring);
 	(void) ChangeRoutes("UPDATE taskq.routes SET removable_on = COALESCE("
@@ -238,22 +251,41 @@ RouteCareDue(bool used)
 	return used ? next_care : Max(next_care, next_idle);
 }
 
-/* Take the next step. */
-void
+/* Lock the routes unless a transaction that drops a queue has locked them. */
+static bool
+LockRoutes(void)
+{
+	return ConditionalLockRelationOid(CatalogRel(REL_ROUTES), RowExclusiveLock);
+}
+
+/*
+ * Delete some rows to which no finished job can point any more.  Returns true if
+ * there may be more.
+ */
+bool
+RouteDeleteSome(void)
+{
+	return LockRoutes() && DeleteRemovable();
+}
+
+/* Take the next step.  Returns true if there is more work for RouteDeleteSome(). */
+bool
 RouteCare(void)
 {
-	int marked = 0;
+	int	 marked = 0;
+	bool more = false;
 
-	/* do not wait for a transaction that drops a queue, which holds the lock */
 	next_care = next_idle = ClockNow() + USECS_PER_SEC;
-	if (!ConditionalLockRelationOid(CatalogRel(REL_ROUTES), RowExclusiveLock))
-		return;
+	if (!LockRoutes())
+		return false;
 	switch (stage)
 	{
 		case STAGE_NONE:
-			if (!old_marks_are_gone)
-				TakeBackOldMarks();
-			DeleteRemovable();
+			/* before new marks are set, which would be taken back, too */
+			if (!old_marks_are_gone && TakeBackOldMarks())
+				break;
+			old_marks_are_gone = true;
+			more = DeleteRemovable();
 			FindIdle();
 			if (n_retiring > 0)
 				marked = ChangeRoutes("UPDATE taskq.routes r SET retired_at = $2 WHERE route_id = ANY ($1) AND retired_at IS NULL AND NOT " HAS_JOB,
@@ -284,4 +316,5 @@ RouteCare(void)
 			stage = STAGE_NONE;
 			break;
 	}
+	return more;
 }

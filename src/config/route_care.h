@@ -10,6 +10,7 @@
 #include "utils/timestamp.h"
 
 extern TimestampTz RouteCareDue(bool used);
-extern void		   RouteCare(void);
+extern bool		   RouteCare(void);
+extern bool		   RouteDeleteSome(void);
 
 #endif /* TASKQ_ROUTE_CARE_H */

@@ -15,7 +15,7 @@
  * - On a standby, a commit arrives as an invalidation of REL_NEWS.  All rows of all
  *	 tables are marked.
  * - Changes of functions, schemas and roles mark no rows.  They raise the version of
- *	 judgements, by which handlers are judged again (watch.c).
+ *	 judgements, by which handlers are judged again (depends_on.c).
  */
 #include "taskq.h"
 

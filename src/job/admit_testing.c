@@ -8,6 +8,8 @@
  */
 #include "taskq.h"
 
+#ifdef TASKQ_TESTING
+
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -52,3 +54,5 @@ const AdmissionRule admit_testing = {
 	.admit = AdmitJob,
 	.leave = LeaveJob,
 };
+
+#endif /* TASKQ_TESTING */

@@ -64,13 +64,13 @@ MakeKey(Built *key, Jsonb *value)
 char *
 BuiltNonce(void)
 {
-	uint64 nonce;
+	uint32 nonce[2];
 
-	if (!pg_strong_random(&nonce, sizeof(nonce)))
+	if (!pg_strong_random(nonce, sizeof(nonce)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("could not generate a random number")));
-	return psprintf("%016" INT64_MODIFIER "x", nonce);
+	return psprintf("%08x%08x", nonce[0], nonce[1]);
 }
 
 /* Return a number for a new run.  Outside a run, also forget the values of earlier runs. */

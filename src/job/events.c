@@ -179,16 +179,9 @@ EventOfState(const TaskqJob *job, char from)
 	{
 		case JOB_AVAILABLE:
 		case JOB_RETRYABLE:
-			if (from == JOB_RUNNING || from == JOB_NEW)
-				return NULL;
-			if (from == JOB_BLOCKED)
-				return "unblocked";
-			return from == JOB_SUSPENDED ? "resumed" : "retried";
+			return from == JOB_RUNNING || from == JOB_NEW ? NULL : "retried";
 		case JOB_RUNNING:
 			return "claimed";
-		case JOB_BLOCKED:
-		case JOB_SUSPENDED:
-			return from == JOB_NEW ? NULL : JobStateName(job);
 	}
 	return JobStateName(job);
 }

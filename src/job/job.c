@@ -37,10 +37,6 @@ StateName(char state, TimestampTz run_at)
 			return run_at > ClockNow() ? "retryable" : "available";
 		case JOB_RUNNING:
 			return "running";
-		case JOB_SUSPENDED:
-			return "suspended";
-		case JOB_BLOCKED:
-			return "blocked";
 		case JOB_COMPLETED:
 			return "completed";
 		case JOB_DISCARDED:

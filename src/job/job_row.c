@@ -19,10 +19,6 @@ GateOfState(char state)
 			return GATE_OPEN;
 		case JOB_RUNNING:
 			return GATE_RUNNING;
-		case JOB_SUSPENDED:
-			return GATE_SUSPENDED;
-		case JOB_BLOCKED:
-			return GATE_BLOCKED;
 	}
 	elog(ERROR, "a job in state \"%c\" has no live row", state);
 }

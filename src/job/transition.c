@@ -25,12 +25,10 @@ static const struct
 	char		from;
 	const char *to;
 } transitions[] = {
-	{ JOB_NEW, "asbd" },
+	{ JOB_NEW, "ad" },
 	{ JOB_AVAILABLE, "arxd" },
 	{ JOB_RETRYABLE, "arxd" },
-	{ JOB_BLOCKED, "axd" },
-	{ JOB_RUNNING, "ctdxqasb" },
-	{ JOB_SUSPENDED, "arxd" },
+	{ JOB_RUNNING, "ctdxqa" },
 	{ JOB_DISCARDED, "a" },
 	{ JOB_CANCELLED, "a" },
 	{ JOB_QUARANTINED, "a" },

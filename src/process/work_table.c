@@ -151,7 +151,7 @@ RoutesDue(const WorkPast *past)
 static void
 RemoveUnusedRoutes(WorkResult *result)
 {
-	RouteCare();
+	result->more = RouteCare();
 }
 
 /* Did a row find no partition for its day? */
@@ -202,7 +202,7 @@ ExpireHistory(void)
 static void
 ForgetWorkers(WorkResult *result)
 {
-	WorkerForgetOld();
+	result->more = WorkerForgetOld();
 }
 
 static uint64 recorded_version = 0; /* version of the registry when the names were last recorded */
@@ -217,8 +217,21 @@ NamesDue(const WorkPast *past)
 static void
 RecordNames(WorkResult *result)
 {
+	char after[TASKQ_NAME_MAX + 1] = "";
+
 	recorded_version = ConfigCodeVersion();
-	RecordOwners(false);
+	result->more = RecordOwners(after);
+}
+
+static bool
+RecordMoreNames(void)
+{
+	static char after[TASKQ_NAME_MAX + 1] = "";
+
+	if (RecordOwners(after))
+		return true;
+	after[0] = '\0';
+	return false;
 }
 
 /* the table -------------------------------------------------------------------- */
@@ -236,11 +249,11 @@ const Work work_table[] = {
 	{ "act on cancel requests", CancelsDue, ActOnCancels, ActOnMoreCancels },
 	{ "discard unhandled jobs", UnhandledDue, DiscardUnhandled, UnhandledSweep },
 	{ "notify of events", NotifyDue, NotifyOfEvents },
-	{ "remove unused routes", RoutesDue, RemoveUnusedRoutes },
+	{ "remove unused routes", RoutesDue, RemoveUnusedRoutes, RouteDeleteSome },
 	{ "keep the events", EventsDue, KeepEvents, DropEvents },
 	{ "keep the history", HistoryDue, KeepHistory, ExpireHistory },
-	{ "forget old workers", WorkByCare, ForgetWorkers },
-	{ "record what the handlers' names mean", NamesDue, RecordNames },
+	{ "forget old workers", WorkByCare, ForgetWorkers, WorkerForgetOld },
+	{ "record what the handlers' names mean", NamesDue, RecordNames, RecordMoreNames },
 };
 
 const int n_work = lengthof(work_table);

@@ -4,6 +4,8 @@
  */
 #include "taskq.h"
 
+#ifdef TASKQ_TESTING
+
 #include "miscadmin.h"
 
 #include "ready/ready_int.h"
@@ -66,3 +68,5 @@ ReadyMisbehave(const char *how)
 		ready->free_route = NONE;
 	LWLockRelease(&ready->lock);
 }
+
+#endif /* TASKQ_TESTING */

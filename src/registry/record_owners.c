@@ -26,6 +26,9 @@
 #include "store/object_owner.h"
 #include "store/owner.h"
 
+#define MAX_LOOKED_AT 5000 /* handlers per transaction */
+#define MAX_RECORDED 100   /* of these, handlers that are written */
+
 /* The names that a handler can have stored. */
 typedef enum NameKind
 {
@@ -149,38 +152,72 @@ KeepWhatIsNotFound(NameState *names)
 			names[i].found = names[i].recorded;
 }
 
+/* Write the rows of these handlers. */
+static void
+RecordAll(const TaskqHandler **handlers, NameState (*names)[NAMES], int n)
+{
+	OwnerScope scope;
+
+	if (n == 0)
+		return;
+	OwnerEnterSpi(&scope);
+	for (int i = 0; i < n; i++)
+	{
+		Record(handlers[i], names[i]);
+		ConfigNameChanged(REL_HANDLERS, handlers[i]->task_type);
+	}
+	OwnerLeaveSpi(&scope);
+}
+
 /*
- * Record what is missing or outdated; a handler whose row somebody holds is left
- * to the next time.  With "adopt", no recorded oid is believed, and all handlers
- * are written.
+ * Record what is missing or outdated for some handlers, in the order of their task
+ * types and beginning after the type "after".  A handler whose row another
+ * transaction has locked is left to the next time.  Returns true if there are more
+ * handlers, and sets "after" to the last one that was examined.
  */
-void
-RecordOwners(bool adopt)
+bool
+RecordOwners(char *after)
 {
 	int					 n;
 	const TaskqHandler **sorted = HandlersSorted(&n);
 	int					 n_outdated = 0;
-	const TaskqHandler **outdated = palloc(sizeof(TaskqHandler *) * (n + 1));
-	NameState(*names)[NAMES] = palloc(sizeof(NameState[NAMES]) * (n + 1));
-	OwnerScope scope;
+	const TaskqHandler	*outdated[MAX_RECORDED];
+	NameState			 names[MAX_RECORDED][NAMES];
+	int					 i = 0;
 
-	for (int i = 0; i < n; i++)
+	while (i < n && strcmp(sorted[i]->task_type, after) <= 0)
+		i++;
+	for (int looked_at = 0; i < n && looked_at < MAX_LOOKED_AT && n_outdated < MAX_RECORDED; i++, looked_at++)
 	{
 		NameState *of_handler = names[n_outdated];
 
 		ReadNames(sorted[i], of_handler);
-		FindNames(sorted[i], of_handler, !adopt);
-		if (!adopt && !AnyIsOutdated(of_handler))
+		FindNames(sorted[i], of_handler, true);
+		strlcpy(after, sorted[i]->task_type, TASKQ_NAME_MAX + 1);
+		if (!AnyIsOutdated(of_handler))
 			continue;
-		if (!adopt)
-			KeepWhatIsNotFound(of_handler);
+		KeepWhatIsNotFound(of_handler);
 		outdated[n_outdated++] = sorted[i];
 	}
-	if (n_outdated == 0)
-		return;
-	OwnerEnterSpi(&scope);
-	for (int i = 0; i < n_outdated; i++)
-		Record(outdated[i], names[i]);
-	OwnerLeaveSpi(&scope);
-	ConfigRowsChanged(REL_HANDLERS);
+	RecordAll(outdated, names, n_outdated);
+	return i < n;
+}
+
+/*
+ * Record what is found by name for all handlers, in the caller's transaction, which
+ * adopts the database.  The recorded OIDs are not used.
+ */
+void
+RecordOwnersAnew(void)
+{
+	int					 n;
+	const TaskqHandler **sorted = HandlersSorted(&n);
+	NameState(*names)[NAMES] = palloc(sizeof(NameState[NAMES]) * (n + 1));
+
+	for (int i = 0; i < n; i++)
+	{
+		ReadNames(sorted[i], names[i]);
+		FindNames(sorted[i], names[i], false);
+	}
+	RecordAll(sorted, names, n);
 }

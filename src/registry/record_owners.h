@@ -7,6 +7,7 @@
 
 #include "taskq.h"
 
-extern void RecordOwners(bool adopt);
+extern bool RecordOwners(char *after);
+extern void RecordOwnersAnew(void);
 
 #endif /* TASKQ_RECORD_OWNERS_H */

@@ -1,49 +1,28 @@
 /*
  * catalog.c
- *	  Finding the extension, its owner and its version, and opening its tables.
+ *	  What this process knows of the extension, and opening its tables.
  *
  * What was found is kept until an invalidation says that it may have changed.
- * There is no system cache for extensions.  Each script of an extension changes
- * functions, so the extension is looked up again after any change of a function or a
- * schema.  That costs three index scans.  Others must read the tables again only if
- * another installation was found.
+ * There is no system cache for extensions, so no invalidation tells of their
+ * changes.  But each script of an extension changes functions, so the extension is
+ * looked up again after any change of a function or a schema.  That costs three index
+ * scans.  Others must read the tables again only if another installation was found.
  */
 #include "taskq.h"
 
-#include "access/genam.h"
-#include "access/htup_details.h"
 #include "access/relation.h"
-#include "access/table.h"
-#include "catalog/dependency.h"
-#include "catalog/indexing.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_extension.h"
-#include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
-#include "commands/extension.h"
 #include "miscadmin.h"
-#include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/inval.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
-#include "base/version.h"
 #include "store/catalog.h"
 #include "store/columns.h"
+#include "store/installation.h"
 #include "store/kit.h"
 
 /* The extension as it was found last.  All fields are zero if there is none. */
-typedef struct Installation
-{
-	Oid	 extension;
-	Oid	 schema;
-	Oid	 owner;
-	bool newer;		   /* its version is newer than the library's */
-	bool same_version; /* its version is the library's */
-} Installation;
-
 static Installation installed;
 static bool			installed_valid = false;	 /* "installed" is up to date */
 static bool			rels_valid = false;			 /* likewise for the OIDs of tables and indexes */
@@ -111,66 +90,13 @@ CatalogInit(void)
 
 /* looking up --------------------------------------------------------------- */
 
-/*
- * Find the owner and the version of found->extension.  There is no system cache for
- * pg_extension.
- */
-static void
-FindOwner(Installation *found)
-{
-	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-
-	ScanKeyInit(&key, Anum_pg_extension_oid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(found->extension));
-	scan = systable_beginscan(rel, ExtensionOidIndexId, true, NULL, 1, &key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-	{
-		bool  isnull;
-		Datum version = heap_getattr(tuple, Anum_pg_extension_extversion, RelationGetDescr(rel), &isnull);
-
-		found->owner = ((Form_pg_extension) GETSTRUCT(tuple))->extowner;
-		found->newer = !VersionAtLeast(TASKQ_VERSION, TextDatumGetCString(version));
-		found->same_version = strcmp(TASKQ_VERSION, TextDatumGetCString(version)) == 0;
-	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-}
-
-/* Find the extension.  A schema that only has the extension's name is not used. */
-static Installation
-FindInstallation(void)
-{
-	Installation none = { 0 };
-	Installation found = { 0 };
-
-	found.extension = get_extension_oid("taskq", true);
-	if (!OidIsValid(found.extension))
-		return none;
-	found.schema = get_namespace_oid(TASKQ_SCHEMA, true);
-	if (!OidIsValid(found.schema) ||
-		getExtensionOfObject(NamespaceRelationId, found.schema) != found.extension)
-		return none;
-	FindOwner(&found);
-	return OidIsValid(found.owner) ? found : none;
-}
-
-static bool
-IsSame(const Installation *a, const Installation *b)
-{
-	return a->extension == b->extension && a->schema == b->schema && a->owner == b->owner &&
-		   a->newer == b->newer && a->same_version == b->same_version;
-}
-
 /* Look the extension up again, and forget the tables of another installation. */
 static void
 LookUp(void)
 {
-	Installation found = FindInstallation();
+	Installation found = InstallationFind();
 
-	if (IsSame(&found, &installed))
+	if (InstallationIsSame(&found, &installed))
 		return;
 	installed = found;
 	rels_valid = false;

@@ -1,6 +1,6 @@
 /*
  * catalog.h
- *	  Finding the extension, its owner and its version, and opening its tables.
+ *	  What this process knows of the extension, and opening its tables.
  */
 #ifndef TASKQ_CATALOG_H
 #define TASKQ_CATALOG_H

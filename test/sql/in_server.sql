@@ -3,6 +3,7 @@
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/wait.sql
+\i test/sql/include/named_jobs.sql
 SELECT plan(102);
 
 -- a role whose defaults would be in the way, and its one worker ----------------
@@ -168,13 +169,9 @@ FROM (VALUES ('short-loops', 'loops', '50 ms'::interval, NULL::text[], NULL::tex
 	('retried', 'fails', NULL, NULL, NULL), ('own-rules', 'fails', NULL, '{23505,55}', '{22012}')) v (t, f, timeout, p, r) \g /dev/null
 RESET search_path;
 
-CREATE TEMP TABLE j (name text PRIMARY KEY, id bigint);
 -- Enqueue a job under a name, of the type ins-NAME unless said otherwise.
 CREATE FUNCTION pg_temp.start(n text, payload jsonb DEFAULT '{}', t text DEFAULT NULL, timeout interval DEFAULT NULL) RETURNS void LANGUAGE sql AS
 	$$ INSERT INTO j VALUES (n, taskq.enqueue_job(COALESCE(t, 'ins-' || n), payload, timeout => timeout)) $$;
-CREATE FUNCTION pg_temp.id(n text) RETURNS bigint LANGUAGE sql AS $$ SELECT id FROM j WHERE name = n $$;
-CREATE FUNCTION pg_temp.state(n text) RETURNS text LANGUAGE sql AS
-	$$ SELECT state || ' ' || attempt FROM taskq.all_jobs WHERE job_id = pg_temp.id(n) $$;
 CREATE FUNCTION pg_temp.result(n text) RETURNS jsonb LANGUAGE sql AS $$ SELECT result FROM taskq.all_jobs WHERE job_id = pg_temp.id(n) $$;
 -- outcome, error type, code and SQLSTATE of its last attempt
 CREATE FUNCTION pg_temp.attempt(n text) RETURNS text LANGUAGE sql AS

@@ -2,15 +2,12 @@
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/wait.sql
+\i test/sql/include/named_jobs.sql
 SET client_min_messages = error;
 CREATE ROLE tq_results LOGIN;
 CREATE SCHEMA tq_results AUTHORIZATION tq_results;
 SELECT count(taskq.grant_access('tq_results', a)) FROM unnest('{producer,worker,observer}'::text[]) a \gset
-CREATE TEMP TABLE j (name text PRIMARY KEY, id bigint, e bigint);
 GRANT ALL ON j TO tq_results;
-CREATE FUNCTION pg_temp.id(n text) RETURNS bigint LANGUAGE sql AS $$ SELECT id FROM j WHERE name = n $$;
-CREATE FUNCTION pg_temp.state(n text) RETURNS text LANGUAGE sql AS
-	$$ SELECT state || ' ' || attempt FROM taskq.all_jobs WHERE job_id = (SELECT id FROM j WHERE name = n) $$;
 -- run the statement as a job and return the outcome: state, attempt, result, with - for
 -- a random member; error type, code, SQLSTATE, message and delay
 CREATE FUNCTION pg_temp.runs(statement text, t text DEFAULT 'res-plain', max_attempts int DEFAULT NULL) RETURNS text LANGUAGE plpgsql AS $$

@@ -1,17 +1,14 @@
 -- Jobs run by hand: run_job, run_next and run_all.
 \set ECHO none
 \i test/sql/include/tap.sql
+\i test/sql/include/named_jobs.sql
 CREATE ROLE tq_run LOGIN;
 CREATE ROLE tq_run_other LOGIN;
 CREATE SCHEMA tq_run AUTHORIZATION tq_run;
 SELECT count(taskq.grant_access(r::regrole, a)) FROM unnest('{producer,worker,observer}'::text[]) a, unnest('{tq_run,tq_run_other}'::text[]) r \gset
-CREATE TEMP TABLE j (name text PRIMARY KEY, id bigint);
 GRANT ALL ON j TO tq_run, tq_run_other;
 CREATE FUNCTION pg_temp.add(n text, t text, pay jsonb DEFAULT '{}', p int DEFAULT 0, at timestamptz DEFAULT NULL, q text DEFAULT NULL) RETURNS void LANGUAGE sql AS
 	$$ INSERT INTO j VALUES (n, taskq.enqueue_job(t, pay || jsonb_build_object('name', n), priority => p, run_at => at, queue => q)) $$;
-CREATE FUNCTION pg_temp.id(n text) RETURNS bigint LANGUAGE sql AS $$ SELECT id FROM j WHERE name = n $$;
-CREATE FUNCTION pg_temp.state(n text) RETURNS text LANGUAGE sql AS
-	$$ SELECT state || ' ' || attempt FROM taskq.all_jobs WHERE job_id = (SELECT id FROM j WHERE name = n) $$;
 CREATE FUNCTION pg_temp.run(n text, h regprocedure DEFAULT NULL) RETURNS text LANGUAGE sql AS
 	$$ SELECT concat_ws(' ', r.task_type, r.state, r.result, r.error) FROM taskq.run_job((SELECT id FROM j WHERE name = n), h) r $$;
 -- throws_ok() does not catch a cancelled query

@@ -3,6 +3,7 @@
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/wait.sql
+\i test/sql/include/named_jobs.sql
 SELECT plan(45);
 
 CREATE ROLE regress_share LOGIN;
@@ -113,15 +114,12 @@ SELECT taskq.register_handler('sh-' || f || '-alone', ('sh.' || f || '(jsonb)'):
 FROM unnest('{family,watch,holds}'::text[]) f \g /dev/null
 RESET search_path;
 
-CREATE TEMP TABLE j (n serial, name text, id bigint);
 CREATE FUNCTION pg_temp.start(t text, n text, payload jsonb DEFAULT '{}') RETURNS void LANGUAGE sql AS
 	$$ INSERT INTO j (name, id) VALUES (n, taskq.enqueue_job('sh-' || t, payload || jsonb_build_object('n', n))) $$;
-CREATE FUNCTION pg_temp.state(n text) RETURNS text LANGUAGE sql AS
-	$$ SELECT a.state || ' ' || a.attempt FROM taskq.all_jobs a, j WHERE a.job_id = j.id AND j.name = $1 $$;
 CREATE FUNCTION pg_temp.result(n text) RETURNS jsonb LANGUAGE sql AS
-	$$ SELECT a.result FROM taskq.all_jobs a, j WHERE a.job_id = j.id AND j.name = $1 $$;
+	$$ SELECT result FROM taskq.all_jobs WHERE job_id = pg_temp.id(n) $$;
 CREATE FUNCTION pg_temp.attempts(n text) RETURNS text LANGUAGE sql AS
-	$$ SELECT string_agg(concat_ws(' ', t.attempt, t.outcome, t.sqlstate), ', ' ORDER BY t.epoch) FROM taskq.attempts t, j WHERE t.job_id = j.id AND j.name = $1 $$;
+	$$ SELECT string_agg(concat_ws(' ', attempt, outcome, sqlstate), ', ' ORDER BY epoch) FROM taskq.attempts WHERE job_id = pg_temp.id(n) $$;
 -- Wait until no job of these tests is due or runs.
 CREATE FUNCTION pg_temp.run() RETURNS boolean LANGUAGE sql AS
 	$$ SELECT pg_temp.came($q$ SELECT NOT EXISTS (SELECT FROM taskq.all_jobs WHERE task_type LIKE 'sh-%' AND state IN ('available', 'running')) $q$) $$;
@@ -177,7 +175,7 @@ SELECT pg_temp.start('family', 'd1', '{"table": "children", "id": 1, "parent": t
 	pg_temp.start('family', 'd4', '{"table": "children", "id": 7, "parent": true}') \gset
 COMMIT;
 SELECT ok(pg_temp.run(), 'jobs with constraints end');
-SELECT is(string_agg(name || ': ' || pg_temp.attempts(name), ', ' ORDER BY n),
+SELECT is(string_agg(name || ': ' || pg_temp.attempts(name), ', ' ORDER BY id),
 	'd1: 1 completed, d2: 1 completed, s1: 1 failed 23503, s2: 1 completed, s3: 1 failed 23503, d3: 1 failed 23503, d4: 1 completed',
 	'deferred constraints are checked after each job, immediate ones at once, and SET CONSTRAINTS applies to the job itself') FROM j;
 TRUNCATE j, sh.log, sh.parents, sh.children, sh.strict;
@@ -187,7 +185,7 @@ SELECT pg_temp.start('note', 'before'), pg_temp.start('family', 'bad', '{"table"
 	pg_temp.start('family', 'good', '{"table": "children", "id": 2, "parent": true}'), pg_temp.start('note', 'after') \gset
 COMMIT;
 SELECT ok(pg_temp.run(), 'jobs end, and one violates a deferred constraint');
-SELECT is(string_agg(name || ': ' || pg_temp.attempts(name), ', ' ORDER BY n),
+SELECT is(string_agg(name || ': ' || pg_temp.attempts(name), ', ' ORDER BY id),
 	'before: 1 completed, bad: 1 failed 23503, good: 1 completed, after: 1 completed', 'only the job that violates the constraint fails, and no attempt counts twice') FROM j;
 SELECT is(array_agg(entry ORDER BY n), '{before,good,after}', 'the writes of that job are rolled back') FROM sh.log;
 SELECT results_eq($$ SELECT runs, completed, failed FROM taskq.stat_handlers WHERE task_type = 'sh-family' $$,
@@ -201,7 +199,7 @@ SELECT pg_temp.start('watch', 'a'), pg_temp.start('note', 'b'), pg_temp.start('w
 INSERT INTO j (name, id) VALUES ('raise alone', taskq.enqueue_job('sh-watch-alone', '{"n": "raise"}'));
 COMMIT;
 SELECT ok(pg_temp.run(), 'jobs with deferred triggers end');
-SELECT is(string_agg(name || ': ' || pg_temp.attempts(name), ', ' ORDER BY n),
+SELECT is(string_agg(name || ': ' || pg_temp.attempts(name), ', ' ORDER BY id),
 	'a: 1 completed, b: 1 completed, raise: 1 failed P0009, c: 1 completed, d: 1 completed, e: 1 completed, raise alone: 1 failed P0009',
 	'an error of a deferred trigger fails its job') FROM j;
 SELECT is(array_agg(entry ORDER BY n), '{at commit: a,b,at commit: c,at commit: d,e,enqueued at commit by a,enqueued at commit by c,enqueued at commit by d}',
@@ -230,7 +228,7 @@ BEGIN;
 SELECT pg_temp.start('note', 'one'), pg_temp.start('holds', 'last') \gset
 COMMIT;
 SELECT ok(pg_temp.run(), 'jobs with a cursor WITH HOLD that fails at the commit end');
-SELECT is(string_agg(name || ': ' || pg_temp.attempts(name), ', ' ORDER BY n), 'one: 1 completed, last: 1 failed 22012',
+SELECT is(string_agg(name || ': ' || pg_temp.attempts(name), ', ' ORDER BY id), 'one: 1 completed, last: 1 failed 22012',
 	'only the job with the cursor fails in a shared transaction') FROM j;
 SELECT pg_temp.start('holds-alone', 'alone') \gset
 SELECT ok(pg_temp.run(), 'a job with such a cursor ends alone');

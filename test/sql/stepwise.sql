@@ -3,6 +3,7 @@
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/wait.sql
+\i test/sql/include/named_jobs.sql
 SELECT plan(76);
 
 -- a role with settings that would disturb taskq, and its one worker
@@ -152,11 +153,8 @@ SELECT taskq.register_handler('st-retried', 'st.steps(jsonb,jsonb)', run_as => '
 SELECT taskq.register_handler('st-short', 'st.waits(jsonb)', run_as => 'regress_stepwise', max_attempts => 1, timeout => '50 ms') \gset
 RESET search_path;
 
-CREATE TEMP TABLE j (n serial, name text, id bigint);
 CREATE FUNCTION pg_temp.start(t text, n text, payload jsonb DEFAULT '{}') RETURNS void LANGUAGE sql AS
 	$$ INSERT INTO j (name, id) VALUES (n, taskq.enqueue_job('st-' || t, payload || jsonb_build_object('n', n))) $$;
-CREATE FUNCTION pg_temp.id(n text) RETURNS bigint LANGUAGE sql AS $$ SELECT id FROM j WHERE name = $1 $$;
-CREATE FUNCTION pg_temp.state(n text) RETURNS text LANGUAGE sql AS $$ SELECT state || ' ' || attempt FROM taskq.all_jobs WHERE job_id = pg_temp.id($1) $$;
 CREATE FUNCTION pg_temp.result(n text) RETURNS jsonb LANGUAGE sql AS $$ SELECT result FROM taskq.all_jobs WHERE job_id = pg_temp.id($1) $$;
 CREATE FUNCTION pg_temp.attempts(n text) RETURNS text LANGUAGE sql AS
 	$$ SELECT string_agg(concat_ws(' ', attempt, outcome, error_type, sqlstate), ', ' ORDER BY epoch) FROM taskq.attempts WHERE job_id = pg_temp.id($1) $$;

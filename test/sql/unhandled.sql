@@ -2,19 +2,15 @@
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/wait.sql
+\i test/sql/include/named_jobs.sql
 CREATE ROLE tq_unhandled LOGIN;
 CREATE SCHEMA tq_unhandled AUTHORIZATION tq_unhandled;
 SELECT count(taskq.grant_access('tq_unhandled', a)) FROM unnest('{producer,worker,observer}'::text[]) a \gset
 CREATE FUNCTION tq_unhandled.twice(payload jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT to_jsonb((payload->>'n')::int * 2) $$;
 ALTER FUNCTION tq_unhandled.twice(jsonb) OWNER TO tq_unhandled;
-CREATE TEMP TABLE j (name text PRIMARY KEY, id bigint, e bigint);
 GRANT ALL ON j TO tq_unhandled;
 CREATE FUNCTION pg_temp.add(n text, t text, q text, at timestamptz DEFAULT NULL) RETURNS void LANGUAGE sql AS
 	$$ INSERT INTO j VALUES (n, taskq.enqueue_job(t, '{"n": 21}', queue => q, run_at => at)) $$;
-CREATE FUNCTION pg_temp.id(n text) RETURNS bigint LANGUAGE sql AS $$ SELECT id FROM j WHERE name = n $$;
-CREATE FUNCTION pg_temp.e(n text) RETURNS bigint LANGUAGE sql AS $$ SELECT e FROM j WHERE name = n $$;
-CREATE FUNCTION pg_temp.state(n text) RETURNS text LANGUAGE sql AS
-	$$ SELECT state || ' ' || attempt FROM taskq.all_jobs WHERE job_id = (SELECT id FROM j WHERE name = n) $$;
 CREATE FUNCTION pg_temp.attempts(n text) RETURNS text LANGUAGE sql AS
 	$$ SELECT string_agg(attempt || ' ' || outcome, ', ' ORDER BY epoch) FROM taskq.attempts WHERE job_id = (SELECT id FROM j WHERE name = n) $$;
 SELECT plan(64);

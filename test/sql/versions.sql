@@ -2,16 +2,14 @@
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/wait.sql
+\i test/sql/include/named_jobs.sql
 SET client_min_messages = error;
 CREATE ROLE tq_versions LOGIN;
 CREATE SCHEMA tq_versions AUTHORIZATION tq_versions;
 SELECT count(taskq.grant_access('tq_versions', a)) FROM unnest('{producer,worker,observer,admin}'::text[]) a \gset
-CREATE TEMP TABLE j (name text PRIMARY KEY, id bigint, e bigint);
 CREATE FUNCTION pg_temp.add(n text, t text, v text, at timestamptz DEFAULT NULL) RETURNS void LANGUAGE sql AS
 	$$ INSERT INTO j VALUES (n, taskq.enqueue_job(t, jsonb_build_object('n', n), min_version => v, run_at => at)) $$;
-CREATE FUNCTION pg_temp.id(n text) RETURNS bigint LANGUAGE sql AS $$ SELECT id FROM j WHERE name = n $$;
-CREATE FUNCTION pg_temp.e(n text) RETURNS bigint LANGUAGE sql AS $$ SELECT e FROM j WHERE name = n $$;
-CREATE FUNCTION pg_temp.state(n text) RETURNS text LANGUAGE sql AS
+CREATE FUNCTION pg_temp.outcome(n text) RETURNS text LANGUAGE sql AS
 	$$ SELECT concat_ws(' ', state, attempt, result) FROM taskq.all_jobs WHERE job_id = (SELECT id FROM j WHERE name = n) $$;
 CREATE FUNCTION pg_temp.take(VARIADIC types text[]) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE c taskq.job;
@@ -45,7 +43,7 @@ SELECT throws_ok($$ SELECT taskq.register_handler('ver-a', version => repeat('1'
 -- external workers
 SELECT taskq.register_handler('ver-ext', version => '1.9') \gset
 SELECT pg_temp.add('new', 'ver-ext', '1.10'), pg_temp.add('newest', 'ver-ext', '2'), pg_temp.add('any', 'ver-ext', NULL), pg_temp.add('old', 'ver-ext', '1.2') \gset
-SELECT is(pg_temp.state('new'), 'available 0', 'a job for a newer handler is available');
+SELECT is(pg_temp.outcome('new'), 'available 0', 'a job for a newer handler is available');
 SELECT is(pg_temp.take('ver-ext'), 'any', 'a job without min_version is claimed');
 SELECT is(pg_temp.take('ver-ext'), 'old', 'a job for an older handler is claimed');
 SELECT is(pg_temp.take('ver-ext'), NULL, 'a job for a newer handler is not claimed');
@@ -72,21 +70,21 @@ SELECT taskq.register_handler('ver-ext', version => '2', allow_override => true)
 SELECT is(pg_temp.take('ver-ext'), 'newest', 'an override takes effect in its own transaction');
 ROLLBACK;
 SELECT is(pg_temp.take('ver-ext'), NULL, 'an override that is rolled back has no effect');
-SELECT is(pg_temp.state('newest'), 'available 0', 'a job that waits for a newer handler stays available');
+SELECT is(pg_temp.outcome('newest'), 'available 0', 'a job that waits for a newer handler stays available');
 SELECT ok(NOT EXISTS (SELECT FROM taskq.attempts WHERE job_id = pg_temp.id('newest')), 'a job that waits for a newer handler has no attempt');
 
 -- the pool
 SELECT taskq.register_handler('ver-run', 'tq_versions.one(jsonb)', version => '1', run_as => 'tq_versions') \gset
 SELECT pg_temp.add('pool 2', 'ver-run', '2'), pg_temp.add('pool 3', 'ver-run', '3'), pg_temp.add('pool', 'ver-run', NULL), pg_temp.add('pool 1', 'ver-run', '1.0') \gset
-SELECT pg_temp.came($$ SELECT pg_temp.state('pool') = 'completed 1 1' AND pg_temp.state('pool 1') = 'completed 1 1' $$) \gset
-SELECT is(pg_temp.state('pool') || ', ' || pg_temp.state('pool 1'), 'completed 1 1, completed 1 1', 'the pool runs jobs whose min_version its handler has');
-SELECT is(pg_temp.state('pool 2') || ', ' || pg_temp.state('pool 3'), 'available 0, available 0', 'the pool does not run the other jobs');
+SELECT pg_temp.came($$ SELECT pg_temp.outcome('pool') = 'completed 1 1' AND pg_temp.outcome('pool 1') = 'completed 1 1' $$) \gset
+SELECT is(pg_temp.outcome('pool') || ', ' || pg_temp.outcome('pool 1'), 'completed 1 1, completed 1 1', 'the pool runs jobs whose min_version its handler has');
+SELECT is(pg_temp.outcome('pool 2') || ', ' || pg_temp.outcome('pool 3'), 'available 0, available 0', 'the pool does not run the other jobs');
 SELECT is(pg_temp.waiting('ver-run'), '2 1 handler version is older than min_version, 3 1 handler version is older than min_version', 'unroutable_jobs has the reason for each version');
 SELECT taskq.register_handler('ver-run', 'tq_versions.two(jsonb)', version => '2.1', run_as => 'tq_versions', allow_override => true) \gset
-SELECT pg_temp.came($$ SELECT pg_temp.state('pool 2') = 'completed 1 2' $$) \gset
-SELECT is(pg_temp.state('pool 2'), 'completed 1 2', 'an override makes the pool run waiting jobs');
+SELECT pg_temp.came($$ SELECT pg_temp.outcome('pool 2') = 'completed 1 2' $$) \gset
+SELECT is(pg_temp.outcome('pool 2'), 'completed 1 2', 'an override makes the pool run waiting jobs');
 SELECT is(handler_version, '2.1', 'these jobs have the version of the new handler') FROM taskq.attempts WHERE job_id = pg_temp.id('pool 2');
-SELECT is(pg_temp.state('pool 3'), 'available 0', 'a job for an even newer handler waits');
+SELECT is(pg_temp.outcome('pool 3'), 'available 0', 'a job for an even newer handler waits');
 SELECT pg_temp.add('no such', 'ver-none', '1') \gset
 SELECT is(pg_temp.waiting('ver-none'), '1 1 no handler registered', 'unroutable_jobs shows an unregistered type with min_version');
 

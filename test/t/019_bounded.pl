@@ -91,6 +91,38 @@ cmp_ok(largest_transaction('x', $by), '<=', 500, 'each transaction removes a lim
 $old->quit;
 $user->quit;
 wait_until($node, q(SELECT count(*) = 0 FROM taskq.all_jobs WHERE state = 'discarded'), 'the expired jobs are removed');
+
+# workers and routes --------------------------------------------------------------
+
+# Registrations that claims have created, and routes to which no job points any more.
+sql($node, q(INSERT INTO taskq.external_workers (worker_id, task_types, implicit, registered_by, registered_at, last_seen)
+	SELECT 'old-' || n, '{outside}', true, current_user::regrole, now() - interval '2 d', now() - interval '2 d' FROM generate_series(1, 2500) n));
+sql($node, q(INSERT INTO taskq.routes (queue_id, task_type, capabilities, retired_at, removable_on)
+	SELECT queue_id, 'gone-' || n, '{}', now() - interval '60 d', current_date - 60 FROM taskq.queue_defs, generate_series(1, 3500) n WHERE queue = 'default'));
+$old = session($node);
+$old->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ');
+my %rows = (external_workers => q(FROM taskq.external_workers WHERE worker_id LIKE 'old-%'), routes => q(FROM taskq.routes WHERE task_type LIKE 'gone-%'));
+my %limit = (external_workers => 500, routes => 1000);
+my %seen = map { $_ => $old->query_safe("SELECT count(*) $rows{$_}") } keys %rows;
+cmp_ok($seen{$_}, '>', 2 * $limit{$_}, "an old snapshot sees many rows of $_") for sort keys %rows;
+sql($node, $end);
+for my $table (sort keys %rows)
+{
+	wait_until($node, "SELECT count(*) = 0 $rows{$table}", "unused rows of $table are deleted");
+	my $ends = $old->query_safe("SELECT string_agg(xmax::text, ',') $rows{$table}");
+	cmp_ok(largest_transaction('x', "unnest('{$ends}'::xid[]) x"), '<=', $limit{$table}, "each transaction deletes a limited number of rows of $table");
+}
+$old->quit;
+
+# names of functions ----------------------------------------------------------------
+
+my $create = q(CREATE FUNCTION app.named(jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT $1');
+sql($node, "SET ROLE app; $create");
+sql($node, q(SELECT count(taskq.register_handler('named-' || n, 'app.named(jsonb)', run_as => 'app')) FROM generate_series(1, 1000) n));
+sql($node, "SET ROLE app; BEGIN; DROP FUNCTION app.named(jsonb); $create; COMMIT");
+wait_until($node, q(SELECT bool_and(function_oid = 'app.named(jsonb)'::regprocedure) FROM taskq.handlers WHERE task_type LIKE 'named-%'),
+	'the new OID of a function is recorded for all its task types');
+cmp_ok(largest_transaction('xmin', q(taskq.handlers WHERE task_type LIKE 'named-%')), '<=', 100, 'each transaction records it for a limited number of task types');
 unlike(slurp_file($node->logfile), qr/canceling statement due to lock timeout/, 'the scheduler has not waited for a lock');
 
 $node->stop;

@@ -19,7 +19,9 @@ sql($node, q(SELECT taskq.alter_queue('default', retain_completed => '2 days', r
 # a share ---------------------------------------------------------------------------
 
 my $enqueue = q(SELECT taskq.enqueue_job('work', required_capabilities => ARRAY['c%d']));
-sql_as($node, 'postgres', 'app', sprintf($enqueue, $_)) for 1 .. 6;
+sql_as($node, 'postgres', 'app', sprintf($enqueue, $_)) for 1 .. 5;
+sql_as($node, 'postgres', 'app', join ";\n", 'BEGIN', (map { ('SAVEPOINT s', sprintf($enqueue, 6), 'ROLLBACK TO s') } 1 .. 3), sprintf($enqueue, 6), 'COMMIT');
+pass('routes that were rolled back do not count for the role');
 my $err = fails_with($node, 'TQ010', sprintf($enqueue, 7), 'a role has a share of the routes', role => 'app');
 like($err, qr/role "app" has too many different routes/, 'the message says that the role has too many routes');
 sql_as($node, 'postgres', 'app', sprintf($enqueue, 6));

@@ -1,5 +1,5 @@
--- Jobs with names that the test chooses: their ids and epochs are in a table.
-CREATE TEMP TABLE j (name text PRIMARY KEY, id bigint, e bigint);
+-- Functions that enqueue, claim and look at jobs by their names.
+\i test/sql/include/named_jobs.sql
 
 -- Enqueue a job; its name is member n of its payload.
 CREATE FUNCTION pg_temp.add(n text, t text, p integer DEFAULT NULL, at timestamptz DEFAULT NULL, q text DEFAULT NULL,
@@ -35,13 +35,6 @@ BEGIN
 	END LOOP;
 	RETURN array_to_string(names, ' ');
 END $$;
-
-CREATE FUNCTION pg_temp.id(n text) RETURNS bigint LANGUAGE sql AS $$ SELECT id FROM j WHERE name = n $$;
-CREATE FUNCTION pg_temp.e(n text) RETURNS bigint LANGUAGE sql AS $$ SELECT e FROM j WHERE name = n $$;
-
--- State and attempt.
-CREATE FUNCTION pg_temp.state(n text) RETURNS text LANGUAGE sql AS
-	$$ SELECT state || ' ' || attempt FROM taskq.all_jobs WHERE job_id = pg_temp.id(n) $$;
 
 -- Every attempt that can be read, in order.
 CREATE FUNCTION pg_temp.attempts(n text) RETURNS text LANGUAGE sql AS

@@ -12,7 +12,7 @@ use Test::More;
 use Time::HiRes;
 use TaskqTest;
 
-my $node = new_node('poison');
+my $node = new_node('quarantine');
 make_misbehave($node, 'postgres', 'app');
 add_type($node, 'postgres', 'app', $_) for 'work', 'gated', 'bad';
 
@@ -35,7 +35,7 @@ sub later
 	return;
 }
 
-# one poison among many -----------------------------------------------------
+# one job that crashes, among many -------------------------------------------
 
 for my $how ('null', 'abort', 'panic', 'kill', '_exit')
 {

@@ -12,7 +12,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use TaskqTest;
 
-my $node = new_node('hygiene', conf => { 'taskq.allow_superuser_handlers' => 'on', 'taskq.worker_idle' => "'1 h'" });
+my $node = new_node('session_reset', conf => { 'taskq.allow_superuser_handlers' => 'on', 'taskq.worker_idle' => "'1 h'" });
 sql($node, q(CREATE ROLE other; GRANT other TO app; GRANT SET ON PARAMETER session_replication_role, log_statement TO app; GRANT pg_read_all_stats TO app));
 sql_as($node, 'postgres', 'app', <<'SQL');
 CREATE SEQUENCE app.seq CACHE 10;

@@ -12,7 +12,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use TaskqTest;
 
-my $node = new_node('unrest', conf => { 'taskq.poll_interval' => "'1 h'", 'taskq.worker_idle' => "'100ms'" });
+my $node = new_node('disturbed_pool', conf => { 'taskq.poll_interval' => "'1 h'", 'taskq.worker_idle' => "'100ms'" });
 add_type($node, 'postgres', 'app', 'work', undef, "retry_policy => 'fixed', retry_base => '1 ms', max_attempts => 1000");
 add_type($node, 'postgres', 'app', 'later', 'work', "retry_policy => 'fixed', retry_base => '1 ms', max_attempts => 1000");
 
