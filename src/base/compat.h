@@ -1,6 +1,8 @@
 /*
  * compat.h
  *	  The differences between PostgreSQL versions.  No other file tests the version.
+ *
+ * This file has more than 400 lines, as it has the differences of all other files.
  */
 #ifndef TASKQ_COMPAT_H
 #define TASKQ_COMPAT_H

@@ -26,7 +26,7 @@
 #include "store/find_index.h"
 #include "store/kit.h"
 
-#define MAX_KITS 16 /* kits that a process keeps, a few kB each */
+#define MAX_KITS 16 /* kits that a process keeps, a few kB each, or 130 kB if many rows were gathered */
 
 static dlist_head kits = DLIST_STATIC_INIT(kits);
 static int		  n_kits = 0;
@@ -35,11 +35,11 @@ static int		  n_kits = 0;
 static void
 DescribeConstraints(StoreKit *kit, TupleDesc desc)
 {
-	kit->simple = desc->natts <= FORM_MAX_COLUMNS &&
-				  (desc->constr == NULL || (desc->constr->num_check == 0 && !desc->constr->has_generated_stored));
-	for (int i = 0; kit->simple && i < desc->natts; i++)
+	kit->simple = desc->constr == NULL || (desc->constr->num_check == 0 && !desc->constr->has_generated_stored);
+	kit->not_null = palloc(sizeof(AttrNumber) * desc->natts);
+	for (int i = 0; i < desc->natts; i++)
 		if (TupleDescAttr(desc, i)->attnotnull)
-			kit->not_null |= UINT64CONST(1) << i;
+			kit->not_null[kit->n_not_null++] = i + 1;
 }
 
 static StoreKit *
@@ -50,7 +50,6 @@ Make(Relation rel, TaskqRel table)
 	StoreKit	 *kit = palloc0(sizeof(StoreKit));
 	TupleDesc	  desc = CreateTupleDescCopyConstr(RelationGetDescr(rel)); /* a copy that is not reference-counted */
 
-	CatalogCheckColumns(table, rel);
 	kit->context = context;
 	kit->relid = RelationGetRelid(rel);
 	kit->table = table;
@@ -62,7 +61,7 @@ Make(Relation rel, TaskqRel table)
 	kit->found = MakeSingleTupleTableSlot(desc, table_slot_callbacks(rel));
 	kit->row = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
 	kit->formed = MakeSingleTupleTableSlot(desc, &TTSOpsHeapTuple);
-	kit->form = FormFunctionFor(table, desc);
+	kit->codec = CodecFor(table, desc);
 	DescribeConstraints(kit, desc);
 	MemoryContextSwitchTo(old);
 	dlist_push_head(&kits, &kit->node);
@@ -104,12 +103,24 @@ KitTake(Relation rel, TaskqRel table)
 		}
 	}
 	if (kit == NULL)
+	{
+		CatalogCheckColumns(table, rel);
 		kit = Make(rel, table);
+	}
 	else
 		dlist_move_head(&kits, &kit->node);
 	kit->level = GetCurrentTransactionNestLevel();
 	kit->result->ri_RelationDesc = rel;
 	return kit;
+}
+
+/* Return the gate of the rows in an index of jobs, or '\0'. */
+static char
+GateOfIndex(const StoreKit *kit, const IndexInfo *info)
+{
+	if (info->ii_Predicate == NIL || kit->table != REL_JOBS)
+		return '\0';
+	return IndexGate((Node *) info->ii_Predicate, Anum_jobs_gate);
 }
 
 /*
@@ -118,40 +129,29 @@ KitTake(Relation rel, TaskqRel table)
  * built, the executor knows what to do with it.
  */
 static bool
-IsSimpleIndex(const StoreKit *kit, int i)
+IsSimpleIndex(Relation index, const IndexInfo *info, char gate)
+{
+	return index->rd_rel->relam == BTREE_AM_OID && index->rd_index->indimmediate && info->ii_ReadyForInserts &&
+		   info->ii_Expressions == NIL && info->ii_ExclusionOps == NULL &&
+		   (info->ii_Predicate == NIL || gate != '\0');
+}
+
+static void
+DescribeIndex(StoreKit *kit, int i)
 {
 	const IndexInfo *info = kit->result->ri_IndexRelationInfo[i];
 	Relation		 index = kit->result->ri_IndexRelationDescs[i];
+	KitIndex		*described = &kit->indexes[i];
 
-	if (index->rd_rel->relam != BTREE_AM_OID || !index->rd_index->indimmediate || !info->ii_ReadyForInserts ||
-		info->ii_Expressions != NIL || info->ii_ExclusionOps != NULL ||
-		(info->ii_Predicate != NIL && kit->gates[i] == '\0'))
-		return false;
+	described->relid = RelationGetRelid(index);
+	described->gate = GateOfIndex(kit, info);
+	described->last_column = 0;
 	for (int k = 0; k < info->ii_NumIndexAttrs; k++)
-		if (!AttributeNumberIsValid(info->ii_IndexAttrNumbers[k]) || info->ii_IndexAttrNumbers[k] < 0)
-			return false;
-	return true;
-}
-
-/* Return the gate of the rows in an index of jobs, or '\0'. */
-static char
-GateOfIndex(const StoreKit *kit, int i)
-{
-	List *predicate = kit->result->ri_IndexRelationInfo[i]->ii_Predicate;
-
-	return predicate == NIL || kit->table != REL_JOBS ? '\0' : IndexGate((Node *) predicate, Anum_jobs_gate);
-}
-
-/* Return the last column that an index needs. */
-static int
-LastColumn(const StoreKit *kit, int i)
-{
-	const IndexInfo *info = kit->result->ri_IndexRelationInfo[i];
-	int				 last = kit->gates[i] != '\0' ? Anum_jobs_gate : 0;
-
-	for (int k = 0; k < info->ii_NumIndexAttrs; k++)
-		last = Max(last, info->ii_IndexAttrNumbers[k]);
-	return last;
+		described->last_column = Max(described->last_column, info->ii_IndexAttrNumbers[k]);
+	if (index->rd_rel->relam != BTREE_AM_OID || info->ii_Expressions != NIL)
+		kit->kept = false;
+	if (!IsSimpleIndex(index, info, described->gate))
+		kit->direct = false;
 }
 
 /*
@@ -167,20 +167,10 @@ DescribeIndexes(StoreKit *kit)
 
 	kit->describing = true;
 	ExecOpenIndices(result, false);
-	kit->indexes = palloc(sizeof(Oid) * (result->ri_NumIndices + 1));
-	kit->gates = palloc(result->ri_NumIndices + 1);
+	kit->indexes = palloc(sizeof(KitIndex) * (result->ri_NumIndices + 1));
 	kit->direct = kit->simple;
 	for (int i = 0; i < result->ri_NumIndices; i++)
-	{
-		Relation index = result->ri_IndexRelationDescs[i];
-
-		kit->indexes[i] = RelationGetRelid(index);
-		if (index->rd_rel->relam != BTREE_AM_OID || result->ri_IndexRelationInfo[i]->ii_Expressions != NIL)
-			kit->kept = false;
-		kit->gates[i] = GateOfIndex(kit, i);
-		kit->direct = kit->direct && IsSimpleIndex(kit, i);
-		kit->n_indexed = Max(kit->n_indexed, LastColumn(kit, i));
-	}
+		DescribeIndex(kit, i);
 	kit->describing = false;
 	MemoryContextSwitchTo(old);
 }
@@ -197,7 +187,7 @@ KitOpenIndexes(StoreKit *kit)
 		DescribeIndexes(kit);
 	else
 		for (int i = 0; i < result->ri_NumIndices; i++)
-			result->ri_IndexRelationDescs[i] = index_open(kit->indexes[i], RowExclusiveLock);
+			result->ri_IndexRelationDescs[i] = index_open(kit->indexes[i].relid, RowExclusiveLock);
 	kit->indexes_open = true;
 }
 
@@ -271,7 +261,7 @@ static bool
 HasIndex(const StoreKit *kit, Oid relid)
 {
 	for (int i = 0; kit->indexes != NULL && i < kit->result->ri_NumIndices; i++)
-		if (kit->indexes[i] == relid)
+		if (kit->indexes[i].relid == relid)
 			return true;
 	return false;
 }

@@ -9,10 +9,19 @@
 
 #include "executor/executor.h"
 #include "lib/ilist.h"
+#include "utils/date.h"
 
-#include "store/form.h"
+#include "store/codec.h"
 
 #define STORE_MAX_GATHERED 256
+
+/* An index of the table of a kit. */
+typedef struct KitIndex
+{
+	Oid		   relid;
+	char	   gate;		/* it has only the rows with this gate; '\0': it has all rows */
+	AttrNumber last_column; /* the last column of the table that it needs */
+} KitIndex;
 
 typedef struct StoreKit
 {
@@ -24,20 +33,21 @@ typedef struct StoreKit
 	bool			kept;		/* the kit may be used again */
 	bool			describing; /* the indexes are being described */
 	bool			indexes_open;
-	Oid			   *indexes;  /* NULL until the first row is written */
-	char		   *gates;	  /* for each index: it has only the rows with this gate; '\0': it has all rows */
+	KitIndex	   *indexes;  /* NULL until the first row is written */
 	bool			simple;	  /* the table has no constraints but its keys, NOT NULL, and the bounds of a leaf */
 	bool			direct;	  /* and its indexes are simple, too: see write.c */
-	uint64			not_null; /* the columns with NOT NULL, a bit each */
-	FormFunction	form;	  /* forms a tuple; NULL: heap_form_tuple() does */
-	MemoryContext	context;  /* memory of the whole kit */
+	AttrNumber	   *not_null; /* the columns with NOT NULL */
+	int				n_not_null;
+	bool			knows_day; /* the bounds of this leaf, of the history, allow the day... */
+	DateADT			day;	   /* on which rows expire */
+	const Codec	   *codec;	   /* forms and reads tuples; NULL: the server's functions do */
+	MemoryContext	context;   /* memory of the whole kit */
 	EState		   *estate;
 	ResultRelInfo  *result;
 	EPQState		epq;
 	TupleTableSlot *found;
 	TupleTableSlot *row;
-	TupleTableSlot *formed;	   /* the row, when its tuple is formed */
-	int				n_indexed; /* no index has a later column than this one */
+	TupleTableSlot *formed; /* the row, when its tuple is formed */
 
 	/* rows that are kept to be inserted together; the slots stay for later ones */
 	TupleTableSlot *gathered[STORE_MAX_GATHERED];

@@ -28,6 +28,7 @@
 
 #include "base/compat.h"
 #include "store/catalog.h"
+#include "store/columns.h"
 #include "store/store.h"
 #include "store/table_check.h"
 
@@ -124,6 +125,29 @@ StoreClose(Store *store, bool keep_lock)
 }
 
 /*
+ * Read all columns of store->found.  The codec reads rows that have all the columns that
+ * it knows and no others.  Rows from before a column was added, or after, are read by the
+ * server.
+ */
+void
+StoreReadFound(Store *store)
+{
+	TupleTableSlot *found = store->found;
+	const Codec	   *codec = store->kit->codec;
+	int				natts = found->tts_tupleDescriptor->natts;
+	HeapTuple		tuple = TTS_IS_BUFFERTUPLE(found) ? ((HeapTupleTableSlot *) found)->tuple : NULL;
+
+	if (codec == NULL || tuple == NULL || natts != ColumnsCount(store->kit->table) ||
+		HeapTupleHeaderGetNatts(tuple->t_data) != natts)
+	{
+		slot_getallattrs(found);
+		return;
+	}
+	codec->read(tuple, found->tts_values, found->tts_isnull);
+	found->tts_nvalid = natts;
+}
+
+/*
  * Lock a row FOR UPDATE.  All row locks have this strength, so no two transactions
  * share a row, and a multixact arises only within one transaction, from a
  * subtransaction that was rolled back.  With "follow", if the row has been updated,
@@ -144,7 +168,7 @@ StoreLock(Store *store, ItemPointer tid, Snapshot snapshot, bool wait, bool foll
 		case TM_Ok:
 			/* copy the row, so that no page stays pinned while a handler runs */
 			ExecMaterializeSlot(store->found);
-			slot_getallattrs(store->found);
+			StoreReadFound(store);
 			return STORE_LOCKED;
 		case TM_WouldBlock:
 			return STORE_BUSY;
@@ -192,7 +216,7 @@ FindOne(Store *store, Oid index, int nkeys, ScanKey keys, Snapshot snapshot, Sca
 	{
 		/* copy the row, because the scan releases its pages */
 		ExecMaterializeSlot(store->found);
-		slot_getallattrs(store->found);
+		StoreReadFound(store);
 	}
 	index_rescan(store->scan, keys, nkeys, NULL, 0); /* releases all pages */
 	MemoryContextSwitchTo(old);

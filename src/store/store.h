@@ -39,6 +39,7 @@ extern bool			   StoreOpenLeaf(Store *store, TaskqRel table, Oid leaf);
 extern void			   StoreClose(Store *store, bool keep_lock);
 extern TupleTableSlot *StoreNewRow(Store *store);
 extern TupleTableSlot *StoreCopyRow(Store *store);
+extern void			   StoreReadFound(Store *store);
 extern void			   StoreInsert(Store *store);
 extern bool			   StoreGather(Store *store);
 extern void			   StoreInsertGathered(Store *store, ItemPointer tids);

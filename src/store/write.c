@@ -4,7 +4,7 @@
  *
  * If the constraints and indexes of a table are simple, as those that taskq has created
  * are, we write its rows directly: the tuple is formed by a function that knows its
- * columns (form.c), and the entries are made in every index that the relcache lists.
+ * columns (codec.c), and the entries are made in every index that the relcache lists.
  * The executor does what is left: the bounds of a leaf, and the error for a NULL in a
  * column that takes none.  If there is anything else, such as a check constraint, or an
  * index with an expression, of another kind or one that is being built, then the executor
@@ -27,17 +27,35 @@
 
 #define MAX_GATHERED_SIZE (64 * 1024) /* as much as COPY keeps, some pages */
 
+/*
+ * Check the bounds of a leaf.  Those of the history are days, and rows that are written
+ * one after the other mostly expire on the same day, which is then checked once.  If the
+ * bounds change, the kit is made anew.
+ */
+static void
+CheckBounds(StoreKit *kit)
+{
+	bool	is_history = kit->table == REL_HISTORY || kit->table == REL_HISTORY_OVERFLOW;
+	DateADT day = is_history ? DatumGetDateADT(SlotDatum(kit->row, Anum_job_history_expires_on)) : 0;
+
+	if (is_history && kit->knows_day && day == kit->day)
+		return;
+	ExecPartitionCheck(kit->result, kit->row, kit->estate, true);
+	kit->knows_day = is_history;
+	kit->day = day;
+}
+
 /* Check the row against the constraints that a simple table has. */
 static void
 CheckConstraints(StoreKit *kit, Relation rel)
 {
 	TupleTableSlot *row = kit->row;
 
-	for (int i = 0; i < row->tts_tupleDescriptor->natts; i++)
-		if (row->tts_isnull[i] && (kit->not_null & (UINT64CONST(1) << i)) != 0)
+	for (int i = 0; i < kit->n_not_null; i++)
+		if (row->tts_isnull[kit->not_null[i] - 1])
 			ExecConstraints(kit->result, row, kit->estate);
 	if (rel->rd_rel->relispartition)
-		ExecPartitionCheck(kit->result, row, kit->estate, true);
+		CheckBounds(kit);
 }
 
 /* Form the tuple of the row. */
@@ -46,33 +64,42 @@ FormTuple(StoreKit *kit)
 {
 	TupleTableSlot *row = kit->row;
 
-	if (kit->form != NULL)
-		return kit->form(row->tts_values, row->tts_isnull, row->tts_tupleDescriptor->natts);
+	if (kit->codec != NULL)
+		return kit->codec->form(row->tts_values, row->tts_isnull, row->tts_tupleDescriptor->natts);
 	return heap_form_tuple(row->tts_tupleDescriptor, row->tts_values, row->tts_isnull);
 }
 
 /* Make the entry of a row in one index, if the index has such rows. */
 static void
-InsertEntry(const StoreKit *kit, int i, const TupleTableSlot *row, ItemPointer tid, bool unchanged)
+InsertEntry(const StoreKit *kit, int i, TupleTableSlot *row, ItemPointer tid, bool unchanged)
 {
-	Relation   index = kit->result->ri_IndexRelationDescs[i];
-	IndexInfo *info = kit->result->ri_IndexRelationInfo[i];
-	Datum	   values[INDEX_MAX_KEYS];
-	bool	   isnull[INDEX_MAX_KEYS];
+	const KitIndex *which = &kit->indexes[i];
+	Relation		index = kit->result->ri_IndexRelationDescs[i];
+	IndexInfo	   *info = kit->result->ri_IndexRelationInfo[i];
+	Datum			values[INDEX_MAX_KEYS];
+	bool			isnull[INDEX_MAX_KEYS];
 
-	if (kit->gates[i] != '\0' && DatumGetChar(row->tts_values[Anum_jobs_gate - 1]) != kit->gates[i])
-		return;
+	if (which->gate != '\0')
+	{
+		slot_getsomeattrs(row, Anum_jobs_gate);
+		if (DatumGetChar(row->tts_values[Anum_jobs_gate - 1]) != which->gate)
+			return;
+	}
+	slot_getsomeattrs(row, which->last_column);
 	for (int k = 0; k < info->ii_NumIndexAttrs; k++)
 	{
-		values[k] = row->tts_values[info->ii_IndexAttrNumbers[k] - 1];
-		isnull[k] = row->tts_isnull[info->ii_IndexAttrNumbers[k] - 1];
+		int column = info->ii_IndexAttrNumbers[k];
+
+		Assert(column > 0);
+		values[k] = row->tts_values[column - 1];
+		isnull[k] = row->tts_isnull[column - 1];
 	}
 	(void) index_insert(index, values, isnull, tid, kit->result->ri_RelationDesc,
 						index->rd_index->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, unchanged, info);
 }
 
 static void
-InsertEntries(const StoreKit *kit, const TupleTableSlot *row, ItemPointer tid, bool unchanged)
+InsertEntries(const StoreKit *kit, TupleTableSlot *row, ItemPointer tid, bool unchanged)
 {
 	for (int i = 0; i < kit->result->ri_NumIndices; i++)
 		InsertEntry(kit, i, row, tid, unchanged);
@@ -136,10 +163,7 @@ InsertTogether(Store *store)
 	table_multi_insert(store->rel, kit->gathered, kit->n_gathered, GetCurrentCommandId(true), 0, NULL);
 	for (int i = 0; i < kit->result->ri_NumIndices; i++)
 		for (int k = 0; k < kit->n_gathered; k++)
-		{
-			slot_getsomeattrs(kit->gathered[k], kit->n_indexed);
 			InsertEntry(kit, i, kit->gathered[k], &kit->gathered[k]->tts_tid, false);
-		}
 	MemoryContextSwitchTo(old);
 }
 

@@ -4,7 +4,7 @@
 BEGIN;
 -- the scheduler waits meanwhile
 LOCK TABLE taskq.jobs, taskq.job_history;
-SELECT plan(31);
+SELECT plan(35);
 
 SELECT taskq.register_handler('rows', retry_policy => 'none') \gset
 
@@ -29,45 +29,29 @@ SELECT count(taskq.enqueue_job('rows', to_jsonb(repeat('x', 30000)), tags => ARR
 	timeout => '1 min', lease => '1 day 2 hours', max_attempts => n, priority => -n, correlation_id => 'c')) FROM generate_series(1, 60) n \gset
 SELECT is((SELECT count(*) FROM taskq.jobs), 366::bigint, 'jobs are enqueued');
 SELECT is(pg_temp.differ('jobs'), 0::bigint, 'the row of a waiting job is the one that INSERT makes');
+CREATE TEMP TABLE was AS SELECT * FROM taskq.jobs;
+-- How many rows have the values that the job had when it was enqueued.
+CREATE FUNCTION pg_temp.kept(which text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+	n bigint;
+BEGIN
+	EXECUTE format($q$ SELECT count(*) FROM taskq.%I r JOIN was w USING (job_id)
+		WHERE (r.created_at, r.route_id, r.max_attempts, r.priority, r.group_id, r.timeout, r.lease, r.payload, r.tags, r.tenant_id, r.group_key, r.correlation_id, r.created_by)
+		IS NOT DISTINCT FROM (w.created_at, w.route_id, w.max_attempts, w.priority, w.group_id, w.timeout, w.lease, w.payload, w.tags, w.tenant_id, w.group_key, w.correlation_id, w.created_by) $q$, which) INTO n;
+	RETURN n;
+END $$;
 SELECT count(*) AS claimed FROM taskq.claim_jobs('rows-w', 366, '{rows}') \gset
 SELECT is(pg_temp.differ('jobs'), 0::bigint, 'so is the row of a running job');
+SELECT is(pg_temp.kept('jobs'), 366::bigint, 'which has the values of the waiting job');
 SELECT count(*) FROM (SELECT array_agg(job_id) ids, array_agg(epoch) epochs, array_agg(jsonb_build_object('r', repeat('r', (epoch % 300)::int))) results
 	FROM taskq.jobs WHERE job_id % 2 = 0) j, taskq.complete_jobs(ids, epochs, results) \gset
 SELECT count(taskq.fail_job(job_id, epoch, repeat('m', (epoch % 300)::int))) FROM taskq.jobs \gset
 SELECT is((SELECT count(*) FROM taskq.job_history), 366::bigint, 'the jobs end');
 SELECT is(pg_temp.differ('job_history'), 0::bigint, 'so is the row of an ended job');
-
--- what an administrator changes; NOT NULL can be set by a session that has not loaded the library
-SET LOCAL allow_system_table_mods = on;
-UPDATE pg_attribute SET attnotnull = true WHERE attrelid = 'taskq.jobs'::regclass AND attname = 'tenant_id';
-SELECT throws_ok($$ SELECT taskq.enqueue_job('rows') $$, '23502', NULL, 'a column that is NOT NULL takes no NULL');
-SELECT lives_ok($$ SELECT taskq.enqueue_job('rows', tenant_id => 't') $$, 'and takes other values');
-UPDATE pg_attribute SET attnotnull = false WHERE attrelid = 'taskq.jobs'::regclass AND attname = 'tenant_id';
-ALTER TABLE taskq.jobs ADD regress_rows int DEFAULT 7;
-SELECT lives_ok($$ SELECT taskq.enqueue_job('rows', tenant_id => 't') $$, 'a new column may be NULL');
-SELECT is((SELECT array_agg(regress_rows ORDER BY job_id) FROM taskq.jobs), '{7,NULL}', 'and is NULL in a new job, and has its default in older ones');
-ALTER TABLE taskq.jobs DROP regress_rows, ALTER correlation_id SET STORAGE PLAIN;
-SELECT taskq.enqueue_job('rows', correlation_id => 'plain') AS plain \gset
-SELECT is((SELECT correlation_id || pg_column_size(correlation_id) FROM taskq.jobs WHERE job_id = :plain), 'plain9', 'the storage of a column may be changed');
-
--- a leaf by hand, with its columns in another order
-SELECT taskq.register_handler('rows-odd') \gset
-SELECT taskq.create_queue('rows-odd', retain_completed => '20 days') \gset
-SELECT to_char((now() + '20 days') AT TIME ZONE 'UTC' + interval '1 day', 'YYYYMMDD') AS day,
-	((now() + '20 days') AT TIME ZONE 'UTC')::date + 1 AS from, ((now() + '20 days') AT TIME ZONE 'UTC')::date + 2 AS to \gset
-SELECT format('CREATE TABLE taskq.job_history_%s (%s)', :'day', string_agg(format('%I %s %s', attname, format_type(atttypid, atttypmod), CASE WHEN attnotnull THEN 'NOT NULL' END), ', ' ORDER BY attname))
-	FROM pg_attribute WHERE attrelid = 'taskq.job_history'::regclass AND attnum > 0 AND NOT attisdropped \gexec
-ALTER TABLE taskq.job_history_:day ADD PRIMARY KEY (job_id, life, expires_on);
-ALTER TABLE taskq.job_history ATTACH PARTITION taskq.job_history_:day FOR VALUES FROM (:'from') TO (:'to');
-SELECT taskq.enqueue_job('rows-odd', queue => 'rows-odd') AS odd \gset
-SELECT throws_ok($$ SELECT taskq.complete_job(job_id, epoch) FROM taskq.claim_job('rows-w2', '{rows-odd}') $$, '55000', NULL, 'a leaf with its columns in another order is refused');
-ALTER TABLE taskq.job_history DETACH PARTITION taskq.job_history_:day;
-DROP TABLE taskq.job_history_:day;
-SELECT is((SELECT taskq.complete_job(job_id, epoch) FROM taskq.claim_job('rows-w2', '{rows-odd}')), true, 'without it the job is completed');
-SELECT is((SELECT state FROM taskq.all_jobs WHERE job_id = :odd), 'completed', 'and has ended');
+SELECT is(pg_temp.kept('job_history'), 366::bigint, 'which has the values of the running job');
 
 -- rows that are inserted together
-SELECT taskq.register_handler('rows-many') \gset
+SELECT taskq.register_handler('rows-many'), taskq.register_handler('rows-odd') \gset
 SELECT taskq.create_queue('rows-' || d, retain_completed => d * interval '1 day') FROM generate_series(1, 6) d \g /dev/null
 CREATE FUNCTION pg_temp.many(n int, q text DEFAULT 'default') RETURNS bigint LANGUAGE sql AS
 	$$ SELECT count(*) FROM taskq.enqueue_jobs('rows-many', (SELECT array_agg(to_jsonb(i)) FROM generate_series(1, n) i), queue => q) $$;
@@ -116,6 +100,41 @@ SELECT pg_temp.many(2), pg_temp.claimed(2) \gset
 SELECT max(job_id) AS last FROM taskq.jobs WHERE worker_id = 'rows-m' \gset
 INSERT INTO taskq.job_history SELECT (jsonb_populate_record(h, jsonb_build_object('job_id', :last, 'life', 0))).* FROM taskq.job_history h ORDER BY finished_at DESC, job_id DESC LIMIT 1;
 SELECT throws_ok($$ SELECT pg_temp.complete() $$, '23505', NULL, 'and that of the history');
+
+-- what an administrator changes; NOT NULL can be set by a session that has not loaded the library
+SET LOCAL allow_system_table_mods = on;
+UPDATE pg_attribute SET attnotnull = true WHERE attrelid = 'taskq.jobs'::regclass AND attname = 'tenant_id';
+SELECT throws_ok($$ SELECT taskq.enqueue_job('rows') $$, '23502', NULL, 'a column that is NOT NULL takes no NULL');
+SELECT lives_ok($$ SELECT taskq.enqueue_job('rows', tenant_id => 't') $$, 'and takes other values');
+UPDATE pg_attribute SET attnotnull = false WHERE attrelid = 'taskq.jobs'::regclass AND attname = 'tenant_id';
+ALTER TABLE taskq.jobs ADD regress_rows int DEFAULT 7;
+SELECT lives_ok($$ SELECT taskq.enqueue_job('rows', tenant_id => 't') $$, 'a new column may be NULL');
+SELECT is((SELECT array_agg(regress_rows ORDER BY job_id) FROM taskq.jobs WHERE tenant_id = 't'), '{7,NULL}', 'and is NULL in a new job, and has its default in older ones');
+ALTER TABLE taskq.jobs DROP regress_rows, ALTER correlation_id SET STORAGE PLAIN;
+SELECT taskq.enqueue_job('rows', correlation_id => 'plain') AS plain \gset
+SELECT is((SELECT correlation_id || pg_column_size(correlation_id) FROM taskq.jobs WHERE job_id = :plain), 'plain9', 'the storage of a column may be changed');
+
+ALTER TABLE taskq.jobs ALTER correlation_id SET STORAGE EXTENDED, ADD regress_rows int;
+SELECT taskq.enqueue_job('rows', tags => '{a}', correlation_id => 'short') AS short \gset
+SELECT is((SELECT string_agg(correlation_id || COALESCE(tags::text, ''), ' ' ORDER BY job_id) FROM taskq.claim_jobs('rows-w3', 100, '{rows}') WHERE job_id IN (:plain, :short)), 'plain short{a}',
+	'rows from before and after such changes are claimed');
+SELECT is((SELECT array_agg(correlation_id ORDER BY job_id) FROM taskq.jobs WHERE job_id IN (:plain, :short)), '{plain,short}', 'and keep their values');
+
+-- a leaf by hand, with its columns in another order
+SELECT taskq.register_handler('rows-leaf') \gset
+SELECT taskq.create_queue('rows-leaf', retain_completed => '20 days') \gset
+SELECT to_char((now() + '20 days') AT TIME ZONE 'UTC' + interval '1 day', 'YYYYMMDD') AS day,
+	((now() + '20 days') AT TIME ZONE 'UTC')::date + 1 AS from, ((now() + '20 days') AT TIME ZONE 'UTC')::date + 2 AS to \gset
+SELECT format('CREATE TABLE taskq.job_history_%s (%s)', :'day', string_agg(format('%I %s %s', attname, format_type(atttypid, atttypmod), CASE WHEN attnotnull THEN 'NOT NULL' END), ', ' ORDER BY attname))
+	FROM pg_attribute WHERE attrelid = 'taskq.job_history'::regclass AND attnum > 0 AND NOT attisdropped \gexec
+ALTER TABLE taskq.job_history_:day ADD PRIMARY KEY (job_id, life, expires_on);
+ALTER TABLE taskq.job_history ATTACH PARTITION taskq.job_history_:day FOR VALUES FROM (:'from') TO (:'to');
+SELECT taskq.enqueue_job('rows-leaf', queue => 'rows-leaf') AS odd \gset
+SELECT throws_ok($$ SELECT taskq.complete_job(job_id, epoch) FROM taskq.claim_job('rows-w2', '{rows-leaf}') $$, '55000', NULL, 'a leaf with its columns in another order is refused');
+ALTER TABLE taskq.job_history DETACH PARTITION taskq.job_history_:day;
+DROP TABLE taskq.job_history_:day;
+SELECT is((SELECT taskq.complete_job(job_id, epoch) FROM taskq.claim_job('rows-w2', '{rows-leaf}')), true, 'without it the job is completed');
+SELECT is((SELECT state FROM taskq.all_jobs WHERE job_id = :odd), 'completed', 'and has ended');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -1,15 +1,15 @@
 /*
- * form.c
- *	  Forming the tuples of the tables that are written most.
+ * codec.c
+ *	  Forming and reading the tuples of the tables that are used most.
  *
  * heap_form_tuple() looks at the descriptor of each column twice, and takes longer than
  * all that we do to fill in the values.  The columns of these tables are known when this
  * library is compiled, so a function for each table is made of the list of its columns
  * (columns.h).  It makes what heap_form_tuple() makes, with one difference: there is
- * always a bitmap of nulls.
+ * always a bitmap of nulls.  Another function reads tuples, whoever has formed them.
  *
  * What the functions assume of the columns is compared with the table's descriptor
- * before they are used, see FormFunctionFor().
+ * before they are used, see CodecFor().
  */
 #include "taskq.h"
 
@@ -20,7 +20,7 @@
 
 #include "base/compat.h"
 #include "store/columns.h"
-#include "store/form.h"
+#include "store/codec.h"
 
 /* types -------------------------------------------------------------------- */
 
@@ -83,7 +83,7 @@ Room(Oid type, Datum value, bool isnull)
 	return isnull ? 0 : VARSIZE_ANY(DatumGetPointer(value)) + ALIGNOF_INT - 1;
 }
 
-/* values ------------------------------------------------------------------- */
+/* forming ------------------------------------------------------------------- */
 
 /* A tuple that is being formed. */
 typedef struct Forming
@@ -164,8 +164,6 @@ Put(Forming *forming, int attnum, Oid type, Datum value)
 	forming->offset += Length(type);
 }
 
-/* tuples ------------------------------------------------------------------- */
-
 static pg_attribute_always_inline void
 Begin(Forming *forming, int natts, Size room)
 {
@@ -218,6 +216,84 @@ End(const Forming *forming, int natts)
 FORM_FUNCTION(FormJob, jobs, JOBS_COLUMNS)
 FORM_FUNCTION(FormEnded, job_history, JOB_HISTORY_COLUMNS)
 
+/* reading ------------------------------------------------------------------- */
+
+/* Return the columns of a tuple that are not NULL, a bit each. */
+static uint64
+Present(HeapTuple tuple)
+{
+	HeapTupleHeader header = tuple->t_data;
+	uint64			present = 0;
+
+	if (!HeapTupleHasNulls(tuple))
+		return ~UINT64CONST(0);
+	for (int i = 0; i < BITMAPLEN(HeapTupleHeaderGetNatts(header)); i++)
+		present |= (uint64) header->t_bits[i] << (8 * i);
+	return present;
+}
+
+/* Read the value at the offset, and move the offset behind it. */
+static pg_attribute_always_inline Datum
+Take(const char *data, Size *offset, Oid type)
+{
+	const char *at;
+
+	switch (Alignment(type))
+	{
+		case TYPALIGN_SHORT:
+			*offset = SHORTALIGN(*offset);
+			break;
+		case TYPALIGN_DOUBLE:
+			*offset = DOUBLEALIGN(*offset);
+			break;
+		case TYPALIGN_INT:
+			/* a short header is not aligned, and its first byte is not zero as those before a long one */
+			if (Length(type) > 0 || !VARATT_NOT_PAD_BYTE(data + *offset))
+				*offset = INTALIGN(*offset);
+			break;
+	}
+	at = data + *offset;
+	*offset += Length(type) > 0 ? Length(type) : VARSIZE_ANY(at);
+	switch (Length(type))
+	{
+		case sizeof(char):
+			return CharGetDatum(*at);
+		case sizeof(int16):
+			return Int16GetDatum(*(const int16 *) at);
+		case sizeof(int32):
+			return Int32GetDatum(*(const int32 *) at);
+		case sizeof(int64):
+			return Int64GetDatum(*(const int64 *) at);
+		default:
+			return PointerGetDatum(at);
+	}
+}
+
+#define TAKE_COLUMN(t, column, type, ...)                               \
+	isnull[Anum_##t##_##column - 1] =                                   \
+		(present & (UINT64CONST(1) << (Anum_##t##_##column - 1))) == 0; \
+	values[Anum_##t##_##column - 1] =                                   \
+		isnull[Anum_##t##_##column - 1] ? (Datum) 0 : Take(data, &offset, type);
+
+#define READ_FUNCTION(name, t, LIST)                                       \
+	static void                                                            \
+	name(HeapTuple tuple, Datum *values, bool *isnull)                     \
+	{                                                                      \
+		const char *data = (char *) tuple->t_data + tuple->t_data->t_hoff; \
+		uint64		present = Present(tuple);                              \
+		Size		offset = 0;                                            \
+                                                                           \
+		LIST(TAKE_COLUMN, t)                                               \
+	}
+
+READ_FUNCTION(ReadJob, jobs, JOBS_COLUMNS)
+READ_FUNCTION(ReadEnded, job_history, JOB_HISTORY_COLUMNS)
+
+/* codecs -------------------------------------------------------------------- */
+
+static const Codec job_codec = { FormJob, ReadJob };
+static const Codec ended_codec = { FormEnded, ReadEnded };
+
 /* Is the column as the functions assume? */
 static bool
 IsAsAssumed(Form_pg_attribute attribute)
@@ -231,25 +307,25 @@ IsAsAssumed(Form_pg_attribute attribute)
 }
 
 /*
- * Return the function that forms tuples of a table, or NULL if heap_form_tuple() must do
- * that.  The caller has compared the names and types of the columns with the list.
+ * Return the codec for the tuples of a table, or NULL if the server's functions must be
+ * used.  The caller has compared the names and types of the columns with the list.
  */
-FormFunction
-FormFunctionFor(TaskqRel rel, TupleDesc desc)
+const Codec *
+CodecFor(TaskqRel rel, TupleDesc desc)
 {
 	Assert(ColumnsFirstOther(rel, desc) == 0);
-	if (desc->natts > FORM_MAX_COLUMNS)
-		return NULL;
 	for (int i = 0; i < ColumnsCount(rel); i++)
 		if (!IsAsAssumed(TupleDescAttr(desc, i)))
 			return NULL;
+	if (desc->natts > CODEC_MAX_COLUMNS)
+		return NULL;
 	switch (rel)
 	{
 		case REL_JOBS:
-			return FormJob;
+			return &job_codec;
 		case REL_HISTORY:
 		case REL_HISTORY_OVERFLOW:
-			return FormEnded;
+			return &ended_codec;
 		default:
 			return NULL;
 	}
