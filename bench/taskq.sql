@@ -5,4 +5,5 @@ CREATE EXTENSION taskq;
 SELECT taskq.grant_access('bench', a) FROM unnest(ARRAY['producer', 'worker', 'observer', 'admin', 'operator']) a;
 SET ROLE bench;
 SELECT taskq.register_handler('external');
-SELECT count(taskq.register_worker(w)) FROM (SELECT 'worker' UNION ALL SELECT 'worker-' || i FROM generate_series(0, 511) i) x (w);
+-- (a transaction each, because a registration holds locks until its end)
+SELECT format('SELECT taskq.register_worker(%L)', w) FROM (SELECT 'worker' UNION ALL SELECT 'worker-' || i FROM generate_series(0, 511) i) x (w) \gexec

@@ -4,7 +4,7 @@ CREATE FUNCTION taskq.claim_job(
 	worker_id text DEFAULT NULL, task_types text[] DEFAULT NULL, wait interval DEFAULT NULL,
 	lease interval DEFAULT NULL) RETURNS SETOF taskq.job
 	AS 'MODULE_PATHNAME', 'taskq_claim_job' LANGUAGE C VOLATILE ROWS 1;
-COMMENT ON FUNCTION taskq.claim_job(text, text[], interval, interval) IS 'claim the next job for a worker; returns no row if there is none. A call for an unregistered id must name task_types; a session that gives no id is offered all external types';
+COMMENT ON FUNCTION taskq.claim_job(text, text[], interval, interval) IS 'claim the next job for a worker; returns no row if there is none. A call for an id that is not registered must name task_types; a session that gives no id is offered all external types';
 
 CREATE FUNCTION taskq.claim_jobs(
 	worker_id text DEFAULT NULL, max_jobs integer DEFAULT 1, task_types text[] DEFAULT NULL,

@@ -48,7 +48,7 @@ COMMENT ON FUNCTION taskq.explain_routes() IS 'all routes, and why no worker wou
 
 CREATE FUNCTION taskq.job_state(state "char", run_at timestamptz) RETURNS text
 	AS 'MODULE_PATHNAME', 'taskq_job_state' LANGUAGE C STABLE PARALLEL RESTRICTED;
-COMMENT ON FUNCTION taskq.job_state("char", timestamptz) IS 'the name of the state of a job that is stored with this letter and is due then; NULL where one of them is NULL. Behind the views';
+COMMENT ON FUNCTION taskq.job_state("char", timestamptz) IS 'the name of a job''s state, from the stored letter and the time when the job is due; NULL if one of them is NULL. The views use it';
 
 CREATE FUNCTION taskq.worker_lives_until(last_seen timestamptz, lease interval) RETURNS timestamptz
 	AS 'MODULE_PATHNAME', 'taskq_worker_lives_until' LANGUAGE C STABLE PARALLEL SAFE;

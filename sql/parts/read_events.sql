@@ -12,5 +12,5 @@ COMMENT ON FUNCTION taskq.event_position() IS 'the position up to which events c
 
 CREATE FUNCTION taskq.prune() RETURNS void
 	AS 'MODULE_PATHNAME', 'taskq_prune' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.prune() IS 'maintain history and events as the scheduler does every minute: create partitions, and drop those that have expired';
+COMMENT ON FUNCTION taskq.prune() IS 'maintain history and events as the scheduler does: create partitions, and drop those that have expired';
 

@@ -35,7 +35,7 @@ COMMENT ON FUNCTION taskq.retry_job(bigint, boolean) IS 'make a waiting job avai
 
 CREATE FUNCTION taskq.discard_job(job_id bigint, reason text DEFAULT NULL) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'taskq_discard_job' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.discard_job(bigint, text) IS 'end a job that is not running as discarded; false if it was already discarded';
+COMMENT ON FUNCTION taskq.discard_job(bigint, text) IS 'discard a job that waits; false if it was already discarded';
 
 CREATE FUNCTION taskq.redrive_jobs(
 	task_type text DEFAULT NULL, queue text DEFAULT NULL, error_type text DEFAULT NULL, error_code text DEFAULT NULL,

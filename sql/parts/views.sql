@@ -47,8 +47,8 @@ SELECT e.worker_id, 'external', NULL, e.registered_by, NULL,
 	e.queues, e.capabilities,
 	CASE WHEN e.draining THEN 'draining'
 		 WHEN r.n > 0 THEN 'running'
-		 WHEN taskq.worker_lives_until(e.last_seen, e.lease) < taskq.clock_now() THEN 'lost'
-		 ELSE 'idle' END,
+		 WHEN taskq.clock_now() <= taskq.worker_lives_until(e.last_seen, e.lease) THEN 'idle'
+		 ELSE 'lost' END,
 	r.n, e.max_concurrent_jobs, r.job_id, r.task_type, e.registered_at, e.last_seen,
 	e.implicit
 FROM taskq.external_workers e,

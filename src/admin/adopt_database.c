@@ -99,7 +99,7 @@ taskq_announce_installation(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("taskq is not preloaded, so no handler runs in this server"),
 				 errdetail("Jobs can be enqueued, claimed and settled, but no pool runs, and expired leases end only when somebody claims."),
-				 errhint("Put this line into postgresql.conf and restart the server: shared_preload_libraries = '%s'", PreloadLine())));
+				 errhint("Set shared_preload_libraries = '%s' in postgresql.conf and restart the server.", PreloadLine())));
 	else if (ShmemDatabase(MyDatabaseId, true) == NULL)
 		ereport(WARNING,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),

@@ -37,17 +37,17 @@ static const char *const query =
 	"   AND ($1 IS NULL OR j.tenant_id = ANY ($1)) LIMIT 1001) l) c),"
 	" held AS ("
 	" SELECT 1 AS kind, 'paused queue' AS name, q.queue AS what, ': ' AS because, sum(w.n) AS n, max(w.n) AS most,"
-	"  format('When its jobs may start, SELECT taskq.resume_queue(%L).', q.queue) AS hint"
+	"  format('When its jobs may start, call taskq.resume_queue(%L).', q.queue) AS hint"
 	" FROM taskq.queue_defs q LEFT JOIN waiting w USING (queue) WHERE q.paused GROUP BY q.queue"
 	" UNION ALL"
 	" SELECT 2, 'paused task type', h.task_type, ': ', sum(w.n), max(w.n),"
-	"  format('list_handlers() says in paused_because why taskq paused it; NULL: somebody did. When the cause is gone, SELECT taskq.resume_handler(%L).', h.task_type)"
+	"  format('list_handlers() says in paused_because why taskq paused it; NULL means that an operator paused it. When the cause is gone, call taskq.resume_handler(%L).', h.task_type)"
 	" FROM taskq.handlers h LEFT JOIN waiting w USING (task_type) WHERE h.paused GROUP BY h.task_type"
 	" UNION ALL"
 	" SELECT 3, 'paused pool', p.pool,"
-	"  CASE WHEN p.paused_because IS NULL THEN ': somebody paused it' ELSE ': its workers crashed the server' END, NULL, NULL,"
-	"  CASE WHEN p.paused_because IS NULL THEN format('When it may start jobs, SELECT taskq.resume_pool(%L).', p.pool)"
-	"   ELSE format('See outcome \"crashed\" in taskq.attempts; when that is mended, SELECT taskq.resume_pool(%L).', p.pool) END"
+	"  CASE WHEN p.paused_because IS NULL THEN ': an operator paused it' ELSE ': its workers crashed the server' END, NULL, NULL,"
+	"  CASE WHEN p.paused_because IS NULL THEN format('When it may start jobs, call taskq.resume_pool(%L).', p.pool)"
+	"   ELSE format('See outcome \"crashed\" in taskq.attempts; when their cause is removed, call taskq.resume_pool(%L).', p.pool) END"
 	" FROM taskq.pool_defs p WHERE p.paused"
 	" UNION ALL"
 	" SELECT 4, 'unroutable jobs', CASE count(DISTINCT w.task_type) WHEN 1 THEN 'type ' ELSE 'types ' END"
@@ -88,7 +88,8 @@ IsReadable(void)
 
 /*
  * Append to three arrays the routes whose jobs no worker would be given, with the
- * reasons and the hints.  A reason that has a row of its own in status() is left out.
+ * reasons and the hints.  Left out are reasons that have a row of their own in
+ * status(), and those of rules of admission, which let the jobs start later.
  */
 static void
 AddUnroutable(ArrayBuildState *ids, ArrayBuildState *reasons, ArrayBuildState *hints)
@@ -103,10 +104,11 @@ AddUnroutable(ArrayBuildState *ids, ArrayBuildState *reasons, ArrayBuildState *h
 	for (int i = 0; i < n; i++)
 	{
 		const TaskqRoute *route = routes[i];
-		const char		 *reason = WhyNot(NULL, &any, route, NULL);
+		Refusal			  refusal;
+		const char		 *reason = WhyNot(NULL, &any, route, NULL, &refusal);
 		const char		 *hint = "See taskq.unroutable_jobs.";
 
-		if (reason == NULL || StatusSaysWhy(reason))
+		if (reason == NULL || refusal.reason != NULL || StatusSaysWhy(reason))
 			continue;
 		if (reason == why_no_handler)
 			hint = "Register the type with taskq.register_handler(), or correct the name where it is enqueued. See taskq.unroutable_jobs.";

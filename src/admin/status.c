@@ -276,7 +276,7 @@ SayOfDatabase(ReturnSetInfo *result)
 			CatalogDefinitionsHint());
 	else
 		Say(result, "adopted", adopted ? "yes" : "no",
-			adopted ? NULL : "This database was restored, copied or renamed; if its jobs are to run here, SELECT taskq.adopt_database().");
+			adopted ? NULL : "This database was restored, copied or renamed; call taskq.adopt_database() if its jobs are to run here.");
 	missing = CatalogMissingIndex(&definition);
 	if (missing != NULL)
 		Say(result, "indexes", psprintf("%s is missing", missing), psprintf("Run %s;", definition));

@@ -1,13 +1,15 @@
 /*
  * testing.c
- *	  Functions that misbehave, for the handlers of tests, and that make the ready
- *	  list wrong.  They exist only in builds with TESTING=1, and are not part of the
+ *	  Functions that misbehave, for the handlers of tests, that make the ready list
+ *	  wrong, and that draw an epoch.  They exist only in builds with TESTING=1, and are not part of the
  *	  extension: tests create the SQL functions themselves.
  *
  *	  CREATE FUNCTION misbehave(how text, amount bigint DEFAULT 0) RETURNS void
  *	      LANGUAGE C AS 'taskq', 'taskq_test_misbehave';
  *	  CREATE FUNCTION misbehave_list(how text) RETURNS void
  *	      LANGUAGE C AS 'taskq', 'taskq_test_ready_list';
+ *	  CREATE FUNCTION draw_epoch() RETURNS bigint
+ *	      LANGUAGE C AS 'taskq', 'taskq_test_draw_epoch';
  */
 #include "taskq.h"
 
@@ -23,11 +25,13 @@
 #include "utils/memutils.h"
 
 #include "base/args.h"
+#include "job/fence.h"
 #include "ready/ready.h"
 #include "shared/blame.h"
 
 PG_FUNCTION_INFO_V1(taskq_test_misbehave);
 PG_FUNCTION_INFO_V1(taskq_test_ready_list);
+PG_FUNCTION_INFO_V1(taskq_test_draw_epoch);
 
 static void
 DereferenceNull(int64 amount)
@@ -113,12 +117,14 @@ Fill(int64 amount)
 {
 	struct rlimit limit;
 	void		 *left = malloc((size_t) amount);
+	void *volatile taken; /* the compiler may leave out a malloc() whose result is not used */
 
 	if (getrlimit(RLIMIT_DATA, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("this process may take all there is")));
 	for (size_t size = 1024 * 1024; size >= 16; size /= 2)
-		while (malloc(size) != NULL)
-			continue;
+		do
+			taken = malloc(size);
+		while (taken != NULL);
 	free(left);
 }
 
@@ -188,6 +194,14 @@ taskq_test_ready_list(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(0) && ReadyPresent())
 		ReadyMisbehave(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	PG_RETURN_VOID();
+}
+
+/* Draw an epoch, to compare it with those of claims before and after. */
+Datum
+taskq_test_draw_epoch(PG_FUNCTION_ARGS)
+{
+	CheckArgCount(fcinfo, 0);
+	PG_RETURN_INT64(EpochNext());
 }
 
 #endif /* TASKQ_TESTING */

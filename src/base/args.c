@@ -222,8 +222,9 @@ ArgShortTextOrNull(FunctionCallInfo fcinfo, int n, const char *what)
 }
 
 /*
- * Read a text that says what went wrong, cut at a character to TASKQ_MAX_ERROR_TEXT
- * bytes.  It is not refused if it is longer: the failure itself would not be told.
+ * Read a text that says what went wrong.  If it is longer than TASKQ_MAX_ERROR_TEXT
+ * bytes, it is cut off and not refused, because otherwise the failure could not be
+ * reported.
  */
 char *
 ArgErrorTextOrNull(FunctionCallInfo fcinfo, int n)

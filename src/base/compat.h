@@ -44,7 +44,7 @@
 #define TASKQ_MODULE_MAGIC PG_MODULE_MAGIC
 #endif
 
-/* From 19 on, a signal's handler has arguments that SIG_DFL has not. */
+/* Since version 19, signal handlers have arguments that SIG_DFL does not have. */
 #if PG_VERSION_NUM < 190000
 #define PG_SIG_DFL SIG_DFL
 #endif
@@ -341,8 +341,8 @@ typedef RangeTblEntry CheckedRelation_compat;
 #endif
 
 /*
- * The hook that is called for each table of a query when the planner has read what it
- * knows of it.  From 19 on, it is called for what is no table, too.
+ * The hook that the planner calls for each table of a query after it has read the
+ * table's properties.  Since version 19, it is called for other range table entries, too.
  */
 #if PG_VERSION_NUM >= 190000
 #define relation_info_hook_compat build_simple_rel_hook

@@ -187,3 +187,10 @@ NamesEqual(ArrayType *a, ArrayType *b)
 {
 	return NamesCount(a) == NamesCount(b) && NamesCover(a, b);
 }
+
+/* Copy names into the current context.  NULL stays NULL. */
+ArrayType *
+NamesCopy(ArrayType *names)
+{
+	return names == NULL ? NULL : DatumGetArrayTypePCopy(PointerGetDatum(names));
+}

@@ -22,5 +22,6 @@ extern int		  NamesIndex(ArrayType *names, const char *name);
 extern ArrayType *StringsToNames(char **strings, int n);
 extern char		**NamesToStrings(ArrayType *names, int *n, const char *what);
 extern int		  NamesCount(ArrayType *names);
+extern ArrayType *NamesCopy(ArrayType *names);
 
 #endif /* TASKQ_NAMES_H */

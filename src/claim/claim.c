@@ -14,6 +14,8 @@
 #include "claim/external_worker.h"
 #include "claim/lease.h"
 #include "claim/take.h"
+#include "config/handler.h"
+#include "config/route.h"
 #include "job/admit.h"
 #include "job/fence.h"
 #include "job/transition.h"
@@ -21,6 +23,16 @@
 #include "shared/locks.h"
 #include "shared/wake.h"
 #include "store/owner.h"
+
+/* Check that a claim holds what it must hold to start a job: the job's row, and a share of the lock of its type. */
+static void
+AssertTaken(Store *jobs, const TypeHold *hold, const TaskqJob *job)
+{
+	AssertOwner();
+	Assert(StoreIsLocked(jobs) && JobIdOfRow(jobs->found) == job->job_id);
+	Assert(strcmp(hold->task_type, RouteById(job->route_id)->task_type) == 0);
+	Assert(HandlerTypeIsLocked(hold->task_type, false));
+}
 
 /* Claim up to "most" jobs for an external worker, and call the function for each. */
 int
@@ -34,7 +46,7 @@ ClaimStamped(ClaimRequest *request, int most, ClaimFunction function, void *arg)
 	Admitting  admitting;
 	int		   claimed = 0;
 
-	request->at_limit = false;
+	request->limit_key = 0;
 	if (request->routes->n == 0)
 		return 0;
 	OwnerEnter(&scope);
@@ -43,6 +55,7 @@ ClaimStamped(ClaimRequest *request, int most, ClaimFunction function, void *arg)
 	scan.wanted = most = TakeBegin(&admitting, request, most);
 	while (claimed < most && TakeNext(&scan, request, &admitting, &hold, &job))
 	{
+		AssertTaken(&jobs, &hold, &job);
 		TakeStamp(&job, request);
 		job.lease_expires_at = job.started_at + LeaseLength(&job, request->lease, request->worker_lease);
 		JobChange(&jobs, &job, JOB_RUNNING);
@@ -51,8 +64,6 @@ ClaimStamped(ClaimRequest *request, int most, ClaimFunction function, void *arg)
 		claimed++;
 	}
 	AdmitEnd(&admitting);
-	if (claimed > 0)
-		EpochKeep();
 	TypeRelease(&hold);
 	ChooseEnd(&scan);
 	StoreClose(&jobs, claimed > 0);
@@ -95,7 +106,7 @@ LockForLook(ClaimRequest *request)
 
 /*
  * Could the worker claim a job now?  It is not enough that a job is due: another
- * worker may have it locked, or this worker may be at its limit.  So this locks a
+ * worker may have it locked, or this worker may be at a limit.  So this locks a
  * job in a subtransaction, and rolls that back.
  */
 bool
@@ -105,7 +116,7 @@ ClaimCould(ClaimRequest *request)
 	ResourceOwner owner = CurrentResourceOwner;
 	volatile bool found = false;
 
-	request->at_limit = false;
+	request->limit_key = 0;
 	if (request->routes->n == 0)
 		return false;
 	BeginInternalSubTransaction(NULL);
@@ -154,10 +165,11 @@ ClaimToRun(const ClaimRequest *request, ClaimPlace *place, Store *jobs, TaskqJob
 	ChooseBegin(&scan, jobs, request->routes, 1, place == NULL);
 	if (place != NULL)
 		ChooseKeepPlace(&scan, place);
-	found = AdmitBegin(&admitting, NULL, 0, 1) > 0 && TakeNext(&scan, request, &admitting, &hold, job);
+	found = AdmitBegin(&admitting, request->worker, NULL, 0, 1) > 0 && TakeNext(&scan, request, &admitting, &hold, job);
 	AdmitEnd(&admitting);
 	if (found)
 	{
+		AssertTaken(jobs, &hold, job);
 		TakeStamp(job, request);
 		job->state = JOB_RUNNING;
 	}
@@ -183,10 +195,11 @@ ClaimByIdToRun(const ClaimRequest *request, int64 job_id, Store *jobs, TaskqJob 
 
 	OwnerEnter(&scope);
 	StoreOpenRel(jobs, REL_JOBS);
-	found = AdmitBegin(&admitting, NULL, 0, 1) > 0 && TakeById(jobs, request, job_id, &admitting, &hold, job);
+	found = AdmitBegin(&admitting, request->worker, NULL, job_id, 1) > 0 && TakeById(jobs, request, job_id, &admitting, &hold, job);
 	AdmitEnd(&admitting);
 	if (found)
 	{
+		AssertTaken(jobs, &hold, job);
 		TakeStamp(job, request);
 		job->state = JOB_RUNNING;
 	}

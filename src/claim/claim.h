@@ -25,14 +25,13 @@ struct ClaimRequest
 	const Claimant			 *worker;
 	ClaimantFunction		  worker_now; /* NULL if the claimant cannot change */
 	const struct KnownWorker *known;	  /* for worker_now, if it is an external worker */
-	const RouteSet			 *routes;	  /* valid for catalog_version */
-	uint64					  catalog_version;
+	const RouteSet			 *routes;	  /* valid for config_version */
+	uint64					  config_version;
 	bool					  shared_only; /* stop at a job whose handler does not share commits */
 	const char				 *worker_id;
-	int						  max_concurrent_jobs; /* 0: no limit */
-	int64					  lease;			   /* argument of the call, or NO_MICROSECONDS */
-	int64					  worker_lease;		   /* from the registration, or NO_MICROSECONDS */
-	bool					  at_limit;			   /* set by the claim: the worker already has max_concurrent_jobs */
+	int64					  lease;		/* argument of the call, or NO_MICROSECONDS */
+	int64					  worker_lease; /* from the registration, or NO_MICROSECONDS */
+	uint64					  limit_key;	/* set by the claim: the limit that allows it no job, or 0 */
 };
 
 /* The place where a claim stopped; zeroed before the first claim of a transaction. */

@@ -63,24 +63,23 @@ ClaimUpdateRoutes(ClaimCall *call)
 	call->request.worker = &known->worker.base;
 	call->request.worker_now = KnownWorkerNow;
 	call->request.known = known;
-	call->request.max_concurrent_jobs = known->worker.max_concurrent_jobs;
 	call->request.worker_lease = known->worker.lease;
-	call->request.catalog_version = known->catalog_version;
+	call->request.config_version = known->config_version;
 }
 
 /*
- * Begin to wait for jobs of the worker's current routes, or, if it is at its limit,
- * for the end of one of its own jobs.
+ * Begin to wait for jobs of the worker's current routes, or, unless limit_key is 0,
+ * for that limit.
  */
 static void
-BeginWait(ClaimCall *call, bool at_limit)
+BeginWait(ClaimCall *call, uint64 limit_key)
 {
 	do
 	{
 		AcceptInvalidationMessages();
 		ClaimUpdateRoutes(call);
-		WaitBegin(&call->routes, NameKey(call->worker_id), at_limit);
-	} while (call->request.catalog_version != ConfigVersion());
+		WaitBegin(&call->routes, NameKey(call->worker_id), limit_key);
+	} while (call->request.config_version != ConfigVersion());
 }
 
 /* Tell the user, once in a session, that waiting is slow without preloading. */
@@ -114,34 +113,34 @@ LearnsThatItDrains(ClaimCall *call)
 
 /*
  * Look for a job, and sleep until a commit may have brought one; returns true if
- * there is one.  A worker that waits at its limit is not woken for new jobs.  So
- * when a look finds that the worker has reached or left its limit, register the
- * wait again and repeat the look.
+ * there is one.  A worker that waits for a limit is not woken for new jobs.  So when
+ * a look finds that the worker has reached or left a limit, register the wait again
+ * and repeat the look.
  */
 bool
 ClaimWait(ClaimCall *call, LookFunction look, TimestampTz deadline, bool between_transactions)
 {
-	bool at_limit = call->request.at_limit;
-	bool promised = false;
+	uint64 limit_key = call->request.limit_key;
+	bool   promised = false;
 
 	for (;;)
 	{
 		long left = ClockMillisecondsUntil(deadline, INT_MAX);
 		bool found;
 
-		BeginWait(call, at_limit);
+		BeginWait(call, limit_key);
 		WaitCheckClient();
 		found = look(call);
 		if (found)
 			WaitCheckClient();
 		if (found || left <= 0 || LearnsThatItDrains(call))
 			return found;
-		if (call->request.at_limit != at_limit)
+		if (call->request.limit_key != limit_key)
 		{
 			/* the job that this worker was woken for goes to another worker */
-			if ((WaitEnd() || promised) && !at_limit && ShmemMyDatabase() != NULL)
+			if ((WaitEnd() || promised) && limit_key == 0 && ShmemMyDatabase() != NULL)
 				ShmemWakeScheduler(ShmemMyDatabase());
-			at_limit = call->request.at_limit;
+			limit_key = call->request.limit_key;
 			promised = false;
 			continue;
 		}
@@ -150,6 +149,6 @@ ClaimWait(ClaimCall *call, LookFunction look, TimestampTz deadline, bool between
 		WaitSleep(left);
 		CHECK_FOR_INTERRUPTS();
 		CatalogRecheck();
-		promised = WaitEnd() && !at_limit;
+		promised = WaitEnd() && limit_key == 0;
 	}
 }

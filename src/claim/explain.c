@@ -84,11 +84,13 @@ AskExternal(const char *worker_id, ArrayType *narrow, Asked *asked)
 	if (WhoseMayWork() && WorkerIsOfOthers(&worker, GetUserId()))
 		asked->reason = "the worker was registered by another role";
 	else
-		asked->reason = WhyNotAdmitted(&(AdmissionQuestion){
-			.claimant = &worker.base,
-			.worker_id = worker_id,
-			.max_concurrent_jobs = worker.max_concurrent_jobs,
-		});
+	{
+		AdmissionQuestion question = { .claimant = &worker.base, .worker_id = worker_id };
+		Refusal			  refusal;
+
+		if (WhyNotAdmitted(&question, &refusal))
+			asked->reason = refusal.reason;
+	}
 }
 
 static void
@@ -164,7 +166,8 @@ PutNoRoute(ReturnSetInfo *result, const Asked *asked)
 static void
 PutRoute(ReturnSetInfo *result, const Asked *asked, const TaskqRoute *route, bool due)
 {
-	const char *reason = WhyNot(asked, NULL, route, NULL);
+	Refusal		refusal;
+	const char *reason = WhyNot(asked, NULL, route, NULL, &refusal);
 	Datum		values[EXPLAIN_COLUMNS];
 	bool		nulls[EXPLAIN_COLUMNS] = { false };
 

@@ -33,7 +33,7 @@
 #include "shared/locks.h"
 #include "shared/wake.h"
 #include "store/owner.h"
-#include "store/store.h"
+#include "store/row.h"
 
 #define REMEMBERED USECS_PER_HOUR			/* implicit registrations, and those that have ended */
 #define LOST_REMEMBERED (7 * USECS_PER_DAY) /* registrations of lost workers */
@@ -52,6 +52,8 @@ WorkerFindRowAsOf(Store *store, const char *worker_id, Snapshot snapshot)
 {
 	ScanKeyData key;
 
+	AssertOwner();
+	Assert(StoreIs(store, REL_WORKERS));
 	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid, DEFAULT_COLLATION_OID, F_TEXTEQ,
 						   CStringGetTextDatum(worker_id));
 	return StoreFind(store, CatalogRel(REL_WORKERS_PKEY), 1, &key, snapshot);
@@ -67,34 +69,31 @@ WorkerFindRow(Store *store, const char *worker_id)
 	return found;
 }
 
-static ArrayType *
-CopyNames(TupleTableSlot *slot, int attnum)
-{
-	return SlotIsNull(slot, attnum) ? NULL : DatumGetArrayTypePCopy(SlotDatum(slot, attnum));
-}
-
 /* Return a worker's own lease, or NO_MICROSECONDS. */
 int64
 WorkerLeaseOf(TupleTableSlot *slot)
 {
-	return SlotIsNull(slot, Anum_external_workers_lease) ? NO_MICROSECONDS : IntervalMicroseconds(SlotPointer(slot, Anum_external_workers_lease));
+	return SlotMicroseconds(slot, Anum_external_workers_lease);
 }
 
 static void
 ReadWorker(ExternalWorker *worker, TupleTableSlot *slot)
 {
-	worker->base.task_types = CopyNames(slot, Anum_external_workers_task_types);
-	worker->base.queues = CopyNames(slot, Anum_external_workers_queues);
-	worker->base.capabilities = CopyNames(slot, Anum_external_workers_capabilities);
-	worker->max_concurrent_jobs = SlotIsNull(slot, Anum_external_workers_max_concurrent_jobs) ? 0 : DatumGetInt32(SlotDatum(slot, Anum_external_workers_max_concurrent_jobs));
-	worker->lease = WorkerLeaseOf(slot);
-	worker->draining = DatumGetBool(SlotDatum(slot, Anum_external_workers_draining));
-	worker->registered_by = DatumGetObjectId(SlotDatum(slot, Anum_external_workers_registered_by));
-	worker->ended_at = SlotIsNull(slot, Anum_external_workers_ended_at) ? 0 : DatumGetTimestampTz(SlotDatum(slot, Anum_external_workers_ended_at));
+	WorkerRow row;
+
+	RowReadWorker(&row, slot);
+	worker->base.task_types = row.task_types;
+	worker->base.queues = row.queues;
+	worker->base.capabilities = row.capabilities;
+	worker->base.max_concurrent_jobs = row.max_concurrent_jobs;
+	worker->lease = row.lease;
+	worker->draining = row.draining;
+	worker->registered_by = row.registered_by;
+	worker->ended_at = row.ended_at;
 	if (worker->ended_at != 0)
 		worker->standing = WORKER_ENDED;
 	else
-		worker->standing = DatumGetBool(SlotDatum(slot, Anum_external_workers_implicit)) ? WORKER_IMPLICIT : WORKER_REGISTERED;
+		worker->standing = row.implicit ? WORKER_IMPLICIT : WORKER_REGISTERED;
 }
 
 /*
@@ -120,7 +119,19 @@ WorkerLife(int64 lease)
 }
 
 /*
- * Return the moment until which a worker counts as alive, from the moment when it
+ * Is the worker of this row alive?  At the last moment of its life it still is, as in
+ * the view taskq.workers.
+ */
+bool
+WorkerIsAlive(TupleTableSlot *slot, TimestampTz now)
+{
+	TimestampTz last_seen = DatumGetTimestampTz(SlotDatum(slot, Anum_external_workers_last_seen));
+
+	return now <= last_seen + WorkerLife(WorkerLeaseOf(slot));
+}
+
+/*
+ * Return the last moment at which a worker counts as alive, from the moment when it
  * was last seen and its lease.  For queries and views.
  */
 Datum
@@ -137,21 +148,20 @@ void
 WorkerInsertRow(Store *store, const char *worker_id, const ExternalWorker *worker, bool implicit, Oid registered_by,
 				TimestampTz now)
 {
-	TupleTableSlot *row = StoreNewRow(store);
+	WorkerRow row = {
+		.worker_id = (char *) worker_id,
+		.task_types = worker->base.task_types,
+		.queues = worker->base.queues,
+		.capabilities = worker->base.capabilities,
+		.max_concurrent_jobs = worker->base.max_concurrent_jobs,
+		.lease = worker->lease,
+		.implicit = implicit,
+		.registered_by = registered_by,
+		.registered_at = now,
+		.last_seen = now,
+	};
 
-	SlotSetString(row, Anum_external_workers_worker_id, worker_id);
-	SlotSetPointer(row, Anum_external_workers_task_types, worker->base.task_types);
-	SlotSetPointer(row, Anum_external_workers_queues, worker->base.queues);
-	SlotSetPointer(row, Anum_external_workers_capabilities, worker->base.capabilities);
-	if (worker->max_concurrent_jobs > 0)
-		SlotSet(row, Anum_external_workers_max_concurrent_jobs, Int32GetDatum(worker->max_concurrent_jobs));
-	if (worker->lease != NO_MICROSECONDS)
-		SlotSetPointer(row, Anum_external_workers_lease, MakeInterval(worker->lease));
-	SlotSet(row, Anum_external_workers_implicit, BoolGetDatum(implicit));
-	SlotSet(row, Anum_external_workers_draining, BoolGetDatum(false));
-	SlotSet(row, Anum_external_workers_registered_by, ObjectIdGetDatum(registered_by));
-	SlotSet(row, Anum_external_workers_registered_at, TimestampTzGetDatum(now));
-	SlotSet(row, Anum_external_workers_last_seen, TimestampTzGetDatum(now));
+	RowWriteWorker(&row, StoreNewRow(store));
 	StoreInsert(store);
 }
 
@@ -230,8 +240,7 @@ WorkersAlive(int *n)
 
 		slot_getallattrs(slot);
 		ReadWorker(&worker, slot);
-		if (worker.draining || worker.standing == WORKER_ENDED ||
-			DatumGetTimestampTz(SlotDatum(slot, Anum_external_workers_last_seen)) + WorkerLife(worker.lease) < now)
+		if (worker.draining || worker.standing == WORKER_ENDED || !WorkerIsAlive(slot, now))
 			continue;
 		if (*n == most)
 			workers = repalloc(workers, sizeof(ExternalWorker) * (most *= 2));

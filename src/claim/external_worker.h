@@ -24,9 +24,8 @@ typedef struct ExternalWorker
 {
 	Claimant	   base;
 	WorkerStanding standing;
-	bool		   of_session;			/* the call names no worker id */
-	int			   max_concurrent_jobs; /* 0: no limit */
-	int64		   lease;				/* or NO_MICROSECONDS */
+	bool		   of_session; /* the call names no worker id */
+	int64		   lease;	   /* or NO_MICROSECONDS */
 	bool		   draining;
 	Oid			   registered_by; /* or InvalidOid */
 	TimestampTz	   ended_at;	  /* or 0 */

@@ -16,5 +16,6 @@ extern bool	 WorkerFindRowAsOf(Store *store, const char *worker_id, Snapshot sna
 extern void	 WorkerInsertRow(Store *store, const char *worker_id, const ExternalWorker *worker, bool implicit, Oid registered_by, TimestampTz now);
 extern int64 WorkerLife(int64 lease);
 extern int64 WorkerLeaseOf(TupleTableSlot *slot);
+extern bool	 WorkerIsAlive(TupleTableSlot *slot, TimestampTz now);
 
 #endif /* TASKQ_EXTERNAL_WORKER_ROW_H */

@@ -58,6 +58,7 @@ Extend(int64 job_id, int64 epoch, int64 given, struct varlena *progress, struct 
 		int64 length = LeaseLength(&job, given, WorkerSeen(job.worker_id));
 		bool  over = LeaseIsOverTime(&job, ClockNow());
 
+		Assert(job.state == JOB_RUNNING && job.epoch == epoch);
 		if (job.lease_expires_at != 0)
 			job.lease_expires_at = Max(WatchLease(job.lease_expires_at, jobs.found), over ? 0 : ClockNow() + length);
 		if (progress != NULL)

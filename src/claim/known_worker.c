@@ -13,10 +13,12 @@
 #include "utils/memutils.h"
 
 #include "base/clock.h"
+#include "base/names.h"
 #include "config/stale.h"
 #include "claim/known_worker.h"
 #include "claim/standing.h"
 #include "store/catalog.h"
+#include "store/owner.h"
 
 #define MAX_KNOWN_WORKERS 4 /* a session behind a pooler may claim for several workers in turn */
 
@@ -66,10 +68,10 @@ Load(KnownWorker *known, const char *worker_id, ArrayType *narrow)
 	MemoryContextReset(known->context);
 	known->touch_at = 0;
 	known->caller = GetUserId();
-	known->catalog_version = ConfigVersion();
+	known->config_version = ConfigVersion();
 	known->workers_version = CatalogWorkersVersion();
 	old = MemoryContextSwitchTo(known->context);
-	narrow = narrow == NULL ? NULL : DatumGetArrayTypePCopy(PointerGetDatum(narrow));
+	narrow = NamesCopy(narrow);
 	StandingOf(worker_id, narrow, &known->worker);
 	known->of_others = WorkerIsOfOthers(&known->worker, known->caller);
 	known->worker.base.narrow = narrow;
@@ -91,7 +93,7 @@ KnownWorkerFind(const char *worker_id, ArrayType *narrow, bool names_types)
 	KnownWorker *known = Choose(worker_id, narrow);
 
 	known->used = ++uses;
-	if (known->worker_id[0] == '\0' || known->catalog_version != ConfigVersion() ||
+	if (known->worker_id[0] == '\0' || known->config_version != ConfigVersion() ||
 		known->workers_version != CatalogWorkersVersion())
 		Load(known, worker_id, narrow);
 	if (known->of_others)
@@ -120,6 +122,7 @@ KnownWorkerNow(const ClaimRequest *request)
 	ArrayType		  *narrow = known->worker.base.narrow;
 	ExternalWorker	  *now;
 
+	AssertOwner();
 	if (known->workers_version == CatalogWorkersVersion())
 		return request->worker;
 	now = palloc(sizeof(ExternalWorker));

@@ -18,7 +18,7 @@ typedef struct KnownWorker
 	char		   worker_id[TASKQ_NAME_MAX + 1]; /* empty if the entry is unused */
 	ExternalWorker worker;						  /* registration, narrowed by the call */
 	RouteSet	   routes;						  /* empty while the worker is draining */
-	uint64		   catalog_version;				  /* version of the configuration for which the entry is valid */
+	uint64		   config_version;				  /* version of the configuration for which the entry is valid */
 	uint64		   workers_version;
 	Oid			   caller;	  /* role that claims */
 	bool		   of_others; /* registered by another role */

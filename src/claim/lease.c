@@ -169,6 +169,7 @@ LeaseFindOverdue(LeaseSweep *sweep, int most)
 	RunningList list = { 0 };
 
 	RunningOf(&list, NULL, most);
+	Assert(list.n <= most);
 	sweep->n = list.n;
 	sweep->done = 0;
 	sweep->job_ids = list.job_ids;
@@ -187,6 +188,7 @@ LeaseEndSome(LeaseSweep *sweep)
 {
 	int end = Min(sweep->n, sweep->done + TASKQ_PIECE);
 
+	Assert(sweep->done >= 0 && sweep->done <= sweep->n);
 	for (; sweep->done < end; sweep->done++)
 	{
 		int64 claim[] = { sweep->job_ids[sweep->done], sweep->epochs[sweep->done] };

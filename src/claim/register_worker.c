@@ -80,7 +80,7 @@ CheckMayReplace(TupleTableSlot *slot, const char *worker_id, bool take_over, Tim
 
 	if (!SlotIsNull(slot, Anum_external_workers_ended_at))
 		return;
-	if (!take_over && !DatumGetBool(SlotDatum(slot, Anum_external_workers_implicit)) && last_seen + WorkerLife(WorkerLeaseOf(slot)) > now)
+	if (!take_over && !DatumGetBool(SlotDatum(slot, Anum_external_workers_implicit)) && WorkerIsAlive(slot, now))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("worker \"%s\" is already registered and alive", worker_id),
@@ -128,7 +128,7 @@ taskq_register_worker(PG_FUNCTION_ARGS)
 	worker.base.capabilities = NormalizeNames(ArgTagsOrNull(fcinfo, 3, "capabilities"), "capabilities");
 	if (NamesCount(worker.base.capabilities) == 0)
 		worker.base.capabilities = NULL;
-	worker.max_concurrent_jobs = PG_ARGISNULL(4) ? 0 : ArgInt(fcinfo, 4, "max_concurrent_jobs", 1, 100000);
+	worker.base.max_concurrent_jobs = PG_ARGISNULL(4) ? 0 : ArgInt(fcinfo, 4, "max_concurrent_jobs", 1, 100000);
 	worker.lease = ArgMicroseconds(fcinfo, 5, "lease", USECS_PER_SEC);
 	take_over = ArgBool(fcinfo, 6, "take_over");
 

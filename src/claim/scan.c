@@ -217,6 +217,7 @@ ScanFill(JobScan *scan, int32 route_id, int16 priority, TimestampTz now, const R
 		taken++;
 	ReadyFillEnd(found + taken, n - taken, until);
 	ReadyHeld(route_id, priority, found, taken);
+	Assert(taken <= most && n <= room);
 	if (taken > 0)
 		memcpy(hints, found, sizeof(ReadyHint) * taken);
 	pfree(found);

@@ -136,7 +136,7 @@ StandingRefuse(const char *worker_id, const ExternalWorker *worker, bool names_t
 				(errcode(ERRCODE_TQ_WORKER_NOT_REGISTERED),
 				 errmsg("worker \"%s\" is not registered", worker_id),
 				 errdetail("taskq.implicit_workers is off, so only registered workers are given jobs."),
-				 errhint("Register it with taskq.register_worker().")));
+				 errhint("Register a worker with taskq.register_worker(), and claim under its id.")));
 	ereport(ERROR,
 			(errcode(ERRCODE_TQ_WORKER_NOT_REGISTERED),
 			 errmsg("worker \"%s\" is not registered", worker_id),

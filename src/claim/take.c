@@ -73,7 +73,7 @@ IsStillAllowed(const ClaimRequest *request, TaskqJob *job)
 	ConfigCatchUp();
 	if (request->worker_now != NULL)
 		worker = request->worker_now(request);
-	if (worker == request->worker && ConfigVersion() == request->catalog_version)
+	if (worker == request->worker && ConfigVersion() == request->config_version)
 		return true;
 	if (worker != NULL && MayRun(worker, RouteById(job->route_id)))
 		return true;
@@ -150,13 +150,13 @@ LockHint(ClaimScan *scan, const ClaimCursor *cursor, const ScanHint *hint, Taskq
 
 /*
  * Begin a claim of up to "most" jobs for an external worker.  Returns how many the
- * worker may have, and notes in the request if it is at its limit.
+ * worker may have.  If that is 0, notes in the request which limit is the reason.
  */
 int
 TakeBegin(Admitting *admitting, ClaimRequest *request, int most)
 {
-	most = AdmitBegin(admitting, request->worker_id, request->max_concurrent_jobs, most);
-	request->at_limit = most == 0;
+	most = AdmitBegin(admitting, request->worker, request->worker_id, 0, most);
+	request->limit_key = most == 0 ? admitting->limit_key : 0;
 	return most;
 }
 
@@ -239,6 +239,7 @@ TakeById(Store *jobs, const ClaimRequest *request, int64 job_id, Admitting *admi
 void
 TakeStamp(TaskqJob *job, const ClaimRequest *request)
 {
+	Assert(job->state != JOB_RUNNING && job->started_at != 0 && request->worker_id != NULL);
 	job->epoch = EpochNext();
 	AdmissionStamped(job->job_id, job->epoch);
 	job->attempt++;

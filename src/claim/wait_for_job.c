@@ -38,7 +38,7 @@ AnyDue(const RouteSet *routes)
 static bool
 LookOnly(ClaimCall *call)
 {
-	call->request.at_limit = false;
+	call->request.limit_key = 0;
 	return AnyDue(&call->routes) && ClaimCould(&call->request);
 }
 

@@ -21,13 +21,11 @@
 
 #include "base/args.h"
 #include "base/rows.h"
-#include "base/version.h"
 #include "claim/why_not.h"
 #include "config/adopt.h"
 #include "config/eligible.h"
 #include "config/handler.h"
 #include "config/pool.h"
-#include "config/queue.h"
 #include "job/admit.h"
 #include "job/live.h"
 #include "shared/slots.h"
@@ -42,7 +40,6 @@ static const Oid explain_routes_columns[] = { INT4OID, TEXTOID, TEXTOID, TEXTARR
 static const char no_pool_runs[] = "no pool is running in this database, see taskq.status()";
 static const char pool_paused[] = "pool paused";
 static const char no_slot_free[] = "no background worker slot is free, see taskq.status()";
-static const char handler_paused[] = "handler paused, see taskq.resume_handler()";
 static const char not_adopted[] = "database not adopted, see taskq.adopt_database()";
 
 /*
@@ -52,7 +49,7 @@ static const char not_adopted[] = "database not adopted, see taskq.adopt_databas
 bool
 StatusSaysWhy(const char *reason)
 {
-	return reason == why_queue_paused || reason == handler_paused || reason == pool_paused ||
+	return reason == why_queue_paused || reason == why_handler_paused || reason == pool_paused ||
 		   reason == no_pool_runs || reason == no_slot_free || reason == not_adopted;
 }
 
@@ -114,10 +111,10 @@ LookAtPools(const TaskqHandler *handler, const TaskqRoute *route, Takers *takers
 		if (!ClaimantTakes(&claimant, route))
 			continue;
 		takers->takes = true;
-		if (pool->paused || !NamesCover(claimant.capabilities, route->capabilities))
+		if (pool->paused || WhyNotRun(&claimant, route) != NULL)
 			continue;
 		state = SlotsStateOf(pool->name);
-		takers->fits |= state == SLOTS_READY && WhyNotRun(&claimant, route) == NULL;
+		takers->fits |= state == SLOTS_READY;
 		takers->lacks_slot |= state == SLOTS_NONE_FREE;
 	}
 }
@@ -129,10 +126,12 @@ LookAtPools(const TaskqHandler *handler, const TaskqRoute *route, Takers *takers
 static const char *
 WhyNotInServer(const TaskqHandler *handler, const Takers *pools)
 {
+	const char *reason = WhyHandlerCannotRun(handler);
+
 	if (SlotsStateOf(NULL) == SLOTS_NOT_RUNNING)
 		return no_pool_runs;
-	if (strcmp(handler->status, "ok") != 0)
-		return psprintf("handler %s", handler->status);
+	if (reason != NULL)
+		return reason;
 	if (!pools->any)
 		return "no pool for the handler's role";
 	if (pools->all_paused)
@@ -147,17 +146,12 @@ static const char *
 WhyNobodyRuns(const AnyWorker *any, const TaskqRoute *route)
 {
 	const TaskqHandler *handler = HandlerFind(route->task_type);
+	const char		   *reason = WhyNoWorkerMay(handler, route);
 	Takers				external = { 0 };
 	Takers				pools = { 0 };
 
-	if (handler == NULL)
-		return why_no_handler;
-	if (route->min_version[0] != '\0' && !VersionAtLeast(handler->version, route->min_version))
-		return "handler version is older than min_version";
-	if (QueueById(route->queue_id)->paused)
-		return why_queue_paused;
-	if (handler->paused)
-		return handler_paused;
+	if (reason != NULL)
+		return reason;
 	if (handler->signature == NULL || handler->also_external)
 		LookAtExternal(any, route, &external);
 	if (handler->signature != NULL)
@@ -185,33 +179,42 @@ WhyAskedDoesNot(const Asked *asked, const TaskqRoute *route)
 }
 
 /* Ask the rules of admission, as the owner. */
-const char *
-WhyNotAdmitted(const AdmissionQuestion *question)
+bool
+WhyNotAdmitted(const AdmissionQuestion *question, Refusal *refusal)
 {
-	OwnerScope	scope;
-	const char *reason;
+	OwnerScope scope;
+	bool	   refused;
 
 	OwnerEnter(&scope);
-	reason = AdmitExplain(question);
+	refused = AdmitExplain(question, refusal);
 	OwnerLeave(&scope);
-	return reason;
+	return refused;
 }
 
 /*
  * Return why the route's jobs are not given to the claimant in "asked", or to any
  * worker in "any".  One of these two is NULL.  If a job is given, return why this
- * job does not start. Returns NULL if nothing prevents it.
+ * job does not start.  Returns NULL if nothing prevents it.
+ *
+ * "refusal" returns what a rule of admission says.  Its reason is NULL if the reason
+ * is not that of a rule.
  */
 const char *
-WhyNot(const Asked *asked, const AnyWorker *any, const TaskqRoute *route, const TaskqJob *job)
+WhyNot(const Asked *asked, const AnyWorker *any, const TaskqRoute *route, const TaskqJob *job, Refusal *refusal)
 {
-	const char *reason;
+	AdmissionQuestion question = { .route = route, .job = job };
+	const char		 *reason;
 
 	Assert((asked == NULL) != (any == NULL));
+	memset(refusal, 0, sizeof(*refusal));
 	if (!AdoptedHere())
 		return not_adopted;
 	reason = asked != NULL ? WhyAskedDoesNot(asked, route) : WhyNobodyRuns(any, route);
-	return reason != NULL ? reason : WhyNotAdmitted(&(AdmissionQuestion){ .route = route, .job = job });
+	if (reason != NULL)
+		return reason;
+	question.claimant = asked != NULL ? &asked->claimant : NULL;
+	(void) WhyNotAdmitted(&question, refusal);
+	return refusal->reason;
 }
 
 /*
@@ -223,12 +226,13 @@ WhyJobWaits(int64 job_id)
 {
 	TaskqJob  job;
 	AnyWorker any;
+	Refusal	  refusal;
 
 	AcceptInvalidationMessages();
 	AnyWorkerRead(&any);
 	if (!LiveFind(job_id, &job) || (job.state != JOB_AVAILABLE && job.state != JOB_RETRYABLE))
 		return NULL;
-	return WhyNot(NULL, &any, RouteById(job.route_id), &job);
+	return WhyNot(NULL, &any, RouteById(job.route_id), &job, &refusal);
 }
 
 /* Set the first five columns of a row about a route. */
@@ -260,7 +264,8 @@ taskq_explain_routes(PG_FUNCTION_ARGS)
 	for (int i = 0; i < n; i++)
 	{
 		const TaskqRoute *route = routes[i];
-		const char		 *reason = WhyNot(NULL, &any, route, NULL);
+		Refusal			  refusal;
+		const char		 *reason = WhyNot(NULL, &any, route, NULL, &refusal);
 		Datum			  values[EXPLAIN_ROUTES_COLUMNS];
 		bool			  nulls[EXPLAIN_ROUTES_COLUMNS] = { false };
 

@@ -28,8 +28,8 @@ typedef struct AnyWorker
 } AnyWorker;
 
 extern void		   AnyWorkerRead(AnyWorker *any);
-extern const char *WhyNot(const Asked *asked, const AnyWorker *any, const TaskqRoute *route, const TaskqJob *job);
-extern const char *WhyNotAdmitted(const AdmissionQuestion *question);
+extern const char *WhyNot(const Asked *asked, const AnyWorker *any, const TaskqRoute *route, const TaskqJob *job, Refusal *refusal);
+extern bool		   WhyNotAdmitted(const AdmissionQuestion *question, Refusal *refusal);
 extern const char *WhyJobWaits(int64 job_id);
 extern bool		   StatusSaysWhy(const char *reason);
 extern void		   PutRouteColumns(const TaskqRoute *route, Datum *values, bool *nulls);

@@ -252,6 +252,7 @@ WorkerSeen(struct varlena *worker_id)
 	Store store;
 	int64 lease = NO_MICROSECONDS;
 
+	AssertOwner();
 	if (worker_id == NULL)
 		return NO_MICROSECONDS;
 	StoreOpenRel(&store, REL_WORKERS);

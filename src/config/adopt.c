@@ -54,10 +54,12 @@ ReadRow(TupleTableSlot *slot, void *arg)
 }
 
 /*
- * Restored rows are not announced, and this process may have read the tables before
- * the rows were there.  So the installation is read again after any change of the
- * configuration or of a function.  A restore adds the row of the dump, so when there
- * are other rows than before, all tables are read again.
+ * A restore announces the rows that it writes, like every statement by hand
+ * (changes.c), but only if its session has loaded the library.  Without preload, the
+ * session may not have loaded it, and this process may have read the tables before the
+ * rows were there.  So the installation is read again after any change of the
+ * configuration or of a function.  A restore adds the row of the dump.  If there are
+ * other rows than before, all tables are read again.
  */
 static void
 ReadInstallation(void)

@@ -132,7 +132,7 @@ static void
 Refresh(ConfigCache *cache)
 {
 	Assert(IsTransactionState());
-	(void) CatalogRel(cache->rel); /* raises an error if taskq was dropped, or is of another version */
+	CatalogRequire();
 	cache->stale.rel = cache->rel;
 	StaleWatch(&cache->stale);
 	StaleLook();

@@ -13,8 +13,9 @@
  *	 in the relation cache; PostgreSQL keeps such invalidations with the prepared
  *	 transaction and sends them at COMMIT PREPARED.
  *
- * Statements by hand, and COPY, are noted as changes of the whole table before they
- * are executed (store/write_guard.c).  So the rows of a restore are read, too.
+ * A statement by hand, or a COPY, is noted as a change of the whole table before it is
+ * executed (store/write_guard.c), if its session has loaded the library.  So the
+ * restored rows of the configuration are announced as well.  Restored jobs are not.
  *
  * Callbacks at the end of a transaction cannot fail.  So the notes, and the room for
  * the marks of a rollback, are allocated when a change is noted.
@@ -134,10 +135,9 @@ ConfigRowsChanged(TaskqRel rel)
 void
 ConfigAnythingChanged(void)
 {
-	static const TaskqRel tables[] = { REL_QUEUES, REL_HANDLERS, REL_ROUTES, REL_POOLS, REL_GRANTS, REL_INSTALLATION };
-
-	for (int i = 0; i < lengthof(tables); i++)
-		ConfigRowsChanged(tables[i]);
+	for (TaskqRel rel = 0; rel < TASKQ_RELS; rel++)
+		if (StaleIsConfiguration(rel))
+			ConfigRowsChanged(rel);
 }
 
 /* Has the current subtransaction noted a statement by hand on this table already? */
@@ -160,6 +160,11 @@ IsNotedByHand(TaskqRel rel)
 static void
 WriteByHand(TaskqRel rel)
 {
+	if (rel == REL_WORKERS)
+	{
+		CacheInvalidateRelcacheByRelid(CatalogRel(rel));
+		WakeConfigChanged();
+	}
 	if (!StaleIsConfiguration(rel))
 		return;
 	if (!IsNotedByHand(rel))

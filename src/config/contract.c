@@ -87,7 +87,7 @@ ReadType(FunctionCallInfo fcinfo, int n, TaskqContract *contract)
 	if (!HoldObject(TypeRelationId, type))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("payload type with oid %u does not exist", type)));
+				 errmsg("payload type with OID %u does not exist", type)));
 	refusal = TypeRefusal(type);
 	if (refusal != NULL)
 		ereport(ERROR,
@@ -155,7 +155,7 @@ ContractCheck(const TaskqContract *contract, Oid role)
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					 errmsg("role \"%s\" may not use type %s", user, contract->payload_type),
-					 errhint("GRANT USAGE ON TYPE %s TO %s;", contract->payload_type, quote_identifier(user))));
+					 errhint("Run GRANT USAGE ON TYPE %s TO %s.", contract->payload_type, quote_identifier(user))));
 		if (contract->validator != NULL)
 			RoleCheckExecute(users[i], contract->validator_oid);
 	}

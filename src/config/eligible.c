@@ -16,8 +16,34 @@
 #include "config/queue.h"
 
 const char why_no_handler[] = "no handler registered";
-const char why_handler_paused[] = "handler paused";
+const char why_handler_paused[] = "handler paused, see taskq.resume_handler()";
 const char why_queue_paused[] = "queue paused";
+
+/* Return why the handler cannot run in the server now, or NULL if it can. */
+const char *
+WhyHandlerCannotRun(const TaskqHandler *handler)
+{
+	return strcmp(handler->status, "ok") == 0 ? NULL : psprintf("handler %s", handler->status);
+}
+
+/*
+ * Return why no worker at all is given jobs of a route, or NULL.  While a type is on
+ * trial (pause.c), background workers are given its jobs.  The handler is that of the
+ * route's type, or NULL.
+ */
+const char *
+WhyNoWorkerMay(const TaskqHandler *handler, const TaskqRoute *route)
+{
+	if (handler == NULL)
+		return why_no_handler;
+	if (route->min_version[0] != '\0' && !VersionAtLeast(handler->version, route->min_version))
+		return "handler version is older than min_version";
+	if (QueueById(route->queue_id)->paused)
+		return why_queue_paused;
+	if (handler->paused && !handler->on_trial)
+		return why_handler_paused;
+	return NULL;
+}
 
 /*
  * Return why a background worker does not run the type of this handler, or NULL if
@@ -26,12 +52,15 @@ const char why_queue_paused[] = "queue paused";
 static const char *
 WhyNotInside(const Claimant *worker, const TaskqHandler *handler)
 {
+	const char *reason;
+
 	if (handler->signature == NULL)
 		return "the type is for external workers";
 	if (handler->run_as != worker->role)
 		return "the handler runs as another role";
-	if (strcmp(handler->status, "ok") != 0)
-		return psprintf("handler %s", handler->status);
+	reason = WhyHandlerCannotRun(handler);
+	if (reason != NULL)
+		return reason;
 	if (worker->by_hand && handler->paused)
 		return why_handler_paused;
 	if (worker->by_hand && handler->form.stepwise)
@@ -68,26 +97,34 @@ WhyNotAny(const Claimant *worker, const TaskqHandler *handler)
 }
 
 /*
- * Return why a worker does not run jobs of a type that require min_version of its
- * handler, or NULL if it does.
+ * Return why a worker does not run jobs of a route that it asks for, or NULL if it
+ * does.  A pause comes before reasons that concern only some workers.
  */
 static const char *
-WhyNotType(const Claimant *worker, const char *task_type, const char *min_version)
+WhyNotGiven(const Claimant *worker, const TaskqRoute *route)
 {
-	const TaskqHandler *handler;
+	const TaskqHandler *handler = HandlerFind(route->task_type);
+	const char		   *reason;
 
-	if (worker->task_types != NULL && !NamesContain(worker->task_types, task_type))
-		return "the worker does not take this type";
-	if (worker->narrow != NULL && !NamesContain(worker->narrow, task_type))
-		return "the type is not among those of the call";
-	handler = HandlerFind(task_type);
 	if (worker->any_type)
-		return WhyNotAny(worker, handler);
-	if (handler == NULL)
-		return why_no_handler;
-	if (min_version[0] != '\0' && !VersionAtLeast(handler->version, min_version))
-		return "handler version is older than min_version";
+		return QueueById(route->queue_id)->paused ? why_queue_paused : WhyNotAny(worker, handler);
+	reason = WhyNoWorkerMay(handler, route);
+	if (reason != NULL)
+		return reason;
 	return worker->background ? WhyNotInside(worker, handler) : WhyNotOutside(handler);
+}
+
+/* Return why a worker does not ask for jobs of a route, or NULL if it does. */
+static const char *
+WhyNotAsked(const Claimant *worker, const TaskqRoute *route)
+{
+	if (worker->queues != NULL && !NamesContain(worker->queues, route->queue))
+		return "the worker does not take this queue";
+	if (worker->task_types != NULL && !NamesContain(worker->task_types, route->task_type))
+		return "the worker does not take this type";
+	if (worker->narrow != NULL && !NamesContain(worker->narrow, route->task_type))
+		return "the type is not among those of the call";
+	return NULL;
 }
 
 /*
@@ -97,27 +134,20 @@ WhyNotType(const Claimant *worker, const char *task_type, const char *min_versio
 bool
 ClaimantTakes(const Claimant *worker, const TaskqRoute *route)
 {
-	return (worker->queues == NULL || NamesContain(worker->queues, route->queue)) &&
-		   (worker->task_types == NULL || NamesContain(worker->task_types, route->task_type)) &&
-		   (worker->narrow == NULL || NamesContain(worker->narrow, route->task_type));
+	return WhyNotAsked(worker, route) == NULL;
 }
 
 /* Return why a worker may not run jobs of a route, or NULL if it may. */
 const char *
 WhyNotRun(const Claimant *worker, const TaskqRoute *route)
 {
-	const char *reason;
+	const char *reason = WhyNotAsked(worker, route);
 
-	if (worker->queues != NULL && !NamesContain(worker->queues, route->queue))
-		return "the worker does not take this queue";
-	reason = WhyNotType(worker, route->task_type, route->min_version);
-	if (reason != NULL)
-		return reason;
-	if (QueueById(route->queue_id)->paused)
-		return why_queue_paused;
-	if (!NamesCover(worker->capabilities, route->capabilities))
-		return "the worker lacks capabilities";
-	return NULL;
+	if (reason == NULL)
+		reason = WhyNotGiven(worker, route);
+	if (reason == NULL && !NamesCover(worker->capabilities, route->capabilities))
+		reason = "the worker lacks capabilities";
+	return reason;
 }
 
 bool

@@ -9,12 +9,13 @@
 
 #include "utils/array.h"
 
+#include "config/handler.h"
 #include "config/route.h"
 #include "shared/wait.h"
 
 /*
  * Who claims: a worker of either kind, or a session.  Only what decides which jobs
- * it may be given is described here.
+ * it may be given, and how many, is described here.
  */
 typedef struct Claimant
 {
@@ -26,6 +27,7 @@ typedef struct Claimant
 	ArrayType *narrow;	   /* the call's task_types, or NULL */
 	ArrayType *queues;	   /* NULL means all, in common order; otherwise in the order of the array */
 	ArrayType *capabilities;
+	int		   max_concurrent_jobs; /* of an external worker; 0: no limit */
 } Claimant;
 
 /* Reasons that callers compare by pointer.  All other reasons are only shown. */
@@ -33,6 +35,8 @@ extern const char why_no_handler[];
 extern const char why_handler_paused[];
 extern const char why_queue_paused[];
 
+extern const char *WhyHandlerCannotRun(const TaskqHandler *handler);
+extern const char *WhyNoWorkerMay(const TaskqHandler *handler, const TaskqRoute *route);
 extern bool		   ClaimantTakes(const Claimant *worker, const TaskqRoute *route);
 extern const char *WhyNotRun(const Claimant *worker, const TaskqRoute *route);
 extern bool		   MayRun(const Claimant *worker, const TaskqRoute *route);

@@ -1,6 +1,6 @@
 /*
  * handler.c
- *	  The registry: which handler runs which task type.
+ *	  Handlers in memory: which handler runs which task type.
  *
  * The signature of a handler's function is stored as text, together with the
  * function's cached OID and its owner (see resolve.c).  While the signature names
@@ -25,58 +25,27 @@
 #include "base/error.h"
 #include "base/guc.h"
 #include "config/cache.h"
+#include "config/depends_on.h"
 #include "config/handler.h"
 #include "config/pause.h"
 #include "config/roles.h"
 #include "config/stale.h"
-#include "config/depends_on.h"
 #include "shared/locks.h"
-#include "store/store.h"
+#include "store/row.h"
 
-static char *
-CopyString(TupleTableSlot *slot, int attnum)
-{
-	return SlotString(slot, attnum);
-}
-
-static ArrayType *
-CopyNames(TupleTableSlot *slot, int attnum)
-{
-	return SlotIsNull(slot, attnum) ? NULL : DatumGetArrayTypePCopy(SlotDatum(slot, attnum));
-}
-
-static int64
-ReadMicroseconds(TupleTableSlot *slot, int attnum)
-{
-	return SlotIsNull(slot, attnum) ? NO_MICROSECONDS : IntervalMicroseconds(SlotPointer(slot, attnum));
-}
-
-static struct varlena *
-CopyJson(TupleTableSlot *slot, int attnum)
-{
-	return SlotIsNull(slot, attnum) ? NULL : PG_DETOAST_DATUM_COPY(SlotDatum(slot, attnum));
-}
-
-/* InvalidOid stands for NULL. */
-static Oid
-SlotOid(TupleTableSlot *slot, int attnum)
-{
-	return SlotIsNull(slot, attnum) ? InvalidOid : DatumGetObjectId(SlotDatum(slot, attnum));
-}
-
-/* Read the contract of a handler.  Returns NULL if payloads may be anything. */
+/* Return the contract of a handler, or NULL if payloads may be anything. */
 static TaskqContract *
-CopyContract(TupleTableSlot *slot)
+ContractOfRow(const HandlerRow *row)
 {
 	TaskqContract contract = {
-		.payload_type = CopyString(slot, Anum_handlers_payload_type),
-		.payload_type_oid = SlotOid(slot, Anum_handlers_payload_type_oid),
-		.required_fields = CopyJson(slot, Anum_handlers_required_fields),
-		.optional_fields = CopyJson(slot, Anum_handlers_optional_fields),
-		.validator = CopyString(slot, Anum_handlers_validator),
-		.validator_oid = SlotOid(slot, Anum_handlers_validator_oid),
-		.payload_type_owner = SlotOid(slot, Anum_handlers_payload_type_owner),
-		.validator_owner = SlotOid(slot, Anum_handlers_validator_owner),
+		.payload_type = row->payload_type,
+		.payload_type_oid = row->payload_type_oid,
+		.required_fields = row->required_fields,
+		.optional_fields = row->optional_fields,
+		.validator = row->validator,
+		.validator_oid = row->validator_oid,
+		.payload_type_owner = row->payload_type_owner,
+		.validator_owner = row->validator_owner,
 	};
 
 	if (!ContractExists(&contract))
@@ -84,52 +53,61 @@ CopyContract(TupleTableSlot *slot)
 	return memcpy(palloc(sizeof(TaskqContract)), &contract, sizeof(TaskqContract));
 }
 
+static RetryPolicy
+RetryOfRow(const HandlerRow *row)
+{
+	RetryPolicy retry = RetryDefault();
+
+	if (row->retry_policy != NULL)
+		(void) RetryKindByName(row->retry_policy, &retry.kind);
+	if (row->retry_base != NO_MICROSECONDS)
+		retry.base = row->retry_base;
+	if (row->retry_cap != NO_MICROSECONDS)
+		retry.cap = row->retry_cap;
+	return retry;
+}
+
 /* Read a row.  What depends on anything but the row is found out by Judged(). */
 static void *
 ReadHandler(TupleTableSlot *slot)
 {
 	TaskqHandler *handler = palloc0(sizeof(TaskqHandler));
-	char		 *policy = SlotString(slot, Anum_handlers_retry_policy);
+	HandlerRow	  row;
 
-	strlcpy(handler->task_type, SlotString(slot, Anum_handlers_task_type), sizeof(handler->task_type));
-	handler->stored_signature = handler->signature = CopyString(slot, Anum_handlers_signature);
-	handler->form.takes_job = DatumGetBool(SlotDatum(slot, Anum_handlers_takes_job));
-	handler->run_as = SlotOid(slot, Anum_handlers_run_as);
-	handler->registered_by = DatumGetObjectId(SlotDatum(slot, Anum_handlers_registered_by));
-	handler->search_path = CopyString(slot, Anum_handlers_search_path);
-	handler->description = CopyString(slot, Anum_handlers_description);
-	handler->version = CopyString(slot, Anum_handlers_version);
-	handler->also_external = DatumGetBool(SlotDatum(slot, Anum_handlers_also_external));
-	handler->queue = CopyString(slot, Anum_handlers_queue);
+	RowReadHandler(&row, slot);
+	strlcpy(handler->task_type, row.task_type, sizeof(handler->task_type));
+	handler->stored_signature = handler->signature = row.signature;
+	handler->form.takes_job = row.takes_job;
+	handler->form.stepwise = row.stepwise;
+	handler->function_recorded = row.function_oid;
+	handler->function_owner = row.function_owner;
+	handler->run_as = row.run_as;
+	handler->registered_by = row.registered_by;
+	handler->registered_at = row.registered_at;
+	handler->search_path = row.search_path;
+	handler->description = row.description;
+	handler->version = row.version;
+	handler->also_external = row.also_external;
+	handler->queue = row.queue;
 	handler->has_priority = !SlotIsNull(slot, Anum_handlers_priority);
-	handler->priority = handler->has_priority ? DatumGetInt32(SlotDatum(slot, Anum_handlers_priority)) : 0;
-	handler->max_attempts = SlotIsNull(slot, Anum_handlers_max_attempts) ? 0 : DatumGetInt32(SlotDatum(slot, Anum_handlers_max_attempts));
-	handler->timeout = ReadMicroseconds(slot, Anum_handlers_timeout);
-	handler->lease = ReadMicroseconds(slot, Anum_handlers_lease);
-	handler->retry = RetryDefault();
-	if (policy != NULL)
-		(void) RetryKindByName(policy, &handler->retry.kind);
-	if (!SlotIsNull(slot, Anum_handlers_retry_base))
-		handler->retry.base = ReadMicroseconds(slot, Anum_handlers_retry_base);
-	if (!SlotIsNull(slot, Anum_handlers_retry_cap))
-		handler->retry.cap = ReadMicroseconds(slot, Anum_handlers_retry_cap);
-	handler->registered_at = DatumGetTimestampTz(SlotDatum(slot, Anum_handlers_registered_at));
-	handler->permanent_errors = CopyNames(slot, Anum_handlers_permanent_errors);
-	handler->retryable_errors = CopyNames(slot, Anum_handlers_retryable_errors);
-	handler->share_commit = DatumGetBool(SlotDatum(slot, Anum_handlers_share_commit));
-	handler->lock_timeout = ReadMicroseconds(slot, Anum_handlers_lock_timeout);
-	handler->contract = CopyContract(slot);
-	handler->retry_function = CopyString(slot, Anum_handlers_retry_function);
-	handler->retry_function_oid = SlotOid(slot, Anum_handlers_retry_function_oid);
-	handler->retry_function_owner = SlotOid(slot, Anum_handlers_retry_function_owner);
-	handler->form.stepwise = DatumGetBool(SlotDatum(slot, Anum_handlers_stepwise));
-	handler->function_recorded = SlotOid(slot, Anum_handlers_function_oid);
-	handler->function_owner = SlotOid(slot, Anum_handlers_function_owner);
-	handler->pause.paused = DatumGetBool(SlotDatum(slot, Anum_handlers_paused));
-	handler->pause.because = CopyString(slot, Anum_handlers_paused_because);
-	handler->pause.function_mark = CopyString(slot, Anum_handlers_paused_function);
-	handler->pause.trial_at = SlotIsNull(slot, Anum_handlers_trial_at) ? 0 : DatumGetTimestampTz(SlotDatum(slot, Anum_handlers_trial_at));
-	handler->pause.on_trial = DatumGetBool(SlotDatum(slot, Anum_handlers_on_trial));
+	handler->priority = row.priority;
+	handler->max_attempts = row.max_attempts;
+	handler->timeout = row.timeout;
+	handler->lease = row.lease;
+	handler->lock_timeout = row.lock_timeout;
+	handler->share_commit = row.share_commit;
+	handler->retry = RetryOfRow(&row);
+	handler->retry_function = row.retry_function;
+	handler->retry_function_oid = row.retry_function_oid;
+	handler->retry_function_owner = row.retry_function_owner;
+	handler->permanent_errors = row.permanent_errors;
+	handler->retryable_errors = row.retryable_errors;
+	handler->contract = ContractOfRow(&row);
+	handler->pause.paused = row.paused;
+	handler->pause.because = row.paused_because;
+	handler->pause.function_mark = row.paused_function;
+	handler->pause.trial_at = row.trial_at;
+	handler->pause.on_trial = row.on_trial;
 	return handler;
 }
 
@@ -145,12 +123,13 @@ static ConfigCache handlers = {
 static void
 FindFunction(TaskqHandler *handler)
 {
-	StoredName stored = { handler->stored_signature, handler->function_recorded, handler->function_owner,
-						  HandlerRole(handler), handler->registered_by };
-	Oid		   args[] = { handler->form.takes_job ? CatalogJobType() : JSONBOID, JSONBOID };
+	StoredName	stored = { handler->stored_signature, handler->function_recorded, handler->function_owner,
+						   HandlerRole(handler), handler->registered_by };
+	Oid			args[] = { handler->form.takes_job ? CatalogJobType() : JSONBOID, JSONBOID };
+	const char *types = strrchr(handler->stored_signature, '('); /* the name may have a comma, too */
 
 	/* the second argument is a procedure's result */
-	int n_args = strchr(handler->stored_signature, ',') == NULL ? 1 : 2;
+	int n_args = types == NULL || strchr(types, ',') == NULL ? 1 : 2;
 
 	ResolveWatch(&stored, n_args, args);
 	handler->function = ResolveFunction(&stored, n_args, args, &handler->owner_changed);
@@ -362,6 +341,13 @@ HandlerLockType(const char *task_type, bool exclusive, bool wait)
 {
 	return LockKey(LOCK_TASK_TYPE, NameKey(task_type),
 				   exclusive, wait);
+}
+
+/* Has this transaction locked the type in this mode?  For assertions. */
+bool
+HandlerTypeIsLocked(const char *task_type, bool exclusive)
+{
+	return LockKeyIsHeld(LOCK_TASK_TYPE, NameKey(task_type), exclusive);
 }
 
 void

@@ -1,6 +1,6 @@
 /*
  * handler.h
- *	  The registry: which handler runs which task type.
+ *	  Handlers in memory: which handler runs which task type.
  */
 #ifndef TASKQ_HANDLER_H
 #define TASKQ_HANDLER_H
@@ -13,9 +13,6 @@
 #include "config/contract.h"
 #include "config/resolve.h"
 #include "config/retry.h"
-#include "store/columns.h"
-
-#define H_COLUMNS Anum_handlers_retry_function_owner /* number of columns that register_handler() writes */
 
 /* The form of a handler's function. */
 typedef struct HandlerForm
@@ -88,6 +85,7 @@ TASKQ_NORETURN extern void	HandlerRefuseUnregistered(const char *task_type);
 extern const char		   *HandlerErrorType(const char *task_type, int sqlstate);
 extern bool					HandlerDeclaresError(const char *task_type, int sqlstate);
 extern bool					HandlerLockType(const char *task_type, bool exclusive, bool wait);
+extern bool					HandlerTypeIsLocked(const char *task_type, bool exclusive);
 extern void					HandlerUnlockType(const char *task_type);
 extern Oid					HandlerRole(const TaskqHandler *handler);
 extern StoredName			HandlerRetryFunction(const TaskqHandler *handler);

@@ -140,6 +140,7 @@ TrialFailed(const char *task_type)
 	Oid	  types[] = { TEXTOID, TIMESTAMPTZOID };
 	Datum values[] = { CStringGetTextDatum(task_type), TimestampTzGetDatum(ClockNow()) };
 
+	Assert(LockKeyIsHeld(LOCK_TRIAL, NameKey(task_type), true));
 	(void) Change("UPDATE taskq.handlers SET on_trial = false, trials = trials + 1,"
 				  " trial_at = $2 + LEAST(interval '1 min' * power(2, LEAST(trials + 1, 10)), interval '1 h')" FREE_ROW("on_trial"),
 				  2, types, values, NULL);
@@ -202,7 +203,7 @@ TrialLook(void)
 			next = Min(next, handler->trial_at);
 		else if (waits || handler->pause_is_over)
 		{
-			/* the registry has changed, so the other types are left to the next call */
+			/* the handlers in memory have changed, so the other types are left to the next call */
 			if (Advance(pstrdup(handler->task_type), handler->pause_is_over))
 			{
 				version = 0;

@@ -14,28 +14,23 @@
 #include "config/cache.h"
 #include "config/pool.h"
 #include "shared/shmem.h"
-#include "store/columns.h"
-#include "store/store.h"
-
-static ArrayType *
-CopyNames(TupleTableSlot *slot, int attnum)
-{
-	return SlotIsNull(slot, attnum) ? NULL : DatumGetArrayTypePCopy(SlotDatum(slot, attnum));
-}
+#include "store/row.h"
 
 static void *
 ReadPool(TupleTableSlot *slot)
 {
 	TaskqPool *pool = palloc0(sizeof(TaskqPool));
+	PoolRow	   row;
 
-	strlcpy(pool->name, SlotString(slot, Anum_pool_defs_pool), sizeof(pool->name));
-	pool->role = DatumGetObjectId(SlotDatum(slot, Anum_pool_defs_role));
-	pool->size = DatumGetInt32(SlotDatum(slot, Anum_pool_defs_size));
-	pool->min_size = DatumGetInt32(SlotDatum(slot, Anum_pool_defs_min_size));
-	pool->task_types = CopyNames(slot, Anum_pool_defs_task_types);
-	pool->queues = CopyNames(slot, Anum_pool_defs_queues);
-	pool->capabilities = CopyNames(slot, Anum_pool_defs_capabilities);
-	pool->paused = DatumGetBool(SlotDatum(slot, Anum_pool_defs_paused));
+	RowReadPool(&row, slot);
+	strlcpy(pool->name, row.pool, sizeof(pool->name));
+	pool->role = row.role;
+	pool->size = row.size;
+	pool->min_size = row.min_size;
+	pool->task_types = row.task_types;
+	pool->queues = row.queues;
+	pool->capabilities = row.capabilities;
+	pool->paused = row.paused;
 	return pool;
 }
 

@@ -16,8 +16,8 @@
 #include "config/cache.h"
 #include "config/queue.h"
 #include "config/stale.h"
-#include "store/columns.h"
 #include "store/leaf.h"
+#include "store/row.h"
 
 #define RETAIN_COMPLETED (7 * USECS_PER_DAY)
 #define RETAIN_OTHER (30 * USECS_PER_DAY)
@@ -66,19 +66,22 @@ UnhandledByName(const char *name, OnUnhandled *on_unhandled)
 static void *
 ReadQueue(TupleTableSlot *slot)
 {
-	TaskqQueue *queue = NewQueue(DatumGetInt32(SlotDatum(slot, Anum_queue_defs_queue_id)), SlotString(slot, Anum_queue_defs_queue));
+	TaskqQueue *queue;
+	QueueRow	row;
 
-	queue->paused = DatumGetBool(SlotDatum(slot, Anum_queue_defs_paused));
-	queue->keep_payload = DatumGetBool(SlotDatum(slot, Anum_queue_defs_keep_payload));
-	if (!SlotIsNull(slot, Anum_queue_defs_retain_completed))
-		queue->retain_completed = IntervalMicroseconds(SlotPointer(slot, Anum_queue_defs_retain_completed));
-	if (!SlotIsNull(slot, Anum_queue_defs_retain_other))
-		queue->retain_other = IntervalMicroseconds(SlotPointer(slot, Anum_queue_defs_retain_other));
-	(void) UnhandledByName(SlotString(slot, Anum_queue_defs_on_unhandled), &queue->on_unhandled);
-	queue->events = DatumGetBool(SlotDatum(slot, Anum_queue_defs_events));
-	if (!SlotIsNull(slot, Anum_queue_defs_retain_events))
-		queue->retain_events = IntervalMicroseconds(SlotPointer(slot, Anum_queue_defs_retain_events));
-	queue->validate_payloads = DatumGetBool(SlotDatum(slot, Anum_queue_defs_validate_payloads));
+	RowReadQueue(&row, slot);
+	queue = NewQueue(row.queue_id, row.queue);
+	queue->paused = row.paused;
+	queue->keep_payload = row.keep_payload;
+	if (row.retain_completed != NO_MICROSECONDS)
+		queue->retain_completed = row.retain_completed;
+	if (row.retain_other != NO_MICROSECONDS)
+		queue->retain_other = row.retain_other;
+	(void) UnhandledByName(row.on_unhandled, &queue->on_unhandled);
+	queue->events = row.events;
+	if (row.retain_events != NO_MICROSECONDS)
+		queue->retain_events = row.retain_events;
+	queue->validate_payloads = row.validate_payloads;
 	return queue;
 }
 

@@ -176,7 +176,7 @@ CheckFunctionExists(Oid function, const char *what)
 	if (!HoldObject(ProcedureRelationId, function))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_FUNCTION),
-				 errmsg("%s with oid %u does not exist", what, function)));
+				 errmsg("%s with OID %u does not exist", what, function)));
 }
 
 /* Find the type of a stored name, or return InvalidOid, like ResolveFunction(). */

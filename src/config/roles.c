@@ -78,7 +78,7 @@ RoleCheckExecute(Oid role, Oid function)
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("role \"%s\" may not execute function %s", RoleNameOrOid(role), format_procedure(function)),
-			 errhint("GRANT EXECUTE ON ROUTINE %s TO %s;", format_procedure_qualified(function),
+			 errhint("Run GRANT EXECUTE ON ROUTINE %s TO %s.", format_procedure_qualified(function),
 					 quote_identifier(RoleNameOrOid(role)))));
 }
 
@@ -95,7 +95,7 @@ RoleCheckRunAs(Oid role)
 	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role)))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("role with oid %u does not exist", role),
+				 errmsg("role with OID %u does not exist", role),
 				 errhint("Leave run_as out to have the handler run as the caller, or name a role that exists.")));
 	name = RoleNameOrOid(role);
 
@@ -103,19 +103,19 @@ RoleCheckRunAs(Oid role)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("must be a member of role \"%s\" to have handlers run as it", name),
-				 errhint("GRANT %s TO %s; or register as that role, whose default run_as is itself.", quote_identifier(name),
+				 errhint("Run GRANT %s TO %s, or register the handler as that role and leave run_as out.", quote_identifier(name),
 						 quote_identifier(RoleNameOrOid(GetUserId())))));
 	RoleRefuseSuperuser(role);
 	if (WorkerNeedsLogin_compat() && !RoleMayLogin(role))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("role \"%s\" cannot log in, so no worker can run as it", name),
-				 errhint("ALTER ROLE %s LOGIN;", quote_identifier(name))));
+				 errhint("Run ALTER ROLE %s LOGIN.", quote_identifier(name))));
 	if (!MayConnect_compat(MyDatabaseId, role))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("role \"%s\" may not connect to this database, so no worker can run as it", name),
-				 errhint("GRANT CONNECT ON DATABASE %s TO %s;",
+				 errhint("Run GRANT CONNECT ON DATABASE %s TO %s.",
 						 quote_identifier(get_database_name(MyDatabaseId)), quote_identifier(name))));
 }
 

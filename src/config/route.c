@@ -28,9 +28,8 @@
 #include "config/queue.h"
 #include "config/route.h"
 #include "store/catalog.h"
-#include "store/columns.h"
 #include "store/owner.h"
-#include "store/store.h"
+#include "store/row.h"
 
 typedef struct RouteKey
 {
@@ -55,16 +54,17 @@ static TaskqRoute *
 RouteOfRow(TupleTableSlot *slot)
 {
 	TaskqRoute *route = palloc0(sizeof(TaskqRoute));
+	RouteRow	row;
 
-	route->route_id = DatumGetInt32(SlotDatum(slot, Anum_routes_route_id));
-	route->queue_id = DatumGetInt32(SlotDatum(slot, Anum_routes_queue_id));
+	RowReadRoute(&row, slot);
+	route->route_id = row.route_id;
+	route->queue_id = row.queue_id;
 	strlcpy(route->queue, QueueById(route->queue_id)->name, sizeof(route->queue));
-	strlcpy(route->task_type, SlotString(slot, Anum_routes_task_type), sizeof(route->task_type));
-	route->capabilities = DatumGetArrayTypePCopy(SlotDatum(slot, Anum_routes_capabilities));
-	strlcpy(route->min_version, SlotIsNull(slot, Anum_routes_min_version) ? "" : SlotString(slot, Anum_routes_min_version),
-			sizeof(route->min_version));
-	route->made_by = SlotIsNull(slot, Anum_routes_made_by) ? InvalidOid : DatumGetObjectId(SlotDatum(slot, Anum_routes_made_by));
-	route->retiring = !SlotIsNull(slot, Anum_routes_retired_at);
+	strlcpy(route->task_type, row.task_type, sizeof(route->task_type));
+	route->capabilities = row.capabilities;
+	strlcpy(route->min_version, row.min_version == NULL ? "" : row.min_version, sizeof(route->min_version));
+	route->made_by = row.made_by;
+	route->retiring = row.retired_at != 0;
 	return route;
 }
 
@@ -193,6 +193,7 @@ MakeRoute(int32 queue_id, const char *task_type, ArrayType *capabilities, const 
 	Datum	   values[] = { Int32GetDatum(queue_id), CStringGetTextDatum(task_type), PointerGetDatum(capabilities),
 							CStringGetTextDatum(min_version), ObjectIdGetDatum(role) };
 	OwnerScope scope;
+	char	  *queue = pstrdup(QueueById(queue_id)->name);
 	int32	   route_id;
 	bool	   isnull;
 
@@ -206,8 +207,10 @@ MakeRoute(int32 queue_id, const char *task_type, ArrayType *capabilities, const 
 	OwnerLeaveSpi(&scope);
 	ConfigNumberChanged(REL_ROUTES, route_id);
 
-	/* the queue may have been dropped while we waited for the lock on the table */
-	QueueById(queue_id);
+	/* the queue may have been dropped while this waited for the lock on the table */
+	if (QueueByName(queue, false)->queue_id != queue_id)
+		QueueById(queue_id);
+	pfree(queue);
 	return route_id;
 }
 

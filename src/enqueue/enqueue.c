@@ -179,6 +179,9 @@ OpenJobs(Store *jobs, Oid extension)
 static void
 Enqueue(Store *jobs, TaskqJob *job, const Datum *payloads, int n, int64 *ids)
 {
+	AssertOwner();
+	Assert(StoreIs(jobs, REL_JOBS));
+	Assert(job->route_id != 0 && job->max_attempts > 0);
 	for (int i = 0; i < n; i++)
 		CheckJsonSize((struct varlena *) DatumGetPointer(payloads[i]), "payload");
 	JobDrawIds(ids, n);

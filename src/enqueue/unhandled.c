@@ -59,6 +59,8 @@ Discard(Store *jobs, TaskqJob *job, const char *task_type)
 							task_type, HandlerTypesText()),
 	};
 
+	AssertOwner();
+	Assert(job->state == JOB_NEW || job->state == JOB_AVAILABLE || job->state == JOB_RETRYABLE);
 	job->epoch = EpochNext();
 	job->attempt = 0;
 	AttemptRecordFailure(job, &failure, ClockNow());

@@ -76,7 +76,7 @@ ReadArguments(FunctionCallInfo fcinfo, Datum *values)
 	if (role == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("role with oid %u does not exist", PG_GETARG_OID(0))));
+				 errmsg("role with OID %u does not exist", PG_GETARG_OID(0))));
 	access = ArgName(fcinfo, 1, "access");
 	if (strcmp(access, "producer") != 0 && strcmp(access, "worker") != 0 && strcmp(access, "observer") != 0 &&
 		strcmp(access, "operator") != 0 && strcmp(access, "admin") != 0)

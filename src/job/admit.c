@@ -18,8 +18,9 @@
  * after rules that only look.
  */
 static const AdmissionRule *const rules[] = {
-	&admit_running_here,
+	&admit_running,
 	&admit_suspect,
+	&admit_alone,
 	&admit_cancelled,
 	&admit_trial,
 	&admit_permit,
@@ -28,18 +29,35 @@ static const AdmissionRule *const rules[] = {
 #endif
 };
 
-StaticAssertDecl(lengthof(rules) <= 32, "a set of rules is a uint32");
+StaticAssertDecl(lengthof(rules) <= MAX_ADMISSION_RULES, "a set of rules is a uint32");
 
-/* Begin a claim of up to "most" jobs.  Returns how many it may have. */
+#define RULE(i) (UINT32_C(1) << (i)) /* the set of this rule alone */
+
+/*
+ * Begin a claim of up to "most" jobs.  Returns how many it may have.  worker_id is the
+ * id of an external worker, or NULL.  job_id is the only job that the claim is for,
+ * or 0.
+ */
 int
-AdmitBegin(Admitting *claim, const char *worker_id, int max_concurrent_jobs, int most)
+AdmitBegin(Admitting *claim, const Claimant *claimant, const char *worker_id, int64 job_id, int most)
 {
+	memset(claim, 0, sizeof(*claim));
+	claim->claimant = claimant;
 	claim->worker_id = worker_id;
-	claim->max_concurrent_jobs = max_concurrent_jobs;
-	claim->n_admitted = claim->n_permits = 0;
+	claim->worker_key = worker_id != NULL ? NameKey(worker_id) : 0;
+	claim->job_id = job_id;
 	for (int i = 0; i < lengthof(rules) && most > 0; i++)
-		if (rules[i]->begin != NULL)
-			most = rules[i]->begin(claim, most);
+	{
+		if (rules[i]->begin == NULL)
+			continue;
+		most = rules[i]->begin(claim, &claim->reserved[i], most);
+		Assert(most > 0 || claim->limit_key != 0);
+		if (claim->reserved[i] != NULL)
+		{
+			AdmissionReserve(claim->worker_key, RULE(i));
+			claim->has_reserved = true;
+		}
+	}
 	return most;
 }
 
@@ -63,7 +81,7 @@ Admit(Admitting *claim, TaskqJob *job)
 	Admission admission = {
 		.job_id = job->job_id,
 		.route_id = job->route_id,
-		.worker_key = claim->worker_id != NULL ? NameKey(claim->worker_id) : 0,
+		.worker_key = claim->worker_key,
 	};
 
 	AdmissionBegin(&admission);
@@ -73,14 +91,14 @@ Admit(Admitting *claim, TaskqJob *job)
 
 		if (rules[i]->admit == NULL)
 			continue;
-		verdict = rules[i]->admit(claim, job);
+		verdict = rules[i]->admit(claim, claim->reserved[i], job);
 		if (verdict != ADMIT_YES)
 		{
 			AdmissionRefused(job->job_id);
 			return verdict;
 		}
 		if (rules[i]->leave != NULL)
-			AdmissionHeld(job->job_id, UINT32_C(1) << i);
+			AdmissionHeld(job->job_id, RULE(i));
 	}
 	claim->n_admitted++;
 	return ADMIT_YES;
@@ -98,9 +116,12 @@ AdmitUndo(Admitting *claim, const TaskqJob *job)
 void
 AdmitEnd(Admitting *claim)
 {
+	if (!claim->has_reserved)
+		return;
+	AdmissionUnreserve();
 	for (int i = 0; i < lengthof(rules); i++)
-		if (rules[i]->end != NULL)
-			rules[i]->end(claim);
+		if (claim->reserved[i] != NULL && rules[i]->end != NULL)
+			rules[i]->end(claim, claim->reserved[i]);
 }
 
 /* Tell these rules that an admission has ended.  Cannot fail. */
@@ -108,20 +129,30 @@ void
 AdmitLeave(uint32 which, const Admission *admission, LeaveHow how)
 {
 	for (int i = lengthof(rules) - 1; i >= 0; i--)
-		if ((which & (UINT32_C(1) << i)) != 0 && rules[i]->leave != NULL)
+		if ((which & RULE(i)) != 0 && rules[i]->leave != NULL)
 			rules[i]->leave(admission, how);
 }
 
-/* Return the reason of the first rule that prevents a start, or NULL if none does. */
-const char *
-AdmitExplain(const AdmissionQuestion *question)
+/*
+ * Does a rule prevent a start?  If so, returns in *refusal what the first such rule
+ * says.  Otherwise refusal->reason is NULL.
+ */
+bool
+AdmitExplain(const AdmissionQuestion *question, Refusal *refusal)
 {
+	memset(refusal, 0, sizeof(*refusal));
 	for (int i = 0; i < lengthof(rules); i++)
 	{
-		const char *reason = rules[i]->explain != NULL ? rules[i]->explain(question) : NULL;
-
-		if (reason != NULL)
-			return reason;
+		if (rules[i]->explain == NULL || !rules[i]->explain(question, refusal))
+			continue;
+		Assert(refusal->reason != NULL);
+		if (refusal->problem == NULL)
+		{
+			refusal->sqlstate = ERRCODE_LOCK_NOT_AVAILABLE;
+			refusal->problem = "cannot be run now";
+			refusal->detail = psprintf("The reason: %s.", refusal->reason);
+		}
+		return true;
 	}
-	return NULL;
+	return false;
 }

@@ -10,7 +10,7 @@
 #include "config/eligible.h"
 #include "job/job.h"
 
-#define MAX_RESERVED 200 /* what a rule may reserve for one claim */
+#define MAX_ADMISSION_RULES 32 /* a set of rules is a uint32 */
 
 typedef enum Verdict
 {
@@ -19,17 +19,24 @@ typedef enum Verdict
 	ADMIT_CANCELLED /* the job was asked to be cancelled before it started */
 } Verdict;
 
-/*
- * The state of one claim, from the choice of its first job until it has its last
- * one.  It holds what a rule reserves for the whole claim.
- */
+/* The state of one claim, from the choice of its first job until it has its last one. */
 typedef struct Admitting
 {
-	const char *worker_id;			 /* external worker; NULL if the claim has no limit per worker */
-	int			max_concurrent_jobs; /* limit of that worker; 0: no limit */
-	int			n_admitted;			 /* number of jobs admitted so far */
-	int			n_permits;			 /* permits reserved; the first n_admitted are in use */
-	int			permits[MAX_RESERVED];
+	const Claimant *claimant;
+	const char	   *worker_id;	/* id of an external worker, or NULL */
+	uint64			worker_key; /* NameKey() of that id, or 0 */
+	int64			job_id;		/* the only job that the claim is for, or 0 */
+	int				n_admitted; /* number of jobs admitted so far */
+
+	/*
+	 * Set by a rule that allows the claim no job: the limit that the claim waits for.
+	 * The rule calls WakeForLimit() with this key when it may allow another job.
+	 */
+	uint64 limit_key;
+
+	/* What each rule has reserved for the whole claim.  Only the rule knows what it is. */
+	void *reserved[MAX_ADMISSION_RULES];
+	bool  has_reserved; /* at least one rule has */
 } Admitting;
 
 /* What is needed to end the admission of a job. */
@@ -53,11 +60,25 @@ typedef enum LeaveHow
 typedef struct AdmissionQuestion
 {
 	const Claimant	 *claimant;
-	const char		 *worker_id;		   /* id of an external worker */
-	int				  max_concurrent_jobs; /* limit of that worker */
+	const char		 *worker_id; /* id of an external worker, if it is the claimant */
 	const TaskqRoute *route;
 	const TaskqJob	 *job;
 } AdmissionQuestion;
+
+/* Why a rule prevents a start. */
+typedef struct Refusal
+{
+	const char *reason; /* as it is shown by describe_job() and the like */
+
+	/*
+	 * The error for a caller who asks for this job by its id.  If the rule does not
+	 * set "problem", the error says only that the job cannot start now, and why.
+	 */
+	int			sqlstate;
+	const char *problem; /* follows "job 1 " */
+	const char *detail;	 /* or NULL */
+	const char *hint;	 /* or NULL */
+} Refusal;
 
 /*
  * A rule.  All members except the name may be NULL.  All functions except "leave"
@@ -86,32 +107,39 @@ typedef struct AdmissionRule
 
 	/*
 	 * Called before the choice.  Returns how many jobs the claim may have, up to
-	 * "most".  "end" returns what this reserves.
+	 * "most", or sets claim->limit_key and returns 0.  May set *reserved, which is NULL
+	 * before, to what the rule reserves for the claim.
 	 */
-	int (*begin)(Admitting *claim, int most);
+	int (*begin)(Admitting *claim, void **reserved, int most);
 
 	/* Called before a job of the route is locked.  May one of them start now? */
 	bool (*admit_route)(int32 route_id);
 
 	/* Called with the job's row locked.  May it start now? */
-	Verdict (*admit)(Admitting *claim, TaskqJob *job);
+	Verdict (*admit)(Admitting *claim, void *reserved, TaskqJob *job);
 
-	/* See above.  If something that "begin" has reserved is free again, job_id is 0. */
+	/*
+	 * See above.  If a claim for which this rule has reserved something fails, job_id
+	 * is 0.
+	 */
 	void (*leave)(const Admission *admission, LeaveHow how);
 
-	/* Called when the claim takes no more jobs. */
-	void (*end)(Admitting *claim);
+	/*
+	 * Called when the claim takes no more jobs, if this rule has reserved something.
+	 * Gives back what the claim does not use.
+	 */
+	void (*end)(Admitting *claim, void *reserved);
 
-	/* Returns why this rule prevents a start, or NULL if it does not. */
-	const char *(*explain)(const AdmissionQuestion *question);
+	/* Does this rule prevent a start?  If so, sets at least refusal->reason. */
+	bool (*explain)(const AdmissionQuestion *question, Refusal *refusal);
 } AdmissionRule;
 
-extern int		   AdmitBegin(Admitting *claim, const char *worker_id, int max_concurrent_jobs, int most);
-extern bool		   AdmitRoute(int32 route_id);
-extern Verdict	   Admit(Admitting *claim, TaskqJob *job);
-extern void		   AdmitUndo(Admitting *claim, const TaskqJob *job);
-extern void		   AdmitEnd(Admitting *claim);
-extern void		   AdmitLeave(uint32 rules, const Admission *admission, LeaveHow how);
-extern const char *AdmitExplain(const AdmissionQuestion *question);
+extern int	   AdmitBegin(Admitting *claim, const Claimant *claimant, const char *worker_id, int64 job_id, int most);
+extern bool	   AdmitRoute(int32 route_id);
+extern Verdict Admit(Admitting *claim, TaskqJob *job);
+extern void	   AdmitUndo(Admitting *claim, const TaskqJob *job);
+extern void	   AdmitEnd(Admitting *claim);
+extern void	   AdmitLeave(uint32 rules, const Admission *admission, LeaveHow how);
+extern bool	   AdmitExplain(const AdmissionQuestion *question, Refusal *refusal);
 
 #endif /* TASKQ_ADMIT_H */

@@ -4,21 +4,25 @@
  */
 #include "taskq.h"
 
+#include "base/error.h"
 #include "job/admit_rules.h"
 #include "job/cancel_requests.h"
 
 static Verdict
-AdmitJob(Admitting *claim, TaskqJob *job)
+AdmitJob(Admitting *claim, void *reserved, TaskqJob *job)
 {
 	return CancelRequested(job->job_id, NULL) ? ADMIT_CANCELLED : ADMIT_YES;
 }
 
-static const char *
-Explain(const AdmissionQuestion *question)
+static bool
+Explain(const AdmissionQuestion *question, Refusal *refusal)
 {
-	if (question->job != NULL && CancelRequested(question->job->job_id, NULL))
-		return "is to be cancelled";
-	return NULL;
+	if (question->job == NULL || !CancelRequested(question->job->job_id, NULL))
+		return false;
+	refusal->reason = "is to be cancelled";
+	refusal->sqlstate = ERRCODE_TQ_INVALID_TRANSITION;
+	refusal->problem = "is to be cancelled and cannot be run";
+	return true;
 }
 
 const AdmissionRule admit_cancelled = {

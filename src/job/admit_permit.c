@@ -15,10 +15,18 @@
 #include "nodes/bitmapset.h"
 
 #include "job/admit_rules.h"
-#include "job/admit_xact.h"
 #include "job/running_scan.h"
 #include "shared/locks.h"
 #include "shared/wake.h"
+
+#define MAX_PERMITS 200 /* what one claim may take; each is a lock */
+
+/* The permits that a claim has reserved.  The first claim->n_admitted of them are in use. */
+typedef struct Permits
+{
+	int n;
+	int numbers[MAX_PERMITS];
+} Permits;
 
 static uint64
 PermitKey(const char *worker_id, int permit)
@@ -99,25 +107,33 @@ PermitsTake(const char *worker_id, int max_concurrent_jobs, int most, int *permi
 
 /* Reserve as many permits as the claim may use. */
 static int
-Begin(Admitting *claim, int most)
+Begin(Admitting *claim, void **reserved, int most)
 {
-	if (claim->max_concurrent_jobs == 0)
+	int		 max_concurrent_jobs = claim->claimant->max_concurrent_jobs;
+	Permits *permits;
+
+	if (max_concurrent_jobs == 0)
 		return most;
-	claim->n_permits = PermitsTake(claim->worker_id, claim->max_concurrent_jobs, Min(most, MAX_RESERVED), claim->permits);
-	if (claim->n_permits > 0)
-		AdmissionReserve(NameKey(claim->worker_id));
-	return claim->n_permits;
+	permits = palloc(sizeof(Permits));
+	permits->n = PermitsTake(claim->worker_id, max_concurrent_jobs, Min(most, MAX_PERMITS), permits->numbers);
+	if (permits->n > 0)
+		*reserved = permits;
+	else
+		claim->limit_key = claim->worker_key;
+	return permits->n;
 }
 
 static Verdict
-AdmitJob(Admitting *claim, TaskqJob *job)
+AdmitJob(Admitting *claim, void *reserved, TaskqJob *job)
 {
+	const Permits *permits = reserved;
+
 	job->permit = 0;
-	if (claim->max_concurrent_jobs == 0)
+	if (permits == NULL)
 		return ADMIT_YES;
-	if (claim->n_admitted == claim->n_permits)
+	if (claim->n_admitted == permits->n)
 		return ADMIT_NOT_NOW;
-	job->permit = claim->permits[claim->n_admitted];
+	job->permit = permits->numbers[claim->n_admitted];
 	return ADMIT_YES;
 }
 
@@ -126,7 +142,7 @@ static void
 LeaveJob(const Admission *admission, LeaveHow how)
 {
 	if (admission->worker_key != 0 && how != LEAVE_PREPARED)
-		WakeForPermit(admission->worker_key);
+		WakeForLimit(admission->worker_key);
 }
 
 /*
@@ -134,27 +150,32 @@ LeaveJob(const Admission *admission, LeaveHow how)
  * none in the meantime.
  */
 static void
-End(Admitting *claim)
+End(Admitting *claim, void *reserved)
 {
-	if (claim->n_permits == 0)
-		return;
-	AdmissionUnreserve(NameKey(claim->worker_id));
-	for (int i = claim->n_admitted; i < claim->n_permits; i++)
-		UnlockKey(LOCK_PERMIT, PermitKey(claim->worker_id, claim->permits[i]), true);
-	if (claim->n_admitted < claim->n_permits)
-		WakeForPermit(NameKey(claim->worker_id));
+	Permits *permits = reserved;
+
+	for (int i = claim->n_admitted; i < permits->n; i++)
+		UnlockKey(LOCK_PERMIT, PermitKey(claim->worker_id, permits->numbers[i]), true);
+	if (claim->n_admitted < permits->n)
+		WakeForLimit(claim->worker_key);
+	pfree(permits);
 }
 
-static const char *
-Explain(const AdmissionQuestion *question)
+static bool
+Explain(const AdmissionQuestion *question, Refusal *refusal)
 {
-	int n_outside;
+	int		   max_concurrent_jobs;
+	int		   n_outside;
+	Bitmapset *held;
 
-	if (question->worker_id == NULL || question->max_concurrent_jobs == 0)
-		return NULL;
-	if (bms_num_members(PermitsInRows(question->worker_id, question->max_concurrent_jobs, &n_outside)) + n_outside >= question->max_concurrent_jobs)
-		return "the worker has max_concurrent_jobs";
-	return NULL;
+	if (question->worker_id == NULL || question->claimant->max_concurrent_jobs == 0)
+		return false;
+	max_concurrent_jobs = question->claimant->max_concurrent_jobs;
+	held = PermitsInRows(question->worker_id, max_concurrent_jobs, &n_outside);
+	if (bms_num_members(held) + n_outside < max_concurrent_jobs)
+		return false;
+	refusal->reason = "the worker has max_concurrent_jobs";
+	return true;
 }
 
 const AdmissionRule admit_permit = {

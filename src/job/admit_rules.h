@@ -9,8 +9,9 @@
 
 #include "job/admit.h"
 
-extern const AdmissionRule admit_running_here;
+extern const AdmissionRule admit_running;
 extern const AdmissionRule admit_suspect;
+extern const AdmissionRule admit_alone;
 extern const AdmissionRule admit_cancelled;
 extern const AdmissionRule admit_trial;
 extern const AdmissionRule admit_permit;

@@ -10,21 +10,27 @@
 #include "shared/shmem.h"
 
 static Verdict
-AdmitJob(Admitting *claim, TaskqJob *job)
+AdmitJob(Admitting *claim, void *reserved, TaskqJob *job)
 {
 	return ShmemTerminationPending(job->job_id) || BlameHolds(job->job_id) ? ADMIT_NOT_NOW : ADMIT_YES;
 }
 
-static const char *
-Explain(const AdmissionQuestion *question)
+static bool
+Explain(const AdmissionQuestion *question, Refusal *refusal)
 {
 	if (question->job == NULL)
-		return NULL;
+		return false;
 	if (BlameHolds(question->job->job_id))
-		return "it may have crashed the server, which is still to be recorded";
-	if (ShmemTerminationPending(question->job->job_id))
-		return "the end of its last run is still to be recorded";
-	return NULL;
+		refusal->reason = "it may have crashed the server, which is still to be recorded";
+	else if (ShmemTerminationPending(question->job->job_id))
+		refusal->reason = "the end of its last run is still to be recorded";
+	else
+		return false;
+	refusal->sqlstate = ERRCODE_LOCK_NOT_AVAILABLE;
+	refusal->problem = "cannot be run before the end of its last run is recorded";
+	refusal->detail = "The worker that ran it was ended.";
+	refusal->hint = "Try again in a moment.";
+	return true;
 }
 
 const AdmissionRule admit_suspect = {

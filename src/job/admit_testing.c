@@ -4,7 +4,9 @@
  *	  TESTING=1.
  *
  * If the file taskq_test_admissions exists in the data directory, each call appends
- * a line to it.  The file outlives processes and crashes.
+ * a line to it.  The file outlives processes and crashes.  While the file
+ * taskq_test_closed exists, external workers are given no jobs.  So the rule is a
+ * limit, too, which other code knows nothing of.
  */
 #include "taskq.h"
 
@@ -14,6 +16,9 @@
 #include <unistd.h>
 
 #include "job/admit_rules.h"
+#include "shared/wake.h"
+
+#define CLOSED UINT64CONST(0x636c6f736564) /* key of the limit */
 
 /*
  * Append a line.  This is also called at the end of a transaction, so it must not
@@ -33,8 +38,23 @@ Note(const char *what, int64 job_id)
 	close(file);
 }
 
+static bool
+IsClosed(void)
+{
+	return access("taskq_test_closed", F_OK) == 0;
+}
+
+static int
+Begin(Admitting *claim, void **reserved, int most)
+{
+	if (claim->claimant->background || !IsClosed())
+		return most;
+	claim->limit_key = CLOSED;
+	return 0;
+}
+
 static Verdict
-AdmitJob(Admitting *claim, TaskqJob *job)
+AdmitJob(Admitting *claim, void *reserved, TaskqJob *job)
 {
 	Note("admit", job->job_id);
 	return ADMIT_YES;
@@ -45,14 +65,26 @@ LeaveJob(const Admission *admission, LeaveHow how)
 {
 	static const char *const words[] = { [LEAVE_ENDED] = "ended", [LEAVE_PREPARED] = "prepared", [LEAVE_UNDONE] = "undone" };
 
-	if (admission->job_id != 0)
-		Note(words[how], admission->job_id);
+	Note(words[how], admission->job_id);
+	if (how != LEAVE_PREPARED)
+		WakeForLimit(CLOSED);
+}
+
+static bool
+Explain(const AdmissionQuestion *question, Refusal *refusal)
+{
+	if (question->worker_id == NULL || !IsClosed())
+		return false;
+	refusal->reason = "closed for a test";
+	return true;
 }
 
 const AdmissionRule admit_testing = {
 	.name = "testing",
+	.begin = Begin,
 	.admit = AdmitJob,
 	.leave = LeaveJob,
+	.explain = Explain,
 };
 
 #endif /* TASKQ_TESTING */

@@ -20,14 +20,19 @@ AdmitJobsOf(int32 route_id)
 	return handler == NULL || !handler->on_trial || TrialTake(handler->task_type);
 }
 
-static const char *
-Explain(const AdmissionQuestion *question)
+static bool
+Explain(const AdmissionQuestion *question, Refusal *refusal)
 {
 	const TaskqHandler *handler = question->route != NULL ? HandlerFind(question->route->task_type) : NULL;
 
-	if (handler != NULL && handler->on_trial && TrialIsTaken(handler->task_type))
-		return "the type is on trial, and another job of it runs";
-	return NULL;
+	if (handler == NULL || !handler->on_trial || !TrialIsTaken(handler->task_type))
+		return false;
+	refusal->reason = "the type is on trial, and another job of it runs";
+	refusal->sqlstate = ERRCODE_LOCK_NOT_AVAILABLE;
+	refusal->problem = psprintf("cannot be run while another job of task type \"%s\" is on trial", handler->task_type);
+	refusal->detail = "The type was paused because its jobs failed, and single jobs are tried.";
+	refusal->hint = psprintf("Try again when that has ended, or call taskq.resume_handler('%s').", handler->task_type);
+	return true;
 }
 
 const AdmissionRule admit_trial = {

@@ -123,24 +123,26 @@ AdmissionRefused(int64 job_id)
 }
 
 /*
- * Note that a claim has reserved something for a worker before it has a job.  If
- * the claim fails, all rules are told with a job_id of 0.
+ * Note that a rule has reserved something for a claim that has no job yet.  If the
+ * claim fails, the rule is told with a job_id of 0.
  */
 void
-AdmissionReserve(uint64 worker_key)
+AdmissionReserve(uint64 worker_key, uint32 rule)
 {
 	Admission admission = { .worker_key = worker_key };
 
-	AddEntry(&admission)->rules = ALL_RULES;
+	if (n_entries == 0 || entries[n_entries - 1].admission.job_id != 0)
+		(void) AddEntry(&admission);
+	entries[n_entries - 1].rules |= rule;
 }
 
-/* Forget what AdmissionReserve() noted, when the claim ends normally. */
+/* Forget what AdmissionReserve() has noted, because the claim ends normally. */
 void
-AdmissionUnreserve(uint64 worker_key)
+AdmissionUnreserve(void)
 {
 	int i = n_entries - 1;
 
-	while (i >= 0 && (entries[i].admission.job_id != 0 || entries[i].admission.worker_key != worker_key))
+	while (i >= 0 && entries[i].admission.job_id != 0)
 		i--;
 	Assert(i >= 0);
 	memmove(&entries[i], &entries[i + 1], sizeof(Entry) * (n_entries - i - 1));

@@ -16,8 +16,8 @@
 extern void AdmissionBegin(const Admission *admission);
 extern void AdmissionHeld(int64 job_id, uint32 rule);
 extern void AdmissionRefused(int64 job_id);
-extern void AdmissionReserve(uint64 worker_key);
-extern void AdmissionUnreserve(uint64 worker_key);
+extern void AdmissionReserve(uint64 worker_key, uint32 rule);
+extern void AdmissionUnreserve(void);
 
 /* by claims and the state machine */
 extern void AdmissionStamped(int64 job_id, int64 epoch);

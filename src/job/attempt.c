@@ -10,8 +10,8 @@
 #include "config/handler.h"
 #include "config/route.h"
 #include "job/attempt.h"
-#include "store/columns.h"
-#include "store/store.h"
+#include "store/owner.h"
+#include "store/row.h"
 
 /*
  * Some failures are caused by the state of the database, mostly during a migration.
@@ -35,37 +35,34 @@ AttemptHandlerVersion(const TaskqJob *job)
 	return handler == NULL ? NULL : handler->version;
 }
 
-static void
-SetCut(TupleTableSlot *slot, int attnum, const char *string)
-{
-	SlotSetPointer(slot, attnum, ErrorText(string));
-}
-
 /* Write the row of an attempt that did not complete.  The current user is the owner. */
 void
 AttemptRecordFailure(const TaskqJob *job, const AttemptFailure *failure, TimestampTz now)
 {
-	Store			store;
-	TupleTableSlot *row;
+	Store	   store;
+	AttemptRow row = {
+		.job_id = job->job_id,
+		.epoch = job->epoch,
+		.attempt = job->attempt,
+		.started_at = job->started_at,
+		.finished_at = now,
+		.worker_id = job->worker_id,
+		.handler_version = (char *) AttemptHandlerVersion(job),
+		.outcome = (char *) failure->outcome,
+		.error_type = (char *) failure->error_type,
+		.error_code = ErrorText(failure->error_code),
+		.error_message = ErrorText(failure->message),
+		.sqlstate = (char *) failure->sqlstate,
+		.detail = ErrorText(failure->detail),
+		.hint = ErrorText(failure->hint),
+		.context = ErrorText(failure->context),
+	};
 
+	AssertOwner();
+	Assert(job->job_id != 0 && job->epoch != 0);
+	Assert(failure->outcome != NULL && failure->error_type != NULL);
 	StoreOpenRel(&store, REL_FAILURES);
-	row = StoreNewRow(&store);
-	SlotSet(row, Anum_attempt_failures_job_id, Int64GetDatum(job->job_id));
-	SlotSet(row, Anum_attempt_failures_epoch, Int64GetDatum(job->epoch));
-	SlotSet(row, Anum_attempt_failures_attempt, Int32GetDatum(job->attempt));
-	if (job->started_at != 0)
-		SlotSet(row, Anum_attempt_failures_started_at, TimestampTzGetDatum(job->started_at));
-	SlotSet(row, Anum_attempt_failures_finished_at, TimestampTzGetDatum(now));
-	SlotSetPointer(row, Anum_attempt_failures_worker_id, job->worker_id);
-	SlotSetString(row, Anum_attempt_failures_handler_version, AttemptHandlerVersion(job));
-	SlotSetString(row, Anum_attempt_failures_outcome, failure->outcome);
-	SlotSetString(row, Anum_attempt_failures_error_type, failure->error_type);
-	SetCut(row, Anum_attempt_failures_error_code, failure->error_code);
-	SetCut(row, Anum_attempt_failures_error_message, failure->message);
-	SlotSetString(row, Anum_attempt_failures_sqlstate, failure->sqlstate);
-	SetCut(row, Anum_attempt_failures_detail, failure->detail);
-	SetCut(row, Anum_attempt_failures_hint, failure->hint);
-	SetCut(row, Anum_attempt_failures_context, failure->context);
+	RowWriteAttempt(&row, StoreNewRow(&store));
 	StoreInsert(&store);
 	StoreClose(&store, true);
 }

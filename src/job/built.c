@@ -30,7 +30,7 @@ static MemoryContext built_context = NULL;
 static HTAB			*built = NULL;
 static uint64		 scope = 0;
 static uint64		 last_scope = 0;
-static TimestampTz	 transaction; /* transaction whose values outside a run are known */
+static TimestampTz	 transaction; /* start of the transaction whose values are known */
 
 /* Forget all values. */
 static void
@@ -73,12 +73,21 @@ BuiltNonce(void)
 	return psprintf("%08x%08x", nonce[0], nonce[1]);
 }
 
-/* Return a number for a new run.  Outside a run, also forget the values of earlier runs. */
+/* Outside a run, forget the values of earlier transactions. */
+static void
+ForgetEarlier(void)
+{
+	if (scope != 0 || transaction == GetCurrentTransactionStartTimestamp())
+		return;
+	Forget();
+	transaction = GetCurrentTransactionStartTimestamp();
+}
+
+/* Return a number for a new run. */
 uint64
 BuiltNewScope(void)
 {
-	if (scope == 0)
-		Forget();
+	ForgetEarlier();
 	return ++last_scope;
 }
 
@@ -104,11 +113,7 @@ BuiltNote(Jsonb *value)
 {
 	Built key;
 
-	if (scope == 0 && transaction != GetCurrentTransactionStartTimestamp())
-	{
-		Forget();
-		transaction = GetCurrentTransactionStartTimestamp();
-	}
+	ForgetEarlier();
 	if (built == NULL)
 		MakeTable();
 	MakeKey(&key, value);

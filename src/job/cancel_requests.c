@@ -81,6 +81,7 @@ CancelRequested(int64 job_id, char **reason)
 	Snapshot snapshot;
 	bool	 found;
 
+	AssertOwner();
 	if (NoRequests())
 		return false;
 	snapshot = StoreSnapshot();

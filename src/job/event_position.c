@@ -15,13 +15,11 @@
 #include "taskq.h"
 
 #include "access/xlog.h"
-#include "commands/sequence.h"
 #include "port/atomics.h"
-#include "utils/fmgrprotos.h"
 
 #include "job/event_position.h"
 #include "shared/locks.h"
-#include "store/store.h"
+#include "store/counter.h"
 
 /*
  * Return the next position.  The first position on a new timeline is beyond all
@@ -32,18 +30,13 @@ static int64
 NextPosition(void)
 {
 	int64 least = (int64) (GetWALInsertionTimeLine() - 1) << TASKQ_ID_BITS;
-	int64 position = StoreNextId(REL_EVENT_ID_SEQ);
+	int64 position = CounterNext(COUNTER_EVENT);
 
-	if (position >= least)
-		return position;
-	(void) LockKey(LOCK_EVENT_TIMELINE, 0, true, true);
-	position = StoreNextId(REL_EVENT_ID_SEQ);
 	if (position < least)
 	{
-		StoreSetId(REL_EVENT_ID_SEQ, least);
-		position = StoreNextId(REL_EVENT_ID_SEQ);
+		CounterPass(COUNTER_EVENT, least);
+		position = CounterNext(COUNTER_EVENT);
 	}
-	UnlockKey(LOCK_EVENT_TIMELINE, 0, true);
 	return position;
 }
 
@@ -54,7 +47,7 @@ EventNextId(void)
 	static int64 locked = 0;
 
 	/* the lock was of an earlier transaction, or of a savepoint that was rolled back */
-	if (locked == 0 || !LockKeyIsHeld(LOCK_EVENTS, locked))
+	if (locked == 0 || !LockKeyIsHeld(LOCK_EVENTS, locked, false))
 	{
 		locked = NextPosition();
 		(void) LockKey(LOCK_EVENTS, locked, false, true);
@@ -70,7 +63,7 @@ EventNextId(void)
 int64
 EventHorizon(int64 after)
 {
-	int64  last = StoreLastId(REL_EVENT_ID_SEQ);
+	int64  last = CounterLast(COUNTER_EVENT);
 	uint64 locked;
 
 	if (last <= after)

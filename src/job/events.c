@@ -25,9 +25,8 @@
 #include "job/event_position.h"
 #include "job/events.h"
 #include "shared/wake.h"
-#include "store/columns.h"
 #include "store/leaf.h"
-#include "store/store.h"
+#include "store/row.h"
 
 const LeafTable events_table = {
 	.name = "event_log",
@@ -86,7 +85,7 @@ Metadata(const Event *event)
 		AddEnqueued(&json, job);
 	if (job->state == JOB_AVAILABLE || job->state == JOB_RETRYABLE)
 		AddTime(&json, "run_at", job->run_at);
-	if (job->state == JOB_RUNNING)
+	if (job->state == JOB_RUNNING && job->lease_expires_at != 0)
 		AddTime(&json, "lease_expires_at", job->lease_expires_at);
 	if (event->ended)
 	{
@@ -108,36 +107,29 @@ Write(const Event *event)
 {
 	const TaskqJob	 *job = event->job;
 	const TaskqRoute *route = RouteById(job->route_id);
-	Datum			  task_type = CStringGetTextDatum(route->task_type);
-	Datum			  queue = CStringGetTextDatum(route->queue);
-	Jsonb			 *metadata = Metadata(event);
-	DateADT			  expires_on;
+	bool			  failed = event->error_message != NULL && job->failure != NULL;
 	Store			  leaf;
-	TupleTableSlot	 *row;
+	EventRow		  row = {
+				 .job_id = job->job_id,
+				 .epoch = job->epoch,
+				 .at = event->now,
+				 .attempt = job->attempt,
+				 .event = (char *) event->name,
+				 .task_type = (char *) route->task_type,
+				 .queue = (char *) route->queue,
+				 .tenant_id = job->tenant_id,
+				 .correlation_id = job->correlation_id,
+				 .worker_id = event->worker_id,
+				 .error_type = failed ? (char *) job->failure->error_type : NULL,
+				 .error_code = failed ? ErrorText(job->failure->error_code) : NULL,
+				 .error_message = event->error_message,
+				 .result = event->result,
+				 .metadata = (struct varlena *) Metadata(event),
+	};
 
-	LeafOpenForRow(&leaf, &events_table, event->now, QueueById(route->queue_id)->retain_events, &expires_on);
-	row = StoreNewRow(&leaf);
-	SlotSet(row, Anum_event_log_event_id, Int64GetDatum(EventNextId()));
-	SlotSet(row, Anum_event_log_job_id, Int64GetDatum(job->job_id));
-	if (job->epoch != 0)
-		SlotSet(row, Anum_event_log_epoch, Int64GetDatum(job->epoch));
-	SlotSet(row, Anum_event_log_at, TimestampTzGetDatum(event->now));
-	SlotSet(row, Anum_event_log_expires_on, DateADTGetDatum(expires_on));
-	SlotSet(row, Anum_event_log_attempt, Int32GetDatum(job->attempt));
-	SlotSetString(row, Anum_event_log_event, event->name);
-	SlotSet(row, Anum_event_log_task_type, task_type);
-	SlotSet(row, Anum_event_log_queue, queue);
-	SlotSetPointer(row, Anum_event_log_tenant_id, job->tenant_id);
-	SlotSetPointer(row, Anum_event_log_correlation_id, job->correlation_id);
-	SlotSetPointer(row, Anum_event_log_worker_id, event->worker_id);
-	if (event->error_message != NULL && job->failure != NULL)
-	{
-		SlotSetString(row, Anum_event_log_error_type, job->failure->error_type);
-		SlotSetPointer(row, Anum_event_log_error_code, ErrorText(job->failure->error_code));
-	}
-	SlotSetPointer(row, Anum_event_log_error_message, event->error_message);
-	SlotSetPointer(row, Anum_event_log_result, event->result);
-	SlotSetPointer(row, Anum_event_log_metadata, metadata);
+	LeafOpenForRow(&leaf, &events_table, event->now, QueueById(route->queue_id)->retain_events, &row.expires_on);
+	row.event_id = EventNextId();
+	RowWriteEvent(&row, StoreNewRow(&leaf));
 	StoreInsert(&leaf);
 	StoreClose(&leaf, true);
 	WakeForEvents();

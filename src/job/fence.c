@@ -3,8 +3,8 @@
  *	  The fence: a process that settles a job must name the claim that gave it the
  *	  job.
  *
- * An epoch is drawn from a sequence while the job's row is locked, and contains the
- * timeline. So no epoch is given out twice, not even if a claim was rolled back or
+ * An epoch is drawn from a counter while the job's row is locked, and contains the
+ * timeline.  So no epoch is given out twice, not even if a claim was rolled back or
  * a primary has failed.
  */
 #include "taskq.h"
@@ -22,10 +22,8 @@
 #include "job/history.h"
 #include "job/recall.h"
 #include "shared/shmem.h"
+#include "store/counter.h"
 #include "store/owner.h"
-
-/* More epochs than are drawn between two flushes of the WAL. */
-#define MAX_LOST_EPOCHS 100000
 
 static int64
 Timeline(void)
@@ -37,34 +35,7 @@ Timeline(void)
 int64
 EpochNext(void)
 {
-	return (Timeline() << TASKQ_ID_BITS) | StoreNextId(REL_EPOCH_SEQ);
-}
-
-/*
- * Make sure that the sequence never gives out the last epoch again, not even after
- * a crash.  Call this before an open transaction returns an epoch to a client.
- */
-void
-EpochKeep(void)
-{
-	(void) StoreLastId(REL_EPOCH_SEQ);
-}
-
-/*
- * Skip the epochs that the sequence may have forgotten in a crash.  These belong to
- * runs in background workers, for which the WAL is not flushed.  The scheduler
- * calls this before it starts its first worker.  The numbers last for 2.8 billion
- * calls.
- */
-void
-EpochPassLost(void)
-{
-	OwnerScope scope;
-	int64	   ahead = (EpochNext() & TASKQ_ID_MASK) + MAX_LOST_EPOCHS;
-
-	OwnerEnter(&scope);
-	StoreSetId(REL_EPOCH_SEQ, ahead);
-	OwnerLeave(&scope);
+	return (Timeline() << TASKQ_ID_BITS) | CounterNext(COUNTER_EPOCH);
 }
 
 /*
@@ -84,7 +55,7 @@ JobNotFound(int64 job_id)
 	ereport(ERROR,
 			(errcode(ERRCODE_TQ_JOB_NOT_FOUND),
 			 errmsg("job " INT64_FORMAT " does not exist", job_id),
-			 errdetail("There is neither a live nor a finished job of this id."),
+			 errdetail("No live or finished job has this id."),
 			 errhint("Finished jobs are kept as long as their queue's retention says.")));
 }
 
@@ -166,6 +137,8 @@ LockRow(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, boo
 {
 	TaskqEnding ending;
 
+	AssertOwner();
+	Assert(StoreIs(jobs, REL_JOBS));
 	CurrentRefuse(job_id, "settle");
 	for (;;)
 	{

@@ -26,8 +26,6 @@ extern bool				   LockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoc
 extern bool				   TryLockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, bool complain);
 TASKQ_NORETURN extern void JobNotFound(int64 job_id);
 extern int64			   EpochNext(void);
-extern void				   EpochKeep(void);
-extern void				   EpochPassLost(void);
 extern bool				   EpochIsOurs(int64 epoch);
 
 #endif /* TASKQ_FENCE_H */

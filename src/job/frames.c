@@ -2,17 +2,15 @@
  * frames.c
  *	  Frames: the messages of a run, kept in order while it runs.
  *
- * A run is one transaction.  Nobody could read rows that it writes before it ends,
- * and the rows of a failed run would be lost.  So frames are kept in shared memory,
- * in one buffer for each slot, where other processes can read them.  The settle
- * writes them into taskq.frame_log, in the same commit.  A full buffer loses its
- * oldest frames, which leaves a gap in the numbers.
+ * A run is one transaction.  Nobody could read its rows before it ends, and those of
+ * a failed run would be lost.  So frames are kept in shared memory, in a buffer for
+ * each slot.  The settle writes them into taskq.frame_log, in the same commit.  A
+ * full buffer loses its oldest frames, which leaves a gap in the numbers.
  *
  * The messages of a handler in a background worker come through emit_log_hook.  The
- * worker's session sets log_min_messages to a lower level than the role, so that
- * they reach the hook.  The hook then keeps messages out of the server's log that
- * are not meant for it.  If a session runs a job by hand, there is no hook, because
- * the session gets the messages itself.
+ * worker's session sets log_min_messages lower than the role does, so that they reach
+ * the hook, which keeps those out of the server's log that are not meant for it.  If a
+ * session runs a job by hand, it gets the messages itself, and there is no hook.
  *
  * The lock of a slot protects its buffer.  Only the owner of the slot writes to it.
  */
@@ -33,8 +31,8 @@
 #include "job/job.h"
 #include "shared/shmem.h"
 #include "store/catalog.h"
-#include "store/columns.h"
-#include "store/store.h"
+#include "store/owner.h"
+#include "store/row.h"
 
 /* A frame in a buffer, followed by its message, aligned.  The oldest frame is first. */
 typedef struct StoredFrame
@@ -370,19 +368,21 @@ FrameAppend(int level, int sqlstate, const char *message)
 void
 FrameInsert(int64 job_id, int64 epoch, int32 attempt, const Frame *frame)
 {
-	Store			log;
-	TupleTableSlot *row;
+	Store	 log;
+	FrameRow row = {
+		.job_id = job_id,
+		.epoch = epoch,
+		.frame = frame->number,
+		.attempt = attempt,
+		.at = frame->at,
+		.level = (char *) FrameLevelName(frame->level),
+		.sqlstate = frame->sqlstate == 0 ? NULL : unpack_sql_state(frame->sqlstate),
+		.message = (char *) frame->message,
+	};
 
+	Assert(job_id != 0 && epoch != 0);
 	StoreOpenRel(&log, REL_FRAMES);
-	row = StoreNewRow(&log);
-	SlotSet(row, Anum_frame_log_job_id, Int64GetDatum(job_id));
-	SlotSet(row, Anum_frame_log_epoch, Int64GetDatum(epoch));
-	SlotSet(row, Anum_frame_log_frame, Int32GetDatum(frame->number));
-	SlotSet(row, Anum_frame_log_attempt, Int32GetDatum(attempt));
-	SlotSet(row, Anum_frame_log_at, TimestampTzGetDatum(frame->at));
-	SlotSetString(row, Anum_frame_log_level, FrameLevelName(frame->level));
-	SlotSetString(row, Anum_frame_log_sqlstate, frame->sqlstate == 0 ? NULL : unpack_sql_state(frame->sqlstate));
-	SlotSetString(row, Anum_frame_log_message, frame->message);
+	RowWriteFrame(&row, StoreNewRow(&log));
 	StoreInsert(&log);
 	StoreClose(&log, true);
 }
@@ -394,6 +394,7 @@ FrameWrite(void)
 	Size  position = 0;
 	Frame frame;
 
+	AssertOwner();
 	while (current != NULL && FrameNext(current, &position, &frame))
 		FrameInsert(current->job_id, current->epoch, current->attempt, &frame);
 }

@@ -21,6 +21,7 @@
 #include "job/attempt.h"
 #include "job/history.h"
 #include "store/leaf.h"
+#include "store/owner.h"
 #include "store/store.h"
 
 const LeafTable history_table = {
@@ -89,6 +90,8 @@ HistoryInsert(Store *jobs, const TaskqJob *job, struct varlena *result, Timestam
 	TaskqEnding		  ending = { 0 };
 	Store			  leaf;
 
+	AssertOwner();
+	Assert(JobEnded(job->state) && job->job_id != 0);
 	ending.finished_at = now;
 	ending.result = result;
 	ending.handler_version = TextOrNull(AttemptHandlerVersion(job));

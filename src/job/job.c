@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "job/job.h"
 #include "ready/ready.h"
+#include "store/owner.h"
 
 PG_FUNCTION_INFO_V1(taskq_job_state);
 
@@ -92,6 +93,7 @@ OpenAndLock(Store *jobs, int64 job_id, TaskqJob *job, bool running)
 	Snapshot		snapshot = StoreSnapshot();
 	StoreLockResult result = STORE_GONE;
 
+	AssertOwner();
 	StoreOpenRel(jobs, REL_JOBS);
 	if (StoreFindById(jobs, CatalogRel(REL_JOBS_PKEY), job_id, snapshot))
 	{

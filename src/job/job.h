@@ -11,38 +11,22 @@
 #include "funcapi.h"
 #include "utils/timestamp.h"
 
-#include "store/columns.h"
-#include "store/store.h"
+#include "store/row.h"
 
 typedef struct AttemptFailure AttemptFailure;
 
 /*
- * The field for a column, by the column's kind in columns.h.  In a field of a kind
- * "_OR_NULL", 0 stands for an SQL NULL.  Pointers point into the row from which the job
- * was read, and NULL stands for an SQL NULL.
+ * Fields of a job, by the kinds of row.h and two more.  Pointers point into the row from
+ * which the job was read.
  */
-#define FIELD_INT64(name) int64 name;
-#define FIELD_INT32(name) int32 name;
-#define FIELD_INT16(name) int16 name;
-#define FIELD_BOOL(name) bool name;
-#define FIELD_CHAR(name) char name;
-#define FIELD_DATE(name) int32 name; /* DateADT */
-#define FIELD_TIME(name) TimestampTz name;
-#define FIELD_INT32_OR_NULL(name) int32 name;
-#define FIELD_CHAR_OR_NULL(name) char name;
-#define FIELD_TIME_OR_NULL(name) TimestampTz name;
-#define FIELD_OID_OR_NULL(name) Oid name;
-#define FIELD_INTERVAL(name) Interval *name;
-#define FIELD_VARLENA(name) struct varlena *name;
 #define FIELD_GATE(name)				 /* follows from the state */
 #define FIELD_GROUP_ID(name) int64 name; /* NULL in the row without a group_key */
 
 /* A job in memory: a field for each column, and what is known only in this process. */
-#define JOB_FIELD(t, column, type, kind) FIELD_##kind(column)
 
 typedef struct TaskqJob
 {
-	JOBS_COLUMNS(JOB_FIELD, jobs)
+	JOBS_COLUMNS(COLUMN_FIELD, jobs)
 	bool				  is_stored; /* the row says "running" while it runs here */
 	bool				  runs_here; /* this process runs a registered handler of version handler_version */
 	const char			 *handler_version;

@@ -4,10 +4,7 @@
  */
 #include "taskq.h"
 
-#include "utils/date.h"
-
 #include "job/job.h"
-#include "store/columns.h"
 
 static char
 GateOfState(char state)
@@ -23,50 +20,11 @@ GateOfState(char state)
 	elog(ERROR, "a job in state \"%c\" has no live row", state);
 }
 
-/*
- * Reading and writing a column, by its kind.  A value is a field of a struct.
- *
- * Rows are written from an all-NULL row, but a row that was read may also be copied and
- * changed, so NULL is written, too.
- */
-#define READ_INT64(value, slot, n) value = DatumGetInt64(SlotDatum(slot, n));
-#define READ_INT32(value, slot, n) value = DatumGetInt32(SlotDatum(slot, n));
-#define READ_INT16(value, slot, n) value = DatumGetInt16(SlotDatum(slot, n));
-#define READ_BOOL(value, slot, n) value = DatumGetBool(SlotDatum(slot, n));
-#define READ_CHAR(value, slot, n) value = DatumGetChar(SlotDatum(slot, n));
-#define READ_DATE(value, slot, n) value = DatumGetDateADT(SlotDatum(slot, n));
-#define READ_TIME(value, slot, n) value = DatumGetTimestampTz(SlotDatum(slot, n));
-#define READ_INT32_OR_NULL(value, slot, n) value = SlotIsNull(slot, n) ? 0 : DatumGetInt32(SlotDatum(slot, n));
-#define READ_CHAR_OR_NULL(value, slot, n) value = SlotIsNull(slot, n) ? '\0' : DatumGetChar(SlotDatum(slot, n));
-#define READ_TIME_OR_NULL(value, slot, n) value = SlotIsNull(slot, n) ? 0 : DatumGetTimestampTz(SlotDatum(slot, n));
-#define READ_OID_OR_NULL(value, slot, n) value = SlotIsNull(slot, n) ? InvalidOid : DatumGetObjectId(SlotDatum(slot, n));
-#define READ_INTERVAL(value, slot, n) value = SlotPointer(slot, n);
-#define READ_VARLENA(value, slot, n) value = SlotPointer(slot, n);
+/* Two kinds of columns that only a job has; the others are in row.h. */
 #define READ_GATE(value, slot, n)
 #define READ_GROUP_ID(value, slot, n) value = SlotIsNull(slot, n) ? 0 : DatumGetInt64(SlotDatum(slot, n));
-
-#define WRITE_INT64(value, slot, n) SlotSet(slot, n, Int64GetDatum(value));
-#define WRITE_INT32(value, slot, n) SlotSet(slot, n, Int32GetDatum(value));
-#define WRITE_INT16(value, slot, n) SlotSet(slot, n, Int16GetDatum(value));
-#define WRITE_BOOL(value, slot, n) SlotSet(slot, n, BoolGetDatum(value));
-#define WRITE_CHAR(value, slot, n) SlotSet(slot, n, CharGetDatum(value));
-#define WRITE_DATE(value, slot, n) SlotSet(slot, n, DateADTGetDatum(value));
-#define WRITE_TIME(value, slot, n) SlotSet(slot, n, TimestampTzGetDatum(value));
-#define WRITE_INT32_OR_NULL(value, slot, n) SlotSetOrNull(slot, n, Int32GetDatum(value), value == 0);
-#define WRITE_CHAR_OR_NULL(value, slot, n) SlotSetOrNull(slot, n, CharGetDatum(value), value == '\0');
-#define WRITE_TIME_OR_NULL(value, slot, n) SlotSetOrNull(slot, n, TimestampTzGetDatum(value), value == 0);
-#define WRITE_OID_OR_NULL(value, slot, n) SlotSetOrNull(slot, n, ObjectIdGetDatum(value), !OidIsValid(value));
-#define WRITE_INTERVAL(value, slot, n) SlotSetPointer(slot, n, value);
-#define WRITE_VARLENA(value, slot, n) SlotSetPointer(slot, n, value);
 #define WRITE_GATE(value, slot, n) SlotSet(slot, n, CharGetDatum(GateOfState(job->state)));
 #define WRITE_GROUP_ID(value, slot, n) SlotSetOrNull(slot, n, Int64GetDatum(value), job->group_key == NULL);
-
-static inline void
-SlotSetOrNull(TupleTableSlot *slot, int attnum, Datum value, bool is_null)
-{
-	slot->tts_values[attnum - 1] = value;
-	slot->tts_isnull[attnum - 1] = is_null;
-}
 
 int64
 JobIdOfRow(TupleTableSlot *slot)

@@ -32,6 +32,7 @@ IsLastRun(const TaskqJob *job, int64 epoch)
 bool
 LostRunRestore(TaskqJob *job, int64 epoch, TimestampTz started_at, const char *worker_id)
 {
+	Assert(epoch != 0 && started_at != 0 && worker_id[0] != '\0');
 	if (!IsLastRun(job, epoch))
 		return false;
 	if (job->state == JOB_RUNNING)

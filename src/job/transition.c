@@ -17,6 +17,7 @@
 #include "job/fence.h"
 #include "job/history.h"
 #include "job/transition.h"
+#include "store/counter.h"
 #include "store/owner.h"
 
 /* The states that each state may change to. */
@@ -87,7 +88,7 @@ static void
 AssertPrepared(Store *jobs, const TaskqJob *job, char to)
 {
 	Assert(observers != NULL);
-	Assert(OwnerIsIn());
+	AssertOwner();
 	Assert(job->job_id != 0 && job->route_id != 0);
 	Assert(!IsLive(job->state) || JobIdOfRow(jobs->found) == job->job_id);
 	Assert(!IsLive(job->state) || StoreIsLocked(jobs));
@@ -181,7 +182,7 @@ Change(Store *jobs, TaskqJob *job, char to, struct varlena *result)
 void
 JobDrawIds(int64 *ids, int n)
 {
-	StoreNextIds(REL_JOB_ID_SEQ, ids, n);
+	CounterDraw(COUNTER_JOB_ID, ids, n);
 	for (int i = 0; i < n; i++)
 		ids[i] |= (int64) taskq_node_id << TASKQ_ID_BITS;
 }

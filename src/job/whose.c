@@ -147,7 +147,7 @@ WhoseNotSeen(int64 job_id)
 	ereport(ERROR,
 			(errcode(ERRCODE_TQ_JOB_NOT_FOUND),
 			 errmsg("job " INT64_FORMAT " does not exist", job_id),
-			 errdetail("There is neither a live nor a finished job of this id that is for role \"%s\".",
+			 errdetail("No live or finished job has this id, or role \"%s\" may not see it.",
 					   RoleNameOrOid(GetUserId())),
 			 errhint("Producers ask about the jobs that they have enqueued, or of tenants that they were granted; operators about all. Finished jobs are kept as long as their queue's retention says.")));
 }

@@ -34,7 +34,7 @@ SayWhatBecame(const TaskqJob *job, const char *task_type)
 		ereport(WARNING,
 				(errcode(ERRCODE_CRASH_SHUTDOWN),
 				 errmsg("job " INT64_FORMAT " of task type \"%s\" crashed the server, and is quarantined", job->job_id, task_type),
-				 errhint("When its handler is mended, SELECT taskq.retry_job(" INT64_FORMAT ").", job->job_id)));
+				 errhint("When its handler is repaired, call taskq.retry_job(" INT64_FORMAT ").", job->job_id)));
 	else
 		ereport(WARNING,
 				(errcode(ERRCODE_CRASH_SHUTDOWN),
@@ -83,7 +83,7 @@ CountPoolCrash(void *arg)
 			 errmsg("taskq pool \"%s\" is paused because its workers crashed the server %d times within %d minutes",
 					suspect->run.pool, POOL_CRASHES, (int) (POOL_CRASH_TIME / USECS_PER_MINUTE)),
 			 errdetail("The jobs are those with outcome \"crashed\" in taskq.attempts."),
-			 errhint("When that is mended, SELECT taskq.resume_pool('%s').", suspect->run.pool)));
+			 errhint("When their cause is removed, call taskq.resume_pool('%s').", suspect->run.pool)));
 }
 
 /* Record a suspect; returns false if that must be repeated. */
@@ -153,7 +153,7 @@ CrashDue(const WorkPast *past)
 
 	if (BlameList(MyDatabaseId, suspects) == 0)
 		return DT_NOEND;
-	if (past->news || past->changed)
+	if (past->signalled || past->changed)
 		return DT_NOBEGIN;
 	return WorkAfter(past->ran_at, (int64) taskq_poll_interval * 1000);
 }

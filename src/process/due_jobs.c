@@ -75,7 +75,7 @@ DueJobsAt(TimestampTz moment)
 TimestampTz
 DueJobsDue(const WorkPast *past)
 {
-	if (past->news || past->changed)
+	if (past->signalled || past->changed)
 		return DT_NOBEGIN;
 	return Min(next_moment, WorkByPoll(past));
 }

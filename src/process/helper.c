@@ -109,24 +109,24 @@ HelperTake(TaskqDatabase *db, uint32 work)
 }
 
 /* Report what the helper has done, and what the scheduler must take back. */
-HelperNews
+HelperReport
 HelperHear(TaskqDatabase *db)
 {
-	HelperNews news = { 0 };
+	HelperReport report = { 0 };
 
 	if (HasFailed(db))
 		GiveUpStart(db);
 	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
-	news.done = db->helper_done;
-	news.failed = db->helper_failed;
+	report.done = db->helper_done;
+	report.failed = db->helper_failed;
 	db->helper_done = db->helper_failed = 0;
 	if (db->helper_pid == 0 && !db->helper_starts)
 	{
-		news.left = db->helper_work;
+		report.left = db->helper_work;
 		db->helper_work = 0;
 	}
 	LWLockRelease(&taskq_shared->lock);
-	return news;
+	return report;
 }
 
 /* the helper ------------------------------------------------------------------ */
@@ -189,6 +189,7 @@ NextWork(void)
 	int		   chosen = -1;
 
 	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
+	Assert(my_db->helper_pid == MyProcPid && my_db->helper_does == -1);
 	for (int i = 1; i <= n_work && chosen < 0; i++)
 		if ((my_db->helper_work & (1U << ((last + i) % n_work))) != 0)
 			chosen = (last + i) % n_work;
@@ -212,6 +213,7 @@ static void
 NoteBatch(int i, bool more, bool failed)
 {
 	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
+	Assert(my_db->helper_pid == MyProcPid && my_db->helper_does == i);
 	my_db->helper_does = -1;
 	if (failed)
 		my_db->helper_failed |= 1U << i;

@@ -10,14 +10,14 @@
 #include "shared/shmem.h"
 
 /* Sets of work, as bit masks of the places in work_table. */
-typedef struct HelperNews
+typedef struct HelperReport
 {
 	uint32 done;
 	uint32 failed;
 	uint32 left; /* left undone by a helper that has gone */
-} HelperNews;
+} HelperReport;
 
-extern bool		  HelperTake(TaskqDatabase *db, uint32 work);
-extern HelperNews HelperHear(TaskqDatabase *db);
+extern bool			HelperTake(TaskqDatabase *db, uint32 work);
+extern HelperReport HelperHear(TaskqDatabase *db);
 
 #endif /* TASKQ_HELPER_H */

@@ -27,7 +27,7 @@ IsAdopted(void)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("database \"%s\" was restored, copied or renamed, so its taskq jobs wait",
 						get_database_name(MyDatabaseId)),
-				 errhint("If they are to run there, SELECT taskq.adopt_database().")));
+				 errhint("If they are to run there, call taskq.adopt_database().")));
 	said = !adopted;
 	return adopted;
 }

@@ -146,7 +146,7 @@ PreparedDue(const WorkPast *past)
 
 	if (db == NULL || (db->n_prepared == 0 && !MustList(db)))
 		return DT_NOEND;
-	return past->news ? DT_NOBEGIN : WorkByPoll(past);
+	return past->signalled ? DT_NOBEGIN : WorkByPoll(past);
 }
 
 /* Act on prepared transactions that have ended. */

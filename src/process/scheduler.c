@@ -3,7 +3,7 @@
  *	  The scheduler: one process for each database that has taskq.
  *
  * It does the work in work_table.c, each piece when it is due, and sleeps until the
- * next piece is due.  A commit that brings an earlier moment, or other news,
+ * next piece is due.  A commit that brings an earlier moment, or other changes,
  * signals it (wake.c).
  *
  * The launcher starts it as a probe of a database, and it leaves if taskq is not
@@ -199,16 +199,18 @@ static bool
 Round(void)
 {
 	uint64		moment = pg_atomic_exchange_u64(&db->next_moment, PG_UINT64_MAX);
-	bool		news = pg_atomic_exchange_u32(&db->signalled, 0) != 0;
+	bool		signalled = pg_atomic_exchange_u32(&db->signalled, 0) != 0;
 	TimestampTz next;
 	bool		leave;
 
+	Assert(db->scheduler_pid == MyProcPid && !IsTransactionState());
+
 	/* the moment was set by this scheduler, or by a commit for its first due job */
 	if (moment <= (uint64) ClockNow())
-		news = true;
+		signalled = true;
 	else if (moment < (uint64) DT_NOEND)
 		DueJobsAt((TimestampTz) moment);
-	next = WorkRound(news, &leave);
+	next = WorkRound(signalled, &leave);
 	(void) WakeBringForward(&db->next_moment, Max(next, 0));
 	NoteLook(DueJobsAreThere() || WorkIsPending());
 	return !leave;

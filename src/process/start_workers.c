@@ -48,7 +48,7 @@ typedef struct Trouble
 	char		pool[TASKQ_NAME_MAX + 1];
 	int			failures;
 	TimestampTz not_before;
-	uint64		version; /* version of the catalog at that time; a change may remove the cause */
+	uint64		config_version; /* at that time; a change may remove the cause */
 } Trouble;
 
 static TaskqDatabase *db;
@@ -94,7 +94,7 @@ NoteFailedStart(const char *pool)
 	delay = Min(USECS_PER_SEC << Min(trouble->failures, 6), MAX_START_DELAY);
 	trouble->failures++;
 	trouble->not_before = now + delay;
-	trouble->version = ConfigVersion();
+	trouble->config_version = ConfigVersion();
 	if (LogIsDue(psprintf("workers of pool %s fail", pool)))
 		ereport(WARNING,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -318,7 +318,7 @@ StartForPool(const TaskqPool *pool, const DueJobs *jobs, StartState *state)
 	want = Max(SlotsAreShort() ? 0 : pool->min_size, Min(pool->size, due));
 	for (; have < want; have++)
 	{
-		if (trouble != NULL && ClockIsAhead(trouble->not_before, MAX_START_DELAY) && trouble->version == ConfigVersion())
+		if (trouble != NULL && ClockIsAhead(trouble->not_before, MAX_START_DELAY) && trouble->config_version == ConfigVersion())
 			return trouble->not_before;
 		if (!ClockIsAhead(slots_retry_at, USECS_PER_SEC) && !SlotsMayTake(db))
 			NoteMissingSlots(pool->name);

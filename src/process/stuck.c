@@ -58,6 +58,8 @@ InterruptAgain(TaskqSlot *slot)
 {
 	TimestampTz now = ClockNow();
 
+	Assert(LWLockHeldByMeInMode(&slot->lock, LW_EXCLUSIVE));
+	Assert(slot->worker && slot->job_id != 0);
 	if (slot->cancel_epoch != slot->epoch || !slot->interruptible)
 		return DT_NOEND;
 	if (now >= slot->interrupted_at + INTERRUPT_EVERY)

@@ -112,7 +112,7 @@ TerminationsDue(const WorkPast *past)
 
 	if (db == NULL || pg_atomic_read_u32(&db->n_terminations) == 0)
 		return DT_NOEND;
-	return past->news || past->next == DT_NOEND ? DT_NOBEGIN : past->next;
+	return past->signalled || past->next == DT_NOEND ? DT_NOBEGIN : past->next;
 }
 
 /* Record the reported runs, each in a transaction of its own. */
@@ -145,6 +145,8 @@ TerminationsRecord(WorkResult *result)
 
 		/* the record is committed, so the job may be claimed again */
 		LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
+		Assert(taskq_terminations[i].job_id == step.termination.job_id);
+		Assert(pg_atomic_read_u32(&db->n_terminations) > 0);
 		taskq_terminations[i].job_id = 0;
 		LWLockRelease(&taskq_shared->lock);
 		pg_atomic_fetch_sub_u32(&db->n_terminations, 1);

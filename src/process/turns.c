@@ -48,10 +48,10 @@ NoteMissingSlot(SlotsShort lack)
 
 /*
  * Return when a database needs a scheduler that it does not have, or DT_NOEND if
- * that is not known.
+ * that is not known.  If it is needed at once, "now" is returned.
  */
 static TimestampTz
-NeededAt(const Known *entry)
+NeededAt(const Known *entry, TimestampTz now)
 {
 	TaskqDatabase *db = ShmemDatabase(entry->dboid, false);
 	TimestampTz	   moment;
@@ -60,7 +60,7 @@ NeededAt(const Known *entry)
 		return DT_NOEND;
 	if (entry->probed && db == NULL)
 		return DT_NOEND; /* taskq is not installed there */
-	moment = ClockIsAhead(entry->not_before, RETRY_AT_MOST) ? entry->not_before : ClockNow();
+	moment = ClockIsAhead(entry->not_before, RETRY_AT_MOST) ? entry->not_before : now;
 	if (!entry->probed || !db->rests || pg_atomic_read_u32(&db->signalled) != 0 || !SlotsAreShort())
 		return moment;
 	return Max(moment, Min((TimestampTz) Min(pg_atomic_read_u64(&db->next_moment), (uint64) DT_NOEND),
@@ -137,7 +137,7 @@ NextNeeded(TimestampTz *again, int *n)
 	hash_seq_init(&status, known_databases);
 	while ((entry = hash_seq_search(&status)) != NULL)
 	{
-		TimestampTz at = NeededAt(entry);
+		TimestampTz at = NeededAt(entry, now);
 
 		if (at > now)
 		{

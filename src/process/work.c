@@ -8,9 +8,10 @@
  * Other pieces are not delayed.
  *
  * A round in which nothing is due starts no transaction.  Some changes are not
- * announced, for example restored rows or a replaced function.  These are looked
- * for at intervals of taskq.poll_interval, but only if a transaction with an id has
- * ended since the last look. Nothing else can have changed the result of a look.
+ * announced, for example jobs that a restore has written, or a replaced function.
+ * These are looked for at intervals of taskq.poll_interval, but only if a transaction
+ * with an id has ended since the last look.  Nothing else can have changed the result
+ * of a look.
  */
 #include "taskq.h"
 
@@ -36,13 +37,13 @@
 
 typedef struct WorkState
 {
-	bool		ran;		/* it has run, and has not failed */
-	TimestampTz ran_at;		/* start of the last run */
-	TimestampTz next;		/* when the last run asked to be run again */
-	TimestampTz not_before; /* no run before this moment, after a failure */
-	int			failures;	/* number of failures in a row */
-	uint64		version;	/* version of the catalog at the last run */
-	uint64		ended;		/* count of ended transactions at the last run */
+	bool		ran;			/* it has run, and has not failed */
+	TimestampTz ran_at;			/* start of the last run */
+	TimestampTz next;			/* when the last run asked to be run again */
+	TimestampTz not_before;		/* no run before this moment, after a failure */
+	int			failures;		/* number of failures in a row */
+	uint64		config_version; /* at the last run */
+	uint64		ended;			/* count of ended transactions at the last run */
 } WorkState;
 
 static TaskqDatabase *db;
@@ -91,11 +92,11 @@ WorkByCare(const WorkPast *past)
 }
 
 static WorkPast
-Past(const WorkState *state, bool news)
+Past(const WorkState *state, bool signalled)
 {
 	return (WorkPast){
-		.news = news,
-		.changed = state->version != ConfigVersion(),
+		.signalled = signalled,
+		.changed = state->config_version != ConfigVersion(),
 		.ended = state->ended != CountEnded(),
 		.ran_at = state->ran_at,
 		.next = state->next,
@@ -110,10 +111,10 @@ AfterFailure(const WorkState *state, TimestampTz due)
 }
 
 static TimestampTz
-DueAt(int i, bool news)
+DueAt(int i, bool signalled)
 {
 	WorkState  *state = &states[i];
-	WorkPast	past = Past(state, news);
+	WorkPast	past = Past(state, signalled);
 	TimestampTz due = DT_NOBEGIN;
 
 	if (state->ran)
@@ -123,12 +124,12 @@ DueAt(int i, bool news)
 
 /* Return when the first piece of work is due. */
 static TimestampTz
-NextDue(bool news)
+NextDue(bool signalled)
 {
 	TimestampTz next = DT_NOEND;
 
 	for (int i = 0; i < n_work; i++)
-		next = Min(next, DueAt(i, news));
+		next = Min(next, DueAt(i, signalled));
 	return next;
 }
 
@@ -137,11 +138,11 @@ NextDue(bool news)
  * notice changes that are not announced.
  */
 static TimestampTz
-AroundDue(bool news)
+AroundDue(bool signalled)
 {
-	WorkPast past = Past(&around, news);
+	WorkPast past = Past(&around, signalled);
 
-	if (!around.ran || news || past.changed)
+	if (!around.ran || signalled || past.changed)
 		return AfterFailure(&around, DT_NOBEGIN);
 	return AfterFailure(&around, WorkByPoll(&past));
 }
@@ -152,7 +153,7 @@ static void
 NoteStart(WorkState *state)
 {
 	state->ran_at = ClockNow();
-	state->version = ConfigVersion();
+	state->config_version = ConfigVersion();
 	state->ended = CountEnded();
 	state->next = DT_NOEND;
 }
@@ -254,16 +255,16 @@ WorkDoBatch(int i, bool *failed)
 static void
 HearHelper(void)
 {
-	HelperNews news = HelperHear(db);
+	HelperReport report = HelperHear(db);
 
 	for (int i = 0; i < n_work; i++)
 	{
-		if ((news.failed & (1U << i)) != 0)
+		if ((report.failed & (1U << i)) != 0)
 			NoteFailure(&states[i]);
-		else if ((news.done & (1U << i)) != 0)
+		else if ((report.done & (1U << i)) != 0)
 			NoteSuccess(&states[i]);
 	}
-	pending |= news.left;
+	pending |= report.left;
 }
 
 /* Give the batches to the helper, or do one here if that is not possible. */
@@ -354,12 +355,12 @@ LookedAround(bool *leave)
  * taskq is not installed any more.
  */
 TimestampTz
-WorkRound(bool news, bool *leave)
+WorkRound(bool signalled, bool *leave)
 {
 	*leave = false;
 	WorkResetMemory();
 	HearHelper();
-	if (pending == 0 && Min(AroundDue(news), NextDue(news)) > ClockNow())
+	if (pending == 0 && Min(AroundDue(signalled), NextDue(signalled)) > ClockNow())
 		return Min(AroundDue(false), NextDue(false));
 	if (AroundDue(true) > ClockNow())
 		return AroundDue(true); /* it failed a moment ago */
@@ -370,7 +371,7 @@ WorkRound(bool news, bool *leave)
 		CHECK_FOR_INTERRUPTS();
 		if (db->blocked > 0)
 			return ClockNow();
-		if (DueAt(i, news) <= ClockNow())
+		if (DueAt(i, signalled) <= ClockNow())
 			Run(i);
 	}
 	DoBatches();

@@ -14,11 +14,11 @@
 /* What a piece of work may use to compute when it is due. */
 typedef struct WorkPast
 {
-	bool		news;	 /* a process has signalled the scheduler */
-	bool		changed; /* the configuration has changed since its last run */
-	bool		ended;	 /* a transaction with an id has ended since then */
-	TimestampTz ran_at;	 /* start of the last run */
-	TimestampTz next;	 /* when that run asked to be run again, or DT_NOEND */
+	bool		signalled; /* a process has signalled the scheduler since then */
+	bool		changed;   /* the configuration has changed since its last run */
+	bool		ended;	   /* a transaction with an id has ended since then */
+	TimestampTz ran_at;	   /* start of the last run */
+	TimestampTz next;	   /* when that run asked to be run again, or DT_NOEND */
 } WorkPast;
 
 /* The result of a run. */
@@ -62,7 +62,7 @@ extern TimestampTz WorkByCare(const WorkPast *past);
 /* running it */
 extern void		   WorkInit(TaskqDatabase *database, bool helper);
 extern bool		   WorkInTransaction(const char *what, void (*function)(void *), void *arg);
-extern TimestampTz WorkRound(bool news, bool *leave);
+extern TimestampTz WorkRound(bool signalled, bool *leave);
 extern void		   WorkAllDue(void);
 extern bool		   WorkDoBatch(int i, bool *failed);
 extern bool		   WorkIsPending(void);

@@ -17,7 +17,6 @@
 #include "config/stale.h"
 #include "enqueue/unhandled.h"
 #include "job/cancel_requests.h"
-#include "job/fence.h"
 #include "job/retention.h"
 #include "process/crash.h"
 #include "process/due_jobs.h"
@@ -29,19 +28,6 @@
 #include "process/work.h"
 #include "registry/record_owners.h"
 #include "settle/cancel.h"
-
-/* Due only once, before this scheduler starts its first worker. */
-static TimestampTz
-Once(const WorkPast *past)
-{
-	return DT_NOEND;
-}
-
-static void
-PassLostEpochs(WorkResult *result)
-{
-	EpochPassLost();
-}
 
 static void
 CheckReadyList(WorkResult *result)
@@ -68,7 +54,7 @@ TryPausedTypes(WorkResult *result)
 static TimestampTz
 StuckDue(const WorkPast *past)
 {
-	return past->news ? DT_NOBEGIN : WorkAfter(past->ran_at, USECS_PER_MINUTE);
+	return past->signalled ? DT_NOBEGIN : WorkAfter(past->ran_at, USECS_PER_MINUTE);
 }
 
 static void
@@ -87,7 +73,7 @@ CancelsDue(const WorkPast *past)
 {
 	uint64 count = CancelCount();
 
-	if (count != 0 && (past->news || count != cancels_seen))
+	if (count != 0 && (past->signalled || count != cancels_seen))
 		return DT_NOBEGIN;
 	return WorkByPoll(past);
 }
@@ -123,7 +109,7 @@ UnhandledDue(const WorkPast *past)
 		return DT_NOBEGIN;
 	if (!queues_discard)
 		return DT_NOEND;
-	return past->news ? DT_NOBEGIN : WorkByPoll(past);
+	return past->signalled ? DT_NOBEGIN : WorkByPoll(past);
 }
 
 static void
@@ -205,7 +191,7 @@ ForgetWorkers(WorkResult *result)
 	result->more = WorkerForgetOld();
 }
 
-static uint64 recorded_version = 0; /* version of the registry when the names were last recorded */
+static uint64 recorded_version = 0; /* ConfigCodeVersion() when the names were last recorded */
 
 /* Changes of functions are announced, but changes of types are not. */
 static TimestampTz
@@ -237,7 +223,6 @@ RecordMoreNames(void)
 /* the table -------------------------------------------------------------------- */
 
 const Work work_table[] = {
-	{ "pass lost epochs", Once, PassLostEpochs },
 	{ "record terminated runs", TerminationsDue, TerminationsRecord, .alone = true },
 	{ "record crashes", CrashDue, CrashLook, .alone = true },
 	{ "look for prepared transactions that have ended", PreparedDue, PreparedLook },

@@ -52,7 +52,7 @@ static TaskqSlot	 *slot;
 static TaskqDatabase *db;
 static int64		  jobs_run = 0;
 
-/* The jobs that this worker may run, as of request.catalog_version. */
+/* The jobs that this worker may run, as of request.config_version. */
 static MemoryContext routes_context;
 static Claimant		 me;
 static RouteSet		 routes;
@@ -61,12 +61,6 @@ static int			 pool_size;
 static int			 pool_min_size;
 
 /* what to run -------------------------------------------------------------- */
-
-static ArrayType *
-CopyNames(ArrayType *names)
-{
-	return names == NULL ? NULL : DatumGetArrayTypePCopy(PointerGetDatum(names));
-}
 
 /*
  * Read the pool and compute this worker's routes, if anything has changed.  Returns
@@ -80,9 +74,9 @@ UpdateRoutes(void)
 
 	if (!CatalogMatches())
 		return false;
-	if (request.catalog_version == ConfigVersion())
+	if (request.config_version == ConfigVersion())
 		return true;
-	request.catalog_version = ConfigVersion();
+	request.config_version = ConfigVersion();
 	MemoryContextReset(routes_context);
 	memset(&routes, 0, sizeof(routes));
 	pool = PoolFind(params.pool);
@@ -92,11 +86,10 @@ UpdateRoutes(void)
 	pool_min_size = pool->min_size;
 
 	old = MemoryContextSwitchTo(routes_context);
-	me.background = true;
-	me.role = pool->role;
-	me.task_types = CopyNames(pool->task_types);
-	me.queues = CopyNames(pool->queues);
-	me.capabilities = CopyNames(pool->capabilities);
+	PoolWorker(pool, &me);
+	me.task_types = NamesCopy(me.task_types);
+	me.queues = NamesCopy(me.queues);
+	me.capabilities = NamesCopy(me.capabilities);
 	if (!pool->paused)
 		routes = EligibleRoutes(&me);
 	MemoryContextSwitchTo(old);
@@ -144,7 +137,7 @@ MeNow(const ClaimRequest *claim)
 
 	if (MustLeave())
 		return NULL;
-	if (claim->catalog_version == ConfigVersion())
+	if (claim->config_version == ConfigVersion())
 		return &me;
 	pool = PoolFind(params.pool);
 	if (pool == NULL || pool->role != params.role || pool->paused || WorkerRank() >= pool->size)
@@ -171,10 +164,10 @@ WaitForRoutes(void)
 {
 	for (;;)
 	{
-		WaitBegin(&routes, 0, false);
+		WaitBegin(&routes, 0, 0);
 
 		/* a change before WaitBegin() has not woken this worker */
-		if (request.catalog_version == ConfigVersion())
+		if (request.config_version == ConfigVersion())
 			return true;
 		if (!UpdateRoutes())
 			return false;

@@ -22,6 +22,7 @@ static bool			  ended_by_error = false;
 static void
 ReportTermination(void)
 {
+	Assert(slot->job_id != 0 && slot->epoch != 0);
 	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < taskq_shared->n_slots; i++)
 	{

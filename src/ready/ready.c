@@ -108,13 +108,14 @@ ReadyTake(int32 route_id, int16 priority, TimestampTz now, const ReadyKey *bound
 	return n;
 }
 
-/* Begin to fill a lane; the caller reads from the key on.  False if somebody else fills it. */
+/* Begin to fill a lane.  The caller reads the index from *from on.  Returns false if another process fills the lane. */
 bool
 ReadyFillBegin(int32 route_id, int16 priority, ReadyKey *from)
 {
 	ReadyEntry *entry = EntryLock(route_id, LW_EXCLUSIVE);
 	ReadyLane  *lane;
 
+	Assert(fill.number == 0); /* a process fills one lane at a time */
 	if (entry == NULL)
 		return false;
 	lane = LaneFind(entry, priority);
@@ -144,6 +145,7 @@ ReadyFillEnd(const ReadyHint *hints, int n, ReadyKey until)
 	ReadyEntry *entry = EntryLock(fill.route_id, LW_EXCLUSIVE);
 	ReadyLane  *lane;
 
+	Assert(fill.number != 0);
 	if (entry == NULL)
 	{
 		fill.number = 0;
@@ -228,7 +230,7 @@ ReadyLearnEnd(int32 route_id, uint64 number, const int16 *priorities, int n, boo
 /* for commits --------------------------------------------------------------- */
 
 /*
- * The lane for a job that has been committed, or NULL if it needs none.  If the
+ * Return the lane for a job that was committed, or NULL if it needs none.  If the
  * route's priorities are known and this one has no lane, the job is the only one
  * of its priority, so the new lane is complete.  If they are being learnt, the new
  * lane knows nothing.  Otherwise the process that learns them will see the job.

@@ -35,7 +35,7 @@ typedef enum ReadyLook
 {
 	READY_NOTHING, /* no job is due */
 	READY_HINT,	   /* the first due job has the returned key */
-	READY_FILL,	   /* read the index from the returned key on: the lane knows no more */
+	READY_FILL,	   /* the lane has no more hints: read the index from the returned key on */
 	READY_UNKNOWN, /* the priorities of the route's jobs are not known yet */
 	READY_UNLISTED /* the route has no list */
 } ReadyLook;
@@ -45,7 +45,7 @@ typedef struct ReadyLaneInfo
 {
 	int16	 priority;
 	int		 n_due;
-	ReadyKey next; /* the key of the first job that is not due, or may not be */
+	ReadyKey next; /* key of the first job that is not due, or the key below which the lane is complete */
 } ReadyLaneInfo;
 
 #define READY_MAX_LANES 64 /* the greatest number of priorities in a route's list */

@@ -29,6 +29,7 @@ SetDueAt(ReadyEntry *entry)
 {
 	TimestampTz due_at = entry->known ? DT_NOEND : DT_NOBEGIN;
 
+	Assert(LWLockHeldByMeInMode(&entry->lock, LW_EXCLUSIVE));
 	for (int i = entry->first_lane; i != NONE; i = ready_lanes[i].next)
 		due_at = Min(due_at, LaneHead(&ready_lanes[i]).run_at);
 	if (due_at != (TimestampTz) pg_atomic_read_u64(&entry->due_at))
@@ -44,6 +45,7 @@ Bucket(Oid dboid, int32 route_id)
 static ReadyEntry *
 FindShared(int32 route_id)
 {
+	Assert(LWLockHeldByMe(&ready->lock));
 	for (int i = *Bucket(MyDatabaseId, route_id); i != NONE; i = ready_entries[i].next)
 		if (ready_entries[i].route_id == route_id && ready_entries[i].dboid == MyDatabaseId)
 			return &ready_entries[i];
@@ -54,6 +56,7 @@ FindShared(int32 route_id)
 static void
 Sweep(TimestampTz now)
 {
+	Assert(LWLockHeldByMeInMode(&ready->lock, LW_EXCLUSIVE));
 	if (!ClockHasPassed(ready->swept_at, USECS_PER_SEC))
 		return;
 	ready->swept_at = now;
@@ -99,12 +102,15 @@ MakeEntry(int32 route_id)
 	ReadyEntry *entry;
 	int			i;
 
+	Assert(LWLockHeldByMeInMode(&ready->lock, LW_EXCLUSIVE));
+	Assert(FindShared(route_id) == NULL);
 	if (ready->free_route == NONE || ready->free_lane == NONE)
 		Sweep(now);
 	i = ready->free_route;
 	if (i == NONE)
 		return NULL;
 	entry = &ready_entries[i];
+	Assert(!OidIsValid(entry->dboid));
 	ready->free_route = entry->next;
 	LWLockAcquire(&entry->lock, LW_EXCLUSIVE);
 	entry->dboid = MyDatabaseId;

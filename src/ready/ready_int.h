@@ -37,15 +37,15 @@ typedef struct ReadyLane
 
 typedef struct ReadyEntry
 {
-	LWLock			 lock;	/* guards all fields but the next three */
-	Oid				 dboid; /* InvalidOid if the entry is free; Ready.lock guards it, too */
+	LWLock			 lock;	/* guards all fields except "next" */
+	Oid				 dboid; /* InvalidOid if the entry is free; dboid and route_id change only under Ready.lock, too */
 	int32			 route_id;
-	int				 next;			 /* next entry of the bucket, or next free entry */
+	int				 next;			 /* next entry of the bucket, or next free entry; guarded by Ready.lock */
 	bool			 known;			 /* each priority of the route's jobs has a lane */
 	bool			 short_of_lanes; /* a lane could not be made since learning began */
-	uint64			 learning;		 /* number of those who learn; 0 if what they read is out of date */
+	uint64			 learning;		 /* number of the learning under way; 0 if what was read is out of date */
 	int				 first_lane;
-	TimestampTz		 learn_at; /* learn the priorities no earlier */
+	TimestampTz		 learn_at; /* the priorities are not learnt before this moment */
 	TimestampTz		 claimed_at;
 	pg_atomic_uint64 due_at; /* an int64: no job is due before this moment */
 } ReadyEntry;
@@ -63,12 +63,12 @@ typedef struct Ready
 	int				 blocks_used;
 	TimestampTz		 swept_at;
 	pg_atomic_uint64 version;						 /* incremented when an entry is made or removed */
-	pg_atomic_uint64 fills;							 /* number of fills begun so far */
-	int				 buckets[FLEXIBLE_ARRAY_MEMBER]; /* n_lanes */
+	pg_atomic_uint64 fills;							 /* last number given to a fill or to learning */
+	int				 buckets[FLEXIBLE_ARRAY_MEMBER]; /* there are n_lanes of them */
 } Ready;
 
 /* ready_lane.c */
-extern Ready	  *ready; /* NULL: there is none */
+extern Ready	  *ready; /* NULL if there is none */
 extern ReadyEntry *ready_entries;
 extern ReadyLane  *ready_lanes;
 extern ReadyBlock *ready_blocks;

@@ -126,6 +126,7 @@ ReadyCompare(const ReadyKey *a, const ReadyKey *b)
 ReadyHint *
 LaneHints(ReadyLane *lane)
 {
+	Assert(lane->block != NONE);
 	return &ready_blocks[lane->block].hints[lane->first];
 }
 
@@ -151,6 +152,7 @@ TakeBlock(ReadyLane *lane)
 void
 LaneSetCount(ReadyLane *lane, int n)
 {
+	Assert(n >= 0 && n <= lane->n);
 	lane->n = n;
 	if (n > 0 || lane->block == NONE)
 		return;
@@ -168,6 +170,7 @@ LaneLower(ReadyLane *lane, ReadyKey until)
 {
 	int n = lane->n;
 
+	Assert(ReadyCompare(&until, &lane->until) <= 0);
 	lane->until = until;
 	while (n > 0 && ReadyCompare(&LaneHints(lane)[n - 1].key, &until) >= 0)
 		n--;
@@ -180,6 +183,7 @@ LaneInsert(ReadyLane *lane, const ReadyHint *hint)
 {
 	int at = lane->n;
 
+	Assert(ReadyCompare(&hint->key, &lane->until) < 0);
 	if (!TakeBlock(lane))
 	{
 		LaneLower(lane, hint->key);
@@ -203,12 +207,13 @@ LaneInsert(ReadyLane *lane, const ReadyHint *hint)
 		memmove(ready_blocks[lane->block].hints, LaneHints(lane), sizeof(ReadyHint) * lane->n);
 		lane->first = 0;
 	}
+	Assert(lane->n < READY_ROOM && lane->first + lane->n < READY_ROOM);
 	memmove(LaneHints(lane) + at + 1, LaneHints(lane) + at, sizeof(ReadyHint) * (lane->n - at));
 	LaneHints(lane)[at] = *hint;
 	lane->n++;
 }
 
-/* The lowest key that the lane's first job can have. */
+/* Return the lowest key that the lane's first job can have. */
 ReadyKey
 LaneHead(ReadyLane *lane)
 {
@@ -218,6 +223,7 @@ LaneHead(ReadyLane *lane)
 ReadyLane *
 LaneFind(ReadyEntry *entry, int16 priority)
 {
+	Assert(LWLockHeldByMe(&entry->lock));
 	for (int i = entry->first_lane; i != NONE; i = ready_lanes[i].next)
 		if (ready_lanes[i].priority == priority)
 			return &ready_lanes[i];
@@ -271,6 +277,8 @@ LaneMake(ReadyEntry *entry, int16 priority, ReadyKey until)
 	int *link = &entry->first_lane;
 	int	 i = NONE;
 
+	Assert(LWLockHeldByMeInMode(&entry->lock, LW_EXCLUSIVE));
+	Assert(LaneFind(entry, priority) == NULL);
 	if (CountLanesOf(entry) >= READY_MAX_LANES)
 		FreeOneEmptyLane(entry);
 	if (CountLanesOf(entry) < READY_MAX_LANES)
@@ -304,6 +312,7 @@ LaneMake(ReadyEntry *entry, int16 priority, ReadyKey until)
 void
 LanesFree(ReadyEntry *entry)
 {
+	Assert(LWLockHeldByMeInMode(&entry->lock, LW_EXCLUSIVE));
 	for (int i = entry->first_lane; i != NONE;)
 	{
 		int next = ready_lanes[i].next;

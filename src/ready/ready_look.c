@@ -35,7 +35,7 @@ ReadyLanes(int32 route_id, TimestampTz now, ReadyLaneInfo *lanes)
 	return n;
 }
 
-/* The routes of this database that have lists. */
+/* List the routes of this database that have lists, and return their number. */
 int
 ReadyRoutes(int32 **route_ids)
 {
@@ -52,7 +52,7 @@ ReadyRoutes(int32 **route_ids)
 	return n;
 }
 
-/* How full the lists of all databases are. */
+/* Count what the lists of all databases use of their memory. */
 void
 ReadyCountUsage(ReadyUsage *usage)
 {

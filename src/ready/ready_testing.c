@@ -14,6 +14,8 @@
 static void
 FillWithNonsense(ReadyLane *lane)
 {
+	if (lane->until.run_at <= DT_NOBEGIN + READY_ROOM)
+		return; /* it is complete below none of the hints */
 	for (int i = 0; i < READY_ROOM / 2; i++)
 	{
 		ReadyHint hint = { { DT_NOBEGIN + 1 + i, i } };

@@ -23,7 +23,7 @@
 #include "shared/prepared.h"
 
 #define MAX_OPENED 100000 /* after more than this in one transaction, all lists are built again */
-#define MANY_OPENED 1000  /* more are not searched */
+#define MANY_OPENED 1000  /* if there are more, they are not searched */
 #define KEPT_SIZE 4096	  /* larger arrays are freed at the end of a transaction */
 
 typedef struct Opened
@@ -47,7 +47,7 @@ typedef struct Held
 static Opened *opened = NULL;
 static int	   n_opened = 0;
 static int	   max_opened = 0;
-static int	   run_length = 0; /* how many of the last ones have the same lane and level */
+static int	   run_length = 0; /* number of jobs at the end that have the same lane and level */
 static bool	   too_many = false;
 
 /* Ordered by level, as "opened" is. */
@@ -57,7 +57,7 @@ static int	 max_held = 0;
 static int	 deepest_left = 0; /* no left_level is greater */
 static int	 first_left = 0;   /* no earlier element has a left_level above 1 */
 
-/* Has the last opened job the same lane and level? */
+/* Does the last opened job have the same lane and level? */
 static bool
 InRun(int32 route_id, int16 priority, int level)
 {
@@ -92,6 +92,7 @@ ReadyOpened(int32 route_id, int16 priority, const ReadyHint *hint)
 		too_many = true;
 		return;
 	}
+	Assert(n_opened == 0 || opened[n_opened - 1].level <= level);
 	opened = GrowArray(opened, sizeof(Opened), &max_opened, n_opened + 1);
 	last = &opened[n_opened++];
 	last->route_id = route_id;
@@ -125,16 +126,19 @@ ReadyReserve(int n)
 void
 ReadyHeld(int32 route_id, int16 priority, const ReadyHint *hints, int n)
 {
+	int level = GetCurrentTransactionNestLevel();
+
 	if (!ReadyPresent())
 		return;
 	ReadyReserve(n);
+	Assert(n_held == 0 || held[n_held - 1].level <= level);
 	for (int i = 0; i < n; i++)
 	{
 		Held *hold = &held[n_held++];
 
 		hold->route_id = route_id;
 		hold->priority = priority;
-		hold->level = GetCurrentTransactionNestLevel();
+		hold->level = level;
 		hold->left_level = 0;
 		hold->hint = hints[i];
 	}
@@ -168,6 +172,7 @@ ReadyLeft(int64 job_id)
 static void
 RemoveHeld(int i)
 {
+	Assert(i >= 0 && i < n_held);
 	memmove(&held[i], &held[i + 1], sizeof(Held) * (n_held - i - 1));
 	n_held--;
 	first_left = Min(first_left, i);
@@ -257,7 +262,10 @@ AtTransactionEnd(XactEvent event, void *arg)
 		Forget();
 }
 
-/* Give the states that were left in a subtransaction to its parent (to), or forget them (0). */
+/*
+ * Change the level at which jobs left their states in a subtransaction that ends: to the
+ * level of its parent, or to 0 if it was rolled back, so that they have not left.
+ */
 static void
 MoveLeft(int level, int to)
 {

@@ -1,23 +1,26 @@
 /*
  * compiled.c
- *	  Keeping what a session has compiled apart from what users' code compiles.
+ *	  Compiling functions separately for the session and for users' code in it.
  *
- * PL/pgSQL compiles a function at its first call in a session and keeps the result
- * for all roles.  Names of types in it are those that the first caller's
- * search_path finds, and literals are read by the first caller's settings.  So a
- * function that a session calls, and that a validator of another role calls in
- * that session, would be whatever the first of them has made of it.
+ * PL/pgSQL compiles a function at its first call in a session, and uses the result
+ * for all later callers.  The compilation depends on the first caller: type names
+ * are looked up in its search_path, and literals are read by its settings.  If both
+ * the session and a validator of another role call the same function, the second
+ * caller would run what was compiled for the first.
  *
- * A language finds what it has compiled by the function's oid, and takes it only
- * if the function's row in pg_proc is still the same, which it decides by the
- * row's xmin and place.  Therefore, while users' code runs, the copy of that row in
- * the system cache shows another xmin, one for each role and search_path.  Functions
- * are then compiled anew on the way in and on the way out, but not while nothing
- * but users' code of one role calls them, as is the rule.  Nothing else looks at
- * the xmin of such a copy.
+ * A language finds a compiled function by the OID, and uses it only if the function's
+ * row in pg_proc has not changed.  It compares the xmin and the position of the row.
+ * So, while users' code runs, the copy of the row in the system cache is given another
+ * xmin, a different one for each role and search_path.  The function is then compiled
+ * again each time when the caller changes from the session to users' code or back.
+ * Most functions have callers of one kind only, and are compiled once.  Nothing else
+ * reads the xmin of such a copy.
  *
- * Constraints of domains are planned once in a session, too; they are forgotten at
- * each change of sides.
+ * The constraints of domains are also planned once in a session.  They are discarded
+ * each time when the caller changes in this way.
+ *
+ * In this file, a side is the session's own code, or users' code with one role and one
+ * search_path; a row is disguised while it shows another xmin than its own.
  */
 #include "taskq.h"
 
@@ -34,23 +37,23 @@
 #include "base/compat.h"
 #include "registry/compiled.h"
 
-/* A role and a search_path for which functions are compiled; its number is its place from 1 on. */
+/* A side of users' code.  Its number is its index in the array, counted from 1. */
 typedef struct Side
 {
 	Oid	  role;
 	char *search_path;
 } Side;
 
-/* A function whose row shows another xmin than it has. */
+/* A function whose row is or was disguised. */
 typedef struct Disguised
 {
 	Oid				function; /* the key */
-	TransactionId	xmin;	  /* the one it has */
-	TransactionId	shown;	  /* the one it shows */
+	TransactionId	xmin;	  /* the xmin of the row */
+	TransactionId	shown;	  /* the xmin that the cached copy shows */
 	ItemPointerData tid;
 } Disguised;
 
-#define SIDE_BIT 0x80000000 /* no number of a side has it, so a shown xmin is never the real one */
+#define SIDE_BIT 0x80000000 /* not set in the number of a side, so that a shown xmin always differs from the real one */
 
 static needs_fmgr_hook_type previous_needs_hook = NULL;
 static fmgr_hook_type		previous_hook = NULL;
@@ -63,7 +66,7 @@ static uint32 current = 0; /* number of the side; 0 for the session's own code *
 
 /* disguises ---------------------------------------------------------------- */
 
-/* The real xmin of a row, which the entry keeps from now on. */
+/* Return the real xmin of a row, and store it in the entry. */
 static TransactionId
 RealXmin(Disguised *entry, bool is_new, HeapTuple tuple)
 {
@@ -78,7 +81,7 @@ RealXmin(Disguised *entry, bool is_new, HeapTuple tuple)
 	return entry->xmin;
 }
 
-/* Let a function's row show the xmin of a side; 0: its own. */
+/* Let a function's row show the xmin of a side, or its own if the side is 0. */
 static void
 Show(Oid function, uint32 side)
 {
@@ -126,7 +129,7 @@ IsKept(Oid function)
 		   (language != SQLlanguageId || KEEPS_SQL_FUNCTIONS_COMPAT);
 }
 
-/* Called when a function is looked up: must FunctionIsCalled() see its calls? */
+/* Called when a function is looked up.  Returns whether FunctionIsCalled() must be called at each of its calls. */
 static bool
 NeedsHook(Oid function)
 {
@@ -166,7 +169,7 @@ FindOrMakeSide(Oid role, const char *search_path)
 	return ++n_sides;
 }
 
-/* Forget constraints of domains, and plans that have them. */
+/* Discard the constraints of domains, and the plans that contain them. */
 static void
 ForgetDomains(void)
 {

@@ -1,6 +1,6 @@
 /*
  * compiled.h
- *	  Keeping what a session has compiled apart from what users' code compiles.
+ *	  Compiling functions separately for the session and for users' code in it.
  */
 #ifndef TASKQ_COMPILED_H
 #define TASKQ_COMPILED_H

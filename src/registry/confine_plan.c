@@ -178,7 +178,10 @@ IsInSql(Oid function)
 	return is_sql;
 }
 
-/* The hook that keeps SQL functions from being inlined.  Nothing else follows from it, as there is no fmgr_hook. */
+/*
+ * The hook that keeps SQL functions from being inlined.  It also causes fmgr_hook to be
+ * called for them (compiled.c), which has no further effect.
+ */
 static bool
 ConfineNeedsFmgr(Oid function)
 {

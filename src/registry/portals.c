@@ -6,8 +6,8 @@
  * runs as another role could fetch from its caller's cursors, or close one and open
  * another of the same name, which the caller would then run with its own rights.  So
  * while such code runs, all portals that exist are marked as active.  No command and
- * no language can run or close an active portal, and it survives the end of a
- * subtransaction in which it was not made.
+ * no language can run or close an active portal.  It also survives the end of a
+ * subtransaction, unless it was created in that.
  *
  * PostgreSQL offers no list of portals except pg_cursor(), which leaves out invisible
  * ones.  But the memory contexts of all portals have one parent, and the identifier

@@ -40,7 +40,7 @@ typedef enum NameKind
 
 #define NAMES (NAME_RETRY_FUNCTION + 1)
 
-/* What a row says of a name, and what is found by it. */
+/* What a row stores about a name, and the object that is found by it. */
 typedef struct NameState
 {
 	const char *name; /* NULL: the handler has none */
@@ -128,6 +128,7 @@ Record(const TaskqHandler *handler, const NameState *names)
 	Datum values[2 + 2 * NAMES] = { CStringGetTextDatum(handler->task_type), TimestampTzGetDatum(handler->registered_at) };
 	char  nulls[] = "          ";
 
+	AssertOwner();
 	StaticAssertStmt(sizeof(nulls) == 2 + 2 * NAMES + 1, "one mark an argument");
 	for (int i = 0; i < NAMES; i++)
 	{
@@ -143,7 +144,7 @@ Record(const TaskqHandler *handler, const NameState *names)
 				 2 + 2 * NAMES, types, values, nulls);
 }
 
-/* Where nothing is found, the recorded oid stays: the object may get into the right hands again. */
+/* If no object is found, keep the recorded OID, because the object may get a trusted owner again. */
 static void
 KeepWhatIsNotFound(NameState *names)
 {

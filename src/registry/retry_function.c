@@ -198,6 +198,7 @@ RetryFunctionAsk(const TaskqJob *job, const AttemptFailure *failure, bool *retry
 	UserCode			code = { .job = &shown, .time_limit = TIME_LIMIT, .settles = true };
 	const char		   *refusal;
 
+	Assert(job->state == JOB_RUNNING && failure->error_type != NULL);
 	if (!*retryable || *retry_in != NO_MICROSECONDS || !AttemptsLeft(job, failure))
 		return;
 	handler = HandlerFind(RouteById(job->route_id)->task_type);

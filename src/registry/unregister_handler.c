@@ -55,6 +55,8 @@ HandlerRecordChange(const char *task_type, const char *change, Oid by)
 	Datum values[] = { CStringGetTextDatum(task_type), CStringGetTextDatum(change), ObjectIdGetDatum(by),
 					   TimestampTzGetDatum(ClockNow()) };
 
+	AssertOwner();
+	Assert(HandlerTypeIsLocked(task_type, true));
 	OwnerExecute("INSERT INTO taskq.handler_changes (task_type, handler, run_as, description, version,"
 				 "  registered_by, registered_at, change, changed_by, changed_at,"
 				 "  payload_type, required_fields, optional_fields, validator, retry_function)"
@@ -72,6 +74,7 @@ RemoveHandler(const char *task_type)
 	Datum	   values[] = { CStringGetTextDatum(task_type) };
 	OwnerScope scope;
 
+	Assert(HandlerTypeIsLocked(task_type, true));
 	OwnerEnterSpi(&scope);
 	HandlerRecordChange(task_type, "unregistered", scope.caller);
 	OwnerExecute("DELETE FROM taskq.handlers WHERE task_type = $1", 1, types, values, NULL);

@@ -35,6 +35,7 @@
 #include "registry/pin.h"
 #include "registry/usercode.h"
 #include "shared/timer.h"
+#include "store/owner.h"
 
 /* Return whether an error is an interrupt by the server.  Code can raise 57014 by itself; that is a plain failure. */
 static bool
@@ -202,6 +203,7 @@ UserCodeRun(const UserCode *code, UserCodeFunction function, void *arg)
 	Watch				 watch = { .code = code, .context = context };
 	ErrorContextCallback callback = { .callback = WatchErrors, .arg = &watch };
 
+	Assert(OidIsValid(code->role) && !OwnerIsExecuting());
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
 	PG_TRY();

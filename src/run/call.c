@@ -34,6 +34,7 @@
 #include "run/reset.h"
 #include "run/unwrap.h"
 #include "shared/timer.h"
+#include "store/owner.h"
 
 /* Number of handlers on the stack.  It is more than one if a handler runs jobs by hand. */
 static int running = 0;
@@ -295,6 +296,7 @@ RunHandler(Run *run)
 	uint32				 outer_side = 0;
 	ErrorContextCallback callback = { .callback = RunDescribe, .arg = run, .previous = error_context_stack };
 
+	Assert(run->job.state == JOB_RUNNING && !OwnerIsExecuting());
 	run->outer_frames = FrameBegin(&run->job, run->is_here);
 	if (!run->is_here)
 		PrepareSession(run);

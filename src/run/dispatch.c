@@ -96,6 +96,7 @@ PublishRun(Run *run)
 {
 	TaskqSlot *slot = ShmemMySlot();
 
+	Assert(run->job.state == JOB_RUNNING && run->job.epoch != 0);
 	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
 	slot->job_id = run->job.job_id;
 	slot->epoch = run->job.epoch;
@@ -136,6 +137,7 @@ UnpublishRuns(void)
 {
 	TaskqSlot *slot = ShmemMySlot();
 
+	Assert(!IsTransactionState());
 	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
 	slot->job_id = 0;
 	slot->completed += turn.completed;
@@ -175,6 +177,7 @@ WasCancelledBefore(Run *run)
 void
 BeginJobTransaction(void)
 {
+	Assert(!IsTransactionState());
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	XactIsoLevel = XACT_READ_COMMITTED;
@@ -185,20 +188,20 @@ BeginJobTransaction(void)
 /* turn --------------------------------------------------------------------- */
 
 /*
- * Claim a job to run.  After a crash of the server, claim the jobs that may have
- * caused it first, one at a time while nothing else runs.  Returns false if there is
- * no job.
+ * Claim a job to run.  After a crash of the server, try the jobs that may have caused
+ * it first.  The rules of admission (admit_alone.c) let no other job start meanwhile.
+ * Returns false if there is no job.
  */
 static bool
 ClaimNext(const ClaimRequest *request, Run *run)
 {
-	int64 job_id;
+	int64 suspect;
 
-	if (!BlamePending(&job_id))
+	if (!BlamePending(&suspect) || suspect == 0)
 		return ClaimToRun(request, &turn.place, &run->jobs, &run->job);
-	if (job_id == 0 || request->routes->n == 0 || !ClaimByIdToRun(request, job_id, &run->jobs, &run->job))
+	if (request->routes->n == 0 || !ClaimByIdToRun(request, suspect, &run->jobs, &run->job))
 		return false;
-	BlameAlone(job_id);
+	BlameAlone(suspect);
 	return true;
 }
 
@@ -210,7 +213,6 @@ static bool
 ClaimForTurn(const ClaimRequest *request)
 {
 	ClaimRequest shared = *request;
-	int64		 suspect;
 
 	MemoryContextReset(run_context);
 	MemoryContextSwitchTo(run_context);
@@ -218,7 +220,7 @@ ClaimForTurn(const ClaimRequest *request)
 	if (turn.n_runs == 0)
 		return ClaimNext(request, &turn.run);
 	shared.shared_only = true;
-	return !BlamePending(&suspect) && ClaimToRun(&shared, &turn.place, &turn.run.jobs, &turn.run.job);
+	return ClaimToRun(&shared, &turn.place, &turn.run.jobs, &turn.run.job);
 }
 
 /* Run the claimed job and settle it.  Returns whether another job may follow in the transaction. */
@@ -272,7 +274,7 @@ MayGoOn(const ClaimRequest *request)
 	return turn.n_runs < taskq_share_commit_jobs &&
 		   ClockNow() - turn.started_at < MAX_SHARED_TIME &&
 		   MyProc->subxidStatus.count < MAX_SHARED_SUBXIDS &&
-		   request->catalog_version == ConfigVersion() &&
+		   request->config_version == ConfigVersion() &&
 		   ResetBetweenRuns();
 }
 

@@ -148,7 +148,7 @@ DescribeError(const Run *run, AttemptFailure *failure)
 	failure->of_setup = IsOfSetup(run);
 	if (IsOfTaskq(error))
 	{
-		if (error->datatype_name != NULL)
+		if (error->datatype_name != NULL && IsName(error->datatype_name))
 			failure->error_type = error->datatype_name;
 		failure->error_code = error->constraint_name;
 	}
@@ -191,11 +191,11 @@ CountSetupFailure(const Run *run)
 }
 
 /*
- * Has a trial of the task type failed with this run?  It has, if the failure is the
- * one for which the type is paused, or if there are as many others as would pause it.
- * Another failure may be caused by the payload, and is the job's own, as it would be
- * without a pause: the payloads of one tenant do not prolong a pause for all.  The
- * trial of a procedure has failed already, as CommitClaim() has recorded.
+ * Return whether the trial of the task type has failed with this run.  It has failed
+ * if the failure has the message for which the type was paused, or if as many other
+ * failures have been counted as would pause the type.  A single other failure may be
+ * caused by the job's payload; it counts as an attempt of the job and does not prolong
+ * the pause.  For a procedure, CommitClaim() has recorded the failed trial in advance.
  */
 static bool
 FailsTrial(const Run *run, const AttemptFailure *failure)
@@ -222,7 +222,7 @@ NoteSetupFailure(const Run *run, const AttemptFailure *failure)
 				 errmsg("task type \"%s\" is paused, because %d of its jobs in a row failed by the setup of the database",
 						run->task_type, SETUP_FAILURES),
 				 errdetail("The last one: %s", failure->message),
-				 errhint("A job is tried in a minute, and then at longer intervals; the pause ends when it runs, or when the function or its registration changes. To end it now, SELECT taskq.resume_handler('%s').", run->task_type)));
+				 errhint("A job is tried in a minute, and then at longer intervals; the pause ends when it runs, or when the function or its registration changes. To end it now, call taskq.resume_handler('%s').", run->task_type)));
 }
 
 /*
@@ -238,6 +238,8 @@ FailRun(Run *run, OwnerScope *scope)
 	bool		   fails_trial;
 	AttemptFailure failure = { 0 };
 
+	AssertOwner();
+	Assert(error != NULL);
 	if (run->timed_out)
 		DescribeTimeout(run, &failure);
 	else

@@ -118,7 +118,7 @@ IsSqlFunction(Oid function)
 	if (!HeapTupleIsValid(tuple))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_FUNCTION),
-				 errmsg("handler function with oid %u does not exist", function)));
+				 errmsg("handler function with OID %u does not exist", function)));
 	is_sql = ((Form_pg_proc) GETSTRUCT(tuple))->prolang == SQLlanguageId;
 	ReleaseSysCache(tuple);
 	return is_sql;

@@ -27,11 +27,10 @@
 #include "base/error.h"
 #include "base/rows.h"
 #include "claim/claim.h"
+#include "claim/why_not.h"
 #include "config/handler.h"
-#include "config/queue.h"
 #include "config/route.h"
 #include "config/stale.h"
-#include "job/cancel_requests.h"
 #include "job/current.h"
 #include "job/frames.h"
 #include "job/history.h"
@@ -39,12 +38,10 @@
 #include "job/live.h"
 #include "job/transition.h"
 #include "job/whose.h"
-#include "registry/registry.h"
+#include "registry/register_handler.h"
 #include "run/call.h"
 #include "run/outcome.h"
 #include "run/prepare.h"
-#include "shared/blame.h"
-#include "shared/shmem.h"
 #include "store/catalog.h"
 #include "store/owner.h"
 
@@ -116,7 +113,7 @@ PrepareCall(FunctionCallInfo fcinfo, RunCall *call, int types_arg, int handler_a
 	call->request.routes = &call->routes;
 	call->request.worker_id = psprintf("session:%d", MyProcPid);
 	call->request.lease = call->request.worker_lease = NO_MICROSECONDS;
-	call->request.catalog_version = ConfigVersion();
+	call->request.config_version = ConfigVersion();
 }
 
 /* How a run by hand ended. */
@@ -193,7 +190,7 @@ RunOne(FunctionCallInfo fcinfo, RunCall *call, int64 job_id)
 	Datum		   values[RUN_COLUMNS];
 	bool		   nulls[RUN_COLUMNS] = { false };
 
-	call->request.catalog_version = ConfigVersion();
+	call->request.config_version = ConfigVersion();
 	call->routes = EligibleRoutes(&call->worker);
 	if (!DispatchHere(&call->request, job_id, call->is_given ? &call->given : NULL, &report))
 		return false;
@@ -208,25 +205,14 @@ RunOne(FunctionCallInfo fcinfo, RunCall *call, int64 job_id)
 	return true;
 }
 
-/* Return the pause of the task type or queue, if there is one, before any other reason: it applies to all callers. */
-static const char *
-PauseOr(const char *why_not, const char *task_type, const char *queue)
-{
-	const TaskqHandler *handler = HandlerFind(task_type);
-
-	if (handler != NULL && handler->paused)
-		why_not = why_handler_paused;
-	return QueueByName(queue, false)->paused ? why_queue_paused : why_not;
-}
-
 /* Return the hint that says how this session could run jobs of a type in a queue. */
 static const char *
 WhatToDo(const RunCall *call, const char *why_not, const char *task_type, const char *queue)
 {
 	if (why_not == why_queue_paused)
-		return psprintf("When its jobs may start, SELECT taskq.resume_queue('%s').", queue);
+		return psprintf("When its jobs may start, call taskq.resume_queue('%s').", queue);
 	if (why_not == why_handler_paused)
-		return psprintf("When the cause of the pause is gone, SELECT taskq.resume_handler('%s').", task_type);
+		return psprintf("When the cause of the pause is gone, call taskq.resume_handler('%s').", task_type);
 	if (call->is_given)
 		return "Connect as the handler's role.";
 	return "Name a handler in the call, or connect as the handler's role.";
@@ -242,74 +228,58 @@ IsForCaller(const char *task_type)
 		   MayActAs_compat(GetUserId(), handler->run_as);
 }
 
-/*
- * Raise the error for a live job that the session could run at another moment.
- * Reasons that pass by themselves come first, and a locked row comes last.
- */
-static void
-RefuseForNow(TaskqJob *job, const char *task_type, bool cancelled)
+/* Raise the error for a live job that the session may not run, for this reason. */
+TASKQ_NORETURN static void
+RefuseRoute(const RunCall *call, const char *why_not, const char *task_type, const char *queue)
 {
-	const TaskqHandler *handler = HandlerFind(task_type);
-
-	if (job->state != JOB_RUNNING && (CurrentIs(job->job_id) || ShmemRunsJob(job->job_id)))
-		job->state = JOB_RUNNING;
-	if (job->state == JOB_RUNNING)
-		RefuseTransition(job, "run", NULL);
-	if (cancelled)
-		ereport(ERROR,
-				(errcode(ERRCODE_TQ_INVALID_TRANSITION),
-				 errmsg("job " INT64_FORMAT " is to be cancelled and cannot be run", job->job_id)));
-	if (ShmemTerminationPending(job->job_id) || BlameHolds(job->job_id))
-		ereport(ERROR,
-				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-				 errmsg("job " INT64_FORMAT " cannot be run before the end of its last run is recorded", job->job_id),
-				 errdetail("The worker that ran it was ended."),
-				 errhint("Try again in a moment.")));
-	if (handler != NULL && handler->on_trial)
-		ereport(ERROR,
-				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-				 errmsg("job " INT64_FORMAT " cannot be run while another job of task type \"%s\" is on trial", job->job_id, task_type),
-				 errdetail("The type was paused because its jobs failed, and single jobs are tried."),
-				 errhint("Try again when that has ended, or SELECT taskq.resume_handler('%s').", task_type)));
-	RefuseHeld(job, "run");
+	ereport(ERROR,
+			(errcode(ERRCODE_TQ_NOT_REGISTERED),
+			 errmsg("this session cannot run jobs of task type \"%s\"", task_type),
+			 errdetail("For role \"%s\": %s.", GetUserNameFromId(GetSessionUserId(), true), why_not),
+			 errhint("%s", WhatToDo(call, why_not, task_type, queue))));
 }
 
-/* Raise the error that says why run_job() could not run this job. */
+/* Raise the error for a live job that a rule of admission has refused. */
+TASKQ_NORETURN static void
+RefuseByRule(int64 job_id, const Refusal *refusal)
+{
+	ereport(ERROR,
+			(errcode(refusal->sqlstate),
+			 errmsg("job " INT64_FORMAT " %s", job_id, refusal->problem),
+			 refusal->detail != NULL ? errdetail("%s", refusal->detail) : 0,
+			 refusal->hint != NULL ? errhint("%s", refusal->hint) : 0));
+}
+
+/*
+ * Raise the error that says why run_job() could not run this job.  If nothing else
+ * prevents that, another transaction has locked the job's row.
+ */
 static void
 RefuseJob(RunCall *call, int64 job_id)
 {
+	Asked		asked = { .claimant = call->worker };
 	TaskqJob	job;
 	TaskqEnding ending;
-	OwnerScope	scope;
-	bool		live;
-	bool		cancelled;
-	char	   *task_type = NULL;
-	char	   *queue = NULL;
+	bool		live = LiveFind(job_id, &job);
+	char	   *task_type;
+	char	   *queue;
 	const char *why_not = NULL;
-
-	live = LiveFind(job_id, &job);
-	OwnerEnter(&scope);
-	cancelled = live && CancelRequested(job_id, NULL);
-	OwnerLeave(&scope);
+	Refusal		refusal = { 0 };
 
 	if (!live && !HistoryFind(job_id, &job, &ending))
 		WhoseNotSeen(job_id);
 	task_type = pstrdup(RouteById(job.route_id)->task_type);
+	queue = pstrdup(RouteById(job.route_id)->queue);
 	if (!IsForCaller(task_type) && !WhoseMaySee(job_id))
 		WhoseNotSeen(job_id);
-	queue = pstrdup(RouteById(job.route_id)->queue);
 	if (live)
-		why_not = WhyNotRun(&call->worker, RouteById(job.route_id));
+		why_not = WhyNot(&asked, NULL, RouteById(job.route_id), &job, &refusal);
+	if (why_not != NULL && refusal.reason == NULL)
+		RefuseRoute(call, why_not, task_type, queue);
 	if (why_not != NULL)
-		why_not = PauseOr(why_not, task_type, queue);
-	if (why_not != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_TQ_NOT_REGISTERED),
-				 errmsg("this session cannot run jobs of task type \"%s\"", task_type),
-				 errdetail("For role \"%s\": %s.", GetUserNameFromId(GetSessionUserId(), true), why_not),
-				 errhint("%s", WhatToDo(call, why_not, task_type, queue))));
+		RefuseByRule(job_id, &refusal);
 	if (live)
-		RefuseForNow(&job, task_type, cancelled);
+		RefuseHeld(&job, "run");
 	RefuseTransition(&job, "run", NULL);
 }
 

@@ -65,6 +65,7 @@ CommitClaim(Run *run)
 	MemoryContext context = CurrentMemoryContext;
 	OwnerScope	  scope;
 
+	Assert(run->form.stepwise && run->job.state == JOB_RUNNING && !run->job.is_stored);
 	ResetBeforeRun();
 	run->outer_frames = FrameBegin(&run->job, false);
 	FrameListen(true);
@@ -137,7 +138,7 @@ ReturnsResult(Oid function)
 	if (!HeapTupleIsValid(tuple))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_FUNCTION),
-				 errmsg("handler procedure with oid %u does not exist", function)));
+				 errmsg("handler procedure with OID %u does not exist", function)));
 	n = get_func_arg_info(tuple, &types, &names, &modes);
 	ReleaseSysCache(tuple);
 	return n > 1;

@@ -37,6 +37,9 @@ CompleteHeld(Store *jobs, TaskqJob *job, struct varlena *result, OwnerScope *sco
 	char *refusal;
 	char *detail;
 
+	AssertOwner();
+	Assert(StoreIsLocked(jobs) && JobIdOfRow(jobs->found) == job->job_id);
+
 	/* the steps may be checked by code of users, which may read the history */
 	if (IsDecision(result))
 		HistoryWriteBatch(jobs);

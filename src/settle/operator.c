@@ -105,6 +105,9 @@ PutBackEnded(Store *jobs, TaskqJob *job, bool wait)
 {
 	StoreLockResult marked;
 
+	AssertOwner();
+	Assert(StoreIs(jobs, REL_JOBS));
+	Assert(JobEnded(job->state) && job->payload != NULL);
 	wait = wait && MayWaitFor(job->job_id);
 	for (int tries = 1; (marked = HistorySupersede(job->job_id, job->life, wait)) == STORE_GONE; tries++)
 	{

@@ -21,6 +21,7 @@
 void
 SettleCompleted(Store *jobs, TaskqJob *job, struct varlena *result)
 {
+	Assert(job->state == JOB_RUNNING && EpochIsOurs(job->epoch));
 	job->last_outcome = OUTCOME_COMPLETED;
 	JobEnd(jobs, job, JOB_COMPLETED, result);
 }
@@ -31,6 +32,7 @@ SettleIfCancelled(Store *jobs, TaskqJob *job)
 {
 	char *reason = NULL;
 
+	AssertOwner();
 	if (!CancelRequested(job->job_id, &reason))
 		return false;
 	if (reason != NULL)
@@ -51,6 +53,10 @@ SettleFailed(Store *jobs, TaskqJob *job, char outcome, const AttemptFailure *fai
 	TimestampTz now = ClockNow();
 	int64		delay;
 
+	/* only the lease of a claim from another timeline may end here */
+	Assert(job->state == JOB_RUNNING && job->attempt > 0);
+	Assert(EpochIsOurs(job->epoch) || outcome == OUTCOME_EXPIRED);
+	Assert(outcome == OUTCOME_FAILED || outcome == OUTCOME_EXPIRED || outcome == OUTCOME_TERMINATED);
 	AttemptRecordFailure(job, failure, now);
 	job->failure = failure;
 	job->last_outcome = outcome;
@@ -76,6 +82,7 @@ SettleFailed(Store *jobs, TaskqJob *job, char outcome, const AttemptFailure *fai
 void
 SettleCrashed(Store *jobs, TaskqJob *job, const AttemptFailure *failure)
 {
+	Assert(job->state == JOB_RUNNING && EpochIsOurs(job->epoch));
 	AttemptRecordFailure(job, failure, ClockNow());
 	job->failure = failure;
 	job->last_outcome = OUTCOME_CRASHED;
@@ -96,6 +103,9 @@ SettleCrashed(Store *jobs, TaskqJob *job, const AttemptFailure *failure)
 void
 SettleGivenBack(Store *jobs, TaskqJob *job, char outcome, TimestampTz run_at)
 {
+	Assert(job->state == JOB_RUNNING && job->epoch != 0 && job->attempt > 0);
+	Assert(outcome == OUTCOME_RELEASED || outcome == OUTCOME_SNOOZED);
+	Assert(EpochIsOurs(job->epoch) || outcome == OUTCOME_RELEASED);
 	job->attempt--;
 	job->last_outcome = outcome;
 	job->run_at = run_at;

@@ -10,9 +10,9 @@
  * is a suspect.  A single suspect is certainly guilty.  A suspect is run again
  * alone; until that has happened, no other job starts in the cluster.
  *
- * A stop of the server, the end of the postmaster and the end of the machine are
- * no handler's fault.  They end this memory, too.  Only with restart_after_crash =
- * off the postmaster leaves the suspects to the next one (suspects_file.c).
+ * If the server is stopped, or the postmaster or the machine fails, no handler is to
+ * blame, and this memory is lost as well.  Only with restart_after_crash = off does
+ * the postmaster leave the suspects to the next one (suspects_file.c).
  *
  * TaskqShared.lock guards the suspects.  A process may have written anywhere
  * before it crashed, so the postmaster takes no size from this memory and ignores
@@ -113,10 +113,11 @@ BlameInit(void)
 	ShmemRegister(NULL, BlameShmemStartup);
 }
 
-/* Recovery is over, so the suspects can start now.  The caller holds the lock. */
+/* Recovery is over, so the suspects can start now.  The caller holds TaskqShared.lock. */
 void
 BlameRecoveryOver(void)
 {
+	Assert(LWLockHeldByMeInMode(&taskq_shared->lock, LW_EXCLUSIVE));
 	if (blame != NULL)
 		SuspectsStart();
 }
@@ -164,6 +165,7 @@ BlameBegin(const TaskqSlot *slot)
 {
 	BlameRun *run;
 
+	Assert(slot == ShmemMySlot() && slot->job_id != 0 && slot->epoch != 0);
 	if (my_slot == NULL)
 		return;
 	my_slot->running = false;

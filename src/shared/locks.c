@@ -89,14 +89,14 @@ UnlockKey(LockClass class, uint64 key, bool exclusive)
 	(void) LockRelease(&tag, exclusive ? ExclusiveLock : ShareLock, false);
 }
 
-/* Does this transaction hold the lock in share mode? */
+/* Does this transaction hold the lock in this mode? */
 bool
-LockKeyIsHeld(LockClass class, uint64 key)
+LockKeyIsHeld(LockClass class, uint64 key, bool exclusive)
 {
 	LOCKTAG tag;
 
 	MakeTag(&tag, class, key);
-	return LockHeldByMe_compat(&tag, ShareLock);
+	return LockHeldByMe_compat(&tag, exclusive ? ExclusiveLock : ShareLock);
 }
 
 /* Return whether another transaction holds the lock.  Takes no lock. */

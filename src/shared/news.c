@@ -91,18 +91,11 @@ NewsPush(int table, const NewsKey *key)
 		n_read = n + 1;
 }
 
-/*
- * Call a function for each item of this database that was added since the last
- * call.  If some of the items were overwritten, it is called once for a change of
- * all tables instead.
- */
-void
-NewsRead(NewsFunction function)
+static pg_noinline void
+ReadRing(NewsFunction function)
 {
 	uint64 n;
 
-	if (ring == NULL || pg_atomic_read_u64(&ring->n) == n_read)
-		return;
 	for (;;)
 	{
 		NewsItem item = { .dboid = MyDatabaseId, .table = NEWS_ALL_TABLES, .all_rows = true };
@@ -121,4 +114,17 @@ NewsRead(NewsFunction function)
 			function(&item);
 		n_read = n - n_read <= NEWS_KEPT ? n_read + 1 : n;
 	}
+}
+
+/*
+ * Call a function for each item of this database that was added since the last
+ * call.  If some of the items were overwritten, it is called once for a change of
+ * all tables instead.  Each look-up calls this, so it must be cheap if there is no
+ * new item.
+ */
+void
+NewsRead(NewsFunction function)
+{
+	if (ring != NULL && pg_atomic_read_u64(&ring->n) != n_read)
+		ReadRing(function);
 }

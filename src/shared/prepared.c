@@ -1,7 +1,7 @@
 /*
  * prepared.c
- *	  The prepared transactions that have something to tell.  prepared_end.c handles
- *	  their end.
+ *	  The prepared transactions after whose end other processes must look for changes.
+ *	  prepared_end.c handles their end.
  */
 #include "taskq.h"
 
@@ -27,8 +27,8 @@ PreparedAdd(TaskqDatabase *db, TransactionId xid)
 }
 
 /*
- * Note that this transaction, which is being prepared, has something to tell.
- * Nobody can end it before this function returns.  The function cannot fail.
+ * Note that other processes must look for changes when this transaction, which is
+ * being prepared, has ended.  Nobody can end it before this function returns.  The function cannot fail.
  */
 void
 PreparedNote(void)

@@ -1,6 +1,6 @@
 /*
  * prepared.h
- *	  The prepared transactions that have something to tell.
+ *	  The prepared transactions after whose end other processes must look for changes.
  */
 #ifndef TASKQ_PREPARED_H
 #define TASKQ_PREPARED_H

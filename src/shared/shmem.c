@@ -79,6 +79,12 @@ InitDatabases(void)
 		pg_atomic_init_u32(&db->events_to_notify, 0);
 		pg_atomic_init_u32(&db->signalled, 0);
 		pg_atomic_init_u32(&db->may_grow, 1);
+		for (int c = 0; c < N_COUNTERS; c++)
+		{
+			pg_atomic_init_u64(&db->counters[c].next, 0);
+			pg_atomic_init_u64(&db->counters[c].ceiling, 0);
+			pg_atomic_init_u32(&db->counters[c].sequence, InvalidOid);
+		}
 		pg_atomic_init_u64(&db->next_moment, 0);
 		pg_atomic_init_u64(&db->next_lease, 0);
 		pg_atomic_init_u32(&db->config_commits, 0);
@@ -168,9 +174,9 @@ ReleaseSlot(int code, Datum arg)
 
 	if (pg_atomic_exchange_u32(&slot->waiting, NOT_WAITING) != NOT_WAITING)
 		pg_atomic_fetch_sub_u32(&taskq_shared->n_waiting, 1);
-	if (slot->at_limit)
+	if (slot->limit_key != 0)
 		pg_atomic_fetch_sub_u32(&taskq_shared->n_at_limit, 1);
-	slot->at_limit = false;
+	slot->limit_key = 0;
 	if (pg_atomic_exchange_u32(&slot->reads_events, 0) != 0)
 		pg_atomic_fetch_sub_u32(&taskq_shared->n_event_readers, 1);
 	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
@@ -215,6 +221,8 @@ ShmemDatabase(Oid dboid, bool make)
 
 	if (!ShmemPresent())
 		return NULL;
+	Assert(OidIsValid(dboid));
+	Assert(!LWLockHeldByMe(&taskq_shared->lock));
 	LWLockAcquire(&taskq_shared->lock, make ? LW_EXCLUSIVE : LW_SHARED);
 	for (int i = 0; i < taskq_shared->n_databases && db == NULL; i++)
 	{
@@ -246,6 +254,8 @@ ShmemDatabase(Oid dboid, bool make)
 		db->helper_work = db->helper_done = db->helper_failed = 0;
 		pg_atomic_write_u32(&db->may_grow, 1);
 		memset(db->failed_pools, 0, sizeof(db->failed_pools));
+		for (int c = 0; c < N_COUNTERS; c++)
+			pg_atomic_write_u32(&db->counters[c].sequence, InvalidOid);
 		pg_atomic_write_u32(&db->n_terminations, 0);
 		pg_atomic_write_u64(&db->next_moment, 0);
 		pg_atomic_write_u64(&db->next_lease, 0);
@@ -255,10 +265,12 @@ ShmemDatabase(Oid dboid, bool make)
 	return db;
 }
 
-/* Free the entry of a database.  The caller holds the lock. */
+/* Free the entry of a database that has no scheduler.  The caller holds TaskqShared.lock. */
 void
 ShmemForgetDatabase(TaskqDatabase *db)
 {
+	Assert(LWLockHeldByMeInMode(&taskq_shared->lock, LW_EXCLUSIVE));
+	Assert(db->scheduler_pid == 0 && db->blocked == 0);
 	for (int i = 0; i < taskq_shared->n_slots; i++)
 		if (taskq_terminations[i].dboid == db->dboid)
 			taskq_terminations[i].job_id = 0;
@@ -289,7 +301,7 @@ ShmemUpSince(void)
 
 /*
  * Return whether a change of the configuration is being committed.  The barrier
- * keeps the caller's later look for news behind this one.
+ * makes sure that the caller reads the ring of changes (news.c) only after this.
  */
 bool
 ShmemConfigCommits(void)

@@ -40,7 +40,7 @@ typedef struct TaskqSlot
 	pg_atomic_uint32 waiting;
 	uint64			 interest[INTEREST_WORDS];
 	uint64			 worker_key; /* the external worker for which it claims, or 0 */
-	bool			 at_limit;	 /* it waits for a permit of that worker, not for jobs */
+	uint64			 limit_key;	 /* the limit that it waits for instead of jobs, or 0 */
 
 	pg_atomic_uint32 reads_events; /* it waits for events; who wakes it clears this */
 
@@ -69,10 +69,10 @@ typedef struct TaskqSlot
 	TimestampTz job_started_at;
 	bool		interruptible;	/* its handler runs, so it may be interrupted */
 	int64		cancel_epoch;	/* epoch of the claim whose cancel was requested */
-	TimestampTz cancelled_at;	/* when that was */
-	TimestampTz interrupted_at; /* when it was interrupted for that last */
-	TimestampTz deadline;		/* when its timeout is over; 0 if it has none */
-	bool		timed_out;		/* its worker ends itself, as the handler went on after its timeout */
+	TimestampTz cancelled_at;	/* time of that request */
+	TimestampTz interrupted_at; /* time of the last interrupt for that request */
+	TimestampTz deadline;		/* end of its timeout; 0 if it has none */
+	bool		timed_out;		/* its worker ends itself, because the handler went on after the timeout */
 	bool		stuck;			/* its worker does not check for interrupts */
 } TaskqSlot;
 
@@ -116,6 +116,23 @@ typedef struct TaskqClockLook
 
 #define MAX_SHIFTS 16
 
+/* Numbers that are given out once (store/counter.c). */
+typedef enum CounterKind
+{
+	COUNTER_JOB_ID,
+	COUNTER_EPOCH,
+	COUNTER_EVENT
+} CounterKind;
+
+#define N_COUNTERS 3
+
+typedef struct TaskqCounter
+{
+	pg_atomic_uint64 next;
+	pg_atomic_uint64 ceiling;  /* the last number that may be given out */
+	pg_atomic_uint32 sequence; /* OID of the sequence whose numbers these are; 0 if there are none */
+} TaskqCounter;
+
 typedef struct TaskqDatabase
 {
 	/* Guarded by TaskqShared.lock. */
@@ -124,30 +141,30 @@ typedef struct TaskqDatabase
 	Latch		 *scheduler_latch;
 	bool		  scheduler_failed;		  /* the last scheduler has failed */
 	bool		  probe;				  /* the launcher must look at the database */
-	int			  blocked;				  /* how many statements under way need the database free of taskq's processes */
+	int			  blocked;				  /* number of statements under way that need the database free of taskq's processes */
 	TimestampTz	  scheduler_since;		  /* when the scheduler was started */
 	TimestampTz	  looked_at;			  /* when the scheduler looked last; 0 if it has not since the server started */
 	TimestampTz	  idle_since;			  /* since when the scheduler has had no work; 0 if it has work */
 	TimestampTz	  waits_since;			  /* since when the scheduler lacks a slot; 0 if it does not */
 	bool		  make_room;			  /* the scheduler was asked to exit */
-	bool		  rests;				  /* it has exited for that, and rests */
-	int			  slots_wanted;			  /* how many workers could not be started */
-	TimestampTz	  slots_wanted_at;		  /* when that was */
-	TimestampTz	  slot_taken_at;		  /* when a worker was started last */
-	TransactionId prepared[MAX_PREPARED]; /* prepared transactions that have something to tell (prepared.c) */
+	bool		  rests;				  /* the scheduler has exited for that reason, and rests */
+	int			  slots_wanted;			  /* number of workers that could not be started */
+	TimestampTz	  slots_wanted_at;		  /* time when slots_wanted was set */
+	TimestampTz	  slot_taken_at;		  /* time of the last start of a worker */
+	TransactionId prepared[MAX_PREPARED]; /* prepared transactions whose end matters (prepared.c) */
 	int			  n_prepared;
 	bool		  prepared_known;									  /* the list is complete */
 	char		  failed_pools[MAX_FAILED_POOLS][TASKQ_NAME_MAX + 1]; /* pools whose last worker has failed */
 
-	/* The helper (helper.c).  Guarded by TaskqShared.lock.  Sets of work have a bit for each. */
-	int	   helper_pid; /* 0: none runs */
+	/* The helper (helper.c).  Guarded by TaskqShared.lock.  A set of work has a bit for each piece. */
+	int	   helper_pid; /* 0 if none runs */
 	Latch *helper_latch;
-	bool   helper_starts; /* one is on its way */
-	bool   helper_lacks;  /* there is no slot for one, so the scheduler does its work */
-	int	   helper_does;	  /* the work of the batch that it does now; -1: none */
-	uint32 helper_work;	  /* to be done by it */
-	uint32 helper_done;	  /* of which it has done all */
-	uint32 helper_failed; /* in which a batch has failed */
+	bool   helper_starts; /* a helper was started, and is not up yet */
+	bool   helper_lacks;  /* there is no slot for a helper, so the scheduler does its work */
+	int	   helper_does;	  /* the work whose batch it does now; -1 if none */
+	uint32 helper_work;	  /* the work that it has to do */
+	uint32 helper_done;	  /* the work of which it has done all batches */
+	uint32 helper_failed; /* the work of which a batch has failed */
 
 	pg_atomic_uint32 n_terminations;
 	pg_atomic_uint32 leaves_wanted;	   /* a row had to go to an overflow leaf */
@@ -162,11 +179,12 @@ typedef struct TaskqDatabase
 	 */
 	TaskqClockLook watched;
 
+	TaskqCounter	 counters[N_COUNTERS];
 	pg_atomic_uint32 signalled;					   /* the scheduler must look for work */
 	pg_atomic_uint32 may_grow;					   /* 0 if the scheduler could not start more workers */
 	pg_atomic_uint64 next_moment;				   /* the next moment at which the scheduler must look */
 	pg_atomic_uint64 next_lease;				   /* no lease ends before this moment */
-	pg_atomic_uint32 config_commits;			   /* how many commits of such changes are under way */
+	pg_atomic_uint32 config_commits;			   /* number of commits under way that change the configuration */
 	pg_atomic_uint64 cancels;					   /* incremented by each request to cancel a job */
 	pg_atomic_uint64 cancels_none_at;			   /* the value of "cancels" at which there was no request */
 	pg_atomic_uint32 start_marks[MAX_START_MARKS]; /* a worker sets its mark when it is up */
@@ -179,14 +197,14 @@ typedef struct TaskqShared
 	int				 launcher_pid;
 	TimestampTz		 up_since; /* when recovery was over; 0 until the launcher runs */
 	pg_atomic_uint32 n_waiting;
-	pg_atomic_uint32 n_at_limit;				/* how many of these wait for a permit */
+	pg_atomic_uint32 n_at_limit;				/* number of those that wait for a limit */
 	pg_atomic_uint32 n_event_readers;			/* processes that wait for events */
 	pg_atomic_uint32 probe_answers[MAX_PROBES]; /* databases in which a probe has found no taskq */
 	pg_atomic_uint64 slots_short_at;			/* when a process lacked a slot last */
 	bool			 schedulers_lack_slots;		/* a scheduler lacks a slot now; guarded by lock */
 	int				 n_slots;
 	int				 n_databases;
-	TimestampTz		 slots_missing_since; /* since when max_worker_processes is exhausted; guarded by lock */
+	TimestampTz		 slots_missing_since; /* since when max_worker_processes is used up; guarded by lock */
 } TaskqShared;
 
 extern TaskqShared		*taskq_shared;

@@ -56,6 +56,7 @@ SlotsNoteShort(void)
 void
 SlotsWant(TaskqDatabase *db, int n)
 {
+	Assert(n >= 0);
 	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
 	db->slots_wanted = n;
 	db->slots_wanted_at = ClockNow();
@@ -70,6 +71,7 @@ SlotsWant(TaskqDatabase *db, int n)
 static bool
 Wants(const TaskqDatabase *db)
 {
+	Assert(LWLockHeldByMe(&taskq_shared->lock));
 	return OidIsValid(db->dboid) && db->slots_wanted > 0 && !ClockHasPassed(db->slots_wanted_at, WANT_LASTS);
 }
 
@@ -157,12 +159,13 @@ SlotsForHelper(TaskqDatabase *db)
 
 /* make room ---------------------------------------------------------------- */
 
-/* Count the schedulers that were asked to exit and still run. */
+/* Count the schedulers that were asked to exit and still run.  The caller holds TaskqShared.lock. */
 static int
 CountLeaving(void)
 {
 	int n = 0;
 
+	Assert(LWLockHeldByMe(&taskq_shared->lock));
 	for (int i = 0; i < taskq_shared->n_databases; i++)
 		if (OidIsValid(taskq_databases[i].dboid) && taskq_databases[i].scheduler_pid != 0 && taskq_databases[i].make_room)
 			n++;
@@ -179,6 +182,7 @@ AskScheduler(bool idle)
 {
 	TaskqDatabase *chosen = NULL;
 
+	Assert(LWLockHeldByMeInMode(&taskq_shared->lock, LW_EXCLUSIVE));
 	for (int i = 0; i < taskq_shared->n_databases; i++)
 	{
 		TaskqDatabase *db = &taskq_databases[i];
@@ -199,9 +203,10 @@ AskScheduler(bool idle)
 }
 
 /*
- * Ask a worker to exit whose database has more workers than one with "least".  A
- * worker that waits for jobs is preferred, otherwise the oldest worker of the
- * database that has most.  The caller holds TaskqShared.lock.
+ * Ask a worker to exit, for a database that lacks slots and has "least" workers.  Only
+ * a worker of a database that has more is asked.  A worker that waits for jobs is
+ * preferred; otherwise it is the oldest worker of the database with the most workers.
+ * The caller holds TaskqShared.lock.
  */
 static void
 AskWorker(int least)
@@ -209,6 +214,8 @@ AskWorker(int least)
 	TaskqSlot *chosen = NULL;
 	int		   most = 0;
 
+	Assert(LWLockHeldByMeInMode(&taskq_shared->lock, LW_EXCLUSIVE));
+	Assert(least >= 0);
 	for (int i = 0; i < taskq_shared->n_slots; i++)
 	{
 		TaskqSlot *slot = &taskq_slots[i];
@@ -288,7 +295,7 @@ SlotsMakeRoom(SlotsShort schedulers, int n_schedulers)
 
 /* SQL ---------------------------------------------------------------------- */
 
-/* Has this pool of this database a worker? */
+/* Does this pool of this database have a worker? */
 static bool
 HasWorker(const char *pool)
 {
@@ -305,7 +312,10 @@ HasWorker(const char *pool)
 	return found;
 }
 
-/* Can this pool of the database have workers, or NULL: any? */
+/*
+ * Return whether a pool of this database can have workers.  A NULL pool stands for one
+ * that has no worker now.
+ */
 SlotsState
 SlotsStateOf(const char *pool)
 {

@@ -66,7 +66,7 @@ CountInto(const SettledRun *run, TimestampTz now)
 	SpinLockRelease(&entry->mutex);
 }
 
-/* Take back what CountInto() has counted, except extremes and the last moment. */
+/* Undo CountInto(), except for the extremes and last_run_at, whose earlier values are not known. */
 static void
 TakeBack(const SettledRun *run)
 {
@@ -97,7 +97,10 @@ HashTenant(const char *tenant)
 	return Max(hash_bytes_extended((const unsigned char *) tenant, strlen(tenant), 0), 1);
 }
 
-/* Would all jobs that count belong to one tenant, if a job of this tenant completed the row? */
+/*
+ * Return whether a job of this tenant would be the last one that is needed, and all
+ * jobs that were added so far belong to the same tenant.
+ */
 static bool
 IsOfOneTenant(const StatsNumbers *numbers, uint64 tenant)
 {
@@ -110,9 +113,10 @@ IsOfOneTenant(const StatsNumbers *numbers, uint64 tenant)
 }
 
 /*
- * Add a job that failed because of the database.  Returns false if it was counted
- * before.  The last place is not for a job of the tenant that has all others: one
- * tenant may not stop a task type for all by its payloads.
+ * Add a job that failed because of the state of the database.  Returns false if the
+ * job is not added, because it was added before, or because all jobs would belong to
+ * one tenant.  Otherwise one tenant could pause a task type for all others by its
+ * payloads.
  */
 static bool
 AddSetupJob(StatsNumbers *numbers, int64 job_id, uint64 tenant)
@@ -129,10 +133,10 @@ AddSetupJob(StatsNumbers *numbers, int64 job_id, uint64 tenant)
 }
 
 /*
- * Count a job that has failed because the database is not as the handler needs it.
- * Call it after StatsCountRun().  "tenant" is the job's, or NULL.  Returns true, and
- * begins anew, when enough different jobs in a row have failed so that do not all
- * belong to one tenant.
+ * Count a job that has failed because of the state of the database.  Call this after
+ * StatsCountRun().  "tenant" is the job's tenant, or NULL.  When SETUP_FAILURES
+ * different jobs in a row have failed in this way, and not all belong to one tenant,
+ * this returns true and begins to count anew.
  */
 bool
 StatsCountSetupFailure(const char *task_type, int64 job_id, const char *tenant)
@@ -199,7 +203,10 @@ FindLast(const char *task_type)
 	strlcpy(last.task_type, task_type, sizeof(last.task_type));
 }
 
-/* Note in "last" that a run has ended.  Returns false if the entry was given to another type. */
+/*
+ * If the run has completed, begin to count anew the failures in the entry "last".
+ * Returns false if the entry was given to another type.
+ */
 static bool
 NoteRun(bool completed)
 {
@@ -214,9 +221,10 @@ NoteRun(bool completed)
 }
 
 /*
- * Count a run at commit: how long it took, and how long its job had been due before
- * it began, in microseconds.  Only the row of failures because of the database is
- * ended at once, for the next jobs of the same transaction.
+ * Count a run when the transaction commits.  "duration" is how long it took, and
+ * "waited" is how long its job had been due before, in microseconds.  Only the count
+ * of failures in a row is changed at once, so that it is right for the next jobs of
+ * the same transaction.
  */
 void
 StatsCountRun(const char *task_type, bool completed, int64 duration, int64 waited)

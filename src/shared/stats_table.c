@@ -100,13 +100,15 @@ MakeKey(StatsKey *key, const char *task_type)
 	strlcpy(key->task_type, task_type, sizeof(key->task_type));
 }
 
-/* Find a type's entry, or make it.  The caller holds the lock, exclusively with "make". */
+/* Find a type's entry, or make it.  The caller holds TaskqShared.lock, exclusively with "make". */
 StatsEntry *
 StatsFindEntry(const char *task_type, bool make)
 {
 	StatsKey	key;
 	StatsEntry *entry;
 
+	Assert(LWLockHeldByMe(&taskq_shared->lock));
+	Assert(!make || LWLockHeldByMeInMode(&taskq_shared->lock, LW_EXCLUSIVE));
 	MakeKey(&key, task_type);
 	entry = hash_search(stats, &key, HASH_FIND, NULL);
 	if (entry != NULL || !make)
@@ -165,6 +167,7 @@ StatsRestore(const StatsEntry *saved)
 {
 	StatsEntry *entry;
 
+	Assert(!IsUnderPostmaster); /* so no lock is needed */
 	if (StatsIsFull())
 		return;
 	entry = hash_search(stats, &saved->key, HASH_ENTER_NULL, NULL);

@@ -97,12 +97,14 @@ SuspectsStart(void)
 	SuspectsAwait(ClockNow() + START_PATIENCE);
 }
 
-/* Remove a suspect.  The time of the others starts again. */
+/* Remove a suspect.  The time of the others starts again.  The caller holds TaskqShared.lock. */
 static void
 RemoveSuspect(int i)
 {
 	int n = SuspectsCount() - 1;
 
+	Assert(LWLockHeldByMeInMode(&taskq_shared->lock, LW_EXCLUSIVE));
+	Assert(i >= 0 && i <= n);
 	memmove(&blame->suspects[i], &blame->suspects[i + 1], sizeof(BlameSuspect) * (n - i));
 	pg_atomic_write_u32(&blame->n_suspects, n);
 	for (i = 0; i < n; i++)
@@ -226,9 +228,11 @@ BlameList(Oid dboid, BlameSuspect *suspects)
 	return n;
 }
 
+/* Return the index of a suspect, or -1.  The caller holds TaskqShared.lock. */
 static int
 FindSuspect(const BlameSuspect *suspect)
 {
+	Assert(LWLockHeldByMe(&taskq_shared->lock));
 	for (int i = 0; i < SuspectsCount(); i++)
 		if (blame->suspects[i].run.dboid == suspect->run.dboid &&
 			blame->suspects[i].run.job_id == suspect->run.job_id)

@@ -7,8 +7,8 @@
  * the waiting process; the look finds the jobs of a commit before it.  After
  * WaitEnd() the process looks once more, because it may have been woken for a job.
  *
- * A worker that has reached its max_concurrent_jobs waits for the end of one of its
- * runs instead.  It could not take a job for which it is woken, and nobody else
+ * A worker that has reached a limit, such as its max_concurrent_jobs, waits for that
+ * limit instead.  It could not take a job for which it is woken, and nobody else
  * would be woken for that job.
  *
  * A process that sleeps for a client watches the client's connection.  A job that
@@ -30,34 +30,34 @@
 static bool waits_for_events = false;
 
 static void
-SetAtLimit(TaskqSlot *slot, bool at_limit)
+SetLimit(TaskqSlot *slot, uint64 limit_key)
 {
-	if (slot->at_limit == at_limit)
-		return;
-	slot->at_limit = at_limit;
-	if (at_limit)
+	bool was_at_limit = slot->limit_key != 0;
+
+	slot->limit_key = limit_key;
+	if (limit_key != 0 && !was_at_limit)
 		pg_atomic_fetch_add_u32(&taskq_shared->n_at_limit, 1);
-	else
+	else if (limit_key == 0 && was_at_limit)
 		pg_atomic_fetch_sub_u32(&taskq_shared->n_at_limit, 1);
 }
 
 /*
  * Begin to wait.  Commits of jobs of these routes wake this process, and so does a
- * change of the registration of the external worker (0 if there is none).  With
- * at_limit, the end of a run of that worker wakes it instead of new jobs.
+ * change of the registration of the external worker (0 if there is none).  Unless
+ * limit_key is 0, WakeForLimit() wakes it instead of new jobs.
  */
 void
-WaitBegin(const RouteSet *routes, uint64 worker_key, bool at_limit)
+WaitBegin(const RouteSet *routes, uint64 worker_key, uint64 limit_key)
 {
 	TaskqSlot *slot = ShmemMySlot();
 
 	if (slot == NULL)
 		return;
 	memset(slot->interest, 0, sizeof(slot->interest));
-	for (int i = 0; i < routes->n && !at_limit; i++)
+	for (int i = 0; i < routes->n && limit_key == 0; i++)
 		slot->interest[(routes->ids[i] / 64) % INTEREST_WORDS] |= UINT64CONST(1) << (routes->ids[i] % 64);
 	slot->worker_key = worker_key;
-	SetAtLimit(slot, at_limit);
+	SetLimit(slot, limit_key);
 	pg_write_barrier();
 	if (pg_atomic_exchange_u32(&slot->waiting, WAITING) == NOT_WAITING)
 		pg_atomic_fetch_add_u32(&taskq_shared->n_waiting, 1);
@@ -149,7 +149,7 @@ WaitEnd(void)
 	was = pg_atomic_exchange_u32(&slot->waiting, NOT_WAITING);
 	if (was != NOT_WAITING)
 		pg_atomic_fetch_sub_u32(&taskq_shared->n_waiting, 1);
-	SetAtLimit(slot, false);
+	SetLimit(slot, 0);
 	return was == WOKEN;
 }
 

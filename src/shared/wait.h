@@ -15,7 +15,7 @@ typedef struct RouteSet
 	int	  *ranks;
 } RouteSet;
 
-extern void WaitBegin(const RouteSet *routes, uint64 worker_key, bool at_limit);
+extern void WaitBegin(const RouteSet *routes, uint64 worker_key, uint64 limit_key);
 extern void WaitCheckClient(void);
 extern void WaitForEvents(void);
 extern void WaitForEventsEnd(void);

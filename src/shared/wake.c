@@ -10,8 +10,8 @@
  * its locks are released.  An error in that callback would be a PANIC, so the
  * callback allocates no memory, raises no error and reads no catalogue; the array
  * of notes grows when a note is made.  The notes of a subtransaction are dropped
- * when it aborts.  PREPARE TRANSACTION drops all notes, and the end of the prepared
- * transaction has everything looked at (prepared.c).  A lost wake-up delays a job
+ * when it aborts.  PREPARE TRANSACTION drops all notes; when the prepared
+ * transaction ends, taskq's processes look for all changes instead (prepared.c).  A lost wake-up delays a job
  * by taskq.poll_interval at most; so does a wake-up of the wrong process, which is
  * possible with more than 1024 routes.
  *
@@ -254,7 +254,7 @@ ActOnNote(const WakeNote *note)
 			break;
 		case WAKE_WORKER:
 			if (pg_atomic_read_u32(&taskq_shared->n_waiting) > 0)
-				WakeForWorker((uint64) note->key, false);
+				WakeForWorker((uint64) note->key);
 			break;
 		case WAKE_CANCEL:
 			WakeCancelledRun(MyDatabaseId, note->key);

@@ -26,8 +26,8 @@ extern void WakeUnblock(Oid dboid);
 /* wake_now.c: at once, not at commit */
 extern int	WakeWaiters(Oid dboid, int32 route_id, int n);
 extern void WakeAllWaiters(Oid dboid);
-extern void WakeForWorker(uint64 worker_key, bool only_at_limit);
-extern void WakeForPermit(uint64 worker_key);
+extern void WakeForWorker(uint64 worker_key);
+extern void WakeForLimit(uint64 limit_key);
 extern void WakeEventReaders(void);
 extern void WakeCancelledRun(Oid dboid, int64 job_id);
 extern void WakeUnblockNow(Oid dboid, int count);

@@ -58,29 +58,37 @@ WakeAllWaiters(Oid dboid)
 			WakeSlot(&taskq_slots[i]);
 }
 
-/* Wake the processes that wait in claims of an external worker: all, or those that wait for a permit. */
+/* Wake the processes that wait in claims of an external worker. */
 void
-WakeForWorker(uint64 worker_key, bool only_at_limit)
+WakeForWorker(uint64 worker_key)
 {
 	for (int i = 0; i < taskq_shared->n_slots; i++)
 	{
 		TaskqSlot *slot = &taskq_slots[i];
 
 		if (pg_atomic_read_u32(&slot->waiting) == WAITING && slot->dboid == MyDatabaseId &&
-			slot->worker_key == worker_key && (slot->at_limit || !only_at_limit))
+			slot->worker_key == worker_key)
 			WakeSlot(slot);
 	}
 }
 
-/* Wake the processes that wait for a permit of an external worker. */
+/* Wake the processes that wait for a limit, because it may allow another job. */
 void
-WakeForPermit(uint64 worker_key)
+WakeForLimit(uint64 limit_key)
 {
 	if (!ShmemPresent())
 		return;
 	pg_memory_barrier();
-	if (pg_atomic_read_u32(&taskq_shared->n_at_limit) > 0)
-		WakeForWorker(worker_key, true);
+	if (pg_atomic_read_u32(&taskq_shared->n_at_limit) == 0)
+		return;
+	for (int i = 0; i < taskq_shared->n_slots; i++)
+	{
+		TaskqSlot *slot = &taskq_slots[i];
+
+		if (pg_atomic_read_u32(&slot->waiting) == WAITING && slot->dboid == MyDatabaseId &&
+			slot->limit_key == limit_key)
+			WakeSlot(slot);
+	}
 }
 
 /* Wake every process that waits for events. */

@@ -21,6 +21,7 @@
 
 #include "access/sysattr.h"
 #include "access/transam.h"
+#include "miscadmin.h"
 #include "portability/instr_time.h"
 
 #include "base/clock.h"
@@ -29,18 +30,18 @@
 #include "shared/watch.h"
 
 #define TOLERANCE (USECS_PER_SEC / 2)
-#define NEWS (5 * USECS_PER_SEC) /* a shorter delay is usual on a busy machine, and is not logged */
-#define REMEMBERED USECS_PER_DAY /* a live worker extends its lease within this time */
+#define LOG_FROM (5 * USECS_PER_SEC) /* a shorter delay is usual on a busy machine, and is not logged */
+#define REMEMBERED USECS_PER_DAY	 /* a live worker extends its lease within this time */
 
 static TaskqDatabase *db = NULL;			  /* the scheduler's */
 static TaskqClockLook others = { 0 };		  /* the launcher's last look */
 static int64		  allowed = PG_INT64_MAX; /* the time that may pass until the next look */
 
-/* Time that was lost, in microseconds; 0 where none was. */
+/* The time that was lost, in microseconds, as two signs show it. */
 typedef struct Lost
 {
-	int64 late;	 /* a sleep took so much longer */
-	int64 apart; /* the clocks went apart by so much */
+	int64 late;	 /* how much longer than asked for a sleep took; 0 if not much */
+	int64 apart; /* how far the server's clock was set ahead, or back if negative; 0 if not much */
 } Lost;
 
 static TaskqClockLook
@@ -73,13 +74,15 @@ Compare(const TaskqClockLook *last, const TaskqClockLook *now)
 	return lost;
 }
 
-/* Note that leases which were valid at the last look move.  The caller holds TaskqShared.lock. */
+/* Add a shift, by which the leases that were valid at the last look move.  The caller holds TaskqShared.lock. */
 static void
 AddShift(TaskqDatabase *database, const TaskqClockLook *last, const TaskqClockLook *now, int64 by)
 {
 	TaskqShift *shifts = database->shifts;
 	int			first = 0;
 
+	Assert(LWLockHeldByMeInMode(&taskq_shared->lock, LW_EXCLUSIVE));
+	Assert(by != 0);
 	while (first < database->n_shifts && ClockHasPassed(shifts[first].at, REMEMBERED))
 		first++;
 	database->n_shifts -= first;
@@ -93,6 +96,7 @@ AddShift(TaskqDatabase *database, const TaskqClockLook *last, const TaskqClockLo
 		database->n_shifts--;
 		memmove(shifts, shifts + 1, sizeof(TaskqShift) * database->n_shifts);
 	}
+	Assert(database->n_shifts < MAX_SHIFTS);
 	shifts[database->n_shifts] = (TaskqShift){
 		.xid_before = last->xid,
 		.xid = now->xid,
@@ -103,10 +107,11 @@ AddShift(TaskqDatabase *database, const TaskqClockLook *last, const TaskqClockLo
 	database->n_shifts++;
 }
 
-/* The caller holds TaskqShared.lock. */
+/* Note the time that was lost.  The caller holds TaskqShared.lock. */
 static void
 MoveLeases(TaskqDatabase *database, const TaskqClockLook *last, const TaskqClockLook *now, Lost lost)
 {
+	Assert(LWLockHeldByMeInMode(&taskq_shared->lock, LW_EXCLUSIVE));
 	if (lost.late != 0)
 		AddShift(database, last, now, lost.late);
 	if (lost.apart != 0)
@@ -118,7 +123,7 @@ ReportLost(int64 by)
 {
 	if (by == 0)
 		return;
-	ereport(by >= NEWS || by <= -NEWS ? LOG : DEBUG1,
+	ereport(by >= LOG_FROM || by <= -LOG_FROM ? LOG : DEBUG1,
 			(errmsg("taskq has lost %.1f s: leases are moved by that", by / 1000000.0),
 			 errdetail("The machine stood still or was late, or its clock was set.")));
 }
@@ -129,13 +134,14 @@ ReportLost(int64 by)
 void
 WatchBegin(TaskqDatabase *database)
 {
+	Assert(database->scheduler_pid == MyProcPid);
 	db = database;
 	if (db->watched.at == 0)
 		db->watched = LookAtClocks();
 	(void) WatchNote();
 }
 
-/* Note that we are going to sleep.  True: time was lost before. */
+/* Note that the process is going to sleep.  Returns true if time was lost before. */
 bool
 WatchSleep(long milliseconds)
 {
@@ -238,7 +244,7 @@ OthersHaveLeases(void)
 	return found;
 }
 
-/* Note that the launcher is going to sleep; return for how long it may. */
+/* Note that the launcher is going to sleep.  Returns for how many milliseconds it may sleep. */
 long
 WatchOthersSleep(long milliseconds)
 {
@@ -252,9 +258,9 @@ WatchOthersSleep(long milliseconds)
 /* leases --------------------------------------------------------------------- */
 
 /*
- * Must a lease be moved?  The transaction id says whether it was extended before or
- * after the pause.  If it was extended about that time, its end decides: it lies
- * within the time that was lost, or after the moment to which the clock was set.
+ * Must a lease be moved?  The transaction id that extended it shows whether that was
+ * before or after the pause.  If it may have been either, the end of the lease decides:
+ * it moves if it ends during the time that was lost, or if the clock was set back.
  */
 static bool
 IsMoved(const TaskqShift *shift, TimestampTz expires_at, TransactionId xmin)
@@ -266,7 +272,7 @@ IsMoved(const TaskqShift *shift, TimestampTz expires_at, TransactionId xmin)
 	return expires_at > shift->from && (shift->by < 0 || expires_at < shift->from + shift->by);
 }
 
-/* Return the end of a lease by the present clock; the row is the one that stores it. */
+/* Return the end of a lease by the present clock.  The lease is stored in the row. */
 TimestampTz
 WatchLease(TimestampTz expires_at, TupleTableSlot *row)
 {

@@ -198,8 +198,8 @@ RequireInstalled(void)
  * cannot know how a newer script has changed the tables, or what it may have stored
  * in them.
  */
-static void
-RequireTables(void)
+void
+CatalogRequire(void)
 {
 	RequireInstalled();
 	if (definitions == DEFINITIONS_OLDER)
@@ -223,7 +223,7 @@ void
 CatalogRecheck(void)
 {
 	AcceptInvalidationMessages();
-	RequireTables();
+	CatalogRequire();
 }
 
 Oid
@@ -272,12 +272,12 @@ CatalogJobType(void)
 Oid
 CatalogRel(TaskqRel rel)
 {
-	RequireTables();
+	CatalogRequire();
 	if (RelIsMissingIndex(rel))
 	{
 		/* creating an index invalidates the table, but renaming one does not */
 		rels_valid = false;
-		RequireTables();
+		CatalogRequire();
 	}
 	if (RelIsMissingIndex(rel))
 		ereport(ERROR,

@@ -25,6 +25,7 @@ extern bool		   CatalogInstalled(void);
 extern Definitions CatalogDefinitions(void);
 extern const char *CatalogDefinitionsHint(void);
 extern bool		   CatalogMatches(void);
+extern void		   CatalogRequire(void);
 extern void		   CatalogRecheck(void);
 extern Oid		   CatalogExtension(void);
 extern Oid		   CatalogSchema(void);

@@ -202,15 +202,15 @@ End(const Forming *forming, int natts)
 	if (!isnull[Anum_##t##_##column - 1]) \
 		Put(&forming, Anum_##t##_##column, type, values[Anum_##t##_##column - 1]);
 
-#define FORM_FUNCTION(name, t, LIST)                         \
-	static HeapTuple                                         \
-	name(const Datum *values, const bool *isnull, int natts) \
-	{                                                        \
-		Forming forming;                                     \
-                                                             \
-		Begin(&forming, natts, LIST(ADD_ROOM, t));           \
-		LIST(PUT_COLUMN, t)                                  \
-		return End(&forming, natts);                         \
+#define FORM_FUNCTION(name, t, LIST)                          \
+	static HeapTuple                                          \
+	name(const Datum *values, const bool *isnull)             \
+	{                                                         \
+		Forming forming;                                      \
+                                                              \
+		Begin(&forming, Anum_##t##_end - 1, LIST(ADD_ROOM, t)); \
+		LIST(PUT_COLUMN, t)                                   \
+		return End(&forming, Anum_##t##_end - 1);             \
 	}
 
 FORM_FUNCTION(FormJob, jobs, JOBS_COLUMNS)
@@ -306,19 +306,23 @@ IsAsAssumed(Form_pg_attribute attribute)
 		   (length > 0 || attribute->attstorage != TYPSTORAGE_PLAIN);
 }
 
+StaticAssertDecl(Anum_jobs_end - 1 <= 64, "a set of columns is a uint64");
+StaticAssertDecl(Anum_job_history_end - 1 <= 64, "a set of columns is a uint64");
+
 /*
  * Return the codec for the tuples of a table, or NULL if the server's functions must be
- * used.  The caller has compared the names and types of the columns with the list.
+ * used, as for a table to which a user has added a column.  The caller has compared the
+ * names and types of the columns with the list.
  */
 const Codec *
 CodecFor(TaskqRel rel, TupleDesc desc)
 {
 	Assert(ColumnsFirstOther(rel, desc) == 0);
-	for (int i = 0; i < ColumnsCount(rel); i++)
+	if (desc->natts != ColumnsCount(rel))
+		return NULL;
+	for (int i = 0; i < desc->natts; i++)
 		if (!IsAsAssumed(TupleDescAttr(desc, i)))
 			return NULL;
-	if (desc->natts > CODEC_MAX_COLUMNS)
-		return NULL;
 	switch (rel)
 	{
 		case REL_JOBS:

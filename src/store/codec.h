@@ -12,18 +12,12 @@
 
 #include "store/rels.h"
 
-/* More columns than this are left to the server's functions. */
-#define CODEC_MAX_COLUMNS 64
-
 typedef struct Codec
 {
-	/*
-	 * Form a tuple of all columns, like heap_form_tuple().  "natts" is the number of
-	 * columns of the descriptor.  Those that this library does not know are NULL.
-	 */
-	HeapTuple (*form)(const Datum *values, const bool *isnull, int natts);
+	/* Form a tuple, like heap_form_tuple(). */
+	HeapTuple (*form)(const Datum *values, const bool *isnull);
 
-	/* Read the columns that this library knows.  The tuple has all of them. */
+	/* Read a tuple, like heap_deform_tuple().  It has all columns. */
 	void (*read)(HeapTuple tuple, Datum *values, bool *isnull);
 } Codec;
 

@@ -8,9 +8,10 @@
  * catalog.  Columns are read by number, so a list that differs from the table would
  * crash the server.
  *
- * The lists of jobs and finished jobs also make the fields in C (job.h) and the code
- * that reads and writes rows (job_row.c).  So their lines say how a field holds the
- * column (the kinds are in job.h) and, for a finished job, which struct has the field.
+ * The lists of the tables whose rows C code reads or writes as a whole also make the
+ * fields of structs and the code that reads and writes them (row.h; job.h and
+ * job_row.c for jobs).  So their lines name a kind, which says how a field holds the
+ * column (the kinds are in row.h), and, for a finished job, which struct has the field.
  */
 #ifndef TASKQ_COLUMNS_H
 #define TASKQ_COLUMNS_H
@@ -85,117 +86,117 @@
 	X(t, correlation_id, TEXTOID, VARLENA, job)         \
 	X(t, created_by, OIDOID, OID_OR_NULL, job)
 
-#define ATTEMPT_FAILURES_COLUMNS(X, t) \
-	X(t, job_id, INT8OID)              \
-	X(t, epoch, INT8OID)               \
-	X(t, attempt, INT4OID)             \
-	X(t, started_at, TIMESTAMPTZOID)   \
-	X(t, finished_at, TIMESTAMPTZOID)  \
-	X(t, worker_id, TEXTOID)           \
-	X(t, handler_version, TEXTOID)     \
-	X(t, outcome, TEXTOID)             \
-	X(t, error_type, TEXTOID)          \
-	X(t, error_code, TEXTOID)          \
-	X(t, error_message, TEXTOID)       \
-	X(t, sqlstate, TEXTOID)            \
-	X(t, detail, TEXTOID)              \
-	X(t, hint, TEXTOID)                \
-	X(t, context, TEXTOID)
+#define ATTEMPT_FAILURES_COLUMNS(X, t)             \
+	X(t, job_id, INT8OID, INT64)                   \
+	X(t, epoch, INT8OID, INT64)                    \
+	X(t, attempt, INT4OID, INT32)                  \
+	X(t, started_at, TIMESTAMPTZOID, TIME_OR_NULL) \
+	X(t, finished_at, TIMESTAMPTZOID, TIME)        \
+	X(t, worker_id, TEXTOID, VARLENA)              \
+	X(t, handler_version, TEXTOID, TEXT)           \
+	X(t, outcome, TEXTOID, TEXT)                   \
+	X(t, error_type, TEXTOID, TEXT)                \
+	X(t, error_code, TEXTOID, VARLENA)             \
+	X(t, error_message, TEXTOID, VARLENA)          \
+	X(t, sqlstate, TEXTOID, TEXT)                  \
+	X(t, detail, TEXTOID, VARLENA)                 \
+	X(t, hint, TEXTOID, VARLENA)                   \
+	X(t, context, TEXTOID, VARLENA)
 
-#define ROUTES_COLUMNS(X, t)         \
-	X(t, route_id, INT4OID)          \
-	X(t, queue_id, INT4OID)          \
-	X(t, task_type, TEXTOID)         \
-	X(t, capabilities, TEXTARRAYOID) \
-	X(t, min_version, TEXTOID)       \
-	X(t, made_by, REGROLEOID)        \
-	X(t, retired_at, TIMESTAMPTZOID) \
-	X(t, removable_on, DATEOID)
+#define ROUTES_COLUMNS(X, t)                       \
+	X(t, route_id, INT4OID, INT32)                 \
+	X(t, queue_id, INT4OID, INT32)                 \
+	X(t, task_type, TEXTOID, TEXT)                 \
+	X(t, capabilities, TEXTARRAYOID, NAMES)        \
+	X(t, min_version, TEXTOID, TEXT)               \
+	X(t, made_by, REGROLEOID, OID_OR_NULL)         \
+	X(t, retired_at, TIMESTAMPTZOID, TIME_OR_NULL) \
+	X(t, removable_on, DATEOID, DATE_OR_NULL)
 
-#define QUEUE_DEFS_COLUMNS(X, t)        \
-	X(t, queue_id, INT4OID)             \
-	X(t, queue, TEXTOID)                \
-	X(t, description, TEXTOID)          \
-	X(t, paused, BOOLOID)               \
-	X(t, keep_payload, BOOLOID)         \
-	X(t, retain_completed, INTERVALOID) \
-	X(t, retain_other, INTERVALOID)     \
-	X(t, on_unhandled, TEXTOID)         \
-	X(t, created_at, TIMESTAMPTZOID)    \
-	X(t, events, BOOLOID)               \
-	X(t, retain_events, INTERVALOID)    \
-	X(t, validate_payloads, BOOLOID)
+#define QUEUE_DEFS_COLUMNS(X, t)                      \
+	X(t, queue_id, INT4OID, INT32)                    \
+	X(t, queue, TEXTOID, TEXT)                        \
+	X(t, description, TEXTOID, TEXT)                  \
+	X(t, paused, BOOLOID, BOOL)                       \
+	X(t, keep_payload, BOOLOID, BOOL)                 \
+	X(t, retain_completed, INTERVALOID, MICROSECONDS) \
+	X(t, retain_other, INTERVALOID, MICROSECONDS)     \
+	X(t, on_unhandled, TEXTOID, TEXT)                 \
+	X(t, created_at, TIMESTAMPTZOID, TIME)            \
+	X(t, events, BOOLOID, BOOL)                       \
+	X(t, retain_events, INTERVALOID, MICROSECONDS)    \
+	X(t, validate_payloads, BOOLOID, BOOL)
 
-#define HANDLERS_COLUMNS(X, t)             \
-	X(t, task_type, TEXTOID)               \
-	X(t, signature, TEXTOID)               \
-	X(t, function_oid, OIDOID)             \
-	X(t, takes_job, BOOLOID)               \
-	X(t, run_as, REGROLEOID)               \
-	X(t, search_path, TEXTOID)             \
-	X(t, description, TEXTOID)             \
-	X(t, version, TEXTOID)                 \
-	X(t, also_external, BOOLOID)           \
-	X(t, queue, TEXTOID)                   \
-	X(t, priority, INT4OID)                \
-	X(t, max_attempts, INT4OID)            \
-	X(t, timeout, INTERVALOID)             \
-	X(t, lease, INTERVALOID)               \
-	X(t, retry_policy, TEXTOID)            \
-	X(t, retry_base, INTERVALOID)          \
-	X(t, retry_cap, INTERVALOID)           \
-	X(t, registered_by, REGROLEOID)        \
-	X(t, registered_at, TIMESTAMPTZOID)    \
-	X(t, permanent_errors, TEXTARRAYOID)   \
-	X(t, retryable_errors, TEXTARRAYOID)   \
-	X(t, paused, BOOLOID)                  \
-	X(t, share_commit, BOOLOID)            \
-	X(t, payload_type, TEXTOID)            \
-	X(t, payload_type_oid, OIDOID)         \
-	X(t, required_fields, JSONBOID)        \
-	X(t, optional_fields, JSONBOID)        \
-	X(t, validator, TEXTOID)               \
-	X(t, validator_oid, OIDOID)            \
-	X(t, lock_timeout, INTERVALOID)        \
-	X(t, retry_function, TEXTOID)          \
-	X(t, retry_function_oid, OIDOID)       \
-	X(t, stepwise, BOOLOID)                \
-	X(t, function_owner, REGROLEOID)       \
-	X(t, payload_type_owner, REGROLEOID)   \
-	X(t, validator_owner, REGROLEOID)      \
-	X(t, retry_function_owner, REGROLEOID) \
-	X(t, paused_because, TEXTOID)          \
-	X(t, paused_function, TEXTOID)         \
-	X(t, trial_at, TIMESTAMPTZOID)         \
-	X(t, trials, INT4OID)                  \
-	X(t, on_trial, BOOLOID)
+#define HANDLERS_COLUMNS(X, t)                          \
+	X(t, task_type, TEXTOID, TEXT)                      \
+	X(t, signature, TEXTOID, TEXT)                      \
+	X(t, function_oid, OIDOID, OID_OR_NULL)             \
+	X(t, takes_job, BOOLOID, BOOL)                      \
+	X(t, run_as, REGROLEOID, OID_OR_NULL)               \
+	X(t, search_path, TEXTOID, TEXT)                    \
+	X(t, description, TEXTOID, TEXT)                    \
+	X(t, version, TEXTOID, TEXT)                        \
+	X(t, also_external, BOOLOID, BOOL)                  \
+	X(t, queue, TEXTOID, TEXT)                          \
+	X(t, priority, INT4OID, INT32_OR_NULL)              \
+	X(t, max_attempts, INT4OID, INT32_OR_NULL)          \
+	X(t, timeout, INTERVALOID, MICROSECONDS)            \
+	X(t, lease, INTERVALOID, MICROSECONDS)              \
+	X(t, retry_policy, TEXTOID, TEXT)                   \
+	X(t, retry_base, INTERVALOID, MICROSECONDS)         \
+	X(t, retry_cap, INTERVALOID, MICROSECONDS)          \
+	X(t, registered_by, REGROLEOID, OID)                \
+	X(t, registered_at, TIMESTAMPTZOID, TIME)           \
+	X(t, permanent_errors, TEXTARRAYOID, NAMES)         \
+	X(t, retryable_errors, TEXTARRAYOID, NAMES)         \
+	X(t, paused, BOOLOID, BOOL)                         \
+	X(t, share_commit, BOOLOID, BOOL)                   \
+	X(t, payload_type, TEXTOID, TEXT)                   \
+	X(t, payload_type_oid, OIDOID, OID_OR_NULL)         \
+	X(t, required_fields, JSONBOID, JSON)               \
+	X(t, optional_fields, JSONBOID, JSON)               \
+	X(t, validator, TEXTOID, TEXT)                      \
+	X(t, validator_oid, OIDOID, OID_OR_NULL)            \
+	X(t, lock_timeout, INTERVALOID, MICROSECONDS)       \
+	X(t, retry_function, TEXTOID, TEXT)                 \
+	X(t, retry_function_oid, OIDOID, OID_OR_NULL)       \
+	X(t, stepwise, BOOLOID, BOOL)                       \
+	X(t, function_owner, REGROLEOID, OID_OR_NULL)       \
+	X(t, payload_type_owner, REGROLEOID, OID_OR_NULL)   \
+	X(t, validator_owner, REGROLEOID, OID_OR_NULL)      \
+	X(t, retry_function_owner, REGROLEOID, OID_OR_NULL) \
+	X(t, paused_because, TEXTOID, TEXT)                 \
+	X(t, paused_function, TEXTOID, TEXT)                \
+	X(t, trial_at, TIMESTAMPTZOID, TIME_OR_NULL)        \
+	X(t, trials, INT4OID, INT32)                        \
+	X(t, on_trial, BOOLOID, BOOL)
 
-#define POOL_DEFS_COLUMNS(X, t)      \
-	X(t, pool, TEXTOID)              \
-	X(t, role, REGROLEOID)           \
-	X(t, size, INT4OID)              \
-	X(t, min_size, INT4OID)          \
-	X(t, task_types, TEXTARRAYOID)   \
-	X(t, queues, TEXTARRAYOID)       \
-	X(t, capabilities, TEXTARRAYOID) \
-	X(t, paused, BOOLOID)            \
-	X(t, created_at, TIMESTAMPTZOID) \
-	X(t, paused_because, TEXTOID)    \
-	X(t, crashed_at, TIMESTAMPTZARRAYOID)
+#define POOL_DEFS_COLUMNS(X, t)             \
+	X(t, pool, TEXTOID, TEXT)               \
+	X(t, role, REGROLEOID, OID)             \
+	X(t, size, INT4OID, INT32)              \
+	X(t, min_size, INT4OID, INT32)          \
+	X(t, task_types, TEXTARRAYOID, NAMES)   \
+	X(t, queues, TEXTARRAYOID, NAMES)       \
+	X(t, capabilities, TEXTARRAYOID, NAMES) \
+	X(t, paused, BOOLOID, BOOL)             \
+	X(t, created_at, TIMESTAMPTZOID, TIME)  \
+	X(t, paused_because, TEXTOID, TEXT)     \
+	X(t, crashed_at, TIMESTAMPTZARRAYOID, VARLENA)
 
-#define EXTERNAL_WORKERS_COLUMNS(X, t)  \
-	X(t, worker_id, TEXTOID)            \
-	X(t, task_types, TEXTARRAYOID)      \
-	X(t, queues, TEXTARRAYOID)          \
-	X(t, capabilities, TEXTARRAYOID)    \
-	X(t, max_concurrent_jobs, INT4OID)  \
-	X(t, lease, INTERVALOID)            \
-	X(t, implicit, BOOLOID)             \
-	X(t, draining, BOOLOID)             \
-	X(t, registered_by, REGROLEOID)     \
-	X(t, registered_at, TIMESTAMPTZOID) \
-	X(t, last_seen, TIMESTAMPTZOID)     \
-	X(t, ended_at, TIMESTAMPTZOID)
+#define EXTERNAL_WORKERS_COLUMNS(X, t)                \
+	X(t, worker_id, TEXTOID, TEXT)                    \
+	X(t, task_types, TEXTARRAYOID, NAMES)             \
+	X(t, queues, TEXTARRAYOID, NAMES)                 \
+	X(t, capabilities, TEXTARRAYOID, NAMES)           \
+	X(t, max_concurrent_jobs, INT4OID, INT32_OR_NULL) \
+	X(t, lease, INTERVALOID, MICROSECONDS)            \
+	X(t, implicit, BOOLOID, BOOL)                     \
+	X(t, draining, BOOLOID, BOOL)                     \
+	X(t, registered_by, REGROLEOID, OID)              \
+	X(t, registered_at, TIMESTAMPTZOID, TIME)         \
+	X(t, last_seen, TIMESTAMPTZOID, TIME)             \
+	X(t, ended_at, TIMESTAMPTZOID, TIME_OR_NULL)
 
 #define CANCEL_REQUESTS_COLUMNS(X, t) \
 	X(t, request_id, INT8OID)         \
@@ -211,34 +212,34 @@
 	X(t, adopted_at, TIMESTAMPTZOID) \
 	X(t, roles_from, TIMESTAMPTZOID)
 
-#define EVENT_LOG_COLUMNS(X, t)   \
-	X(t, event_id, INT8OID)       \
-	X(t, job_id, INT8OID)         \
-	X(t, epoch, INT8OID)          \
-	X(t, at, TIMESTAMPTZOID)      \
-	X(t, expires_on, DATEOID)     \
-	X(t, attempt, INT4OID)        \
-	X(t, event, TEXTOID)          \
-	X(t, task_type, TEXTOID)      \
-	X(t, queue, TEXTOID)          \
-	X(t, tenant_id, TEXTOID)      \
-	X(t, correlation_id, TEXTOID) \
-	X(t, worker_id, TEXTOID)      \
-	X(t, error_type, TEXTOID)     \
-	X(t, error_code, TEXTOID)     \
-	X(t, error_message, TEXTOID)  \
-	X(t, result, JSONBOID)        \
-	X(t, metadata, JSONBOID)
+#define EVENT_LOG_COLUMNS(X, t)            \
+	X(t, event_id, INT8OID, INT64)         \
+	X(t, job_id, INT8OID, INT64)           \
+	X(t, epoch, INT8OID, INT64_OR_NULL)    \
+	X(t, at, TIMESTAMPTZOID, TIME)         \
+	X(t, expires_on, DATEOID, DATE)        \
+	X(t, attempt, INT4OID, INT32)          \
+	X(t, event, TEXTOID, TEXT)             \
+	X(t, task_type, TEXTOID, TEXT)         \
+	X(t, queue, TEXTOID, TEXT)             \
+	X(t, tenant_id, TEXTOID, VARLENA)      \
+	X(t, correlation_id, TEXTOID, VARLENA) \
+	X(t, worker_id, TEXTOID, VARLENA)      \
+	X(t, error_type, TEXTOID, TEXT)        \
+	X(t, error_code, TEXTOID, VARLENA)     \
+	X(t, error_message, TEXTOID, VARLENA)  \
+	X(t, result, JSONBOID, VARLENA)        \
+	X(t, metadata, JSONBOID, VARLENA)
 
-#define FRAME_LOG_COLUMNS(X, t) \
-	X(t, job_id, INT8OID)       \
-	X(t, epoch, INT8OID)        \
-	X(t, frame, INT4OID)        \
-	X(t, attempt, INT4OID)      \
-	X(t, at, TIMESTAMPTZOID)    \
-	X(t, level, TEXTOID)        \
-	X(t, sqlstate, TEXTOID)     \
-	X(t, message, TEXTOID)
+#define FRAME_LOG_COLUMNS(X, t)    \
+	X(t, job_id, INT8OID, INT64)   \
+	X(t, epoch, INT8OID, INT64)    \
+	X(t, frame, INT4OID, INT32)    \
+	X(t, attempt, INT4OID, INT32)  \
+	X(t, at, TIMESTAMPTZOID, TIME) \
+	X(t, level, TEXTOID, TEXT)     \
+	X(t, sqlstate, TEXTOID, TEXT)  \
+	X(t, message, TEXTOID, TEXT)
 
 #define ACCESS_GRANTS_COLUMNS(X, t) \
 	X(t, role, REGROLEOID)          \
@@ -267,13 +268,14 @@
 	X(t, validator, TEXTOID)            \
 	X(t, retry_function, TEXTOID)
 
-/* Anum_<table>_<column>, from 1 */
+/* Anum_<table>_<column>, from 1; the last is followed by Anum_<table>_end */
 #define COLUMN_NUMBER(t, column, ...) Anum_##t##_##column,
 #define NUMBER_COLUMNS(t, LIST) \
 	enum                        \
 	{                           \
 		Anum_##t##_none,        \
 		LIST(COLUMN_NUMBER, t)  \
+		Anum_##t##_end          \
 	}
 
 NUMBER_COLUMNS(jobs, JOBS_COLUMNS);

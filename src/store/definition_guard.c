@@ -149,7 +149,7 @@ RefuseCommand(Oid relid, AlterTableCmd *command)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 command->name == NULL ? errmsg("%s.%s belongs to extension taskq and cannot be changed so", TASKQ_SCHEMA, get_rel_name(relid)) : errmsg("\"%s\" of %s.%s belongs to extension taskq and cannot be changed so", command->name, TASKQ_SCHEMA, get_rel_name(relid)),
+			 command->name == NULL ? errmsg("%s.%s belongs to extension taskq and cannot be changed in this way", TASKQ_SCHEMA, get_rel_name(relid)) : errmsg("\"%s\" of %s.%s belongs to extension taskq and cannot be changed in this way", command->name, TASKQ_SCHEMA, get_rel_name(relid)),
 			 errdetail("The library of the extension relies on its definitions and on their owner."),
 			 errhint("Storage parameters, tablespace, statistics targets, additional indexes and columns can be changed.")));
 }
@@ -188,7 +188,7 @@ LookAtAlterTable(AlterTableStmt *statement)
 				/* objects that users have created in the schema are their own */
 				if (kind == RELKIND_VIEW && OidIsValid(getExtensionOfObject(RelationRelationId, relid)))
 					RefuseChange(get_rel_name(relid), "the options",
-								 "The view is a security barrier: without it a condition of its reader would be shown rows that are not for him.",
+								 "The view is a security barrier: without it a condition of its reader could see rows that are not for its reader.",
 								 "Make a view of your own that selects from it.");
 				break;
 			default:

@@ -18,6 +18,7 @@
 #include "utils/lsyscache.h"
 
 #include "base/clock.h"
+#include "base/log_pace.h"
 #include "shared/locks.h"
 #include "shared/shmem.h"
 #include "shared/wake.h"
@@ -171,20 +172,17 @@ LeafList(const LeafTable *table, int *n)
 	return leaves;
 }
 
-/* Warn that another relation has the name of a leaf, but not for each row. */
+/* Warn that another relation has the name of a leaf. */
 static void
 WarnOfName(const LeafTable *table, const char *name)
 {
-	static TimestampTz warned_at = 0;
-
-	if (!ClockHasPassed(warned_at, USECS_PER_MINUTE))
+	if (!LogIsDue(psprintf("partition of %s", table->name)))
 		return;
-	warned_at = ClockNow();
 	ereport(WARNING,
 			(errcode(ERRCODE_DUPLICATE_TABLE),
 			 errmsg("taskq cannot make a partition of taskq.%s, as another relation is called \"%s\"", table->name, name),
 			 errdetail("Rows of that day stay in taskq.%s_overflow meanwhile.", table->name),
-			 errhint("Move it to another schema: ALTER TABLE taskq.%s SET SCHEMA public;", name)));
+			 errhint("Move it to another schema, for example by ALTER TABLE taskq.%s SET SCHEMA public.", name)));
 }
 
 /*
@@ -199,6 +197,8 @@ LeafMake(const LeafTable *table, DateADT day)
 	char *from = DatumGetCString(DirectFunctionCall1(date_out, DateADTGetDatum(day)));
 	char *to = DatumGetCString(DirectFunctionCall1(date_out, DateADTGetDatum(day + 1)));
 
+	AssertOwner();
+	Assert(LockKeyIsHeld(LOCK_CARE, 0, true));
 	LeafName(name, table, day);
 	if (OidIsValid(named) && get_rel_relispartition(named))
 		return LEAF_IS_THERE;
@@ -262,6 +262,7 @@ LeafIsFree(const LeafTable *table, Oid leaf)
 void
 LeafDrop(const LeafTable *table, const char *name)
 {
+	Assert(LockKeyIsHeld(LOCK_CARE, 0, true));
 	if (LeafIsFree(table, get_relname_relid(name, CatalogSchema())))
 		OwnerExecute(psprintf("DROP TABLE taskq.%s", name), 0, NULL, NULL, NULL);
 }

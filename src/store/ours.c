@@ -85,3 +85,10 @@ RelationIsMember(Oid relid)
 	return ObjectIsOurs(RelationRelationId, relid) ||
 		   (get_rel_relispartition(relid) && ObjectIsOurs(RelationRelationId, get_partition_parent(relid, true)));
 }
+
+/* Does the script of this extension run? */
+bool
+InOwnScript(void)
+{
+	return creating_extension && CurrentExtensionObject == get_extension_oid("taskq", true);
+}

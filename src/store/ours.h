@@ -12,5 +12,6 @@ extern bool RelationIsOurs(Oid relid);
 extern bool FunctionIsOurs(Oid function);
 extern bool ObjectIsOurs(Oid class, Oid object);
 extern bool RelationIsMember(Oid relid);
+extern bool InOwnScript(void);
 
 #endif /* TASKQ_OURS_H */

@@ -140,6 +140,7 @@ OwnerExecute(const char *sql, int nargs, Oid *types, Datum *values, const char *
 	bool		 outer = executing;
 	volatile int rc = 0;
 
+	AssertOwner();
 	executing = true;
 	PG_TRY();
 	{

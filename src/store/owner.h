@@ -17,9 +17,11 @@ typedef struct OwnerScope
 	bool snapshot;	/* a snapshot was pushed */
 } OwnerScope;
 
-extern void	  OwnerEnter(OwnerScope *scope);
-extern void	  OwnerLeave(OwnerScope *scope);
-extern bool	  OwnerIsIn(void);
+extern void OwnerEnter(OwnerScope *scope);
+extern void OwnerLeave(OwnerScope *scope);
+extern bool OwnerIsIn(void);
+#define AssertOwner() Assert(OwnerIsIn())
+
 extern void	  OwnerEnterSpi(OwnerScope *scope);
 extern void	  OwnerLeaveSpi(OwnerScope *scope);
 extern bool	  OwnerIsExecuting(void);

@@ -92,6 +92,7 @@ RevokeOnRowTypes(const char *table)
 void
 RightsRevokeAll(void)
 {
+	AssertOwner();
 	Revoke(STATEMENTS(TABLES " UNION ALL " THE_REST), NULL);
 	RevokeOnRowTypes(NULL);
 }
@@ -100,6 +101,7 @@ RightsRevokeAll(void)
 void
 RightsRevokeOnTables(const char *table)
 {
+	AssertOwner();
 	Revoke(STATEMENTS(TABLES), table);
 	RevokeOnRowTypes(table);
 }

@@ -28,7 +28,7 @@
 
 #include "base/compat.h"
 #include "store/catalog.h"
-#include "store/columns.h"
+#include "store/owner.h"
 #include "store/store.h"
 #include "store/table_check.h"
 
@@ -125,9 +125,8 @@ StoreClose(Store *store, bool keep_lock)
 }
 
 /*
- * Read all columns of store->found.  The codec reads rows that have all the columns that
- * it knows and no others.  Rows from before a column was added, or after, are read by the
- * server.
+ * Read all columns of store->found.  The codec reads rows that have all columns.  Rows
+ * from before a column was added are read by the server's functions.
  */
 void
 StoreReadFound(Store *store)
@@ -137,8 +136,7 @@ StoreReadFound(Store *store)
 	int				natts = found->tts_tupleDescriptor->natts;
 	HeapTuple		tuple = TTS_IS_BUFFERTUPLE(found) ? ((HeapTupleTableSlot *) found)->tuple : NULL;
 
-	if (codec == NULL || tuple == NULL || natts != ColumnsCount(store->kit->table) ||
-		HeapTupleHeaderGetNatts(tuple->t_data) != natts)
+	if (codec == NULL || tuple == NULL || HeapTupleHeaderGetNatts(tuple->t_data) != natts)
 	{
 		slot_getallattrs(found);
 		return;
@@ -160,6 +158,8 @@ StoreLock(Store *store, ItemPointer tid, Snapshot snapshot, bool wait, bool foll
 	TM_FailureData	failure;
 	TM_Result		result;
 
+	AssertOwner();
+	Assert(ItemPointerIsValid(tid));
 	result = table_tuple_lock(store->rel, &row, snapshot, store->found, GetCurrentCommandId(true),
 							  LockTupleExclusive, wait ? LockWaitBlock : LockWaitSkip,
 							  follow ? TUPLE_LOCK_FLAG_FIND_LAST_VERSION : 0, &failure);
@@ -175,6 +175,13 @@ StoreLock(Store *store, ItemPointer tid, Snapshot snapshot, bool wait, bool foll
 		default:
 			return STORE_GONE;
 	}
+}
+
+/* Is this the open table?  For assertions. */
+bool
+StoreIs(const Store *store, TaskqRel rel)
+{
+	return RelationGetRelid(store->rel) == CatalogRel(rel);
 }
 
 /*
@@ -262,26 +269,16 @@ StoreFetch(Store *store, ItemPointer tid, Snapshot snapshot)
 }
 
 /*
- * Draw the next values of one of taskq's sequences.  The sequence is locked meanwhile, so
- * that it is not dropped.
+ * Return the next value of one of taskq's sequences.  The sequence is locked
+ * meanwhile, so that it is not dropped.
  */
-void
-StoreNextIds(TaskqRel sequence, int64 *ids, int n)
-{
-	Relation rel = CatalogOpen(sequence, RowExclusiveLock);
-
-	for (int i = 0; i < n; i++)
-		ids[i] = nextval_internal(RelationGetRelid(rel), false);
-	relation_close(rel, RowExclusiveLock);
-}
-
-/* Draw the next value of one of taskq's sequences. */
 int64
 StoreNextId(TaskqRel sequence)
 {
-	int64 next;
+	Relation rel = CatalogOpen(sequence, RowExclusiveLock);
+	int64	 next = nextval_internal(RelationGetRelid(rel), false);
 
-	StoreNextIds(sequence, &next, 1);
+	relation_close(rel, RowExclusiveLock);
 	return next;
 }
 
@@ -346,6 +343,12 @@ char *
 SlotString(TupleTableSlot *slot, int attnum)
 {
 	return SlotIsNull(slot, attnum) ? NULL : TextDatumGetCString(SlotDatum(slot, attnum));
+}
+
+ArrayType *
+SlotNames(TupleTableSlot *slot, int attnum)
+{
+	return SlotIsNull(slot, attnum) ? NULL : DatumGetArrayTypePCopy(SlotDatum(slot, attnum));
 }
 
 void

@@ -10,6 +10,7 @@
 
 #include "access/genam.h"
 #include "access/skey.h"
+#include "utils/array.h"
 #include "utils/snapshot.h"
 
 #include "store/catalog.h"
@@ -46,13 +47,13 @@ extern void			   StoreInsertGathered(Store *store, ItemPointer tids);
 extern void			   StoreUpdate(Store *store);
 extern void			   StoreDelete(Store *store);
 extern StoreLockResult StoreLock(Store *store, ItemPointer tid, Snapshot snapshot, bool wait, bool follow);
+extern bool			   StoreIs(const Store *store, TaskqRel rel);
 extern bool			   StoreIsLocked(Store *store);
 extern bool			   StoreFind(Store *store, Oid index, int nkeys, ScanKey keys, Snapshot snapshot);
 extern bool			   StoreFindLast(Store *store, Oid index, int nkeys, ScanKey keys, Snapshot snapshot);
 extern bool			   StoreFetch(Store *store, ItemPointer tid, Snapshot snapshot);
 extern bool			   StoreFindById(Store *store, Oid index, int64 id, Snapshot snapshot);
 extern int64		   StoreNextId(TaskqRel sequence);
-extern void			   StoreNextIds(TaskqRel sequence, int64 *ids, int n);
 extern void			   StoreSetId(TaskqRel sequence, int64 value);
 extern int64		   StoreLastId(TaskqRel sequence);
 extern Snapshot		   StoreSnapshot(void);
@@ -61,9 +62,10 @@ typedef void (*StoreRowFunction)(TupleTableSlot *slot, void *arg);
 extern void StoreScan(TaskqRel rel, StoreRowFunction function, void *arg);
 extern void StoreScanKey(TaskqRel rel, ScanKey key, StoreRowFunction function, void *arg);
 
-/* Columns of a slot.  Text is not detoasted, and NULL pointers stand for NULL. */
-extern char *SlotString(TupleTableSlot *slot, int attnum);
-extern void	 SlotSetString(TupleTableSlot *slot, int attnum, const char *value);
+/* Columns of a slot.  NULL pointers stand for NULL.  SlotString() and SlotNames() return copies. */
+extern char		 *SlotString(TupleTableSlot *slot, int attnum);
+extern ArrayType *SlotNames(TupleTableSlot *slot, int attnum);
+extern void		  SlotSetString(TupleTableSlot *slot, int attnum, const char *value);
 
 static inline Datum
 SlotDatum(TupleTableSlot *slot, int attnum)

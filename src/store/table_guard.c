@@ -29,7 +29,6 @@
 #include "catalog/pg_rewrite.h"
 #include "catalog/pg_statistic_ext.h"
 #include "catalog/pg_trigger.h"
-#include "commands/extension.h"
 #include "miscadmin.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
@@ -55,8 +54,7 @@ static ProcessUtility_hook_type previous_utility_hook = NULL;
 static bool
 IsTrustedScript(void)
 {
-	return IsBinaryUpgrade ||
-		   (creating_extension && CurrentExtensionObject == get_extension_oid("taskq", true));
+	return IsBinaryUpgrade || InOwnScript();
 }
 
 static void

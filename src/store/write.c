@@ -23,6 +23,7 @@
 
 #include "base/compat.h"
 #include "store/columns.h"
+#include "store/owner.h"
 #include "store/store.h"
 
 #define MAX_GATHERED_SIZE (64 * 1024) /* as much as COPY keeps, some pages */
@@ -65,7 +66,7 @@ FormTuple(StoreKit *kit)
 	TupleTableSlot *row = kit->row;
 
 	if (kit->codec != NULL)
-		return kit->codec->form(row->tts_values, row->tts_isnull, row->tts_tupleDescriptor->natts);
+		return kit->codec->form(row->tts_values, row->tts_isnull);
 	return heap_form_tuple(row->tts_tupleDescriptor, row->tts_values, row->tts_isnull);
 }
 
@@ -111,6 +112,7 @@ StoreInsert(Store *store)
 {
 	StoreKit *kit = store->kit;
 
+	AssertOwner();
 	KitOpenIndexes(kit);
 	ExecStoreVirtualTuple(store->row);
 	if (kit->direct)
@@ -138,6 +140,7 @@ StoreGather(Store *store)
 	MemoryContext old;
 	HeapTuple	  tuple;
 
+	AssertOwner();
 	KitOpenIndexes(kit);
 	ExecStoreVirtualTuple(store->row);
 	if (kit->direct)
@@ -176,6 +179,7 @@ StoreInsertGathered(Store *store, ItemPointer tids)
 {
 	StoreKit *kit = store->kit;
 
+	AssertOwner();
 	if (kit->direct && kit->n_gathered > 0)
 		InsertTogether(store);
 	for (int k = 0; k < kit->n_gathered; k++)
@@ -197,6 +201,8 @@ StoreUpdate(Store *store)
 {
 	StoreKit *kit = store->kit;
 
+	AssertOwner();
+	Assert(StoreIsLocked(store));
 	KitOpenIndexes(kit);
 	ExecStoreVirtualTuple(store->row);
 	if (kit->direct)
@@ -223,5 +229,7 @@ StoreUpdate(Store *store)
 void
 StoreDelete(Store *store)
 {
+	AssertOwner();
+	Assert(StoreIsLocked(store));
 	ExecSimpleRelationDelete(store->kit->result, store->kit->estate, &store->kit->epq, store->found);
 }

@@ -15,7 +15,6 @@
 #include "taskq.h"
 
 #include "access/xact.h"
-#include "commands/extension.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
@@ -52,7 +51,7 @@ TellWatcher(Oid relid)
 {
 	TaskqRel rel;
 
-	if (write_watcher == NULL || OwnerIsExecuting() || XactReadOnly || creating_extension || !RelationIsMember(relid) || !CatalogMatches())
+	if (write_watcher == NULL || OwnerIsExecuting() || XactReadOnly || InOwnScript() || !RelationIsMember(relid) || !CatalogMatches())
 		return;
 	rel = RelOfOid(relid);
 	if (rel != TASKQ_RELS)

@@ -137,7 +137,7 @@ SELECT is(pg_temp.as_role('regress_access', $$ SET taskq.max_payload_size = '1 G
 
 -- everything has a comment ----------------------------------------------------
 SELECT is_empty($$ SELECT oid::regprocedure FROM pg_proc WHERE pronamespace = 'taskq'::regnamespace AND obj_description(oid, 'pg_proc') IS NULL $$, 'every function has a comment');
-SELECT is_empty($$ SELECT oid::regclass FROM pg_class WHERE relnamespace = 'taskq'::regnamespace AND relkind IN ('r', 'p', 'v') AND relname !~ '^job_history_[0-9]{8}$'
+SELECT is_empty($$ SELECT oid::regclass FROM pg_class WHERE relnamespace = 'taskq'::regnamespace AND relkind IN ('r', 'p', 'v') AND relname !~ '^(job_history|event_log)_[0-9]{8}$'
 	AND obj_description(oid, 'pg_class') IS NULL $$, 'every table and view has a comment');
 SELECT is_empty($$ SELECT oid::regtype FROM pg_type t WHERE typnamespace = 'taskq'::regnamespace AND typtype IN ('c', 'e', 'd') AND obj_description(oid, 'pg_type') IS NULL
 	AND (typtype <> 'c' OR EXISTS (SELECT FROM pg_class WHERE oid = t.typrelid AND relkind = 'c')) $$, 'every type has a comment');

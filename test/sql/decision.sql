@@ -7,7 +7,7 @@ CREATE ROLE tq_decision LOGIN;
 GRANT CREATE ON DATABASE :"DBNAME" TO tq_decision;
 SELECT count(taskq.grant_access('tq_decision', a)) FROM unnest('{producer,worker,observer,admin}'::text[]) a \gset
 GRANT ALL ON j TO tq_decision;
-SELECT plan(50);
+SELECT plan(51);
 
 -- the example, in a pool ------------------------------------------------------
 SET SESSION AUTHORIZATION tq_decision;
@@ -100,6 +100,18 @@ SELECT is(taskq.complete_job(pg_temp.id('ext'), pg_temp.e('ext'), taskq.decision
 SELECT is(taskq.complete_job(pg_temp.id('ext'), pg_temp.e('ext'), taskq.decision('{de-ext}', '{"why": 1}')), false, 'a repeated complete_job() returns false');
 SELECT is(pg_temp.decided('ext') || ': ' || pg_temp.steps('ext'), 'completed 1 {"activated_steps": ["de-ext"], "routing_context": {"why": 1}}: de-ext {"n": "ext"} default 0 0', 'the job has the first result');
 SELECT is(count(*), 1::bigint, 'one step was enqueued') FROM taskq.all_jobs WHERE task_type = 'de-ext' AND payload->>'n' = 'ext' AND tenant_id = 'ten' AND correlation_id = 'cor';
+
+-- a run by hand in the same transaction
+INSERT INTO j VALUES ('between', taskq.enqueue_job('de-route', '{"n": "between"}'));
+SELECT pg_temp.take('de-w', 'de-route') \gset
+BEGIN;
+SELECT taskq.decision('{de-ext}') AS built \gset
+SET LOCAL SESSION AUTHORIZATION tq_decision;
+SELECT state FROM taskq.run_job(taskq.enqueue_job('de-does', '{"do": "SELECT NULL::jsonb"}')) \gset
+RESET SESSION AUTHORIZATION;
+SELECT taskq.complete_job(pg_temp.id('between'), pg_temp.e('between'), :'built') \gset
+COMMIT;
+SELECT matches(pg_temp.decided('between') || ': ' || pg_temp.steps('between'), 'de-ext .*between', 'a decision counts after a run by hand in the same transaction');
 
 -- rights ----------------------------------------------------------------------
 SELECT taskq.revoke_access('tq_decision', 'producer') \gset

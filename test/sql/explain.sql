@@ -51,7 +51,7 @@ SELECT throws_ok('SELECT * FROM taskq.jobs_of_route(NULL)', '22004', NULL, 'rout
 SELECT taskq.discard_job(pg_temp.id('first')), taskq.discard_job(pg_temp.id('later')) \gset
 SELECT taskq.pause_queue('explain-q'), taskq.pause_handler('explain-b') \gset
 SELECT is(pg_temp.told('q', $$'explain-new'$$), 'queue paused', 'a paused queue is a reason');
-SELECT is(pg_temp.told('b', $$'explain-new', '{explain-b}'$$), 'handler paused', 'a paused type is a reason');
+SELECT is(pg_temp.told('b', $$'explain-new', '{explain-b}'$$), 'handler paused, see taskq.resume_handler()', 'a paused type is a reason');
 SELECT is(pg_temp.take_many('explain-w', 10), 'a both', 'a claim returns the jobs that explain_claim() has announced');
 SELECT pg_temp.add('more', 'explain-a') \gset
 SELECT is(pg_temp.told('more'), 'the worker has max_concurrent_jobs', 'a worker at its limit is given nothing');

@@ -50,8 +50,8 @@ SELECT is(pg_temp.hint_of('SELECT taskq.retry_job(1, NULL)'), 'Leave the argumen
 -- run by hand ---------------------------------------------------------------------
 SELECT taskq.pause_handler('msg-f'), taskq.pause_queue('msg-q'), pg_temp.add('stopped', 'msg-f'), pg_temp.add('paused', 'msg-a', q => 'msg-q') \gset
 SELECT format('SELECT taskq.run_job(%s)', pg_temp.id('stopped')) AS run_stopped, format('SELECT taskq.run_job(%s)', pg_temp.id('paused')) AS run_paused, pg_temp.id('stopped') AS stopped \gset
-SELECT is(pg_temp.hint_of(:'run_stopped'), 'When the cause of the pause is gone, SELECT taskq.resume_handler(''msg-f'').', 'the hint for a paused type says how to resume it');
-SELECT is(pg_temp.hint_of(:'run_paused'), 'When its jobs may start, SELECT taskq.resume_queue(''msg-q'').', 'the hint for a paused queue says how to resume it');
+SELECT is(pg_temp.hint_of(:'run_stopped'), 'When the cause of the pause is gone, call taskq.resume_handler(''msg-f'').', 'the hint for a paused type says how to resume it');
+SELECT is(pg_temp.hint_of(:'run_paused'), 'When its jobs may start, call taskq.resume_queue(''msg-q'').', 'the hint for a paused queue says how to resume it');
 SELECT matches(pg_temp.detail_of(:'run_paused'), 'queue paused', 'the detail says that the queue is paused');
 SELECT taskq.pause_handler('msg-a'), taskq.resume_queue('msg-q') \gset
 SELECT matches(pg_temp.detail_of(:'run_paused') || ' ' || pg_temp.hint_of(:'run_paused'), 'handler paused.*resume_handler', 'detail and hint for a paused external type agree');
@@ -119,7 +119,7 @@ SELECT is(pg_temp.hint_of($$ SELECT taskq.create_queue('two words') $$), '', 'th
 SELECT is(pg_temp.hint_of($$ SELECT taskq.register_handler('two words') $$), 'Keep other text in the payload or in tags.', 'the hint for a task type says where to keep other text');
 SELECT is(pg_temp.hint_of(format('SELECT taskq.discard_job(%s)', pg_temp.id('a'))), 'The job has ended already, and nothing of it will run.', 'the hint says that an ended job need not be discarded');
 SET SESSION AUTHORIZATION regress_messages;
-SELECT is(pg_temp.hint_of($$ SELECT taskq.register_handler('msg-no', 'msg.f', run_as => 'pg_monitor') $$), 'GRANT pg_monitor TO regress_messages; or register as that role, whose default run_as is itself.', 'the hint for run_as names the missing membership');
+SELECT is(pg_temp.hint_of($$ SELECT taskq.register_handler('msg-no', 'msg.f', run_as => 'pg_monitor') $$), 'Run GRANT pg_monitor TO regress_messages, or register the handler as that role and leave run_as out.', 'the hint for run_as names the missing membership');
 CREATE FUNCTION msg.commits(jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN COMMIT; RETURN NULL; END $$;
 SELECT taskq.register_handler('msg-commits', 'msg.commits', max_attempts => 1) \g /dev/null
 RESET SESSION AUTHORIZATION;

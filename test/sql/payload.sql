@@ -275,9 +275,9 @@ CREATE ROLE regress_payload_less LOGIN;
 GRANT regress_payload_less TO regress_payload_other;
 SELECT is(pg_temp.as_role('regress_payload_other', $$ SELECT taskq.register_handler('pay-x', 'pay.f(jsonb)', run_as => 'regress_payload_less', validator => 'pay.is_glad(jsonb)') $$), '42501', 'registering a validator requires the right of the handler''s role, too');
 SELECT is(pg_temp.hint_of($$ SELECT taskq.register_handler('pay-x', 'pay.f(jsonb)', run_as => 'regress_payload_less', validator => 'pay.is_glad(jsonb)') $$),
-	'GRANT EXECUTE ON ROUTINE pay.is_glad(pg_catalog.jsonb) TO regress_payload_less;', 'the hint has the GRANT statement for a validator');
+	'Run GRANT EXECUTE ON ROUTINE pay.is_glad(pg_catalog.jsonb) TO regress_payload_less.', 'the hint has the GRANT statement for a validator');
 SELECT is(pg_temp.hint_of($$ SELECT taskq.register_handler('pay-x', 'pay.f(jsonb)', run_as => 'regress_payload_less', payload_type => 'pay.place') $$),
-	'GRANT USAGE ON TYPE pay.place TO regress_payload_less;', 'the hint has the GRANT statement for a type');
+	'Run GRANT USAGE ON TYPE pay.place TO regress_payload_less.', 'the hint has the GRANT statement for a type');
 SELECT throws_ok($$ SELECT taskq.register_handler('pay-x', validator => 'pay.is_glad(jsonb)') $$, '42501', format('handlers do not run as superuser "%s"', current_user), 'a validator does not run as a superuser');
 SELECT throws_ok($$ SELECT taskq.register_handler('pay-x', payload_type => 'pay.document') $$, '42501', NULL, 'the constraint of a type does not run as a superuser');
 SELECT throws_ok($$ SELECT taskq.register_handler('pay-x', search_path => 'pay', required_fields => '{}') $$, '22023', 'search_path is for what runs in the server', 'a search_path is refused if there is no code in the server');

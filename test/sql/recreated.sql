@@ -3,7 +3,7 @@
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/wait.sql
-SELECT plan(8);
+SELECT plan(9);
 CREATE ROLE regress_recreated LOGIN;
 CREATE SCHEMA rec AUTHORIZATION regress_recreated;
 CREATE SCHEMA rec_moved AUTHORIZATION regress_recreated;
@@ -56,6 +56,14 @@ SET ROLE regress_recreated;
 CREATE FUNCTION rec.work(jsonb) RETURNS jsonb LANGUAGE sql AS $f$ SELECT $1 $f$;
 RESET ROLE;
 SELECT is(pg_temp.stand(), 'ok; ok; ok', 'the owner may create the object again');
+
+-- a name with a comma
+CREATE FUNCTION rec."a, (b"(jsonb) RETURNS jsonb LANGUAGE sql AS $f$ SELECT $1 $f$;
+SELECT taskq.register_handler('rec-comma', 'rec."a, (b"(jsonb)'::regprocedure, run_as => 'regress_recreated') \gset
+DROP FUNCTION rec."a, (b"(jsonb);
+CREATE FUNCTION rec."a, (b"(jsonb) RETURNS jsonb LANGUAGE sql AS $f$ SELECT $1 $f$;
+SELECT is(status, 'ok', 'a function whose name has a comma is found again') FROM taskq.get_handler_info('rec-comma');
+SELECT taskq.unregister_handler('rec-comma') \gset
 
 SELECT taskq.unregister_handler('rec-work') \gset
 SELECT taskq.drop_pool('regress_recreated') \g /dev/null

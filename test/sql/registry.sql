@@ -75,7 +75,7 @@ SELECT is(pg_temp.as_role('regress_registry', $$ SELECT taskq.register_handler('
 GRANT EXECUTE ON FUNCTION reg.private TO regress_registry_member;
 SELECT is(pg_temp.as_role('regress_registry_member', $$ SELECT taskq.register_handler('reg-r', 'reg.private(jsonb)', run_as => 'regress_registry') $$), '42501', 'a role cannot register a function that the handler''s role may not execute');
 SELECT is(pg_temp.hint_of($$ SELECT taskq.register_handler('reg-r', 'reg.private(jsonb)', run_as => 'regress_registry') $$),
-	'GRANT EXECUTE ON ROUTINE reg.private(pg_catalog.jsonb) TO regress_registry;', 'the hint has the GRANT statement for the function');
+	'Run GRANT EXECUTE ON ROUTINE reg.private(pg_catalog.jsonb) TO regress_registry.', 'the hint has the GRANT statement for the function');
 SELECT is(pg_temp.as_role('regress_registry', $$ SELECT taskq.register_handler('reg-r', 'reg.f(jsonb)', run_as => 'regress_registry_other') $$), '42501', 'a role cannot register a handler for a role that it is not a member of');
 SELECT is(pg_temp.as_role('regress_registry', format($$ SELECT taskq.register_handler('reg-r', 'reg.f(jsonb)', run_as => %L) $$, quote_ident(current_user))), '42501', 'a role cannot register a handler for a superuser');
 SELECT is(pg_temp.as_role('regress_registry_member', $$ SELECT taskq.register_handler('reg-r', 'reg.f(jsonb)', run_as => 'regress_registry') $$), '', 'a role can register a handler for a role that it is a member of');
@@ -98,7 +98,7 @@ GRANT CONNECT ON DATABASE :"db" TO regress_registry, regress_registry_other;
 SELECT throws_ok($$ SELECT taskq.register_handler('reg-s', 'reg.f(jsonb)', run_as => 'regress_registry_nobody') $$, '22023',
 	'role "regress_registry_nobody" may not connect to this database, so no worker can run as it', 'the handler''s role must be allowed to connect');
 SELECT is(pg_temp.hint_of($$ SELECT taskq.register_handler('reg-s', 'reg.f(jsonb)', run_as => 'regress_registry_nobody') $$),
-	format('GRANT CONNECT ON DATABASE %I TO regress_registry_nobody;', current_database()), 'the hint has the GRANT statement for the database');
+	format('Run GRANT CONNECT ON DATABASE %I TO regress_registry_nobody.', current_database()), 'the hint has the GRANT statement for the database');
 
 -- status ----------------------------------------------------------------------
 CREATE FUNCTION pg_temp.status(t text) RETURNS text LANGUAGE sql AS $$ SELECT status FROM taskq.get_handler_info(t) $$;

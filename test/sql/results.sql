@@ -21,7 +21,7 @@ BEGIN
 						FROM round(extract(epoch FROM j.run_at - a.finished_at)) d) END) END)
 			FROM taskq.all_jobs j JOIN taskq.attempts a USING (job_id) WHERE j.job_id = id);
 END $$;
-SELECT plan(135);
+SELECT plan(137);
 
 SELECT taskq.create_pool('tq_results', size => 0, role => 'tq_results') \gset
 SET SESSION AUTHORIZATION tq_results;
@@ -148,6 +148,12 @@ SELECT is(pg_temp.runs($$ SELECT tq_results.raises('TQ020', 'no', 'NO', '30 s') 
 SELECT is(pg_temp.runs($$ SELECT tq_results.raises('TQ021', 'm', col => 'soon') $$), 'retryable 1 failed retryable_error - TQ021 ''m'' by policy', 'an invalid delay in RAISE is ignored');
 SELECT is(pg_temp.runs($$ SELECT tq_results.raises('TQ021', 'm', col => '-5 s') $$), 'retryable 1 failed retryable_error - TQ021 ''m'' by policy', 'a negative delay in RAISE is ignored');
 SELECT is(pg_temp.runs('', 'res-catches'), 'completed 1 "caught"', 'a handler can catch these errors');
+CREATE FUNCTION tq_results.raises_type(error_type text) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+	RAISE EXCEPTION USING ERRCODE = 'TQ021', MESSAGE = 'm', DATATYPE = error_type;
+END $$;
+SELECT is(pg_temp.runs($$ SELECT tq_results.raises_type('app.busy') $$), 'retryable 1 failed app.busy - TQ021 ''m'' by policy', 'RAISE may have an error type in DATATYPE');
+SELECT is(pg_temp.runs($$ SELECT tq_results.raises_type('my own') $$), 'retryable 1 failed retryable_error - TQ021 ''m'' by policy', 'DATATYPE is ignored if it is no name');
 SELECT throws_ok($$ SELECT taskq.raise_permanent('x') $$, 'TQ020', 'x', 'raise_permanent() outside a handler raises an error');
 SELECT throws_ok($$ SELECT taskq.raise_retryable('x', retry_in => '1 s') $$, 'TQ021', 'x', 'raise_retryable() outside a handler raises an error');
 SELECT throws_ok($$ SELECT taskq.raise_retryable('x', retry_in => '-1 s') $$, '22023', NULL, 'raise_retryable() refuses a negative delay');

@@ -255,7 +255,7 @@ FROM (VALUES ('''tq_retry.to_text(integer, jsonb)''', '42P13'), ('''tq_retry.to_
 SELECT is(pg_temp.detail_of($$ SELECT taskq.register_handler('retry-bad', retry_function => 'tq_retry.to_text(integer, jsonb)') $$), 'It does not return interval.', 'the detail says why a function is refused');
 SELECT throws_ok($$ SELECT taskq.register_handler('retry-bad', retry_function => 'tq_retry.minutes(integer, jsonb)') $$, '42501', format('handlers do not run as superuser "%s"', current_user), 'a superuser cannot register a retry function');
 SELECT is(pg_temp.hint_of($$ SELECT taskq.register_handler('retry-bad', 'tq_retry.external(jsonb)', run_as => 'tq_retry', retry_function => 'tq_retry.private(integer, jsonb)') $$),
-	'GRANT EXECUTE ON ROUTINE tq_retry.private(integer,pg_catalog.jsonb) TO tq_retry;', 'the hint has the GRANT statement for the function');
+	'Run GRANT EXECUTE ON ROUTINE tq_retry.private(integer,pg_catalog.jsonb) TO tq_retry.', 'the hint has the GRANT statement for the function');
 SELECT ok(NOT taskq.is_registered('retry-bad'), 'a refused registration leaves no handler');
 SELECT results_eq($$ SELECT retry_function, retry_function_status, contract_status, search_path, retry_policy FROM taskq.get_handler_info('retry-expects') $$,
 	$$ VALUES ('tq_retry.expects(integer,pg_catalog.jsonb)', 'ok', NULL, 'tq_retry', 'fixed') $$, 'get_handler_info() shows the retry function and the policy');

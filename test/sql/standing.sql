@@ -4,7 +4,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 \i test/sql/include/wait.sql
-SELECT plan(75);
+SELECT plan(78);
 CREATE FUNCTION pg_temp.shown(w text) RETURNS text LANGUAGE sql AS
 	$$ SELECT concat_ws(' ', CASE WHEN implicit THEN 'implicit' ELSE 'registered' END, state, task_types) FROM taskq.workers WHERE worker_id = w $$;
 CREATE FUNCTION pg_temp.given(w text, VARIADIC types text[] DEFAULT NULL) RETURNS text LANGUAGE sql AS
@@ -154,6 +154,15 @@ SET LOCAL ROLE regress_standing_d;
 SELECT lives_ok($$ SELECT * FROM taskq.worker_heartbeat('st-own') $$, 'an operator can send heartbeats');
 SELECT lives_ok($$ SELECT * FROM taskq.claim_job('st-own') $$, 'an operator can claim');
 RESET ROLE;
+
+-- statements by hand on a registration count at once ------------------------------------
+SELECT taskq.register_handler('st-hand'), taskq.register_worker('st-hand', '{st-hand}') \gset
+SELECT count(taskq.enqueue_job('st-hand')) FROM generate_series(1, 3) \gset
+SELECT is((SELECT count(*) FROM taskq.claim_job('st-hand')), 1::bigint, 'a worker claims a job');
+UPDATE taskq.external_workers SET draining = true WHERE worker_id = 'st-hand';
+SELECT is((SELECT count(*) FROM taskq.claim_job('st-hand')), 0::bigint, 'a worker that is drained by an UPDATE is given no job');
+DELETE FROM taskq.external_workers WHERE worker_id = 'st-hand';
+SELECT throws_ok($$ SELECT * FROM taskq.claim_job('st-hand') $$, 'TQ012', NULL, 'a claim of a worker whose registration was deleted is refused');
 
 -- without implicit workers -----------------------------------------------------------------
 SET LOCAL taskq.implicit_workers = off;

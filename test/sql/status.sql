@@ -21,7 +21,7 @@ SELECT is_empty($$ SELECT * FROM taskq.status() WHERE name LIKE 'paused%' OR nam
 -- queues ----------------------------------------------------------------------
 SELECT taskq.pause_queue('sta-q') \gset
 SELECT is(pg_temp.says('paused queue'), 'sta-q: 0 jobs wait', 'status() shows a paused queue');
-SELECT is(pg_temp.hint('paused queue'), 'When its jobs may start, SELECT taskq.resume_queue(''sta-q'').', 'the hint has the statement that resumes it');
+SELECT is(pg_temp.hint('paused queue'), 'When its jobs may start, call taskq.resume_queue(''sta-q'').', 'the hint has the statement that resumes it');
 SELECT pg_temp.add('a', 'sta-a', q => 'sta-q') \gset
 SELECT is(pg_temp.says('paused queue'), 'sta-q: 1 job waits', 'status() counts the waiting jobs of a paused queue');
 SELECT pg_temp.add('b', 'sta-b', q => 'sta-q') \gset
@@ -35,13 +35,13 @@ SELECT is(pg_temp.says('paused queue'), NULL, 'resumed queues are not shown');
 -- task types ------------------------------------------------------------------
 SELECT taskq.pause_handler('sta-a') \gset
 SELECT is(pg_temp.says('paused task type'), 'sta-a: 1 job waits', 'status() shows a paused type');
-SELECT is(pg_temp.hint('paused task type'), 'list_handlers() says in paused_because why taskq paused it; NULL: somebody did. When the cause is gone, SELECT taskq.resume_handler(''sta-a'').', 'the hint has the statement that resumes the type');
+SELECT is(pg_temp.hint('paused task type'), 'list_handlers() says in paused_because why taskq paused it; NULL means that an operator paused it. When the cause is gone, call taskq.resume_handler(''sta-a'').', 'the hint has the statement that resumes the type');
 SELECT taskq.resume_handler('sta-a') \gset
 
 -- pools -----------------------------------------------------------------------
 SELECT taskq.register_handler('sta-f', 'status.f(jsonb)', run_as => 'regress_status'), taskq.pause_pool('regress_status') \gset
-SELECT is(pg_temp.says('paused pool'), 'regress_status: somebody paused it', 'status() shows a paused pool');
-SELECT is(pg_temp.hint('paused pool'), 'When it may start jobs, SELECT taskq.resume_pool(''regress_status'').', 'the hint has the statement that resumes the pool');
+SELECT is(pg_temp.says('paused pool'), 'regress_status: an operator paused it', 'status() shows a paused pool');
+SELECT is(pg_temp.hint('paused pool'), 'When it may start jobs, call taskq.resume_pool(''regress_status'').', 'the hint has the statement that resumes the pool');
 
 -- what nobody would be given ----------------------------------------------------
 SELECT pg_temp.add('f', 'sta-f'), pg_temp.add('c', 'sta-c'), pg_temp.add('d', 'sta-d'), pg_temp.add('e', 'sta-e'), pg_temp.add('gpu', 'sta-a', caps => '{gpu}') \gset

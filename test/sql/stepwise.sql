@@ -4,7 +4,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/wait.sql
 \i test/sql/include/named_jobs.sql
-SELECT plan(76);
+SELECT plan(77);
 
 -- a role with settings that would disturb taskq, and its one worker
 CREATE ROLE regress_stepwise LOGIN;
@@ -295,6 +295,14 @@ SELECT ok(status LIKE 'unresolved%', 'a function of the same name is not used') 
 DROP FUNCTION st.plain(jsonb);
 CREATE PROCEDURE st.plain(jsonb) LANGUAGE sql AS '';
 SELECT is(status, 'ok', 'a procedure of the same name is found') FROM taskq.get_handler_info('st-plain');
+
+-- events
+SELECT taskq.create_queue('st-events', events => true) \gset
+INSERT INTO j VALUES ('events', taskq.enqueue_job('st-steps', '{"n": "events", "steps": 1}', 'st-events'));
+SELECT pg_temp.reaches(pg_temp.id('events')) \gset
+SELECT set_eq($$ SELECT event, metadata ? 'lease_expires_at' FROM taskq.events WHERE job_id = pg_temp.id('events') $$,
+	$$ VALUES ('enqueued', false), ('claimed', false), ('progressed', false), ('completed', false) $$, 'the events of a procedure have no lease');
+DELETE FROM taskq.event_log WHERE job_id = pg_temp.id('events');
 
 -- as it was ------------------------------------------------------------------------------
 SELECT taskq.unregister_handler(task_type) FROM taskq.list_handlers() WHERE task_type LIKE 'st-%' \g /dev/null

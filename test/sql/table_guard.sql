@@ -108,7 +108,7 @@ SELECT lives_ok('ALTER FUNCTION guard.same DEPENDS ON EXTENSION plpgsql; ALTER F
 CREATE INDEX of_users ON taskq.jobs (correlation_id);
 SELECT lives_ok('ALTER INDEX taskq.of_users DEPENDS ON EXTENSION plpgsql; ALTER INDEX taskq.of_users NO DEPENDS ON EXTENSION plpgsql', 'allowed: DEPENDS ON EXTENSION for indexes of users');
 -- a partition is treated like its table
-SELECT throws_ok(sql, '0A000', what || 'taskq.' || :'leaf' || ' belongs to extension taskq and cannot be changed so', 'refused: ' || replace(sql, :'leaf', 'leaf')) FROM (VALUES
+SELECT throws_ok(sql, '0A000', what || 'taskq.' || :'leaf' || ' belongs to extension taskq and cannot be changed in this way', 'refused: ' || replace(sql, :'leaf', 'leaf')) FROM (VALUES
 	('"payload" of ', 'ALTER TABLE taskq.' || :'leaf' || ' ALTER payload SET NOT NULL'),
 	('"state" of ', 'ALTER TABLE taskq.' || :'leaf' || ' ALTER state DROP NOT NULL'),
 	('"payload" of ', 'ALTER TABLE taskq.' || :'leaf' || ' ALTER payload SET DEFAULT 1'),

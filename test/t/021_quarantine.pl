@@ -66,6 +66,7 @@ SQL
 later(11);
 sql_as($node, 'postgres', 'app', <<'SQL');
 CREATE TABLE app.spans (job_id bigint, began timestamptz, ended timestamptz);
+CREATE TABLE app.told (at timestamptz);
 CREATE FUNCTION app.timed(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
 	began timestamptz := clock_timestamp();
@@ -74,6 +75,9 @@ BEGIN
 	IF payload ? 'how' AND job.attempt = 1 THEN
 		PERFORM app.misbehave(payload->>'how', 0);
 	END IF;
+	WHILE payload ? 'until_told' AND NOT EXISTS (SELECT FROM app.told) LOOP
+		PERFORM pg_sleep(0.01);
+	END LOOP;
 	PERFORM pg_sleep((payload->>'sleep')::float8);
 	INSERT INTO app.spans VALUES (job.job_id, began, clock_timestamp());
 	RETURN payload;
@@ -88,6 +92,17 @@ is(sql($node, qq(SELECT state, attempt FROM taskq.all_jobs WHERE job_id = $job))
 is(sql($node, qq(SELECT count(*) FROM app.spans s JOIN app.spans o ON o.job_id <> s.job_id AND o.began < s.ended AND s.began < o.ended WHERE s.job_id = $job)), 0,
 	'it runs alone');
 is(sql($node, 'SELECT count(*) FROM app.spans'), 200, 'all jobs have run');
+
+later(11);
+$job = enqueue_crashing($node, q(SELECT taskq.enqueue_job('timed', '{"how": "kill", "sleep": 0, "until_told": true}')));
+wait_until($node, "SELECT count(*) = 1 FROM taskq.running_jobs() WHERE job_id = $job", 'another job that has crashed once runs again');
+my $waits = sql($node, q(SELECT taskq.enqueue_job('work')));
+my $alone = 'other jobs wait while one that may have crashed the server is tried alone';
+is(sql($node, "SELECT reason FROM taskq.describe_job($waits)"), $alone, 'describe_job() says why other jobs wait meanwhile');
+is(sql($node, q(SELECT DISTINCT e.reason FROM taskq.workers w, taskq.explain_claim(w.worker_id) e WHERE w.kind = 'background' AND e.task_type = 'work')), $alone, 'so does explain_claim()');
+is(sql($node, q(SELECT count(*) FROM taskq.unroutable_jobs)), 0, 'the jobs have a worker');
+sql($node, q(INSERT INTO app.told VALUES (now())));
+settled($node, 'both jobs end');
 
 # out of attempts, and retried ----------------------------------------------
 

@@ -19,13 +19,20 @@ my $waiting = q(SELECT count(*) = %d FROM pg_stat_activity WHERE query ~ 'taskq\
 sub waits { my ($name, $n) = @_; return wait_until($node, sprintf($waiting, $n // 1), $name) }
 
 my $claimer = session($node);
+my $early; # output after the first line; an answer that comes at once may be in it
 sub begin
 {
 	my ($sql) = @_;
-	$claimer->query_until(qr/claiming/, "\\echo claiming\n$sql\n\\echo claimed\n");
+	$early = $claimer->query_until(qr/claiming\n/, "\\echo claiming\n$sql\n\\echo claimed\n") =~ s/.*claiming\n//sr;
 	return;
 }
-sub answer { my $out = $claimer->query_until(qr/claimed/, ''); $out =~ s/\s*claimed\s*$//; $out =~ s/^\s+//; return $out }
+sub answer
+{
+	my $out = $early;
+	$out .= $claimer->query_until(qr/claimed/, '') unless $out =~ /claimed/;
+	$out =~ s/\s*claimed\s*$//;
+	return $out =~ s/^\s+//r;
+}
 sub last_error { my $error = $claimer->{stderr}; $claimer->{stderr} = ''; return $error }
 my $claim_one = q(SELECT task_type FROM taskq.claim_job('one', wait => '1 h'););
 
@@ -98,6 +105,27 @@ sql($node, q(SELECT taskq.enqueue_job('outside')));
 like($other->query_until(qr/claimed/, ''), qr/given outside/, 'a job goes to who can take it');
 sql($node, "SELECT taskq.enqueue_job('outside'); SELECT taskq.complete_job($held, $held_epoch)");
 is(answer(), 'outside', 'the next job wakes the first claim when its job has ended');
+sql($node, $clear);
+
+# a limit that the claims know nothing of, which only builds for tests have
+SKIP:
+{
+	skip 'needs a build with TESTING=1', 5 if sql($node, q(SELECT count(*) FROM pg_settings WHERE name = 'taskq.injection_point')) == 0;
+	my $closed = $node->data_dir . '/taskq_test_closed';
+	sql($node, q(SELECT taskq.register_worker('one', max_concurrent_jobs => 2, take_over => true); SELECT taskq.enqueue_job('outside')));
+	my ($job, $epoch) = take();
+	append_to_file($closed, '');
+	begin($claim_one);
+	waits('a claim waits for another limit');
+	sql($node, q(SELECT taskq.enqueue_job('outside')));
+	is(sql($node, q(SELECT DISTINCT reason FROM taskq.explain_claim('one') WHERE task_type = 'outside')), 'closed for a test', 'the limit is the reason');
+	is(sql($node, sprintf $waiting, 1), 't', 'a job does not wake the claim');
+	unlink $closed;
+	sql($node, "SELECT taskq.complete_job($job, $epoch)");
+	is(answer(), 'outside', 'the limit wakes it');
+	is(sql($node, q(SELECT count(*) FROM taskq.jobs WHERE state = 'r' AND permit = 1)), 1, 'the limit has left the permits of the worker free');
+	sql($node, $clear);
+}
 sql($node, $clear);
 
 # wait_for_job() --------------------------------------------------------------------------

@@ -1,4 +1,4 @@
--- register: external workers ------------------------------------------------
+-- external_worker: external workers -----------------------------------------
 
 CREATE FUNCTION taskq.register_worker(
 	worker_id text, task_types text[] DEFAULT NULL, queues text[] DEFAULT NULL, capabilities text[] DEFAULT NULL,

@@ -1,6 +1,6 @@
 /*
- * registry.c
- *	  Register handlers: register_handler().
+ * register_handler.c
+ *	  register_handler(): register the handler of a task type.
  */
 #include "taskq.h"
 
@@ -8,6 +8,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/array.h"
@@ -26,9 +27,10 @@
 #include "config/pool.h"
 #include "config/queue.h"
 #include "config/roles.h"
-#include "registry/registry.h"
+#include "registry/register_handler.h"
 #include "registry/retry_function.h"
 #include "registry/unregister_handler.h"
+#include "store/columns.h"
 #include "store/object_owner.h"
 #include "store/owner.h"
 
@@ -36,6 +38,7 @@ PG_FUNCTION_INFO_V1(taskq_register_handler);
 PG_FUNCTION_INFO_V1(taskq_register_handler_by_name);
 
 #define REGISTER_ARGS 25
+#define N_COLUMNS (Anum_handlers_end - 1)
 
 /* Raise an error if a function cannot be a handler that runs as "run_as".  Returns its form. */
 HandlerForm
@@ -237,23 +240,55 @@ SetRetryFunction(FunctionCallInfo fcinfo, Oid role, Datum *values, char *nulls)
 	return true;
 }
 
-/* Return whether the stored row has the same values, except registered_at and paused. */
+/* Does registering leave the column as it is, if nothing else changes? */
+static bool
+IsKept(int attnum)
+{
+	switch (attnum)
+	{
+		case Anum_handlers_registered_at:
+		case Anum_handlers_paused:
+		case Anum_handlers_paused_because:
+		case Anum_handlers_paused_function:
+		case Anum_handlers_trial_at:
+		case Anum_handlers_trials:
+		case Anum_handlers_on_trial:
+			return true;
+	}
+	return false;
+}
+
+/* Return whether the stored row has the same values, except for when it was registered and its pause. */
 static bool
 IsSameRow(HeapTuple tuple, TupleDesc tupdesc, Datum *values, const char *nulls)
 {
-	for (int i = 0; i < H_COLUMNS; i++)
+	for (int i = 0; i < N_COLUMNS; i++)
 	{
 		Form_pg_attribute attr = TupleDescAttr(tupdesc, i);
 		bool			  is_null;
 		Datum			  old = SPI_getbinval(tuple, tupdesc, i + 1, &is_null);
 
-		if (i + 1 == Anum_handlers_registered_at || i + 1 == Anum_handlers_paused)
+		if (IsKept(i + 1))
 			continue;
 		if (is_null != (nulls[i] == 'n') ||
 			(!is_null && !datum_image_eq(old, values[i], attr->attbyval, attr->attlen)))
 			return false;
 	}
 	return true;
+}
+
+/* Return the statement that inserts a row of parameters. */
+static const char *
+InsertStatement(void)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "INSERT INTO taskq.handlers VALUES (");
+	for (int i = 1; i <= N_COLUMNS; i++)
+		appendStringInfo(&sql, "%s$%d", i == 1 ? "" : ", ", i);
+	appendStringInfoChar(&sql, ')');
+	return sql.data;
 }
 
 /*
@@ -267,6 +302,7 @@ WriteHandler(Datum *values, const char *nulls)
 	static Oid types[] = { HANDLERS_COLUMNS(COLUMN_TYPE, handlers) };
 	OwnerScope scope;
 
+	Assert(HandlerTypeIsLocked(TextDatumGetCString(values[Anum_handlers_task_type - 1]), true));
 	OwnerEnterSpi(&scope);
 	if (OwnerExecute("SELECT * FROM taskq.handlers WHERE task_type = $1", 1, types, values, nulls) > 0 &&
 		IsSameRow(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, values, nulls))
@@ -276,10 +312,7 @@ WriteHandler(Datum *values, const char *nulls)
 	}
 	HandlerRecordChange(TextDatumGetCString(values[Anum_handlers_task_type - 1]), "overridden", scope.caller);
 	OwnerExecute("DELETE FROM taskq.handlers WHERE task_type = $1", 1, types, values, nulls);
-	OwnerExecute("INSERT INTO taskq.handlers VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,"
-				 " $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23,"
-				 " $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37)",
-				 H_COLUMNS, types, values, nulls);
+	OwnerExecute(InsertStatement(), N_COLUMNS, types, values, nulls);
 	OwnerLeaveSpi(&scope);
 	ConfigNameChanged(REL_HANDLERS, TextDatumGetCString(values[Anum_handlers_task_type - 1]));
 }
@@ -287,8 +320,8 @@ WriteHandler(Datum *values, const char *nulls)
 Datum
 taskq_register_handler(PG_FUNCTION_ARGS)
 {
-	Datum				values[H_COLUMNS] = { 0 };
-	char				nulls[H_COLUMNS + 1];
+	Datum				values[N_COLUMNS] = { 0 };
+	char				nulls[N_COLUMNS + 1];
 	char			   *task_type;
 	const TaskqHandler *old;
 	Oid					run_as = InvalidOid;
@@ -298,8 +331,8 @@ taskq_register_handler(PG_FUNCTION_ARGS)
 
 	CheckArgCount(fcinfo, REGISTER_ARGS);
 	CheckWritable("taskq.register_handler()");
-	memset(nulls, 'n', H_COLUMNS);
-	nulls[H_COLUMNS] = '\0';
+	memset(nulls, 'n', N_COLUMNS);
+	nulls[N_COLUMNS] = '\0';
 	task_type = ArgName(fcinfo, 0, "task type");
 	share_commit = ArgBool(fcinfo, 18, "share_commit");
 
@@ -321,6 +354,8 @@ taskq_register_handler(PG_FUNCTION_ARGS)
 	SetColumn(values, nulls, Anum_handlers_paused, BoolGetDatum(false));
 	SetColumn(values, nulls, Anum_handlers_share_commit, BoolGetDatum(share_commit));
 	SetColumn(values, nulls, Anum_handlers_stepwise, BoolGetDatum(false));
+	SetColumn(values, nulls, Anum_handlers_trials, Int32GetDatum(0));
+	SetColumn(values, nulls, Anum_handlers_on_trial, BoolGetDatum(false));
 	if (!PG_ARGISNULL(1))
 		run_as = SetFunction(fcinfo, values, nulls);
 	else if (!PG_ARGISNULL(5) || share_commit || !PG_ARGISNULL(23))
