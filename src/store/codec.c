@@ -202,15 +202,15 @@ End(const Forming *forming, int natts)
 	if (!isnull[Anum_##t##_##column - 1]) \
 		Put(&forming, Anum_##t##_##column, type, values[Anum_##t##_##column - 1]);
 
-#define FORM_FUNCTION(name, t, LIST)                          \
-	static HeapTuple                                          \
-	name(const Datum *values, const bool *isnull)             \
-	{                                                         \
-		Forming forming;                                      \
-                                                              \
+#define FORM_FUNCTION(name, t, LIST)                            \
+	static HeapTuple                                            \
+	name(const Datum *values, const bool *isnull)               \
+	{                                                           \
+		Forming forming;                                        \
+                                                                \
 		Begin(&forming, Anum_##t##_end - 1, LIST(ADD_ROOM, t)); \
-		LIST(PUT_COLUMN, t)                                   \
-		return End(&forming, Anum_##t##_end - 1);             \
+		LIST(PUT_COLUMN, t)                                     \
+		return End(&forming, Anum_##t##_end - 1);               \
 	}
 
 FORM_FUNCTION(FormJob, jobs, JOBS_COLUMNS)
