@@ -70,22 +70,33 @@ FormTuple(StoreKit *kit)
 	return heap_form_tuple(row->tts_tupleDescriptor, row->tts_values, row->tts_isnull);
 }
 
-/* Make the entry of a row in one index, if the index has such rows. */
+/* Does an index have rows like this one? */
+static bool
+HasSuchRows(const KitIndex *which, TupleTableSlot *row)
+{
+	if (which->gate == '\0')
+		return true;
+	slot_getsomeattrs(row, Anum_jobs_gate);
+	return DatumGetChar(row->tts_values[Anum_jobs_gate - 1]) == which->gate;
+}
+
+/*
+ * Make the entry of a row in one index, if the index has such rows.  "replaced" is the
+ * older version of the row, or NULL.  If the index has that, too, the b-tree first removes
+ * entries of older versions when a page is full.
+ */
 static void
-InsertEntry(const StoreKit *kit, int i, TupleTableSlot *row, ItemPointer tid, bool unchanged)
+InsertEntry(const StoreKit *kit, int i, TupleTableSlot *row, ItemPointer tid, TupleTableSlot *replaced)
 {
 	const KitIndex *which = &kit->indexes[i];
 	Relation		index = kit->result->ri_IndexRelationDescs[i];
 	IndexInfo	   *info = kit->result->ri_IndexRelationInfo[i];
 	Datum			values[INDEX_MAX_KEYS];
 	bool			isnull[INDEX_MAX_KEYS];
+	bool			unchanged = replaced != NULL && HasSuchRows(which, replaced);
 
-	if (which->gate != '\0')
-	{
-		slot_getsomeattrs(row, Anum_jobs_gate);
-		if (DatumGetChar(row->tts_values[Anum_jobs_gate - 1]) != which->gate)
-			return;
-	}
+	if (!HasSuchRows(which, row))
+		return;
 	slot_getsomeattrs(row, which->last_column);
 	for (int k = 0; k < info->ii_NumIndexAttrs; k++)
 	{
@@ -100,10 +111,10 @@ InsertEntry(const StoreKit *kit, int i, TupleTableSlot *row, ItemPointer tid, bo
 }
 
 static void
-InsertEntries(const StoreKit *kit, TupleTableSlot *row, ItemPointer tid, bool unchanged)
+InsertEntries(const StoreKit *kit, TupleTableSlot *row, ItemPointer tid, TupleTableSlot *replaced)
 {
 	for (int i = 0; i < kit->result->ri_NumIndices; i++)
-		InsertEntry(kit, i, row, tid, unchanged);
+		InsertEntry(kit, i, row, tid, replaced);
 }
 
 /* Insert store->row, which the caller has filled by SlotSet...(). */
@@ -121,7 +132,7 @@ StoreInsert(Store *store)
 		ExecStoreHeapTuple(FormTuple(kit), kit->formed, true);
 		simple_table_tuple_insert(store->rel, kit->formed);
 		store->row->tts_tid = kit->formed->tts_tid;
-		InsertEntries(kit, store->row, &store->row->tts_tid, false);
+		InsertEntries(kit, store->row, &store->row->tts_tid, NULL);
 		ExecClearTuple(kit->formed);
 	}
 	else
@@ -166,7 +177,7 @@ InsertTogether(Store *store)
 	table_multi_insert(store->rel, kit->gathered, kit->n_gathered, GetCurrentCommandId(true), 0, NULL);
 	for (int i = 0; i < kit->result->ri_NumIndices; i++)
 		for (int k = 0; k < kit->n_gathered; k++)
-			InsertEntry(kit, i, kit->gathered[k], &kit->gathered[k]->tts_tid, false);
+			InsertEntry(kit, i, kit->gathered[k], &kit->gathered[k]->tts_tid, NULL);
 	MemoryContextSwitchTo(old);
 }
 
@@ -214,10 +225,8 @@ StoreUpdate(Store *store)
 		ExecStoreHeapTuple(FormTuple(kit), kit->formed, true);
 		entries = simple_table_tuple_update_compat(store->rel, &store->found->tts_tid, kit->formed, kit->estate->es_snapshot);
 		store->row->tts_tid = kit->formed->tts_tid;
-
-		/* "unchanged" has a b-tree first remove entries of older versions of the row */
 		if (entries)
-			InsertEntries(kit, store->row, &store->row->tts_tid, true);
+			InsertEntries(kit, store->row, &store->row->tts_tid, store->found);
 		ExecClearTuple(kit->formed);
 	}
 	else
