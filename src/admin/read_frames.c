@@ -108,6 +108,7 @@ taskq_append_frame_of(PG_FUNCTION_ARGS)
 	TaskqJob   job;
 	Frame	   frame = { 0 };
 	OwnerScope scope;
+	bool	   written;
 
 	CheckArgCount(fcinfo, 4);
 	CheckWritable("taskq.append_frame()");
@@ -120,13 +121,17 @@ taskq_append_frame_of(PG_FUNCTION_ARGS)
 
 	OwnerEnter(&scope);
 	StoreOpenRel(&jobs, REL_JOBS);
-	(void) TryLockClaim(&jobs, &job, job_id, epoch, OUTCOME_NONE, true);
-	frame.number = LastFrame(job_id, epoch) + 1;
-	if (frame.number <= MAX_FRAMES)
+	written = LockClaim(&jobs, &job, job_id, epoch, OUTCOME_NONE);
+	if (written)
+	{
+		frame.number = LastFrame(job_id, epoch) + 1;
+		written = frame.number <= MAX_FRAMES;
+	}
+	if (written)
 		FrameInsert(job_id, epoch, job.attempt, &frame);
 	StoreClose(&jobs, true);
 	OwnerLeave(&scope);
-	PG_RETURN_BOOL(frame.number <= MAX_FRAMES);
+	PG_RETURN_BOOL(written);
 }
 
 /* reading ------------------------------------------------------------------ */

@@ -3,7 +3,8 @@
  *	  Choosing the job that a claim tries next.
  *
  * A claim compares the first due jobs of its routes, and tries the first of all of
- * them.  The ready list knows the first job of a route (ready.c).  If the list has
+ * them.  It looks at each route once, and then only at those whose jobs are next.
+ * The ready list knows the first job of a route (ready.c).  If the list has
  * no entry for a route, a cursor reads the index, a few hints ahead.  The index
  * orders the jobs of one priority by run_at, so the cursor seeks the next priority
  * as soon as it meets a future job.  It never walks through future jobs, nor
@@ -189,43 +190,92 @@ Precedes(const JobKey *a, const JobKey *b)
 	return a->job_id < b->job_id;
 }
 
+/* Order the cursors so that the one with the first job is at the top of the heap. */
+static int
+CompareHeads(Datum a, Datum b, void *arg)
+{
+	ClaimCursor *left = (ClaimCursor *) DatumGetPointer(a);
+	ClaimCursor *right = (ClaimCursor *) DatumGetPointer(b);
+
+	if (Precedes(&left->head, &right->head))
+		return 1;
+	return Precedes(&right->head, &left->head) ? -1 : 0;
+}
+
+/* Put the routes of the next rank that have due jobs into the heap.  Returns false if there is no other rank. */
+static bool
+CollectRank(ClaimScan *scan)
+{
+	int rank = INT_MAX;
+
+	for (int i = 0; i < scan->n_cursors; i++)
+		if (scan->cursors[i].rank >= scan->next_rank)
+			rank = Min(rank, scan->cursors[i].rank);
+	if (rank == INT_MAX)
+		return false;
+	for (int i = 0; i < scan->n_cursors; i++)
+	{
+		ClaimCursor *cursor = &scan->cursors[i];
+
+		if (cursor->rank == rank && FindHead(scan, cursor, &cursor->head))
+			binaryheap_add_unordered(scan->heap, PointerGetDatum(cursor));
+	}
+	binaryheap_build(scan->heap);
+	scan->next_rank = rank + 1;
+	return true;
+}
+
+/* Return the least key in the heap below its top. */
+static JobKey
+SecondHead(binaryheap *heap)
+{
+	JobKey second = JOB_KEY_END;
+
+	for (int i = 1; i <= 2 && i < heap->bh_size; i++)
+	{
+		ClaimCursor *cursor = (ClaimCursor *) DatumGetPointer(heap->bh_nodes[i]);
+
+		if (Precedes(&cursor->head, &second))
+			second = cursor->head;
+	}
+	return second;
+}
+
 /*
- * Return the cursor with the first job of all, with the key of that job and the key
- * of the second one.  Queues come in the order of their ranks; among the routes of
- * one rank the order is exact.
+ * Return the cursor with the first job of all, with the key of that job and a key
+ * before which no other cursor has a job.  Queues come in the order of their ranks.
+ * Among the routes of one rank the order is exact, apart from jobs that were added
+ * since the scan began.
+ *
+ * Other processes take jobs, so a key in the heap may be too low.  Only that of the
+ * top is made right, so a choice does not look at all routes.
  */
 static ClaimCursor *
 Choose(ClaimScan *scan, JobKey *key, JobKey *second)
 {
-	ClaimCursor *first = NULL;
-
-	for (int rank = 0; rank < INT_MAX && first == NULL;)
+	if (scan->heap == NULL)
+		scan->heap = binaryheap_allocate(Max(scan->n_cursors, 1), CompareHeads, NULL);
+	for (;;)
 	{
-		int next_rank = INT_MAX;
+		ClaimCursor *first;
+		JobKey		 was;
 
-		*second = JOB_KEY_END;
-		for (int i = 0; i < scan->n_cursors; i++)
+		while (binaryheap_empty(scan->heap))
+			if (!CollectRank(scan))
+				return NULL;
+		first = (ClaimCursor *) DatumGetPointer(binaryheap_first(scan->heap));
+		was = first->head;
+		if (!FindHead(scan, first, &first->head))
+			(void) binaryheap_remove_first(scan->heap);
+		else if (Precedes(&was, &first->head))
+			binaryheap_replace_first(scan->heap, PointerGetDatum(first));
+		else
 		{
-			ClaimCursor *cursor = &scan->cursors[i];
-			JobKey		 head;
-
-			if (cursor->rank > rank)
-				next_rank = Min(next_rank, cursor->rank);
-			if (cursor->rank != rank || !FindHead(scan, cursor, &head))
-				continue;
-			if (first == NULL || Precedes(&head, key))
-			{
-				if (first != NULL)
-					*second = *key;
-				*key = head;
-				first = cursor;
-			}
-			else if (Precedes(&head, second))
-				*second = head;
+			*key = first->head;
+			*second = SecondHead(scan->heap);
+			return first;
 		}
-		rank = next_rank;
 	}
-	return first;
 }
 
 /*

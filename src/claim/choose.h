@@ -7,6 +7,8 @@
 
 #include "taskq.h"
 
+#include "lib/binaryheap.h"
+
 #include "claim/claim.h"
 #include "claim/scan.h"
 #include "store/store.h"
@@ -19,6 +21,7 @@ typedef struct ClaimCursor
 	bool	  finished;	 /* there are no more jobs after the hints */
 	bool	  must_fill; /* the list must be filled before hints can be taken */
 	int		  in_vain;
+	JobKey	  head;	 /* no due job of the route precedes this key, apart from jobs that came later */
 	JobKey	  after; /* continue reading after this key */
 	ScanHint *hints;
 	int		  n_hints;
@@ -36,7 +39,9 @@ typedef struct ClaimScan
 	int			  ahead;
 	int			  n_cursors;
 	ClaimCursor	 *cursors;
-	ClaimCursor	 *taken; /* cursor whose hints were taken from the ready list, or NULL */
+	ClaimCursor	 *taken;	 /* cursor whose hints were taken from the ready list, or NULL */
+	int			  next_rank; /* cursors of lower ranks are in the heap, or were */
+	binaryheap	 *heap;		 /* cursors with due jobs, by the keys of their first ones; NULL before the first choice */
 } ClaimScan;
 
 extern void			ChooseBegin(ClaimScan *scan, Store *jobs, const RouteSet *routes, int most, bool sees_own);

@@ -97,8 +97,8 @@ ReadWorker(ExternalWorker *worker, TupleTableSlot *slot)
 }
 
 /*
- * At commit, tell all sessions that a registration has changed, and wake a call
- * that waits for jobs of this worker.
+ * At commit, tell all sessions that a registration has changed, and wake a call that
+ * waits for jobs of this worker.
  */
 void
 RegistrationChanged(const char *worker_id)
@@ -185,13 +185,15 @@ WorkerRelease(const char *worker_id)
 }
 
 /*
- * Try to block claims for an id while its registration ends or drains.  Do nothing
- * if that would have to wait.
+ * Block claims for an id until the transaction ends.  Wait for claims that are under
+ * way, or, if "wait" is false, do nothing in that case.  A claim that passes over the
+ * id in the meantime looks again when the transaction has ended.
  */
 void
-WorkerHoldOff(const char *worker_id)
+WorkerHoldOff(const char *worker_id, bool wait)
 {
-	(void) LockKey(LOCK_REGISTRATION, NameKey(worker_id), true, false);
+	WakeWorker(NameKey(worker_id));
+	(void) LockKey(LOCK_REGISTRATION, NameKey(worker_id), true, wait);
 }
 
 /* Read the registration of an id. */

@@ -36,7 +36,7 @@ extern ExternalWorker *WorkersAlive(int *n);
 /* for claims and heartbeats */
 extern bool				   WorkerHold(const char *worker_id);
 extern void				   WorkerRelease(const char *worker_id);
-extern void				   WorkerHoldOff(const char *worker_id);
+extern void				   WorkerHoldOff(const char *worker_id, bool wait);
 extern void				   WorkerFind(const char *worker_id, ExternalWorker *worker);
 extern TimestampTz		   WorkerHasClaimed(const char *worker_id, const ExternalWorker *worker, bool has_jobs);
 extern void				   WorkerBeat(const char *worker_id);

@@ -133,7 +133,7 @@ taskq_register_worker(PG_FUNCTION_ARGS)
 	take_over = ArgBool(fcinfo, 6, "take_over");
 
 	OwnerEnter(&scope);
-	LockKey(LOCK_REGISTRATION, NameKey(worker_id), true, true);
+	WorkerHoldOff(worker_id, true);
 	LockKey(LOCK_FIRST_CLAIM, NameKey(worker_id), true, true);
 	StoreOpenRel(&store, REL_WORKERS);
 	found = WorkerFindRow(&store, worker_id);

@@ -64,7 +64,7 @@ Mark(const char *worker_id, Oid registered_by, const char *set)
 	values[0] = CStringGetTextDatum(worker_id);
 	values[1] = ObjectIdGetDatum(registered_by);
 	values[2] = TimestampTzGetDatum(ClockNow());
-	WorkerHoldOff(worker_id);
+	WorkerHoldOff(worker_id, false);
 	found = OwnerRun(set, 3, types, values, NULL) > 0;
 	if (found)
 		RegistrationChanged(worker_id);

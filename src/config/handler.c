@@ -31,6 +31,7 @@
 #include "config/roles.h"
 #include "config/stale.h"
 #include "shared/locks.h"
+#include "shared/wake.h"
 #include "store/row.h"
 
 /* Return the contract of a handler, or NULL if payloads may be anything. */
@@ -334,13 +335,15 @@ HandlerRefuseUnregistered(const char *task_type)
  * A claim holds a shared lock on its job's task type while it chooses and stamps
  * the job. unregister_handler() holds the lock exclusively until it commits.  So a
  * job of a type is never claimed after the type's unregistration has committed.  A
- * claim does not wait for the lock, but skips the type.
+ * claim does not wait for the lock, but skips the type, and looks again when the
+ * transaction that wants the lock for itself has ended.
  */
 bool
 HandlerLockType(const char *task_type, bool exclusive, bool wait)
 {
-	return LockKey(LOCK_TASK_TYPE, NameKey(task_type),
-				   exclusive, wait);
+	if (exclusive)
+		WakeConfigChanged();
+	return LockKey(LOCK_TASK_TYPE, NameKey(task_type), exclusive, wait);
 }
 
 /* Has this transaction locked the type in this mode?  For assertions. */

@@ -12,6 +12,7 @@
  *	 (shared/news.c).  The ring is read before each look-up.
  * - COMMIT PREPARED, DDL such as TRUNCATE, and all commits in a server without shared
  *	 memory invalidate the table in the relation cache.  All its rows are marked.
+ *	 Without the ring, invalidations are accepted before each look-up.
  * - On a standby, a commit arrives as an invalidation of REL_NEWS.  All rows of all
  *	 tables are marked.
  * - Changes of functions, schemas and roles mark no rows.  They raise the version of
@@ -199,6 +200,9 @@ MarkItem(const NewsItem *item)
 void
 StaleLook(void)
 {
+	/* if other processes write to no ring, their changes come as invalidations */
+	if (!NewsPresent() || RecoveryInProgress())
+		AcceptInvalidationMessages();
 	NewsRead(MarkItem);
 
 	/* changes from before the promotion of a standby are not in the ring */

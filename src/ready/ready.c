@@ -60,6 +60,10 @@ ReadyPeek(int32 route_id, TimestampTz now, int16 *priority, ReadyKey *key)
 		return READY_UNLISTED;
 	if ((TimestampTz) pg_atomic_read_u64(&entry->due_at) > now && EntryIs(entry, route_id))
 		return READY_NOTHING;
+	look = EntryPeekHead(entry, route_id, now, priority, key);
+	if (look != READY_UNKNOWN)
+		return look;
+	look = READY_NOTHING;
 	entry = EntryLock(route_id, LW_SHARED);
 	if (entry == NULL)
 		return READY_UNLISTED;

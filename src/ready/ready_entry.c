@@ -36,6 +36,50 @@ SetDueAt(ReadyEntry *entry)
 		pg_atomic_write_u64(&entry->due_at, (uint64) due_at);
 }
 
+/* Copy the head of the first lane to where others read it without a lock. */
+void
+EntryShowHead(ReadyEntry *entry)
+{
+	ReadyLane *lane = entry->first_lane == NONE ? NULL : &ready_lanes[entry->first_lane];
+	uint64	   changes = pg_atomic_read_u64(&entry->head_changes);
+
+	Assert(LWLockHeldByMeInMode(&entry->lock, LW_EXCLUSIVE));
+	Assert(changes % 2 == 0);
+	pg_atomic_write_u64(&entry->head_changes, changes + 1);
+	pg_write_barrier();
+	entry->head_known = entry->known && lane != NULL;
+	if (entry->head_known)
+	{
+		entry->head_hint = lane->n > 0;
+		entry->head_priority = lane->priority;
+		entry->head = LaneHead(lane);
+	}
+	pg_write_barrier();
+	pg_atomic_write_u64(&entry->head_changes, changes + 2);
+}
+
+/*
+ * Find the route's first due job without a lock, if it is in the first lane.  Returns
+ * READY_UNKNOWN if it may not be, or if the entry is changing.
+ */
+ReadyLook
+EntryPeekHead(ReadyEntry *entry, int32 route_id, TimestampTz now, int16 *priority, ReadyKey *key)
+{
+	uint64 changes = pg_atomic_read_u64(&entry->head_changes);
+	bool   hint;
+	bool   usable;
+
+	pg_read_barrier();
+	usable = changes % 2 == 0 && EntryIs(entry, route_id) && entry->head_known;
+	hint = entry->head_hint;
+	*priority = entry->head_priority;
+	*key = entry->head;
+	pg_read_barrier();
+	if (!usable || pg_atomic_read_u64(&entry->head_changes) != changes || key->run_at > now)
+		return READY_UNKNOWN;
+	return hint ? READY_HINT : READY_FILL;
+}
+
 static int *
 Bucket(Oid dboid, int32 route_id)
 {
@@ -208,5 +252,6 @@ void
 EntryUnlock(ReadyEntry *entry)
 {
 	SetDueAt(entry);
+	EntryShowHead(entry);
 	LWLockRelease(&entry->lock);
 }

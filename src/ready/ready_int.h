@@ -37,7 +37,7 @@ typedef struct ReadyLane
 
 typedef struct ReadyEntry
 {
-	LWLock			 lock;	/* guards all fields except "next" */
+	LWLock			 lock;	/* guards all fields except "next"; they are changed only with it */
 	Oid				 dboid; /* InvalidOid if the entry is free; dboid and route_id change only under Ready.lock, too */
 	int32			 route_id;
 	int				 next;			 /* next entry of the bucket, or next free entry; guarded by Ready.lock */
@@ -48,6 +48,13 @@ typedef struct ReadyEntry
 	TimestampTz		 learn_at; /* the priorities are not learnt before this moment */
 	TimestampTz		 claimed_at;
 	pg_atomic_uint64 due_at; /* an int64: no job is due before this moment */
+
+	/* The first lane's head, for processes that hold no lock.  "head_changes" is odd while the head changes. */
+	pg_atomic_uint64 head_changes;
+	bool			 head_known; /* "known", and there is a lane */
+	bool			 head_hint;	 /* the lane has hints */
+	int16			 head_priority;
+	ReadyKey		 head;
 } ReadyEntry;
 
 typedef struct Ready
@@ -87,5 +94,7 @@ extern ReadyEntry *EntryFindOrMake(int32 route_id);
 extern bool		   EntryIs(const ReadyEntry *entry, int32 route_id);
 extern ReadyEntry *EntryLock(int32 route_id, LWLockMode mode);
 extern void		   EntryUnlock(ReadyEntry *entry);
+extern void		   EntryShowHead(ReadyEntry *entry);
+extern ReadyLook   EntryPeekHead(ReadyEntry *entry, int32 route_id, TimestampTz now, int16 *priority, ReadyKey *key);
 
 #endif /* TASKQ_READY_INT_H */

@@ -71,6 +71,7 @@ InitLists(void)
 		ready_entries[i].next = ready_lanes[i].next = next;
 		LWLockInitialize(&ready_entries[i].lock, taskq_tranche);
 		pg_atomic_init_u64(&ready_entries[i].due_at, 0);
+		pg_atomic_init_u64(&ready_entries[i].head_changes, 0);
 	}
 	for (int i = 0; i < ready->n_blocks; i++)
 		ready_blocks[i].next = i + 1 < ready->n_blocks ? i + 1 : NONE;
@@ -325,4 +326,5 @@ LanesFree(ReadyEntry *entry)
 	entry->learning = 0;
 	entry->learn_at = 0;
 	pg_atomic_write_u64(&entry->due_at, (uint64) DT_NOBEGIN);
+	EntryShowHead(entry);
 }

@@ -79,8 +79,7 @@ CheckSize(Run *run)
 static void
 Unwrap(Run *run)
 {
-	Jsonb	  *jsonb = DatumGetJsonbP(run->result);
-	JsonbValue value;
+	Jsonb *jsonb = DatumGetJsonbP(run->result);
 
 	if (!ResultIsMeant(jsonb))
 		return;
@@ -93,12 +92,11 @@ Unwrap(Run *run)
 	}
 	else if (ResultHasTag(jsonb, "success"))
 	{
-		run->result_is_null = getKeyJsonValueFromContainer(&jsonb->root, "result", strlen("result"), &value) == NULL;
-		if (!run->result_is_null)
-			run->result = JsonbPGetDatum(JsonbValueToJsonb(&value));
+		run->result = PointerGetDatum(ResultOfSuccess(jsonb));
+		run->result_is_null = DatumGetPointer(run->result) == NULL;
 	}
 	else
-		run->result = PointerGetDatum(Decide((struct varlena *) jsonb, &run->job));
+		run->result = PointerGetDatum(Decide(jsonb, &run->job));
 }
 
 void

@@ -26,6 +26,36 @@
 PG_FUNCTION_INFO_V1(taskq_complete_job);
 PG_FUNCTION_INFO_V1(taskq_complete_jobs);
 
+/* Refuse a value that says that the job is not completed. */
+TASKQ_NORETURN static void
+RefuseValue(const char *built_by, const char *use)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("a value of %s is no result of a completed job", built_by),
+			 errhint("Call %s instead.", use)));
+}
+
+/*
+ * Evaluate the result as that of a handler: take the value from success(), and enqueue
+ * the steps of decision().  Any other value is returned as it is.
+ */
+static struct varlena *
+Evaluate(struct varlena *result, const TaskqJob *job)
+{
+	Jsonb *jsonb = (Jsonb *) result;
+
+	if (result == NULL || !ResultIsMeant(jsonb))
+		return result;
+	if (ResultHasTag(jsonb, "failure"))
+		RefuseValue("taskq.failure()", "taskq.fail_job()");
+	if (ResultHasTag(jsonb, "snooze"))
+		RefuseValue("taskq.snooze()", "taskq.snooze_job()");
+	if (ResultHasTag(jsonb, "success"))
+		return ResultOfSuccess(jsonb);
+	return Decide(jsonb, job);
+}
+
 /*
  * Complete a job whose row is locked.  The caller is the extension's owner; while the
  * steps of a decision are enqueued, the process acts as the SQL caller instead.
@@ -39,7 +69,7 @@ CompleteHeld(Store *jobs, TaskqJob *job, struct varlena *result, OwnerScope *sco
 	AssertOwner();
 	Assert(StoreIsLocked(jobs) && JobIdOfRow(jobs->found) == job->job_id);
 	OwnerLeave(scope);
-	result = Decide(result, job);
+	result = Evaluate(result, job);
 	refusal = result == NULL ? NULL : ResultTooLarge(result, &detail);
 	if (refusal != NULL)
 		ereport(ERROR,

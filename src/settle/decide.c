@@ -226,23 +226,21 @@ EnqueueStep(const Decision *decision, const char *step, const TaskqJob *job)
 }
 
 /*
- * Enqueue the steps of a decision and return the result that is stored for the job, in
- * the current memory context.  Any other result is returned as it is.
+ * Enqueue the steps of a value of decision(), and return the result that is stored for
+ * the job, in the current memory context.
  */
 struct varlena *
-Decide(struct varlena *result, const TaskqJob *job)
+Decide(Jsonb *built, const TaskqJob *job)
 {
-	Jsonb		  *jsonb = (Jsonb *) result;
 	Decision	   decision;
 	StringInfoData kept;
 	StringInfoData ids;
 
-	if (result == NULL || !ResultHasTag(jsonb, "decision") || !ResultIsMeant(jsonb))
-		return result;
-	ReadSteps(jsonb, &decision);
-	decision.context = ObjectMember(jsonb, CONTEXT);
-	decision.payload = Member(jsonb, PAYLOAD);
-	decision.options = ObjectMember(jsonb, OPTIONS);
+	Assert(ResultHasTag(built, "decision"));
+	ReadSteps(built, &decision);
+	decision.context = ObjectMember(built, CONTEXT);
+	decision.payload = Member(built, PAYLOAD);
+	decision.options = ObjectMember(built, OPTIONS);
 	RefuseUnknown(&decision);
 
 	initStringInfo(&ids);

@@ -7,8 +7,10 @@
 
 #include "taskq.h"
 
+#include "utils/jsonb.h"
+
 #include "job/job.h"
 
-extern struct varlena *Decide(struct varlena *result, const TaskqJob *job);
+extern struct varlena *Decide(Jsonb *built, const TaskqJob *job);
 
 #endif /* TASKQ_DECIDE_H */

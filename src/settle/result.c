@@ -139,6 +139,18 @@ ResultIsMeant(Jsonb *result)
 	return false;
 }
 
+/* Return the argument of success() from its value; NULL if there was none. */
+struct varlena *
+ResultOfSuccess(Jsonb *success)
+{
+	JsonbValue value;
+
+	Assert(ResultHasTag(success, "success"));
+	if (getKeyJsonValueFromContainer(&success->root, "result", strlen("result"), &value) == NULL)
+		return NULL;
+	return (struct varlena *) JsonbValueToJsonb(&value);
+}
+
 /*
  * Return the error message for a result that is too large to be stored, and set
  * *detail to its detail.  Returns NULL if the result is not too large.

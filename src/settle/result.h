@@ -20,11 +20,12 @@
 #define RESULT_TOO_LARGE "RESULT_TOO_LARGE"
 #define RESULT_HINT "Keep the data in a table of your own and put its key into the result."
 
-extern void	 ResultBegin(StringInfo json, const char *tag);
-extern Datum ResultEnd(StringInfo json);
-extern char *ResultTooLarge(struct varlena *result, char **detail);
-extern bool	 ResultHasTag(Jsonb *result, const char *tag);
-extern bool	 ResultIsMeant(Jsonb *result);
-extern char *ResultMember(Jsonb *jsonb, const char *key);
+extern void			   ResultBegin(StringInfo json, const char *tag);
+extern Datum		   ResultEnd(StringInfo json);
+extern char			  *ResultTooLarge(struct varlena *result, char **detail);
+extern bool			   ResultHasTag(Jsonb *result, const char *tag);
+extern bool			   ResultIsMeant(Jsonb *result);
+extern char			  *ResultMember(Jsonb *jsonb, const char *key);
+extern struct varlena *ResultOfSuccess(Jsonb *success);
 
 #endif /* TASKQ_RESULT_H */

@@ -9,10 +9,12 @@
  * The notes are acted on when the invalidations of the commit have been sent and
  * its locks are released.  An error in that callback would be a PANIC, so the
  * callback allocates no memory, raises no error and reads no catalogue; the array
- * of notes grows when a note is made.  The notes of a subtransaction are dropped
- * when it aborts.  PREPARE TRANSACTION drops all notes; when the prepared
- * transaction ends, taskq's processes look for all changes instead (prepared.c).  A lost wake-up delays a job
- * by taskq.poll_interval at most; so does a wake-up of the wrong process, which is
+ * of notes grows when a note is made.  A rollback drops the notes, but those of
+ * claims and of changed registrations are acted on: others have passed over the
+ * jobs, ids and types that the transaction had locked, and must look again.  PREPARE
+ * TRANSACTION drops all notes; when the prepared transaction ends, taskq's processes
+ * look for all changes instead (prepared.c).  A lost wake-up delays a job by
+ * taskq.poll_interval at most; so does a wake-up of the wrong process, which is
  * possible with more than 1024 routes.
  *
  * This file has more than 400 lines, as the notes and the three callbacks that end
@@ -33,17 +35,17 @@
 
 typedef enum WakeKind
 {
-	WAKE_JOBS,		   /* key: route; count: number of jobs */
-	WAKE_SCHEDULER_AT, /* key: moment */
-	WAKE_LEASE_AT,	   /* key: the end of a lease */
-	WAKE_CONFIG_CHANGED,
-	WAKE_CLAIMED,  /* key: route; at abort its job is free again; forbids PREPARE */
-	WAKE_LEFT,	   /* key: route; its job was locked and not claimed: free again at commit and at abort */
-	WAKE_WORKER,   /* key: external worker, whose registration has changed */
-	WAKE_CANCEL,   /* key: job */
-	WAKE_LAUNCHER, /* key: database to look at */
-	WAKE_UNBLOCK,  /* key: database; acted on at commit and at abort */
-	WAKE_EVENTS	   /* wake readers of events; also at abort, because an open transaction holds them back */
+	WAKE_JOBS,			 /* key: route; count: number of jobs */
+	WAKE_SCHEDULER_AT,	 /* key: moment */
+	WAKE_LEASE_AT,		 /* key: the end of a lease */
+	WAKE_CONFIG_CHANGED, /* also at abort, because types that were locked are free again */
+	WAKE_CLAIMED,		 /* key: route; at abort its job is free again; forbids PREPARE */
+	WAKE_LEFT,			 /* key: route; its job was locked and not claimed: free again at commit and at abort */
+	WAKE_WORKER,		 /* key: external worker, whose registration has changed; also at abort, because the id is free again */
+	WAKE_CANCEL,		 /* key: job */
+	WAKE_LAUNCHER,		 /* key: database to look at */
+	WAKE_UNBLOCK,		 /* key: database; acted on at commit and at abort */
+	WAKE_EVENTS			 /* wake readers of events; also at abort, because an open transaction holds them back */
 } WakeKind;
 
 typedef struct WakeNote
@@ -146,7 +148,10 @@ WakeLeaseAt(TimestampTz moment)
 	AddNote(WAKE_LEASE_AT, moment);
 }
 
-/* Note that queues, handlers, routes, pools or the like have changed. */
+/*
+ * Note that queues, handlers, routes, pools or the like change.  Whoever locks a type
+ * that claims pass over must make this note before.
+ */
 void
 WakeConfigChanged(void)
 {
@@ -175,7 +180,10 @@ WakeLeft(int32 route_id)
 	AddNote(WAKE_LEFT, route_id);
 }
 
-/* Note that the registration of an external worker has changed. */
+/*
+ * Note that the registration of an external worker changes.  Whoever locks an id that
+ * claims pass over must make this note before.
+ */
 void
 WakeWorker(uint64 worker_key)
 {
@@ -276,13 +284,29 @@ ActOnNote(const WakeNote *note)
 	}
 }
 
+/* Does the note say that the transaction holds a lock which claims pass over? */
+static bool
+HoldsLock(const WakeNote *note)
+{
+	switch (note->kind)
+	{
+		case WAKE_CLAIMED:
+		case WAKE_LEFT:
+		case WAKE_WORKER:
+		case WAKE_CONFIG_CHANGED:
+			return ShmemPresent();
+		default:
+			return false;
+	}
+}
+
 /* Must a note be acted on at this end of the transaction? */
 static bool
 IsForEnd(const WakeNote *note, bool committed)
 {
-	if (note->kind == WAKE_CLAIMED)
-		return !committed && ShmemPresent();
-	return committed || note->kind == WAKE_UNBLOCK || note->kind == WAKE_EVENTS || note->kind == WAKE_LEFT;
+	if (committed)
+		return note->kind != WAKE_CLAIMED;
+	return HoldsLock(note) || note->kind == WAKE_UNBLOCK || note->kind == WAKE_EVENTS;
 }
 
 /*
@@ -292,7 +316,7 @@ IsForEnd(const WakeNote *note, bool committed)
 static void
 ActOnNotes(bool committed)
 {
-	for (int i = 0; committed && i < n_notes; i++)
+	for (int i = 0; i < n_notes; i++)
 		if (notes[i].kind == WAKE_CONFIG_CHANGED)
 		{
 			ActOnNote(&notes[i]);
@@ -364,7 +388,7 @@ AtTransactionEnd(XactEvent event, void *arg)
 /*
  * Handle the notes of a subtransaction that has ended.  If it has committed, they
  * belong to its parent from now on.  If it has aborted, they are dropped, but those
- * of claims are acted on, because their jobs and permits are free again.
+ * of locks are acted on, because the locks are released now.
  */
 static void
 EndLevel(int level, bool committed)
@@ -381,7 +405,7 @@ EndLevel(int level, bool committed)
 
 		if (!committed && !IsForEnd(note, false))
 			continue;
-		if (!committed && (note->kind == WAKE_CLAIMED || note->kind == WAKE_LEFT))
+		if (!committed && HoldsLock(note))
 		{
 			ActOnNote(note);
 			continue;

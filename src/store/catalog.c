@@ -33,24 +33,22 @@ static bool			columns_checked[TASKQ_RELS]; /* since the tables were found */
 /* Incremented when registrations of external workers may have changed. */
 static uint64 workers_version = 1;
 
-#define MAX_WATCHERS 2
-static CatalogWatcher watchers[MAX_WATCHERS];
-static int			  n_watchers = 0;
+static CatalogWatcher watcher = NULL;
 
 /* invalidations ------------------------------------------------------------- */
 
 void
-CatalogWatch(CatalogWatcher watcher)
+CatalogWatch(CatalogWatcher function)
 {
-	Assert(n_watchers < MAX_WATCHERS);
-	watchers[n_watchers++] = watcher;
+	Assert(watcher == NULL);
+	watcher = function;
 }
 
 static void
-TellWatchers(TaskqRel rel)
+TellWatcher(TaskqRel rel)
 {
-	for (int i = 0; i < n_watchers; i++)
-		watchers[i](rel);
+	if (watcher != NULL)
+		watcher(rel);
 }
 
 static void
@@ -67,7 +65,7 @@ InvalidateByRelation(Datum arg, Oid relid)
 		rels_valid = false; /* it may have been replaced, for example an index by REINDEX CONCURRENTLY */
 	if (rel == REL_WORKERS || rel == TASKQ_RELS)
 		workers_version++;
-	TellWatchers(rel);
+	TellWatcher(rel);
 }
 
 /*
@@ -102,7 +100,7 @@ LookUp(void)
 	rels_valid = false;
 	RelsForget();
 	workers_version++;
-	TellWatchers(TASKQ_RELS);
+	TellWatcher(TASKQ_RELS);
 }
 
 /* Find the tables and their indexes. */

@@ -45,6 +45,6 @@ extern void		   CatalogOutdateWorkers(void);
  * invalidations, so it must not read the catalog and must not raise errors.
  */
 typedef void (*CatalogWatcher)(TaskqRel rel);
-extern void CatalogWatch(CatalogWatcher watcher);
+extern void CatalogWatch(CatalogWatcher function);
 
 #endif /* TASKQ_CATALOG_H */

@@ -7,7 +7,7 @@ CREATE ROLE tq_decision LOGIN;
 GRANT CREATE ON DATABASE :"DBNAME" TO tq_decision;
 SELECT count(taskq.grant_access('tq_decision', a)) FROM unnest('{producer,worker,observer,admin}'::text[]) a \gset
 GRANT ALL ON j TO tq_decision;
-SELECT plan(51);
+SELECT plan(56);
 
 -- the example, in a pool ------------------------------------------------------
 SET SESSION AUTHORIZATION tq_decision;
@@ -100,6 +100,16 @@ SELECT is(taskq.complete_job(pg_temp.id('ext'), pg_temp.e('ext'), taskq.decision
 SELECT is(taskq.complete_job(pg_temp.id('ext'), pg_temp.e('ext'), taskq.decision('{de-ext}', '{"why": 1}')), false, 'a repeated complete_job() returns false');
 SELECT is(pg_temp.decided('ext') || ': ' || pg_temp.steps('ext'), 'completed 1 {"activated_steps": ["de-ext"], "routing_context": {"why": 1}}: de-ext {"n": "ext"} default 0 0', 'the job has the first result');
 SELECT is(count(*), 1::bigint, 'one step was enqueued') FROM taskq.all_jobs WHERE task_type = 'de-ext' AND payload->>'n' = 'ext' AND tenant_id = 'ten' AND correlation_id = 'cor';
+
+-- other values that are built for handlers
+INSERT INTO j VALUES ('value', taskq.enqueue_job('de-route')), ('no-value', taskq.enqueue_job('de-route'));
+SELECT pg_temp.take('de-w', 'de-route'), pg_temp.take('de-w', 'de-route') \gset
+SELECT throws_ok(pg_temp.of('value', $$ SELECT taskq.complete_job(%s, %s, taskq.failure('no')) $$), '22023', 'a value of taskq.failure() is no result of a completed job', 'complete_job() refuses a failure');
+SELECT throws_ok(pg_temp.of('value', $$ SELECT * FROM taskq.complete_jobs(ARRAY[%s::bigint], ARRAY[%s::bigint], ARRAY[taskq.snooze('1 h')]) $$), '22023', 'a value of taskq.snooze() is no result of a completed job', 'complete_jobs() refuses a snooze');
+SELECT is(pg_temp.state('value'), 'running 1', 'the job stays with its worker');
+SELECT taskq.complete_job(pg_temp.id('value'), pg_temp.e('value'), taskq.success('{"a": 1}')), taskq.complete_job(pg_temp.id('no-value'), pg_temp.e('no-value'), taskq.success()) \gset
+SELECT is(result, '{"a": 1}', 'complete_job() stores the argument of success()') FROM taskq.all_jobs WHERE job_id = pg_temp.id('value');
+SELECT is(result, NULL, 'success() without an argument is no result') FROM taskq.all_jobs WHERE job_id = pg_temp.id('no-value');
 
 -- a run by hand in the same transaction
 INSERT INTO j VALUES ('between', taskq.enqueue_job('de-route', '{"n": "between"}'));

@@ -56,6 +56,22 @@ is(sql($node, qq(SELECT outcome, worker_id, epoch = $epoch, finished_at >= start
 fails_with($node, 'TQ003', "SELECT taskq.complete_job($job, $epoch)", 'the epoch of the first claim is refused');
 is(sql($node, qq(SELECT taskq.complete_job($job, epoch) FROM taskq.all_jobs WHERE job_id = $job)), 't', 'the second claim completes the job');
 
+# changes of other sessions in a running transaction --------------------------------
+
+my $open = session($node);
+$open->query_safe(q(BEGIN; SELECT taskq.enqueue_job('outside')));
+sql($node, q(SELECT taskq.register_handler('outside', allow_override => true, required_fields => '{"to": "string"}')));
+$open->query_until(qr/refused/, "SELECT taskq.enqueue_job('outside');\n\\echo refused\n");
+like($open->{stderr}, qr/payload/, 'a contract that another session has changed holds for the next job of a transaction');
+$open->{stderr} = '';
+sql($node, q(SELECT taskq.register_handler('outside', allow_override => true)));
+$open->query_safe(q(ROLLBACK; BEGIN; SELECT taskq.is_registered('later')));
+sql($node, q(SELECT taskq.register_handler('later')));
+is($open->query_safe(q(SELECT taskq.is_registered('later'))), 't', 'so does a registration');
+$open->query_safe('ROLLBACK');
+$open->quit;
+sql($node, q(SELECT taskq.unregister_handler('later')));
+
 # code on taskq's tables ------------------------------------------------------
 
 sql($node, q(CREATE FUNCTION public.spy() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'who? %', current_user; END $$));

@@ -94,6 +94,29 @@ for my $undo ('ROLLBACK', 'ROLLBACK TO a')
 	sql($node, $clear);
 }
 
+# A claim passes over an id or a type that is being changed, so it must look again
+# when the change is undone.
+my %changes = (
+	'register_worker()' => q(taskq.register_worker('one', take_over => true)),
+	'drain_worker()' => q(taskq.drain_worker('one')),
+	'unregister_worker()' => q(taskq.unregister_worker('one')),
+	'register_handler()' => q(taskq.register_handler('outside', allow_override => true)),
+	'unregister_handler()' => q(taskq.unregister_handler('outside')));
+for my $change (sort keys %changes)
+{
+	for my $undo ('ROLLBACK', 'ROLLBACK TO a')
+	{
+		sql($node, q(SELECT taskq.enqueue_job('outside')));
+		$other->query_safe("BEGIN; SAVEPOINT a; SELECT $changes{$change}");
+		begin($claim_one);
+		waits("$change: a claim waits for the change");
+		$other->query_safe($undo);
+		is(answer(), 'outside', "$change: and looks again after $undo");
+		$other->query_safe('ROLLBACK') if $undo ne 'ROLLBACK';
+		sql($node, $clear);
+	}
+}
+
 # a wake-up of a worker at its limit must be passed on to others
 sql($node, q(SELECT taskq.enqueue_job('outside')));
 my ($held, $held_epoch) = take();
