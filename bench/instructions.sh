@@ -264,14 +264,15 @@ count_peer() { # system, main or all
 	[ "$1" != plain ] || insert=insert claim=updates batch=delete
 	calibrate
 	count_path "enqueue_jobs(1000)" "$insert" bulk all 1000 2 5
+	if [ "$2" = all ]; then # before the batches, because delete deletes the first rows
+		count_path "enqueue_job" "$insert" enqueue all 1 50 100
+		case $1 in
+			classic*) count_singles "$1" ;;
+			*) count_path "claim and complete, one a call" "$claim" claim all 1 50 100 ;;
+		esac
+	fi
 	case $1 in
 		classic*) count_batches "$1" ;;
 		*) count_path "claim and complete, batches of 500" "$batch" batch all 500 2 6 ;;
-	esac
-	[ "$2" != main ] || return 0
-	count_path "enqueue_job" "$insert" enqueue all 1 50 100
-	case $1 in
-		classic*) count_singles "$1" ;;
-		*) count_path "claim and complete, one a call" "$claim" claim all 1 50 100 ;;
 	esac
 }

@@ -169,7 +169,7 @@ want_package() { # file or command, package ...
 	}
 }
 
-install_peers() { # with-node, or nothing for peers in SQL alone
+install_peers() { # with-node, or nothing for the peers in SQL alone
 	local sharedir
 	sharedir=$("$(pg_config_path)" --sharedir)
 	want_package "$sharedir/extension/pgq.control" "postgresql-$PGVERSION-pgq3" ||
