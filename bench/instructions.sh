@@ -40,7 +40,8 @@ start_counting() {
 		max_logical_replication_workers = 0
 		taskq.poll_interval = '60s'
 	END
-	echo "include_if_exists '$COUNTING/conf'" >>"$WORK/$DATA/postgresql.conf"
+	grep -q '^include_if_exists' "$WORK/$DATA/postgresql.conf" ||
+		echo "include_if_exists '$COUNTING/conf'" >>"$WORK/$DATA/postgresql.conf"
 	touch "$COUNTING/log"
 	give_to_pg "$COUNTING"
 	as_pg env LD_PRELOAD="$COUNTING/slow_clock.so" valgrind -q --tool=callgrind --vgdb=no --instr-atstart=no \
