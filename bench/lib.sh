@@ -21,7 +21,10 @@ until_true() { # condition, seconds (120)
 
 # systems -------------------------------------------------------------------
 
-missing() { printf '%s' "${MISSING[$1]:-}"; } # the reason why a system cannot take part
+missing() { # system; prints the reason why it cannot take part
+	[[ $1 != *@* ]] || printf '%s' "$REVISION_FAILED"
+	printf '%s' "${MISSING[${1%%@*}]:-}"
+}
 declare -A MISSING=()
 
 empty_taskq() { psql -Xq -v ON_ERROR_STOP=1 -d bench -f "$TOP/bench/taskq.sql" >/dev/null; }
@@ -64,9 +67,13 @@ WARM=50     # operations of each client before the measurement
 ROWS=100000 # rows in the table of the limits, when they are changed by their ids
 
 pgb() { # system, operation, clients, pgbench's arguments; prints transactions per second
-	local system=$1 operation=$2 clients=$3 out; shift 3
+	local script=$TOP/bench/sql/$2.$1.sql; shift 2
+	pgb_script "$script" "$@"
+}
+pgb_script() { # script, clients, pgbench's arguments
+	local script=$1 clients=$2 out; shift 2
 	out=$(pgbench -n -U bench -M prepared -c "$clients" -j "$(nproc)" -D clients="$clients" -D rows=$ROWS -D n=0 -D job_id=0 -D epoch=0 \
-		-f "$TOP/bench/sql/$operation.$system.sql" "$@" bench 2>&1) || { grep -m 2 -iE "error|fatal" <<<"$out" >&2; return 1; }
+		-f "$script" "$@" bench 2>&1) || { grep -m 2 -iE "error|fatal" <<<"$out" >&2; return 1; }
 	! grep -E '(aborted|ERROR)' <<<"$out" >&2 || return 1
 	sed -n 's/^tps = \([0-9.]*\).*/\1/p' <<<"$out"
 }
@@ -162,11 +169,12 @@ want_package() { # file or command, package ...
 	}
 }
 
-install_peers() {
+install_peers() { # with-node, or nothing for the peers in SQL alone
 	local sharedir
 	sharedir=$("$(pg_config_path)" --sharedir)
 	want_package "$sharedir/extension/pgq.control" "postgresql-$PGVERSION-pgq3" ||
 		without "needs the package postgresql-$PGVERSION-pgq3" pgq
+	[ "${1:-}" = with-node ] || { without "not asked for" pg-boss graphile graphile-batch 2>/dev/null; return 0; }
 	want_package gnuplot gnuplot-nox || say "no plots: needs gnuplot" >&2
 	want_package npm nodejs npm || { without "needs npm" pg-boss graphile graphile-batch; return 0; }
 	cp -r "$TOP/bench/peers" "$WORK/peers"

@@ -67,6 +67,6 @@ SELECT CASE WHEN lag(system) OVER w IS DISTINCT FROM system OR lag(scenario) OVE
 		THEN E'\n\n"' || scenario || '" "' || system || '" "' || unit || E'"\n' ELSE '' END
 	|| format('"%s" %s %s %s', test, coalesce(median::text, 'NaN'), coalesce(low::text, 'NaN'), coalesce(high::text, 'NaN'))
 FROM (SELECT *, min(nr) OVER (PARTITION BY scenario, system) AS block FROM figures
-	WHERE test <> 'ratio' AND test !~ 'p95$' AND scenario <> 'idle') f WINDOW w AS (ORDER BY scenario, block, nr)
+	WHERE test <> 'ratio' AND test !~ 'p95$' AND scenario NOT IN ('idle', 'instructions')) f WINDOW w AS (ORDER BY scenario, block, nr)
 ORDER BY scenario, block, nr;
 \o

@@ -200,14 +200,18 @@ build() { # directory below $WORK, make's arguments
 	tar -C "$TOP" --exclude=./.git --exclude='*.o' --exclude='*.bc' --exclude='*.so' --exclude='*.gcda' --exclude='*.gcno' \
 		--exclude=./.build-switches --exclude=./results --exclude=./output_iso --exclude=./tmp_check \
 		--exclude=./log --exclude='./regression.*' -cf - . | tar -C "$src" --no-same-owner -xf -
+	make_and_install "$src" "$@"
+	# WERROR does not turn all warnings into errors, so look for them
+	! grep -n 'warning:' "$src.log" >&2 || die "the build gave warnings: make $*"
+}
+make_and_install() { # directory, make's arguments
+	local src=$1; shift
 	give_to_pg "$src"
 	{ make_pg -C "$src" -j"$(nproc)" "$@" && make_pg -C "$src" "$@" install; } >"$src.log" 2>&1 &
 	if ! show_progress "$src" $!; then
 		cat "$src.log" >&2
 		die "the build failed: make $*"
 	fi
-	# WERROR does not turn all warnings into errors, so look for them
-	! grep -n 'warning:' "$src.log" >&2 || die "the build gave warnings: make $*"
 }
 
 # a server ------------------------------------------------------------------

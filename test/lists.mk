@@ -41,6 +41,7 @@ REGRESS = \
 	users_code \
 	compiled \
 	kit \
+	rows \
 	retry \
 	redrive \
 	describe \

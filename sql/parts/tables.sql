@@ -214,10 +214,11 @@ COMMENT ON COLUMN taskq.jobs.life IS 'how many times the job was put back after 
 COMMENT ON COLUMN taskq.jobs.crashes IS 'how many times the job has crashed the server';
 COMMENT ON COLUMN taskq.jobs.permit IS 'number of the permit, of its worker''s max_concurrent_jobs, that a running job holds';
 
--- jobs_open has the order of a claim. No index contains a column that a heartbeat
+-- jobs_open has the order of a claim. As job_id is in it, it has no duplicates to look
+-- for when a page is full. No index contains a column that a heartbeat
 -- writes. worker_id is compared bytewise: a language's rules are more expensive, and
 -- may change with the system's library.
-CREATE INDEX jobs_open ON taskq.jobs (route_id, priority, run_at, job_id) WHERE gate = 'o';
+CREATE INDEX jobs_open ON taskq.jobs (route_id, priority, run_at, job_id) WITH (deduplicate_items = off) WHERE gate = 'o';
 CREATE INDEX jobs_running ON taskq.jobs (worker_id COLLATE "C", job_id) WHERE gate = 'r';
 
 -- Requests to cancel jobs whose rows another transaction has locked.

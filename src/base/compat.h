@@ -1,6 +1,8 @@
 /*
  * compat.h
  *	  The differences between PostgreSQL versions.  No other file tests the version.
+ *
+ * This file has more than 400 lines, as it has the differences of all other files.
  */
 #ifndef TASKQ_COMPAT_H
 #define TASKQ_COMPAT_H
@@ -45,6 +47,11 @@
 /* Since version 19, signal handlers have arguments that SIG_DFL does not have. */
 #if PG_VERSION_NUM < 190000
 #define PG_SIG_DFL SIG_DFL
+#endif
+
+/* The name of this macro has changed, in minor releases, too. */
+#ifndef pg_attribute_always_inline
+#define pg_attribute_always_inline pg_always_inline
 #endif
 
 /* Return this process's index in arrays that have one entry for each process. */
@@ -251,6 +258,35 @@ PortalRun_compat(Portal portal, DestReceiver *dest)
 	(void) PortalRun(portal, FETCH_ALL, true, dest, dest, NULL);
 #else
 	(void) PortalRun(portal, FETCH_ALL, true, true, dest, dest, NULL);
+#endif
+}
+
+/*
+ * Update a row that nobody else can have changed.  Returns whether the new version needs
+ * entries in all indexes that are no summaries of pages.
+ */
+static inline bool
+simple_table_tuple_update_compat(Relation rel, ItemPointer tid, TupleTableSlot *slot, Snapshot snapshot)
+{
+#if PG_VERSION_NUM >= 160000
+	TU_UpdateIndexes which;
+
+	simple_table_tuple_update(rel, tid, slot, snapshot, &which);
+	return which == TU_All;
+#else
+	bool all;
+
+	simple_table_tuple_update(rel, tid, slot, snapshot, &all);
+	return all;
+#endif
+}
+
+/* Tell an index that no more rows are inserted, before it is closed.  Up to 16, no index needs that. */
+static inline void
+index_insert_cleanup_compat(Relation index, IndexInfo *info)
+{
+#if PG_VERSION_NUM >= 170000
+	index_insert_cleanup(index, info);
 #endif
 }
 

@@ -65,6 +65,7 @@ Renew(ConfigCache *cache)
 		MemoryContextSetParent(cache->context, TopTransactionContext);
 	cache->context = AllocSetContextCreateInternal(TopMemoryContext, cache->name, ALLOCSET_DEFAULT_SIZES);
 	cache->entries = NULL;
+	cache->found = NULL;
 	cache->n_entries = cache->max_entries = cache->n_live = cache->n_replaced = 0;
 	CacheMakeTables(cache);
 }

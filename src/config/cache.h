@@ -52,6 +52,7 @@ typedef struct ConfigCache
 	HTAB				*by_second;
 	HTAB				*by_owner; /* the number of values of each role */
 	struct ConfigEntry **entries;  /* in the order in which they were added; NULL where one was removed */
+	struct ConfigEntry	*found;	   /* what the last look-up of a key has found, or NULL */
 	int					 n_entries;
 	int					 max_entries;
 	int					 n_live;

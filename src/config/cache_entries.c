@@ -83,13 +83,19 @@ CacheMakeTables(ConfigCache *cache)
 
 /* entries ------------------------------------------------------------------ */
 
-/* Return the entry of a key, or NULL. */
+/* Return the entry of a key, or NULL.  Most often it is the one that was found last. */
 struct ConfigEntry *
 CacheFindEntry(ConfigCache *cache, const void *key)
 {
-	struct ConfigEntry **slot = KeySlot(cache, key, HASH_FIND, NULL);
+	struct ConfigEntry **slot;
 
-	return slot == NULL ? NULL : *slot;
+	if (cache->by_number && cache->found != NULL && *(const int32 *) cache->found->value == *(const int32 *) key)
+		return cache->found;
+	slot = KeySlot(cache, key, HASH_FIND, NULL);
+	if (slot == NULL)
+		return NULL;
+	cache->found = *slot;
+	return *slot;
 }
 
 /* Return the first entry of a second key, or NULL. */
@@ -214,6 +220,7 @@ CacheRemove(ConfigCache *cache, const void *key)
 	CountForOwner(cache, entry->value, -1);
 	(void) hash_search(cache->by_key, key, HASH_REMOVE, NULL);
 	cache->entries[entry->at] = NULL;
+	cache->found = NULL;
 	cache->n_live--;
 	cache->n_replaced++;
 }

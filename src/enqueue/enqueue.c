@@ -173,21 +173,29 @@ OpenJobs(Store *jobs, Oid extension)
 }
 
 /*
- * Insert a job and return its id.  The caller is the extension's owner and has opened
- * the table of jobs.
+ * Insert the jobs, which differ in their payloads, and set their ids.  The caller is the
+ * extension's owner and has opened the table of jobs.
  */
-static int64
-EnqueueOne(Store *jobs, TaskqJob *job, struct varlena *payload)
+static void
+Enqueue(Store *jobs, TaskqJob *job, const Datum *payloads, int n, int64 *ids)
 {
 	AssertOwner();
 	Assert(StoreIs(jobs, REL_JOBS));
 	Assert(job->route_id != 0 && job->max_attempts > 0);
-	CheckJsonSize(payload, "payload");
-	job->payload = payload;
-	JobAssignId(job);
-	if (!DiscardIfUnhandled(jobs, job))
-		JobCreate(jobs, job);
-	return job->job_id;
+	for (int i = 0; i < n; i++)
+		CheckJsonSize((struct varlena *) DatumGetPointer(payloads[i]), "payload");
+	JobDrawIds(ids, n);
+	job->state = JOB_NEW;
+	if (DiscardIfUnhandled(jobs, job, ids, payloads, n))
+		return;
+	if (n > 1)
+	{
+		JobCreateMany(jobs, job, ids, payloads, n);
+		return;
+	}
+	job->job_id = ids[0];
+	job->payload = (struct varlena *) DatumGetPointer(payloads[0]);
+	JobCreate(jobs, job);
 }
 
 Datum
@@ -215,7 +223,7 @@ taskq_enqueue_job(PG_FUNCTION_ARGS)
 
 	OwnerEnter(&scope);
 	OpenJobs(&jobs, extension);
-	job_id = EnqueueOne(&jobs, &job, (struct varlena *) DatumGetPointer(payload));
+	Enqueue(&jobs, &job, &payload, 1, &job_id);
 	StoreClose(&jobs, true);
 	OwnerLeave(&scope);
 	PG_RETURN_INT64(job_id);
@@ -256,6 +264,7 @@ taskq_enqueue_jobs(PG_FUNCTION_ARGS)
 	OwnerScope	   scope;
 	Oid			   extension;
 	Datum		  *payloads;
+	int64		  *ids;
 	int			   n;
 
 	CheckArgCount(fcinfo, ARG_COUNT);
@@ -268,16 +277,17 @@ taskq_enqueue_jobs(PG_FUNCTION_ARGS)
 
 	OwnerEnter(&scope);
 	OpenJobs(&jobs, extension);
-	for (int i = 0; i < n; i++)
-	{
-		Datum id;
-		bool  null = false;
-
-		CHECK_FOR_INTERRUPTS();
-		id = Int64GetDatum(EnqueueOne(&jobs, &job, (struct varlena *) DatumGetPointer(payloads[i])));
-		tuplestore_putvalues(result->setResult, result->setDesc, &id, &null);
-	}
+	ids = palloc(sizeof(int64) * (n + 1));
+	if (n > 0)
+		Enqueue(&jobs, &job, payloads, n, ids);
 	StoreClose(&jobs, true);
 	OwnerLeave(&scope);
+	for (int i = 0; i < n; i++)
+	{
+		Datum id = Int64GetDatum(ids[i]);
+		bool  null = false;
+
+		tuplestore_putvalues(result->setResult, result->setDesc, &id, &null);
+	}
 	return (Datum) 0;
 }

@@ -12,6 +12,7 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
@@ -77,15 +78,28 @@ IsDiscarded(const TaskqRoute *route)
 	return QueueById(route->queue_id)->on_unhandled == UNHANDLED_FAIL && HandlerFind(route->task_type) == NULL;
 }
 
-/* Discard a new job if it is unhandled and its queue discards such jobs.  Returns whether it did. */
+/*
+ * Discard new jobs if they are unhandled and their queue discards such jobs.  They differ
+ * from "job" in their ids and payloads.  Returns whether they were discarded.
+ */
 bool
-DiscardIfUnhandled(Store *jobs, TaskqJob *job)
+DiscardIfUnhandled(Store *jobs, TaskqJob *job, const int64 *ids, const Datum *payloads, int n)
 {
 	const TaskqRoute *route = RouteById(job->route_id);
+	char			 *task_type;
 
 	if (!IsDiscarded(route))
 		return false;
-	Discard(jobs, job, route->task_type);
+	task_type = pstrdup(route->task_type);
+	for (int i = 0; i < n; i++)
+	{
+		TaskqJob discarded = *job;
+
+		CHECK_FOR_INTERRUPTS();
+		discarded.job_id = ids[i];
+		discarded.payload = (struct varlena *) DatumGetPointer(payloads[i]);
+		Discard(jobs, &discarded, task_type);
+	}
 	return true;
 }
 

@@ -11,7 +11,7 @@
 #include "job/job.h"
 
 extern void RejectIfUnhandled(const TaskqQueue *queue, const char *task_type);
-extern bool DiscardIfUnhandled(Store *jobs, TaskqJob *job);
+extern bool DiscardIfUnhandled(Store *jobs, TaskqJob *job, const int64 *ids, const Datum *payloads, int n);
 extern bool UnhandledSweep(void);
 
 #endif /* TASKQ_UNHANDLED_H */

@@ -180,7 +180,10 @@ LockRow(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, boo
 			return JudgeSettled(job, epoch, outcome, refusal);
 		return CLAIM_HELD;
 	}
-	if (!look_back || !HistoryFind(job_id, job, &ending))
+	if (!look_back)
+		return CLAIM_NOT_FOUND;
+	HistoryWriteBatch(jobs); /* a batch may name the job twice */
+	if (!HistoryFind(job_id, job, &ending))
 		return CLAIM_NOT_FOUND;
 	return JudgeSettled(job, epoch, outcome, refusal);
 }

@@ -33,12 +33,59 @@ const LeafTable history_table = {
 
 /* insert ------------------------------------------------------------------- */
 
-/* Write the row of a finished job.  The current user is the owner. */
+/* Insert the rows that were gathered, and close their leaves. */
 void
-HistoryInsert(const TaskqJob *job, struct varlena *result, TimestampTz now)
+HistoryWriteBatch(Store *jobs)
+{
+	HistoryBatch *batch = jobs->history;
+
+	if (batch == NULL)
+		return;
+	for (int i = 0; i < batch->n; i++)
+	{
+		StoreInsertGathered(&batch->leaves[i].store, NULL);
+		StoreClose(&batch->leaves[i].store, true);
+	}
+	batch->n = 0;
+}
+
+/* Gather the row of a finished job with others that expire on the same day. */
+static void
+GatherRow(Store *jobs, const TaskqJob *job, TaskqEnding *ending, int64 retention)
+{
+	HistoryBatch *batch = jobs->history;
+	DateADT		  day = LeafDay(ending->finished_at, retention);
+	int			  i = 0;
+
+	while (i < batch->n && batch->leaves[i].day != day)
+		i++;
+	if (i == HISTORY_BATCH_LEAVES)
+	{
+		HistoryWriteBatch(jobs);
+		i = 0;
+	}
+	if (i == batch->n)
+	{
+		LeafOpenForRow(&batch->leaves[i].store, &history_table, ending->finished_at, retention, &batch->leaves[i].expires_on);
+		batch->leaves[i].day = day;
+		batch->n++;
+	}
+	ending->expires_on = batch->leaves[i].expires_on;
+	JobWriteEnded(job, ending, StoreNewRow(&batch->leaves[i].store));
+	if (StoreGather(&batch->leaves[i].store))
+		StoreInsertGathered(&batch->leaves[i].store, NULL);
+}
+
+/*
+ * Write the row of a finished job, or gather it if jobs->history is set.  The current
+ * user is the owner.
+ */
+void
+HistoryInsert(Store *jobs, const TaskqJob *job, struct varlena *result, TimestampTz now)
 {
 	const TaskqRoute *route = RouteById(job->route_id);
 	const TaskqQueue *queue = QueueById(route->queue_id);
+	int64			  retention = job->state == JOB_COMPLETED ? queue->retain_completed : queue->retain_other;
 	TaskqJob		  copy = *job;
 	TaskqEnding		  ending = { 0 };
 	Store			  leaf;
@@ -53,8 +100,12 @@ HistoryInsert(const TaskqJob *job, struct varlena *result, TimestampTz now)
 	if (!queue->keep_payload && job->state == JOB_COMPLETED)
 		copy.payload = NULL;
 
-	LeafOpenForRow(&leaf, &history_table, now, job->state == JOB_COMPLETED ? queue->retain_completed : queue->retain_other,
-				   &ending.expires_on);
+	if (jobs->history != NULL)
+	{
+		GatherRow(jobs, &copy, &ending, retention);
+		return;
+	}
+	LeafOpenForRow(&leaf, &history_table, now, retention, &ending.expires_on);
 	JobWriteEnded(&copy, &ending, StoreNewRow(&leaf));
 	StoreInsert(&leaf);
 	StoreClose(&leaf, true);
@@ -94,7 +145,7 @@ ProbeLeaves(int64 job_id, int life, FoundFunction function, void *arg)
 		Store leaf;
 
 		/* it may have been dropped since the list was made */
-		if (!StoreOpenLeaf(&leaf, leaves[i]))
+		if (!StoreOpenLeaf(&leaf, REL_HISTORY, leaves[i]))
 			continue;
 		if (FindInLeaf(&leaf, job_id, life, snapshot))
 			enough = function(&leaf, snapshot, arg);

@@ -51,6 +51,6 @@ RecallFind(Store *jobs, int64 job_id, Snapshot snapshot)
 		!StoreFetch(jobs, &recalled[PlaceOf(job_id)].tid, snapshot) ||
 		JobIdOfRow(jobs->found) != job_id)
 		return false;
-	slot_getallattrs(jobs->found);
+	StoreReadFound(jobs);
 	return true;
 }

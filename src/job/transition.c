@@ -8,6 +8,7 @@
  */
 #include "taskq.h"
 
+#include "miscadmin.h"
 #include "utils/snapmgr.h"
 
 #include "base/clock.h"
@@ -104,7 +105,7 @@ WriteRow(Store *jobs, const TaskqJob *job, char from, struct varlena *result, Ti
 {
 	if (JobEnded(job->state))
 	{
-		HistoryInsert(job, result, now);
+		HistoryInsert(jobs, job, result, now);
 		if (IsLive(from))
 			StoreDelete(jobs);
 		return;
@@ -114,6 +115,13 @@ WriteRow(Store *jobs, const TaskqJob *job, char from, struct varlena *result, Ti
 		StoreUpdate(jobs);
 	else
 		StoreInsert(jobs);
+}
+
+static void
+TellObservers(const Transition *transition)
+{
+	for (int i = 0; i < n_observers; i++)
+		observers[i].observe(transition);
 }
 
 /*
@@ -165,18 +173,18 @@ Change(Store *jobs, TaskqJob *job, char to, struct varlena *result)
 		ItemPointerSetInvalid(&transition.tid);
 	else
 		transition.tid = jobs->row->tts_tid;
-	for (int i = 0; i < n_observers; i++)
-		observers[i].observe(&transition);
+	TellObservers(&transition);
 	if (bring_snapshot)
 		PopActiveSnapshot();
 }
 
-/* Assign an id to a new job. */
+/* Draw ids for new jobs. */
 void
-JobAssignId(TaskqJob *job)
+JobDrawIds(int64 *ids, int n)
 {
-	job->job_id = ((int64) taskq_node_id << TASKQ_ID_BITS) | CounterNext(COUNTER_JOB_ID);
-	job->state = JOB_NEW;
+	CounterDraw(COUNTER_JOB_ID, ids, n);
+	for (int i = 0; i < n; i++)
+		ids[i] |= (int64) taskq_node_id << TASKQ_ID_BITS;
 }
 
 /* Create a job, which waits to be claimed.  The job has its id. */
@@ -185,6 +193,62 @@ JobCreate(Store *jobs, TaskqJob *job)
 {
 	Assert(job->state == JOB_NEW);
 	Change(jobs, job, JOB_AVAILABLE, NULL);
+}
+
+/*
+ * Gather rows of new jobs until there is no room for more, and insert them.  The jobs
+ * differ from "job" in their ids and payloads.  Returns how many jobs were inserted.
+ */
+static int
+InsertNew(Store *jobs, TaskqJob *job, const int64 *ids, const Datum *payloads, int n, ItemPointer tids)
+{
+	bool is_full = false;
+	int	 inserted = 0;
+
+	while (inserted < n && !is_full)
+	{
+		CHECK_FOR_INTERRUPTS();
+		job->job_id = ids[inserted];
+		job->payload = (struct varlena *) DatumGetPointer(payloads[inserted]);
+		JobWrite(job, StoreNewRow(jobs));
+		is_full = StoreGather(jobs);
+		inserted++;
+	}
+	StoreInsertGathered(jobs, tids);
+	return inserted;
+}
+
+/*
+ * Create several jobs, which wait to be claimed, as JobCreate() does.  They differ from
+ * "job" in their ids and payloads.
+ */
+void
+JobCreateMany(Store *jobs, TaskqJob *job, const int64 *ids, const Datum *payloads, int n)
+{
+	ItemPointerData tids[STORE_MAX_GATHERED];
+	Transition		transition = { .job = job, .from = JOB_NEW, .now = ClockNow() };
+	int				done = 0;
+
+	Assert(ActiveSnapshotSet());
+	while (done < n)
+	{
+		int inserted;
+
+		job->state = JOB_NEW;
+		job->job_id = ids[done];
+		AssertPrepared(jobs, job, JOB_AVAILABLE);
+		CheckTransition(job, JOB_AVAILABLE);
+		job->state = JOB_AVAILABLE;
+		inserted = InsertNew(jobs, job, ids + done, payloads + done, n - done, tids);
+		for (int i = 0; i < inserted; i++)
+		{
+			job->job_id = ids[done + i];
+			job->payload = (struct varlena *) DatumGetPointer(payloads[done + i]);
+			transition.tid = tids[i];
+			TellObservers(&transition);
+		}
+		done += inserted;
+	}
 }
 
 /* Change a live job to another live state. */

@@ -44,8 +44,9 @@ typedef struct TransitionObserver
 } TransitionObserver;
 
 extern void				   TransitionSetObservers(const TransitionObserver *table, int n);
-extern void				   JobAssignId(TaskqJob *job);
+extern void				   JobDrawIds(int64 *ids, int n);
 extern void				   JobCreate(Store *jobs, TaskqJob *job);
+extern void				   JobCreateMany(Store *jobs, TaskqJob *job, const int64 *ids, const Datum *payloads, int n);
 extern void				   JobChange(Store *jobs, TaskqJob *job, char to);
 extern void				   JobEnd(Store *jobs, TaskqJob *job, char to, struct varlena *result);
 extern void				   JobRevive(Store *jobs, TaskqJob *job);

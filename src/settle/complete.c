@@ -18,6 +18,7 @@
 #include "base/args.h"
 #include "base/error.h"
 #include "base/rows.h"
+#include "job/history.h"
 #include "settle/decide.h"
 #include "settle/result.h"
 #include "settle/settle.h"
@@ -56,6 +57,15 @@ Evaluate(struct varlena *result, const TaskqJob *job)
 	return Decide(jsonb, job);
 }
 
+/* Is the result a value of decision()? */
+static bool
+IsDecision(struct varlena *result)
+{
+	Jsonb *jsonb = (Jsonb *) result;
+
+	return result != NULL && ResultIsMeant(jsonb) && ResultHasTag(jsonb, "decision");
+}
+
 /*
  * Complete a job whose row is locked.  The caller is the extension's owner; while the
  * steps of a decision are enqueued, the process acts as the SQL caller instead.
@@ -68,6 +78,10 @@ CompleteHeld(Store *jobs, TaskqJob *job, struct varlena *result, OwnerScope *sco
 
 	AssertOwner();
 	Assert(StoreIsLocked(jobs) && JobIdOfRow(jobs->found) == job->job_id);
+
+	/* the steps may be checked by code of users, which may read the history */
+	if (IsDecision(result))
+		HistoryWriteBatch(jobs);
 	OwnerLeave(scope);
 	result = Evaluate(result, job);
 	refusal = result == NULL ? NULL : ResultTooLarge(result, &detail);
@@ -223,10 +237,12 @@ CompleteAll(Completion *completions, int n)
 	ErrorContextCallback callback = { .previous = error_context_stack, .callback = NameJob };
 	OwnerScope			 scope;
 	Store				 jobs;
+	HistoryBatch		 history = { 0 };
 
 	qsort(completions, n, sizeof(Completion), CompareByJob);
 	OwnerEnter(&scope);
 	StoreOpenRel(&jobs, REL_JOBS);
+	jobs.history = &history;
 	old = MemoryContextSwitchTo(context);
 	error_context_stack = &callback;
 	for (int i = 0; i < n; i++)
@@ -239,6 +255,7 @@ CompleteAll(Completion *completions, int n)
 	error_context_stack = callback.previous;
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
+	HistoryWriteBatch(&jobs);
 	StoreClose(&jobs, true);
 	OwnerLeave(&scope);
 	qsort(completions, n, sizeof(Completion), CompareByPosition);

@@ -311,7 +311,10 @@ CatalogMissingIndex(const char **definition)
 	return NULL;
 }
 
-/* Check the names and types of a table's columns before anybody reads its rows. */
+/*
+ * Check the names and types of the columns of a table, or of one of its leaves, before
+ * anybody reads its rows.
+ */
 void
 CatalogCheckColumns(TaskqRel rel, Relation opened)
 {
@@ -321,7 +324,7 @@ CatalogCheckColumns(TaskqRel rel, Relation opened)
 	if (other != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("column \"%s\" of table taskq.%s was changed", NameStr(TupleDescAttr(desc, other - 1)->attname), RelName(rel)),
+				 errmsg("column \"%s\" of table taskq.%s was changed", NameStr(TupleDescAttr(desc, other - 1)->attname), RelationGetRelationName(opened)),
 				 errdetail("taskq reads the columns of its tables as CREATE EXTENSION has made them."),
 				 errhint("Give the table its definition back, or create the extension anew.")));
 }

@@ -49,26 +49,31 @@ MyCounter(CounterKind kind)
 }
 
 /*
- * Take the next number.  Returns false if it is beyond the ceiling, or if the counter
- * is of another sequence.
+ * Take the next numbers, at most "n".  Returns how many: fewer if the ceiling is near,
+ * and none if they are beyond it, or if the counter is of another sequence.
  */
-static bool
-Take(TaskqCounter *counter, Oid sequence, int64 *number)
+static int
+Take(TaskqCounter *counter, Oid sequence, int64 *numbers, int n)
 {
 	uint64 next;
+	uint64 ceiling;
+	int	   taken;
 
 	if (pg_atomic_read_u32(&counter->sequence) != sequence)
-		return false;
+		return 0;
 	pg_read_barrier();
 	next = pg_atomic_read_u64(&counter->next);
 	do
 	{
 		/* a ceiling that was read before "next" changed is not used, as the exchange fails */
-		if (next > pg_atomic_read_u64(&counter->ceiling))
-			return false;
-	} while (!pg_atomic_compare_exchange_u64(&counter->next, &next, next + 1));
-	*number = next;
-	return true;
+		ceiling = pg_atomic_read_u64(&counter->ceiling);
+		if (next > ceiling)
+			return 0;
+		taken = Min((uint64) n, ceiling - next + 1);
+	} while (!pg_atomic_compare_exchange_u64(&counter->next, &next, next + taken));
+	for (int i = 0; i < taken; i++)
+		numbers[i] = next + i;
+	return taken;
 }
 
 /* Give the counter the numbers from "first" to "ceiling". */
@@ -156,24 +161,40 @@ DrawFromSequence(CounterKind kind)
 	return next;
 }
 
-/* Draw the next number.  The caller has one of the extension's tables open. */
+/* Draw the next numbers, in ascending order.  The caller has one of the extension's tables open. */
+void
+CounterDraw(CounterKind kind, int64 *numbers, int n)
+{
+	int drawn = 0;
+
+	while (drawn < n)
+	{
+		TaskqCounter *counter = MyCounter(kind);
+		int			  taken;
+
+		if (counter == NULL)
+		{
+			numbers[drawn++] = DrawFromSequence(kind);
+			continue;
+		}
+		taken = Take(counter, CatalogRel(sequences[kind]), numbers + drawn, n - drawn);
+
+		/* the entry may have been freed and given to another database meanwhile */
+		if (taken > 0 && counter == MyCounter(kind))
+			drawn += taken;
+		else
+			Refill(kind, counter, 0);
+	}
+}
+
+/* Draw the next number. */
 int64
 CounterNext(CounterKind kind)
 {
 	int64 number;
 
-	for (;;)
-	{
-		TaskqCounter *counter = MyCounter(kind);
-
-		if (counter == NULL)
-			return DrawFromSequence(kind);
-
-		/* the entry may have been freed and given to another database meanwhile */
-		if (Take(counter, CatalogRel(sequences[kind]), &number) && counter == MyCounter(kind))
-			return number;
-		Refill(kind, counter, 0);
-	}
+	CounterDraw(kind, &number, 1);
+	return number;
 }
 
 /*

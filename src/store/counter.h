@@ -9,6 +9,7 @@
 
 #include "shared/shmem.h"
 
+extern void	 CounterDraw(CounterKind kind, int64 *numbers, int n);
 extern int64 CounterNext(CounterKind kind);
 extern int64 CounterLast(CounterKind kind);
 extern void	 CounterPass(CounterKind kind, int64 value);

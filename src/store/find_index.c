@@ -32,27 +32,31 @@
 
 #include "store/find_index.h"
 
-/* Is this predicate column = 'gate'? */
-static bool
-IsGate(Node *predicate, const IndexWanted *wanted)
+/*
+ * Return the value of "column" that all rows of an index have, if its predicate is
+ * column = 'value' for a column of type "char", or else '\0'.
+ */
+char
+IndexGate(Node *predicate, AttrNumber column)
 {
 	OpExpr *comparison;
-	Node   *column;
+	Node   *compared;
 	Node   *value;
 
 	/* a predicate is stored as a list of conditions, or as a single one */
 	if (IsA(predicate, List) && list_length((List *) predicate) == 1)
 		predicate = linitial((List *) predicate);
 	if (!IsA(predicate, OpExpr))
-		return false;
+		return '\0';
 	comparison = (OpExpr *) predicate;
 	if (get_opcode(comparison->opno) != F_CHAREQ)
-		return false;
-	column = linitial(comparison->args);
+		return '\0';
+	compared = linitial(comparison->args);
 	value = lsecond(comparison->args);
-	return IsA(column, Var) && ((Var *) column)->varattno == wanted->gate_column &&
-		   IsA(value, Const) && !((Const *) value)->constisnull &&
-		   DatumGetChar(((Const *) value)->constvalue) == wanted->gate;
+	if (!IsA(compared, Var) || ((Var *) compared)->varattno != column ||
+		!IsA(value, Const) || ((Const *) value)->constisnull)
+		return '\0';
+	return DatumGetChar(((Const *) value)->constvalue);
 }
 
 /* Does the index contain the wanted rows? */
@@ -64,7 +68,7 @@ HoldsRows(HeapTuple tuple, TupleDesc desc, const IndexWanted *wanted)
 
 	if (wanted->gate == '\0')
 		return isnull;
-	return !isnull && IsGate(stringToNode(TextDatumGetCString(predicate)), wanted);
+	return !isnull && IndexGate(stringToNode(TextDatumGetCString(predicate)), wanted->gate_column) == wanted->gate;
 }
 
 /* Does the index have the wanted columns, in this order and ascending? */

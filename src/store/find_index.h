@@ -8,6 +8,7 @@
 #include "taskq.h"
 
 #include "access/attnum.h"
+#include "nodes/nodes.h"
 
 #define INDEX_MAX_KEYS_WANTED 4
 
@@ -22,6 +23,7 @@ typedef struct IndexWanted
 	const char *definition;					 /* the statement that creates it */
 } IndexWanted;
 
-extern Oid IndexFind(const IndexWanted *wanted, const char *name, Oid table);
+extern Oid	IndexFind(const IndexWanted *wanted, const char *name, Oid table);
+extern char IndexGate(Node *predicate, AttrNumber column);
 
 #endif /* TASKQ_FIND_INDEX_H */

@@ -21,15 +21,29 @@
 #include "utils/rel.h"
 
 #include "base/compat.h"
+#include "store/catalog.h"
+#include "store/columns.h"
+#include "store/find_index.h"
 #include "store/kit.h"
 
-#define MAX_KITS 16 /* kits that a process keeps, a few kB each */
+#define MAX_KITS 16 /* kits that a process keeps, a few kB each, or 130 kB if many rows were gathered */
 
 static dlist_head kits = DLIST_STATIC_INIT(kits);
 static int		  n_kits = 0;
 
+/* Note which constraints of the table must be checked. */
+static void
+DescribeConstraints(StoreKit *kit, TupleDesc desc)
+{
+	kit->simple = desc->constr == NULL || (desc->constr->num_check == 0 && !desc->constr->has_generated_stored);
+	kit->not_null = palloc(sizeof(AttrNumber) * desc->natts);
+	for (int i = 0; i < desc->natts; i++)
+		if (TupleDescAttr(desc, i)->attnotnull)
+			kit->not_null[kit->n_not_null++] = i + 1;
+}
+
 static StoreKit *
-Make(Relation rel)
+Make(Relation rel, TaskqRel table)
 {
 	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "taskq kit", ALLOCSET_SMALL_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
@@ -38,6 +52,7 @@ Make(Relation rel)
 
 	kit->context = context;
 	kit->relid = RelationGetRelid(rel);
+	kit->table = table;
 	kit->kept = true;
 	kit->estate = CreateExecutorState();
 	EvalPlanQualInit_compat(&kit->epq, kit->estate);
@@ -45,6 +60,9 @@ Make(Relation rel)
 	InitResultRelInfo(kit->result, rel, 0, NULL, 0);
 	kit->found = MakeSingleTupleTableSlot(desc, table_slot_callbacks(rel));
 	kit->row = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
+	kit->formed = MakeSingleTupleTableSlot(desc, &TTSOpsHeapTuple);
+	kit->codec = CodecFor(table, desc);
+	DescribeConstraints(kit, desc);
 	MemoryContextSwitchTo(old);
 	dlist_push_head(&kits, &kit->node);
 	n_kits++;
@@ -61,11 +79,11 @@ Discard(StoreKit *kit)
 }
 
 /*
- * Take the kit of a table that was just opened.  Nobody else uses the kit until it
- * is returned.
+ * Take the kit of a table that was just opened, or of a leaf of a table.  Nobody else
+ * uses the kit until it is returned.
  */
 StoreKit *
-KitTake(Relation rel)
+KitTake(Relation rel, TaskqRel table)
 {
 	StoreKit		  *kit = NULL;
 	dlist_mutable_iter i;
@@ -85,12 +103,55 @@ KitTake(Relation rel)
 		}
 	}
 	if (kit == NULL)
-		kit = Make(rel);
+	{
+		CatalogCheckColumns(table, rel);
+		kit = Make(rel, table);
+	}
 	else
 		dlist_move_head(&kits, &kit->node);
 	kit->level = GetCurrentTransactionNestLevel();
 	kit->result->ri_RelationDesc = rel;
 	return kit;
+}
+
+/* Return the gate of the rows in an index of jobs, or '\0'. */
+static char
+GateOfIndex(const StoreKit *kit, const IndexInfo *info)
+{
+	if (info->ii_Predicate == NIL || kit->table != REL_JOBS)
+		return '\0';
+	return IndexGate((Node *) info->ii_Predicate, Anum_jobs_gate);
+}
+
+/*
+ * Can we make the entries of an index without the executor?  We can in a b-tree of
+ * columns that has all rows, or those with one value of "gate".  While an index is being
+ * built, the executor knows what to do with it.
+ */
+static bool
+IsSimpleIndex(Relation index, const IndexInfo *info, char gate)
+{
+	return index->rd_rel->relam == BTREE_AM_OID && index->rd_index->indimmediate && info->ii_ReadyForInserts &&
+		   info->ii_Expressions == NIL && info->ii_ExclusionOps == NULL &&
+		   (info->ii_Predicate == NIL || gate != '\0');
+}
+
+static void
+DescribeIndex(StoreKit *kit, int i)
+{
+	const IndexInfo *info = kit->result->ri_IndexRelationInfo[i];
+	Relation		 index = kit->result->ri_IndexRelationDescs[i];
+	KitIndex		*described = &kit->indexes[i];
+
+	described->relid = RelationGetRelid(index);
+	described->gate = GateOfIndex(kit, info);
+	described->last_column = 0;
+	for (int k = 0; k < info->ii_NumIndexAttrs; k++)
+		described->last_column = Max(described->last_column, info->ii_IndexAttrNumbers[k]);
+	if (index->rd_rel->relam != BTREE_AM_OID || info->ii_Expressions != NIL)
+		kit->kept = false;
+	if (!IsSimpleIndex(index, info, described->gate))
+		kit->direct = false;
 }
 
 /*
@@ -106,15 +167,10 @@ DescribeIndexes(StoreKit *kit)
 
 	kit->describing = true;
 	ExecOpenIndices(result, false);
-	kit->indexes = palloc(sizeof(Oid) * (result->ri_NumIndices + 1));
+	kit->indexes = palloc(sizeof(KitIndex) * (result->ri_NumIndices + 1));
+	kit->direct = kit->simple;
 	for (int i = 0; i < result->ri_NumIndices; i++)
-	{
-		Relation index = result->ri_IndexRelationDescs[i];
-
-		kit->indexes[i] = RelationGetRelid(index);
-		if (index->rd_rel->relam != BTREE_AM_OID || result->ri_IndexRelationInfo[i]->ii_Expressions != NIL)
-			kit->kept = false;
-	}
+		DescribeIndex(kit, i);
 	kit->describing = false;
 	MemoryContextSwitchTo(old);
 }
@@ -131,7 +187,7 @@ KitOpenIndexes(StoreKit *kit)
 		DescribeIndexes(kit);
 	else
 		for (int i = 0; i < result->ri_NumIndices; i++)
-			result->ri_IndexRelationDescs[i] = index_open(kit->indexes[i], RowExclusiveLock);
+			result->ri_IndexRelationDescs[i] = index_open(kit->indexes[i].relid, RowExclusiveLock);
 	kit->indexes_open = true;
 }
 
@@ -149,16 +205,39 @@ CloseIndexes(StoreKit *kit)
 	if (!kit->indexes_open)
 		return;
 	for (int i = 0; i < kit->result->ri_NumIndices; i++)
+	{
+		index_insert_cleanup_compat(kit->result->ri_IndexRelationDescs[i], kit->result->ri_IndexRelationInfo[i]);
 		index_close(kit->result->ri_IndexRelationDescs[i], mode);
+	}
 	kit->indexes_open = false;
+}
+
+/* Return the slot for the next row that is gathered. */
+TupleTableSlot *
+KitGatherSlot(StoreKit *kit)
+{
+	TupleTableSlot **slot = &kit->gathered[kit->n_gathered];
+
+	Assert(kit->n_gathered < STORE_MAX_GATHERED);
+	if (*slot == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(kit->context);
+
+		*slot = MakeSingleTupleTableSlot(kit->row->tts_tupleDescriptor, &TTSOpsHeapTuple);
+		MemoryContextSwitchTo(old);
+	}
+	kit->n_gathered++;
+	return *slot;
 }
 
 /* Return a kit after use, before the table is closed. */
 void
 KitReturn(StoreKit *kit)
 {
+	Assert(kit->n_gathered == 0);
 	ExecClearTuple(kit->found);
 	ExecClearTuple(kit->row);
+	ExecClearTuple(kit->formed);
 	CloseIndexes(kit);
 	kit->level = 0;
 	if (!kit->kept || kit->stale)
@@ -182,7 +261,7 @@ static bool
 HasIndex(const StoreKit *kit, Oid relid)
 {
 	for (int i = 0; kit->indexes != NULL && i < kit->result->ri_NumIndices; i++)
-		if (kit->indexes[i] == relid)
+		if (kit->indexes[i].relid == relid)
 			return true;
 	return false;
 }

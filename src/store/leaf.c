@@ -127,7 +127,7 @@ LeafOpenForRow(Store *leaf, const LeafTable *table, TimestampTz now, int64 reten
 
 	*expires_on = LeafDay(now, retention);
 	of_day = LeafOfDay(table, *expires_on);
-	if (OidIsValid(of_day) && StoreOpenLeaf(leaf, of_day))
+	if (OidIsValid(of_day) && StoreOpenLeaf(leaf, table->parent, of_day))
 		return;
 	if (!OidIsValid(NamedAsLeaf(table, *expires_on)))
 		LeafWant();

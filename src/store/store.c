@@ -33,30 +33,31 @@
 #include "store/table_check.h"
 
 static void
-Begin(Store *store, Relation rel)
+Begin(Store *store, Relation rel, TaskqRel table)
 {
 	store->rel = rel;
 	TableCheck(store->rel);
-	store->kit = KitTake(store->rel);
+	store->kit = KitTake(store->rel, table);
 	store->found = store->kit->found;
 	store->row = store->kit->row;
 	store->scan = NULL;
 	store->n_blocks = 0;
+	store->history = NULL;
 }
 
 /* Open a table to read and write rows. */
 void
 StoreOpenRel(Store *store, TaskqRel rel)
 {
-	Begin(store, CatalogOpen(rel, RowExclusiveLock));
+	Begin(store, CatalogOpen(rel, RowExclusiveLock), rel);
 }
 
 /*
- * Open a leaf whose OID was looked up before.  Returns false if it does not exist
- * any more.
+ * Open a leaf of a table, whose OID was looked up before.  Returns false if it does not
+ * exist any more.
  */
 bool
-StoreOpenLeaf(Store *store, Oid leaf)
+StoreOpenLeaf(Store *store, TaskqRel table, Oid leaf)
 {
 	Relation rel = try_table_open(leaf, RowExclusiveLock);
 
@@ -66,7 +67,7 @@ StoreOpenLeaf(Store *store, Oid leaf)
 		rel = NULL;
 	}
 	if (rel != NULL)
-		Begin(store, rel);
+		Begin(store, rel, table);
 	return rel != NULL;
 }
 
@@ -123,36 +124,25 @@ StoreClose(Store *store, bool keep_lock)
 		CommandCounterIncrement();
 }
 
-/* Insert store->row, which the caller has filled by SlotSet...(). */
+/*
+ * Read all columns of store->found.  The codec reads rows that have all columns.  Rows
+ * from before a column was added are read by the server's functions.
+ */
 void
-StoreInsert(Store *store)
+StoreReadFound(Store *store)
 {
-	AssertOwner();
-	KitOpenIndexes(store->kit);
-	ExecStoreVirtualTuple(store->row);
-	ExecSimpleRelationInsert(store->kit->result, store->kit->estate, store->row);
-	ResetPerTupleExprContext(store->kit->estate);
-}
+	TupleTableSlot *found = store->found;
+	const Codec	   *codec = store->kit->codec;
+	int				natts = found->tts_tupleDescriptor->natts;
+	HeapTuple		tuple = TTS_IS_BUFFERTUPLE(found) ? ((HeapTupleTableSlot *) found)->tuple : NULL;
 
-/* Replace the locked row store->found by store->row. */
-void
-StoreUpdate(Store *store)
-{
-	AssertOwner();
-	Assert(StoreIsLocked(store));
-	KitOpenIndexes(store->kit);
-	ExecStoreVirtualTuple(store->row);
-	ExecSimpleRelationUpdate(store->kit->result, store->kit->estate, &store->kit->epq, store->found, store->row);
-	ResetPerTupleExprContext(store->kit->estate);
-}
-
-/* Delete the locked row store->found. */
-void
-StoreDelete(Store *store)
-{
-	AssertOwner();
-	Assert(StoreIsLocked(store));
-	ExecSimpleRelationDelete(store->kit->result, store->kit->estate, &store->kit->epq, store->found);
+	if (codec == NULL || tuple == NULL || HeapTupleHeaderGetNatts(tuple->t_data) != natts)
+	{
+		slot_getallattrs(found);
+		return;
+	}
+	codec->read(tuple, found->tts_values, found->tts_isnull);
+	found->tts_nvalid = natts;
 }
 
 /*
@@ -178,7 +168,7 @@ StoreLock(Store *store, ItemPointer tid, Snapshot snapshot, bool wait, bool foll
 		case TM_Ok:
 			/* copy the row, so that no page stays pinned while a handler runs */
 			ExecMaterializeSlot(store->found);
-			slot_getallattrs(store->found);
+			StoreReadFound(store);
 			return STORE_LOCKED;
 		case TM_WouldBlock:
 			return STORE_BUSY;
@@ -233,7 +223,7 @@ FindOne(Store *store, Oid index, int nkeys, ScanKey keys, Snapshot snapshot, Sca
 	{
 		/* copy the row, because the scan releases its pages */
 		ExecMaterializeSlot(store->found);
-		slot_getallattrs(store->found);
+		StoreReadFound(store);
 	}
 	index_rescan(store->scan, keys, nkeys, NULL, 0); /* releases all pages */
 	MemoryContextSwitchTo(old);

@@ -24,6 +24,8 @@ typedef struct Store
 	TupleTableSlot *row;	  /* the row to write */
 	IndexScanDesc	scan;	  /* scan of the last look-up, kept for the next, or NULL */
 	BlockNumber		n_blocks; /* size of the table when last read, or 0 if not read yet */
+
+	struct HistoryBatch *history; /* of jobs: it takes the rows of those that end; NULL: they are written at once */
 } Store;
 
 typedef enum StoreLockResult
@@ -34,11 +36,14 @@ typedef enum StoreLockResult
 } StoreLockResult;
 
 extern void			   StoreOpenRel(Store *store, TaskqRel rel);
-extern bool			   StoreOpenLeaf(Store *store, Oid leaf);
+extern bool			   StoreOpenLeaf(Store *store, TaskqRel table, Oid leaf);
 extern void			   StoreClose(Store *store, bool keep_lock);
 extern TupleTableSlot *StoreNewRow(Store *store);
 extern TupleTableSlot *StoreCopyRow(Store *store);
+extern void			   StoreReadFound(Store *store);
 extern void			   StoreInsert(Store *store);
+extern bool			   StoreGather(Store *store);
+extern void			   StoreInsertGathered(Store *store, ItemPointer tids);
 extern void			   StoreUpdate(Store *store);
 extern void			   StoreDelete(Store *store);
 extern StoreLockResult StoreLock(Store *store, ItemPointer tid, Snapshot snapshot, bool wait, bool follow);

@@ -1,0 +1,26 @@
+/*
+ * codec.h
+ *	  Forming and reading the tuples of the tables that are used most.
+ */
+#ifndef TASKQ_CODEC_H
+#define TASKQ_CODEC_H
+
+#include "taskq.h"
+
+#include "access/htup.h"
+#include "access/tupdesc.h"
+
+#include "store/rels.h"
+
+typedef struct Codec
+{
+	/* Form a tuple, like heap_form_tuple(). */
+	HeapTuple (*form)(const Datum *values, const bool *isnull);
+
+	/* Read a tuple, like heap_deform_tuple().  It has all columns. */
+	void (*read)(HeapTuple tuple, Datum *values, bool *isnull);
+} Codec;
+
+extern const Codec *CodecFor(TaskqRel rel, TupleDesc desc);
+
+#endif /* TASKQ_CODEC_H */
