@@ -146,7 +146,7 @@ count_session() { # script, times that do not count, times
 
 FIXED=0                   # instructions of SET counting.active itself
 declare -A FIXED_PART     # instructions of each kind of process in a part without work
-SCHEDULER_ROUNDS=10000000 # at most so many are for rounds that the scheduler makes at intervals
+SCHEDULER_ROUNDS=40000000 # at most so many are for rounds that the scheduler makes at intervals
 declare -A INSTRUCTIONS WAL
 
 # Find out what counting itself costs.
