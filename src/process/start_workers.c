@@ -24,7 +24,7 @@
 #include "config/adopt.h"
 #include "config/pool.h"
 #include "config/stale.h"
-#include "config/route.h"
+#include "process/pool_routes.h"
 #include "process/start_process.h"
 #include "process/start_workers.h"
 #include "process/worker.h"
@@ -275,18 +275,20 @@ StartWorker(const TaskqPool *pool)
 	return true;
 }
 
-/* Count the due jobs of a pool.  Jobs that its workers run count as due, too. */
+/*
+ * Count the due jobs of a pool, as far as its size.  Jobs that its workers run count
+ * as due, too.
+ */
 static int
 DueForPool(const DueJobs *jobs, const TaskqPool *pool)
 {
-	Claimant worker;
-	int		 due = 0;
+	const Bitmapset *routes = PoolRoutes(pool);
+	int				 due = 0;
 
-	PoolWorker(pool, &worker);
-	for (int i = 0; i < jobs->routes.n; i++)
-		if (jobs->due[i] > 0 && MayRun(&worker, RouteById(jobs->routes.ids[i])))
+	for (int i = 0; i < jobs->routes.n && due < pool->size; i++)
+		if (jobs->due[i] > 0 && bms_is_member(jobs->routes.ids[i], routes))
 			due += jobs->due[i];
-	return due;
+	return Min(due, pool->size);
 }
 
 /* The result of a look at all pools. */
@@ -301,8 +303,8 @@ typedef struct StartState
 static TimestampTz
 StartForPool(const TaskqPool *pool, const DueJobs *jobs, StartState *state)
 {
-	Trouble *trouble = FindTrouble(pool->name);
-	int		 have = CountWorkers(pool->name);
+	Trouble *trouble;
+	int		 have;
 	int		 due;
 	int		 want;
 
@@ -311,11 +313,15 @@ StartForPool(const TaskqPool *pool, const DueJobs *jobs, StartState *state)
 	due = DueForPool(jobs, pool);
 	if (due > 0)
 		state->busy = true;
-	if (have >= pool->size)
-		return DT_NOEND;
 
 	/* keep no idle workers while other databases have no slot at all */
-	want = Max(SlotsAreShort() ? 0 : pool->min_size, Min(pool->size, due));
+	want = Max(SlotsAreShort() ? 0 : pool->min_size, due);
+	if (want == 0 && state->may_grow)
+		return DT_NOEND;
+	have = CountWorkers(pool->name);
+	if (have >= pool->size)
+		return DT_NOEND;
+	trouble = FindTrouble(pool->name);
 	for (; have < want; have++)
 	{
 		if (trouble != NULL && ClockIsAhead(trouble->not_before, MAX_START_DELAY) && trouble->config_version == ConfigVersion())
