@@ -58,6 +58,12 @@ ClaimUpdateRoutes(ClaimCall *call)
 {
 	KnownWorker *known = KnownWorkerFind(call->worker_id, call->narrow, call->result != NULL);
 
+	if (known->worker.standing == WORKER_REGISTERED)
+	{
+		if (call->registered_at != 0 && call->registered_at != known->worker.registered_at)
+			StandingRefuseReplaced(call->worker_id, known->worker.registered_at);
+		call->registered_at = known->worker.registered_at;
+	}
 	call->known = known;
 	call->routes = known->routes;
 	call->request.worker = &known->worker.base;

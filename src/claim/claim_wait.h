@@ -17,8 +17,9 @@
 typedef struct ClaimCall
 {
 	const char	  *worker_id;
-	ArrayType	  *narrow; /* argument task_types of the call */
-	KnownWorker	  *known;  /* the worker as of the last look, or NULL before the first */
+	ArrayType	  *narrow;		  /* argument task_types of the call */
+	KnownWorker	  *known;		  /* the worker as of the last look, or NULL before the first */
+	TimestampTz	   registered_at; /* of the registration under which the call waits, or 0 */
 	RouteSet	   routes;
 	ClaimRequest   request;
 	int			   most;

@@ -28,7 +28,8 @@ typedef struct ExternalWorker
 	int64		   lease;	   /* or NO_MICROSECONDS */
 	bool		   draining;
 	Oid			   registered_by; /* or InvalidOid */
-	TimestampTz	   ended_at;	  /* or 0 */
+	TimestampTz	   registered_at;
+	TimestampTz	   ended_at; /* or 0 */
 } ExternalWorker;
 
 extern ExternalWorker *WorkersAlive(int *n);
@@ -45,7 +46,5 @@ extern bool				   WorkerForgetOld(void);
 TASKQ_NORETURN extern void WorkerNotRegistered(const char *worker_id);
 extern void				   RegistrationChanged(const char *worker_id);
 extern bool				   WorkerIsOfOthers(const ExternalWorker *worker, Oid caller);
-extern bool				   WorkerIsOf(Oid registered_by, Oid caller, const char *access);
-extern void				   WorkerCheckOwner(const char *worker_id, Oid registered_by, Oid caller, const char *what, const char *access);
 
 #endif /* TASKQ_EXTERNAL_WORKER_H */

@@ -53,7 +53,7 @@ Extend(int64 job_id, int64 epoch, int64 given, struct varlena *progress, struct 
 
 	OwnerEnter(&scope);
 	StoreOpenRel(&jobs, REL_JOBS);
-	if (TryLockClaim(&jobs, &job, job_id, epoch, OUTCOME_NONE, complain))
+	if (TryLockClaim(&jobs, &job, job_id, epoch, OUTCOME_NONE, scope.caller, complain))
 	{
 		int64 length = LeaseLength(&job, given, WorkerSeen(job.worker_id));
 		bool  over = LeaseIsOverTime(&job, ClockNow());

@@ -27,6 +27,7 @@
 #include "claim/standing.h"
 #include "config/handler.h"
 #include "config/queue.h"
+#include "job/worker_owner.h"
 #include "shared/locks.h"
 #include "store/owner.h"
 #include "store/store.h"
@@ -115,6 +116,7 @@ taskq_register_worker(PG_FUNCTION_ARGS)
 	bool		   found;
 	bool		   is_new;
 	TimestampTz	   now = ClockNow();
+	TimestampTz	   registered_at = now;
 	Oid			   caller = GetUserId();
 
 	CheckArgCount(fcinfo, 7);
@@ -138,9 +140,12 @@ taskq_register_worker(PG_FUNCTION_ARGS)
 	StoreOpenRel(&store, REL_WORKERS);
 	found = WorkerFindRow(&store, worker_id);
 	is_new = !found || !SlotIsNull(store.found, Anum_external_workers_ended_at);
+	/* a claim that waits for the id goes on after a take-over, and ends if the id was unregistered meanwhile */
+	if (!is_new && !DatumGetBool(SlotDatum(store.found, Anum_external_workers_implicit)))
+		registered_at = DatumGetTimestampTz(SlotDatum(store.found, Anum_external_workers_registered_at));
 	if (found)
 		ReplaceRow(&store, worker_id, take_over, now, caller);
-	WorkerInsertRow(&store, worker_id, &worker, false, caller, now);
+	WorkerInsertRow(&store, worker_id, &worker, false, caller, registered_at, now);
 	StoreClose(&store, true);
 	OwnerLeave(&scope);
 	RegistrationChanged(worker_id);

@@ -144,6 +144,17 @@ StandingRefuse(const char *worker_id, const ExternalWorker *worker, bool names_t
 			 names_types ? errhint("Register it with taskq.register_worker(), or name the task types in the call.") : errhint("Register it with taskq.register_worker().")));
 }
 
+/* Refuse a claim that began under an earlier registration of the id, which has ended. */
+void
+StandingRefuseReplaced(const char *worker_id, TimestampTz registered_at)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_TQ_WORKER_NOT_REGISTERED),
+			 errmsg("worker \"%s\" was unregistered while this call waited", worker_id),
+			 errdetail("It was registered anew at %s.", timestamptz_to_str(registered_at)),
+			 errhint("Stop claiming for it, or claim again under the new registration.")));
+}
+
 /*
  * Refuse a claim for a worker of another role.  The jobs would count against the
  * limit of that role's worker, and its heartbeats would return the epochs of these

@@ -16,6 +16,7 @@
 #include "claim/external_worker.h"
 #include "claim/external_worker_row.h"
 #include "claim/standing.h"
+#include "job/worker_owner.h"
 #include "shared/locks.h"
 #include "store/owner.h"
 #include "store/store.h"
@@ -186,7 +187,7 @@ RegisterByClaim(Store *store, const char *worker_id, const ExternalWorker *worke
 	(void) LockKey(LOCK_FIRST_ROW, key, true, true);
 	is_first = LockKey(LOCK_FIRST_CLAIM, key, true, false);
 	if (is_first && !WorkerFindRow(store, worker_id))
-		WorkerInsertRow(store, worker_id, worker, true, caller, now);
+		WorkerInsertRow(store, worker_id, worker, true, caller, now, now);
 	else if (is_first)
 		RefuseIfOthers(store, worker_id, caller);
 	else if (has_jobs)

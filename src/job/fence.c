@@ -21,6 +21,7 @@
 #include "job/fence.h"
 #include "job/history.h"
 #include "job/recall.h"
+#include "job/worker_owner.h"
 #include "shared/shmem.h"
 #include "store/counter.h"
 #include "store/owner.h"
@@ -76,6 +77,14 @@ StaleLease(int64 job_id, int64 epoch, const Refusal *refusal)
 			 errhint("%s", refusal->hint)));
 }
 
+/* Explain that only the process that runs the job may settle it. */
+static void
+ExplainInside(Refusal *refusal)
+{
+	refusal->detail = "A background worker runs the job, and settles it itself.";
+	refusal->hint = "To end the run, use taskq.cancel_job().";
+}
+
 /* Explain that another process has or had the job, so the work for this claim is void. */
 static void
 ExplainLost(const TaskqJob *job, Refusal *refusal)
@@ -84,10 +93,7 @@ ExplainLost(const TaskqJob *job, Refusal *refusal)
 	if (JobEnded(job->state))
 		refusal->detail = psprintf("The job is %s, and not by this claim.", JobStateName(job));
 	else if (ShmemRunsJob(job->job_id))
-	{
-		refusal->detail = "A background worker runs the job, and settles it itself.";
-		refusal->hint = "To end the run, use taskq.cancel_job().";
-	}
+		ExplainInside(refusal);
 	else if (job->state == JOB_RUNNING)
 		refusal->detail = "The job was claimed again, or this claim was rolled back.";
 	else
@@ -128,11 +134,12 @@ JudgeSettled(const TaskqJob *job, int64 epoch, char outcome, Refusal *refusal)
 }
 
 /*
- * Lock the row of a claim, if the claim is in force.  Finished jobs are searched
+ * Lock the row of a claim, if the claim is in force, and the caller may act for its
+ * worker.  If "caller" is not a role, taskq itself calls.  Finished jobs are searched
  * only with "look_back".
  */
 static ClaimHold
-LockRow(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, bool wait, bool look_back,
+LockRow(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, Oid caller, bool wait, bool look_back,
 		Refusal *refusal)
 {
 	TaskqEnding ending;
@@ -166,6 +173,15 @@ LockRow(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, boo
 			return CLAIM_STALE;
 		}
 
+		if (OidIsValid(caller) && job->lease_expires_at == 0)
+		{
+			UnregisterSnapshot(snapshot);
+			ExplainInside(refusal);
+			return CLAIM_STALE;
+		}
+		if (OidIsValid(caller))
+			WorkerCheckHolder(job, caller);
+
 		/* only another settle or heartbeat of this claim can have locked the row */
 		tid = jobs->found->tts_tid;
 		TASKQ_INJECTION_POINT("settle-found");
@@ -194,11 +210,11 @@ LockRow(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, boo
  * opened the table.
  */
 ClaimHold
-FindClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome)
+FindClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, Oid caller)
 {
 	Refusal refusal;
 
-	return LockRow(jobs, job, job_id, epoch, outcome, true, true, &refusal);
+	return LockRow(jobs, job, job_id, epoch, outcome, caller, true, true, &refusal);
 }
 
 /* Is the claim held?  Raises an error if it is not in force. */
@@ -218,10 +234,10 @@ IsHeld(ClaimHold hold, int64 job_id, int64 epoch, const Refusal *refusal)
  * error.  The current user is the owner, and the caller has opened the table.
  */
 bool
-LockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome)
+LockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, Oid caller)
 {
 	Refusal	  refusal;
-	ClaimHold hold = LockRow(jobs, job, job_id, epoch, outcome, true, true, &refusal);
+	ClaimHold hold = LockRow(jobs, job, job_id, epoch, outcome, caller, true, true, &refusal);
 
 	return IsHeld(hold, job_id, epoch, &refusal);
 }
@@ -231,10 +247,10 @@ LockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome)
  * by a process that is settling it and, without "complain", if the claim is stale.
  */
 bool
-TryLockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, bool complain)
+TryLockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, Oid caller, bool complain)
 {
 	Refusal	  refusal;
-	ClaimHold hold = LockRow(jobs, job, job_id, epoch, outcome, false, complain, &refusal);
+	ClaimHold hold = LockRow(jobs, job, job_id, epoch, outcome, caller, false, complain, &refusal);
 
 	return complain ? IsHeld(hold, job_id, epoch, &refusal) : hold == CLAIM_HELD;
 }

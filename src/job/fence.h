@@ -21,9 +21,9 @@ typedef enum ClaimHold
 	CLAIM_NOT_FOUND /* the job does not exist */
 } ClaimHold;
 
-extern ClaimHold		   FindClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome);
-extern bool				   LockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome);
-extern bool				   TryLockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, bool complain);
+extern ClaimHold		   FindClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, Oid caller);
+extern bool				   LockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, Oid caller);
+extern bool				   TryLockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, Oid caller, bool complain);
 TASKQ_NORETURN extern void JobNotFound(int64 job_id);
 extern int64			   EpochNext(void);
 extern bool				   EpochIsOurs(int64 epoch);

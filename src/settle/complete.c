@@ -114,7 +114,7 @@ taskq_complete_job(PG_FUNCTION_ARGS)
 		result = (struct varlena *) PG_GETARG_JSONB_P(2);
 	OwnerEnter(&scope);
 	StoreOpenRel(&jobs, REL_JOBS);
-	held = LockClaim(&jobs, &job, job_id, epoch, OUTCOME_COMPLETED);
+	held = LockClaim(&jobs, &job, job_id, epoch, OUTCOME_COMPLETED, scope.caller);
 	if (held)
 		CompleteHeld(&jobs, &job, result, &scope);
 	StoreClose(&jobs, true);
@@ -200,7 +200,7 @@ CompleteOne(Store *jobs, const Completion *completion, OwnerScope *scope)
 {
 	TaskqJob job;
 
-	switch (FindClaim(jobs, &job, completion->job_id, completion->epoch, OUTCOME_COMPLETED))
+	switch (FindClaim(jobs, &job, completion->job_id, completion->epoch, OUTCOME_COMPLETED, scope->caller))
 	{
 		case CLAIM_HELD:
 			CompleteHeld(jobs, &job, completion->result, scope);

@@ -125,7 +125,7 @@ BeginSettle(SettleScope *scope, int64 job_id, int64 epoch, char outcome)
 {
 	OwnerEnter(&scope->owner);
 	StoreOpenRel(&scope->jobs, REL_JOBS);
-	return LockClaim(&scope->jobs, &scope->job, job_id, epoch, outcome);
+	return LockClaim(&scope->jobs, &scope->job, job_id, epoch, outcome, scope->owner.caller);
 }
 
 void

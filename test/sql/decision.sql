@@ -126,8 +126,10 @@ SELECT matches(pg_temp.decided('between') || ': ' || pg_temp.steps('between'), '
 -- rights ----------------------------------------------------------------------
 SELECT taskq.revoke_access('tq_decision', 'producer') \gset
 INSERT INTO j VALUES ('right', taskq.enqueue_job('de-does', '{"do": "SELECT taskq.decision(''{de-ext}'')"}')), ('right-ext', taskq.enqueue_job('de-route'));
-SELECT pg_temp.take('de-w', 'de-route') \gset
-UPDATE j SET e = (SELECT epoch FROM taskq.all_jobs WHERE job_id = id) WHERE name = 'right-ext';
+SET SESSION AUTHORIZATION tq_decision;
+SELECT epoch AS e FROM taskq.claim_job('de-x', '{de-route}') \gset
+RESET SESSION AUTHORIZATION;
+UPDATE j SET e = :e WHERE name = 'right-ext';
 SET SESSION AUTHORIZATION tq_decision;
 SELECT is(state || ' ' || error, 'retryable permission denied for function enqueue_job', 'a decision fails if the handler''s role may not enqueue') FROM taskq.run_job(pg_temp.id('right'));
 SELECT throws_ok(pg_temp.of('right-ext', $$ SELECT taskq.complete_job(%s, %s, taskq.decision('{de-ext}')) $$), '42501', NULL, 'complete_job() with a decision is refused if the worker may not enqueue');

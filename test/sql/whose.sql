@@ -4,7 +4,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 BEGIN;
-SELECT plan(68);
+SELECT plan(77);
 CREATE ROLE regress_whose_acme LOGIN;		-- a producer
 CREATE ROLE regress_whose_bolt LOGIN;		-- another
 CREATE ROLE regress_whose_web LOGIN;		-- one of some tenants
@@ -64,13 +64,20 @@ SELECT is(pg_temp.cancel('m', 'regress_whose_team'), 'TQ011', 'a role cannot can
 
 -- running -----------------------------------------------------------------------
 UPDATE j SET id = pg_temp.as_role('regress_whose_acme', $$ SELECT taskq.enqueue_job('whose', '{"n": "a"}', priority => -5) $$)::bigint WHERE name = 'a';
-SELECT is(pg_temp.take('whose-w'), 'a', 'a worker claims the job');
+SELECT is(pg_temp.as_role('regress_whose_worker', $$ SELECT job_id FROM taskq.claim_job('whose-x', '{whose}') $$), pg_temp.id('a')::text, 'a worker claims the job');
+UPDATE j SET e = (SELECT epoch FROM taskq.all_jobs WHERE job_id = id) WHERE name = 'a';
 SELECT is(pg_temp.cancel('a', 'regress_whose_bolt'), 'TQ011', 'another producer cannot cancel the running job');
 SELECT is(pg_temp.as_role('regress_whose_bolt', pg_temp.of('a', 'SELECT taskq.cancel_job(%1$s, %2$s)')), 'TQ011', 'another producer cannot cancel it with its epoch');
 SELECT is(pg_temp.as_role('regress_whose_bolt', pg_temp.of('a', 'SELECT taskq.cancel_job(%1$s, 1)')), 'TQ011', 'another producer cannot cancel it with another epoch');
 SELECT is((SELECT count(*) FROM taskq.cancel_requests), 0::bigint, 'no request to cancel was made');
 SELECT is(pg_temp.cancel('a', 'regress_whose_acme'), 'requested', 'the producer can request to cancel its running job');
 SELECT is(pg_temp.told('a', 'regress_whose_acme'), 'running', 'the producer can describe its running job');
+SELECT taskq.grant_access('regress_whose_bolt', 'worker') \g /dev/null
+SELECT is(pg_temp.as_role('regress_whose_bolt', pg_temp.of('a', c)), '42501', 'another role with the access cannot act for the worker, even with the epoch: ' || c)
+	FROM unnest(ARRAY['SELECT taskq.complete_job(%1$s, %2$s)', 'SELECT * FROM taskq.complete_jobs(ARRAY[%1$s::bigint], ARRAY[%2$s::bigint])', 'SELECT taskq.fail_job(%1$s, %2$s)', 'SELECT taskq.release_job(%1$s, %2$s)',
+		'SELECT taskq.snooze_job(%1$s, %2$s, ''1 s'')', 'SELECT taskq.heartbeat_job(%1$s, %2$s)', 'SELECT taskq.append_frame(%1$s, %2$s, ''x'')', 'SELECT taskq.save_checkpoint(%1$s, %2$s, ''1'')',
+		'SELECT * FROM taskq.worker_heartbeat(''whose-x'', ARRAY[%1$s::bigint], ARRAY[%2$s::bigint])']) c;
+SELECT taskq.revoke_access('regress_whose_bolt', 'worker') \g /dev/null
 SELECT is(pg_temp.as_role('regress_whose_worker', pg_temp.of('a', 'SELECT taskq.cancel_job(%1$s, %2$s)')), 'cancelled', 'the worker that has claimed the job can cancel it');
 
 -- tenants of producers ----------------------------------------------------------
