@@ -25,6 +25,7 @@
 #include "shared/shmem.h"
 #include "shared/wake.h"
 #include "store/catalog.h"
+#include "store/counter.h"
 #include "store/owner.h"
 #include "store/rights.h"
 
@@ -40,6 +41,8 @@ taskq_adopt_database(PG_FUNCTION_ARGS)
 
 	CheckArgCount(fcinfo, 0);
 	CheckWritable("taskq.adopt_database()");
+	if (ShmemPresent())
+		CounterPassSequences();
 	if (AdoptedHere())
 		PG_RETURN_BOOL(false);
 	values[0] = Int64GetDatum((int64) GetSystemIdentifier());

@@ -34,6 +34,13 @@
 /* Numbers by which a ceiling is raised.  So many are lost at a restart. */
 #define BLOCK 4096
 
+/* The last number that a counter may give out, which is the maximum of its sequence. */
+static const int64 last_numbers[] = {
+	[COUNTER_JOB_ID] = TASKQ_ID_MASK,
+	[COUNTER_EPOCH] = TASKQ_ID_MASK,
+	[COUNTER_EVENT] = PG_INT64_MAX,
+};
+
 static const TaskqRel sequences[] = {
 	[COUNTER_JOB_ID] = REL_JOB_ID_SEQ,
 	[COUNTER_EPOCH] = REL_EPOCH_SEQ,
@@ -129,10 +136,16 @@ Refill(CounterKind kind, TaskqCounter *counter, int64 least)
 	if (!is_ours || next > ceiling || next <= least)
 	{
 		last = Max(last, (int64) ceiling);
+		if (last >= last_numbers[kind])
+			ereport(ERROR,
+					(errcode(ERRCODE_SEQUENCE_GENERATOR_LIMIT_EXCEEDED),
+					 errmsg("sequence %s.%s has no more numbers", TASKQ_SCHEMA, RelationGetRelationName(rel)),
+					 errdetail("Its last number is " INT64_FORMAT ".", last_numbers[kind]),
+					 errhint("If somebody has set it by mistake, set it back and restart the server.")));
 		if (!is_ours || last > ceiling)
 			Publish(counter, sequence, last + 1, last); /* CounterLast() must not see a ceiling without its counter */
 		OwnerEnter(&scope);
-		StoreSetId(sequences[kind], last + BLOCK);
+		StoreSetId(sequences[kind], last + Min(BLOCK, last_numbers[kind] - last));
 		OwnerLeave(&scope);
 		Publish(counter, sequence, last + 1, StoreLastId(sequences[kind]));
 	}
@@ -232,4 +245,15 @@ CounterPass(CounterKind kind, int64 value)
 	if (StoreLastId(sequences[kind]) < value)
 		StoreSetId(sequences[kind], value);
 	Unlock(kind, rel);
+}
+
+/*
+ * Go on beyond the present values of the sequences, which a restore or a superuser may
+ * have set.
+ */
+void
+CounterPassSequences(void)
+{
+	for (CounterKind kind = 0; kind < N_COUNTERS; kind++)
+		CounterPass(kind, StoreLastId(sequences[kind]));
 }

@@ -13,5 +13,6 @@ extern void	 CounterDraw(CounterKind kind, int64 *numbers, int n);
 extern int64 CounterNext(CounterKind kind);
 extern int64 CounterLast(CounterKind kind);
 extern void	 CounterPass(CounterKind kind, int64 value);
+extern void	 CounterPassSequences(void);
 
 #endif /* TASKQ_COUNTER_H */

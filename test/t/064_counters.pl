@@ -104,6 +104,20 @@ cmp_ok($job, '>', 5000000, 'numbers are beyond the value of setval');
 sql($node, q(SELECT setval('taskq.job_id_seq', 10); SELECT taskq.enqueue_jobs('outside', array_agg('{}'::jsonb)) FROM generate_series(1, 5000)));
 $draw->('after setval of a low value');
 
+# adopt_database() lets a restored value count at once
+sql($node, q(SELECT setval('taskq.job_id_seq', 7000000), setval('taskq.epoch_seq', last_value + 10000) FROM taskq.epoch_seq));
+sql($node, q(SELECT taskq.adopt_database()));
+$draw->('after adopt_database()');
+cmp_ok($job, '>', 7000000, 'adopt_database() goes on after a value that was set');
+
+# the end of the numbers
+sql($node, q(SELECT setval('taskq.job_id_seq', 281474976710655 - 50); SELECT taskq.adopt_database()));
+is(sql($node, q(SELECT count(*) FROM taskq.enqueue_jobs('outside', array_fill('{}'::jsonb, ARRAY[50])))), 50, 'the last numbers of a sequence are given out');
+fails_with($node, '2200H', q(SELECT taskq.enqueue_job('outside')), 'after them an error says that there are no more');
+sql($node, q(SELECT setval('taskq.job_id_seq', 8000000)));
+$node->restart;
+cmp_ok(sql($node, q(SELECT taskq.enqueue_job('outside'))), '>', 8000000, 'the sequence can be set back');
+
 # the extension is created again ------------------------------------------------------
 
 sql($node, q(BEGIN; DROP EXTENSION taskq; CREATE EXTENSION taskq;
