@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "job/job.h"
 #include "ready/ready.h"
+#include "shared/wake.h"
 #include "store/owner.h"
 
 PG_FUNCTION_INFO_V1(taskq_job_state);
@@ -104,6 +105,8 @@ OpenAndLock(Store *jobs, int64 job_id, TaskqJob *job, bool running)
 			result = STORE_BUSY;
 		else
 			result = JobLock(jobs, &tid, true, job);
+		if (result == STORE_LOCKED && JobIsOpen(jobs->found))
+			WakeLocked(job->route_id);
 	}
 	UnregisterSnapshot(snapshot);
 	return result;

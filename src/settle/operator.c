@@ -18,6 +18,7 @@
 #include "job/transition.h"
 #include "settle/operator.h"
 #include "shared/shmem.h"
+#include "shared/wake.h"
 #include "store/owner.h"
 
 PG_FUNCTION_INFO_V1(taskq_retry_job);
@@ -184,6 +185,8 @@ taskq_retry_job(PG_FUNCTION_ARGS)
 			job.run_at = now;
 			JobChange(&jobs, &job, JOB_AVAILABLE);
 		}
+		else
+			WakeLeft(job.route_id); /* its row stays locked until the transaction ends */
 	}
 	else if (HistoryFind(job_id, &job, &ending))
 		PutBackOrRefuse(&jobs, &job, force);

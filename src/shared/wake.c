@@ -8,7 +8,7 @@
  *
  * The notes are acted on when the invalidations of the commit have been sent and
  * its locks are released.  An error in that callback would be a PANIC, so the
- * callback allocates no memory, raises no error and reads no catalogue; the array
+ * callback allocates no memory, raises no error and reads no catalog; the array
  * of notes grows when a note is made.  A rollback drops the notes, but those of
  * claims and of changed registrations are acted on: others have passed over the
  * jobs, ids and types that the transaction had locked, and must look again.  PREPARE
@@ -40,6 +40,7 @@ typedef enum WakeKind
 	WAKE_LEASE_AT,		 /* key: the end of a lease */
 	WAKE_CONFIG_CHANGED, /* also at abort, because types that were locked are free again */
 	WAKE_CLAIMED,		 /* key: route; at abort its job is free again; forbids PREPARE */
+	WAKE_LOCKED,		 /* key: route; its waiting job was locked: free again at abort */
 	WAKE_LEFT,			 /* key: route; its job was locked and not claimed: free again at commit and at abort */
 	WAKE_WORKER,		 /* key: external worker, whose registration has changed; also at abort, because the id is free again */
 	WAKE_CANCEL,		 /* key: job */
@@ -170,6 +171,16 @@ WakeClaimed(int32 route_id)
 }
 
 /*
+ * Note that a waiting job of this route was locked, because it is about to be changed.
+ * If that is rolled back, the job is free again for those that pass over it now.
+ */
+void
+WakeLocked(int32 route_id)
+{
+	AddNote(WAKE_LOCKED, route_id);
+}
+
+/*
  * Note that a job of this route was locked and then left, because the worker may not
  * take it any more.  All who wait for the route look again: some have passed over the
  * locked row.
@@ -232,6 +243,7 @@ ActOnNote(const WakeNote *note)
 	{
 		case WAKE_JOBS:
 		case WAKE_CLAIMED:
+		case WAKE_LOCKED:
 			if (WakeWaiters(MyDatabaseId, (int32) note->key, note->count) < note->count &&
 				db != NULL && pg_atomic_read_u32(&db->may_grow) != 0)
 				ShmemWakeScheduler(db);
@@ -291,6 +303,7 @@ HoldsLock(const WakeNote *note)
 	switch (note->kind)
 	{
 		case WAKE_CLAIMED:
+		case WAKE_LOCKED:
 		case WAKE_LEFT:
 		case WAKE_WORKER:
 		case WAKE_CONFIG_CHANGED:
@@ -305,7 +318,7 @@ static bool
 IsForEnd(const WakeNote *note, bool committed)
 {
 	if (committed)
-		return note->kind != WAKE_CLAIMED;
+		return note->kind != WAKE_CLAIMED && note->kind != WAKE_LOCKED;
 	return HoldsLock(note) || note->kind == WAKE_UNBLOCK || note->kind == WAKE_EVENTS;
 }
 

@@ -18,6 +18,7 @@ extern void WakeLeaseAt(TimestampTz moment);
 extern void WakeConfigChanged(void);
 extern void WakeClaimed(int32 route_id);
 extern void WakeLeft(int32 route_id);
+extern void WakeLocked(int32 route_id);
 extern void WakeWorker(uint64 worker_key);
 extern void WakeCancel(int64 job_id);
 extern void WakeLauncher(Oid dboid);

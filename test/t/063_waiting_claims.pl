@@ -117,6 +117,34 @@ for my $change (sort keys %changes)
 	}
 }
 
+# so does a claim that passes over a row which an operator has locked
+my %operator_calls = (
+	'cancel_job()' => 'taskq.cancel_job(%s)',
+	'discard_job()' => 'taskq.discard_job(%s)',
+	'retry_job()' => 'taskq.retry_job(%s)');
+for my $call (sort keys %operator_calls)
+{
+	for my $end ('ROLLBACK', 'ROLLBACK TO a', $call eq 'retry_job()' ? 'COMMIT' : ())
+	{
+		my $job = sql($node, q(SELECT taskq.enqueue_job('outside')));
+		$other->query_safe('BEGIN; SAVEPOINT a; SELECT ' . sprintf($operator_calls{$call}, $job));
+		begin($claim_one);
+		waits("$call: a claim waits for the job");
+		$other->query_safe($end);
+		is(answer(), 'outside', "$call: and looks again after $end");
+		$other->query_safe('ROLLBACK') if $end eq 'ROLLBACK TO a';
+		sql($node, $clear);
+	}
+}
+
+# a registration that ends and begins anew in one transaction
+begin($claim_one);
+waits('a claim waits under a registration');
+$other->query_safe(q(BEGIN; SELECT taskq.unregister_worker('one'); SELECT taskq.register_worker('one', '{elsewhere}'); COMMIT));
+answer();
+like(last_error(), qr/worker "one" was unregistered while this call waited/, 'it ends when the worker is unregistered, although the id is registered anew at once');
+sql($node, q(SELECT taskq.register_worker('one', max_concurrent_jobs => 1, take_over => true)));
+
 # a wake-up of a worker at its limit must be passed on to others
 sql($node, q(SELECT taskq.enqueue_job('outside')));
 my ($held, $held_epoch) = take();
