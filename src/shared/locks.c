@@ -16,19 +16,54 @@
 
 #include "base/compat.h"
 #include "base/error.h"
+#include "base/grow.h"
 #include "shared/locks.h"
 
 /* All sessions share a lock table of some thousands of locks. */
 #define MAX_LOCKS 1000
 
-/* How many locks the transaction has taken, including those that a rolled back savepoint has released. */
+/* How many locks the transaction holds. */
 static int n_held = 0;
+
+/* A subtransaction that has taken locks, and how many the transaction held before it. */
+typedef struct LockLevel
+{
+	int level;
+	int held_before;
+} LockLevel;
+
+/* Those that are open, the innermost last. */
+static LockLevel *levels = NULL;
+static int		  n_levels = 0;
+static int		  max_levels = 0;
 
 static void
 AtTransactionEnd(XactEvent event, void *arg)
 {
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
-		n_held = 0;
+		n_held = n_levels = 0;
+}
+
+/* A rollback to a savepoint releases locks; otherwise the parent holds them from now on. */
+static void
+AtSubtransactionEnd(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	int level = GetCurrentTransactionNestLevel();
+
+	if (n_levels == 0 || levels[n_levels - 1].level < level)
+		return;
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+	{
+		n_levels--;
+		n_held = Min(n_held, levels[n_levels].held_before);
+	}
+	else if (event == SUBXACT_EVENT_COMMIT_SUB)
+	{
+		if (level == 2 || (n_levels > 1 && levels[n_levels - 2].level == level - 1))
+			n_levels--;
+		else
+			levels[n_levels - 1].level = level - 1;
+	}
 }
 
 /* Called once in a process, as callbacks stay registered. */
@@ -36,6 +71,20 @@ void
 LocksInit(void)
 {
 	RegisterXactCallback(AtTransactionEnd, NULL);
+	RegisterSubXactCallback(AtSubtransactionEnd, NULL);
+}
+
+/* Remember how many locks are held before this subtransaction takes its first. */
+static void
+NoteLevel(void)
+{
+	int level = GetCurrentTransactionNestLevel();
+
+	if (level == 1 || (n_levels > 0 && levels[n_levels - 1].level == level))
+		return;
+	levels = GrowArray(levels, sizeof(LockLevel), &max_levels, n_levels + 1);
+	levels[n_levels].level = level;
+	levels[n_levels++].held_before = n_held;
 }
 
 /* The key for a name. */
@@ -71,6 +120,7 @@ LockKey(LockClass class, uint64 key, bool exclusive, bool wait)
 	LockAcquireResult result;
 
 	CheckCount();
+	NoteLevel();
 	MakeTag(&tag, class, key);
 	result = LockAcquire(&tag, exclusive ? ExclusiveLock : ShareLock, false, !wait);
 	if (result == LOCKACQUIRE_OK)

@@ -3,7 +3,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 \i test/sql/include/wait.sql
-SELECT plan(55);
+SELECT plan(56);
 CREATE FUNCTION pg_temp.worker(w text) RETURNS text LANGUAGE sql AS
 	$$ SELECT state || ' ' || running_jobs FROM taskq.workers WHERE worker_id = w $$;
 
@@ -103,6 +103,11 @@ SELECT is((SELECT string_agg(status || ' ' || n, ', ') FROM (SELECT status, coun
 SELECT ok(taskq.unregister_worker('rw-much'), 'such a worker is unregistered');
 SELECT is((SELECT count(*) FROM taskq.jobs WHERE worker_id = 'rw-much' AND state = 'r'), 0::bigint, 'all its jobs are released');
 
+SELECT lives_ok($$ DO $do$ BEGIN
+	FOR i IN 1 .. 1100 LOOP
+		BEGIN PERFORM taskq.register_worker('rw-undone', '{rw-a}'); RAISE EXCEPTION 'undo';
+		EXCEPTION WHEN raise_exception THEN NULL; END;
+	END LOOP; END $do$ $$, 'locks that a rolled back savepoint has released do not count');
 SELECT throws_ok($$ SELECT taskq.register_worker('rw-many-' || i, '{rw-a}') FROM generate_series(1, 2000) i $$, 'TQ010', 'too many locks of taskq in one transaction', 'a loop of registrations does not fill the lock table');
 SELECT throws_ok($$ SELECT FROM generate_series(1, 2000) i, taskq.claim_job('rw-each-' || i, '{rw-a}') $$, 'TQ010', NULL, 'a loop of claims for unregistered ids does not fill the lock table');
 
