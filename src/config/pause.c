@@ -199,7 +199,7 @@ TrialLook(void)
 		const TaskqHandler *handler = paused[i];
 		bool				waits = handler->trial_at != 0 && !handler->on_trial;
 
-		if (waits && handler->trial_at > ClockNow())
+		if (waits && ClockIsAhead(handler->trial_at, USECS_PER_HOUR))
 			next = Min(next, handler->trial_at);
 		else if (waits || handler->pause_is_over)
 		{

@@ -58,6 +58,13 @@ IsRaisedByCode(const ErrorData *error)
 	return error->funcname != NULL && strcmp(error->funcname, "exec_stmt_raise") == 0;
 }
 
+/* Return whether a setting has refused its new value, such as the role of a SET ROLE. */
+static bool
+IsOfSettingValue(const ErrorData *error)
+{
+	return error->funcname != NULL && strcmp(error->funcname, "call_string_check_hook") == 0;
+}
+
 /*
  * Return whether the error is probably caused by the database's setup, such as an
  * unfinished migration, and not by the job: an object is missing, is of another kind
@@ -77,12 +84,8 @@ IsOfSetup(const Run *run)
 		return false;
 	switch (sqlstate)
 	{
-		case ERRCODE_UNDEFINED_TABLE:
 		case ERRCODE_UNDEFINED_COLUMN:
-		case ERRCODE_UNDEFINED_FUNCTION:
-		case ERRCODE_UNDEFINED_SCHEMA:
 		case ERRCODE_AMBIGUOUS_COLUMN:
-		case ERRCODE_AMBIGUOUS_FUNCTION:
 		case ERRCODE_AMBIGUOUS_PARAMETER:
 		case ERRCODE_AMBIGUOUS_ALIAS:
 		case ERRCODE_DATATYPE_MISMATCH:
@@ -90,11 +93,15 @@ IsOfSetup(const Run *run)
 		case ERRCODE_CANNOT_COERCE:
 		case ERRCODE_INVALID_COLUMN_REFERENCE:
 		case ERRCODE_INVALID_FUNCTION_DEFINITION:
-			return true;
-		case ERRCODE_INSUFFICIENT_PRIVILEGE:
 			return !IsRaisedByCode(error);
+		case ERRCODE_INSUFFICIENT_PRIVILEGE:
+			return !IsRaisedByCode(error) && !IsOfSettingValue(error);
 
-		/* the parser says where in the statement; input functions have the same SQLSTATEs */
+		/* the parser says where in the statement; input functions, such as that of regclass, have the same SQLSTATEs */
+		case ERRCODE_UNDEFINED_TABLE:
+		case ERRCODE_UNDEFINED_FUNCTION:
+		case ERRCODE_UNDEFINED_SCHEMA:
+		case ERRCODE_AMBIGUOUS_FUNCTION:
 		case ERRCODE_UNDEFINED_OBJECT:
 		case ERRCODE_SYNTAX_ERROR:
 			return error->cursorpos > 0 || error->internalpos > 0;

@@ -21,7 +21,7 @@ BEGIN
 						FROM round(extract(epoch FROM j.run_at - a.finished_at)) d) END) END)
 			FROM taskq.all_jobs j JOIN taskq.attempts a USING (job_id) WHERE j.job_id = id);
 END $$;
-SELECT plan(137);
+SELECT plan(148);
 
 SELECT taskq.create_pool('tq_results', size => 0, role => 'tq_results') \gset
 SET SESSION AUTHORIZATION tq_results;
@@ -221,11 +221,21 @@ SELECT taskq.alter_pool('tq_results', size => 0) \gset
 -- failures in a row: a completed run resets the count; runs by hand count, too
 SET SESSION AUTHORIZATION tq_results;
 SELECT is(string_agg(replace(split_part(pg_temp.runs(s, 'res-setup', 1), ' ', 1), 'available', 'retryable'), ' ' ORDER BY n), 'retryable retryable completed retryable retryable', 'two failures, a completed run and two more failures follow each other')
-	FROM unnest(ARRAY['SELECT a FROM b', 'SELECT tq_results.raises(''28000'')', 'SELECT ''1''::jsonb', 'SELECT tq_results.raises(''42P01'')', 'SELECT a FROM b']) WITH ORDINALITY AS x (s, n);
+	FROM unnest(ARRAY['SELECT a FROM b', 'SELECT tq_results.raises(''28000'')', 'SELECT ''1''::jsonb', 'SELECT c FROM d', 'SELECT a FROM b']) WITH ORDINALITY AS x (s, n);
 SELECT is(pg_temp.status('res-setup'), 'ok', 'these are not three failures in a row, so the type is not paused');
 SELECT is(split_part(pg_temp.runs('SELECT', 'res-setup', 1), ' ', 1), 'completed', 'a handler that returns no columns completes');
 SELECT is(string_agg(replace(split_part(pg_temp.runs('SELECT tq_results.raises(''28000'')', 'res-setup', 1), ' ', 1), 'available', 'retryable'), ' '), 'retryable retryable retryable', 'three failures of class 28 follow each other') FROM generate_series(1, 3);
 SELECT is(pg_temp.status('res-setup'), 'paused', 'three failures of class 28 pause the type');
+RESET SESSION AUTHORIZATION;
+
+-- errors that the payload may cause do not count
+SELECT ok(taskq.resume_handler('res-setup'), 'the type is resumed for other errors');
+SET SESSION AUTHORIZATION tq_results;
+SELECT is(split_part(pg_temp.runs('WITH y (x) AS MATERIALIZED (SELECT ''nosuch()''::text) ' || s, 'res-setup', 1), ' ', 1), 'discarded', 'no failure of the setup: ' || s)
+	FROM unnest(ARRAY['SELECT x::regclass FROM y', 'SELECT nextval(x) FROM y', 'SELECT x::regprocedure FROM y', 'SELECT x::regnamespace FROM y', 'SELECT has_table_privilege(x, ''SELECT'') FROM y',
+		'SELECT set_config(''role'', ''postgres'', true)', 'SELECT tq_results.raises(''42P01'')', 'SELECT tq_results.raises(''42883'')']) s;
+SELECT is(pg_temp.status('res-setup'), 'ok', 'these failures do not pause the type');
+SELECT is(string_agg(replace(split_part(pg_temp.runs('SELECT nosuch(1)', 'res-setup', 1), ' ', 1), 'available', 'retryable'), ' '), 'retryable retryable retryable', 'failures because of a missing function count') FROM generate_series(1, 3);
 RESET SESSION AUTHORIZATION;
 
 -- the payloads of one tenant do not pause a type for the others
