@@ -58,6 +58,23 @@ static Pin pins[] = {
 	{ "exit_on_error", "off" },
 };
 
+/*
+ * Settings of procedural languages by which they compile and run functions, and which
+ * any role may change.  They are looked up each time, because loading a language's
+ * library replaces them.
+ */
+static const struct
+{
+	const char *name;
+	const char *value;
+} language_pins[] = {
+	{ "plpgsql.check_asserts", "on" },
+	{ "plpgsql.extra_errors", "none" },
+	{ "plpgsql.extra_warnings", "none" },
+	{ "plpgsql.print_strict_params", "off" },
+	{ "plperl.use_strict", "off" },
+};
+
 /* Find a setting, and convert the fixed value to its type. */
 static void
 Find(Pin *pin)
@@ -106,12 +123,23 @@ Set(const char *name, const char *value)
 	(void) set_config_option(name, value, PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
+static void
+PinLanguages(void)
+{
+	for (int i = 0; i < lengthof(language_pins); i++)
+	{
+		const char *value = GetConfigOption(language_pins[i].name, true, false);
+
+		if (value != NULL && strcmp(value, language_pins[i].value) != 0)
+			Set(language_pins[i].name, language_pins[i].value);
+	}
+}
+
 /* Set all settings that differ from their fixed values, until the current GUC nest level ends. */
 void
 PinSettings(void)
 {
 	static bool found = false;
-	const char *asserts;
 
 	for (int i = 0; i < lengthof(pins) && !found; i++)
 		Find(&pins[i]);
@@ -119,12 +147,5 @@ PinSettings(void)
 	for (int i = 0; i < lengthof(pins); i++)
 		if (pins[i].setting != NULL && !IsPinned(&pins[i]))
 			Set(pins[i].name, pins[i].value);
-
-	/*
-	 * Look this one up each time: loading PL/pgSQL replaces its settings.  If it is
-	 * off, ASSERT statements in validators do nothing.
-	 */
-	asserts = GetConfigOption("plpgsql.check_asserts", true, false);
-	if (asserts != NULL && strcmp(asserts, "on") != 0)
-		Set("plpgsql.check_asserts", "on");
+	PinLanguages();
 }
