@@ -2,9 +2,9 @@
  * observers.c
  *	  Who wants to know that a job has changed its state.
  *
- * The table lies outside of the rooms, as observers may be of any room, and the
- * state machine (job/transition.c) may call none that is later than its own.  It
- * is given the table when the library is loaded.
+ * The table is outside the rooms, because observers may be in any room, and the state
+ * machine (job/transition.c) may call only its own and earlier rooms.  It is given the
+ * table when the library is loaded.
  */
 #include "taskq.h"
 

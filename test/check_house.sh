@@ -32,6 +32,14 @@ unlisted_parts() {
 	comm -13 <(sed -n 's/^SQL_PARTS = //p' Makefile | tr ' ' '\n' | sort) <(basename -s .sql sql/parts/*.sql | sort)
 }
 
+# files of more than 400 lines without a reason in their first lines
+long_files() {
+	local f
+	for f in src/*.c src/*/*.c; do
+		[ "$(wc -l <"$f")" -le 400 ] || head -n 30 "$f" | tr '\n' ' ' | grep -q 'more than 400 lines' || echo "$f"
+	done
+}
+
 # there is an order of all files in which each file comes after the files it includes
 cyclic_includes() {
 	local f inc
@@ -273,6 +281,7 @@ rule "every expected output belongs to a pgTAP test" unexpected_files REGRESS ex
 rule "every expected output belongs to a spec" unexpected_files ISOLATION test/isolation/expected
 rule "tests that need a build for tests say so" need_testing
 rule "differences between versions are in compat.h alone" only_in '\bPG_VERSION_NUM\b' 'base/compat(_assert)?\.h'
+rule "files of more than 400 lines say why at their top" long_files
 rule "the time is read in clock.c alone" only_in '\b(GetCurrentTimestamp|GetSQLCurrentTimestamp|gettimeofday|clock_gettime)\b' 'base/clock\.c'
 rule "queries are given the time" time_in_queries
 rule "every error has its code" ereport_without_code

@@ -25,7 +25,7 @@ COMMENT ON COLUMN taskq.job.correlation_id IS 'correlation id given to enqueue_j
 COMMENT ON COLUMN taskq.all_jobs.job_id IS 'number of the job';
 COMMENT ON COLUMN taskq.all_jobs.task_type IS 'task type of the job';
 COMMENT ON COLUMN taskq.all_jobs.queue IS 'queue of the job';
-COMMENT ON COLUMN taskq.all_jobs.state IS 'scheduled, available, running, retryable, blocked or suspended; or, if the job has ended, completed, discarded, cancelled or quarantined';
+COMMENT ON COLUMN taskq.all_jobs.state IS 'scheduled, available, running or retryable; or, if the job has ended, completed, discarded, cancelled or quarantined; blocked and suspended are reserved';
 COMMENT ON COLUMN taskq.all_jobs.priority IS 'jobs with a lower number run first';
 COMMENT ON COLUMN taskq.all_jobs.attempt IS 'number of the current or last run; 0 before the first; higher than max_attempts if a failure by the setup of the database was given more attempts';
 COMMENT ON COLUMN taskq.all_jobs.max_attempts IS 'the job is discarded after this many failed attempts';
@@ -141,8 +141,8 @@ COMMENT ON COLUMN taskq.stat_queues.available IS 'number of jobs that are due an
 COMMENT ON COLUMN taskq.stat_queues.scheduled IS 'number of jobs that are not due yet';
 COMMENT ON COLUMN taskq.stat_queues.retryable IS 'number of jobs that have failed and will be retried later';
 COMMENT ON COLUMN taskq.stat_queues.running IS 'number of jobs that a worker has';
-COMMENT ON COLUMN taskq.stat_queues.blocked IS 'number of jobs that wait for other jobs';
-COMMENT ON COLUMN taskq.stat_queues.suspended IS 'number of jobs that wait for a signal';
+COMMENT ON COLUMN taskq.stat_queues.blocked IS 'reserved, always 0: number of jobs that wait for other jobs';
+COMMENT ON COLUMN taskq.stat_queues.suspended IS 'reserved, always 0: number of jobs that wait for a signal';
 COMMENT ON COLUMN taskq.stat_queues.oldest_available_age IS 'how long the oldest available job has been due';
 COMMENT ON COLUMN taskq.stat_handlers.task_type IS 'task type';
 COMMENT ON COLUMN taskq.stat_handlers.runs IS 'number of settled attempts';

@@ -366,8 +366,8 @@ COMMENT ON TABLE taskq.access_rights IS 'the objects that each kind of access co
 CREATE SEQUENCE taskq.job_id_seq AS bigint MAXVALUE 281474976710655;
 CREATE SEQUENCE taskq.epoch_seq AS bigint MAXVALUE 281474976710655;
 CREATE SEQUENCE taskq.event_id_seq AS bigint;
--- An extension that is dropped and created again draws other epochs: claims of the jobs before it are stale.
--- They start at the time in units of 1/65,536 second, because fewer epochs than that are drawn in a second.
+-- After DROP and CREATE EXTENSION, new epochs must differ from earlier ones, so that earlier claims are refused. So
+-- the sequence starts at the present time in units of 1/65,536 second; fewer epochs than that are drawn in a second.
 SELECT pg_catalog.setval('taskq.epoch_seq', GREATEST(1, ((EXTRACT(epoch FROM pg_catalog.clock_timestamp()) - 1767225600) * 65536)::bigint), false);
 COMMENT ON SEQUENCE taskq.event_id_seq IS 'positions in the log of events; on each new timeline it starts at or above (timeline - 1) * 2^48';
 COMMENT ON SEQUENCE taskq.job_id_seq IS 'low 48 bits of job ids';

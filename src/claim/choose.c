@@ -4,11 +4,6 @@
  *
  * A claim keeps its routes in a heap by their first due jobs, and tries that of the
  * top.  It looks at each route once to build the heap, and later only at the top.
- * The ready list knows the first job of a route (ready.c).  If the list has
- * no entry for a route, a cursor reads the index, a few hints ahead.  The index
- * orders the jobs of one priority by run_at, so the cursor seeks the next priority
- * as soon as it meets a future job.  It never walks through future jobs, nor
- * through jobs of other routes.
  */
 #include "taskq.h"
 
@@ -24,16 +19,6 @@
 #define MIN_AHEAD 8
 #define MAX_AHEAD 512
 #define MAX_IN_VAIN 100 /* after this many empty results from the list, read the index */
-
-/*
- * Must the claim read the index of this route?  The ready list does not have the
- * jobs that the current transaction has added.
- */
-static bool
-MustRead(int32 route_id, bool sees_own)
-{
-	return !ReadyInUse() || (sees_own && ReadyOpenedHere(route_id));
-}
 
 void
 ChooseBegin(ClaimScan *scan, Store *jobs, const RouteSet *routes, int most, bool sees_own)
@@ -54,7 +39,7 @@ ChooseBegin(ClaimScan *scan, Store *jobs, const RouteSet *routes, int most, bool
 
 		cursor->route_id = routes->ids[i];
 		cursor->rank = routes->ranks[i];
-		cursor->reads = MustRead(cursor->route_id, sees_own);
+		cursor->reads = CursorMustRead(cursor->route_id, sees_own);
 		cursor->after = JOB_KEY_BEGIN;
 	}
 }
@@ -90,94 +75,6 @@ ChooseKeepPlace(ClaimScan *scan, ClaimPlace *place)
 	}
 	scan->cursors = place->cursors;
 	scan->context = TopTransactionContext;
-}
-
-static void
-MakeHints(ClaimScan *scan, ClaimCursor *cursor)
-{
-	if (cursor->hints == NULL)
-		cursor->hints = MemoryContextAlloc(scan->context, sizeof(ScanHint) * scan->ahead);
-	cursor->at = cursor->n_hints = 0;
-}
-
-/* Read the next hints of a route. */
-static void
-ReadAhead(ClaimScan *scan, ClaimCursor *cursor)
-{
-	ScanHint hint;
-
-	MakeHints(scan, cursor);
-	ScanRoute(&scan->scan, cursor->route_id, &cursor->after);
-	while (cursor->n_hints < scan->ahead)
-	{
-		if (!ScanNext(&scan->scan, &hint))
-		{
-			cursor->finished = true;
-			break;
-		}
-		cursor->after = hint.key;
-		if (hint.key.run_at <= scan->now)
-		{
-			cursor->hints[cursor->n_hints++] = hint;
-			continue;
-		}
-		/* the rest of this priority is in the future too: seek the next priority */
-		scan->next_due = Min(scan->next_due, hint.key.run_at);
-		cursor->after.run_at = DT_NOEND;
-		cursor->after.job_id = PG_INT64_MAX;
-		ScanRoute(&scan->scan, cursor->route_id, &cursor->after);
-	}
-	ScanRest(&scan->scan);
-}
-
-/* Ask the ready list for the first due job of a route; returns false if none is due. */
-static bool
-AskList(ClaimScan *scan, ClaimCursor *cursor, JobKey *key)
-{
-	const ReadyKey begin = READY_BEGIN;
-	ReadyKey	   place = READY_END;
-	ReadyLook	   look = ReadyPeek(cursor->route_id, scan->now, &key->priority, &place);
-
-	if (look == READY_UNKNOWN)
-	{
-		ScanLearn(&scan->scan, cursor->route_id);
-		look = ReadyPeek(cursor->route_id, scan->now, &key->priority, &place);
-	}
-
-	/*
-	 * If the lane was not read yet, fill it now.  Otherwise, with many routes, each
-	 * choice would ask for every one of them again.
-	 */
-	while (look == READY_FILL && ReadyCompare(&place, &begin) == 0 &&
-		   ScanFill(&scan->scan, cursor->route_id, key->priority, scan->now, &begin, 0, NULL) == 0)
-		look = ReadyPeek(cursor->route_id, scan->now, &key->priority, &place);
-	if (look == READY_UNKNOWN || look == READY_UNLISTED)
-		cursor->reads = true;
-	cursor->must_fill = look == READY_FILL;
-	key->run_at = place.run_at;
-	key->job_id = place.job_id;
-	return look == READY_HINT || look == READY_FILL;
-}
-
-/*
- * Find the key of a route's first due job, or a key before which there is none.
- * Returns false if no job is due.
- */
-static bool
-FindHead(ClaimScan *scan, ClaimCursor *cursor, JobKey *key)
-{
-	if (cursor->finished && cursor->at == cursor->n_hints)
-		return false;
-	if (!cursor->reads && AskList(scan, cursor, key))
-		return true;
-	if (!cursor->reads)
-		return false;
-	if (cursor->at == cursor->n_hints)
-		ReadAhead(scan, cursor);
-	if (cursor->at == cursor->n_hints)
-		return false;
-	*key = cursor->hints[cursor->at].key;
-	return true;
 }
 
 static bool
@@ -217,7 +114,7 @@ CollectRank(ClaimScan *scan)
 	{
 		ClaimCursor *cursor = &scan->cursors[i];
 
-		if (cursor->rank == rank && FindHead(scan, cursor, &cursor->head))
+		if (cursor->rank == rank && CursorHead(scan, cursor, &cursor->head))
 			binaryheap_add_unordered(scan->heap, PointerGetDatum(cursor));
 	}
 	binaryheap_build(scan->heap);
@@ -265,7 +162,7 @@ Choose(ClaimScan *scan, JobKey *key, JobKey *second)
 				return NULL;
 		first = (ClaimCursor *) DatumGetPointer(binaryheap_first(scan->heap));
 		was = first->head;
-		if (!FindHead(scan, first, &first->head))
+		if (!CursorHead(scan, first, &first->head))
 			(void) binaryheap_remove_first(scan->heap);
 		else if (Precedes(&was, &first->head))
 			binaryheap_replace_first(scan->heap, PointerGetDatum(first));
@@ -294,7 +191,7 @@ TakeHints(ClaimScan *scan, ClaimCursor *cursor, const JobKey *key, const JobKey 
 	scan->taken = NULL;
 	if (second->priority == key->priority)
 		bound = (ReadyKey){ second->run_at, second->job_id };
-	MakeHints(scan, cursor);
+	CursorMakeHints(scan, cursor);
 	if (cursor->must_fill)
 		n = ScanFill(&scan->scan, cursor->route_id, key->priority, scan->now, &bound, most, hints);
 	else
@@ -411,7 +308,7 @@ ClaimCountDue(const RouteSet *routes, int most, int *due, TimestampTz *next_due)
 
 		if (!CountListed(&scan, cursor->route_id, most, &due[i]))
 		{
-			ReadAhead(&scan, cursor);
+			CursorReadAhead(&scan, cursor);
 			due[i] = cursor->n_hints;
 			pfree(cursor->hints);
 		}

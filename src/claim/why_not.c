@@ -166,9 +166,8 @@ WhyNobodyRuns(const AnyWorker *any, const TaskqRoute *route)
 }
 
 /*
- * Return why one claimant is not given jobs of the route, or NULL.  A reason that
- * concerns this route says more than one that concerns all routes, unless the
- * latter is permanent.
+ * Return why one claimant is not given jobs of the route, or NULL.  Prefer a reason
+ * about this route to one about all routes, unless the claimant is gone.
  */
 static const char *
 WhyAskedDoesNot(const Asked *asked, const TaskqRoute *route)

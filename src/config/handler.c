@@ -90,7 +90,6 @@ ReadHandler(TupleTableSlot *slot)
 	handler->version = row.version;
 	handler->also_external = row.also_external;
 	handler->queue = row.queue;
-	handler->has_priority = !SlotIsNull(slot, Anum_handlers_priority);
 	handler->priority = row.priority;
 	handler->max_attempts = row.max_attempts;
 	handler->timeout = row.timeout;

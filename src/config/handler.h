@@ -48,7 +48,6 @@ typedef struct TaskqHandler
 	bool		   also_external;
 	char		  *queue;
 	int32		   priority;
-	bool		   has_priority;
 	int32		   max_attempts; /* 0 means default */
 	int64		   timeout;		 /* microseconds; NO_MICROSECONDS means default */
 	int64		   lease;

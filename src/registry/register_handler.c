@@ -1,6 +1,9 @@
 /*
  * register_handler.c
  *	  register_handler(): register the handler of a task type.
+ *
+ * This file has more than 400 lines, as the function has 25 arguments, and each is
+ * checked and stored here.
  */
 #include "taskq.h"
 

@@ -1,0 +1,115 @@
+/*
+ * cursor.c
+ *	  One route in the look of a claim: its first due job.
+ *
+ * The ready list knows the first job of a route (ready.c).  If the list has no entry
+ * for a route, the cursor reads the index, a few hints ahead.  The index orders the
+ * jobs of one priority by run_at, so the cursor seeks the next priority as soon as it
+ * meets a future job.  It never walks through future jobs, nor through jobs of other
+ * routes.
+ */
+#include "taskq.h"
+
+#include "utils/memutils.h"
+
+#include "claim/cursor.h"
+#include "ready/ready.h"
+
+/*
+ * Must the claim read the index of this route?  The ready list does not have the
+ * jobs that the current transaction has added.
+ */
+bool
+CursorMustRead(int32 route_id, bool sees_own)
+{
+	return !ReadyInUse() || (sees_own && ReadyOpenedHere(route_id));
+}
+
+/* Empty the cursor's hints, and make room for them. */
+void
+CursorMakeHints(ClaimScan *scan, ClaimCursor *cursor)
+{
+	if (cursor->hints == NULL)
+		cursor->hints = MemoryContextAlloc(scan->context, sizeof(ScanHint) * scan->ahead);
+	cursor->at = cursor->n_hints = 0;
+}
+
+/* Read the next hints of a route. */
+void
+CursorReadAhead(ClaimScan *scan, ClaimCursor *cursor)
+{
+	ScanHint hint;
+
+	CursorMakeHints(scan, cursor);
+	ScanRoute(&scan->scan, cursor->route_id, &cursor->after);
+	while (cursor->n_hints < scan->ahead)
+	{
+		if (!ScanNext(&scan->scan, &hint))
+		{
+			cursor->finished = true;
+			break;
+		}
+		cursor->after = hint.key;
+		if (hint.key.run_at <= scan->now)
+		{
+			cursor->hints[cursor->n_hints++] = hint;
+			continue;
+		}
+		/* the rest of this priority is in the future too: seek the next priority */
+		scan->next_due = Min(scan->next_due, hint.key.run_at);
+		cursor->after.run_at = DT_NOEND;
+		cursor->after.job_id = PG_INT64_MAX;
+		ScanRoute(&scan->scan, cursor->route_id, &cursor->after);
+	}
+	ScanRest(&scan->scan);
+}
+
+/* Ask the ready list for the first due job of a route; returns false if none is due. */
+static bool
+AskList(ClaimScan *scan, ClaimCursor *cursor, JobKey *key)
+{
+	const ReadyKey begin = READY_BEGIN;
+	ReadyKey	   place = READY_END;
+	ReadyLook	   look = ReadyPeek(cursor->route_id, scan->now, &key->priority, &place);
+
+	if (look == READY_UNKNOWN)
+	{
+		ScanLearn(&scan->scan, cursor->route_id);
+		look = ReadyPeek(cursor->route_id, scan->now, &key->priority, &place);
+	}
+
+	/*
+	 * If the lane was not read yet, fill it now.  Otherwise, with many routes, each
+	 * choice would ask for every one of them again.
+	 */
+	while (look == READY_FILL && ReadyCompare(&place, &begin) == 0 &&
+		   ScanFill(&scan->scan, cursor->route_id, key->priority, scan->now, &begin, 0, NULL) == 0)
+		look = ReadyPeek(cursor->route_id, scan->now, &key->priority, &place);
+	if (look == READY_UNKNOWN || look == READY_UNLISTED)
+		cursor->reads = true;
+	cursor->must_fill = look == READY_FILL;
+	key->run_at = place.run_at;
+	key->job_id = place.job_id;
+	return look == READY_HINT || look == READY_FILL;
+}
+
+/*
+ * Find the key of a route's first due job, or a key before which there is none.
+ * Returns false if no job is due.
+ */
+bool
+CursorHead(ClaimScan *scan, ClaimCursor *cursor, JobKey *key)
+{
+	if (cursor->finished && cursor->at == cursor->n_hints)
+		return false;
+	if (!cursor->reads && AskList(scan, cursor, key))
+		return true;
+	if (!cursor->reads)
+		return false;
+	if (cursor->at == cursor->n_hints)
+		CursorReadAhead(scan, cursor);
+	if (cursor->at == cursor->n_hints)
+		return false;
+	*key = cursor->hints[cursor->at].key;
+	return true;
+}
