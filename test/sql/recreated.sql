@@ -44,9 +44,11 @@ FROM taskq.get_handler_info('rec-work');
 
 -- objects of other owners are not recorded
 DROP FUNCTION rec.labour;
-CREATE FUNCTION rec.work(jsonb) RETURNS jsonb LANGUAGE sql AS $f$ SELECT $1 $f$;
 CREATE ROLE regress_recreated_other;
+BEGIN; -- the scheduler must not see it as a superuser's function
+CREATE FUNCTION rec.work(jsonb) RETURNS jsonb LANGUAGE sql AS $f$ SELECT $1 $f$;
 ALTER FUNCTION rec.work OWNER TO regress_recreated_other;
+COMMIT;
 SELECT matches(pg_temp.stand(), 'unresolved: owner changed', 'an object of another owner under the old name is not used');
 ALTER FUNCTION rec_moved.valid COST 99;
 SELECT function_oid AS before FROM taskq.handlers WHERE task_type = 'rec-work' \gset
