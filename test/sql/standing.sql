@@ -169,7 +169,7 @@ SELECT taskq.register_worker('st-script', '{st-hand}') \gset
 SELECT is((SELECT count(*) FROM taskq.claim_job('st-script')), 1::bigint, 'another worker claims a job');
 CREATE FUNCTION pg_temp.drain() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE taskq.external_workers SET draining = true WHERE worker_id = 'st-script'; END $$;
 CREATE EVENT TRIGGER regress_standing ON ddl_command_end WHEN TAG IN ('CREATE FUNCTION') EXECUTE FUNCTION pg_temp.drain();
-CREATE EXTENSION tsm_system_rows;
+CREATE EXTENSION amcheck;
 DROP EVENT TRIGGER regress_standing;
 SELECT is((SELECT count(*) FROM taskq.claim_job('st-script')), 0::bigint, 'a worker that is drained by the script of an extension is given no job');
 
