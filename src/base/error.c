@@ -95,10 +95,13 @@ taskq_is_standard_error_type(PG_FUNCTION_ARGS)
 Datum
 taskq_is_retryable_error_type(PG_FUNCTION_ARGS)
 {
+	char *name;
+
 	CheckArgCount(fcinfo, 1);
 	if (PG_ARGISNULL(0))
 		PG_RETURN_BOOL(false);
-	PG_RETURN_BOOL(IsRetryableErrorType(text_to_cstring(PG_GETARG_TEXT_PP(0))));
+	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	PG_RETURN_BOOL(IsName(name) && IsRetryableErrorType(name));
 }
 
 /* Return whether an HTTP status is temporary: a timeout, too early, too many requests, or a server error. */

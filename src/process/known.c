@@ -18,6 +18,7 @@
 
 #include "process/known.h"
 #include "shared/shmem.h"
+#include "shared/stats.h"
 
 HTAB *known_databases;
 
@@ -134,7 +135,10 @@ KnownForgetDropped(void)
 		db = ShmemDatabase(entry->dboid, false);
 		LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
 		if (db != NULL && db->scheduler_pid == 0 && db->blocked == 0)
+		{
+			StatsForgetDatabase(db->dboid);
 			ShmemForgetDatabase(db);
+		}
 		LWLockRelease(&taskq_shared->lock);
 		if (entry->handle != NULL)
 			pfree(entry->handle);

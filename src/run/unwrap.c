@@ -17,6 +17,7 @@
 #include "run/unwrap.h"
 #include "settle/decide.h"
 #include "settle/result.h"
+#include "shared/timer.h"
 
 /* Raise the error that a result of failure() describes. */
 static void
@@ -87,6 +88,11 @@ Unwrap(Run *run)
 		RaiseFailure(jsonb);
 	if (ResultHasTag(jsonb, "snooze"))
 	{
+		/* a handler that catches its timeout must not run again and again for that */
+		if (run->timed_out || (run->deadline != 0 && TimerFired(run->deadline)))
+			ereport(ERROR,
+					(errcode(ERRCODE_QUERY_CANCELED),
+					 errmsg("the handler returned snooze() after its timeout")));
 		run->snoozed_until = SnoozedUntil(jsonb);
 		run->result_is_null = true;
 	}

@@ -59,5 +59,6 @@ extern StatsEntry *StatsFindEntry(const char *task_type, bool make);
 extern StatsEntry *StatsCopyAll(Oid dboid, int *n);
 extern void		   StatsRestore(const StatsEntry *saved);
 extern void		   StatsReset(const char *task_type);
+extern void		   StatsForgetDatabase(Oid dboid);
 
 #endif /* TASKQ_STATS_H */

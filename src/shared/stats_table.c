@@ -92,6 +92,29 @@ TakeOver(const StatsKey *key, TimestampTz now)
 	return oldest;
 }
 
+/*
+ * Let other types have the entries of a database that was dropped, or in which taskq was.
+ * The caller holds TaskqShared.lock.
+ */
+void
+StatsForgetDatabase(Oid dboid)
+{
+	HASH_SEQ_STATUS status;
+	StatsEntry	   *entry;
+
+	Assert(LWLockHeldByMeInMode(&taskq_shared->lock, LW_EXCLUSIVE));
+	if (stats == NULL)
+		return;
+	hash_seq_init(&status, stats);
+	while ((entry = hash_seq_search(&status)) != NULL)
+		if (entry->key.dboid == dboid)
+		{
+			SpinLockAcquire(&entry->mutex);
+			Clear(entry, 0);
+			SpinLockRelease(&entry->mutex);
+		}
+}
+
 static void
 MakeKey(StatsKey *key, const char *task_type)
 {
@@ -111,6 +134,13 @@ StatsFindEntry(const char *task_type, bool make)
 	Assert(!make || LWLockHeldByMeInMode(&taskq_shared->lock, LW_EXCLUSIVE));
 	MakeKey(&key, task_type);
 	entry = hash_search(stats, &key, HASH_FIND, NULL);
+	if (entry != NULL && entry->numbers.since == 0)
+	{
+		/* taskq was dropped and created again in this database */
+		SpinLockAcquire(&entry->mutex);
+		entry->numbers.since = ClockNow();
+		SpinLockRelease(&entry->mutex);
+	}
 	if (entry != NULL || !make)
 		return entry;
 	if (StatsIsFull())

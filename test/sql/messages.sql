@@ -3,7 +3,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 \i test/sql/include/wait.sql
-SELECT plan(53);
+SELECT plan(55);
 SELECT ok(pg_temp.came('SELECT taskq.scheduler_pid() IS NOT NULL'), 'the scheduler is running');
 CREATE ROLE regress_messages LOGIN;
 GRANT CREATE ON DATABASE :"DBNAME" TO regress_messages;
@@ -131,7 +131,7 @@ SELECT is(pg_temp.hint_of('SELECT taskq.run_next()'), 'Connect as the handler''s
 RESET ROLE;
 
 -- small ones ----------------------------------------------------------------------
-SELECT ok(NOT taskq.is_retryable_error_type(''), 'an empty string is not an error type');
+SELECT ok(NOT taskq.is_retryable_error_type(t), 'not an error type: ' || quote_literal(t)) FROM unnest(ARRAY['', ' ', 'bad name!']) t;
 SELECT is(taskq.enqueue_job('msg-a', run_at => '-infinity') IS NOT NULL, true, 'run_at of -infinity means now');
 
 SELECT * FROM finish();

@@ -21,7 +21,7 @@ BEGIN
 						FROM round(extract(epoch FROM j.run_at - a.finished_at)) d) END) END)
 			FROM taskq.all_jobs j JOIN taskq.attempts a USING (job_id) WHERE j.job_id = id);
 END $$;
-SELECT plan(148);
+SELECT plan(149);
 
 SELECT taskq.create_pool('tq_results', size => 0, role => 'tq_results') \gset
 SET SESSION AUTHORIZATION tq_results;
@@ -57,6 +57,13 @@ SELECT pg_temp.register('res-plain'), pg_temp.register('res-logs', 'logs'), pg_t
 	pg_temp.register('res-permanent', 'does', '{23505,40}'), pg_temp.register('res-retryable', 'does', NULL, '{22012,0A,23514}'),
 	pg_temp.register('res-both', 'does', '{22012}', '{22}'), pg_temp.register('res-setup') \gset
 SET SESSION AUTHORIZATION tq_results;
+
+-- snooze() does not undo a timeout
+CREATE FUNCTION tq_results.naps(jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(60); RETURN NULL; EXCEPTION WHEN query_canceled THEN RETURN taskq.snooze('1 h'); END $$;
+SELECT taskq.register_handler('res-naps', 'tq_results.naps(jsonb)', timeout => '50 ms') \gset
+SELECT job_id AS napping FROM taskq.run_job(taskq.enqueue_job('res-naps')) \gset
+SELECT is(outcome || ' ' || attempt, 'timeout 1', 'a handler that catches its timeout and returns snooze() has timed out') FROM taskq.attempts WHERE job_id = :napping;
+SELECT taskq.cancel_job(:napping), taskq.unregister_handler('res-naps') \gset
 
 -- success and plain results
 SELECT is(pg_temp.runs($$ SELECT '{"a": 1}'::jsonb $$), 'completed 1 {"a": 1}', 'the return value of a handler is the result');

@@ -109,8 +109,20 @@ sql_as($node, 'postgres', 'app', q(SELECT taskq.register_handler('late', 'app.wo
 settled($node, 'a job of another type runs two days later');
 is($of->('late', 'runs'), 1, 'the new type is counted in the place of a type that has not run for a day');
 is(sql($node, q(SELECT count(*) FROM taskq.stat_handlers)), 11, 'the least recent type was removed, and the others are kept');
+
+# the place of a database that was dropped is free at once
+sql($node, q(ALTER SYSTEM SET taskq.clock_offset = '4d'));
+$node->reload;
+sql($node, q(CREATE DATABASE gone));
+sql($node, q(CREATE EXTENSION taskq; CREATE SCHEMA app AUTHORIZATION app; SELECT taskq.grant_access('app', a) FROM unnest(ARRAY['producer', 'worker', 'admin']) a), 'gone');
+my $run = q(SELECT taskq.register_handler('%s', 'app.work(jsonb)'); SELECT state FROM taskq.run_job(taskq.enqueue_job('%1$s')));
+sql_as($node, 'gone', 'app', q(CREATE FUNCTION app.work(jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT $1';) . sprintf($run, 'there'));
+is(sql($node, q(SELECT count(*) FROM taskq.stat_handlers), 'gone'), 1, 'a type of another database has taken a place');
 sql($node, q(ALTER SYSTEM RESET taskq.clock_offset));
 $node->reload;
+sql($node, q(DROP DATABASE gone));
+sql_as($node, 'postgres', 'app', q(SELECT taskq.register_handler('next', 'app.work(jsonb)')));
+wait_until($node, q(SET SESSION AUTHORIZATION app; SELECT count(*) = 1 FROM taskq.run_job(taskq.enqueue_job('next')) r, taskq.stat_handlers h WHERE h.task_type = 'next' AND r.state = 'completed'), 'another type takes its place when the database is dropped');
 
 # an old snapshot -------------------------------------------------------------
 
