@@ -60,10 +60,14 @@ SET SESSION AUTHORIZATION tq_results;
 
 -- snooze() does not undo a timeout
 CREATE FUNCTION tq_results.naps(jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(60); RETURN NULL; EXCEPTION WHEN query_canceled THEN RETURN taskq.snooze('1 h'); END $$;
-SELECT taskq.register_handler('res-naps', 'tq_results.naps(jsonb)', timeout => '50 ms') \gset
+RESET SESSION AUTHORIZATION;
+SELECT taskq.register_handler('res-naps', 'tq_results.naps(jsonb)', run_as => 'tq_results', timeout => '50 ms') \gset
+SET SESSION AUTHORIZATION tq_results;
 SELECT job_id AS napping FROM taskq.run_job(taskq.enqueue_job('res-naps')) \gset
 SELECT is(outcome || ' ' || attempt, 'timeout 1', 'a handler that catches its timeout and returns snooze() has timed out') FROM taskq.attempts WHERE job_id = :napping;
+RESET SESSION AUTHORIZATION;
 SELECT taskq.cancel_job(:napping), taskq.unregister_handler('res-naps') \gset
+SET SESSION AUTHORIZATION tq_results;
 
 -- success and plain results
 SELECT is(pg_temp.runs($$ SELECT '{"a": 1}'::jsonb $$), 'completed 1 {"a": 1}', 'the return value of a handler is the result');
