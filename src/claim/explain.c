@@ -37,6 +37,8 @@
 PG_FUNCTION_INFO_V1(taskq_explain_claim);
 PG_FUNCTION_INFO_V1(taskq_jobs_of_route);
 
+static const char why_draining[] = "the worker is draining";
+
 static const Oid explain_columns[] = { INT4OID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID, BOOLOID, BOOLOID, TEXTOID };
 
 #define EXPLAIN_COLUMNS lengthof(explain_columns)
@@ -75,7 +77,7 @@ AskExternal(const char *worker_id, ArrayType *narrow, Asked *asked)
 	asked->claimant = worker.base;
 	asked->reason = StandingWhyNot(&worker, narrow);
 	if (asked->reason == NULL && worker.draining)
-		asked->reason = "the worker is draining";
+		asked->reason = why_draining;
 	asked->gone = worker.standing == WORKER_ENDED || worker.draining;
 	if (asked->reason != NULL)
 		return;
@@ -99,9 +101,9 @@ AskBackground(const TaskqPool *pool, bool leaves, Asked *asked)
 	PoolWorker(pool, &asked->claimant);
 	asked->gone = leaves;
 	if (leaves)
-		asked->reason = "the worker is draining";
+		asked->reason = why_draining;
 	else if (pool->paused)
-		asked->reason = "pool paused";
+		asked->reason = why_pool_paused;
 }
 
 /*

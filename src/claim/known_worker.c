@@ -38,7 +38,7 @@ IsFor(const KnownWorker *known, const char *worker_id, const ArrayType *narrow)
 
 /* Return the entry of this worker, or else the least recently used one. */
 static KnownWorker *
-Choose(const char *worker_id, const ArrayType *narrow)
+ChooseEntry(const char *worker_id, const ArrayType *narrow)
 {
 	KnownWorker *oldest = &known_workers[0];
 
@@ -90,7 +90,7 @@ Load(KnownWorker *known, const char *worker_id, ArrayType *narrow)
 KnownWorker *
 KnownWorkerFind(const char *worker_id, ArrayType *narrow, bool names_types)
 {
-	KnownWorker *known = Choose(worker_id, narrow);
+	KnownWorker *known = ChooseEntry(worker_id, narrow);
 
 	known->used = ++uses;
 	if (known->worker_id[0] == '\0' || known->config_version != ConfigVersion() ||

@@ -38,7 +38,7 @@ static const Oid explain_routes_columns[] = { INT4OID, TEXTOID, TEXTOID, TEXTARR
 #define EXPLAIN_ROUTES_COLUMNS lengthof(explain_routes_columns)
 
 static const char no_pool_runs[] = "no pool is running in this database, see taskq.status()";
-static const char pool_paused[] = "pool paused";
+const char		  why_pool_paused[] = "pool paused";
 static const char no_slot_free[] = "no background worker slot is free, see taskq.status()";
 static const char not_adopted[] = "database not adopted, see taskq.adopt_database()";
 
@@ -49,7 +49,7 @@ static const char not_adopted[] = "database not adopted, see taskq.adopt_databas
 bool
 StatusSaysWhy(const char *reason)
 {
-	return reason == why_queue_paused || reason == why_handler_paused || reason == pool_paused ||
+	return reason == why_queue_paused || reason == why_handler_paused || reason == why_pool_paused ||
 		   reason == no_pool_runs || reason == no_slot_free || reason == not_adopted;
 }
 
@@ -63,6 +63,13 @@ typedef struct Takers
 	bool fits_implied; /* a worker with an implicit registration would */
 	bool lacks_slot;   /* one would if a slot for its process were free */
 } Takers;
+
+/* Return why no worker is given a route's jobs.  "takes" says whether one takes its type. */
+static const char *
+WhyNobodyTakes(bool takes)
+{
+	return takes ? "no live worker with the capabilities" : "no live worker with the type";
+}
 
 /* Read what WhyNot() needs to answer for any worker. */
 void
@@ -135,10 +142,10 @@ WhyNotInServer(const TaskqHandler *handler, const Takers *pools)
 	if (!pools->any)
 		return "no pool for the handler's role";
 	if (pools->all_paused)
-		return pool_paused;
+		return why_pool_paused;
 	if (pools->lacks_slot)
 		return no_slot_free;
-	return pools->takes ? "no live worker with the capabilities" : "no live worker with the type";
+	return WhyNobodyTakes(pools->takes);
 }
 
 /* Return why no worker would be given jobs of the route now, or NULL if one would. */
@@ -162,7 +169,7 @@ WhyNobodyRuns(const AnyWorker *any, const TaskqRoute *route)
 		return "only implicit workers take the type, see taskq.register_worker()";
 	if (handler->signature != NULL)
 		return WhyNotInServer(handler, &pools);
-	return external.takes ? "no live worker with the capabilities" : "no live worker with the type";
+	return WhyNobodyTakes(external.takes);
 }
 
 /*

@@ -27,6 +27,9 @@ typedef struct AnyWorker
 	int				n_external;
 } AnyWorker;
 
+/* A reason that callers compare by pointer, see config/eligible.h. */
+extern const char why_pool_paused[];
+
 extern void		   AnyWorkerRead(AnyWorker *any);
 extern const char *WhyNot(const Asked *asked, const AnyWorker *any, const TaskqRoute *route, const TaskqJob *job, Refusal *refusal);
 extern bool		   WhyNotAdmitted(const AdmissionQuestion *question, Refusal *refusal);

@@ -61,7 +61,7 @@ IsTrusted(const StoredName *stored, Oid owner)
  * OID comes from another database and is ignored.
  */
 static Oid
-Choose(const StoredName *stored, Oid named, Oid (*owner_of)(Oid), bool *others)
+ChooseObject(const StoredName *stored, Oid named, Oid (*owner_of)(Oid), bool *others)
 {
 	Oid cached = AdoptedHere() ? stored->oid : InvalidOid;
 
@@ -98,7 +98,7 @@ ResolveFunction(const StoredName *stored, int n_args, const Oid *args, bool *oth
 	if (OidIsValid(schema))
 		named = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(name),
 								PointerGetDatum(buildoidvector(args, n_args)), ObjectIdGetDatum(schema));
-	return Choose(stored, named, FunctionOwner, others);
+	return ChooseObject(stored, named, FunctionOwner, others);
 }
 
 /* Watch the name and the OID, so that handlers are judged again if either means another function. */
@@ -189,7 +189,7 @@ ResolveType(const StoredName *stored, bool *others)
 
 	if (OidIsValid(schema))
 		named = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum(name), ObjectIdGetDatum(schema));
-	return Choose(stored, named, TypeOwner, others);
+	return ChooseObject(stored, named, TypeOwner, others);
 }
 
 char *
