@@ -196,7 +196,8 @@ CREATE TABLE taskq.jobs (
 	last_error       text,
 	checkpoint       jsonb,
 	correlation_id   text,
-	created_by       oid
+	created_by       oid,
+	claimed_by       oid
 ) WITH (fillfactor = 80, vacuum_truncate = off,
 		autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
 		autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 100000,
@@ -210,6 +211,7 @@ COMMENT ON COLUMN taskq.jobs.last_outcome IS 'how the run of this epoch ended, i
 -- created_by is an oid, because a dump could not be restored if a role name in it did
 -- not exist
 COMMENT ON COLUMN taskq.jobs.created_by IS 'role that enqueued the job';
+COMMENT ON COLUMN taskq.jobs.claimed_by IS 'role that claimed the job last, for an external worker';
 COMMENT ON COLUMN taskq.jobs.life IS 'how many times the job was put back after it had ended';
 COMMENT ON COLUMN taskq.jobs.crashes IS 'how many times the job has crashed the server';
 COMMENT ON COLUMN taskq.jobs.permit IS 'number of the permit, of its worker''s max_concurrent_jobs, that a running job holds';

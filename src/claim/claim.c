@@ -57,6 +57,7 @@ ClaimStamped(ClaimRequest *request, int most, ClaimFunction function, void *arg)
 	{
 		AssertTaken(&jobs, &hold, &job);
 		TakeStamp(&job, request);
+		job.claimed_by = scope.caller;
 		job.lease_expires_at = job.started_at + LeaseLength(&job, request->lease, request->worker_lease);
 		JobChange(&jobs, &job, JOB_RUNNING);
 		CommandCounterIncrement();

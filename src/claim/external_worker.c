@@ -30,7 +30,6 @@
 #include "claim/external_worker_row.h"
 #include "config/roles.h"
 #include "job/access.h"
-#include "job/worker_owner.h"
 #include "shared/locks.h"
 #include "shared/wake.h"
 #include "store/owner.h"
@@ -43,6 +42,32 @@
 PG_FUNCTION_INFO_V1(taskq_worker_lives_until);
 
 /* the row ------------------------------------------------------------------ */
+
+/*
+ * Find a worker's row with a snapshot.  The caller acts as the owner and has opened
+ * the table.
+ */
+bool
+WorkerFindRowAsOf(Store *store, const char *worker_id, Snapshot snapshot)
+{
+	ScanKeyData key;
+
+	AssertOwner();
+	Assert(StoreIs(store, REL_WORKERS));
+	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid, DEFAULT_COLLATION_OID, F_TEXTEQ,
+						   CStringGetTextDatum(worker_id));
+	return StoreFind(store, CatalogRel(REL_WORKERS_PKEY), 1, &key, snapshot);
+}
+
+bool
+WorkerFindRow(Store *store, const char *worker_id)
+{
+	Snapshot snapshot = StoreSnapshot();
+	bool	 found = WorkerFindRowAsOf(store, worker_id, snapshot);
+
+	UnregisterSnapshot(snapshot);
+	return found;
+}
 
 /* Return a worker's own lease, or NO_MICROSECONDS. */
 int64
@@ -241,6 +266,16 @@ WorkerNotRegistered(const char *worker_id)
 			 errhint("Register it with taskq.register_worker().")));
 }
 
+/*
+ * May the caller act for a worker?  This is allowed to members of the role that
+ * registered it, and to roles with this kind of access.
+ */
+bool
+WorkerIsOf(Oid registered_by, Oid caller, const char *access)
+{
+	return has_privs_of_role(caller, registered_by) || AccessHas(caller, access);
+}
+
 /* Does a worker belong to a role that the caller is not a member of? */
 bool
 WorkerIsOfOthers(const ExternalWorker *worker, Oid caller)
@@ -248,6 +283,19 @@ WorkerIsOfOthers(const ExternalWorker *worker, Oid caller)
 	if (worker->standing == WORKER_UNKNOWN || worker->standing == WORKER_ENDED)
 		return false;
 	return !WorkerIsOf(worker->registered_by, caller, "operator");
+}
+
+/* Raise an error unless the caller may act for the worker. */
+void
+WorkerCheckOwner(const char *worker_id, Oid registered_by, Oid caller, const char *what, const char *access)
+{
+	if (WorkerIsOf(registered_by, caller, access))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("permission denied to %s worker \"%s\"", what, worker_id),
+			 errdetail("It was registered by role \"%s\".", RoleNameOrOid(registered_by)),
+			 errhint("A member of that role may, or a role with the access \"%s\".", access)));
 }
 
 /*

@@ -46,5 +46,7 @@ extern bool				   WorkerForgetOld(void);
 TASKQ_NORETURN extern void WorkerNotRegistered(const char *worker_id);
 extern void				   RegistrationChanged(const char *worker_id);
 extern bool				   WorkerIsOfOthers(const ExternalWorker *worker, Oid caller);
+extern bool				   WorkerIsOf(Oid registered_by, Oid caller, const char *access);
+extern void				   WorkerCheckOwner(const char *worker_id, Oid registered_by, Oid caller, const char *what, const char *access);
 
 #endif /* TASKQ_EXTERNAL_WORKER_H */

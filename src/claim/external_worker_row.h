@@ -11,6 +11,8 @@
 #include "store/columns.h"
 #include "store/store.h"
 
+extern bool	 WorkerFindRow(Store *store, const char *worker_id);
+extern bool	 WorkerFindRowAsOf(Store *store, const char *worker_id, Snapshot snapshot);
 extern void	 WorkerInsertRow(Store *store, const char *worker_id, const ExternalWorker *worker, bool implicit, Oid registered_by, TimestampTz registered_at, TimestampTz now);
 extern int64 WorkerLife(int64 lease);
 extern int64 WorkerLeaseOf(TupleTableSlot *slot);

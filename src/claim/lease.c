@@ -215,7 +215,7 @@ ReleaseListed(const RunningList *list)
 			continue;
 		OwnerEnter(&scope);
 		StoreOpenRel(&jobs, REL_JOBS);
-		if (TryLockClaim(&jobs, &job, list->job_ids[i], list->epochs[i], OUTCOME_RELEASED, InvalidOid, false) &&
+		if (TryLockClaim(&jobs, &job, list->job_ids[i], list->epochs[i], OUTCOME_RELEASED, CALLER_IS_TASKQ, false) &&
 			job.lease_expires_at != 0)
 		{
 			SettleGivenBack(&jobs, &job, OUTCOME_RELEASED, job.run_at);

@@ -27,7 +27,6 @@
 #include "claim/standing.h"
 #include "config/handler.h"
 #include "config/queue.h"
-#include "job/worker_owner.h"
 #include "shared/locks.h"
 #include "store/owner.h"
 #include "store/store.h"

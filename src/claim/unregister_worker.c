@@ -25,7 +25,6 @@
 #include "claim/external_worker.h"
 #include "config/roles.h"
 #include "job/access.h"
-#include "job/worker_owner.h"
 #include "shared/shmem.h"
 #include "store/owner.h"
 

@@ -16,7 +16,6 @@
 #include "claim/external_worker.h"
 #include "claim/external_worker_row.h"
 #include "claim/standing.h"
-#include "job/worker_owner.h"
 #include "shared/locks.h"
 #include "store/owner.h"
 #include "store/store.h"

@@ -11,17 +11,19 @@
 
 #include "access/xlog.h"
 #include "fmgr.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/snapmgr.h"
 
 #include "base/error.h"
 #include "base/injection_point.h"
+#include "config/adopt.h"
+#include "job/access.h"
 #include "job/current.h"
 #include "job/fence.h"
 #include "job/history.h"
 #include "job/recall.h"
-#include "job/worker_owner.h"
 #include "shared/shmem.h"
 #include "store/counter.h"
 #include "store/owner.h"
@@ -134,9 +136,22 @@ JudgeSettled(const TaskqJob *job, int64 epoch, char outcome, Refusal *refusal)
 }
 
 /*
- * Lock the row of a claim, if the claim is in force, and the caller may act for its
- * worker.  If "caller" is not a role, taskq itself calls.  Finished jobs are searched
- * only with "look_back".
+ * May the caller act for the worker that has claimed the job?  Epochs are no secret: they
+ * count up, and observers see them.  So the caller must also be a member of the role
+ * that has made the claim, or an operator.  After a restore from another cluster, nobody
+ * knows that role, and the epoch must do.
+ */
+static bool
+MayActFor(const TaskqJob *job, Oid caller)
+{
+	return caller == job->claimed_by || caller == CALLER_IS_TASKQ || caller == CALLER_WAS_CHECKED ||
+		   !OidIsValid(job->claimed_by) || job->started_at < AdoptedRolesFrom() ||
+		   has_privs_of_role(caller, job->claimed_by) || AccessHas(caller, "operator");
+}
+
+/*
+ * Lock the row of a claim, if the claim is in force and the caller may act for its
+ * worker.  Finished jobs are searched only with "look_back".
  */
 static ClaimHold
 LockRow(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, Oid caller, bool wait, bool look_back,
@@ -173,14 +188,17 @@ LockRow(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, Oid
 			return CLAIM_STALE;
 		}
 
-		if (OidIsValid(caller) && job->lease_expires_at == 0)
+		if (caller != CALLER_IS_TASKQ && job->lease_expires_at == 0)
 		{
 			UnregisterSnapshot(snapshot);
 			ExplainInside(refusal);
 			return CLAIM_STALE;
 		}
-		if (OidIsValid(caller))
-			WorkerCheckHolder(job, caller);
+		if (!MayActFor(job, caller))
+		{
+			UnregisterSnapshot(snapshot);
+			return CLAIM_FOREIGN;
+		}
 
 		/* only another settle or heartbeat of this claim can have locked the row */
 		tid = jobs->found->tts_tid;
@@ -217,10 +235,22 @@ FindClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, O
 	return LockRow(jobs, job, job_id, epoch, outcome, caller, true, true, &refusal);
 }
 
-/* Is the claim held?  Raises an error if it is not in force. */
-static bool
-IsHeld(ClaimHold hold, int64 job_id, int64 epoch, const Refusal *refusal)
+TASKQ_NORETURN static void
+ForeignClaim(const TaskqJob *job)
 {
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("permission denied for claim " INT64_FORMAT " of job " INT64_FORMAT, job->epoch, job->job_id),
+			 errdetail("It was made by another role."),
+			 errhint("A member of that role may settle it and send its heartbeats, or a role with the access \"operator\".")));
+}
+
+/* Is the claim held?  Raises an error if it is not in force, or of another role. */
+static bool
+IsHeld(ClaimHold hold, const TaskqJob *job, int64 job_id, int64 epoch, const Refusal *refusal)
+{
+	if (hold == CLAIM_FOREIGN)
+		ForeignClaim(job);
 	if (hold == CLAIM_STALE)
 		StaleLease(job_id, epoch, refusal);
 	if (hold == CLAIM_NOT_FOUND)
@@ -239,7 +269,7 @@ LockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, O
 	Refusal	  refusal;
 	ClaimHold hold = LockRow(jobs, job, job_id, epoch, outcome, caller, true, true, &refusal);
 
-	return IsHeld(hold, job_id, epoch, &refusal);
+	return IsHeld(hold, job, job_id, epoch, &refusal);
 }
 
 /*
@@ -252,5 +282,5 @@ TryLockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome
 	Refusal	  refusal;
 	ClaimHold hold = LockRow(jobs, job, job_id, epoch, outcome, caller, false, complain, &refusal);
 
-	return complain ? IsHeld(hold, job_id, epoch, &refusal) : hold == CLAIM_HELD;
+	return complain ? IsHeld(hold, job, job_id, epoch, &refusal) : hold == CLAIM_HELD;
 }

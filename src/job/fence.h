@@ -18,8 +18,13 @@ typedef enum ClaimHold
 	CLAIM_BUSY,	   /* another settle or heartbeat has locked the row */
 	CLAIM_SETTLED, /* this claim has already settled the job in the same way */
 	CLAIM_STALE,
+	CLAIM_FOREIGN,	/* the claim is of another role */
 	CLAIM_NOT_FOUND /* the job does not exist */
 } ClaimHold;
+
+/* For "caller" below: taskq itself, and a role that may settle the claim whoever has made it. */
+#define CALLER_IS_TASKQ InvalidOid
+#define CALLER_WAS_CHECKED ((Oid) 1)
 
 extern ClaimHold		   FindClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, Oid caller);
 extern bool				   LockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, Oid caller);

@@ -77,6 +77,7 @@ taskq_cancel_job(PG_FUNCTION_ARGS)
 {
 	int64		job_id;
 	char	   *reason;
+	bool		may_cancel;
 	TaskqJob	job;
 	TaskqEnding ending;
 
@@ -87,12 +88,13 @@ taskq_cancel_job(PG_FUNCTION_ARGS)
 	CurrentRefuse(job_id, "cancel");
 
 	/* Check this before anything is locked, so that the answer does not tell of jobs that the caller may not see. */
-	if (!(!PG_ARGISNULL(1) && WhoseMayWork()) && !WhoseMayCancel(job_id))
+	may_cancel = WhoseMayCancel(job_id);
+	if (!may_cancel && (PG_ARGISNULL(1) || !WhoseMayWork()))
 		WhoseNotSeen(job_id);
 
 	/* With an epoch, the holder of the claim gives the job up, which is a settle. */
 	if (!PG_ARGISNULL(1))
-		PG_RETURN_TEXT_P(cstring_to_text(SettleCancelled(job_id, PG_GETARG_INT64(1), reason) ? "cancelled" : "final"));
+		PG_RETURN_TEXT_P(cstring_to_text(SettleCancelled(job_id, PG_GETARG_INT64(1), may_cancel, reason) ? "cancelled" : "final"));
 
 	switch (CancelWaiting(job_id, reason))
 	{

@@ -209,6 +209,7 @@ CompleteOne(Store *jobs, const Completion *completion, OwnerScope *scope)
 		case CLAIM_SETTLED:
 			return "repeated";
 		case CLAIM_STALE:
+		case CLAIM_FOREIGN:
 			return "stale";
 		case CLAIM_NOT_FOUND:
 			return "not_found";

@@ -4,6 +4,7 @@
  */
 #include "taskq.h"
 
+#include "miscadmin.h"
 #include "base/args.h"
 #include "base/clock.h"
 #include "base/text.h"
@@ -115,6 +116,14 @@ SettleGivenBack(Store *jobs, TaskqJob *job, char outcome, TimestampTz run_at)
 
 /* by the holder of a claim ------------------------------------------------- */
 
+static bool
+Begin(SettleScope *scope, int64 job_id, int64 epoch, char outcome, Oid caller)
+{
+	OwnerEnter(&scope->owner);
+	StoreOpenRel(&scope->jobs, REL_JOBS);
+	return LockClaim(&scope->jobs, &scope->job, job_id, epoch, outcome, caller);
+}
+
 /*
  * Act as the extension's owner, open the table of jobs and lock the claim's row.
  * Returns false if the claim was settled with this outcome already.  The caller must
@@ -123,9 +132,7 @@ SettleGivenBack(Store *jobs, TaskqJob *job, char outcome, TimestampTz run_at)
 bool
 BeginSettle(SettleScope *scope, int64 job_id, int64 epoch, char outcome)
 {
-	OwnerEnter(&scope->owner);
-	StoreOpenRel(&scope->jobs, REL_JOBS);
-	return LockClaim(&scope->jobs, &scope->job, job_id, epoch, outcome, scope->owner.caller);
+	return Begin(scope, job_id, epoch, outcome, GetUserId());
 }
 
 void
@@ -135,12 +142,15 @@ EndSettle(SettleScope *scope)
 	OwnerLeave(&scope->owner);
 }
 
-/* Settle a job that the holder of its claim cancels.  Returns false if the claim was cancelled already. */
+/*
+ * Settle a job that the holder of its claim cancels, or, with "may_cancel", somebody who
+ * may cancel the job.  Returns false if the claim was cancelled already.
+ */
 bool
-SettleCancelled(int64 job_id, int64 epoch, const char *reason)
+SettleCancelled(int64 job_id, int64 epoch, bool may_cancel, const char *reason)
 {
 	SettleScope scope;
-	bool		held = BeginSettle(&scope, job_id, epoch, OUTCOME_CANCELLED);
+	bool		held = Begin(&scope, job_id, epoch, OUTCOME_CANCELLED, may_cancel ? CALLER_WAS_CHECKED : GetUserId());
 
 	if (held)
 	{

@@ -30,6 +30,6 @@ extern bool SettleIfCancelled(Store *jobs, TaskqJob *job);
 extern void SettleGivenBack(Store *jobs, TaskqJob *job, char outcome, TimestampTz run_at);
 extern bool BeginSettle(SettleScope *scope, int64 job_id, int64 epoch, char outcome);
 extern void EndSettle(SettleScope *scope);
-extern bool SettleCancelled(int64 job_id, int64 epoch, const char *reason);
+extern bool SettleCancelled(int64 job_id, int64 epoch, bool may_cancel, const char *reason);
 
 #endif /* TASKQ_SETTLE_H */

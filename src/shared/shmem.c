@@ -171,9 +171,14 @@ static void
 ReleaseSlot(int code, Datum arg)
 {
 	TaskqSlot *slot = &taskq_slots[MyProcIndex_compat()];
+	uint32	   waiting = pg_atomic_exchange_u32(&slot->waiting, NOT_WAITING);
 
-	if (pg_atomic_exchange_u32(&slot->waiting, NOT_WAITING) != NOT_WAITING)
+	if (waiting != NOT_WAITING)
 		pg_atomic_fetch_sub_u32(&taskq_shared->n_waiting, 1);
+
+	/* it was woken for a job, which the scheduler must offer to others */
+	if (waiting == WOKEN && ShmemMyDatabase() != NULL)
+		ShmemWakeScheduler(ShmemMyDatabase());
 	if (slot->limit_key != 0)
 		pg_atomic_fetch_sub_u32(&taskq_shared->n_at_limit, 1);
 	slot->limit_key = 0;

@@ -52,7 +52,8 @@
 	X(t, last_error, TEXTOID, VARLENA)                   \
 	X(t, checkpoint, JSONBOID, VARLENA)                  \
 	X(t, correlation_id, TEXTOID, VARLENA)               \
-	X(t, created_by, OIDOID, OID_OR_NULL)
+	X(t, created_by, OIDOID, OID_OR_NULL)                \
+	X(t, claimed_by, OIDOID, OID_OR_NULL)
 
 #define JOB_HISTORY_COLUMNS(X, t)                       \
 	X(t, job_id, INT8OID, INT64, job)                   \

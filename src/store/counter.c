@@ -83,11 +83,15 @@ Take(TaskqCounter *counter, Oid sequence, int64 *numbers, int n)
 	return taken;
 }
 
-/* Give the counter the numbers from "first" to "ceiling". */
+/*
+ * Give the counter the numbers from "first" to "ceiling".  With "skips", those that it
+ * has left before these are not given out any more.
+ */
 static void
-Publish(TaskqCounter *counter, Oid sequence, uint64 first, uint64 ceiling)
+Publish(TaskqCounter *counter, Oid sequence, uint64 first, uint64 ceiling, bool skips)
 {
-	if (pg_atomic_read_u32(&counter->sequence) != sequence || pg_atomic_read_u64(&counter->ceiling) + 1 != first)
+	if (pg_atomic_read_u32(&counter->sequence) != sequence ||
+		pg_atomic_read_u64(&counter->ceiling) + 1 != first || skips)
 	{
 		/* other numbers than those that follow: nobody may take any meanwhile */
 		pg_atomic_write_u64(&counter->ceiling, 0);
@@ -143,11 +147,11 @@ Refill(CounterKind kind, TaskqCounter *counter, int64 least)
 					 errdetail("Its last number is " INT64_FORMAT ".", last_numbers[kind]),
 					 errhint("If somebody has set it by mistake, set it back and restart the server.")));
 		if (!is_ours || last > ceiling)
-			Publish(counter, sequence, last + 1, last); /* CounterLast() must not see a ceiling without its counter */
+			Publish(counter, sequence, last + 1, last, true); /* CounterLast() must not see a ceiling without its counter */
 		OwnerEnter(&scope);
 		StoreSetId(sequences[kind], last + Min(BLOCK, last_numbers[kind] - last));
 		OwnerLeave(&scope);
-		Publish(counter, sequence, last + 1, StoreLastId(sequences[kind]));
+		Publish(counter, sequence, last + 1, StoreLastId(sequences[kind]), next <= least);
 	}
 	Unlock(kind, rel);
 }

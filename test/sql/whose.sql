@@ -4,7 +4,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 BEGIN;
-SELECT plan(77);
+SELECT plan(78);
 CREATE ROLE regress_whose_acme LOGIN;		-- a producer
 CREATE ROLE regress_whose_bolt LOGIN;		-- another
 CREATE ROLE regress_whose_web LOGIN;		-- one of some tenants
@@ -74,9 +74,12 @@ SELECT is(pg_temp.cancel('a', 'regress_whose_acme'), 'requested', 'the producer 
 SELECT is(pg_temp.told('a', 'regress_whose_acme'), 'running', 'the producer can describe its running job');
 SELECT taskq.grant_access('regress_whose_bolt', 'worker') \g /dev/null
 SELECT is(pg_temp.as_role('regress_whose_bolt', pg_temp.of('a', c)), '42501', 'another role with the access cannot act for the worker, even with the epoch: ' || c)
-	FROM unnest(ARRAY['SELECT taskq.complete_job(%1$s, %2$s)', 'SELECT * FROM taskq.complete_jobs(ARRAY[%1$s::bigint], ARRAY[%2$s::bigint])', 'SELECT taskq.fail_job(%1$s, %2$s)', 'SELECT taskq.release_job(%1$s, %2$s)',
+	FROM unnest(ARRAY['SELECT taskq.complete_job(%1$s, %2$s)', 'SELECT taskq.fail_job(%1$s, %2$s)', 'SELECT taskq.release_job(%1$s, %2$s)',
 		'SELECT taskq.snooze_job(%1$s, %2$s, ''1 s'')', 'SELECT taskq.heartbeat_job(%1$s, %2$s)', 'SELECT taskq.append_frame(%1$s, %2$s, ''x'')', 'SELECT taskq.save_checkpoint(%1$s, %2$s, ''1'')',
 		'SELECT * FROM taskq.worker_heartbeat(''whose-x'', ARRAY[%1$s::bigint], ARRAY[%2$s::bigint])']) c;
+SELECT is(pg_temp.as_role('regress_whose_bolt', pg_temp.of('a', 'SELECT status FROM taskq.complete_jobs(ARRAY[%1$s::bigint], ARRAY[%2$s::bigint])')), 'stale', 'complete_jobs() reports the claim of another role as stale');
+SELECT taskq.register_worker('whose-x', take_over => true) \g /dev/null
+SELECT is(pg_temp.as_role('regress_whose_worker', pg_temp.of('a', 'SELECT taskq.heartbeat_job(%1$s, %2$s)')), 'cancel', 'a take-over by another role leaves the claim to the role that made it');
 SELECT taskq.revoke_access('regress_whose_bolt', 'worker') \g /dev/null
 SELECT is(pg_temp.as_role('regress_whose_worker', pg_temp.of('a', 'SELECT taskq.cancel_job(%1$s, %2$s)')), 'cancelled', 'the worker that has claimed the job can cancel it');
 

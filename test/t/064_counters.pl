@@ -104,7 +104,11 @@ cmp_ok($job, '>', 5000000, 'numbers are beyond the value of setval');
 sql($node, q(SELECT setval('taskq.job_id_seq', 10); SELECT taskq.enqueue_jobs('outside', array_agg('{}'::jsonb)) FROM generate_series(1, 5000)));
 $draw->('after setval of a low value');
 
-# adopt_database() lets a restored value count at once
+# adopt_database() lets a restored value count at once, also one below the ceiling
+$node->restart;
+my $drawn = sql($node, q(SELECT taskq.enqueue_job('outside')));
+sql($node, sprintf q(SELECT setval('taskq.job_id_seq', %d), taskq.adopt_database()), $drawn + 2000);
+cmp_ok(sql($node, q(SELECT taskq.enqueue_job('outside'))), '>', $drawn + 2000, 'a value that is set below the ceiling counts, too');
 sql($node, q(SELECT setval('taskq.job_id_seq', 7000000), setval('taskq.epoch_seq', last_value + 10000) FROM taskq.epoch_seq));
 sql($node, q(SELECT taskq.adopt_database()));
 $draw->('after adopt_database()');

@@ -351,6 +351,9 @@ DECLARE
 	answer jsonb;
 BEGIN
 	PERFORM model.check_name(id);
+	IF types = '{}' THEN
+		PERFORM model.refuse('22023');
+	END IF;
 	PERFORM model.check_names((a->>'task_types')::text[]);
 	PERFORM model.check_range(most, 1, 10000);
 	PERFORM model.check_interval((a->>'lease')::interval, '1 s');
@@ -737,6 +740,9 @@ DECLARE
 	id bigint;
 BEGIN
 	PERFORM model.check_names((a->>'task_types')::text[]);
+	IF a->>'task_types' = '{}' THEN
+		PERFORM model.refuse('22023');
+	END IF;
 	IF a->>'handler' IS NOT NULL AND a->>'task_types' IS NULL THEN
 		PERFORM model.refuse('22023');
 	END IF;
