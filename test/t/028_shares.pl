@@ -18,7 +18,7 @@ sql_as($node, 'postgres', 'app', q(SELECT taskq.alter_pool('app', size => 1024))
 
 my ($rc, $out, $err) = $node->psql('postgres', q(SELECT taskq.create_pool('huge', size => 1000, role => 'app', min_size => 1000)));
 like($err, qr/WARNING:  pool "huge" cannot have 1000 workers in this server/, 'create_pool() warns about a size beyond the limits of the server');
-like($err, qr/DETAIL:  All pools together have at most 8: "max_worker_processes" is 12/, 'the detail has the limit');
+like($err, qr/DETAIL:  All pools together have at most 8: of max_worker_processes, which is 12/, 'the detail has the limit');
 wait_for_log_line($node, qr/WARNING:  out of background worker slots for taskq pool "huge"/, 0, 'the workers of one pool use all available slots');
 wait_until($node, q(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'taskq worker'), 'but for what is reserved', expected => 8);
 sql($node, q(SELECT taskq.drop_pool('huge')));
