@@ -1,7 +1,7 @@
 /*
  * testing.c
- *	  Functions that misbehave, for the handlers of tests, that make the ready list
- *	  wrong, and that draw an epoch.  They exist only in builds with TESTING=1, and are not part of the
+ *	  Functions for tests: they misbehave as handlers, make the ready list wrong, or draw
+ *	  an epoch.  They exist only in builds with TESTING=1, and are not part of the
  *	  extension: tests create the SQL functions themselves.
  *
  *	  CREATE FUNCTION misbehave(how text, amount bigint DEFAULT 0) RETURNS void

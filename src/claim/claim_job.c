@@ -87,7 +87,8 @@ LookByClaim(ClaimCall *call)
 static void
 ClaimOrWait(ClaimCall *call, int64 wait)
 {
-	int claimed = Claim(call);
+	int			  claimed = Claim(call);
+	volatile bool failed = true;
 
 	if (claimed > 0 || wait <= 0)
 		return;
@@ -95,10 +96,11 @@ ClaimOrWait(ClaimCall *call, int64 wait)
 	PG_TRY();
 	{
 		(void) ClaimWait(call, LookByClaim, ClockNow() + Min(wait, (int64) taskq_max_wait * 1000), false);
+		failed = false;
 	}
 	PG_FINALLY();
 	{
-		WaitEndOfClaim();
+		WaitEndOfClaim(failed);
 	}
 	PG_END_TRY();
 }

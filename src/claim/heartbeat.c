@@ -34,13 +34,14 @@ typedef enum BeatResult
 	BEAT_OK,
 	BEAT_CANCEL,  /* somebody asked to cancel the job */
 	BEAT_TIMEOUT, /* the timeout has passed, so the lease was not extended */
-	BEAT_BUSY	  /* the job is being settled at this moment */
+	BEAT_BUSY,	  /* the job is being settled at this moment */
+	BEAT_LOST	  /* the claim is not in force, or is of another role */
 } BeatResult;
 
 /*
  * Extend one lease, unless the run's timeout has passed, and never shorten it.
- * Store progress and checkpoint unless they are NULL.  If the claim is lost, raise
- * TQ003 or, without "complain", return BEAT_BUSY.
+ * Store progress and checkpoint unless they are NULL.  If the claim is lost, raise an
+ * error or, without "complain", return BEAT_LOST.
  */
 static BeatResult
 Extend(int64 job_id, int64 epoch, int64 given, struct varlena *progress, struct varlena *checkpoint,
@@ -49,11 +50,15 @@ Extend(int64 job_id, int64 epoch, int64 given, struct varlena *progress, struct 
 	OwnerScope scope;
 	Store	   jobs;
 	TaskqJob   job = { 0 };
-	BeatResult result = BEAT_BUSY;
+	BeatResult result = BEAT_LOST;
+	ClaimHold  hold;
 
 	OwnerEnter(&scope);
 	StoreOpenRel(&jobs, REL_JOBS);
-	if (TryLockClaim(&jobs, &job, job_id, epoch, OUTCOME_NONE, scope.caller, complain))
+	hold = TryLockClaim(&jobs, &job, job_id, epoch, OUTCOME_NONE, scope.caller, complain);
+	if (hold == CLAIM_BUSY)
+		result = BEAT_BUSY;
+	if (hold == CLAIM_HELD)
 	{
 		int64 length = LeaseLength(&job, given, WorkerSeen(job.worker_id));
 		bool  over = LeaseIsOverTime(&job, ClockNow());
@@ -71,7 +76,7 @@ Extend(int64 job_id, int64 epoch, int64 given, struct varlena *progress, struct 
 			EventRecordProgress(&job, ClockNow());
 		result = over ? BEAT_TIMEOUT : BEAT_OK;
 	}
-	if (CancelRequested(job_id, NULL))
+	if (result != BEAT_LOST && CancelRequested(job_id, NULL))
 		result = BEAT_CANCEL;
 	*expires_at = job.lease_expires_at;
 	StoreClose(&jobs, true);
@@ -88,6 +93,8 @@ BeatAnswer(BeatResult result)
 			return "cancel";
 		case BEAT_TIMEOUT:
 			return "timeout";
+		case BEAT_LOST:
+			return "lost";
 		case BEAT_OK:
 		case BEAT_BUSY:
 			break;
@@ -155,26 +162,24 @@ BeatAll(ReturnSetInfo *result, const RunningList *list)
 	for (int i = 0; i < list->n; i++)
 	{
 		Datum		values[4];
-		bool		nulls[4] = { false, false, false, true };
-		const char *status = "lost";
+		bool		nulls[4] = { false };
+		BeatResult	beat = BEAT_LOST;
 		TimestampTz expires_at = 0;
 
 		CHECK_FOR_INTERRUPTS();
 		if (IsStillHeld(list->job_ids[i], list->epochs[i]))
 		{
-			BeatResult beat = Extend(list->job_ids[i], list->epochs[i], NO_MICROSECONDS, NULL, NULL, false, &expires_at);
+			beat = Extend(list->job_ids[i], list->epochs[i], NO_MICROSECONDS, NULL, NULL, false, &expires_at);
 
 			/* it may have been settled since the look */
-			if (beat == BEAT_OK || IsStillHeld(list->job_ids[i], list->epochs[i]))
-			{
-				status = BeatAnswer(beat);
-				nulls[3] = expires_at == 0;
-			}
+			if (beat != BEAT_OK && !IsStillHeld(list->job_ids[i], list->epochs[i]))
+				beat = BEAT_LOST;
 		}
 		values[0] = Int64GetDatum(list->job_ids[i]);
 		values[1] = Int64GetDatum(list->epochs[i]);
-		values[2] = CStringGetTextDatum(status);
+		values[2] = CStringGetTextDatum(BeatAnswer(beat));
 		values[3] = TimestampTzGetDatum(expires_at);
+		nulls[3] = beat == BEAT_LOST || expires_at == 0;
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 }

@@ -24,6 +24,7 @@
 #include "claim/running.h"
 #include "config/handler.h"
 #include "config/route.h"
+#include "job/access.h"
 #include "settle/settle.h"
 #include "shared/blame.h"
 #include "shared/shmem.h"
@@ -198,9 +199,9 @@ LeaseEndSome(LeaseSweep *sweep)
 	return sweep->done < sweep->n;
 }
 
-/* Release the listed jobs that are still held; returns their number. */
+/* Release the listed jobs that are still held, and that the caller may settle; returns their number. */
 static int
-ReleaseListed(const RunningList *list)
+ReleaseListed(const RunningList *list, Oid caller)
 {
 	int released = 0;
 
@@ -215,8 +216,7 @@ ReleaseListed(const RunningList *list)
 			continue;
 		OwnerEnter(&scope);
 		StoreOpenRel(&jobs, REL_JOBS);
-		if (TryLockClaim(&jobs, &job, list->job_ids[i], list->epochs[i], OUTCOME_RELEASED, CALLER_IS_TASKQ, false) &&
-			job.lease_expires_at != 0)
+		if (TryLockClaim(&jobs, &job, list->job_ids[i], list->epochs[i], OUTCOME_RELEASED, caller, false) == CLAIM_HELD)
 		{
 			SettleGivenBack(&jobs, &job, OUTCOME_RELEASED, job.run_at);
 			released++;
@@ -227,17 +227,23 @@ ReleaseListed(const RunningList *list)
 	return released;
 }
 
-/* Release all jobs of an external worker; returns their number. */
+/*
+ * Release the jobs of an external worker, for a role that ends its registration.  An id
+ * can have passed to another role while jobs of the earlier worker run; those stay with
+ * that worker until their leases end, unless an admin or operator calls.  Returns the
+ * number of jobs.
+ */
 int
 LeaseReleaseAll(const char *worker_id)
 {
+	Oid			caller = AccessHas(GetUserId(), "admin") ? CALLER_WAS_CHECKED : GetUserId();
 	RunningList list = { .after = PG_INT64_MIN };
 	int			released = 0;
 
 	do
 	{
 		RunningOf(&list, worker_id, TASKQ_MAX_BATCH);
-		released += ReleaseListed(&list);
+		released += ReleaseListed(&list, caller);
 	} while (list.more);
 	return released;
 }

@@ -50,14 +50,16 @@ static bool
 WaitWithoutSnapshot(ClaimCall *call, TimestampTz deadline)
 {
 	volatile bool found = false;
+	volatile bool failed = true;
 
 	PG_TRY();
 	{
 		found = ClaimWait(call, LookOnly, deadline, true);
+		failed = false;
 	}
 	PG_FINALLY();
 	{
-		WaitEndOfClaim();
+		WaitEndOfClaim(failed);
 	}
 	PG_END_TRY();
 	return found;

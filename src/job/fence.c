@@ -273,14 +273,17 @@ LockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, O
 }
 
 /*
- * Like LockClaim(), but without waiting.  Returns false also if the row is locked
- * by a process that is settling it and, without "complain", if the claim is stale.
+ * Like LockClaim(), but without waiting.  Returns CLAIM_BUSY if the row is locked by a
+ * process that is settling it.  Without "complain", no error is raised for a claim that
+ * is not in force.
  */
-bool
+ClaimHold
 TryLockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, Oid caller, bool complain)
 {
 	Refusal	  refusal;
 	ClaimHold hold = LockRow(jobs, job, job_id, epoch, outcome, caller, false, complain, &refusal);
 
-	return complain ? IsHeld(hold, job, job_id, epoch, &refusal) : hold == CLAIM_HELD;
+	if (complain)
+		(void) IsHeld(hold, job, job_id, epoch, &refusal);
+	return hold;
 }

@@ -28,7 +28,7 @@ typedef enum ClaimHold
 
 extern ClaimHold		   FindClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, Oid caller);
 extern bool				   LockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, Oid caller);
-extern bool				   TryLockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, Oid caller, bool complain);
+extern ClaimHold		   TryLockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, Oid caller, bool complain);
 TASKQ_NORETURN extern void JobNotFound(int64 job_id);
 extern int64			   EpochNext(void);
 extern bool				   EpochIsOurs(int64 epoch);

@@ -17,7 +17,6 @@
 #include "utils/syscache.h"
 
 #include "process/known.h"
-#include "shared/shmem.h"
 #include "shared/stats.h"
 
 HTAB *known_databases;
@@ -118,6 +117,14 @@ KnownIsStillThere(Oid dboid)
 	return there;
 }
 
+/* Forget a database in shared memory that has no scheduler.  The caller holds TaskqShared.lock. */
+void
+KnownForget(TaskqDatabase *db)
+{
+	StatsForgetDatabase(db->dboid);
+	ShmemForgetDatabase(db);
+}
+
 /* Forget dropped databases, and free their entries in shared memory. */
 void
 KnownForgetDropped(void)
@@ -135,10 +142,7 @@ KnownForgetDropped(void)
 		db = ShmemDatabase(entry->dboid, false);
 		LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
 		if (db != NULL && db->scheduler_pid == 0 && db->blocked == 0)
-		{
-			StatsForgetDatabase(db->dboid);
-			ShmemForgetDatabase(db);
-		}
+			KnownForget(db);
 		LWLockRelease(&taskq_shared->lock);
 		if (entry->handle != NULL)
 			pfree(entry->handle);

@@ -11,6 +11,8 @@
 #include "utils/hsearch.h"
 #include "utils/timestamp.h"
 
+#include "shared/shmem.h"
+
 /* What is known about one database. */
 typedef struct Known
 {
@@ -32,6 +34,7 @@ extern HTAB *known_databases; /* hash table of Known */
 extern void KnownInit(void);
 extern void KnownList(void);
 extern void KnownForgetDropped(void);
+extern void KnownForget(TaskqDatabase *db);
 extern bool KnownIsStillThere(Oid dboid);
 extern bool KnownTakeProbeRequests(void);
 extern bool KnownHasScheduler(Oid dboid);

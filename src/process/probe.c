@@ -15,7 +15,6 @@
 #include "process/probe.h"
 #include "process/start_process.h"
 #include "shared/shmem.h"
-#include "shared/stats.h"
 
 #define RETRY_AFTER USECS_PER_SEC
 #define RETRY_AFTER_FAILURE (5 * USECS_PER_SEC)
@@ -97,10 +96,7 @@ NoteEnd(Known *entry)
 	/* taskq is not installed any more, so remove the database's entry */
 	LWLockAcquire(&taskq_shared->lock, LW_EXCLUSIVE);
 	if (db->scheduler_pid == 0 && db->blocked == 0 && !db->probe)
-	{
-		StatsForgetDatabase(db->dboid);
-		ShmemForgetDatabase(db);
-	}
+		KnownForget(db);
 	LWLockRelease(&taskq_shared->lock);
 }
 

@@ -312,7 +312,7 @@ DispatchNext(const ClaimRequest *request)
 	if (!ClaimForTurn(request))
 		return 0;
 	turn.started_at = turn.run.job.started_at;
-	WaitEndOfClaim();
+	WaitEndOfClaim(false);
 	PG_TRY();
 	{
 		while (RunClaimed() && MayGoOn(request) && ClaimForTurn(request))

@@ -10,6 +10,8 @@
 #include "config/handler.h"
 #include "run/setup_error.h"
 
+#define MAX_NAME (4 * NAMEDATALEN) /* of an object, with its schema or argument types */
+
 /* Return whether the error was raised by a RAISE of PL/pgSQL, with whatever SQLSTATE. */
 static bool
 IsRaisedByCode(const ErrorData *error)
@@ -51,14 +53,20 @@ IsNamedByPayload(const Run *run)
 	JsonbIterator	  *iterator;
 	JsonbIteratorToken token;
 	JsonbValue		   value;
+	char			   name[MAX_NAME + 1];
 
 	if (payload == NULL || run->error->message == NULL)
 		return false;
 	iterator = JsonbIteratorInit(&((Jsonb *) PG_DETOAST_DATUM(PointerGetDatum(payload)))->root);
 	while ((token = JsonbIteratorNext(&iterator, &value, false)) != WJB_DONE)
-		if ((token == WJB_VALUE || token == WJB_ELEM) && value.type == jbvString &&
-			MessageNames(run->error->message, pnstrdup(value.val.string.val, value.val.string.len)))
+	{
+		if ((token != WJB_VALUE && token != WJB_ELEM) || value.type != jbvString || value.val.string.len > MAX_NAME)
+			continue;
+		memcpy(name, value.val.string.val, value.val.string.len);
+		name[value.val.string.len] = '\0';
+		if (MessageNames(run->error->message, name))
 			return true;
+	}
 	return false;
 }
 
@@ -81,19 +89,20 @@ ErrorIsOfSetup(const Run *run)
 		return false;
 	switch (sqlstate)
 	{
-		case ERRCODE_UNDEFINED_TABLE:
 		case ERRCODE_UNDEFINED_COLUMN:
-		case ERRCODE_UNDEFINED_FUNCTION:
-		case ERRCODE_UNDEFINED_SCHEMA:
 		case ERRCODE_AMBIGUOUS_COLUMN:
-		case ERRCODE_AMBIGUOUS_FUNCTION:
 		case ERRCODE_AMBIGUOUS_PARAMETER:
 		case ERRCODE_AMBIGUOUS_ALIAS:
 		case ERRCODE_DATATYPE_MISMATCH:
-		case ERRCODE_WRONG_OBJECT_TYPE:
 		case ERRCODE_CANNOT_COERCE:
 		case ERRCODE_INVALID_COLUMN_REFERENCE:
 		case ERRCODE_INVALID_FUNCTION_DEFINITION:
+			return !IsRaisedByCode(error);
+		case ERRCODE_UNDEFINED_TABLE:
+		case ERRCODE_UNDEFINED_FUNCTION:
+		case ERRCODE_UNDEFINED_SCHEMA:
+		case ERRCODE_AMBIGUOUS_FUNCTION:
+		case ERRCODE_WRONG_OBJECT_TYPE:
 			return !IsRaisedByCode(error) && !IsNamedByPayload(run);
 		case ERRCODE_INSUFFICIENT_PRIVILEGE:
 			return !IsRaisedByCode(error) && !IsOfSettingValue(error) && !IsNamedByPayload(run);

@@ -176,8 +176,8 @@ ReleaseSlot(int code, Datum arg)
 	if (waiting != NOT_WAITING)
 		pg_atomic_fetch_sub_u32(&taskq_shared->n_waiting, 1);
 
-	/* it was woken for a job, which the scheduler must offer to others */
-	if (waiting == WOKEN && ShmemMyDatabase() != NULL)
+	/* it may have been woken for a job, which the scheduler must offer to others */
+	if (waiting != NOT_WAITING && ShmemMyDatabase() != NULL)
 		ShmemWakeScheduler(ShmemMyDatabase());
 	if (slot->limit_key != 0)
 		pg_atomic_fetch_sub_u32(&taskq_shared->n_at_limit, 1);

@@ -158,12 +158,14 @@ WaitEnd(void)
 
 /*
  * End waiting after a job was found, or for good.  If we have been woken, it may
- * have been for another job, so the scheduler must find somebody who takes it.
+ * have been for another job, so the scheduler must find somebody who takes it.  The
+ * same is true if the wait has failed: we may have been woken for a job that we have
+ * not looked at.
  */
 void
-WaitEndOfClaim(void)
+WaitEndOfClaim(bool failed)
 {
-	if (WaitEnd() && ShmemMyDatabase() != NULL)
+	if ((WaitEnd() || failed) && ShmemMyDatabase() != NULL)
 		ShmemWakeScheduler(ShmemMyDatabase());
 }
 

@@ -21,6 +21,6 @@ extern void WaitForEvents(void);
 extern void WaitForEventsEnd(void);
 extern void WaitSleep(long milliseconds);
 extern bool WaitEnd(void);
-extern void WaitEndOfClaim(void);
+extern void WaitEndOfClaim(bool failed);
 
 #endif /* TASKQ_WAIT_H */
