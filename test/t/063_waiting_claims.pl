@@ -137,38 +137,6 @@ for my $call (sort keys %operator_calls)
 	}
 }
 
-# A process that is woken for a job and cannot take it passes it on. Of two that wait, the
-# one in the lower slot is woken first, and it stands still when the job comes.
-sql($node, q(SELECT taskq.register_worker(w, '{outside}') FROM unnest(ARRAY['left', 'right']) AS w));
-my %woken_and = (
-	'is terminated' => sub { kill 'TERM', $_[0]; kill 'CONT', $_[0] },
-	'is cancelled' => sub { kill 'INT', $_[0]; kill 'CONT', $_[0] },
-	'is unregistered' => sub { sql($node, "SELECT taskq.unregister_worker('$_[1]')"); kill 'CONT', $_[0] });
-for my $what (sort keys %woken_and)
-{
-	my %sessions = map { $_ => session($node) } ('left', 'right');
-	my %pids = map { $_ => $sessions{$_}->query_safe('SELECT pg_backend_pid()') } keys %sessions;
-	my $claims = sub { $sessions{$_[0]}->query_until(qr/claiming/, "\\echo claiming\nSELECT 'given' FROM taskq.claim_job('$_[0]', wait => '1 h');\n\\echo claimed\n") };
-	$claims->($_) for sort keys %sessions;
-	waits("$what: two claims wait", 2);
-	sql($node, q(SELECT taskq.enqueue_job('outside')));
-	wait_until($node, q(SELECT count(*) = 1 FROM taskq.all_jobs WHERE state = 'running'), "$what: one is given a job");
-	my $first = sql($node, q(SELECT worker_id FROM taskq.all_jobs WHERE state = 'running'));
-	my ($other_one) = grep { $_ ne $first } keys %sessions;
-	$sessions{$first}->query_until(qr/claimed/, '');
-	sql($node, $clear);
-	$claims->($first);
-	waits("$what: both wait again", 2);
-	kill 'STOP', $pids{$first};
-	sql($node, q(SELECT taskq.enqueue_job('outside')));
-	$woken_and{$what}->($pids{$first}, $first);
-	like($sessions{$other_one}->query_until(qr/claimed/, ''), qr/given/, "the job goes to the other when the one that was woken $what");
-	sql($node, $clear);
-	sql($node, "SELECT taskq.register_worker('$first', '{outside}', take_over => true)");
-	$_->{run}->kill_kill for values %sessions;
-	wait_until($node, sprintf($waiting, 0), "$what: the sessions end");
-}
-
 # a registration that ends and begins anew in one transaction
 begin($claim_one);
 waits('a claim waits under a registration');
