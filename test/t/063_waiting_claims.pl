@@ -231,4 +231,22 @@ $node->restart;
 wait_until($node, q(SELECT count(*) = 0 FROM taskq.workers WHERE worker_id = 'lost-long'), 'a registration lost for a week is removed');
 is(sql($node, q(SELECT string_agg(worker_id || ' ' || state, ', ' ORDER BY worker_id COLLATE "C") FROM taskq.workers WHERE worker_id ~ '^lo')), 'long-lease idle, lost-lately lost',
 	'other registrations are kept');
+
+# what the script of an extension writes counts at once; an event trigger stands for it
+SKIP:
+{
+	skip 'amcheck is not installed', 1 if sql($node, q(SELECT count(*) FROM pg_available_extensions WHERE name = 'amcheck')) eq '0';
+	my $given = sql($node, <<'SQL');
+BEGIN;
+SELECT count(taskq.enqueue_job('outside')) FROM generate_series(1, 2) \gset
+SELECT taskq.register_worker('script', '{outside}') \gset
+SELECT count(*) FROM taskq.claim_job('script');
+CREATE FUNCTION pg_temp.drain() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE taskq.external_workers SET draining = true WHERE worker_id = 'script'; END $$;
+CREATE EVENT TRIGGER drain ON ddl_command_end WHEN TAG IN ('CREATE FUNCTION') EXECUTE FUNCTION pg_temp.drain();
+CREATE EXTENSION amcheck;
+SELECT count(*) FROM taskq.claim_job('script');
+ROLLBACK;
+SQL
+	is($given, "1\n0", 'a worker that is drained by the script of an extension is given no job');
+}
 done_testing();
