@@ -94,14 +94,12 @@ for my $undo ('ROLLBACK', 'ROLLBACK TO a')
 	sql($node, $clear);
 }
 
-# A claim passes over an id or a type that is being changed, so it must look again
+# A claim passes over an id that is being changed, so it must look again
 # when the change is undone.
 my %changes = (
 	'register_worker()' => q(taskq.register_worker('one', take_over => true)),
 	'drain_worker()' => q(taskq.drain_worker('one')),
-	'unregister_worker()' => q(taskq.unregister_worker('one')),
-	'register_handler()' => q(taskq.register_handler('outside', allow_override => true)),
-	'unregister_handler()' => q(taskq.unregister_handler('outside')));
+	'unregister_worker()' => q(taskq.unregister_worker('one')));
 for my $change (sort keys %changes)
 {
 	for my $undo ('ROLLBACK', 'ROLLBACK TO a')
