@@ -96,6 +96,7 @@ ReadHandler(TupleTableSlot *slot)
 	handler->lease = row.lease;
 	handler->lock_timeout = row.lock_timeout;
 	handler->share_commit = row.share_commit;
+	handler->async_commit = row.async_commit;
 	handler->retry = RetryOfRow(&row);
 	handler->retry_function = row.retry_function;
 	handler->retry_function_oid = row.retry_function_oid;

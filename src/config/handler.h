@@ -63,6 +63,7 @@ typedef struct TaskqHandler
 	TimestampTz	   trial_at;	   /* when the type is put on trial, or 0 */
 	bool		   on_trial;	   /* only one job may run at a time */
 	bool		   share_commit;
+	bool		   async_commit;
 	int64		   lock_timeout; /* microseconds; NO_MICROSECONDS means the role's setting */
 	TaskqContract *contract;	 /* NULL if payloads may be anything */
 	TimestampTz	   registered_at;
