@@ -22,7 +22,7 @@ CREATE TEMP TABLE figures AS
 
 -- A ratio compares two figures of one round; best-peer is the peer with the best median.
 CREATE TEMP TABLE verdicts AS
-	SELECT t.nr, f.nr AS test_nr, t.scenario, f.test, t.mine, t.theirs || CASE WHEN t.theirs = 'best-peer' THEN ' (' || b.system || ')' ELSE '' END AS theirs,
+	SELECT t.nr, f.nr AS test_nr, t.scenario, f.test, t.mine, t.theirs || CASE WHEN t.theirs = 'best-peer' THEN coalesce(' (' || b.system || ')', '') ELSE '' END AS theirs,
 		t.op, t.wanted, r.*
 	FROM targets t
 	JOIN figures f ON f.scenario = t.scenario AND f.system = t.mine AND f.test ~ ('^(' || t.tests || ')$')
