@@ -21,6 +21,7 @@
 #include "job/attempt.h"
 #include "job/history.h"
 #include "store/leaf.h"
+#include "store/leaf_find.h"
 #include "store/owner.h"
 #include "store/store.h"
 
@@ -131,18 +132,22 @@ FindInLeaf(Store *leaf, int64 job_id, int life, Snapshot snapshot)
 /* What to do with a row that was found; returns true to end the search. */
 typedef bool (*FoundFunction)(Store *leaf, Snapshot snapshot, void *arg);
 
-/* Search a job in all partitions, until the function returns true. */
+/* Search a job in all partitions in which it may be, until the function returns true. */
 static bool
 ProbeLeaves(int64 job_id, int life, FoundFunction function, void *arg)
 {
-	Snapshot snapshot = StoreSnapshot(); /* taken first, so that the list has the partitions of all visible rows */
+	Snapshot snapshot = StoreSnapshot(); /* taken first, as LeavesWithId() needs it */
 	int		 n;
-	Oid		*leaves = LeafList(&history_table, &n);
+	Oid		*leaves = LeavesWithId(&history_table, job_id, &n);
 	bool	 enough = false;
 
 	for (int i = 0; i < n && !enough; i++)
 	{
 		Store leaf;
+
+		/* mostly one of several has the job */
+		if (n > 1 && !LeafHasEntry(leaves[i], job_id, snapshot))
+			continue;
 
 		/* it may have been dropped since the list was made */
 		if (!StoreOpenLeaf(&leaf, REL_HISTORY, leaves[i]))
