@@ -18,6 +18,7 @@
 #include "config/route.h"
 #include "job/admit.h"
 #include "job/fence.h"
+#include "job/job_batch.h"
 #include "job/transition.h"
 #include "ready/ready.h"
 #include "shared/locks.h"
@@ -44,6 +45,7 @@ ClaimStamped(ClaimRequest *request, int most, ClaimFunction function, void *arg)
 	TypeHold   hold = { "" };
 	TaskqJob   job;
 	Admitting  admitting;
+	JobBatch   batch = { 0 };
 	int		   claimed = 0;
 
 	request->limit_key = 0;
@@ -51,6 +53,7 @@ ClaimStamped(ClaimRequest *request, int most, ClaimFunction function, void *arg)
 		return 0;
 	OwnerEnter(&scope);
 	StoreOpenRel(&jobs, REL_JOBS);
+	jobs.batch = most > 1 ? &batch : NULL;
 	ChooseBegin(&scan, &jobs, request->routes, most, true);
 	scan.wanted = most = TakeBegin(&admitting, request, most);
 	while (claimed < most && TakeNext(&scan, request, &admitting, &hold, &job))
@@ -64,6 +67,7 @@ ClaimStamped(ClaimRequest *request, int most, ClaimFunction function, void *arg)
 		function(&job, arg);
 		claimed++;
 	}
+	JobBatchWrite(&jobs);
 	AdmitEnd(&admitting);
 	TypeRelease(&hold);
 	ChooseEnd(&scan);

@@ -42,7 +42,7 @@ Begin(Store *store, Relation rel, TaskqRel table)
 	store->row = store->kit->row;
 	store->scan = NULL;
 	store->n_blocks = 0;
-	store->history = NULL;
+	store->batch = NULL;
 }
 
 /* Open a table to read and write rows. */

@@ -25,7 +25,7 @@ typedef struct Store
 	IndexScanDesc	scan;	  /* scan of the last look-up, kept for the next, or NULL */
 	BlockNumber		n_blocks; /* size of the table when last read, or 0 if not read yet */
 
-	struct HistoryBatch *history; /* of jobs: it takes the rows of those that end; NULL: they are written at once */
+	struct JobBatch *batch; /* of jobs: it takes the rows of those that end, and events; NULL: they are written at once */
 } Store;
 
 typedef enum StoreLockResult
