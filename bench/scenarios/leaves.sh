@@ -1,4 +1,4 @@
-LEAVES=$(quick 100 400)
+LEAVES=$(quick 100 390) # retention is at most ten years
 ABOUT="Look for a job in a history of one partition, and of $LEAVES; for an id that no job has, and for one that has ended. One client, one call of complete_jobs() each."
 UNIT="us"
 CASES=("$LEAVES partitions")

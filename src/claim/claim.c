@@ -6,6 +6,7 @@
 #include "taskq.h"
 
 #include "access/xact.h"
+#include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
@@ -54,7 +55,7 @@ ClaimStamped(ClaimRequest *request, int most, ClaimFunction function, void *arg)
 	OwnerEnter(&scope);
 	StoreOpenRel(&jobs, REL_JOBS);
 	jobs.batch = most > 1 ? &batch : NULL;
-	ChooseBegin(&scan, &jobs, request->routes, most, true);
+	ChooseBegin(&scan, &jobs, request->routes, most, ReadyOpenedAny() ? NULL : request->place, true);
 	scan.wanted = most = TakeBegin(&admitting, request, most);
 	while (claimed < most && TakeNext(&scan, request, &admitting, &hold, &job))
 	{
@@ -95,7 +96,7 @@ LockForLook(ClaimRequest *request)
 		return false;
 	OwnerEnter(&scope);
 	StoreOpenRel(&jobs, REL_JOBS);
-	ChooseBegin(&scan, &jobs, request->routes, 1, true);
+	ChooseBegin(&scan, &jobs, request->routes, 1, NULL, true);
 	found = TakeBegin(&admitting, request, 1) > 0 && TakeNext(&scan, request, &admitting, &hold, &job);
 	AdmitEnd(&admitting);
 
@@ -167,9 +168,9 @@ ClaimToRun(const ClaimRequest *request, ClaimPlace *place, Store *jobs, TaskqJob
 		return false;
 	OwnerEnter(&scope);
 	StoreOpenRel(jobs, REL_JOBS);
-	ChooseBegin(&scan, jobs, request->routes, 1, place == NULL);
-	if (place != NULL)
-		ChooseKeepPlace(&scan, place);
+	if (place != NULL && place->parent == NULL)
+		place->parent = TopTransactionContext;
+	ChooseBegin(&scan, jobs, request->routes, 1, place, place == NULL);
 	found = AdmitBegin(&admitting, request->worker, NULL, 0, 1) > 0 && TakeNext(&scan, request, &admitting, &hold, job);
 	AdmitEnd(&admitting);
 	if (found)
