@@ -118,9 +118,9 @@ drain() { # system, clients, jobs (the queue must have 2000 more)
 	fi
 }
 # Make a pool that has run some jobs, and jobs that wait in a paused queue.
-prepare_pool() { # workers, jobs, handler, share_commit
+prepare_pool() { # workers, jobs, handler, share_commit, more arguments of register_handler
 	ask "SELECT taskq.create_pool('bench', size => $1, min_size => $1);
-		SELECT taskq.register_handler('inside', 'bench.$3(jsonb)', share_commit => $4)" >/dev/null
+		SELECT taskq.register_handler('inside', 'bench.$3(jsonb)', share_commit => $4${5:+, $5})" >/dev/null
 	until_true "count(*) = $1 FROM taskq.workers WHERE kind = 'background'"
 	fill_taskq 200 inside
 	until_true "NOT EXISTS (SELECT FROM taskq.jobs)"

@@ -9,9 +9,9 @@ CREATE FUNCTION taskq.register_handler(
 	search_path text DEFAULT NULL, permanent_errors text[] DEFAULT NULL, retryable_errors text[] DEFAULT NULL,
 	share_commit boolean DEFAULT false, payload_type regtype DEFAULT NULL, required_fields jsonb DEFAULT NULL, optional_fields jsonb DEFAULT NULL,
 	validator text DEFAULT NULL, lock_timeout interval DEFAULT NULL,
-	retry_function text DEFAULT NULL) RETURNS void
+	retry_function text DEFAULT NULL, async_commit boolean DEFAULT false) RETURNS void
 	AS 'MODULE_PATHNAME', 'taskq_register_handler_by_name' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.register_handler(text, text, text, text, boolean, regrole, boolean, text, integer, integer, interval, interval, text, interval, interval, text, text[], text[], boolean, regtype, jsonb, jsonb, text, interval, text)
+COMMENT ON FUNCTION taskq.register_handler(text, text, text, text, boolean, regrole, boolean, text, integer, integer, interval, interval, text, interval, interval, text, text[], text[], boolean, regtype, jsonb, jsonb, text, interval, text, boolean)
 	IS 'register the function or procedure that runs a task type; if handler is NULL, declare a type for external workers. handler, validator and retry_function are function names, with argument types if a name is not unique';
 
 CREATE FUNCTION taskq.register_handler(
@@ -23,9 +23,9 @@ CREATE FUNCTION taskq.register_handler(
 	search_path text DEFAULT NULL, permanent_errors text[] DEFAULT NULL, retryable_errors text[] DEFAULT NULL,
 	share_commit boolean DEFAULT false, payload_type regtype DEFAULT NULL, required_fields jsonb DEFAULT NULL, optional_fields jsonb DEFAULT NULL,
 	validator regprocedure DEFAULT NULL, lock_timeout interval DEFAULT NULL,
-	retry_function regprocedure DEFAULT NULL) RETURNS void
+	retry_function regprocedure DEFAULT NULL, async_commit boolean DEFAULT false) RETURNS void
 	AS 'MODULE_PATHNAME', 'taskq_register_handler' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.register_handler(text, regprocedure, text, text, boolean, regrole, boolean, text, integer, integer, interval, interval, text, interval, interval, text, text[], text[], boolean, regtype, jsonb, jsonb, regprocedure, interval, regprocedure)
+COMMENT ON FUNCTION taskq.register_handler(text, regprocedure, text, text, boolean, regrole, boolean, text, integer, integer, interval, interval, text, interval, interval, text, text[], text[], boolean, regtype, jsonb, jsonb, regprocedure, interval, regprocedure, boolean)
 	IS 'register the function or procedure that runs a task type; if handler is NULL, declare a type for external workers';
 
 CREATE FUNCTION taskq.unregister_handler(task_type text) RETURNS boolean
@@ -52,7 +52,7 @@ CREATE FUNCTION taskq.list_handlers(
 	OUT permanent_errors text[], OUT retryable_errors text[], OUT share_commit boolean,
 	OUT payload_type text, OUT required_fields jsonb, OUT optional_fields jsonb, OUT validator text, OUT contract_status text,
 	OUT lock_timeout interval, OUT retry_function text, OUT retry_function_status text,
-	OUT paused_because text, OUT trial_at timestamptz) RETURNS SETOF record
+	OUT paused_because text, OUT trial_at timestamptz, OUT async_commit boolean) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'taskq_list_handlers' LANGUAGE C STABLE ROWS 50;
 COMMENT ON FUNCTION taskq.list_handlers() IS 'all registered task types, one row for each; values that were not given are shown with their defaults';
 
@@ -65,7 +65,7 @@ CREATE FUNCTION taskq.get_handler_info(
 	OUT permanent_errors text[], OUT retryable_errors text[], OUT share_commit boolean,
 	OUT payload_type text, OUT required_fields jsonb, OUT optional_fields jsonb, OUT validator text, OUT contract_status text,
 	OUT lock_timeout interval, OUT retry_function text, OUT retry_function_status text,
-	OUT paused_because text, OUT trial_at timestamptz) RETURNS record
+	OUT paused_because text, OUT trial_at timestamptz, OUT async_commit boolean) RETURNS record
 	AS 'MODULE_PATHNAME', 'taskq_get_handler_info' LANGUAGE C STABLE;
 
 COMMENT ON FUNCTION taskq.get_handler_info(text) IS 'the row of list_handlers() for a task type; NULL if the type is not registered';

@@ -79,13 +79,15 @@ CREATE TABLE taskq.handlers (
 	paused_function text,
 	trial_at        timestamptz,
 	trials          integer NOT NULL DEFAULT 0,
-	on_trial        boolean NOT NULL DEFAULT false
+	on_trial        boolean NOT NULL DEFAULT false,
+	async_commit    boolean NOT NULL DEFAULT false
 );
 COMMENT ON COLUMN taskq.handlers.paused_because IS 'why taskq has paused the type; NULL if a user has paused it';
 COMMENT ON COLUMN taskq.handlers.paused_function IS 'state of the handler''s function when the type was paused; the pause ends when it changes';
 COMMENT ON COLUMN taskq.handlers.trial_at IS 'when to try one job of the paused type';
 COMMENT ON COLUMN taskq.handlers.trials IS 'number of failed trials since the pause began';
 COMMENT ON COLUMN taskq.handlers.on_trial IS 'whether the type is on trial, so that only one job at a time may run';
+COMMENT ON COLUMN taskq.handlers.async_commit IS 'whether the commit of a run does not wait for the disk';
 COMMENT ON COLUMN taskq.handlers.function_owner IS 'owner of the function at registration; a function of the same name with another owner is not run';
 COMMENT ON TABLE taskq.handlers IS 'the registry; read it by taskq.list_handlers()';
 

@@ -120,6 +120,20 @@ RegisterTranche_compat(int tranche, const char *name)
 #endif
 }
 
+/* Does this transaction hold a lock of this mode on a table? */
+static inline bool
+HoldsRelationLock_compat(Oid relid, LOCKMODE mode)
+{
+	LOCKTAG tag;
+
+	SET_LOCKTAG_RELATION(tag, MyDatabaseId, relid);
+#if PG_VERSION_NUM >= 170000
+	return LockHeldByMe(&tag, mode, false);
+#else
+	return LockHeldByMe(&tag, mode);
+#endif
+}
+
 static inline HTAB *
 ShmemInitHash_compat(const char *name, int entries, HASHCTL *ctl, int flags)
 {

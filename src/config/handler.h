@@ -63,6 +63,7 @@ typedef struct TaskqHandler
 	TimestampTz	   trial_at;	   /* when the type is put on trial, or 0 */
 	bool		   on_trial;	   /* only one job may run at a time */
 	bool		   share_commit;
+	bool		   async_commit;
 	int64		   lock_timeout; /* microseconds; NO_MICROSECONDS means the role's setting */
 	TaskqContract *contract;	 /* NULL if payloads may be anything */
 	TimestampTz	   registered_at;
@@ -85,7 +86,6 @@ extern const char		   *HandlerErrorType(const char *task_type, int sqlstate);
 extern bool					HandlerDeclaresError(const char *task_type, int sqlstate);
 extern bool					HandlerLockType(const char *task_type, bool exclusive, bool wait);
 extern bool					HandlerTypeIsLocked(const char *task_type, bool exclusive);
-extern void					HandlerUnlockType(const char *task_type);
 extern Oid					HandlerRole(const TaskqHandler *handler);
 extern StoredName			HandlerRetryFunction(const TaskqHandler *handler);
 extern RetryPolicy			HandlerRetryPolicy(const char *task_type);

@@ -31,7 +31,7 @@ static const Oid info_columns[] = {
 	TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, REGROLEOID, BOOLOID,
 	TEXTOID, INT4OID, INT4OID, INTERVALOID, INTERVALOID, TEXTOID, INTERVALOID, INTERVALOID,
 	TEXTOID, REGROLEOID, TIMESTAMPTZOID, TEXTARRAYOID, TEXTARRAYOID, BOOLOID, TEXTOID, JSONBOID,
-	JSONBOID, TEXTOID, TEXTOID, INTERVALOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID
+	JSONBOID, TEXTOID, TEXTOID, INTERVALOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, BOOLOID
 };
 
 #define INFO_COLUMNS lengthof(info_columns)
@@ -181,6 +181,7 @@ InfoRow(const TaskqHandler *handler, Datum *values, bool *nulls)
 	SetText(values, nulls, 30, handler->paused_because);
 	values[31] = TimestampTzGetDatum(handler->trial_at);
 	nulls[31] = handler->trial_at == 0;
+	values[32] = BoolGetDatum(handler->async_commit);
 }
 
 Datum

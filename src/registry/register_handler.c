@@ -2,7 +2,7 @@
  * register_handler.c
  *	  register_handler(): register the handler of a task type.
  *
- * This file has more than 400 lines, as the function has 25 arguments, and each is
+ * This file has more than 400 lines, as the function has 26 arguments, and each is
  * checked and stored here.
  */
 #include "taskq.h"
@@ -40,7 +40,7 @@
 PG_FUNCTION_INFO_V1(taskq_register_handler);
 PG_FUNCTION_INFO_V1(taskq_register_handler_by_name);
 
-#define REGISTER_ARGS 25
+#define REGISTER_ARGS 26
 #define N_COLUMNS (Anum_handlers_end - 1)
 
 /* Raise an error if a function cannot be a handler that runs as "run_as".  Returns its form. */
@@ -169,6 +169,24 @@ SetSearchPath(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 	SetColumn(values, nulls, Anum_handlers_search_path, CStringGetTextDatum(path));
 }
 
+/* Raise an error if the handler is a procedure, and an argument is for functions only. */
+static void
+RefuseForProcedure(FunctionCallInfo fcinfo)
+{
+	if (ArgBool(fcinfo, 18, "share_commit"))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a procedure cannot share commits"),
+				 errdetail("It commits by itself."),
+				 errhint("Make it a function, or leave share_commit out.")));
+	if (ArgBool(fcinfo, 25, "async_commit"))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("async_commit is not for procedures"),
+				 errdetail("A procedure commits by itself, and its job is settled in a transaction of its own."),
+				 errhint("Make it a function, or leave async_commit out and set synchronous_commit in the procedure.")));
+}
+
 /* Set the columns for a handler that runs in the server.  Returns its role. */
 static Oid
 SetFunction(FunctionCallInfo fcinfo, Datum *values, char *nulls)
@@ -179,12 +197,8 @@ SetFunction(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 
 	RoleCheckRunAs(run_as);
 	form = HandlerCheckFunction(function, run_as);
-	if (form.stepwise && ArgBool(fcinfo, 18, "share_commit"))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("a procedure cannot share commits"),
-				 errdetail("It commits by itself."),
-				 errhint("Make it a function, or leave share_commit out.")));
+	if (form.stepwise)
+		RefuseForProcedure(fcinfo);
 	SetColumn(values, nulls, Anum_handlers_takes_job, BoolGetDatum(form.takes_job));
 	SetColumn(values, nulls, Anum_handlers_stepwise, BoolGetDatum(form.stepwise));
 	SetColumn(values, nulls, Anum_handlers_signature, CStringGetTextDatum(format_procedure_qualified(function)));
@@ -330,6 +344,7 @@ taskq_register_handler(PG_FUNCTION_ARGS)
 	Oid					run_as = InvalidOid;
 	Oid					role;
 	bool				share_commit;
+	bool				async_commit;
 	bool				has_code;
 
 	CheckArgCount(fcinfo, REGISTER_ARGS);
@@ -338,6 +353,7 @@ taskq_register_handler(PG_FUNCTION_ARGS)
 	nulls[N_COLUMNS] = '\0';
 	task_type = ArgName(fcinfo, 0, "task type");
 	share_commit = ArgBool(fcinfo, 18, "share_commit");
+	async_commit = ArgBool(fcinfo, 25, "async_commit");
 
 	/* Wait for a concurrent registration or unregistration of the same type. */
 	HandlerLockType(task_type, true, true);
@@ -359,12 +375,13 @@ taskq_register_handler(PG_FUNCTION_ARGS)
 	SetColumn(values, nulls, Anum_handlers_stepwise, BoolGetDatum(false));
 	SetColumn(values, nulls, Anum_handlers_trials, Int32GetDatum(0));
 	SetColumn(values, nulls, Anum_handlers_on_trial, BoolGetDatum(false));
+	SetColumn(values, nulls, Anum_handlers_async_commit, BoolGetDatum(async_commit));
 	if (!PG_ARGISNULL(1))
 		run_as = SetFunction(fcinfo, values, nulls);
-	else if (!PG_ARGISNULL(5) || share_commit || !PG_ARGISNULL(23))
+	else if (!PG_ARGISNULL(5) || share_commit || async_commit || !PG_ARGISNULL(23))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("run_as, share_commit and lock_timeout are for handlers in the server"),
+				 errmsg("run_as, share_commit, async_commit and lock_timeout are for handlers in the server"),
 				 errhint("Name the function, or leave them out to declare a type for external workers.")));
 	role = OidIsValid(run_as) ? run_as : GetUserId();
 	has_code = SetContract(fcinfo, role, values, nulls);

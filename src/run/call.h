@@ -18,9 +18,10 @@ typedef struct Run
 	char				task_type[TASKQ_NAME_MAX + 1];
 	Oid					function;
 	HandlerForm			form;
-	bool				is_given; /* the caller named the handler; it is not the registered one */
-	bool				is_here;  /* a run by hand, in the caller's session and transaction */
-	bool				shares;	  /* other jobs may run in the same transaction */
+	bool				is_given;	   /* the caller named the handler; it is not the registered one */
+	bool				is_here;	   /* a run by hand, in the caller's session and transaction */
+	bool				shares;		   /* other jobs may run in the same transaction */
+	bool				commits_async; /* the commit need not wait for the disk */
 	char			   *search_path;
 	int64				timeout;		/* microseconds; 0: none */
 	int64				lock_timeout;	/* microseconds; NO_MICROSECONDS: lock_timeout is not set */

@@ -38,6 +38,7 @@
 #include "job/current.h"
 #include "job/frames.h"
 #include "run/call.h"
+#include "run/commit.h"
 #include "run/dispatch.h"
 #include "run/outcome.h"
 #include "run/prepare.h"
@@ -60,9 +61,10 @@
 /* A transaction of a worker, with one run or with several that share its commit. */
 typedef struct Turn
 {
-	Run			run;	/* the current run */
-	ClaimPlace	place;	/* where the next claim goes on */
-	bool		shares; /* the current run shares the commit */
+	Run			run;		   /* the current run */
+	ClaimPlace	place;		   /* where the next claim goes on */
+	bool		shares;		   /* the current run shares the commit */
+	bool		commits_async; /* no run so far needs a commit that waits for the disk */
 	TimestampTz started_at;
 	int			n_runs; /* runs whose handler was found, the current one included */
 	int			completed;
@@ -239,6 +241,7 @@ RunClaimed(void)
 	if (single_runs > 0)
 		run->shares = false;
 	turn.shares = run->shares;
+	turn.commits_async = run->commits_async && (turn.n_runs == 0 || turn.commits_async);
 	turn.n_runs++;
 	PublishRun(run);
 
@@ -317,7 +320,7 @@ DispatchNext(const ClaimRequest *request)
 	{
 		while (RunClaimed() && MayGoOn(request) && ClaimForTurn(request))
 			SetCurrentStatementStartTimestamp();
-		CommitTransactionCommand();
+		RunCommit(turn.commits_async);
 		single_runs = Max(single_runs - turn.n_runs, 0);
 	}
 	PG_CATCH();

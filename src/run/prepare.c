@@ -64,6 +64,7 @@ PrepareRun(Run *run, const GivenHandler *given)
 	run->job.runs_here = true;
 	run->job.handler_version = handler->version == NULL ? NULL : pstrdup(handler->version);
 	run->shares = handler->share_commit && !handler->on_trial;
+	run->commits_async = handler->async_commit;
 	run->on_trial = handler->on_trial;
 	run->lock_timeout = handler->lock_timeout;
 	run->search_path = pstrdup(handler->search_path != NULL ? handler->search_path : "");

@@ -170,7 +170,8 @@
 	X(t, paused_function, TEXTOID, TEXT)                \
 	X(t, trial_at, TIMESTAMPTZOID, TIME_OR_NULL)        \
 	X(t, trials, INT4OID, INT32)                        \
-	X(t, on_trial, BOOLOID, BOOL)
+	X(t, on_trial, BOOLOID, BOOL)                       \
+	X(t, async_commit, BOOLOID, BOOL)
 
 #define POOL_DEFS_COLUMNS(X, t)             \
 	X(t, pool, TEXTOID, TEXT)               \

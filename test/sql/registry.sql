@@ -140,14 +140,14 @@ SELECT taskq.clear_handlers() \gset
 SELECT taskq.create_queue('reg-q') \gset
 SET LOCAL search_path = reg, public;
 SELECT taskq.register_handler('reg-full', 'f(jsonb)', 'for people', '1.2.3', run_as => 'regress_registry', also_external => true, queue => 'reg-q', priority => 7, max_attempts => 3,
-	timeout => '2 min', lease => '3 min', retry_policy => 'linear', retry_base => '4 s', retry_cap => '5 min', permanent_errors => '{23505}', retryable_errors => '{22,0A000}', share_commit => true, lock_timeout => '6 s') \gset
+	timeout => '2 min', lease => '3 min', retry_policy => 'linear', retry_base => '4 s', retry_cap => '5 min', permanent_errors => '{23505}', retryable_errors => '{22,0A000}', share_commit => true, lock_timeout => '6 s', async_commit => true) \gset
 RESET search_path;
 SELECT taskq.register_handler('reg-ext', description => 'measured outside') \gset
 SELECT results_eq($$ SELECT * FROM taskq.list_handlers() $$, $$ VALUES
 	('reg-ext', NULL, 'measured outside', NULL, 'external', 'ok', NULL::regrole, false, 'default', 0, 20, NULL::interval, '60 s'::interval, 'exponential', '1 s'::interval, '1 h'::interval,
-		NULL, current_user::regrole, (taskq.get_handler_info('reg-ext')).registered_at, NULL::text[], NULL::text[], false, NULL::text, NULL::jsonb, NULL::jsonb, NULL::text, NULL::text, NULL::interval, NULL::text, NULL::text, NULL::text, NULL::timestamptz),
+		NULL, current_user::regrole, (taskq.get_handler_info('reg-ext')).registered_at, NULL::text[], NULL::text[], false, NULL::text, NULL::jsonb, NULL::jsonb, NULL::text, NULL::text, NULL::interval, NULL::text, NULL::text, NULL::text, NULL::timestamptz, false),
 	('reg-full', 'reg.f(pg_catalog.jsonb)', 'for people', '1.2.3', 'in-server', 'ok', 'regress_registry', true, 'reg-q', 7, 3, '2 min', '3 min', 'linear', '4 s', '5 min',
-		'reg, public', current_user::regrole, (taskq.get_handler_info('reg-full')).registered_at, '{23505}', '{22,0A000}', true, NULL, NULL, NULL, NULL, NULL, '6 s', NULL, NULL, NULL, NULL) $$,
+		'reg, public', current_user::regrole, (taskq.get_handler_info('reg-full')).registered_at, '{23505}', '{22,0A000}', true, NULL, NULL, NULL, NULL, NULL, '6 s', NULL, NULL, NULL, NULL, true) $$,
 	'list_handlers() shows all types in order, with their defaults');
 SELECT results_eq($$ SELECT * FROM taskq.get_handler_info('reg-full') $$, $$ SELECT * FROM taskq.list_handlers() WHERE task_type = 'reg-full' $$, 'get_handler_info() returns one of these rows');
 SELECT ok(registered_at BETWEEN now() AND clock_timestamp(), 'get_handler_info() shows the time of registration') FROM taskq.get_handler_info('reg-full');

@@ -4,7 +4,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/wait.sql
 \i test/sql/include/named_jobs.sql
-SELECT plan(45);
+SELECT plan(47);
 
 CREATE ROLE regress_share LOGIN;
 SELECT taskq.grant_access('regress_share', a) FROM unnest('{producer,worker}'::text[]) a \g /dev/null
@@ -130,6 +130,8 @@ SELECT results_eq($$ SELECT task_type, share_commit FROM taskq.list_handlers() W
 	$$ VALUES ('sh-alone', false), ('sh-note', true) $$, 'list_handlers() shows share_commit, which is off by default');
 SELECT throws_ok($$ SELECT taskq.register_handler('sh-x', share_commit => true) $$, '22023', NULL, 'share_commit is refused for external types');
 SELECT throws_ok($$ SELECT taskq.register_handler('sh-x', 'sh.note(jsonb)', share_commit => NULL) $$, '22004', NULL, 'share_commit must not be NULL');
+SELECT throws_ok($$ SELECT taskq.register_handler('sh-x', async_commit => true) $$, '22023', 'run_as, share_commit, async_commit and lock_timeout are for handlers in the server', 'async_commit is refused for external types');
+SELECT throws_ok($$ SELECT taskq.register_handler('sh-x', 'sh.note(jsonb)', async_commit => NULL) $$, '22004', NULL, 'async_commit must not be NULL');
 
 -- sharing ---------------------------------------------------------------------
 BEGIN;

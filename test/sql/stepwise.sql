@@ -4,7 +4,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/wait.sql
 \i test/sql/include/named_jobs.sql
-SELECT plan(78);
+SELECT plan(79);
 
 -- a role with settings that would disturb taskq, and its one worker
 CREATE ROLE regress_stepwise LOGIN;
@@ -173,6 +173,7 @@ SELECT results_eq($$ SELECT kind, handler, status FROM taskq.list_handlers() WHE
 SELECT throws_ok(format('SELECT taskq.register_handler(''st-x'', %s::regprocedure, run_as => ''regress_stepwise'')', oid), '42P13', NULL, 'not ' || proname)
 FROM pg_proc WHERE pronamespace = 'st'::regnamespace AND proname LIKE 'bad%' ORDER BY proname;
 SELECT throws_ok($$ SELECT taskq.register_handler('st-x', 'st.plain(jsonb)', run_as => 'regress_stepwise', share_commit => true) $$, '22023', NULL, 'share_commit is refused for a procedure');
+SELECT throws_ok($$ SELECT taskq.register_handler('st-x', 'st.plain(jsonb)', run_as => 'regress_stepwise', async_commit => true) $$, '22023', 'async_commit is not for procedures', 'async_commit is refused for a procedure');
 SELECT lives_ok($$ SELECT taskq.register_handler('st-plain', 'st.plain(jsonb)', run_as => 'regress_stepwise', max_attempts => 1, version => '2.0', search_path => 'st, public', allow_override => true) $$,
 	'it can be registered again');
 

@@ -73,6 +73,8 @@ my @table = (
 	[ 'a prepared statement', 'PREPARE p AS SELECT 1', q(SELECT count(*) FROM pg_prepared_statements) ],
 	[ 'a cursor', 'DECLARE c CURSOR FOR SELECT 1', q(SELECT count(*) FROM pg_cursors WHERE name = 'c') ],
 	[ 'a cursor WITH HOLD', 'DECLARE c CURSOR WITH HOLD FOR SELECT generate_series(1, 100000)', q(SELECT count(*) FROM pg_cursors WHERE name = 'c') ],
+	[ 'a setting of such a cursor', q(DECLARE c CURSOR WITH HOLD FOR SELECT set_config('work_mem', '33MB', false)),
+		q(SELECT current_setting('work_mem') || (SELECT count(*) FROM pg_cursors WHERE name = 'c')) ],
 	[ 'an advisory lock', 'SELECT pg_advisory_lock(77)', q(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 77 AND pid = pg_backend_pid()) ],
 	[ 'a shared advisory lock', 'SELECT pg_advisory_lock_shared(77)', q(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 77 AND pid = pg_backend_pid()) ],
 	[ 'lastval()', q(SELECT nextval('app.seq')), q(SELECT app.try('SELECT lastval()')) ],
