@@ -24,13 +24,18 @@
 
 static int attempts = 0; /* number of attempts since there were counts */
 
+/* Return how long counts are used before the rows are counted again. */
+static int64
+LastsFor(const CountState *state)
+{
+	return Max(AGAIN_EVERY, state->took * PAUSE_FACTOR);
+}
+
 /* Return when to count again although there are counts. */
 static TimestampTz
 AgainAt(const CountState *state, const WorkPast *past)
 {
-	int64 length = Max(AGAIN_EVERY, state->took * PAUSE_FACTOR);
-
-	return past->ended ? WorkAfter(Max(state->counted_at, past->ran_at), length) : DT_NOEND;
+	return past->ended ? WorkAfter(Max(state->counted_at, past->ran_at), LastsFor(state)) : DT_NOEND;
 }
 
 TimestampTz
@@ -60,7 +65,14 @@ MustStop(void)
 void
 CountJobs(WorkResult *result)
 {
+	CountState state;
+
 	if (!CountsPresent())
+		return;
+
+	/* all work is due after a change of the settings or of the clock */
+	state = CountsState();
+	if (state.kept && !ClockHasPassed(state.counted_at, LastsFor(&state)))
 		return;
 	attempts++;
 	if (CountIsShort())
