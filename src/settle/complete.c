@@ -67,7 +67,17 @@ IsDecision(struct varlena *result)
 }
 
 /*
- * Complete a job whose row is locked.  The caller is the extension's owner; while the
+ * The row is deleted without a lock before that.  But code of users may see whether it
+ * still exists, and the steps of a decision may be checked by such code.
+ */
+static ClaimGrip
+GripFor(struct varlena *result)
+{
+	return IsDecision(result) ? GRIP_LOCK : GRIP_DELETE;
+}
+
+/*
+ * Complete a job whose row is locked or deleted.  The caller is the extension's owner; while the
  * steps of a decision are enqueued, the process acts as the SQL caller instead.
  */
 static void
@@ -114,7 +124,7 @@ taskq_complete_job(PG_FUNCTION_ARGS)
 		result = (struct varlena *) PG_GETARG_JSONB_P(2);
 	OwnerEnter(&scope);
 	StoreOpenRel(&jobs, REL_JOBS);
-	held = LockClaim(&jobs, &job, job_id, epoch, OUTCOME_COMPLETED, scope.caller);
+	held = LockClaim(&jobs, &job, job_id, epoch, OUTCOME_COMPLETED, scope.caller, GripFor(result));
 	if (held)
 		CompleteHeld(&jobs, &job, result, &scope);
 	StoreClose(&jobs, true);
@@ -200,7 +210,7 @@ CompleteOne(Store *jobs, const Completion *completion, OwnerScope *scope)
 {
 	TaskqJob job;
 
-	switch (FindClaim(jobs, &job, completion->job_id, completion->epoch, OUTCOME_COMPLETED, scope->caller))
+	switch (FindClaim(jobs, &job, completion->job_id, completion->epoch, OUTCOME_COMPLETED, scope->caller, GripFor(completion->result)))
 	{
 		case CLAIM_HELD:
 			CompleteHeld(jobs, &job, completion->result, scope);

@@ -234,11 +234,33 @@ StoreUpdate(Store *store)
 	ResetPerTupleExprContext(kit->estate);
 }
 
-/* Delete the locked row store->found. */
+/* Delete the locked row store->found, unless StoreTryDelete() has done that. */
 void
 StoreDelete(Store *store)
 {
 	AssertOwner();
 	Assert(StoreIsLocked(store));
-	ExecSimpleRelationDelete(store->kit->result, store->kit->estate, &store->kit->epq, store->found);
+	if (!store->deleted)
+		ExecSimpleRelationDelete(store->kit->result, store->kit->estate, &store->kit->epq, store->found);
+	store->deleted = false;
+}
+
+/*
+ * Delete the row version store->found, which is not locked, if it is the newest.  If
+ * another transaction has locked it, we wait.  Returns STORE_GONE if the row was updated or
+ * deleted.  The snapshot that sees the version is still registered, so that no other row
+ * has got its place.
+ */
+StoreLockResult
+StoreTryDelete(Store *store)
+{
+	TM_FailureData failure;
+	TM_Result	   result;
+
+	AssertOwner();
+	CheckCmdReplicaIdentity(store->rel, CMD_DELETE);
+	result = table_tuple_delete(store->rel, &store->found->tts_tid, GetCurrentCommandId(true), store->kit->estate->es_snapshot,
+								InvalidSnapshot, true, &failure, false);
+	store->deleted = result == TM_Ok;
+	return store->deleted ? STORE_LOCKED : STORE_GONE;
 }
