@@ -6,6 +6,7 @@
 #include "taskq.h"
 
 #include "access/xact.h"
+#include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
@@ -18,6 +19,7 @@
 #include "config/route.h"
 #include "job/admit.h"
 #include "job/fence.h"
+#include "job/job_batch.h"
 #include "job/transition.h"
 #include "ready/ready.h"
 #include "shared/locks.h"
@@ -42,6 +44,7 @@ ClaimStamped(ClaimRequest *request, int most, ClaimFunction function, void *arg)
 	ClaimScan  scan;
 	TaskqJob   job;
 	Admitting  admitting;
+	JobBatch   batch = { 0 };
 	int		   claimed = 0;
 
 	request->limit_key = 0;
@@ -49,7 +52,8 @@ ClaimStamped(ClaimRequest *request, int most, ClaimFunction function, void *arg)
 		return 0;
 	OwnerEnter(&scope);
 	StoreOpenRel(&jobs, REL_JOBS);
-	ChooseBegin(&scan, &jobs, request->routes, most, true);
+	jobs.batch = most > 1 ? &batch : NULL;
+	ChooseBegin(&scan, &jobs, request->routes, most, ReadyOpenedAny() ? NULL : request->place, true);
 	scan.wanted = most = TakeBegin(&admitting, request, most);
 	while (claimed < most && TakeNext(&scan, request, &admitting, &job))
 	{
@@ -62,6 +66,7 @@ ClaimStamped(ClaimRequest *request, int most, ClaimFunction function, void *arg)
 		function(&job, arg);
 		claimed++;
 	}
+	JobBatchWrite(&jobs);
 	AdmitEnd(&admitting);
 	ChooseEnd(&scan);
 	StoreClose(&jobs, claimed > 0);
@@ -87,7 +92,7 @@ LockForLook(ClaimRequest *request)
 		return false;
 	OwnerEnter(&scope);
 	StoreOpenRel(&jobs, REL_JOBS);
-	ChooseBegin(&scan, &jobs, request->routes, 1, true);
+	ChooseBegin(&scan, &jobs, request->routes, 1, NULL, true);
 	found = TakeBegin(&admitting, request, 1) > 0 && TakeNext(&scan, request, &admitting, &job);
 	AdmitEnd(&admitting);
 
@@ -157,9 +162,9 @@ ClaimToRun(const ClaimRequest *request, ClaimPlace *place, Store *jobs, TaskqJob
 		return false;
 	OwnerEnter(&scope);
 	StoreOpenRel(jobs, REL_JOBS);
-	ChooseBegin(&scan, jobs, request->routes, 1, place == NULL);
-	if (place != NULL)
-		ChooseKeepPlace(&scan, place);
+	if (place != NULL && place->parent == NULL)
+		place->parent = TopTransactionContext;
+	ChooseBegin(&scan, jobs, request->routes, 1, place, place == NULL);
 	found = AdmitBegin(&admitting, request->worker, NULL, 0, 1) > 0 && TakeNext(&scan, request, &admitting, job);
 	AdmitEnd(&admitting);
 	if (found)

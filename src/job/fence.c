@@ -23,6 +23,7 @@
 #include "job/current.h"
 #include "job/fence.h"
 #include "job/history.h"
+#include "job/job_batch.h"
 #include "job/recall.h"
 #include "shared/shmem.h"
 #include "store/counter.h"
@@ -229,7 +230,7 @@ HoldRow(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, Oid
 	}
 	if (!look_back)
 		return CLAIM_NOT_FOUND;
-	HistoryWriteBatch(jobs); /* a batch may name the job twice */
+	JobBatchWrite(jobs); /* a batch may name the job twice */
 	if (!HistoryFind(job_id, job, &ending))
 		return CLAIM_NOT_FOUND;
 	return JudgeSettled(job, epoch, outcome, refusal);

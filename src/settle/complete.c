@@ -18,7 +18,7 @@
 #include "base/args.h"
 #include "base/error.h"
 #include "base/rows.h"
-#include "job/history.h"
+#include "job/job_batch.h"
 #include "settle/decide.h"
 #include "settle/result.h"
 #include "settle/settle.h"
@@ -89,9 +89,9 @@ CompleteHeld(Store *jobs, TaskqJob *job, struct varlena *result, OwnerScope *sco
 	AssertOwner();
 	Assert(StoreIsLocked(jobs) && JobIdOfRow(jobs->found) == job->job_id);
 
-	/* the steps may be checked by code of users, which may read the history */
+	/* the steps may be checked by code of users, which may read the history and the events */
 	if (IsDecision(result))
-		HistoryWriteBatch(jobs);
+		JobBatchWrite(jobs);
 	OwnerLeave(scope);
 	result = Evaluate(result, job);
 	refusal = result == NULL ? NULL : ResultTooLarge(result, &detail);
@@ -248,12 +248,12 @@ CompleteAll(Completion *completions, int n)
 	ErrorContextCallback callback = { .previous = error_context_stack, .callback = NameJob };
 	OwnerScope			 scope;
 	Store				 jobs;
-	HistoryBatch		 history = { 0 };
+	JobBatch			 batch = { 0 };
 
 	qsort(completions, n, sizeof(Completion), CompareByJob);
 	OwnerEnter(&scope);
 	StoreOpenRel(&jobs, REL_JOBS);
-	jobs.history = &history;
+	jobs.batch = &batch;
 	old = MemoryContextSwitchTo(context);
 	error_context_stack = &callback;
 	for (int i = 0; i < n; i++)
@@ -266,7 +266,7 @@ CompleteAll(Completion *completions, int n)
 	error_context_stack = callback.previous;
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
-	HistoryWriteBatch(&jobs);
+	JobBatchWrite(&jobs);
 	StoreClose(&jobs, true);
 	OwnerLeave(&scope);
 	qsort(completions, n, sizeof(Completion), CompareByPosition);

@@ -43,7 +43,7 @@ Begin(Store *store, Relation rel, TaskqRel table)
 	store->scan = NULL;
 	store->n_blocks = 0;
 	store->deleted = false;
-	store->history = NULL;
+	store->batch = NULL;
 }
 
 /* Open a table to read and write rows. */

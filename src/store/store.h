@@ -26,7 +26,7 @@ typedef struct Store
 	BlockNumber		n_blocks; /* size of the table when last read, or 0 if not read yet */
 	bool			deleted;  /* StoreTryDelete() has deleted the row that was found last */
 
-	struct HistoryBatch *history; /* of jobs: it takes the rows of those that end; NULL: they are written at once */
+	struct JobBatch *batch; /* of jobs: it takes the rows of those that end, and events; NULL: they are written at once */
 } Store;
 
 typedef enum StoreLockResult
