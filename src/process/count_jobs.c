@@ -22,7 +22,8 @@
 #define LEAST_PAUSE USECS_PER_SEC  /* between two attempts */
 #define MOST_PAUSE USECS_PER_MINUTE
 
-static int attempts = 0; /* number of attempts since there were counts */
+static int	attempts = 0;  /* number of attempts since there were counts */
+static bool is_new = true; /* this process has not counted yet */
 
 /* Return how long counts are used before the rows are counted again. */
 static int64
@@ -70,10 +71,11 @@ CountJobs(WorkResult *result)
 	if (!CountsPresent())
 		return;
 
-	/* all work is due after a change of the settings or of the clock */
+	/* All work is due at the start, and after a change of the settings or of the clock. */
 	state = CountsState();
-	if (state.kept && !ClockHasPassed(state.counted_at, LastsFor(&state)))
+	if (state.kept && !ClockHasPassed(state.counted_at, is_new ? state.took * PAUSE_FACTOR : LastsFor(&state)))
 		return;
+	is_new = false;
 	attempts++;
 	if (CountIsShort())
 		CountRows(MustStop);
