@@ -67,14 +67,20 @@ void
 CountJobs(WorkResult *result)
 {
 	CountState state;
+	int64	   pause;
 
 	if (!CountsPresent())
 		return;
 
 	/* All work is due at the start, and after a change of the settings or of the clock. */
 	state = CountsState();
-	if (state.kept && !ClockHasPassed(state.counted_at, is_new ? state.took * PAUSE_FACTOR : LastsFor(&state)))
+	pause = is_new ? state.took * PAUSE_FACTOR : LastsFor(&state);
+	if (state.kept && !ClockHasPassed(state.counted_at, pause))
+	{
+		if (is_new)
+			result->next = state.counted_at + pause;
 		return;
+	}
 	is_new = false;
 	attempts++;
 	if (CountIsShort())
