@@ -21,6 +21,7 @@
 #include "store/columns.h"
 #include "store/installation.h"
 #include "store/kit.h"
+#include "store/leaf.h"
 
 /* The extension as it was found last.  All fields are zero if there is none. */
 static Installation installed;
@@ -57,6 +58,7 @@ InvalidateByRelation(Datum arg, Oid relid)
 	TaskqRel rel = OidIsValid(relid) ? RelOfOid(relid) : TASKQ_RELS;
 
 	KitInvalidate(relid);
+	LeafInvalidate(relid);
 	if (!OidIsValid(relid))
 		installed_valid = rels_valid = false;
 	else if (rel == TASKQ_RELS)
