@@ -102,10 +102,10 @@ ratio() { # name of the first, figure, name of the second, figure
 }
 # Microseconds that an operation takes for one client, without the flush to disk: the
 # best of five, which is disturbed least.
-cost() { # system, operation
+cost() { # system, operation, number of them (500)
 	local i
 	for ((i = 0; i <= 5; i++)); do
-		PGOPTIONS="-c synchronous_commit=off" pgb "$1" "$2" 1 -t 500 | awk -v i=$i 'i > 0 { printf "%.1f\n", 1e6 / $1 }'
+		PGOPTIONS="-c synchronous_commit=off" pgb "$1" "$2" 1 -t "${3:-500}" | awk -v i=$i 'i > 0 { printf "%.1f\n", 1e6 / $1 }'
 	done | sort -n | head -n 1
 }
 # Claim and complete a number of jobs in batches of 500.

@@ -27,6 +27,7 @@ static const TransitionObserver observers[] = {
 	{ "admission", AdmissionObserve },	  /* notes that a claim is stored, and that a run ends */
 	{ "recall", RecallObserve },		  /* remembers where the row of a claim is */
 	{ "statistics", NoticeStatistics },	  /* counts runs */
+	{ "counts", NoticeCounts },			  /* counts the jobs of each route */
 	{ "ready list", NoticeReadyList },	  /* hints of jobs that wait to be claimed */
 	{ "wake-ups", NoticeWakeups },		  /* waiting processes and the scheduler */
 };

@@ -21,6 +21,7 @@
 #include "registry/compiled.h"
 #include "registry/confine.h"
 #include "shared/blame.h"
+#include "shared/counts.h"
 #include "shared/locks.h"
 #include "shared/interest.h"
 #include "shared/news.h"
@@ -35,6 +36,15 @@
 TASKQ_MODULE_MAGIC;
 
 PGDLLEXPORT void _PG_init(void);
+
+/* Return the OID of taskq.jobs, for files of rooms that do not know the catalog. */
+static Oid
+FindJobsTable(bool must_be_there)
+{
+	if (!must_be_there && !CatalogMatches())
+		return InvalidOid;
+	return CatalogRel(REL_JOBS);
+}
 
 void
 _PG_init(void)
@@ -52,6 +62,7 @@ _PG_init(void)
 	LocksInit();
 	WakeInit();
 	StatsInit();
+	CountsInit(FindJobsTable);
 	TableGuardInit();
 	TableCheckInit();
 	FramesInit();

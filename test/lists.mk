@@ -27,6 +27,7 @@ REGRESS = \
 	toast \
 	events \
 	leaves \
+	leaf_find \
 	register_worker \
 	standing \
 	unroutable \

@@ -25,6 +25,16 @@ CREATE FUNCTION taskq.stat_reset(task_type text DEFAULT NULL) RETURNS void
 	AS 'MODULE_PATHNAME', 'taskq_stat_reset' LANGUAGE C VOLATILE;
 COMMENT ON FUNCTION taskq.stat_reset(text) IS 'reset the statistics of a task type, or of all types in this database';
 
+CREATE FUNCTION taskq.route_counts(
+	OUT route_id integer, OUT available bigint, OUT scheduled bigint, OUT retryable bigint, OUT running bigint,
+	OUT oldest_available timestamptz, OUT counted_at timestamptz) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'taskq_route_counts' LANGUAGE C VOLATILE ROWS 100;
+COMMENT ON FUNCTION taskq.route_counts() IS 'number of live jobs of each route by state, of the tenants that the caller sees; used by the view stat_queues. A row without a route has only counted_at';
+
+CREATE FUNCTION taskq.waiting_jobs(route_id integer, OUT jobs bigint, OUT oldest timestamptz, OUT counted_at timestamptz) RETURNS SETOF record
+	AS 'MODULE_PATHNAME', 'taskq_waiting_jobs' LANGUAGE C VOLATILE ROWS 1;
+COMMENT ON FUNCTION taskq.waiting_jobs(integer) IS 'number of waiting jobs of a route, of the tenants that the caller sees, and when the oldest was enqueued; used by the view unroutable_jobs';
+
 CREATE FUNCTION taskq.describe_job(
 	job_id bigint, OUT job_id bigint, OUT task_type text, OUT queue text, OUT state text, OUT reason text,
 	OUT priority integer, OUT attempt integer, OUT max_attempts integer, OUT run_at timestamptz, OUT created_at timestamptz,

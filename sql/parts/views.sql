@@ -131,31 +131,23 @@ FROM taskq.explain_routes();
 COMMENT ON VIEW taskq.route_reasons IS 'all routes, and why no registered worker would be given their jobs now; the reason is NULL if a worker would';
 
 CREATE VIEW taskq.unroutable_jobs WITH (security_barrier) AS
-SELECT r.queue, r.task_type, r.required_capabilities, r.reason, o.jobs, o.oldest, r.min_version
-FROM taskq.route_reasons r,
-	LATERAL (SELECT count(*) AS jobs, min(j.created_at) AS oldest FROM taskq.jobs j
-			 WHERE j.route_id = r.route_id AND j.gate = 'o' AND taskq.sees_tenant(j.tenant_id)) o
+SELECT r.queue, r.task_type, r.required_capabilities, r.reason, o.jobs, o.oldest, r.min_version, o.counted_at
+FROM taskq.route_reasons r, LATERAL taskq.waiting_jobs(r.route_id) o
 WHERE r.reason IS NOT NULL AND o.jobs > 0;
 COMMENT ON VIEW taskq.unroutable_jobs IS 'waiting jobs that no worker would be given now, or only a worker that is not registered; a row for each route, with the reason';
 
 CREATE VIEW taskq.stat_queues WITH (security_barrier) AS
+WITH counts AS MATERIALIZED (SELECT * FROM taskq.route_counts())
 SELECT q.queue, q.paused, COALESCE(c.available, 0) AS available, COALESCE(c.scheduled, 0) AS scheduled,
 	COALESCE(c.retryable, 0) AS retryable, COALESCE(c.running, 0) AS running,
 	0::bigint AS blocked, 0::bigint AS suspended, -- nothing makes these states yet
-	taskq.clock_now() - c.oldest AS oldest_available_age
+	taskq.clock_now() - c.oldest AS oldest_available_age,
+	(SELECT max(counted_at) FROM counts) AS counted_at
 FROM taskq.queues q LEFT JOIN (
-	SELECT queue, count(*) FILTER (WHERE state = 'available') AS available,
-		count(*) FILTER (WHERE state = 'scheduled') AS scheduled,
-		count(*) FILTER (WHERE state = 'retryable') AS retryable,
-		count(*) FILTER (WHERE state = 'running') AS running,
-		min(run_at) FILTER (WHERE state = 'available') AS oldest
-	FROM (SELECT COALESCE(q.queue, 'default') AS queue, j.run_at,
-			CASE WHEN s.job_id IS NOT NULL THEN 'running' ELSE taskq.job_state(j.state, j.run_at) END AS state
-		  FROM taskq.jobs j JOIN taskq.routes r USING (route_id)
-			LEFT JOIN taskq.queue_defs q USING (queue_id)
-			LEFT JOIN taskq.running_jobs() s USING (job_id)
-		  WHERE taskq.sees_tenant(j.tenant_id)) live
-	GROUP BY queue) c USING (queue);
+	SELECT COALESCE(q.queue, 'default') AS queue, sum(n.available)::bigint AS available, sum(n.scheduled)::bigint AS scheduled,
+		sum(n.retryable)::bigint AS retryable, sum(n.running)::bigint AS running, min(n.oldest_available) AS oldest
+	FROM counts n JOIN taskq.routes r USING (route_id) LEFT JOIN taskq.queue_defs q USING (queue_id)
+	GROUP BY 1) c USING (queue);
 COMMENT ON VIEW taskq.stat_queues IS 'number of jobs of each queue by state, and how long its oldest available job has been due';
 
 CREATE VIEW taskq.stat_handlers WITH (security_barrier) AS

@@ -121,7 +121,7 @@ taskq_append_frame_of(PG_FUNCTION_ARGS)
 
 	OwnerEnter(&scope);
 	StoreOpenRel(&jobs, REL_JOBS);
-	written = LockClaim(&jobs, &job, job_id, epoch, OUTCOME_NONE, scope.caller);
+	written = LockClaim(&jobs, &job, job_id, epoch, OUTCOME_NONE, scope.caller, GRIP_LOCK);
 	if (written)
 	{
 		frame.number = LastFrame(job_id, epoch) + 1;

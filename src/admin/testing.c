@@ -1,7 +1,7 @@
 /*
  * testing.c
- *	  Functions for tests: they misbehave as handlers, make the ready list wrong, or draw
- *	  an epoch.  They exist only in builds with TESTING=1, and are not part of the
+ *	  Functions for tests: they misbehave as handlers, make the ready list wrong, draw an
+ *	  epoch, or count the looks of claims.  They exist only in builds with TESTING=1, and are not part of the
  *	  extension: tests create the SQL functions themselves.
  *
  *	  CREATE FUNCTION misbehave(how text, amount bigint DEFAULT 0) RETURNS void
@@ -10,6 +10,8 @@
  *	      LANGUAGE C AS 'taskq', 'taskq_test_ready_list';
  *	  CREATE FUNCTION draw_epoch() RETURNS bigint
  *	      LANGUAGE C AS 'taskq', 'taskq_test_draw_epoch';
+ *	  CREATE FUNCTION looks() RETURNS bigint
+ *	      LANGUAGE C AS 'taskq', 'taskq_test_looks';
  */
 #include "taskq.h"
 
@@ -25,6 +27,7 @@
 #include "utils/memutils.h"
 
 #include "base/args.h"
+#include "claim/heads.h"
 #include "job/fence.h"
 #include "ready/ready.h"
 #include "shared/blame.h"
@@ -32,6 +35,7 @@
 PG_FUNCTION_INFO_V1(taskq_test_misbehave);
 PG_FUNCTION_INFO_V1(taskq_test_ready_list);
 PG_FUNCTION_INFO_V1(taskq_test_draw_epoch);
+PG_FUNCTION_INFO_V1(taskq_test_looks);
 
 static void
 DereferenceNull(int64 amount)
@@ -202,6 +206,14 @@ taskq_test_draw_epoch(PG_FUNCTION_ARGS)
 {
 	CheckArgCount(fcinfo, 0);
 	PG_RETURN_INT64(EpochNext());
+}
+
+/* Return at how many routes the claims of this session have looked. */
+Datum
+taskq_test_looks(PG_FUNCTION_ARGS)
+{
+	CheckArgCount(fcinfo, 0);
+	PG_RETURN_INT64(HeadsLooks());
 }
 
 #endif /* TASKQ_TESTING */

@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/nbtree.h"
 #include "access/tableam.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
@@ -116,6 +117,20 @@ RegisterTranche_compat(int tranche, const char *name)
 {
 #if PG_VERSION_NUM < 190000
 	LWLockRegisterTranche(tranche, name);
+#endif
+}
+
+/* Does this transaction hold a lock of this mode on a table? */
+static inline bool
+HoldsRelationLock_compat(Oid relid, LOCKMODE mode)
+{
+	LOCKTAG tag;
+
+	SET_LOCKTAG_RELATION(tag, MyDatabaseId, relid);
+#if PG_VERSION_NUM >= 170000
+	return LockHeldByMe(&tag, mode, false);
+#else
+	return LockHeldByMe(&tag, mode);
 #endif
 }
 
@@ -400,6 +415,26 @@ EndedTransactions_compat(void)
 	return TransamVariables->xactCompletionCount;
 #else
 	return ShmemVariableCache->xactCompletionCount;
+#endif
+}
+
+/* Names the file of a relation. */
+#if PG_VERSION_NUM >= 160000
+typedef RelFileLocator RelFileLocator_compat;
+#define RelationFile_compat(rel) ((rel)->rd_locator)
+#else
+typedef RelFileNode RelFileLocator_compat;
+#define RelationFile_compat(rel) ((rel)->rd_node)
+#endif
+
+/* Return the first or last leaf page of a b-tree, locked for reading, or InvalidBuffer if it has no pages. */
+static inline Buffer
+_bt_get_endpoint_compat(Relation index, bool rightmost)
+{
+#if PG_VERSION_NUM >= 170000
+	return _bt_get_endpoint(index, 0, rightmost);
+#else
+	return _bt_get_endpoint(index, 0, rightmost, NULL);
 #endif
 }
 

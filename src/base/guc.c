@@ -71,6 +71,9 @@ int taskq_max_payload_size = 1024 * 1024;
 /* Largest result of a job, in bytes. */
 int taskq_max_result_size = 1024 * 1024;
 
+/* Number of routes, of all databases together, whose jobs are counted in shared memory.  0: none. */
+int taskq_max_route_counts = 10000;
+
 /*
  * Largest number of routes, that is, of different (queue, task type, capabilities,
  * min_version).  Workers look at each route, so this stops a program that makes
@@ -191,6 +194,10 @@ DefinePostmasterSettings(void)
 	DefineCustomIntVariable("taskq.max_handler_statistics",
 							"Sets the number of task types for which stat_handlers has room.",
 							NULL, &taskq_max_handler_statistics, 1000, 10, 1000000,
+							PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("taskq.max_route_counts",
+							"Sets the number of routes for which shared memory has counts of jobs; 0 keeps none.",
+							NULL, &taskq_max_route_counts, 10000, 0, 10000000,
 							PGC_POSTMASTER, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("taskq.ready_list_size",
 							"Sets the number of due jobs for which the ready list has room; 0 disables the list.",

@@ -21,6 +21,7 @@ extern int	 taskq_max_databases;
 extern int	 taskq_max_handler_statistics;
 extern int	 taskq_max_payload_size;
 extern int	 taskq_max_result_size;
+extern int	 taskq_max_route_counts;
 extern int	 taskq_max_routes;
 extern int	 taskq_max_wait;
 extern int	 taskq_node_id;

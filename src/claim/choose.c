@@ -2,46 +2,34 @@
  * choose.c
  *	  Choosing the job that a claim tries next.
  *
- * A claim keeps its routes in a heap by their first due jobs, and tries that of the
- * top.  It looks at each route once to build the heap, and later only at the top.
+ * A claim tries the first due job of all its routes (heads.c), and takes several hints
+ * at once from the ready list if it wants more jobs.
  */
 #include "taskq.h"
 
-#include <limits.h>
-
 #include "miscadmin.h"
-#include "utils/memutils.h"
 
 #include "base/clock.h"
 #include "claim/choose.h"
+#include "claim/heads.h"
 #include "ready/ready.h"
 
 #define MIN_AHEAD 8
 #define MAX_AHEAD 512
 #define MAX_IN_VAIN 100 /* after this many empty results from the list, read the index */
 
+/* Begin to choose jobs of these routes.  heads.h says what "place" is for. */
 void
-ChooseBegin(ClaimScan *scan, Store *jobs, const RouteSet *routes, int most, bool sees_own)
+ChooseBegin(ClaimScan *scan, Store *jobs, const RouteSet *routes, int most, ClaimPlace *place, bool sees_own)
 {
 	memset(scan, 0, sizeof(*scan));
 	scan->jobs = jobs;
 	ScanBegin(&scan->scan, jobs->rel, 0);
-	scan->context = CurrentMemoryContext;
 	scan->now = ClockNow();
 	scan->next_due = DT_NOEND;
 	scan->wanted = most;
 	scan->ahead = Max(MIN_AHEAD, Min(most, MAX_AHEAD));
-	scan->n_cursors = routes->n;
-	scan->cursors = palloc0(sizeof(ClaimCursor) * Max(routes->n, 1));
-	for (int i = 0; i < routes->n; i++)
-	{
-		ClaimCursor *cursor = &scan->cursors[i];
-
-		cursor->route_id = routes->ids[i];
-		cursor->rank = routes->ranks[i];
-		cursor->reads = CursorMustRead(cursor->route_id, sees_own);
-		cursor->after = JOB_KEY_BEGIN;
-	}
+	HeadsBegin(scan, routes, place, sees_own);
 }
 
 ReadyKey
@@ -59,120 +47,7 @@ ChooseEnd(ClaimScan *scan)
 	while (taken != NULL && taken->at < taken->n_hints)
 		ReadyPutBack(HintPlace(&taken->hints[taken->at++]));
 	ScanEnd(&scan->scan);
-}
-
-/*
- * Continue where the last claim of this transaction stopped, and remember the place
- * for the next one.  A job that was passed over is not looked at again.
- */
-void
-ChooseKeepPlace(ClaimScan *scan, ClaimPlace *place)
-{
-	if (place->cursors == NULL)
-	{
-		place->cursors = MemoryContextAlloc(TopTransactionContext, sizeof(ClaimCursor) * Max(scan->n_cursors, 1));
-		memcpy(place->cursors, scan->cursors, sizeof(ClaimCursor) * scan->n_cursors);
-	}
-	scan->cursors = place->cursors;
-	scan->context = TopTransactionContext;
-}
-
-static bool
-Precedes(const JobKey *a, const JobKey *b)
-{
-	if (a->priority != b->priority)
-		return a->priority < b->priority;
-	if (a->run_at != b->run_at)
-		return a->run_at < b->run_at;
-	return a->job_id < b->job_id;
-}
-
-/* Order the cursors so that the one with the first job is at the top of the heap. */
-static int
-CompareHeads(Datum a, Datum b, void *arg)
-{
-	ClaimCursor *left = (ClaimCursor *) DatumGetPointer(a);
-	ClaimCursor *right = (ClaimCursor *) DatumGetPointer(b);
-
-	if (Precedes(&left->head, &right->head))
-		return 1;
-	return Precedes(&right->head, &left->head) ? -1 : 0;
-}
-
-/* Put the routes of the next rank that have due jobs into the heap.  Returns false if there is no other rank. */
-static bool
-CollectRank(ClaimScan *scan)
-{
-	int rank = INT_MAX;
-
-	for (int i = 0; i < scan->n_cursors; i++)
-		if (scan->cursors[i].rank >= scan->next_rank)
-			rank = Min(rank, scan->cursors[i].rank);
-	if (rank == INT_MAX)
-		return false;
-	for (int i = 0; i < scan->n_cursors; i++)
-	{
-		ClaimCursor *cursor = &scan->cursors[i];
-
-		if (cursor->rank == rank && CursorHead(scan, cursor, &cursor->head))
-			binaryheap_add_unordered(scan->heap, PointerGetDatum(cursor));
-	}
-	binaryheap_build(scan->heap);
-	scan->next_rank = rank + 1;
-	return true;
-}
-
-/* Return the least key in the heap below its top. */
-static JobKey
-SecondHead(binaryheap *heap)
-{
-	JobKey second = JOB_KEY_END;
-
-	for (int i = 1; i <= 2 && i < heap->bh_size; i++)
-	{
-		ClaimCursor *cursor = (ClaimCursor *) DatumGetPointer(heap->bh_nodes[i]);
-
-		if (Precedes(&cursor->head, &second))
-			second = cursor->head;
-	}
-	return second;
-}
-
-/*
- * Return the cursor with the first job of all, with the key of that job and a key
- * before which no other cursor has a job.  Queues come in the order of their ranks.
- * Among the routes of one rank the order is exact, apart from jobs that were added
- * since the scan began.
- *
- * Other processes take jobs, so a key in the heap may be too low.  Only that of the
- * top is made right, so a choice does not look at all routes.
- */
-static ClaimCursor *
-Choose(ClaimScan *scan, JobKey *key, JobKey *second)
-{
-	if (scan->heap == NULL)
-		scan->heap = binaryheap_allocate(Max(scan->n_cursors, 1), CompareHeads, NULL);
-	for (;;)
-	{
-		ClaimCursor *first;
-		JobKey		 was;
-
-		while (binaryheap_empty(scan->heap))
-			if (!CollectRank(scan))
-				return NULL;
-		first = (ClaimCursor *) DatumGetPointer(binaryheap_first(scan->heap));
-		was = first->head;
-		if (!CursorHead(scan, first, &first->head))
-			(void) binaryheap_remove_first(scan->heap);
-		else if (Precedes(&was, &first->head))
-			binaryheap_replace_first(scan->heap, PointerGetDatum(first));
-		else
-		{
-			*key = first->head;
-			*second = SecondHead(scan->heap);
-			return first;
-		}
-	}
+	HeadsEnd(scan);
 }
 
 /*
@@ -234,7 +109,7 @@ ChooseNext(ClaimScan *scan)
 
 		if (scan->taken != NULL && scan->taken->at < scan->taken->n_hints)
 			return scan->taken;
-		first = Choose(scan, &key, &second);
+		first = HeadsFirst(scan, &key, &second);
 		if (first == NULL || first->reads)
 			return first;
 		CHECK_FOR_INTERRUPTS();
@@ -296,15 +171,17 @@ CountListed(ClaimScan *scan, int32 route_id, int most, int *due)
 int
 ClaimCountDue(const RouteSet *routes, int most, int *due, TimestampTz *next_due)
 {
-	Store	  jobs;
-	ClaimScan scan;
-	int		  all = 0;
+	Store		 jobs;
+	ClaimScan	 scan;
+	ClaimCursor *cursors;
+	int			 all = 0;
 
 	StoreOpenRel(&jobs, REL_JOBS);
-	ChooseBegin(&scan, &jobs, routes, most, false);
-	for (int i = 0; i < scan.n_cursors; i++)
+	ChooseBegin(&scan, &jobs, routes, most, NULL, false);
+	cursors = HeadsCursors(&scan);
+	for (int i = 0; i < routes->n; i++)
 	{
-		ClaimCursor *cursor = &scan.cursors[i];
+		ClaimCursor *cursor = &cursors[i];
 
 		if (!CountListed(&scan, cursor->route_id, most, &due[i]))
 		{

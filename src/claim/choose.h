@@ -10,9 +10,8 @@
 #include "claim/claim.h"
 #include "claim/cursor.h"
 
-extern void			ChooseBegin(ClaimScan *scan, Store *jobs, const RouteSet *routes, int most, bool sees_own);
+extern void			ChooseBegin(ClaimScan *scan, Store *jobs, const RouteSet *routes, int most, ClaimPlace *place, bool sees_own);
 extern void			ChooseEnd(ClaimScan *scan);
-extern void			ChooseKeepPlace(ClaimScan *scan, ClaimPlace *place);
 extern ClaimCursor *ChooseNext(ClaimScan *scan);
 extern void			ChooseFinish(ClaimCursor *cursor);
 extern ReadyKey		HintPlace(const ScanHint *hint);

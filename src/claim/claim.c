@@ -6,6 +6,7 @@
 #include "taskq.h"
 
 #include "access/xact.h"
+#include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
@@ -18,20 +19,20 @@
 #include "config/route.h"
 #include "job/admit.h"
 #include "job/fence.h"
+#include "job/job_batch.h"
 #include "job/transition.h"
 #include "ready/ready.h"
 #include "shared/locks.h"
 #include "shared/wake.h"
 #include "store/owner.h"
 
-/* Check that a claim holds what it must hold to start a job: the job's row, and a share of the lock of its type. */
+/* Check that a claim holds the row of the job that it starts, and has drawn an epoch. */
 static void
-AssertTaken(Store *jobs, const TypeHold *hold, const TaskqJob *job)
+AssertTaken(Store *jobs, const TaskqJob *job)
 {
 	AssertOwner();
 	Assert(StoreIsLocked(jobs) && JobIdOfRow(jobs->found) == job->job_id);
-	Assert(strcmp(hold->task_type, RouteById(job->route_id)->task_type) == 0);
-	Assert(HandlerTypeIsLocked(hold->task_type, false));
+	Assert(EpochIsOurs(job->epoch) && job->started_at != 0);
 }
 
 /* Claim up to "most" jobs for an external worker, and call the function for each. */
@@ -41,9 +42,9 @@ ClaimStamped(ClaimRequest *request, int most, ClaimFunction function, void *arg)
 	OwnerScope scope;
 	Store	   jobs;
 	ClaimScan  scan;
-	TypeHold   hold = { "" };
 	TaskqJob   job;
 	Admitting  admitting;
+	JobBatch   batch = { 0 };
 	int		   claimed = 0;
 
 	request->limit_key = 0;
@@ -51,11 +52,12 @@ ClaimStamped(ClaimRequest *request, int most, ClaimFunction function, void *arg)
 		return 0;
 	OwnerEnter(&scope);
 	StoreOpenRel(&jobs, REL_JOBS);
-	ChooseBegin(&scan, &jobs, request->routes, most, true);
+	jobs.batch = most > 1 ? &batch : NULL;
+	ChooseBegin(&scan, &jobs, request->routes, most, ReadyOpenedAny() ? NULL : request->place, true);
 	scan.wanted = most = TakeBegin(&admitting, request, most);
-	while (claimed < most && TakeNext(&scan, request, &admitting, &hold, &job))
+	while (claimed < most && TakeNext(&scan, request, &admitting, &job))
 	{
-		AssertTaken(&jobs, &hold, &job);
+		AssertTaken(&jobs, &job);
 		TakeStamp(&job, request);
 		job.claimed_by = scope.caller;
 		job.lease_expires_at = job.started_at + LeaseLength(&job, request->lease, request->worker_lease);
@@ -64,8 +66,8 @@ ClaimStamped(ClaimRequest *request, int most, ClaimFunction function, void *arg)
 		function(&job, arg);
 		claimed++;
 	}
+	JobBatchWrite(&jobs);
 	AdmitEnd(&admitting);
-	TypeRelease(&hold);
 	ChooseEnd(&scan);
 	StoreClose(&jobs, claimed > 0);
 	OwnerLeave(&scope);
@@ -82,7 +84,6 @@ LockForLook(ClaimRequest *request)
 	OwnerScope scope;
 	Store	   jobs;
 	ClaimScan  scan;
-	TypeHold   hold = { "" };
 	TaskqJob   job;
 	Admitting  admitting;
 	bool	   found;
@@ -91,14 +92,13 @@ LockForLook(ClaimRequest *request)
 		return false;
 	OwnerEnter(&scope);
 	StoreOpenRel(&jobs, REL_JOBS);
-	ChooseBegin(&scan, &jobs, request->routes, 1, true);
-	found = TakeBegin(&admitting, request, 1) > 0 && TakeNext(&scan, request, &admitting, &hold, &job);
+	ChooseBegin(&scan, &jobs, request->routes, 1, NULL, true);
+	found = TakeBegin(&admitting, request, 1) > 0 && TakeNext(&scan, request, &admitting, &job);
 	AdmitEnd(&admitting);
 
 	/* wake those that pass over the job now, when its lock is released */
 	if (found)
 		WakeClaimed(job.route_id);
-	TypeRelease(&hold);
 	ChooseEnd(&scan);
 	StoreClose(&jobs, true);
 	OwnerLeave(&scope);
@@ -156,25 +156,23 @@ ClaimToRun(const ClaimRequest *request, ClaimPlace *place, Store *jobs, TaskqJob
 	OwnerScope scope;
 	Admitting  admitting;
 	ClaimScan  scan;
-	TypeHold   hold = { "" };
 	bool	   found;
 
 	if (request->routes->n == 0)
 		return false;
 	OwnerEnter(&scope);
 	StoreOpenRel(jobs, REL_JOBS);
-	ChooseBegin(&scan, jobs, request->routes, 1, place == NULL);
-	if (place != NULL)
-		ChooseKeepPlace(&scan, place);
-	found = AdmitBegin(&admitting, request->worker, NULL, 0, 1) > 0 && TakeNext(&scan, request, &admitting, &hold, job);
+	if (place != NULL && place->parent == NULL)
+		place->parent = TopTransactionContext;
+	ChooseBegin(&scan, jobs, request->routes, 1, place, place == NULL);
+	found = AdmitBegin(&admitting, request->worker, NULL, 0, 1) > 0 && TakeNext(&scan, request, &admitting, job);
 	AdmitEnd(&admitting);
 	if (found)
 	{
-		AssertTaken(jobs, &hold, job);
+		AssertTaken(jobs, job);
 		TakeStamp(job, request);
 		job->state = JOB_RUNNING;
 	}
-	TypeRelease(&hold);
 	ChooseEnd(&scan);
 	if (!found)
 		StoreClose(jobs, false);
@@ -191,22 +189,20 @@ ClaimByIdToRun(const ClaimRequest *request, int64 job_id, Store *jobs, TaskqJob 
 {
 	OwnerScope scope;
 	Admitting  admitting;
-	TypeHold   hold = { "" };
 	bool	   found;
 
 	OwnerEnter(&scope);
 	StoreOpenRel(jobs, REL_JOBS);
-	found = AdmitBegin(&admitting, request->worker, NULL, job_id, 1) > 0 && TakeById(jobs, request, job_id, &admitting, &hold, job);
+	found = AdmitBegin(&admitting, request->worker, NULL, job_id, 1) > 0 && TakeById(jobs, request, job_id, &admitting, job);
 	AdmitEnd(&admitting);
 	if (found)
 	{
-		AssertTaken(jobs, &hold, job);
+		AssertTaken(jobs, job);
 		TakeStamp(job, request);
 		job->state = JOB_RUNNING;
 	}
 	else
 		StoreClose(jobs, false);
-	TypeRelease(&hold);
 	OwnerLeave(&scope);
 	return found;
 }

@@ -20,12 +20,29 @@ typedef struct ClaimRequest ClaimRequest;
  */
 typedef const Claimant *(*ClaimantFunction)(const ClaimRequest *request);
 
+typedef struct ClaimHeads ClaimHeads;
+
+/*
+ * What a claim keeps for the next one with the same routes; zeroed before the first.  A
+ * worker in the server keeps it for one transaction, and claims on where it has stopped: a
+ * job that was passed over is not looked at again.  An external worker keeps it for its
+ * next calls, which look at all jobs again ("restarts").
+ */
+typedef struct ClaimPlace
+{
+	MemoryContext parent; /* how long it is kept; NULL: until the transaction ends */
+	MemoryContext context;
+	bool		  restarts;
+	ClaimHeads	 *heads; /* NULL if there is nothing yet, or if an error has ended the last claim */
+} ClaimPlace;
+
 struct ClaimRequest
 {
 	const Claimant			 *worker;
 	ClaimantFunction		  worker_now; /* NULL if the claimant cannot change */
 	const struct KnownWorker *known;	  /* for worker_now, if it is an external worker */
 	const RouteSet			 *routes;	  /* valid for config_version */
+	ClaimPlace				 *place;	  /* of an external worker, for these routes; or NULL */
 	uint64					  config_version;
 	bool					  shared_only; /* stop at a job whose handler does not share commits */
 	const char				 *worker_id;
@@ -33,12 +50,6 @@ struct ClaimRequest
 	int64					  worker_lease; /* from the registration, or NO_MICROSECONDS */
 	uint64					  limit_key;	/* set by the claim: the limit that allows it no job, or 0 */
 };
-
-/* The place where a claim stopped; zeroed before the first claim of a transaction. */
-typedef struct ClaimPlace
-{
-	struct ClaimCursor *cursors;
-} ClaimPlace;
 
 typedef void (*ClaimFunction)(const TaskqJob *job, void *arg);
 

@@ -69,6 +69,7 @@ ClaimUpdateRoutes(ClaimCall *call)
 	call->request.worker = &known->worker.base;
 	call->request.worker_now = KnownWorkerNow;
 	call->request.known = known;
+	call->request.place = &known->place;
 	call->request.worker_lease = known->worker.lease;
 	call->request.config_version = known->config_version;
 }

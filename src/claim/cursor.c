@@ -70,12 +70,12 @@ AskList(ClaimScan *scan, ClaimCursor *cursor, JobKey *key)
 {
 	const ReadyKey begin = READY_BEGIN;
 	ReadyKey	   place = READY_END;
-	ReadyLook	   look = ReadyPeek(cursor->route_id, scan->now, &key->priority, &place);
+	ReadyLook	   look = ReadyPeek(cursor->route_id, scan->now, &key->priority, &place, &cursor->changes_at);
 
 	if (look == READY_UNKNOWN)
 	{
 		ScanLearn(&scan->scan, cursor->route_id);
-		look = ReadyPeek(cursor->route_id, scan->now, &key->priority, &place);
+		look = ReadyPeek(cursor->route_id, scan->now, &key->priority, &place, &cursor->changes_at);
 	}
 
 	/*
@@ -84,7 +84,7 @@ AskList(ClaimScan *scan, ClaimCursor *cursor, JobKey *key)
 	 */
 	while (look == READY_FILL && ReadyCompare(&place, &begin) == 0 &&
 		   ScanFill(&scan->scan, cursor->route_id, key->priority, scan->now, &begin, 0, NULL) == 0)
-		look = ReadyPeek(cursor->route_id, scan->now, &key->priority, &place);
+		look = ReadyPeek(cursor->route_id, scan->now, &key->priority, &place, &cursor->changes_at);
 	if (look == READY_UNKNOWN || look == READY_UNLISTED)
 		cursor->reads = true;
 	cursor->must_fill = look == READY_FILL;

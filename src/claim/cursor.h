@@ -7,8 +7,7 @@
 
 #include "taskq.h"
 
-#include "lib/binaryheap.h"
-
+#include "claim/claim.h"
 #include "claim/scan.h"
 #include "store/store.h"
 
@@ -25,6 +24,11 @@ typedef struct ClaimCursor
 	ScanHint *hints;
 	int		  n_hints;
 	int		  at;
+
+	/* for heads.c */
+	TimestampTz changes_at; /* the head is right until then, if the ready list does not change */
+	int			heap_at;	/* place in the heap, or -1 */
+	bool		touched;	/* the next claim looks at it again */
 } ClaimCursor;
 
 typedef struct ClaimScan
@@ -36,11 +40,10 @@ typedef struct ClaimScan
 	TimestampTz	  next_due; /* earliest future run_at seen, or DT_NOEND */
 	int			  wanted;	/* number of jobs wanted */
 	int			  ahead;
-	int			  n_cursors;
-	ClaimCursor	 *cursors;
-	ClaimCursor	 *taken;	 /* cursor whose hints were taken from the ready list, or NULL */
-	int			  next_rank; /* cursors of lower ranks are in the heap, or were */
-	binaryheap	 *heap;		 /* cursors with due jobs, by the keys of their first ones; NULL before the first choice */
+	ClaimCursor	 *taken;   /* cursor whose hints were taken from the ready list, or NULL */
+	ClaimHeads	 *heads;   /* the cursors */
+	ClaimPlace	 *place;   /* keeps them for the next claim; NULL: they are not kept */
+	bool		  updated; /* they were brought up to date */
 } ClaimScan;
 
 extern bool CursorMustRead(int32 route_id, bool sees_own);

@@ -66,6 +66,7 @@ Load(KnownWorker *known, const char *worker_id, ArrayType *narrow)
 	if (known->context == NULL)
 		known->context = AllocSetContextCreate(TopMemoryContext, "taskq known worker", ALLOCSET_SMALL_SIZES);
 	MemoryContextReset(known->context);
+	known->place = (ClaimPlace){ .parent = known->context, .restarts = true };
 	known->touch_at = 0;
 	known->caller = GetUserId();
 	known->config_version = ConfigVersion();

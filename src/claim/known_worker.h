@@ -25,6 +25,7 @@ typedef struct KnownWorker
 	TimestampTz	   touch_at;  /* when to write last_seen again */
 	uint64		   used;	  /* larger for entries used later */
 	MemoryContext  context;
+	ClaimPlace	   place; /* what its claims keep */
 } KnownWorker;
 
 extern KnownWorker	  *KnownWorkerFind(const char *worker_id, ArrayType *narrow, bool names_types);

@@ -32,36 +32,12 @@
 #include "shared/wake.h"
 #include "store/catalog.h"
 
-void
-TypeRelease(TypeHold *hold)
-{
-	if (hold->task_type[0] != '\0')
-		HandlerUnlockType(hold->task_type);
-	hold->task_type[0] = '\0';
-}
-
-/* Lock the type of a route; returns false if the type is being changed. */
-static bool
-TypeTake(TypeHold *hold, int32 route_id)
-{
-	const TaskqRoute *route = RouteById(route_id);
-	TaskqRoute		  copy;
-
-	if (strcmp(hold->task_type, route->task_type) == 0)
-		return true;
-	copy = *route;
-	TypeRelease(hold);
-	if (!HandlerLockType(copy.task_type, false, false))
-		return false;
-	strlcpy(hold->task_type, copy.task_type, sizeof(hold->task_type));
-	return true;
-}
-
 /*
- * Decide whether the job may start, after its type and its row are locked.  The job
- * was chosen by an older configuration, and an older state of the worker's pool or
- * registration. The time of the start is taken before they are read again.  So no
- * job has a start time after the commit of a change that forbids its start.
+ * Decide whether the job may start, after its row is locked.  The job was chosen by an
+ * older configuration, and an older state of the worker's pool or registration.  The time
+ * of the start and the epoch are taken before they are read again.  So no job has a start
+ * time or an epoch from after the commit of a change that forbids its start, such as the
+ * unregistration of its type.
  */
 static bool
 IsStillAllowed(const ClaimRequest *request, TaskqJob *job)
@@ -70,6 +46,7 @@ IsStillAllowed(const ClaimRequest *request, TaskqJob *job)
 
 	TASKQ_INJECTION_POINT("claim-locked");
 	job->started_at = ClockNow();
+	job->epoch = EpochNext();
 	ConfigCatchUp();
 	if (request->worker_now != NULL)
 		worker = request->worker_now(request);
@@ -165,7 +142,7 @@ TakeBegin(Admitting *admitting, ClaimRequest *request, int most)
  * read from jobs->found.
  */
 bool
-TakeNext(ClaimScan *scan, const ClaimRequest *request, Admitting *admitting, TypeHold *hold, TaskqJob *job)
+TakeNext(ClaimScan *scan, const ClaimRequest *request, Admitting *admitting, TaskqJob *job)
 {
 	ClaimCursor *cursor;
 
@@ -177,7 +154,7 @@ TakeNext(ClaimScan *scan, const ClaimRequest *request, Admitting *admitting, Typ
 		if (request->shared_only && !SharesCommits(cursor->route_id))
 			return false;
 		CHECK_FOR_INTERRUPTS();
-		if (!TypeTake(hold, cursor->route_id) || !AdmitRoute(cursor->route_id))
+		if (!AdmitRoute(cursor->route_id))
 		{
 			ChooseFinish(cursor);
 			continue;
@@ -210,7 +187,7 @@ TakeNext(ClaimScan *scan, const ClaimRequest *request, Admitting *admitting, Typ
 
 /* Lock the job with this id, if it waits and may start, even if it is not due. */
 bool
-TakeById(Store *jobs, const ClaimRequest *request, int64 job_id, Admitting *admitting, TypeHold *hold, TaskqJob *job)
+TakeById(Store *jobs, const ClaimRequest *request, int64 job_id, Admitting *admitting, TaskqJob *job)
 {
 	Snapshot		snapshot = StoreSnapshot();
 	bool			found = StoreFindById(jobs, CatalogRel(REL_JOBS_PKEY), job_id, snapshot);
@@ -221,7 +198,6 @@ TakeById(Store *jobs, const ClaimRequest *request, int64 job_id, Admitting *admi
 		tid = jobs->found->tts_tid;
 		JobRead(job, jobs->found);
 		found = MayRun(request->worker, RouteById(job->route_id)) &&
-				TypeTake(hold, job->route_id) &&
 				AdmitRoute(job->route_id) &&
 				JobLock(jobs, &tid, false, job) == STORE_LOCKED &&
 				JobIsOpen(jobs->found) &&
@@ -240,7 +216,6 @@ void
 TakeStamp(TaskqJob *job, const ClaimRequest *request)
 {
 	Assert(job->state != JOB_RUNNING && job->started_at != 0 && request->worker_id != NULL);
-	job->epoch = EpochNext();
 	AdmissionStamped(job->job_id, job->epoch);
 	job->attempt++;
 	job->last_outcome = OUTCOME_NONE;

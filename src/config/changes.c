@@ -30,6 +30,7 @@
 #include "base/grow.h"
 #include "config/changes.h"
 #include "config/stale.h"
+#include "shared/counts.h"
 #include "shared/news.h"
 #include "shared/wake.h"
 #include "store/catalog.h"
@@ -165,6 +166,8 @@ WriteByHand(TaskqRel rel)
 		CacheInvalidateRelcacheByRelid(CatalogRel(rel));
 		WakeConfigChanged();
 	}
+	if (rel == REL_JOBS)
+		CountsDoubt();
 	if (!StaleIsConfiguration(rel))
 		return;
 	if (!IsNotedByHand(rel))

@@ -332,17 +332,13 @@ HandlerRefuseUnregistered(const char *task_type)
 /* locks -------------------------------------------------------------------- */
 
 /*
- * A claim holds a shared lock on its job's task type while it chooses and stamps
- * the job. unregister_handler() holds the lock exclusively until it commits.  So a
- * job of a type is never claimed after the type's unregistration has committed.  A
- * claim does not wait for the lock, but skips the type, and looks again when the
- * transaction that wants the lock for itself has ended.
+ * Lock a task type until the transaction ends.  Registrations and unregistrations of a type
+ * exclude each other, and the sweep of unhandled jobs, which shares the lock.  A claim
+ * needs no lock; see IsStillAllowed().
  */
 bool
 HandlerLockType(const char *task_type, bool exclusive, bool wait)
 {
-	if (exclusive)
-		WakeConfigChanged();
 	return LockKey(LOCK_TASK_TYPE, NameKey(task_type), exclusive, wait);
 }
 
@@ -351,10 +347,4 @@ bool
 HandlerTypeIsLocked(const char *task_type, bool exclusive)
 {
 	return LockKeyIsHeld(LOCK_TASK_TYPE, NameKey(task_type), exclusive);
-}
-
-void
-HandlerUnlockType(const char *task_type)
-{
-	UnlockKey(LOCK_TASK_TYPE, NameKey(task_type), false);
 }

@@ -86,7 +86,6 @@ extern const char		   *HandlerErrorType(const char *task_type, int sqlstate);
 extern bool					HandlerDeclaresError(const char *task_type, int sqlstate);
 extern bool					HandlerLockType(const char *task_type, bool exclusive, bool wait);
 extern bool					HandlerTypeIsLocked(const char *task_type, bool exclusive);
-extern void					HandlerUnlockType(const char *task_type);
 extern Oid					HandlerRole(const TaskqHandler *handler);
 extern StoredName			HandlerRetryFunction(const TaskqHandler *handler);
 extern RetryPolicy			HandlerRetryPolicy(const char *task_type);

@@ -27,6 +27,7 @@
 #include "enqueue/unhandled.h"
 #include "job/current.h"
 #include "job/job.h"
+#include "job/job_batch.h"
 #include "job/tenants.h"
 #include "job/transition.h"
 #include "registry/payload.h"
@@ -264,6 +265,7 @@ taskq_enqueue_jobs(PG_FUNCTION_ARGS)
 	OwnerScope	   scope;
 	Oid			   extension;
 	Datum		  *payloads;
+	JobBatch	   batch = { 0 };
 	int64		  *ids;
 	int			   n;
 
@@ -277,9 +279,11 @@ taskq_enqueue_jobs(PG_FUNCTION_ARGS)
 
 	OwnerEnter(&scope);
 	OpenJobs(&jobs, extension);
+	jobs.batch = &batch;
 	ids = palloc(sizeof(int64) * (n + 1));
 	if (n > 0)
 		Enqueue(&jobs, &job, payloads, n, ids);
+	JobBatchWrite(&jobs);
 	StoreClose(&jobs, true);
 	OwnerLeave(&scope);
 	for (int i = 0; i < n; i++)

@@ -24,6 +24,7 @@
 #include "job/attempt.h"
 #include "job/event_position.h"
 #include "job/events.h"
+#include "job/job_batch.h"
 #include "shared/wake.h"
 #include "store/leaf.h"
 #include "store/row.h"
@@ -43,6 +44,7 @@ typedef struct Event
 {
 	const char	   *name;
 	const TaskqJob *job;
+	JobBatch	   *batch; /* gathers the event; NULL: it is written at once */
 	TimestampTz		now;
 	bool			enqueued;
 	bool			ended;		/* the event ends a run */
@@ -108,7 +110,7 @@ Write(const Event *event)
 	const TaskqJob	 *job = event->job;
 	const TaskqRoute *route = RouteById(job->route_id);
 	bool			  failed = event->error_message != NULL && job->failure != NULL;
-	Store			  leaf;
+	int64			  retention = QueueById(route->queue_id)->retain_events;
 	EventRow		  row = {
 				 .job_id = job->job_id,
 				 .epoch = job->epoch,
@@ -127,11 +129,25 @@ Write(const Event *event)
 				 .metadata = (struct varlena *) Metadata(event),
 	};
 
-	LeafOpenForRow(&leaf, &events_table, event->now, QueueById(route->queue_id)->retain_events, &row.expires_on);
-	row.event_id = EventNextId();
-	RowWriteEvent(&row, StoreNewRow(&leaf));
-	StoreInsert(&leaf);
-	StoreClose(&leaf, true);
+	if (event->batch != NULL)
+	{
+		Store *gathering = LeafBatchFor(&event->batch->events, &events_table, event->now, retention, &row.expires_on);
+
+		row.event_id = EventNextId();
+		RowWriteEvent(&row, StoreNewRow(gathering));
+		if (StoreGather(gathering))
+			StoreInsertGathered(gathering, NULL);
+	}
+	else
+	{
+		Store leaf;
+
+		LeafOpenForRow(&leaf, &events_table, event->now, retention, &row.expires_on);
+		row.event_id = EventNextId();
+		RowWriteEvent(&row, StoreNewRow(&leaf));
+		StoreInsert(&leaf);
+		StoreClose(&leaf, true);
+	}
 	WakeForEvents();
 }
 
@@ -194,6 +210,7 @@ EventObserve(const Transition *transition)
 	const char	   *state;
 	Event			event = {
 				  .job = job,
+				  .batch = transition->batch,
 				  .now = transition->now,
 				  .started_at = transition->started_at,
 				  .worker_id = transition->worker_id,

@@ -23,6 +23,7 @@
 #include "job/current.h"
 #include "job/fence.h"
 #include "job/history.h"
+#include "job/job_batch.h"
 #include "job/recall.h"
 #include "shared/shmem.h"
 #include "store/counter.h"
@@ -150,11 +151,26 @@ MayActFor(const TaskqJob *job, Oid caller)
 }
 
 /*
- * Lock the row of a claim, if the claim is in force and the caller may act for its
- * worker.  Finished jobs are searched only with "look_back".
+ * Secure the row that was found and compared.  Only another settle or heartbeat of this
+ * claim can have locked it.
+ */
+static StoreLockResult
+Secure(Store *jobs, Snapshot snapshot, ClaimGrip grip)
+{
+	ItemPointerData tid = jobs->found->tts_tid;
+
+	TASKQ_INJECTION_POINT("settle-found");
+	if (grip == GRIP_DELETE)
+		return StoreTryDelete(jobs);
+	return StoreLock(jobs, &tid, snapshot, grip == GRIP_LOCK, true);
+}
+
+/*
+ * Lock or delete the row of a claim, if the claim is in force and the caller may act for
+ * its worker.  Finished jobs are searched only with "look_back".
  */
 static ClaimHold
-LockRow(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, Oid caller, bool wait, bool look_back,
+HoldRow(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, Oid caller, ClaimGrip grip, bool look_back,
 		Refusal *refusal)
 {
 	TaskqEnding ending;
@@ -165,8 +181,7 @@ LockRow(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, Oid
 	for (;;)
 	{
 		Snapshot		snapshot = StoreSnapshot();
-		StoreLockResult locked;
-		ItemPointerData tid;
+		StoreLockResult secured;
 
 		if (!RecallFind(jobs, job_id, snapshot) &&
 			!StoreFindById(jobs, CatalogRel(REL_JOBS_PKEY), job_id, snapshot))
@@ -200,15 +215,14 @@ LockRow(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, Oid
 			return CLAIM_FOREIGN;
 		}
 
-		/* only another settle or heartbeat of this claim can have locked the row */
-		tid = jobs->found->tts_tid;
-		TASKQ_INJECTION_POINT("settle-found");
-		locked = StoreLock(jobs, &tid, snapshot, wait, true);
+		secured = Secure(jobs, snapshot, grip);
 		UnregisterSnapshot(snapshot);
-		if (locked == STORE_BUSY)
+		if (secured == STORE_BUSY)
 			return CLAIM_BUSY;
-		if (locked == STORE_GONE)
+		if (secured == STORE_GONE)
 			continue;
+		if (grip == GRIP_DELETE)
+			return CLAIM_HELD;
 		JobRead(job, jobs->found);
 		if (job->epoch != epoch || job->state != JOB_RUNNING)
 			return JudgeSettled(job, epoch, outcome, refusal);
@@ -216,23 +230,22 @@ LockRow(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, Oid
 	}
 	if (!look_back)
 		return CLAIM_NOT_FOUND;
-	HistoryWriteBatch(jobs); /* a batch may name the job twice */
+	JobBatchWrite(jobs); /* a batch may name the job twice */
 	if (!HistoryFind(job_id, job, &ending))
 		return CLAIM_NOT_FOUND;
 	return JudgeSettled(job, epoch, outcome, refusal);
 }
 
 /*
- * Lock the row of a claimed job, if this epoch holds it.  Wait if another call for
- * the same claim has locked it.  The current user is the owner, and the caller has
- * opened the table.
+ * Lock or delete the row of a claimed job, if this epoch holds it.  The current user is the
+ * owner, and the caller has opened the table.
  */
 ClaimHold
-FindClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, Oid caller)
+FindClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, Oid caller, ClaimGrip grip)
 {
 	Refusal refusal;
 
-	return LockRow(jobs, job, job_id, epoch, outcome, caller, true, true, &refusal);
+	return HoldRow(jobs, job, job_id, epoch, outcome, caller, grip, true, &refusal);
 }
 
 TASKQ_NORETURN static void
@@ -259,15 +272,15 @@ IsHeld(ClaimHold hold, const TaskqJob *job, int64 job_id, int64 epoch, const Ref
 }
 
 /*
- * Lock the row of a claimed job.  Returns true if this epoch holds the job, and
+ * Lock or delete the row of a claimed job.  Returns true if this epoch holds the job, and
  * false if this epoch has already settled it in the same way; anything else is an
  * error.  The current user is the owner, and the caller has opened the table.
  */
 bool
-LockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, Oid caller)
+LockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, Oid caller, ClaimGrip grip)
 {
 	Refusal	  refusal;
-	ClaimHold hold = LockRow(jobs, job, job_id, epoch, outcome, caller, true, true, &refusal);
+	ClaimHold hold = HoldRow(jobs, job, job_id, epoch, outcome, caller, grip, true, &refusal);
 
 	return IsHeld(hold, job, job_id, epoch, &refusal);
 }
@@ -281,7 +294,7 @@ ClaimHold
 TryLockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, Oid caller, bool complain)
 {
 	Refusal	  refusal;
-	ClaimHold hold = LockRow(jobs, job, job_id, epoch, outcome, caller, false, complain, &refusal);
+	ClaimHold hold = HoldRow(jobs, job, job_id, epoch, outcome, caller, GRIP_TRY_LOCK, complain, &refusal);
 
 	if (complain)
 		(void) IsHeld(hold, job, job_id, epoch, &refusal);

@@ -26,8 +26,16 @@ typedef enum ClaimHold
 #define CALLER_IS_TASKQ InvalidOid
 #define CALLER_WAS_CHECKED ((Oid) 1)
 
-extern ClaimHold		   FindClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, Oid caller);
-extern bool				   LockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, Oid caller);
+/* How the row of a claim is secured. */
+typedef enum ClaimGrip
+{
+	GRIP_LOCK,	   /* lock it, and wait for another settle or heartbeat */
+	GRIP_TRY_LOCK, /* lock it, without waiting */
+	GRIP_DELETE	   /* delete it, and wait: for a caller that ends the job next */
+} ClaimGrip;
+
+extern ClaimHold		   FindClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, Oid caller, ClaimGrip grip);
+extern bool				   LockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, Oid caller, ClaimGrip grip);
 extern ClaimHold		   TryLockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, Oid caller, bool complain);
 TASKQ_NORETURN extern void JobNotFound(int64 job_id);
 extern int64			   EpochNext(void);

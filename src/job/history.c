@@ -20,7 +20,9 @@
 #include "config/route.h"
 #include "job/attempt.h"
 #include "job/history.h"
+#include "job/job_batch.h"
 #include "store/leaf.h"
+#include "store/leaf_find.h"
 #include "store/owner.h"
 #include "store/store.h"
 
@@ -33,51 +35,8 @@ const LeafTable history_table = {
 
 /* insert ------------------------------------------------------------------- */
 
-/* Insert the rows that were gathered, and close their leaves. */
-void
-HistoryWriteBatch(Store *jobs)
-{
-	HistoryBatch *batch = jobs->history;
-
-	if (batch == NULL)
-		return;
-	for (int i = 0; i < batch->n; i++)
-	{
-		StoreInsertGathered(&batch->leaves[i].store, NULL);
-		StoreClose(&batch->leaves[i].store, true);
-	}
-	batch->n = 0;
-}
-
-/* Gather the row of a finished job with others that expire on the same day. */
-static void
-GatherRow(Store *jobs, const TaskqJob *job, TaskqEnding *ending, int64 retention)
-{
-	HistoryBatch *batch = jobs->history;
-	DateADT		  day = LeafDay(ending->finished_at, retention);
-	int			  i = 0;
-
-	while (i < batch->n && batch->leaves[i].day != day)
-		i++;
-	if (i == HISTORY_BATCH_LEAVES)
-	{
-		HistoryWriteBatch(jobs);
-		i = 0;
-	}
-	if (i == batch->n)
-	{
-		LeafOpenForRow(&batch->leaves[i].store, &history_table, ending->finished_at, retention, &batch->leaves[i].expires_on);
-		batch->leaves[i].day = day;
-		batch->n++;
-	}
-	ending->expires_on = batch->leaves[i].expires_on;
-	JobWriteEnded(job, ending, StoreNewRow(&batch->leaves[i].store));
-	if (StoreGather(&batch->leaves[i].store))
-		StoreInsertGathered(&batch->leaves[i].store, NULL);
-}
-
 /*
- * Write the row of a finished job, or gather it if jobs->history is set.  The current
+ * Write the row of a finished job, or gather it if jobs->batch is set.  The current
  * user is the owner.
  */
 void
@@ -100,9 +59,13 @@ HistoryInsert(Store *jobs, const TaskqJob *job, struct varlena *result, Timestam
 	if (!queue->keep_payload && job->state == JOB_COMPLETED)
 		copy.payload = NULL;
 
-	if (jobs->history != NULL)
+	if (jobs->batch != NULL)
 	{
-		GatherRow(jobs, &copy, &ending, retention);
+		Store *gathering = LeafBatchFor(&jobs->batch->history, &history_table, now, retention, &ending.expires_on);
+
+		JobWriteEnded(&copy, &ending, StoreNewRow(gathering));
+		if (StoreGather(gathering))
+			StoreInsertGathered(gathering, NULL);
 		return;
 	}
 	LeafOpenForRow(&leaf, &history_table, now, retention, &ending.expires_on);
@@ -131,18 +94,22 @@ FindInLeaf(Store *leaf, int64 job_id, int life, Snapshot snapshot)
 /* What to do with a row that was found; returns true to end the search. */
 typedef bool (*FoundFunction)(Store *leaf, Snapshot snapshot, void *arg);
 
-/* Search a job in all partitions, until the function returns true. */
+/* Search a job in all partitions in which it may be, until the function returns true. */
 static bool
 ProbeLeaves(int64 job_id, int life, FoundFunction function, void *arg)
 {
-	Snapshot snapshot = StoreSnapshot(); /* taken first, so that the list has the partitions of all visible rows */
+	Snapshot snapshot = StoreSnapshot(); /* taken first, as LeavesWithId() needs it */
 	int		 n;
-	Oid		*leaves = LeafList(&history_table, &n);
+	Oid		*leaves = LeavesWithId(&history_table, job_id, &n);
 	bool	 enough = false;
 
 	for (int i = 0; i < n && !enough; i++)
 	{
 		Store leaf;
+
+		/* mostly one of several has the job */
+		if (n > 1 && !LeafHasEntry(leaves[i], job_id, snapshot))
+			continue;
 
 		/* it may have been dropped since the list was made */
 		if (!StoreOpenLeaf(&leaf, REL_HISTORY, leaves[i]))

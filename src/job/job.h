@@ -61,6 +61,8 @@ extern int64		   JobIdOfRow(TupleTableSlot *slot);
 extern int32		   JobRouteOfRow(TupleTableSlot *slot);
 extern void			   JobRead(TaskqJob *job, TupleTableSlot *slot);
 extern void			   JobReadKey(JobKey *key, TupleTableSlot *slot);
+extern TimestampTz	   JobCreatedAtOfRow(TupleTableSlot *slot);
+extern char			   JobStateOfRow(TupleTableSlot *slot);
 extern bool			   JobIsOpen(TupleTableSlot *slot);
 extern StoreLockResult JobLock(Store *jobs, ItemPointer tid, bool follow, TaskqJob *job);
 extern void			   JobWrite(const TaskqJob *job, TupleTableSlot *slot);

@@ -49,6 +49,21 @@ JobRouteOfRow(TupleTableSlot *slot)
 	return DatumGetInt32(SlotDatum(slot, Anum_jobs_route_id));
 }
 
+TimestampTz
+JobCreatedAtOfRow(TupleTableSlot *slot)
+{
+	slot_getsomeattrs(slot, Anum_jobs_created_at);
+	return DatumGetTimestampTz(SlotDatum(slot, Anum_jobs_created_at));
+}
+
+/* Return the state that is stored.  A job that a background worker runs is stored as waiting. */
+char
+JobStateOfRow(TupleTableSlot *slot)
+{
+	slot_getsomeattrs(slot, Anum_jobs_state);
+	return DatumGetChar(SlotDatum(slot, Anum_jobs_state));
+}
+
 /* Does the job wait to be claimed? */
 bool
 JobIsOpen(TupleTableSlot *slot)

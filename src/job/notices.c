@@ -1,7 +1,7 @@
 /*
  * notices.c
  *	  Telling earlier rooms about a job's change: observers of transitions
- *	  (src/observers.c) for statistics, the ready list and wake-ups.
+ *	  (src/observers.c) for statistics, counts, the ready list and wake-ups.
  *
  * These rooms know nothing about jobs.  They keep what they are told until the
  * transaction ends.
@@ -10,8 +10,10 @@
 
 #include "base/guc.h"
 #include "config/route.h"
+#include "job/count_rows.h"
 #include "job/notices.h"
 #include "ready/ready.h"
+#include "shared/counts.h"
 #include "shared/stats.h"
 #include "shared/wake.h"
 
@@ -44,6 +46,18 @@ NoticeStatistics(const Transition *transition)
 						  transition->now - transition->started_at,
 						  transition->started_at - transition->was_due_at);
 	}
+}
+
+/* Count the job in its new class instead of its old one. */
+void
+NoticeCounts(const Transition *transition)
+{
+	const TaskqJob *job = transition->job;
+	JobAge			age = { job->created_at, job->job_id };
+
+	CountsChange(job->route_id,
+				 CountClassOf(transition->row_state, transition->was_due_at, job->created_at),
+				 CountClassOf(job->state, job->run_at, job->created_at), &age);
 }
 
 /* Tell the ready list which job has left it, and which job must be added. */

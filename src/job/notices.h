@@ -10,6 +10,7 @@
 #include "job/transition.h"
 
 extern void NoticeStatistics(const Transition *transition);
+extern void NoticeCounts(const Transition *transition);
 extern void NoticeReadyList(const Transition *transition);
 extern void NoticeWakeups(const Transition *transition);
 

@@ -136,7 +136,9 @@ Change(Store *jobs, TaskqJob *job, char to, struct varlena *result)
 	Transition transition = {
 		.job = job,
 		.from = job->state,
+		.row_state = JOB_NEW,
 		.now = ClockNow(),
+		.batch = jobs->batch,
 		.result = result,
 		.worker_id = job->worker_id,
 		.started_at = job->started_at,
@@ -153,6 +155,7 @@ Change(Store *jobs, TaskqJob *job, char to, struct varlena *result)
 		transition.waited = JobIsOpen(jobs->found);
 		JobReadKey(&key, jobs->found);
 		transition.was_due_at = key.run_at;
+		transition.row_state = JobStateOfRow(jobs->found);
 	}
 
 	job->state = to;
@@ -226,7 +229,7 @@ void
 JobCreateMany(Store *jobs, TaskqJob *job, const int64 *ids, const Datum *payloads, int n)
 {
 	ItemPointerData tids[STORE_MAX_GATHERED];
-	Transition		transition = { .job = job, .from = JOB_NEW, .now = ClockNow() };
+	Transition		transition = { .job = job, .from = JOB_NEW, .row_state = JOB_NEW, .now = ClockNow(), .batch = jobs->batch };
 	int				done = 0;
 
 	Assert(ActiveSnapshotSet());

@@ -17,13 +17,15 @@
  */
 typedef struct Transition
 {
-	const TaskqJob *job;
-	char			from;
-	bool			waited;		/* the job waited to be claimed when it was in state "from" */
-	TimestampTz		now;		/* time of the change */
-	TimestampTz		was_due_at; /* run_at before the change; 0 if the job had no live row */
-	ItemPointerData tid;		/* place of the job's live row; invalid if it has none any more */
-	struct varlena *result;		/* result of a job that has completed */
+	const TaskqJob	*job;
+	char			 from;
+	bool			 waited;	 /* the job waited to be claimed when it was in state "from" */
+	TimestampTz		 now;		 /* time of the change */
+	char			 row_state;	 /* the state in the live row before the change; JOB_NEW if there was none */
+	TimestampTz		 was_due_at; /* run_at before the change; 0 if the job had no live row */
+	struct JobBatch *batch;		 /* gathers rows that observers write; NULL: they are written at once */
+	ItemPointerData	 tid;		 /* place of the job's live row; invalid if it has none any more */
+	struct varlena	*result;	 /* result of a job that has completed */
 
 	/* the run that begins or ends */
 	struct varlena *worker_id;

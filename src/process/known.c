@@ -17,6 +17,7 @@
 #include "utils/syscache.h"
 
 #include "process/known.h"
+#include "shared/counts.h"
 #include "shared/stats.h"
 
 HTAB *known_databases;
@@ -122,6 +123,7 @@ void
 KnownForget(TaskqDatabase *db)
 {
 	StatsForgetDatabase(db->dboid);
+	CountsForgetDatabase(db->dboid);
 	ShmemForgetDatabase(db);
 }
 

@@ -8,7 +8,7 @@
  * after a restart.  So taskq only notes the ids of prepared transactions that have
  * used it, in shared memory.  When one of them has ended, everything that it may
  * have changed is looked at: the ready lists of the database are built again, the
- * configuration is read again, all waiting processes are woken, and the launcher
+ * jobs are counted again, the configuration is read again, all waiting processes are woken, and the launcher
  * checks whether the transaction has created the extension.  Transactions that have
  * not used taskq cause none of this.
  *
@@ -29,6 +29,7 @@
 #include "base/clock.h"
 #include "process/prepared_end.h"
 #include "ready/ready.h"
+#include "shared/counts.h"
 #include "shared/prepared.h"
 #include "shared/news.h"
 #include "shared/shmem.h"
@@ -64,6 +65,8 @@ RemoveEnded(TaskqDatabase *db)
 	for (int i = 0; i < n; i++)
 		if (!TransactionIdIsInProgress(prepared[i]))
 		{
+			/* as long as it is in the list, the counts are not used */
+			CountsDoubtAll();
 			Remove(db, prepared[i]);
 			any = true;
 		}
@@ -78,6 +81,7 @@ static void
 ActOnEnd(void)
 {
 	ReadyForget();
+	CountsDoubtAll();
 	NewsPush(NEWS_ALL_TABLES, NULL);
 	WakeConfigChanged();
 	WakeForEvents();

@@ -18,6 +18,7 @@
 #include "enqueue/unhandled.h"
 #include "job/cancel_requests.h"
 #include "job/retention.h"
+#include "process/count_jobs.h"
 #include "process/crash.h"
 #include "process/due_jobs.h"
 #include "process/end_leases.h"
@@ -232,6 +233,7 @@ const Work work_table[] = {
 	{ "end leases", EndLeasesDue, EndLeases, EndLeasesBatch },
 	{ "look for stuck workers", StuckDue, LookForStuck, .alone = true },
 	{ "act on cancel requests", CancelsDue, ActOnCancels, ActOnMoreCancels },
+	{ "count the jobs", CountJobsDue, CountJobs, CountManyJobs },
 	{ "discard unhandled jobs", UnhandledDue, DiscardUnhandled, UnhandledSweep },
 	{ "notify of events", NotifyDue, NotifyOfEvents },
 	{ "remove unused routes", RoutesDue, RemoveUnusedRoutes, RouteDeleteSome },

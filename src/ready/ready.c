@@ -49,17 +49,26 @@ static struct
 
 /* for claims ---------------------------------------------------------------- */
 
-/* Find the first due job of a route. */
+/*
+ * Find the first due job of a route.  "changes_at" is set to the moment when another may
+ * be the first because it becomes due.
+ */
 ReadyLook
-ReadyPeek(int32 route_id, TimestampTz now, int16 *priority, ReadyKey *key)
+ReadyPeek(int32 route_id, TimestampTz now, int16 *priority, ReadyKey *key, TimestampTz *changes_at)
 {
 	ReadyEntry *entry = EntryFindOrMake(route_id);
 	ReadyLook	look = READY_NOTHING;
+	TimestampTz due_at;
 
+	*changes_at = DT_NOEND;
 	if (entry == NULL)
 		return READY_UNLISTED;
-	if ((TimestampTz) pg_atomic_read_u64(&entry->due_at) > now && EntryIs(entry, route_id))
+	due_at = (TimestampTz) pg_atomic_read_u64(&entry->due_at);
+	if (due_at > now && EntryIs(entry, route_id))
+	{
+		*changes_at = due_at;
 		return READY_NOTHING;
+	}
 	look = EntryPeekHead(entry, route_id, now, priority, key);
 	if (look != READY_UNKNOWN)
 		return look;
@@ -75,6 +84,8 @@ ReadyPeek(int32 route_id, TimestampTz now, int16 *priority, ReadyKey *key)
 		*priority = ready_lanes[i].priority;
 		if (key->run_at <= now)
 			look = ready_lanes[i].n > 0 ? READY_HINT : READY_FILL;
+		else
+			*changes_at = Min(*changes_at, key->run_at);
 	}
 	LWLockRelease(&entry->lock);
 	return look;
@@ -260,23 +271,47 @@ IsBelow(ReadyLane *lane, const ReadyKey *key)
 	return false;
 }
 
+/*
+ * Has a commit changed which job of the route is the first, where "before" was the head of
+ * the lane?  A job behind a lane with hints, which are due, is not.
+ */
+static bool
+ComesFirst(const ReadyEntry *entry, ReadyLane *lane, const ReadyKey *before)
+{
+	ReadyKey head = LaneHead(lane);
+
+	if (ReadyCompare(&head, before) >= 0)
+		return false;
+	for (int i = entry->first_lane; &ready_lanes[i] != lane; i = ready_lanes[i].next)
+		if (ready_lanes[i].n > 0)
+			return false;
+	return true;
+}
+
 /* Add the hint of a waiting job.  Returns false if a fill will find the job. */
 bool
 ReadyPush(int32 route_id, int16 priority, const ReadyHint *hint, TimestampTz now)
 {
 	ReadyEntry *entry = EntryLock(route_id, LW_EXCLUSIVE);
 	ReadyLane  *lane;
+	ReadyKey	head = READY_END;
 	bool		below;
+	bool		is_first;
 
 	if (entry == NULL)
 		return false;
 	lane = LaneForPush(entry, priority);
+	if (lane != NULL)
+		head = LaneHead(lane);
 	below = lane != NULL && IsBelow(lane, &hint->key);
 	if (below && hint->key.run_at <= now)
 		LaneInsert(lane, hint);
 	else if (below)
 		LaneCut(lane, hint->key);
+	is_first = below && ComesFirst(entry, lane, &head);
 	EntryUnlock(entry);
+	if (is_first)
+		ReadyNoteChange(route_id);
 	return below;
 }
 
@@ -286,13 +321,22 @@ ReadyPushRest(int32 route_id, int16 priority, ReadyKey from)
 {
 	ReadyEntry *entry = EntryLock(route_id, LW_EXCLUSIVE);
 	ReadyLane  *lane;
+	ReadyKey	head = READY_END;
+	bool		is_first = false;
 
 	if (entry == NULL)
 		return;
 	lane = LaneForPush(entry, priority);
+	if (lane != NULL)
+		head = LaneHead(lane);
 	if (lane != NULL && IsBelow(lane, &from))
+	{
 		LaneCut(lane, from);
+		is_first = ComesFirst(entry, lane, &head);
+	}
 	EntryUnlock(entry);
+	if (is_first)
+		ReadyNoteChange(route_id);
 }
 
 /* Forget the lists of this database, because jobs may be waiting that they do not know. */

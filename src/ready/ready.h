@@ -65,7 +65,7 @@ extern void		 ReadyLanesInit(void);
 extern bool		 ReadyPresent(void);
 extern bool		 ReadyInUse(void);
 extern int		 ReadyCompare(const ReadyKey *a, const ReadyKey *b);
-extern ReadyLook ReadyPeek(int32 route_id, TimestampTz now, int16 *priority, ReadyKey *key);
+extern ReadyLook ReadyPeek(int32 route_id, TimestampTz now, int16 *priority, ReadyKey *key, TimestampTz *changes_at);
 extern int		 ReadyTake(int32 route_id, int16 priority, TimestampTz now, const ReadyKey *bound, int most,
 						   ReadyHint *hints, bool *low);
 extern bool		 ReadyFillBegin(int32 route_id, int16 priority, ReadyKey *from);
@@ -77,6 +77,9 @@ extern bool		 ReadyPush(int32 route_id, int16 priority, const ReadyHint *hint, T
 extern void		 ReadyPushRest(int32 route_id, int16 priority, ReadyKey from);
 extern void		 ReadyForget(void);
 extern void		 ReadySweep(void);
+
+/* ready_change.c: which routes have changed */
+extern int ReadyChanges(uint64 *seen, int32 *route_ids, int most);
 
 /* ready_look.c: what they hold */
 extern int	ReadyLanes(int32 route_id, TimestampTz now, ReadyLaneInfo *lanes);
@@ -95,6 +98,7 @@ extern void ReadyMisbehave(const char *how);
 extern void ReadyInit(void);
 extern void ReadyOpened(int32 route_id, int16 priority, const ReadyHint *hint);
 extern bool ReadyOpenedHere(int32 route_id);
+extern bool ReadyOpenedAny(void);
 extern void ReadyHeld(int32 route_id, int16 priority, const ReadyHint *hints, int n);
 extern void ReadyReserve(int n);
 extern void ReadyLeft(int64 job_id);

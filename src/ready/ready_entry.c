@@ -23,6 +23,19 @@ static ReadyEntry **cached = NULL;
 static int			n_cached = 0;
 static uint64		cached_version = 0;
 
+/* Set the moment before which no job of the route is due. */
+void
+EntrySetDueAt(ReadyEntry *entry, TimestampTz due_at)
+{
+	TimestampTz was = (TimestampTz) pg_atomic_read_u64(&entry->due_at);
+
+	Assert(LWLockHeldByMeInMode(&entry->lock, LW_EXCLUSIVE));
+	if (due_at != was)
+		pg_atomic_write_u64(&entry->due_at, (uint64) due_at);
+	if (due_at < was)
+		ReadyNoteChange(entry->route_id);
+}
+
 /* Compute the moment before which no job of the route is due. */
 static void
 SetDueAt(ReadyEntry *entry)
@@ -32,8 +45,7 @@ SetDueAt(ReadyEntry *entry)
 	Assert(LWLockHeldByMeInMode(&entry->lock, LW_EXCLUSIVE));
 	for (int i = entry->first_lane; i != NONE; i = ready_lanes[i].next)
 		due_at = Min(due_at, LaneHead(&ready_lanes[i]).run_at);
-	if (due_at != (TimestampTz) pg_atomic_read_u64(&entry->due_at))
-		pg_atomic_write_u64(&entry->due_at, (uint64) due_at);
+	EntrySetDueAt(entry, due_at);
 }
 
 /* Copy the head of the first lane to where others read it without a lock. */
@@ -42,6 +54,7 @@ EntryShowHead(ReadyEntry *entry)
 {
 	ReadyLane *lane = entry->first_lane == NONE ? NULL : &ready_lanes[entry->first_lane];
 	uint64	   changes = pg_atomic_read_u64(&entry->head_changes);
+	bool	   was_known = entry->was_known;
 
 	Assert(LWLockHeldByMeInMode(&entry->lock, LW_EXCLUSIVE));
 	Assert(changes % 2 == 0);
@@ -56,6 +69,9 @@ EntryShowHead(ReadyEntry *entry)
 	}
 	pg_write_barrier();
 	pg_atomic_write_u64(&entry->head_changes, changes + 2);
+	entry->was_known = entry->known;
+	if (was_known && !entry->known)
+		ReadyNoteChange(entry->route_id); /* later commits add their jobs to no lane */
 }
 
 /*
@@ -251,7 +267,7 @@ EntryLock(int32 route_id, LWLockMode mode)
 void
 EntryUnlock(ReadyEntry *entry)
 {
-	SetDueAt(entry);
 	EntryShowHead(entry);
+	SetDueAt(entry);
 	LWLockRelease(&entry->lock);
 }

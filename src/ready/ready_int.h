@@ -42,6 +42,7 @@ typedef struct ReadyEntry
 	int32			 route_id;
 	int				 next;			 /* next entry of the bucket, or next free entry; guarded by Ready.lock */
 	bool			 known;			 /* each priority of the route's jobs has a lane */
+	bool			 was_known;		 /* "known", when the head was shown last */
 	bool			 short_of_lanes; /* a lane could not be made since learning began */
 	uint64			 learning;		 /* number of the learning under way; 0 if what was read is out of date */
 	int				 first_lane;
@@ -57,6 +58,8 @@ typedef struct ReadyEntry
 	ReadyKey		 head;
 } ReadyEntry;
 
+#define READY_CHANGES 1024
+
 typedef struct Ready
 {
 	LWLock			 lock;	  /* guards the buckets and the free entries */
@@ -69,8 +72,10 @@ typedef struct Ready
 	int				 lanes_used;
 	int				 blocks_used;
 	TimestampTz		 swept_at;
-	pg_atomic_uint64 version;						 /* incremented when an entry is made or removed */
-	pg_atomic_uint64 fills;							 /* last number given to a fill or to learning */
+	pg_atomic_uint64 version;	/* incremented when an entry is made or removed */
+	pg_atomic_uint64 fills;		/* last number given to a fill or to learning */
+	pg_atomic_uint64 n_changes; /* see ready_change.c */
+	pg_atomic_uint64 changes[READY_CHANGES];
 	int				 buckets[FLEXIBLE_ARRAY_MEMBER]; /* there are n_lanes of them */
 } Ready;
 
@@ -89,11 +94,15 @@ extern ReadyLane *LaneFind(ReadyEntry *entry, int16 priority);
 extern ReadyLane *LaneMake(ReadyEntry *entry, int16 priority, ReadyKey until);
 extern void		  LanesFree(ReadyEntry *entry);
 
+/* ready_change.c */
+extern void ReadyNoteChange(int32 route_id);
+
 /* ready_entry.c */
 extern ReadyEntry *EntryFindOrMake(int32 route_id);
 extern bool		   EntryIs(const ReadyEntry *entry, int32 route_id);
 extern ReadyEntry *EntryLock(int32 route_id, LWLockMode mode);
 extern void		   EntryUnlock(ReadyEntry *entry);
+extern void		   EntrySetDueAt(ReadyEntry *entry, TimestampTz due_at);
 extern void		   EntryShowHead(ReadyEntry *entry);
 extern ReadyLook   EntryPeekHead(ReadyEntry *entry, int32 route_id, TimestampTz now, int16 *priority, ReadyKey *key);
 

@@ -63,6 +63,9 @@ InitLists(void)
 	ready->n_blocks = CountBlocks();
 	pg_atomic_init_u64(&ready->version, 1);
 	pg_atomic_init_u64(&ready->fills, 0);
+	pg_atomic_init_u64(&ready->n_changes, 1); /* an element that was never written has the number 0 */
+	for (int i = 0; i < READY_CHANGES; i++)
+		pg_atomic_init_u64(&ready->changes[i], 0);
 	for (int i = 0; i < ready->n_lanes; i++)
 	{
 		int next = i + 1 < ready->n_lanes ? i + 1 : NONE;
@@ -70,7 +73,7 @@ InitLists(void)
 		ready->buckets[i] = NONE;
 		ready_entries[i].next = ready_lanes[i].next = next;
 		LWLockInitialize(&ready_entries[i].lock, taskq_tranche);
-		pg_atomic_init_u64(&ready_entries[i].due_at, 0);
+		pg_atomic_init_u64(&ready_entries[i].due_at, (uint64) DT_NOBEGIN);
 		pg_atomic_init_u64(&ready_entries[i].head_changes, 0);
 	}
 	for (int i = 0; i < ready->n_blocks; i++)
@@ -325,6 +328,6 @@ LanesFree(ReadyEntry *entry)
 	entry->known = false;
 	entry->learning = 0;
 	entry->learn_at = 0;
-	pg_atomic_write_u64(&entry->due_at, (uint64) DT_NOBEGIN);
 	EntryShowHead(entry);
+	EntrySetDueAt(entry, DT_NOBEGIN);
 }

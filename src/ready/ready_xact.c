@@ -114,6 +114,13 @@ ReadyOpenedHere(int32 route_id)
 	return false;
 }
 
+/* Can this transaction have jobs that only it sees? */
+bool
+ReadyOpenedAny(void)
+{
+	return too_many || n_opened > 0;
+}
+
 /* Make room for n hints that are about to be taken. */
 void
 ReadyReserve(int n)

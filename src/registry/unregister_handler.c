@@ -66,7 +66,7 @@ HandlerRecordChange(const char *task_type, const char *change, Oid by)
 				 4, types, values, NULL);
 }
 
-/* Remove a type's row.  The caller holds the type's lock, which blocks claims of the type until it commits. */
+/* Remove a type's row.  The caller holds the type's lock. */
 static void
 RemoveHandler(const char *task_type)
 {

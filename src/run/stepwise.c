@@ -294,7 +294,7 @@ StepwiseReclaim(Run *run)
 	UnwrapResult(run);
 	OwnerEnter(&scope);
 	StoreOpenRel(&run->jobs, REL_JOBS);
-	held = FindClaim(&run->jobs, &run->job, before.job_id, before.epoch, OUTCOME_NONE, CALLER_IS_TASKQ) == CLAIM_HELD;
+	held = FindClaim(&run->jobs, &run->job, before.job_id, before.epoch, OUTCOME_NONE, CALLER_IS_TASKQ, GRIP_LOCK) == CLAIM_HELD;
 	if (!held)
 		StoreClose(&run->jobs, true);
 	OwnerLeave(&scope);

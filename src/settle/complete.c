@@ -18,7 +18,7 @@
 #include "base/args.h"
 #include "base/error.h"
 #include "base/rows.h"
-#include "job/history.h"
+#include "job/job_batch.h"
 #include "settle/decide.h"
 #include "settle/result.h"
 #include "settle/settle.h"
@@ -67,7 +67,17 @@ IsDecision(struct varlena *result)
 }
 
 /*
- * Complete a job whose row is locked.  The caller is the extension's owner; while the
+ * The row is deleted without a lock before that.  But code of users may see whether it
+ * still exists, and the steps of a decision may be checked by such code.
+ */
+static ClaimGrip
+GripFor(struct varlena *result)
+{
+	return IsDecision(result) ? GRIP_LOCK : GRIP_DELETE;
+}
+
+/*
+ * Complete a job whose row is locked or deleted.  The caller is the extension's owner; while the
  * steps of a decision are enqueued, the process acts as the SQL caller instead.
  */
 static void
@@ -79,9 +89,9 @@ CompleteHeld(Store *jobs, TaskqJob *job, struct varlena *result, OwnerScope *sco
 	AssertOwner();
 	Assert(StoreIsLocked(jobs) && JobIdOfRow(jobs->found) == job->job_id);
 
-	/* the steps may be checked by code of users, which may read the history */
+	/* the steps may be checked by code of users, which may read the history and the events */
 	if (IsDecision(result))
-		HistoryWriteBatch(jobs);
+		JobBatchWrite(jobs);
 	OwnerLeave(scope);
 	result = Evaluate(result, job);
 	refusal = result == NULL ? NULL : ResultTooLarge(result, &detail);
@@ -114,7 +124,7 @@ taskq_complete_job(PG_FUNCTION_ARGS)
 		result = (struct varlena *) PG_GETARG_JSONB_P(2);
 	OwnerEnter(&scope);
 	StoreOpenRel(&jobs, REL_JOBS);
-	held = LockClaim(&jobs, &job, job_id, epoch, OUTCOME_COMPLETED, scope.caller);
+	held = LockClaim(&jobs, &job, job_id, epoch, OUTCOME_COMPLETED, scope.caller, GripFor(result));
 	if (held)
 		CompleteHeld(&jobs, &job, result, &scope);
 	StoreClose(&jobs, true);
@@ -200,7 +210,7 @@ CompleteOne(Store *jobs, const Completion *completion, OwnerScope *scope)
 {
 	TaskqJob job;
 
-	switch (FindClaim(jobs, &job, completion->job_id, completion->epoch, OUTCOME_COMPLETED, scope->caller))
+	switch (FindClaim(jobs, &job, completion->job_id, completion->epoch, OUTCOME_COMPLETED, scope->caller, GripFor(completion->result)))
 	{
 		case CLAIM_HELD:
 			CompleteHeld(jobs, &job, completion->result, scope);
@@ -238,12 +248,12 @@ CompleteAll(Completion *completions, int n)
 	ErrorContextCallback callback = { .previous = error_context_stack, .callback = NameJob };
 	OwnerScope			 scope;
 	Store				 jobs;
-	HistoryBatch		 history = { 0 };
+	JobBatch			 batch = { 0 };
 
 	qsort(completions, n, sizeof(Completion), CompareByJob);
 	OwnerEnter(&scope);
 	StoreOpenRel(&jobs, REL_JOBS);
-	jobs.history = &history;
+	jobs.batch = &batch;
 	old = MemoryContextSwitchTo(context);
 	error_context_stack = &callback;
 	for (int i = 0; i < n; i++)
@@ -256,7 +266,7 @@ CompleteAll(Completion *completions, int n)
 	error_context_stack = callback.previous;
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
-	HistoryWriteBatch(&jobs);
+	JobBatchWrite(&jobs);
 	StoreClose(&jobs, true);
 	OwnerLeave(&scope);
 	qsort(completions, n, sizeof(Completion), CompareByPosition);

@@ -121,7 +121,7 @@ Begin(SettleScope *scope, int64 job_id, int64 epoch, char outcome, Oid caller)
 {
 	OwnerEnter(&scope->owner);
 	StoreOpenRel(&scope->jobs, REL_JOBS);
-	return LockClaim(&scope->jobs, &scope->job, job_id, epoch, outcome, caller);
+	return LockClaim(&scope->jobs, &scope->job, job_id, epoch, outcome, caller, GRIP_LOCK);
 }
 
 /*

@@ -22,6 +22,7 @@
 #include "store/installation.h"
 #include "store/kit.h"
 #include "store/leaf.h"
+#include "store/leaf_find.h"
 
 /* The extension as it was found last.  All fields are zero if there is none. */
 static Installation installed;
@@ -59,6 +60,7 @@ InvalidateByRelation(Datum arg, Oid relid)
 
 	KitInvalidate(relid);
 	LeafInvalidate(relid);
+	LeafFindInvalidate(relid);
 	if (!OidIsValid(relid))
 		installed_valid = rels_valid = false;
 	else if (rel == TASKQ_RELS)

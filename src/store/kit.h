@@ -38,7 +38,7 @@ typedef struct StoreKit
 	bool			direct;	  /* and its indexes are simple, too: see write.c */
 	AttrNumber	   *not_null; /* the columns with NOT NULL */
 	int				n_not_null;
-	bool			knows_day; /* the bounds of this leaf, of the history, allow the day... */
+	bool			knows_day; /* the bounds of this leaf allow the day... */
 	DateADT			day;	   /* on which rows expire */
 	const Codec	   *codec;	   /* forms and reads tuples; NULL: the server's functions do */
 	MemoryContext	context;   /* memory of the whole kit */

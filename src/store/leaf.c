@@ -163,6 +163,45 @@ LeafOpenForRow(Store *leaf, const LeafTable *table, TimestampTz now, int64 reten
 	StoreOpenRel(leaf, table->overflow);
 }
 
+/* Insert the rows of a batch, and close its leaves. */
+void
+LeafBatchWrite(LeafBatch *batch)
+{
+	for (int i = 0; i < batch->n; i++)
+	{
+		StoreInsertGathered(&batch->leaves[i].store, NULL);
+		StoreClose(&batch->leaves[i].store, true);
+	}
+	batch->n = 0;
+}
+
+/*
+ * Return the leaf for a row with this retention time, whose rows are gathered in a batch,
+ * and set "expires_on" to the row's partition key.
+ */
+Store *
+LeafBatchFor(LeafBatch *batch, const LeafTable *table, TimestampTz now, int64 retention, DateADT *expires_on)
+{
+	DateADT day = LeafDay(now, retention);
+	int		i = 0;
+
+	while (i < batch->n && batch->leaves[i].day != day)
+		i++;
+	if (i == LEAF_BATCH_MAX)
+	{
+		LeafBatchWrite(batch);
+		i = 0;
+	}
+	if (i == batch->n)
+	{
+		LeafOpenForRow(&batch->leaves[i].store, table, now, retention, &batch->leaves[i].expires_on);
+		batch->leaves[i].day = day;
+		batch->n++;
+	}
+	*expires_on = batch->leaves[i].expires_on;
+	return &batch->leaves[i].store;
+}
+
 /*
  * Take the lock for creating and dropping leaves, until the transaction ends.
  * Returns false if another transaction holds the lock.  Without the lock, we would

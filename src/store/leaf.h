@@ -24,6 +24,20 @@ typedef struct LeafTable
 	const char *index; /* the columns of another index of each leaf, or NULL */
 } LeafTable;
 
+#define LEAF_BATCH_MAX 4
+
+/* Rows that are gathered to be inserted together, in leaves that are open; zeroed before its first use. */
+typedef struct LeafBatch
+{
+	int n;
+	struct
+	{
+		Store	store;
+		DateADT day;		/* on which the rows expire */
+		DateADT expires_on; /* what they say: that day, or what the overflow leaf holds */
+	} leaves[LEAF_BATCH_MAX];
+} LeafBatch;
+
 /* Result of creating a leaf. */
 typedef enum LeafMaking
 {
@@ -37,6 +51,8 @@ extern void		   LeafInvalidate(Oid relid);
 extern DateADT	   LeafDay(TimestampTz moment, int64 retention);
 extern TimestampTz LeafNextDay(void);
 extern void		   LeafOpenForRow(Store *leaf, const LeafTable *table, TimestampTz now, int64 retention, DateADT *expires_on);
+extern Store	  *LeafBatchFor(LeafBatch *batch, const LeafTable *table, TimestampTz now, int64 retention, DateADT *expires_on);
+extern void		   LeafBatchWrite(LeafBatch *batch);
 extern Oid		  *LeafList(const LeafTable *table, int *n);
 extern bool		   LeafCare(bool wait);
 extern void		   LeafWant(void);

@@ -42,7 +42,8 @@ Begin(Store *store, Relation rel, TaskqRel table)
 	store->row = store->kit->row;
 	store->scan = NULL;
 	store->n_blocks = 0;
-	store->history = NULL;
+	store->deleted = false;
+	store->batch = NULL;
 }
 
 /* Open a table to read and write rows. */
@@ -185,7 +186,7 @@ StoreIs(const Store *store, TaskqRel rel)
 }
 
 /*
- * Has this transaction locked the row that was found last?  For assertions.  A row
+ * Has this transaction locked or deleted the row that was found last?  For assertions.  A row
  * may have several lockers, if a subtransaction locked it after its parent and was
  * rolled back.  These are not checked.
  */
@@ -194,7 +195,7 @@ StoreIsLocked(Store *store)
 {
 	HeapTupleHeader header = ExecFetchSlotHeapTuple(store->found, false, NULL)->t_data;
 
-	return (header->t_infomask & HEAP_XMAX_IS_MULTI) != 0 ||
+	return store->deleted || (header->t_infomask & HEAP_XMAX_IS_MULTI) != 0 ||
 		   TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetRawXmax(header));
 }
 

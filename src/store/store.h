@@ -24,13 +24,14 @@ typedef struct Store
 	TupleTableSlot *row;	  /* the row to write */
 	IndexScanDesc	scan;	  /* scan of the last look-up, kept for the next, or NULL */
 	BlockNumber		n_blocks; /* size of the table when last read, or 0 if not read yet */
+	bool			deleted;  /* StoreTryDelete() has deleted the row that was found last */
 
-	struct HistoryBatch *history; /* of jobs: it takes the rows of those that end; NULL: they are written at once */
+	struct JobBatch *batch; /* of jobs: it takes the rows of those that end, and events; NULL: they are written at once */
 } Store;
 
 typedef enum StoreLockResult
 {
-	STORE_LOCKED, /* locked; "found" contains the present version */
+	STORE_LOCKED, /* locked, or deleted; "found" contains the present version */
 	STORE_BUSY,	  /* another transaction has locked the row */
 	STORE_GONE	  /* the row has been updated or deleted since the snapshot */
 } StoreLockResult;
@@ -46,6 +47,7 @@ extern bool			   StoreGather(Store *store);
 extern void			   StoreInsertGathered(Store *store, ItemPointer tids);
 extern void			   StoreUpdate(Store *store);
 extern void			   StoreDelete(Store *store);
+extern StoreLockResult StoreTryDelete(Store *store);
 extern StoreLockResult StoreLock(Store *store, ItemPointer tid, Snapshot snapshot, bool wait, bool follow);
 extern bool			   StoreIs(const Store *store, TaskqRel rel);
 extern bool			   StoreIsLocked(Store *store);

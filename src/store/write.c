@@ -28,21 +28,38 @@
 
 #define MAX_GATHERED_SIZE (64 * 1024) /* as much as COPY keeps, some pages */
 
+/* Return the column that has the day on which a row of a leaf expires. */
+static AttrNumber
+DayColumn(TaskqRel table)
+{
+	switch (table)
+	{
+		case REL_HISTORY:
+		case REL_HISTORY_OVERFLOW:
+			return Anum_job_history_expires_on;
+		case REL_EVENTS:
+		case REL_EVENTS_OVERFLOW:
+			return Anum_event_log_expires_on;
+		default:
+			return InvalidAttrNumber;
+	}
+}
+
 /*
- * Check the bounds of a leaf.  Those of the history are days, and rows that are written
- * one after the other mostly expire on the same day, which is then checked once.  If the
- * bounds change, the kit is made anew.
+ * Check the bounds of a leaf.  They are days, and rows that are written one after the
+ * other mostly expire on the same day, which is then checked once.  If the bounds change,
+ * the kit is made anew.
  */
 static void
 CheckBounds(StoreKit *kit)
 {
-	bool	is_history = kit->table == REL_HISTORY || kit->table == REL_HISTORY_OVERFLOW;
-	DateADT day = is_history ? DatumGetDateADT(SlotDatum(kit->row, Anum_job_history_expires_on)) : 0;
+	AttrNumber column = DayColumn(kit->table);
+	DateADT	   day = AttributeNumberIsValid(column) ? DatumGetDateADT(SlotDatum(kit->row, column)) : 0;
 
-	if (is_history && kit->knows_day && day == kit->day)
+	if (AttributeNumberIsValid(column) && kit->knows_day && day == kit->day)
 		return;
 	ExecPartitionCheck(kit->result, kit->row, kit->estate, true);
-	kit->knows_day = is_history;
+	kit->knows_day = AttributeNumberIsValid(column);
 	kit->day = day;
 }
 
@@ -234,11 +251,33 @@ StoreUpdate(Store *store)
 	ResetPerTupleExprContext(kit->estate);
 }
 
-/* Delete the locked row store->found. */
+/* Delete the locked row store->found, unless StoreTryDelete() has done that. */
 void
 StoreDelete(Store *store)
 {
 	AssertOwner();
 	Assert(StoreIsLocked(store));
-	ExecSimpleRelationDelete(store->kit->result, store->kit->estate, &store->kit->epq, store->found);
+	if (!store->deleted)
+		ExecSimpleRelationDelete(store->kit->result, store->kit->estate, &store->kit->epq, store->found);
+	store->deleted = false;
+}
+
+/*
+ * Delete the row version store->found, which is not locked, if it is the newest.  If
+ * another transaction has locked it, we wait.  Returns STORE_GONE if the row was updated or
+ * deleted.  The snapshot that sees the version is still registered, so that no other row
+ * has got its place.
+ */
+StoreLockResult
+StoreTryDelete(Store *store)
+{
+	TM_FailureData failure;
+	TM_Result	   result;
+
+	AssertOwner();
+	CheckCmdReplicaIdentity(store->rel, CMD_DELETE);
+	result = table_tuple_delete(store->rel, &store->found->tts_tid, GetCurrentCommandId(true), store->kit->estate->es_snapshot,
+								InvalidSnapshot, true, &failure, false);
+	store->deleted = result == TM_Ok;
+	return store->deleted ? STORE_LOCKED : STORE_GONE;
 }

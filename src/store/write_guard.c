@@ -109,6 +109,7 @@ WriteGuardTruncate(Oid relid)
 {
 	if (!MayWrite(relid, GetUserId()))
 		RefuseWrite(relid, GetUserId());
+	TellWatcher(relid);
 }
 
 void

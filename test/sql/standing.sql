@@ -4,7 +4,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 \i test/sql/include/wait.sql
-SELECT plan(80);
+SELECT plan(78);
 CREATE FUNCTION pg_temp.shown(w text) RETURNS text LANGUAGE sql AS
 	$$ SELECT concat_ws(' ', CASE WHEN implicit THEN 'implicit' ELSE 'registered' END, state, task_types) FROM taskq.workers WHERE worker_id = w $$;
 CREATE FUNCTION pg_temp.given(w text, VARIADIC types text[] DEFAULT NULL) RETURNS text LANGUAGE sql AS
@@ -163,15 +163,6 @@ UPDATE taskq.external_workers SET draining = true WHERE worker_id = 'st-hand';
 SELECT is((SELECT count(*) FROM taskq.claim_job('st-hand')), 0::bigint, 'a worker that is drained by an UPDATE is given no job');
 DELETE FROM taskq.external_workers WHERE worker_id = 'st-hand';
 SELECT throws_ok($$ SELECT * FROM taskq.claim_job('st-hand') $$, 'TQ012', NULL, 'a claim of a worker whose registration was deleted is refused');
-
--- so do those of another extension's script, which an event trigger stands for
-SELECT taskq.register_worker('st-script', '{st-hand}') \gset
-SELECT is((SELECT count(*) FROM taskq.claim_job('st-script')), 1::bigint, 'another worker claims a job');
-CREATE FUNCTION pg_temp.drain() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN UPDATE taskq.external_workers SET draining = true WHERE worker_id = 'st-script'; END $$;
-CREATE EVENT TRIGGER regress_standing ON ddl_command_end WHEN TAG IN ('CREATE FUNCTION') EXECUTE FUNCTION pg_temp.drain();
-CREATE EXTENSION amcheck;
-DROP EVENT TRIGGER regress_standing;
-SELECT is((SELECT count(*) FROM taskq.claim_job('st-script')), 0::bigint, 'a worker that is drained by the script of an extension is given no job');
 
 -- without implicit workers -----------------------------------------------------------------
 SET LOCAL taskq.implicit_workers = off;

@@ -4,7 +4,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 BEGIN;
-SELECT plan(67);
+SELECT plan(69);
 CREATE ROLE regress_tenants LOGIN;
 CREATE ROLE regress_tenants_all LOGIN;
 CREATE ROLE regress_tenants_bolt LOGIN;
@@ -52,6 +52,8 @@ SELECT taskq.pause_queue('tenants-q') \gset
 SELECT is(pg_temp.seen($$ SELECT jobs FROM taskq.unroutable_jobs WHERE queue = 'tenants-q' $$), '1', 'unroutable_jobs counts the tenant''s jobs');
 SELECT is(pg_temp.seen($$ SELECT jobs FROM taskq.unroutable_jobs WHERE queue = 'tenants-q' $$, 'regress_tenants_all'), '3', 'an observer of all tenants sees the jobs of all');
 SELECT taskq.resume_queue('tenants-q') \gset
+SELECT is(pg_temp.seen($$ SELECT sum(scheduled) || ' ' || count(counted_at) FROM taskq.route_counts() $$), '1 0', 'route_counts() counts the rows of the tenant''s jobs');
+SELECT is(pg_temp.seen($$ SELECT sum(w.jobs) || ' ' || count(w.counted_at) FROM taskq.route_reasons, taskq.waiting_jobs(route_id) w $$), '1 0', 'waiting_jobs() counts the rows of the tenant''s jobs');
 
 -- all ways to the same --------------------------------------------------------
 SELECT is(pg_temp.seen($$ SELECT count(*) FROM taskq.read_events(job_id => (SELECT id FROM bolt)) $$), '0', 'read_events() returns nothing about a job of another tenant');

@@ -99,6 +99,8 @@ for my $call ("enqueue_job('work')", "enqueue_jobs('work', ARRAY['{}'::jsonb])",
 }
 fails_with($standby, '25006', 'CALL taskq.wait_for_job()', 'on a standby: wait_for_job()');
 is(sql($standby, q(SELECT count(*) FROM taskq.unroutable_jobs, taskq.stat_queues, taskq.pools, taskq.queues, taskq.list_handlers() WHERE false)), 0, 'the views can be read on the standby');
+is(sql($standby, q(SELECT sum(available + running) > 0, count(counted_at) FROM taskq.stat_queues)), 't|0', 'stat_queues counts rows on the standby');
+is(sql($standby, q(SELECT sum(w.jobs) = (SELECT count(*) FROM taskq.jobs WHERE gate = 'o'), count(w.counted_at) FROM taskq.routes, taskq.waiting_jobs(route_id) w)), 't|0', 'and so does waiting_jobs()');
 
 # promotion -----------------------------------------------------------------
 

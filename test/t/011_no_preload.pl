@@ -36,6 +36,7 @@ is(sql($node, q(SELECT string_agg(job_id || ' ' || state, ', ' ORDER BY job_id) 
 	'1 completed, 2 discarded, 3 scheduled, 4 running, 5 cancelled, 6 available', 'all jobs have the expected states');
 fails_with($node, 'TQ003', q(SELECT taskq.complete_job(4, 1)), 'a stale epoch is refused');
 is(sql($node, q(SELECT count(*) FROM taskq.stat_queues, taskq.pools WHERE available IS NULL)), 0, 'the views can be read');
+is(sql($node, q(SELECT available, scheduled, running, counted_at FROM taskq.stat_queues WHERE queue = 'default')), '1|1|1|', 'stat_queues counts rows');
 
 # jobs of the pool wait -------------------------------------------------------
 
