@@ -10,9 +10,9 @@
  * A failure then costs the time that the transaction has taken up to the run.  The
  * allowance of a task type is the time that its runs may risk in this way.  It doubles
  * at intervals until a run of the type fails.  Each failure halves it, and from then on
- * it grows by half a microsecond for each run.  So if one of n runs fails, the allowance
- * stays below n microseconds, and a failure costs less time than the subtransactions
- * that were saved since the last failure would have taken.
+ * it grows by a quarter of a microsecond for each run.  So if one of n runs fails, the
+ * allowance stays below n / 2 microseconds, and a failure costs less time than the
+ * subtransactions that were saved since the last failure would have taken.
  */
 #include "taskq.h"
 
@@ -24,7 +24,7 @@
 #define FIRST_ALLOWANCE 16		   /* microseconds */
 #define MAX_ALLOWANCE (100 * 1000) /* microseconds; longer than any shared commit */
 #define INTERVAL 32				   /* runs that succeed, after which the allowance grows */
-#define EARNED 16				   /* microseconds by which the allowance grows then, if a run has failed */
+#define EARNED 8				   /* microseconds by which the allowance grows then, if a run has failed */
 
 typedef struct TypeGroup
 {
