@@ -3,6 +3,9 @@
  *	  Call a handler: in a subtransaction, with its search_path and within its time
  *	  limit.  Afterwards the session is as before, and the run has the handler's
  *	  result or its error.
+ *
+ * This file has more than 400 lines, as all that surrounds the call of a handler must
+ * be undone in the reverse order, and is easier to check in one place.
  */
 #include "taskq.h"
 
