@@ -24,6 +24,7 @@
 #include "process/work.h"
 #include "ready/ready.h"
 #include "shared/shmem.h"
+#include "shared/counts.h"
 #include "shared/stats.h"
 #include "store/catalog.h"
 
@@ -241,6 +242,9 @@ SayOfProcesses(ReturnSetInfo *result)
 	if (StatsIsFull())
 		Say(result, "statistics of handlers", psprintf("full, %d task types", taskq_max_handler_statistics),
 			"Other types are not counted. Raise taskq.max_handler_statistics and restart the server.");
+	if (CountsState().full)
+		Say(result, "counts of jobs", psprintf("full, %d routes", taskq_max_route_counts),
+			"stat_queues and unroutable_jobs count rows. Raise taskq.max_route_counts and restart the server.");
 	Say(result, "background worker slots", missing ? "exhausted" : "available",
 		missing ? "Raise max_worker_processes and restart the server." : NULL);
 }

@@ -14,6 +14,7 @@
 #include "utils/datetime.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
+#include "utils/memutils.h"
 
 #include "base/clock.h"
 #include "base/compat.h"
@@ -28,6 +29,8 @@
 #include "shared/wake.h"
 #include "store/leaf.h"
 #include "store/row.h"
+
+#define KEPT_METADATA 512
 
 const LeafTable events_table = {
 	.name = "event_log",
@@ -74,6 +77,31 @@ AddEnqueued(StringInfo json, const TaskqJob *job)
 		JsonAddRaw(json, "tags", TextDatumGetCString(DirectFunctionCall1(array_to_json, PointerGetDatum(job->tags))));
 }
 
+/*
+ * Return an object that was built.  Jobs that are enqueued together have the same, so the
+ * last one is kept, unless it is large.  The result is valid until the next call.
+ */
+static Jsonb *
+EndMetadata(StringInfo json)
+{
+	static char	  text[KEPT_METADATA];
+	static Jsonb *kept = NULL;
+	Jsonb		 *made;
+
+	if (kept != NULL && strcmp(text, json->data) == 0)
+		return kept;
+	if (json->len >= KEPT_METADATA)
+		return JsonEnd(json);
+	if (kept != NULL)
+		pfree(kept);
+	kept = NULL;
+	strlcpy(text, json->data, KEPT_METADATA);
+	made = JsonEnd(json);
+	kept = MemoryContextAlloc(TopMemoryContext, VARSIZE(made));
+	memcpy(kept, made, VARSIZE(made));
+	return kept;
+}
+
 /* Build the metadata of an event, which differ from event to event. */
 static Jsonb *
 Metadata(const Event *event)
@@ -101,7 +129,7 @@ Metadata(const Event *event)
 		JsonAddText(&json, "sqlstate", job->failure->sqlstate);
 	}
 	JsonAddJsonb(&json, "progress", event->progress);
-	return JsonEnd(&json);
+	return EndMetadata(&json);
 }
 
 static void

@@ -9,8 +9,24 @@
 
 #include "nodes/bitmapset.h"
 
+#include "config/eligible.h"
 #include "config/pool.h"
 
-extern const Bitmapset *PoolRoutes(const TaskqPool *pool);
+typedef struct DueRoute
+{
+	int32 route_id;
+	int	  due; /* number of due jobs, more than 0 */
+} DueRoute;
+
+/* The routes that have due jobs. */
+typedef struct DueRoutes
+{
+	Bitmapset *ids;
+	DueRoute  *routes; /* ordered by id */
+	int		   n;
+} DueRoutes;
+
+extern void DueRoutesFind(const RouteSet *routes, const int *due, DueRoutes *found);
+extern int	DueForPool(const DueRoutes *routes, const TaskqPool *pool);
 
 #endif /* TASKQ_POOL_ROUTES_H */

@@ -275,22 +275,6 @@ StartWorker(const TaskqPool *pool)
 	return true;
 }
 
-/*
- * Count the due jobs of a pool, as far as its size.  Jobs that its workers run count
- * as due, too.
- */
-static int
-DueForPool(const DueJobs *jobs, const TaskqPool *pool)
-{
-	const Bitmapset *routes = PoolRoutes(pool);
-	int				 due = 0;
-
-	for (int i = 0; i < jobs->routes.n && due < pool->size; i++)
-		if (jobs->due[i] > 0 && bms_is_member(jobs->routes.ids[i], routes))
-			due += jobs->due[i];
-	return Min(due, pool->size);
-}
-
 /* The result of a look at all pools. */
 typedef struct StartState
 {
@@ -301,7 +285,7 @@ typedef struct StartState
 
 /* Start the workers that a pool lacks; returns when to try again if that fails. */
 static TimestampTz
-StartForPool(const TaskqPool *pool, const DueJobs *jobs, StartState *state)
+StartForPool(const TaskqPool *pool, const DueRoutes *due_routes, StartState *state)
 {
 	Trouble *trouble;
 	int		 have;
@@ -310,7 +294,7 @@ StartForPool(const TaskqPool *pool, const DueJobs *jobs, StartState *state)
 
 	if (pool->paused || pool->size == 0)
 		return DT_NOEND;
-	due = DueForPool(jobs, pool);
+	due = DueForPool(due_routes, pool);
 	if (due > 0)
 		state->busy = true;
 
@@ -364,6 +348,7 @@ StartWorkers(TaskqDatabase *database, const DueJobs *jobs, bool *busy)
 {
 	TimestampTz		  again = DT_NOEND;
 	StartState		  state = { 0 };
+	DueRoutes		  due_routes;
 	int				  n;
 	const TaskqPool **all = PoolsAll(&n);
 	TaskqPool		 *pools = palloc(sizeof(TaskqPool) * (n + 1));
@@ -373,8 +358,9 @@ StartWorkers(TaskqDatabase *database, const DueJobs *jobs, bool *busy)
 	db = database;
 	CheckStarts();
 	CheckFailures();
+	DueRoutesFind(&jobs->routes, jobs->due, &due_routes);
 	for (int i = 0; i < n; i++)
-		again = Min(again, StartForPool(&pools[i], jobs, &state));
+		again = Min(again, StartForPool(&pools[i], &due_routes, &state));
 	pg_atomic_write_u32(&db->may_grow, state.may_grow ? 1 : 0);
 	if (state.lacking > 0 || db->slots_wanted > 0)
 		SlotsWant(db, state.lacking);

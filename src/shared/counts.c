@@ -30,6 +30,7 @@
 #include "utils/snapmgr.h"
 
 #include "base/clock.h"
+#include "base/guc.h"
 #include "shared/counts_int.h"
 #include "shared/shmem.h"
 
@@ -113,6 +114,21 @@ AddChanges(CountedDatabase *db, Oid relid, uint64 xid, const CountChange *change
 	return true;
 }
 
+#ifdef TASKQ_TESTING
+/* In a session that has set taskq.injection_point, others see the transaction until the next count begins. */
+static void
+WaitForCount(void)
+{
+	volatile uint64 *number = &counts->number;
+	uint64			 last = *number;
+
+	if (taskq_injection_point == NULL || strcmp(taskq_injection_point, "count-begins") != 0)
+		return;
+	for (int i = 0; i < 60000 && *number == last; i++)
+		pg_usleep(1000);
+}
+#endif
+
 /*
  * Add the changes of this transaction, which has committed.  With "doubt", it has also
  * made changes that are not known.
@@ -127,6 +143,9 @@ CountsApply(Oid relid, const CountChange *changes, int n, bool doubt)
 
 	if (db == NULL || !FullTransactionIdIsValid(FullTransactionIdFromU64(xid)))
 		return;
+#ifdef TASKQ_TESTING
+	WaitForCount();
+#endif
 	LWLockAcquire(&counts->lock, LW_SHARED);
 	if (doubt)
 		Break(db, (bool[SETS]){ Misses(db, 0, xid), Misses(db, 1, xid) });
@@ -346,6 +365,7 @@ CountsState(void)
 		const CountSet *other = &db->sets[db->shown == 0 ? 1 : 0];
 
 		state.kept = CountsAreKept(db);
+		state.full = db->full && !state.kept;
 		state.under_way = other->live && !ClockHasPassed(other->begun_at, ABANDONED);
 		state.counted_at = state.kept ? db->sets[db->shown].begun_at : 0;
 		state.not_before = db->not_before;

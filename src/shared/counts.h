@@ -58,6 +58,7 @@ typedef struct CountChange
 typedef struct CountState
 {
 	bool		kept;		/* they are right */
+	bool		full;		/* there are none, because there was no room for a route */
 	bool		under_way;	/* a process counts the rows */
 	TimestampTz counted_at; /* when the count that is kept began */
 	TimestampTz not_before; /* no count before this moment, as the last one was of no use */

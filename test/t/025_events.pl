@@ -170,7 +170,8 @@ my $days = leaves();
 $node->append_conf('postgresql.conf', 'taskq.clock_offset = ' . 86400 * 1000);
 $node->reload;
 sql($node, 'SELECT pg_terminate_backend(taskq.scheduler_pid())');
-wait_until($node, qq(SELECT count(*) = 3 FROM pg_inherits JOIN pg_class ON inhrelid = pg_class.oid WHERE inhparent = 'taskq.event_log'::regclass AND relname LIKE 'event_log_2%'), 'a day later there is another leaf');
+my $wanted = 1 + split / /, $days;
+wait_until($node, qq(SELECT count(*) = $wanted FROM pg_inherits JOIN pg_class ON inhrelid = pg_class.oid WHERE inhparent = 'taskq.event_log'::regclass AND relname LIKE 'event_log_2%'), 'a day later there is another leaf');
 sql($node, 'SET taskq.clock_offset = ' . 2 * 86400 * 1000 . q(; SELECT taskq.enqueue_job('outside', correlation_id => 'new leaf')));
 my $decoded = sql($node, q(SELECT string_agg(d, ', ' ORDER BY n) FROM (SELECT n, (regexp_match(data, 'correlation_id\[text\]:''([^'']*)'))[1] d
 	FROM pg_logical_slot_get_changes('test_decoding', NULL, NULL) WITH ORDINALITY AS c (lsn, xid, data, n) WHERE data ~ 'taskq\.event_log') x));

@@ -106,7 +106,7 @@ kept_and_right('the job has ended');
 
 SKIP:
 {
-	skip 'needs a build with TESTING=1', 4 if sql($node, q(SELECT count(*) FROM pg_settings WHERE name = 'taskq.injection_point')) == 0;
+	skip 'needs a build with TESTING=1', 7 if sql($node, q(SELECT count(*) FROM pg_settings WHERE name = 'taskq.injection_point')) == 0;
 	my $hold = session($node);
 	$hold->query_safe(q(SELECT pg_advisory_lock(hashtext('count'))));
 	sql($node, q(ALTER DATABASE postgres SET taskq.injection_point = 'count'));
@@ -128,6 +128,16 @@ SKIP:
 	$_->quit for $hold, $ended, $dropped;
 	wait_until($node, "SELECT max(counted_at) > '$at' FROM taskq.stat_queues", 'the count has ended');
 	kept_and_right('transactions that have ended meanwhile are counted once');
+
+	# a transaction that others see, while its changes are not added yet
+	$own->query_safe(q(SET taskq.injection_point = 'count-begins'));
+	my $before = sql($node, q(SELECT count(*) FROM taskq.jobs));
+	$own->query_until(qr/enqueued/, "\\echo enqueued\nSELECT count(taskq.enqueue_job('t2')) FROM generate_series(1, 13);\n\\echo added\n");
+	wait_until($node, "SELECT count(*) = $before + 13 FROM taskq.jobs", 'jobs were enqueued, and are not counted yet');
+	ok(count_anew(), 'the rows are counted');
+	$own->query_until(qr/added/, '');
+	$own->query_safe(q(RESET taskq.injection_point));
+	kept_and_right('the jobs are counted once');
 }
 
 # random changes ----------------------------------------------------------------------
@@ -248,6 +258,7 @@ sql($node, q(SELECT taskq.enqueue_job('t2')));
 kept_and_right('with room for two routes');
 sql($node, q(SELECT taskq.enqueue_job('r' || n) FROM generate_series(1, 3) n));
 counted_by_rows('with more routes than there is room for');
+is(sql($node, q(SELECT value FROM taskq.status() WHERE name = 'counts of jobs')), 'full, 2 routes', 'status() shows that there is no room');
 $node->append_conf('postgresql.conf', 'taskq.max_route_counts = 0');
 $node->restart;
 counted_by_rows('without room for counts');

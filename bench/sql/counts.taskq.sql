@@ -1,0 +1,2 @@
+SELECT * FROM taskq.stat_queues;
+SELECT * FROM taskq.unroutable_jobs;
