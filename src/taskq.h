@@ -39,6 +39,7 @@
 #define TASKQ_DEFAULT_QUEUE "default"
 #define TASKQ_DEFAULT_MAX_ATTEMPTS 20
 #define TASKQ_MAX_MAX_ATTEMPTS 1000000
+#define TASKQ_MAX_IDS 100000	  /* the most ids in an argument, as many as a worker can have jobs by max_concurrent_jobs */
 #define TASKQ_MAX_BATCH 10000	  /* the most jobs that one call of claim_jobs() may ask for */
 #define TASKQ_PIECE 50			  /* the most subtransactions of one transaction; a snapshot lists up to 64 */
 #define TASKQ_MAX_ERROR_TEXT 4096 /* bytes that are kept of each text of an error */

@@ -17,6 +17,7 @@ REGRESS = \
 	misuse \
 	settle \
 	complete_jobs \
+	claim_owner \
 	checkpoint \
 	frames \
 	decision \

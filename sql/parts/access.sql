@@ -6,11 +6,11 @@ COMMENT ON FUNCTION taskq.grant_access(regrole, text, text[]) IS 'give a role th
 
 CREATE FUNCTION taskq.revoke_access(role regrole, access text) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'taskq_revoke_access' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.revoke_access(regrole, text) IS 'take back what grant_access() granted; false if the role did not have it';
+COMMENT ON FUNCTION taskq.revoke_access(regrole, text) IS 'take back what grant_access() granted; false if the role did not have it. Of a role that was dropped, it removes the record';
 
 CREATE FUNCTION taskq.adopt_database() RETURNS boolean
 	AS 'MODULE_PATHNAME', 'taskq_adopt_database' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.adopt_database() IS 'allow jobs to run in a database that was restored, copied or renamed; false if they may run already';
+COMMENT ON FUNCTION taskq.adopt_database() IS 'allow jobs to run in a database that was restored, copied or renamed; false if they may run already. Removes records of access and pools of roles that do not exist here; workers and handlers of such roles belong to nobody then';
 
 CREATE FUNCTION taskq.is_adopted() RETURNS boolean
 	AS 'MODULE_PATHNAME', 'taskq_is_adopted' LANGUAGE C STABLE PARALLEL RESTRICTED;

@@ -4,13 +4,13 @@ CREATE FUNCTION taskq.register_worker(
 	worker_id text, task_types text[] DEFAULT NULL, queues text[] DEFAULT NULL, capabilities text[] DEFAULT NULL,
 	max_concurrent_jobs integer DEFAULT NULL, lease interval DEFAULT NULL, take_over boolean DEFAULT false) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'taskq_register_worker' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.register_worker(text, text[], text[], text[], integer, interval, boolean) IS 'register an external worker; true if the id is new, false if an older registration was replaced';
+COMMENT ON FUNCTION taskq.register_worker(text, text[], text[], text[], integer, interval, boolean) IS 'register an external worker, whose claims then belong to the caller''s role, whichever member makes them; true if the id is new, false if an older registration was replaced';
 
 CREATE FUNCTION taskq.worker_heartbeat(
 	worker_id text, job_ids bigint[] DEFAULT NULL, epochs bigint[] DEFAULT NULL,
 	OUT job_id bigint, OUT epoch bigint, OUT status text, OUT lease_expires_at timestamptz) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'taskq_worker_heartbeat' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.worker_heartbeat(text, bigint[], bigint[]) IS 'report that a worker is alive, and extend the leases of all its jobs or of those listed; returns a row for each job, with status ok, cancel, timeout or lost. For members of the role that registered the worker, and for operators';
+COMMENT ON FUNCTION taskq.worker_heartbeat(text, bigint[], bigint[]) IS 'report that a worker is alive, and extend the leases of all its jobs or of those listed; returns a row for each job, with status ok, cancel, timeout or lost. Each array has up to 100,000 elements. ok is also returned while another transaction settles the job. For members of the role that registered the worker, and for operators';
 
 CREATE FUNCTION taskq.drain_worker(worker_id text) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'taskq_drain_worker' LANGUAGE C VOLATILE;
@@ -18,5 +18,5 @@ COMMENT ON FUNCTION taskq.drain_worker(text) IS 'give a worker no more jobs, but
 
 CREATE FUNCTION taskq.unregister_worker(worker_id text) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'taskq_unregister_worker' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.unregister_worker(text) IS 'end a registration; the worker''s running jobs are released, and its id is given no more jobs until it is registered again. False if there is no registration of that id. For members of the role that registered it, and for admins';
+COMMENT ON FUNCTION taskq.unregister_worker(text) IS 'end a registration; the worker''s running jobs are released, also those claimed before a promotion, and its id is given no more jobs until it is registered again. False if there is no registration of that id. For members of the role that registered it, and for admins';
 

@@ -213,7 +213,7 @@ COMMENT ON COLUMN taskq.jobs.last_outcome IS 'how the run of this epoch ended, i
 -- created_by is an oid, because a dump could not be restored if a role name in it did
 -- not exist
 COMMENT ON COLUMN taskq.jobs.created_by IS 'role that enqueued the job';
-COMMENT ON COLUMN taskq.jobs.claimed_by IS 'role that claimed the job last, for an external worker';
+COMMENT ON COLUMN taskq.jobs.claimed_by IS 'role to which the last claim belongs: of an external worker, the role that registered it, or else the role that claimed';
 COMMENT ON COLUMN taskq.jobs.life IS 'how many times the job was put back after it had ended';
 COMMENT ON COLUMN taskq.jobs.crashes IS 'how many times the job has crashed the server';
 COMMENT ON COLUMN taskq.jobs.permit IS 'number of the permit, of its worker''s max_concurrent_jobs, that a running job holds';
@@ -268,10 +268,12 @@ CREATE TABLE taskq.job_history (
 	last_error      text,
 	checkpoint      jsonb,
 	correlation_id  text,
-	created_by      oid
+	created_by      oid,
+	claimed_by      oid
 ) PARTITION BY RANGE (expires_on);
 COMMENT ON TABLE taskq.job_history IS 'finished jobs, partitioned by the day on which they expire; read the view taskq.all_jobs';
 COMMENT ON COLUMN taskq.job_history.state IS 'c completed, d discarded, x cancelled, q quarantined';
+COMMENT ON COLUMN taskq.job_history.claimed_by IS 'role to which the last claim belongs';
 COMMENT ON COLUMN taskq.job_history.superseded IS 'the job was put back, and its later life has another row';
 
 -- For finished jobs while the partition of their day does not exist, so that a settle
@@ -356,7 +358,7 @@ CREATE TABLE taskq.access_grants (
 	PRIMARY KEY (role, access)
 );
 COMMENT ON COLUMN taskq.access_grants.tenants IS 'tenants whose jobs an observer sees, or a producer enqueues and may cancel; NULL means no limit';
-COMMENT ON TABLE taskq.access_grants IS 'kinds of access that grant_access() has granted';
+COMMENT ON TABLE taskq.access_grants IS 'kinds of access that grant_access() has granted; only a record, as the rights decide who may do what';
 
 -- The objects of each kind of access; filled at the end of this script.
 CREATE TABLE taskq.access_rights (
@@ -377,6 +379,9 @@ COMMENT ON SEQUENCE taskq.event_id_seq IS 'positions in the log of events; on ea
 COMMENT ON SEQUENCE taskq.job_id_seq IS 'low 48 bits of job ids';
 COMMENT ON SEQUENCE taskq.epoch_seq IS 'low 48 bits of epochs; drawn while the job''s row is locked';
 
+-- The role of a row that was dropped would be dumped as a number, which may be that of
+-- any role where the dump is restored. Handlers are dumped all the same: they may be those
+-- of external workers, and jobs of their types may wait.
 SELECT pg_catalog.pg_extension_config_dump('taskq.installation', '');
 SELECT pg_catalog.pg_extension_config_dump('taskq.queue_defs', '');
 SELECT pg_catalog.pg_extension_config_dump('taskq.queue_defs_queue_id_seq', '');
@@ -385,15 +390,15 @@ SELECT pg_catalog.pg_extension_config_dump('taskq.handler_changes', '');
 SELECT pg_catalog.pg_extension_config_dump('taskq.handler_changes_change_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('taskq.routes', '');
 SELECT pg_catalog.pg_extension_config_dump('taskq.routes_route_id_seq', '');
-SELECT pg_catalog.pg_extension_config_dump('taskq.pool_defs', '');
-SELECT pg_catalog.pg_extension_config_dump('taskq.external_workers', '');
+SELECT pg_catalog.pg_extension_config_dump('taskq.pool_defs', 'WHERE role IN (SELECT oid FROM pg_catalog.pg_roles)');
+SELECT pg_catalog.pg_extension_config_dump('taskq.external_workers', 'WHERE registered_by IN (SELECT oid FROM pg_catalog.pg_roles)');
 SELECT pg_catalog.pg_extension_config_dump('taskq.jobs', '');
 SELECT pg_catalog.pg_extension_config_dump('taskq.cancel_requests', '');
 SELECT pg_catalog.pg_extension_config_dump('taskq.cancel_requests_request_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('taskq.job_history_overflow', '');
 SELECT pg_catalog.pg_extension_config_dump('taskq.attempt_failures', '');
 SELECT pg_catalog.pg_extension_config_dump('taskq.frame_log', '');
-SELECT pg_catalog.pg_extension_config_dump('taskq.access_grants', '');
+SELECT pg_catalog.pg_extension_config_dump('taskq.access_grants', 'WHERE role IN (SELECT oid FROM pg_catalog.pg_roles)');
 SELECT pg_catalog.pg_extension_config_dump('taskq.job_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('taskq.epoch_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('taskq.event_log_overflow', '');

@@ -55,7 +55,10 @@ FROM taskq.external_workers e,
 	LATERAL (SELECT count(*)::integer AS n, min(j.job_id) FILTER (WHERE taskq.sees_tenant(j.tenant_id)) AS job_id,
 				min(t.task_type) FILTER (WHERE taskq.sees_tenant(j.tenant_id)) AS task_type
 			 FROM taskq.jobs j JOIN taskq.routes t USING (route_id)
-			 WHERE j.gate = 'r' AND j.worker_id = e.worker_id COLLATE "C") r
+			 WHERE j.gate = 'r' AND j.worker_id = e.worker_id COLLATE "C"
+				-- not those that another role has claimed under the id before
+				AND (j.claimed_by = e.registered_by OR j.claimed_by IS NULL
+					OR j.started_at < (SELECT max(i.roles_from) FROM taskq.installation i))) r
 WHERE e.ended_at IS NULL;
 COMMENT ON VIEW taskq.workers IS 'background and external workers, with the task types that they are given';
 COMMENT ON COLUMN taskq.workers.implicit IS 'whether the worker was registered by a claim, for the task types that its calls have named, and not by register_worker()';

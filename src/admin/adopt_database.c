@@ -20,6 +20,7 @@
 #include "base/compat.h"
 #include "config/adopt.h"
 #include "config/changes.h"
+#include "job/access.h"
 #include "ready/ready.h"
 #include "registry/record_owners.h"
 #include "shared/shmem.h"
@@ -31,6 +32,29 @@
 
 PG_FUNCTION_INFO_V1(taskq_adopt_database);
 PG_FUNCTION_INFO_V1(taskq_announce_installation);
+
+/*
+ * Let registrations of roles that do not exist here belong to nobody.  Their roles are
+ * numbers, and a new role can get the same number.  A pool of such a role cannot have
+ * workers.
+ */
+static void
+ForgetDroppedRoles(void)
+{
+	static const char *const statements[] = {
+		"UPDATE taskq.external_workers SET registered_by = 0"
+		" WHERE registered_by <> 0 AND registered_by NOT IN (SELECT oid FROM pg_catalog.pg_roles)",
+		"UPDATE taskq.handlers SET registered_by = 0"
+		" WHERE registered_by <> 0 AND registered_by NOT IN (SELECT oid FROM pg_catalog.pg_roles)",
+		"UPDATE taskq.handlers SET run_as = NULL, registered_by = 0"
+		" WHERE run_as NOT IN (SELECT oid FROM pg_catalog.pg_roles)",
+		"DELETE FROM taskq.pool_defs WHERE role NOT IN (SELECT oid FROM pg_catalog.pg_roles)",
+	};
+
+	for (int i = 0; i < lengthof(statements); i++)
+		OwnerExecute(statements[i], 0, NULL, NULL, NULL);
+	AccessForgetStale(InvalidOid, "");
+}
 
 Datum
 taskq_adopt_database(PG_FUNCTION_ARGS)
@@ -56,6 +80,7 @@ taskq_adopt_database(PG_FUNCTION_ARGS)
 	OwnerExecute("INSERT INTO taskq.installation (system_identifier, database_oid, database_name, adopted_at, roles_from)"
 				 " VALUES ($1, $2, $3, $4, $5)",
 				 5, types, values, NULL);
+	ForgetDroppedRoles();
 	RightsRevokeOnTables(NULL);
 	OwnerLeaveSpi(&scope);
 	ConfigAnythingChanged();

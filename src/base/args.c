@@ -270,7 +270,7 @@ ArgId(FunctionCallInfo fcinfo, int n, const char *what)
 	return PG_GETARG_INT64(n);
 }
 
-/* Read an array of ids, which must not contain NULL. */
+/* Read an array of up to TASKQ_MAX_IDS ids, which must not contain NULL. */
 int64 *
 ArgIds(FunctionCallInfo fcinfo, int n, const char *what, int *count)
 {
@@ -281,10 +281,7 @@ ArgIds(FunctionCallInfo fcinfo, int n, const char *what, int *count)
 
 	RefuseNull(fcinfo, n, what);
 	array = PG_GETARG_ARRAYTYPE_P(n);
-	if (ARR_NDIM(array) > 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
-				 errmsg("%s must be an array of one dimension", what)));
+	(void) CheckArrayLength(array, what, TASKQ_MAX_IDS);
 	deconstruct_array(array, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &values, &nulls, count);
 	ids = palloc(sizeof(int64) * (*count + 1));
 	for (int i = 0; i < *count; i++)

@@ -13,10 +13,33 @@
 #include "base/args.h"
 #include "base/names.h"
 
+#define MAX_NAMES 10000 /* in an argument */
+#define MAX_TAGS 100
+
 static int
 CompareNames(const void *a, const void *b)
 {
 	return strcmp(*(char *const *) a, *(char *const *) b);
+}
+
+/*
+ * Check that an array has one dimension and at most so many elements; returns their
+ * number.  Callers do this before they allocate memory for each element.
+ */
+int
+CheckArrayLength(ArrayType *array, const char *what, int most)
+{
+	int n = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+
+	if (ARR_NDIM(array) > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				 errmsg("%s must be an array of one dimension", what)));
+	if (n > most)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s has %d elements, more than %d", what, n, most)));
+	return n;
 }
 
 char **
@@ -26,10 +49,7 @@ NamesToStrings(ArrayType *names, int *n, const char *what)
 	bool  *nulls;
 	char **strings;
 
-	if (ARR_NDIM(names) > 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
-				 errmsg("%s must be an array of one dimension", what)));
+	(void) CheckArrayLength(names, what, PG_INT32_MAX);
 	deconstruct_array(names, TEXTOID, -1, false, TYPALIGN_INT, &values, &nulls, n);
 	strings = palloc(sizeof(char *) * Max(*n, 1));
 	for (int i = 0; i < *n; i++)
@@ -62,11 +82,8 @@ ArgNamesOrNull(FunctionCallInfo fcinfo, int n, const char *what)
 
 	if (PG_ARGISNULL(n))
 		return NULL;
+	(void) CheckArrayLength(PG_GETARG_ARRAYTYPE_P(n), what, MAX_NAMES);
 	strings = NamesToStrings(PG_GETARG_ARRAYTYPE_P(n), &count, what);
-	if (count > 10000)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s has %d elements, more than 10000", what, count)));
 	for (int i = 0; i < count; i++)
 		CheckName(strings[i], what);
 	return StringsToNames(strings, count);
@@ -101,11 +118,8 @@ ArgTagsOrNull(FunctionCallInfo fcinfo, int n, const char *what)
 
 	if (PG_ARGISNULL(n))
 		return NULL;
+	(void) CheckArrayLength(PG_GETARG_ARRAYTYPE_P(n), what, MAX_TAGS);
 	strings = NamesToStrings(PG_GETARG_ARRAYTYPE_P(n), &count, what);
-	if (count > 100)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s has %d elements, more than 100", what, count)));
 	for (int i = 0; i < count; i++)
 		if (strings[i][0] == '\0' || strlen(strings[i]) > TASKQ_LABEL_MAX)
 			ereport(ERROR,

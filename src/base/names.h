@@ -10,6 +10,7 @@
 #include "fmgr.h"
 #include "utils/array.h"
 
+extern int		  CheckArrayLength(ArrayType *array, const char *what, int most);
 extern ArrayType *ArgNamesOrNull(FunctionCallInfo fcinfo, int n, const char *what);
 extern ArrayType *ArgSomeNamesOrNull(FunctionCallInfo fcinfo, int n, const char *what);
 extern ArrayType *ArgTagsOrNull(FunctionCallInfo fcinfo, int n, const char *what);

@@ -35,7 +35,11 @@ AssertTaken(Store *jobs, const TaskqJob *job)
 	Assert(EpochIsOurs(job->epoch) && job->started_at != 0);
 }
 
-/* Claim up to "most" jobs for an external worker, and call the function for each. */
+/*
+ * Claim up to "most" jobs for an external worker, and call the function for each.  The
+ * claims belong to the role that registered the worker, whoever of its members claims.  So
+ * each of them may settle the jobs.  Without a registration, they belong to the caller.
+ */
 int
 ClaimStamped(ClaimRequest *request, int most, ClaimFunction function, void *arg)
 {
@@ -59,7 +63,7 @@ ClaimStamped(ClaimRequest *request, int most, ClaimFunction function, void *arg)
 	{
 		AssertTaken(&jobs, &job);
 		TakeStamp(&job, request);
-		job.claimed_by = scope.caller;
+		job.claimed_by = OidIsValid(request->worker->owner) ? request->worker->owner : scope.caller;
 		job.lease_expires_at = job.started_at + LeaseLength(&job, request->lease, request->worker_lease);
 		JobChange(&jobs, &job, JOB_RUNNING);
 		CommandCounterIncrement();
@@ -171,6 +175,7 @@ ClaimToRun(const ClaimRequest *request, ClaimPlace *place, Store *jobs, TaskqJob
 	{
 		AssertTaken(jobs, job);
 		TakeStamp(job, request);
+		job->claimed_by = scope.caller;
 		job->state = JOB_RUNNING;
 	}
 	ChooseEnd(&scan);
@@ -199,6 +204,7 @@ ClaimByIdToRun(const ClaimRequest *request, int64 job_id, Store *jobs, TaskqJob 
 	{
 		AssertTaken(jobs, job);
 		TakeStamp(job, request);
+		job->claimed_by = scope.caller;
 		job->state = JOB_RUNNING;
 	}
 	else

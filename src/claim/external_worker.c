@@ -29,7 +29,6 @@
 #include "claim/external_worker.h"
 #include "claim/external_worker_row.h"
 #include "config/roles.h"
-#include "job/access.h"
 #include "shared/locks.h"
 #include "shared/wake.h"
 #include "store/owner.h"
@@ -94,7 +93,10 @@ ReadWorker(ExternalWorker *worker, TupleTableSlot *slot)
 	if (worker->ended_at != 0)
 		worker->standing = WORKER_ENDED;
 	else
+	{
 		worker->standing = row.implicit ? WORKER_IMPLICIT : WORKER_REGISTERED;
+		worker->base.owner = row.registered_by;
+	}
 }
 
 /*
@@ -268,12 +270,13 @@ WorkerNotRegistered(const char *worker_id)
 
 /*
  * May the caller act for a worker?  This is allowed to members of the role that
- * registered it, and to roles with this kind of access.
+ * registered it, and to roles with this kind of access.  If that role was dropped, the
+ * registration has no members.
  */
 bool
-WorkerIsOf(Oid registered_by, Oid caller, const char *access)
+WorkerIsOf(Oid registered_by, Oid caller, AccessKind kind)
 {
-	return has_privs_of_role(caller, registered_by) || AccessHas(caller, access);
+	return (OidIsValid(registered_by) && has_privs_of_role(caller, registered_by)) || AccessHas(caller, kind);
 }
 
 /* Does a worker belong to a role that the caller is not a member of? */
@@ -282,20 +285,20 @@ WorkerIsOfOthers(const ExternalWorker *worker, Oid caller)
 {
 	if (worker->standing == WORKER_UNKNOWN || worker->standing == WORKER_ENDED)
 		return false;
-	return !WorkerIsOf(worker->registered_by, caller, "operator");
+	return !WorkerIsOf(worker->registered_by, caller, ACCESS_OPERATOR);
 }
 
 /* Raise an error unless the caller may act for the worker. */
 void
-WorkerCheckOwner(const char *worker_id, Oid registered_by, Oid caller, const char *what, const char *access)
+WorkerCheckOwner(const char *worker_id, Oid registered_by, Oid caller, const char *what, AccessKind kind)
 {
-	if (WorkerIsOf(registered_by, caller, access))
+	if (WorkerIsOf(registered_by, caller, kind))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("permission denied to %s worker \"%s\"", what, worker_id),
 			 errdetail("It was registered by role \"%s\".", RoleNameOrOid(registered_by)),
-			 errhint("A member of that role may, or a role with the access \"%s\".", access)));
+			 errhint("A member of that role may, if need be after SET ROLE, or a role with the access \"%s\".", AccessName(kind))));
 }
 
 /*

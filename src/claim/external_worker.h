@@ -10,6 +10,8 @@
 #include "utils/timestamp.h"
 
 #include "config/eligible.h"
+#include "job/access.h"
+#include "job/job.h"
 
 /* How a worker's id is known. */
 typedef enum WorkerStanding
@@ -40,13 +42,13 @@ extern void				   WorkerRelease(const char *worker_id);
 extern void				   WorkerHoldOff(const char *worker_id, bool wait);
 extern void				   WorkerFind(const char *worker_id, ExternalWorker *worker);
 extern TimestampTz		   WorkerHasClaimed(const char *worker_id, const ExternalWorker *worker, bool has_jobs);
-extern void				   WorkerBeat(const char *worker_id);
-extern int64			   WorkerSeen(struct varlena *worker_id);
+extern Oid				   WorkerBeat(const char *worker_id);
+extern int64			   WorkerSeen(const TaskqJob *job);
 extern bool				   WorkerForgetOld(void);
 TASKQ_NORETURN extern void WorkerNotRegistered(const char *worker_id);
 extern void				   RegistrationChanged(const char *worker_id);
 extern bool				   WorkerIsOfOthers(const ExternalWorker *worker, Oid caller);
-extern bool				   WorkerIsOf(Oid registered_by, Oid caller, const char *access);
-extern void				   WorkerCheckOwner(const char *worker_id, Oid registered_by, Oid caller, const char *what, const char *access);
+extern bool				   WorkerIsOf(Oid registered_by, Oid caller, AccessKind kind);
+extern void				   WorkerCheckOwner(const char *worker_id, Oid registered_by, Oid caller, const char *what, AccessKind kind);
 
 #endif /* TASKQ_EXTERNAL_WORKER_H */

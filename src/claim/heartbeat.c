@@ -60,7 +60,7 @@ Extend(int64 job_id, int64 epoch, int64 given, struct varlena *progress, struct 
 		result = BEAT_BUSY;
 	if (hold == CLAIM_HELD)
 	{
-		int64 length = LeaseLength(&job, given, WorkerSeen(job.worker_id));
+		int64 length = LeaseLength(&job, given, WorkerSeen(&job));
 		bool  over = LeaseIsOverTime(&job, ClockNow());
 
 		Assert(job.state == JOB_RUNNING && job.epoch == epoch);
@@ -189,13 +189,14 @@ taskq_worker_heartbeat(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	char		  *worker_id;
+	Oid			   owner;
 	RunningList	   list = { .after = PG_INT64_MIN };
 
 	CheckArgCount(fcinfo, 3);
 	CheckWritable("taskq.worker_heartbeat()");
 	BeginRows(fcinfo, lengthof(columns), columns);
 	worker_id = ArgName(fcinfo, 0, "worker_id");
-	WorkerBeat(worker_id);
+	owner = WorkerBeat(worker_id);
 	if (!PG_ARGISNULL(1) || !PG_ARGISNULL(2))
 	{
 		ReadPairs(fcinfo, &list);
@@ -204,7 +205,7 @@ taskq_worker_heartbeat(PG_FUNCTION_ARGS)
 	}
 	do
 	{
-		RunningOf(&list, worker_id, TASKQ_MAX_BATCH);
+		RunningOf(&list, worker_id, owner, TASKQ_MAX_BATCH);
 		BeatAll(result, &list);
 	} while (list.more);
 	return (Datum) 0;

@@ -24,7 +24,6 @@
 #include "claim/running.h"
 #include "config/handler.h"
 #include "config/route.h"
-#include "job/access.h"
 #include "settle/settle.h"
 #include "shared/blame.h"
 #include "shared/shmem.h"
@@ -169,7 +168,7 @@ LeaseFindOverdue(LeaseSweep *sweep, int most)
 {
 	RunningList list = { 0 };
 
-	RunningOf(&list, NULL, most);
+	RunningOf(&list, NULL, InvalidOid, most);
 	Assert(list.n <= most);
 	sweep->n = list.n;
 	sweep->done = 0;
@@ -199,9 +198,9 @@ LeaseEndSome(LeaseSweep *sweep)
 	return sweep->done < sweep->n;
 }
 
-/* Release the listed jobs that are still held, and that the caller may settle; returns their number. */
+/* Release the listed jobs that are still held; returns their number. */
 static int
-ReleaseListed(const RunningList *list, Oid caller)
+ReleaseListed(const RunningList *list)
 {
 	int released = 0;
 
@@ -212,11 +211,9 @@ ReleaseListed(const RunningList *list, Oid caller)
 		TaskqJob   job;
 
 		CHECK_FOR_INTERRUPTS();
-		if (!IsStillHeld(list->job_ids[i], list->epochs[i]))
-			continue;
 		OwnerEnter(&scope);
 		StoreOpenRel(&jobs, REL_JOBS);
-		if (TryLockClaim(&jobs, &job, list->job_ids[i], list->epochs[i], OUTCOME_RELEASED, caller, false) == CLAIM_HELD)
+		if (TryLockClaim(&jobs, &job, list->job_ids[i], list->epochs[i], OUTCOME_RELEASED, CALLER_WAS_CHECKED, false) == CLAIM_HELD)
 		{
 			SettleGivenBack(&jobs, &job, OUTCOME_RELEASED, job.run_at);
 			released++;
@@ -228,22 +225,21 @@ ReleaseListed(const RunningList *list, Oid caller)
 }
 
 /*
- * Release the jobs of an external worker, for a role that ends its registration.  An id
- * can have passed to another role while jobs of the earlier worker run; those stay with
- * that worker until their leases end, unless an admin or operator calls.  Returns the
- * number of jobs.
+ * Release the jobs of an external worker, for a caller that may end its registration.  An
+ * id can have passed to another role while jobs of the earlier worker run.  If "owner" is
+ * valid, only claims of this role are released, and the others end with their leases.
+ * Returns the number of jobs.
  */
 int
-LeaseReleaseAll(const char *worker_id)
+LeaseReleaseAll(const char *worker_id, Oid owner)
 {
-	Oid			caller = AccessHas(GetUserId(), "admin") ? CALLER_WAS_CHECKED : GetUserId();
 	RunningList list = { .after = PG_INT64_MIN };
 	int			released = 0;
 
 	do
 	{
-		RunningOf(&list, worker_id, TASKQ_MAX_BATCH);
-		released += ReleaseListed(&list, caller);
+		RunningOf(&list, worker_id, owner, TASKQ_MAX_BATCH);
+		released += ReleaseListed(&list);
 	} while (list.more);
 	return released;
 }

@@ -26,6 +26,6 @@ extern void		   LeaseFindOverdue(LeaseSweep *sweep, int most);
 extern TimestampTz LeaseEnd(const TaskqJob *job, TupleTableSlot *row);
 extern bool		   LeaseIsOverTime(const TaskqJob *job, TimestampTz moment);
 extern bool		   LeaseEndSome(LeaseSweep *sweep);
-extern int		   LeaseReleaseAll(const char *worker_id);
+extern int		   LeaseReleaseAll(const char *worker_id, Oid owner);
 
 #endif /* TASKQ_LEASE_H */

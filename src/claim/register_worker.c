@@ -70,23 +70,48 @@ CheckTypes(ArrayType *task_types)
 }
 
 /*
- * Check that the caller may replace this registration.  Members of the role that
+ * Check that the caller may replace the registration in a row.  Members of the role that
  * made it may, and admins.  Anybody may replace one that has ended.
  */
+static void
+CheckOwnerOfRow(TupleTableSlot *slot, const char *worker_id, Oid caller)
+{
+	if (SlotIsNull(slot, Anum_external_workers_ended_at))
+		WorkerCheckOwner(worker_id, DatumGetObjectId(SlotDatum(slot, Anum_external_workers_registered_by)), caller, "replace", ACCESS_ADMIN);
+}
+
+/*
+ * Refuse a role that may not register the id, before the id is locked: while a
+ * registration waits for a claim under the id, no other claim under it is given a job.
+ * The first claim of an open transaction counts, too, whether it commits or not.
+ */
+static void
+CheckOwnerUnlocked(const char *worker_id, Oid caller)
+{
+	Store		 store;
+	SnapshotData dirty;
+
+	StoreOpenRel(&store, REL_WORKERS);
+	InitDirtySnapshot(dirty);
+	if (WorkerFindRow(&store, worker_id) || WorkerFindRowAsOf(&store, worker_id, &dirty))
+		CheckOwnerOfRow(store.found, worker_id, caller);
+	StoreClose(&store, false);
+}
+
+/* Check that the caller may replace this registration, and that no living worker uses it. */
 static void
 CheckMayReplace(TupleTableSlot *slot, const char *worker_id, bool take_over, TimestampTz now, Oid caller)
 {
 	TimestampTz last_seen = DatumGetTimestampTz(SlotDatum(slot, Anum_external_workers_last_seen));
 
-	if (!SlotIsNull(slot, Anum_external_workers_ended_at))
-		return;
-	if (!take_over && !DatumGetBool(SlotDatum(slot, Anum_external_workers_implicit)) && WorkerIsAlive(slot, now))
+	CheckOwnerOfRow(slot, worker_id, caller);
+	if (SlotIsNull(slot, Anum_external_workers_ended_at) && !take_over &&
+		!DatumGetBool(SlotDatum(slot, Anum_external_workers_implicit)) && WorkerIsAlive(slot, now))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("worker \"%s\" is already registered and alive", worker_id),
 				 errdetail("It was last seen at %s.", timestamptz_to_str(last_seen)),
 				 errhint("Use another id. If the process that used this one has ended, call taskq.unregister_worker() first, which gives its jobs back at once; with take_over => true they stay claimed until their leases are over.")));
-	WorkerCheckOwner(worker_id, DatumGetObjectId(SlotDatum(slot, Anum_external_workers_registered_by)), caller, "replace", "admin");
 }
 
 static void
@@ -134,6 +159,7 @@ taskq_register_worker(PG_FUNCTION_ARGS)
 	take_over = ArgBool(fcinfo, 6, "take_over");
 
 	OwnerEnter(&scope);
+	CheckOwnerUnlocked(worker_id, caller);
 	WorkerHoldOff(worker_id, true);
 	LockKey(LOCK_FIRST_CLAIM, NameKey(worker_id), true, true);
 	StoreOpenRel(&store, REL_WORKERS);

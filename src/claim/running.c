@@ -14,10 +14,11 @@
 
 /*
  * Read the running jobs of a worker whose ids are above list->after, in the order
- * of ids; or, if worker_id is NULL, the jobs of all workers whose leases are over.
+ * of ids; or, if worker_id is NULL, the jobs of all workers whose leases are over.  If
+ * "owner" is valid, only those of claims that belong to this role.
  */
 void
-RunningOf(RunningList *list, const char *worker_id, int most)
+RunningOf(RunningList *list, const char *worker_id, Oid owner, int most)
 {
 	RunningScan scan;
 	TimestampTz now = WatchNow();
@@ -30,7 +31,11 @@ RunningOf(RunningList *list, const char *worker_id, int most)
 	RunningScanBegin(&scan, worker_id, list->after);
 	while (list->n < most && RunningScanNext(&scan, &job))
 	{
-		TimestampTz end = worker_id == NULL ? LeaseEnd(&job, scan.row) : DT_NOBEGIN;
+		TimestampTz end;
+
+		if (OidIsValid(owner) && !ClaimIsOf(&job, owner))
+			continue;
+		end = worker_id == NULL ? LeaseEnd(&job, scan.row) : DT_NOBEGIN;
 
 		if (end > now)
 		{
@@ -46,7 +51,7 @@ RunningOf(RunningList *list, const char *worker_id, int most)
 	RunningScanEnd(&scan);
 }
 
-/* Does this claim still hold the job?  Takes no lock. */
+/* Does this claim still hold the job, so that its worker may settle it?  Takes no lock. */
 bool
 IsStillHeld(int64 job_id, int64 epoch)
 {

@@ -20,7 +20,7 @@ typedef struct RunningList
 	TimestampTz next_end; /* earliest end of the leases that are not over */
 } RunningList;
 
-extern void RunningOf(RunningList *list, const char *worker_id, int most);
+extern void RunningOf(RunningList *list, const char *worker_id, Oid owner, int most);
 extern bool IsStillHeld(int64 job_id, int64 epoch);
 
 #endif /* TASKQ_RUNNING_H */

@@ -52,6 +52,19 @@ StandingRefuseReserved(const char *worker_id)
 			 errhint("Use another id, or claim without one.")));
 }
 
+/* Raise an error for an id that has no registration. */
+void
+StandingRefuseUnknown(const char *worker_id)
+{
+	if (!IsReserved(worker_id))
+		WorkerNotRegistered(worker_id);
+	ereport(ERROR,
+			(errcode(ERRCODE_TQ_WORKER_NOT_REGISTERED),
+			 errmsg("worker \"%s\" is not registered", worker_id),
+			 errdetail("Ids that begin with \"" SESSION_PREFIX "\" are those of sessions that claim without one."),
+			 errhint("Such a worker is registered by the first claim of its session.")));
+}
+
 /*
  * Check the worker id of a call that claims.  If it is a session's id, it must be
  * that of this session.  Such a claim is refused in a security-restricted

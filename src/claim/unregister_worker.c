@@ -23,8 +23,8 @@
 #include "base/error.h"
 #include "claim/lease.h"
 #include "claim/external_worker.h"
+#include "claim/standing.h"
 #include "config/roles.h"
-#include "job/access.h"
 #include "shared/shmem.h"
 #include "store/owner.h"
 
@@ -82,12 +82,14 @@ taskq_unregister_worker(PG_FUNCTION_ARGS)
 	worker_id = ArgName(fcinfo, 0, "worker_id");
 	if (!FindRegistrar(worker_id, &registered_by))
 		PG_RETURN_BOOL(false);
-	WorkerCheckOwner(worker_id, registered_by, GetUserId(), "unregister", "admin");
+	WorkerCheckOwner(worker_id, registered_by, GetUserId(), "unregister", ACCESS_ADMIN);
 	if (!Mark(worker_id, registered_by,
 			  "UPDATE taskq.external_workers SET ended_at = $3, draining = false"
 			  " WHERE worker_id = $1 AND registered_by = $2 AND ended_at IS NULL"))
 		PG_RETURN_BOOL(false);
-	(void) LeaseReleaseAll(worker_id);
+
+	/* an admin ends everything that runs under the id, also what it was given to before it passed to another role */
+	(void) LeaseReleaseAll(worker_id, AccessHas(GetUserId(), ACCESS_ADMIN) ? InvalidOid : registered_by);
 	PG_RETURN_BOOL(true);
 }
 
@@ -129,7 +131,7 @@ WorkerNotRunning(const char *worker_id)
 static void
 CheckMayDrainBackground(const char *worker_id)
 {
-	if (AccessHas(GetUserId(), "operator"))
+	if (AccessHas(GetUserId(), ACCESS_OPERATOR))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -155,11 +157,11 @@ taskq_drain_worker(PG_FUNCTION_ARGS)
 		PG_RETURN_BOOL(true);
 	}
 	if (!FindRegistrar(worker_id, &registered_by))
-		WorkerNotRegistered(worker_id);
-	WorkerCheckOwner(worker_id, registered_by, GetUserId(), "drain", "operator");
+		StandingRefuseUnknown(worker_id);
+	WorkerCheckOwner(worker_id, registered_by, GetUserId(), "drain", ACCESS_OPERATOR);
 	if (!Mark(worker_id, registered_by,
 			  "UPDATE taskq.external_workers SET draining = true"
 			  " WHERE worker_id = $1 AND registered_by = $2 AND ended_at IS NULL"))
-		WorkerNotRegistered(worker_id);
+		StandingRefuseUnknown(worker_id);
 	PG_RETURN_BOOL(true);
 }

@@ -16,6 +16,7 @@
 #include "claim/external_worker.h"
 #include "claim/external_worker_row.h"
 #include "claim/standing.h"
+#include "job/fence.h"
 #include "shared/locks.h"
 #include "store/owner.h"
 #include "store/store.h"
@@ -152,7 +153,7 @@ RefuseIfOthers(Store *store, const char *worker_id, Oid caller)
 {
 	Oid registered_by = DatumGetObjectId(SlotDatum(store->found, Anum_external_workers_registered_by));
 
-	if (!SlotIsNull(store->found, Anum_external_workers_ended_at) || WorkerIsOf(registered_by, caller, "operator"))
+	if (!SlotIsNull(store->found, Anum_external_workers_ended_at) || WorkerIsOf(registered_by, caller, ACCESS_OPERATOR))
 		return;
 	StandingRefuseOthers(worker_id, registered_by);
 }
@@ -223,40 +224,47 @@ WorkerHasClaimed(const char *worker_id, const ExternalWorker *worker, bool has_j
 /*
  * Note a heartbeat.  The answer to it contains the epochs of the worker's jobs, so
  * check first, before any row is locked, that the caller may act for the worker.
+ * Returns the role that registered the worker.
  */
-void
+Oid
 WorkerBeat(const char *worker_id)
 {
 	OwnerScope scope;
 	Store	   store;
 	Oid		   caller = GetUserId();
+	Oid		   registered_by;
 
 	OwnerEnter(&scope);
 	StoreOpenRel(&store, REL_WORKERS);
 	if (!WorkerFindRow(&store, worker_id) || !SlotIsNull(store.found, Anum_external_workers_ended_at))
-		WorkerNotRegistered(worker_id);
-	WorkerCheckOwner(worker_id, DatumGetObjectId(SlotDatum(store.found, Anum_external_workers_registered_by)), caller,
-					 "send heartbeats for", "operator");
+		StandingRefuseUnknown(worker_id);
+	registered_by = DatumGetObjectId(SlotDatum(store.found, Anum_external_workers_registered_by));
+	WorkerCheckOwner(worker_id, registered_by, caller, "send heartbeats for", ACCESS_OPERATOR);
 	Touch(&store, ClockNow(), 0);
 	StoreClose(&store, true);
 	OwnerLeave(&scope);
+	return registered_by;
 }
 
 /*
  * Note a call about a job of a worker.  Returns the worker's own lease, or
- * NO_MICROSECONDS.  The current user is the owner.
+ * NO_MICROSECONDS.  If the claim belongs to another role than the registration, the id
+ * has passed to that role since, and its registration says nothing about this claim.  The
+ * current user is the owner.
  */
 int64
-WorkerSeen(struct varlena *worker_id)
+WorkerSeen(const TaskqJob *job)
 {
 	Store store;
 	int64 lease = NO_MICROSECONDS;
 
 	AssertOwner();
-	if (worker_id == NULL)
+	if (job->worker_id == NULL)
 		return NO_MICROSECONDS;
 	StoreOpenRel(&store, REL_WORKERS);
-	if (WorkerFindRow(&store, text_to_cstring((text *) worker_id)) && SlotIsNull(store.found, Anum_external_workers_ended_at))
+	if (WorkerFindRow(&store, text_to_cstring((text *) job->worker_id)) &&
+		SlotIsNull(store.found, Anum_external_workers_ended_at) &&
+		ClaimIsOf(job, DatumGetObjectId(SlotDatum(store.found, Anum_external_workers_registered_by))))
 	{
 		lease = WorkerLeaseOf(store.found);
 		Touch(&store, ClockNow(), TOUCH_EVERY);

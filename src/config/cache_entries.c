@@ -83,13 +83,22 @@ CacheMakeTables(ConfigCache *cache)
 
 /* entries ------------------------------------------------------------------ */
 
+/* Is this the key of a value? */
+static bool
+IsKeyOf(const ConfigCache *cache, const void *value, const void *key)
+{
+	if (cache->by_number)
+		return *(const int32 *) value == *(const int32 *) key;
+	return strcmp(value, key) == 0;
+}
+
 /* Return the entry of a key, or NULL.  Most often it is the one that was found last. */
 struct ConfigEntry *
 CacheFindEntry(ConfigCache *cache, const void *key)
 {
 	struct ConfigEntry **slot;
 
-	if (cache->by_number && cache->found != NULL && *(const int32 *) cache->found->value == *(const int32 *) key)
+	if (cache->found != NULL && IsKeyOf(cache, cache->found->value, key))
 		return cache->found;
 	slot = KeySlot(cache, key, HASH_FIND, NULL);
 	if (slot == NULL)

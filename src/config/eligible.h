@@ -28,6 +28,7 @@ typedef struct Claimant
 	ArrayType *queues;	   /* NULL means all, in common order; otherwise in the order of the array */
 	ArrayType *capabilities;
 	int		   max_concurrent_jobs; /* of an external worker; 0: no limit */
+	Oid		   owner;				/* role that registered an external worker, to which its claims belong, or InvalidOid */
 } Claimant;
 
 /* Reasons that callers compare by pointer.  All other reasons are only shown. */

@@ -249,10 +249,13 @@ ReadPayloads(FunctionCallInfo fcinfo, int *n)
 				 errmsg("payloads must be an array of one dimension")));
 	deconstruct_array(array, JSONBOID, -1, false, TYPALIGN_INT, &payloads, &nulls, n);
 	for (int i = 0; i < *n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
 		if (nulls[i])
 			ereport(ERROR,
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 					 errmsg("payload %d must not be NULL", i + 1)));
+	}
 	return payloads;
 }
 
@@ -291,6 +294,7 @@ taskq_enqueue_jobs(PG_FUNCTION_ARGS)
 		Datum id = Int64GetDatum(ids[i]);
 		bool  null = false;
 
+		CHECK_FOR_INTERRUPTS();
 		tuplestore_putvalues(result->setResult, result->setDesc, &id, &null);
 	}
 	return (Datum) 0;

@@ -1,21 +1,28 @@
 /*
  * access.c
- *	  grant_access() and revoke_access().
+ *	  Kinds of access: which roles have them; grant_access() and revoke_access().
  *
  * taskq.access_rights lists what each kind of access covers.  taskq.access_grants
  * records which role was granted which kind, so that an update script can grant new
- * functions to the same roles.  No role is ever granted a right on a table.
+ * functions to the same roles, and which tenants the role was granted.  It is only a
+ * record: who may do what is decided by the rights.  No role is ever granted a right on
+ * a table.
  */
 #include "taskq.h"
 
+#include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/catcache.h"
+#include "utils/syscache.h"
 
 #include "base/args.h"
+#include "base/compat.h"
 #include "config/changes.h"
 #include "job/access.h"
 #include "store/catalog.h"
@@ -26,67 +33,136 @@
 PG_FUNCTION_INFO_V1(taskq_grant_access);
 PG_FUNCTION_INFO_V1(taskq_revoke_access);
 
-typedef struct AccessQuestion
-{
-	Oid			role;
-	const char *access;
-	bool		has;
-} AccessQuestion;
+/* which roles have which kind ------------------------------------------------ */
 
-static void
-LookAtGrant(TupleTableSlot *slot, void *arg)
+/* A kind of access, and a function that roles with another kind may not call. */
+typedef struct Kind
 {
-	AccessQuestion *question = arg;
+	const char *name;
+	const char *function;
+} Kind;
 
-	if (strcmp(SlotString(slot, Anum_access_grants_access), question->access) == 0 &&
-		has_privs_of_role(question->role, DatumGetObjectId(SlotDatum(slot, Anum_access_grants_role))))
-		question->has = true;
+static const Kind kinds[] = {
+	[ACCESS_PRODUCER] = { "producer", "enqueue_job" },
+	[ACCESS_WORKER] = { "worker", "complete_job" },
+	[ACCESS_OBSERVER] = { "observer", "sees_tenant" },
+	[ACCESS_OPERATOR] = { "operator", "discard_job" },
+	[ACCESS_ADMIN] = { "admin", "grant_access" },
+};
+
+StaticAssertDecl(lengthof(kinds) == N_ACCESS_KINDS, "each kind has a line");
+
+const char *
+AccessName(AccessKind kind)
+{
+	return kinds[kind].name;
 }
 
 /*
- * Does a role have this kind of access, itself or as a member of a role that has
- * it?  The extension's owner and superusers have every kind.
+ * Does a role have this kind of access, itself or as a member of a role that has it?
+ * Only the rights decide that, which a REVOKE, DROP OWNED or DROP ROLE takes away at
+ * once.  The rows of taskq.access_grants do not: such a statement leaves them, and the
+ * OID in a row can be that of another role later, or in another cluster.  The
+ * extension's owner and superusers have every kind.
  */
 bool
-AccessHas(Oid role, const char *access)
+AccessHas(Oid role, AccessKind kind)
 {
-	AccessQuestion question = { role, access };
+	CatCList *functions = SearchSysCacheList1(PROCNAMEARGSNSP, CStringGetDatum(kinds[kind].function));
+	bool	  has = false;
 
-	if (has_privs_of_role(role, CatalogOwner()))
-		return true;
-	StoreScan(REL_GRANTS, LookAtGrant, &question);
-	return question.has;
+	for (int i = 0; i < functions->n_members && !has; i++)
+	{
+		Form_pg_proc function = (Form_pg_proc) GETSTRUCT(&functions->members[i]->tuple);
+
+		has = function->pronamespace == CatalogSchema() && MayExecute_compat(function->oid, role);
+	}
+	ReleaseSysCacheList(functions);
+	return has;
 }
+
+/* Like AccessHas(); a name that is no kind's is one that no role has. */
+bool
+AccessHasByName(Oid role, const char *name)
+{
+	for (AccessKind kind = 0; kind < N_ACCESS_KINDS; kind++)
+		if (strcmp(kinds[kind].name, name) == 0)
+			return AccessHas(role, kind);
+	return false;
+}
+
+/* Rows of taskq.access_grants whose roles do not have the access. */
+typedef struct StaleGrants
+{
+	List *roles;
+	List *names; /* of char *: kinds of access */
+} StaleGrants;
+
+static void
+LookForStale(TupleTableSlot *slot, void *arg)
+{
+	StaleGrants *stale = arg;
+	Oid			 role = DatumGetObjectId(SlotDatum(slot, Anum_access_grants_role));
+	char		*access = SlotString(slot, Anum_access_grants_access);
+
+	if (GetUserNameFromId(role, true) != NULL && AccessHasByName(role, access))
+		return;
+	stale->roles = lappend_oid(stale->roles, role);
+	stale->names = lappend(stale->names, pstrdup(access));
+}
+
+/*
+ * Delete the rows of roles that were dropped or have lost their rights, except for one
+ * row.  Otherwise an update script would grant new functions to these roles, or to other
+ * roles that have their OIDs by now.  The caller has called OwnerEnterSpi().
+ */
+void
+AccessForgetStale(Oid except_role, const char *except_access)
+{
+	Oid			types[] = { REGROLEOID, TEXTOID };
+	StaleGrants stale = { 0 };
+	ListCell   *role;
+	ListCell   *name;
+
+	StoreScan(REL_GRANTS, LookForStale, &stale);
+	forboth (role, stale.roles, name, stale.names)
+	{
+		Datum values[] = { ObjectIdGetDatum(lfirst_oid(role)), CStringGetTextDatum(lfirst(name)) };
+
+		if (lfirst_oid(role) != except_role || strcmp(lfirst(name), except_access) != 0)
+			OwnerExecute("DELETE FROM taskq.access_grants WHERE role = $1 AND access = $2", 2, types, values, NULL);
+	}
+}
+
+/* grant and revoke ----------------------------------------------------------- */
 
 /*
  * Check the first two arguments and store them in "values".  Returns the role's
- * name, quoted for a statement.
+ * name, quoted for a statement, or NULL if the role does not exist.
  */
 static char *
 ReadArguments(FunctionCallInfo fcinfo, Datum *values)
 {
 	char *access;
 	char *role;
+	int	  kind;
 
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("role must not be NULL")));
 	role = GetUserNameFromId(PG_GETARG_OID(0), true);
-	if (role == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("role with OID %u does not exist", PG_GETARG_OID(0))));
 	access = ArgName(fcinfo, 1, "access");
-	if (strcmp(access, "producer") != 0 && strcmp(access, "worker") != 0 && strcmp(access, "observer") != 0 &&
-		strcmp(access, "operator") != 0 && strcmp(access, "admin") != 0)
+	for (kind = 0; kind < N_ACCESS_KINDS && strcmp(access, kinds[kind].name) != 0; kind++)
+		continue;
+	if (kind == N_ACCESS_KINDS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("unknown access \"%s\"", access),
 				 errhint("Use producer, worker, observer, operator or admin.")));
 	values[0] = PG_GETARG_DATUM(0);
 	values[1] = CStringGetTextDatum(access);
-	return pstrdup(quote_identifier(role));
+	return role == NULL ? NULL : pstrdup(quote_identifier(role));
 }
 
 static const char *
@@ -157,10 +233,15 @@ taskq_grant_access(PG_FUNCTION_ARGS)
 	CheckArgCount(fcinfo, 3);
 	CheckWritable("taskq.grant_access()");
 	role = ReadArguments(fcinfo, values);
+	if (role == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("role with OID %u does not exist", PG_GETARG_OID(0))));
 	tenants = ArgTenants(fcinfo, values[1]);
 	values[2] = PointerGetDatum(tenants);
 	OwnerEnterSpi(&scope);
 	LockGrants();
+	AccessForgetStale(PG_GETARG_OID(0), TextDatumGetCString(values[1]));
 	OwnerExecute("INSERT INTO taskq.access_grants VALUES ($1, $2, $3)"
 				 " ON CONFLICT (role, access) DO UPDATE SET tenants = excluded.tenants",
 				 3, types, values, tenants == NULL ? "  n" : NULL);
@@ -172,7 +253,10 @@ taskq_grant_access(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Revoke a kind of access.  Rights that the role also has by another kind are kept. */
+/*
+ * Revoke a kind of access.  Rights that the role also has by another kind are kept.  Of a
+ * role that was dropped, only the row is left, and is deleted.
+ */
 Datum
 taskq_revoke_access(PG_FUNCTION_ARGS)
 {
@@ -187,13 +271,14 @@ taskq_revoke_access(PG_FUNCTION_ARGS)
 	role = ReadArguments(fcinfo, values);
 	OwnerEnterSpi(&scope);
 	LockGrants();
+	AccessForgetStale(PG_GETARG_OID(0), TextDatumGetCString(values[1]));
 	found = OwnerExecute("DELETE FROM taskq.access_grants WHERE role = $1 AND access = $2", 2, types, values, NULL) > 0;
-	if (found)
+	if (found && role != NULL)
 		ForEachObject("SELECT object FROM taskq.access_rights WHERE access = $2"
 					  " EXCEPT SELECT r.object FROM taskq.access_rights r"
 					  " JOIN taskq.access_grants g ON r.access = g.access WHERE g.role = $1",
 					  values, "REVOKE", "FROM", role);
-	if (found && OwnerExecute("SELECT FROM taskq.access_grants WHERE role = $1", 1, types, values, NULL) == 0)
+	if (found && role != NULL && OwnerExecute("SELECT FROM taskq.access_grants WHERE role = $1", 1, types, values, NULL) == 0)
 		OwnerExecute(psprintf("REVOKE USAGE ON SCHEMA taskq FROM %s", role), 0, NULL, NULL, NULL);
 	OwnerLeaveSpi(&scope);
 	ConfigRowsChanged(REL_GRANTS);

@@ -7,6 +7,20 @@
 
 #include "taskq.h"
 
-extern bool AccessHas(Oid role, const char *access);
+typedef enum AccessKind
+{
+	ACCESS_PRODUCER,
+	ACCESS_WORKER,
+	ACCESS_OBSERVER,
+	ACCESS_OPERATOR,
+	ACCESS_ADMIN
+} AccessKind;
+
+#define N_ACCESS_KINDS (ACCESS_ADMIN + 1)
+
+extern const char *AccessName(AccessKind kind);
+extern bool		   AccessHas(Oid role, AccessKind kind);
+extern bool		   AccessHasByName(Oid role, const char *name);
+extern void		   AccessForgetStale(Oid except_role, const char *except_access);
 
 #endif /* TASKQ_ACCESS_H */

@@ -15,6 +15,7 @@
 #include "nodes/bitmapset.h"
 
 #include "job/admit_rules.h"
+#include "job/fence.h"
 #include "job/running_scan.h"
 #include "shared/locks.h"
 #include "shared/wake.h"
@@ -29,17 +30,18 @@ typedef struct Permits
 } Permits;
 
 static uint64
-PermitKey(const char *worker_id, int permit)
+PermitKey(const char *worker_id, Oid owner, int permit)
 {
-	return hash_bytes_extended((const unsigned char *) worker_id, strlen(worker_id), permit);
+	return hash_bytes_extended((const unsigned char *) worker_id, strlen(worker_id), ((uint64) owner << 32) | permit);
 }
 
 /*
  * Return the permits that a worker's running rows hold, and count the rows that
- * hold none of the permits up to "max".
+ * hold none of the permits up to "max".  Jobs that another role has claimed under the
+ * same id, by an earlier registration, do not count.
  */
 static Bitmapset *
-PermitsInRows(const char *worker_id, int max, int *n_outside)
+PermitsInRows(const char *worker_id, Oid owner, int max, int *n_outside)
 {
 	RunningScan scan;
 	Bitmapset  *permits = NULL;
@@ -49,6 +51,8 @@ PermitsInRows(const char *worker_id, int max, int *n_outside)
 	RunningScanBegin(&scan, worker_id, PG_INT64_MIN);
 	while (RunningScanNext(&scan, &job))
 	{
+		if (!ClaimIsOf(&job, owner))
+			continue;
 		if (job.permit >= 1 && job.permit <= max)
 			permits = bms_add_member(permits, job.permit);
 		else
@@ -80,27 +84,27 @@ LastPermit(const Bitmapset *held, int max, int n_outside)
  * after they are locked, finds those whose holders have committed in between.
  */
 static int
-PermitsTake(const char *worker_id, int max_concurrent_jobs, int most, int *permits)
+PermitsTake(const char *worker_id, Oid owner, int max_concurrent_jobs, int most, int *permits)
 {
 	int		   n_outside;
-	Bitmapset *held = PermitsInRows(worker_id, max_concurrent_jobs, &n_outside);
+	Bitmapset *held = PermitsInRows(worker_id, owner, max_concurrent_jobs, &n_outside);
 	int		   last = LastPermit(held, max_concurrent_jobs, n_outside);
 	int		   locked = 0;
 	int		   taken = 0;
 
 	for (int permit = 1; permit <= last && locked < most; permit++)
-		if (!bms_is_member(permit, held) && LockKey(LOCK_PERMIT, PermitKey(worker_id, permit), true, false))
+		if (!bms_is_member(permit, held) && LockKey(LOCK_PERMIT, PermitKey(worker_id, owner, permit), true, false))
 			permits[locked++] = permit;
 	if (locked == 0)
 		return 0;
-	held = PermitsInRows(worker_id, max_concurrent_jobs, &n_outside);
+	held = PermitsInRows(worker_id, owner, max_concurrent_jobs, &n_outside);
 	last = LastPermit(held, max_concurrent_jobs, n_outside);
 	for (int i = 0; i < locked; i++)
 	{
 		if (!bms_is_member(permits[i], held) && permits[i] <= last)
 			permits[taken++] = permits[i];
 		else
-			UnlockKey(LOCK_PERMIT, PermitKey(worker_id, permits[i]), true);
+			UnlockKey(LOCK_PERMIT, PermitKey(worker_id, owner, permits[i]), true);
 	}
 	return taken;
 }
@@ -115,7 +119,7 @@ Begin(Admitting *claim, void **reserved, int most)
 	if (max_concurrent_jobs == 0)
 		return most;
 	permits = palloc(sizeof(Permits));
-	permits->n = PermitsTake(claim->worker_id, max_concurrent_jobs, Min(most, MAX_PERMITS), permits->numbers);
+	permits->n = PermitsTake(claim->worker_id, claim->claimant->owner, max_concurrent_jobs, Min(most, MAX_PERMITS), permits->numbers);
 	if (permits->n > 0)
 		*reserved = permits;
 	else
@@ -155,7 +159,7 @@ End(Admitting *claim, void *reserved)
 	Permits *permits = reserved;
 
 	for (int i = claim->n_admitted; i < permits->n; i++)
-		UnlockKey(LOCK_PERMIT, PermitKey(claim->worker_id, permits->numbers[i]), true);
+		UnlockKey(LOCK_PERMIT, PermitKey(claim->worker_id, claim->claimant->owner, permits->numbers[i]), true);
 	if (claim->n_admitted < permits->n)
 		WakeForLimit(claim->worker_key);
 	pfree(permits);
@@ -171,7 +175,7 @@ Explain(const AdmissionQuestion *question, Refusal *refusal)
 	if (question->worker_id == NULL || question->claimant->max_concurrent_jobs == 0)
 		return false;
 	max_concurrent_jobs = question->claimant->max_concurrent_jobs;
-	held = PermitsInRows(question->worker_id, max_concurrent_jobs, &n_outside);
+	held = PermitsInRows(question->worker_id, question->claimant->owner, max_concurrent_jobs, &n_outside);
 	if (bms_num_members(held) + n_outside < max_concurrent_jobs)
 		return false;
 	refusal->reason = "the worker has max_concurrent_jobs";

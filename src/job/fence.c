@@ -108,13 +108,65 @@ ExplainLost(const TaskqJob *job, Refusal *refusal)
 }
 
 /*
+ * Is the role to which the last claim of a job belongs known?  In a job that came from
+ * another cluster, its OID may be that of any role here.
+ */
+static bool
+IsRoleKnown(const TaskqJob *job)
+{
+	return OidIsValid(job->claimed_by) && job->started_at >= AdoptedRolesFrom();
+}
+
+/* Does the last claim of a job belong to this role?  A claim whose role is not known belongs to any. */
+bool
+ClaimIsOf(const TaskqJob *job, Oid role)
+{
+	return job->claimed_by == role || !IsRoleKnown(job);
+}
+
+/*
+ * May the caller act for the worker that has claimed the job, or has claimed it last?
+ * Epochs are no secret: they count up, and observers see them.  So the caller must also be
+ * a member of the role to which the claim belongs, or an operator.  If nobody knows that
+ * role, the epoch of the claim must do.
+ */
+static bool
+MayActFor(const TaskqJob *job, int64 epoch, Oid caller)
+{
+	if (caller == CALLER_IS_TASKQ || caller == CALLER_WAS_CHECKED)
+		return true;
+	if (!IsRoleKnown(job))
+		return (epoch != 0 && job->epoch == epoch) || AccessHas(caller, ACCESS_OPERATOR);
+	return caller == job->claimed_by || has_privs_of_role(caller, job->claimed_by) || AccessHas(caller, ACCESS_OPERATOR);
+}
+
+/*
+ * May the caller end a claim that was made on another timeline?  Its worker can settle
+ * nothing any more, so it is safe to give the job back or to cancel it.
+ */
+static bool
+MayEndOld(char outcome, Oid caller)
+{
+	if (outcome != OUTCOME_RELEASED && outcome != OUTCOME_CANCELLED)
+		return false;
+	return caller == CALLER_IS_TASKQ || caller == CALLER_WAS_CHECKED || AccessHas(caller, ACCESS_OPERATOR);
+}
+
+/*
  * Judge a settle with an epoch that does not hold the job.  It is harmless if it
  * repeats what this claim did before.  Otherwise the claim is stale, and the
- * refusal says why.
+ * refusal says why.  A caller that may not act for the last claim is told nothing about
+ * the job.
  */
 static ClaimHold
-JudgeSettled(const TaskqJob *job, int64 epoch, char outcome, Refusal *refusal)
+JudgeSettled(const TaskqJob *job, int64 epoch, char outcome, Oid caller, Refusal *refusal)
 {
+	if (!MayActFor(job, epoch, caller))
+	{
+		refusal->detail = "The job has another claim or none, or this claim was rolled back or has not been committed yet.";
+		refusal->hint = "Commit the claim before the job is settled elsewhere; else stop working on the job, and roll back what was done for it in this transaction.";
+		return job->epoch == epoch && epoch != 0 ? CLAIM_FOREIGN : CLAIM_STALE;
+	}
 	if (job->epoch == epoch && job->last_outcome == outcome && outcome != OUTCOME_NONE && outcome != OUTCOME_EXPIRED)
 		return CLAIM_SETTLED;
 	ExplainLost(job, refusal);
@@ -134,20 +186,6 @@ JudgeSettled(const TaskqJob *job, int64 epoch, char outcome, Refusal *refusal)
 		refusal->hint = "Settle with the job_id and epoch that the claim returned.";
 	}
 	return CLAIM_STALE;
-}
-
-/*
- * May the caller act for the worker that has claimed the job?  Epochs are no secret: they
- * count up, and observers see them.  So the caller must also be a member of the role
- * that has made the claim, or an operator.  After a restore from another cluster, nobody
- * knows that role, and the epoch must do.
- */
-static bool
-MayActFor(const TaskqJob *job, Oid caller)
-{
-	return caller == job->claimed_by || caller == CALLER_IS_TASKQ || caller == CALLER_WAS_CHECKED ||
-		   !OidIsValid(job->claimed_by) || job->started_at < AdoptedRolesFrom() ||
-		   has_privs_of_role(caller, job->claimed_by) || AccessHas(caller, "operator");
 }
 
 /*
@@ -193,26 +231,25 @@ HoldRow(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, Oid
 		if (job->epoch != epoch || job->state != JOB_RUNNING)
 		{
 			UnregisterSnapshot(snapshot);
-			return JudgeSettled(job, epoch, outcome, refusal);
+			return JudgeSettled(job, epoch, outcome, caller, refusal);
 		}
-		if (!EpochIsOurs(epoch))
+		if (!MayActFor(job, epoch, caller))
+		{
+			UnregisterSnapshot(snapshot);
+			return CLAIM_FOREIGN;
+		}
+		if (!EpochIsOurs(epoch) && !MayEndOld(outcome, caller))
 		{
 			UnregisterSnapshot(snapshot);
 			ExplainLost(job, refusal);
 			refusal->detail = "The claim was made before this server became the primary.";
 			return CLAIM_STALE;
 		}
-
 		if (caller != CALLER_IS_TASKQ && job->lease_expires_at == 0)
 		{
 			UnregisterSnapshot(snapshot);
 			ExplainInside(refusal);
 			return CLAIM_STALE;
-		}
-		if (!MayActFor(job, caller))
-		{
-			UnregisterSnapshot(snapshot);
-			return CLAIM_FOREIGN;
 		}
 
 		secured = Secure(jobs, snapshot, grip);
@@ -225,7 +262,7 @@ HoldRow(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, Oid
 			return CLAIM_HELD;
 		JobRead(job, jobs->found);
 		if (job->epoch != epoch || job->state != JOB_RUNNING)
-			return JudgeSettled(job, epoch, outcome, refusal);
+			return JudgeSettled(job, epoch, outcome, caller, refusal);
 		return CLAIM_HELD;
 	}
 	if (!look_back)
@@ -233,7 +270,7 @@ HoldRow(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, Oid
 	JobBatchWrite(jobs); /* a batch may name the job twice */
 	if (!HistoryFind(job_id, job, &ending))
 		return CLAIM_NOT_FOUND;
-	return JudgeSettled(job, epoch, outcome, refusal);
+	return JudgeSettled(job, epoch, outcome, caller, refusal);
 }
 
 /*
@@ -254,8 +291,8 @@ ForeignClaim(const TaskqJob *job)
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("permission denied for claim " INT64_FORMAT " of job " INT64_FORMAT, job->epoch, job->job_id),
-			 errdetail("It was made by another role."),
-			 errhint("A member of that role may settle it and send its heartbeats, or a role with the access \"operator\".")));
+			 errdetail("It belongs to another role."),
+			 errhint("A member of that role may settle it and send its heartbeats, if need be after SET ROLE, or a role with the accesses \"operator\" and \"worker\".")));
 }
 
 /* Is the claim held?  Raises an error if it is not in force, or of another role. */

@@ -18,11 +18,11 @@ typedef enum ClaimHold
 	CLAIM_BUSY,	   /* another settle or heartbeat has locked the row */
 	CLAIM_SETTLED, /* this claim has already settled the job in the same way */
 	CLAIM_STALE,
-	CLAIM_FOREIGN,	/* the claim is of another role */
+	CLAIM_FOREIGN,	/* the claim belongs to another role, also if it has ended */
 	CLAIM_NOT_FOUND /* the job does not exist */
 } ClaimHold;
 
-/* For "caller" below: taskq itself, and a role that may settle the claim whoever has made it. */
+/* For "caller" below: taskq itself, and a role that may end the claim whoever has made it. */
 #define CALLER_IS_TASKQ InvalidOid
 #define CALLER_WAS_CHECKED ((Oid) 1)
 
@@ -38,6 +38,7 @@ extern ClaimHold		   FindClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 e
 extern bool				   LockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, Oid caller, ClaimGrip grip);
 extern ClaimHold		   TryLockClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, Oid caller, bool complain);
 TASKQ_NORETURN extern void JobNotFound(int64 job_id);
+extern bool				   ClaimIsOf(const TaskqJob *job, Oid role);
 extern int64			   EpochNext(void);
 extern bool				   EpochIsOurs(int64 epoch);
 

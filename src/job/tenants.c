@@ -25,6 +25,7 @@
 #include "base/text.h"
 #include "config/roles.h"
 #include "config/stale.h"
+#include "job/access.h"
 #include "job/job.h"
 #include "job/tenants.h"
 #include "store/catalog.h"
@@ -97,7 +98,7 @@ typedef struct Granted
 } Granted;
 
 static Granted
-GrantedToCaller(const char *access)
+GrantedToCaller(AccessKind kind)
 {
 	Granted	  granted = { 0 };
 	ListCell *cell;
@@ -106,7 +107,8 @@ GrantedToCaller(const char *access)
 	{
 		Grant *grant = lfirst(cell);
 
-		if (strcmp(grant->access, access) != 0 || !has_privs_of_role(GetUserId(), grant->role))
+		/* a row whose role has lost the right is only left over, and may be of another role by now */
+		if (strcmp(grant->access, AccessName(kind)) != 0 || !has_privs_of_role(GetUserId(), grant->role) || !AccessHas(grant->role, kind))
 			continue;
 		granted.any = true;
 		if (grant->tenants == NIL)
@@ -158,7 +160,7 @@ IsUnlimited(void)
 ArrayType *
 TenantsSeen(bool without_access)
 {
-	Granted granted = GrantedToCaller("observer");
+	Granted granted = GrantedToCaller(ACCESS_OBSERVER);
 	char   *narrow = taskq_tenant_id;
 	bool	all = IsUnlimited() || (granted.any ? granted.all : without_access);
 
@@ -176,7 +178,7 @@ TenantsSeen(bool without_access)
 ArrayType *
 TenantsProduced(void)
 {
-	return NamesOfList(GrantedToCaller("producer").tenants);
+	return NamesOfList(GrantedToCaller(ACCESS_PRODUCER).tenants);
 }
 
 /*
@@ -191,7 +193,7 @@ TenantToEnqueue(struct varlena *tenant)
 
 	if (IsUnlimited())
 		return tenant;
-	granted = GrantedToCaller("producer");
+	granted = GrantedToCaller(ACCESS_PRODUCER);
 	if (!granted.any || granted.all)
 		return tenant;
 	if (tenant == NULL && list_length(granted.tenants) == 1)

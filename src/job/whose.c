@@ -9,56 +9,34 @@
  */
 #include "taskq.h"
 
-#include "access/htup_details.h"
-#include "catalog/pg_proc.h"
-#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/snapmgr.h"
-#include "utils/syscache.h"
 
 #include "base/args.h"
-#include "base/compat.h"
 #include "base/error.h"
 #include "base/guc.h"
 #include "config/adopt.h"
 #include "config/roles.h"
+#include "job/access.h"
 #include "job/history.h"
 #include "job/live.h"
 #include "job/job.h"
 #include "job/tenants.h"
 #include "job/whose.h"
-#include "store/catalog.h"
-#include "store/owner.h"
-
-/* May the caller execute one of taskq's functions? */
-static bool
-MayCall(const char *name, const Oid *args, int n_args)
-{
-	Oid function = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(name),
-								   PointerGetDatum(buildoidvector(args, n_args)),
-								   ObjectIdGetDatum(CatalogSchema()));
-
-	return OidIsValid(function) && MayExecute_compat(function, GetUserId());
-}
 
 /* Is the caller a worker, which may settle claimed jobs? */
 bool
 WhoseMayWork(void)
 {
-	static const Oid args[] = { INT8OID, INT8OID, JSONBOID };
-
-	return MayCall("complete_job", args, lengthof(args));
+	return AccessHas(GetUserId(), ACCESS_WORKER);
 }
 
 /* Is the caller an operator, which may end any job? */
 bool
 WhoseMayOperate(void)
 {
-	static const Oid args[] = { INT8OID, TEXTOID };
-
-	return MayCall("discard_job", args, lengthof(args));
+	return AccessHas(GetUserId(), ACCESS_OPERATOR);
 }
 
 /* what a caller may ------------------------------------------------------- */

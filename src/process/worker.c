@@ -37,6 +37,7 @@
 #include "job/frames.h"
 #include "process/worker.h"
 #include "process/worker_slot.h"
+#include "run/call.h"
 #include "run/dispatch.h"
 #include "run/reset.h"
 #include "shared/shmem.h"
@@ -293,6 +294,7 @@ taskq_worker_main(Datum arg)
 	db = WorkerAttach(&params);
 	slot = ShmemMySlot();
 	ResetInit();
+	RunInit();
 	FrameInit();
 	MemoryInit();
 

@@ -107,6 +107,7 @@ taskq_clear_handlers(PG_FUNCTION_ARGS)
 	const TaskqHandler **sorted;
 	int					 n;
 	int					 n_mine = 0;
+	int					 removed = 0;
 	char			   **mine;
 
 	CheckArgCount(fcinfo, 0);
@@ -118,10 +119,18 @@ taskq_clear_handlers(PG_FUNCTION_ARGS)
 			mine[n_mine++] = pstrdup(sorted[i]->task_type);
 	for (int i = 0; i < n_mine; i++)
 	{
+		const TaskqHandler *handler;
+
+		/* another session may have unregistered it meanwhile, or another role have registered it */
 		HandlerLockType(mine[i], true, true);
+		AcceptInvalidationMessages();
+		handler = HandlerFind(mine[i]);
+		if (handler == NULL || !MayChange(handler))
+			continue;
 		RemoveHandler(mine[i]);
+		removed++;
 	}
-	PG_RETURN_INT32(n_mine);
+	PG_RETURN_INT32(removed);
 }
 
 /* pause -------------------------------------------------------------------- */

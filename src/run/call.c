@@ -3,6 +3,9 @@
  *	  Call a handler: in a subtransaction, with its search_path and within its time
  *	  limit.  Afterwards the session is as before, and the run has the handler's
  *	  result or its error.
+ *
+ * This file has more than 400 lines, as all that surrounds the call of a handler must
+ * be undone in the reverse order, and is easier to check in one place.
  */
 #include "taskq.h"
 
@@ -41,6 +44,9 @@ static int running = 0;
 
 /* The run of the handler on top of the stack, or NULL.  An interrupt is for that run. */
 static const Run *innermost = NULL;
+
+/* Whether a handler that runs without a subtransaction has rolled back the transaction itself. */
+static bool rolled_back = false;
 
 /* Whether a run by hand was interrupted, so that the outer runs count as interrupted too. */
 static bool interrupt_passed = false;
@@ -99,7 +105,38 @@ CheckDeferredConstraints(void)
 	AfterTriggerSetState(statement);
 }
 
-/* Call the handler.  The caller has begun its subtransaction. */
+TASKQ_NORETURN static void
+RefuseTransactionEnd(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
+			 errmsg("a handler cannot end the transaction in which it runs")));
+}
+
+/*
+ * Called when a transaction ends.  A subtransaction keeps code in C from committing
+ * (SPI_commit) in a handler.  Without one, this does, and the run is then repeated in a
+ * subtransaction.
+ */
+static void
+AtTransactionEnd(XactEvent event, void *arg)
+{
+	if (innermost == NULL || !innermost->is_bare)
+		return;
+	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE)
+		RefuseTransactionEnd();
+	if (event == XACT_EVENT_ABORT)
+		rolled_back = true;
+}
+
+/* Called once in each background worker. */
+void
+RunInit(void)
+{
+	RegisterXactCallback(AtTransactionEnd, NULL);
+}
+
+/* Call the handler.  The caller has begun its subtransaction, unless it runs without one. */
 static void
 CallHandler(Run *run)
 {
@@ -120,6 +157,8 @@ CallHandler(Run *run)
 		CallByExpression(run, ready->call, RunArgument(run));
 	else
 		CallByFmgr(run, ready, RunArgument(run));
+	if (run->is_bare && rolled_back)
+		RefuseTransactionEnd();
 	if (!run->result_is_null)
 	{
 		/* Detoast while the snapshot is active: the result may point to a TOAST table. */
@@ -279,10 +318,37 @@ PrepareSession(const Run *run)
 								 GUC_ACTION_SET, true, 0, false);
 }
 
+/* Begin the subtransaction of a run, unless it runs without one. */
+static void
+BeginRun(Run *run)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	if (run->is_bare)
+		rolled_back = false;
+	else
+		BeginInternalSubTransaction("taskq");
+	MemoryContextSwitchTo(context);
+}
+
+/* Roll back what a run that has raised an error has done, and keep the error. */
+static void
+UndoRun(Run *run, MemoryContext context)
+{
+	MemoryContextSwitchTo(context);
+	run->error = CopyErrorData();
+	FlushErrorState();
+	RollbackAndReleaseCurrentSubTransaction();
+	(void) FrameAppend(ERROR, run->error->sqlerrcode, run->error->message);
+}
+
 /*
  * Run the handler in a subtransaction, and restore the session's settings.  If the
  * handler returns, its work is kept and run->result set.  If it raises an error, its
  * work is rolled back and run->error set.
+ *
+ * Without a subtransaction (is_bare), the error is passed on.  The caller must roll back
+ * the transaction, which restores the settings, too.
  */
 void
 RunHandler(Run *run)
@@ -302,8 +368,7 @@ RunHandler(Run *run)
 		PrepareSession(run);
 	guc_level = NewGUCNestLevel();
 	running++;
-	BeginInternalSubTransaction("taskq");
-	MemoryContextSwitchTo(context);
+	BeginRun(run);
 	outer_run = RunEnter(run);
 	run->scope = BuiltNewScope();
 	outer_scope = BuiltEnter(run->scope);
@@ -316,16 +381,22 @@ RunHandler(Run *run)
 		CallHandler(run);
 		if (!run->shares)
 			RunLiftBounds(run);
-		ReleaseCurrentSubTransaction();
+		if (!run->is_bare)
+			ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
 	{
 		RunLiftBounds(run);
-		MemoryContextSwitchTo(context);
-		run->error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		(void) FrameAppend(ERROR, run->error->sqlerrcode, run->error->message);
+		if (run->is_bare)
+		{
+			run->has_undone = true;
+			BuiltLeave(outer_scope);
+			RunLeave(run, outer_run);
+			FrameListen(false);
+			running = outer;
+			PG_RE_THROW();
+		}
+		UndoRun(run, context);
 	}
 	PG_END_TRY();
 	BuiltLeave(outer_scope);

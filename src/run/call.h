@@ -22,6 +22,8 @@ typedef struct Run
 	bool				is_here;	   /* a run by hand, in the caller's session and transaction */
 	bool				shares;		   /* other jobs may run in the same transaction */
 	bool				commits_async; /* the commit need not wait for the disk */
+	bool				is_bare;	   /* no subtransaction: an error is passed on, and the transaction must be rolled back */
+	bool				has_undone;	   /* such an error was passed on */
 	char			   *search_path;
 	int64				timeout;		/* microseconds; 0: none */
 	int64				lock_timeout;	/* microseconds; NO_MICROSECONDS: lock_timeout is not set */
@@ -41,6 +43,7 @@ typedef struct Run
 } Run;
 
 extern void RunHandler(Run *run);
+extern void RunInit(void);
 
 /* for stepwise.c, which calls procedures, and for run.c */
 extern Datum	  RunArgument(const Run *run);

@@ -12,7 +12,9 @@
  * If a handler shares commits (share_commit), the transaction also takes the next
  * jobs, with a subtransaction for each, so that each still fails alone.  If the
  * commit fails, the work of all these jobs is rolled back, and they run again singly,
- * each in its own transaction.
+ * each in its own transaction.  As long as handlers of a type do not fail, the first
+ * runs of the transaction have no subtransactions (group.c).  If one of them fails all
+ * the same, these jobs run again with subtransactions.
  *
  * A procedure commits by itself; its claim and its settle are transactions of their
  * own (stepwise.c).
@@ -40,6 +42,7 @@
 #include "run/call.h"
 #include "run/commit.h"
 #include "run/dispatch.h"
+#include "run/group.h"
 #include "run/outcome.h"
 #include "run/prepare.h"
 #include "run/reset.h"
@@ -74,6 +77,7 @@ typedef struct Turn
 static Turn			 turn;
 static MemoryContext run_context = NULL; /* outlives the transaction: it is needed if the commit fails */
 static int			 single_runs = 0;	 /* number of next runs that do not share, after a shared commit failed */
+static int			 careful_runs = 0;	 /* number of next runs with a subtransaction each, after a run without one failed */
 
 /* slot --------------------------------------------------------------------- */
 
@@ -243,6 +247,7 @@ RunClaimed(void)
 	turn.shares = run->shares;
 	turn.commits_async = run->commits_async && (turn.n_runs == 0 || turn.commits_async);
 	turn.n_runs++;
+	run->is_bare = run->shares && careful_runs == 0 && GroupMayTake(run->task_type, run->job.started_at - turn.started_at);
 	PublishRun(run);
 
 	/* A request to cancel that was made before PublishRun() has interrupted nobody. */
@@ -255,6 +260,8 @@ RunClaimed(void)
 		else
 			RunHandler(run);
 		CurrentReset(0);
+		if (run->shares)
+			GroupNote(run->task_type, run->error != NULL);
 		cancelled = CloseToInterrupts(run);
 		if (!run->form.stepwise || StepwiseReclaim(run))
 			SettleRun(run, cancelled);
@@ -297,6 +304,37 @@ RunSingly(const ErrorData *error)
 }
 
 /*
+ * Record that this run has failed, whose transaction was rolled back, and with it the
+ * outcome that was counted.
+ */
+static void
+RecordAlone(ErrorData *error, bool cancelled)
+{
+	turn.completed = turn.failed = 0;
+	turn.run.error = error;
+	turn.run.job.last_outcome = OUTCOME_FAILED;
+	RecordLostRun(&turn.run, cancelled, run_context);
+	if (turn.run.job.last_outcome == OUTCOME_FAILED)
+		turn.failed++;
+}
+
+/*
+ * A run without a subtransaction has failed, and the work of all runs of the transaction
+ * was rolled back.  Their jobs run again, with a subtransaction each.  This one, too: it
+ * has seen the work of the others, which may not come about again.  But a run that was
+ * interrupted would only take its time again, and the cause of that is not in the data.
+ */
+static void
+RunCarefully(ErrorData *error, bool cancelled)
+{
+	turn.completed = turn.failed = 0;
+	careful_runs = turn.n_runs;
+	GroupNote(turn.run.task_type, true);
+	if (turn.run.timed_out || turn.run.interrupted)
+		RecordAlone(error, cancelled);
+}
+
+/*
  * Claim a job, run it, settle it, and commit.  If its handler shares commits, do the
  * same with the next jobs before the commit, as long as their handlers share it too.
  * The caller has begun the transaction.  Returns the number of runs (1 for a job that
@@ -322,10 +360,12 @@ DispatchNext(const ClaimRequest *request)
 			SetCurrentStatementStartTimestamp();
 		RunCommit(turn.commits_async);
 		single_runs = Max(single_runs - turn.n_runs, 0);
+		careful_runs = Max(careful_runs - turn.n_runs, 0);
 	}
 	PG_CATCH();
 	{
 		ErrorData *error;
+		bool	   cancelled;
 
 		CurrentReset(0);
 		if (turn.n_runs == 0)
@@ -333,18 +373,14 @@ DispatchNext(const ClaimRequest *request)
 		MemoryContextSwitchTo(run_context);
 		error = CopyErrorData();
 		FlushErrorState();
-		(void) CloseToInterrupts(&turn.run);
+		cancelled = CloseToInterrupts(&turn.run);
 		AbortCurrentTransaction();
-		if (turn.shares)
+		if (turn.run.has_undone)
+			RunCarefully(error, cancelled);
+		else if (turn.shares)
 			RunSingly(error);
 		else
-		{
-			/* The abort has undone the outcome that was counted. */
-			turn.completed = turn.failed = 0;
-			turn.run.error = error;
-			RecordLostRun(&turn.run, run_context);
-			turn.failed++;
-		}
+			RecordAlone(error, false);
 	}
 	PG_END_TRY();
 	FrameEnd(NULL);

@@ -226,9 +226,24 @@ CancelRun(Run *run)
 }
 
 /*
+ * Settle a run whose handler has raised an error.  If it was interrupted, the cause of
+ * the interrupt decides and not the error.
+ */
+static void
+SettleError(Run *run, bool cancelled, OwnerScope *scope)
+{
+	if (run->timed_out || !run->interrupted)
+		FailRun(run, scope);
+	else if (cancelled)
+		CancelRun(run);
+	else
+		/* Nobody asked to cancel this run.  The attempt does not count, but the job pauses, as it may interrupt itself. */
+		SettleGivenBack(&run->jobs, &run->job, OUTCOME_RELEASED, ClockNow() + INTERRUPTED_PAUSE);
+}
+
+/*
  * Write the outcome of a run in the current transaction.  A handler that returns has
- * completed its job even if it was interrupted.  If it was interrupted and raises an
- * error, the cause of the interrupt decides and not the error.
+ * completed its job even if it was interrupted.
  */
 void
 SettleRun(Run *run, bool cancelled)
@@ -242,13 +257,8 @@ SettleRun(Run *run, bool cancelled)
 	else if (run->error == NULL)
 		SettleCompleted(&run->jobs, &run->job,
 						run->result_is_null ? NULL : (struct varlena *) DatumGetPointer(run->result));
-	else if (run->timed_out || !run->interrupted)
-		FailRun(run, &scope);
-	else if (cancelled)
-		CancelRun(run);
 	else
-		/* Nobody asked to cancel this run.  The attempt does not count, but the job pauses, as it may interrupt itself. */
-		SettleGivenBack(&run->jobs, &run->job, OUTCOME_RELEASED, ClockNow() + INTERRUPTED_PAUSE);
+		SettleError(run, cancelled, &scope);
 	if (run->error == NULL && run->on_trial)
 		TrialPassed(run->task_type);
 	FrameWrite();
@@ -258,13 +268,13 @@ SettleRun(Run *run, bool cancelled)
 }
 
 /*
- * Record the failure of an attempt whose settle or commit failed, which has rolled
- * back all that the handler did.  This takes a transaction of its own, in which the
- * job's row must be locked anew; if somebody has taken the job meanwhile, nothing is
+ * Record the failure of an attempt whose handler, settle or commit has failed and was
+ * rolled back with the whole transaction.  This takes a transaction of its own, in which
+ * the job's row must be locked anew; if somebody has taken the job meanwhile, nothing is
  * recorded.
  */
 void
-RecordLostRun(Run *run, MemoryContext context)
+RecordLostRun(Run *run, bool cancelled, MemoryContext context)
 {
 	Run				 again = { 0 };
 	OwnerScope		 scope;
@@ -282,7 +292,14 @@ RecordLostRun(Run *run, MemoryContext context)
 		again.job.handler_version = run->job.handler_version;
 		again.error = run->error;
 		strlcpy(again.task_type, run->task_type, sizeof(again.task_type));
-		FailRun(&again, &scope);
+		if (run->has_undone)
+		{
+			again.timeout = run->timeout;
+			again.timed_out = run->timed_out;
+			again.interrupted = run->interrupted;
+		}
+		SettleError(&again, cancelled, &scope);
+		run->job.last_outcome = again.job.last_outcome;
 		(void) FrameAppend(ERROR, run->error->sqlerrcode, run->error->message);
 		FrameWrite();
 	}

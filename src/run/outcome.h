@@ -11,6 +11,6 @@
 
 extern void SettleRun(Run *run, bool cancelled);
 extern void GiveBackRun(Run *run);
-extern void RecordLostRun(Run *run, MemoryContext context);
+extern void RecordLostRun(Run *run, bool cancelled, MemoryContext context);
 
 #endif /* TASKQ_OUTCOME_H */

@@ -23,6 +23,7 @@
 #include "base/text.h"
 #include "job/cancel_requests.h"
 #include "job/current.h"
+#include "job/fence.h"
 #include "job/history.h"
 #include "job/whose.h"
 #include "settle/cancel.h"
@@ -39,7 +40,30 @@ typedef enum CancelResult
 	CANCEL_GONE	 /* there is no live job with this id */
 } CancelResult;
 
-/* Cancel a job if its row is not locked and it is not running. */
+/* Cancel a job whose row is locked. */
+static void
+CancelLocked(Store *jobs, TaskqJob *job, const char *reason)
+{
+	if (reason != NULL)
+		job->last_error = ErrorText(reason);
+	JobEnd(jobs, job, JOB_CANCELLED, NULL);
+}
+
+/*
+ * Lock the row of a job whose claim is from before a promotion.  Its worker can settle
+ * nothing any more, and asks no more whether somebody wants to cancel the job.
+ */
+static bool
+LockOrphan(Store *jobs, TaskqJob *job)
+{
+	if (job->state != JOB_RUNNING || EpochIsOurs(job->epoch) ||
+		TryLockClaim(jobs, job, job->job_id, job->epoch, OUTCOME_CANCELLED, CALLER_WAS_CHECKED, false) != CLAIM_HELD)
+		return false;
+	job->last_outcome = OUTCOME_CANCELLED;
+	return true;
+}
+
+/* Cancel a job if its row is not locked, and it is not running or its claim is from before a promotion. */
 static CancelResult
 CancelWaiting(int64 job_id, const char *reason)
 {
@@ -55,15 +79,15 @@ CancelWaiting(int64 job_id, const char *reason)
 			result = CANCEL_GONE;
 			break;
 		case STORE_BUSY:
+			if (!LockOrphan(&jobs, &job))
+				break;
+			CancelLocked(&jobs, &job, reason);
+			result = CANCEL_DONE;
 			break;
 		case STORE_LOCKED:
 			if (job.state == JOB_RUNNING)
-			{
 				break; /* it was claimed after its row was read and before it was locked */
-			}
-			if (reason != NULL)
-				job.last_error = ErrorText(reason);
-			JobEnd(&jobs, &job, JOB_CANCELLED, NULL);
+			CancelLocked(&jobs, &job, reason);
 			result = CANCEL_DONE;
 			break;
 	}

@@ -156,12 +156,9 @@ ReadResults(FunctionCallInfo fcinfo, Completion *completions, int n)
 	if (PG_ARGISNULL(2))
 		return;
 	array = PG_GETARG_ARRAYTYPE_P(2);
-	if (ARR_NDIM(array) > 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
-				 errmsg("results must be an array of one dimension")));
+	CheckSameLength("job_ids", n, "results", CheckArrayLength(array, "results", TASKQ_MAX_IDS));
 	deconstruct_array(array, JSONBOID, -1, false, TYPALIGN_INT, &values, &nulls, &count);
-	CheckSameLength("job_ids", n, "results", count);
+	Assert(count == n);
 	for (int i = 0; i < n; i++)
 		if (!nulls[i])
 			completions[i].result = (struct varlena *) DatumGetJsonbP(values[i]);

@@ -21,6 +21,7 @@
 #include "store/columns.h"
 #include "store/installation.h"
 #include "store/kit.h"
+#include "store/leaf.h"
 #include "store/leaf_find.h"
 
 /* The extension as it was found last.  All fields are zero if there is none. */
@@ -58,6 +59,7 @@ InvalidateByRelation(Datum arg, Oid relid)
 	TaskqRel rel = OidIsValid(relid) ? RelOfOid(relid) : TASKQ_RELS;
 
 	KitInvalidate(relid);
+	LeafInvalidate(relid);
 	LeafFindInvalidate(relid);
 	if (!OidIsValid(relid))
 		installed_valid = rels_valid = false;

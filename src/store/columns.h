@@ -85,7 +85,8 @@
 	X(t, last_error, TEXTOID, VARLENA, job)             \
 	X(t, checkpoint, JSONBOID, VARLENA, job)            \
 	X(t, correlation_id, TEXTOID, VARLENA, job)         \
-	X(t, created_by, OIDOID, OID_OR_NULL, job)
+	X(t, created_by, OIDOID, OID_OR_NULL, job)          \
+	X(t, claimed_by, OIDOID, OID_OR_NULL, job)
 
 #define ATTEMPT_FAILURES_COLUMNS(X, t)             \
 	X(t, job_id, INT8OID, INT64)                   \

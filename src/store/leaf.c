@@ -96,15 +96,42 @@ NamedAsLeaf(const LeafTable *table, DateADT day)
 }
 
 /*
+ * The leaf that was found last.  Most rows go to the same leaf as the last one, and the
+ * catalog takes longer to find it than the row takes to be formed.
+ */
+static struct
+{
+	const LeafTable *table;
+	DateADT			 day;
+	Oid				 relid; /* InvalidOid if there is none */
+} last_leaf;
+
+/* Forget the last leaf if its relation has changed, or if "relid" is InvalidOid. */
+void
+LeafInvalidate(Oid relid)
+{
+	if (!OidIsValid(relid) || relid == last_leaf.relid)
+		last_leaf.relid = InvalidOid;
+}
+
+/*
  * Return the leaf of a day, or InvalidOid.  A relation that only has the name of a
- * leaf, but is no partition, is ignored.
+ * leaf, but is no partition, is ignored.  The leaf may have been dropped meanwhile.
  */
 Oid
 LeafOfDay(const LeafTable *table, DateADT day)
 {
-	Oid named = NamedAsLeaf(table, day);
+	Oid named;
 
-	return OidIsValid(named) && get_rel_relispartition(named) ? named : InvalidOid;
+	if (OidIsValid(last_leaf.relid) && table == last_leaf.table && day == last_leaf.day)
+		return last_leaf.relid;
+	named = NamedAsLeaf(table, day);
+	if (!OidIsValid(named) || !get_rel_relispartition(named))
+		return InvalidOid;
+	last_leaf.table = table;
+	last_leaf.day = day;
+	last_leaf.relid = named;
+	return named;
 }
 
 /* Have the scheduler create missing leaves. */
@@ -129,6 +156,7 @@ LeafOpenForRow(Store *leaf, const LeafTable *table, TimestampTz now, int64 reten
 	of_day = LeafOfDay(table, *expires_on);
 	if (OidIsValid(of_day) && StoreOpenLeaf(leaf, table->parent, of_day))
 		return;
+	LeafInvalidate(of_day);
 	if (!OidIsValid(NamedAsLeaf(table, *expires_on)))
 		LeafWant();
 	*expires_on = DATEVAL_NOBEGIN;

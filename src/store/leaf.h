@@ -47,6 +47,7 @@ typedef enum LeafMaking
 } LeafMaking;
 
 extern Oid		   LeafOfDay(const LeafTable *table, DateADT day);
+extern void		   LeafInvalidate(Oid relid);
 extern DateADT	   LeafDay(TimestampTz moment, int64 retention);
 extern TimestampTz LeafNextDay(void);
 extern void		   LeafOpenForRow(Store *leaf, const LeafTable *table, TimestampTz now, int64 retention, DateADT *expires_on);

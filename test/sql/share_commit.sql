@@ -144,7 +144,7 @@ SELECT is(array_agg(DISTINCT pg_temp.state(name)), '{completed 1}', 'each comple
 SELECT is(array_agg(DISTINCT pg_temp.attempts(name)), '{1 completed}', 'each job has one attempt') FROM j;
 SELECT is(array_agg(entry ORDER BY n), ARRAY(SELECT 'w' || i FROM generate_series(1, 120) i), 'the jobs run in order') FROM sh.log WHERE entry LIKE 'w%';
 SELECT ok(count(DISTINCT pg_temp.result(name)) < 120, 'some jobs share a transaction') FROM j WHERE name LIKE 'w%';
-SELECT cmp_ok(max(c), '<=', 40::bigint, 'at most 40 jobs that write share a transaction, each with a subtransaction id')
+SELECT cmp_ok(max(c), '<=', 50::bigint, 'at most 50 jobs that write share a transaction')
 FROM (SELECT count(*) AS c FROM j WHERE name LIKE 'w%' GROUP BY pg_temp.result(name)) t;
 SELECT cmp_ok(max(c), '<=', 50::bigint, 'at most 50 jobs that do not write share a transaction')
 FROM (SELECT count(*) AS c FROM j WHERE name LIKE 'p%' GROUP BY pg_temp.result(name)) t;

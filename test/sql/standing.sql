@@ -128,7 +128,7 @@ SELECT is(pg_temp.given('st-own'), 'st-mail', 'the role claims for the worker');
 SELECT is(pg_temp.given('st-first', 'st-image') LIKE 'st-image%', true, 'the role claims for another id without registering it');
 SET LOCAL ROLE regress_standing_d;
 SELECT throws_ok($$ SELECT * FROM taskq.worker_heartbeat('st-own') $$, '42501', 'permission denied to send heartbeats for worker "st-own"', 'another role cannot send heartbeats for the worker');
-SELECT is(pg_temp.hint_of($$ SELECT * FROM taskq.worker_heartbeat('st-own') $$), 'A member of that role may, or a role with the access "operator".', 'the hint says which roles may');
+SELECT is(pg_temp.hint_of($$ SELECT * FROM taskq.worker_heartbeat('st-own') $$), 'A member of that role may, if need be after SET ROLE, or a role with the access "operator".', 'the hint says which roles may');
 SELECT throws_ok($$ SELECT * FROM taskq.worker_heartbeat('st-own', '{}', '{}') $$, '42501', NULL, 'another role cannot keep the worker alive');
 SELECT throws_ok($$ SELECT * FROM taskq.worker_heartbeat('st-first') $$, '42501', NULL, 'another role cannot send heartbeats for the implicit worker');
 SELECT throws_ok($$ SELECT * FROM taskq.claim_job('st-own') $$, '42501', 'permission denied to claim jobs for worker "st-own"', 'another role cannot claim for the worker');

@@ -82,7 +82,7 @@ SELECT taskq.register_worker('whose-x', take_over => true) \g /dev/null
 SELECT is(pg_temp.as_role('regress_whose_worker', pg_temp.of('a', 'SELECT taskq.heartbeat_job(%1$s, %2$s)')), 'cancel', 'a take-over by another role leaves the claim to the role that made it');
 -- an id that has passed to another role
 UPDATE taskq.external_workers SET registered_by = 'regress_whose_bolt'::regrole WHERE worker_id = 'whose-x';
-SELECT is(pg_temp.as_role('regress_whose_bolt', $$ SELECT status FROM taskq.worker_heartbeat('whose-x') $$), 'lost', 'worker_heartbeat() does not extend the claims that another role has made under the id');
+SELECT is(pg_temp.as_role('regress_whose_bolt', pg_temp.of('a', 'SELECT status FROM taskq.worker_heartbeat(''whose-x'', ARRAY[%1$s::bigint], ARRAY[%2$s::bigint])')), 'lost', 'worker_heartbeat() does not extend the claims that another role has made under the id');
 SELECT is(pg_temp.as_role('regress_whose_bolt', $$ SELECT taskq.unregister_worker('whose-x') $$), 'true', 'the role can unregister the id');
 SELECT is(state || ' ' || worker_id, 'running whose-x', 'this does not release the job of the other role') FROM taskq.all_jobs WHERE job_id = pg_temp.id('a');
 SELECT taskq.revoke_access('regress_whose_bolt', 'worker') \g /dev/null

@@ -44,6 +44,12 @@ wait_until($node, q(SELECT count(*) >= 2 FROM pg_class WHERE relname LIKE 'job_h
 
 sql($node, q(SELECT taskq.grant_access('app', 'observer', '{acme,bolt}')));
 
+# a role that is dropped as the documentation says
+sql($node, q(CREATE ROLE gone LOGIN; SELECT taskq.grant_access('gone', 'worker'), taskq.grant_access('gone', 'operator')));
+sql($node, q(SET ROLE gone; SELECT taskq.register_worker('orphan', '{outside}')));
+my $gone = sql($node, q(SELECT 'gone'::regrole::oid));
+sql($node, 'DROP OWNED BY gone; DROP ROLE gone');
+
 my %look = (
 	# a row of a running job is dumped like any other
 	jobs => q(SELECT count(*), string_agg(format('%s %s %s %s %s %s %s', job_id, task_type, queue, state, attempt, priority, payload), E'\n' ORDER BY job_id)
@@ -54,10 +60,10 @@ my %look = (
 	handlers => q(SELECT string_agg(h::text, E'\n' ORDER BY task_type) FROM taskq.list_handlers() h),
 	queues => q(SELECT string_agg(q::text, E'\n' ORDER BY queue) FROM taskq.queues q),
 	pools => q(SELECT string_agg(format('%s %s %s %s %s %s', pool, role, size, min_size, task_types, queues), E'\n' ORDER BY pool) FROM taskq.pools),
-	workers => q(SELECT string_agg(w::text, E'\n') FROM (SELECT worker_id, task_types, max_concurrent_jobs, registered_at FROM taskq.workers WHERE kind = 'external') w),
+	workers => q(SELECT string_agg(w::text, E'\n') FROM (SELECT worker_id, task_types, max_concurrent_jobs, registered_at FROM taskq.workers WHERE kind = 'external' AND worker_id <> 'orphan') w),
 	leaves => q(SELECT string_agg(c.relname || ' ' || pg_get_expr(c.relpartbound, c.oid), E'\n' ORDER BY c.relname) FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
 		WHERE i.inhparent = 'taskq.job_history'::regclass),
-	grants => q(SELECT string_agg(concat_ws(' ', role, access, tenants), ', ' ORDER BY role, access) FROM taskq.access_grants),
+	grants => q(SELECT string_agg(concat_ws(' ', role, access, tenants), ', ' ORDER BY role, access) FROM taskq.access_grants WHERE role IN (SELECT oid FROM pg_roles)),
 	rights => q(SELECT bool_and(has_function_privilege('app', oid, 'EXECUTE')), bool_or(has_function_privilege('public', oid, 'EXECUTE')), has_schema_privilege('app', 'taskq', 'USAGE')
 		FROM pg_proc WHERE proname IN ('enqueue_job', 'claim_job', 'register_handler') AND pronamespace = 'taskq'::regnamespace),
 	ledger => 'SELECT count(*) FROM app.ledger');
@@ -83,6 +89,8 @@ for my $way ('plain', 'custom')
 	{
 		is(sql($node, $look{$_}, $db), $before{$_}, "$way: the same $_");
 	}
+	is(sql($node, qq(SELECT (SELECT count(*) FROM taskq.access_grants WHERE role = $gone), (SELECT count(*) FROM taskq.external_workers WHERE registered_by = $gone)), $db),
+		'0|0', "$way: nothing that a role with the number of a dropped role could use");
 	is(sql($node, q(SELECT state, attempt FROM taskq.all_jobs WHERE payload->>'x' = 'runs'), $db), 'available|0', "$way: what ran in the source waits");
 	is(sql($node, q(SELECT value, hint LIKE '%adopt_database()%' FROM taskq.status() WHERE name = 'adopted'), $db), 'no|t', "$way: not adopted");
 	wait_until($node, "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'taskq scheduler' AND datname = '$db'", "$way: its scheduler has come");

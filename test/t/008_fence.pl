@@ -81,6 +81,12 @@ sql($node, q(SELECT taskq.enqueue_job('outside') FROM generate_series(1, 2)));
 my ($held, $held_epoch) = split /\|/, sql($node, q(SELECT job_id, epoch FROM taskq.claim_job('long', lease => '1 h')));
 my ($short, $short_epoch) = split /\|/, sql($node, q(SELECT job_id, epoch FROM taskq.claim_job('short', lease => '1 s')));
 my $ahead = sql($node, q(SELECT taskq.enqueue_job('work', delay => '1 d')));
+# claims of a program that nobody restarts after the promotion
+sql($node, q(CREATE ROLE prog LOGIN; SELECT taskq.grant_access('prog', 'worker'); SELECT taskq.register_handler('stays')));
+sql($node, q(SET ROLE prog; SELECT taskq.register_worker('prog', '{stays}')));
+sql($node, q(SELECT taskq.enqueue_job('stays') FROM generate_series(1, 4)));
+my @stays = map { [ split /\|/, $_ ] } split /\n/, sql($node, q(SET ROLE prog; SELECT job_id, epoch FROM taskq.claim_jobs('prog', 4, lease => '1 d')));
+sql($node, "SELECT taskq.cancel_job($stays[3][0])");
 sql($node, q(SELECT taskq.enqueue_job('work', delay => '1 d', payload => '{"after": "backup"}')));
 $node->wait_for_catchup($standby);
 
@@ -112,12 +118,25 @@ wait_until($standby, q(SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_t
 wait_until($standby, q(SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'taskq worker'), 'the pool starts after the promotion');
 is(sql($standby, q(SELECT value FROM taskq.status() WHERE name = 'adopted')), 'yes', 'a promoted copy needs no adoption');
 
-for my $call ("complete_job($held, $held_epoch)", "fail_job($held, $held_epoch, 'no')", "release_job($held, $held_epoch)", "heartbeat_job($held, $held_epoch)")
+for my $call ("complete_job($held, $held_epoch)", "fail_job($held, $held_epoch, 'no')", "snooze_job($held, $held_epoch, '1 s')", "heartbeat_job($held, $held_epoch)")
 {
 	fails_with($standby, 'TQ003', "SELECT taskq.$call", "with a token from before the promotion: $call");
 }
 is(sql($standby, qq(SELECT status FROM taskq.worker_heartbeat('long', ARRAY[$held]::bigint[], ARRAY[$held_epoch]::bigint[]))), 'lost', 'worker_heartbeat() returns lost for an epoch of the old primary');
 is(sql($standby, qq(SELECT count(*) FROM taskq.worker_heartbeat('long') WHERE status <> 'lost')), 0, 'worker_heartbeat() without a list returns no other status for it');
+
+# operators and unregister_worker() end claims of the old primary
+for my $call ("complete_job($stays[0][0], $stays[0][1])", "release_job($stays[0][0], $stays[0][1])", "cancel_job($stays[0][0], $stays[0][1])")
+{
+	fails_with($standby, 'TQ003', "SET ROLE prog; SELECT taskq.$call", "the role of the claim cannot settle it after the promotion: $call");
+}
+wait_until($standby, qq(SELECT state = 'cancelled' FROM taskq.all_jobs WHERE job_id = $stays[3][0]), 'a request to cancel from before the promotion takes effect');
+is(sql($standby, "SELECT taskq.release_job($stays[0][0], $stays[0][1])"), 't', 'an operator can release the job of an old claim');
+is(sql($standby, "SELECT taskq.cancel_job($stays[0][0]), taskq.cancel_job($stays[1][0])"), 'cancelled|cancelled', 'an operator can cancel the job, whether it was released or not');
+is(sql($standby, q(SET ROLE prog; SELECT taskq.unregister_worker('prog'))), 't', 'the role of the worker can unregister it');
+is(sql($standby, "SELECT state, attempt FROM taskq.all_jobs WHERE job_id = $stays[2][0]"), 'available|0', 'this releases the job of an old claim');
+is(sql($standby, "SELECT taskq.cancel_job($stays[2][0])"), 'cancelled', 'and the job can be cancelled');
+
 sql($standby, q(SELECT taskq.enqueue_job('work', '{"new": "primary"}')));
 wait_until($standby, q(SELECT state = 'completed' FROM taskq.all_jobs WHERE payload ? 'new'), 'the pool runs jobs after the promotion');
 my $new = sql($standby, q(SELECT taskq.enqueue_job('elsewhere')));

@@ -98,6 +98,114 @@ is(sql($node, "SELECT max(jobs) BETWEEN 2 AND 3 FROM ($together) t"), 't', 'thre
 $node->append_conf('postgresql.conf', 'taskq.share_commit_jobs = 50');
 $node->reload;
 
+# without subtransactions -----------------------------------------------------------
+
+# Each call counts in a sequence, which no rollback undoes. The row of a run without a
+# subtransaction has the id of the whole transaction.
+sql_as($node, 'postgres', 'app', <<'SQL');
+CREATE SEQUENCE app.calls;
+CREATE SEQUENCE app.naps;
+CREATE FUNCTION app.try(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+	mine xid;
+BEGIN
+	PERFORM nextval('app.calls');
+	PERFORM app.note(payload);
+	SELECT xmin INTO mine FROM app.ledger WHERE job_id = (taskq.current_job()).job_id;
+	IF payload ? 'nap' THEN
+		PERFORM nextval('app.naps'), pg_advisory_xact_lock_shared((payload->>'nap')::bigint);
+	END IF;
+	IF payload ? 'fail' THEN
+		RAISE EXCEPTION 'failed on purpose';
+	END IF;
+	RETURN to_jsonb(mine = pg_current_xact_id()::xid);
+END $$;
+CREATE FUNCTION app.leave(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+	result jsonb := app.try(payload);
+BEGIN
+	SET work_mem = '1 MB';
+	SET LOCAL timezone = 'Asia/Tokyo';
+	SET ROLE other;
+	PERFORM set_config('app.custom', 'left', true), set_config('search_path', 'pg_catalog', false), pg_advisory_lock(4712);
+	EXECUTE 'PREPARE leaked AS SELECT 1';
+	EXECUTE 'DECLARE leaked CURSOR FOR SELECT 1';
+	SET TRANSACTION READ ONLY;
+	RETURN result;
+END $$;
+CREATE FUNCTION app.look(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+	result jsonb := app.try(payload);
+BEGIN
+	RETURN jsonb_build_array(result, current_user, current_setting('work_mem') = '1MB', current_setting('timezone') = 'Asia/Tokyo',
+		NULLIF(current_setting('app.custom', true), ''), current_setting('search_path') = 'pg_catalog', current_setting('transaction_read_only'),
+		(SELECT count(*) FROM pg_prepared_statements), (SELECT count(*) FROM pg_cursors WHERE name = 'leaked'),
+		(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND objid = 4712));
+END $$;
+SQL
+sql($node, q(CREATE ROLE other; GRANT other TO app; TRUNCATE app.ledger; SELECT setval('app.calls', 1), setval('app.naps', 1)));
+add_type($node, 'postgres', 'app', $_, undef, 'share_commit => true, max_attempts => 1') for 'try', 'leave', 'look';
+add_type($node, 'postgres', 'app', 'try2', 'try', 'share_commit => true, max_attempts => 1');
+
+# Run jobs together; returns the condition by which they are found, and how often handlers were called.
+my $run = sub {
+	my ($what, @jobs) = @_;
+	my $before = sql($node, 'SELECT last_value FROM app.calls');
+	my $values = join ', ', map { "('$_->[0]', '$_->[1]'::jsonb)" } @jobs;
+	sql($node, q(SELECT taskq.pause_queue('default')));
+	my @ids = split /\n/, sql($node, "SELECT taskq.enqueue_job(t, p) FROM (VALUES $values) v (t, p)");
+	sql($node, q(SELECT taskq.resume_queue('default')));
+	settled($node, "$what: the jobs end");
+	return ("job_id BETWEEN $ids[0] AND $ids[-1]", sql($node, 'SELECT last_value FROM app.calls') - $before);
+};
+my $outcomes_of = sub { return sql($node, "SELECT string_agg(outcome || n, ' ' ORDER BY outcome) FROM (SELECT outcome, count(*) AS n FROM taskq.attempts WHERE $_[0] GROUP BY 1) t") };
+my $works_of = sub { return sql($node, "SELECT count(*), count(DISTINCT job_id) FROM app.ledger WHERE $_[0]") };
+my ($mine, $calls);
+
+for my $type ('try', 'try2', 'leave', 'look')
+{
+	($mine, $calls) = $run->("$type, many times", map { [ $type, '{}' ] } 1 .. 600);
+	is($calls, 600, "$type: if no handler fails, each is called once");
+}
+cmp_ok(sql($node, q(SELECT count(*) FROM taskq.all_jobs WHERE task_type = 'try2' AND result = 'true')), '>', 100, 'runs that do not fail have no subtransactions');
+($mine, $calls) = $run->('one fails', (map { [ 'try', '{}' ] } 1 .. 20), [ 'try', '{"fail": 1}' ], (map { [ 'try', '{}' ] } 1 .. 20));
+is($outcomes_of->($mine), 'completed40 failed1', 'one of them fails: its failure is recorded once, and no other job fails');
+is($works_of->($mine), '40|40', 'one of them fails: each of the others has done its work once');
+cmp_ok($calls, '>', 41, 'one of them fails: it was run again, with those before it in the transaction');
+($mine, $calls) = $run->('many fail', map { [ 'try', '{"fail": 1}' ] } 1 .. 20);
+is($outcomes_of->($mine), 'failed20', 'many fail: each failure is recorded once');
+($mine, $calls) = $run->('one more fails', (map { [ 'try', '{}' ] } 1 .. 10), [ 'try', '{"fail": 1}' ], (map { [ 'try', '{}' ] } 1 .. 10));
+is($outcomes_of->($mine) . " of $calls calls", 'completed20 failed1 of 21 calls', 'after many failures, the runs have subtransactions, and none is repeated');
+is($works_of->($mine), '20|20', 'after many failures, too, each has done its work once');
+
+($mine, $calls) = $run->('state of the session', map { ([ 'leave', '{}' ], [ 'look', '{}' ]) } 1 .. 5);
+is(sql($node, qq(SELECT DISTINCT result - 0 FROM taskq.all_jobs WHERE $mine AND task_type = 'look')), '["app", false, false, null, false, "off", 0, 0, 0]',
+	'a run finds nothing of the session of the run before it');
+is(sql($node, qq(SELECT bool_or(result->0 = 'true') FROM taskq.all_jobs WHERE $mine AND task_type = 'look')), 't', 'this was seen without a subtransaction');
+
+# a run that is interrupted is not repeated
+for my $how ('timeout', 'cancelled')
+{
+	my $naps = sql($node, 'SELECT last_value FROM app.naps');
+	my $timeout = $how eq 'timeout' ? '500 ms' : '1 h';
+	$gate = hold_gate($node, 1);
+	sql($node, q(SELECT taskq.pause_queue('default')));
+	my $others = sql($node, q(SELECT min(taskq.enqueue_job('try2')) FROM generate_series(1, 5)));
+	my $nap = sql($node, qq(SELECT taskq.enqueue_job('try2', '{"nap": 1}', timeout => '$timeout')));
+	sql($node, q(SELECT taskq.resume_queue('default')));
+	if ($how eq 'cancelled')
+	{
+		wait_until($node, "SELECT count(*) = 1 FROM taskq.running_jobs() WHERE job_id = $nap", 'the job to be cancelled runs');
+		is(sql($node, "SELECT taskq.cancel_job($nap)"), 'requested', 'cancel_job() of a run without a subtransaction returns requested');
+	}
+	settled($node, "$how: the jobs end");
+	open_gate($gate);
+	is($outcomes_of->("job_id BETWEEN $others AND $nap"), join(' ', sort('completed5', "${how}1")), "$how: only the job that was interrupted does not complete");
+	is($works_of->("job_id BETWEEN $others AND $nap"), '5|5', "$how: the others have done their work once");
+	is(sql($node, 'SELECT last_value FROM app.naps') - $naps, 1, "$how: its handler was called once");
+}
+sql($node, 'REVOKE other FROM app');
+
 # the ledger ----------------------------------------------------------------------
 
 sql($node, q(SELECT taskq.alter_pool('app', size => 3, min_size => 3); TRUNCATE app.ledger));
