@@ -296,6 +296,17 @@ simple_table_tuple_update_compat(Relation rel, ItemPointer tid, TupleTableSlot *
 #endif
 }
 
+/* Delete a version of a row, and wait for another transaction that has locked it. */
+static inline TM_Result
+table_tuple_delete_compat(Relation rel, ItemPointer tid, CommandId command, Snapshot snapshot, TM_FailureData *failure)
+{
+#if PG_VERSION_NUM >= 190000
+	return table_tuple_delete(rel, tid, command, 0, snapshot, InvalidSnapshot, true, failure);
+#else
+	return table_tuple_delete(rel, tid, command, snapshot, InvalidSnapshot, true, failure, false);
+#endif
+}
+
 /* Tell an index that no more rows are inserted, before it is closed.  Up to 16, no index needs that. */
 static inline void
 index_insert_cleanup_compat(Relation index, IndexInfo *info)

@@ -276,8 +276,8 @@ StoreTryDelete(Store *store)
 
 	AssertOwner();
 	CheckCmdReplicaIdentity(store->rel, CMD_DELETE);
-	result = table_tuple_delete(store->rel, &store->found->tts_tid, GetCurrentCommandId(true), store->kit->estate->es_snapshot,
-								InvalidSnapshot, true, &failure, false);
+	result = table_tuple_delete_compat(store->rel, &store->found->tts_tid, GetCurrentCommandId(true),
+									   store->kit->estate->es_snapshot, &failure);
 	store->deleted = result == TM_Ok;
 	return store->deleted ? STORE_LOCKED : STORE_GONE;
 }
