@@ -135,7 +135,7 @@ COMMENT ON COLUMN taskq.unroutable_jobs.reason IS 'why no worker would be given 
 COMMENT ON COLUMN taskq.unroutable_jobs.jobs IS 'number of waiting jobs';
 COMMENT ON COLUMN taskq.unroutable_jobs.oldest IS 'time when the oldest of them was enqueued';
 COMMENT ON COLUMN taskq.unroutable_jobs.min_version IS 'lowest version of the handler that the jobs accept';
-COMMENT ON COLUMN taskq.unroutable_jobs.counted_at IS 'since when the counts are kept in shared memory, when all rows were counted last; NULL if the rows were counted for this query: on a standby, without preload, for an observer of some tenants, after a start of the server or a change by hand until the jobs are counted again, and while a transaction that has used taskq is prepared';
+COMMENT ON COLUMN taskq.unroutable_jobs.counted_at IS 'time of the last full count, which each commit has updated since; NULL if the rows were counted for this query, see the documentation';
 COMMENT ON COLUMN taskq.stat_queues.queue IS 'name of the queue';
 COMMENT ON COLUMN taskq.stat_queues.paused IS 'whether the queue is paused, so that its jobs are not started';
 COMMENT ON COLUMN taskq.stat_queues.available IS 'number of jobs that are due and wait for a worker';
@@ -145,7 +145,7 @@ COMMENT ON COLUMN taskq.stat_queues.running IS 'number of jobs that a worker has
 COMMENT ON COLUMN taskq.stat_queues.blocked IS 'reserved, always 0: number of jobs that wait for other jobs';
 COMMENT ON COLUMN taskq.stat_queues.suspended IS 'reserved, always 0: number of jobs that wait for a signal';
 COMMENT ON COLUMN taskq.stat_queues.oldest_available_age IS 'how long the oldest available job has been due';
-COMMENT ON COLUMN taskq.stat_queues.counted_at IS 'since when the counts are kept in shared memory, when all rows were counted last; NULL if the rows were counted for this query: on a standby, without preload, for an observer of some tenants, after a start of the server or a change by hand until the jobs are counted again, and while a transaction that has used taskq is prepared';
+COMMENT ON COLUMN taskq.stat_queues.counted_at IS 'time of the last full count, which each commit has updated since; NULL if the rows were counted for this query, see the documentation';
 COMMENT ON COLUMN taskq.stat_handlers.task_type IS 'task type';
 COMMENT ON COLUMN taskq.stat_handlers.runs IS 'number of settled attempts';
 COMMENT ON COLUMN taskq.stat_handlers.completed IS 'number of attempts that completed';

@@ -30,7 +30,7 @@ COMMENT ON FUNCTION taskq.register_handler(text, regprocedure, text, text, boole
 
 CREATE FUNCTION taskq.unregister_handler(task_type text) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'taskq_unregister_handler' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.unregister_handler(text) IS 'remove a task type from the registry; false if it was not registered. Its jobs wait';
+COMMENT ON FUNCTION taskq.unregister_handler(text) IS 'remove a task type from the registry; false if it was not registered. Its jobs wait, or are discarded where the queue says on_unhandled => ''fail''';
 
 CREATE FUNCTION taskq.is_registered(task_type text) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'taskq_is_registered' LANGUAGE C STABLE;

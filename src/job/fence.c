@@ -243,6 +243,7 @@ HoldRow(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, Oid
 			UnregisterSnapshot(snapshot);
 			ExplainLost(job, refusal);
 			refusal->detail = "The claim was made before this server became the primary.";
+			refusal->hint = "Stop working on the job. To give back all jobs of the worker, unregister it and register it again.";
 			return CLAIM_STALE;
 		}
 		if (caller != CALLER_IS_TASKQ && job->lease_expires_at == 0)
