@@ -108,6 +108,8 @@ IsWornOut(bool idle)
 	static TimestampTz looked_at = 0;
 	TimestampTz		   now = ClockNow();
 
+	if (!idle && DispatchMustRepeat())
+		return false;
 	if (taskq_worker_max_jobs > 0 && jobs_run >= taskq_worker_max_jobs)
 		return true;
 	if (taskq_worker_max_age > 0 && now - slot->started_at >= (int64) taskq_worker_max_age * USECS_PER_SEC)

@@ -335,6 +335,16 @@ RunCarefully(ErrorData *error, bool cancelled)
 }
 
 /*
+ * Must this process run jobs of a transaction that was rolled back in another way than
+ * before?  Another process does not know that, and would run them in the same way again.
+ */
+bool
+DispatchMustRepeat(void)
+{
+	return single_runs > 0 || careful_runs > 0;
+}
+
+/*
  * Claim a job, run it, settle it, and commit.  If its handler shares commits, do the
  * same with the next jobs before the commit, as long as their handlers share it too.
  * The caller has begun the transaction.  Returns the number of runs (1 for a job that

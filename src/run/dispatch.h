@@ -11,5 +11,6 @@
 
 extern void BeginJobTransaction(void);
 extern int	DispatchNext(const ClaimRequest *request);
+extern bool DispatchMustRepeat(void);
 
 #endif /* TASKQ_DISPATCH_H */

@@ -62,7 +62,7 @@ GroupOf(const char *task_type)
 bool
 GroupMayTake(const char *task_type, int64 at_stake)
 {
-	return at_stake < GroupOf(task_type)->allowance;
+	return Max(at_stake, 0) < GroupOf(task_type)->allowance; /* it is negative if the clock was set back */
 }
 
 /* Note the end of a run, with or without a subtransaction. */

@@ -15,6 +15,7 @@
 #include "commands/prepare.h"
 #include "commands/sequence.h"
 #include "common/pg_prng.h"
+#include "libpq/be-fsstubs.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
 #include "utils/fmgrprotos.h"
@@ -88,6 +89,9 @@ ResetBetweenRuns(void)
 	PortalHashTableDeleteAll();
 	DropAllPreparedStatements();
 	LockReleaseSession(USER_LOCKMETHOD);
+
+	/* close large objects, as the rollback of a subtransaction would do */
+	AtEOSubXact_LargeObject(false, GetCurrentSubTransactionId(), InvalidSubTransactionId);
 	return true;
 }
 

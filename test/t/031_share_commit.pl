@@ -206,6 +206,41 @@ for my $how ('timeout', 'cancelled')
 }
 sql($node, 'REVOKE other FROM app');
 
+# what only this process knows ---------------------------------------------------------
+
+# A worker that may run one job still runs it singly after its shared commit has failed.
+sql_as($node, 'postgres', 'app', q(CREATE SEQUENCE app.orphans));
+sql_as($node, 'postgres', 'app', q(CREATE FUNCTION app.orphan(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+	BEGIN
+		PERFORM nextval('app.orphans');
+		EXECUTE 'DECLARE held CURSOR WITH HOLD FOR SELECT 1 / (i - 1) FROM generate_series(1, 2) i';
+		RETURN NULL;
+	END $$;
+	SELECT taskq.register_handler('orphan', 'app.orphan(jsonb)', share_commit => true, max_attempts => 1)));
+sql($node, q(ALTER SYSTEM SET taskq.worker_max_jobs = 1));
+$node->reload;
+my $orphan = sql($node, q(SELECT taskq.enqueue_job('orphan')));
+wait_until($node, qq(SELECT state = 'discarded' OR (SELECT last_value > 20 FROM app.orphans) FROM taskq.all_jobs WHERE job_id = $orphan), 'a job whose commit fails ends');
+is(sql($node, qq(SELECT state || ' ' || (SELECT last_value FROM app.orphans) FROM taskq.all_jobs WHERE job_id = $orphan)), 'discarded 2', 'it is run with others, then singly');
+sql($node, q(ALTER SYSTEM RESET taskq.worker_max_jobs));
+$node->reload;
+
+# Large objects that a job has opened are closed before the next one.
+sql_as($node, 'postgres', 'app', q(CREATE FUNCTION app.large(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+	BEGIN
+		IF payload ? 'open' THEN
+			RETURN to_jsonb(lo_open(lo_create(0), x'60000'::integer));
+		END IF;
+		RETURN to_jsonb(lowrite(0, 'xyz'));
+	EXCEPTION WHEN undefined_object THEN
+		RETURN '"closed"';
+	END $$;
+	SELECT taskq.register_handler('large', 'app.large(jsonb)', share_commit => true);
+	SELECT taskq.pause_handler('large')));
+sql($node, q(SELECT taskq.enqueue_job('large', CASE n WHEN 1 THEN '{"open": 1}' ELSE '{}' END::jsonb) FROM generate_series(1, 40) n; SELECT taskq.resume_handler('large')));
+settled($node, 'jobs with large objects end');
+is(sql($node, q(SELECT string_agg(DISTINCT result #>> '{}', ' ' ORDER BY result #>> '{}') FROM taskq.all_jobs WHERE task_type = 'large')), '0 closed', 'no job writes to what another has opened');
+
 # the ledger ----------------------------------------------------------------------
 
 sql($node, q(SELECT taskq.alter_pool('app', size => 3, min_size => 3); TRUNCATE app.ledger));
