@@ -192,6 +192,9 @@ LookAtInheritance(Oid child, Oid parent)
 	if (RelationIsInSchema(parent) && (get_rel_relkind(parent) != RELKIND_PARTITIONED_TABLE || !RelationIsInSchema(child)))
 		Refuse(parent, "children", "A table that inherits from it, or is its partition, would be read and written with it as the extension's owner.",
 			   "Make the table LIKE it instead.");
+	if (RelationIsInSchema(child) && !RelationIsInSchema(parent))
+		Refuse(child, "parents", "Whoever may write to its parent could write to its rows.",
+			   "Copy the rows to a table LIKE it instead.");
 }
 
 static void

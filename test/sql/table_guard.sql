@@ -12,7 +12,7 @@ ALTER DEFAULT PRIVILEGES GRANT ALL ON TYPES TO regress_guard_app;
 ALTER DEFAULT PRIVILEGES GRANT ALL ON SCHEMAS TO regress_guard_app;
 \i test/sql/include/tap.sql
 BEGIN;
-SELECT plan(89);
+SELECT plan(90);
 CREATE FUNCTION pg_temp.foreign_rights() RETURNS TABLE (what text) LANGUAGE sql AS $$
 	SELECT c.oid::regclass::text FROM pg_class c, aclexplode(c.relacl) a WHERE c.relnamespace = 'taskq'::regnamespace AND a.grantee <> c.relowner
 	UNION ALL SELECT p.oid::regprocedure::text FROM pg_proc p, aclexplode(COALESCE(p.proacl, acldefault('f', p.proowner))) a WHERE p.pronamespace = 'taskq'::regnamespace AND a.grantee <> p.proowner
@@ -158,6 +158,10 @@ SET LOCAL DateStyle = 'German';
 SELECT taskq.cancel_job(taskq.enqueue_job('guard', queue => 'guard')) \g /dev/null
 SELECT lives_ok('SELECT taskq.prune()', 'prune() does not depend on the caller''s settings');
 SELECT is_empty($$ SELECT relname FROM pg_class c JOIN pg_am a ON a.oid = c.relam WHERE relnamespace = 'taskq'::regnamespace AND amname = 'regress_heap' $$, 'new partitions do not have the caller''s table access method');
+SET LOCAL default_tablespace = '';
+CREATE TABLE guard.above (LIKE taskq.handlers) PARTITION BY LIST (task_type);
+SELECT throws_ok($$ ALTER TABLE guard.above ATTACH PARTITION taskq.handlers DEFAULT $$, '0A000', 'taskq.handlers takes no parents', 'refused: a table of taskq as the partition of another');
+
 SELECT * FROM finish();
 ROLLBACK;
 DROP EXTENSION taskq;
