@@ -26,6 +26,7 @@
 #include "commands/user.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "storage/ipc.h"
 #include "storage/latch.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
@@ -252,6 +253,47 @@ RefuseRename(Node *statement)
 }
 
 static void
+Execute(PlannedStmt *pstmt, const char *query, bool read_only_tree, ProcessUtilityContext context, ParamListInfo params,
+		QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion)
+{
+	if (previous_hook)
+		previous_hook(pstmt, query, read_only_tree, context, params, environment, dest, completion);
+	else
+		standard_ProcessUtility(pstmt, query, read_only_tree, context, params, environment, dest, completion);
+}
+
+/* The database in which COMMIT PREPARED or ROLLBACK PREPARED is under way in this session, or NULL. */
+static TaskqDatabase *announced_in = NULL;
+
+static void
+WithdrawCommit(void)
+{
+	if (announced_in != NULL)
+		(void) pg_atomic_fetch_sub_u32(&announced_in->config_commits, 1);
+	announced_in = NULL;
+}
+
+static void
+WithdrawAtExit(int code, Datum arg)
+{
+	WithdrawCommit();
+}
+
+/* Announce a commit that may change the configuration, and be visible before that is told; see ConfigCatchUp(). */
+static void
+AnnounceCommit(void)
+{
+	static bool registered = false;
+
+	if (!registered)
+		before_shmem_exit(WithdrawAtExit, (Datum) 0);
+	registered = true;
+	announced_in = ShmemPresent() ? ShmemMyDatabase() : NULL;
+	if (announced_in != NULL)
+		(void) pg_atomic_fetch_add_u32(&announced_in->config_commits, 1);
+}
+
+static void
 ProcessUtilityForTaskq(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 					   ProcessUtilityContext context, ParamListInfo params,
 					   QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion)
@@ -274,12 +316,22 @@ ProcessUtilityForTaskq(PlannedStmt *pstmt, const char *query, bool read_only_tre
 		FreeDatabase(dboid);
 	if (IsA(pstmt->utilityStmt, ConstraintsSetStmt))
 		ResetNoteConstraints();
-	if (previous_hook)
-		previous_hook(pstmt, query, read_only_tree, context, params, environment, dest, completion);
-	else
-		standard_ProcessUtility(pstmt, query, read_only_tree, context, params, environment, dest, completion);
-	if (ends_prepared)
+	if (!ends_prepared)
+	{
+		Execute(pstmt, query, read_only_tree, context, params, environment, dest, completion);
+		return;
+	}
+	AnnounceCommit();
+	PG_TRY();
+	{
+		Execute(pstmt, query, read_only_tree, context, params, environment, dest, completion);
 		PreparedEnded();
+	}
+	PG_FINALLY();
+	{
+		WithdrawCommit();
+	}
+	PG_END_TRY();
 }
 
 /*
