@@ -11,7 +11,8 @@
  * whether it commits or not.  Then the launcher looks at the database again.
  *
  * The same hook notes SET CONSTRAINTS for reset.c, and refuses to rename objects
- * that the library finds by their names.
+ * that the library finds by their names.  It announces COMMIT PREPARED to claims, as
+ * wake.c announces other commits.
  */
 #include "taskq.h"
 
@@ -252,6 +253,7 @@ RefuseRename(Node *statement)
 				 errdetail("The library of the extension finds what it needs by its name.")));
 }
 
+/* Have the statement executed. */
 static void
 Execute(PlannedStmt *pstmt, const char *query, bool read_only_tree, ProcessUtilityContext context, ParamListInfo params,
 		QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion)
@@ -265,6 +267,7 @@ Execute(PlannedStmt *pstmt, const char *query, bool read_only_tree, ProcessUtili
 /* The database in which COMMIT PREPARED or ROLLBACK PREPARED is under way in this session, or NULL. */
 static TaskqDatabase *announced_in = NULL;
 
+/* Withdraw the announcement, after the changes have been told or the statement has failed. */
 static void
 WithdrawCommit(void)
 {
