@@ -30,6 +30,7 @@ REGRESS = \
 	leaves \
 	leaf_find \
 	register_worker \
+	instances \
 	standing \
 	unroutable \
 	pools \
@@ -67,6 +68,7 @@ ISOLATION = \
 	ready-list \
 	register-claim \
 	register-worker \
+	register-instance \
 	retry-retry \
 	run-claim \
 	settle-settle \
@@ -79,6 +81,7 @@ NEED_TESTING = \
 	enqueue \
 	lease \
 	model \
+	instances \
 	register_worker \
 	retry \
 	settle \

@@ -24,7 +24,7 @@
 PG_FUNCTION_INFO_V1(taskq_describe_job);
 
 /* The columns of describe_job(). */
-static const Oid columns[] = { INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID };
+static const Oid columns[] = { INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID };
 
 /*
  * The reason is what a waiting job waits for, or why a job ended without completing.
@@ -44,7 +44,7 @@ static const char *const query =
 	"  WHEN 'quarantined' THEN 'it crashed the server'"
 	" END,"
 	" j.priority, j.attempt, j.max_attempts, j.run_at, j.created_at, j.started_at, j.finished_at, j.worker_id,"
-	" COALESCE(f.error_type, l.error_type), COALESCE(f.error_code, l.error_code), j.last_error"
+	" COALESCE(f.error_type, l.error_type), COALESCE(f.error_code, l.error_code), j.last_error, j.instance_id"
 	" FROM taskq.all_jobs j"
 	" LEFT JOIN taskq.attempt_failures f ON f.job_id = j.job_id AND f.epoch = j.epoch"
 	" LEFT JOIN LATERAL (SELECT a.error_type, a.error_code FROM taskq.attempt_failures a"

@@ -1,7 +1,7 @@
 /*
  * unregister_worker.c
- *	  Ending workers: drain_worker() lets a worker finish its jobs but gives it no
- *	  more, and unregister_worker() also gives its jobs back.
+ *	  Ending instances of workers: drain_worker() lets one finish its jobs but gives it
+ *	  no more, and unregister_worker() also gives its jobs back.
  *
  * Members of the role that made a registration may end it, and so may admins.  An
  * ended registration stays for an hour, marked, so that its id is not taken for an
@@ -31,19 +31,19 @@
 PG_FUNCTION_INFO_V1(taskq_unregister_worker);
 PG_FUNCTION_INFO_V1(taskq_drain_worker);
 
-/* Find the role that registered a worker; returns false if no registration is in force. */
+/* Find the role that registered an instance; returns false if no registration is in force. */
 static bool
-FindRegistrar(const char *worker_id, Oid *registered_by)
+FindRegistrar(const WorkerName *name, Oid *registered_by)
 {
-	Oid		   types[] = { TEXTOID };
-	Datum	   values[] = { CStringGetTextDatum(worker_id) };
+	Oid		   types[] = { TEXTOID, TEXTOID };
+	Datum	   values[] = { CStringGetTextDatum(name->worker_id), CStringGetTextDatum(name->instance_id) };
 	OwnerScope scope;
 	bool	   found;
 	bool	   isnull;
 
 	OwnerEnterSpi(&scope);
-	found = OwnerExecute("SELECT registered_by FROM taskq.external_workers WHERE worker_id = $1 AND ended_at IS NULL",
-						 1, types, values, NULL) > 0;
+	found = OwnerExecute("SELECT registered_by FROM taskq.external_workers WHERE worker_id = $1 AND instance_id = $2 AND ended_at IS NULL",
+						 2, types, values, NULL) > 0;
 	if (found)
 		*registered_by = DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	OwnerLeaveSpi(&scope);
@@ -55,41 +55,43 @@ FindRegistrar(const char *worker_id, Oid *registered_by)
  * such row any more.
  */
 static bool
-Mark(const char *worker_id, Oid registered_by, const char *set)
+Mark(const WorkerName *name, Oid registered_by, const char *set)
 {
-	Oid	  types[] = { TEXTOID, REGROLEOID, TIMESTAMPTZOID };
-	Datum values[3];
+	Oid	  types[] = { TEXTOID, REGROLEOID, TIMESTAMPTZOID, TEXTOID };
+	Datum values[4];
 	bool  found;
 
-	values[0] = CStringGetTextDatum(worker_id);
+	values[0] = CStringGetTextDatum(name->worker_id);
 	values[1] = ObjectIdGetDatum(registered_by);
 	values[2] = TimestampTzGetDatum(ClockNow());
-	WorkerHoldOff(worker_id, false);
-	found = OwnerRun(set, 3, types, values, NULL) > 0;
+	values[3] = CStringGetTextDatum(name->instance_id);
+	WorkerHoldOff(name, false);
+	found = OwnerRun(set, 4, types, values, NULL) > 0;
 	if (found)
-		RegistrationChanged(worker_id);
+		RegistrationChanged(name);
 	return found;
 }
 
 Datum
 taskq_unregister_worker(PG_FUNCTION_ARGS)
 {
-	char *worker_id;
-	Oid	  registered_by;
+	WorkerName name;
+	Oid		   registered_by;
 
-	CheckArgCount(fcinfo, 1);
+	CheckArgCount(fcinfo, 2);
 	CheckWritable("taskq.unregister_worker()");
-	worker_id = ArgName(fcinfo, 0, "worker_id");
-	if (!FindRegistrar(worker_id, &registered_by))
+	name = WorkerNameOf(ArgName(fcinfo, 0, "worker_id"), ArgNameOrNull(fcinfo, 1, "instance_id"));
+	StandingCheckInstance(&name);
+	if (!FindRegistrar(&name, &registered_by))
 		PG_RETURN_BOOL(false);
-	WorkerCheckOwner(worker_id, registered_by, GetUserId(), "unregister", ACCESS_ADMIN);
-	if (!Mark(worker_id, registered_by,
+	WorkerCheckOwner(&name, registered_by, GetUserId(), "unregister", ACCESS_ADMIN);
+	if (!Mark(&name, registered_by,
 			  "UPDATE taskq.external_workers SET ended_at = $3, draining = false"
-			  " WHERE worker_id = $1 AND registered_by = $2 AND ended_at IS NULL"))
+			  " WHERE worker_id = $1 AND instance_id = $4 AND registered_by = $2 AND ended_at IS NULL"))
 		PG_RETURN_BOOL(false);
 
 	/* an admin ends everything that runs under the id, also what it was given to before it passed to another role */
-	(void) LeaseReleaseAll(worker_id, AccessHas(GetUserId(), ACCESS_ADMIN) ? InvalidOid : registered_by);
+	(void) LeaseReleaseAll(&name, AccessHas(GetUserId(), ACCESS_ADMIN) ? InvalidOid : registered_by);
 	PG_RETURN_BOOL(true);
 }
 
@@ -143,12 +145,15 @@ CheckMayDrainBackground(const char *worker_id)
 Datum
 taskq_drain_worker(PG_FUNCTION_ARGS)
 {
-	char *worker_id;
-	Oid	  registered_by;
+	char	  *worker_id;
+	WorkerName name;
+	Oid		   registered_by;
 
-	CheckArgCount(fcinfo, 1);
+	CheckArgCount(fcinfo, 2);
 	CheckWritable("taskq.drain_worker()");
 	worker_id = ArgWorkerId(fcinfo, 0, "worker_id");
+	name = WorkerNameOf(worker_id, ArgNameOrNull(fcinfo, 1, "instance_id"));
+	StandingCheckInstance(&name);
 	if (IsServerWorkerId(worker_id))
 	{
 		CheckMayDrainBackground(worker_id);
@@ -156,12 +161,12 @@ taskq_drain_worker(PG_FUNCTION_ARGS)
 			WorkerNotRunning(worker_id);
 		PG_RETURN_BOOL(true);
 	}
-	if (!FindRegistrar(worker_id, &registered_by))
-		StandingRefuseUnknown(worker_id);
-	WorkerCheckOwner(worker_id, registered_by, GetUserId(), "drain", ACCESS_OPERATOR);
-	if (!Mark(worker_id, registered_by,
+	if (!FindRegistrar(&name, &registered_by))
+		StandingRefuseUnknown(&name);
+	WorkerCheckOwner(&name, registered_by, GetUserId(), "drain", ACCESS_OPERATOR);
+	if (!Mark(&name, registered_by,
 			  "UPDATE taskq.external_workers SET draining = true"
-			  " WHERE worker_id = $1 AND registered_by = $2 AND ended_at IS NULL"))
-		StandingRefuseUnknown(worker_id);
+			  " WHERE worker_id = $1 AND instance_id = $4 AND registered_by = $2 AND ended_at IS NULL"))
+		StandingRefuseUnknown(&name);
 	PG_RETURN_BOOL(true);
 }
