@@ -134,7 +134,7 @@ AdmitLeave(uint32 which, const Admission *admission, LeaveHow how)
 
 /*
  * Does a rule prevent a start?  If so, returns in *refusal what the first such rule
- * says.  Otherwise refusal->reason is NULL.
+ * says.  Otherwise refusal->reason_code is REASON_NONE and refusal->reason NULL.
  */
 bool
 AdmitExplain(const AdmissionQuestion *question, Refusal *refusal)
@@ -144,7 +144,9 @@ AdmitExplain(const AdmissionQuestion *question, Refusal *refusal)
 	{
 		if (rules[i]->explain == NULL || !rules[i]->explain(question, refusal))
 			continue;
-		Assert(refusal->reason != NULL);
+		Assert(refusal->reason_code != REASON_NONE);
+		if (refusal->reason == NULL)
+			refusal->reason = ReasonText(refusal->reason_code);
 		if (refusal->problem == NULL)
 		{
 			refusal->sqlstate = ERRCODE_LOCK_NOT_AVAILABLE;

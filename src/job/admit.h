@@ -8,6 +8,7 @@
 #include "taskq.h"
 
 #include "config/eligible.h"
+#include "config/reason.h"
 #include "job/job.h"
 #include "shared/worker_name.h"
 
@@ -68,7 +69,8 @@ typedef struct AdmissionQuestion
 /* Why a rule prevents a start. */
 typedef struct Refusal
 {
-	const char *reason; /* as it is shown by describe_job() and the like */
+	ReasonCode	reason_code; /* REASON_NONE if no rule prevents it */
+	const char *reason;		 /* the text beside it; if the rule sets none, the usual one of the code */
 
 	/*
 	 * The error for a caller who asks for this job by its id.  If the rule does not
@@ -130,7 +132,7 @@ typedef struct AdmissionRule
 	 */
 	void (*end)(Admitting *claim, void *reserved);
 
-	/* Does this rule prevent a start?  If so, sets at least refusal->reason. */
+	/* Does this rule prevent a start?  If so, sets at least refusal->reason_code. */
 	bool (*explain)(const AdmissionQuestion *question, Refusal *refusal);
 } AdmissionRule;
 

@@ -49,7 +49,7 @@ Explain(const AdmissionQuestion *question, Refusal *refusal)
 		return false;
 	if (!BlamePending(&suspect) || (question->job != NULL && question->job->job_id == suspect))
 		return false;
-	refusal->reason = "other jobs wait while one that may have crashed the server is tried alone";
+	refusal->reason_code = REASON_SUSPECT_ALONE;
 	return true;
 }
 

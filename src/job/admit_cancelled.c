@@ -19,7 +19,7 @@ Explain(const AdmissionQuestion *question, Refusal *refusal)
 {
 	if (question->job == NULL || !CancelRequested(question->job->job_id, NULL))
 		return false;
-	refusal->reason = "is to be cancelled";
+	refusal->reason_code = REASON_CANCEL_REQUESTED;
 	refusal->sqlstate = ERRCODE_TQ_INVALID_TRANSITION;
 	refusal->problem = "is to be cancelled and cannot be run";
 	return true;

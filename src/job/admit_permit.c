@@ -178,7 +178,7 @@ Explain(const AdmissionQuestion *question, Refusal *refusal)
 	held = PermitsInRows(question->worker, question->claimant->owner, max_concurrent_jobs, &n_outside);
 	if (bms_num_members(held) + n_outside < max_concurrent_jobs)
 		return false;
-	refusal->reason = "the worker has max_concurrent_jobs";
+	refusal->reason_code = REASON_MAX_CONCURRENT_JOBS;
 	return true;
 }
 

@@ -25,7 +25,7 @@ Explain(const AdmissionQuestion *question, Refusal *refusal)
 
 	if (job == NULL || (job->state != JOB_RUNNING && !CurrentIs(job->job_id) && !ShmemRunsJob(job->job_id)))
 		return false;
-	refusal->reason = "is running";
+	refusal->reason_code = REASON_RUNNING;
 	refusal->sqlstate = ERRCODE_TQ_INVALID_TRANSITION;
 	refusal->problem = "is running and cannot be run";
 	return true;

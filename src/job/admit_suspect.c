@@ -21,9 +21,9 @@ Explain(const AdmissionQuestion *question, Refusal *refusal)
 	if (question->job == NULL)
 		return false;
 	if (BlameHolds(question->job->job_id))
-		refusal->reason = "it may have crashed the server, which is still to be recorded";
+		refusal->reason_code = REASON_CRASH_TO_RECORD;
 	else if (ShmemTerminationPending(question->job->job_id))
-		refusal->reason = "the end of its last run is still to be recorded";
+		refusal->reason_code = REASON_END_TO_RECORD;
 	else
 		return false;
 	refusal->sqlstate = ERRCODE_LOCK_NOT_AVAILABLE;

@@ -75,7 +75,7 @@ Explain(const AdmissionQuestion *question, Refusal *refusal)
 {
 	if (question->worker == NULL || !IsClosed())
 		return false;
-	refusal->reason = "closed for a test";
+	refusal->reason_code = REASON_TESTING;
 	return true;
 }
 

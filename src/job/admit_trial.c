@@ -27,7 +27,7 @@ Explain(const AdmissionQuestion *question, Refusal *refusal)
 
 	if (handler == NULL || !handler->on_trial || !TrialIsTaken(handler->task_type))
 		return false;
-	refusal->reason = "the type is on trial, and another job of it runs";
+	refusal->reason_code = REASON_TRIAL;
 	refusal->sqlstate = ERRCODE_LOCK_NOT_AVAILABLE;
 	refusal->problem = psprintf("cannot be run while another job of task type \"%s\" is on trial", handler->task_type);
 	refusal->detail = "The type was paused because its jobs failed, and single jobs are tried.";
