@@ -32,6 +32,8 @@ REGRESS = \
 	register_worker \
 	standing \
 	unroutable \
+	capabilities \
+	reason_codes \
 	pools \
 	queues \
 	config_cache \
@@ -84,5 +86,6 @@ NEED_TESTING = \
 	settle \
 	standing \
 	unroutable \
+	capabilities \
 	ready-list \
 	injection-points

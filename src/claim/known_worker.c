@@ -78,7 +78,7 @@ Load(KnownWorker *known, const char *worker_id, ArrayType *narrow)
 	known->worker.base.narrow = narrow;
 	known->routes = EligibleRoutes(&known->worker.base);
 	MemoryContextSwitchTo(old);
-	if (known->worker.draining || StandingWhyNot(&known->worker, narrow) != NULL)
+	if (known->worker.draining || StandingWhyNot(&known->worker, narrow) != REASON_NONE)
 		known->routes.n = 0;
 	strlcpy(known->worker_id, worker_id, sizeof(known->worker_id));
 }
@@ -102,7 +102,7 @@ KnownWorkerFind(const char *worker_id, ArrayType *narrow, bool names_types)
 		known->worker_id[0] = '\0';
 		StandingRefuseOthers(worker_id, known->worker.registered_by);
 	}
-	if (StandingWhyNot(&known->worker, narrow) != NULL)
+	if (StandingWhyNot(&known->worker, narrow) != REASON_NONE)
 	{
 		/* Look it up again in the next call: a claim may register it without a message. */
 		known->worker_id[0] = '\0';
@@ -128,7 +128,7 @@ KnownWorkerNow(const ClaimRequest *request)
 		return request->worker;
 	now = palloc(sizeof(ExternalWorker));
 	StandingRead(known->worker_id, narrow, known->worker.of_session, now);
-	if (now->draining || StandingWhyNot(now, narrow) != NULL || WorkerIsOfOthers(now, known->caller))
+	if (now->draining || StandingWhyNot(now, narrow) != REASON_NONE || WorkerIsOfOthers(now, known->caller))
 		return NULL;
 	now->base.narrow = narrow;
 	return &now->base;

@@ -19,6 +19,7 @@
 #include "utils/snapmgr.h"
 
 #include "base/args.h"
+#include "base/capability.h"
 #include "base/clock.h"
 #include "base/compat.h"
 #include "base/error.h"
@@ -114,13 +115,27 @@ CheckMayReplace(TupleTableSlot *slot, const char *worker_id, bool take_over, Tim
 				 errhint("Use another id. If the process that used this one has ended, call taskq.unregister_worker() first, which gives its jobs back at once; with take_over => true they stay claimed until their leases are over.")));
 }
 
+/*
+ * Log a registration.  The set of capabilities is logged in full if it is new, and
+ * otherwise as its digest.  "before" is the row that it replaces, or NULL.
+ */
 static void
-ReplaceRow(Store *store, const char *worker_id, bool take_over, TimestampTz now, Oid caller)
+LogRegistration(const char *worker_id, ArrayType *capabilities, TupleTableSlot *before)
+{
+	ArrayType *had = before == NULL ? NULL : SlotNames(before, Anum_external_workers_capabilities);
+	bool	   is_new = before == NULL || !NamesEqual(had, capabilities);
+
+	ereport(LOG,
+			(errmsg("worker \"%s\" %s with %s", worker_id, before == NULL ? "registers" : "registers again",
+					CapabilitiesInLog(capabilities, is_new))));
+}
+
+static void
+RemoveRow(Store *store)
 {
 	Snapshot		snapshot = StoreSnapshot();
 	ItemPointerData tid = store->found->tts_tid;
 
-	CheckMayReplace(store->found, worker_id, take_over, now, caller);
 	if (StoreLock(store, &tid, snapshot, true, true) == STORE_LOCKED)
 	{
 		StoreDelete(store);
@@ -151,7 +166,7 @@ taskq_register_worker(PG_FUNCTION_ARGS)
 	CheckTypes(worker.base.task_types);
 	worker.base.queues = ArgSomeNamesOrNull(fcinfo, 2, "queues");
 	QueueCheckNames(worker.base.queues);
-	worker.base.capabilities = NormalizeNames(ArgTagsOrNull(fcinfo, 3, "capabilities"), "capabilities");
+	worker.base.capabilities = ArgCapabilities(fcinfo, 3, "capabilities");
 	if (NamesCount(worker.base.capabilities) == 0)
 		worker.base.capabilities = NULL;
 	worker.base.max_concurrent_jobs = PG_ARGISNULL(4) ? 0 : ArgInt(fcinfo, 4, "max_concurrent_jobs", 1, 100000);
@@ -169,7 +184,10 @@ taskq_register_worker(PG_FUNCTION_ARGS)
 	if (!is_new && !DatumGetBool(SlotDatum(store.found, Anum_external_workers_implicit)))
 		registered_at = DatumGetTimestampTz(SlotDatum(store.found, Anum_external_workers_registered_at));
 	if (found)
-		ReplaceRow(&store, worker_id, take_over, now, caller);
+		CheckMayReplace(store.found, worker_id, take_over, now, caller);
+	LogRegistration(worker_id, worker.base.capabilities, is_new ? NULL : store.found);
+	if (found)
+		RemoveRow(&store);
 	WorkerInsertRow(&store, worker_id, &worker, false, caller, registered_at, now);
 	StoreClose(&store, true);
 	OwnerLeave(&scope);

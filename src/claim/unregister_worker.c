@@ -11,7 +11,6 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
@@ -19,6 +18,7 @@
 #include "utils/timestamp.h"
 
 #include "base/args.h"
+#include "base/capability.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "claim/lease.h"
@@ -31,23 +31,12 @@
 PG_FUNCTION_INFO_V1(taskq_unregister_worker);
 PG_FUNCTION_INFO_V1(taskq_drain_worker);
 
-/* Find the role that registered a worker; returns false if no registration is in force. */
+/* Find the worker of an id; returns false if no registration is in force. */
 static bool
-FindRegistrar(const char *worker_id, Oid *registered_by)
+FindRegistered(const char *worker_id, ExternalWorker *worker)
 {
-	Oid		   types[] = { TEXTOID };
-	Datum	   values[] = { CStringGetTextDatum(worker_id) };
-	OwnerScope scope;
-	bool	   found;
-	bool	   isnull;
-
-	OwnerEnterSpi(&scope);
-	found = OwnerExecute("SELECT registered_by FROM taskq.external_workers WHERE worker_id = $1 AND ended_at IS NULL",
-						 1, types, values, NULL) > 0;
-	if (found)
-		*registered_by = DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	OwnerLeaveSpi(&scope);
-	return found;
+	WorkerFind(worker_id, worker);
+	return worker->standing == WORKER_REGISTERED || worker->standing == WORKER_IMPLICIT;
 }
 
 /*
@@ -74,22 +63,24 @@ Mark(const char *worker_id, Oid registered_by, const char *set)
 Datum
 taskq_unregister_worker(PG_FUNCTION_ARGS)
 {
-	char *worker_id;
-	Oid	  registered_by;
+	char		  *worker_id;
+	ExternalWorker worker;
 
 	CheckArgCount(fcinfo, 1);
 	CheckWritable("taskq.unregister_worker()");
 	worker_id = ArgName(fcinfo, 0, "worker_id");
-	if (!FindRegistrar(worker_id, &registered_by))
+	if (!FindRegistered(worker_id, &worker))
 		PG_RETURN_BOOL(false);
-	WorkerCheckOwner(worker_id, registered_by, GetUserId(), "unregister", ACCESS_ADMIN);
-	if (!Mark(worker_id, registered_by,
+	WorkerCheckOwner(worker_id, worker.registered_by, GetUserId(), "unregister", ACCESS_ADMIN);
+	if (!Mark(worker_id, worker.registered_by,
 			  "UPDATE taskq.external_workers SET ended_at = $3, draining = false"
 			  " WHERE worker_id = $1 AND registered_by = $2 AND ended_at IS NULL"))
 		PG_RETURN_BOOL(false);
+	ereport(LOG,
+			(errmsg("worker \"%s\" with %s is unregistered", worker_id, CapabilitiesInLog(worker.base.capabilities, false))));
 
 	/* an admin ends everything that runs under the id, also what it was given to before it passed to another role */
-	(void) LeaseReleaseAll(worker_id, AccessHas(GetUserId(), ACCESS_ADMIN) ? InvalidOid : registered_by);
+	(void) LeaseReleaseAll(worker_id, AccessHas(GetUserId(), ACCESS_ADMIN) ? InvalidOid : worker.registered_by);
 	PG_RETURN_BOOL(true);
 }
 
@@ -143,8 +134,8 @@ CheckMayDrainBackground(const char *worker_id)
 Datum
 taskq_drain_worker(PG_FUNCTION_ARGS)
 {
-	char *worker_id;
-	Oid	  registered_by;
+	char		  *worker_id;
+	ExternalWorker worker;
 
 	CheckArgCount(fcinfo, 1);
 	CheckWritable("taskq.drain_worker()");
@@ -156,12 +147,14 @@ taskq_drain_worker(PG_FUNCTION_ARGS)
 			WorkerNotRunning(worker_id);
 		PG_RETURN_BOOL(true);
 	}
-	if (!FindRegistrar(worker_id, &registered_by))
+	if (!FindRegistered(worker_id, &worker))
 		StandingRefuseUnknown(worker_id);
-	WorkerCheckOwner(worker_id, registered_by, GetUserId(), "drain", ACCESS_OPERATOR);
-	if (!Mark(worker_id, registered_by,
+	WorkerCheckOwner(worker_id, worker.registered_by, GetUserId(), "drain", ACCESS_OPERATOR);
+	if (!Mark(worker_id, worker.registered_by,
 			  "UPDATE taskq.external_workers SET draining = true"
 			  " WHERE worker_id = $1 AND registered_by = $2 AND ended_at IS NULL"))
 		StandingRefuseUnknown(worker_id);
+	ereport(LOG,
+			(errmsg("worker \"%s\" with %s drains", worker_id, CapabilitiesInLog(worker.base.capabilities, false))));
 	PG_RETURN_BOOL(true);
 }
