@@ -31,6 +31,7 @@
 #define TASKQ_SCHEMA "taskq"
 #define TASKQ_NAME_MAX 63	/* bytes of a task type, queue, worker, ... */
 #define TASKQ_LABEL_MAX 255 /* bytes of a tag, capability, correlation id */
+#define TASKQ_MAX_TAGS 100	/* tags of a job, capabilities of a job, pool or worker */
 #define TASKQ_TEXT_MAX 4096 /* bytes of a description, reason, search_path, pattern */
 #define TASKQ_ID_BITS 48	/* the low bits of a job_id and an epoch; the others are the node and the timeline */
 #define TASKQ_ID_MASK ((INT64CONST(1) << TASKQ_ID_BITS) - 1)

@@ -32,6 +32,12 @@ unlisted_parts() {
 	comm -13 <(sed -n 's/^SQL_PARTS = //p' Makefile | tr ' ' '\n' | sort) <(basename -s .sql sql/parts/*.sql | sort)
 }
 
+# reason codes that are not in the list of the documentation, or only there
+undocumented_reasons() {
+	comm -3 <(sed -n 's/^\tX([A-Z_]*, "\([a-z_]*\)".*/\1/p' src/config/reason.h | sort) \
+		<(sed -n '/^## Reason codes/,/^## Views/{/^| `/p;/^A build for tests/p}' doc/taskq.md | cut -d'|' -f1-2 | grep -o '`[a-z_]*`' | tr -d '`' | grep -vx reason_code | sort)
+}
+
 # files of more than 400 lines without a reason in their first lines
 long_files() {
 	local f
@@ -281,6 +287,7 @@ rule "every expected output belongs to a pgTAP test" unexpected_files REGRESS ex
 rule "every expected output belongs to a spec" unexpected_files ISOLATION test/isolation/expected
 rule "tests that need a build for tests say so" need_testing
 rule "differences between versions are in compat.h alone" only_in '\bPG_VERSION_NUM\b' 'base/compat(_assert)?\.h'
+rule "each reason code is documented" undocumented_reasons
 rule "files of more than 400 lines say why at their top" long_files
 rule "the time is read in clock.c alone" only_in '\b(GetCurrentTimestamp|GetSQLCurrentTimestamp|gettimeofday|clock_gettime)\b' 'base/clock\.c'
 rule "queries are given the time" time_in_queries

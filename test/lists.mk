@@ -33,6 +33,8 @@ REGRESS = \
 	instances \
 	standing \
 	unroutable \
+	capabilities \
+	reason_codes \
 	pools \
 	queues \
 	config_cache \
@@ -87,5 +89,6 @@ NEED_TESTING = \
 	settle \
 	standing \
 	unroutable \
+	capabilities \
 	ready-list \
 	injection-points

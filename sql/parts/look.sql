@@ -39,22 +39,28 @@ CREATE FUNCTION taskq.describe_job(
 	job_id bigint, OUT job_id bigint, OUT task_type text, OUT queue text, OUT state text, OUT reason text,
 	OUT priority integer, OUT attempt integer, OUT max_attempts integer, OUT run_at timestamptz, OUT created_at timestamptz,
 	OUT started_at timestamptz, OUT finished_at timestamptz, OUT worker_id text,
-	OUT error_type text, OUT error_code text, OUT last_error text, OUT instance_id text) RETURNS SETOF record
+	OUT error_type text, OUT error_code text, OUT last_error text, OUT reason_code text, OUT missing_capabilities text[],
+	OUT instance_id text) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'taskq_describe_job' LANGUAGE C VOLATILE ROWS 1;
-COMMENT ON FUNCTION taskq.describe_job(bigint) IS 'the state of a job and, if it does not run, the reason; raises TQ011 if there is no such job that the caller may see. Producers see their own jobs and those of tenants that they were granted, observers the jobs of their tenants, operators all jobs';
+COMMENT ON FUNCTION taskq.describe_job(bigint) IS 'the state of a job and, if it does not run, the reason, its code, and the capabilities that the nearest live worker lacks; raises TQ011 if there is no such job that the caller may see. Producers see their own jobs and those of tenants that they were granted, observers the jobs of their tenants, operators all jobs';
 
 CREATE FUNCTION taskq.explain_claim(
 	worker_id text DEFAULT NULL, task_types text[] DEFAULT NULL, instance_id text DEFAULT NULL,
 	OUT route_id integer, OUT queue text, OUT task_type text, OUT required_capabilities text[], OUT min_version text,
-	OUT due boolean, OUT claimable boolean, OUT reason text) RETURNS SETOF record
+	OUT due boolean, OUT claimable boolean, OUT reason text, OUT reason_code text, OUT missing_capabilities text[],
+	OUT capabilities_digest text) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'taskq_explain_claim' LANGUAGE C VOLATILE ROWS 100;
-COMMENT ON FUNCTION taskq.explain_claim(text, text[], text) IS 'the routes, whether a worker is given their jobs, and why not; the arguments are those of claim_job()';
+COMMENT ON FUNCTION taskq.explain_claim(text, text[], text) IS 'the routes, whether a worker is given their jobs, and why not, with the code of the reason, the capabilities that the worker lacks, and the digest of those that it has; the arguments are those of claim_job()';
 
 CREATE FUNCTION taskq.explain_routes(
 	OUT route_id integer, OUT queue text, OUT task_type text, OUT required_capabilities text[], OUT min_version text,
-	OUT reason text) RETURNS SETOF record
+	OUT reason text, OUT reason_code text, OUT missing_capabilities text[]) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'taskq_explain_routes' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 100;
 COMMENT ON FUNCTION taskq.explain_routes() IS 'all routes, and why no worker would be given their jobs now; used by the view route_reasons';
+
+CREATE FUNCTION taskq.capabilities_digest(capabilities text[]) RETURNS text
+	AS 'MODULE_PATHNAME', 'taskq_capabilities_digest' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION taskq.capabilities_digest(text[]) IS 'the digest by which the log and the view workers name a set of capabilities: the first 8 hexadecimal digits of the SHA-256 of its elements, sorted by bytes, without duplicates and joined by commas, in the encoding of the database; NULL if the set is NULL, empty or has a NULL';
 
 CREATE FUNCTION taskq.job_state(state "char", run_at timestamptz) RETURNS text
 	AS 'MODULE_PATHNAME', 'taskq_job_state' LANGUAGE C STABLE PARALLEL RESTRICTED;
@@ -64,9 +70,9 @@ CREATE FUNCTION taskq.worker_lives_until(last_seen timestamptz, lease interval) 
 	AS 'MODULE_PATHNAME', 'taskq_worker_lives_until' LANGUAGE C STABLE PARALLEL SAFE;
 COMMENT ON FUNCTION taskq.worker_lives_until(timestamptz, interval) IS 'the time until which an external worker counts as alive, from the time when it was last seen and its lease; that is two leases, or twice taskq.lease if lease is NULL';
 
-CREATE FUNCTION taskq.status(OUT name text, OUT value text, OUT hint text) RETURNS SETOF record
+CREATE FUNCTION taskq.status(OUT name text, OUT value text, OUT hint text, OUT reason_code text) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'taskq_status' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10;
-COMMENT ON FUNCTION taskq.status() IS 'the state of taskq in this database and, if something is missing, what to do about it';
+COMMENT ON FUNCTION taskq.status() IS 'the state of taskq in this database and, if something is missing, what to do about it; reason_code is set if the row says why jobs wait';
 
 CREATE FUNCTION taskq.scheduler_pid() RETURNS integer
 	AS 'MODULE_PATHNAME', 'taskq_scheduler_pid' LANGUAGE C VOLATILE PARALLEL RESTRICTED;

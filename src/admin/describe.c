@@ -7,6 +7,7 @@
  */
 #include "taskq.h"
 
+#include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -24,32 +25,59 @@
 PG_FUNCTION_INFO_V1(taskq_describe_job);
 
 /* The columns of describe_job(). */
-static const Oid columns[] = { INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID };
+static const Oid columns[] = { INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID };
+
+#define REASON_COLUMN 4
+#define CODE_COLUMN 16
+#define MISSING_COLUMN 17
 
 /*
  * The reason is what a waiting job waits for, or why a job ended without completing.
- * $2 is what keeps a waiting job from being claimed, or NULL.
+ * $2 is the code of what keeps a waiting job from being claimed, or NULL.  The query
+ * returns the code in both columns, and PutJob() sets the text.
  */
 static const char *const query =
-	"SELECT j.job_id, j.task_type, j.queue, j.state,"
-	" CASE j.state"
-	"  WHEN 'available' THEN COALESCE($2, 'waits for its turn')"
-	"  WHEN 'scheduled' THEN COALESCE($2, 'waits for its run_at')"
-	"  WHEN 'retryable' THEN COALESCE($2, 'waits for its next attempt')"
-	"  WHEN 'running' THEN CASE WHEN EXISTS (SELECT FROM taskq.cancel_requests c WHERE c.job_id = j.job_id)"
-	"   THEN 'is to be cancelled' END"
-	"  WHEN 'discarded' THEN CASE WHEN f.outcome IS NULL THEN 'discarded by an operator'"
-	"   WHEN f.outcome = 'unhandled' THEN 'no handler registered'"
-	"   WHEN j.attempt >= j.max_attempts THEN 'no attempts left' ELSE 'not worth a retry' END"
-	"  WHEN 'quarantined' THEN 'it crashed the server'"
-	" END,"
+	"SELECT j.job_id, j.task_type, j.queue, j.state, c.code,"
 	" j.priority, j.attempt, j.max_attempts, j.run_at, j.created_at, j.started_at, j.finished_at, j.worker_id,"
-	" COALESCE(f.error_type, l.error_type), COALESCE(f.error_code, l.error_code), j.last_error, j.instance_id"
+	" COALESCE(f.error_type, l.error_type), COALESCE(f.error_code, l.error_code), j.last_error, c.code, NULL::text[], j.instance_id"
 	" FROM taskq.all_jobs j"
 	" LEFT JOIN taskq.attempt_failures f ON f.job_id = j.job_id AND f.epoch = j.epoch"
 	" LEFT JOIN LATERAL (SELECT a.error_type, a.error_code FROM taskq.attempt_failures a"
 	"  WHERE a.job_id = j.job_id AND j.finished_at IS NULL ORDER BY a.epoch DESC LIMIT 1) l ON true"
+	" CROSS JOIN LATERAL (SELECT CASE j.state"
+	"  WHEN 'available' THEN COALESCE($2, 'turn')"
+	"  WHEN 'scheduled' THEN COALESCE($2, 'run_at')"
+	"  WHEN 'retryable' THEN COALESCE($2, 'next_attempt')"
+	"  WHEN 'running' THEN CASE WHEN EXISTS (SELECT FROM taskq.cancel_requests c WHERE c.job_id = j.job_id)"
+	"   THEN 'cancel_requested' END"
+	"  WHEN 'discarded' THEN CASE WHEN f.outcome IS NULL THEN 'discarded'"
+	"   WHEN f.outcome = 'unhandled' THEN 'no_handler'"
+	"   WHEN j.attempt >= j.max_attempts THEN 'no_attempts_left' ELSE 'no_retry' END"
+	"  WHEN 'quarantined' THEN 'crashed_server'"
+	" END AS code) c"
 	" WHERE j.job_id = $1";
+
+/* Add a row of the query, with the text of its reason.  "waits" is why the job waits, if it does. */
+static void
+PutJob(ReturnSetInfo *result, HeapTuple row, const Reason *waits)
+{
+	Datum  values[lengthof(columns)];
+	bool   nulls[lengthof(columns)];
+	Reason reason = { 0 };
+
+	heap_deform_tuple(row, SPI_tuptable->tupdesc, values, nulls);
+	if (!nulls[CODE_COLUMN])
+		reason.code = ReasonByName(TextDatumGetCString(values[CODE_COLUMN]));
+	if (reason.code == waits->code)
+		reason = *waits;
+	else
+		reason.text = ReasonText(reason.code);
+	if (reason.code != REASON_NONE)
+		values[REASON_COLUMN] = CStringGetTextDatum(reason.text);
+	values[MISSING_COLUMN] = PointerGetDatum(reason.missing);
+	nulls[MISSING_COLUMN] = reason.missing == NULL;
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
 
 Datum
 taskq_describe_job(PG_FUNCTION_ARGS)
@@ -57,7 +85,7 @@ taskq_describe_job(PG_FUNCTION_ARGS)
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	Oid			   types[] = { INT8OID, TEXTOID };
 	Datum		   values[2];
-	const char	  *reason;
+	Reason		   waits;
 	int64		   job_id;
 	OwnerScope	   scope;
 	uint64		   n;
@@ -68,15 +96,15 @@ taskq_describe_job(PG_FUNCTION_ARGS)
 	values[0] = Int64GetDatum(job_id);
 	if (!WhoseMaySee(job_id))
 		WhoseNotSeen(job_id);
-	reason = WhyJobWaits(job_id);
-	values[1] = reason == NULL ? (Datum) 0 : CStringGetTextDatum(reason);
+	WhyJobWaits(job_id, &waits);
+	values[1] = waits.code == REASON_NONE ? (Datum) 0 : CStringGetTextDatum(ReasonName(waits.code));
 	OwnerEnterSpi(&scope);
 	/* Compiling never pays for one row, but the planner may overestimate the cost of the views. */
 	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	n = OwnerExecute(query, 2, types, values, reason == NULL ? " n" : NULL);
+	n = OwnerExecute(query, 2, types, values, waits.code == REASON_NONE ? " n" : NULL);
 	CheckSameColumns(result->setDesc, SPI_tuptable->tupdesc);
 	for (uint64 i = 0; i < n; i++)
-		tuplestore_puttuple(result->setResult, SPI_tuptable->vals[i]);
+		PutJob(result, SPI_tuptable->vals[i], &waits);
 	OwnerLeaveSpi(&scope);
 	if (n == 0)
 		WhoseNotSeen(job_id);

@@ -7,9 +7,10 @@
 
 #include "taskq.h"
 
+#include "access/tupdesc.h"
 #include "utils/array.h"
 #include "utils/tuplestore.h"
 
-extern bool HeldTell(Tuplestorestate *rows, ArrayType *tenants);
+extern bool HeldTell(Tuplestorestate *rows, TupleDesc desc, ArrayType *tenants);
 
 #endif /* TASKQ_HELD_H */

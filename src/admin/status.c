@@ -20,6 +20,7 @@
 #include "base/guc.h"
 #include "base/rows.h"
 #include "config/adopt.h"
+#include "config/reason.h"
 #include "job/tenants.h"
 #include "process/work.h"
 #include "ready/ready.h"
@@ -140,18 +141,28 @@ taskq_scheduler_pid(PG_FUNCTION_ARGS)
 /* status ------------------------------------------------------------------- */
 
 /* The columns of status(). */
-static const Oid status_columns[] = { TEXTOID, TEXTOID, TEXTOID };
+static const Oid status_columns[] = { TEXTOID, TEXTOID, TEXTOID, TEXTOID };
+
+/* Add a row that says why jobs wait, with the code of the reason, or REASON_NONE. */
+static void
+SayWhy(ReturnSetInfo *result, const char *name, const char *value, const char *hint, ReasonCode code)
+{
+	Datum values[4] = { 0 };
+	bool  nulls[4] = { false, false, hint == NULL, code == REASON_NONE };
+
+	values[0] = CStringGetTextDatum(name);
+	values[1] = CStringGetTextDatum(value);
+	if (hint != NULL)
+		values[2] = CStringGetTextDatum(hint);
+	if (code != REASON_NONE)
+		values[3] = CStringGetTextDatum(ReasonName(code));
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
 
 static void
 Say(ReturnSetInfo *result, const char *name, const char *value, const char *hint)
 {
-	Datum values[3];
-	bool  nulls[3] = { false, false, hint == NULL };
-
-	values[0] = CStringGetTextDatum(name);
-	values[1] = CStringGetTextDatum(value);
-	values[2] = hint == NULL ? (Datum) 0 : CStringGetTextDatum(hint);
-	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	SayWhy(result, name, value, hint, REASON_NONE);
 }
 
 /* Report the scheduler of this database and, if it does not run, why. */
@@ -245,8 +256,8 @@ SayOfProcesses(ReturnSetInfo *result)
 	if (CountsState().full)
 		Say(result, "counts of jobs", psprintf("full, %d routes", taskq_max_route_counts),
 			"stat_queues and unroutable_jobs count rows. Raise taskq.max_route_counts and restart the server.");
-	Say(result, "background worker slots", missing ? "exhausted" : "available",
-		missing ? "Raise max_worker_processes and restart the server." : NULL);
+	SayWhy(result, "background worker slots", missing ? "exhausted" : "available",
+		   missing ? "Raise max_worker_processes and restart the server." : NULL, missing ? REASON_NO_SLOT_FREE : REASON_NONE);
 }
 
 /* Report the ready list of all databases.  It is full if its blocks or its lanes are used up. */
@@ -279,8 +290,9 @@ SayOfDatabase(ReturnSetInfo *result)
 		Say(result, "definitions", definitions == DEFINITIONS_OLDER ? "older than the library" : "newer than the library",
 			CatalogDefinitionsHint());
 	else
-		Say(result, "adopted", adopted ? "yes" : "no",
-			adopted ? NULL : "This database was restored, copied or renamed; call taskq.adopt_database() if its jobs are to run here.");
+		SayWhy(result, "adopted", adopted ? "yes" : "no",
+			   adopted ? NULL : "This database was restored, copied or renamed; call taskq.adopt_database() if its jobs are to run here.",
+			   adopted ? REASON_NONE : REASON_NOT_ADOPTED);
 	missing = CatalogMissingIndex(&definition);
 	if (missing != NULL)
 		Say(result, "indexes", psprintf("%s is missing", missing), psprintf("Run %s;", definition));
@@ -296,10 +308,12 @@ taskq_status(PG_FUNCTION_ARGS)
 	CheckArgCount(fcinfo, 0);
 	BeginRows(fcinfo, lengthof(status_columns), status_columns);
 	Say(result, "version", TASKQ_VERSION, NULL);
-	Say(result, "preloaded", ShmemPresent() ? "yes" : "no",
-		ShmemPresent() ? NULL : "Put shared_preload_libraries = 'taskq' into postgresql.conf and restart the server: without it there is no pool and no scheduler; enqueue, claim and settle work.");
-	Say(result, "enabled", taskq_enabled ? "yes" : "no",
-		taskq_enabled ? NULL : "Set taskq.enabled = on and reload the configuration.");
+	SayWhy(result, "preloaded", ShmemPresent() ? "yes" : "no",
+		   ShmemPresent() ? NULL : "Put shared_preload_libraries = 'taskq' into postgresql.conf and restart the server: without it there is no pool and no scheduler; enqueue, claim and settle work.",
+		   ShmemPresent() ? REASON_NONE : REASON_NO_POOL_RUNS);
+	SayWhy(result, "enabled", taskq_enabled ? "yes" : "no",
+		   taskq_enabled ? NULL : "Set taskq.enabled = on and reload the configuration.",
+		   taskq_enabled ? REASON_NONE : REASON_NO_POOL_RUNS);
 	Say(result, "server", RecoveryInProgress() ? "standby" : "primary",
 		RecoveryInProgress() ? "No job is enqueued, claimed or run on a standby." : NULL);
 	SayOfDatabase(result);
@@ -310,7 +324,7 @@ taskq_status(PG_FUNCTION_ARGS)
 	holder = RecoveryInProgress() ? NULL : HorizonHolder();
 	Say(result, "oldest snapshot", holder == NULL ? "less than a minute old" : holder,
 		holder == NULL ? NULL : "While it is held, rows of finished jobs cannot be removed, so the tables grow.");
-	if (CatalogMatches() && CatalogMissingIndex(NULL) == NULL && !HeldTell(result->setResult, TenantsSeen(true)))
+	if (CatalogMatches() && CatalogMissingIndex(NULL) == NULL && !HeldTell(result->setResult, result->setDesc, TenantsSeen(true)))
 		Say(result, "waiting jobs", "not counted", "Somebody has locked one of taskq's tables; pg_locks shows who.");
 	return (Datum) 0;
 }

@@ -14,7 +14,6 @@
 #include "base/names.h"
 
 #define MAX_NAMES 10000 /* in an argument */
-#define MAX_TAGS 100
 
 static int
 CompareNames(const void *a, const void *b)
@@ -106,10 +105,7 @@ ArgSomeNamesOrNull(FunctionCallInfo fcinfo, int n, const char *what)
 	return names;
 }
 
-/*
- * Read an array of tags, or of capabilities such as region=eu: short texts with any
- * characters.  Returns NULL for NULL.
- */
+/* Read an array of tags: short texts with any characters.  Returns NULL for NULL. */
 ArrayType *
 ArgTagsOrNull(FunctionCallInfo fcinfo, int n, const char *what)
 {
@@ -118,7 +114,7 @@ ArgTagsOrNull(FunctionCallInfo fcinfo, int n, const char *what)
 
 	if (PG_ARGISNULL(n))
 		return NULL;
-	(void) CheckArrayLength(PG_GETARG_ARRAYTYPE_P(n), what, MAX_TAGS);
+	(void) CheckArrayLength(PG_GETARG_ARRAYTYPE_P(n), what, TASKQ_MAX_TAGS);
 	strings = NamesToStrings(PG_GETARG_ARRAYTYPE_P(n), &count, what);
 	for (int i = 0; i < count; i++)
 		if (strings[i][0] == '\0' || strlen(strings[i]) > TASKQ_LABEL_MAX)
@@ -152,25 +148,36 @@ NamesCount(ArrayType *names)
 	return names == NULL ? 0 : ArrayGetNItems(ARR_NDIM(names), ARR_DIMS(names));
 }
 
-/* Return the index of a name in an array, or -1.  Arrays with NULLs are never stored, and have no names. */
-int
-NamesIndex(ArrayType *names, const char *name)
+/*
+ * Return the element after this one.  The array has no NULLs.
+ */
+static char *
+NextName(char *name)
+{
+	name = att_addlength_pointer(name, -1, name);
+	return (char *) att_align_nominal(name, TYPALIGN_INT);
+}
+
+/* Return the index of a name of this length, or -1.  Arrays with NULLs are never stored, and have no names. */
+static int
+FindName(ArrayType *names, const char *name, int len)
 {
 	int	  n = NamesCount(names);
-	int	  len = strlen(name);
 	char *p;
 
 	if (n == 0 || ARR_HASNULL(names))
 		return -1;
 	p = ARR_DATA_PTR(names);
-	for (int i = 0; i < n; i++)
-	{
+	for (int i = 0; i < n; i++, p = NextName(p))
 		if (VARSIZE_ANY_EXHDR(p) == len && memcmp(VARDATA_ANY(p), name, len) == 0)
 			return i;
-		p = att_addlength_pointer(p, -1, p);
-		p = (char *) att_align_nominal(p, TYPALIGN_INT);
-	}
 	return -1;
+}
+
+int
+NamesIndex(ArrayType *names, const char *name)
+{
+	return FindName(names, name, strlen(name));
 }
 
 bool
@@ -179,20 +186,37 @@ NamesContain(ArrayType *names, const char *name)
 	return NamesIndex(names, name) >= 0;
 }
 
-/* Return whether "have" contains all names of "need". */
+/* Return whether "have" contains all names of "need".  An array with a NULL is never contained. */
 bool
 NamesCover(ArrayType *have, ArrayType *need)
 {
+	int	  n = NamesCount(need);
+	char *p;
+
+	if (n == 0)
+		return true;
+	if (ARR_HASNULL(need))
+		return false;
+	p = ARR_DATA_PTR(need);
+	for (int i = 0; i < n; i++, p = NextName(p))
+		if (FindName(have, VARDATA_ANY(p), VARSIZE_ANY_EXHDR(p)) < 0)
+			return false;
+	return true;
+}
+
+/* Return the names of "need" that are not in "have", in their order.  "need" has no NULLs. */
+ArrayType *
+NamesMissing(ArrayType *have, ArrayType *need)
+{
 	char **strings;
 	int	   n;
+	int	   missing = 0;
 
-	if (NamesCount(need) == 0)
-		return true;
 	strings = NamesToStrings(need, &n, "required_capabilities");
 	for (int i = 0; i < n; i++)
 		if (!NamesContain(have, strings[i]))
-			return false;
-	return true;
+			strings[missing++] = strings[i];
+	return StringsToNames(strings, missing);
 }
 
 /* Return whether two normalized arrays are the same set. */

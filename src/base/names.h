@@ -18,6 +18,7 @@ extern ArrayType *NormalizeNames(ArrayType *names, const char *what);
 
 extern bool		  NamesContain(ArrayType *names, const char *name);
 extern bool		  NamesCover(ArrayType *have, ArrayType *need);
+extern ArrayType *NamesMissing(ArrayType *have, ArrayType *need);
 extern bool		  NamesEqual(ArrayType *a, ArrayType *b);
 extern int		  NamesIndex(ArrayType *names, const char *name);
 extern ArrayType *StringsToNames(char **strings, int n);

@@ -20,6 +20,7 @@
 #include "utils/tuplestore.h"
 
 #include "base/args.h"
+#include "base/capability.h"
 #include "base/clock.h"
 #include "base/rows.h"
 #include "claim/external_worker.h"
@@ -37,9 +38,7 @@
 PG_FUNCTION_INFO_V1(taskq_explain_claim);
 PG_FUNCTION_INFO_V1(taskq_jobs_of_route);
 
-static const char why_draining[] = "the worker is draining";
-
-static const Oid explain_columns[] = { INT4OID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID, BOOLOID, BOOLOID, TEXTOID };
+static const Oid explain_columns[] = { INT4OID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID, BOOLOID, BOOLOID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID };
 
 #define EXPLAIN_COLUMNS lengthof(explain_columns)
 
@@ -75,23 +74,22 @@ AskExternal(const WorkerName *name, ArrayType *narrow, Asked *asked)
 
 	StandingOf(name, narrow, &worker);
 	asked->claimant = worker.base;
-	asked->reason = StandingWhyNot(&worker, narrow);
-	if (asked->reason == NULL && worker.draining)
-		asked->reason = why_draining;
+	asked->code = StandingWhyNot(&worker, narrow);
+	if (asked->code == REASON_NONE && worker.draining)
+		asked->code = REASON_WORKER_DRAINING;
 	asked->gone = worker.standing == WORKER_ENDED || worker.draining;
-	if (asked->reason != NULL)
+	if (asked->code != REASON_NONE)
 		return;
 
 	/* a caller who may not claim at all asks on behalf of others */
 	if (WhoseMayWork() && WorkerIsOfOthers(&worker, GetUserId()))
-		asked->reason = "the worker was registered by another role";
+		asked->code = REASON_WORKER_OF_OTHER_ROLE;
 	else
 	{
 		AdmissionQuestion question = { .claimant = &worker.base, .worker = name };
-		Refusal			  refusal;
 
-		if (WhyNotAdmitted(&question, &refusal))
-			asked->reason = refusal.reason;
+		(void) WhyNotAdmitted(&question, &asked->refusal);
+		asked->code = asked->refusal.reason_code;
 	}
 }
 
@@ -101,9 +99,9 @@ AskBackground(const TaskqPool *pool, bool leaves, Asked *asked)
 	PoolWorker(pool, &asked->claimant);
 	asked->gone = leaves;
 	if (leaves)
-		asked->reason = why_draining;
+		asked->code = REASON_WORKER_DRAINING;
 	else if (pool->paused)
-		asked->reason = why_pool_paused;
+		asked->code = REASON_POOL_PAUSED;
 }
 
 /*
@@ -152,33 +150,43 @@ IsDue(ArrayType *due, int32 route_id)
 	return false;
 }
 
+/* Set the columns from "due" on, and add the row. */
+static void
+PutClaim(ReturnSetInfo *result, const Asked *asked, bool due, const Reason *reason, Datum *values, bool *nulls)
+{
+	char *digest = CapabilitiesDigest(asked->claimant.capabilities);
+
+	values[5] = BoolGetDatum(due);
+	values[6] = BoolGetDatum(reason->code == REASON_NONE);
+	PutReasonColumns(reason, &values[7], &nulls[7]);
+	values[7 + REASON_COLUMNS] = digest == NULL ? (Datum) 0 : CStringGetTextDatum(digest);
+	nulls[7 + REASON_COLUMNS] = digest == NULL;
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
 /* Add a row without a route, because there are no routes but there is a reason. */
 static void
 PutNoRoute(ReturnSetInfo *result, const Asked *asked)
 {
-	Datum values[EXPLAIN_COLUMNS] = { 0 };
-	bool  nulls[EXPLAIN_COLUMNS] = { true, true, true, true, true, false, false, false };
+	Reason reason = { .code = asked->code, .text = asked->refusal.reason };
+	Datum  values[EXPLAIN_COLUMNS] = { 0 };
+	bool   nulls[EXPLAIN_COLUMNS] = { true, true, true, true, true };
 
-	values[5] = BoolGetDatum(false);
-	values[6] = BoolGetDatum(false);
-	values[7] = CStringGetTextDatum(asked->reason);
-	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	if (reason.text == NULL)
+		reason.text = ReasonText(reason.code);
+	PutClaim(result, asked, false, &reason, values, nulls);
 }
 
 static void
 PutRoute(ReturnSetInfo *result, const Asked *asked, const TaskqRoute *route, bool due)
 {
-	Refusal		refusal;
-	const char *reason = WhyNot(asked, NULL, route, NULL, &refusal);
-	Datum		values[EXPLAIN_COLUMNS];
-	bool		nulls[EXPLAIN_COLUMNS] = { false };
+	Reason reason;
+	Datum  values[EXPLAIN_COLUMNS] = { 0 };
+	bool   nulls[EXPLAIN_COLUMNS] = { false };
 
+	(void) WhyNot(asked, NULL, route, NULL, &reason);
 	PutRouteColumns(route, values, nulls);
-	values[5] = BoolGetDatum(due);
-	values[6] = BoolGetDatum(reason == NULL);
-	values[7] = CStringGetTextDatum(reason == NULL ? "" : reason);
-	nulls[7] = reason == NULL;
-	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	PutClaim(result, asked, due, &reason, values, nulls);
 }
 
 Datum
@@ -208,7 +216,7 @@ taskq_explain_claim(PG_FUNCTION_ARGS)
 		AskBackground(pool, leaves, &asked);
 	else if (IsServerWorkerId(worker_id))
 	{
-		asked.reason = "no such background worker runs";
+		asked.code = REASON_WORKER_UNKNOWN;
 		asked.gone = true;
 	}
 	else
@@ -217,7 +225,7 @@ taskq_explain_claim(PG_FUNCTION_ARGS)
 	routes = RoutesAll(&n);
 	for (int i = 0; i < n; i++)
 		PutRoute((ReturnSetInfo *) fcinfo->resultinfo, &asked, routes[i], IsDue(due, routes[i]->route_id));
-	if (n == 0 && asked.reason != NULL)
+	if (n == 0 && asked.code != REASON_NONE)
 		PutNoRoute((ReturnSetInfo *) fcinfo->resultinfo, &asked);
 	return (Datum) 0;
 }

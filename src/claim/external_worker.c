@@ -83,6 +83,7 @@ ReadWorker(ExternalWorker *worker, TupleTableSlot *slot)
 	WorkerRow row;
 
 	RowReadWorker(&row, slot);
+	worker->worker_id = row.worker_id;
 	worker->base.task_types = row.task_types;
 	worker->base.queues = row.queues;
 	worker->base.capabilities = row.capabilities;

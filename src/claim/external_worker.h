@@ -25,6 +25,7 @@ typedef enum WorkerStanding
 
 typedef struct ExternalWorker
 {
+	const char	  *worker_id; /* NULL if it is unknown */
 	Claimant	   base;
 	WorkerStanding standing;
 	bool		   of_session; /* the call names no worker id */

@@ -78,7 +78,7 @@ Load(KnownWorker *known, const WorkerName *name, ArrayType *narrow)
 	known->worker.base.narrow = narrow;
 	known->routes = EligibleRoutes(&known->worker.base);
 	MemoryContextSwitchTo(old);
-	if (known->worker.draining || StandingWhyNot(&known->worker, narrow) != NULL)
+	if (known->worker.draining || StandingWhyNot(&known->worker, narrow) != REASON_NONE)
 		known->routes.n = 0;
 	strlcpy(known->worker_id, name->worker_id, sizeof(known->worker_id));
 	strlcpy(known->instance_id, name->instance_id, sizeof(known->instance_id));
@@ -107,7 +107,7 @@ KnownWorkerFind(const WorkerName *name, ArrayType *narrow, bool names_types)
 		known->is_used = false;
 		StandingRefuseOthers(name, known->worker.registered_by);
 	}
-	if (StandingWhyNot(&known->worker, narrow) != NULL)
+	if (StandingWhyNot(&known->worker, narrow) != REASON_NONE)
 	{
 		/* Look it up again in the next call: a claim may register it without a message. */
 		known->is_used = false;
@@ -133,7 +133,7 @@ KnownWorkerNow(const ClaimRequest *request)
 		return request->worker;
 	now = palloc(sizeof(ExternalWorker));
 	StandingRead(&known->name, narrow, known->worker.of_session, now);
-	if (now->draining || StandingWhyNot(now, narrow) != NULL || WorkerIsOfOthers(now, known->caller))
+	if (now->draining || StandingWhyNot(now, narrow) != REASON_NONE || WorkerIsOfOthers(now, known->caller))
 		return NULL;
 	now->base.narrow = narrow;
 	return &now->base;

@@ -19,6 +19,7 @@
 #include "utils/snapmgr.h"
 
 #include "base/args.h"
+#include "base/capability.h"
 #include "base/clock.h"
 #include "base/compat.h"
 #include "base/error.h"
@@ -121,13 +122,27 @@ CheckMayReplace(TupleTableSlot *slot, const WorkerName *name, bool take_over, Ti
 		RefuseAlive(slot, name);
 }
 
+/*
+ * Log a registration.  The set of capabilities is logged in full if it is new, and
+ * otherwise as its digest.  "before" is the row that it replaces, or NULL.
+ */
 static void
-ReplaceRow(Store *store, const WorkerName *name, bool take_over, TimestampTz now, Oid caller)
+LogRegistration(const WorkerName *name, ArrayType *capabilities, TupleTableSlot *before)
+{
+	ArrayType *had = before == NULL ? NULL : SlotNames(before, Anum_external_workers_capabilities);
+	bool	   is_new = before == NULL || !NamesEqual(had, capabilities);
+
+	ereport(LOG,
+			(errmsg("%s %s with %s", WorkerNameText(name), before == NULL ? "registers" : "registers again",
+					CapabilitiesInLog(capabilities, is_new))));
+}
+
+static void
+RemoveRow(Store *store)
 {
 	Snapshot		snapshot = StoreSnapshot();
 	ItemPointerData tid = store->found->tts_tid;
 
-	CheckMayReplace(store->found, name, take_over, now, caller);
 	if (StoreLock(store, &tid, snapshot, true, true) == STORE_LOCKED)
 	{
 		StoreDelete(store);
@@ -168,7 +183,7 @@ taskq_register_worker(PG_FUNCTION_ARGS)
 	CheckTypes(worker.base.task_types);
 	worker.base.queues = ArgSomeNamesOrNull(fcinfo, 2, "queues");
 	QueueCheckNames(worker.base.queues);
-	worker.base.capabilities = NormalizeNames(ArgTagsOrNull(fcinfo, 3, "capabilities"), "capabilities");
+	worker.base.capabilities = ArgCapabilities(fcinfo, 3, "capabilities");
 	if (NamesCount(worker.base.capabilities) == 0)
 		worker.base.capabilities = NULL;
 	worker.base.max_concurrent_jobs = PG_ARGISNULL(4) ? 0 : ArgInt(fcinfo, 4, "max_concurrent_jobs", 1, 100000);
@@ -186,7 +201,10 @@ taskq_register_worker(PG_FUNCTION_ARGS)
 	if (!is_new && !DatumGetBool(SlotDatum(store.found, Anum_external_workers_implicit)))
 		registered_at = DatumGetTimestampTz(SlotDatum(store.found, Anum_external_workers_registered_at));
 	if (found)
-		ReplaceRow(&store, &name, take_over, now, caller);
+		CheckMayReplace(store.found, &name, take_over, now, caller);
+	LogRegistration(&name, worker.base.capabilities, is_new ? NULL : store.found);
+	if (found)
+		RemoveRow(&store);
 	WriteRow(&store, &name, &worker, caller, registered_at, now);
 	StoreClose(&store, true);
 	OwnerLeave(&scope);

@@ -124,25 +124,25 @@ StandingRead(const WorkerName *name, ArrayType *narrow, bool of_session, Externa
 		worker->base.task_types = narrow;
 }
 
-/* Return why the worker may not claim for these types at all, or NULL if it may. */
-const char *
+/* Return why the worker may not claim for these types at all, or REASON_NONE if it may. */
+ReasonCode
 StandingWhyNot(const ExternalWorker *worker, const ArrayType *narrow)
 {
 	switch (worker->standing)
 	{
 		case WORKER_REGISTERED:
-			return NULL;
+			return REASON_NONE;
 		case WORKER_ENDED:
-			return "the worker was unregistered";
+			return REASON_WORKER_UNREGISTERED;
 		case WORKER_UNKNOWN:
 		case WORKER_IMPLICIT:
 			break;
 	}
 	if (!taskq_implicit_workers)
-		return "the worker is not registered, and taskq.implicit_workers is off";
+		return REASON_WORKER_NOT_REGISTERED;
 	if (worker->standing == WORKER_UNKNOWN && narrow == NULL && !worker->of_session)
-		return "the worker is not registered, and the call names no task types";
-	return NULL;
+		return REASON_WORKER_NAMES_NO_TYPES;
+	return REASON_NONE;
 }
 
 /*

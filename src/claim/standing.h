@@ -15,7 +15,7 @@ extern void				   StandingCheckInstance(const WorkerName *name);
 extern void				   StandingRefuseReserved(const char *worker_id);
 extern void				   StandingOf(const WorkerName *name, ArrayType *narrow, ExternalWorker *worker);
 extern void				   StandingRead(const WorkerName *name, ArrayType *narrow, bool of_session, ExternalWorker *worker);
-extern const char		  *StandingWhyNot(const ExternalWorker *worker, const ArrayType *narrow);
+extern ReasonCode		   StandingWhyNot(const ExternalWorker *worker, const ArrayType *narrow);
 TASKQ_NORETURN extern void StandingRefuseUnknown(const WorkerName *name);
 TASKQ_NORETURN extern void StandingRefuse(const WorkerName *name, const ExternalWorker *worker, bool names_types);
 TASKQ_NORETURN extern void StandingRefuseReplaced(const WorkerName *name, TimestampTz registered_at);

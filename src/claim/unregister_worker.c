@@ -11,7 +11,6 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
@@ -19,6 +18,7 @@
 #include "utils/timestamp.h"
 
 #include "base/args.h"
+#include "base/capability.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "claim/lease.h"
@@ -31,23 +31,12 @@
 PG_FUNCTION_INFO_V1(taskq_unregister_worker);
 PG_FUNCTION_INFO_V1(taskq_drain_worker);
 
-/* Find the role that registered an instance; returns false if no registration is in force. */
+/* Find an instance; returns false if no registration of it is in force. */
 static bool
-FindRegistrar(const WorkerName *name, Oid *registered_by)
+FindRegistered(const WorkerName *name, ExternalWorker *worker)
 {
-	Oid		   types[] = { TEXTOID, TEXTOID };
-	Datum	   values[] = { CStringGetTextDatum(name->worker_id), CStringGetTextDatum(name->instance_id) };
-	OwnerScope scope;
-	bool	   found;
-	bool	   isnull;
-
-	OwnerEnterSpi(&scope);
-	found = OwnerExecute("SELECT registered_by FROM taskq.external_workers WHERE worker_id = $1 AND instance_id = $2 AND ended_at IS NULL",
-						 2, types, values, NULL) > 0;
-	if (found)
-		*registered_by = DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	OwnerLeaveSpi(&scope);
-	return found;
+	WorkerFind(name, worker);
+	return worker->standing == WORKER_REGISTERED || worker->standing == WORKER_IMPLICIT;
 }
 
 /*
@@ -75,23 +64,25 @@ Mark(const WorkerName *name, Oid registered_by, const char *set)
 Datum
 taskq_unregister_worker(PG_FUNCTION_ARGS)
 {
-	WorkerName name;
-	Oid		   registered_by;
+	WorkerName	   name;
+	ExternalWorker worker;
 
 	CheckArgCount(fcinfo, 2);
 	CheckWritable("taskq.unregister_worker()");
 	name = WorkerNameOf(ArgName(fcinfo, 0, "worker_id"), ArgNameOrNull(fcinfo, 1, "instance_id"));
 	StandingCheckInstance(&name);
-	if (!FindRegistrar(&name, &registered_by))
+	if (!FindRegistered(&name, &worker))
 		PG_RETURN_BOOL(false);
-	WorkerCheckOwner(&name, registered_by, GetUserId(), "unregister", ACCESS_ADMIN);
-	if (!Mark(&name, registered_by,
+	WorkerCheckOwner(&name, worker.registered_by, GetUserId(), "unregister", ACCESS_ADMIN);
+	if (!Mark(&name, worker.registered_by,
 			  "UPDATE taskq.external_workers SET ended_at = $3, draining = false"
 			  " WHERE worker_id = $1 AND instance_id = $4 AND registered_by = $2 AND ended_at IS NULL"))
 		PG_RETURN_BOOL(false);
+	ereport(LOG,
+			(errmsg("%s with %s is unregistered", WorkerNameText(&name), CapabilitiesInLog(worker.base.capabilities, false))));
 
 	/* an admin ends everything that runs under the id, also what it was given to before it passed to another role */
-	(void) LeaseReleaseAll(&name, AccessHas(GetUserId(), ACCESS_ADMIN) ? InvalidOid : registered_by);
+	(void) LeaseReleaseAll(&name, AccessHas(GetUserId(), ACCESS_ADMIN) ? InvalidOid : worker.registered_by);
 	PG_RETURN_BOOL(true);
 }
 
@@ -145,9 +136,9 @@ CheckMayDrainBackground(const char *worker_id)
 Datum
 taskq_drain_worker(PG_FUNCTION_ARGS)
 {
-	char	  *worker_id;
-	WorkerName name;
-	Oid		   registered_by;
+	char		  *worker_id;
+	WorkerName	   name;
+	ExternalWorker worker;
 
 	CheckArgCount(fcinfo, 2);
 	CheckWritable("taskq.drain_worker()");
@@ -161,12 +152,14 @@ taskq_drain_worker(PG_FUNCTION_ARGS)
 			WorkerNotRunning(worker_id);
 		PG_RETURN_BOOL(true);
 	}
-	if (!FindRegistrar(&name, &registered_by))
+	if (!FindRegistered(&name, &worker))
 		StandingRefuseUnknown(&name);
-	WorkerCheckOwner(&name, registered_by, GetUserId(), "drain", ACCESS_OPERATOR);
-	if (!Mark(&name, registered_by,
+	WorkerCheckOwner(&name, worker.registered_by, GetUserId(), "drain", ACCESS_OPERATOR);
+	if (!Mark(&name, worker.registered_by,
 			  "UPDATE taskq.external_workers SET draining = true"
 			  " WHERE worker_id = $1 AND instance_id = $4 AND registered_by = $2 AND ended_at IS NULL"))
 		StandingRefuseUnknown(&name);
+	ereport(LOG,
+			(errmsg("%s with %s drains", WorkerNameText(&name), CapabilitiesInLog(worker.base.capabilities, false))));
 	PG_RETURN_BOOL(true);
 }

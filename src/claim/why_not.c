@@ -7,7 +7,7 @@
  * claimant is given jobs of the route, and the rules of admission (admit.c) decide
  * whether the job may start.  explain_claim() asks about one claimant.
  * route_reasons, unroutable_jobs and describe_job() ask whether any worker would
- * run the route's jobs.
+ * run the route's jobs.  The codes and texts are in config/reason.h.
  */
 #include "taskq.h"
 
@@ -20,6 +20,7 @@
 #include "utils/tuplestore.h"
 
 #include "base/args.h"
+#include "base/names.h"
 #include "base/rows.h"
 #include "claim/why_not.h"
 #include "config/adopt.h"
@@ -33,43 +34,32 @@
 
 PG_FUNCTION_INFO_V1(taskq_explain_routes);
 
-static const Oid explain_routes_columns[] = { INT4OID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID, TEXTOID };
+static const Oid explain_routes_columns[] = { INT4OID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID };
 
 #define EXPLAIN_ROUTES_COLUMNS lengthof(explain_routes_columns)
-
-static const char no_pool_runs[] = "no pool is running in this database, see taskq.status()";
-const char		  why_pool_paused[] = "pool paused";
-static const char no_slot_free[] = "no background worker slot is free, see taskq.status()";
-static const char not_adopted[] = "database not adopted, see taskq.adopt_database()";
 
 /*
  * Return whether status() has a row about the cause, so that the reason need not be
  * told of each route again.
  */
 bool
-StatusSaysWhy(const char *reason)
+StatusSaysWhy(ReasonCode code)
 {
-	return reason == why_queue_paused || reason == why_handler_paused || reason == why_pool_paused ||
-		   reason == no_pool_runs || reason == no_slot_free || reason == not_adopted;
+	return code == REASON_QUEUE_PAUSED || code == REASON_HANDLER_PAUSED || code == REASON_POOL_PAUSED ||
+		   code == REASON_NO_POOL_RUNS || code == REASON_NO_SLOT_FREE || code == REASON_NOT_ADOPTED;
 }
 
 /* What the workers of one kind, external or in the server, would do with a route's jobs. */
 typedef struct Takers
 {
-	bool any;		   /* there is one; in the server: one of the handler's role */
-	bool all_paused;   /* all of them are paused */
-	bool takes;		   /* one takes the route's type and queue */
-	bool fits;		   /* one would be given its jobs */
-	bool fits_implied; /* a worker with an implicit registration would */
-	bool lacks_slot;   /* one would if a slot for its process were free */
+	bool	   any;			 /* there is one; in the server: one of the handler's role */
+	bool	   all_paused;	 /* all of them are paused */
+	bool	   fits;		 /* one would be given the jobs */
+	bool	   fits_implied; /* a worker with an implicit registration would */
+	bool	   fits_paused;	 /* one would if it were not paused */
+	bool	   lacks_slot;	 /* one would if a slot for its process were free */
+	ArrayType *missing;		 /* what the nearest of those lacks that lack only capabilities, or NULL */
 } Takers;
-
-/* Return why no worker is given a route's jobs.  "takes" says whether one takes its type. */
-static const char *
-WhyNobodyTakes(bool takes)
-{
-	return takes ? "no live worker with the capabilities" : "no live worker with the type";
-}
 
 /* Read what WhyNot() needs to answer for any worker. */
 void
@@ -78,23 +68,55 @@ AnyWorkerRead(AnyWorker *any)
 	any->external = WorkersAlive(&any->n_external);
 }
 
+/* Keep the smaller set of missing capabilities. */
+static void
+KeepNearest(ArrayType **missing, ArrayType *other)
+{
+	if (*missing == NULL || NamesCount(other) < NamesCount(*missing))
+		*missing = other;
+}
+
 static void
 LookAtExternal(const AnyWorker *any, const TaskqRoute *route, Takers *takers)
 {
 	for (int i = 0; i < any->n_external; i++)
 	{
 		const ExternalWorker *worker = &any->external[i];
+		ReasonCode			  why = WhyNotRun(&worker->base, route);
 
-		if (!ClaimantTakes(&worker->base, route))
-			continue;
-		takers->takes = true;
-		if (WhyNotRun(&worker->base, route) != NULL)
+		if (why == REASON_LACKS_CAPABILITIES)
+			KeepNearest(&takers->missing, NamesMissing(worker->base.capabilities, route->capabilities));
+		if (why != REASON_NONE)
 			continue;
 		if (worker->standing == WORKER_IMPLICIT)
 			takers->fits_implied = true;
 		else
 			takers->fits = true;
 	}
+}
+
+/* Note what a pool of the handler's role would do with a route's jobs. */
+static void
+LookAtPool(const TaskqPool *pool, const TaskqRoute *route, Takers *takers)
+{
+	Claimant   claimant;
+	ReasonCode why;
+	SlotsState state;
+
+	PoolWorker(pool, &claimant);
+	why = WhyNotRun(&claimant, route);
+	if (why == REASON_LACKS_CAPABILITIES && !pool->paused)
+		KeepNearest(&takers->missing, NamesMissing(claimant.capabilities, route->capabilities));
+	if (why != REASON_NONE)
+		return;
+	if (pool->paused)
+	{
+		takers->fits_paused = true;
+		return;
+	}
+	state = SlotsStateOf(pool->name);
+	takers->fits |= state == SLOTS_READY;
+	takers->lacks_slot |= state == SLOTS_NONE_FREE;
 }
 
 static void
@@ -106,82 +128,83 @@ LookAtPools(const TaskqHandler *handler, const TaskqRoute *route, Takers *takers
 	takers->all_paused = true;
 	for (int i = 0; i < n; i++)
 	{
-		const TaskqPool *pool = pools[i];
-		Claimant		 claimant;
-		SlotsState		 state;
-
-		if (pool->role != handler->run_as || pool->size <= 0)
+		if (pools[i]->role != handler->run_as || pools[i]->size <= 0)
 			continue;
 		takers->any = true;
-		takers->all_paused &= pool->paused;
-		PoolWorker(pool, &claimant);
-		if (!ClaimantTakes(&claimant, route))
-			continue;
-		takers->takes = true;
-		if (pool->paused || WhyNotRun(&claimant, route) != NULL)
-			continue;
-		state = SlotsStateOf(pool->name);
-		takers->fits |= state == SLOTS_READY;
-		takers->lacks_slot |= state == SLOTS_NONE_FREE;
+		takers->all_paused &= pools[i]->paused;
+		LookAtPool(pools[i], route, takers);
 	}
 }
 
 /*
  * Return why no background worker runs the jobs of a route whose type is handled in
- * the server.
+ * the server, or REASON_NONE if only no pool takes them.
  */
-static const char *
+static ReasonCode
 WhyNotInServer(const TaskqHandler *handler, const Takers *pools)
 {
-	const char *reason = WhyHandlerCannotRun(handler);
-
 	if (SlotsStateOf(NULL) == SLOTS_NOT_RUNNING)
-		return no_pool_runs;
-	if (reason != NULL)
-		return reason;
+		return REASON_NO_POOL_RUNS;
+	if (handler->cannot_run != REASON_NONE)
+		return handler->cannot_run;
 	if (!pools->any)
-		return "no pool for the handler's role";
-	if (pools->all_paused)
-		return why_pool_paused;
+		return REASON_NO_POOL_FOR_ROLE;
+	if (pools->all_paused || pools->fits_paused)
+		return REASON_POOL_PAUSED;
 	if (pools->lacks_slot)
-		return no_slot_free;
-	return WhyNobodyTakes(pools->takes);
+		return REASON_NO_SLOT_FREE;
+	return REASON_NONE;
 }
 
-/* Return why no worker would be given jobs of the route now, or NULL if one would. */
-static const char *
-WhyNobodyRuns(const AnyWorker *any, const TaskqRoute *route)
+/*
+ * Return why no worker would be given jobs of the route now, or REASON_NONE if one
+ * would.  If some lack only capabilities, *missing returns what the nearest one lacks.
+ */
+static ReasonCode
+WhyNobodyRuns(const AnyWorker *any, const TaskqRoute *route, ArrayType **missing)
 {
 	const TaskqHandler *handler = HandlerFind(route->task_type);
-	const char		   *reason = WhyNoWorkerMay(handler, route);
+	ReasonCode			why = WhyNoWorkerMay(handler, route);
 	Takers				external = { 0 };
 	Takers				pools = { 0 };
 
-	if (reason != NULL)
-		return reason;
+	if (why == REASON_NONE && route->not_valid != NULL)
+		why = REASON_INVALID_CAPABILITIES;
+	if (why != REASON_NONE)
+		return why;
 	if (handler->signature == NULL || handler->also_external)
 		LookAtExternal(any, route, &external);
 	if (handler->signature != NULL)
 		LookAtPools(handler, route, &pools);
 	if (external.fits || pools.fits)
-		return NULL;
+		return REASON_NONE;
 	if (external.fits_implied)
-		return "only implicit workers take the type, see taskq.register_worker()";
+		return REASON_ONLY_IMPLICIT_WORKERS;
 	if (handler->signature != NULL)
-		return WhyNotInServer(handler, &pools);
-	return WhyNobodyTakes(external.takes);
+		why = WhyNotInServer(handler, &pools);
+	if (why != REASON_NONE)
+		return why;
+	*missing = external.missing;
+	if (pools.missing != NULL)
+		KeepNearest(missing, pools.missing);
+	return *missing != NULL ? REASON_WAITING_FOR_CAPABLE_WORKER : REASON_NO_LIVE_WORKER;
 }
 
 /*
- * Return why one claimant is not given jobs of the route, or NULL.  Prefer a reason
- * about this route to one about all routes, unless the claimant is gone.
+ * Return why one claimant is not given jobs of the route, or REASON_NONE.  Prefer a
+ * reason about this route to one about all routes, unless the claimant is gone.
  */
-static const char *
-WhyAskedDoesNot(const Asked *asked, const TaskqRoute *route)
+static ReasonCode
+WhyAskedDoesNot(const Asked *asked, const TaskqRoute *route, Reason *reason)
 {
-	const char *reason = asked->gone ? NULL : WhyNotRun(&asked->claimant, route);
+	ReasonCode why = asked->gone ? REASON_NONE : WhyNotRun(&asked->claimant, route);
 
-	return reason != NULL ? reason : asked->reason;
+	if (why == REASON_LACKS_CAPABILITIES)
+		reason->missing = NamesMissing(asked->claimant.capabilities, route->capabilities);
+	if (why != REASON_NONE)
+		return why;
+	reason->text = asked->refusal.reason;
+	return asked->code;
 }
 
 /* Ask the rules of admission, as the owner. */
@@ -197,48 +220,68 @@ WhyNotAdmitted(const AdmissionQuestion *question, Refusal *refusal)
 	return refused;
 }
 
-/*
- * Return why the route's jobs are not given to the claimant in "asked", or to any
- * worker in "any".  One of these two is NULL.  If a job is given, return why this
- * job does not start.  Returns NULL if nothing prevents it.
- *
- * "refusal" returns what a rule of admission says.  Its reason is NULL if the reason
- * is not that of a rule.
- */
-const char *
-WhyNot(const Asked *asked, const AnyWorker *any, const TaskqRoute *route, const TaskqJob *job, Refusal *refusal)
+/* Return the text of a reason that is about a route. */
+static const char *
+TextFor(ReasonCode code, const TaskqRoute *route)
 {
-	AdmissionQuestion question = { .route = route, .job = job };
-	const char		 *reason;
-
-	Assert((asked == NULL) != (any == NULL));
-	memset(refusal, 0, sizeof(*refusal));
-	if (!AdoptedHere())
-		return not_adopted;
-	reason = asked != NULL ? WhyAskedDoesNot(asked, route) : WhyNobodyRuns(any, route);
-	if (reason != NULL)
-		return reason;
-	question.claimant = asked != NULL ? &asked->claimant : NULL;
-	(void) WhyNotAdmitted(&question, refusal);
-	return refusal->reason;
+	switch (code)
+	{
+		case REASON_HANDLER_UNRESOLVED:
+		case REASON_HANDLER_UNRUNNABLE:
+			return psprintf("handler %s", HandlerFind(route->task_type)->status);
+		case REASON_INVALID_CAPABILITIES:
+			return psprintf("required capability %s is not valid", route->not_valid);
+		default:
+			return ReasonText(code);
+	}
 }
 
 /*
- * Return why this waiting job does not start, or NULL if nothing prevents it or it
- * does not wait.
+ * Return why the route's jobs are not given to the claimant in "asked", or to any
+ * worker in "any".  One of these two is NULL.  If a job is given, return why this
+ * job does not start.  Returns REASON_NONE if nothing prevents it.  *reason returns
+ * the same, and more.
  */
-const char *
-WhyJobWaits(int64 job_id)
+ReasonCode
+WhyNot(const Asked *asked, const AnyWorker *any, const TaskqRoute *route, const TaskqJob *job, Reason *reason)
+{
+	AdmissionQuestion question = { .route = route, .job = job };
+
+	Assert((asked == NULL) != (any == NULL));
+	memset(reason, 0, sizeof(*reason));
+	if (!AdoptedHere())
+		reason->code = REASON_NOT_ADOPTED;
+	else if (asked != NULL)
+		reason->code = WhyAskedDoesNot(asked, route, reason);
+	else
+		reason->code = WhyNobodyRuns(any, route, &reason->missing);
+	if (reason->code == REASON_NONE)
+	{
+		question.claimant = asked != NULL ? &asked->claimant : NULL;
+		(void) WhyNotAdmitted(&question, &reason->refusal);
+		reason->code = reason->refusal.reason_code;
+		reason->text = reason->refusal.reason;
+	}
+	if (reason->text == NULL)
+		reason->text = TextFor(reason->code, route);
+	return reason->code;
+}
+
+/*
+ * Find out why this waiting job does not start.  The code is REASON_NONE if nothing
+ * prevents it or the job does not wait.
+ */
+void
+WhyJobWaits(int64 job_id, Reason *reason)
 {
 	TaskqJob  job;
 	AnyWorker any;
-	Refusal	  refusal;
 
+	memset(reason, 0, sizeof(*reason));
 	AcceptInvalidationMessages();
 	AnyWorkerRead(&any);
-	if (!LiveFind(job_id, &job) || (job.state != JOB_AVAILABLE && job.state != JOB_RETRYABLE))
-		return NULL;
-	return WhyNot(NULL, &any, RouteById(job.route_id), &job, &refusal);
+	if (LiveFind(job_id, &job) && (job.state == JOB_AVAILABLE || job.state == JOB_RETRYABLE))
+		(void) WhyNot(NULL, &any, RouteById(job.route_id), &job, reason);
 }
 
 /* Set the first five columns of a row about a route. */
@@ -251,6 +294,20 @@ PutRouteColumns(const TaskqRoute *route, Datum *values, bool *nulls)
 	values[3] = PointerGetDatum(route->capabilities);
 	values[4] = CStringGetTextDatum(route->min_version);
 	nulls[4] = route->min_version[0] == '\0';
+}
+
+/* Set the REASON_COLUMNS columns of a row that has a reason. */
+void
+PutReasonColumns(const Reason *reason, Datum *values, bool *nulls)
+{
+	nulls[0] = nulls[1] = reason->code == REASON_NONE;
+	if (reason->code != REASON_NONE)
+	{
+		values[0] = CStringGetTextDatum(reason->text);
+		values[1] = CStringGetTextDatum(ReasonName(reason->code));
+	}
+	values[2] = PointerGetDatum(reason->missing);
+	nulls[2] = reason->missing == NULL;
 }
 
 /* Return every route, and why no worker would be given jobs of it now. */
@@ -269,16 +326,14 @@ taskq_explain_routes(PG_FUNCTION_ARGS)
 	routes = RoutesAll(&n);
 	for (int i = 0; i < n; i++)
 	{
-		const TaskqRoute *route = routes[i];
-		Refusal			  refusal;
-		const char		 *reason = WhyNot(NULL, &any, route, NULL, &refusal);
-		Datum			  values[EXPLAIN_ROUTES_COLUMNS];
-		bool			  nulls[EXPLAIN_ROUTES_COLUMNS] = { false };
+		Reason reason;
+		Datum  values[EXPLAIN_ROUTES_COLUMNS] = { 0 };
+		bool   nulls[EXPLAIN_ROUTES_COLUMNS] = { false };
 
 		CHECK_FOR_INTERRUPTS();
-		PutRouteColumns(route, values, nulls);
-		values[5] = CStringGetTextDatum(reason == NULL ? "" : reason);
-		nulls[5] = reason == NULL;
+		(void) WhyNot(NULL, &any, routes[i], NULL, &reason);
+		PutRouteColumns(routes[i], values, nulls);
+		PutReasonColumns(&reason, &values[5], &nulls[5]);
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;

@@ -12,12 +12,22 @@
 #include "job/admit.h"
 #include "job/job.h"
 
+/* Why the jobs of a route, or one job, do not run. */
+typedef struct Reason
+{
+	ReasonCode	code;	 /* REASON_NONE if nothing prevents it */
+	const char *text;	 /* for people, or NULL */
+	ArrayType  *missing; /* capabilities that the claimant, or the nearest live worker, lacks; or NULL */
+	Refusal		refusal; /* what a rule of admission says; its code is REASON_NONE if the reason is not that of a rule */
+} Reason;
+
 /* A claimant that a question is about. */
 typedef struct Asked
 {
-	Claimant	claimant;
-	const char *reason; /* why it is given no jobs at all, or NULL */
-	bool		gone;	/* the reason is permanent, so it comes before those of a route */
+	Claimant   claimant;
+	ReasonCode code;	/* why it is given no jobs at all, or REASON_NONE */
+	bool	   gone;	/* the reason is permanent, so it comes before those of a route */
+	Refusal	   refusal; /* of a rule of admission, if that is the reason */
 } Asked;
 
 /* All workers that might run a job, read once for many routes. */
@@ -27,14 +37,14 @@ typedef struct AnyWorker
 	int				n_external;
 } AnyWorker;
 
-/* A reason that callers compare by pointer, see config/eligible.h. */
-extern const char why_pool_paused[];
+#define REASON_COLUMNS 3 /* reason, reason_code, missing_capabilities */
 
-extern void		   AnyWorkerRead(AnyWorker *any);
-extern const char *WhyNot(const Asked *asked, const AnyWorker *any, const TaskqRoute *route, const TaskqJob *job, Refusal *refusal);
-extern bool		   WhyNotAdmitted(const AdmissionQuestion *question, Refusal *refusal);
-extern const char *WhyJobWaits(int64 job_id);
-extern bool		   StatusSaysWhy(const char *reason);
-extern void		   PutRouteColumns(const TaskqRoute *route, Datum *values, bool *nulls);
+extern void		  AnyWorkerRead(AnyWorker *any);
+extern ReasonCode WhyNot(const Asked *asked, const AnyWorker *any, const TaskqRoute *route, const TaskqJob *job, Reason *reason);
+extern bool		  WhyNotAdmitted(const AdmissionQuestion *question, Refusal *refusal);
+extern void		  WhyJobWaits(int64 job_id, Reason *reason);
+extern bool		  StatusSaysWhy(ReasonCode code);
+extern void		  PutRouteColumns(const TaskqRoute *route, Datum *values, bool *nulls);
+extern void		  PutReasonColumns(const Reason *reason, Datum *values, bool *nulls);
 
 #endif /* TASKQ_WHY_NOT_H */

@@ -13,6 +13,7 @@
 #include "utils/builtins.h"
 
 #include "base/args.h"
+#include "base/capability.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/guc.h"
@@ -107,7 +108,7 @@ InsertPool(const char *name, bool or_ignore, Oid role, int32 size, int32 min_siz
 	values[3] = Int32GetDatum(min_size);
 	SetNames(values, nulls, 4, task_types);
 	SetNames(values, nulls, 5, queues);
-	SetNames(values, nulls, 6, NamesCount(capabilities) > 0 ? NormalizeNames(capabilities, "capabilities") : NULL);
+	SetNames(values, nulls, 6, NamesCount(capabilities) > 0 ? capabilities : NULL);
 	values[7] = TimestampTzGetDatum(ClockNow());
 	(void) OwnerRun(psprintf("INSERT INTO taskq.pool_defs"
 							 " (pool, role, size, min_size, task_types, queues, capabilities, created_at)"
@@ -124,6 +125,15 @@ CheckMinSize(int32 min_size, int32 size)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("min_size %d is greater than size %d", min_size, size)));
+}
+
+/* Log the capabilities that a pool gets, in full.  "before" is what it has had. */
+static void
+LogCapabilities(const char *name, ArrayType *capabilities, ArrayType *before)
+{
+	if (!NamesEqual(before, capabilities))
+		ereport(LOG,
+				(errmsg("pool \"%s\" gets %s", name, CapabilitiesInLog(capabilities, true))));
 }
 
 Datum
@@ -146,7 +156,7 @@ taskq_create_pool(PG_FUNCTION_ARGS)
 	task_types = ArgSomeNamesOrNull(fcinfo, 3, "task_types");
 	queues = ArgSomeNamesOrNull(fcinfo, 4, "queues");
 	QueueCheckNames(queues);
-	capabilities = ArgTagsOrNull(fcinfo, 5, "capabilities");
+	capabilities = ArgCapabilities(fcinfo, 5, "capabilities");
 	min_size = PG_ARGISNULL(6) ? 0 : ArgInt(fcinfo, 6, "min_size", 0, MAX_POOL_SIZE);
 	CheckMinSize(min_size, size);
 	if (PoolFind(name) != NULL)
@@ -157,6 +167,7 @@ taskq_create_pool(PG_FUNCTION_ARGS)
 	WarnOfSize(name, size);
 	NoteUnknownTypes(name, task_types);
 	InsertPool(name, false, role, size, min_size, task_types, queues, capabilities);
+	LogCapabilities(name, capabilities, NULL);
 	PG_RETURN_VOID();
 }
 
@@ -218,7 +229,7 @@ taskq_alter_pool(PG_FUNCTION_ARGS)
 	NoteUnknownTypes(name, task_types);
 	queues = ArgNamesOrNull(fcinfo, 3, "queues");
 	QueueCheckNames(queues);
-	capabilities = ArgTagsOrNull(fcinfo, 4, "capabilities");
+	capabilities = ArgCapabilities(fcinfo, 4, "capabilities");
 	if (!PG_ARGISNULL(1))
 		WarnOfSize(name, size);
 
@@ -227,13 +238,15 @@ taskq_alter_pool(PG_FUNCTION_ARGS)
 	values[2] = Int32GetDatum(min_size);
 	SetNames(values, nulls, 3, task_types);
 	SetNames(values, nulls, 4, queues);
-	SetNames(values, nulls, 5, capabilities == NULL ? NULL : NormalizeNames(capabilities, "capabilities"));
+	SetNames(values, nulls, 5, capabilities);
 	(void) OwnerRun("UPDATE taskq.pool_defs SET size = $2, min_size = $3,"
 					" task_types = NULLIF(COALESCE($4, task_types), '{}'),"
 					" queues = NULLIF(COALESCE($5, queues), '{}'),"
 					" capabilities = NULLIF(COALESCE($6, capabilities), '{}')"
 					" WHERE pool = $1",
 					6, types, values, nulls);
+	if (capabilities != NULL)
+		LogCapabilities(name, capabilities, pool->capabilities);
 	ConfigNameChanged(REL_POOLS, name);
 	PG_RETURN_VOID();
 }

@@ -15,146 +15,123 @@
 #include "config/handler.h"
 #include "config/queue.h"
 
-const char why_no_handler[] = "no handler registered";
-const char why_handler_paused[] = "handler paused, see taskq.resume_handler()";
-const char why_queue_paused[] = "queue paused";
-const char why_procedure[] = "a procedure cannot be run inside a statement";
-
-/* Return why the handler cannot run in the server now, or NULL if it can. */
-const char *
-WhyHandlerCannotRun(const TaskqHandler *handler)
-{
-	return strcmp(handler->status, "ok") == 0 ? NULL : psprintf("handler %s", handler->status);
-}
-
 /*
- * Return why no worker at all is given jobs of a route, or NULL.  While a type is on
- * trial (pause.c), background workers are given its jobs.  The handler is that of the
- * route's type, or NULL.
+ * Return why no worker at all is given jobs of a route, or REASON_NONE.  While a type
+ * is on trial (pause.c), background workers are given its jobs.  The handler is that of
+ * the route's type, or NULL.
  */
-const char *
+ReasonCode
 WhyNoWorkerMay(const TaskqHandler *handler, const TaskqRoute *route)
 {
 	if (handler == NULL)
-		return why_no_handler;
+		return REASON_NO_HANDLER;
 	if (route->min_version[0] != '\0' && !VersionAtLeast(handler->version, route->min_version))
-		return "handler version is older than min_version";
+		return REASON_HANDLER_TOO_OLD;
 	if (QueueById(route->queue_id)->paused)
-		return why_queue_paused;
+		return REASON_QUEUE_PAUSED;
 	if (handler->paused && !handler->on_trial)
-		return why_handler_paused;
-	return NULL;
+		return REASON_HANDLER_PAUSED;
+	return REASON_NONE;
 }
 
 /*
- * Return why a background worker does not run the type of this handler, or NULL if
- * it does.
+ * Return why a background worker does not run the type of this handler, or
+ * REASON_NONE.
  */
-static const char *
+static ReasonCode
 WhyNotInside(const Claimant *worker, const TaskqHandler *handler)
 {
-	const char *reason;
-
 	if (handler->signature == NULL)
-		return "the type is for external workers";
+		return REASON_TYPE_EXTERNAL;
 	if (handler->run_as != worker->role)
-		return "the handler runs as another role";
-	reason = WhyHandlerCannotRun(handler);
-	if (reason != NULL)
-		return reason;
+		return REASON_OTHER_ROLE;
+	if (handler->cannot_run != REASON_NONE)
+		return handler->cannot_run;
 	if (worker->by_hand && handler->paused)
-		return why_handler_paused;
+		return REASON_HANDLER_PAUSED;
 	if (worker->by_hand && handler->form.stepwise)
-		return why_procedure;
-	return NULL;
+		return REASON_PROCEDURE;
+	return REASON_NONE;
 }
 
 /*
- * Return why an external worker does not run the type of this handler, or NULL if
- * it does.
+ * Return why an external worker does not run the type of this handler, or
+ * REASON_NONE.
  */
-static const char *
+static ReasonCode
 WhyNotOutside(const TaskqHandler *handler)
 {
 	if (handler->signature != NULL && !handler->also_external)
-		return "the type is handled in the server, and not also_external";
+		return REASON_TYPE_IN_SERVER;
 	if (handler->paused)
-		return why_handler_paused;
-	return NULL;
+		return REASON_HANDLER_PAUSED;
+	return REASON_NONE;
 }
 
 /*
- * Return why a worker that brings its own handler does not run a type, or NULL if
- * it does.  A worker that may change the registered handler may also run jobs in
+ * Return why a worker that brings its own handler does not run a type, or
+ * REASON_NONE.  A worker that may change the registered handler may also run jobs in
  * place of it.
  */
-static const char *
+static ReasonCode
 WhyNotAny(const Claimant *worker, const TaskqHandler *handler)
 {
 	if (handler == NULL || (handler->signature == NULL && !handler->paused) ||
 		(handler->also_external && !handler->paused) || MayActAs_compat(worker->role, handler->run_as))
-		return NULL;
-	return handler->paused ? why_handler_paused : "the handler runs as another role";
+		return REASON_NONE;
+	return handler->paused ? REASON_HANDLER_PAUSED : REASON_OTHER_ROLE;
 }
 
 /*
  * Return why a worker does not run jobs of a route that it asks for, or NULL if it
  * does.  A pause comes before reasons that concern only some workers.
  */
-static const char *
+static ReasonCode
 WhyNotGiven(const Claimant *worker, const TaskqRoute *route)
 {
 	const TaskqHandler *handler = HandlerFind(route->task_type);
-	const char		   *reason;
+	ReasonCode			reason;
 
 	if (worker->any_type)
-		return QueueById(route->queue_id)->paused ? why_queue_paused : WhyNotAny(worker, handler);
+		return QueueById(route->queue_id)->paused ? REASON_QUEUE_PAUSED : WhyNotAny(worker, handler);
 	reason = WhyNoWorkerMay(handler, route);
-	if (reason != NULL)
+	if (reason != REASON_NONE)
 		return reason;
 	return worker->background ? WhyNotInside(worker, handler) : WhyNotOutside(handler);
 }
 
-/* Return why a worker does not ask for jobs of a route, or NULL if it does. */
-static const char *
+/* Return why a worker does not ask for jobs of a route, or REASON_NONE. */
+static ReasonCode
 WhyNotAsked(const Claimant *worker, const TaskqRoute *route)
 {
 	if (worker->queues != NULL && !NamesContain(worker->queues, route->queue))
-		return "the worker does not take this queue";
+		return REASON_QUEUE_NOT_TAKEN;
 	if (worker->task_types != NULL && !NamesContain(worker->task_types, route->task_type))
-		return "the worker does not take this type";
+		return REASON_TYPE_NOT_TAKEN;
 	if (worker->narrow != NULL && !NamesContain(worker->narrow, route->task_type))
-		return "the type is not among those of the call";
-	return NULL;
+		return REASON_TYPE_NOT_CALLED;
+	return REASON_NONE;
 }
 
-/*
- * Does the claimant ask for jobs of this queue and this type?  It may have to be
- * refused them for other reasons.
- */
-bool
-ClaimantTakes(const Claimant *worker, const TaskqRoute *route)
-{
-	return WhyNotAsked(worker, route) == NULL;
-}
-
-/* Return why a worker may not run jobs of a route, or NULL if it may. */
-const char *
+/* Return why a worker may not run jobs of a route, or REASON_NONE.  Lacking capabilities is the last reason. */
+ReasonCode
 WhyNotRun(const Claimant *worker, const TaskqRoute *route)
 {
-	const char *reason = WhyNotAsked(worker, route);
+	ReasonCode reason = WhyNotAsked(worker, route);
 
-	if (reason == NULL)
+	if (reason == REASON_NONE)
 		reason = WhyNotGiven(worker, route);
-	if (reason == NULL && !NamesCover(worker->capabilities, route->capabilities))
-		reason = "the worker lacks capabilities";
+	if (reason == REASON_NONE && route->not_valid != NULL)
+		reason = REASON_INVALID_CAPABILITIES;
+	if (reason == REASON_NONE && !NamesCover(worker->capabilities, route->capabilities))
+		reason = REASON_LACKS_CAPABILITIES;
 	return reason;
 }
 
 bool
 MayRun(const Claimant *worker, const TaskqRoute *route)
 {
-	return WhyNotRun(worker, route) == NULL;
+	return WhyNotRun(worker, route) == REASON_NONE;
 }
 
 /*

@@ -10,6 +10,7 @@
 #include "utils/array.h"
 
 #include "config/handler.h"
+#include "config/reason.h"
 #include "config/route.h"
 #include "shared/wait.h"
 
@@ -31,17 +32,9 @@ typedef struct Claimant
 	Oid		   owner;				/* role that registered an external worker, to which its claims belong, or InvalidOid */
 } Claimant;
 
-/* Reasons that callers compare by pointer.  All other reasons are only shown. */
-extern const char why_no_handler[];
-extern const char why_handler_paused[];
-extern const char why_queue_paused[];
-extern const char why_procedure[];
-
-extern const char *WhyHandlerCannotRun(const TaskqHandler *handler);
-extern const char *WhyNoWorkerMay(const TaskqHandler *handler, const TaskqRoute *route);
-extern bool		   ClaimantTakes(const Claimant *worker, const TaskqRoute *route);
-extern const char *WhyNotRun(const Claimant *worker, const TaskqRoute *route);
-extern bool		   MayRun(const Claimant *worker, const TaskqRoute *route);
-extern RouteSet	   EligibleRoutes(const Claimant *worker);
+extern ReasonCode WhyNoWorkerMay(const TaskqHandler *handler, const TaskqRoute *route);
+extern ReasonCode WhyNotRun(const Claimant *worker, const TaskqRoute *route);
+extern bool		  MayRun(const Claimant *worker, const TaskqRoute *route);
+extern RouteSet	  EligibleRoutes(const Claimant *worker);
 
 #endif /* TASKQ_ELIGIBLE_H */

@@ -141,20 +141,23 @@ FindFunction(TaskqHandler *handler)
 	handler->signature = ConfigString(&handlers, format_procedure_qualified(handler->function));
 }
 
-/* Return "ok", or why the handler cannot run now.  Its jobs wait until it can. */
+/* Return why a handler's function cannot be found, for its status, or NULL. */
 static const char *
-JudgeHandler(const TaskqHandler *handler)
+WhyUnresolved(const TaskqHandler *handler)
 {
-	if (handler->paused && !handler->on_trial)
-		return "paused";
-	if (handler->signature == NULL)
-		return "ok";
 	if (handler->owner_changed)
 		return "unresolved: owner changed";
 	if (!OidIsValid(handler->function))
 		return "unresolved: its function does not exist";
 	if (!HandlerFunctionFits(handler->function, handler->form))
 		return "unresolved: its function is not a handler any more";
+	return NULL;
+}
+
+/* Return why a handler's function cannot be called, for its status, or NULL. */
+static const char *
+WhyUnrunnable(const TaskqHandler *handler)
+{
 	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(handler->run_as)))
 		return "unrunnable: its role does not exist";
 	if (WorkerNeedsLogin_compat() && !RoleMayLogin(handler->run_as))
@@ -165,7 +168,34 @@ JudgeHandler(const TaskqHandler *handler)
 		return "unrunnable: its role may not execute the function";
 	if (superuser_arg(handler->run_as) && !taskq_allow_superuser_handlers)
 		return "unrunnable: its role is a superuser and taskq.allow_superuser_handlers is off";
-	return "ok";
+	return NULL;
+}
+
+/* Set whether the handler can run, and its status. */
+static void
+JudgeHandler(TaskqHandler *handler)
+{
+	const char *why;
+
+	handler->cannot_run = REASON_NONE;
+	handler->status = "ok";
+	if (handler->paused && !handler->on_trial)
+	{
+		handler->cannot_run = REASON_HANDLER_PAUSED;
+		handler->status = "paused";
+	}
+	else if (handler->signature == NULL)
+		return;
+	else if ((why = WhyUnresolved(handler)) != NULL)
+	{
+		handler->cannot_run = REASON_HANDLER_UNRESOLVED;
+		handler->status = why;
+	}
+	else if ((why = WhyUnrunnable(handler)) != NULL)
+	{
+		handler->cannot_run = REASON_HANDLER_UNRUNNABLE;
+		handler->status = why;
+	}
 }
 
 /*
@@ -205,7 +235,7 @@ Judged(TaskqHandler *handler)
 	if (handler->signature != NULL)
 		FindFunction(handler);
 	JudgePause(handler);
-	handler->status = JudgeHandler(handler);
+	JudgeHandler(handler);
 	handler->judged = version;
 	return handler;
 }

@@ -11,6 +11,7 @@
 #include "utils/timestamp.h"
 
 #include "config/contract.h"
+#include "config/reason.h"
 #include "config/resolve.h"
 #include "config/retry.h"
 
@@ -67,7 +68,8 @@ typedef struct TaskqHandler
 	int64		   lock_timeout; /* microseconds; NO_MICROSECONDS means the role's setting */
 	TaskqContract *contract;	 /* NULL if payloads may be anything */
 	TimestampTz	   registered_at;
-	const char	  *status; /* "ok", or why the handler cannot run */
+	const char	  *status;	   /* "ok", or why the handler cannot run */
+	ReasonCode	   cannot_run; /* the reason, or REASON_NONE */
 
 	/* contents of the row, for a later judgement */
 	char		*stored_signature;

@@ -32,3 +32,13 @@ ReasonText(ReasonCode code)
 	Assert(code >= REASON_NONE && code < lengthof(reasons));
 	return reasons[code].text;
 }
+
+/* Return the reason with this code. */
+ReasonCode
+ReasonByName(const char *name)
+{
+	for (int i = REASON_NONE + 1; i < lengthof(reasons); i++)
+		if (strcmp(reasons[i].name, name) == 0)
+			return (ReasonCode) i;
+	elog(ERROR, "there is no reason with the code \"%s\"", name);
+}

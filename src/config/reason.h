@@ -45,7 +45,8 @@
 	X(WORKER_DRAINING, "worker_draining", "the worker is draining")                                                       \
 	X(WORKER_UNREGISTERED, "worker_unregistered", "the worker was unregistered")                                          \
 	X(WORKER_UNKNOWN, "worker_unknown", "no such background worker runs")                                                 \
-	X(WORKER_NOT_REGISTERED, "worker_not_registered", "the worker is not registered")                                     \
+	X(WORKER_NOT_REGISTERED, "worker_not_registered", "the worker is not registered, and taskq.implicit_workers is off")  \
+	X(WORKER_NAMES_NO_TYPES, "worker_names_no_types", "the worker is not registered, and the call names no task types")   \
 	X(WORKER_OF_OTHER_ROLE, "worker_of_other_role", "the worker was registered by another role")                          \
 	/* a rule of admission lets the job wait */                                                                           \
 	X(MAX_CONCURRENT_JOBS, "max_concurrent_jobs", "the worker has max_concurrent_jobs")                                   \
@@ -80,5 +81,6 @@ typedef enum ReasonCode
 
 extern const char *ReasonName(ReasonCode code);
 extern const char *ReasonText(ReasonCode code);
+extern ReasonCode  ReasonByName(const char *name);
 
 #endif /* TASKQ_REASON_H */

@@ -21,6 +21,7 @@
 #include "utils/memutils.h"
 
 #include "base/args.h"
+#include "base/capability.h"
 #include "base/error.h"
 #include "base/guc.h"
 #include "config/cache.h"
@@ -62,6 +63,7 @@ RouteOfRow(TupleTableSlot *slot)
 	strlcpy(route->queue, QueueById(route->queue_id)->name, sizeof(route->queue));
 	strlcpy(route->task_type, row.task_type, sizeof(route->task_type));
 	route->capabilities = row.capabilities;
+	route->not_valid = CapabilityNotValid(row.capabilities);
 	strlcpy(route->min_version, row.min_version == NULL ? "" : row.min_version, sizeof(route->min_version));
 	route->made_by = row.made_by;
 	route->retiring = row.retired_at != 0;

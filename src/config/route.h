@@ -12,14 +12,15 @@
 
 typedef struct TaskqRoute
 {
-	int32	   route_id;
-	int32	   queue_id;
-	char	   queue[TASKQ_NAME_MAX + 1];
-	char	   task_type[TASKQ_NAME_MAX + 1];
-	ArrayType *capabilities;					/* normalized; never NULL, but may be empty */
-	char	   min_version[TASKQ_NAME_MAX + 1]; /* empty means any */
-	Oid		   made_by;							/* the creator, or InvalidOid */
-	bool	   retiring;						/* no new job may point to it */
+	int32		route_id;
+	int32		queue_id;
+	char		queue[TASKQ_NAME_MAX + 1];
+	char		task_type[TASKQ_NAME_MAX + 1];
+	ArrayType  *capabilities;					 /* normalized; never NULL, but may be empty */
+	const char *not_valid;						 /* the first of them that is not valid, or NULL; see base/capability.c */
+	char		min_version[TASKQ_NAME_MAX + 1]; /* empty means any */
+	Oid			made_by;						 /* the creator, or InvalidOid */
+	bool		retiring;						 /* no new job may point to it */
 } TaskqRoute;
 
 /* Routes do not change until the transaction ends; see config/cache.h. */

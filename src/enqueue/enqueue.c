@@ -16,6 +16,7 @@
 #include "utils/tuplestore.h"
 
 #include "base/args.h"
+#include "base/capability.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/guc.h"
@@ -110,7 +111,7 @@ ReadArguments(FunctionCallInfo fcinfo, TaskqJob *job, TimestampTz now, bool any_
 	char			   *queue_name = ArgNameOrNull(fcinfo, ARG_QUEUE, "queue");
 	char			   *min_version = ArgNameOrNull(fcinfo, ARG_MIN_VERSION, "min_version");
 	const TaskqHandler *handler = HandlerFind(task_type);
-	ArrayType		   *capabilities = ArgTagsOrNull(fcinfo, ARG_REQUIRED_CAPABILITIES, "required_capabilities");
+	ArrayType		   *capabilities = ArgCapabilities(fcinfo, ARG_REQUIRED_CAPABILITIES, "required_capabilities");
 
 	memset(job, 0, sizeof(*job));
 	job->created_at = now;
@@ -138,9 +139,9 @@ ReadArguments(FunctionCallInfo fcinfo, TaskqJob *job, TimestampTz now, bool any_
 		job->group_id = GroupId(job->group_key);
 	job->correlation_id = PG_ARGISNULL(ARG_CORRELATION_ID) ? CurrentCorrelation() : TextOrNull(ArgLabel(fcinfo, ARG_CORRELATION_ID, "correlation_id"));
 	RejectIfUnhandled(QueueByName(queue_name, false), task_type);
-	capabilities = NormalizeNames(capabilities, "required_capabilities");
 	if (any_jobs)
-		job->route_id = RouteFindOrMake(QueueByName(queue_name, false)->queue_id, task_type, capabilities,
+		job->route_id = RouteFindOrMake(QueueByName(queue_name, false)->queue_id, task_type,
+										capabilities != NULL ? capabilities : NormalizeNames(NULL, NULL),
 										min_version == NULL ? "" : min_version);
 }
 

@@ -207,13 +207,13 @@ RunOne(FunctionCallInfo fcinfo, RunCall *call, int64 job_id)
 
 /* Return the hint that says how this session could run jobs of a type in a queue. */
 static const char *
-WhatToDo(const RunCall *call, const char *why_not, const char *task_type, const char *queue)
+WhatToDo(const RunCall *call, ReasonCode why_not, const char *task_type, const char *queue)
 {
-	if (why_not == why_queue_paused)
+	if (why_not == REASON_QUEUE_PAUSED)
 		return psprintf("When its jobs may start, call taskq.resume_queue('%s').", queue);
-	if (why_not == why_handler_paused)
+	if (why_not == REASON_HANDLER_PAUSED)
 		return psprintf("When the cause of the pause is gone, call taskq.resume_handler('%s').", task_type);
-	if (why_not == why_procedure)
+	if (why_not == REASON_PROCEDURE)
 		return "Have a pool run it, or CALL it yourself.";
 	if (call->is_given)
 		return "Connect as the handler's role.";
@@ -232,13 +232,13 @@ IsForCaller(const char *task_type)
 
 /* Raise the error for a live job that the session may not run, for this reason. */
 TASKQ_NORETURN static void
-RefuseRoute(const RunCall *call, const char *why_not, const char *task_type, const char *queue)
+RefuseRoute(const RunCall *call, const Reason *reason, const char *task_type, const char *queue)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_TQ_NOT_REGISTERED),
 			 errmsg("this session cannot run jobs of task type \"%s\"", task_type),
-			 errdetail("For role \"%s\": %s.", GetUserNameFromId(GetSessionUserId(), true), why_not),
-			 errhint("%s", WhatToDo(call, why_not, task_type, queue))));
+			 errdetail("For role \"%s\": %s.", GetUserNameFromId(GetSessionUserId(), true), reason->text),
+			 errhint("%s", WhatToDo(call, reason->code, task_type, queue))));
 }
 
 /* Raise the error for a live job that a rule of admission has refused. */
@@ -265,8 +265,7 @@ RefuseJob(RunCall *call, int64 job_id)
 	bool		live = LiveFind(job_id, &job);
 	char	   *task_type;
 	char	   *queue;
-	const char *why_not = NULL;
-	Refusal		refusal = { 0 };
+	Reason		reason = { 0 };
 
 	if (!live && !HistoryFind(job_id, &job, &ending))
 		WhoseNotSeen(job_id);
@@ -275,11 +274,11 @@ RefuseJob(RunCall *call, int64 job_id)
 	if (!IsForCaller(task_type) && !WhoseMaySee(job_id))
 		WhoseNotSeen(job_id);
 	if (live)
-		why_not = WhyNot(&asked, NULL, RouteById(job.route_id), &job, &refusal);
-	if (why_not != NULL && refusal.reason == NULL)
-		RefuseRoute(call, why_not, task_type, queue);
-	if (why_not != NULL)
-		RefuseByRule(job_id, &refusal);
+		(void) WhyNot(&asked, NULL, RouteById(job.route_id), &job, &reason);
+	if (reason.refusal.reason_code != REASON_NONE)
+		RefuseByRule(job_id, &reason.refusal);
+	if (reason.code != REASON_NONE)
+		RefuseRoute(call, &reason, task_type, queue);
 	if (live)
 		RefuseHeld(&job, "run");
 	RefuseTransition(&job, "run", NULL);

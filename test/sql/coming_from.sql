@@ -4,7 +4,7 @@
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
-SELECT plan(78);
+SELECT plan(82);
 BEGIN;
 -- Enqueue many jobs of a type, ahead of all others.
 CREATE FUNCTION pg_temp.pile(t text, most integer) RETURNS bigint LANGUAGE sql AS
@@ -135,16 +135,18 @@ SELECT taskq.clear_handlers(), taskq.register_handler('flow-a'), taskq.register_
 SELECT throws_ok($$ SELECT taskq.register_worker('flow-w', max_concurrent_jobs => 0) $$, '22023', NULL, 'max_concurrent_jobs must not be 0');
 SELECT throws_ok($$ SELECT taskq.register_worker('flow-w', queues => '{flow-nowhere}') $$, '42704', NULL, 'register_worker() refuses an unknown queue');
 SELECT throws_ok($$ SELECT taskq.register_worker('flow-w', capabilities => '{""}') $$, '22023', NULL, 'register_worker() refuses an empty capability');
+SELECT is(pg_temp.error_of(format($$ SELECT taskq.register_worker('flow-w', capabilities => %L) $$, ARRAY[c])), format('capability "%s" in capabilities is not valid', c), 'register_worker() refuses the capability "' || c || '" and names it') FROM (VALUES ('large,fast'), ('large fast'), (E'\u0085')) v (c);
 SELECT pg_temp.add('needs gpu', 'flow-a', -1, caps => '{gpu}'), pg_temp.add('needs none', 'flow-a', 1) \gset
 SELECT taskq.register_worker('flow-w', '{flow-a}') \gset
 SELECT is(pg_temp.take_many('flow-w', 5), 'needs none', 'a job that needs a missing capability does not delay the jobs behind it');
 SELECT is(pg_temp.state('needs gpu'), 'available 0', 'a job that needs a missing capability is not changed');
-SELECT is(reason, 'no live worker with the capabilities', 'unroutable_jobs says which job lacks a worker with the capabilities') FROM taskq.unroutable_jobs WHERE task_type = 'flow-a';
-SELECT taskq.register_worker('flow-gpu', '{flow-a}', capabilities => '{gpu,"large, fast"}') \gset
+SELECT is(concat_ws(' ', reason_code, missing_capabilities), 'waiting_for_capable_worker {gpu}', 'unroutable_jobs says which job lacks a worker with the capabilities') FROM taskq.unroutable_jobs WHERE task_type = 'flow-a';
+SELECT taskq.register_worker('flow-gpu', '{flow-a}', capabilities => '{gpu,large-fast}') \gset
 SELECT is_empty($$ SELECT FROM taskq.unroutable_jobs WHERE task_type = 'flow-a' $$, 'unroutable_jobs does not list the job after a worker with the capabilities registers');
 SELECT is(pg_temp.take('flow-gpu'), 'needs gpu', 'the job is given to the worker with the capabilities');
-SELECT pg_temp.add('comma', 'flow-a', caps => '{"large, fast"}'), pg_temp.add('half', 'flow-a', caps => '{large}') \gset
-SELECT is(pg_temp.take_many('flow-gpu', 5), 'comma', 'a capability may contain commas and blanks, and is compared as a whole');
+SELECT pg_temp.add('whole', 'flow-a', caps => '{large-fast}'), pg_temp.add('half', 'flow-a', caps => '{large}') \gset
+SELECT is(pg_temp.take_many('flow-gpu', 5), 'whole', 'a capability is compared as a whole');
+SELECT is(capabilities_digest, taskq.capabilities_digest('{large-fast,gpu}'), 'workers has a digest of the capabilities, whatever their order') FROM taskq.workers WHERE worker_id = 'flow-gpu';
 
 -- one claim looks in all queues
 SELECT taskq.create_queue('flow-' || i) FROM generate_series(1, 150) i \g /dev/null

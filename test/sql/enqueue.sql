@@ -2,7 +2,7 @@
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
-SELECT plan(95);
+SELECT plan(96);
 BEGIN;
 SET LOCAL timezone = 'UTC';
 SELECT taskq.create_queue('enq-q'), taskq.create_queue('enq-reject', on_unhandled => 'reject'), taskq.register_handler('enq-plain'),
@@ -65,13 +65,13 @@ FROM (VALUES ('delay => ''-1 us'''), ('delay => ''11 years'''), ('run_at => ''in
 SELECT lives_ok(format('SELECT taskq.enqueue_job(''enq-nobody'', %s)', a), a)
 FROM (VALUES ('priority => -32768'), ('priority => 32767'), ('max_attempts => 1'), ('max_attempts => 1000000'), ('timeout => ''1 ms'''), ('timeout => ''10 years'''), ('lease => ''1 s'''),
 	('tags => ''{}'''), ('tags => array_fill(repeat(''x'', 255), ARRAY[100])'), ('tenant_id => repeat(''x'', 63)'), ('group_key => repeat(''x'', 63)'),
-	('required_capabilities => ''{}'''), ('required_capabilities => ''{region=eu,"large, fast"}'''), ('min_version => repeat(''1'', 63)'), ('correlation_id => repeat(''x'', 255)')) v (a);
+	('required_capabilities => ''{}'''), ('required_capabilities => ''{region=eu,large-fast}'''), ('min_version => repeat(''1'', 63)'), ('correlation_id => repeat(''x'', 255)')) v (a);
 SELECT throws_ok(format('SELECT taskq.enqueue_job(''enq-nobody'', %s)', a), code, NULL, 'refused: ' || a)
 FROM (VALUES ('priority => -32769', '22023'), ('priority => 32768', '22023'), ('max_attempts => 0', '22023'), ('max_attempts => 1000001', '22023'), ('timeout => ''0''', '22023'),
 	('timeout => ''999 us''', '22023'), ('timeout => ''-1 s''', '22023'), ('lease => ''999 ms''', '22023'), ('tags => array_fill(''x''::text, ARRAY[101])', '22023'),
 	('tags => ''{""}''', '22023'), ('tags => ''{NULL}''', '22004'), ('tags => ''{{a},{b}}''', '2202E'), ('tags => ARRAY[repeat(''x'', 256)]', '22023'), ('tenant_id => ''''', '22023'),
 	('tenant_id => repeat(''x'', 64)', '22023'), ('tenant_id => ''a b''', '22023'), ('group_key => ''''', '22023'), ('group_key => repeat(''x'', 64)', '22023'),
-	('required_capabilities => ''{NULL}''', '22004'), ('required_capabilities => ''{""}''', '22023'), ('min_version => ''a b''', '22023'), ('correlation_id => ''''', '22023'),
+	('required_capabilities => ''{NULL}''', '22004'), ('required_capabilities => ''{""}''', '22023'), ('required_capabilities => ''{"large, fast"}''', '22023'), ('min_version => ''a b''', '22023'), ('correlation_id => ''''', '22023'),
 	('correlation_id => repeat(''x'', 256)', '22023'), ('queue => ''enq-none''', '42704'), ('queue => ''''', '22023'), ('queue => ''enq-reject''', 'TQ002')) v (a, code);
 SELECT throws_ok(format('SELECT taskq.enqueue_job(%L)', t), code, NULL, 'no task type is ' || COALESCE(quote_literal(t), 'NULL'))
 FROM (VALUES (NULL, '22004'), ('', '22023'), ('a b', '22023'), (repeat('x', 64), '22023')) v (t, code);

@@ -86,7 +86,8 @@ sql($node, q(CREATE ROLE prog LOGIN; SELECT taskq.grant_access('prog', 'worker')
 sql($node, q(SET ROLE prog; SELECT taskq.register_worker('prog', '{stays}')));
 sql($node, q(SELECT taskq.enqueue_job('stays') FROM generate_series(1, 4)));
 my @stays = map { [ split /\|/, $_ ] } split /\n/, sql($node, q(SET ROLE prog; SELECT job_id, epoch FROM taskq.claim_jobs('prog', 4, lease => '1 d')));
-sql($node, q(SET ROLE prog; SELECT taskq.register_worker('prog', '{stays}', max_concurrent_jobs => 1, lease => '1 d', instance_id => 'other'); SELECT taskq.enqueue_job('stays') FROM generate_series(1, 2)));
+sql($node, q(SET ROLE prog; SELECT taskq.register_worker('prog', '{stays}', max_concurrent_jobs => 1, lease => '1 d', instance_id => 'other')));
+sql($node, q(SELECT taskq.enqueue_job('stays') FROM generate_series(1, 2)));
 my $others = sql($node, q(SET ROLE prog; SELECT job_id FROM taskq.claim_job('prog', instance_id => 'other')));
 sql($node, "SELECT taskq.cancel_job($stays[3][0])");
 sql($node, q(SELECT taskq.enqueue_job('work', delay => '1 d', payload => '{"after": "backup"}')));

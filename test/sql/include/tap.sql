@@ -8,7 +8,14 @@
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS taskq;
 
--- The hint, or the detail, of the error that a statement raises.
+-- The message, the hint, or the detail of the error that a statement raises.
+CREATE FUNCTION pg_temp.error_of(sql text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE sql;
+	RETURN 'no error';
+EXCEPTION WHEN OTHERS THEN
+	RETURN SQLERRM;
+END $$;
 CREATE FUNCTION pg_temp.hint_of(sql text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	h text;
