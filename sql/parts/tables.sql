@@ -225,13 +225,13 @@ COMMENT ON COLUMN taskq.jobs.crashes IS 'how many times the job has crashed the 
 COMMENT ON COLUMN taskq.jobs.permit IS 'number of the permit, of its worker''s max_concurrent_jobs, that a running job holds';
 COMMENT ON COLUMN taskq.jobs.instance_id IS 'instance of the external worker that runs the job; the default instance has the worker''s id; NULL for a background worker';
 
--- jobs_open has the order of a claim. As job_id is in it, it has no duplicates to look
--- for when a page is full. No index contains a column that a heartbeat
+-- jobs_open has the order of a claim. As job_id is in both indexes, they have no duplicates
+-- to look for when a page is full. No index contains a column that a heartbeat
 -- writes. jobs_running does not contain worker_id: few workers have instances of the same
 -- name. instance_id is compared bytewise: a language's rules are more expensive, and
 -- may change with the system's library.
 CREATE INDEX jobs_open ON taskq.jobs (route_id, priority, run_at, job_id) WITH (deduplicate_items = off) WHERE gate = 'o';
-CREATE INDEX jobs_running ON taskq.jobs (instance_id COLLATE "C", job_id) WHERE gate = 'r';
+CREATE INDEX jobs_running ON taskq.jobs (instance_id COLLATE "C", job_id) WITH (deduplicate_items = off) WHERE gate = 'r';
 
 -- Requests to cancel jobs whose rows another transaction has locked.
 CREATE TABLE taskq.cancel_requests (
@@ -346,7 +346,7 @@ COMMENT ON COLUMN taskq.event_log.event_id IS 'position in the log';
 CREATE TABLE taskq.event_log_overflow PARTITION OF taskq.event_log
 	FOR VALUES FROM (MINVALUE) TO ('2000-01-01');
 ALTER TABLE taskq.event_log_overflow ADD PRIMARY KEY (event_id);
-CREATE INDEX event_log_overflow_job ON taskq.event_log_overflow (job_id, event_id);
+CREATE INDEX event_log_overflow_job ON taskq.event_log_overflow (job_id, event_id) WITH (deduplicate_items = off);
 COMMENT ON TABLE taskq.event_log_overflow IS 'events whose partition of event_log did not exist';
 
 -- Messages of runs, one row for each. Rows are removed with the history of their job.

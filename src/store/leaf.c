@@ -278,7 +278,7 @@ LeafMake(const LeafTable *table, DateADT day)
 						  name, table->name, table->key),
 				 0, NULL, NULL, NULL);
 	if (table->index != NULL)
-		OwnerExecute(psprintf("CREATE INDEX ON taskq.%s (%s)", name, table->index), 0, NULL, NULL, NULL);
+		OwnerExecute(psprintf("CREATE INDEX ON taskq.%s (%s) WITH (deduplicate_items = off)", name, table->index), 0, NULL, NULL, NULL);
 	OwnerExecute(psprintf("ALTER TABLE taskq.%s ATTACH PARTITION taskq.%s FOR VALUES FROM ('%s') TO ('%s')",
 						  table->name, name, from, to),
 				 0, NULL, NULL, NULL);

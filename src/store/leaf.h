@@ -21,7 +21,7 @@ typedef struct LeafTable
 	TaskqRel	parent;
 	TaskqRel	overflow;
 	const char *key;   /* the columns of each leaf's primary key */
-	const char *index; /* the columns of another index of each leaf, or NULL */
+	const char *index; /* the columns of another index of each leaf, in which no two entries are equal; or NULL */
 } LeafTable;
 
 #define LEAF_BATCH_MAX 4
