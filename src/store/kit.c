@@ -167,7 +167,7 @@ DescribeIndexes(StoreKit *kit)
 
 	kit->describing = true;
 	ExecOpenIndices(result, false);
-	kit->indexes = palloc(sizeof(KitIndex) * (result->ri_NumIndices + 1));
+	kit->indexes = palloc0(sizeof(KitIndex) * (result->ri_NumIndices + 1));
 	kit->direct = kit->simple;
 	for (int i = 0; i < result->ri_NumIndices; i++)
 		DescribeIndex(kit, i);

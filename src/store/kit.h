@@ -12,6 +12,7 @@
 #include "utils/date.h"
 
 #include "store/codec.h"
+#include "store/last_page.h"
 
 #define STORE_MAX_GATHERED 256
 
@@ -21,6 +22,7 @@ typedef struct KitIndex
 	Oid		   relid;
 	char	   gate;		/* it has only the rows with this gate; '\0': it has all rows */
 	AttrNumber last_column; /* the last column of the table that it needs */
+	LastPage   last_page;
 } KitIndex;
 
 typedef struct StoreKit

@@ -100,17 +100,18 @@ HasSuchRows(const KitIndex *which, TupleTableSlot *row)
 /*
  * Make the entry of a row in one index, if the index has such rows.  "replaced" is the
  * older version of the row, or NULL.  If the index has that, too, the b-tree first removes
- * entries of older versions when a page is full.
+ * entries of older versions when a page is full.  The new entry is beside that of the older
+ * version then, and mostly not at the end.
  */
 static void
-InsertEntry(const StoreKit *kit, int i, TupleTableSlot *row, ItemPointer tid, TupleTableSlot *replaced)
+InsertEntry(StoreKit *kit, int i, TupleTableSlot *row, ItemPointer tid, TupleTableSlot *replaced)
 {
-	const KitIndex *which = &kit->indexes[i];
-	Relation		index = kit->result->ri_IndexRelationDescs[i];
-	IndexInfo	   *info = kit->result->ri_IndexRelationInfo[i];
-	Datum			values[INDEX_MAX_KEYS];
-	bool			isnull[INDEX_MAX_KEYS];
-	bool			unchanged = replaced != NULL && HasSuchRows(which, replaced);
+	KitIndex  *which = &kit->indexes[i];
+	Relation   index = kit->result->ri_IndexRelationDescs[i];
+	IndexInfo *info = kit->result->ri_IndexRelationInfo[i];
+	Datum	   values[INDEX_MAX_KEYS];
+	bool	   isnull[INDEX_MAX_KEYS];
+	bool	   unchanged = replaced != NULL && HasSuchRows(which, replaced);
 
 	if (!HasSuchRows(which, row))
 		return;
@@ -123,12 +124,14 @@ InsertEntry(const StoreKit *kit, int i, TupleTableSlot *row, ItemPointer tid, Tu
 		values[k] = row->tts_values[column - 1];
 		isnull[k] = row->tts_isnull[column - 1];
 	}
+	if (!unchanged)
+		LastPageTell(&which->last_page, index);
 	(void) index_insert(index, values, isnull, tid, kit->result->ri_RelationDesc,
 						index->rd_index->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, unchanged, info);
 }
 
 static void
-InsertEntries(const StoreKit *kit, TupleTableSlot *row, ItemPointer tid, TupleTableSlot *replaced)
+InsertEntries(StoreKit *kit, TupleTableSlot *row, ItemPointer tid, TupleTableSlot *replaced)
 {
 	for (int i = 0; i < kit->result->ri_NumIndices; i++)
 		InsertEntry(kit, i, row, tid, replaced);
