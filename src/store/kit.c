@@ -175,7 +175,23 @@ DescribeIndexes(StoreKit *kit)
 	MemoryContextSwitchTo(old);
 }
 
-/* Open the table's indexes to write to them. */
+/* Return an index of the table, opened to write to it. */
+Relation
+KitIndexRelation(StoreKit *kit, int i)
+{
+	Relation *index = &kit->result->ri_IndexRelationDescs[i];
+
+	Assert(kit->indexes_open);
+	if (*index == NULL)
+		*index = index_open(kit->indexes[i].relid, RowExclusiveLock);
+	return *index;
+}
+
+/*
+ * Prepare to write to the table's indexes.  The executor needs all of them open.  If we make
+ * the entries, then most rows have an entry in only some of them, and the others are not
+ * opened.
+ */
 void
 KitOpenIndexes(StoreKit *kit)
 {
@@ -183,12 +199,16 @@ KitOpenIndexes(StoreKit *kit)
 
 	if (kit->indexes_open)
 		return;
+	kit->indexes_open = true;
 	if (kit->indexes == NULL)
 		DescribeIndexes(kit);
 	else
 		for (int i = 0; i < result->ri_NumIndices; i++)
-			result->ri_IndexRelationDescs[i] = index_open(kit->indexes[i].relid, RowExclusiveLock);
-	kit->indexes_open = true;
+		{
+			result->ri_IndexRelationDescs[i] = NULL;
+			if (!kit->direct)
+				(void) KitIndexRelation(kit, i);
+		}
 }
 
 /*
@@ -206,6 +226,8 @@ CloseIndexes(StoreKit *kit)
 		return;
 	for (int i = 0; i < kit->result->ri_NumIndices; i++)
 	{
+		if (kit->result->ri_IndexRelationDescs[i] == NULL)
+			continue;
 		index_insert_cleanup_compat(kit->result->ri_IndexRelationDescs[i], kit->result->ri_IndexRelationInfo[i]);
 		index_close(kit->result->ri_IndexRelationDescs[i], mode);
 	}

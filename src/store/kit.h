@@ -59,6 +59,7 @@ typedef struct StoreKit
 
 extern StoreKit		  *KitTake(Relation rel, TaskqRel table);
 extern void			   KitOpenIndexes(StoreKit *kit);
+extern Relation		   KitIndexRelation(StoreKit *kit, int i);
 extern TupleTableSlot *KitGatherSlot(StoreKit *kit);
 extern void			   KitReturn(StoreKit *kit);
 extern void			   KitInvalidate(Oid relid);

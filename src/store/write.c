@@ -107,7 +107,7 @@ static void
 InsertEntry(StoreKit *kit, int i, TupleTableSlot *row, ItemPointer tid, TupleTableSlot *replaced)
 {
 	KitIndex  *which = &kit->indexes[i];
-	Relation   index = kit->result->ri_IndexRelationDescs[i];
+	Relation   index;
 	IndexInfo *info = kit->result->ri_IndexRelationInfo[i];
 	Datum	   values[INDEX_MAX_KEYS];
 	bool	   isnull[INDEX_MAX_KEYS];
@@ -115,6 +115,7 @@ InsertEntry(StoreKit *kit, int i, TupleTableSlot *row, ItemPointer tid, TupleTab
 
 	if (!HasSuchRows(which, row))
 		return;
+	index = KitIndexRelation(kit, i);
 	slot_getsomeattrs(row, which->last_column);
 	for (int k = 0; k < info->ii_NumIndexAttrs; k++)
 	{
