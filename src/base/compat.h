@@ -17,6 +17,7 @@
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
+#include "executor/tuptable.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "optimizer/pathnode.h"
@@ -446,6 +447,21 @@ _bt_get_endpoint_compat(Relation index, bool rightmost)
 	return _bt_get_endpoint(index, 0, rightmost);
 #else
 	return _bt_get_endpoint(index, 0, rightmost, NULL);
+#endif
+}
+
+/*
+ * Note that the first n columns of the tuple in a slot are in the slot's arrays, and that the
+ * tuple's next column comes after "end" bytes.  All of them have a fixed length and are not
+ * NULL.  From 19 on, a slot has another state, and the server's function reads them.
+ */
+static inline void
+SlotSetRead_compat(TupleTableSlot *slot, AttrNumber n, Size end)
+{
+#if PG_VERSION_NUM < 190000
+	((HeapTupleTableSlot *) slot)->off = end;
+	slot->tts_flags &= ~TTS_FLAG_SLOW;
+	slot->tts_nvalid = n;
 #endif
 }
 

@@ -73,6 +73,7 @@ Start(JobScan *scan, IndexScanDesc *which, int nkeys)
 	{
 		scan->index = index_open(CatalogRel(REL_JOBS_OPEN), AccessShareLock);
 		scan->slot = table_slot_create(scan->heap, NULL);
+		scan->codec = CodecFor(REL_JOBS, RelationGetDescr(scan->heap));
 	}
 	if (*which == NULL)
 	{
@@ -152,6 +153,7 @@ ScanNext(JobScan *scan, ScanHint *hint)
 		CHECK_FOR_INTERRUPTS();
 		if (index_fetch_heap(scan->current, scan->slot))
 		{
+			CodecReadStart(scan->codec, scan->slot, Anum_jobs_priority);
 			JobReadKey(&hint->key, scan->slot);
 			hint->tid = scan->slot->tts_tid;
 			return true;

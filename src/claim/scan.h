@@ -31,6 +31,7 @@ typedef struct JobScan
 	ScanKeyData		keys[3];
 	ScanKeyData		place[3]; /* members of the last key, which is a row comparison */
 	TupleTableSlot *slot;
+	const Codec	   *codec;	 /* reads the slot; may be NULL */
 	int				steps;	 /* number of dead index entries that may still be read; 0: no limit */
 	bool			stopped; /* the limit was reached, and the last hint is only a place */
 } JobScan;

@@ -71,10 +71,12 @@ SharesCommits(int32 route_id)
  * told the ready list.
  */
 static bool
-IsAsHinted(TupleTableSlot *row, int32 route_id, const ScanHint *hint)
+IsAsHinted(Store *jobs, int32 route_id, const ScanHint *hint)
 {
-	JobKey key;
+	TupleTableSlot *row = jobs->found;
+	JobKey			key;
 
+	CodecReadStart(jobs->kit->codec, row, Anum_jobs_state);
 	JobReadKey(&key, row);
 	return JobIsOpen(row) && key.job_id == hint->key.job_id && key.run_at == hint->key.run_at &&
 		   key.priority == hint->key.priority && JobRouteOfRow(row) == route_id;
@@ -92,13 +94,13 @@ FindHinted(ClaimScan *scan, const ClaimCursor *cursor, const ScanHint *hint, Ite
 	Store *jobs = scan->jobs;
 
 	*tid = hint->tid;
-	if (StoreFetch(jobs, tid, SnapshotSelf) && IsAsHinted(jobs->found, cursor->route_id, hint))
+	if (StoreFetch(jobs, tid, SnapshotSelf) && IsAsHinted(jobs, cursor->route_id, hint))
 		return true;
 	if (cursor->reads ||
 		!StoreFindById(jobs, CatalogRel(REL_JOBS_PKEY), hint->key.job_id, ScanRefresh(&scan->scan)))
 		return false;
 	*tid = jobs->found->tts_tid;
-	return IsAsHinted(jobs->found, cursor->route_id, hint);
+	return IsAsHinted(jobs, cursor->route_id, hint);
 }
 
 /*
@@ -114,9 +116,9 @@ LockHint(ClaimScan *scan, const ClaimCursor *cursor, const ScanHint *hint, Taskq
 
 	if (cursor->reads)
 		return found && JobLock(scan->jobs, &tid, false, job) == STORE_LOCKED &&
-			   IsAsHinted(scan->jobs->found, cursor->route_id, hint);
+			   IsAsHinted(scan->jobs, cursor->route_id, hint);
 	if (found && StoreLock(scan->jobs, &tid, SnapshotSelf, false, false) == STORE_LOCKED &&
-		IsAsHinted(scan->jobs->found, cursor->route_id, hint))
+		IsAsHinted(scan->jobs, cursor->route_id, hint))
 	{
 		JobRead(job, scan->jobs->found);
 		return true;

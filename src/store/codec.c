@@ -23,9 +23,9 @@ FORM_FUNCTION(FormEnded, job_history, JOB_HISTORY_COLUMNS)
 
 /* reading ------------------------------------------------------------------- */
 
-/* Return the columns of a tuple that are not NULL, a bit each. */
-static uint64
-Present(HeapTuple tuple)
+/* Return the columns of a tuple that are not NULL, a bit each.  It has at most 64. */
+uint64
+CodecPresent(HeapTuple tuple)
 {
 	HeapTupleHeader header = tuple->t_data;
 	uint64			present = 0;
@@ -85,7 +85,7 @@ Take(const char *data, Size *offset, Oid type)
 	name(HeapTuple tuple, Datum *values, bool *isnull)                     \
 	{                                                                      \
 		const char *data = (char *) tuple->t_data + tuple->t_data->t_hoff; \
-		uint64		present = Present(tuple);                              \
+		uint64		present = CodecPresent(tuple);                         \
 		Size		offset = 0;                                            \
                                                                            \
 		LIST(TAKE_COLUMN, t)                                               \
@@ -94,10 +94,68 @@ Take(const char *data, Size *offset, Oid type)
 READ_FUNCTION(ReadJob, jobs, JOBS_COLUMNS)
 READ_FUNCTION(ReadEnded, job_history, JOB_HISTORY_COLUMNS)
 
+/*
+ * The first columns of these tables have fixed lengths and are never NULL.  So their places in
+ * a tuple are known when this library is compiled.  Most indexes have only such columns.
+ */
+#define START_jobs Anum_jobs_state
+#define START_job_history Anum_job_history_superseded
+
+/* Does a tuple have no NULL in its first n columns? */
+static bool
+HasStart(HeapTuple tuple, int n)
+{
+	uint64 start = (UINT64CONST(1) << n) - 1;
+
+	return HeapTupleHeaderGetNatts(tuple->t_data) >= n && (CodecPresent(tuple) & start) == start;
+}
+
+#define TAKE_START(t, column, type, ...)                             \
+	if (Anum_##t##_##column <= START_##t)                            \
+	{                                                                \
+		isnull[Anum_##t##_##column - 1] = false;                     \
+		values[Anum_##t##_##column - 1] = Take(data, &offset, type); \
+	}
+
+#define START_FUNCTION(name, t, LIST)                                      \
+	static Size                                                            \
+	name(HeapTuple tuple, Datum *values, bool *isnull)                     \
+	{                                                                      \
+		const char *data = (char *) tuple->t_data + tuple->t_data->t_hoff; \
+		Size		offset = 0;                                            \
+                                                                           \
+		if (!HasStart(tuple, START_##t))                                   \
+			return 0;                                                      \
+		LIST(TAKE_START, t)                                                \
+		return offset;                                                     \
+	}
+
+START_FUNCTION(StartOfJob, jobs, JOBS_COLUMNS)
+START_FUNCTION(StartOfEnded, job_history, JOB_HISTORY_COLUMNS)
+
+/* Read at least the first n columns of the row in a slot, like slot_getsomeattrs().  "codec" may be NULL. */
+void
+CodecReadStart(const Codec *codec, TupleTableSlot *slot, AttrNumber n)
+{
+	HeapTuple tuple = NULL;
+	Size	  end = 0;
+
+	if (slot->tts_nvalid >= n)
+		return;
+	if (slot->tts_nvalid == 0 && (TTS_IS_BUFFERTUPLE(slot) || TTS_IS_HEAPTUPLE(slot)))
+		tuple = ((HeapTupleTableSlot *) slot)->tuple;
+	if (codec != NULL && n <= codec->n_start && tuple != NULL)
+		end = codec->read_start(tuple, slot->tts_values, slot->tts_isnull);
+	if (end > 0)
+		SlotSetRead_compat(slot, codec->n_start, end);
+	if (slot->tts_nvalid < n)
+		slot_getsomeattrs(slot, n);
+}
+
 /* codecs -------------------------------------------------------------------- */
 
-static const Codec job_codec = { FormJob, ReadJob };
-static const Codec ended_codec = { FormEnded, ReadEnded };
+static const Codec job_codec = { FormJob, ReadJob, StartOfJob, START_jobs };
+static const Codec ended_codec = { FormEnded, ReadEnded, StartOfEnded, START_job_history };
 
 /* Is the column as the functions assume? */
 static bool

@@ -9,6 +9,7 @@
 
 #include "access/htup.h"
 #include "access/tupdesc.h"
+#include "executor/tuptable.h"
 
 #include "store/rels.h"
 
@@ -19,8 +20,14 @@ typedef struct Codec
 
 	/* Read a tuple, like heap_deform_tuple().  It has all columns. */
 	void (*read)(HeapTuple tuple, Datum *values, bool *isnull);
+
+	/* Read the first n_start columns of a tuple.  Returns where they end, or 0 if one of them is NULL. */
+	Size (*read_start)(HeapTuple tuple, Datum *values, bool *isnull);
+	AttrNumber n_start;
 } Codec;
 
 extern const Codec *CodecFor(TaskqRel rel, TupleDesc desc);
+extern uint64		CodecPresent(HeapTuple tuple);
+extern void			CodecReadStart(const Codec *codec, TupleTableSlot *slot, AttrNumber n);
 
 #endif /* TASKQ_CODEC_H */

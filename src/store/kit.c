@@ -31,15 +31,16 @@
 static dlist_head kits = DLIST_STATIC_INIT(kits);
 static int		  n_kits = 0;
 
-/* Note which constraints of the table must be checked. */
+/* Note which constraints of the table must be checked.  A set of columns has 64 at most. */
 static void
 DescribeConstraints(StoreKit *kit, TupleDesc desc)
 {
 	kit->simple = desc->constr == NULL || (desc->constr->num_check == 0 && !desc->constr->has_generated_stored);
-	kit->not_null = palloc(sizeof(AttrNumber) * desc->natts);
-	for (int i = 0; i < desc->natts; i++)
+	if (desc->natts > 64)
+		kit->simple = false;
+	for (int i = 0; i < desc->natts && i < 64; i++)
 		if (TupleDescAttr(desc, i)->attnotnull)
-			kit->not_null[kit->n_not_null++] = i + 1;
+			kit->not_null |= UINT64CONST(1) << i;
 }
 
 static StoreKit *

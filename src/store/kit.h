@@ -35,11 +35,10 @@ typedef struct StoreKit
 	bool			kept;		/* the kit may be used again */
 	bool			describing; /* the indexes are being described */
 	bool			indexes_open;
-	KitIndex	   *indexes;  /* NULL until the first row is written */
-	bool			simple;	  /* the table has no constraints but its keys, NOT NULL, and the bounds of a leaf */
-	bool			direct;	  /* and its indexes are simple, too: see write.c */
-	AttrNumber	   *not_null; /* the columns with NOT NULL */
-	int				n_not_null;
+	KitIndex	   *indexes;   /* NULL until the first row is written */
+	bool			simple;	   /* the table has no constraints but its keys, NOT NULL, and the bounds of a leaf */
+	bool			direct;	   /* and its indexes are simple, too: see write.c */
+	uint64			not_null;  /* the columns with NOT NULL, a bit each */
 	bool			knows_day; /* the bounds of this leaf allow the day... */
 	DateADT			day;	   /* on which rows expire */
 	const Codec	   *codec;	   /* forms and reads tuples; NULL: the server's functions do */

@@ -63,15 +63,12 @@ CheckBounds(StoreKit *kit)
 	kit->day = day;
 }
 
-/* Check the row against the constraints that a simple table has. */
+/* Check the row against the constraints that a simple table has.  "tuple" is the row, formed. */
 static void
-CheckConstraints(StoreKit *kit, Relation rel)
+CheckConstraints(StoreKit *kit, Relation rel, HeapTuple tuple)
 {
-	TupleTableSlot *row = kit->row;
-
-	for (int i = 0; i < kit->n_not_null; i++)
-		if (row->tts_isnull[kit->not_null[i] - 1])
-			ExecConstraints(kit->result, row, kit->estate);
+	if ((kit->not_null & ~CodecPresent(tuple)) != 0)
+		ExecConstraints(kit->result, kit->row, kit->estate);
 	if (rel->rd_rel->relispartition)
 		CheckBounds(kit);
 }
@@ -89,11 +86,11 @@ FormTuple(StoreKit *kit)
 
 /* Does an index have rows like this one? */
 static bool
-HasSuchRows(const KitIndex *which, TupleTableSlot *row)
+HasSuchRows(const StoreKit *kit, const KitIndex *which, TupleTableSlot *row)
 {
 	if (which->gate == '\0')
 		return true;
-	slot_getsomeattrs(row, Anum_jobs_gate);
+	CodecReadStart(kit->codec, row, Anum_jobs_gate);
 	return DatumGetChar(row->tts_values[Anum_jobs_gate - 1]) == which->gate;
 }
 
@@ -111,12 +108,12 @@ InsertEntry(StoreKit *kit, int i, TupleTableSlot *row, ItemPointer tid, TupleTab
 	IndexInfo *info = kit->result->ri_IndexRelationInfo[i];
 	Datum	   values[INDEX_MAX_KEYS];
 	bool	   isnull[INDEX_MAX_KEYS];
-	bool	   unchanged = replaced != NULL && HasSuchRows(which, replaced);
+	bool	   unchanged = replaced != NULL && HasSuchRows(kit, which, replaced);
 
-	if (!HasSuchRows(which, row))
+	if (!HasSuchRows(kit, which, row))
 		return;
 	index = KitIndexRelation(kit, i);
-	slot_getsomeattrs(row, which->last_column);
+	CodecReadStart(kit->codec, row, which->last_column);
 	for (int k = 0; k < info->ii_NumIndexAttrs; k++)
 	{
 		int column = info->ii_IndexAttrNumbers[k];
@@ -149,8 +146,10 @@ StoreInsert(Store *store)
 	ExecStoreVirtualTuple(store->row);
 	if (kit->direct)
 	{
-		CheckConstraints(kit, store->rel);
-		ExecStoreHeapTuple(FormTuple(kit), kit->formed, true);
+		HeapTuple tuple = FormTuple(kit);
+
+		CheckConstraints(kit, store->rel, tuple);
+		ExecStoreHeapTuple(tuple, kit->formed, true);
 		simple_table_tuple_insert(store->rel, kit->formed);
 		store->row->tts_tid = kit->formed->tts_tid;
 		InsertEntries(kit, store->row, &store->row->tts_tid, NULL);
@@ -175,15 +174,15 @@ StoreGather(Store *store)
 	AssertOwner();
 	KitOpenIndexes(kit);
 	ExecStoreVirtualTuple(store->row);
-	if (kit->direct)
-	{
-		CheckConstraints(kit, store->rel);
-		ResetPerTupleExprContext(kit->estate);
-	}
 	old = MemoryContextSwitchTo(kit->context);
 	tuple = FormTuple(kit);
-	ExecStoreHeapTuple(tuple, KitGatherSlot(kit), true);
 	MemoryContextSwitchTo(old);
+	if (kit->direct)
+	{
+		CheckConstraints(kit, store->rel, tuple);
+		ResetPerTupleExprContext(kit->estate);
+	}
+	ExecStoreHeapTuple(tuple, KitGatherSlot(kit), true);
 	kit->gathered_size += tuple->t_len;
 	return kit->n_gathered == STORE_MAX_GATHERED || kit->gathered_size >= MAX_GATHERED_SIZE;
 }
@@ -239,11 +238,12 @@ StoreUpdate(Store *store)
 	ExecStoreVirtualTuple(store->row);
 	if (kit->direct)
 	{
-		bool entries;
+		HeapTuple tuple = FormTuple(kit);
+		bool	  entries;
 
 		CheckCmdReplicaIdentity(store->rel, CMD_UPDATE);
-		CheckConstraints(kit, store->rel);
-		ExecStoreHeapTuple(FormTuple(kit), kit->formed, true);
+		CheckConstraints(kit, store->rel, tuple);
+		ExecStoreHeapTuple(tuple, kit->formed, true);
 		entries = simple_table_tuple_update_compat(store->rel, &store->found->tts_tid, kit->formed, kit->estate->es_snapshot);
 		store->row->tts_tid = kit->formed->tts_tid;
 		if (entries)
