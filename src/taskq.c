@@ -29,6 +29,7 @@
 #include "shared/stats.h"
 #include "shared/wake.h"
 #include "store/catalog.h"
+#include "store/kept.h"
 #include "store/kit.h"
 #include "store/table_check.h"
 #include "store/table_guard.h"
@@ -59,6 +60,7 @@ _PG_init(void)
 	ConfineInit();
 	CompiledInit();
 	KitInit();
+	KeptInit();
 	LocksInit();
 	WakeInit();
 	StatsInit();

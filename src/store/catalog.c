@@ -20,6 +20,7 @@
 #include "store/catalog.h"
 #include "store/columns.h"
 #include "store/installation.h"
+#include "store/kept.h"
 #include "store/kit.h"
 #include "store/leaf.h"
 #include "store/leaf_find.h"
@@ -333,18 +334,14 @@ CatalogCheckColumns(TaskqRel rel, Relation opened)
 				 errhint("Give the table its definition back, or create the extension anew.")));
 }
 
-/*
- * Open one of taskq's tables or sequences.  During a wait for the lock, the
- * extension may be dropped, and the table with it.  Then the usual error is raised.
- * If the extension was created again, the new table is opened.
- */
-Relation
-CatalogOpen(TaskqRel rel, LOCKMODE mode)
+/* Open a relation for CatalogOpen() or CatalogOpenToWrite(). */
+static Relation
+Open(TaskqRel rel, LOCKMODE mode, bool *is_kept)
 {
 	for (;;)
 	{
 		Oid		 relid = CatalogRel(rel);
-		Relation opened = try_relation_open(relid, mode);
+		Relation opened = is_kept == NULL ? try_relation_open(relid, mode) : KeptOpen(relid, is_kept);
 
 		/* invalidations were processed when the lock was acquired */
 		if (opened != NULL && CatalogRel(rel) == relid)
@@ -357,11 +354,29 @@ CatalogOpen(TaskqRel rel, LOCKMODE mode)
 			return opened;
 		}
 		if (opened != NULL)
-			relation_close(opened, mode);
+			relation_close(opened, is_kept != NULL && *is_kept ? NoLock : mode);
 		CHECK_FOR_INTERRUPTS();
 		AcceptInvalidationMessages();
 		rels_valid = false;
 	}
+}
+
+/*
+ * Open one of taskq's tables or sequences.  During a wait for the lock, the
+ * extension may be dropped, and the table with it.  Then the usual error is raised.
+ * If the extension was created again, the new table is opened.
+ */
+Relation
+CatalogOpen(TaskqRel rel, LOCKMODE mode)
+{
+	return Open(rel, mode, NULL);
+}
+
+/* The same, in RowExclusiveLock.  kept.h says what "is_kept" is. */
+Relation
+CatalogOpenToWrite(TaskqRel rel, bool *is_kept)
+{
+	return Open(rel, RowExclusiveLock, is_kept);
 }
 
 /* Return the version of the registrations of external workers. */

@@ -35,6 +35,7 @@ extern Oid		   CatalogRel(TaskqRel rel);
 extern Oid		   CatalogRelIfThere(TaskqRel rel);
 extern void		   CatalogCheckColumns(TaskqRel rel, Relation opened);
 extern Relation	   CatalogOpen(TaskqRel rel, LOCKMODE mode);
+extern Relation	   CatalogOpenToWrite(TaskqRel rel, bool *is_kept);
 extern const char *CatalogMissingIndex(const char **definition);
 extern uint64	   CatalogWorkersVersion(void);
 extern void		   CatalogOutdateWorkers(void);

@@ -24,6 +24,7 @@
 #include "store/catalog.h"
 #include "store/columns.h"
 #include "store/find_index.h"
+#include "store/kept.h"
 #include "store/kit.h"
 
 #define MAX_KITS 16 /* kits that a process keeps, a few kB each, or 130 kB if many rows were gathered */
@@ -184,7 +185,9 @@ KitIndexRelation(StoreKit *kit, int i)
 
 	Assert(kit->indexes_open);
 	if (*index == NULL)
-		*index = index_open(kit->indexes[i].relid, RowExclusiveLock);
+		*index = KeptOpen(kit->indexes[i].relid, &kit->indexes[i].is_kept);
+	if (*index == NULL)
+		elog(ERROR, "could not open relation with OID %u", kit->indexes[i].relid);
 	return *index;
 }
 
@@ -221,16 +224,20 @@ KitOpenIndexes(StoreKit *kit)
 static void
 CloseIndexes(StoreKit *kit)
 {
-	LOCKMODE mode = kit->result->ri_RelationDesc->rd_rel->relispartition ? NoLock : RowExclusiveLock;
+	bool keep = kit->result->ri_RelationDesc->rd_rel->relispartition;
 
 	if (!kit->indexes_open)
 		return;
 	for (int i = 0; i < kit->result->ri_NumIndices; i++)
 	{
-		if (kit->result->ri_IndexRelationDescs[i] == NULL)
+		Relation index = kit->result->ri_IndexRelationDescs[i];
+
+		if (index == NULL)
 			continue;
-		index_insert_cleanup_compat(kit->result->ri_IndexRelationDescs[i], kit->result->ri_IndexRelationInfo[i]);
-		index_close(kit->result->ri_IndexRelationDescs[i], mode);
+		if (keep)
+			KeptNote(RelationGetRelid(index));
+		index_insert_cleanup_compat(index, kit->result->ri_IndexRelationInfo[i]);
+		index_close(index, keep || kit->indexes[i].is_kept ? NoLock : RowExclusiveLock);
 	}
 	kit->indexes_open = false;
 }

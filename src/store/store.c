@@ -28,12 +28,13 @@
 
 #include "base/compat.h"
 #include "store/catalog.h"
+#include "store/kept.h"
 #include "store/owner.h"
 #include "store/store.h"
 #include "store/table_check.h"
 
 static void
-Begin(Store *store, Relation rel, TaskqRel table)
+Begin(Store *store, Relation rel, TaskqRel table, bool is_kept)
 {
 	store->rel = rel;
 	TableCheck(store->rel);
@@ -44,13 +45,17 @@ Begin(Store *store, Relation rel, TaskqRel table)
 	store->n_blocks = 0;
 	store->deleted = false;
 	store->batch = NULL;
+	store->is_kept = is_kept;
 }
 
 /* Open a table to read and write rows. */
 void
 StoreOpenRel(Store *store, TaskqRel rel)
 {
-	Begin(store, CatalogOpen(rel, RowExclusiveLock), rel);
+	bool	 is_kept;
+	Relation opened = CatalogOpenToWrite(rel, &is_kept);
+
+	Begin(store, opened, rel, is_kept);
 }
 
 /*
@@ -60,15 +65,18 @@ StoreOpenRel(Store *store, TaskqRel rel)
 bool
 StoreOpenLeaf(Store *store, TaskqRel table, Oid leaf)
 {
-	Relation rel = try_table_open(leaf, RowExclusiveLock);
+	bool	 is_kept;
+	Relation rel = KeptOpen(leaf, &is_kept);
 
-	if (rel != NULL && !rel->rd_rel->relispartition)
+	/* an index that is a partition may have the name of a leaf, too */
+	if (rel != NULL &&
+		(!rel->rd_rel->relispartition || rel->rd_rel->relkind == RELKIND_INDEX || rel->rd_rel->relkind == RELKIND_PARTITIONED_INDEX))
 	{
-		table_close(rel, RowExclusiveLock);
+		table_close(rel, is_kept ? NoLock : RowExclusiveLock);
 		rel = NULL;
 	}
 	if (rel != NULL)
-		Begin(store, rel, table);
+		Begin(store, rel, table, is_kept);
 	return rel != NULL;
 }
 
@@ -118,7 +126,9 @@ StoreClose(Store *store, bool keep_lock)
 {
 	CloseScan(store);
 	KitReturn(store->kit);
-	table_close(store->rel, keep_lock ? NoLock : RowExclusiveLock);
+	if (keep_lock)
+		KeptNote(RelationGetRelid(store->rel));
+	table_close(store->rel, keep_lock || store->is_kept ? NoLock : RowExclusiveLock);
 
 	/* a later call in the same statement must see what was written */
 	if (keep_lock)

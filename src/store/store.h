@@ -23,6 +23,7 @@ typedef struct Store
 	TupleTableSlot *found;	  /* the row that was found or locked last */
 	TupleTableSlot *row;	  /* the row to write */
 	IndexScanDesc	scan;	  /* scan of the last look-up, kept for the next, or NULL */
+	bool			is_kept;  /* the transaction had the lock of the table already, and keeps it */
 	BlockNumber		n_blocks; /* size of the table when last read, or 0 if not read yet */
 	bool			deleted;  /* StoreTryDelete() has deleted the row that was found last */
 

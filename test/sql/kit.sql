@@ -2,10 +2,23 @@
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
+
+-- what the first savepoint has locked is not locked any more
+BEGIN;
+SELECT taskq.register_handler('kit') \gset
+SAVEPOINT a;
+SELECT taskq.enqueue_job('kit') \gset
+ROLLBACK TO a;
+SELECT taskq.enqueue_job('kit') \gset
+SELECT count(*) AS locks FROM pg_locks WHERE pid = pg_backend_pid() AND relation = 'taskq.jobs'::regclass AND mode = 'RowExclusiveLock' \gset
+ROLLBACK;
+
 BEGIN;
 -- the scheduler waits meanwhile, as it would deadlock with what changes the table
 LOCK TABLE taskq.jobs;
-SELECT plan(13);
+SELECT plan(14);
+
+SELECT is(:locks, 1, 'a table is locked again after a rollback to a savepoint');
 
 SELECT taskq.register_handler('kit') \gset
 SELECT taskq.enqueue_job('kit', '{"k": 1}') \gset
