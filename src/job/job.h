@@ -66,6 +66,7 @@ extern char			   JobStateOfRow(TupleTableSlot *slot);
 extern bool			   JobIsOpen(TupleTableSlot *slot);
 extern StoreLockResult JobLock(Store *jobs, ItemPointer tid, bool follow, TaskqJob *job);
 extern void			   JobWrite(const TaskqJob *job, TupleTableSlot *slot);
+extern void			   JobWriteNext(const TaskqJob *job, TupleTableSlot *slot);
 extern void			   JobReadEnded(TaskqJob *job, TaskqEnding *ending, TupleTableSlot *slot);
 extern void			   JobWriteEnded(const TaskqJob *job, const TaskqEnding *ending, TupleTableSlot *slot);
 extern HeapTuple	   JobTuple(const TaskqJob *job, TupleDesc desc);

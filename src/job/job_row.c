@@ -93,6 +93,14 @@ JobWrite(const TaskqJob *job, TupleTableSlot *slot)
 	JOBS_COLUMNS(WRITE_JOB, jobs);
 }
 
+/* Change the row of a new job into that of one that differs in its id and payload. */
+void
+JobWriteNext(const TaskqJob *job, TupleTableSlot *slot)
+{
+	SlotSet(slot, Anum_jobs_job_id, Int64GetDatum(job->job_id));
+	SlotSetPointer(slot, Anum_jobs_payload, job->payload);
+}
+
 void
 JobReadEnded(TaskqJob *job, TaskqEnding *ending, TupleTableSlot *slot)
 {

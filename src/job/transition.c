@@ -214,7 +214,10 @@ InsertNew(Store *jobs, TaskqJob *job, const int64 *ids, const Datum *payloads, i
 		CHECK_FOR_INTERRUPTS();
 		job->job_id = ids[inserted];
 		job->payload = (struct varlena *) DatumGetPointer(payloads[inserted]);
-		JobWrite(job, StoreNewRow(jobs));
+		if (inserted == 0)
+			JobWrite(job, StoreNewRow(jobs));
+		else
+			JobWriteNext(job, StoreSameRow(jobs));
 		is_full = StoreGather(jobs);
 		inserted++;
 	}

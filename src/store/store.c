@@ -89,6 +89,14 @@ StoreNewRow(Store *store)
 	return store->row;
 }
 
+/* Prepare the row that was written last, of which the caller changes some columns. */
+TupleTableSlot *
+StoreSameRow(Store *store)
+{
+	ExecClearTuple(store->row);
+	return store->row;
+}
+
 /*
  * Prepare a copy of the row that was found, which the caller changes and writes.
  * The copy points into store->found.

@@ -41,6 +41,7 @@ extern void			   StoreOpenRel(Store *store, TaskqRel rel);
 extern bool			   StoreOpenLeaf(Store *store, TaskqRel table, Oid leaf);
 extern void			   StoreClose(Store *store, bool keep_lock);
 extern TupleTableSlot *StoreNewRow(Store *store);
+extern TupleTableSlot *StoreSameRow(Store *store);
 extern TupleTableSlot *StoreCopyRow(Store *store);
 extern void			   StoreReadFound(Store *store);
 extern void			   StoreInsert(Store *store);
