@@ -12,6 +12,7 @@
 #include "config/changes.h"
 #include "config/stale.h"
 #include "config/depends_on.h"
+#include "job/access.h"
 #include "job/admit_xact.h"
 #include "job/frames.h"
 #include "observers.h"
@@ -70,6 +71,7 @@ _PG_init(void)
 	FramesInit();
 	ReadyLanesInit();
 	ReadyInit();
+	AccessInit();
 	AdmissionInit();
 	BlameInit();
 	DdlInit();

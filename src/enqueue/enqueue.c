@@ -112,6 +112,7 @@ ReadArguments(FunctionCallInfo fcinfo, TaskqJob *job, TimestampTz now, bool any_
 	char			   *min_version = ArgNameOrNull(fcinfo, ARG_MIN_VERSION, "min_version");
 	const TaskqHandler *handler = HandlerFind(task_type);
 	ArrayType		   *capabilities = ArgCapabilities(fcinfo, ARG_REQUIRED_CAPABILITIES, "required_capabilities");
+	const TaskqQueue   *queue;
 
 	memset(job, 0, sizeof(*job));
 	job->created_at = now;
@@ -138,9 +139,10 @@ ReadArguments(FunctionCallInfo fcinfo, TaskqJob *job, TimestampTz now, bool any_
 	if (job->group_key != NULL)
 		job->group_id = GroupId(job->group_key);
 	job->correlation_id = PG_ARGISNULL(ARG_CORRELATION_ID) ? CurrentCorrelation() : TextOrNull(ArgLabel(fcinfo, ARG_CORRELATION_ID, "correlation_id"));
-	RejectIfUnhandled(QueueByName(queue_name, false), task_type);
+	queue = QueueByName(queue_name, false);
+	RejectIfUnhandled(queue, task_type);
 	if (any_jobs)
-		job->route_id = RouteFindOrMake(QueueByName(queue_name, false)->queue_id, task_type,
+		job->route_id = RouteFindOrMake(queue->queue_id, task_type,
 										capabilities != NULL ? capabilities : NormalizeNames(NULL, NULL),
 										min_version == NULL ? "" : min_version);
 }

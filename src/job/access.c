@@ -19,6 +19,7 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/catcache.h"
+#include "utils/inval.h"
 #include "utils/syscache.h"
 
 #include "base/args.h"
@@ -59,6 +60,52 @@ AccessName(AccessKind kind)
 }
 
 /*
+ * What was found last for each kind of access.  Each enqueue asks for the same role, and the
+ * server's functions take longer than all other checks of its arguments.
+ */
+static struct
+{
+	Oid	   role;
+	uint64 version; /* of rights_version, when it was found */
+	bool   has;
+} last[N_ACCESS_KINDS];
+
+static uint64 rights_version = 1; /* raised when rights, roles or memberships may have changed */
+
+static void
+RaiseVersion(Datum arg, int cacheid, uint32 hashvalue)
+{
+	rights_version++;
+}
+
+/* Called once in a process, as callbacks stay registered. */
+void
+AccessInit(void)
+{
+	CacheRegisterSyscacheCallback(PROCOID, RaiseVersion, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHOID, RaiseVersion, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, RaiseVersion, (Datum) 0);
+	CacheRegisterSyscacheCallback(DATABASEOID, RaiseVersion, (Datum) 0); /* pg_database_owner */
+}
+
+/* May a role call the function that stands for a kind of access? */
+static bool
+MayCall(Oid role, AccessKind kind)
+{
+	CatCList *functions = SearchSysCacheList1(PROCNAMEARGSNSP, CStringGetDatum(kinds[kind].function));
+	bool	  may = false;
+
+	for (int i = 0; i < functions->n_members && !may; i++)
+	{
+		Form_pg_proc function = (Form_pg_proc) GETSTRUCT(&functions->members[i]->tuple);
+
+		may = function->pronamespace == CatalogSchema() && MayExecute_compat(function->oid, role);
+	}
+	ReleaseSysCacheList(functions);
+	return may;
+}
+
+/*
  * Does a role have this kind of access, itself or as a member of a role that has it?
  * Only the rights decide that, which a REVOKE, DROP OWNED or DROP ROLE takes away at
  * once.  The rows of taskq.access_grants do not: such a statement leaves them, and the
@@ -68,16 +115,15 @@ AccessName(AccessKind kind)
 bool
 AccessHas(Oid role, AccessKind kind)
 {
-	CatCList *functions = SearchSysCacheList1(PROCNAMEARGSNSP, CStringGetDatum(kinds[kind].function));
-	bool	  has = false;
+	uint64 version = rights_version;
+	bool   has;
 
-	for (int i = 0; i < functions->n_members && !has; i++)
-	{
-		Form_pg_proc function = (Form_pg_proc) GETSTRUCT(&functions->members[i]->tuple);
-
-		has = function->pronamespace == CatalogSchema() && MayExecute_compat(function->oid, role);
-	}
-	ReleaseSysCacheList(functions);
+	if (last[kind].version == version && last[kind].role == role)
+		return last[kind].has;
+	has = MayCall(role, kind);
+	last[kind].role = role;
+	last[kind].has = has;
+	last[kind].version = version; /* an older one if something has changed meanwhile */
 	return has;
 }
 

@@ -19,6 +19,7 @@ typedef enum AccessKind
 #define N_ACCESS_KINDS (ACCESS_ADMIN + 1)
 
 extern const char *AccessName(AccessKind kind);
+extern void		   AccessInit(void);
 extern bool		   AccessHas(Oid role, AccessKind kind);
 extern bool		   AccessHasByName(Oid role, const char *name);
 extern void		   AccessForgetStale(Oid except_role, const char *except_access);
