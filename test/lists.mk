@@ -30,6 +30,7 @@ REGRESS = \
 	leaves \
 	leaf_find \
 	register_worker \
+	instances \
 	standing \
 	unroutable \
 	capabilities \
@@ -69,6 +70,7 @@ ISOLATION = \
 	ready-list \
 	register-claim \
 	register-worker \
+	register-instance \
 	retry-retry \
 	run-claim \
 	settle-settle \
@@ -81,6 +83,7 @@ NEED_TESTING = \
 	enqueue \
 	lease \
 	model \
+	instances \
 	register_worker \
 	retry \
 	settle \

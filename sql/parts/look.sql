@@ -39,17 +39,18 @@ CREATE FUNCTION taskq.describe_job(
 	job_id bigint, OUT job_id bigint, OUT task_type text, OUT queue text, OUT state text, OUT reason text,
 	OUT priority integer, OUT attempt integer, OUT max_attempts integer, OUT run_at timestamptz, OUT created_at timestamptz,
 	OUT started_at timestamptz, OUT finished_at timestamptz, OUT worker_id text,
-	OUT error_type text, OUT error_code text, OUT last_error text, OUT reason_code text, OUT missing_capabilities text[]) RETURNS SETOF record
+	OUT error_type text, OUT error_code text, OUT last_error text, OUT reason_code text, OUT missing_capabilities text[],
+	OUT instance_id text) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'taskq_describe_job' LANGUAGE C VOLATILE ROWS 1;
 COMMENT ON FUNCTION taskq.describe_job(bigint) IS 'the state of a job and, if it does not run, the reason, its code, and the capabilities that the nearest live worker lacks; raises TQ011 if there is no such job that the caller may see. Producers see their own jobs and those of tenants that they were granted, observers the jobs of their tenants, operators all jobs';
 
 CREATE FUNCTION taskq.explain_claim(
-	worker_id text DEFAULT NULL, task_types text[] DEFAULT NULL,
+	worker_id text DEFAULT NULL, task_types text[] DEFAULT NULL, instance_id text DEFAULT NULL,
 	OUT route_id integer, OUT queue text, OUT task_type text, OUT required_capabilities text[], OUT min_version text,
 	OUT due boolean, OUT claimable boolean, OUT reason text, OUT reason_code text, OUT missing_capabilities text[],
 	OUT capabilities_digest text) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'taskq_explain_claim' LANGUAGE C VOLATILE ROWS 100;
-COMMENT ON FUNCTION taskq.explain_claim(text, text[]) IS 'the routes, whether a worker is given their jobs, and why not, with the code of the reason, the capabilities that the worker lacks, and the digest of those that it has; the arguments are those of claim_job()';
+COMMENT ON FUNCTION taskq.explain_claim(text, text[], text) IS 'the routes, whether a worker is given their jobs, and why not, with the code of the reason, the capabilities that the worker lacks, and the digest of those that it has; the arguments are those of claim_job()';
 
 CREATE FUNCTION taskq.explain_routes(
 	OUT route_id integer, OUT queue text, OUT task_type text, OUT required_capabilities text[], OUT min_version text,
@@ -67,7 +68,7 @@ COMMENT ON FUNCTION taskq.job_state("char", timestamptz) IS 'the name of a job''
 
 CREATE FUNCTION taskq.worker_lives_until(last_seen timestamptz, lease interval) RETURNS timestamptz
 	AS 'MODULE_PATHNAME', 'taskq_worker_lives_until' LANGUAGE C STABLE PARALLEL SAFE;
-COMMENT ON FUNCTION taskq.worker_lives_until(timestamptz, interval) IS 'the time until which an external worker counts as alive, from the time when it was last seen and its lease; that is three leases, or three times taskq.lease if lease is NULL';
+COMMENT ON FUNCTION taskq.worker_lives_until(timestamptz, interval) IS 'the time until which an external worker counts as alive, from the time when it was last seen and its lease; that is two leases, or twice taskq.lease if lease is NULL';
 
 CREATE FUNCTION taskq.status(OUT name text, OUT value text, OUT hint text, OUT reason_code text) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'taskq_status' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10;

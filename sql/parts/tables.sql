@@ -148,8 +148,10 @@ COMMENT ON COLUMN taskq.pool_defs.paused_because IS 'why taskq has paused the po
 COMMENT ON COLUMN taskq.pool_defs.crashed_at IS 'when its workers may have crashed the server recently';
 COMMENT ON TABLE taskq.pool_defs IS 'pools of background workers; read the view taskq.pools';
 
+-- One row for each instance of a worker. The default instance has the worker's id as its
+-- own.
 CREATE TABLE taskq.external_workers (
-	worker_id           text PRIMARY KEY,
+	worker_id           text NOT NULL,
 	task_types          text[],
 	queues              text[],
 	capabilities        text[],
@@ -160,10 +162,13 @@ CREATE TABLE taskq.external_workers (
 	registered_by       regrole NOT NULL,
 	registered_at       timestamptz NOT NULL,
 	last_seen           timestamptz NOT NULL,
-	ended_at            timestamptz
+	ended_at            timestamptz,
+	instance_id         text NOT NULL,
+	PRIMARY KEY (worker_id, instance_id)
 ) WITH (fillfactor = 50);
-COMMENT ON COLUMN taskq.external_workers.ended_at IS 'when the worker was unregistered; its id is given no jobs for an hour, unless it is registered again';
-COMMENT ON TABLE taskq.external_workers IS 'registrations of external workers; read the view taskq.workers';
+COMMENT ON COLUMN taskq.external_workers.ended_at IS 'when the instance was unregistered; it is given no jobs for an hour, unless it is registered again';
+COMMENT ON COLUMN taskq.external_workers.instance_id IS 'which process of the worker; the default instance has the worker''s id';
+COMMENT ON TABLE taskq.external_workers IS 'registrations of the instances of external workers; read the view taskq.workers';
 
 -- Live jobs only. For gate and state see src/taskq.h. The pages of the primary key
 -- leave room for the second version of each row, which a claim by an external worker
@@ -199,7 +204,8 @@ CREATE TABLE taskq.jobs (
 	checkpoint       jsonb,
 	correlation_id   text,
 	created_by       oid,
-	claimed_by       oid
+	claimed_by       oid,
+	instance_id      text
 ) WITH (fillfactor = 80, vacuum_truncate = off,
 		autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
 		autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 100000,
@@ -217,13 +223,15 @@ COMMENT ON COLUMN taskq.jobs.claimed_by IS 'role to which the last claim belongs
 COMMENT ON COLUMN taskq.jobs.life IS 'how many times the job was put back after it had ended';
 COMMENT ON COLUMN taskq.jobs.crashes IS 'how many times the job has crashed the server';
 COMMENT ON COLUMN taskq.jobs.permit IS 'number of the permit, of its worker''s max_concurrent_jobs, that a running job holds';
+COMMENT ON COLUMN taskq.jobs.instance_id IS 'instance of the external worker that runs the job; the default instance has the worker''s id; NULL for a background worker';
 
 -- jobs_open has the order of a claim. As job_id is in it, it has no duplicates to look
 -- for when a page is full. No index contains a column that a heartbeat
--- writes. worker_id is compared bytewise: a language's rules are more expensive, and
+-- writes. jobs_running does not contain worker_id: few workers have instances of the same
+-- name. instance_id is compared bytewise: a language's rules are more expensive, and
 -- may change with the system's library.
 CREATE INDEX jobs_open ON taskq.jobs (route_id, priority, run_at, job_id) WITH (deduplicate_items = off) WHERE gate = 'o';
-CREATE INDEX jobs_running ON taskq.jobs (worker_id COLLATE "C", job_id) WHERE gate = 'r';
+CREATE INDEX jobs_running ON taskq.jobs (instance_id COLLATE "C", job_id) WHERE gate = 'r';
 
 -- Requests to cancel jobs whose rows another transaction has locked.
 CREATE TABLE taskq.cancel_requests (
@@ -269,11 +277,13 @@ CREATE TABLE taskq.job_history (
 	checkpoint      jsonb,
 	correlation_id  text,
 	created_by      oid,
-	claimed_by      oid
+	claimed_by      oid,
+	instance_id     text
 ) PARTITION BY RANGE (expires_on);
 COMMENT ON TABLE taskq.job_history IS 'finished jobs, partitioned by the day on which they expire; read the view taskq.all_jobs';
 COMMENT ON COLUMN taskq.job_history.state IS 'c completed, d discarded, x cancelled, q quarantined';
 COMMENT ON COLUMN taskq.job_history.claimed_by IS 'role to which the last claim belongs';
+COMMENT ON COLUMN taskq.job_history.instance_id IS 'instance of the external worker; NULL for the default instance and for background workers';
 COMMENT ON COLUMN taskq.job_history.superseded IS 'the job was put back, and its later life has another row';
 
 -- For finished jobs while the partition of their day does not exist, so that a settle
@@ -302,9 +312,11 @@ CREATE TABLE taskq.attempt_failures (
 	detail          text,
 	hint            text,
 	context         text,
+	instance_id     text,
 	PRIMARY KEY (job_id, epoch)
 );
 COMMENT ON TABLE taskq.attempt_failures IS 'attempts that did not complete; read the view taskq.attempts';
+COMMENT ON COLUMN taskq.attempt_failures.instance_id IS 'instance of the external worker; NULL for the default instance and for background workers';
 
 -- Events of jobs in queues that record them. Rows are only inserted, into one partition
 -- for each day on which they expire. Each partition has its own key and index.

@@ -37,7 +37,7 @@ SELECT b.worker_id, 'background' AS kind, b.pool, p.role, b.pid,
 			AND (p.task_types IS NULL OR h.task_type = ANY (p.task_types)) ORDER BY 1) AS task_types,
 	p.queues, p.capabilities, b.state, (b.job_id IS NOT NULL)::integer AS running_jobs, 1 AS max_concurrent_jobs,
 	b.job_id AS current_job_id, b.task_type AS current_task_type, b.started_at AS registered_at, NULL::timestamptz AS last_seen,
-	false AS implicit, taskq.capabilities_digest(p.capabilities) AS capabilities_digest
+	false AS implicit, taskq.capabilities_digest(p.capabilities) AS capabilities_digest, NULL::text AS instance_id
 FROM taskq.background_workers() b LEFT JOIN taskq.pool_defs p USING (pool)
 UNION ALL
 SELECT e.worker_id, 'external', NULL, e.registered_by, NULL,
@@ -50,17 +50,17 @@ SELECT e.worker_id, 'external', NULL, e.registered_by, NULL,
 		 WHEN taskq.clock_now() <= taskq.worker_lives_until(e.last_seen, e.lease) THEN 'idle'
 		 ELSE 'lost' END,
 	r.n, e.max_concurrent_jobs, r.job_id, r.task_type, e.registered_at, e.last_seen,
-	e.implicit, taskq.capabilities_digest(e.capabilities)
+	e.implicit, taskq.capabilities_digest(e.capabilities), e.instance_id
 FROM taskq.external_workers e,
 	LATERAL (SELECT count(*)::integer AS n, min(j.job_id) FILTER (WHERE taskq.sees_tenant(j.tenant_id)) AS job_id,
 				min(t.task_type) FILTER (WHERE taskq.sees_tenant(j.tenant_id)) AS task_type
 			 FROM taskq.jobs j JOIN taskq.routes t USING (route_id)
-			 WHERE j.gate = 'r' AND j.worker_id = e.worker_id COLLATE "C"
+			 WHERE j.gate = 'r' AND j.instance_id = e.instance_id COLLATE "C" AND j.worker_id = e.worker_id COLLATE "C"
 				-- not those that another role has claimed under the id before
 				AND (j.claimed_by = e.registered_by OR j.claimed_by IS NULL
 					OR j.started_at < (SELECT max(i.roles_from) FROM taskq.installation i))) r
 WHERE e.ended_at IS NULL;
-COMMENT ON VIEW taskq.workers IS 'background and external workers, with the task types that they are given';
+COMMENT ON VIEW taskq.workers IS 'background workers and the instances of external workers, with the task types that they are given';
 COMMENT ON COLUMN taskq.workers.implicit IS 'whether the worker was registered by a claim, for the task types that its calls have named, and not by register_worker()';
 
 CREATE VIEW taskq.all_jobs WITH (security_barrier) AS
@@ -71,7 +71,8 @@ SELECT u.* FROM (
 		COALESCE(s.epoch, j.epoch) AS epoch, COALESCE(s.worker_id, j.worker_id) AS worker_id, j.lease_expires_at,
 		j.payload, NULL::jsonb AS result, j.progress, j.tags, j.tenant_id, j.group_key, j.run_at, j.created_at,
 		COALESCE(s.started_at, j.started_at) AS started_at, NULL::timestamptz AS finished_at, j.last_error, j.checkpoint, j.correlation_id,
-		CASE WHEN j.created_at >= (SELECT max(i.roles_from) FROM taskq.installation i) THEN j.created_by::regrole END AS created_by
+		CASE WHEN j.created_at >= (SELECT max(i.roles_from) FROM taskq.installation i) THEN j.created_by::regrole END AS created_by,
+		j.instance_id
 	FROM taskq.jobs j JOIN taskq.routes r USING (route_id)
 		LEFT JOIN taskq.queue_defs q USING (queue_id)
 		LEFT JOIN taskq.running_jobs() s USING (job_id)
@@ -82,7 +83,8 @@ SELECT u.* FROM (
 		h.priority::integer, h.attempt, h.max_attempts, h.epoch, h.worker_id, NULL,
 		h.payload, h.result, h.progress, h.tags, h.tenant_id, h.group_key, h.run_at, h.created_at,
 		h.started_at, h.finished_at, h.last_error, h.checkpoint, h.correlation_id,
-		CASE WHEN h.created_at >= (SELECT max(i.roles_from) FROM taskq.installation i) THEN h.created_by::regrole END
+		CASE WHEN h.created_at >= (SELECT max(i.roles_from) FROM taskq.installation i) THEN h.created_by::regrole END,
+		COALESCE(h.instance_id, CASE WHEN strpos(h.worker_id, '#') = 0 THEN h.worker_id END)
 	FROM taskq.job_history h JOIN taskq.routes r USING (route_id)
 		LEFT JOIN taskq.queue_defs q USING (queue_id)
 	WHERE NOT h.superseded AND taskq.sees_tenant(h.tenant_id)
@@ -96,7 +98,8 @@ COMMENT ON FUNCTION taskq.jobs_of_route(integer, integer) IS 'the waiting jobs o
 CREATE VIEW taskq.attempts WITH (security_barrier) AS
 SELECT u.* FROM (
 	SELECT job_id, attempt, epoch, worker_id, handler_version, started_at, finished_at, outcome,
-		error_type, error_code, error_message, sqlstate, detail, hint, context
+		error_type, error_code, error_message, sqlstate, detail, hint, context,
+		COALESCE(instance_id, CASE WHEN strpos(worker_id, '#') = 0 THEN worker_id END) AS instance_id
 	FROM taskq.attempt_failures f
 	WHERE taskq.sees_all_tenants()
 		OR EXISTS (SELECT FROM taskq.jobs j WHERE j.job_id = f.job_id AND taskq.sees_tenant(j.tenant_id))
@@ -104,7 +107,8 @@ SELECT u.* FROM (
 	UNION ALL
 	SELECT job_id, attempt, epoch, worker_id, handler_version, started_at, finished_at,
 		CASE last_outcome WHEN 'c' THEN 'completed' ELSE 'cancelled' END,
-		CASE last_outcome WHEN 'x' THEN 'cancelled' END, NULL, NULL, NULL, NULL, NULL, NULL
+		CASE last_outcome WHEN 'x' THEN 'cancelled' END, NULL, NULL, NULL, NULL, NULL, NULL,
+		COALESCE(instance_id, CASE WHEN strpos(worker_id, '#') = 0 THEN worker_id END)
 	FROM taskq.job_history
 	WHERE last_outcome IN ('c', 'x') AND attempt > 0 AND taskq.sees_tenant(tenant_id)	-- attempt is 0 if the job was put back and ended without another run
 ) u;

@@ -25,7 +25,7 @@
 PG_FUNCTION_INFO_V1(taskq_describe_job);
 
 /* The columns of describe_job(). */
-static const Oid columns[] = { INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID };
+static const Oid columns[] = { INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID };
 
 #define REASON_COLUMN 4
 #define CODE_COLUMN 16
@@ -39,7 +39,7 @@ static const Oid columns[] = { INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4
 static const char *const query =
 	"SELECT j.job_id, j.task_type, j.queue, j.state, c.code,"
 	" j.priority, j.attempt, j.max_attempts, j.run_at, j.created_at, j.started_at, j.finished_at, j.worker_id,"
-	" COALESCE(f.error_type, l.error_type), COALESCE(f.error_code, l.error_code), j.last_error, c.code, NULL::text[]"
+	" COALESCE(f.error_type, l.error_type), COALESCE(f.error_code, l.error_code), j.last_error, c.code, NULL::text[], j.instance_id"
 	" FROM taskq.all_jobs j"
 	" LEFT JOIN taskq.attempt_failures f ON f.job_id = j.job_id AND f.epoch = j.epoch"
 	" LEFT JOIN LATERAL (SELECT a.error_type, a.error_code FROM taskq.attempt_failures a"

@@ -17,6 +17,7 @@
 #define ERRCODE_TQ_WORKER_NOT_REGISTERED MAKE_SQLSTATE('T', 'Q', '0', '1', '2')
 #define ERRCODE_TQ_PERMANENT MAKE_SQLSTATE('T', 'Q', '0', '2', '0')
 #define ERRCODE_TQ_RETRYABLE MAKE_SQLSTATE('T', 'Q', '0', '2', '1')
+#define ERRCODE_TQ_WORKER_IS_ALIVE MAKE_SQLSTATE('T', 'Q', '0', '2', '2')
 
 #define ERROR_PERMANENT "permanent_error"
 #define ERROR_RETRYABLE "retryable_error"

@@ -92,7 +92,7 @@ LockForLook(ClaimRequest *request)
 	Admitting  admitting;
 	bool	   found;
 
-	if (!WorkerHold(request->worker_id))
+	if (!WorkerHold(request->external))
 		return false;
 	OwnerEnter(&scope);
 	StoreOpenRel(&jobs, REL_JOBS);

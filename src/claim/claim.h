@@ -9,6 +9,7 @@
 
 #include "config/eligible.h"
 #include "job/job.h"
+#include "shared/worker_name.h"
 #include "store/store.h"
 
 typedef struct ClaimRequest ClaimRequest;
@@ -46,6 +47,7 @@ struct ClaimRequest
 	uint64					  config_version;
 	bool					  shared_only; /* stop at a job whose handler does not share commits */
 	const char				 *worker_id;
+	const WorkerName		 *external;		/* the name of an external worker, or NULL */
 	int64					  lease;		/* argument of the call, or NO_MICROSECONDS */
 	int64					  worker_lease; /* from the registration, or NO_MICROSECONDS */
 	uint64					  limit_key;	/* set by the claim: the limit that allows it no job, or 0 */

@@ -54,7 +54,7 @@ Claim(ClaimCall *call)
 {
 	int claimed;
 
-	if (!WorkerHold(call->worker_id))
+	if (!WorkerHold(&call->name))
 		return 0;
 	AcceptInvalidationMessages();
 	ClaimUpdateRoutes(call);
@@ -68,7 +68,7 @@ Claim(ClaimCall *call)
 		claimed = ClaimStamped(&call->request, call->most, ReturnJob, call->result);
 	}
 	if (claimed == 0)
-		WorkerRelease(call->worker_id);
+		WorkerRelease(&call->name);
 	call->claimed = claimed;
 	return claimed;
 }
@@ -160,7 +160,7 @@ ClaimBySql(FunctionCallInfo fcinfo, int most, int types_arg)
 	ClaimCheckIsolation();
 	InitMaterializedSRF(fcinfo, MAT_SRF_BLESS);
 	WarnOfTypes(task_types);
-	ClaimPrepare(fcinfo, &call, task_types);
+	ClaimPrepare(fcinfo, &call, task_types, types_arg + 3);
 	call.most = most;
 	call.result = (ReturnSetInfo *) fcinfo->resultinfo;
 	call.request.lease = lease;
@@ -177,7 +177,7 @@ ClaimBySql(FunctionCallInfo fcinfo, int most, int types_arg)
 Datum
 taskq_claim_job(PG_FUNCTION_ARGS)
 {
-	CheckArgCount(fcinfo, 4);
+	CheckArgCount(fcinfo, 5);
 	CheckWritable("taskq.claim_job()");
 	ClaimBySql(fcinfo, 1, 1);
 	return (Datum) 0;
@@ -186,7 +186,7 @@ taskq_claim_job(PG_FUNCTION_ARGS)
 Datum
 taskq_claim_jobs(PG_FUNCTION_ARGS)
 {
-	CheckArgCount(fcinfo, 5);
+	CheckArgCount(fcinfo, 6);
 	CheckWritable("taskq.claim_jobs()");
 	ClaimBySql(fcinfo, ArgInt(fcinfo, 1, "max_jobs", 1, TASKQ_MAX_BATCH), 2);
 	return (Datum) 0;

@@ -39,16 +39,21 @@ ClaimCheckIsolation(void)
 				 errhint("Claim in a transaction of its own, or use READ COMMITTED.")));
 }
 
-/* Set up a call: read which worker it claims for, and to which types it is restricted. */
+/*
+ * Set up a call: read which worker it claims for, and to which types it is restricted.
+ * The first argument is worker_id, and argument instance_arg is instance_id.
+ */
 void
-ClaimPrepare(FunctionCallInfo fcinfo, ClaimCall *call, ArrayType *task_types)
+ClaimPrepare(FunctionCallInfo fcinfo, ClaimCall *call, ArrayType *task_types, int instance_arg)
 {
 	memset(call, 0, sizeof(*call));
-	call->worker_id = PG_ARGISNULL(0) ? SessionWorkerId() : ArgName(fcinfo, 0, "worker_id");
-	StandingCheckSession(call->worker_id);
+	call->name = WorkerNameOf(PG_ARGISNULL(0) ? SessionWorkerId() : ArgName(fcinfo, 0, "worker_id"),
+							  ArgNameOrNull(fcinfo, instance_arg, "instance_id"));
+	StandingCheckSession(&call->name);
 	call->narrow = task_types;
 	call->request.routes = &call->routes;
-	call->request.worker_id = call->worker_id;
+	call->request.worker_id = call->name.worker_id;
+	call->request.external = &call->name;
 	call->request.lease = NO_MICROSECONDS;
 }
 
@@ -56,12 +61,12 @@ ClaimPrepare(FunctionCallInfo fcinfo, ClaimCall *call, ArrayType *task_types)
 void
 ClaimUpdateRoutes(ClaimCall *call)
 {
-	KnownWorker *known = KnownWorkerFind(call->worker_id, call->narrow, call->result != NULL);
+	KnownWorker *known = KnownWorkerFind(&call->name, call->narrow, call->result != NULL);
 
 	if (known->worker.standing == WORKER_REGISTERED)
 	{
 		if (call->registered_at != 0 && call->registered_at != known->worker.registered_at)
-			StandingRefuseReplaced(call->worker_id, known->worker.registered_at);
+			StandingRefuseReplaced(&call->name, known->worker.registered_at);
 		call->registered_at = known->worker.registered_at;
 	}
 	call->known = known;
@@ -85,7 +90,7 @@ BeginWait(ClaimCall *call, uint64 limit_key)
 	{
 		AcceptInvalidationMessages();
 		ClaimUpdateRoutes(call);
-		WaitBegin(&call->routes, NameKey(call->worker_id), limit_key);
+		WaitBegin(&call->routes, call->name.key, limit_key);
 	} while (call->request.config_version != ConfigVersion());
 }
 
@@ -113,7 +118,7 @@ LearnsThatItDrains(ClaimCall *call)
 	if (known == NULL || !known->worker.draining)
 		return false;
 	ereport(NOTICE,
-			(errmsg("worker \"%s\" is draining and is given no more jobs", call->worker_id),
+			(errmsg("%s is draining and is given no more jobs", WorkerNameText(&call->name)),
 			 errhint("Finish those that it has, and end. A program sees that it drains by taskq.explain_claim().")));
 	return true;
 }

@@ -16,7 +16,7 @@
 /* A call of claim_job() or claim_jobs(). */
 typedef struct ClaimCall
 {
-	const char	  *worker_id;
+	WorkerName	   name;
 	ArrayType	  *narrow;		  /* argument task_types of the call */
 	KnownWorker	  *known;		  /* the worker as of the last look, or NULL before the first */
 	TimestampTz	   registered_at; /* of the registration under which the call waits, or 0 */
@@ -34,6 +34,6 @@ extern void ClaimCheckIsolation(void);
 extern void ClaimUpdateRoutes(ClaimCall *call);
 extern void ClaimNoteBlindWait(void);
 extern bool ClaimWait(ClaimCall *call, LookFunction look, TimestampTz deadline, bool between_transactions);
-extern void ClaimPrepare(FunctionCallInfo fcinfo, ClaimCall *call, ArrayType *task_types);
+extern void ClaimPrepare(FunctionCallInfo fcinfo, ClaimCall *call, ArrayType *task_types, int instance_arg);
 
 #endif /* TASKQ_CLAIM_WAIT_H */

@@ -68,11 +68,11 @@ PoolOfWorker(const char *worker_id, bool *leaves)
 }
 
 static void
-AskExternal(const char *worker_id, ArrayType *narrow, Asked *asked)
+AskExternal(const WorkerName *name, ArrayType *narrow, Asked *asked)
 {
 	ExternalWorker worker;
 
-	StandingOf(worker_id, narrow, &worker);
+	StandingOf(name, narrow, &worker);
 	asked->claimant = worker.base;
 	asked->code = StandingWhyNot(&worker, narrow);
 	if (asked->code == REASON_NONE && worker.draining)
@@ -86,7 +86,7 @@ AskExternal(const char *worker_id, ArrayType *narrow, Asked *asked)
 		asked->code = REASON_WORKER_OF_OTHER_ROLE;
 	else
 	{
-		AdmissionQuestion question = { .claimant = &worker.base, .worker_id = worker_id };
+		AdmissionQuestion question = { .claimant = &worker.base, .worker = name };
 
 		(void) WhyNotAdmitted(&question, &asked->refusal);
 		asked->code = asked->refusal.reason_code;
@@ -196,15 +196,18 @@ taskq_explain_claim(PG_FUNCTION_ARGS)
 	int				   n;
 	Asked			   asked = { 0 };
 	char			  *worker_id;
+	WorkerName		   name;
 	const TaskqPool	  *pool;
 	bool			   leaves = false;
 	ArrayType		  *narrow;
 	ArrayType		  *due;
 
-	CheckArgCount(fcinfo, 2);
+	CheckArgCount(fcinfo, 3);
 	PreventCommandDuringRecovery("taskq.explain_claim()");
 	BeginRows(fcinfo, EXPLAIN_COLUMNS, explain_columns);
 	worker_id = PG_ARGISNULL(0) ? SessionWorkerId() : ArgWorkerId(fcinfo, 0, "worker_id");
+	name = WorkerNameOf(worker_id, ArgNameOrNull(fcinfo, 2, "instance_id"));
+	StandingCheckInstance(&name);
 	narrow = ArgSomeNamesOrNull(fcinfo, 1, "task_types");
 	due = RoutesDue();
 	AcceptInvalidationMessages();
@@ -217,7 +220,7 @@ taskq_explain_claim(PG_FUNCTION_ARGS)
 		asked.gone = true;
 	}
 	else
-		AskExternal(worker_id, narrow, &asked);
+		AskExternal(&name, narrow, &asked);
 	asked.claimant.narrow = narrow;
 	routes = RoutesAll(&n);
 	for (int i = 0; i < n; i++)

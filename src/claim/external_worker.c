@@ -1,6 +1,6 @@
 /*
  * external_worker.c
- *	  External workers: their registrations and who may use them.
+ *	  External workers: the registrations of their instances and who may use them.
  *
  * A worker that claims without a registration is registered by that claim, for the
  * task types that the claim names, in all queues.  This implicit registration is
@@ -43,26 +43,28 @@ PG_FUNCTION_INFO_V1(taskq_worker_lives_until);
 /* the row ------------------------------------------------------------------ */
 
 /*
- * Find a worker's row with a snapshot.  The caller acts as the owner and has opened
+ * Find an instance's row with a snapshot.  The caller acts as the owner and has opened
  * the table.
  */
 bool
-WorkerFindRowAsOf(Store *store, const char *worker_id, Snapshot snapshot)
+WorkerFindRowAsOf(Store *store, const WorkerName *name, Snapshot snapshot)
 {
-	ScanKeyData key;
+	ScanKeyData keys[2];
 
 	AssertOwner();
 	Assert(StoreIs(store, REL_WORKERS));
-	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid, DEFAULT_COLLATION_OID, F_TEXTEQ,
-						   CStringGetTextDatum(worker_id));
-	return StoreFind(store, CatalogRel(REL_WORKERS_PKEY), 1, &key, snapshot);
+	ScanKeyEntryInitialize(&keys[0], 0, 1, BTEqualStrategyNumber, InvalidOid, DEFAULT_COLLATION_OID, F_TEXTEQ,
+						   CStringGetTextDatum(name->worker_id));
+	ScanKeyEntryInitialize(&keys[1], 0, 2, BTEqualStrategyNumber, InvalidOid, DEFAULT_COLLATION_OID, F_TEXTEQ,
+						   IsDefaultInstance(name) ? keys[0].sk_argument : CStringGetTextDatum(name->instance_id));
+	return StoreFind(store, CatalogRel(REL_WORKERS_PKEY), 2, keys, snapshot);
 }
 
 bool
-WorkerFindRow(Store *store, const char *worker_id)
+WorkerFindRow(Store *store, const WorkerName *name)
 {
 	Snapshot snapshot = StoreSnapshot();
-	bool	 found = WorkerFindRowAsOf(store, worker_id, snapshot);
+	bool	 found = WorkerFindRowAsOf(store, name, snapshot);
 
 	UnregisterSnapshot(snapshot);
 	return found;
@@ -105,33 +107,31 @@ ReadWorker(ExternalWorker *worker, TupleTableSlot *slot)
  * waits for jobs of this worker.
  */
 void
-RegistrationChanged(const char *worker_id)
+RegistrationChanged(const WorkerName *name)
 {
 	CacheInvalidateRelcacheByRelid(CatalogRel(REL_WORKERS));
 	CommandCounterIncrement();
-	WakeWorker(NameKey(worker_id));
+	WakeWorker(name->key);
 }
 
 /*
  * Return how long after its last call an external worker counts as alive.  That is
- * three times its lease, or three times taskq.lease if it has no lease of its own.
+ * twice its lease, or twice taskq.lease if it has no lease of its own.
  */
 int64
 WorkerLife(int64 lease)
 {
-	return 3 * (lease == NO_MICROSECONDS ? (int64) taskq_lease * 1000 : lease);
+	return 2 * (lease == NO_MICROSECONDS ? (int64) taskq_lease * 1000 : lease);
 }
 
 /*
- * Is the worker of this row alive?  At the last moment of its life it still is, as in
- * the view taskq.workers.
+ * Return the last moment at which the instance of this row counts as alive.  At that
+ * moment it still is alive, as in the view taskq.workers.
  */
-bool
-WorkerIsAlive(TupleTableSlot *slot, TimestampTz now)
+TimestampTz
+WorkerLivesUntil(TupleTableSlot *slot)
 {
-	TimestampTz last_seen = DatumGetTimestampTz(SlotDatum(slot, Anum_external_workers_last_seen));
-
-	return now <= last_seen + WorkerLife(WorkerLeaseOf(slot));
+	return DatumGetTimestampTz(SlotDatum(slot, Anum_external_workers_last_seen)) + WorkerLife(WorkerLeaseOf(slot));
 }
 
 /*
@@ -149,11 +149,12 @@ taskq_worker_lives_until(PG_FUNCTION_ARGS)
 }
 
 void
-WorkerInsertRow(Store *store, const char *worker_id, const ExternalWorker *worker, bool implicit, Oid registered_by,
+WorkerInsertRow(Store *store, const WorkerName *name, const ExternalWorker *worker, bool implicit, Oid registered_by,
 				TimestampTz registered_at, TimestampTz now)
 {
 	WorkerRow row = {
-		.worker_id = (char *) worker_id,
+		.worker_id = (char *) name->worker_id,
+		.instance_id = (char *) name->instance_id,
 		.task_types = worker->base.task_types,
 		.queues = worker->base.queues,
 		.capabilities = worker->base.capabilities,
@@ -169,40 +170,40 @@ WorkerInsertRow(Store *store, const char *worker_id, const ExternalWorker *worke
 	StoreInsert(store);
 }
 
-/* by id -------------------------------------------------------------------- */
+/* by name ------------------------------------------------------------------ */
 
 /*
- * Lock an id for a claim; returns false if the id is being registered at this
+ * Lock a name for a claim; returns false if it is being registered at this
  * moment. A registration waits for claims that are under way, and applies to all
  * later ones. A claim does not wait.
  */
 bool
-WorkerHold(const char *worker_id)
+WorkerHold(const WorkerName *name)
 {
-	return LockKey(LOCK_REGISTRATION, NameKey(worker_id), false, false);
+	return LockKey(LOCK_REGISTRATION, name->key, false, false);
 }
 
 void
-WorkerRelease(const char *worker_id)
+WorkerRelease(const WorkerName *name)
 {
-	UnlockKey(LOCK_REGISTRATION, NameKey(worker_id), false);
+	UnlockKey(LOCK_REGISTRATION, name->key, false);
 }
 
 /*
- * Block claims for an id until the transaction ends.  Wait for claims that are under
+ * Block claims for a name until the transaction ends.  Wait for claims that are under
  * way, or, if "wait" is false, do nothing in that case.  A claim that passes over the
- * id in the meantime looks again when the transaction has ended.
+ * name in the meantime looks again when the transaction has ended.
  */
 void
-WorkerHoldOff(const char *worker_id, bool wait)
+WorkerHoldOff(const WorkerName *name, bool wait)
 {
-	WakeWorker(NameKey(worker_id));
-	(void) LockKey(LOCK_REGISTRATION, NameKey(worker_id), true, wait);
+	WakeWorker(name->key);
+	(void) LockKey(LOCK_REGISTRATION, name->key, true, wait);
 }
 
-/* Read the registration of an id. */
+/* Read the registration of an instance. */
 void
-WorkerFind(const char *worker_id, ExternalWorker *worker)
+WorkerFind(const WorkerName *name, ExternalWorker *worker)
 {
 	OwnerScope scope;
 	Store	   store;
@@ -212,7 +213,7 @@ WorkerFind(const char *worker_id, ExternalWorker *worker)
 	worker->lease = NO_MICROSECONDS;
 	OwnerEnter(&scope);
 	StoreOpenRel(&store, REL_WORKERS);
-	if (WorkerFindRow(&store, worker_id))
+	if (WorkerFindRow(&store, name))
 		ReadWorker(worker, store.found);
 	StoreClose(&store, false);
 	OwnerLeave(&scope);
@@ -246,7 +247,7 @@ WorkersAlive(int *n)
 
 		slot_getallattrs(slot);
 		ReadWorker(&worker, slot);
-		if (worker.draining || worker.standing == WORKER_ENDED || !WorkerIsAlive(slot, now))
+		if (worker.draining || worker.standing == WORKER_ENDED || now > WorkerLivesUntil(slot))
 			continue;
 		if (*n == most)
 			workers = repalloc(workers, sizeof(ExternalWorker) * (most *= 2));
@@ -261,11 +262,11 @@ WorkersAlive(int *n)
 }
 
 void
-WorkerNotRegistered(const char *worker_id)
+WorkerNotRegistered(const WorkerName *name)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_TQ_WORKER_NOT_REGISTERED),
-			 errmsg("worker \"%s\" is not registered", worker_id),
+			 errmsg("%s is not registered", WorkerNameText(name)),
 			 errhint("Register it with taskq.register_worker().")));
 }
 
@@ -289,16 +290,25 @@ WorkerIsOfOthers(const ExternalWorker *worker, Oid caller)
 	return !WorkerIsOf(worker->registered_by, caller, ACCESS_OPERATOR);
 }
 
+/* The detail of an error that names the role to which a worker belongs; for ereport(). */
+int
+WorkerDetailRole(const WorkerName *name, Oid registered_by)
+{
+	if (IsDefaultInstance(name))
+		return errdetail("It was registered by role \"%s\".", RoleNameOrOid(registered_by));
+	return errdetail("The worker was registered by role \"%s\".", RoleNameOrOid(registered_by));
+}
+
 /* Raise an error unless the caller may act for the worker. */
 void
-WorkerCheckOwner(const char *worker_id, Oid registered_by, Oid caller, const char *what, AccessKind kind)
+WorkerCheckOwner(const WorkerName *name, Oid registered_by, Oid caller, const char *what, AccessKind kind)
 {
 	if (WorkerIsOf(registered_by, caller, kind))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("permission denied to %s worker \"%s\"", what, worker_id),
-			 errdetail("It was registered by role \"%s\".", RoleNameOrOid(registered_by)),
+			 errmsg("permission denied to %s %s", what, WorkerNameText(name)),
+			 WorkerDetailRole(name, registered_by),
 			 errhint("A member of that role may, if need be after SET ROLE, or a role with the access \"%s\".", AccessName(kind))));
 }
 
@@ -316,11 +326,11 @@ WorkerForgetOld(void)
 	Datum		values[] = { TimestampTzGetDatum(now - REMEMBERED), TimestampTzGetDatum(now - LOST_REMEMBERED), Int32GetDatum(MAX_FORGET) };
 	uint64		n;
 
-	n = OwnerRun("DELETE FROM taskq.external_workers WHERE worker_id = ANY (ARRAY("
-				 " SELECT worker_id FROM taskq.external_workers w"
+	n = OwnerRun("DELETE FROM taskq.external_workers WHERE ctid = ANY (ARRAY("
+				 " SELECT w.ctid FROM taskq.external_workers w"
 				 " WHERE (implicit AND last_seen < $1 OR ended_at < $1"
 				 "    OR taskq.worker_lives_until(last_seen, lease) < $2)"
-				 "  AND NOT EXISTS (SELECT FROM taskq.jobs j WHERE j.gate = 'r' AND j.worker_id = w.worker_id)"
+				 "  AND NOT EXISTS (SELECT FROM taskq.jobs j WHERE j.gate = 'r' AND j.instance_id = w.instance_id COLLATE \"C\" AND j.worker_id = w.worker_id)"
 				 " LIMIT $3 FOR UPDATE OF w SKIP LOCKED))",
 				 lengthof(types), types, values, NULL);
 	if (n > 0)

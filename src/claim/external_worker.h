@@ -12,8 +12,9 @@
 #include "config/eligible.h"
 #include "job/access.h"
 #include "job/job.h"
+#include "shared/worker_name.h"
 
-/* How a worker's id is known. */
+/* How an instance of a worker is known. */
 typedef enum WorkerStanding
 {
 	WORKER_UNKNOWN,
@@ -38,18 +39,19 @@ typedef struct ExternalWorker
 extern ExternalWorker *WorkersAlive(int *n);
 
 /* for claims and heartbeats */
-extern bool				   WorkerHold(const char *worker_id);
-extern void				   WorkerRelease(const char *worker_id);
-extern void				   WorkerHoldOff(const char *worker_id, bool wait);
-extern void				   WorkerFind(const char *worker_id, ExternalWorker *worker);
-extern TimestampTz		   WorkerHasClaimed(const char *worker_id, const ExternalWorker *worker, bool has_jobs);
-extern Oid				   WorkerBeat(const char *worker_id);
+extern bool				   WorkerHold(const WorkerName *name);
+extern void				   WorkerRelease(const WorkerName *name);
+extern void				   WorkerHoldOff(const WorkerName *name, bool wait);
+extern void				   WorkerFind(const WorkerName *name, ExternalWorker *worker);
+extern TimestampTz		   WorkerHasClaimed(const WorkerName *name, const ExternalWorker *worker, bool has_jobs);
+extern Oid				   WorkerBeat(const WorkerName *name);
 extern int64			   WorkerSeen(const TaskqJob *job);
 extern bool				   WorkerForgetOld(void);
-TASKQ_NORETURN extern void WorkerNotRegistered(const char *worker_id);
-extern void				   RegistrationChanged(const char *worker_id);
+TASKQ_NORETURN extern void WorkerNotRegistered(const WorkerName *name);
+extern void				   RegistrationChanged(const WorkerName *name);
 extern bool				   WorkerIsOfOthers(const ExternalWorker *worker, Oid caller);
+extern int				   WorkerDetailRole(const WorkerName *name, Oid registered_by);
 extern bool				   WorkerIsOf(Oid registered_by, Oid caller, AccessKind kind);
-extern void				   WorkerCheckOwner(const char *worker_id, Oid registered_by, Oid caller, const char *what, AccessKind kind);
+extern void				   WorkerCheckOwner(const WorkerName *name, Oid registered_by, Oid caller, const char *what, AccessKind kind);
 
 #endif /* TASKQ_EXTERNAL_WORKER_H */

@@ -11,11 +11,14 @@
 #include "store/columns.h"
 #include "store/store.h"
 
-extern bool	 WorkerFindRow(Store *store, const char *worker_id);
-extern bool	 WorkerFindRowAsOf(Store *store, const char *worker_id, Snapshot snapshot);
-extern void	 WorkerInsertRow(Store *store, const char *worker_id, const ExternalWorker *worker, bool implicit, Oid registered_by, TimestampTz registered_at, TimestampTz now);
-extern int64 WorkerLife(int64 lease);
-extern int64 WorkerLeaseOf(TupleTableSlot *slot);
-extern bool	 WorkerIsAlive(TupleTableSlot *slot, TimestampTz now);
+extern bool		   WorkerFindRow(Store *store, const WorkerName *name);
+extern bool		   WorkerFindRowAsOf(Store *store, const WorkerName *name, Snapshot snapshot);
+extern void		   WorkerInsertRow(Store *store, const WorkerName *name, const ExternalWorker *worker, bool implicit, Oid registered_by, TimestampTz registered_at, TimestampTz now);
+extern int64	   WorkerLife(int64 lease);
+extern int64	   WorkerLeaseOf(TupleTableSlot *slot);
+extern TimestampTz WorkerLivesUntil(TupleTableSlot *slot);
+extern Oid		   WorkerIdOfOthers(Store *store, const WorkerName *name, Oid caller, AccessKind kind, bool *has_row);
+extern void		   WorkerHoldId(const WorkerName *name);
+extern void		   WorkerReleaseId(const WorkerName *name);
 
 #endif /* TASKQ_EXTERNAL_WORKER_ROW_H */

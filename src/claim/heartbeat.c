@@ -188,15 +188,15 @@ Datum
 taskq_worker_heartbeat(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	char		  *worker_id;
+	WorkerName	   worker;
 	Oid			   owner;
 	RunningList	   list = { .after = PG_INT64_MIN };
 
-	CheckArgCount(fcinfo, 3);
+	CheckArgCount(fcinfo, 4);
 	CheckWritable("taskq.worker_heartbeat()");
 	BeginRows(fcinfo, lengthof(columns), columns);
-	worker_id = ArgName(fcinfo, 0, "worker_id");
-	owner = WorkerBeat(worker_id);
+	worker = WorkerNameOf(ArgName(fcinfo, 0, "worker_id"), ArgNameOrNull(fcinfo, 3, "instance_id"));
+	owner = WorkerBeat(&worker);
 	if (!PG_ARGISNULL(1) || !PG_ARGISNULL(2))
 	{
 		ReadPairs(fcinfo, &list);
@@ -205,7 +205,7 @@ taskq_worker_heartbeat(PG_FUNCTION_ARGS)
 	}
 	do
 	{
-		RunningOf(&list, worker_id, owner, TASKQ_MAX_BATCH);
+		RunningOf(&list, &worker, owner, TASKQ_MAX_BATCH);
 		BeatAll(result, &list);
 	} while (list.more);
 	return (Datum) 0;

@@ -26,11 +26,11 @@ static KnownWorker known_workers[MAX_KNOWN_WORKERS];
 static uint64	   uses = 0;
 
 static bool
-IsFor(const KnownWorker *known, const char *worker_id, const ArrayType *narrow)
+IsFor(const KnownWorker *known, const WorkerName *name, const ArrayType *narrow)
 {
 	const ArrayType *its = known->worker.base.narrow;
 
-	if (strcmp(known->worker_id, worker_id) != 0 || known->caller != GetUserId() || (its == NULL) != (narrow == NULL))
+	if (!known->is_used || !WorkerNamesEqual(&known->name, name) || known->caller != GetUserId() || (its == NULL) != (narrow == NULL))
 		return false;
 	return narrow == NULL ||
 		   (VARSIZE(its) == VARSIZE(narrow) && memcmp(its, narrow, VARSIZE(narrow)) == 0);
@@ -38,18 +38,18 @@ IsFor(const KnownWorker *known, const char *worker_id, const ArrayType *narrow)
 
 /* Return the entry of this worker, or else the least recently used one. */
 static KnownWorker *
-ChooseEntry(const char *worker_id, const ArrayType *narrow)
+ChooseEntry(const WorkerName *name, const ArrayType *narrow)
 {
 	KnownWorker *oldest = &known_workers[0];
 
 	for (int i = 0; i < MAX_KNOWN_WORKERS; i++)
 	{
-		if (IsFor(&known_workers[i], worker_id, narrow))
+		if (IsFor(&known_workers[i], name, narrow))
 			return &known_workers[i];
 		if (known_workers[i].used < oldest->used)
 			oldest = &known_workers[i];
 	}
-	oldest->worker_id[0] = '\0';
+	oldest->is_used = false;
 	return oldest;
 }
 
@@ -58,11 +58,11 @@ ChooseEntry(const char *worker_id, const ArrayType *narrow)
  * another read.
  */
 static void
-Load(KnownWorker *known, const char *worker_id, ArrayType *narrow)
+Load(KnownWorker *known, const WorkerName *name, ArrayType *narrow)
 {
 	MemoryContext old;
 
-	known->worker_id[0] = '\0';
+	known->is_used = false;
 	if (known->context == NULL)
 		known->context = AllocSetContextCreate(TopMemoryContext, "taskq known worker", ALLOCSET_SMALL_SIZES);
 	MemoryContextReset(known->context);
@@ -73,14 +73,19 @@ Load(KnownWorker *known, const char *worker_id, ArrayType *narrow)
 	known->workers_version = CatalogWorkersVersion();
 	old = MemoryContextSwitchTo(known->context);
 	narrow = NamesCopy(narrow);
-	StandingOf(worker_id, narrow, &known->worker);
+	StandingOf(name, narrow, &known->worker);
 	known->of_others = WorkerIsOfOthers(&known->worker, known->caller);
 	known->worker.base.narrow = narrow;
 	known->routes = EligibleRoutes(&known->worker.base);
 	MemoryContextSwitchTo(old);
 	if (known->worker.draining || StandingWhyNot(&known->worker, narrow) != REASON_NONE)
 		known->routes.n = 0;
-	strlcpy(known->worker_id, worker_id, sizeof(known->worker_id));
+	strlcpy(known->worker_id, name->worker_id, sizeof(known->worker_id));
+	strlcpy(known->instance_id, name->instance_id, sizeof(known->instance_id));
+	known->name.worker_id = known->worker_id;
+	known->name.instance_id = IsDefaultInstance(name) ? known->worker_id : known->instance_id;
+	known->name.key = name->key;
+	known->is_used = true;
 }
 
 /*
@@ -89,24 +94,24 @@ Load(KnownWorker *known, const char *worker_id, ArrayType *narrow)
  * caller has accepted invalidation messages.
  */
 KnownWorker *
-KnownWorkerFind(const char *worker_id, ArrayType *narrow, bool names_types)
+KnownWorkerFind(const WorkerName *name, ArrayType *narrow, bool names_types)
 {
-	KnownWorker *known = ChooseEntry(worker_id, narrow);
+	KnownWorker *known = ChooseEntry(name, narrow);
 
 	known->used = ++uses;
-	if (known->worker_id[0] == '\0' || known->config_version != ConfigVersion() ||
+	if (!known->is_used || known->config_version != ConfigVersion() ||
 		known->workers_version != CatalogWorkersVersion())
-		Load(known, worker_id, narrow);
+		Load(known, name, narrow);
 	if (known->of_others)
 	{
-		known->worker_id[0] = '\0';
-		StandingRefuseOthers(worker_id, known->worker.registered_by);
+		known->is_used = false;
+		StandingRefuseOthers(name, known->worker.registered_by);
 	}
 	if (StandingWhyNot(&known->worker, narrow) != REASON_NONE)
 	{
 		/* Look it up again in the next call: a claim may register it without a message. */
-		known->worker_id[0] = '\0';
-		StandingRefuse(worker_id, &known->worker, names_types);
+		known->is_used = false;
+		StandingRefuse(name, &known->worker, names_types);
 	}
 	return known;
 }
@@ -127,7 +132,7 @@ KnownWorkerNow(const ClaimRequest *request)
 	if (known->workers_version == CatalogWorkersVersion())
 		return request->worker;
 	now = palloc(sizeof(ExternalWorker));
-	StandingRead(known->worker_id, narrow, known->worker.of_session, now);
+	StandingRead(&known->name, narrow, known->worker.of_session, now);
 	if (now->draining || StandingWhyNot(now, narrow) != REASON_NONE || WorkerIsOfOthers(now, known->caller))
 		return NULL;
 	now->base.narrow = narrow;
@@ -142,9 +147,9 @@ void
 KnownWorkerHasClaimed(KnownWorker *known, bool has_jobs)
 {
 	if (known->touch_at <= ClockNow())
-		known->touch_at = WorkerHasClaimed(known->worker_id, &known->worker, has_jobs);
+		known->touch_at = WorkerHasClaimed(&known->name, &known->worker, has_jobs);
 
 	/* another session has registered it by a first claim, which sends no message */
 	if (known->touch_at != 0 && known->worker.standing == WORKER_UNKNOWN)
-		known->worker_id[0] = '\0';
+		known->is_used = false;
 }

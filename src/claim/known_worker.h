@@ -15,10 +15,13 @@
 
 typedef struct KnownWorker
 {
-	char		   worker_id[TASKQ_NAME_MAX + 1]; /* empty if the entry is unused */
-	ExternalWorker worker;						  /* registration, narrowed by the call */
-	RouteSet	   routes;						  /* empty while the worker is draining */
-	uint64		   config_version;				  /* version of the configuration for which the entry is valid */
+	bool		   is_used;
+	char		   worker_id[TASKQ_NAME_MAX + 1];
+	char		   instance_id[TASKQ_NAME_MAX + 1];
+	WorkerName	   name;		   /* its strings are the two above */
+	ExternalWorker worker;		   /* registration, narrowed by the call */
+	RouteSet	   routes;		   /* empty while the worker is draining */
+	uint64		   config_version; /* version of the configuration for which the entry is valid */
 	uint64		   workers_version;
 	Oid			   caller;	  /* role that claims */
 	bool		   of_others; /* registered by another role */
@@ -28,7 +31,7 @@ typedef struct KnownWorker
 	ClaimPlace	   place; /* what its claims keep */
 } KnownWorker;
 
-extern KnownWorker	  *KnownWorkerFind(const char *worker_id, ArrayType *narrow, bool names_types);
+extern KnownWorker	  *KnownWorkerFind(const WorkerName *name, ArrayType *narrow, bool names_types);
 extern const Claimant *KnownWorkerNow(const ClaimRequest *request);
 extern void			   KnownWorkerHasClaimed(KnownWorker *known, bool has_jobs);
 

@@ -225,20 +225,20 @@ ReleaseListed(const RunningList *list)
 }
 
 /*
- * Release the jobs of an external worker, for a caller that may end its registration.  An
+ * Release the jobs of an instance of a worker, for a caller that may end its registration.  An
  * id can have passed to another role while jobs of the earlier worker run.  If "owner" is
  * valid, only claims of this role are released, and the others end with their leases.
  * Returns the number of jobs.
  */
 int
-LeaseReleaseAll(const char *worker_id, Oid owner)
+LeaseReleaseAll(const WorkerName *worker, Oid owner)
 {
 	RunningList list = { .after = PG_INT64_MIN };
 	int			released = 0;
 
 	do
 	{
-		RunningOf(&list, worker_id, owner, TASKQ_MAX_BATCH);
+		RunningOf(&list, worker, owner, TASKQ_MAX_BATCH);
 		released += ReleaseListed(&list);
 	} while (list.more);
 	return released;

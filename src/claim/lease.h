@@ -10,6 +10,7 @@
 #include "executor/tuptable.h"
 
 #include "job/job.h"
+#include "shared/worker_name.h"
 
 /* Claims whose leases were over when the list was made. */
 typedef struct LeaseSweep
@@ -26,6 +27,6 @@ extern void		   LeaseFindOverdue(LeaseSweep *sweep, int most);
 extern TimestampTz LeaseEnd(const TaskqJob *job, TupleTableSlot *row);
 extern bool		   LeaseIsOverTime(const TaskqJob *job, TimestampTz moment);
 extern bool		   LeaseEndSome(LeaseSweep *sweep);
-extern int		   LeaseReleaseAll(const char *worker_id, Oid owner);
+extern int		   LeaseReleaseAll(const WorkerName *worker, Oid owner);
 
 #endif /* TASKQ_LEASE_H */

@@ -1,17 +1,17 @@
 /*
  * register_worker.c
- *	  register_worker(): an external worker registers what it takes.
+ *	  register_worker(): an instance of an external worker registers what it takes.
  *
- * If the id is already registered and that worker is alive, a second registration
- * is refused unless it says take_over.  A worker is alive if it was seen within
- * three times its lease.  Jobs of the older worker stay with the process that has
- * their epochs.  The end of a registration is remembered for an hour
- * (unregister_worker.c).
+ * If the instance is already registered and alive, a second registration is refused
+ * unless it says take_over.  An instance is alive if it was seen within twice its lease.
+ * taskq does not know which process makes a call, because programs may share
+ * connections.  So a process that registers its instance again is refused, too.  Jobs of
+ * the older registration stay with the process that has their epochs.  The end of a
+ * registration is remembered for an hour (unregister_worker.c).
  */
 #include "taskq.h"
 
 #include "access/xact.h"
-#include "common/hashfn.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
@@ -71,48 +71,55 @@ CheckTypes(ArrayType *task_types)
 }
 
 /*
- * Check that the caller may replace the registration in a row.  Members of the role that
- * made it may, and admins.  Anybody may replace one that has ended.
+ * Check that the caller may register the instance.  Members of the role that has
+ * registered it, or another instance of the worker, may, and admins.  Registrations that
+ * have ended do not count.
  */
 static void
-CheckOwnerOfRow(TupleTableSlot *slot, const char *worker_id, Oid caller)
+CheckOwnerOfId(Store *store, const WorkerName *name, Oid caller)
 {
-	if (SlotIsNull(slot, Anum_external_workers_ended_at))
-		WorkerCheckOwner(worker_id, DatumGetObjectId(SlotDatum(slot, Anum_external_workers_registered_by)), caller, "replace", ACCESS_ADMIN);
+	bool has_row;
+	Oid	 other = WorkerIdOfOthers(store, name, caller, ACCESS_ADMIN, &has_row);
+
+	if (OidIsValid(other))
+		WorkerCheckOwner(name, other, caller, has_row ? "replace" : "register", ACCESS_ADMIN);
 }
 
 /*
- * Refuse a role that may not register the id, before the id is locked: while a
- * registration waits for a claim under the id, no other claim under it is given a job.
- * The first claim of an open transaction counts, too, whether it commits or not.
+ * Refuse a role that may not register the instance, before its name is locked: while a
+ * registration waits for a claim under the name, no other claim under it is given a job.
  */
 static void
-CheckOwnerUnlocked(const char *worker_id, Oid caller)
+CheckOwnerUnlocked(const WorkerName *name, Oid caller)
 {
-	Store		 store;
-	SnapshotData dirty;
+	Store store;
 
 	StoreOpenRel(&store, REL_WORKERS);
-	InitDirtySnapshot(dirty);
-	if (WorkerFindRow(&store, worker_id) || WorkerFindRowAsOf(&store, worker_id, &dirty))
-		CheckOwnerOfRow(store.found, worker_id, caller);
+	CheckOwnerOfId(&store, name, caller);
 	StoreClose(&store, false);
 }
 
-/* Check that the caller may replace this registration, and that no living worker uses it. */
-static void
-CheckMayReplace(TupleTableSlot *slot, const char *worker_id, bool take_over, TimestampTz now, Oid caller)
+TASKQ_NORETURN static void
+RefuseAlive(TupleTableSlot *slot, const WorkerName *name)
 {
-	TimestampTz last_seen = DatumGetTimestampTz(SlotDatum(slot, Anum_external_workers_last_seen));
+	char *last_seen = pstrdup(timestamptz_to_str(DatumGetTimestampTz(SlotDatum(slot, Anum_external_workers_last_seen))));
 
-	CheckOwnerOfRow(slot, worker_id, caller);
-	if (SlotIsNull(slot, Anum_external_workers_ended_at) && !take_over &&
-		!DatumGetBool(SlotDatum(slot, Anum_external_workers_implicit)) && WorkerIsAlive(slot, now))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("worker \"%s\" is already registered and alive", worker_id),
-				 errdetail("It was last seen at %s.", timestamptz_to_str(last_seen)),
-				 errhint("Use another id. If the process that used this one has ended, call taskq.unregister_worker() first, which gives its jobs back at once; with take_over => true they stay claimed until their leases are over.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_TQ_WORKER_IS_ALIVE),
+			 errmsg("%s is already registered and alive", WorkerNameText(name)),
+			 errdetail("It was last seen at %s, and counts as alive until %s.", last_seen, timestamptz_to_str(WorkerLivesUntil(slot))),
+			 errhint("Give another process of the worker another instance_id. If the process that used this one has ended, call taskq.unregister_worker() first, which gives its jobs back at once; with take_over => true they stay claimed until their leases are over.")));
+}
+
+/* Check that the caller may replace this registration, and that no living process uses it. */
+static void
+CheckMayReplace(TupleTableSlot *slot, const WorkerName *name, bool take_over, TimestampTz now, Oid caller)
+{
+	if (!SlotIsNull(slot, Anum_external_workers_ended_at))
+		return;
+	WorkerCheckOwner(name, DatumGetObjectId(SlotDatum(slot, Anum_external_workers_registered_by)), caller, "replace", ACCESS_ADMIN);
+	if (!take_over && !DatumGetBool(SlotDatum(slot, Anum_external_workers_implicit)) && now <= WorkerLivesUntil(slot))
+		RefuseAlive(slot, name);
 }
 
 /*
@@ -120,13 +127,13 @@ CheckMayReplace(TupleTableSlot *slot, const char *worker_id, bool take_over, Tim
  * otherwise as its digest.  "before" is the row that it replaces, or NULL.
  */
 static void
-LogRegistration(const char *worker_id, ArrayType *capabilities, TupleTableSlot *before)
+LogRegistration(const WorkerName *name, ArrayType *capabilities, TupleTableSlot *before)
 {
 	ArrayType *had = before == NULL ? NULL : SlotNames(before, Anum_external_workers_capabilities);
 	bool	   is_new = before == NULL || !NamesEqual(had, capabilities);
 
 	ereport(LOG,
-			(errmsg("worker \"%s\" %s with %s", worker_id, before == NULL ? "registers" : "registers again",
+			(errmsg("%s %s with %s", WorkerNameText(name), before == NULL ? "registers" : "registers again",
 					CapabilitiesInLog(capabilities, is_new))));
 }
 
@@ -144,13 +151,23 @@ RemoveRow(Store *store)
 	UnregisterSnapshot(snapshot);
 }
 
+/* Write the row of a registration, unless the worker's id belongs to another role by now. */
+static void
+WriteRow(Store *store, const WorkerName *name, const ExternalWorker *worker, Oid caller, TimestampTz registered_at, TimestampTz now)
+{
+	WorkerHoldId(name);
+	CheckOwnerOfId(store, name, caller);
+	WorkerInsertRow(store, name, worker, false, caller, registered_at, now);
+	WorkerReleaseId(name);
+}
+
 Datum
 taskq_register_worker(PG_FUNCTION_ARGS)
 {
 	OwnerScope	   scope;
 	Store		   store;
 	ExternalWorker worker = { 0 };
-	char		  *worker_id;
+	WorkerName	   name;
 	bool		   take_over;
 	bool		   found;
 	bool		   is_new;
@@ -158,10 +175,10 @@ taskq_register_worker(PG_FUNCTION_ARGS)
 	TimestampTz	   registered_at = now;
 	Oid			   caller = GetUserId();
 
-	CheckArgCount(fcinfo, 7);
+	CheckArgCount(fcinfo, 8);
 	CheckWritable("taskq.register_worker()");
-	worker_id = ArgName(fcinfo, 0, "worker_id");
-	StandingRefuseReserved(worker_id);
+	name = WorkerNameOf(ArgName(fcinfo, 0, "worker_id"), ArgNameOrNull(fcinfo, 7, "instance_id"));
+	StandingRefuseReserved(name.worker_id);
 	worker.base.task_types = ArgSomeNamesOrNull(fcinfo, 1, "task_types");
 	CheckTypes(worker.base.task_types);
 	worker.base.queues = ArgSomeNamesOrNull(fcinfo, 2, "queues");
@@ -174,23 +191,23 @@ taskq_register_worker(PG_FUNCTION_ARGS)
 	take_over = ArgBool(fcinfo, 6, "take_over");
 
 	OwnerEnter(&scope);
-	CheckOwnerUnlocked(worker_id, caller);
-	WorkerHoldOff(worker_id, true);
-	LockKey(LOCK_FIRST_CLAIM, NameKey(worker_id), true, true);
+	CheckOwnerUnlocked(&name, caller);
+	WorkerHoldOff(&name, true);
+	LockKey(LOCK_FIRST_CLAIM, name.key, true, true);
 	StoreOpenRel(&store, REL_WORKERS);
-	found = WorkerFindRow(&store, worker_id);
+	found = WorkerFindRow(&store, &name);
 	is_new = !found || !SlotIsNull(store.found, Anum_external_workers_ended_at);
-	/* a claim that waits for the id goes on after a take-over, and ends if the id was unregistered meanwhile */
+	/* a claim that waits goes on after a take-over, and ends if the instance was unregistered meanwhile */
 	if (!is_new && !DatumGetBool(SlotDatum(store.found, Anum_external_workers_implicit)))
 		registered_at = DatumGetTimestampTz(SlotDatum(store.found, Anum_external_workers_registered_at));
 	if (found)
-		CheckMayReplace(store.found, worker_id, take_over, now, caller);
-	LogRegistration(worker_id, worker.base.capabilities, is_new ? NULL : store.found);
+		CheckMayReplace(store.found, &name, take_over, now, caller);
+	LogRegistration(&name, worker.base.capabilities, is_new ? NULL : store.found);
 	if (found)
 		RemoveRow(&store);
-	WorkerInsertRow(&store, worker_id, &worker, false, caller, registered_at, now);
+	WriteRow(&store, &name, &worker, caller, registered_at, now);
 	StoreClose(&store, true);
 	OwnerLeave(&scope);
-	RegistrationChanged(worker_id);
+	RegistrationChanged(&name);
 	PG_RETURN_BOOL(is_new);
 }

@@ -1,6 +1,6 @@
 /*
  * running.c
- *	  Reading the running jobs: those of one worker, or all whose leases are over.
+ *	  Reading the running jobs: those of one instance of a worker, or all whose leases are over.
  */
 #include "taskq.h"
 
@@ -13,12 +13,12 @@
 #include "shared/watch.h"
 
 /*
- * Read the running jobs of a worker whose ids are above list->after, in the order
- * of ids; or, if worker_id is NULL, the jobs of all workers whose leases are over.  If
+ * Read the running jobs of an instance of a worker whose ids are above list->after, in
+ * the order of ids; or, if "worker" is NULL, the jobs of all workers whose leases are over.  If
  * "owner" is valid, only those of claims that belong to this role.
  */
 void
-RunningOf(RunningList *list, const char *worker_id, Oid owner, int most)
+RunningOf(RunningList *list, const WorkerName *worker, Oid owner, int most)
 {
 	RunningScan scan;
 	TimestampTz now = WatchNow();
@@ -28,14 +28,14 @@ RunningOf(RunningList *list, const char *worker_id, Oid owner, int most)
 	list->next_end = DT_NOEND;
 	list->job_ids = palloc(sizeof(int64) * most);
 	list->epochs = palloc(sizeof(int64) * most);
-	RunningScanBegin(&scan, worker_id, list->after);
+	RunningScanBegin(&scan, worker, list->after);
 	while (list->n < most && RunningScanNext(&scan, &job))
 	{
 		TimestampTz end;
 
 		if (OidIsValid(owner) && !ClaimIsOf(&job, owner))
 			continue;
-		end = worker_id == NULL ? LeaseEnd(&job, scan.row) : DT_NOBEGIN;
+		end = worker == NULL ? LeaseEnd(&job, scan.row) : DT_NOBEGIN;
 
 		if (end > now)
 		{

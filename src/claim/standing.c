@@ -52,17 +52,30 @@ StandingRefuseReserved(const char *worker_id)
 			 errhint("Use another id, or claim without one.")));
 }
 
-/* Raise an error for an id that has no registration. */
+/* Raise an error for an instance that has no registration. */
 void
-StandingRefuseUnknown(const char *worker_id)
+StandingRefuseUnknown(const WorkerName *name)
 {
-	if (!IsReserved(worker_id))
-		WorkerNotRegistered(worker_id);
+	if (!IsReserved(name->worker_id))
+		WorkerNotRegistered(name);
 	ereport(ERROR,
 			(errcode(ERRCODE_TQ_WORKER_NOT_REGISTERED),
-			 errmsg("worker \"%s\" is not registered", worker_id),
+			 errmsg("%s is not registered", WorkerNameText(name)),
 			 errdetail("Ids that begin with \"" SESSION_PREFIX "\" are those of sessions that claim without one."),
 			 errhint("Such a worker is registered by the first claim of its session.")));
+}
+
+/* Refuse an instance of a worker that has none: a background worker, or a session. */
+void
+StandingCheckInstance(const WorkerName *name)
+{
+	if (IsDefaultInstance(name) || (!IsServerWorkerId(name->worker_id) && !IsReserved(name->worker_id)))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("worker \"%s\" has no instances", name->worker_id),
+			 errdetail("Only external workers with an id of their own have instances."),
+			 errhint("Give the worker_id of such a worker, or leave out instance_id.")));
 }
 
 /*
@@ -72,12 +85,13 @@ StandingRefuseUnknown(const char *worker_id)
  * operation did not ask for jobs.
  */
 void
-StandingCheckSession(const char *worker_id)
+StandingCheckSession(const WorkerName *name)
 {
-	if (!IsReserved(worker_id))
+	if (!IsReserved(name->worker_id))
 		return;
-	if (strcmp(worker_id, SessionWorkerId()) != 0)
-		StandingRefuseReserved(worker_id);
+	if (strcmp(name->worker_id, SessionWorkerId()) != 0)
+		StandingRefuseReserved(name->worker_id);
+	StandingCheckInstance(name);
 	if (InSecurityRestrictedOperation())
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -91,16 +105,16 @@ StandingCheckSession(const char *worker_id)
  * no types.
  */
 void
-StandingOf(const char *worker_id, ArrayType *narrow, ExternalWorker *worker)
+StandingOf(const WorkerName *name, ArrayType *narrow, ExternalWorker *worker)
 {
-	StandingRead(worker_id, narrow, strcmp(worker_id, SessionWorkerId()) == 0, worker);
+	StandingRead(name, narrow, strcmp(name->worker_id, SessionWorkerId()) == 0, worker);
 }
 
 /* Like StandingOf(), but the caller says whether the call names no worker id. */
 void
-StandingRead(const char *worker_id, ArrayType *narrow, bool of_session, ExternalWorker *worker)
+StandingRead(const WorkerName *name, ArrayType *narrow, bool of_session, ExternalWorker *worker)
 {
-	WorkerFind(worker_id, worker);
+	WorkerFind(name, worker);
 	worker->of_session = of_session;
 	if (worker->standing == WORKER_REGISTERED || worker->standing == WORKER_ENDED)
 		return;
@@ -136,34 +150,34 @@ StandingWhyNot(const ExternalWorker *worker, const ArrayType *narrow)
  * call has an argument for task types.
  */
 void
-StandingRefuse(const char *worker_id, const ExternalWorker *worker, bool names_types)
+StandingRefuse(const WorkerName *name, const ExternalWorker *worker, bool names_types)
 {
 	if (worker->standing == WORKER_ENDED)
 		ereport(ERROR,
 				(errcode(ERRCODE_TQ_WORKER_NOT_REGISTERED),
-				 errmsg("worker \"%s\" was unregistered", worker_id),
+				 errmsg("%s was unregistered", WorkerNameText(name)),
 				 errdetail("That was at %s.", timestamptz_to_str(worker->ended_at)),
 				 errhint("Stop claiming for it, or register it anew with taskq.register_worker().")));
 	if (!taskq_implicit_workers)
 		ereport(ERROR,
 				(errcode(ERRCODE_TQ_WORKER_NOT_REGISTERED),
-				 errmsg("worker \"%s\" is not registered", worker_id),
+				 errmsg("%s is not registered", WorkerNameText(name)),
 				 errdetail("taskq.implicit_workers is off, so only registered workers are given jobs."),
 				 errhint("Register a worker with taskq.register_worker(), and claim under its id.")));
 	ereport(ERROR,
 			(errcode(ERRCODE_TQ_WORKER_NOT_REGISTERED),
-			 errmsg("worker \"%s\" is not registered", worker_id),
+			 errmsg("%s is not registered", WorkerNameText(name)),
 			 errdetail("Nothing says which task types it takes."),
 			 names_types ? errhint("Register it with taskq.register_worker(), or name the task types in the call.") : errhint("Register it with taskq.register_worker().")));
 }
 
 /* Refuse a claim that began under an earlier registration of the id, which has ended. */
 void
-StandingRefuseReplaced(const char *worker_id, TimestampTz registered_at)
+StandingRefuseReplaced(const WorkerName *name, TimestampTz registered_at)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_TQ_WORKER_NOT_REGISTERED),
-			 errmsg("worker \"%s\" was unregistered while this call waited", worker_id),
+			 errmsg("%s was unregistered while this call waited", WorkerNameText(name)),
 			 errdetail("It was registered anew at %s.", timestamptz_to_str(registered_at)),
 			 errhint("Stop claiming for it, or claim again under the new registration.")));
 }
@@ -174,11 +188,11 @@ StandingRefuseReplaced(const char *worker_id, TimestampTz registered_at)
  * jobs.
  */
 void
-StandingRefuseOthers(const char *worker_id, Oid registered_by)
+StandingRefuseOthers(const WorkerName *name, Oid registered_by)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("permission denied to claim jobs for worker \"%s\"", worker_id),
-			 errdetail("It was registered by role \"%s\".", RoleNameOrOid(registered_by)),
+			 errmsg("permission denied to claim jobs for %s", WorkerNameText(name)),
+			 WorkerDetailRole(name, registered_by),
 			 errhint("Use another worker id. Programs that share one log in as the same role, or as members of it.")));
 }

@@ -132,7 +132,7 @@ LockHint(ClaimScan *scan, const ClaimCursor *cursor, const ScanHint *hint, Taskq
 int
 TakeBegin(Admitting *admitting, ClaimRequest *request, int most)
 {
-	most = AdmitBegin(admitting, request->worker, request->worker_id, 0, most);
+	most = AdmitBegin(admitting, request->worker, request->external, 0, most);
 	request->limit_key = most == 0 ? admitting->limit_key : 0;
 	return most;
 }
@@ -220,4 +220,10 @@ TakeStamp(TaskqJob *job, const ClaimRequest *request)
 	job->attempt++;
 	job->last_outcome = OUTCOME_NONE;
 	job->worker_id = TextOrNull(request->worker_id);
+	if (request->external == NULL)
+		job->instance_id = NULL;
+	else if (IsDefaultInstance(request->external))
+		job->instance_id = job->worker_id;
+	else
+		job->instance_id = TextOrNull(request->external->instance_id);
 }

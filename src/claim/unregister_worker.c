@@ -1,7 +1,7 @@
 /*
  * unregister_worker.c
- *	  Ending workers: drain_worker() lets a worker finish its jobs but gives it no
- *	  more, and unregister_worker() also gives its jobs back.
+ *	  Ending instances of workers: drain_worker() lets one finish its jobs but gives it
+ *	  no more, and unregister_worker() also gives its jobs back.
  *
  * Members of the role that made a registration may end it, and so may admins.  An
  * ended registration stays for an hour, marked, so that its id is not taken for an
@@ -31,11 +31,11 @@
 PG_FUNCTION_INFO_V1(taskq_unregister_worker);
 PG_FUNCTION_INFO_V1(taskq_drain_worker);
 
-/* Find the worker of an id; returns false if no registration is in force. */
+/* Find an instance; returns false if no registration of it is in force. */
 static bool
-FindRegistered(const char *worker_id, ExternalWorker *worker)
+FindRegistered(const WorkerName *name, ExternalWorker *worker)
 {
-	WorkerFind(worker_id, worker);
+	WorkerFind(name, worker);
 	return worker->standing == WORKER_REGISTERED || worker->standing == WORKER_IMPLICIT;
 }
 
@@ -44,43 +44,45 @@ FindRegistered(const char *worker_id, ExternalWorker *worker)
  * such row any more.
  */
 static bool
-Mark(const char *worker_id, Oid registered_by, const char *set)
+Mark(const WorkerName *name, Oid registered_by, const char *set)
 {
-	Oid	  types[] = { TEXTOID, REGROLEOID, TIMESTAMPTZOID };
-	Datum values[3];
+	Oid	  types[] = { TEXTOID, REGROLEOID, TIMESTAMPTZOID, TEXTOID };
+	Datum values[4];
 	bool  found;
 
-	values[0] = CStringGetTextDatum(worker_id);
+	values[0] = CStringGetTextDatum(name->worker_id);
 	values[1] = ObjectIdGetDatum(registered_by);
 	values[2] = TimestampTzGetDatum(ClockNow());
-	WorkerHoldOff(worker_id, false);
-	found = OwnerRun(set, 3, types, values, NULL) > 0;
+	values[3] = CStringGetTextDatum(name->instance_id);
+	WorkerHoldOff(name, false);
+	found = OwnerRun(set, 4, types, values, NULL) > 0;
 	if (found)
-		RegistrationChanged(worker_id);
+		RegistrationChanged(name);
 	return found;
 }
 
 Datum
 taskq_unregister_worker(PG_FUNCTION_ARGS)
 {
-	char		  *worker_id;
+	WorkerName	   name;
 	ExternalWorker worker;
 
-	CheckArgCount(fcinfo, 1);
+	CheckArgCount(fcinfo, 2);
 	CheckWritable("taskq.unregister_worker()");
-	worker_id = ArgName(fcinfo, 0, "worker_id");
-	if (!FindRegistered(worker_id, &worker))
+	name = WorkerNameOf(ArgName(fcinfo, 0, "worker_id"), ArgNameOrNull(fcinfo, 1, "instance_id"));
+	StandingCheckInstance(&name);
+	if (!FindRegistered(&name, &worker))
 		PG_RETURN_BOOL(false);
-	WorkerCheckOwner(worker_id, worker.registered_by, GetUserId(), "unregister", ACCESS_ADMIN);
-	if (!Mark(worker_id, worker.registered_by,
+	WorkerCheckOwner(&name, worker.registered_by, GetUserId(), "unregister", ACCESS_ADMIN);
+	if (!Mark(&name, worker.registered_by,
 			  "UPDATE taskq.external_workers SET ended_at = $3, draining = false"
-			  " WHERE worker_id = $1 AND registered_by = $2 AND ended_at IS NULL"))
+			  " WHERE worker_id = $1 AND instance_id = $4 AND registered_by = $2 AND ended_at IS NULL"))
 		PG_RETURN_BOOL(false);
 	ereport(LOG,
-			(errmsg("worker \"%s\" with %s is unregistered", worker_id, CapabilitiesInLog(worker.base.capabilities, false))));
+			(errmsg("%s with %s is unregistered", WorkerNameText(&name), CapabilitiesInLog(worker.base.capabilities, false))));
 
 	/* an admin ends everything that runs under the id, also what it was given to before it passed to another role */
-	(void) LeaseReleaseAll(worker_id, AccessHas(GetUserId(), ACCESS_ADMIN) ? InvalidOid : worker.registered_by);
+	(void) LeaseReleaseAll(&name, AccessHas(GetUserId(), ACCESS_ADMIN) ? InvalidOid : worker.registered_by);
 	PG_RETURN_BOOL(true);
 }
 
@@ -135,11 +137,14 @@ Datum
 taskq_drain_worker(PG_FUNCTION_ARGS)
 {
 	char		  *worker_id;
+	WorkerName	   name;
 	ExternalWorker worker;
 
-	CheckArgCount(fcinfo, 1);
+	CheckArgCount(fcinfo, 2);
 	CheckWritable("taskq.drain_worker()");
 	worker_id = ArgWorkerId(fcinfo, 0, "worker_id");
+	name = WorkerNameOf(worker_id, ArgNameOrNull(fcinfo, 1, "instance_id"));
+	StandingCheckInstance(&name);
 	if (IsServerWorkerId(worker_id))
 	{
 		CheckMayDrainBackground(worker_id);
@@ -147,14 +152,14 @@ taskq_drain_worker(PG_FUNCTION_ARGS)
 			WorkerNotRunning(worker_id);
 		PG_RETURN_BOOL(true);
 	}
-	if (!FindRegistered(worker_id, &worker))
-		StandingRefuseUnknown(worker_id);
-	WorkerCheckOwner(worker_id, worker.registered_by, GetUserId(), "drain", ACCESS_OPERATOR);
-	if (!Mark(worker_id, worker.registered_by,
+	if (!FindRegistered(&name, &worker))
+		StandingRefuseUnknown(&name);
+	WorkerCheckOwner(&name, worker.registered_by, GetUserId(), "drain", ACCESS_OPERATOR);
+	if (!Mark(&name, worker.registered_by,
 			  "UPDATE taskq.external_workers SET draining = true"
-			  " WHERE worker_id = $1 AND registered_by = $2 AND ended_at IS NULL"))
-		StandingRefuseUnknown(worker_id);
+			  " WHERE worker_id = $1 AND instance_id = $4 AND registered_by = $2 AND ended_at IS NULL"))
+		StandingRefuseUnknown(&name);
 	ereport(LOG,
-			(errmsg("worker \"%s\" with %s drains", worker_id, CapabilitiesInLog(worker.base.capabilities, false))));
+			(errmsg("%s with %s drains", WorkerNameText(&name), CapabilitiesInLog(worker.base.capabilities, false))));
 	PG_RETURN_BOOL(true);
 }

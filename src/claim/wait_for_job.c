@@ -80,7 +80,7 @@ taskq_wait_for_job(PG_FUNCTION_ARGS)
 	Datum		  value;
 	bool		  isnull = false;
 
-	CheckArgCount(fcinfo, 3);
+	CheckArgCount(fcinfo, 4);
 	CheckWritable("taskq.wait_for_job()");
 	wait = ArgMicroseconds(fcinfo, 1, "max_wait", 0);
 	if (wait == NO_MICROSECONDS)
@@ -101,7 +101,7 @@ taskq_wait_for_job(PG_FUNCTION_ARGS)
 
 	/* allocate what must outlive the commits */
 	old = MemoryContextSwitchTo(context);
-	ClaimPrepare(fcinfo, &call, NULL);
+	ClaimPrepare(fcinfo, &call, NULL, 3);
 	ClaimUpdateRoutes(&call);
 	KnownWorkerHasClaimed(call.known, false);
 	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)

@@ -28,7 +28,7 @@
 static TimestampTz
 TouchDue(Store *store, int64 every)
 {
-	return DatumGetTimestampTz(SlotDatum(store->found, Anum_external_workers_last_seen)) + Min(every, WorkerLife(WorkerLeaseOf(store->found)) / 6);
+	return DatumGetTimestampTz(SlotDatum(store->found, Anum_external_workers_last_seen)) + Min(every, WorkerLife(WorkerLeaseOf(store->found)) / 4);
 }
 
 /* Did this transaction write the row?  It may still be rolled back. */
@@ -102,7 +102,7 @@ MustCover(Store *store, const ExternalWorker *worker, ArrayType **types)
 }
 
 static void
-WriteTypes(Store *store, const char *worker_id, ArrayType *types, TimestampTz now)
+WriteTypes(Store *store, const WorkerName *name, ArrayType *types, TimestampTz now)
 {
 	ItemPointerData tid = store->found->tts_tid;
 	Snapshot		snapshot = StoreSnapshot();
@@ -118,14 +118,14 @@ WriteTypes(Store *store, const char *worker_id, ArrayType *types, TimestampTz no
 			SlotSetPointer(row, Anum_external_workers_task_types, types);
 		SlotSet(row, Anum_external_workers_last_seen, TimestampTzGetDatum(now));
 		StoreUpdate(store);
-		RegistrationChanged(worker_id);
+		RegistrationChanged(name);
 	}
 	UnregisterSnapshot(snapshot);
 }
 
 /* Note a claim in the worker's row.  Returns when to write the row again. */
 static TimestampTz
-NoteClaim(Store *store, const char *worker_id, const ExternalWorker *worker, TimestampTz now)
+NoteClaim(Store *store, const WorkerName *name, const ExternalWorker *worker, TimestampTz now)
 {
 	TimestampTz due = 0;
 	ArrayType  *types;
@@ -134,7 +134,7 @@ NoteClaim(Store *store, const char *worker_id, const ExternalWorker *worker, Tim
 		return 0;
 	if (MustCover(store, worker, &types))
 	{
-		WriteTypes(store, worker_id, types, now);
+		WriteTypes(store, name, types, now);
 		return 0;
 	}
 	if (!IsRowOurs(store))
@@ -149,13 +149,13 @@ NoteClaim(Store *store, const char *worker_id, const ExternalWorker *worker, Tim
  * committed yet.
  */
 static void
-RefuseIfOthers(Store *store, const char *worker_id, Oid caller)
+RefuseIfOthers(Store *store, const WorkerName *name, Oid caller)
 {
 	Oid registered_by = DatumGetObjectId(SlotDatum(store->found, Anum_external_workers_registered_by));
 
 	if (!SlotIsNull(store->found, Anum_external_workers_ended_at) || WorkerIsOf(registered_by, caller, ACCESS_OPERATOR))
 		return;
-	StandingRefuseOthers(worker_id, registered_by);
+	StandingRefuseOthers(name, registered_by);
 }
 
 /*
@@ -163,36 +163,39 @@ RefuseIfOthers(Store *store, const char *worker_id, Oid caller)
  * role's claim, whether that transaction commits or not.
  */
 static void
-CheckFirstClaim(Store *store, const char *worker_id, Oid caller)
+CheckFirstClaim(Store *store, const WorkerName *name, Oid caller)
 {
 	SnapshotData dirty;
 
 	InitDirtySnapshot(dirty);
-	if (WorkerFindRowAsOf(store, worker_id, &dirty))
-		RefuseIfOthers(store, worker_id, caller);
+	if (WorkerFindRowAsOf(store, name, &dirty))
+		RefuseIfOthers(store, name, caller);
 }
 
 /*
- * Register a worker by its first claim, unless an open transaction has done so.
- * LOCK_FIRST_ROW is held for a moment only.  It makes sure that the transaction
- * which holds LOCK_FIRST_CLAIM has also written the row.
+ * Register an instance by its first claim, unless an open transaction has done so.
+ * LOCK_FIRST_ROW is that of the worker's id, and is held for a moment only.  It makes
+ * sure that the transaction which holds LOCK_FIRST_CLAIM has also written the row, and
+ * that two roles do not register instances of one worker at the same time.
  */
 static void
-RegisterByClaim(Store *store, const char *worker_id, const ExternalWorker *worker, bool has_jobs, Oid caller,
+RegisterByClaim(Store *store, const WorkerName *name, const ExternalWorker *worker, bool has_jobs, Oid caller,
 				TimestampTz now)
 {
-	uint64 key = NameKey(worker_id);
-	bool   is_first;
+	WorkerHoldId(name);
+	if (LockKey(LOCK_FIRST_CLAIM, name->key, true, false))
+	{
+		bool has_row;
+		Oid	 other = WorkerIdOfOthers(store, name, caller, ACCESS_OPERATOR, &has_row);
 
-	(void) LockKey(LOCK_FIRST_ROW, key, true, true);
-	is_first = LockKey(LOCK_FIRST_CLAIM, key, true, false);
-	if (is_first && !WorkerFindRow(store, worker_id))
-		WorkerInsertRow(store, worker_id, worker, true, caller, now, now);
-	else if (is_first)
-		RefuseIfOthers(store, worker_id, caller);
+		if (OidIsValid(other))
+			StandingRefuseOthers(name, other);
+		if (!has_row)
+			WorkerInsertRow(store, name, worker, true, caller, now, now);
+	}
 	else if (has_jobs)
-		CheckFirstClaim(store, worker_id, caller);
-	UnlockKey(LOCK_FIRST_ROW, key, true);
+		CheckFirstClaim(store, name, caller);
+	WorkerReleaseId(name);
 }
 
 /*
@@ -200,7 +203,7 @@ RegisterByClaim(Store *store, const char *worker_id, const ExternalWorker *worke
  * moment from which a later claim must be noted, or 0 if every claim must be.
  */
 TimestampTz
-WorkerHasClaimed(const char *worker_id, const ExternalWorker *worker, bool has_jobs)
+WorkerHasClaimed(const WorkerName *name, const ExternalWorker *worker, bool has_jobs)
 {
 	OwnerScope	scope;
 	Store		store;
@@ -209,13 +212,13 @@ WorkerHasClaimed(const char *worker_id, const ExternalWorker *worker, bool has_j
 
 	OwnerEnter(&scope);
 	StoreOpenRel(&store, REL_WORKERS);
-	if (WorkerFindRow(&store, worker_id))
+	if (WorkerFindRow(&store, name))
 	{
-		RefuseIfOthers(&store, worker_id, scope.caller);
-		due = NoteClaim(&store, worker_id, worker, now);
+		RefuseIfOthers(&store, name, scope.caller);
+		due = NoteClaim(&store, name, worker, now);
 	}
 	else if (worker->standing != WORKER_REGISTERED)
-		RegisterByClaim(&store, worker_id, worker, has_jobs, scope.caller, now);
+		RegisterByClaim(&store, name, worker, has_jobs, scope.caller, now);
 	StoreClose(&store, true);
 	OwnerLeave(&scope);
 	return due;
@@ -227,7 +230,7 @@ WorkerHasClaimed(const char *worker_id, const ExternalWorker *worker, bool has_j
  * Returns the role that registered the worker.
  */
 Oid
-WorkerBeat(const char *worker_id)
+WorkerBeat(const WorkerName *name)
 {
 	OwnerScope scope;
 	Store	   store;
@@ -236,10 +239,10 @@ WorkerBeat(const char *worker_id)
 
 	OwnerEnter(&scope);
 	StoreOpenRel(&store, REL_WORKERS);
-	if (!WorkerFindRow(&store, worker_id) || !SlotIsNull(store.found, Anum_external_workers_ended_at))
-		StandingRefuseUnknown(worker_id);
+	if (!WorkerFindRow(&store, name) || !SlotIsNull(store.found, Anum_external_workers_ended_at))
+		StandingRefuseUnknown(name);
 	registered_by = DatumGetObjectId(SlotDatum(store.found, Anum_external_workers_registered_by));
-	WorkerCheckOwner(worker_id, registered_by, caller, "send heartbeats for", ACCESS_OPERATOR);
+	WorkerCheckOwner(name, registered_by, caller, "send heartbeats for", ACCESS_OPERATOR);
 	Touch(&store, ClockNow(), 0);
 	StoreClose(&store, true);
 	OwnerLeave(&scope);
@@ -255,14 +258,16 @@ WorkerBeat(const char *worker_id)
 int64
 WorkerSeen(const TaskqJob *job)
 {
-	Store store;
-	int64 lease = NO_MICROSECONDS;
+	Store	   store;
+	WorkerName name;
+	int64	   lease = NO_MICROSECONDS;
 
 	AssertOwner();
-	if (job->worker_id == NULL)
+	if (job->worker_id == NULL || job->instance_id == NULL)
 		return NO_MICROSECONDS;
+	name = WorkerNameOf(text_to_cstring((text *) job->worker_id), text_to_cstring((text *) job->instance_id));
 	StoreOpenRel(&store, REL_WORKERS);
-	if (WorkerFindRow(&store, text_to_cstring((text *) job->worker_id)) &&
+	if (WorkerFindRow(&store, &name) &&
 		SlotIsNull(store.found, Anum_external_workers_ended_at) &&
 		ClaimIsOf(job, DatumGetObjectId(SlotDatum(store.found, Anum_external_workers_registered_by))))
 	{

@@ -34,17 +34,16 @@ StaticAssertDecl(lengthof(rules) <= MAX_ADMISSION_RULES, "a set of rules is a ui
 #define RULE(i) (UINT32_C(1) << (i)) /* the set of this rule alone */
 
 /*
- * Begin a claim of up to "most" jobs.  Returns how many it may have.  worker_id is the
- * id of an external worker, or NULL.  job_id is the only job that the claim is for,
+ * Begin a claim of up to "most" jobs.  Returns how many it may have.  "worker" is the
+ * name of an external worker, or NULL.  job_id is the only job that the claim is for,
  * or 0.
  */
 int
-AdmitBegin(Admitting *claim, const Claimant *claimant, const char *worker_id, int64 job_id, int most)
+AdmitBegin(Admitting *claim, const Claimant *claimant, const WorkerName *worker, int64 job_id, int most)
 {
 	memset(claim, 0, sizeof(*claim));
 	claim->claimant = claimant;
-	claim->worker_id = worker_id;
-	claim->worker_key = worker_id != NULL ? NameKey(worker_id) : 0;
+	claim->worker = worker;
 	claim->job_id = job_id;
 	for (int i = 0; i < lengthof(rules) && most > 0; i++)
 	{
@@ -54,7 +53,7 @@ AdmitBegin(Admitting *claim, const Claimant *claimant, const char *worker_id, in
 		Assert(most > 0 || claim->limit_key != 0);
 		if (claim->reserved[i] != NULL)
 		{
-			AdmissionReserve(claim->worker_key, RULE(i));
+			AdmissionReserve(worker != NULL ? worker->key : 0, RULE(i));
 			claim->has_reserved = true;
 		}
 	}
@@ -81,7 +80,7 @@ Admit(Admitting *claim, TaskqJob *job)
 	Admission admission = {
 		.job_id = job->job_id,
 		.route_id = job->route_id,
-		.worker_key = claim->worker_key,
+		.worker_key = claim->worker != NULL ? claim->worker->key : 0,
 	};
 
 	AdmissionBegin(&admission);

@@ -10,6 +10,7 @@
 #include "config/eligible.h"
 #include "config/reason.h"
 #include "job/job.h"
+#include "shared/worker_name.h"
 
 #define MAX_ADMISSION_RULES 32 /* a set of rules is a uint32 */
 
@@ -23,11 +24,10 @@ typedef enum Verdict
 /* The state of one claim, from the choice of its first job until it has its last one. */
 typedef struct Admitting
 {
-	const Claimant *claimant;
-	const char	   *worker_id;	/* id of an external worker, or NULL */
-	uint64			worker_key; /* NameKey() of that id, or 0 */
-	int64			job_id;		/* the only job that the claim is for, or 0 */
-	int				n_admitted; /* number of jobs admitted so far */
+	const Claimant	 *claimant;
+	const WorkerName *worker;	  /* name of an external worker, or NULL */
+	int64			  job_id;	  /* the only job that the claim is for, or 0 */
+	int				  n_admitted; /* number of jobs admitted so far */
 
 	/*
 	 * Set by a rule that allows the claim no job: the limit that the claim waits for.
@@ -46,7 +46,7 @@ typedef struct Admission
 	int64  job_id;
 	int64  epoch; /* 0 until the claim has an epoch */
 	int32  route_id;
-	uint64 worker_key; /* NameKey() of the external worker's id, or 0 */
+	uint64 worker_key; /* key of the external worker's name, or 0 */
 } Admission;
 
 /* How an admission ends. */
@@ -61,7 +61,7 @@ typedef enum LeaveHow
 typedef struct AdmissionQuestion
 {
 	const Claimant	 *claimant;
-	const char		 *worker_id; /* id of an external worker, if it is the claimant */
+	const WorkerName *worker; /* name of an external worker, if it is the claimant */
 	const TaskqRoute *route;
 	const TaskqJob	 *job;
 } AdmissionQuestion;
@@ -136,7 +136,7 @@ typedef struct AdmissionRule
 	bool (*explain)(const AdmissionQuestion *question, Refusal *refusal);
 } AdmissionRule;
 
-extern int	   AdmitBegin(Admitting *claim, const Claimant *claimant, const char *worker_id, int64 job_id, int most);
+extern int	   AdmitBegin(Admitting *claim, const Claimant *claimant, const WorkerName *worker, int64 job_id, int most);
 extern bool	   AdmitRoute(int32 route_id);
 extern Verdict Admit(Admitting *claim, TaskqJob *job);
 extern void	   AdmitUndo(Admitting *claim, const TaskqJob *job);

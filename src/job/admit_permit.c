@@ -1,6 +1,6 @@
 /*
  * admit_permit.c
- *	  Rule: a worker has at most max_concurrent_jobs jobs.
+ *	  Rule: an instance of a worker has at most max_concurrent_jobs jobs.
  *
  * The limit is kept by numbered permits.  A claim that is not committed holds its
  * permit by a lock, and a committed claim by the number in the running row.  A
@@ -30,25 +30,25 @@ typedef struct Permits
 } Permits;
 
 static uint64
-PermitKey(const char *worker_id, Oid owner, int permit)
+PermitKey(const WorkerName *worker, Oid owner, int permit)
 {
-	return hash_bytes_extended((const unsigned char *) worker_id, strlen(worker_id), ((uint64) owner << 32) | permit);
+	return hash_combine64(worker->key, hash_uint32_extended(permit, owner));
 }
 
 /*
- * Return the permits that a worker's running rows hold, and count the rows that
+ * Return the permits that an instance's running rows hold, and count the rows that
  * hold none of the permits up to "max".  Jobs that another role has claimed under the
  * same id, by an earlier registration, do not count.
  */
 static Bitmapset *
-PermitsInRows(const char *worker_id, Oid owner, int max, int *n_outside)
+PermitsInRows(const WorkerName *worker, Oid owner, int max, int *n_outside)
 {
 	RunningScan scan;
 	Bitmapset  *permits = NULL;
 	TaskqJob	job;
 
 	*n_outside = 0;
-	RunningScanBegin(&scan, worker_id, PG_INT64_MIN);
+	RunningScanBegin(&scan, worker, PG_INT64_MIN);
 	while (RunningScanNext(&scan, &job))
 	{
 		if (!ClaimIsOf(&job, owner))
@@ -84,27 +84,27 @@ LastPermit(const Bitmapset *held, int max, int n_outside)
  * after they are locked, finds those whose holders have committed in between.
  */
 static int
-PermitsTake(const char *worker_id, Oid owner, int max_concurrent_jobs, int most, int *permits)
+PermitsTake(const WorkerName *worker, Oid owner, int max_concurrent_jobs, int most, int *permits)
 {
 	int		   n_outside;
-	Bitmapset *held = PermitsInRows(worker_id, owner, max_concurrent_jobs, &n_outside);
+	Bitmapset *held = PermitsInRows(worker, owner, max_concurrent_jobs, &n_outside);
 	int		   last = LastPermit(held, max_concurrent_jobs, n_outside);
 	int		   locked = 0;
 	int		   taken = 0;
 
 	for (int permit = 1; permit <= last && locked < most; permit++)
-		if (!bms_is_member(permit, held) && LockKey(LOCK_PERMIT, PermitKey(worker_id, owner, permit), true, false))
+		if (!bms_is_member(permit, held) && LockKey(LOCK_PERMIT, PermitKey(worker, owner, permit), true, false))
 			permits[locked++] = permit;
 	if (locked == 0)
 		return 0;
-	held = PermitsInRows(worker_id, owner, max_concurrent_jobs, &n_outside);
+	held = PermitsInRows(worker, owner, max_concurrent_jobs, &n_outside);
 	last = LastPermit(held, max_concurrent_jobs, n_outside);
 	for (int i = 0; i < locked; i++)
 	{
 		if (!bms_is_member(permits[i], held) && permits[i] <= last)
 			permits[taken++] = permits[i];
 		else
-			UnlockKey(LOCK_PERMIT, PermitKey(worker_id, owner, permits[i]), true);
+			UnlockKey(LOCK_PERMIT, PermitKey(worker, owner, permits[i]), true);
 	}
 	return taken;
 }
@@ -119,11 +119,11 @@ Begin(Admitting *claim, void **reserved, int most)
 	if (max_concurrent_jobs == 0)
 		return most;
 	permits = palloc(sizeof(Permits));
-	permits->n = PermitsTake(claim->worker_id, claim->claimant->owner, max_concurrent_jobs, Min(most, MAX_PERMITS), permits->numbers);
+	permits->n = PermitsTake(claim->worker, claim->claimant->owner, max_concurrent_jobs, Min(most, MAX_PERMITS), permits->numbers);
 	if (permits->n > 0)
 		*reserved = permits;
 	else
-		claim->limit_key = claim->worker_key;
+		claim->limit_key = claim->worker->key;
 	return permits->n;
 }
 
@@ -159,9 +159,9 @@ End(Admitting *claim, void *reserved)
 	Permits *permits = reserved;
 
 	for (int i = claim->n_admitted; i < permits->n; i++)
-		UnlockKey(LOCK_PERMIT, PermitKey(claim->worker_id, claim->claimant->owner, permits->numbers[i]), true);
+		UnlockKey(LOCK_PERMIT, PermitKey(claim->worker, claim->claimant->owner, permits->numbers[i]), true);
 	if (claim->n_admitted < permits->n)
-		WakeForLimit(claim->worker_key);
+		WakeForLimit(claim->worker->key);
 	pfree(permits);
 }
 
@@ -172,10 +172,10 @@ Explain(const AdmissionQuestion *question, Refusal *refusal)
 	int		   n_outside;
 	Bitmapset *held;
 
-	if (question->worker_id == NULL || question->claimant->max_concurrent_jobs == 0)
+	if (question->worker == NULL || question->claimant->max_concurrent_jobs == 0)
 		return false;
 	max_concurrent_jobs = question->claimant->max_concurrent_jobs;
-	held = PermitsInRows(question->worker_id, question->claimant->owner, max_concurrent_jobs, &n_outside);
+	held = PermitsInRows(question->worker, question->claimant->owner, max_concurrent_jobs, &n_outside);
 	if (bms_num_members(held) + n_outside < max_concurrent_jobs)
 		return false;
 	refusal->reason_code = REASON_MAX_CONCURRENT_JOBS;

@@ -73,7 +73,7 @@ LeaveJob(const Admission *admission, LeaveHow how)
 static bool
 Explain(const AdmissionQuestion *question, Refusal *refusal)
 {
-	if (question->worker_id == NULL || !IsClosed())
+	if (question->worker == NULL || !IsClosed())
 		return false;
 	refusal->reason_code = REASON_TESTING;
 	return true;

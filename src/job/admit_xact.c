@@ -27,6 +27,7 @@
 #include "job/admit_xact.h"
 #include "shared/locks.h"
 #include "shared/prepared.h"
+#include "shared/worker_name.h"
 
 #define KEPT_SIZE 1024 /* entries that are kept for the next transaction */
 
@@ -192,8 +193,8 @@ Ends(const Transition *transition)
 			.route_id = job->route_id,
 		};
 
-		if (transition->worker_id != NULL && transition->lease_expires_at != 0)
-			admission.worker_key = NameKey(text_to_cstring((text *) transition->worker_id));
+		if (transition->instance_id != NULL && transition->lease_expires_at != 0)
+			admission.worker_key = WorkerKey(transition->worker_id, transition->instance_id);
 		entry = AddEntry(&admission);
 		entry->rules = ALL_RULES;
 		entry->is_earlier = entry->is_stored = true;

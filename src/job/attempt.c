@@ -35,6 +35,26 @@ AttemptHandlerVersion(const TaskqJob *job)
 	return handler == NULL ? NULL : handler->version;
 }
 
+/*
+ * Return the instance that is kept with an attempt.  NULL stands for the default
+ * instance, so that its name, which is the worker's id, is not kept twice.
+ */
+struct varlena *
+InstanceToKeep(const TaskqJob *job)
+{
+	text *worker_id;
+	text *instance_id;
+
+	if (job->worker_id == NULL || job->instance_id == NULL || job->instance_id == job->worker_id)
+		return NULL;
+	worker_id = DatumGetTextPP(PointerGetDatum(job->worker_id));
+	instance_id = DatumGetTextPP(PointerGetDatum(job->instance_id));
+	if (VARSIZE_ANY_EXHDR(worker_id) == VARSIZE_ANY_EXHDR(instance_id) &&
+		memcmp(VARDATA_ANY(worker_id), VARDATA_ANY(instance_id), VARSIZE_ANY_EXHDR(worker_id)) == 0)
+		return NULL;
+	return job->instance_id;
+}
+
 /* Write the row of an attempt that did not complete.  The current user is the owner. */
 void
 AttemptRecordFailure(const TaskqJob *job, const AttemptFailure *failure, TimestampTz now)
@@ -56,6 +76,7 @@ AttemptRecordFailure(const TaskqJob *job, const AttemptFailure *failure, Timesta
 		.detail = ErrorText(failure->detail),
 		.hint = ErrorText(failure->hint),
 		.context = ErrorText(failure->context),
+		.instance_id = InstanceToKeep(job),
 	};
 
 	AssertOwner();

@@ -23,8 +23,9 @@ struct AttemptFailure
 	bool		of_setup; /* the database is not as the handler needs it */
 };
 
-extern const char *AttemptHandlerVersion(const TaskqJob *job);
-extern void		   AttemptRecordFailure(const TaskqJob *job, const AttemptFailure *failure, TimestampTz now);
-extern bool		   AttemptsLeft(const TaskqJob *job, const AttemptFailure *failure);
+extern struct varlena *InstanceToKeep(const TaskqJob *job);
+extern const char	  *AttemptHandlerVersion(const TaskqJob *job);
+extern void			   AttemptRecordFailure(const TaskqJob *job, const AttemptFailure *failure, TimestampTz now);
+extern bool			   AttemptsLeft(const TaskqJob *job, const AttemptFailure *failure);
 
 #endif /* TASKQ_ATTEMPT_H */

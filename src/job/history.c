@@ -55,6 +55,8 @@ HistoryInsert(Store *jobs, const TaskqJob *job, struct varlena *result, Timestam
 	ending.result = result;
 	ending.handler_version = TextOrNull(AttemptHandlerVersion(job));
 
+	copy.instance_id = InstanceToKeep(job);
+
 	/* a job that did not complete may be retried, and then needs its payload */
 	if (!queue->keep_payload && job->state == JOB_COMPLETED)
 		copy.payload = NULL;

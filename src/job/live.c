@@ -15,7 +15,7 @@ static void
 ForgetRow(TaskqJob *job)
 {
 	job->timeout = job->lease = NULL;
-	job->worker_id = job->payload = job->progress = job->tags = NULL;
+	job->worker_id = job->instance_id = job->payload = job->progress = job->tags = NULL;
 	job->group_key = job->last_error = job->checkpoint = job->correlation_id = NULL;
 }
 

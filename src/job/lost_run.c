@@ -42,5 +42,6 @@ LostRunRestore(TaskqJob *job, int64 epoch, TimestampTz started_at, const char *w
 	job->attempt++;
 	job->started_at = started_at;
 	job->worker_id = TextOrNull(worker_id);
+	job->instance_id = NULL;
 	return true;
 }

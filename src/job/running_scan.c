@@ -1,6 +1,6 @@
 /*
  * running_scan.c
- *	  Scan the running rows of one worker or of all, by the index jobs_running.
+ *	  Scan the running rows of one instance of a worker or of all, by the index jobs_running.
  *
  * Rows that other transactions have stored but not committed are not seen.  A job
  * that a background worker runs is not stored as running, unless its handler is a
@@ -22,44 +22,59 @@
 /* Columns of the index jobs_running. */
 enum
 {
-	RUNNING_WORKER_ID = 1,
+	RUNNING_INSTANCE_ID = 1,
 	RUNNING_JOB_ID
 };
 
 /*
- * Begin a scan of the running jobs of a worker whose ids are above "after", in the
- * order of ids.  If worker_id is NULL, the scan returns those of all workers.
+ * Begin a scan of the running jobs of an instance of a worker whose ids are above
+ * "after", in the order of ids.  If "worker" is NULL, the scan returns those of all
+ * workers.
  */
 void
-RunningScanBegin(RunningScan *scan, const char *worker_id, int64 after)
+RunningScanBegin(RunningScan *scan, const WorkerName *worker, int64 after)
 {
-	int			n_keys = worker_id != NULL ? 2 : 0;
+	int			n_keys = worker != NULL ? 2 : 0;
 	ScanKeyData keys[2];
 
+	scan->worker_id = worker != NULL ? worker->worker_id : NULL;
 	scan->heap = CatalogOpen(REL_JOBS, AccessShareLock);
 	scan->index = index_open(CatalogRel(REL_JOBS_RUNNING), AccessShareLock);
 	scan->snapshot = StoreSnapshot();
 	scan->row = table_slot_create(scan->heap, NULL);
 	scan->scan = index_beginscan_compat(scan->heap, scan->index, scan->snapshot, n_keys);
-	if (worker_id != NULL)
+	if (worker != NULL)
 	{
-		ScanKeyEntryInitialize(&keys[0], 0, RUNNING_WORKER_ID, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID,
-							   F_TEXTEQ, CStringGetTextDatum(worker_id));
+		ScanKeyEntryInitialize(&keys[0], 0, RUNNING_INSTANCE_ID, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID,
+							   F_TEXTEQ, CStringGetTextDatum(worker->instance_id));
 		ScanKeyInit(&keys[1], RUNNING_JOB_ID, BTGreaterStrategyNumber, F_INT8GT, Int64GetDatum(after));
 	}
 	index_rescan(scan->scan, keys, n_keys, NULL, 0);
+}
+
+/* Is the job one of the wanted worker?  Instances of several workers may have the same name. */
+static bool
+IsOfWorker(const RunningScan *scan, const TaskqJob *job)
+{
+	text *worker_id = DatumGetTextPP(PointerGetDatum(job->worker_id));
+
+	return VARSIZE_ANY_EXHDR(worker_id) == strlen(scan->worker_id) &&
+		   memcmp(VARDATA_ANY(worker_id), scan->worker_id, strlen(scan->worker_id)) == 0;
 }
 
 /* Read the next job.  Returns false if there are no more. */
 bool
 RunningScanNext(RunningScan *scan, TaskqJob *job)
 {
-	if (!index_getnext_slot(scan->scan, ForwardScanDirection, scan->row))
-		return false;
-	slot_getallattrs(scan->row);
-	JobRead(job, scan->row);
-	Assert(job->state == JOB_RUNNING);
-	return true;
+	while (index_getnext_slot(scan->scan, ForwardScanDirection, scan->row))
+	{
+		slot_getallattrs(scan->row);
+		JobRead(job, scan->row);
+		Assert(job->state == JOB_RUNNING && job->worker_id != NULL);
+		if (scan->worker_id == NULL || IsOfWorker(scan, job))
+			return true;
+	}
+	return false;
 }
 
 void

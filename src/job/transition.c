@@ -141,6 +141,7 @@ Change(Store *jobs, TaskqJob *job, char to, struct varlena *result)
 		.batch = jobs->batch,
 		.result = result,
 		.worker_id = job->worker_id,
+		.instance_id = job->instance_id,
 		.started_at = job->started_at,
 		.lease_expires_at = job->lease_expires_at,
 	};
@@ -163,7 +164,7 @@ Change(Store *jobs, TaskqJob *job, char to, struct varlena *result)
 		job->permit = 0;
 	if (transition.from == JOB_RUNNING && !JobEnded(to))
 	{
-		job->worker_id = NULL;
+		job->worker_id = job->instance_id = NULL;
 		job->started_at = 0;
 		job->lease_expires_at = 0;
 	}
@@ -282,7 +283,7 @@ JobRevive(Store *jobs, TaskqJob *job)
 	Assert(JobEnded(job->state));
 	job->life++;
 	job->attempt = 0;
-	job->worker_id = NULL;
+	job->worker_id = job->instance_id = NULL;
 	job->started_at = 0;
 	job->progress = NULL;
 	if (job->state == JOB_COMPLETED)

@@ -29,6 +29,7 @@ typedef struct Transition
 
 	/* the run that begins or ends */
 	struct varlena *worker_id;
+	struct varlena *instance_id;
 	TimestampTz		started_at;
 	TimestampTz		lease_expires_at; /* 0 if the run is in a background worker */
 } Transition;

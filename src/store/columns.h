@@ -53,7 +53,8 @@
 	X(t, checkpoint, JSONBOID, VARLENA)                  \
 	X(t, correlation_id, TEXTOID, VARLENA)               \
 	X(t, created_by, OIDOID, OID_OR_NULL)                \
-	X(t, claimed_by, OIDOID, OID_OR_NULL)
+	X(t, claimed_by, OIDOID, OID_OR_NULL)                \
+	X(t, instance_id, TEXTOID, VARLENA)
 
 #define JOB_HISTORY_COLUMNS(X, t)                       \
 	X(t, job_id, INT8OID, INT64, job)                   \
@@ -86,7 +87,8 @@
 	X(t, checkpoint, JSONBOID, VARLENA, job)            \
 	X(t, correlation_id, TEXTOID, VARLENA, job)         \
 	X(t, created_by, OIDOID, OID_OR_NULL, job)          \
-	X(t, claimed_by, OIDOID, OID_OR_NULL, job)
+	X(t, claimed_by, OIDOID, OID_OR_NULL, job)          \
+	X(t, instance_id, TEXTOID, VARLENA, job)
 
 #define ATTEMPT_FAILURES_COLUMNS(X, t)             \
 	X(t, job_id, INT8OID, INT64)                   \
@@ -103,7 +105,8 @@
 	X(t, sqlstate, TEXTOID, TEXT)                  \
 	X(t, detail, TEXTOID, VARLENA)                 \
 	X(t, hint, TEXTOID, VARLENA)                   \
-	X(t, context, TEXTOID, VARLENA)
+	X(t, context, TEXTOID, VARLENA)                \
+	X(t, instance_id, TEXTOID, VARLENA)
 
 #define ROUTES_COLUMNS(X, t)                       \
 	X(t, route_id, INT4OID, INT32)                 \
@@ -199,7 +202,8 @@
 	X(t, registered_by, REGROLEOID, OID)              \
 	X(t, registered_at, TIMESTAMPTZOID, TIME)         \
 	X(t, last_seen, TIMESTAMPTZOID, TIME)             \
-	X(t, ended_at, TIMESTAMPTZOID, TIME_OR_NULL)
+	X(t, ended_at, TIMESTAMPTZOID, TIME_OR_NULL)      \
+	X(t, instance_id, TEXTOID, TEXT)
 
 #define CANCEL_REQUESTS_COLUMNS(X, t) \
 	X(t, request_id, INT8OID)         \

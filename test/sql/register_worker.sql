@@ -13,9 +13,9 @@ ALTER SYSTEM SET taskq.lease = '10 min';
 \set setting taskq.lease
 \set value 10min
 \i test/sql/include/reload.sql
-SET taskq.clock_offset = '29 min';
-SELECT is(pg_temp.worker('rw-default'), 'idle 0', 'a worker without a lease of its own is alive for three times taskq.lease');
-SET taskq.clock_offset = '31 min';
+SET taskq.clock_offset = '19 min';
+SELECT is(pg_temp.worker('rw-default'), 'idle 0', 'a worker without a lease of its own is alive for twice taskq.lease');
+SET taskq.clock_offset = '21 min';
 SELECT is(pg_temp.worker('rw-default'), 'lost 0', 'after that, the worker is lost');
 RESET taskq.clock_offset;
 ALTER SYSTEM RESET taskq.lease;
@@ -51,18 +51,18 @@ SELECT is(pg_temp.worker('rw-x'), NULL, 'a refused registration leaves no row');
 SELECT ok(taskq.register_worker(repeat('x', 63), max_concurrent_jobs => 100000, lease => '1 s', capabilities => ARRAY[repeat('x', 255)]), 'register_worker() accepts the largest values');
 
 -- an id that is in use ----------------------------------------------------------
-SELECT throws_ok($$ SELECT taskq.register_worker('rw-1') $$, '55006', 'worker "rw-1" is already registered and alive', 'a live worker is not replaced');
-SELECT is(pg_temp.hint_of($$ SELECT taskq.register_worker('rw-1') $$), 'Use another id. If the process that used this one has ended, call taskq.unregister_worker() first, which gives its jobs back at once; with take_over => true they stay claimed until their leases are over.', 'the hint names unregister_worker() and take_over');
-SET LOCAL taskq.clock_offset = '269 s';
-SELECT throws_ok($$ SELECT taskq.register_worker('rw-1') $$, '55006', NULL, 'a worker is not replaced within three times its lease');
+SELECT throws_ok($$ SELECT taskq.register_worker('rw-1') $$, 'TQ022', 'worker "rw-1" is already registered and alive', 'a live worker is not replaced');
+SELECT is(pg_temp.hint_of($$ SELECT taskq.register_worker('rw-1') $$), 'Give another process of the worker another instance_id. If the process that used this one has ended, call taskq.unregister_worker() first, which gives its jobs back at once; with take_over => true they stay claimed until their leases are over.', 'the hint names unregister_worker() and take_over');
+SET LOCAL taskq.clock_offset = '179 s';
+SELECT throws_ok($$ SELECT taskq.register_worker('rw-1') $$, 'TQ022', NULL, 'a worker is not replaced within twice its lease');
 SELECT is(pg_temp.worker('rw-1'), 'idle 0', 'taskq.workers shows that it is alive');
-SET LOCAL taskq.clock_offset = '271 s';
-SELECT is(pg_temp.worker('rw-1'), 'lost 0', 'after three times its lease, the worker is lost');
+SET LOCAL taskq.clock_offset = '181 s';
+SELECT is(pg_temp.worker('rw-1'), 'lost 0', 'after twice its lease, the worker is lost');
 SELECT is(taskq.register_worker('rw-1', lease => '90 s'), false, 'a lost worker is replaced');
 SELECT is(taskq.register_worker('rw-1', lease => '2 s', take_over => true), false, 'a live worker is replaced with take_over');
 SELECT count(*) FROM taskq.claim_job('rw-implicit', '{rw-a}') \gset
 SELECT is(taskq.register_worker('rw-implicit'), false, 'an implicit registration is replaced');
-SELECT throws_ok($$ SELECT taskq.register_worker('rw-implicit') $$, '55006', NULL, 'the registration that replaced it is not replaced');
+SELECT throws_ok($$ SELECT taskq.register_worker('rw-implicit') $$, 'TQ022', NULL, 'the registration that replaced it is not replaced');
 
 -- each kind of call counts as a sign of life, also with the shortest lease
 CREATE FUNCTION pg_temp.alive_after(sign text) RETURNS boolean LANGUAGE plpgsql AS $$

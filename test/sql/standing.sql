@@ -35,7 +35,7 @@ SELECT is(pg_temp.shown('st-new'), 'implicit running {st-image,st-mail}', 'the i
 SELECT taskq.release_job(job_id, epoch) FROM taskq.all_jobs WHERE worker_id = 'st-new' \g /dev/null
 SELECT is(pg_temp.why('st-mail'), 'only implicit workers take the type, see taskq.register_worker()', 'unroutable_jobs says that only an implicit worker takes the type');
 SET LOCAL taskq.clock_offset = '181 s';
-SELECT is(pg_temp.shown('st-new'), 'implicit lost {st-image,st-mail}', 'an implicit worker is lost after three leases');
+SELECT is(pg_temp.shown('st-new'), 'implicit lost {st-image,st-mail}', 'an implicit worker is lost after two leases');
 SELECT is(pg_temp.why('st-mail'), 'no live worker with the type', 'a lost worker is not considered');
 SET LOCAL taskq.clock_offset = 0;
 SELECT taskq.register_worker('st-mailer', '{st-mail}') \gset

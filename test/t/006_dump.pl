@@ -21,6 +21,7 @@ sql($node, q(SELECT taskq.register_worker(w) FROM unnest('{late}'::text[]) AS w)
 sql($node, q(SELECT taskq.create_queue('side', description => 'aside', retain_completed => '2 d'); SELECT taskq.alter_queue('default', description => 'altered')));
 sql_as($node, 'postgres', 'app', q(SELECT taskq.create_pool('second', size => 2, task_types => '{work}', queues => '{side,default}')));
 sql($node, q(SELECT taskq.register_worker('registered', task_types => '{outside}', max_concurrent_jobs => 2, lease => '1 h')));
+sql($node, q(SELECT taskq.register_worker('registered', task_types => '{outside}', max_concurrent_jobs => 3, lease => '1 h', instance_id => 'other')));
 
 # jobs in every state, with all values that a job can have
 sql($node, q(SELECT taskq.enqueue_job('work', jsonb_build_object('n', n)) FROM generate_series(1, 50) n));
@@ -60,7 +61,7 @@ my %look = (
 	handlers => q(SELECT string_agg(h::text, E'\n' ORDER BY task_type) FROM taskq.list_handlers() h),
 	queues => q(SELECT string_agg(q::text, E'\n' ORDER BY queue) FROM taskq.queues q),
 	pools => q(SELECT string_agg(format('%s %s %s %s %s %s', pool, role, size, min_size, task_types, queues), E'\n' ORDER BY pool) FROM taskq.pools),
-	workers => q(SELECT string_agg(w::text, E'\n') FROM (SELECT worker_id, task_types, max_concurrent_jobs, registered_at FROM taskq.workers WHERE kind = 'external' AND worker_id <> 'orphan') w),
+	workers => q(SELECT string_agg(w::text, E'\n') FROM (SELECT worker_id, instance_id, task_types, max_concurrent_jobs, registered_at FROM taskq.workers WHERE kind = 'external' AND worker_id <> 'orphan' ORDER BY 1, 2) w),
 	leaves => q(SELECT string_agg(c.relname || ' ' || pg_get_expr(c.relpartbound, c.oid), E'\n' ORDER BY c.relname) FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
 		WHERE i.inhparent = 'taskq.job_history'::regclass),
 	grants => q(SELECT string_agg(concat_ws(' ', role, access, tenants), ', ' ORDER BY role, access) FROM taskq.access_grants WHERE role IN (SELECT oid FROM pg_roles)),

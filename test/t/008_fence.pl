@@ -86,6 +86,9 @@ sql($node, q(CREATE ROLE prog LOGIN; SELECT taskq.grant_access('prog', 'worker')
 sql($node, q(SET ROLE prog; SELECT taskq.register_worker('prog', '{stays}')));
 sql($node, q(SELECT taskq.enqueue_job('stays') FROM generate_series(1, 4)));
 my @stays = map { [ split /\|/, $_ ] } split /\n/, sql($node, q(SET ROLE prog; SELECT job_id, epoch FROM taskq.claim_jobs('prog', 4, lease => '1 d')));
+sql($node, q(SET ROLE prog; SELECT taskq.register_worker('prog', '{stays}', max_concurrent_jobs => 1, lease => '1 d', instance_id => 'other')));
+sql($node, q(SELECT taskq.enqueue_job('stays') FROM generate_series(1, 2)));
+my $others = sql($node, q(SET ROLE prog; SELECT job_id FROM taskq.claim_job('prog', instance_id => 'other')));
 sql($node, "SELECT taskq.cancel_job($stays[3][0])");
 sql($node, q(SELECT taskq.enqueue_job('work', delay => '1 d', payload => '{"after": "backup"}')));
 $node->wait_for_catchup($standby);
@@ -136,6 +139,12 @@ is(sql($standby, "SELECT taskq.cancel_job($stays[0][0]), taskq.cancel_job($stays
 is(sql($standby, q(SET ROLE prog; SELECT taskq.unregister_worker('prog'))), 't', 'the role of the worker can unregister it');
 is(sql($standby, "SELECT state, attempt FROM taskq.all_jobs WHERE job_id = $stays[2][0]"), 'available|0', 'this releases the job of an old claim');
 is(sql($standby, "SELECT taskq.cancel_job($stays[2][0])"), 'cancelled', 'and the job can be cancelled');
+is(sql($standby, "SELECT state, worker_id, instance_id FROM taskq.all_jobs WHERE job_id = $others"), 'running|prog|other', 'the job of another instance stays claimed');
+fails_with($standby, 'TQ022', q(SET ROLE prog; SELECT taskq.register_worker('prog', instance_id => 'other')), 'that instance is still alive');
+is(sql($standby, q(SET ROLE prog; SELECT count(*) FROM taskq.claim_job('prog', instance_id => 'other'))), 0, 'its old claim counts against its limit');
+is(sql($standby, q(SET ROLE prog; SELECT taskq.unregister_worker('prog', 'other'))), 't', 'it is unregistered, too');
+is(sql($standby, "SELECT state, attempt FROM taskq.all_jobs WHERE job_id = $others"), 'available|0', 'this releases its old claim');
+sql($standby, q(SELECT taskq.cancel_job(job_id) FROM taskq.all_jobs WHERE task_type = 'stays' AND finished_at IS NULL));
 
 sql($standby, q(SELECT taskq.enqueue_job('work', '{"new": "primary"}')));
 wait_until($standby, q(SELECT state = 'completed' FROM taskq.all_jobs WHERE payload ? 'new'), 'the pool runs jobs after the promotion');

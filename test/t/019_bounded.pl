@@ -95,8 +95,8 @@ wait_until($node, q(SELECT count(*) = 0 FROM taskq.all_jobs WHERE state = 'disca
 # workers and routes --------------------------------------------------------------
 
 # Registrations that claims have created, and routes to which no job points any more.
-sql($node, q(INSERT INTO taskq.external_workers (worker_id, task_types, implicit, registered_by, registered_at, last_seen)
-	SELECT 'old-' || n, '{outside}', true, current_user::regrole, now() - interval '2 d', now() - interval '2 d' FROM generate_series(1, 2500) n));
+sql($node, q(INSERT INTO taskq.external_workers (worker_id, instance_id, task_types, implicit, registered_by, registered_at, last_seen)
+	SELECT 'old-' || n, 'old-' || n, '{outside}', true, current_user::regrole, now() - interval '2 d', now() - interval '2 d' FROM generate_series(1, 2500) n));
 sql($node, q(INSERT INTO taskq.routes (queue_id, task_type, capabilities, retired_at, removable_on)
 	SELECT queue_id, 'gone-' || n, '{}', now() - interval '60 d', current_date - 60 FROM taskq.queue_defs, generate_series(1, 3500) n WHERE queue = 'default'));
 $old = session($node);

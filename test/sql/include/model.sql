@@ -253,7 +253,7 @@ CREATE FUNCTION model.enqueue_jobs(a jsonb, said jsonb) RETURNS jsonb LANGUAGE s
 
 -- workers -----------------------------------------------------------------------
 CREATE FUNCTION model.life(w model.workers) RETURNS interval LANGUAGE sql AS
-	$$ SELECT 3 * COALESCE(w.lease, interval '60 s') $$;
+	$$ SELECT 2 * COALESCE(w.lease, interval '60 s') $$;
 
 CREATE FUNCTION model.register_worker(a jsonb, said jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
@@ -286,7 +286,7 @@ BEGIN
 		RETURN 'true';
 	END IF;
 	IF NOT old.ended AND NOT COALESCE((a->>'take_over')::boolean, false) AND NOT old.implicit AND old.last_seen + model.life(old) > model.now() THEN
-		PERFORM model.refuse('55006');
+		PERFORM model.refuse('TQ022');
 	END IF;
 	DELETE FROM model.workers WHERE worker_id = w.worker_id;
 	INSERT INTO model.workers SELECT w.*;

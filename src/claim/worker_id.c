@@ -1,0 +1,102 @@
+/*
+ * worker_id.c
+ *	  Whose a worker's id is.
+ *
+ * A worker's id belongs to the roles that have registered its instances.  Another role
+ * cannot register an instance of that worker until all of them have ended.  So its jobs
+ * are never taken for those of the worker.
+ */
+#include "taskq.h"
+
+#include "access/genam.h"
+#include "access/tableam.h"
+#include "catalog/pg_collation.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/snapmgr.h"
+
+#include "base/compat.h"
+#include "claim/external_worker_row.h"
+#include "shared/locks.h"
+#include "store/owner.h"
+
+/*
+ * Lock a worker's id while a row of one of its instances is written.  The lock is
+ * released again at once, so a registration in an open transaction does not stop those
+ * of other instances.
+ */
+void
+WorkerHoldId(const WorkerName *name)
+{
+	(void) LockKey(LOCK_FIRST_ROW, NameKey(name->worker_id), true, true);
+}
+
+void
+WorkerReleaseId(const WorkerName *name)
+{
+	UnlockKey(LOCK_FIRST_ROW, NameKey(name->worker_id), true);
+}
+
+/* What the registrations of a worker's instances say to a caller. */
+typedef struct IdLook
+{
+	bool has_row;	/* the instance in question has a row */
+	bool is_denied; /* that row is in force and of another role */
+	bool is_mine;	/* the caller may act for an instance */
+	Oid	 other;		/* a role for whose instances the caller may not act, or InvalidOid */
+} IdLook;
+
+static void
+LookAtRow(IdLook *look, TupleTableSlot *row, const WorkerName *name, Oid caller, AccessKind kind)
+{
+	Oid	 registered_by = DatumGetObjectId(SlotDatum(row, Anum_external_workers_registered_by));
+	bool is_it = strcmp(TextDatumGetCString(SlotDatum(row, Anum_external_workers_instance_id)), name->instance_id) == 0;
+
+	look->has_row |= is_it;
+	if (!SlotIsNull(row, Anum_external_workers_ended_at) || look->is_denied)
+		return;
+	if (WorkerIsOf(registered_by, caller, kind))
+		look->is_mine = true;
+	else
+	{
+		look->other = registered_by;
+		look->is_denied = is_it;
+	}
+}
+
+/*
+ * Return the role to which a worker's id belongs, if the caller may not register this
+ * instance because of it, and else InvalidOid.  Registrations in open transactions count,
+ * too, whether they commit or not.  *has_row is set if the instance has a row, also one
+ * that has ended.
+ */
+Oid
+WorkerIdOfOthers(Store *store, const WorkerName *name, Oid caller, AccessKind kind, bool *has_row)
+{
+	IdLook			look = { 0 };
+	SnapshotData	dirty;
+	ScanKeyData		key;
+	Relation		index;
+	IndexScanDesc	scan;
+	TupleTableSlot *row;
+
+	AssertOwner();
+	Assert(StoreIs(store, REL_WORKERS));
+	InitDirtySnapshot(dirty);
+	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid, DEFAULT_COLLATION_OID, F_TEXTEQ,
+						   CStringGetTextDatum(name->worker_id));
+	index = index_open(CatalogRel(REL_WORKERS_PKEY), AccessShareLock);
+	row = table_slot_create(store->rel, NULL);
+	scan = index_beginscan_compat(store->rel, index, &dirty, 1);
+	index_rescan(scan, &key, 1, NULL, 0);
+	while (index_getnext_slot(scan, ForwardScanDirection, row))
+	{
+		slot_getallattrs(row);
+		LookAtRow(&look, row, name, caller, kind);
+	}
+	index_endscan(scan);
+	ExecDropSingleTupleTableSlot(row);
+	index_close(index, AccessShareLock);
+	*has_row = look.has_row;
+	return look.is_mine && !look.is_denied ? InvalidOid : look.other;
+}
