@@ -264,10 +264,12 @@ WorkersAlive(int *n)
 void
 WorkerNotRegistered(const WorkerName *name)
 {
+	bool has_instances = WorkerHasInstances(name->worker_id);
+
 	ereport(ERROR,
 			(errcode(ERRCODE_TQ_WORKER_NOT_REGISTERED),
 			 errmsg("%s is not registered", WorkerNameText(name)),
-			 errhint("Register it with taskq.register_worker().")));
+			 has_instances ? errhint("Give the instance_id of a registered instance, or register this one with taskq.register_worker().") : errhint("Register it with taskq.register_worker().")));
 }
 
 /*

@@ -18,6 +18,7 @@ extern int64	   WorkerLife(int64 lease);
 extern int64	   WorkerLeaseOf(TupleTableSlot *slot);
 extern TimestampTz WorkerLivesUntil(TupleTableSlot *slot);
 extern Oid		   WorkerIdOfOthers(Store *store, const WorkerName *name, Oid caller, AccessKind kind, bool *has_row);
+extern bool		   WorkerHasInstances(const char *worker_id);
 extern void		   WorkerHoldId(const WorkerName *name);
 extern void		   WorkerReleaseId(const WorkerName *name);
 

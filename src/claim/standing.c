@@ -17,6 +17,7 @@
 #include "base/args.h"
 #include "base/error.h"
 #include "base/guc.h"
+#include "claim/external_worker_row.h"
 #include "claim/standing.h"
 #include "config/roles.h"
 
@@ -164,6 +165,8 @@ StandingRefuse(const WorkerName *name, const ExternalWorker *worker, bool names_
 				 errmsg("%s is not registered", WorkerNameText(name)),
 				 errdetail("taskq.implicit_workers is off, so only registered workers are given jobs."),
 				 errhint("Register a worker with taskq.register_worker(), and claim under its id.")));
+	if (WorkerHasInstances(name->worker_id))
+		WorkerNotRegistered(name);
 	ereport(ERROR,
 			(errcode(ERRCODE_TQ_WORKER_NOT_REGISTERED),
 			 errmsg("%s is not registered", WorkerNameText(name)),

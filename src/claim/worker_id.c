@@ -64,6 +64,46 @@ LookAtRow(IdLook *look, TupleTableSlot *row, const WorkerName *name, Oid caller,
 	}
 }
 
+/* A look at the rows of all instances of a worker. */
+typedef struct RowScan
+{
+	Relation		index;
+	IndexScanDesc	scan;
+	TupleTableSlot *row;
+} RowScan;
+
+static void
+RowScanBegin(RowScan *rows, Store *store, const char *worker_id, Snapshot snapshot)
+{
+	ScanKeyData key;
+
+	AssertOwner();
+	Assert(StoreIs(store, REL_WORKERS));
+	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid, DEFAULT_COLLATION_OID, F_TEXTEQ,
+						   CStringGetTextDatum(worker_id));
+	rows->index = index_open(CatalogRel(REL_WORKERS_PKEY), AccessShareLock);
+	rows->row = table_slot_create(store->rel, NULL);
+	rows->scan = index_beginscan_compat(store->rel, rows->index, snapshot, 1);
+	index_rescan(rows->scan, &key, 1, NULL, 0);
+}
+
+static bool
+RowScanNext(RowScan *rows)
+{
+	if (!index_getnext_slot(rows->scan, ForwardScanDirection, rows->row))
+		return false;
+	slot_getallattrs(rows->row);
+	return true;
+}
+
+static void
+RowScanEnd(RowScan *rows)
+{
+	index_endscan(rows->scan);
+	ExecDropSingleTupleTableSlot(rows->row);
+	index_close(rows->index, AccessShareLock);
+}
+
 /*
  * Return the role to which a worker's id belongs, if the caller may not register this
  * instance because of it, and else InvalidOid.  Registrations in open transactions count,
@@ -73,30 +113,38 @@ LookAtRow(IdLook *look, TupleTableSlot *row, const WorkerName *name, Oid caller,
 Oid
 WorkerIdOfOthers(Store *store, const WorkerName *name, Oid caller, AccessKind kind, bool *has_row)
 {
-	IdLook			look = { 0 };
-	SnapshotData	dirty;
-	ScanKeyData		key;
-	Relation		index;
-	IndexScanDesc	scan;
-	TupleTableSlot *row;
+	IdLook		 look = { 0 };
+	SnapshotData dirty;
+	RowScan		 rows;
 
-	AssertOwner();
-	Assert(StoreIs(store, REL_WORKERS));
 	InitDirtySnapshot(dirty);
-	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid, DEFAULT_COLLATION_OID, F_TEXTEQ,
-						   CStringGetTextDatum(name->worker_id));
-	index = index_open(CatalogRel(REL_WORKERS_PKEY), AccessShareLock);
-	row = table_slot_create(store->rel, NULL);
-	scan = index_beginscan_compat(store->rel, index, &dirty, 1);
-	index_rescan(scan, &key, 1, NULL, 0);
-	while (index_getnext_slot(scan, ForwardScanDirection, row))
-	{
-		slot_getallattrs(row);
-		LookAtRow(&look, row, name, caller, kind);
-	}
-	index_endscan(scan);
-	ExecDropSingleTupleTableSlot(row);
-	index_close(index, AccessShareLock);
+	RowScanBegin(&rows, store, name->worker_id, &dirty);
+	while (RowScanNext(&rows))
+		LookAtRow(&look, rows.row, name, caller, kind);
+	RowScanEnd(&rows);
 	*has_row = look.has_row;
 	return look.is_mine && !look.is_denied ? InvalidOid : look.other;
+}
+
+/* Is an instance of the worker registered?  For messages. */
+bool
+WorkerHasInstances(const char *worker_id)
+{
+	OwnerScope scope;
+	Store	   store;
+	Snapshot   snapshot;
+	RowScan	   rows;
+	bool	   found = false;
+
+	OwnerEnter(&scope);
+	StoreOpenRel(&store, REL_WORKERS);
+	snapshot = StoreSnapshot();
+	RowScanBegin(&rows, &store, worker_id, snapshot);
+	while (!found && RowScanNext(&rows))
+		found = SlotIsNull(rows.row, Anum_external_workers_ended_at);
+	RowScanEnd(&rows);
+	UnregisterSnapshot(snapshot);
+	StoreClose(&store, false);
+	OwnerLeave(&scope);
+	return found;
 }

@@ -223,7 +223,7 @@ is(sql($node, q(SELECT count(*) FROM taskq.workers WHERE worker_id = 'one')), 0,
 $_->quit for $claimer, $other;
 
 # a lost worker stays known for a week, so that its jobs can be given back
-sql($node, q(SELECT taskq.register_worker(w, '{outside}', lease => l, take_over => true) FROM (VALUES ('lost-long', NULL::interval), ('lost-lately', NULL), ('long-lease', '3 d')) v (w, l)));
+sql($node, q(SELECT taskq.register_worker(w, '{outside}', lease => l, take_over => true) FROM (VALUES ('lost-long', NULL::interval), ('lost-lately', NULL), ('long-lease', '4 d')) v (w, l)));
 sql($node, q(UPDATE taskq.external_workers SET last_seen = now() - CASE worker_id WHEN 'lost-lately' THEN interval '6 d 23 h' ELSE '7 d 1 h' END WHERE worker_id ~ '^lo'));
 $node->restart;
 wait_until($node, q(SELECT count(*) = 0 FROM taskq.workers WHERE worker_id = 'lost-long'), 'a registration lost for a week is removed');
