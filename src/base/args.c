@@ -69,7 +69,7 @@ NameHint(const char *what)
 	static const char *const of_jobs[] = { "task_type", "task type", "group_key", "tenant_id", "step" };
 
 	if (strcmp(what, "worker_id") == 0 || strcmp(what, "instance_id") == 0)
-		return "Use the host's name and the process id, for example, such as host:4711.";
+		return "Use the host's name and a number, for example, such as host:1.";
 	for (int i = 0; i < lengthof(of_jobs); i++)
 		if (strcmp(what, of_jobs[i]) == 0)
 			return "Keep other text in the payload or in tags.";

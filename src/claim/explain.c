@@ -24,6 +24,7 @@
 #include "base/clock.h"
 #include "base/rows.h"
 #include "claim/external_worker.h"
+#include "claim/external_worker_row.h"
 #include "claim/standing.h"
 #include "claim/why_not.h"
 #include "config/eligible.h"
@@ -82,7 +83,9 @@ AskExternal(const WorkerName *name, ArrayType *narrow, Asked *asked)
 		return;
 
 	/* a caller who may not claim at all asks on behalf of others */
-	if (WhoseMayWork() && WorkerIsOfOthers(&worker, GetUserId()))
+	if (WhoseMayWork() &&
+		(WorkerIsOfOthers(&worker, GetUserId()) ||
+		 (worker.standing == WORKER_UNKNOWN && WorkerIdIsOfOthers(name, GetUserId()))))
 		asked->code = REASON_WORKER_OF_OTHER_ROLE;
 	else
 	{

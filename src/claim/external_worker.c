@@ -264,7 +264,7 @@ WorkersAlive(int *n)
 void
 WorkerNotRegistered(const WorkerName *name)
 {
-	bool has_instances = WorkerHasInstances(name->worker_id);
+	bool has_instances = WorkerHasInstances(name->worker_id, false);
 
 	ereport(ERROR,
 			(errcode(ERRCODE_TQ_WORKER_NOT_REGISTERED),

@@ -28,8 +28,9 @@ typedef struct ExternalWorker
 	const char	  *worker_id; /* NULL if it is unknown */
 	Claimant	   base;
 	WorkerStanding standing;
-	bool		   of_session; /* the call names no worker id */
-	int64		   lease;	   /* or NO_MICROSECONDS */
+	bool		   of_session;	   /* the call names no worker id */
+	bool		   needs_instance; /* it names no instance, and others are registered */
+	int64		   lease;		   /* or NO_MICROSECONDS */
 	bool		   draining;
 	Oid			   registered_by; /* or InvalidOid */
 	TimestampTz	   registered_at;

@@ -18,7 +18,8 @@ extern int64	   WorkerLife(int64 lease);
 extern int64	   WorkerLeaseOf(TupleTableSlot *slot);
 extern TimestampTz WorkerLivesUntil(TupleTableSlot *slot);
 extern Oid		   WorkerIdOfOthers(Store *store, const WorkerName *name, Oid caller, AccessKind kind, bool *has_row);
-extern bool		   WorkerHasInstances(const char *worker_id);
+extern bool		   WorkerIdIsOfOthers(const WorkerName *name, Oid caller);
+extern bool		   WorkerHasInstances(const char *worker_id, bool by_call);
 extern void		   WorkerHoldId(const WorkerName *name);
 extern void		   WorkerReleaseId(const WorkerName *name);
 

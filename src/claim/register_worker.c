@@ -108,7 +108,7 @@ RefuseAlive(TupleTableSlot *slot, const WorkerName *name)
 			(errcode(ERRCODE_TQ_WORKER_IS_ALIVE),
 			 errmsg("%s is already registered and alive", WorkerNameText(name)),
 			 errdetail("It was last seen at %s, and counts as alive until %s.", last_seen, timestamptz_to_str(WorkerLivesUntil(slot))),
-			 errhint("Give another process of the worker another instance_id. If the process that used this one has ended, call taskq.unregister_worker() first, which gives its jobs back at once; with take_over => true they stay claimed until their leases are over.")));
+			 errhint("Give another process of the worker another instance_id. If the process that used this one has ended, call taskq.unregister_worker() first, which gives its jobs back at once; with take_over => true they stay claimed until their leases are over. To change the types or capabilities of your own process, use take_over => true, too.")));
 }
 
 /* Check that the caller may replace this registration, and that no living process uses it. */

@@ -120,6 +120,10 @@ StandingRead(const WorkerName *name, ArrayType *narrow, bool of_session, Externa
 	if (worker->standing == WORKER_REGISTERED || worker->standing == WORKER_ENDED)
 		return;
 
+	/* a claim that forgets its instance_id would not count against that instance's max_concurrent_jobs */
+	worker->needs_instance = worker->standing == WORKER_UNKNOWN && IsDefaultInstance(name) && !of_session &&
+							 WorkerHasInstances(name->worker_id, true);
+
 	/* without types, a call is for the types of earlier calls, or, in a session, for all */
 	if (narrow != NULL || worker->of_session)
 		worker->base.task_types = narrow;
@@ -141,6 +145,8 @@ StandingWhyNot(const ExternalWorker *worker, const ArrayType *narrow)
 	}
 	if (!taskq_implicit_workers)
 		return REASON_WORKER_NOT_REGISTERED;
+	if (worker->needs_instance)
+		return REASON_WORKER_NAMES_NO_INSTANCE;
 	if (worker->standing == WORKER_UNKNOWN && narrow == NULL && !worker->of_session)
 		return REASON_WORKER_NAMES_NO_TYPES;
 	return REASON_NONE;
@@ -165,7 +171,7 @@ StandingRefuse(const WorkerName *name, const ExternalWorker *worker, bool names_
 				 errmsg("%s is not registered", WorkerNameText(name)),
 				 errdetail("taskq.implicit_workers is off, so only registered workers are given jobs."),
 				 errhint("Register a worker with taskq.register_worker(), and claim under its id.")));
-	if (WorkerHasInstances(name->worker_id))
+	if (WorkerHasInstances(name->worker_id, false))
 		WorkerNotRegistered(name);
 	ereport(ERROR,
 			(errcode(ERRCODE_TQ_WORKER_NOT_REGISTERED),

@@ -126,9 +126,26 @@ WorkerIdOfOthers(Store *store, const WorkerName *name, Oid caller, AccessKind ki
 	return look.is_mine && !look.is_denied ? InvalidOid : look.other;
 }
 
-/* Is an instance of the worker registered?  For messages. */
+/* Does the worker's id belong to another role, so that the caller's first claim for this instance will be refused? */
 bool
-WorkerHasInstances(const char *worker_id)
+WorkerIdIsOfOthers(const WorkerName *name, Oid caller)
+{
+	OwnerScope scope;
+	Store	   store;
+	bool	   has_row;
+	bool	   is_of_others;
+
+	OwnerEnter(&scope);
+	StoreOpenRel(&store, REL_WORKERS);
+	is_of_others = OidIsValid(WorkerIdOfOthers(&store, name, caller, ACCESS_OPERATOR, &has_row));
+	StoreClose(&store, false);
+	OwnerLeave(&scope);
+	return is_of_others;
+}
+
+/* Is an instance of the worker registered?  With "by_call", those do not count that were registered by a claim. */
+bool
+WorkerHasInstances(const char *worker_id, bool by_call)
 {
 	OwnerScope scope;
 	Store	   store;
@@ -141,7 +158,8 @@ WorkerHasInstances(const char *worker_id)
 	snapshot = StoreSnapshot();
 	RowScanBegin(&rows, &store, worker_id, snapshot);
 	while (!found && RowScanNext(&rows))
-		found = SlotIsNull(rows.row, Anum_external_workers_ended_at);
+		found = SlotIsNull(rows.row, Anum_external_workers_ended_at) &&
+				!(by_call && DatumGetBool(SlotDatum(rows.row, Anum_external_workers_implicit)));
 	RowScanEnd(&rows);
 	UnregisterSnapshot(snapshot);
 	StoreClose(&store, false);

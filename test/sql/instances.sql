@@ -2,7 +2,7 @@
 \set ECHO none
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
-SELECT plan(90);
+SELECT plan(92);
 
 -- Prepare a call with each number of its arguments, all positional and untyped, as drivers send them.
 CREATE FUNCTION pg_temp.prepare_all(f text, fewest integer, most integer) RETURNS text LANGUAGE plpgsql AS $$
@@ -135,6 +135,8 @@ SELECT ok(taskq.unregister_worker('in-w'), 'unregister_worker() without instance
 SELECT is(pg_temp.shown('in-w'), 'a running 1, b draining 2 2', 'and no other');
 SELECT throws_ok($$ SELECT * FROM taskq.claim_job('in-w') $$, 'TQ012', 'worker "in-w" was unregistered', 'a claim without instance_id is not given to another instance');
 SELECT throws_ok($$ SELECT * FROM taskq.claim_job('in-other') $$, 'TQ012', 'worker "in-other" is not registered', 'nor is it if the default instance was never registered');
+SELECT throws_ok($$ SELECT * FROM taskq.claim_job('in-other', '{in-a}') $$, 'TQ012', 'worker "in-other" is not registered', 'also if the call names task types, because other instances are registered');
+SELECT is(reason_code, 'worker_names_no_instance', 'explain_claim() says so') FROM taskq.explain_claim('in-other', '{in-a}') WHERE task_type = 'in-a';
 SELECT is(pg_temp.hint_of($$ SELECT * FROM taskq.claim_job('in-other') $$), 'Give the instance_id of a registered instance, or register this one with taskq.register_worker().', 'the hint says to name the instance');
 SELECT is(pg_temp.hint_of($$ SELECT * FROM taskq.worker_heartbeat('in-other') $$), 'Give the instance_id of a registered instance, or register this one with taskq.register_worker().', 'so does that of a heartbeat');
 

@@ -114,7 +114,7 @@ SET client_min_messages = warning;
 \set VERBOSITY terse
 
 -- what to do instead ---------------------------------------------------------------
-SELECT is(pg_temp.hint_of($$ SELECT taskq.register_worker('two words') $$), 'Use the host''s name and the process id, for example, such as host:4711.', 'the hint for a worker_id says what to use');
+SELECT is(pg_temp.hint_of($$ SELECT taskq.register_worker('two words') $$), 'Use the host''s name and a number, for example, such as host:1.', 'the hint for a worker_id says what to use');
 SELECT is(pg_temp.hint_of($$ SELECT taskq.create_queue('two words') $$), '', 'there is no hint for the name of a queue');
 SELECT is(pg_temp.hint_of($$ SELECT taskq.register_handler('two words') $$), 'Keep other text in the payload or in tags.', 'the hint for a task type says where to keep other text');
 SELECT is(pg_temp.hint_of(format('SELECT taskq.discard_job(%s)', pg_temp.id('a'))), 'The job has ended already, and nothing of it will run.', 'the hint says that an ended job need not be discarded');

@@ -52,7 +52,7 @@ SELECT ok(taskq.register_worker(repeat('x', 63), max_concurrent_jobs => 100000, 
 
 -- an id that is in use ----------------------------------------------------------
 SELECT throws_ok($$ SELECT taskq.register_worker('rw-1') $$, 'TQ022', 'worker "rw-1" is already registered and alive', 'a live worker is not replaced');
-SELECT is(pg_temp.hint_of($$ SELECT taskq.register_worker('rw-1') $$), 'Give another process of the worker another instance_id. If the process that used this one has ended, call taskq.unregister_worker() first, which gives its jobs back at once; with take_over => true they stay claimed until their leases are over.', 'the hint names unregister_worker() and take_over');
+SELECT is(pg_temp.hint_of($$ SELECT taskq.register_worker('rw-1') $$), 'Give another process of the worker another instance_id. If the process that used this one has ended, call taskq.unregister_worker() first, which gives its jobs back at once; with take_over => true they stay claimed until their leases are over. To change the types or capabilities of your own process, use take_over => true, too.', 'the hint names unregister_worker() and take_over');
 SET LOCAL taskq.clock_offset = '179 s';
 SELECT throws_ok($$ SELECT taskq.register_worker('rw-1') $$, 'TQ022', NULL, 'a worker is not replaced within twice its lease');
 SELECT is(pg_temp.worker('rw-1'), 'idle 0', 'taskq.workers shows that it is alive');
