@@ -23,6 +23,7 @@
 #include "registry/confine.h"
 #include "shared/blame.h"
 #include "shared/counts.h"
+#include "shared/holders.h"
 #include "shared/locks.h"
 #include "shared/interest.h"
 #include "shared/news.h"
@@ -66,6 +67,7 @@ _PG_init(void)
 	WakeInit();
 	StatsInit();
 	CountsInit(FindJobsTable);
+	HoldersInit();
 	TableGuardInit();
 	TableCheckInit();
 	FramesInit();

@@ -37,6 +37,7 @@ REGRESS = \
 	reason_codes \
 	pools \
 	queues \
+	limits \
 	config_cache \
 	lease \
 	messages \
@@ -64,6 +65,7 @@ ISOLATION = \
 	events-order \
 	first-claim \
 	isolation-level \
+	limit-claim \
 	max-concurrent \
 	new-route \
 	pause-queue \

@@ -22,6 +22,20 @@ SELECT 'default', NULL, false, true, '7 days', '30 days', 'wait', NULL, false, '
 WHERE NOT EXISTS (SELECT FROM taskq.queue_defs WHERE queue_id = 1);
 COMMENT ON VIEW taskq.queues IS 'queues; default always exists';
 
+CREATE VIEW taskq.limits WITH (security_barrier) AS
+SELECT l.name, l.queue, l.task_type, l.concurrency, s.state, s.waits_for, l.description, l.changed_by, l.changed_at
+FROM taskq.limit_defs l LEFT JOIN taskq.limit_states() s USING (limit_id);
+COMMENT ON VIEW taskq.limits IS 'limits of what may run at the same time';
+
+CREATE VIEW taskq.limit_usage WITH (security_barrier) AS
+SELECT l.name, l.concurrency, s.in_use,
+	(SELECT COALESCE(sum(c.available), 0) FROM taskq.route_counts() c
+		JOIN taskq.routes r USING (route_id) LEFT JOIN taskq.queue_defs q USING (queue_id)
+	 WHERE (l.queue IS NULL OR l.queue = COALESCE(q.queue, 'default'))
+		AND (l.task_type IS NULL OR l.task_type = r.task_type))::bigint AS waiting
+FROM taskq.limit_defs l LEFT JOIN taskq.limit_states() s USING (limit_id);
+COMMENT ON VIEW taskq.limit_usage IS 'how many jobs hold each limit, and how many wait under it';
+
 CREATE VIEW taskq.pools WITH (security_barrier) AS
 SELECT p.pool, p.role, p.size, p.min_size, p.task_types, p.queues, p.capabilities, p.paused,
 	(SELECT count(*) FROM taskq.background_workers() b WHERE b.pool = p.pool)::integer AS workers,

@@ -65,6 +65,9 @@ int taskq_max_databases = 64;
 /* Number of task types, of all databases together, for which stat_handlers has room. */
 int taskq_max_handler_statistics = 1000;
 
+/* Number of running jobs under limits, of all databases together, for which shared memory is reserved. */
+int taskq_max_held_jobs = 10000;
+
 /* Largest payload, in bytes.  Applications keep larger data in tables of their own. */
 int taskq_max_payload_size = 1024 * 1024;
 
@@ -194,6 +197,10 @@ DefinePostmasterSettings(void)
 	DefineCustomIntVariable("taskq.max_handler_statistics",
 							"Sets the number of task types for which stat_handlers has room.",
 							NULL, &taskq_max_handler_statistics, 1000, 10, 1000000,
+							PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("taskq.max_held_jobs",
+							"Sets the number of running jobs under limits for which shared memory has room.",
+							NULL, &taskq_max_held_jobs, 10000, 1, 10000000,
 							PGC_POSTMASTER, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("taskq.max_route_counts",
 							"Sets the number of routes for which shared memory has counts of jobs; 0 keeps none.",

@@ -117,12 +117,19 @@ ChooseNext(ClaimScan *scan)
 	}
 }
 
+/* Return the unused hints of a route to the ready list. */
+void
+ChoosePutBack(ClaimCursor *cursor)
+{
+	while (cursor->at < cursor->n_hints && !cursor->reads)
+		ReadyPutBack(HintPlace(&cursor->hints[cursor->at++]));
+}
+
 /* Mark a route as finished, and return its unused hints to the ready list. */
 void
 ChooseFinish(ClaimCursor *cursor)
 {
-	for (int i = cursor->at; i < cursor->n_hints && !cursor->reads; i++)
-		ReadyPutBack(HintPlace(&cursor->hints[i]));
+	ChoosePutBack(cursor);
 	cursor->finished = true;
 	cursor->at = cursor->n_hints;
 }

@@ -13,6 +13,7 @@
 extern void			ChooseBegin(ClaimScan *scan, Store *jobs, const RouteSet *routes, int most, ClaimPlace *place, bool sees_own);
 extern void			ChooseEnd(ClaimScan *scan);
 extern ClaimCursor *ChooseNext(ClaimScan *scan);
+extern void			ChoosePutBack(ClaimCursor *cursor);
 extern void			ChooseFinish(ClaimCursor *cursor);
 extern ReadyKey		HintPlace(const ScanHint *hint);
 

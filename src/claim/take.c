@@ -26,7 +26,6 @@
 #include "config/handler.h"
 #include "config/stale.h"
 #include "job/admit.h"
-#include "job/admit_xact.h"
 #include "ready/ready.h"
 #include "settle/settle.h"
 #include "shared/wake.h"
@@ -40,19 +39,19 @@
  * unregistration of its type.
  */
 static bool
-IsStillAllowed(const ClaimRequest *request, TaskqJob *job)
+IsStillAllowed(const ClaimRequest *request, const Admitting *admitting, TaskqJob *job)
 {
 	const Claimant *worker = request->worker;
 
 	TASKQ_INJECTION_POINT("claim-locked");
 	job->started_at = ClockNow();
-	job->epoch = EpochNext();
+	job->epoch = admitting->epoch;
 	ConfigCatchUp();
 	if (request->worker_now != NULL)
 		worker = request->worker_now(request);
 	if (worker == request->worker && ConfigVersion() == request->config_version)
 		return true;
-	if (worker != NULL && MayRun(worker, RouteById(job->route_id)))
+	if (worker != NULL && AdmitStillHolds(admitting, job) && MayRun(worker, RouteById(job->route_id)))
 		return true;
 	WakeLeft(job->route_id);
 	return false;
@@ -128,6 +127,18 @@ LockHint(ClaimScan *scan, const ClaimCursor *cursor, const ScanHint *hint, Taskq
 }
 
 /*
+ * Finish a route that may start no job now.  Another process may have been woken for it
+ * while this one had its hints, and have found none.  So ask again when they are put back.
+ */
+static void
+FinishFull(ClaimCursor *cursor)
+{
+	ChoosePutBack(cursor);
+	if (!AdmitRoute(cursor->route_id))
+		ChooseFinish(cursor);
+}
+
+/*
  * Begin a claim of up to "most" jobs for an external worker.  Returns how many the
  * worker may have.  If that is 0, notes in the request which limit is the reason.
  */
@@ -156,19 +167,22 @@ TakeNext(ClaimScan *scan, const ClaimRequest *request, Admitting *admitting, Tas
 		if (request->shared_only && !SharesCommits(cursor->route_id))
 			return false;
 		CHECK_FOR_INTERRUPTS();
-		if (!AdmitRoute(cursor->route_id))
+		if (!AdmitRoute(cursor->route_id) || !AdmitHold(admitting, cursor->route_id, hint->key.job_id))
 		{
-			ChooseFinish(cursor);
+			FinishFull(cursor);
 			continue;
 		}
 		cursor->at++;
 		TASKQ_INJECTION_POINT("claim-chosen");
 		if (!LockHint(scan, cursor, hint, job))
+		{
+			AdmitDrop(hint->key.job_id);
 			continue;
-		switch (Admit(admitting, job))
+		}
+		switch (Admit(admitting, job, EpochNext()))
 		{
 			case ADMIT_YES:
-				if (IsStillAllowed(request, job))
+				if (IsStillAllowed(request, admitting, job))
 				{
 					scan->wanted--;
 					return true;
@@ -187,6 +201,26 @@ TakeNext(ClaimScan *scan, const ClaimRequest *request, Admitting *admitting, Tas
 	return false;
 }
 
+/* Lock the row of the job, which holds what its route needs, and start it if it may start. */
+static bool
+TakeLocked(Store *jobs, const ClaimRequest *request, ItemPointer tid, Admitting *admitting, TaskqJob *job)
+{
+	int64 job_id = job->job_id;
+	int32 route_id = job->route_id;
+
+	if (JobLock(jobs, tid, false, job) != STORE_LOCKED || !JobIsOpen(jobs->found) || job->route_id != route_id)
+	{
+		AdmitDrop(job_id);
+		return false;
+	}
+	if (Admit(admitting, job, EpochNext()) != ADMIT_YES)
+		return false;
+	if (IsStillAllowed(request, admitting, job))
+		return true;
+	AdmitUndo(admitting, job);
+	return false;
+}
+
 /* Lock the job with this id, if it waits and may start, even if it is not due. */
 bool
 TakeById(Store *jobs, const ClaimRequest *request, int64 job_id, Admitting *admitting, TaskqJob *job)
@@ -199,16 +233,8 @@ TakeById(Store *jobs, const ClaimRequest *request, int64 job_id, Admitting *admi
 	{
 		tid = jobs->found->tts_tid;
 		JobRead(job, jobs->found);
-		found = MayRun(request->worker, RouteById(job->route_id)) &&
-				AdmitRoute(job->route_id) &&
-				JobLock(jobs, &tid, false, job) == STORE_LOCKED &&
-				JobIsOpen(jobs->found) &&
-				Admit(admitting, job) == ADMIT_YES;
-		if (found && !IsStillAllowed(request, job))
-		{
-			AdmitUndo(admitting, job);
-			found = false;
-		}
+		found = MayRun(request->worker, RouteById(job->route_id)) && AdmitRoute(job->route_id) &&
+				AdmitHold(admitting, job->route_id, job_id) && TakeLocked(jobs, request, &tid, admitting, job);
 	}
 	UnregisterSnapshot(snapshot);
 	return found;
@@ -218,7 +244,6 @@ void
 TakeStamp(TaskqJob *job, const ClaimRequest *request)
 {
 	Assert(job->state != JOB_RUNNING && job->started_at != 0 && request->worker_id != NULL);
-	AdmissionStamped(job->job_id, job->epoch);
 	job->attempt++;
 	job->last_outcome = OUTCOME_NONE;
 	job->worker_id = TextOrNull(request->worker_id);

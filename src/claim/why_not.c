@@ -310,7 +310,17 @@ PutReasonColumns(const Reason *reason, Datum *values, bool *nulls)
 	nulls[2] = reason->missing == NULL;
 }
 
-/* Return every route, and why no worker would be given jobs of it now. */
+/* Is there a worker that will be given the jobs as soon as a limit has room? */
+static bool
+IsPassing(const Reason *reason)
+{
+	return reason->code == REASON_LIMIT || reason->code == REASON_LIMIT_ARMING;
+}
+
+/*
+ * Return every route, and why no worker would be given jobs of it now.  A limit that is
+ * reached is no such reason, as that is usual.
+ */
 Datum
 taskq_explain_routes(PG_FUNCTION_ARGS)
 {
@@ -332,6 +342,8 @@ taskq_explain_routes(PG_FUNCTION_ARGS)
 
 		CHECK_FOR_INTERRUPTS();
 		(void) WhyNot(NULL, &any, routes[i], NULL, &reason);
+		if (IsPassing(&reason))
+			memset(&reason, 0, sizeof(reason));
 		PutRouteColumns(routes[i], values, nulls);
 		PutReasonColumns(&reason, &values[5], &nulls[5]);
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);

@@ -141,6 +141,16 @@ ConfigAnythingChanged(void)
 			ConfigRowsChanged(rel);
 }
 
+/* Has this transaction changed rows of the table? */
+bool
+ConfigHasChangedHere(TaskqRel rel)
+{
+	for (int i = 0; i < n_notes; i++)
+		if (notes[i].rel == rel)
+			return true;
+	return false;
+}
+
 /* Has the current subtransaction noted a statement by hand on this table already? */
 static bool
 IsNotedByHand(TaskqRel rel)

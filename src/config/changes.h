@@ -18,5 +18,6 @@ extern void ConfigNameChanged(TaskqRel rel, const char *name);
 extern void ConfigNumberChanged(TaskqRel rel, int32 number);
 extern void ConfigRowsChanged(TaskqRel rel);
 extern void ConfigAnythingChanged(void);
+extern bool ConfigHasChangedHere(TaskqRel rel);
 
 #endif /* TASKQ_CHANGES_H */

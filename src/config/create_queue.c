@@ -12,6 +12,7 @@
 #include "base/args.h"
 #include "base/clock.h"
 #include "config/changes.h"
+#include "config/limit.h"
 #include "config/queue.h"
 #include "store/leaf.h"
 #include "store/owner.h"
@@ -170,6 +171,21 @@ taskq_alter_queue(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* A limit for a queue that does not exist could not be read by users. */
+static void
+CheckNoLimit(const char *queue)
+{
+	int				   n;
+	const TaskqLimit **limits = LimitsAll(&n);
+
+	for (int i = 0; i < n; i++)
+		if (strcmp(limits[i]->queue, queue) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+					 errmsg("queue \"%s\" cannot be dropped because limit \"%s\" is for its jobs", queue, limits[i]->name),
+					 errhint("Drop the limit with taskq.drop_limit() first.")));
+}
+
 Datum
 taskq_drop_queue(PG_FUNCTION_ARGS)
 {
@@ -192,6 +208,7 @@ taskq_drop_queue(PG_FUNCTION_ARGS)
 				 errhint("It can be paused with taskq.pause_queue().")));
 	values[0] = Int32GetDatum(queue->queue_id);
 
+	CheckNoLimit(name);
 	OwnerEnterSpi(&scope);
 
 	/*

@@ -8,6 +8,8 @@
  */
 #include "taskq.h"
 
+#include "miscadmin.h"
+
 #include "job/admit.h"
 #include "job/admit_rules.h"
 #include "job/admit_xact.h"
@@ -24,6 +26,7 @@ static const AdmissionRule *const rules[] = {
 	&admit_cancelled,
 	&admit_trial,
 	&admit_permit,
+	&admit_limit,
 #ifdef TASKQ_TESTING
 	&admit_testing,
 #endif
@@ -60,6 +63,21 @@ AdmitBegin(Admitting *claim, const Claimant *claimant, const WorkerName *worker,
 	return most;
 }
 
+/*
+ * How many jobs of this route may run, with those that run now, whoever claims them?
+ * Returns 0 if no other may start now.
+ */
+int
+AdmitMost(int32 route_id)
+{
+	int most = PG_INT32_MAX;
+
+	for (int i = 0; i < lengthof(rules) && most > 0; i++)
+		if (rules[i]->may_run != NULL)
+			most = Min(most, rules[i]->may_run(route_id));
+	return most;
+}
+
 /* May a job of this route start now?  Called before a job is locked. */
 bool
 AdmitRoute(int32 route_id)
@@ -70,20 +88,65 @@ AdmitRoute(int32 route_id)
 	return true;
 }
 
+/* Return a number for an admission that has no epoch yet.  No other one has it. */
+static int64
+ProvisionalEpoch(void)
+{
+	static uint32 number = 0;
+
+	return -(((int64) MyProcPid << 32) | ++number);
+}
+
 /*
- * May this job start?  Its row is locked.  If a rule refuses the job or raises an
- * error, the rules that have admitted it are told.
+ * Take what a job of this route needs, before its row is locked.  Returns false if a rule
+ * does not have it.  Otherwise the caller calls AdmitDrop() or Admit().
  */
-Verdict
-Admit(Admitting *claim, TaskqJob *job)
+bool
+AdmitHold(Admitting *claim, int32 route_id, int64 job_id)
 {
 	Admission admission = {
-		.job_id = job->job_id,
-		.route_id = job->route_id,
+		.job_id = job_id,
+		.epoch = ProvisionalEpoch(),
+		.route_id = route_id,
 		.worker_key = claim->worker != NULL ? claim->worker->key : 0,
 	};
 
+	claim->epoch = admission.epoch;
 	AdmissionBegin(&admission);
+	for (int i = 0; i < lengthof(rules); i++)
+	{
+		if (rules[i]->hold == NULL)
+			continue;
+		if (!rules[i]->hold(claim, route_id, job_id))
+		{
+			AdmitDrop(job_id);
+			return false;
+		}
+		AdmissionHeld(job_id, RULE(i));
+	}
+	return true;
+}
+
+/* The row of the job could not be locked. */
+void
+AdmitDrop(int64 job_id)
+{
+	AdmissionRefused(job_id);
+}
+
+/*
+ * May this job start, under a claim with this epoch?  Its row is locked.  If a rule refuses
+ * the job or raises an error, the rules that have admitted it are told.
+ */
+Verdict
+Admit(Admitting *claim, TaskqJob *job, int64 epoch)
+{
+	Admission before = AdmissionStamped(job->job_id, epoch);
+
+	for (int i = 0; i < lengthof(rules); i++)
+		if (rules[i]->stamp != NULL)
+			rules[i]->stamp(claim, &before, epoch);
+	claim->epoch = epoch;
 	for (int i = 0; i < lengthof(rules); i++)
 	{
 		Verdict verdict;
@@ -101,6 +164,16 @@ Admit(Admitting *claim, TaskqJob *job)
 	}
 	claim->n_admitted++;
 	return ADMIT_YES;
+}
+
+/* Does the job that was admitted last still hold what it needs, after a change of the configuration? */
+bool
+AdmitStillHolds(const Admitting *claim, const TaskqJob *job)
+{
+	for (int i = 0; i < lengthof(rules); i++)
+		if (rules[i]->still_holds != NULL && !rules[i]->still_holds(claim, job))
+			return false;
+	return true;
 }
 
 /* Undo the last admission, because its job is not claimed after all. */

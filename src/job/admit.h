@@ -25,9 +25,12 @@ typedef enum Verdict
 typedef struct Admitting
 {
 	const Claimant	 *claimant;
-	const WorkerName *worker;	  /* name of an external worker, or NULL */
-	int64			  job_id;	  /* the only job that the claim is for, or 0 */
-	int				  n_admitted; /* number of jobs admitted so far */
+	const WorkerName *worker;		  /* name of an external worker, or NULL */
+	int64			  job_id;		  /* the only job that the claim is for, or 0 */
+	int64			  epoch;		  /* of the claim of the job that is being admitted, see Admission */
+	bool			  holds_limits;	  /* that job is under limits */
+	uint64			  limits_version; /* LimitsVersion() when the last job was admitted */
+	int				  n_admitted;	  /* number of jobs admitted so far */
 
 	/*
 	 * Set by a rule that allows the claim no job: the limit that the claim waits for.
@@ -44,7 +47,7 @@ typedef struct Admitting
 typedef struct Admission
 {
 	int64  job_id;
-	int64  epoch; /* 0 until the claim has an epoch */
+	int64  epoch; /* negative until the claim has one */
 	int32  route_id;
 	uint64 worker_key; /* key of the external worker's name, or 0 */
 } Admission;
@@ -114,8 +117,24 @@ typedef struct AdmissionRule
 	 */
 	int (*begin)(Admitting *claim, void **reserved, int most);
 
+	/* How many jobs of the route may run, with those that run now?  0 if no other may start now. */
+	int (*may_run)(int32 route_id);
+
 	/* Called before a job of the route is locked.  May one of them start now? */
 	bool (*admit_route)(int32 route_id);
+
+	/*
+	 * Called before the job's row is locked: takes what the route of the job needs.  Returns
+	 * false if that is not to be had now.  So a claim never holds the row of a job that it
+	 * may not start because others were faster.
+	 */
+	bool (*hold)(Admitting *claim, int32 route_id, int64 job_id);
+
+	/* Called when the row is locked, and the claim has its epoch.  Cannot fail. */
+	void (*stamp)(const Admitting *claim, const Admission *before, int64 epoch);
+
+	/* Called when the configuration has changed since then.  Does the job still hold what it needs? */
+	bool (*still_holds)(const Admitting *claim, const TaskqJob *job);
 
 	/* Called with the job's row locked.  May it start now? */
 	Verdict (*admit)(Admitting *claim, void *reserved, TaskqJob *job);
@@ -137,8 +156,12 @@ typedef struct AdmissionRule
 } AdmissionRule;
 
 extern int	   AdmitBegin(Admitting *claim, const Claimant *claimant, const WorkerName *worker, int64 job_id, int most);
+extern int	   AdmitMost(int32 route_id);
 extern bool	   AdmitRoute(int32 route_id);
-extern Verdict Admit(Admitting *claim, TaskqJob *job);
+extern bool	   AdmitHold(Admitting *claim, int32 route_id, int64 job_id);
+extern void	   AdmitDrop(int64 job_id);
+extern Verdict Admit(Admitting *claim, TaskqJob *job, int64 epoch);
+extern bool	   AdmitStillHolds(const Admitting *claim, const TaskqJob *job);
 extern void	   AdmitUndo(Admitting *claim, const TaskqJob *job);
 extern void	   AdmitEnd(Admitting *claim);
 extern void	   AdmitLeave(uint32 rules, const Admission *admission, LeaveHow how);

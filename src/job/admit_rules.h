@@ -15,6 +15,7 @@ extern const AdmissionRule admit_alone;
 extern const AdmissionRule admit_cancelled;
 extern const AdmissionRule admit_trial;
 extern const AdmissionRule admit_permit;
+extern const AdmissionRule admit_limit;
 #ifdef TASKQ_TESTING
 extern const AdmissionRule admit_testing;
 #endif

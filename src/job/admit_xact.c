@@ -25,6 +25,7 @@
 
 #include "base/grow.h"
 #include "job/admit_xact.h"
+#include "shared/holders.h"
 #include "shared/locks.h"
 #include "shared/prepared.h"
 #include "shared/worker_name.h"
@@ -93,6 +94,7 @@ void
 AdmissionBegin(const Admission *admission)
 {
 	Assert(admission->job_id != 0);
+	HoldersClaimBegins();
 	(void) AddEntry(admission);
 	n_made++;
 }
@@ -103,6 +105,17 @@ Last(int64 job_id)
 {
 	Assert(n_entries > 0 && entries[n_entries - 1].admission.job_id == job_id && !entries[n_entries - 1].is_earlier);
 	return &entries[n_entries - 1];
+}
+
+/* Note the epoch of the claim.  Returns the admission as it was before. */
+Admission
+AdmissionStamped(int64 job_id, int64 epoch)
+{
+	Entry	 *entry = Last(job_id);
+	Admission before = entry->admission;
+
+	entry->admission.epoch = epoch;
+	return before;
 }
 
 /* Note that a rule has admitted the job. */
@@ -149,13 +162,6 @@ AdmissionUnreserve(void)
 	memmove(&entries[i], &entries[i + 1], sizeof(Entry) * (n_entries - i - 1));
 	n_entries--;
 	first_ended = Min(first_ended, i);
-}
-
-/* Note the epoch of the claim of an admitted job. */
-void
-AdmissionStamped(int64 job_id, int64 epoch)
-{
-	Last(job_id)->admission.epoch = epoch;
 }
 
 /* Note that the claim is written as a running row, so it outlives its transaction. */
@@ -299,6 +305,7 @@ AtEnd(void)
 	for (int i = 0; i < n_entries; i++)
 		if (MustTell(&entries[i], &how))
 			AdmitLeave(entries[i].rules, &entries[i].admission, how);
+	HoldersClaimsEnd();
 	ended = TRANSACTION_RUNS;
 	n_entries = n_made = deepest_end = first_ended = 0;
 	if (max_entries > KEPT_SIZE)
@@ -312,7 +319,7 @@ AtEnd(void)
 static void
 AtTransactionEnd(XactEvent event, void *arg)
 {
-	if (n_entries == 0)
+	if (n_entries == 0 && !HoldersClaimsOpen())
 		return;
 	if (event == XACT_EVENT_COMMIT)
 		ended = TRANSACTION_COMMITTED;

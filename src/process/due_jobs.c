@@ -13,6 +13,7 @@
 #include "config/pool.h"
 #include "config/route.h"
 #include "config/stale.h"
+#include "job/admit.h"
 #include "process/due_jobs.h"
 #include "process/start_workers.h"
 #include "shared/wake.h"
@@ -43,6 +44,14 @@ CountDue(DueJobs *jobs)
 		ahead = Max(ahead, pools[i]->size);
 	if (n > 0)
 		(void) ClaimCountDue(&jobs->routes, ahead, jobs->due, &jobs->next_due);
+
+	/*
+	 * Jobs that background workers run count as due, too.  A limit has the scheduler look
+	 * again when it allows more of them.
+	 */
+	for (int i = 0; i < n; i++)
+		if (jobs->due[i] > 0)
+			jobs->due[i] = Min(jobs->due[i], AdmitMost(jobs->routes.ids[i]));
 }
 
 /*

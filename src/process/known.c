@@ -18,6 +18,7 @@
 
 #include "process/known.h"
 #include "shared/counts.h"
+#include "shared/holders.h"
 #include "shared/stats.h"
 
 HTAB *known_databases;
@@ -124,6 +125,7 @@ KnownForget(TaskqDatabase *db)
 {
 	StatsForgetDatabase(db->dboid);
 	CountsForgetDatabase(db->dboid);
+	HoldersForgetDatabase(db->dboid);
 	ShmemForgetDatabase(db);
 }
 

@@ -30,6 +30,7 @@
 #include "process/prepared_end.h"
 #include "ready/ready.h"
 #include "shared/counts.h"
+#include "shared/holders.h"
 #include "shared/prepared.h"
 #include "shared/news.h"
 #include "shared/shmem.h"
@@ -82,6 +83,7 @@ ActOnEnd(void)
 {
 	ReadyForget();
 	CountsDoubtAll();
+	HoldersDoubt();
 	NewsPush(NEWS_ALL_TABLES, NULL);
 	WakeConfigChanged();
 	WakeForEvents();

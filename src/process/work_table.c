@@ -22,6 +22,7 @@
 #include "process/crash.h"
 #include "process/due_jobs.h"
 #include "process/end_leases.h"
+#include "process/keep_limits.h"
 #include "process/notify.h"
 #include "process/prepared_end.h"
 #include "process/stuck.h"
@@ -229,6 +230,7 @@ const Work work_table[] = {
 	{ "look for prepared transactions that have ended", PreparedDue, PreparedLook },
 	{ "check the ready list", WorkByPoll, CheckReadyList },
 	{ "try paused task types", TrialsDue, TryPausedTypes },
+	{ "keep the limits", LimitsDue, KeepLimits },
 	{ "look for jobs that are due", DueJobsDue, DueJobsLook },
 	{ "end leases", EndLeasesDue, EndLeases, EndLeasesBatch },
 	{ "look for stuck workers", StuckDue, LookForStuck, .alone = true },

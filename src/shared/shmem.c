@@ -61,6 +61,7 @@ InitSlots(void)
 	{
 		memset(&taskq_slots[i], 0, sizeof(TaskqSlot));
 		pg_atomic_init_u32(&taskq_slots[i].waiting, NOT_WAITING);
+		pg_atomic_init_u64(&taskq_slots[i].claims, 0);
 		pg_atomic_init_u32(&taskq_slots[i].reads_events, 0);
 		LWLockInitialize(&taskq_slots[i].lock, taskq_tranche);
 	}
@@ -207,6 +208,8 @@ ShmemMySlot(void)
 	before_shmem_exit(ReleaseSlot, (Datum) 0);
 	LWLockAcquire(&slot->lock, LW_EXCLUSIVE);
 	slot->latch = &MyProc->procLatch;
+	if (pg_atomic_read_u64(&slot->claims) % 2 == 1)
+		(void) pg_atomic_fetch_add_u64(&slot->claims, 1);
 	slot->pid = MyProcPid;
 	slot->dboid = MyDatabaseId;
 	LWLockRelease(&slot->lock);

@@ -40,6 +40,8 @@ typedef struct TaskqSlot
 	uint64			 worker_key; /* the external worker for which it claims, or 0 */
 	uint64			 limit_key;	 /* the limit that it waits for instead of jobs, or 0 */
 
+	pg_atomic_uint64 claims; /* number of times that a transaction with claims began or ended: odd while one is open */
+
 	pg_atomic_uint32 reads_events; /* it waits for events; who wakes it clears this */
 
 	/* Set once by the owner. */

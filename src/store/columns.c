@@ -31,6 +31,7 @@ static const Column frame_log[] = { FRAME_LOG_COLUMNS(COLUMN, frame_log) };
 static const Column access_grants[] = { ACCESS_GRANTS_COLUMNS(COLUMN, access_grants) };
 static const Column access_rights[] = { ACCESS_RIGHTS_COLUMNS(COLUMN, access_rights) };
 static const Column handler_changes[] = { HANDLER_CHANGES_COLUMNS(COLUMN, handler_changes) };
+static const Column limit_defs[] = { LIMIT_DEFS_COLUMNS(COLUMN, limit_defs) };
 
 #define TABLE(columns)             \
 	{                              \
@@ -60,6 +61,7 @@ static const struct
 	[REL_GRANTS] = TABLE(access_grants),
 	[REL_RIGHTS] = TABLE(access_rights),
 	[REL_HANDLER_CHANGES] = TABLE(handler_changes),
+	[REL_LIMITS] = TABLE(limit_defs),
 };
 
 /* Return the number of columns that this library knows.  Users may have added others after them. */

@@ -275,6 +275,16 @@
 	X(t, validator, TEXTOID)            \
 	X(t, retry_function, TEXTOID)
 
+#define LIMIT_DEFS_COLUMNS(X, t)      \
+	X(t, limit_id, INT4OID, INT32)    \
+	X(t, name, TEXTOID, TEXT)         \
+	X(t, queue, TEXTOID, TEXT)        \
+	X(t, task_type, TEXTOID, TEXT)    \
+	X(t, concurrency, INT4OID, INT32) \
+	X(t, description, TEXTOID, TEXT)  \
+	X(t, changed_by, TEXTOID, TEXT)   \
+	X(t, changed_at, TIMESTAMPTZOID, TIME)
+
 /* Anum_<table>_<column>, from 1; the last is followed by Anum_<table>_end */
 #define COLUMN_NUMBER(t, column, ...) Anum_##t##_##column,
 #define NUMBER_COLUMNS(t, LIST) \
@@ -300,6 +310,7 @@ NUMBER_COLUMNS(frame_log, FRAME_LOG_COLUMNS);
 NUMBER_COLUMNS(access_grants, ACCESS_GRANTS_COLUMNS);
 NUMBER_COLUMNS(access_rights, ACCESS_RIGHTS_COLUMNS);
 NUMBER_COLUMNS(handler_changes, HANDLER_CHANGES_COLUMNS);
+NUMBER_COLUMNS(limit_defs, LIMIT_DEFS_COLUMNS);
 
 /* The types of a list's columns, in an initializer. */
 #define COLUMN_TYPE(t, column, type, ...) type,

@@ -49,6 +49,7 @@ static const struct
 	[REL_GRANTS] = { "access_grants" },
 	[REL_RIGHTS] = { "access_rights" },
 	[REL_HANDLER_CHANGES] = { "handler_changes" },
+	[REL_LIMITS] = { "limit_defs" },
 };
 
 /* InvalidOid for what was not found. */

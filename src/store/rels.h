@@ -33,9 +33,10 @@ typedef enum TaskqRel
 	REL_FRAMES,
 	REL_GRANTS,
 	REL_RIGHTS,
-	REL_HANDLER_CHANGES
+	REL_HANDLER_CHANGES,
+	REL_LIMITS
 } TaskqRel;
-#define TASKQ_RELS (REL_HANDLER_CHANGES + 1)
+#define TASKQ_RELS (REL_LIMITS + 1)
 
 /*
  * This sequence is invalidated instead of a table whose rows have changed, if the

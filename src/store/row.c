@@ -45,6 +45,12 @@ RowWriteWorker(const WorkerRow *row, TupleTableSlot *slot)
 }
 
 void
+RowReadLimit(LimitRow *row, TupleTableSlot *slot)
+{
+	LIMIT_DEFS_COLUMNS(READ_COLUMN, limit_defs);
+}
+
+void
 RowWriteAttempt(const AttemptRow *row, TupleTableSlot *slot)
 {
 	ATTEMPT_FAILURES_COLUMNS(WRITE_COLUMN, attempt_failures);

@@ -131,6 +131,11 @@ typedef struct WorkerRow
 	EXTERNAL_WORKERS_COLUMNS(COLUMN_FIELD, external_workers)
 } WorkerRow;
 
+typedef struct LimitRow
+{
+	LIMIT_DEFS_COLUMNS(COLUMN_FIELD, limit_defs)
+} LimitRow;
+
 typedef struct AttemptRow
 {
 	ATTEMPT_FAILURES_COLUMNS(COLUMN_FIELD, attempt_failures)
@@ -152,6 +157,7 @@ extern void RowReadHandler(HandlerRow *row, TupleTableSlot *slot);
 extern void RowReadPool(PoolRow *row, TupleTableSlot *slot);
 extern void RowReadWorker(WorkerRow *row, TupleTableSlot *slot);
 extern void RowWriteWorker(const WorkerRow *row, TupleTableSlot *slot);
+extern void RowReadLimit(LimitRow *row, TupleTableSlot *slot);
 extern void RowWriteAttempt(const AttemptRow *row, TupleTableSlot *slot);
 extern void RowWriteEvent(const EventRow *row, TupleTableSlot *slot);
 extern void RowWriteFrame(const FrameRow *row, TupleTableSlot *slot);

@@ -1,0 +1,75 @@
+/*
+ * limit_states.c
+ *	  The state of each limit, for the views limits and limit_usage: limit_states().
+ */
+#include "taskq.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/tuplestore.h"
+
+#include "base/args.h"
+#include "base/compat.h"
+#include "base/rows.h"
+#include "config/limit.h"
+#include "shared/holders.h"
+#include "store/catalog.h"
+
+PG_FUNCTION_INFO_V1(taskq_limit_states);
+
+static const Oid state_columns[] = { INT4OID, TEXTOID, INT4OID, INT4ARRAYOID };
+
+/* Return the ids of the processes whose claims a new limit waits for, as an array. */
+static Datum
+AwaitedArray(void)
+{
+	int	  pids[MAX_AWAITED];
+	int	  n = HoldersAwaited(pids);
+	Datum elements[MAX_AWAITED];
+
+	for (int i = 0; i < n; i++)
+		elements[i] = Int32GetDatum(pids[i]);
+	return PointerGetDatum(construct_array(elements, n, INT4OID, sizeof(int32), true, TYPALIGN_INT));
+}
+
+static const char *
+StateName(const HeldState *state)
+{
+	if (!HoldersPresent())
+		return "needs_preload";
+	if (state->answer == HOLDERS_NO_MEMORY)
+		return "limit_memory";
+	return state->answer == HOLDERS_ARMING ? "arming" : "active";
+}
+
+Datum
+taskq_limit_states(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo	  *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	int				   n;
+	const TaskqLimit **limits;
+
+	CheckArgCount(fcinfo, 0);
+	BeginRows(fcinfo, lengthof(state_columns), state_columns);
+	AcceptInvalidationMessages();
+	limits = LimitsAll(&n);
+	for (int i = 0; i < n; i++)
+	{
+		HeldState state = HoldersStateOf(CatalogRel(REL_LIMITS), limits[i]->limit_id);
+		Datum	  values[lengthof(state_columns)];
+		bool	  nulls[lengthof(state_columns)] = { false };
+
+		values[0] = Int32GetDatum(limits[i]->limit_id);
+		values[1] = CStringGetTextDatum(StateName(&state));
+		values[2] = Int32GetDatum(state.in_use);
+		nulls[3] = state.answer != HOLDERS_ARMING;
+		values[3] = nulls[3] ? (Datum) 0 : AwaitedArray();
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}

@@ -1,0 +1,40 @@
+/*
+ * limit.h
+ *	  Limits: bounds on how many jobs may run at the same time.
+ */
+#ifndef TASKQ_LIMIT_H
+#define TASKQ_LIMIT_H
+
+#include "taskq.h"
+
+#include "config/route.h"
+
+/* A route is under at most one limit of each kind: of its queue and type, of either of them, and of all jobs. */
+#define MAX_ROUTE_LIMITS 4
+
+typedef struct TaskqLimit
+{
+	int32 limit_id;
+	char  name[TASKQ_NAME_MAX + 1];
+	char  queue[TASKQ_NAME_MAX + 1];	 /* empty means all queues */
+	char  task_type[TASKQ_NAME_MAX + 1]; /* empty means all types */
+	int32 concurrency;
+} TaskqLimit;
+
+/* The limits of a route. */
+typedef struct RouteLimits
+{
+	int		   n;
+	TaskqLimit limits[MAX_ROUTE_LIMITS];
+} RouteLimits;
+
+/* Limits do not change until the transaction ends; see config/cache.h. */
+extern const TaskqLimit	 *LimitByName(const char *name, bool missing_ok);
+extern const TaskqLimit **LimitsAll(int *n);
+
+/* The result is valid until the next call, and as long as LimitsVersion() stays the same. */
+extern const RouteLimits *LimitsOfRoute(int32 route_id);
+extern uint64			  LimitsVersion(void);
+extern bool				  LimitCovers(const TaskqLimit *limit, const TaskqRoute *route);
+
+#endif /* TASKQ_LIMIT_H */

@@ -1,0 +1,127 @@
+/*
+ * keep_limits.c
+ *	  Arming limits, and freeing what jobs hold that do not run.
+ *
+ * A limit is new after the start of the server, and when its transaction has committed.
+ * Jobs may run then that nobody has counted.  Claims that know the limit start no job.
+ * Claims that do not know it belong to transactions that are open now.  When these have
+ * ended, every job under the limit that runs has a running row, and no other job can start.
+ * So the running rows are read once, and the limit is armed.
+ *
+ * The memory may be wrong if rows were changed by hand, or by a prepared transaction.  So
+ * each job in it is looked up now and then.
+ */
+#include "taskq.h"
+
+#include "miscadmin.h"
+
+#include "base/clock.h"
+#include "base/injection_point.h"
+#include "config/limit.h"
+#include "job/live.h"
+#include "job/running_scan.h"
+#include "process/keep_limits.h"
+#include "shared/holders.h"
+#include "shared/shmem.h"
+#include "shared/wake.h"
+#include "store/catalog.h"
+#include "store/owner.h"
+
+static bool is_unarmed = true;
+
+/* Due when limits have changed, when an awaited claim has ended, and when holders are in doubt. */
+TimestampTz
+LimitsDue(const WorkPast *past)
+{
+	if (!HoldersPresent())
+		return DT_NOEND;
+	if (past->changed || HoldersInDoubt(false) || (is_unarmed && past->signalled))
+		return DT_NOBEGIN;
+	if (is_unarmed)
+		return WorkByPoll(past);
+	return HoldersAny() ? WorkAfter(past->ran_at, USECS_PER_MINUTE) : DT_NOEND;
+}
+
+/* Let a running job hold the limits that are not armed.  Returns false if there is no room. */
+static bool
+AddRunning(const TaskqJob *job)
+{
+	const RouteLimits *limits = LimitsOfRoute(job->route_id);
+	HeldLimits		   held = { .relid = CatalogRel(REL_LIMITS), .route_id = job->route_id, .n = limits->n };
+
+	if (limits->n == 0)
+		return true;
+	for (int i = 0; i < limits->n; i++)
+		held.limits[i] = (HeldLimit){ limits->limits[i].limit_id, limits->limits[i].concurrency };
+	return HoldersAdd(&held, job->job_id, job->epoch);
+}
+
+/* Read the running rows, and arm the limits. */
+static bool
+Arm(Oid relid)
+{
+	OwnerScope	scope;
+	RunningScan scan;
+	TaskqJob	job;
+	bool		complete = true;
+
+	HoldersBeginCount();
+	OwnerEnter(&scope);
+	RunningScanBegin(&scan, NULL, PG_INT64_MIN);
+	TASKQ_INJECTION_POINT("limits-read");
+	while (RunningScanNext(&scan, &job))
+		complete = AddRunning(&job) && complete;
+	RunningScanEnd(&scan);
+	OwnerLeave(&scope);
+	HoldersEndCount(relid, complete);
+	return complete;
+}
+
+/* Free what the jobs hold whose claims have ended. */
+static void
+FreeStale(void)
+{
+	HeldJob *jobs;
+	int		 n = HoldersCopy(&jobs);
+	int		 freed = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		TaskqJob job;
+
+		if (LiveFind(jobs[i].job_id, &job) && job.state == JOB_RUNNING && job.epoch == jobs[i].epoch)
+			continue;
+		freed += HoldersRelease(jobs[i].job_id, jobs[i].epoch) ? 1 : 0;
+	}
+	pfree(jobs);
+	if (freed > 0)
+		ereport(LOG,
+				(errmsg_plural("taskq freed what %d job held of limits, as it does not run",
+							   "taskq freed what %d jobs held of limits, as they do not run", freed, freed)));
+}
+
+/* Make the memory of all limits that exist, and arm those that are new. */
+void
+KeepLimits(WorkResult *result)
+{
+	Oid				   relid = CatalogRel(REL_LIMITS);
+	int				   n;
+	const TaskqLimit **limits;
+	int32			  *ids;
+
+	if (!HoldersPresent() || ShmemMyDatabase() == NULL)
+		return;
+	limits = LimitsAll(&n);
+	ids = palloc(sizeof(int32) * (n + 1));
+	for (int i = 0; i < n; i++)
+		ids[i] = limits[i]->limit_id;
+	is_unarmed = HoldersMake(relid, ids, n);
+	if (is_unarmed && HoldersAwaitClaims() && Arm(relid))
+	{
+		is_unarmed = false;
+		WakeAllWaiters(MyDatabaseId);
+		ShmemWakeScheduler(ShmemMyDatabase());
+	}
+	(void) HoldersInDoubt(true);
+	FreeStale();
+}
