@@ -7,6 +7,7 @@
 #include "common/hashfn.h"
 #include "fmgr.h"
 
+#include "base/compat.h"
 #include "shared/locks.h"
 #include "shared/worker_name.h"
 
