@@ -121,4 +121,8 @@ COMMIT;
 SELECT ok(pg_temp.came($$ SELECT pg_temp.used() = 'lim-q 1/2, lim-x 1/3' $$), 'what a job holds that was deleted by hand is freed');
 SELECT pg_temp.finish('hand 2') \g /dev/null
 SELECT taskq.drop_limit('lim-q'), taskq.drop_limit('lim-x') \gset
+-- leave nothing that other tests would see
+SELECT taskq.cancel_job(job_id) FROM taskq.all_jobs WHERE task_type LIKE 'lim-%' AND state IN ('available', 'scheduled', 'retryable') \g /dev/null
+SELECT taskq.unregister_worker('lim-w') \gset
+SELECT taskq.unregister_handler('lim-' || t) FROM unnest('{a,b,c}'::text[]) t \g /dev/null
 SELECT * FROM finish();
