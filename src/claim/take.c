@@ -46,6 +46,7 @@ IsStillAllowed(const ClaimRequest *request, const Admitting *admitting, TaskqJob
 	TASKQ_INJECTION_POINT("claim-locked");
 	job->started_at = ClockNow();
 	job->epoch = admitting->epoch;
+	pg_memory_barrier();
 	ConfigCatchUp();
 	if (request->worker_now != NULL)
 		worker = request->worker_now(request);
