@@ -187,7 +187,10 @@ KitIndexRelation(StoreKit *kit, int i)
 	if (*index == NULL)
 		*index = KeptOpen(kit->indexes[i].relid, &kit->indexes[i].is_kept);
 	if (*index == NULL)
-		elog(ERROR, "could not open relation with OID %u", kit->indexes[i].relid);
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("an index of taskq's table \"%s\" was dropped while it was written to", RelationGetRelationName(kit->result->ri_RelationDesc)),
+				 errhint("Try again.")));
 	return *index;
 }
 
