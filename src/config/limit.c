@@ -12,6 +12,7 @@
 
 #include "config/cache.h"
 #include "config/limit.h"
+#include "config/route.h"
 #include "config/stale.h"
 #include "store/row.h"
 
@@ -77,7 +78,7 @@ LimitsVersion(void)
 	return ConfigTableVersion(REL_LIMITS);
 }
 
-bool
+static bool
 LimitCovers(const TaskqLimit *limit, const TaskqRoute *route)
 {
 	return (limit->queue[0] == '\0' || strcmp(limit->queue, route->queue) == 0) &&

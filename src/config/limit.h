@@ -7,8 +7,6 @@
 
 #include "taskq.h"
 
-#include "config/route.h"
-
 /* A route is under at most one limit of each kind: of its queue and type, of either of them, and of all jobs. */
 #define MAX_ROUTE_LIMITS 4
 
@@ -35,6 +33,5 @@ extern const TaskqLimit **LimitsAll(int *n);
 /* The result is valid until the next call, and as long as LimitsVersion() stays the same. */
 extern const RouteLimits *LimitsOfRoute(int32 route_id);
 extern uint64			  LimitsVersion(void);
-extern bool				  LimitCovers(const TaskqLimit *limit, const TaskqRoute *route);
 
 #endif /* TASKQ_LIMIT_H */
