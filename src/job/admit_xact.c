@@ -40,6 +40,7 @@ typedef struct Entry
 	int		  end_level;  /* nesting level in which the run has ended, or 0 if it has not */
 	bool	  is_earlier; /* the claim was made by an earlier transaction */
 	bool	  is_stored;  /* the claim is a running row */
+	bool	  has_no_job; /* a rule has reserved something for a claim that has no job yet */
 } Entry;
 
 /* Entries in the order of their levels, so those of the ending subtransaction are last. */
@@ -84,7 +85,8 @@ static Entry *
 FindMade(int64 job_id)
 {
 	for (int i = n_entries - 1; i >= 0 && n_made > 0; i--)
-		if (entries[i].admission.job_id == job_id && !entries[i].is_earlier && entries[i].end_level == 0)
+		if (entries[i].admission.job_id == job_id && !entries[i].is_earlier && !entries[i].has_no_job &&
+			entries[i].end_level == 0)
 			return &entries[i];
 	return NULL;
 }
@@ -93,7 +95,6 @@ FindMade(int64 job_id)
 void
 AdmissionBegin(const Admission *admission)
 {
-	Assert(admission->job_id != 0);
 	HoldersClaimBegins();
 	(void) AddEntry(admission);
 	n_made++;
@@ -145,8 +146,8 @@ AdmissionReserve(uint64 worker_key, uint32 rule)
 {
 	Admission admission = { .worker_key = worker_key };
 
-	if (n_entries == 0 || entries[n_entries - 1].admission.job_id != 0)
-		(void) AddEntry(&admission);
+	if (n_entries == 0 || !entries[n_entries - 1].has_no_job)
+		AddEntry(&admission)->has_no_job = true;
 	entries[n_entries - 1].rules |= rule;
 }
 
@@ -156,7 +157,7 @@ AdmissionUnreserve(void)
 {
 	int i = n_entries - 1;
 
-	while (i >= 0 && entries[i].admission.job_id != 0)
+	while (i >= 0 && !entries[i].has_no_job)
 		i--;
 	Assert(i >= 0);
 	memmove(&entries[i], &entries[i + 1], sizeof(Entry) * (n_entries - i - 1));
@@ -262,7 +263,7 @@ AtSubAbort(int level)
 
 		if (entry.is_earlier)
 			continue;
-		if (entry.end_level == 0 && entry.admission.job_id != 0)
+		if (entry.end_level == 0 && !entry.has_no_job)
 			n_made--;
 		AdmitLeave(entry.rules, &entry.admission, LEAVE_UNDONE);
 	}
