@@ -71,8 +71,10 @@ SELECT count(taskq.register_handler('many-' || i)) FROM generate_series(1, 50) i
 SELECT is(count(*) FILTER (WHERE taskq.is_registered('many-' || i)), 50::bigint, 'fifty handlers are registered') FROM generate_series(1, 50) i;
 SELECT cmp_ok(pg_temp.whole('taskq.handlers') - :before_handlers, '<=', 0::bigint, 'the registrations do not scan taskq.handlers as a whole');
 SELECT count(taskq.enqueue_job('many-' || i, queue => 'cc-p')) FROM generate_series(1, 50) i \gset x_
+-- The view is read later: a nested loop in its plan scans taskq.routes once for each job.
+SELECT pg_temp.whole('taskq.routes') AS routes \gset after_
 SELECT is(count(DISTINCT task_type), 50::bigint, 'fifty routes are created') FROM taskq.all_jobs WHERE task_type LIKE 'many-%';
-SELECT cmp_ok(pg_temp.whole('taskq.routes') - :before_routes, '<=', 2::bigint, 'new routes do not each scan taskq.routes as a whole');
+SELECT cmp_ok(:after_routes - :before_routes, '<=', 2, 'new routes do not each scan taskq.routes as a whole');
 ROLLBACK;
 
 -- functions
