@@ -103,28 +103,28 @@ FindHinted(ClaimScan *scan, const ClaimCursor *cursor, const ScanHint *hint, Ite
 	return IsAsHinted(jobs, cursor->route_id, hint);
 }
 
-/*
- * Lock the row of a hint.  If the hint comes from the ready list and its row cannot
- * be locked, drop the hint.  If another transaction has locked the row, that
- * transaction will put the job back.
- */
+/* Lock the row of a hint, and read the job. */
 static bool
-LockHint(ClaimScan *scan, const ClaimCursor *cursor, const ScanHint *hint, TaskqJob *job)
+LockHinted(ClaimScan *scan, const ClaimCursor *cursor, const ScanHint *hint, ItemPointer tid, TaskqJob *job)
 {
-	ItemPointerData tid;
-	bool			found = FindHinted(scan, cursor, hint, &tid);
-
 	if (cursor->reads)
-		return found && JobLock(scan->jobs, &tid, false, job) == STORE_LOCKED &&
-			   IsAsHinted(scan->jobs, cursor->route_id, hint);
-	if (found && StoreLock(scan->jobs, &tid, SnapshotSelf, false, false) == STORE_LOCKED &&
-		IsAsHinted(scan->jobs, cursor->route_id, hint))
-	{
-		JobRead(job, scan->jobs->found);
-		return true;
-	}
-	ReadyDrop(HintPlace(hint));
-	return false;
+		return JobLock(scan->jobs, tid, false, job) == STORE_LOCKED && IsAsHinted(scan->jobs, cursor->route_id, hint);
+	if (StoreLock(scan->jobs, tid, SnapshotSelf, false, false) != STORE_LOCKED ||
+		!IsAsHinted(scan->jobs, cursor->route_id, hint))
+		return false;
+	JobRead(job, scan->jobs->found);
+	return true;
+}
+
+/*
+ * Forget a hint whose row is not there, or cannot be locked.  If another transaction has
+ * locked the row, that transaction will put the job back.
+ */
+static void
+DropHint(const ClaimCursor *cursor, const ScanHint *hint)
+{
+	if (!cursor->reads)
+		ReadyDrop(HintPlace(hint));
 }
 
 /*
@@ -163,21 +163,34 @@ TakeNext(ClaimScan *scan, const ClaimRequest *request, Admitting *admitting, Tas
 	while ((cursor = ChooseNext(scan)) != NULL)
 	{
 		const ScanHint *hint = &cursor->hints[cursor->at];
+		ItemPointerData tid;
 
 		/* check this before the lock, so that the job stays free for the next claim */
 		if (request->shared_only && !SharesCommits(cursor->route_id))
 			return false;
 		CHECK_FOR_INTERRUPTS();
-		if (!AdmitRoute(cursor->route_id) || !AdmitHold(admitting, cursor->route_id, hint->key.job_id))
+		if (!AdmitRoute(cursor->route_id))
+		{
+			FinishFull(cursor);
+			continue;
+		}
+		if (!FindHinted(scan, cursor, hint, &tid))
+		{
+			cursor->at++;
+			DropHint(cursor, hint);
+			continue;
+		}
+		if (!AdmitHold(admitting, cursor->route_id, hint->key.job_id, scan->jobs->found))
 		{
 			FinishFull(cursor);
 			continue;
 		}
 		cursor->at++;
 		TASKQ_INJECTION_POINT("claim-chosen");
-		if (!LockHint(scan, cursor, hint, job))
+		if (!LockHinted(scan, cursor, hint, &tid, job))
 		{
 			AdmitDrop(hint->key.job_id);
+			DropHint(cursor, hint);
 			continue;
 		}
 		switch (Admit(admitting, job, EpochNext()))
@@ -235,7 +248,7 @@ TakeById(Store *jobs, const ClaimRequest *request, int64 job_id, Admitting *admi
 		tid = jobs->found->tts_tid;
 		JobRead(job, jobs->found);
 		found = MayRun(request->worker, RouteById(job->route_id)) && AdmitRoute(job->route_id) &&
-				AdmitHold(admitting, job->route_id, job_id) && TakeLocked(jobs, request, &tid, admitting, job);
+				AdmitHold(admitting, job->route_id, job_id, jobs->found) && TakeLocked(jobs, request, &tid, admitting, job);
 	}
 	UnregisterSnapshot(snapshot);
 	return found;

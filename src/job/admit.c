@@ -98,11 +98,11 @@ ProvisionalEpoch(void)
 }
 
 /*
- * Take what a job of this route needs, before its row is locked.  Returns false if a rule
+ * Take what a job of this route needs, before its row is locked.  "row" is the row as it was read.  Returns false if a rule
  * does not have it.  Otherwise the caller calls AdmitDrop() or Admit().
  */
 bool
-AdmitHold(Admitting *claim, int32 route_id, int64 job_id)
+AdmitHold(Admitting *claim, int32 route_id, int64 job_id, TupleTableSlot *row)
 {
 	Admission admission = {
 		.job_id = job_id,
@@ -117,7 +117,7 @@ AdmitHold(Admitting *claim, int32 route_id, int64 job_id)
 	{
 		if (rules[i]->hold == NULL)
 			continue;
-		if (!rules[i]->hold(claim, route_id, job_id))
+		if (!rules[i]->hold(claim, route_id, job_id, row))
 		{
 			AdmitDrop(job_id);
 			return false;

@@ -124,11 +124,12 @@ typedef struct AdmissionRule
 	bool (*admit_route)(int32 route_id);
 
 	/*
-	 * Called before the job's row is locked: takes what the route of the job needs.  Returns
-	 * false if that is not to be had now.  So a claim never holds the row of a job that it
-	 * may not start because others were faster.
+	 * Called before the job's row is locked: takes what the job needs.  Returns false if
+	 * that is not to be had now.  So a claim never holds the row of a job that it may not
+	 * start because others were faster.  "row" is the job's row as it was read; what the
+	 * rule reads from it must be what never changes.
 	 */
-	bool (*hold)(Admitting *claim, int32 route_id, int64 job_id);
+	bool (*hold)(Admitting *claim, int32 route_id, int64 job_id, TupleTableSlot *row);
 
 	/* Called when the row is locked, and the claim has its epoch.  Cannot fail. */
 	void (*stamp)(const Admitting *claim, const Admission *before, int64 epoch);
@@ -158,7 +159,7 @@ typedef struct AdmissionRule
 extern int	   AdmitBegin(Admitting *claim, const Claimant *claimant, const WorkerName *worker, int64 job_id, int most);
 extern int	   AdmitMost(int32 route_id);
 extern bool	   AdmitRoute(int32 route_id);
-extern bool	   AdmitHold(Admitting *claim, int32 route_id, int64 job_id);
+extern bool	   AdmitHold(Admitting *claim, int32 route_id, int64 job_id, TupleTableSlot *row);
 extern void	   AdmitDrop(int64 job_id);
 extern Verdict Admit(Admitting *claim, TaskqJob *job, int64 epoch);
 extern bool	   AdmitStillHolds(const Admitting *claim, const TaskqJob *job);

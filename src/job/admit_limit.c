@@ -64,7 +64,7 @@ AdmitJobsOf(int32 route_id)
 }
 
 static bool
-HoldForJob(Admitting *claim, int32 route_id, int64 job_id)
+HoldForJob(Admitting *claim, int32 route_id, int64 job_id, TupleTableSlot *row)
 {
 	HeldLimits held;
 
