@@ -149,7 +149,7 @@ int taskq_worker_max_memory = 256 * 1024;
 /* Milliseconds that are added to the time of taskq's clock. */
 int taskq_clock_offset = 0;
 
-/* Name of the injection point at which this session waits; see injection_point.h. */
+/* Names of the injection points at which this session waits, separated by spaces; see injection_point.h. */
 char *taskq_injection_point = NULL;
 
 /* Replaces the random part of retry delays by a value from -1 to 1; 2 leaves it random. */
@@ -227,7 +227,7 @@ GucInit(void)
 #endif
 #ifdef TASKQ_TESTING
 	DefineCustomStringVariable("taskq.injection_point",
-							   "Sets the injection point at which the session waits, for tests.",
+							   "Sets the injection points at which the session waits, for tests.",
 							   NULL, &taskq_injection_point, "", PGC_SUSET, 0, NULL, NULL, NULL);
 #endif
 	DefineCustomIntVariable("taskq.default_pool_size",

@@ -16,6 +16,23 @@
 #include "base/guc.h"
 #include "base/injection_point.h"
 
+/* Is the name one of those in the setting?  They are separated by spaces. */
+static bool
+IsSet(const char *name)
+{
+	Size length = strlen(name);
+
+	for (const char *at = taskq_injection_point; at != NULL && *at != '\0'; at += strspn(at, " "))
+	{
+		Size of_setting = strcspn(at, " ");
+
+		if (of_setting == length && strncmp(at, name, length) == 0)
+			return true;
+		at += of_setting;
+	}
+	return false;
+}
+
 /*
  * Wait at a named place if this session has set taskq.injection_point to its name.
  * The caller must not hold an LWLock or a spinlock.  The wait lasts as long as the test
@@ -27,7 +44,7 @@ InjectionPoint(const char *name)
 	Datum key;
 	int	  lock_timeout = LockTimeout;
 
-	if (taskq_injection_point == NULL || strcmp(taskq_injection_point, name) != 0)
+	if (!IsSet(name))
 		return;
 	key = Int64GetDatum(DatumGetInt32(DirectFunctionCall1Coll(hashtext, DEFAULT_COLLATION_OID, CStringGetTextDatum(name))));
 	LockTimeout = 0;
