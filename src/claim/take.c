@@ -31,31 +31,65 @@
 #include "shared/wake.h"
 #include "store/catalog.h"
 
-/*
- * Decide whether the job may start, after its row is locked.  The job was chosen by an
- * older configuration, and an older state of the worker's pool or registration.  The time
- * of the start and the epoch are taken before they are read again.  So no job has a start
- * time or an epoch from after the commit of a change that forbids its start, such as the
- * unregistration of its type.
- */
-static bool
-IsStillAllowed(const ClaimRequest *request, const Admitting *admitting, TaskqJob *job)
+/* Take the time of the start, before the configuration is read for the decision. */
+static void
+TakeTime(const Admitting *admitting, TaskqJob *job)
 {
-	const Claimant *worker = request->worker;
-
-	TASKQ_INJECTION_POINT("claim-locked");
 	job->started_at = ClockNow();
 	job->epoch = admitting->epoch;
+	TASKQ_INJECTION_POINT("claim-stamped");
 	pg_memory_barrier();
 	ConfigCatchUp();
-	if (request->worker_now != NULL)
-		worker = request->worker_now(request);
-	if (worker == request->worker && ConfigVersion() == request->config_version)
+}
+
+/* Has neither the configuration nor the worker changed since the job was chosen? */
+static bool
+IsUnchanged(const ClaimRequest *request)
+{
+	return (request->worker_now == NULL || request->worker_now(request) == request->worker) &&
+		   ConfigVersion() == request->config_version;
+}
+
+/* May the job start, by what is committed now? */
+static bool
+MayStart(const ClaimRequest *request, const Admitting *admitting, const TaskqJob *job)
+{
+	const Claimant *worker = request->worker_now == NULL ? request->worker : request->worker_now(request);
+
+	return worker != NULL && AdmitStillHolds(admitting, job) && MayRun(worker, RouteById(job->route_id));
+}
+
+/*
+ * Decide whether the job may start, after its row is locked.  The job was chosen by an
+ * older configuration, and an older state of the worker's pool or registration.  No job
+ * has a start time or an epoch from after the commit of a change that forbids its start,
+ * such as the unregistration of its type, and before the commit of one that allows it
+ * again.  So both are taken between two looks that allow the start, with no change
+ * between the looks.  Of a change that forbids the start and one that allows it again,
+ * the first is announced before the second can be committed, because both write the
+ * same row.
+ */
+static bool
+IsStillAllowed(const ClaimRequest *request, Admitting *admitting, TaskqJob *job)
+{
+	uint64 changes;
+
+	TASKQ_INJECTION_POINT("claim-locked");
+	TakeTime(admitting, job);
+	if (IsUnchanged(request))
 		return true;
-	if (worker != NULL && AdmitStillHolds(admitting, job) && MayRun(worker, RouteById(job->route_id)))
-		return true;
-	WakeLeft(job->route_id);
-	return false;
+	do
+	{
+		changes = ConfigChanges();
+		if (!MayStart(request, admitting, job))
+		{
+			WakeLeft(job->route_id);
+			return false;
+		}
+		AdmitStamp(admitting, job, EpochNext());
+		TakeTime(admitting, job);
+	} while (!MayStart(request, admitting, job) || ConfigChanges() != changes);
+	return true;
 }
 
 static bool

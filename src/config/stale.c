@@ -34,6 +34,7 @@ static StaleRows *caches[MAX_CACHES];
 static int		  n_caches = 0;
 
 static uint64 config_version = 1;
+static uint64 n_not_seen = 0; /* by how much ConfigCatchUp() has raised it without a change */
 static uint64 table_versions[TASKQ_RELS];
 static uint64 code_version = 1;
 static uint64 judgement_version = 1;
@@ -240,13 +241,24 @@ StaleReading(void)
 void
 ConfigCatchUp(void)
 {
-	bool commits = ShmemConfigCommits();
+	bool   commits = ShmemConfigCommits();
+	uint64 before;
 
 	AcceptInvalidationMessages();
 	if (!commits)
 		return;
+	before = config_version;
 	StaleMarkEverything();
+	n_not_seen += config_version - before;
 	CatalogOutdateWorkers();
+}
+
+/* Return a number that every change raises when it is seen, but ConfigCatchUp() does not. */
+uint64
+ConfigChanges(void)
+{
+	StaleLook();
+	return config_version - n_not_seen;
 }
 
 /* versions ----------------------------------------------------------------- */

@@ -36,7 +36,8 @@ extern void StaleMarkCode(void);
 extern void StaleMarkJudgements(void);
 extern void StaleExpect(TaskqRel rel);
 
-extern void ConfigCatchUp(void);
+extern void	  ConfigCatchUp(void);
+extern uint64 ConfigChanges(void);
 
 /*
  * Versions.  A value that was computed under another version must be computed again.

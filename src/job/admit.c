@@ -134,12 +134,9 @@ AdmitDrop(int64 job_id)
 	AdmissionRefused(job_id);
 }
 
-/*
- * May this job start, under a claim with this epoch?  Its row is locked.  If a rule refuses
- * the job or raises an error, the rules that have admitted it are told.
- */
-Verdict
-Admit(Admitting *claim, TaskqJob *job, int64 epoch)
+/* Give the claim of the job that is being admitted an epoch, or a later one. */
+void
+AdmitStamp(Admitting *claim, const TaskqJob *job, int64 epoch)
 {
 	Admission before = AdmissionStamped(job->job_id, epoch);
 
@@ -147,6 +144,16 @@ Admit(Admitting *claim, TaskqJob *job, int64 epoch)
 		if (rules[i]->stamp != NULL)
 			rules[i]->stamp(claim, &before, epoch);
 	claim->epoch = epoch;
+}
+
+/*
+ * May this job start, under a claim with this epoch?  Its row is locked.  If a rule refuses
+ * the job or raises an error, the rules that have admitted it are told.
+ */
+Verdict
+Admit(Admitting *claim, TaskqJob *job, int64 epoch)
+{
+	AdmitStamp(claim, job, epoch);
 	for (int i = 0; i < lengthof(rules); i++)
 	{
 		Verdict verdict;

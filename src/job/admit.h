@@ -131,7 +131,7 @@ typedef struct AdmissionRule
 	 */
 	bool (*hold)(Admitting *claim, int32 route_id, int64 job_id, TupleTableSlot *row);
 
-	/* Called when the row is locked, and the claim has its epoch.  Cannot fail. */
+	/* Called when the row is locked and the claim has its epoch, or another one.  Cannot fail. */
 	void (*stamp)(const Admitting *claim, const Admission *before, int64 epoch);
 
 	/* Called when the configuration has changed since then.  Does the job still hold what it needs? */
@@ -162,6 +162,7 @@ extern bool	   AdmitRoute(int32 route_id);
 extern bool	   AdmitHold(Admitting *claim, int32 route_id, int64 job_id, TupleTableSlot *row);
 extern void	   AdmitDrop(int64 job_id);
 extern Verdict Admit(Admitting *claim, TaskqJob *job, int64 epoch);
+extern void	   AdmitStamp(Admitting *claim, const TaskqJob *job, int64 epoch);
 extern bool	   AdmitStillHolds(const Admitting *claim, const TaskqJob *job);
 extern void	   AdmitUndo(Admitting *claim, const TaskqJob *job);
 extern void	   AdmitEnd(Admitting *claim);

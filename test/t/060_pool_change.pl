@@ -98,6 +98,24 @@ wait_until($node, qq(SELECT state = 'completed' FROM taskq.all_jobs WHERE job_id
 like(sql($node, qq(SELECT worker_id FROM taskq.all_jobs WHERE job_id = $job)), qr/^q#/, 'no other pool has run the job');
 clear($job);
 
+# the pool loses the type before the start is stamped, and gets it back after that
+sql($node, q(ALTER ROLE app SET taskq.injection_point = 'claim-locked claim-stamped'));
+my $waits_at = q(SELECT count(*) = 1 FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+	WHERE backend_type = 'taskq worker' AND locktype = 'advisory' AND NOT granted AND objid::bigint = hashtext('%s')::bigint & 4294967295);
+my $stamped = hold_gate($node, q(hashtext('claim-stamped')));
+sql($node, q(CREATE TABLE lost (since timestamptz, since_epoch bigint, until timestamptz, until_epoch bigint);
+	CREATE FUNCTION draw() RETURNS bigint LANGUAGE C AS 'taskq', 'taskq_test_draw_epoch'));
+$job = change_while_locked(q(SELECT taskq.alter_pool('p', task_types => '{two}'); INSERT INTO lost VALUES (clock_timestamp(), draw())));
+poll($node, sprintf $waits_at, 'claim-stamped') or die 'the worker has not stamped the job';
+sql($node, q(UPDATE lost SET until = clock_timestamp(), until_epoch = draw(); SELECT taskq.alter_pool('p', task_types => '{one}')));
+open_gate($stamped);
+wait_until($node, qq(SELECT state = 'completed' FROM taskq.all_jobs WHERE job_id = $job), 'a type that is taken away and given back: the worker runs the job');
+is(sql($node, qq(SELECT j.started_at BETWEEN since AND until, a.epoch BETWEEN since_epoch AND until_epoch
+	FROM taskq.all_jobs j JOIN taskq.attempts a USING (job_id), lost WHERE job_id = $job)), 'f|f',
+	'its start is not of the time when the pool did not have the type');
+clear($job);
+sql($node, q(ALTER ROLE app RESET taskq.injection_point));
+
 # two pools exchange their types repeatedly while jobs run
 sql_as($node, 'postgres', 'app', <<'SQL');
 SELECT taskq.create_pool('p', 2, task_types => '{one}', min_size => 2), taskq.create_pool('q', 2, task_types => '{two}', min_size => 2);
