@@ -17,7 +17,7 @@ use Time::HiRes;
 our @EXPORT = qw(
 	new_node make_app make_misbehave install add_type wait_until wait_for_log_line
 	pids_of pid_of hold_gate open_gate session sql sql_as fails_with log_since settled clean_log
-	wait_for poll crash enqueue_crashing
+	wait_for poll crash enqueue_crashing begin_claim answer_of claims_wait
 );
 
 # Return a running server with taskq preloaded and, unless told otherwise, the
@@ -177,6 +177,33 @@ sub session
 		extra_params => $o{role} ? [ '-U', $o{role} ] : []);
 	$s->set_query_timer_restart;
 	return $s;
+}
+
+# Have a session begin a call that waits for jobs. What comes after the first line may
+# already contain the answer.
+sub begin_claim
+{
+	my ($session, $sql) = @_;
+	$session->{early} = $session->query_until(qr/claiming\n/, "\\echo claiming\n$sql\n\\echo claimed\n") =~ s/.*claiming\n//sr;
+	return;
+}
+
+# Wait until the call ends; returns its answer.
+sub answer_of
+{
+	my ($session) = @_;
+	my $out = $session->{early};
+	$out .= $session->query_until(qr/claimed/, '') unless $out =~ /claimed/;
+	return $out =~ s/\s*claimed\s*$//r =~ s/^\s+//r;
+}
+
+# The query whether so many sessions (1) wait in a call for jobs.
+sub claims_wait
+{
+	my ($n) = @_;
+	$n //= 1;
+	return qq(SELECT count(*) = $n FROM pg_stat_activity WHERE query ~ 'taskq\\.(claim_job|wait_for_job)' AND pid <> pg_backend_pid()
+		AND wait_event_type = 'Extension' AND state = 'active');
 }
 
 # A gate, which holds back the handlers that wait for it.

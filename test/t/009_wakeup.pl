@@ -91,47 +91,39 @@ wait_until($node, q(SELECT state = 'completed' FROM taskq.all_jobs WHERE payload
 
 # a waiting claim -----------------------------------------------------------
 
-my $waiting = q(SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE '%taskq.claim_job%' AND pid <> pg_backend_pid() AND wait_event_type = 'Extension' AND state = 'active');
 my $claimer = session($node);
 my $pid = $claimer->query_safe('SELECT pg_backend_pid()');
-my $claim = sub {
-	my ($sql) = @_;
-	$claimer->query_until(qr/claiming/, "\\echo claiming\n$sql\n\\echo claimed\n");
-	return;
-};
-my $result = sub { my $out = $claimer->query_until(qr/claimed/, ''); $out =~ s/\s*claimed\s*$//; $out =~ s/^\s+//; return $out };
-
-$claim->(q(SELECT task_type, attempt FROM taskq.claim_job('w', wait => '1 h');));
-wait_until($node, $waiting, 'a claim waits for an enqueue');
+begin_claim($claimer, q(SELECT task_type, attempt FROM taskq.claim_job('w', wait => '1 h');));
+wait_until($node, claims_wait(), 'a claim waits for an enqueue');
 is(sql($node, qq(SELECT count(*) FROM pg_locks WHERE pid = $pid AND locktype IN ('relation', 'advisory', 'userlock') AND relation IS DISTINCT FROM NULL
 	AND relation::regclass::text LIKE 'taskq.%')), 0, 'the waiting claim holds no lock on a table');
 sql($node, q(SELECT taskq.enqueue_job('work')));
 my $other = session($node);
 $other->query_safe(q(BEGIN; SELECT taskq.enqueue_job('outside')));
-is(sql($node, $waiting), 't', 'an uncommitted enqueue does not wake the claim');
+is(sql($node, claims_wait()), 't', 'an uncommitted enqueue does not wake the claim');
 $other->query_safe('ROLLBACK');
-is(sql($node, $waiting), 't', 'an enqueue that is rolled back does not wake the claim');
+is(sql($node, claims_wait()), 't', 'an enqueue that is rolled back does not wake the claim');
 $other->query_safe(q(BEGIN; SELECT taskq.enqueue_job('outside'); COMMIT));
-is($result->(), 'outside|1', 'a commit wakes the claim');
+is(answer_of($claimer), 'outside|1', 'a commit wakes the claim');
 
-$claim->(q(SELECT task_type FROM taskq.claim_job('w', wait => '1 h', task_types => '{elsewhere}');));
-wait_until($node, $waiting, 'a claim for one type waits');
+begin_claim($claimer, q(SELECT task_type FROM taskq.claim_job('w', wait => '1 h', task_types => '{elsewhere}');));
+wait_until($node, claims_wait(), 'a claim for one type waits');
 sql($node, q(SELECT taskq.enqueue_job('outside')));
 sql($node, q(SELECT taskq.enqueue_job('elsewhere')));
-is($result->(), 'elsewhere', 'the claim for one type gets a job of the type');
+is(answer_of($claimer), 'elsewhere', 'the claim for one type gets a job of the type');
 
 sql($node, q(SELECT count(*) FROM taskq.claim_jobs('clear', 100)));
-$claim->(q(SELECT task_type FROM taskq.claim_job('w', wait => '1 h');));
-wait_until($node, $waiting, 'a claim waits for a job that becomes due');
+begin_claim($claimer, q(SELECT task_type FROM taskq.claim_job('w', wait => '1 h');));
+wait_until($node, claims_wait(), 'a claim waits for a job that becomes due');
 my $found;
 my $due = sql($node, q(SELECT taskq.enqueue_job('outside', delay => '1 s')));
-is($result->(), 'outside', 'the claim gets the job that becomes due');
+is(answer_of($claimer), 'outside', 'the claim gets the job that becomes due');
 is(sql($node, qq(SELECT started_at >= run_at FROM taskq.all_jobs WHERE job_id = $due)), 't', 'the claim does not get it before that');
 
-$claim->(q(SELECT task_type FROM taskq.claim_job('w', wait => '1 h');));
-wait_until($node, $waiting, 'a claim waits for a released job');
+begin_claim($claimer, q(SELECT task_type FROM taskq.claim_job('w', wait => '1 h');));
+wait_until($node, claims_wait(), 'a claim waits for a released job');
 sql($node, qq(SELECT taskq.release_job(job_id, epoch) FROM taskq.all_jobs WHERE job_id = $due));
-is($result->(), 'outside', 'the claim gets the released job');
+is(answer_of($claimer), 'outside', 'the claim gets the released job');
 
 # a look of the scheduler would wake it, too
 my ($scheduler) = pids_of($node, 'scheduler');
@@ -141,60 +133,59 @@ for my $undo ('ROLLBACK', 'ROLLBACK TO a')
 	$found = sql($node, q(SELECT taskq.enqueue_job('outside')));
 	$other->query_safe(q(BEGIN; SAVEPOINT a; SELECT * FROM taskq.claim_job('other')));
 	# something else wakes it, too, but later
-	$claim->(q(SELECT job_id, clock_timestamp() < statement_timestamp() + interval '4 s' FROM taskq.claim_job('w', wait => '20 s');));
-	wait_until($node, $waiting, 'a claim waits');
+	begin_claim($claimer, q(SELECT job_id, clock_timestamp() < statement_timestamp() + interval '4 s' FROM taskq.claim_job('w', wait => '20 s');));
+	wait_until($node, claims_wait(), 'a claim waits');
 	$other->query_safe($undo);
-	is($result->(), "$found|t", "it gets a job whose claim is undone: $undo");
+	is(answer_of($claimer), "$found|t", "it gets a job whose claim is undone: $undo");
 }
 $other->query_safe('COMMIT');
 kill 'CONT', $scheduler;
 
-$claim->(q(SELECT task_type FROM taskq.claim_job('w', wait => '1 h');));
-wait_until($node, $waiting, 'a claim waits that will be cancelled');
+begin_claim($claimer, q(SELECT task_type FROM taskq.claim_job('w', wait => '1 h');));
+wait_until($node, claims_wait(), 'a claim waits that will be cancelled');
 sql($node, "SELECT pg_cancel_backend($pid)");
-is($result->(), '', 'the cancelled claim returns no row');
+is(answer_of($claimer), '', 'the cancelled claim returns no row');
 like($claimer->{stderr}, qr/canceling statement due to user request/, 'the cancelled claim raises the error for a cancelled statement');
 $claimer->{stderr} = '';
 sql($node, q(SELECT taskq.enqueue_job('outside')));
 is($claimer->query_safe(q(SELECT task_type FROM taskq.claim_job('w'))), 'outside', 'the session can claim after the cancel');
-$claim->(q(SET statement_timeout = '200ms'; SELECT task_type FROM taskq.claim_job('w', wait => '1 h');));
-is($result->(), '', 'statement_timeout ends a wait');
+begin_claim($claimer, q(SET statement_timeout = '200ms'; SELECT task_type FROM taskq.claim_job('w', wait => '1 h');));
+is(answer_of($claimer), '', 'statement_timeout ends a wait');
 like($claimer->{stderr}, qr/canceling statement due to statement timeout/, 'the claim raises the error for a statement timeout');
 $claimer->query('RESET statement_timeout');
 $claimer->{stderr} = '';
 
 # as many waiting sessions as jobs
 my @waiters = map { session($node) } 1 .. 5;
-$_->query_until(qr/claiming/, "\\echo claiming\nSELECT 'got ' || task_type FROM taskq.claim_job('many', wait => '1 h');\n\\echo claimed\n") for @waiters;
-wait_until($node, $waiting =~ s/= 1/= 5/r, 'five claims wait');
+begin_claim($_, q(SELECT task_type FROM taskq.claim_job('many', wait => '1 h');)) for @waiters;
+wait_until($node, claims_wait(5), 'five claims wait');
 sql($node, q(SELECT count(*) FROM taskq.enqueue_jobs('outside', array_fill('{}'::jsonb, ARRAY[3]))));
-wait_until($node, $waiting =~ s/= 1/= 2/r, 'three of them get a job, and two wait');
+wait_until($node, claims_wait(2), 'three of them get a job, and two wait');
 is(sql($node, q(SELECT count(*) FROM taskq.all_jobs WHERE worker_id = 'many' AND state = 'running')), 3, 'all_jobs shows three jobs of the worker');
 sql($node, q(SELECT taskq.enqueue_job('outside') FROM generate_series(1, 2)));
-like($_->query_until(qr/claimed/, ''), qr/got outside/, 'each gets one') for @waiters;
+is(answer_of($_), 'outside', 'each gets one') for @waiters;
 $_->quit for @waiters;
 
 # the type is registered while the claim waits
-$claim->(q(SELECT task_type FROM taskq.claim_job('w', wait => '1 h');));
-wait_until($node, $waiting, 'a claim waits for a type that is not registered yet');
+begin_claim($claimer, q(SELECT task_type FROM taskq.claim_job('w', wait => '1 h');));
+wait_until($node, claims_wait(), 'a claim waits for a type that is not registered yet');
 sql($node, q(SELECT taskq.enqueue_job('outside_too')));
 sql_as($node, 'postgres', 'app', q(SELECT taskq.register_handler('outside_too')));
-is($result->(), 'outside_too', 'registering a type wakes a waiting claim');
+is(answer_of($claimer), 'outside_too', 'registering a type wakes a waiting claim');
 
 # wait_for_job --------------------------------------------------------------
 
-$waiting = q(SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE '%taskq.wait_for_job%' AND pid <> pg_backend_pid() AND wait_event_type = 'Extension');
-$claim->(q(CALL taskq.wait_for_job('w', '1 h');));
-wait_until($node, $waiting, 'wait_for_job() waits');
+begin_claim($claimer, q(CALL taskq.wait_for_job('w', '1 h');));
+wait_until($node, claims_wait(), 'wait_for_job() waits');
 is(sql($node, qq(SELECT backend_xmin IS NULL AND backend_xid IS NULL FROM pg_stat_activity WHERE pid = $pid)), 't', 'wait_for_job() waits without a snapshot');
 $found = sql($node, q(SELECT taskq.enqueue_job('outside')));
-is($result->(), 't', 'wait_for_job() returns true when there is a job');
+is(answer_of($claimer), 't', 'wait_for_job() returns true when there is a job');
 is($claimer->query_safe(q(SELECT job_id FROM taskq.claim_job('w'))), $found, 'the job can be claimed after wait_for_job()');
 is($claimer->query_safe(q(CALL taskq.wait_for_job('w', '10 ms'))), 'f', 'wait_for_job() returns false when the time is over');
-$claim->(q(CALL taskq.wait_for_job('w', '1 h');));
-wait_until($node, $waiting, 'wait_for_job() waits for its cancellation');
+begin_claim($claimer, q(CALL taskq.wait_for_job('w', '1 h');));
+wait_until($node, claims_wait(), 'wait_for_job() waits for its cancellation');
 sql($node, "SELECT pg_cancel_backend($pid)");
-is($result->(), '', 'the cancelled wait_for_job() returns no row');
+is(answer_of($claimer), '', 'the cancelled wait_for_job() returns no row');
 like($claimer->{stderr}, qr/canceling statement due to user request/, 'wait_for_job() raises the error for a cancelled statement');
 $claimer->{stderr} = '';
 my ($out, $error) = $claimer->query(q(BEGIN; CALL taskq.wait_for_job('w', '1 h'); ROLLBACK));

@@ -15,24 +15,8 @@ use TaskqTest;
 my $node = new_node('waiting', conf => { 'taskq.poll_interval' => "'1 h'", 'taskq.max_wait' => "'1 h'" });
 sql_as($node, 'postgres', 'app', q(SELECT taskq.register_handler(t) FROM unnest(ARRAY['outside', 'elsewhere']) AS t));
 
-my $waiting = q(SELECT count(*) = %d FROM pg_stat_activity WHERE query ~ 'taskq\.(claim_job|wait_for_job)' AND pid <> pg_backend_pid() AND wait_event_type = 'Extension' AND state = 'active');
-sub waits { my ($name, $n) = @_; return wait_until($node, sprintf($waiting, $n // 1), $name) }
-
 my $claimer = session($node);
-my $early; # output after the first line; an answer that comes at once may be in it
-sub begin
-{
-	my ($sql) = @_;
-	$early = $claimer->query_until(qr/claiming\n/, "\\echo claiming\n$sql\n\\echo claimed\n") =~ s/.*claiming\n//sr;
-	return;
-}
-sub answer
-{
-	my $out = $early;
-	$out .= $claimer->query_until(qr/claimed/, '') unless $out =~ /claimed/;
-	$out =~ s/\s*claimed\s*$//;
-	return $out =~ s/^\s+//r;
-}
+sub waits { my ($name, $n) = @_; return wait_until($node, claims_wait($n), $name) }
 sub last_error { my $error = $claimer->{stderr}; $claimer->{stderr} = ''; return $error }
 my $claim_one = q(SELECT task_type FROM taskq.claim_job('one', wait => '1 h'););
 
@@ -44,7 +28,7 @@ for my $interval ('0', '1s')
 	my $psql = IPC::Run::start(\@psql, '<', '/dev/null', '>', \my $out, '2>', \my $err);
 	waits("a client waits, client_connection_check_interval = $interval");
 	$psql->kill_kill;
-	wait_until($node, sprintf($waiting, 0), 'when it is killed, its claim ends');
+	wait_until($node, claims_wait(0), 'when it is killed, its claim ends');
 	my $job = sql($node, q(SELECT taskq.enqueue_job('outside', max_attempts => 1)));
 	is(sql($node, qq(SELECT state, attempt FROM taskq.all_jobs WHERE job_id = $job)), 'available|0', 'the claim of a killed client takes no job');
 	sql($node, qq(SELECT taskq.cancel_job($job)));
@@ -68,17 +52,17 @@ for my $end (sort keys %ends)
 	sql($node, q(SELECT taskq.register_worker('one', max_concurrent_jobs => 1, take_over => true); SELECT taskq.enqueue_job('outside') FROM generate_series(1, 2)));
 	my ($job, $epoch) = take();
 	is(sql($node, q(CALL taskq.wait_for_job('one', '10 ms'))), 'f', "$end: at its limit, wait_for_job() finds nothing to do");
-	begin($claim_one);
+	begin_claim($claimer, $claim_one);
 	waits("$end: and a claim waits");
 	$ends{$end}->($job, $epoch);
-	is(answer(), 'outside', "$end: which it wakes");
+	is(answer_of($claimer), 'outside', "$end: which it wakes");
 	sql($node, $clear);
 }
 
 sql($node, q(SELECT taskq.register_worker('one', max_concurrent_jobs => 1, take_over => true); SELECT taskq.enqueue_job('outside') FROM generate_series(1, 2)));
 sql($node, q(SELECT 1 FROM taskq.claim_job('one', lease => '1 s')));
-begin($claim_one);
-is(answer(), 'outside', 'the end of a lease wakes the claim');
+begin_claim($claimer, $claim_one);
+is(answer_of($claimer), 'outside', 'the end of a lease wakes the claim');
 sql($node, $clear);
 
 my $other = session($node);
@@ -86,10 +70,10 @@ for my $undo ('ROLLBACK', 'ROLLBACK TO a')
 {
 	sql($node, q(SELECT taskq.enqueue_job('outside') FROM generate_series(1, 2)));
 	$other->query_safe(q(BEGIN; SAVEPOINT a; SELECT * FROM taskq.claim_job('one')));
-	begin($claim_one);
+	begin_claim($claimer, $claim_one);
 	waits("$undo: a claim waits for one that is not committed");
 	$other->query_safe($undo);
-	is(answer(), 'outside', "$undo: and takes its permit when that is undone");
+	is(answer_of($claimer), 'outside', "$undo: and takes its permit when that is undone");
 	$other->query_safe('ROLLBACK') if $undo ne 'ROLLBACK';
 	sql($node, $clear);
 }
@@ -106,10 +90,10 @@ for my $change (sort keys %changes)
 	{
 		sql($node, q(SELECT taskq.enqueue_job('outside')));
 		$other->query_safe("BEGIN; SAVEPOINT a; SELECT $changes{$change}");
-		begin($claim_one);
+		begin_claim($claimer, $claim_one);
 		waits("$change: a claim waits for the change");
 		$other->query_safe($undo);
-		is(answer(), 'outside', "$change: and looks again after $undo");
+		is(answer_of($claimer), 'outside', "$change: and looks again after $undo");
 		$other->query_safe('ROLLBACK') if $undo ne 'ROLLBACK';
 		sql($node, $clear);
 	}
@@ -126,34 +110,34 @@ for my $call (sort keys %operator_calls)
 	{
 		my $job = sql($node, q(SELECT taskq.enqueue_job('outside')));
 		$other->query_safe('BEGIN; SAVEPOINT a; SELECT ' . sprintf($operator_calls{$call}, $job));
-		begin($claim_one);
+		begin_claim($claimer, $claim_one);
 		waits("$call: a claim waits for the job");
 		$other->query_safe($end);
-		is(answer(), 'outside', "$call: and looks again after $end");
+		is(answer_of($claimer), 'outside', "$call: and looks again after $end");
 		$other->query_safe('ROLLBACK') if $end eq 'ROLLBACK TO a';
 		sql($node, $clear);
 	}
 }
 
 # a registration that ends and begins anew in one transaction
-begin($claim_one);
+begin_claim($claimer, $claim_one);
 waits('a claim waits under a registration');
 $other->query_safe(q(BEGIN; SELECT taskq.unregister_worker('one'); SELECT taskq.register_worker('one', '{elsewhere}'); COMMIT));
-answer();
+answer_of($claimer);
 like(last_error(), qr/worker "one" was unregistered while this call waited/, 'it ends when the worker is unregistered, although the id is registered anew at once');
 sql($node, q(SELECT taskq.register_worker('one', max_concurrent_jobs => 1, take_over => true)));
 
 # a wake-up of a worker at its limit must be passed on to others
 sql($node, q(SELECT taskq.enqueue_job('outside')));
 my ($held, $held_epoch) = take();
-begin($claim_one);
+begin_claim($claimer, $claim_one);
 waits('a claim waits at the limit of its worker');
-$other->query_until(qr/claiming/, "\\echo claiming\nSELECT 'given ' || task_type FROM taskq.claim_job('free', wait => '1 h');\n\\echo claimed\n");
+begin_claim($other, q(SELECT task_type FROM taskq.claim_job('free', wait => '1 h');));
 waits('another one waits, too', 2);
 sql($node, q(SELECT taskq.enqueue_job('outside')));
-like($other->query_until(qr/claimed/, ''), qr/given outside/, 'a job goes to who can take it');
+is(answer_of($other), 'outside', 'a job goes to who can take it');
 sql($node, "SELECT taskq.enqueue_job('outside'); SELECT taskq.complete_job($held, $held_epoch)");
-is(answer(), 'outside', 'the next job wakes the first claim when its job has ended');
+is(answer_of($claimer), 'outside', 'the next job wakes the first claim when its job has ended');
 sql($node, $clear);
 
 # a limit that the claims know nothing of, which only builds for tests have
@@ -164,15 +148,16 @@ SKIP:
 	sql($node, q(SELECT taskq.register_worker('one', max_concurrent_jobs => 2, take_over => true); SELECT taskq.enqueue_job('outside')));
 	my ($job, $epoch) = take();
 	append_to_file($closed, '');
-	begin($claim_one);
+	begin_claim($claimer, $claim_one);
 	waits('a claim waits for another limit');
 	sql($node, q(SELECT taskq.enqueue_job('outside')));
 	is(sql($node, q(SELECT DISTINCT reason FROM taskq.explain_claim('one') WHERE task_type = 'outside')), 'closed for a test', 'the limit is the reason');
-	is(sql($node, sprintf $waiting, 1), 't', 'a job does not wake the claim');
+	is(sql($node, claims_wait()), 't', 'a job does not wake the claim');
 	unlink $closed;
 	sql($node, "SELECT taskq.complete_job($job, $epoch)");
-	is(answer(), 'outside', 'the limit wakes it');
-	is(sql($node, q(SELECT count(*) FROM taskq.jobs WHERE state = 'r' AND permit = 1)), 1, 'the limit has left the permits of the worker free');
+	is(answer_of($claimer), 'outside', 'the limit wakes it');
+	sql($node, q(SELECT taskq.enqueue_job('outside') FROM generate_series(1, 2)));
+	is(sql($node, q(SELECT count(*) FROM taskq.claim_jobs('one', 2))), 1, 'the limit has left the other permit of the worker free');
 	sql($node, $clear);
 }
 sql($node, $clear);
@@ -182,40 +167,40 @@ sql($node, $clear);
 sql($node, q(SELECT taskq.enqueue_job('outside')));
 $other->query_safe(q(BEGIN; SELECT * FROM taskq.claim_job('free')));
 is(sql($node, q(CALL taskq.wait_for_job('one', '10 ms'))), 'f', 'wait_for_job() returns false for a job that another transaction is claiming');
-begin(q(CALL taskq.wait_for_job('one', '1 h');));
+begin_claim($claimer, q(CALL taskq.wait_for_job('one', '1 h');));
 waits('wait_for_job() waits for that job');
 $other->query_safe('ROLLBACK');
-is(answer(), 't', 'wait_for_job() returns true when the other claim is rolled back');
+is(answer_of($claimer), 't', 'wait_for_job() returns true when the other claim is rolled back');
 is(sql($node, q(SELECT state, attempt, worker_id IS NULL FROM taskq.all_jobs WHERE state = 'available')), 'available|0|t', 'wait_for_job() has not changed the job');
 sql($node, $clear);
 
 # what a registration says ------------------------------------------------------------------
 
 sql($node, q(SELECT taskq.register_worker('one', '{elsewhere}', take_over => true); SELECT taskq.enqueue_job('outside')));
-begin($claim_one);
+begin_claim($claimer, $claim_one);
 waits('a claim waits for a type of its worker');
 sql($node, q(SELECT taskq.register_worker('one', '{elsewhere,outside}', take_over => true)));
-is(answer(), 'outside', 'a new registration with another type wakes the claim');
+is(answer_of($claimer), 'outside', 'a new registration with another type wakes the claim');
 sql($node, q(SELECT taskq.enqueue_job('outside', required_capabilities => '{gpu}')));
-begin($claim_one);
+begin_claim($claimer, $claim_one);
 waits('a claim waits for lack of a capability');
 sql($node, q(SELECT taskq.register_worker('one', capabilities => '{gpu}', take_over => true)));
-is(answer(), 'outside', 'a new registration with the capability wakes the claim');
+is(answer_of($claimer), 'outside', 'a new registration with the capability wakes the claim');
 
-begin($claim_one);
+begin_claim($claimer, $claim_one);
 waits('a claim waits while its worker is drained');
 sql($node, q(SELECT taskq.drain_worker('one')));
-is(answer(), '', 'the claim of the drained worker returns no row');
+is(answer_of($claimer), '', 'the claim of the drained worker returns no row');
 like(last_error(), qr/NOTICE:  worker "one" is draining/, 'a notice says that the worker drains');
-begin($claim_one);
-is(answer(), '', 'its next claim does not wait');
+begin_claim($claimer, $claim_one);
+is(answer_of($claimer), '', 'its next claim does not wait');
 like(last_error(), qr/NOTICE:  worker "one" is draining/, 'a notice says again that the worker drains');
 sql($node, q(SELECT taskq.register_worker('one', '{elsewhere}', take_over => true)));
-begin($claim_one);
+begin_claim($claimer, $claim_one);
 waits('a claim waits while its worker is unregistered');
 my $foreign = sql($node, q(SELECT taskq.enqueue_job('outside')));
 sql($node, q(SELECT taskq.unregister_worker('one')));
-is(answer(), '', 'the claim of the unregistered worker ends');
+is(answer_of($claimer), '', 'the claim of the unregistered worker ends');
 like(last_error(), qr/ERROR:  worker "one" was unregistered/, 'it raises an error');
 is(sql($node, qq(SELECT state, attempt FROM taskq.all_jobs WHERE job_id = $foreign)), 'available|0', 'it takes no job of a type that the worker has not registered');
 is(sql($node, q(SELECT count(*) FROM taskq.workers WHERE worker_id = 'one')), 0, 'the claim does not register the worker');

@@ -81,21 +81,6 @@ drop_pools();
 
 # external workers -----------------------------------------------------------------
 my $claimer = session($node);
-my $waiting = q(SELECT count(*) = 1 FROM pg_stat_activity WHERE query ~ 'taskq\.(claim_job|wait_for_job)' AND pid <> pg_backend_pid() AND wait_event_type = 'Extension' AND state = 'active');
-my $early;
-sub begin
-{
-	my ($sql) = @_;
-	$early = $claimer->query_until(qr/claiming\n/, "\\echo claiming\n$sql\n\\echo claimed\n") =~ s/.*claiming\n//sr;
-	return;
-}
-sub answer
-{
-	my $out = $early;
-	$out .= $claimer->query_until(qr/claimed/, '') unless $out =~ /claimed/;
-	return $out =~ s/\s*claimed\s*$//r =~ s/^\s+//r;
-}
-
 # the worker of the waiting claim registers for the first time, or is taken over
 for my $call (q(SELECT job_id FROM taskq.claim_job('w', '{outside}', wait => '1 h');), q(CALL taskq.wait_for_job('w', '1 h');))
 {
@@ -104,31 +89,31 @@ for my $call (q(SELECT job_id FROM taskq.claim_job('w', '{outside}', wait => '1 
 	sql($node, q(SELECT taskq.register_worker('w', '{outside}', capabilities => '{eu}', take_over => true)));
 	$job = add('outside');
 	lacks($job, '{gpu}', "$what: the worker lacks a capability");
-	begin($call);
-	wait_until($node, $waiting, "$what: it waits");
+	begin_claim($claimer, $call);
+	wait_until($node, claims_wait(), "$what: it waits");
 	sql($node, q(SELECT taskq.register_worker('w', '{outside}', capabilities => '{gpu,eu}', take_over => true)));
-	is(answer(), $got->($job), "$what: taking over the worker with more capabilities wakes it");
+	is(answer_of($claimer), $got->($job), "$what: taking over the worker with more capabilities wakes it");
 	clear();
 }
-begin(q(SELECT job_id FROM taskq.claim_job('new', '{outside}', wait => '1 h');));
-wait_until($node, $waiting, 'a claim of an id that is not registered waits');
+begin_claim($claimer, q(SELECT job_id FROM taskq.claim_job('new', '{outside}', wait => '1 h');));
+wait_until($node, claims_wait(), 'a claim of an id that is not registered waits');
 $job = add('outside');
 is(sql($node, qq(SELECT state FROM taskq.all_jobs WHERE job_id = $job)), 'available', 'it is not given the job');
 sql($node, q(SELECT taskq.register_worker('new', '{outside}', capabilities => '{gpu,eu}', take_over => true)));
-is(answer(), $job, 'the registration of the id with the capabilities wakes it');
+is(answer_of($claimer), $job, 'the registration of the id with the capabilities wakes it');
 clear();
 
 # another worker claims
 sql($node, q(SELECT taskq.register_worker('far', '{outside}')));
-begin(q(SELECT job_id FROM taskq.claim_job('far', wait => '1 h');));
-wait_until($node, $waiting, 'a claim that lacks the capabilities waits');
+begin_claim($claimer, q(SELECT job_id FROM taskq.claim_job('far', wait => '1 h');));
+wait_until($node, claims_wait(), 'a claim that lacks the capabilities waits');
 $job = add('outside');
 lacks($job, '{eu,gpu}', 'it is not given the job');
 sql($node, q(SELECT taskq.register_worker('near', '{outside}', capabilities => '{gpu,eu,large}')));
 is(sql($node, q(SELECT job_id FROM taskq.claim_job('near'))), $job, 'a capable worker that registers is given the job by its first claim');
-wait_until($node, $waiting, 'the other claim still waits');
+wait_until($node, claims_wait(), 'the other claim still waits');
 my $plain = sql($node, q(SELECT taskq.enqueue_job('outside')));
-is(answer(), $plain, 'and is woken for a job that it is capable of');
+is(answer_of($claimer), $plain, 'and is woken for a job that it is capable of');
 $claimer->quit;
 clear();
 
