@@ -34,6 +34,7 @@
 #include "utils/guc_tables.h"
 #include "utils/regproc.h"
 #include "utils/relcache.h"
+#include "utils/syscache.h"
 #include "utils/wait_event.h"
 
 #if PG_VERSION_NUM < 150000
@@ -145,9 +146,12 @@ ShmemInitHash_compat(const char *name, int entries, HASHCTL *ctl, int flags)
 #endif
 }
 
+/* PostgreSQL raises an error for an object that has just been dropped; here nobody may use it. */
 static inline bool
 MayExecute_compat(Oid function, Oid role)
 {
+	if (!SearchSysCacheExists1(PROCOID, ObjectIdGetDatum(function)))
+		return false;
 #if PG_VERSION_NUM >= 160000
 	return object_aclcheck(ProcedureRelationId, function, role, ACL_EXECUTE) == ACLCHECK_OK;
 #else
@@ -158,6 +162,8 @@ MayExecute_compat(Oid function, Oid role)
 static inline bool
 MayUseType_compat(Oid type, Oid role)
 {
+	if (!SearchSysCacheExists1(TYPEOID, ObjectIdGetDatum(type)))
+		return false;
 #if PG_VERSION_NUM >= 160000
 	return object_aclcheck(TypeRelationId, type, role, ACL_USAGE) == ACLCHECK_OK;
 #else

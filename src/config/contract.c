@@ -15,12 +15,12 @@
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/regproc.h"
 #include "utils/syscache.h"
 
 #include "base/args.h"
 #include "base/compat.h"
+#include "base/injection_point.h"
 #include "config/contract.h"
 #include "config/fields.h"
 #include "config/resolve.h"
@@ -67,12 +67,11 @@ static const char *
 ValidatorRefusal(Oid function)
 {
 	Oid			arg = JSONBOID;
-	const char *refusal = FunctionRefusal(function, 1, &arg);
 	Oid			answer;
+	const char *refusal = FunctionRefusal(function, 1, &arg, &answer);
 
 	if (refusal != NULL)
 		return refusal;
-	answer = get_func_rettype(function);
 	return answer == BOOLOID || answer == TEXTOID ? NULL : "It returns neither boolean nor text.";
 }
 
@@ -168,14 +167,21 @@ static const char *
 PayloadTypeRefusal(TaskqContract *contract, Oid role, Oid registrar)
 {
 	StoredName stored = { contract->payload_type, contract->payload_type_oid, contract->payload_type_owner, role, registrar };
+	char	  *name = NULL;
 	bool	   others;
 
 	contract->payload_type_oid = ResolveType(&stored, &others);
 	if (others)
 		return psprintf("unresolved: owner changed of payload type %s", contract->payload_type);
-	if (!OidIsValid(contract->payload_type_oid))
+	TASKQ_INJECTION_POINT("type-found");
+	if (OidIsValid(contract->payload_type_oid))
+		name = QualifiedTypeName(contract->payload_type_oid);
+	if (name == NULL)
+	{
+		contract->payload_type_oid = InvalidOid;
 		return psprintf("unresolved: payload type %s does not exist", contract->payload_type);
-	contract->payload_type = QualifiedTypeName(contract->payload_type_oid);
+	}
+	contract->payload_type = name;
 	if (TypeRefusal(contract->payload_type_oid) != NULL)
 		return psprintf("unresolved: type %s is not a payload type any more", contract->payload_type);
 	if (!MayUseType_compat(contract->payload_type_oid, role))

@@ -125,9 +125,12 @@ ResolveWatch(const StoredName *stored, int n_args, const Oid *args)
 		DependsOnFunctionName(schema, name, n_args, args);
 }
 
-/* Return why a function cannot be called with these arguments later, or NULL if it can. */
+/*
+ * Return why a function cannot be called with these arguments later, or NULL if it can.
+ * Then "answer" is the type that it returns.
+ */
 const char *
-FunctionRefusal(Oid function, int n_args, const Oid *args)
+FunctionRefusal(Oid function, int n_args, const Oid *args, Oid *answer)
 {
 	HeapTuple	 tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
 	Form_pg_proc proc;
@@ -144,6 +147,7 @@ FunctionRefusal(Oid function, int n_args, const Oid *args)
 		refusal = "It returns a set.";
 	else if (proc->pronargs != n_args || memcmp(proc->proargtypes.values, args, n_args * sizeof(Oid)) != 0)
 		refusal = "It takes other arguments.";
+	*answer = proc->prorettype;
 	ReleaseSysCache(tuple);
 	return refusal;
 }
@@ -192,8 +196,9 @@ ResolveType(const StoredName *stored, bool *others)
 	return ChooseObject(stored, named, TypeOwner, others);
 }
 
+/* Return a type's name, or NULL if the type does not exist any more. */
 char *
 QualifiedTypeName(Oid type)
 {
-	return format_type_extended(type, -1, FORMAT_TYPE_FORCE_QUALIFY);
+	return format_type_extended(type, -1, FORMAT_TYPE_FORCE_QUALIFY | FORMAT_TYPE_INVALID_AS_NULL);
 }

@@ -20,7 +20,7 @@ typedef struct StoredName
 extern void		   ResolveWatch(const StoredName *stored, int n_args, const Oid *args);
 extern Oid		   ResolveFunction(const StoredName *stored, int n_args, const Oid *args, bool *others);
 extern Oid		   ResolveType(const StoredName *stored, bool *others);
-extern const char *FunctionRefusal(Oid function, int n_args, const Oid *args);
+extern const char *FunctionRefusal(Oid function, int n_args, const Oid *args, Oid *answer);
 extern bool		   HoldObject(Oid class, Oid object);
 extern void		   ReleaseObject(Oid class, Oid object);
 extern void		   CheckFunctionExists(Oid function, const char *what);

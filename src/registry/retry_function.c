@@ -20,7 +20,6 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/regproc.h"
 #include "utils/timestamp.h"
@@ -46,9 +45,10 @@ static const Oid argument_types[] = { INT4OID, JSONBOID };
 static const char *
 Refusal(Oid function)
 {
-	const char *refusal = FunctionRefusal(function, lengthof(argument_types), argument_types);
+	Oid			answer;
+	const char *refusal = FunctionRefusal(function, lengthof(argument_types), argument_types, &answer);
 
-	if (refusal == NULL && get_func_rettype(function) != INTERVALOID)
+	if (refusal == NULL && answer != INTERVALOID)
 		refusal = "It does not return interval.";
 	return refusal;
 }

@@ -77,6 +77,23 @@ for my $object (sort keys %named)
 	like($end->($two), qr/ERROR:\s+$sqlstate: .* does not exist/, 'and is told that it has gone');
 }
 
+# a payload type that is dropped while it is looked at
+SKIP:
+{
+	skip 'needs a build with TESTING=1', 3 if sql($node, q(SELECT count(*) FROM pg_settings WHERE name = 'taskq.injection_point')) == 0;
+	sql($node, q(SET ROLE app; CREATE TYPE app.seen_type AS (a integer); SELECT taskq.register_handler('typed', payload_type => 'app.seen_type')));
+	my $gate = hold_gate($node, q(hashtext('type-found')));
+	my $looks = session($node, on_error_stop => 0);
+	$looks->query(q(SET taskq.injection_point = 'type-found'));
+	ok($begin->($looks, q(SELECT contract_status FROM taskq.list_handlers() WHERE task_type = 'typed')), 'list_handlers() has found a payload type');
+	sql($node, 'DROP TYPE app.seen_type');
+	open_gate($gate);
+	my $seen = $looks->query_until(qr/ended/, '');
+	is($looks->{stderr}, '', 'the type is dropped: list_handlers() raises no error');
+	like($seen, qr/unresolved: payload type app.seen_type does not exist/, 'and says that the type does not exist');
+	$looks->quit;
+}
+
 # a validator whose helper is dropped between its plan and its run
 sql($node, q(SET ROLE app;
 	CREATE TABLE app.gate ();
