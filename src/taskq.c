@@ -18,6 +18,7 @@
 #include "observers.h"
 #include "process/ddl.h"
 #include "process/launcher.h"
+#include "ready/key_lane.h"
 #include "ready/ready.h"
 #include "registry/compiled.h"
 #include "registry/confine.h"
@@ -72,6 +73,7 @@ _PG_init(void)
 	TableCheckInit();
 	FramesInit();
 	ReadyLanesInit();
+	KeyLanesInit();
 	ReadyInit();
 	AccessInit();
 	AdmissionInit();

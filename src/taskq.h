@@ -61,6 +61,7 @@
 
 /* The gate of a live job, which follows from its state.  Each partial index of jobs holds the rows of one gate. */
 #define GATE_OPEN 'o'
+#define GATE_LANE 'l' /* open, in a lane of its route */
 #define GATE_RUNNING 'r'
 
 /* The outcome of a job's last run.  It also shows whether a call repeats an earlier settle of the same claim. */

@@ -25,7 +25,7 @@ SELECT a, o FROM (VALUES
 		'FUNCTION taskq.standard_error_types', 'FUNCTION taskq.error_type_of_http_status',
 		'FUNCTION taskq.is_registered', 'FUNCTION taskq.get_registered_types', 'FUNCTION taskq.clock_now']),
 	('observer', ARRAY['FUNCTION taskq.sees_tenant', 'FUNCTION taskq.sees_all_tenants', 'TABLE taskq.handler_history', 'FUNCTION taskq.version_at_least', 'FUNCTION taskq.is_adopted', 'FUNCTION taskq.explain_routes', 'FUNCTION taskq.route_counts', 'FUNCTION taskq.waiting_jobs', 'FUNCTION taskq.worker_lives_until', 'FUNCTION taskq.capabilities_digest', 'FUNCTION taskq.job_state', 'TABLE taskq.all_jobs', 'TABLE taskq.attempts', 'TABLE taskq.unroutable_jobs', 'TABLE taskq.route_reasons', 'FUNCTION taskq.describe_job', 'FUNCTION taskq.explain_claim', 'FUNCTION taskq.jobs_of_route',
-		'TABLE taskq.workers', 'TABLE taskq.pools', 'TABLE taskq.queues', 'TABLE taskq.limits', 'TABLE taskq.limit_usage', 'FUNCTION taskq.limit_states',
+		'TABLE taskq.workers', 'TABLE taskq.pools', 'TABLE taskq.queues', 'TABLE taskq.limits', 'TABLE taskq.limit_usage', 'FUNCTION taskq.limit_states', 'FUNCTION taskq.limit_values',
 		'TABLE taskq.stat_queues', 'TABLE taskq.stat_handlers', 'TABLE taskq.stat_workers', 'TABLE taskq.events', 'FUNCTION taskq.read_events', 'FUNCTION taskq.event_position',
 		'TABLE taskq.frames', 'FUNCTION taskq.read_frames', 'FUNCTION taskq.running_frames',
 		'FUNCTION taskq.running_jobs', 'FUNCTION taskq.background_workers', 'FUNCTION taskq.handler_statistics',

@@ -205,14 +205,16 @@ CREATE TABLE taskq.jobs (
 	correlation_id   text,
 	created_by       oid,
 	claimed_by       oid,
-	instance_id      text
+	instance_id      text,
+	lane             bigint
 ) WITH (fillfactor = 80, vacuum_truncate = off,
 		autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
 		autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 100000,
 		autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 5000,
 		autovacuum_vacuum_cost_delay = 0);
 COMMENT ON TABLE taskq.jobs IS 'live jobs; read the view taskq.all_jobs';
-COMMENT ON COLUMN taskq.jobs.gate IS 'o open, r running';
+COMMENT ON COLUMN taskq.jobs.gate IS 'o open, l open in a lane, r running';
+COMMENT ON COLUMN taskq.jobs.lane IS 'which lane of its route the job waits in: the keys by which the route''s jobs are limited, and a hash of their values; NULL if no limit is for each value of a key';
 COMMENT ON COLUMN taskq.jobs.state IS 'a available or scheduled, t retryable, r running';
 COMMENT ON COLUMN taskq.jobs.epoch IS 'number of the last claim of the job';
 COMMENT ON COLUMN taskq.jobs.last_outcome IS 'how the run of this epoch ended, if it has ended';
@@ -231,6 +233,9 @@ COMMENT ON COLUMN taskq.jobs.instance_id IS 'instance of the external worker tha
 -- name. instance_id is compared bytewise: a language's rules are more expensive, and
 -- may change with the system's library.
 CREATE INDEX jobs_open ON taskq.jobs (route_id, priority, run_at, job_id) WITH (deduplicate_items = off) WHERE gate = 'o';
+-- Jobs that are limited for each value of a key wait in lanes, so that those of a value
+-- without room need not be read.
+CREATE INDEX jobs_lanes ON taskq.jobs (route_id, lane, priority, run_at, job_id) WITH (deduplicate_items = off) WHERE gate = 'l';
 CREATE INDEX jobs_running ON taskq.jobs (instance_id COLLATE "C", job_id) WITH (deduplicate_items = off) WHERE gate = 'r';
 
 -- Requests to cancel jobs whose rows another transaction has locked.
@@ -402,8 +407,13 @@ CREATE TABLE taskq.limit_defs (
 	description text,
 	changed_by  text NOT NULL,
 	changed_at  timestamptz NOT NULL,
-	UNIQUE NULLS NOT DISTINCT (queue, task_type)
+	tenant_id   text,
+	for_each    text[],
+	overrides   jsonb,
+	UNIQUE NULLS NOT DISTINCT (queue, task_type, tenant_id, for_each)
 );
+COMMENT ON COLUMN taskq.limit_defs.for_each IS 'keys of jobs, sorted; each combination of their values has its own limit';
+COMMENT ON COLUMN taskq.limit_defs.overrides IS 'other numbers for single values: by value, or by tenant and then group key';
 COMMENT ON TABLE taskq.limit_defs IS 'limits of what may run at the same time; read the view taskq.limits';
 
 -- The role of a row that was dropped would be dumped as a number, which may be that of

@@ -23,18 +23,27 @@ WHERE NOT EXISTS (SELECT FROM taskq.queue_defs WHERE queue_id = 1);
 COMMENT ON VIEW taskq.queues IS 'queues; default always exists';
 
 CREATE VIEW taskq.limits WITH (security_barrier) AS
-SELECT l.name, l.queue, l.task_type, l.concurrency, s.state, s.waits_for, l.description, l.changed_by, l.changed_at
-FROM taskq.limit_defs l LEFT JOIN taskq.limit_states() s USING (limit_id);
+SELECT l.name, l.queue, l.task_type, l.concurrency, s.state, s.waits_for, l.description, l.changed_by, l.changed_at,
+	l.tenant_id, l.for_each, CASE WHEN taskq.sees_all_tenants() THEN l.overrides END AS overrides
+FROM taskq.limit_defs l LEFT JOIN taskq.limit_states() s USING (limit_id)
+WHERE l.tenant_id IS NULL OR taskq.sees_tenant(l.tenant_id);
 COMMENT ON VIEW taskq.limits IS 'limits of what may run at the same time';
 
 CREATE VIEW taskq.limit_usage WITH (security_barrier) AS
-SELECT l.name, l.concurrency, s.in_use,
-	(SELECT COALESCE(sum(c.available), 0) FROM taskq.route_counts() c
-		JOIN taskq.routes r USING (route_id) LEFT JOIN taskq.queue_defs q USING (queue_id)
-	 WHERE (l.queue IS NULL OR l.queue = COALESCE(q.queue, 'default'))
-		AND (l.task_type IS NULL OR l.task_type = r.task_type))::bigint AS waiting
-FROM taskq.limit_defs l LEFT JOIN taskq.limit_states() s USING (limit_id);
-COMMENT ON VIEW taskq.limit_usage IS 'how many jobs hold each limit, and how many wait under it';
+SELECT * FROM (
+	SELECT l.name, l.concurrency, s.in_use,
+		CASE WHEN l.tenant_id IS NULL THEN
+			(SELECT COALESCE(sum(c.available), 0) FROM taskq.route_counts() c
+				JOIN taskq.routes r USING (route_id) LEFT JOIN taskq.queue_defs q USING (queue_id)
+			 WHERE (l.queue IS NULL OR l.queue = COALESCE(q.queue, 'default'))
+				AND (l.task_type IS NULL OR l.task_type = r.task_type))::bigint END AS waiting,
+		l.tenant_id, NULL::text AS group_key
+	FROM taskq.limit_defs l LEFT JOIN taskq.limit_states() s USING (limit_id)
+	WHERE l.tenant_id IS NULL OR taskq.sees_tenant(l.tenant_id)
+	UNION ALL
+	SELECT l.name, v.concurrency, v.in_use, NULL, COALESCE(v.tenant_id, l.tenant_id), v.group_key
+	FROM taskq.limit_values() v JOIN taskq.limit_defs l USING (limit_id)) u;
+COMMENT ON VIEW taskq.limit_usage IS 'how many jobs hold each limit, and how many wait under it; a limit for each value of a key has a row for all its jobs, and one for each value that running jobs have';
 
 CREATE VIEW taskq.pools WITH (security_barrier) AS
 SELECT p.pool, p.role, p.size, p.min_size, p.task_types, p.queues, p.capabilities, p.paused,

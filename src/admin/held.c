@@ -34,8 +34,10 @@ static const char *const query =
 	"WITH waiting AS ("
 	" SELECT t.route_id, t.task_type, COALESCE(q.queue, 'default') AS queue, c.n"
 	" FROM taskq.routes t LEFT JOIN taskq.queue_defs q USING (queue_id),"
-	"  LATERAL (SELECT count(*) AS n FROM (SELECT FROM taskq.jobs j WHERE j.route_id = t.route_id AND j.gate = 'o'"
-	"   AND ($1 IS NULL OR j.tenant_id = ANY ($1)) LIMIT 1001) l) c),"
+	"  LATERAL (SELECT count(*) AS n FROM (SELECT FROM"
+	"    (SELECT j.tenant_id FROM taskq.jobs j WHERE j.route_id = t.route_id AND j.gate = 'o'"
+	"     UNION ALL SELECT j.tenant_id FROM taskq.jobs j WHERE j.route_id = t.route_id AND j.gate = 'l') j"
+	"   WHERE ($1 IS NULL OR j.tenant_id = ANY ($1)) LIMIT 1001) l) c),"
 	" held AS ("
 	" SELECT 1 AS kind, 'paused queue' AS name, q.queue AS what, ': ' AS because, sum(w.n) AS n, max(w.n) AS most,"
 	"  format('When its jobs may start, call taskq.resume_queue(%L).', q.queue) AS hint, ($6)[1] AS code"
@@ -77,7 +79,7 @@ static bool
 IsReadable(void)
 {
 	static const TaskqRel rels[] = {
-		REL_JOBS, REL_JOBS_PKEY, REL_JOBS_OPEN, REL_JOBS_RUNNING, REL_ROUTES, REL_QUEUES, REL_HANDLERS,
+		REL_JOBS, REL_JOBS_PKEY, REL_JOBS_OPEN, REL_JOBS_LANES, REL_JOBS_RUNNING, REL_ROUTES, REL_QUEUES, REL_HANDLERS,
 		REL_POOLS, REL_WORKERS, REL_INSTALLATION
 	};
 

@@ -1,6 +1,7 @@
 /*
  * limit_states.c
- *	  The state of each limit, for the views limits and limit_usage: limit_states().
+ *	  The state of each limit, for the views limits and limit_usage: limit_states() and
+ *	  limit_values().
  */
 #include "taskq.h"
 
@@ -15,14 +16,18 @@
 
 #include "base/args.h"
 #include "base/compat.h"
+#include "base/names.h"
 #include "base/rows.h"
 #include "config/limit.h"
+#include "job/tenants.h"
 #include "shared/holders.h"
 #include "store/catalog.h"
 
 PG_FUNCTION_INFO_V1(taskq_limit_states);
+PG_FUNCTION_INFO_V1(taskq_limit_values);
 
 static const Oid state_columns[] = { INT4OID, TEXTOID, INT4OID, INT4ARRAYOID };
+static const Oid value_columns[] = { INT4OID, TEXTOID, TEXTOID, INT4OID, INT4OID };
 
 /* Return the ids of the processes whose claims a new limit waits for, as an array. */
 static Datum
@@ -71,5 +76,60 @@ taskq_limit_states(PG_FUNCTION_ARGS)
 		values[3] = nulls[3] ? (Datum) 0 : AwaitedArray();
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
+	return (Datum) 0;
+}
+
+/* Does the caller see what a tenant's jobs hold?  "tenants" is NULL if the caller sees all. */
+static bool
+SeesValue(ArrayType *tenants, const char *tenant_id)
+{
+	return tenants == NULL || (tenant_id[0] != '\0' && NamesContain(tenants, tenant_id));
+}
+
+/* Put the values of one limit that running jobs have. */
+static void
+PutValues(ReturnSetInfo *result, const TaskqLimit *limit, ArrayType *tenants)
+{
+	HeldUse *uses;
+	int		 n = HoldersValuesOf(CatalogRel(REL_LIMITS), limit->limit_id, &uses);
+
+	for (int i = 0; i < n; i++)
+	{
+		JobKeys keys = { 0 };
+		Datum	values[lengthof(value_columns)];
+		bool	nulls[lengthof(value_columns)] = { false };
+
+		strlcpy(keys.tenant_id, uses[i].value, sizeof(keys.tenant_id));
+		strlcpy(keys.group_key, uses[i].value + TASKQ_NAME_MAX + 1, sizeof(keys.group_key));
+		if (!SeesValue(tenants, limit->tenant_id[0] != '\0' ? limit->tenant_id : keys.tenant_id))
+			continue;
+		values[0] = Int32GetDatum(limit->limit_id);
+		nulls[1] = keys.tenant_id[0] == '\0';
+		values[1] = CStringGetTextDatum(keys.tenant_id);
+		nulls[2] = keys.group_key[0] == '\0';
+		values[2] = CStringGetTextDatum(keys.group_key);
+		values[3] = Int32GetDatum(LimitConcurrencyFor(limit, &keys));
+		values[4] = Int32GetDatum(uses[i].in_use);
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	pfree(uses);
+}
+
+Datum
+taskq_limit_values(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo	  *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	ArrayType		  *tenants;
+	int				   n;
+	const TaskqLimit **limits;
+
+	CheckArgCount(fcinfo, 0);
+	BeginRows(fcinfo, lengthof(value_columns), value_columns);
+	AcceptInvalidationMessages();
+	tenants = TenantsSeen(false);
+	limits = LimitsAll(&n);
+	for (int i = 0; i < n; i++)
+		if (limits[i]->for_each != 0)
+			PutValues(result, limits[i], tenants);
 	return (Datum) 0;
 }

@@ -103,14 +103,24 @@ FindOldest(JobScan *scan, ScanHint *hint, const HiddenRuns *hidden, TimestampTz 
 		depth->oldest = Min(depth->oldest, hint->key.run_at);
 }
 
+/* Read jobs of a route after a key: those of a lane, or with lane 0 those that are in none. */
+static void
+ScanAfter(JobScan *scan, int32 route_id, int64 lane, const JobKey *after)
+{
+	if (lane != 0)
+		ScanKeyLane(scan, route_id, lane, after);
+	else
+		ScanRoute(scan, route_id, after);
+}
+
 /* Count the jobs of a priority that are not due. */
 static void
-CountNotDue(JobScan *scan, int32 route_id, int16 priority, const HiddenRuns *hidden, TimestampTz now, Depth *depth)
+CountNotDue(JobScan *scan, int32 route_id, int64 lane, int16 priority, const HiddenRuns *hidden, TimestampTz now, Depth *depth)
 {
 	JobKey	 after = { priority, now, PG_INT64_MAX };
 	ScanHint hint;
 
-	ScanRoute(scan, route_id, &after);
+	ScanAfter(scan, route_id, lane, &after);
 	while (ScanNext(scan, &hint) && hint.key.priority == priority)
 	{
 		if (IsHiddenRun(hidden, hint.key.job_id))
@@ -131,17 +141,15 @@ CountOpen(const JobCounts *counts)
 
 /* Find in the index what the counts of a route do not tell. */
 static void
-ReadIndex(JobScan *scan, const RouteCounts *route, const HiddenRuns *hidden, TimestampTz now, Depth *depth)
+ReadIndex(JobScan *scan, const RouteCounts *route, int64 lane, const HiddenRuns *hidden, TimestampTz now, Depth *depth)
 {
 	const JobCounts *counts = &route->counts;
 	JobKey			 after = JOB_KEY_BEGIN;
 	ScanHint		 hint;
 
-	if (CountOpen(counts) <= 0)
-		return;
 	for (;;)
 	{
-		ScanRoute(scan, route->route_id, &after);
+		ScanAfter(scan, route->route_id, lane, &after);
 		if (!ScanNext(scan, &hint))
 			break;
 		after = (JobKey){ hint.key.priority, DT_NOEND, PG_INT64_MAX };
@@ -149,7 +157,25 @@ ReadIndex(JobScan *scan, const RouteCounts *route, const HiddenRuns *hidden, Tim
 
 		/* the clock may have been set back after a job was created */
 		if (counts->n[COUNT_LATER] > 0 || counts->n[COUNT_RETRYABLE] > 0 || counts->newest > now)
-			CountNotDue(scan, route->route_id, after.priority, hidden, now, depth);
+			CountNotDue(scan, route->route_id, lane, after.priority, hidden, now, depth);
+	}
+	ScanRest(scan);
+}
+
+/* Do so in each lane of the route. */
+static void
+ReadLanes(JobScan *scan, const RouteCounts *route, const HiddenRuns *hidden, TimestampTz now, Depth *depth)
+{
+	int64	 lane = PG_INT64_MIN;
+	ScanHint hint;
+
+	for (;;)
+	{
+		ScanLanesAfter(scan, route->route_id, lane);
+		if (!ScanNext(scan, &hint))
+			break;
+		lane = ScanLaneFound(scan);
+		ReadIndex(scan, route, lane, hidden, now, depth);
 	}
 	ScanRest(scan);
 }
@@ -209,19 +235,26 @@ PutKept(ReturnSetInfo *result, HTAB *routes, TimestampTz counted_at)
 	RouteCounts	   *route;
 	HiddenRuns		hidden;
 	JobScan			scan;
+	JobScan			lanes;
 
 	FindHiddenRuns(&hidden);
-	ScanBegin(&scan, jobs, 0);
+	ScanBegin(&scan, REL_JOBS_OPEN, jobs, 0);
+	ScanBegin(&lanes, REL_JOBS_LANES, jobs, 0);
 	hash_seq_init(&status, routes);
 	while ((route = hash_seq_search(&status)) != NULL)
 	{
 		Depth depth = { .oldest = DT_NOEND };
 
-		ReadIndex(&scan, route, &hidden, now, &depth);
+		if (CountOpen(&route->counts) > 0)
+		{
+			ReadIndex(&scan, route, 0, &hidden, now, &depth);
+			ReadLanes(&lanes, route, &hidden, now, &depth);
+		}
 		SetDepth(route, &hidden, &depth);
 		PutDepth(result, route->route_id, &depth, counted_at);
 	}
 	ScanEnd(&scan);
+	ScanEnd(&lanes);
 	PutCountedAt(result, counted_at);
 	table_close(jobs, AccessShareLock);
 }

@@ -49,6 +49,24 @@ IsSeen(ArrayType *tenants, TupleTableSlot *slot)
 	return !SlotIsNull(slot, Anum_jobs_tenant_id) && NamesContain(tenants, SlotString(slot, Anum_jobs_tenant_id));
 }
 
+/* Add the rows of a scan that belong to these tenants. */
+static void
+AddRows(JobScan *scan, ArrayType *tenants, Waiting *waiting)
+{
+	ScanHint hint;
+
+	while (ScanNext(scan, &hint))
+	{
+		JobAge age = { JobCreatedAtOfRow(scan->slot), hint.key.job_id };
+
+		if (!IsSeen(tenants, scan->slot))
+			continue;
+		waiting->jobs++;
+		waiting->oldest = CountsOlder(waiting->oldest, age);
+	}
+	ScanEnd(scan);
+}
+
 /* Read the rows of the waiting jobs of a route that belong to these tenants. */
 static void
 ReadRows(int32 route_id, ArrayType *tenants, Waiting *waiting)
@@ -56,22 +74,15 @@ ReadRows(int32 route_id, ArrayType *tenants, Waiting *waiting)
 	Relation jobs = CatalogOpen(REL_JOBS, AccessShareLock);
 	JobKey	 after = JOB_KEY_BEGIN;
 	JobScan	 scan;
-	ScanHint hint;
 
 	waiting->jobs = 0;
 	waiting->oldest = (JobAge){ DT_NOEND, PG_INT64_MAX };
-	ScanBegin(&scan, jobs, 0);
+	ScanBegin(&scan, REL_JOBS_OPEN, jobs, 0);
 	ScanRoute(&scan, route_id, &after);
-	while (ScanNext(&scan, &hint))
-	{
-		JobAge age = { JobCreatedAtOfRow(scan.slot), hint.key.job_id };
-
-		if (!IsSeen(tenants, scan.slot))
-			continue;
-		waiting->jobs++;
-		waiting->oldest = CountsOlder(waiting->oldest, age);
-	}
-	ScanEnd(&scan);
+	AddRows(&scan, tenants, waiting);
+	ScanBegin(&scan, REL_JOBS_LANES, jobs, 0);
+	ScanLanesAfter(&scan, route_id, PG_INT64_MIN);
+	AddRows(&scan, tenants, waiting);
 	table_close(jobs, AccessShareLock);
 }
 

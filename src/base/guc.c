@@ -67,6 +67,7 @@ int taskq_max_handler_statistics = 1000;
 
 /* Number of running jobs under limits, of all databases together, for which shared memory is reserved. */
 int taskq_max_held_jobs = 10000;
+int taskq_max_lanes = 16384;
 
 /* Largest payload, in bytes.  Applications keep larger data in tables of their own. */
 int taskq_max_payload_size = 1024 * 1024;
@@ -201,6 +202,10 @@ DefinePostmasterSettings(void)
 	DefineCustomIntVariable("taskq.max_held_jobs",
 							"Sets the number of running jobs under limits for which shared memory has room.",
 							NULL, &taskq_max_held_jobs, 10000, 1, 10000000,
+							PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("taskq.max_lanes",
+							"Sets the number of lanes, of jobs with the same values of the keys by which they are limited, for which shared memory has room.",
+							NULL, &taskq_max_lanes, 16384, 16, 10000000,
 							PGC_POSTMASTER, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("taskq.max_route_counts",
 							"Sets the number of routes for which shared memory has counts of jobs; 0 keeps none.",

@@ -20,6 +20,7 @@ extern int	 taskq_lease;
 extern int	 taskq_max_databases;
 extern int	 taskq_max_handler_statistics;
 extern int	 taskq_max_held_jobs;
+extern int	 taskq_max_lanes;
 extern int	 taskq_max_payload_size;
 extern int	 taskq_max_result_size;
 extern int	 taskq_max_route_counts;

@@ -12,6 +12,8 @@
 #include "base/clock.h"
 #include "claim/choose.h"
 #include "claim/heads.h"
+#include "claim/lane_cursor.h"
+#include "ready/key_lane.h"
 #include "ready/ready.h"
 
 #define MIN_AHEAD 8
@@ -24,7 +26,7 @@ ChooseBegin(ClaimScan *scan, Store *jobs, const RouteSet *routes, int most, Clai
 {
 	memset(scan, 0, sizeof(*scan));
 	scan->jobs = jobs;
-	ScanBegin(&scan->scan, jobs->rel, 0);
+	ScanBegin(&scan->scan, REL_JOBS_OPEN, jobs->rel, 0);
 	scan->now = ClockNow();
 	scan->next_due = DT_NOEND;
 	scan->wanted = most;
@@ -42,11 +44,11 @@ HintPlace(const ScanHint *hint)
 void
 ChooseEnd(ClaimScan *scan)
 {
-	ClaimCursor *taken = scan->taken;
-
-	while (taken != NULL && taken->at < taken->n_hints)
-		ReadyPutBack(HintPlace(&taken->hints[taken->at++]));
+	if (scan->taken != NULL)
+		ChoosePutBack(scan->taken);
 	ScanEnd(&scan->scan);
+	if (scan->lanes.heap != NULL)
+		ScanEnd(&scan->lanes);
 	HeadsEnd(scan);
 }
 
@@ -73,7 +75,7 @@ TakeHints(ClaimScan *scan, ClaimCursor *cursor, const JobKey *key, const JobKey 
 	{
 		ReadyReserve(most);
 		n = ReadyTake(cursor->route_id, key->priority, scan->now, &bound, most, hints, &low);
-		ReadyHeld(cursor->route_id, key->priority, hints, n);
+		ReadyHeld(cursor->route_id, key->priority, 0, hints, n);
 	}
 	if (n == 0 && ++cursor->in_vain == MAX_IN_VAIN)
 		cursor->reads = true;
@@ -107,13 +109,16 @@ ChooseNext(ClaimScan *scan)
 		JobKey		 second;
 		ClaimCursor *first;
 
-		if (scan->taken != NULL && scan->taken->at < scan->taken->n_hints)
+		if (scan->taken != NULL && CursorHasHint(scan->taken))
 			return scan->taken;
 		first = HeadsFirst(scan, &key, &second);
-		if (first == NULL || first->reads)
+		if (first == NULL || (first->reads && !first->in_lane))
 			return first;
 		CHECK_FOR_INTERRUPTS();
-		TakeHints(scan, first, &key, &second);
+		if (!first->in_lane)
+			TakeHints(scan, first, &key, &second);
+		else if (LaneCursorTake(scan, first, &second))
+			scan->taken = first;
 	}
 }
 
@@ -121,8 +126,27 @@ ChooseNext(ClaimScan *scan)
 void
 ChoosePutBack(ClaimCursor *cursor)
 {
+	if (cursor->in_lane && cursor->has_lane_hint && cursor->reader == NULL)
+	{
+		ReadyPutBack(HintPlace(&cursor->lane_hint));
+		KeyLaneLetGo(NULL);
+	}
+	cursor->has_lane_hint = false;
 	while (cursor->at < cursor->n_hints && !cursor->reads)
 		ReadyPutBack(HintPlace(&cursor->hints[cursor->at++]));
+}
+
+/*
+ * The first job of a cursor has started, could not be locked, or waits for a value of a
+ * limit.
+ */
+void
+ChoosePass(ClaimScan *scan, ClaimCursor *cursor, const HeldValue *waits_for)
+{
+	if (cursor->in_lane)
+		LaneCursorPass(scan, cursor, waits_for);
+	else
+		cursor->at++;
 }
 
 /* Mark a route as finished, and return its unused hints to the ready list. */
@@ -130,7 +154,7 @@ void
 ChooseFinish(ClaimCursor *cursor)
 {
 	ChoosePutBack(cursor);
-	cursor->finished = true;
+	cursor->finished = cursor->given_up = true;
 	cursor->at = cursor->n_hints;
 }
 
@@ -196,6 +220,7 @@ ClaimCountDue(const RouteSet *routes, int most, int *due, TimestampTz *next_due)
 			due[i] = cursor->n_hints;
 			pfree(cursor->hints);
 		}
+		due[i] += LaneCursorCount(&scan, cursor, most - due[i]);
 		all += due[i];
 	}
 	ChooseEnd(&scan);

@@ -9,11 +9,13 @@
 
 #include "claim/claim.h"
 #include "claim/cursor.h"
+#include "shared/holders.h"
 
 extern void			ChooseBegin(ClaimScan *scan, Store *jobs, const RouteSet *routes, int most, ClaimPlace *place, bool sees_own);
 extern void			ChooseEnd(ClaimScan *scan);
 extern ClaimCursor *ChooseNext(ClaimScan *scan);
 extern void			ChoosePutBack(ClaimCursor *cursor);
+extern void			ChoosePass(ClaimScan *scan, ClaimCursor *cursor, const HeldValue *waits_for);
 extern void			ChooseFinish(ClaimCursor *cursor);
 extern ReadyKey		HintPlace(const ScanHint *hint);
 

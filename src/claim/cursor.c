@@ -13,6 +13,10 @@
 #include "utils/memutils.h"
 
 #include "claim/cursor.h"
+#include "claim/heads.h"
+#include "claim/lane_cursor.h"
+#include "config/limit.h"
+#include "ready/key_lane.h"
 #include "ready/ready.h"
 
 /*
@@ -93,12 +97,31 @@ AskList(ClaimScan *scan, ClaimCursor *cursor, JobKey *key)
 	return look == READY_HINT || look == READY_FILL;
 }
 
-/*
- * Find the key of a route's first due job, or a key before which there is none.
- * Returns false if no job is due.
- */
+/* Does the first job come from the index, and not from shared memory? */
 bool
-CursorHead(ClaimScan *scan, ClaimCursor *cursor, JobKey *key)
+CursorReads(const ClaimCursor *cursor)
+{
+	return cursor->in_lane ? cursor->reader != NULL : cursor->reads;
+}
+
+/* Was the first job taken, and not tried yet? */
+bool
+CursorHasHint(const ClaimCursor *cursor)
+{
+	return cursor->in_lane ? cursor->has_lane_hint : cursor->at < cursor->n_hints;
+}
+
+/* Return the job to try. */
+const ScanHint *
+CursorHint(const ClaimCursor *cursor)
+{
+	Assert(CursorHasHint(cursor));
+	return cursor->in_lane ? &cursor->lane_hint : &cursor->hints[cursor->at];
+}
+
+/* Find the first due job that is in no lane. */
+static bool
+ListHead(ClaimScan *scan, ClaimCursor *cursor, JobKey *key)
 {
 	if (cursor->finished && cursor->at == cursor->n_hints)
 		return false;
@@ -112,4 +135,32 @@ CursorHead(ClaimScan *scan, ClaimCursor *cursor, JobKey *key)
 		return false;
 	*key = cursor->hints[cursor->at].key;
 	return true;
+}
+
+/*
+ * Find the key of a route's first due job, or a key before which there is none.
+ * Returns false if no job is due.
+ *
+ * If limits of the route ask for keys of its jobs, all of them belong into lanes.  Those
+ * that are in none are moved by the scheduler, which is told that there are some.
+ */
+bool
+CursorHead(ClaimScan *scan, ClaimCursor *cursor, JobKey *key)
+{
+	bool   belongs = LimitsOfRoute(cursor->route_id)->keys != 0;
+	bool   listed;
+	JobKey in_lane;
+
+	if (cursor->given_up)
+		return false;
+	listed = ListHead(scan, cursor, key);
+	if (belongs && listed)
+	{
+		KeyLanesStray();
+		listed = false;
+	}
+	cursor->in_lane = LaneCursorHead(scan, cursor, &in_lane) && (!listed || HeadPrecedes(&in_lane, key));
+	if (cursor->in_lane)
+		*key = in_lane;
+	return listed || cursor->in_lane;
 }

@@ -11,12 +11,15 @@
 #include "claim/scan.h"
 #include "store/store.h"
 
+typedef struct LaneReader LaneReader;
+
 typedef struct ClaimCursor
 {
 	int32	  route_id;
 	int		  rank;
 	bool	  reads;	 /* hints come from the index, not from the ready list */
 	bool	  finished;	 /* there are no more jobs after the hints */
+	bool	  given_up;	 /* no more jobs of the route are wanted */
 	bool	  must_fill; /* the list must be filled before hints can be taken */
 	int		  in_vain;
 	JobKey	  head;	 /* no due job of the route precedes this key, apart from jobs that came later */
@@ -24,6 +27,14 @@ typedef struct ClaimCursor
 	ScanHint *hints;
 	int		  n_hints;
 	int		  at;
+
+	/* jobs in lanes (lane_cursor.c) */
+	bool		in_lane;	   /* the head is in a lane */
+	LaneReader *reader;		   /* its lanes are read from the index; NULL: they are in memory */
+	LaneReader *reader_space;
+	int64		lane;		   /* the lane that was taken */
+	bool		has_lane_hint; /* its first job was taken, and not tried yet */
+	ScanHint	lane_hint;
 
 	/* for heads.c */
 	TimestampTz changes_at; /* the head is right until then, if the ready list does not change */
@@ -35,6 +46,8 @@ typedef struct ClaimScan
 {
 	Store		 *jobs;
 	JobScan		  scan;
+	JobScan		  lanes;		 /* of the index of lanes; it has no heap before it is used */
+	bool		  heads_see_own; /* jobs that this transaction has added are seen, too */
 	MemoryContext context; /* for the hints */
 	TimestampTz	  now;
 	TimestampTz	  next_due; /* earliest future run_at seen, or DT_NOEND */
@@ -49,6 +62,9 @@ typedef struct ClaimScan
 extern bool CursorMustRead(int32 route_id, bool sees_own);
 extern void CursorMakeHints(ClaimScan *scan, ClaimCursor *cursor);
 extern void CursorReadAhead(ClaimScan *scan, ClaimCursor *cursor);
+extern bool CursorReads(const ClaimCursor *cursor);
+extern bool CursorHasHint(const ClaimCursor *cursor);
+extern const ScanHint *CursorHint(const ClaimCursor *cursor);
 extern bool CursorHead(ClaimScan *scan, ClaimCursor *cursor, JobKey *key);
 
 #endif /* TASKQ_CURSOR_H */

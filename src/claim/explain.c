@@ -132,6 +132,9 @@ RoutesDue(void)
 	OwnerEnterSpi(&scope);
 	OwnerExecute("SELECT ARRAY(SELECT route_id FROM taskq.routes r WHERE EXISTS (SELECT FROM taskq.jobs j"
 				 " WHERE j.route_id = r.route_id AND j.gate = 'o' AND j.run_at <= $1"
+				 " AND ($2 IS NULL OR j.tenant_id = ANY ($2)))"
+				 " OR EXISTS (SELECT FROM taskq.jobs j"
+				 " WHERE j.route_id = r.route_id AND j.gate = 'l' AND j.run_at <= $1"
 				 " AND ($2 IS NULL OR j.tenant_id = ANY ($2))))",
 				 2, types, values, tenants == NULL ? " n" : NULL);
 	due = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
@@ -241,8 +244,14 @@ Datum
 taskq_jobs_of_route(PG_FUNCTION_ARGS)
 {
 	static const char *const query =
-		"SELECT a.* FROM (SELECT job_id, priority, run_at FROM taskq.jobs"
-		"  WHERE route_id = $1 AND gate = 'o' AND ($3 IS NULL OR tenant_id = ANY ($3))"
+		"SELECT a.* FROM (SELECT * FROM ("
+		"   (SELECT job_id, priority, run_at FROM taskq.jobs"
+		"    WHERE route_id = $1 AND gate = 'o' AND ($3 IS NULL OR tenant_id = ANY ($3))"
+		"    ORDER BY priority, run_at, job_id LIMIT $2)"
+		"   UNION ALL"
+		"   (SELECT job_id, priority, run_at FROM taskq.jobs"
+		"    WHERE route_id = $1 AND gate = 'l' AND ($3 IS NULL OR tenant_id = ANY ($3))"
+		"    ORDER BY priority, run_at, job_id LIMIT $2)) o"
 		"  ORDER BY priority, run_at, job_id LIMIT $2) j,"
 		" LATERAL (SELECT * FROM taskq.all_jobs WHERE job_id = j.job_id) a"
 		" ORDER BY j.priority, j.run_at, j.job_id";

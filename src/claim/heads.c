@@ -142,7 +142,9 @@ static void
 Restart(ClaimHeads *heads, ClaimCursor *cursor)
 {
 	cursor->reads = CursorMustRead(cursor->route_id, heads->sees_own);
-	cursor->finished = false;
+	cursor->finished = cursor->given_up = false;
+	cursor->reader = NULL;
+	cursor->has_lane_hint = false;
 	cursor->must_fill = false;
 	cursor->in_vain = 0;
 	cursor->after = JOB_KEY_BEGIN;
@@ -168,7 +170,7 @@ Look(ClaimScan *scan, ClaimCursor *cursor)
 		Remove(heads, cursor);
 	heads->changes_at[cursor - heads->cursors] = cursor->changes_at;
 	heads->next_change = Min(heads->next_change, cursor->changes_at);
-	if (cursor->reads)
+	if (cursor->reads || cursor->reader != NULL)
 		Touch(heads, cursor);
 }
 
@@ -320,6 +322,7 @@ HeadsBegin(ClaimScan *scan, const RouteSet *routes, ClaimPlace *place, bool sees
 	scan->place = place;
 	scan->context = heads->restarts ? CurrentMemoryContext : place->context;
 	scan->updated = false;
+	scan->heads_see_own = heads->sees_own;
 }
 
 void

@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "claim/recheck.h"
 #include "claim/scan.h"
+#include "ready/key_lane.h"
 #include "ready/ready.h"
 
 #define STEPS 2000		 /* dead entries that one check reads */
@@ -57,6 +58,46 @@ RecheckRoute(JobScan *scan, int32 route_id, TimestampTz now)
 	return !scan->stopped;
 }
 
+/* Has any job a lane?  Nobody may have told of it. */
+static bool
+AnyLane(Relation jobs)
+{
+	JobScan	 scan;
+	ScanHint hint;
+	bool	 any;
+
+	ScanBegin(&scan, REL_JOBS_LANES, jobs, 0);
+	any = ScanAny(&scan, &hint);
+	ScanEnd(&scan);
+	if (any)
+		KeyLanesNotePresent();
+	return any;
+}
+
+/* Add the first due job of each lane of a route, as nobody may have told of it. */
+static void
+RecheckLanes(Relation jobs, int32 route_id, TimestampTz now)
+{
+	int64		lane = PG_INT64_MIN;
+	JobScan		scan;
+	ScanHint	hint;
+	TimestampTz next_due;
+
+	ScanBegin(&scan, REL_JOBS_LANES, jobs, 0);
+	while (ScanNextLane(&scan, route_id, &lane, now, &hint, &next_due))
+	{
+		LaneHint first = { { hint.key.priority, { hint.key.run_at, hint.key.job_id } }, hint.tid };
+
+		if (hint.key.run_at <= now)
+			KeyLanePush(route_id, lane, &first, now);
+		if (next_due == DT_NOEND)
+			continue;
+		first.key.key.run_at = next_due;
+		KeyLanePush(route_id, lane, &first, now);
+	}
+	ScanEnd(&scan);
+}
+
 /* Begin a round with the routes that the list has now. */
 static void
 BeginRound(void)
@@ -83,6 +124,7 @@ RecheckReadyList(void)
 	TimestampTz now = ClockNow();
 	Relation	jobs;
 	JobScan		scan;
+	bool		any_lane;
 
 	if (!ReadyPresent())
 		return DT_NOEND;
@@ -91,9 +133,14 @@ RecheckReadyList(void)
 	if (n_routes == 0)
 		BeginRound();
 	jobs = CatalogOpen(REL_JOBS, AccessShareLock);
-	ScanBegin(&scan, jobs, STEPS);
+	any_lane = AnyLane(jobs);
+	ScanBegin(&scan, REL_JOBS_OPEN, jobs, STEPS);
 	while (n_routes > 0 && RecheckRoute(&scan, routes[n_routes - 1], now))
+	{
+		if (any_lane)
+			RecheckLanes(jobs, routes[n_routes - 1], now);
 		n_routes--;
+	}
 	ScanEnd(&scan);
 	table_close(jobs, AccessShareLock);
 	checked_at = ClockNow();

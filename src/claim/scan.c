@@ -6,6 +6,8 @@
  * A claim reads the index itself if the ready list has no entry for a route.
  * Otherwise this code fills the lanes of the list, and each lane continues where
  * its last reading stopped.
+ *
+ * The jobs of a route whose limits ask for keys are in another index, lane by lane.
  */
 #include "taskq.h"
 
@@ -21,13 +23,14 @@
 #include "claim/scan.h"
 
 /*
- * Begin to read.  If "steps" is not 0, reading stops after that many dead entries
+ * Begin to read one of the indexes of waiting jobs.  If "steps" is not 0, reading stops after that many dead entries
  * of the index.
  */
 void
-ScanBegin(JobScan *scan, Relation heap, int steps)
+ScanBegin(JobScan *scan, TaskqRel rel, Relation heap, int steps)
 {
 	memset(scan, 0, sizeof(*scan));
+	scan->rel = rel;
 	scan->heap = heap;
 	scan->steps = steps;
 }
@@ -71,7 +74,7 @@ Start(JobScan *scan, IndexScanDesc *which, int nkeys)
 		(void) ScanRefresh(scan);
 	if (scan->index == NULL)
 	{
-		scan->index = index_open(CatalogRel(REL_JOBS_OPEN), AccessShareLock);
+		scan->index = index_open(CatalogRel(scan->rel), AccessShareLock);
 		scan->slot = table_slot_create(scan->heap, NULL);
 		scan->codec = CodecFor(REL_JOBS, RelationGetDescr(scan->heap));
 	}
@@ -84,22 +87,32 @@ Start(JobScan *scan, IndexScanDesc *which, int nkeys)
 	index_rescan(scan->current, scan->keys, nkeys, NULL, 0);
 }
 
-/* Set a key: the columns from "first" on must be greater than the values in scan->place. */
+/* Set a key: the columns of scan->place from this member on must be greater than its values. */
 static void
-SetPlace(JobScan *scan, ScanKey key, AttrNumber first)
+SetPlace(JobScan *scan, ScanKey key, int member)
 {
 	memset(key, 0, sizeof(ScanKeyData));
 	key->sk_flags = SK_ROW_HEADER;
-	key->sk_attno = first;
+	key->sk_attno = scan->place[member].sk_attno;
 	key->sk_strategy = BTGreaterStrategyNumber;
-	key->sk_argument = PointerGetDatum(&scan->place[first - 2]);
+	key->sk_argument = PointerGetDatum(&scan->place[member]);
 }
 
 static void
-SetMember(JobScan *scan, AttrNumber column, Oid type, Oid function, Datum value, int flags)
+SetMember(JobScan *scan, int member, AttrNumber column, Oid type, Oid function, Datum value, int flags)
 {
-	ScanKeyEntryInitialize(&scan->place[column - 2], SK_ROW_MEMBER | flags, column, BTGreaterStrategyNumber, type,
+	ScanKeyEntryInitialize(&scan->place[member], SK_ROW_MEMBER | flags, column, BTGreaterStrategyNumber, type,
 						   InvalidOid, function, value);
+}
+
+/* Set a key: a job must come after this one.  Its priority is in this column of the index. */
+static void
+SetJobPlace(JobScan *scan, ScanKey key, AttrNumber priority, const JobKey *after)
+{
+	SetMember(scan, 0, priority, INT2OID, F_BTINT2CMP, Int16GetDatum(after->priority), 0);
+	SetMember(scan, 1, priority + 1, TIMESTAMPTZOID, F_TIMESTAMPTZ_CMP, TimestampTzGetDatum(after->run_at), 0);
+	SetMember(scan, 2, priority + 2, INT8OID, F_BTINT8CMP, Int64GetDatum(after->job_id), SK_ROW_END);
+	SetPlace(scan, key, 0);
 }
 
 /* Read a route's jobs after a key: route = r AND (p, t, id) > after. */
@@ -107,10 +120,26 @@ void
 ScanRoute(JobScan *scan, int32 route_id, const JobKey *after)
 {
 	ScanKeyInit(&scan->keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(route_id));
-	SetMember(scan, 2, INT2OID, F_BTINT2CMP, Int16GetDatum(after->priority), 0);
-	SetMember(scan, 3, TIMESTAMPTZOID, F_TIMESTAMPTZ_CMP, TimestampTzGetDatum(after->run_at), 0);
-	SetMember(scan, 4, INT8OID, F_BTINT8CMP, Int64GetDatum(after->job_id), SK_ROW_END);
-	SetPlace(scan, &scan->keys[1], 2);
+	SetJobPlace(scan, &scan->keys[1], 2, after);
+	Start(scan, &scan->by_route, 2);
+}
+
+/* Read a key lane's jobs after a key: route = r AND lane = l AND (p, t, id) > after. */
+void
+ScanKeyLane(JobScan *scan, int32 route_id, int64 lane, const JobKey *after)
+{
+	ScanKeyInit(&scan->keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(route_id));
+	ScanKeyInit(&scan->keys[1], 2, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(lane));
+	SetJobPlace(scan, &scan->keys[2], 3, after);
+	Start(scan, &scan->by_lane, 3);
+}
+
+/* Read a route's jobs in the key lanes after this one. */
+void
+ScanLanesAfter(JobScan *scan, int32 route_id, int64 lane)
+{
+	ScanKeyInit(&scan->keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(route_id));
+	ScanKeyInit(&scan->keys[1], 2, BTGreaterStrategyNumber, F_INT8GT, Int64GetDatum(lane));
 	Start(scan, &scan->by_route, 2);
 }
 
@@ -122,9 +151,9 @@ ScanLane(JobScan *scan, int32 route_id, int16 priority, const ReadyKey *from)
 
 	ScanKeyInit(&scan->keys[0], 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(route_id));
 	ScanKeyInit(&scan->keys[1], 2, BTEqualStrategyNumber, F_INT2EQ, Int16GetDatum(priority));
-	SetMember(scan, 3, TIMESTAMPTZOID, F_TIMESTAMPTZ_CMP, TimestampTzGetDatum(from->run_at), 0);
-	SetMember(scan, 4, INT8OID, F_BTINT8CMP, Int64GetDatum(before), SK_ROW_END);
-	SetPlace(scan, &scan->keys[2], 3);
+	SetMember(scan, 1, 3, TIMESTAMPTZOID, F_TIMESTAMPTZ_CMP, TimestampTzGetDatum(from->run_at), 0);
+	SetMember(scan, 2, 4, INT8OID, F_BTINT8CMP, Int64GetDatum(before), SK_ROW_END);
+	SetPlace(scan, &scan->keys[2], 1);
 	Start(scan, &scan->by_lane, 3);
 }
 
@@ -166,6 +195,91 @@ ScanNext(JobScan *scan, ScanHint *hint)
 		}
 	}
 	return false;
+}
+
+/* Return the key lane of the job that was found. */
+int64
+ScanLaneFound(JobScan *scan)
+{
+	bool isnull;
+
+	return DatumGetInt64(slot_getattr(scan->slot, Anum_jobs_lane, &isnull));
+}
+
+/*
+ * Find the first due job of a key lane that does not precede a key.  "next_due" is set to the
+ * moment when another one may be the first.
+ */
+bool
+ScanFirstDue(JobScan *scan, int32 route_id, int64 lane, const JobKey *from, TimestampTz now, ScanHint *hint,
+			 TimestampTz *next_due)
+{
+	JobKey after = *from;
+
+	*next_due = DT_NOEND;
+	if (after.job_id > PG_INT64_MIN)
+		after.job_id--;
+	ScanKeyLane(scan, route_id, lane, &after);
+	while (ScanNext(scan, hint))
+	{
+		if (hint->key.run_at <= now)
+			return true;
+		*next_due = Min(*next_due, hint->key.run_at);
+		after = (JobKey){ hint->key.priority, DT_NOEND, PG_INT64_MAX };
+		ScanKeyLane(scan, route_id, lane, &after);
+	}
+	return false;
+}
+
+/*
+ * Find the next key lane of a route that has a waiting job, and its first due job.  Returns
+ * false if there is no other lane.  Without a due job, the key in the hint is JOB_KEY_END.
+ */
+bool
+ScanNextLane(JobScan *scan, int32 route_id, int64 *lane, TimestampTz now, ScanHint *hint, TimestampTz *next_due)
+{
+	ScanLanesAfter(scan, route_id, *lane);
+	if (!ScanNext(scan, hint))
+		return false;
+	*lane = ScanLaneFound(scan);
+	*next_due = DT_NOEND;
+	if (hint->key.run_at > now && !ScanFirstDue(scan, route_id, *lane, &JOB_KEY_BEGIN, now, hint, next_due))
+		hint->key = JOB_KEY_END;
+	return true;
+}
+
+/* Count due jobs of a key lane, up to "most". */
+int
+ScanCountDue(JobScan *scan, int32 route_id, int64 lane, TimestampTz now, int most)
+{
+	JobKey		from = JOB_KEY_BEGIN;
+	ScanHint	hint;
+	TimestampTz next_due;
+	int			n = 0;
+
+	if (!ScanFirstDue(scan, route_id, lane, &from, now, &hint, &next_due))
+		return 0;
+	do
+	{
+		if (hint.key.run_at <= now)
+			n++;
+		else
+		{
+			from = (JobKey){ hint.key.priority, DT_NOEND, PG_INT64_MAX };
+			ScanKeyLane(scan, route_id, lane, &from);
+		}
+	} while (n < most && ScanNext(scan, &hint));
+	return n;
+}
+
+/* Find any job. */
+bool
+ScanAny(JobScan *scan, ScanHint *hint)
+{
+	ScanKeyInit(&scan->keys[0], 1, BTGreaterEqualStrategyNumber, F_INT4GE, Int32GetDatum(PG_INT32_MIN));
+	ScanKeyInit(&scan->keys[1], 2, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(PG_INT64_MIN));
+	Start(scan, &scan->by_route, 2);
+	return ScanNext(scan, hint);
 }
 
 /* Release the pinned page until the next read. */
@@ -218,7 +332,7 @@ ScanFill(JobScan *scan, int32 route_id, int16 priority, TimestampTz now, const R
 	while (taken < most && taken < n && ReadyCompare(&found[taken].key, bound) <= 0)
 		taken++;
 	ReadyFillEnd(found + taken, n - taken, until);
-	ReadyHeld(route_id, priority, found, taken);
+	ReadyHeld(route_id, priority, 0, found, taken);
 	Assert(taken <= most && n <= room);
 	if (taken > 0)
 		memcpy(hints, found, sizeof(ReadyHint) * taken);

@@ -22,6 +22,7 @@ typedef struct ScanHint
 
 typedef struct JobScan
 {
+	TaskqRel		rel; /* REL_JOBS_OPEN or REL_JOBS_LANES */
 	Relation		heap;
 	Relation		index;	  /* NULL until the first read */
 	Snapshot		snapshot; /* NULL until the first read */
@@ -36,12 +37,21 @@ typedef struct JobScan
 	bool			stopped; /* the limit was reached, and the last hint is only a place */
 } JobScan;
 
-extern void		ScanBegin(JobScan *scan, Relation heap, int steps);
+extern void		ScanBegin(JobScan *scan, TaskqRel rel, Relation heap, int steps);
 extern void		ScanEnd(JobScan *scan);
 extern Snapshot ScanRefresh(JobScan *scan);
 extern void		ScanRoute(JobScan *scan, int32 route_id, const JobKey *after);
 extern void		ScanLane(JobScan *scan, int32 route_id, int16 priority, const ReadyKey *from);
 extern bool		ScanNext(JobScan *scan, ScanHint *hint);
+extern void		ScanKeyLane(JobScan *scan, int32 route_id, int64 lane, const JobKey *after);
+extern void		ScanLanesAfter(JobScan *scan, int32 route_id, int64 lane);
+extern int64	ScanLaneFound(JobScan *scan);
+extern bool		ScanFirstDue(JobScan *scan, int32 route_id, int64 lane, const JobKey *from, TimestampTz now,
+							 ScanHint *hint, TimestampTz *next_due);
+extern bool		ScanNextLane(JobScan *scan, int32 route_id, int64 *lane, TimestampTz now, ScanHint *hint,
+							 TimestampTz *next_due);
+extern int		ScanCountDue(JobScan *scan, int32 route_id, int64 lane, TimestampTz now, int most);
+extern bool		ScanAny(JobScan *scan, ScanHint *hint);
 extern void		ScanRest(JobScan *scan);
 extern int		ScanFill(JobScan *scan, int32 route_id, int16 priority, TimestampTz now,
 						 const ReadyKey *bound, int most, ReadyHint *hints);

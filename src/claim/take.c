@@ -130,7 +130,7 @@ FindHinted(ClaimScan *scan, const ClaimCursor *cursor, const ScanHint *hint, Ite
 	*tid = hint->tid;
 	if (StoreFetch(jobs, tid, SnapshotSelf) && IsAsHinted(jobs, cursor->route_id, hint))
 		return true;
-	if (cursor->reads ||
+	if (CursorReads(cursor) ||
 		!StoreFindById(jobs, CatalogRel(REL_JOBS_PKEY), hint->key.job_id, ScanRefresh(&scan->scan)))
 		return false;
 	*tid = jobs->found->tts_tid;
@@ -141,7 +141,7 @@ FindHinted(ClaimScan *scan, const ClaimCursor *cursor, const ScanHint *hint, Ite
 static bool
 LockHinted(ClaimScan *scan, const ClaimCursor *cursor, const ScanHint *hint, ItemPointer tid, TaskqJob *job)
 {
-	if (cursor->reads)
+	if (CursorReads(cursor))
 		return JobLock(scan->jobs, tid, false, job) == STORE_LOCKED && IsAsHinted(scan->jobs, cursor->route_id, hint);
 	if (StoreLock(scan->jobs, tid, SnapshotSelf, false, false) != STORE_LOCKED ||
 		!IsAsHinted(scan->jobs, cursor->route_id, hint))
@@ -157,7 +157,7 @@ LockHinted(ClaimScan *scan, const ClaimCursor *cursor, const ScanHint *hint, Ite
 static void
 DropHint(const ClaimCursor *cursor, const ScanHint *hint)
 {
-	if (!cursor->reads)
+	if (!CursorReads(cursor))
 		ReadyDrop(HintPlace(hint));
 }
 
@@ -171,6 +171,21 @@ FinishFull(ClaimCursor *cursor)
 	ChoosePutBack(cursor);
 	if (!AdmitRoute(cursor->route_id))
 		ChooseFinish(cursor);
+}
+
+/* A rule has refused a job: all jobs of the route, or those in the lane of this one, cannot start now. */
+static void
+PassRefused(ClaimScan *scan, ClaimCursor *cursor, const ScanHint *hint, const Admitting *admitting)
+{
+	if (!admitting->waits_for_value)
+		FinishFull(cursor);
+	else if (cursor->in_lane)
+	{
+		DropHint(cursor, hint);
+		ChoosePass(scan, cursor, &admitting->value);
+	}
+	else
+		ChoosePass(scan, cursor, NULL); /* the scheduler moves the job to a lane */
 }
 
 /*
@@ -196,7 +211,7 @@ TakeNext(ClaimScan *scan, const ClaimRequest *request, Admitting *admitting, Tas
 
 	while ((cursor = ChooseNext(scan)) != NULL)
 	{
-		const ScanHint *hint = &cursor->hints[cursor->at];
+		const ScanHint *hint = CursorHint(cursor);
 		ItemPointerData tid;
 
 		/* check this before the lock, so that the job stays free for the next claim */
@@ -210,16 +225,16 @@ TakeNext(ClaimScan *scan, const ClaimRequest *request, Admitting *admitting, Tas
 		}
 		if (!FindHinted(scan, cursor, hint, &tid))
 		{
-			cursor->at++;
 			DropHint(cursor, hint);
+			ChoosePass(scan, cursor, NULL);
 			continue;
 		}
 		if (!AdmitHold(admitting, cursor->route_id, hint->key.job_id, scan->jobs->found))
 		{
-			FinishFull(cursor);
+			PassRefused(scan, cursor, hint, admitting);
 			continue;
 		}
-		cursor->at++;
+		ChoosePass(scan, cursor, NULL);
 		TASKQ_INJECTION_POINT("claim-chosen");
 		if (!LockHinted(scan, cursor, hint, &tid, job))
 		{

@@ -16,20 +16,42 @@
 #include "config/stale.h"
 #include "store/row.h"
 
+static Size
+SizeOfLimit(int n_overrides)
+{
+	return offsetof(TaskqLimit, overrides) + sizeof(LimitOverride) * n_overrides;
+}
+
 static void *
 ReadLimit(TupleTableSlot *slot)
 {
-	TaskqLimit *limit = palloc0(sizeof(TaskqLimit));
-	LimitRow	row;
+	TaskqLimit	  *limit;
+	LimitRow	   row;
+	LimitOverride *overrides;
+	int			   n;
+	const char	  *problem;
+	uint8		   for_each;
 
 	RowReadLimit(&row, slot);
+	for_each = LimitKeysOf(row.for_each);
+
+	/* set_limit() has checked them; what somebody has written by hand is left out if it is wrong */
+	if (!OverridesRead(row.overrides, for_each, &overrides, &n, &problem))
+		n = 0;
+	limit = palloc0(SizeOfLimit(n));
 	limit->limit_id = row.limit_id;
 	limit->concurrency = row.concurrency;
+	limit->for_each = for_each;
 	strlcpy(limit->name, row.name, sizeof(limit->name));
 	if (row.queue != NULL)
 		strlcpy(limit->queue, row.queue, sizeof(limit->queue));
 	if (row.task_type != NULL)
 		strlcpy(limit->task_type, row.task_type, sizeof(limit->task_type));
+	if (row.tenant_id != NULL)
+		strlcpy(limit->tenant_id, row.tenant_id, sizeof(limit->tenant_id));
+	limit->n_overrides = n;
+	if (n > 0)
+		memcpy(limit->overrides, overrides, sizeof(LimitOverride) * n);
 	return limit;
 }
 
@@ -78,6 +100,13 @@ LimitsVersion(void)
 	return ConfigTableVersion(REL_LIMITS);
 }
 
+/* Return the keys that decide whether a job is under the limit, and under which of its values. */
+static uint8
+KeysAskedFor(const TaskqLimit *limit)
+{
+	return limit->for_each | (limit->tenant_id[0] != '\0' ? KEY_TENANT : 0);
+}
+
 static bool
 LimitCovers(const TaskqLimit *limit, const TaskqRoute *route)
 {
@@ -93,40 +122,57 @@ typedef struct RouteEntry
 	RouteLimits limits;
 } RouteEntry;
 
-static uint64 known_version = 0; /* LimitsVersion() of what follows, plus 1; 0 if nothing is known */
-static bool	  any = false;		 /* there are limits */
-static HTAB	 *routes = NULL;	 /* the limits of routes that were asked for */
+static uint64		 known_version = 0; /* LimitsVersion() of what follows, plus 1; 0 if nothing is known */
+static MemoryContext known = NULL;		/* what follows */
+static int			 n_known = 0;		/* number of limits */
+static TaskqLimit  **copies = NULL;		/* the limits; values of the cache stay only until the transaction ends */
+static HTAB			*routes = NULL;		/* the limits of routes that were asked for */
 
-/* Forget the answers, and find out whether there are limits at all. */
+/* Forget the answers, and copy the limits. */
 static void
 Reset(void)
 {
-	HASHCTL ctl = { .keysize = sizeof(int32), .entrysize = sizeof(RouteEntry), .hcxt = TopMemoryContext };
-	int		n;
+	HASHCTL			   ctl = { .keysize = sizeof(int32), .entrysize = sizeof(RouteEntry) };
+	int				   n;
+	const TaskqLimit **all;
 
 	known_version = 0;
-	pfree(LimitsAll(&n));
-	if (routes != NULL)
-		hash_destroy(routes);
+	all = LimitsAll(&n);
+	n_known = 0;
 	routes = NULL;
+	if (known == NULL)
+		known = AllocSetContextCreate(TopMemoryContext, "taskq limits of routes", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextReset(known);
 	if (n > 0)
+	{
+		ctl.hcxt = known;
 		routes = hash_create("taskq limits of routes", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	any = n > 0;
+		copies = MemoryContextAlloc(known, sizeof(TaskqLimit *) * n);
+	}
+	for (int i = 0; i < n; i++)
+	{
+		copies[i] = MemoryContextAlloc(known, SizeOfLimit(all[i]->n_overrides));
+		memcpy(copies[i], all[i], SizeOfLimit(all[i]->n_overrides));
+	}
+	pfree(all);
+	n_known = n;
 	known_version = LimitsVersion() + 1;
 }
 
+/* Add the limits of a route that are, or are not, for all its jobs alike. */
 static void
-FindLimits(int32 route_id, RouteLimits *found)
+AddLimits(const TaskqRoute *route, bool plain, RouteLimits *found)
 {
-	const TaskqRoute  *route = RouteById(route_id);
-	int				   n;
-	const TaskqLimit **all = LimitsAll(&n);
+	for (int i = 0; i < n_known; i++)
+	{
+		uint8 keys = KeysAskedFor(copies[i]);
 
-	memset(found, 0, sizeof(*found));
-	for (int i = 0; i < n && found->n < MAX_ROUTE_LIMITS; i++)
-		if (LimitCovers(all[i], route))
-			found->limits[found->n++] = *all[i];
-	pfree(all);
+		if ((keys == 0) != plain || !LimitCovers(copies[i], route))
+			continue;
+		found->limits[found->n++] = copies[i];
+		found->n_plain += plain ? 1 : 0;
+		found->keys |= keys;
+	}
 }
 
 /* Return the limits of a route, of which there may be none. */
@@ -134,20 +180,76 @@ const RouteLimits *
 LimitsOfRoute(int32 route_id)
 {
 	static const RouteLimits none = { 0 };
+	const TaskqRoute		*route;
 	RouteEntry				*entry;
-	RouteLimits				 found;
+	RouteLimits				 found = { 0 };
 
 	if (known_version != LimitsVersion() + 1)
 		Reset();
-	if (!any)
+	if (n_known == 0)
 		return &none;
 	entry = hash_search(routes, &route_id, HASH_FIND, NULL);
 	if (entry != NULL)
 		return &entry->limits;
-	FindLimits(route_id, &found);
+	route = RouteById(route_id);
 	if (known_version != LimitsVersion() + 1)
 		return LimitsOfRoute(route_id);
+	found.limits = MemoryContextAlloc(known, sizeof(TaskqLimit *) * n_known);
+	AddLimits(route, true, &found);
+	AddLimits(route, false, &found);
 	entry = hash_search(routes, &route_id, HASH_ENTER, NULL);
 	entry->limits = found;
 	return &entry->limits;
+}
+
+/* Add a limit to those of a job with these keys, if it is under the limit. */
+static void
+AddHeld(const TaskqLimit *limit, const JobKeys *keys, HeldLimits *held)
+{
+	HeldLimit *added = &held->limits[held->n];
+	char	  *value = added->value;
+
+	if ((limit->for_each & KEY_TENANT) != 0 && keys->tenant_id[0] == '\0')
+		return;
+	if ((limit->for_each & KEY_GROUP) != 0 && keys->group_key[0] == '\0')
+		return;
+	if (limit->tenant_id[0] != '\0' && strcmp(limit->tenant_id, keys->tenant_id) != 0)
+		return;
+	added->limit_id = limit->limit_id;
+	added->by_key = true;
+	added->most = LimitConcurrencyFor(limit, keys);
+	memset(value, 0, sizeof(added->value));
+	if ((limit->for_each & KEY_TENANT) != 0)
+		strlcpy(value, keys->tenant_id, TASKQ_NAME_MAX + 1);
+	if ((limit->for_each & KEY_GROUP) != 0)
+		strlcpy(value + TASKQ_NAME_MAX + 1, keys->group_key, TASKQ_NAME_MAX + 1);
+	held->n++;
+}
+
+/*
+ * Write the limits of a job as the memory of holders wants them.  Without keys, only those
+ * that are for all jobs of the route alike.  Returns false if there are none.
+ */
+bool
+LimitsToHold(int32 route_id, const JobKeys *keys, HeldLimits *held)
+{
+	const RouteLimits *limits = LimitsOfRoute(route_id);
+
+	held->n = 0;
+	if (limits->n == 0)
+		return false;
+	held->relid = CatalogRel(REL_LIMITS);
+	held->route_id = route_id;
+	for (int i = 0; i < limits->n_plain; i++)
+	{
+		HeldLimit *added = &held->limits[held->n++];
+
+		added->limit_id = limits->limits[i]->limit_id;
+		added->most = limits->limits[i]->concurrency;
+		added->by_key = false;
+	}
+	for (int i = limits->n_plain; i < limits->n && keys != NULL; i++)
+		AddHeld(limits->limits[i], keys, held);
+	Assert(held->n <= MAX_HELD);
+	return held->n > 0;
 }

@@ -7,31 +7,71 @@
 
 #include "taskq.h"
 
-/* A route is under at most one limit of each kind: of its queue and type, of either of them, and of all jobs. */
-#define MAX_ROUTE_LIMITS 4
+#include "utils/array.h"
+
+#include "shared/holders.h"
+
+/* Keys of a job.  A set of them is a uint8. */
+#define KEY_TENANT 1
+#define KEY_GROUP 2
+
+/* The values of a job's keys.  Empty means that the job has none. */
+typedef struct JobKeys
+{
+	char tenant_id[TASKQ_NAME_MAX + 1];
+	char group_key[TASKQ_NAME_MAX + 1];
+} JobKeys;
+
+/* Another number for jobs with these values.  A key that the limit is not for each value of is empty. */
+typedef struct LimitOverride
+{
+	JobKeys keys;
+	int32	concurrency;
+} LimitOverride;
 
 typedef struct TaskqLimit
 {
-	int32 limit_id;
-	char  name[TASKQ_NAME_MAX + 1];
-	char  queue[TASKQ_NAME_MAX + 1];	 /* empty means all queues */
-	char  task_type[TASKQ_NAME_MAX + 1]; /* empty means all types */
-	int32 concurrency;
+	int32		  limit_id;
+	char		  name[TASKQ_NAME_MAX + 1];
+	char		  queue[TASKQ_NAME_MAX + 1];	 /* empty means all queues */
+	char		  task_type[TASKQ_NAME_MAX + 1]; /* empty means all types */
+	char		  tenant_id[TASKQ_NAME_MAX + 1]; /* empty means all tenants */
+	uint8		  for_each;						 /* each combination of values of these keys has its own limit */
+	int32		  concurrency;
+	int			  n_overrides;
+	LimitOverride overrides[FLEXIBLE_ARRAY_MEMBER]; /* in the order of their keys */
 } TaskqLimit;
 
-/* The limits of a route. */
+/* The limits of a route.  First come those that are for all its jobs alike. */
 typedef struct RouteLimits
 {
-	int		   n;
-	TaskqLimit limits[MAX_ROUTE_LIMITS];
+	int				   n;
+	int				   n_plain; /* number of those */
+	uint8			   keys;	/* keys of a job that the others ask for */
+	const TaskqLimit **limits;
 } RouteLimits;
 
 /* Limits do not change until the transaction ends; see config/cache.h. */
 extern const TaskqLimit	 *LimitByName(const char *name, bool missing_ok);
 extern const TaskqLimit **LimitsAll(int *n);
 
-/* The result is valid until the next call, and as long as LimitsVersion() stays the same. */
+/* The result is valid as long as LimitsVersion() stays the same. */
 extern const RouteLimits *LimitsOfRoute(int32 route_id);
 extern uint64			  LimitsVersion(void);
+extern bool				  LimitsToHold(int32 route_id, const JobKeys *keys, HeldLimits *held);
+
+/* limit_keys.c */
+extern uint8		  LimitKeyOf(const char *name);
+extern uint8		  LimitKeysOf(ArrayType *for_each);
+extern ArrayType	 *LimitKeyNames(uint8 keys);
+extern bool			  OverridesRead(struct varlena *json, uint8 for_each, LimitOverride **overrides, int *n, const char **problem);
+extern int32		  LimitConcurrencyFor(const TaskqLimit *limit, const JobKeys *keys);
+extern int64		  LaneOf(uint8 keys, const JobKeys *values);
+
+#define MAX_CONCURRENCY 1000000
+#define MAX_OVERRIDES 1000
+
+#define LANE_KEYS_SHIFT 61
+#define LANE_FIRST(keys) ((int64) (keys) << LANE_KEYS_SHIFT) /* no lane of these keys, or of a greater set, is less */
 
 #endif /* TASKQ_LIMIT_H */

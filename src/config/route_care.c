@@ -108,6 +108,7 @@ ChangeRoutes(const char *sql, const int32 *ids, int n)
  */
 #define HAS_JOB                                                                         \
 	"(EXISTS (SELECT FROM taskq.jobs j WHERE j.route_id = r.route_id AND j.gate = 'o')" \
+	" OR EXISTS (SELECT FROM taskq.jobs j WHERE j.route_id = r.route_id AND j.gate = 'l')" \
 	" OR r.route_id IN (SELECT j.route_id FROM taskq.jobs j WHERE j.gate = 'r'))"
 
 /*
@@ -150,7 +151,8 @@ HasWaiting(Store *jobs, int32 route_id, Snapshot snapshot)
 	ScanKeyData key;
 
 	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(route_id));
-	return StoreFind(jobs, CatalogRel(REL_JOBS_OPEN), 1, &key, snapshot);
+	return StoreFind(jobs, CatalogRel(REL_JOBS_OPEN), 1, &key, snapshot) ||
+		   StoreFind(jobs, CatalogRel(REL_JOBS_LANES), 1, &key, snapshot);
 }
 
 /*

@@ -7,7 +7,9 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/jsonb.h"
 
 #include "base/args.h"
 #include "base/clock.h"
@@ -22,9 +24,7 @@ PG_FUNCTION_INFO_V1(taskq_set_limit);
 PG_FUNCTION_INFO_V1(taskq_alter_limit);
 PG_FUNCTION_INFO_V1(taskq_drop_limit);
 
-#define MAX_CONCURRENCY 1000000
-
-static Oid limit_types[] = { TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID };
+static Oid limit_types[] = { TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TEXTOID, TEXTARRAYOID, JSONBOID };
 
 #define LIMIT_PARAMS lengthof(limit_types)
 
@@ -55,15 +55,105 @@ ConcurrencyArg(FunctionCallInfo fcinfo, int n)
 	return ArgInt(fcinfo, n, "concurrency", 0, MAX_CONCURRENCY);
 }
 
+/* For which jobs a limit is.  NULL means all. */
+typedef struct Scope
+{
+	char *queue;
+	char *task_type;
+	char *tenant_id;
+	uint8 for_each;
+} Scope;
+
+/* Read the names of keys. */
+static uint8
+ForEachArg(FunctionCallInfo fcinfo, int n)
+{
+	ArrayType *names;
+	Datum	  *elements;
+	bool	  *nulls;
+	int		   count;
+	uint8	   keys = 0;
+
+	if (PG_ARGISNULL(n))
+		return 0;
+	names = PG_GETARG_ARRAYTYPE_P(n);
+	deconstruct_array(names, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &count);
+	for (int i = 0; i < count; i++)
+	{
+		const char *name = nulls[i] ? NULL : TextDatumGetCString(elements[i]);
+		uint8		key = name == NULL ? 0 : LimitKeyOf(name);
+
+		if (key == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 name == NULL ? errmsg("for_each has a NULL") : errmsg("a limit cannot be for each \"%.100s\"", name),
+					 errhint("The keys are tenant_id and group_key.")));
+		if ((keys & key) != 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("for_each has \"%s\" twice", name)));
+		keys |= key;
+	}
+	return keys;
+}
+
+static Scope
+ScopeArgs(FunctionCallInfo fcinfo, int queue, int task_type, int tenant_id, int for_each)
+{
+	Scope scope = {
+		.queue = ArgNameOrNull(fcinfo, queue, "queue"),
+		.task_type = ArgNameOrNull(fcinfo, task_type, "task_type"),
+		.tenant_id = ArgNameOrNull(fcinfo, tenant_id, "tenant_id"),
+		.for_each = ForEachArg(fcinfo, for_each),
+	};
+
+	if (scope.queue != NULL)
+		(void) QueueByName(scope.queue, false);
+	if (scope.tenant_id != NULL && (scope.for_each & KEY_TENANT) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a limit for one tenant cannot be for each tenant"),
+				 errhint("Leave out tenant_id, and give this tenant its own number with overrides.")));
+	return scope;
+}
+
+static bool
+HasScope(const TaskqLimit *limit, const Scope *scope)
+{
+	return IsSame(limit->queue, scope->queue) && IsSame(limit->task_type, scope->task_type) &&
+		   IsSame(limit->tenant_id, scope->tenant_id) && limit->for_each == scope->for_each;
+}
+
+/* Read other numbers for single values, for a limit for each value of these keys. */
+static struct varlena *
+OverridesArg(FunctionCallInfo fcinfo, int n, uint8 for_each)
+{
+	struct varlena *overrides;
+	LimitOverride  *read;
+	int				count;
+	const char	   *problem;
+
+	if (PG_ARGISNULL(n))
+		return NULL;
+	overrides = (struct varlena *) PG_GETARG_JSONB_P(n);
+	if (!OverridesRead(overrides, for_each, &read, &count, &problem))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("overrides are not valid"),
+				 errdetail("The problem: %s.", problem),
+				 errhint("Write {\"acme\": 10} for a limit for each value of one key, and {\"acme\": {\"order-1\": 2}} for one of tenant_id and group_key.")));
+	return count == 0 ? NULL : overrides;
+}
+
 /* Refuse a second limit for the same jobs, because it would be of no use. */
 static void
-CheckScope(const char *name, const char *queue, const char *task_type)
+CheckScope(const char *name, const Scope *scope)
 {
 	int				   n;
 	const TaskqLimit **all = LimitsAll(&n);
 
 	for (int i = 0; i < n; i++)
-		if (strcmp(all[i]->name, name) != 0 && IsSame(all[i]->queue, queue) && IsSame(all[i]->task_type, task_type))
+		if (strcmp(all[i]->name, name) != 0 && HasScope(all[i], scope))
 			ereport(ERROR,
 					(errcode(ERRCODE_DUPLICATE_OBJECT),
 					 errmsg("limit \"%s\" is for the same jobs", all[i]->name),
@@ -89,6 +179,14 @@ SetText(Datum *values, char *nulls, int i, const char *text)
 	values[i] = text == NULL ? (Datum) 0 : CStringGetTextDatum(text);
 }
 
+/* Set a parameter to a value that is passed by reference, or to NULL. */
+static void
+SetPointer(Datum *values, char *nulls, int i, const void *value)
+{
+	nulls[i] = value == NULL ? 'n' : ' ';
+	values[i] = PointerGetDatum(value);
+}
+
 /*
  * Create a limit, or replace it.  If it is for the same jobs as before, only its row is
  * changed.  Otherwise it has a new id, because nothing is known yet of what the new jobs
@@ -100,38 +198,37 @@ taskq_set_limit(PG_FUNCTION_ARGS)
 	Datum			  values[LIMIT_PARAMS];
 	char			  nulls[LIMIT_PARAMS];
 	char			 *name;
-	char			 *queue;
-	char			 *task_type;
+	Scope			  scope;
 	const TaskqLimit *old;
 
-	CheckArgCount(fcinfo, 5);
+	CheckArgCount(fcinfo, 8);
 	CheckWritable("taskq.set_limit()");
 	name = ArgName(fcinfo, 0, "name");
-	queue = ArgNameOrNull(fcinfo, 1, "queue");
-	task_type = ArgNameOrNull(fcinfo, 2, "task_type");
-	if (queue != NULL)
-		(void) QueueByName(queue, false);
+	scope = ScopeArgs(fcinfo, 1, 2, 3, 4);
 	SetText(values, nulls, 0, name);
-	SetText(values, nulls, 1, queue);
-	SetText(values, nulls, 2, task_type);
-	values[3] = Int32GetDatum(ConcurrencyArg(fcinfo, 3));
+	SetText(values, nulls, 1, scope.queue);
+	SetText(values, nulls, 2, scope.task_type);
+	values[3] = Int32GetDatum(ConcurrencyArg(fcinfo, 5));
 	nulls[3] = ' ';
-	SetText(values, nulls, 4, ArgShortTextOrNull(fcinfo, 4, "description"));
+	SetText(values, nulls, 4, ArgShortTextOrNull(fcinfo, 6, "description"));
+	SetText(values, nulls, 7, scope.tenant_id);
+	SetPointer(values, nulls, 8, LimitKeyNames(scope.for_each));
+	SetPointer(values, nulls, 9, OverridesArg(fcinfo, 7, scope.for_each));
 	SetText(values, nulls, 5, RoleNameOrOid(GetUserId()));
 	values[6] = TimestampTzGetDatum(ClockNow());
 	nulls[6] = ' ';
 	LockLimits();
-	CheckScope(name, queue, task_type);
+	CheckScope(name, &scope);
 	old = LimitByName(name, true);
-	if (old != NULL && IsSame(old->queue, queue) && IsSame(old->task_type, task_type))
-		(void) OwnerRun("UPDATE taskq.limit_defs SET concurrency = $4, description = $5, changed_by = $6, changed_at = $7"
+	if (old != NULL && HasScope(old, &scope))
+		(void) OwnerRun("UPDATE taskq.limit_defs SET concurrency = $4, description = $5, changed_by = $6, changed_at = $7, overrides = $10"
 						" WHERE name = $1",
 						LIMIT_PARAMS, limit_types, values, nulls);
 	else
 	{
 		(void) OwnerRun("DELETE FROM taskq.limit_defs WHERE name = $1", 1, limit_types, values, nulls);
-		(void) OwnerRun("INSERT INTO taskq.limit_defs (name, queue, task_type, concurrency, description, changed_by, changed_at)"
-						" VALUES ($1, $2, $3, $4, $5, $6, $7)",
+		(void) OwnerRun("INSERT INTO taskq.limit_defs (name, queue, task_type, concurrency, description, changed_by, changed_at,"
+						" tenant_id, for_each, overrides) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
 						LIMIT_PARAMS, limit_types, values, nulls);
 	}
 	ConfigRowsChanged(REL_LIMITS);
@@ -143,12 +240,12 @@ taskq_set_limit(PG_FUNCTION_ARGS)
 Datum
 taskq_alter_limit(PG_FUNCTION_ARGS)
 {
-	Oid	  types[] = { TEXTOID, INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID };
+	Oid	  types[] = { TEXTOID, INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, JSONBOID, BOOLOID };
 	Datum values[lengthof(types)];
 	char  nulls[lengthof(types)];
 	char *name;
 
-	CheckArgCount(fcinfo, 3);
+	CheckArgCount(fcinfo, 4);
 	CheckWritable("taskq.alter_limit()");
 	name = ArgName(fcinfo, 0, "name");
 	SetText(values, nulls, 0, name);
@@ -159,9 +256,12 @@ taskq_alter_limit(PG_FUNCTION_ARGS)
 	values[4] = TimestampTzGetDatum(ClockNow());
 	nulls[4] = ' ';
 	LockLimits();
-	(void) LimitByName(name, false);
+	SetPointer(values, nulls, 5, OverridesArg(fcinfo, 3, LimitByName(name, false)->for_each));
+	values[6] = BoolGetDatum(!PG_ARGISNULL(3));
+	nulls[6] = ' ';
 	(void) OwnerRun("UPDATE taskq.limit_defs SET concurrency = COALESCE($2, concurrency),"
-					" description = COALESCE($3, description), changed_by = $4, changed_at = $5 WHERE name = $1",
+					" description = COALESCE($3, description), changed_by = $4, changed_at = $5,"
+					" overrides = CASE WHEN $7 THEN $6 ELSE overrides END WHERE name = $1",
 					lengthof(types), types, values, nulls);
 	ConfigRowsChanged(REL_LIMITS);
 	WarnWithoutPreload(name);

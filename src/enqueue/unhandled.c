@@ -115,7 +115,9 @@ DiscardWaiting(int32 route_id, const char *task_type)
 
 	OwnerEnterSpi(&scope);
 	/* Skip rows that others have locked, so that they do not use up the limit. */
-	n = OwnerExecute("SELECT job_id FROM taskq.jobs WHERE route_id = $1 AND gate = 'o' LIMIT $2 FOR UPDATE SKIP LOCKED",
+	n = OwnerExecute("(SELECT job_id FROM taskq.jobs WHERE route_id = $1 AND gate = 'o' LIMIT $2 FOR UPDATE SKIP LOCKED)"
+					 " UNION ALL"
+					 " (SELECT job_id FROM taskq.jobs WHERE route_id = $1 AND gate = 'l' LIMIT $2 FOR UPDATE SKIP LOCKED)",
 					 2, types, values, NULL);
 	found = SPI_tuptable;
 	for (uint64 i = 0; i < n; i++)
@@ -157,7 +159,8 @@ RoutesToDiscard(TaskqRoute **discard)
 		if (!IsDiscarded(route))
 			continue;
 		ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(route->route_id));
-		if (StoreFind(&jobs, CatalogRel(REL_JOBS_OPEN), 1, &key, snapshot))
+		if (StoreFind(&jobs, CatalogRel(REL_JOBS_OPEN), 1, &key, snapshot) ||
+			StoreFind(&jobs, CatalogRel(REL_JOBS_LANES), 1, &key, snapshot))
 			routes[n++] = *route;
 	}
 	StoreClose(&jobs, false);
@@ -183,7 +186,7 @@ UnhandledSweep(void)
 			continue;
 		AcceptInvalidationMessages();
 		if (IsDiscarded(&routes[i]))
-			more = DiscardWaiting(routes[i].route_id, routes[i].task_type) == MAX_DISCARD;
+			more = DiscardWaiting(routes[i].route_id, routes[i].task_type) >= MAX_DISCARD;
 
 		/* Stop after some routes, because the lock of each type is held until the commit. */
 		more = more || i == MAX_TYPES;

@@ -112,6 +112,7 @@ AdmitHold(Admitting *claim, int32 route_id, int64 job_id, TupleTableSlot *row)
 	};
 
 	claim->epoch = admission.epoch;
+	claim->waits_for_value = false;
 	AdmissionBegin(&admission);
 	for (int i = 0; i < lengthof(rules); i++)
 	{

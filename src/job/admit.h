@@ -10,6 +10,7 @@
 #include "config/eligible.h"
 #include "config/reason.h"
 #include "job/job.h"
+#include "shared/holders.h"
 #include "shared/worker_name.h"
 
 #define MAX_ADMISSION_RULES 32 /* a set of rules is a uint32 */
@@ -29,6 +30,8 @@ typedef struct Admitting
 	int64			  job_id;		  /* the only job that the claim is for, or 0 */
 	int64			  epoch;		  /* of the claim of the job that is being admitted, see Admission */
 	bool			  holds_limits;	  /* that job is under limits */
+	bool			  waits_for_value; /* that job was refused only because jobs with the same value of a key run: */
+	HeldValue		  value;		   /* this one */
 	uint64			  limits_version; /* LimitsVersion() when the last job was admitted */
 	int				  n_admitted;	  /* number of jobs admitted so far */
 

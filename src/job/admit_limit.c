@@ -19,24 +19,9 @@
 #include "config/changes.h"
 #include "config/limit.h"
 #include "job/admit_rules.h"
+#include "job/lane.h"
 #include "shared/holders.h"
 #include "store/catalog.h"
-
-/* Write the limits of a route as the memory of holders wants them.  Returns false if there are none. */
-static bool
-LimitsToHold(int32 route_id, HeldLimits *held)
-{
-	const RouteLimits *limits = LimitsOfRoute(route_id);
-
-	if (limits->n == 0)
-		return false;
-	held->relid = CatalogRel(REL_LIMITS);
-	held->route_id = route_id;
-	held->n = limits->n;
-	for (int i = 0; i < limits->n; i++)
-		held->limits[i] = (HeldLimit){ limits->limits[i].limit_id, limits->limits[i].concurrency };
-	return true;
-}
 
 /* How many jobs of the route may run, with those that run now?  0 if no other may start now. */
 static int
@@ -44,11 +29,13 @@ MayRunOf(int32 route_id)
 {
 	HeldLimits held;
 	int		   most = PG_INT32_MAX;
-	int32	   which;
+	int		   which;
 
 	if (ConfigHasChangedHere(REL_LIMITS))
 		return 0;
-	if (!LimitsToHold(route_id, &held))
+	if (LimitsOfRoute(route_id)->keys != 0 && !HoldersPresent())
+		return 0;
+	if (!LimitsToHold(route_id, NULL, &held))
 		return most;
 	if (!HoldersPresent() || HoldersRoom(&held, &which, true) != HOLDERS_ROOM)
 		return 0;
@@ -66,18 +53,29 @@ AdmitJobsOf(int32 route_id)
 static bool
 HoldForJob(Admitting *claim, int32 route_id, int64 job_id, TupleTableSlot *row)
 {
-	HeldLimits held;
+	HeldLimits	  held;
+	JobKeys		  keys;
+	HoldersAnswer answer;
+	int			  which;
 
 	claim->limits_version = LimitsVersion();
 	claim->holds_limits = false;
 	if (ConfigHasChangedHere(REL_LIMITS))
 		return false;
-	if (!LimitsToHold(route_id, &held))
+	if (!LimitsToHold(route_id, KeysOfRow(route_id, row, &keys), &held))
 		return true;
-	if (!HoldersPresent() || HoldersTake(&held, job_id, claim->epoch) != HOLDERS_ROOM)
+	if (!HoldersPresent())
 		return false;
-	claim->holds_limits = true;
-	return true;
+	answer = HoldersTake(&held, job_id, claim->epoch, &which);
+	claim->holds_limits = answer == HOLDERS_ROOM;
+	if (answer == HOLDERS_FULL && held.limits[which].by_key)
+	{
+		claim->waits_for_value = true;
+		claim->value.relid = held.relid;
+		claim->value.limit_id = held.limits[which].limit_id;
+		memcpy(claim->value.value, held.limits[which].value, HELD_VALUE_SIZE);
+	}
+	return claim->holds_limits;
 }
 
 static void
@@ -92,8 +90,9 @@ static bool
 StillHolds(const Admitting *claim, const TaskqJob *job)
 {
 	HeldLimits held;
+	JobKeys	   keys;
 
-	if (LimitsVersion() == claim->limits_version || !LimitsToHold(job->route_id, &held))
+	if (LimitsVersion() == claim->limits_version || !LimitsToHold(job->route_id, KeysOfJob(job, &keys), &held))
 		return true;
 	return HoldersPresent() && HoldersHold(&held, job->job_id, claim->epoch);
 }
@@ -103,16 +102,32 @@ static void
 LeaveJob(const Admission *admission, LeaveHow how)
 {
 	if (how != LEAVE_PREPARED)
-		(void) HoldersRelease(admission->job_id, admission->epoch);
+		(void) LimitsRelease(admission->job_id, admission->epoch);
 }
 
 static const char *
 NameOf(const RouteLimits *limits, int32 limit_id)
 {
 	for (int i = 0; i < limits->n; i++)
-		if (limits->limits[i].limit_id == limit_id)
-			return limits->limits[i].name;
+		if (limits->limits[i]->limit_id == limit_id)
+			return limits->limits[i]->name;
 	return "?";
+}
+
+/* Describe the values for which a limit is reached, to be put after its name. */
+static const char *
+ForValues(const HeldLimit *limit)
+{
+	const char *tenant_id = limit->value;
+	const char *group_key = limit->value + TASKQ_NAME_MAX + 1;
+
+	if (!limit->by_key || (tenant_id[0] == '\0' && group_key[0] == '\0'))
+		return "";
+	if (group_key[0] == '\0')
+		return psprintf(" for tenant \"%s\"", tenant_id);
+	if (tenant_id[0] == '\0')
+		return psprintf(" for group \"%s\"", group_key);
+	return psprintf(" for tenant \"%s\" and group \"%s\"", tenant_id, group_key);
 }
 
 static bool
@@ -120,7 +135,8 @@ Explain(const AdmissionQuestion *question, Refusal *refusal)
 {
 	HeldLimits	  held;
 	HoldersAnswer answer;
-	int32		  which = 0;
+	JobKeys		  keys;
+	int			  which;
 	const char	 *name;
 
 	if (question->route == NULL)
@@ -131,22 +147,22 @@ Explain(const AdmissionQuestion *question, Refusal *refusal)
 		refusal->reason = "this transaction has changed limits";
 		return true;
 	}
-	if (!LimitsToHold(question->route->route_id, &held))
-		return false;
-	if (!HoldersPresent())
+	if (LimitsOfRoute(question->route->route_id)->n > 0 && !HoldersPresent())
 	{
 		refusal->reason_code = REASON_NEEDS_PRELOAD;
 		return true;
 	}
+	if (!LimitsToHold(question->route->route_id, question->job == NULL ? NULL : KeysOfJob(question->job, &keys), &held))
+		return false;
 	answer = HoldersRoom(&held, &which, false);
-	name = NameOf(LimitsOfRoute(question->route->route_id), which);
+	name = which < 0 ? "" : NameOf(LimitsOfRoute(question->route->route_id), held.limits[which].limit_id);
 	switch (answer)
 	{
 		case HOLDERS_ROOM:
 			return false;
 		case HOLDERS_FULL:
 			refusal->reason_code = REASON_LIMIT;
-			refusal->reason = psprintf("limit \"%s\" is reached", name);
+			refusal->reason = psprintf("limit \"%s\" is reached%s", name, ForValues(&held.limits[which]));
 			refusal->hint = "Try again when one of the running jobs has ended, see taskq.limit_usage.";
 			break;
 		case HOLDERS_ARMING:

@@ -83,7 +83,7 @@ JobLock(Store *jobs, ItemPointer tid, bool follow, TaskqJob *job)
 	{
 		ReadyHint hint = { { job->run_at, job->job_id }, jobs->found->tts_tid };
 
-		ReadyHeld(job->route_id, job->priority, &hint, 1);
+		ReadyHeld(job->route_id, job->priority, job->lane, &hint, 1);
 	}
 	return STORE_LOCKED;
 }

@@ -7,23 +7,23 @@
 #include "job/job.h"
 
 static char
-GateOfState(char state)
+GateOf(const TaskqJob *job)
 {
-	switch (state)
+	switch (job->state)
 	{
 		case JOB_AVAILABLE:
 		case JOB_RETRYABLE:
-			return GATE_OPEN;
+			return job->lane != 0 ? GATE_LANE : GATE_OPEN;
 		case JOB_RUNNING:
 			return GATE_RUNNING;
 	}
-	elog(ERROR, "a job in state \"%c\" has no live row", state);
+	elog(ERROR, "a job in state \"%c\" has no live row", job->state);
 }
 
 /* Two kinds of columns that only a job has; the others are in row.h. */
 #define READ_GATE(value, slot, n)
 #define READ_GROUP_ID(value, slot, n) value = SlotIsNull(slot, n) ? 0 : DatumGetInt64(SlotDatum(slot, n));
-#define WRITE_GATE(value, slot, n) SlotSet(slot, n, CharGetDatum(GateOfState(job->state)));
+#define WRITE_GATE(value, slot, n) SlotSet(slot, n, CharGetDatum(GateOf(job)));
 #define WRITE_GROUP_ID(value, slot, n) SlotSetOrNull(slot, n, Int64GetDatum(value), job->group_key == NULL);
 
 int64
@@ -68,8 +68,11 @@ JobStateOfRow(TupleTableSlot *slot)
 bool
 JobIsOpen(TupleTableSlot *slot)
 {
+	char gate;
+
 	slot_getsomeattrs(slot, Anum_jobs_gate);
-	return DatumGetChar(SlotDatum(slot, Anum_jobs_gate)) == GATE_OPEN;
+	gate = DatumGetChar(SlotDatum(slot, Anum_jobs_gate));
+	return gate == GATE_OPEN || gate == GATE_LANE;
 }
 
 #define READ_JOB(t, column, type, kind) READ_##kind(job->column, slot, Anum_##t##_##column)
@@ -139,6 +142,7 @@ KeepInterval(Interval **value)
 #define KEEP_CHAR(value)
 #define KEEP_TIME(value)
 #define KEEP_INT32_OR_NULL(value)
+#define KEEP_INT64_OR_NULL(value)
 #define KEEP_CHAR_OR_NULL(value)
 #define KEEP_TIME_OR_NULL(value)
 #define KEEP_OID_OR_NULL(value)

@@ -72,7 +72,7 @@ NoticeReadyList(const Transition *transition)
 	{
 		ReadyHint hint = { { job->run_at, job->job_id }, transition->tid };
 
-		ReadyOpened(job->route_id, job->priority, &hint);
+		ReadyOpened(job->route_id, job->priority, job->lane, &hint);
 	}
 }
 

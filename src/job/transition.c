@@ -16,6 +16,7 @@
 #include "base/guc.h"
 #include "job/fence.h"
 #include "job/history.h"
+#include "job/lane.h"
 #include "job/transition.h"
 #include "store/counter.h"
 #include "store/owner.h"
@@ -169,6 +170,9 @@ Change(Store *jobs, TaskqJob *job, char to, struct varlena *result)
 		job->lease_expires_at = 0;
 	}
 
+	if (IsLive(to))
+		job->lane = to == JOB_RUNNING ? job->lane : JobLane(job);
+
 	/* a large payload is fetched and stored again when the row moves to another table */
 	if (bring_snapshot)
 		PushActiveSnapshot(GetTransactionSnapshot());
@@ -237,6 +241,7 @@ JobCreateMany(Store *jobs, TaskqJob *job, const int64 *ids, const Datum *payload
 	int				done = 0;
 
 	Assert(ActiveSnapshotSet());
+	job->lane = JobLane(job);
 	while (done < n)
 	{
 		int inserted;

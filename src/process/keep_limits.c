@@ -18,16 +18,19 @@
 #include "base/clock.h"
 #include "base/injection_point.h"
 #include "config/limit.h"
+#include "job/lane.h"
 #include "job/live.h"
 #include "job/running_scan.h"
 #include "process/keep_limits.h"
+#include "ready/key_lane.h"
 #include "shared/holders.h"
 #include "shared/shmem.h"
 #include "shared/wake.h"
 #include "store/catalog.h"
 #include "store/owner.h"
 
-static bool is_unarmed = true;
+static bool	  is_unarmed = true;
+static uint64 known_version = 0; /* LimitsVersion() at the last look */
 
 /* Due when limits have changed, when an awaited claim has ended, and when holders are in doubt. */
 TimestampTz
@@ -46,13 +49,11 @@ LimitsDue(const WorkPast *past)
 static bool
 AddRunning(const TaskqJob *job)
 {
-	const RouteLimits *limits = LimitsOfRoute(job->route_id);
-	HeldLimits		   held = { .relid = CatalogRel(REL_LIMITS), .route_id = job->route_id, .n = limits->n };
+	HeldLimits held;
+	JobKeys	   keys;
 
-	if (limits->n == 0)
+	if (!LimitsToHold(job->route_id, KeysOfJob(job, &keys), &held))
 		return true;
-	for (int i = 0; i < limits->n; i++)
-		held.limits[i] = (HeldLimit){ limits->limits[i].limit_id, limits->limits[i].concurrency };
 	return HoldersAdd(&held, job->job_id, job->epoch);
 }
 
@@ -91,7 +92,7 @@ FreeStale(void)
 
 		if (LiveFind(jobs[i].job_id, &job) && job.state == JOB_RUNNING && job.epoch == jobs[i].epoch)
 			continue;
-		freed += HoldersRelease(jobs[i].job_id, jobs[i].epoch) ? 1 : 0;
+		freed += LimitsRelease(jobs[i].job_id, jobs[i].epoch) ? 1 : 0;
 	}
 	pfree(jobs);
 	if (freed > 0)
@@ -116,6 +117,13 @@ KeepLimits(WorkResult *result)
 	for (int i = 0; i < n; i++)
 		ids[i] = limits[i]->limit_id;
 	is_unarmed = HoldersMake(relid, ids, n);
+	if (known_version != LimitsVersion())
+	{
+		/* there may be more room for a value now */
+		known_version = LimitsVersion();
+		KeyLanesFreeAll();
+		WakeAllWaiters(MyDatabaseId);
+	}
 	if (is_unarmed && HoldersAwaitClaims() && Arm(relid))
 	{
 		is_unarmed = false;

@@ -18,6 +18,7 @@
 
 #include "process/known.h"
 #include "shared/counts.h"
+#include "ready/key_lane.h"
 #include "shared/holders.h"
 #include "shared/stats.h"
 
@@ -126,6 +127,7 @@ KnownForget(TaskqDatabase *db)
 	StatsForgetDatabase(db->dboid);
 	CountsForgetDatabase(db->dboid);
 	HoldersForgetDatabase(db->dboid);
+	KeyLanesForgetDatabase(db->dboid);
 	ShmemForgetDatabase(db);
 }
 

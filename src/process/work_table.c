@@ -22,6 +22,7 @@
 #include "process/crash.h"
 #include "process/due_jobs.h"
 #include "process/end_leases.h"
+#include "process/keep_lanes.h"
 #include "process/keep_limits.h"
 #include "process/notify.h"
 #include "process/prepared_end.h"
@@ -231,6 +232,7 @@ const Work work_table[] = {
 	{ "check the ready list", WorkByPoll, CheckReadyList },
 	{ "try paused task types", TrialsDue, TryPausedTypes },
 	{ "keep the limits", LimitsDue, KeepLimits },
+	{ "move jobs to lanes", LanesDue, KeepLanes, MoveToLanes },
 	{ "look for jobs that are due", DueJobsDue, DueJobsLook },
 	{ "end leases", EndLeasesDue, EndLeases, EndLeasesBatch },
 	{ "look for stuck workers", StuckDue, LookForStuck, .alone = true },

@@ -32,6 +32,7 @@
 
 #include "base/clock.h"
 #include "base/guc.h"
+#include "ready/key_lane.h"
 #include "ready/ready_int.h"
 #include "shared/shmem.h"
 
@@ -343,6 +344,7 @@ ReadyPushRest(int32 route_id, int16 priority, ReadyKey from)
 void
 ReadyForget(void)
 {
+	KeyLanesForget();
 	if (ready == NULL)
 		return;
 	LWLockAcquire(&ready->lock, LW_SHARED);

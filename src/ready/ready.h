@@ -96,10 +96,10 @@ extern void ReadyMisbehave(const char *how);
  * a job that changes its state.  It drops a wrong hint, and puts back an unused one.
  */
 extern void ReadyInit(void);
-extern void ReadyOpened(int32 route_id, int16 priority, const ReadyHint *hint);
+extern void ReadyOpened(int32 route_id, int16 priority, int64 lane, const ReadyHint *hint);
 extern bool ReadyOpenedHere(int32 route_id);
 extern bool ReadyOpenedAny(void);
-extern void ReadyHeld(int32 route_id, int16 priority, const ReadyHint *hints, int n);
+extern void ReadyHeld(int32 route_id, int16 priority, int64 lane, const ReadyHint *hints, int n);
 extern void ReadyReserve(int n);
 extern void ReadyLeft(int64 job_id);
 extern void ReadyDrop(ReadyKey key);

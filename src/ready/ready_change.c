@@ -22,8 +22,11 @@
 void
 ReadyNoteChange(int32 route_id)
 {
-	uint64 number = pg_atomic_fetch_add_u64(&ready->n_changes, 1); /* a full barrier */
+	uint64 number;
 
+	if (ready == NULL)
+		return;
+	number = pg_atomic_fetch_add_u64(&ready->n_changes, 1); /* a full barrier */
 	pg_atomic_write_u64(&ready->changes[number % READY_CHANGES], NUMBERED(number, route_id));
 }
 

@@ -19,6 +19,7 @@
 
 #include "base/clock.h"
 #include "base/grow.h"
+#include "ready/key_lane.h"
 #include "ready/ready.h"
 #include "shared/prepared.h"
 
@@ -32,6 +33,7 @@ typedef struct Opened
 	int16	  priority;
 	bool	  rest;	 /* it stands for all further jobs of its lane */
 	int		  level; /* nesting level of the subtransaction */
+	int64	  lane;	 /* key lane, or 0 */
 	ReadyHint hint;
 } Opened;
 
@@ -41,6 +43,7 @@ typedef struct Held
 	int16	  priority;
 	int		  level;
 	int		  left_level; /* nesting level at which the job left its state; 0 if it has not */
+	int64	  lane;		  /* key lane, or 0 */
 	ReadyHint hint;
 } Held;
 
@@ -59,26 +62,26 @@ static int	 first_left = 0;   /* no earlier element has a left_level above 1 */
 
 /* Does the last opened job have the same lane and level? */
 static bool
-InRun(int32 route_id, int16 priority, int level)
+InRun(int32 route_id, int16 priority, int64 lane, int level)
 {
 	Opened *last;
 
 	if (run_length == 0)
 		return false;
 	last = &opened[n_opened - 1];
-	return last->route_id == route_id && last->priority == priority && last->level == level;
+	return last->route_id == route_id && last->priority == priority && last->lane == lane && last->level == level;
 }
 
-/* Note that a job will wait if this transaction commits. */
+/* Note that a job will wait, in a key lane or in none (0), if this transaction commits. */
 void
-ReadyOpened(int32 route_id, int16 priority, const ReadyHint *hint)
+ReadyOpened(int32 route_id, int16 priority, int64 lane, const ReadyHint *hint)
 {
 	int		level = GetCurrentTransactionNestLevel();
 	Opened *last;
 
-	if (!ReadyPresent() || too_many)
+	if ((!ReadyPresent() && lane == 0) || too_many)
 		return;
-	run_length = InRun(route_id, priority, level) ? run_length + 1 : 1;
+	run_length = InRun(route_id, priority, lane, level) ? run_length + 1 : 1;
 	if (run_length > READY_ROOM + 1)
 	{
 		/* A lane has no room for more hints, so the last one stands for the rest. */
@@ -99,6 +102,7 @@ ReadyOpened(int32 route_id, int16 priority, const ReadyHint *hint)
 	last->priority = priority;
 	last->rest = run_length == READY_ROOM + 1;
 	last->level = level;
+	last->lane = lane;
 	last->hint = *hint;
 }
 
@@ -125,17 +129,16 @@ ReadyOpenedAny(void)
 void
 ReadyReserve(int n)
 {
-	if (ReadyPresent())
-		held = GrowArray(held, sizeof(Held), &max_held, n_held + n);
+	held = GrowArray(held, sizeof(Held), &max_held, n_held + n);
 }
 
 /* Note hints that were taken, or of waiting jobs whose rows were locked. */
 void
-ReadyHeld(int32 route_id, int16 priority, const ReadyHint *hints, int n)
+ReadyHeld(int32 route_id, int16 priority, int64 lane, const ReadyHint *hints, int n)
 {
 	int level = GetCurrentTransactionNestLevel();
 
-	if (!ReadyPresent())
+	if (!ReadyPresent() && lane == 0)
 		return;
 	ReadyReserve(n);
 	Assert(n_held == 0 || held[n_held - 1].level <= level);
@@ -147,6 +150,7 @@ ReadyHeld(int32 route_id, int16 priority, const ReadyHint *hints, int n)
 		hold->priority = priority;
 		hold->level = level;
 		hold->left_level = 0;
+		hold->lane = lane;
 		hold->hint = hints[i];
 	}
 }
@@ -195,6 +199,24 @@ ReadyDrop(ReadyKey key)
 		RemoveHeld(i);
 }
 
+/* Add a waiting job to its key lane, or to the list. */
+static void
+Push(int32 route_id, int16 priority, int64 lane, const ReadyHint *hint, TimestampTz now)
+{
+	LaneHint in_lane = { { priority, hint->key }, hint->tid };
+
+	if (lane != 0)
+		KeyLanePush(route_id, lane, &in_lane, now);
+	else
+		(void) ReadyPush(route_id, priority, hint, now);
+}
+
+static void
+PushHeld(const Held *hold)
+{
+	Push(hold->route_id, hold->priority, hold->lane, &hold->hint, ClockNow());
+}
+
 /* Put a hint back at once. */
 void
 ReadyPutBack(ReadyKey key)
@@ -203,7 +225,7 @@ ReadyPutBack(ReadyKey key)
 
 	if (i < 0)
 		return;
-	(void) ReadyPush(held[i].route_id, held[i].priority, &held[i].hint, ClockNow());
+	PushHeld(&held[i]);
 	RemoveHeld(i);
 }
 
@@ -218,17 +240,11 @@ PushOpened(void)
 		ReadyForget();
 	for (int i = 0; i < n_opened && !too_many; i++)
 	{
-		if (opened[i].rest)
+		if (opened[i].rest && opened[i].lane == 0)
 			ReadyPushRest(opened[i].route_id, opened[i].priority, opened[i].hint.key);
 		else
-			(void) ReadyPush(opened[i].route_id, opened[i].priority, &opened[i].hint, now);
+			Push(opened[i].route_id, opened[i].priority, opened[i].lane, &opened[i].hint, now);
 	}
-}
-
-static void
-PushHeld(const Held *hold)
-{
-	(void) ReadyPush(hold->route_id, hold->priority, &hold->hint, ClockNow());
 }
 
 static void
@@ -255,6 +271,7 @@ AtTransactionEnd(XactEvent event, void *arg)
 {
 	if (event == XACT_EVENT_ABORT)
 		ReadyFillAbandon();
+	KeyLaneLetGo(NULL);
 	if (n_opened == 0 && n_held == 0 && !too_many)
 		return;
 	if (event == XACT_EVENT_COMMIT)
@@ -311,7 +328,10 @@ AtSubtransactionEnd(SubXactEvent event, SubTransactionId mine, SubTransactionId 
 	int level = GetCurrentTransactionNestLevel();
 
 	if (event == SUBXACT_EVENT_ABORT_SUB)
+	{
 		ReadyFillAbandon();
+		KeyLaneLetGo(NULL);
+	}
 	if (n_opened == 0 && n_held == 0)
 		return;
 	if (event == SUBXACT_EVENT_COMMIT_SUB)

@@ -36,6 +36,7 @@
 Holders *holders = NULL;
 HTAB	*limit_entries = NULL;
 HTAB	*holder_entries = NULL;
+HTAB	*value_entries = NULL;
 
 /* memory ------------------------------------------------------------------- */
 
@@ -51,6 +52,7 @@ HoldersSize(void)
 	Size size = MAXALIGN(StructSize());
 
 	size = add_size(size, hash_estimate_size(MAX_LIMITS, sizeof(LimitEntry)));
+	size = add_size(size, hash_estimate_size(taskq_max_held_jobs, sizeof(ValueEntry)));
 	return add_size(size, hash_estimate_size(taskq_max_held_jobs, sizeof(Holder)));
 }
 
@@ -59,11 +61,13 @@ HoldersStart(void)
 {
 	HASHCTL limit_ctl = { .keysize = sizeof(LimitKey), .entrysize = sizeof(LimitEntry) };
 	HASHCTL holder_ctl = { .keysize = sizeof(HolderKey), .entrysize = sizeof(Holder) };
+	HASHCTL value_ctl = { .keysize = sizeof(ValueKey), .entrysize = sizeof(ValueEntry) };
 	bool	found;
 
 	holders = ShmemInitStruct("taskq holders", StructSize(), &found);
 	limit_entries = ShmemInitHash_compat("taskq limits", MAX_LIMITS, &limit_ctl, HASH_ELEM | HASH_BLOBS);
 	holder_entries = ShmemInitHash_compat("taskq holders of limits", taskq_max_held_jobs, &holder_ctl, HASH_ELEM | HASH_BLOBS);
+	value_entries = ShmemInitHash_compat("taskq values of limits", taskq_max_held_jobs, &value_ctl, HASH_ELEM | HASH_BLOBS);
 	if (found)
 		return;
 	memset(holders, 0, StructSize());
@@ -107,6 +111,24 @@ HoldersFindLimit(Oid relid, int32 limit_id)
 
 	Assert(LWLockHeldByMe(&holders->lock));
 	return hash_search(limit_entries, &key, HASH_FIND, NULL);
+}
+
+/* Find, or make, the entry of a limit for one value.  Returns NULL if there is none, or no room. */
+ValueEntry *
+HoldersFindValue(Oid relid, int32 limit_id, const char *value, HASHACTION action)
+{
+	ValueKey	key = { MyDatabaseId, relid, limit_id };
+	ValueEntry *entry;
+	bool		found;
+
+	Assert(LWLockHeldByMe(&holders->lock));
+	memcpy(key.value, value, HELD_VALUE_SIZE);
+	if (action == HASH_ENTER_NULL && hash_get_num_entries(value_entries) >= taskq_max_held_jobs)
+		action = HASH_FIND;
+	entry = hash_search(value_entries, &key, action, &found);
+	if (entry != NULL && action == HASH_ENTER_NULL && !found)
+		entry->in_use = entry->most = 0;
+	return entry;
 }
 
 HolderKey
@@ -194,25 +216,38 @@ HoldersWhyUnarmed(const LimitEntry *entry)
 	return is_full || (entry != NULL && entry->lacks_memory) ? HOLDERS_NO_MEMORY : HOLDERS_ARMING;
 }
 
+/* How many jobs hold a limit, or with "by_key" its value?  The caller holds the lock. */
+static int
+InUse(Oid relid, const LimitEntry *entry, const HeldLimit *limit)
+{
+	const ValueEntry *value;
+
+	if (!limit->by_key)
+		return entry->in_use;
+	value = HoldersFindValue(relid, limit->limit_id, limit->value, HASH_FIND);
+	return value == NULL ? 0 : value->in_use;
+}
+
 /*
- * May another job start under these limits?  Sets *which to the limit that forbids it.
- * With "wait", the route is noted there.  "mine" is NULL only if the database has no entry.
- * The caller holds the lock.
+ * May another job start under these limits?  Sets *which to the index of the limit that
+ * forbids it, or to -1.  With "wait", the route is noted there, unless only jobs with the
+ * same value must wait.  "mine" is NULL only if the database has no entry.  The caller
+ * holds the lock.
  */
 static HoldersAnswer
-Ask(HoldersDatabase *mine, const HeldLimits *limits, int32 *which, bool wait)
+Ask(HoldersDatabase *mine, const HeldLimits *limits, int *which, bool wait)
 {
-	*which = 0;
+	*which = -1;
 	for (int i = 0; i < limits->n; i++)
 	{
 		const HeldLimit *limit = &limits->limits[i];
 		LimitEntry		*entry = HoldersFindLimit(limits->relid, limit->limit_id);
 		bool			 is_armed = entry != NULL && entry->armed;
 
-		if (is_armed && entry->in_use < limit->most)
+		if (is_armed && InUse(limits->relid, entry, limit) < limit->most)
 			continue;
-		*which = limit->limit_id;
-		if (entry != NULL && wait)
+		*which = i;
+		if (entry != NULL && wait && !(is_armed && limit->by_key))
 			NoteBlocked(entry, limits->route_id);
 		return is_armed ? HOLDERS_FULL : HoldersWhyUnarmed(entry);
 	}
@@ -224,11 +259,11 @@ Ask(HoldersDatabase *mine, const HeldLimits *limits, int32 *which, bool wait)
 }
 
 /*
- * May another job start under these limits?  If there is no room, *which is the limit.
- * With "wait", a process that waits for the route is woken when there is room.
+ * May another job start under these limits?  If there is no room, *which is the index of
+ * the limit.  With "wait", a process that waits for the route is woken when there is room.
  */
 HoldersAnswer
-HoldersRoom(const HeldLimits *limits, int32 *which, bool wait)
+HoldersRoom(const HeldLimits *limits, int *which, bool wait)
 {
 	HoldersDatabase *mine = HoldersMine();
 	HoldersAnswer	 answer;
@@ -271,6 +306,17 @@ HoldersEnter(HoldersDatabase *mine, Oid relid, int64 job_id, int64 epoch)
 	return holder;
 }
 
+/* A job does not hold the limit for a value any more.  "value" may be NULL. */
+void
+HolderLeaveValue(ValueEntry *value)
+{
+	if (value == NULL)
+		return;
+	Assert(value->in_use > 0);
+	if (--value->in_use == 0)
+		(void) hash_search(value_entries, &value->key, HASH_REMOVE, NULL);
+}
+
 /* Forget which limits a job holds that do not exist any more. */
 static void
 ForgetOld(Holder *holder)
@@ -278,42 +324,75 @@ ForgetOld(Holder *holder)
 	int kept = 0;
 
 	for (int i = 0; i < holder->n; i++)
-		if (HoldersFindLimit(holder->relid, holder->limit_ids[i]) != NULL)
-			holder->limit_ids[kept++] = holder->limit_ids[i];
+		if (HoldersFindLimit(holder->relid, holder->held[i].limit_id) != NULL)
+			holder->held[kept++] = holder->held[i];
+		else
+			HolderLeaveValue(holder->held[i].value);
 	holder->n = kept;
 }
 
-/* Let a job hold a limit.  Returns false if it cannot hold more. */
-bool
-HolderAdd(Holder *holder, LimitEntry *entry)
+/* Let a job hold a limit.  Returns HOLDERS_NO_MEMORY if it cannot. */
+HoldersAnswer
+HolderAdd(Holder *holder, LimitEntry *entry, const HeldLimit *limit)
 {
+	ValueEntry *value = NULL;
+
 	for (int i = 0; i < holder->n; i++)
-		if (holder->limit_ids[i] == entry->key.limit_id)
-			return true;
+		if (holder->held[i].limit_id == limit->limit_id)
+			return HOLDERS_ROOM;
 	if (holder->n == MAX_HELD)
 		ForgetOld(holder);
 	if (holder->n == MAX_HELD)
-		return false;
-	holder->limit_ids[holder->n++] = entry->key.limit_id;
+		return HOLDERS_NO_MEMORY;
+	if (limit->by_key)
+	{
+		value = HoldersFindValue(holder->relid, limit->limit_id, limit->value, HASH_ENTER_NULL);
+		if (value == NULL)
+			return HOLDERS_NO_MEMORY;
+		value->in_use++;
+		value->most = limit->most;
+	}
+	holder->held[holder->n].limit_id = limit->limit_id;
+	holder->held[holder->n++].value = value;
 	entry->in_use++;
-	return true;
+	return HOLDERS_ROOM;
 }
 
-/* Take the limits for a claim of this transaction, all of them or none. */
+/* A job could not take all its limits.  Give back those that it has taken, and remove it. */
+static void
+TakeBack(HoldersDatabase *mine, Holder *holder)
+{
+	HolderKey key = holder->key;
+
+	for (int i = 0; i < holder->n; i++)
+	{
+		HoldersFindLimit(holder->relid, holder->held[i].limit_id)->in_use--;
+		HolderLeaveValue(holder->held[i].value);
+	}
+	(void) hash_search(holder_entries, &key, HASH_REMOVE, NULL);
+	mine->n_holders--;
+	HoldersSetUsed(mine);
+	NoteShort(mine);
+}
+
+/*
+ * Take the limits for a claim of this transaction, all of them or none.  If there is no
+ * room, *which is the index of the limit, or -1.
+ */
 HoldersAnswer
-HoldersTake(const HeldLimits *limits, int64 job_id, int64 epoch)
+HoldersTake(const HeldLimits *limits, int64 job_id, int64 epoch, int *which)
 {
 	HoldersDatabase *mine = HoldersMine();
 	TaskqSlot		*slot = ShmemMySlot();
 	HoldersAnswer	 answer;
 	Holder			*holder = NULL;
-	int32			 which;
 
+	*which = -1;
 	if (mine == NULL)
 		return HOLDERS_ARMING;
 	Assert(claims_jobs);
 	LWLockAcquire(&holders->lock, LW_EXCLUSIVE);
-	answer = Ask(mine, limits, &which, true);
+	answer = Ask(mine, limits, which, true);
 	if (answer == HOLDERS_ROOM)
 	{
 		holder = HoldersEnter(mine, limits->relid, job_id, epoch);
@@ -324,8 +403,10 @@ HoldersTake(const HeldLimits *limits, int64 job_id, int64 epoch)
 	{
 		holder->slot = slot - taskq_slots;
 		holder->claims = pg_atomic_read_u64(&slot->claims);
-		for (int i = 0; i < limits->n; i++)
-			(void) HolderAdd(holder, HoldersFindLimit(limits->relid, limits->limits[i].limit_id));
+		for (int i = 0; i < limits->n && answer == HOLDERS_ROOM; i++)
+			answer = HolderAdd(holder, HoldersFindLimit(limits->relid, limits->limits[i].limit_id), &limits->limits[i]);
+		if (answer != HOLDERS_ROOM)
+			TakeBack(mine, holder);
 	}
 	LWLockRelease(&holders->lock);
 	return answer;
@@ -368,13 +449,28 @@ HoldersHold(const HeldLimits *limits, int64 job_id, int64 epoch)
 	holds = holder != NULL;
 	for (int i = 0; i < limits->n && holds; i++)
 	{
-		const LimitEntry *entry = HoldersFindLimit(limits->relid, limits->limits[i].limit_id);
+		const HeldLimit	 *limit = &limits->limits[i];
+		const LimitEntry *entry = HoldersFindLimit(limits->relid, limit->limit_id);
 		bool			  is_held = false;
 
 		for (int j = 0; j < holder->n; j++)
-			is_held |= holder->limit_ids[j] == limits->limits[i].limit_id;
-		holds = is_held && entry != NULL && entry->armed && entry->in_use <= limits->limits[i].most;
+			is_held |= holder->held[j].limit_id == limit->limit_id;
+		holds = is_held && entry != NULL && entry->armed && InUse(limits->relid, entry, limit) <= limit->most;
 	}
 	LWLockRelease(&holders->lock);
 	return holds;
+}
+
+/* May another job hold the limit for this value, as far as the claims know that hold it? */
+bool
+HoldersHaveRoom(const HeldValue *value)
+{
+	const ValueEntry *entry;
+	bool			  has_room;
+
+	LWLockAcquire(&holders->lock, LW_SHARED);
+	entry = HoldersFindValue(value->relid, value->limit_id, value->value, HASH_FIND);
+	has_room = entry == NULL || entry->in_use < entry->most;
+	LWLockRelease(&holders->lock);
+	return has_room;
 }

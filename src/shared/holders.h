@@ -7,15 +7,37 @@
 
 #include "taskq.h"
 
-#define MAX_HELD 4	   /* the most limits that one job is under */
-#define MAX_AWAITED 16 /* the most process ids that are shown */
+/*
+ * The most limits that one job is under: for its queue and type, either of them or all jobs,
+ * one that is for all of these jobs, for each value of one key, of the other, or of both,
+ * for its tenant, and for each group key of that.
+ */
+#define MAX_HELD 24
+#define MAX_AWAITED 16						   /* the most process ids that are shown */
+#define HELD_VALUE_SIZE (2 * (TASKQ_NAME_MAX + 1)) /* the values of two keys, padded with zeros */
 
 /* One limit, as a job needs it. */
 typedef struct HeldLimit
 {
 	int32 limit_id;
-	int32 most; /* how many jobs may hold it */
+	int32 most;					  /* how many jobs may hold it */
+	bool  by_key;				  /* other jobs of the route may not be under it, or have another value */
+	char  value[HELD_VALUE_SIZE]; /* only jobs with the same value count; only if by_key */
 } HeldLimit;
+
+/* A limit for one value, as the release of a job frees it. */
+typedef struct HeldValue
+{
+	Oid	  relid;
+	int32 limit_id;
+	char  value[HELD_VALUE_SIZE];
+} HeldValue;
+
+typedef struct HeldValues
+{
+	int		  n;
+	HeldValue values[MAX_HELD];
+} HeldValues;
 
 /* The limits of a job. */
 typedef struct HeldLimits
@@ -41,6 +63,13 @@ typedef struct HeldJob
 	int64 epoch;
 } HeldJob;
 
+/* How many jobs hold a limit for one value. */
+typedef struct HeldUse
+{
+	char value[HELD_VALUE_SIZE];
+	int	 in_use;
+} HeldUse;
+
 /* The state of a limit. */
 typedef struct HeldState
 {
@@ -55,11 +84,12 @@ extern bool HoldersPresent(void);
 extern void			 HoldersClaimBegins(void);
 extern bool			 HoldersClaimsOpen(void);
 extern void			 HoldersClaimsEnd(void);
-extern HoldersAnswer HoldersRoom(const HeldLimits *limits, int32 *which, bool wait);
-extern HoldersAnswer HoldersTake(const HeldLimits *limits, int64 job_id, int64 epoch);
+extern HoldersAnswer HoldersRoom(const HeldLimits *limits, int *which, bool wait);
+extern HoldersAnswer HoldersTake(const HeldLimits *limits, int64 job_id, int64 epoch, int *which);
+extern bool			 HoldersHaveRoom(const HeldValue *value);
 extern void			 HoldersStamp(int64 job_id, int64 provisional, int64 epoch);
 extern bool			 HoldersHold(const HeldLimits *limits, int64 job_id, int64 epoch);
-extern bool			 HoldersRelease(int64 job_id, int64 epoch);
+extern bool			 HoldersRelease(int64 job_id, int64 epoch, HeldValues *freed);
 
 /* for the scheduler */
 extern bool HoldersMake(Oid relid, const int32 *limit_ids, int n);
@@ -75,6 +105,7 @@ extern void HoldersForgetDatabase(Oid dboid);
 
 /* for views */
 extern HeldState HoldersStateOf(Oid relid, int32 limit_id);
+extern int		 HoldersValuesOf(Oid relid, int32 limit_id, HeldUse **uses);
 extern int		 HoldersAwaited(int *pids);
 
 #endif /* TASKQ_HOLDERS_H */

@@ -188,7 +188,7 @@ HoldersAdd(const HeldLimits *limits, int64 job_id, int64 epoch)
 		LimitEntry *entry = HoldersFindLimit(limits->relid, limits->limits[i].limit_id);
 
 		if (entry != NULL && !entry->armed)
-			is_noted = HolderAdd(holder, entry);
+			is_noted = HolderAdd(holder, entry, &limits->limits[i]) == HOLDERS_ROOM;
 	}
 	LWLockRelease(&holders->lock);
 	return is_noted;
@@ -281,6 +281,7 @@ HoldersForgetDatabase(Oid dboid)
 	HASH_SEQ_STATUS status;
 	LimitEntry	   *entry;
 	Holder		   *holder;
+	ValueEntry	   *value;
 
 	if (holders == NULL)
 		return;
@@ -293,6 +294,10 @@ HoldersForgetDatabase(Oid dboid)
 	while ((holder = hash_seq_search(&status)) != NULL)
 		if (holder->key.dboid == dboid)
 			(void) hash_search(holder_entries, &holder->key, HASH_REMOVE, NULL);
+	hash_seq_init(&status, value_entries);
+	while ((value = hash_seq_search(&status)) != NULL)
+		if (value->key.dboid == dboid)
+			(void) hash_search(value_entries, &value->key, HASH_REMOVE, NULL);
 	for (int i = 0; i < taskq_shared->n_databases; i++)
 		if (holders->databases[i].dboid == dboid)
 		{
@@ -339,6 +344,30 @@ HoldersAwaited(int *pids)
 	if (mine->dboid == MyDatabaseId)
 		n = mine->n_awaited;
 	memcpy(pids, mine->awaited, sizeof(int) * n);
+	LWLockRelease(&holders->lock);
+	return n;
+}
+
+/* Copy how many jobs hold a limit for each value.  Returns the number of values. */
+int
+HoldersValuesOf(Oid relid, int32 limit_id, HeldUse **uses)
+{
+	HASH_SEQ_STATUS status;
+	ValueEntry	   *entry;
+	int				most = holders == NULL ? 0 : hash_get_num_entries(value_entries) + MAX_HELD;
+	int				n = 0;
+
+	*uses = palloc_extended(sizeof(HeldUse) * (most + 1), MCXT_ALLOC_HUGE);
+	if (holders == NULL)
+		return 0;
+	LWLockAcquire(&holders->lock, LW_SHARED);
+	hash_seq_init(&status, value_entries);
+	while ((entry = hash_seq_search(&status)) != NULL)
+		if (entry->key.dboid == MyDatabaseId && entry->key.relid == relid && entry->key.limit_id == limit_id && n < most)
+		{
+			memcpy((*uses)[n].value, entry->key.value, HELD_VALUE_SIZE);
+			(*uses)[n++].in_use = entry->in_use;
+		}
 	LWLockRelease(&holders->lock);
 	return n;
 }

@@ -34,6 +34,22 @@ typedef struct LimitEntry
 	int32	 blocked[MAX_BLOCKED];
 } LimitEntry;
 
+/* A limit for one value of its keys, as long as a job holds it. */
+typedef struct ValueKey
+{
+	Oid	  dboid;
+	Oid	  relid;
+	int32 limit_id;
+	char  value[HELD_VALUE_SIZE];
+} ValueKey;
+
+typedef struct ValueEntry
+{
+	ValueKey key;
+	int		 in_use;
+	int		 most; /* how many jobs may hold it, as the last claim has known */
+} ValueEntry;
+
 typedef struct HolderKey
 {
 	Oid	   dboid;
@@ -50,7 +66,11 @@ typedef struct Holder
 	uint64	  claims;	/* TaskqSlot.claims of its transaction */
 	Oid		  relid;
 	int		  n;
-	int32	  limit_ids[MAX_HELD];
+	struct
+	{
+		int32		limit_id;
+		ValueEntry *value; /* NULL if the limit is for all its jobs alike */
+	} held[MAX_HELD];
 } Holder;
 
 /* What there is for each database. */
@@ -77,6 +97,7 @@ typedef struct Holders
 extern Holders *holders; /* NULL without preload */
 extern HTAB	   *limit_entries;
 extern HTAB	   *holder_entries;
+extern HTAB	   *value_entries;
 
 extern HoldersDatabase *HoldersMine(void);
 extern HolderKey		HolderKeyOf(int64 job_id, int64 epoch);
@@ -84,6 +105,8 @@ extern HoldersAnswer	HoldersWhyUnarmed(const LimitEntry *entry);
 extern LimitEntry	   *HoldersFindLimit(Oid relid, int32 limit_id);
 extern void				HoldersSetUsed(HoldersDatabase *mine);
 extern Holder		   *HoldersEnter(HoldersDatabase *mine, Oid relid, int64 job_id, int64 epoch);
-extern bool				HolderAdd(Holder *holder, LimitEntry *entry);
+extern void				HolderLeaveValue(ValueEntry *value);
+extern ValueEntry	   *HoldersFindValue(Oid relid, int32 limit_id, const char *value, HASHACTION action);
+extern HoldersAnswer	HolderAdd(Holder *holder, LimitEntry *entry, const HeldLimit *limit);
 
 #endif /* TASKQ_HOLDERS_INT_H */

@@ -38,16 +38,24 @@ Collect(LimitEntry *entry, ToWake *wake)
 		wake->routes[wake->n++] = entry->blocked[i];
 }
 
-/* Free what an entry holds, and remove it. */
+/* Free what an entry holds, and remove it.  Adds the values of limits that it frees to "freed". */
 static void
-Remove(HoldersDatabase *mine, Holder *holder, ToWake *wake)
+Remove(HoldersDatabase *mine, Holder *holder, ToWake *wake, HeldValues *freed)
 {
 	HolderKey key = holder->key;
 
 	for (int i = 0; i < holder->n; i++)
 	{
-		LimitEntry *entry = HoldersFindLimit(holder->relid, holder->limit_ids[i]);
+		LimitEntry *entry = HoldersFindLimit(holder->relid, holder->held[i].limit_id);
+		ValueEntry *value = holder->held[i].value;
 
+		if (value != NULL)
+		{
+			freed->values[freed->n].relid = value->key.relid;
+			freed->values[freed->n].limit_id = value->key.limit_id;
+			memcpy(freed->values[freed->n++].value, value->key.value, HELD_VALUE_SIZE);
+			HolderLeaveValue(value);
+		}
 		if (entry == NULL)
 			continue;
 		Assert(entry->in_use > 0);
@@ -125,9 +133,12 @@ Wake(const ToWake *wake)
 		ShmemWakeScheduler(ShmemMyDatabase());
 }
 
-/* A claim has ended.  Free what it holds; returns false if it holds nothing. */
+/*
+ * A claim has ended.  Free what it holds; returns false if it holds nothing.  "freed" is set
+ * to the values whose limits have room now.  The caller lets jobs with these values start.
+ */
 bool
-HoldersRelease(int64 job_id, int64 epoch)
+HoldersRelease(int64 job_id, int64 epoch, HeldValues *freed)
 {
 	HoldersDatabase *mine = HoldersMine();
 	HolderKey		 key = HolderKeyOf(job_id, epoch);
@@ -135,6 +146,7 @@ HoldersRelease(int64 job_id, int64 epoch)
 	ToWake			 wake;
 	bool			 held = false;
 
+	freed->n = 0;
 	if (mine == NULL || pg_atomic_read_u32(&mine->used) == 0)
 		return false;
 	wake.all = false;
@@ -143,7 +155,7 @@ HoldersRelease(int64 job_id, int64 epoch)
 	holder = hash_search(holder_entries, &key, HASH_FIND, NULL);
 	held = holder != NULL && !holder->released;
 	if (held)
-		Remove(mine, holder, &wake);
+		Remove(mine, holder, &wake, freed);
 	else if (holder == NULL && mine->dboid == MyDatabaseId && mine->counting)
 	{
 		holder = HoldersEnter(mine, InvalidOid, job_id, epoch);

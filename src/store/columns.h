@@ -54,7 +54,8 @@
 	X(t, correlation_id, TEXTOID, VARLENA)               \
 	X(t, created_by, OIDOID, OID_OR_NULL)                \
 	X(t, claimed_by, OIDOID, OID_OR_NULL)                \
-	X(t, instance_id, TEXTOID, VARLENA)
+	X(t, instance_id, TEXTOID, VARLENA)                  \
+	X(t, lane, INT8OID, INT64_OR_NULL)
 
 #define JOB_HISTORY_COLUMNS(X, t)                       \
 	X(t, job_id, INT8OID, INT64, job)                   \
@@ -283,7 +284,10 @@
 	X(t, concurrency, INT4OID, INT32) \
 	X(t, description, TEXTOID, TEXT)  \
 	X(t, changed_by, TEXTOID, TEXT)   \
-	X(t, changed_at, TIMESTAMPTZOID, TIME)
+	X(t, changed_at, TIMESTAMPTZOID, TIME) \
+	X(t, tenant_id, TEXTOID, TEXT)    \
+	X(t, for_each, TEXTARRAYOID, NAMES) \
+	X(t, overrides, JSONBOID, JSON)
 
 /* Anum_<table>_<column>, from 1; the last is followed by Anum_<table>_end */
 #define COLUMN_NUMBER(t, column, ...) Anum_##t##_##column,

@@ -10,7 +10,7 @@
 #include "access/attnum.h"
 #include "nodes/nodes.h"
 
-#define INDEX_MAX_KEYS_WANTED 4
+#define INDEX_MAX_KEYS_WANTED 5
 
 /* Definition that an index must have. */
 typedef struct IndexWanted

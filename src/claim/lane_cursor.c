@@ -1,0 +1,340 @@
+/*
+ * lane_cursor.c
+ *	  One route in the look of a claim: its first due job that is in a lane.
+ *
+ * Shared memory knows the lanes of a route and their first jobs (ready/key_lane.c).  Where
+ * it does not, and for jobs that the current transaction has added itself, the claim reads
+ * the index: the first due job of each lane, for some lanes at once, and the next job of a
+ * lane when its first was tried.  With more lanes than that, another claim of this process
+ * goes on behind the lanes that this one has read.
+ */
+#include "taskq.h"
+
+#include "miscadmin.h"
+
+#include "claim/heads.h"
+#include "claim/lane_cursor.h"
+#include "config/limit.h"
+#include "ready/key_lane.h"
+#include "ready/ready.h"
+
+#define READ_LANES 256 /* lanes that are read at once */
+
+/* A lane whose first due job was read. */
+typedef struct ReadLane
+{
+	int64	 lane;
+	ScanHint first;
+} ReadLane;
+
+struct LaneReader
+{
+	int		 n;
+	int		 at;	   /* the lane with the first job of all, or -1 if it is not known */
+	int64	 began;	   /* the lane after which reading began */
+	int64	 next;	   /* the lane after which it goes on */
+	bool	 wrapped;  /* it goes on from the first lane up to "began" */
+	bool	 finished; /* there are no more lanes */
+	ReadLane lanes[READ_LANES];
+};
+
+static int64 last_read = PG_INT64_MIN; /* the last lane of the last reading that has not read all */
+
+static JobKey
+JobKeyOf(const LaneKey *key)
+{
+	return (JobKey){ key->priority, key->key.run_at, key->key.job_id };
+}
+
+static LaneHint
+LaneHintOf(const ScanHint *hint)
+{
+	return (LaneHint){ { hint->key.priority, { hint->key.run_at, hint->key.job_id } }, hint->tid };
+}
+
+/* Begin to read the index of lanes. */
+static JobScan *
+OpenLanes(ClaimScan *scan)
+{
+	if (scan->lanes.heap == NULL)
+		ScanBegin(&scan->lanes, REL_JOBS_LANES, scan->jobs->rel, 0);
+	(void) ScanRefresh(&scan->lanes);
+	return &scan->lanes;
+}
+
+/* Is it known that no job of this database is in a lane?  If nothing is known, the index is read once. */
+static bool
+AreAbsent(ClaimScan *scan)
+{
+	uint64	 state = KeyLanesState();
+	ScanHint hint;
+	bool	 any;
+
+	if (KeyLanesAbsent())
+		return true;
+	if (!KeyLanesUnknown(state))
+		return false;
+	any = ScanAny(OpenLanes(scan), &hint);
+	ScanRest(&scan->lanes);
+	if (!any)
+		KeyLanesNoteAbsent(state);
+	return !any;
+}
+
+/* memory ---------------------------------------------------------------------- */
+
+/* Add the lanes of a route to the memory. */
+static void
+Learn(ClaimScan *scan, int32 route_id)
+{
+	uint64		number = KeyLanesLearnBegin(route_id);
+	JobScan	   *lanes;
+	int64		lane = PG_INT64_MIN;
+	ScanHint	hint;
+	TimestampTz next_due;
+	bool		all = true;
+
+	if (number == 0)
+		return;
+	lanes = OpenLanes(scan);
+	while (all && ScanNextLane(lanes, route_id, &lane, scan->now, &hint, &next_due))
+	{
+		LaneHint first = LaneHintOf(&hint);
+
+		CHECK_FOR_INTERRUPTS();
+		all = KeyLanesLearn(route_id, number, lane, hint.key.run_at <= scan->now ? &first : NULL, next_due);
+	}
+	ScanRest(lanes);
+	KeyLanesLearnEnd(route_id, number, all);
+}
+
+/* Read what the memory does not know of the first lane of a route. */
+static void
+Read(ClaimScan *scan, int32 route_id, const LanePlace *place)
+{
+	JobKey		from = JobKeyOf(&place->key);
+	ScanHint	hint;
+	LaneHint	first;
+	TimestampTz next_due;
+	bool		found;
+
+	found = ScanFirstDue(OpenLanes(scan), route_id, place->lane, &from, scan->now, &hint, &next_due);
+	ScanRest(&scan->lanes);
+	if (found)
+		first = LaneHintOf(&hint);
+	KeyLaneRead(route_id, place, found ? &first : NULL, next_due);
+}
+
+/* Ask the memory for the first due job of a route.  Returns whether it knows, and sets *any. */
+static bool
+AskMemory(ClaimScan *scan, ClaimCursor *cursor, JobKey *key, bool *any)
+{
+	bool has_learnt = false;
+
+	for (;;)
+	{
+		LanePlace	place;
+		TimestampTz changes_at;
+		LaneLook	look = KeyLanePeek(cursor->route_id, scan->now, &place, &changes_at);
+
+		if (look == LANE_LOOK_READ)
+		{
+			CHECK_FOR_INTERRUPTS();
+			Read(scan, cursor->route_id, &place);
+			continue;
+		}
+		if (look == LANE_LOOK_UNKNOWN && !has_learnt)
+		{
+			Learn(scan, cursor->route_id);
+			has_learnt = true;
+			continue;
+		}
+		if (look == LANE_LOOK_UNKNOWN || look == LANE_LOOK_UNLISTED)
+			return false;
+		cursor->changes_at = Min(cursor->changes_at, changes_at);
+		*any = look == LANE_LOOK_HEAD;
+		if (*any)
+			*key = JobKeyOf(&place.key);
+		return true;
+	}
+}
+
+/* index ----------------------------------------------------------------------- */
+
+static void
+BeginReading(ClaimScan *scan, ClaimCursor *cursor)
+{
+	LaneReader *reader;
+
+	if (cursor->reader_space == NULL)
+		cursor->reader_space = MemoryContextAlloc(scan->context, sizeof(LaneReader));
+	reader = cursor->reader = cursor->reader_space;
+	reader->n = 0;
+	reader->at = -1;
+	reader->began = reader->next = last_read;
+	reader->wrapped = reader->finished = false;
+}
+
+/* Read some more lanes. */
+static void
+ReadLanes(ClaimScan *scan, ClaimCursor *cursor)
+{
+	LaneReader *reader = cursor->reader;
+	JobScan	   *lanes = OpenLanes(scan);
+
+	while (reader->n < READ_LANES && !reader->finished)
+	{
+		ReadLane   *read = &reader->lanes[reader->n];
+		TimestampTz next_due;
+		bool		found;
+
+		CHECK_FOR_INTERRUPTS();
+		found = ScanNextLane(lanes, cursor->route_id, &reader->next, scan->now, &read->first, &next_due);
+		if (!found || (reader->wrapped && reader->next > reader->began))
+		{
+			reader->finished = reader->wrapped || reader->began == PG_INT64_MIN;
+			reader->wrapped = true;
+			reader->next = PG_INT64_MIN;
+			continue;
+		}
+		read->lane = reader->next;
+		scan->next_due = Min(scan->next_due, next_due);
+		cursor->changes_at = Min(cursor->changes_at, next_due);
+		if (read->first.key.run_at <= scan->now)
+			reader->n++;
+	}
+	ScanRest(lanes);
+	last_read = reader->finished ? PG_INT64_MIN : reader->next;
+}
+
+/* Find the first job of the lanes that were read. */
+static bool
+AskReader(ClaimScan *scan, ClaimCursor *cursor, JobKey *key)
+{
+	LaneReader *reader = cursor->reader;
+
+	if (reader->n == 0 && !reader->finished)
+		ReadLanes(scan, cursor);
+	if (reader->n == 0)
+		return false;
+	for (int i = 0; i < reader->n && reader->at < 0; i++)
+	{
+		reader->at = 0;
+		for (int j = 1; j < reader->n; j++)
+			if (HeadPrecedes(&reader->lanes[j].first.key, &reader->lanes[reader->at].first.key))
+				reader->at = j;
+	}
+	*key = reader->lanes[reader->at].first.key;
+	return true;
+}
+
+/* The first job was tried.  Go on with the next one of its lane, or without the lane if that waits. */
+static void
+PassRead(ClaimScan *scan, ClaimCursor *cursor, bool waits)
+{
+	LaneReader *reader = cursor->reader;
+	ReadLane   *read = &reader->lanes[reader->at];
+	JobKey		from = read->first.key;
+	TimestampTz next_due;
+	bool		found = false;
+
+	if (from.job_id < PG_INT64_MAX)
+		from.job_id++;
+	if (!waits)
+	{
+		found = ScanFirstDue(OpenLanes(scan), cursor->route_id, read->lane, &from, scan->now, &read->first, &next_due);
+		ScanRest(&scan->lanes);
+		scan->next_due = Min(scan->next_due, next_due);
+	}
+	if (!found)
+		*read = reader->lanes[--reader->n];
+	reader->at = -1;
+}
+
+/* for the cursor --------------------------------------------------------------- */
+
+/*
+ * Find the first due job of the route that is in a lane.  Returns false if none is due, or
+ * if the route has no lanes.
+ */
+bool
+LaneCursorHead(ClaimScan *scan, ClaimCursor *cursor, JobKey *key)
+{
+	bool any = false;
+
+	if (cursor->reader == NULL)
+	{
+		bool reads_own = scan->heads_see_own && ReadyOpenedHere(cursor->route_id);
+
+		if (!reads_own && AreAbsent(scan))
+			return false;
+		if (!reads_own && AskMemory(scan, cursor, key, &any))
+			return any;
+		BeginReading(scan, cursor);
+	}
+	return AskReader(scan, cursor, key);
+}
+
+/* Take the first job, if it does not come after the bound. */
+bool
+LaneCursorTake(ClaimScan *scan, ClaimCursor *cursor, const JobKey *bound)
+{
+	LaneKey	  last = { bound->priority, { bound->run_at, bound->job_id } };
+	LaneHint  hint;
+	ReadyHint held;
+
+	Assert(!cursor->has_lane_hint);
+	if (cursor->reader != NULL)
+	{
+		cursor->lane_hint = cursor->reader->lanes[cursor->reader->at].first;
+		cursor->has_lane_hint = true;
+		return true;
+	}
+	ReadyReserve(1);
+	if (!KeyLaneTake(cursor->route_id, &last, &hint, &cursor->lane))
+		return false;
+	held = (ReadyHint){ hint.key.key, hint.tid };
+	ReadyHeld(cursor->route_id, hint.key.priority, cursor->lane, &held, 1);
+	cursor->lane_hint = (ScanHint){ JobKeyOf(&hint.key), hint.tid };
+	cursor->has_lane_hint = true;
+	return true;
+}
+
+/* The job that was taken has started, could not be locked, or waits for a value of a limit. */
+void
+LaneCursorPass(ClaimScan *scan, ClaimCursor *cursor, const HeldValue *waits_for)
+{
+	Assert(cursor->has_lane_hint);
+	cursor->has_lane_hint = false;
+	if (cursor->reader != NULL)
+		PassRead(scan, cursor, waits_for != NULL);
+	else
+		KeyLaneLetGo(waits_for);
+}
+
+/* Count due jobs of the route that are in lanes that do not wait, up to "most". */
+int
+LaneCursorCount(ClaimScan *scan, ClaimCursor *cursor, int most)
+{
+	int64 *lane_ids;
+	JobKey head;
+	int	   n;
+	int	   due = 0;
+
+	cursor->changes_at = DT_NOEND;
+	if (most <= 0 || !LaneCursorHead(scan, cursor, &head))
+	{
+		scan->next_due = Min(scan->next_due, cursor->changes_at);
+		return 0;
+	}
+	scan->next_due = Min(scan->next_due, cursor->changes_at);
+	if (cursor->reader != NULL)
+		return Min(cursor->reader->n, most);
+	lane_ids = palloc(sizeof(int64) * most);
+	n = KeyLanesListed(cursor->route_id, lane_ids, most);
+	for (int i = 0; i < n && due < most; i++)
+		due += ScanCountDue(OpenLanes(scan), cursor->route_id, lane_ids[i], scan->now, most - due);
+	ScanRest(&scan->lanes);
+	pfree(lane_ids);
+	return due;
+}

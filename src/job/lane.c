@@ -1,0 +1,93 @@
+/*
+ * lane.c
+ *	  The keys of a job by which it may be limited, and its lane.
+ *
+ * If a limit of a route is for each value of a key, the route's jobs wait in lanes
+ * (ready/key_lane.c).  The lane of a job follows from its keys and from the limits, and is
+ * written with each row of a waiting job.  When limits change, the scheduler moves the
+ * jobs that are in another lane than they should be (process/keep_lanes.c).
+ */
+#include "taskq.h"
+
+#include "utils/builtins.h"
+
+#include "base/clock.h"
+#include "job/lane.h"
+#include "ready/key_lane.h"
+#include "ready/ready.h"
+#include "shared/wake.h"
+#include "store/catalog.h"
+#include "store/columns.h"
+
+static void
+CopyKey(struct varlena *value, char *copy)
+{
+	if (value != NULL)
+		text_to_cstring_buffer(DatumGetTextPP(PointerGetDatum(value)), copy, TASKQ_NAME_MAX + 1);
+}
+
+/* Return the keys of a job by its row, or NULL if no limit of its route asks for them. */
+const JobKeys *
+KeysOfRow(int32 route_id, TupleTableSlot *row, JobKeys *keys)
+{
+	if (LimitsOfRoute(route_id)->keys == 0)
+		return NULL;
+	memset(keys, 0, sizeof(*keys));
+	slot_getsomeattrs(row, Max(Anum_jobs_tenant_id, Anum_jobs_group_key));
+	CopyKey(SlotPointer(row, Anum_jobs_tenant_id), keys->tenant_id);
+	CopyKey(SlotPointer(row, Anum_jobs_group_key), keys->group_key);
+	return keys;
+}
+
+/* Return the keys of a job, or NULL if no limit of its route asks for them. */
+const JobKeys *
+KeysOfJob(const TaskqJob *job, JobKeys *keys)
+{
+	if (LimitsOfRoute(job->route_id)->keys == 0)
+		return NULL;
+	memset(keys, 0, sizeof(*keys));
+	CopyKey(job->tenant_id, keys->tenant_id);
+	CopyKey(job->group_key, keys->group_key);
+	return keys;
+}
+
+/* Return the lane in which the job should wait, or 0. */
+int64
+JobLane(const TaskqJob *job)
+{
+	JobKeys keys;
+
+	if (KeysOfJob(job, &keys) == NULL)
+		return 0;
+	return LaneOf(LimitsOfRoute(job->route_id)->keys, &keys);
+}
+
+/* Write the row of a waiting job, which is locked, with the lane in which it should wait. */
+void
+JobMoveToLane(Store *jobs, TaskqJob *job)
+{
+	ReadyHint hint = { { job->run_at, job->job_id } };
+
+	job->lane = JobLane(job);
+	JobWrite(job, StoreNewRow(jobs));
+	StoreUpdate(jobs);
+	hint.tid = jobs->row->tts_tid;
+	ReadyLeft(job->job_id);
+	ReadyOpened(job->route_id, job->priority, job->lane, &hint);
+	WakeForJob(job->route_id, job->run_at, ClockNow());
+}
+
+/*
+ * A claim has ended.  Free what it holds of limits, and let those jobs start that wait for
+ * it.  Returns false if it holds nothing.  Cannot fail.
+ */
+bool
+LimitsRelease(int64 job_id, int64 epoch)
+{
+	HeldValues freed;
+	bool	   held = HoldersRelease(job_id, epoch, &freed);
+
+	for (int i = 0; i < freed.n; i++)
+		KeyLanesFreed(&freed.values[i]);
+	return held;
+}

@@ -1,0 +1,509 @@
+/*
+ * key_lane.c
+ *	  Lanes: the waiting jobs of a route that have the same values of the keys by which
+ *	  they are limited, in shared memory.
+ *
+ * A limit can be for each value of a key, such as one job at a time for each group key.
+ * Then a claim must not read the jobs of a value without room one after another to find
+ * one of another value.  So the jobs of such a route are in lanes, one for each combination
+ * of values, and the index jobs_lanes has the jobs of a lane side by side.  The memory has
+ * an entry for each lane with a waiting job.  The entries of a route are in a heap by their
+ * first jobs.  A claim takes the first of them.  When a limit has no room for its value, the
+ * lane moves to the lanes that wait for this value, and nobody looks at it until there is
+ * room (key_lane_take.c).
+ *
+ * The first job of a lane is not always known.  When a claim has taken it, the entry says
+ * only that no due job precedes the next key.  The claim that finds the lane at the top of
+ * the heap reads the index from there on.  A job that is committed meanwhile may not be
+ * seen by the snapshot of that claim.  So commits keep the first of the jobs that they add
+ * to such a lane ("pushed").
+ *
+ * As in the ready list, the first job may be wrong: a claim locks the row and checks it.
+ * Each job that waits has been told here since the lanes of its route are known, or was
+ * read from the index while they were learnt (key_lane_learn.c).
+ *
+ * If there is no memory for all lanes of a route, it has none here, and claims read the
+ * index, lane by lane (claim/lane_reader.c).
+ *
+ * Functions that are called at the end of a transaction allocate no memory and cannot fail.
+ */
+#include "taskq.h"
+
+#include "miscadmin.h"
+#include "storage/shmem.h"
+
+#include "base/compat.h"
+#include "base/guc.h"
+#include "ready/key_lane_int.h"
+#include "ready/ready_int.h"
+#include "shared/shmem.h"
+
+LaneMemory *lane_memory = NULL;
+HTAB	   *lane_entries = NULL;
+HTAB	   *lane_routes = NULL;
+HTAB	   *lane_waits = NULL;
+
+/* memory ---------------------------------------------------------------------- */
+
+static Size
+StructSize(void)
+{
+	return add_size(offsetof(LaneMemory, databases), mul_size(sizeof(LaneDatabase), taskq_max_databases));
+}
+
+static Size
+LanesSize(void)
+{
+	Size size = MAXALIGN(StructSize());
+
+	size = add_size(size, hash_estimate_size(taskq_max_lanes, sizeof(LaneEntry)));
+	size = add_size(size, hash_estimate_size(taskq_max_lanes, sizeof(LaneRoute)));
+	return add_size(size, hash_estimate_size(taskq_max_lanes, sizeof(LaneWait)));
+}
+
+static void
+LanesStart(void)
+{
+	HASHCTL entry_ctl = { .keysize = sizeof(LaneEntryKey), .entrysize = sizeof(LaneEntry) };
+	HASHCTL route_ctl = { .keysize = sizeof(LaneRouteKey), .entrysize = sizeof(LaneRoute) };
+	HASHCTL wait_ctl = { .keysize = sizeof(LaneWaitKey), .entrysize = sizeof(LaneWait) };
+	bool	found;
+
+	lane_memory = ShmemInitStruct("taskq lanes", StructSize(), &found);
+	lane_entries = ShmemInitHash_compat("taskq entries of lanes", taskq_max_lanes, &entry_ctl, HASH_ELEM | HASH_BLOBS);
+	lane_routes = ShmemInitHash_compat("taskq routes with lanes", taskq_max_lanes, &route_ctl, HASH_ELEM | HASH_BLOBS);
+	lane_waits = ShmemInitHash_compat("taskq waits of lanes", taskq_max_lanes, &wait_ctl, HASH_ELEM | HASH_BLOBS);
+	if (found)
+		return;
+	memset(lane_memory, 0, StructSize());
+	LWLockInitialize(&lane_memory->lock, taskq_tranche);
+	dlist_init(&lane_memory->stopped);
+	pg_atomic_init_u32(&lane_memory->n_stopped, 0);
+	for (int i = 0; i < taskq_max_databases; i++)
+	{
+		pg_atomic_init_u64(&lane_memory->databases[i].state, 0);
+		pg_atomic_init_u32(&lane_memory->databases[i].strays, 0);
+	}
+}
+
+/* Called while the library is loaded. */
+void
+KeyLanesInit(void)
+{
+	ShmemRegister(LanesSize, LanesStart);
+}
+
+/* whether there are lanes ------------------------------------------------------ */
+
+#define STATE_OF(dboid, state) ((uint64) (dboid) << 32 | (state))
+#define NO_LANES 1 /* no waiting job of the database is in a lane */
+#define SOME_LANES 2
+
+static LaneDatabase *
+Mine(void)
+{
+	TaskqDatabase *db = lane_memory == NULL ? NULL : ShmemMyDatabase();
+
+	return db == NULL ? NULL : &lane_memory->databases[db - taskq_databases];
+}
+
+/* Return what is known of this database, for KeyLanesNoteAbsent(). */
+uint64
+KeyLanesState(void)
+{
+	LaneDatabase *mine = Mine();
+
+	return mine == NULL ? 0 : pg_atomic_read_u64(&mine->state);
+}
+
+/* Is it known that no waiting job of this database is in a lane?  This makes claims cheap where there are no such limits. */
+bool
+KeyLanesAbsent(void)
+{
+	return KeyLanesState() == STATE_OF(MyDatabaseId, NO_LANES);
+}
+
+/* Does this state say nothing of this database? */
+bool
+KeyLanesUnknown(uint64 state)
+{
+	return state != STATE_OF(MyDatabaseId, SOME_LANES) && state != STATE_OF(MyDatabaseId, NO_LANES);
+}
+
+/* The index has no lane, and KeyLanesState() has returned this before it was read. */
+void
+KeyLanesNoteAbsent(uint64 seen)
+{
+	LaneDatabase *mine = Mine();
+
+	if (mine != NULL && seen != STATE_OF(MyDatabaseId, SOME_LANES))
+		(void) pg_atomic_compare_exchange_u64(&mine->state, &seen, STATE_OF(MyDatabaseId, NO_LANES));
+}
+
+/* A waiting job of this database is in a lane. */
+void
+KeyLanesNotePresent(void)
+{
+	LaneDatabase *mine = Mine();
+
+	if (mine != NULL && pg_atomic_read_u64(&mine->state) != STATE_OF(MyDatabaseId, SOME_LANES))
+		(void) pg_atomic_exchange_u64(&mine->state, STATE_OF(MyDatabaseId, SOME_LANES));
+}
+
+/* A job belongs into a lane and is in none.  Have the scheduler of this database move it. */
+void
+KeyLanesStray(void)
+{
+	LaneDatabase *mine = Mine();
+
+	if (mine != NULL && pg_atomic_read_u32(&mine->strays) == 0 && pg_atomic_exchange_u32(&mine->strays, 1) == 0)
+		ShmemWakeScheduler(ShmemMyDatabase());
+}
+
+/* Was such a job met? */
+bool
+KeyLanesStrayed(bool clear)
+{
+	LaneDatabase *mine = Mine();
+
+	if (mine == NULL)
+		return false;
+	return (clear ? pg_atomic_exchange_u32(&mine->strays, 0) : pg_atomic_read_u32(&mine->strays)) != 0;
+}
+
+/* heaps ------------------------------------------------------------------------ */
+
+int
+LaneCompare(const LaneKey *a, const LaneKey *b)
+{
+	if (a->priority != b->priority)
+		return a->priority < b->priority ? -1 : 1;
+	return ReadyCompare(&a->key, &b->key);
+}
+
+#define ENTRY_OF(heap_node, member) pairingheap_container(LaneEntry, member, (pairingheap_node *) (heap_node))
+
+/* The first of a pairing heap is the greatest, so that is the one with the least key. */
+static int
+CompareFirst(const pairingheap_node *a, const pairingheap_node *b, void *arg)
+{
+	return LaneCompare(&ENTRY_OF(b, node)->first.key, &ENTRY_OF(a, node)->first.key);
+}
+
+static int
+CompareDue(const pairingheap_node *a, const pairingheap_node *b, void *arg)
+{
+	TimestampTz left = ENTRY_OF(a, due_node)->due_at;
+	TimestampTz right = ENTRY_OF(b, due_node)->due_at;
+
+	return (left < right) - (left > right);
+}
+
+/*
+ * A heap of the library has a pointer to a function, which may differ between processes.
+ * So only its root is in shared memory.
+ */
+static void
+HeapAdd(pairingheap_node **root, pairingheap_comparator compare, pairingheap_node *node)
+{
+	pairingheap heap = { .ph_compare = compare, .ph_root = *root };
+
+	pairingheap_add(&heap, node);
+	*root = heap.ph_root;
+}
+
+static void
+HeapRemove(pairingheap_node **root, pairingheap_comparator compare, pairingheap_node *node)
+{
+	pairingheap heap = { .ph_compare = compare, .ph_root = *root };
+
+	pairingheap_remove(&heap, node);
+	*root = heap.ph_root;
+}
+
+/* Return the lane with the first job of a heap, or NULL. */
+LaneEntry *
+LaneFirst(pairingheap_node *first)
+{
+	return first == NULL ? NULL : ENTRY_OF(first, node);
+}
+
+/* Return the lane in which a job becomes due next, or NULL. */
+LaneEntry *
+LaneNextDue(const LaneRoute *route)
+{
+	return route->later == NULL ? NULL : ENTRY_OF(route->later, due_node);
+}
+
+/* Put a lane among those with a due job. */
+void
+LaneList(LaneEntry *entry)
+{
+	Assert(entry->state != LANE_LISTED && entry->state != LANE_WAITS);
+	entry->state = LANE_LISTED;
+	HeapAdd(&entry->route->first, CompareFirst, &entry->node);
+}
+
+/* Take a lane out of the heap that it is in. */
+void
+LaneUnlist(LaneEntry *entry)
+{
+	if (entry->state == LANE_LISTED)
+		HeapRemove(&entry->route->first, CompareFirst, &entry->node);
+	else if (entry->state == LANE_WAITS)
+		HeapRemove(&entry->wait->first, CompareFirst, &entry->node);
+	entry->state = LANE_EMPTY;
+}
+
+/* Let a lane, which is in no heap, wait. */
+void
+LaneWaitFor(LaneEntry *entry, LaneWait *wait)
+{
+	entry->state = LANE_WAITS;
+	HeapAdd(&wait->first, CompareFirst, &entry->node);
+}
+
+/* Look at the lane at this moment, or earlier. */
+void
+LaneDue(LaneEntry *entry, TimestampTz due_at)
+{
+	if (due_at >= entry->due_at)
+		return;
+	LaneUndue(entry);
+	entry->due_at = due_at;
+	HeapAdd(&entry->route->later, CompareDue, &entry->due_node);
+}
+
+void
+LaneUndue(LaneEntry *entry)
+{
+	if (entry->due_at != DT_NOEND)
+		HeapRemove(&entry->route->later, CompareDue, &entry->due_node);
+	entry->due_at = DT_NOEND;
+}
+
+/* entries ---------------------------------------------------------------------- */
+
+LaneRoute *
+LaneRouteFind(int32 route_id)
+{
+	LaneRouteKey key = { MyDatabaseId, route_id };
+
+	Assert(LWLockHeldByMe(&lane_memory->lock));
+	return hash_search(lane_routes, &key, HASH_FIND, NULL);
+}
+
+/* Note whether a release of a limit must look at this route. */
+void
+LaneRouteShow(LaneRoute *route)
+{
+	bool is_stopped = route->n_waits > 0 || !route->known;
+	bool was_stopped = route->node.next != NULL;
+
+	if (is_stopped && !was_stopped)
+	{
+		dlist_push_tail(&lane_memory->stopped, &route->node);
+		pg_atomic_fetch_add_u32(&lane_memory->n_stopped, 1);
+	}
+	if (!is_stopped && was_stopped)
+	{
+		dlist_delete(&route->node);
+		route->node.next = NULL;
+		pg_atomic_fetch_sub_u32(&lane_memory->n_stopped, 1);
+	}
+}
+
+LaneEntry *
+LaneFindEntry(int32 route_id, int64 lane)
+{
+	LaneEntryKey key = { MyDatabaseId, route_id, lane };
+
+	return hash_search(lane_entries, &key, HASH_FIND, NULL);
+}
+
+/* Make an entry without jobs.  Returns NULL if there is no room. */
+LaneEntry *
+LaneMakeEntry(LaneRoute *route, int64 lane)
+{
+	LaneEntryKey key = { route->key.dboid, route->key.route_id, lane };
+	LaneEntry	*entry = NULL;
+
+	if (hash_get_num_entries(lane_entries) < taskq_max_lanes)
+		entry = hash_search(lane_entries, &key, HASH_ENTER_NULL, NULL);
+	if (entry == NULL)
+		return NULL;
+	memset((char *) entry + sizeof(LaneEntryKey), 0, sizeof(LaneEntry) - sizeof(LaneEntryKey));
+	entry->route = route;
+	entry->state = LANE_EMPTY;
+	entry->is_exact = true;
+	entry->due_at = DT_NOEND;
+	entry->first.key = entry->pushed.key = LANE_KEY_END;
+	route->n_lanes++;
+	return entry;
+}
+
+/* A lane does not wait, or was tried after it was let go. */
+void
+LaneLeaveWait(LaneEntry *entry)
+{
+	LaneWait *wait = entry->wait;
+
+	Assert(entry->state != LANE_WAITS);
+	entry->wait = NULL;
+	if (wait == NULL || --wait->n_lanes > 0)
+		return;
+	Assert(wait->first == NULL);
+	wait->route->n_waits--;
+	LaneRouteShow(wait->route);
+	(void) hash_search(lane_waits, &wait->key, HASH_REMOVE, NULL);
+}
+
+static void
+Remove(LaneEntry *entry)
+{
+	LaneUnlist(entry);
+	LaneUndue(entry);
+	LaneLeaveWait(entry);
+	entry->route->n_lanes--;
+	(void) hash_search(lane_entries, &entry->key, HASH_REMOVE, NULL);
+}
+
+/* Remove the entry of a lane in which no job waits. */
+void
+LaneRemoveIfEmpty(LaneEntry *entry)
+{
+	if (entry->state == LANE_EMPTY && entry->due_at == DT_NOEND)
+		Remove(entry);
+}
+
+/* Remove all lanes of a route. */
+void
+LaneRouteClear(LaneRoute *route)
+{
+	HASH_SEQ_STATUS status;
+	LaneEntry	   *entry;
+
+	hash_seq_init(&status, lane_entries);
+	while ((entry = hash_seq_search(&status)) != NULL)
+		if (entry->route == route)
+			Remove(entry);
+	route->known = false;
+	LaneRouteShow(route);
+}
+
+/* commits ---------------------------------------------------------------------- */
+
+/* Add a due job to a lane. */
+void
+LaneAdd(LaneEntry *entry, const LaneHint *hint)
+{
+	LaneState state = entry->state;
+
+	if ((state == LANE_TAKEN || !entry->is_exact) && LaneCompare(&hint->key, &entry->pushed.key) < 0)
+		entry->pushed = *hint;
+	if (state == LANE_TAKEN || LaneCompare(&hint->key, &entry->first.key) >= 0)
+		return;
+	LaneUnlist(entry);
+	entry->first = *hint;
+	entry->is_exact = true;
+	if (state == LANE_WAITS)
+		LaneWaitFor(entry, entry->wait);
+	else
+		LaneList(entry);
+}
+
+/* Add a job to the lane of its route, if the lanes are known or being learnt.  Returns true if the route has changed. */
+static bool
+Push(LaneRoute *route, int64 lane, const LaneHint *hint, TimestampTz now)
+{
+	LaneEntry *entry;
+
+	if (route == NULL || (!route->known && route->learning == 0))
+		return false;
+	entry = LaneFindEntry(route->key.route_id, lane);
+	if (entry == NULL)
+		entry = LaneMakeEntry(route, lane);
+	if (entry == NULL)
+	{
+		route->short_of_memory = true;
+		if (route->known)
+			LaneRouteClear(route);
+		return true;
+	}
+	if (hint->key.key.run_at > now)
+		LaneDue(entry, hint->key.key.run_at);
+	else
+		LaneAdd(entry, hint);
+	return route->first == &entry->node || route->later == &entry->due_node;
+}
+
+/* Add a waiting job.  Called when its transaction has ended. */
+void
+KeyLanePush(int32 route_id, int64 lane, const LaneHint *hint, TimestampTz now)
+{
+	bool changed;
+
+	if (lane_memory == NULL)
+		return;
+	KeyLanesNotePresent();
+	LWLockAcquire(&lane_memory->lock, LW_EXCLUSIVE);
+	changed = Push(LaneRouteFind(route_id), lane, hint, now);
+	LWLockRelease(&lane_memory->lock);
+	if (changed)
+		ReadyNoteChange(route_id);
+}
+
+/* Forget the lanes of a database. */
+void
+KeyLanesForgetDatabase(Oid dboid)
+{
+	HASH_SEQ_STATUS status;
+	LaneEntry	   *entry;
+	LaneRoute	   *route;
+
+	if (lane_memory == NULL)
+		return;
+	LWLockAcquire(&lane_memory->lock, LW_EXCLUSIVE);
+	hash_seq_init(&status, lane_entries);
+	while ((entry = hash_seq_search(&status)) != NULL)
+		if (entry->key.dboid == dboid)
+			Remove(entry);
+	hash_seq_init(&status, lane_routes);
+	while ((route = hash_seq_search(&status)) != NULL)
+		if (route->key.dboid == dboid)
+		{
+			route->known = true;
+			LaneRouteShow(route);
+			(void) hash_search(lane_routes, &route->key, HASH_REMOVE, NULL);
+		}
+	for (int i = 0; i < taskq_max_databases; i++)
+		if (pg_atomic_read_u64(&lane_memory->databases[i].state) >> 32 == dboid)
+			pg_atomic_write_u64(&lane_memory->databases[i].state, 0);
+	LWLockRelease(&lane_memory->lock);
+}
+
+/* Forget the lanes of this database, because jobs may wait that they do not have. */
+void
+KeyLanesForget(void)
+{
+	KeyLanesForgetDatabase(MyDatabaseId);
+}
+
+/* Return how many lanes all databases have. */
+void
+KeyLanesUsage(LaneUsage *usage)
+{
+	HASH_SEQ_STATUS status;
+	LaneEntry	   *entry;
+
+	memset(usage, 0, sizeof(*usage));
+	usage->max_lanes = taskq_max_lanes;
+	if (lane_memory == NULL)
+		return;
+	LWLockAcquire(&lane_memory->lock, LW_SHARED);
+	usage->lanes = hash_get_num_entries(lane_entries);
+	hash_seq_init(&status, lane_entries);
+	while ((entry = hash_seq_search(&status)) != NULL)
+		usage->waiting += entry->state == LANE_WAITS ? 1 : 0;
+	LWLockRelease(&lane_memory->lock);
+}

@@ -1,0 +1,85 @@
+/*
+ * key_lane.h
+ *	  Lanes: the waiting jobs of a route that have the same values of the keys by which
+ *	  they are limited, in shared memory.
+ */
+#ifndef TASKQ_KEY_LANE_H
+#define TASKQ_KEY_LANE_H
+
+#include "taskq.h"
+
+#include "ready/ready.h"
+#include "shared/holders.h"
+
+/* A place in the order of a route's jobs. */
+typedef struct LaneKey
+{
+	int16	 priority;
+	ReadyKey key;
+} LaneKey;
+
+#define LANE_KEY_BEGIN ((LaneKey){ PG_INT16_MIN, READY_BEGIN })
+#define LANE_KEY_END ((LaneKey){ PG_INT16_MAX, READY_END })
+
+/* A job that is probably waiting in a lane, and where its row was. */
+typedef struct LaneHint
+{
+	LaneKey			key;
+	ItemPointerData tid;
+} LaneHint;
+
+/* What is known of the lanes of a route. */
+typedef enum LaneLook
+{
+	LANE_LOOK_NOTHING, /* no job is due in a lane that does not wait */
+	LANE_LOOK_HEAD,	   /* the first due job has the key */
+	LANE_LOOK_READ,	   /* no due job precedes the key; read the lane from there on to know more */
+	LANE_LOOK_UNKNOWN, /* the lanes are not known yet */
+	LANE_LOOK_UNLISTED /* there is no memory for them */
+} LaneLook;
+
+/* A lane that is to be read. */
+typedef struct LanePlace
+{
+	int64	lane;
+	LaneKey key;  /* from here on */
+	uint32	turn; /* what is read is of no use if the lane has another one then */
+} LanePlace;
+
+typedef struct LaneUsage
+{
+	int lanes;
+	int max_lanes;
+	int waiting; /* lanes without room under a limit */
+} LaneUsage;
+
+/* key_lane.c: their memory, and what commits add to it */
+extern void KeyLanesInit(void);
+extern bool KeyLanesAbsent(void);
+extern void KeyLanesNoteAbsent(uint64 seen);
+extern uint64 KeyLanesState(void);
+extern bool KeyLanesUnknown(uint64 state);
+extern void KeyLanesStray(void);
+extern bool KeyLanesStrayed(bool clear);
+extern void KeyLanesNotePresent(void);
+extern int	LaneCompare(const LaneKey *a, const LaneKey *b);
+extern void KeyLanePush(int32 route_id, int64 lane, const LaneHint *hint, TimestampTz now);
+extern void KeyLanesForget(void);
+extern void KeyLanesForgetDatabase(Oid dboid);
+extern void KeyLanesUsage(LaneUsage *usage);
+
+/* key_lane_take.c: what claims take from it */
+extern LaneLook KeyLanePeek(int32 route_id, TimestampTz now, LanePlace *place, TimestampTz *changes_at);
+extern void		KeyLaneRead(int32 route_id, const LanePlace *place, const LaneHint *found, TimestampTz next_due);
+extern bool		KeyLaneTake(int32 route_id, const LaneKey *bound, LaneHint *hint, int64 *lane);
+extern void		KeyLaneLetGo(const HeldValue *waits_for);
+extern void		KeyLanesFreed(const HeldValue *value);
+extern void		KeyLanesFreeAll(void);
+extern int		KeyLanesListed(int32 route_id, int64 *lane_ids, int most);
+
+/* key_lane_learn.c: making it */
+extern uint64 KeyLanesLearnBegin(int32 route_id);
+extern bool	  KeyLanesLearn(int32 route_id, uint64 number, int64 lane, const LaneHint *hint, TimestampTz due_at);
+extern void	  KeyLanesLearnEnd(int32 route_id, uint64 number, bool all);
+
+#endif /* TASKQ_KEY_LANE_H */

@@ -1,0 +1,121 @@
+/*
+ * key_lane_int.h
+ *	  The memory of lanes, for the files key_lane*.c only.
+ */
+#ifndef TASKQ_KEY_LANE_INT_H
+#define TASKQ_KEY_LANE_INT_H
+
+#include "taskq.h"
+
+#include "lib/ilist.h"
+#include "lib/pairingheap.h"
+#include "port/atomics.h"
+#include "storage/lwlock.h"
+#include "utils/hsearch.h"
+
+#include "ready/key_lane.h"
+
+typedef struct LaneRouteKey
+{
+	Oid	  dboid;
+	int32 route_id;
+} LaneRouteKey;
+
+/* The lanes of a route. */
+typedef struct LaneRoute
+{
+	LaneRouteKey	  key;
+	bool			  known; /* every lane with a waiting job is here */
+	bool			  short_of_memory;
+	uint64			  learning; /* number of the learning under way, or 0 */
+	TimestampTz		  learn_at; /* the lanes are not learnt before this moment */
+	int				  n_lanes;
+	int				  n_waits;
+	dlist_node		  node;	 /* in LaneMemory.stopped, if n_waits is not 0 or the lanes are not known */
+	pairingheap_node *first; /* lanes with a due job, by their first ones */
+	pairingheap_node *later; /* lanes in which a job becomes due, by the time */
+} LaneRoute;
+
+typedef struct LaneWaitKey
+{
+	Oid		  dboid;
+	int32	  route_id;
+	HeldValue value;
+} LaneWaitKey;
+
+/* The lanes of a route that wait until there is room for a value of a limit. */
+typedef struct LaneWait
+{
+	LaneWaitKey		  key;
+	LaneRoute		 *route;
+	int				  n_lanes; /* these lanes, and those that were let go and not tried yet */
+	pairingheap_node *first;
+} LaneWait;
+
+typedef struct LaneEntryKey
+{
+	Oid	  dboid;
+	int32 route_id;
+	int64 lane;
+} LaneEntryKey;
+
+typedef enum LaneState
+{
+	LANE_EMPTY,	 /* no job is due */
+	LANE_LISTED, /* in LaneRoute.first */
+	LANE_WAITS,	 /* in LaneWait.first */
+	LANE_TAKEN	 /* a claim tries its first job */
+} LaneState;
+
+typedef struct LaneEntry
+{
+	LaneEntryKey	 key;
+	LaneRoute		*route;
+	LaneState		 state;
+	bool			 is_exact; /* the first due job probably is that of the hint; otherwise none precedes it */
+	LaneHint		 first;
+	LaneHint		 pushed; /* the first of the jobs that were added while the first one was not known */
+	uint32			 turn;	 /* incremented when the first one becomes unknown */
+	TimestampTz		 due_at; /* when another job may become the first; DT_NOEND: none */
+	LaneWait		*wait;	 /* for what it waits; or it was let go from there, and was not tried yet */
+	pairingheap_node node;	 /* see "state" */
+	pairingheap_node due_node;
+} LaneEntry;
+
+typedef struct LaneDatabase
+{
+	pg_atomic_uint64 state;	 /* the high half is the oid of the database */
+	pg_atomic_uint32 strays; /* a claim has met a job that belongs into a lane, and is in none */
+} LaneDatabase;
+
+typedef struct LaneMemory
+{
+	LWLock			 lock; /* guards everything but the atomics */
+	uint64			 numbers;
+	dlist_head		 stopped;		  /* routes of which jobs may wait for a value of a limit */
+	pg_atomic_uint32 n_stopped;		  /* their number */
+	LaneDatabase	 databases[FLEXIBLE_ARRAY_MEMBER];
+} LaneMemory;
+
+extern LaneMemory *lane_memory; /* NULL without preload */
+extern HTAB		  *lane_entries;
+extern HTAB		  *lane_routes;
+extern HTAB		  *lane_waits;
+
+extern LaneRoute *LaneRouteFind(int32 route_id);
+extern void		  LaneRouteShow(LaneRoute *route);
+extern void		  LaneRouteClear(LaneRoute *route);
+extern LaneEntry *LaneFindEntry(int32 route_id, int64 lane);
+extern LaneEntry *LaneMakeEntry(LaneRoute *route, int64 lane);
+extern void		  LaneAdd(LaneEntry *entry, const LaneHint *hint);
+extern void		  LaneDue(LaneEntry *entry, TimestampTz due_at);
+extern void		  LaneUndue(LaneEntry *entry);
+extern void		  LaneList(LaneEntry *entry);
+extern void		  LaneUnlist(LaneEntry *entry);
+extern void		  LaneWaitFor(LaneEntry *entry, LaneWait *wait);
+extern void		  LaneRemoveIfEmpty(LaneEntry *entry);
+extern void		  LaneLeaveWait(LaneEntry *entry);
+extern LaneEntry *LaneFirst(pairingheap_node *first);
+extern LaneEntry *LaneNextDue(const LaneRoute *route);
+
+#endif /* TASKQ_KEY_LANE_INT_H */

@@ -1,0 +1,410 @@
+/*
+ * key_lane_take.c
+ *	  What claims take from the lanes of a route, and when lanes wait.
+ *
+ * A claim takes a lane with its first job, tries to start that, and lets the lane go.  If a
+ * limit has no room for a value of the job, the lane waits for that value.  When a job with
+ * the value ends, the first of the lanes that wait for it is let go in each route, as one
+ * more job can start.  When a claim has tried such a lane, and there is room still, it lets
+ * the next one go: its own may have had no job any more, or wait for another value now.
+ *
+ * The claim lets the lane wait first, and then asks again whether there is room.  A release
+ * frees the value first, and then looks for lanes that wait.  So one of them sees the other.
+ */
+#include "taskq.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+
+#include "base/guc.h"
+#include "ready/key_lane_int.h"
+#include "ready/ready_int.h"
+#include "shared/shmem.h"
+#include "shared/wake.h"
+
+#define MAX_WOKEN 64 /* routes that one release wakes; with more than these, all processes are woken */
+
+/* The lane that this process has taken. */
+static struct
+{
+	bool  any;
+	int32 route_id;
+	int64 lane;
+} taken = { false };
+
+/* looking ---------------------------------------------------------------------- */
+
+/* Lanes in which a job has become due have an unknown first job. */
+static void
+ListDue(LaneRoute *route, TimestampTz now)
+{
+	LaneEntry *entry;
+
+	while ((entry = LaneNextDue(route)) != NULL && entry->due_at <= now)
+	{
+		LaneState state = entry->state;
+
+		LaneUndue(entry);
+		if (state == LANE_TAKEN)
+		{
+			/* it is read when it is let go */
+			entry->pushed.key = LANE_KEY_BEGIN;
+			continue;
+		}
+		LaneUnlist(entry);
+		entry->first.key = LANE_KEY_BEGIN;
+		entry->is_exact = false;
+		entry->pushed.key = LANE_KEY_END;
+		entry->turn++;
+		if (state == LANE_WAITS)
+			LaneWaitFor(entry, entry->wait);
+		else
+			LaneList(entry);
+	}
+}
+
+/* Look at the first lane of a route.  The caller holds the lock. */
+static LaneLook
+Look(LaneRoute *route, LanePlace *place, TimestampTz *changes_at)
+{
+	LaneEntry *entry = LaneFirst(route->first);
+	LaneEntry *due = LaneNextDue(route);
+
+	if (due != NULL)
+		*changes_at = due->due_at;
+	if (entry == NULL)
+		return LANE_LOOK_NOTHING;
+	*place = (LanePlace){ entry->key.lane, entry->first.key, entry->turn };
+	return entry->is_exact ? LANE_LOOK_HEAD : LANE_LOOK_READ;
+}
+
+/*
+ * Find the first due job of a route that is in a lane.  "changes_at" is set to the moment
+ * when another may be the first because it becomes due.
+ */
+LaneLook
+KeyLanePeek(int32 route_id, TimestampTz now, LanePlace *place, TimestampTz *changes_at)
+{
+	LaneRoute *route;
+	LaneEntry *due;
+	LaneLook   look;
+
+	*changes_at = DT_NOEND;
+	if (lane_memory == NULL)
+		return LANE_LOOK_UNLISTED;
+	LWLockAcquire(&lane_memory->lock, LW_SHARED);
+	route = LaneRouteFind(route_id);
+	due = route == NULL ? NULL : LaneNextDue(route);
+	if (due != NULL && due->due_at <= now)
+	{
+		LWLockRelease(&lane_memory->lock);
+		LWLockAcquire(&lane_memory->lock, LW_EXCLUSIVE);
+		route = LaneRouteFind(route_id);
+		if (route != NULL)
+			ListDue(route, now);
+	}
+	if (route == NULL)
+		look = LANE_LOOK_UNKNOWN;
+	else if (!route->known)
+		look = route->learn_at <= now ? LANE_LOOK_UNKNOWN : LANE_LOOK_UNLISTED;
+	else
+		look = Look(route, place, changes_at);
+	LWLockRelease(&lane_memory->lock);
+	return look;
+}
+
+/*
+ * A lane was read from this place on: "found" is its first due job, or NULL, and another one
+ * may become the first at "next_due".
+ */
+void
+KeyLaneRead(int32 route_id, const LanePlace *place, const LaneHint *found, TimestampTz next_due)
+{
+	LaneEntry *entry;
+	LaneHint   first;
+
+	LWLockAcquire(&lane_memory->lock, LW_EXCLUSIVE);
+	entry = LaneFindEntry(route_id, place->lane);
+	if (entry != NULL && entry->state == LANE_LISTED && !entry->is_exact && entry->turn == place->turn &&
+		LaneCompare(&entry->first.key, &place->key) == 0)
+	{
+		first = entry->pushed;
+		if (found != NULL && LaneCompare(&found->key, &first.key) < 0)
+			first = *found;
+		LaneUnlist(entry);
+		entry->first = first;
+		entry->is_exact = true;
+		LaneDue(entry, next_due);
+		if (LaneCompare(&first.key, &LANE_KEY_END) < 0)
+			LaneList(entry);
+		else
+		{
+			LaneWait *wait = entry->wait;
+
+			/* nobody tries it, so the next one that waits for the same value is let go */
+			if (wait != NULL && wait->first != NULL)
+			{
+				LaneEntry *next = LaneFirst(wait->first);
+
+				LaneUnlist(next);
+				LaneList(next);
+			}
+			LaneLeaveWait(entry);
+			LaneRemoveIfEmpty(entry);
+		}
+	}
+	LWLockRelease(&lane_memory->lock);
+}
+
+/* Find lanes whose jobs are due and that do not wait.  Returns their number. */
+static int
+CopyLanes(pairingheap_node *node, int64 *lane_ids, int n, int most)
+{
+	for (; node != NULL && n < most; node = node->next_sibling)
+	{
+		lane_ids[n++] = LaneFirst(node)->key.lane;
+		n = CopyLanes(node->first_child, lane_ids, n, most);
+	}
+	return n;
+}
+
+/* Copy some of the lanes of a route that have a due job and do not wait. */
+int
+KeyLanesListed(int32 route_id, int64 *lane_ids, int most)
+{
+	LaneRoute *route;
+	int		   n = 0;
+
+	LWLockAcquire(&lane_memory->lock, LW_SHARED);
+	route = LaneRouteFind(route_id);
+	if (route != NULL)
+		n = CopyLanes(route->first, lane_ids, 0, most);
+	LWLockRelease(&lane_memory->lock);
+	return n;
+}
+
+/* taking ----------------------------------------------------------------------- */
+
+/*
+ * Take the first lane of a route, if its first job does not come after the bound.  The
+ * caller tries to start the job, and then calls KeyLaneLetGo().
+ */
+bool
+KeyLaneTake(int32 route_id, const LaneKey *bound, LaneHint *hint, int64 *lane)
+{
+	LaneRoute *route;
+	LaneEntry *entry = NULL;
+
+	Assert(!taken.any);
+	LWLockAcquire(&lane_memory->lock, LW_EXCLUSIVE);
+	route = LaneRouteFind(route_id);
+	if (route != NULL)
+		entry = LaneFirst(route->first);
+	if (entry != NULL && entry->is_exact && LaneCompare(&entry->first.key, bound) <= 0)
+	{
+		LaneUnlist(entry);
+		entry->state = LANE_TAKEN;
+		entry->pushed.key = LANE_KEY_END;
+		*hint = entry->first;
+		*lane = entry->key.lane;
+		taken.any = true;
+		taken.route_id = route_id;
+		taken.lane = *lane;
+	}
+	LWLockRelease(&lane_memory->lock);
+	return taken.any;
+}
+
+/* Let the first of the lanes go that wait.  The caller holds the lock. */
+static bool
+LetNextGo(LaneWait *wait)
+{
+	LaneEntry *next = LaneFirst(wait->first);
+
+	if (next == NULL)
+		return false;
+	LaneUnlist(next);
+	LaneList(next);
+	return true;
+}
+
+/* Find or make the entry of a wait.  Returns NULL if there is no room. */
+static LaneWait *
+MakeWait(LaneRoute *route, const HeldValue *value)
+{
+	LaneWaitKey key = { MyDatabaseId, route->key.route_id };
+	LaneWait   *wait;
+	bool		found;
+
+	memcpy(&key.value, value, sizeof(HeldValue));
+	wait = hash_search(lane_waits, &key, HASH_ENTER_NULL, &found);
+	if (wait == NULL || found)
+		return wait;
+	wait->route = route;
+	wait->n_lanes = 0;
+	wait->first = NULL;
+	route->n_waits++;
+	LaneRouteShow(route);
+	return wait;
+}
+
+/*
+ * A lane that was taken is let go.  A job that was added meanwhile may be its first one, or
+ * nothing is known of it any more, see ListDue().
+ */
+static void
+UsePushed(LaneEntry *entry)
+{
+	if (LaneCompare(&entry->pushed.key, &entry->first.key) >= 0)
+		return;
+	entry->is_exact = LaneCompare(&entry->pushed.key, &LANE_KEY_BEGIN) != 0;
+	entry->turn++;
+	entry->first = entry->pushed;
+	entry->pushed.key = LANE_KEY_END;
+}
+
+/* A lane was taken, and its first job could not start because of a value.  Let it wait. */
+static void
+LetWait(LaneEntry *entry, const HeldValue *value)
+{
+	LaneWait *wait = MakeWait(entry->route, value);
+
+	entry->state = LANE_EMPTY;
+	UsePushed(entry);
+	if (wait == NULL)
+	{
+		LaneRouteClear(entry->route);
+		return;
+	}
+	if (entry->wait != wait)
+	{
+		LaneWait *other = entry->wait;
+
+		if (other != NULL)
+			(void) LetNextGo(other);
+		LaneLeaveWait(entry);
+		entry->wait = wait;
+		wait->n_lanes++;
+	}
+	LaneWaitFor(entry, wait);
+}
+
+/* A lane was taken, and its first job has started, or is not there.  Only the job after it may be the first. */
+static void
+LetContinue(LaneEntry *entry)
+{
+	LaneWait *wait = entry->wait;
+
+	entry->state = LANE_EMPTY;
+	entry->turn++;
+	entry->is_exact = false;
+	if (entry->first.key.key.job_id < PG_INT64_MAX)
+		entry->first.key.key.job_id++;
+	UsePushed(entry);
+	if (wait != NULL && HoldersHaveRoom(&wait->key.value))
+		(void) LetNextGo(wait);
+	LaneLeaveWait(entry);
+	LaneList(entry);
+}
+
+/*
+ * Let the lane go that was taken, if there is one.  "waits_for" is the value because of which its
+ * first job could not start, or NULL if the job has started or is not there.  Cannot fail.
+ */
+void
+KeyLaneLetGo(const HeldValue *waits_for)
+{
+	LaneEntry *entry;
+
+	if (!taken.any)
+		return;
+	taken.any = false;
+	LWLockAcquire(&lane_memory->lock, LW_EXCLUSIVE);
+	entry = LaneFindEntry(taken.route_id, taken.lane);
+	if (entry != NULL && entry->state == LANE_TAKEN)
+	{
+		if (waits_for != NULL)
+			LetWait(entry, waits_for);
+		else
+			LetContinue(entry);
+	}
+	LWLockRelease(&lane_memory->lock);
+	if (waits_for != NULL && HoldersHaveRoom(waits_for))
+		KeyLanesFreed(waits_for);
+	else
+		ReadyNoteChange(taken.route_id);
+}
+
+/* freeing ---------------------------------------------------------------------- */
+
+/* Wake a process for each of these routes. */
+static void
+Wake(const int32 *route_ids, int n)
+{
+	bool looks = false;
+
+	for (int i = 0; i < Min(n, MAX_WOKEN); i++)
+	{
+		ReadyNoteChange(route_ids[i]);
+		looks |= WakeWaiters(MyDatabaseId, route_ids[i], 1) == 0;
+	}
+	if (n > MAX_WOKEN)
+		WakeAllWaiters(MyDatabaseId);
+	if ((looks || n > MAX_WOKEN) && ShmemMyDatabase() != NULL)
+		ShmemWakeScheduler(ShmemMyDatabase());
+}
+
+/* One more job with this value of a limit can start.  Let a lane go in each route.  Cannot fail. */
+void
+KeyLanesFreed(const HeldValue *value)
+{
+	int32	  route_ids[MAX_WOKEN];
+	int		  n = 0;
+	dlist_iter iter;
+
+	if (lane_memory == NULL)
+		return;
+	pg_memory_barrier();
+	if (pg_atomic_read_u32(&lane_memory->n_stopped) == 0)
+		return;
+	LWLockAcquire(&lane_memory->lock, LW_EXCLUSIVE);
+	dlist_foreach(iter, &lane_memory->stopped)
+	{
+		LaneRoute  *route = dlist_container(LaneRoute, node, iter.cur);
+		LaneWaitKey key = { MyDatabaseId, route->key.route_id };
+		LaneWait   *wait;
+		bool		wakes = !route->known;
+
+		if (route->key.dboid != MyDatabaseId)
+			continue;
+		memcpy(&key.value, value, sizeof(HeldValue));
+		wait = hash_search(lane_waits, &key, HASH_FIND, NULL);
+		wakes |= wait != NULL && LetNextGo(wait);
+		if (wakes && n < MAX_WOKEN)
+			route_ids[n] = route->key.route_id;
+		n += wakes ? 1 : 0;
+	}
+	LWLockRelease(&lane_memory->lock);
+	Wake(route_ids, n);
+}
+
+/* Limits have changed.  Let all lanes of this database go. */
+void
+KeyLanesFreeAll(void)
+{
+	HASH_SEQ_STATUS status;
+	LaneEntry	   *entry;
+
+	if (lane_memory == NULL)
+		return;
+	LWLockAcquire(&lane_memory->lock, LW_EXCLUSIVE);
+	hash_seq_init(&status, lane_entries);
+	while ((entry = hash_seq_search(&status)) != NULL)
+		if (entry->key.dboid == MyDatabaseId && entry->state == LANE_WAITS)
+		{
+			LaneUnlist(entry);
+			LaneLeaveWait(entry);
+			LaneList(entry);
+		}
+	LWLockRelease(&lane_memory->lock);
+}
