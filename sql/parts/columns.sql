@@ -153,10 +153,15 @@ COMMENT ON COLUMN taskq.limits.waits_for IS 'while it is arming: process ids of 
 COMMENT ON COLUMN taskq.limits.description IS 'description that was given';
 COMMENT ON COLUMN taskq.limits.changed_by IS 'role that has changed the limit last';
 COMMENT ON COLUMN taskq.limits.changed_at IS 'time of that change';
+COMMENT ON COLUMN taskq.limits.tenant_id IS 'tenant of the jobs; NULL means all jobs';
+COMMENT ON COLUMN taskq.limits.for_each IS 'keys of the jobs; each combination of their values has a limit of its own; NULL means that all jobs share one';
+COMMENT ON COLUMN taskq.limits.overrides IS 'other numbers for single values; NULL for readers who do not see all tenants';
 COMMENT ON COLUMN taskq.limit_usage.name IS 'name of the limit';
 COMMENT ON COLUMN taskq.limit_usage.concurrency IS 'how many of the jobs may run at the same time';
 COMMENT ON COLUMN taskq.limit_usage.in_use IS 'how many of them run, those that an open transaction has claimed included';
-COMMENT ON COLUMN taskq.limit_usage.waiting IS 'how many of them are due and wait, for whatever reason, of the tenants that the reader sees';
+COMMENT ON COLUMN taskq.limit_usage.waiting IS 'how many of them are due and wait, for whatever reason, of the tenants that the reader sees; NULL for a single value or tenant';
+COMMENT ON COLUMN taskq.limit_usage.tenant_id IS 'tenant of the jobs; NULL means all';
+COMMENT ON COLUMN taskq.limit_usage.group_key IS 'group key of the jobs; NULL means all';
 COMMENT ON COLUMN taskq.stat_queues.queue IS 'name of the queue';
 COMMENT ON COLUMN taskq.stat_queues.paused IS 'whether the queue is paused, so that its jobs are not started';
 COMMENT ON COLUMN taskq.stat_queues.available IS 'number of jobs that are due and wait for a worker';

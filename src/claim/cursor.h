@@ -29,8 +29,8 @@ typedef struct ClaimCursor
 	int		  at;
 
 	/* jobs in lanes (lane_cursor.c) */
-	bool		in_lane;	   /* the head is in a lane */
-	LaneReader *reader;		   /* its lanes are read from the index; NULL: they are in memory */
+	bool		in_lane; /* the head is in a lane */
+	LaneReader *reader;	 /* its lanes are read from the index; NULL: they are in memory */
 	LaneReader *reader_space;
 	int64		lane;		   /* the lane that was taken */
 	bool		has_lane_hint; /* its first job was taken, and not tried yet */
@@ -48,7 +48,7 @@ typedef struct ClaimScan
 	JobScan		  scan;
 	JobScan		  lanes;		 /* of the index of lanes; it has no heap before it is used */
 	bool		  heads_see_own; /* jobs that this transaction has added are seen, too */
-	MemoryContext context; /* for the hints */
+	MemoryContext context;		 /* for the hints */
 	TimestampTz	  now;
 	TimestampTz	  next_due; /* earliest future run_at seen, or DT_NOEND */
 	int			  wanted;	/* number of jobs wanted */
@@ -59,12 +59,12 @@ typedef struct ClaimScan
 	bool		  updated; /* they were brought up to date */
 } ClaimScan;
 
-extern bool CursorMustRead(int32 route_id, bool sees_own);
-extern void CursorMakeHints(ClaimScan *scan, ClaimCursor *cursor);
-extern void CursorReadAhead(ClaimScan *scan, ClaimCursor *cursor);
-extern bool CursorReads(const ClaimCursor *cursor);
-extern bool CursorHasHint(const ClaimCursor *cursor);
+extern bool			   CursorMustRead(int32 route_id, bool sees_own);
+extern void			   CursorMakeHints(ClaimScan *scan, ClaimCursor *cursor);
+extern void			   CursorReadAhead(ClaimScan *scan, ClaimCursor *cursor);
+extern bool			   CursorReads(const ClaimCursor *cursor);
+extern bool			   CursorHasHint(const ClaimCursor *cursor);
 extern const ScanHint *CursorHint(const ClaimCursor *cursor);
-extern bool CursorHead(ClaimScan *scan, ClaimCursor *cursor, JobKey *key);
+extern bool			   CursorHead(ClaimScan *scan, ClaimCursor *cursor, JobKey *key);
 
 #endif /* TASKQ_CURSOR_H */

@@ -61,12 +61,12 @@ extern uint64			  LimitsVersion(void);
 extern bool				  LimitsToHold(int32 route_id, const JobKeys *keys, HeldLimits *held);
 
 /* limit_keys.c */
-extern uint8		  LimitKeyOf(const char *name);
-extern uint8		  LimitKeysOf(ArrayType *for_each);
-extern ArrayType	 *LimitKeyNames(uint8 keys);
-extern bool			  OverridesRead(struct varlena *json, uint8 for_each, LimitOverride **overrides, int *n, const char **problem);
-extern int32		  LimitConcurrencyFor(const TaskqLimit *limit, const JobKeys *keys);
-extern int64		  LaneOf(uint8 keys, const JobKeys *values);
+extern uint8	  LimitKeyOf(const char *name);
+extern uint8	  LimitKeysOf(ArrayType *for_each);
+extern ArrayType *LimitKeyNames(uint8 keys);
+extern bool		  OverridesRead(struct varlena *json, uint8 for_each, LimitOverride **overrides, int *n, const char **problem);
+extern int32	  LimitConcurrencyFor(const TaskqLimit *limit, const JobKeys *keys);
+extern int64	  LaneOf(uint8 keys, const JobKeys *values);
 
 #define MAX_CONCURRENCY 1000000
 #define MAX_OVERRIDES 1000

@@ -106,8 +106,8 @@ ChangeRoutes(const char *sql, const int32 *ids, int n)
  * True if a route has a live job.  There is an index for each gate that a live job
  * may have.
  */
-#define HAS_JOB                                                                         \
-	"(EXISTS (SELECT FROM taskq.jobs j WHERE j.route_id = r.route_id AND j.gate = 'o')" \
+#define HAS_JOB                                                                            \
+	"(EXISTS (SELECT FROM taskq.jobs j WHERE j.route_id = r.route_id AND j.gate = 'o')"    \
 	" OR EXISTS (SELECT FROM taskq.jobs j WHERE j.route_id = r.route_id AND j.gate = 'l')" \
 	" OR r.route_id IN (SELECT j.route_id FROM taskq.jobs j WHERE j.gate = 'r'))"
 

@@ -103,22 +103,18 @@ DiscardIfUnhandled(Store *jobs, TaskqJob *job, const int64 *ids, const Datum *pa
 	return true;
 }
 
-/* Discard up to MAX_DISCARD waiting jobs of one route.  Returns the number of jobs that were found. */
+/* Discard the waiting jobs whose ids a query returns.  Returns their number. */
 static int
-DiscardWaiting(int32 route_id, const char *task_type)
+DiscardFound(const char *query, int32 route_id, const char *task_type, int most)
 {
 	Oid			   types[] = { INT4OID, INT4OID };
-	Datum		   values[] = { Int32GetDatum(route_id), Int32GetDatum(MAX_DISCARD) };
+	Datum		   values[] = { Int32GetDatum(route_id), Int32GetDatum(most) };
 	OwnerScope	   scope;
 	SPITupleTable *found;
 	uint64		   n;
 
 	OwnerEnterSpi(&scope);
-	/* Skip rows that others have locked, so that they do not use up the limit. */
-	n = OwnerExecute("(SELECT job_id FROM taskq.jobs WHERE route_id = $1 AND gate = 'o' LIMIT $2 FOR UPDATE SKIP LOCKED)"
-					 " UNION ALL"
-					 " (SELECT job_id FROM taskq.jobs WHERE route_id = $1 AND gate = 'l' LIMIT $2 FOR UPDATE SKIP LOCKED)",
-					 2, types, values, NULL);
+	n = OwnerExecute(query, 2, types, values, NULL);
 	found = SPI_tuptable;
 	for (uint64 i = 0; i < n; i++)
 	{
@@ -134,6 +130,21 @@ DiscardWaiting(int32 route_id, const char *task_type)
 	}
 	OwnerLeaveSpi(&scope);
 	return (int) n;
+}
+
+/*
+ * Discard up to MAX_DISCARD waiting jobs of one route, in lanes or in none.  Returns the
+ * number of jobs that were found.  Rows that others have locked are skipped, so that they
+ * do not use up the limit.
+ */
+static int
+DiscardWaiting(int32 route_id, const char *task_type)
+{
+	int n = DiscardFound("SELECT job_id FROM taskq.jobs WHERE route_id = $1 AND gate = 'o' LIMIT $2 FOR UPDATE SKIP LOCKED",
+						 route_id, task_type, MAX_DISCARD);
+
+	return n + DiscardFound("SELECT job_id FROM taskq.jobs WHERE route_id = $1 AND gate = 'l' LIMIT $2 FOR UPDATE SKIP LOCKED",
+							route_id, task_type, MAX_DISCARD - n);
 }
 
 /*
@@ -186,7 +197,7 @@ UnhandledSweep(void)
 			continue;
 		AcceptInvalidationMessages();
 		if (IsDiscarded(&routes[i]))
-			more = DiscardWaiting(routes[i].route_id, routes[i].task_type) >= MAX_DISCARD;
+			more = DiscardWaiting(routes[i].route_id, routes[i].task_type) == MAX_DISCARD;
 
 		/* Stop after some routes, because the lock of each type is held until the commit. */
 		more = more || i == MAX_TYPES;

@@ -26,14 +26,14 @@ typedef enum Verdict
 typedef struct Admitting
 {
 	const Claimant	 *claimant;
-	const WorkerName *worker;		  /* name of an external worker, or NULL */
-	int64			  job_id;		  /* the only job that the claim is for, or 0 */
-	int64			  epoch;		  /* of the claim of the job that is being admitted, see Admission */
-	bool			  holds_limits;	  /* that job is under limits */
+	const WorkerName *worker;		   /* name of an external worker, or NULL */
+	int64			  job_id;		   /* the only job that the claim is for, or 0 */
+	int64			  epoch;		   /* of the claim of the job that is being admitted, see Admission */
+	bool			  holds_limits;	   /* that job is under limits */
 	bool			  waits_for_value; /* that job was refused only because jobs with the same value of a key run: */
 	HeldValue		  value;		   /* this one */
-	uint64			  limits_version; /* LimitsVersion() when the last job was admitted */
-	int				  n_admitted;	  /* number of jobs admitted so far */
+	uint64			  limits_version;  /* LimitsVersion() when the last job was admitted */
+	int				  n_admitted;	   /* number of jobs admitted so far */
 
 	/*
 	 * Set by a rule that allows the claim no job: the limit that the claim waits for.

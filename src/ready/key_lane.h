@@ -54,19 +54,19 @@ typedef struct LaneUsage
 } LaneUsage;
 
 /* key_lane.c: their memory, and what commits add to it */
-extern void KeyLanesInit(void);
-extern bool KeyLanesAbsent(void);
-extern void KeyLanesNoteAbsent(uint64 seen);
+extern void	  KeyLanesInit(void);
+extern bool	  KeyLanesAbsent(void);
+extern void	  KeyLanesNoteAbsent(uint64 seen);
 extern uint64 KeyLanesState(void);
-extern bool KeyLanesUnknown(uint64 state);
-extern void KeyLanesStray(void);
-extern bool KeyLanesStrayed(bool clear);
-extern void KeyLanesNotePresent(void);
-extern int	LaneCompare(const LaneKey *a, const LaneKey *b);
-extern void KeyLanePush(int32 route_id, int64 lane, const LaneHint *hint, TimestampTz now);
-extern void KeyLanesForget(void);
-extern void KeyLanesForgetDatabase(Oid dboid);
-extern void KeyLanesUsage(LaneUsage *usage);
+extern bool	  KeyLanesUnknown(uint64 state);
+extern void	  KeyLanesStray(void);
+extern bool	  KeyLanesStrayed(bool clear);
+extern void	  KeyLanesNotePresent(void);
+extern int	  LaneCompare(const LaneKey *a, const LaneKey *b);
+extern void	  KeyLanePush(int32 route_id, int64 lane, const LaneHint *hint, TimestampTz now);
+extern void	  KeyLanesForget(void);
+extern void	  KeyLanesForgetDatabase(Oid dboid);
+extern void	  KeyLanesUsage(LaneUsage *usage);
 
 /* key_lane_take.c: what claims take from it */
 extern LaneLook KeyLanePeek(int32 route_id, TimestampTz now, LanePlace *place, TimestampTz *changes_at);

@@ -92,8 +92,8 @@ typedef struct LaneMemory
 {
 	LWLock			 lock; /* guards everything but the atomics */
 	uint64			 numbers;
-	dlist_head		 stopped;		  /* routes of which jobs may wait for a value of a limit */
-	pg_atomic_uint32 n_stopped;		  /* their number */
+	dlist_head		 stopped;	/* routes of which jobs may wait for a value of a limit */
+	pg_atomic_uint32 n_stopped; /* their number */
 	LaneDatabase	 databases[FLEXIBLE_ARRAY_MEMBER];
 } LaneMemory;
 

@@ -358,8 +358,8 @@ Wake(const int32 *route_ids, int n)
 void
 KeyLanesFreed(const HeldValue *value)
 {
-	int32	  route_ids[MAX_WOKEN];
-	int		  n = 0;
+	int32	   route_ids[MAX_WOKEN];
+	int		   n = 0;
 	dlist_iter iter;
 
 	if (lane_memory == NULL)
@@ -368,7 +368,7 @@ KeyLanesFreed(const HeldValue *value)
 	if (pg_atomic_read_u32(&lane_memory->n_stopped) == 0)
 		return;
 	LWLockAcquire(&lane_memory->lock, LW_EXCLUSIVE);
-	dlist_foreach(iter, &lane_memory->stopped)
+	dlist_foreach (iter, &lane_memory->stopped)
 	{
 		LaneRoute  *route = dlist_container(LaneRoute, node, iter.cur);
 		LaneWaitKey key = { MyDatabaseId, route->key.route_id };

@@ -13,7 +13,7 @@
  * for its tenant, and for each group key of that.
  */
 #define MAX_HELD 24
-#define MAX_AWAITED 16						   /* the most process ids that are shown */
+#define MAX_AWAITED 16							   /* the most process ids that are shown */
 #define HELD_VALUE_SIZE (2 * (TASKQ_NAME_MAX + 1)) /* the values of two keys, padded with zeros */
 
 /* One limit, as a job needs it. */

@@ -276,17 +276,17 @@
 	X(t, validator, TEXTOID)            \
 	X(t, retry_function, TEXTOID)
 
-#define LIMIT_DEFS_COLUMNS(X, t)      \
-	X(t, limit_id, INT4OID, INT32)    \
-	X(t, name, TEXTOID, TEXT)         \
-	X(t, queue, TEXTOID, TEXT)        \
-	X(t, task_type, TEXTOID, TEXT)    \
-	X(t, concurrency, INT4OID, INT32) \
-	X(t, description, TEXTOID, TEXT)  \
-	X(t, changed_by, TEXTOID, TEXT)   \
+#define LIMIT_DEFS_COLUMNS(X, t)           \
+	X(t, limit_id, INT4OID, INT32)         \
+	X(t, name, TEXTOID, TEXT)              \
+	X(t, queue, TEXTOID, TEXT)             \
+	X(t, task_type, TEXTOID, TEXT)         \
+	X(t, concurrency, INT4OID, INT32)      \
+	X(t, description, TEXTOID, TEXT)       \
+	X(t, changed_by, TEXTOID, TEXT)        \
 	X(t, changed_at, TIMESTAMPTZOID, TIME) \
-	X(t, tenant_id, TEXTOID, TEXT)    \
-	X(t, for_each, TEXTARRAYOID, NAMES) \
+	X(t, tenant_id, TEXTOID, TEXT)         \
+	X(t, for_each, TEXTARRAYOID, NAMES)    \
 	X(t, overrides, JSONBOID, JSON)
 
 /* Anum_<table>_<column>, from 1; the last is followed by Anum_<table>_end */

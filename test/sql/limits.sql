@@ -15,7 +15,7 @@ CREATE FUNCTION pg_temp.finish(VARIADIC names text[]) RETURNS bigint LANGUAGE sq
 	$$ SELECT count(taskq.complete_job(pg_temp.id(n), pg_temp.e(n))) FROM unnest(names) n $$;
 
 -- arguments ---------------------------------------------------------------------
-SELECT lives_ok($$ SELECT taskq.set_limit('lim-1', 'lim-q', 'lim-a', 5, 'for a') $$, 'set_limit() accepts all arguments');
+SELECT lives_ok($$ SELECT taskq.set_limit('lim-1', 'lim-q', 'lim-a', concurrency => 5, description => 'for a') $$, 'set_limit() accepts all arguments');
 SELECT results_eq($$ SELECT name, queue, task_type, concurrency, description, changed_by = current_user, changed_at <= now() + '1 min' FROM taskq.limits $$,
 	$$ VALUES ('lim-1', 'lim-q', 'lim-a', 5, 'for a', true, true) $$, 'taskq.limits shows these values');
 SELECT ok(pg_temp.armed(), 'a limit is armed soon after its commit');
@@ -23,15 +23,15 @@ SELECT is(waits_for, NULL, 'an active limit waits for nobody') FROM taskq.limits
 SELECT throws_ok(format('SELECT taskq.set_limit(%s)', a), code, NULL, 'refused: set_limit ' || a)
 FROM (VALUES ('NULL', '22004'), ('''''', '22023'), ('''l''', '22004'), ('''l'', concurrency => -1', '22023'), ('''l'', concurrency => 1000001', '22023'),
 	('''l'', ''l l'', concurrency => 1', '22023'), ('''l'', ''lim-none'', concurrency => 1', '42704'), ('''l'', task_type => '''', concurrency => 1', '22023'),
-	('''lim-2'', ''lim-q'', ''lim-a'', 1', '42710'), ('''l'', concurrency => 1, description => repeat(''x'', 5000)', '22023')) v (a, code);
-SELECT throws_ok($$ SELECT taskq.set_limit('lim-2', 'lim-q', 'lim-a', 1) $$, '42710', 'limit "lim-1" is for the same jobs', 'two limits for the same jobs are refused');
-SELECT is(pg_temp.hint_of($$ SELECT taskq.set_limit('lim-2', 'lim-q', 'lim-a', 1) $$), 'Change it with taskq.alter_limit(), or drop it with taskq.drop_limit().', 'the hint says what to do');
+	('''lim-2'', ''lim-q'', ''lim-a'', concurrency => 1', '42710'), ('''l'', concurrency => 1, description => repeat(''x'', 5000)', '22023')) v (a, code);
+SELECT throws_ok($$ SELECT taskq.set_limit('lim-2', 'lim-q', 'lim-a', concurrency => 1) $$, '42710', 'limit "lim-1" is for the same jobs', 'two limits for the same jobs are refused');
+SELECT is(pg_temp.hint_of($$ SELECT taskq.set_limit('lim-2', 'lim-q', 'lim-a', concurrency => 1) $$), 'Change it with taskq.alter_limit(), or drop it with taskq.drop_limit().', 'the hint says what to do');
 SELECT throws_ok(format('SELECT taskq.alter_limit(%s)', a), code, NULL, 'refused: alter_limit ' || a)
 FROM (VALUES ('NULL', '22004'), ('''lim-none''', '42704'), ('''lim-1'', -1', '22023'), ('''lim-1'', description => repeat(''x'', 5000)', '22023')) v (a, code);
 SELECT is(pg_temp.hint_of($$ SELECT taskq.set_limit('l') $$), 'Give it by concurrency => 5, for example.', 'the hint for a missing number says how to give it');
 SELECT throws_ok($$ SELECT taskq.drop_queue('lim-q') $$, '2BP01', 'queue "lim-q" cannot be dropped because limit "lim-1" is for its jobs', 'a queue of a limit cannot be dropped');
 SELECT lives_ok($$ SELECT taskq.alter_limit('lim-1') $$, 'alter_limit() without values changes nothing');
-SELECT results_eq($$ SELECT queue, task_type, concurrency, description FROM taskq.limits $$, $$ VALUES ('lim-q', 'lim-a', 5, 'for a') $$, 'and the limit is as before');
+SELECT results_eq($$ SELECT queue, task_type, concurrency, description FROM taskq.limits $$, $$ VALUES ('lim-q', 'lim-a', concurrency => 5, description => 'for a') $$, 'and the limit is as before');
 SELECT taskq.alter_limit('lim-1', 6, 'six') \gset
 SELECT results_eq($$ SELECT concurrency, description FROM taskq.limits $$, $$ VALUES (6, 'six') $$, 'alter_limit() changes the values that it is given');
 SELECT ok(pg_temp.armed(), 'a limit with another number needs no arming');
