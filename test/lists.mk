@@ -38,6 +38,7 @@ REGRESS = \
 	pools \
 	queues \
 	limits \
+	key_limits \
 	config_cache \
 	lease \
 	messages \
@@ -86,6 +87,7 @@ NEED_TESTING = \
 	lease \
 	model \
 	instances \
+	key_limits \
 	register_worker \
 	retry \
 	settle \

@@ -23,6 +23,7 @@
 #include "config/reason.h"
 #include "job/tenants.h"
 #include "process/work.h"
+#include "ready/key_lane.h"
 #include "ready/ready.h"
 #include "shared/shmem.h"
 #include "shared/counts.h"
@@ -278,6 +279,21 @@ SayOfReadyList(ReturnSetInfo *result)
 		full ? "Some claims read the index from its head. Raise taskq.ready_list_size and restart the server." : NULL);
 }
 
+/* Report the lanes of all databases. */
+static void
+SayOfLanes(ReturnSetInfo *result)
+{
+	LaneUsage usage;
+	bool	  full;
+
+	KeyLanesUsage(&usage);
+	if (usage.lanes == 0)
+		return;
+	full = usage.lanes == usage.max_lanes;
+	Say(result, "lanes", psprintf("%d of %d, %d of them wait for a limit%s", usage.lanes, usage.max_lanes, usage.waiting, full ? ": full" : ""),
+		full ? "Claims read the index of some routes, lane by lane. Raise taskq.max_lanes and restart the server." : NULL);
+}
+
 static void
 SayOfDatabase(ReturnSetInfo *result)
 {
@@ -321,6 +337,7 @@ taskq_status(PG_FUNCTION_ARGS)
 		SayOfProcesses(result);
 	if (ShmemPresent())
 		SayOfReadyList(result);
+	SayOfLanes(result);
 	holder = RecoveryInProgress() ? NULL : HorizonHolder();
 	Say(result, "oldest snapshot", holder == NULL ? "less than a minute old" : holder,
 		holder == NULL ? NULL : "While it is held, rows of finished jobs cannot be removed, so the tables grow.");

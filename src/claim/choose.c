@@ -141,7 +141,7 @@ ChoosePutBack(ClaimCursor *cursor)
  * limit.
  */
 void
-ChoosePass(ClaimScan *scan, ClaimCursor *cursor, const HeldValue *waits_for)
+ChoosePass(ClaimScan *scan, ClaimCursor *cursor, const HeldWait *waits_for)
 {
 	if (cursor->in_lane)
 		LaneCursorPass(scan, cursor, waits_for);

@@ -47,6 +47,8 @@ typedef struct ClaimScan
 	Store		 *jobs;
 	JobScan		  scan;
 	JobScan		  lanes;		 /* of the index of lanes; it has no heap before it is used */
+	bool		  lanes_looked;	 /* "lanes_absent" is known */
+	bool		  lanes_absent;	 /* no job is in a lane */
 	bool		  heads_see_own; /* jobs that this transaction has added are seen, too */
 	MemoryContext context;		 /* for the hints */
 	TimestampTz	  now;

@@ -62,23 +62,29 @@ OpenLanes(ClaimScan *scan)
 	return &scan->lanes;
 }
 
-/* Is it known that no job of this database is in a lane?  If nothing is known, the index is read once. */
+/*
+ * Is no job of this database in a lane?  If nothing is known, the index is read, once in
+ * a claim.
+ */
 static bool
 AreAbsent(ClaimScan *scan)
 {
 	uint64	 state = KeyLanesState();
 	ScanHint hint;
-	bool	 any;
 
 	if (KeyLanesAbsent())
 		return true;
 	if (!KeyLanesUnknown(state))
 		return false;
-	any = ScanAny(OpenLanes(scan), &hint);
-	ScanRest(&scan->lanes);
-	if (!any)
-		KeyLanesNoteAbsent(state);
-	return !any;
+	if (!scan->lanes_looked)
+	{
+		scan->lanes_absent = !ScanAny(OpenLanes(scan), &hint);
+		ScanRest(&scan->lanes);
+		if (scan->lanes_absent)
+			KeyLanesNoteAbsent(state);
+		scan->lanes_looked = true;
+	}
+	return scan->lanes_absent;
 }
 
 /* memory ---------------------------------------------------------------------- */
@@ -302,7 +308,7 @@ LaneCursorTake(ClaimScan *scan, ClaimCursor *cursor, const JobKey *bound)
 
 /* The job that was taken has started, could not be locked, or waits for a value of a limit. */
 void
-LaneCursorPass(ClaimScan *scan, ClaimCursor *cursor, const HeldValue *waits_for)
+LaneCursorPass(ClaimScan *scan, ClaimCursor *cursor, const HeldWait *waits_for)
 {
 	Assert(cursor->has_lane_hint);
 	cursor->has_lane_hint = false;

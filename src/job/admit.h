@@ -31,7 +31,7 @@ typedef struct Admitting
 	int64			  epoch;		   /* of the claim of the job that is being admitted, see Admission */
 	bool			  holds_limits;	   /* that job is under limits */
 	bool			  waits_for_value; /* that job was refused only because jobs with the same value of a key run: */
-	HeldValue		  value;		   /* this one */
+	HeldWait		  value;		   /* this one */
 	uint64			  limits_version;  /* LimitsVersion() when the last job was admitted */
 	int				  n_admitted;	   /* number of jobs admitted so far */
 

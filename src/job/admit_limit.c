@@ -20,6 +20,7 @@
 #include "config/limit.h"
 #include "job/admit_rules.h"
 #include "job/lane.h"
+#include "ready/key_lane.h"
 #include "shared/holders.h"
 #include "store/catalog.h"
 
@@ -71,9 +72,10 @@ HoldForJob(Admitting *claim, int32 route_id, int64 job_id, TupleTableSlot *row)
 	if (answer == HOLDERS_FULL && held.limits[which].by_key)
 	{
 		claim->waits_for_value = true;
-		claim->value.relid = held.relid;
-		claim->value.limit_id = held.limits[which].limit_id;
-		memcpy(claim->value.value, held.limits[which].value, HELD_VALUE_SIZE);
+		claim->value.value.relid = held.relid;
+		claim->value.value.limit_id = held.limits[which].limit_id;
+		memcpy(claim->value.value.value, held.limits[which].value, HELD_VALUE_SIZE);
+		claim->value.most = held.limits[which].most;
 	}
 	return claim->holds_limits;
 }
@@ -130,6 +132,31 @@ ForValues(const HeldLimit *limit)
 	return psprintf(" for tenant \"%s\" and group \"%s\"", tenant_id, group_key);
 }
 
+/* Does a limit for single values keep all jobs of a route from starting? */
+static bool
+ExplainLanes(int32 route_id, Refusal *refusal)
+{
+	const RouteLimits *limits = LimitsOfRoute(route_id);
+
+	for (int i = limits->n_plain; i < limits->n; i++)
+	{
+		HeldState state = HoldersStateOf(CatalogRel(REL_LIMITS), limits->limits[i]->limit_id);
+
+		if (state.answer == HOLDERS_ROOM)
+			continue;
+		refusal->reason_code = state.answer == HOLDERS_ARMING ? REASON_LIMIT_ARMING : REASON_LIMIT_MEMORY;
+		if (state.answer == HOLDERS_ARMING)
+			refusal->reason = psprintf("limit \"%s\" is not armed yet, see taskq.limits", limits->limits[i]->name);
+		return true;
+	}
+	if (limits->keys == 0 || !KeyLanesAllWait(route_id))
+		return false;
+	refusal->reason_code = REASON_LIMIT;
+	refusal->reason = "all jobs that are due have keys for which a limit is reached";
+	refusal->hint = "Try again when one of the running jobs has ended, see taskq.limit_usage.";
+	return true;
+}
+
 static bool
 Explain(const AdmissionQuestion *question, Refusal *refusal)
 {
@@ -152,6 +179,8 @@ Explain(const AdmissionQuestion *question, Refusal *refusal)
 		refusal->reason_code = REASON_NEEDS_PRELOAD;
 		return true;
 	}
+	if (question->job == NULL && ExplainLanes(question->route->route_id, refusal))
+		return true;
 	if (!LimitsToHold(question->route->route_id, question->job == NULL ? NULL : KeysOfJob(question->job, &keys), &held))
 		return false;
 	answer = HoldersRoom(&held, &which, false);

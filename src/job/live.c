@@ -16,12 +16,12 @@ ForgetRow(TaskqJob *job)
 {
 	job->timeout = job->lease = NULL;
 	job->worker_id = job->instance_id = job->payload = job->progress = job->tags = NULL;
-	job->group_key = job->last_error = job->checkpoint = job->correlation_id = NULL;
+	job->last_error = job->checkpoint = job->correlation_id = NULL;
 }
 
 /*
  * Read the live job of this id.  Returns false if there is none.  Of the values that
- * are not of a fixed size only tenant_id is read; the others are NULL.
+ * are not of a fixed size only tenant_id and group_key are read; the others are NULL.
  */
 bool
 LiveFind(int64 job_id, TaskqJob *job)
@@ -40,6 +40,8 @@ LiveFind(int64 job_id, TaskqJob *job)
 		JobRead(job, jobs.found);
 		if (job->tenant_id != NULL)
 			job->tenant_id = PG_DETOAST_DATUM_COPY(PointerGetDatum(job->tenant_id));
+		if (job->group_key != NULL)
+			job->group_key = PG_DETOAST_DATUM_COPY(PointerGetDatum(job->group_key));
 		ForgetRow(job);
 	}
 	StoreClose(&jobs, false);

@@ -72,9 +72,10 @@ extern void	  KeyLanesUsage(LaneUsage *usage);
 extern LaneLook KeyLanePeek(int32 route_id, TimestampTz now, LanePlace *place, TimestampTz *changes_at);
 extern void		KeyLaneRead(int32 route_id, const LanePlace *place, const LaneHint *found, TimestampTz next_due);
 extern bool		KeyLaneTake(int32 route_id, const LaneKey *bound, LaneHint *hint, int64 *lane);
-extern void		KeyLaneLetGo(const HeldValue *waits_for);
+extern void		KeyLaneLetGo(const HeldWait *waits_for);
 extern void		KeyLanesFreed(const HeldValue *value);
 extern void		KeyLanesFreeAll(void);
+extern bool		KeyLanesAllWait(int32 route_id);
 extern int		KeyLanesListed(int32 route_id, int64 *lane_ids, int most);
 
 /* key_lane_learn.c: making it */

@@ -47,6 +47,7 @@ typedef struct LaneWaitKey
 typedef struct LaneWait
 {
 	LaneWaitKey		  key;
+	int32			  most; /* how many jobs may run with the value */
 	LaneRoute		 *route;
 	int				  n_lanes; /* these lanes, and those that were let go and not tried yet */
 	pairingheap_node *first;

@@ -34,6 +34,16 @@ static struct
 
 /* looking ---------------------------------------------------------------------- */
 
+/* Nothing is known of the first job of a lane, which is in no heap. */
+static void
+ForgetFirst(LaneEntry *entry)
+{
+	entry->first.key = LANE_KEY_BEGIN;
+	entry->is_exact = false;
+	entry->pushed.key = LANE_KEY_END;
+	entry->turn++;
+}
+
 /* Lanes in which a job has become due have an unknown first job. */
 static void
 ListDue(LaneRoute *route, TimestampTz now)
@@ -52,15 +62,41 @@ ListDue(LaneRoute *route, TimestampTz now)
 			continue;
 		}
 		LaneUnlist(entry);
-		entry->first.key = LANE_KEY_BEGIN;
-		entry->is_exact = false;
-		entry->pushed.key = LANE_KEY_END;
-		entry->turn++;
+		ForgetFirst(entry);
 		if (state == LANE_WAITS)
 			LaneWaitFor(entry, entry->wait);
 		else
 			LaneList(entry);
 	}
+}
+
+/*
+ * The clock may have been set back, so that the first job of a lane is not due any more.
+ * Nothing is known of the lane then.
+ */
+static void
+ListNotDue(LaneRoute *route, TimestampTz now)
+{
+	LaneEntry *entry;
+
+	while ((entry = LaneFirst(route->first)) != NULL && entry->is_exact && entry->first.key.key.run_at > now)
+	{
+		LaneUnlist(entry);
+		LaneDue(entry, entry->first.key.key.run_at);
+		ForgetFirst(entry);
+		LaneList(entry);
+	}
+}
+
+/* Must the heaps be changed before the route is looked at? */
+static bool
+IsOutdated(const LaneRoute *route, TimestampTz now)
+{
+	LaneEntry *first = LaneFirst(route->first);
+	LaneEntry *due = LaneNextDue(route);
+
+	return (due != NULL && due->due_at <= now) ||
+		   (first != NULL && first->is_exact && first->first.key.key.run_at > now);
 }
 
 /* Look at the first lane of a route.  The caller holds the lock. */
@@ -86,7 +122,6 @@ LaneLook
 KeyLanePeek(int32 route_id, TimestampTz now, LanePlace *place, TimestampTz *changes_at)
 {
 	LaneRoute *route;
-	LaneEntry *due;
 	LaneLook   look;
 
 	*changes_at = DT_NOEND;
@@ -94,14 +129,16 @@ KeyLanePeek(int32 route_id, TimestampTz now, LanePlace *place, TimestampTz *chan
 		return LANE_LOOK_UNLISTED;
 	LWLockAcquire(&lane_memory->lock, LW_SHARED);
 	route = LaneRouteFind(route_id);
-	due = route == NULL ? NULL : LaneNextDue(route);
-	if (due != NULL && due->due_at <= now)
+	if (route != NULL && IsOutdated(route, now))
 	{
 		LWLockRelease(&lane_memory->lock);
 		LWLockAcquire(&lane_memory->lock, LW_EXCLUSIVE);
 		route = LaneRouteFind(route_id);
 		if (route != NULL)
+		{
 			ListDue(route, now);
+			ListNotDue(route, now);
+		}
 	}
 	if (route == NULL)
 		look = LANE_LOOK_UNKNOWN;
@@ -183,6 +220,22 @@ KeyLanesListed(int32 route_id, int64 *lane_ids, int most)
 	return n;
 }
 
+/* Do all lanes of a route with due jobs wait for room under a limit? */
+bool
+KeyLanesAllWait(int32 route_id)
+{
+	LaneRoute *route;
+	bool	   all;
+
+	if (lane_memory == NULL)
+		return false;
+	LWLockAcquire(&lane_memory->lock, LW_SHARED);
+	route = LaneRouteFind(route_id);
+	all = route != NULL && route->known && route->first == NULL && route->n_waits > 0;
+	LWLockRelease(&lane_memory->lock);
+	return all;
+}
+
 /* taking ----------------------------------------------------------------------- */
 
 /*
@@ -215,6 +268,15 @@ KeyLaneTake(int32 route_id, const LaneKey *bound, LaneHint *hint, int64 *lane)
 	return taken.any;
 }
 
+/* May another job run with the value that lanes wait for? */
+static bool
+HasRoom(const LaneWait *wait)
+{
+	HeldWait copy = { wait->key.value, wait->most };
+
+	return HoldersHaveRoom(&copy);
+}
+
 /* Let the first of the lanes go that wait.  The caller holds the lock. */
 static bool
 LetNextGo(LaneWait *wait)
@@ -230,14 +292,16 @@ LetNextGo(LaneWait *wait)
 
 /* Find or make the entry of a wait.  Returns NULL if there is no room. */
 static LaneWait *
-MakeWait(LaneRoute *route, const HeldValue *value)
+MakeWait(LaneRoute *route, const HeldWait *waits_for)
 {
 	LaneWaitKey key = { MyDatabaseId, route->key.route_id };
 	LaneWait   *wait;
 	bool		found;
 
-	memcpy(&key.value, value, sizeof(HeldValue));
+	memcpy(&key.value, &waits_for->value, sizeof(HeldValue));
 	wait = hash_search(lane_waits, &key, HASH_ENTER_NULL, &found);
+	if (wait != NULL)
+		wait->most = waits_for->most;
 	if (wait == NULL || found)
 		return wait;
 	wait->route = route;
@@ -265,9 +329,9 @@ UsePushed(LaneEntry *entry)
 
 /* A lane was taken, and its first job could not start because of a value.  Let it wait. */
 static void
-LetWait(LaneEntry *entry, const HeldValue *value)
+LetWait(LaneEntry *entry, const HeldWait *waits_for)
 {
-	LaneWait *wait = MakeWait(entry->route, value);
+	LaneWait *wait = MakeWait(entry->route, waits_for);
 
 	entry->state = LANE_EMPTY;
 	UsePushed(entry);
@@ -301,7 +365,7 @@ LetContinue(LaneEntry *entry)
 	if (entry->first.key.key.job_id < PG_INT64_MAX)
 		entry->first.key.key.job_id++;
 	UsePushed(entry);
-	if (wait != NULL && HoldersHaveRoom(&wait->key.value))
+	if (wait != NULL && HasRoom(wait))
 		(void) LetNextGo(wait);
 	LaneLeaveWait(entry);
 	LaneList(entry);
@@ -312,7 +376,7 @@ LetContinue(LaneEntry *entry)
  * first job could not start, or NULL if the job has started or is not there.  Cannot fail.
  */
 void
-KeyLaneLetGo(const HeldValue *waits_for)
+KeyLaneLetGo(const HeldWait *waits_for)
 {
 	LaneEntry *entry;
 
@@ -329,10 +393,9 @@ KeyLaneLetGo(const HeldValue *waits_for)
 			LetContinue(entry);
 	}
 	LWLockRelease(&lane_memory->lock);
+	ReadyNoteChange(taken.route_id);
 	if (waits_for != NULL && HoldersHaveRoom(waits_for))
-		KeyLanesFreed(waits_for);
-	else
-		ReadyNoteChange(taken.route_id);
+		KeyLanesFreed(&waits_for->value);
 }
 
 /* freeing ---------------------------------------------------------------------- */

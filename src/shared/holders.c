@@ -127,7 +127,7 @@ HoldersFindValue(Oid relid, int32 limit_id, const char *value, HASHACTION action
 		action = HASH_FIND;
 	entry = hash_search(value_entries, &key, action, &found);
 	if (entry != NULL && action == HASH_ENTER_NULL && !found)
-		entry->in_use = entry->most = 0;
+		entry->in_use = 0;
 	return entry;
 }
 
@@ -350,7 +350,6 @@ HolderAdd(Holder *holder, LimitEntry *entry, const HeldLimit *limit)
 		if (value == NULL)
 			return HOLDERS_NO_MEMORY;
 		value->in_use++;
-		value->most = limit->most;
 	}
 	holder->held[holder->n].limit_id = limit->limit_id;
 	holder->held[holder->n++].value = value;
@@ -461,16 +460,16 @@ HoldersHold(const HeldLimits *limits, int64 job_id, int64 epoch)
 	return holds;
 }
 
-/* May another job hold the limit for this value, as far as the claims know that hold it? */
+/* May another job hold the limit for this value? */
 bool
-HoldersHaveRoom(const HeldValue *value)
+HoldersHaveRoom(const HeldWait *wait)
 {
 	const ValueEntry *entry;
 	bool			  has_room;
 
 	LWLockAcquire(&holders->lock, LW_SHARED);
-	entry = HoldersFindValue(value->relid, value->limit_id, value->value, HASH_FIND);
-	has_room = entry == NULL || entry->in_use < entry->most;
+	entry = HoldersFindValue(wait->value.relid, wait->value.limit_id, wait->value.value, HASH_FIND);
+	has_room = (entry == NULL ? 0 : entry->in_use) < wait->most;
 	LWLockRelease(&holders->lock);
 	return has_room;
 }

@@ -33,6 +33,13 @@ typedef struct HeldValue
 	char  value[HELD_VALUE_SIZE];
 } HeldValue;
 
+/* A value of a limit for which jobs wait. */
+typedef struct HeldWait
+{
+	HeldValue value;
+	int32	  most; /* how many jobs may hold it */
+} HeldWait;
+
 typedef struct HeldValues
 {
 	int		  n;
@@ -86,7 +93,7 @@ extern bool			 HoldersClaimsOpen(void);
 extern void			 HoldersClaimsEnd(void);
 extern HoldersAnswer HoldersRoom(const HeldLimits *limits, int *which, bool wait);
 extern HoldersAnswer HoldersTake(const HeldLimits *limits, int64 job_id, int64 epoch, int *which);
-extern bool			 HoldersHaveRoom(const HeldValue *value);
+extern bool			 HoldersHaveRoom(const HeldWait *wait);
 extern void			 HoldersStamp(int64 job_id, int64 provisional, int64 epoch);
 extern bool			 HoldersHold(const HeldLimits *limits, int64 job_id, int64 epoch);
 extern bool			 HoldersRelease(int64 job_id, int64 epoch, HeldValues *freed);

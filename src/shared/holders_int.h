@@ -47,7 +47,6 @@ typedef struct ValueEntry
 {
 	ValueKey key;
 	int		 in_use;
-	int		 most; /* how many jobs may hold it, as the last claim has known */
 } ValueEntry;
 
 typedef struct HolderKey
