@@ -38,6 +38,7 @@ REGRESS = \
 	pools \
 	queues \
 	limits \
+	rates \
 	config_cache \
 	lease \
 	messages \
@@ -85,6 +86,7 @@ NEED_TESTING = \
 	enqueue \
 	lease \
 	model \
+	rates \
 	instances \
 	register_worker \
 	retry \

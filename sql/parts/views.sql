@@ -23,18 +23,20 @@ WHERE NOT EXISTS (SELECT FROM taskq.queue_defs WHERE queue_id = 1);
 COMMENT ON VIEW taskq.queues IS 'queues; default always exists';
 
 CREATE VIEW taskq.limits WITH (security_barrier) AS
-SELECT l.name, l.queue, l.task_type, l.concurrency, s.state, s.waits_for, l.description, l.changed_by, l.changed_at
+SELECT l.name, l.queue, l.task_type, l.concurrency, s.state, s.waits_for, l.description, l.changed_by, l.changed_at,
+	l.rate, l.per, l.burst, l.quota, l.quota_window
 FROM taskq.limit_defs l LEFT JOIN taskq.limit_states() s USING (limit_id);
-COMMENT ON VIEW taskq.limits IS 'limits of what may run at the same time';
+COMMENT ON VIEW taskq.limits IS 'limits of what may run at the same time, and start';
 
 CREATE VIEW taskq.limit_usage WITH (security_barrier) AS
 SELECT l.name, l.concurrency, s.in_use,
 	(SELECT COALESCE(sum(c.available), 0) FROM taskq.route_counts() c
 		JOIN taskq.routes r USING (route_id) LEFT JOIN taskq.queue_defs q USING (queue_id)
 	 WHERE (l.queue IS NULL OR l.queue = COALESCE(q.queue, 'default'))
-		AND (l.task_type IS NULL OR l.task_type = r.task_type))::bigint AS waiting
+		AND (l.task_type IS NULL OR l.task_type = r.task_type))::bigint AS waiting,
+	l.rate, s.tokens, l.quota, s.quota_left, s.next_start_at
 FROM taskq.limit_defs l LEFT JOIN taskq.limit_states() s USING (limit_id);
-COMMENT ON VIEW taskq.limit_usage IS 'how many jobs hold each limit, and how many wait under it';
+COMMENT ON VIEW taskq.limit_usage IS 'how many jobs hold each limit, how many may start, and how many wait under it';
 
 CREATE VIEW taskq.pools WITH (security_barrier) AS
 SELECT p.pool, p.role, p.size, p.min_size, p.task_types, p.queues, p.capabilities, p.paused,
@@ -86,7 +88,7 @@ SELECT u.* FROM (
 		j.payload, NULL::jsonb AS result, j.progress, j.tags, j.tenant_id, j.group_key, j.run_at, j.created_at,
 		COALESCE(s.started_at, j.started_at) AS started_at, NULL::timestamptz AS finished_at, j.last_error, j.checkpoint, j.correlation_id,
 		CASE WHEN j.created_at >= (SELECT max(i.roles_from) FROM taskq.installation i) THEN j.created_by::regrole END AS created_by,
-		j.instance_id
+		j.instance_id, COALESCE(j.weight, 1) AS weight
 	FROM taskq.jobs j JOIN taskq.routes r USING (route_id)
 		LEFT JOIN taskq.queue_defs q USING (queue_id)
 		LEFT JOIN taskq.running_jobs() s USING (job_id)
@@ -98,7 +100,7 @@ SELECT u.* FROM (
 		h.payload, h.result, h.progress, h.tags, h.tenant_id, h.group_key, h.run_at, h.created_at,
 		h.started_at, h.finished_at, h.last_error, h.checkpoint, h.correlation_id,
 		CASE WHEN h.created_at >= (SELECT max(i.roles_from) FROM taskq.installation i) THEN h.created_by::regrole END,
-		COALESCE(h.instance_id, CASE WHEN strpos(h.worker_id, '#') = 0 THEN h.worker_id END)
+		COALESCE(h.instance_id, CASE WHEN strpos(h.worker_id, '#') = 0 THEN h.worker_id END), COALESCE(h.weight, 1)
 	FROM taskq.job_history h JOIN taskq.routes r USING (route_id)
 		LEFT JOIN taskq.queue_defs q USING (queue_id)
 	WHERE NOT h.superseded AND taskq.sees_tenant(h.tenant_id)

@@ -166,10 +166,10 @@ DropHint(const ClaimCursor *cursor, const ScanHint *hint)
  * while this one had its hints, and have found none.  So ask again when they are put back.
  */
 static void
-FinishFull(ClaimCursor *cursor)
+FinishFull(ClaimCursor *cursor, TupleTableSlot *row)
 {
 	ChoosePutBack(cursor);
-	if (!AdmitRoute(cursor->route_id))
+	if (!AdmitRoute(cursor->route_id, row))
 		ChooseFinish(cursor);
 }
 
@@ -203,9 +203,9 @@ TakeNext(ClaimScan *scan, const ClaimRequest *request, Admitting *admitting, Tas
 		if (request->shared_only && !SharesCommits(cursor->route_id))
 			return false;
 		CHECK_FOR_INTERRUPTS();
-		if (!AdmitRoute(cursor->route_id))
+		if (!AdmitRoute(cursor->route_id, NULL))
 		{
-			FinishFull(cursor);
+			FinishFull(cursor, NULL);
 			continue;
 		}
 		if (!FindHinted(scan, cursor, hint, &tid))
@@ -216,7 +216,7 @@ TakeNext(ClaimScan *scan, const ClaimRequest *request, Admitting *admitting, Tas
 		}
 		if (!AdmitHold(admitting, cursor->route_id, hint->key.job_id, scan->jobs->found))
 		{
-			FinishFull(cursor);
+			FinishFull(cursor, scan->jobs->found);
 			continue;
 		}
 		cursor->at++;
@@ -232,6 +232,7 @@ TakeNext(ClaimScan *scan, const ClaimRequest *request, Admitting *admitting, Tas
 			case ADMIT_YES:
 				if (IsStillAllowed(request, admitting, job))
 				{
+					AdmitStarted(job);
 					scan->wanted--;
 					return true;
 				}
@@ -263,10 +264,13 @@ TakeLocked(Store *jobs, const ClaimRequest *request, ItemPointer tid, Admitting 
 	}
 	if (Admit(admitting, job, EpochNext()) != ADMIT_YES)
 		return false;
-	if (IsStillAllowed(request, admitting, job))
-		return true;
-	AdmitUndo(admitting, job);
-	return false;
+	if (!IsStillAllowed(request, admitting, job))
+	{
+		AdmitUndo(admitting, job);
+		return false;
+	}
+	AdmitStarted(job);
+	return true;
 }
 
 /* Lock the job with this id, if it waits and may start, even if it is not due. */
@@ -281,7 +285,7 @@ TakeById(Store *jobs, const ClaimRequest *request, int64 job_id, Admitting *admi
 	{
 		tid = jobs->found->tts_tid;
 		JobRead(job, jobs->found);
-		found = MayRun(request->worker, RouteById(job->route_id)) && AdmitRoute(job->route_id) &&
+		found = MayRun(request->worker, RouteById(job->route_id)) && AdmitRoute(job->route_id, jobs->found) &&
 				AdmitHold(admitting, job->route_id, job_id, jobs->found) && TakeLocked(jobs, request, &tid, admitting, job);
 	}
 	UnregisterSnapshot(snapshot);

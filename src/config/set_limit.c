@@ -23,8 +23,13 @@ PG_FUNCTION_INFO_V1(taskq_alter_limit);
 PG_FUNCTION_INFO_V1(taskq_drop_limit);
 
 #define MAX_CONCURRENCY 1000000
+#define MAX_QUOTA 1000000000
+#define LONGEST (366 * USECS_PER_DAY)			 /* of per and quota_window */
+#define LONGEST_FILL (100 * 366 * USECS_PER_DAY) /* the time in which a rate lets its burst start */
 
-static Oid limit_types[] = { TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID };
+/* name, queue, task_type, concurrency, description, changed_by, changed_at, rate, per, burst, quota, quota_window */
+static Oid limit_types[] = { TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID,
+							 INT4OID, INTERVALOID, INT4OID, INT4OID, INTERVALOID };
 
 #define LIMIT_PARAMS lengthof(limit_types)
 
@@ -44,16 +49,118 @@ LockLimits(void)
 	(void) OwnerRun("LOCK TABLE taskq.limit_defs IN SHARE ROW EXCLUSIVE MODE", 0, NULL, NULL, NULL);
 }
 
-static int32
-ConcurrencyArg(FunctionCallInfo fcinfo, int n)
+/* Read an interval into *value, unless it is NULL. */
+static void
+ReadInterval(FunctionCallInfo fcinfo, int n, const char *what, int64 least, int64 *value)
 {
-	if (PG_ARGISNULL(n))
+	int64 given = ArgMicroseconds(fcinfo, n, what, least);
+
+	if (given == NO_MICROSECONDS)
+		return;
+	if (given > LONGEST)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s is out of range", what),
+				 errhint("It can be at most 366 days.")));
+	*value = given;
+}
+
+/* Read the numbers that are given into the limit.  "first" is the argument "rate". */
+static void
+ReadNumbers(FunctionCallInfo fcinfo, int concurrency_arg, int first, TaskqLimit *limit)
+{
+	if (!PG_ARGISNULL(concurrency_arg))
+		limit->concurrency = ArgInt(fcinfo, concurrency_arg, "concurrency", 0, MAX_CONCURRENCY);
+	if (!PG_ARGISNULL(first))
+		limit->rate = ArgInt(fcinfo, first, "rate", 1, MAX_BURST);
+	ReadInterval(fcinfo, first + 1, "per", 1000, &limit->per);
+	if (!PG_ARGISNULL(first + 2))
+		limit->burst = ArgInt(fcinfo, first + 2, "burst", 1, MAX_BURST);
+	if (!PG_ARGISNULL(first + 3))
+		limit->quota = ArgInt(fcinfo, first + 3, "quota", 1, MAX_QUOTA);
+	ReadInterval(fcinfo, first + 4, "quota_window", USECS_PER_SEC, &limit->quota_window);
+}
+
+/* Refuse an argument that means nothing without another one. */
+static void
+CheckTogether(bool given, bool other_given, const char *what, const char *other, const char *hint)
+{
+	if (given && !other_given)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s was given without %s", what, other),
+				 errhint("%s", hint)));
+}
+
+/* Set what follows from the numbers that are given, and refuse those that do not fit each other. */
+static void
+CompleteNumbers(TaskqLimit *limit)
+{
+	if (limit->concurrency < 0 && limit->rate == 0 && limit->quota == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("a limit needs a number"),
-				 errhint("Give it by concurrency => 5, for example.")));
-	return ArgInt(fcinfo, n, "concurrency", 0, MAX_CONCURRENCY);
+				 errhint("Give it by concurrency => 5, rate => 50 or quota => 1000 with quota_window => '1 hour', for example.")));
+	CheckTogether(limit->per != NO_MICROSECONDS, limit->rate > 0, "per", "rate", "Give the rate, such as rate => 50.");
+	CheckTogether(limit->burst > 0, limit->rate > 0, "burst", "rate", "Give the rate, such as rate => 50.");
+	CheckTogether(limit->quota > 0, limit->quota_window != NO_MICROSECONDS, "quota", "quota_window",
+				  "Give the window, such as quota_window => '1 hour'.");
+	CheckTogether(limit->quota_window != NO_MICROSECONDS, limit->quota > 0, "quota_window", "quota",
+				  "Give the quota, such as quota => 1000.");
+	if (limit->rate == 0)
+		return;
+	if (limit->per == NO_MICROSECONDS)
+		limit->per = USECS_PER_SEC;
+	if (limit->burst == 0)
+		limit->burst = Max(limit->rate / 10, 1);
+	if (limit->rate > limit->per)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the rate is out of range"),
+				 errhint("It can be at most one start in a microsecond.")));
+	if ((double) limit->burst * limit->per / limit->rate > (double) LONGEST_FILL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("burst is out of range"),
+				 errhint("The rate must let so many jobs start within 100 years.")));
 }
+
+/* Set a parameter to a text, or to NULL. */
+static void
+SetText(Datum *values, char *nulls, int i, const char *text)
+{
+	nulls[i] = text == NULL ? 'n' : ' ';
+	values[i] = text == NULL ? (Datum) 0 : CStringGetTextDatum(text);
+}
+
+/* Set the parameters for the numbers of a limit. */
+static void
+SetNumbers(Datum *values, char *nulls, const TaskqLimit *limit)
+{
+	nulls[3] = limit->concurrency < 0 ? 'n' : ' ';
+	values[3] = Int32GetDatum(limit->concurrency);
+	nulls[7] = nulls[8] = nulls[9] = limit->rate == 0 ? 'n' : ' ';
+	values[7] = Int32GetDatum(limit->rate);
+	values[8] = limit->rate == 0 ? (Datum) 0 : IntervalPGetDatum(MakeInterval(limit->per));
+	values[9] = Int32GetDatum(limit->burst);
+	nulls[10] = nulls[11] = limit->quota == 0 ? 'n' : ' ';
+	values[10] = Int32GetDatum(limit->quota);
+	values[11] = limit->quota == 0 ? (Datum) 0 : IntervalPGetDatum(MakeInterval(limit->quota_window));
+}
+
+/* Set the parameters for who changes a limit, and when. */
+static void
+SetChange(Datum *values, char *nulls)
+{
+	values[5] = CStringGetTextDatum(RoleNameOrOid(GetUserId()));
+	values[6] = TimestampTzGetDatum(ClockNow());
+	nulls[5] = nulls[6] = ' ';
+}
+
+/* Set the numbers of the limit with the name $1.  $5 is its description. */
+#define UPDATE_LIMIT(description)                                              \
+	"UPDATE taskq.limit_defs SET concurrency = $4, description = " description \
+	", changed_by = $6, changed_at = $7, rate = $8, per = $9, burst = $10, quota = $11, quota_window = $12 WHERE name = $1"
 
 /* Refuse a second limit for the same jobs, because it would be of no use. */
 static void
@@ -81,14 +188,6 @@ WarnWithoutPreload(const char *name)
 				 errhint("Put shared_preload_libraries = 'taskq' into postgresql.conf and restart the server.")));
 }
 
-/* Set a parameter to a text, or to NULL. */
-static void
-SetText(Datum *values, char *nulls, int i, const char *text)
-{
-	nulls[i] = text == NULL ? 'n' : ' ';
-	values[i] = text == NULL ? (Datum) 0 : CStringGetTextDatum(text);
-}
-
 /*
  * Create a limit, or replace it.  If it is for the same jobs as before, only its row is
  * changed.  Otherwise it has a new id, because nothing is known yet of what the new jobs
@@ -102,9 +201,10 @@ taskq_set_limit(PG_FUNCTION_ARGS)
 	char			 *name;
 	char			 *queue;
 	char			 *task_type;
+	TaskqLimit		  limit = { .concurrency = -1, .per = NO_MICROSECONDS, .quota_window = NO_MICROSECONDS };
 	const TaskqLimit *old;
 
-	CheckArgCount(fcinfo, 5);
+	CheckArgCount(fcinfo, 10);
 	CheckWritable("taskq.set_limit()");
 	name = ArgName(fcinfo, 0, "name");
 	queue = ArgNameOrNull(fcinfo, 1, "queue");
@@ -114,24 +214,22 @@ taskq_set_limit(PG_FUNCTION_ARGS)
 	SetText(values, nulls, 0, name);
 	SetText(values, nulls, 1, queue);
 	SetText(values, nulls, 2, task_type);
-	values[3] = Int32GetDatum(ConcurrencyArg(fcinfo, 3));
-	nulls[3] = ' ';
+	ReadNumbers(fcinfo, 3, 5, &limit);
+	CompleteNumbers(&limit);
+	SetNumbers(values, nulls, &limit);
 	SetText(values, nulls, 4, ArgShortTextOrNull(fcinfo, 4, "description"));
-	SetText(values, nulls, 5, RoleNameOrOid(GetUserId()));
-	values[6] = TimestampTzGetDatum(ClockNow());
-	nulls[6] = ' ';
+	SetChange(values, nulls);
 	LockLimits();
 	CheckScope(name, queue, task_type);
 	old = LimitByName(name, true);
 	if (old != NULL && IsSame(old->queue, queue) && IsSame(old->task_type, task_type))
-		(void) OwnerRun("UPDATE taskq.limit_defs SET concurrency = $4, description = $5, changed_by = $6, changed_at = $7"
-						" WHERE name = $1",
-						LIMIT_PARAMS, limit_types, values, nulls);
+		(void) OwnerRun(UPDATE_LIMIT("$5"), LIMIT_PARAMS, limit_types, values, nulls);
 	else
 	{
 		(void) OwnerRun("DELETE FROM taskq.limit_defs WHERE name = $1", 1, limit_types, values, nulls);
-		(void) OwnerRun("INSERT INTO taskq.limit_defs (name, queue, task_type, concurrency, description, changed_by, changed_at)"
-						" VALUES ($1, $2, $3, $4, $5, $6, $7)",
+		(void) OwnerRun("INSERT INTO taskq.limit_defs (name, queue, task_type, concurrency, description, changed_by, changed_at,"
+						" rate, per, burst, quota, quota_window)"
+						" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
 						LIMIT_PARAMS, limit_types, values, nulls);
 	}
 	ConfigRowsChanged(REL_LIMITS);
@@ -143,26 +241,24 @@ taskq_set_limit(PG_FUNCTION_ARGS)
 Datum
 taskq_alter_limit(PG_FUNCTION_ARGS)
 {
-	Oid	  types[] = { TEXTOID, INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID };
-	Datum values[lengthof(types)];
-	char  nulls[lengthof(types)];
-	char *name;
+	Datum	   values[LIMIT_PARAMS] = { 0 };
+	char	   nulls[LIMIT_PARAMS];
+	char	  *name;
+	TaskqLimit limit;
 
-	CheckArgCount(fcinfo, 3);
+	CheckArgCount(fcinfo, 8);
 	CheckWritable("taskq.alter_limit()");
 	name = ArgName(fcinfo, 0, "name");
+	memset(nulls, 'n', sizeof(nulls));
 	SetText(values, nulls, 0, name);
-	nulls[1] = PG_ARGISNULL(1) ? 'n' : ' ';
-	values[1] = PG_ARGISNULL(1) ? (Datum) 0 : Int32GetDatum(ArgInt(fcinfo, 1, "concurrency", 0, MAX_CONCURRENCY));
-	SetText(values, nulls, 2, ArgShortTextOrNull(fcinfo, 2, "description"));
-	SetText(values, nulls, 3, RoleNameOrOid(GetUserId()));
-	values[4] = TimestampTzGetDatum(ClockNow());
-	nulls[4] = ' ';
+	SetText(values, nulls, 4, ArgShortTextOrNull(fcinfo, 2, "description"));
+	SetChange(values, nulls);
 	LockLimits();
-	(void) LimitByName(name, false);
-	(void) OwnerRun("UPDATE taskq.limit_defs SET concurrency = COALESCE($2, concurrency),"
-					" description = COALESCE($3, description), changed_by = $4, changed_at = $5 WHERE name = $1",
-					lengthof(types), types, values, nulls);
+	limit = *LimitByName(name, false);
+	ReadNumbers(fcinfo, 1, 3, &limit);
+	CompleteNumbers(&limit);
+	SetNumbers(values, nulls, &limit);
+	(void) OwnerRun(UPDATE_LIMIT("COALESCE($5, description)"), LIMIT_PARAMS, limit_types, values, nulls);
 	ConfigRowsChanged(REL_LIMITS);
 	WarnWithoutPreload(name);
 	PG_RETURN_VOID();

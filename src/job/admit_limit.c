@@ -28,13 +28,14 @@ LimitsToHold(int32 route_id, HeldLimits *held)
 {
 	const RouteLimits *limits = LimitsOfRoute(route_id);
 
-	if (limits->n == 0)
+	held->n = 0;
+	for (int i = 0; i < limits->n; i++)
+		if (limits->limits[i].concurrency >= 0)
+			held->limits[held->n++] = (HeldLimit){ limits->limits[i].limit_id, limits->limits[i].concurrency };
+	if (held->n == 0)
 		return false;
 	held->relid = CatalogRel(REL_LIMITS);
 	held->route_id = route_id;
-	held->n = limits->n;
-	for (int i = 0; i < limits->n; i++)
-		held->limits[i] = (HeldLimit){ limits->limits[i].limit_id, limits->limits[i].concurrency };
 	return true;
 }
 
@@ -58,7 +59,7 @@ MayRunOf(int32 route_id)
 }
 
 static bool
-AdmitJobsOf(int32 route_id)
+AdmitJobsOf(int32 route_id, TupleTableSlot *row)
 {
 	return MayRunOf(route_id) > 0;
 }

@@ -47,12 +47,13 @@ static bool
 AddRunning(const TaskqJob *job)
 {
 	const RouteLimits *limits = LimitsOfRoute(job->route_id);
-	HeldLimits		   held = { .relid = CatalogRel(REL_LIMITS), .route_id = job->route_id, .n = limits->n };
+	HeldLimits		   held = { .relid = CatalogRel(REL_LIMITS), .route_id = job->route_id };
 
-	if (limits->n == 0)
-		return true;
 	for (int i = 0; i < limits->n; i++)
-		held.limits[i] = (HeldLimit){ limits->limits[i].limit_id, limits->limits[i].concurrency };
+		if (limits->limits[i].concurrency >= 0)
+			held.limits[held.n++] = (HeldLimit){ limits->limits[i].limit_id, limits->limits[i].concurrency };
+	if (held.n == 0)
+		return true;
 	return HoldersAdd(&held, job->job_id, job->epoch);
 }
 
@@ -106,6 +107,7 @@ KeepLimits(WorkResult *result)
 {
 	Oid				   relid = CatalogRel(REL_LIMITS);
 	int				   n;
+	int				   n_held = 0;
 	const TaskqLimit **limits;
 	int32			  *ids;
 
@@ -114,8 +116,9 @@ KeepLimits(WorkResult *result)
 	limits = LimitsAll(&n);
 	ids = palloc(sizeof(int32) * (n + 1));
 	for (int i = 0; i < n; i++)
-		ids[i] = limits[i]->limit_id;
-	is_unarmed = HoldersMake(relid, ids, n);
+		if (limits[i]->concurrency >= 0)
+			ids[n_held++] = limits[i]->limit_id;
+	is_unarmed = HoldersMake(relid, ids, n_held);
 	if (is_unarmed && HoldersAwaitClaims() && Arm(relid))
 	{
 		is_unarmed = false;

@@ -19,6 +19,7 @@
 #include "process/known.h"
 #include "shared/counts.h"
 #include "shared/holders.h"
+#include "shared/rates.h"
 #include "shared/stats.h"
 
 HTAB *known_databases;
@@ -126,6 +127,7 @@ KnownForget(TaskqDatabase *db)
 	StatsForgetDatabase(db->dboid);
 	CountsForgetDatabase(db->dboid);
 	HoldersForgetDatabase(db->dboid);
+	RatesForgetDatabase(db->dboid);
 	ShmemForgetDatabase(db);
 }
 

@@ -23,6 +23,7 @@
 #include "process/due_jobs.h"
 #include "process/end_leases.h"
 #include "process/keep_limits.h"
+#include "process/keep_rates.h"
 #include "process/notify.h"
 #include "process/prepared_end.h"
 #include "process/stuck.h"
@@ -231,6 +232,7 @@ const Work work_table[] = {
 	{ "check the ready list", WorkByPoll, CheckReadyList },
 	{ "try paused task types", TrialsDue, TryPausedTypes },
 	{ "keep the limits", LimitsDue, KeepLimits },
+	{ "reserve what limits let start", RatesDue, KeepRates, .alone = true },
 	{ "look for jobs that are due", DueJobsDue, DueJobsLook },
 	{ "end leases", EndLeasesDue, EndLeases, EndLeasesBatch },
 	{ "look for stuck workers", StuckDue, LookForStuck, .alone = true },
