@@ -190,6 +190,7 @@ SELECT taskq.drop_limit('rate-q') \gset
 SELECT ok(pg_temp.came($$ SELECT count(*) = 0 FROM taskq.limit_starts $$), 'what is stored of a limit that was dropped is removed');
 
 -- leave nothing that other tests would see
+SELECT taskq.complete_job(job_id, epoch) FROM taskq.all_jobs WHERE task_type LIKE 'rate-%' AND state = 'running' \g /dev/null
 SELECT taskq.cancel_job(job_id) FROM taskq.all_jobs WHERE task_type LIKE 'rate-%' AND state IN ('available', 'scheduled', 'retryable') \g /dev/null
 SELECT taskq.unregister_worker('rate-w') \gset
 DROP FUNCTION rate_work(jsonb);
