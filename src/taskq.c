@@ -25,6 +25,7 @@
 #include "shared/blame.h"
 #include "shared/counts.h"
 #include "shared/holders.h"
+#include "shared/rates.h"
 #include "shared/locks.h"
 #include "shared/interest.h"
 #include "shared/news.h"
@@ -69,6 +70,7 @@ _PG_init(void)
 	StatsInit();
 	CountsInit(FindJobsTable);
 	HoldersInit();
+	RatesInit();
 	TableGuardInit();
 	TableCheckInit();
 	FramesInit();

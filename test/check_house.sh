@@ -194,7 +194,7 @@ need_testing() {
 		name=$(basename "$f"); name=${name%.*}
 		includes=$(sed -nE 's/^\\i (.*)/\1/p' "$f")
 		# shellcheck disable=SC2086 # names without blanks
-		if grep -qE 'taskq\.(clock_offset|injection_point|retry_jitter)' "$f" $includes; then
+		if grep -qE 'taskq\.(clock_offset|steady_offset|injection_point|retry_jitter)' "$f" $includes; then
 			listed_in NEED_TESTING | grep -qxF -- "$name" || echo "$f needs a build with TESTING=1, but is not in NEED_TESTING of test/lists.mk"
 		else
 			! listed_in NEED_TESTING | grep -qxF -- "$name" || echo "$f is in NEED_TESTING of test/lists.mk and does not need it"

@@ -39,6 +39,7 @@ REGRESS = \
 	queues \
 	limits \
 	key_limits \
+	rates \
 	config_cache \
 	lease \
 	messages \
@@ -86,6 +87,7 @@ NEED_TESTING = \
 	enqueue \
 	lease \
 	model \
+	rates \
 	instances \
 	key_limits \
 	register_worker \

@@ -60,7 +60,7 @@ COMMENT ON FUNCTION taskq.explain_routes() IS 'all routes, and why no worker wou
 
 CREATE FUNCTION taskq.capabilities_digest(capabilities text[]) RETURNS text
 	AS 'MODULE_PATHNAME', 'taskq_capabilities_digest' LANGUAGE C IMMUTABLE PARALLEL SAFE;
-COMMENT ON FUNCTION taskq.capabilities_digest(text[]) IS 'the digest by which the log and the view workers name a set of capabilities: the first 8 hexadecimal digits of the SHA-256 of its elements, sorted by bytes, without duplicates and joined by commas, in the encoding of the database; NULL if the set is NULL, empty or has a NULL';
+COMMENT ON FUNCTION taskq.capabilities_digest(text[]) IS 'the digest by which the log and the view workers name a set of capabilities: the first 8 hexadecimal digits of the SHA-256 of its elements, sorted by bytes, without duplicates and joined by commas, in the encoding of the database; NULL if the set is NULL, empty, or has a NULL or more than one dimension';
 
 CREATE FUNCTION taskq.job_state(state "char", run_at timestamptz) RETURNS text
 	AS 'MODULE_PATHNAME', 'taskq_job_state' LANGUAGE C STABLE PARALLEL RESTRICTED;

@@ -206,6 +206,7 @@ CREATE TABLE taskq.jobs (
 	created_by       oid,
 	claimed_by       oid,
 	instance_id      text,
+	weight           integer,
 	lane             bigint
 ) WITH (fillfactor = 80, vacuum_truncate = off,
 		autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000,
@@ -225,6 +226,7 @@ COMMENT ON COLUMN taskq.jobs.claimed_by IS 'role to which the last claim belongs
 COMMENT ON COLUMN taskq.jobs.life IS 'how many times the job was put back after it had ended';
 COMMENT ON COLUMN taskq.jobs.crashes IS 'how many times the job has crashed the server';
 COMMENT ON COLUMN taskq.jobs.permit IS 'number of the permit, of its worker''s max_concurrent_jobs, that a running job holds';
+COMMENT ON COLUMN taskq.jobs.weight IS 'how many starts the job counts as, under rates and quotas; NULL means 1';
 COMMENT ON COLUMN taskq.jobs.instance_id IS 'instance of the external worker that runs the job; the default instance has the worker''s id; NULL for a background worker';
 
 -- jobs_open has the order of a claim. As job_id is in both indexes, they have no duplicates
@@ -283,7 +285,8 @@ CREATE TABLE taskq.job_history (
 	correlation_id  text,
 	created_by      oid,
 	claimed_by      oid,
-	instance_id     text
+	instance_id     text,
+	weight          integer
 ) PARTITION BY RANGE (expires_on);
 COMMENT ON TABLE taskq.job_history IS 'finished jobs, partitioned by the day on which they expire; read the view taskq.all_jobs';
 COMMENT ON COLUMN taskq.job_history.state IS 'c completed, d discarded, x cancelled, q quarantined';
@@ -403,18 +406,43 @@ CREATE TABLE taskq.limit_defs (
 	name        text NOT NULL UNIQUE,
 	queue       text,
 	task_type   text,
-	concurrency integer NOT NULL,
+	concurrency integer,
 	description text,
 	changed_by  text NOT NULL,
 	changed_at  timestamptz NOT NULL,
-	tenant_id   text,
-	for_each    text[],
-	overrides   jsonb,
+	rate         integer,
+	per          interval,
+	burst        integer,
+	quota        integer,
+	quota_window interval,
+	tenant_id    text,
+	for_each     text[],
+	overrides    jsonb,
 	UNIQUE NULLS NOT DISTINCT (queue, task_type, tenant_id, for_each)
 );
 COMMENT ON COLUMN taskq.limit_defs.for_each IS 'keys of jobs, sorted; each combination of their values has its own limit';
 COMMENT ON COLUMN taskq.limit_defs.overrides IS 'other numbers for single values: by value, or by tenant and then group key';
-COMMENT ON TABLE taskq.limit_defs IS 'limits of what may run at the same time; read the view taskq.limits';
+COMMENT ON TABLE taskq.limit_defs IS 'limits of what may run at the same time or start; read the view taskq.limits';
+
+-- What has started under limits that outlive a restart. The scheduler writes a row before
+-- claims may start what it has reserved. Each limit has one row, and the pages leave room
+-- for its versions. limit_id has no foreign key, whose check would lock the limit.
+CREATE TABLE taskq.limit_starts (
+	limit_id    integer NOT NULL,
+	value       bigint NOT NULL,
+	tokens      bigint NOT NULL,
+	reserved    bigint NOT NULL,
+	part_length bigint NOT NULL,
+	used        integer[] NOT NULL,
+	stored_at   timestamptz NOT NULL,
+	PRIMARY KEY (limit_id, value)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE taskq.limit_starts IS 'what has started and what is reserved under the quotas and slow rates of limits; read the view taskq.limit_usage';
+COMMENT ON COLUMN taskq.limit_starts.value IS 'value of the limit''s key; 0 without keys';
+COMMENT ON COLUMN taskq.limit_starts.tokens IS 'the tokens of a slow rate that were left';
+COMMENT ON COLUMN taskq.limit_starts.reserved IS 'how many starts were reserved; after a crash they count as started';
+COMMENT ON COLUMN taskq.limit_starts.part_length IS 'microseconds: a part of the quota''s window';
+COMMENT ON COLUMN taskq.limit_starts.used IS 'how many jobs, by their weights, started in each part; the newest is last';
 
 -- The role of a row that was dropped would be dumped as a number, which may be that of
 -- any role where the dump is restored. Handlers are dumped all the same: they may be those
@@ -429,6 +457,7 @@ SELECT pg_catalog.pg_extension_config_dump('taskq.routes', '');
 SELECT pg_catalog.pg_extension_config_dump('taskq.routes_route_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('taskq.limit_defs', '');
 SELECT pg_catalog.pg_extension_config_dump('taskq.limit_defs_limit_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('taskq.limit_starts', '');
 SELECT pg_catalog.pg_extension_config_dump('taskq.pool_defs', 'WHERE role IN (SELECT oid FROM pg_catalog.pg_roles)');
 SELECT pg_catalog.pg_extension_config_dump('taskq.external_workers', 'WHERE registered_by IN (SELECT oid FROM pg_catalog.pg_roles)');
 SELECT pg_catalog.pg_extension_config_dump('taskq.jobs', '');

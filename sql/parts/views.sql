@@ -24,10 +24,11 @@ COMMENT ON VIEW taskq.queues IS 'queues; default always exists';
 
 CREATE VIEW taskq.limits WITH (security_barrier) AS
 SELECT l.name, l.queue, l.task_type, l.concurrency, s.state, s.waits_for, l.description, l.changed_by, l.changed_at,
+	l.rate, l.per, l.burst, l.quota, l.quota_window,
 	l.tenant_id, l.for_each, CASE WHEN taskq.sees_all_tenants() THEN l.overrides END AS overrides
 FROM taskq.limit_defs l LEFT JOIN taskq.limit_states() s USING (limit_id)
 WHERE l.tenant_id IS NULL OR taskq.sees_tenant(l.tenant_id);
-COMMENT ON VIEW taskq.limits IS 'limits of what may run at the same time';
+COMMENT ON VIEW taskq.limits IS 'limits of what may run at the same time, and start';
 
 CREATE VIEW taskq.limit_usage WITH (security_barrier) AS
 SELECT * FROM (
@@ -37,13 +38,14 @@ SELECT * FROM (
 				JOIN taskq.routes r USING (route_id) LEFT JOIN taskq.queue_defs q USING (queue_id)
 			 WHERE (l.queue IS NULL OR l.queue = COALESCE(q.queue, 'default'))
 				AND (l.task_type IS NULL OR l.task_type = r.task_type))::bigint END AS waiting,
+		l.rate, s.tokens, l.quota, s.quota_left, s.next_start_at,
 		l.tenant_id, NULL::text AS group_key
 	FROM taskq.limit_defs l LEFT JOIN taskq.limit_states() s USING (limit_id)
 	WHERE l.tenant_id IS NULL OR taskq.sees_tenant(l.tenant_id)
 	UNION ALL
-	SELECT l.name, v.concurrency, v.in_use, NULL, COALESCE(v.tenant_id, l.tenant_id), v.group_key
+	SELECT l.name, v.concurrency, v.in_use, NULL, NULL, NULL, NULL, NULL, NULL, COALESCE(v.tenant_id, l.tenant_id), v.group_key
 	FROM taskq.limit_values() v JOIN taskq.limit_defs l USING (limit_id)) u;
-COMMENT ON VIEW taskq.limit_usage IS 'how many jobs hold each limit, and how many wait under it; a limit for each value of a key has a row for all its jobs, and one for each value that running jobs have';
+COMMENT ON VIEW taskq.limit_usage IS 'how many jobs hold each limit, how many may start, and how many wait under it; a limit for each value of a key has a row for all its jobs, and one for each value that running jobs have';
 
 CREATE VIEW taskq.pools WITH (security_barrier) AS
 SELECT p.pool, p.role, p.size, p.min_size, p.task_types, p.queues, p.capabilities, p.paused,
@@ -95,7 +97,7 @@ SELECT u.* FROM (
 		j.payload, NULL::jsonb AS result, j.progress, j.tags, j.tenant_id, j.group_key, j.run_at, j.created_at,
 		COALESCE(s.started_at, j.started_at) AS started_at, NULL::timestamptz AS finished_at, j.last_error, j.checkpoint, j.correlation_id,
 		CASE WHEN j.created_at >= (SELECT max(i.roles_from) FROM taskq.installation i) THEN j.created_by::regrole END AS created_by,
-		j.instance_id
+		j.instance_id, COALESCE(j.weight, 1) AS weight
 	FROM taskq.jobs j JOIN taskq.routes r USING (route_id)
 		LEFT JOIN taskq.queue_defs q USING (queue_id)
 		LEFT JOIN taskq.running_jobs() s USING (job_id)
@@ -107,7 +109,7 @@ SELECT u.* FROM (
 		h.payload, h.result, h.progress, h.tags, h.tenant_id, h.group_key, h.run_at, h.created_at,
 		h.started_at, h.finished_at, h.last_error, h.checkpoint, h.correlation_id,
 		CASE WHEN h.created_at >= (SELECT max(i.roles_from) FROM taskq.installation i) THEN h.created_by::regrole END,
-		COALESCE(h.instance_id, CASE WHEN strpos(h.worker_id, '#') = 0 THEN h.worker_id END)
+		COALESCE(h.instance_id, CASE WHEN strpos(h.worker_id, '#') = 0 THEN h.worker_id END), COALESCE(h.weight, 1)
 	FROM taskq.job_history h JOIN taskq.routes r USING (route_id)
 		LEFT JOIN taskq.queue_defs q USING (queue_id)
 	WHERE NOT h.superseded AND taskq.sees_tenant(h.tenant_id)

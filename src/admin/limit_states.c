@@ -15,18 +15,20 @@
 #include "utils/tuplestore.h"
 
 #include "base/args.h"
+#include "base/clock.h"
 #include "base/compat.h"
 #include "base/names.h"
 #include "base/rows.h"
 #include "config/limit.h"
 #include "job/tenants.h"
 #include "shared/holders.h"
+#include "shared/rates.h"
 #include "store/catalog.h"
 
 PG_FUNCTION_INFO_V1(taskq_limit_states);
 PG_FUNCTION_INFO_V1(taskq_limit_values);
 
-static const Oid state_columns[] = { INT4OID, TEXTOID, INT4OID, INT4ARRAYOID };
+static const Oid state_columns[] = { INT4OID, TEXTOID, INT4OID, INT4ARRAYOID, INT8OID, INT8OID, TIMESTAMPTZOID };
 static const Oid value_columns[] = { INT4OID, TEXTOID, TEXTOID, INT4OID, INT4OID };
 
 /* Return the ids of the processes whose claims a new limit waits for, as an array. */
@@ -43,13 +45,30 @@ AwaitedArray(void)
 }
 
 static const char *
-StateName(const HeldState *state)
+StateName(const TaskqLimit *limit, const HeldState *held, const RateState *rate)
 {
+	bool holds = limit->concurrency >= 0;
+	bool rates = LimitRates(limit);
+
 	if (!HoldersPresent())
 		return "needs_preload";
-	if (state->answer == HOLDERS_NO_MEMORY)
+	if ((holds && held->answer == HOLDERS_NO_MEMORY) || (rates && rate->answer == RATES_NO_MEMORY))
 		return "limit_memory";
-	return state->answer == HOLDERS_ARMING ? "arming" : "active";
+	if ((holds && held->answer == HOLDERS_ARMING) || (rates && rate->answer == RATES_UNKNOWN))
+		return "arming";
+	return "active";
+}
+
+/* Set the columns of a rate and a quota. */
+static void
+PutRate(const TaskqLimit *limit, const RateState *state, Datum *values, bool *nulls)
+{
+	values[0] = Int64GetDatum(state->tokens);
+	nulls[0] = limit->rate == 0 || state->tokens < 0;
+	values[1] = Int64GetDatum(state->left);
+	nulls[1] = limit->quota == 0 || state->left < 0;
+	nulls[2] = !LimitRates(limit) || state->until == RATES_NEVER;
+	values[2] = nulls[2] ? (Datum) 0 : TimestampTzGetDatum(ClockNow() + Max(state->until - ClockSteady(), 0));
 }
 
 Datum
@@ -66,13 +85,19 @@ taskq_limit_states(PG_FUNCTION_ARGS)
 	for (int i = 0; i < n; i++)
 	{
 		HeldState state = HoldersStateOf(CatalogRel(REL_LIMITS), limits[i]->limit_id);
+		RateLimit limit;
+		RateState rate;
 		Datum	  values[lengthof(state_columns)];
 		bool	  nulls[lengthof(state_columns)] = { false };
 
+		LimitRate(limits[i], &limit);
+		rate = RatesStateOf(CatalogRel(REL_LIMITS), &limit);
 		values[0] = Int32GetDatum(limits[i]->limit_id);
-		values[1] = CStringGetTextDatum(StateName(&state));
+		values[1] = CStringGetTextDatum(StateName(limits[i], &state, &rate));
 		values[2] = Int32GetDatum(state.in_use);
-		nulls[3] = state.answer != HOLDERS_ARMING;
+		nulls[2] = limits[i]->concurrency < 0;
+		PutRate(limits[i], &rate, &values[4], &nulls[4]);
+		nulls[3] = limits[i]->concurrency < 0 || state.answer != HOLDERS_ARMING;
 		values[3] = nulls[3] ? (Datum) 0 : AwaitedArray();
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}

@@ -39,9 +39,36 @@ IsControl(pg_wchar c)
 	return c < ' ' || (c >= 0x7f && c <= 0x9f);
 }
 
+/* Is the encoding of the database a part of ISO 8859?  They all have the same control characters, up to the space 0xa0. */
+static bool
+IsIso8859(void)
+{
+	switch (GetDatabaseEncoding())
+	{
+		case PG_LATIN1:
+		case PG_LATIN2:
+		case PG_LATIN3:
+		case PG_LATIN4:
+		case PG_LATIN5:
+		case PG_LATIN6:
+		case PG_LATIN7:
+		case PG_LATIN8:
+		case PG_LATIN9:
+		case PG_LATIN10:
+		case PG_ISO_8859_5:
+		case PG_ISO_8859_6:
+		case PG_ISO_8859_7:
+		case PG_ISO_8859_8:
+			return true;
+		default:
+			return false;
+	}
+}
+
 /*
  * Return the first character of a string of len bytes, and its length.  In an encoding
- * other than UTF-8, only ASCII characters are known, and all others count as letters.
+ * other than UTF-8, only ASCII characters and control characters are known, and all others
+ * count as letters.
  */
 static pg_wchar
 FirstCharacter(const char *string, int len, int *char_len)
@@ -49,7 +76,9 @@ FirstCharacter(const char *string, int len, int *char_len)
 	*char_len = Min(pg_mblen(string), len);
 	if (!IS_HIGHBIT_SET(*string))
 		return (unsigned char) *string;
-	return GetDatabaseEncoding() == PG_UTF8 ? utf8_to_unicode((const unsigned char *) string) : 'x';
+	if (GetDatabaseEncoding() == PG_UTF8)
+		return utf8_to_unicode((const unsigned char *) string);
+	return IsIso8859() && (unsigned char) *string <= 0xa0 ? (unsigned char) *string : 'x';
 }
 
 /* Return why a token is not valid, or NULL.  *hint says what to do then. */
@@ -92,7 +121,7 @@ Shown(const char *token, int len)
 	{
 		unsigned char c = (unsigned char) token[i];
 
-		if (c < ' ' || c == 0x7f)
+		if (c < ' ' || c == 0x7f || (IsIso8859() && IsControl(c)))
 			appendStringInfo(&shown, "\\x%02x", c);
 		else
 			appendStringInfoChar(&shown, token[i]);
@@ -148,6 +177,8 @@ CapabilityNotValid(ArrayType *set)
 
 	if (NamesCount(set) == 0)
 		return NULL;
+	if (ARR_NDIM(set) > 1)
+		return psprintf("array of %d dimensions", ARR_NDIM(set));
 	deconstruct_array(set, TEXTOID, -1, false, TYPALIGN_INT, &tokens, &nulls, &n);
 	for (int i = 0; i < n && found == NULL; i++)
 	{
@@ -181,7 +212,7 @@ CapabilitiesText(ArrayType *set)
 
 /*
  * Return the digest of a set: the first digits of the SHA-256 of its text.  A set that
- * is empty, or has a NULL, has none, and the result is NULL.
+ * is empty, or has a NULL or several dimensions, has none, and the result is NULL.
  */
 char *
 CapabilitiesDigest(ArrayType *set)
@@ -190,7 +221,7 @@ CapabilitiesDigest(ArrayType *set)
 	bytea *hash;
 	char  *digest;
 
-	if (NamesCount(set) == 0 || array_contains_nulls(set))
+	if (NamesCount(set) == 0 || array_contains_nulls(set) || ARR_NDIM(set) > 1)
 		return NULL;
 	text = CapabilitiesText(NormalizeNames(set, "capabilities"));
 	hash = DatumGetByteaPP(DirectFunctionCall1(sha256_bytea, PointerGetDatum(cstring_to_text(text))));
@@ -222,7 +253,6 @@ taskq_capabilities_digest(PG_FUNCTION_ARGS)
 	CheckArgCount(fcinfo, 1);
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
-	(void) CheckArrayLength(PG_GETARG_ARRAYTYPE_P(0), "capabilities", PG_INT32_MAX);
 	digest = CapabilitiesDigest(PG_GETARG_ARRAYTYPE_P(0));
 	if (digest == NULL)
 		PG_RETURN_NULL();

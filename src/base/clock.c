@@ -1,11 +1,13 @@
 /*
  * clock.c
  *	  The current time.  All of taskq takes it from here, so that in a build for
- *	  tests one setting, taskq.clock_offset, moves it everywhere.
+ *	  tests one setting, taskq.clock_offset, moves it everywhere, and another one,
+ *	  taskq.steady_offset, the time that cannot be set.
  */
 #include "taskq.h"
 
 #include "fmgr.h"
+#include "portability/instr_time.h"
 #include "utils/builtins.h"
 
 #include "base/args.h"
@@ -24,6 +26,24 @@ ClockNow(void)
 	now += (TimestampTz) taskq_clock_offset * 1000;
 #endif
 	return now;
+}
+
+/*
+ * Return the microseconds since some moment before the start of the server.  They go on
+ * when the system's clock is set.
+ */
+int64
+ClockSteady(void)
+{
+	instr_time now;
+	int64	   steady;
+
+	INSTR_TIME_SET_CURRENT(now);
+	steady = (int64) INSTR_TIME_GET_MICROSEC(now);
+#ifdef TASKQ_TESTING
+	steady += (int64) taskq_steady_offset * 1000;
+#endif
+	return steady;
 }
 
 /*

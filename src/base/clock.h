@@ -10,6 +10,7 @@
 #include "utils/timestamp.h"
 
 extern TimestampTz ClockNow(void);
+extern int64	   ClockSteady(void);
 extern TimestampTz ClockForTimer(TimestampTz moment);
 extern bool		   ClockHasPassed(TimestampTz since, int64 length);
 extern bool		   ClockIsAhead(TimestampTz moment, int64 most);

@@ -150,6 +150,9 @@ int taskq_worker_max_memory = 256 * 1024;
 /* Milliseconds that are added to the time of taskq's clock. */
 int taskq_clock_offset = 0;
 
+/* The same for the clock that cannot be set. */
+int taskq_steady_offset = 0;
+
 /* Names of the injection points at which this session waits, separated by spaces; see injection_point.h. */
 char *taskq_injection_point = NULL;
 
@@ -228,6 +231,10 @@ GucInit(void)
 	DefineCustomIntVariable("taskq.clock_offset",
 							"Sets an offset that is added to taskq's clock, for tests.",
 							NULL, &taskq_clock_offset, 0, INT_MIN, INT_MAX,
+							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("taskq.steady_offset",
+							"Sets an offset that is added to the clock that cannot be set, for tests.",
+							NULL, &taskq_steady_offset, 0, INT_MIN, INT_MAX,
 							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
 #endif
 #ifdef TASKQ_TESTING

@@ -42,6 +42,7 @@ extern int	 taskq_worker_max_jobs;
 extern int	 taskq_worker_max_memory;
 #ifdef TASKQ_TESTING
 extern int	  taskq_clock_offset;
+extern int	  taskq_steady_offset;
 extern char	 *taskq_injection_point;
 extern double taskq_retry_jitter;
 #endif

@@ -46,6 +46,7 @@ struct ClaimRequest
 	ClaimPlace				 *place;	  /* of an external worker, for these routes; or NULL */
 	uint64					  config_version;
 	bool					  shared_only; /* stop at a job whose handler does not share commits */
+	Oid						  function;	   /* the SQL function by which an external worker claims, or InvalidOid */
 	const char				 *worker_id;
 	const WorkerName		 *external;		/* the name of an external worker, or NULL */
 	int64					  lease;		/* argument of the call, or NO_MICROSECONDS */

@@ -8,13 +8,17 @@
 #include <limits.h>
 
 #include "access/xact.h"
+#include "catalog/pg_proc.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/inval.h"
+#include "utils/lsyscache.h"
 
 #include "base/args.h"
 #include "base/clock.h"
+#include "base/compat.h"
 #include "config/stale.h"
 #include "claim/claim_wait.h"
 #include "claim/standing.h"
@@ -52,6 +56,7 @@ ClaimPrepare(FunctionCallInfo fcinfo, ClaimCall *call, ArrayType *task_types, in
 	StandingCheckSession(&call->name);
 	call->narrow = task_types;
 	call->request.routes = &call->routes;
+	call->request.function = fcinfo->flinfo->fn_oid;
 	call->request.worker_id = call->name.worker_id;
 	call->request.external = &call->name;
 	call->request.lease = NO_MICROSECONDS;
@@ -123,6 +128,15 @@ LearnsThatItDrains(ClaimCall *call)
 	return true;
 }
 
+/* Raise an error if the right to call has been revoked while the call waited. */
+static void
+CheckMayCall(Oid function)
+{
+	if (!MayExecute_compat(function, GetUserId()))
+		aclcheck_error(ACLCHECK_NO_PRIV, get_func_prokind(function) == PROKIND_PROCEDURE ? OBJECT_PROCEDURE : OBJECT_FUNCTION,
+					   get_func_name(function));
+}
+
 /*
  * Look for a job, and sleep until a commit may have brought one; returns true if
  * there is one.  A worker that waits for a limit is not woken for new jobs.  So when
@@ -161,6 +175,7 @@ ClaimWait(ClaimCall *call, LookFunction look, TimestampTz deadline, bool between
 		WaitSleep(left);
 		CHECK_FOR_INTERRUPTS();
 		CatalogRecheck();
+		CheckMayCall(call->request.function);
 		promised = WaitEnd() && limit_key == 0;
 	}
 }

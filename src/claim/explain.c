@@ -68,12 +68,17 @@ PoolOfWorker(const char *worker_id, bool *leaves)
 	return NULL;
 }
 
+/* A caller who may not claim at all asks on behalf of others. */
 static void
 AskExternal(const WorkerName *name, ArrayType *narrow, Asked *asked)
 {
 	ExternalWorker worker;
+	bool		   of_others;
 
 	StandingOf(name, narrow, &worker);
+	of_others = WhoseMayWork() && WorkerIsOfOthers(&worker, GetUserId());
+	if (of_others)
+		worker.base.capabilities = NULL; /* their digest is not shown */
 	asked->claimant = worker.base;
 	asked->code = StandingWhyNot(&worker, narrow);
 	if (asked->code == REASON_NONE && worker.draining)
@@ -82,10 +87,7 @@ AskExternal(const WorkerName *name, ArrayType *narrow, Asked *asked)
 	if (asked->code != REASON_NONE)
 		return;
 
-	/* a caller who may not claim at all asks on behalf of others */
-	if (WhoseMayWork() &&
-		(WorkerIsOfOthers(&worker, GetUserId()) ||
-		 (worker.standing == WORKER_UNKNOWN && WorkerIdIsOfOthers(name, GetUserId()))))
+	if (of_others || (WhoseMayWork() && worker.standing == WORKER_UNKNOWN && WorkerIdIsOfOthers(name, GetUserId())))
 		asked->code = REASON_WORKER_OF_OTHER_ROLE;
 	else
 	{

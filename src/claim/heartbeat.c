@@ -70,7 +70,7 @@ Extend(int64 job_id, int64 epoch, int64 given, struct varlena *progress, struct 
 			job.progress = progress;
 		if (checkpoint != NULL)
 			job.checkpoint = checkpoint;
-		JobWrite(&job, StoreNewRow(&jobs));
+		JobWrite(&job, StoreNextVersion(&jobs));
 		StoreUpdate(&jobs);
 		if (progress != NULL)
 			EventRecordProgress(&job, ClockNow());

@@ -13,6 +13,7 @@
 #include "utils/memutils.h"
 
 #include "base/clock.h"
+#include "base/compat.h"
 #include "base/names.h"
 #include "config/stale.h"
 #include "claim/known_worker.h"
@@ -118,8 +119,8 @@ KnownWorkerFind(const WorkerName *name, ArrayType *narrow, bool names_types)
 
 /*
  * Return the worker of a claim that is under way, according to what is committed
- * now.  It may have been unregistered or drained since the claim began.  The
- * current user is the owner here, so the role that claims is taken from the entry.
+ * now.  It may have been unregistered or drained since the claim began, or the right to
+ * claim may have been revoked.  The current user is the owner here, so the role that claims is taken from the entry.
  */
 const Claimant *
 KnownWorkerNow(const ClaimRequest *request)
@@ -129,6 +130,8 @@ KnownWorkerNow(const ClaimRequest *request)
 	ExternalWorker	  *now;
 
 	AssertOwner();
+	if (ConfigVersion() != request->config_version && !MayExecute_compat(request->function, known->caller))
+		return NULL;
 	if (known->workers_version == CatalogWorkersVersion())
 		return request->worker;
 	now = palloc(sizeof(ExternalWorker));

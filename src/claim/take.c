@@ -166,10 +166,10 @@ DropHint(const ClaimCursor *cursor, const ScanHint *hint)
  * while this one had its hints, and have found none.  So ask again when they are put back.
  */
 static void
-FinishFull(ClaimCursor *cursor)
+FinishFull(ClaimCursor *cursor, TupleTableSlot *row)
 {
 	ChoosePutBack(cursor);
-	if (!AdmitRoute(cursor->route_id))
+	if (!AdmitRoute(cursor->route_id, row))
 		ChooseFinish(cursor);
 }
 
@@ -178,7 +178,7 @@ static void
 PassRefused(ClaimScan *scan, ClaimCursor *cursor, const ScanHint *hint, const Admitting *admitting)
 {
 	if (!admitting->waits_for_value)
-		FinishFull(cursor);
+		FinishFull(cursor, scan->jobs->found);
 	else if (cursor->in_lane)
 	{
 		DropHint(cursor, hint);
@@ -218,9 +218,9 @@ TakeNext(ClaimScan *scan, const ClaimRequest *request, Admitting *admitting, Tas
 		if (request->shared_only && !SharesCommits(cursor->route_id))
 			return false;
 		CHECK_FOR_INTERRUPTS();
-		if (!AdmitRoute(cursor->route_id))
+		if (!AdmitRoute(cursor->route_id, NULL))
 		{
-			FinishFull(cursor);
+			FinishFull(cursor, NULL);
 			continue;
 		}
 		if (!FindHinted(scan, cursor, hint, &tid))
@@ -247,6 +247,7 @@ TakeNext(ClaimScan *scan, const ClaimRequest *request, Admitting *admitting, Tas
 			case ADMIT_YES:
 				if (IsStillAllowed(request, admitting, job))
 				{
+					AdmitStarted(job);
 					scan->wanted--;
 					return true;
 				}
@@ -278,10 +279,13 @@ TakeLocked(Store *jobs, const ClaimRequest *request, ItemPointer tid, Admitting 
 	}
 	if (Admit(admitting, job, EpochNext()) != ADMIT_YES)
 		return false;
-	if (IsStillAllowed(request, admitting, job))
-		return true;
-	AdmitUndo(admitting, job);
-	return false;
+	if (!IsStillAllowed(request, admitting, job))
+	{
+		AdmitUndo(admitting, job);
+		return false;
+	}
+	AdmitStarted(job);
+	return true;
 }
 
 /* Lock the job with this id, if it waits and may start, even if it is not due. */
@@ -296,7 +300,7 @@ TakeById(Store *jobs, const ClaimRequest *request, int64 job_id, Admitting *admi
 	{
 		tid = jobs->found->tts_tid;
 		JobRead(job, jobs->found);
-		found = MayRun(request->worker, RouteById(job->route_id)) && AdmitRoute(job->route_id) &&
+		found = MayRun(request->worker, RouteById(job->route_id)) && AdmitRoute(job->route_id, jobs->found) &&
 				AdmitHold(admitting, job->route_id, job_id, jobs->found) && TakeLocked(jobs, request, &tid, admitting, job);
 	}
 	UnregisterSnapshot(snapshot);

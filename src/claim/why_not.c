@@ -314,7 +314,8 @@ PutReasonColumns(const Reason *reason, Datum *values, bool *nulls)
 static bool
 IsPassing(const Reason *reason)
 {
-	return reason->code == REASON_LIMIT || reason->code == REASON_LIMIT_ARMING;
+	return reason->code == REASON_LIMIT || reason->code == REASON_LIMIT_ARMING || reason->code == REASON_RATE_LIMIT ||
+		   reason->code == REASON_QUOTA;
 }
 
 /*

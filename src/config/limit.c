@@ -1,6 +1,6 @@
 /*
  * limit.c
- *	  Limits: bounds on how many jobs may run at the same time.
+ *	  Limits: bounds on how many jobs may run at the same time, and start.
  *
  * Each claim asks for the limits of a route.  Most installations have no limits, or few,
  * so the answers are kept until the limits change.
@@ -9,6 +9,7 @@
 
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 #include "config/cache.h"
 #include "config/limit.h"
@@ -42,6 +43,11 @@ ReadLimit(TupleTableSlot *slot)
 	limit->limit_id = row.limit_id;
 	limit->concurrency = row.concurrency;
 	limit->for_each = for_each;
+	limit->rate = row.rate;
+	limit->per = row.per;
+	limit->burst = row.burst;
+	limit->quota = row.quota;
+	limit->quota_window = row.quota_window;
 	strlcpy(limit->name, row.name, sizeof(limit->name));
 	if (row.queue != NULL)
 		strlcpy(limit->queue, row.queue, sizeof(limit->queue));
@@ -112,6 +118,52 @@ LimitCovers(const TaskqLimit *limit, const TaskqRoute *route)
 {
 	return (limit->queue[0] == '\0' || strcmp(limit->queue, route->queue) == 0) &&
 		   (limit->task_type[0] == '\0' || strcmp(limit->task_type, route->task_type) == 0);
+}
+
+/* Return the greatest weight of a job that may start under a limit. */
+int32
+LimitHeaviest(const TaskqLimit *limit)
+{
+	int32 heaviest = PG_INT32_MAX;
+
+	if (limit->rate > 0)
+		heaviest = Min(heaviest, limit->burst);
+	if (limit->quota > 0)
+		heaviest = Min(heaviest, limit->quota);
+	return heaviest;
+}
+
+/* Does a limit have a rate or a quota? */
+bool
+LimitRates(const TaskqLimit *limit)
+{
+	return limit->rate > 0 || limit->quota > 0;
+}
+
+/* Return the nanoseconds between two starts, rounded up. */
+int64
+LimitToken(int32 rate, int64 per)
+{
+	return (per * 1000 + rate - 1) / rate;
+}
+
+/* Write the rate and the quota of a limit as shared memory wants them. */
+void
+LimitRate(const TaskqLimit *limit, RateLimit *rate)
+{
+	memset(rate, 0, sizeof(*rate));
+	rate->limit_id = limit->limit_id;
+	if (limit->rate > 0)
+	{
+		rate->token = LimitToken(limit->rate, limit->per);
+		rate->burst = limit->burst;
+		rate->lasting = limit->per > USECS_PER_MINUTE;
+	}
+	if (limit->quota > 0)
+	{
+		rate->quota = limit->quota;
+		rate->part_length = (limit->quota_window + QUOTA_PARTS - 1) / QUOTA_PARTS;
+	}
 }
 
 /* the limits of a route ------------------------------------------------------- */
@@ -242,8 +294,11 @@ LimitsToHold(int32 route_id, const JobKeys *keys, HeldLimits *held)
 	held->route_id = route_id;
 	for (int i = 0; i < limits->n_plain; i++)
 	{
-		HeldLimit *added = &held->limits[held->n++];
+		HeldLimit *added = &held->limits[held->n];
 
+		if (limits->limits[i]->concurrency < 0)
+			continue;
+		held->n++;
 		added->limit_id = limits->limits[i]->limit_id;
 		added->most = limits->limits[i]->concurrency;
 		added->by_key = false;

@@ -1,6 +1,6 @@
 /*
  * limit.h
- *	  Limits: bounds on how many jobs may run at the same time.
+ *	  Limits: bounds on how many jobs may run at the same time, and start.
  */
 #ifndef TASKQ_LIMIT_H
 #define TASKQ_LIMIT_H
@@ -10,6 +10,7 @@
 #include "utils/array.h"
 
 #include "shared/holders.h"
+#include "shared/rates.h"
 
 /* Keys of a job.  A set of them is a uint8. */
 #define KEY_TENANT 1
@@ -37,7 +38,12 @@ typedef struct TaskqLimit
 	char		  task_type[TASKQ_NAME_MAX + 1]; /* empty means all types */
 	char		  tenant_id[TASKQ_NAME_MAX + 1]; /* empty means all tenants */
 	uint8		  for_each;						 /* each combination of values of these keys has its own limit */
-	int32		  concurrency;
+	int32		  concurrency;					 /* -1 if it is not limited */
+	int32		  rate;							 /* how many may start "per" so many microseconds; 0 if that is not limited */
+	int64		  per;
+	int32		  burst;
+	int32		  quota; /* how many may start in quota_window microseconds; 0 if that is not limited */
+	int64		  quota_window;
 	int			  n_overrides;
 	LimitOverride overrides[FLEXIBLE_ARRAY_MEMBER]; /* in the order of their keys */
 } TaskqLimit;
@@ -69,9 +75,16 @@ extern int32	  LimitConcurrencyFor(const TaskqLimit *limit, const JobKeys *keys)
 extern int64	  LaneOf(uint8 keys, const JobKeys *values);
 
 #define MAX_CONCURRENCY 1000000
+#define MAX_WEIGHT 1000000
+#define MAX_BURST 1000000 /* also of rate */
 #define MAX_OVERRIDES 1000
 
 #define LANE_KEYS_SHIFT 61
 #define LANE_FIRST(keys) ((int64) (keys) << LANE_KEYS_SHIFT) /* no lane of these keys, or of a greater set, is less */
+
+extern int32 LimitHeaviest(const TaskqLimit *limit);
+extern bool	 LimitRates(const TaskqLimit *limit);
+extern void	 LimitRate(const TaskqLimit *limit, RateLimit *rate);
+extern int64 LimitToken(int32 rate, int64 per);
 
 #endif /* TASKQ_LIMIT_H */

@@ -7,15 +7,12 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/jsonb.h"
 
 #include "base/args.h"
 #include "base/clock.h"
 #include "config/changes.h"
-#include "config/limit.h"
-#include "config/queue.h"
+#include "config/limit_scope.h"
 #include "config/roles.h"
 #include "shared/holders.h"
 #include "store/owner.h"
@@ -24,15 +21,18 @@ PG_FUNCTION_INFO_V1(taskq_set_limit);
 PG_FUNCTION_INFO_V1(taskq_alter_limit);
 PG_FUNCTION_INFO_V1(taskq_drop_limit);
 
-static Oid limit_types[] = { TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TEXTOID, TEXTARRAYOID, JSONBOID };
+#define MAX_QUOTA 1000000000
+#define LONGEST (366 * USECS_PER_DAY)			 /* of per and quota_window, tenant_id, for_each, overrides */
+#define LONGEST_FILL (100 * 366 * USECS_PER_DAY) /* the time in which a rate lets its burst start */
+
+/*
+ * name, queue, task_type, concurrency, description, changed_by, changed_at, rate, per, burst, quota,
+ * quota_window, tenant_id, for_each, overrides
+ */
+static Oid limit_types[] = { TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID,
+							 INT4OID, INTERVALOID, INT4OID, INT4OID, INTERVALOID, TEXTOID, TEXTARRAYOID, JSONBOID };
 
 #define LIMIT_PARAMS lengthof(limit_types)
-
-static bool
-IsSame(const char *a, const char *b)
-{
-	return strcmp(a, b == NULL ? "" : b) == 0;
-}
 
 /*
  * Wait for other transactions that change limits.  So what is read afterwards is committed,
@@ -44,131 +44,80 @@ LockLimits(void)
 	(void) OwnerRun("LOCK TABLE taskq.limit_defs IN SHARE ROW EXCLUSIVE MODE", 0, NULL, NULL, NULL);
 }
 
-static int32
-ConcurrencyArg(FunctionCallInfo fcinfo, int n)
+/* Read an interval into *value, unless it is NULL. */
+static void
+ReadInterval(FunctionCallInfo fcinfo, int n, const char *what, int64 least, int64 *value)
 {
-	if (PG_ARGISNULL(n))
+	int64 given = ArgMicroseconds(fcinfo, n, what, least);
+
+	if (given == NO_MICROSECONDS)
+		return;
+	if (given > LONGEST)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s is out of range", what),
+				 errhint("It can be at most 366 days.")));
+	*value = given;
+}
+
+/* Read the numbers that are given into the limit.  "first" is the argument "rate". */
+static void
+ReadNumbers(FunctionCallInfo fcinfo, int concurrency_arg, int first, TaskqLimit *limit)
+{
+	if (!PG_ARGISNULL(concurrency_arg))
+		limit->concurrency = ArgInt(fcinfo, concurrency_arg, "concurrency", 0, MAX_CONCURRENCY);
+	if (!PG_ARGISNULL(first))
+		limit->rate = ArgInt(fcinfo, first, "rate", 1, MAX_BURST);
+	ReadInterval(fcinfo, first + 1, "per", 1000, &limit->per);
+	if (!PG_ARGISNULL(first + 2))
+		limit->burst = ArgInt(fcinfo, first + 2, "burst", 1, MAX_BURST);
+	if (!PG_ARGISNULL(first + 3))
+		limit->quota = ArgInt(fcinfo, first + 3, "quota", 1, MAX_QUOTA);
+	ReadInterval(fcinfo, first + 4, "quota_window", USECS_PER_SEC, &limit->quota_window);
+}
+
+/* Refuse an argument that means nothing without another one. */
+static void
+CheckTogether(bool given, bool other_given, const char *what, const char *other, const char *hint)
+{
+	if (given && !other_given)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s was given without %s", what, other),
+				 errhint("%s", hint)));
+}
+
+/* Set what follows from the numbers that are given, and refuse those that do not fit each other. */
+static void
+CompleteNumbers(TaskqLimit *limit)
+{
+	if (limit->concurrency < 0 && limit->rate == 0 && limit->quota == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("a limit needs a number"),
-				 errhint("Give it by concurrency => 5, for example.")));
-	return ArgInt(fcinfo, n, "concurrency", 0, MAX_CONCURRENCY);
-}
-
-/* For which jobs a limit is.  NULL means all. */
-typedef struct Scope
-{
-	char *queue;
-	char *task_type;
-	char *tenant_id;
-	uint8 for_each;
-} Scope;
-
-/* Read the names of keys. */
-static uint8
-ForEachArg(FunctionCallInfo fcinfo, int n)
-{
-	ArrayType *names;
-	Datum	  *elements;
-	bool	  *nulls;
-	int		   count;
-	uint8	   keys = 0;
-
-	if (PG_ARGISNULL(n))
-		return 0;
-	names = PG_GETARG_ARRAYTYPE_P(n);
-	deconstruct_array(names, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &count);
-	for (int i = 0; i < count; i++)
-	{
-		const char *name = nulls[i] ? NULL : TextDatumGetCString(elements[i]);
-		uint8		key = name == NULL ? 0 : LimitKeyOf(name);
-
-		if (key == 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 name == NULL ? errmsg("for_each has a NULL") : errmsg("a limit cannot be for each \"%.100s\"", name),
-					 errhint("The keys are tenant_id and group_key.")));
-		if ((keys & key) != 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("for_each has \"%s\" twice", name)));
-		keys |= key;
-	}
-	return keys;
-}
-
-static Scope
-ScopeArgs(FunctionCallInfo fcinfo, int queue, int task_type, int tenant_id, int for_each)
-{
-	Scope scope = {
-		.queue = ArgNameOrNull(fcinfo, queue, "queue"),
-		.task_type = ArgNameOrNull(fcinfo, task_type, "task_type"),
-		.tenant_id = ArgNameOrNull(fcinfo, tenant_id, "tenant_id"),
-		.for_each = ForEachArg(fcinfo, for_each),
-	};
-
-	if (scope.queue != NULL)
-		(void) QueueByName(scope.queue, false);
-	if (scope.tenant_id != NULL && (scope.for_each & KEY_TENANT) != 0)
+				 errhint("Give it by concurrency => 5, rate => 50 or quota => 1000 with quota_window => '1 hour', for example.")));
+	CheckTogether(limit->per != NO_MICROSECONDS, limit->rate > 0, "per", "rate", "Give the rate, such as rate => 50.");
+	CheckTogether(limit->burst > 0, limit->rate > 0, "burst", "rate", "Give the rate, such as rate => 50.");
+	CheckTogether(limit->quota > 0, limit->quota_window != NO_MICROSECONDS, "quota", "quota_window",
+				  "Give the window, such as quota_window => '1 hour'.");
+	CheckTogether(limit->quota_window != NO_MICROSECONDS, limit->quota > 0, "quota_window", "quota",
+				  "Give the quota, such as quota => 1000.");
+	if (limit->rate == 0)
+		return;
+	if (limit->per == NO_MICROSECONDS)
+		limit->per = USECS_PER_SEC;
+	if (limit->burst == 0)
+		limit->burst = Max(limit->rate / 10, 1);
+	if (limit->rate > limit->per)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("a limit for one tenant cannot be for each tenant"),
-				 errhint("Leave out tenant_id, and give this tenant its own number with overrides.")));
-	return scope;
-}
-
-static bool
-HasScope(const TaskqLimit *limit, const Scope *scope)
-{
-	return IsSame(limit->queue, scope->queue) && IsSame(limit->task_type, scope->task_type) &&
-		   IsSame(limit->tenant_id, scope->tenant_id) && limit->for_each == scope->for_each;
-}
-
-/* Read other numbers for single values, for a limit for each value of these keys. */
-static struct varlena *
-OverridesArg(FunctionCallInfo fcinfo, int n, uint8 for_each)
-{
-	struct varlena *overrides;
-	LimitOverride  *read;
-	int				count;
-	const char	   *problem;
-
-	if (PG_ARGISNULL(n))
-		return NULL;
-	overrides = (struct varlena *) PG_GETARG_JSONB_P(n);
-	if (!OverridesRead(overrides, for_each, &read, &count, &problem))
+				 errmsg("the rate is out of range"),
+				 errhint("It can be at most one start in a microsecond.")));
+	if ((double) limit->burst * limit->per / limit->rate > (double) LONGEST_FILL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("overrides are not valid"),
-				 errdetail("The problem: %s.", problem),
-				 errhint("Write {\"acme\": 10} for a limit for each value of one key, and {\"acme\": {\"order-1\": 2}} for one of tenant_id and group_key.")));
-	return count == 0 ? NULL : overrides;
-}
-
-/* Refuse a second limit for the same jobs, because it would be of no use. */
-static void
-CheckScope(const char *name, const Scope *scope)
-{
-	int				   n;
-	const TaskqLimit **all = LimitsAll(&n);
-
-	for (int i = 0; i < n; i++)
-		if (strcmp(all[i]->name, name) != 0 && HasScope(all[i], scope))
-			ereport(ERROR,
-					(errcode(ERRCODE_DUPLICATE_OBJECT),
-					 errmsg("limit \"%s\" is for the same jobs", all[i]->name),
-					 errhint("Change it with taskq.alter_limit(), or drop it with taskq.drop_limit().")));
-}
-
-/* Tell the user that jobs under a limit wait while the library is not preloaded. */
-static void
-WarnWithoutPreload(const char *name)
-{
-	if (!HoldersPresent())
-		ereport(WARNING,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("jobs under limit \"%s\" do not start, because taskq is not preloaded", name),
-				 errhint("Put shared_preload_libraries = 'taskq' into postgresql.conf and restart the server.")));
+				 errmsg("burst is out of range"),
+				 errhint("The rate must let so many jobs start within 100 years.")));
 }
 
 /* Set a parameter to a text, or to NULL. */
@@ -187,6 +136,61 @@ SetPointer(Datum *values, char *nulls, int i, const void *value)
 	values[i] = PointerGetDatum(value);
 }
 
+/* Set the parameters for the numbers of a limit. */
+static void
+SetNumbers(Datum *values, char *nulls, const TaskqLimit *limit)
+{
+	nulls[3] = limit->concurrency < 0 ? 'n' : ' ';
+	values[3] = Int32GetDatum(limit->concurrency);
+	nulls[7] = nulls[8] = nulls[9] = limit->rate == 0 ? 'n' : ' ';
+	values[7] = Int32GetDatum(limit->rate);
+	values[8] = limit->rate == 0 ? (Datum) 0 : IntervalPGetDatum(MakeInterval(limit->per));
+	values[9] = Int32GetDatum(limit->burst);
+	nulls[10] = nulls[11] = limit->quota == 0 ? 'n' : ' ';
+	values[10] = Int32GetDatum(limit->quota);
+	values[11] = limit->quota == 0 ? (Datum) 0 : IntervalPGetDatum(MakeInterval(limit->quota_window));
+}
+
+/* Set the parameters for who changes a limit, and when. */
+static void
+SetChange(Datum *values, char *nulls)
+{
+	values[5] = CStringGetTextDatum(RoleNameOrOid(GetUserId()));
+	values[6] = TimestampTzGetDatum(ClockNow());
+	nulls[5] = nulls[6] = ' ';
+}
+
+/* Set the numbers of the limit with the name $1. */
+#define UPDATE_LIMIT(description, overrides)                                   \
+	"UPDATE taskq.limit_defs SET concurrency = $4, description = " description \
+	", changed_by = $6, changed_at = $7, rate = $8, per = $9, burst = $10, quota = $11, quota_window = $12, overrides = " overrides " WHERE name = $1"
+
+/* Refuse a second limit for the same jobs, because it would be of no use. */
+static void
+CheckScope(const char *name, const LimitScope *scope)
+{
+	int				   n;
+	const TaskqLimit **all = LimitsAll(&n);
+
+	for (int i = 0; i < n; i++)
+		if (strcmp(all[i]->name, name) != 0 && LimitHasScope(all[i], scope))
+			ereport(ERROR,
+					(errcode(ERRCODE_DUPLICATE_OBJECT),
+					 errmsg("limit \"%s\" is for the same jobs", all[i]->name),
+					 errhint("Change it with taskq.alter_limit(), or drop it with taskq.drop_limit().")));
+}
+
+/* Tell the user that jobs under a limit wait while the library is not preloaded. */
+static void
+WarnWithoutPreload(const char *name)
+{
+	if (!HoldersPresent())
+		ereport(WARNING,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("jobs under limit \"%s\" do not start, because taskq is not preloaded", name),
+				 errhint("Put shared_preload_libraries = 'taskq' into postgresql.conf and restart the server.")));
+}
+
 /*
  * Create a limit, or replace it.  If it is for the same jobs as before, only its row is
  * changed.  Otherwise it has a new id, because nothing is known yet of what the new jobs
@@ -198,37 +202,37 @@ taskq_set_limit(PG_FUNCTION_ARGS)
 	Datum			  values[LIMIT_PARAMS];
 	char			  nulls[LIMIT_PARAMS];
 	char			 *name;
-	Scope			  scope;
+	LimitScope		  scope;
+	TaskqLimit		  limit = { .concurrency = -1, .per = NO_MICROSECONDS, .quota_window = NO_MICROSECONDS };
 	const TaskqLimit *old;
 
-	CheckArgCount(fcinfo, 8);
+	CheckArgCount(fcinfo, 13);
 	CheckWritable("taskq.set_limit()");
 	name = ArgName(fcinfo, 0, "name");
-	scope = ScopeArgs(fcinfo, 1, 2, 3, 4);
+	scope = LimitScopeArgs(fcinfo, 1, 2, 3, 4);
 	SetText(values, nulls, 0, name);
 	SetText(values, nulls, 1, scope.queue);
 	SetText(values, nulls, 2, scope.task_type);
-	values[3] = Int32GetDatum(ConcurrencyArg(fcinfo, 5));
-	nulls[3] = ' ';
+	ReadNumbers(fcinfo, 5, 7, &limit);
+	CompleteNumbers(&limit);
+	LimitCheckScoped(&scope, &limit);
+	SetNumbers(values, nulls, &limit);
 	SetText(values, nulls, 4, ArgShortTextOrNull(fcinfo, 6, "description"));
-	SetText(values, nulls, 7, scope.tenant_id);
-	SetPointer(values, nulls, 8, LimitKeyNames(scope.for_each));
-	SetPointer(values, nulls, 9, OverridesArg(fcinfo, 7, scope.for_each));
-	SetText(values, nulls, 5, RoleNameOrOid(GetUserId()));
-	values[6] = TimestampTzGetDatum(ClockNow());
-	nulls[6] = ' ';
+	SetChange(values, nulls);
+	SetText(values, nulls, 12, scope.tenant_id);
+	SetPointer(values, nulls, 13, LimitKeyNames(scope.for_each));
+	SetPointer(values, nulls, 14, LimitOverridesArg(fcinfo, 12, scope.for_each));
 	LockLimits();
 	CheckScope(name, &scope);
 	old = LimitByName(name, true);
-	if (old != NULL && HasScope(old, &scope))
-		(void) OwnerRun("UPDATE taskq.limit_defs SET concurrency = $4, description = $5, changed_by = $6, changed_at = $7, overrides = $10"
-						" WHERE name = $1",
-						LIMIT_PARAMS, limit_types, values, nulls);
+	if (old != NULL && LimitHasScope(old, &scope))
+		(void) OwnerRun(UPDATE_LIMIT("$5", "$15"), LIMIT_PARAMS, limit_types, values, nulls);
 	else
 	{
 		(void) OwnerRun("DELETE FROM taskq.limit_defs WHERE name = $1", 1, limit_types, values, nulls);
 		(void) OwnerRun("INSERT INTO taskq.limit_defs (name, queue, task_type, concurrency, description, changed_by, changed_at,"
-						" tenant_id, for_each, overrides) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+						" rate, per, burst, quota, quota_window, tenant_id, for_each, overrides)"
+						" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
 						LIMIT_PARAMS, limit_types, values, nulls);
 	}
 	ConfigRowsChanged(REL_LIMITS);
@@ -240,29 +244,31 @@ taskq_set_limit(PG_FUNCTION_ARGS)
 Datum
 taskq_alter_limit(PG_FUNCTION_ARGS)
 {
-	Oid	  types[] = { TEXTOID, INT4OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, JSONBOID, BOOLOID };
-	Datum values[lengthof(types)];
-	char  nulls[lengthof(types)];
-	char *name;
+	Datum	   values[LIMIT_PARAMS] = { 0 };
+	char	   nulls[LIMIT_PARAMS];
+	char	  *name;
+	TaskqLimit limit;
+	LimitScope scope;
 
-	CheckArgCount(fcinfo, 4);
+	CheckArgCount(fcinfo, 9);
 	CheckWritable("taskq.alter_limit()");
 	name = ArgName(fcinfo, 0, "name");
+	memset(nulls, 'n', sizeof(nulls));
 	SetText(values, nulls, 0, name);
-	nulls[1] = PG_ARGISNULL(1) ? 'n' : ' ';
-	values[1] = PG_ARGISNULL(1) ? (Datum) 0 : Int32GetDatum(ArgInt(fcinfo, 1, "concurrency", 0, MAX_CONCURRENCY));
-	SetText(values, nulls, 2, ArgShortTextOrNull(fcinfo, 2, "description"));
-	SetText(values, nulls, 3, RoleNameOrOid(GetUserId()));
-	values[4] = TimestampTzGetDatum(ClockNow());
-	nulls[4] = ' ';
+	SetText(values, nulls, 4, ArgShortTextOrNull(fcinfo, 2, "description"));
+	SetChange(values, nulls);
 	LockLimits();
-	SetPointer(values, nulls, 5, OverridesArg(fcinfo, 3, LimitByName(name, false)->for_each));
-	values[6] = BoolGetDatum(!PG_ARGISNULL(3));
-	nulls[6] = ' ';
-	(void) OwnerRun("UPDATE taskq.limit_defs SET concurrency = COALESCE($2, concurrency),"
-					" description = COALESCE($3, description), changed_by = $4, changed_at = $5,"
-					" overrides = CASE WHEN $7 THEN $6 ELSE overrides END WHERE name = $1",
-					lengthof(types), types, values, nulls);
+	limit = *LimitByName(name, false);
+	scope = (LimitScope){ .tenant_id = limit.tenant_id[0] == '\0' ? NULL : limit.tenant_id, .for_each = limit.for_each };
+	ReadNumbers(fcinfo, 1, 3, &limit);
+	CompleteNumbers(&limit);
+	LimitCheckScoped(&scope, &limit);
+	SetNumbers(values, nulls, &limit);
+	SetPointer(values, nulls, 14, LimitOverridesArg(fcinfo, 8, limit.for_each));
+	if (PG_ARGISNULL(8))
+		(void) OwnerRun(UPDATE_LIMIT("COALESCE($5, description)", "overrides"), LIMIT_PARAMS, limit_types, values, nulls);
+	else
+		(void) OwnerRun(UPDATE_LIMIT("COALESCE($5, description)", "$15"), LIMIT_PARAMS, limit_types, values, nulls);
 	ConfigRowsChanged(REL_LIMITS);
 	WarnWithoutPreload(name);
 	PG_RETURN_VOID();

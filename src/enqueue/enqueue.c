@@ -23,6 +23,7 @@
 #include "base/injection_point.h"
 #include "base/text.h"
 #include "config/handler.h"
+#include "config/limit.h"
 #include "config/queue.h"
 #include "config/route.h"
 #include "enqueue/unhandled.h"
@@ -57,6 +58,7 @@ enum
 	ARG_REQUIRED_CAPABILITIES,
 	ARG_MIN_VERSION,
 	ARG_CORRELATION_ID,
+	ARG_WEIGHT,
 	ARG_COUNT
 };
 
@@ -139,12 +141,36 @@ ReadArguments(FunctionCallInfo fcinfo, TaskqJob *job, TimestampTz now, bool any_
 	if (job->group_key != NULL)
 		job->group_id = GroupId(job->group_key);
 	job->correlation_id = PG_ARGISNULL(ARG_CORRELATION_ID) ? CurrentCorrelation() : TextOrNull(ArgLabel(fcinfo, ARG_CORRELATION_ID, "correlation_id"));
+	if (!PG_ARGISNULL(ARG_WEIGHT))
+		job->weight = ArgInt(fcinfo, ARG_WEIGHT, "weight", 1, MAX_WEIGHT);
 	queue = QueueByName(queue_name, false);
 	RejectIfUnhandled(queue, task_type);
 	if (any_jobs)
 		job->route_id = RouteFindOrMake(queue->queue_id, task_type,
 										capabilities != NULL ? capabilities : NormalizeNames(NULL, NULL),
 										min_version == NULL ? "" : min_version);
+}
+
+/*
+ * Refuse a job that could never start, as it weighs more than what a limit lets start at
+ * once.  A limit may be set later; then the job waits, and is explained.
+ */
+static void
+CheckWeight(const TaskqJob *job)
+{
+	const RouteLimits *limits;
+
+	if (JobWeight(job) == 1 || job->route_id == 0)
+		return;
+	limits = LimitsOfRoute(job->route_id);
+	for (int i = 0; i < limits->n; i++)
+		if (job->weight > LimitHeaviest(limits->limits[i]))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("a job that weighs %d could never start", job->weight),
+					 errdetail("Limit \"%s\" lets jobs of a weight of at most %d start at once.",
+							   limits->limits[i]->name, LimitHeaviest(limits->limits[i])),
+					 errhint("Give a smaller weight, or a greater burst or quota by taskq.alter_limit().")));
 }
 
 /* Check the payloads by the contract of the type's handler, unless the queue has validate_payloads => false. */
@@ -222,6 +248,7 @@ taskq_enqueue_job(PG_FUNCTION_ARGS)
 	extension = CatalogExtension();
 	ReadArguments(fcinfo, &job, ClockNow(), true);
 	payload = PointerGetDatum(PG_GETARG_JSONB_P(ARG_PAYLOAD));
+	CheckWeight(&job);
 	CheckPayloads(&job, &payload, 1);
 	TASKQ_INJECTION_POINT("enqueue-read");
 
@@ -281,6 +308,7 @@ taskq_enqueue_jobs(PG_FUNCTION_ARGS)
 	payloads = ReadPayloads(fcinfo, &n);
 	extension = CatalogExtension();
 	ReadArguments(fcinfo, &job, ClockNow(), n > 0);
+	CheckWeight(&job);
 	CheckPayloads(&job, payloads, n);
 
 	OwnerEnter(&scope);

@@ -27,6 +27,7 @@ static const AdmissionRule *const rules[] = {
 	&admit_trial,
 	&admit_permit,
 	&admit_limit,
+	&admit_rate,
 #ifdef TASKQ_TESTING
 	&admit_testing,
 #endif
@@ -78,12 +79,24 @@ AdmitMost(int32 route_id)
 	return most;
 }
 
-/* May a job of this route start now?  Called before a job is locked. */
+/* If only time keeps the next job of the route from starting, return when it may.  Else return DT_NOEND. */
+TimestampTz
+AdmitNext(int32 route_id)
+{
+	TimestampTz next = DT_NOEND;
+
+	for (int i = 0; i < lengthof(rules); i++)
+		if (rules[i]->next != NULL)
+			next = Min(next, rules[i]->next(route_id));
+	return next;
+}
+
+/* May the job with this row start now, or with NULL, a job of the route?  Called before a job is locked. */
 bool
-AdmitRoute(int32 route_id)
+AdmitRoute(int32 route_id, TupleTableSlot *row)
 {
 	for (int i = 0; i < lengthof(rules); i++)
-		if (rules[i]->admit_route != NULL && !rules[i]->admit_route(route_id))
+		if (rules[i]->admit_route != NULL && !rules[i]->admit_route(route_id, row))
 			return false;
 	return true;
 }
@@ -98,8 +111,8 @@ ProvisionalEpoch(void)
 }
 
 /*
- * Take what a job of this route needs, before its row is locked.  "row" is the row as it was read.  Returns false if a rule
- * does not have it.  Otherwise the caller calls AdmitDrop() or Admit().
+ * Take what a job of this route needs, before its row is locked.  "row" is the row as it
+ * was read.  Returns false if a rule does not have it.  Otherwise the caller calls AdmitDrop() or Admit().
  */
 bool
 AdmitHold(Admitting *claim, int32 route_id, int64 job_id, TupleTableSlot *row)
@@ -172,6 +185,17 @@ Admit(Admitting *claim, TaskqJob *job, int64 epoch)
 	}
 	claim->n_admitted++;
 	return ADMIT_YES;
+}
+
+/* The job that was admitted last has the time of its start. */
+void
+AdmitStarted(const TaskqJob *job)
+{
+	const Admission *admission = AdmissionLast(job->job_id);
+
+	for (int i = 0; i < lengthof(rules); i++)
+		if (rules[i]->started != NULL)
+			rules[i]->started(admission);
 }
 
 /* Does the job that was admitted last still hold what it needs, after a change of the configuration? */

@@ -11,6 +11,7 @@
 #include "config/reason.h"
 #include "job/job.h"
 #include "shared/holders.h"
+#include "shared/rates.h"
 #include "shared/worker_name.h"
 
 #define MAX_ADMISSION_RULES 32 /* a set of rules is a uint32 */
@@ -53,6 +54,9 @@ typedef struct Admission
 	int64  epoch; /* negative until the claim has one */
 	int32  route_id;
 	uint64 worker_key; /* key of the external worker's name, or 0 */
+
+	/* What was paid for the start, or NULL.  Only a claim of this transaction has it. */
+	RatePaid *paid;
 } Admission;
 
 /* How an admission ends. */
@@ -123,8 +127,11 @@ typedef struct AdmissionRule
 	/* How many jobs of the route may run, with those that run now?  0 if no other may start now. */
 	int (*may_run)(int32 route_id);
 
-	/* Called before a job of the route is locked.  May one of them start now? */
-	bool (*admit_route)(int32 route_id);
+	/* If only time keeps the next job of the route from starting, returns when it may.  Else DT_NOEND. */
+	TimestampTz (*next)(int32 route_id);
+
+	/* Called before a job of the route is locked.  May the job with this row start now, or with NULL, one of them? */
+	bool (*admit_route)(int32 route_id, TupleTableSlot *row);
 
 	/*
 	 * Called before the job's row is locked: takes what the job needs.  Returns false if
@@ -136,6 +143,9 @@ typedef struct AdmissionRule
 
 	/* Called when the row is locked and the claim has its epoch, or another one.  Cannot fail. */
 	void (*stamp)(const Admitting *claim, const Admission *before, int64 epoch);
+
+	/* Called when the claim has read the time of the start.  Cannot fail. */
+	void (*started)(const Admission *admission);
 
 	/* Called when the configuration has changed since then.  Does the job still hold what it needs? */
 	bool (*still_holds)(const Admitting *claim, const TaskqJob *job);
@@ -159,17 +169,21 @@ typedef struct AdmissionRule
 	bool (*explain)(const AdmissionQuestion *question, Refusal *refusal);
 } AdmissionRule;
 
-extern int	   AdmitBegin(Admitting *claim, const Claimant *claimant, const WorkerName *worker, int64 job_id, int most);
-extern int	   AdmitMost(int32 route_id);
-extern bool	   AdmitRoute(int32 route_id);
-extern bool	   AdmitHold(Admitting *claim, int32 route_id, int64 job_id, TupleTableSlot *row);
-extern void	   AdmitDrop(int64 job_id);
-extern Verdict Admit(Admitting *claim, TaskqJob *job, int64 epoch);
-extern void	   AdmitStamp(Admitting *claim, const TaskqJob *job, int64 epoch);
-extern bool	   AdmitStillHolds(const Admitting *claim, const TaskqJob *job);
-extern void	   AdmitUndo(Admitting *claim, const TaskqJob *job);
-extern void	   AdmitEnd(Admitting *claim);
-extern void	   AdmitLeave(uint32 rules, const Admission *admission, LeaveHow how);
-extern bool	   AdmitExplain(const AdmissionQuestion *question, Refusal *refusal);
+extern int		   AdmitBegin(Admitting *claim, const Claimant *claimant, const WorkerName *worker, int64 job_id, int most);
+extern int		   AdmitMost(int32 route_id);
+extern TimestampTz AdmitNext(int32 route_id);
+extern bool		   AdmitRoute(int32 route_id, TupleTableSlot *row);
+extern bool		   AdmitHold(Admitting *claim, int32 route_id, int64 job_id, TupleTableSlot *row);
+extern void		   AdmitDrop(int64 job_id);
+extern Verdict	   Admit(Admitting *claim, TaskqJob *job, int64 epoch);
+extern void		   AdmitStamp(Admitting *claim, const TaskqJob *job, int64 epoch);
+extern void		   AdmitStarted(const TaskqJob *job);
+extern void		   AdmitCalled(int64 job_id);
+extern void		   AdmitRepeats(bool repeats);
+extern bool		   AdmitStillHolds(const Admitting *claim, const TaskqJob *job);
+extern void		   AdmitUndo(Admitting *claim, const TaskqJob *job);
+extern void		   AdmitEnd(Admitting *claim);
+extern void		   AdmitLeave(uint32 rules, const Admission *admission, LeaveHow how);
+extern bool		   AdmitExplain(const AdmissionQuestion *question, Refusal *refusal);
 
 #endif /* TASKQ_ADMIT_H */

@@ -46,7 +46,7 @@ MayRunOf(int32 route_id)
 }
 
 static bool
-AdmitJobsOf(int32 route_id)
+AdmitJobsOf(int32 route_id, TupleTableSlot *row)
 {
 	return MayRunOf(route_id) > 0;
 }

@@ -16,6 +16,7 @@ extern const AdmissionRule admit_cancelled;
 extern const AdmissionRule admit_trial;
 extern const AdmissionRule admit_permit;
 extern const AdmissionRule admit_limit;
+extern const AdmissionRule admit_rate;
 #ifdef TASKQ_TESTING
 extern const AdmissionRule admit_testing;
 #endif

@@ -13,7 +13,7 @@
 #include "job/admit_rules.h"
 
 static bool
-AdmitJobsOf(int32 route_id)
+AdmitJobsOf(int32 route_id, TupleTableSlot *row)
 {
 	const TaskqHandler *handler = HandlerFind(RouteById(route_id)->task_type);
 

@@ -119,6 +119,13 @@ AdmissionStamped(int64 job_id, int64 epoch)
 	return before;
 }
 
+/* Return the admission of the job that is being admitted.  It may be changed. */
+Admission *
+AdmissionLast(int64 job_id)
+{
+	return &Last(job_id)->admission;
+}
+
 /* Note that a rule has admitted the job. */
 void
 AdmissionHeld(int64 job_id, uint32 rule)
@@ -219,6 +226,16 @@ AdmissionObserve(const Transition *transition)
 		Ends(transition);
 	if (transition->job->state == JOB_RUNNING)
 		Stored(transition->job->job_id);
+}
+
+/* A handler is called with a job that this transaction may have claimed. */
+void
+AdmitCalled(int64 job_id)
+{
+	Entry *entry = FindMade(job_id);
+
+	if (entry != NULL && entry->admission.paid != NULL)
+		entry->admission.paid->called = true;
 }
 
 /* ends --------------------------------------------------------------------- */

@@ -13,12 +13,13 @@
 #define ALL_RULES PG_UINT32_MAX
 
 /* by Admit() and its rules */
-extern void		 AdmissionBegin(const Admission *admission);
-extern Admission AdmissionStamped(int64 job_id, int64 epoch);
-extern void		 AdmissionHeld(int64 job_id, uint32 rule);
-extern void		 AdmissionRefused(int64 job_id);
-extern void		 AdmissionReserve(uint64 worker_key, uint32 rule);
-extern void		 AdmissionUnreserve(void);
+extern void		  AdmissionBegin(const Admission *admission);
+extern Admission  AdmissionStamped(int64 job_id, int64 epoch);
+extern Admission *AdmissionLast(int64 job_id);
+extern void		  AdmissionHeld(int64 job_id, uint32 rule);
+extern void		  AdmissionRefused(int64 job_id);
+extern void		  AdmissionReserve(uint64 worker_key, uint32 rule);
+extern void		  AdmissionUnreserve(void);
 
 /* by claims and the state machine */
 extern void AdmissionObserve(const Transition *transition);

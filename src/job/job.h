@@ -62,6 +62,8 @@ extern int32		   JobRouteOfRow(TupleTableSlot *slot);
 extern void			   JobRead(TaskqJob *job, TupleTableSlot *slot);
 extern void			   JobReadKey(JobKey *key, TupleTableSlot *slot);
 extern TimestampTz	   JobCreatedAtOfRow(TupleTableSlot *slot);
+extern int32		   JobWeight(const TaskqJob *job);
+extern int32		   JobWeightOfRow(TupleTableSlot *slot);
 extern char			   JobStateOfRow(TupleTableSlot *slot);
 extern bool			   JobIsOpen(TupleTableSlot *slot);
 extern StoreLockResult JobLock(Store *jobs, ItemPointer tid, bool follow, TaskqJob *job);

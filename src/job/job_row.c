@@ -56,6 +56,20 @@ JobCreatedAtOfRow(TupleTableSlot *slot)
 	return DatumGetTimestampTz(SlotDatum(slot, Anum_jobs_created_at));
 }
 
+/* Return how many starts a job counts as, under rates and quotas. */
+int32
+JobWeight(const TaskqJob *job)
+{
+	return Max(job->weight, 1);
+}
+
+int32
+JobWeightOfRow(TupleTableSlot *slot)
+{
+	slot_getsomeattrs(slot, Anum_jobs_weight);
+	return SlotIsNull(slot, Anum_jobs_weight) ? 1 : DatumGetInt32(SlotDatum(slot, Anum_jobs_weight));
+}
+
 /* Return the state that is stored.  A job that a background worker runs is stored as waiting. */
 char
 JobStateOfRow(TupleTableSlot *slot)

@@ -111,7 +111,7 @@ WriteRow(Store *jobs, const TaskqJob *job, char from, struct varlena *result, Ti
 			StoreDelete(jobs);
 		return;
 	}
-	JobWrite(job, StoreNewRow(jobs));
+	JobWrite(job, IsLive(from) ? StoreNextVersion(jobs) : StoreNewRow(jobs));
 	if (IsLive(from))
 		StoreUpdate(jobs);
 	else

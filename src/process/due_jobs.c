@@ -50,8 +50,13 @@ CountDue(DueJobs *jobs)
 	 * again when it allows more of them.
 	 */
 	for (int i = 0; i < n; i++)
-		if (jobs->due[i] > 0)
-			jobs->due[i] = Min(jobs->due[i], AdmitMost(jobs->routes.ids[i]));
+	{
+		if (jobs->due[i] == 0)
+			continue;
+		jobs->due[i] = Min(jobs->due[i], AdmitMost(jobs->routes.ids[i]));
+		if (jobs->due[i] == 0)
+			jobs->next_due = Min(jobs->next_due, AdmitNext(jobs->routes.ids[i]));
+	}
 }
 
 /*

@@ -107,6 +107,7 @@ KeepLimits(WorkResult *result)
 {
 	Oid				   relid = CatalogRel(REL_LIMITS);
 	int				   n;
+	int				   n_held = 0;
 	const TaskqLimit **limits;
 	int32			  *ids;
 
@@ -115,8 +116,9 @@ KeepLimits(WorkResult *result)
 	limits = LimitsAll(&n);
 	ids = palloc(sizeof(int32) * (n + 1));
 	for (int i = 0; i < n; i++)
-		ids[i] = limits[i]->limit_id;
-	is_unarmed = HoldersMake(relid, ids, n);
+		if (limits[i]->concurrency >= 0)
+			ids[n_held++] = limits[i]->limit_id;
+	is_unarmed = HoldersMake(relid, ids, n_held);
 	if (known_version != LimitsVersion())
 	{
 		/* there may be more room for a value now */

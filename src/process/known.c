@@ -20,6 +20,7 @@
 #include "shared/counts.h"
 #include "ready/key_lane.h"
 #include "shared/holders.h"
+#include "shared/rates.h"
 #include "shared/stats.h"
 
 HTAB *known_databases;
@@ -128,6 +129,7 @@ KnownForget(TaskqDatabase *db)
 	CountsForgetDatabase(db->dboid);
 	HoldersForgetDatabase(db->dboid);
 	KeyLanesForgetDatabase(db->dboid);
+	RatesForgetDatabase(db->dboid);
 	ShmemForgetDatabase(db);
 }
 

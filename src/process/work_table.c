@@ -24,6 +24,7 @@
 #include "process/end_leases.h"
 #include "process/keep_lanes.h"
 #include "process/keep_limits.h"
+#include "process/keep_rates.h"
 #include "process/notify.h"
 #include "process/prepared_end.h"
 #include "process/stuck.h"
@@ -232,6 +233,7 @@ const Work work_table[] = {
 	{ "check the ready list", WorkByPoll, CheckReadyList },
 	{ "try paused task types", TrialsDue, TryPausedTypes },
 	{ "keep the limits", LimitsDue, KeepLimits },
+	{ "reserve what limits let start", RatesDue, KeepRates, .alone = true },
 	{ "move jobs to lanes", LanesDue, KeepLanes, MoveToLanes },
 	{ "look for jobs that are due", DueJobsDue, DueJobsLook },
 	{ "end leases", EndLeasesDue, EndLeases, EndLeasesBatch },

@@ -28,6 +28,7 @@
 #include "base/memory.h"
 #include "base/injection_point.h"
 #include "config/handler.h"
+#include "job/admit.h"
 #include "job/built.h"
 #include "job/frames.h"
 #include "registry/compiled.h"
@@ -374,6 +375,7 @@ RunHandler(Run *run)
 	outer_scope = BuiltEnter(run->scope);
 	if (run->is_here)
 		outer_side = CompiledEnter(GetUserId(), run->search_path);
+	AdmitCalled(run->job.job_id);
 	PG_TRY();
 	{
 		error_context_stack = &callback;

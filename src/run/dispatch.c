@@ -36,6 +36,7 @@
 #include "base/guc.h"
 #include "claim/claim.h"
 #include "config/stale.h"
+#include "job/admit.h"
 #include "job/cancel_requests.h"
 #include "job/current.h"
 #include "job/frames.h"
@@ -81,7 +82,7 @@ static int			 careful_runs = 0;	 /* number of next runs with a subtransaction ea
 
 /* slot --------------------------------------------------------------------- */
 
-/* Show the job in this process's row of pg_stat_activity. */
+/* Show the job in pg_stat_activity. */
 static void
 ReportActivity(const Run *run)
 {
@@ -303,10 +304,7 @@ RunSingly(const ErrorData *error)
 	turn.completed = turn.failed = 0;
 }
 
-/*
- * Record that this run has failed, whose transaction was rolled back, and with it the
- * outcome that was counted.
- */
+/* Record that this run has failed, whose transaction was rolled back with its outcome. */
 static void
 RecordAlone(ErrorData *error, bool cancelled)
 {
@@ -396,5 +394,6 @@ DispatchNext(const ClaimRequest *request)
 	FrameEnd(NULL);
 	UnpublishRuns();
 	ResetSession();
+	AdmitRepeats(DispatchMustRepeat());
 	return Max(turn.n_runs, 1);
 }

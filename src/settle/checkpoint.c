@@ -42,7 +42,7 @@ SaveInRow(const TaskqJob *running, struct varlena *checkpoint, struct varlena *p
 			job.checkpoint = checkpoint;
 		if (progress != NULL)
 			job.progress = progress;
-		JobWrite(&job, StoreNewRow(&jobs));
+		JobWrite(&job, StoreNextVersion(&jobs));
 		StoreUpdate(&jobs);
 		if (progress != NULL)
 			EventRecordProgress(&job, ClockNow());

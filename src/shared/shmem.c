@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/compat.h"
 #include "base/guc.h"
+#include "shared/rates.h"
 #include "shared/shmem.h"
 
 TaskqShared		 *taskq_shared = NULL;
@@ -174,6 +175,7 @@ ReleaseSlot(int code, Datum arg)
 	TaskqSlot *slot = &taskq_slots[MyProcIndex_compat()];
 	uint32	   waiting = pg_atomic_exchange_u32(&slot->waiting, NOT_WAITING);
 
+	RatesEndWatch();
 	if (waiting != NOT_WAITING)
 		pg_atomic_fetch_sub_u32(&taskq_shared->n_waiting, 1);
 

@@ -22,6 +22,7 @@
 
 #include "base/compat.h"
 #include "shared/interest.h"
+#include "shared/rates.h"
 #include "shared/shmem.h"
 #include "shared/wait.h"
 
@@ -60,6 +61,7 @@ WaitBegin(const RouteSet *routes, uint64 worker_key, uint64 limit_key)
 		InterestEnd();
 	slot->worker_key = worker_key;
 	SetLimit(slot, limit_key);
+	RatesLook();
 	pg_write_barrier();
 	if (pg_atomic_exchange_u32(&slot->waiting, WAITING) == NOT_WAITING)
 		pg_atomic_fetch_add_u32(&taskq_shared->n_waiting, 1);
@@ -122,7 +124,11 @@ SleepForClient(long milliseconds, uint32 wait_event)
 	}
 }
 
-/* Sleep until we are woken or interrupted, the time is over, or the client has gone. */
+/*
+ * Sleep until we are woken or interrupted, the time is over, or the client has gone.  If the
+ * last look has found jobs that only a rate holds back, this process may be the one that
+ * wakes up when the next of them may start.
+ */
 void
 WaitSleep(long milliseconds)
 {
@@ -131,6 +137,9 @@ WaitSleep(long milliseconds)
 	long		  most = ShmemPresent() ? milliseconds : Min(milliseconds, BLIND_LOOK);
 
 	if (IsWoken())
+		return;
+	most = RatesWatch(most);
+	if (most == 0)
 		return;
 	if (WatchesClient())
 		SleepForClient(most, wait_event);
@@ -153,6 +162,7 @@ WaitEnd(void)
 		pg_atomic_fetch_sub_u32(&taskq_shared->n_waiting, 1);
 	InterestEnd();
 	SetLimit(slot, 0);
+	RatesEndWatch();
 	return was == WOKEN;
 }
 

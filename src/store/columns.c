@@ -32,6 +32,7 @@ static const Column access_grants[] = { ACCESS_GRANTS_COLUMNS(COLUMN, access_gra
 static const Column access_rights[] = { ACCESS_RIGHTS_COLUMNS(COLUMN, access_rights) };
 static const Column handler_changes[] = { HANDLER_CHANGES_COLUMNS(COLUMN, handler_changes) };
 static const Column limit_defs[] = { LIMIT_DEFS_COLUMNS(COLUMN, limit_defs) };
+static const Column limit_starts[] = { LIMIT_STARTS_COLUMNS(COLUMN, limit_starts) };
 
 #define TABLE(columns)             \
 	{                              \
@@ -62,6 +63,7 @@ static const struct
 	[REL_RIGHTS] = TABLE(access_rights),
 	[REL_HANDLER_CHANGES] = TABLE(handler_changes),
 	[REL_LIMITS] = TABLE(limit_defs),
+	[REL_LIMIT_STARTS] = TABLE(limit_starts),
 };
 
 /* Return the number of columns that this library knows.  Users may have added others after them. */

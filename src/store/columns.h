@@ -55,6 +55,7 @@
 	X(t, created_by, OIDOID, OID_OR_NULL)                \
 	X(t, claimed_by, OIDOID, OID_OR_NULL)                \
 	X(t, instance_id, TEXTOID, VARLENA)                  \
+	X(t, weight, INT4OID, INT32_OR_NULL) \
 	X(t, lane, INT8OID, INT64_OR_NULL)
 
 #define JOB_HISTORY_COLUMNS(X, t)                       \
@@ -89,7 +90,8 @@
 	X(t, correlation_id, TEXTOID, VARLENA, job)         \
 	X(t, created_by, OIDOID, OID_OR_NULL, job)          \
 	X(t, claimed_by, OIDOID, OID_OR_NULL, job)          \
-	X(t, instance_id, TEXTOID, VARLENA, job)
+	X(t, instance_id, TEXTOID, VARLENA, job)            \
+	X(t, weight, INT4OID, INT32_OR_NULL, job)
 
 #define ATTEMPT_FAILURES_COLUMNS(X, t)             \
 	X(t, job_id, INT8OID, INT64)                   \
@@ -276,18 +278,32 @@
 	X(t, validator, TEXTOID)            \
 	X(t, retry_function, TEXTOID)
 
-#define LIMIT_DEFS_COLUMNS(X, t)           \
-	X(t, limit_id, INT4OID, INT32)         \
-	X(t, name, TEXTOID, TEXT)              \
-	X(t, queue, TEXTOID, TEXT)             \
-	X(t, task_type, TEXTOID, TEXT)         \
-	X(t, concurrency, INT4OID, INT32)      \
-	X(t, description, TEXTOID, TEXT)       \
-	X(t, changed_by, TEXTOID, TEXT)        \
-	X(t, changed_at, TIMESTAMPTZOID, TIME) \
-	X(t, tenant_id, TEXTOID, TEXT)         \
-	X(t, for_each, TEXTARRAYOID, NAMES)    \
+#define LIMIT_DEFS_COLUMNS(X, t)              \
+	X(t, limit_id, INT4OID, INT32)            \
+	X(t, name, TEXTOID, TEXT)                 \
+	X(t, queue, TEXTOID, TEXT)                \
+	X(t, task_type, TEXTOID, TEXT)            \
+	X(t, concurrency, INT4OID, INT32_OR_NONE) \
+	X(t, description, TEXTOID, TEXT)          \
+	X(t, changed_by, TEXTOID, TEXT)           \
+	X(t, changed_at, TIMESTAMPTZOID, TIME)    \
+	X(t, rate, INT4OID, INT32_OR_NULL)        \
+	X(t, per, INTERVALOID, MICROSECONDS)      \
+	X(t, burst, INT4OID, INT32_OR_NULL)       \
+	X(t, quota, INT4OID, INT32_OR_NULL)       \
+	X(t, quota_window, INTERVALOID, MICROSECONDS) \
+	X(t, tenant_id, TEXTOID, TEXT)            \
+	X(t, for_each, TEXTARRAYOID, NAMES)       \
 	X(t, overrides, JSONBOID, JSON)
+
+#define LIMIT_STARTS_COLUMNS(X, t) \
+	X(t, limit_id, INT4OID)        \
+	X(t, value, INT8OID)           \
+	X(t, tokens, INT8OID)          \
+	X(t, reserved, INT8OID)        \
+	X(t, part_length, INT8OID)     \
+	X(t, used, INT4ARRAYOID)       \
+	X(t, stored_at, TIMESTAMPTZOID)
 
 /* Anum_<table>_<column>, from 1; the last is followed by Anum_<table>_end */
 #define COLUMN_NUMBER(t, column, ...) Anum_##t##_##column,
@@ -315,6 +331,7 @@ NUMBER_COLUMNS(access_grants, ACCESS_GRANTS_COLUMNS);
 NUMBER_COLUMNS(access_rights, ACCESS_RIGHTS_COLUMNS);
 NUMBER_COLUMNS(handler_changes, HANDLER_CHANGES_COLUMNS);
 NUMBER_COLUMNS(limit_defs, LIMIT_DEFS_COLUMNS);
+NUMBER_COLUMNS(limit_starts, LIMIT_STARTS_COLUMNS);
 
 /* The types of a list's columns, in an initializer. */
 #define COLUMN_TYPE(t, column, type, ...) type,

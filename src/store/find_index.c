@@ -71,7 +71,7 @@ HoldsRows(HeapTuple tuple, TupleDesc desc, const IndexWanted *wanted)
 	return !isnull && IndexGate(stringToNode(TextDatumGetCString(predicate)), wanted->gate_column) == wanted->gate;
 }
 
-/* Does the index have the wanted columns, in this order and ascending? */
+/* Does the index have the wanted columns, in this order and ascending, and all texts with the wanted collation? */
 static bool
 HasKeys(HeapTuple tuple, TupleDesc desc, const IndexWanted *wanted)
 {
@@ -85,9 +85,10 @@ HasKeys(HeapTuple tuple, TupleDesc desc, const IndexWanted *wanted)
 	collations = (oidvector *) DatumGetPointer(heap_getattr(tuple, Anum_pg_index_indcollation, desc, &isnull));
 	options = (int2vector *) DatumGetPointer(heap_getattr(tuple, Anum_pg_index_indoption, desc, &isnull));
 	for (int i = 0; i < wanted->n_keys; i++)
-		if (index->indkey.values[i] != wanted->keys[i] || options->values[i] != 0)
+		if (index->indkey.values[i] != wanted->keys[i] || options->values[i] != 0 ||
+			(OidIsValid(collations->values[i]) && collations->values[i] != wanted->collation))
 			return false;
-	return !OidIsValid(wanted->collation) || collations->values[0] == wanted->collation;
+	return true;
 }
 
 static bool

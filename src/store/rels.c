@@ -51,6 +51,7 @@ static const struct
 	[REL_RIGHTS] = { "access_rights" },
 	[REL_HANDLER_CHANGES] = { "handler_changes" },
 	[REL_LIMITS] = { "limit_defs" },
+	[REL_LIMIT_STARTS] = { "limit_starts" },
 };
 
 /* InvalidOid for what was not found. */

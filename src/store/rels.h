@@ -35,9 +35,10 @@ typedef enum TaskqRel
 	REL_GRANTS,
 	REL_RIGHTS,
 	REL_HANDLER_CHANGES,
-	REL_LIMITS
+	REL_LIMITS,
+	REL_LIMIT_STARTS
 } TaskqRel;
-#define TASKQ_RELS (REL_LIMITS + 1)
+#define TASKQ_RELS (REL_LIMIT_STARTS + 1)
 
 /*
  * This sequence is invalidated instead of a table whose rows have changed, if the

@@ -31,6 +31,7 @@
 #define FIELD_OID(name) Oid name;
 #define FIELD_INT64_OR_NULL(name) int64 name;
 #define FIELD_INT32_OR_NULL(name) int32 name;
+#define FIELD_INT32_OR_NONE(name) int32 name; /* -1 stands for an SQL NULL */
 #define FIELD_CHAR_OR_NULL(name) char name;
 #define FIELD_DATE_OR_NULL(name) DateADT name;
 #define FIELD_TIME_OR_NULL(name) TimestampTz name;
@@ -53,6 +54,7 @@
 #define READ_OID(value, slot, n) value = DatumGetObjectId(SlotDatum(slot, n));
 #define READ_INT64_OR_NULL(value, slot, n) value = SlotIsNull(slot, n) ? 0 : DatumGetInt64(SlotDatum(slot, n));
 #define READ_INT32_OR_NULL(value, slot, n) value = SlotIsNull(slot, n) ? 0 : DatumGetInt32(SlotDatum(slot, n));
+#define READ_INT32_OR_NONE(value, slot, n) value = SlotIsNull(slot, n) ? -1 : DatumGetInt32(SlotDatum(slot, n));
 #define READ_CHAR_OR_NULL(value, slot, n) value = SlotIsNull(slot, n) ? '\0' : DatumGetChar(SlotDatum(slot, n));
 #define READ_DATE_OR_NULL(value, slot, n) value = SlotIsNull(slot, n) ? 0 : DatumGetDateADT(SlotDatum(slot, n));
 #define READ_TIME_OR_NULL(value, slot, n) value = SlotIsNull(slot, n) ? 0 : DatumGetTimestampTz(SlotDatum(slot, n));

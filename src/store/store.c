@@ -28,6 +28,7 @@
 
 #include "base/compat.h"
 #include "store/catalog.h"
+#include "store/columns.h"
 #include "store/kept.h"
 #include "store/owner.h"
 #include "store/store.h"
@@ -86,6 +87,28 @@ StoreNewRow(Store *store)
 {
 	ExecClearTuple(store->row);
 	memset(store->row->tts_isnull, true, store->row->tts_tupleDescriptor->natts * sizeof(bool));
+	return store->row;
+}
+
+/*
+ * Prepare the next version of the row that was found, which the caller fills and writes.
+ * Columns that users have added to the table keep their values, which point into
+ * store->found.
+ */
+TupleTableSlot *
+StoreNextVersion(Store *store)
+{
+	TupleDesc desc = store->row->tts_tupleDescriptor;
+	int		  ours = ColumnsCount(store->kit->table);
+
+	StoreNewRow(store);
+	if (desc->natts > ours)
+		slot_getallattrs(store->found);
+	for (int i = ours; i < desc->natts; i++)
+	{
+		store->row->tts_values[i] = store->found->tts_values[i];
+		store->row->tts_isnull[i] = store->found->tts_isnull[i] || TupleDescAttr(desc, i)->attisdropped;
+	}
 	return store->row;
 }
 

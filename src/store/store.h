@@ -42,6 +42,7 @@ extern bool			   StoreOpenLeaf(Store *store, TaskqRel table, Oid leaf);
 extern void			   StoreClose(Store *store, bool keep_lock);
 extern TupleTableSlot *StoreNewRow(Store *store);
 extern TupleTableSlot *StoreSameRow(Store *store);
+extern TupleTableSlot *StoreNextVersion(Store *store);
 extern TupleTableSlot *StoreCopyRow(Store *store);
 extern void			   StoreReadFound(Store *store);
 extern void			   StoreInsert(Store *store);

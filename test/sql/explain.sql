@@ -3,7 +3,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 BEGIN;
-SELECT plan(37);
+SELECT plan(38);
 CREATE ROLE regress_explain LOGIN;
 CREATE SCHEMA explain;
 CREATE FUNCTION explain.f(jsonb) RETURNS jsonb LANGUAGE sql RETURN $1;
@@ -71,11 +71,12 @@ SELECT throws_ok($$ SELECT * FROM taskq.explain_claim(task_types => '{NULL}') $$
 -- workers of other roles
 CREATE ROLE regress_explain_other LOGIN;
 SELECT taskq.grant_access('regress_explain_other', 'worker') \gset
-SELECT taskq.register_worker('explain-mine', '{explain-a}') \gset
+SELECT taskq.register_worker('explain-mine', '{explain-a}', capabilities => '{secret}') \gset
 SELECT pg_temp.add('mine', 'explain-a') \gset
 SELECT route_id AS mine FROM taskq.jobs WHERE job_id = pg_temp.id('mine') \gset
 SET SESSION AUTHORIZATION regress_explain_other;
 SELECT is((SELECT reason FROM taskq.explain_claim('explain-mine') WHERE route_id = :mine), 'the worker was registered by another role', 'a worker of another role is a reason');
+SELECT is((SELECT count(capabilities_digest) FROM taskq.explain_claim('explain-mine')), 0::bigint, 'the digest of its capabilities is not shown');
 RESET SESSION AUTHORIZATION;
 SELECT taskq.revoke_access('regress_explain_other', 'worker'), taskq.grant_access('regress_explain_other', 'observer') \gset
 SET SESSION AUTHORIZATION regress_explain_other;

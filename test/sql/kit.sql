@@ -16,7 +16,7 @@ ROLLBACK;
 BEGIN;
 -- the scheduler waits meanwhile, as it would deadlock with what changes the table
 LOCK TABLE taskq.jobs;
-SELECT plan(14);
+SELECT plan(17);
 
 SELECT is(:locks, 1, 'a table is locked again after a rollback to a savepoint');
 
@@ -55,13 +55,24 @@ ALTER TABLE taskq.jobs ADD regress_kit integer DEFAULT 7, ADD CONSTRAINT regress
 SELECT throws_ok($$ SELECT taskq.enqueue_job('kit', '"no"') $$, '23514', NULL, 'a new constraint is enforced');
 SELECT count(*) = 1 AS claimed FROM taskq.claim_job('kit-w', '{kit}') \gset
 SELECT ok(:'claimed', 'rows from before a new column are claimed');
-SELECT is((SELECT count(*) FROM taskq.jobs WHERE regress_kit = 7), (SELECT count(*) - 1 FROM taskq.jobs), 'the other rows have the default of the new column');
+SELECT is((SELECT count(*) FROM taskq.jobs WHERE regress_kit = 7), (SELECT count(*) FROM taskq.jobs), 'all rows have the default of the new column, also the one that was claimed');
+UPDATE taskq.jobs SET regress_kit = 8 WHERE gate = 'r';
+SELECT count(taskq.heartbeat_job(job_id, epoch, progress => '1')) AS n FROM taskq.jobs WHERE gate = 'r' \gset
+SELECT is((SELECT regress_kit FROM taskq.jobs WHERE gate = 'r'), 8, 'a heartbeat keeps the value of the column');
 SELECT results_eq($$ SELECT status FROM taskq.jobs j, taskq.complete_jobs(ARRAY[j.job_id], ARRAY[j.epoch]) WHERE gate = 'r' $$, $$ VALUES ('completed') $$, 'a job is completed after the new column was added');
 ALTER TABLE taskq.jobs DROP regress_kit, DROP CONSTRAINT regress_kit;
 SELECT lives_ok($$ SELECT taskq.enqueue_job('kit', '"no"') $$, 'a dropped constraint is not enforced');
 TRUNCATE taskq.jobs;
 SELECT taskq.enqueue_job('kit') \gset
 SELECT is((SELECT count(*) FROM taskq.jobs WHERE gate = 'o'), 1::bigint, 'jobs are enqueued after the table was truncated');
+
+-- a primary key whose second column has another collation
+ALTER TABLE taskq.external_workers DROP CONSTRAINT external_workers_pkey;
+CREATE UNIQUE INDEX regress_kit ON taskq.external_workers (worker_id, instance_id COLLATE "C");
+SELECT throws_ok($$ SELECT taskq.register_worker('kit-v') $$, '42704', 'index "external_workers_pkey" of table taskq.external_workers does not exist', 'an index of another collation is not used');
+DROP INDEX taskq.regress_kit;
+ALTER TABLE taskq.external_workers ADD CONSTRAINT external_workers_pkey PRIMARY KEY (worker_id, instance_id);
+SELECT lives_ok($$ SELECT taskq.register_worker('kit-v') $$, 'the index is found when it is there again');
 
 SELECT * FROM finish();
 ROLLBACK;

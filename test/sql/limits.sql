@@ -28,7 +28,7 @@ SELECT throws_ok($$ SELECT taskq.set_limit('lim-2', 'lim-q', 'lim-a', concurrenc
 SELECT is(pg_temp.hint_of($$ SELECT taskq.set_limit('lim-2', 'lim-q', 'lim-a', concurrency => 1) $$), 'Change it with taskq.alter_limit(), or drop it with taskq.drop_limit().', 'the hint says what to do');
 SELECT throws_ok(format('SELECT taskq.alter_limit(%s)', a), code, NULL, 'refused: alter_limit ' || a)
 FROM (VALUES ('NULL', '22004'), ('''lim-none''', '42704'), ('''lim-1'', -1', '22023'), ('''lim-1'', description => repeat(''x'', 5000)', '22023')) v (a, code);
-SELECT is(pg_temp.hint_of($$ SELECT taskq.set_limit('l') $$), 'Give it by concurrency => 5, for example.', 'the hint for a missing number says how to give it');
+SELECT is(pg_temp.hint_of($$ SELECT taskq.set_limit('l') $$), 'Give it by concurrency => 5, rate => 50 or quota => 1000 with quota_window => ''1 hour'', for example.', 'the hint for a missing number says how to give it');
 SELECT throws_ok($$ SELECT taskq.drop_queue('lim-q') $$, '2BP01', 'queue "lim-q" cannot be dropped because limit "lim-1" is for its jobs', 'a queue of a limit cannot be dropped');
 SELECT lives_ok($$ SELECT taskq.alter_limit('lim-1') $$, 'alter_limit() without values changes nothing');
 SELECT results_eq($$ SELECT queue, task_type, concurrency, description FROM taskq.limits $$, $$ VALUES ('lim-q', 'lim-a', concurrency => 5, description => 'for a') $$, 'and the limit is as before');

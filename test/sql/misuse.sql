@@ -104,6 +104,9 @@ BEGIN
 		IF f.proname = 'run_job' THEN
 			PERFORM pg_temp.try(f, ARRAY[pg_temp.id('wait')::text, '''misuse.handler(jsonb)''']);
 		END IF;
+		IF f.proname = 'set_limit' THEN
+			PERFORM pg_temp.try(f, ARRAY(SELECT CASE a WHEN 'name' THEN '''new''' WHEN 'concurrency' THEN '5' ELSE '' END FROM unnest(f.names) a));
+		END IF;
 		FOR i IN 1..n LOOP
 			FOR v IN SELECT value FROM vals WHERE type = f.types[i] LOOP
 				arguments := plain;

@@ -140,7 +140,9 @@ is(sql($new, qq(SELECT string_agg(state, ' ' ORDER BY job_id) FROM taskq.all_job
 sql_as($new, 'postgres', 'app', q(SELECT taskq.register_handler('later'), taskq.create_queue('later')));
 
 # A script that the library does not know yet: callers are told, until the library
-# or the script is replaced.
+# or the script is replaced. Idle workers leave when their time is over.
+sql($new, q(ALTER SYSTEM SET taskq.worker_idle = '2 s'));
+sql($new, 'SELECT pg_reload_conf()');
 my $version = sql($new, q(SELECT extversion FROM pg_extension WHERE extname = 'taskq'));
 my $waiting = sql($new, q(SELECT taskq.enqueue_job('work', delay => '1 s')));
 my $offset = log_since($new);

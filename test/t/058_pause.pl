@@ -53,7 +53,7 @@ sub claim_two
 }
 
 my $worker = session($node);
-my $beat = sub { $worker->query_safe("SELECT taskq.heartbeat_job($_[0][0], $_[0][1])") };
+my $beat = sub { $worker->query_safe("SELECT taskq.heartbeat_job($_[0][0], $_[0][1], lease => '30 s')") };
 my $expired = sub { "SELECT outcome = 'expired' FROM taskq.attempts WHERE job_id = $_[0][0]" };
 
 # a pause, longer than the lease ------------------------------------------------
@@ -62,7 +62,7 @@ my %of = claim_two('8 s');
 is($beat->($of{well}), 'ok', 'the heartbeat of the healthy worker returns ok');
 stand_still($node, 11);
 is($beat->($of{well}), 'ok', 'after a pause of the machine, its heartbeat returns ok');
-wait_until($node, 'SELECT taskq.clock_now() > lease_expires_at - interval \'7 s\' FROM taskq.all_jobs WHERE job_id = ' . $of{well}[0], 'the scheduler has looked since the pause');
+wait_until($node, 'SELECT taskq.clock_now() > lease_expires_at - interval \'29 s\' FROM taskq.all_jobs WHERE job_id = ' . $of{well}[0], 'the scheduler has looked since the pause');
 is($beat->($of{well}), 'ok', 'the healthy worker keeps its job');
 wait_until($node, $expired->($of{dead}), 'the lease of the dead worker ends after the pause');
 is(sql($node, "SELECT taskq.complete_job($of{well}[0], $of{well}[1])"), 't', 'the healthy worker completes its job');

@@ -16,21 +16,31 @@ my $end_scheduler = q(SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHE
 my $helpers = q(SELECT count(*) FROM (SELECT pg_stat_clear_snapshot()) x, pg_stat_activity WHERE backend_type = 'taskq helper');
 my $helper_is_held = q(SELECT count(*) = 1 FROM (SELECT pg_stat_clear_snapshot()) x, pg_stat_activity WHERE backend_type = 'taskq helper' AND wait_event_type = 'Lock');
 my $say_helper = q(SELECT value FROM taskq.status() WHERE name = 'helper');
+my $hold = q(SELECT pg_advisory_lock(hashtext('bulk')));
 my $days = 0;
 
 add_type($node, 'postgres', 'app', 'work');
 sql($node, q(SELECT taskq.register_handler('outside', max_attempts => 1, retry_policy => 'fixed', retry_base => '0')));
 sql($node, q(SELECT taskq.alter_queue('default', retain_other => '1 day')));
 
-# Many attempts of failed jobs whose retention is over.
+# Many attempts of failed jobs whose retention is over. A scheduler makes leaves when it
+# starts, and then once a minute. It must see that the clock was set before anybody claims.
+# Helpers are held from then on.
 sub expire_many
 {
+	my ($gate) = @_;
+	my $offset;
 	sql($node, q(SELECT count(taskq.enqueue_job('outside')) FROM generate_series(1, 2000)));
 	sql($node, q(SELECT count(taskq.fail_job(job_id, epoch)) FROM taskq.claim_jobs('w', 1000, task_types => '{outside}'))) for 1 .. 2;
+	sql($node, $end_scheduler);
 	wait_until($node, 'SELECT count(*) = 0 FROM taskq.job_history_overflow', 'many jobs have failed, and are in their leaf');
+	wait_until($node, $helpers, 'and no helper is running', expected => 0);
+	$gate->query_safe($hold);
 	$days += 5;
+	$offset = log_since($node);
 	sql($node, qq(ALTER SYSTEM SET taskq.clock_offset = '$days d'));
 	sql($node, "SELECT pg_reload_conf(); $end_scheduler");
+	wait_for_log_line($node, qr/taskq has lost 432000/, $offset, 'the clock is seen to be set ahead');
 	return;
 }
 
@@ -51,12 +61,10 @@ sub leases_end_and_jobs_run
 is(sql($node, $helpers), 0, 'no helper is running');
 is(sql($node, $say_helper), 'not needed', 'status() says that none is needed');
 my $gate = session($node, db => 'template1');
-my $hold = q(SELECT pg_advisory_lock(hashtext('bulk')));
 $gate->quit;
 sql($node, q(ALTER DATABASE postgres SET taskq.injection_point = 'bulk'));
 $gate = session($node);
-$gate->query_safe($hold);
-expire_many();
+expire_many($gate);
 wait_until($node, $helper_is_held, 'a helper begins to remove expired history, and is held');
 like(sql($node, $say_helper), qr/^running, pid \d+: keep the history$/, 'status() shows what the helper does');
 leases_end_and_jobs_run('while it is held');
@@ -80,8 +88,7 @@ $node->append_conf('postgresql.conf', 'max_worker_processes = 4');
 $gate->quit;
 $node->restart;
 $gate = session($node);
-$gate->query_safe($hold);
-expire_many();
+expire_many($gate);
 wait_until($node, q(SELECT count(*) = 0 FROM taskq.attempt_failures WHERE outcome <> 'expired'), 'without a slot for a helper, the scheduler does its work');
 is(sql($node, $helpers), 0, 'no helper takes the last slot');
 leases_end_and_jobs_run('in the meantime');
@@ -106,8 +113,7 @@ is(scalar @said, 1, 'each failure is logged once, however often it is repeated')
 # DDL, and off ---------------------------------------------------------------------
 
 $gate = session($node);
-$gate->query_safe($hold);
-expire_many();
+expire_many($gate);
 wait_until($node, $helper_is_held, 'a helper is held before taskq is switched off');
 $node->append_conf('postgresql.conf', 'taskq.enabled = off');
 $node->reload;

@@ -205,7 +205,40 @@ like(last_error(), qr/ERROR:  worker "one" was unregistered/, 'it raises an erro
 is(sql($node, qq(SELECT state, attempt FROM taskq.all_jobs WHERE job_id = $foreign)), 'available|0', 'it takes no job of a type that the worker has not registered');
 is(sql($node, q(SELECT count(*) FROM taskq.workers WHERE worker_id = 'one')), 0, 'the claim does not register the worker');
 
-$_->quit for $claimer, $other;
+# the access "worker" ---------------------------------------------------------------------------
+
+my $guest = session($node, role => 'app');
+sql($node, $clear);
+sql_as($node, 'postgres', 'app', q(SELECT taskq.register_worker('guest')));
+for my $call (q(SELECT task_type FROM taskq.claim_job('guest', wait => '1 h');), q(CALL taskq.wait_for_job('guest', '1 h');))
+{
+	my ($function) = $call =~ /taskq\.(\w+)/;
+	begin_claim($guest, $call);
+	waits("$function: a call waits while its access is revoked");
+	sql($node, q(SELECT taskq.revoke_access('app', 'worker')));
+	is(answer_of($guest), '', "$function: it ends without a job");
+	like($guest->{stderr}, qr/permission denied for (function|procedure) $function/, "$function: and says why");
+	$guest->{stderr} = '';
+	sql($node, q(SELECT taskq.grant_access('app', 'worker')));
+}
+SKIP:
+{
+	skip 'needs a build with TESTING=1', 2 if sql($node, q(SELECT count(*) FROM pg_settings WHERE name = 'taskq.injection_point')) == 0;
+	my $job = sql($node, q(SELECT taskq.enqueue_job('outside')));
+	my $gate = hold_gate($node, q(hashtext('claim-locked')));
+	sql($node, q(ALTER ROLE app SET taskq.injection_point = 'claim-locked'));
+	my $late = session($node, role => 'app');
+	begin_claim($late, q(SELECT task_type FROM taskq.claim_job('guest');));
+	poll($node, q(SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)) or die 'the claim does not wait';
+	sql($node, q(SELECT taskq.revoke_access('app', 'worker')));
+	open_gate($gate);
+	is(answer_of($late), '', 'a claim that has locked a job when its access is revoked is not given the job');
+	is(sql($node, qq(SELECT state, attempt FROM taskq.all_jobs WHERE job_id = $job)), 'available|0', 'the job is left to others');
+	sql($node, qq(ALTER ROLE app RESET taskq.injection_point; SELECT taskq.grant_access('app', 'worker'), taskq.cancel_job($job)));
+	$late->quit;
+}
+
+$_->quit for $claimer, $other, $guest;
 
 # a lost worker stays known for a week, so that its jobs can be given back
 sql($node, q(SELECT taskq.register_worker(w, '{outside}', lease => l, take_over => true) FROM (VALUES ('lost-long', NULL::interval), ('lost-lately', NULL), ('long-lease', '4 d')) v (w, l)));

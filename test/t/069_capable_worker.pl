@@ -117,6 +117,14 @@ is(answer_of($claimer), $plain, 'and is woken for a job that it is capable of');
 $claimer->quit;
 clear();
 
+# an encoding of one byte for each character ----------------------------------------
+sql($node, q(CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0));
+sql($node, 'CREATE EXTENSION taskq', 'latin');
+sql($node, q(SELECT taskq.register_worker('l', capabilities => ARRAY[convert_from('\xe9', 'LATIN1')])), 'latin');
+like(fails_with($node, '22023', qq(SELECT taskq.register_worker('l', capabilities => ARRAY[convert_from($_->[0], 'LATIN1')])), "$_->[1] is refused in LATIN1", db => 'latin'),
+	qr/It contains $_->[2]/, 'and the error says why')
+  for [ q('\\x6780'), 'a control character', 'a control character' ], [ q('\\x67a0'), 'a space', 'white space' ];
+
 # the log ---------------------------------------------------------------------------
 $offset = log_since($node);
 $digest = sql($node, q(SELECT taskq.capabilities_digest('{eu,gpu}')));

@@ -1,0 +1,114 @@
+/*
+ * limit_scope.c
+ *	  The arguments of set_limit() that say for which jobs a limit is.
+ */
+#include "taskq.h"
+
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+
+#include "base/args.h"
+#include "config/limit_scope.h"
+#include "config/queue.h"
+
+static bool
+IsSame(const char *a, const char *b)
+{
+	return strcmp(a, b == NULL ? "" : b) == 0;
+}
+
+/* Read the names of keys. */
+static uint8
+ForEachArg(FunctionCallInfo fcinfo, int n)
+{
+	ArrayType *names;
+	Datum	  *elements;
+	bool	  *nulls;
+	int		   count;
+	uint8	   keys = 0;
+
+	if (PG_ARGISNULL(n))
+		return 0;
+	names = PG_GETARG_ARRAYTYPE_P(n);
+	deconstruct_array(names, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &count);
+	for (int i = 0; i < count; i++)
+	{
+		const char *name = nulls[i] ? NULL : TextDatumGetCString(elements[i]);
+		uint8		key = name == NULL ? 0 : LimitKeyOf(name);
+
+		if (key == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 name == NULL ? errmsg("for_each has a NULL") : errmsg("a limit cannot be for each \"%.100s\"", name),
+					 errhint("The keys are tenant_id and group_key.")));
+		if ((keys & key) != 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("for_each has \"%s\" twice", name)));
+		keys |= key;
+	}
+	return keys;
+}
+
+/* Read the arguments that say for which jobs a limit is. */
+LimitScope
+LimitScopeArgs(FunctionCallInfo fcinfo, int queue, int task_type, int tenant_id, int for_each)
+{
+	LimitScope scope = {
+		.queue = ArgNameOrNull(fcinfo, queue, "queue"),
+		.task_type = ArgNameOrNull(fcinfo, task_type, "task_type"),
+		.tenant_id = ArgNameOrNull(fcinfo, tenant_id, "tenant_id"),
+		.for_each = ForEachArg(fcinfo, for_each),
+	};
+
+	if (scope.queue != NULL)
+		(void) QueueByName(scope.queue, false);
+	if (scope.tenant_id != NULL && (scope.for_each & KEY_TENANT) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a limit for one tenant cannot be for each tenant"),
+				 errhint("Leave out tenant_id, and give this tenant its own number with overrides.")));
+	return scope;
+}
+
+/* Is a limit for these jobs? */
+bool
+LimitHasScope(const TaskqLimit *limit, const LimitScope *scope)
+{
+	return IsSame(limit->queue, scope->queue) && IsSame(limit->task_type, scope->task_type) &&
+		   IsSame(limit->tenant_id, scope->tenant_id) && limit->for_each == scope->for_each;
+}
+
+/* Read other numbers for single values, for a limit for each value of these keys. */
+struct varlena *
+LimitOverridesArg(FunctionCallInfo fcinfo, int n, uint8 for_each)
+{
+	struct varlena *overrides;
+	LimitOverride  *read;
+	int				count;
+	const char	   *problem;
+
+	if (PG_ARGISNULL(n))
+		return NULL;
+	overrides = (struct varlena *) PG_GETARG_JSONB_P(n);
+	if (!OverridesRead(overrides, for_each, &read, &count, &problem))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("overrides are not valid"),
+				 errdetail("The problem: %s.", problem),
+				 errhint("Write {\"acme\": 10} for a limit for each value of one key, and {\"acme\": {\"order-1\": 2}} for one of tenant_id and group_key.")));
+	return count == 0 ? NULL : overrides;
+}
+
+/* A limit for some jobs of its routes bounds how many of them run, and not how many start. */
+void
+LimitCheckScoped(const LimitScope *scope, const TaskqLimit *limit)
+{
+	if ((scope->tenant_id != NULL || scope->for_each != 0) && (limit->rate > 0 || limit->quota > 0))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a limit for a tenant or for each value of a key cannot have a rate or a quota"),
+				 errhint("Give it a concurrency, or make the rate or quota a limit of its own for all jobs of a queue or type.")));
+}

@@ -1,0 +1,113 @@
+/*
+ * rates_int.h
+ *	  The memory of rates and quotas, for the files rates*.c only.
+ */
+#ifndef TASKQ_RATES_INT_H
+#define TASKQ_RATES_INT_H
+
+#include "taskq.h"
+
+#include "port/atomics.h"
+#include "storage/lwlock.h"
+#include "utils/hsearch.h"
+
+#include "shared/rates.h"
+
+#define MAX_RATES 4096 /* of all databases together */
+#define MAX_HELD_UP 16 /* routes; with more than these, everybody is woken */
+#define NOBODY (-1)
+#define PARTS_KEPT (QUOTA_PARTS + 1)
+
+typedef struct RateKey
+{
+	Oid		   dboid;
+	Oid		   relid;
+	int32	   limit_id;
+	uint32	   zero; /* there is no padding in a key */
+	LimitValue value;
+} RateKey;
+
+/* Moments are those of ClockSteady(). */
+typedef struct RateEntry
+{
+	RateKey key;
+	bool	known;	 /* nothing is stored of earlier starts, or it was read */
+	int64	in_hand; /* weight of the starts that are paid for and have no time yet */
+
+	/* the rate: a bucket of tokens */
+	int64 token; /* nanoseconds; 0 without a rate */
+	int64 burst;
+	bool  lasting;
+	int64 level; /* nanoseconds: the tokens in the bucket, each worth "token" of them */
+	int64 filled_at;
+
+	/* the quota: how much has started in each part of the window */
+	int64 quota; /* 0 without a quota */
+	int64 part_length;
+	int64 part; /* number of the newest part */
+	int32 used[PARTS_KEPT];
+
+	/* what a limit that outlives a restart may start before the scheduler stores more */
+	int64 portion;
+	int64 wanted;	/* the heaviest job that waits for a portion, or 0 */
+	int64 retry_at; /* there is no portion before this moment */
+
+	int	   watcher; /* slot of the process that wakes up when the next job may start, or NOBODY */
+	uint32 noted;	/* how many times a route was noted */
+	int	   n_held_up;
+	int32  held_up[MAX_HELD_UP]; /* routes whose jobs wait */
+} RateEntry;
+
+typedef struct RatesDatabase
+{
+	Oid				 dboid;
+	pg_atomic_uint32 wanted; /* a claim waits for a portion */
+} RatesDatabase;
+
+typedef struct Rates
+{
+	LWLock		  lock; /* guards the entries */
+	RatesDatabase databases[FLEXIBLE_ARRAY_MEMBER];
+} Rates;
+
+extern Rates *rates; /* NULL without preload */
+extern HTAB	 *rate_entries;
+
+/* rates.c */
+extern RateKey	   RateKeyOf(Oid relid, int32 limit_id, LimitValue value);
+extern RateEntry  *RatesFind(const RateKey *key);
+extern RateEntry  *RatesMake(const RateKey *key);
+extern bool		   RateReserves(const RateEntry *entry);
+extern bool		   RateLimitReserves(const RateLimit *limit);
+extern RatesAnswer RateAsk(RateEntry *entry, const RateLimit *limit, int32 weight, int64 now, int64 *until);
+extern void		   RatesNoteHeldUp(RateEntry *entry, int32 route_id);
+
+/* rates_count.c */
+extern void	 RateCatchUp(RateEntry *entry, const RateLimit *limit, int64 now);
+extern void	 RateCatchUpParts(RateEntry *entry, int64 now);
+extern void	 RateCap(RateEntry *entry);
+extern int64 RateUsed(const RateEntry *entry);
+extern int64 RateTokensAt(const RateEntry *entry, int64 weight, int64 now);
+extern int64 RateQuotaAt(const RateEntry *entry, int64 weight, int64 now);
+
+/* rates_keep.c */
+extern bool RateIsLow(const RateEntry *entry);
+
+/* rates_wait.c */
+typedef struct RateWake
+{
+	bool all;
+	int	 n;
+	struct
+	{
+		RateKey key;
+		uint32	noted;
+		int32	route_id;
+	} routes[MAX_PAID * MAX_HELD_UP];
+} RateWake;
+
+extern void RatesCollect(RateEntry *entry, RateWake *wake);
+extern void RatesWake(const RateWake *wake, int most);
+extern void RatesNoteRefused(const RateKey *key, int64 weight);
+
+#endif /* TASKQ_RATES_INT_H */

@@ -1,0 +1,210 @@
+/*
+ * rates_wait.c
+ *	  Waking those that wait for a rate or a quota.
+ *
+ * A rate in memory lets the next job start at a moment that is known.  One of the
+ * processes that wait for it is its watcher: it sleeps until then.  The others sleep until
+ * they are woken.  A watcher that ends its wait, for whatever reason, wakes another one,
+ * which looks, and becomes the watcher if it finds no token.  If nobody waits, the
+ * scheduler looks at the moment (due_jobs.c), and starts a worker if a pool has room.  So
+ * each moment wakes one process.
+ *
+ * A limit with portions has no watcher: the scheduler wakes who waits when it has stored one.
+ */
+#include "taskq.h"
+
+#include "miscadmin.h"
+
+#include "base/clock.h"
+#include "shared/rates_int.h"
+#include "shared/shmem.h"
+#include "shared/wake.h"
+
+#define MAX_REFUSED 16
+
+/* What the last look was refused, and which of that this process watches. */
+typedef struct Refused
+{
+	RateKey key;
+	int64	weight;
+	bool	is_watched;
+} Refused;
+
+static Refused refused[MAX_REFUSED];
+static int	   n_refused = 0;
+static bool	   looks = false;	/* this process waits for jobs, and looks for them */
+static bool	   watches = false; /* it watches a limit */
+
+/* This process waits for jobs from now on, and is about to look for them. */
+void
+RatesLook(void)
+{
+	RatesEndWatch();
+	looks = true;
+}
+
+/* Note that a rate holds a job back.  What finds no room here is left to the scheduler. */
+void
+RatesNoteRefused(const RateKey *key, int64 weight)
+{
+	if (!looks)
+		return;
+	for (int i = 0; i < n_refused; i++)
+		if (memcmp(&refused[i].key, key, sizeof(RateKey)) == 0)
+		{
+			refused[i].weight = Min(refused[i].weight, weight);
+			return;
+		}
+	if (n_refused < MAX_REFUSED)
+		refused[n_refused++] = (Refused){ *key, weight, false };
+}
+
+/* Bring what is in memory up to this moment, without the limit's definition. */
+static int64
+MomentOf(RateEntry *entry, int64 weight, int64 now)
+{
+	RateLimit same = {
+		.token = entry->token,
+		.burst = entry->burst,
+		.lasting = entry->lasting,
+		.quota = entry->quota,
+		.part_length = entry->part_length,
+	};
+
+	RateCatchUp(entry, &same, now);
+	return RateTokensAt(entry, weight, now);
+}
+
+/*
+ * Watch what the last look was refused, unless others do.  Returns how long to sleep, at
+ * most "milliseconds"; 0 if it is time to look again.
+ */
+long
+RatesWatch(long milliseconds)
+{
+	int64 now;
+	int64 moment = RATES_NEVER;
+
+	if (n_refused == 0 || ShmemMySlot() == NULL)
+		return milliseconds;
+	now = ClockSteady();
+	LWLockAcquire(&rates->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < n_refused; i++)
+	{
+		RateEntry *entry = RatesFind(&refused[i].key);
+
+		if (entry == NULL || entry->token == 0 || entry->watcher != NOBODY)
+			continue;
+		entry->watcher = ShmemMySlot() - taskq_slots;
+		refused[i].is_watched = watches = true;
+		moment = Min(moment, MomentOf(entry, refused[i].weight, now));
+	}
+	LWLockRelease(&rates->lock);
+	if (moment == RATES_NEVER)
+		return milliseconds;
+	return (long) Min((int64) milliseconds, (Max(moment - now, 0) + 999) / 1000);
+}
+
+/* The wait has ended.  Let others watch what this process has watched. */
+void
+RatesEndWatch(void)
+{
+	RateWake wake = { 0 };
+
+	looks = false;
+	if (!watches)
+	{
+		n_refused = 0;
+		return;
+	}
+	LWLockAcquire(&rates->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < n_refused; i++)
+	{
+		RateEntry *entry = refused[i].is_watched ? RatesFind(&refused[i].key) : NULL;
+
+		refused[i].is_watched = false;
+		if (entry == NULL || entry->watcher != ShmemMySlot() - taskq_slots)
+			continue;
+		entry->watcher = NOBODY;
+		if (wake.n + MAX_HELD_UP <= lengthof(wake.routes))
+			RatesCollect(entry, &wake);
+		else
+			wake.all = true;
+	}
+	LWLockRelease(&rates->lock);
+	watches = false;
+	n_refused = 0;
+	RatesWake(&wake, 1);
+}
+
+/* Does a process watch the limit that was the reason of a refusal? */
+bool
+RatesWatched(Oid relid, const RatesRefusal *refusal)
+{
+	RateKey			 key = RateKeyOf(relid, refusal->limit_id, refusal->value);
+	const RateEntry *entry;
+	bool			 is_watched;
+
+	LWLockAcquire(&rates->lock, LW_SHARED);
+	entry = RatesFind(&key);
+	is_watched = entry != NULL && entry->watcher != NOBODY;
+	LWLockRelease(&rates->lock);
+	return is_watched;
+}
+
+/* Collect those that wait for a limit. */
+void
+RatesCollect(RateEntry *entry, RateWake *wake)
+{
+	if (entry->n_held_up > MAX_HELD_UP)
+	{
+		wake->all = true;
+		entry->n_held_up = 0;
+	}
+	for (int i = 0; i < entry->n_held_up; i++)
+	{
+		wake->routes[wake->n].key = entry->key;
+		wake->routes[wake->n].noted = entry->noted;
+		wake->routes[wake->n++].route_id = entry->held_up[i];
+	}
+}
+
+/*
+ * Nobody waits for jobs of the route.  Forget that it waits for the limit, unless a route
+ * was noted since then: somebody may have begun to wait.
+ */
+static void
+ForgetHeldUp(const RateKey *key, uint32 noted, int32 route_id)
+{
+	RateEntry *entry;
+
+	LWLockAcquire(&rates->lock, LW_EXCLUSIVE);
+	entry = RatesFind(key);
+	if (entry != NULL && entry->noted == noted && entry->n_held_up <= MAX_HELD_UP)
+		for (int i = 0; i < entry->n_held_up; i++)
+			if (entry->held_up[i] == route_id)
+			{
+				entry->held_up[i] = entry->held_up[--entry->n_held_up];
+				break;
+			}
+	LWLockRelease(&rates->lock);
+}
+
+/* Wake up to "most" processes for each of the routes, or else have the scheduler look. */
+void
+RatesWake(const RateWake *wake, int most)
+{
+	bool looks = wake->all;
+
+	if (wake->all)
+		WakeAllWaiters(MyDatabaseId);
+	for (int i = 0; i < wake->n; i++)
+	{
+		if (WakeWaiters(MyDatabaseId, wake->routes[i].route_id, most) > 0)
+			continue;
+		ForgetHeldUp(&wake->routes[i].key, wake->routes[i].noted, wake->routes[i].route_id);
+		looks = true;
+	}
+	if (looks && ShmemMyDatabase() != NULL)
+		ShmemWakeScheduler(ShmemMyDatabase());
+}
