@@ -55,7 +55,7 @@
 	X(t, created_by, OIDOID, OID_OR_NULL)                \
 	X(t, claimed_by, OIDOID, OID_OR_NULL)                \
 	X(t, instance_id, TEXTOID, VARLENA)                  \
-	X(t, weight, INT4OID, INT32_OR_NULL) \
+	X(t, weight, INT4OID, INT32_OR_NULL)                 \
 	X(t, lane, INT8OID, INT64_OR_NULL)
 
 #define JOB_HISTORY_COLUMNS(X, t)                       \
@@ -278,22 +278,22 @@
 	X(t, validator, TEXTOID)            \
 	X(t, retry_function, TEXTOID)
 
-#define LIMIT_DEFS_COLUMNS(X, t)              \
-	X(t, limit_id, INT4OID, INT32)            \
-	X(t, name, TEXTOID, TEXT)                 \
-	X(t, queue, TEXTOID, TEXT)                \
-	X(t, task_type, TEXTOID, TEXT)            \
-	X(t, concurrency, INT4OID, INT32_OR_NONE) \
-	X(t, description, TEXTOID, TEXT)          \
-	X(t, changed_by, TEXTOID, TEXT)           \
-	X(t, changed_at, TIMESTAMPTZOID, TIME)    \
-	X(t, rate, INT4OID, INT32_OR_NULL)        \
-	X(t, per, INTERVALOID, MICROSECONDS)      \
-	X(t, burst, INT4OID, INT32_OR_NULL)       \
-	X(t, quota, INT4OID, INT32_OR_NULL)       \
+#define LIMIT_DEFS_COLUMNS(X, t)                  \
+	X(t, limit_id, INT4OID, INT32)                \
+	X(t, name, TEXTOID, TEXT)                     \
+	X(t, queue, TEXTOID, TEXT)                    \
+	X(t, task_type, TEXTOID, TEXT)                \
+	X(t, concurrency, INT4OID, INT32_OR_NONE)     \
+	X(t, description, TEXTOID, TEXT)              \
+	X(t, changed_by, TEXTOID, TEXT)               \
+	X(t, changed_at, TIMESTAMPTZOID, TIME)        \
+	X(t, rate, INT4OID, INT32_OR_NULL)            \
+	X(t, per, INTERVALOID, MICROSECONDS)          \
+	X(t, burst, INT4OID, INT32_OR_NULL)           \
+	X(t, quota, INT4OID, INT32_OR_NULL)           \
 	X(t, quota_window, INTERVALOID, MICROSECONDS) \
-	X(t, tenant_id, TEXTOID, TEXT)            \
-	X(t, for_each, TEXTARRAYOID, NAMES)       \
+	X(t, tenant_id, TEXTOID, TEXT)                \
+	X(t, for_each, TEXTARRAYOID, NAMES)           \
 	X(t, overrides, JSONBOID, JSON)
 
 #define LIMIT_STARTS_COLUMNS(X, t) \

@@ -31,7 +31,7 @@ FROM (VALUES ('NULL', '22004'), ('''lim-none''', '42704'), ('''lim-1'', -1', '22
 SELECT is(pg_temp.hint_of($$ SELECT taskq.set_limit('l') $$), 'Give it by concurrency => 5, rate => 50 or quota => 1000 with quota_window => ''1 hour'', for example.', 'the hint for a missing number says how to give it');
 SELECT throws_ok($$ SELECT taskq.drop_queue('lim-q') $$, '2BP01', 'queue "lim-q" cannot be dropped because limit "lim-1" is for its jobs', 'a queue of a limit cannot be dropped');
 SELECT lives_ok($$ SELECT taskq.alter_limit('lim-1') $$, 'alter_limit() without values changes nothing');
-SELECT results_eq($$ SELECT queue, task_type, concurrency, description FROM taskq.limits $$, $$ VALUES ('lim-q', 'lim-a', concurrency => 5, description => 'for a') $$, 'and the limit is as before');
+SELECT results_eq($$ SELECT queue, task_type, concurrency, description FROM taskq.limits $$, $$ VALUES ('lim-q', 'lim-a', 5, 'for a') $$, 'and the limit is as before');
 SELECT taskq.alter_limit('lim-1', 6, 'six') \gset
 SELECT results_eq($$ SELECT concurrency, description FROM taskq.limits $$, $$ VALUES (6, 'six') $$, 'alter_limit() changes the values that it is given');
 SELECT ok(pg_temp.armed(), 'a limit with another number needs no arming');

@@ -99,7 +99,7 @@ BEGIN
 		PERFORM pg_temp.try(f, plain);
 		PERFORM pg_temp.try(f, array_fill('NULL'::text, ARRAY[n]));
 		IF f.proname = 'set_limit' THEN
-			PERFORM pg_temp.try(f, ARRAY['''l''', '''queue''', 'NULL', 'NULL', '''{tenant_id,group_key}''', '100', 'NULL', '''{"ext": {"in": 200}}''']);
+			PERFORM pg_temp.try(f, ARRAY['''l''', '''queue''', 'NULL', 'NULL', '''{tenant_id,group_key}''', '100', 'NULL', 'NULL', 'NULL', 'NULL', 'NULL', 'NULL', '''{"ext": {"in": 200}}''']);
 		END IF;
 		IF f.proname = 'run_job' THEN
 			PERFORM pg_temp.try(f, ARRAY[pg_temp.id('wait')::text, '''misuse.handler(jsonb)''']);

@@ -39,7 +39,7 @@ FROM (VALUES ('rate => 0', '22023'), ('rate => 1000001', '22023'), ('per => ''1 
 	('quota => 5', '22023'), ('quota_window => ''1 hour''', '22004'), ('concurrency => 1, quota_window => ''1 hour''', '22023'), ('quota => 0, quota_window => ''1 hour''', '22023'),
 	('quota => 5, quota_window => ''0.5 s''', '22023'), ('quota => 5, quota_window => ''367 days''', '22023')) v (a, code);
 SELECT is(pg_temp.hint_of($$ SELECT taskq.set_limit('rate-l', quota => 5) $$), 'Give the window, such as quota_window => ''1 hour''.', 'the hint says what is missing');
-SELECT taskq.set_limit('rate-l', 'default', 'rate-a', 5, 'all of it', 50, '2 s', 7, 1000, '1 hour') \gset
+SELECT taskq.set_limit('rate-l', 'default', 'rate-a', NULL, NULL, 5, 'all of it', 50, '2 s', 7, 1000, '1 hour') \gset
 SELECT is(pg_temp.numbers('rate-l'), '5 50 @ 2 secs 7 1000 @ 1 hour', 'a limit may have a concurrency, a rate and a quota');
 SELECT ok(pg_temp.armed(), 'it is armed');
 SELECT is(concat_ws(' ', in_use, rate, quota, quota_left), '0 50 1000 1000', 'limit_usage shows them') FROM taskq.limit_usage;
