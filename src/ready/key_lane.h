@@ -68,15 +68,17 @@ extern void	  KeyLanesForget(void);
 extern void	  KeyLanesForgetDatabase(Oid dboid);
 extern void	  KeyLanesUsage(LaneUsage *usage);
 
-/* key_lane_take.c: what claims take from it */
+/* key_lane_look.c: what claims see of it */
 extern LaneLook KeyLanePeek(int32 route_id, TimestampTz now, LanePlace *place, TimestampTz *changes_at);
 extern void		KeyLaneRead(int32 route_id, const LanePlace *place, const LaneHint *found, TimestampTz next_due);
-extern bool		KeyLaneTake(int32 route_id, const LaneKey *bound, LaneHint *hint, int64 *lane);
-extern void		KeyLaneLetGo(const HeldWait *waits_for);
-extern void		KeyLanesFreed(const HeldValue *value);
-extern void		KeyLanesFreeAll(void);
 extern bool		KeyLanesAllWait(int32 route_id);
 extern int		KeyLanesListed(int32 route_id, int64 *lane_ids, int most);
+
+/* key_lane_take.c: what they take from it, and what releases let go */
+extern bool KeyLaneTake(int32 route_id, const LaneKey *bound, LaneHint *hint, int64 *lane);
+extern void KeyLaneLetGo(const HeldWait *waits_for);
+extern void KeyLanesFreed(const HeldValue *value);
+extern void KeyLanesFreeAll(void);
 
 /* key_lane_learn.c: making it */
 extern uint64 KeyLanesLearnBegin(int32 route_id);

@@ -114,6 +114,7 @@ extern void		  LaneUndue(LaneEntry *entry);
 extern void		  LaneList(LaneEntry *entry);
 extern void		  LaneUnlist(LaneEntry *entry);
 extern void		  LaneWaitFor(LaneEntry *entry, LaneWait *wait);
+extern void		  LaneRemove(LaneEntry *entry);
 extern void		  LaneRemoveIfEmpty(LaneEntry *entry);
 extern void		  LaneLeaveWait(LaneEntry *entry);
 extern LaneEntry *LaneFirst(pairingheap_node *first);

@@ -113,24 +113,6 @@ HoldersFindLimit(Oid relid, int32 limit_id)
 	return hash_search(limit_entries, &key, HASH_FIND, NULL);
 }
 
-/* Find, or make, the entry of a limit for one value.  Returns NULL if there is none, or no room. */
-ValueEntry *
-HoldersFindValue(Oid relid, int32 limit_id, const char *value, HASHACTION action)
-{
-	ValueKey	key = { MyDatabaseId, relid, limit_id };
-	ValueEntry *entry;
-	bool		found;
-
-	Assert(LWLockHeldByMe(&holders->lock));
-	memcpy(key.value, value, HELD_VALUE_SIZE);
-	if (action == HASH_ENTER_NULL && hash_get_num_entries(value_entries) >= taskq_max_held_jobs)
-		action = HASH_FIND;
-	entry = hash_search(value_entries, &key, action, &found);
-	if (entry != NULL && action == HASH_ENTER_NULL && !found)
-		entry->in_use = 0;
-	return entry;
-}
-
 HolderKey
 HolderKeyOf(int64 job_id, int64 epoch)
 {
@@ -279,84 +261,6 @@ HoldersRoom(const HeldLimits *limits, int *which, bool wait)
 	return answer;
 }
 
-/* Enter a job that holds the limits.  Returns NULL if there is no room. */
-Holder *
-HoldersEnter(HoldersDatabase *mine, Oid relid, int64 job_id, int64 epoch)
-{
-	HolderKey key = HolderKeyOf(job_id, epoch);
-	Holder	 *holder = hash_search(holder_entries, &key, HASH_FIND, NULL);
-
-	if (holder != NULL || hash_get_num_entries(holder_entries) >= taskq_max_held_jobs)
-		return holder;
-	holder = hash_search(holder_entries, &key, HASH_ENTER_NULL, NULL);
-	if (holder == NULL)
-		return NULL;
-	holder->released = false;
-	holder->relid = relid;
-	holder->n = 0;
-	holder->slot = -1;
-	holder->claims = 0;
-	if (mine->dboid != MyDatabaseId)
-	{
-		mine->dboid = MyDatabaseId;
-		mine->n_holders = 0;
-	}
-	mine->n_holders++;
-	HoldersSetUsed(mine);
-	return holder;
-}
-
-/* A job does not hold the limit for a value any more.  "value" may be NULL. */
-void
-HolderLeaveValue(ValueEntry *value)
-{
-	if (value == NULL)
-		return;
-	Assert(value->in_use > 0);
-	if (--value->in_use == 0)
-		(void) hash_search(value_entries, &value->key, HASH_REMOVE, NULL);
-}
-
-/* Forget which limits a job holds that do not exist any more. */
-static void
-ForgetOld(Holder *holder)
-{
-	int kept = 0;
-
-	for (int i = 0; i < holder->n; i++)
-		if (HoldersFindLimit(holder->relid, holder->held[i].limit_id) != NULL)
-			holder->held[kept++] = holder->held[i];
-		else
-			HolderLeaveValue(holder->held[i].value);
-	holder->n = kept;
-}
-
-/* Let a job hold a limit.  Returns HOLDERS_NO_MEMORY if it cannot. */
-HoldersAnswer
-HolderAdd(Holder *holder, LimitEntry *entry, const HeldLimit *limit)
-{
-	ValueEntry *value = NULL;
-
-	for (int i = 0; i < holder->n; i++)
-		if (holder->held[i].limit_id == limit->limit_id)
-			return HOLDERS_ROOM;
-	if (holder->n == MAX_HELD)
-		ForgetOld(holder);
-	if (holder->n == MAX_HELD)
-		return HOLDERS_NO_MEMORY;
-	if (limit->by_key)
-	{
-		value = HoldersFindValue(holder->relid, limit->limit_id, limit->value, HASH_ENTER_NULL);
-		if (value == NULL)
-			return HOLDERS_NO_MEMORY;
-		value->in_use++;
-	}
-	holder->held[holder->n].limit_id = limit->limit_id;
-	holder->held[holder->n++].value = value;
-	entry->in_use++;
-	return HOLDERS_ROOM;
-}
-
 /* A job could not take all its limits.  Give back those that it has taken, and remove it. */
 static void
 TakeBack(HoldersDatabase *mine, Holder *holder)
@@ -458,18 +362,4 @@ HoldersHold(const HeldLimits *limits, int64 job_id, int64 epoch)
 	}
 	LWLockRelease(&holders->lock);
 	return holds;
-}
-
-/* May another job hold the limit for this value? */
-bool
-HoldersHaveRoom(const HeldWait *wait)
-{
-	const ValueEntry *entry;
-	bool			  has_room;
-
-	LWLockAcquire(&holders->lock, LW_SHARED);
-	entry = HoldersFindValue(wait->value.relid, wait->value.limit_id, wait->value.value, HASH_FIND);
-	has_room = (entry == NULL ? 0 : entry->in_use) < wait->most;
-	LWLockRelease(&holders->lock);
-	return has_room;
 }

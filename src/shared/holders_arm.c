@@ -347,27 +347,3 @@ HoldersAwaited(int *pids)
 	LWLockRelease(&holders->lock);
 	return n;
 }
-
-/* Copy how many jobs hold a limit for each value.  Returns the number of values. */
-int
-HoldersValuesOf(Oid relid, int32 limit_id, HeldUse **uses)
-{
-	HASH_SEQ_STATUS status;
-	ValueEntry	   *entry;
-	int				most = holders == NULL ? 0 : hash_get_num_entries(value_entries) + MAX_HELD;
-	int				n = 0;
-
-	*uses = palloc_extended(sizeof(HeldUse) * (most + 1), MCXT_ALLOC_HUGE);
-	if (holders == NULL)
-		return 0;
-	LWLockAcquire(&holders->lock, LW_SHARED);
-	hash_seq_init(&status, value_entries);
-	while ((entry = hash_seq_search(&status)) != NULL)
-		if (entry->key.dboid == MyDatabaseId && entry->key.relid == relid && entry->key.limit_id == limit_id && n < most)
-		{
-			memcpy((*uses)[n].value, entry->key.value, HELD_VALUE_SIZE);
-			(*uses)[n++].in_use = entry->in_use;
-		}
-	LWLockRelease(&holders->lock);
-	return n;
-}

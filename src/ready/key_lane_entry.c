@@ -1,0 +1,254 @@
+/*
+ * key_lane_entry.c
+ *	  The entries of lanes in shared memory, and the heaps that they are in (key_lane.c).
+ *
+ * The caller of each of these functions holds the lock.  They allocate no memory and cannot
+ * fail.
+ */
+#include "taskq.h"
+
+#include "miscadmin.h"
+
+#include "base/guc.h"
+#include "ready/key_lane_int.h"
+
+/* heaps ------------------------------------------------------------------------ */
+
+int
+LaneCompare(const LaneKey *a, const LaneKey *b)
+{
+	if (a->priority != b->priority)
+		return a->priority < b->priority ? -1 : 1;
+	return ReadyCompare(&a->key, &b->key);
+}
+
+#define ENTRY_OF(heap_node, member) pairingheap_container(LaneEntry, member, (pairingheap_node *) (heap_node))
+
+/* The first of a pairing heap is the greatest, so that is the one with the least key. */
+static int
+CompareFirst(const pairingheap_node *a, const pairingheap_node *b, void *arg)
+{
+	return LaneCompare(&ENTRY_OF(b, node)->first.key, &ENTRY_OF(a, node)->first.key);
+}
+
+static int
+CompareDue(const pairingheap_node *a, const pairingheap_node *b, void *arg)
+{
+	TimestampTz left = ENTRY_OF(a, due_node)->due_at;
+	TimestampTz right = ENTRY_OF(b, due_node)->due_at;
+
+	return (left < right) - (left > right);
+}
+
+/*
+ * A heap of the library has a pointer to a function, which may differ between processes.
+ * So only its root is in shared memory.
+ */
+static void
+HeapAdd(pairingheap_node **root, pairingheap_comparator compare, pairingheap_node *node)
+{
+	pairingheap heap = { .ph_compare = compare, .ph_root = *root };
+
+	pairingheap_add(&heap, node);
+	*root = heap.ph_root;
+}
+
+static void
+HeapRemove(pairingheap_node **root, pairingheap_comparator compare, pairingheap_node *node)
+{
+	pairingheap heap = { .ph_compare = compare, .ph_root = *root };
+
+	pairingheap_remove(&heap, node);
+	*root = heap.ph_root;
+}
+
+/* Return the lane with the first job of a heap, or NULL. */
+LaneEntry *
+LaneFirst(pairingheap_node *first)
+{
+	return first == NULL ? NULL : ENTRY_OF(first, node);
+}
+
+/* Return the lane in which a job becomes due next, or NULL. */
+LaneEntry *
+LaneNextDue(const LaneRoute *route)
+{
+	return route->later == NULL ? NULL : ENTRY_OF(route->later, due_node);
+}
+
+/* Put a lane among those with a due job. */
+void
+LaneList(LaneEntry *entry)
+{
+	Assert(entry->state != LANE_LISTED && entry->state != LANE_WAITS);
+	entry->state = LANE_LISTED;
+	HeapAdd(&entry->route->first, CompareFirst, &entry->node);
+}
+
+/* Take a lane out of the heap that it is in. */
+void
+LaneUnlist(LaneEntry *entry)
+{
+	if (entry->state == LANE_LISTED)
+		HeapRemove(&entry->route->first, CompareFirst, &entry->node);
+	else if (entry->state == LANE_WAITS)
+		HeapRemove(&entry->wait->first, CompareFirst, &entry->node);
+	entry->state = LANE_EMPTY;
+}
+
+/* Let a lane, which is in no heap, wait. */
+void
+LaneWaitFor(LaneEntry *entry, LaneWait *wait)
+{
+	entry->state = LANE_WAITS;
+	HeapAdd(&wait->first, CompareFirst, &entry->node);
+}
+
+/* Look at the lane at this moment, or earlier. */
+void
+LaneDue(LaneEntry *entry, TimestampTz due_at)
+{
+	if (due_at >= entry->due_at)
+		return;
+	LaneUndue(entry);
+	entry->due_at = due_at;
+	HeapAdd(&entry->route->later, CompareDue, &entry->due_node);
+}
+
+void
+LaneUndue(LaneEntry *entry)
+{
+	if (entry->due_at != DT_NOEND)
+		HeapRemove(&entry->route->later, CompareDue, &entry->due_node);
+	entry->due_at = DT_NOEND;
+}
+
+/* entries ---------------------------------------------------------------------- */
+
+LaneRoute *
+LaneRouteFind(int32 route_id)
+{
+	LaneRouteKey key = { MyDatabaseId, route_id };
+
+	Assert(LWLockHeldByMe(&lane_memory->lock));
+	return hash_search(lane_routes, &key, HASH_FIND, NULL);
+}
+
+/* Note whether a release of a limit must look at this route. */
+void
+LaneRouteShow(LaneRoute *route)
+{
+	bool is_stopped = route->n_waits > 0 || !route->known;
+	bool was_stopped = route->node.next != NULL;
+
+	if (is_stopped && !was_stopped)
+	{
+		dlist_push_tail(&lane_memory->stopped, &route->node);
+		pg_atomic_fetch_add_u32(&lane_memory->n_stopped, 1);
+	}
+	if (!is_stopped && was_stopped)
+	{
+		dlist_delete(&route->node);
+		route->node.next = NULL;
+		pg_atomic_fetch_sub_u32(&lane_memory->n_stopped, 1);
+	}
+}
+
+LaneEntry *
+LaneFindEntry(int32 route_id, int64 lane)
+{
+	LaneEntryKey key = { MyDatabaseId, route_id, lane };
+
+	return hash_search(lane_entries, &key, HASH_FIND, NULL);
+}
+
+/* Make an entry without jobs.  Returns NULL if there is no room. */
+LaneEntry *
+LaneMakeEntry(LaneRoute *route, int64 lane)
+{
+	LaneEntryKey key = { route->key.dboid, route->key.route_id, lane };
+	LaneEntry	*entry = NULL;
+
+	if (hash_get_num_entries(lane_entries) < taskq_max_lanes)
+		entry = hash_search(lane_entries, &key, HASH_ENTER_NULL, NULL);
+	if (entry == NULL)
+		return NULL;
+	memset((char *) entry + sizeof(LaneEntryKey), 0, sizeof(LaneEntry) - sizeof(LaneEntryKey));
+	entry->route = route;
+	entry->state = LANE_EMPTY;
+	entry->is_exact = true;
+	entry->due_at = DT_NOEND;
+	entry->first.key = entry->pushed.key = LANE_KEY_END;
+	route->n_lanes++;
+	return entry;
+}
+
+/* A lane does not wait, or was tried after it was let go. */
+void
+LaneLeaveWait(LaneEntry *entry)
+{
+	LaneWait *wait = entry->wait;
+
+	Assert(entry->state != LANE_WAITS);
+	entry->wait = NULL;
+	if (wait == NULL || --wait->n_lanes > 0)
+		return;
+	Assert(wait->first == NULL);
+	wait->route->n_waits--;
+	LaneRouteShow(wait->route);
+	(void) hash_search(lane_waits, &wait->key, HASH_REMOVE, NULL);
+}
+
+void
+LaneRemove(LaneEntry *entry)
+{
+	LaneUnlist(entry);
+	LaneUndue(entry);
+	LaneLeaveWait(entry);
+	entry->route->n_lanes--;
+	(void) hash_search(lane_entries, &entry->key, HASH_REMOVE, NULL);
+}
+
+/* Remove the entry of a lane in which no job waits. */
+void
+LaneRemoveIfEmpty(LaneEntry *entry)
+{
+	if (entry->state == LANE_EMPTY && entry->due_at == DT_NOEND)
+		LaneRemove(entry);
+}
+
+/* Remove all lanes of a route. */
+void
+LaneRouteClear(LaneRoute *route)
+{
+	HASH_SEQ_STATUS status;
+	LaneEntry	   *entry;
+
+	hash_seq_init(&status, lane_entries);
+	while ((entry = hash_seq_search(&status)) != NULL)
+		if (entry->route == route)
+			LaneRemove(entry);
+	route->known = false;
+	LaneRouteShow(route);
+}
+
+/* jobs ------------------------------------------------------------------------- */
+
+/* Add a due job to a lane. */
+void
+LaneAdd(LaneEntry *entry, const LaneHint *hint)
+{
+	LaneState state = entry->state;
+
+	if ((state == LANE_TAKEN || !entry->is_exact) && LaneCompare(&hint->key, &entry->pushed.key) < 0)
+		entry->pushed = *hint;
+	if (state == LANE_TAKEN || LaneCompare(&hint->key, &entry->first.key) >= 0)
+		return;
+	LaneUnlist(entry);
+	entry->first = *hint;
+	entry->is_exact = true;
+	if (state == LANE_WAITS)
+		LaneWaitFor(entry, entry->wait);
+	else
+		LaneList(entry);
+}

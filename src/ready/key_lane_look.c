@@ -1,0 +1,211 @@
+/*
+ * key_lane_look.c
+ *	  Looking for the first due job of a route that is in a lane (key_lane.c).
+ */
+#include "taskq.h"
+
+#include "miscadmin.h"
+
+#include "ready/key_lane_int.h"
+
+/* Nothing is known of the first job of a lane, which is in no heap. */
+static void
+ForgetFirst(LaneEntry *entry)
+{
+	entry->first.key = LANE_KEY_BEGIN;
+	entry->is_exact = false;
+	entry->pushed.key = LANE_KEY_END;
+	entry->turn++;
+}
+
+/* Lanes in which a job has become due have an unknown first job. */
+static void
+ListDue(LaneRoute *route, TimestampTz now)
+{
+	LaneEntry *entry;
+
+	while ((entry = LaneNextDue(route)) != NULL && entry->due_at <= now)
+	{
+		LaneState state = entry->state;
+
+		LaneUndue(entry);
+		if (state == LANE_TAKEN)
+		{
+			/* it is read when it is let go */
+			entry->pushed.key = LANE_KEY_BEGIN;
+			continue;
+		}
+		LaneUnlist(entry);
+		ForgetFirst(entry);
+		if (state == LANE_WAITS)
+			LaneWaitFor(entry, entry->wait);
+		else
+			LaneList(entry);
+	}
+}
+
+/*
+ * The clock may have been set back, so that the first job of a lane is not due any more.
+ * Nothing is known of the lane then.
+ */
+static void
+ListNotDue(LaneRoute *route, TimestampTz now)
+{
+	LaneEntry *entry;
+
+	while ((entry = LaneFirst(route->first)) != NULL && entry->is_exact && entry->first.key.key.run_at > now)
+	{
+		LaneUnlist(entry);
+		LaneDue(entry, entry->first.key.key.run_at);
+		ForgetFirst(entry);
+		LaneList(entry);
+	}
+}
+
+/* Must the heaps be changed before the route is looked at? */
+static bool
+IsOutdated(const LaneRoute *route, TimestampTz now)
+{
+	LaneEntry *first = LaneFirst(route->first);
+	LaneEntry *due = LaneNextDue(route);
+
+	return (due != NULL && due->due_at <= now) ||
+		   (first != NULL && first->is_exact && first->first.key.key.run_at > now);
+}
+
+/* Look at the first lane of a route.  The caller holds the lock. */
+static LaneLook
+Look(LaneRoute *route, LanePlace *place, TimestampTz *changes_at)
+{
+	LaneEntry *entry = LaneFirst(route->first);
+	LaneEntry *due = LaneNextDue(route);
+
+	if (due != NULL)
+		*changes_at = due->due_at;
+	if (entry == NULL)
+		return LANE_LOOK_NOTHING;
+	*place = (LanePlace){ entry->key.lane, entry->first.key, entry->turn };
+	return entry->is_exact ? LANE_LOOK_HEAD : LANE_LOOK_READ;
+}
+
+/*
+ * Find the first due job of a route that is in a lane.  "changes_at" is set to the moment
+ * when another may be the first because it becomes due.
+ */
+LaneLook
+KeyLanePeek(int32 route_id, TimestampTz now, LanePlace *place, TimestampTz *changes_at)
+{
+	LaneRoute *route;
+	LaneLook   look;
+
+	*changes_at = DT_NOEND;
+	if (lane_memory == NULL)
+		return LANE_LOOK_UNLISTED;
+	LWLockAcquire(&lane_memory->lock, LW_SHARED);
+	route = LaneRouteFind(route_id);
+	if (route != NULL && IsOutdated(route, now))
+	{
+		LWLockRelease(&lane_memory->lock);
+		LWLockAcquire(&lane_memory->lock, LW_EXCLUSIVE);
+		route = LaneRouteFind(route_id);
+		if (route != NULL)
+		{
+			ListDue(route, now);
+			ListNotDue(route, now);
+		}
+	}
+	if (route == NULL)
+		look = LANE_LOOK_UNKNOWN;
+	else if (!route->known)
+		look = route->learn_at <= now ? LANE_LOOK_UNKNOWN : LANE_LOOK_UNLISTED;
+	else
+		look = Look(route, place, changes_at);
+	LWLockRelease(&lane_memory->lock);
+	return look;
+}
+
+/*
+ * A lane was read from this place on: "found" is its first due job, or NULL, and another one
+ * may become the first at "next_due".
+ */
+void
+KeyLaneRead(int32 route_id, const LanePlace *place, const LaneHint *found, TimestampTz next_due)
+{
+	LaneEntry *entry;
+	LaneHint   first;
+
+	LWLockAcquire(&lane_memory->lock, LW_EXCLUSIVE);
+	entry = LaneFindEntry(route_id, place->lane);
+	if (entry != NULL && entry->state == LANE_LISTED && !entry->is_exact && entry->turn == place->turn &&
+		LaneCompare(&entry->first.key, &place->key) == 0)
+	{
+		first = entry->pushed;
+		if (found != NULL && LaneCompare(&found->key, &first.key) < 0)
+			first = *found;
+		LaneUnlist(entry);
+		entry->first = first;
+		entry->is_exact = true;
+		LaneDue(entry, next_due);
+		if (LaneCompare(&first.key, &LANE_KEY_END) < 0)
+			LaneList(entry);
+		else
+		{
+			LaneWait *wait = entry->wait;
+
+			/* nobody tries it, so the next one that waits for the same value is let go */
+			if (wait != NULL && wait->first != NULL)
+			{
+				LaneEntry *next = LaneFirst(wait->first);
+
+				LaneUnlist(next);
+				LaneList(next);
+			}
+			LaneLeaveWait(entry);
+			LaneRemoveIfEmpty(entry);
+		}
+	}
+	LWLockRelease(&lane_memory->lock);
+}
+
+/* Find lanes whose jobs are due and that do not wait.  Returns their number. */
+static int
+CopyLanes(pairingheap_node *node, int64 *lane_ids, int n, int most)
+{
+	for (; node != NULL && n < most; node = node->next_sibling)
+	{
+		lane_ids[n++] = LaneFirst(node)->key.lane;
+		n = CopyLanes(node->first_child, lane_ids, n, most);
+	}
+	return n;
+}
+
+/* Copy some of the lanes of a route that have a due job and do not wait. */
+int
+KeyLanesListed(int32 route_id, int64 *lane_ids, int most)
+{
+	LaneRoute *route;
+	int		   n = 0;
+
+	LWLockAcquire(&lane_memory->lock, LW_SHARED);
+	route = LaneRouteFind(route_id);
+	if (route != NULL)
+		n = CopyLanes(route->first, lane_ids, 0, most);
+	LWLockRelease(&lane_memory->lock);
+	return n;
+}
+
+/* Do all lanes of a route with due jobs wait for room under a limit? */
+bool
+KeyLanesAllWait(int32 route_id)
+{
+	LaneRoute *route;
+	bool	   all;
+
+	if (lane_memory == NULL)
+		return false;
+	LWLockAcquire(&lane_memory->lock, LW_SHARED);
+	route = LaneRouteFind(route_id);
+	all = route != NULL && route->known && route->first == NULL && route->n_waits > 0;
+	LWLockRelease(&lane_memory->lock);
+	return all;
+}
