@@ -1,12 +1,13 @@
 LEAVES=$(quick 100 390) # retention is at most ten years
-ABOUT="Look for a job in a history of one partition, and of $LEAVES; for an id that no job has, and for one that has ended. One client, one call of complete_jobs() each."
+ABOUT="Look for a job in a history of one partition, and of $LEAVES; for an id that no job has, and for one that has ended. One client, one call of complete_jobs() or describe_job() each."
 UNIT="us"
 CASES=("$LEAVES partitions")
 SYSTEMS_HERE=(taskq)
 measure() {
-	local unknown known
+	local unknown known described
 	unknown=$(cost taskq unknown)
 	known=$(cost taskq known)
+	described=$(cost taskq describe)
 	# a job for each day, and then one for every tenth, as retention is rounded to ten days
 	ask "DO \$\$ BEGIN
 		FOR n IN 1 .. $LEAVES LOOP
@@ -21,6 +22,7 @@ measure() {
 	printf 'unknown id, one %s\nended job, one %s\n' "$unknown" "$known"
 	many=$(cost taskq unknown)
 	printf 'unknown id, %s %s\nended job, %s %s\n' "$LEAVES" "$many" "$LEAVES" "$(cost taskq known)"
+	printf 'described job, one %s\ndescribed job, %s %s\n' "$described" "$LEAVES" "$(cost taskq describe)"
 	awk -v a="$unknown" -v b="$many" 'BEGIN { printf "ratio %.4f\n", b / a }'
 }
 target taskq - '<=' 3 ratio

@@ -47,6 +47,7 @@ COMMENT ON COLUMN taskq.all_jobs.checkpoint IS 'last checkpoint that save_checkp
 COMMENT ON COLUMN taskq.all_jobs.created_by IS 'role that enqueued the job; NULL if the job was restored from a dump of another cluster';
 COMMENT ON COLUMN taskq.all_jobs.instance_id IS 'instance of that worker; NULL for a background worker';
 COMMENT ON COLUMN taskq.all_jobs.weight IS 'how many starts the job counts as, under rates and quotas';
+COMMENT ON COLUMN taskq.all_jobs.expires_on IS 'the partition of a finished job: it is removed after this day; -infinity while it is in the overflow partition; NULL if the job has not ended';
 COMMENT ON COLUMN taskq.all_jobs.correlation_id IS 'correlation id given to enqueue_job(), or inherited from the job whose handler called it';
 COMMENT ON COLUMN taskq.attempts.job_id IS 'number of the job';
 COMMENT ON COLUMN taskq.attempts.attempt IS 'number of the run; 0 for a job that was discarded unhandled';

@@ -19,5 +19,5 @@ COMMENT ON FUNCTION taskq.drain_worker(text, text) IS 'give an instance of a wor
 
 CREATE FUNCTION taskq.unregister_worker(worker_id text, instance_id text DEFAULT NULL) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'taskq_unregister_worker' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.unregister_worker(text, text) IS 'end the registration of an instance; without instance_id, of the default instance. Its running jobs are released, also those claimed before a promotion, and it is given no more jobs until it is registered again. Other instances of the worker go on. False if there is no such registration. For members of the role that registered it, and for admins';
+COMMENT ON FUNCTION taskq.unregister_worker(text, text) IS 'end the registration of an instance; without instance_id, of the default instance. Its running jobs are released, also those claimed before a promotion, but not those claimed in a transaction that is still open; these end when they are settled, or with their leases. The worker is given no more jobs until it is registered again. Other instances of the worker go on. False if there is no such registration. For members of the role that registered it, and for admins';
 

@@ -97,7 +97,7 @@ SELECT u.* FROM (
 		j.payload, NULL::jsonb AS result, j.progress, j.tags, j.tenant_id, j.group_key, j.run_at, j.created_at,
 		COALESCE(s.started_at, j.started_at) AS started_at, NULL::timestamptz AS finished_at, j.last_error, j.checkpoint, j.correlation_id,
 		CASE WHEN j.created_at >= (SELECT max(i.roles_from) FROM taskq.installation i) THEN j.created_by::regrole END AS created_by,
-		j.instance_id, COALESCE(j.weight, 1) AS weight
+		j.instance_id, COALESCE(j.weight, 1) AS weight, NULL::date AS expires_on
 	FROM taskq.jobs j JOIN taskq.routes r USING (route_id)
 		LEFT JOIN taskq.queue_defs q USING (queue_id)
 		LEFT JOIN taskq.running_jobs() s USING (job_id)
@@ -109,7 +109,7 @@ SELECT u.* FROM (
 		h.payload, h.result, h.progress, h.tags, h.tenant_id, h.group_key, h.run_at, h.created_at,
 		h.started_at, h.finished_at, h.last_error, h.checkpoint, h.correlation_id,
 		CASE WHEN h.created_at >= (SELECT max(i.roles_from) FROM taskq.installation i) THEN h.created_by::regrole END,
-		COALESCE(h.instance_id, CASE WHEN strpos(h.worker_id, '#') = 0 THEN h.worker_id END), COALESCE(h.weight, 1)
+		COALESCE(h.instance_id, CASE WHEN strpos(h.worker_id, '#') = 0 THEN h.worker_id END), COALESCE(h.weight, 1), h.expires_on
 	FROM taskq.job_history h JOIN taskq.routes r USING (route_id)
 		LEFT JOIN taskq.queue_defs q USING (queue_id)
 	WHERE NOT h.superseded AND taskq.sees_tenant(h.tenant_id)

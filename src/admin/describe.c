@@ -13,12 +13,14 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
+#include "utils/date.h"
 #include "utils/guc.h"
 #include "utils/tuplestore.h"
 
 #include "base/args.h"
 #include "base/rows.h"
 #include "claim/why_not.h"
+#include "job/history.h"
 #include "job/whose.h"
 #include "store/owner.h"
 
@@ -57,6 +59,12 @@ static const char *const query =
 	" END AS code) c"
 	" WHERE j.job_id = $1";
 
+/* The job is finished, and in the partition of day $3. */
+#define IN_PARTITION " AND j.expires_on = $3"
+
+/* The job is live. */
+#define IS_LIVE " AND j.expires_on IS NULL"
+
 /* Add a row of the query, with the text of its reason.  "waits" is why the job waits, if it does. */
 static void
 PutJob(ReturnSetInfo *result, HeapTuple row, const Reason *waits)
@@ -79,12 +87,37 @@ PutJob(ReturnSetInfo *result, HeapTuple row, const Reason *waits)
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
+/*
+ * Query the job.  The planner excludes the partitions of other days only if the query
+ * names the day, so look the job up first.  If it has moved meanwhile, ask again.
+ */
+static uint64
+AskAbout(int64 job_id, const Reason *waits)
+{
+	Oid			types[] = { INT8OID, TEXTOID, DATEOID };
+	Datum		values[3] = { Int64GetDatum(job_id) };
+	char		nulls[] = "   ";
+	TaskqJob	job;
+	TaskqEnding ending;
+	bool		ended = HistoryFind(job_id, &job, &ending);
+	uint64		n;
+
+	if (waits->code == REASON_NONE)
+		nulls[1] = 'n';
+	else
+		values[1] = CStringGetTextDatum(ReasonName(waits->code));
+	if (ended)
+		values[2] = DateADTGetDatum(ending.expires_on);
+	else
+		nulls[2] = 'n';
+	n = OwnerExecute(psprintf("%s%s", query, ended ? IN_PARTITION : IS_LIVE), 3, types, values, nulls);
+	return n > 0 ? n : OwnerExecute(query, 2, types, values, nulls);
+}
+
 Datum
 taskq_describe_job(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	Oid			   types[] = { INT8OID, TEXTOID };
-	Datum		   values[2];
 	Reason		   waits;
 	int64		   job_id;
 	OwnerScope	   scope;
@@ -93,15 +126,13 @@ taskq_describe_job(PG_FUNCTION_ARGS)
 	CheckArgCount(fcinfo, 1);
 	BeginRows(fcinfo, lengthof(columns), columns);
 	job_id = ArgId(fcinfo, 0, "job_id");
-	values[0] = Int64GetDatum(job_id);
 	if (!WhoseMaySee(job_id))
 		WhoseNotSeen(job_id);
 	WhyJobWaits(job_id, &waits);
-	values[1] = waits.code == REASON_NONE ? (Datum) 0 : CStringGetTextDatum(ReasonName(waits.code));
 	OwnerEnterSpi(&scope);
 	/* Compiling never pays for one row, but the planner may overestimate the cost of the views. */
 	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	n = OwnerExecute(query, 2, types, values, waits.code == REASON_NONE ? " n" : NULL);
+	n = AskAbout(job_id, &waits);
 	CheckSameColumns(result->setDesc, SPI_tuptable->tupdesc);
 	for (uint64 i = 0; i < n; i++)
 		PutJob(result, SPI_tuptable->vals[i], &waits);

@@ -3,7 +3,7 @@
 \set ECHO none
 \i test/sql/include/tap.sql
 BEGIN;
-SELECT plan(20);
+SELECT plan(23);
 SELECT taskq.register_handler('lf'), taskq.create_queue('lf') \gset
 CREATE FUNCTION pg_temp.ended(kept interval DEFAULT NULL) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
@@ -43,6 +43,15 @@ SELECT pg_temp.pages() AS pages \gset
 SELECT is(pg_temp.look(:unknown), 'not_found', 'nor is it later');
 SELECT is(pg_temp.look(0), 'not_found', 'nor one that is lower than all');
 SELECT is(pg_temp.pages(), :pages::bigint, 'and that reads no page of any index');
+
+-- describe_job() queries the partition of the job alone
+CREATE FUNCTION pg_temp.scans() RETURNS bigint LANGUAGE sql AS $$
+	SELECT sum(pg_stat_get_xact_numscans(i.indexrelid))::bigint FROM pg_inherits h JOIN pg_index i ON i.indrelid = h.inhrelid
+	WHERE h.inhparent = 'taskq.job_history'::regclass $$;
+SELECT pg_temp.scans() AS scans \gset
+SELECT is(state, 'completed', 'describe_job() describes a job of the history') FROM ended, taskq.describe_job(job) WHERE n = 7;
+SELECT cmp_ok(pg_temp.scans() - :scans, '<=', 6::bigint, 'and reads few of twenty indexes');
+SELECT is(e.expires_on, right(pg_temp.leaf(job), 8)::date, 'the view all_jobs shows the day of its partition') FROM ended JOIN taskq.all_jobs e ON job_id = job WHERE n = 7;
 
 -- what is written later, by others, too
 SELECT pg_temp.ended('3 days') AS later \gset

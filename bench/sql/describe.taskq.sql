@@ -1,0 +1,1 @@
+SELECT state FROM taskq.describe_job(1);
