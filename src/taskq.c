@@ -23,6 +23,7 @@
 #include "registry/confine.h"
 #include "shared/blame.h"
 #include "shared/counts.h"
+#include "shared/budgets.h"
 #include "shared/holders.h"
 #include "shared/rates.h"
 #include "shared/locks.h"
@@ -70,6 +71,7 @@ _PG_init(void)
 	CountsInit(FindJobsTable);
 	HoldersInit();
 	RatesInit();
+	BudgetsInit();
 	TableGuardInit();
 	TableCheckInit();
 	FramesInit();

@@ -39,6 +39,7 @@ REGRESS = \
 	queues \
 	limits \
 	rates \
+	budgets \
 	config_cache \
 	lease \
 	messages \
@@ -58,6 +59,7 @@ REGRESS = \
 	explain
 ISOLATION = \
 	helpers \
+	budget-report \
 	claim-cancel \
 	claim-claim \
 	claim-wait \

@@ -26,12 +26,14 @@ typedef enum Verdict
 typedef struct Admitting
 {
 	const Claimant	 *claimant;
-	const WorkerName *worker;		  /* name of an external worker, or NULL */
-	int64			  job_id;		  /* the only job that the claim is for, or 0 */
-	int64			  epoch;		  /* of the claim of the job that is being admitted, see Admission */
-	bool			  holds_limits;	  /* that job is under limits */
-	uint64			  limits_version; /* LimitsVersion() when the last job was admitted */
-	int				  n_admitted;	  /* number of jobs admitted so far */
+	const WorkerName *worker;		   /* name of an external worker, or NULL */
+	int64			  job_id;		   /* the only job that the claim is for, or 0 */
+	int64			  epoch;		   /* of the claim of the job that is being admitted, see Admission */
+	bool			  holds_limits;	   /* that job is under limits */
+	uint64			  limits_version;  /* LimitsVersion() when the last job was admitted */
+	bool			  holds_budgets;   /* that job holds an estimate of budgets */
+	uint64			  budgets_version; /* BudgetsVersion() when the last job was admitted */
+	int				  n_admitted;	   /* number of jobs admitted so far */
 
 	/*
 	 * Set by a rule that allows the claim no job: the limit that the claim waits for.

@@ -18,6 +18,7 @@
 
 #include "process/known.h"
 #include "shared/counts.h"
+#include "shared/budgets.h"
 #include "shared/holders.h"
 #include "shared/rates.h"
 #include "shared/stats.h"
@@ -128,6 +129,7 @@ KnownForget(TaskqDatabase *db)
 	CountsForgetDatabase(db->dboid);
 	HoldersForgetDatabase(db->dboid);
 	RatesForgetDatabase(db->dboid);
+	BudgetsForgetDatabase(db->dboid);
 	ShmemForgetDatabase(db);
 }
 

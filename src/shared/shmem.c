@@ -22,7 +22,7 @@ TaskqTermination *taskq_terminations = NULL;
 int				  taskq_tranche = 0;
 
 /* The pieces of shared memory of other modules. */
-#define MAX_PIECES 12
+#define MAX_PIECES 16
 
 static struct
 {
