@@ -51,7 +51,7 @@ PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
 # The script that is installed, from its parts in the order in which they build on each other.
-SQL_PARTS = head vocabulary tables clock handler queue limit pool external_worker enqueue claim lease settle retry error current result decide checkpoint frames run look access tenants views read_events columns rights installation
+SQL_PARTS = head vocabulary tables clock handler queue limit budget pool external_worker enqueue claim lease settle retry error current result decide checkpoint frames run look access tenants views read_events columns rights installation
 sql/taskq--$(EXTVERSION).sql: $(SQL_PARTS:%=sql/parts/%.sql) taskq.control
 	cat $(SQL_PARTS:%=sql/parts/%.sql) >$@
 

@@ -24,6 +24,7 @@
 #include "registry/confine.h"
 #include "shared/blame.h"
 #include "shared/counts.h"
+#include "shared/budgets.h"
 #include "shared/holders.h"
 #include "shared/rates.h"
 #include "shared/locks.h"
@@ -71,6 +72,7 @@ _PG_init(void)
 	CountsInit(FindJobsTable);
 	HoldersInit();
 	RatesInit();
+	BudgetsInit();
 	TableGuardInit();
 	TableCheckInit();
 	FramesInit();

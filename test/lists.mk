@@ -40,6 +40,7 @@ REGRESS = \
 	limits \
 	key_limits \
 	rates \
+	budgets \
 	config_cache \
 	lease \
 	messages \
@@ -59,6 +60,7 @@ REGRESS = \
 	explain
 ISOLATION = \
 	helpers \
+	budget-report \
 	claim-cancel \
 	claim-claim \
 	claim-wait \

@@ -12,7 +12,8 @@ measure() {
 	ask "DO \$\$ BEGIN
 		FOR n IN 1 .. $LEAVES LOOP
 			PERFORM taskq.alter_queue('default', retain_completed => make_interval(days => CASE WHEN n > 30 THEN n * 10 ELSE n END));
-			PERFORM taskq.enqueue_job('external'), taskq.complete_job(job_id, epoch) FROM taskq.claim_job('worker');
+			PERFORM taskq.enqueue_job('external');
+			PERFORM taskq.complete_job(job_id, epoch) FROM taskq.claim_job('worker');
 			PERFORM taskq.prune();
 			PERFORM taskq.prune();
 		END LOOP;

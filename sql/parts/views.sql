@@ -47,6 +47,40 @@ SELECT * FROM (
 	FROM taskq.limit_values() v JOIN taskq.limit_defs l USING (limit_id)) u;
 COMMENT ON VIEW taskq.limit_usage IS 'how many jobs hold each limit, how many may start, and how many wait under it; a limit for each value of a key has a row for all its jobs, and one for each value that running jobs have';
 
+CREATE VIEW taskq.budgets WITH (security_barrier) AS
+WITH counts AS MATERIALIZED (
+	SELECT b.budget, sum(c.available)::bigint AS waiting
+	FROM taskq.route_counts() c JOIN taskq.routes r USING (route_id), unnest(r.budgets) AS b (budget) GROUP BY b.budget)
+SELECT d.budget, d.soft, d.hard, d.added, u.used, trim_scale(GREATEST(s.taken - u.used, 0)) AS pending, s.held,
+	trim_scale(d.hard + d.added - u.used) AS balance,
+	COALESCE(c.waiting, 0) AS waiting, s.state, d.on_exceeded, d.period, d.started_at, d.resets_at, d.description, d.changed_by, d.changed_at
+FROM taskq.budget_defs d LEFT JOIN taskq.budget_states() s USING (budget_id) LEFT JOIN counts c USING (budget),
+	LATERAL (SELECT trim_scale(COALESCE((SELECT t.used FROM taskq.budget_totals t WHERE t.budget_id = d.budget_id AND t.period_no = d.period_no), 0)
+		+ COALESCE((SELECT sum(r.amount) FROM taskq.budget_reports r
+					WHERE r.gate = 'o' AND r.budget_id = d.budget_id AND r.period_no = d.period_no), 0)) AS used) u;
+COMMENT ON VIEW taskq.budgets IS 'budgets, and what was used of each in its present period';
+
+CREATE VIEW taskq.budget_usage WITH (security_barrier) AS
+SELECT COALESCE(d.budget, (SELECT p.budget FROM taskq.budget_periods p WHERE p.budget_id = r.budget_id LIMIT 1)) AS budget,
+	r.job_id, r.attempt, r.epoch, r.usage_key, r.amount, r.overrun, r.period_no, r.reported_at
+FROM taskq.budget_reports r LEFT JOIN taskq.budget_defs d USING (budget_id)
+WHERE taskq.sees_all_tenants()
+	OR EXISTS (SELECT FROM taskq.jobs j WHERE j.job_id = r.job_id AND taskq.sees_tenant(j.tenant_id))
+	OR EXISTS (SELECT FROM taskq.job_history h WHERE h.job_id = r.job_id AND taskq.sees_tenant(h.tenant_id));
+COMMENT ON VIEW taskq.budget_usage IS 'what jobs have reported to have used of budgets';
+
+CREATE VIEW taskq.budget_history WITH (security_barrier) AS
+SELECT p.budget, p.period_no, p.started_at, p.ended_at, p.soft, p.hard, p.added, u.used, u.reports
+FROM (SELECT budget_id, budget, period_no, started_at, ended_at, soft, hard, added FROM taskq.budget_periods
+	UNION ALL
+	SELECT budget_id, budget, period_no, started_at, NULL, soft, hard, added FROM taskq.budget_defs) p,
+	LATERAL (SELECT trim_scale(COALESCE(sum(t.used), 0)) AS used, COALESCE(sum(t.reports), 0)::bigint AS reports
+			 FROM (SELECT t.used, t.reports FROM taskq.budget_totals t WHERE t.budget_id = p.budget_id AND t.period_no = p.period_no
+				UNION ALL
+				SELECT r.amount, 1 FROM taskq.budget_reports r
+				WHERE r.gate = 'o' AND r.budget_id = p.budget_id AND r.period_no = p.period_no) t) u;
+COMMENT ON VIEW taskq.budget_history IS 'the periods of budgets, and what was used in each';
+
 CREATE VIEW taskq.pools WITH (security_barrier) AS
 SELECT p.pool, p.role, p.size, p.min_size, p.task_types, p.queues, p.capabilities, p.paused,
 	(SELECT count(*) FROM taskq.background_workers() b WHERE b.pool = p.pool)::integer AS workers,
@@ -97,7 +131,7 @@ SELECT u.* FROM (
 		j.payload, NULL::jsonb AS result, j.progress, j.tags, j.tenant_id, j.group_key, j.run_at, j.created_at,
 		COALESCE(s.started_at, j.started_at) AS started_at, NULL::timestamptz AS finished_at, j.last_error, j.checkpoint, j.correlation_id,
 		CASE WHEN j.created_at >= (SELECT max(i.roles_from) FROM taskq.installation i) THEN j.created_by::regrole END AS created_by,
-		j.instance_id, COALESCE(j.weight, 1) AS weight, NULL::date AS expires_on
+		j.instance_id, COALESCE(j.weight, 1) AS weight, NULL::date AS expires_on, r.budgets, r.estimated_cost
 	FROM taskq.jobs j JOIN taskq.routes r USING (route_id)
 		LEFT JOIN taskq.queue_defs q USING (queue_id)
 		LEFT JOIN taskq.running_jobs() s USING (job_id)
@@ -109,7 +143,7 @@ SELECT u.* FROM (
 		h.payload, h.result, h.progress, h.tags, h.tenant_id, h.group_key, h.run_at, h.created_at,
 		h.started_at, h.finished_at, h.last_error, h.checkpoint, h.correlation_id,
 		CASE WHEN h.created_at >= (SELECT max(i.roles_from) FROM taskq.installation i) THEN h.created_by::regrole END,
-		COALESCE(h.instance_id, CASE WHEN strpos(h.worker_id, '#') = 0 THEN h.worker_id END), COALESCE(h.weight, 1), h.expires_on
+		COALESCE(h.instance_id, CASE WHEN strpos(h.worker_id, '#') = 0 THEN h.worker_id END), COALESCE(h.weight, 1), h.expires_on, r.budgets, r.estimated_cost
 	FROM taskq.job_history h JOIN taskq.routes r USING (route_id)
 		LEFT JOIN taskq.queue_defs q USING (queue_id)
 	WHERE NOT h.superseded AND taskq.sees_tenant(h.tenant_id)

@@ -13,6 +13,7 @@
 #include "utils/builtins.h"
 #include "utils/tuplestore.h"
 
+#include "admin/budget_states.h"
 #include "admin/held.h"
 #include "admin/horizon.h"
 #include "base/args.h"
@@ -338,6 +339,8 @@ taskq_status(PG_FUNCTION_ARGS)
 	if (ShmemPresent())
 		SayOfReadyList(result);
 	SayOfLanes(result);
+	if (ShmemPresent() && CatalogMatches())
+		BudgetsTell(result->setResult, result->setDesc);
 	holder = RecoveryInProgress() ? NULL : HorizonHolder();
 	Say(result, "oldest snapshot", holder == NULL ? "less than a minute old" : holder,
 		holder == NULL ? NULL : "While it is held, rows of finished jobs cannot be removed, so the tables grow.");

@@ -65,6 +65,9 @@ int taskq_max_databases = 64;
 /* Number of task types, of all databases together, for which stat_handlers has room. */
 int taskq_max_handler_statistics = 1000;
 
+/* Number of budgets, of all databases together, for which shared memory is reserved. */
+int taskq_max_budgets = 10000;
+
 /* Number of running jobs under limits, of all databases together, for which shared memory is reserved. */
 int taskq_max_held_jobs = 10000;
 int taskq_max_lanes = 16384;
@@ -201,6 +204,10 @@ DefinePostmasterSettings(void)
 	DefineCustomIntVariable("taskq.max_handler_statistics",
 							"Sets the number of task types for which stat_handlers has room.",
 							NULL, &taskq_max_handler_statistics, 1000, 10, 1000000,
+							PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("taskq.max_budgets",
+							"Sets the number of budgets for which shared memory has room.",
+							NULL, &taskq_max_budgets, 10000, 1, 1000000,
 							PGC_POSTMASTER, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("taskq.max_held_jobs",
 							"Sets the number of running jobs under limits for which shared memory has room.",

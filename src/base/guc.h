@@ -19,6 +19,7 @@ extern int	 taskq_job_timeout;
 extern int	 taskq_lease;
 extern int	 taskq_max_databases;
 extern int	 taskq_max_handler_statistics;
+extern int	 taskq_max_budgets;
 extern int	 taskq_max_held_jobs;
 extern int	 taskq_max_lanes;
 extern int	 taskq_max_payload_size;

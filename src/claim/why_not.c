@@ -310,17 +310,17 @@ PutReasonColumns(const Reason *reason, Datum *values, bool *nulls)
 	nulls[2] = reason->missing == NULL;
 }
 
-/* Is there a worker that will be given the jobs as soon as a limit has room? */
+/* Is there a worker that will be given the jobs as soon as a limit or a budget has room? */
 static bool
 IsPassing(const Reason *reason)
 {
 	return reason->code == REASON_LIMIT || reason->code == REASON_LIMIT_ARMING || reason->code == REASON_RATE_LIMIT ||
-		   reason->code == REASON_QUOTA;
+		   reason->code == REASON_QUOTA || reason->code == REASON_BUDGET || reason->code == REASON_BUDGET_ARMING;
 }
 
 /*
- * Return every route, and why no worker would be given jobs of it now.  A limit that is
- * reached is no such reason, as that is usual.
+ * Return every route, and why no worker would be given jobs of it now.  A limit or budget
+ * that is reached is no such reason, as that is usual.
  */
 Datum
 taskq_explain_routes(PG_FUNCTION_ARGS)

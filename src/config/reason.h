@@ -63,6 +63,8 @@
 	X(RATE_LIMIT, "rate_limit", "the rate of a limit lets the next job start later")                                                 \
 	X(QUOTA, "quota", "the quota of a limit is used up")                                                                             \
 	X(WEIGHT_OVER_LIMIT, "weight_over_limit", "the job weighs more than a limit lets start at once")                                 \
+	X(BUDGET, "budget", "a budget is used up")                                                                                       \
+	X(BUDGET_ARMING, "budget_arming", "what was used of a budget is not added up yet")                                               \
 	X(NEEDS_PRELOAD, "needs_preload", "jobs under a limit start only with taskq in shared_preload_libraries")                        \
 	X(TESTING, "testing", "closed for a test")                                                                                       \
 	/* nothing prevents the job from starting */                                                                                     \

@@ -1,7 +1,7 @@
 /*
  * route.c
- *	  Routes: (queue, task type, required capabilities, min_version).  Each job
- *	  points to a route.
+ *	  Routes: (queue, task type, required capabilities, min_version, budgets, estimated
+ *	  cost).  Each job points to a route.
  *
  * A route is created by the first enqueue that needs it, and removed some time
  * after its last job has ended (route_care.c).  There is no unique constraint,
@@ -35,19 +35,27 @@
 typedef struct RouteKey
 {
 	int32  queue_id;
-	uint32 capabilities_hash;
+	uint32 capabilities_hash; /* of the budgets as well */
 	char   task_type[TASKQ_NAME_MAX + 1];
 } RouteKey;
 
+static uint32
+HashNames(ArrayType *names)
+{
+	if (NamesCount(names) == 0)
+		return 0;
+	return hash_bytes((unsigned char *) ARR_DATA_PTR(names), ARR_SIZE(names) - ARR_DATA_OFFSET(names));
+}
+
 static void
-MakeKey(RouteKey *key, int32 queue_id, const char *task_type, ArrayType *capabilities)
+MakeKey(RouteKey *key, int32 queue_id, const char *task_type, ArrayType *capabilities, ArrayType *budgets)
 {
 	memset(key, 0, sizeof(*key));
 	key->queue_id = queue_id;
 	strlcpy(key->task_type, task_type, sizeof(key->task_type));
-	if (NamesCount(capabilities) > 0)
-		key->capabilities_hash = hash_bytes((unsigned char *) ARR_DATA_PTR(capabilities),
-											ARR_SIZE(capabilities) - ARR_DATA_OFFSET(capabilities));
+	key->capabilities_hash = HashNames(capabilities);
+	if (budgets != NULL)
+		key->capabilities_hash = hash_combine(key->capabilities_hash, HashNames(budgets));
 }
 
 /* Make a route of a row, whatever its state. */
@@ -65,6 +73,8 @@ RouteOfRow(TupleTableSlot *slot)
 	route->capabilities = row.capabilities;
 	route->not_valid = CapabilityNotValid(row.capabilities);
 	strlcpy(route->min_version, row.min_version == NULL ? "" : row.min_version, sizeof(route->min_version));
+	route->budgets = row.budgets;
+	route->estimated_cost = row.estimated_cost == NULL ? 0 : CostOfDatum(PointerGetDatum(row.estimated_cost));
 	route->made_by = row.made_by;
 	route->retiring = row.retired_at != 0;
 	return route;
@@ -82,7 +92,7 @@ KeyOfRoute(const void *value, void *key)
 {
 	const TaskqRoute *route = value;
 
-	MakeKey(key, route->queue_id, route->task_type, route->capabilities);
+	MakeKey(key, route->queue_id, route->task_type, route->capabilities, route->budgets);
 }
 
 /* Return the role whose routes are counted with this one. */
@@ -148,15 +158,23 @@ RoutesAll(int *n)
 	return (const TaskqRoute **) ConfigAll(&routes, n);
 }
 
+static bool
+IsWished(const TaskqRoute *route, const RouteWish *wish)
+{
+	return !route->retiring && NamesEqual(route->capabilities, wish->capabilities) &&
+		   strcmp(route->min_version, wish->min_version) == 0 && NamesEqual(route->budgets, wish->budgets) &&
+		   route->estimated_cost == wish->estimated_cost;
+}
+
 static int32
-FindByKey(int32 queue_id, const char *task_type, ArrayType *capabilities, const char *min_version)
+FindByKey(const RouteWish *wish)
 {
 	RouteKey		  key;
 	const TaskqRoute *route;
 
-	MakeKey(&key, queue_id, task_type, capabilities);
+	MakeKey(&key, wish->queue_id, wish->task_type, wish->capabilities, wish->budgets);
 	for (route = ConfigFindSecond(&routes, &key); route != NULL; route = ConfigNextSecond(&routes, route))
-		if (!route->retiring && NamesEqual(route->capabilities, capabilities) && strcmp(route->min_version, min_version) == 0)
+		if (IsWished(route, wish))
 			return route->route_id;
 	return 0;
 }
@@ -176,56 +194,62 @@ CheckCount(Oid role)
 		ereport(ERROR,
 				(errcode(ERRCODE_TQ_LIMIT_EXCEEDED),
 				 errmsg("too many different routes"),
-				 errdetail("Jobs of %d different combinations of queue, task type, required capabilities and min_version have been enqueued.", n),
+				 errdetail("Jobs of %d different combinations of queue, task type, required capabilities, min_version, budgets and estimated cost have been enqueued.", n),
 				 errhint("Use few task types and queues, with the data in the payload; or raise taskq.max_routes.")));
 	if (OidIsValid(role) && n_own >= share)
 		ereport(ERROR,
 				(errcode(ERRCODE_TQ_LIMIT_EXCEEDED),
 				 errmsg("role \"%s\" has too many different routes", GetUserNameFromId(role, true)),
-				 errdetail("It has enqueued jobs of %d different combinations of queue, task type, required capabilities and min_version, its share of taskq.max_routes.",
+				 errdetail("It has enqueued jobs of %d different combinations of queue, task type, required capabilities, min_version, budgets and estimated cost, its share of taskq.max_routes.",
 						   n_own),
 				 errhint("Use few task types and queues, with the data in the payload. Those that are not used are removed after taskq.route_idle.")));
 }
 
 /* Create a route in the caller's transaction, which may still be rolled back. */
 static int32
-MakeRoute(int32 queue_id, const char *task_type, ArrayType *capabilities, const char *min_version, Oid role)
+MakeRoute(const RouteWish *wish, Oid role)
 {
-	Oid		   types[] = { INT4OID, TEXTOID, TEXTARRAYOID, TEXTOID, REGROLEOID };
-	Datum	   values[] = { Int32GetDatum(queue_id), CStringGetTextDatum(task_type), PointerGetDatum(capabilities),
-							CStringGetTextDatum(min_version), ObjectIdGetDatum(role) };
+	Oid		   types[] = { INT4OID, TEXTOID, TEXTARRAYOID, TEXTOID, REGROLEOID, TEXTARRAYOID, NUMERICOID };
+	Datum	   values[lengthof(types)];
+	char	   nulls[] = "       ";
 	OwnerScope scope;
-	char	  *queue = pstrdup(QueueById(queue_id)->name);
+	char	  *queue = pstrdup(QueueById(wish->queue_id)->name);
 	int32	   route_id;
 	bool	   isnull;
 
 	CheckCount(role);
+	values[0] = Int32GetDatum(wish->queue_id);
+	values[1] = CStringGetTextDatum(wish->task_type);
+	values[2] = PointerGetDatum(wish->capabilities);
+	values[3] = CStringGetTextDatum(wish->min_version);
+	values[4] = ObjectIdGetDatum(role);
+	nulls[4] = OidIsValid(role) ? ' ' : 'n';
+	values[5] = PointerGetDatum(wish->budgets);
+	nulls[5] = wish->budgets != NULL ? ' ' : 'n';
+	values[6] = wish->estimated_cost != 0 ? CostDatum(wish->estimated_cost) : (Datum) 0;
+	nulls[6] = wish->estimated_cost != 0 ? ' ' : 'n';
 	OwnerEnterSpi(&scope);
-	OwnerExecute("INSERT INTO taskq.routes (queue_id, task_type, capabilities, min_version, made_by)"
-				 " VALUES ($1, $2, $3, NULLIF($4, ''), $5) RETURNING route_id",
-				 5, types, values,
-				 OidIsValid(role) ? NULL : "    n");
+	OwnerExecute("INSERT INTO taskq.routes (queue_id, task_type, capabilities, min_version, made_by, budgets, estimated_cost)"
+				 " VALUES ($1, $2, $3, NULLIF($4, ''), $5, $6, $7) RETURNING route_id",
+				 lengthof(types), types, values, nulls);
 	route_id = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	OwnerLeaveSpi(&scope);
 	ConfigNumberChanged(REL_ROUTES, route_id);
 
 	/* the queue may have been dropped while this waited for the lock on the table */
-	if (QueueByName(queue, false)->queue_id != queue_id)
-		QueueById(queue_id);
+	if (QueueByName(queue, false)->queue_id != wish->queue_id)
+		QueueById(wish->queue_id);
 	pfree(queue);
 	return route_id;
 }
 
-/*
- * Find or create the route for a new job.  "capabilities" are normalized, and
- * min_version may be empty.
- */
+/* Find or create the route for a new job. */
 int32
-RouteFindOrMake(int32 queue_id, const char *task_type, ArrayType *capabilities, const char *min_version)
+RouteFindOrMake(const RouteWish *wish)
 {
-	int32 route_id = FindByKey(queue_id, task_type, capabilities, min_version);
+	int32 route_id = FindByKey(wish);
 
-	return route_id != 0 ? route_id : MakeRoute(queue_id, task_type, capabilities, min_version, GetUserId());
+	return route_id != 0 ? route_id : MakeRoute(wish, GetUserId());
 }
 
 /*
@@ -236,10 +260,18 @@ int32
 RouteForPutBack(int32 route_id)
 {
 	const TaskqRoute *route = RouteById(route_id);
-	int32			  found;
+	RouteWish		  wish = {
+				.queue_id = route->queue_id,
+				.task_type = route->task_type,
+				.capabilities = route->capabilities,
+				.min_version = route->min_version,
+				.budgets = route->budgets,
+				.estimated_cost = route->estimated_cost,
+	};
+	int32 found;
 
 	if (!route->retiring)
 		return route_id;
-	found = FindByKey(route->queue_id, route->task_type, route->capabilities, route->min_version);
-	return found != 0 ? found : MakeRoute(route->queue_id, route->task_type, route->capabilities, route->min_version, InvalidOid);
+	found = FindByKey(&wish);
+	return found != 0 ? found : MakeRoute(&wish, InvalidOid);
 }

@@ -29,7 +29,7 @@
 #include "shared/shmem.h"
 #include "store/catalog.h"
 
-#define MAX_CACHES 8
+#define MAX_CACHES 12
 static StaleRows *caches[MAX_CACHES];
 static int		  n_caches = 0;
 
@@ -50,7 +50,7 @@ bool
 StaleIsConfiguration(TaskqRel rel)
 {
 	return rel == REL_QUEUES || rel == REL_HANDLERS || rel == REL_ROUTES || rel == REL_POOLS || rel == REL_GRANTS ||
-		   rel == REL_INSTALLATION || rel == REL_LIMITS;
+		   rel == REL_INSTALLATION || rel == REL_LIMITS || rel == REL_BUDGETS;
 }
 
 /* Raise the versions that a change of rows of this table concerns. */

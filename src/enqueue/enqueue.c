@@ -22,6 +22,7 @@
 #include "base/guc.h"
 #include "base/injection_point.h"
 #include "base/text.h"
+#include "config/budget.h"
 #include "config/handler.h"
 #include "config/limit.h"
 #include "config/queue.h"
@@ -59,6 +60,8 @@ enum
 	ARG_MIN_VERSION,
 	ARG_CORRELATION_ID,
 	ARG_WEIGHT,
+	ARG_BUDGETS,
+	ARG_ESTIMATED_COST,
 	ARG_COUNT
 };
 
@@ -102,6 +105,33 @@ GroupId(struct varlena *key)
 	return (int64) hash_bytes_extended((unsigned char *) VARDATA_ANY(key), VARSIZE_ANY_EXHDR(key), 0);
 }
 
+/* Read the budgets that the jobs name, in the normalized form.  Returns NULL if there are none. */
+static ArrayType *
+Budgets(FunctionCallInfo fcinfo)
+{
+	ArrayType *budgets = ArgNamesOrNull(fcinfo, ARG_BUDGETS, "budgets");
+
+	if (NamesCount(budgets) == 0)
+		return NULL;
+	budgets = NormalizeNames(budgets, "budgets");
+	(void) CheckArrayLength(budgets, "budgets", MAX_BUDGETS_OF_JOB);
+	BudgetsCheck(budgets);
+	return budgets;
+}
+
+static CostUnits
+EstimatedCost(FunctionCallInfo fcinfo, const ArrayType *budgets)
+{
+	if (PG_ARGISNULL(ARG_ESTIMATED_COST))
+		return 0;
+	if (budgets == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("estimated_cost is given without budgets"),
+				 errhint("Name the budgets that the job uses, by budgets => '{gpu-hours}', for example.")));
+	return ArgCost(fcinfo, ARG_ESTIMATED_COST, "estimated_cost", false);
+}
+
 /*
  * Fill in the job from the arguments, except its id and payload.  The route is made
  * only if there are any jobs, because a queue with a route cannot be dropped.
@@ -115,6 +145,7 @@ ReadArguments(FunctionCallInfo fcinfo, TaskqJob *job, TimestampTz now, bool any_
 	const TaskqHandler *handler = HandlerFind(task_type);
 	ArrayType		   *capabilities = ArgCapabilities(fcinfo, ARG_REQUIRED_CAPABILITIES, "required_capabilities");
 	const TaskqQueue   *queue;
+	RouteWish			wish;
 
 	memset(job, 0, sizeof(*job));
 	job->created_at = now;
@@ -145,10 +176,14 @@ ReadArguments(FunctionCallInfo fcinfo, TaskqJob *job, TimestampTz now, bool any_
 		job->weight = ArgInt(fcinfo, ARG_WEIGHT, "weight", 1, MAX_WEIGHT);
 	queue = QueueByName(queue_name, false);
 	RejectIfUnhandled(queue, task_type);
+	wish.queue_id = queue->queue_id;
+	wish.task_type = task_type;
+	wish.capabilities = capabilities != NULL ? capabilities : NormalizeNames(NULL, NULL);
+	wish.min_version = min_version == NULL ? "" : min_version;
+	wish.budgets = PG_ARGISNULL(ARG_BUDGETS) ? NULL : Budgets(fcinfo);
+	wish.estimated_cost = EstimatedCost(fcinfo, wish.budgets);
 	if (any_jobs)
-		job->route_id = RouteFindOrMake(queue->queue_id, task_type,
-										capabilities != NULL ? capabilities : NormalizeNames(NULL, NULL),
-										min_version == NULL ? "" : min_version);
+		job->route_id = RouteFindOrMake(&wish);
 }
 
 /*

@@ -27,6 +27,7 @@ static const AdmissionRule *const rules[] = {
 	&admit_trial,
 	&admit_permit,
 	&admit_limit,
+	&admit_budget,
 	&admit_rate,
 #ifdef TASKQ_TESTING
 	&admit_testing,

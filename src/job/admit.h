@@ -34,6 +34,8 @@ typedef struct Admitting
 	bool			  waits_for_value; /* that job was refused only because jobs with the same value of a key run: */
 	HeldWait		  value;		   /* this one */
 	uint64			  limits_version;  /* LimitsVersion() when the last job was admitted */
+	bool			  holds_budgets;   /* that job holds an estimate of budgets */
+	uint64			  budgets_version; /* BudgetsVersion() when the last job was admitted */
 	int				  n_admitted;	   /* number of jobs admitted so far */
 
 	/*

@@ -17,6 +17,7 @@ extern const AdmissionRule admit_trial;
 extern const AdmissionRule admit_permit;
 extern const AdmissionRule admit_limit;
 extern const AdmissionRule admit_rate;
+extern const AdmissionRule admit_budget;
 #ifdef TASKQ_TESTING
 extern const AdmissionRule admit_testing;
 #endif

@@ -253,6 +253,11 @@ HoldRow(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, Oid
 			return CLAIM_STALE;
 		}
 
+		if (grip == GRIP_LOOK)
+		{
+			UnregisterSnapshot(snapshot);
+			return CLAIM_HELD;
+		}
 		secured = Secure(jobs, snapshot, grip);
 		UnregisterSnapshot(snapshot);
 		if (secured == STORE_BUSY)

@@ -31,7 +31,8 @@ typedef enum ClaimGrip
 {
 	GRIP_LOCK,	   /* lock it, and wait for another settle or heartbeat */
 	GRIP_TRY_LOCK, /* lock it, without waiting */
-	GRIP_DELETE	   /* delete it, and wait: for a caller that ends the job next */
+	GRIP_DELETE,   /* delete it, and wait: for a caller that ends the job next */
+	GRIP_LOOK	   /* only read it: for a caller that says what the claim did until now */
 } ClaimGrip;
 
 extern ClaimHold		   FindClaim(Store *jobs, TaskqJob *job, int64 job_id, int64 epoch, char outcome, Oid caller, ClaimGrip grip);

@@ -19,6 +19,7 @@
 #include "process/known.h"
 #include "shared/counts.h"
 #include "ready/key_lane.h"
+#include "shared/budgets.h"
 #include "shared/holders.h"
 #include "shared/rates.h"
 #include "shared/stats.h"
@@ -130,6 +131,7 @@ KnownForget(TaskqDatabase *db)
 	HoldersForgetDatabase(db->dboid);
 	KeyLanesForgetDatabase(db->dboid);
 	RatesForgetDatabase(db->dboid);
+	BudgetsForgetDatabase(db->dboid);
 	ShmemForgetDatabase(db);
 }
 

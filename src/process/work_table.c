@@ -16,12 +16,14 @@
 #include "config/route_care.h"
 #include "config/stale.h"
 #include "enqueue/unhandled.h"
+#include "job/arm_budgets.h"
 #include "job/cancel_requests.h"
 #include "job/retention.h"
 #include "process/count_jobs.h"
 #include "process/crash.h"
 #include "process/due_jobs.h"
 #include "process/end_leases.h"
+#include "process/keep_budgets.h"
 #include "process/keep_lanes.h"
 #include "process/keep_limits.h"
 #include "process/keep_rates.h"
@@ -234,6 +236,7 @@ const Work work_table[] = {
 	{ "try paused task types", TrialsDue, TryPausedTypes },
 	{ "keep the limits", LimitsDue, KeepLimits },
 	{ "reserve what limits let start", RatesDue, KeepRates, .alone = true },
+	{ "keep the budgets", BudgetsDue, KeepBudgets },
 	{ "move jobs to lanes", LanesDue, KeepLanes, MoveToLanes },
 	{ "look for jobs that are due", DueJobsDue, DueJobsLook },
 	{ "end leases", EndLeasesDue, EndLeases, EndLeasesBatch },
@@ -247,6 +250,8 @@ const Work work_table[] = {
 	{ "keep the history", HistoryDue, KeepHistory, ExpireHistory },
 	{ "forget old workers", WorkByCare, ForgetWorkers, WorkerForgetOld },
 	{ "record what the handlers' names mean", NamesDue, RecordNames, RecordMoreNames },
+	{ "add up what was used of budgets", FoldDue, FoldSome, FoldReports },
+	{ "forget old reports of usage", ForgetReportsDue, ForgetReports, ForgetMoreReports },
 };
 
 const int n_work = lengthof(work_table);

@@ -18,7 +18,8 @@ typedef enum LockClass
 	LOCK_COUNTER = 16,		/* raising the ceiling of a counter */
 	LOCK_TRIAL = 17,		/* the trial job of a paused task type */
 	LOCK_CARE = 18,			/* making and dropping leaves */
-	LOCK_FIRST_ROW = 19		/* writing the row of a first claim */
+	LOCK_FIRST_ROW = 19,	/* writing the row of a first claim */
+	LOCK_BUDGETS = 20		/* adding up what was used of budgets */
 } LockClass;
 
 extern void	  LocksInit(void);

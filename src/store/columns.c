@@ -33,6 +33,10 @@ static const Column access_rights[] = { ACCESS_RIGHTS_COLUMNS(COLUMN, access_rig
 static const Column handler_changes[] = { HANDLER_CHANGES_COLUMNS(COLUMN, handler_changes) };
 static const Column limit_defs[] = { LIMIT_DEFS_COLUMNS(COLUMN, limit_defs) };
 static const Column limit_starts[] = { LIMIT_STARTS_COLUMNS(COLUMN, limit_starts) };
+static const Column budget_defs[] = { BUDGET_DEFS_COLUMNS(COLUMN, budget_defs) };
+static const Column budget_periods[] = { BUDGET_PERIODS_COLUMNS(COLUMN, budget_periods) };
+static const Column budget_totals[] = { BUDGET_TOTALS_COLUMNS(COLUMN, budget_totals) };
+static const Column budget_reports[] = { BUDGET_REPORTS_COLUMNS(COLUMN, budget_reports) };
 
 #define TABLE(columns)             \
 	{                              \
@@ -64,6 +68,10 @@ static const struct
 	[REL_HANDLER_CHANGES] = TABLE(handler_changes),
 	[REL_LIMITS] = TABLE(limit_defs),
 	[REL_LIMIT_STARTS] = TABLE(limit_starts),
+	[REL_BUDGETS] = TABLE(budget_defs),
+	[REL_BUDGET_PERIODS] = TABLE(budget_periods),
+	[REL_BUDGET_TOTALS] = TABLE(budget_totals),
+	[REL_BUDGET_REPORTS] = TABLE(budget_reports),
 };
 
 /* Return the number of columns that this library knows.  Users may have added others after them. */

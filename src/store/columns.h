@@ -119,7 +119,9 @@
 	X(t, min_version, TEXTOID, TEXT)               \
 	X(t, made_by, REGROLEOID, OID_OR_NULL)         \
 	X(t, retired_at, TIMESTAMPTZOID, TIME_OR_NULL) \
-	X(t, removable_on, DATEOID, DATE_OR_NULL)
+	X(t, removable_on, DATEOID, DATE_OR_NULL)      \
+	X(t, budgets, TEXTARRAYOID, NAMES)             \
+	X(t, estimated_cost, NUMERICOID, VARLENA)
 
 #define QUEUE_DEFS_COLUMNS(X, t)                      \
 	X(t, queue_id, INT4OID, INT32)                    \
@@ -305,6 +307,50 @@
 	X(t, used, INT4ARRAYOID)       \
 	X(t, stored_at, TIMESTAMPTZOID)
 
+#define BUDGET_DEFS_COLUMNS(X, t)                   \
+	X(t, budget_id, INT4OID, INT32)                 \
+	X(t, budget, TEXTOID, TEXT)                     \
+	X(t, soft, NUMERICOID, VARLENA)                 \
+	X(t, hard, NUMERICOID, VARLENA)                 \
+	X(t, added, NUMERICOID, VARLENA)                \
+	X(t, on_exceeded, TEXTOID, TEXT)                \
+	X(t, period_no, INT4OID, INT32)                 \
+	X(t, started_at, TIMESTAMPTZOID, TIME)          \
+	X(t, period, INTERVALOID, INTERVAL)             \
+	X(t, period_from, TIMESTAMPTZOID, TIME_OR_NULL) \
+	X(t, resets_at, TIMESTAMPTZOID, TIME_OR_NULL)   \
+	X(t, description, TEXTOID, TEXT)                \
+	X(t, changed_by, TEXTOID, TEXT)                 \
+	X(t, changed_at, TIMESTAMPTZOID, TIME)
+
+#define BUDGET_PERIODS_COLUMNS(X, t) \
+	X(t, budget_id, INT4OID)         \
+	X(t, period_no, INT4OID)         \
+	X(t, budget, TEXTOID)            \
+	X(t, started_at, TIMESTAMPTZOID) \
+	X(t, ended_at, TIMESTAMPTZOID)   \
+	X(t, soft, NUMERICOID)           \
+	X(t, hard, NUMERICOID)           \
+	X(t, added, NUMERICOID)
+
+#define BUDGET_TOTALS_COLUMNS(X, t) \
+	X(t, budget_id, INT4OID)        \
+	X(t, period_no, INT4OID)        \
+	X(t, used, NUMERICOID)          \
+	X(t, reports, INT8OID)
+
+#define BUDGET_REPORTS_COLUMNS(X, t) \
+	X(t, job_id, INT8OID)            \
+	X(t, budget_id, INT4OID)         \
+	X(t, usage_key, TEXTOID)         \
+	X(t, amount, NUMERICOID)         \
+	X(t, period_no, INT4OID)         \
+	X(t, epoch, INT8OID)             \
+	X(t, attempt, INT4OID)           \
+	X(t, overrun, BOOLOID)           \
+	X(t, gate, CHAROID)              \
+	X(t, reported_at, TIMESTAMPTZOID)
+
 /* Anum_<table>_<column>, from 1; the last is followed by Anum_<table>_end */
 #define COLUMN_NUMBER(t, column, ...) Anum_##t##_##column,
 #define NUMBER_COLUMNS(t, LIST) \
@@ -332,6 +378,10 @@ NUMBER_COLUMNS(access_rights, ACCESS_RIGHTS_COLUMNS);
 NUMBER_COLUMNS(handler_changes, HANDLER_CHANGES_COLUMNS);
 NUMBER_COLUMNS(limit_defs, LIMIT_DEFS_COLUMNS);
 NUMBER_COLUMNS(limit_starts, LIMIT_STARTS_COLUMNS);
+NUMBER_COLUMNS(budget_defs, BUDGET_DEFS_COLUMNS);
+NUMBER_COLUMNS(budget_periods, BUDGET_PERIODS_COLUMNS);
+NUMBER_COLUMNS(budget_totals, BUDGET_TOTALS_COLUMNS);
+NUMBER_COLUMNS(budget_reports, BUDGET_REPORTS_COLUMNS);
 
 /* The types of a list's columns, in an initializer. */
 #define COLUMN_TYPE(t, column, type, ...) type,

@@ -52,6 +52,11 @@ static const struct
 	[REL_HANDLER_CHANGES] = { "handler_changes" },
 	[REL_LIMITS] = { "limit_defs" },
 	[REL_LIMIT_STARTS] = { "limit_starts" },
+	[REL_BUDGETS] = { "budget_defs" },
+	[REL_BUDGET_PERIODS] = { "budget_periods" },
+	[REL_BUDGET_TOTALS] = { "budget_totals" },
+	[REL_BUDGET_REPORTS] = { "budget_reports" },
+	[REL_BUDGET_REPORTS_OPEN] = { "budget_reports_open", REL_BUDGET_REPORTS, { 2, { Anum_budget_reports_budget_id, Anum_budget_reports_period_no }, .gate_column = Anum_budget_reports_gate, .gate = 'o', .definition = "CREATE INDEX budget_reports_open ON taskq.budget_reports (budget_id, period_no) WHERE gate = 'o'" } },
 };
 
 /* InvalidOid for what was not found. */

@@ -36,9 +36,14 @@ typedef enum TaskqRel
 	REL_RIGHTS,
 	REL_HANDLER_CHANGES,
 	REL_LIMITS,
-	REL_LIMIT_STARTS
+	REL_LIMIT_STARTS,
+	REL_BUDGETS,
+	REL_BUDGET_PERIODS,
+	REL_BUDGET_TOTALS,
+	REL_BUDGET_REPORTS,
+	REL_BUDGET_REPORTS_OPEN
 } TaskqRel;
-#define TASKQ_RELS (REL_LIMIT_STARTS + 1)
+#define TASKQ_RELS (REL_BUDGET_REPORTS_OPEN + 1)
 
 /*
  * This sequence is invalidated instead of a table whose rows have changed, if the

@@ -51,6 +51,12 @@ RowReadLimit(LimitRow *row, TupleTableSlot *slot)
 }
 
 void
+RowReadBudget(BudgetRow *row, TupleTableSlot *slot)
+{
+	BUDGET_DEFS_COLUMNS(READ_COLUMN, budget_defs);
+}
+
+void
 RowWriteAttempt(const AttemptRow *row, TupleTableSlot *slot)
 {
 	ATTEMPT_FAILURES_COLUMNS(WRITE_COLUMN, attempt_failures);

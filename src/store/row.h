@@ -138,6 +138,11 @@ typedef struct LimitRow
 	LIMIT_DEFS_COLUMNS(COLUMN_FIELD, limit_defs)
 } LimitRow;
 
+typedef struct BudgetRow
+{
+	BUDGET_DEFS_COLUMNS(COLUMN_FIELD, budget_defs)
+} BudgetRow;
+
 typedef struct AttemptRow
 {
 	ATTEMPT_FAILURES_COLUMNS(COLUMN_FIELD, attempt_failures)
@@ -160,6 +165,7 @@ extern void RowReadPool(PoolRow *row, TupleTableSlot *slot);
 extern void RowReadWorker(WorkerRow *row, TupleTableSlot *slot);
 extern void RowWriteWorker(const WorkerRow *row, TupleTableSlot *slot);
 extern void RowReadLimit(LimitRow *row, TupleTableSlot *slot);
+extern void RowReadBudget(BudgetRow *row, TupleTableSlot *slot);
 extern void RowWriteAttempt(const AttemptRow *row, TupleTableSlot *slot);
 extern void RowWriteEvent(const EventRow *row, TupleTableSlot *slot);
 extern void RowWriteFrame(const FrameRow *row, TupleTableSlot *slot);

@@ -3,7 +3,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 BEGIN;
-SELECT plan(73);
+SELECT plan(76);
 CREATE ROLE regress_access LOGIN;
 
 -- The functions, views and types of taskq that a role may use.

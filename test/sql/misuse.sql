@@ -15,7 +15,7 @@ CREATE FUNCTION misuse.handler(jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT $1
 CREATE FUNCTION misuse.set(jsonb) RETURNS SETOF jsonb LANGUAGE sql AS $$ SELECT $1 $$;
 CREATE PROCEDURE misuse.procedure(jsonb) LANGUAGE sql AS $$ SELECT $1 $$;
 SELECT taskq.register_handler('ext'), taskq.register_handler('in', 'misuse.handler(jsonb)', run_as => 'regress_misuse'),
-	taskq.create_queue('queue'), taskq.create_pool('pool', 1, 'regress_misuse'), taskq.register_worker('worker', max_concurrent_jobs => 3),
+	taskq.create_queue('queue'), taskq.set_budget('budget', hard => 1), taskq.create_pool('pool', 1, 'regress_misuse'), taskq.register_worker('worker', max_concurrent_jobs => 3),
 	taskq.pause_pool('pool'), taskq.pause_handler('in') \gset
 SELECT pg_temp.add('done', 'ext'), pg_temp.add('run', 'ext'), pg_temp.add('wait', 'ext'), pg_temp.add('inside', 'in') \gset
 SELECT pg_temp.take('worker'), pg_temp.take('worker') \gset
@@ -47,6 +47,7 @@ INSERT INTO vals SELECT 'regprocedure', v FROM unnest(ARRAY['NULL', '0', '1', '4
 INSERT INTO vals SELECT 'regtype', v FROM unnest(ARRAY['NULL', '0', '1', '4294967295', '''text''', '''record''', '''anyelement''', '''taskq.job''', '''taskq.jobs''', '''pg_catalog.pg_class''', '''information_schema.cardinal_number''', '''_int4''']) v;
 INSERT INTO vals SELECT 'regrole', v FROM unnest(ARRAY['NULL', '0', '1', '4294967295', '''regress_misuse''', '''pg_monitor''', 'current_user::regrole']) v;
 INSERT INTO vals SELECT 'double precision', v FROM unnest(ARRAY['NULL', '0', '-1', '1', '5', '''NaN''', '''Infinity''', '''-Infinity''', '1e-300']) v;
+INSERT INTO vals SELECT 'numeric', quote_nullable(v) FROM unnest(ARRAY[NULL, '0', '1', '-1', '0.1', 'NaN', 'Infinity', '-Infinity', '999999999999999.999999999999', '1e15', '1e-13', '1e1000', '-1e-1000']) v;
 INSERT INTO vals SELECT '"char"', quote_nullable(v) FROM unnest(ARRAY[NULL, '', 'a', 'r', 'c', '?']) v;
 
 CREATE TEMP TABLE functions AS
@@ -83,7 +84,7 @@ END $$;
 -- NULL; and random combinations, which are the same in each run
 DO $$
 DECLARE
-	harmless jsonb := jsonb_build_object('task_type', '''ext''', 'queue', '''queue''', 'pool', '''pool''', 'worker_id', '''worker''', 'access', '''producer''',
+	harmless jsonb := jsonb_build_object('task_type', '''ext''', 'queue', '''queue''', 'budget', '''budget''', 'amount', '1', 'name', '''limit''', 'pool', '''pool''', 'worker_id', '''worker''', 'access', '''producer''',
 		'job_id', pg_temp.id('run'), 'epoch', pg_temp.e('run'), 'delay', '''1 s''', 'role', '''regress_misuse''', 'payloads', '''{1,2}''', 'retry_policy', '''linear''',
 		'attempt', '1', 'version', '''1.2''', 'min_version', '''1.10''', 'error_type', '''timeout''', 'message', '''m''');
 	f functions;
@@ -127,8 +128,8 @@ SELECT is_empty($$ SELECT answer, min(call) FROM answers
 		'0A000', '22023', '22004', '2202E', '2D000', '42501', '42601', '42602', '42725', '42704', '42710', '42809', '42883', '42P13', '2BP01', '55000', '55006') GROUP BY 1 $$,
 	'every error is one that the documentation names');
 SELECT is_empty($$ SELECT f.proname FROM functions f WHERE NOT EXISTS (SELECT FROM answers WHERE call LIKE 'taskq.' || f.proname || '(%' AND answer = 'ZZDON')
-		AND f.proname NOT IN ('raise_permanent', 'raise_retryable', 'update_progress', 'wait_for_job', 'alter_limit') $$,
-	'every function has done its work at least once, but those that raise, the one that commits, the one for handlers and the one after which a transaction claims nothing');
+		AND f.proname NOT IN ('raise_permanent', 'raise_retryable', 'update_progress', 'wait_for_job', 'alter_limit', 'report_usage') $$,
+	'every function has done its work at least once, but those that raise, the one that commits, the one for handlers and those that do nothing after such changes in the same transaction');
 
 -- texts have a limit -----------------------------------------------------------
 CREATE TEMP TABLE long_texts (what, call) AS VALUES

@@ -57,6 +57,20 @@ is(sql($node, qq(SELECT outcome, worker_id, epoch = $epoch, finished_at >= start
 fails_with($node, 'TQ003', "SELECT taskq.complete_job($job, $epoch)", 'the epoch of the first claim is refused');
 is(sql($node, qq(SELECT taskq.complete_job($job, epoch) FROM taskq.all_jobs WHERE job_id = $job)), 't', 'the second claim completes the job');
 
+# budgets ---------------------------------------------------------------------------
+
+(undef, undef, $err) = $node->psql('postgres', q(SELECT taskq.set_budget('money', hard => 1)));
+like($err, qr/WARNING:.*jobs of budget "money" do not start, because taskq is not preloaded/, 'set_budget() warns that the jobs wait');
+sql($node, q(SELECT taskq.enqueue_job('outside', budgets => '{money}', estimated_cost => 1)));
+is(sql($node, q(SELECT count(*) FROM taskq.claim_job('first'))), 0, 'a job of a budget does not start');
+is(sql($node, q(SELECT state || ' ' || used || ' ' || balance FROM taskq.budgets)), 'needs_preload 0 1', 'the view says so');
+is(sql($node, q(SELECT reason_code FROM taskq.explain_claim('first') WHERE due AND NOT claimable AND reason_code <> 'type_in_server')), 'needs_preload', 'so does explain_claim()');
+is(sql($node, q(SELECT taskq.drop_budget('money'))), 't', 'the budget is dropped');
+($got, $epoch) = split /\|/, sql($node, q(SELECT job_id, epoch FROM taskq.claim_job('first')));
+isnt($got, undef, 'then the job starts');
+fails_with($node, '55000', "SELECT taskq.report_usage($got, $epoch, 'money', 1, 'k')", 'usage cannot be reported');
+sql($node, "SELECT taskq.complete_job($got, $epoch)");
+
 # changes of other sessions in a running transaction --------------------------------
 
 my $open = session($node);

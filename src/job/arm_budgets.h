@@ -1,0 +1,20 @@
+/*
+ * arm_budgets.h
+ *	  Adding up what was used of budgets.
+ */
+#ifndef TASKQ_ARM_BUDGETS_H
+#define TASKQ_ARM_BUDGETS_H
+
+#include "taskq.h"
+
+#include "config/budget.h"
+#include "shared/budgets.h"
+
+extern bool		   BudgetNeedOf(int32 route_id, BudgetNeed *need);
+extern BudgetBound BudgetBoundOf(const TaskqBudget *budget);
+extern bool		   ArmBudgets(const TaskqBudget **budgets, int n);
+extern int		   FreeStaleHolds(void);
+extern bool		   FoldReports(void);
+extern CostUnits   BudgetUsed(int32 budget_id, int32 period_no);
+
+#endif /* TASKQ_ARM_BUDGETS_H */
