@@ -65,6 +65,7 @@ ISOLATION = \
 	events-order \
 	first-claim \
 	isolation-level \
+	key-limit \
 	limit-claim \
 	max-concurrent \
 	new-route \

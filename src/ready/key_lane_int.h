@@ -31,6 +31,8 @@ typedef struct LaneRoute
 	TimestampTz		  learn_at; /* the lanes are not learnt before this moment */
 	int				  n_lanes;
 	int				  n_waits;
+	int				  n_taken; /* lanes that claims have taken */
+	pg_atomic_uint32  missed;  /* claims that have found no job while there were such lanes */
 	dlist_node		  node;	 /* in LaneMemory.stopped, if n_waits is not 0 or the lanes are not known */
 	pairingheap_node *first; /* lanes with a due job, by their first ones */
 	pairingheap_node *later; /* lanes in which a job becomes due, by the time */
@@ -76,6 +78,7 @@ typedef struct LaneEntry
 	LaneHint		 first;
 	LaneHint		 pushed; /* the first of the jobs that were added while the first one was not known */
 	uint32			 turn;	 /* incremented when the first one becomes unknown */
+	uint64			 taken;	 /* number of the taking; only if LANE_TAKEN */
 	TimestampTz		 due_at; /* when another job may become the first; DT_NOEND: none */
 	LaneWait		*wait;	 /* for what it waits; or it was let go from there, and was not tried yet */
 	pairingheap_node node;	 /* see "state" */
@@ -86,6 +89,7 @@ typedef struct LaneDatabase
 {
 	pg_atomic_uint64 state;	 /* the high half is the oid of the database */
 	pg_atomic_uint32 strays; /* a claim has met a job that belongs into a lane, and is in none */
+	pg_atomic_uint32 unseen; /* a claim has read lanes of which a release of a limit does not know */
 } LaneDatabase;
 
 typedef struct LaneMemory
