@@ -23,9 +23,11 @@
  * read from the index while they were learnt (key_lane_learn.c).
  *
  * If there is no memory for all lanes of a route, it has none here, and claims read the
- * index, lane by lane (claim/lane_reader.c).
+ * index, lane by lane (claim/lane_cursor.c).
  *
  * Functions that are called at the end of a transaction allocate no memory and cannot fail.
+ *
+ * This file has more than 400 lines, as all that changes the structure of the memory is in one place.
  */
 #include "taskq.h"
 

@@ -33,9 +33,9 @@ typedef struct LaneRoute
 	int				  n_waits;
 	int				  n_taken; /* lanes that claims have taken */
 	pg_atomic_uint32  missed;  /* claims that have found no job while there were such lanes */
-	dlist_node		  node;	 /* in LaneMemory.stopped, if n_waits is not 0 or the lanes are not known */
-	pairingheap_node *first; /* lanes with a due job, by their first ones */
-	pairingheap_node *later; /* lanes in which a job becomes due, by the time */
+	dlist_node		  node;	   /* in LaneMemory.stopped, if n_waits is not 0 or the lanes are not known */
+	pairingheap_node *first;   /* lanes with a due job, by their first ones */
+	pairingheap_node *later;   /* lanes in which a job becomes due, by the time */
 } LaneRoute;
 
 typedef struct LaneWaitKey

@@ -10,6 +10,13 @@
  *
  * The claim lets the lane wait first, and then asks again whether there is room.  A release
  * frees the value first, and then looks for lanes that wait.  So one of them sees the other.
+ *
+ * When a claim takes the last room of a value, its lane waits at once.  Otherwise nobody
+ * would be woken by the release for the second job of a lane that nobody has tried since.
+ * For the same reason a claim that finds no job, because another one has a lane taken, is
+ * counted, and a process is woken for it when that lane is let go.
+ *
+ * This file has more than 400 lines, as taking, waiting and freeing only make sense together.
  */
 #include "taskq.h"
 

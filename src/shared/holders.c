@@ -21,6 +21,8 @@
  *
  * Waiting.  When a limit has no room, the routes whose jobs it holds up are noted.  A
  * release wakes a process for each of them (holders_release.c).
+ *
+ * This file has more than 400 lines, as claims take and check all limits of a job in one piece.
  */
 #include "taskq.h"
 

@@ -209,7 +209,7 @@ sub finish
 	stop_clients();
 	for (1 .. 1000)
 	{
-		last if sql($node, q(SELECT NOT EXISTS (SELECT FROM taskq.jobs)));
+		last if sql($node, q(SELECT NOT EXISTS (SELECT FROM taskq.jobs))) eq 't';
 		sql($node, q(SELECT count(taskq.complete_job(job_id, epoch)) FROM taskq.claim_jobs('w9', 1000, '{ext}', wait => '1 s')));
 	}
 	settled($node, $name);
