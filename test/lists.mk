@@ -69,6 +69,7 @@ ISOLATION = \
 	events-order \
 	first-claim \
 	isolation-level \
+	key-limit \
 	limit-claim \
 	max-concurrent \
 	new-route \

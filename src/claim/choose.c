@@ -129,7 +129,7 @@ ChoosePutBack(ClaimCursor *cursor)
 	if (cursor->in_lane && cursor->has_lane_hint && cursor->reader == NULL)
 	{
 		ReadyPutBack(HintPlace(&cursor->lane_hint));
-		KeyLaneLetGo(NULL);
+		KeyLaneLetGo(true, NULL);
 	}
 	cursor->has_lane_hint = false;
 	while (cursor->at < cursor->n_hints && !cursor->reads)
@@ -137,14 +137,15 @@ ChoosePutBack(ClaimCursor *cursor)
 }
 
 /*
- * The first job of a cursor has started, could not be locked, or waits for a value of a
- * limit.
+ * The first job of a cursor was tried.  With "passed", it starts, or is not there.
+ * "waits_for" is a value of a limit because of which no other job of its lane can start, or
+ * NULL.
  */
 void
-ChoosePass(ClaimScan *scan, ClaimCursor *cursor, const HeldWait *waits_for)
+ChoosePass(ClaimScan *scan, ClaimCursor *cursor, bool passed, const HeldWait *waits_for)
 {
 	if (cursor->in_lane)
-		LaneCursorPass(scan, cursor, waits_for);
+		LaneCursorPass(scan, cursor, passed, waits_for);
 	else
 		cursor->at++;
 }

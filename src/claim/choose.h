@@ -15,7 +15,7 @@ extern void			ChooseBegin(ClaimScan *scan, Store *jobs, const RouteSet *routes, 
 extern void			ChooseEnd(ClaimScan *scan);
 extern ClaimCursor *ChooseNext(ClaimScan *scan);
 extern void			ChoosePutBack(ClaimCursor *cursor);
-extern void			ChoosePass(ClaimScan *scan, ClaimCursor *cursor, const HeldWait *waits_for);
+extern void			ChoosePass(ClaimScan *scan, ClaimCursor *cursor, bool passed, const HeldWait *waits_for);
 extern void			ChooseFinish(ClaimCursor *cursor);
 extern ReadyKey		HintPlace(const ScanHint *hint);
 

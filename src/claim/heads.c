@@ -144,6 +144,7 @@ Restart(ClaimHeads *heads, ClaimCursor *cursor)
 	cursor->reads = CursorMustRead(cursor->route_id, heads->sees_own);
 	cursor->finished = cursor->given_up = false;
 	cursor->reader = NULL;
+	cursor->reader_space = NULL; /* it was in the memory of an earlier claim */
 	cursor->has_lane_hint = false;
 	cursor->must_fill = false;
 	cursor->in_vain = 0;

@@ -276,6 +276,8 @@ LaneCursorHead(ClaimScan *scan, ClaimCursor *cursor, JobKey *key)
 			return false;
 		if (!reads_own && AskMemory(scan, cursor, key, &any))
 			return any;
+		if (reads_own)
+			KeyLanesNoteUnseen();
 		BeginReading(scan, cursor);
 	}
 	return AskReader(scan, cursor, key);
@@ -306,16 +308,16 @@ LaneCursorTake(ClaimScan *scan, ClaimCursor *cursor, const JobKey *bound)
 	return true;
 }
 
-/* The job that was taken has started, could not be locked, or waits for a value of a limit. */
+/* The job that was taken was tried, see ChoosePass(). */
 void
-LaneCursorPass(ClaimScan *scan, ClaimCursor *cursor, const HeldWait *waits_for)
+LaneCursorPass(ClaimScan *scan, ClaimCursor *cursor, bool passed, const HeldWait *waits_for)
 {
 	Assert(cursor->has_lane_hint);
 	cursor->has_lane_hint = false;
 	if (cursor->reader != NULL)
 		PassRead(scan, cursor, waits_for != NULL);
 	else
-		KeyLaneLetGo(waits_for);
+		KeyLaneLetGo(passed, waits_for);
 }
 
 /* Count due jobs of the route that are in lanes that do not wait, up to "most". */

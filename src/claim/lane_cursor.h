@@ -12,7 +12,7 @@
 
 extern bool LaneCursorHead(ClaimScan *scan, ClaimCursor *cursor, JobKey *key);
 extern bool LaneCursorTake(ClaimScan *scan, ClaimCursor *cursor, const JobKey *bound);
-extern void LaneCursorPass(ClaimScan *scan, ClaimCursor *cursor, const HeldWait *waits_for);
+extern void LaneCursorPass(ClaimScan *scan, ClaimCursor *cursor, bool passed, const HeldWait *waits_for);
 extern int	LaneCursorCount(ClaimScan *scan, ClaimCursor *cursor, int most);
 
 #endif /* TASKQ_LANE_CURSOR_H */

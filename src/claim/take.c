@@ -182,10 +182,10 @@ PassRefused(ClaimScan *scan, ClaimCursor *cursor, const ScanHint *hint, const Ad
 	else if (cursor->in_lane)
 	{
 		DropHint(cursor, hint);
-		ChoosePass(scan, cursor, &admitting->value);
+		ChoosePass(scan, cursor, false, &admitting->value);
 	}
 	else
-		ChoosePass(scan, cursor, NULL); /* the scheduler moves the job to a lane */
+		ChoosePass(scan, cursor, true, NULL); /* the scheduler moves the job to a lane */
 }
 
 /*
@@ -226,7 +226,7 @@ TakeNext(ClaimScan *scan, const ClaimRequest *request, Admitting *admitting, Tas
 		if (!FindHinted(scan, cursor, hint, &tid))
 		{
 			DropHint(cursor, hint);
-			ChoosePass(scan, cursor, NULL);
+			ChoosePass(scan, cursor, true, NULL);
 			continue;
 		}
 		if (!AdmitHold(admitting, cursor->route_id, hint->key.job_id, scan->jobs->found))
@@ -234,7 +234,7 @@ TakeNext(ClaimScan *scan, const ClaimRequest *request, Admitting *admitting, Tas
 			PassRefused(scan, cursor, hint, admitting);
 			continue;
 		}
-		ChoosePass(scan, cursor, NULL);
+		ChoosePass(scan, cursor, true, admitting->waits_for_value ? &admitting->value : NULL);
 		TASKQ_INJECTION_POINT("claim-chosen");
 		if (!LockHinted(scan, cursor, hint, &tid, job))
 		{

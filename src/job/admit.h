@@ -31,7 +31,7 @@ typedef struct Admitting
 	int64			  job_id;		   /* the only job that the claim is for, or 0 */
 	int64			  epoch;		   /* of the claim of the job that is being admitted, see Admission */
 	bool			  holds_limits;	   /* that job is under limits */
-	bool			  waits_for_value; /* that job was refused only because jobs with the same value of a key run: */
+	bool			  waits_for_value; /* no other job with the same value of a key can start: */
 	HeldWait		  value;		   /* this one */
 	uint64			  limits_version;  /* LimitsVersion() when the last job was admitted */
 	bool			  holds_budgets;   /* that job holds an estimate of budgets */

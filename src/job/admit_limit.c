@@ -24,17 +24,45 @@
 #include "shared/holders.h"
 #include "store/catalog.h"
 
+/*
+ * Could a job of the route start that is under its limits for values of keys, if none of
+ * them was full?  If not, *limit_id is the limit, or 0 if there is no memory.  With "wait",
+ * a process that waits for the route is woken then.
+ */
+static HoldersAnswer
+AskKeyLimits(int32 route_id, int32 *limit_id, bool wait)
+{
+	const RouteLimits *limits = LimitsOfRoute(route_id);
+	HoldersAnswer	   answer = HOLDERS_ROOM;
+	HeldLimits		   held;
+	int				   which;
+
+	held.relid = CatalogRel(REL_LIMITS);
+	held.route_id = route_id;
+	for (int i = limits->n_plain; i < limits->n && answer == HOLDERS_ROOM; i += held.n)
+	{
+		held.n = Min(limits->n - i, MAX_HELD);
+		for (int j = 0; j < held.n; j++)
+			held.limits[j] = (HeldLimit){ .limit_id = limits->limits[i + j]->limit_id, .most = PG_INT32_MAX, .by_key = true };
+		answer = HoldersRoom(&held, &which, wait);
+		*limit_id = which < 0 ? 0 : held.limits[which].limit_id;
+	}
+	return answer;
+}
+
 /* How many jobs of the route may run, with those that run now?  0 if no other may start now. */
 static int
 MayRunOf(int32 route_id)
 {
 	HeldLimits held;
+	int32	   limit_id;
 	int		   most = PG_INT32_MAX;
 	int		   which;
 
 	if (ConfigHasChangedHere(REL_LIMITS))
 		return 0;
-	if (LimitsOfRoute(route_id)->keys != 0 && !HoldersPresent())
+	if (LimitsOfRoute(route_id)->keys != 0 &&
+		(!HoldersPresent() || AskKeyLimits(route_id, &limit_id, true) != HOLDERS_ROOM))
 		return 0;
 	if (!LimitsToHold(route_id, NULL, &held))
 		return most;
@@ -69,7 +97,7 @@ HoldForJob(Admitting *claim, int32 route_id, int64 job_id, TupleTableSlot *row)
 		return false;
 	answer = HoldersTake(&held, job_id, claim->epoch, &which);
 	claim->holds_limits = answer == HOLDERS_ROOM;
-	if (answer == HOLDERS_FULL && held.limits[which].by_key)
+	if ((answer == HOLDERS_FULL || answer == HOLDERS_ROOM) && which >= 0 && held.limits[which].by_key)
 	{
 		claim->waits_for_value = true;
 		claim->value.value.relid = held.relid;
@@ -132,24 +160,11 @@ ForValues(const HeldLimit *limit)
 	return psprintf(" for tenant \"%s\" and group \"%s\"", tenant_id, group_key);
 }
 
-/* Does a limit for single values keep all jobs of a route from starting? */
+/* Do all due jobs of a route wait because of their values? */
 static bool
 ExplainLanes(int32 route_id, Refusal *refusal)
 {
-	const RouteLimits *limits = LimitsOfRoute(route_id);
-
-	for (int i = limits->n_plain; i < limits->n; i++)
-	{
-		HeldState state = HoldersStateOf(CatalogRel(REL_LIMITS), limits->limits[i]->limit_id);
-
-		if (state.answer == HOLDERS_ROOM)
-			continue;
-		refusal->reason_code = state.answer == HOLDERS_ARMING ? REASON_LIMIT_ARMING : REASON_LIMIT_MEMORY;
-		if (state.answer == HOLDERS_ARMING)
-			refusal->reason = psprintf("limit \"%s\" is not armed yet, see taskq.limits", limits->limits[i]->name);
-		return true;
-	}
-	if (limits->keys == 0 || !KeyLanesAllWait(route_id))
+	if (LimitsOfRoute(route_id)->keys == 0 || !KeyLanesAllWait(route_id))
 		return false;
 	refusal->reason_code = REASON_LIMIT;
 	refusal->reason = "all jobs that are due have keys for which a limit is reached";
@@ -161,9 +176,11 @@ static bool
 Explain(const AdmissionQuestion *question, Refusal *refusal)
 {
 	HeldLimits	  held;
-	HoldersAnswer answer;
+	HoldersAnswer answer = HOLDERS_ROOM;
 	JobKeys		  keys;
-	int			  which;
+	int			  which = -1;
+	int32		  limit_id = 0;
+	const char	 *values = "";
 	const char	 *name;
 
 	if (question->route == NULL)
@@ -181,17 +198,23 @@ Explain(const AdmissionQuestion *question, Refusal *refusal)
 	}
 	if (question->job == NULL && ExplainLanes(question->route->route_id, refusal))
 		return true;
-	if (!LimitsToHold(question->route->route_id, question->job == NULL ? NULL : KeysOfJob(question->job, &keys), &held))
-		return false;
-	answer = HoldersRoom(&held, &which, false);
-	name = which < 0 ? "" : NameOf(LimitsOfRoute(question->route->route_id), held.limits[which].limit_id);
+	if (LimitsToHold(question->route->route_id, question->job == NULL ? NULL : KeysOfJob(question->job, &keys), &held))
+		answer = HoldersRoom(&held, &which, false);
+	if (which >= 0)
+	{
+		limit_id = held.limits[which].limit_id;
+		values = ForValues(&held.limits[which]);
+	}
+	if (answer == HOLDERS_ROOM && HoldersPresent())
+		answer = AskKeyLimits(question->route->route_id, &limit_id, false);
+	name = NameOf(LimitsOfRoute(question->route->route_id), limit_id);
 	switch (answer)
 	{
 		case HOLDERS_ROOM:
 			return false;
 		case HOLDERS_FULL:
 			refusal->reason_code = REASON_LIMIT;
-			refusal->reason = psprintf("limit \"%s\" is reached%s", name, ForValues(&held.limits[which]));
+			refusal->reason = psprintf("limit \"%s\" is reached%s", name, values);
 			refusal->hint = "Try again when one of the running jobs has ended, see taskq.limit_usage.";
 			break;
 		case HOLDERS_ARMING:

@@ -23,9 +23,11 @@
  * read from the index while they were learnt (key_lane_learn.c).
  *
  * If there is no memory for all lanes of a route, it has none here, and claims read the
- * index, lane by lane (claim/lane_reader.c).
+ * index, lane by lane (claim/lane_cursor.c).
  *
  * Functions that are called at the end of a transaction allocate no memory and cannot fail.
+ *
+ * This file has more than 400 lines, as all that changes the structure of the memory is in one place.
  */
 #include "taskq.h"
 
@@ -83,6 +85,7 @@ LanesStart(void)
 	{
 		pg_atomic_init_u64(&lane_memory->databases[i].state, 0);
 		pg_atomic_init_u32(&lane_memory->databases[i].strays, 0);
+		pg_atomic_init_u32(&lane_memory->databases[i].unseen, 0);
 	}
 }
 
@@ -95,9 +98,16 @@ KeyLanesInit(void)
 
 /* whether there are lanes ------------------------------------------------------ */
 
-#define STATE_OF(dboid, state) ((uint64) (dboid) << 32 | (state))
+/*
+ * The state of a database has its oid in the high half, and in the low half one of these and a
+ * number, which is incremented when the state is forgotten.
+ */
+#define NOT_KNOWN 0
 #define NO_LANES 1 /* no waiting job of the database is in a lane */
 #define SOME_LANES 2
+#define STATES 4
+#define STATE_OF(was, state) ((uint64) MyDatabaseId << 32 | ((uint32) (was) & ~(STATES - 1)) | (state))
+#define IS_MINE(state) ((state) >> 32 == MyDatabaseId)
 
 static LaneDatabase *
 Mine(void)
@@ -120,14 +130,16 @@ KeyLanesState(void)
 bool
 KeyLanesAbsent(void)
 {
-	return KeyLanesState() == STATE_OF(MyDatabaseId, NO_LANES);
+	uint64 state = KeyLanesState();
+
+	return IS_MINE(state) && state % STATES == NO_LANES;
 }
 
 /* Does this state say nothing of this database? */
 bool
 KeyLanesUnknown(uint64 state)
 {
-	return state != STATE_OF(MyDatabaseId, SOME_LANES) && state != STATE_OF(MyDatabaseId, NO_LANES);
+	return !IS_MINE(state) || state % STATES == NOT_KNOWN;
 }
 
 /* The index has no lane, and KeyLanesState() has returned this before it was read. */
@@ -136,8 +148,17 @@ KeyLanesNoteAbsent(uint64 seen)
 {
 	LaneDatabase *mine = Mine();
 
-	if (mine != NULL && seen != STATE_OF(MyDatabaseId, SOME_LANES))
-		(void) pg_atomic_compare_exchange_u64(&mine->state, &seen, STATE_OF(MyDatabaseId, NO_LANES));
+	if (mine != NULL && KeyLanesUnknown(seen))
+		(void) pg_atomic_compare_exchange_u64(&mine->state, &seen, STATE_OF(seen, NO_LANES));
+}
+
+static void
+SetState(LaneDatabase *mine, uint32 state)
+{
+	uint64 was = pg_atomic_read_u64(&mine->state);
+
+	while (!pg_atomic_compare_exchange_u64(&mine->state, &was, STATE_OF(was + (state == NOT_KNOWN ? STATES : 0), state)))
+		;
 }
 
 /* A waiting job of this database is in a lane. */
@@ -145,9 +166,10 @@ void
 KeyLanesNotePresent(void)
 {
 	LaneDatabase *mine = Mine();
+	uint64		  state = KeyLanesState();
 
-	if (mine != NULL && pg_atomic_read_u64(&mine->state) != STATE_OF(MyDatabaseId, SOME_LANES))
-		(void) pg_atomic_exchange_u64(&mine->state, STATE_OF(MyDatabaseId, SOME_LANES));
+	if (mine != NULL && !(IS_MINE(state) && state % STATES == SOME_LANES))
+		SetState(mine, SOME_LANES);
 }
 
 /* A job belongs into a lane and is in none.  Have the scheduler of this database move it. */
@@ -169,6 +191,31 @@ KeyLanesStrayed(bool clear)
 	if (mine == NULL)
 		return false;
 	return (clear ? pg_atomic_exchange_u32(&mine->strays, 0) : pg_atomic_read_u32(&mine->strays)) != 0;
+}
+
+/*
+ * A claim reads lanes that may wait, and of which a release does not know: there is no
+ * memory for the route, or the jobs are of the current transaction.  The next release wakes
+ * all processes.  Called before the claim asks for room.
+ */
+void
+KeyLanesNoteUnseen(void)
+{
+	LaneDatabase *mine = Mine();
+
+	if (mine != NULL)
+		(void) pg_atomic_exchange_u32(&mine->unseen, 1);
+}
+
+/* Does a claim read such lanes? */
+bool
+KeyLanesUnseen(bool clear)
+{
+	LaneDatabase *mine = Mine();
+
+	if (mine == NULL || pg_atomic_read_u32(&mine->unseen) == 0)
+		return false;
+	return !clear || pg_atomic_exchange_u32(&mine->unseen, 0) != 0;
 }
 
 /* commits ---------------------------------------------------------------------- */
@@ -214,21 +261,17 @@ KeyLanePush(int32 route_id, int64 lane, const LaneHint *hint, TimestampTz now)
 		ReadyNoteChange(route_id);
 }
 
-/* Forget the lanes of a database. */
+/* Forget the lanes of a database that was dropped. */
 void
 KeyLanesForgetDatabase(Oid dboid)
 {
 	HASH_SEQ_STATUS status;
-	LaneEntry	   *entry;
 	LaneRoute	   *route;
 
 	if (lane_memory == NULL)
 		return;
 	LWLockAcquire(&lane_memory->lock, LW_EXCLUSIVE);
-	hash_seq_init(&status, lane_entries);
-	while ((entry = hash_seq_search(&status)) != NULL)
-		if (entry->key.dboid == dboid)
-			LaneRemove(entry);
+	LanesRemove(dboid, NULL);
 	hash_seq_init(&status, lane_routes);
 	while ((route = hash_seq_search(&status)) != NULL)
 		if (route->key.dboid == dboid)
@@ -243,11 +286,33 @@ KeyLanesForgetDatabase(Oid dboid)
 	LWLockRelease(&lane_memory->lock);
 }
 
-/* Forget the lanes of this database, because jobs may wait that they do not have. */
+/*
+ * Forget the lanes of this database, because jobs may wait that they do not have.  The
+ * routes stay, as processes may wait for the release of a limit.
+ */
 void
 KeyLanesForget(void)
 {
-	KeyLanesForgetDatabase(MyDatabaseId);
+	LaneDatabase   *mine = Mine();
+	HASH_SEQ_STATUS status;
+	LaneRoute	   *route;
+
+	if (mine == NULL)
+		return;
+	LWLockAcquire(&lane_memory->lock, LW_EXCLUSIVE);
+	LanesRemove(MyDatabaseId, NULL);
+	hash_seq_init(&status, lane_routes);
+	while ((route = hash_seq_search(&status)) != NULL)
+		if (route->key.dboid == MyDatabaseId)
+		{
+			route->known = false;
+			route->learning = 0;
+			route->learn_at = 0;
+			LaneRouteShow(route);
+			ReadyNoteChange(route->key.route_id);
+		}
+	SetState(mine, NOT_KNOWN);
+	LWLockRelease(&lane_memory->lock);
 }
 
 /* Return how many lanes all databases have. */

@@ -61,6 +61,8 @@ extern uint64 KeyLanesState(void);
 extern bool	  KeyLanesUnknown(uint64 state);
 extern void	  KeyLanesStray(void);
 extern bool	  KeyLanesStrayed(bool clear);
+extern void	  KeyLanesNoteUnseen(void);
+extern bool	  KeyLanesUnseen(bool clear);
 extern void	  KeyLanesNotePresent(void);
 extern int	  LaneCompare(const LaneKey *a, const LaneKey *b);
 extern void	  KeyLanePush(int32 route_id, int64 lane, const LaneHint *hint, TimestampTz now);
@@ -76,7 +78,7 @@ extern int		KeyLanesListed(int32 route_id, int64 *lane_ids, int most);
 
 /* key_lane_take.c: what they take from it, and what releases let go */
 extern bool KeyLaneTake(int32 route_id, const LaneKey *bound, LaneHint *hint, int64 *lane);
-extern void KeyLaneLetGo(const HeldWait *waits_for);
+extern void KeyLaneLetGo(bool passed, const HeldWait *waits_for);
 extern void KeyLanesFreed(const HeldValue *value);
 extern void KeyLanesFreeAll(void);
 

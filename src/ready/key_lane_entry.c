@@ -199,9 +199,11 @@ LaneLeaveWait(LaneEntry *entry)
 	(void) hash_search(lane_waits, &wait->key, HASH_REMOVE, NULL);
 }
 
-void
+static void
 LaneRemove(LaneEntry *entry)
 {
+	if (entry->state == LANE_TAKEN)
+		entry->route->n_taken--;
 	LaneUnlist(entry);
 	LaneUndue(entry);
 	LaneLeaveWait(entry);
@@ -217,19 +219,39 @@ LaneRemoveIfEmpty(LaneEntry *entry)
 		LaneRemove(entry);
 }
 
-/* Remove all lanes of a route. */
+/* Remove the lanes of a database, or of one of its routes. */
 void
-LaneRouteClear(LaneRoute *route)
+LanesRemove(Oid dboid, const LaneRoute *route)
 {
 	HASH_SEQ_STATUS status;
 	LaneEntry	   *entry;
 
 	hash_seq_init(&status, lane_entries);
 	while ((entry = hash_seq_search(&status)) != NULL)
-		if (entry->route == route)
+		if (entry->key.dboid == dboid && (route == NULL || entry->route == route))
 			LaneRemove(entry);
+}
+
+/* Remove all lanes of a route. */
+void
+LaneRouteClear(LaneRoute *route)
+{
+	LanesRemove(route->key.dboid, route);
 	route->known = false;
 	LaneRouteShow(route);
+}
+
+/* Let the first of the lanes go that wait.  The caller holds the lock. */
+bool
+LaneLetNextGo(LaneWait *wait)
+{
+	LaneEntry *next = LaneFirst(wait->first);
+
+	if (next == NULL)
+		return false;
+	LaneUnlist(next);
+	LaneList(next);
+	return true;
 }
 
 /* jobs ------------------------------------------------------------------------- */

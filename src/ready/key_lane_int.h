@@ -31,9 +31,11 @@ typedef struct LaneRoute
 	TimestampTz		  learn_at; /* the lanes are not learnt before this moment */
 	int				  n_lanes;
 	int				  n_waits;
-	dlist_node		  node;	 /* in LaneMemory.stopped, if n_waits is not 0 or the lanes are not known */
-	pairingheap_node *first; /* lanes with a due job, by their first ones */
-	pairingheap_node *later; /* lanes in which a job becomes due, by the time */
+	int				  n_taken; /* lanes that claims have taken */
+	pg_atomic_uint32  missed;  /* claims that have found no job while there were such lanes */
+	dlist_node		  node;	   /* in LaneMemory.stopped, if n_waits is not 0 or the lanes are not known */
+	pairingheap_node *first;   /* lanes with a due job, by their first ones */
+	pairingheap_node *later;   /* lanes in which a job becomes due, by the time */
 } LaneRoute;
 
 typedef struct LaneWaitKey
@@ -77,6 +79,7 @@ typedef struct LaneEntry
 	LaneHint		 first;
 	LaneHint		 pushed; /* the first of the jobs that were added while the first one was not known */
 	uint32			 turn;	 /* incremented when the first one becomes unknown */
+	uint64			 taken;	 /* number of the taking; only if LANE_TAKEN */
 	TimestampTz		 due_at; /* when another job may become the first; DT_NOEND: none */
 	LaneWait		*wait;	 /* for what it waits; or it was let go from there, and was not tried yet */
 	pairingheap_node node;	 /* see "state" */
@@ -87,6 +90,7 @@ typedef struct LaneDatabase
 {
 	pg_atomic_uint64 state;	 /* the high half is the oid of the database */
 	pg_atomic_uint32 strays; /* a claim has met a job that belongs into a lane, and is in none */
+	pg_atomic_uint32 unseen; /* a claim has read lanes of which a release of a limit does not know */
 } LaneDatabase;
 
 typedef struct LaneMemory
@@ -114,9 +118,10 @@ extern void		  LaneUndue(LaneEntry *entry);
 extern void		  LaneList(LaneEntry *entry);
 extern void		  LaneUnlist(LaneEntry *entry);
 extern void		  LaneWaitFor(LaneEntry *entry, LaneWait *wait);
-extern void		  LaneRemove(LaneEntry *entry);
+extern void		  LanesRemove(Oid dboid, const LaneRoute *route);
 extern void		  LaneRemoveIfEmpty(LaneEntry *entry);
 extern void		  LaneLeaveWait(LaneEntry *entry);
+extern bool		  LaneLetNextGo(LaneWait *wait);
 extern LaneEntry *LaneFirst(pairingheap_node *first);
 extern LaneEntry *LaneNextDue(const LaneRoute *route);
 

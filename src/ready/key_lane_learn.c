@@ -30,6 +30,7 @@ MakeRoute(int32 route_id)
 	if (route == NULL)
 		return NULL;
 	memset((char *) route + sizeof(LaneRouteKey), 0, sizeof(LaneRoute) - sizeof(LaneRouteKey));
+	pg_atomic_init_u32(&route->missed, 0);
 	LaneRouteShow(route);
 	return route;
 }
@@ -51,6 +52,8 @@ KeyLanesLearnBegin(int32 route_id)
 		number = route->learning;
 	}
 	LWLockRelease(&lane_memory->lock);
+	if (number == 0)
+		KeyLanesNoteUnseen();
 	return number;
 }
 

@@ -73,7 +73,11 @@ IsOutdated(const LaneRoute *route, TimestampTz now)
 		   (first != NULL && first->is_exact && first->first.key.key.run_at > now);
 }
 
-/* Look at the first lane of a route.  The caller holds the lock. */
+/*
+ * Look at the first lane of a route.  The caller holds the lock.  If there is none, but
+ * another claim has taken a lane, that may have a second job; then the other claim wakes a
+ * process when it lets the lane go.
+ */
 static LaneLook
 Look(LaneRoute *route, LanePlace *place, TimestampTz *changes_at)
 {
@@ -82,6 +86,8 @@ Look(LaneRoute *route, LanePlace *place, TimestampTz *changes_at)
 
 	if (due != NULL)
 		*changes_at = due->due_at;
+	if (entry == NULL && route->n_taken > 0)
+		(void) pg_atomic_fetch_add_u32(&route->missed, 1);
 	if (entry == NULL)
 		return LANE_LOOK_NOTHING;
 	*place = (LanePlace){ entry->key.lane, entry->first.key, entry->turn };
@@ -150,16 +156,9 @@ KeyLaneRead(int32 route_id, const LanePlace *place, const LaneHint *found, Times
 			LaneList(entry);
 		else
 		{
-			LaneWait *wait = entry->wait;
-
 			/* nobody tries it, so the next one that waits for the same value is let go */
-			if (wait != NULL && wait->first != NULL)
-			{
-				LaneEntry *next = LaneFirst(wait->first);
-
-				LaneUnlist(next);
-				LaneList(next);
-			}
+			if (entry->wait != NULL)
+				(void) LaneLetNextGo(entry->wait);
 			LaneLeaveWait(entry);
 			LaneRemoveIfEmpty(entry);
 		}

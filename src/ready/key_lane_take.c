@@ -10,6 +10,11 @@
  *
  * The claim lets the lane wait first, and then asks again whether there is room.  A release
  * frees the value first, and then looks for lanes that wait.  So one of them sees the other.
+ *
+ * When a claim takes the last room of a value, its lane waits at once.  Otherwise nobody
+ * would be woken by the release for the second job of a lane that nobody has tried since.
+ * For the same reason a claim that finds no job, because another one has a lane taken, is
+ * counted, and a process is woken for it when that lane is let go.
  */
 #include "taskq.h"
 
@@ -27,10 +32,19 @@
 /* The lane that this process has taken. */
 static struct
 {
-	bool  any;
-	int32 route_id;
-	int64 lane;
+	bool   any;
+	int32  route_id;
+	int64  lane;
+	uint64 number;
 } taken = { false };
+
+/* Wake so many processes that wait for a route, or else have the scheduler look. */
+static void
+Wake(int32 route_id, int n)
+{
+	if (WakeWaiters(MyDatabaseId, route_id, n) < n && ShmemMyDatabase() != NULL)
+		ShmemWakeScheduler(ShmemMyDatabase());
+}
 
 /* taking ----------------------------------------------------------------------- */
 
@@ -53,7 +67,9 @@ KeyLaneTake(int32 route_id, const LaneKey *bound, LaneHint *hint, int64 *lane)
 	{
 		LaneUnlist(entry);
 		entry->state = LANE_TAKEN;
+		entry->taken = taken.number = ++lane_memory->numbers;
 		entry->pushed.key = LANE_KEY_END;
+		route->n_taken++;
 		*hint = entry->first;
 		*lane = entry->key.lane;
 		taken.any = true;
@@ -71,19 +87,6 @@ HasRoom(const LaneWait *wait)
 	HeldWait copy = { wait->key.value, wait->most };
 
 	return HoldersHaveRoom(&copy);
-}
-
-/* Let the first of the lanes go that wait.  The caller holds the lock. */
-static bool
-LetNextGo(LaneWait *wait)
-{
-	LaneEntry *next = LaneFirst(wait->first);
-
-	if (next == NULL)
-		return false;
-	LaneUnlist(next);
-	LaneList(next);
-	return true;
 }
 
 /* Find or make the entry of a wait.  Returns NULL if there is no room. */
@@ -123,14 +126,12 @@ UsePushed(LaneEntry *entry)
 	entry->pushed.key = LANE_KEY_END;
 }
 
-/* A lane was taken, and its first job could not start because of a value.  Let it wait. */
+/* A lane that was taken waits for a value. */
 static void
 LetWait(LaneEntry *entry, const HeldWait *waits_for)
 {
 	LaneWait *wait = MakeWait(entry->route, waits_for);
 
-	entry->state = LANE_EMPTY;
-	UsePushed(entry);
 	if (wait == NULL)
 	{
 		LaneRouteClear(entry->route);
@@ -138,10 +139,8 @@ LetWait(LaneEntry *entry, const HeldWait *waits_for)
 	}
 	if (entry->wait != wait)
 	{
-		LaneWait *other = entry->wait;
-
-		if (other != NULL)
-			(void) LetNextGo(other);
+		if (entry->wait != NULL)
+			(void) LaneLetNextGo(entry->wait);
 		LaneLeaveWait(entry);
 		entry->wait = wait;
 		wait->n_lanes++;
@@ -149,71 +148,84 @@ LetWait(LaneEntry *entry, const HeldWait *waits_for)
 	LaneWaitFor(entry, wait);
 }
 
-/* A lane was taken, and its first job has started, or is not there.  Only the job after it may be the first. */
-static void
+/* A lane that was taken does not wait.  Returns whether another one was let go. */
+static bool
 LetContinue(LaneEntry *entry)
 {
 	LaneWait *wait = entry->wait;
+	bool	  others = wait != NULL && HasRoom(wait) && LaneLetNextGo(wait);
 
-	entry->state = LANE_EMPTY;
+	LaneLeaveWait(entry);
+	LaneList(entry);
+	return others;
+}
+
+/* The first job of a lane that was taken has started, or is not there.  Only the job after it may be the first. */
+static void
+PassFirst(LaneEntry *entry)
+{
 	entry->turn++;
 	entry->is_exact = false;
 	if (entry->first.key.key.job_id < PG_INT64_MAX)
 		entry->first.key.key.job_id++;
-	UsePushed(entry);
-	if (wait != NULL && HasRoom(wait))
-		(void) LetNextGo(wait);
-	LaneLeaveWait(entry);
-	LaneList(entry);
 }
 
 /*
- * Let the lane go that was taken, if there is one.  "waits_for" is the value because of which its
- * first job could not start, or NULL if the job has started or is not there.  Cannot fail.
+ * Let the lane go that was taken, if there is one.  With "passed", its first job has started
+ * or is not there.  "waits_for" is a value without room because of which no job of the lane
+ * can start, or NULL.  Cannot fail.
  */
 void
-KeyLaneLetGo(const HeldWait *waits_for)
+KeyLaneLetGo(bool passed, const HeldWait *waits_for)
 {
+	LaneRoute *route;
 	LaneEntry *entry;
+	uint32	   n = 0;
 
 	if (!taken.any)
 		return;
 	taken.any = false;
 	LWLockAcquire(&lane_memory->lock, LW_EXCLUSIVE);
+	route = LaneRouteFind(taken.route_id);
 	entry = LaneFindEntry(taken.route_id, taken.lane);
-	if (entry != NULL && entry->state == LANE_TAKEN)
+	if (route != NULL)
+		n = pg_atomic_exchange_u32(&route->missed, 0);
+	if (entry != NULL && entry->state == LANE_TAKEN && entry->taken == taken.number)
 	{
+		route->n_taken--;
+		entry->state = LANE_EMPTY;
+		if (passed)
+			PassFirst(entry);
+		UsePushed(entry);
 		if (waits_for != NULL)
 			LetWait(entry, waits_for);
 		else
-			LetContinue(entry);
+			n += LetContinue(entry) ? 1 : 0;
 	}
 	LWLockRelease(&lane_memory->lock);
 	ReadyNoteChange(taken.route_id);
 	if (waits_for != NULL && HoldersHaveRoom(waits_for))
 		KeyLanesFreed(&waits_for->value);
+	if (n > 0)
+		Wake(taken.route_id, n);
 }
 
 /* freeing ---------------------------------------------------------------------- */
 
-/* Wake a process for each of these routes. */
+/* There is room for values that a claim may wait for.  Have everybody look. */
 static void
-Wake(const int32 *route_ids, int n)
+WakeAll(void)
 {
-	bool looks = false;
-
-	for (int i = 0; i < Min(n, MAX_WOKEN); i++)
-	{
-		ReadyNoteChange(route_ids[i]);
-		looks |= WakeWaiters(MyDatabaseId, route_ids[i], 1) == 0;
-	}
-	if (n > MAX_WOKEN)
-		WakeAllWaiters(MyDatabaseId);
-	if ((looks || n > MAX_WOKEN) && ShmemMyDatabase() != NULL)
+	WakeAllWaiters(MyDatabaseId);
+	if (ShmemMyDatabase() != NULL)
 		ShmemWakeScheduler(ShmemMyDatabase());
 }
 
-/* One more job with this value of a limit can start.  Let a lane go in each route.  Cannot fail. */
+/*
+ * One more job with this value of a limit can start.  Let a lane go in each route, and wake
+ * a process, also if a lane was let go that nobody has tried yet: it may have two jobs.
+ * Cannot fail.
+ */
 void
 KeyLanesFreed(const HeldValue *value)
 {
@@ -224,6 +236,8 @@ KeyLanesFreed(const HeldValue *value)
 	if (lane_memory == NULL)
 		return;
 	pg_memory_barrier();
+	if (KeyLanesUnseen(true))
+		WakeAll();
 	if (pg_atomic_read_u32(&lane_memory->n_stopped) == 0)
 		return;
 	LWLockAcquire(&lane_memory->lock, LW_EXCLUSIVE);
@@ -232,19 +246,25 @@ KeyLanesFreed(const HeldValue *value)
 		LaneRoute  *route = dlist_container(LaneRoute, node, iter.cur);
 		LaneWaitKey key = { MyDatabaseId, route->key.route_id };
 		LaneWait   *wait;
-		bool		wakes = !route->known;
 
 		if (route->key.dboid != MyDatabaseId)
 			continue;
 		memcpy(&key.value, value, sizeof(HeldValue));
 		wait = hash_search(lane_waits, &key, HASH_FIND, NULL);
-		wakes |= wait != NULL && LetNextGo(wait);
-		if (wakes && n < MAX_WOKEN)
+		if (wait != NULL)
+			(void) LaneLetNextGo(wait);
+		if (wait == NULL && route->known)
+			continue;
+		ReadyNoteChange(route->key.route_id);
+		if (n < MAX_WOKEN)
 			route_ids[n] = route->key.route_id;
-		n += wakes ? 1 : 0;
+		n++;
 	}
 	LWLockRelease(&lane_memory->lock);
-	Wake(route_ids, n);
+	if (n > MAX_WOKEN)
+		WakeAll();
+	for (int i = 0; i < n && n <= MAX_WOKEN; i++)
+		Wake(route_ids[i], 1);
 }
 
 /* Limits have changed.  Let all lanes of this database go. */
@@ -264,6 +284,7 @@ KeyLanesFreeAll(void)
 			LaneUnlist(entry);
 			LaneLeaveWait(entry);
 			LaneList(entry);
+			ReadyNoteChange(entry->key.route_id);
 		}
 	LWLockRelease(&lane_memory->lock);
 }

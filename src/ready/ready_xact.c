@@ -271,7 +271,7 @@ AtTransactionEnd(XactEvent event, void *arg)
 {
 	if (event == XACT_EVENT_ABORT)
 		ReadyFillAbandon();
-	KeyLaneLetGo(NULL);
+	KeyLaneLetGo(true, NULL);
 	if (n_opened == 0 && n_held == 0 && !too_many)
 		return;
 	if (event == XACT_EVENT_COMMIT)
@@ -330,7 +330,7 @@ AtSubtransactionEnd(SubXactEvent event, SubTransactionId mine, SubTransactionId 
 	if (event == SUBXACT_EVENT_ABORT_SUB)
 	{
 		ReadyFillAbandon();
-		KeyLaneLetGo(NULL);
+		KeyLaneLetGo(true, NULL);
 	}
 	if (n_opened == 0 && n_held == 0)
 		return;

@@ -21,6 +21,8 @@
  *
  * Waiting.  When a limit has no room, the routes whose jobs it holds up are noted.  A
  * release wakes a process for each of them (holders_release.c).
+ *
+ * This file has more than 400 lines, as claims take and check all limits of a job in one piece.
  */
 #include "taskq.h"
 
@@ -52,7 +54,7 @@ HoldersSize(void)
 	Size size = MAXALIGN(StructSize());
 
 	size = add_size(size, hash_estimate_size(MAX_LIMITS, sizeof(LimitEntry)));
-	size = add_size(size, hash_estimate_size(taskq_max_held_jobs, sizeof(ValueEntry)));
+	size = add_size(size, hash_estimate_size(MAX_VALUES, sizeof(ValueEntry)));
 	return add_size(size, hash_estimate_size(taskq_max_held_jobs, sizeof(Holder)));
 }
 
@@ -67,7 +69,7 @@ HoldersStart(void)
 	holders = ShmemInitStruct("taskq holders", StructSize(), &found);
 	limit_entries = ShmemInitHash_compat("taskq limits", MAX_LIMITS, &limit_ctl, HASH_ELEM | HASH_BLOBS);
 	holder_entries = ShmemInitHash_compat("taskq holders of limits", taskq_max_held_jobs, &holder_ctl, HASH_ELEM | HASH_BLOBS);
-	value_entries = ShmemInitHash_compat("taskq values of limits", taskq_max_held_jobs, &value_ctl, HASH_ELEM | HASH_BLOBS);
+	value_entries = ShmemInitHash_compat("taskq values of limits", MAX_VALUES, &value_ctl, HASH_ELEM | HASH_BLOBS);
 	if (found)
 		return;
 	memset(holders, 0, StructSize());
@@ -219,6 +221,8 @@ InUse(Oid relid, const LimitEntry *entry, const HeldLimit *limit)
 static HoldersAnswer
 Ask(HoldersDatabase *mine, const HeldLimits *limits, int *which, bool wait)
 {
+	bool any_value = false;
+
 	*which = -1;
 	for (int i = 0; i < limits->n; i++)
 	{
@@ -226,6 +230,7 @@ Ask(HoldersDatabase *mine, const HeldLimits *limits, int *which, bool wait)
 		LimitEntry		*entry = HoldersFindLimit(limits->relid, limit->limit_id);
 		bool			 is_armed = entry != NULL && entry->armed;
 
+		any_value |= limit->by_key;
 		if (is_armed && InUse(limits->relid, entry, limit) < limit->most)
 			continue;
 		*which = i;
@@ -233,7 +238,8 @@ Ask(HoldersDatabase *mine, const HeldLimits *limits, int *which, bool wait)
 			NoteBlocked(entry, limits->route_id);
 		return is_armed ? HOLDERS_FULL : HoldersWhyUnarmed(entry);
 	}
-	if (hash_get_num_entries(holder_entries) < taskq_max_held_jobs)
+	if (hash_get_num_entries(holder_entries) < taskq_max_held_jobs &&
+		(!any_value || hash_get_num_entries(value_entries) + MAX_HELD <= MAX_VALUES))
 		return HOLDERS_ROOM;
 	if (wait && mine != NULL)
 		NoteShort(mine);
@@ -278,9 +284,24 @@ TakeBack(HoldersDatabase *mine, Holder *holder)
 	NoteShort(mine);
 }
 
+/* Return the index of a limit for a value of a key that has no room now, or -1.  The caller holds the lock. */
+static int
+FullValue(const HeldLimits *limits)
+{
+	for (int i = 0; i < limits->n; i++)
+	{
+		const HeldLimit *limit = &limits->limits[i];
+
+		if (limit->by_key && InUse(limits->relid, NULL, limit) >= limit->most)
+			return i;
+	}
+	return -1;
+}
+
 /*
  * Take the limits for a claim of this transaction, all of them or none.  If there is no
- * room, *which is the index of the limit, or -1.
+ * room, *which is the index of the limit, or -1.  If there is, *which is the index of a limit
+ * for a value of a key that has room for no other job, or -1.
  */
 HoldersAnswer
 HoldersTake(const HeldLimits *limits, int64 job_id, int64 epoch, int *which)
@@ -308,7 +329,9 @@ HoldersTake(const HeldLimits *limits, int64 job_id, int64 epoch, int *which)
 		holder->claims = pg_atomic_read_u64(&slot->claims);
 		for (int i = 0; i < limits->n && answer == HOLDERS_ROOM; i++)
 			answer = HolderAdd(holder, HoldersFindLimit(limits->relid, limits->limits[i].limit_id), &limits->limits[i]);
-		if (answer != HOLDERS_ROOM)
+		if (answer == HOLDERS_ROOM)
+			*which = FullValue(limits);
+		else
 			TakeBack(mine, holder);
 	}
 	LWLockRelease(&holders->lock);

@@ -13,8 +13,9 @@
 
 #include "shared/holders.h"
 
-#define MAX_LIMITS 4096 /* of all databases together */
-#define MAX_BLOCKED 16	/* routes; with more than these, everybody is woken */
+#define MAX_LIMITS 4096									/* of all databases together */
+#define MAX_VALUES (2 * taskq_max_held_jobs + MAX_HELD) /* of all limits */
+#define MAX_BLOCKED 16									/* routes; with more than these, everybody is woken */
 
 typedef struct LimitKey
 {

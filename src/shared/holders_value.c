@@ -22,7 +22,7 @@ HoldersFindValue(Oid relid, int32 limit_id, const char *value, HASHACTION action
 
 	Assert(LWLockHeldByMe(&holders->lock));
 	memcpy(key.value, value, HELD_VALUE_SIZE);
-	if (action == HASH_ENTER_NULL && hash_get_num_entries(value_entries) >= taskq_max_held_jobs)
+	if (action == HASH_ENTER_NULL && hash_get_num_entries(value_entries) >= MAX_VALUES)
 		action = HASH_FIND;
 	entry = hash_search(value_entries, &key, action, &found);
 	if (entry != NULL && action == HASH_ENTER_NULL && !found)
