@@ -226,7 +226,8 @@ my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($node, 'b', has_streaming => 1);
 $standby->start;
 sql($node, q(SELECT taskq.enqueue_job('ext') FROM generate_series(1, 9)));
-is(sql($node, q(SELECT count(*) FROM taskq.claim_jobs('w1', 9, lease => '1 h'))), 3, 'three jobs are claimed on the primary');
+# without waiting for the disk, the claim would not be replicated yet
+is(sql($node, q(SET synchronous_commit = on; SELECT count(*) FROM taskq.claim_jobs('w1', 9, lease => '1 h'))), 3, 'three jobs are claimed on the primary');
 $node->wait_for_catchup($standby);
 $node->stop('immediate');
 $standby->promote;

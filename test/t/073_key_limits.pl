@@ -275,7 +275,8 @@ my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($node, 'b', has_streaming => 1);
 $standby->start;
 sql($node, q(SELECT taskq.enqueue_job('ext', group_key => 'p' || n % 2) FROM generate_series(1, 6) n));
-is(sql($node, qq($claimed('w1', 9, '{ext}', lease => '1 h'))), 2, 'a job of each group is claimed on the primary');
+# without waiting for the disk, the claim would not be replicated yet
+is(sql($node, qq(SET synchronous_commit = on; $claimed('w1', 9, '{ext}', lease => '1 h'))), 2, 'a job of each group is claimed on the primary');
 $node->wait_for_catchup($standby);
 $node->stop('immediate');
 $standby->promote;
