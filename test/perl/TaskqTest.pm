@@ -18,6 +18,7 @@ our @EXPORT = qw(
 	new_node make_app make_misbehave install add_type wait_until wait_for_log_line
 	pids_of pid_of hold_gate open_gate session sql sql_as fails_with log_since settled clean_log
 	wait_for poll crash enqueue_crashing begin_claim answer_of claims_wait
+	load_script start_load stop_load kill_load
 );
 
 # Return a running server with taskq preloaded and, unless told otherwise, the
@@ -330,6 +331,84 @@ sub clean_log
 	my @bad = grep { /\bPANIC\b|TRAP:|was terminated by signal|\bXX\d\d\d\b/ } split /\n/, $log;
 	@bad = grep { $_ !~ $o{but} } @bad if $o{but};
 	is(join("\n", @bad), '', $node->name . ': no crash and no internal error in the log');
+	return;
+}
+
+# load ----------------------------------------------------------------------------
+
+# Write a script of pgbench, and return its name.  Client n claims jobs of type ext as the
+# worker "w<n>", with these further arguments of claim_job(), and ends them in all ways.
+sub load_script
+{
+	my ($node, $arguments) = @_;
+	my $file = $node->basedir . '/load.sql';
+	my $script = <<'SQL';
+\set how random(1, 200)
+\if :how <= 20
+BEGIN;
+SAVEPOINT s;
+SELECT count(*) FROM taskq.claim_jobs('w' || :client_id, 3, '{ext}');
+\if :how <= 10
+ROLLBACK TO s;
+SELECT count(taskq.complete_job(job_id, epoch)) FROM taskq.claim_job('w' || :client_id, '{ext}');
+COMMIT;
+\else
+ROLLBACK;
+\endif
+\else
+SELECT COALESCE(max(job_id), 0) AS job, COALESCE(max(epoch), 0) AS epoch FROM taskq.claim_job('w' || :client_id, '{ext}'ARGUMENTS) \gset
+\if :job > 0
+\if :how <= 30
+BEGIN;
+SELECT taskq.complete_job(:job, :epoch);
+ROLLBACK;
+\endif
+\if :how <= 40
+SELECT taskq.fail_job(:job, :epoch, 'x');
+\elif :how <= 50
+SELECT taskq.release_job(:job, :epoch);
+\elif :how <= 55
+SELECT taskq.snooze_job(:job, :epoch, '20 ms');
+\elif :how = 56
+SELECT taskq.heartbeat_job(:job, :epoch, lease => '1 s');
+\else
+SELECT taskq.complete_job(:job, :epoch);
+\endif
+\endif
+\endif
+SQL
+
+	$script =~ s/ARGUMENTS/defined $arguments ? ", $arguments" : ''/e;
+	append_to_file($file, $script);
+	return $file;
+}
+
+my @load;
+my @load_outputs;
+
+# Run a script of pgbench in eight sessions for some seconds, beside the test.
+sub start_load
+{
+	my ($node, $script, $seconds) = @_;
+	@load_outputs = ('', '');
+	@load = map { IPC::Run::start([ 'pgbench', '-n', '-c', 4, '-T', $seconds, '-f', $script, '-h', $node->host, '-p', $node->port, 'postgres' ], '>&', \$load_outputs[$_]) } 0 .. 1;
+	return;
+}
+
+# Wait for its end.
+sub stop_load
+{
+	for my $n (0 .. $#load)
+	{
+		$load[$n]->finish or diag($load_outputs[$n]);
+	}
+	return;
+}
+
+# Kill it, after the server has crashed.
+sub kill_load
+{
+	$_->kill_kill for @load;
 	return;
 }
 

@@ -127,59 +127,7 @@ sub most_at_once
 		SELECT COALESCE(max(n), 0) FROM (SELECT sum(step) OVER (ORDER BY at, step) AS n FROM steps) s));
 }
 
-my $script = $node->basedir . '/claims.sql';
-append_to_file($script, <<'SQL');
-\set how random(1, 200)
-\if :how <= 20
-BEGIN;
-SAVEPOINT s;
-SELECT count(*) FROM taskq.claim_jobs('w' || :client_id, 3, '{ext}');
-\if :how <= 10
-ROLLBACK TO s;
-SELECT count(taskq.complete_job(job_id, epoch)) FROM taskq.claim_job('w' || :client_id, '{ext}');
-COMMIT;
-\else
-ROLLBACK;
-\endif
-\else
-SELECT COALESCE(max(job_id), 0) AS job, COALESCE(max(epoch), 0) AS epoch FROM taskq.claim_job('w' || :client_id, '{ext}') \gset
-\if :job > 0
-\if :how <= 30
-BEGIN;
-SELECT taskq.complete_job(:job, :epoch);
-ROLLBACK;
-\endif
-\if :how <= 40
-SELECT taskq.fail_job(:job, :epoch, 'x');
-\elif :how <= 50
-SELECT taskq.release_job(:job, :epoch);
-\elif :how = 51
-SELECT taskq.heartbeat_job(:job, :epoch, lease => '1 s');
-\else
-SELECT taskq.complete_job(:job, :epoch);
-\endif
-\endif
-\endif
-SQL
-
-my @clients;
-my @outputs;
-sub start_clients
-{
-	my ($seconds) = @_;
-	@outputs = ('', '');
-	@clients = map { IPC::Run::start([ 'pgbench', '-n', '-c', 4, '-T', $seconds, '-f', $script, '-h', $node->host, '-p', $node->port, 'postgres' ], '>&', \$outputs[$_]) } 0 .. 1;
-	return;
-}
-
-sub stop_clients
-{
-	for my $n (0 .. $#clients)
-	{
-		$clients[$n]->finish or diag($outputs[$n]);
-	}
-	return;
-}
+my $script = load_script($node);
 
 sub fill
 {
@@ -193,24 +141,24 @@ sql($node, q(SELECT taskq.set_limit('ext', task_type => 'ext', concurrency => 3)
 	taskq.set_limit('all', concurrency => 4)));
 wait_until($node, $armed, 'limits are armed, also after a worker was terminated during a run');
 fill(6000);
-start_clients(6);
+start_load($node, $script, 6);
 sql($node, "SELECT taskq.alter_limit('ext', $_)") for (1, 3, 2, 3, 1, 2, 3) x 5;
-stop_clients();
+stop_load();
 cmp_ok(sql($node, q(SELECT count(*) FROM taskq.all_jobs WHERE state = 'completed')), '>', 100, 'jobs were completed under load');
 cmp_ok(most_at_once('ext'), '<=', 3, 'a limit holds at every moment, under load');
 cmp_ok(most_at_once('work'), '<=', 2, 'also for background workers that share commits');
 cmp_ok(most_at_once("ext' OR true OR '' = '"), '<=', 4, 'also the limit of all jobs');
 
-start_clients(5);
+start_load($node, $script, 5);
 crash($node, pid_of($node, 'scheduler'));
 $node->poll_query_until('postgres', 'SELECT true');
-$_->kill_kill for @clients;
-start_clients(4);
-stop_clients();
+kill_load();
+start_load($node, $script, 4);
+stop_load();
 $node->stop('immediate');
 $node->start;
-start_clients(3);
-stop_clients();
+start_load($node, $script, 3);
+stop_load();
 cmp_ok(most_at_once('ext'), '<=', 3, 'a limit holds at every moment, through a crash and an immediate stop');
 cmp_ok(most_at_once("ext' OR true OR '' = '"), '<=', 4, 'also the limit of all jobs');
 

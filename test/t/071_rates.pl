@@ -89,25 +89,6 @@ SELECT taskq.complete_job(:job, :epoch);
 \endif
 SQL
 
-my @clients;
-my @outputs;
-sub start_clients
-{
-	my ($seconds) = @_;
-	@outputs = ('', '');
-	@clients = map { IPC::Run::start([ 'pgbench', '-n', '-c', 4, '-T', $seconds, '-f', $script, '-h', $node->host, '-p', $node->port, 'postgres' ], '>&', \$outputs[$_]) } 0 .. 1;
-	return;
-}
-
-sub stop_clients
-{
-	for my $n (0 .. $#clients)
-	{
-		$clients[$n]->finish or diag($outputs[$n]);
-	}
-	return;
-}
-
 # jobs that weigh one and two
 sub fill
 {
@@ -122,8 +103,8 @@ sql($node, q(SELECT taskq.set_limit('all', rate => 60, burst => 15), taskq.set_l
 fill('ext', 3000);
 fill('work', 1500);
 my $began = last_epoch();
-start_clients(8);
-stop_clients();
+start_load($node, $script, 8);
+stop_load();
 my $ended = last_epoch();
 cmp_ok(excess('{ext}', 40, 8), '<=', 0.1, 'a rate holds in every window, for sessions');
 cmp_ok(excess('{ext,work}', 60, 15), '<=', 0.1, 'so does one for sessions and a pool together');
@@ -131,12 +112,12 @@ cmp_ok(used('{ext,work}', 60, $began), '>=', 0.98, 'at least 98 percent of it ar
 cmp_ok(sql($node, "SELECT count(*) FROM taskq.attempts WHERE epoch BETWEEN $began AND $ended AND worker_id LIKE 'w%'"), '>', 50, 'sessions have run jobs');
 cmp_ok(sql($node, "SELECT count(*) FROM taskq.attempts WHERE epoch BETWEEN $began AND $ended AND worker_id NOT LIKE 'w%'"), '>', 50, 'and so has the pool');
 
-start_clients(4);
+start_load($node, $script, 4);
 crash($node, pid_of($node, 'scheduler'));
 $node->poll_query_until('postgres', 'SELECT true');
-$_->kill_kill for @clients;
-start_clients(3);
-stop_clients();
+kill_load();
+start_load($node, $script, 3);
+stop_load();
 cmp_ok(excess('{ext}', 40, 8), '<=', 0.1, 'a rate holds in every window, through a crash');
 cmp_ok(excess('{ext,work}', 60, 15), '<=', 0.1, 'also for sessions and a pool together');
 
@@ -149,8 +130,8 @@ SKIP:
 	sql($node, q(UPDATE taskq.jobs SET run_at = run_at - interval '1 h'));
 	my $mark = last_epoch();
 	move('taskq.clock_offset' => -20000);
-	start_clients(3);
-	stop_clients();
+	start_load($node, $script, 3);
+	stop_load();
 	cmp_ok(sql($node, "SELECT count(*) FROM taskq.attempts WHERE epoch > $mark"), '>', 50, 'jobs start although the clock was set back');
 	cmp_ok(excess('{ext}', 40, 8, $mark, 20), '<=', 0.1, 'and in every window no more than before');
 	move('taskq.clock_offset' => 0);

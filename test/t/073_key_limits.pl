@@ -134,61 +134,7 @@ sub most_at_once
 		SELECT COALESCE(max(n), 0) FROM (SELECT sum(step) OVER (PARTITION BY value ORDER BY at, step) AS n FROM steps) s));
 }
 
-my $script = $node->basedir . '/claims.sql';
-append_to_file($script, <<'SQL');
-\set how random(1, 200)
-\if :how <= 20
-BEGIN;
-SAVEPOINT s;
-SELECT count(*) FROM taskq.claim_jobs('w' || :client_id, 3, '{ext}');
-\if :how <= 10
-ROLLBACK TO s;
-SELECT count(taskq.complete_job(job_id, epoch)) FROM taskq.claim_job('w' || :client_id, '{ext}');
-COMMIT;
-\else
-ROLLBACK;
-\endif
-\else
-SELECT COALESCE(max(job_id), 0) AS job, COALESCE(max(epoch), 0) AS epoch FROM taskq.claim_job('w' || :client_id, '{ext}', wait => '50 ms') \gset
-\if :job > 0
-\if :how <= 30
-BEGIN;
-SELECT taskq.complete_job(:job, :epoch);
-ROLLBACK;
-\endif
-\if :how <= 40
-SELECT taskq.fail_job(:job, :epoch, 'x');
-\elif :how <= 50
-SELECT taskq.release_job(:job, :epoch);
-\elif :how <= 60
-SELECT taskq.snooze_job(:job, :epoch, '20 ms');
-\elif :how = 61
-SELECT taskq.heartbeat_job(:job, :epoch, lease => '1 s');
-\else
-SELECT taskq.complete_job(:job, :epoch);
-\endif
-\endif
-\endif
-SQL
-
-my @clients;
-my @outputs;
-sub start_clients
-{
-	my ($seconds) = @_;
-	@outputs = ('', '');
-	@clients = map { IPC::Run::start([ 'pgbench', '-n', '-c', 4, '-T', $seconds, '-f', $script, '-h', $node->host, '-p', $node->port, 'postgres' ], '>&', \$outputs[$_]) } 0 .. 1;
-	return;
-}
-
-sub stop_clients
-{
-	for my $n (0 .. $#clients)
-	{
-		$clients[$n]->finish or diag($outputs[$n]);
-	}
-	return;
-}
+my $script = load_script($node, q(wait => '50 ms'));
 
 # Enqueue jobs of tenants and groups; some have no key, and some are due later.
 sub fill
@@ -205,8 +151,8 @@ sub finish
 {
 	my ($name) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	start_clients(1);
-	stop_clients();
+	start_load($node, $script, 1);
+	stop_load();
 	for (1 .. 1000)
 	{
 		last if sql($node, q(SELECT NOT EXISTS (SELECT FROM taskq.jobs))) eq 't';
@@ -223,7 +169,7 @@ sql($node, q(SELECT taskq.alter_pool('app', queues => '{default,second}')));
 sql($node, q(SELECT taskq.set_limit('group', for_each => '{group_key}', concurrency => 1), taskq.set_limit('tenant', for_each => '{tenant_id}', concurrency => 3)));
 wait_until($node, $armed, 'limits are armed');
 fill(1500, 40);
-start_clients(4);
+start_load($node, $script, 4);
 for (1 .. 6)
 {
 	sql($node, "SELECT taskq.alter_limit('tenant', $_)") for 1, 3, 2, 3;
@@ -231,17 +177,17 @@ for (1 .. 6)
 	sql($node, q(SELECT taskq.set_limit('t1', tenant_id => 't1', concurrency => 2)));
 	sql($node, q(SELECT taskq.drop_limit('both'), taskq.drop_limit('t1')));
 }
-stop_clients();
+stop_load();
 cmp_ok(sql($node, q(SELECT count(*) FROM taskq.all_jobs WHERE state = 'completed' AND payload ? 'load')), '>', 100, 'jobs were completed under load');
 finish('all jobs end that waited while limits changed');
 
 fill(1200, 300);
-start_clients(3);
+start_load($node, $script, 3);
 crash($node, pid_of($node, 'scheduler'));
 $node->poll_query_until('postgres', 'SELECT true');
-$_->kill_kill for @clients;
-start_clients(2);
-stop_clients();
+kill_load();
+start_load($node, $script, 2);
+stop_load();
 $node->stop('immediate');
 $node->start;
 finish('all jobs end after a crash and an immediate stop');
@@ -251,8 +197,8 @@ finish('all jobs end after a crash and an immediate stop');
 $node->append_conf('postgresql.conf', 'taskq.max_lanes = 16');
 $node->restart;
 fill(800, 500);
-start_clients(2);
-stop_clients();
+start_load($node, $script, 2);
+stop_load();
 finish('all jobs end if there are more lanes than shared memory has room for');
 sql($node, q(SELECT taskq.alter_limit('tenant', 1000)));
 sql($node, q(SELECT taskq.enqueue_job('ext', group_key => 'r' || n % 30) FROM generate_series(1, 60) n));
