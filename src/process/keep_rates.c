@@ -160,8 +160,13 @@ Reserve(void *arg)
 		int64	   retry_at;
 
 		LimitRate(limits[i], &reserved->limit);
-		if (!reserved->limit.lasting && reserved->limit.quota == 0)
+		if (!LimitRates(limits[i]))
 			continue;
+		if (!reserved->limit.lasting && reserved->limit.quota == 0)
+		{
+			RatesBegin(round->relid, &reserved->limit);
+			continue;
+		}
 		Know(round->relid, &reserved->limit);
 		reserved->portion = RatesPlan(round->relid, &reserved->limit, &stored, &retry_at);
 		round->retry_at = Min(round->retry_at, retry_at);

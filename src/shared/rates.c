@@ -85,6 +85,15 @@ RatesFind(const RateKey *key)
 	return hash_search(rate_entries, key, HASH_FIND, NULL);
 }
 
+/* Set an entry to that of a new limit. */
+void
+RateInit(RateEntry *entry)
+{
+	memset((char *) entry + sizeof(RateKey), 0, sizeof(RateEntry) - sizeof(RateKey));
+	entry->watcher = NOBODY;
+	entry->filled_at = ClockSteady();
+}
+
 /* Return the entry of a limit, and make it if there is none.  Returns NULL if there is no room. */
 RateEntry *
 RatesMake(const RateKey *key)
@@ -96,24 +105,8 @@ RatesMake(const RateKey *key)
 	entry = hash_search(rate_entries, key, HASH_ENTER_NULL, NULL);
 	if (entry == NULL)
 		return NULL;
-	memset((char *) entry + sizeof(RateKey), 0, sizeof(RateEntry) - sizeof(RateKey));
-	entry->watcher = NOBODY;
-	entry->filled_at = ClockSteady();
+	RateInit(entry);
 	return entry;
-}
-
-/* Does the scheduler reserve what a limit lets start? */
-bool
-RateLimitReserves(const RateLimit *limit)
-{
-	return limit->lasting || limit->quota > 0;
-}
-
-/* The same of an entry that is caught up. */
-bool
-RateReserves(const RateEntry *entry)
-{
-	return entry->lasting || entry->quota > 0;
 }
 
 /* claims --------------------------------------------------------------------- */
@@ -189,6 +182,13 @@ NoteWaits(RateEntry *entry, int32 route_id, int32 weight, int64 now)
 	return now >= entry->retry_at;
 }
 
+/* Return the entry of a limit for a claim, or NULL.  The scheduler makes those of which something is stored. */
+static RateEntry *
+ToClaimBy(const RateKey *key, const RateLimit *limit)
+{
+	return RateLimitReserves(limit) ? RatesFind(key) : RatesMake(key);
+}
+
 /*
  * May a job of this weight start?  If not, returns in *refusal the limit that forbids it.
  * With "wait", a process that waits for the route is woken when it may.
@@ -200,7 +200,8 @@ Ask(const RateLimits *limits, int32 weight, int64 now, RatesRefusal *refusal, bo
 	{
 		const RateLimit *limit = &limits->limits[i];
 		RateKey			 key = RateKeyOf(limits->relid, limit->limit_id, limit->value);
-		RateEntry		*entry = RateLimitReserves(limit) ? RatesFind(&key) : RatesMake(&key);
+		RateEntry		 copy;
+		RateEntry		*entry = wait ? ToClaimBy(&key, limit) : RatesCopy(&key, limit, &copy);
 		RatesAnswer		 answer = RateAsk(entry, limit, weight, now, &refusal->until);
 
 		if (answer == RATES_ROOM)
@@ -292,7 +293,7 @@ RatesStarted(RatePaid *paid)
 
 		if (entry == NULL)
 			continue;
-		RateCatchUpParts(entry, now);
+		RateAdvance(entry, now);
 		entry->in_hand = Max(entry->in_hand - paid->weight, 0);
 		if (entry->part_length > 0)
 			entry->used[entry->part % PARTS_KEPT] += paid->weight;
@@ -309,7 +310,7 @@ Uncount(RateEntry *entry, const RatePaid *paid, int64 now)
 	int64  part = entry->part_length == 0 ? 0 : paid->started_at / entry->part_length;
 	int32 *used = &entry->used[part % PARTS_KEPT];
 
-	RateCatchUpParts(entry, now);
+	RateAdvance(entry, now);
 	if (entry->part_length > 0 && part >= entry->part - QUOTA_PARTS && part <= entry->part)
 		*used = Max(*used - paid->weight, 0);
 }
@@ -328,7 +329,11 @@ ReturnOne(RateEntry *entry, const RatePaid *paid, int64 now)
 	if (RateReserves(entry) && !paid->started)
 		entry->portion += paid->weight;
 	if (entry->token > 0 && (!entry->lasting || paid->started))
-		entry->level += paid->weight * entry->token;
+	{
+		int64 tokens = paid->weight * entry->token;
+
+		entry->level += paid->started ? tokens - RateLoss(entry, paid->started_at, now, tokens) : tokens;
+	}
 	RateCap(entry);
 	entry->retry_at = 0;
 }

@@ -110,6 +110,7 @@ extern bool RatesWatched(Oid relid, const RatesRefusal *refusal);
 
 /* for the scheduler */
 extern void	 RatesKeepOnly(Oid relid, const int32 *limit_ids, int n);
+extern void	 RatesBegin(Oid relid, const RateLimit *limit);
 extern bool	 RatesIsKnown(Oid relid, const RateLimit *limit);
 extern void	 RatesKnow(Oid relid, const RateLimit *limit, const RateStored *stored, int64 elapsed);
 extern bool	 RatesWanted(bool clear);

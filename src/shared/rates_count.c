@@ -18,6 +18,20 @@
 
 #include "shared/rates_int.h"
 
+/* Does the scheduler reserve what a limit lets start? */
+bool
+RateLimitReserves(const RateLimit *limit)
+{
+	return limit->lasting || limit->quota > 0;
+}
+
+/* The same of an entry that is caught up. */
+bool
+RateReserves(const RateEntry *entry)
+{
+	return entry->lasting || entry->quota > 0;
+}
+
 /* What is in the bucket and what is taken ahead are together at most the burst. */
 void
 RateCap(RateEntry *entry)
@@ -41,46 +55,78 @@ ChangeParts(RateEntry *entry, int64 length, int64 now)
 	entry->used[entry->part % PARTS_KEPT] = Min(used, PG_INT32_MAX);
 }
 
-/* Begin the parts that have begun by now. */
+/* Bring an entry up to this moment: fill the bucket, and begin the parts that have begun by now. */
 void
-RateCatchUpParts(RateEntry *entry, int64 now)
+RateAdvance(RateEntry *entry, int64 now)
 {
-	int64 part;
+	int64 elapsed = Max(now - entry->filled_at, 0);
+	int64 part = entry->part_length == 0 ? 0 : now / entry->part_length;
 
-	if (entry->part_length == 0)
-		return;
-	part = now / entry->part_length;
-	for (int64 i = Max(entry->part + 1, part - QUOTA_PARTS); i <= part; i++)
+	for (int64 i = Max(entry->part + 1, part - QUOTA_PARTS); entry->part_length > 0 && i <= part; i++)
 		entry->used[i % PARTS_KEPT] = 0;
 	entry->part = Max(entry->part, part);
+	entry->level += Min(elapsed, PG_INT64_MAX / 4000) * 1000;
+	entry->filled_at = Max(entry->filled_at, now);
+	RateCap(entry);
+}
+
+/* What is left of a portion may be more than a lowered limit allows. */
+void
+RateCapPortion(RateEntry *entry)
+{
+	if (entry->lasting)
+		entry->portion = Min(entry->portion, Max(entry->burst - entry->in_hand, 0));
+	if (entry->quota > 0)
+		entry->portion = Min(entry->portion, Max(entry->quota - RateUsed(entry) - entry->in_hand, 0));
+	if (!RateReserves(entry))
+		entry->portion = 0;
+}
+
+/* Bring an entry to what the limit is now. */
+static void
+Change(RateEntry *entry, const RateLimit *limit, int64 now)
+{
+	if (entry->token != limit->token)
+	{
+		entry->level = entry->token == 0 ? 0 : (int64) ((double) entry->level / entry->token * limit->token);
+		entry->filled_at = Max(entry->filled_at, now);
+	}
+	entry->token = limit->token;
+	entry->burst = limit->burst;
+	entry->lasting = limit->lasting;
+	entry->quota = limit->quota;
+	if (entry->part_length != limit->part_length)
+		ChangeParts(entry, limit->part_length, now);
+	RateCapPortion(entry);
+	entry->known &= RateReserves(entry);
 }
 
 /* Bring an entry up to this moment, and to what the limit is now. */
 void
 RateCatchUp(RateEntry *entry, const RateLimit *limit, int64 now)
 {
-	int64 elapsed = Max(now - entry->filled_at, 0);
+	if (entry->token != limit->token || entry->burst != limit->burst || entry->lasting != limit->lasting ||
+		entry->quota != limit->quota || entry->part_length != limit->part_length)
+		Change(entry, limit, now);
+	RateAdvance(entry, now);
+}
 
-	if (entry->token != limit->token)
-	{
-		entry->level = entry->token == 0 ? 0 : (int64) ((double) entry->level / entry->token * limit->token);
-		elapsed = 0;
-	}
-	entry->token = limit->token;
-	entry->burst = limit->burst;
-	entry->lasting = limit->lasting;
-	entry->quota = limit->quota;
-	if (!RateReserves(entry))
-	{
-		entry->portion = 0;
-		entry->known = false;
-	}
-	if (entry->part_length != limit->part_length)
-		ChangeParts(entry, limit->part_length, now);
-	RateCatchUpParts(entry, now);
-	entry->level += Min(elapsed, PG_INT64_MAX / 4000) * 1000;
-	entry->filled_at = Max(entry->filled_at, now);
-	RateCap(entry);
+/*
+ * How much of the tokens of a start that was undone is lost, at most "most"?  If the start had
+ * never been, the bucket would have been fuller since, and might have been full.  So the
+ * start loses what came in since, as if that had not gone in.  What one start has
+ * lost is not lost for another one.
+ */
+int64
+RateLoss(RateEntry *entry, int64 since, int64 now, int64 most)
+{
+	int64 counted = Max(Min(entry->lost_to, now) - Max(entry->lost_from, since), 0);
+	int64 loss = Min(Max(now - since - counted, 0), (most + 999) / 1000);
+
+	if (since < entry->lost_from || since > entry->lost_to)
+		entry->lost_from = entry->lost_to = since;
+	entry->lost_to += loss;
+	return Min(loss * 1000, most);
 }
 
 /* Return what has started in the window. */

@@ -40,6 +40,8 @@ typedef struct RateEntry
 	bool  lasting;
 	int64 level; /* nanoseconds: the tokens in the bucket, each worth "token" of them */
 	int64 filled_at;
+	int64 lost_from; /* the time of which starts that were undone have lost the tokens (RateLoss()) */
+	int64 lost_to;
 
 	/* the quota: how much has started in each part of the window */
 	int64 quota; /* 0 without a quota */
@@ -53,6 +55,7 @@ typedef struct RateEntry
 	int64 retry_at; /* there is no portion before this moment */
 
 	int	   watcher; /* slot of the process that wakes up when the next job may start, or NOBODY */
+	int64  watched; /* how heavy the job is for which it watches */
 	uint32 noted;	/* how many times a route was noted */
 	int	   n_held_up;
 	int32  held_up[MAX_HELD_UP]; /* routes whose jobs wait */
@@ -77,21 +80,25 @@ extern HTAB	 *rate_entries;
 extern RateKey	   RateKeyOf(Oid relid, int32 limit_id, LimitValue value);
 extern RateEntry  *RatesFind(const RateKey *key);
 extern RateEntry  *RatesMake(const RateKey *key);
-extern bool		   RateReserves(const RateEntry *entry);
-extern bool		   RateLimitReserves(const RateLimit *limit);
+extern void		   RateInit(RateEntry *entry);
 extern RatesAnswer RateAsk(RateEntry *entry, const RateLimit *limit, int32 weight, int64 now, int64 *until);
 extern void		   RatesNoteHeldUp(RateEntry *entry, int32 route_id);
 
 /* rates_count.c */
+extern bool	 RateReserves(const RateEntry *entry);
+extern bool	 RateLimitReserves(const RateLimit *limit);
 extern void	 RateCatchUp(RateEntry *entry, const RateLimit *limit, int64 now);
-extern void	 RateCatchUpParts(RateEntry *entry, int64 now);
+extern void	 RateAdvance(RateEntry *entry, int64 now);
 extern void	 RateCap(RateEntry *entry);
+extern void	 RateCapPortion(RateEntry *entry);
+extern int64 RateLoss(RateEntry *entry, int64 since, int64 now, int64 most);
 extern int64 RateUsed(const RateEntry *entry);
 extern int64 RateTokensAt(const RateEntry *entry, int64 weight, int64 now);
 extern int64 RateQuotaAt(const RateEntry *entry, int64 weight, int64 now);
 
 /* rates_keep.c */
-extern bool RateIsLow(const RateEntry *entry);
+extern RateEntry *RatesCopy(const RateKey *key, const RateLimit *limit, RateEntry *copy);
+extern bool		  RateIsLow(const RateEntry *entry);
 
 /* rates_wait.c */
 typedef struct RateWake

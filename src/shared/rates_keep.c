@@ -57,6 +57,17 @@ RatesForgetDatabase(Oid dboid)
 	LWLockRelease(&rates->lock);
 }
 
+/* Make the entry of a limit of which nothing is stored, so that its bucket begins to fill. */
+void
+RatesBegin(Oid relid, const RateLimit *limit)
+{
+	RateKey key = RateKeyOf(relid, limit->limit_id, limit->value);
+
+	LWLockAcquire(&rates->lock, LW_EXCLUSIVE);
+	(void) RatesMake(&key);
+	LWLockRelease(&rates->lock);
+}
+
 /* Was it read what is stored of a limit? */
 bool
 RatesIsKnown(Oid relid, const RateLimit *limit)
@@ -225,6 +236,7 @@ RatesGrant(Oid relid, const RateLimit *limit, int64 portion)
 	if (entry != NULL)
 	{
 		entry->portion += portion;
+		RateCapPortion(entry);
 		if (entry->lasting)
 			entry->level = Max(entry->level - portion * entry->token, 0);
 		entry->wanted = 0;
@@ -234,18 +246,40 @@ RatesGrant(Oid relid, const RateLimit *limit, int64 portion)
 	RatesWake(&wake, (int) Min(portion, PG_INT16_MAX));
 }
 
+/*
+ * Return a copy of the entry of a limit, for those that only look: the limit may have been
+ * changed by a transaction that is rolled back later.  Returns NULL if there is no entry, unless a claim would make it.
+ */
+RateEntry *
+RatesCopy(const RateKey *key, const RateLimit *limit, RateEntry *copy)
+{
+	const RateEntry *entry = RatesFind(key);
+
+	if (entry == NULL && (RateLimitReserves(limit) || hash_get_num_entries(rate_entries) >= MAX_RATES))
+		return NULL;
+	if (entry != NULL)
+		*copy = *entry;
+	else
+	{
+		copy->key = *key;
+		RateInit(copy);
+	}
+	return copy;
+}
+
 /* Read the state of a limit. */
 RateState
 RatesStateOf(Oid relid, const RateLimit *limit)
 {
 	RateKey	   key = RateKeyOf(relid, limit->limit_id, limit->value);
 	RateState  state = { RATES_UNKNOWN, RATES_NEVER, -1, -1 };
+	RateEntry  copy;
 	RateEntry *entry;
 
 	if (rates == NULL)
 		return state;
-	LWLockAcquire(&rates->lock, LW_EXCLUSIVE);
-	entry = RateLimitReserves(limit) ? RatesFind(&key) : RatesMake(&key);
+	LWLockAcquire(&rates->lock, LW_SHARED);
+	entry = RatesCopy(&key, limit, &copy);
 	state.answer = RateAsk(entry, limit, 1, ClockSteady(), &state.until);
 	if (entry != NULL && limit->token > 0)
 		state.tokens = entry->level / limit->token + (limit->lasting ? entry->portion : 0);

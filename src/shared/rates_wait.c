@@ -59,24 +59,9 @@ RatesNoteRefused(const RateKey *key, int64 weight)
 		refused[n_refused++] = (Refused){ *key, weight, false };
 }
 
-/* Bring what is in memory up to this moment, without the limit's definition. */
-static int64
-MomentOf(RateEntry *entry, int64 weight, int64 now)
-{
-	RateLimit same = {
-		.token = entry->token,
-		.burst = entry->burst,
-		.lasting = entry->lasting,
-		.quota = entry->quota,
-		.part_length = entry->part_length,
-	};
-
-	RateCatchUp(entry, &same, now);
-	return RateTokensAt(entry, weight, now);
-}
-
 /*
- * Watch what the last look was refused, unless others do.  Returns how long to sleep, at
+ * Watch what the last look was refused, unless others do, and not for a heavier job, which
+ * would be later.  Returns how long to sleep, at
  * most "milliseconds"; 0 if it is time to look again.
  */
 long
@@ -93,11 +78,13 @@ RatesWatch(long milliseconds)
 	{
 		RateEntry *entry = RatesFind(&refused[i].key);
 
-		if (entry == NULL || entry->token == 0 || entry->watcher != NOBODY)
+		if (entry == NULL || entry->token == 0 || (entry->watcher != NOBODY && entry->watched <= refused[i].weight))
 			continue;
 		entry->watcher = ShmemMySlot() - taskq_slots;
+		entry->watched = refused[i].weight;
 		refused[i].is_watched = watches = true;
-		moment = Min(moment, MomentOf(entry, refused[i].weight, now));
+		RateAdvance(entry, now);
+		moment = Min(moment, RateTokensAt(entry, refused[i].weight, now));
 	}
 	LWLockRelease(&rates->lock);
 	if (moment == RATES_NEVER)
@@ -137,7 +124,7 @@ RatesEndWatch(void)
 	RatesWake(&wake, 1);
 }
 
-/* Does a process watch the limit that was the reason of a refusal? */
+/* Does a process watch for any job the limit that was the reason of a refusal? */
 bool
 RatesWatched(Oid relid, const RatesRefusal *refusal)
 {
@@ -147,7 +134,7 @@ RatesWatched(Oid relid, const RatesRefusal *refusal)
 
 	LWLockAcquire(&rates->lock, LW_SHARED);
 	entry = RatesFind(&key);
-	is_watched = entry != NULL && entry->watcher != NOBODY;
+	is_watched = entry != NULL && entry->watcher != NOBODY && entry->watched == 1;
 	LWLockRelease(&rates->lock);
 	return is_watched;
 }

@@ -3,7 +3,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 \i test/sql/include/wait.sql
-SELECT plan(91);
+SELECT plan(100);
 SELECT taskq.register_handler('rate-' || t) FROM unnest('{a,b,c}'::text[]) t \g /dev/null
 SELECT taskq.register_worker('rate-w', '{rate-a,rate-b,rate-c}') \gset
 CREATE FUNCTION pg_temp.armed() RETURNS boolean LANGUAGE sql AS
@@ -112,6 +112,20 @@ BEGIN;
 SELECT taskq.alter_limit('rate-a', burst => 100) \gset
 SELECT is(pg_temp.take('rate-w'), NULL, 'a transaction that has changed a limit starts no job');
 ROLLBACK;
+SET taskq.steady_offset = '9000 s';
+BEGIN;
+SELECT is(pg_temp.take_many('rate-w', 100, 'rate-a'), 'a 2 a 6 a 7', 'a claim takes the burst');
+SET LOCAL taskq.steady_offset = '9180 s';
+SELECT is(count(*)::integer, 3, 'later as many jobs run') FROM generate_series(1, 3) n, LATERAL taskq.run_next(CASE WHEN n > 0 THEN '{rate-a}'::text[] END, 'rate_work(jsonb)');
+ROLLBACK;
+SET taskq.steady_offset = '9180 s';
+SELECT is(pg_temp.tokens('rate-a'), 0::bigint, 'a claim that is rolled back late gets back no token that came in since');
+BEGIN;
+SELECT taskq.set_limit('rate-a', task_type => 'rate-a', concurrency => 5) \gset
+SELECT is(count(*)::integer, 1, 'limit_usage shows a change that is not committed') FROM taskq.limit_usage WHERE rate IS NULL;
+ROLLBACK;
+SET taskq.steady_offset = '9240 s';
+SELECT is(pg_temp.tokens('rate-a'), 1::bigint, 'and that changes nothing for others');
 
 -- weights
 SELECT taskq.alter_limit('rate-a', burst => 5) \gset
@@ -138,9 +152,8 @@ SELECT taskq.cancel_job(pg_temp.id('h 2')) \gset
 
 -- several limits
 SELECT taskq.set_limit('rate-all', rate => 1, per => '1 min', burst => 2) \gset
-SET taskq.steady_offset = '5 h';
-SELECT pg_temp.tokens('rate-all') \gset
 SET taskq.steady_offset = '6 h';
+SELECT ok(pg_temp.came($$ SELECT pg_temp.tokens('rate-all') = 2 $$), 'tokens of a new rate add up before the first claim');
 SELECT pg_temp.add('c ' || n, 'rate-c') FROM generate_series(1, 2) n \g /dev/null
 SELECT pg_temp.add('s ' || n, 'rate-a') FROM generate_series(1, 2) n \g /dev/null
 SELECT is(pg_temp.take_many('rate-w', 1, 'rate-a'), 's 1', 'a job pays all of its limits');
@@ -177,6 +190,12 @@ SELECT ok(next_start_at BETWEEN now() + '59 min' AND now() + '62 min', 'limit_us
 SELECT is(count(*)::integer, 1, 'a limit has one row') FROM taskq.limit_starts;
 SELECT taskq.alter_limit('rate-q', quota => 10) \gset
 SELECT is(count(*)::integer, 1, 'a greater quota lets more start') FROM taskq.claim_job('rate-w', wait => '5 s');
+SELECT taskq.alter_limit('rate-q', quota => 1000) \gset
+SELECT ok(pg_temp.came($$ SELECT reserved > 100 FROM taskq.limit_starts $$), 'a portion of a great quota is reserved');
+SELECT pg_temp.add('q ' || n, 'rate-b') FROM generate_series(11, 30) n \g /dev/null
+SELECT is(pg_temp.take_waiting(1), 1, 'and one of it starts');
+SELECT taskq.alter_limit('rate-q', quota => 12) \gset
+SELECT is((SELECT count(*) FROM taskq.claim_jobs('rate-w', 100))::integer + pg_temp.take_waiting(1), 2, 'when the quota is lowered, no more of the portion start than it allows');
 SELECT taskq.set_limit('rate-q', task_type => 'rate-b', rate => 1, per => '1 hour', burst => 2) \gset
 SELECT taskq.cancel_job(job_id) FROM taskq.all_jobs WHERE task_type = 'rate-b' AND state = 'available' \g /dev/null
 SELECT taskq.drop_limit('rate-q') \gset

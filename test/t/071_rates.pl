@@ -169,6 +169,19 @@ $second->query_until(qr/got 1/, '');
 pass('when the process that watches a rate ends, another one watches');
 $second->quit;
 
+# One who waits for a heavy job, far ahead, watches for nobody else.
+sql($node, q(SELECT taskq.drop_limit('few'), taskq.set_limit('both', rate => 10, burst => 1000)));
+sql($node, q(SELECT taskq.enqueue_job('ext', weight => 1000), count(taskq.enqueue_job('few')) FROM generate_series(1, 30)));
+my $heavy = session($node);
+$heavy->query_until(qr/waiting/, "\\echo waiting\nSELECT 'got ' || count(*) FROM taskq.claim_job('w2', '{ext}', wait => '60 s');\n");
+poll($node, q(SELECT count(*) > 0 FROM pg_stat_activity WHERE query LIKE '%w2%ext%' AND wait_event_type = 'Extension'));
+is(sql($node, join(';', (q(SELECT count(*) FROM taskq.claim_job('w1', '{few}', wait => '10 s'))) x 20)), join("\n", (1) x 20), 'light jobs start while a heavy one waits');
+sql($node, q(SELECT taskq.drop_limit('both')));
+$heavy->query_until(qr/got 1/, '');
+$heavy->quit;
+sql($node, q(SELECT count(taskq.cancel_job(job_id)) FROM taskq.all_jobs WHERE state = 'available'));
+sql($node, q(SELECT taskq.set_limit('few', task_type => 'few', rate => 1)));
+
 # the pool, without any idle worker at first
 sql($node, q(SELECT taskq.set_limit('timed', task_type => 'timed', rate => 4, burst => 1)));
 sql($node, q(SELECT count(taskq.enqueue_job('timed')) FROM generate_series(1, 4)));
