@@ -38,13 +38,18 @@ typedef struct Round
 	int64	  retry_at; /* by ClockSteady() */
 } Round;
 
+/* When is there a portion for which a claim waits?  By ClockSteady(), as the system's clock may be set meanwhile. */
+static int64 portion_at = RATES_NEVER;
+
 /* Due when limits have changed, when a claim waits for a portion, and when there is one again. */
 TimestampTz
 RatesDue(const WorkPast *past)
 {
 	if (!RatesPresent())
 		return DT_NOEND;
-	return past->changed || RatesWanted(false) ? DT_NOBEGIN : past->next;
+	if (past->changed || RatesWanted(false))
+		return DT_NOBEGIN;
+	return portion_at == RATES_NEVER ? DT_NOEND : ClockNow() + Max(portion_at - ClockSteady(), 0);
 }
 
 /* Read the column of a row of the query in ReadStored(). */
@@ -186,6 +191,7 @@ KeepRates(WorkResult *result)
 	Round round = { .retry_at = RATES_NEVER };
 
 	(void) RatesWanted(true);
+	portion_at = RATES_NEVER;
 	if (!WorkInTransaction("reserve what limits let start", Reserve, &round))
 	{
 		result->next = ClockNow() + USECS_PER_SEC;
@@ -193,6 +199,5 @@ KeepRates(WorkResult *result)
 	}
 	for (int i = 0; i < round.n; i++)
 		RatesGrant(round.relid, &round.limits[i].limit, round.limits[i].portion);
-	if (round.retry_at != RATES_NEVER)
-		result->next = ClockNow() + Max(round.retry_at - ClockSteady(), 0);
+	portion_at = round.retry_at;
 }

@@ -136,7 +136,7 @@ AskForPortion(void)
 	ShmemWakeScheduler(db);
 }
 
-/* May a job of this weight start under a limit now?  If not, *until is when. */
+/* May a job of this weight start under a limit now?  *until is when it may. */
 RatesAnswer
 RateAsk(RateEntry *entry, const RateLimit *limit, int32 weight, int64 now, int64 *until)
 {
@@ -165,6 +165,7 @@ RateAsk(RateEntry *entry, const RateLimit *limit, int32 weight, int64 now, int64
 		*until = RateTokensAt(entry, weight, now);
 		return RATES_RATE;
 	}
+	*until = now;
 	return RATES_ROOM;
 }
 

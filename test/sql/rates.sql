@@ -3,7 +3,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 \i test/sql/include/wait.sql
-SELECT plan(100);
+SELECT plan(101);
 SELECT taskq.register_handler('rate-' || t) FROM unnest('{a,b,c}'::text[]) t \g /dev/null
 SELECT taskq.register_worker('rate-w', '{rate-a,rate-b,rate-c}') \gset
 CREATE FUNCTION pg_temp.armed() RETURNS boolean LANGUAGE sql AS
@@ -85,6 +85,7 @@ SET taskq.steady_offset = '122 s';
 SELECT is(pg_temp.take_many('rate-w', 100), 'a 2', 'only time does');
 SET taskq.steady_offset = '1 h';
 SELECT is(pg_temp.tokens('rate-a'), 3::bigint, 'tokens add up to the burst');
+SELECT ok(next_start_at <= clock_timestamp(), 'and limit_usage shows that the next job may start now') FROM taskq.limit_usage;
 SELECT is(pg_temp.take_many('rate-w', 100), 'a 3 a 4 a 5', 'so many start at once');
 SELECT pg_temp.finish('a 1', 'a 3') \g /dev/null
 SELECT taskq.release_job(pg_temp.id('a 2'), pg_temp.e('a 2')), taskq.snooze_job(pg_temp.id('a 4'), pg_temp.e('a 4'), '1 h'), taskq.fail_job(pg_temp.id('a 5'), pg_temp.e('a 5'), 'x', retry_in => '1 h') \gset
