@@ -283,6 +283,8 @@ Explain(const AdmissionQuestion *question, Refusal *refusal)
 			break;
 		case RATES_NO_MEMORY:
 			refusal->reason_code = REASON_LIMIT_MEMORY;
+			refusal->reason = psprintf("shared memory has no room for limit \"%s\"", name);
+			refusal->hint = "It has room for 4096 limits with a rate or a quota. Drop others by taskq.drop_limit().";
 			break;
 	}
 	return true;
