@@ -37,7 +37,7 @@ typedef struct Share
 static Share *shares = NULL;
 static int	  n_shares = 0;
 static int	  max_shares = 0;
-static bool	  is_noted = false; /* they are noted as those of a transaction that is being prepared */
+static int	  n_noted = 0; /* so many are noted as those of a transaction that is being prepared */
 
 /* Return the part of its hold of a budget that a run has not used, and where it is. */
 static CostUnits *
@@ -180,21 +180,31 @@ BudgetsGiveBack(void)
 
 /* prepared transactions ------------------------------------------------------ */
 
-/* Remove what was noted of this transaction, because it is not prepared after all. */
-static void
-UnnotePrepared(void)
+/*
+ * Remove what was noted of a share, because the transaction is not prepared after all.
+ * Returns false if it is not there: the scheduler has given it back already, as it sees the
+ * end of the transaction before this process is called.
+ */
+static bool
+UnnotePrepared(const Share *share)
 {
-	BudgetsDatabase *mine = BudgetsMine();
-	TransactionId	 xid = GetTopTransactionIdIfAny();
+	TransactionId xid = GetTopTransactionIdIfAny();
+	bool		  found = false;
 
 	LWLockAcquire(&budgets_shared->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < MAX_PREPARED_SHARES; i++)
-		if (TransactionIdIsValid(xid) && budgets_shared->prepared[i].xid == xid)
-		{
-			budgets_shared->prepared[i].xid = InvalidTransactionId;
-			pg_atomic_fetch_sub_u32(&mine->n_prepared, 1);
-		}
+	for (int i = 0; i < MAX_PREPARED_SHARES && !found; i++)
+	{
+		PreparedShare *prepared = &budgets_shared->prepared[i];
+
+		if (prepared->xid != xid || memcmp(&prepared->key, &share->key, sizeof(BudgetKey)) != 0 ||
+			prepared->period_no != share->period_no || prepared->amount != share->amount)
+			continue;
+		prepared->xid = InvalidTransactionId;
+		pg_atomic_fetch_sub_u32(&BudgetsMine()->n_prepared, 1);
+		found = true;
+	}
 	LWLockRelease(&budgets_shared->lock);
+	return found;
 }
 
 /* Note what this transaction has taken under its id, before it is prepared.  Returns false if there is no room. */
@@ -202,22 +212,20 @@ static bool
 NotePrepared(TransactionId xid)
 {
 	int at = 0;
-	int noted = 0;
 
-	is_noted = true;
 	LWLockAcquire(&budgets_shared->lock, LW_EXCLUSIVE);
-	for (; noted < n_shares && at < MAX_PREPARED_SHARES; at++)
+	for (; n_noted < n_shares && at < MAX_PREPARED_SHARES; at++)
 	{
 		PreparedShare *prepared = &budgets_shared->prepared[at];
 
 		if (TransactionIdIsValid(prepared->xid))
 			continue;
-		*prepared = (PreparedShare){ xid, shares[noted].key, shares[noted].period_no, shares[noted].amount };
-		noted++;
+		*prepared = (PreparedShare){ xid, shares[n_noted].key, shares[n_noted].period_no, shares[n_noted].amount };
+		n_noted++;
 	}
 	LWLockRelease(&budgets_shared->lock);
-	pg_atomic_fetch_add_u32(&BudgetsMine()->n_prepared, noted);
-	return noted == n_shares;
+	pg_atomic_fetch_add_u32(&BudgetsMine()->n_prepared, n_noted);
+	return n_noted == n_shares;
 }
 
 /* callbacks ------------------------------------------------------------------ */
@@ -230,6 +238,18 @@ TellScheduler(void)
 
 	if (mine != NULL && pg_atomic_fetch_add_u32(&mine->reported, 1) % TELL_EVERY == TELL_EVERY - 1)
 		ShmemWakeScheduler(ShmemMyDatabase());
+}
+
+/* The transaction is rolled back. */
+static void
+GiveBackAll(void)
+{
+	for (; n_shares > n_noted; n_shares--)
+		GiveBack(&shares[n_shares - 1]);
+	for (; n_shares > 0; n_shares--)
+		if (UnnotePrepared(&shares[n_shares - 1]))
+			GiveBack(&shares[n_shares - 1]);
+	n_noted = 0;
 }
 
 static void
@@ -252,15 +272,10 @@ AtTransactionEnd(XactEvent event, void *arg)
 			if (event == XACT_EVENT_PREPARE)
 				PreparedNote();
 			TellScheduler();
-			n_shares = 0;
-			is_noted = false;
+			n_shares = n_noted = 0;
 			break;
 		case XACT_EVENT_ABORT:
-			if (is_noted)
-				UnnotePrepared();
-			is_noted = false;
-			while (n_shares > 0)
-				BudgetsGiveBack();
+			GiveBackAll();
 			break;
 		default:
 			break;
