@@ -18,6 +18,7 @@
 #include "access/tableam.h"
 #include "catalog/pg_type.h"
 #include "executor/tuptable.h"
+#include "miscadmin.h"
 #include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
 
@@ -27,6 +28,8 @@
 #include "job/live.h"
 #include "job/running_scan.h"
 #include "shared/locks.h"
+#include "shared/shmem.h"
+#include "shared/wake.h"
 #include "store/columns.h"
 #include "store/owner.h"
 #include "store/store.h"
@@ -102,22 +105,21 @@ enum
 	OPEN_PERIOD_NO
 };
 
-/* Add the reports that were not folded.  With "dirty", also those of open transactions. */
+/* Add the reports that were not folded, also those of open transactions. */
 static void
-AddReports(Sum *sum, int32 budget_id, bool dirty)
+AddReports(Sum *sum, int32 budget_id)
 {
 	Relation		heap = CatalogOpen(REL_BUDGET_REPORTS, AccessShareLock);
 	Relation		index = index_open(CatalogRel(REL_BUDGET_REPORTS_OPEN), AccessShareLock);
 	TupleTableSlot *slot = table_slot_create(heap, NULL);
 	SnapshotData	uncommitted;
-	Snapshot		snapshot = StoreSnapshot();
 	IndexScanDesc	scan;
 	ScanKeyData		keys[2];
 
 	InitDirtySnapshot(uncommitted);
 	ScanKeyInit(&keys[0], OPEN_BUDGET_ID, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(budget_id));
 	ScanKeyInit(&keys[1], OPEN_PERIOD_NO, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(sum->period_no));
-	scan = index_beginscan_compat(heap, index, dirty ? &uncommitted : snapshot, 2);
+	scan = index_beginscan_compat(heap, index, &uncommitted, 2);
 	index_rescan(scan, keys, 2, NULL, 0);
 	while (index_getnext_slot(scan, ForwardScanDirection, slot))
 	{
@@ -127,11 +129,10 @@ AddReports(Sum *sum, int32 budget_id, bool dirty)
 		slot_getallattrs(slot);
 		amount = CostOfDatum(SlotDatum(slot, Anum_budget_reports_amount));
 		sum->amount += amount;
-		if (dirty && TransactionIdIsValid(xid))
+		if (TransactionIdIsValid(xid))
 			AddPrepared(sum, xid, amount);
 	}
 	index_endscan(scan);
-	UnregisterSnapshot(snapshot);
 	ExecDropSingleTupleTableSlot(slot);
 	index_close(index, AccessShareLock);
 	table_close(heap, AccessShareLock);
@@ -139,13 +140,13 @@ AddReports(Sum *sum, int32 budget_id, bool dirty)
 
 /* Add up what was used of a budget in a period.  The caller is the owner. */
 static void
-AddUp(Sum *sum, int32 budget_id, bool dirty)
+AddUp(Sum *sum, int32 budget_id)
 {
 	ScanKeyData key;
 
 	ScanKeyInit(&key, Anum_budget_totals_budget_id, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(budget_id));
 	StoreScanKey(REL_BUDGET_TOTALS, &key, AddTotal, sum);
-	AddReports(sum, budget_id, dirty);
+	AddReports(sum, budget_id);
 }
 
 /* arming ------------------------------------------------------------------------ */
@@ -184,14 +185,14 @@ Arm(const TaskqBudget *budget, bool complete)
 		BudgetsLackMemory(relid, budget->budget_id);
 		return false;
 	}
-	AddUp(&sum, budget->budget_id, true);
+	AddUp(&sum, budget->budget_id);
 	TASKQ_INJECTION_POINT("budget-added-up");
 	return BudgetsArm(relid, &bound, sum.amount, sum.prepared, sum.n_prepared);
 }
 
 /*
- * Arm these budgets, unless they are.  Returns true if one was armed.  What is held by runs
- * that end meanwhile is given back afterwards.
+ * Arm these budgets, unless they are, and wake all that may wait for that.  Returns true if
+ * one was armed.  What is held by runs that end meanwhile is given back afterwards.
  */
 bool
 ArmBudgets(const TaskqBudget **budgets, int n)
@@ -215,6 +216,11 @@ ArmBudgets(const TaskqBudget **budgets, int n)
 	OwnerLeave(&scope);
 	UnlockKey(LOCK_BUDGETS, ALL_BUDGETS, true);
 	(void) FreeStaleHolds();
+	if (any)
+	{
+		WakeAllWaiters(MyDatabaseId);
+		ShmemWakeScheduler(ShmemMyDatabase());
+	}
 	return any;
 }
 
@@ -236,19 +242,6 @@ FreeStaleHolds(void)
 	}
 	pfree(jobs);
 	return freed;
-}
-
-/* What was used of a budget in a period, by committed reports. */
-CostUnits
-BudgetUsed(int32 budget_id, int32 period_no)
-{
-	Sum		   sum = { .period_no = period_no };
-	OwnerScope scope;
-
-	OwnerEnter(&scope);
-	AddUp(&sum, budget_id, false);
-	OwnerLeave(&scope);
-	return sum.amount;
 }
 
 /* folding --------------------------------------------------------------------- */

@@ -15,6 +15,5 @@ extern BudgetBound BudgetBoundOf(const TaskqBudget *budget);
 extern bool		   ArmBudgets(const TaskqBudget **budgets, int n);
 extern int		   FreeStaleHolds(void);
 extern bool		   FoldReports(void);
-extern CostUnits   BudgetUsed(int32 budget_id, int32 period_no);
 
 #endif /* TASKQ_ARM_BUDGETS_H */

@@ -8,6 +8,7 @@
  */
 #include "taskq.h"
 
+#include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
@@ -71,11 +72,8 @@ ArmAll(const TaskqBudget **budgets, int n)
 		if (!BudgetsIsArmed(relid, &bound))
 			budgets[unarmed++] = budgets[i];
 	}
-	if (unarmed > 0 && ArmBudgets(budgets, unarmed))
-	{
-		WakeAllWaiters(MyDatabaseId);
-		ShmemWakeScheduler(ShmemMyDatabase());
-	}
+	if (unarmed > 0)
+		(void) ArmBudgets(budgets, unarmed);
 	is_unarmed = false;
 	for (int i = 0; i < unarmed; i++)
 	{
