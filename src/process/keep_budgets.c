@@ -87,15 +87,19 @@ ArmAll(const TaskqBudget **budgets, int n)
 static void
 ForgetDropped(void)
 {
-	Oid	   relid = CatalogRel(REL_BUDGETS);
-	int32 *ids;
-	int	   n_ids = BudgetsCopyIds(relid, &ids);
+	Relation table = CatalogOpen(REL_BUDGETS, AccessShareLock);
+	Oid		 relid = RelationGetRelid(table);
+	int32	*ids;
+	int		 n_ids;
 
+	BudgetsForgetOthers(relid);
+	n_ids = BudgetsCopyIds(relid, &ids);
 	ConfigCatchUp();
 	for (int i = 0; i < n_ids; i++)
 		if (BudgetById(ids[i]) == NULL)
 			BudgetsForget(relid, ids[i]);
 	pfree(ids);
+	table_close(table, AccessShareLock);
 }
 
 /* periods ------------------------------------------------------------------------ */

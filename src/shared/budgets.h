@@ -98,6 +98,7 @@ extern bool		   BudgetsArm(Oid relid, const BudgetBound *bound, CostUnits taken,
 extern void		   BudgetsLackMemory(Oid relid, int32 budget_id);
 extern int		   BudgetsCopyIds(Oid relid, int32 **budget_ids);
 extern void		   BudgetsForget(Oid relid, int32 budget_id);
+extern void		   BudgetsForgetOthers(Oid relid);
 extern int		   BudgetsCopyHolds(BudgetJob **jobs);
 extern bool		   BudgetsAnyHold(void);
 extern bool		   BudgetsAnyPrepared(void);

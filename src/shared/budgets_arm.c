@@ -168,6 +168,24 @@ BudgetsForget(Oid relid, int32 budget_id)
 	LWLockRelease(&budgets_shared->lock);
 }
 
+/*
+ * Forget the budgets of former installations in this database.  The caller has locked the
+ * table of budgets of the present one, so there is no later one.
+ */
+void
+BudgetsForgetOthers(Oid relid)
+{
+	HASH_SEQ_STATUS status;
+	BudgetEntry	   *entry;
+
+	LWLockAcquire(&budgets_shared->lock, LW_EXCLUSIVE);
+	hash_seq_init(&status, budget_entries);
+	while ((entry = hash_seq_search(&status)) != NULL)
+		if (entry->key.dboid == MyDatabaseId && entry->key.relid != relid)
+			(void) hash_search(budget_entries, &entry->key, HASH_REMOVE, NULL);
+	LWLockRelease(&budgets_shared->lock);
+}
+
 /* Forget all of a database that was dropped, or in which taskq was. */
 void
 BudgetsForgetDatabase(Oid dboid)

@@ -12,7 +12,7 @@ use Test::More;
 use TaskqTest;
 
 # nothing is found by polling
-my $node = new_node('budgets', conf => { 'taskq.poll_interval' => "'1 h'", 'taskq.worker_idle' => "'1 h'", synchronous_commit => 'off' });
+my $node = new_node('budgets', conf => { 'taskq.poll_interval' => "'1 h'", 'taskq.worker_idle' => "'1 h'", 'taskq.max_budgets' => 20, synchronous_commit => 'off' });
 
 sub armed
 {
@@ -288,6 +288,14 @@ sql($node, q(DELETE FROM taskq.job_history));
 sql($node, q(SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'taskq scheduler'));
 wait_until($node, q(SELECT count(*) = 0 FROM taskq.budget_usage u JOIN claims USING (job_id)), 'reports of jobs that are gone from the history are removed');
 is(sql($node, q(SELECT used FROM taskq.budgets WHERE budget = 'free')), $before, 'and the sum is still the same');
+# an extension that is dropped and created again in one transaction
+sql($node, q(CREATE DATABASE again));
+sql($node, q(CREATE EXTENSION taskq), 'again');
+for (1 .. 3)
+{
+	sql($node, q(BEGIN; DROP EXTENSION taskq CASCADE; CREATE EXTENSION taskq; SELECT taskq.set_budget('b' || n) FROM generate_series(1, 10) n; COMMIT), 'again');
+	wait_until($node, q(SELECT bool_and(state = 'active') FROM taskq.budgets), 'the budgets of the extension that is there have room in shared memory', db => 'again');
+}
 clean_log($node, but => qr{terminated by signal 9});
 $node->stop;
 
