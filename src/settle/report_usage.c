@@ -13,11 +13,16 @@
  */
 #include "taskq.h"
 
+#include "access/stratnum.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/snapmgr.h"
 
 #include "base/args.h"
 #include "base/clock.h"
@@ -35,7 +40,9 @@
 #include "job/live.h"
 #include "shared/budgets.h"
 #include "shared/shmem.h"
+#include "store/columns.h"
 #include "store/owner.h"
+#include "store/store.h"
 
 PG_FUNCTION_INFO_V1(taskq_report_usage);
 PG_FUNCTION_INFO_V1(taskq_report_usage_of);
@@ -195,15 +202,56 @@ Insert(const Usage *usage, bool is_overrun)
 					lengthof(types), types, values, NULL) == 1;
 }
 
-/* Is there a report of this key? */
+/*
+ * Find the row of this key.  Returns false if there is none.  If another transaction has
+ * inserted it that is open, *xid is that transaction.
+ */
 static bool
-IsReported(const Usage *usage)
+FindReport(const Usage *usage, TransactionId *xid)
 {
-	Oid	  types[] = { INT8OID, INT4OID, TEXTOID };
-	Datum values[] = { Int64GetDatum(usage->job_id), Int32GetDatum(usage->definition.budget_id), CStringGetTextDatum(usage->key) };
+	OwnerScope	 scope;
+	Store		 reports;
+	SnapshotData dirty;
+	ScanKeyData	 keys[3];
+	bool		 found;
 
-	return OwnerRun("SELECT FROM taskq.budget_reports WHERE job_id = $1 AND budget_id = $2 AND usage_key = $3",
-					lengthof(types), types, values, NULL) > 0;
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(usage->job_id));
+	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(usage->definition.budget_id));
+	ScanKeyEntryInitialize(&keys[2], 0, 3, BTEqualStrategyNumber, InvalidOid, DEFAULT_COLLATION_OID, F_TEXTEQ,
+						   CStringGetTextDatum(usage->key));
+	InitDirtySnapshot(dirty);
+	OwnerEnter(&scope);
+	StoreOpenRel(&reports, REL_BUDGET_REPORTS);
+	found = StoreFind(&reports, CatalogRel(REL_BUDGET_REPORTS_PKEY), lengthof(keys), keys, &dirty);
+	StoreClose(&reports, false);
+	OwnerLeave(&scope);
+	*xid = found ? dirty.xmin : InvalidTransactionId;
+	return found;
+}
+
+/*
+ * Take the amount, unless the hard limit forbids that or there is a report of this key.  If
+ * the limit forbids it, another transaction that is open may have made that report.  Then
+ * wait for its end, so that usage that is counted does not seem to lack room.
+ */
+static bool
+TakeOnce(Usage *usage, bool *is_duplicate)
+{
+	TransactionId xid = InvalidTransactionId;
+
+	*is_duplicate = false;
+	while (!Take(usage))
+	{
+		if (!FindReport(usage, &xid))
+			return false;
+		if (!TransactionIdIsValid(xid))
+		{
+			*is_duplicate = true;
+			return false;
+		}
+		XactLockTableWait(xid, NULL, NULL, XLTW_None);
+	}
+	return true;
 }
 
 /* Return the row of the answer. */
@@ -235,14 +283,15 @@ Report(FunctionCallInfo fcinfo, Usage *usage)
 {
 	const TaskqBudget *definition = &usage->definition;
 	bool			   is_taken;
+	bool			   is_duplicate;
 	bool			   is_over;
 
 	CheckNamed(usage);
 	CheckMayReport();
-	is_taken = Take(usage);
+	is_taken = TakeOnce(usage, &is_duplicate);
 	if (definition->budget_id == 0)
 		return Answer(fcinfo, usage, "ok", false);
-	if (!is_taken && IsReported(usage))
+	if (is_duplicate)
 		return Answer(fcinfo, usage, "duplicate", false);
 	if (!is_taken)
 	{

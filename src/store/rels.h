@@ -41,9 +41,10 @@ typedef enum TaskqRel
 	REL_BUDGET_PERIODS,
 	REL_BUDGET_TOTALS,
 	REL_BUDGET_REPORTS,
-	REL_BUDGET_REPORTS_OPEN
+	REL_BUDGET_REPORTS_OPEN,
+	REL_BUDGET_REPORTS_PKEY
 } TaskqRel;
-#define TASKQ_RELS (REL_BUDGET_REPORTS_OPEN + 1)
+#define TASKQ_RELS (REL_BUDGET_REPORTS_PKEY + 1)
 
 /*
  * This sequence is invalidated instead of a table whose rows have changed, if the

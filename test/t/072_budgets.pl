@@ -121,6 +121,27 @@ isnt($again, $claim, 'the next attempt has the job');
 is(report($again, q('one', 3, 'key')), 'duplicate 97 3 f', 'in the next attempt the key is a duplicate');
 is(sql($node, q(SELECT count(*) FROM taskq.budget_usage WHERE budget = 'one')), 1, 'there is one row of it');
 
+# at the limit, while the first report of the key is open
+sql($node, q(SELECT taskq.set_budget('twice', hard => 10)));
+armed();
+sql($node, q(SELECT taskq.enqueue_job('ext', budgets => '{twice}')));
+my $twice = claim('ext');
+my $early = session($node);
+my $late = session($node);
+$early->query_safe("BEGIN; SELECT taskq.report_usage($twice, 'twice', 6, 'key')");
+begin_claim($late, "SELECT concat_ws(' ', answer, balance, used, applied) FROM taskq.report_usage($twice, 'twice', 6, 'key');");
+poll($node, q(SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE '%report_usage%' AND wait_event = 'transactionid'));
+$early->query_safe('COMMIT');
+is(answer_of($late), 'duplicate 4 6 f', 'a report at the limit waits for an open one of the same key, and is a duplicate of it');
+is(sums('twice'), '6 0 0 4 active', 'so it holds no job back');
+$early->query_safe("BEGIN; SELECT taskq.report_usage($twice, 'twice', 3, 'key 2')");
+begin_claim($late, "SELECT concat_ws(' ', answer, balance, used, applied) FROM taskq.report_usage($twice, 'twice', 3, 'key 2');");
+poll($node, q(SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE '%report_usage%' AND wait_event = 'transactionid'));
+$early->query_safe('ROLLBACK');
+is(answer_of($late), 'ok 1 9 t', 'if that is rolled back, the report is made');
+$early->quit;
+$late->quit;
+
 # prepared transactions -----------------------------------------------------------------------
 
 sql($node, qq(BEGIN; SELECT taskq.report_usage($again, 'one', 90, 'p1'); PREPARE TRANSACTION 'p1'));
