@@ -305,20 +305,29 @@ CheckSameLength(const char *first, int count, const char *other, int other_count
 				 errmsg("%s has %d elements and %s has %d", first, count, other, other_count)));
 }
 
-/* Return an interval in microseconds.  Raise an error if it is below "least" or above ten years. */
+/*
+ * Return an interval in microseconds.  Raise an error if it is below "least" or above so
+ * many days; "most" names these to people.
+ */
 int64
-CheckMicroseconds(Interval *interval, const char *what, int64 least)
+CheckMicrosecondsUpTo(Interval *interval, const char *what, int64 least, int days, const char *most)
 {
-	const int64 most = INT64CONST(3660) * USECS_PER_DAY;
-	int64		us = IntervalMicroseconds(interval);
+	int64 us = IntervalMicroseconds(interval);
 
-	if (us < least || us > most)
+	if (us < least || us > days * USECS_PER_DAY)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s \"%s\" is out of range", what,
 						DatumGetCString(DirectFunctionCall1(interval_out, IntervalPGetDatum(interval)))),
-				 errhint("It can be from %g seconds to ten years.", (double) least / USECS_PER_SEC)));
+				 errhint("It can be from %g seconds to %s.", (double) least / USECS_PER_SEC, most)));
 	return us;
+}
+
+/* Return an interval in microseconds.  Raise an error if it is below "least" or above ten years. */
+int64
+CheckMicroseconds(Interval *interval, const char *what, int64 least)
+{
+	return CheckMicrosecondsUpTo(interval, what, least, 3660, "ten years");
 }
 
 /* Read an interval argument, as CheckMicroseconds() does.  Returns NO_MICROSECONDS for NULL. */

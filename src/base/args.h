@@ -34,6 +34,7 @@ extern int32		   ArgInt(FunctionCallInfo fcinfo, int n, const char *what, int32 
 extern int64		   ArgId(FunctionCallInfo fcinfo, int n, const char *what);
 extern int64		  *ArgIds(FunctionCallInfo fcinfo, int n, const char *what, int *count);
 extern void			   CheckSameLength(const char *first, int count, const char *other, int other_count);
+extern int64		   CheckMicrosecondsUpTo(Interval *interval, const char *what, int64 least, int days, const char *most);
 extern int64		   CheckMicroseconds(Interval *interval, const char *what, int64 least);
 extern int64		   ArgMicroseconds(FunctionCallInfo fcinfo, int n, const char *what, int64 least);
 extern void			   CheckJsonSize(struct varlena *value, const char *what);

@@ -118,10 +118,10 @@ ReadPeriod(FunctionCallInfo fcinfo, const TaskqBudget *old, TimestampTz now, Dat
 		if (!PG_ARGISNULL(ARG_PERIOD_FROM))
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("period_from is given without a period")));
+					 errmsg("period_from is given without a period"),
+					 errhint("Give the period, such as period => '1 month'.")));
 		return;
 	}
-	(void) ArgMicroseconds(fcinfo, ARG_PERIOD, "period", 0);
 	period = PG_GETARG_INTERVAL_P(ARG_PERIOD);
 	CheckPeriod(period);
 	from = PeriodFrom(fcinfo, old, period, now);

@@ -22,7 +22,6 @@ PG_FUNCTION_INFO_V1(taskq_alter_limit);
 PG_FUNCTION_INFO_V1(taskq_drop_limit);
 
 #define MAX_QUOTA 1000000000
-#define LONGEST (366 * USECS_PER_DAY)			 /* of per and quota_window, tenant_id, for_each, overrides */
 #define LONGEST_FILL (100 * 366 * USECS_PER_DAY) /* the time in which a rate lets its burst start */
 
 /*
@@ -48,16 +47,8 @@ LockLimits(void)
 static void
 ReadInterval(FunctionCallInfo fcinfo, int n, const char *what, int64 least, int64 *value)
 {
-	int64 given = ArgMicroseconds(fcinfo, n, what, least);
-
-	if (given == NO_MICROSECONDS)
-		return;
-	if (given > LONGEST)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s is out of range", what),
-				 errhint("It can be at most 366 days.")));
-	*value = given;
+	if (!PG_ARGISNULL(n))
+		*value = CheckMicrosecondsUpTo(PG_GETARG_INTERVAL_P(n), what, least, 366, "366 days");
 }
 
 /* Read the numbers that are given into the limit.  "first" is the argument "rate". */

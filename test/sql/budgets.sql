@@ -3,7 +3,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 \i test/sql/include/wait.sql
-SELECT plan(105);
+SELECT plan(108);
 SELECT taskq.register_handler('bud-' || t) FROM unnest('{a,b}'::text[]) t \g /dev/null
 SELECT taskq.register_worker('bud-w', '{bud-a,bud-b}') \gset
 CREATE FUNCTION pg_temp.armed() RETURNS boolean LANGUAGE sql AS
@@ -30,8 +30,10 @@ FROM (VALUES ('NULL', '22004'), ('''''', '22023'), ('''b b''', '22023'), ('''b''
 	('''b'', hard => ''Infinity''', '22023'), ('''b'', hard => 1000000000000000', '22023'), ('''b'', hard => 0.0000000000001', '22023'),
 	('''b'', soft => 2, hard => 1', '22023'), ('''b'', period => ''59 s''', '22023'), ('''b'', period => ''1 mon 1 day''', '22023'),
 	('''b'', period => ''-1 mon''', '22023'), ('''b'', on_exceeded => ''x''', '22023'), ('''b'', description => repeat(''x'', 5000)', '22023'),
-	('''b'', period_from => now()', '22023'), ('''b'', period => ''1 day'', period_from => ''infinity''', '22023')) v (a, code);
+	('''b'', period => ''101 years''', '22023'), ('''b'', period_from => now()', '22023'), ('''b'', period => ''1 day'', period_from => ''infinity''', '22023')) v (a, code);
 SELECT is(pg_temp.hint_of($$ SELECT taskq.set_budget('b', hard => 0.0000000000001) $$), 'Use smaller or larger units, or round() it first.', 'no amount is rounded, and the hint says what to do');
+SELECT is(pg_temp.hint_of($$ SELECT taskq.set_budget('b', period => '-1 mon') $$), 'Leave it out for a budget that is never reset.', 'and the hint about a period does not speak of ten years');
+SELECT lives_ok($$ SELECT taskq.set_budget('bud-1', period => '100 years') $$, 'a period of a hundred years is accepted');
 SELECT lives_ok($$ SELECT taskq.set_budget('bud-1', hard => 999999999999999.999999999999) $$, 'the largest amount is accepted');
 SELECT results_eq($$ SELECT soft, hard, on_exceeded, period, resets_at, description FROM taskq.budgets $$,
 	$$ VALUES (NULL::numeric, 999999999999999.999999999999, 'block', NULL::interval, NULL::timestamptz, NULL::text) $$, 'set_budget() replaces all values');
