@@ -104,7 +104,7 @@ BudgetsTell(Tuplestorestate *rows, TupleDesc desc)
 		values[0] = CStringGetTextDatum("used-up budget");
 		values[1] = CStringGetTextDatum(psprintf("%s: %s of %s%s", budgets[i]->name, CostText(state.taken), CostText(budgets[i]->hard),
 												 state.refused ? ", and a report was refused" : ""));
-		values[2] = CStringGetTextDatum("Its jobs start when the limit is raised by taskq.set_budget() or taskq.add_to_budget(), or in the next period. See taskq.budgets.");
+		values[2] = CStringGetTextDatum("Its jobs start when the limit is raised by taskq.add_to_budget(), or by taskq.set_budget() with all its values, or in the next period. See taskq.budgets.");
 		values[3] = CStringGetTextDatum(ReasonName(REASON_BUDGET));
 		tuplestore_putvalues(rows, desc, values, nulls);
 		told++;

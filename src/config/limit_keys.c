@@ -121,7 +121,7 @@ ReadObject(Reading *reading, JsonbContainer *object, uint8 key, const JobKeys *o
 
 	if (token != WJB_BEGIN_OBJECT)
 	{
-		reading->problem = "it must be an object, by values";
+		reading->problem = "They must be a JSON object whose names are values of the key";
 		return false;
 	}
 	while ((token = JsonbIteratorNext(&it, &item, true)) == WJB_KEY)
@@ -130,7 +130,7 @@ ReadObject(Reading *reading, JsonbContainer *object, uint8 key, const JobKeys *o
 
 		if (!CopyName(&item, key == KEY_TENANT ? read.keys.tenant_id : read.keys.group_key))
 		{
-			reading->problem = psprintf("\"%.*s\" cannot be a value of %s", item.val.string.len, item.val.string.val,
+			reading->problem = psprintf("\"%.*s\" cannot be a value of %s, because it is not a valid name", item.val.string.len, item.val.string.val,
 										key_names[key == KEY_TENANT ? 0 : 1]);
 			return false;
 		}
@@ -143,13 +143,13 @@ ReadObject(Reading *reading, JsonbContainer *object, uint8 key, const JobKeys *o
 		}
 		if (is_outer || !ReadNumber(&item, &read.concurrency))
 		{
-			reading->problem = is_outer ? "the value of a tenant must be an object, by group keys"
-										: psprintf("a limit must be a whole number from 0 to %d", MAX_CONCURRENCY);
+			reading->problem = is_outer ? "The value of each tenant must be an object whose names are group keys"
+										: psprintf("Each number must be a whole number from 0 to %d", MAX_CONCURRENCY);
 			return false;
 		}
 		if (reading->n == reading->max)
 		{
-			reading->problem = psprintf("there are more than %d values", MAX_OVERRIDES);
+			reading->problem = psprintf("There are more than %d values", MAX_OVERRIDES);
 			return false;
 		}
 		reading->overrides[reading->n++] = read;
@@ -174,7 +174,7 @@ OverridesRead(struct varlena *json, uint8 for_each, LimitOverride **overrides, i
 		return true;
 	if (for_each == 0)
 	{
-		*problem = "the limit is not for each value of a key";
+		*problem = "The limit is not for each value of a key";
 		return false;
 	}
 	reading.overrides = palloc(sizeof(LimitOverride) * MAX_OVERRIDES);

@@ -97,7 +97,7 @@ LimitOverridesArg(FunctionCallInfo fcinfo, int n, uint8 for_each)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("overrides are not valid"),
-				 errdetail("The problem: %s.", problem),
+				 errdetail_internal("%s.", problem),
 				 errhint("Write {\"acme\": 10} for a limit for each value of one key, and {\"acme\": {\"order-1\": 2}} for one of tenant_id and group_key.")));
 	return count == 0 ? NULL : overrides;
 }
