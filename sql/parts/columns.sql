@@ -179,8 +179,8 @@ COMMENT ON COLUMN taskq.budgets.soft IS 'from this use on, reports answer soft_l
 COMMENT ON COLUMN taskq.budgets.hard IS 'what may be used in one period; NULL means no bound';
 COMMENT ON COLUMN taskq.budgets.added IS 'what add_to_budget() has added to hard in this period';
 COMMENT ON COLUMN taskq.budgets.used IS 'what was used in this period: the exact sum of the reports that are committed';
-COMMENT ON COLUMN taskq.budgets.pending IS 'what transactions have reported that are open or prepared; NULL without preload';
-COMMENT ON COLUMN taskq.budgets.held IS 'what running jobs hold of their estimated_cost; NULL without preload';
+COMMENT ON COLUMN taskq.budgets.pending IS 'what open or prepared transactions have reported; NULL without preload';
+COMMENT ON COLUMN taskq.budgets.held IS 'what running jobs hold of their estimated_cost; NULL without preload and while the state is arming';
 COMMENT ON COLUMN taskq.budgets.balance IS 'hard and added, less used; negative after reports with allow_overrun or after hard was lowered; NULL without hard';
 COMMENT ON COLUMN taskq.budgets.waiting IS 'how many of its jobs are due and wait, for whatever reason, of the tenants that the reader sees';
 COMMENT ON COLUMN taskq.budgets.state IS 'active; soft_limit or hard_limit: that limit is reached, and with hard_limit no job of the budget starts; arming: what was used is not added up yet, and no job starts; limit_memory: none starts, because there is no room in shared memory; needs_preload: none starts, because taskq is not preloaded';

@@ -12,7 +12,7 @@ CREATE FUNCTION taskq.alter_limit(
 	per interval DEFAULT NULL, burst integer DEFAULT NULL, quota integer DEFAULT NULL,
 	quota_window interval DEFAULT NULL, overrides jsonb DEFAULT NULL) RETURNS void
 	AS 'MODULE_PATHNAME', 'taskq_alter_limit' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.alter_limit(text, integer, text, integer, interval, integer, integer, interval, jsonb) IS 'change a limit; a NULL leaves a value as it is, and overrides of {} removes them all. A lower limit ends no job: none starts until there is room. Errors: 22023 for a wrong number or override, 42704 if there is no such limit. For admins';
+COMMENT ON FUNCTION taskq.alter_limit(text, integer, text, integer, interval, integer, integer, interval, jsonb) IS 'change a limit; a NULL leaves a value as it is, and overrides of {} removes them all. A new rate does not change the burst. A lower limit ends no job: none starts until there is room. Errors: 22023 for a wrong number or override, 42704 if there is no such limit. For admins';
 
 CREATE FUNCTION taskq.drop_limit(name text) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'taskq_drop_limit' LANGUAGE C VOLATILE;
