@@ -29,7 +29,8 @@ sql($old, q(SELECT taskq.register_worker(w) FROM unnest('{worker}'::text[]) AS w
 sql($old, q(SELECT taskq.enqueue_job('outside')));
 my ($claimed, $epoch) = split /\|/, sql($old, q(SELECT job_id, epoch FROM taskq.claim_job('worker', lease => '1 h')));
 my %look = (
-	jobs => q(SELECT string_agg(j::text, E'\n' ORDER BY job_id) FROM taskq.all_jobs j),
+	# a row that had to be written before the partition of its day was made moves there later
+	jobs => q(SELECT string_agg((to_jsonb(j) - 'expires_on')::text, E'\n' ORDER BY job_id) FROM taskq.all_jobs j),
 	attempts => q(SELECT string_agg(a::text, E'\n' ORDER BY job_id, attempt) FROM taskq.attempts a),
 	handlers => q(SELECT string_agg(h::text, E'\n' ORDER BY task_type) FROM taskq.list_handlers() h),
 	pools => q(SELECT string_agg(format('%s %s %s', pool, role, size), E'\n' ORDER BY pool) FROM taskq.pools),
