@@ -193,8 +193,8 @@ OverridesRead(struct varlena *json, uint8 for_each, LimitOverride **overrides, i
 int32
 LimitConcurrencyFor(const TaskqLimit *limit, const JobKeys *keys)
 {
-	LimitOverride  wanted = { .keys = *keys };
-	LimitOverride *found;
+	LimitOverride		 wanted = { .keys = *keys };
+	const LimitOverride *found;
 
 	if (limit->n_overrides == 0)
 		return limit->concurrency;
