@@ -65,18 +65,19 @@ WarnWithoutPreload(const char *name)
 				 errhint("Put shared_preload_libraries = 'taskq' into postgresql.conf and restart the server.")));
 }
 
-/* Check that a period, which has at most ten years, is a number of whole months or a fixed time. */
+/* Check that a period has an end that can be computed: whole months, or a fixed time. */
 static void
 CheckPeriod(const Interval *period)
 {
-	if (period->month > 0 && period->day == 0 && period->time == 0)
+	if (period->month > 0 && period->month <= 1200 && period->day == 0 && period->time == 0)
 		return;
-	if (period->month == 0 && IntervalMicroseconds(period) >= USECS_PER_MINUTE)
+	if (period->month == 0 && IntervalMicroseconds(period) >= USECS_PER_MINUTE &&
+		IntervalMicroseconds(period) <= INT64CONST(36525) * USECS_PER_DAY)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("period is not valid"),
-			 errdetail("It is a number of whole months, or days and a time of at least a minute."),
+			 errdetail("It is a number of whole months, or days and a time of at least a minute, and at most a hundred years."),
 			 errhint("Leave it out for a budget that is never reset.")));
 }
 
