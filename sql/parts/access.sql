@@ -10,7 +10,7 @@ COMMENT ON FUNCTION taskq.revoke_access(regrole, text) IS 'take back what grant_
 
 CREATE FUNCTION taskq.adopt_database() RETURNS boolean
 	AS 'MODULE_PATHNAME', 'taskq_adopt_database' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.adopt_database() IS 'allow jobs to run in a database that was restored, copied or renamed; false if they may run already. Removes records of access and pools of roles that do not exist here; workers and handlers of such roles belong to nobody then';
+COMMENT ON FUNCTION taskq.adopt_database() IS 'allow jobs to run in a database that was restored, copied or renamed; false if they may run already. Removes records of access and pools of roles that do not exist here; workers and handlers of such roles belong to nobody then. Has budgets added up anew, for which it waits for transactions that have reported usage';
 
 CREATE FUNCTION taskq.is_adopted() RETURNS boolean
 	AS 'MODULE_PATHNAME', 'taskq_is_adopted' LANGUAGE C STABLE PARALLEL RESTRICTED;

@@ -170,8 +170,8 @@ COMMENT ON COLUMN taskq.limit_usage.rate IS 'how many of the jobs may start in e
 COMMENT ON COLUMN taskq.limit_usage.tokens IS 'how many of them the rate lets start now; NULL without a rate';
 COMMENT ON COLUMN taskq.limit_usage.quota IS 'how many of them may start in any time of limits.quota_window';
 COMMENT ON COLUMN taskq.limit_usage.quota_left IS 'how many of them the quota lets start now; NULL without a quota';
-COMMENT ON COLUMN taskq.limit_usage.next_start_at IS 'when the rate and the quota let the next job of weight 1 start; NULL without them, or if that is not known';
-COMMENT ON COLUMN taskq.limit_usage.waiting IS 'how many of them are due and wait, for whatever reason, of the tenants that the reader sees; NULL for a single value or tenant';
+COMMENT ON COLUMN taskq.limit_usage.next_start_at IS 'when the rate and the quota let the next job of weight 1 start; NULL without them, if one may start now, or if that is not known';
+COMMENT ON COLUMN taskq.limit_usage.waiting IS 'how many jobs of the queue and type are due and wait, for whatever reason, of the tenants that the reader sees, those without the key of the limit included; NULL for a single value or tenant';
 COMMENT ON COLUMN taskq.limit_usage.tenant_id IS 'tenant of the jobs; NULL means all';
 COMMENT ON COLUMN taskq.limit_usage.group_key IS 'group key of the jobs; NULL means all';
 COMMENT ON COLUMN taskq.budgets.budget IS 'name of the budget';

@@ -21,6 +21,7 @@
 #include "config/adopt.h"
 #include "config/changes.h"
 #include "job/access.h"
+#include "job/arm_budgets.h"
 #include "ready/ready.h"
 #include "registry/record_owners.h"
 #include "shared/shmem.h"
@@ -67,6 +68,7 @@ taskq_adopt_database(PG_FUNCTION_ARGS)
 	CheckWritable("taskq.adopt_database()");
 	if (ShmemPresent())
 		CounterPassSequences();
+	AddUpBudgetsAnew();
 	if (AdoptedHere())
 		PG_RETURN_BOOL(false);
 	values[0] = Int64GetDatum((int64) GetSystemIdentifier());

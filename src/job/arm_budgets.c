@@ -24,6 +24,7 @@
 
 #include "base/compat.h"
 #include "base/injection_point.h"
+#include "config/changes.h"
 #include "job/arm_budgets.h"
 #include "job/live.h"
 #include "job/running_scan.h"
@@ -222,6 +223,21 @@ ArmBudgets(const TaskqBudget **budgets, int n)
 		ShmemWakeScheduler(ShmemMyDatabase());
 	}
 	return any;
+}
+
+/*
+ * Have all budgets added up anew.  A restore writes rows that nobody has taken, and the
+ * scheduler may arm the budgets before all of them are there.  Each report locks the table
+ * before it takes, so none is open when this has the lock.
+ */
+void
+AddUpBudgetsAnew(void)
+{
+	if (!BudgetsPresent())
+		return;
+	(void) OwnerRun("LOCK TABLE taskq.budget_reports IN SHARE ROW EXCLUSIVE MODE", 0, NULL, NULL, NULL);
+	BudgetsDisarm();
+	ConfigRowsChanged(REL_BUDGETS);
 }
 
 /* Give back what runs hold that do not run any more.  Returns their number. */

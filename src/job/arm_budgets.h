@@ -13,6 +13,7 @@
 extern bool		   BudgetNeedOf(int32 route_id, BudgetNeed *need);
 extern BudgetBound BudgetBoundOf(const TaskqBudget *budget);
 extern bool		   ArmBudgets(const TaskqBudget **budgets, int n);
+extern void		   AddUpBudgetsAnew(void);
 extern int		   FreeStaleHolds(void);
 extern bool		   FoldReports(void);
 

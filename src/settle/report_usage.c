@@ -14,6 +14,7 @@
 #include "taskq.h"
 
 #include "access/stratnum.h"
+#include "access/table.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
@@ -288,6 +289,7 @@ Report(FunctionCallInfo fcinfo, Usage *usage)
 
 	CheckNamed(usage);
 	CheckMayReport();
+	table_close(CatalogOpen(REL_BUDGET_REPORTS, RowExclusiveLock), NoLock); /* for AddUpBudgetsAnew() */
 	is_taken = TakeOnce(usage, &is_duplicate);
 	if (definition->budget_id == 0)
 		return Answer(fcinfo, usage, "ok", false);

@@ -95,6 +95,7 @@ extern bool		   BudgetsIsArmed(Oid relid, const BudgetBound *bound);
 extern bool		   BudgetsEnter(Oid relid, const BudgetBound *bound);
 extern bool		   BudgetsAddHold(const BudgetNeed *need, int64 job_id, int64 epoch);
 extern bool		   BudgetsArm(Oid relid, const BudgetBound *bound, CostUnits taken, const BudgetPrepared *prepared, int n);
+extern void		   BudgetsDisarm(void);
 extern void		   BudgetsLackMemory(Oid relid, int32 budget_id);
 extern int		   BudgetsCopyIds(Oid relid, int32 **budget_ids);
 extern void		   BudgetsForget(Oid relid, int32 budget_id);

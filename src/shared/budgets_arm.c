@@ -137,6 +137,24 @@ BudgetsArm(Oid relid, const BudgetBound *bound, CostUnits taken, const BudgetPre
 	return done;
 }
 
+/*
+ * Have all budgets of this database added up anew.  What runs hold stays.  The caller has
+ * made sure that no transaction is open that has taken something.
+ */
+void
+BudgetsDisarm(void)
+{
+	HASH_SEQ_STATUS status;
+	BudgetEntry	   *entry;
+
+	LWLockAcquire(&budgets_shared->lock, LW_EXCLUSIVE);
+	hash_seq_init(&status, budget_entries);
+	while ((entry = hash_seq_search(&status)) != NULL)
+		if (entry->key.dboid == MyDatabaseId)
+			entry->armed = false;
+	LWLockRelease(&budgets_shared->lock);
+}
+
 /* what was dropped ------------------------------------------------------------ */
 
 /* Copy the ids of the budgets of this installation that have entries; returns their number. */

@@ -135,8 +135,10 @@ BudgetsRefuse(const BudgetReport *report)
 	entry = BudgetsFind(report->relid, bound->budget_id);
 	if (entry != NULL && entry->period_no == bound->period_no)
 	{
+		/* of several, the largest one counts */
+		if (!BudgetIsRefused(entry, bound) || report->amount > entry->refused_amount)
+			entry->refused_amount = report->amount;
 		entry->refused = true;
-		entry->refused_amount = report->amount;
 		entry->refused_hard = bound->hard;
 	}
 	LWLockRelease(&budgets_shared->lock);

@@ -3,7 +3,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 \i test/sql/include/wait.sql
-SELECT plan(108);
+SELECT plan(113);
 SELECT taskq.register_handler('bud-' || t) FROM unnest('{a,b}'::text[]) t \g /dev/null
 SELECT taskq.register_worker('bud-w', '{bud-a,bud-b}') \gset
 CREATE FUNCTION pg_temp.armed() RETURNS boolean LANGUAGE sql AS
@@ -113,6 +113,13 @@ BEGIN;
 SELECT taskq.add_to_budget('bud-1', 1) \gset
 SELECT throws_ok(format($$ SELECT * FROM taskq.report_usage(%s, %s, 'bud-1', 1, 'k') $$, pg_temp.id('t1'), pg_temp.e('t1')), '55000', NULL, 'a transaction that has changed budgets reports nothing');
 ROLLBACK;
+SELECT is(taskq.add_to_budget('bud-1', 8), 20::numeric, 'there is more room');
+BEGIN;
+SELECT is(pg_temp.report('t1', 'bud-1', 3, 'e'), 'soft_limit 5.5 14.5 t', 'a report in a transaction');
+SELECT is(pg_temp.report('t1', 'bud-1', 9, 'f') || ', ' || pg_temp.report('t1', 'bud-1', 6, 'g'), 'hard_limit 5.5 14.5 f, hard_limit 5.5 14.5 f', 'two are refused');
+ROLLBACK;
+SELECT is(pg_temp.sums('bud-1'), '11.5 0 0 8.5 hard_limit', 'after ROLLBACK there is room for the smaller one, but the larger one holds jobs back');
+SELECT is(pg_temp.report('t1', 'bud-1', 8.5, 'h'), 'soft_limit 0 20 t', 'a smaller report uses the rest');
 SELECT is(pg_temp.finish('t1'), 1::bigint, 'the job is completed');
 
 -- estimates ---------------------------------------------------------------------------
@@ -143,7 +150,7 @@ SELECT is(pg_temp.sums('bud-e'), '0 0 0 10 active', 'nothing is held then');
 
 -- history
 SELECT results_eq($$ SELECT budget, period_no, hard, added, used, reports, ended_at IS NULL FROM taskq.budget_history WHERE used > 0 AND budget IN ('bud-1', 'bud-f') ORDER BY budget $$,
-	$$ VALUES ('bud-1', 1, 10::numeric, 2::numeric, 11.5, 7::bigint, true), ('bud-f', 1, 7::numeric, 0::numeric, 2::numeric, 1::bigint, false) $$, 'budget_history shows the periods, also of budgets that were dropped');
+	$$ VALUES ('bud-1', 1, 10::numeric, 10::numeric, 20::numeric, 8::bigint, true), ('bud-f', 1, 7::numeric, 0::numeric, 2::numeric, 1::bigint, false) $$, 'budget_history shows the periods, also of budgets that were dropped');
 -- leave nothing that other tests would see
 SELECT taskq.cancel_job(job_id) FROM taskq.all_jobs WHERE task_type LIKE 'bud-%' AND state IN ('available', 'scheduled', 'retryable') \g /dev/null
 SELECT taskq.drop_budget(budget) FROM taskq.budgets \g /dev/null

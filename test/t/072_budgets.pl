@@ -317,6 +317,13 @@ for (1 .. 3)
 	sql($node, q(BEGIN; DROP EXTENSION taskq CASCADE; CREATE EXTENSION taskq; SELECT taskq.set_budget('b' || n) FROM generate_series(1, 10) n; COMMIT), 'again');
 	wait_until($node, q(SELECT bool_and(state = 'active') FROM taskq.budgets), 'the budgets of the extension that is there have room in shared memory', db => 'again');
 }
+
+# a restore writes rows that nobody has taken, after the budget was armed
+sql($node, q(SELECT taskq.set_budget('b1', hard => 7)), 'again');
+wait_until($node, q(SELECT state = 'active' FROM taskq.budgets WHERE budget = 'b1'), 'a budget is armed before its rows are restored', db => 'again');
+sql($node, q(INSERT INTO taskq.budget_totals SELECT budget_id, period_no, 7, 1 FROM taskq.budget_defs WHERE budget = 'b1'), 'again');
+sql($node, q(SELECT taskq.adopt_database()), 'again');
+wait_until($node, q(SELECT state = 'hard_limit' FROM taskq.budgets WHERE budget = 'b1'), 'adopt_database() has it added up anew', db => 'again');
 clean_log($node, but => qr{terminated by signal 9});
 $node->stop;
 
