@@ -235,6 +235,11 @@ AddUpBudgetsAnew(void)
 {
 	if (!BudgetsPresent())
 		return;
+	if (BudgetsHasTaken())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("budgets cannot be added up in a transaction that has reported usage"),
+				 errhint("Commit the reports first.")));
 	(void) OwnerRun("LOCK TABLE taskq.budget_reports IN SHARE ROW EXCLUSIVE MODE", 0, NULL, NULL, NULL);
 	BudgetsDisarm();
 	ConfigRowsChanged(REL_BUDGETS);

@@ -87,6 +87,7 @@ extern void			BudgetsReleasePrepared(int64 job_id, int64 epoch);
 /* budgets_report.c */
 extern BudgetAnswer BudgetsTake(const BudgetReport *report, CostUnits *taken);
 extern void			BudgetsRefuse(const BudgetReport *report);
+extern bool			BudgetsHasTaken(void);
 extern void			BudgetsGiveBack(void);
 extern void			BudgetsReportInit(void);
 

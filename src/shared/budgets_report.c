@@ -146,6 +146,13 @@ BudgetsRefuse(const BudgetReport *report)
 		TellExceeded(BudgetsMine());
 }
 
+/* Has this transaction taken something? */
+bool
+BudgetsHasTaken(void)
+{
+	return n_shares > 0;
+}
+
 /* Give back what a report has taken.  Cannot fail. */
 static void
 GiveBack(const Share *share)

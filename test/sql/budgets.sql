@@ -3,7 +3,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 \i test/sql/include/wait.sql
-SELECT plan(113);
+SELECT plan(114);
 SELECT taskq.register_handler('bud-' || t) FROM unnest('{a,b}'::text[]) t \g /dev/null
 SELECT taskq.register_worker('bud-w', '{bud-a,bud-b}') \gset
 CREATE FUNCTION pg_temp.armed() RETURNS boolean LANGUAGE sql AS
@@ -119,6 +119,10 @@ SELECT is(pg_temp.report('t1', 'bud-1', 3, 'e'), 'soft_limit 5.5 14.5 t', 'a rep
 SELECT is(pg_temp.report('t1', 'bud-1', 9, 'f') || ', ' || pg_temp.report('t1', 'bud-1', 6, 'g'), 'hard_limit 5.5 14.5 f, hard_limit 5.5 14.5 f', 'two are refused');
 ROLLBACK;
 SELECT is(pg_temp.sums('bud-1'), '11.5 0 0 8.5 hard_limit', 'after ROLLBACK there is room for the smaller one, but the larger one holds jobs back');
+BEGIN;
+SELECT pg_temp.report('t1', 'bud-1', 1, 'i') \gset
+SELECT throws_ok($$ SELECT taskq.adopt_database() $$, '55000', 'budgets cannot be added up in a transaction that has reported usage', 'a transaction that has reported usage does not have budgets added up');
+ROLLBACK;
 SELECT is(pg_temp.report('t1', 'bud-1', 8.5, 'h'), 'soft_limit 0 20 t', 'a smaller report uses the rest');
 SELECT is(pg_temp.finish('t1'), 1::bigint, 'the job is completed');
 
