@@ -223,6 +223,10 @@ taskq_set_budget(PG_FUNCTION_ARGS)
 	values[PARAM_CHANGED_BY] = CStringGetTextDatum(RoleNameOrOid(GetUserId()));
 	values[PARAM_CHANGED_AT] = TimestampTzGetDatum(now);
 	nulls[PARAM_CHANGED_BY] = nulls[PARAM_CHANGED_AT] = ' ';
+	if (old != NULL && old->has_hard && nulls[ARG_HARD] == 'n')
+		ereport(NOTICE,
+				(errmsg("budget \"%s\" has no hard limit any more", name),
+				 errdetail("taskq.set_budget() replaces all values, also by the defaults of arguments that are left out.")));
 	if (old != NULL)
 		Change("UPDATE taskq.budget_defs SET soft = $2, hard = $3, period = $4, on_exceeded = $5, description = $6,"
 			   " period_from = $7, resets_at = $8, changed_by = $9, changed_at = $10 WHERE budget = $1 RETURNING budget_id",

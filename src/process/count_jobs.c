@@ -22,8 +22,8 @@
 #define LEAST_PAUSE USECS_PER_SEC  /* between two attempts */
 #define MOST_PAUSE USECS_PER_MINUTE
 
-static int	attempts = 0;  /* number of attempts since there were counts */
-static bool is_new = true; /* this process has not counted yet */
+static int		   attempts = 0; /* number of attempts since there were counts */
+static TimestampTz since = 0;	 /* first look of this process; it counts at least once */
 
 /* Return how long counts are used before the rows are counted again. */
 static int64
@@ -68,12 +68,16 @@ CountJobs(WorkResult *result)
 {
 	CountState state;
 	int64	   pause;
+	bool	   is_new;
 
 	if (!CountsPresent())
 		return;
 
 	/* All work is due at the start, and after a change of the settings or of the clock. */
+	if (since == 0)
+		since = ClockNow();
 	state = CountsState();
+	is_new = !state.kept || state.counted_at < since;
 	pause = is_new ? state.took * PAUSE_FACTOR : LastsFor(&state);
 	if (state.kept && !ClockHasPassed(state.counted_at, pause))
 	{
@@ -81,12 +85,16 @@ CountJobs(WorkResult *result)
 			result->next = state.counted_at + pause;
 		return;
 	}
-	is_new = false;
 	attempts++;
 	if (CountIsShort())
 		CountRows(MustStop);
 	else
+	{
+		/* the helper may have to stop before it has counted */
 		result->more = true;
+		if (is_new)
+			result->next = ClockNow() + MOST_PAUSE;
+	}
 }
 
 /* Count the jobs of a large table. */
