@@ -152,8 +152,10 @@ static void
 Reset(void)
 {
 	HASHCTL ctl = { .keysize = sizeof(int32), .entrysize = sizeof(RouteEntry), .hcxt = TopMemoryContext };
+	uint64	version = BudgetsVersion();
 	int		n;
 
+	/* a change that is seen while the budgets are counted has them counted again */
 	known_version = 0;
 	n = ConfigCount(&budgets);
 	if (routes != NULL)
@@ -162,7 +164,7 @@ Reset(void)
 	if (n > 0)
 		routes = hash_create("taskq budgets of routes", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	any = n > 0;
-	known_version = BudgetsVersion() + 1;
+	known_version = version + 1;
 }
 
 static void

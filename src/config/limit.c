@@ -42,7 +42,7 @@ ReadLimit(TupleTableSlot *slot)
 	limit = palloc0(SizeOfLimit(n));
 	limit->limit_id = row.limit_id;
 	limit->concurrency = row.concurrency;
-	limit->for_each = for_each;
+	limit->for_each = row.tenant_id == NULL ? for_each : for_each & ~KEY_TENANT;
 	limit->rate = row.rate;
 	limit->per = row.per;
 	limit->burst = row.burst;
@@ -187,7 +187,9 @@ Reset(void)
 	HASHCTL			   ctl = { .keysize = sizeof(int32), .entrysize = sizeof(RouteEntry) };
 	int				   n;
 	const TaskqLimit **all;
+	uint64			   version = LimitsVersion();
 
+	/* a change that is seen while the limits are read has them read again */
 	known_version = 0;
 	all = LimitsAll(&n);
 	n_known = 0;
@@ -208,10 +210,30 @@ Reset(void)
 	}
 	pfree(all);
 	n_known = n;
-	known_version = LimitsVersion() + 1;
+	known_version = version + 1;
 }
 
-/* Add the limits of a route that are, or are not, for all its jobs alike. */
+/* Are two limits for the same jobs?  Only rows that were written by hand are. */
+static bool
+AreSame(const TaskqLimit *a, const TaskqLimit *b)
+{
+	return strcmp(a->queue, b->queue) == 0 && strcmp(a->task_type, b->task_type) == 0 &&
+		   strcmp(a->tenant_id, b->tenant_id) == 0 && a->for_each == b->for_each;
+}
+
+static bool
+HasSame(const RouteLimits *found, const TaskqLimit *limit)
+{
+	for (int i = 0; i < found->n; i++)
+		if (AreSame(found->limits[i], limit))
+			return true;
+	return false;
+}
+
+/*
+ * Add the limits of a route that are, or are not, for all its jobs alike.  Of several for the
+ * same jobs, one counts, as a job can be under so many only (MAX_HELD, MAX_PAID).
+ */
 static void
 AddLimits(const TaskqRoute *route, bool plain, RouteLimits *found)
 {
@@ -219,7 +241,7 @@ AddLimits(const TaskqRoute *route, bool plain, RouteLimits *found)
 	{
 		uint8 keys = KeysAskedFor(copies[i]);
 
-		if ((keys == 0) != plain || !LimitCovers(copies[i], route))
+		if ((keys == 0) != plain || !LimitCovers(copies[i], route) || HasSame(found, copies[i]))
 			continue;
 		found->limits[found->n++] = copies[i];
 		found->n_plain += plain ? 1 : 0;
@@ -252,6 +274,16 @@ LimitsOfRoute(int32 route_id)
 	entry = hash_search(routes, &route_id, HASH_ENTER, NULL);
 	entry->limits = found;
 	return &entry->limits;
+}
+
+/* Return the name of one of the limits of a route. */
+const char *
+LimitNameIn(const RouteLimits *limits, int32 limit_id)
+{
+	for (int i = 0; i < limits->n; i++)
+		if (limits->limits[i]->limit_id == limit_id)
+			return limits->limits[i]->name;
+	return "?";
 }
 
 /* Add a limit to those of a job with these keys, if it is under the limit. */

@@ -63,6 +63,7 @@ extern const TaskqLimit **LimitsAll(int *n);
 
 /* The result is valid as long as LimitsVersion() stays the same. */
 extern const RouteLimits *LimitsOfRoute(int32 route_id);
+extern const char		 *LimitNameIn(const RouteLimits *limits, int32 limit_id);
 extern uint64			  LimitsVersion(void);
 extern bool				  LimitsToHold(int32 route_id, const JobKeys *keys, HeldLimits *held);
 

@@ -135,15 +135,6 @@ LeaveJob(const Admission *admission, LeaveHow how)
 		(void) LimitsRelease(admission->job_id, admission->epoch);
 }
 
-static const char *
-NameOf(const RouteLimits *limits, int32 limit_id)
-{
-	for (int i = 0; i < limits->n; i++)
-		if (limits->limits[i]->limit_id == limit_id)
-			return limits->limits[i]->name;
-	return "?";
-}
-
 /* Describe the values for which a limit is reached, to be put after its name. */
 static const char *
 ForValues(const HeldLimit *limit)
@@ -207,7 +198,7 @@ Explain(const AdmissionQuestion *question, Refusal *refusal)
 	}
 	if (answer == HOLDERS_ROOM && HoldersPresent())
 		answer = AskKeyLimits(question->route->route_id, &limit_id, false);
-	name = NameOf(LimitsOfRoute(question->route->route_id), limit_id);
+	name = LimitNameIn(LimitsOfRoute(question->route->route_id), limit_id);
 	switch (answer)
 	{
 		case HOLDERS_ROOM:

@@ -223,15 +223,6 @@ LeaveJob(const Admission *admission, LeaveHow how)
 
 /* explaining ---------------------------------------------------------------------- */
 
-static const char *
-NameOf(const RouteLimits *limits, int32 limit_id)
-{
-	for (int i = 0; i < limits->n; i++)
-		if (limits->limits[i]->limit_id == limit_id)
-			return limits->limits[i]->name;
-	return "?";
-}
-
 /* Return the moment as users see it. */
 static const char *
 MomentText(int64 until)
@@ -259,7 +250,7 @@ Explain(const AdmissionQuestion *question, Refusal *refusal)
 	answer = RatesRoom(&pay, question->job != NULL ? JobWeight(question->job) : 1, &why, false);
 	if (answer == RATES_ROOM)
 		return false;
-	name = NameOf(LimitsOfRoute(question->route->route_id), why.limit_id);
+	name = LimitNameIn(LimitsOfRoute(question->route->route_id), why.limit_id);
 	switch (answer)
 	{
 		case RATES_ROOM:

@@ -128,6 +128,14 @@ SELECT taskq.drop_limit('one-tenant') \gset
 SELECT taskq.complete_job(job_id, epoch) FROM taskq.all_jobs WHERE state = 'running' AND task_type LIKE 'key-%' \g /dev/null
 SELECT taskq.cancel_job(job_id) FROM taskq.all_jobs WHERE state IN ('available', 'retryable', 'scheduled') AND task_type LIKE 'key-%' \g /dev/null
 
+-- rows written by hand -------------------------------------------------------------
+INSERT INTO taskq.limit_defs (name, concurrency, changed_by, changed_at, for_each) SELECT 'hand' || n, 1000, current_user, now(), ARRAY['x' || n] FROM generate_series(1, 40) n;
+SELECT taskq.set_limit('hand', task_type => 'key-a', concurrency => 5) \gset
+SELECT ok(pg_temp.armed(), 'limits that were written by hand are armed');
+SELECT pg_temp.put('under many') \g /dev/null
+SELECT is(pg_temp.take('key-w'), 'under many', 'of 40 limits for the same jobs, one counts');
+SELECT pg_temp.finish('under many'), taskq.drop_limit(name) FROM taskq.limits \g /dev/null
+
 -- rights ------------------------------------------------------------------------
 SELECT taskq.set_limit('tenant', for_each => '{tenant_id}', concurrency => 2, overrides => '{"t": 1}'), taskq.set_limit('of-t', tenant_id => 't', for_each => '{group_key}', concurrency => 2) \gset
 SELECT ok(pg_temp.armed(), 'limits of tenants are armed');
