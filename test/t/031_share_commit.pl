@@ -213,6 +213,7 @@ sql_as($node, 'postgres', 'app', q(CREATE SEQUENCE app.orphans));
 sql_as($node, 'postgres', 'app', q(CREATE FUNCTION app.orphan(payload jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 	BEGIN
 		PERFORM nextval('app.orphans');
+		SET CONSTRAINTS ALL DEFERRED;	-- ends a shared commit, with the cursor still open
 		EXECUTE 'DECLARE held CURSOR WITH HOLD FOR SELECT 1 / (i - 1) FROM generate_series(1, 2) i';
 		RETURN NULL;
 	END $$;
