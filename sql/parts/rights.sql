@@ -45,7 +45,7 @@ SELECT a, o FROM (VALUES
 		'FUNCTION taskq.validate_task',
 		'FUNCTION taskq.create_queue', 'FUNCTION taskq.alter_queue', 'FUNCTION taskq.drop_queue',
 		'FUNCTION taskq.set_limit', 'FUNCTION taskq.alter_limit', 'FUNCTION taskq.drop_limit',
-		'FUNCTION taskq.set_budget', 'FUNCTION taskq.add_to_budget', 'FUNCTION taskq.drop_budget',
+		'FUNCTION taskq.set_budget', 'FUNCTION taskq.alter_budget', 'FUNCTION taskq.add_to_budget', 'FUNCTION taskq.drop_budget',
 		'FUNCTION taskq.create_pool', 'FUNCTION taskq.alter_pool', 'FUNCTION taskq.drop_pool',
 		'FUNCTION taskq.grant_access', 'FUNCTION taskq.revoke_access', 'FUNCTION taskq.adopt_database',
 		'FUNCTION taskq.unregister_worker', 'FUNCTION taskq.status', 'FUNCTION taskq.prune', 'TYPE taskq.job'])

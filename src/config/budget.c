@@ -32,8 +32,9 @@ ReadBudget(TupleTableSlot *slot)
 	if (budget->has_soft)
 		budget->soft = CostOfDatum(PointerGetDatum(row.soft));
 	budget->has_hard = row.hard != NULL;
+	budget->added = CostOfDatum(PointerGetDatum(row.added));
 	if (budget->has_hard)
-		budget->hard = CostOfDatum(PointerGetDatum(row.hard)) + CostOfDatum(PointerGetDatum(row.added));
+		budget->hard = CostOfDatum(PointerGetDatum(row.hard)) + budget->added;
 	budget->period_no = row.period_no;
 	budget->period_from = row.period_from;
 	if (row.period != NULL)

@@ -20,7 +20,8 @@ typedef struct TaskqBudget
 	bool		has_soft;
 	CostUnits	soft;
 	bool		has_hard;
-	CostUnits	hard;	   /* with what was added in this period */
+	CostUnits	hard; /* with what was added in this period: */
+	CostUnits	added;
 	int32		period_no; /* of the period in which reports count */
 	TimestampTz period_from;
 	Interval	period;

@@ -1,6 +1,7 @@
 /*
  * set_budget.c
- *	  Create, change and drop budgets: set_budget(), add_to_budget() and drop_budget().
+ *	  Create, change and drop budgets: set_budget(), alter_budget(), add_to_budget() and
+ *	  drop_budget().
  */
 #include "taskq.h"
 
@@ -20,10 +21,11 @@
 #include "store/owner.h"
 
 PG_FUNCTION_INFO_V1(taskq_set_budget);
+PG_FUNCTION_INFO_V1(taskq_alter_budget);
 PG_FUNCTION_INFO_V1(taskq_add_to_budget);
 PG_FUNCTION_INFO_V1(taskq_drop_budget);
 
-/* Arguments of set_budget(), which are also the first parameters of its statements. */
+/* Arguments of set_budget() and alter_budget(), which are also the first parameters of their statements. */
 enum
 {
 	ARG_BUDGET,
@@ -105,25 +107,29 @@ PeriodFrom(FunctionCallInfo fcinfo, const TaskqBudget *old, const Interval *peri
 	return from;
 }
 
-/* Fill in the period, its beginning and its end. */
+/*
+ * Fill in the period, its beginning and its end, or NULL for all of them.  "kept" is the
+ * period that the budget keeps if none is given, or NULL.
+ */
 static void
-ReadPeriod(FunctionCallInfo fcinfo, const TaskqBudget *old, TimestampTz now, Datum *values, char *nulls)
+ReadPeriod(FunctionCallInfo fcinfo, const TaskqBudget *old, const Interval *kept, TimestampTz now, Datum *values, char *nulls)
 {
-	Interval   *period;
-	TimestampTz from;
+	const Interval *period = kept;
+	TimestampTz		from;
 
 	nulls[ARG_PERIOD] = nulls[ARG_PERIOD_FROM] = nulls[PARAM_RESETS_AT] = 'n';
-	if (PG_ARGISNULL(ARG_PERIOD))
-	{
-		if (!PG_ARGISNULL(ARG_PERIOD_FROM))
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("period_from is given without a period"),
-					 errhint("Give the period, such as period => '1 month'.")));
+	if (PG_ARGISNULL(ARG_PERIOD) && PG_ARGISNULL(ARG_PERIOD_FROM))
 		return;
+	if (!PG_ARGISNULL(ARG_PERIOD))
+	{
+		period = PG_GETARG_INTERVAL_P(ARG_PERIOD);
+		CheckPeriod(period);
 	}
-	period = PG_GETARG_INTERVAL_P(ARG_PERIOD);
-	CheckPeriod(period);
+	if (period == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("period_from is given without a period"),
+				 errhint("Give the period, such as period => '1 month'.")));
 	from = PeriodFrom(fcinfo, old, period, now);
 	values[ARG_PERIOD] = IntervalPGetDatum(period);
 	values[ARG_PERIOD_FROM] = TimestampTzGetDatum(from);
@@ -139,27 +145,55 @@ SetCost(FunctionCallInfo fcinfo, int n, const char *what, Datum *values, char *n
 	values[n] = PG_ARGISNULL(n) ? (Datum) 0 : CostDatum(ArgCost(fcinfo, n, what, false));
 }
 
-/* Fill in the bounds, and what happens when the hard one is reached. */
-static void
-ReadBounds(FunctionCallInfo fcinfo, Datum *values, char *nulls)
+static CostUnits
+CostOfParameter(const Datum *values, const char *nulls, int n)
 {
-	char *on_exceeded = ArgTextOrNull(fcinfo, ARG_ON_EXCEEDED);
+	return nulls[n] == 'n' ? 0 : CostOfDatum(values[n]);
+}
 
-	SetCost(fcinfo, ARG_SOFT, "soft", values, nulls);
-	SetCost(fcinfo, ARG_HARD, "hard", values, nulls);
-	if (nulls[ARG_SOFT] == ' ' && nulls[ARG_HARD] == ' ' && CostOfDatum(values[ARG_SOFT]) > CostOfDatum(values[ARG_HARD]))
+/* Refuse a soft limit above the hard one. */
+static void
+CheckBounds(bool has_soft, CostUnits soft, bool has_hard, CostUnits hard)
+{
+	if (has_soft && has_hard && soft > hard)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("soft must not be greater than hard")));
-	if (on_exceeded == NULL)
-		on_exceeded = "block";
-	if (strcmp(on_exceeded, "block") != 0 && strcmp(on_exceeded, "cancel_running") != 0)
+}
+
+/* Fill in what happens when the hard limit is reached, or NULL. */
+static void
+ReadOnExceeded(FunctionCallInfo fcinfo, Datum *values, char *nulls)
+{
+	char *on_exceeded = ArgTextOrNull(fcinfo, ARG_ON_EXCEEDED);
+
+	if (on_exceeded != NULL && strcmp(on_exceeded, "block") != 0 && strcmp(on_exceeded, "cancel_running") != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("on_exceeded is not valid"),
 				 errhint("It is 'block' or 'cancel_running'.")));
-	values[ARG_ON_EXCEEDED] = CStringGetTextDatum(on_exceeded);
-	nulls[ARG_ON_EXCEEDED] = ' ';
+	values[ARG_ON_EXCEEDED] = on_exceeded == NULL ? (Datum) 0 : CStringGetTextDatum(on_exceeded);
+	nulls[ARG_ON_EXCEEDED] = on_exceeded == NULL ? 'n' : ' ';
+}
+
+/* Fill in the parameters of a change, except the period.  Returns the budget's name. */
+static char *
+ReadArguments(FunctionCallInfo fcinfo, Datum *values, char *nulls)
+{
+	char *name = ArgName(fcinfo, ARG_BUDGET, "budget");
+	char *description;
+
+	values[ARG_BUDGET] = CStringGetTextDatum(name);
+	nulls[ARG_BUDGET] = ' ';
+	SetCost(fcinfo, ARG_SOFT, "soft", values, nulls);
+	SetCost(fcinfo, ARG_HARD, "hard", values, nulls);
+	ReadOnExceeded(fcinfo, values, nulls);
+	description = ArgShortTextOrNull(fcinfo, ARG_DESCRIPTION, "description");
+	values[ARG_DESCRIPTION] = description == NULL ? (Datum) 0 : CStringGetTextDatum(description);
+	nulls[ARG_DESCRIPTION] = description == NULL ? 'n' : ' ';
+	values[PARAM_CHANGED_BY] = CStringGetTextDatum(RoleNameOrOid(GetUserId()));
+	nulls[PARAM_CHANGED_BY] = nulls[PARAM_CHANGED_AT] = ' ';
+	return name;
 }
 
 /* Check that shared memory has room for another budget of this database. */
@@ -203,32 +237,26 @@ taskq_set_budget(PG_FUNCTION_ARGS)
 	Datum			   values[PARAM_COUNT];
 	char			   nulls[PARAM_COUNT];
 	char			  *name;
-	char			  *description;
 	TimestampTz		   now;
 	const TaskqBudget *old;
 
 	CheckArgCount(fcinfo, ARG_COUNT);
 	CheckWritable("taskq.set_budget()");
-	name = ArgName(fcinfo, ARG_BUDGET, "budget");
-	values[ARG_BUDGET] = CStringGetTextDatum(name);
-	nulls[ARG_BUDGET] = ' ';
-	ReadBounds(fcinfo, values, nulls);
-	description = ArgShortTextOrNull(fcinfo, ARG_DESCRIPTION, "description");
-	values[ARG_DESCRIPTION] = description == NULL ? (Datum) 0 : CStringGetTextDatum(description);
-	nulls[ARG_DESCRIPTION] = description == NULL ? 'n' : ' ';
+	name = ReadArguments(fcinfo, values, nulls);
+	CheckBounds(!PG_ARGISNULL(ARG_SOFT), CostOfParameter(values, nulls, ARG_SOFT),
+				!PG_ARGISNULL(ARG_HARD), CostOfParameter(values, nulls, ARG_HARD));
 	LockBudgets();
 	old = BudgetByName(name, true);
 	now = ClockNow();
-	ReadPeriod(fcinfo, old, now, values, nulls);
-	values[PARAM_CHANGED_BY] = CStringGetTextDatum(RoleNameOrOid(GetUserId()));
 	values[PARAM_CHANGED_AT] = TimestampTzGetDatum(now);
-	nulls[PARAM_CHANGED_BY] = nulls[PARAM_CHANGED_AT] = ' ';
+	ReadPeriod(fcinfo, old, NULL, now, values, nulls);
 	if (old != NULL && old->has_hard && nulls[ARG_HARD] == 'n')
 		ereport(NOTICE,
 				(errmsg("budget \"%s\" has no hard limit any more", name),
-				 errdetail("taskq.set_budget() replaces all values, also by the defaults of arguments that are left out.")));
+				 errdetail("taskq.set_budget() replaces all values, also by the defaults of arguments that are left out."),
+				 errhint("Use taskq.alter_budget() to change only some values.")));
 	if (old != NULL)
-		Change("UPDATE taskq.budget_defs SET soft = $2, hard = $3, period = $4, on_exceeded = $5, description = $6,"
+		Change("UPDATE taskq.budget_defs SET soft = $2, hard = $3, period = $4, on_exceeded = COALESCE($5, 'block'), description = $6,"
 			   " period_from = $7, resets_at = $8, changed_by = $9, changed_at = $10 WHERE budget = $1 RETURNING budget_id",
 			   values, nulls);
 	else
@@ -236,9 +264,40 @@ taskq_set_budget(PG_FUNCTION_ARGS)
 		CheckCount();
 		Change("INSERT INTO taskq.budget_defs (budget, soft, hard, period, on_exceeded, description,"
 			   " period_from, resets_at, changed_by, changed_at, started_at)"
-			   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10) RETURNING budget_id",
+			   " VALUES ($1, $2, $3, $4, COALESCE($5, 'block'), $6, $7, $8, $9, $10, $10) RETURNING budget_id",
 			   values, nulls);
 	}
+	WarnWithoutPreload(name);
+	PG_RETURN_VOID();
+}
+
+/* Change some values of a budget.  A NULL leaves a value as it is. */
+Datum
+taskq_alter_budget(PG_FUNCTION_ARGS)
+{
+	Datum			   values[PARAM_COUNT];
+	char			   nulls[PARAM_COUNT];
+	char			  *name;
+	TimestampTz		   now;
+	const TaskqBudget *old;
+
+	CheckArgCount(fcinfo, ARG_COUNT);
+	CheckWritable("taskq.alter_budget()");
+	name = ReadArguments(fcinfo, values, nulls);
+	LockBudgets();
+	old = BudgetByName(name, false);
+	CheckBounds(old->has_soft || !PG_ARGISNULL(ARG_SOFT),
+				PG_ARGISNULL(ARG_SOFT) ? old->soft : CostOfParameter(values, nulls, ARG_SOFT),
+				old->has_hard || !PG_ARGISNULL(ARG_HARD),
+				PG_ARGISNULL(ARG_HARD) ? old->hard - old->added : CostOfParameter(values, nulls, ARG_HARD));
+	now = ClockNow();
+	values[PARAM_CHANGED_AT] = TimestampTzGetDatum(now);
+	ReadPeriod(fcinfo, old, old->resets_at != 0 ? &old->period : NULL, now, values, nulls);
+	Change("UPDATE taskq.budget_defs SET soft = COALESCE($2, soft), hard = COALESCE($3, hard), period = COALESCE($4, period),"
+		   " on_exceeded = COALESCE($5, on_exceeded), description = COALESCE($6, description),"
+		   " period_from = COALESCE($7, period_from), resets_at = COALESCE($8, resets_at),"
+		   " changed_by = $9, changed_at = $10 WHERE budget = $1 RETURNING budget_id",
+		   values, nulls);
 	WarnWithoutPreload(name);
 	PG_RETURN_VOID();
 }

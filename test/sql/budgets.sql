@@ -3,7 +3,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 \i test/sql/include/wait.sql
-SELECT plan(114);
+SELECT plan(131);
 SELECT taskq.register_handler('bud-' || t) FROM unnest('{a,b}'::text[]) t \g /dev/null
 SELECT taskq.register_worker('bud-w', '{bud-a,bud-b}') \gset
 CREATE FUNCTION pg_temp.armed() RETURNS boolean LANGUAGE sql AS
@@ -37,6 +37,19 @@ SELECT lives_ok($$ SELECT taskq.set_budget('bud-1', period => '100 years') $$, '
 SELECT lives_ok($$ SELECT taskq.set_budget('bud-1', hard => 999999999999999.999999999999) $$, 'the largest amount is accepted');
 SELECT results_eq($$ SELECT soft, hard, on_exceeded, period, resets_at, description FROM taskq.budgets $$,
 	$$ VALUES (NULL::numeric, 999999999999999.999999999999, 'block', NULL::interval, NULL::timestamptz, NULL::text) $$, 'set_budget() replaces all values');
+SELECT taskq.set_budget('bud-al', 1, 2, '1 mon', 'cancel_running', 'for a', '2026-01-31 10:00+00'), taskq.add_to_budget('bud-al', 5) \gset
+CREATE FUNCTION pg_temp.altered(arguments text) RETURNS text LANGUAGE plpgsql AS
+	$$ BEGIN EXECUTE format('SELECT taskq.alter_budget(''bud-al'', %s)', arguments);
+	   RETURN (SELECT concat_ws(' ', soft, hard, added, period::text, on_exceeded, description, to_char(period_from AT TIME ZONE 'UTC', 'YYYY-MM-DD')) FROM taskq.budget_defs WHERE budget = 'bud-al'); END $$;
+SELECT is(pg_temp.altered(a), v.result, 'alter_budget ' || a)
+FROM (VALUES (1, 'soft => 1.5', '1.5 2 5 @ 1 mon cancel_running for a 2026-01-31'), (2, 'hard => 3', '1.5 3 5 @ 1 mon cancel_running for a 2026-01-31'),
+	(3, 'on_exceeded => ''block''', '1.5 3 5 @ 1 mon block for a 2026-01-31'), (4, 'description => ''for b''', '1.5 3 5 @ 1 mon block for b 2026-01-31'),
+	(5, 'period_from => ''2026-01-15 00:00+00''', '1.5 3 5 @ 1 mon block for b 2026-01-15'), (6, 'period => ''1 mon''', '1.5 3 5 @ 1 mon block for b 2026-01-15'),
+	(7, 'soft => 4, hard => 4', '4 4 5 @ 1 mon block for b 2026-01-15'), (8, 'period => ''2 mon'', period_from => ''2026-01-05 00:00+00''', '4 4 5 @ 2 mons block for b 2026-01-05')) v (n, a, result) ORDER BY n;
+SELECT throws_ok(format('SELECT taskq.alter_budget(%s)', a), code, NULL, 'refused: alter_budget ' || a)
+FROM (VALUES ('NULL', '22004'), ('''bud-none''', '42704'), ('''bud-al'', soft => 5', '22023'), ('''bud-al'', hard => 3', '22023'), ('''bud-al'', hard => -1', '22023'),
+	('''bud-al'', period => ''59 s''', '22023'), ('''bud-al'', on_exceeded => ''x''', '22023'), ('''bud-1'', period_from => now()', '22023')) v (a, code);
+SELECT ok(taskq.drop_budget('bud-al'), 'the budget is dropped');
 SELECT is(taskq.add_to_budget('bud-1', -999999999999999), 0.999999999999, 'add_to_budget() returns the limit with what was added');
 SELECT throws_ok(format('SELECT taskq.add_to_budget(%s)', a), code, NULL, 'refused: add_to_budget ' || a)
 FROM (VALUES ('NULL, 1', '22004'), ('''bud-1'', NULL', '22004'), ('''bud-none'', 1', '42704'), ('''bud-1'', ''NaN''', '22023')) v (a, code);
