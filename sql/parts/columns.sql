@@ -99,6 +99,8 @@ COMMENT ON COLUMN taskq.queues.created_at IS 'time when the queue was created; N
 COMMENT ON COLUMN taskq.queues.events IS 'whether the queue records events of its jobs';
 COMMENT ON COLUMN taskq.queues.retain_events IS 'how long events are kept';
 COMMENT ON COLUMN taskq.queues.validate_payloads IS 'whether enqueue_job() checks payloads against the declaration of the handler';
+COMMENT ON COLUMN taskq.queues.ordered IS 'whether jobs of one group key run one at a time, in the order of their ids';
+COMMENT ON COLUMN taskq.queues.on_delayed IS 'what a job of an ordered queue does to those behind it in its group while it waits for its run_at or its next attempt: hold them, or let them skip it';
 COMMENT ON COLUMN taskq.pools.pool IS 'name of the pool';
 COMMENT ON COLUMN taskq.pools.role IS 'role whose handlers the pool runs';
 COMMENT ON COLUMN taskq.pools.size IS 'maximum number of workers';

@@ -31,9 +31,13 @@ CREATE TABLE taskq.queue_defs (
 	created_at        timestamptz NOT NULL,
 	events            boolean NOT NULL DEFAULT false,
 	retain_events     interval,
-	validate_payloads boolean NOT NULL DEFAULT true
+	validate_payloads boolean NOT NULL DEFAULT true,
+	ordered           boolean NOT NULL DEFAULT false,
+	on_delayed        text NOT NULL DEFAULT 'hold' CHECK (on_delayed IN ('hold', 'skip')),
+	lined_up_to       bigint
 );
 COMMENT ON TABLE taskq.queue_defs IS 'queues; read the view taskq.queues';
+COMMENT ON COLUMN taskq.queue_defs.lined_up_to IS 'waiting jobs of an ordered queue with lower ids are in its lanes; only they start';
 
 -- One row for each task type. Functions and types are stored as qualified text, with
 -- their oids as a cache, because pg_upgrade refuses a cluster with a regprocedure column.

@@ -41,6 +41,24 @@ UnhandledArg(FunctionCallInfo fcinfo, int n, char *null)
 	return CStringGetTextDatum(name);
 }
 
+/* Check the argument on_delayed and return it.  Returns NULL if it was not given. */
+static Datum
+DelayedArg(FunctionCallInfo fcinfo, int n, char *null)
+{
+	char *name = ArgNameOrNull(fcinfo, n, "on_delayed");
+	bool  skips_delayed;
+
+	*null = name == NULL ? 'n' : ' ';
+	if (name == NULL)
+		return (Datum) 0;
+	if (!DelayedByName(name, &skips_delayed))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unknown on_delayed \"%s\"", name),
+				 errhint("Use hold or skip.")));
+	return CStringGetTextDatum(name);
+}
+
 /* The arguments of create_queue() and alter_queue(), in order. */
 enum
 {
@@ -53,11 +71,13 @@ enum
 	ARG_EVENTS,
 	ARG_RETAIN_EVENTS,
 	ARG_VALIDATE_PAYLOADS,
+	ARG_ORDERED,
+	ARG_ON_DELAYED,
 	ARG_COUNT
 };
 
 static Oid queue_arg_types[] = { TEXTOID, TEXTOID, INTERVALOID, INTERVALOID, BOOLOID, TEXTOID, BOOLOID, INTERVALOID, BOOLOID,
-								 TIMESTAMPTZOID };
+								 BOOLOID, TEXTOID, TIMESTAMPTZOID };
 
 #define QUEUE_PARAMS lengthof(queue_arg_types) /* the arguments and the time */
 
@@ -81,6 +101,7 @@ QueueParams(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 		values[i] = PG_ARGISNULL(i) ? (Datum) 0 : PG_GETARG_DATUM(i);
 	}
 	values[ARG_ON_UNHANDLED] = UnhandledArg(fcinfo, ARG_ON_UNHANDLED, &nulls[ARG_ON_UNHANDLED]);
+	values[ARG_ON_DELAYED] = DelayedArg(fcinfo, ARG_ON_DELAYED, &nulls[ARG_ON_DELAYED]);
 	values[ARG_COUNT] = TimestampTzGetDatum(ClockNow());
 	nulls[ARG_COUNT] = ' ';
 	return name;
@@ -114,6 +135,7 @@ taskq_create_queue(PG_FUNCTION_ARGS)
 	(void) ArgBool(fcinfo, ARG_KEEP_PAYLOAD, "keep_payload");
 	(void) ArgBool(fcinfo, ARG_EVENTS, "events");
 	(void) ArgBool(fcinfo, ARG_VALIDATE_PAYLOADS, "validate_payloads");
+	(void) ArgBool(fcinfo, ARG_ORDERED, "ordered");
 	if (QueueByName(name, true) != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
@@ -122,8 +144,9 @@ taskq_create_queue(PG_FUNCTION_ARGS)
 
 	OwnerEnterSpi(&scope);
 	OwnerExecute("INSERT INTO taskq.queue_defs (queue, description, retain_completed, retain_other, keep_payload,"
-				 " on_unhandled, events, retain_events, validate_payloads, created_at)"
-				 " VALUES ($1, $2, $3, $4, $5, COALESCE($6, 'wait'), $7, $8, $9, $10) RETURNING queue_id",
+				 " on_unhandled, events, retain_events, validate_payloads, ordered, on_delayed, lined_up_to, created_at)"
+				 " VALUES ($1, $2, $3, $4, $5, COALESCE($6, 'wait'), $7, $8, $9, $10, COALESCE($11, 'hold'),"
+				 " CASE WHEN $10 THEN 9223372036854775807 END, $12) RETURNING queue_id",
 				 QUEUE_PARAMS, queue_arg_types, values, nulls);
 	queue_id = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	OwnerLeaveSpi(&scope);
@@ -164,7 +187,11 @@ taskq_alter_queue(PG_FUNCTION_ARGS)
 				 " on_unhandled = COALESCE($6, on_unhandled),"
 				 " events = COALESCE($7, events),"
 				 " retain_events = COALESCE($8, retain_events),"
-				 " validate_payloads = COALESCE($9, validate_payloads) WHERE queue = $1",
+				 " validate_payloads = COALESCE($9, validate_payloads),"
+				 " ordered = COALESCE($10, ordered),"
+				 " on_delayed = COALESCE($11, on_delayed),"
+				 " lined_up_to = CASE WHEN NOT COALESCE($10, ordered) THEN NULL"
+				 " WHEN ordered AND COALESCE($11, on_delayed) = on_delayed THEN lined_up_to ELSE 0 END WHERE queue = $1",
 				 ARG_COUNT, queue_arg_types, values, nulls);
 	OwnerLeaveSpi(&scope);
 	QueueChanged(fcinfo, queue_id);

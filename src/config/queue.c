@@ -63,6 +63,14 @@ UnhandledByName(const char *name, OnUnhandled *on_unhandled)
 	return false;
 }
 
+/* Read what a job that waits for its time does to those behind it. */
+bool
+DelayedByName(const char *name, bool *skips_delayed)
+{
+	*skips_delayed = strcmp(name, "skip") == 0;
+	return *skips_delayed || strcmp(name, "hold") == 0;
+}
+
 static void *
 ReadQueue(TupleTableSlot *slot)
 {
@@ -82,6 +90,9 @@ ReadQueue(TupleTableSlot *slot)
 	if (row.retain_events != NO_MICROSECONDS)
 		queue->retain_events = row.retain_events;
 	queue->validate_payloads = row.validate_payloads;
+	queue->ordered = row.ordered;
+	(void) DelayedByName(row.on_delayed, &queue->skips_delayed);
+	queue->lined_up_to = row.lined_up_to;
 	return queue;
 }
 

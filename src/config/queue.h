@@ -29,9 +29,13 @@ typedef struct TaskqQueue
 	bool		events; /* events of its jobs are recorded */
 	int64		retain_events;
 	bool		validate_payloads; /* payloads must fulfil the contracts of their handlers */
+	bool		ordered;		   /* jobs of one group key run one at a time, in the order of their ids */
+	bool		skips_delayed;	   /* a job that waits for its time is out of this order */
+	int64		lined_up_to;	   /* waiting jobs of an ordered queue with lower ids are in its lanes */
 } TaskqQueue;
 
 extern bool UnhandledByName(const char *name, OnUnhandled *on_unhandled);
+extern bool DelayedByName(const char *name, bool *skips_delayed);
 
 /* Queues do not change until the transaction ends; see config/cache.h. */
 extern const TaskqQueue	 *QueueByName(const char *name, bool missing_ok);

@@ -135,7 +135,10 @@
 	X(t, created_at, TIMESTAMPTZOID, TIME)            \
 	X(t, events, BOOLOID, BOOL)                       \
 	X(t, retain_events, INTERVALOID, MICROSECONDS)    \
-	X(t, validate_payloads, BOOLOID, BOOL)
+	X(t, validate_payloads, BOOLOID, BOOL)            \
+	X(t, ordered, BOOLOID, BOOL)                      \
+	X(t, on_delayed, TEXTOID, TEXT)                   \
+	X(t, lined_up_to, INT8OID, INT64_OR_NULL)
 
 #define HANDLERS_COLUMNS(X, t)                          \
 	X(t, task_type, TEXTOID, TEXT)                      \
