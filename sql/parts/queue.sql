@@ -4,17 +4,19 @@ CREATE FUNCTION taskq.create_queue(
 	queue text, description text DEFAULT NULL, retain_completed interval DEFAULT NULL,
 	retain_other interval DEFAULT NULL, keep_payload boolean DEFAULT true, on_unhandled text DEFAULT 'wait',
 	events boolean DEFAULT false, retain_events interval DEFAULT NULL,
-	validate_payloads boolean DEFAULT true, ordered boolean DEFAULT false, on_delayed text DEFAULT 'hold') RETURNS void
+	validate_payloads boolean DEFAULT true, ordered boolean DEFAULT false, on_delayed text DEFAULT 'hold',
+	fair boolean DEFAULT false, fair_by text[] DEFAULT '{group_key}', weights jsonb DEFAULT NULL) RETURNS void
 	AS 'MODULE_PATHNAME', 'taskq_create_queue' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.create_queue(text, text, interval, interval, boolean, text, boolean, interval, boolean, boolean, text) IS 'create a queue; by default, completed jobs are kept for 7 days, and jobs that ended in another way for 30 days. ordered => true: jobs of one group key run one at a time, in the order of their ids';
+COMMENT ON FUNCTION taskq.create_queue(text, text, interval, interval, boolean, text, boolean, interval, boolean, boolean, text, boolean, text[], jsonb) IS 'create a queue; by default, completed jobs are kept for 7 days, and jobs that ended in another way for 30 days. ordered => true: jobs of one group key run one at a time, in the order of their ids. In a fair queue the values of the keys in fair_by (group_key, tenant_id or both) take turns, whatever the priorities of their jobs; a value with a weight in weights ({"acme": 3}; 0.01 to 100, otherwise 1) has as many times the turns';
 
 CREATE FUNCTION taskq.alter_queue(
 	queue text, description text DEFAULT NULL, retain_completed interval DEFAULT NULL,
 	retain_other interval DEFAULT NULL, keep_payload boolean DEFAULT NULL, on_unhandled text DEFAULT NULL,
 	events boolean DEFAULT NULL, retain_events interval DEFAULT NULL,
-	validate_payloads boolean DEFAULT NULL, ordered boolean DEFAULT NULL, on_delayed text DEFAULT NULL) RETURNS void
+	validate_payloads boolean DEFAULT NULL, ordered boolean DEFAULT NULL, on_delayed text DEFAULT NULL,
+	fair boolean DEFAULT NULL, fair_by text[] DEFAULT NULL, weights jsonb DEFAULT NULL) RETURNS void
 	AS 'MODULE_PATHNAME', 'taskq_alter_queue' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.alter_queue(text, text, interval, interval, boolean, text, boolean, interval, boolean, boolean, text) IS 'change a queue; a NULL leaves a value as it is';
+COMMENT ON FUNCTION taskq.alter_queue(text, text, interval, interval, boolean, text, boolean, interval, boolean, boolean, text, boolean, text[], jsonb) IS 'change a queue; a NULL leaves a value as it is. weights replaces all weights, and {} removes them';
 
 CREATE FUNCTION taskq.drop_queue(queue text) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'taskq_drop_queue' LANGUAGE C VOLATILE;

@@ -34,7 +34,10 @@ CREATE TABLE taskq.queue_defs (
 	validate_payloads boolean NOT NULL DEFAULT true,
 	ordered           boolean NOT NULL DEFAULT false,
 	on_delayed        text NOT NULL DEFAULT 'hold' CHECK (on_delayed IN ('hold', 'skip')),
-	lined_up_to       bigint
+	lined_up_to       bigint,
+	fair              boolean NOT NULL DEFAULT false,
+	fair_by           text[] NOT NULL DEFAULT '{group_key}',
+	weights           jsonb
 );
 COMMENT ON TABLE taskq.queue_defs IS 'queues; read the view taskq.queues';
 COMMENT ON COLUMN taskq.queue_defs.lined_up_to IS 'waiting jobs of an ordered queue with lower ids are in its lanes; only they start';

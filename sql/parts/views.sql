@@ -16,10 +16,11 @@ SELECT queue, description, paused, keep_payload,
 	COALESCE(retain_completed, '7 days') AS retain_completed,
 	COALESCE(retain_other, '30 days') AS retain_other, on_unhandled, created_at,
 	events, COALESCE(retain_events, '3 days') AS retain_events, validate_payloads,
-	ordered, on_delayed
+	ordered, on_delayed,
+	fair, fair_by, CASE WHEN taskq.sees_all_tenants() THEN weights END AS weights
 FROM taskq.queue_defs
 UNION ALL
-SELECT 'default', NULL, false, true, '7 days', '30 days', 'wait', NULL, false, '3 days', true, false, 'hold'
+SELECT 'default', NULL, false, true, '7 days', '30 days', 'wait', NULL, false, '3 days', true, false, 'hold', false, '{group_key}', NULL
 WHERE NOT EXISTS (SELECT FROM taskq.queue_defs WHERE queue_id = 1);
 COMMENT ON VIEW taskq.queues IS 'queues; default always exists';
 

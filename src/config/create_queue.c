@@ -12,6 +12,7 @@
 #include "base/args.h"
 #include "base/clock.h"
 #include "config/changes.h"
+#include "config/fair.h"
 #include "config/limit.h"
 #include "config/queue.h"
 #include "store/leaf.h"
@@ -73,11 +74,14 @@ enum
 	ARG_VALIDATE_PAYLOADS,
 	ARG_ORDERED,
 	ARG_ON_DELAYED,
+	ARG_FAIR,
+	ARG_FAIR_BY,
+	ARG_WEIGHTS,
 	ARG_COUNT
 };
 
 static Oid queue_arg_types[] = { TEXTOID, TEXTOID, INTERVALOID, INTERVALOID, BOOLOID, TEXTOID, BOOLOID, INTERVALOID, BOOLOID,
-								 BOOLOID, TEXTOID, TIMESTAMPTZOID };
+								 BOOLOID, TEXTOID, BOOLOID, TEXTARRAYOID, JSONBOID, TIMESTAMPTZOID };
 
 #define QUEUE_PARAMS lengthof(queue_arg_types) /* the arguments and the time */
 
@@ -105,6 +109,34 @@ QueueParams(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 	values[ARG_COUNT] = TimestampTzGetDatum(ClockNow());
 	nulls[ARG_COUNT] = ' ';
 	return name;
+}
+
+/*
+ * Set the parameters for the groups of a fair queue.  "before" is the queue that is changed,
+ * or NULL.
+ */
+static void
+FairParams(FunctionCallInfo fcinfo, const TaskqQueue *before, Datum *values, char *nulls)
+{
+	uint8			had = before == NULL ? KEY_GROUP : before->fair_by;
+	uint8			fair_by = FairByArg(fcinfo, ARG_FAIR_BY);
+	struct varlena *weights;
+
+	if (fair_by == 0)
+		fair_by = had;
+	weights = FairWeightsArg(fcinfo, ARG_WEIGHTS, fair_by);
+	if (before != NULL && fair_by != had && weights == NULL && before->n_costs > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("fair_by of queue \"%s\" cannot be changed without its weights", before->name),
+				 errdetail("The weights are those of values of other keys."),
+				 errhint("Give weights, too: '{}' for none.")));
+	if (before == NULL || !PG_ARGISNULL(ARG_FAIR_BY))
+	{
+		values[ARG_FAIR_BY] = PointerGetDatum(LimitKeyNames(fair_by));
+		nulls[ARG_FAIR_BY] = ' ';
+	}
+	values[ARG_WEIGHTS] = PointerGetDatum(weights);
 }
 
 /*
@@ -136,6 +168,8 @@ taskq_create_queue(PG_FUNCTION_ARGS)
 	(void) ArgBool(fcinfo, ARG_EVENTS, "events");
 	(void) ArgBool(fcinfo, ARG_VALIDATE_PAYLOADS, "validate_payloads");
 	(void) ArgBool(fcinfo, ARG_ORDERED, "ordered");
+	(void) ArgBool(fcinfo, ARG_FAIR, "fair");
+	FairParams(fcinfo, NULL, values, nulls);
 	if (QueueByName(name, true) != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
@@ -144,9 +178,9 @@ taskq_create_queue(PG_FUNCTION_ARGS)
 
 	OwnerEnterSpi(&scope);
 	OwnerExecute("INSERT INTO taskq.queue_defs (queue, description, retain_completed, retain_other, keep_payload,"
-				 " on_unhandled, events, retain_events, validate_payloads, ordered, on_delayed, lined_up_to, created_at)"
+				 " on_unhandled, events, retain_events, validate_payloads, ordered, on_delayed, lined_up_to, fair, fair_by, weights, created_at)"
 				 " VALUES ($1, $2, $3, $4, $5, COALESCE($6, 'wait'), $7, $8, $9, $10, COALESCE($11, 'hold'),"
-				 " CASE WHEN $10 THEN 9223372036854775807 END, $12) RETURNING queue_id",
+				 " CASE WHEN $10 THEN 9223372036854775807 END, $12, $13, NULLIF($14, '{}'), $15) RETURNING queue_id",
 				 QUEUE_PARAMS, queue_arg_types, values, nulls);
 	queue_id = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	OwnerLeaveSpi(&scope);
@@ -169,14 +203,15 @@ KeepDefaultQueue(void)
 Datum
 taskq_alter_queue(PG_FUNCTION_ARGS)
 {
-	Datum	   values[QUEUE_PARAMS];
-	char	   nulls[QUEUE_PARAMS];
-	OwnerScope scope;
-	int32	   queue_id;
+	Datum			  values[QUEUE_PARAMS];
+	char			  nulls[QUEUE_PARAMS];
+	OwnerScope		  scope;
+	const TaskqQueue *queue;
 
 	CheckArgCount(fcinfo, ARG_COUNT);
 	CheckWritable("taskq.alter_queue()");
-	queue_id = QueueByName(QueueParams(fcinfo, values, nulls), false)->queue_id;
+	queue = QueueByName(QueueParams(fcinfo, values, nulls), false);
+	FairParams(fcinfo, queue, values, nulls);
 
 	OwnerEnterSpi(&scope);
 	KeepDefaultQueue();
@@ -191,10 +226,12 @@ taskq_alter_queue(PG_FUNCTION_ARGS)
 				 " ordered = COALESCE($10, ordered),"
 				 " on_delayed = COALESCE($11, on_delayed),"
 				 " lined_up_to = CASE WHEN NOT COALESCE($10, ordered) THEN NULL"
-				 " WHEN ordered AND COALESCE($11, on_delayed) = on_delayed THEN lined_up_to ELSE 0 END WHERE queue = $1",
+				 " WHEN ordered AND COALESCE($11, on_delayed) = on_delayed THEN lined_up_to ELSE 0 END,"
+				 " fair = COALESCE($12, fair), fair_by = COALESCE($13, fair_by),"
+				 " weights = NULLIF(COALESCE($14, weights), '{}') WHERE queue = $1",
 				 ARG_COUNT, queue_arg_types, values, nulls);
 	OwnerLeaveSpi(&scope);
-	QueueChanged(fcinfo, queue_id);
+	QueueChanged(fcinfo, queue->queue_id);
 	PG_RETURN_VOID();
 }
 

@@ -20,18 +20,18 @@
 static Size
 SizeOfLimit(int n_overrides)
 {
-	return offsetof(TaskqLimit, overrides) + sizeof(LimitOverride) * n_overrides;
+	return offsetof(TaskqLimit, overrides) + sizeof(KeyNumber) * n_overrides;
 }
 
 static void *
 ReadLimit(TupleTableSlot *slot)
 {
-	TaskqLimit	  *limit;
-	LimitRow	   row;
-	LimitOverride *overrides;
-	int			   n;
-	const char	  *problem;
-	uint8		   for_each;
+	TaskqLimit *limit;
+	LimitRow	row;
+	KeyNumber  *overrides;
+	int			n;
+	const char *problem;
+	uint8		for_each;
 
 	RowReadLimit(&row, slot);
 	for_each = LimitKeysOf(row.for_each);
@@ -57,7 +57,7 @@ ReadLimit(TupleTableSlot *slot)
 		strlcpy(limit->tenant_id, row.tenant_id, sizeof(limit->tenant_id));
 	limit->n_overrides = n;
 	if (n > 0)
-		memcpy(limit->overrides, overrides, sizeof(LimitOverride) * n);
+		memcpy(limit->overrides, overrides, sizeof(KeyNumber) * n);
 	return limit;
 }
 

@@ -7,6 +7,7 @@
 
 #include "taskq.h"
 
+#include "fmgr.h"
 #include "utils/array.h"
 
 #include "shared/holders.h"
@@ -23,29 +24,29 @@ typedef struct JobKeys
 	char group_key[TASKQ_NAME_MAX + 1];
 } JobKeys;
 
-/* Another number for jobs with these values.  A key that the limit is not for each value of is empty. */
-typedef struct LimitOverride
+/* A number for jobs with these values, such as another concurrency than that of others.  A key that does not matter is empty. */
+typedef struct KeyNumber
 {
 	JobKeys keys;
-	int32	concurrency;
-} LimitOverride;
+	int32	number;
+} KeyNumber;
 
 typedef struct TaskqLimit
 {
-	int32		  limit_id;
-	char		  name[TASKQ_NAME_MAX + 1];
-	char		  queue[TASKQ_NAME_MAX + 1];	 /* empty means all queues */
-	char		  task_type[TASKQ_NAME_MAX + 1]; /* empty means all types */
-	char		  tenant_id[TASKQ_NAME_MAX + 1]; /* empty means all tenants */
-	uint8		  for_each;						 /* each combination of values of these keys has its own limit */
-	int32		  concurrency;					 /* -1 if it is not limited */
-	int32		  rate;							 /* how many may start "per" so many microseconds; 0 if that is not limited */
-	int64		  per;
-	int32		  burst;
-	int32		  quota; /* how many may start in quota_window microseconds; 0 if that is not limited */
-	int64		  quota_window;
-	int			  n_overrides;
-	LimitOverride overrides[FLEXIBLE_ARRAY_MEMBER]; /* in the order of their keys */
+	int32	  limit_id;
+	char	  name[TASKQ_NAME_MAX + 1];
+	char	  queue[TASKQ_NAME_MAX + 1];	 /* empty means all queues */
+	char	  task_type[TASKQ_NAME_MAX + 1]; /* empty means all types */
+	char	  tenant_id[TASKQ_NAME_MAX + 1]; /* empty means all tenants */
+	uint8	  for_each;						 /* each combination of values of these keys has its own limit */
+	int32	  concurrency;					 /* -1 if it is not limited */
+	int32	  rate;							 /* how many may start "per" so many microseconds; 0 if that is not limited */
+	int64	  per;
+	int32	  burst;
+	int32	  quota; /* how many may start in quota_window microseconds; 0 if that is not limited */
+	int64	  quota_window;
+	int		  n_overrides;
+	KeyNumber overrides[FLEXIBLE_ARRAY_MEMBER]; /* in the order of their keys */
 } TaskqLimit;
 
 /* The limits of a route.  First come those that are for all its jobs alike. */
@@ -71,14 +72,16 @@ extern bool				  LimitsToHold(int32 route_id, const JobKeys *keys, HeldLimits *h
 extern uint8	  LimitKeyOf(const char *name);
 extern uint8	  LimitKeysOf(ArrayType *for_each);
 extern ArrayType *LimitKeyNames(uint8 keys);
-extern bool		  OverridesRead(struct varlena *json, uint8 for_each, LimitOverride **overrides, int *n, const char **problem);
+extern uint8	  ArgKeys(FunctionCallInfo fcinfo, int n, const char *what, const char *refusal);
+extern bool		  OverridesRead(struct varlena *json, uint8 for_each, KeyNumber **overrides, int *n, const char **problem);
+extern bool		  WeightsRead(struct varlena *json, uint8 keys, KeyNumber **costs, int *n, const char **problem);
 extern int32	  LimitConcurrencyFor(const TaskqLimit *limit, const JobKeys *keys);
 extern int64	  LaneOf(uint8 keys, const JobKeys *values);
 
 #define MAX_CONCURRENCY 1000000
 #define MAX_WEIGHT 1000000
 #define MAX_BURST 1000000 /* also of rate */
-#define MAX_OVERRIDES 1000
+#define MAX_KEY_NUMBERS 1000
 
 #define LANE_KEYS_SHIFT 61
 #define LANE_FIRST(keys) ((int64) (keys) << LANE_KEYS_SHIFT) /* no lane of these keys, or of a greater set, is less */

@@ -13,6 +13,7 @@
 #include "base/args.h"
 #include "base/names.h"
 #include "config/limit.h"
+#include "config/weight.h"
 
 static const char *const key_names[] = { "tenant_id", "group_key" }; /* KEY_TENANT, KEY_GROUP */
 
@@ -66,20 +67,60 @@ CompareKeys(const JobKeys *a, const JobKeys *b)
 }
 
 static int
-CompareOverrides(const void *a, const void *b)
+CompareNumbers(const void *a, const void *b)
 {
-	return CompareKeys(&((const LimitOverride *) a)->keys, &((const LimitOverride *) b)->keys);
+	return CompareKeys(&((const KeyNumber *) a)->keys, &((const KeyNumber *) b)->keys);
 }
 
-/* overrides ------------------------------------------------------------------- */
+/*
+ * Read the names of keys from an argument.  "refusal" is a message for a name that is not one
+ * of a key.
+ */
+uint8
+ArgKeys(FunctionCallInfo fcinfo, int n, const char *what, const char *refusal)
+{
+	ArrayType *names;
+	Datum	  *elements;
+	bool	  *nulls;
+	int		   count;
+	uint8	   keys = 0;
+
+	if (PG_ARGISNULL(n))
+		return 0;
+	names = PG_GETARG_ARRAYTYPE_P(n);
+	deconstruct_array(names, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &count);
+	for (int i = 0; i < count; i++)
+	{
+		const char *name = nulls[i] ? NULL : TextDatumGetCString(elements[i]);
+		uint8		key = name == NULL ? 0 : LimitKeyOf(name);
+
+		if (key == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 name == NULL ? errmsg("%s has a NULL", what) : errmsg("%s \"%.100s\"", refusal, name),
+					 errhint("The keys are tenant_id and group_key.")));
+		if ((keys & key) != 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("%s has \"%s\" twice", what, name)));
+		keys |= key;
+	}
+	return keys;
+}
+
+/* numbers of values ------------------------------------------------------------- */
+
+/* Reads the number of a value, or returns false if it is not valid. */
+typedef bool (*NumberReader)(const JsonbValue *value, int32 *number);
 
 typedef struct Reading
 {
-	uint8		   for_each;
-	LimitOverride *overrides;
-	int			   n;
-	int			   max;
-	const char	  *problem;
+	uint8		 for_each;
+	NumberReader read;
+	const char	*rule; /* what each number must be */
+	KeyNumber	*numbers;
+	int			 n;
+	const char	*problem;
 } Reading;
 
 /* Copy the name of a member of an object.  Returns false if it cannot be a value of a key. */
@@ -95,7 +136,7 @@ CopyName(const JsonbValue *name, char *copy)
 
 /* Read a whole number from 0 to MAX_CONCURRENCY. */
 static bool
-ReadNumber(const JsonbValue *value, int32 *number)
+ReadConcurrency(const JsonbValue *value, int32 *number)
 {
 	Datum whole;
 
@@ -107,6 +148,21 @@ ReadNumber(const JsonbValue *value, int32 *number)
 		DatumGetInt32(DirectFunctionCall2(numeric_cmp, whole, DirectFunctionCall1(int4_numeric, Int32GetDatum(MAX_CONCURRENCY)))) > 0)
 		return false;
 	*number = DatumGetInt32(DirectFunctionCall1(numeric_int4, whole));
+	return true;
+}
+
+/* Read a weight, as what a start costs. */
+static bool
+ReadWeight(const JsonbValue *value, int32 *cost)
+{
+	double weight;
+
+	if (value->type != jbvNumeric)
+		return false;
+	weight = DatumGetFloat8(DirectFunctionCall1(numeric_float8, NumericGetDatum(value->val.numeric)));
+	if (!(weight >= MIN_TURN_WEIGHT && weight <= MAX_TURN_WEIGHT))
+		return false;
+	*cost = (int32) (TURN_COST / weight);
 	return true;
 }
 
@@ -126,7 +182,7 @@ ReadObject(Reading *reading, JsonbContainer *object, uint8 key, const JobKeys *o
 	}
 	while ((token = JsonbIteratorNext(&it, &item, true)) == WJB_KEY)
 	{
-		LimitOverride read = { .keys = *outer };
+		KeyNumber read = { .keys = *outer };
 
 		if (!CopyName(&item, key == KEY_TENANT ? read.keys.tenant_id : read.keys.group_key))
 		{
@@ -141,19 +197,33 @@ ReadObject(Reading *reading, JsonbContainer *object, uint8 key, const JobKeys *o
 				return false;
 			continue;
 		}
-		if (is_outer || !ReadNumber(&item, &read.concurrency))
+		if (is_outer || !reading->read(&item, &read.number))
 		{
-			reading->problem = is_outer ? "The value of each tenant must be an object whose names are group keys"
-										: psprintf("Each number must be a whole number from 0 to %d", MAX_CONCURRENCY);
+			reading->problem = is_outer ? "The value of each tenant must be an object whose names are group keys" : reading->rule;
 			return false;
 		}
-		if (reading->n == reading->max)
+		if (reading->n == MAX_KEY_NUMBERS)
 		{
-			reading->problem = psprintf("There are more than %d values", MAX_OVERRIDES);
+			reading->problem = psprintf("There are more than %d values", MAX_KEY_NUMBERS);
 			return false;
 		}
-		reading->overrides[reading->n++] = read;
+		reading->numbers[reading->n++] = read;
 	}
+	return true;
+}
+
+/* Read numbers of values, in the order of the values.  Returns false and reading->problem if they are wrong. */
+static bool
+ReadNumbers(Reading *reading, struct varlena *json)
+{
+	JobKeys none = { 0 };
+
+	if (json == NULL)
+		return true;
+	reading->numbers = palloc(sizeof(KeyNumber) * MAX_KEY_NUMBERS);
+	if (!ReadObject(reading, &((Jsonb *) json)->root, reading->for_each & KEY_TENANT ? KEY_TENANT : KEY_GROUP, &none))
+		return false;
+	qsort(reading->numbers, reading->n, sizeof(KeyNumber), CompareNumbers);
 	return true;
 }
 
@@ -162,29 +232,47 @@ ReadObject(Reading *reading, JsonbContainer *object, uint8 key, const JobKeys *o
  * Returns false and what is wrong with them.
  */
 bool
-OverridesRead(struct varlena *json, uint8 for_each, LimitOverride **overrides, int *n, const char **problem)
+OverridesRead(struct varlena *json, uint8 for_each, KeyNumber **overrides, int *n, const char **problem)
 {
-	Reading reading = { .for_each = for_each, .max = MAX_OVERRIDES };
-	JobKeys none = { 0 };
+	Reading reading = { .for_each = for_each, .read = ReadConcurrency };
 
 	*overrides = NULL;
 	*n = 0;
 	*problem = NULL;
-	if (json == NULL)
-		return true;
-	if (for_each == 0)
+	if (json != NULL && for_each == 0)
 	{
 		*problem = "The limit is not for each value of a key";
 		return false;
 	}
-	reading.overrides = palloc(sizeof(LimitOverride) * MAX_OVERRIDES);
-	if (!ReadObject(&reading, &((Jsonb *) json)->root, for_each & KEY_TENANT ? KEY_TENANT : KEY_GROUP, &none))
+	reading.rule = psprintf("Each number must be a whole number from 0 to %d", MAX_CONCURRENCY);
+	if (!ReadNumbers(&reading, json))
 	{
 		*problem = reading.problem;
 		return false;
 	}
-	qsort(reading.overrides, reading.n, sizeof(LimitOverride), CompareOverrides);
-	*overrides = reading.overrides;
+	*overrides = reading.numbers;
+	*n = reading.n;
+	return true;
+}
+
+/*
+ * Read the weights of the values of these keys in a fair queue, as what a start costs.
+ * Returns false and what is wrong with them.
+ */
+bool
+WeightsRead(struct varlena *json, uint8 keys, KeyNumber **costs, int *n, const char **problem)
+{
+	Reading reading = { .for_each = keys, .read = ReadWeight, .rule = TURN_WEIGHT_RULE };
+
+	*costs = NULL;
+	*n = 0;
+	*problem = NULL;
+	if (!ReadNumbers(&reading, json))
+	{
+		*problem = reading.problem;
+		return false;
+	}
+	*costs = reading.numbers;
 	*n = reading.n;
 	return true;
 }
@@ -193,8 +281,8 @@ OverridesRead(struct varlena *json, uint8 for_each, LimitOverride **overrides, i
 int32
 LimitConcurrencyFor(const TaskqLimit *limit, const JobKeys *keys)
 {
-	LimitOverride		 wanted = { .keys = *keys };
-	const LimitOverride *found;
+	KeyNumber		 wanted = { .keys = *keys };
+	const KeyNumber *found;
 
 	if (limit->n_overrides == 0)
 		return limit->concurrency;
@@ -202,8 +290,8 @@ LimitConcurrencyFor(const TaskqLimit *limit, const JobKeys *keys)
 		wanted.keys.tenant_id[0] = '\0';
 	if ((limit->for_each & KEY_GROUP) == 0)
 		wanted.keys.group_key[0] = '\0';
-	found = bsearch(&wanted, limit->overrides, limit->n_overrides, sizeof(LimitOverride), CompareOverrides);
-	return found == NULL ? limit->concurrency : found->concurrency;
+	found = bsearch(&wanted, limit->overrides, limit->n_overrides, sizeof(KeyNumber), CompareNumbers);
+	return found == NULL ? limit->concurrency : found->number;
 }
 
 /* lanes ----------------------------------------------------------------------- */

@@ -4,7 +4,6 @@
  */
 #include "taskq.h"
 
-#include "catalog/pg_type.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
@@ -19,39 +18,6 @@ IsSame(const char *a, const char *b)
 	return strcmp(a, b == NULL ? "" : b) == 0;
 }
 
-/* Read the names of keys. */
-static uint8
-ForEachArg(FunctionCallInfo fcinfo, int n)
-{
-	ArrayType *names;
-	Datum	  *elements;
-	bool	  *nulls;
-	int		   count;
-	uint8	   keys = 0;
-
-	if (PG_ARGISNULL(n))
-		return 0;
-	names = PG_GETARG_ARRAYTYPE_P(n);
-	deconstruct_array(names, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &count);
-	for (int i = 0; i < count; i++)
-	{
-		const char *name = nulls[i] ? NULL : TextDatumGetCString(elements[i]);
-		uint8		key = name == NULL ? 0 : LimitKeyOf(name);
-
-		if (key == 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 name == NULL ? errmsg("for_each has a NULL") : errmsg("a limit cannot be for each \"%.100s\"", name),
-					 errhint("The keys are tenant_id and group_key.")));
-		if ((keys & key) != 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("for_each has \"%s\" twice", name)));
-		keys |= key;
-	}
-	return keys;
-}
-
 /* Read the arguments that say for which jobs a limit is. */
 LimitScope
 LimitScopeArgs(FunctionCallInfo fcinfo, int queue, int task_type, int tenant_id, int for_each)
@@ -60,7 +26,7 @@ LimitScopeArgs(FunctionCallInfo fcinfo, int queue, int task_type, int tenant_id,
 		.queue = ArgNameOrNull(fcinfo, queue, "queue"),
 		.task_type = ArgNameOrNull(fcinfo, task_type, "task_type"),
 		.tenant_id = ArgNameOrNull(fcinfo, tenant_id, "tenant_id"),
-		.for_each = ForEachArg(fcinfo, for_each),
+		.for_each = ArgKeys(fcinfo, for_each, "for_each", "a limit cannot be for each"),
 	};
 
 	if (scope.queue != NULL)
@@ -86,7 +52,7 @@ struct varlena *
 LimitOverridesArg(FunctionCallInfo fcinfo, int n, uint8 for_each)
 {
 	struct varlena *overrides;
-	LimitOverride  *read;
+	KeyNumber	   *read;
 	int				count;
 	const char	   *problem;
 

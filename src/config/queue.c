@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "config/cache.h"
+#include "config/fair.h"
 #include "config/queue.h"
 #include "config/stale.h"
 #include "store/leaf.h"
@@ -42,6 +43,7 @@ NewQueue(int32 queue_id, const char *name)
 	queue->retain_completed = RETAIN_COMPLETED;
 	queue->retain_other = RETAIN_OTHER;
 	queue->retain_events = RETAIN_EVENTS;
+	queue->fair_by = KEY_GROUP;
 	return queue;
 }
 
@@ -93,6 +95,10 @@ ReadQueue(TupleTableSlot *slot)
 	queue->ordered = row.ordered;
 	(void) DelayedByName(row.on_delayed, &queue->skips_delayed);
 	queue->lined_up_to = row.lined_up_to;
+	queue->fair = row.fair;
+	if (row.fair_by != NULL)
+		queue->fair_by = LimitKeysOf(row.fair_by);
+	FairReadWeights(queue, row.weights);
 	return queue;
 }
 

@@ -17,6 +17,13 @@ typedef enum OnUnhandled
 	UNHANDLED_REJECT /* the enqueue fails */
 } OnUnhandled;
 
+/* What a start of a job of a group costs, if that is not TURN_COST (config/fair.h). */
+typedef struct GroupCost
+{
+	int64 group;
+	int32 cost;
+} GroupCost;
+
 typedef struct TaskqQueue
 {
 	int32		queue_id;
@@ -32,6 +39,10 @@ typedef struct TaskqQueue
 	bool		ordered;		   /* jobs of one group key run one at a time, in the order of their ids */
 	bool		skips_delayed;	   /* a job that waits for its time is out of this order */
 	int64		lined_up_to;	   /* waiting jobs of an ordered queue with lower ids are in its lanes */
+	bool		fair;			   /* groups of jobs take turns */
+	uint8		fair_by;		   /* the keys that make the groups, also if the queue is not fair */
+	int			n_costs;
+	GroupCost  *costs; /* of groups with a weight, in their order */
 } TaskqQueue;
 
 extern bool UnhandledByName(const char *name, OnUnhandled *on_unhandled);

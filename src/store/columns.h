@@ -138,7 +138,10 @@
 	X(t, validate_payloads, BOOLOID, BOOL)            \
 	X(t, ordered, BOOLOID, BOOL)                      \
 	X(t, on_delayed, TEXTOID, TEXT)                   \
-	X(t, lined_up_to, INT8OID, INT64_OR_NULL)
+	X(t, lined_up_to, INT8OID, INT64_OR_NULL)         \
+	X(t, fair, BOOLOID, BOOL)                         \
+	X(t, fair_by, TEXTARRAYOID, NAMES)                \
+	X(t, weights, JSONBOID, JSON)
 
 #define HANDLERS_COLUMNS(X, t)                          \
 	X(t, task_type, TEXTOID, TEXT)                      \
