@@ -13,6 +13,7 @@ REGRESS = \
 	recreated \
 	table_guard \
 	definitions \
+	signatures \
 	coming_from \
 	misuse \
 	settle \

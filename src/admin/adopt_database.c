@@ -18,6 +18,7 @@
 #include "base/args.h"
 #include "base/clock.h"
 #include "base/compat.h"
+#include "base/signature.h"
 #include "config/adopt.h"
 #include "config/changes.h"
 #include "job/access.h"
@@ -64,7 +65,7 @@ taskq_adopt_database(PG_FUNCTION_ARGS)
 	Datum	   values[5];
 	OwnerScope scope;
 
-	CheckArgCount(fcinfo, 0);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.adopt_database()");
 	if (ShmemPresent())
 		CounterPassSequences();
@@ -115,7 +116,7 @@ PreloadLine(void)
 Datum
 taskq_announce_installation(PG_FUNCTION_ARGS)
 {
-	CheckArgCount(fcinfo, 0);
+	CheckCall(fcinfo);
 	if (creating_extension)
 	{
 		OwnerScope scope;

@@ -13,9 +13,9 @@
 #include "utils/tuplestore.h"
 
 #include "admin/budget_states.h"
-#include "base/args.h"
 #include "base/compat.h"
 #include "base/rows.h"
+#include "base/signature.h"
 #include "config/budget.h"
 #include "config/reason.h"
 #include "job/arm_budgets.h"
@@ -62,7 +62,7 @@ taskq_budget_states(PG_FUNCTION_ARGS)
 	int					n;
 	const TaskqBudget **budgets;
 
-	CheckArgCount(fcinfo, 0);
+	CheckCall(fcinfo);
 	BeginRows(fcinfo, lengthof(state_columns), state_columns);
 	AcceptInvalidationMessages();
 	budgets = BudgetsAll(&n);

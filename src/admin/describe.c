@@ -19,6 +19,7 @@
 
 #include "base/args.h"
 #include "base/rows.h"
+#include "base/signature.h"
 #include "claim/why_not.h"
 #include "job/history.h"
 #include "job/whose.h"
@@ -123,7 +124,7 @@ taskq_describe_job(PG_FUNCTION_ARGS)
 	OwnerScope	   scope;
 	uint64		   n;
 
-	CheckArgCount(fcinfo, 1);
+	CheckCall(fcinfo);
 	BeginRows(fcinfo, lengthof(columns), columns);
 	job_id = ArgId(fcinfo, 0, "job_id");
 	if (!WhoseMaySee(job_id))

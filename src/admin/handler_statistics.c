@@ -15,6 +15,7 @@
 #include "base/compat.h"
 #include "base/histogram.h"
 #include "base/rows.h"
+#include "base/signature.h"
 #include "shared/stats.h"
 
 PG_FUNCTION_INFO_V1(taskq_handler_statistics);
@@ -40,7 +41,7 @@ taskq_handler_statistics(PG_FUNCTION_ARGS)
 	StatsEntry	  *copies;
 	int			   n;
 
-	CheckArgCount(fcinfo, 0);
+	CheckCall(fcinfo);
 	BeginRows(fcinfo, lengthof(columns), columns);
 	if (!StatsPresent())
 		return (Datum) 0;
@@ -81,7 +82,7 @@ taskq_stat_reset(PG_FUNCTION_ARGS)
 {
 	char *task_type;
 
-	CheckArgCount(fcinfo, 1);
+	CheckCall(fcinfo);
 	task_type = ArgNameOrNull(fcinfo, 0, "task type");
 	if (StatsPresent())
 		StatsReset(task_type);

@@ -19,6 +19,7 @@
 #include "base/compat.h"
 #include "base/names.h"
 #include "base/rows.h"
+#include "base/signature.h"
 #include "config/limit.h"
 #include "job/tenants.h"
 #include "shared/holders.h"
@@ -78,7 +79,7 @@ taskq_limit_states(PG_FUNCTION_ARGS)
 	int				   n;
 	const TaskqLimit **limits;
 
-	CheckArgCount(fcinfo, 0);
+	CheckCall(fcinfo);
 	BeginRows(fcinfo, lengthof(state_columns), state_columns);
 	AcceptInvalidationMessages();
 	limits = LimitsAll(&n);
@@ -148,7 +149,7 @@ taskq_limit_values(PG_FUNCTION_ARGS)
 	int				   n;
 	const TaskqLimit **limits;
 
-	CheckArgCount(fcinfo, 0);
+	CheckCall(fcinfo);
 	BeginRows(fcinfo, lengthof(value_columns), value_columns);
 	AcceptInvalidationMessages();
 	tenants = TenantsSeen(false);

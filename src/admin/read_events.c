@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/guc.h"
 #include "base/rows.h"
+#include "base/signature.h"
 #include "job/event_position.h"
 #include "job/retention.h"
 #include "job/tenants.h"
@@ -161,7 +162,7 @@ taskq_read_events(PG_FUNCTION_ARGS)
 	int64	   wait;
 	ArrayType *tenants;
 
-	CheckArgCount(fcinfo, ARG_COUNT);
+	CheckCall(fcinfo);
 
 	/* A standby does not know which transactions are writing events, so it has no horizon. */
 	PreventCommandDuringRecovery("taskq.read_events()");
@@ -184,7 +185,7 @@ taskq_read_events(PG_FUNCTION_ARGS)
 Datum
 taskq_event_position(PG_FUNCTION_ARGS)
 {
-	CheckArgCount(fcinfo, 0);
+	CheckCall(fcinfo);
 	PreventCommandDuringRecovery("taskq.event_position()");
 	PG_RETURN_INT64(EventHorizon(PG_INT64_MIN));
 }
@@ -192,7 +193,7 @@ taskq_event_position(PG_FUNCTION_ARGS)
 Datum
 taskq_prune(PG_FUNCTION_ARGS)
 {
-	CheckArgCount(fcinfo, 0);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.prune()");
 	HistoryPrune();
 	EventMaintain(true);

@@ -21,6 +21,7 @@
 #include "base/compat.h"
 #include "base/guc.h"
 #include "base/rows.h"
+#include "base/signature.h"
 #include "job/fence.h"
 #include "job/frames.h"
 #include "job/tenants.h"
@@ -65,7 +66,7 @@ taskq_append_frame(PG_FUNCTION_ARGS)
 	char *message;
 	int	  level;
 
-	CheckArgCount(fcinfo, 2);
+	CheckCall(fcinfo);
 	message = ArgText(fcinfo, 0, "message");
 	level = ArgLevel(fcinfo, 1);
 	if (!FrameAppend(level, 0, message) && taskq_frame_memory > 0)
@@ -110,7 +111,7 @@ taskq_append_frame_of(PG_FUNCTION_ARGS)
 	OwnerScope scope;
 	bool	   written;
 
-	CheckArgCount(fcinfo, 4);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.append_frame()");
 	job_id = ArgId(fcinfo, 0, "job_id");
 	epoch = ArgId(fcinfo, 1, "epoch");
@@ -175,7 +176,7 @@ taskq_running_frames(PG_FUNCTION_ARGS)
 {
 	ArrayType *tenants = TenantsSeen(false);
 
-	CheckArgCount(fcinfo, 0);
+	CheckCall(fcinfo);
 	BeginRows(fcinfo, lengthof(frame_columns), frame_columns);
 	for (int i = 0; ShmemPresent() && i < taskq_shared->n_slots; i++)
 	{
@@ -204,7 +205,7 @@ taskq_read_frames(PG_FUNCTION_ARGS)
 	OwnerScope	   scope;
 	uint64		   n;
 
-	CheckArgCount(fcinfo, 3);
+	CheckCall(fcinfo);
 	InitMaterializedSRF(fcinfo, 0);
 	values[0] = Int64GetDatum(ArgId(fcinfo, 0, "job_id"));
 	if (!PG_ARGISNULL(1))

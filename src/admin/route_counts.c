@@ -17,9 +17,9 @@
 #include "miscadmin.h"
 #include "utils/tuplestore.h"
 
-#include "base/args.h"
 #include "base/clock.h"
 #include "base/rows.h"
+#include "base/signature.h"
 #include "claim/scan.h"
 #include "job/live.h"
 #include "job/tenants.h"
@@ -303,7 +303,7 @@ taskq_route_counts(PG_FUNCTION_ARGS)
 	HTAB		  *routes;
 	TimestampTz	   counted_at;
 
-	CheckArgCount(fcinfo, 0);
+	CheckCall(fcinfo);
 	BeginRows(fcinfo, lengthof(count_columns), count_columns);
 	tenants = TenantsSeen(false);
 	routes = ReadCounts(tenants, &counted_at);

@@ -16,10 +16,10 @@
 #include "admin/budget_states.h"
 #include "admin/held.h"
 #include "admin/horizon.h"
-#include "base/args.h"
 #include "base/clock.h"
 #include "base/guc.h"
 #include "base/rows.h"
+#include "base/signature.h"
 #include "config/adopt.h"
 #include "config/reason.h"
 #include "job/tenants.h"
@@ -63,7 +63,7 @@ taskq_running_jobs(PG_FUNCTION_ARGS)
 	TaskqSlot	  *slot = palloc(sizeof(TaskqSlot));
 	ArrayType	  *tenants = TenantsSeen(false);
 
-	CheckArgCount(fcinfo, 0);
+	CheckCall(fcinfo);
 	BeginRows(fcinfo, lengthof(running_columns), running_columns);
 	for (int i = 0; ShmemPresent() && i < taskq_shared->n_slots; i++)
 	{
@@ -103,7 +103,7 @@ taskq_background_workers(PG_FUNCTION_ARGS)
 	TaskqSlot	  *slot = palloc(sizeof(TaskqSlot));
 	ArrayType	  *tenants = TenantsSeen(false);
 
-	CheckArgCount(fcinfo, 0);
+	CheckCall(fcinfo);
 	BeginRows(fcinfo, lengthof(worker_columns), worker_columns);
 	for (int i = 0; ShmemPresent() && i < taskq_shared->n_slots; i++)
 	{
@@ -134,7 +134,7 @@ taskq_scheduler_pid(PG_FUNCTION_ARGS)
 {
 	TaskqDatabase *db = ShmemMyDatabase();
 
-	CheckArgCount(fcinfo, 0);
+	CheckCall(fcinfo);
 	if (db == NULL || db->scheduler_pid == 0)
 		PG_RETURN_NULL();
 	PG_RETURN_INT32(db->scheduler_pid);
@@ -322,7 +322,7 @@ taskq_status(PG_FUNCTION_ARGS)
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	char		  *holder;
 
-	CheckArgCount(fcinfo, 0);
+	CheckCall(fcinfo);
 	BeginRows(fcinfo, lengthof(status_columns), status_columns);
 	Say(result, "version", TASKQ_VERSION, NULL);
 	SayWhy(result, "preloaded", ShmemPresent() ? "yes" : "no",

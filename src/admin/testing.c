@@ -26,7 +26,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
-#include "base/args.h"
+#include "base/signature.h"
 #include "claim/heads.h"
 #include "job/fence.h"
 #include "ready/ready.h"
@@ -182,7 +182,7 @@ taskq_test_misbehave(PG_FUNCTION_ARGS)
 {
 	char *how;
 
-	CheckArgCount(fcinfo, 2);
+	CheckCall(fcinfo);
 	how = PG_ARGISNULL(0) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(0));
 	for (int i = 0; i < lengthof(ways); i++)
 		if (strcmp(ways[i].how, how) == 0)
@@ -194,7 +194,7 @@ taskq_test_misbehave(PG_FUNCTION_ARGS)
 Datum
 taskq_test_ready_list(PG_FUNCTION_ARGS)
 {
-	CheckArgCount(fcinfo, 1);
+	CheckCall(fcinfo);
 	if (!PG_ARGISNULL(0) && ReadyPresent())
 		ReadyMisbehave(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	PG_RETURN_VOID();
@@ -204,7 +204,7 @@ taskq_test_ready_list(PG_FUNCTION_ARGS)
 Datum
 taskq_test_draw_epoch(PG_FUNCTION_ARGS)
 {
-	CheckArgCount(fcinfo, 0);
+	CheckCall(fcinfo);
 	PG_RETURN_INT64(EpochNext());
 }
 
@@ -212,7 +212,7 @@ taskq_test_draw_epoch(PG_FUNCTION_ARGS)
 Datum
 taskq_test_looks(PG_FUNCTION_ARGS)
 {
-	CheckArgCount(fcinfo, 0);
+	CheckCall(fcinfo);
 	PG_RETURN_INT64(HeadsLooks());
 }
 

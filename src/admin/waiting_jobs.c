@@ -21,6 +21,7 @@
 #include "base/args.h"
 #include "base/names.h"
 #include "base/rows.h"
+#include "base/signature.h"
 #include "claim/scan.h"
 #include "job/live.h"
 #include "job/tenants.h"
@@ -142,7 +143,7 @@ taskq_waiting_jobs(PG_FUNCTION_ARGS)
 	Datum		   values[lengthof(waiting_columns)];
 	bool		   nulls[lengthof(waiting_columns)] = { false };
 
-	CheckArgCount(fcinfo, 1);
+	CheckCall(fcinfo);
 	BeginRows(fcinfo, lengthof(waiting_columns), waiting_columns);
 	route_id = ArgInt(fcinfo, 0, "route_id", PG_INT32_MIN, PG_INT32_MAX);
 	tenants = TenantsSeen(false);

@@ -22,22 +22,6 @@
 #include "base/error.h"
 #include "base/guc.h"
 
-/*
- * Check that a function was called with as many arguments as it reads.  The library
- * and the SQL definitions can be of different versions, and reading an argument that
- * does not exist would crash the server.
- */
-void
-CheckArgCount(FunctionCallInfo fcinfo, int expected)
-{
-	if (fcinfo->nargs != expected)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("taskq's library and its SQL definitions are of different versions"),
-				 errdetail("The function was called with %d arguments and expects %d.", fcinfo->nargs, expected),
-				 errhint("Run ALTER EXTENSION taskq UPDATE, or restart the server if the library was replaced.")));
-}
-
 /* Raise an error if this transaction may not write.  The table access methods do not check that. */
 void
 CheckWritable(const char *what)

@@ -15,7 +15,6 @@
 
 #define NO_MICROSECONDS PG_INT64_MIN
 
-extern void			   CheckArgCount(FunctionCallInfo fcinfo, int expected);
 extern void			   CheckWritable(const char *what);
 extern void			   CheckName(const char *name, const char *what);
 extern bool			   IsName(const char *name);

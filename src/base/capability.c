@@ -19,6 +19,7 @@
 #include "base/args.h"
 #include "base/capability.h"
 #include "base/names.h"
+#include "base/signature.h"
 
 #define DIGEST_DIGITS 8
 #define SHOWN_BYTES 100 /* of a token in a message */
@@ -250,7 +251,7 @@ taskq_capabilities_digest(PG_FUNCTION_ARGS)
 {
 	char *digest;
 
-	CheckArgCount(fcinfo, 1);
+	CheckCall(fcinfo);
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	digest = CapabilitiesDigest(PG_GETARG_ARRAYTYPE_P(0));

@@ -10,9 +10,9 @@
 #include "portability/instr_time.h"
 #include "utils/builtins.h"
 
-#include "base/args.h"
 #include "base/clock.h"
 #include "base/guc.h"
+#include "base/signature.h"
 
 PG_FUNCTION_INFO_V1(taskq_clock_now);
 
@@ -124,6 +124,6 @@ MakeInterval(int64 microseconds)
 Datum
 taskq_clock_now(PG_FUNCTION_ARGS)
 {
-	CheckArgCount(fcinfo, 0);
+	CheckCall(fcinfo);
 	PG_RETURN_TIMESTAMPTZ(ClockNow());
 }

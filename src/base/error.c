@@ -10,6 +10,7 @@
 
 #include "base/args.h"
 #include "base/error.h"
+#include "base/signature.h"
 
 PG_FUNCTION_INFO_V1(taskq_standard_error_types);
 PG_FUNCTION_INFO_V1(taskq_is_standard_error_type);
@@ -77,7 +78,7 @@ taskq_standard_error_types(PG_FUNCTION_ARGS)
 {
 	char *names[lengthof(error_types)];
 
-	CheckArgCount(fcinfo, 0);
+	CheckCall(fcinfo);
 	for (int i = 0; i < lengthof(error_types); i++)
 		names[i] = unconstify(char *, error_types[i].name);
 	PG_RETURN_ARRAYTYPE_P(StringsToNames(names, lengthof(error_types)));
@@ -86,7 +87,7 @@ taskq_standard_error_types(PG_FUNCTION_ARGS)
 Datum
 taskq_is_standard_error_type(PG_FUNCTION_ARGS)
 {
-	CheckArgCount(fcinfo, 1);
+	CheckCall(fcinfo);
 	if (PG_ARGISNULL(0))
 		PG_RETURN_BOOL(false);
 	PG_RETURN_BOOL(IsStandardErrorType(text_to_cstring(PG_GETARG_TEXT_PP(0))));
@@ -97,7 +98,7 @@ taskq_is_retryable_error_type(PG_FUNCTION_ARGS)
 {
 	char *name;
 
-	CheckArgCount(fcinfo, 1);
+	CheckCall(fcinfo);
 	if (PG_ARGISNULL(0))
 		PG_RETURN_BOOL(false);
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
@@ -120,7 +121,7 @@ taskq_error_type_of_http_status(PG_FUNCTION_ARGS)
 {
 	int status;
 
-	CheckArgCount(fcinfo, 1);
+	CheckCall(fcinfo);
 	if (PG_ARGISNULL(0))
 		PG_RETURN_TEXT_P(cstring_to_text(ERROR_RETRYABLE));
 	status = ArgInt(fcinfo, 0, "status", 100, 599);

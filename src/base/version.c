@@ -9,6 +9,7 @@
 #include "utils/builtins.h"
 
 #include "base/args.h"
+#include "base/signature.h"
 #include "base/version.h"
 
 PG_FUNCTION_INFO_V1(taskq_version_at_least);
@@ -93,7 +94,7 @@ taskq_version_at_least(PG_FUNCTION_ARGS)
 	char *version;
 	char *least;
 
-	CheckArgCount(fcinfo, 2);
+	CheckCall(fcinfo);
 	version = ArgTextOrNull(fcinfo, 0);
 	least = ArgTextOrNull(fcinfo, 1);
 	PG_RETURN_BOOL(least == NULL || VersionAtLeast(version, least));

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/guc.h"
+#include "base/signature.h"
 #include "claim/claim.h"
 #include "claim/claim_wait.h"
 #include "claim/known_worker.h"
@@ -177,7 +178,7 @@ ClaimBySql(FunctionCallInfo fcinfo, int most, int types_arg)
 Datum
 taskq_claim_job(PG_FUNCTION_ARGS)
 {
-	CheckArgCount(fcinfo, 5);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.claim_job()");
 	ClaimBySql(fcinfo, 1, 1);
 	return (Datum) 0;
@@ -186,7 +187,7 @@ taskq_claim_job(PG_FUNCTION_ARGS)
 Datum
 taskq_claim_jobs(PG_FUNCTION_ARGS)
 {
-	CheckArgCount(fcinfo, 6);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.claim_jobs()");
 	ClaimBySql(fcinfo, ArgInt(fcinfo, 1, "max_jobs", 1, TASKQ_MAX_BATCH), 2);
 	return (Datum) 0;

@@ -23,6 +23,7 @@
 #include "base/capability.h"
 #include "base/clock.h"
 #include "base/rows.h"
+#include "base/signature.h"
 #include "claim/external_worker.h"
 #include "claim/external_worker_row.h"
 #include "claim/standing.h"
@@ -210,7 +211,7 @@ taskq_explain_claim(PG_FUNCTION_ARGS)
 	ArrayType		  *narrow;
 	ArrayType		  *due;
 
-	CheckArgCount(fcinfo, 3);
+	CheckCall(fcinfo);
 	PreventCommandDuringRecovery("taskq.explain_claim()");
 	BeginRows(fcinfo, EXPLAIN_COLUMNS, explain_columns);
 	worker_id = PG_ARGISNULL(0) ? SessionWorkerId() : ArgWorkerId(fcinfo, 0, "worker_id");
@@ -264,7 +265,7 @@ taskq_jobs_of_route(PG_FUNCTION_ARGS)
 	OwnerScope	   scope;
 	uint64		   n;
 
-	CheckArgCount(fcinfo, 2);
+	CheckCall(fcinfo);
 	InitMaterializedSRF(fcinfo, 0);
 	values[0] = Int32GetDatum(ArgInt(fcinfo, 0, "route_id", PG_INT32_MIN, PG_INT32_MAX));
 	values[1] = Int32GetDatum(ArgInt(fcinfo, 1, "max_jobs", 1, TASKQ_MAX_BATCH));

@@ -26,6 +26,7 @@
 #include "base/compat.h"
 #include "base/error.h"
 #include "base/guc.h"
+#include "base/signature.h"
 #include "claim/external_worker.h"
 #include "claim/external_worker_row.h"
 #include "config/roles.h"
@@ -141,7 +142,7 @@ WorkerLivesUntil(TupleTableSlot *slot)
 Datum
 taskq_worker_lives_until(PG_FUNCTION_ARGS)
 {
-	CheckArgCount(fcinfo, 2);
+	CheckCall(fcinfo);
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	PG_RETURN_TIMESTAMPTZ(PG_GETARG_TIMESTAMPTZ(0) +

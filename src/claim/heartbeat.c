@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/rows.h"
+#include "base/signature.h"
 #include "claim/external_worker.h"
 #include "claim/lease.h"
 #include "claim/running.h"
@@ -122,7 +123,7 @@ taskq_heartbeat_job(PG_FUNCTION_ARGS)
 {
 	struct varlena *progress = NULL;
 
-	CheckArgCount(fcinfo, 4);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.heartbeat_job()");
 	if (!PG_ARGISNULL(3))
 		progress = ArgJson(fcinfo, 3, "progress");
@@ -132,7 +133,7 @@ taskq_heartbeat_job(PG_FUNCTION_ARGS)
 Datum
 taskq_save_checkpoint_of(PG_FUNCTION_ARGS)
 {
-	CheckArgCount(fcinfo, 4);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.save_checkpoint()");
 	return Beat(fcinfo, 3, NULL, ArgJson(fcinfo, 2, "checkpoint"));
 }
@@ -192,7 +193,7 @@ taskq_worker_heartbeat(PG_FUNCTION_ARGS)
 	Oid			   owner;
 	RunningList	   list = { .after = PG_INT64_MIN };
 
-	CheckArgCount(fcinfo, 4);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.worker_heartbeat()");
 	BeginRows(fcinfo, lengthof(columns), columns);
 	worker = WorkerNameOf(ArgName(fcinfo, 0, "worker_id"), ArgNameOrNull(fcinfo, 3, "instance_id"));

@@ -23,6 +23,7 @@
 #include "base/clock.h"
 #include "base/compat.h"
 #include "base/error.h"
+#include "base/signature.h"
 #include "claim/external_worker.h"
 #include "claim/external_worker_row.h"
 #include "claim/standing.h"
@@ -175,7 +176,7 @@ taskq_register_worker(PG_FUNCTION_ARGS)
 	TimestampTz	   registered_at = now;
 	Oid			   caller = GetUserId();
 
-	CheckArgCount(fcinfo, 8);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.register_worker()");
 	name = WorkerNameOf(ArgName(fcinfo, 0, "worker_id"), ArgNameOrNull(fcinfo, 7, "instance_id"));
 	StandingRefuseReserved(name.worker_id);

@@ -21,6 +21,7 @@
 #include "base/capability.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/signature.h"
 #include "claim/lease.h"
 #include "claim/external_worker.h"
 #include "claim/standing.h"
@@ -67,7 +68,7 @@ taskq_unregister_worker(PG_FUNCTION_ARGS)
 	WorkerName	   name;
 	ExternalWorker worker;
 
-	CheckArgCount(fcinfo, 2);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.unregister_worker()");
 	name = WorkerNameOf(ArgName(fcinfo, 0, "worker_id"), ArgNameOrNull(fcinfo, 1, "instance_id"));
 	StandingCheckInstance(&name);
@@ -140,7 +141,7 @@ taskq_drain_worker(PG_FUNCTION_ARGS)
 	WorkerName	   name;
 	ExternalWorker worker;
 
-	CheckArgCount(fcinfo, 2);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.drain_worker()");
 	worker_id = ArgWorkerId(fcinfo, 0, "worker_id");
 	name = WorkerNameOf(worker_id, ArgNameOrNull(fcinfo, 1, "instance_id"));

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/rows.h"
+#include "base/signature.h"
 #include "claim/claim.h"
 #include "claim/claim_wait.h"
 #include "claim/known_worker.h"
@@ -80,7 +81,7 @@ taskq_wait_for_job(PG_FUNCTION_ARGS)
 	Datum		  value;
 	bool		  isnull = false;
 
-	CheckArgCount(fcinfo, 4);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.wait_for_job()");
 	wait = ArgMicroseconds(fcinfo, 1, "max_wait", 0);
 	if (wait == NO_MICROSECONDS)

@@ -22,6 +22,7 @@
 #include "base/args.h"
 #include "base/names.h"
 #include "base/rows.h"
+#include "base/signature.h"
 #include "claim/why_not.h"
 #include "config/adopt.h"
 #include "config/eligible.h"
@@ -330,7 +331,7 @@ taskq_explain_routes(PG_FUNCTION_ARGS)
 	const TaskqRoute **routes;
 	int				   n;
 
-	CheckArgCount(fcinfo, 0);
+	CheckCall(fcinfo);
 	BeginRows(fcinfo, EXPLAIN_ROUTES_COLUMNS, explain_routes_columns);
 	AcceptInvalidationMessages();
 	AnyWorkerRead(&any);

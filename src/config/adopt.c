@@ -19,7 +19,7 @@
 #include "utils/lsyscache.h"
 #include "utils/uuid.h"
 
-#include "base/args.h"
+#include "base/signature.h"
 #include "config/adopt.h"
 #include "config/stale.h"
 #include "store/catalog.h"
@@ -106,6 +106,6 @@ AdoptedRolesFrom(void)
 Datum
 taskq_is_adopted(PG_FUNCTION_ARGS)
 {
-	CheckArgCount(fcinfo, 0);
+	CheckCall(fcinfo);
 	PG_RETURN_BOOL(AdoptedHere());
 }

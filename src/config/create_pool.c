@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "base/guc.h"
 #include "base/names.h"
+#include "base/signature.h"
 #include "config/changes.h"
 #include "config/handler.h"
 #include "config/pool.h"
@@ -147,7 +148,7 @@ taskq_create_pool(PG_FUNCTION_ARGS)
 		*queues,
 		*capabilities;
 
-	CheckArgCount(fcinfo, 7);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.create_pool()");
 	name = ArgName(fcinfo, 0, "pool");
 	size = PG_ARGISNULL(1) ? taskq_default_pool_size : ArgInt(fcinfo, 1, "size", 0, MAX_POOL_SIZE);
@@ -217,7 +218,7 @@ taskq_alter_pool(PG_FUNCTION_ARGS)
 	ArrayType		*queues;
 	ArrayType		*capabilities;
 
-	CheckArgCount(fcinfo, 6);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.alter_pool()");
 	name = ArgName(fcinfo, 0, "pool");
 	pool = RequirePool(name);
@@ -274,7 +275,7 @@ taskq_drop_pool(PG_FUNCTION_ARGS)
 	char			*name;
 	const TaskqPool *pool;
 
-	CheckArgCount(fcinfo, 1);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.drop_pool()");
 	name = ArgName(fcinfo, 0, "pool");
 	pool = PoolFind(name);
@@ -290,7 +291,7 @@ taskq_pause_pool(PG_FUNCTION_ARGS)
 {
 	char *name;
 
-	CheckArgCount(fcinfo, 1);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.pause_pool()");
 	name = ArgName(fcinfo, 0, "pool");
 	RequirePool(name);
@@ -302,7 +303,7 @@ taskq_resume_pool(PG_FUNCTION_ARGS)
 {
 	char *name;
 
-	CheckArgCount(fcinfo, 1);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.resume_pool()");
 	name = ArgName(fcinfo, 0, "pool");
 	RequirePool(name);

@@ -11,6 +11,7 @@
 
 #include "base/args.h"
 #include "base/clock.h"
+#include "base/signature.h"
 #include "config/changes.h"
 #include "config/fair.h"
 #include "config/limit.h"
@@ -161,7 +162,7 @@ taskq_create_queue(PG_FUNCTION_ARGS)
 	int32	   queue_id;
 	bool	   isnull;
 
-	CheckArgCount(fcinfo, ARG_COUNT);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.create_queue()");
 	name = QueueParams(fcinfo, values, nulls);
 	(void) ArgBool(fcinfo, ARG_KEEP_PAYLOAD, "keep_payload");
@@ -208,7 +209,7 @@ taskq_alter_queue(PG_FUNCTION_ARGS)
 	OwnerScope		  scope;
 	const TaskqQueue *queue;
 
-	CheckArgCount(fcinfo, ARG_COUNT);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.alter_queue()");
 	queue = QueueByName(QueueParams(fcinfo, values, nulls), false);
 	FairParams(fcinfo, queue, values, nulls);
@@ -259,7 +260,7 @@ taskq_drop_queue(PG_FUNCTION_ARGS)
 	const TaskqQueue *queue;
 	OwnerScope		  scope;
 
-	CheckArgCount(fcinfo, 1);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.drop_queue()");
 	name = ArgName(fcinfo, 0, "queue");
 	queue = QueueByName(name, true);
@@ -303,7 +304,6 @@ SetPaused(FunctionCallInfo fcinfo, bool paused, const char *what)
 	int32	   queue_id;
 	OwnerScope scope;
 
-	CheckArgCount(fcinfo, 1);
 	CheckWritable(what);
 	name = ArgName(fcinfo, 0, "queue");
 	queue_id = QueueByName(name, false)->queue_id;
@@ -323,11 +323,13 @@ SetPaused(FunctionCallInfo fcinfo, bool paused, const char *what)
 Datum
 taskq_pause_queue(PG_FUNCTION_ARGS)
 {
+	CheckCall(fcinfo);
 	PG_RETURN_BOOL(SetPaused(fcinfo, true, "taskq.pause_queue()"));
 }
 
 Datum
 taskq_resume_queue(PG_FUNCTION_ARGS)
 {
+	CheckCall(fcinfo);
 	PG_RETURN_BOOL(SetPaused(fcinfo, false, "taskq.resume_queue()"));
 }

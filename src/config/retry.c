@@ -21,6 +21,7 @@
 #include "base/args.h"
 #include "base/clock.h"
 #include "base/guc.h"
+#include "base/signature.h"
 #include "config/retry.h"
 
 PG_FUNCTION_INFO_V1(taskq_retry_delay);
@@ -106,7 +107,7 @@ taskq_retry_delay(PG_FUNCTION_ARGS)
 	double		jitter;
 	int64		delay;
 
-	CheckArgCount(fcinfo, 5);
+	CheckCall(fcinfo);
 	name = ArgName(fcinfo, 0, "retry_policy");
 	if (!RetryKindByName(name, &policy.kind))
 		ereport(ERROR,

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/guc.h"
+#include "base/signature.h"
 #include "config/budget.h"
 #include "config/changes.h"
 #include "config/roles.h"
@@ -240,7 +241,7 @@ taskq_set_budget(PG_FUNCTION_ARGS)
 	TimestampTz		   now;
 	const TaskqBudget *old;
 
-	CheckArgCount(fcinfo, ARG_COUNT);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.set_budget()");
 	name = ReadArguments(fcinfo, values, nulls);
 	CheckBounds(!PG_ARGISNULL(ARG_SOFT), CostOfParameter(values, nulls, ARG_SOFT),
@@ -281,7 +282,7 @@ taskq_alter_budget(PG_FUNCTION_ARGS)
 	TimestampTz		   now;
 	const TaskqBudget *old;
 
-	CheckArgCount(fcinfo, ARG_COUNT);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.alter_budget()");
 	name = ReadArguments(fcinfo, values, nulls);
 	LockBudgets();
@@ -313,7 +314,7 @@ taskq_add_to_budget(PG_FUNCTION_ARGS)
 	const TaskqBudget *budget;
 	int32			   budget_id;
 
-	CheckArgCount(fcinfo, 2);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.add_to_budget()");
 	name = ArgName(fcinfo, 0, "budget");
 	if (PG_ARGISNULL(1))
@@ -349,7 +350,7 @@ taskq_drop_budget(PG_FUNCTION_ARGS)
 	const TaskqBudget *budget;
 	int32			   budget_id;
 
-	CheckArgCount(fcinfo, 1);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.drop_budget()");
 	name = ArgName(fcinfo, 0, "budget");
 	LockBudgets();

@@ -11,6 +11,7 @@
 
 #include "base/args.h"
 #include "base/clock.h"
+#include "base/signature.h"
 #include "config/changes.h"
 #include "config/limit_scope.h"
 #include "config/roles.h"
@@ -197,7 +198,7 @@ taskq_set_limit(PG_FUNCTION_ARGS)
 	TaskqLimit		  limit = { .concurrency = -1, .per = NO_MICROSECONDS, .quota_window = NO_MICROSECONDS };
 	const TaskqLimit *old;
 
-	CheckArgCount(fcinfo, 13);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.set_limit()");
 	name = ArgName(fcinfo, 0, "name");
 	scope = LimitScopeArgs(fcinfo, 1, 2, 3, 4);
@@ -241,7 +242,7 @@ taskq_alter_limit(PG_FUNCTION_ARGS)
 	TaskqLimit limit;
 	LimitScope scope;
 
-	CheckArgCount(fcinfo, 9);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.alter_limit()");
 	name = ArgName(fcinfo, 0, "name");
 	memset(nulls, 'n', sizeof(nulls));
@@ -271,7 +272,7 @@ taskq_drop_limit(PG_FUNCTION_ARGS)
 	Oid	  types[] = { TEXTOID };
 	Datum values[1];
 
-	CheckArgCount(fcinfo, 1);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.drop_limit()");
 	values[0] = CStringGetTextDatum(ArgName(fcinfo, 0, "name"));
 	LockLimits();

@@ -21,6 +21,7 @@
 #include "base/error.h"
 #include "base/guc.h"
 #include "base/injection_point.h"
+#include "base/signature.h"
 #include "base/text.h"
 #include "config/budget.h"
 #include "config/handler.h"
@@ -273,7 +274,7 @@ taskq_enqueue_job(PG_FUNCTION_ARGS)
 	int64	   job_id;
 	Datum	   payload;
 
-	CheckArgCount(fcinfo, ARG_COUNT);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.enqueue_job()");
 	if (PG_ARGISNULL(ARG_PAYLOAD))
 		ereport(ERROR,
@@ -337,7 +338,7 @@ taskq_enqueue_jobs(PG_FUNCTION_ARGS)
 	int64		  *ids;
 	int			   n;
 
-	CheckArgCount(fcinfo, ARG_COUNT);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.enqueue_jobs()");
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	payloads = ReadPayloads(fcinfo, &n);

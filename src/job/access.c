@@ -24,6 +24,7 @@
 
 #include "base/args.h"
 #include "base/compat.h"
+#include "base/signature.h"
 #include "config/changes.h"
 #include "job/access.h"
 #include "store/catalog.h"
@@ -276,7 +277,7 @@ taskq_grant_access(PG_FUNCTION_ARGS)
 	ArrayType *tenants;
 	OwnerScope scope;
 
-	CheckArgCount(fcinfo, 3);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.grant_access()");
 	role = ReadArguments(fcinfo, values);
 	if (role == NULL)
@@ -312,7 +313,7 @@ taskq_revoke_access(PG_FUNCTION_ARGS)
 	bool	   found;
 	OwnerScope scope;
 
-	CheckArgCount(fcinfo, 2);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.revoke_access()");
 	role = ReadArguments(fcinfo, values);
 	OwnerEnterSpi(&scope);

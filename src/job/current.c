@@ -11,6 +11,7 @@
 
 #include "base/args.h"
 #include "base/error.h"
+#include "base/signature.h"
 #include "job/current.h"
 
 PG_FUNCTION_INFO_V1(taskq_current_job);
@@ -264,7 +265,7 @@ taskq_current_job(PG_FUNCTION_ARGS)
 {
 	Current *current = Top();
 
-	CheckArgCount(fcinfo, 0);
+	CheckCall(fcinfo);
 	if (current == NULL)
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(JobDatum(current->job));
@@ -307,7 +308,7 @@ taskq_raise_permanent(PG_FUNCTION_ARGS)
 {
 	SaidFailure said;
 
-	CheckArgCount(fcinfo, 4);
+	CheckCall(fcinfo);
 	said = ReadFailure(fcinfo, 2);
 	RaiseForJob(false, &said);
 }
@@ -317,7 +318,7 @@ taskq_raise_retryable(PG_FUNCTION_ARGS)
 {
 	SaidFailure said;
 
-	CheckArgCount(fcinfo, 5);
+	CheckCall(fcinfo);
 	said = ReadFailure(fcinfo, 3);
 	if (ArgMicroseconds(fcinfo, 2, "retry_in", 0) != NO_MICROSECONDS)
 		said.retry_in = DatumGetCString(DirectFunctionCall1(interval_out, PG_GETARG_DATUM(2)));

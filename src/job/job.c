@@ -8,8 +8,8 @@
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 
-#include "base/args.h"
 #include "base/clock.h"
+#include "base/signature.h"
 #include "job/job.h"
 #include "ready/ready.h"
 #include "shared/wake.h"
@@ -61,7 +61,7 @@ JobStateName(const TaskqJob *job)
 Datum
 taskq_job_state(PG_FUNCTION_ARGS)
 {
-	CheckArgCount(fcinfo, 2);
+	CheckCall(fcinfo);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(StateName(PG_GETARG_CHAR(0), PG_GETARG_TIMESTAMPTZ(1))));

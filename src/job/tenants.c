@@ -22,6 +22,7 @@
 
 #include "base/args.h"
 #include "base/guc.h"
+#include "base/signature.h"
 #include "base/text.h"
 #include "config/roles.h"
 #include "config/stale.h"
@@ -257,7 +258,7 @@ taskq_sees_tenant(PG_FUNCTION_ARGS)
 {
 	ArrayType *tenants;
 
-	CheckArgCount(fcinfo, 1);
+	CheckCall(fcinfo);
 	tenants = SeenByStatement(fcinfo);
 	if (tenants == NULL)
 		PG_RETURN_BOOL(true);
@@ -267,6 +268,6 @@ taskq_sees_tenant(PG_FUNCTION_ARGS)
 Datum
 taskq_sees_all_tenants(PG_FUNCTION_ARGS)
 {
-	CheckArgCount(fcinfo, 0);
+	CheckCall(fcinfo);
 	PG_RETURN_BOOL(SeenByStatement(fcinfo) == NULL);
 }

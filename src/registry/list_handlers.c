@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/guc.h"
 #include "base/rows.h"
+#include "base/signature.h"
 #include "config/contract.h"
 #include "config/handler.h"
 #include "registry/retry_function.h"
@@ -39,7 +40,7 @@ static const Oid info_columns[] = {
 Datum
 taskq_is_registered(PG_FUNCTION_ARGS)
 {
-	CheckArgCount(fcinfo, 1);
+	CheckCall(fcinfo);
 	if (PG_ARGISNULL(0))
 		PG_RETURN_BOOL(false);
 	PG_RETURN_BOOL(HandlerFind(text_to_cstring(PG_GETARG_TEXT_PP(0))) != NULL);
@@ -51,7 +52,7 @@ taskq_get_handler(PG_FUNCTION_ARGS)
 	char			   *task_type;
 	const TaskqHandler *handler;
 
-	CheckArgCount(fcinfo, 1);
+	CheckCall(fcinfo);
 	task_type = ArgName(fcinfo, 0, "task type");
 	handler = HandlerFind(task_type);
 	if (handler == NULL)
@@ -68,7 +69,7 @@ taskq_get_registered_types(PG_FUNCTION_ARGS)
 	const TaskqHandler **sorted = HandlersSorted(&n);
 	Datum				*types = palloc(sizeof(Datum) * (n + 1));
 
-	CheckArgCount(fcinfo, 0);
+	CheckCall(fcinfo);
 	for (int i = 0; i < n; i++)
 		types[i] = CStringGetTextDatum(sorted[i]->task_type);
 	PG_RETURN_ARRAYTYPE_P(construct_array(types, n, TEXTOID, -1, false, TYPALIGN_INT));
@@ -191,7 +192,7 @@ taskq_list_handlers(PG_FUNCTION_ARGS)
 	int					 n;
 	const TaskqHandler **sorted;
 
-	CheckArgCount(fcinfo, 0);
+	CheckCall(fcinfo);
 	BeginRows(fcinfo, INFO_COLUMNS, info_columns);
 	sorted = HandlersSorted(&n);
 	for (int i = 0; i < n; i++)
@@ -214,7 +215,7 @@ taskq_get_handler_info(PG_FUNCTION_ARGS)
 	TupleDesc			desc;
 	const TaskqHandler *handler;
 
-	CheckArgCount(fcinfo, 1);
+	CheckCall(fcinfo);
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	handler = HandlerFind(text_to_cstring(PG_GETARG_TEXT_PP(0)));

@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/guc.h"
+#include "base/signature.h"
 #include "config/handler.h"
 #include "registry/payload.h"
 #include "registry/payload_code.h"
@@ -217,7 +218,7 @@ taskq_validate_task(PG_FUNCTION_ARGS)
 {
 	char *task_type;
 
-	CheckArgCount(fcinfo, 2);
+	CheckCall(fcinfo);
 	task_type = ArgName(fcinfo, 0, "task type");
 	if (HandlerFind(task_type) == NULL)
 		HandlerRefuseUnregistered(task_type);

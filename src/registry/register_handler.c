@@ -24,6 +24,7 @@
 #include "base/clock.h"
 #include "base/compat.h"
 #include "base/error.h"
+#include "base/signature.h"
 #include "config/changes.h"
 #include "config/handler.h"
 #include "config/named_function.h"
@@ -334,8 +335,9 @@ WriteHandler(Datum *values, const char *nulls)
 	ConfigNameChanged(REL_HANDLERS, TextDatumGetCString(values[Anum_handlers_task_type - 1]));
 }
 
-Datum
-taskq_register_handler(PG_FUNCTION_ARGS)
+/* Register a handler.  The functions among the arguments are OIDs. */
+static void
+Register(FunctionCallInfo fcinfo)
 {
 	Datum				values[N_COLUMNS] = { 0 };
 	char				nulls[N_COLUMNS + 1];
@@ -347,7 +349,6 @@ taskq_register_handler(PG_FUNCTION_ARGS)
 	bool				async_commit;
 	bool				has_code;
 
-	CheckArgCount(fcinfo, REGISTER_ARGS);
 	CheckWritable("taskq.register_handler()");
 	memset(nulls, 'n', N_COLUMNS);
 	nulls[N_COLUMNS] = '\0';
@@ -399,6 +400,13 @@ taskq_register_handler(PG_FUNCTION_ARGS)
 	WriteHandler(values, nulls);
 	if (OidIsValid(run_as))
 		PoolMakeDefault(run_as);
+}
+
+Datum
+taskq_register_handler(PG_FUNCTION_ARGS)
+{
+	CheckCall(fcinfo);
+	Register(fcinfo);
 	PG_RETURN_VOID();
 }
 
@@ -419,10 +427,11 @@ taskq_register_handler_by_name(PG_FUNCTION_ARGS)
 {
 	LOCAL_FCINFO(with_oids, REGISTER_ARGS);
 
-	CheckArgCount(fcinfo, REGISTER_ARGS);
+	CheckCall(fcinfo);
 	memcpy(with_oids, fcinfo, SizeForFunctionCallInfo(REGISTER_ARGS));
 	ReadName(fcinfo, 1, "handler", with_oids);
 	ReadName(fcinfo, 22, "validator", with_oids);
 	ReadName(fcinfo, 24, "retry_function", with_oids);
-	return taskq_register_handler(with_oids);
+	Register(with_oids);
+	PG_RETURN_VOID();
 }

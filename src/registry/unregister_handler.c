@@ -14,6 +14,7 @@
 
 #include "base/args.h"
 #include "base/clock.h"
+#include "base/signature.h"
 #include "config/changes.h"
 #include "config/pause.h"
 #include "config/roles.h"
@@ -88,7 +89,7 @@ taskq_unregister_handler(PG_FUNCTION_ARGS)
 	char			   *task_type;
 	const TaskqHandler *handler;
 
-	CheckArgCount(fcinfo, 1);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.unregister_handler()");
 	task_type = ArgName(fcinfo, 0, "task type");
 	HandlerLockType(task_type, true, true);
@@ -110,7 +111,7 @@ taskq_clear_handlers(PG_FUNCTION_ARGS)
 	int					 removed = 0;
 	char			   **mine;
 
-	CheckArgCount(fcinfo, 0);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.clear_handlers()");
 	sorted = HandlersSorted(&n);
 	mine = palloc(sizeof(char *) * (n + 1));
@@ -140,7 +141,6 @@ SetPausedBySql(FunctionCallInfo fcinfo, bool paused, const char *what)
 {
 	char *task_type;
 
-	CheckArgCount(fcinfo, 1);
 	CheckWritable(what);
 	task_type = ArgName(fcinfo, 0, "task type");
 	if (HandlerFind(task_type) == NULL)
@@ -151,11 +151,13 @@ SetPausedBySql(FunctionCallInfo fcinfo, bool paused, const char *what)
 Datum
 taskq_pause_handler(PG_FUNCTION_ARGS)
 {
+	CheckCall(fcinfo);
 	PG_RETURN_BOOL(SetPausedBySql(fcinfo, true, "taskq.pause_handler()"));
 }
 
 Datum
 taskq_resume_handler(PG_FUNCTION_ARGS)
 {
+	CheckCall(fcinfo);
 	PG_RETURN_BOOL(SetPausedBySql(fcinfo, false, "taskq.resume_handler()"));
 }

@@ -26,6 +26,7 @@
 #include "base/compat.h"
 #include "base/error.h"
 #include "base/rows.h"
+#include "base/signature.h"
 #include "claim/claim.h"
 #include "claim/why_not.h"
 #include "config/handler.h"
@@ -290,7 +291,7 @@ taskq_run_job(PG_FUNCTION_ARGS)
 	RunCall call;
 	int64	job_id;
 
-	CheckArgCount(fcinfo, 2);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.run_job()");
 	BeginRows(fcinfo, RUN_COLUMNS, run_columns);
 	job_id = ArgId(fcinfo, 0, "job_id");
@@ -316,7 +317,7 @@ taskq_run_next(PG_FUNCTION_ARGS)
 {
 	RunCall call;
 
-	CheckArgCount(fcinfo, 2);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.run_next()");
 	BeginRows(fcinfo, RUN_COLUMNS, run_columns);
 	PrepareCall(fcinfo, &call, 0, 1);
@@ -334,7 +335,7 @@ taskq_run_all(PG_FUNCTION_ARGS)
 	MemoryContext context;
 	MemoryContext old;
 
-	CheckArgCount(fcinfo, 3);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.run_all()");
 	BeginRows(fcinfo, RUN_COLUMNS, run_columns);
 	PrepareCall(fcinfo, &call, 0, 2);

@@ -20,6 +20,7 @@
 #include "base/args.h"
 #include "base/error.h"
 #include "base/guard.h"
+#include "base/signature.h"
 #include "base/text.h"
 #include "job/cancel_requests.h"
 #include "job/current.h"
@@ -105,7 +106,7 @@ taskq_cancel_job(PG_FUNCTION_ARGS)
 	TaskqJob	job;
 	TaskqEnding ending;
 
-	CheckArgCount(fcinfo, 3);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.cancel_job()");
 	job_id = ArgId(fcinfo, 0, "job_id");
 	reason = ArgShortTextOrNull(fcinfo, 2, "reason");

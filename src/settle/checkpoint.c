@@ -13,6 +13,7 @@
 #include "base/args.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/signature.h"
 #include "job/current.h"
 #include "job/events.h"
 #include "store/owner.h"
@@ -76,7 +77,7 @@ SaveInRun(struct varlena *checkpoint, struct varlena *progress, const char *what
 Datum
 taskq_save_checkpoint(PG_FUNCTION_ARGS)
 {
-	CheckArgCount(fcinfo, 1);
+	CheckCall(fcinfo);
 	SaveInRun(ArgJson(fcinfo, 0, "checkpoint"), NULL, "taskq.save_checkpoint(checkpoint)",
 			  "taskq.save_checkpoint(job_id, epoch, checkpoint)");
 	PG_RETURN_VOID();
@@ -85,7 +86,7 @@ taskq_save_checkpoint(PG_FUNCTION_ARGS)
 Datum
 taskq_update_progress(PG_FUNCTION_ARGS)
 {
-	CheckArgCount(fcinfo, 1);
+	CheckCall(fcinfo);
 	SaveInRun(NULL, ArgJson(fcinfo, 0, "progress"), "taskq.update_progress()",
 			  "taskq.heartbeat_job(job_id, epoch, progress => ...)");
 	PG_RETURN_VOID();

@@ -18,6 +18,7 @@
 #include "base/args.h"
 #include "base/error.h"
 #include "base/rows.h"
+#include "base/signature.h"
 #include "job/job_batch.h"
 #include "settle/decide.h"
 #include "settle/result.h"
@@ -116,7 +117,7 @@ taskq_complete_job(PG_FUNCTION_ARGS)
 	struct varlena *result = NULL;
 	bool			held;
 
-	CheckArgCount(fcinfo, 3);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.complete_job()");
 	job_id = ArgId(fcinfo, 0, "job_id");
 	epoch = ArgId(fcinfo, 1, "epoch");
@@ -279,7 +280,7 @@ taskq_complete_jobs(PG_FUNCTION_ARGS)
 	Completion	  *completions;
 	int			   n;
 
-	CheckArgCount(fcinfo, 3);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.complete_jobs()");
 	BeginRows(fcinfo, lengthof(columns), columns);
 	completions = ReadCompletions(fcinfo, &n);

@@ -20,6 +20,7 @@
 #include "base/args.h"
 #include "base/error.h"
 #include "base/json.h"
+#include "base/signature.h"
 #include "config/handler.h"
 #include "settle/decide.h"
 #include "settle/result.h"
@@ -45,7 +46,7 @@ taskq_decision(PG_FUNCTION_ARGS)
 	char		 **steps;
 	int			   n;
 
-	CheckArgCount(fcinfo, 4);
+	CheckCall(fcinfo);
 	names = ArgNamesOrNull(fcinfo, 0, STEPS);
 	if (names == NULL)
 		ereport(ERROR,

@@ -10,6 +10,7 @@
 #include "base/args.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/signature.h"
 #include "registry/retry_function.h"
 #include "settle/settle.h"
 #include "store/owner.h"
@@ -27,7 +28,7 @@ taskq_fail_job(PG_FUNCTION_ARGS)
 	int64		   retry_in;
 	bool		   held;
 
-	CheckArgCount(fcinfo, 10);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.fail_job()");
 	failure.outcome = "failed";
 	failure.message = ArgErrorTextOrNull(fcinfo, 2);
@@ -59,7 +60,7 @@ taskq_release_job(PG_FUNCTION_ARGS)
 	SettleScope scope;
 	bool		held;
 
-	CheckArgCount(fcinfo, 2);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.release_job()");
 	held = BeginSettle(&scope, ArgId(fcinfo, 0, "job_id"), ArgId(fcinfo, 1, "epoch"), OUTCOME_RELEASED);
 	if (held)
@@ -75,7 +76,7 @@ taskq_snooze_job(PG_FUNCTION_ARGS)
 	int64		delay;
 	bool		held;
 
-	CheckArgCount(fcinfo, 3);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.snooze_job()");
 	delay = ArgMicroseconds(fcinfo, 2, "delay", 0);
 	if (delay == NO_MICROSECONDS)

@@ -10,6 +10,7 @@
 #include "base/args.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/signature.h"
 #include "base/text.h"
 #include "config/route.h"
 #include "job/current.h"
@@ -168,7 +169,7 @@ taskq_retry_job(PG_FUNCTION_ARGS)
 	TaskqEnding ending;
 	bool		changed = true;
 
-	CheckArgCount(fcinfo, 2);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.retry_job()");
 	job_id = ArgId(fcinfo, 0, "job_id");
 	force = ArgBool(fcinfo, 1, "force");
@@ -208,7 +209,7 @@ taskq_discard_job(PG_FUNCTION_ARGS)
 	TaskqEnding ending;
 	bool		changed = true;
 
-	CheckArgCount(fcinfo, 2);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.discard_job()");
 	job_id = ArgId(fcinfo, 0, "job_id");
 	reason = ArgShortTextOrNull(fcinfo, 1, "reason");

@@ -18,6 +18,7 @@
 #include "utils/memutils.h"
 
 #include "base/args.h"
+#include "base/signature.h"
 #include "config/queue.h"
 #include "job/history.h"
 #include "job/job.h"
@@ -178,7 +179,7 @@ taskq_redrive_jobs(PG_FUNCTION_ARGS)
 	MemoryContext context;
 	MemoryContext old;
 
-	CheckArgCount(fcinfo, ARG_COUNT);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.redrive_jobs()");
 	(void) ArgNameOrNull(fcinfo, ARG_TASK_TYPE, "task_type");
 	if (!PG_ARGISNULL(ARG_QUEUE))

@@ -31,6 +31,7 @@
 #include "base/injection_point.h"
 #include "base/names.h"
 #include "base/rows.h"
+#include "base/signature.h"
 #include "config/budget.h"
 #include "config/changes.h"
 #include "config/route.h"
@@ -320,7 +321,7 @@ taskq_report_usage(PG_FUNCTION_ARGS)
 	Usage			usage = { 0 };
 	TaskqJob		job;
 
-	CheckArgCount(fcinfo, 4);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.report_usage()");
 	ReadUsage(fcinfo, 0, &usage);
 	if (running == NULL)
@@ -350,7 +351,7 @@ taskq_report_usage_of(PG_FUNCTION_ARGS)
 	OwnerScope scope;
 	Store	   jobs;
 
-	CheckArgCount(fcinfo, 6);
+	CheckCall(fcinfo);
 	CheckWritable("taskq.report_usage()");
 	usage.job_id = ArgId(fcinfo, 0, "job_id");
 	usage.epoch = ArgId(fcinfo, 1, "epoch");

@@ -20,6 +20,7 @@
 #include "base/args.h"
 #include "base/guc.h"
 #include "base/json.h"
+#include "base/signature.h"
 #include "job/built.h"
 #include "settle/result.h"
 
@@ -53,7 +54,7 @@ taskq_success(PG_FUNCTION_ARGS)
 {
 	StringInfoData json;
 
-	CheckArgCount(fcinfo, 1);
+	CheckCall(fcinfo);
 	ResultBegin(&json, "success");
 	if (!PG_ARGISNULL(0))
 		JsonAddJsonb(&json, "result", PG_GETARG_VARLENA_P(0));
@@ -66,7 +67,7 @@ taskq_failure(PG_FUNCTION_ARGS)
 	StringInfoData json;
 	char		  *error_type;
 
-	CheckArgCount(fcinfo, 7);
+	CheckCall(fcinfo);
 	error_type = ArgNameOrNull(fcinfo, 1, "error_type");
 	ResultBegin(&json, "failure");
 	JsonAddText(&json, "message", ArgErrorTextOrNull(fcinfo, 0));
@@ -86,7 +87,7 @@ taskq_snooze(PG_FUNCTION_ARGS)
 {
 	StringInfoData json;
 
-	CheckArgCount(fcinfo, 1);
+	CheckCall(fcinfo);
 	if (ArgMicroseconds(fcinfo, 0, "delay", 0) == NO_MICROSECONDS)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),

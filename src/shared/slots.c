@@ -18,9 +18,9 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
-#include "base/args.h"
 #include "base/clock.h"
 #include "base/guc.h"
+#include "base/signature.h"
 #include "shared/shmem.h"
 #include "shared/slots.h"
 
@@ -338,6 +338,6 @@ taskq_pool_state(PG_FUNCTION_ARGS)
 		[SLOTS_NOT_RUNNING] = "not running",
 	};
 
-	CheckArgCount(fcinfo, 1);
+	CheckCall(fcinfo);
 	PG_RETURN_TEXT_P(cstring_to_text(names[SlotsStateOf(PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0)))]));
 }

@@ -20,7 +20,6 @@
 #include "utils/memutils.h"
 #include "utils/tuplestore.h"
 
-#include "base/args.h"
 #include "base/clock.h"
 #include "base/grow.h"
 #include "base/compat.h"
