@@ -82,13 +82,15 @@ $(OBJS): src/*.h src/*/*.h Makefile .build-switches
 	@echo '$(PG_CPPFLAGS) $(PG_CFLAGS) $(PG_CONFIG)' | cmp -s - $@ || echo '$(PG_CPPFLAGS) $(PG_CFLAGS) $(PG_CONFIG)' >$@
 FORCE:
 
-.PHONY: uninstall-pages say-skipped lint format privileges dist bench FORCE
+.PHONY: uninstall-pages say-skipped lint format privileges signatures dist bench FORCE
 lint:
 	test/check_house.sh
 format:
 	clang-format -i src/*.[ch] src/*/*.[ch]
 privileges:
 	script/privileges
+signatures:
+	script/signatures
 dist:
 	git archive --format zip --prefix=$(EXTENSION)-$(EXTVERSION)/ -o $(EXTENSION)-$(EXTVERSION).zip HEAD
 bench:

@@ -7,6 +7,8 @@
  * function of the library in another way.  If a number was taken for a pointer, the server
  * would crash.  So each function compares the definition by which it was called with what
  * is listed here.  That is done again only when definitions of functions have changed.
+ *
+ * "make signatures" writes the list from what the extension's script creates.
  */
 #include "taskq.h"
 
