@@ -34,5 +34,5 @@ COMMENT ON FUNCTION taskq.report_usage(bigint, bigint, text, numeric, text, bool
 
 CREATE FUNCTION taskq.budget_states(OUT budget_id integer, OUT state text, OUT taken numeric, OUT held numeric) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'taskq_budget_states' LANGUAGE C VOLATILE ROWS 100;
-COMMENT ON FUNCTION taskq.budget_states() IS 'what is in shared memory of each budget; read the view taskq.budgets';
+COMMENT ON FUNCTION taskq.budget_states() IS 'what is in shared memory of each budget, for those who see all jobs; read the view taskq.budgets';
 

@@ -48,9 +48,9 @@ CREATE FUNCTION taskq.explain_claim(
 	worker_id text DEFAULT NULL, task_types text[] DEFAULT NULL, instance_id text DEFAULT NULL,
 	OUT route_id integer, OUT queue text, OUT task_type text, OUT required_capabilities text[], OUT min_version text,
 	OUT due boolean, OUT claimable boolean, OUT reason text, OUT reason_code text, OUT missing_capabilities text[],
-	OUT capabilities_digest text) RETURNS SETOF record
+	OUT capabilities_digest text, OUT budgets text[], OUT estimated_cost numeric) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'taskq_explain_claim' LANGUAGE C VOLATILE ROWS 100;
-COMMENT ON FUNCTION taskq.explain_claim(text, text[], text) IS 'the routes, whether a worker is given their jobs, and why not, with the code of the reason, the capabilities that the worker lacks, and the digest of those that it has; the arguments are those of claim_job()';
+COMMENT ON FUNCTION taskq.explain_claim(text, text[], text) IS 'the routes, whether a worker is given their jobs, and why not, with the code of the reason, the capabilities that the worker lacks, and the digest of those that it has; budgets and estimated_cost are those of the jobs, and observers of some tenants see them only if jobs of these are due. The arguments are those of claim_job()';
 
 CREATE FUNCTION taskq.explain_routes(
 	OUT route_id integer, OUT queue text, OUT task_type text, OUT required_capabilities text[], OUT min_version text,

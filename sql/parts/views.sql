@@ -59,8 +59,9 @@ SELECT d.budget, d.soft, d.hard, d.added, u.used, trim_scale(GREATEST(s.taken - 
 FROM taskq.budget_defs d LEFT JOIN taskq.budget_states() s USING (budget_id) LEFT JOIN counts c USING (budget),
 	LATERAL (SELECT trim_scale(COALESCE((SELECT t.used FROM taskq.budget_totals t WHERE t.budget_id = d.budget_id AND t.period_no = d.period_no), 0)
 		+ COALESCE((SELECT sum(r.amount) FROM taskq.budget_reports r
-					WHERE r.gate = 'o' AND r.budget_id = d.budget_id AND r.period_no = d.period_no), 0)) AS used) u;
-COMMENT ON VIEW taskq.budgets IS 'budgets, and what was used of each in its present period';
+					WHERE r.gate = 'o' AND r.budget_id = d.budget_id AND r.period_no = d.period_no), 0)) AS used) u
+WHERE taskq.sees_all_tenants();
+COMMENT ON VIEW taskq.budgets IS 'budgets, and what was used of each in its present period; empty for observers of some tenants';
 
 CREATE VIEW taskq.budget_usage WITH (security_barrier) AS
 SELECT COALESCE(d.budget, (SELECT p.budget FROM taskq.budget_periods p WHERE p.budget_id = r.budget_id LIMIT 1)) AS budget,
@@ -80,8 +81,9 @@ FROM (SELECT budget_id, budget, period_no, started_at, ended_at, soft, hard, add
 			 FROM (SELECT t.used, t.reports FROM taskq.budget_totals t WHERE t.budget_id = p.budget_id AND t.period_no = p.period_no
 				UNION ALL
 				SELECT r.amount, 1 FROM taskq.budget_reports r
-				WHERE r.gate = 'o' AND r.budget_id = p.budget_id AND r.period_no = p.period_no) t) u;
-COMMENT ON VIEW taskq.budget_history IS 'the periods of budgets, and what was used in each';
+				WHERE r.gate = 'o' AND r.budget_id = p.budget_id AND r.period_no = p.period_no) t) u
+WHERE taskq.sees_all_tenants();
+COMMENT ON VIEW taskq.budget_history IS 'the periods of budgets, and what was used in each; empty for observers of some tenants';
 
 CREATE VIEW taskq.pools WITH (security_barrier) AS
 SELECT p.pool, p.role, p.size, p.min_size, p.task_types, p.queues, p.capabilities, p.paused,

@@ -19,6 +19,7 @@
 #include "config/budget.h"
 #include "config/reason.h"
 #include "job/arm_budgets.h"
+#include "job/tenants.h"
 #include "shared/budgets.h"
 #include "store/catalog.h"
 
@@ -64,6 +65,8 @@ taskq_budget_states(PG_FUNCTION_ARGS)
 
 	CheckCall(fcinfo);
 	BeginRows(fcinfo, lengthof(state_columns), state_columns);
+	if (TenantsSeen(false) != NULL)
+		return (Datum) 0; /* the sums are of the jobs of all tenants */
 	AcceptInvalidationMessages();
 	budgets = BudgetsAll(&n);
 	for (int i = 0; i < n; i++)
@@ -104,7 +107,7 @@ BudgetsTell(Tuplestorestate *rows, TupleDesc desc)
 		values[0] = CStringGetTextDatum("used-up budget");
 		values[1] = CStringGetTextDatum(psprintf("%s: %s of %s%s", budgets[i]->name, CostText(state.taken), CostText(budgets[i]->hard),
 												 state.refused ? ", and a report was refused" : ""));
-		values[2] = CStringGetTextDatum("Its jobs start when the limit is raised by taskq.add_to_budget(), or by taskq.set_budget() with all its values, or in the next period. See taskq.budgets.");
+		values[2] = CStringGetTextDatum("Its jobs start when the limit is raised by taskq.alter_budget() or taskq.add_to_budget(), or in the next period. See taskq.budgets.");
 		values[3] = CStringGetTextDatum(ReasonName(REASON_BUDGET));
 		tuplestore_putvalues(rows, desc, values, nulls);
 		told++;

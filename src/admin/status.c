@@ -339,7 +339,7 @@ taskq_status(PG_FUNCTION_ARGS)
 	if (ShmemPresent())
 		SayOfReadyList(result);
 	SayOfLanes(result);
-	if (ShmemPresent() && CatalogMatches())
+	if (ShmemPresent() && CatalogMatches() && TenantsSeen(true) == NULL)
 		BudgetsTell(result->setResult, result->setDesc);
 	holder = RecoveryInProgress() ? NULL : HorizonHolder();
 	Say(result, "oldest snapshot", holder == NULL ? "less than a minute old" : holder,

@@ -40,9 +40,10 @@
 PG_FUNCTION_INFO_V1(taskq_explain_claim);
 PG_FUNCTION_INFO_V1(taskq_jobs_of_route);
 
-static const Oid explain_columns[] = { INT4OID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID, BOOLOID, BOOLOID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID };
+static const Oid explain_columns[] = { INT4OID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID, BOOLOID, BOOLOID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID, TEXTARRAYOID, NUMERICOID };
 
 #define EXPLAIN_COLUMNS lengthof(explain_columns)
+#define BUDGET_COLUMNS (EXPLAIN_COLUMNS - 2) /* budgets and estimated_cost */
 
 /*
  * Return the pool of the background worker with this id, and whether that worker
@@ -170,6 +171,8 @@ PutClaim(ReturnSetInfo *result, const Asked *asked, bool due, const Reason *reas
 	PutReasonColumns(reason, &values[7], &nulls[7]);
 	values[7 + REASON_COLUMNS] = digest == NULL ? (Datum) 0 : CStringGetTextDatum(digest);
 	nulls[7 + REASON_COLUMNS] = digest == NULL;
+	nulls[BUDGET_COLUMNS] = values[BUDGET_COLUMNS] == (Datum) 0;
+	nulls[BUDGET_COLUMNS + 1] = values[BUDGET_COLUMNS + 1] == (Datum) 0;
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
@@ -186,15 +189,25 @@ PutNoRoute(ReturnSetInfo *result, const Asked *asked)
 	PutClaim(result, asked, false, &reason, values, nulls);
 }
 
+/*
+ * Add the row of a route.  An observer of some tenants may not know the budgets of other
+ * jobs; those of jobs of its tenants it sees in all_jobs, too.
+ */
 static void
-PutRoute(ReturnSetInfo *result, const Asked *asked, const TaskqRoute *route, bool due)
+PutRoute(ReturnSetInfo *result, const Asked *asked, const TaskqRoute *route, bool due, bool sees_budgets)
 {
 	Reason reason;
 	Datum  values[EXPLAIN_COLUMNS] = { 0 };
 	bool   nulls[EXPLAIN_COLUMNS] = { false };
 
 	(void) WhyNot(asked, NULL, route, NULL, &reason);
+	if (!sees_budgets)
+		ReasonHideBudget(&reason);
 	PutRouteColumns(route, values, nulls);
+	if (sees_budgets && route->budgets != NULL)
+		values[BUDGET_COLUMNS] = PointerGetDatum(route->budgets);
+	if (sees_budgets && route->estimated_cost != 0)
+		values[BUDGET_COLUMNS + 1] = CostDatum(route->estimated_cost);
 	PutClaim(result, asked, due, &reason, values, nulls);
 }
 
@@ -210,6 +223,7 @@ taskq_explain_claim(PG_FUNCTION_ARGS)
 	bool			   leaves = false;
 	ArrayType		  *narrow;
 	ArrayType		  *due;
+	bool			   sees_all;
 
 	CheckCall(fcinfo);
 	PreventCommandDuringRecovery("taskq.explain_claim()");
@@ -218,6 +232,7 @@ taskq_explain_claim(PG_FUNCTION_ARGS)
 	name = WorkerNameOf(worker_id, ArgNameOrNull(fcinfo, 2, "instance_id"));
 	StandingCheckInstance(&name);
 	narrow = ArgSomeNamesOrNull(fcinfo, 1, "task_types");
+	sees_all = TenantsAskedAbout() == NULL;
 	due = RoutesDue();
 	AcceptInvalidationMessages();
 	pool = PoolOfWorker(worker_id, &leaves);
@@ -233,7 +248,11 @@ taskq_explain_claim(PG_FUNCTION_ARGS)
 	asked.claimant.narrow = narrow;
 	routes = RoutesAll(&n);
 	for (int i = 0; i < n; i++)
-		PutRoute((ReturnSetInfo *) fcinfo->resultinfo, &asked, routes[i], IsDue(due, routes[i]->route_id));
+	{
+		bool is_due = IsDue(due, routes[i]->route_id);
+
+		PutRoute((ReturnSetInfo *) fcinfo->resultinfo, &asked, routes[i], is_due, sees_all || is_due);
+	}
 	if (n == 0 && asked.code != REASON_NONE)
 		PutNoRoute((ReturnSetInfo *) fcinfo->resultinfo, &asked);
 	return (Datum) 0;

@@ -30,6 +30,7 @@
 #include "config/pool.h"
 #include "job/admit.h"
 #include "job/live.h"
+#include "job/tenants.h"
 #include "shared/slots.h"
 #include "store/owner.h"
 
@@ -285,6 +286,14 @@ WhyJobWaits(int64 job_id, Reason *reason)
 		(void) WhyNot(NULL, &any, RouteById(job.route_id), &job, reason);
 }
 
+/* Remove the name of a budget, and what is left of it, from the text of a reason. */
+void
+ReasonHideBudget(Reason *reason)
+{
+	if (reason->code == REASON_BUDGET || reason->code == REASON_BUDGET_ARMING || reason->code == REASON_LIMIT_MEMORY)
+		reason->text = ReasonText(reason->code);
+}
+
 /* Set the first five columns of a row about a route. */
 void
 PutRouteColumns(const TaskqRoute *route, Datum *values, bool *nulls)
@@ -330,6 +339,7 @@ taskq_explain_routes(PG_FUNCTION_ARGS)
 	AnyWorker		   any;
 	const TaskqRoute **routes;
 	int				   n;
+	bool			   sees_all = TenantsSeen(false) == NULL;
 
 	CheckCall(fcinfo);
 	BeginRows(fcinfo, EXPLAIN_ROUTES_COLUMNS, explain_routes_columns);
@@ -344,6 +354,8 @@ taskq_explain_routes(PG_FUNCTION_ARGS)
 
 		CHECK_FOR_INTERRUPTS();
 		(void) WhyNot(NULL, &any, routes[i], NULL, &reason);
+		if (!sees_all)
+			ReasonHideBudget(&reason);
 		if (IsPassing(&reason))
 			memset(&reason, 0, sizeof(reason));
 		PutRouteColumns(routes[i], values, nulls);

@@ -43,6 +43,7 @@ extern void		  AnyWorkerRead(AnyWorker *any);
 extern ReasonCode WhyNot(const Asked *asked, const AnyWorker *any, const TaskqRoute *route, const TaskqJob *job, Reason *reason);
 extern bool		  WhyNotAdmitted(const AdmissionQuestion *question, Refusal *refusal);
 extern void		  WhyJobWaits(int64 job_id, Reason *reason);
+extern void		  ReasonHideBudget(Reason *reason);
 extern bool		  StatusSaysWhy(ReasonCode code);
 extern void		  PutRouteColumns(const TaskqRoute *route, Datum *values, bool *nulls);
 extern void		  PutReasonColumns(const Reason *reason, Datum *values, bool *nulls);

@@ -3,7 +3,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 \i test/sql/include/wait.sql
-SELECT plan(131);
+SELECT plan(136);
 SELECT taskq.register_handler('bud-' || t) FROM unnest('{a,b}'::text[]) t \g /dev/null
 SELECT taskq.register_worker('bud-w', '{bud-a,bud-b}') \gset
 CREATE FUNCTION pg_temp.armed() RETURNS boolean LANGUAGE sql AS
@@ -89,6 +89,15 @@ SELECT results_eq($$ SELECT count(*), sum(amount), bool_or(overrun), min(attempt
 	$$ VALUES (7::bigint, 11.5, true, 1, 1::bigint) $$, 'budget_usage shows each report that was applied');
 SELECT is(reason_code || ': ' || value, 'budget: bud-1: 11.5 of 10, and a report was refused', 'status() tells of the budget') FROM taskq.status() WHERE name = 'used-up budget';
 SELECT is(reason_code, 'budget', 'so does explain_claim()') FROM taskq.explain_claim('bud-w') WHERE task_type = 'bud-a';
+CREATE ROLE regress_budgets;
+SELECT taskq.grant_access('regress_budgets', 'observer', '{bud-acme}') \gset
+CREATE FUNCTION pg_temp.seen(sql text) RETURNS text LANGUAGE sql AS $$ SELECT pg_temp.as_role('regress_budgets', sql) $$;
+SELECT is(pg_temp.seen($$ SELECT count(*) FROM taskq.status() WHERE reason_code = 'budget' $$), '0', 'to an observer of some tenants status() names no budget');
+SELECT is(pg_temp.seen($$ SELECT concat_ws(', ', reason, budgets) FROM taskq.explain_claim('bud-w') WHERE task_type = 'bud-a' $$), 'a budget is used up', 'nor does explain_claim() for jobs of others');
+SELECT taskq.enqueue_job('bud-a', budgets => '{bud-1}', tenant_id => 'bud-acme') AS acme \gset
+SELECT is(pg_temp.seen($$ SELECT concat_ws(', ', reason, budgets) FROM taskq.explain_claim('bud-w') WHERE task_type = 'bud-a' $$), 'budget "bud-1" has refused a report, {bud-1}', 'but for jobs of its tenants');
+SELECT is(pg_temp.seen('SELECT reason FROM taskq.describe_job(' || :acme || ')'), 'budget "bud-1" has refused a report', 'and describe_job() does');
+SELECT taskq.cancel_job(:acme) \gset
 SELECT is(taskq.add_to_budget('bud-1', 2), 12::numeric, 'the limit is raised');
 SELECT is(pg_temp.take('bud-w'), 'r4', 'and the job starts');
 SELECT pg_temp.need('r5', '{bud-1}') \gset
@@ -146,6 +155,8 @@ SELECT pg_temp.need('e' || n, '{bud-e,bud-f}', 3.0) FROM generate_series(1, 3) n
 SELECT pg_temp.need('o1', NULL, t => 'bud-b') \gset
 SELECT is(pg_temp.take_many('bud-w', 9), 'e1 e2 o1', 'as many jobs start as all their budgets have room for, and those without budgets');
 SELECT is(pg_temp.sums('bud-e') || ', ' || pg_temp.sums('bud-f'), '0 0 6 10 active, 0 0 6 7 active', 'runs hold their estimates');
+SELECT results_eq($$ SELECT budgets, estimated_cost, reason FROM taskq.explain_claim('bud-w') WHERE task_type IN ('bud-a', 'bud-b') AND (estimated_cost > 0 OR budgets IS NULL) ORDER BY task_type $$,
+	$$ VALUES ('{bud-e,bud-f}'::text[], 3::numeric, 'budget "bud-f" has 1 left, and the job is estimated to cost 3'), (NULL, NULL, NULL) $$, 'explain_claim() shows what tells routes apart that differ only in budgets');
 SELECT is(pg_temp.why('e3'), 'budget: budget "bud-f" has 1 left, and the job is estimated to cost 3', 'describe_job() says which budget lacks room');
 SELECT is(pg_temp.report('e1', 'bud-f', 2, 'a'), 'ok 5 2 t', 'a report');
 SELECT is(pg_temp.sums('bud-f'), '2 0 4 5 active', 'takes from what the run holds');
@@ -171,6 +182,7 @@ SELECT results_eq($$ SELECT budget, period_no, hard, added, used, reports, ended
 -- leave nothing that other tests would see
 SELECT taskq.cancel_job(job_id) FROM taskq.all_jobs WHERE task_type LIKE 'bud-%' AND state IN ('available', 'scheduled', 'retryable') \g /dev/null
 SELECT taskq.drop_budget(budget) FROM taskq.budgets \g /dev/null
-SELECT taskq.unregister_worker('bud-w') \gset
+SELECT taskq.unregister_worker('bud-w'), taskq.revoke_access('regress_budgets', 'observer') \gset
+DROP ROLE regress_budgets;
 SELECT taskq.unregister_handler('bud-' || t) FROM unnest('{a,b}'::text[]) t \g /dev/null
 SELECT * FROM finish();

@@ -4,7 +4,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 BEGIN;
-SELECT plan(69);
+SELECT plan(76);
 CREATE ROLE regress_tenants LOGIN;
 CREATE ROLE regress_tenants_all LOGIN;
 CREATE ROLE regress_tenants_bolt LOGIN;
@@ -54,6 +54,27 @@ SELECT is(pg_temp.seen($$ SELECT jobs FROM taskq.unroutable_jobs WHERE queue = '
 SELECT taskq.resume_queue('tenants-q') \gset
 SELECT is(pg_temp.seen($$ SELECT sum(scheduled) || ' ' || count(counted_at) FROM taskq.route_counts() $$), '1 0', 'route_counts() counts the rows of the tenant''s jobs');
 SELECT is(pg_temp.seen($$ SELECT sum(w.jobs) || ' ' || count(w.counted_at) FROM taskq.route_reasons, taskq.waiting_jobs(route_id) w $$), '1 0', 'waiting_jobs() counts the rows of the tenant''s jobs');
+
+-- budgets have no tenant: an observer of some tenants sees none, and of its own jobs what they name
+SAVEPOINT budgets;
+SELECT taskq.set_budget('tenants-budget', hard => 5), taskq.set_budget('tenants-other', hard => 5) \gset
+SELECT taskq.enqueue_job('tenants-a', tenant_id => 'acme', budgets => '{tenants-budget}') AS acme_job,
+	taskq.enqueue_job('tenants-a', tenant_id => 'bolt', budgets => '{tenants-other}', estimated_cost => 2) AS bolt_job \gset
+CREATE FUNCTION pg_temp.budgets_seen(role text) RETURNS text LANGUAGE sql AS $$
+	SELECT concat_ws(' ', pg_temp.seen('SELECT count(*) FROM taskq.budgets', role), pg_temp.seen('SELECT count(*) > 0 FROM taskq.budget_history', role),
+		pg_temp.seen('SELECT count(*) FROM taskq.budget_states()', role)) $$;
+SELECT is(pg_temp.budgets_seen('regress_tenants_all'), '2 true 2', 'an observer of all tenants sees all budgets');
+SELECT is(pg_temp.budgets_seen('regress_tenants'), '0 false 0', 'an observer of a tenant sees no budget');
+SELECT is(pg_temp.budgets_seen('regress_tenants_none'), '42501 42501 42501', 'a role without access is refused');
+SET LOCAL taskq.tenant_id = 'acme';
+SELECT is(pg_temp.budgets_seen('regress_tenants_all'), '0 false 0', 'with taskq.tenant_id, nobody sees a budget');
+RESET taskq.tenant_id;
+CREATE FUNCTION pg_temp.routes_seen(role text) RETURNS text LANGUAGE sql AS
+	$$ SELECT pg_temp.seen($q$ SELECT string_agg(concat_ws(' ', budgets, estimated_cost), ', ' ORDER BY budgets) FROM taskq.explain_claim('tenants-w') WHERE budgets <@ '{tenants-budget,tenants-other}' $q$, role) $$;
+SELECT is(pg_temp.routes_seen('regress_tenants_all'), '{tenants-budget}, {tenants-other} 2', 'explain_claim() shows the budgets of all routes to an observer of all tenants');
+SELECT is(pg_temp.routes_seen('regress_tenants'), '{tenants-budget}', 'and to an observer of a tenant those of the tenant''s jobs');
+SELECT is(pg_temp.seen($$ SELECT string_agg(budgets::text, ' ') FROM taskq.all_jobs WHERE budgets IS NOT NULL $$), '{tenants-budget}', 'all_jobs shows the budgets of the tenant''s jobs');
+ROLLBACK TO budgets;
 
 -- all ways to the same --------------------------------------------------------
 SELECT is(pg_temp.seen($$ SELECT count(*) FROM taskq.read_events(job_id => (SELECT id FROM bolt)) $$), '0', 'read_events() returns nothing about a job of another tenant');
