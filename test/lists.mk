@@ -41,6 +41,7 @@ REGRESS = \
 	limits \
 	key_limits \
 	rates \
+	ageing \
 	budgets \
 	config_cache \
 	lease \
@@ -86,6 +87,7 @@ ISOLATION = \
 	injection-points
 # Those that need a build with TESTING=1, whose clock can be moved.
 NEED_TESTING = \
+	ageing \
 	checkpoint \
 	claim \
 	enqueue \

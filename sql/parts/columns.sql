@@ -104,6 +104,7 @@ COMMENT ON COLUMN taskq.queues.on_delayed IS 'what a job of an ordered queue doe
 COMMENT ON COLUMN taskq.queues.fair IS 'whether the groups of its jobs take turns';
 COMMENT ON COLUMN taskq.queues.fair_by IS 'keys whose values are the groups of a fair queue: group_key, tenant_id or both';
 COMMENT ON COLUMN taskq.queues.weights IS 'weights of groups in a fair queue; a value that is not here has weight 1. Shown to roles that see all tenants';
+COMMENT ON COLUMN taskq.queues.age_every IS 'time after which the priority of a waiting job has improved by one; NULL means that priorities are strict';
 COMMENT ON COLUMN taskq.pools.pool IS 'name of the pool';
 COMMENT ON COLUMN taskq.pools.role IS 'role whose handlers the pool runs';
 COMMENT ON COLUMN taskq.pools.size IS 'maximum number of workers';

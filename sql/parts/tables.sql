@@ -37,7 +37,8 @@ CREATE TABLE taskq.queue_defs (
 	lined_up_to       bigint,
 	fair              boolean NOT NULL DEFAULT false,
 	fair_by           text[] NOT NULL DEFAULT '{group_key}',
-	weights           jsonb
+	weights           jsonb,
+	age_every         interval
 );
 COMMENT ON TABLE taskq.queue_defs IS 'queues; read the view taskq.queues';
 COMMENT ON COLUMN taskq.queue_defs.lined_up_to IS 'waiting jobs of an ordered queue with lower ids are in its lanes; only they start';

@@ -17,10 +17,10 @@ SELECT queue, description, paused, keep_payload,
 	COALESCE(retain_other, '30 days') AS retain_other, on_unhandled, created_at,
 	events, COALESCE(retain_events, '3 days') AS retain_events, validate_payloads,
 	ordered, on_delayed,
-	fair, fair_by, CASE WHEN taskq.sees_all_tenants() THEN weights END AS weights
+	fair, fair_by, CASE WHEN taskq.sees_all_tenants() THEN weights END AS weights, age_every
 FROM taskq.queue_defs
 UNION ALL
-SELECT 'default', NULL, false, true, '7 days', '30 days', 'wait', NULL, false, '3 days', true, false, 'hold', false, '{group_key}', NULL
+SELECT 'default', NULL, false, true, '7 days', '30 days', 'wait', NULL, false, '3 days', true, false, 'hold', false, '{group_key}', NULL, NULL
 WHERE NOT EXISTS (SELECT FROM taskq.queue_defs WHERE queue_id = 1);
 COMMENT ON VIEW taskq.queues IS 'queues; default always exists';
 

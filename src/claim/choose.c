@@ -52,6 +52,20 @@ ChooseEnd(ClaimScan *scan)
 	HeadsEnd(scan);
 }
 
+/* Return the key of the lane of the list up to which its jobs precede those of other lanes and routes. */
+static ReadyKey
+Bound(const ClaimCursor *cursor, const JobKey *key, const JobKey *second)
+{
+	ReadyKey bound;
+
+	if (cursor->age_every != 0 && HeadPrecedes(&cursor->second, second))
+		second = &cursor->second;
+	if (second->priority != key->priority)
+		return READY_END;
+	bound = (ReadyKey){ second->run_at, second->job_id };
+	return cursor->age_every == 0 ? bound : ReadyAged(bound, cursor->priority, -cursor->age_every);
+}
+
 /*
  * Take hints from the ready list, but only those that precede the first job of the
  * second route.
@@ -60,22 +74,20 @@ static void
 TakeHints(ClaimScan *scan, ClaimCursor *cursor, const JobKey *key, const JobKey *second)
 {
 	ReadyHint hints[MAX_AHEAD];
-	ReadyKey  bound = READY_END;
+	ReadyKey  bound = Bound(cursor, key, second);
 	int		  most = Max(Min(scan->wanted, scan->ahead), 1);
 	bool	  low = false;
 	int		  n;
 
 	scan->taken = NULL;
-	if (second->priority == key->priority)
-		bound = (ReadyKey){ second->run_at, second->job_id };
 	CursorMakeHints(scan, cursor);
 	if (cursor->must_fill)
-		n = ScanFill(&scan->scan, cursor->route_id, key->priority, scan->now, &bound, most, hints);
+		n = ScanFill(&scan->scan, cursor->route_id, cursor->priority, scan->now, &bound, most, hints);
 	else
 	{
 		ReadyReserve(most);
-		n = ReadyTake(cursor->route_id, key->priority, scan->now, &bound, most, hints, &low);
-		ReadyHeld(cursor->route_id, key->priority, 0, hints, n);
+		n = ReadyTake(cursor->route_id, cursor->priority, scan->now, &bound, most, hints, &low);
+		ReadyHeld(cursor->route_id, cursor->priority, 0, hints, n);
 	}
 	if (n == 0 && ++cursor->in_vain == MAX_IN_VAIN)
 		cursor->reads = true;
@@ -90,13 +102,13 @@ TakeHints(ClaimScan *scan, ClaimCursor *cursor, const JobKey *key, const JobKey 
 	}
 	for (int i = 0; i < n; i++)
 	{
-		cursor->hints[i].key = (JobKey){ key->priority, hints[i].key.run_at, hints[i].key.job_id };
+		cursor->hints[i].key = (JobKey){ cursor->priority, hints[i].key.run_at, hints[i].key.job_id };
 		cursor->hints[i].tid = hints[i].tid;
 	}
 	cursor->n_hints = n;
 	scan->taken = cursor;
 	if (low)
-		(void) ScanFill(&scan->scan, cursor->route_id, key->priority, scan->now, &bound, 0, NULL);
+		(void) ScanFill(&scan->scan, cursor->route_id, cursor->priority, scan->now, &bound, 0, NULL);
 }
 
 /* Return the cursor with the first hint of all. */

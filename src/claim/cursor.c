@@ -44,6 +44,11 @@ CursorReadAhead(ClaimScan *scan, ClaimCursor *cursor)
 {
 	ScanHint hint;
 
+	if (cursor->age_every != 0)
+	{
+		CursorReadAged(scan, cursor);
+		return;
+	}
 	CursorMakeHints(scan, cursor);
 	ScanRoute(&scan->scan, cursor->route_id, &cursor->after);
 	while (cursor->n_hints < scan->ahead)
@@ -68,18 +73,32 @@ CursorReadAhead(ClaimScan *scan, ClaimCursor *cursor)
 	ScanRest(&scan->scan);
 }
 
+/* Ask the ready list what it knows of the first due job. */
+static ReadyLook
+Peek(ClaimScan *scan, ClaimCursor *cursor, ReadyKey *key)
+{
+	ReadyKey  second;
+	ReadyLook look;
+
+	if (cursor->age_every == 0)
+		return ReadyPeek(cursor->route_id, scan->now, &cursor->priority, key, &cursor->changes_at);
+	look = ReadyPeekAged(cursor->route_id, scan->now, cursor->age_every, &cursor->priority, key, &second, &cursor->changes_at);
+	cursor->second = (JobKey){ 0, second.run_at, second.job_id };
+	return look;
+}
+
 /* Ask the ready list for the first due job of a route; returns false if none is due. */
 static bool
 AskList(ClaimScan *scan, ClaimCursor *cursor, JobKey *key)
 {
 	const ReadyKey begin = READY_BEGIN;
 	ReadyKey	   place = READY_END;
-	ReadyLook	   look = ReadyPeek(cursor->route_id, scan->now, &key->priority, &place, &cursor->changes_at);
+	ReadyLook	   look = Peek(scan, cursor, &place);
 
 	if (look == READY_UNKNOWN)
 	{
 		ScanLearn(&scan->scan, cursor->route_id);
-		look = ReadyPeek(cursor->route_id, scan->now, &key->priority, &place, &cursor->changes_at);
+		look = Peek(scan, cursor, &place);
 	}
 
 	/*
@@ -87,13 +106,13 @@ AskList(ClaimScan *scan, ClaimCursor *cursor, JobKey *key)
 	 * choice would ask for every one of them again.
 	 */
 	while (look == READY_FILL && ReadyCompare(&place, &begin) == 0 &&
-		   ScanFill(&scan->scan, cursor->route_id, key->priority, scan->now, &begin, 0, NULL) == 0)
-		look = ReadyPeek(cursor->route_id, scan->now, &key->priority, &place, &cursor->changes_at);
+		   ScanFill(&scan->scan, cursor->route_id, cursor->priority, scan->now, &begin, 0, NULL) == 0)
+		look = Peek(scan, cursor, &place);
 	if (look == READY_UNKNOWN || look == READY_UNLISTED)
 		cursor->reads = true;
 	cursor->must_fill = look == READY_FILL;
-	key->run_at = place.run_at;
-	key->job_id = place.job_id;
+	*key = (JobKey){ cursor->priority, place.run_at, place.job_id };
+	*key = CursorOrder(cursor, key);
 	return look == READY_HINT || look == READY_FILL;
 }
 
@@ -133,7 +152,7 @@ ListHead(ClaimScan *scan, ClaimCursor *cursor, JobKey *key)
 		CursorReadAhead(scan, cursor);
 	if (cursor->at == cursor->n_hints)
 		return false;
-	*key = cursor->hints[cursor->at].key;
+	*key = CursorOrder(cursor, &cursor->hints[cursor->at].key);
 	return true;
 }
 
@@ -159,7 +178,10 @@ CursorHead(ClaimScan *scan, ClaimCursor *cursor, JobKey *key)
 		KeyLanesStray();
 		listed = false;
 	}
-	cursor->in_lane = LaneCursorHead(scan, cursor, &in_lane) && (!listed || HeadPrecedes(&in_lane, key));
+	cursor->in_lane = LaneCursorHead(scan, cursor, &in_lane);
+	if (cursor->in_lane)
+		in_lane = CursorOrder(cursor, &in_lane);
+	cursor->in_lane = cursor->in_lane && (!listed || HeadPrecedes(&in_lane, key));
 	if (cursor->in_lane)
 		*key = in_lane;
 	return listed || cursor->in_lane;

@@ -17,13 +17,16 @@ typedef struct ClaimCursor
 {
 	int32	  route_id;
 	int		  rank;
+	int64	  age_every; /* the priorities of waiting jobs improve (ready_aged.c); 0: they do not */
+	int16	  priority;	 /* of the lane of the ready list that has the first job */
+	JobKey	  second;	 /* the other ones have no job before this place */
 	bool	  reads;	 /* hints come from the index, not from the ready list */
 	bool	  finished;	 /* there are no more jobs after the hints */
 	bool	  given_up;	 /* no more jobs of the route are wanted */
 	bool	  must_fill; /* the list must be filled before hints can be taken */
 	int		  in_vain;
-	JobKey	  head;	 /* no due job of the route precedes this key, apart from jobs that came later */
-	JobKey	  after; /* continue reading after this key */
+	JobKey	  head;	 /* no due job of the route precedes this place, apart from jobs that came later */
+	JobKey	  after; /* continue reading after this place */
 	ScanHint *hints;
 	int		  n_hints;
 	int		  at;
@@ -67,6 +70,8 @@ extern void			   CursorReadAhead(ClaimScan *scan, ClaimCursor *cursor);
 extern bool			   CursorReads(const ClaimCursor *cursor);
 extern bool			   CursorHasHint(const ClaimCursor *cursor);
 extern const ScanHint *CursorHint(const ClaimCursor *cursor);
+extern JobKey		   CursorOrder(const ClaimCursor *cursor, const JobKey *key);
+extern void			   CursorReadAged(ClaimScan *scan, ClaimCursor *cursor);
 extern bool			   CursorHead(ClaimScan *scan, ClaimCursor *cursor, JobKey *key);
 
 #endif /* TASKQ_CURSOR_H */

@@ -283,6 +283,7 @@ Make(const RouteSet *routes)
 
 		cursor->route_id = routes->ids[i];
 		cursor->rank = routes->ranks[i];
+		cursor->age_every = routes->ages == NULL ? 0 : routes->ages[i];
 		cursor->heap_at = NOT_IN_HEAP;
 		heads->by_route[i] = cursor;
 	}

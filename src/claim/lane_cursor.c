@@ -292,6 +292,8 @@ LaneCursorTake(ClaimScan *scan, ClaimCursor *cursor, const JobKey *bound)
 	ReadyHint held;
 
 	Assert(!cursor->has_lane_hint);
+	if (cursor->age_every != 0)
+		last = LANE_KEY_END; /* the bound is a place */
 	if (cursor->reader != NULL)
 	{
 		cursor->lane_hint = cursor->reader->lanes[cursor->reader->at].first;

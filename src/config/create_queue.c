@@ -61,6 +61,31 @@ DelayedArg(FunctionCallInfo fcinfo, int n, char *null)
 	return CStringGetTextDatum(name);
 }
 
+static void
+CheckAgeEvery(int64 age_every)
+{
+	if (age_every == NO_MICROSECONDS || age_every == 0 || (age_every >= MIN_AGE_EVERY && age_every <= MAX_AGE_EVERY))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("age_every must be from 1 millisecond to 365 days"),
+			 errhint("Give 0 for strict priorities.")));
+}
+
+/* A queue that has been written returns whether it is ordered or fair, and has age_every, too. */
+static void
+CheckOneOrder(void)
+{
+	bool isnull;
+
+	if (SPI_processed > 0 && DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("an ordered or fair queue cannot have age_every"),
+				 errdetail("The order of its jobs does not depend on how long they have waited."),
+				 errhint("Set age_every to 0, or ordered and fair to false.")));
+}
+
 /* The arguments of create_queue() and alter_queue(), in order. */
 enum
 {
@@ -78,11 +103,12 @@ enum
 	ARG_FAIR,
 	ARG_FAIR_BY,
 	ARG_WEIGHTS,
+	ARG_AGE_EVERY,
 	ARG_COUNT
 };
 
 static Oid queue_arg_types[] = { TEXTOID, TEXTOID, INTERVALOID, INTERVALOID, BOOLOID, TEXTOID, BOOLOID, INTERVALOID, BOOLOID,
-								 BOOLOID, TEXTOID, BOOLOID, TEXTARRAYOID, JSONBOID, TIMESTAMPTZOID };
+								 BOOLOID, TEXTOID, BOOLOID, TEXTARRAYOID, JSONBOID, INTERVALOID, TIMESTAMPTZOID };
 
 #define QUEUE_PARAMS lengthof(queue_arg_types) /* the arguments and the time */
 
@@ -100,6 +126,7 @@ QueueParams(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 	(void) ArgMicroseconds(fcinfo, ARG_RETAIN_COMPLETED, "retain_completed", 0);
 	(void) ArgMicroseconds(fcinfo, ARG_RETAIN_OTHER, "retain_other", 0);
 	(void) ArgMicroseconds(fcinfo, ARG_RETAIN_EVENTS, "retain_events", 0);
+	CheckAgeEvery(ArgMicroseconds(fcinfo, ARG_AGE_EVERY, "age_every", 0));
 	for (int i = 0; i < ARG_COUNT; i++)
 	{
 		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
@@ -179,11 +206,13 @@ taskq_create_queue(PG_FUNCTION_ARGS)
 
 	OwnerEnterSpi(&scope);
 	OwnerExecute("INSERT INTO taskq.queue_defs (queue, description, retain_completed, retain_other, keep_payload,"
-				 " on_unhandled, events, retain_events, validate_payloads, ordered, on_delayed, lined_up_to, fair, fair_by, weights, created_at)"
+				 " on_unhandled, events, retain_events, validate_payloads, ordered, on_delayed, lined_up_to, fair, fair_by, weights, age_every, created_at)"
 				 " VALUES ($1, $2, $3, $4, $5, COALESCE($6, 'wait'), $7, $8, $9, $10, COALESCE($11, 'hold'),"
-				 " CASE WHEN $10 THEN 9223372036854775807 END, $12, $13, NULLIF($14, '{}'), $15) RETURNING queue_id",
+				 " CASE WHEN $10 THEN 9223372036854775807 END, $12, $13, NULLIF($14, '{}'), NULLIF($15, '0'), $16)"
+				 " RETURNING queue_id, (ordered OR fair) AND age_every IS NOT NULL",
 				 QUEUE_PARAMS, queue_arg_types, values, nulls);
 	queue_id = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	CheckOneOrder();
 	OwnerLeaveSpi(&scope);
 	QueueChanged(fcinfo, queue_id);
 	PG_RETURN_VOID();
@@ -229,8 +258,11 @@ taskq_alter_queue(PG_FUNCTION_ARGS)
 				 " lined_up_to = CASE WHEN NOT COALESCE($10, ordered) THEN NULL"
 				 " WHEN ordered AND COALESCE($11, on_delayed) = on_delayed THEN lined_up_to ELSE 0 END,"
 				 " fair = COALESCE($12, fair), fair_by = COALESCE($13, fair_by),"
-				 " weights = NULLIF(COALESCE($14, weights), '{}') WHERE queue = $1",
+				 " weights = NULLIF(COALESCE($14, weights), '{}'),"
+				 " age_every = NULLIF(COALESCE($15, age_every), '0') WHERE queue = $1"
+				 " RETURNING queue_id, (ordered OR fair) AND age_every IS NOT NULL",
 				 ARG_COUNT, queue_arg_types, values, nulls);
+	CheckOneOrder();
 	OwnerLeaveSpi(&scope);
 	QueueChanged(fcinfo, queue->queue_id);
 	PG_RETURN_VOID();

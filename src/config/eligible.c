@@ -13,6 +13,7 @@
 #include "config/adopt.h"
 #include "config/eligible.h"
 #include "config/handler.h"
+#include "config/limit.h"
 #include "config/queue.h"
 
 /*
@@ -135,6 +136,19 @@ MayRun(const Claimant *worker, const TaskqRoute *route)
 }
 
 /*
+ * Note whether and how waiting jobs of the route that is added improve their priorities.
+ * Those that wait in lanes, because of limits for each value of a key, do not.
+ */
+static void
+NoteAge(RouteSet *set, int most, int64 age_every)
+{
+	if (set->ages == NULL && age_every != 0)
+		set->ages = palloc0(sizeof(int64) * most);
+	if (set->ages != NULL)
+		set->ages[set->n] = age_every;
+}
+
+/*
  * Find all routes whose jobs a worker may run.  The result is allocated in the
  * current context.
  */
@@ -154,6 +168,7 @@ EligibleRoutes(const Claimant *worker)
 		if (!MayRun(worker, route))
 			continue;
 		set.ids[set.n] = route->route_id;
+		NoteAge(&set, count, LimitsOfRoute(route->route_id)->keys != 0 ? 0 : QueueById(route->queue_id)->age_every);
 		set.ranks[set.n] = worker->queues == NULL ? 0 : NamesIndex(worker->queues, route->queue);
 		set.n++;
 	}

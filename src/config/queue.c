@@ -99,6 +99,8 @@ ReadQueue(TupleTableSlot *slot)
 	if (row.fair_by != NULL)
 		queue->fair_by = LimitKeysOf(row.fair_by);
 	FairReadWeights(queue, row.weights);
+	if (row.age_every >= MIN_AGE_EVERY && row.age_every <= MAX_AGE_EVERY)
+		queue->age_every = row.age_every;
 	return queue;
 }
 

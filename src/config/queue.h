@@ -8,6 +8,7 @@
 #include "taskq.h"
 
 #include "utils/array.h"
+#include "utils/timestamp.h"
 
 /* What happens to a job whose task type is not registered. */
 typedef enum OnUnhandled
@@ -42,8 +43,12 @@ typedef struct TaskqQueue
 	bool		fair;			   /* groups of jobs take turns */
 	uint8		fair_by;		   /* the keys that make the groups, also if the queue is not fair */
 	int			n_costs;
-	GroupCost  *costs; /* of groups with a weight, in their order */
+	GroupCost  *costs;	   /* of groups with a weight, in their order */
+	int64		age_every; /* microseconds in which the priority of a waiting job improves by one; 0: never */
 } TaskqQueue;
+
+#define MIN_AGE_EVERY (USECS_PER_SEC / 1000)
+#define MAX_AGE_EVERY (365 * USECS_PER_DAY)
 
 extern bool UnhandledByName(const char *name, OnUnhandled *on_unhandled);
 extern bool DelayedByName(const char *name, bool *skips_delayed);

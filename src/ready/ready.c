@@ -274,7 +274,8 @@ IsBelow(ReadyLane *lane, const ReadyKey *key)
 
 /*
  * Has a commit changed which job of the route is the first, where "before" was the head of
- * the lane?  A job behind a lane with hints, which are due, is not.
+ * the lane?  A job behind a lane with hints, which are due, is not, unless jobs improve their
+ * priorities.
  */
 static bool
 ComesFirst(const ReadyEntry *entry, ReadyLane *lane, const ReadyKey *before)
@@ -283,7 +284,7 @@ ComesFirst(const ReadyEntry *entry, ReadyLane *lane, const ReadyKey *before)
 
 	if (ReadyCompare(&head, before) >= 0)
 		return false;
-	for (int i = entry->first_lane; &ready_lanes[i] != lane; i = ready_lanes[i].next)
+	for (int i = entry->first_lane; !entry->aged && &ready_lanes[i] != lane; i = ready_lanes[i].next)
 		if (ready_lanes[i].n > 0)
 			return false;
 	return true;

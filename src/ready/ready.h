@@ -81,6 +81,11 @@ extern void		 ReadySweep(void);
 /* ready_change.c: which routes have changed */
 extern int ReadyChanges(uint64 *seen, int32 *route_ids, int most);
 
+/* ready_aged.c: routes whose waiting jobs improve their priorities */
+extern ReadyKey	 ReadyAged(ReadyKey key, int16 priority, int64 age_every);
+extern ReadyLook ReadyPeekAged(int32 route_id, TimestampTz now, int64 age_every, int16 *priority, ReadyKey *key,
+							   ReadyKey *second, TimestampTz *changes_at);
+
 /* ready_look.c: what they hold */
 extern int	ReadyLanes(int32 route_id, TimestampTz now, ReadyLaneInfo *lanes);
 extern int	ReadyRoutes(int32 **route_ids);

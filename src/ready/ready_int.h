@@ -44,6 +44,7 @@ typedef struct ReadyEntry
 	bool			 known;			 /* each priority of the route's jobs has a lane */
 	bool			 was_known;		 /* "known", when the head was shown last */
 	bool			 short_of_lanes; /* a lane could not be made since learning began */
+	bool			 aged;			 /* claims take jobs in the order of ready_aged.c */
 	uint64			 learning;		 /* number of the learning under way; 0 if what was read is out of date */
 	int				 first_lane;
 	TimestampTz		 learn_at; /* the priorities are not learnt before this moment */

@@ -7,12 +7,13 @@
 
 #include "taskq.h"
 
-/* A worker's routes, and the ranks of their queues. */
+/* A worker's routes, and what it has to know of their queues to put them in order. */
 typedef struct RouteSet
 {
 	int	   n;
 	int32 *ids;
 	int	  *ranks;
+	int64 *ages; /* age_every of each, or NULL if no queue has one */
 } RouteSet;
 
 extern void WaitBegin(const RouteSet *routes, uint64 worker_key, uint64 limit_key);

@@ -141,7 +141,8 @@
 	X(t, lined_up_to, INT8OID, INT64_OR_NULL)         \
 	X(t, fair, BOOLOID, BOOL)                         \
 	X(t, fair_by, TEXTARRAYOID, NAMES)                \
-	X(t, weights, JSONBOID, JSON)
+	X(t, weights, JSONBOID, JSON)                     \
+	X(t, age_every, INTERVALOID, MICROSECONDS)
 
 #define HANDLERS_COLUMNS(X, t)                          \
 	X(t, task_type, TEXTOID, TEXT)                      \

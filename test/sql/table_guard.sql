@@ -52,7 +52,7 @@ SELECT throws_ok(sql, '0A000', 'taskq.' || t || ' takes no ' || what, 'refused: 
 	('all_jobs', 'triggers', 'CREATE TRIGGER t INSTEAD OF INSERT ON taskq.all_jobs FOR EACH ROW EXECUTE FUNCTION guard.fire()'),
 	('handlers', 'rules', 'CREATE RULE r AS ON INSERT TO taskq.handlers DO ALSO SELECT guard.same(1)'),
 	('queues', 'rules', 'CREATE RULE r AS ON INSERT TO taskq.queues DO INSTEAD NOTHING'),
-	('queues', 'rules', 'CREATE OR REPLACE VIEW taskq.queues AS SELECT queue, description, paused, keep_payload, retain_completed, retain_other, on_unhandled, created_at, events, retain_events, validate_payloads, ordered, on_delayed, fair, fair_by, weights FROM taskq.queues'),
+	('queues', 'rules', 'CREATE OR REPLACE VIEW taskq.queues AS SELECT queue, description, paused, keep_payload, retain_completed, retain_other, on_unhandled, created_at, events, retain_events, validate_payloads, ordered, on_delayed, fair, fair_by, weights, age_every FROM taskq.queues'),
 	('jobs', 'foreign keys', 'CREATE TABLE guard.mine (job bigint REFERENCES taskq.jobs ON DELETE CASCADE)'),
 	('queue_defs', 'foreign keys', 'ALTER TABLE taskq.jobs ADD FOREIGN KEY (route_id) REFERENCES taskq.queue_defs'),
 	('frame_log', 'policies', 'CREATE POLICY p ON taskq.frame_log USING (guard.same(1) = 1)'),
