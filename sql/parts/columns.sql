@@ -22,6 +22,9 @@ COMMENT ON COLUMN taskq.job.lease_expires_at IS 'end of the claim if there is no
 COMMENT ON COLUMN taskq.job.worker_id IS 'worker that has the job';
 COMMENT ON COLUMN taskq.job.checkpoint IS 'last checkpoint of an earlier run, stored by save_checkpoint()';
 COMMENT ON COLUMN taskq.job.correlation_id IS 'correlation id given to enqueue_job(), or inherited from the job whose handler called it';
+COMMENT ON COLUMN taskq.job.weight IS 'how many starts the job counts as, under rates and quotas';
+COMMENT ON COLUMN taskq.job.budgets IS 'budgets that the job names, sorted; NULL if none';
+COMMENT ON COLUMN taskq.job.estimated_cost IS 'what the run holds of each of them from its start; NULL if nothing';
 COMMENT ON COLUMN taskq.all_jobs.job_id IS 'number of the job';
 COMMENT ON COLUMN taskq.all_jobs.task_type IS 'task type of the job';
 COMMENT ON COLUMN taskq.all_jobs.queue IS 'queue of the job';

@@ -21,7 +21,10 @@ CREATE TYPE taskq.job AS (
 	lease_expires_at      timestamptz,
 	worker_id             text,
 	checkpoint            jsonb,
-	correlation_id        text
+	correlation_id        text,
+	weight                integer,
+	budgets               text[],
+	estimated_cost        numeric
 );
 COMMENT ON TYPE taskq.job IS 'a claimed job, as claim_job() returns it and as handlers of the form f(taskq.job) receive it';
 

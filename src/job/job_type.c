@@ -9,6 +9,7 @@
 #include "utils/builtins.h"
 #include "utils/typcache.h"
 
+#include "base/cost.h"
 #include "base/rows.h"
 #include "config/route.h"
 #include "job/job.h"
@@ -38,7 +39,10 @@
 	X(t, lease_expires_at, TIMESTAMPTZOID, SET_TIME_OR_NULL, job->lease_expires_at) \
 	X(t, worker_id, TEXTOID, SET_POINTER, job->worker_id)                           \
 	X(t, checkpoint, JSONBOID, SET_POINTER, job->checkpoint)                        \
-	X(t, correlation_id, TEXTOID, SET_POINTER, job->correlation_id)
+	X(t, correlation_id, TEXTOID, SET_POINTER, job->correlation_id)                 \
+	X(t, weight, INT4OID, SET, Int32GetDatum(JobWeight(job)))                       \
+	X(t, budgets, TEXTARRAYOID, SET_POINTER, route->budgets)                        \
+	X(t, estimated_cost, NUMERICOID, SET_COST_OR_NULL, route->estimated_cost)
 
 #define ATTRIBUTE_TYPE(t, name, type, set, value) type,
 #define ATTRIBUTE_NUMBER(t, name, type, set, value) Anum_##t##_##name,
@@ -65,6 +69,7 @@ Set(Datum *values, bool *nulls, int i, Datum value, bool is_null)
 #define SET(i, value) Set(values, nulls, i, value, false);
 #define SET_POINTER(i, value) Set(values, nulls, i, PointerGetDatum(value), (value) == NULL);
 #define SET_TIME_OR_NULL(i, value) Set(values, nulls, i, TimestampTzGetDatum(value), (value) == 0);
+#define SET_COST_OR_NULL(i, value) Set(values, nulls, i, (value) == 0 ? (Datum) 0 : CostDatum(value), (value) == 0);
 #define SET_ATTRIBUTE(t, name, type, set, value) set(Anum_##t##_##name - 1, value)
 
 static void

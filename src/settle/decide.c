@@ -13,15 +13,19 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 
 #include "base/args.h"
+#include "base/cost.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/signature.h"
+#include "config/budget.h"
 #include "config/handler.h"
+#include "config/route.h"
 #include "settle/decide.h"
 #include "settle/result.h"
 
@@ -161,6 +165,20 @@ RefuseUnknown(const Decision *decision)
 				 errhint("Register them with taskq.register_handler(), then complete the job again if it is still claimed, else put it back with taskq.retry_job().")));
 }
 
+/* The options of a step. */
+static const char *const known_options[] = {
+	"payload", "queue", "priority", "delay", "required_capabilities", "min_version", "weight", "budgets", "estimated_cost"
+};
+
+static bool
+IsKnownOption(const char *name)
+{
+	for (int i = 0; i < lengthof(known_options); i++)
+		if (strcmp(known_options[i], name) == 0)
+			return true;
+	return false;
+}
+
 /* Return the options with which a step is enqueued, or NULL if there are none. */
 static Jsonb *
 OptionsOf(const Decision *decision, const char *step)
@@ -180,17 +198,79 @@ OptionsOf(const Decision *decision, const char *step)
 		if (token != WJB_KEY)
 			continue;
 		name = pnstrdup(key.val.string.val, key.val.string.len);
-		if (strcmp(name, "payload") != 0 && strcmp(name, "queue") != 0 &&
-			strcmp(name, "priority") != 0 && strcmp(name, "delay") != 0)
+		if (!IsKnownOption(name))
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("unknown option \"%s\" of step \"%s\"", name, step),
-					 errhint("A step can be given payload, queue, priority and delay.")));
+					 errhint("A step can be given payload, queue, priority, delay, required_capabilities, min_version, weight, budgets and estimated_cost.")));
 	}
 	return options;
 }
 
+/* Return an option that is an array of names, or NULL if it is not given or null. */
+static ArrayType *
+NamesOption(Jsonb *options, const char *key)
+{
+	Jsonb			*member = options == NULL ? NULL : Member(options, key);
+	ArrayBuildState *names = initArrayResult(TEXTOID, CurrentMemoryContext, false);
+
+	if (member == NULL || (JB_ROOT_IS_SCALAR(member) && getIthJsonbValueFromContainer(&member->root, 0)->type == jbvNull))
+		return NULL;
+	if (!JB_ROOT_IS_ARRAY(member) || JB_ROOT_IS_SCALAR(member))
+		RefuseMember(key, "an array of names");
+	for (int i = 0; i < JB_ROOT_COUNT(member); i++)
+	{
+		JsonbValue *name = getIthJsonbValueFromContainer(&member->root, i);
+
+		if (name->type != jbvString)
+			RefuseMember(key, "an array of names");
+		names = accumArrayResult(names, PointerGetDatum(cstring_to_text_with_len(name->val.string.val, name->val.string.len)),
+								 false, TEXTOID, CurrentMemoryContext);
+	}
+	return DatumGetArrayTypeP(makeArrayResult(names, CurrentMemoryContext));
+}
+
 /* follow ------------------------------------------------------------------- */
+
+/*
+ * Who pays for a step, and how much it counts.  If its options say nothing of that, it is as for the
+ * job that decides.  An estimate is one for certain budgets, so it is not kept for others.
+ */
+typedef struct StepCost
+{
+	ArrayType *budgets;
+	Datum	   estimate; /* 0: none */
+	int32	   weight;
+} StepCost;
+
+/* Return those of the names whose budgets exist: others bound nothing, and no job is enqueued with them. */
+static ArrayType *
+ExistingBudgets(ArrayType *names)
+{
+	int	   n;
+	int	   n_kept = 0;
+	char **strings = NamesToStrings(names, &n, "budgets");
+
+	for (int i = 0; i < n; i++)
+		if (BudgetByName(strings[i], true) != NULL)
+			strings[n_kept++] = strings[i];
+	return n_kept == 0 ? NULL : StringsToNames(strings, n_kept);
+}
+
+static StepCost
+CostOfStep(Jsonb *options, const TaskqJob *job)
+{
+	const TaskqRoute *route = RouteById(job->route_id);
+	StepCost		  cost = { .weight = JobWeight(job) };
+
+	cost.budgets = NamesOption(options, "budgets");
+	if (cost.budgets != NULL || route->budgets == NULL)
+		return cost;
+	cost.budgets = ExistingBudgets(route->budgets);
+	if (cost.budgets != NULL && route->estimated_cost != 0)
+		cost.estimate = CostDatum(route->estimated_cost);
+	return cost;
+}
 
 /* Enqueue a step and return its job's id.  It gets tags, tenant, group key and correlation id of the job that decides. */
 static int64
@@ -201,26 +281,36 @@ EnqueueStep(const Decision *decision, const char *step, const TaskqJob *job)
 		" queue => $3 OPERATOR(pg_catalog.->>) 'queue',"
 		" priority => ($3 OPERATOR(pg_catalog.->>) 'priority')::pg_catalog.int4,"
 		" delay => ($3 OPERATOR(pg_catalog.->>) 'delay')::pg_catalog.interval,"
-		" tags => $4, tenant_id => $5, group_key => $6, correlation_id => $7)";
-	Oid			types[] = { TEXTOID, JSONBOID, JSONBOID, TEXTARRAYOID, TEXTOID, TEXTOID, TEXTOID };
+		" tags => $4, tenant_id => $5, group_key => $6, correlation_id => $7,"
+		" required_capabilities => $8, min_version => $3 OPERATOR(pg_catalog.->>) 'min_version', budgets => $9,"
+		" estimated_cost => COALESCE(($3 OPERATOR(pg_catalog.->>) 'estimated_cost')::pg_catalog.numeric, $10),"
+		" weight => COALESCE(($3 OPERATOR(pg_catalog.->>) 'weight')::pg_catalog.int4, $11))";
+	Oid			types[] = { TEXTOID, JSONBOID, JSONBOID, TEXTARRAYOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTARRAYOID, NUMERICOID, INT4OID };
+	Jsonb	   *options = OptionsOf(decision, step);
+	StepCost	cost = CostOfStep(options, job);
 	const void *arguments[] = {
 		cstring_to_text(step),
 		decision->payload != NULL ? (void *) decision->payload : (void *) job->payload,
-		OptionsOf(decision, step),
+		options,
 		job->tags,
 		job->tenant_id,
 		job->group_key,
 		job->correlation_id,
+		NamesOption(options, "required_capabilities"),
+		cost.budgets,
+		DatumGetPointer(cost.estimate),
 	};
 	Datum values[lengthof(types)];
 	char  nulls[lengthof(types)];
 	bool  isnull;
 
-	for (int i = 0; i < lengthof(types); i++)
+	for (int i = 0; i < lengthof(arguments); i++)
 	{
 		values[i] = PointerGetDatum(arguments[i]);
 		nulls[i] = arguments[i] == NULL ? 'n' : ' ';
 	}
+	values[lengthof(arguments)] = Int32GetDatum(cost.weight);
+	nulls[lengthof(arguments)] = ' ';
 	if (SPI_execute_with_args(statement, lengthof(types), types, values, nulls, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not enqueue a step");
 	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));

@@ -45,6 +45,7 @@ Length(Oid type)
 		case TEXTOID:
 		case JSONBOID:
 		case TEXTARRAYOID:
+		case NUMERICOID:
 			return -1;
 		default:
 			return 0; /* no function forms such a column */

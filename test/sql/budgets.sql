@@ -3,7 +3,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 \i test/sql/include/wait.sql
-SELECT plan(136);
+SELECT plan(138);
 SELECT taskq.register_handler('bud-' || t) FROM unnest('{a,b}'::text[]) t \g /dev/null
 SELECT taskq.register_worker('bud-w', '{bud-a,bud-b}') \gset
 CREATE FUNCTION pg_temp.armed() RETURNS boolean LANGUAGE sql AS
@@ -179,6 +179,13 @@ SELECT is(pg_temp.sums('bud-e'), '0 0 0 10 active', 'nothing is held then');
 -- history
 SELECT results_eq($$ SELECT budget, period_no, hard, added, used, reports, ended_at IS NULL FROM taskq.budget_history WHERE used > 0 AND budget IN ('bud-1', 'bud-f') ORDER BY budget $$,
 	$$ VALUES ('bud-1', 1, 10::numeric, 10::numeric, 20::numeric, 8::bigint, true), ('bud-f', 1, 7::numeric, 0::numeric, 2::numeric, 1::bigint, false) $$, 'budget_history shows the periods, also of budgets that were dropped');
+-- a job that is put back names the same budgets
+SELECT taskq.set_budget('bud-p', hard => 9) \gset
+SELECT taskq.enqueue_job('bud-b', budgets => '{bud-p}', estimated_cost => 1.5, weight => 3) AS put_back \gset
+SELECT taskq.discard_job(:put_back), taskq.redrive_jobs('bud-b') \gset
+SELECT results_eq(format($$ SELECT state, budgets, estimated_cost, weight FROM taskq.all_jobs WHERE job_id = %s $$, :put_back), $$ VALUES ('available', '{bud-p}'::text[], 1.5, 3) $$, 'redrive_jobs() keeps budgets, estimate and weight');
+SELECT taskq.discard_job(:put_back), taskq.drop_budget('bud-p'), taskq.retry_job(:put_back) \gset
+SELECT results_eq(format($$ SELECT state, budgets, estimated_cost, weight FROM taskq.all_jobs WHERE job_id = %s $$, :put_back), $$ VALUES ('available', '{bud-p}'::text[], 1.5, 3) $$, 'so does retry_job(), also when the budget was dropped');
 -- leave nothing that other tests would see
 SELECT taskq.cancel_job(job_id) FROM taskq.all_jobs WHERE task_type LIKE 'bud-%' AND state IN ('available', 'scheduled', 'retryable') \g /dev/null
 SELECT taskq.drop_budget(budget) FROM taskq.budgets \g /dev/null

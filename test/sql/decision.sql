@@ -7,7 +7,7 @@ CREATE ROLE tq_decision LOGIN;
 GRANT CREATE ON DATABASE :"DBNAME" TO tq_decision;
 SELECT count(taskq.grant_access('tq_decision', a)) FROM unnest('{producer,worker,observer,admin}'::text[]) a \gset
 GRANT ALL ON j TO tq_decision;
-SELECT plan(56);
+SELECT plan(69);
 
 -- the example, in a pool ------------------------------------------------------
 SET SESSION AUTHORIZATION tq_decision;
@@ -68,6 +68,39 @@ SELECT is(pg_temp.steps('through'), 'de-ext {"do": " SELECT taskq.decision(''{de
 SET search_path = decision, public;
 SELECT is(pg_temp.does('path', $$ SELECT taskq.decision('{de-ext}', step_options => '{"de-ext": {"priority": 5}}') $$), 'completed {"activated_steps": ["de-ext"], "routing_context": {}}', 'a decision does not depend on the search_path');
 RESET search_path;
+
+-- who pays for a step
+RESET SESSION AUTHORIZATION;
+SELECT taskq.set_budget('de-' || n, hard => 100) FROM unnest('{a,b,gone}'::text[]) n \g /dev/null
+SELECT pg_temp.came($$ SELECT bool_and(state = 'active') FROM taskq.budgets WHERE budget LIKE 'de-%' $$) AS armed \gset
+SET SESSION AUTHORIZATION tq_decision;
+CREATE FUNCTION pg_temp.pays(n text, step_options text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	does text := format('SELECT taskq.decision(''{de-ext}'', step_options => %L)', jsonb_build_object('de-ext', step_options::jsonb));
+	ran record;
+BEGIN
+	INSERT INTO j VALUES (n, taskq.enqueue_job('de-does', jsonb_build_object('do', does), budgets => '{de-a,de-gone}', estimated_cost => 1.5, weight => 3));
+	SELECT * INTO ran FROM taskq.run_job(pg_temp.id(n));
+	RETURN ran.state || ' ' || COALESCE(ran.error, (SELECT concat_ws(' ', s.budgets, s.estimated_cost, s.weight)
+		FROM taskq.all_jobs d, taskq.all_jobs s WHERE d.job_id = pg_temp.id(n) AND s.job_id = (d.result->'job_ids'->0)::bigint));
+END $$;
+SELECT is(pg_temp.pays('pay' || n, o), r, 'a step with ' || o) FROM (VALUES
+	(1, '{}', 'completed {de-a,de-gone} 1.5 3'), (2, '{"budgets": ["de-b"]}', 'completed {de-b} 3'), (3, '{"budgets": []}', 'completed 3'),
+	(4, '{"budgets": null, "weight": 1}', 'completed {de-a,de-gone} 1.5 1'), (5, '{"estimated_cost": 0.25}', 'completed {de-a,de-gone} 0.25 3'),
+	(6, '{"budgets": ["de-b"], "estimated_cost": 2, "weight": 7, "required_capabilities": ["y", "x"]}', 'completed {de-b} 2 7'),
+	(7, '{"budgets": ["de-none"]}', 'retryable budget "de-none" does not exist'), (8, '{"budgets": [], "estimated_cost": 1}', 'discarded estimated_cost is given without budgets'),
+	(9, '{"budgets": "de-a"}', 'discarded budgets of a decision must be an array of names'), (10, '{"required_capabilities": [1]}', 'discarded required_capabilities of a decision must be an array of names')) x (n, o, r) ORDER BY n;
+RESET SESSION AUTHORIZATION;
+SELECT is(r.capabilities, '{x,y}', 'a step may require capabilities')
+	FROM taskq.all_jobs d JOIN taskq.jobs s ON s.job_id = (d.result->'job_ids'->0)::bigint JOIN taskq.routes r USING (route_id) WHERE d.job_id = pg_temp.id('pay6');
+INSERT INTO j VALUES ('pay-gone', taskq.enqueue_job('de-does', '{"do": "SELECT to_jsonb(x) FROM (SELECT (taskq.current_job()).weight, (taskq.current_job()).budgets, (taskq.current_job()).estimated_cost) x"}', budgets => '{de-a,de-gone}', estimated_cost => 1.5, weight => 3));
+INSERT INTO j VALUES ('pay-step', taskq.enqueue_job('de-does', '{"do": "SELECT taskq.decision(''{de-ext}'')"}', budgets => '{de-a,de-gone}', estimated_cost => 1.5, weight => 3));
+SELECT taskq.drop_budget('de-gone') \gset
+SET SESSION AUTHORIZATION tq_decision;
+SELECT is(result, '{"weight": 3, "budgets": ["de-a", "de-gone"], "estimated_cost": 1.5}', 'a handler sees what its job names and weighs') FROM taskq.run_job(pg_temp.id('pay-gone'));
+SELECT taskq.run_job(pg_temp.id('pay-step')) \g /dev/null
+SELECT is((SELECT concat_ws(' ', s.budgets, s.estimated_cost, s.weight) FROM taskq.all_jobs d, taskq.all_jobs s WHERE d.job_id = pg_temp.id('pay-step') AND s.job_id = (d.result->'job_ids'->0)::bigint),
+	'{de-a} 1.5 3', 'a step does not keep a budget that was dropped');
 
 -- nothing or all --------------------------------------------------------------
 SELECT count(*) AS before FROM taskq.all_jobs \gset
@@ -141,6 +174,7 @@ SELECT taskq.unregister_worker('de-w') \gset
 SELECT count(taskq.cancel_job(job_id)) FROM taskq.all_jobs WHERE finished_at IS NULL
 	AND (task_type LIKE 'de-%' OR task_type IN ('route_order', 'charge_card', 'review_order', 'declare_customs')) \gset
 SELECT count(taskq.unregister_handler(h.task_type)) FROM taskq.list_handlers() h WHERE h.task_type LIKE 'de-%' OR h.run_as = 'tq_decision'::regrole \gset
+SELECT taskq.drop_budget(budget) FROM taskq.budgets WHERE budget LIKE 'de-%' \g /dev/null
 SELECT taskq.drop_pool('tq_decision') \gset
 SELECT count(taskq.revoke_access('tq_decision', a)) FROM unnest('{producer,worker,observer,admin}'::text[]) a \gset
 DROP OWNED BY tq_decision CASCADE;

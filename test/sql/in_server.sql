@@ -192,7 +192,8 @@ SELECT is(array_agg(entry), '{echo-plpgsql}', 'the writes of a handler are kept'
 SELECT is(pg_temp.result('job-sql'), '{"task_type": "ins-job-sql", "attempt": 1, "payload": {"entry": "job-sql"}, "lease": null}', 'a handler in SQL gets the job');
 SELECT is(pg_temp.result('job-plpgsql'), '{"queue": "default", "priority": 0, "same": true}', 'a handler in PL/pgSQL gets the job, which is the current job');
 SELECT is(pg_temp.result('current'), '{"task_type": "ins-current", "queue": "default", "priority": 0, "attempt": 1, "max_attempts": 1, "payload": {"entry": "current"},
-	"progress": null, "tags": null, "tenant_id": null, "group_key": null, "required_capabilities": [], "timeout": null, "lease_expires_at": null, "checkpoint": null, "correlation_id": null}',
+	"progress": null, "tags": null, "tenant_id": null, "group_key": null, "required_capabilities": [], "timeout": null, "lease_expires_at": null, "checkpoint": null, "correlation_id": null,
+	"weight": 1, "budgets": null, "estimated_cost": null}',
 	'current_job() returns the whole job');
 SELECT is(taskq.current_job(), NULL, 'current_job() returns NULL outside a handler');
 SELECT is(pg_temp.result('nothing'), NULL, 'a handler that returns NULL has no result');
