@@ -16,6 +16,7 @@
 #include "admin/budget_states.h"
 #include "admin/held.h"
 #include "admin/horizon.h"
+#include "admin/never_start.h"
 #include "base/clock.h"
 #include "base/guc.h"
 #include "base/rows.h"
@@ -344,7 +345,11 @@ taskq_status(PG_FUNCTION_ARGS)
 	holder = RecoveryInProgress() ? NULL : HorizonHolder();
 	Say(result, "oldest snapshot", holder == NULL ? "less than a minute old" : holder,
 		holder == NULL ? NULL : "While it is held, rows of finished jobs cannot be removed, so the tables grow.");
-	if (CatalogMatches() && CatalogMissingIndex(NULL) == NULL && !HeldTell(result->setResult, result->setDesc, TenantsSeen(true)))
+	if (!CatalogMatches() || CatalogMissingIndex(NULL) != NULL)
+		return (Datum) 0;
+	if (HeldTell(result->setResult, result->setDesc, TenantsSeen(true)))
+		NeverStartTell(result->setResult, result->setDesc, TenantsSeen(true));
+	else
 		Say(result, "waiting jobs", "not counted", "Somebody has locked one of taskq's tables; pg_locks shows who.");
 	return (Datum) 0;
 }

@@ -3,7 +3,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 \i test/sql/include/wait.sql
-SELECT plan(138);
+SELECT plan(140);
 SELECT taskq.register_handler('bud-' || t) FROM unnest('{a,b}'::text[]) t \g /dev/null
 SELECT taskq.register_worker('bud-w', '{bud-a,bud-b}') \gset
 CREATE FUNCTION pg_temp.armed() RETURNS boolean LANGUAGE sql AS
@@ -179,6 +179,12 @@ SELECT is(pg_temp.sums('bud-e'), '0 0 0 10 active', 'nothing is held then');
 -- history
 SELECT results_eq($$ SELECT budget, period_no, hard, added, used, reports, ended_at IS NULL FROM taskq.budget_history WHERE used > 0 AND budget IN ('bud-1', 'bud-f') ORDER BY budget $$,
 	$$ VALUES ('bud-1', 1, 10::numeric, 10::numeric, 20::numeric, 8::bigint, true), ('bud-f', 1, 7::numeric, 0::numeric, 2::numeric, 1::bigint, false) $$, 'budget_history shows the periods, also of budgets that were dropped');
+-- jobs that can never start
+SELECT pg_temp.need('n' || n, '{bud-e}', 12.5) FROM generate_series(1, 3) n \g /dev/null
+SELECT is(replace(value, pg_temp.id('n1')::text, 'n1') || ' ' || reason_code || ' ' || hint, '3 of type bud-a, such as job n1: they are estimated to cost 12.5, and the hard limit of budget "bud-e" is 10 budget Raise the limit by taskq.alter_budget(), or cancel the jobs.',
+	'status() names jobs whose estimate is above the hard limit of a budget') FROM taskq.status() WHERE name = 'jobs that never start';
+SELECT is(pg_temp.seen($$ SELECT count(*) FROM taskq.status() WHERE name = 'jobs that never start' $$), '0', 'but not those of other tenants than the caller sees');
+SELECT taskq.cancel_job(pg_temp.id('n' || n)) FROM generate_series(1, 3) n \g /dev/null
 -- a job that is put back names the same budgets
 SELECT taskq.set_budget('bud-p', hard => 9) \gset
 SELECT taskq.enqueue_job('bud-b', budgets => '{bud-p}', estimated_cost => 1.5, weight => 3) AS put_back \gset

@@ -3,7 +3,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 \i test/sql/include/wait.sql
-SELECT plan(103);
+SELECT plan(106);
 SELECT taskq.register_handler('rate-' || t) FROM unnest('{a,b,c}'::text[]) t \g /dev/null
 SELECT taskq.register_worker('rate-w', '{rate-a,rate-b,rate-c}') \gset
 CREATE FUNCTION pg_temp.armed() RETURNS boolean LANGUAGE sql AS
@@ -149,8 +149,14 @@ SELECT taskq.cancel_job(pg_temp.id('h 3')) \gset
 SET taskq.steady_offset = '4 h';
 SELECT is(pg_temp.take('rate-w'), NULL, 'a job that weighs more than a later burst waits');
 SELECT is(reason_code, 'weight_over_limit', 'describe_job() says why') FROM taskq.describe_job(pg_temp.id('h 2'));
+SELECT is(replace(value, pg_temp.id('h 2')::text, 'h 2') || ' ' || reason_code, '1 of type rate-a, such as job h 2: they weigh more than 2, and limit "rate-a" lets no more start at once weight_over_limit', 'status() names it') FROM taskq.status() WHERE name = 'jobs that never start';
 SELECT throws_ok(format('SELECT taskq.run_job(%s, ''rate_work(jsonb)'')', pg_temp.id('h 2')), '55P03', NULL, 'run_job() does not start it either');
 SELECT taskq.cancel_job(pg_temp.id('h 2')) \gset
+SELECT is_empty($$ SELECT FROM taskq.status() WHERE name = 'jobs that never start' $$, 'but no job that can start');
+SELECT taskq.set_limit('rate-none', task_type => 'rate-c', concurrency => 0) \gset
+SELECT pg_temp.add('never', 'rate-c') \gset
+SELECT is(replace(value, pg_temp.id('never')::text, 'never') || ' ' || reason_code, '1 of type rate-c, such as job never: limit "rate-none" lets no job run limit', 'status() names jobs whose limit is 0') FROM taskq.status() WHERE name = 'jobs that never start';
+SELECT taskq.cancel_job(pg_temp.id('never')), taskq.drop_limit('rate-none') \gset
 
 -- several limits
 SELECT taskq.set_limit('rate-all', rate => 1, per => '1 min', burst => 2) \gset

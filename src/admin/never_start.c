@@ -1,0 +1,153 @@
+/*
+ * never_start.c
+ *	  Report to status() which waiting jobs can never start under their limits and budgets.
+ *
+ * An enqueue refuses a job that is too heavy, but a limit may be set or lowered later.  Such a
+ * job holds up its route once it is the first one.  status() must answer at once, so only the
+ * first 1000 jobs of a route are looked at, and only if the route has a limit or budget under
+ * which a job may be unable to start.
+ */
+#include "taskq.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+
+#include "admin/never_start.h"
+#include "base/cost.h"
+#include "config/budget.h"
+#include "config/limit.h"
+#include "config/reason.h"
+#include "config/route.h"
+#include "store/owner.h"
+
+/*
+ * $1 is the array of tenants whose jobs the caller sees, or NULL for all.  $2 are ids of
+ * routes, $3 the least weight of their jobs that never start, $4 why, $5 the code of that, and
+ * $6 what to do.  Jobs in lanes are in no order.
+ */
+static const char *const query =
+	"WITH found AS ("
+	" SELECT t.task_type, c.because, c.code, c.hint, j.job_id"
+	" FROM unnest($2, $3, $4, $5, $6) c (route_id, weight, because, code, hint) JOIN taskq.routes t USING (route_id),"
+	"  LATERAL (SELECT l.job_id, l.weight FROM"
+	"    ((SELECT j.job_id, j.weight, j.tenant_id FROM taskq.jobs j WHERE j.route_id = c.route_id AND j.gate = 'o'"
+	"      ORDER BY j.priority, j.run_at, j.job_id LIMIT 1000)"
+	"     UNION ALL (SELECT j.job_id, j.weight, j.tenant_id FROM taskq.jobs j WHERE j.route_id = c.route_id AND j.gate = 'l' LIMIT 1000)) l"
+	"   WHERE $1 IS NULL OR l.tenant_id = ANY ($1)) j"
+	" WHERE COALESCE(j.weight, 1) >= c.weight),"
+	" told AS ("
+	" SELECT f.because, f.code, f.hint, count(*) AS n, min(f.job_id) AS first, array_agg(DISTINCT f.task_type) AS types,"
+	"  row_number() OVER (ORDER BY count(*) DESC, f.because COLLATE \"C\") AS i, count(*) OVER () AS all_told"
+	" FROM found f GROUP BY f.because, f.code, f.hint)"
+	" SELECT 'jobs that never start',"
+	"  CASE WHEN i > 10 THEN format('and %s more', all_told - 10)"
+	"   ELSE format('%s of %s %s%s, such as job %s: %s', n, CASE cardinality(types) WHEN 1 THEN 'type' ELSE 'types' END,"
+	"    array_to_string(types[:3], ', '), CASE WHEN cardinality(types) > 3 THEN format(' and %s more', cardinality(types) - 3) ELSE '' END, first, because) END,"
+	"  CASE WHEN i <= 10 THEN hint END, CASE WHEN i <= 10 THEN code END"
+	" FROM told WHERE i <= 11 ORDER BY i";
+
+/* What the query is given. */
+typedef struct Causes
+{
+	ArrayBuildState *routes;
+	ArrayBuildState *weights;
+	ArrayBuildState *becauses;
+	ArrayBuildState *codes;
+	ArrayBuildState *hints;
+	int				 n;
+} Causes;
+
+static void
+AddText(ArrayBuildState *texts, const char *text)
+{
+	(void) accumArrayResult(texts, CStringGetTextDatum(text), false, TEXTOID, CurrentMemoryContext);
+}
+
+/* Add a cause why jobs of a route that weigh so much, or more, never start. */
+static void
+AddCause(Causes *causes, const TaskqRoute *route, int32 weight, const char *because, ReasonCode code, const char *hint)
+{
+	(void) accumArrayResult(causes->routes, Int32GetDatum(route->route_id), false, INT4OID, CurrentMemoryContext);
+	(void) accumArrayResult(causes->weights, Int32GetDatum(weight), false, INT4OID, CurrentMemoryContext);
+	AddText(causes->becauses, because);
+	AddText(causes->codes, ReasonName(code));
+	AddText(causes->hints, hint);
+	causes->n++;
+}
+
+/* Only limits for all jobs of a route alike have a rate or a quota. */
+static void
+AddLimitCauses(Causes *causes, const TaskqRoute *route)
+{
+	const RouteLimits *limits = LimitsOfRoute(route->route_id);
+
+	for (int i = 0; i < limits->n_plain; i++)
+	{
+		const TaskqLimit *limit = limits->limits[i];
+		int32			  heaviest = LimitHeaviest(limit);
+
+		if (limit->concurrency == 0)
+			AddCause(causes, route, 1, psprintf("limit \"%s\" lets no job run", limit->name), REASON_LIMIT,
+					 "Give the limit a concurrency by taskq.alter_limit(), or cancel the jobs.");
+		if (heaviest < MAX_WEIGHT)
+			AddCause(causes, route, heaviest + 1,
+					 psprintf("they weigh more than %d, and limit \"%s\" lets no more start at once", heaviest, limit->name), REASON_WEIGHT_OVER_LIMIT,
+					 "Give the limit a greater burst or quota by taskq.alter_limit(), or cancel the jobs. taskq.all_jobs shows the weight.");
+	}
+}
+
+static void
+AddBudgetCauses(Causes *causes, const TaskqRoute *route)
+{
+	const RouteBudgets *budgets = BudgetsOfRoute(route->route_id);
+
+	for (int i = 0; i < budgets->n; i++)
+	{
+		const TaskqBudget *budget = &budgets->budgets[i];
+
+		if (budget->has_hard && budgets->estimate > budget->hard)
+			AddCause(causes, route, 1,
+					 psprintf("they are estimated to cost %s, and the hard limit of budget \"%s\" is %s", CostText(budgets->estimate), budget->name, CostText(budget->hard)),
+					 REASON_BUDGET, "Raise the limit by taskq.alter_budget(), or cancel the jobs.");
+	}
+}
+
+/* Add rows of (name, value, hint, reason_code) about the jobs of these tenants, or of all if "tenants" is NULL. */
+void
+NeverStartTell(Tuplestorestate *rows, TupleDesc desc, ArrayType *tenants)
+{
+	Oid				   types[] = { TEXTARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID };
+	Datum			   values[lengthof(types)] = { PointerGetDatum(tenants) };
+	Causes			   causes = { 0 };
+	int				   n_routes;
+	const TaskqRoute **routes = RoutesAll(&n_routes);
+	OwnerScope		   scope;
+	uint64			   n;
+
+	causes.routes = initArrayResult(INT4OID, CurrentMemoryContext, false);
+	causes.weights = initArrayResult(INT4OID, CurrentMemoryContext, false);
+	causes.becauses = initArrayResult(TEXTOID, CurrentMemoryContext, false);
+	causes.codes = initArrayResult(TEXTOID, CurrentMemoryContext, false);
+	causes.hints = initArrayResult(TEXTOID, CurrentMemoryContext, false);
+	for (int i = 0; i < n_routes; i++)
+	{
+		AddLimitCauses(&causes, routes[i]);
+		AddBudgetCauses(&causes, routes[i]);
+	}
+	if (causes.n == 0)
+		return;
+	values[1] = makeArrayResult(causes.routes, CurrentMemoryContext);
+	values[2] = makeArrayResult(causes.weights, CurrentMemoryContext);
+	values[3] = makeArrayResult(causes.becauses, CurrentMemoryContext);
+	values[4] = makeArrayResult(causes.codes, CurrentMemoryContext);
+	values[5] = makeArrayResult(causes.hints, CurrentMemoryContext);
+	OwnerEnterSpi(&scope);
+	/* Compiling never pays for a few rows, but the planner may overestimate the cost of the query. */
+	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	n = OwnerExecute(query, lengthof(types), types, values, tenants == NULL ? "n     " : NULL);
+	for (uint64 i = 0; i < n; i++)
+		tuplestore_puttuple(rows, SPI_tuptable->vals[i]);
+	OwnerLeaveSpi(&scope);
+}
