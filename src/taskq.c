@@ -25,6 +25,7 @@
 #include "shared/blame.h"
 #include "shared/counts.h"
 #include "shared/budgets.h"
+#include "shared/fair_share.h"
 #include "shared/holders.h"
 #include "shared/rates.h"
 #include "shared/locks.h"
@@ -71,6 +72,7 @@ _PG_init(void)
 	StatsInit();
 	CountsInit(FindJobsTable);
 	HoldersInit();
+	FairShareInit();
 	RatesInit();
 	BudgetsInit();
 	TableGuardInit();

@@ -40,6 +40,7 @@ REGRESS = \
 	queues \
 	limits \
 	key_limits \
+	fair_queues \
 	rates \
 	ageing \
 	budgets \

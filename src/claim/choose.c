@@ -66,18 +66,16 @@ Bound(const ClaimCursor *cursor, const JobKey *key, const JobKey *second)
 	return cursor->age_every == 0 ? bound : ReadyAged(bound, cursor->priority, -cursor->age_every);
 }
 
-/*
- * Take hints from the ready list, but only those that precede the first job of the
- * second route.
- */
+/* Take hints from the ready list, but only those up to the bound. */
 static void
-TakeHints(ClaimScan *scan, ClaimCursor *cursor, const JobKey *key, const JobKey *second)
+TakeHints(ClaimScan *scan, ClaimCursor *cursor, const HeadsBound *until)
 {
-	ReadyHint hints[MAX_AHEAD];
-	ReadyKey  bound = Bound(cursor, key, second);
-	int		  most = Max(Min(scan->wanted, scan->ahead), 1);
-	bool	  low = false;
-	int		  n;
+	const JobKey *key = &cursor->head;
+	ReadyHint	  hints[MAX_AHEAD];
+	ReadyKey	  bound = Bound(cursor, key, &until->key);
+	int			  most = Max(Min(Min(scan->wanted, scan->ahead), until->starts), 1);
+	bool		  low = false;
+	int			  n;
 
 	scan->taken = NULL;
 	CursorMakeHints(scan, cursor);
@@ -117,19 +115,18 @@ ChooseNext(ClaimScan *scan)
 {
 	for (;;)
 	{
-		JobKey		 key;
-		JobKey		 second;
+		HeadsBound	 bound;
 		ClaimCursor *first;
 
 		if (scan->taken != NULL && CursorHasHint(scan->taken))
 			return scan->taken;
-		first = HeadsFirst(scan, &key, &second);
+		first = HeadsFirst(scan, &bound);
 		if (first == NULL || (first->reads && !first->in_lane))
 			return first;
 		CHECK_FOR_INTERRUPTS();
 		if (!first->in_lane)
-			TakeHints(scan, first, &key, &second);
-		else if (LaneCursorTake(scan, first, &second))
+			TakeHints(scan, first, &bound);
+		else if (LaneCursorTake(scan, first, &bound))
 			scan->taken = first;
 	}
 }
@@ -160,6 +157,13 @@ ChoosePass(ClaimScan *scan, ClaimCursor *cursor, bool passed, const HeldWait *wa
 		LaneCursorPass(scan, cursor, passed, waits_for);
 	else
 		cursor->at++;
+}
+
+/* May the job with this row, which was chosen, start before the others? */
+bool
+ChooseHasTurn(ClaimCursor *cursor, TupleTableSlot *row)
+{
+	return !cursor->in_lane || LaneCursorHasTurn(cursor, row);
 }
 
 /* Mark a route as finished, and return its unused hints to the ready list. */

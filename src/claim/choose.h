@@ -14,6 +14,7 @@
 extern void			ChooseBegin(ClaimScan *scan, Store *jobs, const RouteSet *routes, int most, ClaimPlace *place, bool sees_own);
 extern void			ChooseEnd(ClaimScan *scan);
 extern ClaimCursor *ChooseNext(ClaimScan *scan);
+extern bool			ChooseHasTurn(ClaimCursor *cursor, TupleTableSlot *row);
 extern void			ChoosePutBack(ClaimCursor *cursor);
 extern void			ChoosePass(ClaimScan *scan, ClaimCursor *cursor, bool passed, const HeldWait *waits_for);
 extern void			ChooseFinish(ClaimCursor *cursor);

@@ -157,22 +157,23 @@ ListHead(ClaimScan *scan, ClaimCursor *cursor, JobKey *key)
 }
 
 /*
- * Find the key of a route's first due job, or a key before which there is none.
- * Returns false if no job is due.
+ * Find the first due job of a route: cursor->head, or a key before which there is none, and
+ * in a fair queue cursor->tag.  Returns false if no job is due.
  *
  * If limits of the route ask for keys of its jobs, all of them belong into lanes.  Those
  * that are in none are moved by the scheduler, which is told that there are some.
  */
 bool
-CursorHead(ClaimScan *scan, ClaimCursor *cursor, JobKey *key)
+CursorHead(ClaimScan *scan, ClaimCursor *cursor)
 {
 	bool   belongs = LimitsOfRoute(cursor->route_id)->keys != 0;
 	bool   listed;
 	JobKey in_lane;
 
+	cursor->tag = 0;
 	if (cursor->given_up)
 		return false;
-	listed = ListHead(scan, cursor, key);
+	listed = ListHead(scan, cursor, &cursor->head);
 	if (belongs && listed)
 	{
 		KeyLanesStray();
@@ -181,8 +182,8 @@ CursorHead(ClaimScan *scan, ClaimCursor *cursor, JobKey *key)
 	cursor->in_lane = LaneCursorHead(scan, cursor, &in_lane);
 	if (cursor->in_lane)
 		in_lane = CursorOrder(cursor, &in_lane);
-	cursor->in_lane = cursor->in_lane && (!listed || HeadPrecedes(&in_lane, key));
+	cursor->in_lane = cursor->in_lane && (!listed || HeadPrecedes(&in_lane, &cursor->head));
 	if (cursor->in_lane)
-		*key = in_lane;
+		cursor->head = in_lane;
 	return listed || cursor->in_lane;
 }

@@ -13,6 +13,14 @@
 
 typedef struct LaneReader LaneReader;
 
+/* Up to where a claim may take jobs of a route, before it looks at the others again. */
+typedef struct HeadsBound
+{
+	JobKey key;	   /* no other route of the same rank has a job before this one */
+	uint64 tag;	   /* in a fair queue, no other route has a lane before this tag */
+	int	   starts; /* so many at most */
+} HeadsBound;
+
 typedef struct ClaimCursor
 {
 	int32	  route_id;
@@ -25,6 +33,7 @@ typedef struct ClaimCursor
 	bool	  given_up;	 /* no more jobs of the route are wanted */
 	bool	  must_fill; /* the list must be filled before hints can be taken */
 	int		  in_vain;
+	uint64	  tag;	 /* in a fair queue: when its first lane has its turn; otherwise 0 */
 	JobKey	  head;	 /* no due job of the route precedes this place, apart from jobs that came later */
 	JobKey	  after; /* continue reading after this place */
 	ScanHint *hints;
@@ -35,7 +44,7 @@ typedef struct ClaimCursor
 	bool		in_lane; /* the head is in a lane */
 	LaneReader *reader;	 /* its lanes are read from the index; NULL: they are in memory */
 	LaneReader *reader_space;
-	int64		lane;		   /* the lane that was taken */
+	bool		knows_group;   /* otherwise the group of the lane that was taken must be found by its row */
 	bool		has_lane_hint; /* its first job was taken, and not tried yet */
 	ScanHint	lane_hint;
 
@@ -43,6 +52,9 @@ typedef struct ClaimCursor
 	TimestampTz changes_at; /* the head is right until then, if the ready list does not change */
 	int			heap_at;	/* place in the heap, or -1 */
 	bool		touched;	/* the next claim looks at it again */
+
+	int32			   queue_id; /* of a queue with a heap of its own, or 0 */
+	struct HeadsQueue *queue;
 } ClaimCursor;
 
 typedef struct ClaimScan
@@ -58,10 +70,11 @@ typedef struct ClaimScan
 	TimestampTz	  next_due; /* earliest future run_at seen, or DT_NOEND */
 	int			  wanted;	/* number of jobs wanted */
 	int			  ahead;
-	ClaimCursor	 *taken;   /* cursor whose hints were taken from the ready list, or NULL */
-	ClaimHeads	 *heads;   /* the cursors */
-	ClaimPlace	 *place;   /* keeps them for the next claim; NULL: they are not kept */
-	bool		  updated; /* they were brought up to date */
+	ClaimCursor	 *taken;		 /* cursor whose hints were taken from the ready list, or NULL */
+	ClaimHeads	 *heads;		 /* the cursors */
+	ClaimPlace	 *place;		 /* keeps them for the next claim; NULL: they are not kept */
+	bool		  updated;		 /* they were brought up to date */
+	uint64		  turn_of_queue; /* if queues have weights: when that of the first job has its turn */
 } ClaimScan;
 
 extern bool			   CursorMustRead(int32 route_id, bool sees_own);
@@ -72,6 +85,6 @@ extern bool			   CursorHasHint(const ClaimCursor *cursor);
 extern const ScanHint *CursorHint(const ClaimCursor *cursor);
 extern JobKey		   CursorOrder(const ClaimCursor *cursor, const JobKey *key);
 extern void			   CursorReadAged(ClaimScan *scan, ClaimCursor *cursor);
-extern bool			   CursorHead(ClaimScan *scan, ClaimCursor *cursor, JobKey *key);
+extern bool			   CursorHead(ClaimScan *scan, ClaimCursor *cursor);
 
 #endif /* TASKQ_CURSOR_H */

@@ -14,33 +14,17 @@
  *
  * Other processes also take jobs, so the key of another route may be too low.  That is
  * made right when the route comes to the top.
+ *
+ * heads_order.c has the order.
  */
 #include "taskq.h"
 
 #include "utils/memutils.h"
 
-#include "claim/heads.h"
+#include "claim/heads_int.h"
 #include "ready/ready.h"
 
-#define NOT_IN_HEAP (-1)
 #define MAX_CHANGES 256 /* if there are more, it is as fast to look at all routes */
-
-struct ClaimHeads
-{
-	int			  n;
-	ClaimCursor	 *cursors;
-	ClaimCursor **by_route; /* ordered by route_id */
-	ClaimCursor **heap;		/* those with due jobs */
-	int			  n_heap;
-	ClaimCursor **touched; /* the next claim looks at them again */
-	int			  n_touched;
-	TimestampTz	 *changes_at;  /* for each cursor: the head is right until then, if the list does not change */
-	TimestampTz	  next_change; /* none of these is earlier */
-	uint64		  seen;		   /* changes of the ready list */
-	bool		  filled;	   /* all routes were looked at */
-	bool		  restarts;	   /* each claim begins with the first jobs again; otherwise it goes on where the last stopped */
-	bool		  sees_own;
-};
 
 #ifdef TASKQ_TESTING
 static int64 n_looks = 0;
@@ -52,80 +36,6 @@ HeadsLooks(void)
 	return n_looks;
 }
 #endif
-
-bool
-HeadPrecedes(const JobKey *a, const JobKey *b)
-{
-	if (a->priority != b->priority)
-		return a->priority < b->priority;
-	if (a->run_at != b->run_at)
-		return a->run_at < b->run_at;
-	return a->job_id < b->job_id;
-}
-
-/* heap ----------------------------------------------------------------------- */
-
-static bool
-Precedes(const ClaimCursor *a, const ClaimCursor *b)
-{
-	if (a->rank != b->rank)
-		return a->rank < b->rank;
-	return HeadPrecedes(&a->head, &b->head);
-}
-
-static void
-Place(ClaimHeads *heads, ClaimCursor *cursor, int at)
-{
-	heads->heap[at] = cursor;
-	cursor->heap_at = at;
-}
-
-/* Move a cursor up or down from this place in the heap to where it belongs. */
-static void
-Sift(ClaimHeads *heads, ClaimCursor *cursor, int at)
-{
-	while (at > 0 && Precedes(cursor, heads->heap[(at - 1) / 2]))
-	{
-		Place(heads, heads->heap[(at - 1) / 2], at);
-		at = (at - 1) / 2;
-	}
-	for (;;)
-	{
-		int child = 2 * at + 1;
-
-		if (child + 1 < heads->n_heap && Precedes(heads->heap[child + 1], heads->heap[child]))
-			child++;
-		if (child >= heads->n_heap || !Precedes(heads->heap[child], cursor))
-			break;
-		Place(heads, heads->heap[child], at);
-		at = child;
-	}
-	Place(heads, cursor, at);
-}
-
-/* Put a cursor into the heap, or move it after its head has changed. */
-static void
-Put(ClaimHeads *heads, ClaimCursor *cursor)
-{
-	if (cursor->heap_at == NOT_IN_HEAP)
-		Sift(heads, cursor, heads->n_heap++);
-	else
-		Sift(heads, cursor, cursor->heap_at);
-}
-
-static void
-Remove(ClaimHeads *heads, ClaimCursor *cursor)
-{
-	int			 at = cursor->heap_at;
-	ClaimCursor *last;
-
-	if (at == NOT_IN_HEAP)
-		return;
-	cursor->heap_at = NOT_IN_HEAP;
-	last = heads->heap[--heads->n_heap];
-	if (last != cursor)
-		Sift(heads, last, at);
-}
 
 /* looking -------------------------------------------------------------------- */
 
@@ -165,10 +75,10 @@ Look(ClaimScan *scan, ClaimCursor *cursor)
 	if (heads->restarts)
 		Restart(heads, cursor);
 	cursor->changes_at = DT_NOEND;
-	if (CursorHead(scan, cursor, &cursor->head))
-		Put(heads, cursor);
+	if (CursorHead(scan, cursor))
+		HeadsPut(heads, cursor);
 	else
-		Remove(heads, cursor);
+		HeadsRemove(heads, cursor);
 	heads->changes_at[cursor - heads->cursors] = cursor->changes_at;
 	heads->next_change = Min(heads->next_change, cursor->changes_at);
 	if (cursor->reads || cursor->reader != NULL)
@@ -274,7 +184,6 @@ Make(const RouteSet *routes)
 	heads->n = routes->n;
 	heads->cursors = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(ClaimCursor) * n, MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	heads->by_route = palloc(sizeof(ClaimCursor *) * n);
-	heads->heap = palloc(sizeof(ClaimCursor *) * n);
 	heads->touched = palloc(sizeof(ClaimCursor *) * n);
 	heads->changes_at = palloc(sizeof(TimestampTz) * n);
 	for (int i = 0; i < routes->n; i++)
@@ -288,6 +197,7 @@ Make(const RouteSet *routes)
 		heads->by_route[i] = cursor;
 	}
 	qsort(heads->by_route, heads->n, sizeof(ClaimCursor *), CompareRoutes);
+	HeadsMakeQueues(heads, routes);
 	return heads;
 }
 
@@ -335,50 +245,38 @@ HeadsEnd(ClaimScan *scan)
 	scan->heads = NULL;
 }
 
-/* Return the least key in the heap below its top, of the same rank. */
-static JobKey
-SecondHead(const ClaimHeads *heads)
-{
-	JobKey second = JOB_KEY_END;
-
-	for (int i = 1; i <= 2 && i < heads->n_heap; i++)
-	{
-		const ClaimCursor *cursor = heads->heap[i];
-
-		if (cursor->rank == heads->heap[0]->rank && HeadPrecedes(&cursor->head, &second))
-			second = cursor->head;
-	}
-	return second;
-}
-
 /*
- * Return the cursor with the first job of all, with the key of that job and a key
- * before which no other cursor of its rank has a job; or NULL if no job is due.  Queues
- * come in the order of their ranks.  Among the routes of one rank the order is exact,
- * apart from jobs that were added since the claim began.
+ * Return the cursor with the first job of all, and up to where its jobs precede those of
+ * others; or NULL if no job is due.  Queues come in the order of their ranks.  Among the
+ * routes of one rank the order is exact, apart from jobs that were added since the claim
+ * began.
  */
 ClaimCursor *
-HeadsFirst(ClaimScan *scan, JobKey *key, JobKey *second)
+HeadsFirst(ClaimScan *scan, HeadsBound *bound)
 {
 	ClaimHeads *heads = scan->heads;
+	HeadsQueue *queue;
 
 	if (!scan->updated)
 		Update(scan);
 	scan->updated = true;
-	while (heads->n_heap > 0)
+	while ((queue = HeadsFirstQueue(heads)) != NULL)
 	{
-		ClaimCursor *first = heads->heap[0];
+		ClaimCursor *first = queue->heap[0];
 		JobKey		 was = first->head;
+		uint64		 tag = first->tag;
 
+		if (HeadsQueueIsLate(heads, queue))
+			continue;
 		Touch(heads, first);
-		if (!CursorHead(scan, first, &first->head))
-			Remove(heads, first);
-		else if (HeadPrecedes(&was, &first->head))
-			Sift(heads, first, 0);
+		if (!CursorHead(scan, first))
+			HeadsRemove(heads, first);
+		else if (HeadsIsLater(heads, first, tag, &was))
+			HeadsSift(heads, first, 0);
 		else
 		{
-			*key = first->head;
-			*second = SecondHead(heads);
+			scan->turn_of_queue = queue->tag;
+			HeadsFindBound(heads, queue, bound);
 			return first;
 		}
 	}

@@ -14,7 +14,7 @@ extern void			HeadsBegin(ClaimScan *scan, const RouteSet *routes, ClaimPlace *pl
 extern void			HeadsEnd(ClaimScan *scan);
 extern bool			HeadPrecedes(const JobKey *a, const JobKey *b);
 extern ClaimCursor *HeadsCursors(ClaimScan *scan);
-extern ClaimCursor *HeadsFirst(ClaimScan *scan, JobKey *key, JobKey *second);
+extern ClaimCursor *HeadsFirst(ClaimScan *scan, HeadsBound *bound);
 
 #ifdef TASKQ_TESTING
 extern int64 HeadsLooks(void);

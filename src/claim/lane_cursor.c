@@ -6,7 +6,8 @@
  * it does not, and for jobs that the current transaction has added itself, the claim reads
  * the index: the first due job of each lane, for some lanes at once, and the next job of a
  * lane when its first was tried.  With more lanes than that, another claim of this process
- * goes on behind the lanes that this one has read.
+ * goes on behind the lanes that this one has read.  In a fair queue, lanes that are read
+ * take turns, too, as far as one reading goes.
  */
 #include "taskq.h"
 
@@ -15,6 +16,8 @@
 #include "claim/heads.h"
 #include "claim/lane_cursor.h"
 #include "config/limit.h"
+#include "config/weight.h"
+#include "job/lane.h"
 #include "ready/key_lane.h"
 #include "ready/ready.h"
 
@@ -24,6 +27,7 @@
 typedef struct ReadLane
 {
 	int64	 lane;
+	uint64	 tag; /* in a fair queue: when it has its turn */
 	ScanHint first;
 } ReadLane;
 
@@ -141,7 +145,8 @@ AskMemory(ClaimScan *scan, ClaimCursor *cursor, JobKey *key, bool *any)
 	{
 		LanePlace	place;
 		TimestampTz changes_at;
-		LaneLook	look = KeyLanePeek(cursor->route_id, scan->now, &place, &changes_at);
+		LaneTurns	turns = LimitsOfRoute(cursor->route_id)->turns;
+		LaneLook	look = KeyLanePeek(cursor->route_id, &turns, scan->now, &place, &changes_at);
 
 		if (look == LANE_LOOK_READ)
 		{
@@ -160,12 +165,27 @@ AskMemory(ClaimScan *scan, ClaimCursor *cursor, JobKey *key, bool *any)
 		cursor->changes_at = Min(cursor->changes_at, changes_at);
 		*any = look == LANE_LOOK_HEAD;
 		if (*any)
+		{
 			*key = JobKeyOf(&place.key);
+			cursor->tag = place.tag;
+		}
 		return true;
 	}
 }
 
 /* index ----------------------------------------------------------------------- */
+
+/* Return when a lane that is read has its turn. */
+static uint64
+TagOf(int32 route_id, int64 lane)
+{
+	LaneTurns  turns = LimitsOfRoute(route_id)->turns;
+	ShareScope scope = { SHARE_GROUPS, (uint32) turns.queue_id };
+
+	if (turns.queue_id == 0)
+		return 0;
+	return LANE_KEYS(lane) == turns.fair_by ? FairShareJoin(&scope, lane) : FairShareNow(&scope);
+}
 
 static void
 BeginReading(ClaimScan *scan, ClaimCursor *cursor)
@@ -204,6 +224,7 @@ ReadLanes(ClaimScan *scan, ClaimCursor *cursor)
 			continue;
 		}
 		read->lane = reader->next;
+		read->tag = TagOf(cursor->route_id, read->lane);
 		scan->next_due = Min(scan->next_due, next_due);
 		cursor->changes_at = Min(cursor->changes_at, next_due);
 		if (read->first.key.run_at <= scan->now)
@@ -211,6 +232,14 @@ ReadLanes(ClaimScan *scan, ClaimCursor *cursor)
 	}
 	ScanRest(lanes);
 	last_read = reader->finished ? PG_INT64_MIN : reader->next;
+}
+
+static bool
+ReadPrecedes(const ReadLane *a, const ReadLane *b)
+{
+	if (a->tag != b->tag)
+		return TagPrecedes(a->tag, b->tag);
+	return HeadPrecedes(&a->first.key, &b->first.key);
 }
 
 /* Find the first job of the lanes that were read. */
@@ -227,10 +256,11 @@ AskReader(ClaimScan *scan, ClaimCursor *cursor, JobKey *key)
 	{
 		reader->at = 0;
 		for (int j = 1; j < reader->n; j++)
-			if (HeadPrecedes(&reader->lanes[j].first.key, &reader->lanes[reader->at].first.key))
+			if (ReadPrecedes(&reader->lanes[j], &reader->lanes[reader->at]))
 				reader->at = j;
 	}
 	*key = reader->lanes[reader->at].first.key;
+	cursor->tag = reader->lanes[reader->at].tag;
 	return true;
 }
 
@@ -246,6 +276,8 @@ PassRead(ClaimScan *scan, ClaimCursor *cursor, bool waits)
 
 	if (from.job_id < PG_INT64_MAX)
 		from.job_id++;
+	if (LimitsOfRoute(cursor->route_id)->turns.queue_id != 0)
+		read->tag += TURN_COST;
 	if (!waits)
 	{
 		found = ScanFirstDue(OpenLanes(scan), cursor->route_id, read->lane, &from, scan->now, &read->first, &next_due);
@@ -285,29 +317,41 @@ LaneCursorHead(ClaimScan *scan, ClaimCursor *cursor, JobKey *key)
 
 /* Take the first job, if it does not come after the bound. */
 bool
-LaneCursorTake(ClaimScan *scan, ClaimCursor *cursor, const JobKey *bound)
+LaneCursorTake(ClaimScan *scan, ClaimCursor *cursor, const HeadsBound *bound)
 {
-	LaneKey	  last = { bound->priority, { bound->run_at, bound->job_id } };
-	LaneHint  hint;
+	LaneBound last = { bound->tag, { bound->key.priority, { bound->key.run_at, bound->key.job_id } } };
+	LaneTaken taken;
 	ReadyHint held;
 
 	Assert(!cursor->has_lane_hint);
 	if (cursor->age_every != 0)
-		last = LANE_KEY_END; /* the bound is a place */
+		last.key = LANE_KEY_END; /* the bound is a place */
 	if (cursor->reader != NULL)
 	{
 		cursor->lane_hint = cursor->reader->lanes[cursor->reader->at].first;
-		cursor->has_lane_hint = true;
+		cursor->has_lane_hint = cursor->knows_group = true;
 		return true;
 	}
 	ReadyReserve(1);
-	if (!KeyLaneTake(cursor->route_id, &last, &hint, &cursor->lane))
+	if (!KeyLaneTake(cursor->route_id, &last, &taken))
 		return false;
-	held = (ReadyHint){ hint.key.key, hint.tid };
-	ReadyHeld(cursor->route_id, hint.key.priority, cursor->lane, &held, 1);
-	cursor->lane_hint = (ScanHint){ JobKeyOf(&hint.key), hint.tid };
+	held = (ReadyHint){ taken.first.key.key, taken.first.tid };
+	ReadyHeld(cursor->route_id, taken.first.key.priority, taken.lane, &held, 1);
+	cursor->lane_hint = (ScanHint){ JobKeyOf(&taken.first.key), taken.first.tid };
 	cursor->has_lane_hint = true;
+	cursor->knows_group = taken.knows_group;
+	cursor->tag = taken.tag;
 	return true;
+}
+
+/*
+ * The job that was taken has this row.  Has its group its turn?  If the group was not known,
+ * the lane was taken as if nothing had ever been started for it.
+ */
+bool
+LaneCursorHasTurn(ClaimCursor *cursor, TupleTableSlot *row)
+{
+	return cursor->knows_group || KeyLaneGroup(GroupOfRow(cursor->route_id, row));
 }
 
 /* The job that was taken was tried, see ChoosePass(). */

@@ -11,7 +11,8 @@
 #include "shared/holders.h"
 
 extern bool LaneCursorHead(ClaimScan *scan, ClaimCursor *cursor, JobKey *key);
-extern bool LaneCursorTake(ClaimScan *scan, ClaimCursor *cursor, const JobKey *bound);
+extern bool LaneCursorTake(ClaimScan *scan, ClaimCursor *cursor, const HeadsBound *bound);
+extern bool LaneCursorHasTurn(ClaimCursor *cursor, TupleTableSlot *row);
 extern void LaneCursorPass(ClaimScan *scan, ClaimCursor *cursor, bool passed, const HeldWait *waits_for);
 extern int	LaneCursorCount(ClaimScan *scan, ClaimCursor *cursor, int most);
 

@@ -229,6 +229,13 @@ TakeNext(ClaimScan *scan, const ClaimRequest *request, Admitting *admitting, Tas
 			ChoosePass(scan, cursor, true, NULL);
 			continue;
 		}
+		if (!ChooseHasTurn(cursor, scan->jobs->found))
+		{
+			DropHint(cursor, hint);
+			ChoosePass(scan, cursor, false, NULL);
+			continue;
+		}
+		admitting->tag = cursor->tag;
 		if (!AdmitHold(admitting, cursor->route_id, hint->key.job_id, scan->jobs->found))
 		{
 			PassRefused(scan, cursor, hint, admitting);

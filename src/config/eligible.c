@@ -157,10 +157,12 @@ EligibleRoutes(const Claimant *worker)
 {
 	RouteSet		   set = { 0 };
 	int				   count = 0;
+	bool			   any_turns = false;
 	const TaskqRoute **routes = AdoptedHere() ? RoutesAll(&count) : NULL;
 
 	set.ids = palloc(sizeof(int32) * (count + 1));
 	set.ranks = palloc(sizeof(int) * (count + 1));
+	set.turns = palloc(sizeof(RouteTurn) * (count + 1));
 	for (int i = 0; i < count; i++)
 	{
 		const TaskqRoute *route = routes[i];
@@ -170,7 +172,14 @@ EligibleRoutes(const Claimant *worker)
 		set.ids[set.n] = route->route_id;
 		NoteAge(&set, count, LimitsOfRoute(route->route_id)->keys != 0 ? 0 : QueueById(route->queue_id)->age_every);
 		set.ranks[set.n] = worker->queues == NULL ? 0 : NamesIndex(worker->queues, route->queue);
+		set.turns[set.n] = (RouteTurn){ route->queue_id, QueueById(route->queue_id)->fair };
+		any_turns = any_turns || set.turns[set.n].fair;
 		set.n++;
+	}
+	if (!any_turns)
+	{
+		pfree(set.turns);
+		set.turns = NULL;
 	}
 	return set;
 }

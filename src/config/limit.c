@@ -13,6 +13,7 @@
 
 #include "config/cache.h"
 #include "config/limit.h"
+#include "config/queue.h"
 #include "config/route.h"
 #include "config/stale.h"
 #include "store/row.h"
@@ -174,11 +175,32 @@ typedef struct RouteEntry
 	RouteLimits limits;
 } RouteEntry;
 
-static uint64		 known_version = 0; /* LimitsVersion() of what follows, plus 1; 0 if nothing is known */
+static uint64		 known_version = 0; /* VersionOfRoutes() of what follows, plus 1; 0 if nothing is known */
 static MemoryContext known = NULL;		/* what follows */
 static int			 n_known = 0;		/* number of limits */
 static TaskqLimit  **copies = NULL;		/* the limits; values of the cache stay only until the transaction ends */
+static bool			 any_fair = false;	/* a queue is fair */
 static HTAB			*routes = NULL;		/* the limits of routes that were asked for */
+
+/* Return a number that changes when limits or queues do. */
+static uint64
+VersionOfRoutes(void)
+{
+	return LimitsVersion() + ConfigTableVersion(REL_QUEUES);
+}
+
+static bool
+IsAnyFair(void)
+{
+	int				   n;
+	const TaskqQueue **all = QueuesAll(&n);
+	bool			   any = false;
+
+	for (int i = 0; i < n; i++)
+		any = any || all[i]->fair;
+	pfree(all);
+	return any;
+}
 
 /* Forget the answers, and copy the limits. */
 static void
@@ -187,22 +209,22 @@ Reset(void)
 	HASHCTL			   ctl = { .keysize = sizeof(int32), .entrysize = sizeof(RouteEntry) };
 	int				   n;
 	const TaskqLimit **all;
-	uint64			   version = LimitsVersion();
+	uint64			   version = VersionOfRoutes();
 
 	/* a change that is seen while the limits are read has them read again */
 	known_version = 0;
+	any_fair = IsAnyFair();
 	all = LimitsAll(&n);
 	n_known = 0;
 	routes = NULL;
 	if (known == NULL)
 		known = AllocSetContextCreate(TopMemoryContext, "taskq limits of routes", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextReset(known);
-	if (n > 0)
-	{
-		ctl.hcxt = known;
+	ctl.hcxt = known;
+	if (n > 0 || any_fair)
 		routes = hash_create("taskq limits of routes", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	if (n > 0)
 		copies = MemoryContextAlloc(known, sizeof(TaskqLimit *) * n);
-	}
 	for (int i = 0; i < n; i++)
 	{
 		copies[i] = MemoryContextAlloc(known, SizeOfLimit(all[i]->n_overrides));
@@ -249,6 +271,18 @@ AddLimits(const TaskqRoute *route, bool plain, RouteLimits *found)
 	}
 }
 
+/* Add what the queue of a route asks for. */
+static void
+AddTurns(const TaskqRoute *route, RouteLimits *found)
+{
+	const TaskqQueue *queue = QueueById(route->queue_id);
+
+	if (!queue->fair)
+		return;
+	found->turns = (LaneTurns){ queue->queue_id, queue->fair_by };
+	found->keys |= queue->fair_by;
+}
+
 /* Return the limits of a route, of which there may be none. */
 const RouteLimits *
 LimitsOfRoute(int32 route_id)
@@ -258,17 +292,19 @@ LimitsOfRoute(int32 route_id)
 	RouteEntry				*entry;
 	RouteLimits				 found = { 0 };
 
-	if (known_version != LimitsVersion() + 1)
+	if (known_version != VersionOfRoutes() + 1)
 		Reset();
-	if (n_known == 0)
+	if (n_known == 0 && !any_fair)
 		return &none;
 	entry = hash_search(routes, &route_id, HASH_FIND, NULL);
 	if (entry != NULL)
 		return &entry->limits;
 	route = RouteById(route_id);
-	if (known_version != LimitsVersion() + 1)
+	if (any_fair)
+		AddTurns(route, &found);
+	if (known_version != VersionOfRoutes() + 1)
 		return LimitsOfRoute(route_id);
-	found.limits = MemoryContextAlloc(known, sizeof(TaskqLimit *) * n_known);
+	found.limits = MemoryContextAlloc(known, sizeof(TaskqLimit *) * Max(n_known, 1));
 	AddLimits(route, true, &found);
 	AddLimits(route, false, &found);
 	entry = hash_search(routes, &route_id, HASH_ENTER, NULL);

@@ -10,6 +10,7 @@
 #include "fmgr.h"
 #include "utils/array.h"
 
+#include "ready/key_lane.h"
 #include "shared/holders.h"
 #include "shared/rates.h"
 
@@ -54,7 +55,8 @@ typedef struct RouteLimits
 {
 	int				   n;
 	int				   n_plain; /* number of those */
-	uint8			   keys;	/* keys of a job that the others ask for */
+	uint8			   keys;	/* keys of a job that the others ask for, or by which the queue is fair */
+	LaneTurns		   turns;	/* whether the queue is fair */
 	const TaskqLimit **limits;
 } RouteLimits;
 
@@ -62,7 +64,7 @@ typedef struct RouteLimits
 extern const TaskqLimit	 *LimitByName(const char *name, bool missing_ok);
 extern const TaskqLimit **LimitsAll(int *n);
 
-/* The result is valid as long as LimitsVersion() stays the same. */
+/* The result is valid until limits or queues change. */
 extern const RouteLimits *LimitsOfRoute(int32 route_id);
 extern const char		 *LimitNameIn(const RouteLimits *limits, int32 limit_id);
 extern uint64			  LimitsVersion(void);
@@ -82,9 +84,6 @@ extern int64	  LaneOf(uint8 keys, const JobKeys *values);
 #define MAX_WEIGHT 1000000
 #define MAX_BURST 1000000 /* also of rate */
 #define MAX_KEY_NUMBERS 1000
-
-#define LANE_KEYS_SHIFT 61
-#define LANE_FIRST(keys) ((int64) (keys) << LANE_KEYS_SHIFT) /* no lane of these keys, or of a greater set, is less */
 
 extern int32 LimitHeaviest(const TaskqLimit *limit);
 extern bool	 LimitRates(const TaskqLimit *limit);

@@ -29,6 +29,7 @@ static const AdmissionRule *const rules[] = {
 	&admit_limit,
 	&admit_budget,
 	&admit_rate,
+	&admit_turn,
 #ifdef TASKQ_TESTING
 	&admit_testing,
 #endif

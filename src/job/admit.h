@@ -29,6 +29,7 @@ typedef struct Admitting
 	const Claimant	 *claimant;
 	const WorkerName *worker;		   /* name of an external worker, or NULL */
 	int64			  job_id;		   /* the only job that the claim is for, or 0 */
+	uint64			  tag;			   /* in a fair queue: when the group of that job has its turn */
 	int64			  epoch;		   /* of the claim of the job that is being admitted, see Admission */
 	bool			  holds_limits;	   /* that job is under limits */
 	bool			  waits_for_value; /* no other job with the same value of a key can start: */

@@ -166,13 +166,14 @@ ExplainLanes(int32 route_id, Refusal *refusal)
 static bool
 Explain(const AdmissionQuestion *question, Refusal *refusal)
 {
-	HeldLimits	  held;
-	HoldersAnswer answer = HOLDERS_ROOM;
-	JobKeys		  keys;
-	int			  which = -1;
-	int32		  limit_id = 0;
-	const char	 *values = "";
-	const char	 *name;
+	const RouteLimits *limits;
+	HeldLimits		   held;
+	HoldersAnswer	   answer = HOLDERS_ROOM;
+	JobKeys			   keys;
+	int				   which = -1;
+	int32			   limit_id = 0;
+	const char		  *values = "";
+	const char		  *name;
 
 	if (question->route == NULL)
 		return false;
@@ -182,9 +183,12 @@ Explain(const AdmissionQuestion *question, Refusal *refusal)
 		refusal->reason = "this transaction has changed limits";
 		return true;
 	}
-	if (LimitsOfRoute(question->route->route_id)->n > 0 && !HoldersPresent())
+	limits = LimitsOfRoute(question->route->route_id);
+	if ((limits->n > 0 || limits->turns.queue_id != 0) && !HoldersPresent())
 	{
 		refusal->reason_code = REASON_NEEDS_PRELOAD;
+		if (limits->n == 0)
+			refusal->reason = "jobs of a fair queue start only with taskq in shared_preload_libraries";
 		return true;
 	}
 	if (question->job == NULL && ExplainLanes(question->route->route_id, refusal))

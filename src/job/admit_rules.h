@@ -18,6 +18,7 @@ extern const AdmissionRule admit_permit;
 extern const AdmissionRule admit_limit;
 extern const AdmissionRule admit_rate;
 extern const AdmissionRule admit_budget;
+extern const AdmissionRule admit_turn;
 #ifdef TASKQ_TESTING
 extern const AdmissionRule admit_testing;
 #endif

@@ -62,6 +62,25 @@ JobLane(const TaskqJob *job)
 	return LaneOf(LimitsOfRoute(job->route_id)->keys, &keys);
 }
 
+/* Return the group of a job of a fair queue by its row. */
+int64
+GroupOfRow(int32 route_id, TupleTableSlot *row)
+{
+	JobKeys keys;
+
+	return LaneOf(LimitsOfRoute(route_id)->turns.fair_by, KeysOfRow(route_id, row, &keys));
+}
+
+/* Return the group of a job of a fair queue. */
+int64
+GroupOfJob(const TaskqJob *job)
+{
+	JobKeys keys;
+	uint8	fair_by = LimitsOfRoute(job->route_id)->turns.fair_by;
+
+	return LANE_KEYS(job->lane) == fair_by ? job->lane : LaneOf(fair_by, KeysOfJob(job, &keys));
+}
+
 /* Write the row of a waiting job, which is locked, with the lane in which it should wait. */
 void
 JobMoveToLane(Store *jobs, TaskqJob *job)

@@ -13,6 +13,8 @@
 extern const JobKeys *KeysOfRow(int32 route_id, TupleTableSlot *row, JobKeys *keys);
 extern const JobKeys *KeysOfJob(const TaskqJob *job, JobKeys *keys);
 extern int64		  JobLane(const TaskqJob *job);
+extern int64		  GroupOfRow(int32 route_id, TupleTableSlot *row);
+extern int64		  GroupOfJob(const TaskqJob *job);
 extern void			  JobMoveToLane(Store *jobs, TaskqJob *job);
 extern bool			  LimitsRelease(int64 job_id, int64 epoch);
 

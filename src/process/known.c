@@ -20,6 +20,7 @@
 #include "shared/counts.h"
 #include "ready/key_lane.h"
 #include "shared/budgets.h"
+#include "shared/fair_share.h"
 #include "shared/holders.h"
 #include "shared/rates.h"
 #include "shared/stats.h"
@@ -130,6 +131,7 @@ KnownForget(TaskqDatabase *db)
 	CountsForgetDatabase(db->dboid);
 	HoldersForgetDatabase(db->dboid);
 	KeyLanesForgetDatabase(db->dboid);
+	FairShareForgetDatabase(db->dboid);
 	RatesForgetDatabase(db->dboid);
 	BudgetsForgetDatabase(db->dboid);
 	ShmemForgetDatabase(db);

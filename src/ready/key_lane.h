@@ -9,7 +9,23 @@
 #include "taskq.h"
 
 #include "ready/ready.h"
+#include "shared/fair_share.h"
 #include "shared/holders.h"
+
+/*
+ * The number of a lane begins with the set of keys of which it has the values.  The group of
+ * a job in a fair queue is numbered as the lane of the keys by which the queue is fair.
+ */
+#define LANE_KEYS_SHIFT 61
+#define LANE_FIRST(keys) ((int64) (keys) << LANE_KEYS_SHIFT) /* no lane of these keys, or of a greater set, is less */
+#define LANE_KEYS(lane) ((uint8) ((lane) >> LANE_KEYS_SHIFT))
+
+/* Whether the lanes of a route take turns. */
+typedef struct LaneTurns
+{
+	int32 queue_id; /* the fair queue of the route, or 0 */
+	uint8 fair_by;	/* the keys whose values are its groups */
+} LaneTurns;
 
 /* A place in the order of a route's jobs. */
 typedef struct LaneKey
@@ -43,6 +59,7 @@ typedef struct LanePlace
 {
 	int64	lane;
 	LaneKey key;  /* from here on */
+	uint64	tag;  /* in a fair queue, when the lane has its turn; lower ones come first */
 	uint32	turn; /* what is read is of no use if the lane has another one then */
 } LanePlace;
 
@@ -52,6 +69,22 @@ typedef struct LaneUsage
 	int max_lanes;
 	int waiting; /* lanes without room under a limit */
 } LaneUsage;
+
+/* Up to where a claim may take a lane: to a tag in a fair queue, otherwise to a key. */
+typedef struct LaneBound
+{
+	uint64	tag;
+	LaneKey key;
+} LaneBound;
+
+/* A lane that a claim has taken. */
+typedef struct LaneTaken
+{
+	int64	 lane;
+	LaneHint first; /* its first job */
+	uint64	 tag;
+	bool	 knows_group; /* otherwise KeyLaneGroup() must be called */
+} LaneTaken;
 
 /* key_lane.c: their memory, and what commits add to it */
 extern void	  KeyLanesInit(void);
@@ -71,13 +104,14 @@ extern void	  KeyLanesForgetDatabase(Oid dboid);
 extern void	  KeyLanesUsage(LaneUsage *usage);
 
 /* key_lane_look.c: what claims see of it */
-extern LaneLook KeyLanePeek(int32 route_id, TimestampTz now, LanePlace *place, TimestampTz *changes_at);
+extern LaneLook KeyLanePeek(int32 route_id, const LaneTurns *turns, TimestampTz now, LanePlace *place, TimestampTz *changes_at);
 extern void		KeyLaneRead(int32 route_id, const LanePlace *place, const LaneHint *found, TimestampTz next_due);
 extern bool		KeyLanesAllWait(int32 route_id);
 extern int		KeyLanesListed(int32 route_id, int64 *lane_ids, int most);
 
 /* key_lane_take.c: what they take from it, and what releases let go */
-extern bool KeyLaneTake(int32 route_id, const LaneKey *bound, LaneHint *hint, int64 *lane);
+extern bool KeyLaneTake(int32 route_id, const LaneBound *bound, LaneTaken *lane);
+extern bool KeyLaneGroup(int64 group);
 extern void KeyLaneLetGo(bool passed, const HeldWait *waits_for);
 extern void KeyLanesFreed(const HeldValue *value);
 extern void KeyLanesFreeAll(void);

@@ -32,6 +32,7 @@ typedef struct LaneRoute
 	int				  n_lanes;
 	int				  n_waits;
 	int				  n_taken; /* lanes that claims have taken */
+	LaneTurns		  turns;   /* as of the last claim that has looked here */
 	pg_atomic_uint32  missed;  /* claims that have found no job while there were such lanes */
 	dlist_node		  node;	   /* in LaneMemory.stopped, if n_waits is not 0 or the lanes are not known */
 	pairingheap_node *first;   /* lanes with a due job, by their first ones */
@@ -80,6 +81,9 @@ typedef struct LaneEntry
 	LaneHint		 pushed; /* the first of the jobs that were added while the first one was not known */
 	uint32			 turn;	 /* incremented when the first one becomes unknown */
 	uint64			 taken;	 /* number of the taking; only if LANE_TAKEN */
+	uint64			 tag;	 /* in a fair queue: when the lane has its turn, or had it if something was started for its group since */
+	int64			 group;	 /* in a fair queue; only if it knows it */
+	bool			 knows_group;
 	TimestampTz		 due_at; /* when another job may become the first; DT_NOEND: none */
 	LaneWait		*wait;	 /* for what it waits; or it was let go from there, and was not tried yet */
 	pairingheap_node node;	 /* see "state" */
@@ -115,9 +119,12 @@ extern LaneEntry *LaneMakeEntry(LaneRoute *route, int64 lane);
 extern void		  LaneAdd(LaneEntry *entry, const LaneHint *hint);
 extern void		  LaneDue(LaneEntry *entry, TimestampTz due_at);
 extern void		  LaneUndue(LaneEntry *entry);
+extern void		  LaneJoin(LaneEntry *entry);
+extern bool		  LaneIsLate(const LaneEntry *entry, uint64 *tag);
 extern void		  LaneList(LaneEntry *entry);
 extern void		  LaneUnlist(LaneEntry *entry);
 extern void		  LaneWaitFor(LaneEntry *entry, LaneWait *wait);
+extern void		  LanesTakeTurns(LaneRoute *route, const LaneTurns *turns);
 extern void		  LanesRemove(Oid dboid, const LaneRoute *route);
 extern void		  LaneRemoveIfEmpty(LaneEntry *entry);
 extern void		  LaneLeaveWait(LaneEntry *entry);

@@ -37,6 +37,8 @@ ListDue(LaneRoute *route, TimestampTz now)
 		}
 		LaneUnlist(entry);
 		ForgetFirst(entry);
+		if (state == LANE_EMPTY)
+			LaneJoin(entry);
 		if (state == LANE_WAITS)
 			LaneWaitFor(entry, entry->wait);
 		else
@@ -62,12 +64,38 @@ ListNotDue(LaneRoute *route, TimestampTz now)
 	}
 }
 
+/* The group of the first lane may have had turns in other routes. */
+static void
+ListLate(LaneRoute *route)
+{
+	LaneEntry *entry;
+	uint64	   tag;
+
+	while ((entry = LaneFirst(route->first)) != NULL && LaneIsLate(entry, &tag))
+	{
+		LaneUnlist(entry);
+		entry->tag = tag;
+		LaneList(entry);
+	}
+}
+
+/* Do the lanes of a route take their turns in another way than this? */
+static bool
+DifferTurns(const LaneRoute *route, const LaneTurns *turns)
+{
+	return route->turns.queue_id != turns->queue_id || route->turns.fair_by != turns->fair_by;
+}
+
 /* Must the heaps be changed before the route is looked at? */
 static bool
-IsOutdated(const LaneRoute *route, TimestampTz now)
+IsOutdated(const LaneRoute *route, const LaneTurns *turns, TimestampTz now)
 {
 	LaneEntry *first = LaneFirst(route->first);
 	LaneEntry *due = LaneNextDue(route);
+	uint64	   tag;
+
+	if (DifferTurns(route, turns) || (first != NULL && LaneIsLate(first, &tag)))
+		return true;
 
 	return (due != NULL && due->due_at <= now) ||
 		   (first != NULL && first->is_exact && first->first.key.key.run_at > now);
@@ -90,7 +118,7 @@ Look(LaneRoute *route, LanePlace *place, TimestampTz *changes_at)
 		(void) pg_atomic_fetch_add_u32(&route->missed, 1);
 	if (entry == NULL)
 		return LANE_LOOK_NOTHING;
-	*place = (LanePlace){ entry->key.lane, entry->first.key, entry->turn };
+	*place = (LanePlace){ entry->key.lane, entry->first.key, entry->tag, entry->turn };
 	return entry->is_exact ? LANE_LOOK_HEAD : LANE_LOOK_READ;
 }
 
@@ -99,7 +127,7 @@ Look(LaneRoute *route, LanePlace *place, TimestampTz *changes_at)
  * when another may be the first because it becomes due.
  */
 LaneLook
-KeyLanePeek(int32 route_id, TimestampTz now, LanePlace *place, TimestampTz *changes_at)
+KeyLanePeek(int32 route_id, const LaneTurns *turns, TimestampTz now, LanePlace *place, TimestampTz *changes_at)
 {
 	LaneRoute *route;
 	LaneLook   look;
@@ -109,15 +137,18 @@ KeyLanePeek(int32 route_id, TimestampTz now, LanePlace *place, TimestampTz *chan
 		return LANE_LOOK_UNLISTED;
 	LWLockAcquire(&lane_memory->lock, LW_SHARED);
 	route = LaneRouteFind(route_id);
-	if (route != NULL && IsOutdated(route, now))
+	if (route != NULL && IsOutdated(route, turns, now))
 	{
 		LWLockRelease(&lane_memory->lock);
 		LWLockAcquire(&lane_memory->lock, LW_EXCLUSIVE);
 		route = LaneRouteFind(route_id);
 		if (route != NULL)
 		{
+			if (DifferTurns(route, turns))
+				LanesTakeTurns(route, turns);
 			ListDue(route, now);
 			ListNotDue(route, now);
+			ListLate(route);
 		}
 	}
 	if (route == NULL)

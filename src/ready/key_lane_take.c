@@ -49,11 +49,11 @@ Wake(int32 route_id, int n)
 /* taking ----------------------------------------------------------------------- */
 
 /*
- * Take the first lane of a route, if its first job does not come after the bound.  The
+ * Take the first lane of a route, if it does not come after the bound.  The
  * caller tries to start the job, and then calls KeyLaneLetGo().
  */
 bool
-KeyLaneTake(int32 route_id, const LaneKey *bound, LaneHint *hint, int64 *lane)
+KeyLaneTake(int32 route_id, const LaneBound *bound, LaneTaken *lane)
 {
 	LaneRoute *route;
 	LaneEntry *entry = NULL;
@@ -63,21 +63,42 @@ KeyLaneTake(int32 route_id, const LaneKey *bound, LaneHint *hint, int64 *lane)
 	route = LaneRouteFind(route_id);
 	if (route != NULL)
 		entry = LaneFirst(route->first);
-	if (entry != NULL && entry->is_exact && LaneCompare(&entry->first.key, bound) <= 0)
+	if (entry != NULL && entry->is_exact && !TagPrecedes(bound->tag, entry->tag) &&
+		(route->turns.queue_id != 0 || LaneCompare(&entry->first.key, &bound->key) <= 0))
 	{
 		LaneUnlist(entry);
 		entry->state = LANE_TAKEN;
 		entry->taken = taken.number = ++lane_memory->numbers;
 		entry->pushed.key = LANE_KEY_END;
 		route->n_taken++;
-		*hint = entry->first;
-		*lane = entry->key.lane;
+		*lane = (LaneTaken){ entry->key.lane, entry->first, entry->tag, route->turns.queue_id == 0 || entry->knows_group };
 		taken.any = true;
 		taken.route_id = route_id;
-		taken.lane = *lane;
+		taken.lane = lane->lane;
 	}
 	LWLockRelease(&lane_memory->lock);
 	return taken.any;
+}
+
+/* The jobs of the lane that was taken are of this group.  Has it its turn now? */
+bool
+KeyLaneGroup(int64 group)
+{
+	LaneEntry *entry;
+	uint64	   tag;
+	bool	   is_late = false;
+
+	Assert(taken.any);
+	LWLockAcquire(&lane_memory->lock, LW_EXCLUSIVE);
+	entry = LaneFindEntry(taken.route_id, taken.lane);
+	if (entry != NULL && entry->state == LANE_TAKEN && entry->taken == taken.number)
+	{
+		entry->group = group;
+		entry->knows_group = true;
+		is_late = LaneIsLate(entry, &tag);
+	}
+	LWLockRelease(&lane_memory->lock);
+	return !is_late;
 }
 
 /* May another job run with the value that lanes wait for? */
@@ -283,6 +304,7 @@ KeyLanesFreeAll(void)
 		{
 			LaneUnlist(entry);
 			LaneLeaveWait(entry);
+			LaneJoin(entry);
 			LaneList(entry);
 			ReadyNoteChange(entry->key.route_id);
 		}

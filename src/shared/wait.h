@@ -7,13 +7,24 @@
 
 #include "taskq.h"
 
+#include "shared/fair_share.h"
+
+/* The queue of a route, if routes are not simply in the order of their jobs. */
+typedef struct RouteTurn
+{
+	int32 queue_id;
+	bool  fair; /* its groups take turns */
+} RouteTurn;
+
 /* A worker's routes, and what it has to know of their queues to put them in order. */
 typedef struct RouteSet
 {
-	int	   n;
-	int32 *ids;
-	int	  *ranks;
-	int64 *ages; /* age_every of each, or NULL if no queue has one */
+	int		   n;
+	int32	  *ids;
+	int		  *ranks;
+	int64	  *ages;  /* age_every of each, or NULL if no queue has one */
+	RouteTurn *turns; /* NULL: no queue is fair or has a weight */
+	ShareScope share; /* the queues take turns by their weights in this scope; SHARE_NONE: they do not */
 } RouteSet;
 
 extern void WaitBegin(const RouteSet *routes, uint64 worker_key, uint64 limit_key);
