@@ -102,17 +102,18 @@ Learn(ClaimScan *scan, int32 route_id)
 	int64		lane = PG_INT64_MIN;
 	ScanHint	hint;
 	TimestampTz next_due;
+	bool		is_only;
 	bool		all = true;
 
 	if (number == 0)
 		return;
 	lanes = OpenLanes(scan);
-	while (all && ScanNextLane(lanes, route_id, &lane, scan->now, &hint, &next_due))
+	while (all && ScanNextLane(lanes, route_id, &lane, scan->now, &hint, &next_due, &is_only))
 	{
 		LaneHint first = LaneHintOf(&hint);
 
 		CHECK_FOR_INTERRUPTS();
-		all = KeyLanesLearn(route_id, number, lane, hint.key.run_at <= scan->now ? &first : NULL, next_due);
+		all = KeyLanesLearn(route_id, number, lane, hint.key.run_at <= scan->now ? &first : NULL, is_only, next_due);
 	}
 	ScanRest(lanes);
 	KeyLanesLearnEnd(route_id, number, all);
@@ -123,16 +124,20 @@ static void
 Read(ClaimScan *scan, int32 route_id, const LanePlace *place)
 {
 	JobKey		from = JobKeyOf(&place->key);
+	JobScan	   *lanes = OpenLanes(scan);
+	LaneJobs	found = { 0 };
 	ScanHint	hint;
-	LaneHint	first;
 	TimestampTz next_due;
-	bool		found;
+	bool		any = ScanFirstDue(lanes, route_id, place->lane, &from, scan->now, &hint, &next_due);
 
-	found = ScanFirstDue(OpenLanes(scan), route_id, place->lane, &from, scan->now, &hint, &next_due);
-	ScanRest(&scan->lanes);
-	if (found)
-		first = LaneHintOf(&hint);
-	KeyLaneRead(route_id, place, found ? &first : NULL, next_due);
+	while (any && hint.key.run_at <= scan->now && found.n < lengthof(found.jobs))
+	{
+		found.jobs[found.n++] = LaneHintOf(&hint);
+		any = ScanNext(lanes, &hint);
+	}
+	found.is_whole = !any;
+	ScanRest(lanes);
+	KeyLaneRead(route_id, place, &found, next_due);
 }
 
 /* Ask the memory for the first due job of a route.  Returns whether it knows, and sets *any. */
@@ -213,9 +218,10 @@ ReadLanes(ClaimScan *scan, ClaimCursor *cursor)
 		ReadLane   *read = &reader->lanes[reader->n];
 		TimestampTz next_due;
 		bool		found;
+		bool		is_only;
 
 		CHECK_FOR_INTERRUPTS();
-		found = ScanNextLane(lanes, cursor->route_id, &reader->next, scan->now, &read->first, &next_due);
+		found = ScanNextLane(lanes, cursor->route_id, &reader->next, scan->now, &read->first, &next_due, &is_only);
 		if (!found || (reader->wrapped && reader->next > reader->began))
 		{
 			reader->finished = reader->wrapped || reader->began == PG_INT64_MIN;

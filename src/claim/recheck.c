@@ -82,18 +82,19 @@ RecheckLanes(Relation jobs, int32 route_id, TimestampTz now)
 	JobScan		scan;
 	ScanHint	hint;
 	TimestampTz next_due;
+	bool		is_only;
 
 	ScanBegin(&scan, REL_JOBS_LANES, jobs, 0);
-	while (ScanNextLane(&scan, route_id, &lane, now, &hint, &next_due))
+	while (ScanNextLane(&scan, route_id, &lane, now, &hint, &next_due, &is_only))
 	{
 		LaneHint first = { { hint.key.priority, { hint.key.run_at, hint.key.job_id } }, hint.tid };
 
 		if (hint.key.run_at <= now)
-			KeyLanePush(route_id, lane, &first, now);
+			KeyLanePush(route_id, lane, &first, is_only, now);
 		if (next_due == DT_NOEND)
 			continue;
 		first.key.key.run_at = next_due;
-		KeyLanePush(route_id, lane, &first, now);
+		KeyLanePush(route_id, lane, &first, is_only, now);
 	}
 	ScanEnd(&scan);
 }

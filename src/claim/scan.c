@@ -58,6 +58,7 @@ ScanRefresh(JobScan *scan)
 	Snapshot old = scan->snapshot;
 
 	scan->snapshot = StoreSnapshot();
+	scan->is_ahead = false;
 	if (scan->by_route != NULL)
 		scan->by_route->xs_snapshot = scan->snapshot;
 	if (scan->by_lane != NULL)
@@ -231,19 +232,55 @@ ScanFirstDue(JobScan *scan, int32 route_id, int64 lane, const JobKey *from, Time
 	return false;
 }
 
-/*
- * Find the next key lane of a route that has a waiting job, and its first due job.  Returns
- * false if there is no other lane.  Without a due job, the key in the hint is JOB_KEY_END.
- */
-bool
-ScanNextLane(JobScan *scan, int32 route_id, int64 *lane, TimestampTz now, ScanHint *hint, TimestampTz *next_due)
+/* Find the first job in the key lanes after this one. */
+static bool
+FirstAfter(JobScan *scan, int32 route_id, int64 *lane, ScanHint *hint)
 {
+	if (scan->is_ahead && scan->ahead_of == *lane)
+	{
+		*hint = scan->ahead;
+		*lane = scan->ahead_lane;
+		return true;
+	}
 	ScanLanesAfter(scan, route_id, *lane);
 	if (!ScanNext(scan, hint))
 		return false;
 	*lane = ScanLaneFound(scan);
+	return true;
+}
+
+/* Read one job ahead.  Returns true if it is in this lane, too; otherwise it is the first of the next one. */
+static bool
+ReadAhead(JobScan *scan, int64 lane)
+{
+	if (!ScanNext(scan, &scan->ahead))
+		return false;
+	scan->ahead_lane = ScanLaneFound(scan);
+	scan->ahead_of = lane;
+	scan->is_ahead = scan->ahead_lane != lane;
+	return !scan->is_ahead;
+}
+
+/*
+ * Find the next key lane of a route that has a waiting job, and its first due job.  Returns
+ * false if there is no other lane.  Without a due job, the key in the hint is JOB_KEY_END.
+ * "is_only" is set if no other job waits in the lane.  Between the calls for a route, the scan
+ * is not used for another one.
+ */
+bool
+ScanNextLane(JobScan *scan, int32 route_id, int64 *lane, TimestampTz now, ScanHint *hint, TimestampTz *next_due,
+			 bool *is_only)
+{
+	bool found = FirstAfter(scan, route_id, lane, hint);
+
+	scan->is_ahead = false;
+	if (!found)
+		return false;
 	*next_due = DT_NOEND;
-	if (hint->key.run_at > now && !ScanFirstDue(scan, route_id, *lane, &JOB_KEY_BEGIN, now, hint, next_due))
+	*is_only = false;
+	if (hint->key.run_at <= now)
+		*is_only = !ReadAhead(scan, *lane);
+	else if (!ScanFirstDue(scan, route_id, *lane, &JOB_KEY_BEGIN, now, hint, next_due))
 		hint->key = JOB_KEY_END;
 	return true;
 }

@@ -32,7 +32,11 @@ typedef struct JobScan
 	ScanKeyData		keys[3];
 	ScanKeyData		place[3]; /* members of the last key, which is a row comparison */
 	TupleTableSlot *slot;
-	const Codec	   *codec;	 /* reads the slot; may be NULL */
+	const Codec	   *codec;	  /* reads the slot; may be NULL */
+	bool			is_ahead; /* what follows is the first job in the lanes after this one */
+	int64			ahead_of;
+	int64			ahead_lane;
+	ScanHint		ahead;
 	int				steps;	 /* number of dead index entries that may still be read; 0: no limit */
 	bool			stopped; /* the limit was reached, and the last hint is only a place */
 } JobScan;
@@ -49,7 +53,7 @@ extern int64	ScanLaneFound(JobScan *scan);
 extern bool		ScanFirstDue(JobScan *scan, int32 route_id, int64 lane, const JobKey *from, TimestampTz now,
 							 ScanHint *hint, TimestampTz *next_due);
 extern bool		ScanNextLane(JobScan *scan, int32 route_id, int64 *lane, TimestampTz now, ScanHint *hint,
-							 TimestampTz *next_due);
+							 TimestampTz *next_due, bool *is_only);
 extern int		ScanCountDue(JobScan *scan, int32 route_id, int64 lane, TimestampTz now, int most);
 extern bool		ScanAny(JobScan *scan, ScanHint *hint);
 extern void		ScanRest(JobScan *scan);

@@ -181,6 +181,7 @@ static int			 n_known = 0;		/* number of limits */
 static TaskqLimit  **copies = NULL;		/* the limits; values of the cache stay only until the transaction ends */
 static bool			 any_fair = false;	/* a queue is fair */
 static HTAB			*routes = NULL;		/* the limits of routes that were asked for */
+static RouteEntry	*last = NULL;		/* what was asked for last; a claim asks many times for one route */
 
 /* Return a number that changes when limits or queues do. */
 static uint64
@@ -217,6 +218,7 @@ Reset(void)
 	all = LimitsAll(&n);
 	n_known = 0;
 	routes = NULL;
+	last = NULL;
 	if (known == NULL)
 		known = AllocSetContextCreate(TopMemoryContext, "taskq limits of routes", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextReset(known);
@@ -296,9 +298,14 @@ LimitsOfRoute(int32 route_id)
 		Reset();
 	if (n_known == 0 && !any_fair)
 		return &none;
+	if (last != NULL && last->route_id == route_id)
+		return &last->limits;
 	entry = hash_search(routes, &route_id, HASH_FIND, NULL);
 	if (entry != NULL)
+	{
+		last = entry;
 		return &entry->limits;
+	}
 	route = RouteById(route_id);
 	if (any_fair)
 		AddTurns(route, &found);

@@ -12,8 +12,9 @@
  * lane moves to the lanes that wait for this value, and nobody looks at it until there is
  * room (key_lane_take.c).
  *
- * The first job of a lane is not always known.  When a claim has taken it, the entry says
- * only that no due job precedes the next key.  The claim that finds the lane at the top of
+ * An entry has the first job of its lane and some of those that follow it, so that a claim
+ * seldom reads the index.  The first job is not always known.  When a claim has taken the last
+ * one that is known, the entry says only that no due job precedes the next key.  The claim that finds the lane at the top of
  * the heap reads the index from there on.  A job that is committed meanwhile may not be
  * seen by the snapshot of that claim.  So commits keep the first of the jobs that they add
  * to such a lane ("pushed").
@@ -31,6 +32,7 @@
  */
 #include "taskq.h"
 
+#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "storage/shmem.h"
 
@@ -63,18 +65,27 @@ LanesSize(void)
 	return add_size(size, hash_estimate_size(taskq_max_lanes, sizeof(LaneWait)));
 }
 
+/* The hash function of the waits of lanes. */
+static uint32
+HashWait(const void *key, Size size)
+{
+	const LaneWaitKey *wait = key;
+
+	return hash_combine(murmurhash32((uint32) wait->route_id), HeldHash(wait->value.limit_id, wait->value.value));
+}
+
 static void
 LanesStart(void)
 {
 	HASHCTL entry_ctl = { .keysize = sizeof(LaneEntryKey), .entrysize = sizeof(LaneEntry) };
 	HASHCTL route_ctl = { .keysize = sizeof(LaneRouteKey), .entrysize = sizeof(LaneRoute) };
-	HASHCTL wait_ctl = { .keysize = sizeof(LaneWaitKey), .entrysize = sizeof(LaneWait) };
+	HASHCTL wait_ctl = { .keysize = sizeof(LaneWaitKey), .entrysize = sizeof(LaneWait), .hash = HashWait };
 	bool	found;
 
 	lane_memory = ShmemInitStruct("taskq lanes", StructSize(), &found);
 	lane_entries = ShmemInitHash_compat("taskq entries of lanes", taskq_max_lanes, &entry_ctl, HASH_ELEM | HASH_BLOBS);
 	lane_routes = ShmemInitHash_compat("taskq routes with lanes", taskq_max_lanes, &route_ctl, HASH_ELEM | HASH_BLOBS);
-	lane_waits = ShmemInitHash_compat("taskq waits of lanes", taskq_max_lanes, &wait_ctl, HASH_ELEM | HASH_BLOBS);
+	lane_waits = ShmemInitHash_compat("taskq waits of lanes", taskq_max_lanes, &wait_ctl, HASH_ELEM | HASH_FUNCTION);
 	if (found)
 		return;
 	memset(lane_memory, 0, StructSize());
@@ -222,7 +233,7 @@ KeyLanesUnseen(bool clear)
 
 /* Add a job to the lane of its route, if the lanes are known or being learnt.  Returns true if the route has changed. */
 static bool
-Push(LaneRoute *route, int64 lane, const LaneHint *hint, TimestampTz now)
+Push(LaneRoute *route, int64 lane, const LaneHint *hint, bool is_only, TimestampTz now)
 {
 	LaneEntry *entry;
 
@@ -242,12 +253,14 @@ Push(LaneRoute *route, int64 lane, const LaneHint *hint, TimestampTz now)
 		LaneDue(entry, hint->key.key.run_at);
 	else
 		LaneAdd(entry, hint);
+	if (!is_only)
+		LaneMayHaveMore(entry);
 	return route->first == &entry->node || route->later == &entry->due_node;
 }
 
-/* Add a waiting job.  Called when its transaction has ended. */
+/* Add a waiting job.  Unless it is the only one, others may wait in its lane that were not told here. */
 void
-KeyLanePush(int32 route_id, int64 lane, const LaneHint *hint, TimestampTz now)
+KeyLanePush(int32 route_id, int64 lane, const LaneHint *hint, bool is_only, TimestampTz now)
 {
 	bool changed;
 
@@ -255,7 +268,7 @@ KeyLanePush(int32 route_id, int64 lane, const LaneHint *hint, TimestampTz now)
 		return;
 	KeyLanesNotePresent();
 	LWLockAcquire(&lane_memory->lock, LW_EXCLUSIVE);
-	changed = Push(LaneRouteFind(route_id), lane, hint, now);
+	changed = Push(LaneRouteFind(route_id), lane, hint, is_only, now);
 	LWLockRelease(&lane_memory->lock);
 	if (changed)
 		ReadyNoteChange(route_id);

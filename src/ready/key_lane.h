@@ -44,6 +44,16 @@ typedef struct LaneHint
 	ItemPointerData tid;
 } LaneHint;
 
+#define LANE_AHEAD 3 /* jobs of a lane that are known beside the first one */
+
+/* The first due jobs of a lane, as they were read. */
+typedef struct LaneJobs
+{
+	int		 n;
+	bool	 is_whole; /* there are no others */
+	LaneHint jobs[1 + LANE_AHEAD];
+} LaneJobs;
+
 /* What is known of the lanes of a route. */
 typedef enum LaneLook
 {
@@ -98,14 +108,14 @@ extern void	  KeyLanesNoteUnseen(void);
 extern bool	  KeyLanesUnseen(bool clear);
 extern void	  KeyLanesNotePresent(void);
 extern int	  LaneCompare(const LaneKey *a, const LaneKey *b);
-extern void	  KeyLanePush(int32 route_id, int64 lane, const LaneHint *hint, TimestampTz now);
+extern void	  KeyLanePush(int32 route_id, int64 lane, const LaneHint *hint, bool is_only, TimestampTz now);
 extern void	  KeyLanesForget(void);
 extern void	  KeyLanesForgetDatabase(Oid dboid);
 extern void	  KeyLanesUsage(LaneUsage *usage);
 
 /* key_lane_look.c: what claims see of it */
 extern LaneLook KeyLanePeek(int32 route_id, const LaneTurns *turns, TimestampTz now, LanePlace *place, TimestampTz *changes_at);
-extern void		KeyLaneRead(int32 route_id, const LanePlace *place, const LaneHint *found, TimestampTz next_due);
+extern void		KeyLaneRead(int32 route_id, const LanePlace *place, const LaneJobs *found, TimestampTz next_due);
 extern bool		KeyLanesAllWait(int32 route_id);
 extern int		KeyLanesListed(int32 route_id, int64 *lane_ids, int most);
 
@@ -118,7 +128,7 @@ extern void KeyLanesFreeAll(void);
 
 /* key_lane_learn.c: making it */
 extern uint64 KeyLanesLearnBegin(int32 route_id);
-extern bool	  KeyLanesLearn(int32 route_id, uint64 number, int64 lane, const LaneHint *hint, TimestampTz due_at);
+extern bool	  KeyLanesLearn(int32 route_id, uint64 number, int64 lane, const LaneHint *hint, bool is_only, TimestampTz due_at);
 extern void	  KeyLanesLearnEnd(int32 route_id, uint64 number, bool all);
 
 #endif /* TASKQ_KEY_LANE_H */

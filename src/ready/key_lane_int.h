@@ -77,7 +77,10 @@ typedef struct LaneEntry
 	LaneRoute		*route;
 	LaneState		 state;
 	bool			 is_exact; /* the first due job probably is that of the hint; otherwise none precedes it */
+	bool			 is_whole; /* if the first one is exact, no job is due but that and those ahead */
+	int				 n_ahead;  /* 0 unless the first one is exact */
 	LaneHint		 first;
+	LaneHint		 ahead[LANE_AHEAD]; /* the due jobs that follow the first one */
 	LaneHint		 pushed; /* the first of the jobs that were added while the first one was not known */
 	uint32			 turn;	 /* incremented when the first one becomes unknown */
 	uint64			 taken;	 /* number of the taking; only if LANE_TAKEN */
@@ -117,6 +120,7 @@ extern void		  LaneRouteClear(LaneRoute *route);
 extern LaneEntry *LaneFindEntry(int32 route_id, int64 lane);
 extern LaneEntry *LaneMakeEntry(LaneRoute *route, int64 lane);
 extern void		  LaneAdd(LaneEntry *entry, const LaneHint *hint);
+extern void		  LaneMayHaveMore(LaneEntry *entry);
 extern void		  LaneDue(LaneEntry *entry, TimestampTz due_at);
 extern void		  LaneUndue(LaneEntry *entry);
 extern void		  LaneJoin(LaneEntry *entry);

@@ -58,11 +58,12 @@ KeyLanesLearnBegin(int32 route_id)
 }
 
 /*
- * Add a lane that was read: its first due job or NULL, and the moment when another one may
- * become the first.  Returns false if the learning is of no use any more.
+ * Add a lane that was read: its first due job or NULL, whether that is the only job, and the
+ * moment when another one may become the first.  Returns false if the learning is of no use
+ * any more.
  */
 bool
-KeyLanesLearn(int32 route_id, uint64 number, int64 lane, const LaneHint *hint, TimestampTz due_at)
+KeyLanesLearn(int32 route_id, uint64 number, int64 lane, const LaneHint *hint, bool is_only, TimestampTz due_at)
 {
 	LaneRoute *route;
 	LaneEntry *entry = NULL;
@@ -81,6 +82,8 @@ KeyLanesLearn(int32 route_id, uint64 number, int64 lane, const LaneHint *hint, T
 		LaneAdd(entry, hint);
 	if (entry != NULL)
 	{
+		if (!is_only)
+			LaneMayHaveMore(entry);
 		LaneDue(entry, due_at);
 		LaneRemoveIfEmpty(entry);
 	}

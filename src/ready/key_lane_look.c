@@ -14,6 +14,7 @@ ForgetFirst(LaneEntry *entry)
 {
 	entry->first.key = LANE_KEY_BEGIN;
 	entry->is_exact = false;
+	LaneMayHaveMore(entry);
 	entry->pushed.key = LANE_KEY_END;
 	entry->turn++;
 }
@@ -162,28 +163,41 @@ KeyLanePeek(int32 route_id, const LaneTurns *turns, TimestampTz now, LanePlace *
 }
 
 /*
- * A lane was read from this place on: "found" is its first due job, or NULL, and another one
- * may become the first at "next_due".
+ * Set the first job of a lane that was read.  A job that was added meanwhile may be the first
+ * one.  Others may be added then between those that were read, so only the first is known.
+ */
+static void
+SetRead(LaneEntry *entry, const LaneJobs *found)
+{
+	bool is_all = LaneCompare(&entry->pushed.key, &LANE_KEY_END) == 0;
+
+	entry->first = entry->pushed;
+	if (found->n > 0 && LaneCompare(&found->jobs[0].key, &entry->first.key) < 0)
+		entry->first = found->jobs[0];
+	entry->is_exact = true;
+	entry->is_whole = is_all && found->is_whole;
+	entry->n_ahead = is_all && found->n > 0 ? found->n - 1 : 0;
+	memcpy(entry->ahead, &found->jobs[1], sizeof(LaneHint) * entry->n_ahead);
+}
+
+/*
+ * A lane was read from this place on: these are its first due jobs, and another one may become
+ * the first at "next_due".
  */
 void
-KeyLaneRead(int32 route_id, const LanePlace *place, const LaneHint *found, TimestampTz next_due)
+KeyLaneRead(int32 route_id, const LanePlace *place, const LaneJobs *found, TimestampTz next_due)
 {
 	LaneEntry *entry;
-	LaneHint   first;
 
 	LWLockAcquire(&lane_memory->lock, LW_EXCLUSIVE);
 	entry = LaneFindEntry(route_id, place->lane);
 	if (entry != NULL && entry->state == LANE_LISTED && !entry->is_exact && entry->turn == place->turn &&
 		LaneCompare(&entry->first.key, &place->key) == 0)
 	{
-		first = entry->pushed;
-		if (found != NULL && LaneCompare(&found->key, &first.key) < 0)
-			first = *found;
 		LaneUnlist(entry);
-		entry->first = first;
-		entry->is_exact = true;
+		SetRead(entry, found);
 		LaneDue(entry, next_due);
-		if (LaneCompare(&first.key, &LANE_KEY_END) < 0)
+		if (LaneCompare(&entry->first.key, &LANE_KEY_END) < 0)
 			LaneList(entry);
 		else
 		{

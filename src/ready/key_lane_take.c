@@ -142,6 +142,7 @@ UsePushed(LaneEntry *entry)
 	if (LaneCompare(&entry->pushed.key, &entry->first.key) >= 0)
 		return;
 	entry->is_exact = LaneCompare(&entry->pushed.key, &LANE_KEY_BEGIN) != 0;
+	LaneMayHaveMore(entry);
 	entry->turn++;
 	entry->first = entry->pushed;
 	entry->pushed.key = LANE_KEY_END;
@@ -177,7 +178,10 @@ LetContinue(LaneEntry *entry)
 	bool	  others = wait != NULL && HasRoom(wait) && LaneLetNextGo(wait);
 
 	LaneLeaveWait(entry);
-	LaneList(entry);
+	if (LaneCompare(&entry->first.key, &LANE_KEY_END) < 0)
+		LaneList(entry);
+	else
+		LaneRemoveIfEmpty(entry);
 	return others;
 }
 
@@ -186,9 +190,19 @@ static void
 PassFirst(LaneEntry *entry)
 {
 	entry->turn++;
-	entry->is_exact = false;
-	if (entry->first.key.key.job_id < PG_INT64_MAX)
-		entry->first.key.key.job_id++;
+	if (entry->n_ahead > 0)
+	{
+		entry->first = entry->ahead[0];
+		memmove(entry->ahead, &entry->ahead[1], sizeof(LaneHint) * --entry->n_ahead);
+	}
+	else if (entry->is_whole)
+		entry->first.key = LANE_KEY_END;
+	else
+	{
+		entry->is_exact = false;
+		if (entry->first.key.key.job_id < PG_INT64_MAX)
+			entry->first.key.key.job_id++;
+	}
 }
 
 /*
@@ -218,7 +232,7 @@ KeyLaneLetGo(bool passed, const HeldWait *waits_for)
 		if (passed)
 			PassFirst(entry);
 		UsePushed(entry);
-		if (waits_for != NULL)
+		if (waits_for != NULL && LaneCompare(&entry->first.key, &LANE_KEY_END) < 0)
 			LetWait(entry, waits_for);
 		else
 			n += LetContinue(entry) ? 1 : 0;

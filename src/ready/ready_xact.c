@@ -206,7 +206,7 @@ Push(int32 route_id, int16 priority, int64 lane, const ReadyHint *hint, Timestam
 	LaneHint in_lane = { { priority, hint->key }, hint->tid };
 
 	if (lane != 0)
-		KeyLanePush(route_id, lane, &in_lane, now);
+		KeyLanePush(route_id, lane, &in_lane, true, now);
 	else
 		(void) ReadyPush(route_id, priority, hint, now);
 }

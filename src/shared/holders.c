@@ -63,13 +63,13 @@ HoldersStart(void)
 {
 	HASHCTL limit_ctl = { .keysize = sizeof(LimitKey), .entrysize = sizeof(LimitEntry) };
 	HASHCTL holder_ctl = { .keysize = sizeof(HolderKey), .entrysize = sizeof(Holder) };
-	HASHCTL value_ctl = { .keysize = sizeof(ValueKey), .entrysize = sizeof(ValueEntry) };
+	HASHCTL value_ctl = { .keysize = sizeof(ValueKey), .entrysize = sizeof(ValueEntry), .hash = HoldersHashValue };
 	bool	found;
 
 	holders = ShmemInitStruct("taskq holders", StructSize(), &found);
 	limit_entries = ShmemInitHash_compat("taskq limits", MAX_LIMITS, &limit_ctl, HASH_ELEM | HASH_BLOBS);
 	holder_entries = ShmemInitHash_compat("taskq holders of limits", taskq_max_held_jobs, &holder_ctl, HASH_ELEM | HASH_BLOBS);
-	value_entries = ShmemInitHash_compat("taskq values of limits", MAX_VALUES, &value_ctl, HASH_ELEM | HASH_BLOBS);
+	value_entries = ShmemInitHash_compat("taskq values of limits", MAX_VALUES, &value_ctl, HASH_ELEM | HASH_FUNCTION);
 	if (found)
 		return;
 	memset(holders, 0, StructSize());

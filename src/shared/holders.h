@@ -94,6 +94,7 @@ extern void			 HoldersClaimsEnd(void);
 extern HoldersAnswer HoldersRoom(const HeldLimits *limits, int *which, bool wait);
 extern HoldersAnswer HoldersTake(const HeldLimits *limits, int64 job_id, int64 epoch, int *which);
 extern bool			 HoldersHaveRoom(const HeldWait *wait);
+extern uint32		 HeldHash(int32 limit_id, const char *value);
 extern void			 HoldersStamp(int64 job_id, int64 provisional, int64 epoch);
 extern bool			 HoldersHold(const HeldLimits *limits, int64 job_id, int64 epoch);
 extern bool			 HoldersRelease(int64 job_id, int64 epoch, HeldValues *freed);

@@ -106,6 +106,7 @@ extern LimitEntry	   *HoldersFindLimit(Oid relid, int32 limit_id);
 extern void				HoldersSetUsed(HoldersDatabase *mine);
 extern Holder		   *HoldersEnter(HoldersDatabase *mine, Oid relid, int64 job_id, int64 epoch);
 extern void				HolderLeaveValue(ValueEntry *value);
+extern uint32			HoldersHashValue(const void *key, Size size);
 extern ValueEntry	   *HoldersFindValue(Oid relid, int32 limit_id, const char *value, HASHACTION action);
 extern HoldersAnswer	HolderAdd(Holder *holder, LimitEntry *entry, const HeldLimit *limit);
 

@@ -7,10 +7,34 @@
  */
 #include "taskq.h"
 
+#include "common/hashfn.h"
 #include "miscadmin.h"
 
 #include "base/guc.h"
 #include "shared/holders_int.h"
+
+/* Hash a limit and one value.  Only the texts are hashed, which are mostly much shorter than their arrays. */
+uint32
+HeldHash(int32 limit_id, const char *value)
+{
+	const char *second = value + TASKQ_NAME_MAX + 1;
+	uint32		hash = murmurhash32((uint32) limit_id);
+
+	if (value[0] != '\0')
+		hash = hash_combine(hash, hash_bytes((const unsigned char *) value, strlen(value)));
+	if (second[0] != '\0')
+		hash = hash_combine(hash, hash_bytes((const unsigned char *) second, strlen(second)));
+	return hash;
+}
+
+/* The hash function of the entries of values. */
+uint32
+HoldersHashValue(const void *key, Size size)
+{
+	const ValueKey *value = key;
+
+	return HeldHash(value->limit_id, value->value);
+}
 
 /* Find, or make, the entry of a limit for one value.  Returns NULL if there is none, or no room. */
 ValueEntry *
