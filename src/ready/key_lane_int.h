@@ -81,11 +81,11 @@ typedef struct LaneEntry
 	int				 n_ahead;  /* 0 unless the first one is exact */
 	LaneHint		 first;
 	LaneHint		 ahead[LANE_AHEAD]; /* the due jobs that follow the first one */
-	LaneHint		 pushed; /* the first of the jobs that were added while the first one was not known */
-	uint32			 turn;	 /* incremented when the first one becomes unknown */
-	uint64			 taken;	 /* number of the taking; only if LANE_TAKEN */
-	uint64			 tag;	 /* in a fair queue: when the lane has its turn, or had it if something was started for its group since */
-	int64			 group;	 /* in a fair queue; only if it knows it */
+	LaneHint		 pushed;			/* the first of the jobs that were added while the first one was not known */
+	uint32			 turn;				/* incremented when the first one becomes unknown */
+	uint64			 taken;				/* number of the taking; only if LANE_TAKEN */
+	uint64			 tag;				/* in a fair queue: when the lane has its turn, or had it if something was started for its group since */
+	int64			 group;				/* in a fair queue; only if it knows it */
 	bool			 knows_group;
 	TimestampTz		 due_at; /* when another job may become the first; DT_NOEND: none */
 	LaneWait		*wait;	 /* for what it waits; or it was let go from there, and was not tried yet */
