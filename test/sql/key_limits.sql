@@ -128,6 +128,22 @@ SELECT taskq.drop_limit('one-tenant') \gset
 SELECT taskq.complete_job(job_id, epoch) FROM taskq.all_jobs WHERE state = 'running' AND task_type LIKE 'key-%' \g /dev/null
 SELECT taskq.cancel_job(job_id) FROM taskq.all_jobs WHERE state IN ('available', 'retryable', 'scheduled') AND task_type LIKE 'key-%' \g /dev/null
 
+-- a lane with more jobs than memory has of it ------------------------------------------
+SELECT taskq.set_limit('group', for_each => '{group_key}', concurrency => 1) \gset
+SELECT ok(pg_temp.armed(), 'a limit of one job at a time is armed');
+CREATE TEMP TABLE taken (is_first boolean);
+CREATE FUNCTION pg_temp.run_next() RETURNS void LANGUAGE sql AS $$
+	WITH first AS MATERIALIZED (SELECT job_id FROM taskq.jobs WHERE gate = 'l' ORDER BY priority, run_at, job_id LIMIT 1),
+		c AS MATERIALIZED (SELECT c.job_id, taskq.complete_job(c.job_id, c.epoch) FROM taskq.claim_job('key-w') c)
+	INSERT INTO taken SELECT c.job_id = first.job_id FROM first LEFT JOIN c ON true $$;
+\o /dev/null
+SELECT CASE WHEN i % 3 < 2 THEN format('SELECT pg_temp.put(%L, %L, p => %s)', 'x' || i, 'g' || i % 2, (i * 7919) % 11 % 5) ELSE 'SELECT pg_temp.run_next()' END FROM generate_series(1, 150) i
+UNION ALL SELECT 'SELECT pg_temp.run_next()' FROM generate_series(1, 50) \gexec
+\o
+SELECT is(count(*) FILTER (WHERE is_first) || ' of ' || count(*), '100 of 100', 'each claim is given the first job of all, also of lanes of which jobs are not known') FROM taken;
+SELECT is_empty($$ SELECT FROM taskq.jobs WHERE gate = 'l' $$, 'and none is left');
+SELECT taskq.drop_limit('group') \gset
+
 -- rows written by hand -------------------------------------------------------------
 INSERT INTO taskq.limit_defs (name, concurrency, changed_by, changed_at, for_each) SELECT 'hand' || n, 1000, current_user, now(), ARRAY['x' || n] FROM generate_series(1, 40) n;
 SELECT taskq.set_limit('hand', task_type => 'key-a', concurrency => 5) \gset
