@@ -77,6 +77,7 @@ ISOLATION = \
 	max-concurrent \
 	new-route \
 	pause-queue \
+	rate-change \
 	ready-list \
 	register-claim \
 	register-worker \
@@ -103,5 +104,6 @@ NEED_TESTING = \
 	standing \
 	unroutable \
 	capabilities \
+	rate-change \
 	ready-list \
 	injection-points

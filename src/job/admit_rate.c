@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/grow.h"
 #include "base/guc.h"
+#include "base/injection_point.h"
 #include "config/changes.h"
 #include "config/limit.h"
 #include "job/admit_rules.h"
@@ -134,7 +135,10 @@ AdmitRepeats(bool repeats)
 		SpendKept();
 }
 
-/* Is something paid for all that the job must pay now? */
+/*
+ * Is something paid for all that the job must pay now?  What was paid from a bucket, by a limit
+ * that had no portions yet, was not stored before.
+ */
 static bool
 PaysAll(const RatePaid *paid, const RateLimits *pay)
 {
@@ -144,7 +148,8 @@ PaysAll(const RatePaid *paid, const RateLimits *pay)
 
 		for (int j = 0; j < paid->n; j++)
 			is_paid |= paid->limits[j].limit_id == pay->limits[i].limit_id &&
-					   paid->limits[j].value.hash == pay->limits[i].value.hash;
+					   paid->limits[j].value.hash == pay->limits[i].value.hash &&
+					   paid->limits[j].from_portion == RateLimitReserves(&pay->limits[i]);
 		if (!is_paid)
 			return false;
 	}
@@ -182,6 +187,7 @@ PayForJob(Admitting *claim, int32 route_id, int64 job_id, TupleTableSlot *row)
 	if (!RatesPresent())
 		return false;
 	ReserveKept();
+	TASKQ_INJECTION_POINT("rate-pay");
 	paid = MemoryContextAlloc(TopTransactionContext, sizeof(RatePaid));
 	if (!TakeKept(job_id, &pay, paid) && !RatesTake(&pay, JobWeightOfRow(row), paid))
 	{

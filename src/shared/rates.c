@@ -211,6 +211,11 @@ Ask(const RateLimits *limits, int32 weight, int64 now, RatesRefusal *refusal, bo
 		refusal->value = limit->value;
 		if (wait && entry != NULL && (answer == RATES_RATE || answer == RATES_QUOTA))
 			*reserve |= NoteWaits(entry, limits->route_id, weight, now);
+		/* a claim that knows the limit as it was before may have made it unknown again */
+		if (wait && answer == RATES_UNKNOWN)
+			*reserve = true;
+		if (wait && answer == RATES_UNKNOWN && entry != NULL)
+			RatesNoteHeldUp(entry, limits->route_id);
 		return answer;
 	}
 	return RATES_ROOM;
@@ -232,12 +237,13 @@ RatesRoom(const RateLimits *limits, int32 weight, RatesRefusal *refusal, bool wa
 
 /* Take the weight from an entry.  Returns whether the scheduler should reserve more. */
 static bool
-TakeOne(RateEntry *entry, int32 weight, int64 now)
+TakeOne(RateEntry *entry, int32 weight, int64 now, bool *from_portion)
 {
 	entry->in_hand += weight;
 	if (entry->token > 0 && !entry->lasting)
 		entry->level -= weight * entry->token;
-	if (!RateReserves(entry))
+	*from_portion = RateReserves(entry);
+	if (!*from_portion)
 		return false;
 	entry->portion -= weight;
 	return RateIsLow(entry) && now >= entry->retry_at;
@@ -262,7 +268,7 @@ RatesTake(const RateLimits *limits, int32 weight, RatePaid *paid)
 		const RateLimit *limit = &limits->limits[i];
 		RateKey			 key = RateKeyOf(limits->relid, limit->limit_id, limit->value);
 
-		reserve |= TakeOne(RatesFind(&key), weight, now);
+		reserve |= TakeOne(RatesFind(&key), weight, now, &paid->limits[paid->n].from_portion);
 		paid->limits[paid->n].limit_id = limit->limit_id;
 		paid->limits[paid->n++].value = limit->value;
 	}
@@ -321,13 +327,13 @@ Uncount(RateEntry *entry, const RatePaid *paid, int64 now)
  * the start had a time: what is stored may count it as of that time.
  */
 static void
-ReturnOne(RateEntry *entry, const RatePaid *paid, int64 now)
+ReturnOne(RateEntry *entry, const RatePaid *paid, bool from_portion, int64 now)
 {
 	if (paid->started)
 		Uncount(entry, paid, now);
 	else
 		entry->in_hand = Max(entry->in_hand - paid->weight, 0);
-	if (RateReserves(entry) && !paid->started)
+	if (RateReserves(entry) && from_portion && !paid->started)
 		entry->portion += paid->weight;
 	if (entry->token > 0 && (!entry->lasting || paid->started))
 	{
@@ -357,7 +363,7 @@ RatesReturn(const RatePaid *paid)
 
 		if (entry == NULL)
 			continue;
-		ReturnOne(entry, paid, now);
+		ReturnOne(entry, paid, paid->limits[i].from_portion, now);
 		reserve |= entry->wanted > 0;
 		RatesCollect(entry, &wake);
 	}

@@ -69,6 +69,7 @@ typedef struct RatePaid
 	{
 		int32	   limit_id;
 		LimitValue value;
+		bool	   from_portion;
 	} limits[MAX_PAID];
 } RatePaid;
 
@@ -101,6 +102,7 @@ extern bool		   RatesTake(const RateLimits *limits, int32 weight, RatePaid *paid
 extern void		   RatesStarted(RatePaid *paid);
 extern void		   RatesReturn(const RatePaid *paid);
 extern void		   RatesUnstart(RatePaid *paid);
+extern bool		   RateLimitReserves(const RateLimit *limit);
 
 /* for those that wait */
 extern void RatesLook(void);

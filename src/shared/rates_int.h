@@ -86,7 +86,6 @@ extern void		   RatesNoteHeldUp(RateEntry *entry, int32 route_id);
 
 /* rates_count.c */
 extern bool	 RateReserves(const RateEntry *entry);
-extern bool	 RateLimitReserves(const RateLimit *limit);
 extern void	 RateCatchUp(RateEntry *entry, const RateLimit *limit, int64 now);
 extern void	 RateAdvance(RateEntry *entry, int64 now);
 extern void	 RateCap(RateEntry *entry);

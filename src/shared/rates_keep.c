@@ -131,6 +131,8 @@ RatesKnow(Oid relid, const RateLimit *limit, const RateStored *stored, int64 ela
 			SetParts(entry, stored, elapsed);
 		RateCap(entry);
 		entry->known = true;
+		if (is_new)
+			entry->n_held_up = MAX_HELD_UP + 1; /* whoever waits could note nothing */
 	}
 	LWLockRelease(&rates->lock);
 }
