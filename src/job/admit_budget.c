@@ -114,7 +114,7 @@ ExplainSpent(const BudgetNeed *need, const TaskqBudget *budget, Refusal *refusal
 		refusal->reason = psprintf("budget \"%s\" has %s left, and the job is estimated to cost %s", budget->name, CostText(left), CostText(need->estimate));
 	else
 		refusal->reason = psprintf("the rest of budget \"%s\" is held by running jobs", budget->name);
-	refusal->hint = "Raise its limit by taskq.set_budget() or taskq.add_to_budget(), or wait for its next period, see taskq.budgets.";
+	refusal->hint = "Raise its limit by taskq.alter_budget() or taskq.add_to_budget(), or wait for its next period, see taskq.budgets.";
 }
 
 static bool

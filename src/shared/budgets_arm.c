@@ -102,7 +102,7 @@ NoteShare(BudgetsDatabase *mine, const BudgetEntry *entry, const BudgetPrepared 
 	for (int i = 0; i < MAX_PREPARED_SHARES; i++)
 		if (!TransactionIdIsValid(budgets_shared->prepared[i].xid))
 		{
-			budgets_shared->prepared[i] = (PreparedShare){ prepared->xid, entry->key, entry->period_no, prepared->amount };
+			budgets_shared->prepared[i] = (PreparedShare){ prepared->xid, { .key = entry->key, .period_no = entry->period_no, .amount = prepared->amount } };
 			pg_atomic_fetch_add_u32(&mine->n_prepared, 1);
 			return true;
 		}
@@ -224,7 +224,7 @@ BudgetsForgetDatabase(Oid dboid)
 		if (hold->key.dboid == dboid)
 			(void) hash_search(hold_entries, &hold->key, HASH_REMOVE, NULL);
 	for (int i = 0; i < MAX_PREPARED_SHARES; i++)
-		if (budgets_shared->prepared[i].key.dboid == dboid)
+		if (budgets_shared->prepared[i].share.key.dboid == dboid)
 			budgets_shared->prepared[i].xid = InvalidTransactionId;
 	for (int i = 0; i < taskq_shared->n_databases; i++)
 		if (taskq_databases[i].dboid == dboid)
@@ -287,20 +287,15 @@ static void
 EndShare(int at, TransactionId xid, bool committed)
 {
 	BudgetsDatabase *mine = BudgetsMine();
-	PreparedShare	*share = &budgets_shared->prepared[at];
-	BudgetEntry		*entry;
+	PreparedShare	*prepared = &budgets_shared->prepared[at];
 	BudgetWake		 wake = { 0 };
 
 	LWLockAcquire(&budgets_shared->lock, LW_EXCLUSIVE);
-	if (share->xid == xid && share->key.dboid == MyDatabaseId)
+	if (prepared->xid == xid && prepared->share.key.dboid == MyDatabaseId)
 	{
-		entry = BudgetsFind(share->key.relid, share->key.budget_id);
-		if (!committed && entry != NULL && entry->period_no == share->period_no)
-		{
-			entry->taken -= share->amount;
-			BudgetCollect(entry, &wake);
-		}
-		share->xid = InvalidTransactionId;
+		if (!committed)
+			BudgetsReturn(&prepared->share, &wake);
+		prepared->xid = InvalidTransactionId;
 		pg_atomic_fetch_sub_u32(&mine->n_prepared, 1);
 	}
 	LWLockRelease(&budgets_shared->lock);
@@ -315,7 +310,7 @@ BudgetsLookAtPrepared(void)
 
 	LWLockAcquire(&budgets_shared->lock, LW_SHARED);
 	for (int i = 0; i < MAX_PREPARED_SHARES; i++)
-		xids[i] = budgets_shared->prepared[i].key.dboid == MyDatabaseId ? budgets_shared->prepared[i].xid : InvalidTransactionId;
+		xids[i] = budgets_shared->prepared[i].share.key.dboid == MyDatabaseId ? budgets_shared->prepared[i].xid : InvalidTransactionId;
 	LWLockRelease(&budgets_shared->lock);
 	for (int i = 0; i < MAX_PREPARED_SHARES; i++)
 		if (TransactionIdIsValid(xids[i]) && !TransactionIdIsInProgress(xids[i]))

@@ -59,13 +59,22 @@ typedef struct Hold
 	CostUnits amounts[MAX_BUDGETS_OF_JOB];
 } Hold;
 
-/* What a prepared transaction has taken of a budget. */
+/* What a transaction has taken by one report. */
+typedef struct Share
+{
+	BudgetKey key;
+	int32	  period_no;
+	CostUnits amount;
+	int64	  job_id;
+	int64	  epoch;
+	CostUnits from_hold; /* the part that the run held before */
+} Share;
+
+/* What a prepared transaction has taken. */
 typedef struct PreparedShare
 {
 	TransactionId xid; /* InvalidTransactionId if the entry is free */
-	BudgetKey	  key;
-	int32		  period_no;
-	CostUnits	  amount;
+	Share		  share;
 } PreparedShare;
 
 /* What there is for each database. */
@@ -103,6 +112,7 @@ extern HoldKey			BudgetsHoldKey(int64 job_id, int64 epoch);
 extern Hold			   *BudgetsFindHold(int64 job_id, int64 epoch);
 extern Hold			   *BudgetsEnterHold(BudgetsDatabase *mine, Oid relid, int64 job_id, int64 epoch);
 extern void				BudgetsAddToHold(Hold *hold, BudgetEntry *entry, CostUnits amount);
+extern void				BudgetsReturn(const Share *share, BudgetWake *wake);
 extern BudgetAnswer		BudgetsWhyUnarmed(const BudgetEntry *entry);
 extern bool				BudgetIsRefused(const BudgetEntry *entry, const BudgetBound *bound);
 extern CostUnits		BudgetTaken(const BudgetEntry *entry, int32 period_no);

@@ -21,23 +21,18 @@
 
 #define TELL_EVERY 1000 /* reports after which the scheduler adds them up at once */
 
-/* What this transaction has taken by one report. */
-typedef struct Share
+/* A share of this transaction. */
+typedef struct OwnShare
 {
-	BudgetKey key;
-	int32	  period_no;
-	CostUnits amount;
-	int64	  job_id;
-	int64	  epoch;
-	CostUnits from_hold; /* the part that the run held before */
-	int		  level;	 /* nesting level of the subtransaction */
-} Share;
+	Share share;
+	int	  level; /* nesting level of the subtransaction */
+} OwnShare;
 
 /* Ordered by level, so those of the innermost subtransaction are the last ones. */
-static Share *shares = NULL;
-static int	  n_shares = 0;
-static int	  max_shares = 0;
-static int	  n_noted = 0; /* so many are noted as those of a transaction that is being prepared */
+static OwnShare *shares = NULL;
+static int		 n_shares = 0;
+static int		 max_shares = 0;
+static int		 n_noted = 0; /* so many are noted as those of a transaction that is being prepared */
 
 /* Return the part of its hold of a budget that a run has not used, and where it is. */
 static CostUnits *
@@ -78,18 +73,18 @@ BudgetsTake(const BudgetReport *report, CostUnits *taken)
 	BudgetEntry		  *entry;
 	BudgetAnswer	   answer = BUDGET_UNARMED;
 	bool			   is_exceeded = false;
+	OwnShare		   own = { .level = GetCurrentTransactionNestLevel() };
 	Share			   share = {
 					 .key = { MyDatabaseId, report->relid, bound->budget_id },
 					 .period_no = bound->period_no,
 					 .amount = report->amount,
 					 .job_id = report->job_id,
 					 .epoch = report->epoch,
-					 .level = GetCurrentTransactionNestLevel(),
 	};
 
 	if (mine == NULL)
 		return BUDGET_NO_MEMORY;
-	shares = GrowArray(shares, sizeof(Share), &max_shares, n_shares + 1);
+	shares = GrowArray(shares, sizeof(OwnShare), &max_shares, n_shares + 1);
 	LWLockAcquire(&budgets_shared->lock, LW_EXCLUSIVE);
 	entry = BudgetsFind(report->relid, bound->budget_id);
 	if (entry != NULL && entry->armed && entry->period_no <= bound->period_no)
@@ -110,7 +105,8 @@ BudgetsTake(const BudgetReport *report, CostUnits *taken)
 			entry->held -= share.from_hold;
 			if (held != NULL)
 				*held -= share.from_hold;
-			shares[n_shares++] = share;
+			own.share = share;
+			shares[n_shares++] = own;
 		}
 		is_exceeded = bound->has_hard && entry->taken >= bound->hard;
 		*taken = entry->taken;
@@ -153,28 +149,34 @@ BudgetsHasTaken(void)
 	return n_shares > 0;
 }
 
+/* Give back what a report has taken, also to what its run holds.  The caller has the lock. */
+void
+BudgetsReturn(const Share *share, BudgetWake *wake)
+{
+	BudgetEntry *entry = BudgetsFind(share->key.relid, share->key.budget_id);
+	CostUnits	*held;
+
+	if (entry == NULL)
+		return;
+	if (entry->period_no == share->period_no)
+		entry->taken -= share->amount;
+	held = HeldOf(BudgetsFindHold(share->job_id, share->epoch), share->key.budget_id);
+	if (held != NULL)
+	{
+		*held += share->from_hold;
+		entry->held += share->from_hold;
+	}
+	BudgetCollect(entry, wake);
+}
+
 /* Give back what a report has taken.  Cannot fail. */
 static void
-GiveBack(const Share *share)
+GiveBack(const OwnShare *own)
 {
-	BudgetEntry *entry;
-	CostUnits	*held;
-	BudgetWake	 wake = { 0 };
+	BudgetWake wake = { 0 };
 
 	LWLockAcquire(&budgets_shared->lock, LW_EXCLUSIVE);
-	entry = BudgetsFind(share->key.relid, share->key.budget_id);
-	if (entry != NULL)
-	{
-		if (entry->period_no == share->period_no)
-			entry->taken -= share->amount;
-		held = HeldOf(BudgetsFindHold(share->job_id, share->epoch), share->key.budget_id);
-		if (held != NULL)
-		{
-			*held += share->from_hold;
-			entry->held += share->from_hold;
-		}
-		BudgetCollect(entry, &wake);
-	}
+	BudgetsReturn(&own->share, &wake);
 	LWLockRelease(&budgets_shared->lock);
 	BudgetWakeAll(&wake);
 }
@@ -189,13 +191,20 @@ BudgetsGiveBack(void)
 
 /* prepared transactions ------------------------------------------------------ */
 
+static bool
+IsSame(const Share *a, const Share *b)
+{
+	return memcmp(&a->key, &b->key, sizeof(BudgetKey)) == 0 && a->period_no == b->period_no && a->amount == b->amount &&
+		   a->job_id == b->job_id && a->epoch == b->epoch && a->from_hold == b->from_hold;
+}
+
 /*
  * Remove what was noted of a share, because the transaction is not prepared after all.
  * Returns false if it is not there: the scheduler has given it back already, as it sees the
  * end of the transaction before this process is called.
  */
 static bool
-UnnotePrepared(const Share *share)
+UnnotePrepared(const OwnShare *own)
 {
 	TransactionId xid = GetTopTransactionIdIfAny();
 	bool		  found = false;
@@ -205,8 +214,7 @@ UnnotePrepared(const Share *share)
 	{
 		PreparedShare *prepared = &budgets_shared->prepared[i];
 
-		if (prepared->xid != xid || memcmp(&prepared->key, &share->key, sizeof(BudgetKey)) != 0 ||
-			prepared->period_no != share->period_no || prepared->amount != share->amount)
+		if (prepared->xid != xid || !IsSame(&prepared->share, &own->share))
 			continue;
 		prepared->xid = InvalidTransactionId;
 		pg_atomic_fetch_sub_u32(&BudgetsMine()->n_prepared, 1);
@@ -229,7 +237,7 @@ NotePrepared(TransactionId xid)
 
 		if (TransactionIdIsValid(prepared->xid))
 			continue;
-		*prepared = (PreparedShare){ xid, shares[n_noted].key, shares[n_noted].period_no, shares[n_noted].amount };
+		*prepared = (PreparedShare){ xid, shares[n_noted].share };
 		n_noted++;
 	}
 	LWLockRelease(&budgets_shared->lock);

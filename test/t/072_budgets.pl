@@ -158,6 +158,24 @@ sql($node, q(COMMIT PREPARED 'p1'));
 is(report($again, q('one', 7, 'p2')), 'ok 0 100 t', 'COMMIT PREPARED makes it used, and the limit can be reached');
 is(sums('one'), '100 0 0 0 hard_limit', 'then the limit is reached');
 
+# a run that holds an estimate reports, and its transaction is rolled back, also with its settle
+sql($node, q(SELECT taskq.set_budget('prepared', hard => 10)));
+armed();
+sql($node, q(SELECT taskq.enqueue_job('ext', budgets => '{prepared}', estimated_cost => 4)));
+my $held = claim('ext');
+for my $settle ('', ", taskq.complete_job($held)")
+{
+	my $with = $settle eq '' ? '' : ' with its settle';
+	sql($node, qq(BEGIN; SELECT taskq.report_usage($held, 'prepared', 3, 'p')$settle; PREPARE TRANSACTION 'p3'));
+	is(sums('prepared'), '0 3 1 10 active', "a prepared report$with takes from what the run holds");
+	sql($node, q(ROLLBACK PREPARED 'p3'));
+	wait_until($node, q(SELECT pending = 0 AND held = 4 FROM taskq.budgets WHERE budget = 'prepared'), "ROLLBACK PREPARED$with gives that back to the run");
+}
+sql($node, qq(BEGIN; SELECT taskq.report_usage($held, 'prepared', 3, 'p'), taskq.complete_job($held); PREPARE TRANSACTION 'p3'));
+sql($node, q(COMMIT PREPARED 'p3'));
+wait_until($node, q(SELECT used = 3 AND pending = 0 AND held = 0 FROM taskq.budgets WHERE budget = 'prepared'), 'after COMMIT PREPARED the run holds nothing');
+sql($node, q(SELECT taskq.drop_budget('prepared')));
+
 # wake-ups ----------------------------------------------------------------------------------
 
 sql($node, q(SELECT taskq.enqueue_job('wake', budgets => '{one}') FROM generate_series(1, 4)));
