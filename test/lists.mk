@@ -43,6 +43,7 @@ REGRESS = \
 	fair_queues \
 	rates \
 	ageing \
+	bound_tenants \
 	budgets \
 	config_cache \
 	lease \

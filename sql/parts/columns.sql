@@ -115,6 +115,7 @@ COMMENT ON COLUMN taskq.pools.min_size IS 'number of workers that are kept when 
 COMMENT ON COLUMN taskq.pools.task_types IS 'task types that it runs; NULL means all types of its role';
 COMMENT ON COLUMN taskq.pools.queues IS 'queues that it takes jobs from, in this order; NULL means all queues';
 COMMENT ON COLUMN taskq.pools.capabilities IS 'capabilities of its workers; NULL means none';
+COMMENT ON COLUMN taskq.pools.tenants IS 'tenants whose jobs it runs; NULL means all tenants; shown to roles that see all tenants';
 COMMENT ON COLUMN taskq.pools.paused IS 'whether the pool is paused, so that it starts no jobs; see pause_pool()';
 COMMENT ON COLUMN taskq.pools.workers IS 'number of workers now';
 COMMENT ON COLUMN taskq.pools.busy IS 'number of workers that run a job';
@@ -128,6 +129,7 @@ COMMENT ON COLUMN taskq.workers.pid IS 'process id of a background worker';
 COMMENT ON COLUMN taskq.workers.task_types IS 'registered task types that the worker is given';
 COMMENT ON COLUMN taskq.workers.queues IS 'queues that the worker is given jobs from; NULL means all queues';
 COMMENT ON COLUMN taskq.workers.capabilities IS 'capabilities of the worker; NULL means none';
+COMMENT ON COLUMN taskq.workers.tenants IS 'tenants whose jobs the worker is given; NULL means all tenants; shown to roles that see all tenants';
 COMMENT ON COLUMN taskq.workers.state IS 'idle, running, draining, stuck (in a run that cannot be interrupted) or lost (an external worker that has not called for two leases)';
 COMMENT ON COLUMN taskq.workers.running_jobs IS 'number of jobs that the worker, or the instance of an external worker, has now';
 COMMENT ON COLUMN taskq.workers.instance_id IS 'which process of an external worker; the default instance has the worker''s id; NULL for a background worker';
@@ -145,6 +147,7 @@ COMMENT ON COLUMN taskq.route_reasons.min_version IS 'lowest version of the hand
 COMMENT ON COLUMN taskq.route_reasons.reason IS 'why no worker would be given its jobs now; NULL if a worker would';
 COMMENT ON COLUMN taskq.route_reasons.reason_code IS 'code of the reason, for programs; the documentation lists the codes';
 COMMENT ON COLUMN taskq.route_reasons.missing_capabilities IS 'capabilities that the nearest live worker or pool with the type lacks, that is, the one that lacks the fewest; set if reason_code is waiting_for_capable_worker';
+COMMENT ON COLUMN taskq.route_reasons.tenant_id IS 'tenant of the jobs, if a worker is bound to it; NULL: any other tenant, or none';
 COMMENT ON COLUMN taskq.unroutable_jobs.queue IS 'queue of the jobs';
 COMMENT ON COLUMN taskq.unroutable_jobs.task_type IS 'task type of the jobs';
 COMMENT ON COLUMN taskq.unroutable_jobs.required_capabilities IS 'capabilities that the worker must have';
@@ -155,6 +158,7 @@ COMMENT ON COLUMN taskq.unroutable_jobs.min_version IS 'lowest version of the ha
 COMMENT ON COLUMN taskq.unroutable_jobs.counted_at IS 'time of the last full count, which each commit has updated since; NULL if the rows were counted for this query, see the documentation';
 COMMENT ON COLUMN taskq.unroutable_jobs.reason_code IS 'code of the reason, for programs; the documentation lists the codes';
 COMMENT ON COLUMN taskq.unroutable_jobs.missing_capabilities IS 'capabilities that the nearest live worker or pool with the type lacks, that is, the one that lacks the fewest; set if reason_code is waiting_for_capable_worker';
+COMMENT ON COLUMN taskq.unroutable_jobs.tenant_id IS 'tenant of the jobs, if a worker is bound to it; NULL: any other tenant, or none';
 COMMENT ON COLUMN taskq.limits.name IS 'name of the limit';
 COMMENT ON COLUMN taskq.limits.queue IS 'queue of the jobs; NULL means all queues';
 COMMENT ON COLUMN taskq.limits.task_type IS 'task type of the jobs; NULL means all types';

@@ -45,16 +45,16 @@ CREATE FUNCTION taskq.describe_job(
 COMMENT ON FUNCTION taskq.describe_job(bigint) IS 'the state of a job and, if it does not run, the reason, its code, and the capabilities that the nearest live worker lacks; raises TQ011 if there is no such job that the caller may see. Producers see their own jobs and those of tenants that they were granted, observers the jobs of their tenants, operators all jobs';
 
 CREATE FUNCTION taskq.explain_claim(
-	worker_id text DEFAULT NULL, task_types text[] DEFAULT NULL, instance_id text DEFAULT NULL,
+	worker_id text DEFAULT NULL, task_types text[] DEFAULT NULL, instance_id text DEFAULT NULL, tenants text[] DEFAULT NULL,
 	OUT route_id integer, OUT queue text, OUT task_type text, OUT required_capabilities text[], OUT min_version text,
 	OUT due boolean, OUT claimable boolean, OUT reason text, OUT reason_code text, OUT missing_capabilities text[],
-	OUT capabilities_digest text, OUT budgets text[], OUT estimated_cost numeric) RETURNS SETOF record
+	OUT capabilities_digest text, OUT budgets text[], OUT estimated_cost numeric, OUT tenant_id text) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'taskq_explain_claim' LANGUAGE C VOLATILE ROWS 100;
-COMMENT ON FUNCTION taskq.explain_claim(text, text[], text) IS 'the routes, whether a worker is given their jobs, and why not, with the code of the reason, the capabilities that the worker lacks, and the digest of those that it has; budgets and estimated_cost are those of the jobs, and observers of some tenants see them only if jobs of these are due. The arguments are those of claim_job()';
+COMMENT ON FUNCTION taskq.explain_claim(text, text[], text, text[]) IS 'the routes, whether a worker is given their jobs, and why not, with the code of the reason, the capabilities that the worker lacks, and the digest of those that it has; budgets and estimated_cost are those of the jobs, and observers of some tenants see them only if jobs of these are due. Jobs of a tenant to which a worker is bound have routes of their own, with tenant_id; observers of some tenants see those of theirs. The arguments are those of claim_job()';
 
 CREATE FUNCTION taskq.explain_routes(
 	OUT route_id integer, OUT queue text, OUT task_type text, OUT required_capabilities text[], OUT min_version text,
-	OUT reason text, OUT reason_code text, OUT missing_capabilities text[]) RETURNS SETOF record
+	OUT reason text, OUT reason_code text, OUT missing_capabilities text[], OUT tenant_id text) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'taskq_explain_routes' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 100;
 COMMENT ON FUNCTION taskq.explain_routes() IS 'all routes, and why no worker would be given their jobs now; used by the view route_reasons';
 

@@ -2,15 +2,17 @@
 
 CREATE FUNCTION taskq.create_pool(
 	pool text, size integer DEFAULT NULL, role regrole DEFAULT NULL, task_types text[] DEFAULT NULL,
-	queues text[] DEFAULT NULL, capabilities text[] DEFAULT NULL, min_size integer DEFAULT 0) RETURNS void
+	queues text[] DEFAULT NULL, capabilities text[] DEFAULT NULL, min_size integer DEFAULT 0,
+	tenants text[] DEFAULT NULL) RETURNS void
 	AS 'MODULE_PATHNAME', 'taskq_create_pool' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.create_pool(text, integer, regrole, text[], text[], text[], integer) IS 'create a pool of background workers that run the handlers of one role';
+COMMENT ON FUNCTION taskq.create_pool(text, integer, regrole, text[], text[], text[], integer, text[]) IS 'create a pool of background workers that run the handlers of one role; with tenants, only jobs of these tenants';
 
 CREATE FUNCTION taskq.alter_pool(
 	pool text, size integer DEFAULT NULL, task_types text[] DEFAULT NULL,
-	queues text[] DEFAULT NULL, capabilities text[] DEFAULT NULL, min_size integer DEFAULT NULL) RETURNS void
+	queues text[] DEFAULT NULL, capabilities text[] DEFAULT NULL, min_size integer DEFAULT NULL,
+	tenants text[] DEFAULT NULL) RETURNS void
 	AS 'MODULE_PATHNAME', 'taskq_alter_pool' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.alter_pool(text, integer, text[], text[], text[], integer) IS 'change a pool while it runs; a NULL leaves a value as it is, and an empty array means all (for capabilities: none)';
+COMMENT ON FUNCTION taskq.alter_pool(text, integer, text[], text[], text[], integer, text[]) IS 'change a pool while it runs; a NULL leaves a value as it is, and an empty array means all (for capabilities: none)';
 
 CREATE FUNCTION taskq.drop_pool(pool text) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'taskq_drop_pool' LANGUAGE C VOLATILE;

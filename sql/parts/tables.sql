@@ -114,14 +114,16 @@ CREATE TABLE taskq.routes (
 	retired_at   timestamptz,
 	removable_on date,
 	budgets      text[],
-	estimated_cost numeric
+	estimated_cost numeric,
+	tenant_id    text
 );
+COMMENT ON COLUMN taskq.routes.tenant_id IS 'tenant of the jobs, if a worker is bound to it; NULL: any tenant, or none';
 COMMENT ON COLUMN taskq.routes.budgets IS 'budgets that the jobs name, sorted; NULL if they name none';
 COMMENT ON COLUMN taskq.routes.estimated_cost IS 'what a run of each of the jobs holds of each of these budgets from its start; NULL if nothing';
 COMMENT ON COLUMN taskq.routes.made_by IS 'role whose enqueue has created the route, and whose share of routes it counts against';
 COMMENT ON COLUMN taskq.routes.retired_at IS 'when no new job could use the route any more; NULL while it is in use';
 COMMENT ON COLUMN taskq.routes.removable_on IS 'set when no live job uses the route; after the history partitions up to this day are gone, no finished job uses it either';
-COMMENT ON TABLE taskq.routes IS 'routes of jobs: queue, task type, required capabilities, lowest version of the handler, budgets and estimated cost';
+COMMENT ON TABLE taskq.routes IS 'routes of jobs: queue, task type, required capabilities, lowest version of the handler, budgets, estimated cost, and a tenant to which a worker is bound';
 
 -- Former registrations. Roles are stored as names, because this is only a record.
 CREATE TABLE taskq.handler_changes (
@@ -155,7 +157,8 @@ CREATE TABLE taskq.pool_defs (
 	paused       boolean NOT NULL DEFAULT false,
 	created_at   timestamptz NOT NULL,
 	paused_because text,
-	crashed_at   timestamptz[]
+	crashed_at   timestamptz[],
+	tenants      text[]
 );
 COMMENT ON COLUMN taskq.pool_defs.paused_because IS 'why taskq has paused the pool; NULL if a user has paused it';
 COMMENT ON COLUMN taskq.pool_defs.crashed_at IS 'when its workers may have crashed the server recently';
@@ -177,6 +180,7 @@ CREATE TABLE taskq.external_workers (
 	last_seen           timestamptz NOT NULL,
 	ended_at            timestamptz,
 	instance_id         text NOT NULL,
+	tenants             text[],
 	PRIMARY KEY (worker_id, instance_id)
 ) WITH (fillfactor = 50);
 COMMENT ON COLUMN taskq.external_workers.ended_at IS 'when the instance was unregistered; it is given no jobs for an hour, unless it is registered again';
@@ -526,6 +530,14 @@ COMMENT ON COLUMN taskq.budget_reports.gate IS 'o open, f added to the total of 
 COMMENT ON COLUMN taskq.budget_reports.overrun IS 'the report was applied beyond the hard limit';
 COMMENT ON TABLE taskq.budget_reports IS 'what jobs have used of budgets; read the view taskq.budget_usage';
 
+-- Tenants to which workers are, or lately were, bound. Their jobs have routes of their own.
+CREATE TABLE taskq.bound_tenants (
+	tenant_id text PRIMARY KEY,
+	bound_at  timestamptz NOT NULL
+);
+COMMENT ON COLUMN taskq.bound_tenants.bound_at IS 'when a worker was bound to the tenant; written again at most once an hour';
+COMMENT ON TABLE taskq.bound_tenants IS 'tenants to which workers are bound';
+
 -- The role of a row that was dropped would be dumped as a number, which may be that of
 -- any role where the dump is restored. Handlers are dumped all the same: they may be those
 -- of external workers, and jobs of their types may wait.
@@ -545,6 +557,7 @@ SELECT pg_catalog.pg_extension_config_dump('taskq.budget_defs_budget_id_seq', ''
 SELECT pg_catalog.pg_extension_config_dump('taskq.budget_periods', '');
 SELECT pg_catalog.pg_extension_config_dump('taskq.budget_totals', '');
 SELECT pg_catalog.pg_extension_config_dump('taskq.budget_reports', '');
+SELECT pg_catalog.pg_extension_config_dump('taskq.bound_tenants', '');
 SELECT pg_catalog.pg_extension_config_dump('taskq.pool_defs', 'WHERE role IN (SELECT oid FROM pg_catalog.pg_roles)');
 SELECT pg_catalog.pg_extension_config_dump('taskq.external_workers', 'WHERE registered_by IN (SELECT oid FROM pg_catalog.pg_roles)');
 SELECT pg_catalog.pg_extension_config_dump('taskq.jobs', '');

@@ -89,7 +89,7 @@ CREATE VIEW taskq.pools WITH (security_barrier) AS
 SELECT p.pool, p.role, p.size, p.min_size, p.task_types, p.queues, p.capabilities, p.paused,
 	(SELECT count(*) FROM taskq.background_workers() b WHERE b.pool = p.pool)::integer AS workers,
 	(SELECT count(*) FROM taskq.background_workers() b WHERE b.pool = p.pool AND b.state = 'running')::integer AS busy,
-	p.created_at, p.paused_because
+	p.created_at, p.paused_because, CASE WHEN taskq.sees_all_tenants() THEN p.tenants END AS tenants
 FROM taskq.pool_defs p;
 COMMENT ON VIEW taskq.pools IS 'pools of background workers; a NULL in task_types or queues means all';
 
@@ -100,7 +100,8 @@ SELECT b.worker_id, 'background' AS kind, b.pool, p.role, b.pid,
 			AND (p.task_types IS NULL OR h.task_type = ANY (p.task_types)) ORDER BY 1) AS task_types,
 	p.queues, p.capabilities, b.state, (b.job_id IS NOT NULL)::integer AS running_jobs, 1 AS max_concurrent_jobs,
 	b.job_id AS current_job_id, b.task_type AS current_task_type, b.started_at AS registered_at, NULL::timestamptz AS last_seen,
-	false AS implicit, taskq.capabilities_digest(p.capabilities) AS capabilities_digest, NULL::text AS instance_id
+	false AS implicit, taskq.capabilities_digest(p.capabilities) AS capabilities_digest, NULL::text AS instance_id,
+	CASE WHEN taskq.sees_all_tenants() THEN p.tenants END AS tenants
 FROM taskq.background_workers() b LEFT JOIN taskq.pool_defs p USING (pool)
 UNION ALL
 SELECT e.worker_id, 'external', NULL, e.registered_by, NULL,
@@ -113,7 +114,8 @@ SELECT e.worker_id, 'external', NULL, e.registered_by, NULL,
 		 WHEN taskq.clock_now() <= taskq.worker_lives_until(e.last_seen, e.lease) THEN 'idle'
 		 ELSE 'lost' END,
 	r.n, e.max_concurrent_jobs, r.job_id, r.task_type, e.registered_at, e.last_seen,
-	e.implicit, taskq.capabilities_digest(e.capabilities), e.instance_id
+	e.implicit, taskq.capabilities_digest(e.capabilities), e.instance_id,
+	CASE WHEN taskq.sees_all_tenants() THEN e.tenants END
 FROM taskq.external_workers e,
 	LATERAL (SELECT count(*)::integer AS n, min(j.job_id) FILTER (WHERE taskq.sees_tenant(j.tenant_id)) AS job_id,
 				min(t.task_type) FILTER (WHERE taskq.sees_tenant(j.tenant_id)) AS task_type
@@ -197,13 +199,13 @@ COMMENT ON FUNCTION taskq.read_frames(bigint, integer, integer) IS 'the messages
 
 CREATE VIEW taskq.route_reasons WITH (security_barrier) AS
 SELECT route_id, queue, task_type, required_capabilities, min_version, reason,
-	reason_code, missing_capabilities
+	reason_code, missing_capabilities, tenant_id
 FROM taskq.explain_routes();
 COMMENT ON VIEW taskq.route_reasons IS 'all routes, and why no registered worker would be given their jobs now; the reason is NULL if a worker would';
 
 CREATE VIEW taskq.unroutable_jobs WITH (security_barrier) AS
 SELECT r.queue, r.task_type, r.required_capabilities, r.reason, o.jobs, o.oldest, r.min_version, o.counted_at,
-	r.reason_code, r.missing_capabilities
+	r.reason_code, r.missing_capabilities, r.tenant_id
 FROM taskq.route_reasons r, LATERAL taskq.waiting_jobs(r.route_id) o
 WHERE r.reason IS NOT NULL AND o.jobs > 0;
 COMMENT ON VIEW taskq.unroutable_jobs IS 'waiting jobs that no worker would be given now, or only a worker that is not registered; a row for each route, with the reason';

@@ -91,7 +91,7 @@ ClaimOrWait(ClaimCall *call, int64 wait)
 	int			  claimed = Claim(call);
 	volatile bool failed = true;
 
-	if (claimed > 0 || wait <= 0)
+	if (claimed > 0 || wait <= 0 || call->binds)
 		return;
 	ClaimNoteBlindWait();
 	PG_TRY();

@@ -19,7 +19,9 @@
 #include "base/args.h"
 #include "base/clock.h"
 #include "base/compat.h"
+#include "base/names.h"
 #include "config/stale.h"
+#include "config/tenant.h"
 #include "claim/claim_wait.h"
 #include "claim/standing.h"
 #include "shared/locks.h"
@@ -45,7 +47,8 @@ ClaimCheckIsolation(void)
 
 /*
  * Set up a call: read which worker it claims for, and to which types it is restricted.
- * The first argument is worker_id, and argument instance_arg is instance_id.
+ * The first argument is worker_id, argument instance_arg is instance_id, and the next one is
+ * tenants.
  */
 void
 ClaimPrepare(FunctionCallInfo fcinfo, ClaimCall *call, ArrayType *task_types, int instance_arg)
@@ -55,6 +58,8 @@ ClaimPrepare(FunctionCallInfo fcinfo, ClaimCall *call, ArrayType *task_types, in
 							  ArgNameOrNull(fcinfo, instance_arg, "instance_id"));
 	StandingCheckSession(&call->name);
 	call->narrow = task_types;
+	call->tenants = ArgSomeNamesOrNull(fcinfo, instance_arg + 1, "tenants");
+	call->binds = TenantsBind(call->tenants);
 	call->request.routes = &call->routes;
 	call->request.function = fcinfo->flinfo->fn_oid;
 	call->request.worker_id = call->name.worker_id;
@@ -66,7 +71,7 @@ ClaimPrepare(FunctionCallInfo fcinfo, ClaimCall *call, ArrayType *task_types, in
 void
 ClaimUpdateRoutes(ClaimCall *call)
 {
-	KnownWorker *known = KnownWorkerFind(&call->name, call->narrow, call->result != NULL);
+	KnownWorker *known = KnownWorkerFind(&call->name, call->narrow, call->tenants, call->result != NULL);
 
 	if (known->worker.standing == WORKER_REGISTERED)
 	{

@@ -18,6 +18,8 @@ typedef struct ClaimCall
 {
 	WorkerName	   name;
 	ArrayType	  *narrow;		  /* argument task_types of the call */
+	ArrayType	  *tenants;		  /* argument tenants of the call */
+	bool		   binds;		  /* no worker was bound to one of these before, so this transaction must commit before jobs have their routes */
 	KnownWorker	  *known;		  /* the worker as of the last look, or NULL before the first */
 	TimestampTz	   registered_at; /* of the registration under which the call waits, or 0 */
 	RouteSet	   routes;

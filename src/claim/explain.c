@@ -40,10 +40,11 @@
 PG_FUNCTION_INFO_V1(taskq_explain_claim);
 PG_FUNCTION_INFO_V1(taskq_jobs_of_route);
 
-static const Oid explain_columns[] = { INT4OID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID, BOOLOID, BOOLOID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID, TEXTARRAYOID, NUMERICOID };
+static const Oid explain_columns[] = { INT4OID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID, BOOLOID, BOOLOID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID, TEXTARRAYOID, NUMERICOID, TEXTOID };
 
 #define EXPLAIN_COLUMNS lengthof(explain_columns)
-#define BUDGET_COLUMNS (EXPLAIN_COLUMNS - 2) /* budgets and estimated_cost */
+#define BUDGET_COLUMNS (EXPLAIN_COLUMNS - 3) /* budgets and estimated_cost */
+#define TENANT_COLUMN (EXPLAIN_COLUMNS - 1)
 
 /*
  * Return the pool of the background worker with this id, and whether that worker
@@ -182,7 +183,7 @@ PutNoRoute(ReturnSetInfo *result, const Asked *asked)
 {
 	Reason reason = { .code = asked->code, .text = asked->refusal.reason };
 	Datum  values[EXPLAIN_COLUMNS] = { 0 };
-	bool   nulls[EXPLAIN_COLUMNS] = { true, true, true, true, true };
+	bool   nulls[EXPLAIN_COLUMNS] = { true, true, true, true, true, [TENANT_COLUMN] = true };
 
 	if (reason.text == NULL)
 		reason.text = ReasonText(reason.code);
@@ -208,6 +209,7 @@ PutRoute(ReturnSetInfo *result, const Asked *asked, const TaskqRoute *route, boo
 		values[BUDGET_COLUMNS] = PointerGetDatum(route->budgets);
 	if (sees_budgets && route->estimated_cost != 0)
 		values[BUDGET_COLUMNS + 1] = CostDatum(route->estimated_cost);
+	PutTenantColumn(route, &values[TENANT_COLUMN], &nulls[TENANT_COLUMN]);
 	PutClaim(result, asked, due, &reason, values, nulls);
 }
 
@@ -246,6 +248,7 @@ taskq_explain_claim(PG_FUNCTION_ARGS)
 	else
 		AskExternal(&name, narrow, &asked);
 	asked.claimant.narrow = narrow;
+	asked.claimant.narrow_tenants = ArgSomeNamesOrNull(fcinfo, 3, "tenants");
 	routes = RoutesAll(&n);
 	for (int i = 0; i < n; i++)
 	{

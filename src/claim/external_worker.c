@@ -88,6 +88,7 @@ ReadWorker(ExternalWorker *worker, TupleTableSlot *slot)
 	worker->base.task_types = row.task_types;
 	worker->base.queues = row.queues;
 	worker->base.capabilities = row.capabilities;
+	worker->base.tenants = row.tenants;
 	worker->base.max_concurrent_jobs = row.max_concurrent_jobs;
 	worker->lease = row.lease;
 	worker->draining = row.draining;
@@ -159,6 +160,7 @@ WorkerInsertRow(Store *store, const WorkerName *name, const ExternalWorker *work
 		.task_types = worker->base.task_types,
 		.queues = worker->base.queues,
 		.capabilities = worker->base.capabilities,
+		.tenants = worker->base.tenants,
 		.max_concurrent_jobs = worker->base.max_concurrent_jobs,
 		.lease = worker->lease,
 		.implicit = implicit,

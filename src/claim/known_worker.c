@@ -26,26 +26,31 @@
 static KnownWorker known_workers[MAX_KNOWN_WORKERS];
 static uint64	   uses = 0;
 
+/* Are two arguments the same, element for element? */
 static bool
-IsFor(const KnownWorker *known, const WorkerName *name, const ArrayType *narrow)
+AreSame(const ArrayType *a, const ArrayType *b)
 {
-	const ArrayType *its = known->worker.base.narrow;
+	if (a == NULL || b == NULL)
+		return a == b;
+	return VARSIZE(a) == VARSIZE(b) && memcmp(a, b, VARSIZE(a)) == 0;
+}
 
-	if (!known->is_used || !WorkerNamesEqual(&known->name, name) || known->caller != GetUserId() || (its == NULL) != (narrow == NULL))
-		return false;
-	return narrow == NULL ||
-		   (VARSIZE(its) == VARSIZE(narrow) && memcmp(its, narrow, VARSIZE(narrow)) == 0);
+static bool
+IsFor(const KnownWorker *known, const WorkerName *name, const ArrayType *narrow, const ArrayType *tenants)
+{
+	return known->is_used && WorkerNamesEqual(&known->name, name) && known->caller == GetUserId() &&
+		   AreSame(known->worker.base.narrow, narrow) && AreSame(known->worker.base.narrow_tenants, tenants);
 }
 
 /* Return the entry of this worker, or else the least recently used one. */
 static KnownWorker *
-ChooseEntry(const WorkerName *name, const ArrayType *narrow)
+ChooseEntry(const WorkerName *name, const ArrayType *narrow, const ArrayType *tenants)
 {
 	KnownWorker *oldest = &known_workers[0];
 
 	for (int i = 0; i < MAX_KNOWN_WORKERS; i++)
 	{
-		if (IsFor(&known_workers[i], name, narrow))
+		if (IsFor(&known_workers[i], name, narrow, tenants))
 			return &known_workers[i];
 		if (known_workers[i].used < oldest->used)
 			oldest = &known_workers[i];
@@ -59,7 +64,7 @@ ChooseEntry(const WorkerName *name, const ArrayType *narrow)
  * another read.
  */
 static void
-Load(KnownWorker *known, const WorkerName *name, ArrayType *narrow)
+Load(KnownWorker *known, const WorkerName *name, ArrayType *narrow, ArrayType *tenants)
 {
 	MemoryContext old;
 
@@ -77,6 +82,7 @@ Load(KnownWorker *known, const WorkerName *name, ArrayType *narrow)
 	StandingOf(name, narrow, &known->worker);
 	known->of_others = WorkerIsOfOthers(&known->worker, known->caller);
 	known->worker.base.narrow = narrow;
+	known->worker.base.narrow_tenants = NamesCopy(tenants);
 	known->routes = EligibleRoutes(&known->worker.base);
 	MemoryContextSwitchTo(old);
 	if (known->worker.draining || StandingWhyNot(&known->worker, narrow) != REASON_NONE)
@@ -95,14 +101,14 @@ Load(KnownWorker *known, const WorkerName *name, ArrayType *narrow)
  * caller has accepted invalidation messages.
  */
 KnownWorker *
-KnownWorkerFind(const WorkerName *name, ArrayType *narrow, bool names_types)
+KnownWorkerFind(const WorkerName *name, ArrayType *narrow, ArrayType *tenants, bool names_types)
 {
-	KnownWorker *known = ChooseEntry(name, narrow);
+	KnownWorker *known = ChooseEntry(name, narrow, tenants);
 
 	known->used = ++uses;
 	if (!known->is_used || known->config_version != ConfigVersion() ||
 		known->workers_version != CatalogWorkersVersion())
-		Load(known, name, narrow);
+		Load(known, name, narrow, tenants);
 	if (known->of_others)
 	{
 		known->is_used = false;
@@ -139,6 +145,7 @@ KnownWorkerNow(const ClaimRequest *request)
 	if (now->draining || StandingWhyNot(now, narrow) != REASON_NONE || WorkerIsOfOthers(now, known->caller))
 		return NULL;
 	now->base.narrow = narrow;
+	now->base.narrow_tenants = known->worker.base.narrow_tenants;
 	return &now->base;
 }
 

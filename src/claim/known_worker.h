@@ -31,7 +31,7 @@ typedef struct KnownWorker
 	ClaimPlace	   place; /* what its claims keep */
 } KnownWorker;
 
-extern KnownWorker	  *KnownWorkerFind(const WorkerName *name, ArrayType *narrow, bool names_types);
+extern KnownWorker	  *KnownWorkerFind(const WorkerName *name, ArrayType *narrow, ArrayType *tenants, bool names_types);
 extern const Claimant *KnownWorkerNow(const ClaimRequest *request);
 extern void			   KnownWorkerHasClaimed(KnownWorker *known, bool has_jobs);
 

@@ -29,6 +29,7 @@
 #include "claim/standing.h"
 #include "config/handler.h"
 #include "config/queue.h"
+#include "config/tenant.h"
 #include "shared/locks.h"
 #include "store/owner.h"
 #include "store/store.h"
@@ -187,6 +188,7 @@ taskq_register_worker(PG_FUNCTION_ARGS)
 	worker.base.capabilities = ArgCapabilities(fcinfo, 3, "capabilities");
 	if (NamesCount(worker.base.capabilities) == 0)
 		worker.base.capabilities = NULL;
+	worker.base.tenants = ArgSomeNamesOrNull(fcinfo, 8, "tenants");
 	worker.base.max_concurrent_jobs = PG_ARGISNULL(4) ? 0 : ArgInt(fcinfo, 4, "max_concurrent_jobs", 1, 100000);
 	worker.lease = ArgMicroseconds(fcinfo, 5, "lease", USECS_PER_SEC);
 	take_over = ArgBool(fcinfo, 6, "take_over");
@@ -207,6 +209,7 @@ taskq_register_worker(PG_FUNCTION_ARGS)
 	if (found)
 		RemoveRow(&store);
 	WriteRow(&store, &name, &worker, caller, registered_at, now);
+	(void) TenantsBind(worker.base.tenants);
 	StoreClose(&store, true);
 	OwnerLeave(&scope);
 	RegistrationChanged(&name);

@@ -36,7 +36,7 @@
 
 PG_FUNCTION_INFO_V1(taskq_explain_routes);
 
-static const Oid explain_routes_columns[] = { INT4OID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID };
+static const Oid explain_routes_columns[] = { INT4OID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID };
 
 #define EXPLAIN_ROUTES_COLUMNS lengthof(explain_routes_columns)
 
@@ -54,13 +54,14 @@ StatusSaysWhy(ReasonCode code)
 /* What the workers of one kind, external or in the server, would do with a route's jobs. */
 typedef struct Takers
 {
-	bool	   any;			 /* there is one; in the server: one of the handler's role */
-	bool	   all_paused;	 /* all of them are paused */
-	bool	   fits;		 /* one would be given the jobs */
-	bool	   fits_implied; /* a worker with an implicit registration would */
-	bool	   fits_paused;	 /* one would if it were not paused */
-	bool	   lacks_slot;	 /* one would if a slot for its process were free */
-	ArrayType *missing;		 /* what the nearest of those lacks that lack only capabilities, or NULL */
+	bool	   any;			  /* there is one; in the server: one of the handler's role */
+	bool	   all_paused;	  /* all of them are paused */
+	bool	   fits;		  /* one would be given the jobs */
+	bool	   fits_implied;  /* a worker with an implicit registration would */
+	bool	   fits_paused;	  /* one would if it were not paused */
+	bool	   lacks_slot;	  /* one would if a slot for its process were free */
+	bool	   other_tenants; /* one is bound to other tenants */
+	ArrayType *missing;		  /* what the nearest of those lacks that lack only capabilities, or NULL */
 } Takers;
 
 /* Read what WhyNot() needs to answer for any worker. */
@@ -88,6 +89,7 @@ LookAtExternal(const AnyWorker *any, const TaskqRoute *route, Takers *takers)
 
 		if (why == REASON_LACKS_CAPABILITIES)
 			KeepNearest(&takers->missing, NamesMissing(worker->base.capabilities, route->capabilities));
+		takers->other_tenants |= why == REASON_TENANT_NOT_TAKEN;
 		if (why != REASON_NONE)
 			continue;
 		if (worker->standing == WORKER_IMPLICIT)
@@ -109,6 +111,7 @@ LookAtPool(const TaskqPool *pool, const TaskqRoute *route, Takers *takers)
 	why = WhyNotRun(&claimant, route);
 	if (why == REASON_LACKS_CAPABILITIES && !pool->paused)
 		KeepNearest(&takers->missing, NamesMissing(claimant.capabilities, route->capabilities));
+	takers->other_tenants |= why == REASON_TENANT_NOT_TAKEN && !pool->paused;
 	if (why != REASON_NONE)
 		return;
 	if (pool->paused)
@@ -189,7 +192,9 @@ WhyNobodyRuns(const AnyWorker *any, const TaskqRoute *route, ArrayType **missing
 	*missing = external.missing;
 	if (pools.missing != NULL)
 		KeepNearest(missing, pools.missing);
-	return *missing != NULL ? REASON_WAITING_FOR_CAPABLE_WORKER : REASON_NO_LIVE_WORKER;
+	if (*missing != NULL)
+		return REASON_WAITING_FOR_CAPABLE_WORKER;
+	return external.other_tenants || pools.other_tenants ? REASON_WAITING_FOR_TENANT_WORKER : REASON_NO_LIVE_WORKER;
 }
 
 /*
@@ -306,6 +311,17 @@ PutRouteColumns(const TaskqRoute *route, Datum *values, bool *nulls)
 	nulls[4] = route->min_version[0] == '\0';
 }
 
+/* Set the column of the tenant, if the caller sees the tenant. */
+void
+PutTenantColumn(const TaskqRoute *route, Datum *value, bool *isnull)
+{
+	ArrayType *seen = TenantsSeen(false);
+
+	*isnull = route->tenant_id[0] == '\0' || (seen != NULL && !NamesContain(seen, route->tenant_id));
+	if (!*isnull)
+		*value = CStringGetTextDatum(route->tenant_id);
+}
+
 /* Set the REASON_COLUMNS columns of a row that has a reason. */
 void
 PutReasonColumns(const Reason *reason, Datum *values, bool *nulls)
@@ -360,6 +376,7 @@ taskq_explain_routes(PG_FUNCTION_ARGS)
 			memset(&reason, 0, sizeof(reason));
 		PutRouteColumns(routes[i], values, nulls);
 		PutReasonColumns(&reason, &values[5], &nulls[5]);
+		PutTenantColumn(routes[i], &values[8], &nulls[8]);
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;

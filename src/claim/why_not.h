@@ -45,6 +45,7 @@ extern bool		  WhyNotAdmitted(const AdmissionQuestion *question, Refusal *refusa
 extern void		  WhyJobWaits(int64 job_id, Reason *reason);
 extern void		  ReasonHideBudget(Reason *reason);
 extern bool		  StatusSaysWhy(ReasonCode code);
+extern void		  PutTenantColumn(const TaskqRoute *route, Datum *value, bool *isnull);
 extern void		  PutRouteColumns(const TaskqRoute *route, Datum *values, bool *nulls);
 extern void		  PutReasonColumns(const Reason *reason, Datum *values, bool *nulls);
 

@@ -24,6 +24,7 @@
 #include "config/pool.h"
 #include "config/queue.h"
 #include "config/roles.h"
+#include "config/tenant.h"
 #include "store/catalog.h"
 #include "store/owner.h"
 
@@ -97,11 +98,11 @@ NoteUnknownTypes(const char *pool, ArrayType *task_types)
  */
 static void
 InsertPool(const char *name, bool or_ignore, Oid role, int32 size, int32 min_size,
-		   ArrayType *task_types, ArrayType *queues, ArrayType *capabilities)
+		   ArrayType *task_types, ArrayType *queues, ArrayType *capabilities, ArrayType *tenants)
 {
-	Oid	  types[] = { TEXTOID, REGROLEOID, INT4OID, INT4OID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID };
-	Datum values[8];
-	char  nulls[] = "        ";
+	Oid	  types[] = { TEXTOID, REGROLEOID, INT4OID, INT4OID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID, TEXTARRAYOID };
+	Datum values[9];
+	char  nulls[] = "         ";
 
 	values[0] = CStringGetTextDatum(name);
 	values[1] = ObjectIdGetDatum(role);
@@ -111,11 +112,12 @@ InsertPool(const char *name, bool or_ignore, Oid role, int32 size, int32 min_siz
 	SetNames(values, nulls, 5, queues);
 	SetNames(values, nulls, 6, NamesCount(capabilities) > 0 ? capabilities : NULL);
 	values[7] = TimestampTzGetDatum(ClockNow());
+	SetNames(values, nulls, 8, tenants);
 	(void) OwnerRun(psprintf("INSERT INTO taskq.pool_defs"
-							 " (pool, role, size, min_size, task_types, queues, capabilities, created_at)"
-							 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)%s",
+							 " (pool, role, size, min_size, task_types, queues, capabilities, created_at, tenants)"
+							 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)%s",
 							 or_ignore ? " ON CONFLICT (pool) DO NOTHING" : ""),
-					8, types, values, nulls);
+					9, types, values, nulls);
 	ConfigNameChanged(REL_POOLS, name);
 }
 
@@ -146,7 +148,8 @@ taskq_create_pool(PG_FUNCTION_ARGS)
 	Oid		   role;
 	ArrayType *task_types,
 		*queues,
-		*capabilities;
+		*capabilities,
+		*tenants;
 
 	CheckCall(fcinfo);
 	CheckWritable("taskq.create_pool()");
@@ -158,6 +161,7 @@ taskq_create_pool(PG_FUNCTION_ARGS)
 	queues = ArgSomeNamesOrNull(fcinfo, 4, "queues");
 	QueueCheckNames(queues);
 	capabilities = ArgCapabilities(fcinfo, 5, "capabilities");
+	tenants = ArgSomeNamesOrNull(fcinfo, 7, "tenants");
 	min_size = PG_ARGISNULL(6) ? 0 : ArgInt(fcinfo, 6, "min_size", 0, MAX_POOL_SIZE);
 	CheckMinSize(min_size, size);
 	if (PoolFind(name) != NULL)
@@ -167,7 +171,8 @@ taskq_create_pool(PG_FUNCTION_ARGS)
 				 errhint("Change it with taskq.alter_pool().")));
 	WarnOfSize(name, size);
 	NoteUnknownTypes(name, task_types);
-	InsertPool(name, false, role, size, min_size, task_types, queues, capabilities);
+	(void) TenantsBind(tenants);
+	InsertPool(name, false, role, size, min_size, task_types, queues, capabilities, tenants);
 	LogCapabilities(name, capabilities, NULL);
 	PG_RETURN_VOID();
 }
@@ -192,7 +197,7 @@ PoolMakeDefault(Oid role)
 		name = psprintf("role-%u", role);
 	if (PoolFind(name) != NULL)
 		return;
-	InsertPool(name, true, role, taskq_default_pool_size, 0, NULL, NULL, NULL);
+	InsertPool(name, true, role, taskq_default_pool_size, 0, NULL, NULL, NULL, NULL);
 }
 
 static void
@@ -207,9 +212,9 @@ CheckMayChange(const TaskqPool *pool)
 Datum
 taskq_alter_pool(PG_FUNCTION_ARGS)
 {
-	Oid				 types[] = { TEXTOID, INT4OID, INT4OID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID };
-	Datum			 values[6];
-	char			 nulls[] = "      ";
+	Oid				 types[] = { TEXTOID, INT4OID, INT4OID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID };
+	Datum			 values[7];
+	char			 nulls[] = "       ";
 	char			*name;
 	const TaskqPool *pool;
 	int32			 size;
@@ -217,6 +222,7 @@ taskq_alter_pool(PG_FUNCTION_ARGS)
 	ArrayType		*task_types;
 	ArrayType		*queues;
 	ArrayType		*capabilities;
+	ArrayType		*tenants;
 
 	CheckCall(fcinfo);
 	CheckWritable("taskq.alter_pool()");
@@ -231,6 +237,7 @@ taskq_alter_pool(PG_FUNCTION_ARGS)
 	queues = ArgNamesOrNull(fcinfo, 3, "queues");
 	QueueCheckNames(queues);
 	capabilities = ArgCapabilities(fcinfo, 4, "capabilities");
+	tenants = ArgNamesOrNull(fcinfo, 6, "tenants");
 	if (!PG_ARGISNULL(1))
 		WarnOfSize(name, size);
 
@@ -240,12 +247,15 @@ taskq_alter_pool(PG_FUNCTION_ARGS)
 	SetNames(values, nulls, 3, task_types);
 	SetNames(values, nulls, 4, queues);
 	SetNames(values, nulls, 5, capabilities);
+	SetNames(values, nulls, 6, tenants);
+	(void) TenantsBind(tenants);
 	(void) OwnerRun("UPDATE taskq.pool_defs SET size = $2, min_size = $3,"
 					" task_types = NULLIF(COALESCE($4, task_types), '{}'),"
 					" queues = NULLIF(COALESCE($5, queues), '{}'),"
-					" capabilities = NULLIF(COALESCE($6, capabilities), '{}')"
+					" capabilities = NULLIF(COALESCE($6, capabilities), '{}'),"
+					" tenants = NULLIF(COALESCE($7, tenants), '{}')"
 					" WHERE pool = $1",
-					6, types, values, nulls);
+					7, types, values, nulls);
 	if (capabilities != NULL)
 		LogCapabilities(name, capabilities, pool->capabilities);
 	ConfigNameChanged(REL_POOLS, name);

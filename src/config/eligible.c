@@ -114,6 +114,17 @@ WhyNotAsked(const Claimant *worker, const TaskqRoute *route)
 	return REASON_NONE;
 }
 
+/*
+ * Is the worker given jobs of the tenant of the route?  Jobs in a route without a tenant may
+ * be of any, so a worker that is bound to tenants is given none of them.
+ */
+static bool
+TakesTenant(const Claimant *worker, const TaskqRoute *route)
+{
+	return (worker->tenants == NULL || NamesContain(worker->tenants, route->tenant_id)) &&
+		   (worker->narrow_tenants == NULL || NamesContain(worker->narrow_tenants, route->tenant_id));
+}
+
 /* Return why a worker may not run jobs of a route, or REASON_NONE.  Lacking capabilities is the last reason. */
 ReasonCode
 WhyNotRun(const Claimant *worker, const TaskqRoute *route)
@@ -124,6 +135,8 @@ WhyNotRun(const Claimant *worker, const TaskqRoute *route)
 		reason = WhyNotGiven(worker, route);
 	if (reason == REASON_NONE && route->not_valid != NULL)
 		reason = REASON_INVALID_CAPABILITIES;
+	if (reason == REASON_NONE && !TakesTenant(worker, route))
+		reason = REASON_TENANT_NOT_TAKEN;
 	if (reason == REASON_NONE && !NamesCover(worker->capabilities, route->capabilities))
 		reason = REASON_LACKS_CAPABILITIES;
 	return reason;

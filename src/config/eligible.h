@@ -28,6 +28,8 @@ typedef struct Claimant
 	ArrayType *narrow;	   /* the call's task_types, or NULL */
 	ArrayType *queues;	   /* NULL means all, in common order; otherwise in the order of the array */
 	ArrayType *capabilities;
+	ArrayType *tenants;				/* NULL means all; otherwise it is given only jobs of these */
+	ArrayType *narrow_tenants;		/* the call's tenants, or NULL */
 	int		   max_concurrent_jobs; /* of an external worker; 0: no limit */
 	Oid		   owner;				/* role that registered an external worker, to which its claims belong, or InvalidOid */
 } Claimant;

@@ -30,6 +30,7 @@ ReadPool(TupleTableSlot *slot)
 	pool->task_types = row.task_types;
 	pool->queues = row.queues;
 	pool->capabilities = row.capabilities;
+	pool->tenants = row.tenants;
 	pool->paused = row.paused;
 	return pool;
 }
@@ -99,4 +100,5 @@ PoolWorker(const TaskqPool *pool, Claimant *worker)
 	worker->task_types = pool->task_types;
 	worker->queues = pool->queues;
 	worker->capabilities = pool->capabilities;
+	worker->tenants = pool->tenants;
 }

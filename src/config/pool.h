@@ -21,6 +21,7 @@ typedef struct TaskqPool
 	ArrayType *task_types; /* NULL means all of the role */
 	ArrayType *queues;	   /* NULL means all; otherwise in the order of the array */
 	ArrayType *capabilities;
+	ArrayType *tenants; /* NULL means all */
 	bool	   paused;
 } TaskqPool;
 

@@ -31,6 +31,7 @@
 	X(NO_LIVE_WORKER, "no_live_worker", "no live worker with the type")                                                              \
 	X(ONLY_IMPLICIT_WORKERS, "only_implicit_workers", "only implicit workers take the type, see taskq.register_worker()")            \
 	X(WAITING_FOR_CAPABLE_WORKER, "waiting_for_capable_worker", "no live worker with the capabilities")                              \
+	X(WAITING_FOR_TENANT_WORKER, "waiting_for_tenant_worker", "live workers with the type are bound to other tenants")               \
 	X(INVALID_CAPABILITIES, "invalid_capabilities", "a required capability is not valid")                                            \
 	/* one worker is not given them */                                                                                               \
 	X(QUEUE_NOT_TAKEN, "queue_not_taken", "the worker does not take this queue")                                                     \
@@ -40,6 +41,7 @@
 	X(TYPE_EXTERNAL, "type_external", "the type is for external workers")                                                            \
 	X(OTHER_ROLE, "other_role", "the handler runs as another role")                                                                  \
 	X(PROCEDURE, "procedure", "a procedure cannot be run inside a statement")                                                        \
+	X(TENANT_NOT_TAKEN, "tenant_not_taken", "the worker is bound to other tenants")                                                  \
 	X(LACKS_CAPABILITIES, "lacks_capabilities", "the worker lacks capabilities")                                                     \
 	/* one worker is given no jobs at all */                                                                                         \
 	X(WORKER_DRAINING, "worker_draining", "the worker is draining")                                                                  \

@@ -1,7 +1,7 @@
 /*
  * route.c
  *	  Routes: (queue, task type, required capabilities, min_version, budgets, estimated
- *	  cost).  Each job points to a route.
+ *	  cost, tenant to which a worker is bound).  Each job points to a route.
  *
  * A route is created by the first enqueue that needs it, and removed some time
  * after its last job has ended (route_care.c).  There is no unique constraint,
@@ -28,6 +28,7 @@
 #include "config/changes.h"
 #include "config/queue.h"
 #include "config/route.h"
+#include "config/tenant.h"
 #include "store/catalog.h"
 #include "store/owner.h"
 #include "store/row.h"
@@ -35,7 +36,7 @@
 typedef struct RouteKey
 {
 	int32  queue_id;
-	uint32 capabilities_hash; /* of the budgets as well */
+	uint32 capabilities_hash; /* of the budgets and the tenant as well */
 	char   task_type[TASKQ_NAME_MAX + 1];
 } RouteKey;
 
@@ -48,7 +49,8 @@ HashNames(ArrayType *names)
 }
 
 static void
-MakeKey(RouteKey *key, int32 queue_id, const char *task_type, ArrayType *capabilities, ArrayType *budgets)
+MakeKey(RouteKey *key, int32 queue_id, const char *task_type, ArrayType *capabilities, ArrayType *budgets,
+		const char *tenant_id)
 {
 	memset(key, 0, sizeof(*key));
 	key->queue_id = queue_id;
@@ -56,6 +58,8 @@ MakeKey(RouteKey *key, int32 queue_id, const char *task_type, ArrayType *capabil
 	key->capabilities_hash = HashNames(capabilities);
 	if (budgets != NULL)
 		key->capabilities_hash = hash_combine(key->capabilities_hash, HashNames(budgets));
+	if (tenant_id[0] != '\0')
+		key->capabilities_hash = hash_combine(key->capabilities_hash, hash_bytes((const unsigned char *) tenant_id, strlen(tenant_id)));
 }
 
 /* Make a route of a row, whatever its state. */
@@ -75,6 +79,8 @@ RouteOfRow(TupleTableSlot *slot)
 	strlcpy(route->min_version, row.min_version == NULL ? "" : row.min_version, sizeof(route->min_version));
 	route->budgets = row.budgets;
 	route->estimated_cost = row.estimated_cost == NULL ? 0 : CostOfDatum(PointerGetDatum(row.estimated_cost));
+	if (row.tenant_id != NULL)
+		strlcpy(route->tenant_id, row.tenant_id, sizeof(route->tenant_id));
 	route->made_by = row.made_by;
 	route->retiring = row.retired_at != 0;
 	return route;
@@ -92,7 +98,7 @@ KeyOfRoute(const void *value, void *key)
 {
 	const TaskqRoute *route = value;
 
-	MakeKey(key, route->queue_id, route->task_type, route->capabilities, route->budgets);
+	MakeKey(key, route->queue_id, route->task_type, route->capabilities, route->budgets, route->tenant_id);
 }
 
 /* Return the role whose routes are counted with this one. */
@@ -163,7 +169,7 @@ IsWished(const TaskqRoute *route, const RouteWish *wish)
 {
 	return !route->retiring && NamesEqual(route->capabilities, wish->capabilities) &&
 		   strcmp(route->min_version, wish->min_version) == 0 && NamesEqual(route->budgets, wish->budgets) &&
-		   route->estimated_cost == wish->estimated_cost;
+		   route->estimated_cost == wish->estimated_cost && strcmp(route->tenant_id, wish->tenant_id) == 0;
 }
 
 static int32
@@ -172,7 +178,7 @@ FindByKey(const RouteWish *wish)
 	RouteKey		  key;
 	const TaskqRoute *route;
 
-	MakeKey(&key, wish->queue_id, wish->task_type, wish->capabilities, wish->budgets);
+	MakeKey(&key, wish->queue_id, wish->task_type, wish->capabilities, wish->budgets, wish->tenant_id);
 	for (route = ConfigFindSecond(&routes, &key); route != NULL; route = ConfigNextSecond(&routes, route))
 		if (IsWished(route, wish))
 			return route->route_id;
@@ -194,13 +200,13 @@ CheckCount(Oid role)
 		ereport(ERROR,
 				(errcode(ERRCODE_TQ_LIMIT_EXCEEDED),
 				 errmsg("too many different routes"),
-				 errdetail("Jobs of %d different combinations of queue, task type, required capabilities, min_version, budgets and estimated cost have been enqueued.", n),
+				 errdetail("Jobs of %d different combinations of queue, task type, required capabilities, min_version, budgets, estimated cost and tenant to which a worker is bound have been enqueued.", n),
 				 errhint("Use few task types and queues, with the data in the payload; or raise taskq.max_routes.")));
 	if (OidIsValid(role) && n_own >= share)
 		ereport(ERROR,
 				(errcode(ERRCODE_TQ_LIMIT_EXCEEDED),
 				 errmsg("role \"%s\" has too many different routes", GetUserNameFromId(role, true)),
-				 errdetail("It has enqueued jobs of %d different combinations of queue, task type, required capabilities, min_version, budgets and estimated cost, its share of taskq.max_routes.",
+				 errdetail("It has enqueued jobs of %d different combinations of queue, task type, required capabilities, min_version, budgets, estimated cost and tenant to which a worker is bound, its share of taskq.max_routes.",
 						   n_own),
 				 errhint("Use few task types and queues, with the data in the payload. Those that are not used are removed after taskq.route_idle.")));
 }
@@ -209,9 +215,9 @@ CheckCount(Oid role)
 static int32
 MakeRoute(const RouteWish *wish, Oid role)
 {
-	Oid		   types[] = { INT4OID, TEXTOID, TEXTARRAYOID, TEXTOID, REGROLEOID, TEXTARRAYOID, NUMERICOID };
+	Oid		   types[] = { INT4OID, TEXTOID, TEXTARRAYOID, TEXTOID, REGROLEOID, TEXTARRAYOID, NUMERICOID, TEXTOID };
 	Datum	   values[lengthof(types)];
-	char	   nulls[] = "       ";
+	char	   nulls[] = "        ";
 	OwnerScope scope;
 	char	  *queue = pstrdup(QueueById(wish->queue_id)->name);
 	int32	   route_id;
@@ -228,9 +234,10 @@ MakeRoute(const RouteWish *wish, Oid role)
 	nulls[5] = wish->budgets != NULL ? ' ' : 'n';
 	values[6] = wish->estimated_cost != 0 ? CostDatum(wish->estimated_cost) : (Datum) 0;
 	nulls[6] = wish->estimated_cost != 0 ? ' ' : 'n';
+	values[7] = CStringGetTextDatum(wish->tenant_id);
 	OwnerEnterSpi(&scope);
-	OwnerExecute("INSERT INTO taskq.routes (queue_id, task_type, capabilities, min_version, made_by, budgets, estimated_cost)"
-				 " VALUES ($1, $2, $3, NULLIF($4, ''), $5, $6, $7) RETURNING route_id",
+	OwnerExecute("INSERT INTO taskq.routes (queue_id, task_type, capabilities, min_version, made_by, budgets, estimated_cost, tenant_id)"
+				 " VALUES ($1, $2, $3, NULLIF($4, ''), $5, $6, $7, NULLIF($8, '')) RETURNING route_id",
 				 lengthof(types), types, values, nulls);
 	route_id = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	OwnerLeaveSpi(&scope);
@@ -252,6 +259,20 @@ RouteFindOrMake(const RouteWish *wish)
 	return route_id != 0 ? route_id : MakeRoute(wish, GetUserId());
 }
 
+static RouteWish
+WishOf(const TaskqRoute *route)
+{
+	return (RouteWish){
+		.queue_id = route->queue_id,
+		.task_type = route->task_type,
+		.capabilities = route->capabilities,
+		.min_version = route->min_version,
+		.budgets = route->budgets,
+		.estimated_cost = route->estimated_cost,
+		.tenant_id = route->tenant_id,
+	};
+}
+
 /*
  * Return the route for a finished job that is put back.  This is its own route, or
  * if that is being retired, another one with the same key.
@@ -260,18 +281,37 @@ int32
 RouteForPutBack(int32 route_id)
 {
 	const TaskqRoute *route = RouteById(route_id);
-	RouteWish		  wish = {
-				.queue_id = route->queue_id,
-				.task_type = route->task_type,
-				.capabilities = route->capabilities,
-				.min_version = route->min_version,
-				.budgets = route->budgets,
-				.estimated_cost = route->estimated_cost,
-	};
-	int32 found;
+	RouteWish		  wish = WishOf(route);
+	int32			  found;
 
 	if (!route->retiring)
 		return route_id;
 	found = FindByKey(&wish);
 	return found != 0 ? found : MakeRoute(&wish, InvalidOid);
+}
+
+/*
+ * Return the route in which a job of a tenant should wait, where it has this route.  That is
+ * another one if a worker was bound to the tenant since.  If there are too many routes
+ * already, the job stays where it is: no worker that is bound to the tenant is given it, but
+ * others are.
+ */
+int32
+RouteForTenant(int32 route_id, const struct varlena *tenant_id)
+{
+	const TaskqRoute *route;
+	RouteWish		  wish;
+	int32			  found;
+
+	if (tenant_id == NULL || !TenantsAnyBound())
+		return route_id;
+	route = RouteById(route_id);
+	wish = WishOf(route);
+	wish.tenant_id = text_to_cstring((const text *) tenant_id);
+	if (route->tenant_id[0] != '\0' || !TenantIsBound(wish.tenant_id))
+		return route_id;
+	found = FindByKey(&wish);
+	if (found == 0 && ConfigCount(&routes) < taskq_max_routes)
+		found = MakeRoute(&wish, InvalidOid);
+	return found != 0 ? found : route_id;
 }

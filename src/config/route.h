@@ -1,7 +1,7 @@
 /*
  * route.h
  *	  Routes: (queue, task type, required capabilities, min_version, budgets, estimated
- *	  cost).  Each job points to a route.
+ *	  cost, tenant to which a worker is bound).  Each job points to a route.
  */
 #ifndef TASKQ_ROUTE_H
 #define TASKQ_ROUTE_H
@@ -23,6 +23,7 @@ typedef struct TaskqRoute
 	char		min_version[TASKQ_NAME_MAX + 1]; /* empty means any */
 	ArrayType  *budgets;						 /* that the jobs name; normalized; NULL if none */
 	CostUnits	estimated_cost;					 /* what a run holds of each of them from its start */
+	char		tenant_id[TASKQ_NAME_MAX + 1];	 /* of the jobs; empty: any to which no worker is bound */
 	Oid			made_by;						 /* the creator, or InvalidOid */
 	bool		retiring;						 /* no new job may point to it */
 } TaskqRoute;
@@ -36,12 +37,14 @@ typedef struct RouteWish
 	const char *min_version; /* may be empty */
 	ArrayType  *budgets;	 /* or NULL */
 	CostUnits	estimated_cost;
+	const char *tenant_id; /* if a worker is bound to it; or empty */
 } RouteWish;
 
 /* Routes do not change until the transaction ends; see config/cache.h. */
 extern const TaskqRoute	 *RouteById(int32 route_id);
 extern const TaskqRoute **RoutesAll(int *n);
 extern int32			  RouteForPutBack(int32 route_id);
+extern int32			  RouteForTenant(int32 route_id, const struct varlena *tenant_id);
 extern int32			  RouteFindOrMake(const RouteWish *wish);
 
 #endif /* TASKQ_ROUTE_H */

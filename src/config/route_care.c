@@ -215,15 +215,30 @@ FindIdle(void)
 	ForgetUsed();
 }
 
-/* Have all transactions ended that may have read the routes without our marks? */
-static bool
-NobodyIsFromBefore(void)
+/*
+ * Return a transaction ID that comes after those of all transactions which may not know what
+ * is committed and announced now.  The commit of a change is seen before its news is sent, so
+ * a transaction that has begun in between may lack the news.  With an ID of our own, which
+ * comes after the news, it is told from those that begin later.
+ */
+TransactionId
+RoutesKnownFrom(void)
+{
+	TransactionId xid = GetCurrentTransactionId();
+
+	TransactionIdAdvance(xid);
+	return xid;
+}
+
+/* Have all transactions ended that come before this one? */
+bool
+RoutesKnownToAll(TransactionId from)
 {
 	Relation	  jobs = CatalogOpen(REL_JOBS, AccessShareLock);
 	TransactionId oldest = GetOldestNonRemovableTransactionId(jobs);
 
 	table_close(jobs, AccessShareLock);
-	return TransactionIdFollowsOrEquals(oldest, begun_before);
+	return TransactionIdFollowsOrEquals(oldest, from);
 }
 
 /* Remove the marks of routes to which a job points now, and retire the others. */
@@ -301,18 +316,11 @@ RouteCare(void)
 				next_care = ClockNow() + Min(CARE_EVERY, Max((int64) taskq_route_idle * 1000, USECS_PER_SEC));
 			break;
 		case STAGE_MARKED:
-			/*
-			 * The commit of the mark is seen before its news is sent, so a
-			 * transaction that has begun in between may lack the news, too.  With
-			 * an id of our own, which comes after the news, it is told from
-			 * those that begin later.
-			 */
-			begun_before = GetCurrentTransactionId();
-			TransactionIdAdvance(begun_before);
+			begun_before = RoutesKnownFrom();
 			stage = STAGE_WAITING;
 			break;
 		case STAGE_WAITING:
-			if (!NobodyIsFromBefore())
+			if (!RoutesKnownToAll(begun_before))
 				break;
 			Retire();
 			stage = STAGE_NONE;

@@ -13,4 +13,7 @@ extern TimestampTz RouteCareDue(bool used);
 extern bool		   RouteCare(void);
 extern bool		   RouteDeleteSome(void);
 
+extern TransactionId RoutesKnownFrom(void);
+extern bool			 RoutesKnownToAll(TransactionId from);
+
 #endif /* TASKQ_ROUTE_CARE_H */

@@ -50,7 +50,8 @@ bool
 StaleIsConfiguration(TaskqRel rel)
 {
 	return rel == REL_QUEUES || rel == REL_HANDLERS || rel == REL_ROUTES || rel == REL_POOLS || rel == REL_GRANTS ||
-		   rel == REL_INSTALLATION || rel == REL_LIMITS || rel == REL_BUDGETS;
+		   rel == REL_INSTALLATION || rel == REL_LIMITS || rel == REL_BUDGETS ||
+		   rel == REL_BOUND_TENANTS;
 }
 
 /* Raise the versions that a change of rows of this table concerns. */

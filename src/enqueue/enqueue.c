@@ -28,6 +28,7 @@
 #include "config/limit.h"
 #include "config/queue.h"
 #include "config/route.h"
+#include "config/tenant.h"
 #include "enqueue/unhandled.h"
 #include "job/current.h"
 #include "job/job.h"
@@ -133,6 +134,18 @@ EstimatedCost(FunctionCallInfo fcinfo, const ArrayType *budgets)
 	return ArgCost(fcinfo, ARG_ESTIMATED_COST, "estimated_cost", false);
 }
 
+/* Return the job's tenant if a worker is bound to it.  Then the job has a route of the tenant. */
+static const char *
+BoundTenantOf(const TaskqJob *job)
+{
+	char *tenant_id;
+
+	if (job->tenant_id == NULL || !TenantsAnyBound())
+		return "";
+	tenant_id = text_to_cstring(job->tenant_id);
+	return TenantIsBound(tenant_id) ? tenant_id : "";
+}
+
 /*
  * Fill in the job from the arguments, except its id and payload.  The route is made
  * only if there are any jobs, because a queue with a route cannot be dropped.
@@ -183,6 +196,7 @@ ReadArguments(FunctionCallInfo fcinfo, TaskqJob *job, TimestampTz now, bool any_
 	wish.min_version = min_version == NULL ? "" : min_version;
 	wish.budgets = PG_ARGISNULL(ARG_BUDGETS) ? NULL : Budgets(fcinfo);
 	wish.estimated_cost = EstimatedCost(fcinfo, wish.budgets);
+	wish.tenant_id = BoundTenantOf(job);
 	if (any_jobs)
 		job->route_id = RouteFindOrMake(&wish);
 }

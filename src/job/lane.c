@@ -12,6 +12,8 @@
 #include "utils/builtins.h"
 
 #include "base/clock.h"
+#include "config/route.h"
+#include "job/count_rows.h"
 #include "job/lane.h"
 #include "ready/key_lane.h"
 #include "ready/ready.h"
@@ -94,6 +96,30 @@ JobMoveToLane(Store *jobs, TaskqJob *job)
 	ReadyLeft(job->job_id);
 	ReadyOpened(job->route_id, job->priority, job->lane, &hint);
 	WakeForJob(job->route_id, job->run_at, ClockNow());
+}
+
+/* Count a job, which is counted in this class in its route, in another route. */
+void
+JobCountIn(const TaskqJob *job, int32 route_id, CountClass class)
+{
+	JobAge age = { job->created_at, job->job_id };
+
+	CountsChange(job->route_id, class, COUNT_NOT, &age);
+	CountsChange(route_id, COUNT_NOT, class, &age);
+}
+
+/* Move a waiting job, whose row is locked, to the route of its tenant.  Returns false if it is in the right one. */
+bool
+JobMoveToTenant(Store *jobs, TaskqJob *job)
+{
+	int32 route_id = RouteForTenant(job->route_id, job->tenant_id);
+
+	if (route_id == job->route_id)
+		return false;
+	JobCountIn(job, route_id, CountClassOf(job->state, job->run_at, job->created_at));
+	job->route_id = route_id;
+	JobMoveToLane(jobs, job);
+	return true;
 }
 
 /*

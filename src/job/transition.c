@@ -14,6 +14,8 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/guc.h"
+#include "config/route.h"
+#include "job/count_rows.h"
 #include "job/fence.h"
 #include "job/history.h"
 #include "job/lane.h"
@@ -125,6 +127,17 @@ TellObservers(const Transition *transition)
 		observers[i].observe(transition);
 }
 
+/* A job that begins to wait again may belong into a route of its tenant by now (config/tenant.c). */
+static void
+ChooseRoute(TaskqJob *job, char row_state, TimestampTz was_due_at)
+{
+	int32 route_id = RouteForTenant(job->route_id, job->tenant_id);
+
+	if (route_id != job->route_id)
+		JobCountIn(job, route_id, CountClassOf(row_state, was_due_at, job->created_at));
+	job->route_id = route_id;
+}
+
 /*
  * Change the state of a job, write the row and call the observers.  The current
  * user is the owner. The caller has locked the live row in jobs->found, if there is
@@ -170,6 +183,8 @@ Change(Store *jobs, TaskqJob *job, char to, struct varlena *result)
 		job->lease_expires_at = 0;
 	}
 
+	if (IsLive(to) && to != JOB_RUNNING && job->tenant_id != NULL)
+		ChooseRoute(job, transition.row_state, transition.was_due_at);
 	if (IsLive(to))
 		job->lane = to == JOB_RUNNING ? job->lane : JobLane(job);
 

@@ -15,6 +15,7 @@
 #include "config/queue.h"
 #include "config/route_care.h"
 #include "config/stale.h"
+#include "config/tenant.h"
 #include "enqueue/unhandled.h"
 #include "job/arm_budgets.h"
 #include "job/cancel_requests.h"
@@ -27,6 +28,7 @@
 #include "process/keep_lanes.h"
 #include "process/keep_limits.h"
 #include "process/keep_rates.h"
+#include "process/keep_tenants.h"
 #include "process/notify.h"
 #include "process/prepared_end.h"
 #include "process/stuck.h"
@@ -195,6 +197,7 @@ static void
 ForgetWorkers(WorkResult *result)
 {
 	result->more = WorkerForgetOld();
+	TenantsForgetUnused();
 }
 
 static uint64 recorded_version = 0; /* ConfigCodeVersion() when the names were last recorded */
@@ -237,6 +240,7 @@ const Work work_table[] = {
 	{ "keep the limits", LimitsDue, KeepLimits },
 	{ "reserve what limits let start", RatesDue, KeepRates, .alone = true },
 	{ "keep the budgets", BudgetsDue, KeepBudgets },
+	{ "move jobs to the routes of tenants", TenantsDue, KeepTenants },
 	{ "move jobs to lanes", LanesDue, KeepLanes, MoveToLanes },
 	{ "look for jobs that are due", DueJobsDue, DueJobsLook },
 	{ "end leases", EndLeasesDue, EndLeases, EndLeasesBatch },

@@ -37,6 +37,7 @@ static const Column budget_defs[] = { BUDGET_DEFS_COLUMNS(COLUMN, budget_defs) }
 static const Column budget_periods[] = { BUDGET_PERIODS_COLUMNS(COLUMN, budget_periods) };
 static const Column budget_totals[] = { BUDGET_TOTALS_COLUMNS(COLUMN, budget_totals) };
 static const Column budget_reports[] = { BUDGET_REPORTS_COLUMNS(COLUMN, budget_reports) };
+static const Column bound_tenants[] = { BOUND_TENANTS_COLUMNS(COLUMN, bound_tenants) };
 
 #define TABLE(columns)             \
 	{                              \
@@ -72,6 +73,7 @@ static const struct
 	[REL_BUDGET_PERIODS] = TABLE(budget_periods),
 	[REL_BUDGET_TOTALS] = TABLE(budget_totals),
 	[REL_BUDGET_REPORTS] = TABLE(budget_reports),
+	[REL_BOUND_TENANTS] = TABLE(bound_tenants),
 };
 
 /* Return the number of columns that this library knows.  Users may have added others after them. */

@@ -121,7 +121,8 @@
 	X(t, retired_at, TIMESTAMPTZOID, TIME_OR_NULL) \
 	X(t, removable_on, DATEOID, DATE_OR_NULL)      \
 	X(t, budgets, TEXTARRAYOID, NAMES)             \
-	X(t, estimated_cost, NUMERICOID, VARLENA)
+	X(t, estimated_cost, NUMERICOID, VARLENA)      \
+	X(t, tenant_id, TEXTOID, TEXT)
 
 #define QUEUE_DEFS_COLUMNS(X, t)                      \
 	X(t, queue_id, INT4OID, INT32)                    \
@@ -189,18 +190,19 @@
 	X(t, on_trial, BOOLOID, BOOL)                       \
 	X(t, async_commit, BOOLOID, BOOL)
 
-#define POOL_DEFS_COLUMNS(X, t)             \
-	X(t, pool, TEXTOID, TEXT)               \
-	X(t, role, REGROLEOID, OID)             \
-	X(t, size, INT4OID, INT32)              \
-	X(t, min_size, INT4OID, INT32)          \
-	X(t, task_types, TEXTARRAYOID, NAMES)   \
-	X(t, queues, TEXTARRAYOID, NAMES)       \
-	X(t, capabilities, TEXTARRAYOID, NAMES) \
-	X(t, paused, BOOLOID, BOOL)             \
-	X(t, created_at, TIMESTAMPTZOID, TIME)  \
-	X(t, paused_because, TEXTOID, TEXT)     \
-	X(t, crashed_at, TIMESTAMPTZARRAYOID, VARLENA)
+#define POOL_DEFS_COLUMNS(X, t)                    \
+	X(t, pool, TEXTOID, TEXT)                      \
+	X(t, role, REGROLEOID, OID)                    \
+	X(t, size, INT4OID, INT32)                     \
+	X(t, min_size, INT4OID, INT32)                 \
+	X(t, task_types, TEXTARRAYOID, NAMES)          \
+	X(t, queues, TEXTARRAYOID, NAMES)              \
+	X(t, capabilities, TEXTARRAYOID, NAMES)        \
+	X(t, paused, BOOLOID, BOOL)                    \
+	X(t, created_at, TIMESTAMPTZOID, TIME)         \
+	X(t, paused_because, TEXTOID, TEXT)            \
+	X(t, crashed_at, TIMESTAMPTZARRAYOID, VARLENA) \
+	X(t, tenants, TEXTARRAYOID, NAMES)
 
 #define EXTERNAL_WORKERS_COLUMNS(X, t)                \
 	X(t, worker_id, TEXTOID, TEXT)                    \
@@ -215,7 +217,12 @@
 	X(t, registered_at, TIMESTAMPTZOID, TIME)         \
 	X(t, last_seen, TIMESTAMPTZOID, TIME)             \
 	X(t, ended_at, TIMESTAMPTZOID, TIME_OR_NULL)      \
-	X(t, instance_id, TEXTOID, TEXT)
+	X(t, instance_id, TEXTOID, TEXT)                  \
+	X(t, tenants, TEXTARRAYOID, NAMES)
+
+#define BOUND_TENANTS_COLUMNS(X, t) \
+	X(t, tenant_id, TEXTOID, TEXT)  \
+	X(t, bound_at, TIMESTAMPTZOID, TIME)
 
 #define CANCEL_REQUESTS_COLUMNS(X, t) \
 	X(t, request_id, INT8OID)         \
@@ -389,6 +396,7 @@ NUMBER_COLUMNS(budget_defs, BUDGET_DEFS_COLUMNS);
 NUMBER_COLUMNS(budget_periods, BUDGET_PERIODS_COLUMNS);
 NUMBER_COLUMNS(budget_totals, BUDGET_TOTALS_COLUMNS);
 NUMBER_COLUMNS(budget_reports, BUDGET_REPORTS_COLUMNS);
+NUMBER_COLUMNS(bound_tenants, BOUND_TENANTS_COLUMNS);
 
 /* The types of a list's columns, in an initializer. */
 #define COLUMN_TYPE(t, column, type, ...) type,

@@ -58,6 +58,7 @@ static const struct
 	[REL_BUDGET_REPORTS] = { "budget_reports" },
 	[REL_BUDGET_REPORTS_OPEN] = { "budget_reports_open", REL_BUDGET_REPORTS, { 2, { Anum_budget_reports_budget_id, Anum_budget_reports_period_no }, .gate_column = Anum_budget_reports_gate, .gate = 'o', .definition = "CREATE INDEX budget_reports_open ON taskq.budget_reports (budget_id, period_no) WHERE gate = 'o'" } },
 	[REL_BUDGET_REPORTS_PKEY] = { "budget_reports_pkey", REL_BUDGET_REPORTS, { 3, { Anum_budget_reports_job_id, Anum_budget_reports_budget_id, Anum_budget_reports_usage_key }, .collation = DEFAULT_COLLATION_OID, .definition = "ALTER TABLE taskq.budget_reports ADD CONSTRAINT budget_reports_pkey PRIMARY KEY (job_id, budget_id, usage_key)" } },
+	[REL_BOUND_TENANTS] = { "bound_tenants" },
 };
 
 /* InvalidOid for what was not found. */

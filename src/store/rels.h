@@ -42,9 +42,10 @@ typedef enum TaskqRel
 	REL_BUDGET_TOTALS,
 	REL_BUDGET_REPORTS,
 	REL_BUDGET_REPORTS_OPEN,
-	REL_BUDGET_REPORTS_PKEY
+	REL_BUDGET_REPORTS_PKEY,
+	REL_BOUND_TENANTS
 } TaskqRel;
-#define TASKQ_RELS (REL_BUDGET_REPORTS_PKEY + 1)
+#define TASKQ_RELS (REL_BOUND_TENANTS + 1)
 
 /*
  * This sequence is invalidated instead of a table whose rows have changed, if the

@@ -45,6 +45,12 @@ RowWriteWorker(const WorkerRow *row, TupleTableSlot *slot)
 }
 
 void
+RowReadBoundTenant(BoundTenantRow *row, TupleTableSlot *slot)
+{
+	BOUND_TENANTS_COLUMNS(READ_COLUMN, bound_tenants);
+}
+
+void
 RowReadLimit(LimitRow *row, TupleTableSlot *slot)
 {
 	LIMIT_DEFS_COLUMNS(READ_COLUMN, limit_defs);

@@ -133,6 +133,11 @@ typedef struct WorkerRow
 	EXTERNAL_WORKERS_COLUMNS(COLUMN_FIELD, external_workers)
 } WorkerRow;
 
+typedef struct BoundTenantRow
+{
+	BOUND_TENANTS_COLUMNS(COLUMN_FIELD, bound_tenants)
+} BoundTenantRow;
+
 typedef struct LimitRow
 {
 	LIMIT_DEFS_COLUMNS(COLUMN_FIELD, limit_defs)
@@ -164,6 +169,7 @@ extern void RowReadHandler(HandlerRow *row, TupleTableSlot *slot);
 extern void RowReadPool(PoolRow *row, TupleTableSlot *slot);
 extern void RowReadWorker(WorkerRow *row, TupleTableSlot *slot);
 extern void RowWriteWorker(const WorkerRow *row, TupleTableSlot *slot);
+extern void RowReadBoundTenant(BoundTenantRow *row, TupleTableSlot *slot);
 extern void RowReadLimit(LimitRow *row, TupleTableSlot *slot);
 extern void RowReadBudget(BudgetRow *row, TupleTableSlot *slot);
 extern void RowWriteAttempt(const AttemptRow *row, TupleTableSlot *slot);

@@ -110,4 +110,7 @@ SET taskq.clock_offset = 0;
 SELECT taskq.enqueue_job('age-a', queue => 'age-1', priority => 9, run_at => now()) AS old \gset
 SET taskq.clock_offset = '1 h';
 SELECT is(job_id, :old::bigint, 'an old job of a low priority goes ahead of those that a worker has seen') FROM taskq.claim_job('age-w', '{age-a}');
+RESET taskq.clock_offset;
+SELECT taskq.unregister_worker('age-w') \g /dev/null
+SELECT taskq.discard_job(job_id) FROM taskq.all_jobs WHERE task_type LIKE 'age-%' AND finished_at IS NULL \g /dev/null
 SELECT * FROM finish();

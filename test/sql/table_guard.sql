@@ -96,7 +96,7 @@ SELECT throws_ok(sql, '0A000', what || ' cannot be changed', 'refused: ' || sql)
 SELECT throws_ok(sql, '0A000', what || ' belongs to extension taskq and cannot be changed', 'refused: ' || replace(sql, :'leaf', 'leaf')) FROM (VALUES
 	('function taskq.prune()', 'ALTER FUNCTION taskq.prune() DEPENDS ON EXTENSION plpgsql'),
 	('function taskq.prune()', 'ALTER ROUTINE taskq.prune() NO DEPENDS ON EXTENSION plpgsql'),
-	('function taskq.wait_for_job(text,interval,boolean,text)', 'ALTER PROCEDURE taskq.wait_for_job DEPENDS ON EXTENSION plpgsql'),
+	('function taskq.wait_for_job(text,interval,boolean,text,text[])', 'ALTER PROCEDURE taskq.wait_for_job DEPENDS ON EXTENSION plpgsql'),
 	('index taskq.jobs_pkey', 'ALTER INDEX taskq.jobs_pkey DEPENDS ON EXTENSION plpgsql'),
 	('index taskq.jobs_open', 'ALTER INDEX taskq.jobs_open NO DEPENDS ON EXTENSION plpgsql'),
 	('index taskq.job_history_overflow_pkey', 'ALTER INDEX taskq.job_history_overflow_pkey DEPENDS ON EXTENSION plpgsql'),
