@@ -18,6 +18,7 @@
 #include "utils/tuplestore.h"
 
 #include "base/args.h"
+#include "base/names.h"
 #include "base/rows.h"
 #include "base/signature.h"
 #include "claim/why_not.h"
@@ -28,11 +29,12 @@
 PG_FUNCTION_INFO_V1(taskq_describe_job);
 
 /* The columns of describe_job(). */
-static const Oid columns[] = { INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID };
+static const Oid columns[] = { INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID, TEXTARRAYOID, TEXTARRAYOID };
 
 #define REASON_COLUMN 4
 #define CODE_COLUMN 16
 #define MISSING_COLUMN 17
+#define OTHERS_COLUMN 19 /* texts, and then codes */
 
 /*
  * The reason is what a waiting job waits for, or why a job ended without completing.
@@ -42,7 +44,7 @@ static const Oid columns[] = { INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4
 static const char *const query =
 	"SELECT j.job_id, j.task_type, j.queue, j.state, c.code,"
 	" j.priority, j.attempt, j.max_attempts, j.run_at, j.created_at, j.started_at, j.finished_at, j.worker_id,"
-	" COALESCE(f.error_type, l.error_type), COALESCE(f.error_code, l.error_code), j.last_error, c.code, NULL::text[], j.instance_id"
+	" COALESCE(f.error_type, l.error_type), COALESCE(f.error_code, l.error_code), j.last_error, c.code, NULL::text[], j.instance_id, NULL::text[], NULL::text[]"
 	" FROM taskq.all_jobs j"
 	" LEFT JOIN taskq.attempt_failures f ON f.job_id = j.job_id AND f.epoch = j.epoch"
 	" LEFT JOIN LATERAL (SELECT a.error_type, a.error_code FROM taskq.attempt_failures a"
@@ -66,9 +68,29 @@ static const char *const query =
 /* The job is live. */
 #define IS_LIVE " AND j.expires_on IS NULL"
 
-/* Add a row of the query, with the text of its reason.  "waits" is why the job waits, if it does. */
+/* Set the columns of the reasons after the first one. */
 static void
-PutJob(ReturnSetInfo *result, HeapTuple row, const Reason *waits)
+PutOthers(const List *waits, Datum *values, bool *nulls)
+{
+	int	   n = 0;
+	char **texts = palloc(sizeof(char *) * list_length(waits));
+	char **codes = palloc(sizeof(char *) * list_length(waits));
+
+	for (int i = 1; i < list_length(waits); i++)
+	{
+		const Reason *reason = list_nth(waits, i);
+
+		texts[n] = pstrdup(reason->text);
+		codes[n++] = pstrdup(ReasonName(reason->code));
+	}
+	values[OTHERS_COLUMN] = PointerGetDatum(StringsToNames(texts, n));
+	values[OTHERS_COLUMN + 1] = PointerGetDatum(StringsToNames(codes, n));
+	nulls[OTHERS_COLUMN] = nulls[OTHERS_COLUMN + 1] = false;
+}
+
+/* Add a row of the query, with the texts of its reasons.  "waits" is why the job waits, if it does. */
+static void
+PutJob(ReturnSetInfo *result, HeapTuple row, const List *waits)
 {
 	Datum  values[lengthof(columns)];
 	bool   nulls[lengthof(columns)];
@@ -77,8 +99,12 @@ PutJob(ReturnSetInfo *result, HeapTuple row, const Reason *waits)
 	heap_deform_tuple(row, SPI_tuptable->tupdesc, values, nulls);
 	if (!nulls[CODE_COLUMN])
 		reason.code = ReasonByName(TextDatumGetCString(values[CODE_COLUMN]));
-	if (reason.code == waits->code)
-		reason = *waits;
+	if (waits != NIL && reason.code == ((const Reason *) linitial(waits))->code)
+	{
+		reason = *(const Reason *) linitial(waits);
+		if (list_length(waits) > 1)
+			PutOthers(waits, values, nulls);
+	}
 	else
 		reason.text = ReasonText(reason.code);
 	if (reason.code != REASON_NONE)
@@ -93,7 +119,7 @@ PutJob(ReturnSetInfo *result, HeapTuple row, const Reason *waits)
  * names the day, so look the job up first.  If it has moved meanwhile, ask again.
  */
 static uint64
-AskAbout(int64 job_id, const Reason *waits)
+AskAbout(int64 job_id, const List *waits)
 {
 	Oid			types[] = { INT8OID, TEXTOID, DATEOID };
 	Datum		values[3] = { Int64GetDatum(job_id) };
@@ -103,10 +129,10 @@ AskAbout(int64 job_id, const Reason *waits)
 	bool		ended = HistoryFind(job_id, &job, &ending);
 	uint64		n;
 
-	if (waits->code == REASON_NONE)
+	if (waits == NIL)
 		nulls[1] = 'n';
 	else
-		values[1] = CStringGetTextDatum(ReasonName(waits->code));
+		values[1] = CStringGetTextDatum(ReasonName(((const Reason *) linitial(waits))->code));
 	if (ended)
 		values[2] = DateADTGetDatum(ending.expires_on);
 	else
@@ -119,7 +145,7 @@ Datum
 taskq_describe_job(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	Reason		   waits;
+	List		  *waits;
 	int64		   job_id;
 	OwnerScope	   scope;
 	uint64		   n;
@@ -129,14 +155,14 @@ taskq_describe_job(PG_FUNCTION_ARGS)
 	job_id = ArgId(fcinfo, 0, "job_id");
 	if (!WhoseMaySee(job_id))
 		WhoseNotSeen(job_id);
-	WhyJobWaits(job_id, &waits);
+	waits = WhyJobWaits(job_id);
 	OwnerEnterSpi(&scope);
 	/* Compiling never pays for one row, but the planner may overestimate the cost of the views. */
 	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	n = AskAbout(job_id, &waits);
+	n = AskAbout(job_id, waits);
 	CheckSameColumns(result->setDesc, SPI_tuptable->tupdesc);
 	for (uint64 i = 0; i < n; i++)
-		PutJob(result, SPI_tuptable->vals[i], &waits);
+		PutJob(result, SPI_tuptable->vals[i], waits);
 	OwnerLeaveSpi(&scope);
 	if (n == 0)
 		WhoseNotSeen(job_id);

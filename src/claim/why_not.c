@@ -274,21 +274,55 @@ WhyNot(const Asked *asked, const AnyWorker *any, const TaskqRoute *route, const 
 	return reason->code;
 }
 
-/*
- * Find out why this waiting job does not start.  The code is REASON_NONE if nothing
- * prevents it or the job does not wait.
- */
-void
-WhyJobWaits(int64 job_id, Reason *reason)
+/* Return what all rules of admission say that prevent a start of the job, as a list of Reason *. */
+static List *
+RefusalsOf(const TaskqRoute *route, const TaskqJob *job)
 {
-	TaskqJob  job;
-	AnyWorker any;
+	AdmissionQuestion question = { .route = route, .job = job };
+	List			 *reasons = NIL;
+	OwnerScope		  scope;
+	int				  rule = 0;
 
-	memset(reason, 0, sizeof(*reason));
+	OwnerEnter(&scope);
+	for (;;)
+	{
+		Reason *reason = palloc0(sizeof(Reason));
+
+		rule = AdmitExplainFrom(rule, &question, &reason->refusal);
+		if (rule == 0)
+			break;
+		reason->code = reason->refusal.reason_code;
+		reason->text = reason->refusal.reason;
+		reasons = lappend(reasons, reason);
+	}
+	OwnerLeave(&scope);
+	return reasons;
+}
+
+/*
+ * Find out why this waiting job does not start.  Returns a list of Reason *, the most useful one
+ * first: what must be changed before any worker may be given the job, or before one can be.
+ * Then come the rules of admission, which let the job start later.  Workers that are not registered
+ * do take the job, so that is the last one.
+ */
+List *
+WhyJobWaits(int64 job_id)
+{
+	TaskqJob		  job;
+	AnyWorker		  any;
+	const TaskqRoute *route;
+	Reason			 *reason = palloc(sizeof(Reason));
+	List			 *refusals;
+
 	AcceptInvalidationMessages();
 	AnyWorkerRead(&any);
-	if (LiveFind(job_id, &job) && (job.state == JOB_AVAILABLE || job.state == JOB_RETRYABLE))
-		(void) WhyNot(NULL, &any, RouteById(job.route_id), &job, reason);
+	if (!LiveFind(job_id, &job) || (job.state != JOB_AVAILABLE && job.state != JOB_RETRYABLE))
+		return NIL;
+	route = RouteById(job.route_id);
+	refusals = RefusalsOf(route, &job);
+	if (WhyNot(NULL, &any, route, &job, reason) == REASON_NONE || reason->refusal.reason_code != REASON_NONE)
+		return refusals;
+	return reason->code == REASON_ONLY_IMPLICIT_WORKERS ? lappend(refusals, reason) : lcons(reason, refusals);
 }
 
 /* Remove the name of a budget, and what is left of it, from the text of a reason. */

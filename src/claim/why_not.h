@@ -42,7 +42,7 @@ typedef struct AnyWorker
 extern void		  AnyWorkerRead(AnyWorker *any);
 extern ReasonCode WhyNot(const Asked *asked, const AnyWorker *any, const TaskqRoute *route, const TaskqJob *job, Reason *reason);
 extern bool		  WhyNotAdmitted(const AdmissionQuestion *question, Refusal *refusal);
-extern void		  WhyJobWaits(int64 job_id, Reason *reason);
+extern List		 *WhyJobWaits(int64 job_id);
 extern void		  ReasonHideBudget(Reason *reason);
 extern bool		  StatusSaysWhy(ReasonCode code);
 extern void		  PutTenantColumn(const TaskqRoute *route, Datum *value, bool *isnull);

@@ -240,14 +240,15 @@ AdmitLeave(uint32 which, const Admission *admission, LeaveHow how)
 }
 
 /*
- * Does a rule prevent a start?  If so, returns in *refusal what the first such rule
- * says.  Otherwise refusal->reason_code is REASON_NONE and refusal->reason NULL.
+ * Does this rule, or one of those after it, prevent a start?  If so, returns in *refusal what
+ * the first such rule says, and the number of the rule after it.  Otherwise returns 0, and
+ * refusal->reason_code is REASON_NONE and refusal->reason NULL.
  */
-bool
-AdmitExplain(const AdmissionQuestion *question, Refusal *refusal)
+int
+AdmitExplainFrom(int first, const AdmissionQuestion *question, Refusal *refusal)
 {
 	memset(refusal, 0, sizeof(*refusal));
-	for (int i = 0; i < lengthof(rules); i++)
+	for (int i = first; i < lengthof(rules); i++)
 	{
 		if (rules[i]->explain == NULL || !rules[i]->explain(question, refusal))
 			continue;
@@ -260,7 +261,14 @@ AdmitExplain(const AdmissionQuestion *question, Refusal *refusal)
 			refusal->problem = "cannot be run now";
 			refusal->detail = psprintf("The reason: %s.", refusal->reason);
 		}
-		return true;
+		return i + 1;
 	}
-	return false;
+	return 0;
+}
+
+/* Does a rule prevent a start?  The first one is told, as by AdmitExplainFrom(). */
+bool
+AdmitExplain(const AdmissionQuestion *question, Refusal *refusal)
+{
+	return AdmitExplainFrom(0, question, refusal) != 0;
 }

@@ -188,5 +188,6 @@ extern void		   AdmitUndo(Admitting *claim, const TaskqJob *job);
 extern void		   AdmitEnd(Admitting *claim);
 extern void		   AdmitLeave(uint32 rules, const Admission *admission, LeaveHow how);
 extern bool		   AdmitExplain(const AdmissionQuestion *question, Refusal *refusal);
+extern int		   AdmitExplainFrom(int first, const AdmissionQuestion *question, Refusal *refusal);
 
 #endif /* TASKQ_ADMIT_H */

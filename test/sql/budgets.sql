@@ -3,7 +3,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 \i test/sql/include/wait.sql
-SELECT plan(140);
+SELECT plan(144);
 SELECT taskq.register_handler('bud-' || t) FROM unnest('{a,b}'::text[]) t \g /dev/null
 SELECT taskq.register_worker('bud-w', '{bud-a,bud-b}') \gset
 CREATE FUNCTION pg_temp.armed() RETURNS boolean LANGUAGE sql AS
@@ -192,10 +192,24 @@ SELECT taskq.discard_job(:put_back), taskq.redrive_jobs('bud-b') \gset
 SELECT results_eq(format($$ SELECT state, budgets, estimated_cost, weight FROM taskq.all_jobs WHERE job_id = %s $$, :put_back), $$ VALUES ('available', '{bud-p}'::text[], 1.5, 3) $$, 'redrive_jobs() keeps budgets, estimate and weight');
 SELECT taskq.discard_job(:put_back), taskq.drop_budget('bud-p'), taskq.retry_job(:put_back) \gset
 SELECT results_eq(format($$ SELECT state, budgets, estimated_cost, weight FROM taskq.all_jobs WHERE job_id = %s $$, :put_back), $$ VALUES ('available', '{bud-p}'::text[], 1.5, 3) $$, 'so does retry_job(), also when the budget was dropped');
+-- several reasons
+SELECT taskq.register_handler('bud-c'), taskq.set_limit('bud-l', task_type => 'bud-c', concurrency => 0) \gset
+SELECT pg_temp.came($$ SELECT bool_and(state = 'active') FROM taskq.limits $$) AS armed \gset
+SELECT pg_temp.need('c1', '{bud-e}', 12.5, 'bud-c') \gset
+CREATE FUNCTION pg_temp.reasons(n text) RETURNS text LANGUAGE sql AS
+	$$ SELECT concat_ws('; ', reason_code, other_reason_codes, cardinality(other_reasons)) FROM taskq.describe_job(pg_temp.id(n)) $$;
+SELECT is(pg_temp.reasons('c1'), 'no_live_worker; {limit,budget}; 2', 'describe_job() shows first that no worker takes the job, and the limit and the budget as well');
+SELECT is(other_reasons, '{"limit \"bud-l\" is reached","budget \"bud-e\" has 10 left, and the job is estimated to cost 12.5"}', 'with their texts') FROM taskq.describe_job(pg_temp.id('c1'));
+SELECT taskq.claim_job('bud-i', '{bud-c}') \g /dev/null
+SELECT is(pg_temp.reasons('c1'), 'limit; {budget,only_implicit_workers}; 2', 'if workers take it that are not registered, the limit comes first');
+SELECT taskq.drop_limit('bud-l') \gset
+SELECT taskq.register_worker('bud-i', '{bud-c}') \gset
+SELECT is(pg_temp.reasons('c1'), 'budget', 'a single reason has no others');
+SELECT taskq.cancel_job(pg_temp.id('c1')), taskq.unregister_worker('bud-i') \gset
 -- leave nothing that other tests would see
 SELECT taskq.cancel_job(job_id) FROM taskq.all_jobs WHERE task_type LIKE 'bud-%' AND state IN ('available', 'scheduled', 'retryable') \g /dev/null
 SELECT taskq.drop_budget(budget) FROM taskq.budgets \g /dev/null
 SELECT taskq.unregister_worker('bud-w'), taskq.revoke_access('regress_budgets', 'observer') \gset
 DROP ROLE regress_budgets;
-SELECT taskq.unregister_handler('bud-' || t) FROM unnest('{a,b}'::text[]) t \g /dev/null
+SELECT taskq.unregister_handler('bud-' || t) FROM unnest('{a,b,c}'::text[]) t \g /dev/null
 SELECT * FROM finish();

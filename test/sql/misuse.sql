@@ -85,7 +85,7 @@ END $$;
 DO $$
 DECLARE
 	harmless jsonb := jsonb_build_object('task_type', '''ext''', 'queue', '''queue''', 'budget', '''budget''', 'amount', '1', 'name', '''limit''', 'pool', '''pool''', 'worker_id', '''worker''', 'access', '''producer''',
-		'job_id', pg_temp.id('run'), 'epoch', pg_temp.e('run'), 'delay', '''1 s''', 'role', '''regress_misuse''', 'payloads', '''{1,2}''', 'retry_policy', '''linear''',
+		'job_id', pg_temp.id('run'), 'epoch', pg_temp.e('run'), 'job_ids', '''{}''', 'epochs', '''{}''', 'delay', '''1 s''', 'role', '''regress_misuse''', 'payloads', '''{1,2}''', 'retry_policy', '''linear''',
 		'attempt', '1', 'version', '''1.2''', 'min_version', '''1.10''', 'error_type', '''timeout''', 'message', '''m''');
 	f functions;
 	n integer;
