@@ -43,10 +43,12 @@ extern void		  AnyWorkerRead(AnyWorker *any);
 extern ReasonCode WhyNot(const Asked *asked, const AnyWorker *any, const TaskqRoute *route, const TaskqJob *job, Reason *reason);
 extern bool		  WhyNotAdmitted(const AdmissionQuestion *question, Refusal *refusal);
 extern List		 *WhyJobWaits(int64 job_id);
-extern void		  ReasonHideBudget(Reason *reason);
 extern bool		  StatusSaysWhy(ReasonCode code);
-extern void		  PutTenantColumn(const TaskqRoute *route, Datum *value, bool *isnull);
-extern void		  PutRouteColumns(const TaskqRoute *route, Datum *values, bool *nulls);
-extern void		  PutReasonColumns(const Reason *reason, Datum *values, bool *nulls);
+
+/* explain_routes.c */
+extern void ReasonHideBudget(Reason *reason);
+extern void PutTenantColumn(const TaskqRoute *route, Datum *value, bool *isnull);
+extern void PutRouteColumns(const TaskqRoute *route, Datum *values, bool *nulls);
+extern void PutReasonColumns(const Reason *reason, Datum *values, bool *nulls);
 
 #endif /* TASKQ_WHY_NOT_H */
