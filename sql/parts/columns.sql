@@ -49,6 +49,7 @@ COMMENT ON COLUMN taskq.all_jobs.last_error IS 'message of the last failed attem
 COMMENT ON COLUMN taskq.all_jobs.checkpoint IS 'last checkpoint that save_checkpoint() stored';
 COMMENT ON COLUMN taskq.all_jobs.created_by IS 'role that enqueued the job; NULL if the job was restored from a dump of another cluster';
 COMMENT ON COLUMN taskq.all_jobs.instance_id IS 'instance of that worker; NULL for a background worker';
+COMMENT ON COLUMN taskq.workers.queue_weights IS 'weights by which its queues take turns; NULL means in the order of queues';
 COMMENT ON COLUMN taskq.all_jobs.weight IS 'how many starts the job counts as, under rates and quotas';
 COMMENT ON COLUMN taskq.all_jobs.expires_on IS 'the partition of a finished job: it is removed after this day; -infinity while it is in the overflow partition; NULL if the job has not ended';
 COMMENT ON COLUMN taskq.all_jobs.correlation_id IS 'correlation id given to enqueue_job(), or inherited from the job whose handler called it';
@@ -121,6 +122,7 @@ COMMENT ON COLUMN taskq.pools.workers IS 'number of workers now';
 COMMENT ON COLUMN taskq.pools.busy IS 'number of workers that run a job';
 COMMENT ON COLUMN taskq.pools.created_at IS 'time when the pool was created';
 COMMENT ON COLUMN taskq.pools.paused_because IS 'why taskq has paused the pool; NULL if a user has paused it, or if it is not paused';
+COMMENT ON COLUMN taskq.pools.queue_weights IS 'weights by which its queues take turns; NULL means in the order of queues';
 COMMENT ON COLUMN taskq.workers.worker_id IS 'id of the worker; session:<pid>-<start>-<oid of the role> for a session that claims without an id';
 COMMENT ON COLUMN taskq.workers.kind IS 'background or external';
 COMMENT ON COLUMN taskq.workers.pool IS 'pool of a background worker';

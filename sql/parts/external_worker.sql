@@ -3,9 +3,9 @@
 CREATE FUNCTION taskq.register_worker(
 	worker_id text, task_types text[] DEFAULT NULL, queues text[] DEFAULT NULL, capabilities text[] DEFAULT NULL,
 	max_concurrent_jobs integer DEFAULT NULL, lease interval DEFAULT NULL, take_over boolean DEFAULT false,
-	instance_id text DEFAULT NULL, tenants text[] DEFAULT NULL) RETURNS boolean
+	instance_id text DEFAULT NULL, tenants text[] DEFAULT NULL, queue_weights jsonb DEFAULT NULL) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'taskq_register_worker' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.register_worker(text, text[], text[], text[], integer, interval, boolean, text, text[]) IS 'register an instance of an external worker, whose claims then belong to the caller''s role, whichever member makes them; without instance_id, the default instance, which has the worker''s id. The types, queues, capabilities, limit, lease and tenants are those of the instance. An instance with tenants is given only jobs of these tenants; without, jobs of all. True if it is new, false if an older registration was replaced. Raises TQ022 if the instance is alive, unless take_over is given';
+COMMENT ON FUNCTION taskq.register_worker(text, text[], text[], text[], integer, interval, boolean, text, text[], jsonb) IS 'register an instance of an external worker, whose claims then belong to the caller''s role, whichever member makes them; without instance_id, the default instance, which has the worker''s id. The types, queues, capabilities, limit, lease, tenants and weights are those of the instance. An instance with tenants is given only jobs of these tenants; without, jobs of all. With queue_weights ({"mail": 3, "reports": 1}; 0.01 to 100, otherwise 1) its queues take turns by these weights, instead of in the order of queues. True if it is new, false if an older registration was replaced. Raises TQ022 if the instance is alive, unless take_over is given';
 
 CREATE FUNCTION taskq.worker_heartbeat(
 	worker_id text, job_ids bigint[] DEFAULT NULL, epochs bigint[] DEFAULT NULL, instance_id text DEFAULT NULL,

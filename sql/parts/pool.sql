@@ -3,16 +3,16 @@
 CREATE FUNCTION taskq.create_pool(
 	pool text, size integer DEFAULT NULL, role regrole DEFAULT NULL, task_types text[] DEFAULT NULL,
 	queues text[] DEFAULT NULL, capabilities text[] DEFAULT NULL, min_size integer DEFAULT 0,
-	tenants text[] DEFAULT NULL) RETURNS void
+	tenants text[] DEFAULT NULL, queue_weights jsonb DEFAULT NULL) RETURNS void
 	AS 'MODULE_PATHNAME', 'taskq_create_pool' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.create_pool(text, integer, regrole, text[], text[], text[], integer, text[]) IS 'create a pool of background workers that run the handlers of one role; with tenants, only jobs of these tenants';
+COMMENT ON FUNCTION taskq.create_pool(text, integer, regrole, text[], text[], text[], integer, text[], jsonb) IS 'create a pool of background workers that run the handlers of one role; with tenants, only jobs of these tenants. With queue_weights ({"mail": 3, "reports": 1}; 0.01 to 100, otherwise 1) its queues take turns by these weights, instead of in the order of queues';
 
 CREATE FUNCTION taskq.alter_pool(
 	pool text, size integer DEFAULT NULL, task_types text[] DEFAULT NULL,
 	queues text[] DEFAULT NULL, capabilities text[] DEFAULT NULL, min_size integer DEFAULT NULL,
-	tenants text[] DEFAULT NULL) RETURNS void
+	tenants text[] DEFAULT NULL, queue_weights jsonb DEFAULT NULL) RETURNS void
 	AS 'MODULE_PATHNAME', 'taskq_alter_pool' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.alter_pool(text, integer, text[], text[], text[], integer, text[]) IS 'change a pool while it runs; a NULL leaves a value as it is, and an empty array means all (for capabilities: none)';
+COMMENT ON FUNCTION taskq.alter_pool(text, integer, text[], text[], text[], integer, text[], jsonb) IS 'change a pool while it runs; a NULL leaves a value as it is, and an empty array means all (for capabilities: none). queue_weights replaces all weights, and {} removes them';
 
 CREATE FUNCTION taskq.drop_pool(pool text) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'taskq_drop_pool' LANGUAGE C VOLATILE;

@@ -158,7 +158,8 @@ CREATE TABLE taskq.pool_defs (
 	created_at   timestamptz NOT NULL,
 	paused_because text,
 	crashed_at   timestamptz[],
-	tenants      text[]
+	tenants      text[],
+	queue_weights jsonb
 );
 COMMENT ON COLUMN taskq.pool_defs.paused_because IS 'why taskq has paused the pool; NULL if a user has paused it';
 COMMENT ON COLUMN taskq.pool_defs.crashed_at IS 'when its workers may have crashed the server recently';
@@ -181,6 +182,7 @@ CREATE TABLE taskq.external_workers (
 	ended_at            timestamptz,
 	instance_id         text NOT NULL,
 	tenants             text[],
+	queue_weights       jsonb,
 	PRIMARY KEY (worker_id, instance_id)
 ) WITH (fillfactor = 50);
 COMMENT ON COLUMN taskq.external_workers.ended_at IS 'when the instance was unregistered; it is given no jobs for an hour, unless it is registered again';

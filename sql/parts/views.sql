@@ -89,7 +89,7 @@ CREATE VIEW taskq.pools WITH (security_barrier) AS
 SELECT p.pool, p.role, p.size, p.min_size, p.task_types, p.queues, p.capabilities, p.paused,
 	(SELECT count(*) FROM taskq.background_workers() b WHERE b.pool = p.pool)::integer AS workers,
 	(SELECT count(*) FROM taskq.background_workers() b WHERE b.pool = p.pool AND b.state = 'running')::integer AS busy,
-	p.created_at, p.paused_because, CASE WHEN taskq.sees_all_tenants() THEN p.tenants END AS tenants
+	p.created_at, p.paused_because, CASE WHEN taskq.sees_all_tenants() THEN p.tenants END AS tenants, p.queue_weights
 FROM taskq.pool_defs p;
 COMMENT ON VIEW taskq.pools IS 'pools of background workers; a NULL in task_types or queues means all';
 
@@ -101,7 +101,7 @@ SELECT b.worker_id, 'background' AS kind, b.pool, p.role, b.pid,
 	p.queues, p.capabilities, b.state, (b.job_id IS NOT NULL)::integer AS running_jobs, 1 AS max_concurrent_jobs,
 	b.job_id AS current_job_id, b.task_type AS current_task_type, b.started_at AS registered_at, NULL::timestamptz AS last_seen,
 	false AS implicit, taskq.capabilities_digest(p.capabilities) AS capabilities_digest, NULL::text AS instance_id,
-	CASE WHEN taskq.sees_all_tenants() THEN p.tenants END AS tenants
+	CASE WHEN taskq.sees_all_tenants() THEN p.tenants END AS tenants, p.queue_weights
 FROM taskq.background_workers() b LEFT JOIN taskq.pool_defs p USING (pool)
 UNION ALL
 SELECT e.worker_id, 'external', NULL, e.registered_by, NULL,
@@ -115,7 +115,7 @@ SELECT e.worker_id, 'external', NULL, e.registered_by, NULL,
 		 ELSE 'lost' END,
 	r.n, e.max_concurrent_jobs, r.job_id, r.task_type, e.registered_at, e.last_seen,
 	e.implicit, taskq.capabilities_digest(e.capabilities), e.instance_id,
-	CASE WHEN taskq.sees_all_tenants() THEN e.tenants END
+	CASE WHEN taskq.sees_all_tenants() THEN e.tenants END, e.queue_weights
 FROM taskq.external_workers e,
 	LATERAL (SELECT count(*)::integer AS n, min(j.job_id) FILTER (WHERE taskq.sees_tenant(j.tenant_id)) AS job_id,
 				min(t.task_type) FILTER (WHERE taskq.sees_tenant(j.tenant_id)) AS task_type

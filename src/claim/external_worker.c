@@ -91,6 +91,9 @@ ReadWorker(ExternalWorker *worker, TupleTableSlot *slot)
 	worker->base.tenants = row.tenants;
 	worker->base.max_concurrent_jobs = row.max_concurrent_jobs;
 	worker->lease = row.lease;
+	worker->queue_weights = row.queue_weights;
+	worker->base.weights = QueueWeightsRead(row.queue_weights);
+	worker->base.share = (ShareScope){ SHARE_WORKER, WorkerNameOf(row.worker_id, row.instance_id).key };
 	worker->draining = row.draining;
 	worker->registered_by = row.registered_by;
 	worker->registered_at = row.registered_at;
@@ -167,6 +170,7 @@ WorkerInsertRow(Store *store, const WorkerName *name, const ExternalWorker *work
 		.registered_by = registered_by,
 		.registered_at = registered_at,
 		.last_seen = now,
+		.queue_weights = worker->queue_weights,
 	};
 
 	RowWriteWorker(&row, StoreNewRow(store));

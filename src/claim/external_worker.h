@@ -25,16 +25,17 @@ typedef enum WorkerStanding
 
 typedef struct ExternalWorker
 {
-	const char	  *worker_id; /* NULL if it is unknown */
-	Claimant	   base;
-	WorkerStanding standing;
-	bool		   of_session;	   /* the call names no worker id */
-	bool		   needs_instance; /* it names no instance, and others are registered */
-	int64		   lease;		   /* or NO_MICROSECONDS */
-	bool		   draining;
-	Oid			   registered_by; /* or InvalidOid */
-	TimestampTz	   registered_at;
-	TimestampTz	   ended_at; /* or 0 */
+	const char	   *worker_id; /* NULL if it is unknown */
+	Claimant		base;
+	WorkerStanding	standing;
+	bool			of_session;		/* the call names no worker id */
+	bool			needs_instance; /* it names no instance, and others are registered */
+	int64			lease;			/* or NO_MICROSECONDS */
+	struct varlena *queue_weights;	/* as they are stored, or NULL */
+	bool			draining;
+	Oid				registered_by; /* or InvalidOid */
+	TimestampTz		registered_at;
+	TimestampTz		ended_at; /* or 0 */
 } ExternalWorker;
 
 extern ExternalWorker *WorkersAlive(int *n);

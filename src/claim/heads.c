@@ -275,7 +275,7 @@ HeadsFirst(ClaimScan *scan, HeadsBound *bound)
 			HeadsSift(heads, first, 0);
 		else
 		{
-			scan->turn_of_queue = queue->tag;
+			scan->queue_tag = queue->tag;
 			HeadsFindBound(heads, queue, bound);
 			return first;
 		}

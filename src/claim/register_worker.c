@@ -192,6 +192,8 @@ taskq_register_worker(PG_FUNCTION_ARGS)
 	worker.base.max_concurrent_jobs = PG_ARGISNULL(4) ? 0 : ArgInt(fcinfo, 4, "max_concurrent_jobs", 1, 100000);
 	worker.lease = ArgMicroseconds(fcinfo, 5, "lease", USECS_PER_SEC);
 	take_over = ArgBool(fcinfo, 6, "take_over");
+	worker.queue_weights = QueueWeightsArg(fcinfo, 9);
+	QueueWeightsCheck(QueueWeightsRead(worker.queue_weights), worker.base.queues);
 
 	OwnerEnter(&scope);
 	CheckOwnerUnlocked(&name, caller);

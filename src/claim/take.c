@@ -236,6 +236,7 @@ TakeNext(ClaimScan *scan, const ClaimRequest *request, Admitting *admitting, Tas
 			continue;
 		}
 		admitting->tag = cursor->tag;
+		admitting->queue_tag = scan->queue_tag;
 		if (!AdmitHold(admitting, cursor->route_id, hint->key.job_id, scan->jobs->found))
 		{
 			PassRefused(scan, cursor, hint, admitting);

@@ -23,6 +23,7 @@
 #include "config/handler.h"
 #include "config/pool.h"
 #include "config/queue.h"
+#include "config/queue_weights.h"
 #include "config/roles.h"
 #include "config/tenant.h"
 #include "store/catalog.h"
@@ -98,11 +99,11 @@ NoteUnknownTypes(const char *pool, ArrayType *task_types)
  */
 static void
 InsertPool(const char *name, bool or_ignore, Oid role, int32 size, int32 min_size,
-		   ArrayType *task_types, ArrayType *queues, ArrayType *capabilities, ArrayType *tenants)
+		   ArrayType *task_types, ArrayType *queues, ArrayType *capabilities, ArrayType *tenants, struct varlena *queue_weights)
 {
-	Oid	  types[] = { TEXTOID, REGROLEOID, INT4OID, INT4OID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID, TEXTARRAYOID };
-	Datum values[9];
-	char  nulls[] = "         ";
+	Oid	  types[] = { TEXTOID, REGROLEOID, INT4OID, INT4OID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID, TEXTARRAYOID, JSONBOID };
+	Datum values[10];
+	char  nulls[] = "          ";
 
 	values[0] = CStringGetTextDatum(name);
 	values[1] = ObjectIdGetDatum(role);
@@ -113,11 +114,13 @@ InsertPool(const char *name, bool or_ignore, Oid role, int32 size, int32 min_siz
 	SetNames(values, nulls, 6, NamesCount(capabilities) > 0 ? capabilities : NULL);
 	values[7] = TimestampTzGetDatum(ClockNow());
 	SetNames(values, nulls, 8, tenants);
+	values[9] = PointerGetDatum(queue_weights);
+	nulls[9] = queue_weights == NULL ? 'n' : ' ';
 	(void) OwnerRun(psprintf("INSERT INTO taskq.pool_defs"
-							 " (pool, role, size, min_size, task_types, queues, capabilities, created_at, tenants)"
-							 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)%s",
+							 " (pool, role, size, min_size, task_types, queues, capabilities, created_at, tenants, queue_weights)"
+							 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, NULLIF($10, '{}'))%s",
 							 or_ignore ? " ON CONFLICT (pool) DO NOTHING" : ""),
-					9, types, values, nulls);
+					10, types, values, nulls);
 	ConfigNameChanged(REL_POOLS, name);
 }
 
@@ -150,6 +153,7 @@ taskq_create_pool(PG_FUNCTION_ARGS)
 		*queues,
 		*capabilities,
 		*tenants;
+	struct varlena *queue_weights;
 
 	CheckCall(fcinfo);
 	CheckWritable("taskq.create_pool()");
@@ -164,6 +168,8 @@ taskq_create_pool(PG_FUNCTION_ARGS)
 	tenants = ArgSomeNamesOrNull(fcinfo, 7, "tenants");
 	min_size = PG_ARGISNULL(6) ? 0 : ArgInt(fcinfo, 6, "min_size", 0, MAX_POOL_SIZE);
 	CheckMinSize(min_size, size);
+	queue_weights = QueueWeightsArg(fcinfo, 8);
+	QueueWeightsCheck(QueueWeightsRead(queue_weights), queues);
 	if (PoolFind(name) != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
@@ -172,7 +178,7 @@ taskq_create_pool(PG_FUNCTION_ARGS)
 	WarnOfSize(name, size);
 	NoteUnknownTypes(name, task_types);
 	(void) TenantsBind(tenants);
-	InsertPool(name, false, role, size, min_size, task_types, queues, capabilities, tenants);
+	InsertPool(name, false, role, size, min_size, task_types, queues, capabilities, tenants, queue_weights);
 	LogCapabilities(name, capabilities, NULL);
 	PG_RETURN_VOID();
 }
@@ -197,7 +203,7 @@ PoolMakeDefault(Oid role)
 		name = psprintf("role-%u", role);
 	if (PoolFind(name) != NULL)
 		return;
-	InsertPool(name, true, role, taskq_default_pool_size, 0, NULL, NULL, NULL, NULL);
+	InsertPool(name, true, role, taskq_default_pool_size, 0, NULL, NULL, NULL, NULL, NULL);
 }
 
 static void
@@ -209,12 +215,24 @@ CheckMayChange(const TaskqPool *pool)
 				 errmsg("must be a member of role \"%s\" to change pool \"%s\"", RoleNameOrOid(pool->role), pool->name)));
 }
 
+/* Check the weights that a pool will have for the queues that it will have. */
+static void
+CheckWeights(const TaskqPool *pool, struct varlena *given, ArrayType *queues)
+{
+	const QueueWeights *weights = given != NULL ? QueueWeightsRead(given) : pool->weights;
+
+	if (queues == NULL)
+		queues = pool->queues;
+	if (NamesCount(queues) > 0)
+		QueueWeightsCheck(weights, queues);
+}
+
 Datum
 taskq_alter_pool(PG_FUNCTION_ARGS)
 {
-	Oid				 types[] = { TEXTOID, INT4OID, INT4OID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID };
-	Datum			 values[7];
-	char			 nulls[] = "       ";
+	Oid				 types[] = { TEXTOID, INT4OID, INT4OID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, JSONBOID };
+	Datum			 values[8];
+	char			 nulls[] = "        ";
 	char			*name;
 	const TaskqPool *pool;
 	int32			 size;
@@ -223,6 +241,7 @@ taskq_alter_pool(PG_FUNCTION_ARGS)
 	ArrayType		*queues;
 	ArrayType		*capabilities;
 	ArrayType		*tenants;
+	struct varlena	*queue_weights;
 
 	CheckCall(fcinfo);
 	CheckWritable("taskq.alter_pool()");
@@ -238,6 +257,8 @@ taskq_alter_pool(PG_FUNCTION_ARGS)
 	QueueCheckNames(queues);
 	capabilities = ArgCapabilities(fcinfo, 4, "capabilities");
 	tenants = ArgNamesOrNull(fcinfo, 6, "tenants");
+	queue_weights = QueueWeightsArg(fcinfo, 7);
+	CheckWeights(pool, queue_weights, queues);
 	if (!PG_ARGISNULL(1))
 		WarnOfSize(name, size);
 
@@ -248,14 +269,17 @@ taskq_alter_pool(PG_FUNCTION_ARGS)
 	SetNames(values, nulls, 4, queues);
 	SetNames(values, nulls, 5, capabilities);
 	SetNames(values, nulls, 6, tenants);
+	values[7] = PointerGetDatum(queue_weights);
+	nulls[7] = queue_weights == NULL ? 'n' : ' ';
 	(void) TenantsBind(tenants);
 	(void) OwnerRun("UPDATE taskq.pool_defs SET size = $2, min_size = $3,"
 					" task_types = NULLIF(COALESCE($4, task_types), '{}'),"
 					" queues = NULLIF(COALESCE($5, queues), '{}'),"
 					" capabilities = NULLIF(COALESCE($6, capabilities), '{}'),"
-					" tenants = NULLIF(COALESCE($7, tenants), '{}')"
+					" tenants = NULLIF(COALESCE($7, tenants), '{}'),"
+					" queue_weights = NULLIF(COALESCE($8, queue_weights), '{}')"
 					" WHERE pool = $1",
-					7, types, values, nulls);
+					8, types, values, nulls);
 	if (capabilities != NULL)
 		LogCapabilities(name, capabilities, pool->capabilities);
 	ConfigNameChanged(REL_POOLS, name);

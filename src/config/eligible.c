@@ -184,12 +184,14 @@ EligibleRoutes(const Claimant *worker)
 			continue;
 		set.ids[set.n] = route->route_id;
 		NoteAge(&set, count, LimitsOfRoute(route->route_id)->keys != 0 ? 0 : QueueById(route->queue_id)->age_every);
-		set.ranks[set.n] = worker->queues == NULL ? 0 : NamesIndex(worker->queues, route->queue);
+		set.ranks[set.n] = worker->queues == NULL || worker->weights != NULL ? 0 : NamesIndex(worker->queues, route->queue);
 		set.turns[set.n] = (RouteTurn){ route->queue_id, QueueById(route->queue_id)->fair };
 		any_turns = any_turns || set.turns[set.n].fair;
 		set.n++;
 	}
-	if (!any_turns)
+	if (worker->weights != NULL)
+		set.share = worker->share;
+	if (!any_turns && worker->weights == NULL)
 	{
 		pfree(set.turns);
 		set.turns = NULL;

@@ -10,6 +10,7 @@
 #include "utils/array.h"
 
 #include "config/handler.h"
+#include "config/queue_weights.h"
 #include "config/reason.h"
 #include "config/route.h"
 #include "shared/wait.h"
@@ -32,6 +33,9 @@ typedef struct Claimant
 	ArrayType *narrow_tenants;		/* the call's tenants, or NULL */
 	int		   max_concurrent_jobs; /* of an external worker; 0: no limit */
 	Oid		   owner;				/* role that registered an external worker, to which its claims belong, or InvalidOid */
+
+	const QueueWeights *weights; /* the queues take turns by these, and not in the order of the array; or NULL */
+	ShareScope			share;	 /* those who take these turns together */
 } Claimant;
 
 extern ReasonCode WhyNoWorkerMay(const TaskqHandler *handler, const TaskqRoute *route);

@@ -186,8 +186,7 @@ ReadObject(Reading *reading, JsonbContainer *object, uint8 key, const JobKeys *o
 
 		if (!CopyName(&item, key == KEY_TENANT ? read.keys.tenant_id : read.keys.group_key))
 		{
-			reading->problem = psprintf("\"%.*s\" cannot be a value of %s, because it is not a valid name", item.val.string.len, item.val.string.val,
-										key_names[key == KEY_TENANT ? 0 : 1]);
+			reading->problem = psprintf("\"%.*s\" is not a valid name", item.val.string.len, item.val.string.val);
 			return false;
 		}
 		(void) JsonbIteratorNext(&it, &item, true);

@@ -7,12 +7,14 @@
  */
 #include "taskq.h"
 
+#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 
 #include "base/guc.h"
 #include "config/cache.h"
 #include "config/pool.h"
+#include "config/queue_weights.h"
 #include "shared/shmem.h"
 #include "store/row.h"
 
@@ -32,6 +34,7 @@ ReadPool(TupleTableSlot *slot)
 	pool->capabilities = row.capabilities;
 	pool->tenants = row.tenants;
 	pool->paused = row.paused;
+	pool->weights = QueueWeightsRead(row.queue_weights);
 	return pool;
 }
 
@@ -101,4 +104,6 @@ PoolWorker(const TaskqPool *pool, Claimant *worker)
 	worker->queues = pool->queues;
 	worker->capabilities = pool->capabilities;
 	worker->tenants = pool->tenants;
+	worker->weights = pool->weights;
+	worker->share = (ShareScope){ SHARE_POOL, hash_bytes_extended((const unsigned char *) pool->name, strlen(pool->name), 0) };
 }

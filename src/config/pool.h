@@ -23,6 +23,8 @@ typedef struct TaskqPool
 	ArrayType *capabilities;
 	ArrayType *tenants; /* NULL means all */
 	bool	   paused;
+
+	struct QueueWeights *weights; /* by which the queues take turns, or NULL */
 } TaskqPool;
 
 /*

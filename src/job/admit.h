@@ -30,6 +30,7 @@ typedef struct Admitting
 	const WorkerName *worker;		   /* name of an external worker, or NULL */
 	int64			  job_id;		   /* the only job that the claim is for, or 0 */
 	uint64			  tag;			   /* in a fair queue: when the group of that job has its turn */
+	uint64			  queue_tag;	   /* if the claimant has weights: when its queue has */
 	int64			  epoch;		   /* of the claim of the job that is being admitted, see Admission */
 	bool			  holds_limits;	   /* that job is under limits */
 	bool			  waits_for_value; /* no other job with the same value of a key can start: */

@@ -91,6 +91,7 @@ UpdateRoutes(void)
 	me.task_types = NamesCopy(me.task_types);
 	me.queues = NamesCopy(me.queues);
 	me.capabilities = NamesCopy(me.capabilities);
+	me.weights = QueueWeightsCopy(me.weights);
 	if (!pool->paused)
 		routes = EligibleRoutes(&me);
 	MemoryContextSwitchTo(old);

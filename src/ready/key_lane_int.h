@@ -123,6 +123,7 @@ extern void		  LaneAdd(LaneEntry *entry, const LaneHint *hint);
 extern void		  LaneMayHaveMore(LaneEntry *entry);
 extern void		  LaneDue(LaneEntry *entry, TimestampTz due_at);
 extern void		  LaneUndue(LaneEntry *entry);
+extern void		  LaneFindGroup(LaneEntry *entry);
 extern void		  LaneJoin(LaneEntry *entry);
 extern bool		  LaneIsLate(const LaneEntry *entry, uint64 *tag);
 extern void		  LaneList(LaneEntry *entry);

@@ -202,7 +202,8 @@
 	X(t, created_at, TIMESTAMPTZOID, TIME)         \
 	X(t, paused_because, TEXTOID, TEXT)            \
 	X(t, crashed_at, TIMESTAMPTZARRAYOID, VARLENA) \
-	X(t, tenants, TEXTARRAYOID, NAMES)
+	X(t, tenants, TEXTARRAYOID, NAMES)             \
+	X(t, queue_weights, JSONBOID, JSON)
 
 #define EXTERNAL_WORKERS_COLUMNS(X, t)                \
 	X(t, worker_id, TEXTOID, TEXT)                    \
@@ -218,7 +219,8 @@
 	X(t, last_seen, TIMESTAMPTZOID, TIME)             \
 	X(t, ended_at, TIMESTAMPTZOID, TIME_OR_NULL)      \
 	X(t, instance_id, TEXTOID, TEXT)                  \
-	X(t, tenants, TEXTARRAYOID, NAMES)
+	X(t, tenants, TEXTARRAYOID, NAMES)                \
+	X(t, queue_weights, JSONBOID, JSON)
 
 #define BOUND_TENANTS_COLUMNS(X, t) \
 	X(t, tenant_id, TEXTOID, TEXT)  \

@@ -84,6 +84,7 @@
 #define WRITE_TIME_OR_NULL(value, slot, n) SlotSetOrNull(slot, n, TimestampTzGetDatum(value), value == 0);
 #define WRITE_OID_OR_NULL(value, slot, n) SlotSetOrNull(slot, n, ObjectIdGetDatum(value), !OidIsValid(value));
 #define WRITE_INTERVAL(value, slot, n) SlotSetPointer(slot, n, value);
+#define WRITE_JSON(value, slot, n) WRITE_VARLENA(value, slot, n)
 #define WRITE_VARLENA(value, slot, n) SlotSetPointer(slot, n, value);
 #define WRITE_TEXT(value, slot, n) SlotSetString(slot, n, value);
 #define WRITE_NAMES(value, slot, n) SlotSetPointer(slot, n, value);

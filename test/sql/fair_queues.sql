@@ -145,5 +145,50 @@ SELECT pg_temp.fill('own', 3), pg_temp.fill('too', 3) \g /dev/null
 SELECT is(pg_temp.take_many('fair-w', 6), 'own1 too1 own2 too2 own3 too3', 'jobs that the claim''s own transaction has added take turns, too');
 ROLLBACK;
 
-SELECT taskq.unregister_worker('fair-' || w) FROM unnest('{w,all,list}'::text[]) w \g /dev/null
+-- turns of queues -----------------------------------------------------------------
+CREATE ROLE regress_fair LOGIN;
+SELECT taskq.create_queue('w' || n) FROM generate_series(1, 3) n \g /dev/null
+SELECT throws_ok(format('SELECT taskq.%s', call), code, message, 'refused: ' || call)
+FROM (VALUES ('create_pool(''x'', role => ''regress_fair'', queue_weights => ''[]'')', '22023', 'queue_weights are not valid'), ('create_pool(''x'', role => ''regress_fair'', queue_weights => ''{"w1": 0}'')', '22023', 'queue_weights are not valid'),
+	('create_pool(''x'', role => ''regress_fair'', queue_weights => ''{"w9": 1}'')', '42704', 'queue "w9" does not exist'), ('create_pool(''x'', role => ''regress_fair'', queues => ''{w1}'', queue_weights => ''{"w2": 1}'')', '22023', 'queue_weights has queue "w2", which is not one of the queues'),
+	('register_worker(''x'', queue_weights => ''{"w1": "1"}'')', '22023', 'queue_weights are not valid'), ('register_worker(''x'', queue_weights => ''{"": 1}'')', '22023', 'queue_weights are not valid'),
+	('register_worker(''x'', queue_weights => ''{"w9": 1}'')', '42704', 'queue "w9" does not exist'), ('register_worker(''x'', queues => ''{w1}'', queue_weights => ''{"w2": 1}'')', '22023', 'queue_weights has queue "w2", which is not one of the queues')) v (call, code, message);
+SELECT is(pg_temp.detail_of($$ SELECT taskq.create_pool('x', role => 'regress_fair', queue_weights => '{"": 1}') $$), '"" is not a valid name.', 'the detail says what is wrong with a name');
+SELECT lives_ok($$ SELECT taskq.create_pool('fair-pool', 0, 'regress_fair', queues => '{w1,w2}', queue_weights => '{"w1": 3}') $$, 'create_pool() accepts queue_weights');
+SELECT is(queue_weights, '{"w1": 3}', 'taskq.pools shows them') FROM taskq.pools WHERE pool = 'fair-pool';
+SELECT throws_ok($$ SELECT taskq.alter_pool('fair-pool', queues => '{w2}') $$, '22023', 'queue_weights has queue "w1", which is not one of the queues', 'alter_pool() checks them with new queues');
+SELECT throws_ok($$ SELECT taskq.alter_pool('fair-pool', queue_weights => '{"w3": 1}') $$, '22023', 'queue_weights has queue "w3", which is not one of the queues', 'and new ones with the queues');
+SELECT lives_ok($$ SELECT taskq.alter_pool('fair-pool', queues => '{}', queue_weights => '{"w3": 0.5}'), taskq.alter_pool('fair-pool', size => 0) $$, 'it changes both');
+SELECT is(queue_weights, '{"w3": 0.5}', 'and keeps them if they are not given') FROM taskq.pools WHERE pool = 'fair-pool';
+SELECT taskq.alter_pool('fair-pool', queue_weights => '{}') \gset
+SELECT is(queue_weights, NULL, '{} removes them') FROM taskq.pools WHERE pool = 'fair-pool';
+SELECT taskq.drop_pool('fair-pool') \gset
+DROP ROLE regress_fair;
+SELECT lives_ok($$ SELECT taskq.register_worker('fair-q', '{fair-a,fair-b}', '{w1,w2,w3}', queue_weights => '{"w2": 3}') $$, 'register_worker() accepts queue_weights');
+SELECT is(queue_weights, '{"w2": 3}', 'taskq.workers shows them') FROM taskq.workers WHERE worker_id = 'fair-q';
+CREATE FUNCTION pg_temp.fill_queues(n integer) RETURNS void LANGUAGE sql AS
+	$$ SELECT pg_temp.put(q || '-' || i, q => q, p => CASE q WHEN 'w1' THEN 0 ELSE 5 END) FROM unnest('{w1,w2,w3}'::text[]) q, generate_series(1, n) i $$;
+CREATE FUNCTION pg_temp.shares_of(names text) RETURNS text LANGUAGE sql AS
+	$$ SELECT string_agg(g || ' ' || n, ', ' ORDER BY g) FROM (SELECT split_part(j, '-', 1) AS g, count(*) AS n FROM unnest(string_to_array(names, ' ')) j GROUP BY 1) s $$;
+SELECT pg_temp.fill_queues(40) \g /dev/null
+SELECT is(pg_temp.shares_of((SELECT string_agg(pg_temp.take('fair-q'), ' ') FROM generate_series(1, 25))), 'w1 5, w2 15, w3 5', 'queues take turns by their weights, whatever the priorities of their jobs');
+SELECT is(pg_temp.shares_of(pg_temp.take_many('fair-q', 25)), 'w1 5, w2 15, w3 5', 'also in one claim of many jobs');
+SELECT is(pg_temp.shares_of(pg_temp.take_many('fair-q', 100)), 'w1 30, w2 10, w3 30', 'no turn is left unused');
+SELECT pg_temp.clear() \g /dev/null
+SELECT pg_temp.put('w1-' || i, q => 'w1') FROM generate_series(1, 60) i \g /dev/null
+SELECT pg_temp.take_many('fair-q', 40) \gset
+SELECT pg_temp.put('w3-' || i, q => 'w3') FROM generate_series(1, 20) i \g /dev/null
+SELECT is(pg_temp.shares_of(pg_temp.take_many('fair-q', 10)), 'w1 5, w3 5', 'a queue that was empty has no credit');
+SELECT pg_temp.clear() \g /dev/null
+SELECT taskq.register_worker('fair-q', '{fair-a,fair-b}', queue_weights => '{"fair": 2, "w1": 1}', take_over => true) \gset
+SELECT pg_temp.fill('fx', 20), pg_temp.fill('fy', 20), pg_temp.put('w1-' || i, q => 'w1') FROM generate_series(1, 1) i \g /dev/null
+SELECT pg_temp.put('w1-' || i, q => 'w1', p => -1) FROM generate_series(2, 20) i \g /dev/null
+SELECT is(pg_temp.shares_of(replace(replace(pg_temp.take_many('fair-q', 18), 'fx', 'fx-'), 'fy', 'fy-')), 'fx 6, fy 6, w1 6', 'a fair queue takes turns with others, and its groups within its own');
+SELECT pg_temp.clear() \g /dev/null
+SELECT taskq.register_worker('fair-q', '{fair-a,fair-b}', '{w3,w1}', take_over => true) \gset
+SELECT pg_temp.fill_queues(5) \g /dev/null
+SELECT is(pg_temp.shares_of(pg_temp.take_many('fair-q', 7)), 'w1 2, w3 5', 'without weights, the order of the list counts');
+SELECT pg_temp.clear() \g /dev/null
+
+SELECT taskq.unregister_worker('fair-' || w) FROM unnest('{w,all,list,q}'::text[]) w \g /dev/null
 SELECT * FROM finish();

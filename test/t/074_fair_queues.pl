@@ -178,6 +178,42 @@ work_off(1, 55);
 cmp_ok(last_of('g%'), '<=', 125, 'small groups of a backlog have their share, also through a restart') or diag(last_of('g%'));
 sql($node, q(SELECT count(taskq.cancel_job(job_id)) FROM taskq.jobs));
 
+# queues by weight ---------------------------------------------------------------------
+
+# Of so many starts in these queues, how many were of each.
+sub queue_shares
+{
+	my ($first) = @_;
+	return sql($node, "SELECT string_agg(queue || ' ' || n, ', ' ORDER BY queue) FROM (SELECT queue, count(*) AS n FROM (SELECT j.queue FROM taskq.attempts a JOIN taskq.all_jobs j USING (job_id) WHERE a.started_at > '$seen' ORDER BY a.started_at, a.epoch LIMIT $first) r GROUP BY queue) s");
+}
+
+sql($node, q(SELECT taskq.create_queue(q) FROM unnest('{qa,qb,qc}'::text[]) q));
+sql($node, q(SELECT taskq.register_worker('wq', '{ext}', '{qa,qb,qc}', lease => '1 h', queue_weights => '{"qb": 3}')));
+sub fill_queues
+{
+	my ($type, $n) = @_;
+	mark();
+	sql($node, "SELECT count(taskq.enqueue_job('$type', queue => q, priority => CASE q WHEN 'qa' THEN 0 ELSE 5 END)) FROM unnest('{qa,qb,qc}'::text[]) q, generate_series(1, $n)");
+	return;
+}
+
+# Each claim comes from a session of its own.
+fill_queues('ext', 100);
+my $claims = PostgreSQL::Test::Utils::tempdir() . '/each.sql';
+append_to_file($claims, "SELECT count(taskq.complete_job(job_id, epoch)) FROM taskq.claim_job('wq');\n");
+$node->command_ok([ 'pgbench', '-n', '-C', '-f', $claims, '-t', 100, '-h', $node->host, '-p', $node->port, 'postgres' ], 'a hundred sessions claim');
+is(queue_shares(100), 'qa 20, qb 60, qc 20', 'queues share the claims of several sessions of a worker by weight');
+sql($node, q(SELECT count(taskq.complete_job(job_id, epoch)) FROM taskq.claim_jobs('wq', 1000)));
+
+sql($node, q(SELECT taskq.alter_pool('app', size => 3, queues => '{qa,qb,qc}', queue_weights => '{"qb": 3}')));
+fill_queues('work', 600);
+sql($node, q(SELECT taskq.resume_pool('app')));
+settled($node, 'a pool has run all jobs of three queues');
+my %share = map { split / / } split /, /, queue_shares(900);
+note(join ', ', map { "$_ $share{$_}" } sort keys %share);
+ok(abs($share{qb} / $share{qa} / 3 - 1) < 0.05 && abs($share{qb} / $share{qc} / 3 - 1) < 0.05, 'queues share a pool by weight, and none starves');
+sql($node, q(SELECT taskq.pause_pool('app'), taskq.alter_pool('app', queue_weights => '{}')));
+
 # no room for the lanes ---------------------------------------------------------------
 
 $node->append_conf('postgresql.conf', 'taskq.max_lanes = 16');
