@@ -88,9 +88,9 @@ PutOthers(const List *waits, Datum *values, bool *nulls)
 	nulls[OTHERS_COLUMN] = nulls[OTHERS_COLUMN + 1] = false;
 }
 
-/* Add a row of the query, with the texts of its reasons.  "waits" is why the job waits, if it does. */
+/* Add a row of the query, with the texts of its reasons.  "waits" is why the job waits, if it does, and "turn" for whom. */
 static void
-PutJob(ReturnSetInfo *result, HeapTuple row, const List *waits)
+PutJob(ReturnSetInfo *result, HeapTuple row, const List *waits, const char *turn)
 {
 	Datum  values[lengthof(columns)];
 	bool   nulls[lengthof(columns)];
@@ -106,7 +106,7 @@ PutJob(ReturnSetInfo *result, HeapTuple row, const List *waits)
 			PutOthers(waits, values, nulls);
 	}
 	else
-		reason.text = ReasonText(reason.code);
+		reason.text = reason.code == REASON_TURN && turn != NULL ? turn : ReasonText(reason.code);
 	if (reason.code != REASON_NONE)
 		values[REASON_COLUMN] = CStringGetTextDatum(reason.text);
 	values[MISSING_COLUMN] = PointerGetDatum(reason.missing);
@@ -146,6 +146,7 @@ taskq_describe_job(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	List		  *waits;
+	const char	  *turn;
 	int64		   job_id;
 	OwnerScope	   scope;
 	uint64		   n;
@@ -156,13 +157,14 @@ taskq_describe_job(PG_FUNCTION_ARGS)
 	if (!WhoseMaySee(job_id))
 		WhoseNotSeen(job_id);
 	waits = WhyJobWaits(job_id);
+	turn = waits == NIL ? WhoseTurn(job_id) : NULL;
 	OwnerEnterSpi(&scope);
 	/* Compiling never pays for one row, but the planner may overestimate the cost of the views. */
 	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	n = AskAbout(job_id, waits);
 	CheckSameColumns(result->setDesc, SPI_tuptable->tupdesc);
 	for (uint64 i = 0; i < n; i++)
-		PutJob(result, SPI_tuptable->vals[i], waits);
+		PutJob(result, SPI_tuptable->vals[i], waits, turn);
 	OwnerLeaveSpi(&scope);
 	if (n == 0)
 		WhoseNotSeen(job_id);

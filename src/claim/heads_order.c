@@ -122,6 +122,8 @@ HeadsRemove(ClaimHeads *heads, ClaimCursor *cursor)
 		HeadsReorder(heads, queue);
 }
 
+/* queues ----------------------------------------------------------------------- */
+
 static int
 CompareByQueue(const void *a, const void *b)
 {
@@ -131,27 +133,41 @@ CompareByQueue(const void *a, const void *b)
 	return (left > right) - (left < right);
 }
 
+/* Let all routes have one heap. */
+static void
+MakeOneQueue(ClaimHeads *heads, ClaimCursor **heap)
+{
+	heads->n_queues = 1;
+	heads->queues = palloc0(sizeof(HeadsQueue));
+	heads->queues->heap = heap;
+	for (int i = 0; i < heads->n; i++)
+		heads->cursors[i].queue = heads->queues;
+}
+
 /* Let the queue of each route that has turns have a heap of its own, and the other routes have one together. */
 void
 HeadsMakeQueues(ClaimHeads *heads, const RouteSet *routes)
 {
-	int			  n = Max(routes->n, 1);
-	ClaimCursor **sorted = palloc(sizeof(ClaimCursor *) * n);
-	ClaimCursor **heap = palloc(sizeof(ClaimCursor *) * n);
+	ClaimCursor **heap = palloc(sizeof(ClaimCursor *) * Max(heads->n, 1));
+	ClaimCursor **sorted;
 	HeadsQueue	 *queue = NULL;
 
-	for (int i = 0; i < routes->n; i++)
+	if (routes->turns == NULL || heads->n == 0)
 	{
-		const RouteTurn *turn = routes->turns == NULL ? NULL : &routes->turns[i];
+		MakeOneQueue(heads, heap);
+		return;
+	}
+	sorted = palloc(sizeof(ClaimCursor *) * heads->n);
+	for (int i = 0; i < heads->n; i++)
+	{
+		const RouteTurn *turn = &routes->turns[i];
 
-		heads->cursors[i].queue_id = turn == NULL || (!turn->fair && routes->share.kind == SHARE_NONE) ? 0 : turn->queue_id;
+		heads->cursors[i].queue_id = turn->fair || routes->share.kind != SHARE_NONE ? turn->queue_id : 0;
 		sorted[i] = &heads->cursors[i];
 	}
-	if (routes->turns != NULL)
-		qsort(sorted, routes->n, sizeof(ClaimCursor *), CompareByQueue);
-	heads->queues = palloc0(sizeof(HeadsQueue) * (routes->turns == NULL ? 1 : n));
-	heads->n_queues = routes->n == 0 ? 1 : 0;
-	for (int i = 0; i < routes->n; i++)
+	qsort(sorted, heads->n, sizeof(ClaimCursor *), CompareByQueue);
+	heads->queues = palloc0(sizeof(HeadsQueue) * heads->n);
+	for (int i = 0; i < heads->n; i++)
 	{
 		if (queue == NULL || queue->queue_id != sorted[i]->queue_id)
 		{

@@ -20,11 +20,16 @@
 #include "config/adopt.h"
 #include "config/eligible.h"
 #include "config/handler.h"
+#include "config/limit.h"
 #include "config/pool.h"
 #include "job/admit.h"
 #include "job/live.h"
+#include "job/tenants.h"
+#include "ready/key_lane.h"
 #include "shared/slots.h"
 #include "store/owner.h"
+
+#define MAX_BEFORE 1000 /* groups that are counted */
 
 /*
  * Return whether status() has a row about the cause, so that the reason need not be
@@ -283,6 +288,24 @@ RefusalsOf(const TaskqRoute *route, const TaskqJob *job)
 	}
 	OwnerLeave(&scope);
 	return reasons;
+}
+
+/*
+ * If a job of a fair queue waits only for its turn, say how many groups are before its own, to
+ * those who see the jobs of all tenants.  Returns NULL if there is nothing to say.
+ */
+const char *
+WhoseTurn(int64 job_id)
+{
+	TaskqJob job;
+	int		 n;
+
+	if (TenantsSeen(false) != NULL || !LiveFind(job_id, &job) || LimitsOfRoute(job.route_id)->turns.queue_id == 0)
+		return NULL;
+	n = KeyLanesBefore(job.route_id, job.lane, MAX_BEFORE);
+	if (n < 0)
+		return NULL;
+	return psprintf("waits for its turn; groups before its own: %d%s", n, n >= MAX_BEFORE ? " or more" : "");
 }
 
 /*

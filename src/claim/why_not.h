@@ -39,11 +39,12 @@ typedef struct AnyWorker
 
 #define REASON_COLUMNS 3 /* reason, reason_code, missing_capabilities */
 
-extern void		  AnyWorkerRead(AnyWorker *any);
-extern ReasonCode WhyNot(const Asked *asked, const AnyWorker *any, const TaskqRoute *route, const TaskqJob *job, Reason *reason);
-extern bool		  WhyNotAdmitted(const AdmissionQuestion *question, Refusal *refusal);
-extern List		 *WhyJobWaits(int64 job_id);
-extern bool		  StatusSaysWhy(ReasonCode code);
+extern void		   AnyWorkerRead(AnyWorker *any);
+extern ReasonCode  WhyNot(const Asked *asked, const AnyWorker *any, const TaskqRoute *route, const TaskqJob *job, Reason *reason);
+extern bool		   WhyNotAdmitted(const AdmissionQuestion *question, Refusal *refusal);
+extern const char *WhoseTurn(int64 job_id);
+extern List		  *WhyJobWaits(int64 job_id);
+extern bool		   StatusSaysWhy(ReasonCode code);
 
 /* explain_routes.c */
 extern void ReasonHideBudget(Reason *reason);

@@ -117,6 +117,7 @@ extern void	  KeyLanesUsage(LaneUsage *usage);
 extern LaneLook KeyLanePeek(int32 route_id, const LaneTurns *turns, TimestampTz now, LanePlace *place, TimestampTz *changes_at);
 extern void		KeyLaneRead(int32 route_id, const LanePlace *place, const LaneJobs *found, TimestampTz next_due);
 extern bool		KeyLanesAllWait(int32 route_id);
+extern int		KeyLanesBefore(int32 route_id, int64 lane, int most);
 extern int		KeyLanesListed(int32 route_id, int64 *lane_ids, int most);
 
 /* key_lane_take.c: what they take from it, and what releases let go */

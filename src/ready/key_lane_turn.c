@@ -11,6 +11,8 @@
  */
 #include "taskq.h"
 
+#include "miscadmin.h"
+
 #include "ready/key_lane_int.h"
 #include "shared/fair_share.h"
 
@@ -79,4 +81,83 @@ LanesTakeTurns(LaneRoute *route, const LaneTurns *turns)
 		else if (state == LANE_WAITS)
 			LaneWaitFor(entry, entry->wait);
 	}
+}
+
+/* The groups that have their turn before a lane, each as often as it has lanes. */
+typedef struct GroupsBefore
+{
+	const LaneEntry *entry;
+	uint64			 tag;
+	int64			*groups;
+	int				 n;
+	int				 most;
+} GroupsBefore;
+
+/* Add the groups of a heap.  Below a lane that comes later, all do. */
+static void
+AddBefore(GroupsBefore *before, pairingheap_node *node)
+{
+	for (; node != NULL && before->n < before->most; node = node->next_sibling)
+	{
+		const LaneEntry *entry = LaneFirst(node);
+		uint64			 tag = entry->tag;
+
+		if (TagPrecedes(before->tag, tag))
+			continue;
+		(void) LaneIsLate(entry, &tag);
+		if (entry->knows_group && entry->group != before->entry->group &&
+			(TagPrecedes(tag, before->tag) || (tag == before->tag && LaneCompare(&entry->first.key, &before->entry->first.key) < 0)))
+			before->groups[before->n++] = entry->group;
+		AddBefore(before, node->first_child);
+	}
+}
+
+static int
+CompareGroups(const void *a, const void *b)
+{
+	int64 left = *(const int64 *) a;
+	int64 right = *(const int64 *) b;
+
+	return (left > right) - (left < right);
+}
+
+/* Find lanes of the same fair queue that have a due job and their turn before this one.  Returns false if that is not known. */
+static bool
+FindBefore(int32 route_id, int64 lane, GroupsBefore *before)
+{
+	HASH_SEQ_STATUS status;
+	LaneRoute	   *route;
+
+	before->entry = LaneFindEntry(route_id, lane);
+	if (before->entry == NULL || !before->entry->knows_group)
+		return false;
+	before->tag = before->entry->tag;
+	(void) LaneIsLate(before->entry, &before->tag);
+	hash_seq_init(&status, lane_routes);
+	while ((route = hash_seq_search(&status)) != NULL)
+		if (route->key.dboid == MyDatabaseId && route->turns.queue_id == before->entry->route->turns.queue_id)
+			AddBefore(before, route->first);
+	return true;
+}
+
+/*
+ * Return how many groups of its fair queue have a due job and their turn before a lane, up to
+ * about "most".  Returns -1 if that is not known.
+ */
+int
+KeyLanesBefore(int32 route_id, int64 lane, int most)
+{
+	GroupsBefore before = { .groups = palloc(sizeof(int64) * most), .most = most };
+	bool		 is_known;
+	int			 n = 0;
+
+	if (lane_memory == NULL)
+		return -1;
+	LWLockAcquire(&lane_memory->lock, LW_SHARED);
+	is_known = FindBefore(route_id, lane, &before);
+	LWLockRelease(&lane_memory->lock);
+	qsort(before.groups, before.n, sizeof(int64), CompareGroups);
+	for (int i = 0; i < before.n; i++)
+		n += i == 0 || before.groups[i] != before.groups[i - 1] ? 1 : 0;
+	return is_known ? n : -1;
 }

@@ -49,6 +49,7 @@ SELECT results_eq($$ SELECT fair, fair_by, weights FROM taskq.queues WHERE queue
 
 -- turns -------------------------------------------------------------------------
 SELECT pg_temp.fill('a', 6), pg_temp.fill('b', 3), pg_temp.fill('c', 2) \g /dev/null
+SELECT is(reason, 'waits for its turn', 'describe_job() says that a job waits') FROM taskq.describe_job(pg_temp.id('c1'));
 SELECT is(pg_temp.take_each(11), 'a1 b1 c1 a2 b2 c2 a3 b3 a4 a5 a6', 'groups take turns, and those that have jobs have the turns of the others');
 SELECT pg_temp.clear() \g /dev/null
 SELECT pg_temp.fill('d', 6), pg_temp.fill('e', 3), pg_temp.fill('f', 2) \g /dev/null
@@ -67,6 +68,7 @@ SELECT pg_temp.clear() \g /dev/null
 SELECT pg_temp.fill('l', 20), pg_temp.fill('m', 20) \g /dev/null
 SELECT is(pg_temp.shares(pg_temp.take_each(20)), 'l 10, m 10', 'two groups share');
 SELECT pg_temp.fill('late', 20) \g /dev/null
+SELECT is(reason, 'waits for its turn; groups before its own: ' || n, 'describe_job() says how many groups have their turn before: ' || job) FROM (VALUES ('late1', 0), ('l11', 1), ('m20', 2)) v (job, n), taskq.describe_job(pg_temp.id(job));
 SELECT is(pg_temp.shares(pg_temp.take_each(9)), 'l 3, late 3, m 3', 'a group that was idle has no credit');
 SELECT pg_temp.clear() \g /dev/null
 SELECT pg_temp.fill('alone', 30) \g /dev/null
