@@ -1,7 +1,7 @@
 /*
  * testing.c
  *	  Functions for tests: they misbehave as handlers, make the ready list wrong, draw an
- *	  epoch, or count the looks of claims.  They exist only in builds with TESTING=1, and are not part of the
+ *	  epoch, or count what claims look at.  They exist only in builds with TESTING=1, and are not part of the
  *	  extension: tests create the SQL functions themselves.
  *
  *	  CREATE FUNCTION misbehave(how text, amount bigint DEFAULT 0) RETURNS void
@@ -12,6 +12,8 @@
  *	      LANGUAGE C AS 'taskq', 'taskq_test_draw_epoch';
  *	  CREATE FUNCTION looks() RETURNS bigint
  *	      LANGUAGE C AS 'taskq', 'taskq_test_looks';
+ *	  CREATE FUNCTION tries() RETURNS bigint
+ *	      LANGUAGE C AS 'taskq', 'taskq_test_tries';
  */
 #include "taskq.h"
 
@@ -28,6 +30,7 @@
 
 #include "base/signature.h"
 #include "claim/heads.h"
+#include "claim/take.h"
 #include "job/fence.h"
 #include "ready/ready.h"
 #include "shared/blame.h"
@@ -36,6 +39,7 @@ PG_FUNCTION_INFO_V1(taskq_test_misbehave);
 PG_FUNCTION_INFO_V1(taskq_test_ready_list);
 PG_FUNCTION_INFO_V1(taskq_test_draw_epoch);
 PG_FUNCTION_INFO_V1(taskq_test_looks);
+PG_FUNCTION_INFO_V1(taskq_test_tries);
 
 static void
 DereferenceNull(int64 amount)
@@ -206,6 +210,14 @@ taskq_test_draw_epoch(PG_FUNCTION_ARGS)
 {
 	CheckCall(fcinfo);
 	PG_RETURN_INT64(EpochNext());
+}
+
+/* Return how many jobs the claims of this session have tried to start. */
+Datum
+taskq_test_tries(PG_FUNCTION_ARGS)
+{
+	CheckCall(fcinfo);
+	PG_RETURN_INT64(TakeTries());
 }
 
 /* Return at how many routes the claims of this session have looked. */

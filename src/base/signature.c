@@ -142,6 +142,7 @@ static const Signature signatures[] = {
 	{ "taskq_test_looks", false, INT8OID },
 	{ "taskq_test_misbehave", false, VOIDOID, { TEXTOID, INT8OID } },
 	{ "taskq_test_ready_list", false, VOIDOID, { TEXTOID } },
+	{ "taskq_test_tries", false, INT8OID },
 #endif
 };
 

@@ -18,7 +18,9 @@
 
 #define MIN_AHEAD 8
 #define MAX_AHEAD 512
-#define MAX_IN_VAIN 100 /* after this many empty results from the list, read the index */
+#define MAX_FILL_WAITS 13 /* for one fill of the list by another process: 51 ms in all */
+#define MAX_ALL_WAITS 200 /* for several of them */
+#define MAX_IN_VAIN 100	  /* after this many empty results from the list, read the index */
 
 /* Begin to choose jobs of these routes.  heads.h says what "place" is for. */
 void
@@ -66,6 +68,27 @@ Bound(const ClaimCursor *cursor, const JobKey *key, const JobKey *second)
 	return cursor->age_every == 0 ? bound : ReadyAged(bound, cursor->priority, -cursor->age_every);
 }
 
+/*
+ * Another process is filling the lane from the index, which takes far less than a
+ * millisecond.  Wait for that, but not long, as the process may have been stopped: all who read
+ * the index from there on themselves would try to lock the same rows.  With many claimers,
+ * others may take what one fill brings, so wait on while there are new ones.
+ */
+static bool
+AwaitFill(ClaimScan *scan)
+{
+	uint64 fills = ReadyFills();
+
+	if (fills != scan->fills)
+		scan->fill_waits = 0;
+	scan->fills = fills;
+	if (scan->fill_waits == MAX_FILL_WAITS || scan->all_waits++ == MAX_ALL_WAITS)
+		return false;
+	pg_usleep(100L << Min(scan->fill_waits, 6));
+	scan->fill_waits++;
+	return true;
+}
+
 /* Take hints from the ready list, but only those up to the bound. */
 static void
 TakeHints(ClaimScan *scan, ClaimCursor *cursor, const HeadsBound *until)
@@ -87,6 +110,8 @@ TakeHints(ClaimScan *scan, ClaimCursor *cursor, const HeadsBound *until)
 		n = ReadyTake(cursor->route_id, cursor->priority, scan->now, &bound, most, hints, &low);
 		ReadyHeld(cursor->route_id, cursor->priority, 0, hints, n);
 	}
+	if (n < 0 && AwaitFill(scan))
+		return;
 	if (n == 0 && ++cursor->in_vain == MAX_IN_VAIN)
 		cursor->reads = true;
 	if (n < 0)
@@ -105,6 +130,7 @@ TakeHints(ClaimScan *scan, ClaimCursor *cursor, const HeadsBound *until)
 	}
 	cursor->n_hints = n;
 	scan->taken = cursor;
+	scan->fill_waits = scan->all_waits = 0;
 	if (low)
 		(void) ScanFill(&scan->scan, cursor->route_id, cursor->priority, scan->now, &bound, 0, NULL);
 }

@@ -70,11 +70,14 @@ typedef struct ClaimScan
 	TimestampTz	  next_due; /* earliest future run_at seen, or DT_NOEND */
 	int			  wanted;	/* number of jobs wanted */
 	int			  ahead;
-	ClaimCursor	 *taken;	 /* cursor whose hints were taken from the ready list, or NULL */
-	ClaimHeads	 *heads;	 /* the cursors */
-	ClaimPlace	 *place;	 /* keeps them for the next claim; NULL: they are not kept */
-	bool		  updated;	 /* they were brought up to date */
-	uint64		  queue_tag; /* if queues have weights: when that of the first job has its turn */
+	uint64		  fills;	  /* ReadyFills() at the last wait for a fill */
+	int			  fill_waits; /* for that one */
+	int			  all_waits;  /* since hints were taken last */
+	ClaimCursor	 *taken;	  /* cursor whose hints were taken from the ready list, or NULL */
+	ClaimHeads	 *heads;	  /* the cursors */
+	ClaimPlace	 *place;	  /* keeps them for the next claim; NULL: they are not kept */
+	bool		  updated;	  /* they were brought up to date */
+	uint64		  queue_tag;  /* if queues have weights: when that of the first job has its turn */
 } ClaimScan;
 
 extern bool			   CursorMustRead(int32 route_id, bool sees_own);

@@ -31,6 +31,17 @@
 #include "shared/wake.h"
 #include "store/catalog.h"
 
+#ifdef TASKQ_TESTING
+static int64 n_tries = 0;
+
+/* Return how many jobs the claims of this process have tried to start, also in vain. */
+int64
+TakeTries(void)
+{
+	return n_tries;
+}
+#endif
+
 /* Take the time of the start, before the configuration is read for the decision. */
 static void
 TakeTime(const Admitting *admitting, TaskqJob *job)
@@ -214,6 +225,9 @@ TakeNext(ClaimScan *scan, const ClaimRequest *request, Admitting *admitting, Tas
 		const ScanHint *hint = CursorHint(cursor);
 		ItemPointerData tid;
 
+#ifdef TASKQ_TESTING
+		n_tries++;
+#endif
 		/* check this before the lock, so that the job stays free for the next claim */
 		if (request->shared_only && !SharesCommits(cursor->route_id))
 			return false;

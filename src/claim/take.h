@@ -17,4 +17,8 @@ extern bool TakeNext(ClaimScan *scan, const ClaimRequest *request, Admitting *ad
 extern bool TakeById(Store *jobs, const ClaimRequest *request, int64 job_id, Admitting *admitting, TaskqJob *job);
 extern void TakeStamp(TaskqJob *job, const ClaimRequest *request);
 
+#ifdef TASKQ_TESTING
+extern int64 TakeTries(void);
+#endif
+
 #endif /* TASKQ_TAKE_H */

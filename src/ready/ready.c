@@ -184,6 +184,13 @@ ReadyFillEnd(const ReadyHint *hints, int n, ReadyKey until)
 	EntryUnlock(entry);
 }
 
+/* Return a number that changes when a fill begins, of any lane. */
+uint64
+ReadyFills(void)
+{
+	return pg_atomic_read_u64(&ready->fills);
+}
+
 /* End a fill that has failed, if there is one. */
 void
 ReadyFillAbandon(void)

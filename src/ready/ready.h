@@ -70,6 +70,7 @@ extern int		 ReadyTake(int32 route_id, int16 priority, TimestampTz now, const Re
 						   ReadyHint *hints, bool *low);
 extern bool		 ReadyFillBegin(int32 route_id, int16 priority, ReadyKey *from);
 extern void		 ReadyFillEnd(const ReadyHint *hints, int n, ReadyKey until);
+extern uint64	 ReadyFills(void);
 extern void		 ReadyFillAbandon(void);
 extern uint64	 ReadyLearnBegin(int32 route_id);
 extern void		 ReadyLearnEnd(int32 route_id, uint64 number, const int16 *priorities, int n, bool all);
