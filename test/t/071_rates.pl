@@ -188,6 +188,20 @@ sql($node, q(SELECT count(taskq.enqueue_job('timed')) FROM generate_series(1, 4)
 wait_until($node, q(SELECT count(*) = 4 FROM taskq.all_jobs WHERE task_type = 'timed' AND state = 'completed'), 'a pool runs jobs at a rate');
 cmp_ok(excess('{timed}', 4, 1), '<=', 0.1, 'and no faster');
 
+# prepared transactions ------------------------------------------------------------------------
+
+sql($node, q(SELECT taskq.register_handler('twophase'), taskq.set_limit('twophase', task_type => 'twophase', quota => 10, quota_window => '1 hour')));
+sql($node, q(SELECT taskq.register_worker('w2p', '{twophase}')));
+sql($node, q(CREATE FUNCTION twophase(jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT $1'));
+wait_until($node, $armed, 'a quota for jobs of prepared transactions is armed');
+sql($node, q(SELECT taskq.enqueue_job('twophase')));
+my $quota_left = q(SELECT quota_left FROM taskq.limit_usage WHERE name = 'twophase');
+fails_with($node, '0A000', q(BEGIN; SELECT taskq.complete_job(job_id, epoch) FROM taskq.claim_job('w2p', '{twophase}', wait => '10 s'); PREPARE TRANSACTION 'a'), 'a transaction that has claimed cannot be prepared');
+is(sql($node, $quota_left), 10, 'it has paid nothing');
+sql($node, q(BEGIN; SELECT taskq.run_next('{twophase}', 'twophase(jsonb)'); PREPARE TRANSACTION 'a'));
+is(sql($node, q(ROLLBACK PREPARED 'a') . "; $quota_left"), 9, 'a run in a prepared transaction stays paid when that is rolled back, as its handler was called');
+sql($node, q(SELECT taskq.drop_limit('twophase'), taskq.unregister_worker('w2p'), taskq.cancel_job(job_id) FROM taskq.all_jobs WHERE task_type = 'twophase'));
+
 # quotas -----------------------------------------------------------------------------------
 
 sql($node, q(SELECT taskq.set_limit('quota', task_type => 'quota', quota => 40, quota_window => '1 hour')));
