@@ -44,6 +44,7 @@ REGRESS = \
 	rates \
 	ageing \
 	bound_tenants \
+	key_rates \
 	budgets \
 	config_cache \
 	lease \
@@ -97,6 +98,7 @@ NEED_TESTING = \
 	lease \
 	model \
 	rates \
+	key_rates \
 	instances \
 	key_limits \
 	register_worker \

@@ -444,20 +444,22 @@ COMMENT ON COLUMN taskq.limit_defs.overrides IS 'other numbers for single values
 COMMENT ON TABLE taskq.limit_defs IS 'limits of what may run at the same time or start; read the view taskq.limits';
 
 -- What has started under limits that outlive a restart. The scheduler writes a row before
--- claims may start what it has reserved. Each limit has one row, and the pages leave room
--- for its versions. limit_id has no foreign key, whose check would lock the limit.
+-- claims may start what it has reserved. Each limit, or each value of its keys that is in use,
+-- has one row, and the pages leave room for its versions. limit_id has no foreign key, whose check would lock the limit.
 CREATE TABLE taskq.limit_starts (
 	limit_id    integer NOT NULL,
-	value       bigint NOT NULL,
+	tenant_id   text NOT NULL,
+	group_key   text NOT NULL,
 	tokens      bigint NOT NULL,
 	reserved    bigint NOT NULL,
 	part_length bigint NOT NULL,
 	used        integer[] NOT NULL,
 	stored_at   timestamptz NOT NULL,
-	PRIMARY KEY (limit_id, value)
+	PRIMARY KEY (limit_id, tenant_id, group_key)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE taskq.limit_starts IS 'what has started and what is reserved under the quotas and slow rates of limits; read the view taskq.limit_usage';
-COMMENT ON COLUMN taskq.limit_starts.value IS 'value of the limit''s key; 0 without keys';
+COMMENT ON COLUMN taskq.limit_starts.tenant_id IS 'tenant, if the limit is for each tenant; otherwise empty';
+COMMENT ON COLUMN taskq.limit_starts.group_key IS 'group key, if the limit is for each group key; otherwise empty';
 COMMENT ON COLUMN taskq.limit_starts.tokens IS 'the tokens of a slow rate that were left';
 COMMENT ON COLUMN taskq.limit_starts.reserved IS 'how many starts were reserved; after a crash they count as started';
 COMMENT ON COLUMN taskq.limit_starts.part_length IS 'microseconds: a part of the quota''s window';

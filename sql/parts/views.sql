@@ -45,9 +45,9 @@ SELECT * FROM (
 	FROM taskq.limit_defs l LEFT JOIN taskq.limit_states() s USING (limit_id)
 	WHERE l.tenant_id IS NULL OR taskq.sees_tenant(l.tenant_id)
 	UNION ALL
-	SELECT l.name, v.concurrency, v.in_use, NULL, NULL, NULL, NULL, NULL, NULL, COALESCE(v.tenant_id, l.tenant_id), v.group_key
+	SELECT l.name, v.concurrency, v.in_use, NULL, v.rate, v.tokens, v.quota, v.quota_left, v.next_start_at, COALESCE(v.tenant_id, l.tenant_id), v.group_key
 	FROM taskq.limit_values() v JOIN taskq.limit_defs l USING (limit_id)) u;
-COMMENT ON VIEW taskq.limit_usage IS 'how many jobs hold each limit, how many may start, and how many wait under it; a limit for each value of a key has a row for all its jobs, and one for each value that running jobs have';
+COMMENT ON VIEW taskq.limit_usage IS 'how many jobs hold each limit, how many may start, and how many wait under it; a limit for each value of a key has a row for all its jobs, and one for each value that running jobs have or that has used its rate or quota';
 
 CREATE VIEW taskq.budgets WITH (security_barrier) AS
 WITH counts AS MATERIALIZED (

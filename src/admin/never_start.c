@@ -77,7 +77,7 @@ AddCause(Causes *causes, const TaskqRoute *route, int32 weight, const char *beca
 	causes->n++;
 }
 
-/* Only limits for all jobs of a route alike have a rate or a quota. */
+/* Only limits for all jobs of a route alike.  What others let start depends on the keys of each job. */
 static void
 AddLimitCauses(Causes *causes, const TaskqRoute *route)
 {
@@ -86,9 +86,9 @@ AddLimitCauses(Causes *causes, const TaskqRoute *route)
 	for (int i = 0; i < limits->n_plain; i++)
 	{
 		const TaskqLimit *limit = limits->limits[i];
-		int32			  heaviest = LimitHeaviest(limit);
+		int32			  heaviest = LimitHeaviest(limit, NULL);
 
-		if (limit->concurrency == 0)
+		if (limit->numbers.concurrency == 0)
 			AddCause(causes, route, 1, psprintf("limit \"%s\" lets no job run", limit->name), REASON_LIMIT,
 					 "Give the limit a concurrency by taskq.alter_limit(), or cancel the jobs.");
 		if (heaviest < MAX_WEIGHT)

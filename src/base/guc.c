@@ -72,6 +72,9 @@ int taskq_max_budgets = 10000;
 int taskq_max_held_jobs = 10000;
 int taskq_max_lanes = 16384;
 
+/* Number of values of keys with a rate or a quota, of all databases together, for which shared memory is reserved. */
+int taskq_max_rate_values = 10000;
+
 /* Largest payload, in bytes.  Applications keep larger data in tables of their own. */
 int taskq_max_payload_size = 1024 * 1024;
 
@@ -216,6 +219,10 @@ DefinePostmasterSettings(void)
 	DefineCustomIntVariable("taskq.max_lanes",
 							"Sets the number of lanes, of jobs with the same values of the keys by which they are limited, for which shared memory has room.",
 							NULL, &taskq_max_lanes, 16384, 16, 10000000,
+							PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("taskq.max_rate_values",
+							"Sets the number of values of keys with a rate or a quota of their own for which shared memory has room.",
+							NULL, &taskq_max_rate_values, 10000, 16, 10000000,
 							PGC_POSTMASTER, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("taskq.max_route_counts",
 							"Sets the number of routes for which shared memory has counts of jobs; 0 keeps none.",

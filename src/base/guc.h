@@ -22,6 +22,7 @@ extern int	 taskq_max_handler_statistics;
 extern int	 taskq_max_budgets;
 extern int	 taskq_max_held_jobs;
 extern int	 taskq_max_lanes;
+extern int	 taskq_max_rate_values;
 extern int	 taskq_max_payload_size;
 extern int	 taskq_max_result_size;
 extern int	 taskq_max_route_counts;

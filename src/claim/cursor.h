@@ -50,6 +50,7 @@ typedef struct ClaimCursor
 
 	/* for heads.c */
 	TimestampTz changes_at; /* the head is right until then, if the ready list does not change */
+	bool		timed;		/* lanes wait until moments of another clock */
 	int			heap_at;	/* place in the heap, or -1 */
 	bool		touched;	/* the next claim looks at it again */
 

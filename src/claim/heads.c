@@ -10,7 +10,8 @@
  * - those whose first job may come earlier than before, by what other processes have
  *	 done (ReadyChanges());
  * - those in which jobs have become due meanwhile;
- * - those whose jobs it must read from the index.
+ * - those whose jobs it must read from the index, and those with lanes that wait until a
+ *	 moment.
  *
  * Other processes also take jobs, so the key of another route may be too low.  That is
  * made right when the route comes to the top.
@@ -75,13 +76,14 @@ Look(ClaimScan *scan, ClaimCursor *cursor)
 	if (heads->restarts)
 		Restart(heads, cursor);
 	cursor->changes_at = DT_NOEND;
+	cursor->timed = false;
 	if (CursorHead(scan, cursor))
 		HeadsPut(heads, cursor);
 	else
 		HeadsRemove(heads, cursor);
 	heads->changes_at[cursor - heads->cursors] = cursor->changes_at;
 	heads->next_change = Min(heads->next_change, cursor->changes_at);
-	if (cursor->reads || cursor->reader != NULL)
+	if (cursor->reads || cursor->reader != NULL || cursor->timed)
 		Touch(heads, cursor);
 }
 

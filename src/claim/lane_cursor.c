@@ -6,8 +6,7 @@
  * it does not, and for jobs that the current transaction has added itself, the claim reads
  * the index: the first due job of each lane, for some lanes at once, and the next job of a
  * lane when its first was tried.  With more lanes than that, another claim of this process
- * goes on behind the lanes that this one has read.  In a fair queue, lanes that are read
- * take turns, too, as far as one reading goes.
+ * goes on behind the lanes that this one has read.  Fair queues take turns in one reading.
  */
 #include "taskq.h"
 
@@ -151,7 +150,7 @@ AskMemory(ClaimScan *scan, ClaimCursor *cursor, JobKey *key, bool *any)
 		LanePlace	place;
 		TimestampTz changes_at;
 		LaneTurns	turns = LimitsOfRoute(cursor->route_id)->turns;
-		LaneLook	look = KeyLanePeek(cursor->route_id, &turns, scan->now, &place, &changes_at);
+		LaneLook	look = KeyLanePeek(cursor->route_id, &turns, scan->now, &place, &changes_at, &cursor->timed);
 
 		if (look == LANE_LOOK_READ)
 		{
@@ -272,7 +271,7 @@ AskReader(ClaimScan *scan, ClaimCursor *cursor, JobKey *key)
 
 /* The first job was tried.  Go on with the next one of its lane, or without the lane if that waits. */
 static void
-PassRead(ClaimScan *scan, ClaimCursor *cursor, bool waits)
+PassRead(ClaimScan *scan, ClaimCursor *cursor, const HeldWait *waits_for)
 {
 	LaneReader *reader = cursor->reader;
 	ReadLane   *read = &reader->lanes[reader->at];
@@ -284,7 +283,8 @@ PassRead(ClaimScan *scan, ClaimCursor *cursor, bool waits)
 		from.job_id++;
 	if (LimitsOfRoute(cursor->route_id)->turns.queue_id != 0)
 		read->tag += TURN_COST;
-	if (!waits)
+	RatesNoteWait(cursor->route_id, waits_for);
+	if (waits_for == NULL)
 	{
 		found = ScanFirstDue(OpenLanes(scan), cursor->route_id, read->lane, &from, scan->now, &read->first, &next_due);
 		ScanRest(&scan->lanes);
@@ -367,7 +367,7 @@ LaneCursorPass(ClaimScan *scan, ClaimCursor *cursor, bool passed, const HeldWait
 	Assert(cursor->has_lane_hint);
 	cursor->has_lane_hint = false;
 	if (cursor->reader != NULL)
-		PassRead(scan, cursor, waits_for != NULL);
+		PassRead(scan, cursor, waits_for);
 	else
 		KeyLaneLetGo(passed, waits_for);
 }

@@ -21,44 +21,47 @@
 static Size
 SizeOfLimit(int n_overrides)
 {
-	return offsetof(TaskqLimit, overrides) + sizeof(KeyNumber) * n_overrides;
+	return offsetof(TaskqLimit, overrides) + sizeof(LimitOverride) * n_overrides;
+}
+
+static void
+CopyName(char *copy, const char *name)
+{
+	if (name != NULL)
+		strlcpy(copy, name, TASKQ_NAME_MAX + 1);
 }
 
 static void *
 ReadLimit(TupleTableSlot *slot)
 {
-	TaskqLimit *limit;
-	LimitRow	row;
-	KeyNumber  *overrides;
-	int			n;
-	const char *problem;
-	uint8		for_each;
+	TaskqLimit	   read = { 0 };
+	TaskqLimit	  *limit;
+	LimitRow	   row;
+	LimitOverride *overrides;
+	int			   n;
+	const char	  *problem;
 
 	RowReadLimit(&row, slot);
-	for_each = LimitKeysOf(row.for_each);
+	read.limit_id = row.limit_id;
+	read.for_each = LimitKeysOf(row.for_each);
+	read.numbers = (LimitNumbers){ row.concurrency, row.rate, row.burst, row.quota };
+	read.per = row.per;
+	read.quota_window = row.quota_window;
 
 	/* set_limit() has checked them; what somebody has written by hand is left out if it is wrong */
-	if (!OverridesRead(row.overrides, for_each, &overrides, &n, &problem))
+	if (!OverridesRead(row.overrides, &read, &overrides, &n, &problem))
 		n = 0;
-	limit = palloc0(SizeOfLimit(n));
-	limit->limit_id = row.limit_id;
-	limit->concurrency = row.concurrency;
-	limit->for_each = row.tenant_id == NULL ? for_each : for_each & ~KEY_TENANT;
-	limit->rate = row.rate;
-	limit->per = row.per;
-	limit->burst = row.burst;
-	limit->quota = row.quota;
-	limit->quota_window = row.quota_window;
-	strlcpy(limit->name, row.name, sizeof(limit->name));
-	if (row.queue != NULL)
-		strlcpy(limit->queue, row.queue, sizeof(limit->queue));
-	if (row.task_type != NULL)
-		strlcpy(limit->task_type, row.task_type, sizeof(limit->task_type));
 	if (row.tenant_id != NULL)
-		strlcpy(limit->tenant_id, row.tenant_id, sizeof(limit->tenant_id));
+		read.for_each &= ~KEY_TENANT;
+	CopyName(read.name, row.name);
+	CopyName(read.queue, row.queue);
+	CopyName(read.task_type, row.task_type);
+	CopyName(read.tenant_id, row.tenant_id);
+	limit = palloc0(SizeOfLimit(n));
+	*limit = read;
 	limit->n_overrides = n;
 	if (n > 0)
-		memcpy(limit->overrides, overrides, sizeof(KeyNumber) * n);
+		memcpy(limit->overrides, overrides, sizeof(LimitOverride) * n);
 	return limit;
 }
 
@@ -119,52 +122,6 @@ LimitCovers(const TaskqLimit *limit, const TaskqRoute *route)
 {
 	return (limit->queue[0] == '\0' || strcmp(limit->queue, route->queue) == 0) &&
 		   (limit->task_type[0] == '\0' || strcmp(limit->task_type, route->task_type) == 0);
-}
-
-/* Return the greatest weight of a job that may start under a limit. */
-int32
-LimitHeaviest(const TaskqLimit *limit)
-{
-	int32 heaviest = PG_INT32_MAX;
-
-	if (limit->rate > 0)
-		heaviest = Min(heaviest, limit->burst);
-	if (limit->quota > 0)
-		heaviest = Min(heaviest, limit->quota);
-	return heaviest;
-}
-
-/* Does a limit have a rate or a quota? */
-bool
-LimitRates(const TaskqLimit *limit)
-{
-	return limit->rate > 0 || limit->quota > 0;
-}
-
-/* Return the nanoseconds between two starts, rounded up. */
-int64
-LimitToken(int32 rate, int64 per)
-{
-	return (per * 1000 + rate - 1) / rate;
-}
-
-/* Write the rate and the quota of a limit as shared memory wants them. */
-void
-LimitRate(const TaskqLimit *limit, RateLimit *rate)
-{
-	memset(rate, 0, sizeof(*rate));
-	rate->limit_id = limit->limit_id;
-	if (limit->rate > 0)
-	{
-		rate->token = LimitToken(limit->rate, limit->per);
-		rate->burst = limit->burst;
-		rate->lasting = limit->per > USECS_PER_MINUTE;
-	}
-	if (limit->quota > 0)
-	{
-		rate->quota = limit->quota;
-		rate->part_length = (limit->quota_window + QUOTA_PARTS - 1) / QUOTA_PARTS;
-	}
 }
 
 /* the limits of a route ------------------------------------------------------- */
@@ -270,6 +227,7 @@ AddLimits(const TaskqRoute *route, bool plain, RouteLimits *found)
 		found->limits[found->n++] = copies[i];
 		found->n_plain += plain ? 1 : 0;
 		found->keys |= keys;
+		found->rates |= LimitRates(copies[i]);
 	}
 }
 
@@ -334,22 +292,13 @@ static void
 AddHeld(const TaskqLimit *limit, const JobKeys *keys, HeldLimits *held)
 {
 	HeldLimit *added = &held->limits[held->n];
-	char	  *value = added->value;
 
-	if ((limit->for_each & KEY_TENANT) != 0 && keys->tenant_id[0] == '\0')
-		return;
-	if ((limit->for_each & KEY_GROUP) != 0 && keys->group_key[0] == '\0')
-		return;
-	if (limit->tenant_id[0] != '\0' && strcmp(limit->tenant_id, keys->tenant_id) != 0)
+	if (limit->numbers.concurrency < 0 || !LimitHasJob(limit, keys))
 		return;
 	added->limit_id = limit->limit_id;
 	added->by_key = true;
-	added->most = LimitConcurrencyFor(limit, keys);
-	memset(value, 0, sizeof(added->value));
-	if ((limit->for_each & KEY_TENANT) != 0)
-		strlcpy(value, keys->tenant_id, TASKQ_NAME_MAX + 1);
-	if ((limit->for_each & KEY_GROUP) != 0)
-		strlcpy(value + TASKQ_NAME_MAX + 1, keys->group_key, TASKQ_NAME_MAX + 1);
+	added->most = LimitNumbersFor(limit, keys).concurrency;
+	LimitValueOf(limit, keys, added->value);
 	held->n++;
 }
 
@@ -371,11 +320,11 @@ LimitsToHold(int32 route_id, const JobKeys *keys, HeldLimits *held)
 	{
 		HeldLimit *added = &held->limits[held->n];
 
-		if (limits->limits[i]->concurrency < 0)
+		if (limits->limits[i]->numbers.concurrency < 0)
 			continue;
 		held->n++;
 		added->limit_id = limits->limits[i]->limit_id;
-		added->most = limits->limits[i]->concurrency;
+		added->most = limits->limits[i]->numbers.concurrency;
 		added->by_key = false;
 	}
 	for (int i = limits->n_plain; i < limits->n && keys != NULL; i++)

@@ -47,34 +47,28 @@ LimitHasScope(const TaskqLimit *limit, const LimitScope *scope)
 		   IsSame(limit->tenant_id, scope->tenant_id) && limit->for_each == scope->for_each;
 }
 
-/* Read other numbers for single values, for a limit for each value of these keys. */
-struct varlena *
-LimitOverridesArg(FunctionCallInfo fcinfo, int n, uint8 for_each)
+/* Check other numbers for single values of the keys of a limit, whose keys and numbers are set.  Returns their number. */
+int
+LimitCheckOverrides(struct varlena *overrides, const TaskqLimit *limit)
 {
-	struct varlena *overrides;
-	KeyNumber	   *read;
-	int				count;
-	const char	   *problem;
+	LimitOverride *read;
+	int			   n;
+	const char	  *problem;
 
-	if (PG_ARGISNULL(n))
-		return NULL;
-	overrides = (struct varlena *) PG_GETARG_JSONB_P(n);
-	if (!OverridesRead(overrides, for_each, &read, &count, &problem))
+	if (!OverridesRead(overrides, limit, &read, &n, &problem))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("overrides are not valid"),
 				 errdetail_internal("%s.", problem),
-				 errhint("Write {\"acme\": 10} for a limit for each value of one key, and {\"acme\": {\"order-1\": 2}} for one of tenant_id and group_key.")));
-	return count == 0 ? NULL : overrides;
+				 errhint("Write {\"acme\": 10} for another concurrency of one value, {\"acme\": {\"rate\": 50, \"burst\": 5}} for other numbers, and {\"acme\": {\"order-1\": 2}} for a limit for each tenant_id and group_key.")));
+	return n;
 }
 
-/* A limit for some jobs of its routes bounds how many of them run, and not how many start. */
-void
-LimitCheckScoped(const LimitScope *scope, const TaskqLimit *limit)
+/* Read the argument with other numbers. */
+struct varlena *
+LimitOverridesArg(FunctionCallInfo fcinfo, int n, const TaskqLimit *limit)
 {
-	if ((scope->tenant_id != NULL || scope->for_each != 0) && (limit->rate > 0 || limit->quota > 0))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("a limit for a tenant or for each value of a key cannot have a rate or a quota"),
-				 errhint("Give it a concurrency, or make the rate or quota a limit of its own for all jobs of a queue or type.")));
+	struct varlena *overrides = PG_ARGISNULL(n) ? NULL : (struct varlena *) PG_GETARG_JSONB_P(n);
+
+	return overrides == NULL || LimitCheckOverrides(overrides, limit) == 0 ? NULL : overrides;
 }

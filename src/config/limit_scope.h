@@ -22,7 +22,7 @@ typedef struct LimitScope
 
 extern LimitScope	   LimitScopeArgs(FunctionCallInfo fcinfo, int queue, int task_type, int tenant_id, int for_each);
 extern bool			   LimitHasScope(const TaskqLimit *limit, const LimitScope *scope);
-extern struct varlena *LimitOverridesArg(FunctionCallInfo fcinfo, int n, uint8 for_each);
-extern void			   LimitCheckScoped(const LimitScope *scope, const TaskqLimit *limit);
+extern struct varlena *LimitOverridesArg(FunctionCallInfo fcinfo, int n, const TaskqLimit *limit);
+extern int			   LimitCheckOverrides(struct varlena *overrides, const TaskqLimit *limit);
 
 #endif /* TASKQ_LIMIT_SCOPE_H */

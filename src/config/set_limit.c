@@ -8,6 +8,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/jsonb.h"
 
 #include "base/args.h"
 #include "base/clock.h"
@@ -21,9 +22,6 @@
 PG_FUNCTION_INFO_V1(taskq_set_limit);
 PG_FUNCTION_INFO_V1(taskq_alter_limit);
 PG_FUNCTION_INFO_V1(taskq_drop_limit);
-
-#define MAX_QUOTA 1000000000
-#define LONGEST_FILL (100 * 366 * USECS_PER_DAY) /* the time in which a rate lets its burst start */
 
 /*
  * name, queue, task_type, concurrency, description, changed_by, changed_at, rate, per, burst, quota,
@@ -57,14 +55,14 @@ static void
 ReadNumbers(FunctionCallInfo fcinfo, int concurrency_arg, int first, TaskqLimit *limit)
 {
 	if (!PG_ARGISNULL(concurrency_arg))
-		limit->concurrency = ArgInt(fcinfo, concurrency_arg, "concurrency", 0, MAX_CONCURRENCY);
+		limit->numbers.concurrency = ArgInt(fcinfo, concurrency_arg, "concurrency", 0, MAX_CONCURRENCY);
 	if (!PG_ARGISNULL(first))
-		limit->rate = ArgInt(fcinfo, first, "rate", 1, MAX_BURST);
+		limit->numbers.rate = ArgInt(fcinfo, first, "rate", 1, MAX_BURST);
 	ReadInterval(fcinfo, first + 1, "per", 1000, &limit->per);
 	if (!PG_ARGISNULL(first + 2))
-		limit->burst = ArgInt(fcinfo, first + 2, "burst", 1, MAX_BURST);
+		limit->numbers.burst = ArgInt(fcinfo, first + 2, "burst", 1, MAX_BURST);
 	if (!PG_ARGISNULL(first + 3))
-		limit->quota = ArgInt(fcinfo, first + 3, "quota", 1, MAX_QUOTA);
+		limit->numbers.quota = ArgInt(fcinfo, first + 3, "quota", 1, MAX_QUOTA);
 	ReadInterval(fcinfo, first + 4, "quota_window", USECS_PER_SEC, &limit->quota_window);
 }
 
@@ -83,29 +81,29 @@ CheckTogether(bool given, bool other_given, const char *what, const char *other,
 static void
 CompleteNumbers(TaskqLimit *limit)
 {
-	if (limit->concurrency < 0 && limit->rate == 0 && limit->quota == 0)
+	if (limit->numbers.concurrency < 0 && limit->numbers.rate == 0 && limit->numbers.quota == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("a limit needs a number"),
 				 errhint("Give it by concurrency => 5, rate => 50 or quota => 1000 with quota_window => '1 hour', for example.")));
-	CheckTogether(limit->per != NO_MICROSECONDS, limit->rate > 0, "per", "rate", "Give the rate, such as rate => 50.");
-	CheckTogether(limit->burst > 0, limit->rate > 0, "burst", "rate", "Give the rate, such as rate => 50.");
-	CheckTogether(limit->quota > 0, limit->quota_window != NO_MICROSECONDS, "quota", "quota_window",
+	CheckTogether(limit->per != NO_MICROSECONDS, limit->numbers.rate > 0, "per", "rate", "Give the rate, such as rate => 50.");
+	CheckTogether(limit->numbers.burst > 0, limit->numbers.rate > 0, "burst", "rate", "Give the rate, such as rate => 50.");
+	CheckTogether(limit->numbers.quota > 0, limit->quota_window != NO_MICROSECONDS, "quota", "quota_window",
 				  "Give the window, such as quota_window => '1 hour'.");
-	CheckTogether(limit->quota_window != NO_MICROSECONDS, limit->quota > 0, "quota_window", "quota",
+	CheckTogether(limit->quota_window != NO_MICROSECONDS, limit->numbers.quota > 0, "quota_window", "quota",
 				  "Give the quota, such as quota => 1000.");
-	if (limit->rate == 0)
+	if (limit->numbers.rate == 0)
 		return;
 	if (limit->per == NO_MICROSECONDS)
 		limit->per = USECS_PER_SEC;
-	if (limit->burst == 0)
-		limit->burst = Max(limit->rate / 10, 1);
-	if (limit->rate > limit->per)
+	if (limit->numbers.burst == 0)
+		limit->numbers.burst = Max(limit->numbers.rate / 10, 1);
+	if (limit->numbers.rate > limit->per)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the rate is out of range"),
 				 errhint("It can be at most one start in a microsecond.")));
-	if ((double) limit->burst * limit->per / limit->rate > (double) LONGEST_FILL)
+	if ((double) limit->numbers.burst * limit->per / limit->numbers.rate > (double) LONGEST_FILL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("burst is out of range"),
@@ -132,15 +130,15 @@ SetPointer(Datum *values, char *nulls, int i, const void *value)
 static void
 SetNumbers(Datum *values, char *nulls, const TaskqLimit *limit)
 {
-	nulls[3] = limit->concurrency < 0 ? 'n' : ' ';
-	values[3] = Int32GetDatum(limit->concurrency);
-	nulls[7] = nulls[8] = nulls[9] = limit->rate == 0 ? 'n' : ' ';
-	values[7] = Int32GetDatum(limit->rate);
-	values[8] = limit->rate == 0 ? (Datum) 0 : IntervalPGetDatum(MakeInterval(limit->per));
-	values[9] = Int32GetDatum(limit->burst);
-	nulls[10] = nulls[11] = limit->quota == 0 ? 'n' : ' ';
-	values[10] = Int32GetDatum(limit->quota);
-	values[11] = limit->quota == 0 ? (Datum) 0 : IntervalPGetDatum(MakeInterval(limit->quota_window));
+	nulls[3] = limit->numbers.concurrency < 0 ? 'n' : ' ';
+	values[3] = Int32GetDatum(limit->numbers.concurrency);
+	nulls[7] = nulls[8] = nulls[9] = limit->numbers.rate == 0 ? 'n' : ' ';
+	values[7] = Int32GetDatum(limit->numbers.rate);
+	values[8] = limit->numbers.rate == 0 ? (Datum) 0 : IntervalPGetDatum(MakeInterval(limit->per));
+	values[9] = Int32GetDatum(limit->numbers.burst);
+	nulls[10] = nulls[11] = limit->numbers.quota == 0 ? 'n' : ' ';
+	values[10] = Int32GetDatum(limit->numbers.quota);
+	values[11] = limit->numbers.quota == 0 ? (Datum) 0 : IntervalPGetDatum(MakeInterval(limit->quota_window));
 }
 
 /* Set the parameters for who changes a limit, and when. */
@@ -195,7 +193,7 @@ taskq_set_limit(PG_FUNCTION_ARGS)
 	char			  nulls[LIMIT_PARAMS];
 	char			 *name;
 	LimitScope		  scope;
-	TaskqLimit		  limit = { .concurrency = -1, .per = NO_MICROSECONDS, .quota_window = NO_MICROSECONDS };
+	TaskqLimit		  limit = { .numbers.concurrency = -1, .per = NO_MICROSECONDS, .quota_window = NO_MICROSECONDS };
 	const TaskqLimit *old;
 
 	CheckCall(fcinfo);
@@ -207,13 +205,13 @@ taskq_set_limit(PG_FUNCTION_ARGS)
 	SetText(values, nulls, 2, scope.task_type);
 	ReadNumbers(fcinfo, 5, 7, &limit);
 	CompleteNumbers(&limit);
-	LimitCheckScoped(&scope, &limit);
+	limit.for_each = scope.for_each;
 	SetNumbers(values, nulls, &limit);
 	SetText(values, nulls, 4, ArgShortTextOrNull(fcinfo, 6, "description"));
 	SetChange(values, nulls);
 	SetText(values, nulls, 12, scope.tenant_id);
 	SetPointer(values, nulls, 13, LimitKeyNames(scope.for_each));
-	SetPointer(values, nulls, 14, LimitOverridesArg(fcinfo, 12, scope.for_each));
+	SetPointer(values, nulls, 14, LimitOverridesArg(fcinfo, 12, &limit));
 	LockLimits();
 	CheckScope(name, &scope);
 	old = LimitByName(name, true);
@@ -232,6 +230,24 @@ taskq_set_limit(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* The limit with this name keeps its overrides.  Refuse numbers that do not fit them. */
+static void
+CheckKeptOverrides(Datum name, const TaskqLimit *limit)
+{
+	OwnerScope scope;
+	Datum	   overrides;
+	bool	   isnull;
+
+	OwnerEnterSpi(&scope);
+	if (OwnerExecute("SELECT overrides FROM taskq.limit_defs WHERE name = $1", 1, limit_types, &name, NULL) > 0)
+	{
+		overrides = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+		if (!isnull)
+			(void) LimitCheckOverrides((struct varlena *) DatumGetJsonbP(overrides), limit);
+	}
+	OwnerLeaveSpi(&scope);
+}
+
 /* Change a limit.  A NULL leaves a value as it is. */
 Datum
 taskq_alter_limit(PG_FUNCTION_ARGS)
@@ -240,7 +256,6 @@ taskq_alter_limit(PG_FUNCTION_ARGS)
 	char	   nulls[LIMIT_PARAMS];
 	char	  *name;
 	TaskqLimit limit;
-	LimitScope scope;
 
 	CheckCall(fcinfo);
 	CheckWritable("taskq.alter_limit()");
@@ -251,12 +266,12 @@ taskq_alter_limit(PG_FUNCTION_ARGS)
 	SetChange(values, nulls);
 	LockLimits();
 	limit = *LimitByName(name, false);
-	scope = (LimitScope){ .tenant_id = limit.tenant_id[0] == '\0' ? NULL : limit.tenant_id, .for_each = limit.for_each };
 	ReadNumbers(fcinfo, 1, 3, &limit);
 	CompleteNumbers(&limit);
-	LimitCheckScoped(&scope, &limit);
 	SetNumbers(values, nulls, &limit);
-	SetPointer(values, nulls, 14, LimitOverridesArg(fcinfo, 8, limit.for_each));
+	SetPointer(values, nulls, 14, LimitOverridesArg(fcinfo, 8, &limit));
+	if (PG_ARGISNULL(8))
+		CheckKeptOverrides(values[0], &limit);
 	if (PG_ARGISNULL(8))
 		(void) OwnerRun(UPDATE_LIMIT("COALESCE($5, description)", "overrides"), LIMIT_PARAMS, limit_types, values, nulls);
 	else

@@ -33,6 +33,7 @@
 #include "job/current.h"
 #include "job/job.h"
 #include "job/job_batch.h"
+#include "job/lane.h"
 #include "job/tenants.h"
 #include "job/transition.h"
 #include "registry/payload.h"
@@ -209,17 +210,19 @@ static void
 CheckWeight(const TaskqJob *job)
 {
 	const RouteLimits *limits;
+	JobKeys			   keys = { 0 };
 
 	if (JobWeight(job) == 1 || job->route_id == 0)
 		return;
 	limits = LimitsOfRoute(job->route_id);
+	(void) KeysOfJob(job, &keys);
 	for (int i = 0; i < limits->n; i++)
-		if (job->weight > LimitHeaviest(limits->limits[i]))
+		if (job->weight > LimitHeaviest(limits->limits[i], &keys))
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("a job that weighs %d could never start", job->weight),
 					 errdetail("Limit \"%s\" lets jobs of a weight of at most %d start at once.",
-							   limits->limits[i]->name, LimitHeaviest(limits->limits[i])),
+							   limits->limits[i]->name, LimitHeaviest(limits->limits[i], &keys)),
 					 errhint("Give a smaller weight, or a greater burst or quota by taskq.alter_limit().")));
 }
 

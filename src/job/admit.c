@@ -131,13 +131,17 @@ AdmitHold(Admitting *claim, int32 route_id, int64 job_id, TupleTableSlot *row)
 	AdmissionBegin(&admission);
 	for (int i = 0; i < lengthof(rules); i++)
 	{
+		bool waits = claim->waits_for_value;
+
 		if (rules[i]->hold == NULL)
 			continue;
+		claim->waits_for_value = false; /* only the rule that refuses says whether a value is the reason */
 		if (!rules[i]->hold(claim, route_id, job_id, row))
 		{
 			AdmitDrop(job_id);
 			return false;
 		}
+		claim->waits_for_value |= waits;
 		AdmissionHeld(job_id, RULE(i));
 	}
 	return true;

@@ -39,13 +39,16 @@ AskKeyLimits(int32 route_id, int32 *limit_id, bool wait)
 
 	held.relid = CatalogRel(REL_LIMITS);
 	held.route_id = route_id;
-	for (int i = limits->n_plain; i < limits->n && answer == HOLDERS_ROOM; i += held.n)
+	held.n = 0;
+	for (int i = limits->n_plain; i < limits->n && answer == HOLDERS_ROOM; i++)
 	{
-		held.n = Min(limits->n - i, MAX_HELD);
-		for (int j = 0; j < held.n; j++)
-			held.limits[j] = (HeldLimit){ .limit_id = limits->limits[i + j]->limit_id, .most = PG_INT32_MAX, .by_key = true };
+		if (limits->limits[i]->numbers.concurrency >= 0)
+			held.limits[held.n++] = (HeldLimit){ .limit_id = limits->limits[i]->limit_id, .most = PG_INT32_MAX, .by_key = true };
+		if (held.n == 0 || (held.n < MAX_HELD && i < limits->n - 1))
+			continue;
 		answer = HoldersRoom(&held, &which, wait);
 		*limit_id = which < 0 ? 0 : held.limits[which].limit_id;
+		held.n = 0;
 	}
 	return answer;
 }
@@ -100,10 +103,8 @@ HoldForJob(Admitting *claim, int32 route_id, int64 job_id, TupleTableSlot *row)
 	if ((answer == HOLDERS_FULL || answer == HOLDERS_ROOM) && which >= 0 && held.limits[which].by_key)
 	{
 		claim->waits_for_value = true;
-		claim->value.value.relid = held.relid;
-		claim->value.value.limit_id = held.limits[which].limit_id;
+		claim->value = (HeldWait){ { held.relid, held.limits[which].limit_id, HELD_JOBS }, held.limits[which].most, .until = HELD_NEVER };
 		memcpy(claim->value.value.value, held.limits[which].value, HELD_VALUE_SIZE);
-		claim->value.most = held.limits[which].most;
 	}
 	return claim->holds_limits;
 }
@@ -135,27 +136,13 @@ LeaveJob(const Admission *admission, LeaveHow how)
 		(void) LimitsRelease(admission->job_id, admission->epoch);
 }
 
-/* Describe the values for which a limit is reached, to be put after its name. */
-static const char *
-ForValues(const HeldLimit *limit)
-{
-	const char *tenant_id = limit->value;
-	const char *group_key = limit->value + TASKQ_NAME_MAX + 1;
-
-	if (!limit->by_key || (tenant_id[0] == '\0' && group_key[0] == '\0'))
-		return "";
-	if (group_key[0] == '\0')
-		return psprintf(" for tenant \"%s\"", tenant_id);
-	if (tenant_id[0] == '\0')
-		return psprintf(" for group \"%s\"", group_key);
-	return psprintf(" for tenant \"%s\" and group \"%s\"", tenant_id, group_key);
-}
-
 /* Do all due jobs of a route wait because of their values? */
 static bool
 ExplainLanes(int32 route_id, Refusal *refusal)
 {
-	if (LimitsOfRoute(route_id)->keys == 0 || !KeyLanesAllWait(route_id))
+	LaneWaits waits;
+
+	if (LimitsOfRoute(route_id)->keys == 0 || !KeyLanesAllWait(route_id, &waits) || waits.kind != HELD_JOBS)
 		return false;
 	refusal->reason_code = REASON_LIMIT;
 	refusal->reason = "all jobs that are due have keys for which a limit is reached";
@@ -198,7 +185,7 @@ Explain(const AdmissionQuestion *question, Refusal *refusal)
 	if (which >= 0)
 	{
 		limit_id = held.limits[which].limit_id;
-		values = ForValues(&held.limits[which]);
+		values = held.limits[which].by_key ? LimitForValue(held.limits[which].value) : "";
 	}
 	if (answer == HOLDERS_ROOM && HoldersPresent())
 		answer = AskKeyLimits(question->route->route_id, &limit_id, false);

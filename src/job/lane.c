@@ -133,6 +133,6 @@ LimitsRelease(int64 job_id, int64 epoch)
 	bool	   held = HoldersRelease(job_id, epoch, &freed);
 
 	for (int i = 0; i < freed.n; i++)
-		KeyLanesFreed(&freed.values[i]);
+		KeyLanesFreed(&freed.values[i], 1);
 	return held;
 }

@@ -16,10 +16,12 @@
 #include "job/admit.h"
 #include "process/due_jobs.h"
 #include "process/start_workers.h"
+#include "ready/key_lane.h"
 #include "shared/wake.h"
 #include "store/catalog.h"
 
-#define DUE_AHEAD 64 /* count at least up to this many jobs of a route */
+#define DUE_AHEAD 64						  /* count at least up to this many jobs of a route */
+#define LOOK_PACE (10 * USECS_PER_SEC / 1000) /* between two looks for lanes that wait for a moment */
 
 static TimestampTz next_moment = DT_NOEND; /* earliest moment announced by a commit */
 static bool		   are_there = false;
@@ -86,12 +88,28 @@ DueJobsAt(TimestampTz moment)
 	next_moment = Min(next_moment, moment);
 }
 
+/*
+ * When does a lane wait no longer, for which nobody waits?  Not too often, as such a look is
+ * of use only if a worker can be started.
+ */
+static TimestampTz
+LanesDueAt(const WorkPast *past)
+{
+	int64 moment = KeyLanesMoment();
+
+	if (moment == HELD_NEVER)
+		return DT_NOEND;
+	return Max(ClockNow() + Max(moment - ClockSteady(), 0), WorkAfter(past->ran_at, LOOK_PACE));
+}
+
 TimestampTz
 DueJobsDue(const WorkPast *past)
 {
+	TimestampTz lanes_due = LanesDueAt(past);
+
 	if (past->signalled || past->changed)
 		return DT_NOBEGIN;
-	return Min(next_moment, WorkByPoll(past));
+	return Min(Min(next_moment, lanes_due), WorkByPoll(past));
 }
 
 /* Did the last look find due jobs for a pool, or a worker that is starting? */
@@ -108,6 +126,7 @@ DueJobsLook(WorkResult *result)
 	bool	any = false;
 
 	next_moment = DT_NOEND;
+	KeyLanesPassTime();
 	CountDue(&jobs);
 	WakeForDue(&jobs);
 	result->next = StartWorkers(ShmemMyDatabase(), &jobs, &are_there);

@@ -116,7 +116,7 @@ KeepLimits(WorkResult *result)
 	limits = LimitsAll(&n);
 	ids = palloc(sizeof(int32) * (n + 1));
 	for (int i = 0; i < n; i++)
-		if (limits[i]->concurrency >= 0)
+		if (limits[i]->numbers.concurrency >= 0)
 			ids[n_held++] = limits[i]->limit_id;
 	is_unarmed = HoldersMake(relid, ids, n_held);
 	if (known_version != LimitsVersion())

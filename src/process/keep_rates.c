@@ -5,24 +5,33 @@
  * These limits outlive a restart.  If each start wrote a row, all claims would wait for
  * each other's commit.  So the scheduler reserves a portion: it stores that so much has
  * started, commits, and then lets claims use it (shared/rates_keep.c).  A limit has one row,
- * which is updated for each portion, so there are few versions of it.
+ * or one for each value of its keys, which is updated for each portion, so there are few
+ * versions of it.
+ *
+ * What is stored of a value is read when a job with the value is to start.  Now and then those
+ * values are forgotten of which nothing is to be remembered (shared/rates_value.c): first in
+ * memory, and then in the table, so that no start of theirs can be lost.
  */
 #include "taskq.h"
 
 #include "access/xact.h"
-#include "catalog/pg_type.h"
-#include "executor/spi.h"
-#include "utils/array.h"
 #include "utils/memutils.h"
 
 #include "base/clock.h"
 #include "config/limit.h"
 #include "process/keep_rates.h"
+#include "process/stored_rates.h"
+#include "ready/key_lane.h"
 #include "shared/rates.h"
 #include "store/catalog.h"
 #include "store/owner.h"
 
-/* A limit whose portions are reserved. */
+#define MAX_RESERVED 500   /* values in one transaction */
+#define MAX_FORGOTTEN 1000 /* in one transaction */
+#define SWEEP_EVERY USECS_PER_MINUTE
+#define SWEEP_WHEN_SHORT USECS_PER_SEC
+
+/* A limit, or one value, whose portions are reserved. */
 typedef struct Reserved
 {
 	RateLimit limit;
@@ -36,84 +45,48 @@ typedef struct Round
 	int		  n;
 	Reserved *limits;
 	int64	  retry_at; /* by ClockSteady() */
+	int		  n_values;
+	RateValue values[MAX_RESERVED];
 } Round;
+
+/* Values that were removed from memory, and may be stored. */
+typedef struct Forgotten
+{
+	int		  n;
+	bool	  more; /* there may be others */
+	RateValue values[MAX_FORGOTTEN];
+} Forgotten;
 
 /* When is there a portion for which a claim waits?  By ClockSteady(), as the system's clock may be set meanwhile. */
 static int64 portion_at = RATES_NEVER;
 
-/* Due when limits have changed, when a claim waits for a portion, and when there is one again. */
+static int64 swept_at = 0;		/* the last sweep, by ClockSteady() */
+static bool	 any_stored = true; /* something may be stored of values that are not in memory */
+
+/* When are values to be forgotten? */
+static int64
+SweepAt(void)
+{
+	if (RatesShort(false))
+		return swept_at + SWEEP_WHEN_SHORT;
+	return RatesAnyValues() || any_stored ? swept_at + SWEEP_EVERY : RATES_NEVER;
+}
+
+/* Due when limits have changed, when a claim waits for a portion, when there is one again, and for sweeps. */
 TimestampTz
 RatesDue(const WorkPast *past)
 {
+	int64 next;
+
 	if (!RatesPresent())
 		return DT_NOEND;
 	if (past->changed || RatesWanted(false))
 		return DT_NOBEGIN;
-	return portion_at == RATES_NEVER ? DT_NOEND : ClockNow() + Max(portion_at - ClockSteady(), 0);
+	next = Min(portion_at, SweepAt());
+	return next == RATES_NEVER ? DT_NOEND : ClockNow() + Max(next - ClockSteady(), 0);
 }
 
-/* Read the column of a row of the query in ReadStored(). */
-static int64
-ColumnOf(HeapTuple row, int column)
-{
-	bool isnull;
-
-	return DatumGetInt64(SPI_getbinval(row, SPI_tuptable->tupdesc, column, &isnull));
-}
-
-/* Read what is stored of a limit, and how long ago that was.  Returns false if there is nothing. */
-static bool
-ReadStored(const RateLimit *limit, RateStored *stored, int64 *elapsed)
-{
-	Oid		   types[] = { INT4OID, INT8OID };
-	Datum	   values[] = { Int32GetDatum(limit->limit_id), Int64GetDatum((int64) limit->value.hash) };
-	OwnerScope scope;
-	HeapTuple  row;
-	ArrayType *used;
-	bool	   found;
-	bool	   isnull;
-
-	memset(stored, 0, sizeof(*stored));
-	OwnerEnterSpi(&scope);
-	found = OwnerExecute("SELECT tokens, reserved, part_length, stored_at, used FROM taskq.limit_starts"
-						 " WHERE limit_id = $1 AND value = $2",
-						 2, types, values, NULL) > 0;
-	if (found)
-	{
-		row = SPI_tuptable->vals[0];
-		stored->tokens = ColumnOf(row, 1);
-		stored->reserved = ColumnOf(row, 2);
-		stored->part_length = ColumnOf(row, 3);
-		*elapsed = Max(ClockNow() - (TimestampTz) ColumnOf(row, 4), 0);
-		used = DatumGetArrayTypeP(SPI_getbinval(row, SPI_tuptable->tupdesc, 5, &isnull));
-		if (ArrayGetNItems(ARR_NDIM(used), ARR_DIMS(used)) == lengthof(stored->used) && !array_contains_nulls(used))
-			memcpy(stored->used, ARR_DATA_PTR(used), sizeof(stored->used));
-	}
-	OwnerLeaveSpi(&scope);
-	return found;
-}
-
-static void
-WriteStored(const RateStored *stored)
-{
-	Oid	  types[] = { INT4OID, INT8OID, INT8OID, INT8OID, INT8OID, INT4ARRAYOID, TIMESTAMPTZOID };
-	Datum used[QUOTA_PARTS + 1];
-	Datum values[lengthof(types)];
-
-	for (int i = 0; i < lengthof(used); i++)
-		used[i] = Int32GetDatum(stored->used[i]);
-	values[0] = Int32GetDatum(stored->limit_id);
-	values[1] = Int64GetDatum((int64) stored->value.hash);
-	values[2] = Int64GetDatum(stored->tokens);
-	values[3] = Int64GetDatum(stored->reserved);
-	values[4] = Int64GetDatum(stored->part_length);
-	values[5] = PointerGetDatum(construct_array(used, lengthof(used), INT4OID, sizeof(int32), true, TYPALIGN_INT));
-	values[6] = TimestampTzGetDatum(ClockNow());
-	(void) OwnerRun("INSERT INTO taskq.limit_starts (limit_id, value, tokens, reserved, part_length, used, stored_at)"
-					" VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (limit_id, value) DO UPDATE SET tokens = $3,"
-					" reserved = $4, part_length = $5, used = $6, stored_at = $7",
-					lengthof(types), types, values, NULL);
-}
+/* reserving -------------------------------------------------------------------- */
 
 /* Forget the limits that do not exist any more, in memory and in the table. */
 static void
@@ -141,10 +114,51 @@ Know(Oid relid, const RateLimit *limit)
 
 	if (RatesIsKnown(relid, limit))
 		return;
-	if (ReadStored(limit, &stored, &elapsed))
+	if (StoredRateRead(limit, &stored, &elapsed))
 		RatesKnow(relid, limit, &stored, elapsed);
 	else
 		RatesKnow(relid, limit, NULL, 0);
+}
+
+/* Store what the next portion of a limit, or of one value, leaves.  It may be 0 if it has no portions. */
+static void
+ReserveOne(Round *round, const RateLimit *limit)
+{
+	Reserved  *reserved = &round->limits[round->n];
+	RateStored stored;
+	int64	   retry_at;
+
+	if (!limit->lasting && limit->quota == 0)
+		return;
+	reserved->limit = *limit;
+	Know(round->relid, limit);
+	reserved->portion = RatesPlan(round->relid, limit, &stored, &retry_at);
+	round->retry_at = Min(round->retry_at, retry_at);
+	if (reserved->portion == 0)
+		return;
+	StoredRateWrite(limit, &stored);
+	round->n++;
+}
+
+/* Reserve portions for the values that need one. */
+static void
+ReserveValues(Round *round, const TaskqLimit *const *limits, int n)
+{
+	for (int i = 0; i < round->n_values; i++)
+	{
+		const RateValue *value = &round->values[i];
+		RateLimit		 limit;
+		JobKeys			 keys;
+
+		LimitKeysIn(value->value, &keys);
+		for (int j = 0; j < n; j++)
+		{
+			if (limits[j]->limit_id != value->limit_id || limits[j]->for_each == 0)
+				continue;
+			LimitRate(limits[j], &keys, &limit);
+			ReserveOne(round, &limit);
+		}
+	}
 }
 
 /* Read the limits, and store what their next portions leave. */
@@ -155,49 +169,113 @@ Reserve(void *arg)
 	int				   n;
 	const TaskqLimit **limits = LimitsAll(&n);
 
+	round->limits = palloc(sizeof(Reserved) * (n + MAX_RESERVED + 1));
 	round->relid = CatalogRel(REL_LIMITS);
-	round->limits = palloc(sizeof(Reserved) * (n + 1));
 	ForgetOthers(round->relid, limits, n);
 	for (int i = 0; i < n; i++)
 	{
-		Reserved  *reserved = &round->limits[round->n];
-		RateStored stored;
-		int64	   retry_at;
+		RateLimit limit;
 
-		LimitRate(limits[i], &reserved->limit);
 		if (!LimitRates(limits[i]))
 			continue;
-		if (!reserved->limit.lasting && reserved->limit.quota == 0)
-		{
-			RatesBegin(round->relid, &reserved->limit);
-			continue;
-		}
-		Know(round->relid, &reserved->limit);
-		reserved->portion = RatesPlan(round->relid, &reserved->limit, &stored, &retry_at);
-		round->retry_at = Min(round->retry_at, retry_at);
-		if (reserved->portion == 0)
-			continue;
-		WriteStored(&stored);
-		round->n++;
+		LimitRate(limits[i], NULL, &limit);
+		if (limits[i]->for_each != 0 || (!limit.lasting && limit.quota == 0))
+			RatesBegin(round->relid, &limit);
+		else
+			ReserveOne(round, &limit);
 	}
+	round->n_values = RatesWanting(round->relid, round->values, MAX_RESERVED);
+	ReserveValues(round, limits, n);
 	/* what is reserved must not be lost, whatever the settings are */
 	ForceSyncCommit();
+}
+
+/* Let claims use a portion that was stored. */
+static void
+Grant(Oid relid, const Reserved *reserved)
+{
+	HeldValue value = { relid, reserved->limit.limit_id, HELD_RATE };
+
+	RatesGrant(relid, &reserved->limit, reserved->portion);
+	memcpy(value.value, reserved->limit.value, HELD_VALUE_SIZE);
+	if (reserved->limit.by_key)
+		KeyLanesFreed(&value, (int) Min(reserved->portion, PG_INT16_MAX));
+}
+
+/* forgetting ------------------------------------------------------------------- */
+
+/*
+ * Forget values that were removed from memory, and those that this server has not used and
+ * whose portions are so old that nothing is to be remembered of them.
+ */
+static void
+Forget(void *arg)
+{
+	const Forgotten	  *forgotten = arg;
+	int				   n;
+	const TaskqLimit **limits = LimitsAll(&n);
+	RateValue		  *old = palloc(sizeof(RateValue) * MAX_FORGOTTEN);
+
+	for (int i = 0; i < forgotten->n; i++)
+		StoredRateDelete(&forgotten->values[i]);
+	for (int i = 0; i < n; i++)
+	{
+		int n_old = 0;
+
+		if (limits[i]->for_each != 0 && LimitRates(limits[i]))
+			n_old = StoredRatesOld(limits[i]->limit_id, ClockNow() - LimitMemorySpan(limits[i]), old, MAX_FORGOTTEN);
+		for (int j = 0; j < n_old; j++)
+			if (!RatesHaveValue(CatalogRel(REL_LIMITS), &old[j]))
+				StoredRateDelete(&old[j]);
+	}
+	pfree(old);
+	any_stored = StoredRatesAny();
+}
+
+/* Forget values of which nothing is to be remembered, and let jobs start that wait for their memory. */
+static void
+Sweep(Oid relid)
+{
+	Forgotten *forgotten = palloc(sizeof(Forgotten));
+	HeldValue  memory = { relid, 0, HELD_MEMORY, "*" };
+	bool	   was_short = RatesShort(true);
+
+	forgotten->n = RatesSweep(forgotten->values, MAX_FORGOTTEN, &forgotten->more);
+	swept_at = forgotten->more ? 0 : ClockSteady();
+	if (any_stored || forgotten->n > 0)
+		(void) WorkInTransaction("forget what has started under limits", Forget, forgotten);
+	if (was_short)
+		KeyLanesFreed(&memory, 1);
+	pfree(forgotten);
 }
 
 /* Reserve portions, and when that is committed, let claims use them. */
 void
 KeepRates(WorkResult *result)
 {
-	Round round = { .retry_at = RATES_NEVER };
+	static uint64 version = 0;
+	Round		 *round = palloc0(sizeof(Round));
 
 	(void) RatesWanted(true);
 	portion_at = RATES_NEVER;
-	if (!WorkInTransaction("reserve what limits let start", Reserve, &round))
+	if (version != LimitsVersion())
+		RatesRetryAll();
+	version = LimitsVersion();
+	round->retry_at = RATES_NEVER;
+	if (!WorkInTransaction("reserve what limits let start", Reserve, round))
 	{
+		for (int i = 0; i < round->n_values; i++)
+			RatesWantAgain(round->relid, &round->values[i]);
 		result->next = ClockNow() + USECS_PER_SEC;
 		return;
 	}
-	for (int i = 0; i < round.n; i++)
-		RatesGrant(round.relid, &round.limits[i].limit, round.limits[i].portion);
-	portion_at = round.retry_at;
+	for (int i = 0; i < round->n; i++)
+	{
+		Grant(round->relid, &round->limits[i]);
+		any_stored |= round->limits[i].limit.by_key;
+	}
+	portion_at = Min(round->retry_at, RatesNextWanting());
+	if (SweepAt() <= ClockSteady())
+		Sweep(round->relid);
+	pfree(round);
 }

@@ -10,7 +10,7 @@
  * an entry for each lane with a waiting job.  The entries of a route are in a heap by their
  * first jobs.  A claim takes the first of them.  When a limit has no room for its value, the
  * lane moves to the lanes that wait for this value, and nobody looks at it until there is
- * room (key_lane_take.c).
+ * room (key_lane_take.c), or until the moment when a rate has a token (key_lane_time.c).
  *
  * An entry has the first job of its lane and some of those that follow it, so that a claim
  * seldom reads the index.  The first job is not always known.  When a claim has taken the last
@@ -41,6 +41,7 @@
 #include "ready/key_lane_int.h"
 #include "ready/ready_int.h"
 #include "shared/shmem.h"
+#include "shared/wait.h"
 
 LaneMemory *lane_memory = NULL;
 HTAB	   *lane_entries = NULL;
@@ -105,6 +106,7 @@ void
 KeyLanesInit(void)
 {
 	ShmemRegister(LanesSize, LanesStart);
+	WaitAlsoWatch(&lane_watch);
 }
 
 /* whether there are lanes ------------------------------------------------------ */

@@ -73,6 +73,13 @@ typedef struct LanePlace
 	uint32	turn; /* what is read is of no use if the lane has another one then */
 } LanePlace;
 
+/* For what the lanes of a route wait. */
+typedef struct LaneWaits
+{
+	HeldKind kind;	/* HELD_JOBS if any waits for that; else HELD_RATE if any waits for that */
+	int64	 until; /* when the first of them is tried again, by ClockSteady(); or HELD_NEVER */
+} LaneWaits;
+
 typedef struct LaneUsage
 {
 	int lanes;
@@ -114,9 +121,9 @@ extern void	  KeyLanesForgetDatabase(Oid dboid);
 extern void	  KeyLanesUsage(LaneUsage *usage);
 
 /* key_lane_look.c: what claims see of it */
-extern LaneLook KeyLanePeek(int32 route_id, const LaneTurns *turns, TimestampTz now, LanePlace *place, TimestampTz *changes_at);
+extern LaneLook KeyLanePeek(int32 route_id, const LaneTurns *turns, TimestampTz now, LanePlace *place, TimestampTz *changes_at, bool *timed);
 extern void		KeyLaneRead(int32 route_id, const LanePlace *place, const LaneJobs *found, TimestampTz next_due);
-extern bool		KeyLanesAllWait(int32 route_id);
+extern bool		KeyLanesAllWait(int32 route_id, LaneWaits *waits);
 extern int		KeyLanesBefore(int32 route_id, int64 lane, int most);
 extern int		KeyLanesListed(int32 route_id, int64 *lane_ids, int most);
 
@@ -124,8 +131,12 @@ extern int		KeyLanesListed(int32 route_id, int64 *lane_ids, int most);
 extern bool KeyLaneTake(int32 route_id, const LaneBound *bound, LaneTaken *lane);
 extern bool KeyLaneGroup(int64 group);
 extern void KeyLaneLetGo(bool passed, const HeldWait *waits_for);
-extern void KeyLanesFreed(const HeldValue *value);
+extern void KeyLanesFreed(const HeldValue *value, int most);
 extern void KeyLanesFreeAll(void);
+
+/* key_lane_time.c: lanes that wait for a moment */
+extern int64 KeyLanesMoment(void);
+extern void	 KeyLanesPassTime(void);
 
 /* key_lane_learn.c: making it */
 extern uint64 KeyLanesLearnBegin(int32 route_id);

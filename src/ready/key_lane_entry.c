@@ -203,7 +203,9 @@ LaneLeaveWait(LaneEntry *entry)
 	if (wait == NULL || --wait->n_lanes > 0)
 		return;
 	Assert(wait->first == NULL);
+	LaneWaitUntil(wait, HELD_NEVER);
 	wait->route->n_waits--;
+	wait->route->n_waits_for[wait->key.value.kind]--;
 	LaneRouteShow(wait->route);
 	(void) hash_search(lane_waits, &wait->key, HASH_REMOVE, NULL);
 }

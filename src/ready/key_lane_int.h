@@ -31,12 +31,18 @@ typedef struct LaneRoute
 	TimestampTz		  learn_at; /* the lanes are not learnt before this moment */
 	int				  n_lanes;
 	int				  n_waits;
-	int				  n_taken; /* lanes that claims have taken */
-	LaneTurns		  turns;   /* as of the last claim that has looked here */
-	pg_atomic_uint32  missed;  /* claims that have found no job while there were such lanes */
-	dlist_node		  node;	   /* in LaneMemory.stopped, if n_waits is not 0 or the lanes are not known */
-	pairingheap_node *first;   /* lanes with a due job, by their first ones */
-	pairingheap_node *later;   /* lanes in which a job becomes due, by the time */
+	int				  n_waits_for[HELD_MEMORY + 1]; /* by their kinds */
+	int				  n_taken;						/* lanes that claims have taken */
+	LaneTurns		  turns;						/* as of the last claim that has looked here */
+	pg_atomic_uint32  missed;						/* claims that have found no job while there were such lanes */
+	dlist_node		  node;							/* in LaneMemory.stopped, if n_waits is not 0 or the lanes are not known */
+	pairingheap_node *first;						/* lanes with a due job, by their first ones */
+	pairingheap_node *later;						/* lanes in which a job becomes due, by the time */
+
+	/* moments are those of ClockSteady() */
+	pairingheap_node *timed;	  /* LaneWaits that have a moment, by it */
+	int				  watcher;	  /* number of the slot of the process that sleeps until watched_at; 0: nobody does */
+	int64			  watched_at; /* only with a watcher */
 } LaneRoute;
 
 typedef struct LaneWaitKey
@@ -50,7 +56,10 @@ typedef struct LaneWaitKey
 typedef struct LaneWait
 {
 	LaneWaitKey		  key;
-	int32			  most; /* how many jobs may run with the value */
+	int32			  most;	  /* how many jobs may run with the value; see HeldWait */
+	int32			  weight; /* of the job that waits */
+	int64			  until;  /* a lane is let go at this moment of ClockSteady(); HELD_NEVER: at none */
+	pairingheap_node  timed_node;
 	LaneRoute		 *route;
 	int				  n_lanes; /* these lanes, and those that were let go and not tried yet */
 	pairingheap_node *first;
@@ -76,6 +85,7 @@ typedef struct LaneEntry
 	LaneEntryKey	 key;
 	LaneRoute		*route;
 	LaneState		 state;
+	bool			 wakes;	   /* it has waited for a rate, so processes may wait that can take its next jobs */
 	bool			 is_exact; /* the first due job probably is that of the hint; otherwise none precedes it */
 	bool			 is_whole; /* if the first one is exact, no job is due but that and those ahead */
 	int				 n_ahead;  /* 0 unless the first one is exact */
@@ -95,9 +105,10 @@ typedef struct LaneEntry
 
 typedef struct LaneDatabase
 {
-	pg_atomic_uint64 state;	 /* the high half is the oid of the database */
-	pg_atomic_uint32 strays; /* a claim has met a job that belongs into a lane, and is in none */
-	pg_atomic_uint32 unseen; /* a claim has read lanes of which a release of a limit does not know */
+	pg_atomic_uint64 state;	  /* the high half is the oid of the database */
+	pg_atomic_uint32 strays;  /* a claim has met a job that belongs into a lane, and is in none */
+	pg_atomic_uint32 unseen;  /* a claim has read lanes of which a release of a limit does not know */
+	int64			 planned; /* the scheduler looks at this moment of ClockSteady() */
 } LaneDatabase;
 
 typedef struct LaneMemory
@@ -136,5 +147,17 @@ extern void		  LaneLeaveWait(LaneEntry *entry);
 extern bool		  LaneLetNextGo(LaneWait *wait);
 extern LaneEntry *LaneFirst(pairingheap_node *first);
 extern LaneEntry *LaneNextDue(const LaneRoute *route);
+
+/* key_lane_time.c */
+extern void	 LaneWaitUntil(LaneWait *wait, int64 until);
+extern int64 LaneFirstMoment(const LaneRoute *route);
+extern bool	 LaneTimeHasPassed(const LaneRoute *route);
+extern int	 LanePassTime(LaneRoute *route);
+extern bool	 LaneIsUnwatched(const LaneRoute *route);
+extern void	 LaneNoteRoute(int32 route_id);
+extern bool	 LaneIsNoted(int32 route_id);
+extern void	 LaneWakeFor(int32 route_id, int n);
+
+extern const struct WaitWatch lane_watch;
 
 #endif /* TASKQ_KEY_LANE_INT_H */

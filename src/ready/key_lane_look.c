@@ -98,7 +98,7 @@ IsOutdated(const LaneRoute *route, const LaneTurns *turns, TimestampTz now)
 	if (DifferTurns(route, turns) || (first != NULL && LaneIsLate(first, &tag)))
 		return true;
 
-	return (due != NULL && due->due_at <= now) ||
+	return (due != NULL && due->due_at <= now) || LaneTimeHasPassed(route) ||
 		   (first != NULL && first->is_exact && first->first.key.key.run_at > now);
 }
 
@@ -125,15 +125,18 @@ Look(LaneRoute *route, LanePlace *place, TimestampTz *changes_at)
 
 /*
  * Find the first due job of a route that is in a lane.  "changes_at" is set to the moment
- * when another may be the first because it becomes due.
+ * when another may be the first because it becomes due.  With *timed, another may also be
+ * the first because lanes wait until a moment of another clock.
  */
 LaneLook
-KeyLanePeek(int32 route_id, const LaneTurns *turns, TimestampTz now, LanePlace *place, TimestampTz *changes_at)
+KeyLanePeek(int32 route_id, const LaneTurns *turns, TimestampTz now, LanePlace *place, TimestampTz *changes_at, bool *timed)
 {
 	LaneRoute *route;
 	LaneLook   look;
+	int		   n = 0;
 
 	*changes_at = DT_NOEND;
+	*timed = false;
 	if (lane_memory == NULL)
 		return LANE_LOOK_UNLISTED;
 	LWLockAcquire(&lane_memory->lock, LW_SHARED);
@@ -145,6 +148,7 @@ KeyLanePeek(int32 route_id, const LaneTurns *turns, TimestampTz now, LanePlace *
 		route = LaneRouteFind(route_id);
 		if (route != NULL)
 		{
+			n = LanePassTime(route);
 			if (DifferTurns(route, turns))
 				LanesTakeTurns(route, turns);
 			ListDue(route, now);
@@ -158,7 +162,12 @@ KeyLanePeek(int32 route_id, const LaneTurns *turns, TimestampTz now, LanePlace *
 		look = route->learn_at <= now ? LANE_LOOK_UNKNOWN : LANE_LOOK_UNLISTED;
 	else
 		look = Look(route, place, changes_at);
+	*timed = route != NULL && route->timed != NULL;
 	LWLockRelease(&lane_memory->lock);
+	if (*timed)
+		LaneNoteRoute(route_id);
+	if (n > 1)
+		LaneWakeFor(route_id, n - 1); /* this process takes one of them */
 	return look;
 }
 
@@ -238,9 +247,9 @@ KeyLanesListed(int32 route_id, int64 *lane_ids, int most)
 	return n;
 }
 
-/* Do all lanes of a route with due jobs wait for room under a limit? */
+/* Do all lanes of a route with due jobs wait for a limit?  If so, returns for what. */
 bool
-KeyLanesAllWait(int32 route_id)
+KeyLanesAllWait(int32 route_id, LaneWaits *waits)
 {
 	LaneRoute *route;
 	bool	   all;
@@ -250,6 +259,13 @@ KeyLanesAllWait(int32 route_id)
 	LWLockAcquire(&lane_memory->lock, LW_SHARED);
 	route = LaneRouteFind(route_id);
 	all = route != NULL && route->known && route->first == NULL && route->n_waits > 0;
+	if (all)
+	{
+		waits->kind = HELD_JOBS;
+		while (route->n_waits_for[waits->kind] == 0)
+			waits->kind++;
+		waits->until = LaneFirstMoment(route);
+	}
 	LWLockRelease(&lane_memory->lock);
 	return all;
 }

@@ -24,6 +24,7 @@
 #include "base/guc.h"
 #include "ready/key_lane_int.h"
 #include "ready/ready_int.h"
+#include "shared/rates.h"
 #include "shared/shmem.h"
 #include "shared/wake.h"
 
@@ -37,14 +38,6 @@ static struct
 	int64  lane;
 	uint64 number;
 } taken = { false };
-
-/* Wake so many processes that wait for a route, or else have the scheduler look. */
-static void
-Wake(int32 route_id, int n)
-{
-	if (WakeWaiters(MyDatabaseId, route_id, n) < n && ShmemMyDatabase() != NULL)
-		ShmemWakeScheduler(ShmemMyDatabase());
-}
 
 /* taking ----------------------------------------------------------------------- */
 
@@ -101,13 +94,16 @@ KeyLaneGroup(int64 group)
 	return !is_late;
 }
 
-/* May another job run with the value that lanes wait for? */
-static bool
-HasRoom(const LaneWait *wait)
+/*
+ * When may another job start with the value that lanes wait for?  0: now; HELD_NEVER: not
+ * before it is freed.
+ */
+static int64
+RoomAt(const HeldWait *wait, bool *reserve)
 {
-	HeldWait copy = { wait->key.value, wait->most };
-
-	return HoldersHaveRoom(&copy);
+	if (wait->value.kind == HELD_JOBS)
+		return HoldersHaveRoom(wait) ? 0 : HELD_NEVER;
+	return RatesRoomAt(wait, reserve);
 }
 
 /* Find or make the entry of a wait.  Returns NULL if there is no room. */
@@ -120,14 +116,18 @@ MakeWait(LaneRoute *route, const HeldWait *waits_for)
 
 	memcpy(&key.value, &waits_for->value, sizeof(HeldValue));
 	wait = hash_search(lane_waits, &key, HASH_ENTER_NULL, &found);
-	if (wait != NULL)
-		wait->most = waits_for->most;
-	if (wait == NULL || found)
+	if (wait == NULL)
+		return NULL;
+	wait->most = waits_for->most;
+	wait->weight = waits_for->weight;
+	if (found)
 		return wait;
+	wait->until = HELD_NEVER;
 	wait->route = route;
 	wait->n_lanes = 0;
 	wait->first = NULL;
 	route->n_waits++;
+	route->n_waits_for[waits_for->value.kind]++;
 	LaneRouteShow(route);
 	return wait;
 }
@@ -168,14 +168,31 @@ LetWait(LaneEntry *entry, const HeldWait *waits_for)
 		wait->n_lanes++;
 	}
 	LaneWaitFor(entry, wait);
+	entry->wakes = waits_for->value.kind == HELD_RATE;
+	if (waits_for->until < wait->until)
+		LaneWaitUntil(wait, waits_for->until);
+}
+
+/* Let the next of the lanes go that wait, or at the moment when it may.  Returns whether one was let go. */
+static bool
+TryNext(LaneWait *wait, bool *reserve)
+{
+	HeldWait waits_for = { wait->key.value, wait->most, wait->weight };
+	int64	 at = RoomAt(&waits_for, reserve);
+
+	if (at == 0)
+		return LaneLetNextGo(wait);
+	if (at < wait->until)
+		LaneWaitUntil(wait, at);
+	return false;
 }
 
 /* A lane that was taken does not wait.  Returns whether another one was let go. */
 static bool
-LetContinue(LaneEntry *entry)
+LetContinue(LaneEntry *entry, bool *reserve)
 {
 	LaneWait *wait = entry->wait;
-	bool	  others = wait != NULL && HasRoom(wait) && LaneLetNextGo(wait);
+	bool	  others = wait != NULL && TryNext(wait, reserve);
 
 	LaneLeaveWait(entry);
 	if (LaneCompare(&entry->first.key, &LANE_KEY_END) < 0)
@@ -208,7 +225,8 @@ PassFirst(LaneEntry *entry)
 /*
  * Let the lane go that was taken, if there is one.  With "passed", its first job has started
  * or is not there.  "waits_for" is a value without room because of which no job of the lane
- * can start, or NULL.  Cannot fail.
+ * can start, or NULL.  If the route has lanes that wait for a moment that nobody watches,
+ * wakes somebody who does.  Cannot fail.
  */
 void
 KeyLaneLetGo(bool passed, const HeldWait *waits_for)
@@ -216,6 +234,9 @@ KeyLaneLetGo(bool passed, const HeldWait *waits_for)
 	LaneRoute *route;
 	LaneEntry *entry;
 	uint32	   n = 0;
+	bool	   reserve = false;
+	bool	   unwatched = false;
+	bool	   wakes = false;
 
 	if (!taken.any)
 		return;
@@ -235,14 +256,24 @@ KeyLaneLetGo(bool passed, const HeldWait *waits_for)
 		if (waits_for != NULL && LaneCompare(&entry->first.key, &LANE_KEY_END) < 0)
 			LetWait(entry, waits_for);
 		else
-			n += LetContinue(entry) ? 1 : 0;
+		{
+			wakes = passed && entry->wakes;
+			n += LetContinue(entry, &reserve) ? 1 : 0;
+		}
+		unwatched = LaneIsUnwatched(route);
 	}
 	LWLockRelease(&lane_memory->lock);
 	ReadyNoteChange(taken.route_id);
-	if (waits_for != NULL && HoldersHaveRoom(waits_for))
-		KeyLanesFreed(&waits_for->value);
+	if (waits_for != NULL && waits_for->value.kind != HELD_MEMORY && RoomAt(waits_for, &reserve) == 0)
+		KeyLanesFreed(&waits_for->value, 1);
+	if (reserve)
+		RatesAskForPortion();
+	if (wakes)
+		(void) WakeWaiters(MyDatabaseId, taken.route_id, 1);
+	if (unwatched && !LaneIsNoted(taken.route_id))
+		n = Max(n, 1);
 	if (n > 0)
-		Wake(taken.route_id, n);
+		LaneWakeFor(taken.route_id, n);
 }
 
 /* freeing ---------------------------------------------------------------------- */
@@ -257,12 +288,12 @@ WakeAll(void)
 }
 
 /*
- * One more job with this value of a limit can start.  Let a lane go in each route, and wake
- * a process, also if a lane was let go that nobody has tried yet: it may have two jobs.
+ * So many more jobs with this value of a limit can start.  Let a lane go in each route, and wake
+ * as many processes, also if a lane was let go that nobody has tried yet: it may have two jobs.
  * Cannot fail.
  */
 void
-KeyLanesFreed(const HeldValue *value)
+KeyLanesFreed(const HeldValue *value, int most)
 {
 	int32	   route_ids[MAX_WOKEN];
 	int		   n = 0;
@@ -299,7 +330,7 @@ KeyLanesFreed(const HeldValue *value)
 	if (n > MAX_WOKEN)
 		WakeAll();
 	for (int i = 0; i < n && n <= MAX_WOKEN; i++)
-		Wake(route_ids[i], 1);
+		LaneWakeFor(route_ids[i], most);
 }
 
 /* Limits have changed.  Let all lanes of this database go. */

@@ -25,20 +25,33 @@ typedef struct HeldLimit
 	char  value[HELD_VALUE_SIZE]; /* only jobs with the same value count; only if by_key */
 } HeldLimit;
 
+/* What jobs with one value of a limit wait for. */
+typedef enum HeldKind
+{
+	HELD_JOBS,	/* the end of a job that holds the limit */
+	HELD_RATE,	/* the next start that the limit's rate or quota allows */
+	HELD_MEMORY /* memory for a rate or quota of another value; then it is of no limit */
+} HeldKind;
+
 /* A limit for one value, as the release of a job frees it. */
 typedef struct HeldValue
 {
-	Oid	  relid;
-	int32 limit_id;
-	char  value[HELD_VALUE_SIZE];
+	Oid		 relid;
+	int32	 limit_id;
+	HeldKind kind;
+	char	 value[HELD_VALUE_SIZE];
 } HeldValue;
 
 /* A value of a limit for which jobs wait. */
 typedef struct HeldWait
 {
 	HeldValue value;
-	int32	  most; /* how many jobs may hold it */
+	int32	  most;	  /* how many jobs may hold it; only if HELD_JOBS */
+	int32	  weight; /* of the job that waits; only if HELD_RATE */
+	int64	  until;  /* by ClockSteady(): try again then; HELD_NEVER: not before it is freed */
 } HeldWait;
+
+#define HELD_NEVER PG_INT64_MAX
 
 typedef struct HeldValues
 {

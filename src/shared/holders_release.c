@@ -53,6 +53,7 @@ Remove(HoldersDatabase *mine, Holder *holder, ToWake *wake, HeldValues *freed)
 		{
 			freed->values[freed->n].relid = value->key.relid;
 			freed->values[freed->n].limit_id = value->key.limit_id;
+			freed->values[freed->n].kind = HELD_JOBS;
 			memcpy(freed->values[freed->n++].value, value->key.value, HELD_VALUE_SIZE);
 			HolderLeaveValue(value);
 		}

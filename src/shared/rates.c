@@ -13,7 +13,13 @@
  * lets claims use it (rates_keep.c, process/keep_rates.c).  After a crash the whole
  * portion counts as started.
  *
- * Waiting.  See rates_wait.c.
+ * Values.  A limit can be for each value of a key.  Then each value has an entry, which is
+ * found by its text (rates_value.c).
+ *
+ * Waiting.  See rates_wait.c.  The jobs of a limit for values of keys wait in lanes
+ * (ready/key_lane_time.c).
+ *
+ * This file has more than 400 lines, as claims ask and pay all limits of a job in one piece.
  */
 #include "taskq.h"
 
@@ -37,26 +43,43 @@ StructSize(void)
 	return add_size(offsetof(Rates, databases), mul_size(sizeof(RatesDatabase), taskq_max_databases));
 }
 
+static long
+MaxEntries(void)
+{
+	return MAX_RATES + taskq_max_rate_values;
+}
+
 static Size
 RatesSize(void)
 {
-	return add_size(MAXALIGN(StructSize()), hash_estimate_size(MAX_RATES, sizeof(RateEntry)));
+	return add_size(MAXALIGN(StructSize()), hash_estimate_size(MaxEntries(), sizeof(RateEntry)));
+}
+
+static uint32
+HashKey(const void *key, Size size)
+{
+	const RateKey *rate = key;
+
+	return HeldHash(rate->limit_id, rate->value);
 }
 
 static void
 RatesStart(void)
 {
-	HASHCTL ctl = { .keysize = sizeof(RateKey), .entrysize = sizeof(RateEntry) };
+	HASHCTL ctl = { .keysize = sizeof(RateKey), .entrysize = sizeof(RateEntry), .hash = HashKey };
 	bool	found;
 
 	rates = ShmemInitStruct("taskq rates", StructSize(), &found);
-	rate_entries = ShmemInitHash_compat("taskq rates of limits", MAX_RATES, &ctl, HASH_ELEM | HASH_BLOBS);
+	rate_entries = ShmemInitHash_compat("taskq rates of limits", MaxEntries(), &ctl, HASH_ELEM | HASH_FUNCTION);
 	if (found)
 		return;
 	memset(rates, 0, StructSize());
 	LWLockInitialize(&rates->lock, taskq_tranche);
 	for (int i = 0; i < taskq_max_databases; i++)
+	{
 		pg_atomic_init_u32(&rates->databases[i].wanted, 0);
+		pg_atomic_init_u32(&rates->databases[i].short_of_memory, 0);
+	}
 }
 
 /* Called while the library is loaded. */
@@ -72,10 +95,22 @@ RatesPresent(void)
 	return rates != NULL;
 }
 
-RateKey
-RateKeyOf(Oid relid, int32 limit_id, LimitValue value)
+/* Return what there is for this database, or NULL. */
+RatesDatabase *
+RatesMine(void)
 {
-	return (RateKey){ MyDatabaseId, relid, limit_id, 0, value };
+	TaskqDatabase *db = rates == NULL ? NULL : ShmemMyDatabase();
+
+	return db == NULL ? NULL : &rates->databases[db - taskq_databases];
+}
+
+RateKey
+RateKeyOf(Oid relid, int32 limit_id, const char *value)
+{
+	RateKey key = { MyDatabaseId, relid, limit_id };
+
+	memcpy(key.value, value, HELD_VALUE_SIZE);
+	return key;
 }
 
 RateEntry *
@@ -92,21 +127,62 @@ RateInit(RateEntry *entry)
 	memset((char *) entry + sizeof(RateKey), 0, sizeof(RateEntry) - sizeof(RateKey));
 	entry->watcher = NOBODY;
 	entry->filled_at = ClockSteady();
+	entry->is_new = true;
+}
+
+/* Is there no room for the entry of another limit, or another value?  Values leave room for limits. */
+bool
+RatesFull(const RateKey *key)
+{
+	if (RateIsValue(key))
+		return rates->n_values >= taskq_max_rate_values;
+	return hash_get_num_entries(rate_entries) - rates->n_values >= MAX_RATES;
+}
+
+static RateEntry *
+Make(const RateKey *key)
+{
+	RateEntry *entry = hash_search(rate_entries, key, HASH_ENTER_NULL, NULL);
+
+	if (entry == NULL)
+		return NULL;
+	RateInit(entry);
+	entry->database = RatesMine();
+	entry->number = ++rates->numbers;
+	rates->n_values += RateIsValue(key) ? 1 : 0;
+	return entry;
 }
 
 /* Return the entry of a limit, and make it if there is none.  Returns NULL if there is no room. */
 RateEntry *
-RatesMake(const RateKey *key)
+RatesMake(const RateKey *key, const RateLimit *limit)
 {
 	RateEntry *entry = RatesFind(key);
+	RateKey	   of_limit = RateLimitKey(key);
+	RateEntry *counted;
 
-	if (entry != NULL || hash_get_num_entries(rate_entries) >= MAX_RATES)
+	if (entry != NULL || RatesFull(key))
 		return entry;
-	entry = hash_search(rate_entries, key, HASH_ENTER_NULL, NULL);
-	if (entry == NULL)
-		return NULL;
-	RateInit(entry);
+	if (!RateIsValue(key))
+		return Make(key);
+	counted = RatesFind(&of_limit);
+	if (counted == NULL && !RatesFull(&of_limit))
+		counted = Make(&of_limit);
+	entry = counted == NULL ? NULL : Make(key);
+	if (entry != NULL)
+		RateInitValue(entry, limit, counted);
 	return entry;
+}
+
+/* Remove an entry.  Who has its address sees that by the number. */
+void
+RatesRemove(RateEntry *entry)
+{
+	RateUnwant(entry);
+	if (RateIsValue(&entry->key))
+		rates->n_values--;
+	entry->number = 0;
+	(void) hash_search(rate_entries, &entry->key, HASH_REMOVE, NULL);
 }
 
 /* claims --------------------------------------------------------------------- */
@@ -124,19 +200,19 @@ RatesNoteHeldUp(RateEntry *entry, int32 route_id)
 	entry->n_held_up = Min(entry->n_held_up + 1, MAX_HELD_UP + 1);
 }
 
-/* Have the scheduler reserve a portion.  Called without the lock. */
-static void
-AskForPortion(void)
+/* Have the scheduler reserve portions.  Called without the lock. */
+void
+RatesAskForPortion(void)
 {
-	TaskqDatabase *db = ShmemMyDatabase();
+	RatesDatabase *mine = RatesMine();
 
-	if (db == NULL)
+	if (mine == NULL)
 		return;
-	pg_atomic_write_u32(&rates->databases[db - taskq_databases].wanted, 1);
-	ShmemWakeScheduler(db);
+	pg_atomic_write_u32(&mine->wanted, 1);
+	ShmemWakeScheduler(ShmemMyDatabase());
 }
 
-/* May a job of this weight start under a limit now?  *until is when it may. */
+/* May a job of this weight start under a limit now?  *until is when it may.  "entry" is NULL if there is no room for one. */
 RatesAnswer
 RateAsk(RateEntry *entry, const RateLimit *limit, int32 weight, int64 now, int64 *until)
 {
@@ -144,13 +220,14 @@ RateAsk(RateEntry *entry, const RateLimit *limit, int32 weight, int64 now, int64
 	int64 by_quota = now;
 
 	*until = RATES_NEVER;
+	if (entry != NULL)
+		RateCatchUp(entry, limit, now);
 	if ((limit->token > 0 && weight > limit->burst) || (limit->quota > 0 && weight > limit->quota))
 		return RATES_TOO_HEAVY;
-	if (entry == NULL && (!RateLimitReserves(limit) || hash_get_num_entries(rate_entries) >= MAX_RATES))
+	if (entry == NULL)
 		return RATES_NO_MEMORY;
-	if (entry == NULL || (RateLimitReserves(limit) && !entry->known))
+	if (RateLimitReserves(limit) && !entry->known)
 		return RATES_UNKNOWN;
-	RateCatchUp(entry, limit, now);
 	if (RateReserves(entry) && entry->portion < weight)
 	{
 		if (limit->quota > 0)
@@ -169,25 +246,48 @@ RateAsk(RateEntry *entry, const RateLimit *limit, int32 weight, int64 now, int64
 	return RATES_ROOM;
 }
 
-/* Note that a job waits for a limit.  Returns whether the scheduler must reserve a portion. */
+/*
+ * Note that a job waits for a limit, of which there is an entry.  If only jobs with the same
+ * value of a key wait, their lane does.  Returns whether the scheduler must reserve a portion.
+ */
 static bool
-NoteWaits(RateEntry *entry, int32 route_id, int32 weight, int64 now)
+NoteWaits(RateEntry *entry, const RateLimit *limit, int32 route_id, int32 weight, int64 now)
 {
-	RatesNoteHeldUp(entry, route_id);
-	if (!RateReserves(entry))
+	if (!limit->by_key)
+		RatesNoteHeldUp(entry, route_id);
+	if (!RateLimitReserves(limit))
 	{
-		RatesNoteRefused(&entry->key, weight);
+		if (!limit->by_key)
+			RatesNoteRefused(entry, weight);
 		return false;
 	}
+	/* a claim that knows the limit as it was before may have made it unknown again */
+	if (!entry->known)
+		RateRetryAt(entry, 0);
 	entry->wanted = Max(entry->wanted, weight);
+	RateWant(entry);
 	return now >= entry->retry_at;
 }
 
-/* Return the entry of a limit for a claim, or NULL.  The scheduler makes those of which something is stored. */
-static RateEntry *
-ToClaimBy(const RateKey *key, const RateLimit *limit)
+/* Note that a job was refused.  Returns whether the scheduler has something to do about it. */
+static bool
+NoteRefused(RateEntry *entry, const RateLimit *limit, RatesAnswer answer, int32 route_id, int32 weight, int64 now)
 {
-	return RateLimitReserves(limit) ? RatesFind(key) : RatesMake(key);
+	RatesDatabase *mine = RatesMine();
+
+	switch (answer)
+	{
+		case RATES_RATE:
+		case RATES_QUOTA:
+		case RATES_UNKNOWN:
+			return NoteWaits(entry, limit, route_id, weight, now);
+		case RATES_NO_MEMORY:
+			return limit->by_key && mine != NULL && pg_atomic_exchange_u32(&mine->short_of_memory, 1) == 0;
+		case RATES_TOO_HEAVY:
+		case RATES_ROOM:
+			break;
+	}
+	return false;
 }
 
 /*
@@ -202,22 +302,17 @@ Ask(const RateLimits *limits, int32 weight, int64 now, RatesRefusal *refusal, bo
 		const RateLimit *limit = &limits->limits[i];
 		RateKey			 key = RateKeyOf(limits->relid, limit->limit_id, limit->value);
 		RateEntry		 copy;
-		RateEntry		*entry = wait ? ToClaimBy(&key, limit) : RatesCopy(&key, limit, &copy);
+		RateEntry		*entry = wait ? RatesMake(&key, limit) : RatesCopy(&key, limit, &copy);
 		RatesAnswer		 answer = RateAsk(entry, limit, weight, now, &refusal->until);
 
 		if (answer == RATES_ROOM)
 			continue;
-		refusal->limit_id = limit->limit_id;
-		refusal->value = limit->value;
-		if (wait && entry != NULL && (answer == RATES_RATE || answer == RATES_QUOTA))
-			*reserve |= NoteWaits(entry, limits->route_id, weight, now);
-		/* a claim that knows the limit as it was before may have made it unknown again */
-		if (wait && answer == RATES_UNKNOWN)
-			*reserve = true;
-		if (wait && answer == RATES_UNKNOWN && entry != NULL)
-			RatesNoteHeldUp(entry, limits->route_id);
+		refusal->limit = limit;
+		if (wait)
+			*reserve |= NoteRefused(entry, limit, answer, limits->route_id, weight, now);
 		return answer;
 	}
+	refusal->limit = NULL;
 	return RATES_ROOM;
 }
 
@@ -231,7 +326,7 @@ RatesRoom(const RateLimits *limits, int32 weight, RatesRefusal *refusal, bool wa
 	answer = Ask(limits, weight, ClockSteady(), refusal, wait, &reserve);
 	LWLockRelease(&rates->lock);
 	if (reserve)
-		AskForPortion();
+		RatesAskForPortion();
 	return answer;
 }
 
@@ -246,45 +341,99 @@ TakeOne(RateEntry *entry, int32 weight, int64 now, bool *from_portion)
 	if (!*from_portion)
 		return false;
 	entry->portion -= weight;
-	return RateIsLow(entry) && now >= entry->retry_at;
+	if (!RateIsLow(entry))
+		return false;
+	RateWant(entry);
+	return now >= entry->retry_at;
 }
 
-/* Pay for the start of a job, to all of its limits.  Returns false if it may not start now. */
-bool
-RatesTake(const RateLimits *limits, int32 weight, RatePaid *paid)
+/* Find a limit for a value of a key that lets no other job start now, and when it does. */
+static void
+FindFull(const RateLimits *limits, const RatePaid *paid, int64 now, RatesRefusal *full, bool *reserve)
 {
-	int64		 now = ClockSteady();
-	RatesRefusal refusal;
-	bool		 reserve = false;
-	bool		 may;
+	for (int i = 0; i < limits->n; i++)
+	{
+		const RateLimit *limit = &limits->limits[i];
+		RateEntry		*entry = paid->limits[i].entry;
+		RatesAnswer		 answer;
 
-	LWLockAcquire(&rates->lock, LW_EXCLUSIVE);
-	may = Ask(limits, weight, now, &refusal, true, &reserve) == RATES_ROOM;
-	memset(paid, 0, sizeof(*paid));
-	paid->relid = limits->relid;
+		if (!limit->by_key)
+			continue;
+		answer = RateAsk(entry, limit, 1, now, &full->until);
+		if (answer == RATES_ROOM)
+			continue;
+		full->limit = limit;
+		*reserve |= NoteRefused(entry, limit, answer, limits->route_id, 1, now);
+		return;
+	}
+}
+
+/*
+ * Pay for the start of a job, to all of its limits.  If it may not start now, returns in
+ * *refusal the limit that forbids it.  If it may, that is a limit for a value of a key
+ * because of which no other job with the value can start now, if there is one.
+ */
+RatesAnswer
+RatesTake(const RateLimits *limits, int32 weight, RatePaid *paid, RatesRefusal *refusal)
+{
+	int64		now = ClockSteady();
+	bool		reserve = false;
+	RatesAnswer answer;
+
+	memset(paid, 0, offsetof(RatePaid, limits));
 	paid->weight = weight;
-	for (int i = 0; may && i < limits->n; i++)
+	LWLockAcquire(&rates->lock, LW_EXCLUSIVE);
+	answer = Ask(limits, weight, now, refusal, true, &reserve);
+	for (int i = 0; answer == RATES_ROOM && i < limits->n; i++)
 	{
 		const RateLimit *limit = &limits->limits[i];
 		RateKey			 key = RateKeyOf(limits->relid, limit->limit_id, limit->value);
+		RateEntry		*entry = RatesFind(&key);
 
-		reserve |= TakeOne(RatesFind(&key), weight, now, &paid->limits[paid->n].from_portion);
-		paid->limits[paid->n].limit_id = limit->limit_id;
-		paid->limits[paid->n++].value = limit->value;
+		reserve |= TakeOne(entry, weight, now, &paid->limits[i].from_portion);
+		paid->limits[i].entry = entry;
+		paid->limits[i].number = entry->number;
+		paid->limits[i].by_key = limit->by_key;
+		paid->n++;
 	}
+	if (answer == RATES_ROOM)
+		FindFull(limits, paid, now, refusal, &reserve);
 	LWLockRelease(&rates->lock);
 	if (reserve)
-		AskForPortion();
-	return may;
+		RatesAskForPortion();
+	return answer;
+}
+
+/*
+ * Is something paid for all that a job must pay now?  What was paid from a bucket, by a limit
+ * that had no portions yet, was not stored before.
+ */
+bool
+RatesArePaid(const RateLimits *limits, const RatePaid *paid)
+{
+	bool all = true;
+
+	LWLockAcquire(&rates->lock, LW_SHARED);
+	for (int i = 0; i < limits->n && all; i++)
+	{
+		RateKey			 key = RateKeyOf(limits->relid, limits->limits[i].limit_id, limits->limits[i].value);
+		const RateEntry *entry = RatesFind(&key);
+		bool			 is_paid = false;
+
+		for (int j = 0; j < paid->n && entry != NULL; j++)
+			is_paid |= paid->limits[j].entry == entry && paid->limits[j].number == entry->number &&
+					   paid->limits[j].from_portion == RateLimitReserves(&limits->limits[i]);
+		all = is_paid;
+	}
+	LWLockRelease(&rates->lock);
+	return all;
 }
 
 /* Return the entry of a limit to which was paid, or NULL. */
 static RateEntry *
 PaidEntry(const RatePaid *paid, int i)
 {
-	RateKey key = RateKeyOf(paid->relid, paid->limits[i].limit_id, paid->limits[i].value);
-
-	return RatesFind(&key);
+	return paid->limits[i].entry->number == paid->limits[i].number ? paid->limits[i].entry : NULL;
 }
 
 /* The start that was paid for has a time now. */
@@ -342,20 +491,34 @@ ReturnOne(RateEntry *entry, const RatePaid *paid, bool from_portion, int64 now)
 		entry->level += paid->started ? tokens - RateLoss(entry, paid->started_at, now, tokens) : tokens;
 	}
 	RateCap(entry);
-	entry->retry_at = 0;
+	RateRetryAt(entry, 0);
+}
+
+/* Add a value of a limit to those of which something was returned. */
+static void
+AddFreed(const RateEntry *entry, HeldValues *freed)
+{
+	HeldValue *value = &freed->values[freed->n++];
+
+	value->relid = entry->key.relid;
+	value->limit_id = entry->key.limit_id;
+	value->kind = HELD_RATE;
+	memcpy(value->value, entry->key.value, HELD_VALUE_SIZE);
 }
 
 /*
- * The claim that has paid was undone before a handler was called.  This is called after an
- * abort, so it allocates no memory and cannot fail.
+ * The claim that has paid was undone before a handler was called.  "freed" returns the values
+ * for which lanes may wait.  This is called after an abort, so it allocates no memory and
+ * cannot fail.
  */
 void
-RatesReturn(const RatePaid *paid)
+RatesReturn(const RatePaid *paid, HeldValues *freed)
 {
 	int64	 now = ClockSteady();
 	RateWake wake = { 0 };
 	bool	 reserve = false;
 
+	freed->n = 0;
 	LWLockAcquire(&rates->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < paid->n; i++)
 	{
@@ -364,12 +527,16 @@ RatesReturn(const RatePaid *paid)
 		if (entry == NULL)
 			continue;
 		ReturnOne(entry, paid, paid->limits[i].from_portion, now);
+		if (entry->wanted > 0)
+			RateWant(entry);
 		reserve |= entry->wanted > 0;
 		RatesCollect(entry, &wake);
+		if (paid->limits[i].by_key)
+			AddFreed(entry, freed);
 	}
 	LWLockRelease(&rates->lock);
 	if (reserve)
-		AskForPortion();
+		RatesAskForPortion();
 	RatesWake(&wake, 1);
 }
 

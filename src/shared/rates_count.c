@@ -99,6 +99,7 @@ Change(RateEntry *entry, const RateLimit *limit, int64 now)
 		ChangeParts(entry, limit->part_length, now);
 	RateCapPortion(entry);
 	entry->known &= RateReserves(entry);
+	entry->is_new &= RateReserves(entry);
 }
 
 /* Bring an entry up to this moment, and to what the limit is now. */

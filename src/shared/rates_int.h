@@ -7,30 +7,44 @@
 
 #include "taskq.h"
 
+#include "lib/pairingheap.h"
 #include "port/atomics.h"
 #include "storage/lwlock.h"
 #include "utils/hsearch.h"
 
 #include "shared/rates.h"
 
-#define MAX_RATES 4096 /* of all databases together */
+#define MAX_RATES 4096 /* limits of all databases together; there are taskq_max_rate_values for values of keys beside them */
 #define MAX_HELD_UP 16 /* routes; with more than these, everybody is woken */
+#define MAX_COLLECTED (4 * MAX_HELD_UP)
 #define NOBODY (-1)
 #define PARTS_KEPT (QUOTA_PARTS + 1)
 
+/*
+ * A limit, or one value of its keys.  A limit for each value has an entry without a value,
+ * too, which says since when starts are counted.
+ */
 typedef struct RateKey
 {
-	Oid		   dboid;
-	Oid		   relid;
-	int32	   limit_id;
-	uint32	   zero; /* there is no padding in a key */
-	LimitValue value;
+	Oid	  dboid;
+	Oid	  relid;
+	int32 limit_id;
+	char  value[HELD_VALUE_SIZE];
 } RateKey;
+
+typedef struct RatesDatabase
+{
+	pg_atomic_uint32  wanted;		   /* a claim waits for a portion */
+	pg_atomic_uint32  short_of_memory; /* a job waits because there was no room for its value */
+	pairingheap_node *wanting;		   /* values that need a portion, by the moments when there is one */
+} RatesDatabase;
 
 /* Moments are those of ClockSteady(). */
 typedef struct RateEntry
 {
 	RateKey key;
+	uint64	number;	 /* no other entry has had it; 0 after the entry was removed */
+	bool	is_new;	 /* the starts of such a limit were never counted here */
 	bool	known;	 /* nothing is stored of earlier starts, or it was read */
 	int64	in_hand; /* weight of the starts that are paid for and have no time yet */
 
@@ -54,6 +68,11 @@ typedef struct RateEntry
 	int64 wanted;	/* the heaviest job that waits for a portion, or 0 */
 	int64 retry_at; /* there is no portion before this moment */
 
+	/* if this is a value: it is among those for which the scheduler is to reserve a portion */
+	bool			 is_wanting;
+	RatesDatabase	*database;
+	pairingheap_node node;
+
 	int	   watcher; /* slot of the process that wakes up when the next job may start, or NOBODY */
 	int64  watched; /* how heavy the job is for which it watches */
 	uint32 noted;	/* how many times a route was noted */
@@ -61,15 +80,11 @@ typedef struct RateEntry
 	int32  held_up[MAX_HELD_UP]; /* routes whose jobs wait */
 } RateEntry;
 
-typedef struct RatesDatabase
-{
-	Oid				 dboid;
-	pg_atomic_uint32 wanted; /* a claim waits for a portion */
-} RatesDatabase;
-
 typedef struct Rates
 {
-	LWLock		  lock; /* guards the entries */
+	LWLock		  lock; /* guards everything but the atomics */
+	int			  n_values;
+	uint64		  numbers;
 	RatesDatabase databases[FLEXIBLE_ARRAY_MEMBER];
 } Rates;
 
@@ -77,12 +92,23 @@ extern Rates *rates; /* NULL without preload */
 extern HTAB	 *rate_entries;
 
 /* rates.c */
-extern RateKey	   RateKeyOf(Oid relid, int32 limit_id, LimitValue value);
-extern RateEntry  *RatesFind(const RateKey *key);
-extern RateEntry  *RatesMake(const RateKey *key);
-extern void		   RateInit(RateEntry *entry);
-extern RatesAnswer RateAsk(RateEntry *entry, const RateLimit *limit, int32 weight, int64 now, int64 *until);
-extern void		   RatesNoteHeldUp(RateEntry *entry, int32 route_id);
+extern RateKey		  RateKeyOf(Oid relid, int32 limit_id, const char *value);
+extern RateEntry	 *RatesFind(const RateKey *key);
+extern RateEntry	 *RatesMake(const RateKey *key, const RateLimit *limit);
+extern bool			  RatesFull(const RateKey *key);
+extern void			  RateInit(RateEntry *entry);
+extern void			  RatesRemove(RateEntry *entry);
+extern RatesDatabase *RatesMine(void);
+extern RatesAnswer	  RateAsk(RateEntry *entry, const RateLimit *limit, int32 weight, int64 now, int64 *until);
+extern void			  RatesNoteHeldUp(RateEntry *entry, int32 route_id);
+
+/* rates_value.c */
+extern bool	   RateIsValue(const RateKey *key);
+extern RateKey RateLimitKey(const RateKey *key);
+extern void	   RateInitValue(RateEntry *entry, const RateLimit *limit, const RateEntry *counted);
+extern void	   RateWant(RateEntry *entry);
+extern void	   RateUnwant(RateEntry *entry);
+extern void	   RateRetryAt(RateEntry *entry, int64 moment);
 
 /* rates_count.c */
 extern bool	 RateReserves(const RateEntry *entry);
@@ -106,14 +132,15 @@ typedef struct RateWake
 	int	 n;
 	struct
 	{
-		RateKey key;
-		uint32	noted;
-		int32	route_id;
-	} routes[MAX_PAID * MAX_HELD_UP];
+		RateEntry *entry;
+		uint64	   number; /* of the entry */
+		uint32	   noted;
+		int32	   route_id;
+	} routes[MAX_COLLECTED];
 } RateWake;
 
 extern void RatesCollect(RateEntry *entry, RateWake *wake);
 extern void RatesWake(const RateWake *wake, int most);
-extern void RatesNoteRefused(const RateKey *key, int64 weight);
+extern void RatesNoteRefused(RateEntry *entry, int64 weight);
 
 #endif /* TASKQ_RATES_INT_H */

@@ -35,7 +35,7 @@ RatesKeepOnly(Oid relid, const int32 *limit_ids, int n)
 		for (int i = 0; i < n && entry->key.relid == relid; i++)
 			exists |= limit_ids[i] == entry->key.limit_id;
 		if (!exists)
-			(void) hash_search(rate_entries, &entry->key, HASH_REMOVE, NULL);
+			RatesRemove(entry);
 	}
 	LWLockRelease(&rates->lock);
 }
@@ -53,7 +53,7 @@ RatesForgetDatabase(Oid dboid)
 	hash_seq_init(&status, rate_entries);
 	while ((entry = hash_seq_search(&status)) != NULL)
 		if (entry->key.dboid == dboid)
-			(void) hash_search(rate_entries, &entry->key, HASH_REMOVE, NULL);
+			RatesRemove(entry);
 	LWLockRelease(&rates->lock);
 }
 
@@ -64,7 +64,7 @@ RatesBegin(Oid relid, const RateLimit *limit)
 	RateKey key = RateKeyOf(relid, limit->limit_id, limit->value);
 
 	LWLockAcquire(&rates->lock, LW_EXCLUSIVE);
-	(void) RatesMake(&key);
+	(void) RatesMake(&key, limit);
 	LWLockRelease(&rates->lock);
 }
 
@@ -114,15 +114,13 @@ RatesKnow(Oid relid, const RateLimit *limit, const RateStored *stored, int64 ela
 	RateKey	   key = RateKeyOf(relid, limit->limit_id, limit->value);
 	RateEntry *entry;
 	int64	   most = limit->burst * limit->token;
-	bool	   is_new;
 
 	LWLockAcquire(&rates->lock, LW_EXCLUSIVE);
-	is_new = RatesFind(&key) == NULL;
-	entry = RatesMake(&key);
+	entry = RatesMake(&key, limit);
 	if (entry != NULL && !entry->known)
 	{
 		RateCatchUp(entry, limit, ClockSteady());
-		if (limit->lasting && stored == NULL && is_new)
+		if (limit->lasting && stored == NULL && entry->is_new)
 			entry->level = most;
 		else if (limit->lasting && stored != NULL)
 			entry->level = Min(Min(stored->tokens, limit->burst) * limit->token + Min(elapsed, PG_INT64_MAX / 4000) * 1000,
@@ -131,8 +129,7 @@ RatesKnow(Oid relid, const RateLimit *limit, const RateStored *stored, int64 ela
 			SetParts(entry, stored, elapsed);
 		RateCap(entry);
 		entry->known = true;
-		if (is_new)
-			entry->n_held_up = MAX_HELD_UP + 1; /* whoever waits could note nothing */
+		entry->is_new = false;
 	}
 	LWLockRelease(&rates->lock);
 }
@@ -141,13 +138,11 @@ RatesKnow(Oid relid, const RateLimit *limit, const RateStored *stored, int64 ela
 bool
 RatesWanted(bool clear)
 {
-	TaskqDatabase	 *db = rates == NULL ? NULL : ShmemMyDatabase();
-	pg_atomic_uint32 *wanted;
+	RatesDatabase *mine = RatesMine();
 
-	if (db == NULL)
+	if (mine == NULL)
 		return false;
-	wanted = &rates->databases[db - taskq_databases].wanted;
-	return (clear ? pg_atomic_exchange_u32(wanted, 0) : pg_atomic_read_u32(wanted)) != 0;
+	return (clear ? pg_atomic_exchange_u32(&mine->wanted, 0) : pg_atomic_read_u32(&mine->wanted)) != 0;
 }
 
 /* How large is a portion?  After a crash all of it counts as started, so it is a small part. */
@@ -172,8 +167,8 @@ RateIsLow(const RateEntry *entry)
 
 /*
  * Plan the next portion of a limit.  Returns how much it is, and in *stored the state to store
- * before RatesGrant() may be called.  If a claim waits and there is no portion for it, *retry_at
- * is when there is.
+ * before RatesGrant() may be called.  If a portion is needed and there is none, *retry_at is
+ * when there is.
  */
 int64
 RatesPlan(Oid relid, const RateLimit *limit, RateStored *stored, int64 *retry_at)
@@ -201,19 +196,15 @@ RatesPlan(Oid relid, const RateLimit *limit, RateStored *stored, int64 *retry_at
 			portion = 0;
 		else if (portion < least)
 		{
-			entry->retry_at = now;
+			*retry_at = now;
 			if (entry->lasting)
-				entry->retry_at = RateTokensAt(entry, least, now);
+				*retry_at = RateTokensAt(entry, least, now);
 			if (entry->quota > 0)
-				entry->retry_at = Max(entry->retry_at, RateQuotaAt(entry, least, now));
-			if (entry->wanted > 0)
-				*retry_at = entry->retry_at;
+				*retry_at = Max(*retry_at, RateQuotaAt(entry, least, now));
+			RateWant(entry);
 			portion = 0;
 		}
-		else
-			entry->retry_at = 0;
-		stored->limit_id = limit->limit_id;
-		stored->value = limit->value;
+		RateRetryAt(entry, least > 0 && portion == 0 ? *retry_at : 0);
 		if (entry->lasting)
 			stored->tokens = entry->level / entry->token - portion;
 		stored->reserved = entry->portion + entry->in_hand + portion;
@@ -250,14 +241,16 @@ RatesGrant(Oid relid, const RateLimit *limit, int64 portion)
 
 /*
  * Return a copy of the entry of a limit, for those that only look: the limit may have been
- * changed by a transaction that is rolled back later.  Returns NULL if there is no entry, unless a claim would make it.
+ * changed by a transaction that is rolled back later.  Returns NULL if there is none, and no room for it.
  */
 RateEntry *
 RatesCopy(const RateKey *key, const RateLimit *limit, RateEntry *copy)
 {
 	const RateEntry *entry = RatesFind(key);
 
-	if (entry == NULL && (RateLimitReserves(limit) || hash_get_num_entries(rate_entries) >= MAX_RATES))
+	RateKey of_limit = RateLimitKey(key);
+
+	if (entry == NULL && RatesFull(key))
 		return NULL;
 	if (entry != NULL)
 		*copy = *entry;
@@ -265,6 +258,8 @@ RatesCopy(const RateKey *key, const RateLimit *limit, RateEntry *copy)
 	{
 		copy->key = *key;
 		RateInit(copy);
+		if (RateIsValue(key))
+			RateInitValue(copy, limit, RatesFind(&of_limit));
 	}
 	return copy;
 }
@@ -289,4 +284,20 @@ RatesStateOf(Oid relid, const RateLimit *limit)
 		state.left = Max(entry->quota - RateUsed(entry) - entry->in_hand, 0);
 	LWLockRelease(&rates->lock);
 	return state;
+}
+
+/* Is there the entry that says since when the starts of a limit for each value are counted? */
+RatesAnswer
+RatesCountValues(Oid relid, const RateLimit *limit)
+{
+	RateKey		key = RateKeyOf(relid, limit->limit_id, limit->value);
+	RatesAnswer answer = RATES_ROOM;
+
+	if (rates == NULL)
+		return RATES_UNKNOWN;
+	LWLockAcquire(&rates->lock, LW_SHARED);
+	if (RatesFind(&key) == NULL)
+		answer = RatesFull(&key) ? RATES_NO_MEMORY : RATES_UNKNOWN;
+	LWLockRelease(&rates->lock);
+	return answer;
 }

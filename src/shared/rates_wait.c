@@ -25,9 +25,10 @@
 /* What the last look was refused, and which of that this process watches. */
 typedef struct Refused
 {
-	RateKey key;
-	int64	weight;
-	bool	is_watched;
+	RateEntry *entry;
+	uint64	   number; /* of the entry */
+	int64	   weight;
+	bool	   is_watched;
 } Refused;
 
 static Refused refused[MAX_REFUSED];
@@ -45,18 +46,84 @@ RatesLook(void)
 
 /* Note that a rate holds a job back.  What finds no room here is left to the scheduler. */
 void
-RatesNoteRefused(const RateKey *key, int64 weight)
+RatesNoteRefused(RateEntry *entry, int64 weight)
 {
 	if (!looks)
 		return;
 	for (int i = 0; i < n_refused; i++)
-		if (memcmp(&refused[i].key, key, sizeof(RateKey)) == 0)
+		if (refused[i].entry == entry && refused[i].number == entry->number)
 		{
 			refused[i].weight = Min(refused[i].weight, weight);
 			return;
 		}
 	if (n_refused < MAX_REFUSED)
-		refused[n_refused++] = (Refused){ *key, weight, false };
+		refused[n_refused++] = (Refused){ entry, entry->number, weight, false };
+}
+
+/* Return the entry that was refused, or NULL if it is not there any more. */
+static RateEntry *
+EntryOf(const Refused *one)
+{
+	return one->entry->number == one->number ? one->entry : NULL;
+}
+
+/*
+ * When may a job start that waits for a value?  0: now, as far as the value is concerned;
+ * RATES_NEVER: not before it is freed.  *reserve is set if the caller must call
+ * RatesAskForPortion() after it has released its locks.
+ */
+int64
+RatesRoomAt(const HeldWait *wait, bool *reserve)
+{
+	RateKey	   key = RateKeyOf(wait->value.relid, wait->value.limit_id, wait->value.value);
+	RateEntry *entry;
+	int64	   now = ClockSteady();
+	int64	   at = 0;
+
+	LWLockAcquire(&rates->lock, LW_EXCLUSIVE);
+	entry = wait->value.kind == HELD_MEMORY ? NULL : RatesFind(&key);
+	if (wait->value.kind == HELD_MEMORY)
+		at = RatesFull(&key) ? RATES_NEVER : 0;
+	else if (entry != NULL && ((entry->token > 0 && wait->weight > entry->burst) || (entry->quota > 0 && wait->weight > entry->quota)))
+		at = RATES_NEVER;
+	else if (entry != NULL && !RateReserves(entry))
+	{
+		RateAdvance(entry, now);
+		at = RateTokensAt(entry, wait->weight, now);
+	}
+	else if (entry != NULL && (!entry->known || entry->portion < wait->weight))
+	{
+		entry->wanted = Max(entry->wanted, wait->weight);
+		RateWant(entry);
+		*reserve |= now >= entry->retry_at;
+		at = RATES_NEVER;
+	}
+	LWLockRelease(&rates->lock);
+	return at <= now ? 0 : at;
+}
+
+/*
+ * A claim that reads lanes from the index may wait for a value of a limit.  Nobody lets its
+ * lane go, so it waits as for a limit that is for all jobs of the route.  "wait" may be NULL.
+ */
+void
+RatesNoteWait(int32 route_id, const HeldWait *wait)
+{
+	RateKey	   key;
+	RateEntry *entry;
+
+	if (wait == NULL || wait->value.kind != HELD_RATE)
+		return;
+	key = RateKeyOf(wait->value.relid, wait->value.limit_id, wait->value.value);
+	LWLockAcquire(&rates->lock, LW_EXCLUSIVE);
+	entry = RatesFind(&key);
+	if (entry != NULL)
+	{
+		RatesNoteHeldUp(entry, route_id);
+		if (!RateReserves(entry))
+			RatesNoteRefused(entry, wait->weight);
+	}
+	LWLockRelease(&rates->lock);
 }
 
 /*
@@ -76,7 +143,7 @@ RatesWatch(long milliseconds)
 	LWLockAcquire(&rates->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < n_refused; i++)
 	{
-		RateEntry *entry = RatesFind(&refused[i].key);
+		RateEntry *entry = EntryOf(&refused[i]);
 
 		if (entry == NULL || entry->token == 0 || (entry->watcher != NOBODY && entry->watched <= refused[i].weight))
 			continue;
@@ -107,16 +174,13 @@ RatesEndWatch(void)
 	LWLockAcquire(&rates->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < n_refused; i++)
 	{
-		RateEntry *entry = refused[i].is_watched ? RatesFind(&refused[i].key) : NULL;
+		RateEntry *entry = refused[i].is_watched ? EntryOf(&refused[i]) : NULL;
 
 		refused[i].is_watched = false;
 		if (entry == NULL || entry->watcher != ShmemMySlot() - taskq_slots)
 			continue;
 		entry->watcher = NOBODY;
-		if (wake.n + MAX_HELD_UP <= lengthof(wake.routes))
-			RatesCollect(entry, &wake);
-		else
-			wake.all = true;
+		RatesCollect(entry, &wake);
 	}
 	LWLockRelease(&rates->lock);
 	watches = false;
@@ -128,7 +192,7 @@ RatesEndWatch(void)
 bool
 RatesWatched(Oid relid, const RatesRefusal *refusal)
 {
-	RateKey			 key = RateKeyOf(relid, refusal->limit_id, refusal->value);
+	RateKey			 key = RateKeyOf(relid, refusal->limit->limit_id, refusal->limit->value);
 	const RateEntry *entry;
 	bool			 is_watched;
 
@@ -148,9 +212,15 @@ RatesCollect(RateEntry *entry, RateWake *wake)
 		wake->all = true;
 		entry->n_held_up = 0;
 	}
+	if (wake->n + entry->n_held_up > lengthof(wake->routes))
+	{
+		wake->all = true;
+		return;
+	}
 	for (int i = 0; i < entry->n_held_up; i++)
 	{
-		wake->routes[wake->n].key = entry->key;
+		wake->routes[wake->n].entry = entry;
+		wake->routes[wake->n].number = entry->number;
 		wake->routes[wake->n].noted = entry->noted;
 		wake->routes[wake->n++].route_id = entry->held_up[i];
 	}
@@ -161,13 +231,10 @@ RatesCollect(RateEntry *entry, RateWake *wake)
  * was noted since then: somebody may have begun to wait.
  */
 static void
-ForgetHeldUp(const RateKey *key, uint32 noted, int32 route_id)
+ForgetHeldUp(RateEntry *entry, uint64 number, uint32 noted, int32 route_id)
 {
-	RateEntry *entry;
-
 	LWLockAcquire(&rates->lock, LW_EXCLUSIVE);
-	entry = RatesFind(key);
-	if (entry != NULL && entry->noted == noted && entry->n_held_up <= MAX_HELD_UP)
+	if (entry->number == number && entry->noted == noted && entry->n_held_up <= MAX_HELD_UP)
 		for (int i = 0; i < entry->n_held_up; i++)
 			if (entry->held_up[i] == route_id)
 			{
@@ -189,7 +256,7 @@ RatesWake(const RateWake *wake, int most)
 	{
 		if (WakeWaiters(MyDatabaseId, wake->routes[i].route_id, most) > 0)
 			continue;
-		ForgetHeldUp(&wake->routes[i].key, wake->routes[i].noted, wake->routes[i].route_id);
+		ForgetHeldUp(wake->routes[i].entry, wake->routes[i].number, wake->routes[i].noted, wake->routes[i].route_id);
 		looks = true;
 	}
 	if (looks && ShmemMyDatabase() != NULL)

@@ -29,7 +29,15 @@
 /* Without preload nobody wakes a waiting process, so it looks once a second. */
 #define BLIND_LOOK 1000
 
-static bool waits_for_events = false;
+static const WaitWatch *also_watch = NULL; /* how the lanes of jobs with the same keys are watched */
+static bool				waits_for_events = false;
+
+/* Have processes that wait watch for other moments than those of rates, too. */
+void
+WaitAlsoWatch(const WaitWatch *watch)
+{
+	also_watch = watch;
+}
 
 static void
 SetLimit(TaskqSlot *slot, uint64 limit_key)
@@ -62,6 +70,8 @@ WaitBegin(const RouteSet *routes, uint64 worker_key, uint64 limit_key)
 	slot->worker_key = worker_key;
 	SetLimit(slot, limit_key);
 	RatesLook();
+	if (also_watch != NULL)
+		also_watch->begin();
 	pg_write_barrier();
 	if (pg_atomic_exchange_u32(&slot->waiting, WAITING) == NOT_WAITING)
 		pg_atomic_fetch_add_u32(&taskq_shared->n_waiting, 1);
@@ -139,6 +149,8 @@ WaitSleep(long milliseconds)
 	if (IsWoken())
 		return;
 	most = RatesWatch(most);
+	if (also_watch != NULL)
+		most = also_watch->sleep(most);
 	if (most == 0)
 		return;
 	if (WatchesClient())
@@ -163,6 +175,8 @@ WaitEnd(void)
 	InterestEnd();
 	SetLimit(slot, 0);
 	RatesEndWatch();
+	if (also_watch != NULL)
+		also_watch->end();
 	return was == WOKEN;
 }
 

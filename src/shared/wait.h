@@ -27,6 +27,15 @@ typedef struct RouteSet
 	ShareScope share; /* the queues take turns by their weights in this scope; SHARE_NONE: they do not */
 } RouteSet;
 
+/* How a process that waits watches for moments. */
+typedef struct WaitWatch
+{
+	void (*begin)(void);			  /* it waits from now on, and is about to look for jobs */
+	long (*sleep)(long milliseconds); /* returns how long to sleep, at most so long; 0: look again */
+	void (*end)(void);				  /* the wait has ended; cannot fail */
+} WaitWatch;
+
+extern void WaitAlsoWatch(const WaitWatch *watch);
 extern void WaitBegin(const RouteSet *routes, uint64 worker_key, uint64 limit_key);
 extern void WaitCheckClient(void);
 extern void WaitForEvents(void);

@@ -316,7 +316,8 @@
 
 #define LIMIT_STARTS_COLUMNS(X, t) \
 	X(t, limit_id, INT4OID)        \
-	X(t, value, INT8OID)           \
+	X(t, tenant_id, TEXTOID)       \
+	X(t, group_key, TEXTOID)       \
 	X(t, tokens, INT8OID)          \
 	X(t, reserved, INT8OID)        \
 	X(t, part_length, INT8OID)     \

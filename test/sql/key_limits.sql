@@ -24,7 +24,7 @@ SELECT throws_ok(format('SELECT taskq.set_limit(''l'', concurrency => 1, %s)', a
 FROM (VALUES ('for_each => ''{priority}''', '22023', 'a limit cannot be for each "priority"'), ('for_each => ''{NULL}''', '22023', 'for_each has a NULL'),
 	('for_each => ''{group_key,group_key}''', '22023', 'for_each has "group_key" twice'), ('for_each => ''{{group_key}}'', tenant_id => ''''', '22023', NULL),
 	('tenant_id => ''t'', for_each => ''{tenant_id}''', '22023', 'a limit for one tenant cannot be for each tenant'),
-	('for_each => ''{group_key}'', rate => 5', '22023', 'a limit for a tenant or for each value of a key cannot have a rate or a quota'), ('overrides => ''{"a": 1}''', '22023', 'overrides are not valid'), ('for_each => ''{group_key}'', overrides => ''[]''', '22023', 'overrides are not valid'),
+	('for_each => ''{group_key}'', overrides => ''{"a": {"rate": 5}}''', '22023', 'overrides are not valid'), ('overrides => ''{"a": 1}''', '22023', 'overrides are not valid'), ('for_each => ''{group_key}'', overrides => ''[]''', '22023', 'overrides are not valid'),
 	('for_each => ''{group_key}'', overrides => ''1''', '22023', 'overrides are not valid'), ('for_each => ''{group_key}'', overrides => ''null''', '22023', 'overrides are not valid'),
 	('for_each => ''{group_key}'', overrides => ''{"a": -1}''', '22023', 'overrides are not valid'), ('for_each => ''{group_key}'', overrides => ''{"a": 1.5}''', '22023', 'overrides are not valid'),
 	('for_each => ''{group_key}'', overrides => ''{"a": 1e30}''', '22023', 'overrides are not valid'), ('for_each => ''{group_key}'', overrides => ''{"a": "1"}''', '22023', 'overrides are not valid'),
