@@ -32,8 +32,12 @@ sql($node, q(SELECT taskq.enqueue_job('nobody', '{"x": "waits"}', required_capab
 sql($node, q(SELECT taskq.enqueue_job('work', '{"x": "ahead"}', delay => '1 d', timeout => '2 s')));
 sql($node, q(SELECT taskq.cancel_job(taskq.enqueue_job('work', delay => '1 d'))));
 sql($node, q(SELECT taskq.pause_queue('side'); SELECT taskq.enqueue_job('work', '{"x": "paused"}', queue => 'side')));
-sql($node, q(SELECT taskq.enqueue_job('outside', '{"x": "claimed"}', lease => '1 s')));
-my ($claimed, $epoch) = split /\|/, sql($node, q(SELECT job_id, epoch FROM taskq.claim_job('registered', lease => '1 h')));
+sql($node, q(SELECT taskq.set_budget('spent', 5, 10, '1 mon', 'cancel_running', 'of the dump'), taskq.add_to_budget('spent', 2)));
+sql($node, q(SELECT taskq.set_limit('slow', task_type => 'outside', concurrency => 9, rate => 50, per => '1 hour', burst => 5),
+	taskq.set_limit('each', queue => 'side', for_each => '{tenant_id}', concurrency => 2, overrides => '{"t": 3}')));
+sql($node, q(SELECT taskq.enqueue_job('outside', '{"x": "claimed"}', lease => '1 s', budgets => '{spent}', estimated_cost => 0.75, weight => 3)));
+my ($claimed, $epoch) = split /\|/, sql($node, q(SELECT job_id, epoch FROM taskq.claim_job('registered', lease => '1 h', wait => '5 s')));
+sql($node, qq(SELECT taskq.report_usage($claimed, $epoch, 'spent', 2.5, 'before the dump')));
 my $gate = hold_gate($node, 1);
 sql($node, q(SELECT taskq.enqueue_job('gated', '{"gate": 1, "x": "runs"}')));
 wait_until($node, 'SELECT count(*) = 1 FROM taskq.running_jobs()', 'a job runs');
@@ -55,10 +59,13 @@ my %look = (
 	# a row of a running job is dumped like any other
 	jobs => q(SELECT count(*), string_agg(format('%s %s %s %s %s %s %s', job_id, task_type, queue, state, attempt, priority, payload), E'\n' ORDER BY job_id)
 		FROM taskq.all_jobs WHERE payload->>'x' IS DISTINCT FROM 'runs'),
-	details => q(SELECT string_agg(format('%s %s %s %s %s %s %s %s %s', job_id, result, tags, tenant_id, group_key, run_at, created_at, finished_at, last_error), E'\n' ORDER BY job_id)
+	details => q(SELECT string_agg(format('%s %s %s %s %s %s %s %s %s %s %s %s', job_id, result, tags, tenant_id, group_key, run_at, created_at, finished_at, last_error, weight, budgets, estimated_cost), E'\n' ORDER BY job_id)
 		FROM taskq.all_jobs),
 	attempts => q(SELECT count(*), string_agg(format('%s %s %s %s %s %s %s', job_id, attempt, epoch, outcome, error_type, error_message, sqlstate), E'\n' ORDER BY job_id, attempt) FROM taskq.attempts),
 	handlers => q(SELECT string_agg(h::text, E'\n' ORDER BY task_type) FROM taskq.list_handlers() h),
+	limits => q(SELECT string_agg(format('%s %s %s %s %s %s %s %s %s', name, queue, task_type, concurrency, rate, per, burst, for_each, overrides), E'\n' ORDER BY name) FROM taskq.limits),
+	budgets => q(SELECT string_agg(format('%s %s %s %s %s %s %s %s %s', budget, soft, hard, added, used, balance, period, on_exceeded, description), E'\n') FROM taskq.budgets),
+	usage => q(SELECT string_agg(format('%s %s %s %s', budget, job_id, usage_key, amount), E'\n') FROM taskq.budget_usage),
 	queues => q(SELECT string_agg(q::text, E'\n' ORDER BY queue) FROM taskq.queues q),
 	pools => q(SELECT string_agg(format('%s %s %s %s %s %s', pool, role, size, min_size, task_types, queues), E'\n' ORDER BY pool) FROM taskq.pools),
 	workers => q(SELECT string_agg(w::text, E'\n') FROM (SELECT worker_id, instance_id, task_types, max_concurrent_jobs, registered_at FROM taskq.workers WHERE kind = 'external' AND worker_id <> 'orphan' ORDER BY 1, 2) w),
@@ -133,7 +140,11 @@ for my $way ('plain', 'custom')
 is(sql($node, qq(SELECT taskq.complete_job($claimed, $epoch))), 't', 'the source completes its claimed job');
 
 # a running row without a notice, as if it was copied into a database at work
-my $copied = sql($node, q(SELECT job_id FROM taskq.claim_job('late', lease => '1 h')), 'restored_plain');
+sql($node, q(SELECT taskq.drop_limit('slow')), 'restored_plain');
+my ($copied, $copied_epoch) = split /\|/, sql($node, q(SELECT job_id, epoch FROM taskq.claim_job('late', lease => '1 h', wait => '5 s')), 'restored_plain');
+is($copied, $claimed, 'the job that was claimed runs again in the restored database');
+is(sql($node, qq(SELECT answer, used FROM taskq.report_usage($copied, $copied_epoch, 'spent', 2.5, 'before the dump')), 'restored_plain'), 'duplicate|2.5', 'there its report from before the dump is a duplicate');
+is(sql($node, q(SELECT held FROM taskq.budgets), 'restored_plain'), '0.75', 'and it holds its estimate');
 sql($node, qq(UPDATE taskq.jobs SET lease_expires_at = started_at + interval '1 ms' WHERE job_id = $copied), 'restored_plain');
 sql($node, q(ALTER SYSTEM SET taskq.clock_offset = '1 min'));
 sql($node, 'SELECT pg_reload_conf()');
