@@ -1,7 +1,7 @@
 WAITING=$(quick 10000 100000)
-ABOUT="Claim and complete, one client, without the flush to disk: without a limit; under a limit that is never reached; under a rate that is never reached; with one job at a time for each of 10,000 groups; in a fair queue with 100 groups; and while $WAITING jobs that are ahead wait for a limit of 0, of their type or of their group."
+ABOUT="Claim and complete, one client, without the flush to disk: without a limit; under a limit that is never reached; under a rate that is never reached; with one job at a time, and with a rate that is never reached, for each of 10,000 groups; in a fair queue with 100 groups; and while $WAITING jobs that are ahead wait for a limit of 0, of their type or of their group, or for the rate of their group."
 UNIT="us"
-CASES=('under a limit' 'under a rate' 'for each group' 'in a fair queue' 'behind a limit' 'behind a group')
+CASES=('under a limit' 'under a rate' 'for each group' 'at a rate for each group' 'in a fair queue' 'behind a limit' 'behind a group' 'behind the rate of a group')
 SYSTEMS_HERE=(taskq)
 prepare() { fill_taskq 10000; }
 arm() { # arguments of set_limit()
@@ -26,6 +26,12 @@ measure() { # system, case
 	elif [ "$2" = 'in a fair queue' ]; then
 		ask "SELECT taskq.alter_queue('default', fair => true)" >/dev/null
 		enqueue_groups 10000 "'g' || i % 100"
+	elif [ "$2" = 'at a rate for each group' ]; then
+		arm "'bench', for_each => '{group_key}', rate => 1000, burst => 1000"
+		enqueue_groups 10000 "'g' || i"
+	elif [ "$2" = 'behind the rate of a group' ]; then
+		arm "'bench', for_each => '{group_key}', rate => 1000, burst => 1000, overrides => '{\"held\": {\"rate\": 1, \"burst\": 1}}'"
+		enqueue_groups "$WAITING" "'held'"
 	elif [ "$2" = 'behind a group' ]; then
 		arm "'bench', for_each => '{group_key}', concurrency => 1, overrides => '{\"held\": 0}'"
 		enqueue_groups "$WAITING" "'held'"
