@@ -198,7 +198,7 @@ static void
 BoundInQueue(const HeadsQueue *queue, HeadsBound *bound)
 {
 	bound->key = JOB_KEY_END;
-	bound->tag = queue->heap[0]->tag + PG_INT64_MAX;
+	bound->tag = queue->heap[0]->tag + PG_INT64_MAX / 2;
 	bound->starts = PG_INT32_MAX;
 	for (int i = 1; i <= 2 && i < queue->n_heap; i++)
 	{
