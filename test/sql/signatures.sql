@@ -3,7 +3,7 @@
 \set ECHO none
 \i test/sql/include/tap.sql
 BEGIN;
-SELECT plan(7);
+SELECT plan(9);
 CREATE FUNCTION pg_temp.sample(type oid) RETURNS text LANGUAGE sql AS $$
 	SELECT CASE type::regtype::text WHEN 'bigint' THEN '1' WHEN 'text' THEN '''x''' WHEN 'jsonb' THEN '''{}''::jsonb' WHEN 'text[]' THEN '''{x}''::text[]'
 		WHEN 'boolean' THEN 'true' WHEN 'integer' THEN '1::integer' WHEN 'numeric' THEN '1.5' ELSE 'NULL::' || type::regtype END $$;
@@ -35,6 +35,18 @@ END $$;
 SELECT cmp_ok((SELECT count(DISTINCT prosrc) FROM declared), '>', 100::bigint, 'all functions are declared in other ways');
 SELECT is_empty($$ SELECT prosrc, what, pg_temp.call(d) FROM declared d WHERE pg_temp.call(d) <> 'taskq''s library and its SQL definitions are of different versions' $$,
 	'each of them refuses the call');
+
+-- functions that return rows, declared with other rows
+CREATE TYPE pg_temp.other_row AS (a bigint, b text);
+CREATE TEMP TABLE others AS
+SELECT row_number() OVER () + 10000 AS no, p.prosrc, p.probin, 'row' AS what, p.proargtypes::oid[] AS types, CASE WHEN proretset THEN 'SETOF ' ELSE '' END || 'pg_temp.other_row' AS as_result
+FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e' JOIN pg_extension e ON e.oid = d.refobjid AND extname = 'taskq'
+JOIN pg_type t ON t.oid = p.prorettype WHERE p.prolang = (SELECT oid FROM pg_language WHERE lanname = 'c') AND prokind = 'f' AND (typtype = 'c' OR t.oid = 'record'::regtype);
+SELECT cmp_ok((SELECT count(*) FROM others), '>', 20::bigint, 'all functions that return rows are declared with others');
+SELECT is_empty($$ SELECT prosrc, pg_temp.call((no, prosrc, probin, what, types, as_result)::declared) FROM others
+	WHERE pg_temp.call((no, prosrc, probin, what, types, as_result)::declared) NOT IN ('taskq''s library and its SQL definitions are of different versions')
+	AND prosrc NOT IN ('taskq_current_job', 'taskq_report_usage', 'taskq_report_usage_of', 'taskq_claim_job', 'taskq_claim_jobs', 'taskq_get_handler_info', 'taskq_jobs_of_route', 'taskq_read_events', 'taskq_run_job') $$,
+	'each of them refuses the call, except those that find no row or no job before');
 
 -- a function that was declared as by the extension can be called, until it is declared in another way
 CREATE FUNCTION pg_temp.again(text) RETURNS boolean AS '$libdir/taskq', 'taskq_is_registered' LANGUAGE C;
