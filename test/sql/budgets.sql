@@ -3,7 +3,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 \i test/sql/include/wait.sql
-SELECT plan(144);
+SELECT plan(146);
 SELECT taskq.register_handler('bud-' || t) FROM unnest('{a,b}'::text[]) t \g /dev/null
 SELECT taskq.register_worker('bud-w', '{bud-a,bud-b}') \gset
 CREATE FUNCTION pg_temp.armed() RETURNS boolean LANGUAGE sql AS
@@ -185,6 +185,15 @@ SELECT is(replace(value, pg_temp.id('n1')::text, 'n1') || ' ' || reason_code || 
 	'status() names jobs whose estimate is above the hard limit of a budget') FROM taskq.status() WHERE name = 'jobs that never start';
 SELECT is(pg_temp.seen($$ SELECT count(*) FROM taskq.status() WHERE name = 'jobs that never start' $$), '0', 'but not those of other tenants than the caller sees');
 SELECT taskq.cancel_job(pg_temp.id('n' || n)) FROM generate_series(1, 3) n \g /dev/null
+-- limits for a tenant and for each group name only jobs under them, and only those that no other number lets start
+SELECT taskq.enqueue_job('bud-b', tenant_id => t, group_key => g, weight => w) FROM (VALUES ('bud-t', NULL, 1), ('bud-u', 'g', 1), ('bud-u', 'h', 1), (NULL, NULL, 1)) v (t, g, w) \g /dev/null
+SELECT taskq.set_limit('bud-l1', task_type => 'bud-b', tenant_id => 'bud-t', concurrency => 0), taskq.set_limit('bud-l2', task_type => 'bud-b', for_each => '{group_key}', concurrency => 0) \gset
+CREATE FUNCTION pg_temp.never() RETURNS text LANGUAGE sql AS $$ SELECT string_agg(regexp_replace(value, ', such as job \d+', ''), '; ' ORDER BY value) FROM taskq.status() WHERE name = 'jobs that never start' $$;
+SELECT is(pg_temp.never(), '1 of type bud-b: limit "bud-l1" lets no job run; 2 of type bud-b: limit "bud-l2" lets no job run', 'status() names jobs of a tenant and of groups');
+SELECT taskq.set_limit('bud-l2', task_type => 'bud-b', for_each => '{group_key}', concurrency => 0, overrides => '{"g": 1}') \gset
+SELECT is(pg_temp.never(), '1 of type bud-b: limit "bud-l1" lets no job run', 'and none of a limit that lets jobs of another group run');
+SELECT taskq.drop_limit('bud-l1'), taskq.drop_limit('bud-l2') \gset
+SELECT taskq.cancel_job(job_id) FROM taskq.all_jobs WHERE task_type = 'bud-b' AND state = 'available' \g /dev/null
 -- a job that is put back names the same budgets
 SELECT taskq.set_budget('bud-p', hard => 9) \gset
 SELECT taskq.enqueue_job('bud-b', budgets => '{bud-p}', estimated_cost => 1.5, weight => 3) AS put_back \gset
