@@ -47,6 +47,7 @@ LaneMemory *lane_memory = NULL;
 HTAB	   *lane_entries = NULL;
 HTAB	   *lane_routes = NULL;
 HTAB	   *lane_waits = NULL;
+HTAB	   *lane_groups = NULL;
 
 /* memory ---------------------------------------------------------------------- */
 
@@ -63,6 +64,7 @@ LanesSize(void)
 
 	size = add_size(size, hash_estimate_size(taskq_max_lanes, sizeof(LaneEntry)));
 	size = add_size(size, hash_estimate_size(taskq_max_lanes, sizeof(LaneRoute)));
+	size = add_size(size, hash_estimate_size(taskq_max_lanes, sizeof(LaneGroup)));
 	return add_size(size, hash_estimate_size(taskq_max_lanes, sizeof(LaneWait)));
 }
 
@@ -81,12 +83,14 @@ LanesStart(void)
 	HASHCTL entry_ctl = { .keysize = sizeof(LaneEntryKey), .entrysize = sizeof(LaneEntry) };
 	HASHCTL route_ctl = { .keysize = sizeof(LaneRouteKey), .entrysize = sizeof(LaneRoute) };
 	HASHCTL wait_ctl = { .keysize = sizeof(LaneWaitKey), .entrysize = sizeof(LaneWait), .hash = HashWait };
+	HASHCTL group_ctl = { .keysize = sizeof(LaneEntryKey), .entrysize = sizeof(LaneGroup) };
 	bool	found;
 
 	lane_memory = ShmemInitStruct("taskq lanes", StructSize(), &found);
 	lane_entries = ShmemInitHash_compat("taskq entries of lanes", taskq_max_lanes, &entry_ctl, HASH_ELEM | HASH_BLOBS);
 	lane_routes = ShmemInitHash_compat("taskq routes with lanes", taskq_max_lanes, &route_ctl, HASH_ELEM | HASH_BLOBS);
 	lane_waits = ShmemInitHash_compat("taskq waits of lanes", taskq_max_lanes, &wait_ctl, HASH_ELEM | HASH_FUNCTION);
+	lane_groups = ShmemInitHash_compat("taskq groups of lanes", taskq_max_lanes, &group_ctl, HASH_ELEM | HASH_BLOBS);
 	if (found)
 		return;
 	memset(lane_memory, 0, StructSize());

@@ -84,24 +84,89 @@ LaneNextDue(const LaneRoute *route)
 	return route->later == NULL ? NULL : ENTRY_OF(route->later, due_node);
 }
 
+/* Like CompareFirst(), but among lanes of one group. */
+static int
+CompareKeys(const pairingheap_node *a, const pairingheap_node *b, void *arg)
+{
+	return LaneCompare(&ENTRY_OF(b, node)->first.key, &ENTRY_OF(a, node)->first.key);
+}
+
+/* Make a lane the one of its group that is in the heap of the route. */
+static void
+SetHead(LaneGroup *group, LaneEntry *entry, uint64 tag)
+{
+	group->head = entry;
+	entry->tag = tag;
+	HeapAdd(&entry->route->first, CompareFirst, &entry->node);
+}
+
 /* Put a lane among those with a due job. */
 void
 LaneList(LaneEntry *entry)
 {
+	LaneGroup *group = LaneMakeGroup(entry);
+	LaneEntry *head = group == NULL ? NULL : group->head;
+
 	Assert(entry->state != LANE_LISTED && entry->state != LANE_WAITS);
 	entry->state = LANE_LISTED;
-	HeapAdd(&entry->route->first, CompareFirst, &entry->node);
+	entry->in_group = group;
+	if (group == NULL)
+		HeapAdd(&entry->route->first, CompareFirst, &entry->node);
+	else if (head == NULL)
+		SetHead(group, entry, entry->tag);
+	else if (LaneCompare(&entry->first.key, &head->first.key) < 0)
+	{
+		HeapRemove(&entry->route->first, CompareFirst, &head->node);
+		HeapAdd(&group->others, CompareKeys, &head->node);
+		SetHead(group, entry, head->tag);
+	}
+	else
+		HeapAdd(&group->others, CompareKeys, &entry->node);
+}
+
+/* Take a lane out of its group, whose next one takes its place. */
+static void
+LeaveGroup(LaneEntry *entry)
+{
+	LaneGroup *group = entry->in_group;
+	LaneEntry *next = LaneFirst(group->others);
+
+	entry->in_group = NULL;
+	if (group->head != entry)
+	{
+		HeapRemove(&group->others, CompareKeys, &entry->node);
+		return;
+	}
+	HeapRemove(&entry->route->first, CompareFirst, &entry->node);
+	if (next == NULL)
+	{
+		(void) hash_search(lane_groups, &group->key, HASH_REMOVE, NULL);
+		return;
+	}
+	HeapRemove(&group->others, CompareKeys, &next->node);
+	SetHead(group, next, entry->tag);
 }
 
 /* Take a lane out of the heap that it is in. */
 void
 LaneUnlist(LaneEntry *entry)
 {
-	if (entry->state == LANE_LISTED)
+	if (entry->state == LANE_LISTED && entry->in_group != NULL)
+		LeaveGroup(entry);
+	else if (entry->state == LANE_LISTED)
 		HeapRemove(&entry->route->first, CompareFirst, &entry->node);
 	else if (entry->state == LANE_WAITS)
 		HeapRemove(&entry->wait->first, CompareFirst, &entry->node);
 	entry->state = LANE_EMPTY;
+}
+
+/* Give another tag to a lane that is in the heap of its route. */
+void
+LaneSetTag(LaneEntry *entry, uint64 tag)
+{
+	HeapRemove(&entry->route->first, CompareFirst, &entry->node);
+	entry->tag = tag;
+	HeapAdd(&entry->route->first, CompareFirst, &entry->node);
 }
 
 /* Let a lane, which is in no heap, wait. */

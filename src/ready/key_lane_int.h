@@ -72,6 +72,17 @@ typedef struct LaneEntryKey
 	int64 lane;
 } LaneEntryKey;
 
+/*
+ * The lanes with due jobs of a group in one route, if a limit asks for more keys than make
+ * the group.  Only the first of them is in LaneRoute.first.
+ */
+typedef struct LaneGroup
+{
+	LaneEntryKey	  key; /* with the number of the group */
+	struct LaneEntry *head;
+	pairingheap_node *others;
+} LaneGroup;
+
 typedef enum LaneState
 {
 	LANE_EMPTY,	 /* no job is due */
@@ -97,9 +108,10 @@ typedef struct LaneEntry
 	uint64			 tag;				/* in a fair queue: when the lane has its turn, or had it if something was started for its group since */
 	int64			 group;				/* in a fair queue; only if it knows it */
 	bool			 knows_group;
-	TimestampTz		 due_at; /* when another job may become the first; DT_NOEND: none */
-	LaneWait		*wait;	 /* for what it waits; or it was let go from there, and was not tried yet */
-	pairingheap_node node;	 /* see "state" */
+	LaneGroup		*in_group; /* if LANE_LISTED: the group in which it is, or NULL */
+	TimestampTz		 due_at;   /* when another job may become the first; DT_NOEND: none */
+	LaneWait		*wait;	   /* for what it waits; or it was let go from there, and was not tried yet */
+	pairingheap_node node;	   /* see "state" */
 	pairingheap_node due_node;
 } LaneEntry;
 
@@ -124,6 +136,7 @@ extern LaneMemory *lane_memory; /* NULL without preload */
 extern HTAB		  *lane_entries;
 extern HTAB		  *lane_routes;
 extern HTAB		  *lane_waits;
+extern HTAB		  *lane_groups;
 
 extern LaneRoute *LaneRouteFind(int32 route_id);
 extern void		  LaneRouteShow(LaneRoute *route);
@@ -139,6 +152,8 @@ extern void		  LaneJoin(LaneEntry *entry);
 extern bool		  LaneIsLate(const LaneEntry *entry, uint64 *tag);
 extern void		  LaneList(LaneEntry *entry);
 extern void		  LaneUnlist(LaneEntry *entry);
+extern void		  LaneSetTag(LaneEntry *entry, uint64 tag);
+extern LaneGroup *LaneMakeGroup(const LaneEntry *entry);
 extern void		  LaneWaitFor(LaneEntry *entry, LaneWait *wait);
 extern void		  LanesTakeTurns(LaneRoute *route, const LaneTurns *turns);
 extern void		  LanesRemove(Oid dboid, const LaneRoute *route);

@@ -73,11 +73,7 @@ ListLate(LaneRoute *route)
 	uint64	   tag;
 
 	while ((entry = LaneFirst(route->first)) != NULL && LaneIsLate(entry, &tag))
-	{
-		LaneUnlist(entry);
-		entry->tag = tag;
-		LaneList(entry);
-	}
+		LaneSetTag(entry, tag);
 }
 
 /* Do the lanes of a route take their turns in another way than this? */
@@ -226,7 +222,11 @@ CopyLanes(pairingheap_node *node, int64 *lane_ids, int n, int most)
 {
 	for (; node != NULL && n < most; node = node->next_sibling)
 	{
-		lane_ids[n++] = LaneFirst(node)->key.lane;
+		const LaneEntry *entry = LaneFirst(node);
+
+		lane_ids[n++] = entry->key.lane;
+		if (entry->in_group != NULL && entry->in_group->head == entry)
+			n = CopyLanes(entry->in_group->others, lane_ids, n, most);
 		n = CopyLanes(node->first_child, lane_ids, n, most);
 	}
 	return n;

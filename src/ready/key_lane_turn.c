@@ -5,6 +5,8 @@
  * Lanes with a due job are in the order of their tags.  A tag belongs to a group, which
  * may have lanes in several routes (shared/fair_share.c).  A start makes the tag of the group
  * greater, and nobody looks for its other lanes: they are put right when they come to the top.
+ * In one route a group has at most one lane there, as there could be any number of them if
+ * a limit asks for another key, too.
  *
  * The caller of each of these functions holds the lock.  They allocate no memory and cannot
  * fail.
@@ -13,6 +15,7 @@
 
 #include "miscadmin.h"
 
+#include "base/guc.h"
 #include "ready/key_lane_int.h"
 #include "shared/fair_share.h"
 
@@ -55,6 +58,28 @@ LaneFindGroup(LaneEntry *entry)
 {
 	entry->group = entry->key.lane;
 	entry->knows_group = entry->route->turns.queue_id != 0 && LANE_KEYS(entry->key.lane) == entry->route->turns.fair_by;
+}
+
+/* Find or make the group in which a lane is listed with others, or return NULL if it is alone, or if there is no room. */
+LaneGroup *
+LaneMakeGroup(const LaneEntry *entry)
+{
+	LaneEntryKey key = { entry->key.dboid, entry->key.route_id, entry->group };
+	LaneGroup	*group;
+	bool		 found;
+
+	if (!entry->knows_group || entry->group == entry->key.lane)
+		return NULL;
+	group = hash_search(lane_groups, &key, HASH_FIND, NULL);
+	if (group != NULL || hash_get_num_entries(lane_groups) >= taskq_max_lanes)
+		return group;
+	group = hash_search(lane_groups, &key, HASH_ENTER_NULL, &found);
+	if (group != NULL)
+	{
+		group->head = NULL;
+		group->others = NULL;
+	}
+	return group;
 }
 
 /* The queue of a route has become fair, or is not fair any more, or by other keys. */
@@ -131,6 +156,8 @@ FindBefore(int32 route_id, int64 lane, GroupsBefore *before)
 	before->entry = LaneFindEntry(route_id, lane);
 	if (before->entry == NULL || !before->entry->knows_group)
 		return false;
+	if (before->entry->in_group != NULL)
+		before->entry = before->entry->in_group->head;
 	before->tag = before->entry->tag;
 	(void) LaneIsLate(before->entry, &before->tag);
 	hash_seq_init(&status, lane_routes);

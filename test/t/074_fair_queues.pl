@@ -59,7 +59,9 @@ sub mark
 }
 sub runs
 {
-	return "(SELECT j.group_key, j.task_type, row_number() OVER (ORDER BY a.finished_at, a.epoch) AS n FROM taskq.attempts a JOIN taskq.all_jobs j USING (job_id) WHERE a.started_at > '$seen')";
+	my ($key) = @_;
+	$key //= 'group_key';
+	return "(SELECT j.$key AS group_key, j.task_type, row_number() OVER (ORDER BY a.finished_at, a.epoch) AS n FROM taskq.attempts a JOIN taskq.all_jobs j USING (job_id) WHERE a.started_at > '$seen')";
 }
 
 # After how many starts the last job has started of groups like this.
@@ -72,15 +74,16 @@ sub last_of
 # Jain's index over the runs of the groups, the least of all tenths.
 sub least_index
 {
+	my ($key) = @_;
 	return sql($node, 'SELECT round(min(i)::numeric, 4) FROM (SELECT sum(c) ^ 2 / (count(*) * sum(c ^ 2)) AS i FROM'
-		  . ' (SELECT t, g, count(r.n) AS c FROM generate_series(0, 9) t CROSS JOIN (SELECT DISTINCT group_key AS g FROM ' . runs() . ' x) gs'
-		  . ' LEFT JOIN (SELECT group_key, n, ntile(10) OVER (ORDER BY n) - 1 AS tenth FROM ' . runs() . ' x) r ON r.tenth = t AND r.group_key = g GROUP BY t, g) s GROUP BY t) i');
+		  . ' (SELECT t, g, count(r.n) AS c FROM generate_series(0, 9) t CROSS JOIN (SELECT DISTINCT group_key AS g FROM ' . runs($key) . ' x) gs'
+		  . ' LEFT JOIN (SELECT group_key, n, ntile(10) OVER (ORDER BY n) - 1 AS tenth FROM ' . runs($key) . ' x) r ON r.tenth = t AND r.group_key = g GROUP BY t, g) s GROUP BY t) i');
 }
 sub is_fair
 {
-	my ($name) = @_;
+	my ($name, $key) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	my $index = least_index();
+	my $index = least_index($key);
 	note("$name: Jain's index is at least $index in each tenth");
 	return cmp_ok($index, '>=', 0.95, $name);
 }
@@ -163,6 +166,17 @@ append_to_file($script, "\\set w :client_id + 1\nSELECT count(taskq.complete_job
 $node->command_ok([ 'pgbench', '-n', '-f', $script, '-c', 4, '-t', 200, '-h', $node->host, '-p', $node->port, 'postgres' ], 'four sessions claim at once');
 work_off(1);
 is_fair('groups share what several sessions claim');
+
+# Lanes that are finer than the groups: tenants take turns, and a limit is for each group key.
+sql($node, q(SELECT taskq.alter_queue('fair', fair_by => '{tenant_id}', weights => '{}'), taskq.set_limit('one', queue => 'fair', for_each => '{group_key}', concurrency => 1)));
+$node->poll_query_until('postgres', q(SELECT bool_and(state = 'active') FROM taskq.limits));
+mark();
+sql($node, q(SELECT count(taskq.enqueue_job('ext', queue => 'fair', tenant_id => t, group_key => t || i % 200)) FROM unnest('{t1,t2,t3,t4}'::text[]) t, generate_series(1, 500) i));
+$node->command_ok([ 'pgbench', '-n', '-f', $script, '-c', 4, '-t', 150, '-h', $node->host, '-p', $node->port, 'postgres' ], 'four sessions claim jobs of tenants');
+is_fair('tenants share what several sessions claim, with many lanes each', 'tenant_id');
+work_off(1);
+is(sql($node, q(SELECT count(*) FROM taskq.jobs)), 0, 'all jobs of tenants end');
+sql($node, q(SELECT taskq.drop_limit('one'), taskq.alter_queue('fair', fair_by => '{group_key}', weights => '{"heavy": 3}')));
 
 # the backlog of a queue that becomes fair, and a restart --------------------------------
 
