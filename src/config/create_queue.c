@@ -215,6 +215,8 @@ taskq_create_queue(PG_FUNCTION_ARGS)
 	CheckOneOrder();
 	OwnerLeaveSpi(&scope);
 	QueueChanged(fcinfo, queue_id);
+	if (PG_GETARG_BOOL(ARG_FAIR))
+		FairWarnWithoutPreload(name);
 	PG_RETURN_VOID();
 }
 
@@ -265,6 +267,8 @@ taskq_alter_queue(PG_FUNCTION_ARGS)
 	CheckOneOrder();
 	OwnerLeaveSpi(&scope);
 	QueueChanged(fcinfo, queue->queue_id);
+	if (!PG_ARGISNULL(ARG_FAIR) && PG_GETARG_BOOL(ARG_FAIR))
+		FairWarnWithoutPreload(queue->name);
 	PG_RETURN_VOID();
 }
 

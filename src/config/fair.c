@@ -12,6 +12,18 @@
 
 #include "config/fair.h"
 #include "config/weight.h"
+#include "shared/shmem.h"
+
+/* Tell the user that jobs of a fair queue wait while the library is not preloaded. */
+void
+FairWarnWithoutPreload(const char *queue)
+{
+	if (!ShmemPresent())
+		ereport(WARNING,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("jobs of fair queue \"%s\" do not start, because taskq is not preloaded", queue),
+				 errhint("Put shared_preload_libraries = 'taskq' into postgresql.conf and restart the server.")));
+}
 
 /* Read the keys by which a queue is fair.  Returns 0 if the argument is NULL. */
 uint8

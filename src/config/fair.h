@@ -12,6 +12,7 @@
 #include "config/limit.h"
 #include "config/queue.h"
 
+extern void			   FairWarnWithoutPreload(const char *queue);
 extern uint8		   FairByArg(FunctionCallInfo fcinfo, int n);
 extern struct varlena *FairWeightsArg(FunctionCallInfo fcinfo, int n, uint8 fair_by);
 extern void			   FairReadWeights(TaskqQueue *queue, struct varlena *weights);

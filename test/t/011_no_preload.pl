@@ -57,6 +57,16 @@ is(sql($node, qq(SELECT outcome, worker_id, epoch = $epoch, finished_at >= start
 fails_with($node, 'TQ003', "SELECT taskq.complete_job($job, $epoch)", 'the epoch of the first claim is refused');
 is(sql($node, qq(SELECT taskq.complete_job($job, epoch) FROM taskq.all_jobs WHERE job_id = $job)), 't', 'the second claim completes the job');
 
+# fair queues -----------------------------------------------------------------------
+
+(undef, undef, $err) = $node->psql('postgres', q(SELECT taskq.create_queue('turns', fair => true)));
+like($err, qr/WARNING:.*jobs of fair queue "turns" do not start, because taskq is not preloaded/, 'create_queue() warns that the jobs wait');
+sql($node, q(SELECT taskq.enqueue_job('outside', queue => 'turns', group_key => 'a')));
+is(sql($node, q(SELECT count(*) FROM taskq.claim_job('first'))), 0, 'a job of a fair queue does not start');
+is(sql($node, q(SELECT reason_code || ': ' || reason FROM taskq.explain_claim('first') WHERE queue = 'turns')), 'needs_preload: jobs of a fair queue start only with taskq in shared_preload_libraries', 'explain_claim() says why');
+sql($node, q(SELECT taskq.alter_queue('turns', fair => false)));
+is(sql($node, q(SELECT count(taskq.complete_job(job_id, epoch)) FROM taskq.claim_job('first'))), 1, 'it starts when the queue is not fair any more');
+
 # budgets ---------------------------------------------------------------------------
 
 (undef, undef, $err) = $node->psql('postgres', q(SELECT taskq.set_budget('money', hard => 1)));
