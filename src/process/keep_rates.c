@@ -60,6 +60,7 @@ typedef struct Forgotten
 /* When is there a portion for which a claim waits?  By ClockSteady(), as the system's clock may be set meanwhile. */
 static int64 portion_at = RATES_NEVER;
 
+static Oid	 limits_relid;		/* of the table of limits */
 static int64 swept_at = 0;		/* the last sweep, by ClockSteady() */
 static bool	 any_stored = true; /* something may be stored of values that are not in memory */
 
@@ -67,7 +68,7 @@ static bool	 any_stored = true; /* something may be stored of values that are no
 static int64
 SweepAt(void)
 {
-	if (RatesShort(false))
+	if (RatesShort())
 		return swept_at + SWEEP_WHEN_SHORT;
 	return RatesAnyValues() || any_stored ? swept_at + SWEEP_EVERY : RATES_NEVER;
 }
@@ -170,7 +171,7 @@ Reserve(void *arg)
 	const TaskqLimit **limits = LimitsAll(&n);
 
 	round->limits = palloc(sizeof(Reserved) * (n + MAX_RESERVED + 1));
-	round->relid = CatalogRel(REL_LIMITS);
+	round->relid = limits_relid = CatalogRel(REL_LIMITS);
 	ForgetOthers(round->relid, limits, n);
 	for (int i = 0; i < n; i++)
 	{
@@ -234,48 +235,59 @@ Forget(void *arg)
 
 /* Forget values of which nothing is to be remembered, and let jobs start that wait for their memory. */
 static void
-Sweep(Oid relid)
+Sweep(void)
 {
 	Forgotten *forgotten = palloc(sizeof(Forgotten));
-	HeldValue  memory = { relid, 0, HELD_MEMORY, "*" };
-	bool	   was_short = RatesShort(true);
+	HeldValue  memory = { limits_relid, 0, HELD_MEMORY, "*" };
 
 	forgotten->n = RatesSweep(forgotten->values, MAX_FORGOTTEN, &forgotten->more);
 	swept_at = forgotten->more ? 0 : ClockSteady();
 	if (any_stored || forgotten->n > 0)
 		(void) WorkInTransaction("forget what has started under limits", Forget, forgotten);
-	if (was_short)
+	/* also if nobody was seen to wait: a claim may have begun to just after that was noted */
+	if (RatesHaveRoom())
 		KeyLanesFreed(&memory, 1);
 	pfree(forgotten);
 }
 
-/* Reserve portions, and when that is committed, let claims use them. */
-void
-KeepRates(WorkResult *result)
+/* Reserve portions, and when that is committed, let claims use them.  Returns false if that has failed. */
+static bool
+ReserveAndGrant(void)
 {
-	static uint64 version = 0;
-	Round		 *round = palloc0(sizeof(Round));
+	Round *round = palloc0(sizeof(Round));
+	bool   done;
 
-	(void) RatesWanted(true);
-	portion_at = RATES_NEVER;
-	if (version != LimitsVersion())
-		RatesRetryAll();
-	version = LimitsVersion();
-	round->retry_at = RATES_NEVER;
-	if (!WorkInTransaction("reserve what limits let start", Reserve, round))
-	{
-		for (int i = 0; i < round->n_values; i++)
-			RatesWantAgain(round->relid, &round->values[i]);
-		result->next = ClockNow() + USECS_PER_SEC;
-		return;
-	}
-	for (int i = 0; i < round->n; i++)
+	portion_at = round->retry_at = RATES_NEVER;
+	done = WorkInTransaction("reserve what limits let start", Reserve, round);
+	for (int i = 0; i < round->n_values && !done; i++)
+		RatesWantAgain(round->relid, &round->values[i]);
+	for (int i = 0; i < round->n && done; i++)
 	{
 		Grant(round->relid, &round->limits[i]);
 		any_stored |= round->limits[i].limit.by_key;
 	}
 	portion_at = Min(round->retry_at, RatesNextWanting());
-	if (SweepAt() <= ClockSteady())
-		Sweep(round->relid);
 	pfree(round);
+	return done;
+}
+
+/* Do what is due: reserve portions, and forget values. */
+void
+KeepRates(WorkResult *result)
+{
+	static uint64 version = 0; /* LimitsVersion() of the last round, plus 1 */
+	bool		  has_changed = version != LimitsVersion() + 1;
+	bool		  wanted = RatesWanted(true);
+
+	if (has_changed)
+		RatesRetryAll();
+	version = LimitsVersion() + 1;
+	if ((has_changed || wanted || portion_at <= ClockSteady()) && !ReserveAndGrant())
+	{
+		version = 0;
+		result->next = ClockNow() + USECS_PER_SEC;
+		return;
+	}
+	if (SweepAt() <= ClockSteady())
+		Sweep();
 }

@@ -330,7 +330,8 @@ KeyLanesFreed(const HeldValue *value, int most)
 	if (n > MAX_WOKEN)
 		WakeAll();
 	for (int i = 0; i < n && n <= MAX_WOKEN; i++)
-		LaneWakeFor(route_ids[i], most);
+		if (most == 1 || WakeWaiters(MyDatabaseId, route_ids[i], most) == 0)
+			LaneWakeFor(route_ids[i], 1);
 }
 
 /* Limits have changed.  Let all lanes of this database go. */

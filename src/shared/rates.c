@@ -139,6 +139,14 @@ RatesFull(const RateKey *key)
 	return hash_get_num_entries(rate_entries) - rates->n_values >= MAX_RATES;
 }
 
+static void
+CountValues(const RateEntry *entry, int by)
+{
+	rates->n_values += by;
+	if (entry->database != NULL)
+		entry->database->n_values += by;
+}
+
 static RateEntry *
 Make(const RateKey *key)
 {
@@ -149,7 +157,8 @@ Make(const RateKey *key)
 	RateInit(entry);
 	entry->database = RatesMine();
 	entry->number = ++rates->numbers;
-	rates->n_values += RateIsValue(key) ? 1 : 0;
+	if (RateIsValue(key))
+		CountValues(entry, 1);
 	return entry;
 }
 
@@ -180,7 +189,7 @@ RatesRemove(RateEntry *entry)
 {
 	RateUnwant(entry);
 	if (RateIsValue(&entry->key))
-		rates->n_values--;
+		CountValues(entry, -1);
 	entry->number = 0;
 	(void) hash_search(rate_entries, &entry->key, HASH_REMOVE, NULL);
 }

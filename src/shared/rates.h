@@ -133,7 +133,8 @@ extern void	 RatesWantAgain(Oid relid, const RateValue *value);
 extern int	 RatesSweep(RateValue *values, int most, bool *more);
 extern bool	 RatesHaveValue(Oid relid, const RateValue *value);
 extern bool	 RatesAnyValues(void);
-extern bool	 RatesShort(bool clear);
+extern bool	 RatesShort(void);
+extern bool	 RatesHaveRoom(void);
 
 /* for views */
 extern RateState   RatesStateOf(Oid relid, const RateLimit *limit);

@@ -36,7 +36,8 @@ typedef struct RatesDatabase
 {
 	pg_atomic_uint32  wanted;		   /* a claim waits for a portion */
 	pg_atomic_uint32  short_of_memory; /* a job waits because there was no room for its value */
-	pairingheap_node *wanting;		   /* values that need a portion, by the moments when there is one */
+	int				  n_values;
+	pairingheap_node *wanting; /* values that need a portion, by the moments when there is one */
 } RatesDatabase;
 
 /* Moments are those of ClockSteady(). */

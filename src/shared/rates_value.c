@@ -248,22 +248,37 @@ RatesHaveValue(Oid relid, const RateValue *value)
 	return found;
 }
 
-/* Are there entries of values? */
+/* Are there entries of values of this database? */
 bool
 RatesAnyValues(void)
 {
-	return rates != NULL && rates->n_values > 0;
+	RatesDatabase *mine = RatesMine();
+
+	return mine != NULL && mine->n_values > 0;
 }
 
 /* Does a job wait because there was no room for its value? */
 bool
-RatesShort(bool clear)
+RatesShort(void)
 {
 	RatesDatabase *mine = RatesMine();
 
-	if (mine == NULL)
-		return false;
-	return (clear ? pg_atomic_exchange_u32(&mine->short_of_memory, 0) : pg_atomic_read_u32(&mine->short_of_memory)) != 0;
+	return mine != NULL && pg_atomic_read_u32(&mine->short_of_memory) != 0;
+}
+
+/* Is there room for another value?  If so, nobody waits for it any more, as the caller lets those go who do. */
+bool
+RatesHaveRoom(void)
+{
+	RatesDatabase *mine = RatesMine();
+	bool		   has_room;
+
+	LWLockAcquire(&rates->lock, LW_SHARED);
+	has_room = rates->n_values < taskq_max_rate_values;
+	LWLockRelease(&rates->lock);
+	if (has_room && mine != NULL)
+		(void) pg_atomic_exchange_u32(&mine->short_of_memory, 0);
+	return has_room;
 }
 
 /* views ------------------------------------------------------------------------ */
