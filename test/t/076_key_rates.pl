@@ -198,7 +198,7 @@ SKIP:
 	move('taskq.steady_offset' => 120000);
 	sql($node, q(SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'taskq scheduler'));
 	is(sql($node, q(SELECT count(*) FROM taskq.claim_jobs('w1', 1000, '{few}', lease => '1 h'))), 64, 'values for which there is room start jobs');
-	is(sql($node, q(SELECT reason_code FROM taskq.explain_claim('w1') WHERE task_type = 'few')), 'limit_memory', 'the others wait for memory');
+	is(sql($node, q(SELECT string_agg(DISTINCT d.reason_code, ' ') FROM taskq.all_jobs j, taskq.describe_job(j.job_id) d WHERE j.task_type = 'few' AND j.state = 'available')), 'limit_memory', 'the others wait for memory');
 	is(sql($node, q(SELECT count(*) FROM taskq.limit_usage WHERE group_key LIKE 'm%')), 64, 'and use none');
 	my $waits = session($node);
 	$waits->query_until(qr/waiting/, "\\echo waiting\nSELECT 'got ' || count(*) FROM taskq.claim_job('w2', '{few}', wait => '60 s', lease => '1 h');\n");
