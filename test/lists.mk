@@ -40,6 +40,7 @@ REGRESS = \
 	queues \
 	limits \
 	key_limits \
+	ordered_queues \
 	fair_queues \
 	rates \
 	ageing \
@@ -75,6 +76,7 @@ ISOLATION = \
 	first-claim \
 	isolation-level \
 	key-limit \
+	ordered-queue \
 	limit-claim \
 	max-concurrent \
 	new-route \
@@ -101,6 +103,7 @@ NEED_TESTING = \
 	key_rates \
 	instances \
 	key_limits \
+	ordered_queues \
 	register_worker \
 	retry \
 	settle \

@@ -38,10 +38,12 @@ CREATE TABLE taskq.queue_defs (
 	fair              boolean NOT NULL DEFAULT false,
 	fair_by           text[] NOT NULL DEFAULT '{group_key}',
 	weights           jsonb,
-	age_every         interval
+	age_every         interval,
+	order_id          integer
 );
 COMMENT ON TABLE taskq.queue_defs IS 'queues; read the view taskq.queues';
 COMMENT ON COLUMN taskq.queue_defs.lined_up_to IS 'waiting jobs of an ordered queue with lower ids are in its lanes; only they start';
+COMMENT ON COLUMN taskq.queue_defs.order_id IS 'number of the limit of one job at a time for each group of an ordered queue; another one each time when the queue becomes ordered';
 
 -- One row for each task type. Functions and types are stored as qualified text, with
 -- their oids as a cache, because pg_upgrade refuses a cluster with a regprocedure column.
@@ -234,7 +236,7 @@ CREATE TABLE taskq.jobs (
 		autovacuum_vacuum_cost_delay = 0);
 COMMENT ON TABLE taskq.jobs IS 'live jobs; read the view taskq.all_jobs';
 COMMENT ON COLUMN taskq.jobs.gate IS 'o open, l open in a lane, r running';
-COMMENT ON COLUMN taskq.jobs.lane IS 'which lane of its route the job waits in: the keys by which the route''s jobs are limited, and a hash of their values; NULL if no limit is for each value of a key';
+COMMENT ON COLUMN taskq.jobs.lane IS 'which lane of its route the job waits in: the keys by which the route''s jobs are limited, and a hash of their values; negative if the jobs are in order; NULL if no limit is for each value of a key, and the queue is not ordered';
 COMMENT ON COLUMN taskq.jobs.state IS 'a available or scheduled, t retryable, r running';
 COMMENT ON COLUMN taskq.jobs.epoch IS 'number of the last claim of the job';
 COMMENT ON COLUMN taskq.jobs.last_outcome IS 'how the run of this epoch ended, if it has ended';
@@ -257,6 +259,9 @@ CREATE INDEX jobs_open ON taskq.jobs (route_id, priority, run_at, job_id) WITH (
 -- Jobs that are limited for each value of a key wait in lanes, so that those of a value
 -- without room need not be read.
 CREATE INDEX jobs_lanes ON taskq.jobs (route_id, lane, priority, run_at, job_id) WITH (deduplicate_items = off) WHERE gate = 'l';
+-- Jobs of one group of an ordered queue, whatever their routes are: they start in the order
+-- of their ids.
+CREATE INDEX jobs_ordered ON taskq.jobs (lane, job_id) WITH (deduplicate_items = off) WHERE gate = 'l' AND lane < 0;
 CREATE INDEX jobs_running ON taskq.jobs (instance_id COLLATE "C", job_id) WITH (deduplicate_items = off) WHERE gate = 'r';
 
 -- Requests to cancel jobs whose rows another transaction has locked.

@@ -44,6 +44,7 @@ typedef struct ClaimCursor
 	bool		in_lane; /* the head is in a lane */
 	LaneReader *reader;	 /* its lanes are read from the index; NULL: they are in memory */
 	LaneReader *reader_space;
+	int64		lane;		   /* the lane that was taken */
 	bool		knows_group;   /* otherwise the group of the lane that was taken must be found by its row */
 	bool		has_lane_hint; /* its first job was taken, and not tried yet */
 	ScanHint	lane_hint;

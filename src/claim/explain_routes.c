@@ -76,7 +76,7 @@ static bool
 IsPassing(const Reason *reason)
 {
 	return reason->code == REASON_LIMIT || reason->code == REASON_LIMIT_ARMING || reason->code == REASON_RATE_LIMIT ||
-		   reason->code == REASON_QUOTA || reason->code == REASON_BUDGET || reason->code == REASON_BUDGET_ARMING;
+		   reason->code == REASON_QUOTA || reason->code == REASON_ORDER || reason->code == REASON_BUDGET || reason->code == REASON_BUDGET_ARMING;
 }
 
 /*

@@ -14,6 +14,8 @@ extern bool LaneCursorHead(ClaimScan *scan, ClaimCursor *cursor, JobKey *key);
 extern bool LaneCursorTake(ClaimScan *scan, ClaimCursor *cursor, const HeadsBound *bound);
 extern bool LaneCursorHasTurn(ClaimCursor *cursor, TupleTableSlot *row);
 extern void LaneCursorPass(ClaimScan *scan, ClaimCursor *cursor, bool passed, const HeldWait *waits_for);
+extern bool LaneCursorInOrder(const ClaimCursor *cursor);
+extern void LaneCursorStall(ClaimScan *scan, ClaimCursor *cursor);
 extern int	LaneCursorCount(ClaimScan *scan, ClaimCursor *cursor, int most);
 
 #endif /* TASKQ_LANE_CURSOR_H */

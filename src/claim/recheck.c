@@ -89,6 +89,13 @@ RecheckLanes(Relation jobs, int32 route_id, TimestampTz now)
 	{
 		LaneHint first = { { hint.key.priority, { hint.key.run_at, hint.key.job_id } }, hint.tid };
 
+		if (LANE_IN_ORDER(lane))
+		{
+			/* whichever job is the first one now */
+			first.key.key.job_id = PG_INT64_MIN;
+			KeyLanePush(route_id, lane, &first, false, now);
+			continue;
+		}
 		if (hint.key.run_at <= now)
 			KeyLanePush(route_id, lane, &first, is_only, now);
 		if (next_due == DT_NOEND)

@@ -22,6 +22,7 @@
 #include "base/injection_point.h"
 #include "base/text.h"
 #include "claim/choose.h"
+#include "claim/lane_cursor.h"
 #include "claim/take.h"
 #include "config/handler.h"
 #include "config/stale.h"
@@ -188,7 +189,15 @@ FinishFull(ClaimCursor *cursor, TupleTableSlot *row)
 static void
 PassRefused(ClaimScan *scan, ClaimCursor *cursor, const ScanHint *hint, const Admitting *admitting)
 {
-	if (!admitting->waits_for_value)
+	if (admitting->is_behind)
+	{
+		DropHint(cursor, hint);
+		if (cursor->in_lane)
+			LaneCursorStall(scan, cursor);
+		else
+			ChoosePass(scan, cursor, true, NULL);
+	}
+	else if (!admitting->waits_for_value)
 		FinishFull(cursor, scan->jobs->found);
 	else if (cursor->in_lane)
 	{
@@ -197,6 +206,13 @@ PassRefused(ClaimScan *scan, ClaimCursor *cursor, const ScanHint *hint, const Ad
 	}
 	else
 		ChoosePass(scan, cursor, true, NULL); /* the scheduler moves the job to a lane */
+}
+
+/* Does the lane of a job that has started wait until no job of its group runs, and not for a rate, say? */
+static bool
+WaitsForGroup(const Admitting *admitting)
+{
+	return admitting->waits_for_value && admitting->value.value.limit_id < 0;
 }
 
 /*
@@ -224,6 +240,7 @@ TakeNext(ClaimScan *scan, const ClaimRequest *request, Admitting *admitting, Tas
 	{
 		const ScanHint *hint = CursorHint(cursor);
 		ItemPointerData tid;
+		bool			in_order;
 
 #ifdef TASKQ_TESTING
 		n_tries++;
@@ -256,12 +273,16 @@ TakeNext(ClaimScan *scan, const ClaimRequest *request, Admitting *admitting, Tas
 			PassRefused(scan, cursor, hint, admitting);
 			continue;
 		}
-		ChoosePass(scan, cursor, true, admitting->waits_for_value ? &admitting->value : NULL);
+		in_order = LaneCursorInOrder(cursor);
+		if (!in_order)
+			ChoosePass(scan, cursor, true, admitting->waits_for_value ? &admitting->value : NULL);
 		TASKQ_INJECTION_POINT("claim-chosen");
 		if (!LockHinted(scan, cursor, hint, &tid, job))
 		{
 			AdmitDrop(hint->key.job_id);
 			DropHint(cursor, hint);
+			if (in_order)
+				LaneCursorStall(scan, cursor);
 			continue;
 		}
 		switch (Admit(admitting, job, EpochNext()))
@@ -271,14 +292,20 @@ TakeNext(ClaimScan *scan, const ClaimRequest *request, Admitting *admitting, Tas
 				{
 					AdmitStarted(job);
 					scan->wanted--;
+					if (in_order)
+						ChoosePass(scan, cursor, true, WaitsForGroup(admitting) ? &admitting->value : NULL);
 					return true;
 				}
 				AdmitUndo(admitting, job);
 				ChooseFinish(cursor);
 				break;
 			case ADMIT_NOT_NOW:
+				if (in_order)
+					LaneCursorStall(scan, cursor);
 				break;
 			case ADMIT_CANCELLED:
+				if (in_order)
+					LaneCursorStall(scan, cursor);
 				(void) SettleIfCancelled(scan->jobs, job);
 				CommandCounterIncrement();
 				break;

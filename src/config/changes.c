@@ -151,6 +151,19 @@ ConfigHasChangedHere(TaskqRel rel)
 	return false;
 }
 
+/* Has this transaction changed the row whose key is this number? */
+bool
+ConfigNumberHasChangedHere(TaskqRel rel, int32 number)
+{
+	NewsKey key = { 0 };
+
+	memcpy(key.bytes, &number, sizeof(number));
+	for (int i = 0; i < n_notes; i++)
+		if (notes[i].rel == rel && !notes[i].all_rows && memcmp(&notes[i].key, &key, sizeof(key)) == 0)
+			return true;
+	return false;
+}
+
 /* Has the current subtransaction noted a statement by hand on this table already? */
 static bool
 IsNotedByHand(TaskqRel rel)

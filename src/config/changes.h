@@ -19,5 +19,6 @@ extern void ConfigNumberChanged(TaskqRel rel, int32 number);
 extern void ConfigRowsChanged(TaskqRel rel);
 extern void ConfigAnythingChanged(void);
 extern bool ConfigHasChangedHere(TaskqRel rel);
+extern bool ConfigNumberHasChangedHere(TaskqRel rel, int32 number);
 
 #endif /* TASKQ_CHANGES_H */

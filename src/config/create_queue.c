@@ -206,9 +206,10 @@ taskq_create_queue(PG_FUNCTION_ARGS)
 
 	OwnerEnterSpi(&scope);
 	OwnerExecute("INSERT INTO taskq.queue_defs (queue, description, retain_completed, retain_other, keep_payload,"
-				 " on_unhandled, events, retain_events, validate_payloads, ordered, on_delayed, lined_up_to, fair, fair_by, weights, age_every, created_at)"
+				 " on_unhandled, events, retain_events, validate_payloads, ordered, on_delayed, lined_up_to, order_id, fair, fair_by, weights, age_every, created_at)"
 				 " VALUES ($1, $2, $3, $4, $5, COALESCE($6, 'wait'), $7, $8, $9, $10, COALESCE($11, 'hold'),"
-				 " CASE WHEN $10 THEN 9223372036854775807 END, $12, $13, NULLIF($14, '{}'), NULLIF($15, '0'), $16)"
+				 " CASE WHEN $10 THEN 9223372036854775807 END,"
+				 " CASE WHEN $10 THEN nextval('taskq.limit_defs_limit_id_seq') END, $12, $13, NULLIF($14, '{}'), NULLIF($15, '0'), $16)"
 				 " RETURNING queue_id, (ordered OR fair) AND age_every IS NOT NULL",
 				 QUEUE_PARAMS, queue_arg_types, values, nulls);
 	queue_id = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
@@ -232,6 +233,15 @@ KeepDefaultQueue(void)
 				 1, types, values, NULL);
 }
 
+/* Does a call of alter_queue() change the order of the queue? */
+static bool
+OrderChanges(FunctionCallInfo fcinfo, const TaskqQueue *queue)
+{
+	bool ordered = PG_ARGISNULL(ARG_ORDERED) ? queue->ordered : PG_GETARG_BOOL(ARG_ORDERED);
+
+	return ordered != queue->ordered || (ordered && !PG_ARGISNULL(ARG_ON_DELAYED));
+}
+
 Datum
 taskq_alter_queue(PG_FUNCTION_ARGS)
 {
@@ -239,11 +249,13 @@ taskq_alter_queue(PG_FUNCTION_ARGS)
 	char			  nulls[QUEUE_PARAMS];
 	OwnerScope		  scope;
 	const TaskqQueue *queue;
+	bool			  order_changes;
 
 	CheckCall(fcinfo);
 	CheckWritable("taskq.alter_queue()");
 	queue = QueueByName(QueueParams(fcinfo, values, nulls), false);
 	FairParams(fcinfo, queue, values, nulls);
+	order_changes = OrderChanges(fcinfo, queue);
 
 	OwnerEnterSpi(&scope);
 	KeepDefaultQueue();
@@ -259,6 +271,8 @@ taskq_alter_queue(PG_FUNCTION_ARGS)
 				 " on_delayed = COALESCE($11, on_delayed),"
 				 " lined_up_to = CASE WHEN NOT COALESCE($10, ordered) THEN NULL"
 				 " WHEN ordered AND COALESCE($11, on_delayed) = on_delayed THEN lined_up_to ELSE 0 END,"
+				 " order_id = CASE WHEN NOT COALESCE($10, ordered) THEN NULL"
+				 " WHEN ordered THEN order_id ELSE nextval('taskq.limit_defs_limit_id_seq') END,"
 				 " fair = COALESCE($12, fair), fair_by = COALESCE($13, fair_by),"
 				 " weights = NULLIF(COALESCE($14, weights), '{}'),"
 				 " age_every = NULLIF(COALESCE($15, age_every), '0') WHERE queue = $1"
@@ -269,6 +283,8 @@ taskq_alter_queue(PG_FUNCTION_ARGS)
 	QueueChanged(fcinfo, queue->queue_id);
 	if (!PG_ARGISNULL(ARG_FAIR) && PG_GETARG_BOOL(ARG_FAIR))
 		FairWarnWithoutPreload(queue->name);
+	if (order_changes)
+		ConfigNumberChanged(REL_QUEUES, ORDER_OF(queue->queue_id));
 	PG_RETURN_VOID();
 }
 

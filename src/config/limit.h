@@ -55,6 +55,7 @@ typedef struct TaskqLimit
 	char		  queue[TASKQ_NAME_MAX + 1];	 /* empty means all queues */
 	char		  task_type[TASKQ_NAME_MAX + 1]; /* empty means all types */
 	char		  tenant_id[TASKQ_NAME_MAX + 1]; /* empty means all tenants */
+	int32		  order_of;						 /* id of the ordered queue whose jobs of a group run one at a time; 0: a limit with a row */
 	uint8		  for_each;						 /* each combination of values of these keys has its own limit */
 	LimitNumbers  numbers;
 	int64		  per;
@@ -62,6 +63,8 @@ typedef struct TaskqLimit
 	int			  n_overrides;
 	LimitOverride overrides[FLEXIBLE_ARRAY_MEMBER]; /* in the order of their keys */
 } TaskqLimit;
+
+#define LIMIT_SIZE(n_overrides) (offsetof(TaskqLimit, overrides) + sizeof(LimitOverride) * (n_overrides))
 
 /* The limits of a route.  First come those that are for all its jobs alike. */
 typedef struct RouteLimits
@@ -71,6 +74,8 @@ typedef struct RouteLimits
 	uint8			   keys;	/* keys of a job that the others ask for, or by which the queue is fair */
 	bool			   rates;	/* some have a rate or a quota */
 	LaneTurns		   turns;	/* whether the queue is fair */
+	int32			   ordered; /* id of the queue, if it is ordered, or 0 */
+	bool			   skips_delayed;
 	const TaskqLimit **limits;
 } RouteLimits;
 
@@ -82,6 +87,7 @@ extern const TaskqLimit **LimitsAll(int *n);
 extern const RouteLimits *LimitsOfRoute(int32 route_id);
 extern const char		 *LimitNameIn(const RouteLimits *limits, int32 limit_id);
 extern uint64			  LimitsVersion(void);
+extern int				  LimitsArmed(int32 **limit_ids);
 extern bool				  LimitsToHold(int32 route_id, const JobKeys *keys, HeldLimits *held);
 
 /* limit_keys.c */
@@ -92,6 +98,8 @@ extern uint8		ArgKeys(FunctionCallInfo fcinfo, int n, const char *what, const ch
 extern bool			WeightsRead(struct varlena *json, uint8 keys, KeyNumber **costs, int *n, const char **problem);
 extern LimitNumbers LimitNumbersFor(const TaskqLimit *limit, const JobKeys *keys);
 extern int64		LaneOf(uint8 keys, const JobKeys *values);
+extern int64		LaneInOrder(int32 queue_id, const char *group_key);
+extern int64		LaneBesideOrder(const JobKeys *values);
 
 #define MAX_CONCURRENCY 1000000
 #define MAX_WEIGHT 1000000

@@ -133,26 +133,56 @@ WeightsRead(struct varlena *json, uint8 keys, KeyNumber **costs, int *n, const c
 /* lanes ----------------------------------------------------------------------- */
 
 /*
- * Return the lane of jobs with these values of these keys: the keys and a hash of the
- * values.  In one lane of another user's jobs, a job would wait for theirs.  So nobody
- * must be able to find a value for a given lane.
+ * Return a number for these bytes.  In one lane of another user's jobs, a job would wait for
+ * theirs.  So nobody must be able to find bytes for a given number.
  */
+static uint64
+HashOf(const void *data, Size size)
+{
+	bytea *bytes = palloc(VARHDRSZ + size);
+	bytea *hash;
+	uint64 number;
+
+	SET_VARSIZE(bytes, VARHDRSZ + size);
+	memcpy(VARDATA(bytes), data, size);
+	hash = DatumGetByteaPP(DirectFunctionCall1(sha256_bytea, PointerGetDatum(bytes)));
+	memcpy(&number, VARDATA_ANY(hash), sizeof(number));
+	pfree(bytes);
+	return number;
+}
+
+/* Return the lane of jobs with these values of these keys: the keys and a hash of the values. */
 int64
 LaneOf(uint8 keys, const JobKeys *values)
 {
 	JobKeys used = { 0 };
-	bytea  *bytes = palloc(VARHDRSZ + sizeof(JobKeys));
-	bytea  *hash;
-	uint64	number;
 
 	if ((keys & KEY_TENANT) != 0)
 		strlcpy(used.tenant_id, values->tenant_id, sizeof(used.tenant_id));
 	if ((keys & KEY_GROUP) != 0)
 		strlcpy(used.group_key, values->group_key, sizeof(used.group_key));
-	SET_VARSIZE(bytes, VARHDRSZ + sizeof(JobKeys));
-	memcpy(VARDATA(bytes), &used, sizeof(JobKeys));
-	hash = DatumGetByteaPP(DirectFunctionCall1(sha256_bytea, PointerGetDatum(bytes)));
-	memcpy(&number, VARDATA_ANY(hash), sizeof(number));
-	pfree(bytes);
-	return LANE_FIRST(keys) | (int64) (number >> (64 - LANE_KEYS_SHIFT));
+	return LANE_FIRST(keys) | (int64) (HashOf(&used, sizeof(used)) >> (64 - LANE_KEYS_SHIFT));
+}
+
+/* Return the lane of the jobs of a group that are in order.  All routes of the queue have it. */
+int64
+LaneInOrder(int32 queue_id, const char *group_key)
+{
+	struct
+	{
+		int32 queue_id;
+		char  group_key[TASKQ_NAME_MAX + 1];
+	} used;
+
+	memset(&used, 0, sizeof(used));
+	used.queue_id = queue_id;
+	strlcpy(used.group_key, group_key, sizeof(used.group_key));
+	return PG_INT64_MIN | (int64) HashOf(&used, sizeof(used));
+}
+
+/* Return the lane of jobs of an ordered queue that are not in order. */
+int64
+LaneBesideOrder(const JobKeys *values)
+{
+	return Max((int64) (HashOf(values, sizeof(JobKeys)) >> (64 - LANE_KEYS_SHIFT)), 1);
 }

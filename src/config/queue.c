@@ -94,6 +94,7 @@ ReadQueue(TupleTableSlot *slot)
 	queue->validate_payloads = row.validate_payloads;
 	queue->ordered = row.ordered;
 	(void) DelayedByName(row.on_delayed, &queue->skips_delayed);
+	queue->order_id = row.order_id;
 	queue->lined_up_to = row.lined_up_to;
 	queue->fair = row.fair;
 	if (row.fair_by != NULL)

@@ -10,6 +10,13 @@
 #include "utils/array.h"
 #include "utils/timestamp.h"
 
+/*
+ * A number that no queue has.  A transaction that changes the order of a queue notes a change
+ * of the queue with this number, too.  It starts no jobs of the queue itself, as until its
+ * commit they run as they did before.
+ */
+#define ORDER_OF(queue_id) (-(queue_id))
+
 /* What happens to a job whose task type is not registered. */
 typedef enum OnUnhandled
 {
@@ -39,6 +46,7 @@ typedef struct TaskqQueue
 	bool		validate_payloads; /* payloads must fulfil the contracts of their handlers */
 	bool		ordered;		   /* jobs of one group key run one at a time, in the order of their ids */
 	bool		skips_delayed;	   /* a job that waits for its time is out of this order */
+	int32		order_id;		   /* number of its limit, see route_limits.c; 0 if it is not ordered */
 	int64		lined_up_to;	   /* waiting jobs of an ordered queue with lower ids are in its lanes */
 	bool		fair;			   /* groups of jobs take turns */
 	uint8		fair_by;		   /* the keys that make the groups, also if the queue is not fair */

@@ -62,6 +62,7 @@
 	X(LIMIT, "limit", "a limit is reached")                                                                                          \
 	X(LIMIT_ARMING, "limit_arming", "a new or changed limit waits for claims that began before it")                                  \
 	X(LIMIT_MEMORY, "limit_memory", "as many jobs run under limits as taskq.max_held_jobs allows")                                   \
+	X(ORDER, "order", "another job of its group comes first")                                                                        \
 	X(RATE_LIMIT, "rate_limit", "the rate of a limit lets the next job start later")                                                 \
 	X(QUOTA, "quota", "the quota of a limit is used up")                                                                             \
 	X(WEIGHT_OVER_LIMIT, "weight_over_limit", "the job weighs more than a limit lets start at once")                                 \

@@ -27,6 +27,7 @@ static const AdmissionRule *const rules[] = {
 	&admit_trial,
 	&admit_permit,
 	&admit_limit,
+	&admit_order,
 	&admit_budget,
 	&admit_rate,
 	&admit_turn,
@@ -127,7 +128,7 @@ AdmitHold(Admitting *claim, int32 route_id, int64 job_id, TupleTableSlot *row)
 	};
 
 	claim->epoch = admission.epoch;
-	claim->waits_for_value = false;
+	claim->waits_for_value = claim->is_behind = false;
 	AdmissionBegin(&admission);
 	for (int i = 0; i < lengthof(rules); i++)
 	{

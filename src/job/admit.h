@@ -35,6 +35,7 @@ typedef struct Admitting
 	bool			  holds_limits;	   /* that job is under limits */
 	bool			  waits_for_value; /* no other job with the same value of a key can start: */
 	HeldWait		  value;		   /* this one */
+	bool			  is_behind;	   /* another job of its group comes before it */
 	uint64			  limits_version;  /* LimitsVersion() when the last job was admitted */
 	bool			  holds_budgets;   /* that job holds an estimate of budgets */
 	uint64			  budgets_version; /* BudgetsVersion() when the last job was admitted */

@@ -18,6 +18,8 @@
 
 #include "config/changes.h"
 #include "config/limit.h"
+#include "config/queue.h"
+#include "config/route.h"
 #include "job/admit_rules.h"
 #include "job/lane.h"
 #include "ready/key_lane.h"
@@ -53,6 +55,14 @@ AskKeyLimits(int32 route_id, int32 *limit_id, bool wait)
 	return answer;
 }
 
+/* Has this transaction changed limits, or the order of the route's queue? */
+static bool
+HasChangedHere(int32 route_id)
+{
+	return ConfigHasChangedHere(REL_LIMITS) ||
+		   (ConfigHasChangedHere(REL_QUEUES) && ConfigNumberHasChangedHere(REL_QUEUES, ORDER_OF(RouteById(route_id)->queue_id)));
+}
+
 /* How many jobs of the route may run, with those that run now?  0 if no other may start now. */
 static int
 MayRunOf(int32 route_id)
@@ -62,7 +72,7 @@ MayRunOf(int32 route_id)
 	int		   most = PG_INT32_MAX;
 	int		   which;
 
-	if (ConfigHasChangedHere(REL_LIMITS))
+	if (HasChangedHere(route_id))
 		return 0;
 	if (LimitsOfRoute(route_id)->keys != 0 &&
 		(!HoldersPresent() || AskKeyLimits(route_id, &limit_id, true) != HOLDERS_ROOM))
@@ -92,7 +102,7 @@ HoldForJob(Admitting *claim, int32 route_id, int64 job_id, TupleTableSlot *row)
 
 	claim->limits_version = LimitsVersion();
 	claim->holds_limits = false;
-	if (ConfigHasChangedHere(REL_LIMITS))
+	if (HasChangedHere(route_id))
 		return false;
 	if (!LimitsToHold(route_id, KeysOfRow(route_id, row, &keys), &held))
 		return true;
@@ -144,6 +154,13 @@ ExplainLanes(int32 route_id, Refusal *refusal)
 
 	if (LimitsOfRoute(route_id)->keys == 0 || !KeyLanesAllWait(route_id, &waits) || waits.kind != HELD_JOBS)
 		return false;
+	if (LimitsOfRoute(route_id)->ordered != 0)
+	{
+		refusal->reason_code = REASON_ORDER;
+		refusal->reason = "before each job that is due, other jobs of its group come, or a limit is reached for its keys";
+		refusal->hint = "Try again when one of the running jobs has ended.";
+		return true;
+	}
 	refusal->reason_code = REASON_LIMIT;
 	refusal->reason = "all jobs that are due have keys for which a limit is reached";
 	refusal->hint = "Try again when one of the running jobs has ended, see taskq.limit_usage.";
@@ -164,10 +181,11 @@ Explain(const AdmissionQuestion *question, Refusal *refusal)
 
 	if (question->route == NULL)
 		return false;
-	if (ConfigHasChangedHere(REL_LIMITS))
+	if (HasChangedHere(question->route->route_id))
 	{
 		refusal->reason_code = REASON_LIMIT_ARMING;
-		refusal->reason = "this transaction has changed limits";
+		refusal->reason = ConfigHasChangedHere(REL_LIMITS) ? "this transaction has changed limits"
+														   : "this transaction has changed the order of the queue";
 		return true;
 	}
 	limits = LimitsOfRoute(question->route->route_id);
@@ -185,7 +203,7 @@ Explain(const AdmissionQuestion *question, Refusal *refusal)
 	if (which >= 0)
 	{
 		limit_id = held.limits[which].limit_id;
-		values = held.limits[which].by_key ? LimitForValue(held.limits[which].value) : "";
+		values = limit_id >= 0 && held.limits[which].by_key ? LimitForValue(held.limits[which].value) : "";
 	}
 	if (answer == HOLDERS_ROOM && HoldersPresent())
 		answer = AskKeyLimits(question->route->route_id, &limit_id, false);
@@ -195,13 +213,18 @@ Explain(const AdmissionQuestion *question, Refusal *refusal)
 		case HOLDERS_ROOM:
 			return false;
 		case HOLDERS_FULL:
+			if (limit_id < 0)
+				return false; /* admit_order.c says which job comes first */
 			refusal->reason_code = REASON_LIMIT;
 			refusal->reason = psprintf("limit \"%s\" is reached%s", name, values);
 			refusal->hint = "Try again when one of the running jobs has ended, see taskq.limit_usage.";
 			break;
 		case HOLDERS_ARMING:
 			refusal->reason_code = REASON_LIMIT_ARMING;
-			refusal->reason = psprintf("limit \"%s\" is not armed yet, see taskq.limits", name);
+			if (limit_id >= 0)
+				refusal->reason = psprintf("limit \"%s\" is not armed yet, see taskq.limits", name);
+			else
+				refusal->reason = "the queue, which is ordered, waits for claims that began before it knew which jobs run";
 			break;
 		case HOLDERS_NO_MEMORY:
 			refusal->reason_code = REASON_LIMIT_MEMORY;

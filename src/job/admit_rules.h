@@ -16,6 +16,7 @@ extern const AdmissionRule admit_cancelled;
 extern const AdmissionRule admit_trial;
 extern const AdmissionRule admit_permit;
 extern const AdmissionRule admit_limit;
+extern const AdmissionRule admit_order;
 extern const AdmissionRule admit_rate;
 extern const AdmissionRule admit_budget;
 extern const AdmissionRule admit_turn;

@@ -57,11 +57,17 @@ KeysOfJob(const TaskqJob *job, JobKeys *keys)
 int64
 JobLane(const TaskqJob *job)
 {
-	JobKeys keys;
+	const RouteLimits *limits;
+	JobKeys			   keys;
 
 	if (KeysOfJob(job, &keys) == NULL)
 		return 0;
-	return LaneOf(LimitsOfRoute(job->route_id)->keys, &keys);
+	limits = LimitsOfRoute(job->route_id);
+	if (limits->ordered == 0)
+		return LaneOf(limits->keys, &keys);
+	if (keys.group_key[0] == '\0' || (limits->skips_delayed && job->run_at > ClockNow()))
+		return LaneBesideOrder(&keys);
+	return LaneInOrder(limits->ordered, keys.group_key);
 }
 
 /* Return the group of a job of a fair queue by its row. */
@@ -89,6 +95,7 @@ JobMoveToLane(Store *jobs, TaskqJob *job)
 {
 	ReadyHint hint = { { job->run_at, job->job_id } };
 
+	ReadyLaneLeft(job->lane);
 	job->lane = JobLane(job);
 	JobWrite(job, StoreNewRow(jobs));
 	StoreUpdate(jobs);

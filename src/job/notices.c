@@ -68,6 +68,10 @@ NoticeReadyList(const Transition *transition)
 
 	if (transition->waited)
 		ReadyLeft(job->job_id);
+
+	/* the end of a run lets those behind it start that wait for its limits (lane.c) */
+	if (transition->was_lane != 0 && IsOpen(transition->from) && job->state != JOB_RUNNING)
+		ReadyLaneLeft(transition->was_lane);
 	if (IsOpen(job->state))
 	{
 		ReadyHint hint = { { job->run_at, job->job_id }, transition->tid };

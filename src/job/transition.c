@@ -168,6 +168,7 @@ Change(Store *jobs, TaskqJob *job, char to, struct varlena *result)
 
 		/* a run in a background worker leaves its row in a waiting state */
 		transition.waited = JobIsOpen(jobs->found);
+		transition.was_lane = transition.waited ? job->lane : 0;
 		JobReadKey(&key, jobs->found);
 		transition.was_due_at = key.run_at;
 		transition.row_state = JobStateOfRow(jobs->found);

@@ -22,6 +22,7 @@ typedef struct Transition
 	bool			 waited;	 /* the job waited to be claimed when it was in state "from" */
 	TimestampTz		 now;		 /* time of the change */
 	char			 row_state;	 /* the state in the live row before the change; JOB_NEW if there was none */
+	int64			 was_lane;	 /* the lane in which it waited, or 0 */
 	TimestampTz		 was_due_at; /* run_at before the change; 0 if the job had no live row */
 	struct JobBatch *batch;		 /* gathers rows that observers write; NULL: they are written at once */
 	ItemPointerData	 tid;		 /* place of the job's live row; invalid if it has none any more */

@@ -19,30 +19,37 @@
 #include "utils/snapmgr.h"
 
 #include "config/limit.h"
+#include "config/queue.h"
 #include "config/route.h"
 #include "job/lane.h"
 #include "process/keep_lanes.h"
+#include "process/line_up.h"
 #include "ready/key_lane.h"
 #include "store/owner.h"
 
 #define MAX_MOVED 500 /* in one transaction */
 
 static bool any_lanes = false; /* limits ask for keys */
+static bool lines_up = false;  /* jobs must be put in order, which may have to wait */
 
 /* Due when limits have changed, when a claim has met such a job, and else now and then. */
 TimestampTz
 LanesDue(const WorkPast *past)
 {
-	if (past->changed || KeyLanesStrayed(false))
+	if (past->changed || KeyLanesStrayed(false) || (lines_up && past->signalled))
 		return DT_NOBEGIN;
+	if (lines_up)
+		return WorkAfter(past->ran_at, USECS_PER_SEC); /* the job that the last batch has met was locked */
 	return any_lanes ? WorkByPoll(past) : DT_NOEND;
 }
 
-/* Return the lanes of these keys: from *first to *last. */
+/* Return the lanes of a route: from *first to *last. */
 static void
-LanesOfKeys(uint8 keys, int64 *first, int64 *last)
+LanesOf(const RouteLimits *limits, int64 *first, int64 *last)
 {
-	*first = LANE_FIRST(keys);
+	uint8 keys = limits->ordered == 0 ? limits->keys : 0;
+
+	*first = limits->ordered == 0 ? LANE_FIRST(keys) : PG_INT64_MIN;
 	*last = keys == (KEY_TENANT | KEY_GROUP) ? PG_INT64_MAX : LANE_FIRST(keys + 1) - 1;
 }
 
@@ -56,19 +63,26 @@ FindLane(Store *jobs, int32 route_id, StrategyNumber strategy, Oid function, int
 	return StoreFind(jobs, CatalogRel(REL_JOBS_LANES), 2, keys, snapshot);
 }
 
-/* Has a route a waiting job that is in another lane than those of these keys? */
+/* Has a route a waiting job that is in another lane than its own ones? */
 static bool
-HasStray(Store *jobs, int32 route_id, uint8 keys, Snapshot snapshot)
+HasStray(Store *jobs, int32 route_id, Snapshot snapshot)
 {
 	ScanKeyData key;
 	int64		first;
 	int64		last;
 
-	LanesOfKeys(keys, &first, &last);
+	LanesOf(LimitsOfRoute(route_id), &first, &last);
 	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(route_id));
 	return StoreFind(jobs, CatalogRel(REL_JOBS_OPEN), 1, &key, snapshot) ||
 		   FindLane(jobs, route_id, BTLessStrategyNumber, F_INT8LT, first, snapshot) ||
 		   FindLane(jobs, route_id, BTGreaterStrategyNumber, F_INT8GT, last, snapshot);
+}
+
+/* Are the jobs of a route still put in order?  They are moved meanwhile. */
+static bool
+IsLiningUp(const TaskqRoute *route)
+{
+	return LimitsOfRoute(route->route_id)->ordered != 0 && QueueById(route->queue_id)->lined_up_to < PG_INT64_MAX;
 }
 
 /* Find a route with jobs to move, after this one.  Returns 0 if there is none. */
@@ -88,7 +102,7 @@ NextRoute(int32 after)
 		uint8 keys = LimitsOfRoute(route_id)->keys;
 
 		any_lanes |= keys != 0;
-		if (keys != 0 && route_id > after && (found == 0 || route_id < found) && HasStray(&jobs, route_id, keys, snapshot))
+		if (keys != 0 && route_id > after && !IsLiningUp(all[i]) && (found == 0 || route_id < found) && HasStray(&jobs, route_id, snapshot))
 			found = route_id;
 	}
 	StoreClose(&jobs, false);
@@ -133,7 +147,7 @@ Move(int32 route_id)
 	Datum values[4];
 	int	  moved;
 
-	LanesOfKeys(LimitsOfRoute(route_id)->keys, &first, &last);
+	LanesOf(LimitsOfRoute(route_id), &first, &last);
 	values[0] = Int32GetDatum(route_id);
 	values[1] = Int32GetDatum(MAX_MOVED);
 	moved = MoveFound("SELECT job_id FROM taskq.jobs WHERE route_id = $1 AND gate = 'o'"
@@ -155,6 +169,8 @@ MoveToLanes(void)
 {
 	int32 route_id = 0;
 
+	if (LineUp())
+		return true;
 	while ((route_id = NextRoute(route_id)) != 0)
 		if (Move(route_id) > 0)
 			return true;
@@ -167,5 +183,6 @@ KeepLanes(WorkResult *result)
 {
 	(void) KeyLanesStrayed(true);
 	any_lanes = false;
-	result->more = NextRoute(0) != 0;
+	lines_up = LineUpPending();
+	result->more = NextRoute(0) != 0 || lines_up;
 }

@@ -105,20 +105,14 @@ FreeStale(void)
 void
 KeepLimits(WorkResult *result)
 {
-	Oid				   relid = CatalogRel(REL_LIMITS);
-	int				   n;
-	int				   n_held = 0;
-	const TaskqLimit **limits;
-	int32			  *ids;
+	Oid	   relid = CatalogRel(REL_LIMITS);
+	int32 *ids;
+	int	   n;
 
 	if (!HoldersPresent() || ShmemMyDatabase() == NULL)
 		return;
-	limits = LimitsAll(&n);
-	ids = palloc(sizeof(int32) * (n + 1));
-	for (int i = 0; i < n; i++)
-		if (limits[i]->numbers.concurrency >= 0)
-			ids[n_held++] = limits[i]->limit_id;
-	is_unarmed = HoldersMake(relid, ids, n_held);
+	n = LimitsArmed(&ids);
+	is_unarmed = HoldersMake(relid, ids, n);
 	if (known_version != LimitsVersion())
 	{
 		/* there may be more room for a value now */

@@ -255,7 +255,7 @@ Push(LaneRoute *route, int64 lane, const LaneHint *hint, bool is_only, Timestamp
 			LaneRouteClear(route);
 		return true;
 	}
-	if (hint->key.key.run_at > now)
+	if (hint->key.key.run_at > now && !LANE_IN_ORDER(lane))
 		LaneDue(entry, hint->key.key.run_at);
 	else
 		LaneAdd(entry, hint);
@@ -349,6 +349,6 @@ KeyLanesUsage(LaneUsage *usage)
 	usage->lanes = hash_get_num_entries(lane_entries);
 	hash_seq_init(&status, lane_entries);
 	while ((entry = hash_seq_search(&status)) != NULL)
-		usage->waiting += entry->state == LANE_WAITS ? 1 : 0;
+		usage->waiting += entry->state == LANE_WAITS || entry->state == LANE_BEHIND ? 1 : 0;
 	LWLockRelease(&lane_memory->lock);
 }

@@ -20,6 +20,13 @@
 #define LANE_FIRST(keys) ((int64) (keys) << LANE_KEYS_SHIFT) /* no lane of these keys, or of a greater set, is less */
 #define LANE_KEYS(lane) ((uint8) ((lane) >> LANE_KEYS_SHIFT))
 
+/*
+ * The lanes of an ordered queue have no keys.  The jobs of one with a negative number start in
+ * the order of their ids, and jobs of other routes that are in the same lane are in the same
+ * order.
+ */
+#define LANE_IN_ORDER(lane) ((lane) < 0)
+
 /* Whether the lanes of a route take turns. */
 typedef struct LaneTurns
 {
@@ -123,6 +130,8 @@ extern void	  KeyLanesUsage(LaneUsage *usage);
 /* key_lane_look.c: what claims see of it */
 extern LaneLook KeyLanePeek(int32 route_id, const LaneTurns *turns, TimestampTz now, LanePlace *place, TimestampTz *changes_at, bool *timed);
 extern void		KeyLaneRead(int32 route_id, const LanePlace *place, const LaneJobs *found, TimestampTz next_due);
+extern void		KeyLaneBehind(int32 route_id, const LanePlace *place, int64 job_id, TimestampTz due_at);
+extern void		KeyLaneLookAgain(int32 route_id, int64 lane);
 extern bool		KeyLanesAllWait(int32 route_id, LaneWaits *waits);
 extern int		KeyLanesBefore(int32 route_id, int64 lane, int most);
 extern int		KeyLanesListed(int32 route_id, int64 *lane_ids, int most);
@@ -131,6 +140,8 @@ extern int		KeyLanesListed(int32 route_id, int64 *lane_ids, int most);
 extern bool KeyLaneTake(int32 route_id, const LaneBound *bound, LaneTaken *lane);
 extern bool KeyLaneGroup(int64 group);
 extern void KeyLaneLetGo(bool passed, const HeldWait *waits_for);
+extern void KeyLaneStall(void);
+extern void KeyLaneLeft(int64 lane);
 extern void KeyLanesFreed(const HeldValue *value, int most);
 extern void KeyLanesFreeAll(void);
 

@@ -27,7 +27,7 @@ LaneRouteFind(int32 route_id)
 void
 LaneRouteShow(LaneRoute *route)
 {
-	bool is_stopped = route->n_waits > 0 || !route->known;
+	bool is_stopped = route->n_waits > 0 || route->n_behind > 0 || !route->known;
 	bool was_stopped = route->node.next != NULL;
 
 	if (is_stopped && !was_stopped)
@@ -147,71 +147,11 @@ LaneLetNextGo(LaneWait *wait)
 	return true;
 }
 
-/* jobs ------------------------------------------------------------------------- */
-
-/* Jobs may follow the first one that are not known. */
+/* A lane whose jobs do not wait is in no heap.  Let the next one go that waits for the same value. */
 void
-LaneMayHaveMore(LaneEntry *entry)
+LaneLeaveUntried(LaneEntry *entry)
 {
-	entry->n_ahead = 0;
-	entry->is_whole = false;
-}
-
-/* Add a job that follows the first one to those ahead, if it is not behind a job that is not known. */
-static void
-AddAhead(LaneEntry *entry, const LaneHint *hint)
-{
-	int at = 0;
-
-	while (at < entry->n_ahead && LaneCompare(&entry->ahead[at].key, &hint->key) < 0)
-		at++;
-	if (at < entry->n_ahead && LaneCompare(&entry->ahead[at].key, &hint->key) == 0)
-		return;
-	if (at == entry->n_ahead && !entry->is_whole)
-		return;
-	if (entry->n_ahead == LANE_AHEAD)
-		entry->is_whole = false;
-	else
-		entry->n_ahead++;
-	if (at == LANE_AHEAD)
-		return;
-	memmove(&entry->ahead[at + 1], &entry->ahead[at], sizeof(LaneHint) * (entry->n_ahead - at - 1));
-	entry->ahead[at] = *hint;
-}
-
-/* A due job precedes what is known of the lane, which is in no heap. */
-static void
-SetFirst(LaneEntry *entry, const LaneHint *hint)
-{
-	LaneHint before = entry->first;
-
-	entry->first = *hint;
-	if (!entry->is_exact)
-		LaneMayHaveMore(entry);
-	else if (LaneCompare(&before.key, &LANE_KEY_END) < 0)
-		AddAhead(entry, &before);
-	entry->is_exact = true;
-}
-
-/* Add a due job to a lane. */
-void
-LaneAdd(LaneEntry *entry, const LaneHint *hint)
-{
-	LaneState state = entry->state;
-	int		  order = LaneCompare(&hint->key, &entry->first.key);
-
-	if ((state == LANE_TAKEN || !entry->is_exact) && LaneCompare(&hint->key, &entry->pushed.key) < 0)
-		entry->pushed = *hint;
-	if (order > 0 && entry->is_exact)
-		AddAhead(entry, hint);
-	if (state == LANE_TAKEN || order >= 0)
-		return;
-	LaneUnlist(entry);
-	SetFirst(entry, hint);
-	if (state == LANE_EMPTY)
-		LaneJoin(entry);
-	if (state == LANE_WAITS)
-		LaneWaitFor(entry, entry->wait);
-	else
-		LaneList(entry);
+	if (entry->wait != NULL)
+		(void) LaneLetNextGo(entry->wait);
+	LaneLeaveWait(entry);
 }

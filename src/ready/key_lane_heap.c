@@ -152,6 +152,11 @@ LaneUnlist(LaneEntry *entry)
 		HeapRemove(&entry->route->first, CompareFirst, &entry->node);
 	else if (entry->state == LANE_WAITS)
 		HeapRemove(&entry->wait->first, CompareFirst, &entry->node);
+	else if (entry->state == LANE_BEHIND)
+	{
+		entry->route->n_behind--;
+		LaneRouteShow(entry->route);
+	}
 	entry->state = LANE_EMPTY;
 }
 
@@ -170,6 +175,17 @@ LaneWaitFor(LaneEntry *entry, LaneWait *wait)
 {
 	entry->state = LANE_WAITS;
 	HeapAdd(&wait->first, CompareFirst, &entry->node);
+}
+
+/* Let a lane, which is in no heap, wait until a job has left it. */
+void
+LanePutBehind(LaneEntry *entry, int64 job_id)
+{
+	entry->state = LANE_BEHIND;
+	entry->first.key.key.job_id = job_id;
+	entry->is_exact = false;
+	entry->route->n_behind++;
+	LaneRouteShow(entry->route);
 }
 
 /* Look at the lane at this moment, or earlier. */

@@ -33,9 +33,10 @@ typedef struct LaneRoute
 	int				  n_waits;
 	int				  n_waits_for[HELD_MEMORY + 1]; /* by their kinds */
 	int				  n_taken;						/* lanes that claims have taken */
+	int				  n_behind;						/* lanes in LANE_BEHIND */
 	LaneTurns		  turns;						/* as of the last claim that has looked here */
 	pg_atomic_uint32  missed;						/* claims that have found no job while there were such lanes */
-	dlist_node		  node;							/* in LaneMemory.stopped, if n_waits is not 0 or the lanes are not known */
+	dlist_node		  node;							/* in LaneMemory.stopped, if n_waits or n_behind is not 0, or the lanes are not known */
 	pairingheap_node *first;						/* lanes with a due job, by their first ones */
 	pairingheap_node *later;						/* lanes in which a job becomes due, by the time */
 
@@ -88,6 +89,7 @@ typedef enum LaneState
 	LANE_EMPTY,	 /* no job is due */
 	LANE_LISTED, /* in LaneRoute.first */
 	LANE_WAITS,	 /* in LaneWait.first */
+	LANE_BEHIND, /* no job can start until the first one leaves the lane, or is due */
 	LANE_TAKEN	 /* a claim tries its first job */
 } LaneState;
 
@@ -96,11 +98,11 @@ typedef struct LaneEntry
 	LaneEntryKey	 key;
 	LaneRoute		*route;
 	LaneState		 state;
-	bool			 wakes;	   /* it has waited for a rate, so processes may wait that can take its next jobs */
-	bool			 is_exact; /* the first due job probably is that of the hint; otherwise none precedes it */
-	bool			 is_whole; /* if the first one is exact, no job is due but that and those ahead */
-	int				 n_ahead;  /* 0 unless the first one is exact */
-	LaneHint		 first;
+	bool			 wakes;				/* it has waited for a rate, so processes may wait that can take its next jobs */
+	bool			 is_exact;			/* the first due job probably is that of the hint; otherwise none precedes it */
+	bool			 is_whole;			/* if the first one is exact, no job is due but that and those ahead */
+	int				 n_ahead;			/* 0 unless the first one is exact */
+	LaneHint		 first;				/* if LANE_BEHIND: only its job_id counts */
 	LaneHint		 ahead[LANE_AHEAD]; /* the due jobs that follow the first one */
 	LaneHint		 pushed;			/* the first of the jobs that were added while the first one was not known */
 	uint32			 turn;				/* incremented when the first one becomes unknown */
@@ -127,7 +129,7 @@ typedef struct LaneMemory
 {
 	LWLock			 lock; /* guards everything but the atomics */
 	uint64			 numbers;
-	dlist_head		 stopped;	/* routes of which jobs may wait for a value of a limit */
+	dlist_head		 stopped;	/* routes of which jobs may wait for a value of a limit, or for another job */
 	pg_atomic_uint32 n_stopped; /* their number */
 	LaneDatabase	 databases[FLEXIBLE_ARRAY_MEMBER];
 } LaneMemory;
@@ -143,6 +145,10 @@ extern void		  LaneRouteShow(LaneRoute *route);
 extern void		  LaneRouteClear(LaneRoute *route);
 extern LaneEntry *LaneFindEntry(int32 route_id, int64 lane);
 extern LaneEntry *LaneMakeEntry(LaneRoute *route, int64 lane);
+extern void		  LaneLeaveUntried(LaneEntry *entry);
+extern void		  LanePutBehind(LaneEntry *entry, int64 job_id);
+extern void		  LaneForgetFirst(LaneEntry *entry);
+extern void		  LaneReread(LaneEntry *entry);
 extern void		  LaneAdd(LaneEntry *entry, const LaneHint *hint);
 extern void		  LaneMayHaveMore(LaneEntry *entry);
 extern void		  LaneDue(LaneEntry *entry, TimestampTz due_at);

@@ -8,17 +8,6 @@
 
 #include "ready/key_lane_int.h"
 
-/* Nothing is known of the first job of a lane, which is in no heap. */
-static void
-ForgetFirst(LaneEntry *entry)
-{
-	entry->first.key = LANE_KEY_BEGIN;
-	entry->is_exact = false;
-	LaneMayHaveMore(entry);
-	entry->pushed.key = LANE_KEY_END;
-	entry->turn++;
-}
-
 /* Lanes in which a job has become due have an unknown first job. */
 static void
 ListDue(LaneRoute *route, TimestampTz now)
@@ -36,8 +25,13 @@ ListDue(LaneRoute *route, TimestampTz now)
 			entry->pushed.key = LANE_KEY_BEGIN;
 			continue;
 		}
+		if (LANE_IN_ORDER(entry->key.lane))
+		{
+			LaneReread(entry);
+			continue;
+		}
 		LaneUnlist(entry);
-		ForgetFirst(entry);
+		LaneForgetFirst(entry);
 		if (state == LANE_EMPTY)
 			LaneJoin(entry);
 		if (state == LANE_WAITS)
@@ -60,7 +54,7 @@ ListNotDue(LaneRoute *route, TimestampTz now)
 	{
 		LaneUnlist(entry);
 		LaneDue(entry, entry->first.key.key.run_at);
-		ForgetFirst(entry);
+		LaneForgetFirst(entry);
 		LaneList(entry);
 	}
 }
@@ -167,6 +161,14 @@ KeyLanePeek(int32 route_id, const LaneTurns *turns, TimestampTz now, LanePlace *
 	return look;
 }
 
+/* Is a lane as it was when its place was returned? */
+static bool
+IsAt(const LaneEntry *entry, const LanePlace *place)
+{
+	return entry != NULL && entry->state == LANE_LISTED && entry->turn == place->turn &&
+		   LaneCompare(&entry->first.key, &place->key) == 0;
+}
+
 /*
  * Set the first job of a lane that was read.  A job that was added meanwhile may be the first
  * one.  Others may be added then between those that were read, so only the first is known.
@@ -196,8 +198,7 @@ KeyLaneRead(int32 route_id, const LanePlace *place, const LaneJobs *found, Times
 
 	LWLockAcquire(&lane_memory->lock, LW_EXCLUSIVE);
 	entry = LaneFindEntry(route_id, place->lane);
-	if (entry != NULL && entry->state == LANE_LISTED && !entry->is_exact && entry->turn == place->turn &&
-		LaneCompare(&entry->first.key, &place->key) == 0)
+	if (IsAt(entry, place) && !entry->is_exact)
 	{
 		LaneUnlist(entry);
 		SetRead(entry, found);
@@ -206,13 +207,44 @@ KeyLaneRead(int32 route_id, const LanePlace *place, const LaneJobs *found, Times
 			LaneList(entry);
 		else
 		{
-			/* nobody tries it, so the next one that waits for the same value is let go */
-			if (entry->wait != NULL)
-				(void) LaneLetNextGo(entry->wait);
-			LaneLeaveWait(entry);
+			LaneLeaveUntried(entry);
 			LaneRemoveIfEmpty(entry);
 		}
 	}
+	LWLockRelease(&lane_memory->lock);
+}
+
+/*
+ * No job of a lane can start before this one leaves it: it is of another route, or not due
+ * before "due_at", or must be moved.  The caller looks afterwards whether it is there still.
+ */
+void
+KeyLaneBehind(int32 route_id, const LanePlace *place, int64 job_id, TimestampTz due_at)
+{
+	LaneEntry *entry;
+
+	LWLockAcquire(&lane_memory->lock, LW_EXCLUSIVE);
+	entry = LaneFindEntry(route_id, place->lane);
+	if (IsAt(entry, place))
+	{
+		LaneUnlist(entry);
+		LaneLeaveUntried(entry);
+		LanePutBehind(entry, job_id);
+		LaneDue(entry, due_at);
+	}
+	LWLockRelease(&lane_memory->lock);
+}
+
+/* The job has left the lane, or was moved. */
+void
+KeyLaneLookAgain(int32 route_id, int64 lane)
+{
+	LaneEntry *entry;
+
+	LWLockAcquire(&lane_memory->lock, LW_EXCLUSIVE);
+	entry = LaneFindEntry(route_id, lane);
+	if (entry != NULL && entry->state == LANE_BEHIND)
+		LaneReread(entry);
 	LWLockRelease(&lane_memory->lock);
 }
 
@@ -258,11 +290,11 @@ KeyLanesAllWait(int32 route_id, LaneWaits *waits)
 		return false;
 	LWLockAcquire(&lane_memory->lock, LW_SHARED);
 	route = LaneRouteFind(route_id);
-	all = route != NULL && route->known && route->first == NULL && route->n_waits > 0;
+	all = route != NULL && route->known && route->first == NULL && route->n_waits + route->n_behind > 0;
 	if (all)
 	{
 		waits->kind = HELD_JOBS;
-		while (route->n_waits_for[waits->kind] == 0)
+		while (route->n_waits > 0 && route->n_waits_for[waits->kind] == 0)
 			waits->kind++;
 		waits->until = LaneFirstMoment(route);
 	}

@@ -28,8 +28,6 @@
 #include "shared/shmem.h"
 #include "shared/wake.h"
 
-#define MAX_WOKEN 64 /* routes that one release wakes; with more than these, all processes are woken */
-
 /* The lane that this process has taken. */
 static struct
 {
@@ -134,18 +132,19 @@ MakeWait(LaneRoute *route, const HeldWait *waits_for)
 
 /*
  * A lane that was taken is let go.  A job that was added meanwhile may be its first one, or
- * nothing is known of it any more, see ListDue().
+ * nothing is known of it any more, see ListDue().  Returns whether that is so.
  */
-static void
+static bool
 UsePushed(LaneEntry *entry)
 {
 	if (LaneCompare(&entry->pushed.key, &entry->first.key) >= 0)
-		return;
+		return false;
 	entry->is_exact = LaneCompare(&entry->pushed.key, &LANE_KEY_BEGIN) != 0;
 	LaneMayHaveMore(entry);
 	entry->turn++;
 	entry->first = entry->pushed;
 	entry->pushed.key = LANE_KEY_END;
+	return true;
 }
 
 /* A lane that was taken waits for a value. */
@@ -252,7 +251,8 @@ KeyLaneLetGo(bool passed, const HeldWait *waits_for)
 		entry->state = LANE_EMPTY;
 		if (passed)
 			PassFirst(entry);
-		UsePushed(entry);
+		if (UsePushed(entry) && LANE_IN_ORDER(taken.lane))
+			waits_for = NULL; /* another job may be the first one now, and not wait for this value */
 		if (waits_for != NULL && LaneCompare(&entry->first.key, &LANE_KEY_END) < 0)
 			LetWait(entry, waits_for);
 		else
@@ -276,83 +276,29 @@ KeyLaneLetGo(bool passed, const HeldWait *waits_for)
 		LaneWakeFor(taken.route_id, n);
 }
 
-/* freeing ---------------------------------------------------------------------- */
-
-/* There is room for values that a claim may wait for.  Have everybody look. */
-static void
-WakeAll(void)
-{
-	WakeAllWaiters(MyDatabaseId);
-	if (ShmemMyDatabase() != NULL)
-		ShmemWakeScheduler(ShmemMyDatabase());
-}
-
 /*
- * So many more jobs with this value of a limit can start.  Let a lane go in each route, and wake
- * as many processes, also if a lane was let go that nobody has tried yet: it may have two jobs.
- * Cannot fail.
+ * The first job of the lane that was taken cannot start now, and no other one of the lane
+ * can.  Let the lane wait until a job of it is added again, or has left it.  The caller looks
+ * afterwards whether the first job is still the same.
  */
 void
-KeyLanesFreed(const HeldValue *value, int most)
+KeyLaneStall(void)
 {
-	int32	   route_ids[MAX_WOKEN];
-	int		   n = 0;
-	dlist_iter iter;
+	LaneEntry *entry;
 
-	if (lane_memory == NULL)
-		return;
-	pg_memory_barrier();
-	if (KeyLanesUnseen(true))
-		WakeAll();
-	if (pg_atomic_read_u32(&lane_memory->n_stopped) == 0)
+	if (!taken.any)
 		return;
 	LWLockAcquire(&lane_memory->lock, LW_EXCLUSIVE);
-	dlist_foreach (iter, &lane_memory->stopped)
+	entry = LaneFindEntry(taken.route_id, taken.lane);
+	if (entry != NULL && entry->state == LANE_TAKEN && entry->taken == taken.number && !UsePushed(entry))
 	{
-		LaneRoute  *route = dlist_container(LaneRoute, node, iter.cur);
-		LaneWaitKey key = { MyDatabaseId, route->key.route_id };
-		LaneWait   *wait;
-
-		if (route->key.dboid != MyDatabaseId)
-			continue;
-		memcpy(&key.value, value, sizeof(HeldValue));
-		wait = hash_search(lane_waits, &key, HASH_FIND, NULL);
-		if (wait != NULL)
-			(void) LaneLetNextGo(wait);
-		if (wait == NULL && route->known)
-			continue;
-		ReadyNoteChange(route->key.route_id);
-		if (n < MAX_WOKEN)
-			route_ids[n] = route->key.route_id;
-		n++;
+		taken.any = false;
+		entry->route->n_taken--;
+		entry->state = LANE_EMPTY;
+		LaneLeaveUntried(entry);
+		/* the same job may be added again */
+		LanePutBehind(entry, entry->first.key.key.job_id);
 	}
 	LWLockRelease(&lane_memory->lock);
-	if (n > MAX_WOKEN)
-		WakeAll();
-	for (int i = 0; i < n && n <= MAX_WOKEN; i++)
-		if (most == 1 || WakeWaiters(MyDatabaseId, route_ids[i], most) == 0)
-			LaneWakeFor(route_ids[i], 1);
-}
-
-/* Limits have changed.  Let all lanes of this database go. */
-void
-KeyLanesFreeAll(void)
-{
-	HASH_SEQ_STATUS status;
-	LaneEntry	   *entry;
-
-	if (lane_memory == NULL)
-		return;
-	LWLockAcquire(&lane_memory->lock, LW_EXCLUSIVE);
-	hash_seq_init(&status, lane_entries);
-	while ((entry = hash_seq_search(&status)) != NULL)
-		if (entry->key.dboid == MyDatabaseId && entry->state == LANE_WAITS)
-		{
-			LaneUnlist(entry);
-			LaneLeaveWait(entry);
-			LaneJoin(entry);
-			LaneList(entry);
-			ReadyNoteChange(entry->key.route_id);
-		}
-	LWLockRelease(&lane_memory->lock);
+	KeyLaneLetGo(false, NULL);
 }

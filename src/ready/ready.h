@@ -108,6 +108,7 @@ extern bool ReadyOpenedAny(void);
 extern void ReadyHeld(int32 route_id, int16 priority, int64 lane, const ReadyHint *hints, int n);
 extern void ReadyReserve(int n);
 extern void ReadyLeft(int64 job_id);
+extern void ReadyLaneLeft(int64 lane);
 extern void ReadyDrop(ReadyKey key);
 extern void ReadyPutBack(ReadyKey key);
 

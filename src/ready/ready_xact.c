@@ -23,9 +23,10 @@
 #include "ready/ready.h"
 #include "shared/prepared.h"
 
-#define MAX_OPENED 100000 /* after more than this in one transaction, all lists are built again */
-#define MANY_OPENED 1000  /* if there are more, they are not searched */
-#define KEPT_SIZE 4096	  /* larger arrays are freed at the end of a transaction */
+#define MAX_OPENED 100000	/* after more than this in one transaction, all lists are built again */
+#define MAX_LANES_LEFT 1000 /* after this many, all lanes are looked at */
+#define MANY_OPENED 1000	/* if there are more, they are not searched */
+#define KEPT_SIZE 4096		/* larger arrays are freed at the end of a transaction */
 
 typedef struct Opened
 {
@@ -59,6 +60,11 @@ static int	 n_held = 0;
 static int	 max_held = 0;
 static int	 deepest_left = 0; /* no left_level is greater */
 static int	 first_left = 0;   /* no earlier element has a left_level above 1 */
+
+/* Lanes, in which jobs are in order, that jobs have left without having run. */
+static int64 *lanes_left = NULL;
+static int	  n_lanes_left = 0;
+static int	  max_lanes_left = 0;
 
 /* Does the last opened job have the same lane and level? */
 static bool
@@ -180,6 +186,19 @@ ReadyLeft(int64 job_id)
 	deepest_left = Max(deepest_left, held[i].left_level);
 }
 
+/*
+ * Note that a waiting job leaves a lane in which jobs are in order, if this transaction
+ * commits.  If it is rolled back in part, the lane is looked at in vain.
+ */
+void
+ReadyLaneLeft(int64 lane)
+{
+	if (!LANE_IN_ORDER(lane) || (n_lanes_left > 0 && lanes_left[n_lanes_left - 1] == lane) || n_lanes_left == MAX_LANES_LEFT)
+		return;
+	lanes_left = GrowArray(lanes_left, sizeof(int64), &max_lanes_left, n_lanes_left + 1);
+	lanes_left[n_lanes_left++] = lane;
+}
+
 static void
 RemoveHeld(int i)
 {
@@ -247,9 +266,21 @@ PushOpened(void)
 	}
 }
 
+/* Let the jobs start that are first in these lanes now. */
+static void
+TellLanesLeft(void)
+{
+	if (n_lanes_left == MAX_LANES_LEFT)
+		KeyLanesFreeAll();
+	else
+		for (int i = 0; i < n_lanes_left; i++)
+			KeyLaneLeft(lanes_left[i]);
+}
+
 static void
 Forget(void)
 {
+	n_lanes_left = 0;
 	n_opened = n_held = run_length = deepest_left = 0;
 	too_many = false;
 	if (max_opened > KEPT_SIZE)
@@ -272,10 +303,12 @@ AtTransactionEnd(XactEvent event, void *arg)
 	if (event == XACT_EVENT_ABORT)
 		ReadyFillAbandon();
 	KeyLaneLetGo(true, NULL);
-	if (n_opened == 0 && n_held == 0 && !too_many)
+	if (n_opened == 0 && n_held == 0 && n_lanes_left == 0 && !too_many)
 		return;
 	if (event == XACT_EVENT_COMMIT)
 		PushOpened();
+	if (event == XACT_EVENT_COMMIT)
+		TellLanesLeft();
 	if (event == XACT_EVENT_PREPARE)
 		PreparedNote();
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT)

@@ -10,9 +10,10 @@
 /*
  * The most limits that one job is under: for its queue and type, either of them or all jobs,
  * one that is for all of these jobs, for each value of one key, of the other, or of both,
- * for its tenant, and for each group key of that.
+ * for its tenant, and for each group key of that.  And one job of each group of an ordered
+ * queue runs at a time.
  */
-#define MAX_HELD 24
+#define MAX_HELD 25
 #define MAX_AWAITED 16							   /* the most process ids that are shown */
 #define HELD_VALUE_SIZE (2 * (TASKQ_NAME_MAX + 1)) /* the values of two keys, padded with zeros */
 
@@ -33,7 +34,10 @@ typedef enum HeldKind
 	HELD_MEMORY /* memory for a rate or quota of another value; then it is of no limit */
 } HeldKind;
 
-/* A limit for one value, as the release of a job frees it. */
+/*
+ * A limit for one value, as the release of a job frees it.  If the number of the limit is
+ * negative, that is the order of a queue, and the value begins with the lane of the group.
+ */
 typedef struct HeldValue
 {
 	Oid		 relid;

@@ -143,7 +143,8 @@
 	X(t, fair, BOOLOID, BOOL)                         \
 	X(t, fair_by, TEXTARRAYOID, NAMES)                \
 	X(t, weights, JSONBOID, JSON)                     \
-	X(t, age_every, INTERVALOID, MICROSECONDS)
+	X(t, age_every, INTERVALOID, MICROSECONDS)        \
+	X(t, order_id, INT4OID, INT32_OR_NULL)
 
 #define HANDLERS_COLUMNS(X, t)                          \
 	X(t, task_type, TEXTOID, TEXT)                      \

@@ -32,43 +32,69 @@
 
 #include "store/find_index.h"
 
-/*
- * Return the value of "column" that all rows of an index have, if its predicate is
- * column = 'value' for a column of type "char", or else '\0'.
- */
-char
-IndexGate(Node *predicate, AttrNumber column)
+/* Is this a comparison of a column with a constant, by this function?  Returns the column and the constant. */
+static bool
+IsComparison(Node *condition, Oid function, AttrNumber *column, Datum *value)
 {
-	OpExpr *comparison;
+	OpExpr *comparison = (OpExpr *) condition;
 	Node   *compared;
-	Node   *value;
+	Node   *constant;
 
-	/* a predicate is stored as a list of conditions, or as a single one */
-	if (IsA(predicate, List) && list_length((List *) predicate) == 1)
-		predicate = linitial((List *) predicate);
-	if (!IsA(predicate, OpExpr))
-		return '\0';
-	comparison = (OpExpr *) predicate;
-	if (get_opcode(comparison->opno) != F_CHAREQ)
-		return '\0';
+	if (!IsA(condition, OpExpr) || get_opcode(comparison->opno) != function)
+		return false;
 	compared = linitial(comparison->args);
-	value = lsecond(comparison->args);
-	if (!IsA(compared, Var) || ((Var *) compared)->varattno != column ||
-		!IsA(value, Const) || ((Const *) value)->constisnull)
-		return '\0';
-	return DatumGetChar(((Const *) value)->constvalue);
+	constant = lsecond(comparison->args);
+	if (!IsA(compared, Var) || !IsA(constant, Const) || ((Const *) constant)->constisnull)
+		return false;
+	*column = ((Var *) compared)->varattno;
+	*value = ((Const *) constant)->constvalue;
+	return true;
+}
+
+/*
+ * Return which rows an index has, if its predicate is column = 'value' for a column of type
+ * "char", or that AND other < 0 for a column of type bigint.  Otherwise the gate is '\0'.
+ */
+IndexRows
+IndexRowsOf(Node *predicate, AttrNumber gate_column)
+{
+	IndexRows  none = { 0 };
+	IndexRows  rows = { 0 };
+	List	  *conditions;
+	AttrNumber column;
+	Datum	   value;
+
+	/* a predicate is stored as a list of conditions, as AND, or as a single condition */
+	if (IsA(predicate, List))
+		conditions = (List *) predicate;
+	else if (IsA(predicate, BoolExpr) && ((BoolExpr *) predicate)->boolop == AND_EXPR)
+		conditions = ((BoolExpr *) predicate)->args;
+	else
+		conditions = list_make1(predicate);
+	if (list_length(conditions) < 1 || list_length(conditions) > 2)
+		return none;
+	if (!IsComparison(linitial(conditions), F_CHAREQ, &column, &value) || column != gate_column)
+		return none;
+	rows.gate = DatumGetChar(value);
+	if (list_length(conditions) == 1)
+		return rows;
+	if (!IsComparison(lsecond(conditions), F_INT84LT, &rows.negative, &value) || DatumGetInt32(value) != 0)
+		return none;
+	return rows;
 }
 
 /* Does the index contain the wanted rows? */
 static bool
 HoldsRows(HeapTuple tuple, TupleDesc desc, const IndexWanted *wanted)
 {
-	bool  isnull;
-	Datum predicate = heap_getattr(tuple, Anum_pg_index_indpred, desc, &isnull);
+	bool	  isnull;
+	Datum	  predicate = heap_getattr(tuple, Anum_pg_index_indpred, desc, &isnull);
+	IndexRows rows;
 
-	if (wanted->gate == '\0')
-		return isnull;
-	return !isnull && IndexGate(stringToNode(TextDatumGetCString(predicate)), wanted->gate_column) == wanted->gate;
+	if (wanted->gate == '\0' || isnull)
+		return wanted->gate == '\0' && isnull;
+	rows = IndexRowsOf(stringToNode(TextDatumGetCString(predicate)), wanted->gate_column);
+	return rows.gate == wanted->gate && rows.negative == wanted->negative;
 }
 
 /* Does the index have the wanted columns, in this order and ascending, and all texts with the wanted collation? */

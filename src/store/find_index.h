@@ -20,10 +20,18 @@ typedef struct IndexWanted
 	Oid			collation;					 /* of the first column; InvalidOid means any */
 	AttrNumber	gate_column;				 /* the index contains the rows in which this column, */
 	char		gate;						 /* of type "char", has this value; '\0' means all rows */
+	AttrNumber	negative;					 /* and only those in which this column is negative; 0: all of them */
 	const char *definition;					 /* the statement that creates it */
 } IndexWanted;
 
-extern Oid	IndexFind(const IndexWanted *wanted, const char *name, Oid table);
-extern char IndexGate(Node *predicate, AttrNumber column);
+/* The rows that an index contains, see IndexWanted. */
+typedef struct IndexRows
+{
+	char	   gate;
+	AttrNumber negative;
+} IndexRows;
+
+extern Oid		 IndexFind(const IndexWanted *wanted, const char *name, Oid table);
+extern IndexRows IndexRowsOf(Node *predicate, AttrNumber gate_column);
 
 #endif /* TASKQ_FIND_INDEX_H */

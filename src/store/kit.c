@@ -116,18 +116,21 @@ KitTake(Relation rel, TaskqRel table)
 	return kit;
 }
 
-/* Return the gate of the rows in an index of jobs, or '\0'. */
-static char
-GateOfIndex(const StoreKit *kit, const IndexInfo *info)
+/* Return which rows are in an index of jobs. */
+static IndexRows
+RowsOfIndex(const StoreKit *kit, const IndexInfo *info)
 {
+	IndexRows all = { 0 };
+
 	if (info->ii_Predicate == NIL || kit->table != REL_JOBS)
-		return '\0';
-	return IndexGate((Node *) info->ii_Predicate, Anum_jobs_gate);
+		return all;
+	return IndexRowsOf((Node *) info->ii_Predicate, Anum_jobs_gate);
 }
 
 /*
  * Can we make the entries of an index without the executor?  We can in a b-tree of
- * columns that has all rows, or those with one value of "gate".  While an index is being
+ * columns that has all rows, or those with one value of "gate", or of these the ones with a
+ * negative number.  While an index is being
  * built, the executor knows what to do with it.
  */
 static bool
@@ -144,10 +147,12 @@ DescribeIndex(StoreKit *kit, int i)
 	const IndexInfo *info = kit->result->ri_IndexRelationInfo[i];
 	Relation		 index = kit->result->ri_IndexRelationDescs[i];
 	KitIndex		*described = &kit->indexes[i];
+	IndexRows		 rows = RowsOfIndex(kit, info);
 
 	described->relid = RelationGetRelid(index);
-	described->gate = GateOfIndex(kit, info);
-	described->last_column = 0;
+	described->gate = rows.gate;
+	described->negative = rows.negative;
+	described->last_column = rows.negative;
 	for (int k = 0; k < info->ii_NumIndexAttrs; k++)
 		described->last_column = Max(described->last_column, info->ii_IndexAttrNumbers[k]);
 	if (index->rd_rel->relam != BTREE_AM_OID || info->ii_Expressions != NIL)

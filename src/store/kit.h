@@ -21,6 +21,7 @@ typedef struct KitIndex
 {
 	Oid		   relid;
 	char	   gate;		/* it has only the rows with this gate; '\0': it has all rows */
+	AttrNumber negative;	/* and only those in which this column is negative; 0: all of them */
 	AttrNumber last_column; /* the last column of the table that it needs */
 	bool	   is_kept;		/* the transaction had its lock already when it was opened, and keeps it */
 	LastPage   last_page;

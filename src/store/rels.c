@@ -28,6 +28,7 @@ static const struct
 	[REL_JOBS_PKEY] = { "jobs_pkey", REL_JOBS, { 1, { Anum_jobs_job_id }, .definition = "ALTER TABLE taskq.jobs ADD CONSTRAINT jobs_pkey PRIMARY KEY (job_id)" } },
 	[REL_JOBS_OPEN] = { "jobs_open", REL_JOBS, { 4, { Anum_jobs_route_id, Anum_jobs_priority, Anum_jobs_run_at, Anum_jobs_job_id }, .gate_column = Anum_jobs_gate, .gate = 'o', .definition = "CREATE INDEX jobs_open ON taskq.jobs (route_id, priority, run_at, job_id) WITH (deduplicate_items = off) WHERE gate = 'o'" } },
 	[REL_JOBS_LANES] = { "jobs_lanes", REL_JOBS, { 5, { Anum_jobs_route_id, Anum_jobs_lane, Anum_jobs_priority, Anum_jobs_run_at, Anum_jobs_job_id }, .gate_column = Anum_jobs_gate, .gate = 'l', .definition = "CREATE INDEX jobs_lanes ON taskq.jobs (route_id, lane, priority, run_at, job_id) WITH (deduplicate_items = off) WHERE gate = 'l'" } },
+	[REL_JOBS_ORDERED] = { "jobs_ordered", REL_JOBS, { 2, { Anum_jobs_lane, Anum_jobs_job_id }, .gate_column = Anum_jobs_gate, .gate = 'l', .negative = Anum_jobs_lane, .definition = "CREATE INDEX jobs_ordered ON taskq.jobs (lane, job_id) WITH (deduplicate_items = off) WHERE gate = 'l' AND lane < 0" } },
 	[REL_JOBS_RUNNING] = { "jobs_running", REL_JOBS, { 2, { Anum_jobs_instance_id, Anum_jobs_job_id }, .collation = C_COLLATION_OID, .gate_column = Anum_jobs_gate, .gate = 'r', .definition = "CREATE INDEX jobs_running ON taskq.jobs (instance_id COLLATE \"C\", job_id) WITH (deduplicate_items = off) WHERE gate = 'r'" } },
 	[REL_HISTORY] = { "job_history" },
 	[REL_HISTORY_OVERFLOW] = { "job_history_overflow" },

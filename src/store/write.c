@@ -91,7 +91,12 @@ HasSuchRows(const StoreKit *kit, const KitIndex *which, TupleTableSlot *row)
 	if (which->gate == '\0')
 		return true;
 	CodecReadStart(kit->codec, row, Anum_jobs_gate);
-	return DatumGetChar(row->tts_values[Anum_jobs_gate - 1]) == which->gate;
+	if (DatumGetChar(row->tts_values[Anum_jobs_gate - 1]) != which->gate)
+		return false;
+	if (which->negative == 0)
+		return true;
+	CodecReadStart(kit->codec, row, which->negative);
+	return !row->tts_isnull[which->negative - 1] && DatumGetInt64(row->tts_values[which->negative - 1]) < 0;
 }
 
 /*

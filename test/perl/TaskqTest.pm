@@ -336,11 +336,11 @@ sub clean_log
 
 # load ----------------------------------------------------------------------------
 
-# Write a script of pgbench, and return its name.  Client n claims jobs of type ext as the
-# worker "w<n>", with these further arguments of claim_job(), and ends them in all ways.
+# Write a script of pgbench, and return its name.  Client n claims jobs of type ext, or of these
+# types, as the worker "w<n>", with these further arguments of claim_job(), and ends them in all ways.
 sub load_script
 {
-	my ($node, $arguments) = @_;
+	my ($node, $arguments, $types) = @_;
 	my $file = $node->basedir . '/load.sql';
 	my $script = <<'SQL';
 \set how random(1, 200)
@@ -378,6 +378,7 @@ SELECT taskq.complete_job(:job, :epoch);
 \endif
 SQL
 
+	$script =~ s/\{ext\}/{$types}/g if defined $types;
 	$script =~ s/ARGUMENTS/defined $arguments ? ", $arguments" : ''/e;
 	append_to_file($file, $script);
 	return $file;
