@@ -62,9 +62,11 @@ DelayedArg(FunctionCallInfo fcinfo, int n, char *null)
 }
 
 static void
-CheckAgeEvery(int64 age_every)
+CheckAgeEvery(FunctionCallInfo fcinfo, int n)
 {
-	if (age_every == NO_MICROSECONDS || age_every == 0 || (age_every >= MIN_AGE_EVERY && age_every <= MAX_AGE_EVERY))
+	int64 age_every = PG_ARGISNULL(n) ? 0 : IntervalMicroseconds(PG_GETARG_INTERVAL_P(n));
+
+	if (age_every == 0 || (age_every >= MIN_AGE_EVERY && age_every <= MAX_AGE_EVERY))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -126,7 +128,7 @@ QueueParams(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 	(void) ArgMicroseconds(fcinfo, ARG_RETAIN_COMPLETED, "retain_completed", 0);
 	(void) ArgMicroseconds(fcinfo, ARG_RETAIN_OTHER, "retain_other", 0);
 	(void) ArgMicroseconds(fcinfo, ARG_RETAIN_EVENTS, "retain_events", 0);
-	CheckAgeEvery(ArgMicroseconds(fcinfo, ARG_AGE_EVERY, "age_every", 0));
+	CheckAgeEvery(fcinfo, ARG_AGE_EVERY);
 	for (int i = 0; i < ARG_COUNT; i++)
 	{
 		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';

@@ -1,7 +1,7 @@
 -- Queues in which the priorities of waiting jobs improve: age_every.
 \set ECHO none
 \i test/sql/include/tap.sql
-SELECT plan(26);
+SELECT plan(27);
 SELECT taskq.register_handler(t) FROM unnest('{age-a,age-b}'::text[]) t \g /dev/null
 
 -- the setting ---------------------------------------------------------------------
@@ -9,8 +9,8 @@ SELECT lives_ok($$ SELECT taskq.create_queue('age-1', age_every => '1 min') $$, 
 SELECT is(age_every, '1 min', 'the view shows it') FROM taskq.queues WHERE queue = 'age-1';
 SELECT taskq.create_queue('age-strict'), taskq.alter_queue('age-1', description => 'x') \g /dev/null
 SELECT is(array_agg(age_every ORDER BY queue), '{"1 min",null}', 'it is NULL by default, and other changes leave it as it is') FROM taskq.queues WHERE queue LIKE 'age-%';
-SELECT throws_ok(format('SELECT taskq.alter_queue(''age-1'', age_every => %L)', a), '22023', NULL, 'refused: ' || a)
-FROM unnest('{-1 s,999 us,366 d,1 mon 336 d}'::text[]) a;
+SELECT throws_ok(format('SELECT taskq.alter_queue(''age-1'', age_every => %L)', a), '22023', 'age_every must be from 1 millisecond to 365 days', 'refused: ' || a)
+FROM unnest('{-1 s,999 us,366 d,1 mon 336 d,11 y}'::text[]) a;
 SELECT is(pg_temp.hint_of($$ SELECT taskq.create_queue('age-2', age_every => '500 us') $$), 'Give 0 for strict priorities.', 'the hint says how to have strict priorities');
 SELECT lives_ok(format('SELECT taskq.alter_queue(''age-1'', age_every => %L)', a), 'accepted: ' || a) FROM unnest('{1 ms,365 d}'::text[]) a;
 SELECT taskq.alter_queue('age-1', age_every => '0') \g /dev/null
