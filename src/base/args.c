@@ -303,7 +303,7 @@ CheckMicrosecondsUpTo(Interval *interval, const char *what, int64 least, int day
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s \"%s\" is out of range", what,
 						DatumGetCString(DirectFunctionCall1(interval_out, IntervalPGetDatum(interval)))),
-				 errhint("It can be from %g seconds to %s.", (double) least / USECS_PER_SEC, most)));
+				 errhint("It can be from %g %s to %s.", (double) least / USECS_PER_SEC, least == USECS_PER_SEC ? "second" : "seconds", most)));
 	return us;
 }
 

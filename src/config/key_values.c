@@ -83,7 +83,7 @@ ReadObject(KeyReading *reading, JsonbContainer *object, uint8 key, const JobKeys
 
 	if (token != WJB_BEGIN_OBJECT)
 	{
-		reading->problem = "They must be a JSON object whose names are values of the key";
+		reading->problem = "They must be a JSON object";
 		return false;
 	}
 	while ((token = JsonbIteratorNext(&it, &item, true)) == WJB_KEY)

@@ -156,6 +156,7 @@ FROM (VALUES ('create_pool(''x'', role => ''regress_fair'', queue_weights => ''[
 	('register_worker(''x'', queue_weights => ''{"w1": "1"}'')', '22023', 'queue_weights are not valid'), ('register_worker(''x'', queue_weights => ''{"": 1}'')', '22023', 'queue_weights are not valid'),
 	('register_worker(''x'', queue_weights => ''{"w9": 1}'')', '42704', 'queue "w9" does not exist'), ('register_worker(''x'', queues => ''{w1}'', queue_weights => ''{"w2": 1}'')', '22023', 'queue_weights has queue "w2", which is not one of the queues')) v (call, code, message);
 SELECT is(pg_temp.detail_of($$ SELECT taskq.create_pool('x', role => 'regress_fair', queue_weights => '{"": 1}') $$), '"" is not a valid name.', 'the detail says what is wrong with a name');
+SELECT is(pg_temp.detail_of($$ SELECT taskq.create_pool('x', role => 'regress_fair', queue_weights => '[]') $$), 'They must be a JSON object.', 'and with another type of JSON');
 SELECT lives_ok($$ SELECT taskq.create_pool('fair-pool', 0, 'regress_fair', queues => '{w1,w2}', queue_weights => '{"w1": 3}') $$, 'create_pool() accepts queue_weights');
 SELECT is(queue_weights, '{"w1": 3}', 'taskq.pools shows them') FROM taskq.pools WHERE pool = 'fair-pool';
 SELECT throws_ok($$ SELECT taskq.alter_pool('fair-pool', queues => '{w2}') $$, '22023', 'queue_weights has queue "w1", which is not one of the queues', 'alter_pool() checks them with new queues');

@@ -3,7 +3,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 \i test/sql/include/wait.sql
-SELECT plan(106);
+SELECT plan(107);
 SELECT taskq.register_handler('rate-' || t) FROM unnest('{a,b,c}'::text[]) t \g /dev/null
 SELECT taskq.register_worker('rate-w', '{rate-a,rate-b,rate-c}') \gset
 CREATE FUNCTION pg_temp.armed() RETURNS boolean LANGUAGE sql AS
@@ -40,6 +40,7 @@ FROM (VALUES ('rate => 0', '22023'), ('rate => 1000001', '22023'), ('per => ''1 
 	('quota => 5, quota_window => ''0.5 s''', '22023'), ('quota => 5, quota_window => ''367 days''', '22023')) v (a, code);
 SELECT is(pg_temp.hint_of($$ SELECT taskq.set_limit('rate-l', quota => 5) $$), 'Give the window, such as quota_window => ''1 hour''.', 'the hint says what is missing');
 SELECT is(pg_temp.hint_of(format('SELECT taskq.set_limit(''rate-l'', rate => 5, per => %L)', i)), 'It can be from 0.001 seconds to 366 days.', 'the hint says how long a time of ' || i || ' should be') FROM unnest('{-1 s,2 years}'::text[]) i;
+SELECT is(pg_temp.hint_of('SELECT taskq.set_limit(''rate-l'', quota => 5, quota_window => ''1 ms'')'), 'It can be from 1 second to 366 days.', 'so does that about a window');
 SELECT taskq.set_limit('rate-l', 'default', 'rate-a', NULL, NULL, 5, 'all of it', 50, '2 s', 7, 1000, '1 hour') \gset
 SELECT is(pg_temp.numbers('rate-l'), '5 50 @ 2 secs 7 1000 @ 1 hour', 'a limit may have a concurrency, a rate and a quota');
 SELECT ok(pg_temp.armed(), 'it is armed');
