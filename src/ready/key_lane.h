@@ -51,7 +51,7 @@ typedef struct LaneHint
 	ItemPointerData tid;
 } LaneHint;
 
-#define LANE_AHEAD 3 /* jobs of a lane that are known beside the first one */
+#define LANE_AHEAD 15 /* jobs of a lane that are known beside the first one */
 
 /* The first due jobs of a lane, as they were read. */
 typedef struct LaneJobs
