@@ -5,7 +5,7 @@ CREATE FUNCTION taskq.claim_job(
 	lease interval DEFAULT NULL, instance_id text DEFAULT NULL,
 	tenants text[] DEFAULT NULL) RETURNS SETOF taskq.job
 	AS 'MODULE_PATHNAME', 'taskq_claim_job' LANGUAGE C VOLATILE ROWS 1;
-COMMENT ON FUNCTION taskq.claim_job(text, text[], interval, interval, text, text[]) IS 'claim the next job for an instance of a worker; without instance_id, for the default instance. Returns no row if there is none. A call for an id that is not registered must name task_types; a session that gives no id is offered all external types. With tenants, only jobs of these tenants; the first call that names a tenant to which no worker was bound before does not wait, as others learn of it when its transaction commits';
+COMMENT ON FUNCTION taskq.claim_job(text, text[], interval, interval, text, text[]) IS 'claim the next job for an instance of a worker; without instance_id, for the default instance. Returns no row if there is none. A call for an id that is not registered must name task_types; a session that gives no id is offered all external types. With tenants, only jobs of these tenants; the first call that names a tenant to which no worker was bound before does not wait, as others learn of it when its transaction commits. Errors: TQ012 for an id that was unregistered, or that is not registered if the call names no task_types, 22023 for a wrong value, 25001 if the isolation level is not READ COMMITTED, 42501 for the worker of another role. For workers';
 
 CREATE FUNCTION taskq.claim_jobs(
 	worker_id text DEFAULT NULL, max_jobs integer DEFAULT 1, task_types text[] DEFAULT NULL,

@@ -50,7 +50,7 @@ CREATE FUNCTION taskq.explain_claim(
 	OUT due boolean, OUT claimable boolean, OUT reason text, OUT reason_code text, OUT missing_capabilities text[],
 	OUT capabilities_digest text, OUT budgets text[], OUT estimated_cost numeric, OUT tenant_id text) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'taskq_explain_claim' LANGUAGE C VOLATILE ROWS 100;
-COMMENT ON FUNCTION taskq.explain_claim(text, text[], text, text[]) IS 'the routes, whether a worker is given their jobs, and why not, with the code of the reason, the capabilities that the worker lacks, and the digest of those that it has; budgets and estimated_cost are those of the jobs, and observers of some tenants see them only if jobs of these are due. Jobs of a tenant to which a worker is bound have routes of their own, with tenant_id; observers of some tenants see those of theirs. The arguments are those of claim_job()';
+COMMENT ON FUNCTION taskq.explain_claim(text, text[], text, text[]) IS 'the routes, whether a worker is given their jobs, and why not, with the code of the reason, the capabilities that the worker lacks, and the digest of those that it has; budgets and estimated_cost are those of the jobs, and observers of some tenants see them only if jobs of these are due. Jobs of a tenant to which a worker is bound have routes of their own, with tenant_id; observers of some tenants see those of theirs. The arguments are those of claim_job(). For workers, observers and operators';
 
 CREATE FUNCTION taskq.explain_routes(
 	OUT route_id integer, OUT queue text, OUT task_type text, OUT required_capabilities text[], OUT min_version text,
@@ -72,7 +72,7 @@ COMMENT ON FUNCTION taskq.worker_lives_until(timestamptz, interval) IS 'the time
 
 CREATE FUNCTION taskq.status(OUT name text, OUT value text, OUT hint text, OUT reason_code text) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'taskq_status' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10;
-COMMENT ON FUNCTION taskq.status() IS 'the state of taskq in this database and, if something is missing, what to do about it; reason_code is set if the row says why jobs wait';
+COMMENT ON FUNCTION taskq.status() IS 'the state of taskq in this database and, if something is missing, what to do about it; reason_code is set if the row says why jobs wait. For observers, operators and admins';
 
 CREATE FUNCTION taskq.scheduler_pid() RETURNS integer
 	AS 'MODULE_PATHNAME', 'taskq_scheduler_pid' LANGUAGE C VOLATILE PARALLEL RESTRICTED;

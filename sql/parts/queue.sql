@@ -8,7 +8,7 @@ CREATE FUNCTION taskq.create_queue(
 	fair boolean DEFAULT false, fair_by text[] DEFAULT '{group_key}', weights jsonb DEFAULT NULL,
 	age_every interval DEFAULT NULL) RETURNS void
 	AS 'MODULE_PATHNAME', 'taskq_create_queue' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.create_queue(text, text, interval, interval, boolean, text, boolean, interval, boolean, boolean, text, boolean, text[], jsonb, interval) IS 'create a queue; by default, completed jobs are kept for 7 days, and jobs that ended in another way for 30 days. ordered => true: jobs of one group key run one at a time, in the order of their ids. In a fair queue the values of the keys in fair_by (group_key, tenant_id or both) take turns, whatever the priorities of their jobs; a value with a weight in weights ({"acme": 3}; 0.01 to 100, otherwise 1) has as many times the turns. With age_every, from 1 ms to 365 days, the priority of a waiting job improves by one for each such time since its run_at; without it, priorities are strict';
+COMMENT ON FUNCTION taskq.create_queue(text, text, interval, interval, boolean, text, boolean, interval, boolean, boolean, text, boolean, text[], jsonb, interval) IS 'create a queue; by default, completed jobs are kept for 7 days, and jobs that ended in another way for 30 days. ordered => true: jobs of one group key run one at a time, in the order of their ids. In a fair queue the values of the keys in fair_by (group_key, tenant_id or both) take turns, whatever the priorities of their jobs; a value with a weight in weights ({"acme": 3}; 0.01 to 100, otherwise 1) has as many times the turns. With age_every, from 1 ms to 365 days, the priority of a waiting job improves by one for each such time since its run_at; without it, priorities are strict; not together with ordered or fair. on_unhandled says what happens to jobs of a type that is not registered: wait, fail (they are discarded) or reject (enqueue_job() raises TQ002). Errors: 22023 for a wrong value, 42710 if the queue exists. For admins';
 
 CREATE FUNCTION taskq.alter_queue(
 	queue text, description text DEFAULT NULL, retain_completed interval DEFAULT NULL,
@@ -18,7 +18,7 @@ CREATE FUNCTION taskq.alter_queue(
 	fair boolean DEFAULT NULL, fair_by text[] DEFAULT NULL, weights jsonb DEFAULT NULL,
 	age_every interval DEFAULT NULL) RETURNS void
 	AS 'MODULE_PATHNAME', 'taskq_alter_queue' LANGUAGE C VOLATILE;
-COMMENT ON FUNCTION taskq.alter_queue(text, text, interval, interval, boolean, text, boolean, interval, boolean, boolean, text, boolean, text[], jsonb, interval) IS 'change a queue; a NULL leaves a value as it is. weights replaces all weights, and {} removes them. An age_every of 0 makes its priorities strict again';
+COMMENT ON FUNCTION taskq.alter_queue(text, text, interval, interval, boolean, text, boolean, interval, boolean, boolean, text, boolean, text[], jsonb, interval) IS 'change a queue; a NULL leaves a value as it is. weights replaces all weights, and {} removes them. An age_every of 0 makes its priorities strict again. The arguments are those of create_queue(). Errors: 22023 for a wrong value, 42704 if there is no such queue. For admins';
 
 CREATE FUNCTION taskq.drop_queue(queue text) RETURNS boolean
 	AS 'MODULE_PATHNAME', 'taskq_drop_queue' LANGUAGE C VOLATILE;

@@ -29,6 +29,11 @@ LimitScopeArgs(FunctionCallInfo fcinfo, int queue, int task_type, int tenant_id,
 		.for_each = ArgKeys(fcinfo, for_each, "for_each", "a limit cannot be for each"),
 	};
 
+	if (scope.for_each == 0 && !PG_ARGISNULL(for_each))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("for_each is empty"),
+				 errhint("The keys are tenant_id and group_key. For one limit for all jobs, leave it out.")));
 	if (scope.queue != NULL)
 		(void) QueueByName(scope.queue, false);
 	if (scope.tenant_id != NULL && (scope.for_each & KEY_TENANT) != 0)
