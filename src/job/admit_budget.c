@@ -97,6 +97,13 @@ BudgetOf(int32 route_id, int32 budget_id)
 	return NULL;
 }
 
+/* Say when the use of a budget begins at 0 again, if it does. */
+static const char *
+PeriodEnd(const TaskqBudget *budget)
+{
+	return budget->resets_at == 0 ? "" : psprintf(", and its period ends at %s", timestamptz_to_str(budget->resets_at));
+}
+
 /* Say which budget is used up, and what is left of it. */
 static void
 ExplainSpent(const BudgetNeed *need, const TaskqBudget *budget, Refusal *refusal)
@@ -107,9 +114,9 @@ ExplainSpent(const BudgetNeed *need, const TaskqBudget *budget, Refusal *refusal
 
 	refusal->reason_code = REASON_BUDGET;
 	if (state.refused)
-		refusal->reason = psprintf("budget \"%s\" has refused a report", budget->name);
+		refusal->reason = psprintf("budget \"%s\" has refused a report%s", budget->name, PeriodEnd(budget));
 	else if (state.taken >= bound.hard)
-		refusal->reason = psprintf("budget \"%s\" is used up", budget->name);
+		refusal->reason = psprintf("budget \"%s\" is used up%s", budget->name, PeriodEnd(budget));
 	else if (left > 0 && need->estimate > 0)
 		refusal->reason = psprintf("budget \"%s\" has %s left, and the job is estimated to cost %s", budget->name, CostText(left), CostText(need->estimate));
 	else

@@ -3,7 +3,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 \i test/sql/include/wait.sql
-SELECT plan(146);
+SELECT plan(149);
 SELECT taskq.register_handler('bud-' || t) FROM unnest('{a,b}'::text[]) t \g /dev/null
 SELECT taskq.register_worker('bud-w', '{bud-a,bud-b}') \gset
 CREATE FUNCTION pg_temp.armed() RETURNS boolean LANGUAGE sql AS
@@ -215,6 +215,12 @@ SELECT taskq.drop_limit('bud-l') \gset
 SELECT taskq.register_worker('bud-i', '{bud-c}') \gset
 SELECT is(pg_temp.reasons('c1'), 'budget', 'a single reason has no others');
 SELECT taskq.cancel_job(pg_temp.id('c1')), taskq.unregister_worker('bud-i') \gset
+-- the end of the period
+SELECT taskq.set_budget('bud-m', hard => 0, period => '1 month', period_from => '2000-01-01 00:00+00') \gset
+SELECT ok(pg_temp.armed(), 'a budget that lasts a month is armed');
+SELECT pg_temp.need('m1', '{bud-m}') \gset
+SELECT is(regexp_replace(pg_temp.why('m1'), ' at .*', ''), 'budget: budget "bud-m" is used up, and its period ends', 'describe_job() says that the budget starts again');
+SELECT is(substring(pg_temp.why('m1') FROM ' at (.*)')::timestamptz, resets_at, 'and when') FROM taskq.budgets WHERE budget = 'bud-m';
 -- leave nothing that other tests would see
 SELECT taskq.cancel_job(job_id) FROM taskq.all_jobs WHERE task_type LIKE 'bud-%' AND state IN ('available', 'scheduled', 'retryable') \g /dev/null
 SELECT taskq.drop_budget(budget) FROM taskq.budgets \g /dev/null
