@@ -31,6 +31,7 @@
 #include "shared/locks.h"
 #include "shared/interest.h"
 #include "shared/news.h"
+#include "shared/permits.h"
 #include "shared/shmem.h"
 #include "shared/stats.h"
 #include "shared/wake.h"
@@ -71,6 +72,7 @@ _PG_init(void)
 	WakeInit();
 	StatsInit();
 	CountsInit(FindJobsTable);
+	PermitsInit();
 	HoldersInit();
 	FairShareInit();
 	RatesInit();

@@ -76,6 +76,7 @@ ISOLATION = \
 	first-claim \
 	isolation-level \
 	key-limit \
+	known-permits \
 	ordered-queue \
 	limit-claim \
 	max-concurrent \

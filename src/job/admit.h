@@ -10,6 +10,7 @@
 #include "config/eligible.h"
 #include "config/reason.h"
 #include "job/job.h"
+#include "job/known_permits.h"
 #include "shared/holders.h"
 #include "shared/rates.h"
 #include "shared/worker_name.h"
@@ -62,6 +63,9 @@ typedef struct Admission
 
 	/* What was paid for the start, or NULL.  Only a claim of this transaction has it. */
 	RatePaid *paid;
+
+	/* The worker's permit that the run has, and its uses while it had it; number 0: none. */
+	KnownPermit permit;
 } Admission;
 
 /* How an admission ends. */

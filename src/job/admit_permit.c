@@ -8,6 +8,9 @@
  * are counted, claims do not wait for each other, and a rollback, even to a
  * savepoint, needs no cleanup.  The end of an admission only wakes the sessions
  * that wait for a permit.
+ *
+ * To see the rows, a claim reads all jobs that the instance has.  It does not read them if
+ * the session knows a permit that must be free (known_permits.c).
  */
 #include "taskq.h"
 
@@ -15,19 +18,31 @@
 #include "nodes/bitmapset.h"
 
 #include "job/admit_rules.h"
+#include "job/admit_xact.h"
 #include "job/fence.h"
+#include "job/known_permits.h"
 #include "job/running_scan.h"
 #include "shared/locks.h"
+#include "shared/permits.h"
 #include "shared/wake.h"
 
 #define MAX_PERMITS 200 /* what one claim may take; each is a lock */
+#define MAX_SPARE 32	/* what a scan finds for later claims */
 
 /* The permits that a claim has reserved.  The first claim->n_admitted of them are in use. */
 typedef struct Permits
 {
-	int n;
-	int numbers[MAX_PERMITS];
+	int			n;
+	KnownPermit permits[MAX_PERMITS];
 } Permits;
+
+/* What the running rows of an instance hold. */
+typedef struct Held
+{
+	Bitmapset *permits;	  /* up to the limit */
+	int		   n_outside; /* rows that hold none of these */
+	int		   n_others;  /* rows that another role has claimed */
+} Held;
 
 static uint64
 PermitKey(const WorkerName *worker, Oid owner, int permit)
@@ -36,30 +51,27 @@ PermitKey(const WorkerName *worker, Oid owner, int permit)
 }
 
 /*
- * Return the permits that an instance's running rows hold, and count the rows that
- * hold none of the permits up to "max".  Jobs that another role has claimed under the
- * same id, by an earlier registration, do not count.
+ * Read what an instance's running rows hold of the permits up to "max".  Jobs that another
+ * role has claimed under the same id, by an earlier registration, do not count.
  */
-static Bitmapset *
-PermitsInRows(const WorkerName *worker, Oid owner, int max, int *n_outside)
+static void
+ReadHeld(Held *held, const WorkerName *worker, Oid owner, int max)
 {
 	RunningScan scan;
-	Bitmapset  *permits = NULL;
 	TaskqJob	job;
 
-	*n_outside = 0;
+	memset(held, 0, sizeof(*held));
 	RunningScanBegin(&scan, worker, PG_INT64_MIN);
 	while (RunningScanNext(&scan, &job))
 	{
 		if (!ClaimIsOf(&job, owner))
-			continue;
-		if (job.permit >= 1 && job.permit <= max)
-			permits = bms_add_member(permits, job.permit);
+			held->n_others++;
+		else if (job.permit >= 1 && job.permit <= max)
+			held->permits = bms_add_member(held->permits, job.permit);
 		else
-			(*n_outside)++;
+			held->n_outside++;
 	}
 	RunningScanEnd(&scan);
-	return permits;
 }
 
 /*
@@ -68,58 +80,149 @@ PermitsInRows(const WorkerName *worker, Oid owner, int max, int *n_outside)
  * highest free permits are not used.
  */
 static int
-LastPermit(const Bitmapset *held, int max, int n_outside)
+LastPermit(const Held *held, int max)
 {
 	int last = max;
 
-	for (; last > 0 && n_outside > 0; last--)
-		if (!bms_is_member(last, held))
-			n_outside--;
+	for (int n = held->n_outside; last > 0 && n > 0; last--)
+		if (!bms_is_member(last, held->permits))
+			n--;
 	return last;
 }
 
 /*
- * Take up to "most" of a worker's permits until the end of the transaction; returns
- * their number.  The first look finds permits that may be free.  The second look,
- * after they are locked, finds those whose holders have committed in between.
+ * Do these rows tell what is free after this transaction, too?  Not if it has ended runs: it
+ * may be rolled back.
  */
-static int
-PermitsTake(const WorkerName *worker, Oid owner, int max_concurrent_jobs, int most, int *permits)
+static bool
+CanRemember(const Held *held)
 {
-	int		   n_outside;
-	Bitmapset *held = PermitsInRows(worker, owner, max_concurrent_jobs, &n_outside);
-	int		   last = LastPermit(held, max_concurrent_jobs, n_outside);
-	int		   locked = 0;
-	int		   taken = 0;
+	return held->n_outside == 0 && held->n_others == 0 && !AdmissionsMayHaveEnded();
+}
 
-	for (int permit = 1; permit <= last && locked < most; permit++)
-		if (!bms_is_member(permit, held) && LockKey(LOCK_PERMIT, PermitKey(worker, owner, permit), true, false))
-			permits[locked++] = permit;
-	if (locked == 0)
-		return 0;
-	held = PermitsInRows(worker, owner, max_concurrent_jobs, &n_outside);
-	last = LastPermit(held, max_concurrent_jobs, n_outside);
-	for (int i = 0; i < locked; i++)
+static bool
+LockPermit(const WorkerName *worker, Oid owner, int permit)
+{
+	return LockKey(LOCK_PERMIT, PermitKey(worker, owner, permit), true, false);
+}
+
+static void
+UnlockPermit(const WorkerName *worker, Oid owner, int permit)
+{
+	UnlockKey(LOCK_PERMIT, PermitKey(worker, owner, permit), true);
+}
+
+/* Take up to "most" permits that this session has seen free and that nobody has used since. */
+static void
+TakeKnown(const WorkerName *worker, const PermitScope *scope, int most, Permits *taken)
+{
+	KnownPermit permit;
+
+	while (taken->n < most && KnownPermitsNext(scope, &permit))
 	{
-		if (!bms_is_member(permits[i], held) && permits[i] <= last)
-			permits[taken++] = permits[i];
+		if (!LockPermit(worker, scope->owner, permit.number))
+			continue;
+		if (PermitUses(worker->key, permit.number) == permit.uses)
+			taken->permits[taken->n++] = permit;
 		else
-			UnlockKey(LOCK_PERMIT, PermitKey(worker, owner, permits[i]), true);
+			UnlockPermit(worker, scope->owner, permit.number);
 	}
-	return taken;
+}
+
+/* Add the permits that a claim has taken to those that rows hold. */
+static void
+AddTaken(Held *held, const Permits *taken)
+{
+	for (int i = 0; i < taken->n; i++)
+		held->permits = bms_add_member(held->permits, taken->permits[i].number);
+}
+
+/*
+ * Lock permits that no row holds, until there are "most".  Then find some that are free, for
+ * later claims.  The uses of these are read before it is known that nobody has locked them:
+ * who locks one afterwards and uses it changes the number.
+ */
+static void
+LockFree(const WorkerName *worker, const PermitScope *scope, int most, const Held *held, Permits *locked, Permits *spare)
+{
+	int last = LastPermit(held, scope->max_concurrent_jobs);
+
+	for (int number = 1; number <= last && spare->n < MAX_SPARE; number++)
+	{
+		KnownPermit permit = { number, PermitUses(worker->key, number) };
+
+		if (bms_is_member(number, held->permits))
+			continue;
+		if (locked->n == most)
+		{
+			if (!PermitsCounted())
+				break;
+			if (!LockKeyIsTaken(LOCK_PERMIT, PermitKey(worker, scope->owner, number)))
+				spare->permits[spare->n++] = permit;
+		}
+		else if (LockPermit(worker, scope->owner, number))
+			locked->permits[locked->n++] = permit;
+	}
+}
+
+/*
+ * Take more permits, up to "most", by a look at the running rows.  The first look finds
+ * permits that may be free.  The second look, after they are locked, finds those whose
+ * holders have committed in between.
+ */
+static void
+TakeByScan(const WorkerName *worker, const PermitScope *scope, int most, Permits *taken)
+{
+	Permits *locked = palloc(sizeof(Permits));
+	Permits *spare = palloc(sizeof(Permits));
+	Held	 held;
+	int		 last;
+
+	ReadHeld(&held, worker, scope->owner, scope->max_concurrent_jobs);
+	if (CanRemember(&held))
+		KnownPermitsBegin(scope);
+	else
+		KnownPermitsForget();
+	AddTaken(&held, taken);
+	locked->n = spare->n = 0;
+	LockFree(worker, scope, most - taken->n, &held, locked, spare);
+	if (locked->n == 0)
+		return;
+	ReadHeld(&held, worker, scope->owner, scope->max_concurrent_jobs);
+	if (!CanRemember(&held))
+		KnownPermitsForget();
+	AddTaken(&held, taken);
+	last = LastPermit(&held, scope->max_concurrent_jobs);
+	for (int i = 0; i < locked->n; i++)
+	{
+		int number = locked->permits[i].number;
+
+		if (!bms_is_member(number, held.permits) && number <= last)
+			taken->permits[taken->n++] = locked->permits[i];
+		else
+			UnlockPermit(worker, scope->owner, number);
+	}
+	for (int i = spare->n - 1; i >= 0; i--)
+		if (!bms_is_member(spare->permits[i].number, held.permits))
+			KnownPermitsAdd(worker->key, spare->permits[i]);
 }
 
 /* Reserve as many permits as the claim may use. */
 static int
 Begin(Admitting *claim, void **reserved, int most)
 {
-	int		 max_concurrent_jobs = claim->claimant->max_concurrent_jobs;
-	Permits *permits;
+	PermitScope scope;
+	Permits	   *permits;
 
-	if (max_concurrent_jobs == 0)
+	if (claim->claimant->max_concurrent_jobs == 0)
 		return most;
+	scope = (PermitScope){ claim->worker->key, claim->claimant->owner, claim->claimant->max_concurrent_jobs };
+	most = Min(most, MAX_PERMITS);
 	permits = palloc(sizeof(Permits));
-	permits->n = PermitsTake(claim->worker, claim->claimant->owner, max_concurrent_jobs, Min(most, MAX_PERMITS), permits->numbers);
+	permits->n = 0;
+	TakeKnown(claim->worker, &scope, most, permits);
+	if (permits->n < most)
+		TakeByScan(claim->worker, &scope, most, permits);
 	if (permits->n > 0)
 		*reserved = permits;
 	else
@@ -131,13 +234,16 @@ static Verdict
 AdmitJob(Admitting *claim, void *reserved, TaskqJob *job)
 {
 	const Permits *permits = reserved;
+	Admission	  *admission;
 
 	job->permit = 0;
 	if (permits == NULL)
 		return ADMIT_YES;
 	if (claim->n_admitted == permits->n)
 		return ADMIT_NOT_NOW;
-	job->permit = permits->numbers[claim->n_admitted];
+	job->permit = permits->permits[claim->n_admitted].number;
+	admission = AdmissionLast(job->job_id);
+	admission->permit = (KnownPermit){ job->permit, PermitUse(claim->worker->key, job->permit) };
 	return ADMIT_YES;
 }
 
@@ -145,8 +251,11 @@ AdmitJob(Admitting *claim, void *reserved, TaskqJob *job)
 static void
 LeaveJob(const Admission *admission, LeaveHow how)
 {
-	if (admission->worker_key != 0 && how != LEAVE_PREPARED)
-		WakeForLimit(admission->worker_key);
+	if (admission->worker_key == 0 || how == LEAVE_PREPARED)
+		return;
+	if (admission->permit.number > 0)
+		KnownPermitsAdd(admission->worker_key, admission->permit);
+	WakeForLimit(admission->worker_key);
 }
 
 /*
@@ -159,7 +268,12 @@ End(Admitting *claim, void *reserved)
 	Permits *permits = reserved;
 
 	for (int i = claim->n_admitted; i < permits->n; i++)
-		UnlockKey(LOCK_PERMIT, PermitKey(claim->worker, claim->claimant->owner, permits->numbers[i]), true);
+	{
+		int number = permits->permits[i].number;
+
+		KnownPermitsAdd(claim->worker->key, (KnownPermit){ number, PermitUses(claim->worker->key, number) });
+		UnlockPermit(claim->worker, claim->claimant->owner, number);
+	}
 	if (claim->n_admitted < permits->n)
 		WakeForLimit(claim->worker->key);
 	pfree(permits);
@@ -168,15 +282,14 @@ End(Admitting *claim, void *reserved)
 static bool
 Explain(const AdmissionQuestion *question, Refusal *refusal)
 {
-	int		   max_concurrent_jobs;
-	int		   n_outside;
-	Bitmapset *held;
+	int	 max_concurrent_jobs;
+	Held held;
 
 	if (question->worker == NULL || question->claimant->max_concurrent_jobs == 0)
 		return false;
 	max_concurrent_jobs = question->claimant->max_concurrent_jobs;
-	held = PermitsInRows(question->worker, question->claimant->owner, max_concurrent_jobs, &n_outside);
-	if (bms_num_members(held) + n_outside < max_concurrent_jobs)
+	ReadHeld(&held, question->worker, question->claimant->owner, max_concurrent_jobs);
+	if (bms_num_members(held.permits) + held.n_outside < max_concurrent_jobs)
 		return false;
 	refusal->reason_code = REASON_MAX_CONCURRENT_JOBS;
 	return true;

@@ -27,6 +27,7 @@
 #include "job/admit_xact.h"
 #include "shared/holders.h"
 #include "shared/locks.h"
+#include "shared/permits.h"
 #include "shared/prepared.h"
 #include "shared/worker_name.h"
 
@@ -209,6 +210,8 @@ Ends(const Transition *transition)
 
 		if (transition->instance_id != NULL && transition->lease_expires_at != 0)
 			admission.worker_key = WorkerKey(transition->worker_id, transition->instance_id);
+		if (transition->permit > 0)
+			admission.permit = (KnownPermit){ transition->permit, PermitUses(admission.worker_key, transition->permit) };
 		entry = AddEntry(&admission);
 		entry->rules = ALL_RULES;
 		entry->is_earlier = entry->is_stored = true;
@@ -216,6 +219,13 @@ Ends(const Transition *transition)
 	entry->end_level = GetCurrentTransactionNestLevel();
 	first_ended = deepest_end > 1 ? Min(first_ended, (int) (entry - entries)) : (int) (entry - entries);
 	deepest_end = Max(deepest_end, entry->end_level);
+}
+
+/* May this transaction have ended runs?  It may still be rolled back. */
+bool
+AdmissionsMayHaveEnded(void)
+{
+	return deepest_end > 0;
 }
 
 /* Observer of transitions: note runs that are stored or that end. */

@@ -20,6 +20,7 @@ extern void		  AdmissionHeld(int64 job_id, uint32 rule);
 extern void		  AdmissionRefused(int64 job_id);
 extern void		  AdmissionReserve(uint64 worker_key, uint32 rule);
 extern void		  AdmissionUnreserve(void);
+extern bool		  AdmissionsMayHaveEnded(void);
 
 /* by claims and the state machine */
 extern void AdmissionObserve(const Transition *transition);

@@ -158,6 +158,7 @@ Change(Store *jobs, TaskqJob *job, char to, struct varlena *result)
 		.instance_id = job->instance_id,
 		.started_at = job->started_at,
 		.lease_expires_at = job->lease_expires_at,
+		.permit = job->permit,
 	};
 
 	AssertPrepared(jobs, job, to);

@@ -33,6 +33,7 @@ typedef struct Transition
 	struct varlena *instance_id;
 	TimestampTz		started_at;
 	TimestampTz		lease_expires_at; /* 0 if the run is in a background worker */
+	int				permit;			  /* 0 if it has none */
 } Transition;
 
 /*
