@@ -113,4 +113,5 @@ NEED_TESTING = \
 	capabilities \
 	rate-change \
 	ready-list \
+	ordered-queue \
 	injection-points
