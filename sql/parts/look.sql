@@ -40,9 +40,9 @@ CREATE FUNCTION taskq.describe_job(
 	OUT priority integer, OUT attempt integer, OUT max_attempts integer, OUT run_at timestamptz, OUT created_at timestamptz,
 	OUT started_at timestamptz, OUT finished_at timestamptz, OUT worker_id text,
 	OUT error_type text, OUT error_code text, OUT last_error text, OUT reason_code text, OUT missing_capabilities text[],
-	OUT instance_id text, OUT other_reasons text[], OUT other_reason_codes text[]) RETURNS SETOF record
+	OUT instance_id text, OUT other_reasons text[], OUT other_reason_codes text[], OUT place text) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'taskq_describe_job' LANGUAGE C VOLATILE ROWS 1;
-COMMENT ON FUNCTION taskq.describe_job(bigint) IS 'the state of a job and, if it does not run, the reason, its code, and the capabilities that the nearest live worker lacks, and what else keeps it from starting: what must be changed before a worker is given it comes before limits and budgets. Raises TQ011 if there is no such job that the caller may see. Producers see their own jobs and those of tenants that they were granted, observers the jobs of their tenants, operators all jobs';
+COMMENT ON FUNCTION taskq.describe_job(bigint) IS 'the state of a job and, if it does not run, the reason, its code, and the capabilities that the nearest live worker lacks, and what else keeps it from starting: what must be changed before a worker is given it comes before limits and budgets. place is that among the due jobs of its line, exact to 1000, and then 1000+; NULL for a job that is not due, for one with a group key in an ordered queue, and for callers who do not see all tenants. Raises TQ011 if there is no such job that the caller may see. Producers see their own jobs and those of tenants that they were granted, observers the jobs of their tenants, operators all jobs';
 
 CREATE FUNCTION taskq.explain_claim(
 	worker_id text DEFAULT NULL, task_types text[] DEFAULT NULL, instance_id text DEFAULT NULL, tenants text[] DEFAULT NULL,

@@ -17,6 +17,7 @@
 #include "utils/guc.h"
 #include "utils/tuplestore.h"
 
+#include "admin/place.h"
 #include "base/args.h"
 #include "base/names.h"
 #include "base/rows.h"
@@ -29,12 +30,13 @@
 PG_FUNCTION_INFO_V1(taskq_describe_job);
 
 /* The columns of describe_job(). */
-static const Oid columns[] = { INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID, TEXTARRAYOID, TEXTARRAYOID };
+static const Oid columns[] = { INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TEXTOID };
 
 #define REASON_COLUMN 4
 #define CODE_COLUMN 16
 #define MISSING_COLUMN 17
 #define OTHERS_COLUMN 19 /* texts, and then codes */
+#define PLACE_COLUMN 21
 
 /*
  * The reason is what a waiting job waits for, or why a job ended without completing.
@@ -44,7 +46,7 @@ static const Oid columns[] = { INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4
 static const char *const query =
 	"SELECT j.job_id, j.task_type, j.queue, j.state, c.code,"
 	" j.priority, j.attempt, j.max_attempts, j.run_at, j.created_at, j.started_at, j.finished_at, j.worker_id,"
-	" COALESCE(f.error_type, l.error_type), COALESCE(f.error_code, l.error_code), j.last_error, c.code, NULL::text[], j.instance_id, NULL::text[], NULL::text[]"
+	" COALESCE(f.error_type, l.error_type), COALESCE(f.error_code, l.error_code), j.last_error, c.code, NULL::text[], j.instance_id, NULL::text[], NULL::text[], NULL::text"
 	" FROM taskq.all_jobs j"
 	" LEFT JOIN taskq.attempt_failures f ON f.job_id = j.job_id AND f.epoch = j.epoch"
 	" LEFT JOIN LATERAL (SELECT a.error_type, a.error_code FROM taskq.attempt_failures a"
@@ -88,9 +90,12 @@ PutOthers(const List *waits, Datum *values, bool *nulls)
 	nulls[OTHERS_COLUMN] = nulls[OTHERS_COLUMN + 1] = false;
 }
 
-/* Add a row of the query, with the texts of its reasons.  "waits" is why the job waits, if it does, and "turn" for whom. */
+/*
+ * Add a row of the query, with the texts of its reasons.  "waits" is why the job waits, if it
+ * does, "turn" for whom, and "place" is its place in the line.
+ */
 static void
-PutJob(ReturnSetInfo *result, HeapTuple row, const List *waits, const char *turn)
+PutJob(ReturnSetInfo *result, HeapTuple row, const List *waits, const char *turn, const char *place)
 {
 	Datum  values[lengthof(columns)];
 	bool   nulls[lengthof(columns)];
@@ -111,6 +116,9 @@ PutJob(ReturnSetInfo *result, HeapTuple row, const List *waits, const char *turn
 		values[REASON_COLUMN] = CStringGetTextDatum(reason.text);
 	values[MISSING_COLUMN] = PointerGetDatum(reason.missing);
 	nulls[MISSING_COLUMN] = reason.missing == NULL;
+	if (place != NULL)
+		values[PLACE_COLUMN] = CStringGetTextDatum(place);
+	nulls[PLACE_COLUMN] = place == NULL;
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
@@ -147,6 +155,7 @@ taskq_describe_job(PG_FUNCTION_ARGS)
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	List		  *waits;
 	const char	  *turn;
+	const char	  *place;
 	int64		   job_id;
 	OwnerScope	   scope;
 	uint64		   n;
@@ -158,13 +167,14 @@ taskq_describe_job(PG_FUNCTION_ARGS)
 		WhoseNotSeen(job_id);
 	waits = WhyJobWaits(job_id);
 	turn = waits == NIL ? WhoseTurn(job_id) : NULL;
+	place = PlaceInLine(job_id);
 	OwnerEnterSpi(&scope);
 	/* Compiling never pays for one row, but the planner may overestimate the cost of the views. */
 	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	n = AskAbout(job_id, waits);
 	CheckSameColumns(result->setDesc, SPI_tuptable->tupdesc);
 	for (uint64 i = 0; i < n; i++)
-		PutJob(result, SPI_tuptable->vals[i], waits, turn);
+		PutJob(result, SPI_tuptable->vals[i], waits, turn, place);
 	OwnerLeaveSpi(&scope);
 	if (n == 0)
 		WhoseNotSeen(job_id);

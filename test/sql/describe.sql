@@ -3,7 +3,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 BEGIN;
-SELECT plan(25);
+SELECT plan(32);
 CREATE ROLE regress_describe LOGIN;
 SELECT taskq.register_handler('describe-a', max_attempts => 2, retry_base => '1 min'), taskq.create_queue('describe-q'),
 	taskq.create_queue('describe-f', on_unhandled => 'fail'), taskq.register_worker('describe-w', '{describe-a}'),
@@ -60,5 +60,22 @@ SELECT throws_ok('SELECT * FROM taskq.describe_job(0)', 'TQ011', NULL, 'an unkno
 SELECT throws_ok('SELECT * FROM taskq.describe_job(NULL)', '22004', NULL, 'job_id must not be NULL');
 SELECT taskq.retry_job(pg_temp.id('p')) \gset
 SELECT is(pg_temp.told('p'), 'available 0/2 waits for its turn', 'a job that was put back has the reason of a waiting job');
+
+-- place: the position among the due jobs of the line, by strict and by ageing priorities.
+SELECT taskq.create_queue('describe-s'), taskq.create_queue('describe-age', age_every => '1 min') \gset
+SELECT count(taskq.enqueue_job('describe-a', '{}', queue => q, priority => i % 7 - 3, run_at => taskq.clock_now() - i * 37 % 100 * interval '10 s'))
+	FROM generate_series(1, 120) i, unnest('{describe-s,describe-age}'::text[]) q \gset
+SELECT taskq.enqueue_job('describe-a', '{}', queue => 'describe-s', priority => -9, delay => '1 h') AS later \gset
+SELECT is(count(*) FILTER (WHERE d.place = p.n::text), 120::bigint, 'describe_job() tells the place of each job: ' || p.queue)
+FROM (SELECT job_id, queue, row_number() OVER (PARTITION BY queue ORDER BY CASE queue WHEN 'describe-s' THEN priority END, run_at + CASE queue WHEN 'describe-age' THEN priority ELSE 0 END * interval '1 min', job_id) n
+	FROM taskq.all_jobs WHERE queue IN ('describe-s', 'describe-age') AND state = 'available') p, LATERAL taskq.describe_job(p.job_id) d GROUP BY p.queue ORDER BY p.queue;
+SELECT is(place, NULL, 'a job that is not due has no place') FROM taskq.describe_job(:later);
+SELECT taskq.enqueue_job('describe-a', '{}', queue => 'describe-age', priority => 32767) AS last, taskq.enqueue_job('describe-a', '{}', queue => 'describe-age', priority => -32768) AS first,
+	taskq.alter_queue('describe-age', age_every => '365 days') \gset
+SELECT is(array_agg(place ORDER BY job_id), '{122,1}', 'also with priorities as far apart as they can be') FROM unnest(ARRAY[:last, :first]) id, taskq.describe_job(id);
+SELECT count(*) AS n, max(id) AS end FROM taskq.enqueue_jobs('describe-a', array_fill('{}'::jsonb, ARRAY[881]), queue => 'describe-s', priority => 9) id \gset
+SELECT is(string_agg(place, ' ' ORDER BY job_id), '999 1000 1000+', 'the place is exact to 1000') FROM generate_series(:end - 2, :end) id, taskq.describe_job(id);
+SELECT is(pg_temp.as_role('regress_describe', format('SELECT place FROM taskq.describe_job(%s)', pg_temp.id('p'))), NULL, 'who does not see all tenants is not told a place');
+SELECT is(place, NULL, 'a finished job has no place') FROM taskq.describe_job(pg_temp.id('a'));
 SELECT * FROM finish();
 ROLLBACK;

@@ -45,6 +45,7 @@ SELECT is(pg_temp.take_many('key-w', 100), 'a1 b1 two1 two2 free1 free2', 'a cla
 SELECT is(pg_temp.used(), 'group 4/1, group a 1/1, group b 1/1, group two 2/2', 'limit_usage shows the values in use');
 SELECT is(pg_temp.take('key-w'), NULL, 'no other job may start');
 SELECT is(reason, 'limit "group" is reached for group "a"', 'describe_job() says why') FROM taskq.describe_job(pg_temp.id('a2'));
+SELECT is(string_agg(place, ' ' ORDER BY n), '1 2 1 3', 'and its place among the jobs of its group') FROM unnest('{a2,a3,b2,none3}'::text[]) WITH ORDINALITY j (name, n), taskq.describe_job(pg_temp.id(name));
 SELECT is(reason, 'all jobs that are due have keys for which a limit is reached', 'explain_claim() says so') FROM taskq.explain_claim('key-w') WHERE task_type = 'key-a';
 SELECT throws_ok(format('SELECT taskq.run_job(%s)', pg_temp.id('a2')), NULL, NULL, 'run_job() does not pass the limit');
 SELECT is(pg_temp.finish('b1'), 1::bigint, 'a job is completed');
