@@ -8,7 +8,6 @@
  */
 #include "taskq.h"
 
-#include "base/injection_point.h"
 #include "claim/lane_first.h"
 #include "job/order.h"
 #include "ready/key_lane.h"
@@ -53,7 +52,6 @@ LaneReadFirst(ClaimScan *scan, int32 route_id, const LanePlace *place)
 		KeyLaneRead(route_id, place, &found, DT_NOEND);
 	else
 	{
-		TASKQ_INJECTION_POINT("lane-read");
 		KeyLaneBehind(route_id, place, hint.key.job_id, which == FIRST_LATER ? hint.key.run_at : DT_NOEND);
 		LaneLookAgain(scan, route_id, place->lane, &hint);
 	}
