@@ -119,6 +119,9 @@ KeyValuesRead(KeyReading *reading, struct varlena *json)
 	if (!ReadObject(reading, &((Jsonb *) json)->root, reading->keys & KEY_TENANT ? KEY_TENANT : KEY_GROUP, &none))
 		return false;
 	qsort(reading->items, reading->n, reading->item_size, CompareKeys);
+
+	/* the caller may keep the items as long as the session lasts */
+	reading->items = repalloc(reading->items, reading->item_size * Max(reading->n, 1));
 	return true;
 }
 

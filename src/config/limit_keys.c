@@ -107,7 +107,7 @@ ReadWeight(KeyReading *reading, const JsonbValue *value, void *item)
 	reading->problem = TURN_WEIGHT_RULE;
 	if (value->type != jbvNumeric)
 		return false;
-	weight = DatumGetFloat8(DirectFunctionCall1(numeric_float8, NumericGetDatum(value->val.numeric)));
+	weight = DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, NumericGetDatum(value->val.numeric)));
 	if (!(weight >= MIN_TURN_WEIGHT && weight <= MAX_TURN_WEIGHT))
 		return false;
 	cost->number = (int32) (TURN_COST / weight);

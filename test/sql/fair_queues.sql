@@ -33,6 +33,7 @@ FROM (VALUES ('fair_by => ''{priority}''', 'a queue cannot be fair by "priority"
 	('fair_by => ''{group_key,group_key}''', 'fair_by has "group_key" twice'), ('weights => ''[]''', 'weights are not valid'), ('weights => ''3''', 'weights are not valid'),
 	('weights => ''{"a": 0}''', 'weights are not valid'), ('weights => ''{"a": -1}''', 'weights are not valid'), ('weights => ''{"a": 0.009}''', 'weights are not valid'),
 	('weights => ''{"a": 101}''', 'weights are not valid'), ('weights => ''{"a": "1"}''', 'weights are not valid'), ('weights => ''{"": 1}''', 'weights are not valid'),
+	('weights => ''{"a": 1e400}''', 'weights are not valid'), ('weights => ''{"a": 1e-400}''', 'weights are not valid'),
 	('weights => ''{"a": {"b": 1}}''', 'weights are not valid'), ('weights => ''{"a": 1}'', fair_by => ''{tenant_id,group_key}''', 'weights are not valid')) v (a, message);
 SELECT throws_ok($$ SELECT taskq.create_queue('x', fair => NULL) $$, '22004', NULL, 'fair must not be NULL');
 SELECT is(pg_temp.detail_of($$ SELECT taskq.create_queue('x', weights => '{"a": 0}') $$), 'Each weight must be a number from 0.01 to 100.', 'the detail says what is wrong with a weight');

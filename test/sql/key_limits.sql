@@ -33,6 +33,7 @@ FROM (VALUES ('for_each => ''{priority}''', '22023', 'a limit cannot be for each
 SELECT throws_ok(format('SELECT taskq.set_limit(''l'', for_each => ''{group_key}'', concurrency => 1, overrides => %L)', (SELECT jsonb_object_agg('g' || n, 1) FROM generate_series(1, 1001) n)), '22023', 'overrides are not valid', 'refused: more than 1000 overrides');
 SELECT lives_ok($$ SELECT taskq.set_limit('group', task_type => 'key-a', for_each => '{group_key}', concurrency => 1, overrides => '{"two": 2, "none": 0}') $$, 'set_limit() accepts keys and overrides');
 SELECT results_eq($$ SELECT for_each, tenant_id, overrides FROM taskq.limits $$, $$ VALUES ('{group_key}'::text[], NULL::text, '{"two": 2, "none": 0}'::jsonb) $$, 'taskq.limits shows them');
+SELECT cmp_ok(sum(total_bytes), '<', 100000::numeric, 'a session keeps no more of them than there are') FROM pg_backend_memory_contexts WHERE name = 'taskq limits';
 SELECT throws_ok($$ SELECT taskq.set_limit('l', task_type => 'key-a', for_each => '{group_key}', concurrency => 5) $$, '42710', 'limit "group" is for the same jobs', 'a second limit for each value of the same key is refused');
 SELECT throws_ok($$ SELECT taskq.alter_limit('group', overrides => '{"a": true}') $$, '22023', 'overrides are not valid', 'alter_limit() checks overrides');
 
