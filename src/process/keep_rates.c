@@ -181,7 +181,7 @@ Reserve(void *arg)
 			continue;
 		LimitRate(limits[i], NULL, &limit);
 		if (limits[i]->for_each != 0 || (!limit.lasting && limit.quota == 0))
-			RatesBegin(round->relid, &limit);
+			RatesBegin(round->relid, &limit, limits[i]->for_each != 0);
 		else
 			ReserveOne(round, &limit);
 	}

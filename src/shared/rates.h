@@ -117,7 +117,7 @@ extern void	 RatesNoteWait(int32 route_id, const HeldWait *wait);
 
 /* for the scheduler */
 extern void	 RatesKeepOnly(Oid relid, const int32 *limit_ids, int n);
-extern void	 RatesBegin(Oid relid, const RateLimit *limit);
+extern void	 RatesBegin(Oid relid, const RateLimit *limit, bool for_values);
 extern bool	 RatesIsKnown(Oid relid, const RateLimit *limit);
 extern void	 RatesKnow(Oid relid, const RateLimit *limit, const RateStored *stored, int64 elapsed);
 extern bool	 RatesWanted(bool clear);

@@ -57,14 +57,21 @@ RatesForgetDatabase(Oid dboid)
 	LWLockRelease(&rates->lock);
 }
 
-/* Make the entry of a limit of which nothing is stored, so that its bucket begins to fill. */
+/*
+ * Make the entry of a limit of which nothing is stored, so that its bucket begins to fill, also
+ * if nobody claims.  That of a limit for each value has no bucket, and only says since when
+ * starts are counted.
+ */
 void
-RatesBegin(Oid relid, const RateLimit *limit)
+RatesBegin(Oid relid, const RateLimit *limit, bool for_values)
 {
-	RateKey key = RateKeyOf(relid, limit->limit_id, limit->value);
+	RateKey	   key = RateKeyOf(relid, limit->limit_id, limit->value);
+	RateEntry *entry;
 
 	LWLockAcquire(&rates->lock, LW_EXCLUSIVE);
-	(void) RatesMake(&key, limit);
+	entry = RatesMake(&key, limit);
+	if (entry != NULL && !for_values)
+		RateCatchUp(entry, limit, ClockSteady());
 	LWLockRelease(&rates->lock);
 }
 

@@ -3,7 +3,7 @@
 \i test/sql/include/tap.sql
 \i test/sql/include/jobs.sql
 \i test/sql/include/wait.sql
-SELECT plan(107);
+SELECT plan(109);
 SELECT taskq.register_handler('rate-' || t) FROM unnest('{a,b,c}'::text[]) t \g /dev/null
 SELECT taskq.register_worker('rate-w', '{rate-a,rate-b,rate-c}') \gset
 CREATE FUNCTION pg_temp.armed() RETURNS boolean LANGUAGE sql AS
@@ -160,9 +160,12 @@ SELECT is(replace(value, pg_temp.id('never')::text, 'never') || ' ' || reason_co
 SELECT taskq.cancel_job(pg_temp.id('never')), taskq.drop_limit('rate-none') \gset
 
 -- several limits
+SELECT taskq.set_limit('rate-idle', task_type => 'rate-idle', rate => 1, per => '1 min', burst => 2), taskq.set_limit('rate-one', task_type => 'rate-idle', tenant_id => 't', rate => 1, per => '1 min', burst => 2) \gset
 SELECT taskq.set_limit('rate-all', rate => 1, per => '1 min', burst => 2) \gset
 SET taskq.steady_offset = '6 h';
 SELECT ok(pg_temp.came($$ SELECT pg_temp.tokens('rate-all') = 2 $$), 'tokens of a new rate add up before the first claim');
+SELECT ok(pg_temp.came(format('SELECT pg_temp.tokens(%L) = 2', l)), 'also if no job waits: ' || l) FROM unnest('{rate-idle,rate-one}'::text[]) l;
+SELECT taskq.drop_limit('rate-idle'), taskq.drop_limit('rate-one') \gset
 SELECT pg_temp.add('c ' || n, 'rate-c') FROM generate_series(1, 2) n \g /dev/null
 SELECT pg_temp.add('s ' || n, 'rate-a') FROM generate_series(1, 2) n \g /dev/null
 SELECT is(pg_temp.take_many('rate-w', 1, 'rate-a'), 's 1', 'a job pays all of its limits');
