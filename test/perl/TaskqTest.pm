@@ -18,7 +18,7 @@ our @EXPORT = qw(
 	new_node make_app make_misbehave install add_type wait_until wait_for_log_line
 	pids_of pid_of hold_gate open_gate session sql sql_as fails_with log_since settled clean_log
 	wait_for poll crash enqueue_crashing begin_claim answer_of claims_wait
-	load_script start_load stop_load kill_load
+	load_script start_load stop_load kill_load scaled
 );
 
 # Return a running server with taskq preloaded and, unless told otherwise, the
@@ -387,10 +387,18 @@ SQL
 my @load;
 my @load_outputs;
 
+# Return a number of jobs or seconds of a load, multiplied for a long run of the test by TASKQ_SCALE.
+sub scaled
+{
+	my ($n) = @_;
+	return $n * ($ENV{TASKQ_SCALE} // 1);
+}
+
 # Run a script of pgbench in eight sessions for some seconds, beside the test.
 sub start_load
 {
 	my ($node, $script, $seconds) = @_;
+	$seconds = scaled($seconds);
 	@load_outputs = ('', '');
 	@load = map { IPC::Run::start([ 'pgbench', '-n', '-c', 4, '-T', $seconds, '-f', $script, '-h', $node->host, '-p', $node->port, 'postgres' ], '>&', \$load_outputs[$_]) } 0 .. 1;
 	return;

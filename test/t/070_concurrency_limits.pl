@@ -131,7 +131,7 @@ my $script = load_script($node);
 
 sub fill
 {
-	my ($n) = @_;
+	my $n = scaled($_[0]);
 	sql($node, "SELECT count(*) FROM generate_series(1, $n / 1000) n, LATERAL taskq.enqueue_jobs('ext', array_fill('{}'::jsonb, ARRAY[1000 + 0 * n]))");
 	sql($node, "SELECT count(*) FROM generate_series(1, $n / 1000) n, LATERAL taskq.enqueue_jobs('work', array_fill('{}'::jsonb, ARRAY[300 + 0 * n]))");
 	return;

@@ -92,7 +92,7 @@ SQL
 # jobs that weigh one and two
 sub fill
 {
-	my ($type, $n) = @_;
+	my ($type, $n) = ($_[0], scaled($_[1]));
 	sql($node, "SELECT count(taskq.enqueue_job('$type', weight => 1 + n % 4 / 3)) FROM generate_series(1, $n) n");
 	return;
 }

@@ -139,7 +139,7 @@ my $script = load_script($node, q(wait => '50 ms'));
 # Enqueue jobs of tenants and groups; some have no key, and some are due later.
 sub fill
 {
-	my ($n, $groups) = @_;
+	my ($n, $groups) = (scaled($_[0]), $_[1]);
 	sql($node, "SELECT count(taskq.enqueue_job((ARRAY['ext', 'ext', 'work'])[1 + i % 3], '{\"load\": 1}', queue => (ARRAY['default', 'second'])[1 + i % 2],
 		group_key => CASE WHEN i % 11 > 0 THEN 'g' || i * 7 % $groups END, tenant_id => CASE WHEN i % 13 > 0 THEN 't' || i % 5 END, priority => i % 3,
 		delay => CASE WHEN i % 17 = 0 THEN interval '1 s' * random() END)) FROM generate_series(1, $n) i");

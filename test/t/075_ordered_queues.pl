@@ -130,7 +130,7 @@ my $script = load_script($node, q(wait => '50 ms'), join(',', @types));
 # Enqueue jobs of groups, one transaction after the other.
 sub fill
 {
-	my ($n, $groups, $queue) = @_;
+	my ($n, $groups, $queue) = (scaled($_[0]), @_[1, 2]);
 	$queue //= 'line';
 	sql($node, "SELECT count(taskq.enqueue_job((ARRAY['ext', 'ext2', 'work', 'ext3', 'single'])[1 + i % 5], '{\"load\": 1}', queue => '$queue',
 		group_key => CASE WHEN i % 11 > 0 THEN 'g' || i * 7 % $groups END, tenant_id => CASE WHEN i % 13 > 0 THEN 't' || i % 5 END, priority => i % 3,

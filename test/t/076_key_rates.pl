@@ -98,7 +98,8 @@ SQL
 sql($node, q(SELECT taskq.set_limit('group', for_each => '{group_key}', rate => 6, burst => 4, overrides => '{"k0": {"rate": 12, "burst": 8}}')));
 sql($node, q(SELECT taskq.set_limit('tenant', for_each => '{tenant_id}', rate => 70, burst => 20)));
 wait_until($node, $armed, 'limits for each value are armed');
-sql($node, q(SELECT count(taskq.enqueue_job((ARRAY['ext', 'ext', 'work'])[1 + n % 3], group_key => 'k' || n % 20, tenant_id => 't' || n % 2, weight => 1 + n / 20 % 4 / 3)) FROM generate_series(1, 6000) n));
+my $n = scaled(6000);
+sql($node, qq(SELECT count(taskq.enqueue_job((ARRAY['ext', 'ext', 'work'])[1 + n % 3], group_key => 'k' || n % 20, tenant_id => 't' || n % 2, weight => 1 + n / 20 % 4 / 3)) FROM generate_series(1, $n) n));
 my $began = last_epoch();
 start_load($node, $script, 8);
 stop_load();
