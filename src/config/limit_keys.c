@@ -75,6 +75,7 @@ ArgKeys(FunctionCallInfo fcinfo, int n, const char *what, const char *refusal)
 	if (PG_ARGISNULL(n))
 		return 0;
 	names = PG_GETARG_ARRAYTYPE_P(n);
+	(void) CheckArrayLength(names, what, PG_INT32_MAX);
 	deconstruct_array(names, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &count);
 	for (int i = 0; i < count; i++)
 	{

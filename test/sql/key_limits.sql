@@ -22,7 +22,7 @@ CREATE FUNCTION pg_temp.moved() RETURNS boolean LANGUAGE sql AS
 -- arguments ---------------------------------------------------------------------
 SELECT throws_ok(format('SELECT taskq.set_limit(''l'', concurrency => 1, %s)', a), code, message, 'refused: ' || a)
 FROM (VALUES ('for_each => ''{priority}''', '22023', 'a limit cannot be for each "priority"'), ('for_each => ''{NULL}''', '22023', 'for_each has a NULL'), ('for_each => ''{}''', '22023', 'for_each is empty'),
-	('for_each => ''{group_key,group_key}''', '22023', 'for_each has "group_key" twice'), ('for_each => ''{{group_key}}'', tenant_id => ''''', '22023', NULL),
+	('for_each => ''{{group_key},{tenant_id}}''', '2202E', NULL), ('for_each => ''{group_key,group_key}''', '22023', 'for_each has "group_key" twice'), ('for_each => ''{{group_key}}'', tenant_id => ''''', '22023', NULL),
 	('tenant_id => ''t'', for_each => ''{tenant_id}''', '22023', 'a limit for one tenant cannot be for each tenant'),
 	('for_each => ''{group_key}'', overrides => ''{"a": {"rate": 5}}''', '22023', 'overrides are not valid'), ('overrides => ''{"a": 1}''', '22023', 'overrides are not valid'), ('for_each => ''{group_key}'', overrides => ''[]''', '22023', 'overrides are not valid'),
 	('for_each => ''{group_key}'', overrides => ''1''', '22023', 'overrides are not valid'), ('for_each => ''{group_key}'', overrides => ''null''', '22023', 'overrides are not valid'),
