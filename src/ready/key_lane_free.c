@@ -50,13 +50,18 @@ LetOneGo(int32 route_id, const HeldValue *value)
 	return wait != NULL;
 }
 
-/* A job has left a lane in which jobs are in order.  Have the lane read in a route where another job may start now. */
+/*
+ * A job has left a lane in which jobs are in order, or has ended that had left it.  Have the
+ * lane read in a route where another job may start now.  That may also be so if it waits for
+ * a limit: its first job has left it without this lane, if it was run by its id, and the
+ * next one may be under another limit.
+ */
 static bool
-ComeUp(int32 route_id, int64 lane, bool if_waits)
+ComeUp(int32 route_id, int64 lane)
 {
 	LaneEntry *entry = LANE_IN_ORDER(lane) ? LaneFindEntry(route_id, lane) : NULL;
 
-	if (entry == NULL || !(entry->state == LANE_BEHIND || (if_waits && entry->state == LANE_WAITS)))
+	if (entry == NULL || (entry->state != LANE_BEHIND && entry->state != LANE_WAITS))
 		return false;
 	LaneReread(entry);
 	return true;
@@ -90,7 +95,7 @@ LetGo(const HeldValue *value, int64 lane, int most)
 		if (route->key.dboid != MyDatabaseId)
 			continue;
 		any = value != NULL && LetOneGo(route_id, value);
-		any |= ComeUp(route_id, lane, value == NULL);
+		any |= ComeUp(route_id, lane);
 		if (!any && route->known)
 			continue;
 		ReadyNoteChange(route_id);

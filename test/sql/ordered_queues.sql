@@ -127,6 +127,17 @@ SELECT is(taskq.cancel_job(pg_temp.id('x2')), 'cancelled', 'that one is cancelle
 SELECT pg_temp.put('x3', 'x', t => 'v') \g /dev/null
 SELECT is(pg_temp.take_many('ord-w', 100), 'x3', 'then it does not wait for it any more');
 SELECT pg_temp.clear() \g /dev/null
+SELECT pg_temp.put('h1', 'h', t => 't') \g /dev/null
+SELECT is(pg_temp.take_many('ord-w', 100), 'h1', 'a job has the room of a tenant');
+SELECT pg_temp.put('x1', 'x', t => 't', p => 5), pg_temp.put('x2', 'x', t => 'u', p => 5), pg_temp.put('y1', 'y', t => 't', p => 1), pg_temp.put('z1', 'z', t => 't', p => 1) \g /dev/null
+SELECT is(pg_temp.take_many('ord-w', 100), '', 'three groups wait for it');
+SELECT is(pg_temp.finish('h1'), 1::bigint, 'the job is completed');
+BEGIN;
+SELECT is((SELECT state FROM taskq.run_job(pg_temp.id('x1'), 'public.ord_handler(jsonb)')), 'completed', 'run_job() runs the first job of a group, whatever its turn is');
+SELECT is(pg_temp.take_many('ord-w', 100), '', 'the others wait for its end');
+COMMIT;
+SELECT is(pg_temp.take_many('ord-w', 100), 'y1 x2', 'then its group does not wait for that tenant any more');
+SELECT pg_temp.clear() \g /dev/null
 SELECT taskq.drop_limit('ord'), taskq.alter_queue('ord', fair => true) \gset
 SELECT pg_temp.put('x' || n, 'x') FROM generate_series(1, 3) n \g /dev/null
 SELECT pg_temp.put('y' || n, 'y', p => 9) FROM generate_series(1, 3) n \g /dev/null
