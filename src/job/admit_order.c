@@ -13,6 +13,7 @@
 #include "job/admit_rules.h"
 #include "job/lane.h"
 #include "job/order.h"
+#include "job/tenants.h"
 #include "ready/key_lane.h"
 #include "store/columns.h"
 #include "store/store.h"
@@ -61,7 +62,7 @@ GroupRuns(const TaskqJob *job)
 	return false;
 }
 
-/* Return which job comes before this one, or NULL if none does. */
+/* Return which job comes before this one, to those who see the jobs of all tenants, or NULL if none does. */
 static const char *
 WhatIsFirst(const TaskqJob *job)
 {
@@ -73,6 +74,8 @@ WhatIsFirst(const TaskqJob *job)
 		return "the jobs of the queue are still being put in order";
 	if (job->lane < 0 && OrderFind(job->lane, &first) && first.key.job_id != job->job_id)
 	{
+		if (TenantsSeen(false) != NULL)
+			return "another job of its group comes first";
 		n = OrderCount(job->lane, job->job_id, MAX_AHEAD + 1);
 		return psprintf("job " INT64_FORMAT " of its group comes first, and %d%s before it", first.key.job_id,
 						Min(n, MAX_AHEAD), n > MAX_AHEAD ? "+ jobs wait" : n == 1 ? " job waits"

@@ -72,6 +72,12 @@ SELECT taskq.snooze_job(pg_temp.id('x2'), pg_temp.e('x2'), '1 h') \gset
 SELECT pg_temp.put('x3', 'x') \g /dev/null
 SELECT is(pg_temp.take_many('ord-w', 100), '', 'a snoozed job holds the others');
 SELECT pg_temp.clear() \g /dev/null
+SELECT pg_temp.put('x1', 'x', at => now() + '1 h', t => 't'), pg_temp.put('x2', 'x', t => 'u') \g /dev/null
+BEGIN;
+SET LOCAL taskq.tenant_id = 'u';
+SELECT is(pg_temp.why('x2'), 'order: another job of its group comes first', 'who does not see all tenants is not told the job of another one, nor how many there are');
+ROLLBACK;
+SELECT pg_temp.clear() \g /dev/null
 SELECT pg_temp.put('x1', 'x', 'ord-nobody'), pg_temp.put('x2', 'x') \g /dev/null
 SELECT is(pg_temp.take_many('ord-w', 100), '', 'so does a job whose type nobody takes');
 SELECT pg_temp.clear() \g /dev/null
