@@ -43,21 +43,12 @@ FairByArg(FunctionCallInfo fcinfo, int n)
 struct varlena *
 FairWeightsArg(FunctionCallInfo fcinfo, int n, uint8 fair_by)
 {
-	struct varlena *weights;
-	KeyNumber	   *costs;
-	int				count;
-	const char	   *problem;
+	KeyNumber *costs;
+	int		   count;
 
-	if (PG_ARGISNULL(n))
-		return NULL;
-	weights = (struct varlena *) PG_GETARG_JSONB_P(n);
-	if (!WeightsRead(weights, fair_by, &costs, &count, &problem))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("weights are not valid"),
-				 errdetail_internal("%s.", problem),
-				 errhint("Write {\"acme\": 3} for a queue that is fair by one key, and {\"acme\": {\"order-1\": 3}} for one that is fair by tenant_id and group_key.")));
-	return weights;
+	return WeightsArg(fcinfo, n, fair_by, "weights",
+					  "Write {\"acme\": 3} for a queue that is fair by one key, and {\"acme\": {\"order-1\": 3}} for one that is fair by tenant_id and group_key.",
+					  &costs, &count);
 }
 
 static int

@@ -91,15 +91,16 @@ extern int				  LimitsArmed(int32 **limit_ids);
 extern bool				  LimitsToHold(int32 route_id, const JobKeys *keys, HeldLimits *held);
 
 /* limit_keys.c */
-extern uint8		LimitKeyOf(const char *name);
-extern uint8		LimitKeysOf(ArrayType *for_each);
-extern ArrayType   *LimitKeyNames(uint8 keys);
-extern uint8		ArgKeys(FunctionCallInfo fcinfo, int n, const char *what, const char *refusal);
-extern bool			WeightsRead(struct varlena *json, uint8 keys, KeyNumber **costs, int *n, const char **problem);
-extern LimitNumbers LimitNumbersFor(const TaskqLimit *limit, const JobKeys *keys);
-extern int64		LaneOf(uint8 keys, const JobKeys *values);
-extern int64		LaneInOrder(int32 queue_id, const char *group_key);
-extern int64		LaneBesideOrder(const JobKeys *values);
+extern uint8		   LimitKeyOf(const char *name);
+extern uint8		   LimitKeysOf(ArrayType *for_each);
+extern ArrayType	  *LimitKeyNames(uint8 keys);
+extern uint8		   ArgKeys(FunctionCallInfo fcinfo, int n, const char *what, const char *refusal);
+extern bool			   WeightsRead(struct varlena *json, uint8 keys, KeyNumber **costs, int *n, const char **problem);
+extern struct varlena *WeightsArg(FunctionCallInfo fcinfo, int n, uint8 keys, const char *what, const char *hint, KeyNumber **costs, int *count);
+extern LimitNumbers	   LimitNumbersFor(const TaskqLimit *limit, const JobKeys *keys);
+extern int64		   LaneOf(uint8 keys, const JobKeys *values);
+extern int64		   LaneInOrder(int32 queue_id, const char *group_key);
+extern int64		   LaneBesideOrder(const JobKeys *values);
 
 #define MAX_CONCURRENCY 1000000
 #define MAX_WEIGHT 1000000

@@ -131,6 +131,26 @@ WeightsRead(struct varlena *json, uint8 keys, KeyNumber **costs, int *n, const c
 	return valid;
 }
 
+/* Check an argument with weights of the values of these keys.  Returns NULL, and no costs, if it is NULL. */
+struct varlena *
+WeightsArg(FunctionCallInfo fcinfo, int n, uint8 keys, const char *what, const char *hint, KeyNumber **costs, int *count)
+{
+	struct varlena *weights;
+	const char	   *problem;
+
+	*count = 0;
+	if (PG_ARGISNULL(n))
+		return NULL;
+	weights = (struct varlena *) PG_GETARG_JSONB_P(n);
+	if (!WeightsRead(weights, keys, costs, count, &problem))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s are not valid", what),
+				 errdetail_internal("%s.", problem),
+				 errhint("%s", hint)));
+	return weights;
+}
+
 /* lanes ----------------------------------------------------------------------- */
 
 /*

@@ -19,20 +19,10 @@
 struct varlena *
 QueueWeightsArg(FunctionCallInfo fcinfo, int n)
 {
-	struct varlena *weights;
 	KeyNumber	   *costs;
 	int				count;
-	const char	   *problem;
+	struct varlena *weights = WeightsArg(fcinfo, n, KEY_GROUP, "queue_weights", "Write {\"mail\": 3, \"reports\": 1}.", &costs, &count);
 
-	if (PG_ARGISNULL(n))
-		return NULL;
-	weights = (struct varlena *) PG_GETARG_JSONB_P(n);
-	if (!WeightsRead(weights, KEY_GROUP, &costs, &count, &problem))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("queue_weights are not valid"),
-				 errdetail_internal("%s.", problem),
-				 errhint("Write {\"mail\": 3, \"reports\": 1}.")));
 	for (int i = 0; i < count; i++)
 		(void) QueueByName(costs[i].keys.group_key, false);
 	return weights;

@@ -18,7 +18,7 @@ our @EXPORT = qw(
 	new_node make_app make_misbehave install add_type wait_until wait_for_log_line
 	pids_of pid_of hold_gate open_gate session sql sql_as fails_with log_since settled clean_log
 	wait_for poll crash enqueue_crashing begin_claim answer_of claims_wait
-	load_script start_load stop_load kill_load scaled
+	load_script rates_script start_load stop_load kill_load scaled last_epoch
 );
 
 # Return a running server with taskq preloaded and, unless told otherwise, the
@@ -386,6 +386,45 @@ SQL
 
 my @load;
 my @load_outputs;
+
+# Write a load for start_load() that spends no start of a rate in a way that the history does not show.
+sub rates_script
+{
+	my ($node) = @_;
+	my $file = $node->basedir . '/claims.sql';
+
+	append_to_file($file, <<'SQL');
+\set how random(1, 40)
+\if :how <= 2
+BEGIN;
+SAVEPOINT s;
+SELECT count(*) FROM taskq.claim_jobs('w' || :client_id, 3, '{ext}');
+\if :how <= 1
+ROLLBACK TO s;
+COMMIT;
+\else
+ROLLBACK;
+\endif
+\else
+SELECT COALESCE(max(job_id), 0) AS job, COALESCE(max(epoch), 0) AS epoch FROM taskq.claim_job('w' || :client_id, '{ext}', wait => '10 s') \gset
+\if :job > 0
+\if :how <= 5
+SELECT taskq.fail_job(:job, :epoch, 'x');
+\else
+SELECT taskq.complete_job(:job, :epoch);
+\endif
+\endif
+\endif
+SQL
+	return $file;
+}
+
+# Return the epoch of the last claim that has ended.
+sub last_epoch
+{
+	my ($node) = @_;
+	return sql($node, q(SELECT COALESCE(max(epoch), 0) FROM taskq.attempts));
+}
 
 # Return a number of jobs or seconds of a load, multiplied for a long run of the test by TASKQ_SCALE.
 sub scaled

@@ -57,37 +57,9 @@ sub used
 		FROM taskq.attempts a JOIN taskq.all_jobs USING (job_id) WHERE task_type = ANY ('$types') AND a.epoch > $since));
 }
 
-sub last_epoch
-{
-	return sql($node, q(SELECT COALESCE(max(epoch), 0) FROM taskq.attempts));
-}
-
 # sessions ------------------------------------------------------------------------
 
-my $script = $node->basedir . '/claims.sql';
-append_to_file($script, <<'SQL');
-\set how random(1, 20)
-\if :how <= 2
-BEGIN;
-SAVEPOINT s;
-SELECT count(*) FROM taskq.claim_jobs('w' || :client_id, 3, '{ext}');
-\if :how <= 1
-ROLLBACK TO s;
-COMMIT;
-\else
-ROLLBACK;
-\endif
-\else
-SELECT COALESCE(max(job_id), 0) AS job, COALESCE(max(epoch), 0) AS epoch FROM taskq.claim_job('w' || :client_id, '{ext}', wait => '10 s') \gset
-\if :job > 0
-\if :how <= 5
-SELECT taskq.fail_job(:job, :epoch, 'x');
-\else
-SELECT taskq.complete_job(:job, :epoch);
-\endif
-\endif
-\endif
-SQL
+my $script = rates_script($node);
 
 # jobs that weigh one and two
 sub fill
@@ -102,10 +74,10 @@ sub fill
 sql($node, q(SELECT taskq.set_limit('all', rate => 60, burst => 15), taskq.set_limit('ext', task_type => 'ext', rate => 40, burst => 8)));
 fill('ext', 3000);
 fill('work', 1500);
-my $began = last_epoch();
+my $began = last_epoch($node);
 start_load($node, $script, 8);
 stop_load();
-my $ended = last_epoch();
+my $ended = last_epoch($node);
 cmp_ok(excess('{ext}', 40, 8), '<=', 0.1, 'a rate holds in every window, for sessions');
 cmp_ok(excess('{ext,work}', 60, 15), '<=', 0.1, 'so does one for sessions and a pool together');
 cmp_ok(used('{ext,work}', 60, $began), '>=', 0.98, 'at least 98 percent of it are used');
@@ -128,7 +100,7 @@ SKIP:
 	wait_until($node, q(SELECT count(*) = 0 FROM taskq.all_jobs WHERE task_type = 'work' AND state = 'running'), 'the pool is idle');
 	# jobs must be due for the clock that is set back
 	sql($node, q(UPDATE taskq.jobs SET run_at = run_at - interval '1 h'));
-	my $mark = last_epoch();
+	my $mark = last_epoch($node);
 	move('taskq.clock_offset' => -20000);
 	start_load($node, $script, 3);
 	stop_load();

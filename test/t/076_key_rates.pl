@@ -61,37 +61,9 @@ sub used
 			FROM taskq.attempts a JOIN taskq.all_jobs USING (job_id) WHERE task_type IN ('ext', 'work') AND group_key IS NOT NULL AND a.epoch > $since GROUP BY group_key) s));
 }
 
-sub last_epoch
-{
-	return sql($node, q(SELECT COALESCE(max(epoch), 0) FROM taskq.attempts));
-}
-
 # sessions ------------------------------------------------------------------------
 
-my $script = $node->basedir . '/claims.sql';
-append_to_file($script, <<'SQL');
-\set how random(1, 40)
-\if :how <= 2
-BEGIN;
-SAVEPOINT s;
-SELECT count(*) FROM taskq.claim_jobs('w' || :client_id, 3, '{ext}');
-\if :how <= 1
-ROLLBACK TO s;
-COMMIT;
-\else
-ROLLBACK;
-\endif
-\else
-SELECT COALESCE(max(job_id), 0) AS job, COALESCE(max(epoch), 0) AS epoch FROM taskq.claim_job('w' || :client_id, '{ext}', wait => '10 s') \gset
-\if :job > 0
-\if :how <= 5
-SELECT taskq.fail_job(:job, :epoch, 'x');
-\else
-SELECT taskq.complete_job(:job, :epoch);
-\endif
-\endif
-\endif
-SQL
+my $script = rates_script($node);
 
 # windows ---------------------------------------------------------------------------
 
@@ -100,10 +72,10 @@ sql($node, q(SELECT taskq.set_limit('tenant', for_each => '{tenant_id}', rate =>
 wait_until($node, $armed, 'limits for each value are armed');
 my $n = scaled(6000);
 sql($node, qq(SELECT count(taskq.enqueue_job((ARRAY['ext', 'ext', 'work'])[1 + n % 3], group_key => 'k' || n % 20, tenant_id => 't' || n % 2, weight => 1 + n / 20 % 4 / 3)) FROM generate_series(1, $n) n));
-my $began = last_epoch();
+my $began = last_epoch($node);
 start_load($node, $script, 8);
 stop_load();
-my $ended = last_epoch();
+my $ended = last_epoch($node);
 cmp_ok(excess($rate_of, $burst_of, 'group_key'), '<=', 0.1, 'the rate of each of 20 groups holds in every window, for sessions and a pool together');
 cmp_ok(excess(70, 20, 'tenant_id'), '<=', 0.1, 'so does that of each tenant, over its groups');
 cmp_ok(used($began), '>=', 0.98, 'each group uses at least 98 percent of its rate');
@@ -115,7 +87,7 @@ start_load($node, $script, 3);
 crash($node, pid_of($node, 'scheduler'));
 $node->poll_query_until('postgres', 'SELECT true');
 kill_load();
-$began = last_epoch();
+$began = last_epoch($node);
 start_load($node, $script, 4);
 stop_load();
 cmp_ok(sql($node, "SELECT count(*) FROM taskq.attempts WHERE epoch > $began"), '>', 50, 'jobs start after a crash');
@@ -129,7 +101,7 @@ SKIP:
 	wait_until($node, q(SELECT count(*) = 0 FROM taskq.all_jobs WHERE task_type = 'work' AND state = 'running'), 'the pool is idle');
 	# jobs must be due for the clock that is set back
 	sql($node, q(UPDATE taskq.jobs SET run_at = run_at - interval '1 h'));
-	my $mark = last_epoch();
+	my $mark = last_epoch($node);
 	move('taskq.clock_offset' => -20000);
 	start_load($node, $script, 4);
 	stop_load();
