@@ -67,6 +67,27 @@ is(sql($node, q(SELECT reason_code || ': ' || reason FROM taskq.explain_claim('f
 sql($node, q(SELECT taskq.alter_queue('turns', fair => false)));
 is(sql($node, q(SELECT count(taskq.complete_job(job_id, epoch)) FROM taskq.claim_job('first'))), 1, 'it starts when the queue is not fair any more');
 
+# limits ----------------------------------------------------------------------------
+
+my %limits = (
+	'a limit' => 'concurrency => 1',
+	'a rate' => 'rate => 1000',
+	'a quota' => q(quota => 1000, quota_window => '1 h'),
+	'a limit for each group' => q(concurrency => 1, for_each => '{group_key}'),
+	'a rate for each group' => q(rate => 1000, for_each => '{group_key}'));
+for my $limit (sort keys %limits)
+{
+	(undef, undef, $err) = $node->psql('postgres', "SELECT taskq.set_limit('some', task_type => 'outside', $limits{$limit})");
+	like($err, qr/WARNING:.*jobs under limit "some" do not start, because taskq is not preloaded/, "set_limit() warns that the jobs wait: $limit");
+	$job = sql($node, q(SELECT taskq.enqueue_job('outside', group_key => 'a')));
+	is(sql($node, q(SELECT count(*) FROM taskq.claim_job('first'))), 0, "a job under $limit does not start");
+	is(sql($node, q(SELECT state FROM taskq.limits)), 'needs_preload', "the view says so: $limit");
+	is(sql($node, q(SELECT reason_code FROM taskq.explain_claim('first') WHERE task_type = 'outside' AND due)), 'needs_preload', "so does explain_claim(): $limit");
+	is(sql($node, "SELECT reason_code FROM taskq.describe_job($job)"), 'needs_preload', "and describe_job(): $limit");
+	is(sql($node, q(SELECT taskq.drop_limit('some'))), 't', "it is dropped: $limit");
+	is(sql($node, q(SELECT taskq.complete_job(job_id, epoch) FROM taskq.claim_job('first'))), 't', "then the job starts: $limit");
+}
+
 # budgets ---------------------------------------------------------------------------
 
 (undef, undef, $err) = $node->psql('postgres', q(SELECT taskq.set_budget('money', hard => 1)));
