@@ -52,6 +52,7 @@ REGRESS = \
 	messages \
 	enqueue \
 	model \
+	model_limits \
 	payload \
 	users_code \
 	compiled \
@@ -100,6 +101,7 @@ NEED_TESTING = \
 	enqueue \
 	lease \
 	model \
+	model_limits \
 	rates \
 	key_rates \
 	instances \

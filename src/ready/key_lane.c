@@ -237,14 +237,17 @@ KeyLanesUnseen(bool clear)
 
 /* commits ---------------------------------------------------------------------- */
 
-/* Add a job to the lane of its route, if the lanes are known or being learnt.  Returns true if the route has changed. */
+/*
+ * Add a job to the lane of its route, if the lanes are known or being learnt.  Returns true if
+ * the route has changed.  If they are not, claims may have found that no job was in a lane.
+ */
 static bool
 Push(LaneRoute *route, int64 lane, const LaneHint *hint, bool is_only, TimestampTz now)
 {
 	LaneEntry *entry;
 
 	if (route == NULL || (!route->known && route->learning == 0))
-		return false;
+		return true;
 	entry = LaneFindEntry(route->key.route_id, lane);
 	if (entry == NULL)
 		entry = LaneMakeEntry(route, lane);
