@@ -80,6 +80,7 @@ ISOLATION = \
 	known-permits \
 	ordered-queue \
 	limit-claim \
+	limit-rebuild \
 	max-concurrent \
 	new-route \
 	pause-queue \
@@ -116,4 +117,5 @@ NEED_TESTING = \
 	rate-change \
 	ready-list \
 	ordered-queue \
+	limit-rebuild \
 	injection-points

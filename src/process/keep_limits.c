@@ -74,6 +74,7 @@ Arm(Oid relid)
 		complete = AddRunning(&job) && complete;
 	RunningScanEnd(&scan);
 	OwnerLeave(&scope);
+	TASKQ_INJECTION_POINT("limits-added");
 	HoldersEndCount(relid, complete);
 	return complete;
 }
@@ -122,6 +123,7 @@ KeepLimits(WorkResult *result)
 	}
 	if (is_unarmed && HoldersAwaitClaims() && Arm(relid))
 	{
+		TASKQ_INJECTION_POINT("limits-armed");
 		is_unarmed = false;
 		WakeAllWaiters(MyDatabaseId);
 		ShmemWakeScheduler(ShmemMyDatabase());
