@@ -49,7 +49,7 @@ ReadLimit(TupleTableSlot *slot)
 	CopyName(read.task_type, row.task_type);
 	CopyName(read.tenant_id, row.tenant_id);
 	limit = palloc0(LIMIT_SIZE(n));
-	*limit = read;
+	memcpy(limit, &read, offsetof(TaskqLimit, overrides)); /* an assignment would copy padding behind that, too */
 	limit->n_overrides = n;
 	if (n > 0)
 		memcpy(limit->overrides, overrides, sizeof(LimitOverride) * n);
