@@ -35,9 +35,7 @@ CountDue(DueJobs *jobs)
 	const TaskqPool	 **pools = PoolsAll(&n_pools);
 	int				   ahead = DUE_AHEAD;
 
-	jobs->routes.n = n;
-	jobs->routes.ids = palloc(sizeof(int32) * (n + 1));
-	jobs->routes.ranks = palloc0(sizeof(int) * (n + 1));
+	jobs->routes = (RouteSet){ .n = n, .ids = palloc(sizeof(int32) * (n + 1)), .ranks = palloc0(sizeof(int) * (n + 1)) };
 	jobs->due = palloc0(sizeof(int) * (n + 1));
 	jobs->next_due = DT_NOEND;
 	for (int i = 0; i < n; i++)

@@ -7,6 +7,7 @@ SET client_min_messages = error;
 DROP ROLE IF EXISTS regress_bt;
 RESET client_min_messages;
 CREATE ROLE regress_bt LOGIN;
+SELECT taskq.unregister_worker(worker_id) FROM taskq.workers WHERE kind = 'external' \g /dev/null
 SELECT taskq.register_handler(t) FROM unnest('{bt-a,bt-b}'::text[]) t \g /dev/null
 CREATE FUNCTION pg_temp.add(tenant text, type text DEFAULT 'bt-a', p int DEFAULT 0) RETURNS bigint LANGUAGE sql AS $$ SELECT taskq.enqueue_job(type, tenant_id => tenant, priority => p) $$;
 CREATE FUNCTION pg_temp.tenants_of(ids bigint[]) RETURNS text LANGUAGE sql AS $$ SELECT string_agg(COALESCE(tenant_id, '-'), ' ' ORDER BY o) FROM unnest(ids) WITH ORDINALITY u (job_id, o) JOIN taskq.all_jobs USING (job_id) $$;

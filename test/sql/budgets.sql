@@ -202,6 +202,7 @@ SELECT results_eq(format($$ SELECT state, budgets, estimated_cost, weight FROM t
 SELECT taskq.discard_job(:put_back), taskq.drop_budget('bud-p'), taskq.retry_job(:put_back) \gset
 SELECT results_eq(format($$ SELECT state, budgets, estimated_cost, weight FROM taskq.all_jobs WHERE job_id = %s $$, :put_back), $$ VALUES ('available', '{bud-p}'::text[], 1.5, 3) $$, 'so does retry_job(), also when the budget was dropped');
 -- several reasons
+SELECT taskq.unregister_worker(worker_id) FROM taskq.workers WHERE kind = 'external' AND worker_id <> 'bud-w' \g /dev/null
 SELECT taskq.register_handler('bud-c'), taskq.set_limit('bud-l', task_type => 'bud-c', concurrency => 0) \gset
 SELECT pg_temp.came($$ SELECT bool_and(state = 'active') FROM taskq.limits $$) AS armed \gset
 SELECT pg_temp.need('c1', '{bud-e}', 12.5, 'bud-c') \gset

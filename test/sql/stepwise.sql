@@ -188,7 +188,7 @@ SELECT is(count(DISTINCT x), 2::bigint, 'a commit makes two transactions') FROM 
 SELECT is(pg_temp.log('st-whole') || pg_temp.log('whole'), '{st-whole,whole}', 'the job is available after a commit, too');
 SELECT is(pg_temp.result('plain'), NULL, 'a procedure without a result argument has no result');
 SELECT is(pg_temp.result('whole-result'), '{"task_type": "st-whole-result", "queue": "default", "priority": 0, "attempt": 1, "max_attempts": 1, "payload": {"n": "whole-result"}, "progress": null,
-	"tags": null, "tenant_id": null, "group_key": null, "required_capabilities": [], "timeout": null, "lease_expires_at": null, "checkpoint": null, "correlation_id": null}',
+	"tags": null, "tenant_id": null, "group_key": null, "required_capabilities": [], "timeout": null, "lease_expires_at": null, "checkpoint": null, "correlation_id": null, "budgets": null, "estimated_cost": null, "weight": 1}',
 	'an OUT argument is the result');
 SELECT is(pg_temp.result('three'), '{"from": 1}', 'an INOUT argument is the result');
 SELECT is(pg_temp.log('sql'), '{sql}', 'a procedure in SQL runs');
