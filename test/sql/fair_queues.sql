@@ -50,7 +50,8 @@ SELECT results_eq($$ SELECT fair, fair_by, weights FROM taskq.queues WHERE queue
 
 -- turns -------------------------------------------------------------------------
 SELECT pg_temp.fill('a', 6), pg_temp.fill('b', 3), pg_temp.fill('c', 2) \g /dev/null
-SELECT is(reason, 'waits for its turn', 'describe_job() says that a job waits') FROM taskq.describe_job(pg_temp.id('c1'));
+-- how many groups are before it is known if the scheduler has looked already
+SELECT matches(reason, '^waits for its turn', 'describe_job() says that a job waits') FROM taskq.describe_job(pg_temp.id('c1'));
 SELECT is(pg_temp.take_each(11), 'a1 b1 c1 a2 b2 c2 a3 b3 a4 a5 a6', 'groups take turns, and those that have jobs have the turns of the others');
 SELECT pg_temp.clear() \g /dev/null
 SELECT pg_temp.fill('d', 6), pg_temp.fill('e', 3), pg_temp.fill('f', 2) \g /dev/null
