@@ -23,19 +23,19 @@ FROM unnest(ARRAY['SELECT taskq.register_worker(''bt-x'', ''{bt-a}'', tenants =>
 SELECT is((SELECT count(*) FROM taskq.bound_tenants), 0::bigint, 'what is refused binds nobody');
 
 -- a worker that is registered -------------------------------------------------------
-SELECT pg_temp.add(t) FROM unnest('{other,acme,NULL,other,zeta}'::text[]) t \g /dev/null
-SELECT is(taskq.register_worker('bt-1', '{bt-a}', tenants => '{acme,zeta}'), true, 'a worker can be bound to tenants');
-SELECT is(tenants, '{acme,zeta}', 'the view shows them') FROM taskq.workers WHERE worker_id = 'bt-1';
-SELECT ok(pg_temp.came(pg_temp.are_in_routes('acme')) AND pg_temp.came(pg_temp.are_in_routes('zeta')), 'jobs that wait already get routes of their tenants');
-SELECT pg_temp.add(t, p => -5) FROM unnest('{other,acme,NULL}'::text[]) t \g /dev/null
+SELECT pg_temp.add(t) FROM unnest('{other,btacme,NULL,other,zeta}'::text[]) t \g /dev/null
+SELECT is(taskq.register_worker('bt-1', '{bt-a}', tenants => '{btacme,zeta}'), true, 'a worker can be bound to tenants');
+SELECT is(tenants, '{btacme,zeta}', 'the view shows them') FROM taskq.workers WHERE worker_id = 'bt-1';
+SELECT ok(pg_temp.came(pg_temp.are_in_routes('btacme')) AND pg_temp.came(pg_temp.are_in_routes('zeta')), 'jobs that wait already get routes of their tenants');
+SELECT pg_temp.add(t, p => -5) FROM unnest('{other,btacme,NULL}'::text[]) t \g /dev/null
 SELECT is(count(*), 2::bigint, 'so do new jobs, and only those of such tenants') FROM taskq.routes WHERE task_type = 'bt-a' AND tenant_id IS NOT NULL;
-SELECT is(pg_temp.tenants_of(array_agg(job_id)), 'acme acme zeta', 'it is given only their jobs, in the order of all') FROM taskq.claim_jobs('bt-1', 100);
+SELECT is(pg_temp.tenants_of(array_agg(job_id)), 'btacme btacme zeta', 'it is given only their jobs, in the order of all') FROM taskq.claim_jobs('bt-1', 100);
 SELECT is(pg_temp.tenants_of(array_agg(job_id)), 'other - other - other', 'a worker that is not bound is given the others') FROM taskq.claim_jobs('bt-free', 100, '{bt-a}');
-SELECT pg_temp.add(t) FROM unnest('{other,acme,NULL}'::text[]) t \g /dev/null
-SELECT is(pg_temp.tenants_of(array_agg(job_id)), 'other acme -', 'and those of tenants to which others are bound') FROM taskq.claim_jobs('bt-free', 100, '{bt-a}');
+SELECT pg_temp.add(t) FROM unnest('{other,btacme,NULL}'::text[]) t \g /dev/null
+SELECT is(pg_temp.tenants_of(array_agg(job_id)), 'other btacme -', 'and those of tenants to which others are bound') FROM taskq.claim_jobs('bt-free', 100, '{bt-a}');
 
 -- retries keep the route
-SELECT pg_temp.add('acme') AS again \gset
+SELECT pg_temp.add('btacme') AS again \gset
 SELECT epoch AS e FROM taskq.claim_job('bt-1') \gset
 SELECT taskq.fail_job(:again, :e, retryable => true), taskq.cancel_job(:again), taskq.retry_job(:again) \g /dev/null
 SELECT is(job_id, :again::bigint, 'a job that is put back keeps its route') FROM taskq.claim_job('bt-1');
@@ -50,19 +50,19 @@ SELECT is((SELECT sum(available + scheduled + retryable + running) FROM taskq.ro
 	(SELECT count(*) FROM taskq.jobs JOIN taskq.routes USING (route_id) WHERE task_type LIKE 'bt-%')::numeric, 'each job is counted once');
 
 -- tenants of a call ---------------------------------------------------------------------
-SELECT pg_temp.add(t) FROM unnest('{acme,zeta,third}'::text[]) t \g /dev/null
+SELECT pg_temp.add(t) FROM unnest('{btacme,zeta,third}'::text[]) t \g /dev/null
 SELECT is(pg_temp.tenants_of(array_agg(job_id)), 'zeta', 'a call narrows the tenants of its worker') FROM taskq.claim_jobs('bt-1', 100, tenants => '{zeta,other}');
 SELECT is_empty($$ SELECT * FROM taskq.claim_job('bt-free', '{bt-a}', wait => '1 h', tenants => '{third}') $$, 'the first call that names a tenant is given nothing, and does not wait');
 SELECT ok(pg_temp.came(pg_temp.are_in_routes('third')), 'the jobs of the tenant get a route after it');
 SELECT is(pg_temp.tenants_of(array_agg(job_id)), 'third', 'then a call is given the jobs of its tenants') FROM taskq.claim_jobs('bt-free', 100, '{bt-a}', tenants => '{third}');
-CALL taskq.wait_for_job('bt-1', '0', NULL, tenants => '{acme}') \gset
+CALL taskq.wait_for_job('bt-1', '0', NULL, tenants => '{btacme}') \gset
 SELECT is(:'found'::boolean, true, 'wait_for_job() sees them, too');
 CALL taskq.wait_for_job('bt-1', '0', NULL, tenants => '{zeta}') \gset
 SELECT is(:'found'::boolean, false, 'and no others');
 SELECT job_id IS NOT NULL FROM taskq.claim_job('bt-1') \g /dev/null
 
 -- explanations --------------------------------------------------------------------------
-SELECT taskq.register_worker('bt-3', '{bt-b}', tenants => '{acme}') \g /dev/null
+SELECT taskq.register_worker('bt-3', '{bt-b}', tenants => '{btacme}') \g /dev/null
 SELECT pg_temp.add('nobody', 'bt-b') AS nobody, pg_temp.add('zeta', 'bt-b') AS zeta \gset
 SELECT results_eq($$ SELECT reason_code, tenant_id, jobs FROM taskq.unroutable_jobs WHERE task_type = 'bt-b' ORDER BY tenant_id $$,
 	$$ VALUES ('waiting_for_tenant_worker', 'zeta', 1::bigint), ('waiting_for_tenant_worker', NULL, 1) $$, 'unroutable_jobs says that no worker takes the tenant');
@@ -74,10 +74,10 @@ SELECT is(count(*), 1::bigint, 'with a worker of the tenant only the other job i
 SELECT is(job_id, :zeta::bigint, 'which is given the job') FROM taskq.claim_job('bt-4');
 
 -- pools ---------------------------------------------------------------------------------
-SELECT taskq.create_pool('bt-pool', 0, 'regress_bt', tenants => '{acme}') \g /dev/null
-SELECT is(tenants, '{acme}', 'a pool can be bound to tenants') FROM taskq.pools WHERE pool = 'bt-pool';
+SELECT taskq.create_pool('bt-pool', 0, 'regress_bt', tenants => '{btacme}') \g /dev/null
+SELECT is(tenants, '{btacme}', 'a pool can be bound to tenants') FROM taskq.pools WHERE pool = 'bt-pool';
 SELECT taskq.alter_pool('bt-pool', min_size => 0) \g /dev/null
-SELECT is(tenants, '{acme}', 'other changes leave them') FROM taskq.pools WHERE pool = 'bt-pool';
+SELECT is(tenants, '{btacme}', 'other changes leave them') FROM taskq.pools WHERE pool = 'bt-pool';
 SELECT taskq.alter_pool('bt-pool', tenants => '{pooled}') \g /dev/null
 SELECT is(tenants, '{pooled}', 'they can be changed') FROM taskq.pools WHERE pool = 'bt-pool';
 SELECT taskq.alter_pool('bt-pool', tenants => '{}') \g /dev/null
