@@ -18,7 +18,7 @@ our @EXPORT = qw(
 	new_node make_app make_misbehave install add_type wait_until wait_for_log_line
 	pids_of pid_of hold_gate open_gate session sql sql_as fails_with log_since settled clean_log
 	wait_for poll crash enqueue_crashing begin_claim answer_of claims_wait
-	load_script rates_script start_load stop_load kill_load scaled last_epoch
+	load_script rates_script start_load stop_load kill_load scaled last_epoch move_clocks
 );
 
 # Return a running server with taskq preloaded and, unless told otherwise, the
@@ -417,6 +417,19 @@ SELECT taskq.complete_job(:job, :epoch);
 \endif
 SQL
 	return $file;
+}
+
+# Set settings of the whole server that move its clocks, in milliseconds; sessions that begin later have them at once.
+sub move_clocks
+{
+	my ($node, %settings) = @_;
+	$node->append_conf('postgresql.conf', join '', map { "$_ = $settings{$_}\n" } keys %settings);
+	$node->reload;
+	for my $name (keys %settings)
+	{
+		$node->poll_query_until('postgres', "SELECT setting = '$settings{$name}' FROM pg_settings WHERE name = '$name'");
+	}
+	return;
 }
 
 # Return the epoch of the last claim that has ended.

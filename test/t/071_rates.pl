@@ -21,19 +21,6 @@ add_type($node, 'postgres', 'app', 'work', 'work');
 add_type($node, 'postgres', 'app', 'timed', 'work');
 sql($node, q(SELECT taskq.register_worker('w' || n, '{ext,few,quota}') FROM generate_series(0, 9) n));
 
-# Set settings of the whole server that move its clocks, in milliseconds; sessions that begin later have them at once.
-sub move
-{
-	my (%settings) = @_;
-	$node->append_conf('postgresql.conf', join '', map { "$_ = $settings{$_}\n" } keys %settings);
-	$node->reload;
-	for my $name (keys %settings)
-	{
-		$node->poll_query_until('postgres', "SELECT setting = '$settings{$name}' FROM pg_settings WHERE name = '$name'");
-	}
-	return;
-}
-
 # By how much the starts of jobs exceed burst + rate * w in a window w of the history, at most. Starts with an
 # epoch of more than $since were recorded by a clock that was set back by $back seconds.
 sub excess
@@ -101,12 +88,12 @@ SKIP:
 	# jobs must be due for the clock that is set back
 	sql($node, q(UPDATE taskq.jobs SET run_at = run_at - interval '1 h'));
 	my $mark = last_epoch($node);
-	move('taskq.clock_offset' => -20000);
+	move_clocks($node, 'taskq.clock_offset' => -20000);
 	start_load($node, $script, 3);
 	stop_load();
 	cmp_ok(sql($node, "SELECT count(*) FROM taskq.attempts WHERE epoch > $mark"), '>', 50, 'jobs start although the clock was set back');
 	cmp_ok(excess('{ext}', 40, 8, $mark, 20), '<=', 0.1, 'and in every window no more than before');
-	move('taskq.clock_offset' => 0);
+	move_clocks($node, 'taskq.clock_offset' => 0);
 	sql($node, q(SELECT taskq.resume_pool(pool) FROM taskq.pools));
 }
 sql($node, q(SELECT count(taskq.cancel_job(job_id)) FROM taskq.all_jobs WHERE state IN ('available', 'scheduled', 'retryable')));
@@ -195,7 +182,7 @@ SKIP:
 {
 	skip 'needs a build with TESTING=1', 1 unless $can_move;
 	my $waits = session($node);
-	move('taskq.steady_offset' => 3700000);
+	move_clocks($node, 'taskq.steady_offset' => 3700000);
 	sql($node, q(SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'taskq scheduler'));
 	is(sql($node, join(';', ($claim) x 40)), join("\n", (1) x 40), 'when the window has passed, the quota is there again');
 }

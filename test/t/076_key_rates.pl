@@ -21,19 +21,6 @@ sql($node, q(SELECT taskq.register_handler(t, retry_policy => 'fixed', retry_bas
 add_type($node, 'postgres', 'app', 'work', 'work');
 sql($node, q(SELECT taskq.register_worker('w' || n, '{ext,few,quota}') FROM generate_series(0, 9) n));
 
-# Set settings of the whole server that move its clocks, in milliseconds; sessions that begin later have them at once.
-sub move
-{
-	my (%settings) = @_;
-	$node->append_conf('postgresql.conf', join '', map { "$_ = $settings{$_}\n" } keys %settings);
-	$node->reload;
-	for my $name (keys %settings)
-	{
-		$node->poll_query_until('postgres', "SELECT setting = '$settings{$name}' FROM pg_settings WHERE name = '$name'");
-	}
-	return;
-}
-
 # The rates of the groups in this test: group k0 has twice that of the others.
 my $rate_of = q((CASE group_key WHEN 'k0' THEN 12 ELSE 6 END));
 my $burst_of = q((CASE group_key WHEN 'k0' THEN 8 ELSE 4 END));
@@ -102,12 +89,12 @@ SKIP:
 	# jobs must be due for the clock that is set back
 	sql($node, q(UPDATE taskq.jobs SET run_at = run_at - interval '1 h'));
 	my $mark = last_epoch($node);
-	move('taskq.clock_offset' => -20000);
+	move_clocks($node, 'taskq.clock_offset' => -20000);
 	start_load($node, $script, 4);
 	stop_load();
 	cmp_ok(used($mark), '>=', 0.98, 'with the clock set back, each group uses its rate');
 	cmp_ok(excess($rate_of, $burst_of, 'group_key', $mark, 20), '<=', 0.1, 'and no more');
-	move('taskq.clock_offset' => 0);
+	move_clocks($node, 'taskq.clock_offset' => 0);
 	sql($node, q(SELECT taskq.resume_pool(pool) FROM taskq.pools));
 }
 sql($node, q(SELECT count(taskq.cancel_job(job_id)) FROM taskq.all_jobs WHERE state IN ('available', 'scheduled', 'retryable')));
@@ -168,19 +155,19 @@ SKIP:
 	wait_until($node, $armed, 'a limit for more values than memory has room for is armed');
 	sql($node, q(SELECT taskq.enqueue_job('few', group_key => 'm' || n) FROM generate_series(1, 100) n));
 	is(sql($node, q(SELECT count(*) FROM taskq.claim_jobs('w1', 1000, '{few}'))), 0, 'none has a token yet');
-	move('taskq.steady_offset' => 120000);
+	move_clocks($node, 'taskq.steady_offset' => 120000);
 	sql($node, q(SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'taskq scheduler'));
 	is(sql($node, q(SELECT count(*) FROM taskq.claim_jobs('w1', 1000, '{few}', lease => '1 h'))), 64, 'values for which there is room start jobs');
 	is(sql($node, q(SELECT string_agg(DISTINCT d.reason_code, ' ') FROM taskq.all_jobs j, taskq.describe_job(j.job_id) d WHERE j.task_type = 'few' AND j.state = 'available')), 'limit_memory', 'the others wait for memory');
 	is(sql($node, q(SELECT count(*) FROM taskq.limit_usage WHERE group_key LIKE 'm%')), 64, 'and use none');
 	my $waits = session($node);
 	$waits->query_until(qr/waiting/, "\\echo waiting\nSELECT 'got ' || count(*) FROM taskq.claim_job('w2', '{few}', wait => '60 s', lease => '1 h');\n");
-	move('taskq.steady_offset' => 300000);
+	move_clocks($node, 'taskq.steady_offset' => 300000);
 	$waits->query_until(qr/got 1/, '');
 	pass('when other values are not used any more, they start');
 	$waits->quit;
 	wait_until($node, q(SELECT sum(c) = 100 FROM (SELECT count(*) AS c FROM taskq.all_jobs WHERE group_key LIKE 'm%' AND state = 'running' UNION ALL SELECT count(*) FROM taskq.claim_jobs('w1', 1000, '{few}', lease => '1 h')) s), 'all of them');
-	move('taskq.steady_offset' => 0);
+	move_clocks($node, 'taskq.steady_offset' => 0);
 }
 sql($node, q(SELECT taskq.drop_limit('few')));
 
@@ -203,7 +190,7 @@ is(sql($node, q(SELECT count(*) FROM taskq.limit_starts)), 5, 'each value has on
 SKIP:
 {
 	skip 'needs a build with TESTING=1', 2 unless $can_move;
-	move('taskq.steady_offset' => 3700000, 'taskq.clock_offset' => 3700000);
+	move_clocks($node, 'taskq.steady_offset' => 3700000, 'taskq.clock_offset' => 3700000);
 	sql($node, q(SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'taskq scheduler'));
 	wait_until($node, q(SELECT count(*) = 0 FROM taskq.limit_starts), 'rows of values that are not used for longer than the window are removed');
 	is(sql($node, join(';', ($claim) x 20)), join("\n", (1) x 20), 'when the window has passed, the quota is there again');
